@@ -1,20 +1,20 @@
 /**
- * An Apollo Link that sends each operation with an access token, and repeats it with a new one where the server answers
- * that the token has expired.
+ * An Apollo Link that sends each operation with an access token, and repeats it with a new one if the server says that
+ * the token has expired.
  *
  *   const client = new ApolloClient({
  *     link: ApolloLink.from([new RefreshLink(session), new HttpLink({ uri })]),
  *     cache: new InMemoryCache(),
  *   });
  *
- * Its argument is a Session, or an object of yours with the same two functions (see TokenSource). Those must not send
+ * Its argument is a Session, or an object of yours with the same two functions (see TokenSource). These must not send
  * `refresh` through this client: it would wait for itself.
  *
  * - An operation is sent unchanged when its context says `anonymous: true`, when it already has an `authorization`
  *   header, and when nobody is signed in.
- * - An operation is repeated at most once. A mutation is repeated only where none of its fields can have run.
+ * - An operation is repeated at most once. A mutation is repeated only if none of its fields can have run.
  * - Operations that fail together share one refresh.
- * - Without a new token, the operation ends with the server's error. The link signs nobody out.
+ * - Without a new token, the operation ends with the server's error. The link never signs anybody out.
  *
  * This file imports only @apollo/client 4 and rxjs, so it can also be copied.
  */
@@ -23,11 +23,11 @@ import { getMainDefinition } from "@apollo/client/utilities";
 import { catchError, concatMap, defer, from, of, switchMap, throwError, type Observable } from "rxjs";
 
 export interface TokenSource {
-  /** Returns the access token to send, or undefined where nobody is signed in. */
+  /** Returns the access token to send, or undefined if nobody is signed in. */
   accessToken(): Promise<string | undefined>;
   /**
-   * Returns the token that replaces `stale`, or undefined where its session has ended. Callers with the same `stale` must
-   * share one exchange, and later callers must get its token. It rejects where the exchange isn't possible now.
+   * Returns the token that replaces `stale`, or undefined if its session has ended. Callers with the same `stale` must
+   * share one request, and later callers must get its token. It rejects if refreshing isn't possible now.
    */
   refresh(stale: string): Promise<string | undefined>;
 }
@@ -56,7 +56,7 @@ export class RefreshLink extends ApolloLink {
           if (repeated || !mayRepeat(operation, outcome)) return unchanged;
           repeated = true;
           return from(tokens.refresh(token)).pipe(
-            catchError(() => of(undefined)), // not possible now: the session may still be good
+            catchError(() => of(undefined)), // not possible now, but the session may still be good
             switchMap((fresh) => (fresh === undefined || fresh === token ? unchanged : send(fresh))),
           );
         };
@@ -88,23 +88,23 @@ function mayRepeat(operation: Operation, outcome: unknown): boolean {
     ({ extensions }) => extensions?.code === "UNAUTHENTICATED" && extensions.reason === "TOKEN_EXPIRED",
   );
   if (expired.length === 0) return false;
-  if (operation.operationType === "subscription") return false; // it would run beside the new one
+  if (operation.operationType === "subscription") return false; // it would still be running
   if (operation.operationType === "query") return true;
   if (Object.values(data ?? {}).some((value) => value !== null)) return false;
   // A field that ran may be null, so every root field must have failed because of the token. An error without a path
-  // is the whole request's: no field ran.
+  // concerns the whole request: no field ran.
   const failed = (name: string) => expired.some(({ path }) => !path || (path.length === 1 && path[0] === name));
   return rootFields(operation)?.every(failed) ?? false;
 }
 
-/** Returns the response: the outcome is a result, or an error that Apollo made of one. */
+/** Returns the response: the outcome is a result, or an error that Apollo created from one. */
 function responseOf(outcome: unknown): { data?: Record<string, unknown> | null; errors: readonly ResponseError[] } {
   if (CombinedGraphQLErrors.is(outcome)) return { data: outcome.data, errors: outcome.errors };
   const { data, errors } = (outcome ?? {}) as { data?: Record<string, unknown> | null; errors?: readonly ResponseError[] };
   return { data, errors: errors ?? [] };
 }
 
-/** Returns the response names of the operation's root fields, or undefined where fragments hide them. */
+/** Returns the response names of the operation's root fields, or undefined if fragments hide them. */
 function rootFields({ query }: Operation): string[] | undefined {
   const names: string[] = [];
   for (const selection of getMainDefinition(query).selectionSet.selections) {

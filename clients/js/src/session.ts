@@ -47,8 +47,8 @@ export type SessionState =
 export type SignedOutReason = "SIGNED_OUT" | "EXPIRED" | "SESSION_ENDED" | "REUSED" | "INVALID" | (string & {});
 
 /**
- * An error that the server answered with. `code` and `reason` are those of the README's table of errors, or of the
- * product's own; `code` is empty where the error has none.
+ * An error that the server returned. `code` and `reason` are those in the README's table of errors, or the product's
+ * own. `code` is empty if the error has none.
  */
 export class ServerError extends Error {
   readonly code: string;
@@ -88,13 +88,13 @@ type TokenResponse = { accessToken: string; expiresIn: number; refreshToken: str
 
 type Message =
   | { type: "query"; id: string }
-  | { type: "tokens"; tokens: Tokens | null; queryID: string | null } // an answer to that query, or news
+  | { type: "tokens"; tokens: Tokens | null; queryID: string | null } // a reply to that query, or new tokens
   | { type: "ended"; sessionID: string; reason: SignedOutReason };
 
 const callTimeout = 30_000; // ms for one call
 const lockTimeout = 2 * callTimeout; // ms to wait for the lock: its holder may make two calls
-const answerTimeout = 1_000; // ms to wait for the answers of other tabs
-const scheduledRetry = 10_000; // ms after which a scheduled refresh that failed is tried again
+const replyTimeout = 1_000; // ms to wait for the replies of other tabs
+const scheduledRetry = 10_000; // ms after which a failed scheduled refresh is retried
 const minRetry = 1_000; // ms after a failed refresh in which all callers get its error, unless retryAfter says longer
 const maxRefreshLead = 30_000; // ms before its expiry at which an access token is refreshed
 const maxEnded = 100; // ended sessions that are remembered
@@ -104,7 +104,7 @@ export class Session {
   readonly #options: SessionOptions;
   readonly #name: string;
   readonly #channel: BroadcastChannel | undefined; // undefined: this is the only tab
-  readonly #locks: LockManager | undefined; // undefined: nobody knows how many tabs there are
+  readonly #locks: LockManager | undefined; // undefined: the number of tabs is unknown
   readonly #listeners = new Set<() => void>();
   readonly #ended = new Set<string>(); // the IDs of sessions
   readonly #started: Promise<void>;
@@ -114,8 +114,8 @@ export class Session {
   #refreshing: { stale: string; exchange: Promise<string | undefined> } | undefined;
   #failure: { stale: string; until: number; error: unknown } | undefined; // of the last refresh; until is by monotonic()
   #refreshTimer: Timer | undefined;
-  #startTimer: Timer | undefined; // the time limit for the first answers of other tabs
-  #onAnswer: ((queryID: string) => void) | undefined; // called for every answer, also to other tabs' queries
+  #startTimer: Timer | undefined; // the time limit for the first replies of other tabs
+  #onReply: ((queryID: string) => void) | undefined; // called for every reply, even to other tabs' queries
   #accessTokens: string[] = []; // of the current session, the newest last
 
   constructor(options: SessionOptions) {
@@ -147,8 +147,8 @@ export class Session {
   }
 
   /**
-   * Signs in, or does nothing where another tab has signed in meanwhile. It throws a ServerError where the server
-   * refuses, and the error of `send` or `fetch` where the server can't be reached.
+   * Signs in, or does nothing if another tab has signed in meanwhile. It throws a ServerError if the server refuses,
+   * and the error of `send` or `fetch` if the server can't be reached.
    */
   async signIn(credentials: Credentials): Promise<void> {
     await this.#ready();
@@ -163,8 +163,8 @@ export class Session {
   }
 
   /**
-   * Signs out, here and in all other tabs, and then tells the server. It throws where that fails: the tokens are
-   * forgotten all the same, and Keycloak's session ends when its refresh token expires.
+   * Signs out, here and in all other tabs, and then tells the server. It throws if the server can't be told: the tokens
+   * are forgotten all the same, and Keycloak's session ends when its refresh token expires.
    */
   async signOut(): Promise<void> {
     await this.#ready();
@@ -174,21 +174,21 @@ export class Session {
     if (tokens.refreshToken) await this.#call<boolean>("logout", { refreshToken: tokens.refreshToken });
   }
 
-  /** Returns the access token to send, refreshed if it has expired, or undefined where nobody is signed in. */
+  /** Returns the access token to send, refreshed if it has expired, or undefined if nobody is signed in. */
   async accessToken(): Promise<string | undefined> {
     await this.#ready();
     const tokens = this.#tokens();
     if (!tokens || Date.now() < tokens.expiresAt) return tokens?.accessToken;
-    // Where it can't be refreshed now, the server decides what the expired token is still good for.
+    // If it can't be refreshed now, the server decides what to do with an expired token.
     return this.refresh(tokens.accessToken).catch(() => this.#successor(tokens.accessToken));
   }
 
   /**
-   * Refreshes the tokens, unless the access token has been replaced since the caller sent `stale`. Any number of
-   * callers in any number of tabs share one exchange. It returns the newest access token, or undefined where the
-   * session of `stale` has ended, even if somebody has signed in since: an operation that one person began must not be
-   * repeated as another. It throws where the server can't be reached or can't answer. For a second after that, or for
-   * as long as the server says, it throws the same error without asking the server.
+   * Refreshes the tokens, unless the access token has been replaced since the caller sent `stale`. All callers in all
+   * tabs share one request. It returns the newest access token, or undefined if the session of `stale` has ended, even
+   * if somebody has signed in since: an operation that one person started must not be repeated as another. It throws if
+   * the server can't be reached, or fails. For a second after that, or for as long as the server says, it throws the
+   * same error without calling the server.
    */
   async refresh(stale: string): Promise<string | undefined> {
     await this.#ready();
@@ -222,7 +222,7 @@ export class Session {
       throw error;
     }
     if (this.#tokens()?.sessionID !== tokens.sessionID) {
-      // Signed out meanwhile. The server ends such a session by itself; asking again costs nothing.
+      // Signed out meanwhile. The server ends such a session by itself, and another logout does no harm.
       if (response.refreshToken) await this.#call("logout", { refreshToken: response.refreshToken }).catch(() => undefined);
       return undefined;
     }
@@ -285,29 +285,29 @@ export class Session {
   }
 
   /**
-   * Asks the other tabs for their tokens, and waits until each has answered, for at most answerTimeout. A frozen or
-   * closing tab doesn't answer. It broadcast its newest tokens before, or else the server's REFRESH_GRACE repeats them.
+   * Asks the other tabs for their tokens, and waits for all replies, but at most replyTimeout. A frozen or closing tab
+   * doesn't reply. Either it has broadcast its newest tokens already, or the server's REFRESH_GRACE repeats them.
    */
   async #queryTabs(started?: (timer: Timer) => void): Promise<void> {
     if (!this.#channel) return;
-    let missing = Infinity; // answers; without locks, their number is unknown
+    let missing = Infinity; // replies; without locks, their number is unknown
     if (this.#locks) {
       const { held = [] } = await this.#locks.query().catch(() => ({ held: [] })); // rejects in a sandboxed frame
       missing = held.filter((lock) => lock.name === `${this.#name}:tab`).length - 1;
     }
     if (missing <= 0) return;
-    const id = randomID(); // several tabs may ask at once, and each receives all answers
+    const id = randomID(); // several tabs may ask at once, and each receives all replies
     await new Promise<void>((resolve) => {
-      const timer: Timer = setTimeout(resolve, answerTimeout);
+      const timer: Timer = setTimeout(resolve, replyTimeout);
       started?.(timer);
-      this.#onAnswer = (queryID) => {
+      this.#onReply = (queryID) => {
         if (queryID !== id || --missing > 0) return;
         clearTimeout(timer);
         resolve();
       };
       this.#broadcast({ type: "query", id });
     });
-    this.#onAnswer = undefined;
+    this.#onReply = undefined;
   }
 
   #onMessage(message: Message): void {
@@ -317,7 +317,7 @@ export class Session {
         break;
       case "tokens":
         if (message.tokens) this.#adopt(message.tokens);
-        if (message.queryID !== null) this.#onAnswer?.(message.queryID);
+        if (message.queryID !== null) this.#onReply?.(message.queryID);
         break;
       case "ended":
         this.#forget(message.sessionID, message.reason);
@@ -325,7 +325,7 @@ export class Session {
     }
   }
 
-  /** Takes the tokens of another tab if they are newer than this tab's. */
+  /** Adopts the tokens of another tab if they are newer than this tab's. */
   #adopt(theirs: Tokens): void {
     if (this.#ended.has(theirs.sessionID)) return;
     const ours = this.#tokens();
@@ -367,11 +367,11 @@ export class Session {
     for (const listener of [...this.#listeners]) listener();
   }
 
-  /** Refreshes in so many milliseconds. Every tab schedules this; whichever comes first refreshes for all. */
+  /** Refreshes after a delay in milliseconds. Every tab schedules this, and the first one refreshes for all. */
   #scheduleRefresh(delay: number | undefined): void {
     clearTimeout(this.#refreshTimer);
     if (delay === undefined || this.#closed) return;
-    const [minDelay, maxDelay] = [1_000, 2 ** 31 - 1]; // ms; the second is a timer's own maximum, 24 days
+    const [minDelay, maxDelay] = [1_000, 2 ** 31 - 1]; // ms; a timer can't run for more than 24 days
     this.#refreshTimer = setTimeout(() => {
       const tokens = this.#tokens();
       if (!tokens) return;
@@ -389,7 +389,7 @@ export class Session {
     const send = this.#options.send ?? this.#fetch;
     const { data, errors } = await send(documents[field], variables);
     if (errors?.[0]) throw new ServerError(errors[0]);
-    if (data?.[field] == null) throw new Error("The server's answer isn't GraphQL");
+    if (data?.[field] == null) throw new Error("The server's response isn't GraphQL");
     return data[field] as T;
   }
 
@@ -440,7 +440,7 @@ export async function withTimeout<T>(ms: number, f: (signal: AbortSignal | null)
   }
 }
 
-/** Milliseconds of a clock that nobody can set back, where there is one. */
+/** Returns milliseconds of a monotonic clock, if there is one. */
 function monotonic(): number {
   return typeof performance === "undefined" ? Date.now() : performance.now();
 }
@@ -459,7 +459,7 @@ function tokensOf(response: TokenResponse, session: Pick<Tokens, "sessionID" | "
   };
 }
 
-/** Makes an ID that is unique and needn't be secret, so Math.random is enough where there is no crypto. */
+/** Returns a unique ID. It needn't be secret, so Math.random is good enough if there is no crypto. */
 function randomID(): string {
   const bytes = new Uint8Array(16);
   if (typeof crypto === "undefined" || !crypto.getRandomValues) bytes.forEach((_, i) => (bytes[i] = Math.random() * 256));

@@ -2,21 +2,21 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import test from "node:test";
 
-// Sessions outside of a page: each runs in a process of its own, which must end by itself.
+// Sessions outside of a page. Each runs in its own process, which must exit by itself.
 const session = import.meta.resolve("@cloakql/client");
 const processTimeout = 240_000; // ms
 
-/** Runs a program without some features of a browser, and returns its output. */
+/** Runs a program without some browser features, and returns its output. */
 async function run(missing: readonly string[], program: string): Promise<string> {
   const remove = missing.map((name) => `delete globalThis.${name};`).join(" ");
   const script = `${remove}\nconst { Session } = await import(${JSON.stringify(session)});\n${program}`;
   const child = spawn(process.execPath, ["--input-type=module", "--eval", script], { timeout: processTimeout, stdio: ["ignore", "pipe", "pipe"] });
-  let [out, complaints] = ["", ""];
-  child.stdout.on("data", (text) => (out += text));
-  child.stderr.on("data", (text) => (complaints += text));
+  let [stdout, stderr] = ["", ""];
+  child.stdout.on("data", (text) => (stdout += text));
+  child.stderr.on("data", (text) => (stderr += text));
   const [code, signal] = await new Promise<[number | null, string | null]>((resolve) => child.on("close", (...end) => resolve(end)));
-  assert.deepEqual([code, signal, complaints], [0, null, ""], `exit code, signal and standard error; its output was ${out}`);
-  return out.trim();
+  assert.deepEqual([code, signal, stderr], [0, null, ""], `exit code, signal and standard error; its output was ${stdout}`);
+  return stdout.trim();
 }
 
 // A program that signs in, refreshes and signs out, and prints the results.
@@ -34,7 +34,7 @@ await session.signOut();
 console.log([...results, session.state().reason].join());`;
 const expected = "token 1,token 2,32,SIGNED_OUT";
 
-const page = "globalThis.document ??= {};"; // a session checks for nothing else
+const page = "globalThis.document ??= {};"; // makes a session believe that it runs in a page
 
 test("an unused session doesn't keep a process alive", async () => {
   for (const options of ["", 'name: "shared"']) {
@@ -62,7 +62,7 @@ test("a page that may not use storage has no channel", async () => {
   assert.equal(await run([], throwing + page + signInAndOut("")), expected);
 });
 
-test("without fetch, a session names the option to set", async () => {
+test("without fetch, the error names the option to set", async () => {
   const program = 'await new Session({ url: "x" }).signIn({}).catch(({ message }) => console.log(message));';
   assert.equal(await run(["fetch"], program), "There is no fetch here: give the session the option send");
 });

@@ -15,7 +15,7 @@ const expired = (...path: string[]) => ({
 const me = gql`{ me { id } }`;
 const denied: Response = { data: { me: null }, errors: [expired("me")] };
 
-/** Returns a client, its server, which gives the responses of `respond`, and the authorization headers of its requests. */
+/** Returns a client of a server that responds with `respond`, and the authorization headers that the server received. */
 function connect(tokens: TokenSource, respond: (authorization: string | undefined, n: number) => Response | Error, above: ApolloLink[] = []) {
   const sent: (string | undefined)[] = [];
   const server = new ApolloLink((operation) => {
@@ -36,17 +36,17 @@ function connect(tokens: TokenSource, respond: (authorization: string | undefine
   return { client, query, sent };
 }
 
-/** Returns a source whose token is "old", and after one exchange the result of `fresh`. */
+/** Returns a source whose token is "old", and the result of `fresh` after a refresh. */
 function tokens(fresh: () => string | undefined = () => "new") {
   let current = "old";
   let inFlight: Promise<string | undefined> | undefined;
   const source = {
-    exchanges: 0,
+    refreshes: 0,
     accessToken: async () => current,
     refresh(stale: string): Promise<string | undefined> {
       if (stale !== current) return Promise.resolve(current);
       return (inFlight ??= (async () => {
-        source.exchanges++;
+        source.refreshes++;
         await new Promise((resolve) => setTimeout(resolve, 20));
         const next = fresh();
         if (next) current = next;
@@ -59,21 +59,21 @@ function tokens(fresh: () => string | undefined = () => "new") {
 
 const newTokenWorks = (authorization: string | undefined): Response => (authorization === "Bearer new" ? { data: { me: { id: "1" } } } : denied);
 
-test("ten operations that fail together share one refresh, and are sent once more", async () => {
+test("ten operations that fail together share one refresh, and are repeated once", async () => {
   const source = tokens();
   const { query, sent } = connect(source, newTokenWorks);
   const results = await Promise.all(Array.from({ length: 10 }, () => query()));
   assert.deepEqual(results.map(({ data }) => (data as { me: { id: string } }).me.id), Array(10).fill("1"));
-  assert.deepEqual([source.exchanges, sent.length], [1, 20]);
+  assert.deepEqual([source.refreshes, sent.length], [1, 20]);
 });
 
-test("an operation is sent once more, not for ever", async () => {
+test("an operation is repeated only once", async () => {
   const { query, sent } = connect(tokens(), () => denied);
   await assert.rejects(query(), /Token has expired/);
   assert.deepEqual(sent, ["Bearer old", "Bearer new"]);
 });
 
-test("a response that a link below throws as an error counts too", async () => {
+test("a response that a link below throws as an error is handled too", async () => {
   const thrown = new CombinedGraphQLErrors({ data: null, errors: [expired("me")] });
   const { query, sent } = connect(tokens(), (authorization) => (authorization === "Bearer new" ? { data: { me: { id: "1" } } } : thrown));
   await query();
@@ -84,40 +84,40 @@ for (const [name, fresh] of [
   ["the session has ended", () => undefined],
   ["Keycloak is down", () => { throw new Error("down"); }],
 ] as const) {
-  test(`${name}: the server's error stays`, async () => {
+  test(`${name}: the caller gets the server's error`, async () => {
     const { query, sent } = connect(tokens(fresh), newTokenWorks);
     await assert.rejects(query(), /Token has expired/);
     assert.deepEqual(sent, ["Bearer old"]);
   });
 }
 
-test("an anonymous operation, one with a header of its own, and nobody signed in", async () => {
-  const answer = () => ({ data: { me: { id: "1" } } });
-  const { query, sent } = connect(tokens(), answer);
+test("no token is added to an anonymous operation, to one with its own header, or without a session", async () => {
+  const respond = () => ({ data: { me: { id: "1" } } });
+  const { query, sent } = connect(tokens(), respond);
   await query({ anonymous: true });
   await query({ headers: { Authorization: "Basic x" } });
   assert.deepEqual(sent, [undefined, undefined]);
-  const nobody = connect({ accessToken: async () => undefined, refresh: () => assert.fail() }, answer);
-  await nobody.query();
-  assert.deepEqual(nobody.sent, [undefined]);
+  const signedOut = connect({ accessToken: async () => undefined, refresh: () => assert.fail() }, respond);
+  await signedOut.query();
+  assert.deepEqual(signedOut.sent, [undefined]);
 });
 
 const [a, ab, x, spread] = [gql`mutation { a }`, gql`mutation { a b }`, gql`mutation { x: a }`, gql`mutation { ...F } fragment F on Mutation { a }`];
-const mutations: [name: string, document: DocumentNode, answer: Response, sent: number][] = [
+const mutations: [name: string, document: DocumentNode, response: Response, sent: number][] = [
   ["its field was refused", a, { data: { a: null }, errors: [expired("a")] }, 2],
   ["its field was refused, and the data is null", a, { data: null, errors: [expired("a")] }, 2],
   ["the request was refused", a, { errors: [expired()] }, 2],
   ["under an alias", x, { data: { x: null }, errors: [expired("x")] }, 2],
   ["both fields were refused", ab, { data: { a: null, b: null }, errors: [expired("a"), expired("b")] }, 2],
   ["one field ran", ab, { data: { a: 1, b: null }, errors: [expired("b")] }, 1],
-  ["one field ran and gave null", ab, { data: { a: null, b: null }, errors: [expired("b")] }, 1],
+  ["one field ran and returned null", ab, { data: { a: null, b: null }, errors: [expired("b")] }, 1],
   ["one field ran, and the data is null", ab, { data: null, errors: [expired("b")] }, 1],
   ["a nested field was refused", a, { data: { a: null }, errors: [expired("a", "secret")] }, 1],
   ["a fragment hides what ran", spread, { data: { a: null }, errors: [expired("a")] }, 1],
 ];
-for (const [name, mutation, answer, times] of mutations) {
+for (const [name, mutation, response, times] of mutations) {
   test(`a mutation: ${name}`, async () => {
-    const { client, sent } = connect(tokens(), (authorization) => (authorization === "Bearer new" ? { data: { a: 1, b: 1, x: 1 } } : answer));
+    const { client, sent } = connect(tokens(), (authorization) => (authorization === "Bearer new" ? { data: { a: 1, b: 1, x: 1 } } : response));
     await client.mutate({ mutation, errorPolicy: "all" });
     assert.equal(sent.length, times);
   });
@@ -134,14 +134,14 @@ test("an operation isn't repeated after its caller has unsubscribed", async () =
   const source = tokens();
   const { client, sent } = connect(source, () => denied);
   const subscription = client.watchQuery({ query: me, fetchPolicy: "no-cache" }).subscribe({});
-  while (source.exchanges === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  while (source.refreshes === 0) await new Promise((resolve) => setTimeout(resolve, 1));
   subscription.unsubscribe();
-  assert.equal(await source.refresh("old"), "new"); // the exchange in flight
-  await new Promise((resolve) => setImmediate(resolve)); // for what comes of it
+  assert.equal(await source.refresh("old"), "new"); // the refresh in flight
+  await new Promise((resolve) => setImmediate(resolve)); // time for its callbacks
   assert.deepEqual(sent, ["Bearer old"]);
 });
 
-test("a retry of a link above gets the newest token", async () => {
+test("a retry by a link above gets the newest token", async () => {
   const retry = new RetryLink({ delay: { initial: 1 } });
   const { query, sent } = connect(tokens(), (authorization, n) => (n === 1 ? new TypeError("blip") : newTokenWorks(authorization)), [retry]);
   await query();

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test, { type TestContext } from "node:test";
 import { ServerError, Session, type GraphQLResponse, type SessionState } from "@cloakql/client";
 
-/** Returns a server that gives new tokens for each sign-in and refresh, and counts the calls of each field. */
+/** Returns a server that issues new tokens for each sign-in and refresh, and counts the calls of each field. */
 function server() {
   let issued = 0;
   const calls: Record<string, number> = { login: 0, refresh: 0, logout: 0 };
@@ -31,7 +31,7 @@ function waitForStatus(session: Session, status: SessionState["status"]): Promis
   });
 }
 
-/** Replaces performance.now by a clock that only `advance` moves. */
+/** Replaces performance.now with a clock that only `advance` moves. */
 function clock(t: TestContext): { advance(ms: number): void } {
   let now = 0;
   t.mock.method(performance, "now", () => now);
@@ -51,7 +51,7 @@ test("callers share a refresh, and later ones get its token", async () => {
   session.close();
 });
 
-test("an operation that one person began isn't repeated as another", async () => {
+test("an operation that one person started isn't repeated as another", async () => {
   const { send, calls } = server();
   const session = new Session({ url: "x", name: "another", send });
   await session.signIn(anybody);
@@ -96,9 +96,9 @@ test("signing out in one tab wins over a refresh in another", async () => {
   let release = () => {};
   const held = new Promise<void>((resolve) => (release = resolve));
   const slow = async (query: string) => {
-    const answer = await send(query);
+    const response = await send(query);
     if (query.includes("Refresh")) await held;
-    return answer;
+    return response;
   };
   const [one, two] = [new Session({ url: "x", name: "tabs", send: slow }), new Session({ url: "x", name: "tabs", send: slow })];
   await one.signIn(anybody);
@@ -110,7 +110,7 @@ test("signing out in one tab wins over a refresh in another", async () => {
   release();
   assert.equal(await refreshing, undefined);
   assert.deepEqual([one.state(), two.state()], Array(2).fill({ status: "signedOut", reason: "SIGNED_OUT" }));
-  assert.equal(calls.logout, 2); // of the current refresh token, and of the one that came too late
+  assert.equal(calls.logout, 2); // with the current refresh token, and with the one that arrived too late
   one.close();
   two.close();
 });
@@ -124,7 +124,7 @@ test("without a refresh token a session lasts as long as its access token", asyn
   session.close();
 });
 
-test("while Keycloak is down, a second passes before it is asked again", async (t) => {
+test("while Keycloak is down, a session refreshes at most once a second, or when retryAfter says", async (t) => {
   const { advance } = clock(t);
   const { send } = server();
   let refreshes = 0;
@@ -154,7 +154,7 @@ test("while Keycloak is down, a second passes before it is asked again", async (
   session.close();
 });
 
-test("a session ends if the realm refuses, not while Keycloak is down", async (t) => {
+test("a session ends if the realm refuses its refresh token, but not while Keycloak is down", async (t) => {
   const { advance } = clock(t);
   const { send } = server();
   let response: GraphQLResponse | undefined;
@@ -164,14 +164,14 @@ test("a session ends if the realm refuses, not while Keycloak is down", async (t
   response = { errors: [{ message: "Sign-in is not available", extensions: { code: "SERVICE_UNAVAILABLE", reason: "IDENTITY_PROVIDER_UNAVAILABLE" } }] };
   await assert.rejects(session.refresh(stale), { code: "SERVICE_UNAVAILABLE" });
   assert.equal(await session.accessToken(), stale);
-  advance(1_000); // until then, the server isn't asked again
+  advance(1_000); // until then, the server isn't called again
   response = { errors: [{ message: "Sign in again", extensions: { code: "INVALID_REFRESH_TOKEN", reason: "SESSION_ENDED" } }] };
   assert.equal(await session.refresh(stale), undefined);
   assert.deepEqual(session.state(), { status: "signedOut", reason: "SESSION_ENDED" });
   session.close();
 });
 
-test("a reason that this package doesn't know ends the session, and is kept", async () => {
+test("an unknown reason ends the session, and is its reason", async () => {
   const { send } = server();
   const error = { message: "Sign in again", extensions: { code: "INVALID_REFRESH_TOKEN", reason: "DEVICE_LOST" } };
   const session = new Session({
@@ -185,7 +185,7 @@ test("a reason that this package doesn't know ends the session, and is kept", as
   session.close();
 });
 
-test("an error of a product's own keeps its code, reason, message and extensions", async () => {
+test("a product's own error keeps its code, reason, message and extensions", async () => {
   const extensions = { code: "SHOP_CLOSED", reason: "NIGHT", opensAt: "09:00" };
   const session = new Session({ url: "x", name: "closed", send: async () => ({ errors: [{ message: "We are closed", extensions }] }) });
   await assert.rejects(session.signIn(anybody), (error) => {
