@@ -1,5 +1,5 @@
-// Builds the console into dist, which is committed and embedded: `npm ci --ignore-scripts && npm run build`. The gate
-// does so again and compares, so nothing in here may depend on the day or the machine.
+// Builds the console into dist, which is committed and embedded: `npm ci --ignore-scripts && npm run build`. .ci/run
+// builds it again and compares, so the build must not depend on the time or the machine.
 import react from "@vitejs/plugin-react";
 import { createHash } from "node:crypto";
 import { readFileSync, readdirSync } from "node:fs";
@@ -12,9 +12,9 @@ type Vendored = { library?: string; constant?: string; within: string; why: stri
 const vendored: Vendored[] = JSON.parse(readFileSync(source("./vendored.json"), "utf8"));
 const locked: Record<string, { version?: string }> = JSON.parse(readFileSync(source("./package-lock.json"), "utf8")).packages;
 
-// Libraries that a package carries a copy of are in no lock file, so nobody would hear of their faults. Whatever goes into
-// the bundle and names another library, in a banner or as the place that a bundler took it from, is of the version in the
-// lock file, or vendored.json says why it may stay. vendored_test.go looks at what comes out of this.
+// Copies of libraries inside other packages aren't in the lock file, so nobody would notice their vulnerabilities. If a
+// file in the bundle names another library, in a banner or as its path before bundling, then that library has the version
+// in the lock file, or vendored.json says why the copy may stay. vendored_test.go checks the list that this writes.
 const noCopies = (): Plugin => ({
   name: "no-copies",
   generateBundle(_, bundle) {
@@ -44,7 +44,7 @@ const noCopies = (): Plugin => ({
   },
 });
 
-// What the build is made of, by the digest of each file: go test compares, so that nobody forgets to build again.
+// Writes the digest of each source file of the build. TestGenerated_upToDate compares them and finds a stale build.
 const sources: Plugin = {
   name: "sources",
   generateBundle(_, bundle) {
@@ -59,14 +59,14 @@ const sources: Plugin = {
       if (chunk.type !== "chunk") continue;
       const ours = Object.keys(chunk.modules).filter((id) => id.startsWith(root) && !id.includes("/node_modules/"));
       const missing = ours.map((id) => id.slice(root.length).replace(/\?.*$/, "")).filter((path) => !inputs.includes(path));
-      if (missing.length > 0) this.error(`the build is made of ${missing.join(", ")}, too: add it in vite.config.ts and in generated_test.go`);
+      if (missing.length > 0) this.error(`the build also uses ${missing.join(", ")}: add it in vite.config.ts and in generated_test.go`);
     }
     const digest = (path: string) => createHash("sha256").update(readFileSync(root + path, "utf8").replaceAll("\r\n", "\n")).digest("hex");
     this.emitFile({ type: "asset", fileName: "sources.sum", source: inputs.map((path) => `${digest(path)}  ${path}\n`).join("") });
   },
 };
 
-// What Vite's list of licenses lacks: what Monaco has built in itself, and what its workers alone use.
+// The licenses that Vite's list lacks: of libraries inside Monaco, and of those that only its workers use.
 const notices: Plugin = {
   name: "notices",
   generateBundle() {
@@ -82,13 +82,13 @@ const notices: Plugin = {
 export default defineConfig({
   base: "./", // works below any prefix
   plugins: [react(), notices, sources, noCopies()],
-  html: { cspNonce: "__NONCE__" }, // console.go puts a new one into each page
+  html: { cspNonce: "__NONCE__" }, // console.go replaces it in each response
   resolve: {
-    conditions: ["@cloakql/source", ...defaultClientConditions], // TypeScript of clients/js instead of what it builds
+    conditions: ["@cloakql/source", ...defaultClientConditions], // the TypeScript sources of clients/js instead of its build
     alias: [
-      // Our choice of Monaco's parts instead of all of them.
+      // Only the parts of Monaco that the console needs.
       { find: "monaco-graphql/esm/monaco-editor.js", replacement: source("./src/monaco.ts") },
-      // What Monaco has copies of, of the versions in package.json.
+      // The versions in package.json instead of Monaco's own copies.
       { find: /^.*\/dompurify\/dompurify\.js$/, replacement: source("./src/dompurify.ts") },
       { find: /^.*\/common\/marked\/marked\.js$/, replacement: "marked" },
     ],
@@ -96,15 +96,15 @@ export default defineConfig({
   worker: { format: "es", plugins: () => [noCopies()] },
   build: {
     target: "es2022",
-    cssTarget: ["chrome123", "firefox120", "safari17.5"], // have light-dark(), which can't be had by other means once a theme is chosen
+    cssTarget: ["chrome123", "firefox120", "safari17.5"], // these support light-dark(), which can't be emulated once a theme is chosen
     assetsDir: "console",
-    assetsInlineLimit: 0, // the policy admits no data: but for images
-    modulePreload: { polyfill: false }, // an inline script in older versions, and no browser of today needs it
+    assetsInlineLimit: 0, // the policy allows data: only for images
+    modulePreload: { polyfill: false }, // current browsers don't need it
     license: { fileName: "console/licenses.md" },
     chunkSizeWarningLimit: 4000,
     rolldownOptions: {
       onLog(level, log, handler) {
-        if (log.code !== "MODULE_LEVEL_DIRECTIVE") handler(level, log); // "use no memo" has done its work
+        if (log.code !== "MODULE_LEVEL_DIRECTIVE") handler(level, log); // "use no memo" has been applied
       },
     },
   },

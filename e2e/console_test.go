@@ -18,7 +18,7 @@ sign out: "You have signed out"
 sign in with the keyboard: "name"
 run me and leave the editor with the keyboard: [true,true]
 the token's remaining time: true
-the token, claim by claim: ["The server accepts it, as alice's.","preferred_username The name to sign in withalice",true]
+the token, claim by claim: ["The server accepts it as alice's token.","preferred_username Usernamealice",true]
 no secrets are stored: [true,false]
 a document that may contain a secret isn't stored: [false,false,false,false,false,false,false,true]
 every token is rejected as expired: only one refresh: 1
@@ -45,7 +45,7 @@ a description in the editor is shown and sanitized: [true,true,null]
 the console's texts aren't cut off, and wrap only if necessary: true
 with the stand-in, the form offers alice: ["alice",["alice"]]
 without the stand-in, the form offers no user: [0,""]
-introspection off: a notice, and operations run: ["Introspection is off at this server, so there are no docs and no completion. Operations run all the same.",true]
+introspection off: a notice, and operations run: ["Introspection is off on this server, so there are no docs and no completion. Operations still run.",true]
 a phone scrolls only vertically: true
 problems: []
 `

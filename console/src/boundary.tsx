@@ -1,4 +1,4 @@
-// What is left of the page when a part of it fails: words, and a way to go on, instead of nothing.
+// Shows a message and a button instead of an empty page when a component throws.
 import { Component, type ReactNode } from "react";
 
 export class Boundary extends Component<{ children: ReactNode }, { failed: boolean }> {
@@ -13,9 +13,9 @@ export class Boundary extends Component<{ children: ReactNode }, { failed: boole
     return (
       <div className="failed" role="alert">
         <h1>The console has failed</h1>
-        <p>Something that it was to show isn't what it expected.</p>
+        <p>It couldn't show something that it received.</p>
         <button type="button" onClick={() => this.setState({ failed: false })}>
-          Go on
+          Try again
         </button>
       </div>
     );

@@ -1,52 +1,52 @@
-// Reads a token for people to look at. Nothing here verifies anything: what a token is worth, the server says.
+// Decodes a token for display. Nothing here verifies it: only the server does.
 
-/** What the claims of Keycloak's access tokens mean (RFC 7519, 4.1; RFC 9068; OpenID Connect Core; Keycloak 26.7). */
+/** The meanings of the claims in Keycloak's access tokens (RFC 7519, 4.1; RFC 9068; OpenID Connect Core; Keycloak 26.7). */
 export const meanings: Record<string, string> = {
-  iss: "Issuer: the realm that gave the token",
-  aud: "Audience: the APIs that it is for",
-  sub: "Subject: the user's id, unique within the realm",
-  exp: "Expires: no longer accepted after this",
+  iss: "Issuer: the realm that issued the token",
+  aud: "Audience: the APIs that the token is for",
+  sub: "Subject: the user's ID, unique within the realm",
+  exp: "Expires: not accepted after this time",
   iat: "Issued at",
   nbf: "Not valid before",
-  auth_time: "When the person signed in, through a browser",
-  jti: "The token's own id",
-  typ: "Kind of token: an access token is Bearer",
-  azp: "Authorized party: the client that it was given to",
-  sid: "The session that it belongs to",
-  session_state: "The session that it belongs to, in older tokens",
+  auth_time: "When the user signed in, in a browser",
+  jti: "The token's own ID",
+  typ: "Type of token: an access token is Bearer",
+  azp: "Authorized party: the client that the token was issued to",
+  sid: "The session that the token belongs to",
+  session_state: "The session that the token belongs to, in older tokens",
   acr: "How strong the sign-in was",
-  amr: "How the person proved who they are",
-  scope: "Scopes that were granted",
-  "allowed-origins": "Web pages that may use it: the client's web origins",
+  amr: "How the user proved who they are",
+  scope: "Granted scopes",
+  "allowed-origins": "Web pages that may use the token: the client's web origins",
   realm_access: "Roles in the realm",
   resource_access: "Roles in single clients",
   groups: "Groups",
-  preferred_username: "The name to sign in with",
+  preferred_username: "Username",
   email: "E-mail address",
-  email_verified: "Whether the realm has checked the address",
+  email_verified: "Whether the realm has verified the address",
   name: "Full name",
   given_name: "Given name",
   family_name: "Family name",
   locale: "Language",
-  nonce: "The number that the client gave for this sign-in",
-  cnf: "Confirmation: the key or the certificate that it is bound to",
-  client_id: "The client, of a service account",
+  nonce: "A value that the client sent with this sign-in",
+  cnf: "Confirmation: the key or the certificate that the token is bound to",
+  client_id: "The client of a service account",
   clientHost: "The host of a service account's client",
   clientAddress: "The address of a service account's client",
 };
 
-const moments = new Set(["exp", "iat", "nbf", "auth_time"]);
+const times = new Set(["exp", "iat", "nbf", "auth_time"]);
 
 export type Claim = { name: string; value: string; meaning: string };
 
-/** The header and the payload of a compact JWS, or undefined where it is none. */
+/** Returns the header and the payload of a compact JWS, or undefined if it isn't one. */
 export function read(token: string): { header: Claim[]; payload: Claim[] } | undefined {
   const parts = token.split(".");
   if (parts.length !== 3) return undefined;
   try {
     const [header, payload] = parts.slice(0, 2).map(decode);
     return {
-      header: claims(header, { alg: "Algorithm of the signature", kid: "Key that signed it", typ: "Kind of thing" }),
+      header: claims(header, { alg: "Signature algorithm", kid: "ID of the key that signed it", typ: "Type" }),
       payload: claims(payload, meanings),
     };
   } catch {
@@ -66,7 +66,7 @@ function claims(object: Record<string, unknown> | undefined, meanings: Record<st
 }
 
 function show(name: string, value: unknown): string {
-  if (moments.has(name) && typeof value === "number" && Math.abs(value) < 8.64e12) {
+  if (times.has(name) && typeof value === "number" && Math.abs(value) < 8.64e12) {
     return `${new Date(value * 1000).toLocaleString()} (${value})`;
   }
   return typeof value === "string" ? value : JSON.stringify(value, null, 1).replaceAll(/\s*\n\s*/g, " ");

@@ -1,5 +1,5 @@
-// The page: GraphiQL's state and editors, arranged here so that they fit a phone, a keyboard and a screen reader, with
-// the session on top.
+// The page: GraphiQL's state and editors, in a layout that works on a phone, by keyboard and with a screen reader, below
+// a header with the session.
 import { DOC_EXPLORER_PLUGIN, DocExplorerStore } from "@graphiql/plugin-doc-explorer";
 import { GraphiQLProvider, Tooltip } from "@graphiql/react";
 import { EXAMPLES_PLUGIN } from "./examples-panel.tsx";
@@ -21,7 +21,7 @@ export function Console() {
       <GraphiQLProvider
         fetcher={fetcher}
         schema={known.status === "known" ? known.schema : null}
-        dangerouslyAssumeSchemaIsValid // the server has validated its own
+        dangerouslyAssumeSchemaIsValid // the server has validated it
         plugins={plugins}
         referencePlugin={DOC_EXPLORER_PLUGIN}
         defaultQuery=""

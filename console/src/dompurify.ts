@@ -1,4 +1,4 @@
-// DOMPurify for Monaco, which has a copy of an old one: the names that it imports, of the version in package.json.
+// Replaces Monaco's own copy of DOMPurify, which is old, with the version in package.json.
 import purify from "dompurify";
 
 export const sanitize = purify.sanitize;

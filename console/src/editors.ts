@@ -1,4 +1,4 @@
-// What Monaco's editors are told beyond GraphiQL's own settings: names for screen readers, and a way out by keyboard.
+// Settings that GraphiQL doesn't make in Monaco's editors: names for screen readers, and a way out by keyboard.
 import { useGraphiQL, useMonaco } from "@graphiql/react";
 import { useEffect } from "react";
 
@@ -20,11 +20,11 @@ export function useEditors() {
       [queryEditor, "Operation"],
       [variableEditor, "Variables, as JSON"],
       [headerEditor, "Headers, as JSON"],
-      [responseEditor, "Answer"],
+      [responseEditor, "Response"],
     ] as const;
     const actions = named.map(([editor, ariaLabel]) => {
-      editor?.updateOptions({ ariaLabel, fontSize: 13, fixedOverflowWidgets: true, wordWrap: "on" }); // nothing is cut off
-      // Tab types a tab in here: without this, a keyboard would never come out again.
+      editor?.updateOptions({ ariaLabel, fontSize: 13, fixedOverflowWidgets: true, wordWrap: "on" });
+      // In an editor, Tab inserts a tab, so without this, keyboard users couldn't get out again.
       return editor?.addAction({
         id: "leave-editor",
         label: "Leave the editor",

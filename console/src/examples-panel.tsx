@@ -1,4 +1,4 @@
-// The ready operations, for whoever has closed or changed their tabs.
+// The panel with the examples, for people who have closed or changed the first tabs.
 import { useGraphiQL, useGraphiQLActions, type GraphiQLPlugin } from "@graphiql/react";
 import { examples, type Example } from "./examples.ts";
 

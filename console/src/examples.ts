@@ -1,5 +1,4 @@
-// The operations that stand ready on a first visit. Their documents hold no string, so that they may be kept, and no line
-// that is too wide for the editor beside a panel.
+// The operations in the tabs of a first visit. Their lines fit the editor next to an open panel.
 import { offered } from "./offered.ts";
 
 export type Example = { title: string; about: string; query: string; variables?: string; headers?: string };
@@ -12,8 +11,8 @@ export const examples: Example[] = [
   {
     title: "Me",
     about: "Who the token says you are. Denied until you sign in.",
-    query: `# Who am I? Sign in above first: this field is
-# guarded, and says so to everybody else.
+    query: `# Who am I? Sign in above first: this field
+# needs an access token.
 query Me {
   me {
     username
@@ -35,10 +34,10 @@ query Me {
   },
   {
     title: "Login",
-    about: "What the sign-in above does: a name and a password for tokens.",
-    query: `# The sign-in above does this too. Tokens that you
-# get here are yours to use: the console keeps its
-# own. Put somebody of your realm into Variables.
+    about: "Exchanges a username and a password for tokens, as the sign-in above does.",
+    query: `# The sign-in above does this too. The console
+# doesn't use the tokens that you get here.
+# Enter a user of your realm in Variables.
 mutation Login(
   $username: String!
   $password: String!
@@ -62,9 +61,9 @@ mutation Login(
   },
   {
     title: "Refresh",
-    about: "A refresh token for new tokens. Run Login first: its refresh token is filled in.",
-    query: `# Run Login first: its refresh token comes into
-# Variables. A realm may take each one only once.
+    about: "Exchanges a refresh token for new tokens. Run Login first: its refresh token is filled in.",
+    query: `# Run Login first: its refresh token is filled
+# in below. A realm may accept each one once.
 mutation Refresh($refreshToken: String!) {
   refresh(refreshToken: $refreshToken) {
     accessToken
@@ -77,9 +76,9 @@ mutation Refresh($refreshToken: String!) {
   },
   {
     title: "Denied",
-    about: "A guarded field with a token that is none, and how it says why.",
-    query: `# The header below holds no token. Denial is an
-# error with a code and a reason, never a bare null.
+    about: "A guarded field with an invalid token: the error says why.",
+    query: `# The header below has an invalid token. The
+# error has a code and a reason.
 query Denied {
   me {
     username
@@ -94,12 +93,12 @@ query Denied {
 
 let lastRefreshToken: string | undefined;
 
-/** Forgets it: whoever signs in next is somebody else. */
+/** Forgets the refresh token: the next person to sign in may be somebody else. */
 export function forgetTokens(): void {
   lastRefreshToken = undefined;
 }
 
-/** Remembers the refresh token of an answer to login or refresh, for the example Refresh. */
+/** Remembers the refresh token in a response to login or refresh, for the example Refresh. */
 export function noteTokens(data: Record<string, unknown> | null | undefined): void {
   for (const value of Object.values(data ?? {})) {
     const token = (value as { refreshToken?: unknown } | null)?.refreshToken;
@@ -107,20 +106,20 @@ export function noteTokens(data: Record<string, unknown> | null | undefined): vo
   }
 }
 
-/** The variables of the example Refresh, where they are still empty and a login was run. */
+/** Returns the variables of the example Refresh with the last refresh token, if they are empty and there is one. */
 export function filledVariables(variables: string): string | undefined {
   return variables === emptyRefresh && lastRefreshToken ? JSON.stringify({ refreshToken: lastRefreshToken }, null, 2) : undefined;
 }
 
-/** The variables and headers that an example has; none for another document. */
-export function besideDocument(query: string | null): { variables: string | null; headers: string | null } {
+/** Returns the variables and headers of the example with this document; null if it isn't an example's. */
+export function exampleInputs(query: string | null): { variables: string | null; headers: string | null } {
   const example = examples.find((example) => example.query === query);
   return { variables: example?.variables ?? null, headers: example?.headers ?? null };
 }
 
-/** Gives the tabs of a stored state their example's variables and headers back, where they still hold its document. */
+/** Restores the variables and headers of examples, which aren't stored, in the tabs that still have an example's document. */
 export function restored(tabState: string): string {
   const state = JSON.parse(tabState) as { tabs: { query: string | null; variables: string | null; headers: string | null }[] };
-  for (const tab of state.tabs) Object.assign(tab, besideDocument(tab.query));
+  for (const tab of state.tabs) Object.assign(tab, exampleInputs(tab.query));
   return JSON.stringify(state);
 }

@@ -5,10 +5,10 @@ import { explain, type Explanation } from "./explain.ts";
 
 const maxExplanations = 5;
 
-/** The explanations of the errors in the active tab's response, if any. */
+/** Explains the errors in the active tab's response. */
 export function ResponseExplanations() {
   const response = useGraphiQL((state) => state.tabs[state.activeTabIndex]?.response ?? null);
-  // Ten fields that were denied for the same reason have one explanation.
+  // Ten fields denied for the same reason share an explanation.
   const unique = new Map<string, Explanation>();
   for (const error of errorsOf(response)) {
     const explanation = explain(error);
@@ -34,7 +34,7 @@ export function ExplanationText({ code, meaning, advice, detail, retryAfter }: E
       {detail && <p className="detail">The server says: {detail}</p>}
       {(advice || retryAfter !== undefined) && (
         <p>
-          {retryAfter !== undefined && `In ${retryAfter} s, not sooner. `}
+          {retryAfter !== undefined && `Possible again in ${retryAfter} s. `}
           {advice}
         </p>
       )}

@@ -1,4 +1,4 @@
-// What GraphiQL calls to run the operation in its editor. What isn't an answer becomes an error without a code.
+// Runs the operations of GraphiQL's editor. A failure without a GraphQL response becomes an error without a code.
 import { withTimeout, type GraphQLResponse } from "@cloakql/client";
 import type { Fetcher } from "@graphiql/toolkit";
 import { noteTokens } from "./examples.ts";
@@ -26,7 +26,7 @@ export const fetcher: Fetcher = (operation, options) =>
           observer.next(result);
           observer.complete();
         })
-        .catch(() => observer.error({ message: "The answer can't be shown: it nests too deep, or isn't what GraphiQL can merge" }));
+        .catch(() => observer.error({ message: "The response can't be shown: it is nested too deeply, or GraphiQL can't merge it" }));
       return { unsubscribe: () => stopped.abort() };
     },
   }) as unknown as ReturnType<Fetcher>;

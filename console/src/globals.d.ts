@@ -1,4 +1,4 @@
-// What Monaco's parts have no types for.
+// Declarations for the parts of Monaco that have no types.
 declare module "monaco-editor/esm/vs/*";
 declare module "monaco-editor/esm/vs/editor/editor.api.js" {
   export * from "monaco-editor";

@@ -1,4 +1,4 @@
-// The top of the page: who is signed in, for how long the token lasts, and the way in and out.
+// The top of the page: who is signed in, how long the token lasts, and the buttons to sign in and out.
 import type { SignedOutReason, Tokens } from "@cloakql/client";
 import { useGraphiQL, useGraphiQLActions } from "@graphiql/react";
 import { useEffect, useRef, useState } from "react";
@@ -13,15 +13,15 @@ export function Header() {
   const who = useRef<HTMLDivElement>(null);
   const last = useRef(state.status);
 
-  // A form that was open while another tab signed in is done with, and what failed is of the session before.
+  // When another tab has signed in, an open form is closed. A failed sign-out concerned the previous session.
   useEffect(() => {
     if (state.status !== "signedIn") return;
     setSigningIn(false);
     setFailed(false);
   }, [state.status]);
 
-  // The button that was pressed is gone after a sign-in or a sign-out. Whoever works by keyboard goes on at who is signed
-  // in, which a screen reader then says, or at the way in.
+  // After a sign-in or a sign-out, the button that was pressed is gone. For keyboard users, the focus moves to the user's
+  // name, which a screen reader then reads, or to the button to sign in.
   useEffect(() => {
     if (last.current !== "loading" && last.current !== state.status && document.activeElement === document.body) {
       who.current?.querySelector<HTMLElement>(".name, button")?.focus();
@@ -40,11 +40,11 @@ export function Header() {
         <Mark /> CloakQL
       </h1>
       <div className="who" ref={who}>
-        {/* Always there: what comes together with its text isn't announced. */}
+        {/* Always in the page: screen readers don't announce an element that is added together with its text. */}
         <span className="muted" role="status">
           {state.status === "loading" && "Looking for your session …"}
           {state.status === "signedOut" &&
-            (failed ? "Signed out here. The server couldn't be told: the session ends there by itself." : farewell(state.reason))}
+            (failed ? "Signed out here. The server couldn't be told, so the session ends when it expires." : farewell(state.reason))}
         </span>
         {state.status === "signedOut" && (
           <button type="button" className="primary" onClick={() => setSigningIn(true)}>
@@ -68,11 +68,11 @@ function farewell(reason: SignedOutReason | null): string {
     case "EXPIRED":
       return "Your session has expired. Sign in again.";
     case "SESSION_ENDED":
-      return "Your session was ended. Sign in again.";
+      return "Your session has ended. Sign in again.";
     case "REUSED":
-      return "Your session was ended: its refresh token was used twice. Sign in again.";
+      return "Your session has ended: its refresh token was used twice. Sign in again.";
     default:
-      return "Your session isn't known any more. Sign in again.";
+      return "Your session is no longer valid. Sign in again.";
   }
 }
 
@@ -96,7 +96,7 @@ function SignedIn({ tokens, onSignOut }: { tokens: Tokens; onSignOut: () => void
   );
 }
 
-/** For how long the token lasts. It isn't announced each second: whoever wants to know reads it. */
+/** How long the token lasts. Screen readers don't announce it each second. */
 function Remaining({ until }: { until: number }) {
   const [now, setNow] = useState(Date.now);
   useEffect(() => {
@@ -117,11 +117,11 @@ function ThemeChoice() {
   const theme = useGraphiQL((state) => state.theme);
   const { setTheme } = useGraphiQLActions();
   useEffect(() => {
-    // GraphiQL asks the system once; a system that changes at dusk changes the editors too.
+    // GraphiQL reads the system's theme only once, but it may change later.
     const dark = window.matchMedia("(prefers-color-scheme: dark)");
-    const again = () => setTheme(theme);
-    dark.addEventListener("change", again);
-    return () => dark.removeEventListener("change", again);
+    const reapply = () => setTheme(theme);
+    dark.addEventListener("change", reapply);
+    return () => dark.removeEventListener("change", reapply);
   }, [theme, setTheme]);
   return (
     <select

@@ -1,23 +1,23 @@
-// One operation over HTTP, as GraphQL over HTTP has it.
+// Sends an operation as GraphQL over HTTP.
 import type { GraphQLResponse } from "@cloakql/client";
 
-/** The endpoint beside this page, below whatever prefix both have. */
+/** The endpoint next to this page, below the same path prefix. */
 export const endpoint = new URL("graphql", document.baseURI).href;
 
 export type Operation = { query: string; variables?: Record<string, unknown>; operationName?: string | null | undefined };
 
-/** An answer that isn't GraphQL: of a proxy in between, say. */
+/** A response that isn't GraphQL, for example a proxy's. */
 export class NotGraphQL extends Error {
   constructor(readonly status: number) {
-    super(`The answer isn't GraphQL (HTTP status ${status})`);
+    super(`The response isn't GraphQL (HTTP status ${status})`);
     this.name = "NotGraphQL";
   }
 }
 
-/** A signal that aborts when one of two does. */
+/** Returns a signal that aborts when either of two does. */
 export const either = (a: AbortSignal, b: AbortSignal | null): AbortSignal => (b ? AbortSignal.any([a, b]) : a);
 
-/** Sends an operation and gives the answer, errors included. It throws NotGraphQL, or what fetch throws. */
+/** Sends an operation and returns the response, which may contain errors. It throws NotGraphQL, or what fetch throws. */
 export async function post(operation: Operation, headers: Record<string, string>, signal: AbortSignal | null): Promise<GraphQLResponse> {
   const response = await fetch(endpoint, {
     method: "POST",

@@ -9,7 +9,7 @@ import { ImagePreview } from "@graphiql/react";
 import { Boundary } from "./boundary.tsx";
 import { Console } from "./console.tsx";
 
-// GraphiQL shows the image behind a path in an answer, and asks this origin for it: an answer must not cause requests.
+// GraphiQL would load an image from a path in a response. A response must not cause requests.
 ImagePreview.shouldRender = () => false;
 
 createRoot(document.getElementById("root")!).render(

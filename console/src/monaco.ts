@@ -1,4 +1,5 @@
-// The parts of Monaco that editors of GraphQL and JSON need. @graphiql/react imports all of them, twice the weight.
+// The parts of Monaco that editors for GraphQL and JSON need. @graphiql/react would import all of Monaco, which is twice
+// as large.
 import "monaco-editor/esm/vs/editor/browser/coreCommands.js";
 import "monaco-editor/esm/vs/editor/browser/widget/codeEditor/codeEditorWidget.js";
 import "monaco-editor/esm/vs/editor/contrib/bracketMatching/browser/bracketMatching.js";

@@ -1,5 +1,5 @@
-// The page's policy admits style elements with its nonce. Monaco makes some and knows nothing of nonces, and so do
-// other libraries: every element of that kind gets it. Import this first.
+// The page's policy allows only style elements with its nonce. Monaco and other libraries create some without, so this
+// adds the nonce to every style element. Import it first.
 const nonce = document.querySelector<HTMLMetaElement>('meta[property="csp-nonce"]')?.nonce;
 
 if (nonce) {

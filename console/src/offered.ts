@@ -1,4 +1,4 @@
-// Whom the page offers to sign in as: made-up people, of a server on a developer's machine. Elsewhere it offers nobody.
+// The test users that the page suggests to sign in as. Only a server on a developer's machine has any.
 export type Person = { username: string; password: string };
 
 const meta = document.querySelector<HTMLMetaElement>('meta[name="users"]');

@@ -1,15 +1,15 @@
-// Runs what is in the editor: with the session's token, which is refreshed where the server says that it has expired.
+// Runs an operation with the session's token, which is refreshed if the server says that it has expired.
 import type { GraphQLResponse } from "@cloakql/client";
 import { parse } from "graphql";
 import { post, type Operation } from "./http.ts";
 import { session } from "./session.ts";
 
 /**
- * Runs an operation. A header Authorization of the editor's is sent instead of the session's token; an empty one sends
- * none. A query is sent once more with a refreshed token; a mutation isn't. It throws where there is no answer.
+ * Runs an operation. An Authorization header in the editor replaces the session's token; if it is empty, no token is
+ * sent. A query is repeated once with a refreshed token; a mutation isn't. It throws if there is no response.
  */
-export async function run(asked: Operation, editorHeaders: Record<string, unknown>, signal: AbortSignal): Promise<GraphQLResponse> {
-  const operation = named(asked);
+export async function run(edited: Operation, editorHeaders: Record<string, unknown>, signal: AbortSignal): Promise<GraphQLResponse> {
+  const operation = withKnownName(edited);
   const headers: Record<string, string> = {};
   let token: string | undefined;
   for (const [name, value] of Object.entries(editorHeaders)) headers[name.toLowerCase()] = String(value);
@@ -30,15 +30,15 @@ function expired(result: GraphQLResponse): boolean {
   return result.errors?.some(({ extensions }) => extensions?.reason === "TOKEN_EXPIRED") ?? false;
 }
 
-/** Queries can be sent again. Of a mutation, public fields may have run beside the one that was refused. */
+/** Only queries can be repeated. In a mutation, public fields may have run although another field was refused. */
 function isQuery({ query, operationName }: Operation): boolean {
   const operations = operationsOf(query);
-  const ours = operationName ? operations.find(({ name }) => name?.value === operationName) : operations[0];
-  return ours?.operation === "query";
+  const selected = operationName ? operations.find(({ name }) => name?.value === operationName) : operations[0];
+  return selected?.operation === "query";
 }
 
-/** GraphiQL notices the name of an operation a moment after it is edited: one that the document hasn't is left out. */
-function named(operation: Operation): Operation {
+/** Drops an operation name that isn't in the document: GraphiQL updates it only a moment after an edit. */
+function withKnownName(operation: Operation): Operation {
   const known = operationsOf(operation.query).some(({ name }) => name?.value === operation.operationName);
   return known ? operation : { ...operation, operationName: undefined };
 }
@@ -47,6 +47,6 @@ function operationsOf(query: string) {
   try {
     return parse(query).definitions.filter((definition) => definition.kind === "OperationDefinition");
   } catch {
-    return []; // the server says what is wrong with it
+    return []; // the server reports the syntax error
   }
 }

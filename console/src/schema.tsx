@@ -1,4 +1,4 @@
-// The schema, for completion, validation and docs. A server that doesn't tell it has the same console without these.
+// The schema, for completion, validation and docs. Without it, the console works without these.
 import { withTimeout } from "@cloakql/client";
 import { buildClientSchema, getIntrospectionQuery, type GraphQLSchema, type IntrospectionQuery } from "graphql";
 import { createContext, use, useCallback, useEffect, useState } from "react";
@@ -7,7 +7,7 @@ import { either, post } from "./http.ts";
 export type Known = { reload: () => void } & (
   | { status: "asking" }
   | { status: "known"; schema: GraphQLSchema }
-  | { status: "hidden"; code: string } // the server won't say
+  | { status: "hidden"; code: string } // introspection is refused with this code
   | { status: "unreachable" }
 );
 
@@ -17,24 +17,24 @@ const introspection = getIntrospectionQuery({ specifiedByUrl: true, directiveIsR
 
 export function useSchema(): Known {
   const [known, setKnown] = useState<Omit<Known, "reload">>({ status: "asking" });
-  const [asked, setAsked] = useState(0);
+  const [attempt, setAttempt] = useState(0);
   useEffect(() => {
-    const gone = new AbortController();
-    withTimeout(30_000, (late) => post({ query: introspection, operationName: "IntrospectionQuery" }, {}, either(gone.signal, late)))
+    const unmounted = new AbortController();
+    withTimeout(30_000, (late) => post({ query: introspection, operationName: "IntrospectionQuery" }, {}, either(unmounted.signal, late)))
       .then(({ data, errors }) => {
         if (data?.__schema) setKnown({ status: "known", schema: buildClientSchema(data as unknown as IntrospectionQuery) } as Known);
         else setKnown({ status: "hidden", code: String(errors?.[0]?.extensions?.code ?? "") } as Known);
       })
       .catch(() => {
-        if (!gone.signal.aborted) setKnown({ status: "unreachable" }); // or its answer is no schema
+        if (!unmounted.signal.aborted) setKnown({ status: "unreachable" }); // or the response isn't a schema
       });
-    return () => gone.abort();
-  }, [asked]);
-  const reload = useCallback(() => setAsked((n) => n + 1), []);
+    return () => unmounted.abort();
+  }, [attempt]);
+  const reload = useCallback(() => setAttempt((n) => n + 1), []);
   return { ...known, reload } as Known;
 }
 
-/** Says why there is no completion, where there is none. */
+/** Says why there is no completion, if there is none. */
 export function SchemaNotice() {
   const known = use(SchemaContext);
   switch (known.status) {
@@ -45,8 +45,8 @@ export function SchemaNotice() {
       return (
         <p className="notice" role="status">
           {known.code === "INTROSPECTION_DISABLED"
-            ? "Introspection is off at this server, so there are no docs and no completion. Operations run all the same."
-            : `This server doesn't tell its schema (${known.code}), so there are no docs and no completion.`}
+            ? "Introspection is off on this server, so there are no docs and no completion. Operations still run."
+            : `This server doesn't reveal its schema (${known.code}), so there are no docs and no completion.`}
         </p>
       );
     case "unreachable":

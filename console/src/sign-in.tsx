@@ -1,4 +1,4 @@
-// The form to sign in with. Keycloak never says that a one-time code is missing, so the form has a place for it.
+// The sign-in form. Keycloak never says that a one-time code is missing, so the form lets people enter one from the start.
 import { ServerError } from "@cloakql/client";
 import { useEffect, useId, useRef, useState, type FormEvent } from "react";
 import { explain } from "./explain.ts";
@@ -17,7 +17,7 @@ export function SignIn({ onClose }: { onClose: () => void }) {
     if (!dialog.current?.open) dialog.current?.showModal();
   }, []);
 
-  // By closing it, not by taking it away, the browser gives the focus back to where it was.
+  // When a dialog is closed rather than removed, the browser returns the focus to where it was.
   const close = () => dialog.current?.close();
 
   function fillIn({ username, password }: Person) {
@@ -50,11 +50,11 @@ export function SignIn({ onClose }: { onClose: () => void }) {
         <h2 id={title}>Sign in</h2>
         {offered.map((person) => (
           <button key={person.username} type="button" className="link" onClick={() => fillIn(person)}>
-            Fill in {person.username}, who is made up for development
+            Fill in {person.username}, a test user
           </button>
         ))}
         <label>
-          User name or e-mail address
+          Username or e-mail address
           <input name="username" autoComplete="username" autoCapitalize="none" spellCheck={false} required autoFocus />
         </label>
         <label>
@@ -95,8 +95,8 @@ function failed(error: unknown): { code?: string; text: string } {
   if (!(error instanceof ServerError)) return { text: "The server can't be reached. Try again in a moment." };
   const { code, meaning, advice, retryAfter } = explain(error);
   switch (error.code) {
-    case "INVALID_CREDENTIALS": // the server's message, which doesn't say more than it may
-      return { code, text: `${error.message} Whoever has set up one-time codes must give one, too.` };
+    case "INVALID_CREDENTIALS": // the server's message, which doesn't say what is wrong
+      return { code, text: `${error.message} If you have set up one-time codes, enter one too.` };
     case "RATE_LIMITED":
       return { code, text: `${meaning} Try again in ${retryAfter ?? "a few"} seconds.` };
     case "SERVICE_UNAVAILABLE":

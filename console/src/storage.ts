@@ -1,16 +1,16 @@
-// What the console keeps in this browser: how it looks, and the documents of open tabs. Variables, headers and answers
-// hold passwords and tokens, so they stay in memory. So does a document in which one may be: that has a value which is no
-// variable, or a comment, or that isn't GraphQL yet.
+// What the console stores in the browser: how it looks, and the documents of open tabs. Variables, headers and responses
+// contain passwords and tokens, so they stay in memory. So do documents that may contain one: those with literal values
+// or comments, and those that can't be parsed.
 import { parse, visit, BREAK } from "graphql";
 import { examples, restored } from "./examples.ts";
 
-const prefix = "graphiql:"; // @graphiql/toolkit's StorageAPI puts it before each key
-const kept = new Set(["theme", "visiblePlugin", "tabState"]);
-const most = 200_000; // characters of one value
+const prefix = "graphiql:"; // the prefix of each key in @graphiql/toolkit's StorageAPI
+const storedKeys = new Set(["theme", "visiblePlugin", "tabState"]);
+const maxLength = 200_000; // of a value, in characters
 
 type Tab = { query: string | null; variables: string | null; headers: string | null; response: string | null };
 
-/** Whether a document can hold no secret: it is one of the examples, or its values are variables and nothing comments it. */
+/** Reports whether a document can't contain a secret: it is an example, or has only variables as values and no comments. */
 export function harmless(document: string): boolean {
   if (examples.some(({ query }) => query === document)) return true;
   if (/[#"]/.test(document)) return false;
@@ -20,11 +20,11 @@ export function harmless(document: string): boolean {
     visit(parse(document), { StringValue: value, IntValue: value, FloatValue: value, EnumValue: value });
     return !found;
   } catch {
-    return false; // a part of it may be what was pasted into the wrong editor
+    return false; // may contain something pasted into the wrong editor
   }
 }
 
-/** Takes out of the state of GraphiQL's tabs what must not be stored, and gives nothing where nothing is left. */
+/** Removes from the state of GraphiQL's tabs what must not be stored. Returns undefined if no tab is left. */
 export function storable(tabState: string): string | undefined {
   const state = JSON.parse(tabState) as { tabs: Tab[]; activeTabIndex: number };
   const active = state.tabs[state.activeTabIndex];
@@ -36,40 +36,40 @@ export function storable(tabState: string): string | undefined {
   });
 }
 
-/** The storage that GraphiQL uses. A browser that refuses to store has the same console, which forgets. */
+/** The storage that GraphiQL uses. If the browser doesn't allow it, nothing is stored. */
 export const storage = {
   getItem(key: string): string | null {
     const name = key.slice(prefix.length);
-    if (!kept.has(name)) return null;
+    if (!storedKeys.has(name)) return null;
     try {
       const value = localStorage.getItem(key);
       return value && name === "tabState" ? restored(value) : value;
     } catch {
-      return null; // forbidden, or not what was put there
+      return null; // not allowed, or malformed
     }
   },
   setItem(key: string, value: string): void {
     const name = key.slice(prefix.length);
-    if (!kept.has(name)) return;
+    if (!storedKeys.has(name)) return;
     try {
       const text = name === "tabState" ? storable(value) : value;
-      if (text === undefined || text.length > most) localStorage.removeItem(key);
+      if (text === undefined || text.length > maxLength) localStorage.removeItem(key);
       else localStorage.setItem(key, text);
     } catch {
-      // full, or forbidden
+      // full, or not allowed
     }
   },
   removeItem(key: string): void {
     try {
       localStorage.removeItem(key);
     } catch {
-      // forbidden
+      // not allowed
     }
   },
   clear(): void {
-    for (const name of kept) storage.removeItem(prefix + name);
+    for (const name of storedKeys) storage.removeItem(prefix + name);
   },
   get length(): number {
-    return kept.size;
+    return storedKeys.size;
   },
 };

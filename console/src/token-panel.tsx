@@ -1,4 +1,4 @@
-// The token of the session, claim by claim, and what the server says of it.
+// The session's token, claim by claim, and the server's verdict on it.
 import type { Tokens } from "@cloakql/client";
 import type { GraphiQLPlugin } from "@graphiql/react";
 import { read, type Claim } from "./claims.ts";
@@ -25,15 +25,15 @@ function Token({ tokens }: { tokens: Tokens }) {
   return (
     <>
       <div role="status" className={`verdict ${verdict.status}`} data-testid="verdict">
-        {verdict.status === "asking" && <p>Asking the server what it makes of it …</p>}
+        {verdict.status === "asking" && <p>Asking the server whether it accepts this token …</p>}
         {verdict.status === "accepted" && (
           <p>
-            <strong>The server accepts it</strong>, as {verdict.username}'s.
+            <strong>The server accepts it</strong> as {verdict.username}'s token.
           </p>
         )}
         {verdict.status === "unknown" && (
           <>
-            <p>The server can't say what it is worth now. It is asked again.</p>
+            <p>The server can't verify it right now. The console keeps asking.</p>
             <ExplanationText {...explain(verdict.error)} />
           </>
         )}
@@ -48,12 +48,12 @@ function Token({ tokens }: { tokens: Tokens }) {
       </div>
       {parts ? (
         <>
-          <p className="muted">Read here for you to look at. Whether it is genuine, the server alone says.</p>
+          <p className="muted">Decoded for display. Only the server verifies it.</p>
           <Claims title="Claims" claims={parts.payload} />
           <Claims title="Header" claims={parts.header} />
         </>
       ) : (
-        <p>It isn't a JSON Web Token, so there is nothing in it to read.</p>
+        <p>It isn't a JSON Web Token, so it can't be decoded.</p>
       )}
     </>
   );

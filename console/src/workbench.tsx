@@ -1,4 +1,4 @@
-// Below the top: the tabs of operations, the panels at the side, the editors, and the answer.
+// Below the header: the tabs of operations, the panels at the side, the editors, and the response.
 import {
   ExecuteButton,
   HeaderEditor,
@@ -12,7 +12,7 @@ import {
 } from "@graphiql/react";
 import { useEffect, useState, type MouseEvent } from "react";
 import { useEditors } from "./editors.ts";
-import { besideDocument, filledVariables, forgetTokens } from "./examples.ts";
+import { exampleInputs, filledVariables, forgetTokens } from "./examples.ts";
 import { ResponseExplanations } from "./explanation.tsx";
 import { SchemaNotice } from "./schema.tsx";
 import { useSession } from "./session.ts";
@@ -48,7 +48,7 @@ export function Workbench() {
         <div className="answer">
           <div className="response">
             {isFetching && <Spinner />}
-            {hasMonaco && <ResponseEditor aria-label="Answer" />}
+            {hasMonaco && <ResponseEditor aria-label="Response" />}
           </div>
           <ResponseExplanations />
         </div>
@@ -147,7 +147,7 @@ function Tools({ hasMonaco }: { hasMonaco: boolean }) {
   );
 }
 
-/** Whoever signs out leaves nothing but their documents: the next person at this page may be another. */
+/** Forgets everything except documents when a user signs out: the next user of this page may be somebody else. */
 function useForgetting() {
   const state = useSession();
   const signedOut = state.status === "signedOut" && state.reason === "SIGNED_OUT";
@@ -163,17 +163,17 @@ function useForgetting() {
     if (!signedOut) return;
     stop();
     forgetTokens();
-    // GraphiQL has an action for the active tab alone; the others are read when they are shown.
-    for (const tab of tabs) Object.assign(tab, besideDocument(tab.query), { response: null });
-    const beside = besideDocument(tabs[active]?.query ?? null);
-    updateActiveTabValues({ ...beside, response: null });
-    variableEditor?.setValue(beside.variables ?? "");
-    headerEditor?.setValue(beside.headers ?? "");
+    // GraphiQL has an action only for the active tab. It reads the other tabs when they are shown.
+    for (const tab of tabs) Object.assign(tab, exampleInputs(tab.query), { response: null });
+    const inputs = exampleInputs(tabs[active]?.query ?? null);
+    updateActiveTabValues({ ...inputs, response: null });
+    variableEditor?.setValue(inputs.variables ?? "");
+    headerEditor?.setValue(inputs.headers ?? "");
     responseEditor?.setValue("");
-  }, [signedOut]); // once for each sign-out, with what is there at that moment
+  }, [signedOut]); // once for each sign-out
 }
 
-/** Links in the docs' descriptions open elsewhere: this page holds a session, and what isn't stored. */
+/** Opens links in the docs' descriptions in a new tab, so that this page keeps its session and its editors' contents. */
 function openElsewhere(event: MouseEvent) {
   const link = event.target instanceof Element ? event.target.closest("a") : null;
   if (!link || link.getAttribute("href")?.startsWith("#")) return;

@@ -22,7 +22,7 @@ const form = (page) => page.getByRole('dialog', { name: 'Sign in' });
 
 async function fillIn(page, { username, password, otp }) {
   if (!(await form(page).isVisible())) await signInButton(page).click();
-  await form(page).getByLabel('User name').fill(username);
+  await form(page).getByLabel('Username').fill(username);
   await form(page).getByLabel('Password').fill(password);
   if (otp) {
     const link = form(page).getByRole('button', { name: 'I have a one-time code' });
@@ -190,7 +190,7 @@ async function firstVisit() {
     await page.getByRole('button', { name: /^Token \d/ }).click();
     const panel = page.getByRole('region', { name: 'Token', exact: true });
     const claim = (name) => panel.locator('dl > div').filter({ has: page.locator('code', { hasText: new RegExp(`^${name}$`) }) }).textContent();
-    return [await page.getByTestId('verdict').textContent(), await claim('preferred_username'), /^iss Issuer: the realm that gave the token/.test(await claim('iss'))];
+    return [await page.getByTestId('verdict').textContent(), await claim('preferred_username'), /^iss Issuer: the realm that issued the token/.test(await claim('iss'))];
   });
   await inspect(page, 'console-token');
   await page.getByRole('navigation', { name: 'Panels' }).getByRole('button', { name: 'Docs' }).click();

@@ -25,7 +25,7 @@ const [urqled, sendUrql] = counting();
 const byFetch = withFetch(url, sendFetch);
 const byUrql = withUrql(url, sendUrql);
 const examples = {
-  fetch: { sent: fetched, ...byFetch, ask: (n) => byFetch.ask(`query Me${n} { me { username } }`) },
+  fetch: { sent: fetched, ...byFetch, ask: (n) => byFetch.query(`query Me${n} { me { username } }`) },
   urql: { sent: urqled, ...byUrql, ask: (n) => byUrql.client.query(`query Me${n} { me { username } }`, {}).toPromise() },
 };
 

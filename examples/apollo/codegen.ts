@@ -1,6 +1,6 @@
 import type { CodegenConfig } from "@graphql-codegen/cli";
 
-// The schema's files are the source, so that generating needs no server.
+// The schema comes from files, so that generating needs no server.
 const config: CodegenConfig = {
   schema: "../../schema/*.graphqls",
   documents: ["src/**/*.{ts,tsx}", "!src/gql/**"],

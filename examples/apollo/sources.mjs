@@ -1,5 +1,5 @@
-// node sources.mjs writes what src/gql was generated from, by the digest of each: go test compares, so that nobody forgets
-// to generate again.
+// node sources.mjs writes the digests of the sources that src/gql was generated from. TestGenerated_upToDate compares them
+// and finds stale code.
 import { createHash } from "node:crypto";
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 
@@ -10,7 +10,7 @@ const files = (folder, end) => readdirSync(new URL(folder, root)).filter((name) 
 const inputs = [...files("schema/", /\.graphqls$/), "examples/apollo/codegen.ts"].map((path) => [path, text(path)]);
 for (const path of files("examples/apollo/src/", /\.tsx?$/)) {
   const documents = Array.from(text(path).matchAll(/\bgraphql\(`([^`]*)`/g), ([, document]) => document);
-  if (documents.length > 0) inputs.push([path, documents.join("")]); // the rest of the file has no types of its own
+  if (documents.length > 0) inputs.push([path, documents.join("")]); // the rest of the file doesn't affect the types
 }
 const sums = inputs.map(([path, content]) => `${createHash("sha256").update(content).digest("hex")}  ${path}\n`);
 writeFileSync(new URL("examples/apollo/src/gql/sources.sum", root), sums.join(""));

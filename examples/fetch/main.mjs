@@ -1,4 +1,4 @@
-// CloakQL with fetch alone: sign in, ask, refresh when the token has expired, sign out. `connect` needs nothing of Node.js.
+// CloakQL with fetch only: sign in, query, refresh when the token has expired, sign out. `connect` also runs in browsers.
 //   node main.mjs http://localhost:8000/graphql alice alice-password
 import { fileURLToPath } from "node:url";
 
@@ -10,33 +10,33 @@ const renew = `mutation Refresh($refreshToken: String!) {
 }`;
 const logout = `mutation Logout($refreshToken: String!) { logout(refreshToken: $refreshToken) }`;
 
-// One person's session. Connect anew for the next one: what one began must not be repeated as the other.
+// One user's session. Call connect again for another user: an operation of one must not be repeated as the other.
 export function connect(url, send = fetch) {
-  let tokens; // in memory: every script of a page can read what is in its storage
-  let refreshing; // one refresh, however many operations find the token expired
-  // Two tabs may refresh at once with one refresh token: within REFRESH_GRACE the server gives both the same answer.
+  let tokens; // in memory: every script of a page can read its storage
+  let refreshing; // the refresh in flight, which all operations share
+  // Two tabs may use the same refresh token at once: within REFRESH_GRACE, the server sends both the same response.
 
   async function post(query, variables, accessToken) {
     const headers = { "content-type": "application/json", ...(accessToken && { authorization: `Bearer ${accessToken}` }) };
     const response = await send(url, { method: "POST", headers, body: JSON.stringify({ query, variables }) });
-    return response.json().catch(() => { throw new Error(`The answer isn't GraphQL: HTTP status ${response.status}`); });
+    return response.json().catch(() => { throw new Error(`The response isn't GraphQL: HTTP status ${response.status}`); });
   }
-  async function change(field, query, variables) { // login, refresh, logout: without an access token
+  async function call(field, query, variables) { // login, refresh or logout, without an access token
     const { data, errors } = await post(query, variables);
     if (errors) throw Object.assign(new Error(errors[0].message), errors[0].extensions); // code, reason, retryAfter
     return data[field];
   }
   async function refresh({ refreshToken }) {
     try {
-      const fresh = await change("refresh", renew, { refreshToken });
-      if (tokens?.refreshToken === refreshToken) tokens = fresh; // else they signed out in the meantime
+      const fresh = await call("refresh", renew, { refreshToken });
+      if (tokens?.refreshToken === refreshToken) tokens = fresh; // otherwise the user has signed out meanwhile
     } catch (error) { // while Keycloak can't be reached, nobody is signed out
       if (error.code === "INVALID_REFRESH_TOKEN" && tokens?.refreshToken === refreshToken) tokens = undefined;
     }
   }
   return {
-    signIn: async (credentials) => void (tokens = await change("login", login, credentials)),
-    async ask(query, variables) { // a mutation may have run in part, so it gets the new token and isn't repeated
+    signIn: async (credentials) => void (tokens = await call("login", login, credentials)),
+    async query(query, variables) { // a mutation isn't repeated after a refresh, because it may have run in part
       const sentWith = tokens?.accessToken;
       const result = await post(query, variables, sentWith);
       if (!sentWith || !result.errors?.some((error) => error.extensions?.reason === "TOKEN_EXPIRED")) return result;
@@ -45,8 +45,8 @@ export function connect(url, send = fetch) {
     },
     async signOut() {
       const refreshToken = tokens?.refreshToken;
-      tokens = undefined; // the access token works until it expires, so forget it whatever the server says
-      return refreshToken ? change("logout", logout, { refreshToken }) : true;
+      tokens = undefined; // the access token works until it expires, so forget it even if logout fails
+      return refreshToken ? call("logout", logout, { refreshToken }) : true;
     },
   };
 }
@@ -54,7 +54,7 @@ async function main(url, username, password, otp) {
   if (!password) throw new Error("usage: node main.mjs URL USERNAME PASSWORD [ONE-TIME-CODE]");
   const api = connect(url);
   await api.signIn({ username, password, otp });
-  const results = await Promise.all(Array.from({ length: 10 }, () => api.ask("{ me { username realmRoles } }")));
+  const results = await Promise.all(Array.from({ length: 10 }, () => api.query("{ me { username realmRoles } }")));
   for (const { data, errors } of results) console.log(JSON.stringify({ me: data?.me, errors }));
   console.log(JSON.stringify({ signedOut: await api.signOut() }));
 }

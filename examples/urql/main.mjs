@@ -1,4 +1,4 @@
-// CloakQL with urql: sign in, ask, refresh when the token has expired, sign out. `connect` needs nothing of Node.js.
+// CloakQL with urql: sign in, query, refresh when the token has expired, sign out. `connect` also runs in browsers.
 //   npm ci --ignore-scripts && node main.mjs http://localhost:8000/graphql alice alice-password
 import { fileURLToPath } from "node:url";
 import { Client, fetchExchange, gql } from "@urql/core";
@@ -12,23 +12,23 @@ const renew = gql`mutation Refresh($refreshToken: String!) {
 }`;
 const logout = gql`mutation Logout($refreshToken: String!) { logout(refreshToken: $refreshToken) }`;
 
-// One person's session. Connect anew for the next one: what one began must not be repeated as the other.
+// One user's session. Call connect again for another user: an operation of one must not be repeated as the other.
 export function connect(url, send = fetch) {
-  let tokens, sentWith; // in memory: every script of a page can read what is in its storage
+  let tokens, sentWith; // in memory: every script of a page can read its storage
   const bearer = () => tokens && `Bearer ${tokens.accessToken}`;
-  // It refreshes once for all operations that find the token expired, and repeats each query once. Two tabs may refresh at
-  // once with one refresh token: within REFRESH_GRACE the server gives both the same answer.
+  // Refreshes once for all operations that fail because the token has expired, and repeats each query once. Two tabs may
+  // use the same refresh token at once: within REFRESH_GRACE, the server sends both the same response.
   const auth = authExchange(async ({ appendHeaders, mutate }) => ({
     addAuthToOperation: (operation) => (tokens ? appendHeaders(operation, { authorization: bearer() }) : operation),
     didAuthError({ graphQLErrors }, { context, kind }) {
-      sentWith = context.fetchOptions?.headers?.authorization; // before refreshAuth is called for it
+      sentWith = context.fetchOptions?.headers?.authorization; // called right before refreshAuth
       return kind === "query" && !!tokens && graphQLErrors.some((error) => error.extensions.reason === "TOKEN_EXPIRED");
     },
     async refreshAuth() {
-      if (sentWith !== bearer()) return; // it comes late: others have refreshed since it was sent
+      if (sentWith !== bearer()) return; // already refreshed since the operation was sent
       const { refreshToken } = tokens;
       const { data, error } = await mutate(renew, { refreshToken });
-      if (tokens?.refreshToken !== refreshToken) return; // they signed out in the meantime
+      if (tokens?.refreshToken !== refreshToken) return; // the user has signed out meanwhile
       // While Keycloak can't be reached, nobody is signed out.
       if (data || error.graphQLErrors[0]?.extensions.code === "INVALID_REFRESH_TOKEN") tokens = data?.refresh;
     },
@@ -39,7 +39,7 @@ export function connect(url, send = fetch) {
     signIn: async (credentials) => void (tokens = unwrap(await client.mutation(login, credentials)).login),
     async signOut() {
       const refreshToken = tokens?.refreshToken;
-      tokens = undefined; // the access token works until it expires, so forget it whatever the server says
+      tokens = undefined; // the access token works until it expires, so forget it even if logout fails
       return refreshToken ? unwrap(await client.mutation(logout, { refreshToken })).logout : true;
     },
   };
@@ -53,8 +53,8 @@ async function main(url, username, password, otp) {
   if (!password) throw new Error("usage: node main.mjs URL USERNAME PASSWORD [ONE-TIME-CODE]");
   const api = connect(url);
   await api.signIn({ username, password, otp });
-  const ask = (_, n) => api.client.query(`query Me${n} { me { username realmRoles } }`, {}); // urql sends equal ones once
-  const results = await Promise.all(Array.from({ length: 10 }, ask));
+  const query = (_, n) => api.client.query(`query Me${n} { me { username realmRoles } }`, {}); // urql sends identical queries only once
+  const results = await Promise.all(Array.from({ length: 10 }, query));
   for (const { data, error } of results) console.log(JSON.stringify({ me: data?.me, errors: error?.graphQLErrors }));
   console.log(JSON.stringify({ signedOut: await api.signOut() }));
 }

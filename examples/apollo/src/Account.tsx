@@ -25,7 +25,7 @@ const accountQuery = graphql(`
   }
 `);
 
-/** The page that only people who are signed in get to see: what their token holds. */
+/** A page for people who are signed in. It shows the contents of their token. */
 export function Account() {
   const { data, error, loading } = useQuery(accountQuery);
   const me = data?.me;
@@ -34,7 +34,7 @@ export function Account() {
       <h1 id="account" tabIndex={-1}>
         Account
       </h1>
-      {loading && !me && <p role="status">Asking…</p>}
+      {loading && !me && <p role="status">Loading…</p>}
       {error && <Problem error={error} />}
       {me && (
         <>

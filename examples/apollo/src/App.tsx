@@ -15,39 +15,39 @@ const titles: Record<Route, string> = { "/": "Home", "/account": "Account" };
 export function App() {
   const state = useSession();
   const route = useRoute();
-  const [untold, setUntold] = useState(false);
+  const [logoutFailed, setLogoutFailed] = useState(false);
   const main = useRef<HTMLElement>(null);
   const id = sessionID(state);
   const signedIn = state.status === "signedIn";
-  const place = `${route} ${state.status} ${id}`;
+  const view = `${route} ${state.status} ${id}`;
 
-  // Who uses a screen reader is told of a new page, and of a sign-in or sign-out: focus goes to its heading.
-  const last = useRef(place);
+  // After a change of page, a sign-in or a sign-out, the heading gets the focus, so that screen readers announce it.
+  const last = useRef(view);
   useEffect(() => {
-    if (last.current === place) return;
-    const first = last.current.includes(" loading ");
-    last.current = place;
-    if (!first) main.current?.querySelector("h1")?.focus();
-  }, [place]);
+    if (last.current === view) return;
+    const wasLoading = last.current.includes(" loading ");
+    last.current = view;
+    if (!wasLoading) main.current?.querySelector("h1")?.focus();
+  }, [view]);
 
   useEffect(() => {
-    if (signedIn) setUntold(false);
+    if (signedIn) setLogoutFailed(false);
   }, [signedIn]);
 
   return (
-    // The key forgets what components remember of one person before the next one comes.
+    // The key resets the state of all components when another person signs in.
     <ApolloProvider client={currentClient()} key={id}>
       <title>{`${titles[route]} – CloakQL example`}</title>
-      <Header route={route} signedIn={signedIn} onUntold={() => setUntold(true)} />
+      <Header route={route} signedIn={signedIn} onLogoutFailed={() => setLogoutFailed(true)} />
       <main ref={main}>
-        {untold && (
+        {logoutFailed && (
           <p className="note" role="status">
-            The server couldn’t be told of your sign-out. This browser has forgotten you, and the session ends by itself.
+            You are signed out here, but the server couldn’t be told. The session ends when it expires.
           </p>
         )}
         {state.status === "loading" && <p role="status">One moment…</p>}
         {state.status === "signedOut" && (
-          // In the guarded page's place, at its address: who signs in is there.
+          // In place of the guarded page, at its address, so that signing in shows that page.
           <SignIn reason={state.reason} wanted={route === "/" ? null : titles[route]} key={route} />
         )}
         {signedIn && route === "/" && (

@@ -3,15 +3,15 @@ import { useState } from "react";
 import { graphql } from "./gql";
 import { Problem } from "./Problem";
 
-const strangerQuery = graphql(`
-  query Stranger {
+const anonymousQuery = graphql(`
+  query Anonymous {
     me {
       id
     }
   }
 `);
 
-/** What somebody without a token gets to see: an error at its place, and the page goes on. */
+/** What a request without a token gets: an error, shown in its place while the rest of the page works. */
 export function Denied() {
   const client = useApolloClient();
   const [denied, setDenied] = useState<unknown>();
@@ -19,7 +19,7 @@ export function Denied() {
   async function ask() {
     setDenied(undefined);
     await client
-      .query({ query: strangerQuery, fetchPolicy: "no-cache", context: { anonymous: true } })
+      .query({ query: anonymousQuery, fetchPolicy: "no-cache", context: { anonymous: true } })
       .catch(setDenied);
   }
 
@@ -27,7 +27,7 @@ export function Denied() {
     <section className="card" aria-labelledby="denied" data-testid="denied">
       <h2 id="denied">Without a token</h2>
       <p>
-        Asks for <code>me</code> and leaves the token out, as a stranger would.
+        Requests <code>me</code> without the token.
       </p>
       <button type="button" className="plain" onClick={() => void ask()}>
         Ask without a token

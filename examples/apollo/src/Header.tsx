@@ -7,15 +7,15 @@ const pages: { route: Route; name: string }[] = [
   { route: "/account", name: "Account" },
 ];
 
-type Props = { route: Route; signedIn: boolean; onUntold: () => void };
+type Props = { route: Route; signedIn: boolean; onLogoutFailed: () => void };
 
-/** `onUntold` hears of a sign-out that the server couldn't be told of. */
-export function Header({ route, signedIn, onUntold }: Props) {
+/** `onLogoutFailed` is called if the server couldn't be told of a sign-out. */
+export function Header({ route, signedIn, onLogoutFailed }: Props) {
   const [busy, setBusy] = useState(false);
 
   async function signOut() {
     setBusy(true);
-    await session.signOut().catch(onUntold);
+    await session.signOut().catch(onLogoutFailed);
     setBusy(false);
   }
 

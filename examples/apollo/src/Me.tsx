@@ -53,7 +53,7 @@ export function Me() {
         </dl>
       )}
       <button type="button" className="plain" disabled={loading} onClick={() => void refetch().catch(() => undefined)}>
-        {loading ? "Asking…" : "Ask again"}
+        {loading ? "Loading…" : "Reload"}
       </button>
     </section>
   );

@@ -11,7 +11,7 @@ const farewells: Record<SignedOutReason, string> = {
   INVALID: "Your session has ended. Sign in again.",
 };
 
-/** `reason` is why the last session ended, and `wanted` the page that requires a sign-in. */
+/** `reason` says why the last session ended, and `wanted` is the page that requires a sign-in. */
 export function SignIn({ reason, wanted }: { reason: SignedOutReason | null; wanted: string | null }) {
   const [problem, setProblem] = useState<string | null>(null);
   const [busy, setBusy] = useState(false);
@@ -21,7 +21,7 @@ export function SignIn({ reason, wanted }: { reason: SignedOutReason | null; wan
   async function submit(event: SubmitEvent<HTMLFormElement>) {
     event.preventDefault();
     const typed = new FormData(event.currentTarget);
-    const otp = String(typed.get("otp") ?? "").replaceAll(" ", ""); // as authenticator apps show it
+    const otp = String(typed.get("otp") ?? "").replaceAll(" ", ""); // authenticator apps show spaces
     setProblem(null);
     setBusy(true);
     try {

@@ -1,4 +1,4 @@
-/** Roles, groups, scopes: names that have no order worth telling. */
+/** A list of names such as roles, groups or scopes. */
 export function Tags({ names }: { names: readonly string[] }) {
   if (names.length === 0) return <span className="quiet">none</span>;
   return (

@@ -12,7 +12,7 @@ const whoQuery = graphql(`
   }
 `);
 
-/** Ten operations in ten requests at the same moment. Where the token has expired, they share one refresh. */
+/** Ten operations in ten requests at the same time. If the token has expired, they share one refresh. */
 export function TenAtOnce() {
   const client = useApolloClient();
   const [busy, setBusy] = useState(false);
@@ -20,13 +20,13 @@ export function TenAtOnce() {
 
   async function run() {
     setBusy(true);
-    const ask = () =>
+    const query = () =>
       client.query({
         query: whoQuery,
         fetchPolicy: "no-cache",
-        context: { queryDeduplication: false }, // else Apollo sends the same question once
+        context: { queryDeduplication: false }, // otherwise Apollo sends identical queries only once
       });
-    const results = await Promise.allSettled(Array.from({ length: 10 }, ask));
+    const results = await Promise.allSettled(Array.from({ length: 10 }, query));
     const names = results.flatMap((result) => (result.status === "fulfilled" ? [result.value.data?.me?.username ?? "?"] : []));
     const failed = results.find((result) => result.status === "rejected");
     setOutcome({ answered: names.length, as: [...new Set(names)].join(", "), problem: failed?.reason });
@@ -36,7 +36,7 @@ export function TenAtOnce() {
   return (
     <section className="card" aria-labelledby="ten">
       <h2 id="ten">Ten at once</h2>
-      <p>Sends ten operations at the same moment. When the token has expired, one refresh serves them all.</p>
+      <p>Sends ten operations at the same time. If the token has expired, they share one refresh.</p>
       <button type="button" className="plain" disabled={busy} onClick={() => void run()}>
         Run ten operations at once
       </button>

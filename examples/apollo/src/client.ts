@@ -5,22 +5,22 @@ import { graphqlURL } from "./graphqlURL";
 
 export const session = new Session({ url: graphqlURL });
 
-/** Returns the ID of the session, or null where nobody is signed in. It stays the same while tokens are refreshed. */
+/** Returns the ID of the session, or null if nobody is signed in. It stays the same when tokens are refreshed. */
 export const sessionID = (state: SessionState): string | null => (state.status === "signedIn" ? state.tokens.sessionID : null);
 
 let client = newClient();
 let owner = sessionID(session.state());
 
-// Each session gets a client of its own, whichever tab signs in or out. Clearing the cache of one client would not be
-// enough: a mutation in flight writes its answer into the cache later.
+// Each session gets its own client, even if another tab signs in or out. Clearing the cache of a single client would not
+// be enough: a mutation in flight would write its result into the cache later.
 session.subscribe(() => {
-  const now = sessionID(session.state());
-  if (now === owner) return;
-  owner = now;
-  const last = client;
+  const current = sessionID(session.state());
+  if (current === owner) return;
+  owner = current;
+  const previous = client;
   client = newClient();
-  last.stop();
-  void last.clearStore();
+  previous.stop();
+  void previous.clearStore();
 });
 
 export const currentClient = (): ApolloClient => client;

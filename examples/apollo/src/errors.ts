@@ -1,7 +1,7 @@
 import { CombinedGraphQLErrors } from "@apollo/client";
 import { ServerError } from "@cloakql/client";
 
-/** An error of a sign-in or of an operation. The code and the reason are the server's, and absent where it didn't answer. */
+/** An error of a sign-in or of an operation. Without a response from the server, there is no code and no reason. */
 export type ErrorInfo = { message: string; code?: string; reason?: string; retryAfter?: number };
 
 export function errorInfo(error: unknown): ErrorInfo {
@@ -22,8 +22,8 @@ function contract({ code, reason, retryAfter }: Record<string, unknown>): Partia
 }
 
 /**
- * Returns an error's text for people. A code without a text of its own has the server's message, which a product writes
- * for its own codes.
+ * Returns an error's text for users. For a code without its own text here, such as a product's own, it is the server's
+ * message.
  */
 export function errorText({ message, code, reason, retryAfter }: ErrorInfo): string {
   switch (code) {
@@ -40,13 +40,13 @@ export function errorText({ message, code, reason, retryAfter }: ErrorInfo): str
     case "RATE_LIMITED":
       return `Too many attempts. Try again in ${seconds(retryAfter)}.`;
     case "BAD_USER_INPUT":
-      return "What was typed can’t be used: a part of it is empty or too long.";
+      return "The input can’t be used: part of it is empty or too long.";
     case "SERVICE_UNAVAILABLE":
       if (reason === "BUSY") return "Many people are signing in right now. Try again in a moment.";
       if (reason === "KEYS_UNAVAILABLE") return "Your sign-in can’t be checked right now. Try again in a moment.";
       return "Sign-in isn’t available right now. Try again later.";
     case "UNAUTHENTICATED":
-      if (reason === "TOKEN_MISSING") return "Only people who are signed in may ask this, and the request had no token.";
+      if (reason === "TOKEN_MISSING") return "Only people who are signed in may see this, and the request had no token.";
       if (reason === "TOKEN_EXPIRED") return "Your sign-in couldn’t be renewed just now. You are still signed in: try again.";
       return "The server doesn’t accept the token of this request.";
     case "TIMEOUT":

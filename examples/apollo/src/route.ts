@@ -1,6 +1,6 @@
 import { useSyncExternalStore } from "react";
 
-/** The page's paths, each behind a # in the address: any server of static files can serve them. */
+/** The page's paths. They follow a # in the address, so that any server of static files can serve them. */
 export type Route = "/" | "/account";
 
 const current = (): Route => (window.location.hash === "#/account" ? "/account" : "/");

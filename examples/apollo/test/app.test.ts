@@ -11,7 +11,7 @@ test("the application's client works while a server renders a page", async () =>
   session.close();
 });
 
-test("a product's own code is shown with its message", () => {
+test("an error with a product's own code is shown with its message", () => {
   const closed = { message: "The shop is closed until 9:00", extensions: { code: "SHOP_CLOSED", reason: "NIGHT" } };
   const errors = [new ServerError(closed), new CombinedGraphQLErrors({ data: null, errors: [closed] })];
   for (const error of errors) assert.equal(errorText(errorInfo(error)), "The shop is closed until 9:00 (SHOP_CLOSED)");

@@ -15,13 +15,13 @@ import type { TypedDocumentNode as DocumentNode } from '@graphql-typed-document-
  */
 type Documents = {
     "\n  query Account {\n    me {\n      id\n      clientRoles {\n        client\n        roles\n      }\n      token {\n        scope\n        expiresAt\n        session {\n          id\n        }\n        claims\n      }\n    }\n  }\n": typeof types.AccountDocument,
-    "\n  query Stranger {\n    me {\n      id\n    }\n  }\n": typeof types.StrangerDocument,
+    "\n  query Anonymous {\n    me {\n      id\n    }\n  }\n": typeof types.AnonymousDocument,
     "\n  query Me {\n    me {\n      id\n      username\n      name\n      email\n      emailVerified\n      realmRoles\n      groups\n      token {\n        expiresAt\n      }\n    }\n  }\n": typeof types.MeDocument,
     "\n  query Who {\n    me {\n      id\n      username\n    }\n  }\n": typeof types.WhoDocument,
 };
 const documents: Documents = {
     "\n  query Account {\n    me {\n      id\n      clientRoles {\n        client\n        roles\n      }\n      token {\n        scope\n        expiresAt\n        session {\n          id\n        }\n        claims\n      }\n    }\n  }\n": types.AccountDocument,
-    "\n  query Stranger {\n    me {\n      id\n    }\n  }\n": types.StrangerDocument,
+    "\n  query Anonymous {\n    me {\n      id\n    }\n  }\n": types.AnonymousDocument,
     "\n  query Me {\n    me {\n      id\n      username\n      name\n      email\n      emailVerified\n      realmRoles\n      groups\n      token {\n        expiresAt\n      }\n    }\n  }\n": types.MeDocument,
     "\n  query Who {\n    me {\n      id\n      username\n    }\n  }\n": types.WhoDocument,
 };
@@ -47,7 +47,7 @@ export function graphql(source: "\n  query Account {\n    me {\n      id\n      
 /**
  * The graphql function is used to parse GraphQL queries into a document that can be used by GraphQL clients.
  */
-export function graphql(source: "\n  query Stranger {\n    me {\n      id\n    }\n  }\n"): (typeof documents)["\n  query Stranger {\n    me {\n      id\n    }\n  }\n"];
+export function graphql(source: "\n  query Anonymous {\n    me {\n      id\n    }\n  }\n"): (typeof documents)["\n  query Anonymous {\n    me {\n      id\n    }\n  }\n"];
 /**
  * The graphql function is used to parse GraphQL queries into a document that can be used by GraphQL clients.
  */
