@@ -14,18 +14,19 @@ import (
 	"github.com/cloakql/cloakql/settings"
 )
 
-// A devServer is what the server reads its settings from, and the stand-in that they point at.
+// A devServer is the environment that the server reads its settings from, and the stand-in for
+// Keycloak that it points to.
 type devServer struct {
 	environ []string                        // the process environment, with the stand-in's settings
-	note    string                          // shown with an error of the settings; may be empty
-	users   []console.User                  // offered in the console's form
-	print   func(out io.Writer, url string) // called once the server listens; nil for nothing
+	note    string                          // shown with errors in the settings; may be empty
+	users   []console.User                  // suggested in the console's sign-in form
+	print   func(out io.Writer, url string) // called once the server listens; may be nil
 	stop    func()                          // nil if there is nothing to stop
 }
 
-// newDevServer starts a stand-in for Keycloak with the realm local, and adds settings that point at
-// it. If the settings name a Keycloak, that one is used and nothing is started. The server verifies
-// the stand-in's tokens like any other's: it doesn't know of it.
+// newDevServer starts a stand-in for Keycloak with the realm local, and adds settings that point to
+// it. If the settings already name a Keycloak, nothing is started. The server doesn't know about
+// the stand-in, and verifies its tokens like any others.
 func newDevServer(environ []string, dir string) (devServer, error) {
 	values, err := settings.Lookup(environ, dir)
 	if err != nil {
@@ -44,7 +45,7 @@ func newDevServer(environ []string, dir string) (devServer, error) {
 		}
 		note := fmt.Sprintf(
 			"This is not the stand-in: %s sets KEYCLOAK_SERVER_URL, so the server uses the "+
-				"Keycloak at %s. For the stand-in, %s.", source, withoutUser(address), remedy)
+				"Keycloak at %s. For the stand-in, %s.", source, redactURL(address), remedy)
 		print := func(out io.Writer, _ string) { fmt.Fprintln(out, note) }
 		return devServer{environ: environ, note: note, print: print}, nil
 	}
@@ -54,7 +55,7 @@ func newDevServer(environ []string, dir string) (devServer, error) {
 				"machine only. Use cmd/cloakql, and set KEYCLOAK_SERVER_URL (docs/settings.md)",
 			runtime)
 	}
-	if err := checkHalf(values, environ, dir); err != nil {
+	if err := checkPartial(values, environ, dir); err != nil {
 		return devServer{}, err
 	}
 	standIn, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{localrealm.JSON}})
@@ -85,9 +86,9 @@ func newDevServer(environ []string, dir string) (devServer, error) {
 	}, nil
 }
 
-// checkHalf refuses settings that name a realm or a client but no Keycloak. Its error has the other
-// problems of the settings too.
-func checkHalf(values settings.Values, environ []string, dir string) error {
+// checkPartial returns an error if the settings name a realm or a client, but no Keycloak. The
+// error includes other problems of the settings.
+func checkPartial(values settings.Values, environ []string, dir string) error {
 	var names []string
 	for _, name := range []string{
 		"KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID", "KEYCLOAK_CLIENT_SECRET_KEY",
@@ -101,7 +102,8 @@ func checkHalf(values settings.Values, environ []string, dir string) error {
 		return nil
 	}
 	err := fmt.Errorf("%s set, and KEYCLOAK_SERVER_URL isn't: set that too to use your Keycloak, "+
-		"or none of them to use the stand-in (settings come from %s)", list(names), values.Source)
+		"or none of them to use the stand-in (settings come from %s)", withVerb(names),
+		values.Source)
 	for _, entry := range standInSettings("http://127.0.0.1:8080") {
 		if name, _, _ := strings.Cut(entry, "="); values.Get(name) == "" {
 			environ = append(slices.Clone(environ), entry)
@@ -111,7 +113,7 @@ func checkHalf(values settings.Values, environ []string, dir string) error {
 	return errors.Join(err, others)
 }
 
-// standInSettings returns the settings for the realm local at an address.
+// standInSettings returns the settings for the realm local of the Keycloak at address.
 func standInSettings(address string) []string {
 	return []string{
 		"KEYCLOAK_SERVER_URL=" + address, "KEYCLOAK_REALM_NAME=local",
@@ -119,16 +121,16 @@ func standInSettings(address string) []string {
 	}
 }
 
-// list returns names with their verb.
-func list(names []string) string {
+// withVerb returns "A is" or "A, B and C are".
+func withVerb(names []string) string {
 	if len(names) == 1 {
 		return names[0] + " is"
 	}
 	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1] + " are"
 }
 
-// withoutUser returns a URL as it may be shown: a mistaken one can hold a password.
-func withoutUser(text string) string {
+// redactURL returns a URL without the password that it may contain by mistake.
+func redactURL(text string) string {
 	parsed, err := url.Parse(text)
 	if err != nil {
 		return "an address that can't be parsed"
@@ -136,7 +138,7 @@ func withoutUser(text string) string {
 	return parsed.Redacted()
 }
 
-// runtimeEnv returns RUNTIME_ENV as it was set, where an empty value differs from none.
+// runtimeEnv returns the value of RUNTIME_ENV, and whether it is set: it may be set but empty.
 func runtimeEnv(environ []string) (value string, set bool) {
 	for _, entry := range environ {
 		if name, text, _ := strings.Cut(entry, "="); name == "RUNTIME_ENV" {

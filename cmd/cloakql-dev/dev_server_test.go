@@ -8,18 +8,18 @@ import (
 	"testing"
 )
 
-// A file of settings for a real Keycloak keeps the stand-in away: its output says so, and how to
-// get it.
-func TestNewDevServer_saysThatItIsNotTheStandIn(t *testing.T) {
+// With settings for a real Keycloak, the stand-in isn't started. The output says so, and says how
+// to start it.
+func TestNewDevServer_realKeycloak(t *testing.T) {
 	const real = "KEYCLOAK_SERVER_URL=http://localhost:8080\nKEYCLOAK_REALM_NAME=local\nKEYCLOAK_CLIENT_ID=local-api\nKEYCLOAK_CLIENT_SECRET_KEY=hush\n"
 	for name, tt := range map[string]struct {
 		file    string
 		environ []string
 		want    string
 	}{
-		"the file": {real, nil, "This is not the stand-in: .local.env sets KEYCLOAK_SERVER_URL, so the server uses the Keycloak at http://localhost:8080. " +
+		"file": {real, nil, "This is not the stand-in: .local.env sets KEYCLOAK_SERVER_URL, so the server uses the Keycloak at http://localhost:8080. " +
 			"For the stand-in, move .local.env away, or take its KEYCLOAK_ lines out."},
-		"the environment": {"", strings.Fields(real), "This is not the stand-in: the environment sets KEYCLOAK_SERVER_URL, so the server uses the Keycloak at http://localhost:8080. " +
+		"environment": {"", strings.Fields(real), "This is not the stand-in: the environment sets KEYCLOAK_SERVER_URL, so the server uses the Keycloak at http://localhost:8080. " +
 			"For the stand-in, unset KEYCLOAK_SERVER_URL."},
 		"both": {real, []string{"KEYCLOAK_SERVER_URL=http://me:s3cret@sso.example.com"}, "the environment sets KEYCLOAK_SERVER_URL, so the server uses the Keycloak at http://me:xxxxx@sso.example.com."},
 	} {
@@ -37,26 +37,26 @@ func TestNewDevServer_saysThatItIsNotTheStandIn(t *testing.T) {
 		var out strings.Builder
 		dev.print(&out, "http://127.0.0.1:8000/graphql")
 		if !strings.Contains(out.String(), tt.want) || dev.stop != nil {
-			t.Errorf("%s: it says %q, want %q", name, out.String(), tt.want)
+			t.Errorf("%s: printed %q, want %q", name, out.String(), tt.want)
 		}
-		// It matters most when the settings have a problem.
+		// The note matters most if the settings have a problem.
 		err = run(t.Context(), append(tt.environ, "REFRESH_GRACE=1h"), dir, io.Discard)
 		if err == nil || !strings.Contains(err.Error(), "REFRESH_GRACE: is 1h") ||
 			!strings.Contains(err.Error(), tt.want) {
-			t.Errorf("%s: with a problem it says %v; want the problem, and %q", name, err, tt.want)
+			t.Errorf("%s: run() = %v, want the problem and %q", name, err, tt.want)
 		}
 	}
 }
 
-// Settings that name half of a Keycloak are refused, together with the other problems.
-func TestNewDevServer_namesEveryProblem(t *testing.T) {
+// Settings that name a realm or a client but no Keycloak are an error, along with other problems.
+func TestNewDevServer_partialSettings(t *testing.T) {
 	_, err := newDevServer([]string{"KEYCLOAK_REALM_NAME=a/b", "KEYCLOAK_CLIENT_ID=a",
 		"REFRESH_GRACE=1h"}, t.TempDir())
 	for _, want := range []string{"KEYCLOAK_REALM_NAME and KEYCLOAK_CLIENT_ID are set, and " +
 		"KEYCLOAK_SERVER_URL isn't", "KEYCLOAK_REALM_NAME: \"a/b\" can't be",
 		"REFRESH_GRACE: is 1h"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("it says %v, want %q", err, want)
+			t.Errorf("newDevServer() = %v, want %q", err, want)
 		}
 	}
 }

@@ -1,5 +1,5 @@
-// Command cloakql-dev serves CloakQL beside a stand-in for Keycloak in the same process. It needs
-// no Keycloak, no network and no settings. It is for a developer's machine.
+// Command cloakql-dev serves CloakQL together with a stand-in for Keycloak in the same process, for
+// development. It needs no Keycloak, no network and no settings.
 package main
 
 import (
@@ -18,8 +18,8 @@ import (
 
 const usage = `Usage: cloakql-dev
 
-cloakql-dev serves CloakQL beside a stand-in for Keycloak until SIGINT or SIGTERM. It needs no
-settings; "cloakql settings" prints those that it understands.
+cloakql-dev serves CloakQL together with a stand-in for Keycloak until SIGINT or SIGTERM. It needs
+no settings; "cloakql settings" describes those that it accepts.
 `
 
 func main() {
@@ -32,13 +32,14 @@ func main() {
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	context.AfterFunc(ctx, stop) // a second signal kills the process
 	if err := run(ctx, os.Environ(), ".", os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, settings.NameIn(err.Error()))
 		os.Exit(1)
 	}
 }
 
+// run serves until ctx is done.
 func run(ctx context.Context, environ []string, dir string, out io.Writer) error {
 	dev, err := newDevServer(environ, dir)
 	if err != nil {

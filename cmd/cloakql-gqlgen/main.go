@@ -1,12 +1,12 @@
 // Command cloakql-gqlgen is gqlgen with package plugin: it generates a product's GraphQL server
-// with CloakQL's API in it. Install it in the product's module, and run it where gqlgen.yml is, or
-// below:
+// that includes CloakQL's API. Add it to the product's module, and run it in the directory of
+// gqlgen.yml or below:
 //
 //	go get -tool github.com/cloakql/cloakql/cmd/cloakql-gqlgen
 //	go tool cloakql-gqlgen
 //
-// The flags are the options of package plugin. A program of your own is needed only to use other
-// plugins beside it.
+// The flags are the options of package plugin. Only to combine it with other plugins do you need a
+// program of your own.
 package main
 
 import (
@@ -37,8 +37,7 @@ func main() {
 
 var errUsage = errors.New("usage")
 
-// run generates as the arguments say. It fails with errUsage, which was explained on stderr, when
-// they are wrong.
+// run generates the code. If args are wrong, it explains that on stderr and returns errUsage.
 func run(args []string, stderr io.Writer) error {
 	var options []plugin.Option
 	flags := flag.NewFlagSet("cloakql-gqlgen", flag.ContinueOnError)
@@ -55,7 +54,7 @@ func run(args []string, stderr io.Writer) error {
 		return nil
 	})
 	flags.Func("schema",
-		"write the whole schema to `file` instead of schema.generated.graphql beside the "+
+		"write the whole schema to `file` instead of schema.generated.graphql next to the "+
 			"generated code",
 		func(file string) error {
 			options = append(options, plugin.SchemaFile(file))
@@ -82,6 +81,7 @@ func run(args []string, stderr io.Writer) error {
 	return api.Generate(cfg, plugin.Use(options...))
 }
 
+// load reads the configuration of gqlgen, by default from gqlgen.yml here or in a directory above.
 func load(filename string) (*config.Config, error) {
 	if filename != "" {
 		return config.LoadConfig(filename)
@@ -95,7 +95,7 @@ func load(filename string) (*config.Config, error) {
 	return cfg, err
 }
 
-// pairs returns a flag's function that reads old=new.
+// pairs returns a function that parses the flag's value old=new and appends the option.
 func pairs(options *[]plugin.Option,
 	option func(old, name string) plugin.Option) func(string) error {
 	return func(value string) error {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// What the flags do is seen in package plugin's tests, which run this program.
-func TestRun_refuses_wrong_usage(t *testing.T) {
+// Wrong usage is explained. (The tests of package plugin run this program with its flags.)
+func TestRun_wrongUsage(t *testing.T) {
 	for _, tt := range []struct {
 		args []string
 		want string
@@ -24,17 +24,18 @@ func TestRun_refuses_wrong_usage(t *testing.T) {
 		}
 		if !strings.HasPrefix(stderr.String(), tt.want+"\n") ||
 			!strings.Contains(stderr.String(), "Usage of cloakql-gqlgen:") {
-			t.Errorf("run(%q) writes %s", tt.args, &stderr)
+			t.Errorf("run(%q) prints %s", tt.args, &stderr)
 		}
 	}
 	var stderr bytes.Buffer
 	if err := run([]string{"-help"}, &stderr); err != nil ||
 		!strings.Contains(stderr.String(), "-rename me=viewer") {
-		t.Errorf("run(-help) = %v, and writes %s", err, &stderr)
+		t.Errorf("run(-help) = %v, and prints %s", err, &stderr)
 	}
 }
 
-func TestRun_without_configuration(t *testing.T) {
+// Without gqlgen.yml, the error says what is expected.
+func TestRun_noConfiguration(t *testing.T) {
 	t.Chdir(t.TempDir())
 	err := run(nil, &bytes.Buffer{})
 	want := "there is no gqlgen.yml here or in a directory above: expected one, as in " +

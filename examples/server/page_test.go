@@ -16,25 +16,25 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// docs/extending.md says how to make this folder. This test does what the page says in an empty
-// folder, compares the two, and runs the program. A stand-in takes the place of the Keycloak that
-// the page names.
+// docs/extending.md says how to build the program in this directory. This test follows the page in
+// an empty directory, compares the result with this directory, and runs the program, with
+// keycloaktest in place of a real Keycloak.
 func TestExtendingPage(t *testing.T) {
-	here := must(os.Getwd())
-	root := filepath.Join(here, "../..")
+	dir := must(os.Getwd())
+	root := filepath.Join(dir, "../..")
 	page := readFile(t, filepath.Join(root, "docs/extending.md"))
-	shell(t, "go mod tidy -diff && go -C ../.. mod download") // what is below needs no network
+	shell(t, "go mod tidy -diff && go -C ../.. mod download") // the rest needs no network
 	t.Setenv("GOPROXY",
 		"file://"+filepath.ToSlash(strings.TrimSpace(shell(t, "go env GOMODCACHE")))+
 			"/cache/download")
 	t.Setenv("GOFLAGS", "-mod=mod")
 	t.Setenv("GOWORK", "off")
 	t.Chdir(t.TempDir())
-	writeFile(t, "main_test.go", readFile(t, filepath.Join(here, "main_test.go")))
+	writeFile(t, "main_test.go", readFile(t, filepath.Join(dir, "main_test.go")))
 
 	block := regexp.MustCompile("(?ms)^```(\\w+)\n(?:(?://|#) (\\S+)\n)?(.*?)^```$")
-	for _, found := range block.FindAllStringSubmatch(page, -1) {
-		switch language, name, text := found[1], found[2], found[3]; {
+	for _, match := range block.FindAllStringSubmatch(page, -1) {
+		switch language, name, text := match[1], match[2], match[3]; {
 		case name != "":
 			writeFile(t, name, text)
 		case language == "sh":
@@ -46,31 +46,30 @@ func TestExtendingPage(t *testing.T) {
 							"-replace=github.com/cloakql/cloakql="+root)
 					writeFile(t, "go.sum",
 						readFile(t, filepath.Join(root, "go.sum"))+
-							readFile(t, filepath.Join(here, "go.sum")))
+							readFile(t, filepath.Join(dir, "go.sum")))
 				}
 			}
 		case language == "go" &&
 			!strings.Contains(strings.ReplaceAll(readFile(t, "main_test.go"), "\n\t", "\n"), text):
-			t.Errorf("main_test.go doesn't have this excerpt of the page:\n%s", text)
+			t.Errorf("main_test.go lacks this excerpt from the page:\n%s", text)
 		}
 	}
 
-	// in go.mod: what differs between machines
+	// the lines of go.mod that differ between machines
 	varying := regexp.MustCompile(`(?m)^(go |replace .* => ).*`)
-	made, want := files(t, "."), files(t, here)
+	got, want := files(t, "."), files(t, dir)
 	for _, name := range []string{"page_test.go", ".local.env"} {
 		delete(want, name)
-		delete(made, name)
+		delete(got, name)
 	}
 	for name := range want {
-		if varying.ReplaceAllString(made[name], "$1") != varying.ReplaceAllString(want[name],
-			"$1") {
-			t.Errorf("%s isn't what the page makes:\n%s", name, made[name])
+		if varying.ReplaceAllString(got[name], "$1") != varying.ReplaceAllString(want[name], "$1") {
+			t.Errorf("%s differs from what the page creates:\n%s", name, got[name])
 		}
-		delete(made, name)
+		delete(got, name)
 	}
-	for name := range made {
-		t.Errorf("the page makes %s, which isn't here", name)
+	for name := range got {
+		t.Errorf("the page creates %s, which isn't in this directory", name)
 	}
 
 	shell(t, "go build -o notes-server .")
@@ -84,14 +83,14 @@ func TestExtendingPage(t *testing.T) {
 	request.Header.Set("Authorization", "Bearer "+token)
 	response := must(http.DefaultClient.Do(request))
 	defer response.Body.Close()
-	answer := must(bufio.NewReader(response.Body).ReadString('\n'))
-	if want := `{"data":{"addNote":{"text":"milk"}}}` + "\n"; answer != want {
-		t.Errorf("the program answers %s, want %s", answer, want)
+	body := must(bufio.NewReader(response.Body).ReadString('\n'))
+	if want := `{"data":{"addNote":{"text":"milk"}}}` + "\n"; body != want {
+		t.Errorf("addNote returned %s, want %s", body, want)
 	}
 }
 
-// start starts a program that says where it listens, returns that address, and stops the program
-// when the test ends: it must stop in order.
+// start starts a program and returns the address that it logs. When the test ends, start interrupts
+// the program, which must exit without an error.
 func start(t *testing.T, program string, environ ...string) (address string) {
 	t.Helper()
 	command := exec.Command(program)
@@ -117,19 +116,19 @@ func start(t *testing.T, program string, environ ...string) (address string) {
 			logged.WriteString(line + "\n")
 		}
 		if err := command.Wait(); err != nil || t.Failed() {
-			t.Errorf("the program ended with %v, after logging\n%s", err, &logged)
+			t.Errorf("the program exited with %v, after logging\n%s", err, &logged)
 		}
 	})
 	select {
 	case address := <-addresses:
 		return address
 	case <-time.After(4 * time.Minute):
-		t.Fatal("the program doesn't say where it listens")
+		t.Fatal("the program doesn't log its address")
 		return ""
 	}
 }
 
-// shell runs a command line in the working directory, and returns what it writes to its output.
+// shell runs a command line in the working directory and returns its output.
 func shell(t *testing.T, line string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
@@ -144,7 +143,7 @@ func shell(t *testing.T, line string) string {
 	return string(output)
 }
 
-// files returns the files below a directory by name.
+// files returns the contents of the files below a directory by name.
 func files(t *testing.T, directory string) map[string]string {
 	t.Helper()
 	found := map[string]string{}
