@@ -34,7 +34,7 @@ func documentedErrors(t *testing.T) map[string][]string {
 	return documented
 }
 
-// tableErrors are the rows of apierror's table as CODE or CODE/REASON.
+// tableErrors returns the rows of apierror's table as CODE or CODE/REASON.
 func tableErrors() (keys []string) {
 	for _, row := range apierror.Rows() {
 		keys = append(keys, strings.TrimSuffix(string(row.Code)+"/"+string(row.Reason), "/"))
@@ -46,10 +46,10 @@ func tableErrors() (keys []string) {
 // apierror has a constant for. No other package writes a code as a literal.
 func TestErrorsPage(t *testing.T) {
 	documented := documentedErrors(t)
-	words := map[string]bool{}
+	documentedWords := map[string]bool{}
 	for key := range documented {
 		for word := range strings.SplitSeq(key, "/") {
-			words[word] = true
+			documentedWords[word] = true
 		}
 	}
 	for _, key := range tableErrors() {
@@ -60,37 +60,37 @@ func TestErrorsPage(t *testing.T) {
 		}
 	}
 	constants := map[string]bool{}
-	eachCapitalized(t, "apierror", func(word string) {
-		if constants[word] = true; !words[word] {
+	eachCodeLiteral(t, "apierror", func(word string) {
+		if constants[word] = true; !documentedWords[word] {
 			t.Errorf(
 				"apierror has the code or reason %s, which isn't in docs/errors.md", word)
 		}
 	})
-	for word := range words {
+	for word := range documentedWords {
 		if !constants[word] {
 			t.Errorf("docs/errors.md has %s, for which apierror has no constant", word)
 		}
 	}
-	others := map[string]bool{ // words in capitals that aren't of errors
-		"CLIENT_GONE": true, // of the log
+	notErrors := map[string]bool{ // uppercase words that aren't error codes
+		"CLIENT_GONE": true, // a value in the log
 		"DELETE":      true, "GET": true, "HEAD": true, "POST": true,
 	}
-	for _, room := range []string{"graph", "graphqlhttp", "limits"} {
-		eachCapitalized(t, room, func(word string) {
-			if !others[word] {
-				t.Errorf("package %s writes %q: expected a constant of apierror", room, word)
+	for _, pkg := range []string{"graph", "graphqlhttp", "limits"} {
+		eachCodeLiteral(t, pkg, func(word string) {
+			if !notErrors[word] {
+				t.Errorf("package %s has the literal %q: expected a constant of apierror", pkg, word)
 			}
 		})
 	}
 }
 
-// eachCapitalized visits the string literals of a room that have the shape of a code.
-func eachCapitalized(t *testing.T, room string, visit func(word string)) {
+// eachCodeLiteral calls visit for each string literal of a package that looks like an error code.
+func eachCodeLiteral(t *testing.T, pkg string, visit func(word string)) {
 	t.Helper()
-	shape := regexp.MustCompile(`^"[A-Z]{3,}(_[A-Z]+)*"$`)
-	eachDeclaration(t, room, func(_ *ast.File, declaration ast.Decl) {
+	codePattern := regexp.MustCompile(`^"[A-Z]{3,}(_[A-Z]+)*"$`)
+	eachDeclaration(t, pkg, func(_ *ast.File, declaration ast.Decl) {
 		ast.Inspect(declaration, func(n ast.Node) bool {
-			if literal, ok := n.(*ast.BasicLit); ok && shape.MatchString(literal.Value) {
+			if literal, ok := n.(*ast.BasicLit); ok && codePattern.MatchString(literal.Value) {
 				visit(strings.Trim(literal.Value, `"`))
 			}
 			return true
@@ -98,7 +98,7 @@ func eachCapitalized(t *testing.T, room string, visit func(word string)) {
 	})
 }
 
-// The console has words for every error of the table, and for none that isn't there.
+// The console explains every documented error, and no others.
 func TestConsoleExplainsErrors(t *testing.T) {
 	text, err := os.ReadFile("console/src/explain.ts")
 	if err != nil {
@@ -113,17 +113,17 @@ func TestConsoleExplainsErrors(t *testing.T) {
 	documented := documentedErrors(t)
 	for key := range documented {
 		if !explained[key] {
-			t.Errorf("console/src/explain.ts has no words for %s", key)
+			t.Errorf("console/src/explain.ts doesn't explain %s", key)
 		}
 	}
 	for _, key := range tableErrors() {
-		if !explained[key] && documented[key] == nil { // else it has been named
-			t.Errorf("console/src/explain.ts has no words for %s, a row of apierror/table.go", key)
+		if !explained[key] && documented[key] == nil { // otherwise the loop above has reported it
+			t.Errorf("console/src/explain.ts doesn't explain %s, a row of apierror/table.go", key)
 		}
 	}
 	for key := range explained {
 		if documented[key] == nil {
-			t.Errorf("console/src/explain.ts has words for %s, which docs/errors.md doesn't have", key)
+			t.Errorf("console/src/explain.ts explains %s, which isn't in docs/errors.md", key)
 		}
 	}
 }

@@ -2,17 +2,16 @@
 // dist with everything they need, and embedded in the binary. It knows no schema, loads nothing
 // from another host, and works offline.
 //
-// One page, and files beside it whose names hold their digests:
+// It is one page and its files, whose names contain a hash of their content:
 //
 //	mux.Handle("/{$}", page)
 //	mux.Handle("/console/", page)
 //
-// The page calls the GraphQL endpoint graphql beside itself: /graphql here, or below whatever
-// prefix a reverse proxy has for both. What it may do is in its Content-Security-Policy: scripts
-// and workers only from this server and none in the page, no eval, connections only to this server,
-// and no page of another's around it. Styles are the one exception: Monaco, the editor,
-// makes style elements, which carry a nonce that is new with each page, and style attributes, which
-// a nonce can't be put on.
+// The page calls the GraphQL endpoint at the relative path graphql, so it also works below a path
+// prefix of a reverse proxy. Its Content-Security-Policy allows scripts, workers and connections
+// only from and to this server, and neither inline scripts, eval nor framing. Styles are the one
+// exception. Monaco, the editor, creates style elements, which get a new nonce with each response,
+// and style attributes, which can't have a nonce.
 package console
 
 import (
@@ -35,43 +34,43 @@ import (
 var dist embed.FS
 
 const (
-	pageName = "index.html"
-	nonceTag = "__NONCE__" // where vite.config.ts has the page's nonce
-	policy   = "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'; " +
-		"font-src 'self'; img-src 'self' data:; style-src 'self' 'nonce-" + nonceTag +
+	pageName         = "index.html"
+	noncePlaceholder = "__NONCE__" // vite.config.ts puts it where the nonce belongs
+	policy           = "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'; " +
+		"font-src 'self'; img-src 'self' data:; style-src 'self' 'nonce-" + noncePlaceholder +
 		"'; style-src-attr 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
-// digested are names that change with their content, as the build makes them.
-var digested = regexp.MustCompile(`^console/.+-[0-9A-Za-z_-]{8}\.[a-z]+$`)
+// hashedName matches the names of files that contain a hash of their content.
+var hashedName = regexp.MustCompile(`^console/.+-[0-9A-Za-z_-]{8}\.[a-z]+$`)
 
-// mediaTypes are those of what a build makes; a file of another kind isn't served.
+// mediaTypes are the media types of the files that a build creates. Other files aren't served.
 var mediaTypes = map[string]string{
 	".html": "text/html; charset=utf-8",
 	".js":   "text/javascript; charset=utf-8",
 	".css":  "text/css; charset=utf-8",
 	".svg":  "image/svg+xml",
 	".ttf":  "font/ttf",
-	".md":   "text/plain; charset=utf-8", // the licenses of what was built in,
-	".txt":  "text/plain; charset=utf-8", // and their notices
+	".md":   "text/plain; charset=utf-8", // licenses of the libraries in the build
+	".txt":  "text/plain; charset=utf-8", // their notices
 }
 
-// A User is somebody whom the form to sign in offers. Everybody who opens the page can read the
-// password: offer only people who are made up, on a developer's machine.
+// A User is a suggestion in the sign-in form. Everyone who opens the page can read the password:
+// suggest only users of a test realm, on a developer's machine.
 type User struct {
 	Username string `json:"username"`
 	Password string `json:"password"`
 }
 
-// String returns the name: a password isn't printed, even of somebody who is made up.
+// String returns the username, since passwords aren't printed.
 func (u User) String() string { return u.Username }
 
-// GoString returns the name.
+// GoString returns the username.
 func (u User) GoString() string { return u.Username }
 
-// Handler serves the page at / and the files below /console/, to GET and HEAD. The form to sign in
-// offers the users that are given. Files are compressed once for all, when they are first asked
-// for: some 2 MB of memory, and none before. It is safe for concurrent use.
+// Handler serves the page at / and its files below /console/, for GET and HEAD. The sign-in form
+// suggests users. Each file is compressed once, at its first request; that takes some 2 MB of
+// memory in all. The handler is safe for concurrent use.
 func Handler(users ...User) http.Handler {
 	files, err := load()
 	if err != nil {
@@ -80,7 +79,7 @@ func Handler(users ...User) http.Handler {
 	if len(users) > 0 {
 		page := *files[pageName]
 		page.content = bytes.Replace(page.content, []byte("</title>"),
-			append([]byte("</title>\n    "), offer(users)...), 1)
+			append([]byte("</title>\n    "), usersMeta(users)...), 1)
 		files[pageName] = &page
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -88,7 +87,7 @@ func Handler(users ...User) http.Handler {
 		switch name {
 		case "":
 			name = pageName
-		case pageName: // it has one name
+		case pageName: // served only at /
 			name = ""
 		}
 		file := files[name]
@@ -97,7 +96,7 @@ func Handler(users ...User) http.Handler {
 		header.Set("Referrer-Policy", "no-referrer")
 		switch {
 		case file == nil:
-			// another process of this server, of another build, may have it
+			// during an upgrade, a process of the other build may have the file
 			header.Set("Cache-Control", "no-store")
 			http.NotFound(w, r)
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
@@ -112,38 +111,40 @@ func Handler(users ...User) http.Handler {
 	})
 }
 
-// offer is where the page reads whom to offer.
-func offer(users []User) string {
+// usersMeta returns the element from which the page reads the suggested users.
+func usersMeta(users []User) string {
 	text, err := json.Marshal(users)
 	if err != nil {
-		panic("console: " + err.Error()) // texts can be marshalled
+		panic("console: " + err.Error()) // strings can always be marshalled
 	}
 	return `<meta name="users" content="` + html.EscapeString(string(text)) + `">`
 }
 
-// servePage serves the page, with a new nonce: it isn't kept by any cache.
+// servePage serves the page with a new nonce, so it must not be cached.
 func servePage(w http.ResponseWriter, r *http.Request, page *file) {
 	nonce := rand.Text()
 	header := w.Header()
-	header.Set("Content-Security-Policy", strings.ReplaceAll(policy, nonceTag, nonce))
+	header.Set("Content-Security-Policy", strings.ReplaceAll(policy, noncePlaceholder, nonce))
 	header.Set("Cross-Origin-Opener-Policy", "same-origin")
 	header.Set("Cache-Control", "no-store")
-	write(w, r, page.mediaType, bytes.ReplaceAll(page.content, []byte(nonceTag), []byte(nonce)))
+	write(w, r, page.mediaType,
+		bytes.ReplaceAll(page.content, []byte(noncePlaceholder), []byte(nonce)))
 }
 
 type file struct {
 	mediaType  string
 	content    []byte
-	digested   bool // its name changes with its content
+	hashed     bool // the name contains a hash of the content
 	compressed func() []byte
 }
 
 func (f *file) serve(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
-	// A worker has the policy of its own file, not the page's.
-	header.Set("Content-Security-Policy", strings.ReplaceAll(policy, " 'nonce-"+nonceTag+"'", ""))
+	// A worker uses the policy of its own response, not the page's.
+	header.Set("Content-Security-Policy",
+		strings.ReplaceAll(policy, " 'nonce-"+noncePlaceholder+"'", ""))
 	header.Set("Cache-Control", "no-cache")
-	if f.digested {
+	if f.hashed {
 		header.Set("Cache-Control", "public, max-age=31536000, immutable")
 	}
 	header.Add("Vary", "Accept-Encoding")
@@ -160,7 +161,7 @@ func write(w http.ResponseWriter, r *http.Request, mediaType string, content []b
 	w.Header().Set("Content-Length", strconv.Itoa(len(content)))
 	w.WriteHeader(http.StatusOK)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(content) // a reader who has left
+		_, _ = w.Write(content) // fails if the client has disconnected
 	}
 }
 
@@ -181,7 +182,7 @@ func acceptsGzip(values []string) bool {
 	return false
 }
 
-// load reads what the build has made, by its path below /.
+// load returns the files of the build by their paths below /.
 func load() (map[string]*file, error) {
 	files := map[string]*file{}
 	err := fs.WalkDir(dist, "dist", func(name string, entry fs.DirEntry, err error) error {
@@ -198,7 +199,7 @@ func load() (map[string]*file, error) {
 		}
 		name = strings.TrimPrefix(name, "dist/")
 		files[name] = &file{
-			mediaType: mediaType, content: content, digested: digested.MatchString(name),
+			mediaType: mediaType, content: content, hashed: hashedName.MatchString(name),
 			compressed: sync.OnceValue(func() []byte { return compress(content) }),
 		}
 		return nil
@@ -219,7 +220,7 @@ func compress(content []byte) []byte {
 		err = writer.Close()
 	}
 	if err != nil {
-		panic("console: " + err.Error()) // a buffer takes everything
+		panic("console: " + err.Error()) // writing to a buffer doesn't fail
 	}
 	return out.Bytes()
 }

@@ -15,7 +15,9 @@ import (
 	"testing"
 )
 
-func get(t *testing.T, handler http.Handler, method, target, encoding string) *http.Response {
+// serve sends a request to handler and returns the response. encoding is the Accept-Encoding
+// header, if any.
+func serve(t *testing.T, handler http.Handler, method, target, encoding string) *http.Response {
 	t.Helper()
 	request := httptest.NewRequest(method, target, nil)
 	if encoding != "" {
@@ -26,6 +28,7 @@ func get(t *testing.T, handler http.Handler, method, target, encoding string) *h
 	return recorder.Result()
 }
 
+// body returns the body of a response.
 func body(t *testing.T, response *http.Response) []byte {
 	t.Helper()
 	content, err := io.ReadAll(response.Body)
@@ -35,24 +38,25 @@ func body(t *testing.T, response *http.Response) []byte {
 	return content
 }
 
-// The page's policy admits nothing from elsewhere, no inline script and no eval, and its nonce is
-// new each time.
-func TestPage(t *testing.T) {
+// The Content-Security-Policy allows only this server's files, and neither inline scripts nor eval.
+// Each response has a new nonce.
+func TestHandler_page(t *testing.T) {
 	handler := Handler()
 	nonce := regexp.MustCompile(`'nonce-([A-Z0-9]{26})'`)
 	seen := map[string]bool{}
 	for range 3 {
-		response := get(t, handler, http.MethodGet, "/?query=anything", "")
+		response := serve(t, handler, http.MethodGet, "/?query=anything", "")
 		page := string(body(t, response))
 		policy := response.Header.Get("Content-Security-Policy")
 		found := nonce.FindStringSubmatch(policy)
 		if response.StatusCode != http.StatusOK || found == nil || seen[found[1]] {
-			t.Fatalf("status %d and the policy %q, want 200 and a nonce that no page had",
+			t.Fatalf("status %d and the policy %q, want 200 and a new nonce",
 				response.StatusCode, policy)
 		}
 		seen[found[1]] = true
-		if !strings.Contains(page, `nonce="`+found[1]+`"`) || strings.Contains(page, nonceTag) {
-			t.Errorf("the page doesn't carry the nonce of its policy: %s", page)
+		if !strings.Contains(page, `nonce="`+found[1]+`"`) ||
+			strings.Contains(page, noncePlaceholder) {
+			t.Errorf("the page lacks the nonce of its policy: %s", page)
 		}
 		for name, want := range map[string]string{
 			"Cache-Control": "no-store", "Content-Type": "text/html; charset=utf-8",
@@ -66,36 +70,35 @@ func TestPage(t *testing.T) {
 		for _, directive := range strings.Split(policy, "; ") {
 			name, sources, _ := strings.Cut(directive, " ")
 			if unsafe := strings.Contains(sources, "unsafe"); unsafe != (name == "style-src-attr") {
-				t.Errorf("the policy has %q; style attributes alone may be unsafe", directive)
+				t.Errorf("the policy has %q; only style-src-attr may have an unsafe source", directive)
 			}
 			if strings.Contains(sources, ":") && directive != "img-src 'self' data:" ||
 				strings.Contains(sources, "*") {
-				t.Errorf("the policy has %q, which admits others than this server", directive)
+				t.Errorf("the policy has %q, which allows sources other than this server", directive)
 			}
 		}
 		if !strings.HasPrefix(policy, "default-src 'none'; ") {
 			t.Errorf("the policy %q doesn't begin with default-src 'none'", policy)
 		}
 	}
-	page := string(body(t, get(t, handler, http.MethodGet, "/", "")))
+	page := string(body(t, serve(t, handler, http.MethodGet, "/", "")))
 	if strings.Contains(page, "://") ||
 		regexp.MustCompile(`<script[^>]*>[^<]|<style|\son[a-z]+=|style=`).MatchString(page) {
-		t.Errorf("the page has a script or a style of its own, or an address of another host: %s",
-			page)
+		t.Errorf("the page has an inline script or style, or an absolute URL: %s", page)
 	}
 }
 
-// What the page asks for is there, at a name of its content, to be kept for ever.
-func TestFilesOfThePage(t *testing.T) {
+// Every file that the page links to is served, under a hashed name, and is cacheable forever.
+func TestHandler_files(t *testing.T) {
 	handler := Handler()
-	page := string(body(t, get(t, handler, http.MethodGet, "/", "")))
+	page := string(body(t, serve(t, handler, http.MethodGet, "/", "")))
 	links := regexp.MustCompile(`(?:src|href)="\.(/console/[^"]+)"`).FindAllStringSubmatch(page, -1)
 	if len(links) < 3 {
-		t.Fatalf("the page asks for %d files, want a script, a style and an icon at least",
+		t.Fatalf("the page links to %d files, want at least a script, a style and an icon",
 			len(links))
 	}
 	for _, link := range links {
-		response := get(t, handler, http.MethodGet, link[1], "")
+		response := serve(t, handler, http.MethodGet, link[1], "")
 		content := body(t, response)
 		if response.StatusCode != http.StatusOK || len(content) == 0 ||
 			response.Header.Get("Cache-Control") != "public, max-age=31536000, immutable" {
@@ -104,39 +107,40 @@ func TestFilesOfThePage(t *testing.T) {
 		}
 		if policy := response.Header.Get("Content-Security-Policy"); !strings.Contains(policy,
 			"script-src 'self'") || strings.Contains(policy, "nonce") {
-			t.Errorf("%s has the policy %q; a worker has that of its own file", link[1], policy)
+			t.Errorf("%s has the policy %q, want script-src 'self' without a nonce", link[1], policy)
 		}
 	}
 }
 
-// Users are offered where they are given, and nowhere else; whatever they are called, they don't
-// break the page.
-func TestUsersAreOffered(t *testing.T) {
+// The page suggests the users that Handler is given, or none. Their names and passwords are
+// escaped.
+func TestHandler_users(t *testing.T) {
 	text := fmt.Sprintf("%v %+v %#v %s", User{"alice", "hush"}, []User{{"alice", "hush"}},
 		User{"alice", "hush"}, &User{"alice", "hush"})
 	if strings.Contains(text, "hush") {
 		t.Errorf("a user is printed with the password: %s", text)
 	}
-	offered := regexp.MustCompile(`<meta name="users" content="([^"<>]*)">`)
+	usersMeta := regexp.MustCompile(`<meta name="users" content="([^"<>]*)">`)
 	users := []User{{"alice", "alice-password"},
 		{`"><script>alert('b')</script>`, `&quot;__NONCE__`}}
-	page := string(body(t, get(t, Handler(users...), http.MethodGet, "/", "")))
-	found := offered.FindStringSubmatch(page)
+	page := string(body(t, serve(t, Handler(users...), http.MethodGet, "/", "")))
+	found := usersMeta.FindStringSubmatch(page)
 	if found == nil {
-		t.Fatalf("the page offers nobody: %s", page)
+		t.Fatalf("the page suggests no users: %s", page)
 	}
 	var got []User
 	if err := json.Unmarshal([]byte(html.UnescapeString(found[1])), &got); err != nil ||
 		got[0] != users[0] || got[1].Username != users[1].Username {
-		t.Errorf("the page offers %v (%v), want %v", got, err, users)
+		t.Errorf("the page suggests %v (%v), want %v", got, err, users)
 	}
-	if page := string(body(t, get(t, Handler(), http.MethodGet, "/", ""))); strings.Contains(page,
-		"alice") || offered.MatchString(page) {
-		t.Errorf("the page offers somebody, and nobody was given: %s", page)
+	if page := string(body(t, serve(t, Handler(), http.MethodGet, "/", ""))); strings.Contains(page,
+		"alice") || usersMeta.MatchString(page) {
+		t.Errorf("the page suggests users, want none: %s", page)
 	}
 }
 
-func TestWhatIsServed(t *testing.T) {
+// Only the page and the files of the build are served, and only for GET and HEAD.
+func TestHandler_routes(t *testing.T) {
 	handler := Handler()
 	for _, tt := range []struct {
 		method, target string
@@ -156,81 +160,80 @@ func TestWhatIsServed(t *testing.T) {
 		{http.MethodGet, "/console/licenses.md", http.StatusOK, ""},
 		{http.MethodGet, "/console/notices.txt", http.StatusOK, ""},
 	} {
-		response := get(t, handler, tt.method, tt.target, "")
+		response := serve(t, handler, tt.method, tt.target, "")
 		if response.StatusCode != tt.status || response.Header.Get("Allow") != tt.allow {
 			t.Errorf("%s %s: %d, Allow %q; want %d, %q", tt.method, tt.target, response.StatusCode,
 				response.Header.Get("Allow"), tt.status, tt.allow)
 		}
 		if got := response.Header.Get("Cache-Control"); tt.status == http.StatusNotFound &&
 			got != "no-store" {
-			t.Errorf("%s isn't there, and may be kept so: Cache-Control is %q", tt.target, got)
+			t.Errorf("%s: the 404 has Cache-Control %q, want no-store", tt.target, got)
 		}
 		if tt.method == http.MethodHead &&
 			(len(body(t, response)) > 0 || response.Header.Get("Content-Length") == "0") {
 			t.Errorf("HEAD has a body, or no length")
 		}
 	}
-	licenses := get(t, handler, http.MethodGet, "/console/licenses.md", "")
+	licenses := serve(t, handler, http.MethodGet, "/console/licenses.md", "")
 	if licenses.Header.Get("Cache-Control") != "no-cache" {
-		t.Error("licenses.md keeps its name when it changes, and may be kept without asking")
+		t.Error("licenses.md has no hash in its name: want Cache-Control no-cache")
 	}
 	text := string(body(t, licenses))
 	for _, name := range []string{"@graphiql/react", "graphql", "monaco-editor", "monaco-graphql",
 		"react", "react-dom", "zustand"} {
 		if !strings.Contains(text, "## "+name+" - ") {
-			t.Errorf("licenses.md doesn't have the license of %s, which is built in", name)
+			t.Errorf("licenses.md lacks the license of %s, which is in the build", name)
 		}
 	}
 }
 
-// gzip for who takes it, made once however many ask at first, and the same content for everybody
-// else.
-func TestCompression(t *testing.T) {
+// Clients that accept gzip get gzip; all others get the same content uncompressed. Concurrent first
+// requests get the same response.
+func TestHandler_compression(t *testing.T) {
 	files, err := load()
 	if err != nil {
 		t.Fatal(err)
 	}
 	handler := Handler()
-	var raw, compressed int
+	var rawBytes, gzipBytes int
 	for name, file := range files {
 		if name == pageName {
 			continue
 		}
-		plain := body(t, get(t, handler, http.MethodGet, "/"+name, "br, gzip;q=0"))
+		plain := body(t, serve(t, handler, http.MethodGet, "/"+name, "br, gzip;q=0"))
 		if !bytes.Equal(plain, file.content) {
-			t.Errorf("%s isn't served as it is", name)
+			t.Errorf("%s: the uncompressed response differs from the file", name)
 		}
-		fixed := name == "console/licenses.md" || name == "console/notices.txt"
-		got := get(t, handler, http.MethodGet, "/"+name, "").Header.Get("Cache-Control")
-		if (got == "no-cache") != fixed {
-			t.Errorf(
-				"%s has Cache-Control %q; what changes with its name may be kept, and nothing else",
+		unhashed := name == "console/licenses.md" || name == "console/notices.txt"
+		got := serve(t, handler, http.MethodGet, "/"+name, "").Header.Get("Cache-Control")
+		if (got == "no-cache") != unhashed {
+			t.Errorf("%s has Cache-Control %q; only files with a hash in their name may be cached",
 				name, got)
 		}
-		var all sync.WaitGroup
-		answers := make([]*http.Response, 4)
-		for i := range answers {
-			all.Go(func() {
-				answers[i] = get(t, handler, http.MethodGet, "/"+name, "gzip, deflate, br")
+		var wg sync.WaitGroup
+		responses := make([]*http.Response, 4)
+		for i := range responses {
+			wg.Go(func() {
+				responses[i] = serve(t, handler, http.MethodGet, "/"+name, "gzip, deflate, br")
 			})
 		}
-		all.Wait()
-		for _, response := range answers {
-			packed := body(t, response)
-			reader, err := gzip.NewReader(bytes.NewReader(packed))
+		wg.Wait()
+		for _, response := range responses {
+			compressed := body(t, response)
+			reader, err := gzip.NewReader(bytes.NewReader(compressed))
 			if err != nil || response.Header.Get("Content-Encoding") != "gzip" ||
 				response.Header.Get("Vary") != "Accept-Encoding" {
 				t.Fatalf("%s isn't compressed: %v", name, err)
 			}
-			if unpacked, err := io.ReadAll(reader); err != nil || !bytes.Equal(unpacked, plain) {
-				t.Fatalf("%s is another once it is unpacked: %v", name, err)
+			if got, err := io.ReadAll(reader); err != nil || !bytes.Equal(got, plain) {
+				t.Fatalf("%s differs after decompression: %v", name, err)
 			}
 		}
-		raw, compressed = raw+len(plain), compressed+len(file.compressed())
+		rawBytes, gzipBytes = rawBytes+len(plain), gzipBytes+len(file.compressed())
 	}
-	t.Logf("%d files: %d KiB, compressed %d KiB", len(files), raw>>10, compressed>>10)
-	if most := 2 << 20; compressed > most {
-		t.Errorf("the console weighs %d bytes compressed, more than %d", compressed, most)
+	t.Logf("%d files: %d KiB, compressed %d KiB", len(files), rawBytes>>10, gzipBytes>>10)
+	if maxBytes := 2 << 20; gzipBytes > maxBytes {
+		t.Errorf("the console has %d bytes compressed, want at most %d", gzipBytes, maxBytes)
 	}
 }
 

@@ -12,11 +12,11 @@ import (
 	"testing"
 )
 
-// A library that was built in without being in the lock file is one whose faults go unnoticed:
-// no tool looks for them. vite.config.ts looks for such copies in what goes into the build, with
-// its comments; this test in what came out.
+// If a library contains a copy of another one, the copy isn't in the lock file, so no tool reports
+// its vulnerabilities. vite.config.ts looks for such copies in the sources of a build, where
+// comments name them. This test looks in the built files.
 
-// lockedVersions are the versions of each library in package-lock.json.
+// lockedVersions returns the versions of each library in package-lock.json.
 func lockedVersions(t *testing.T) map[string][]string {
 	t.Helper()
 	var lock struct {
@@ -24,16 +24,16 @@ func lockedVersions(t *testing.T) map[string][]string {
 	}
 	readJSON(t, "package-lock.json", &lock)
 	versions := map[string][]string{}
-	for place, p := range lock.Packages {
-		if i := strings.LastIndex(place, "node_modules/"); i >= 0 {
-			name := place[i+len("node_modules/"):]
+	for dir, p := range lock.Packages {
+		if i := strings.LastIndex(dir, "node_modules/"); i >= 0 {
+			name := dir[i+len("node_modules/"):]
 			versions[name] = append(versions[name], p.Version)
 		}
 	}
 	return versions
 }
 
-// allowed are the libraries and constants that may stay, as vendored.json says why.
+// allowed returns the libraries and constants that vendored.json allows.
 func allowed(t *testing.T) map[string]bool {
 	t.Helper()
 	var entries []struct{ Library, Constant, Within, Why string }
@@ -42,18 +42,19 @@ func allowed(t *testing.T) map[string]bool {
 	for _, e := range entries {
 		name := cmp.Or(e.Library, e.Constant)
 		if name == "" || e.Within == "" || e.Why == "" {
-			t.Errorf("vendored.json has an entry that doesn't say what, where and why: %+v", e)
+			t.Errorf("vendored.json has an entry without a name, a place or a reason: %+v", e)
 		}
 		names[name] = true
 	}
 	return names
 }
 
-func readJSON(t *testing.T, name string, to any) {
+// readJSON decodes a JSON file into v.
+func readJSON(t *testing.T, name string, v any) {
 	t.Helper()
 	text, err := os.ReadFile(name)
 	if err == nil {
-		err = json.Unmarshal(text, to)
+		err = json.Unmarshal(text, v)
 	}
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
@@ -62,28 +63,29 @@ func readJSON(t *testing.T, name string, to any) {
 
 const semver = `(\d+\.\d+\.\d+(?:-[0-9A-Za-z.]+)?)`
 
-// banners are comments that name a library and its version.
+// banners matches comments that name a library and its version.
 var banners = regexp.MustCompile(
 	`(?:/\*|//|<!--)[!*\s]*(?:@license\s+)?((?:@[\w.-]+/)?[A-Za-z][\w.-]*?)(?:\.js)?\s+(?:v|version\s+)?` + semver)
 
-// A sign is what a library still says of itself once its comments are gone.
-type sign struct {
+// A signature recognizes a library in minified code, which has no comments. Its group is the
+// version.
+type signature struct {
 	library string
-	says    *regexp.Regexp
+	pattern *regexp.Regexp
 }
 
-var known = []sign{
+var signatures = []signature{
 	{"dompurify", regexp.MustCompile(`version\s*=\s*["'` + "`]" + semver + `["'` + "`]" + `,\s*\w+\.removed\s*=`)},
 	{"jquery", regexp.MustCompile(`jquery:\s*["'` + "`]" + semver)},
 	{"punycode.js", regexp.MustCompile(`version:\s*["'` + "`]" + semver + `["'` + "`]" + `,\s*ucs2`)},
 	{"react-dom", regexp.MustCompile(`version:\s*["'` + "`]" + semver + `["'` + "`]" + `,\s*rendererPackageName:\s*["'` + "`]" + `react-dom`)},
 }
 
-// constants are texts that are a version and nothing else.
-var constants = regexp.MustCompile(`["'` + "`]" + semver + `["'` + "`]")
+// versionConstants matches string literals that are a version and nothing else.
+var versionConstants = regexp.MustCompile(`["'` + "`]" + semver + `["'` + "`]")
 
-// findCopies lists what a file holds of libraries that aren't in the lock file, by name where it
-// tells one.
+// findCopies returns the libraries in a file that aren't in the lock file. If a version is found
+// without a name, it returns the text around it.
 func findCopies(text string, locked map[string][]string,
 	allowed map[string]bool) (copies []string) {
 	note := func(library, version string) {
@@ -95,9 +97,9 @@ func findCopies(text string, locked map[string][]string,
 	for _, found := range banners.FindAllStringSubmatch(text, -1) {
 		note(found[1], found[2])
 	}
-	named := map[int]bool{} // where the constant of a known library is
-	for _, k := range known {
-		for _, at := range k.says.FindAllStringSubmatchIndex(text, -1) {
+	named := map[int]bool{} // positions of versions whose library is known
+	for _, k := range signatures {
+		for _, at := range k.pattern.FindAllStringSubmatchIndex(text, -1) {
 			named[at[2]] = true
 			note(k.library, text[at[2]:at[3]])
 		}
@@ -108,46 +110,47 @@ func findCopies(text string, locked map[string][]string,
 			versions[version] = true
 		}
 	}
-	for _, at := range constants.FindAllStringSubmatchIndex(text, -1) {
+	for _, at := range versionConstants.FindAllStringSubmatchIndex(text, -1) {
 		if version := text[at[2]:at[3]]; !named[at[2]] && !versions[version] && !allowed[version] {
-			copies = append(copies, fmt.Sprintf("something %s, in %q", version,
+			copies = append(copies, fmt.Sprintf("unknown %s, in %q", version,
 				text[max(0, at[0]-40):min(len(text), at[1]+40)]))
 		}
 	}
 	return copies
 }
 
-func TestNoCopiesOfLibraries(t *testing.T) {
+// The built files contain no library that isn't in the lock file.
+func TestVendoredLibraries(t *testing.T) {
 	files, err := load()
 	if err != nil {
 		t.Fatal(err)
 	}
 	locked, allowed := lockedVersions(t), allowed(t)
-	looked := 0
+	checked := 0
 	for name, file := range files {
 		if extension := path.Ext(name); extension != ".js" && extension != ".css" &&
 			extension != ".html" {
 			continue
 		}
-		looked++
+		checked++
 		for _, found := range findCopies(string(file.content), locked, allowed) {
 			t.Errorf("%s has a copy of %s, which isn't in package-lock.json: replace it by an "+
 				"alias in vite.config.ts, or say in vendored.json why it may stay", name, found)
 		}
 	}
-	if looked < 10 {
-		t.Errorf("looked into %d files only", looked)
+	if checked < 10 {
+		t.Errorf("checked %d files, want at least 10", checked)
 	}
-	// the console is built with them
+	// These are part of the console, so their signatures must match.
 	for _, library := range []string{"dompurify", "punycode.js", "react-dom"} {
-		i := slices.IndexFunc(known, func(k sign) bool { return k.library == library })
+		i := slices.IndexFunc(signatures, func(k signature) bool { return k.library == library })
 		found := false
 		for _, file := range files {
-			found = found || known[i].says.Match(file.content)
+			found = found || signatures[i].pattern.Match(file.content)
 		}
 		if !found {
-			t.Errorf("%s isn't found, which is built in: its sign %s is out of date", library,
-				known[i].says)
+			t.Errorf("%s is in the build but wasn't found: its signature %s is out of date", library,
+				signatures[i].pattern)
 		}
 	}
 }
@@ -167,7 +170,7 @@ func TestFindCopies(t *testing.T) {
 		`DOMPurify.version = '3.1.7', DOMPurify.removed = []`:       "dompurify 3.1.7",
 		"e.version=`19.3.1`":                                        "",
 		`n.fn=n.prototype={jquery:"3.4.1",constructor:n}`:           "jquery 3.4.1",
-		"Fe.VERSION=`4.17.20`":                                      "something 4.17.20, in \"Fe.VERSION=`4.17.20`\"",
+		"Fe.VERSION=`4.17.20`":                                      "unknown 4.17.20, in \"Fe.VERSION=`4.17.20`\"",
 		"x=`2.4.0`":                                                 "",
 		"a 1.2.3 of prose, `1.2`, `1.2.3.4`, and a date of `2026-01-02`, in the midst of things": "",
 	} {
