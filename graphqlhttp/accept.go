@@ -11,7 +11,7 @@ const (
 	mediaJSON     mediaType = "application/json"
 	mediaResponse mediaType = "application/graphql-response+json"
 
-	maxRanges = 64 // that are read of the Accept headers; browsers send fewer than ten
+	maxRanges = 64 // read from the Accept headers; browsers send fewer than ten
 )
 
 // A mediaType is a media type of a response.

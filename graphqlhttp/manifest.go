@@ -74,10 +74,10 @@ func (m *Manifest) find(id string, params *graphql.RawParams) (trusted, contradi
 // Because its operations are trusted, the file is checked strictly. No object may have a duplicate
 // member, and no id may stand for two bodies. Each body must parse and have an operation; in
 // Apollo's format, exactly one, with the entry's name and type. An id of 64 hexadecimal digits,
-// with or without the prefix "sha256:", must be the SHA-256 of its body. The file may have 16 MiB
-// and 10,000 operations, an operation 20,000 tokens, and an id 256 bytes. Operations are validated
-// against the schema only when a client requests them. An error names the operation at fault, by
-// its position or id, and by its name.
+// with or without the prefix "sha256:", must be the SHA-256 of its body. A file is limited to 16
+// MiB and 10,000 operations, an operation to 20,000 tokens, and an id to 256 bytes. Operations are
+// validated against the schema only when a client requests them. An error names the operation at
+// fault, by its position or id, and by its name.
 func ReadManifest(r io.Reader) (*Manifest, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxManifestBytes+1))
 	if err != nil {

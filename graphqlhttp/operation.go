@@ -50,8 +50,9 @@ func (t *httpTransport) prepare(ctx context.Context, exec graphql.GraphExecutor,
 }
 
 // parse has gqlgen parse and validate a document. If gqlparser would refuse or misread valid
-// GraphQL, parse rewrites the document and tries again. The first try is with the client's text,
-// because package limits must measure that; it then rewrites the document itself.
+// GraphQL, parse rewrites the document and tries again. It always tries the client's text first,
+// because package limits has to measure that. If that package is installed, it has rewritten the
+// document by then.
 func parse(ctx context.Context, exec graphql.GraphExecutor,
 	params *graphql.RawParams) (*graphql.OperationContext, gqlerror.List) {
 	operation, errs := exec.CreateOperationContext(ctx, params)

@@ -43,7 +43,7 @@ type Outcome struct {
 	// Codes has the distinct error codes, each as CODE or CODE/REASON. It is just CLIENT_GONE if
 	// the client disconnected.
 	Codes []string
-	// Untrusted is true if the operation isn't in the manifest and ran because of
+	// Untrusted is true if the operation isn't in the manifest, and was let through only because of
 	// ManifestLogOnly.
 	Untrusted bool
 	Duration  time.Duration
