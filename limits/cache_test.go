@@ -21,7 +21,7 @@ import (
 	"github.com/cloakql/cloakql/limits"
 )
 
-func TestCacheKeepsValidDocumentsAlone(t *testing.T) {
+func TestCache_onlyValidDocuments(t *testing.T) {
 	cache := limits.NewCache(1 << 20)
 	var docs []*ast.QueryDocument
 	server := newServer(limits.Limits{}.WithCache(cache), false, func(doc *ast.QueryDocument) {
@@ -31,19 +31,21 @@ func TestCacheKeepsValidDocumentsAlone(t *testing.T) {
 		`{ ...F } fragment F on Query { ...F }`, "{" + strings.Repeat("leaf ", 51) + "}"} {
 		before := cache.Weight()
 		send(server, query, nil)
-		if kept := cache.Has(query); kept != (query == `{ leaf }`) ||
-			kept == (cache.Weight() == before) {
-			t.Errorf("%.30s: kept %t", query, kept)
+		if cached := cache.Has(query); cached != (query == `{ leaf }`) ||
+			cached == (cache.Weight() == before) {
+			t.Errorf("%.30s: cached %t, weight %d, before %d", query, cached, cache.Weight(),
+				before)
 		}
 	}
 	send(server, `{ leaf }`, nil)
 	if len(docs) != 2 || docs[0] != docs[1] {
-		t.Errorf("two requests ran %d documents, or not the same", len(docs))
+		t.Errorf("%d documents ran, want the same one twice", len(docs))
 	}
 }
 
-// gqlgen makes the rules once for each document that it parses.
-func TestCache_documentsAreParsedOnce(t *testing.T) {
+// TestCache_parsedOnce counts the calls of the function that makes rules. gqlgen calls it once for
+// each document that it parses.
+func TestCache_parsedOnce(t *testing.T) {
 	cache, parsed, ran := limits.NewCache(1<<20), 0, 0
 	bounds := limits.Limits{}.WithCache(cache)
 	server := newServer(bounds, false, func(*ast.QueryDocument) { ran++ })
@@ -57,53 +59,54 @@ func TestCache_documentsAreParsedOnce(t *testing.T) {
 			send(server, query, nil)
 		}
 		if parsed != i+1 || ran != 3*(i+1) {
-			t.Errorf("%s: parsed %d times by now, ran %d times", query, parsed, ran)
+			t.Errorf("%s: %d documents parsed and %d run so far, want %d and %d", query, parsed,
+				ran, i+1, 3*(i+1))
 		}
 		request := &graphql.RawParams{Query: query}
-		if done, _ := limits.WorkOf(bounds, request); done.Tokens > 0 ||
+		if done, _ := limits.Check(bounds, request); done.Tokens > 0 ||
 			request.Query != language.Rewrite(query) {
-			t.Errorf("%s: %d tokens read again, the text is then %s", query, done.Tokens,
+			t.Errorf("%s: %d tokens read, want none; the query is then %s", query, done.Tokens,
 				request.Query)
 		}
 	}
 }
 
-// replacing is an extension that other people's servers may have after the limits.
-type replacing struct{ by string }
+// replacing is an extension, installed after the limits, that replaces the query.
+type replacing struct{ query string }
 
 func (*replacing) ExtensionName() string                   { return "Replacing" }
 func (*replacing) Validate(graphql.ExecutableSchema) error { return nil }
 func (r *replacing) MutateOperationParameters(_ context.Context,
 	request *graphql.RawParams) *gqlerror.Error {
-	request.Query = cmp.Or(r.by, request.Query)
+	request.Query = cmp.Or(r.query, request.Query)
 	return nil
 }
 
-// A document runs for its own text only.
-func TestCache_anExtensionReplacesTheText(t *testing.T) {
+// A cached document must not run for a query that an extension has replaced.
+func TestCache_replacedText(t *testing.T) {
 	cache, extension := limits.NewCache(1<<20), &replacing{}
 	var ran string
 	server := newServer(limits.Limits{}.WithCache(cache), false, func(doc *ast.QueryDocument) {
 		ran = doc.Operations[0].SelectionSet[0].(*ast.Field).Name
 	})
 	server.Use(extension)
-	for _, tt := range []struct{ by, want string }{
+	for _, tt := range []struct{ query, want string }{
 		{"{ a { leaf } }", "a"}, {"", "leaf"}, {"{ b { leaf } }", "b"}, {"", "leaf"},
 	} {
-		extension.by = tt.by
+		extension.query = tt.query
 		if body := send(server, "{ leaf }", nil); ran != tt.want {
-			t.Errorf("replaced by %q: %q ran: %s", tt.by, ran, body)
+			t.Errorf("replaced by %q: %q ran, want %q; response %s", tt.query, ran, tt.want, body)
 		}
-		if cache.Has("{ leaf }") == (ran == "a") || tt.by != "" && cache.Has(tt.by) {
-			t.Errorf("replaced by %q: the wrong text is kept", tt.by)
+		if cache.Has("{ leaf }") == (ran == "a") || tt.query != "" && cache.Has(tt.query) {
+			t.Errorf("replaced by %q: the wrong text is cached", tt.query)
 		}
 	}
 }
 
-// A client that guesses a password that somebody wrote into a mutation would learn from the time it
-// takes, without an attempt, that the guess is right.
-func TestCache_leavesOutWhatHoldsValues(t *testing.T) {
-	for query, kept := range map[string]bool{
+// A mutation with a literal isn't cached: a client that guesses a password in it could check the
+// guess by the response time, without a login attempt.
+func TestCache_mutationWithValues(t *testing.T) {
+	for query, cached := range map[string]bool{
 		`mutation { login(username: "alice", password: "hush") { t } }`:                        false,
 		`mutation($p: String = "hush") { login(password: $p) { t } }`:                          false,
 		`mutation { login(in: {list: [{code: 123456}]}) { t } }`:                               false,
@@ -124,96 +127,95 @@ func TestCache_leavesOutWhatHoldsValues(t *testing.T) {
 			t.Fatal(err)
 		}
 		cache := limits.NewCache(1 << 20)
-		if got := cache.Keep(query, doc); got != kept {
-			t.Errorf("%s: kept %t, want %t", query, got, kept)
+		if got := cache.Put(query, doc); got != cached {
+			t.Errorf("%s: cached %t, want %t", query, got, cached)
 		}
 	}
 }
 
-func TestACachedDocumentIsNotMeasuredAgain(t *testing.T) {
+// For a cached document, only the variables are measured.
+func TestCache_measuredOnce(t *testing.T) {
 	cache := limits.NewCache(1 << 20)
 	bounds := limits.Limits{}.WithCache(cache)
 	query := `query($v: [Int]) { x: f(l: $v) { leaf } y: f(l: $v) { leaf } }`
 	work := func(variables map[string]any) (limits.Work, string) {
-		done, fault := limits.WorkOf(bounds, &graphql.RawParams{Query: query, Variables: variables})
-		if fault != nil {
-			return done, fmt.Sprint(fault.Extensions["reason"])
+		done, err := limits.Check(bounds, &graphql.RawParams{Query: query, Variables: variables})
+		if err != nil {
+			return done, fmt.Sprint(err.Extensions["reason"])
 		}
 		return done, ""
 	}
 	if done, _ := work(nil); done.Tokens == 0 || done.Nodes == 0 {
-		t.Errorf("a new document: %+v", done)
+		t.Errorf("new document: %+v, want tokens and nodes", done)
 	}
 	send(newServer(bounds, false, func(*ast.QueryDocument) {}), query, nil)
 	if done, reason := work(map[string]any{"v": make([]any, 900)}); done !=
 		(limits.Work{Items: 901}) || reason != "" {
-		t.Errorf("a known one: %+v, refused for %q; want that only its variables are measured",
-			done, reason)
+		t.Errorf("cached document: %+v, reason %q; want 901 items and nothing else", done, reason)
 	}
 	if _, reason := work(map[string]any{"v": make([]any, 1000)}); reason != "VARIABLES" {
-		t.Errorf("variables that are too large, of a known document: %q, want VARIABLES", reason)
+		t.Errorf("too many variable items with a cached document: %q, want VARIABLES", reason)
 	}
 	bounds.Coercions = 1000
 	if _, reason := work(map[string]any{"v": make([]any, 600)}); reason != "COERCIONS" {
-		t.Errorf("variables that are used too often, in a known document: %q, want COERCIONS",
-			reason)
+		t.Errorf("too many coercions with a cached document: %q, want COERCIONS", reason)
 	}
 }
 
-func TestCacheIsBoundedByBytes(t *testing.T) {
-	const most = 256 << 10
-	cache := limits.NewCache(most)
-	add := func(query string) { cache.Keep(query, parse(t, query)) }
+func TestCache_bounded(t *testing.T) {
+	const maxBytes = 256 << 10
+	cache := limits.NewCache(maxBytes)
+	add := func(query string) { cache.Put(query, parse(t, query)) }
 	for i := range 2_000 {
 		add(fmt.Sprintf("{ x%d: leaf me { id name } }", i))
-		if cache.Weight() > most {
-			t.Fatalf("after %d documents it holds %d bytes", i, cache.Weight())
+		if cache.Weight() > maxBytes {
+			t.Fatalf("%d bytes after %d documents, want at most %d", cache.Weight(), i, maxBytes)
 		}
 	}
-	if cache.Weight() < most/2 {
-		t.Errorf("it holds %d bytes of %d", cache.Weight(), most)
+	if cache.Weight() < maxBytes/2 {
+		t.Errorf("%d bytes, want at least half of %d", cache.Weight(), maxBytes)
 	}
-	huge := "{ leaf }" + strings.Repeat(" ", most)
-	if add(huge); cache.WeightOf(huge) != 0 || cache.Weight() > most {
-		t.Errorf("it keeps a document of %d bytes", len(huge))
+	huge := "{ leaf }" + strings.Repeat(" ", maxBytes)
+	if add(huge); cache.WeightOf(huge) != 0 || cache.Weight() > maxBytes {
+		t.Errorf("a document of %d bytes is cached", len(huge))
 	}
 }
 
-// Documents that are asked for stay, however many others are sent once.
-func TestASprayDoesNotDriveOutWhatIsUsed(t *testing.T) {
+// Documents in use stay cached while many others are sent once each.
+func TestCache_keepsMostUsed(t *testing.T) {
 	cache := limits.NewCache(128 << 10)
 	used := make([]string, 5)
 	for i := range used {
 		used[i] = fmt.Sprintf("query Used%d { me { id name } }", i)
-		cache.Keep(used[i], parse(t, used[i]))
+		cache.Put(used[i], parse(t, used[i]))
 	}
 	lost := 0
 	for i := range 5_000 {
 		query := fmt.Sprintf("{ x%d: leaf me { id name } }", i)
-		cache.Keep(query, parse(t, query))
+		cache.Put(query, parse(t, query))
 		for _, query := range used {
-			if kept := cache.Has(query); !kept {
+			if !cache.Has(query) {
 				lost++
-				cache.Keep(query, parse(t, query))
+				cache.Put(query, parse(t, query))
 			}
 		}
 	}
 	if lost > 250 { // of 25,000
-		t.Errorf("documents in use were lost %d times", lost)
+		t.Errorf("documents in use were evicted %d times, want at most 250", lost)
 	}
 }
 
-// What the cache counts is no less than what the documents take.
-func TestCacheCountsWhatDocumentsTake(t *testing.T) {
+// The estimate is at least what the documents really take.
+func TestCache_estimate(t *testing.T) {
 	for name, query := range map[string]string{
-		"fields":   "{a{" + list(90, "x#:leaf ") + "}}",
+		"fields":   "{a{" + repeat(90, "x#:leaf ") + "}}",
 		"values":   "{f(l:[" + strings.Repeat("1 ", 200) + "]){leaf}}",
-		"members":  "{f(x:{" + list(50, "i:{}") + "}){leaf}}",
+		"members":  "{f(x:{" + repeat(50, "i:{}") + "}){leaf}}",
 		"comments": "{" + strings.Repeat("#\n", 400) + "leaf}",
 		"text":     "{leaf" + strings.Repeat(" ", 10_000) + "}", "small": "{leaf}",
-		"variables":  "query(" + list(50, "$v#:Int ") + "){leaf}",
-		"fragments":  "{leaf}" + list(50, "fragment F# on A{leaf}"),
-		"directives": "{" + list(20, "...@d@d@d{leaf}") + "}",
+		"variables":  "query(" + repeat(50, "$v#:Int ") + "){leaf}",
+		"fragments":  "{leaf}" + repeat(50, "fragment F# on A{leaf}"),
+		"directives": "{" + repeat(20, "...@d@d@d{leaf}") + "}",
 		"strings": `{f(t:[` + strings.Repeat(`"\u0041bcdefghijklmnopqrst" `, 200) +
 			`]){leaf}}`,
 		"introspection": graphiql,
@@ -222,45 +224,45 @@ func TestCacheCountsWhatDocumentsTake(t *testing.T) {
 		var before, after runtime.MemStats
 		caches := make([]*limits.Cache, n)
 		for i := range caches {
-			caches[i] = limits.NewCache(1 << 20) // which isn't counted
+			caches[i] = limits.NewCache(1 << 20) // not counted
 		}
 		runtime.GC()
 		runtime.ReadMemStats(&before)
 		for i := range caches {
-			own := strings.Clone(query)
-			caches[i].Keep(own, parse(t, own))
+			query := strings.Clone(query)
+			caches[i].Put(query, parse(t, query))
 		}
 		runtime.GC()
 		runtime.ReadMemStats(&after)
-		took, says := int(after.HeapAlloc-before.HeapAlloc)/n, caches[0].WeightOf(query)
-		if says < took || says > 6*took+2048 {
-			t.Errorf("%s: the cache says %d bytes, it took %d", name, says, took)
+		actual, estimate := int(after.HeapAlloc-before.HeapAlloc)/n, caches[0].WeightOf(query)
+		if estimate < actual || estimate > 6*actual+2048 {
+			t.Errorf("%s: estimate %d bytes, actually %d", name, estimate, actual)
 		}
 		runtime.KeepAlive(caches)
 	}
 }
 
-func TestNoCacheIsEmpty(t *testing.T) {
+func TestCache_none(t *testing.T) {
 	for _, cache := range []*limits.Cache{nil, limits.NewCache(0), limits.NewCache(-1)} {
-		cache.Keep(`{ leaf }`, parse(t, `{ leaf }`))
-		if kept := cache.Has(`{ leaf }`); kept {
-			t.Error("a cache of no bytes keeps a document")
+		cache.Put(`{ leaf }`, parse(t, `{ leaf }`))
+		if cache.Has(`{ leaf }`) {
+			t.Error("a cache without capacity has a document")
 		}
-		fault := (limits.Limits{}).WithCache(cache).MutateOperationParameters(t.Context(),
+		err := (limits.Limits{}).WithCache(cache).MutateOperationParameters(t.Context(),
 			&graphql.RawParams{Query: `{ leaf }`})
-		if fault != nil {
-			t.Error(fault)
+		if err != nil {
+			t.Error(err)
 		}
 	}
 }
 
-// One document for many requests at once: with the race detector, this fails if execution writes to
-// it.
-func TestADocumentIsSharedByRequests(t *testing.T) {
+// Concurrent requests share a cached document. With the race detector, this test fails if execution
+// writes to it.
+func TestCache_concurrent(t *testing.T) {
 	cache := limits.NewCache(1 << 20)
 	bounds := limits.Limits{}.WithCache(cache)
 	server := handler.New(&graphql.ExecutableSchemaMock{
-		SchemaFunc: func() *ast.Schema { return hostile },
+		SchemaFunc: func() *ast.Schema { return testSchema },
 		ExecFunc: func(ctx context.Context) graphql.ResponseHandler {
 			read(graphql.GetOperationContext(ctx),
 				graphql.GetOperationContext(ctx).Operation.SelectionSet, "Query")
@@ -279,8 +281,7 @@ func TestADocumentIsSharedByRequests(t *testing.T) {
 					`query($v: [Int] = [1 2], $w: I = {n: 1}, $yes: Boolean = true) { ...F f(l: $v, x: $w) { leaf @include(if: $yes) } ... { a { x%d: leaf ...G @skip(if: $yes) } } }
 					fragment F on Query { f(l: $v, x: $w) { leaf name } } fragment G on A { b { leaf } }`, j%3)
 				body := send(server, query, map[string]any{"v": i, "yes": j%2 == 0})
-				if !strings.Contains(body,
-					`"ran":true`) {
+				if !strings.Contains(body, `"ran":true`) {
 					t.Errorf("%s", body)
 				}
 			}
@@ -289,10 +290,9 @@ func TestADocumentIsSharedByRequests(t *testing.T) {
 	all.Wait()
 }
 
-// read does what gqlgen's generated code does with a document: it collects fields and makes
-// arguments.
-func read(op *graphql.OperationContext, set ast.SelectionSet, of string) {
-	for _, field := range graphql.CollectFields(op, set, []string{of}) {
+// read uses a document as gqlgen's generated code does: it collects fields and makes arguments.
+func read(op *graphql.OperationContext, set ast.SelectionSet, typeName string) {
+	for _, field := range graphql.CollectFields(op, set, []string{typeName}) {
 		field.ArgumentMap(op.Variables)
 		read(op, field.Selections, field.Definition.Type.Name())
 	}

@@ -9,15 +9,15 @@ import (
 	"github.com/vektah/gqlparser/v2/validator/core"
 )
 
-// Found is what the passes count in a document, for tests that count it otherwise.
-type Found struct {
-	Fields, Aliases, Directives, Values, Bytes, Depth, ValueDepth, Introspection, Asked, Roots int
-	Named, Uses,
-	Defaults map[string]int
-	Cycle bool
+// Counts are the counts of a document, for tests that count in another way.
+type Counts struct {
+	Fields, Aliases, Directives, Values, Bytes, Depth, ValueDepth, Introspection int
+	IntrospectionRoots, RootFields                                               int
+	RootFieldCounts, Uses, Defaults                                              map[string]int
+	Cycle                                                                        bool
 }
 
-// unlimited are limits that a document of this text can't pass: they were Limits' to hold.
+// unlimited returns limits that the text of a query can't exceed.
 func unlimited(query string) Limits {
 	n := len(query)
 	return Limits{
@@ -26,24 +26,25 @@ func unlimited(query string) Limits {
 	}
 }
 
-// FoundIn measures a document whatever its size. ok is false for what is none.
-func FoundIn(query string, most map[string]int) (found Found, ok bool) {
+// Measure returns the counts of a document of any size. It returns false if the document has a
+// syntax error.
+func Measure(query string, rootFieldMax map[string]int) (found Counts, ok bool) {
 	limits := unlimited(query)
-	limits.RootFieldMax = most
+	limits.RootFieldMax = rootFieldMax
 	t := tokens{limits: limits}
 	m := t.parse(query)
 	if m == nil {
 		return found, false
 	}
 	if m.cycle != nil {
-		return Found{Cycle: true}, true
+		return Counts{Cycle: true}, true
 	}
-	found = Found{
+	found = Counts{
 		Fields: m.all.fields, Aliases: m.all.aliases, Directives: m.all.directives,
 		Values: m.all.values, Bytes: m.all.bytes,
 		Depth: m.all.depth, ValueDepth: m.all.valueDepth, Introspection: m.all.introspectionDepth,
-		Asked: m.introspectionRoots, Roots: m.rootFields,
-		Named: m.rootFieldCounts, Uses: map[string]int{}, Defaults: map[string]int{},
+		IntrospectionRoots: m.introspectionRoots, RootFields: m.rootFields,
+		RootFieldCounts: m.rootFieldCounts, Uses: map[string]int{}, Defaults: map[string]int{},
 	}
 	for name, use := range m.uses {
 		if use.times > 0 {
@@ -53,16 +54,16 @@ func FoundIn(query string, most map[string]int) (found Found, ok bool) {
 	return found, true
 }
 
-// Work is what a request made the limits do: tokens read, nodes visited, items of variables seen.
+// Work counts the tokens, nodes and items of variables that were visited for a request.
 type Work struct{ Tokens, Nodes, Items int }
 
-// WorkOf is MutateOperationParameters with a count.
-func WorkOf(l Limits, request *graphql.RawParams) (Work, *gqlerror.Error) {
+// Check is MutateOperationParameters that also returns its work.
+func Check(l Limits, request *graphql.RawParams) (Work, *gqlerror.Error) {
 	done, err := l.check(context.Background(), request)
 	return Work{done.tokens, done.nodes, done.items}, err
 }
 
-// Overlapping runs the rule of that name alone, and counts the selections that it looked at.
+// Overlapping runs only the rule for overlapping fields, and returns its steps and errors.
 func Overlapping(schema *ast.Schema, doc *ast.QueryDocument) (steps int, conflicts gqlerror.List) {
 	var observers core.Events
 	m := overlap{visited: map[*ast.FragmentDefinition]bool{}, reported: map[*ast.Field]bool{}}
@@ -78,12 +79,12 @@ func Overlapping(schema *ast.Schema, doc *ast.QueryDocument) (steps int, conflic
 	return m.steps, conflicts
 }
 
-// MaxSteps is where the rule gives up.
+// MaxSteps is the maximum number of steps of the rule.
 const MaxSteps = maxSteps
 
-// Keep adds a document to a cache as a request does that no limit stops, and reports whether it is
-// there then.
-func (c *Cache) Keep(query string, doc *ast.QueryDocument) bool {
+// Put adds a document to a cache as a request without limits would, and reports whether the cache
+// then has it.
+func (c *Cache) Put(query string, doc *ast.QueryDocument) bool {
 	t := tokens{limits: unlimited(query)}
 	ctx := graphql.WithOperationContext(context.Background(), &graphql.OperationContext{})
 	newEntry(query, query, t.parse(query)).store(ctx)
@@ -91,30 +92,30 @@ func (c *Cache) Keep(query string, doc *ast.QueryDocument) bool {
 	return c.Has(query)
 }
 
-// Has reports whether a document is kept.
+// Has reports whether the cache has a document.
 func (c *Cache) Has(query string) bool {
-	_, kept := c.find(query)
-	return kept
+	_, ok := c.find(query)
+	return ok
 }
 
-// WeightOf is what a cache says a document takes.
+// WeightOf returns the estimated bytes of a document, or 0 if the cache doesn't have it.
 func (c *Cache) WeightOf(query string) int {
-	if found, kept := c.find(query); kept {
-		return int(found.bytes)
+	if e, ok := c.find(query); ok {
+		return int(e.bytes)
 	}
 	return 0
 }
 
-// Weight is what all documents take.
+// Weight returns the estimated bytes of all documents.
 func (c *Cache) Weight() int { return int(c.entries.WeightedSize()) }
 
-// A Cache is the cache of a server, for tests that look into it.
+// A Cache is the cache of a server.
 type Cache = cache
 
-// NewCache returns a cache of so many bytes.
+// NewCache returns a cache for that many bytes.
 func NewCache(bytes int) *Cache { return newCache(bytes) }
 
-// WithCache returns the limits with a cache, as Install does.
+// WithCache returns the limits with a cache, which Install would set.
 func (l Limits) WithCache(c *Cache) Limits {
 	l.cache = c
 	return l

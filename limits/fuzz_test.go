@@ -14,7 +14,7 @@ import (
 	"github.com/cloakql/cloakql/limits"
 )
 
-// visits counts what gqlparser's walk passes on to its rules.
+// visits counts the nodes that gqlparser's walk passes to its rules.
 func visits(doc *ast.QueryDocument) (selections, values, directives int) {
 	var observers core.Events
 	observers.OnField(func(*core.Walker, *ast.Field) { selections++ })
@@ -22,22 +22,22 @@ func visits(doc *ast.QueryDocument) (selections, values, directives int) {
 	observers.OnFragmentSpread(func(*core.Walker, *ast.FragmentSpread) { selections++ })
 	observers.OnValue(func(*core.Walker, *ast.Value) { values++ })
 	observers.OnDirective(func(*core.Walker, *ast.Directive) { directives++ })
-	core.Walk(hostile, doc, &observers)
+	core.Walk(testSchema, doc, &observers)
 	return selections, values, directives
 }
 
-// check holds a text to everything that must be true of any: what passes the limits, the parser and
-// validation survive, within the work that the limits allow. A stack overflow would end this test's
-// process, as it would end the server's.
-func check(t *testing.T, query string) {
+// checkQuery checks what must be true of any text: if it is within the limits, then gqlparser
+// parses and validates it, with no more work than the limits allow. A stack overflow would end the
+// process of the test, as it would end the server's.
+func checkQuery(t *testing.T, query string) {
 	t.Helper()
-	done, fault := limits.WorkOf(limits.Limits{}, &graphql.RawParams{Query: query})
+	done, err := limits.Check(limits.Limits{}, &graphql.RawParams{Query: query})
 	if done.Tokens > min(len(query), limits.DefaultTokens+1) || done.Nodes > done.Tokens {
 		t.Errorf("%q: %d tokens read, %d nodes visited", query, done.Tokens, done.Nodes)
 	}
-	if fault != nil {
-		if fault.Extensions["code"] == nil {
-			t.Errorf("%q: %v has no code", query, fault)
+	if err != nil {
+		if err.Extensions["code"] == nil {
+			t.Errorf("%q: %v has no code", query, err)
 		}
 		return
 	}
@@ -49,25 +49,25 @@ func check(t *testing.T, query string) {
 		}
 		if (token.Kind == lexer.String || token.Kind == lexer.BlockString) &&
 			len(scanner.Value(token)) > limits.DefaultStringBytes {
-			t.Errorf("a string of %d bytes passes", len(scanner.Value(token)))
+			t.Errorf("a string of %d bytes is accepted", len(scanner.Value(token)))
 		}
 	}
 	request := &graphql.RawParams{Query: query}
-	limits.WorkOf(limits.Limits{}, request)
-	// no bound of its own: the limits have to do
-	doc, err := parser.ParseQuery(&ast.Source{Input: request.Query})
-	if err != nil {
-		t.Fatalf("gqlparser refuses %q, which was %q: %v", request.Query, query, err)
+	limits.Check(limits.Limits{}, request)
+	// Without gqlparser's own token limit.
+	doc, parseErr := parser.ParseQuery(&ast.Source{Input: request.Query})
+	if parseErr != nil {
+		t.Fatalf("gqlparser refuses %q, which was %q: %v", request.Query, query, parseErr)
 	}
 	if selections, values, directives := visits(doc); selections > limits.DefaultFields ||
 		values > limits.DefaultValues || directives > limits.DefaultDirectives {
 		t.Errorf("%q: validation visits %d fields and fragments, %d values, %d directives", query,
 			selections, values, directives)
 	}
-	if steps, _ := limits.Overlapping(hostile, doc); steps > limits.MaxSteps+1 {
-		t.Errorf("%q: %d steps to see whether fields overlap", query, steps)
+	if steps, _ := limits.Overlapping(testSchema, doc); steps > limits.MaxSteps+1 {
+		t.Errorf("%q: the rule for overlapping fields takes %d steps", query, steps)
 	}
-	errs := validator.ValidateWithRules(hostile, doc, ruleSet())
+	errs := validator.ValidateWithRules(testSchema, doc, ruleSet())
 	if len(errs) > limits.MaxErrors {
 		t.Errorf("%q: %d errors", query, len(errs))
 	}
@@ -76,8 +76,8 @@ func check(t *testing.T, query string) {
 func FuzzDocument(f *testing.F) {
 	f.Add(graphiql)
 	for _, shape := range shapes {
-		f.Add(shape.of(200))
-		f.Add(shape.of(2000))
+		f.Add(shape.document(200))
+		f.Add(shape.document(2000))
 	}
 	for _, query := range clients {
 		f.Add(query)
@@ -87,9 +87,9 @@ func FuzzDocument(f *testing.F) {
 		"c\n\t\"d\x01\"\"\"\"){leaf}}")
 	f.Add("{a(x:\"\\u00e4\"\"\"\"b\"\"\"){leaf}}#\r\n,\uFEFF")
 	f.Fuzz(func(t *testing.T, query string) {
-		check(t, query)
+		checkQuery(t, query)
 		if len(query) < 1000 {
-			agrees(t, query)
+			checkCounts(t, query)
 		}
 	})
 }

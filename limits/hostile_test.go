@@ -9,91 +9,69 @@ import (
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
-	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"github.com/vektah/gqlparser/v2/parser"
 	"github.com/vektah/gqlparser/v2/validator"
-	"github.com/vektah/gqlparser/v2/validator/rules"
 
 	"github.com/cloakql/cloakql/limits"
 )
 
-var hostile = gqlparser.MustLoadSchema(&ast.Source{Input: `
-type Query { me: User a: A b: B leaf: Int name: String f(x: I, n: Int, l: [Int], t: [String], s: String, e: E, m: [[Int]]): A need(n: Int!): Int }
-type Mutation { login(name: String!, word: String!): User refresh(token: String!): User }
-type Subscription { tick: Int tock: Int }
-type User { id: ID name: String }
-interface Leaf { leaf: Int a: A }
-type A implements Leaf { a: A b: B leaf: Int name: String }
-type B implements Leaf { a: A b: B leaf: Int name: Int }
-union AB = A | B
-enum E { ONE TWO THREE }
-input I { i: I l: [I] n: Int e: E }
-`})
-
-// ruleSet is the set that gqlgen makes of Rules where introspection is off.
-func ruleSet() *rules.Rules {
-	set := limits.Rules(nil)()
-	set.RemoveRule(rules.FieldsOnCorrectTypeRule.Name)
-	set.RemoveRule(rules.ScalarLeafsRule.Name)
-	return set
-}
-
-// answer is the way of a document through limits, gqlparser's parser and its validation, as in
-// gqlgen.
-func answer(d limits.Limits, query string) (by string, faults gqlerror.List) {
-	fault := d.MutateOperationParameters(context.Background(), &graphql.RawParams{Query: query})
-	if fault != nil {
-		return "limits", gqlerror.List{fault}
-	}
-	doc, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: query}, limits.DefaultTokens)
+// validate passes a document through limits, gqlparser's parser and its validation, as gqlgen does.
+// It returns the stage that rejects the document, or "", and its errors.
+func validate(l limits.Limits, query string) (stage string, errs gqlerror.List) {
+	err := l.MutateOperationParameters(context.Background(), &graphql.RawParams{Query: query})
 	if err != nil {
-		return "parser", gqlerror.List{gqlerror.Wrap(err)}
+		return "limits", gqlerror.List{err}
+	}
+	doc, parseErr := parser.ParseQueryWithTokenLimit(&ast.Source{Input: query},
+		limits.DefaultTokens)
+	if parseErr != nil {
+		return "parser", gqlerror.List{gqlerror.Wrap(parseErr)}
 	}
 	if len(doc.Operations) == 0 {
 		return "parser", gqlerror.List{gqlerror.Errorf("no operation provided")}
 	}
-	if faults := validator.ValidateWithRules(hostile, doc, ruleSet()); len(faults) > 0 {
-		return "validation", faults
+	if errs := validator.ValidateWithRules(testSchema, doc, ruleSet()); len(errs) > 0 {
+		return "validation", errs
 	}
 	return "", nil
 }
 
-// padded is a document that anyone may send, of so many bytes.
+// padded returns a harmless document of that many bytes.
 func padded(bytes int) string {
 	return "{ me { id } }" + strings.Repeat(" ", bytes-len("{ me { id } }"))
 }
 
-// upTo is the bound for documents of so many bytes: the default, or what a setting may make of it.
+// upTo returns the default limits, but allowing documents of that many bytes.
 func upTo(bytes int) limits.Limits {
 	return limits.Limits{Bytes: max(bytes, limits.DefaultBytes),
 		RootFieldMax: map[string]int{"login": 1, "refresh": 1}}
 }
 
-// Whatever the shape and the size: there is an answer, a refusal says what was too much, and no
-// more is looked at than is written, or may be written out.
+// TestHostile checks that documents of any shape and size are handled with work that is linear in
+// their size, and that errors have a code and a message.
 func TestHostile(t *testing.T) {
 	for _, shape := range shapes {
 		for _, size := range sizes {
-			query := shape.of(size)
+			query := shape.document(size)
 			if len(query) > size || len(query) < size/2 && len(query) < 600 {
-				t.Errorf("%s: %d bytes, want some %d", shape.name, len(query), size)
+				t.Errorf("%s: %d bytes, want about %d", shape.name, len(query), size)
 			}
 			for _, bounds := range []limits.Limits{{}, upTo(size)} {
-				by, faults := answer(bounds, query)
-				for _, fault := range faults {
-					if by == "limits" && fault.Extensions["code"] == nil || fault.Message == "" {
-						t.Errorf("%s, %d bytes: %v %v", shape.name, size, fault, fault.Extensions)
+				stage, errs := validate(bounds, query)
+				for _, err := range errs {
+					if stage == "limits" && err.Extensions["code"] == nil || err.Message == "" {
+						t.Errorf("%s, %d bytes: %v %v", shape.name, size, err, err.Extensions)
 					}
 				}
-				if len(faults) > limits.MaxErrors {
-					t.Errorf("%s, %d bytes: %d errors", shape.name, size, len(faults))
+				if len(errs) > limits.MaxErrors {
+					t.Errorf("%s, %d bytes: %d errors", shape.name, size, len(errs))
 				}
-				if by == "" && size > limits.DefaultBytes && bounds.Bytes == 0 {
+				if stage == "" && size > limits.DefaultBytes && bounds.Bytes == 0 {
 					t.Errorf("%s, %d bytes: accepted", shape.name, size)
 				}
-				done, _ := limits.WorkOf(bounds, &graphql.RawParams{Query: query})
+				done, _ := limits.Check(bounds, &graphql.RawParams{Query: query})
 				if done.Tokens > min(len(query), limits.DefaultTokens+1) ||
 					done.Nodes > done.Tokens {
 					t.Errorf("%s, %d bytes: %d tokens read, %d nodes visited", shape.name, size,
@@ -107,8 +85,8 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// Twice the text is at most twice the work, where nothing stops it earlier.
-func TestWorkIsLinear(t *testing.T) {
+// Without limits in the way, the work is still linear in the size.
+func TestWork_linear(t *testing.T) {
 	wide := limits.Limits{
 		Bytes: 1 << 30, Tokens: 1 << 30, Nesting: 1 << 10, NameBytes: 1 << 30, StringBytes: 1 << 30,
 		NumberBytes: 1 << 30, Depth: 1 << 30,
@@ -118,8 +96,8 @@ func TestWorkIsLinear(t *testing.T) {
 		ValueDepth: 1 << 29, ValueBytes: 1 << 29,
 	}
 	for _, shape := range shapes {
-		query := shape.of(32 << 10)
-		done, _ := limits.WorkOf(wide, &graphql.RawParams{Query: query})
+		query := shape.document(32 << 10)
+		done, _ := limits.Check(wide, &graphql.RawParams{Query: query})
 		if done.Tokens > len(query) || done.Nodes > done.Tokens {
 			t.Errorf("%s: %d tokens and %d nodes for %d bytes", shape.name, done.Tokens, done.Nodes,
 				len(query))
@@ -127,13 +105,14 @@ func TestWorkIsLinear(t *testing.T) {
 	}
 }
 
-// A cost is what one answer takes.
+// A cost is the average cost of a function call.
 type cost struct {
 	cpu    time.Duration
 	allocs float64
 	bytes  float64
 }
 
+// measureCost measures the cost of run.
 func measureCost(run func()) cost {
 	run()
 	best := cost{cpu: 1 << 62}
@@ -155,7 +134,7 @@ func measureCost(run func()) cost {
 	return best
 }
 
-// cpuTime is what the process has used, so that others on the machine don't count.
+// cpuTime returns the CPU time of this process, which other processes don't affect.
 func cpuTime() time.Duration {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
@@ -164,21 +143,22 @@ func cpuTime() time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
+// sizes are the sizes of documents in bytes.
 var sizes = []int{1 << 10, 8 << 10, 64 << 10, 1 << 20}
 
-// BenchmarkHostile prints, for each shape and size, what a refusal costs in units of an accepted me
-// request that is padded to the same size and goes the same way.
+// BenchmarkHostile compares the cost of rejecting a document of each shape and size with that of
+// accepting a harmless document that is padded to the same size.
 func BenchmarkHostile(b *testing.B) {
 	good := map[int]cost{}
-	// a benchmark of its own, since one with others in it prints nothing
+	// A sub-benchmark, since a benchmark with sub-benchmarks doesn't print its own log.
 	b.Run("me,_padded", func(b *testing.B) {
 		for b.Loop() {
 		}
 		for _, size := range sizes {
 			query := padded(size)
 			good[size] = measureCost(func() {
-				if by, faults := answer(upTo(size), query); by != "" {
-					b.Fatal(by, faults)
+				if stage, errs := validate(upTo(size), query); stage != "" {
+					b.Fatal(stage, errs)
 				}
 			})
 			b.Logf("%8d bytes: %9.1f us; %7.0f allocations; %9.0f bytes; accepted", size,
@@ -190,22 +170,23 @@ func BenchmarkHostile(b *testing.B) {
 			for b.Loop() {
 			}
 			for _, size := range sizes {
-				query := shape.of(size)
-				var by, reason string
-				is := measureCost(func() {
-					var faults gqlerror.List
-					if by, faults = answer(upTo(size), query); by != "" {
-						reason, _ = faults[0].Extensions["reason"].(string)
+				query := shape.document(size)
+				var stage, reason string
+				bad := measureCost(func() {
+					var errs gqlerror.List
+					if stage, errs = validate(upTo(size), query); stage != "" {
+						reason, _ = errs[0].Extensions["reason"].(string)
 					}
 				})
 				if good[size].cpu == 0 {
-					b.Fatal("there is nothing to compare with: run all of BenchmarkHostile")
+					b.Fatal("the harmless document wasn't measured: run all of BenchmarkHostile")
 				}
 				b.Logf(
 					"%8d bytes: %9.1f us, %5.1f times; %7.0f allocations, %5.1f times; %9.0f "+
-						"bytes, %5.1f times; refused by %s %s",
-					size, float64(is.cpu)/1e3, float64(is.cpu)/float64(good[size].cpu), is.allocs,
-					is.allocs/good[size].allocs, is.bytes, is.bytes/good[size].bytes, by, reason)
+						"bytes, %5.1f times; rejected by %s %s",
+					size, float64(bad.cpu)/1e3, float64(bad.cpu)/float64(good[size].cpu),
+					bad.allocs, bad.allocs/good[size].allocs, bad.bytes,
+					bad.bytes/good[size].bytes, stage, reason)
 			}
 		})
 	}

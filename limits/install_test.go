@@ -13,14 +13,14 @@ import (
 	"github.com/cloakql/cloakql/limits"
 )
 
-// newBareServer is gqlgen's handler as it is made, with gqlgen's own transport.
+// newBareServer returns gqlgen's handler with gqlgen's own transport.
 func newBareServer() *handler.Server { return newCountingServer(new(int)) }
 
-// newCountingServer is newBareServer that counts the parsed documents that ran, each once.
+// newCountingServer is newBareServer, and counts the distinct parsed documents that are executed.
 func newCountingServer(documents *int) *handler.Server {
 	seen := map[*ast.QueryDocument]bool{}
 	server := handler.New(&graphql.ExecutableSchemaMock{
-		SchemaFunc: func() *ast.Schema { return hostile },
+		SchemaFunc: func() *ast.Schema { return testSchema },
 		ExecFunc: func(ctx context.Context) graphql.ResponseHandler {
 			seen[graphql.GetOperationContext(ctx).Doc] = true
 			*documents = len(seen)
@@ -31,9 +31,8 @@ func newCountingServer(documents *int) *handler.Server {
 	return server
 }
 
-// The parser's own limit is that of the tokens, whatever that is, so that neither refuses what the
-// other allows.
-func TestInstall_tokenLimitIsTheParsers(t *testing.T) {
+// Install sets the parser's token limit to the same value as Limits.Tokens.
+func TestInstall_tokenLimit(t *testing.T) {
 	for _, allowed := range []int{0, 10, 2000} {
 		server := newBareServer()
 		if err := limits.Install(server, limits.Limits{Tokens: allowed}); err != nil {
@@ -53,7 +52,7 @@ func TestInstall_tokenLimitIsTheParsers(t *testing.T) {
 	}
 }
 
-// The rules of this package are in the server: they end after five errors.
+// Install sets this package's rules, which stop after five errors.
 func TestInstall_rules(t *testing.T) {
 	server := newBareServer()
 	if err := limits.Install(server, limits.Limits{}); err != nil {
@@ -65,7 +64,7 @@ func TestInstall_rules(t *testing.T) {
 	}
 }
 
-// What an error suggests is gqlgen's own switch, whether it is set before the limits or after.
+// Suggestions depend on SetDisableSuggestion, called before or after Install.
 func TestInstall_suggestions(t *testing.T) {
 	for query, name := range map[string]string{
 		"{ lea }": "leaf", "{ me }": "me {", "{ need(m: 1) }": `\"n\"`,
@@ -86,26 +85,25 @@ func TestInstall_suggestions(t *testing.T) {
 				got := send(server, query, nil)
 				_, suggestion, suggested := strings.Cut(got, "Did you mean")
 				if suggested == disabled || suggested && !strings.Contains(suggestion, name) {
-					t.Errorf("suggestions disabled %t, before Install %t: %s: %s", disabled, before,
-						query, got)
+					t.Errorf("SetDisableSuggestion(%t), before Install: %t: %s: %s", disabled,
+						before, query, got)
 				}
 			}
 		}
 	}
 }
 
-// Documents are kept as far as CacheBytes allows, by each server for itself: what one has validated
-// says nothing to another, whose limits may differ.
+// Each server has its own cache, since limits may differ.
 func TestInstall_cache(t *testing.T) {
 	bounds := limits.Limits{}
 	for name, tt := range map[string]struct {
-		bytes int
-		kept  bool
-	}{"the default": {0, true}, "some": {1 << 20, true}, "none": {-1, false}} {
+		bytes  int
+		cached bool
+	}{"default": {0, true}, "1 MiB": {1 << 20, true}, "none": {-1, false}} {
 		bounds.CacheBytes = tt.bytes
-		for range 2 { // the second server must validate for itself
-			times := 0
-			server := newCountingServer(&times)
+		for range 2 { // the second server must not use the cache of the first
+			documents := 0
+			server := newCountingServer(&documents)
 			if err := limits.Install(server, bounds); err != nil {
 				t.Fatal(err)
 			}
@@ -114,32 +112,32 @@ func TestInstall_cache(t *testing.T) {
 					t.Fatalf("%s: %s", name, got)
 				}
 			}
-			if want := map[bool]int{true: 1, false: 3}[tt.kept]; times != want {
-				t.Errorf("%s: %d documents ran, want %d", name, times, want)
+			if want := map[bool]int{true: 1, false: 3}[tt.cached]; documents != want {
+				t.Errorf("%s: %d documents ran, want %d", name, documents, want)
 			}
 		}
 	}
 }
 
-// Limits that are no use aren't installed.
-func TestInstall_faults(t *testing.T) {
+// Install returns an error for invalid limits and leaves the server unchanged.
+func TestInstall_invalid(t *testing.T) {
 	server := newBareServer()
 	if err := limits.Install(server, limits.Limits{Depth: -1}); err == nil ||
 		!strings.Contains(err.Error(), "below zero") {
-		t.Errorf("a limit below zero: %v", err)
+		t.Errorf("negative limit: %v", err)
 	}
-	deep := around(limits.DefaultDepth, "{ a ", "{ leaf }", "}")
+	deep := enclose(limits.DefaultDepth, "{ a ", "{ leaf }", "}")
 	if got := send(server, deep, nil); got != `{"data":{}}` {
-		t.Errorf("a server without limits: %s", got)
+		t.Errorf("server without limits: %s", got)
 	}
 	if err := limits.Install(server, limits.Limits{}); err != nil {
 		t.Fatal(err)
 	}
 	if got := send(server, deep, nil); !strings.Contains(got, `"reason":"DEPTH"`) {
-		t.Errorf("a server with limits: %s", got)
+		t.Errorf("server with limits: %s, want DEPTH", got)
 	}
 	if err := limits.Install(nil, limits.Limits{}); err == nil ||
 		!strings.Contains(err.Error(), "handler.New") {
-		t.Errorf("Install without a server: %v, want that it names handler.New", err)
+		t.Errorf("Install(nil, ...) = %v, want handler.New in it", err)
 	}
 }

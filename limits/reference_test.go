@@ -15,57 +15,61 @@ import (
 	"github.com/cloakql/cloakql/limits"
 )
 
-// expand counts a document the simple way: out of gqlparser's tree, walking a fragment anew for
-// each spread. It gives up on what is too large for that.
-func expand(doc *ast.QueryDocument, most map[string]int) (found limits.Found, ok bool) {
-	e := expander{doc: doc, most: most, steps: 100_000,
-		found: limits.Found{Uses: map[string]int{}, Defaults: map[string]int{}}}
+// expand counts a document in the simple way: it walks gqlparser's tree, and each fragment again
+// for each spread. It returns false if that takes too many steps.
+func expand(doc *ast.QueryDocument, rootFieldMax map[string]int) (found limits.Counts, ok bool) {
+	e := expander{doc: doc, rootFieldMax: rootFieldMax, steps: 100_000,
+		found: limits.Counts{Uses: map[string]int{}, Defaults: map[string]int{}}}
 	for _, fragment := range doc.Fragments {
 		e.directives(fragment.Directives)
 		e.set(fragment.SelectionSet, 0, introspective(fragment.TypeCondition), 0, nil)
 	}
 	for _, operation := range doc.Operations {
-		e.counting, e.roots, e.asked, e.named = true, 0, 0, map[string]int{}
+		e.inOperation, e.rootFields, e.introspectionRoots = true, 0, 0
+		e.rootFieldCounts = map[string]int{}
 		e.directives(operation.Directives)
 		e.variables(operation.VariableDefinitions)
 		e.set(operation.SelectionSet, 0, false, 0, nil)
-		e.counting = false
-		e.found.Roots = max(e.found.Roots, e.roots)
-		e.found.Asked = max(e.found.Asked, e.asked)
-		for name, n := range e.named {
-			if e.found.Named == nil {
-				e.found.Named = map[string]int{}
+		e.inOperation = false
+		e.found.RootFields = max(e.found.RootFields, e.rootFields)
+		e.found.IntrospectionRoots = max(e.found.IntrospectionRoots, e.introspectionRoots)
+		for name, n := range e.rootFieldCounts {
+			if e.found.RootFieldCounts == nil {
+				e.found.RootFieldCounts = map[string]int{}
 			}
-			e.found.Named[name] = max(e.found.Named[name], n)
+			e.found.RootFieldCounts[name] = max(e.found.RootFieldCounts[name], n)
 		}
 	}
 	for name := range e.found.Uses {
 		e.found.Defaults[name] = e.items[name]
 	}
 	if e.cycle {
-		return limits.Found{Cycle: true}, e.steps > 0
+		return limits.Counts{Cycle: true}, e.steps > 0
 	}
 	return e.found, e.steps > 0
 }
 
+// An expander is the state of expand.
 type expander struct {
-	doc      *ast.QueryDocument
-	most     map[string]int
-	found    limits.Found
-	counting bool // an operation
-	roots    int
-	asked    int
-	named    map[string]int
-	items    map[string]int
-	steps    int
-	cycle    bool
+	doc          *ast.QueryDocument
+	rootFieldMax map[string]int
+	found        limits.Counts
+	steps        int // left
+	cycle        bool
+	items        map[string]int // in the defaults of variables
+
+	inOperation        bool // the following are counted for each operation
+	rootFields         int
+	introspectionRoots int
+	rootFieldCounts    map[string]int
 }
 
-// introspective reports whether a fragment is inside of the introspection wherever it stands.
+// introspective reports whether a type belongs to introspection.
 func introspective(typeName string) bool { return strings.HasPrefix(typeName, "__") }
 
-// set counts what is at a depth, and inside of the introspection below so many of its lists.
-func (e *expander) set(set ast.SelectionSet, depth int, inside bool, lists int, around []string) {
+// set counts a selection set at a depth. inside is whether it is in introspection, lists is the
+// number of introspection lists around it, and path has the fragments around it.
+func (e *expander) set(set ast.SelectionSet, depth int, inside bool, lists int, path []string) {
 	for _, selection := range set {
 		if e.steps--; e.steps < 0 || e.cycle {
 			return
@@ -77,49 +81,49 @@ func (e *expander) set(set ast.SelectionSet, depth int, inside bool, lists int, 
 			e.arguments(s.Arguments)
 			if s.Alias != s.Name {
 				e.found.Aliases++
-				if inside && e.counting {
-					e.asked++
+				if inside && e.inOperation {
+					e.introspectionRoots++
 				}
 			}
-			if depth == 0 && e.counting {
-				e.roots++
-				if _, bounded := e.most[s.Name]; bounded {
-					e.named[s.Name]++
+			if depth == 0 && e.inOperation {
+				e.rootFields++
+				if _, bounded := e.rootFieldMax[s.Name]; bounded {
+					e.rootFieldCounts[s.Name]++
 				}
 			}
-			in, below := inside, lists
+			inside, lists := inside, lists
 			if !inside {
 				e.found.Depth = max(e.found.Depth, depth+1)
 			}
 			if s.Name == "__schema" || s.Name == "__type" {
-				in = true
-				if e.counting {
-					e.asked += map[string]int{"__schema": 5, "__type": 1}[s.Name]
+				inside = true
+				if e.inOperation {
+					e.introspectionRoots += map[string]int{"__schema": 5, "__type": 1}[s.Name]
 				}
 			}
-			if in &&
+			if inside &&
 				slices.Contains([]string{"fields", "inputFields", "interfaces", "possibleTypes"},
 					s.Name) {
-				below++
-				e.found.Introspection = max(e.found.Introspection, below)
+				lists++
+				e.found.Introspection = max(e.found.Introspection, lists)
 			}
-			e.set(s.SelectionSet, depth+1, in, below, around)
+			e.set(s.SelectionSet, depth+1, inside, lists, path)
 		case *ast.InlineFragment:
 			e.directives(s.Directives)
-			e.set(s.SelectionSet, depth, inside, lists, around)
+			e.set(s.SelectionSet, depth, inside, lists, path)
 		case *ast.FragmentSpread:
 			e.directives(s.Directives)
 			fragment := e.doc.Fragments.ForName(s.Name)
 			if fragment == nil {
 				continue
 			}
-			if slices.Contains(around, s.Name) {
+			if slices.Contains(path, s.Name) {
 				e.cycle = true
 				return
 			}
 			e.directives(fragment.Directives)
 			e.set(fragment.SelectionSet, depth, inside || introspective(fragment.TypeCondition),
-				lists, append(around[:len(around):len(around)], s.Name))
+				lists, append(path[:len(path):len(path)], s.Name))
 		}
 	}
 }
@@ -160,7 +164,7 @@ func (e *expander) arguments(list ast.ArgumentList) {
 func (e *expander) value(value *ast.Value, depth int) {
 	e.found.Values++
 	e.found.Bytes += len(value.Raw)
-	if value.Kind == ast.Variable && e.counting {
+	if value.Kind == ast.Variable && e.inOperation {
 		e.found.Uses[value.Raw]++
 	}
 	if value.Kind == ast.ListValue || value.Kind == ast.ObjectValue {
@@ -172,15 +176,17 @@ func (e *expander) value(value *ast.Value, depth int) {
 	}
 }
 
-// random writes documents that have a bit of everything.
+// random writes random documents with all kinds of syntax.
 type random struct {
 	*rand.Rand
 	out      strings.Builder
-	constant bool // no variables
+	constant bool // values have no variables
 }
 
+// one returns one of the choices.
 func (r *random) one(choices ...string) string { return choices[r.IntN(len(choices))] }
 
+// document returns a document, which may have cycles of fragments.
 func (r *random) document(cycles bool) string {
 	r.out.Reset()
 	fragments := r.IntN(4)
@@ -301,13 +307,12 @@ func (r *random) set(depth, from, fragments int) {
 	r.out.WriteString("}")
 }
 
-var counted = map[string]int{"login": 1, "leaf": 1}
-
-// agrees compares what limits counts with the simple way, for a text that limits takes for a
-// document: gqlparser must take it too, once it is rewritten.
-func agrees(t *testing.T, query string) {
+// checkCounts compares the counts of a document with those of expand. A document that package
+// limits accepts must also be accepted by gqlparser, once it is rewritten.
+func checkCounts(t *testing.T, query string) {
 	t.Helper()
-	got, ok := limits.FoundIn(query, counted)
+	rootFieldMax := map[string]int{"login": 1, "leaf": 1}
+	got, ok := limits.Measure(query, rootFieldMax)
 	if !ok {
 		return
 	}
@@ -315,7 +320,7 @@ func agrees(t *testing.T, query string) {
 	if err != nil {
 		t.Fatalf("gqlparser refuses %q, which was %q: %v", language.Rewrite(query), query, err)
 	}
-	want, ok := expand(doc, counted)
+	want, ok := expand(doc, rootFieldMax)
 	if !ok {
 		return
 	}
@@ -324,27 +329,28 @@ func agrees(t *testing.T, query string) {
 	}
 }
 
-func TestCountsAreThoseOfAnExpandedDocument(t *testing.T) {
+// TestExpandedCounts compares the counts of random and hostile documents with those of expand.
+func TestExpandedCounts(t *testing.T) {
 	r := random{Rand: rand.New(rand.NewPCG(1, 2))}
 	cycles := 0
 	for i := range 5_000 {
 		query := r.document(i%10 == 0)
-		found, ok := limits.FoundIn(query, nil)
+		found, ok := limits.Measure(query, nil)
 		if !ok {
-			t.Fatalf("limits refuses %s", query)
+			t.Fatalf("Measure(%s) = _, false", query)
 		}
 		if found.Cycle {
 			cycles++
 		}
-		if agrees(t, query); t.Failed() {
+		if checkCounts(t, query); t.Failed() {
 			return
 		}
 	}
 	if cycles < 25 {
-		t.Errorf("%d of the random documents have cycles, want more", cycles)
+		t.Errorf("%d of the random documents have cycles, want at least 25", cycles)
 	}
 	for _, shape := range shapes {
-		agrees(t, shape.of(512))
+		checkCounts(t, shape.document(512))
 	}
-	agrees(t, graphiql)
+	checkCounts(t, graphiql)
 }

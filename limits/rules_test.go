@@ -16,17 +16,8 @@ import (
 	"github.com/cloakql/cloakql/limits"
 )
 
-func parse(t testing.TB, query string) *ast.QueryDocument {
-	t.Helper()
-	doc, err := parser.ParseQuery(&ast.Source{Input: query})
-	if err != nil {
-		t.Fatalf("%s: %v", query, err)
-	}
-	return doc
-}
-
-// The specification's own examples (October 2021, section 5.3.2), and more, on the schema of
-// hostile_test.go.
+// TestOverlappingFields checks examples like those of the specification (October 2021, section
+// 5.3.2), for testSchema.
 func TestOverlappingFields(t *testing.T) {
 	for _, tt := range []struct{ query, conflict string }{
 		{`{ leaf leaf }`, ""},
@@ -45,7 +36,7 @@ func TestOverlappingFields(t *testing.T) {
 		{`{ f(n: 1) { leaf } f(s: "1") { leaf } }`, "they have differing arguments"},
 		{`{ f(s: "1") { leaf } f(n: 1) { leaf } }`, "they have differing arguments"},
 		{`query($v: Int) { f(n: $v) { leaf } f(n: 1) { leaf } }`, "they have differing arguments"},
-		{`{ f(l: [1]) { leaf } f(l: [2]) { leaf } }`, "they have differing arguments"}, // gqlparser sees no difference
+		{`{ f(l: [1]) { leaf } f(l: [2]) { leaf } }`, "they have differing arguments"}, // gqlparser misses this
 		{`{ f(l: [1]) { leaf } f(l: [1, 1]) { leaf } }`, "they have differing arguments"},
 		{`{ f(x: {n: 1}) { leaf } f(x: {n: 2}) { leaf } }`, "they have differing arguments"},
 		{`{ f(x: {i: {n: 1}}) { leaf } f(x: {i: {e: ONE}}) { leaf } }`, "they have differing arguments"},
@@ -55,7 +46,7 @@ func TestOverlappingFields(t *testing.T) {
 		{`{ a { ...F ...G } } fragment F on A { x: leaf } fragment G on A { x: name }`, `"leaf" and "name" are different fields`},
 		{`{ a { ... { x: leaf } ... on A { x: name } } }`, `"leaf" and "name" are different fields`},
 		{`{ b { a { leaf } } } fragment F on A { x: leaf x: name }`, `"leaf" and "name" are different fields`},
-		// Of different object types: the shapes have to be alike, and nothing else.
+		// On different object types, only the shapes must be the same.
 		{`{ a { ...P } } fragment P on Leaf { ... on A { x: leaf } ... on B { x: leaf } }`, ""},
 		{`{ a { ...P } } fragment P on Leaf { ... on A { x: leaf } ... on B { x: name } }`, ""}, // both Int
 		{`{ a { ...P } } fragment P on Leaf { ... on A { name } ... on B { name } }`, `they return conflicting types "String" and "Int"`},
@@ -66,7 +57,7 @@ func TestOverlappingFields(t *testing.T) {
 		{`{ a { ...P } } fragment P on Leaf { x: leaf ... on B { x: name } }`, `"leaf" and "name" are different fields`},
 		{`{ a { ...P } } fragment P on Leaf { ... on A { x: leaf } ... on B { x: leaf } x: __typename }`, `"leaf" and "__typename" are different fields`},
 	} {
-		_, conflicts := limits.Overlapping(hostile, parse(t, tt.query))
+		_, conflicts := limits.Overlapping(testSchema, parse(t, tt.query))
 		if tt.conflict == "" && len(conflicts) > 0 ||
 			tt.conflict != "" &&
 				(len(conflicts) == 0 || !strings.Contains(conflicts[0].Message, tt.conflict) ||
@@ -76,7 +67,7 @@ func TestOverlappingFields(t *testing.T) {
 	}
 }
 
-// canMerge is FieldsInSetCanMerge, word by word: each pair of fields, each time.
+// canMerge is the specification's FieldsInSetCanMerge, which compares each pair of fields.
 func canMerge(schema *ast.Schema, set ast.SelectionSet) bool {
 	fields := collect(set)
 	for i, a := range fields {
@@ -96,7 +87,7 @@ func canMerge(schema *ast.Schema, set ast.SelectionSet) bool {
 			}
 		}
 	}
-	for _, field := range fields { // validation looks at each set
+	for _, field := range fields { // validation checks each selection set
 		if !canMerge(schema, field.SelectionSet) {
 			return false
 		}
@@ -104,6 +95,7 @@ func canMerge(schema *ast.Schema, set ast.SelectionSet) bool {
 	return true
 }
 
+// sameShape is the specification's SameResponseShape.
 func sameShape(schema *ast.Schema, a, b *ast.Field) bool {
 	if a.Definition == nil || b.Definition == nil {
 		return true
@@ -130,6 +122,7 @@ func sameShape(schema *ast.Schema, a, b *ast.Field) bool {
 	return true
 }
 
+// collect is the specification's CollectFields, without duplicates.
 func collect(set ast.SelectionSet) (fields []*ast.Field) {
 	for _, selection := range set {
 		switch s := selection.(type) {
@@ -152,6 +145,7 @@ func collect(set ast.SelectionSet) (fields []*ast.Field) {
 	return fields
 }
 
+// sameArguments reports whether two lists have the same arguments in any order.
 func sameArguments(a, b ast.ArgumentList) bool {
 	if len(a) != len(b) {
 		return false
@@ -165,53 +159,54 @@ func sameArguments(a, b ast.ArgumentList) bool {
 	return true
 }
 
-// In groups or pair by pair, the verdict is the same.
-func TestOverlappingFieldsLikeTheSpecification(t *testing.T) {
+// Comparing in groups gives the same result as the specification's comparison of pairs.
+func TestOverlappingFields_specification(t *testing.T) {
 	r := merging{rand.New(rand.NewPCG(3, 4))}
 	verdicts := map[bool]int{}
 	for range 5_000 {
 		query := r.document()
 		doc := parse(t, query)
-		steps, conflicts := limits.Overlapping(hostile, doc)
+		steps, conflicts := limits.Overlapping(testSchema, doc)
 		want := true
 		for _, operation := range doc.Operations {
-			want = want && canMerge(hostile, operation.SelectionSet)
+			want = want && canMerge(testSchema, operation.SelectionSet)
 		}
 		for _, fragment := range doc.Fragments {
-			want = want && canMerge(hostile, fragment.SelectionSet)
+			want = want && canMerge(testSchema, fragment.SelectionSet)
 		}
 		if got := len(conflicts) == 0; got != want || steps > limits.MaxSteps {
-			t.Fatalf("%s\ncan be merged: %t, want %t; %v, %d steps", query, got, want, conflicts,
-				steps)
+			t.Fatalf("%s: can be merged: %t, want %t; conflicts %v, %d steps", query, got, want,
+				conflicts, steps)
 		}
 		verdicts[want]++
 		if len(query) > 150 {
-			continue // of some of these, gqlparser's rule makes minutes
+			continue // gqlparser's rule would take minutes for some of these
 		}
-		theirs := validator.ValidateWithRules(hostile, parse(t, query),
+		theirs := validator.ValidateWithRules(testSchema, parse(t, query),
 			rules.NewRules(rules.OverlappingFieldsCanBeMergedRule))
 		if want && len(theirs) > 0 {
 			t.Fatalf("%s: gqlparser finds conflicts: %v", query, theirs)
 		}
 	}
 	if verdicts[true] < 500 || verdicts[false] < 500 {
-		t.Errorf("%v of the random documents can be merged; want some of both", verdicts)
+		t.Errorf("random documents by result: %v, want at least 500 each", verdicts)
 	}
 }
 
-// merging writes documents of fields that exist, with few names.
+// merging writes random documents with few names, so that many fields overlap.
 type merging struct{ *rand.Rand }
 
 func (r merging) document() string {
 	types := []string{"A", "B", "Leaf", "A"}
 	query := "{a" + r.set("A", 3, 0) + "}"
-	for i, of := range types {
-		query += " fragment F" + string(rune('0'+i)) + " on " + of + r.set(of, 2, i+1)
+	for i, name := range types {
+		query += " fragment F" + string(rune('0'+i)) + " on " + name + r.set(name, 2, i+1)
 	}
 	return query
 }
 
-func (r merging) set(of string, depth, from int) string {
+// set returns a selection set for a type. It spreads fragments with numbers from from on.
+func (r merging) set(typeName string, depth, from int) string {
 	out := "{"
 	for range 1 + r.IntN(3) {
 		alias := [...]string{"", "", "", "", "x:", "y:", "leaf:"}[r.IntN(7)]
@@ -219,11 +214,11 @@ func (r merging) set(of string, depth, from int) string {
 		case kind < 2 && from < 4:
 			out += "...F" + string(rune('0'+from+r.IntN(4-from))) + " "
 		case kind < 4 && depth > 0:
-			on := [...]string{"A", "B", "Leaf"}[r.IntN(3)]
-			out += "... on " + on + r.set(on, depth-1, from)
+			condition := [...]string{"A", "B", "Leaf"}[r.IntN(3)]
+			out += "... on " + condition + r.set(condition, depth-1, from)
 		case kind < 7 && depth > 0:
 			out += alias + "a" + r.set("A", depth-1, from)
-		case kind == 7 && of != "Leaf":
+		case kind == 7 && typeName != "Leaf":
 			out += alias + "name "
 		default:
 			out += alias + "leaf "
@@ -232,22 +227,22 @@ func (r merging) set(of string, depth, from int) string {
 	return out + "}"
 }
 
-// gqlparser's own rule takes seconds for the first of these, and never ends for the others.
-func TestOverlappingFieldsEnds(t *testing.T) {
+// gqlparser's own rule takes seconds for the first of these and doesn't finish for the others.
+func TestOverlappingFields_maxSteps(t *testing.T) {
 	for name, query := range map[string]string{
 		"repeated fields": "{" + strings.Repeat("a{leaf} ", 5_000) + "}",
 		"fragments": chained("{a{...F0}}",
 			"fragment F%[1]d on A{a{...F%[2]d} a{...F%[2]d}}",
 			"fragment F%[1]d on A{leaf}")(4 << 10),
 		"interfaces": "{a{...on Leaf" +
-			around(40, "{a{...on Leaf{leaf}}...on A{a{leaf}}...on B{a{leaf}}...on Leaf", "{leaf}",
+			enclose(40, "{a{...on Leaf{leaf}}...on A{a{leaf}}...on B{a{leaf}}...on Leaf", "{leaf}",
 				"}") + "}}",
 		"a cycle":           `{ a { ...F } } fragment F on A { a { ...F leaf } a { ...F } }`,
 		"a cycle elsewhere": `{ leaf } fragment F on A { a { ...G } } fragment G on A { a { ...F } }`,
 	} {
-		steps, conflicts := limits.Overlapping(hostile, parse(t, query))
+		steps, conflicts := limits.Overlapping(testSchema, parse(t, query))
 		if steps > limits.MaxSteps+1 {
-			t.Errorf("%s: %d steps", name, steps)
+			t.Errorf("%s: %d steps, want at most %d", name, steps, limits.MaxSteps+1)
 		}
 		cycle := strings.Contains(name, "cycle")
 		if cycle != (len(conflicts) == 1 &&
@@ -257,35 +252,36 @@ func TestOverlappingFieldsEnds(t *testing.T) {
 	}
 }
 
-// Fields of an interface are compared again in each of its types.
-func TestOverlappingFieldsOfManyTypesEnds(t *testing.T) {
+// Fields of an interface are compared again for each object type.
+func TestOverlappingFields_manyTypes(t *testing.T) {
 	schema := gqlparser.MustLoadSchema(
 		&ast.Source{Input: "type Query { n: N } interface N { x: Int }" +
-			list(300, " type T# implements N { x: Int }")})
-	for n, refused := range map[int]bool{100: false, 300: true} {
-		query := "{n{" + list(300, "...on T#{x}") + strings.Repeat("x ", n) + "}}"
+			repeat(300, " type T# implements N { x: Int }")})
+	for n, rejected := range map[int]bool{100: false, 300: true} {
+		query := "{n{" + repeat(300, "...on T#{x}") + strings.Repeat("x ", n) + "}}"
 		steps, conflicts := limits.Overlapping(schema, parse(t, query))
-		if steps > limits.MaxSteps+300 || refused != (len(conflicts) == 1) {
-			t.Errorf("%d fields of an interface: %d steps, %v", n, steps, conflicts)
+		if steps > limits.MaxSteps+300 || rejected != (len(conflicts) == 1) {
+			t.Errorf("%d fields of an interface: %d steps, %v, want it rejected: %t", n, steps,
+				conflicts, rejected)
 		}
 	}
 }
 
-func TestValidationEndsAfterSomeErrors(t *testing.T) {
+func TestRules_maxErrors(t *testing.T) {
 	for _, shape := range shapes {
-		query := shape.of(2 << 10)
+		query := shape.document(2 << 10)
 		doc, err := parser.ParseQuery(&ast.Source{Input: query})
-		if found, _ := limits.FoundIn(query, nil); err != nil || found.Cycle {
+		if found, _ := limits.Measure(query, nil); err != nil || found.Cycle {
 			continue
 		}
-		ours := validator.ValidateWithRules(hostile, doc, ruleSet())
+		ours := validator.ValidateWithRules(testSchema, doc, ruleSet())
 		if len(ours) > limits.MaxErrors {
 			t.Errorf("%s: %d errors", shape.name, len(ours))
 		}
 	}
-	for _, suggest := range []bool{true, false} { // gqlgen puts two of its rules in by itself
+	for _, suggest := range []bool{true, false} { // gqlgen replaces two rules
 		server := newServer(limits.Limits{}, suggest, func(*ast.QueryDocument) {})
-		body := send(server, "{a{"+list(100, "canary# ")+"}}", nil)
+		body := send(server, "{a{"+repeat(100, "canary# ")+"}}", nil)
 		if n := strings.Count(body, `"message":`); n != limits.MaxErrors ||
 			strings.Contains(body, "canary5") || !strings.Contains(body, "canary4") {
 			t.Errorf("suggestions %t: %d errors in %s", suggest, n, body)
@@ -298,23 +294,23 @@ func TestValidationEndsAfterSomeErrors(t *testing.T) {
 	}
 }
 
-// What comes after the last error that is told isn't looked at, and no fragment is entered.
-func TestValidationEndsInTheMiddle(t *testing.T) {
-	for errors, entered := range map[int]bool{limits.MaxErrors - 1: true, limits.MaxErrors: false} {
-		doc := parse(t, "{"+list(errors, "u# ")+"leaf ...F} fragment F on Query{name}")
-		faults := validator.ValidateWithRules(hostile, doc, ruleSet())
-		inside := doc.Operations[0].SelectionSet[errors+1].(*ast.FragmentSpread).Definition != nil
-		if len(faults) != errors || inside != entered {
-			t.Errorf("%d errors, the fragment entered: %t; want %d and %t", len(faults), inside,
-				errors, entered)
+// After the last error, the rest of the document isn't checked and no fragment is entered.
+func TestRules_stopAtErrors(t *testing.T) {
+	for n, entered := range map[int]bool{limits.MaxErrors - 1: true, limits.MaxErrors: false} {
+		doc := parse(t, "{"+repeat(n, "u# ")+"leaf ...F} fragment F on Query{name}")
+		errs := validator.ValidateWithRules(testSchema, doc, ruleSet())
+		got := doc.Operations[0].SelectionSet[n+1].(*ast.FragmentSpread).Definition != nil
+		if len(errs) != n || got != entered {
+			t.Errorf("%d errors, fragment entered: %t; want %d, %t", len(errs), got, n, entered)
 		}
 	}
 }
 
-func TestIntrospectionDepthIsThatOfGqlparser(t *testing.T) {
+// Limits.Introspection allows the same nesting as gqlparser's MaxIntrospectionDepth.
+func TestIntrospection_likeGqlparser(t *testing.T) {
 	for _, tt := range []struct {
-		query   string
-		refused bool
+		query    string
+		rejected bool
 	}{
 		{`{ __schema { types { fields { type { fields { name } } } } } }`, false},
 		{`{ __schema { types { fields { type { fields { type { fields { name } } } } } } } }`, true},
@@ -323,32 +319,32 @@ func TestIntrospectionDepthIsThatOfGqlparser(t *testing.T) {
 		{`{ __type(name: "A") { ...F fields { type { ...F } } } } fragment F on __Type { inputFields { type { name ...G } } } fragment G on __Type { name }`, false},
 		{graphiql, false},
 	} {
-		theirs := validator.ValidateWithRules(hostile, parse(t, tt.query),
+		theirs := validator.ValidateWithRules(testSchema, parse(t, tt.query),
 			rules.NewRules(rules.MaxIntrospectionDepth))
 		ours := (limits.Limits{}).MutateOperationParameters(t.Context(),
 			&graphql.RawParams{Query: tt.query})
-		if len(theirs) > 0 != tt.refused || (ours != nil) != tt.refused ||
-			tt.refused && ours.Extensions["reason"] != "INTROSPECTION" {
-			t.Errorf("%s: gqlparser says %v, we say %v; want refused: %t", tt.query, theirs, ours,
-				tt.refused)
+		if len(theirs) > 0 != tt.rejected || (ours != nil) != tt.rejected ||
+			tt.rejected && ours.Extensions["reason"] != "INTROSPECTION" {
+			t.Errorf("%s: gqlparser's errors %v, ours %v, want an error: %t", tt.query, theirs,
+				ours, tt.rejected)
 		}
 	}
 }
 
-// Each wrong document is refused for what is wrong, with gqlparser's rules and with these.
-func TestRulesRefuseWhatTheyRefused(t *testing.T) {
+// This package's rules reject the same documents as gqlparser's.
+func TestRules_likeGqlparser(t *testing.T) {
 	for _, shape := range shapes {
-		query := shape.of(300)
+		query := shape.document(300)
 		doc, err := parser.ParseQuery(&ast.Source{Input: query})
-		if found, _ := limits.FoundIn(query, nil); err != nil || found.Cycle {
+		if found, _ := limits.Measure(query, nil); err != nil || found.Cycle {
 			continue
 		}
 		known := rules.NewDefaultRules()
-		known.RemoveRule(rules.MaxIntrospectionDepth.Name) // which Limits.Introspection is for
-		theirs := validator.ValidateWithRules(hostile, doc, known)
-		ours := validator.ValidateWithRules(hostile, parse(t, query), ruleSet())
+		known.RemoveRule(rules.MaxIntrospectionDepth.Name) // Limits.Introspection replaces it
+		theirs := validator.ValidateWithRules(testSchema, doc, known)
+		ours := validator.ValidateWithRules(testSchema, parse(t, query), ruleSet())
 		if len(theirs) == 0 != (len(ours) == 0) {
-			t.Errorf("%s: %s\ngqlparser says %v\nwe say %v", shape.name, query, theirs, ours)
+			t.Errorf("%s: %s: gqlparser's errors %v, ours %v", shape.name, query, theirs, ours)
 		}
 	}
 }

@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// A shape makes a document of about so many bytes, and never more.
+// A shape is a kind of document, of any size.
 type shape struct {
-	name string
-	of   func(bytes int) string
+	name     string
+	document func(maxBytes int) string // returns one of about that size
 }
 
-// fill repeats a piece between two ends while there is room. Where the piece has a verb, it gets
-// the count.
+// fill returns a function that repeats a piece between two ends. The verbs %[1]d and %[2]d in the
+// piece become its number and the next one.
 func fill(before, piece, after string) func(int) string {
 	return func(bytes int) string {
 		var out strings.Builder
@@ -32,15 +32,16 @@ func fill(before, piece, after string) func(int) string {
 	}
 }
 
-// nest opens and closes as often as there is room.
-func nest(before, open, middle, shut, after string) func(int) string {
+// nest returns a function that nests open and closing around middle.
+func nest(before, open, middle, closing, after string) func(int) string {
 	return func(bytes int) string {
-		n := max(0, (bytes-len(before)-len(middle)-len(after))/(len(open)+len(shut)))
-		return before + strings.Repeat(open, n) + middle + strings.Repeat(shut, n) + after
+		n := max(0, (bytes-len(before)-len(middle)-len(after))/(len(open)+len(closing)))
+		return before + strings.Repeat(open, n) + middle + strings.Repeat(closing, n) + after
 	}
 }
 
-// chained is a chain of fragments, each with what spreads the next; the last has the end.
+// chained returns a function that writes a chain of fragments. In each fragment, %[2]d is the
+// number of the next.
 func chained(before, fragment, last string) func(int) string {
 	return func(bytes int) string {
 		var out strings.Builder
@@ -56,7 +57,7 @@ func chained(before, fragment, last string) func(int) string {
 	}
 }
 
-// shapes are the documents of people who mean harm. The schema is that of hostile_test.go.
+// shapes are hostile documents for testSchema.
 var shapes = []shape{
 	// Depth.
 	{"nested selection sets", nest("{", "a{", "leaf", "}", "}")},
@@ -74,13 +75,13 @@ var shapes = []shape{
 	{"only braces", fill("", "{", "")},
 	{"only brackets", fill("", "[", "")},
 	{"only closing braces", fill("{me{id}}", "}", "")},
-	{"sets one after another", fill("", "{leaf}", "")},
+	{"repeated anonymous operations", fill("", "{leaf}", "")},
 	// Fragments.
 	{"fragments that double", chained("{...F0}", "fragment F%[1]d on Query{...F%[2]d ...F%[2]d}", "fragment F%[1]d on Query{leaf}")},
 	{"fragments that double, in fields", chained("{a{...F0}}", "fragment F%[1]d on A{x:a{...F%[2]d} y:a{...F%[2]d}}", "fragment F%[1]d on A{leaf}")},
 	{"fragments that double, in one field", chained("{a{...F0}}", "fragment F%[1]d on A{a{...F%[2]d} a{...F%[2]d}}", "fragment F%[1]d on A{leaf}")},
 	{"introspection that doubles", chained("{__schema{types{...F0}}}", "fragment F%[1]d on __Type{ofType{...F%[2]d ...F%[2]d}}", "fragment F%[1]d on __Type{name}")},
-	{"introspection that doubles flatly", chained(`{__type(name:"A"){...F0}}`, "fragment F%[1]d on __Type{...F%[2]d ...F%[2]d}", "fragment F%[1]d on __Type{name}")},
+	{"introspection that doubles on one level", chained(`{__type(name:"A"){...F0}}`, "fragment F%[1]d on __Type{...F%[2]d ...F%[2]d}", "fragment F%[1]d on __Type{name}")},
 	{"a chain of fragments", chained("{...F0}", "fragment F%[1]d on Query{...F%[2]d}", "fragment F%[1]d on Query{leaf}")},
 	{"a chain of fragments, in fields", chained("{a{...F0}}", "fragment F%[1]d on A{a{...F%[2]d}}", "fragment F%[1]d on A{leaf}")},
 	{"a fragment that spreads itself", fill("{...F} fragment F on Query{leaf ", "...F ", "}")},
@@ -92,25 +93,25 @@ var shapes = []shape{
 	{"spreads of one fragment", fill("{", "...F ", "} fragment F on Query{leaf}")},
 	{"spreads of a wide fragment", fill("{", "...F ", "} fragment F on Query{"+strings.Repeat("leaf ", 100)+"}")},
 	{"spreads of missing fragments", fill("{", "...F%[1]d ", "}")},
-	{"a fragment and its mirror", fill("{...F} fragment F on Query{", "...on Query{leaf} ...on A{leaf} ", "}")},
+	{"inline fragments of two types in a fragment", fill("{...F} fragment F on Query{", "...on Query{leaf} ...on A{leaf} ", "}")},
 	// Width.
 	{"repeated fields", fill("{", "leaf ", "}")},
-	{"repeated fields with a set", fill("{", "a{leaf} ", "}")},
-	{"repeated fields with a set, and one unknown", fill("{", "a{leaf} ", "u}")},
+	{"repeated fields with a selection set", fill("{", "a{leaf} ", "}")},
+	{"repeated fields with a selection set, and one unknown", fill("{", "a{leaf} ", "u}")},
 	{"repeated fields that conflict", fill("{", "x:leaf x:name ", "}")},
-	{"repeated fields with other arguments", fill("{", "a:f(n:%[1]d){leaf} ", "}")},
+	{"repeated fields with different arguments", fill("{", "a:f(n:%[1]d){leaf} ", "}")},
 	{"fields of four names, and one unknown", fill("{a{", "leaf a{leaf}b{a{name}}...{name}", "u}}")},
 	{"fields by alias, and one unknown", fill("{a{", "a{a:name b:leaf}", "u}}")},
-	{"unknown fields further down", fill("{a{", "u%[1]d ", "}}")},
-	{"unknown fields in a fragment, again and again", fill("{a{...F ...F ...F ...F}}fragment F on A{", "u%[1]d ", "}")},
+	{"nested unknown fields", fill("{a{", "u%[1]d ", "}}")},
+	{"unknown fields in a fragment that is spread often", fill("{a{...F ...F ...F ...F}}fragment F on A{", "u%[1]d ", "}")},
 	{"arguments of many fields, and one unknown", fill("{", "f(n:1,x:{i:{}}){leaf}", "u}")},
 	{"unknown fields", fill("{", "u%[1]d ", "}")},
-	{"one unknown field", fill("{", "u ", "}")},
-	{"fields without their set", fill("{", "a ", "}")},
-	{"leaves with a set", fill("{", "leaf{leaf} ", "}")},
+	{"one unknown field, repeated", fill("{", "u ", "}")},
+	{"fields without their selection set", fill("{", "a ", "}")},
+	{"leaves with a selection set", fill("{", "leaf{leaf} ", "}")},
 	{"inline fragments", fill("{", "...{leaf} ", "}")},
 	{"inline fragments on unknown types", fill("{", "...on U%[1]d{leaf} ", "}")},
-	{"inline fragments that can't be", fill("{a{", "...on B{leaf} ", "}}")},
+	{"impossible inline fragments", fill("{a{", "...on B{leaf} ", "}}")},
 	{"aliases", fill("{", "x%[1]d:leaf ", "}")},
 	{"aliased logins", fill("mutation{", `x%[1]d:login(name:"n",word:"w"){id} `, "}")},
 	{"aliased logins in a fragment", fill("mutation{...F ...F}fragment F on Mutation{", `x%[1]d:login(name:"n",word:"w"){id} `, "}")},
@@ -123,21 +124,21 @@ var shapes = []shape{
 	// Directives, arguments, variables.
 	{"directives", fill("{leaf", "@skip(if:false)", "}")},
 	{"unknown directives", fill("{leaf", "@u%[1]d", "}")},
-	{"one unknown directive", fill("{leaf", "@u", "}")},
+	{"one unknown directive, repeated", fill("{leaf", "@u", "}")},
 	{"directives on many fields", fill("{", "leaf@skip(if:true) ", "}")},
 	{"unknown arguments", fill("{f(", "u%[1]d:1 ", "){leaf}}")},
 	{"repeated arguments", fill("{f(", "n:1 ", "){leaf}}")},
-	{"two fields with all arguments", fill("{f(n:1){leaf}f(", "u%[1]d:1 ", "){leaf}}")},
+	{"two fields with many arguments", fill("{f(n:1){leaf}f(", "u%[1]d:1 ", "){leaf}}")},
 	{"fields without a required argument", fill("{", "need ", "}")},
 	{"unknown members", fill("{f(x:{", "u%[1]d:1 ", "}){leaf}}")},
 	{"repeated members", fill("{f(x:{", "i:{} ", "}){leaf}}")},
 	{"a long list", fill("{f(l:[", "1 ", "]){leaf}}")},
 	{"a long list of the wrong type", fill("{f(l:[", `"" `, "]){leaf}}")},
-	{"a list where there is none", fill("{f(n:[", "1 ", "]){leaf}}")},
+	{"a list for a scalar", fill("{f(n:[", "1 ", "]){leaf}}")},
 	{"wrong enum values", fill("{", "f(e:WRONG%[1]d){leaf} ", "}")},
 	{"variables", fill("query(", "$v%[1]d:Int ", "){leaf}")},
 	{"variables of unknown types", fill("query(", "$v%[1]d:U%[1]d ", "){leaf}")},
-	{"one variable, many times", fill("query(", "$v:Int ", "){leaf}")},
+	{"one variable, defined many times", fill("query(", "$v:Int ", "){leaf}")},
 	{"undefined variables", fill("{f(l:[", "$v%[1]d ", "]){leaf}}")},
 	{"uses of a variable", fill("query($v:[Int]){", "f(l:$v){leaf} ", "}")},
 	{"uses of a variable with a default", fill("query($v:[Int]=["+strings.Repeat("1 ", 100)+"]){", "f(l:$v){leaf} ", "}")},
@@ -145,8 +146,8 @@ var shapes = []shape{
 	{"operations of one name", fill("", "query Q{leaf} ", "")},
 	{"operations without a name", fill("", "query{leaf} ", "")},
 	{"operations that spread one fragment", fill("fragment F on Query{leaf leaf leaf leaf leaf leaf leaf leaf}", "query Q%[1]d{...F} ", "")},
-	{"subscriptions of all there is", fill("subscription{", "x%[1]d:tick ", "}")},
-	// Long words.
+	{"subscriptions with many fields", fill("subscription{", "x%[1]d:tick ", "}")},
+	// Long tokens.
 	{"a huge name", fill("{", "n", "}")},
 	{"a huge alias", fill("{", "n", ":leaf}")},
 	{"a huge type name", fill("{...on ", "T", "{leaf}}")},
@@ -168,18 +169,18 @@ var shapes = []shape{
 	{"a huge exponent", fill("{f(n:1e", "9", "){leaf}}")},
 	{"a number of zeros", fill("{f(n:", "0", "){leaf}}")},
 	{"many numbers that are too large", fill("{f(l:[", "99999999999999999999 ", "]){leaf}}")},
-	// What isn't a token, and what is none.
+	// Ignored characters, and characters that aren't tokens.
 	{"comments", fill("", "#\n", "{me{id}}x")},
 	{"a huge comment", fill("#", "c", "\n{me{id}}x")},
 	{"comments between fields", fill("{", "leaf#c\n", "}")},
 	{"commas", fill("", ",", "{me{id}}x")},
 	{"byte order marks", fill("", "\uFEFF", "{me{id}}x")},
-	{"line ends", fill("", "\r", "{me{id}}x")},
-	{"nothing", fill("", " ", "")},
+	{"carriage returns", fill("", "\r", "{me{id}}x")},
+	{"spaces", fill("", " ", "")},
 	{"null bytes", fill("{me{id}}", "\x00", "")},
 	{"bytes that aren't UTF-8", fill("{me{id}}#", "\xff", "\n}")},
 	{"dots", fill("{", ".", "}")},
-	{"spreads of nothing", fill("{", "...", "}")},
+	{"dots of a spread", fill("{", "...", "}")},
 	{"dollars", fill("{", "$", "}")},
 	{"at signs", fill("{leaf", "@", "}")},
 	{"colons", fill("{leaf", ":", "}")},

@@ -1,0 +1,111 @@
+package limits_test
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/handler"
+	"github.com/99designs/gqlgen/graphql/handler/transport"
+	"github.com/vektah/gqlparser/v2"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/parser"
+	"github.com/vektah/gqlparser/v2/validator/rules"
+
+	"github.com/cloakql/cloakql/limits"
+)
+
+// testSchema is the schema of the tests.
+var testSchema = gqlparser.MustLoadSchema(&ast.Source{Input: `
+type Query { me: User a: A b: B leaf: Int name: String f(x: I, n: Int, l: [Int], t: [String], s: String, e: E, m: [[Int]]): A need(n: Int!): Int }
+type Mutation { login(name: String!, word: String!): User refresh(token: String!): User }
+type Subscription { tick: Int tock: Int }
+type User { id: ID name: String }
+interface Leaf { leaf: Int a: A }
+type A implements Leaf { a: A b: B leaf: Int name: String }
+type B implements Leaf { a: A b: B leaf: Int name: Int }
+union AB = A | B
+enum E { ONE TWO THREE }
+input I { i: I l: [I] n: Int e: E }
+`})
+
+// graphiql is getIntrospectionQuery of graphql-js 16.11 with all options. It unwraps nine levels of
+// types.
+//
+//go:embed testdata/introspection.graphql
+var graphiql string
+
+// newServer returns gqlgen's handler with the limits and rules of this package, and without
+// introspection. It calls ran with each document that is executed.
+func newServer(bounds limits.Limits, suggest bool, ran func(*ast.QueryDocument)) *handler.Server {
+	server := handler.New(&graphql.ExecutableSchemaMock{
+		SchemaFunc: func() *ast.Schema { return testSchema },
+		ExecFunc: func(ctx context.Context) graphql.ResponseHandler {
+			ran(graphql.GetOperationContext(ctx).Doc)
+			return graphql.OneShot(&graphql.Response{Data: []byte(`{}`)})
+		},
+	})
+	server.AddTransport(transport.POST{})
+	server.SetParserTokenLimit(limits.DefaultTokens)
+	server.SetDisableSuggestion(!suggest)
+	server.SetValidationRulesFn(limits.Rules(nil))
+	if bounds.Cache() != nil {
+		server.SetQueryCache(bounds.Cache())
+	}
+	server.Use(bounds)
+	return server
+}
+
+// send posts a query and returns the body of the response.
+func send(server http.Handler, query string, variables map[string]any) string {
+	text, _ := json.Marshal(map[string]any{"query": query, "variables": variables})
+	request := httptest.NewRequest(http.MethodPost, "/graphql", strings.NewReader(string(text)))
+	request.Header.Set("Content-Type", "application/json")
+	recorder := httptest.NewRecorder()
+	server.ServeHTTP(recorder, request)
+	return recorder.Body.String()
+}
+
+// run sends a query to a new server, and reports whether it was executed.
+func run(bounds limits.Limits, query string) (ran bool, body string) {
+	body = send(newServer(bounds, false, func(*ast.QueryDocument) { ran = true }), query, nil)
+	return ran, body
+}
+
+// ruleSet returns the rules that gqlgen uses if suggestions are disabled.
+func ruleSet() *rules.Rules {
+	set := limits.Rules(nil)()
+	set.RemoveRule(rules.FieldsOnCorrectTypeRule.Name)
+	set.RemoveRule(rules.ScalarLeafsRule.Name)
+	return set
+}
+
+// parse returns gqlparser's tree of a document.
+func parse(t testing.TB, query string) *ast.QueryDocument {
+	t.Helper()
+	doc, err := parser.ParseQuery(&ast.Source{Input: query})
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return doc
+}
+
+// repeat repeats a piece n times, replacing each # by the index.
+func repeat(n int, piece string) string {
+	var out strings.Builder
+	for i := range n {
+		out.WriteString(strings.ReplaceAll(piece, "#", strconv.Itoa(i)))
+	}
+	return out.String()
+}
+
+// enclose puts n opening and closing pieces around middle.
+func enclose(n int, open, middle, closing string) string {
+	return strings.Repeat(open, n) + middle + strings.Repeat(closing, n)
+}
