@@ -11,6 +11,7 @@ import (
 	"github.com/cloakql/cloakql/limits"
 )
 
+// TestLimits_response checks whole responses, with gqlgen's own transport.
 func TestLimits_response(t *testing.T) {
 	for _, tt := range []struct{ query, want string }{
 		{"{" + enclose(15, "a{", "leaf", "}") + "}",

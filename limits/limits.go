@@ -76,7 +76,7 @@ const (
 // A name in capitals is the reason (apierror.Reason) in the error for the limit. If a LIMIT_*
 // setting sets a field, the setting's documentation is generated from the field's comment.
 //
-// A Limits must not be changed after Install. It is then safe for concurrent use.
+// A Limits is safe for concurrent use as long as it isn't changed.
 type Limits struct {
 	// Limits of the text, checked token by token.
 

@@ -11,11 +11,11 @@ import (
 )
 
 // The differences between gqlparser v2.5.37 and the specification, and how they are handled. See
-// docs/decisions/0014-september-2025.md. A gqlparser that supports September 2025 will make
-// this file unnecessary.
+// docs/decisions/0014-september-2025.md. A gqlparser that supports September 2025 will make this
+// file unnecessary.
 //
 //	descriptions of operations, variables and fragments    Rewrite blanks them
-//	\u{...}, surrogate pairs, control characters           Rewrite writes the character or \u0000
+//	\u{...}, surrogate pairs, control characters           Rewrite writes the character or \uXXXX
 //	block strings: indentation of the first line, quotes   Rewrite writes a plain string
 //	locations of strings, and after block strings or CRLF  Locator corrects them
 
@@ -184,6 +184,7 @@ func (l *Locator) Element(location gqlerror.Location) gqlerror.Location {
 	return location
 }
 
+// find returns the place of a token, by gqlparser's location.
 func (l *Locator) find(location gqlerror.Location) (place, bool) {
 	if l.places == nil {
 		l.places = map[gqlerror.Location]place{}
