@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// Go code in the README and in docs is an excerpt of code that is compiled and tested. Only its
-// indentation may differ. The code of two pages has tests of its own, which follow the page.
+// Go code in the README and in docs is an excerpt of code that is compiled and tested. Only the
+// indentation may differ. Two pages have their own tests, which follow the page.
 func TestDocumentedGo(t *testing.T) {
 	indentation := regexp.MustCompile(`(?m)^[\t ]+`)
 	var code []string
@@ -30,26 +30,26 @@ func TestDocumentedGo(t *testing.T) {
 	}
 	all, found := strings.Join(code, "\n"), 0
 	block := regexp.MustCompile("(?ms)^```go\n(.*?)^```$")
-	followed := []string{"docs/extending.md", "docs/plugin.md"}
+	ownTests := []string{"docs/extending.md", "docs/plugin.md"}
 	for _, page := range slices.Concat([]string{"README.md"}, glob(t, "docs/*.md")) {
-		if slices.Contains(followed, page) {
+		if slices.Contains(ownTests, page) {
 			continue
 		}
 		for _, match := range block.FindAllStringSubmatch(readSource(t, page), -1) {
 			found++
 			if !strings.Contains(all, indentation.ReplaceAllString(match[1], "")) {
-				t.Errorf("%s has code that is no excerpt of what is compiled:\n%s", page, match[1])
+				t.Errorf("%s has code that isn't an excerpt of compiled code:\n%s", page, match[1])
 			}
 		}
 	}
 	if found < 7 {
-		t.Errorf("%d blocks of Go were found, want more", found)
+		t.Errorf("found %d blocks of Go code, want at least 7", found)
 	}
 }
 
-// Nothing that npm fetches runs by being installed, in any file that says how to: people copy these
-// lines.
-func TestNothingInstalledRuns(t *testing.T) {
+// Every documented npm command has --ignore-scripts, so that installing a package doesn't run its
+// code: people copy these lines.
+func TestDocumentedNpm(t *testing.T) {
 	installs := regexp.MustCompile("npm (ci|install)\\b[^&|`\"\n]*")
 	found := 0
 	for _, name := range slices.Concat(glob(t, "*.md"), glob(t, "docs/*.md"),
@@ -60,11 +60,11 @@ func TestNothingInstalledRuns(t *testing.T) {
 		for _, command := range installs.FindAllString(readSource(t, name), -1) {
 			found++
 			if name != "docs_test.go" && !strings.Contains(command, "--ignore-scripts") {
-				t.Errorf("%s says %q, without --ignore-scripts", name, command)
+				t.Errorf("%s has %q without --ignore-scripts", name, command)
 			}
 		}
 	}
 	if found < 10 {
-		t.Errorf("found %d commands that install, want more", found)
+		t.Errorf("found %d npm commands, want at least 10", found)
 	}
 }

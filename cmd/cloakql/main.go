@@ -1,4 +1,4 @@
-// Command cloakql serves the GraphQL face of a Keycloak realm, with settings from the environment.
+// Command cloakql serves a GraphQL API for a Keycloak realm, with settings from the environment.
 //
 //	cloakql [serve | check [--live | --ready] | settings | version]
 package main
@@ -19,7 +19,7 @@ import (
 
 const usage = `Usage: cloakql [command]
 
-cloakql serves the GraphQL face of a Keycloak realm.
+cloakql serves a GraphQL API for a Keycloak realm.
 
 Commands:
   serve           serve until SIGINT or SIGTERM; this is the default
@@ -37,7 +37,7 @@ Settings come from the environment, and from .local.env or .env in the working d
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	context.AfterFunc(ctx, stop) // a second signal kills the process
 	os.Exit(run(ctx, os.Args[1:], os.Environ(), ".", os.Stdout, os.Stderr))
 }
 
@@ -68,6 +68,7 @@ func run(ctx context.Context, args, environ []string, dir string, stdout, stderr
 	return 0
 }
 
+// withSettings runs a command that needs settings.
 func withSettings(ctx context.Context, command string, environ []string, dir string, stdout,
 	stderr io.Writer) error {
 	config, err := settings.Read(environ, dir)

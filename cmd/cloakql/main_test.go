@@ -14,14 +14,14 @@ import (
 	"testing"
 )
 
-// needed are the settings without which nothing works.
-var needed = []string{
+// required are the settings that have no default.
+var required = []string{
 	"KEYCLOAK_SERVER_URL=http://localhost:8080", "KEYCLOAK_REALM_NAME=shop",
 	"KEYCLOAK_CLIENT_ID=shop-api", "KEYCLOAK_CLIENT_SECRET_KEY=canary-5f0c",
 }
 
-// A lockedBuffer is a buffer that what outlives run may still write to: a fetch of keys that fails
-// is logged when it ends.
+// A lockedBuffer is a bytes.Buffer that is safe for concurrent use: a fetch of keys may still log
+// an error after run has returned.
 type lockedBuffer struct {
 	mu  sync.Mutex // guards buf
 	buf bytes.Buffer
@@ -39,18 +39,19 @@ func (b *lockedBuffer) String() string {
 	return b.buf.String()
 }
 
+// The commands with their arguments: exit status and output.
 func TestRun(t *testing.T) {
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer busy.Close()
-	environ := func(more ...string) []string { return slices.Concat(needed, more) }
+	environ := func(extra ...string) []string { return slices.Concat(required, extra) }
 	for name, tt := range map[string]struct {
 		args           []string
 		environ        []string
 		status         int
-		stdout, stderr []string // what each holds; an empty list is no output at all
+		stdout, stderr []string // substrings of the output; nil means no output
 	}{
 		"help": {args: []string{"--help"},
 			stdout: []string{"Usage: cloakql [command]\n", "\n  check ", "\n  check --live "}},
@@ -93,7 +94,7 @@ func TestRun(t *testing.T) {
 			stderr: []string{"\nKEYCLOAK_SERVER_URL: is missing"}},
 		"check --live, without a port": {args: []string{"check", "--live"},
 			environ: environ("ADDR=127.0.0.1:0"), status: 1,
-			stderr: []string{"ADDR: is 127.0.0.1:0: expected the server's port"}},
+			stderr: []string{"ADDR: is 127.0.0.1:0: expected the port that the server listens on"}},
 		"check, with nothing": {args: []string{"check"}, status: 1, stderr: []string{"\nKEYCLOAK_SERVER_URL: is missing"}},
 
 		"serve, with problems": {status: 1,
@@ -134,11 +135,11 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// check reads the file that serve would read.
-func TestRun_check_file(t *testing.T) {
+// check reads the settings file, as serve does.
+func TestRun_checkFile(t *testing.T) {
 	dir := t.TempDir()
 	err := os.WriteFile(filepath.Join(dir, ".env"),
-		[]byte(strings.Join(needed, "\n")+"\nADDR=127.0.0.1:9\n"), 0o600)
+		[]byte(strings.Join(required, "\n")+"\nADDR=127.0.0.1:9\n"), 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +153,7 @@ func TestRun_check_file(t *testing.T) {
 	}
 }
 
-// The health checks of the containers are commands that this program has. Docker takes 0 and 1.
+// The containers' health checks are commands of this program. Docker requires status 0 or 1.
 func TestRun_healthChecks(t *testing.T) {
 	for file, command := range map[string]*regexp.Regexp{
 		"../../Dockerfile":          regexp.MustCompile(`(?m)^HEALTHCHECK .*CMD (\[.*\])$`),
@@ -175,11 +176,11 @@ func TestRun_healthChecks(t *testing.T) {
 			args = args[1:]
 		}
 		var stdout, stderr lockedBuffer
-		environ := append([]string{"ADDR=127.0.0.1:1"}, needed...)
+		environ := append([]string{"ADDR=127.0.0.1:1"}, required...)
 		status := run(t.Context(), args[1:], environ, t.TempDir(), &stdout, &stderr)
 		if args[0] != "/cloakql" || status != 1 ||
 			!strings.HasPrefix(stderr.String(), "http://127.0.0.1:1/") {
-			t.Errorf("%s: %q exits with %d, %s; want 1 where no server is", file, args, status,
+			t.Errorf("%s: %q exits with %d, %s; want 1 without a server", file, args, status,
 				stderr.String())
 		}
 	}

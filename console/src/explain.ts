@@ -1,5 +1,5 @@
-// What errors mean and what to do about them: an entry for each CODE or CODE/REASON in the README's table of errors. A Go
-// test compares the two.
+// What errors mean and what to do about them: an entry for each CODE or CODE/REASON in docs/errors.md. A Go test compares
+// the two.
 import type { ResponseError } from "@cloakql/client";
 
 type Entry = { meaning: string; advice: string };

@@ -13,8 +13,8 @@ import (
 )
 
 // Command returns the one of commands that args name; without args it is the first. A command may
-// have one flag after its name, as in "check --live". Command returns flag.ErrHelp if args ask for
-// help, and another error if they make no sense.
+// have one flag after its name, as in "check --live". Command returns flag.ErrHelp if args request
+// help, and another error if they are invalid.
 func Command(args []string, commands ...string) (string, error) {
 	flags := newFlags()
 	if err := flags.Parse(args); err != nil {
@@ -53,14 +53,15 @@ func Command(args []string, commands ...string) (string, error) {
 	return command, nil
 }
 
+// newFlags returns an empty set of flags that prints nothing.
 func newFlags() *flag.FlagSet {
 	flags := flag.NewFlagSet("", flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // the caller prints the error
 	return flags
 }
 
-// Check makes the server of config without starting it, and prints to stdout that config is valid
-// and what it opens, and to whom. Warnings go to stderr.
+// Check creates the server for config without starting it. If config is valid, Check says so on
+// stdout and prints what is exposed, and to whom. Warnings go to stderr.
 func Check(config settings.Settings, stdout, stderr io.Writer) error {
 	config.Server.Log = slog.New(slog.DiscardHandler)
 	if _, err := cloakql.New(config.Server); err != nil {

@@ -20,18 +20,19 @@ const (
 	maxProbeText = 1 << 10
 )
 
-// CheckLive asks the server that runs with the same config whether it is alive, and prints its
+// CheckLive sends a liveness probe to the server that runs with the same config, and prints the
 // response to stdout. It returns an error if the response isn't 200 or takes longer than 3 seconds.
-// It uses no proxy and follows no redirect.
+// It uses no proxy and follows no redirects.
 func CheckLive(ctx context.Context, config settings.Settings, stdout io.Writer) error {
 	return printProbe(ctx, config, "/healthz", stdout)
 }
 
-// CheckReady is like CheckLive, and asks whether the server is ready.
+// CheckReady is like CheckLive, with a readiness probe.
 func CheckReady(ctx context.Context, config settings.Settings, stdout io.Writer) error {
 	return printProbe(ctx, config, "/readyz", stdout)
 }
 
+// printProbe sends a probe to path and prints the response.
 func printProbe(ctx context.Context, config settings.Settings, path string,
 	stdout io.Writer) error {
 	text, err := probe(ctx, config.Addr, path, probeTimeout)
@@ -42,14 +43,15 @@ func printProbe(ctx context.Context, config settings.Settings, path string,
 	return err
 }
 
-// probe returns the text with which the server that listens on addr answers a probe.
+// probe sends a probe to the server that listens on addr, and returns the text of the response.
 func probe(ctx context.Context, addr, path string, timeout time.Duration) (string, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return "", err
 	}
 	if port == "0" {
-		return "", fmt.Errorf("ADDR: is %s: expected the server's port, which 0 doesn't tell", addr)
+		return "", fmt.Errorf("ADDR: is %s: expected the port that the server listens on, not 0",
+			addr)
 	}
 	addr = net.JoinHostPort(reachable(host), port)
 	text, err := get(ctx, addr, path, timeout)
@@ -59,8 +61,8 @@ func probe(ctx context.Context, addr, path string, timeout time.Duration) (strin
 	return text, nil
 }
 
-// reachable returns an address at which a server that listens on host can be reached from the same
-// machine: loopback if host stands for all addresses.
+// reachable returns an address at which a server listening on host can be reached from this
+// machine: loopback if host means every address.
 func reachable(host string) string {
 	address, err := netip.ParseAddr(host)
 	if host == "" || err == nil && address.Unmap().IsUnspecified() {
@@ -69,11 +71,13 @@ func reachable(host string) string {
 	return host
 }
 
+// get sends a GET request to addr, and returns the first line of a response that is CloakQL's and
+// 200.
 func get(ctx context.Context, addr, path string, timeout time.Duration) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout,
 		fmt.Errorf("no response within %s", timeout))
 	defer cancel()
-	// In development a server answers only to names of its own machine, and localhost is one.
+	// A local server accepts only the host names of its machine, and localhost is one.
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path, nil)
 	if err != nil {
 		return "", err
@@ -109,7 +113,7 @@ func get(ctx context.Context, addr, path string, timeout time.Duration) (string,
 	return text, nil
 }
 
-// probeError returns what is worth reading of err: the cause without the URL of the request.
+// probeError returns the cause of err, without the URL of the request.
 func probeError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

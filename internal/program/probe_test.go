@@ -14,14 +14,14 @@ import (
 	"github.com/cloakql/cloakql/settings"
 )
 
-// needed are the settings without which nothing works.
-var needed = []string{
+// required are the settings that have no default.
+var required = []string{
 	"KEYCLOAK_SERVER_URL=https://sso.invalid", "KEYCLOAK_REALM_NAME=shop",
 	"KEYCLOAK_CLIENT_ID=shop-api", "KEYCLOAK_CLIENT_SECRET_KEY=canary-5f0c",
 }
 
-// A server that runs answers the checks, whatever addresses it listens on and whichever names
-// clients may use for it. Without Keycloak it is alive and not ready.
+// The checks reach a running server regardless of the address that it listens on and the host names
+// that it accepts. Without Keycloak, it is alive but not ready.
 func TestCheckLive_servers(t *testing.T) {
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:9")
 	for name, environ := range map[string][]string{
@@ -33,7 +33,7 @@ func TestCheckLive_servers(t *testing.T) {
 		"other allowed names": {"RUNTIME_ENV=prod", "ADDR=:0", "ALLOWED_HOSTS=api.example.com"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			config, err := settings.Read(append(environ, needed...), t.TempDir())
+			config, err := settings.Read(append(environ, required...), t.TempDir())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -73,6 +73,7 @@ func TestCheckLive_servers(t *testing.T) {
 	}
 }
 
+// The error says what is wrong with the response.
 func TestProbe_failures(t *testing.T) {
 	hang := make(chan struct{})
 	defer close(hang)
@@ -90,7 +91,7 @@ func TestProbe_failures(t *testing.T) {
 		"503": {func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "not ready: stopping", http.StatusServiceUnavailable)
 		}, `/healthz: status 503, "not ready: stopping"`},
-		"a redirect": {func(w http.ResponseWriter, r *http.Request) {
+		"redirect": {func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/" {
 				io.WriteString(w, "alive")
 				return
@@ -100,7 +101,7 @@ func TestProbe_failures(t *testing.T) {
 		"another program": {func(w http.ResponseWriter, _ *http.Request) {
 			io.WriteString(w, "<!doctype html>\n")
 		}, `/healthz: the response isn't CloakQL's: "<!doctype html>"`},
-		"an endless response": {func(w http.ResponseWriter, r *http.Request) {
+		"endless response": {func(w http.ResponseWriter, r *http.Request) {
 			for r.Context().Err() == nil {
 				io.WriteString(w, "endless ")
 			}
@@ -123,7 +124,7 @@ func TestProbe_failures(t *testing.T) {
 	}
 }
 
-// Nothing listens, or what listens doesn't speak HTTP.
+// Nothing listens on the address, or a program that doesn't speak HTTP.
 func TestProbe_noServer(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -141,7 +142,7 @@ func TestProbe_noServer(t *testing.T) {
 		}
 	}()
 	if text, err := probe(t.Context(), addr, "/healthz", time.Minute); err == nil {
-		t.Errorf("probe() = %q of a server that isn't one for HTTP", text)
+		t.Errorf("probe() = %q, want an error: the server doesn't speak HTTP", text)
 	}
 	listener.Close()
 	_, err = probe(t.Context(), addr, "/healthz", time.Minute)
@@ -151,6 +152,7 @@ func TestProbe_noServer(t *testing.T) {
 	}
 }
 
+// Only unspecified addresses are replaced, by loopback.
 func TestReachable(t *testing.T) {
 	for host, want := range map[string]string{
 		"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "127.0.0.1", "::ffff:0.0.0.0": "127.0.0.1",

@@ -11,8 +11,9 @@ import (
 	"github.com/cloakql/cloakql/settings"
 )
 
-// Serve serves until ctx is done, and returns nil after an orderly stop. Log lines go to out. If
-// listening is not nil, it is called with the URL of the GraphQL endpoint once the server listens.
+// Serve serves until ctx is done, and returns nil after a graceful shutdown. The log goes to out.
+// If listening isn't nil, it is called with the URL of the GraphQL endpoint once the server
+// listens.
 func Serve(ctx context.Context, config settings.Settings, out io.Writer,
 	listening func(url string)) error {
 	log := newLog(config.Server.Local, out)
@@ -37,7 +38,7 @@ func Serve(ctx context.Context, config settings.Settings, out io.Writer,
 	return server.Run(ctx, listener)
 }
 
-// newLog returns a log of lines for people on a developer's machine, and of JSON elsewhere.
+// newLog returns a log in text on a developer's machine, and in JSON elsewhere.
 func newLog(local bool, out io.Writer) *slog.Logger {
 	options := &slog.HandlerOptions{ReplaceAttr: settings.NameInLog}
 	if local {

@@ -8,7 +8,8 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-func TestNewLog_names_settings(t *testing.T) {
+// The log names settings instead of fields of CloakQL's packages.
+func TestNewLog_settingNames(t *testing.T) {
 	for _, local := range []bool{true, false} {
 		var out strings.Builder
 		log := newLog(local, &out)

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// The linker sets these where Go can't read them from a Git repository, as in the Dockerfile:
+// The linker sets these in builds without a Git repository, as in the Dockerfile:
 //
 //	-ldflags="-X github.com/cloakql/cloakql/internal/program.version=v0.1.0"
 var (
@@ -23,8 +23,8 @@ type build struct {
 	version, commit, date string
 }
 
-// thisBuild returns what the linker set or else what Go recorded: the version with go install, and
-// the commit and its date too in a clone.
+// thisBuild returns what the linker has set, or else what Go has recorded: the version, and in a
+// clone also the commit and its date.
 func thisBuild() build {
 	b := build{version: version, commit: commit, date: date}
 	if info, ok := debug.ReadBuildInfo(); ok {
@@ -34,8 +34,7 @@ func thisBuild() build {
 	return b
 }
 
-// or fills in what b lacks from info. Details of another version would mislead: info counts only if
-// b has no version.
+// or returns b, or if it has no version, the version and the commit in info.
 func (b build) or(info *debug.BuildInfo) build {
 	if b.version != "" {
 		return b
@@ -60,12 +59,13 @@ func (b build) LogValue() slog.Value {
 	return slog.StringValue(b.version + " (commit " + b.commit + ")")
 }
 
-// Version returns a line with a program's name, its version, the commit and its date as far as they
-// are known, and the version of Go.
+// Version returns a line with a program's name, its version, the commit and its date if they are
+// known, and the version of Go.
 func Version(name string) string {
 	return thisBuild().line(name)
 }
 
+// line is Version for b.
 func (b build) line(name string) string {
 	var details []string
 	if b.commit != "" {

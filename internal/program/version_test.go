@@ -14,6 +14,7 @@ const (
 	someDate   = "2026-11-29T10:00:00Z"
 )
 
+// What the linker has set takes precedence over what Go has recorded.
 func TestBuild_line(t *testing.T) {
 	system := " " + runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH
 	vcs := []debug.BuildSetting{
@@ -49,8 +50,8 @@ func TestBuild_line(t *testing.T) {
 	}
 }
 
-// The names of the variables are in the Dockerfile: a linker ignores those that it doesn't know.
-func TestVersion_set_by_the_linker(t *testing.T) {
+// The linker can set the variables by the names in the Dockerfile. It would ignore unknown names.
+func TestVersion_linked(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "cloakql")
 	const variables = "-X github.com/cloakql/cloakql/internal/program."
 	build := exec.Command("go", "build", "-o", program, "-ldflags", variables+"version=v0.1.0 "+

@@ -47,8 +47,8 @@ export type SessionState =
 export type SignedOutReason = "SIGNED_OUT" | "EXPIRED" | "SESSION_ENDED" | "REUSED" | "INVALID" | (string & {});
 
 /**
- * An error that the server returned. `code` and `reason` are those in the README's table of errors, or the product's
- * own. `code` is empty if the error has none.
+ * An error that the server returned. `code` and `reason` are those in docs/errors.md, or a product's own. `code` is empty
+ * if the error has none.
  */
 export class ServerError extends Error {
   readonly code: string;
