@@ -59,21 +59,21 @@ func TestRun(t *testing.T) {
 		"help, a word": {args: []string{"help"}, stdout: []string{"Usage: cloakql [command]\n"}},
 		"help of serve": {args: []string{"serve", "--help"},
 			stdout: []string{"Usage: cloakql [command]\n"}},
-		"no command": {args: []string{"serv"}, status: 2,
+		"unknown command": {args: []string{"serv"}, status: 2,
 			stderr: []string{`cloakql: "serv" is not a command` + "\n\nUsage: "}},
 		"two commands": {args: []string{"check", "serve"}, status: 2,
 			stderr: []string{`cloakql: "serve" is an argument too many`}},
-		"no flag": {args: []string{"--port=1"}, status: 2,
+		"unknown flag": {args: []string{"--port=1"}, status: 2,
 			stderr: []string{"cloakql: flag provided but not defined: -port\n\nUsage: "}},
-		"no flag, later": {args: []string{"check", "-v"}, status: 2, stderr: []string{"cloakql: flag provided but not defined: -v\n"}},
+		"unknown flag of a command": {args: []string{"check", "-v"}, status: 2, stderr: []string{"cloakql: flag provided but not defined: -v\n"}},
 
 		"two flags": {args: []string{"check", "--live", "--ready"}, status: 2,
 			stderr: []string{`cloakql: "check --live --ready": expected one flag`}},
-		"a flag of another command": {args: []string{"serve", "--live"}, status: 2,
+		"flag of another command": {args: []string{"serve", "--live"}, status: 2,
 			stderr: []string{"cloakql: flag provided but not defined: -live\n\nUsage: "}},
-		"a flag first": {args: []string{"--live", "check"}, status: 2,
+		"flag before the command": {args: []string{"--live", "check"}, status: 2,
 			stderr: []string{"cloakql: flag provided but not defined: -live\n"}},
-		"a flag and an argument": {args: []string{"check", "--live", "now"}, status: 2,
+		"flag and argument": {args: []string{"check", "--live", "now"}, status: 2,
 			stderr: []string{`cloakql: "now" is an argument too many`}},
 
 		"settings": {args: []string{"settings"}, stdout: []string{"\nKEYCLOAK_TIMEOUT\n    Default: 8s. Accepted: 1s to 1m.\n"}},
@@ -84,27 +84,27 @@ func TestRun(t *testing.T) {
 				"settings are valid, from the environment only, since there is no .env " +
 					"here\naddr=:8000 local=false realm=https://sso.example.com/realms/shop client=shop-api ",
 				" console=false introspection=false getQueries=false corsOrigins=[] "}},
-		"check, with a warning": {args: []string{"check"}, environ: environ("LIMIT_PAIRS=1"),
+		"check, warning": {args: []string{"check"}, environ: environ("LIMIT_PAIRS=1"),
 			stdout: []string{"settings are valid"},
 			stderr: []string{"warning: LIMIT_PAIRS is no longer a setting"}},
-		"check, with problems": {args: []string{"check"}, environ: environ("ADDR=x", "KEYCLOAK_TIMEOUT=soon"), status: 1,
+		"check, problems": {args: []string{"check"}, environ: environ("ADDR=x", "KEYCLOAK_TIMEOUT=soon"), status: 1,
 			stderr: []string{"\nADDR: is \"x\": expected",
 				"\nKEYCLOAK_TIMEOUT: expected a duration"}},
-		"check --live, with problems": {args: []string{"check", "--live"}, status: 1,
+		"check --live, problems": {args: []string{"check", "--live"}, status: 1,
 			stderr: []string{"\nKEYCLOAK_SERVER_URL: is missing"}},
-		"check --live, without a port": {args: []string{"check", "--live"},
+		"check --live, port 0": {args: []string{"check", "--live"},
 			environ: environ("ADDR=127.0.0.1:0"), status: 1,
 			stderr: []string{"ADDR: is 127.0.0.1:0: expected the port that the server listens on"}},
-		"check, with nothing": {args: []string{"check"}, status: 1, stderr: []string{"\nKEYCLOAK_SERVER_URL: is missing"}},
+		"check, no settings": {args: []string{"check"}, status: 1, stderr: []string{"\nKEYCLOAK_SERVER_URL: is missing"}},
 
-		"serve, with problems": {status: 1,
+		"serve, problems": {status: 1,
 			stderr: []string{"\nKEYCLOAK_SERVER_URL: is missing"}},
-		"serve, where it can't": {args: []string{"serve"},
+		"serve, port in use": {args: []string{"serve"},
 			environ: environ("ADDR=" + busy.Addr().String()), status: 1,
 			stderr: []string{"ADDR: another program listens"}},
-		"serve, by default": {environ: environ("ADDR=127.0.0.1:0"),
+		"default command": {environ: environ("ADDR=127.0.0.1:0"),
 			stderr: []string{"msg=serving url=http://127.0.0.1:"}},
-		"serve, until it's stopped": {args: []string{"serve"}, environ: environ("ADDR=127.0.0.1:0"), stderr: []string{"msg=serving url=http://127.0.0.1:"}},
+		"serve, then stop": {args: []string{"serve"}, environ: environ("ADDR=127.0.0.1:0"), stderr: []string{"msg=serving url=http://127.0.0.1:"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
@@ -145,7 +145,7 @@ func TestRun_checkFile(t *testing.T) {
 	}
 	var stdout, stderr lockedBuffer
 	ctx, cancel := context.WithCancel(t.Context())
-	cancel() // so that it ends if it serves
+	cancel() // so that run returns if it serves
 	status := run(ctx, []string{"check"}, []string{"RUNTIME_ENV=prod"}, dir, &stdout, &stderr)
 	if want := "settings are valid, from the environment and .env\naddr=127.0.0.1:9 "; status !=
 		0 || !strings.HasPrefix(stdout.String(), want) {

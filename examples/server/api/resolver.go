@@ -1,4 +1,4 @@
-// Package api answers the fields of the schema.
+// Package api resolves the fields of the schema.
 package api
 
 import (
@@ -9,7 +9,7 @@ import (
 
 //go:generate go tool cloakql-gqlgen
 
-// A Resolver holds what the fields need.
+// A Resolver has what the resolvers need.
 type Resolver struct {
 	SignIn *signin.Service // for login, refresh and logout
 	Store  notes.Store

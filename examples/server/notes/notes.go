@@ -1,4 +1,4 @@
-// Package notes keeps people's notes in SQLite.
+// Package notes stores notes in SQLite.
 package notes
 
 import (
@@ -9,13 +9,13 @@ import (
 	_ "modernc.org/sqlite" // the driver
 )
 
-// ErrFull is what Add fails with if a notebook has 100 notes.
+// ErrFull is returned by Add if the owner already has 100 notes.
 var ErrFull = errors.New("the notebook is full")
 
-// A Note is a text that one person wrote.
+// A Note is a text written by one user.
 type Note struct{ ID, Text string }
 
-// A Store holds everybody's notes. It is safe for concurrent use.
+// A Store stores the notes of all users. It is safe for concurrent use.
 type Store struct{ *sql.DB }
 
 // Open opens a store in a file. It creates the file if it doesn't exist.
@@ -28,7 +28,7 @@ func Open(file string) (Store, error) {
 	return Store{db}, err
 }
 
-// List returns the notes of one person, the oldest first.
+// List returns the notes of one user, oldest first.
 func (s Store) List(ctx context.Context, owner string) (list []*Note, err error) {
 	rows, err := s.QueryContext(ctx, `SELECT id, text FROM notes WHERE owner = ? ORDER BY id`, owner)
 	if err != nil {
@@ -45,7 +45,7 @@ func (s Store) List(ctx context.Context, owner string) (list []*Note, err error)
 	return list, rows.Err()
 }
 
-// Add writes a note.
+// Add stores a note.
 func (s Store) Add(ctx context.Context, owner, text string) (*Note, error) {
 	note := &Note{Text: text}
 	err := s.QueryRowContext(ctx, `INSERT INTO notes (owner, text) SELECT ?1, ?2
