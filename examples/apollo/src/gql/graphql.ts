@@ -97,7 +97,7 @@ export type Query = {
   me?: Maybe<User>;
 };
 
-/** One sign-in, shared by all clients that the user opened with it. */
+/** One sign-in of a user, which clients share through single sign-on. */
 export type Session = {
   __typename?: 'Session';
   /** When the user signed in. Known only for sign-ins through a browser. */

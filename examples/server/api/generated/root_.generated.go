@@ -586,7 +586,7 @@ type TokenInfo {
   claims: Claims!
 }
 """
-One sign-in, shared by all clients that the user opened with it.
+One sign-in of a user, which clients share through single sign-on.
 """
 type Session {
   """
