@@ -158,10 +158,10 @@ func TestDefaultErrorPresenter_hidesDetail(t *testing.T) {
 		{"wrong signature", me, signedIn.AccessToken[:len(signedIn.AccessToken)-8] + "AAAAAAAA", clientConfig{}, verifierConfig{}, "token signature is wrong"},
 		{"keys, Keycloak down", me, signedIn.AccessToken, clientConfig{},
 			verifierConfig{Issuers: []keycloak.Issuer{{Names: []string{realm.Issuer()},
-				Keys: keysOf(nowhere)}}}, "the keys to verify tokens can't be had"},
+				Keys: keysOf(nowhere)}}}, "the keys to verify tokens are unavailable"},
 		{"keys, an HTML page", me, signedIn.AccessToken, clientConfig{},
 			verifierConfig{Issuers: []keycloak.Issuer{{Names: []string{realm.Issuer()},
-				Keys: keysOf(htmlPage)}}}, "the keys to verify tokens can't be had"},
+				Keys: keysOf(htmlPage)}}}, "the keys to verify tokens are unavailable"},
 
 		{"empty name", empty, "", clientConfig{}, verifierConfig{}, "bad input: username is empty"},
 		{"login, wrong password", wrong, "", clientConfig{}, verifierConfig{}, "keycloak: login: bad credentials"},

@@ -5,7 +5,7 @@ import "github.com/vektah/gqlparser/v2/gqlerror"
 // A Code is the extensions.code of an error. Clients branch on it, so codes are a contract.
 type Code string
 
-// CloakQL's codes. They are Apollo Server's where it has one for the case.
+// CloakQL's codes. Where Apollo Server has a code for a case, it is the same.
 const (
 	// Errors of fields.
 

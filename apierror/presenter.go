@@ -22,8 +22,8 @@ import (
 //	server.SetErrorPresenter(presenter.Present)
 //	server.SetRecoverFunc(presenter.Recover)
 //
-// The zero value and nil work too: they have CloakQL's rows, log to slog.Default(), and show no
-// detail. A Presenter is safe for concurrent use, as long as its fields don't change.
+// The zero value and a nil Presenter work: they have CloakQL's rows, log to slog.Default(), and
+// show no detail. A Presenter is safe for concurrent use, as long as its fields don't change.
 type Presenter struct {
 	// Rows are the product's own rows. They are tried in this order, before CloakQL's: if an error
 	// wraps both a product's error and one of CloakQL's, the product's is more specific. A row
@@ -38,7 +38,7 @@ type Presenter struct {
 	// developer's machine: it names issuers, audiences and types, and repeats what the client sent.
 	Detail bool
 
-	// RequestID returns the ID that the log has for the request. Internal errors show it as
+	// RequestID returns the request's ID in the log. Internal errors show it as
 	// extensions.requestId, so that people can quote it. If nil, there is no ID.
 	RequestID func(context.Context) string
 }
@@ -150,9 +150,9 @@ func (p *Presenter) rowOf(ctx context.Context, err error) (Row, bool) {
 		if !errors.Is(err, row.Err) {
 			continue
 		}
-		if fault := row.check(); fault != nil { // Validate wasn't called
+		if problem := row.check(); problem != nil { // Validate wasn't called
 			p.log().ErrorContext(ctx, "error row isn't used", "row", i, "error", row.Err, "fault",
-				fault)
+				problem)
 			continue
 		}
 		return row, true

@@ -97,7 +97,7 @@ func TestPresenter_Present_everyRow(t *testing.T) {
 				fmt.Errorf("token endpoint: %w", tt.err)),
 			"joined":           errors.Join(errors.New("first"), tt.err),
 			"located":          &gqlerror.Error{Message: tt.err.Error(), Err: tt.err},
-			"located, wrapped": gqlerror.WrapPath(nil, fmt.Errorf("ask: %w", tt.err)),
+			"located, wrapped": gqlerror.WrapPath(nil, fmt.Errorf("sign in: %w", tt.err)),
 			"in an Error":      &identity.Error{Reason: tt.err, Detail: canary},
 		} {
 			e, log := newPresenter(false)

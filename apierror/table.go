@@ -22,8 +22,8 @@ var errIntrospection = errors.New("introspection is off")
 //
 // The text of the error itself never reaches a client.
 type Row struct {
-	// Err is matched with errors.Is against the error that a resolver returns. For an error type,
-	// use a variable that its method Unwrap returns.
+	// Err is matched with errors.Is against the error that a resolver returns. To match an error
+	// type, give it a method Unwrap that returns such a variable.
 	Err error
 	// Code consists of capitals, digits and underscores, and may be one of CloakQL's codes. So does
 	// Reason, which is optional and says which case of the code this is.

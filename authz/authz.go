@@ -1,5 +1,5 @@
 // Package authz enforces who may call a field. The rules are directives in the schema. This package
-// implements them (this file), and checks that every root field has one (audit.go).
+// implements them (authz.go), and checks that every root field has one (audit.go).
 //
 // To use it in a gqlgen server of your own, add the directives of Schema to the schema, bind their
 // functions in the generated DirectiveRoot with Bind, and call Audit once, before the server

@@ -325,10 +325,10 @@ func TestRefresh_eightTabs(t *testing.T) {
 // A gate is a proxy in front of Keycloak. While it is closed, it holds calls to the token endpoint
 // back.
 type gate struct {
-	url    string
-	calls  atomic.Int32 // to the token endpoint while closed
-	passed atomic.Int32 // to the token endpoint
-	came   chan struct{}
+	url     string
+	calls   atomic.Int32  // to the token endpoint while closed
+	passed  atomic.Int32  // to the token endpoint
+	arrived chan struct{} // receives a value for each call that is held back
 
 	mu   sync.Mutex // guards wait
 	wait chan struct{}
@@ -341,7 +341,7 @@ func newGate(t *testing.T, target string) *gate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gate{came: make(chan struct{}, 64)}
+	g := &gate{arrived: make(chan struct{}, 64)}
 	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(targetURL)
 	}}
@@ -354,7 +354,7 @@ func newGate(t *testing.T, target string) *gate {
 		}
 		if wait != nil && strings.HasSuffix(r.URL.Path, "/token") {
 			g.calls.Add(1)
-			g.came <- struct{}{}
+			g.arrived <- struct{}{}
 			<-wait
 		}
 		proxy.ServeHTTP(w, r)
@@ -383,9 +383,9 @@ func (g *gate) open() {
 func (g *gate) waitForCall(t *testing.T) {
 	t.Helper()
 	select {
-	case <-g.came:
+	case <-g.arrived:
 	case <-time.After(timeout):
-		t.Fatal("no call came to Keycloak's token endpoint")
+		t.Fatal("no call to Keycloak's token endpoint")
 	}
 }
 

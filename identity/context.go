@@ -47,9 +47,9 @@ func Address(ctx context.Context) netip.Addr {
 	return address
 }
 
-// NetworkOf returns the network that limits count an address under: its IPv4 /24 or IPv6 /48, since
-// anyone can get that many addresses for little money. It returns the zero Prefix, which isn't
-// valid, for an address that isn't valid.
+// NetworkOf returns an address's IPv4 /24 or IPv6 /48, for limits that count all addresses of a
+// network together: it costs little to get a network of that size. It returns the zero Prefix,
+// which isn't valid, for an address that isn't valid.
 func NetworkOf(address netip.Addr) netip.Prefix {
 	address, bits := address.Unmap().WithZone(""), 48
 	if address.Is4() {

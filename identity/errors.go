@@ -22,7 +22,7 @@ var (
 	ErrTokenExpired     = errors.New("token has expired")
 	ErrKeyUnknown       = errors.New("token is signed with an unknown key")
 	ErrTokenSignature   = errors.New("token signature is wrong")
-	ErrKeysUnavailable  = errors.New("the keys to verify tokens can't be had")
+	ErrKeysUnavailable  = errors.New("the keys to verify tokens are unavailable")
 )
 
 // Reasons why a sign-in, a refresh or a sign-out failed.

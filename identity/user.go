@@ -68,7 +68,7 @@ type TokenInfo struct {
 	Claims    Claims
 }
 
-// A Session is one sign-in of a user, shared by all clients that the user opened with it.
+// A Session is one sign-in of a user, which clients share through single sign-on.
 type Session struct {
 	ID              string
 	AuthenticatedAt *time.Time // known only for sign-ins through a browser

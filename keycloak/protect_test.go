@@ -51,9 +51,9 @@ func TestProtect(t *testing.T) {
 		{"expired", good, token(object{"exp": 0}), 401, invalid("token has expired"), "token has expired"},
 		{"unknown key", good, "Bearer " + unknownSigner(0).token(alice(t)), 401, invalid("token is signed with an unknown key"), "token is signed with an unknown key"},
 		{"wrong signature", good, "Bearer " + corruptSignature(key.token(alice(t))), 401, invalid("token signature is wrong"), "token signature is wrong"},
-		{"no keys", noKeys, token(nil), 503, "", "the keys to verify tokens can't be had"},
-		{"keys that return another error", failing, token(nil), 503, "", "the keys to verify tokens can't be had"},
-		{"no verifier", nil, token(nil), 503, "", "the keys to verify tokens can't be had"},
+		{"no keys", noKeys, token(nil), 503, "", "the keys to verify tokens are unavailable"},
+		{"keys that return another error", failing, token(nil), 503, "", "the keys to verify tokens are unavailable"},
+		{"no verifier", nil, token(nil), 503, "", "the keys to verify tokens are unavailable"},
 	} {
 		for _, method := range []string{"GET", "POST", "HEAD", "OPTIONS", "PROPFIND"} {
 			t.Run(tt.name+", "+method, func(t *testing.T) {

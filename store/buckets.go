@@ -53,8 +53,8 @@ type Decision struct {
 // several, exactly as many succeed as there are tokens.
 //
 // Precision: in any interval of length d, at most Burst + d/Every tokens are taken from a bucket
-// and not refunded, plus one for each Every that a reservation had been open at the start of the
-// interval. A store may round times up to its clock's resolution, at most 1 µs.
+// and not refunded. A reservation that is open at the start of the interval adds one token for each
+// Every that it has been open. A store may round times up to its clock's resolution, at most 1 µs.
 //
 // Clock: a store uses one clock, which never goes back. A shared store uses its own clock, because
 // its callers' clocks differ.
@@ -72,8 +72,8 @@ type Buckets interface {
 	// returns ctx's error.
 	Reserve(ctx context.Context, buckets []Bucket) (Decision, error)
 
-	// Refund returns a token that Reserve took to each bucket, never above Burst. The buckets may
-	// be any of the reservation's. A bucket that has filled in the meantime stays full; that isn't
-	// an error.
+	// Refund puts a token that Reserve took back into each bucket, never above Burst. The buckets
+	// are some or all of a reservation's. A bucket that has filled in the meantime stays full; that
+	// isn't an error.
 	Refund(ctx context.Context, buckets []Bucket) error
 }

@@ -98,7 +98,7 @@ func ParseProxies(list []string) ([]netip.Prefix, error) {
 	for _, internet := range wholeInternets {
 		missing := func(part netip.Prefix) bool { return !covers(prefixes, part) }
 		if !slices.ContainsFunc(internet, missing) {
-			return nil, errors.New("holds the whole internet, if in several networks: that " +
+			return nil, errors.New("holds the whole internet, in several networks: that " +
 				"trusts everyone, and so lets every client claim any address")
 		}
 	}

@@ -4,11 +4,10 @@
 // It has two parts:
 //
 //   - A Limiter reserves an attempt before the realm is called, and refunds it unless it failed in
-//
-// // a way that counts (limiter.go). An account has one limit for each network and one for the //
-// whole world, so that no single network can use up an account's attempts. An address has one //
-// limit for failures under all accounts, and one for all its attempts. The counts are in a //
-// store.Buckets: in memory, unless Config.Store is set.
+//     a way that counts (limiter.go). An account has one limit for each network and one for the
+//     whole world, so that no single network can use up an account's attempts. An address has one
+//     limit for failures under all accounts, and one for all its attempts. The counts are in a
+//     store.Buckets: in memory, unless Config.Store is set.
 //   - Addresses finds the client's address of a request. It trusts only the proxies in its list
 //     (addresses.go).
 //

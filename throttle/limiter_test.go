@@ -64,12 +64,12 @@ func TestLimiter_attempts(t *testing.T) {
 		withLimiter(t, func(t *testing.T, l *Limiter) {
 			total := 0
 			for i := range 1500 {
-				allowed, _ := try(t, l, from(t, home), reserve, fmt.Sprint("somebody ", i), nil, 1)
+				allowed, _ := try(t, l, from(t, home), reserve, fmt.Sprint("user ", i), nil, 1)
 				total += allowed
 			}
-			allowed, wait := try(t, l, from(t, home), reserve, "somebody", nil, 1)
+			allowed, wait := try(t, l, from(t, home), reserve, "user", nil, 1)
 			wantTry(t, name+", one more", allowed, wait, 0, 200*time.Millisecond)
-			allowed, wait = try(t, l, from(t, elsewhere), reserve, "somebody", nil, 1)
+			allowed, wait = try(t, l, from(t, elsewhere), reserve, "user", nil, 1)
 			wantTry(t, name+", from elsewhere", allowed, wait, 1, 0)
 			if total != 1000 {
 				t.Errorf("%s: %d attempts, want 1000", name, total)

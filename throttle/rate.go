@@ -12,8 +12,8 @@ const (
 )
 
 // A Rate allows Burst attempts at once, and one more per Every. In any interval of length d, at
-// most Burst + d/Every attempts count, plus one for each Every that an attempt had been in flight
-// at the start of the interval.
+// most Burst + d/Every attempts count, plus one for each Every that an attempt in flight at its
+// start had lasted.
 type Rate struct {
 	Burst int           // 1 to 10,000
 	Every time.Duration // 1 ms to 24 h
