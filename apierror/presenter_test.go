@@ -91,7 +91,7 @@ type contracted struct {
 
 func TestPresenter_Present_everyRow(t *testing.T) {
 	for _, tt := range contract {
-		for how, err := range map[string]error{
+		for form, err := range map[string]error{
 			"unwrapped": tt.err,
 			"wrapped": fmt.Errorf("sign in: %w",
 				fmt.Errorf("token endpoint: %w", tt.err)),
@@ -107,19 +107,19 @@ func TestPresenter_Present_everyRow(t *testing.T) {
 				want["reason"] = tt.reason
 			}
 			if got.Message != tt.message || fmt.Sprint(got.Extensions) != fmt.Sprint(want) {
-				t.Errorf("%s, %s: %q %v, want %q %v", tt.err, how, got.Message, got.Extensions,
+				t.Errorf("%s, %s: %q %v, want %q %v", tt.err, form, got.Message, got.Extensions,
 					tt.message, want)
 			}
 			if logged := log.String(); tt.loggedAt == "" && logged != "" {
 				t.Errorf("%s, %s: logged %s, want nothing: it is the client's error", tt.err,
-					how, logged)
+					form, logged)
 			} else if tt.loggedAt != "" &&
 				(strings.Count(logged, "\n") != 1 ||
 					!strings.Contains(logged, "level="+tt.loggedAt) ||
 					!strings.Contains(logged, "code="+tt.code) ||
 					!strings.Contains(logged, "requestId="+requestID)) {
-				t.Errorf("%s, %s: logged %q, want one line at %s with code and request id", tt.err,
-					how, logged, tt.loggedAt)
+				t.Errorf("%s, %s: logged %q, want one line at %s with code and request ID", tt.err,
+					form, logged, tt.loggedAt)
 			}
 		}
 	}
@@ -144,7 +144,7 @@ func TestRows_unique(t *testing.T) {
 	for _, row := range table {
 		key := [2]string{string(row.Code), string(row.Reason)}
 		if other, twice := seen[key]; twice {
-			t.Errorf("%q and %q are both %s/%s", other, row.Err, row.Code, row.Reason)
+			t.Errorf("the rows of %q and %q are both %s/%s", other, row.Err, row.Code, row.Reason)
 		}
 		seen[key] = row.Err
 		if row.Code == "" || row.Message == "" {
@@ -178,7 +178,7 @@ func TestRows_haveEveryErrorOfIdentity(t *testing.T) {
 		return true
 	})
 	if found < 20 {
-		t.Errorf("%d errors found in identity, want more", found)
+		t.Errorf("%d errors found in identity, want at least 20", found)
 	}
 }
 
@@ -188,7 +188,7 @@ func TestPresenter_Present_outageBeforeDeadline(t *testing.T) {
 	got := e.Present(t.Context(),
 		fmt.Errorf("%w: %w", identity.ErrProviderUnavailable, context.DeadlineExceeded))
 	if got.Extensions["reason"] != "IDENTITY_PROVIDER_UNAVAILABLE" {
-		t.Errorf("%v", got.Extensions)
+		t.Errorf("extensions %v, want the reason IDENTITY_PROVIDER_UNAVAILABLE", got.Extensions)
 	}
 }
 
@@ -227,7 +227,7 @@ func TestPresenter_Present_fieldContextWithoutField(t *testing.T) {
 	ctx := graphql.WithFieldContext(t.Context(), &graphql.FieldContext{})
 	got := e.Present(ctx, identity.ErrTokenMissing)
 	if got.Extensions["reason"] != "TOKEN_MISSING" {
-		t.Errorf("%v", got.Extensions)
+		t.Errorf("extensions %v, want the reason TOKEN_MISSING", got.Extensions)
 	}
 }
 
@@ -241,13 +241,13 @@ func TestPresenter_Present_retryAfter(t *testing.T) {
 		got := e.Present(t.Context(),
 			fmt.Errorf("wrapped: %w", &identity.RateLimitError{RetryAfter: wait}))
 		if got.Extensions["retryAfter"] != want {
-			t.Errorf("%v: %v, want %d", wait, got.Extensions, want)
+			t.Errorf("%v: extensions %v, want retryAfter %d", wait, got.Extensions, want)
 		}
 	}
 	e, _ := newPresenter(false) // other rows don't show it
 	if got := e.Present(t.Context(),
 		errors.Join(identity.ErrBadCredentials,
 			&identity.RateLimitError{RetryAfter: 1})); len(got.Extensions) != 1 {
-		t.Errorf("%v", got.Extensions)
+		t.Errorf("extensions %v, want only a code", got.Extensions)
 	}
 }

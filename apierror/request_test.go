@@ -46,13 +46,13 @@ func TestPresenter_Present_rejectedRequests(t *testing.T) {
 			server.ServeHTTP(response, request)
 			got := response.Body.String()
 			if log.Len() != 0 {
-				t.Errorf("%s: logged %s", body, log.String())
+				t.Errorf("%s: logged %s, want nothing", body, log.String())
 			}
 			switch {
 			case !detail && got != `{"errors":[`+want+`],"data":null}`:
 				t.Errorf("%s\n got %s\nwant %s", body, got, want)
 			case strings.Contains(got, `"detail":`) != (detail && !strings.Contains(want, "slow")):
-				t.Errorf("%s: with details %t: %s", body, detail, got)
+				t.Errorf("%s: with Detail %t, got %s", body, detail, got)
 			}
 		}
 	}

@@ -23,12 +23,12 @@ var (
 func TestPresenter_Present_productRow(t *testing.T) {
 	const want = `{"message":"This is sold out","extensions":{"code":"OUT_OF_STOCK"}}`
 	for name, err := range map[string]error{
-		"unwrapped":               errOutOfStock,
-		"wrapped":                 fmt.Errorf("buy: %w", errReserved),
-		"located":                 &gqlerror.Error{Message: canary, Err: errOutOfStock},
-		"joined":                  errors.Join(errDatabase, errOutOfStock),
-		"around one of CloakQL's": fmt.Errorf("%w: %w", errOutOfStock, context.DeadlineExceeded),
-		"inside one of CloakQL's": fmt.Errorf("%w: %w", identity.ErrProviderUnavailable,
+		"unwrapped":             errOutOfStock,
+		"wrapped":               fmt.Errorf("buy: %w", errReserved),
+		"located":               &gqlerror.Error{Message: canary, Err: errOutOfStock},
+		"joined":                errors.Join(errDatabase, errOutOfStock),
+		"wraps CloakQL's error": fmt.Errorf("%w: %w", errOutOfStock, context.DeadlineExceeded),
+		"wrapped by CloakQL's error": fmt.Errorf("%w: %w", identity.ErrProviderUnavailable,
 			errOutOfStock),
 		"with a detail": errors.Join(errOutOfStock, &identity.Error{Detail: canary}),
 	} {
@@ -58,7 +58,7 @@ func TestPresenter_Present_firstRow(t *testing.T) {
 		Row{Err: errReserved, Code: "RESERVED", Message: "Somebody was faster"}, outOfStock)
 	for err, want := range map[error]Code{errReserved: "RESERVED", errOutOfStock: "OUT_OF_STOCK"} {
 		if got := p.Present(t.Context(), err).Extensions["code"]; got != string(want) {
-			t.Errorf("%v is %v, want %s", err, got, want)
+			t.Errorf("Present(%v): code %v, want %s", err, got, want)
 		}
 	}
 	if err := p.Validate(); err != nil {
@@ -133,7 +133,7 @@ func TestPresenter_Validate_uncomparable(t *testing.T) {
 		t.Errorf("Validate() = %v", err)
 	}
 	if got := p.Present(t.Context(), list{"a"}).Extensions["code"]; got != "INTERNAL_SERVER_ERROR" {
-		t.Errorf("the code is %v", got)
+		t.Errorf("code %v, want INTERNAL_SERVER_ERROR", got)
 	}
 }
 

@@ -201,6 +201,6 @@ func TestAudit_invalidGuards(t *testing.T) {
 		}
 	}
 	if err := authz.Audit(nil); err == nil {
-		t.Error("Audit(nil) succeeds")
+		t.Error("Audit(nil) = nil, want an error")
 	}
 }

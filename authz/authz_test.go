@@ -50,7 +50,7 @@ func TestRules(t *testing.T) {
 			t.Errorf("%s, %s: error %v, want %v", tt.name, tt.caller, err, tt.want)
 		}
 		if ran != (tt.want == nil) {
-			t.Errorf("%s, %s: the field ran: %t", tt.name, tt.caller, ran)
+			t.Errorf("%s, %s: the field ran: %t, want %t", tt.name, tt.caller, ran, tt.want == nil)
 		}
 		if ran && value != "value" || !ran && value != nil {
 			t.Errorf("%s, %s: value %v", tt.name, tt.caller, value)

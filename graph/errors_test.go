@@ -41,7 +41,7 @@ func TestErrors_gqlerror(t *testing.T) {
 		got := s.anonymous(`mutation { logout(refreshToken: "t") }`)
 		if strings.Contains(got, canary) || strings.Contains(got, "FORBIDDEN") ||
 			!strings.Contains(got, `"code":"INTERNAL_SERVER_ERROR"`) {
-			t.Errorf("%s: %s", name, got)
+			t.Errorf("%s: got %s, want INTERNAL_SERVER_ERROR and nothing of the error", name, got)
 		}
 	}
 }
@@ -63,10 +63,10 @@ func TestErrors_canceled(t *testing.T) {
 		s := newServer(t, fakeRealm{logout: func(identity.Secret) error { return err }})
 		if got := s.anonymous(`mutation { logout(refreshToken: "t") }`); !strings.Contains(got,
 			"INTERNAL_SERVER_ERROR") {
-			t.Errorf("%v: %s", err, got)
+			t.Errorf("%v: got %s, want INTERNAL_SERVER_ERROR", err, got)
 		}
 		if s.log.Len() != 0 {
-			t.Errorf("%v: logged %s", err, s.log.String())
+			t.Errorf("%v: logged %s, want nothing", err, s.log.String())
 		}
 	}
 }
@@ -80,7 +80,7 @@ func TestErrors_deadline(t *testing.T) {
 		`{"errors":[{"message":"The request took too long","path":["logout"],"locations":[{"line":1,"column":12}],"extensions":{"code":"TIMEOUT"}}],"data":null}`)
 	if lines := s.logged(t); len(lines) != 1 || lines[0]["level"] != "WARN" ||
 		lines[0]["path"] != "logout" {
-		t.Errorf("logged %v", lines)
+		t.Errorf("logged %v, want one warning with the path", lines)
 	}
 }
 

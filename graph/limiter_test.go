@@ -94,7 +94,7 @@ func TestLimiter_refused(t *testing.T) {
 		check(t, s.anonymous(query), fmt.Sprintf(
 			`{"errors":[{"message":"Too many attempts","path":[%q],"locations":[{"line":1,"column":12}],"extensions":{"code":"RATE_LIMITED","retryAfter":2}}],"data":null}`, field))
 		if s.log.Len() != 0 {
-			t.Errorf("logged %s", s.log.String())
+			t.Errorf("logged %s, want nothing", s.log.String())
 		}
 	}
 }

@@ -118,7 +118,7 @@ func TestBadInput(t *testing.T) {
 		check(t, s.anonymous(query), fmt.Sprintf(
 			`{"errors":[{"message":"Request malformed!","path":[%q],"locations":[{"line":1,"column":12}],"extensions":{"code":"BAD_USER_INPUT"}}],"data":null}`, field))
 		if s.log.Len() != 0 {
-			t.Errorf("logged %s", s.log.String())
+			t.Errorf("logged %s, want nothing", s.log.String())
 		}
 	}
 }
@@ -181,10 +181,11 @@ func TestLogin_passwordInPanic(t *testing.T) {
 			s := newServer(t, realm)
 			got := run(s)
 			if strings.Contains(got, canary) || !strings.Contains(got, "INTERNAL_SERVER_ERROR") {
-				t.Errorf("%s, %s: got %s", name, form, got)
+				t.Errorf("%s, %s: got %s, want INTERNAL_SERVER_ERROR", name, form, got)
 			}
 			if s.log.Len() == 0 || strings.Contains(s.log.String(), canary) {
-				t.Errorf("%s, %s: logged %s", name, form, s.log.String())
+				t.Errorf("%s, %s: logged %s, want a line without the password", name, form,
+					s.log.String())
 			}
 		}
 	}
