@@ -227,9 +227,16 @@ func (s *site) sendLines(t *testing.T, lines string) (*http.Response, error) {
 }
 
 func TestAttacks(t *testing.T) {
+	t.Run("with cache", func(t *testing.T) { testAttacks(t, 0) })
+	t.Run("without cache", func(t *testing.T) { testAttacks(t, -1) })
+}
+
+// testAttacks sends every attack to sites whose verifiers have this VerifierConfig.CacheBytes.
+func testAttacks(t *testing.T, cacheBytes int) {
 	f := newForge(t)
 	sites := map[string]*site{}
 	for name, config := range f.sites() {
+		config.config.CacheBytes = cacheBytes
 		sites[name] = newSite(t, name, config)
 	}
 	var rows []attack
@@ -272,9 +279,13 @@ func TestAttacks(t *testing.T) {
 	}
 }
 
+// runAttack sends an attack twice: a cached token must get the same verdict.
 func runAttack(t *testing.T, a attack, s *site, maxFetches int32) {
 	before := s.fetches.Load()
 	got := s.send(t, a)
+	if again := s.send(t, a); again.Reason != got.Reason || again.User != got.User {
+		t.Errorf("%s: the second time got %+v, want %+v", a.source, again, got)
+	}
 	if want := reasonName(a.want); got.Reason != want {
 		t.Errorf("%s: got %+v, want %s", a.source, got, want)
 	}

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cloakql/cloakql/identity"
@@ -65,6 +66,7 @@ type KeySet struct {
 	http     *http.Client // nil in the zero KeySet
 	log      *slog.Logger
 	finished chan struct{} // wakes Run after a fetch that it didn't start
+	fresh    atomic.Pointer[freshKeys]
 
 	mu          sync.Mutex // guards the fields below
 	keys        jose.KeySet
@@ -76,6 +78,13 @@ type KeySet struct {
 	notBefore   time.Time // earliest start of the next fetch
 	nextRefresh time.Time // when Run, or the next use after it, starts a fetch
 	logged      map[jose.RejectedKey]bool
+}
+
+// freshKeys are the keys of the last fetch. While they are fresh, a token whose key is among them
+// needs neither a fetch nor the lock.
+type freshKeys struct {
+	keys                 map[string]jose.Key
+	fetched, nextRefresh time.Time
 }
 
 // A keyFetch is a fetch in flight.
@@ -220,6 +229,13 @@ func (k *KeySet) Key(ctx context.Context, id string) (Key, error) {
 		return Key{}, &identity.Error{Reason: identity.ErrKeysUnavailable,
 			Detail: errNoKeySet.Error()}
 	}
+	if fresh := k.fresh.Load(); fresh != nil {
+		now := time.Now()
+		key, known := fresh.keys[id]
+		if known && now.Before(fresh.nextRefresh) && elapsed(fresh.fetched, now) <= k.interval() {
+			return Key(key), nil
+		}
+	}
 	k.mu.Lock()
 	key, known := k.keys.Keys[id]
 	if known && k.usable() && !k.stale() {
@@ -331,6 +347,7 @@ func (k *KeySet) finish(keys jose.KeySet, err error) {
 		}
 	}
 	count := len(k.keys.Keys)
+	k.fresh.Store(&freshKeys{k.keys.Keys, k.fetched, k.nextRefresh})
 	close(k.fetch.done)
 	k.fetch = nil
 	k.mu.Unlock()

@@ -78,21 +78,23 @@ func (s staticKeys) Key(_ context.Context, id string) (Key, error) {
 	return key, nil
 }
 
-// verifySignature verifies a token's signature with the key that its header names. It fails with
-// ErrKeyUnknown, ErrKeysUnavailable, ErrTokenSignature or ctx.Err().
-func verifySignature(ctx context.Context, keys Keys, token *accessToken) error {
+// verifySignature verifies a token's signature with the key that its header names, and returns the
+// key. It fails with ErrKeyUnknown, ErrKeysUnavailable, ErrTokenSignature or ctx.Err().
+func (v *Verifier) verifySignature(ctx context.Context, keys Keys, text string,
+	token *accessToken) (Key, error) {
 	key, err := keys.Key(ctx, token.KeyID)
 	switch {
 	case err != nil:
-		return keyError(ctx, err)
+		return Key{}, keyError(ctx, err)
 	case key.Algorithm != token.Algorithm: // RFC 8725, section 3.1
-		return wrongSignature("alg is %s; the key %s is for %s", strictjson.Quote(token.Algorithm),
-			strictjson.Quote(token.KeyID), strictjson.Quote(key.Algorithm))
-	case !jose.Verify(token.Algorithm, key.Public, token.Signed, token.Signature):
-		return wrongSignature("the signature doesn't match the key %s",
+		return Key{}, wrongSignature("alg is %s; the key %s is for %s",
+			strictjson.Quote(token.Algorithm), strictjson.Quote(token.KeyID),
+			strictjson.Quote(key.Algorithm))
+	case !v.cache.verifySignature(text, token, key):
+		return Key{}, wrongSignature("the signature doesn't match the key %s",
 			strictjson.Quote(token.KeyID))
 	}
-	return nil
+	return key, nil
 }
 
 // keyError turns an error from Keys into one that Verify documents.

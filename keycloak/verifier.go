@@ -1,6 +1,7 @@
 package keycloak
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,6 +57,9 @@ type VerifierConfig struct {
 	Algorithms []string
 
 	MaxBytes int // of a token; DefaultTokenMaxBytes if zero
+	// CacheBytes bounds the memory for verified tokens: DefaultTokenCacheBytes if zero, no cache if
+	// negative. A cached token is checked again for its times and its key on every use.
+	CacheBytes int
 	// Leeway is the tolerance for exp, nbf and iat if clocks differ: 30 s if zero, at most 5 min.
 	Leeway time.Duration
 	Now    func() time.Time // time.Now if nil
@@ -65,12 +69,13 @@ type VerifierConfig struct {
 const DefaultTokenMaxBytes = 16 << 10
 
 // A Verifier verifies Keycloak's access tokens. Make it with NewVerifier. It is safe for concurrent
-// use. It caches no results: once the key set has been fetched without a key, that key verifies
-// nothing.
+// use. It caches verified tokens, so that only a token's first use costs a signature check. Once the
+// key set has been fetched without a key, that key's tokens are refused, cached or not.
 type Verifier struct {
 	config   VerifierConfig
 	keys     map[string]Keys // by issuer
 	accepted string          // the issuers, for error details
+	cache    *tokenCache     // nil if there is none
 }
 
 // NewVerifier checks config and returns a Verifier. It copies config's lists and changes nothing.
@@ -142,6 +147,7 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 	if v.config.Now == nil {
 		v.config.Now = time.Now
 	}
+	v.cache = newTokenCache(cmp.Or(v.config.CacheBytes, DefaultTokenCacheBytes))
 	return v, nil
 }
 
@@ -164,6 +170,9 @@ func (v *Verifier) Verify(ctx context.Context, accessToken string) (*identity.Us
 			Detail: fmt.Sprintf("it has %d bytes; accepted: %d (VerifierConfig.MaxBytes)",
 				len(accessToken), v.config.MaxBytes)}
 	}
+	if user, ok, err := v.cache.get(ctx, accessToken, v.config.Now()); ok || err != nil {
+		return user, err
+	}
 	token, err := parse(accessToken, v.config.Algorithms)
 	if err != nil {
 		return nil, err
@@ -172,14 +181,20 @@ func (v *Verifier) Verify(ctx context.Context, accessToken string) (*identity.Us
 	if err != nil {
 		return nil, err
 	}
-	expires, err := v.checkClaims(&token.claims)
+	notBefore, expires, err := v.checkClaims(&token.claims)
 	if err != nil {
 		return nil, err
 	}
-	if err := verifySignature(ctx, keys, token); err != nil {
+	key, err := v.verifySignature(ctx, keys, accessToken, token)
+	if err != nil {
 		return nil, err
 	}
-	return newUser(&token.claims, token.Payload, expires), nil
+	user := newUser(&token.claims, token.Payload, expires)
+	v.cache.put(accessToken, &verifiedToken{
+		keys: keys, key: key, user: user,
+		notBefore: notBefore.Add(-v.config.Leeway), expires: expires.Add(v.config.Leeway),
+	})
+	return user, nil
 }
 
 // checkIssuer returns the keys of the issuer that the token names.
@@ -193,25 +208,25 @@ func (v *Verifier) checkIssuer(c *claims) (Keys, error) {
 	return keys, nil
 }
 
-// checkClaims checks the claims by RFC 9068, section 4, and Keycloak's typ claim. It returns the
-// token's expiry time.
-func (v *Verifier) checkClaims(c *claims) (expires time.Time, err error) {
+// checkClaims checks the claims by RFC 9068, section 4, and Keycloak's typ claim. It returns when the
+// token is valid, without leeway. notBefore is the later one of nbf and iat, or zero.
+func (v *Verifier) checkClaims(c *claims) (notBefore, expires time.Time, err error) {
 	// ID, refresh and logout tokens have the same issuer, and ID tokens are signed with the same
 	// keys. Only typ and aud distinguish an access token.
 	if typ, _ := c.typ.String(); !strings.EqualFold(typ, "Bearer") {
-		return time.Time{}, notAccepted("typ is %s; accepted: \"Bearer\", which access tokens have",
+		return time.Time{}, time.Time{}, notAccepted("typ is %s; accepted: \"Bearer\", which access tokens have",
 			c.typ.Quoted())
 	}
 	if c.cnf != nil && !v.config.AllowBound {
-		return time.Time{}, notAccepted(
+		return time.Time{}, time.Time{}, notAccepted(
 			"cnf is %s: the token is bound to a key of its client's, and a bearer proves nothing "+
 				"about that", c.cnf.Quoted())
 	}
 	if err := v.checkAudience(c); err != nil {
-		return time.Time{}, err
+		return time.Time{}, time.Time{}, err
 	}
 	if sub, _ := c.sub.String(); sub == "" {
-		return time.Time{}, notAccepted(
+		return time.Time{}, time.Time{}, notAccepted(
 			"sub is %s: the client lacks the client scope basic, or gives lightweight access "+
 				"tokens", c.sub.Quoted())
 	}
@@ -225,25 +240,26 @@ func (v *Verifier) checkClaims(c *claims) (expires time.Time, err error) {
 		}
 		at, err := numericDate(date.name, date.value)
 		if err != nil {
-			return time.Time{}, err
+			return time.Time{}, time.Time{}, err
 		}
 		if at.After(now.Add(v.config.Leeway)) {
-			return time.Time{}, &identity.Error{Reason: identity.ErrTokenNotYetValid,
+			return time.Time{}, time.Time{}, &identity.Error{Reason: identity.ErrTokenNotYetValid,
 				Detail: fmt.Sprintf("%s is %s; now is %s: do the clocks differ?", date.name,
 					stamp(at), stamp(now))}
 		}
+		notBefore = latest(notBefore, at)
 	}
 	if c.exp == nil {
-		return time.Time{}, malformed("exp is missing")
+		return time.Time{}, time.Time{}, malformed("exp is missing")
 	}
 	if expires, err = numericDate("exp", c.exp); err != nil {
-		return time.Time{}, err
+		return time.Time{}, time.Time{}, err
 	}
 	if !now.Before(expires.Add(v.config.Leeway)) {
-		return time.Time{}, &identity.Error{Reason: identity.ErrTokenExpired,
+		return time.Time{}, time.Time{}, &identity.Error{Reason: identity.ErrTokenExpired,
 			Detail: fmt.Sprintf("exp is %s; now is %s", stamp(expires), stamp(now))}
 	}
-	return expires, nil
+	return notBefore, expires, nil
 }
 
 // checkAudience checks whom the token was issued for (aud) and to (azp).

@@ -1,0 +1,279 @@
+package keycloak
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cloakql/cloakql/identity"
+)
+
+// countingKeys are Keys that can be changed, and that count how often they were used.
+type countingKeys struct {
+	mu   sync.Mutex // guards the fields below
+	keys map[string]Key
+	err  error
+	used int
+}
+
+func (c *countingKeys) Key(_ context.Context, id string) (Key, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.used++
+	key, known := c.keys[id]
+	if c.err == nil && !known {
+		return Key{}, &identity.Error{Reason: identity.ErrKeyUnknown}
+	}
+	return key, c.err
+}
+
+func (c *countingKeys) set(keys ...Key) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.keys = map[string]Key{}
+	for _, key := range keys {
+		c.keys[key.ID] = key
+	}
+}
+
+// otherP256Key is a key that no test's realm has.
+var otherP256Key = sync.OnceValue(func() crypto.Signer {
+	return must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+})
+
+func publicKey(s signer) Key { return Key{s.kid, s.alg, s.key.Public()} }
+
+// newCachingVerifier returns a verifier with these keys and a clock that starts at noon.
+func newCachingVerifier(t testing.TB, keys Keys, cacheBytes int) (*Verifier, *atomic.Int64) {
+	t.Helper()
+	clock := &atomic.Int64{}
+	return newVerifier(t, nil, VerifierConfig{
+		Issuers:    []Issuer{{Names: []string{localIssuer}, Keys: keys}},
+		CacheBytes: cacheBytes,
+		Now:        func() time.Time { return noon.Add(time.Duration(clock.Load())) },
+	}), clock
+}
+
+// wantCached checks whether a token is in the cache.
+func wantCached(t *testing.T, v *Verifier, token string, want bool) {
+	t.Helper()
+	if _, got := v.cache.tokens.GetIfPresent(token); got != want {
+		t.Errorf("the token is cached: %v, want %v", got, want)
+	}
+}
+
+// A token is in the cache after its first use, and its user is the same.
+func TestTokenCache(t *testing.T) {
+	keys := &countingKeys{}
+	keys.set(publicKey(es256()))
+	verifier, _ := newCachingVerifier(t, keys, 0)
+	token := es256().token(alice(t))
+	first := must(verifier.Verify(t.Context(), token))
+	wantCached(t, verifier, token, true)
+	second := must(verifier.Verify(t.Context(), token))
+	if toJSON(first) != toJSON(second) {
+		t.Errorf("the second user is %s, want %s", toJSON(second), toJSON(first))
+	}
+	if keys.used != 2 {
+		t.Errorf("the key was looked up %d times, want once for each use of the token", keys.used)
+	}
+	// One caller can't change the user of another.
+	first.ID, second.ID = "changed", "changed"
+	if third := must(verifier.Verify(t.Context(), token)); third.ID != aliceID {
+		t.Errorf("the third user is %q, want %q", third.ID, aliceID)
+	}
+}
+
+// A repeated token costs no signature check, no parsing, and few allocations.
+func TestTokenCache_allocations(t *testing.T) {
+	verifier := newVerifier(t, newKeys(t, certsOf(rs256())), VerifierConfig{})
+	token := rs256().token(alice(t))
+	n := testing.AllocsPerRun(100, func() {
+		if _, err := verifier.Verify(t.Context(), token); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if n > 5 {
+		t.Errorf("a cached token costs %v allocations, want at most 5", n)
+	}
+}
+
+// A cached token is refused as soon as its reason to be accepted is gone.
+func TestTokenCache_dropped(t *testing.T) {
+	other := signer{es256().kid, "ES256", otherP256Key()}
+	for _, tt := range []struct {
+		name   string
+		change func(keys *countingKeys, clock *atomic.Int64)
+		want   error
+	}{
+		{"the key is removed", func(k *countingKeys, _ *atomic.Int64) { k.set() }, identity.ErrKeyUnknown},
+		{"the key is replaced", func(k *countingKeys, _ *atomic.Int64) { k.set(publicKey(other)) }, identity.ErrTokenSignature},
+		{"the key's algorithm is changed", func(k *countingKeys, _ *atomic.Int64) {
+			key := publicKey(es256())
+			key.Algorithm = "ES384"
+			k.set(key)
+		}, identity.ErrTokenSignature},
+		{"keys can't be fetched", func(k *countingKeys, _ *atomic.Int64) { k.err = errors.New("down") }, identity.ErrKeysUnavailable},
+		{"exp has passed", func(_ *countingKeys, clock *atomic.Int64) { clock.Store(int64(time.Hour)) }, identity.ErrTokenExpired},
+		{"the clock is set back", func(_ *countingKeys, clock *atomic.Int64) { clock.Store(int64(-time.Hour)) }, identity.ErrTokenNotYetValid},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			keys := &countingKeys{}
+			keys.set(publicKey(es256()))
+			verifier, clock := newCachingVerifier(t, keys, 0)
+			token := es256().token(alice(t))
+			must(verifier.Verify(t.Context(), token))
+			tt.change(keys, clock)
+			if _, err := verifier.Verify(t.Context(), token); !errors.Is(err, tt.want) {
+				t.Errorf("Verify() = %v, want %v", err, tt.want)
+			}
+			// and accepted again once the reason is back
+			keys.set(publicKey(es256()))
+			keys.err = nil
+			clock.Store(0)
+			if _, err := verifier.Verify(t.Context(), token); err != nil {
+				t.Errorf("Verify() = %v after the change was undone", err)
+			}
+		})
+	}
+}
+
+// The leeway counts for a cached token as for a new one, to the second.
+func TestTokenCache_leeway(t *testing.T) {
+	keys := &countingKeys{}
+	keys.set(publicKey(es256()))
+	cached, cachedClock := newCachingVerifier(t, keys, 0)
+	fresh, freshClock := newCachingVerifier(t, keys, -1)
+	token := es256().token(alice(t))
+	must(cached.Verify(t.Context(), token))
+	for seconds := -2 * 3600; seconds < 2*3600; seconds++ {
+		cachedClock.Store(int64(time.Duration(seconds) * time.Second))
+		freshClock.Store(cachedClock.Load())
+		_, got := cached.Verify(t.Context(), token)
+		_, want := fresh.Verify(t.Context(), token)
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Fatalf("%d s from noon: Verify() = %v with the cache, %v without", seconds, got, want)
+		}
+		if got != nil { // put it back into the cache
+			cachedClock.Store(0)
+			must(cached.Verify(t.Context(), token))
+		}
+	}
+}
+
+// Tokens that aren't accepted don't enter, and neither does a token that differs in one letter.
+func TestTokenCache_refused(t *testing.T) {
+	keys := &countingKeys{}
+	keys.set(publicKey(es256()))
+	verifier, _ := newCachingVerifier(t, keys, 0)
+	good := es256().token(alice(t))
+	must(verifier.Verify(t.Context(), good))
+	for i := range len(good) {
+		changed := []byte(good)
+		if changed[i] = 'A'; changed[i] == good[i] {
+			changed[i] = 'B'
+		}
+		if _, err := verifier.Verify(t.Context(), string(changed)); err == nil {
+			t.Fatalf("a token with letter %d changed is accepted", i)
+		}
+		wantCached(t, verifier, string(changed), false)
+	}
+	wantCached(t, verifier, good, true)
+}
+
+// The cache stays within its bound in bytes, and what its entries hold fits the estimate.
+func TestTokenCache_bound(t *testing.T) {
+	const bytes = 1 << 20
+	keys := &countingKeys{}
+	keys.set(publicKey(edDSA()))
+	verifier, _ := newCachingVerifier(t, keys, bytes)
+	token := func(n int) string {
+		return edDSA().token(with(t, alice(t), object{"jti": fmt.Sprint(n)}))
+	}
+	hot := token(-1)
+	heap := func() int64 {
+		runtime.GC()
+		var stats runtime.MemStats
+		runtime.ReadMemStats(&stats)
+		return int64(stats.HeapAlloc)
+	}
+	must(verifier.Verify(t.Context(), hot))
+	before := heap()
+	for n := range 2000 {
+		must(verifier.Verify(t.Context(), token(n)))
+		must(verifier.Verify(t.Context(), hot))
+		if size := verifier.cache.tokens.WeightedSize(); size > bytes {
+			t.Fatalf("after %d tokens the cache has %d bytes, want at most %d", n+1, size, bytes)
+		}
+	}
+	if grown := heap() - before; grown > 2*bytes {
+		t.Errorf("the heap grew by %d bytes for a cache of %d", grown, bytes)
+	}
+	wantCached(t, verifier, hot, true) // tokens that are used once don't evict it
+	runtime.KeepAlive(verifier)
+}
+
+// Callers that send a new token at the same moment share one signature check, and a caller with
+// another key than the first has its own.
+func TestTokenCache_sharedCheck(t *testing.T) {
+	cache := newTokenCache(1 << 20)
+	text := es256().token(alice(t))
+	token := must(parse(text, Algorithms()))
+	good, bad := publicKey(es256()), Key{es256().kid, "ES256", otherP256Key().Public()}
+	var callers sync.WaitGroup
+	for n := range 200 {
+		callers.Go(func() {
+			key := good
+			if n%2 == 1 {
+				key = bad
+			}
+			if got := cache.verifySignature(text, token, key); got != (n%2 == 0) {
+				t.Errorf("verifySignature() = %v for caller %d", got, n)
+			}
+		})
+	}
+	callers.Wait()
+}
+
+// Under load, no token is accepted after its key was removed.
+func TestTokenCache_rotation(t *testing.T) {
+	keys := &countingKeys{}
+	verifier, _ := newCachingVerifier(t, keys, 0)
+	signers := []signer{{"a", "ES256", p256Key()}, {"b", "ES256", otherP256Key()}}
+	tokens := []string{signers[0].token(alice(t)), signers[1].token(alice(t))}
+	var version atomic.Int64 // 2n while the set has the key of signer n%2, 2n+1 while it changes
+	keys.set(publicKey(signers[0]))
+	ctx, stop := context.WithCancel(t.Context())
+	var callers sync.WaitGroup
+	for n := range 4 {
+		callers.Go(func() {
+			for ctx.Err() == nil {
+				before := version.Load()
+				_, err := verifier.Verify(t.Context(), tokens[n%2])
+				if before%2 == 1 || version.Load() != before {
+					continue
+				}
+				if accepted := err == nil; accepted != (before/2%2 == int64(n%2)) {
+					t.Errorf("with the key of signer %d, token %d: %v", before/2%2, n%2, err)
+				}
+			}
+		})
+	}
+	for n := range 200 {
+		version.Add(1)
+		keys.set(publicKey(signers[(n+1)%2]))
+		version.Add(1)
+		time.Sleep(time.Millisecond)
+	}
+	stop()
+	callers.Wait()
+}
