@@ -11,7 +11,7 @@ import (
 
 // A User is a person or a service account, as described by an access token. The fields come from
 // the verified token; a pointer is nil if the token lacks the claim. Treat a User as read-only: all
-// resolvers of a request share it.
+// resolvers of a request share it, and requests with the same token share what it points to.
 type User struct {
 	ID            string // the subject: stable, unique within the issuer
 	Username      *string

@@ -52,7 +52,7 @@ func newTokenCache(bytes int) *tokenCache {
 // out of it, and the overhead of the entry.
 func tokenWeight(token string, _ *verifiedToken) uint32 { return uint32(3*len(token) + 1024) }
 
-// get returns the user of a token if it is in the cache and is still valid. ok is false if the token
+// get returns the user of a token if it is in the cache and still valid. ok is false if the token
 // has to be verified from the start. A cached token whose key can't be had at the moment fails with
 // the same error as any other.
 func (c *tokenCache) get(ctx context.Context, token string, now time.Time) (

@@ -57,8 +57,8 @@ type VerifierConfig struct {
 	Algorithms []string
 
 	MaxBytes int // of a token; DefaultTokenMaxBytes if zero
-	// CacheBytes bounds the memory for verified tokens: DefaultTokenCacheBytes if zero, no cache if
-	// negative. A cached token is checked again for its times and its key on every use.
+	// CacheBytes bounds the memory for verified tokens: DefaultTokenCacheBytes if zero; negative
+	// means no cache. A cached token is checked again for its times and its key on every use.
 	CacheBytes int
 	// Leeway is the tolerance for exp, nbf and iat if clocks differ: 30 s if zero, at most 5 min.
 	Leeway time.Duration
@@ -69,8 +69,8 @@ type VerifierConfig struct {
 const DefaultTokenMaxBytes = 16 << 10
 
 // A Verifier verifies Keycloak's access tokens. Make it with NewVerifier. It is safe for concurrent
-// use. It caches verified tokens, so that only a token's first use costs a signature check. Once the
-// key set has been fetched without a key, that key's tokens are refused, cached or not.
+// use. It caches verified tokens, so that only a token's first use costs a signature check. Once
+// the key set has been fetched without a key, that key's tokens are refused, cached or not.
 type Verifier struct {
 	config   VerifierConfig
 	keys     map[string]Keys // by issuer
@@ -208,8 +208,8 @@ func (v *Verifier) checkIssuer(c *claims) (Keys, error) {
 	return keys, nil
 }
 
-// checkClaims checks the claims by RFC 9068, section 4, and Keycloak's typ claim. It returns when the
-// token is valid, without leeway. notBefore is the later one of nbf and iat, or zero.
+// checkClaims checks the claims by RFC 9068, section 4, and Keycloak's typ claim. It returns when
+// the token is valid, without leeway. notBefore is the later one of nbf and iat, or zero.
 func (v *Verifier) checkClaims(c *claims) (notBefore, expires time.Time, err error) {
 	// ID, refresh and logout tokens have the same issuer, and ID tokens are signed with the same
 	// keys. Only typ and aud distinguish an access token.

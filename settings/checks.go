@@ -221,6 +221,9 @@ func (d *draft) finishAttempts(p *problems) {
 	if client.RefusalPause == 0 {
 		client.RefusalPause = -1 // off; 0 would mean the default
 	}
+	if tokens := &d.Server.Tokens; tokens.CacheBytes == 0 {
+		tokens.CacheBytes = -1 // off; 0 would mean the default
+	}
 }
 
 func isLoopback(host string) bool {

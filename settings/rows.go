@@ -123,6 +123,14 @@ func (d *draft) groups() []group {
 				library: "VerifierConfig.MaxBytes",
 				doc:     "The maximum length of an access token, in bytes.",
 			}, {
+				name:         "TOKEN_CACHE_BYTES",
+				defaultValue: strconv.Itoa(keycloak.DefaultTokenCacheBytes),
+				to:           zeroOr(&tokens.CacheBytes, 1<<20, 1<<30),
+				library:      "VerifierConfig.CacheBytes",
+				doc: "The memory for verified tokens, in bytes; about 5 kB per token. A cached " +
+					"token costs no signature check, but is checked for its times and its key " +
+					"on every use. 0 switches the cache off.",
+			}, {
 				name: "TOKEN_ALGORITHMS", to: each(&tokens.Algorithms, readAlgorithm),
 				library: "VerifierConfig.Algorithms", defaultText: "all of them",
 				doc: "The accepted signature algorithms of access tokens, separated by commas: " +

@@ -51,6 +51,8 @@ func TestRead_defaults(t *testing.T) {
 		{"RefusalPause", c.Server.Client.RefusalPause, 1500 * time.Millisecond},
 		{"no RefusalPause", goodConfig(t, "LOGIN_REFUSAL_PAUSE=0").Server.Client.RefusalPause, -1 * time.Nanosecond},
 		{"TokenMaxBytes", c.Server.Tokens.MaxBytes, 16 << 10},
+		{"TokenCacheBytes", c.Server.Tokens.CacheBytes, 32 << 20},
+		{"no TokenCacheBytes", goodConfig(t, "TOKEN_CACHE_BYTES=0").Server.Tokens.CacheBytes, -1},
 		{"TokenAlgorithms", c.Server.Tokens.Algorithms, []string{}},
 		{"KeysMaxAge", c.Server.Keys.MaxAge, 24 * time.Hour},
 		{"CORSOrigins", c.Server.HTTP.CORSOrigins, []string{}},
