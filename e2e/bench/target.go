@@ -1,0 +1,181 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest"
+)
+
+// A target is one row of the table.
+type target struct {
+	name    string
+	server  *process
+	path    string
+	tokens  []string // sent in turn
+	bodies  []string // sent in turn
+	want    string   // a part of each response
+	script  string   // the file of wrk's script
+	results []result
+}
+
+// A result is what one window showed. Times are in ms, cpu in µs per request.
+type result struct{ rate, cpu, p50, p99, p999 float64 }
+
+// targets returns bare and the targets whose names contain only.
+func (s *setup) targets(only string) ([]*target, error) {
+	tokens := func(n, from int) (list []string, err error) {
+		for i := range n {
+			token, err := s.mint(from + i)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, token)
+		}
+		return list, nil
+	}
+	thousand, err := tokens(10_000, 1)
+	if err != nil {
+		return nil, err
+	}
+	one := thousand[:1]
+	foreign, err := s.keycloak.Realm("bench").Mint(keycloaktest.TokenSpec{
+		Header: map[string]any{"kid": "unknown"},
+		Claims: map[string]any{"sub": "somebody", "azp": "bench-api", "aud": "bench-api"},
+	})
+	if err != nil {
+		return nil, err
+	}
+	var bodies []string
+	for i := range 100 {
+		bodies = append(bodies, fmt.Sprintf(
+			`{"query":"query Me%d { me { id username email realmRoles groups } }"}`, i))
+	}
+	me, data := []string{meQuery}, `"data":{"me":{"id"`
+	login := `{"query":"mutation { login(username: \"alice\", password: \"alice-password\") ` +
+		`{ accessToken refreshToken } }"}`
+	all := []*target{
+		{name: "bare net/http", server: s.bare, path: "/graphql", bodies: me, want: data},
+		{name: "bare, JSON in and out", server: s.bare, path: "/json", bodies: me, want: `"me"`},
+		{name: "me, one token", server: s.main, tokens: one, bodies: me, want: data},
+		{name: "me, 1,000 tokens", server: s.main, tokens: thousand[:1000], bodies: me, want: data},
+		{name: "me, 10,000 tokens", server: s.main, tokens: thousand, bodies: me, want: data},
+		{name: "me, 100 documents", server: s.main, tokens: one, bodies: bodies, want: data},
+		{name: "me, no token cache", server: s.cold, tokens: one, bodies: me, want: data},
+		{name: "me, a wrong signature", server: s.main, tokens: []string{alter(one[0])}, bodies: me,
+			want: "TOKEN_SIGNATURE"},
+		{name: "me, an unknown key", server: s.main, tokens: []string{foreign}, bodies: me,
+			want: "KEY"},
+		{name: "an invalid document", server: s.main, tokens: one,
+			bodies: []string{`{"query":"{ me { nothing } }"}`}, want: "GRAPHQL_VALIDATION_FAILED"},
+		{name: "a document that is too deep", server: s.main, tokens: one,
+			bodies: []string{`{"query":"` + strings.Repeat("{ a ", 30) + strings.Repeat("} ", 30) + `"}`},
+			want:   "OPERATION_TOO_LARGE"},
+		{name: "login", server: s.main, bodies: []string{login}, want: "accessToken"},
+	}
+	var chosen []*target
+	for i, t := range all {
+		if i > 0 && !strings.Contains(t.name, only) {
+			continue
+		}
+		if t.path == "" {
+			t.path = "/graphql"
+		}
+		if t.script, err = s.writeScript(i, t); err != nil {
+			return nil, err
+		}
+		chosen = append(chosen, t)
+	}
+	return chosen, nil
+}
+
+// alter returns a token with another letter in its signature.
+func alter(token string) string {
+	i := len(token) - 40
+	other := "A"
+	if token[i] == 'A' {
+		other = "B"
+	}
+	return token[:i] + other + token[i+1:]
+}
+
+// writeScript writes the script that makes wrk send a target's tokens and bodies in turn.
+func (s *setup) writeScript(n int, t *target) (string, error) {
+	quoted := func(texts []string) string {
+		var b strings.Builder
+		for _, text := range texts {
+			b.WriteString("[==[" + text + "]==],\n")
+		}
+		return "{" + b.String() + "}"
+	}
+	script := `
+local tokens = ` + quoted(t.tokens) + `
+local bodies = ` + quoted(t.bodies) + `
+local threads, n = 0, 0
+function setup(thread) thread:set("n", threads); threads = threads + 1 end
+function request()
+  n = n + 1
+  local headers = {["Content-Type"] = "application/json"}
+  if #tokens > 0 then headers["Authorization"] = "Bearer " .. tokens[n % #tokens + 1] end
+  return wrk.format("POST", "` + t.path + `", headers, bodies[n % #bodies + 1])
+end
+function done(summary, latency)
+  io.write(string.format("RESULT %d %d %f %f %f %d\n", summary.requests, summary.duration,
+    latency:percentile(50), latency:percentile(99), latency:percentile(99.9),
+    summary.errors.status + summary.errors.connect + summary.errors.read + summary.errors.timeout))
+end
+`
+	file := filepath.Join(s.dir, fmt.Sprintf("%d.lua", n))
+	return file, os.WriteFile(file, []byte(script), 0o600)
+}
+
+var resultLine = regexp.MustCompile(`RESULT (\d+) (\d+) (\S+) (\S+) (\S+) (\d+)`)
+
+// measure runs one window.
+func (t *target) measure(o options) error {
+	token := ""
+	if len(t.tokens) > 0 {
+		token = t.tokens[0]
+	}
+	response, err := t.server.post(t.path, token, t.bodies[0])
+	if err != nil || !bytes.Contains(response, []byte(t.want)) {
+		return fmt.Errorf("got %s, %v; want %s", response, err, t.want)
+	}
+	before, err := t.server.cpu()
+	if err != nil {
+		return err
+	}
+	out, err := exec.Command("wrk", "-t2", "-c", strconv.Itoa(o.connections), "-d",
+		fmt.Sprint(int(o.window.Seconds())), "-s", t.script, t.server.url).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("wrk: %w: %s", err, out)
+	}
+	after, err := t.server.cpu()
+	if err != nil {
+		return err
+	}
+	match := resultLine.FindSubmatch(out)
+	if match == nil {
+		return fmt.Errorf("wrk printed %s", out)
+	}
+	var v [6]float64
+	for i := range v {
+		if v[i], err = strconv.ParseFloat(string(match[i+1]), 64); err != nil {
+			return err
+		}
+	}
+	if v[0] == 0 || v[5] > 0 {
+		return fmt.Errorf("%.0f of %.0f requests failed", v[5], v[0])
+	}
+	t.results = append(t.results, result{
+		rate: v[0] / v[1] * 1e6, cpu: float64((after - before).Microseconds()) / v[0],
+		p50: v[2] / 1e3, p99: v[3] / 1e3, p999: v[4] / 1e3,
+	})
+	return nil
+}
