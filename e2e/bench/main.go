@@ -88,7 +88,7 @@ func run(o options) error {
 		for i, r := range t.results {
 			factors[i] = r.cpu / bare.results[i].cpu
 		}
-		of := func(field func(result) float64) float64 {
+		medianOf := func(field func(result) float64) float64 {
 			var values []float64
 			for _, r := range t.results {
 				values = append(values, field(r))
@@ -97,9 +97,11 @@ func run(o options) error {
 		}
 		factor := median(factors)
 		fmt.Printf("| %s | %.0f | %.1f | %.2f | %.2f | %.2f | %.2f | %.2f |\n", t.name,
-			of(func(r result) float64 { return r.rate }), of(func(r result) float64 { return r.cpu }),
-			factor, 1/factor, of(func(r result) float64 { return r.p50 }),
-			of(func(r result) float64 { return r.p99 }), of(func(r result) float64 { return r.p999 }))
+			medianOf(func(r result) float64 { return r.rate }),
+			medianOf(func(r result) float64 { return r.cpu }), factor, 1/factor,
+			medianOf(func(r result) float64 { return r.p50 }),
+			medianOf(func(r result) float64 { return r.p99 }),
+			medianOf(func(r result) float64 { return r.p999 }))
 	}
 	fmt.Println()
 	return s.report()

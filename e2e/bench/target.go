@@ -60,6 +60,7 @@ func (s *setup) targets(only string) ([]*target, error) {
 	me, data := []string{meQuery}, `"data":{"me":{"id"`
 	login := `{"query":"mutation { login(username: \"alice\", password: \"alice-password\") ` +
 		`{ accessToken refreshToken } }"}`
+	deep := `{"query":"` + strings.Repeat("{ a ", 30) + strings.Repeat("} ", 30) + `"}`
 	all := []*target{
 		{name: "bare net/http", server: s.bare, path: "/graphql", bodies: me, want: data},
 		{name: "bare, JSON in and out", server: s.bare, path: "/json", bodies: me, want: `"me"`},
@@ -75,8 +76,7 @@ func (s *setup) targets(only string) ([]*target, error) {
 		{name: "an invalid document", server: s.main, tokens: one,
 			bodies: []string{`{"query":"{ me { nothing } }"}`}, want: "GRAPHQL_VALIDATION_FAILED"},
 		{name: "a document that is too deep", server: s.main, tokens: one,
-			bodies: []string{`{"query":"` + strings.Repeat("{ a ", 30) + strings.Repeat("} ", 30) + `"}`},
-			want:   "OPERATION_TOO_LARGE"},
+			bodies: []string{deep}, want: "OPERATION_TOO_LARGE"},
 		{name: "login", server: s.main, bodies: []string{login}, want: "accessToken"},
 	}
 	var chosen []*target
