@@ -41,6 +41,7 @@ type tally struct {
 	codes map[string]int
 }
 
+// add counts a response, or an error by its text.
 func (c *tally) add(got result, err error) {
 	code := got.code()
 	if err != nil {

@@ -43,7 +43,7 @@ func TestRequire_badToken(t *testing.T) {
 	}
 	if rejected, ok := errors.AsType[*identity.Error](err); !ok ||
 		rejected.Detail != "exp is yesterday" {
-		t.Errorf("Require() lost the detail: %v", err)
+		t.Errorf("Require() = %v, want the detail of the verifier's error", err)
 	}
 }
 
@@ -82,7 +82,7 @@ func TestError(t *testing.T) {
 	err := fmt.Errorf("verify: %w",
 		&identity.Error{Reason: identity.ErrTokenNotAccepted, Detail: "iss is X; accepted: Y"})
 	if !errors.Is(err, identity.ErrTokenNotAccepted) {
-		t.Errorf("%v isn't its Reason", err)
+		t.Errorf("errors.Is(%v, ErrTokenNotAccepted) = false", err)
 	}
 	if want := "verify: token is not meant for this API"; err.Error() != want {
 		t.Errorf("error %q, want %q", err, want)
@@ -96,14 +96,14 @@ func TestClaims(t *testing.T) {
 	claims := identity.Claims(`{"big":12345678901234567890,"nested":{"a":[1,"ü"]}}`)
 	var got struct{ Nested struct{ A []any } }
 	if err := claims.Decode(&got); err != nil || len(got.Nested.A) != 2 {
-		t.Errorf("Decode = %v, %v", got, err)
+		t.Errorf("Decode() = %v, got %v, want two items", err, got)
 	}
 	// Only the verifier makes claims.
 	for _, v := range []any{nil, "{}", map[string]any{}} {
 		c := identity.Claims("before")
 		if err := c.UnmarshalGQL(v); err == nil ||
 			err.Error() != "claims can't be given, only read" || string(c) != "before" {
-			t.Errorf("UnmarshalGQL(%v) = %v", v, err)
+			t.Errorf("UnmarshalGQL(%v) = %v, claims %s; want an error and no change", v, err, c)
 		}
 	}
 }
@@ -127,7 +127,7 @@ func TestRateLimitError(t *testing.T) {
 	err := fmt.Errorf("login: %w", &identity.RateLimitError{RetryAfter: 90 * time.Second})
 	if !errors.Is(err, identity.ErrRateLimited) ||
 		err.Error() != "login: too many attempts: try again in 1m30s" {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want ErrRateLimited with the time to wait", err)
 	}
 }
 

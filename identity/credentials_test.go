@@ -109,7 +109,7 @@ func TestArguments_unchanged(t *testing.T) {
 			"\ufffd",
 		} {
 			if got, err := arg.parse(value); err != nil || got != value {
-				t.Errorf("%s %q: got %q, %v", arg.name, value, got, err)
+				t.Errorf("%s %q: got %q, %v, want it unchanged", arg.name, value, got, err)
 			}
 		}
 	}
@@ -188,7 +188,7 @@ func TestCredentials_AccountKey_spellings(t *testing.T) {
 		"id", "ıd", "i\u0307d"} {
 		key := Credentials{Username: name}.AccountKey()
 		if other, ok := seen[key]; ok {
-			t.Errorf("%q and %q share the key %q", name, other, key)
+			t.Errorf("AccountKey() of %q and of %q = %q, want different keys", name, other, key)
 		}
 		seen[key] = name
 	}
@@ -207,7 +207,7 @@ func TestCredentials_AccountKey_everyLetter(t *testing.T) {
 			letters++
 		}
 		if a, b := key(string(r)), key(lower); a != b {
-			t.Errorf("AccountKey() of %q = %q, of %q = %q", string(r), a, lower, b)
+			t.Errorf("AccountKey() of %q = %q, of %q = %q, want the same", string(r), a, lower, b)
 		}
 		if once := key(string(r)); key(once) != once {
 			t.Errorf("AccountKey() of %q = %q, and of that %q, want the same", string(r), once, key(once))

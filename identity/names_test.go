@@ -85,7 +85,8 @@ func TestCredentials_LookupName_similar(t *testing.T) {
 		one, other := Credentials{Username: pair[0]}.LookupName(),
 			Credentials{Username: pair[1]}.LookupName()
 		if one == other {
-			t.Errorf("LookupName() of %+q and %+q = %+q", pair[0], pair[1], one)
+			t.Errorf("LookupName() of %+q and of %+q = %+q, want different names", pair[0], pair[1],
+				one)
 		}
 	}
 }
@@ -97,8 +98,8 @@ func TestCredentials_AccountKey_java(t *testing.T) {
 		one, other := Credentials{Username: word}.AccountKey(),
 			Credentials{Username: lowered}.AccountKey()
 		if one != other {
-			t.Errorf("AccountKey() of %+q = %+q, of its lower case %+q = %+q", word, one, lowered,
-				other)
+			t.Errorf("AccountKey() of %+q = %+q, of its lower case %+q = %+q, want the same", word, one,
+				lowered, other)
 		}
 	}
 }

@@ -119,20 +119,20 @@ func TestSecret_slog(t *testing.T) {
 		"text": slog.NewTextHandler(&out, &slog.HandlerOptions{AddSource: true}),
 		"json": slog.NewJSONHandler(&out, nil),
 	}
-	for kind, handler := range handlers {
+	for handlerName, handler := range handlers {
 		log := slog.New(handler)
 		for name, holder := range holders() {
 			out.Reset()
 			log.Info("sign in", "value", holder, slog.Group("group", "value", holder))
 			log.With("value", holder).WithGroup("later").Info("sign in", slog.Any("again", holder))
 			if leaks(out.String()) {
-				t.Errorf("%s handler, %s leaks: %s", kind, name, out.String())
+				t.Errorf("%s handler, %s leaks: %s", handlerName, name, out.String())
 			}
 		}
 		out.Reset()
 		log.Info("sign in", "password", NewSecret(canary))
 		if !strings.Contains(out.String(), "[redacted]") {
-			t.Errorf("%s handler wrote %s, want [redacted] in it", kind, out.String())
+			t.Errorf("%s handler wrote %s, want [redacted] in it", handlerName, out.String())
 		}
 	}
 }
@@ -154,11 +154,11 @@ func TestSecret_encoding(t *testing.T) {
 	}
 	if got, err := json.Marshal(form{NewSecret(canary), NewSecret(canary)}); err != nil ||
 		string(got) != `{"Password":"[redacted]","Attr":"[redacted]"}` {
-		t.Errorf("JSON = %s, %v", got, err)
+		t.Errorf("json.Marshal() = %s, %v, want redacted values", got, err)
 	}
 	if got, err := xml.Marshal(form{NewSecret(canary), NewSecret(canary)}); err != nil ||
 		string(got) != `<form attr="[redacted]"><Password>[redacted]</Password></form>` {
-		t.Errorf("XML = %s, %v", got, err)
+		t.Errorf("xml.Marshal() = %s, %v, want redacted values", got, err)
 	}
 }
 
@@ -171,7 +171,7 @@ func TestSecret_zero(t *testing.T) {
 	a, b := fmt.Sprintf("%v %#v", zero, zero),
 		fmt.Sprintf("%v %#v", NewSecret(canary), NewSecret(canary))
 	if a != b {
-		t.Errorf("an empty secret prints %s, another prints %s", a, b)
+		t.Errorf("an empty secret prints %s, another prints %s, want the same", a, b)
 	}
 	var out bytes.Buffer
 	zero.MarshalGQL(&out)
@@ -180,7 +180,7 @@ func TestSecret_zero(t *testing.T) {
 	}
 	text := fmt.Sprintf("%v %+v %s", (*Secret)(nil), (*Secret)(nil), (*Secret)(nil))
 	if text != "<nil> <nil> <nil>" {
-		t.Errorf("a nil pointer prints %s", text)
+		t.Errorf("nil pointers print %s, want <nil>", text)
 	}
 }
 
@@ -209,7 +209,7 @@ func TestSecret_MarshalGQL(t *testing.T) {
 		NewSecret(text).MarshalGQL(&out)
 		var got string
 		if err := json.Unmarshal(out.Bytes(), &got); err != nil {
-			t.Errorf("%s: %s is not JSON: %v", name, out.Bytes(), err)
+			t.Errorf("%s: %s isn't JSON: %v", name, out.Bytes(), err)
 			continue
 		}
 		// JSON can't represent invalid UTF-8: each byte of it becomes U+FFFD.
@@ -217,7 +217,7 @@ func TestSecret_MarshalGQL(t *testing.T) {
 			t.Errorf("%s: %s decodes to %q, want %q", name, out.Bytes(), got, want)
 		}
 		if !utf8.Valid(out.Bytes()) {
-			t.Errorf("%s: %q is not UTF-8", name, out.Bytes())
+			t.Errorf("%s: %q isn't UTF-8", name, out.Bytes())
 		}
 	}
 }
@@ -225,7 +225,7 @@ func TestSecret_MarshalGQL(t *testing.T) {
 func TestSecret_UnmarshalGQL(t *testing.T) {
 	var secret Secret
 	if err := secret.UnmarshalGQL(canary); err != nil || secret.Reveal() != canary {
-		t.Errorf("UnmarshalGQL(string) = %v, secret %q", err, secret.Reveal())
+		t.Errorf("UnmarshalGQL(%q) = %v, secret %q", canary, err, secret.Reveal())
 	}
 	for _, value := range []any{nil, 5, int64(5), 1.5, true, []byte(canary), []any{canary},
 		map[string]any{canary: canary}, json.Number("5"), errors.New(canary)} {

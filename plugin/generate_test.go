@@ -42,7 +42,7 @@ func TestGenerate(t *testing.T) {
 	}
 	if text := readFile(t, "api/resolve/cloakql_resolvers.generated.go"); strings.Contains(text,
 		"Mutation()") {
-		t.Errorf("gqlgen writes Mutation() now; so does the plugin:\n%s", text)
+		t.Errorf("gqlgen and the plugin both wrote Mutation():\n%s", text)
 	}
 
 	// A stub that gqlgen wrote before the plugin was used must not conflict with the resolver.
@@ -159,7 +159,7 @@ func (*Instant) UnmarshalGQL(any) error { return nil }
 	// gqlgen logs this line for the field that the product adds to User, which has a resolver.
 	if lines := strings.Split(strings.TrimSpace(logged), "\n"); len(lines) != 1 ||
 		!strings.HasSuffix(lines[0], "adding resolver method for User.cart, nothing matched") {
-		t.Errorf("gqlgen logged:\n%s", logged)
+		t.Errorf("gqlgen logged:\n%s\nwant only one line, about User.cart", logged)
 	}
 	want := []string{"queryResolver.Products", "userResolver.Cart", "Resolver.Query",
 		"Resolver.User"}

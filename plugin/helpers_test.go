@@ -166,7 +166,7 @@ func mustGenerate(t *testing.T, compile bool, options ...plugin.Option) {
 		t.Fatal(err)
 	}
 	if logged != "" {
-		t.Errorf("gqlgen logged:\n%s", logged)
+		t.Errorf("gqlgen logged:\n%s\nwant nothing", logged)
 	}
 }
 

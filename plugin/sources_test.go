@@ -279,6 +279,6 @@ func TestUse_schemaFile(t *testing.T) {
 	}
 	if got := fieldNames(cfg.Schema.Query); got != "Query: me" ||
 		cfg.Schema.Query.Fields[0].Type.String() != "User" {
-		t.Errorf("query type %s", got)
+		t.Errorf("query type %s, want the plugin's me only", got)
 	}
 }

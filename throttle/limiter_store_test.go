@@ -60,7 +60,7 @@ func TestLimiter_sharedStore(t *testing.T) {
 			wantTry(t, "the second process", allowed, wait, 4, time.Minute)
 			try(t, two, from(t, home), login, "bob", nil, 100)
 			if one.local.Len()+two.local.Len() != 0 || shared.Len() != 7 || log.Len() != 0 {
-				t.Errorf("%d and %d keys in the processes, %d in the store, logged %q",
+				t.Errorf("%d and %d keys in the processes, %d in the store, want 0, 0 and 7; logged %q",
 					one.local.Len(), two.local.Len(), shared.Len(), log)
 			}
 		})

@@ -84,7 +84,7 @@ func TestLimiter_Login_spellings(t *testing.T) {
 		for i := range 10 {
 			name := []string{"alice", "ALICE", "Alice", " alice", "aLICE "}[i%5]
 			if allowed, _ := guess(t, l, home, name, 1); allowed != 1 {
-				t.Fatalf("attempt %d was refused", i)
+				t.Fatalf("attempt %d was refused, want it allowed", i)
 			}
 		}
 		for _, name := range []string{"alice", "ALICE", "alicE", "alice\u00a0"} {
@@ -348,7 +348,7 @@ func TestLimiter_Login_refused(t *testing.T) {
 		before := l.local.Len()
 		allowed, _ := guess(t, l, home, "bob", 1)
 		if allowed != 1 {
-			t.Error("refused attempts were counted against the address")
+			t.Error("another name was refused: refused attempts count against the address")
 		}
 		for i := range 4 { // home has used 10 of the 50
 			allowed, wait := guess(t, l, fmt.Sprintf("203.0.%d.1", i), "alice", 100)
@@ -425,7 +425,7 @@ func TestNew_invalidRates(t *testing.T) {
 		}
 	}
 	if _, err := New(Config{Account: Rate{10_000, 24 * time.Hour}}); err != nil {
-		t.Errorf("New() with the largest rate = %v", err)
+		t.Errorf("New() with the largest rate = %v, want no error", err)
 	}
 }
 
