@@ -95,7 +95,7 @@ func (c *tokenCache) put(token string, verified *verifiedToken) {
 // verifySignature is jose.Verify, but callers with the same token and the same key share one check.
 func (c *tokenCache) verifySignature(text string, token *accessToken, key Key) bool {
 	check := func() bool {
-		return jose.Verify(token.Algorithm, key.Public, token.Signed, token.Signature)
+		return jose.Verify(token.Algorithm, key.Public, token.SigningInput, token.Signature)
 	}
 	if c == nil {
 		return check()

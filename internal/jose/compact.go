@@ -15,23 +15,24 @@ var base64url = base64.RawURLEncoding.Strict()
 
 // A JWS is a parsed token that hasn't been verified.
 type JWS struct {
-	Algorithm string // the header's alg, one of those accepted
+	Algorithm string // the header's alg, an accepted algorithm
 	KeyID     string // the header's kid
 	Payload   []byte // decoded JSON
-	Signed    string // the part of the token that the signature covers
-	Signature []byte
+	// SigningInput is the encoded header and payload, which the signature covers.
+	SigningInput string
+	Signature    []byte
 }
 
-// A Reason is why Parse refuses a token.
+// A Reason classifies an Error.
 type Reason int
 
 const (
 	Malformed Reason = iota + 1
-	Algorithm        // alg isn't one of those accepted
-	Type             // the header's typ is that of another kind of token
+	Algorithm        // alg isn't accepted
+	Type             // the header's typ isn't that of an access token
 )
 
-// An Error says why a token is refused, for operators.
+// An Error says why a token is rejected, for operators.
 type Error struct {
 	Reason Reason
 	text   string
@@ -46,9 +47,9 @@ func newError(reason Reason, format string, args ...any) error {
 func malformed(format string, args ...any) error { return newError(Malformed, format, args...) }
 
 // Parse parses a compact JWS, RFC 7515 section 3.1, whose payload is a JSON object of claims. It
-// checks the header but not the signature: there must be a kid, an alg that is one of accepted, no
-// crit, no cty, and a typ, if any, of an access token. Parse calls visit with each claim, as
-// strictjson.Members does. It fails with an *Error.
+// calls visit with each claim, as strictjson.Members does. It checks the header: kid is required,
+// alg must be in accepted, crit and cty must be absent, and typ, if present, must be that of an
+// access token. It doesn't check the signature. Any error is an *Error.
 func Parse(token string, accepted []string,
 	visit func(name []byte, value strictjson.Value)) (*JWS, error) {
 	decoded, err := DecodeCompact(token)
@@ -72,7 +73,7 @@ func Parse(token string, accepted []string,
 
 // DecodeCompact splits a compact JWS, RFC 7515 section 3.1, and decodes its three parts. The parts
 // must be base64url without padding, line breaks, or stray bits at the end, so that each token has
-// only one spelling. It fails with an *Error whose Reason is Malformed.
+// only one spelling. Any error is an *Error whose Reason is Malformed.
 func DecodeCompact(token string) (decoded [3][]byte, err error) {
 	// Count before splitting: a token of dots has thousands of parts (CVE-2025-30204).
 	if parts := strings.Count(token, ".") + 1; parts != 3 {

@@ -25,7 +25,7 @@ type Key struct {
 func (k Key) Check() error {
 	switch {
 	case k.ID == "" || len(k.ID) > maxKeyID:
-		return fmt.Errorf("its id has %d bytes; expected 1 to %d", len(k.ID), maxKeyID)
+		return fmt.Errorf("its kid has %d bytes; expected 1 to %d", len(k.ID), maxKeyID)
 	case !UsableWith(k.Algorithm, k.Public):
 		return fmt.Errorf("it is too weak, or not one for %s", strictjson.Quote(k.Algorithm))
 	}
@@ -35,7 +35,7 @@ func (k Key) Check() error {
 // A KeySet holds the keys of a JSON Web Key Set that can verify signatures.
 type KeySet struct {
 	Keys     map[string]Key // by kid
-	Rejected []RejectedKey  // the others
+	Rejected []RejectedKey  // the set's other keys
 }
 
 // A RejectedKey is a key that can't be used.
@@ -43,10 +43,10 @@ type RejectedKey struct {
 	ID       string // empty if it can't be read
 	Why      string // "its use is \"enc\""
 	Expected bool   // not a mistake: key sets also hold encryption keys
-	signs    bool   // it has a kid, and its use is signatures
+	signs    bool   // it has a kid, and its use is "sig"
 }
 
-// WhyMissing returns, for operators, why the set has no key with this ID.
+// WhyMissing returns, for operators, why the set has no key with this kid.
 func (s KeySet) WhyMissing(kid string) string {
 	for _, key := range s.Rejected {
 		if key.ID == kid {
@@ -66,17 +66,17 @@ func (s KeySet) reasons() string {
 }
 
 // ReadKeySet reads a JSON Web Key Set, RFC 7517 section 5. It rejects keys that are malformed, of
-// an unknown type, weak, or not for signatures, and keeps the others. It returns an error if none
-// is left. If several signing keys share a kid, all of them are rejected, since a token doesn't
+// an unknown type, weak, or not for signatures, and returns the others. It returns an error if no
+// key is left. If several signing keys share a kid, all of them are rejected, since a token doesn't
 // tell which one it means. An encryption key may share the kid of a signing key, as when a realm
 // has imported one key pair for both.
 func ReadKeySet(body []byte) (KeySet, error) {
 	var list strictjson.Value
-	lists := 0
+	listCount := 0
 	if err := strictjson.ScanMembers(body, func(name []byte, value strictjson.Value) {
 		if string(name) == "keys" {
 			list = value
-			lists++
+			listCount++
 		}
 	}); err != nil {
 		return KeySet{}, fmt.Errorf("the answer is not a JSON Web Key Set: it %v", err)
@@ -113,7 +113,7 @@ func ReadKeySet(body []byte) (KeySet, error) {
 		seen[kid] = true
 	})
 	switch {
-	case lists != 1 || err != nil:
+	case listCount != 1 || err != nil:
 		return KeySet{}, errors.New("the answer is not a JSON Web Key Set: it has no list of keys")
 	case count > maxKeys:
 		return KeySet{}, fmt.Errorf("the answer holds %d keys; accepted: %d", count, maxKeys)
@@ -129,7 +129,7 @@ func ReadKeySet(body []byte) (KeySet, error) {
 // own endpoint.
 type jwk struct {
 	kty, use, ops, alg, kid, crv, n, e, x, y strictjson.Value
-	private                                  bool // it has parameters of a private or secret key
+	private                                  bool // the key has private or secret parameters
 }
 
 func (k *jwk) setMember(name []byte, value strictjson.Value) {
@@ -216,9 +216,9 @@ func readKey(item strictjson.Value) (Key, *RejectedKey) {
 	return Key{kid, alg, public}, nil
 }
 
-// publicKey returns the public key. It checks the encoding of the numbers by RFC 7518, section 6,
-// before it calls jwkset, which accepts padding, line breaks, coordinates of any length, and the
-// low 64 bits of a longer exponent.
+// publicKey returns the public key. Before it calls jwkset, it checks the encoding of the numbers
+// according to RFC 7518, section 6: jwkset accepts padding, line breaks, coordinates of any length,
+// and the low 64 bits of a longer exponent.
 func (k *jwk) publicKey(kid, alg string) (crypto.PublicKey, error) {
 	text := func(v strictjson.Value) string { s, _ := v.String(); return s }
 	members := jwkset.JWKMarshal{
@@ -231,7 +231,7 @@ func (k *jwk) publicKey(kid, alg string) (crypto.PublicKey, error) {
 		sizes [2]int // minimum and maximum bytes
 	}{{"n", k.n, rsaBytes}, {"e", k.e, exponentBytes}, {"x", k.x, coordinateBytes[alg]},
 		{"y", k.y, coordinateBytes[alg]}} {
-		// NewJWKFromMarshal reports missing numbers
+		// NewJWKFromMarshal reports missing numbers.
 		if number.value == nil || number.sizes[1] == 0 {
 			continue
 		}

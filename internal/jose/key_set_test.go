@@ -11,23 +11,25 @@ import (
 	"testing"
 )
 
+// ReadKeySet returns the usable keys, and says why it rejects the others.
 func TestReadKeySet(t *testing.T) {
-	good := jwkOf(t, "ed", "EdDSA", edKey(t))
-	enc := strings.Replace(jwkOf(t, "enc", "EdDSA", edKey(t)), `"use":"sig"`, `"use":"enc"`, 1)
-	private := `{"d":"AA",` + jwkOf(t, "private", "EdDSA", edKey(t))[1:]
-	set, err := ReadKeySet([]byte(setOf(good, enc, private, "null")))
+	goodJWK := jwkOf(t, "ed", "EdDSA", edKey(t))
+	encryptionJWK := strings.Replace(jwkOf(t, "enc", "EdDSA", edKey(t)), `"use":"sig"`,
+		`"use":"enc"`, 1)
+	privateJWK := `{"d":"AA",` + jwkOf(t, "private", "EdDSA", edKey(t))[1:]
+	set, err := ReadKeySet([]byte(setOf(goodJWK, encryptionJWK, privateJWK, "null")))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if key, ok := set.Keys["ed"]; !ok || len(set.Keys) != 1 || key.Check() != nil ||
 		key.Algorithm != "EdDSA" {
-		t.Errorf("keys = %v, want only ed", set.Keys)
+		t.Errorf("ReadKeySet() returned the keys %v, want only ed", set.Keys)
 	}
 	var rejected []string
 	for _, key := range set.Rejected {
 		rejected = append(rejected, key.ID+": "+key.Why)
 		if key.Expected != (key.ID == "enc") {
-			t.Errorf("%s: Expected = %v", key.ID, key.Expected)
+			t.Errorf("%s: Expected = %v, want %v", key.ID, key.Expected, !key.Expected)
 		}
 	}
 	want := []string{`enc: its use is "enc"; expected "sig"`,
@@ -41,7 +43,7 @@ func TestReadKeySet(t *testing.T) {
 			t.Errorf("WhyMissing(%q) = %q, want %q", kid, got, want)
 		}
 	}
-	if set, err := ReadKeySet([]byte(setOf(good, good))); err == nil ||
+	if set, err := ReadKeySet([]byte(setOf(goodJWK, goodJWK))); err == nil ||
 		!strings.Contains(err.Error(), "more than one key for signatures of this kid") {
 		t.Errorf("two keys with one kid: %v, %v, want an error", set, err)
 	}
@@ -84,7 +86,7 @@ func FuzzReadKeySet(f *testing.F) {
 			return
 		}
 		if len(set.Keys) == 0 {
-			t.Error("no error, but no keys either")
+			t.Error("ReadKeySet() returned neither a key nor an error")
 		}
 		for kid, key := range set.Keys {
 			switch key.Public.(type) {

@@ -22,7 +22,7 @@ const (
 	maxRSAExponent = math.MaxInt32 // crypto/rsa's maximum
 )
 
-// algorithms are all asymmetric: RFC 8725, sections 3.1 and 3.2.
+// algorithms lists only asymmetric algorithms: RFC 8725, sections 3.1 and 3.2.
 var algorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384",
 	"ES512", "EdDSA"}
 
@@ -30,34 +30,36 @@ var algorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", 
 // 8037.
 func Algorithms() []string { return slices.Clone(algorithms) }
 
-// signingMethods are golang-jwt's methods, except that golang-jwt accepts a PSS salt of any length;
-// RFC 7518, section 3.5, demands the length of the hash.
+// signingMethods maps algorithms to golang-jwt's methods. For PSS, golang-jwt accepts a salt of any
+// length, but RFC 7518, section 3.5, demands the length of the hash.
 var signingMethods = map[string]jwt.SigningMethod{
 	"RS256": jwt.SigningMethodRS256, "RS384": jwt.SigningMethodRS384,
 	"RS512": jwt.SigningMethodRS512,
-	"PS256": saltLikeHash(jwt.SigningMethodPS256), "PS384": saltLikeHash(jwt.SigningMethodPS384),
-	"PS512": saltLikeHash(jwt.SigningMethodPS512),
+	"PS256": withHashLengthSalt(jwt.SigningMethodPS256),
+	"PS384": withHashLengthSalt(jwt.SigningMethodPS384),
+	"PS512": withHashLengthSalt(jwt.SigningMethodPS512),
 	"ES256": jwt.SigningMethodES256, "ES384": jwt.SigningMethodES384,
 	"ES512": jwt.SigningMethodES512,
 	"EdDSA": jwt.SigningMethodEdDSA,
 }
 
-func saltLikeHash(m *jwt.SigningMethodRSAPSS) jwt.SigningMethod {
+func withHashLengthSalt(m *jwt.SigningMethodRSAPSS) jwt.SigningMethod {
 	return &jwt.SigningMethodRSAPSS{
 		SigningMethodRSA: m.SigningMethodRSA,
 		VerifyOptions:    &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: m.Hash},
 	}
 }
 
-// Verify reports whether signature is a valid signature of signed. It is false if the algorithm
-// isn't one of Algorithms, or if the key isn't usable with it.
-func Verify(alg string, key crypto.PublicKey, signed string, signature []byte) bool {
+// Verify reports whether signature is a valid signature of signingInput. It returns false if the
+// algorithm isn't one of Algorithms, or if the key isn't usable with it.
+func Verify(alg string, key crypto.PublicKey, signingInput string, signature []byte) bool {
 	method := signingMethods[alg]
-	return method != nil && UsableWith(alg, key) && method.Verify(signed, signature, key) == nil
+	return method != nil && UsableWith(alg, key) &&
+		method.Verify(signingInput, signature, key) == nil
 }
 
-// UsableWith reports whether a key may be used with an algorithm: whether it has the right type,
-// and is neither too weak nor too large.
+// UsableWith reports whether a key may be used with an algorithm: it must have the right type, and
+// be neither too weak nor too large.
 func UsableWith(alg string, key crypto.PublicKey) bool {
 	switch key := key.(type) {
 	case *rsa.PublicKey:
@@ -77,10 +79,10 @@ func UsableWith(alg string, key crypto.PublicKey) bool {
 	return false
 }
 
-// smallOrder holds the encodings, without the sign bit, of the points of edwards25519 whose order
-// divides 8, including two non-canonical encodings. With such a key, one signature can be valid for
-// many messages.
-var smallOrder = []string{
+// smallOrderPoints holds the encodings, without the sign bit, of the points of edwards25519 whose
+// order divides 8, including two non-canonical encodings. With such a key, one signature can be
+// valid for many messages.
+var smallOrderPoints = []string{
 	"0000000000000000000000000000000000000000000000000000000000000000",
 	"0100000000000000000000000000000000000000000000000000000000000000",
 	"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
@@ -93,5 +95,5 @@ var smallOrder = []string{
 func isSmallOrder(key ed25519.PublicKey) bool {
 	y := slices.Clone(key)
 	y[31] &= 0x7f // clear the sign bit
-	return slices.Contains(smallOrder, hex.EncodeToString(y))
+	return slices.Contains(smallOrderPoints, hex.EncodeToString(y))
 }

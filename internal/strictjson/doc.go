@@ -2,7 +2,7 @@
 // requests.
 //
 // Two parsers may understand the same text differently, and an attacker may exploit that. So
-// everything that the JSON specifications leave open is refused, at every depth:
+// everything that the JSON specifications leave open is rejected, at every depth:
 //
 //   - text that doesn't match the grammar of RFC 8259 to the last byte: one value and nothing after
 //     it

@@ -1,6 +1,6 @@
 package strictjson
 
-// A Reason is why a text is refused.
+// A Reason classifies an Error.
 type Reason string
 
 const (
@@ -16,10 +16,10 @@ const (
 	NumberTooLarge  Reason = "number too large"
 )
 
-// An Error says why a text is refused.
+// An Error says why a text is rejected.
 type Error struct {
 	Reason Reason
-	Member string // from Decode: the member of the outermost object with the error, or ""
+	Member string // set by Decode: the outermost object's member that contains the error, or ""
 	text   string
 }
 

@@ -11,22 +11,22 @@ import (
 	"testing"
 )
 
-// decode calls Decode and returns the member and the reason of its error.
-func decode(text string, limits Limits) (value any, member string, reason Reason) {
+// decode calls Decode and returns the Member and Reason of its error.
+func decode(text string, limits Limits) (value any, topMember string, reason Reason) {
 	value, err := Decode([]byte(text), limits)
-	if failed, ok := errors.AsType[*Error](err); ok {
-		return value, failed.Member, failed.Reason
+	if decodeErr, ok := errors.AsType[*Error](err); ok {
+		return value, decodeErr.Member, decodeErr.Reason
 	}
 	return value, "", ""
 }
 
-// isSyntaxError reports whether reason is that the text isn't a single JSON value in UTF-8.
+// isSyntaxError reports whether reason means that the text isn't a single JSON value in UTF-8.
 func isSyntaxError(reason Reason) bool {
 	return reason == NotJSON || reason == NotUTF8 || reason == TrailingData
 }
 
-// decodeStd decodes a text with encoding/json, and numbers as Decode does.
-func decodeStd(text []byte) (any, error) {
+// decodeWithStdlib decodes a text with encoding/json, and converts numbers as Decode does.
+func decodeWithStdlib(text []byte) (any, error) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
 	var value any
@@ -74,7 +74,8 @@ func decodeValue(t *testing.T, text []byte) (value any) {
 	return value
 }
 
-// checkValue compares v's methods with value, which encoding/json decoded from the same text.
+// checkValue compares the results of v's methods with value, which encoding/json decoded from the
+// same text.
 func checkValue(t *testing.T, v Value, value any) {
 	t.Helper()
 	text, isText := v.String()
@@ -88,14 +89,15 @@ func checkValue(t *testing.T, v Value, value any) {
 	}
 	list, isList := v.Strings()
 	items, ok := value.([]any)
-	ok = ok &&
-		!slices.ContainsFunc(items, func(item any) bool { _, text := item.(string); return !text })
+	ok = ok && !slices.ContainsFunc(items,
+		func(item any) bool { _, isString := item.(string); return !isString })
 	if ok != isList || ok && fmt.Sprint(items) != fmt.Sprint(list) {
 		t.Errorf("Value(%q).Strings() = %q, %v; want %q, %v", v, list, isList, items, ok)
 	}
 	if quoted := v.Quoted(); len(quoted) > 2300 ||
 		strings.ContainsFunc(quoted, func(r rune) bool { return r < ' ' || r > '~' }) {
-		t.Errorf("Value(%q).Quoted() = %q", v, quoted)
+		t.Errorf("Value(%q).Quoted() = %q, want at most 2300 printable ASCII characters", v,
+			quoted)
 	}
 }
 

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// Members and encoding/json read the same members. If Members refuses a text that encoding/json
-// accepts, it is for one of the documented reasons.
+// Members and encoding/json read the same members. Members rejects a text that encoding/json
+// accepts only for one of the documented reasons.
 func FuzzMembers(f *testing.F) {
 	for _, text := range []string{
 		`{}`, ` { "a" : [ 1 , {"b":null} ] , "c" : -1.5e3 } `, `{"\u0064":"\ud83d\ude00"}`,
@@ -30,14 +30,14 @@ func FuzzMembers(f *testing.F) {
 		before := bytes.Clone(text)
 		got := map[string]any{}
 		err := Members(text, func(name []byte, value Value) {
-			if _, twice := got[string(name)]; twice {
+			if _, duplicate := got[string(name)]; duplicate {
 				t.Errorf("%q is visited twice", name)
 			}
 			got[string(name)] = decodeValue(t, value)
 			checkValue(t, value, got[string(name)])
 		})
 		if !bytes.Equal(before, text) {
-			t.Error("Members changed the text")
+			t.Errorf("Members changed its argument to %q, want %q", text, before)
 		}
 		var want map[string]any
 		decoder := json.NewDecoder(bytes.NewReader(text))
@@ -52,7 +52,7 @@ func FuzzMembers(f *testing.F) {
 		case err != nil && stdErr == nil && want != nil &&
 			!slices.ContainsFunc([]string{"twice", "UTF-8", "deeper than", "no character",
 				"too large", "characters"},
-				func(word string) bool { return strings.Contains(err.Error(), word) }):
+				func(reason string) bool { return strings.Contains(err.Error(), reason) }):
 			t.Errorf("Members(%q): %v; encoding/json returns %v", text, err, want)
 		}
 		if scanErr := ScanMembers(text, func([]byte, Value) {}); err == nil && scanErr != nil {
@@ -80,8 +80,8 @@ func TestMembers_errors(t *testing.T) {
 		{`{"a":` + strings.Repeat("1", 65) + `}`, NumberTooLong, "has a number of 65 characters; accepted: 64"},
 	} {
 		err := Members([]byte(tt.text), func([]byte, Value) {})
-		if failed, ok := errors.AsType[*Error](err); !ok || failed.Reason != tt.reason ||
-			failed.Error() != tt.want {
+		if membersErr, ok := errors.AsType[*Error](err); !ok || membersErr.Reason != tt.reason ||
+			membersErr.Error() != tt.want {
 			t.Errorf("Members(%s) = %#v, want %q with the reason %q", tt.text, err, tt.want,
 				tt.reason)
 		}
@@ -89,7 +89,7 @@ func TestMembers_errors(t *testing.T) {
 	for _, text := range []string{`{"a":` + nested(maxDepth-1) + `}`, `{"a":1e307}`,
 		`{"a":` + strings.Repeat("1", 64) + `}`, `{"a":{"b":1},"b":1}`} {
 		if err := Members([]byte(text), func([]byte, Value) {}); err != nil {
-			t.Errorf("Members(%s): %v", text, err)
+			t.Errorf("Members(%s) = %v, want nil", text, err)
 		}
 	}
 }
@@ -111,7 +111,7 @@ func TestReader_Members_reuse(t *testing.T) {
 	}
 }
 
-// Untrusted text in the log has a bounded length, and can't reverse or end the line.
+// Quoted text has a bounded length, and can neither end a log line nor reverse its direction.
 func TestQuote(t *testing.T) {
 	for _, tt := range []struct{ value, want string }{
 		{"ID", `"ID"`},

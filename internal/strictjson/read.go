@@ -63,23 +63,23 @@ type Limits struct {
 
 // Decode parses a JSON text into Go values: map[string]any, []any, string, bool and nil. A number
 // becomes an int64 if it is an integer that fits, and otherwise the nearest float64, as in
-// JavaScript. It never becomes a json.Number, which gqlgen and gqlparser would treat as the string
-// that it is. Decode fails with an *Error.
+// JavaScript. It never becomes a json.Number, which is a string to gqlgen and gqlparser. Any error
+// is an *Error.
 func Decode(text []byte, limits Limits) (value any, err error) {
 	if !utf8.Valid(text) {
 		return nil, errNotUTF8
 	}
 	s := scanner{text: text, maxDepth: limits.Depth, maxValues: limits.Values}
 	// Scan first, without building values: an array takes many times the memory of its text, and a
-	// refused text must be cheap.
+	// rejected text must be cheap.
 	if _, err = s.document(); err == nil {
 		s = scanner{text: text, build: true, maxDepth: limits.Depth, maxValues: limits.Values}
 		value, err = s.document()
 	}
-	if failed, ok := errors.AsType[*Error](err); ok {
-		located := *failed
-		located.Member = string(s.member)
-		return nil, &located
+	if decodeErr, ok := errors.AsType[*Error](err); ok {
+		withMember := *decodeErr // some errors are shared
+		withMember.Member = string(s.member)
+		return nil, &withMember
 	}
 	return value, nil
 }

@@ -34,7 +34,7 @@ type scanner struct {
 	member              []byte // the current member of the outermost object
 }
 
-// start moves to the first byte of the value. It fails unless that byte is first, and the text is
+// start skips to the value. It returns an error unless the value starts with first and the text is
 // UTF-8.
 func (s *scanner) start(first byte, kind string) error {
 	if !s.lenient && !utf8.Valid(s.text) {
@@ -44,7 +44,7 @@ func (s *scanner) start(first byte, kind string) error {
 	if s.peek() == first {
 		return nil
 	}
-	// Scan the value anyway: whether it is JSON helps to find the mistake.
+	// Scan the value to find out which error is more helpful: "not JSON" or "wrong type".
 	if _, err := s.value(); err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func (s *scanner) document() (any, error) {
 	return value, s.end()
 }
 
-// end fails unless only whitespace is left.
+// end returns an error unless only whitespace is left.
 func (s *scanner) end() error {
 	s.skipWhitespace()
 	if s.pos < len(s.text) {
@@ -98,7 +98,7 @@ func (s *scanner) skip(c byte) bool {
 	return true
 }
 
-// value scans a value, which starts at the next byte.
+// value scans the value that starts at the next byte.
 func (s *scanner) value() (any, error) {
 	if s.values++; s.maxValues > 0 && s.values > s.maxValues {
 		return nil, &Error{Reason: TooManyValues,
@@ -147,16 +147,16 @@ func (s *scanner) open() error {
 	return nil
 }
 
-// next skips the comma before another item or member, or the closing bracket, and reports whether
-// it was a comma.
-func (s *scanner) next(end byte) (more bool, err error) {
+// next skips a comma or the closing bracket, and reports whether it was a comma: whether another
+// item or member follows.
+func (s *scanner) next(closing byte) (more bool, err error) {
 	s.skipWhitespace()
 	switch s.peek() {
 	case ',':
 		s.pos++
 		s.skipWhitespace()
 		return true, nil
-	case end:
+	case closing:
 		s.pos++
 		s.depth--
 		return false, nil
@@ -193,7 +193,7 @@ func (s *scanner) object(visit func(name []byte, value Value)) (any, error) {
 			return nil, duplicateMember(name)
 		}
 		if s.build {
-			if _, twice := members[string(name)]; twice {
+			if _, duplicate := members[string(name)]; duplicate {
 				return nil, duplicateMember(name)
 			}
 		}
@@ -391,13 +391,13 @@ func (s *scanner) number() (any, error) {
 	if i < len(text) && text[i] == '-' {
 		i++
 	}
-	whole := i
+	intStart := i
 	if i < len(text) && text[i] == '0' {
 		i++ // no digit may follow
-	} else if i = afterDigits(text, i); i == whole {
+	} else if i = afterDigits(text, i); i == intStart {
 		return nil, errNotJSON
 	}
-	magnitude, integer := i-whole, true
+	magnitude, integer := i-intStart, true
 	if i < len(text) && text[i] == '.' {
 		integer = false
 		start := i + 1
