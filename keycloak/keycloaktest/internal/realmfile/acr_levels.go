@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// Levels returns the levels of authentication in the attributes of a client or a realm, by name.
-// An invalid map counts as none: Keycloak only logs a warning.
+// Levels returns the levels of authentication that the attributes of a client or a realm define, by
+// name. It ignores an invalid map: Keycloak only logs a warning.
 func Levels(attributes map[string]string) map[string]json.Number {
-	var names map[string]json.Number
-	if json.Unmarshal(unquoteNumbers(attributes["acr.loa.map"]), &names) != nil {
+	var levels map[string]json.Number
+	if json.Unmarshal(unquoteNumbers(attributes["acr.loa.map"]), &levels) != nil {
 		return nil
 	}
-	return names
+	return levels
 }
 
 // unquoteNumbers converts {"gold":"2"} to {"gold":2}: Keycloak accepts both.
@@ -34,7 +34,8 @@ func unquoteNumbers(document string) []byte {
 	return out
 }
 
-// checkRequiredLevels finds levels that a client requires and that aren't defined.
+// checkRequiredLevels reports levels that a client requires but neither the client nor the realm
+// defines.
 func (r *reader) checkRequiredLevels(at *path, c *Client, realm *Realm) {
 	levels := Levels(c.Attributes)
 	if len(levels) == 0 {
@@ -43,7 +44,7 @@ func (r *reader) checkRequiredLevels(at *path, c *Client, realm *Realm) {
 	for _, name := range []string{"default.acr.values", "minimum.acr.value"} {
 		for _, level := range strings.Split(c.Attributes[name], "##") {
 			_, err := strconv.Atoi(level)
-			if _, known := levels[level]; level != "" && err != nil && !known {
+			if _, defined := levels[level]; level != "" && err != nil && !defined {
 				r.problem(at.field("attributes").key(name),
 					"%s is no level of authentication of the client or the realm", level)
 			}
@@ -51,15 +52,15 @@ func (r *reader) checkRequiredLevels(at *path, c *Client, realm *Realm) {
 	}
 }
 
-// checkLevelMap checks the map of names to levels of authentication, which acr_values of a request
-// refer to.
+// checkLevelMap checks the map from names to levels of authentication. The acr_values of a request
+// are such names.
 func (r *reader) checkLevelMap(at *path, attributes map[string]string) {
 	document := attributes["acr.loa.map"]
 	if document == "" {
 		return
 	}
-	var names map[string]json.Number
-	if err := json.Unmarshal(unquoteNumbers(document), &names); err != nil {
+	var levels map[string]json.Number
+	if err := json.Unmarshal(unquoteNumbers(document), &levels); err != nil {
 		r.problem(at.field("attributes").key("acr.loa.map"),
 			"an object of names and numbers is expected")
 	}

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// The stand-in implements Keycloak's built-in flows. A realm file may contain them under any name;
-// requests that would use a different flow get a 501.
+// The fake Keycloak implements the built-in authentication flows. A realm file may contain them
+// under any name; requests that would use a different flow get a 501.
 
 type Flow struct {
 	ID         string      `json:"id"`
@@ -29,25 +29,25 @@ type AuthenticatorConfig struct {
 	Config map[string]string `json:"config"`
 }
 
-// flowBindings are the flows that the stand-in implements, and the members of a realm that choose
-// them. supported are the flows as describe writes them; there are two, because the one-time code
-// can be written in two ways.
+// flowBindings are the realm fields that select a flow, and the flows that the fake implements.
+// supported lists the equivalent definitions of a flow, as describe writes them: the execution that
+// checks the one-time code may be REQUIRED or ALTERNATIVE.
 var flowBindings = []struct {
-	member       string
+	field        string
 	defaultAlias string
 	alias        func(*Realm) string
 	use          Use
 	supported    []string
 }{
-	{"browserFlow", "browser", func(f *Realm) string { return f.BrowserFlow }, UseLogin, []string{
+	{"browserFlow", "browser", func(r *Realm) string { return r.BrowserFlow }, UseLogin, []string{
 		"ALTERNATIVE auth-cookie, ALTERNATIVE (REQUIRED auth-username-password-form, CONDITIONAL (REQUIRED conditional-user-configured, ALTERNATIVE auth-otp-form))",
 		"ALTERNATIVE auth-cookie, ALTERNATIVE (REQUIRED auth-username-password-form, CONDITIONAL (REQUIRED conditional-user-configured, REQUIRED auth-otp-form))",
 	}},
-	{"directGrantFlow", "direct grant", func(f *Realm) string { return f.DirectGrantFlow }, UsePassword, []string{
+	{"directGrantFlow", "direct grant", func(r *Realm) string { return r.DirectGrantFlow }, UsePassword, []string{
 		"REQUIRED direct-grant-validate-username, REQUIRED direct-grant-validate-password, CONDITIONAL (REQUIRED conditional-user-configured, REQUIRED direct-grant-validate-otp)",
 		"REQUIRED direct-grant-validate-username, REQUIRED direct-grant-validate-password, CONDITIONAL (REQUIRED conditional-user-configured, ALTERNATIVE direct-grant-validate-otp)",
 	}},
-	{"clientAuthenticationFlow", "clients", func(f *Realm) string { return f.ClientAuthenticationFlow }, UseSecret, []string{
+	{"clientAuthenticationFlow", "clients", func(r *Realm) string { return r.ClientAuthenticationFlow }, UseSecret, []string{
 		"ALTERNATIVE client-secret", "REQUIRED client-secret",
 	}},
 }
@@ -56,12 +56,13 @@ var flowBindings = []struct {
 var builtinFlows = []string{"browser", "direct grant", "registration", "reset credentials",
 	"clients", "first broker login", "docker auth", "forms", "registration form"}
 
+// hasFlow reports whether a flow of the file matches.
 func (file *Realm) hasFlow(match func(Flow) bool) bool {
 	return slices.ContainsFunc(file.AuthenticationFlows, match)
 }
 
-// checkBoundFlows finds realm settings that refer to a flow that doesn't exist. Flows that the
-// stand-in has no use for are listed as ignored.
+// checkBoundFlows reports realm settings that refer to a flow that doesn't exist. It lists flows
+// that the fake doesn't use as ignored.
 func (r *reader) checkBoundFlows(file *Realm) {
 	var root *path
 	check := func(name, alias string) {
@@ -71,7 +72,7 @@ func (r *reader) checkBoundFlows(file *Realm) {
 		}
 	}
 	for _, binding := range flowBindings {
-		check(binding.member, binding.alias(file))
+		check(binding.field, binding.alias(file))
 	}
 	for name, alias := range map[string]string{
 		"registrationFlow":         file.RegistrationFlow,
@@ -86,9 +87,9 @@ func (r *reader) checkBoundFlows(file *Realm) {
 	}
 }
 
-// checkFlowParts finds incomplete executions, and those that refer to a flow or a config that
-// doesn't exist.
-func (r *reader) checkFlowParts(file *Realm) {
+// checkExecutions reports incomplete executions, and executions that refer to a flow or a config
+// that doesn't exist.
+func (r *reader) checkExecutions(file *Realm) {
 	var root *path
 	flows := root.field("authenticationFlows")
 	for i, flow := range file.AuthenticationFlows {
@@ -105,8 +106,8 @@ func (r *reader) checkFlowParts(file *Realm) {
 				r.problem(at.field("flowAlias"), "the file has no authentication flow %q",
 					e.FlowAlias)
 			}
-			configured := func(c AuthenticatorConfig) bool { return c.Alias == e.Config }
-			if e.Config != "" && !slices.ContainsFunc(file.AuthenticatorConfig, configured) {
+			matches := func(c AuthenticatorConfig) bool { return c.Alias == e.Config }
+			if e.Config != "" && !slices.ContainsFunc(file.AuthenticatorConfig, matches) {
 				r.problem(at.field("authenticatorConfig"),
 					"the file has no authenticator config %q", e.Config)
 			}
@@ -119,7 +120,7 @@ func (r *reader) checkFlowParts(file *Realm) {
 	}
 }
 
-// checkClientFlows finds flow overrides of a client that refer to a flow that doesn't exist.
+// checkClientFlows reports a client's flow overrides that refer to a flow that doesn't exist.
 func (r *reader) checkClientFlows(at *path, c *Client, file *Realm) {
 	for name, id := range c.FlowOverrides {
 		if id != "" && !file.hasFlow(func(f Flow) bool { return f.ID == id }) {
@@ -129,13 +130,13 @@ func (r *reader) checkClientFlows(at *path, c *Client, file *Realm) {
 	}
 }
 
-// unsupportedFlows returns the flows that the realm chose and the stand-in doesn't support.
+// unsupportedFlows returns the realm's selected flows that the fake doesn't support.
 func unsupportedFlows(file *Realm) []Unsupported {
 	var all []Unsupported
 	for _, binding := range flowBindings {
 		add := func(format string, args ...any) {
 			all = append(all,
-				Unsupported{binding.member + ": " + fmt.Sprintf(format, args...), binding.use})
+				Unsupported{binding.field + ": " + fmt.Sprintf(format, args...), binding.use})
 		}
 		alias := cmp.Or(binding.alias(file), binding.defaultAlias)
 		d := flowDescriber{file: file}
@@ -147,7 +148,7 @@ func unsupportedFlows(file *Realm) []Unsupported {
 		}
 		description := d.describe(alias)
 		switch {
-		case d.endless:
+		case d.tooDeep:
 			add("the authentication flow %s goes on for ever", alias)
 		case !slices.Contains(binding.supported, description):
 			add("%s is not supported: it does %q, and the stand-in does %q", alias, description,
@@ -157,26 +158,26 @@ func unsupportedFlows(file *Realm) []Unsupported {
 	return all
 }
 
-// A flowDescriber writes flows as text, to compare them.
+// A flowDescriber formats flows as text, so that they can be compared.
 type flowDescriber struct {
 	file    *Realm
 	parents []string // aliases of the flows that contain the current one
-	flows   int
-	endless bool
+	flows   int      // how many flows were described
+	tooDeep bool     // a flow contains itself, or there are more than maxFlows
 }
 
-// maxFlows limits how many subflows are described: each may contain the next one several times.
+// maxFlows limits how many subflows are described: a flow may contain another several times, and so
+// on.
 const maxFlows = 1000
 
-// describe returns a flow's enabled executions, subflows in parentheses. It leaves out what makes
-// no difference here: organizations, other identity providers and security keys, which the
-// stand-in doesn't have.
+// describe returns a flow's enabled executions, with subflows in parentheses. It omits executions
+// that have no effect in the fake: it has no organizations, identity providers or security keys.
 func (d *flowDescriber) describe(alias string) string {
 	i := slices.IndexFunc(d.file.AuthenticationFlows, func(flow Flow) bool {
 		return flow.Alias == alias
 	})
 	if d.flows++; i < 0 || slices.Contains(d.parents, alias) || d.flows > maxFlows {
-		d.endless = true
+		d.tooDeep = true
 		return ""
 	}
 	d.parents = append(d.parents, alias)
@@ -198,7 +199,7 @@ func (d *flowDescriber) describe(alias string) string {
 			}
 			step = "(" + subflow + ")"
 		}
-		if e.Requirement == "OPTIONAL" { // before release 8: for users who have configured it
+		if e.Requirement == "OPTIONAL" { // before release 8: only for users who have configured it
 			e.Requirement, step = "CONDITIONAL",
 				"(REQUIRED conditional-user-configured, REQUIRED "+step+")"
 		}
@@ -207,8 +208,8 @@ func (d *flowDescriber) describe(alias string) string {
 	return strings.Join(steps, ", ")
 }
 
-// irrelevant reports whether an execution makes no difference for users who have only a password
-// and perhaps one-time codes.
+// irrelevant reports whether an execution has no effect for users whose only credentials are a
+// password and perhaps one-time codes.
 func (d *flowDescriber) irrelevant(e Execution) bool {
 	setting := func(name string) string {
 		for _, c := range d.file.AuthenticatorConfig {
@@ -233,7 +234,7 @@ func (d *flowDescriber) irrelevant(e Execution) bool {
 	return false
 }
 
-// onlyConditions reports whether the described flow has nothing to execute.
+// onlyConditions reports whether the described flow has only conditions and nothing to execute.
 func onlyConditions(description string) bool {
 	return description == "" || description == "REQUIRED conditional-user-configured"
 }

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// The stand-in doesn't support authorization services: it rejects their grant by name. Their
-// settings are only checked for what Keycloak's import rejects.
+// The fake Keycloak doesn't support authorization services: it rejects their grant with an error
+// that names it. Their settings are only checked for errors that Keycloak's import rejects.
 
 type authorizationSettings struct {
 	Resources []struct{ Name string }
@@ -22,27 +22,28 @@ type authorizationPolicy struct {
 }
 
 var (
-	// policyTypes are Keycloak 26.7.4's (GET /admin/serverinfo). Until release 18, js was one, too.
+	// policyTypes are the policy types of Keycloak 26.7.4 (GET /admin/serverinfo). Until release
+	// 18, js was a policy type, too.
 	policyTypes = []string{"aggregate", "client", "client-scope", "group", "regex", "resource",
 		"role", "scope", "time", "uma", "user"}
 	enforcementModes = []string{"", "ENFORCING", "PERMISSIVE", "DISABLED"}
 )
 
-// checkAuthorization checks the settings of a client's authorization services, even if these are
-// off.
+// checkAuthorization checks a client's settings for authorization services, even if the client
+// doesn't enable them.
 func (r *reader) checkAuthorization(at *path, c *Client, file *Realm) {
 	if len(c.Authorization) == 0 {
 		return
 	}
 	at = at.field("authorizationSettings")
-	var members map[string]json.RawMessage
+	var fields map[string]json.RawMessage
 	var settings authorizationSettings
-	if json.Unmarshal(c.Authorization, &members) != nil ||
+	if json.Unmarshal(c.Authorization, &fields) != nil ||
 		json.Unmarshal(c.Authorization, &settings) != nil {
 		r.problem(at, "can't be read")
 		return
 	}
-	for name := range members {
+	for name := range fields {
 		if !slices.Contains([]string{
 			"id", "clientId", "name", "allowRemoteResourceManagement", "policyEnforcementMode",
 			"resources", "policies", "scopes", "decisionStrategy", "authorizationSchema",
@@ -60,7 +61,7 @@ func (r *reader) checkAuthorization(at *path, c *Client, file *Realm) {
 			r.problem(at.field("type"), "policy %s: Keycloak has no policies of the type %q",
 				policy.Name, policy.Type)
 		}
-		for name, has := range map[string]func(string) bool{
+		for name, exists := range map[string]func(string) bool{
 			"applyPolicies": func(name string) bool {
 				return slices.ContainsFunc(settings.Policies, func(p authorizationPolicy) bool {
 					return p.Name == name
@@ -89,10 +90,10 @@ func (r *reader) checkAuthorization(at *path, c *Client, file *Realm) {
 		} {
 			var names []string
 			if json.Unmarshal([]byte(policy.Config[name]), &names) != nil {
-				continue // a policy's roles and groups are objects, and need not exist
+				continue // a policy's roles and groups are objects, and needn't exist in the realm
 			}
 			for _, ref := range names {
-				if !has(ref) {
+				if !exists(ref) {
 					r.problem(at.field("config").key(name),
 						"policy %s: there is none of the name %q", policy.Name, ref)
 				}

@@ -1,10 +1,10 @@
 package realmfile
 
-// What Keycloak adds to every realm unless the realm file has its own (26.7.4, as its admin API
-// exports it).
+// These are the clients, roles and client scopes that Keycloak 26.7.4 adds to every realm whose
+// file doesn't define them, as the admin API exports them.
 
-// mapper returns a protocol mapper of a built-in scope, whose claim is in all tokens unless config,
-// a list of names and values, says otherwise.
+// mapper returns a protocol mapper of a built-in scope. Its claim is in all tokens, unless config
+// (pairs of a name and a value) overrides that.
 func mapper(name, provider string, config ...string) Mapper {
 	settings := map[string]string{"access.token.claim": "true", "id.token.claim": "true",
 		"introspection.token.claim": "true"}
@@ -15,13 +15,13 @@ func mapper(name, provider string, config ...string) Mapper {
 		Config: settings}
 }
 
-// attribute returns a mapper of a user attribute.
+// attribute returns a mapper for a user attribute.
 func attribute(name, attribute, claim, jsonType string) Mapper {
 	return mapper(name, "oidc-usermodel-attribute-mapper", "userinfo.token.claim", "true",
 		"user.attribute", attribute, "claim.name", claim, "jsonType.label", jsonType)
 }
 
-// note returns a mapper of a note of the user's session.
+// note returns a mapper for a note in the user's session.
 func note(name, note, claim, jsonType string) Mapper {
 	return mapper(name, "oidc-usersessionmodel-note-mapper", "user.session.note", note, "claim.name",
 		claim, "jsonType.label", jsonType)
@@ -120,8 +120,8 @@ var BuiltinClientRoles = map[string][]string{
 	},
 }
 
-// BuiltinComposites are the composite roles of the built-in clients, and the roles of the same
-// client that they contain.
+// BuiltinComposites are the composite roles of the built-in clients. They contain roles of the same
+// client.
 var BuiltinComposites = map[string]map[string][]string{
 	"account": {"manage-account": {"manage-account-links"}, "manage-consent": {"view-consent"}},
 	"realm-management": {
@@ -130,7 +130,7 @@ var BuiltinComposites = map[string]map[string][]string{
 	},
 }
 
-// BuiltinClients returns the clients that Keycloak adds to a realm of this name.
+// BuiltinClients returns the clients that Keycloak adds to a realm with this name.
 func BuiltinClients(realm string) []Client {
 	account, console := "/realms/"+realm+"/account/", "/admin/"+realm+"/console/"
 	pkce := map[string]string{"post.logout.redirect.uris": "+",

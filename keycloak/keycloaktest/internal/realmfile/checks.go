@@ -12,10 +12,10 @@ import (
 	"github.com/google/uuid"
 )
 
-// The checks here find missing and duplicate names, values that Keycloak's import rejects, and
-// realm settings that the stand-in doesn't support.
+// The checks in this file report missing and duplicate names, values that Keycloak's import
+// rejects, and realm settings that the fake Keycloak doesn't support.
 
-// checkRealm checks the parts that a realm is built of, and drops secrets.
+// checkRealm checks the fields that are only used when the realm is built, and drops secrets.
 func (r *reader) checkRealm(file *Realm) {
 	var root *path
 	switch at := strings.IndexAny(file.Realm, `:/?#@!$&()*+,;=[]\`); {
@@ -25,7 +25,7 @@ func (r *reader) checkRealm(file *Realm) {
 		r.problem(root.field("realm"), "%q isn't allowed in a name", file.Realm[at])
 	}
 	checkClientID := r.requiredUnique(root.field("clients"), "clientId")
-	checkID := r.requiredUnique(root.field("clients"), "id")
+	checkID := r.unique(root.field("clients"), "id")
 	for i := range file.Clients {
 		c, at := &file.Clients[i], root.field("clients").item(i)
 		if c.ClientID == "" { // the import uses the id, or generates one
@@ -55,8 +55,8 @@ func (r *reader) checkRealm(file *Realm) {
 	r.checkScopes(root.field("clientScopes"), file.ClientScopes)
 	r.checkScopes(root.field("clientTemplates"), file.templates)
 	for i, t := range file.templates {
-		named := func(s Scope) bool { return s.Name == t.Name }
-		if slices.ContainsFunc(BuiltinScopes(), named) || slices.Contains(samlScopes, t.Name) {
+		sameName := func(s Scope) bool { return s.Name == t.Name }
+		if slices.ContainsFunc(BuiltinScopes(), sameName) || slices.Contains(samlScopes, t.Name) {
 			r.problem(root.field("clientTemplates").item(i).field("name"),
 				"%s is the name of a client scope of Keycloak's own", t.Name)
 		}
@@ -75,7 +75,7 @@ func (r *reader) checkRealm(file *Realm) {
 	for id, mappings := range file.ClientScopeMappings {
 		r.checkScopeMappings(root.field("clientScopeMappings").key(id), file, mappings)
 	}
-	r.checkFlowParts(file)
+	r.checkExecutions(file)
 	r.checkIdentityProviders(file)
 	if file.OrganizationsEnabled {
 		r.checkOrganizations(file)
@@ -94,24 +94,24 @@ func (r *reader) checkRealm(file *Realm) {
 	file.UserFederationProviders, file.Organizations = nil, nil
 }
 
-// requiredUnique returns a function that reports missing and duplicate names.
-func (r *reader) requiredUnique(at *path, member string) func(i int, name string) {
-	unique := r.unique(at, member)
+// requiredUnique returns a function that reports an item's name if it is missing or a duplicate.
+func (r *reader) requiredUnique(at *path, field string) func(i int, name string) {
+	unique := r.unique(at, field)
 	return func(i int, name string) {
 		if name == "" {
-			r.problem(at.item(i).field(member), "missing")
+			r.problem(at.item(i).field(field), "missing")
 			return
 		}
 		unique(i, name)
 	}
 }
 
-// unique returns a function that reports duplicate names.
-func (r *reader) unique(at *path, member string) func(i int, name string) {
+// unique returns a function that reports an item's name if it is a duplicate.
+func (r *reader) unique(at *path, field string) func(i int, name string) {
 	seen := map[string]int{}
 	return func(i int, name string) {
 		if first, found := seen[name]; found {
-			r.problem(at.item(i).field(member), "%s is the name of %s already", name,
+			r.problem(at.item(i).field(field), "%s is the name of %s already", name,
 				at.item(first))
 			return
 		}
@@ -150,7 +150,7 @@ func (r *reader) checkGroups(at *path, groups []Group) {
 	}
 }
 
-// checkOrganizations finds members of organizations that aren't users of the realm.
+// checkOrganizations reports members of organizations that aren't users of the realm.
 func (r *reader) checkOrganizations(file *Realm) {
 	var root *path
 	for i, document := range file.Organizations {
@@ -179,27 +179,27 @@ func (file *Realm) hasGroup(path string) bool {
 	var contains func(groups []Group, path string) bool
 	contains = func(groups []Group, path string) bool {
 		return slices.ContainsFunc(groups, func(g Group) bool {
-			rest, below := strings.CutPrefix(path, g.Name+"/")
-			return path == g.Name || below && contains(g.SubGroups, rest)
+			rest, ok := strings.CutPrefix(path, g.Name+"/")
+			return path == g.Name || ok && contains(g.SubGroups, rest)
 		})
 	}
 	return contains(file.Groups, path)
 }
 
-// checkScopeMappings finds mappings without roles and those of client scopes that don't exist.
-// Clients are checked when the realm is built.
+// checkScopeMappings reports mappings without roles, and mappings for client scopes that don't
+// exist. Mappings for clients are checked when the realm is built.
 func (r *reader) checkScopeMappings(at *path, file *Realm, mappings []ScopeMapping) {
 	scopes := file.Scopes()
 	for i, m := range mappings {
 		if m.Roles == nil {
 			r.problem(at.item(i).field("roles"), "missing")
 		}
-		named := func(s Scope) bool { return s.Name == m.ClientScope }
+		sameName := func(s Scope) bool { return s.Name == m.ClientScope }
 		switch {
 		case m.Client != "":
 		case m.ClientScope == "":
 			r.problem(at.item(i), "neither client nor clientScope is there")
-		case !slices.ContainsFunc(scopes, named) && m.ClientScope != "offline_access" &&
+		case !slices.ContainsFunc(scopes, sameName) && m.ClientScope != "offline_access" &&
 			!slices.Contains(samlScopes, m.ClientScope):
 			r.problem(at.item(i).field("clientScope"), "the realm has no client scope %s",
 				m.ClientScope)
@@ -207,7 +207,7 @@ func (r *reader) checkScopeMappings(at *path, file *Realm, mappings []ScopeMappi
 	}
 }
 
-// samlScopes are the built-in client scopes of SAML.
+// samlScopes are the built-in client scopes for SAML.
 var samlScopes = []string{"role_list", "saml_organization", "AuthnContextClassRef"}
 
 func (r *reader) checkUsers(at *path, users []User) {
@@ -241,7 +241,7 @@ func (r *reader) checkUsers(at *path, users []User) {
 	}
 }
 
-// checkClient checks what a patch can change in a client.
+// checkClient checks the fields of a client that a patch can change.
 func (r *reader) checkClient(at *path, c *Client) {
 	switch c.Protocol {
 	case "", "openid-connect":
@@ -261,18 +261,18 @@ func (r *reader) checkClient(at *path, c *Client) {
 			c.Attributes["post.logout.redirect.uris"], "##"),
 	} {
 		for _, url := range urls {
-			if wrong := urlProblem(url); wrong != "" {
-				r.problem(at.field(name), "%s: %s", url, wrong)
+			if problem := urlProblem(url); problem != "" {
+				r.problem(at.field(name), "%s: %s", url, problem)
 			} else if name == "rootUrl" && strings.HasPrefix(url, "/") {
 				r.problem(at.field(name), "%s: an absolute URL is expected", url)
 			}
 		}
 	}
-	for _, name := range addressAttributes {
+	for _, name := range urlAttributes {
 		for _, url := range strings.Split(c.Attributes[name], "##") {
 			address, _, _ := strings.Cut(url, "#") // a fragment is allowed here
-			if wrong := urlProblem(address); wrong != "" {
-				r.problem(at.field("attributes").key(name), "%s: %s", url, wrong)
+			if problem := urlProblem(address); problem != "" {
+				r.problem(at.field("attributes").key(name), "%s: %s", url, problem)
 			}
 		}
 	}
@@ -283,16 +283,16 @@ func (r *reader) checkClient(at *path, c *Client) {
 	}
 	r.checkLevelMap(at, c.Attributes)
 	for name := range c.Attributes {
-		if isPrivate(name) {
+		if isSecret(name) {
 			r.ignore(fmt.Sprintf("clients[%s].attributes[%s]", c.ClientID, name))
 			delete(c.Attributes, name)
 		}
 	}
 }
 
-// checkPairwise finds pairwise subject mappers whose sector is unknown: without a sector identifier
-// URI, the client's redirect URIs must have exactly one host. Keycloak's import fetches a sector
-// identifier URI; the stand-in doesn't.
+// checkPairwise reports pairwise subject mappers whose sector is unknown: without a sector
+// identifier URI, the client's redirect URIs must all have the same host. Keycloak's import fetches
+// a sector identifier URI; the fake doesn't.
 func (r *reader) checkPairwise(at *path, c *Client) {
 	for i, m := range c.ProtocolMappers {
 		if !strings.HasSuffix(m.ProtocolMapper, "pairwise-sub-mapper") {
@@ -334,8 +334,7 @@ func (r *reader) checkPairwise(at *path, c *Client) {
 	}
 }
 
-// javaHost returns the host of an address according to java.net.URI, which returns none for an
-// invalid authority.
+// javaHost returns the host of an address as java.net.URI does: "" if the authority is invalid.
 func javaHost(address string) (host string, ok bool) {
 	if urlProblem(address) != "" || strings.HasPrefix(address, "${") {
 		return "", false
@@ -352,42 +351,42 @@ func javaHost(address string) (host string, ok bool) {
 	return parsed.Hostname(), true
 }
 
-// checkMail checks the sender and the reply-to address, if there is a mail server.
+// checkMail checks the sender and the reply-to address if the realm has a mail server.
 func (r *reader) checkMail(at *path, config map[string]string) {
 	if len(config) == 0 {
 		return
 	}
 	valid := func(address string) bool {
-		ascii := strings.IndexFunc(address, func(c rune) bool { return c > unicode.MaxASCII })
-		return validEmail(address) &&
-			(ascii < 0 || ascii > strings.LastIndex(address, "@") || config["allowutf8"] == "true")
+		nonASCII := strings.IndexFunc(address, func(c rune) bool { return c > unicode.MaxASCII })
+		return validEmail(address) && (nonASCII < 0 ||
+			nonASCII > strings.LastIndex(address, "@") || config["allowutf8"] == "true")
 	}
 	if !valid(config["from"]) {
 		r.problem(at.key("from"), "%q: an e-mail address is expected", config["from"])
 	}
-	if to := config["replyTo"]; to != "" && !valid(to) {
-		r.problem(at.key("replyTo"), "%q: an e-mail address is expected", to)
+	if replyTo := config["replyTo"]; replyTo != "" && !valid(replyTo) {
+		r.problem(at.key("replyTo"), "%q: an e-mail address is expected", replyTo)
 	}
 	r.ignore(at.String())
 }
 
-// addressAttributes are the client attributes that hold URLs.
-var addressAttributes = []string{
+// urlAttributes are the client attributes that hold URLs.
+var urlAttributes = []string{
 	"backchannel.logout.url", "frontchannel.logout.url", "jwks.url", "logoUri", "policyUri",
 	"tosUri", "request.uris", "saml_assertion_consumer_url_post",
 	"saml_assertion_consumer_url_redirect", "saml_artifact_binding_url",
 	"saml_single_logout_service_url_post", "saml_single_logout_service_url_redirect",
 }
 
-// isPrivate reports whether a client attribute or a key provider's setting of this name holds a
+// isSecret reports whether the client attribute or key provider setting with this name holds a
 // private key or a secret.
-func isPrivate(name string) bool {
+func isSecret(name string) bool {
 	name = strings.ToLower(strings.ReplaceAll(name, ".", ""))
 	return strings.HasSuffix(name, "privatekey") || name == "secret"
 }
 
-// urlProblem returns why Keycloak rejects a URL of a client, or "" if it accepts it. A URL may be +
-// or contain *.
+// urlProblem returns why Keycloak rejects a client's URL, or "" if Keycloak accepts it. A URL may
+// contain * or consist of a +.
 func urlProblem(url string) string {
 	scheme, _, _ := strings.Cut(strings.ToLower(url), ":")
 	switch {
@@ -412,7 +411,7 @@ func isHex(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
 
-// checkMappers checks protocol mappers and returns those of OpenID Connect.
+// checkMappers checks protocol mappers and returns the OpenID Connect mappers.
 func (r *reader) checkMappers(at *path, mappers []Mapper) []Mapper {
 	unique := r.unique(at, "name")
 	for i, m := range mappers {
@@ -431,7 +430,7 @@ func (r *reader) checkMappers(at *path, mappers []Mapper) []Mapper {
 	})
 }
 
-// checkClientSessions finds client sessions that would outlast the user's session.
+// checkClientSessions reports settings by which a client session would outlast the user's session.
 func (r *reader) checkClientSessions(at *path, c *Client, realm *Realm) {
 	idle := valueOr(realm.SSOSessionIdleTimeout, 1800)
 	lifespan := valueOr(realm.SSOSessionMaxLifespan, 36000)
@@ -497,7 +496,7 @@ func (r *reader) checkSettings(file *Realm) {
 		r.problem(root.field("passwordPolicy"), "%v", err)
 	}
 	r.checkMail(root.field("smtpServer"), file.SMTPServer)
-	file.SMTPServer = nil // there is a password in it
+	file.SMTPServer = nil // it contains a password
 	r.checkBoundFlows(file)
 	file.Unsupported = append(file.Unsupported, r.unsupportedPolicies(file)...)
 	file.Unsupported = append(file.Unsupported, unsupportedFlows(file)...)

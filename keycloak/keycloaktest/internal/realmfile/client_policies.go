@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// The stand-in doesn't apply client policies: all requests to a realm with an enabled one get a
-// 501. Policies are checked as Keycloak's import checks them.
+// The fake Keycloak doesn't apply client policies: all requests to a realm with an enabled policy
+// get a 501. Policies are checked as in Keycloak's import.
 
 type clientPolicies struct {
 	Policies []struct {
@@ -36,7 +36,7 @@ type clientProfiles struct {
 	GlobalProfiles json.RawMessage `json:"globalProfiles"`
 }
 
-// These are Keycloak 26.7.4's own (GET /admin/serverinfo).
+// The global profiles, conditions and executors of Keycloak 26.7.4 (GET /admin/serverinfo).
 var (
 	globalProfiles = []string{
 		"fapi-1-baseline", "fapi-1-advanced", "fapi-ciba", "fapi-2-security-profile",
@@ -67,19 +67,20 @@ var (
 	}
 )
 
-// decodeStrict decodes a document. If it has an unknown member or one of a wrong type, decodeStrict
-// returns the zero value, because Keycloak ignores the whole document with a warning.
+// decodeStrict decodes a document. If the document has an unknown field or a value of a wrong type,
+// decodeStrict returns the zero value, because Keycloak logs a warning and ignores the whole
+// document.
 func decodeStrict[T any](document json.RawMessage) (out T) {
 	decoder := json.NewDecoder(bytes.NewReader(document))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&out); err != nil {
+	if decoder.Decode(&out) != nil {
 		var zero T
 		return zero
 	}
 	return out
 }
 
-// checkPolicies checks the client policies, and returns the names of the enabled ones.
+// checkPolicies checks the client policies, and returns the names of the enabled policies.
 func (r *reader) checkPolicies(file *Realm) (enabled []string) {
 	var root *path
 	profiles := slices.Clone(globalProfiles)
@@ -121,7 +122,7 @@ func (r *reader) checkPolicies(file *Realm) (enabled []string) {
 	return enabled
 }
 
-// unsupportedPolicies checks the client policies, and returns the enabled ones.
+// unsupportedPolicies checks the client policies, and returns the enabled policies.
 func (r *reader) unsupportedPolicies(file *Realm) []Unsupported {
 	var all []Unsupported
 	for _, name := range r.checkPolicies(file) {

@@ -7,27 +7,28 @@ import (
 	"strings"
 )
 
-// The stand-in doesn't support identity providers and user stores: requests that depend on them get
-// a 501. Their settings are only checked for what Keycloak's import rejects.
+// The fake Keycloak doesn't support identity providers or user storage providers: requests that
+// depend on them get a 501. Their settings are only checked for errors that Keycloak's import
+// rejects.
 
 type IdentityProvider struct {
-	Alias          string            `json:"alias"`
-	Enabled        *bool             `json:"enabled"`
-	ProviderID     string            `json:"providerId"`
-	FirstLoginFlow string            `json:"firstBrokerLoginFlowAlias"`
-	AfterLoginFlow string            `json:"postBrokerLoginFlowAlias"`
-	Config         map[string]string `json:"config"`
+	Alias                string            `json:"alias"`
+	Enabled              *bool             `json:"enabled"`
+	ProviderID           string            `json:"providerId"`
+	FirstBrokerLoginFlow string            `json:"firstBrokerLoginFlowAlias"`
+	PostBrokerLoginFlow  string            `json:"postBrokerLoginFlowAlias"`
+	Config               map[string]string `json:"config"`
 }
 
-// These are Keycloak 26.7.4's own (GET /admin/serverinfo).
+// The providers, mappers and policies of Keycloak 26.7.4 (GET /admin/serverinfo).
 var (
 	identityProviders = []string{
 		"bitbucket", "facebook", "github", "gitlab", "google", "jwt-authorization-grant",
 		"keycloak-oidc", "kubernetes", "linkedin-openid-connect", "microsoft", "oauth2", "oidc",
 		"openshift-v4", "paypal", "saml", "stackoverflow", "twitter",
 	}
-	userStores       = []string{"ldap", "kerberos"}
-	userStoreMappers = []string{
+	userStorageProviders = []string{"ldap", "kerberos"}
+	ldapMappers          = []string{
 		"certificate-ldap-mapper", "full-name-ldap-mapper", "group-ldap-mapper",
 		"hardcoded-attribute-mapper", "hardcoded-ldap-attribute-mapper",
 		"hardcoded-ldap-group-mapper", "hardcoded-ldap-role-mapper",
@@ -38,10 +39,12 @@ var (
 		"allowed-client-templates", "allowed-protocol-mappers", "client-disabled",
 		"consent-required", "max-clients", "registration-web-origins", "scope", "trusted-hosts",
 	}
-	providerURLs = []string{"authorizationUrl", "tokenUrl", "logoutUrl", "userInfoUrl", "jwksUrl"}
 )
 
-// checkLDAP checks the settings of an LDAP user store.
+// urlSettings are the settings of an identity provider that must be URLs.
+var urlSettings = []string{"authorizationUrl", "tokenUrl", "logoutUrl", "userInfoUrl", "jwksUrl"}
+
+// checkLDAP checks the settings of an LDAP user storage provider.
 func (r *reader) checkLDAP(at *path, c Component) {
 	at = at.field("config")
 	mode := first(c.Config["editMode"])
@@ -60,7 +63,7 @@ func (r *reader) checkLDAP(at *path, c Component) {
 	}
 }
 
-// checkRegistrationPolicy checks a policy of client registration.
+// checkRegistrationPolicy checks a client registration policy.
 func (r *reader) checkRegistrationPolicy(at *path, c Component, file *Realm) {
 	if !slices.Contains(registrationPolicies, c.ProviderID) {
 		r.problem(at, "Keycloak has no such policy %q", c.ProviderID)
@@ -77,12 +80,12 @@ func (r *reader) checkRegistrationPolicy(at *path, c Component, file *Realm) {
 			if len(c.Config[name]) == 0 {
 				r.problem(settings.key(name), "missing")
 			}
-			r.flag(at, c, name, true)
+			r.checkFlag(at, c, name)
 		}
 	case "allowed-client-templates":
 		for i, name := range c.Config["allowed-client-scopes"] {
-			named := func(s Scope) bool { return s.Name == name }
-			if !slices.ContainsFunc(file.Scopes(), named) && name != "offline_access" &&
+			sameName := func(s Scope) bool { return s.Name == name }
+			if !slices.ContainsFunc(file.Scopes(), sameName) && name != "offline_access" &&
 				!slices.Contains(samlScopes, name) {
 				r.problem(settings.key("allowed-client-scopes").item(i),
 					"the realm has no client scope %s", name)
@@ -91,12 +94,12 @@ func (r *reader) checkRegistrationPolicy(at *path, c Component, file *Realm) {
 	}
 }
 
-// checkComponentIDs finds IDs that two components of a realm share.
+// checkComponentIDs reports IDs that two components of a realm share.
 func (r *reader) checkComponentIDs(at *path, components map[string][]Component) {
 	seen := map[string]bool{}
-	for _, kind := range sortedNames(components) {
-		for i, c := range components[kind] {
-			at := at.key(kind).item(i)
+	for _, providerType := range sortedNames(components) {
+		for i, c := range components[providerType] {
+			at := at.key(providerType).item(i)
 			if c.ID != "" && seen[c.ID] {
 				r.problem(at.field("id"), "%s is the id of another component already", c.ID)
 			}
@@ -114,18 +117,19 @@ func first(values []string) string {
 	return values[0]
 }
 
+// checkIdentityProviders checks the identity providers, and drops their secrets.
 func (r *reader) checkIdentityProviders(file *Realm) {
 	var root *path
 	var aliases []string
 	for i, p := range file.IdentityProviders {
 		at := root.field("identityProviders").item(i)
-		for member, set := range map[string]bool{
+		for field, isSet := range map[string]bool{
 			"providerId": p.ProviderID != "", "config": len(p.Config) > 0,
-			"firstBrokerLoginFlowAlias": p.FirstLoginFlow != "",
-			"postBrokerLoginFlowAlias":  p.AfterLoginFlow != "",
+			"firstBrokerLoginFlowAlias": p.FirstBrokerLoginFlow != "",
+			"postBrokerLoginFlowAlias":  p.PostBrokerLoginFlow != "",
 		} {
-			if set {
-				r.ignore(at.field(member).pattern())
+			if isSet {
+				r.ignore(at.field(field).pattern())
 			}
 		}
 		if !slices.Contains(identityProviders, p.ProviderID) {
@@ -135,25 +139,25 @@ func (r *reader) checkIdentityProviders(file *Realm) {
 			r.problem(at.field("alias"), "there is an identity provider %s already", p.Alias)
 		}
 		aliases = append(aliases, p.Alias)
-		for _, alias := range []string{p.FirstLoginFlow, p.AfterLoginFlow} {
+		for _, alias := range []string{p.FirstBrokerLoginFlow, p.PostBrokerLoginFlow} {
 			if alias != "" && !slices.Contains(builtinFlows, alias) &&
 				!file.hasFlow(func(f Flow) bool { return f.Alias == alias }) {
 				r.problem(at, "the file has no authentication flow %q", alias)
 			}
 		}
-		for _, name := range providerURLs {
-			if address := p.Config[name]; address != "" && !hasScheme(address) {
+		for _, name := range urlSettings {
+			if address := p.Config[name]; address != "" && !isJavaURL(address) {
 				r.problem(at.field("config").key(name), "%s: not a URL", address)
 			}
 		}
 	}
 	for i := range file.IdentityProviders {
-		file.IdentityProviders[i].Config = nil // there are secrets in it
+		file.IdentityProviders[i].Config = nil // it contains secrets
 	}
 }
 
-// hasScheme reports whether java.net.URL accepts an address.
-func hasScheme(address string) bool {
+// isJavaURL reports whether java.net.URL accepts an address: it must have a known scheme.
+func isJavaURL(address string) bool {
 	parsed, err := url.Parse(address)
 	return err == nil &&
 		slices.Contains([]string{"http", "https", "ftp", "file", "jar"},

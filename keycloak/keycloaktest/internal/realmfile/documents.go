@@ -8,11 +8,11 @@ import (
 	"slices"
 )
 
-// Keycloak's export may split a realm into several files, and a file may hold several realms:
-// kc.sh import --dir and --import-realm read X-realm.json along with X-users-0.json, and lists of
-// realms.
+// Keycloak's export may split a realm into several files, and a file may hold several realms: kc.sh
+// import --dir and start --import-realm accept a list of realms, and read X-users-0.json along with
+// X-realm.json.
 
-// A Document is one realm of a file, or only users of a realm.
+// A Document is a realm, or only users of a realm.
 type Document struct {
 	Realm     string // the realm's name; empty if the document has none
 	UsersOnly bool   // the document has users and no other settings
@@ -36,11 +36,11 @@ func Documents(file []byte) ([]Document, error) {
 	var all []Document
 	for _, text := range texts {
 		document := Document{Text: text}
-		var members map[string]json.RawMessage
-		if json.Unmarshal(text, &members) == nil { // otherwise, Read reports the error
-			json.Unmarshal(members["realm"], &document.Realm)
-			document.UsersOnly = members["users"] != nil
-			for name := range members {
+		var fields map[string]json.RawMessage
+		if json.Unmarshal(text, &fields) == nil { // otherwise, Read reports the error
+			json.Unmarshal(fields["realm"], &document.Realm)
+			document.UsersOnly = fields["users"] != nil
+			for name := range fields {
 				document.UsersOnly = document.UsersOnly &&
 					slices.Contains([]string{"realm", "users"}, name)
 			}
@@ -50,7 +50,7 @@ func Documents(file []byte) ([]Document, error) {
 	return all, nil
 }
 
-// Join merges documents that have only users into their realms' documents.
+// Join merges each document that has only users into its realm's document.
 func Join(documents []Document) ([]Document, error) {
 	realms := slices.DeleteFunc(slices.Clone(documents), func(d Document) bool {
 		return d.UsersOnly
@@ -75,13 +75,13 @@ func Join(documents []Document) ([]Document, error) {
 	return realms, nil
 }
 
-// withUsers returns the realm's document with the users of another added.
+// withUsers returns the realm's document with the users of another document added.
 func (d Document) withUsers(other Document) (json.RawMessage, error) {
-	var members map[string]json.RawMessage
+	var fields map[string]json.RawMessage
 	var users, added struct {
 		Users []json.RawMessage `json:"users"`
 	}
-	for text, dst := range map[*json.RawMessage]any{&d.Text: &members, &other.Text: &added} {
+	for text, dst := range map[*json.RawMessage]any{&d.Text: &fields, &other.Text: &added} {
 		if err := json.Unmarshal(*text, dst); err != nil {
 			return nil, err
 		}
@@ -90,11 +90,11 @@ func (d Document) withUsers(other Document) (json.RawMessage, error) {
 		return nil, err
 	}
 	var err error
-	members["users"], err = json.Marshal(slices.Concat(users.Users, added.Users))
+	fields["users"], err = json.Marshal(slices.Concat(users.Users, added.Users))
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(members)
+	return json.Marshal(fields)
 }
 
 // maxRealmFile is the maximum size of a realm file, in bytes.

@@ -11,18 +11,18 @@ import (
 	"strings"
 )
 
-// A Key describes the key of a key provider in a realm file. The stand-in generates the key itself.
+// A Key describes the key of a key provider in a realm file. The fake Keycloak generates the key.
 type Key struct {
 	Provider  string // the provider's name, for errors
 	Material  string // RSA, HMAC, or a curve
-	Algorithm string // of JWA; Keycloak accepts one that doesn't match the material
+	Algorithm string // a JWA name; Keycloak doesn't require that it matches the material
 	Use       string // sig or enc
 	ID        string // empty: derived from the generated key
 	Priority  int
 	Passive   bool
 }
 
-// maxKeyProviders limits the providers of a realm file: generating a key takes time.
+// maxKeyProviders limits the key providers of a realm file, because generating a key takes time.
 const maxKeyProviders = 20
 
 var (
@@ -30,7 +30,7 @@ var (
 	hmacAlgorithms = []string{"HS256", "HS384", "HS512"}
 )
 
-// MaterialOf returns the Material of a key for a signature algorithm.
+// MaterialOf returns the Material of a Key for a signature algorithm.
 func MaterialOf(algorithm string) string {
 	switch {
 	case slices.Contains(rsaAlgorithms, algorithm):
@@ -45,25 +45,25 @@ func MaterialOf(algorithm string) string {
 // keyProviders are the key providers of Keycloak 26.7.4, except java-keystore, whose keys are in a
 // file on the server.
 var keyProviders = map[string]struct {
-	use       string   // empty: for Keycloak's own cookies and the like
-	algorithm string   // the default; empty: determined by the curve
-	material  string   // empty: the value of choice
-	choice    string   // the setting that selects a size or a curve
-	choices   []string // its values; the first is the default
-	private   bool     // the file contains the private key
+	use        string   // empty: for Keycloak's own cookies and the like
+	algorithm  string   // the default; empty: determined by the curve
+	material   string   // empty: the value of variant
+	variant    string   // the setting that selects a size or a curve
+	variants   []string // the values of that setting; the first is the default
+	privateKey bool     // the file contains the private key
 }{
-	"rsa-generated": {use: "sig", algorithm: "RS256", material: "RSA", choice: "keySize",
-		choices: rsaKeySizes},
-	"rsa-enc-generated": {use: "enc", algorithm: "RSA-OAEP", material: "RSA", choice: "keySize", choices: rsaKeySizes},
-	"rsa":               {use: "sig", algorithm: "RS256", material: "RSA", private: true},
-	"rsa-enc":           {use: "enc", algorithm: "RSA-OAEP", material: "RSA", private: true},
-	"hmac-generated": {use: "sig", algorithm: "HS256", material: "HMAC", choice: "secretSize",
-		choices: []string{"128", "16", "24", "32", "64", "256", "512"}},
-	"ecdsa-generated": {use: "sig", choice: "ecdsaEllipticCurveKey", choices: curves},
-	"ecdh-generated": {use: "enc", algorithm: "RS256", choice: "ecdhEllipticCurveKey",
-		choices: curves},
-	"eddsa-generated": {use: "sig", choice: "eddsaEllipticCurveKey", choices: []string{"Ed25519", "Ed448"}},
-	"aes-generated":   {choice: "secretSize", choices: []string{"32", "16", "24"}},
+	"rsa-generated": {use: "sig", algorithm: "RS256", material: "RSA", variant: "keySize",
+		variants: rsaKeySizes},
+	"rsa-enc-generated": {use: "enc", algorithm: "RSA-OAEP", material: "RSA", variant: "keySize", variants: rsaKeySizes},
+	"rsa":               {use: "sig", algorithm: "RS256", material: "RSA", privateKey: true},
+	"rsa-enc":           {use: "enc", algorithm: "RSA-OAEP", material: "RSA", privateKey: true},
+	"hmac-generated": {use: "sig", algorithm: "HS256", material: "HMAC", variant: "secretSize",
+		variants: []string{"128", "16", "24", "32", "64", "256", "512"}},
+	"ecdsa-generated": {use: "sig", variant: "ecdsaEllipticCurveKey", variants: curves},
+	"ecdh-generated": {use: "enc", algorithm: "RS256", variant: "ecdhEllipticCurveKey",
+		variants: curves},
+	"eddsa-generated": {use: "sig", variant: "eddsaEllipticCurveKey", variants: []string{"Ed25519", "Ed448"}},
+	"aes-generated":   {variant: "secretSize", variants: []string{"32", "16", "24"}},
 }
 
 var (
@@ -71,13 +71,14 @@ var (
 	curves      = []string{"P-256", "P-384", "P-521"}
 )
 
-// checkComponents reads the components of a realm file and drops them, because they hold secrets.
+// checkComponents checks the components of a realm file, and drops them because they contain
+// secrets.
 func (r *reader) checkComponents(at *path, file *Realm) {
 	profile := ""
 	r.checkComponentIDs(at, file.Components)
-	for _, kind := range sortedNames(file.Components) {
-		components, at := file.Components[kind], at.key(kind)
-		switch kind {
+	for _, providerType := range sortedNames(file.Components) {
+		components, at := file.Components[providerType], at.key(providerType)
+		switch providerType {
 		case "org.keycloak.keys.KeyProvider":
 			if len(components) > maxKeyProviders {
 				r.problem(at, "at most %d key providers are supported", maxKeyProviders)
@@ -111,13 +112,13 @@ func (r *reader) checkComponents(at *path, file *Realm) {
 		case "org.keycloak.storage.UserStorageProvider":
 			for i, c := range components {
 				switch {
-				case !slices.Contains(userStores, c.ProviderID):
+				case !slices.Contains(userStorageProviders, c.ProviderID):
 					r.problem(at.item(i), "Keycloak has no user store %q", c.ProviderID)
 				case c.ProviderID == "ldap":
 					r.checkLDAP(at.item(i), c)
 				}
 				for j, mapper := range c.SubComponents["org.keycloak.storage.ldap.mappers.LDAPStorageMapper"] {
-					if !slices.Contains(userStoreMappers, mapper.ProviderID) {
+					if !slices.Contains(ldapMappers, mapper.ProviderID) {
 						r.problem(at.item(i).field("subComponents").item(j),
 							"Keycloak has no mapper %q of a user store", mapper.ProviderID)
 					}
@@ -140,17 +141,17 @@ func (r *reader) checkComponents(at *path, file *Realm) {
 		r.problem(at.key("org.keycloak.userprofile.UserProfileProvider"),
 			"kc.user.profile.config: %v", err)
 	}
-	if file.unmanaged && err == nil {
+	if file.anyAttribute && err == nil {
 		p.Unmanaged = "ENABLED"
 	}
 	file.Profile, file.Components = p, nil
 }
 
-// readKey reads a key provider. It returns false if the provider is disabled or has a key that
-// clients never see.
+// readKey reads a key provider. It returns false if the provider is disabled, or if clients never
+// see its key.
 func (r *reader) readKey(providers, at *path, c Component) (key Key, ok bool) {
-	provider, known := keyProviders[c.ProviderID]
-	if !known {
+	provider, ok := keyProviders[c.ProviderID]
+	if !ok {
 		r.problem(at, "key provider %s is not supported", c.ProviderID)
 		return key, false
 	}
@@ -165,26 +166,26 @@ func (r *reader) readKey(providers, at *path, c Component) (key Key, ok bool) {
 		}
 		return values[0]
 	}
-	for _, secret := range sortedNames(c.Config) {
-		if isPrivate(secret) || secret == "certificate" ||
-			secret == "keySize" && setting(secret, "") != "2048" {
-			r.ignore(fmt.Sprintf("%s.%s", providers.key(name), secret))
+	for _, key := range sortedNames(c.Config) {
+		if isSecret(key) || key == "certificate" ||
+			key == "keySize" && setting(key, "") != "2048" {
+			r.ignore(fmt.Sprintf("%s.%s", providers.key(name), key))
 		}
 	}
-	active, enabled := r.flag(at, c, "active", true), r.flag(at, c, "enabled", true)
+	active, enabled := r.flag(at, c, "active"), r.flag(at, c, "enabled")
 	priority, err := strconv.ParseInt(setting("priority", "0"), 10, 64)
 	if err != nil {
 		r.problem(at.field("config").key("priority"), "a whole number is expected")
 	}
-	choice := ""
-	if provider.choice != "" {
-		choice = setting(provider.choice, provider.choices[0])
-		if !slices.Contains(provider.choices, choice) {
-			r.problem(at.field("config").key(provider.choice), "%q: one of %s is expected", choice,
-				strings.Join(provider.choices, ", "))
+	variant := ""
+	if provider.variant != "" {
+		variant = setting(provider.variant, provider.variants[0])
+		if !slices.Contains(provider.variants, variant) {
+			r.problem(at.field("config").key(provider.variant), "%q: one of %s is expected",
+				variant, strings.Join(provider.variants, ", "))
 		}
 	}
-	if provider.private && !isPrivateKey(setting("privateKey", "")) {
+	if provider.privateKey && !isPrivateKey(setting("privateKey", "")) {
 		r.problem(at.field("config").key("privateKey"), "a private key is expected")
 	}
 	if provider.use == "" {
@@ -193,7 +194,7 @@ func (r *reader) readKey(providers, at *path, c Component) (key Key, ok bool) {
 	key = Key{
 		Provider: name, Use: provider.use, ID: setting("kid", ""), Priority: int(priority),
 		Passive:  !active,
-		Material: cmp.Or(provider.material, choice), Algorithm: provider.algorithm,
+		Material: cmp.Or(provider.material, variant), Algorithm: provider.algorithm,
 	}
 	if key.Material == "RSA" && setting("keyUse", "") == "ENC" {
 		key.Use, key.Algorithm = "enc", "RSA-OAEP"
@@ -201,7 +202,7 @@ func (r *reader) readKey(providers, at *path, c Component) (key Key, ok bool) {
 	switch c.ProviderID {
 	case "ecdsa-generated", "eddsa-generated": // the algorithm in the file is ignored
 		key.Algorithm = map[string]string{"P-256": "ES256", "P-384": "ES384",
-			"P-521": "ES512"}[choice]
+			"P-521": "ES512"}[variant]
 		key.Algorithm = cmp.Or(key.Algorithm, "EdDSA")
 	case "ecdh-generated":
 		key.Algorithm = setting("ecdhAlgorithm", key.Algorithm)
@@ -211,32 +212,35 @@ func (r *reader) readKey(providers, at *path, c Component) (key Key, ok bool) {
 	return key, enabled
 }
 
-// flag returns a Boolean setting of a component.
-func (r *reader) flag(at *path, c Component, name string, fallback bool) bool {
+// flag returns a component's boolean setting, which is true by default.
+func (r *reader) flag(at *path, c Component, name string) bool {
+	r.checkFlag(at, c, name)
 	values := c.Config[name]
-	if len(values) == 0 {
-		return fallback
-	}
-	if values[0] != "true" && values[0] != "false" || len(values) > 1 {
-		r.problem(at.field("config").key(name), "true or false is expected")
-	}
-	return values[0] == "true"
+	return len(values) == 0 || values[0] == "true"
 }
 
-// isPrivateKey reports whether text is a private key, in PEM or in base64.
+// checkFlag reports a component's setting if it isn't a boolean.
+func (r *reader) checkFlag(at *path, c Component, name string) {
+	values := c.Config[name]
+	if len(values) > 1 || len(values) == 1 && values[0] != "true" && values[0] != "false" {
+		r.problem(at.field("config").key(name), "true or false is expected")
+	}
+}
+
+// isPrivateKey reports whether text is a private key, in PEM or base64-encoded DER.
 func isPrivateKey(text string) bool {
 	der, err := base64.StdEncoding.DecodeString(
-		strings.Join(strings.Fields(pemLine.ReplaceAllString(text, "")), ""))
+		strings.Join(strings.Fields(pemMarkerPattern.ReplaceAllString(text, "")), ""))
 	if err != nil {
 		return false
 	}
-	_, pkcs8 := x509.ParsePKCS8PrivateKey(der)
-	_, pkcs1 := x509.ParsePKCS1PrivateKey(der)
-	_, sec1 := x509.ParseECPrivateKey(der)
-	return pkcs8 == nil || pkcs1 == nil || sec1 == nil
+	_, pkcs8Err := x509.ParsePKCS8PrivateKey(der)
+	_, pkcs1Err := x509.ParsePKCS1PrivateKey(der)
+	_, sec1Err := x509.ParseECPrivateKey(der)
+	return pkcs8Err == nil || pkcs1Err == nil || sec1Err == nil
 }
 
-var pemLine = regexp.MustCompile(`-----[A-Z ]+-----`)
+var pemMarkerPattern = regexp.MustCompile(`-----[A-Z ]+-----`)
 
 // SignatureAlgorithms are the algorithms that a realm or a client may choose for its tokens.
 var SignatureAlgorithms = []string{

@@ -1,6 +1,7 @@
 package realmfile
 
-// A Target is where a mapper's claims can go. The mapper has a switch for each target.
+// A Target is a token or response that a mapper can add a claim to. A mapper's configuration has a
+// switch for each target.
 type Target int
 
 const (
@@ -11,42 +12,42 @@ const (
 	ForIntrospection
 )
 
-// Includes reports whether a mapper with this configuration writes to the target. Defaults are
-// those of Keycloak's OIDCAttributeMapperHelper: userinfo follows the ID token, introspection the
-// access token.
+// Includes reports whether a mapper with this configuration writes to the target. The defaults are
+// from Keycloak's OIDCAttributeMapperHelper: the switch for userinfo defaults to the switch for ID
+// tokens, and the switch for introspection to the switch for access tokens.
 func (t Target) Includes(config map[string]string) bool {
-	on := func(name, fallback string) bool {
-		value, set := config[name]
-		if !set && fallback != "" {
+	isOn := func(name, fallback string) bool {
+		value, ok := config[name]
+		if !ok && fallback != "" {
 			value = config[fallback]
 		}
 		return value == "true"
 	}
 	switch t {
 	case ForAccess:
-		return on("access.token.claim", "")
+		return isOn("access.token.claim", "")
 	case ForLightweight:
-		return on("lightweight.claim", "")
+		return isOn("lightweight.claim", "")
 	case ForID:
-		return on("id.token.claim", "")
+		return isOn("id.token.claim", "")
 	case ForUserinfo:
-		return on("userinfo.token.claim", "id.token.claim")
+		return isOn("userinfo.token.claim", "id.token.claim")
 	default:
-		return on("introspection.token.claim", "access.token.claim")
+		return isOn("introspection.token.claim", "access.token.claim")
 	}
 }
 
 // IncludesAccessOnly is Includes for a mapper that only writes to access tokens and introspection
-// responses; there, a missing switch means on.
+// responses. The switches of such a mapper are on by default.
 func (t Target) IncludesAccessOnly(config map[string]string) bool {
-	switch value, set := config["introspection.token.claim"]; {
+	switch value, ok := config["introspection.token.claim"]; {
 	case t == ForLightweight:
 		return config["lightweight.claim"] == "true"
-	case t == ForIntrospection && set:
+	case t == ForIntrospection && ok:
 		return value == "true"
 	case t == ForAccess || t == ForIntrospection:
-		value, set := config["access.token.claim"]
-		return !set || value == "true"
+		value, ok := config["access.token.claim"]
+		return !ok || value == "true"
 	}
 	return false
 }

@@ -6,18 +6,18 @@ import (
 	"strings"
 )
 
-// Keycloak's import migrates a file if its keycloakVersion is an older release.
+// As in Keycloak's import, a file is migrated if its keycloakVersion is an older release.
 
 // A release is a major and a minor version.
 type release [2]int
 
-// newScopes are the built-in client scopes that a later release added. If an older file has client
-// scopes, migration adds these.
+// newScopes are the built-in client scopes that a later release added. Migration adds them to an
+// older file that has client scopes.
 var newScopes = []struct {
-	since   release
-	name    string
-	clients bool // assigned to clients that list their scopes
-	realm   bool // a default scope of the realm
+	since        release
+	name         string
+	assign       bool // add it to clients that list their scopes
+	realmDefault bool // make it a default scope of the realm
 }{
 	{release{4, 6}, "roles", true, true}, {release{4, 6}, "web-origins", true, true},
 	{release{18, 0}, "acr", true, true}, {release{25, 0}, "basic", true, true}, {release{26, 1}, "service_account", false, false},
@@ -25,8 +25,8 @@ var newScopes = []struct {
 
 // migrate applies Keycloak's migrations to a file.
 func (file *Realm) migrate() {
-	file.renameOldMembers()
-	file.readTemplates()
+	file.renameOldFields()
+	file.convertTemplates()
 	if file.KeycloakVersion == "" {
 		return
 	}
@@ -40,7 +40,7 @@ func (file *Realm) migrate() {
 			"account-console")
 	}
 	if version.before(release{24, 0}) && file.Attributes["userProfileEnabled"] != "true" {
-		file.unmanaged = true
+		file.anyAttribute = true
 	}
 	if version.before(release{26, 0}) {
 		consoles := []string{"security-admin-console", "admin-cli"}
@@ -53,8 +53,8 @@ func (file *Realm) migrate() {
 	}
 }
 
-// renameOldMembers moves members from the names they had when clients were called applications.
-func (file *Realm) renameOldMembers() {
+// renameOldFields moves values from the fields of releases that called clients applications.
+func (file *Realm) renameOldFields() {
 	if file.ClientScopeMappings == nil {
 		file.ClientScopeMappings = file.ApplicationScopeMappings
 	}
@@ -79,9 +79,10 @@ func (file *Realm) renameOldMembers() {
 	}
 }
 
-// readTemplates converts client templates to client scopes, as Keycloak's import does: they replace
-// the file's client scopes, or are added to Keycloak's default scopes.
-func (file *Realm) readTemplates() {
+// convertTemplates converts client templates to client scopes, as Keycloak's import does. They
+// replace the file's client scopes; in a file without client scopes, they are added to Keycloak's
+// built-in scopes.
+func (file *Realm) convertTemplates() {
 	scopes := []Scope{}
 	for _, t := range file.ClientTemplates {
 		scopes = append(scopes, Scope(t))
@@ -109,11 +110,11 @@ func (file *Realm) readTemplates() {
 	}
 }
 
-// scopeName returns the name that the import gives a client scope or a template.
+// scopeName returns the name of a client scope or a template after the import.
 func scopeName(name string) string { return strings.ReplaceAll(name, " ", "_") }
 
-// Scopes returns the realm's client scopes: the file's, or Keycloak's default scopes and the
-// templates.
+// Scopes returns the client scopes of the file. If there are none, it returns Keycloak's built-in
+// scopes and the file's templates.
 func (file *Realm) Scopes() []Scope {
 	if file.ClientScopes == nil {
 		return append(BuiltinScopes(), file.templates...)
@@ -121,21 +122,23 @@ func (file *Realm) Scopes() []Scope {
 	return file.ClientScopes
 }
 
+// addNewScopes adds the client scopes that are newer than version and not in the file.
 func (file *Realm) addNewScopes(version release) {
 	for _, scope := range newScopes {
-		named := func(s Scope) bool { return s.Name == scope.name }
-		if !version.before(scope.since) || slices.ContainsFunc(file.ClientScopes, named) {
+		sameName := func(s Scope) bool { return s.Name == scope.name }
+		if !version.before(scope.since) || slices.ContainsFunc(file.ClientScopes, sameName) {
 			continue
 		}
-		all := BuiltinScopes()
-		file.ClientScopes = append(file.ClientScopes, all[slices.IndexFunc(all, named)])
+		builtin := BuiltinScopes()
+		file.ClientScopes = append(file.ClientScopes,
+			builtin[slices.IndexFunc(builtin, sameName)])
 		if scope.name == "service_account" {
 			file.LateServiceAccountScope = true
 		}
-		if scope.realm {
+		if scope.realmDefault {
 			file.DefaultDefaultClientScopes = append(file.DefaultDefaultClientScopes, scope.name)
 		}
-		if !scope.clients {
+		if !scope.assign {
 			continue
 		}
 		for i := range file.Clients {
@@ -148,10 +151,10 @@ func (file *Realm) addNewScopes(version release) {
 }
 
 // setAttribute sets an attribute of the clients with these client IDs.
-func (file *Realm) setAttribute(name, value string, ids ...string) {
+func (file *Realm) setAttribute(name, value string, clientIDs ...string) {
 	for i := range file.Clients {
 		c := &file.Clients[i]
-		if !slices.Contains(ids, c.ClientID) {
+		if !slices.Contains(clientIDs, c.ClientID) {
 			continue
 		}
 		if c.Attributes == nil {
@@ -163,8 +166,8 @@ func (file *Realm) setAttribute(name, value string, ids ...string) {
 
 func (r release) before(other release) bool { return slices.Compare(r[:], other[:]) < 0 }
 
-// releaseOf parses a version such as 26.7.4 or 26.0.0.redhat-1. An invalid version is older than
-// all others.
+// releaseOf parses a version such as 26.7.4 or 26.0.0.redhat-1. For an invalid version, it returns
+// the zero release, which is before all others.
 func releaseOf(version string) (out release) {
 	for i, part := range strings.SplitN(version, ".", 3)[:min(2, strings.Count(version, ".")+1)] {
 		n, err := strconv.Atoi(part)

@@ -11,12 +11,12 @@ import (
 	"unicode/utf16"
 )
 
-// A PasswordRule is one rule of a realm's password policy. It returns Keycloak's error message, or
-// "" for an acceptable password.
+// A PasswordRule is a rule of a realm's password policy. It returns Keycloak's error message for a
+// password that violates the rule, and "" otherwise.
 type PasswordRule func(u User, password string) string
 
 // PasswordRules parses a password policy, such as "length(8) and notUsername". Rules about password
-// history and hashing have no effect: the stand-in has no history, and doesn't hash.
+// history and hashing have no effect: the fake Keycloak keeps no history, and doesn't hash.
 func PasswordRules(policy string) ([]PasswordRule, error) {
 	var rules []PasswordRule
 	for _, text := range strings.Split(policy, " and ") {
@@ -24,9 +24,9 @@ func PasswordRules(policy string) ([]PasswordRule, error) {
 		if text == "" {
 			continue
 		}
-		name, value, given := strings.Cut(text, "(")
+		name, value, hasValue := strings.Cut(text, "(")
 		value = strings.TrimSuffix(value, ")")
-		rule, err := passwordRuleOf(name, value, given)
+		rule, err := newPasswordRule(name, value, hasValue)
 		if err != nil {
 			return nil, err
 		}
@@ -37,9 +37,10 @@ func PasswordRules(policy string) ([]PasswordRule, error) {
 	return rules, nil
 }
 
-func passwordRuleOf(name, value string, given bool) (PasswordRule, error) {
+// newPasswordRule returns the rule with this name, or nil if the rule has no effect.
+func newPasswordRule(name, value string, hasValue bool) (PasswordRule, error) {
 	number := func(fallback int) (int, error) {
-		if !given {
+		if !hasValue {
 			return fallback, nil
 		}
 		n, err := strconv.Atoi(value)
@@ -48,16 +49,17 @@ func passwordRuleOf(name, value string, given bool) (PasswordRule, error) {
 		}
 		return n, nil
 	}
-	atLeast := func(class string, contains func(rune) bool) (PasswordRule, error) {
-		count, err := number(1)
+	atLeast := func(class string, inClass func(rune) bool) (PasswordRule, error) {
+		minCount, err := number(1)
 		return func(_ User, password string) string {
 			n := 0
 			for _, c := range password {
-				if contains(c) {
+				if inClass(c) {
 					n++
 				}
 			}
-			return violation(n >= count, fmt.Sprintf("must contain at least %d %s.", count, class))
+			return violation(n >= minCount,
+				fmt.Sprintf("must contain at least %d %s.", minCount, class))
 		}, err
 	}
 	switch name {
@@ -113,7 +115,7 @@ func passwordRuleOf(name, value string, given bool) (PasswordRule, error) {
 			return violation(pattern.MatchString(password), "fails to match regex pattern(s).")
 		}, nil
 	case "hashAlgorithm":
-		if given &&
+		if hasValue &&
 			!slices.Contains([]string{"", "argon2", "pbkdf2", "pbkdf2-sha256", "pbkdf2-sha512"},
 				value) {
 			return nil, fmt.Errorf(
@@ -126,7 +128,7 @@ func passwordRuleOf(name, value string, given bool) (PasswordRule, error) {
 		_, err := number(0)
 		return nil, err
 	case "passwordBlacklist":
-		if given {
+		if hasValue {
 			return nil, fmt.Errorf(
 				"%s is not supported: the list is a file of the server, which Keycloak's import "+
 					"looks for", name)
@@ -136,7 +138,7 @@ func passwordRuleOf(name, value string, given bool) (PasswordRule, error) {
 	return nil, fmt.Errorf("%s is no password policy of Keycloak's", name)
 }
 
-// violation returns "" if ok, and otherwise Keycloak's message.
+// violation returns Keycloak's error message for a violated rule, or "" if ok.
 func violation(ok bool, msg string) string {
 	if ok {
 		return ""
@@ -144,16 +146,16 @@ func violation(ok bool, msg string) string {
 	return "Invalid password: " + msg
 }
 
-// MaxPasswordAge returns after how long passwords expire, by the rule forceExpiredPasswordChange of
-// a policy; 0 means never.
+// MaxPasswordAge returns the time after which passwords expire, from the policy's rule
+// forceExpiredPasswordChange. 0 means that they never expire.
 func MaxPasswordAge(policy string) time.Duration {
 	for _, text := range strings.Split(policy, " and ") {
-		name, value, given := strings.Cut(strings.TrimSpace(text), "(")
+		name, value, hasValue := strings.Cut(strings.TrimSpace(text), "(")
 		if name != "forceExpiredPasswordChange" {
 			continue
 		}
 		days, err := strconv.Atoi(strings.TrimSuffix(value, ")"))
-		if !given || err != nil {
+		if !hasValue || err != nil {
 			days = 365
 		}
 		return time.Duration(max(days, 0)) * 24 * time.Hour
@@ -161,5 +163,5 @@ func MaxPasswordAge(policy string) time.Duration {
 	return 0
 }
 
-// javaLength returns the length of a string in UTF-16 code units, as in Java.
+// javaLength returns the length of a string in UTF-16 code units, as String.length does in Java.
 func javaLength(text string) int { return len(utf16.Encode([]rune(text))) }

@@ -15,27 +15,26 @@ import (
 
 // How a realm file is read:
 //
-//   - A member that can affect an OpenID Connect response is decoded: representation.go has a
-//     field for it.
-//   - Other members are ignored, and keycloaktest's Realm.Ignored lists them: themes, events,
+//   - A field that can affect an OpenID Connect response is decoded: the structs in
+//     representation.go have it.
+//   - Other fields are ignored, and keycloaktest's Realm.Ignored lists them: themes, events,
 //     mail, SAML, display texts.
-//   - An unknown member or a wrong type is an error. Types are Jackson's: a number or a boolean
-//     passes for a string, "30" for a number, "true" for a boolean.
-//   - A setting that would affect responses and isn't supported loads; requests that depend on it
-//     get a 501 (unsupported.go): organizations at the login page, federated users at their
-//     sign-in, a flow at its grant, a mapper where its claim would be. Tests that don't use the
-//     setting don't notice it.
-//   - What Keycloak's import rejects is an error: duplicate names, dangling references, providers
-//     and values that Keycloak doesn't have.
-//   - Private keys and hashed passwords are ignored and listed: the stand-in generates its own
-//     keys, and a user with a hashed password can't sign in with it until SetPassword.
+//   - An unknown field or a wrong type is an error. Types are converted as in Jackson: a number or
+//     a boolean is accepted as a string, "30" as a number, "true" as a boolean.
+//   - An unsupported setting that would affect responses is loaded, but requests that depend on it
+//     get a 501 (unsupported.go): organizations at the login page, federated users when they sign
+//     in, a flow at its grant, a mapper where its claim would be. Tests that don't use the setting
+//     aren't affected.
+//   - Anything that Keycloak's import rejects is an error: duplicate names, dangling references,
+//     providers and values that Keycloak doesn't have.
+//   - Private keys and hashed passwords are ignored and listed: the fake Keycloak generates its own
+//     keys, and a user with a hashed password can only sign in after SetPassword.
 //   - A placeholder such as ${SECRET:dev} is an error: Keycloak's --import-realm replaces it from
-//     the environment, which the stand-in doesn't read; taken literally, it would be a wrong
-//     secret.
+//     the environment, which the fake doesn't read. Used literally, it would be a wrong secret.
 //
-// The tables of members are in schema.go.
+// The schemas are in schema.go.
 
-// A schema describes the values of a member: a scalar, a list, a map, or a record.
+// A schema describes a field's values: a scalar, a list, a map, or a record.
 type schema struct {
 	expected string                      // for errors: "a text"
 	scalar   func(value any) (any, bool) // decodes a value other than null; false if invalid
@@ -48,42 +47,42 @@ type schema struct {
 type record struct {
 	name    string
 	fields  map[string]field
-	lenient bool // unknown members are allowed, as in Keycloak
+	lenient bool // unknown fields are allowed, as in Keycloak
 
-	// for list items without a name; an empty name counts as a name
+	// nameRule is for list items without the field nameField. An empty name counts as a name.
 	nameRule  nameRule
-	nameField string // the member that is the name; empty: "name"
+	nameField string // empty: "name"
 }
 
 // A nameRule says how the import treats an item without a name.
 type nameRule int
 
 const (
-	nameOptional    nameRule = iota // the item is known by another member, or is checked later
-	nameRequired                    // the import rejects it
-	namelessIgnored                 // nothing can refer to it: ignored and listed
+	nameOptional    nameRule = iota // the item has no name, or its name is checked later
+	nameRequired                    // the import rejects the item
+	namelessIgnored                 // nothing can refer to the item: it is ignored and listed
 )
 
-// A disposition says how the reader treats a member.
+// A disposition says how the reader treats a field.
 type disposition int
 
 const (
 	dispositionDecode disposition = iota
-	dispositionIgnore             // ignored, and listed unless empty
-	dispositionRefuse             // an error unless empty
+	dispositionIgnore             // ignore it, and list it unless it is empty
+	dispositionRefuse             // report an error unless it is empty
 )
 
 type field struct {
 	schema      *schema
 	disposition disposition
-	why         string // the error's reason, for dispositionRefuse
+	reason      string // for dispositionRefuse: why it is an error
 }
 
 // A path is the position of a value in a document; nil is the root.
 type path struct {
 	parent *path
-	name   string // ".member" or "[key]"; empty for an item of a list
-	index  int    // of the item
+	name   string // ".field" or "[key]"; empty for an item of a list
+	index  int    // of an item in its list
 }
 
 func (p *path) field(name string) *path { return &path{parent: p, name: "." + name} }
@@ -94,7 +93,7 @@ func (p *path) item(index int) *path    { return &path{parent: p, index: index} 
 func (p *path) String() string { return p.format(false) }
 
 // pattern returns the path without indices and keys, such as clients[].redirectUris, for the list
-// of ignored members.
+// of ignored fields.
 func (p *path) pattern() string { return p.format(true) }
 
 func (p *path) format(pattern bool) string {
@@ -117,14 +116,15 @@ func (p *path) format(pattern bool) string {
 type reader struct {
 	ignored   map[string]bool
 	problems  []error
-	typesOnly bool // the value is ignored: only report wrong types
+	typesOnly bool // only report wrong types, because the value is ignored
 }
 
 const (
-	maxProblems = 20  // reported for one document
-	maxIgnored  = 200 // listed for one realm
+	maxProblems = 20  // how many problems of a document are reported
+	maxIgnored  = 200 // how many ignored fields of a realm are listed
 )
 
+// problem reports a problem at a position of the document.
 func (r *reader) problem(at *path, format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	if path := at.String(); path != "" {
@@ -133,6 +133,7 @@ func (r *reader) problem(at *path, format string, args ...any) {
 	r.problems = append(r.problems, errors.New(text))
 }
 
+// ignore lists a path as ignored.
 func (r *reader) ignore(path string) {
 	if r.ignored == nil {
 		r.ignored = map[string]bool{}
@@ -140,15 +141,16 @@ func (r *reader) ignore(path string) {
 	r.ignored[path] = true
 }
 
-// ignoredPaths returns the sorted paths of ignored members, at most maxIgnored of them.
+// ignoredPaths returns the sorted paths of ignored fields, at most maxIgnored of them.
 func (r *reader) ignoredPaths() []string {
-	all := slices.Sorted(maps.Keys(r.ignored))
-	if more := len(all) - maxIgnored; more > 0 {
-		all = append(all[:maxIgnored:maxIgnored], fmt.Sprintf("and %d more", more))
+	paths := slices.Sorted(maps.Keys(r.ignored))
+	if more := len(paths) - maxIgnored; more > 0 {
+		paths = append(paths[:maxIgnored:maxIgnored], fmt.Sprintf("and %d more", more))
 	}
-	return all
+	return paths
 }
 
+// err returns the reported problems as an error, or nil.
 func (r *reader) err() error {
 	if more := len(r.problems) - maxProblems; more > 0 {
 		r.problems = append(r.problems[:maxProblems], fmt.Errorf("and %d more", more))
@@ -156,8 +158,8 @@ func (r *reader) err() error {
 	return errors.Join(r.problems...)
 }
 
-// decode converts a value to its schema's type, and reports whether there is a value. Ignored
-// members are dropped, and so is null, which means absent in Keycloak.
+// decode converts a value to its schema's type, and reports whether there is a value. It drops
+// ignored fields, and null, which means the same as an absent value in Keycloak.
 func (r *reader) decode(at *path, s *schema, value any) (any, bool) {
 	if value == nil || len(r.problems) > maxProblems {
 		return nil, false
@@ -215,20 +217,21 @@ func (r *reader) checkName(at *path, rec *record, item any) bool {
 		return true
 	}
 	name := cmp.Or(rec.nameField, "name")
-	_, named := item.(map[string]any)[name]
+	_, hasName := item.(map[string]any)[name]
 	switch {
-	case named:
+	case hasName:
 	case rec.nameRule == nameRequired:
 		r.problem(at.field(name), "missing")
 	default:
 		r.ignore(at.pattern() + " (without a name)")
 	}
-	return named
+	return hasName
 }
 
+// decodeField is decode for a field of a record.
 func (r *reader) decodeField(at *path, rec *record, name string, value any) (any, bool) {
-	f, known := rec.fields[name]
-	if !known {
+	f, ok := rec.fields[name]
+	if !ok {
 		if !rec.lenient {
 			r.problem(at, "no member of Keycloak's %s", rec.name)
 		}
@@ -237,14 +240,14 @@ func (r *reader) decodeField(at *path, rec *record, name string, value any) (any
 	if f.disposition == dispositionDecode {
 		return r.decode(at, f.schema, value)
 	}
-	types := &reader{typesOnly: true}
-	types.decode(at, f.schema, value)
-	r.problems = append(r.problems, types.problems...)
+	typeChecker := &reader{typesOnly: true}
+	typeChecker.decode(at, f.schema, value)
+	r.problems = append(r.problems, typeChecker.problems...)
 	if isEmpty(value) || r.typesOnly {
 		return nil, false
 	}
 	if f.disposition == dispositionRefuse {
-		r.problem(at, "not supported: %s", f.why)
+		r.problem(at, "not supported: %s", f.reason)
 	} else {
 		r.ignore(at.pattern())
 	}
@@ -265,8 +268,8 @@ func isEmpty(value any) bool {
 	case []any:
 		return len(value) == 0
 	case map[string]any:
-		for _, member := range value {
-			if !isEmpty(member) {
+		for _, v := range value {
+			if !isEmpty(v) {
 				return false
 			}
 		}
@@ -275,7 +278,7 @@ func isEmpty(value any) bool {
 	return false
 }
 
-// normalize returns the decoded members of a document, each in its schema's type.
+// normalize returns the decoded fields of a document as JSON, each in its schema's type.
 func (r *reader) normalize(document []byte, rec *record) ([]byte, error) {
 	decoder := json.NewDecoder(bytes.NewReader(document))
 	decoder.UseNumber()
@@ -298,7 +301,7 @@ func (r *reader) normalize(document []byte, rec *record) ([]byte, error) {
 	return json.Marshal(decoded)
 }
 
-// attributeOverrides are the realm attributes that set the member of the same name. If a file has
+// attributeOverrides are the realm attributes that set the field with the same name. If a file has
 // both, the attribute wins.
 var attributeOverrides = []string{
 	"bruteForceProtected", "bruteForceStrategy", "permanentLockout", "maxTemporaryLockouts",
@@ -321,51 +324,51 @@ func applyAttributeOverrides(realm map[string]any) {
 
 // ReadUser reads one user of a realm file.
 func ReadUser(document []byte) (u User, err error) {
-	normal, err := new(reader).normalize(document, schemas().user)
+	normalized, err := new(reader).normalize(document, schemas().user)
 	if err == nil {
-		err = json.Unmarshal(normal, &u)
+		err = json.Unmarshal(normalized, &u)
 	}
 	return u, err
 }
 
-// PatchRealm returns the realm with the members of patch, a fragment of a realm file, replaced.
+// PatchRealm returns the realm with the fields of patch, a fragment of a realm file, replaced.
 func PatchRealm(old Realm, patch []byte) (Realm, error) {
 	changed, err := merge(old, patch, schemas().realm, immutableFields...)
 	if err != nil {
 		return changed, err
 	}
-	changed.found = old.found
-	check := &reader{}
-	check.checkSettings(&changed)
-	return changed, check.err()
+	changed.derived = old.derived
+	checker := &reader{}
+	checker.checkSettings(&changed)
+	return changed, checker.err()
 }
 
-// PatchClient returns the client with the members of patch replaced.
+// PatchClient returns the client with the fields of patch replaced.
 func PatchClient(old Client, patch []byte) (Client, error) {
 	changed, err := merge(old, patch, schemas().client)
 	if err != nil {
 		return changed, err
 	}
-	check := &reader{}
-	check.checkClient(nil, &changed)
-	return changed, check.err()
+	checker := &reader{}
+	checker.checkClient(nil, &changed)
+	return changed, checker.err()
 }
 
-// PatchUser returns the user with the members of patch replaced.
+// PatchUser returns the user with the fields of patch replaced.
 func PatchUser(old User, patch []byte) (User, error) {
 	return merge(old, patch, schemas().user, "id", "realmRoles", "clientRoles", "groups",
 		"credentials", "serviceAccountClientId")
 }
 
-// Read reads a realm file. It also returns the paths of the members that it ignores.
+// Read reads a realm file. It also returns the paths of the fields that it ignores.
 func Read(file []byte) (Realm, []string, error) {
 	var out Realm
 	r := &reader{}
-	normal, err := r.normalize(file, schemas().realm)
+	normalized, err := r.normalize(file, schemas().realm)
 	if err != nil {
 		return out, nil, err
 	}
-	if err := json.Unmarshal(normal, &out); err != nil {
+	if err := json.Unmarshal(normalized, &out); err != nil {
 		return out, nil, err
 	}
 	out.migrate()
@@ -377,17 +380,17 @@ func Read(file []byte) (Realm, []string, error) {
 	return out, r.ignoredPaths(), nil
 }
 
-// immutableFields are the members of a realm file that are used only when the realm is built.
+// immutableFields are the fields of a realm file that are only used when the realm is built.
 var immutableFields = []string{
 	"id", "realm", "clients", "clientScopes", "users", "roles", "groups", "defaultRole",
 	"defaultRoles", "defaultGroups", "components", "scopeMappings", "clientScopeMappings",
 	"defaultDefaultClientScopes", "defaultOptionalClientScopes",
 }
 
-// merge returns a copy of a representation with the members of patch replaced. It returns an error
-// if the patch has an immutable member.
+// merge returns a copy of a representation with the fields of patch replaced. It returns an error
+// if the patch has an immutable field.
 func merge[T any](old T, patch []byte, rec *record, immutable ...string) (changed T, err error) {
-	var members, changes map[string]json.RawMessage
+	var fields, changes map[string]json.RawMessage
 	if patch, err = new(reader).normalize(patch, rec); err != nil {
 		return changed, err
 	}
@@ -399,15 +402,15 @@ func merge[T any](old T, patch []byte, rec *record, immutable ...string) (change
 			return changed, fmt.Errorf("%s can't be changed with Update", name)
 		}
 	}
-	if err := json.Unmarshal(mustMarshal(old), &members); err != nil {
+	if err := json.Unmarshal(mustMarshal(old), &fields); err != nil {
 		return changed, err
 	}
-	maps.Copy(members, changes)
-	err = json.Unmarshal(mustMarshal(members), &changed)
+	maps.Copy(fields, changes)
+	err = json.Unmarshal(mustMarshal(fields), &changed)
 	return changed, err
 }
 
-// mustMarshal returns a representation as JSON, which can't fail.
+// mustMarshal returns a representation as JSON. Encoding a representation can't fail.
 func mustMarshal(value any) []byte {
 	text, err := json.Marshal(value)
 	if err != nil {

@@ -5,9 +5,9 @@ import (
 	"strconv"
 )
 
-// The structs below hold the members of a realm file that can affect an OpenID Connect response.
-// The member names are Keycloak's (RealmRepresentation and its parts, 26.7.4); schema.go lists the
-// other members.
+// The structs in this file have the fields of a realm file that can affect an OpenID Connect
+// response. The JSON names are from RealmRepresentation and the types it uses (Keycloak 26.7.4);
+// schema.go also lists the other fields.
 
 type Realm struct {
 	ID    string `json:"id"`
@@ -58,7 +58,7 @@ type Realm struct {
 	ScopeMappings               []ScopeMapping            `json:"scopeMappings"`
 	ClientScopeMappings         map[string][]ScopeMapping `json:"clientScopeMappings"`
 	Clients                     []Client                  `json:"clients"`
-	// nil: Keycloak's own
+	// nil: Keycloak's built-in scopes
 	ClientScopes                []Scope                `json:"clientScopes"`
 	DefaultDefaultClientScopes  []string               `json:"defaultDefaultClientScopes"`
 	DefaultOptionalClientScopes []string               `json:"defaultOptionalClientScopes"`
@@ -97,27 +97,28 @@ type Realm struct {
 	Attributes                  map[string]string      `json:"attributes"`
 	RequiredActions             []RequiredAction       `json:"requiredActions"`
 
-	// Of older releases: see migrate.go.
+	// These fields are from older releases: see migrate.go.
 	ClientTemplates          []Template                `json:"clientTemplates"`
 	ApplicationScopeMappings map[string][]ScopeMapping `json:"applicationScopeMappings"`
 
-	found       `json:"-"`
+	derived     `json:"-"`
 	Unsupported []Unsupported `json:"-"`
 }
 
-// found is what was read from parts of a file that aren't kept because they hold secrets.
-type found struct {
+// derived has the values that were read from parts of the file that are dropped, such as components
+// with secrets, or that migration adds.
+type derived struct {
 	Keys    []Key // nil: Keycloak's default keys
 	Profile *Profile
 
-	templates []Scope // in addition to Keycloak's default scopes
+	templates []Scope // in addition to Keycloak's built-in scopes
 
-	federated           bool // users of another store can sign in, too
+	federated           bool // users of a user storage provider can sign in, too
 	HasOrganizations    bool
-	NeedsAccountConsole bool // migration adds this client to an older file
-	unmanaged           bool // users of an older file may have any attribute
-	// LateServiceAccountScope says that migration added the scope service_account to an older
-	// file, after its service accounts were made: their clients don't have the scope.
+	NeedsAccountConsole bool // migration adds the client account-console to an older file
+	anyAttribute        bool // users may have attributes that aren't in the profile
+	// LateServiceAccountScope means that migration added the scope service_account to an older
+	// file after its service accounts were created: their clients don't have the scope.
 	LateServiceAccountScope bool
 }
 
@@ -131,7 +132,7 @@ type Roles struct {
 	Realm  []Role            `json:"realm"`
 	Client map[string][]Role `json:"client"`
 
-	Application map[string][]Role `json:"application"` // in older releases
+	Application map[string][]Role `json:"application"` // from older releases
 }
 
 type Role struct {
@@ -139,7 +140,7 @@ type Role struct {
 	Composites struct {
 		Realm       []string            `json:"realm"`
 		Client      map[string][]string `json:"client"`
-		Application map[string][]string `json:"application"` // in older releases
+		Application map[string][]string `json:"application"` // from older releases
 	} `json:"composites"`
 }
 
@@ -165,7 +166,7 @@ type User struct {
 	RequiredActions  []string            `json:"requiredActions"`
 	RealmRoles       []string            `json:"realmRoles"`
 	ClientRoles      map[string][]string `json:"clientRoles"`
-	ApplicationRoles map[string][]string `json:"applicationRoles"` // in older releases
+	ApplicationRoles map[string][]string `json:"applicationRoles"` // from older releases
 	Groups           []string            `json:"groups"`
 	ServiceAccountOf string              `json:"serviceAccountClientId"`
 	Consents         []Consent           `json:"clientConsents"`
@@ -206,7 +207,7 @@ type Client struct {
 	StandardFlowEnabled       *bool    `json:"standardFlowEnabled"`
 	ImplicitFlowEnabled       bool     `json:"implicitFlowEnabled"`
 	DirectAccessGrantsEnabled bool     `json:"directAccessGrantsEnabled"`
-	// in older releases: sets StandardFlowEnabled and DirectAccessGrantsEnabled
+	// from older releases: sets StandardFlowEnabled and DirectAccessGrantsEnabled
 	DirectGrantsOnly       *bool             `json:"directGrantsOnly"`
 	ServiceAccountsEnabled bool              `json:"serviceAccountsEnabled"`
 	AuthorizationEnabled   bool              `json:"authorizationServicesEnabled"`
@@ -229,7 +230,7 @@ type Scope struct {
 	ProtocolMappers []Mapper          `json:"protocolMappers"`
 }
 
-// A Template is what client scopes were before release 4.
+// A Template is a client template, the predecessor of client scopes before release 4.
 type Template struct {
 	Name            string            `json:"name"`
 	Protocol        string            `json:"protocol"`
@@ -268,8 +269,8 @@ func valueOr[T any](p *T, fallback T) T {
 	return *p
 }
 
-// IntAttribute returns the positive number in an attribute of a client or a realm, or the fallback
-// if there is none.
+// IntAttribute returns the value of a client's or a realm's attribute if it is a positive number,
+// and the fallback otherwise.
 func IntAttribute(attributes map[string]string, name string, fallback int) int {
 	n, err := strconv.Atoi(attributes[name])
 	if err != nil || n <= 0 {
@@ -278,14 +279,14 @@ func IntAttribute(attributes map[string]string, name string, fallback int) int {
 	return n
 }
 
-// Hashed reports whether a credential is a hashed password, which the stand-in can't check.
+// Hashed reports whether a credential is a hashed password, which the fake Keycloak can't check.
 func (c Credential) Hashed() bool {
 	return (c.Type == "password" || c.Type == "") && c.Value == "" &&
 		(c.SecretData != "" || c.SaltedHash != "")
 }
 
-// Known reports whether the stand-in supports credentials of this type. It doesn't support
-// Keycloak's security keys.
+// Known reports whether the fake Keycloak supports credentials of this type. It doesn't support
+// security keys.
 func (c Credential) Known() bool {
 	return c.Type == "password" || c.Type == "" || c.Type == "otp" || c.Type == "totp"
 }

@@ -10,11 +10,11 @@ import (
 	"sync"
 )
 
-// The members of Keycloak 26.7.4's representations, each with its disposition (reader.go): all
-// that Keycloak's JSON reader knows, old names included.
+// The schemas list the fields of Keycloak 26.7.4's representations, each with its disposition
+// (reader.go): all fields that Keycloak's JSON reader accepts, including old names.
 
-// scalar returns the schema of a scalar that decode converts; decode returns false for an invalid
-// value.
+// scalar returns the schema of a scalar. decode converts a value, and returns false if it is
+// invalid.
 func scalar(expected string, decode func(any) (any, bool)) *schema {
 	return &schema{expected: expected, scalar: decode}
 }
@@ -33,11 +33,11 @@ var (
 	int64Type = scalar("a whole number", func(value any) (any, bool) {
 		return decodeInt(value, 64)
 	})
-	anyType    = scalar("", func(value any) (any, bool) { return value, true })
-	stringList = listOf(stringType)
-	stringMap  = mapOf(stringType)
-	// In a user's attributes, unlike a group's, Keycloak accepts a string as a list of one.
-	stringLists    = mapOf(stringList)
+	anyType     = scalar("", func(value any) (any, bool) { return value, true })
+	stringList  = listOf(stringType)
+	stringMap   = mapOf(stringType)
+	stringLists = mapOf(stringList)
+	// In a user's attributes, unlike a group's, Keycloak accepts a string instead of a list.
 	userAttributes = mapOf(scalar("a list of texts", decodeStringOrList))
 )
 
@@ -92,7 +92,7 @@ func decodeBool(value any) (any, bool) {
 	return nil, false
 }
 
-// decodeInt truncates a fraction, as Keycloak does, unless the number is in a string.
+// decodeInt truncates a fraction, as Keycloak does. In a string, a fraction is invalid.
 func decodeInt(value any, bits int) (any, bool) {
 	switch value := value.(type) {
 	case string:
@@ -121,17 +121,18 @@ func oneOf(names ...string) *schema {
 	})
 }
 
-// placeholder matches what Keycloak's import replaces from its environment: ${NAME:default}, and
-// ${NAME} if that variable is set. ${NAME} matches only in upper case: Keycloak itself uses
-// strings such as ${client_id}.
-var placeholder = regexp.MustCompile(`\$\{[\w.]+:[^}]*\}|\$\{[A-Z][A-Z0-9_]*\}`)
+// placeholderPattern matches placeholders that Keycloak's import replaces from the environment:
+// ${NAME:default}, and ${NAME} if that variable is set. ${NAME} only matches in upper case, because
+// Keycloak itself uses strings such as ${client_id}.
+var placeholderPattern = regexp.MustCompile(`\$\{[\w.]+:[^}]*\}|\$\{[A-Z][A-Z0-9_]*\}`)
 
+// checkPlaceholder reports a string that has a placeholder.
 func (r *reader) checkPlaceholder(at *path, value any) {
 	if text, ok := value.(string); ok && strings.Contains(text, "${") {
-		if found := placeholder.FindString(text); found != "" {
+		if match := placeholderPattern.FindString(text); match != "" {
 			r.problem(at,
 				"%s is a placeholder, which Keycloak fills in from its environment and a "+
-					"stand-in doesn't: put the value there", found)
+					"stand-in doesn't: put the value there", match)
 		}
 	}
 }
@@ -148,10 +149,11 @@ func decodes(s *schema, names string) fieldGroup {
 func ignores(s *schema, names string) fieldGroup {
 	return fieldGroup{names, field{s, dispositionIgnore, ""}}
 }
-func refuses(why string, s *schema, names string) fieldGroup {
-	return fieldGroup{names, field{s, dispositionRefuse, why}}
+func refuses(reason string, s *schema, names string) fieldGroup {
+	return fieldGroup{names, field{s, dispositionRefuse, reason}}
 }
 
+// with sets the fields of a record, and returns it.
 func (r *record) with(groups ...fieldGroup) *record {
 	r.fields = map[string]field{}
 	for _, g := range groups {
@@ -162,9 +164,10 @@ func (r *record) with(groups ...fieldGroup) *record {
 	return r
 }
 
-// A schemaSet holds the records of the documents that can be read.
+// A schemaSet has a record for each kind of document.
 type schemaSet struct{ realm, client, user *record }
 
+// schemas returns the schemas. They are built on the first call.
 var schemas = sync.OnceValue(func() schemaSet {
 	var (
 		client, user = clientRecord(), userRecord()
@@ -306,7 +309,7 @@ func realmRecord(client, user, role, group *record) *record {
 	)
 }
 
-// webAuthnStrings returns the string members of one of the two WebAuthn policies.
+// webAuthnStrings returns the string fields of the WebAuthn policy with this prefix.
 func webAuthnStrings(prefix string) fieldGroup {
 	names := []string{"RpEntityName", "RpId", "AttestationConveyancePreference",
 		"AuthenticatorAttachment", "RequireResidentKey", "ResidentKey",

@@ -8,18 +8,18 @@ import (
 	"testing"
 )
 
-// recordsByName returns all records of the tables.
+// recordsByName returns all records of the schemas.
 func recordsByName(t *testing.T) map[string]*record {
 	t.Helper()
-	found := map[string]*record{}
+	records := map[string]*record{}
 	var visit func(s *schema)
 	visit = func(s *schema) {
 		switch {
-		case s == nil || s.record != nil && found[s.record.name] != nil:
+		case s == nil || s.record != nil && records[s.record.name] != nil:
 		case s.record != nil:
-			found[s.record.name] = s.record
-			for _, member := range s.record.fields {
-				visit(member.schema)
+			records[s.record.name] = s.record
+			for _, f := range s.record.fields {
+				visit(f.schema)
 			}
 		default:
 			visit(s.items)
@@ -27,78 +27,79 @@ func recordsByName(t *testing.T) map[string]*record {
 		}
 	}
 	visit(&schema{record: schemas().realm})
-	return found
+	return records
 }
 
-// The tables have exactly the members that Keycloak accepts. testdata/members.txt lists what
-// Jackson finds in the representations of keycloak-core 26.7.4, ignored names included.
-func TestSchemas_keycloakMembers(t *testing.T) {
+// The schemas have exactly the fields that Keycloak accepts. testdata/members.txt lists the JSON
+// properties that Jackson finds in the representations of keycloak-core 26.7.4, including ignored
+// ones.
+func TestSchemas_keycloakFields(t *testing.T) {
 	file, err := os.ReadFile("testdata/members.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
 	records := recordsByName(t)
 	for _, line := range strings.Split(strings.TrimSpace(string(file)), "\n") {
-		name, members, _ := strings.Cut(line, ": ")
+		name, fields, _ := strings.Cut(line, ": ")
 		if records[name] == nil {
-			t.Errorf("no table of %s", name)
+			t.Errorf("no schema for Keycloak's %s", name)
 			continue
 		}
-		want, got := strings.Fields(members), sortedNames(records[name].fields)
-		for _, member := range want {
-			if !slices.Contains(got, member) {
-				t.Errorf("%s.%s has no disposition", name, member)
+		want, got := strings.Fields(fields), sortedNames(records[name].fields)
+		for _, field := range want {
+			if !slices.Contains(got, field) {
+				t.Errorf("%s.%s is in Keycloak but not in the schema", name, field)
 			}
 		}
-		for _, member := range got {
-			if !slices.Contains(want, member) {
-				t.Errorf("%s.%s is no member of Keycloak's", name, member)
+		for _, field := range got {
+			if !slices.Contains(want, field) {
+				t.Errorf("%s.%s is in the schema but not in Keycloak", name, field)
 			}
 		}
 	}
 }
 
-// Every decoded member has a struct field, or it would be lost silently; and every struct field
-// has a decoded member, or it would always be empty.
+// Every decoded field has a struct field, or its value would be lost silently; and every struct
+// field is decoded, or it would always be empty.
 func TestSchemas_structFields(t *testing.T) {
-	var compare func(path string, s *schema, kind reflect.Type)
+	var compare func(path string, s *schema, typ reflect.Type)
 	seen := map[reflect.Type]bool{}
-	compare = func(path string, s *schema, kind reflect.Type) {
-		if kind.Kind() == reflect.Pointer {
-			kind = kind.Elem()
+	compare = func(path string, s *schema, typ reflect.Type) {
+		if typ.Kind() == reflect.Pointer {
+			typ = typ.Elem()
 		}
 		switch {
-		case s.items != nil && kind.Kind() == reflect.Slice:
-			compare(path+"[]", s.items, kind.Elem())
-		case s.values != nil && kind.Kind() == reflect.Map:
-			compare(path+"[]", s.values, kind.Elem())
-		case s.record != nil && kind.Kind() == reflect.Struct:
-			if seen[kind] && kind.Name() != "" {
+		case s.items != nil && typ.Kind() == reflect.Slice:
+			compare(path+"[]", s.items, typ.Elem())
+		case s.values != nil && typ.Kind() == reflect.Map:
+			compare(path+"[]", s.values, typ.Elem())
+		case s.record != nil && typ.Kind() == reflect.Struct:
+			if seen[typ] && typ.Name() != "" {
 				return
 			}
-			seen[kind] = true
+			seen[typ] = true
 			fields := map[string]reflect.Type{}
-			for f := range kind.Fields() {
+			for f := range typ.Fields() {
 				if name := f.Tag.Get("json"); name != "" && name != "-" {
 					fields[name] = f.Type
 				}
 			}
-			for name, member := range s.record.fields {
-				switch field, found := fields[name]; {
-				case member.disposition == dispositionDecode && !found:
+			for name, f := range s.record.fields {
+				switch fieldType, ok := fields[name]; {
+				case f.disposition == dispositionDecode && !ok:
 					t.Errorf("%s.%s is decoded but has no struct field", path, name)
-				case member.disposition != dispositionDecode && found:
+				case f.disposition != dispositionDecode && ok:
 					t.Errorf("%s.%s has a struct field but isn't decoded", path, name)
-				case found:
-					compare(path+"."+name, member.schema, field)
+				case ok:
+					compare(path+"."+name, f.schema, fieldType)
 				}
 				delete(fields, name)
 			}
 			for name := range fields {
-				t.Errorf("%s.%s has a struct field but isn't in the table", path, name)
+				t.Errorf("%s.%s has a struct field but isn't in the schema", path, name)
 			}
-		case s.scalar == nil || kind.Kind() == reflect.Struct:
-			t.Errorf("%s is a %s, and its schema isn't", path, kind)
+		case s.scalar == nil || typ.Kind() == reflect.Struct:
+			t.Errorf("%s has the type %s, which doesn't match its schema", path, typ)
 		}
 	}
 	compare("realm", &schema{record: schemas().realm}, reflect.TypeFor[Realm]())

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// A realm file may have settings that the stand-in doesn't support. Requests that such a setting
-// would affect get a 501 that names it; other requests work.
+// A realm file may have settings that the fake Keycloak doesn't support. A request that such a
+// setting would affect gets a 501 that names the setting; other requests work.
 
 // A Use is a set of ways to use a realm.
 type Use int
@@ -29,17 +29,17 @@ const (
 	UseAnything Use = -1
 )
 
-// An Unsupported is a setting of a realm, a client or a client scope that the stand-in doesn't
-// support, and the uses that it would affect.
+// An Unsupported is a setting of a realm, a client or a client scope that the fake doesn't support,
+// with the uses that it would affect.
 type Unsupported struct {
 	reason string
 	uses   Use
 }
 
-// Reasons returns an error message with the settings in list that affect u, or "" if none does.
-func (u Use) Reasons(list []Unsupported) string {
+// Reasons returns an error message about the settings that affect u, or "" if none does.
+func (u Use) Reasons(settings []Unsupported) string {
 	var reasons []string
-	for _, setting := range list {
+	for _, setting := range settings {
 		if setting.uses&u != 0 {
 			reasons = append(reasons, setting.reason)
 		}
@@ -54,7 +54,7 @@ var keycloakMappers = append(slices.Clone(MapperIDs), "oidc-claims-param-token-m
 	"oidc-nonce-backwards-compatible-mapper", "oidc-sha256-pairwise-sub-mapper", "oidc-amr-mapper",
 	"oidc-session-state-mapper")
 
-// MapperIDs are the protocol mappers that the stand-in supports, in the order in which they run.
+// MapperIDs are the protocol mappers that the fake supports, in the order in which they run.
 var MapperIDs = []string{
 	"oidc-hardcoded-role-mapper", "oidc-role-name-mapper", "oidc-audience-resolve-mapper",
 	"oidc-audience-mapper", "oidc-sub-mapper", "oidc-usermodel-realm-role-mapper",
@@ -64,11 +64,11 @@ var MapperIDs = []string{
 	"oidc-acr-mapper", "oidc-allowed-origins-mapper", "oidc-organization-membership-mapper",
 }
 
-// unsupportedAttributes are the client attributes that the stand-in doesn't support.
+// unsupportedAttributes are the client attributes that the fake doesn't support.
 var unsupportedAttributes = map[string]struct {
-	why     string
-	uses    Use      // the uses that the attribute affects
-	neutral []string // the values that affect nothing
+	reason   string
+	uses     Use      // the uses that the attribute affects
+	defaults []string // the values that have no effect
 }{
 	"user.info.response.signature.alg": {"userinfo isn't signed here",
 		UseUserinfo, nil},
@@ -119,11 +119,11 @@ var SigningAttributes = map[string]Use{
 	"logout.token.signed.response.alg": UseLogout,
 }
 
-// flowUses are the uses that a client's own flow affects, by its key in
+// flowUses are the uses that a client's flow override affects, by its key in
 // authenticationFlowBindingOverrides.
 var flowUses = map[string]Use{"browser": UseLogin, "direct_grant": UsePassword}
 
-// UnsupportedSettings returns the client's settings that the stand-in doesn't support.
+// UnsupportedSettings returns the client's settings that the fake doesn't support.
 func UnsupportedSettings(c Client) []Unsupported {
 	var all []Unsupported
 	add := func(uses Use, format string, args ...any) {
@@ -144,8 +144,8 @@ func UnsupportedSettings(c Client) []Unsupported {
 	}
 	for _, name := range sortedNames(unsupportedAttributes) {
 		value := c.Attributes[name]
-		if u := unsupportedAttributes[name]; value != "" && !slices.Contains(u.neutral, value) {
-			add(u.uses, "the attribute %s: %q is not supported: %s", name, value, u.why)
+		if u := unsupportedAttributes[name]; value != "" && !slices.Contains(u.defaults, value) {
+			add(u.uses, "the attribute %s: %q is not supported: %s", name, value, u.reason)
 		}
 	}
 	if lifespan := c.Attributes["access.token.lifespan"]; lifespan != "" {
@@ -166,19 +166,19 @@ func UnsupportedSettings(c Client) []Unsupported {
 	return append(all, UnsupportedMappers(c.ProtocolMappers)...)
 }
 
-// UnsupportedMappers returns the mappers that the stand-in doesn't support.
+// UnsupportedMappers returns the mappers that the fake doesn't support.
 func UnsupportedMappers(mappers []Mapper) []Unsupported {
 	var all []Unsupported
 	for _, m := range mappers {
-		if why := unsupportedMapper(m); why != "" {
+		if reason := unsupportedMapper(m); reason != "" {
 			all = append(all,
-				Unsupported{fmt.Sprintf("protocol mapper %s: %s", m.Name, why), m.uses()})
+				Unsupported{fmt.Sprintf("protocol mapper %s: %s", m.Name, reason), m.uses()})
 		}
 	}
 	return all
 }
 
-// targetUses are the uses that show the claims of a target.
+// targetUses are the uses whose responses have the claims of a target.
 var targetUses = map[Target]Use{
 	ForAccess: UseTokens, ForLightweight: UseTokens, ForID: UseIDToken, ForUserinfo: UseUserinfo,
 	ForIntrospection: UseIntrospection,
@@ -189,9 +189,9 @@ func (m Mapper) uses() Use {
 	switch m.ProtocolMapper {
 	case "oidc-claims-param-token-mapper", "oidc-claims-param-value-idtoken-mapper",
 		"oidc-nonce-backwards-compatible-mapper":
-		return UseLogin // they map parameters of authorization requests
+		return UseLogin // these mappers use parameters of authorization requests
 	case "oidc-sha256-pairwise-sub-mapper", "oidc-hardcoded-role-mapper":
-		return UseAnything // they can't be limited to some targets
+		return UseAnything // these mappers can't be limited to some targets
 	}
 	var uses Use
 	for target, u := range targetUses {
@@ -205,7 +205,7 @@ func (m Mapper) uses() Use {
 	return uses
 }
 
-// unsupportedMapper returns why the stand-in doesn't support a mapper, or "" if it does.
+// unsupportedMapper returns why the fake doesn't support a mapper, or "" if it does.
 func unsupportedMapper(m Mapper) string {
 	if !slices.Contains(keycloakMappers, m.ProtocolMapper) {
 		return fmt.Sprintf("protocolMapper %s is not supported: it isn't of Keycloak itself",
@@ -250,14 +250,14 @@ func unsupportedMapper(m Mapper) string {
 }
 
 var (
-	// reservedClaims are the claims that Keycloak reads from its access tokens and expects not to
-	// be strings.
+	// reservedClaims are claims that Keycloak reads from its own access tokens. A mapper could
+	// replace them with strings, which Keycloak can't read.
 	reservedClaims = []string{"nbf", "cnf", "authorization", "trusted-certs", "allowed-origins",
 		"realm_access", "resource_access"}
 	userProperties = []string{"username", "email", "firstName", "lastName", "emailVerified",
 		"enabled", "id"}
-	// otherProperties are the other properties of Keycloak's users. A mapper of an unknown property
-	// adds no claim.
+	// otherProperties are properties of Keycloak's users that the fake doesn't have. A mapper for a
+	// property that Keycloak doesn't have adds no claim.
 	otherProperties = []string{
 		"attributes", "createdTimestamp", "federated", "groupsCount", "groupsStream",
 		"lastModifiedTimestamp", "realmRoleMappingsStream", "requiredActionsStream",

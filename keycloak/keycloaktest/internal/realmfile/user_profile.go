@@ -17,9 +17,9 @@ import (
 	"unicode"
 )
 
-// A Profile is Keycloak's UPConfig: it defines the attributes of users and validates them. A user
-// with an invalid profile must correct it at the next sign-in, and can't use the password grant
-// until then.
+// A Profile is a realm's user profile (Keycloak's UPConfig): it defines and validates the
+// attributes of users. A user with invalid attributes must correct them at the next sign-in, and
+// can't use the password grant until then.
 type Profile struct {
 	Attributes []profileAttribute `json:"attributes"`
 	Groups     json.RawMessage    `json:"groups"`
@@ -44,14 +44,14 @@ type profileAttribute struct {
 	} `json:"selector"`
 	Multivalued bool `json:"multivalued"`
 
-	// for pages that the stand-in doesn't have
+	// These fields are for pages that the fake Keycloak doesn't have.
 	DisplayName  string          `json:"displayName"`
 	Annotations  json.RawMessage `json:"annotations"`
 	Group        string          `json:"group"`
 	DefaultValue string          `json:"defaultValue"`
 
 	validators []validator
-	unchecked  string // the name of a validator that the stand-in doesn't have
+	unchecked  string // the name of a validator that the fake doesn't have
 }
 
 // A validator reports whether a value is valid.
@@ -119,10 +119,10 @@ func readProfile(document string) (*Profile, error) {
 	return &p, nil
 }
 
-var profileName = regexp.MustCompile(`\A[A-Za-z0-9_.-]+\z`)
+var attributeNamePattern = regexp.MustCompile(`\A[A-Za-z0-9_.-]+\z`)
 
 // check returns an error if Keycloak's import rejects the profile. scopes are the realm's client
-// scopes; nil means Keycloak's default ones.
+// scopes; nil means Keycloak's built-in scopes.
 func (p *Profile) check(scopes []Scope) error {
 	if scopes == nil {
 		scopes = BuiltinScopes()
@@ -150,7 +150,7 @@ func (p *Profile) check(scopes []Scope) error {
 				return fmt.Errorf("attribute %s: the realm has no client scope %q", a.Name, name)
 			}
 		}
-		if !profileName.MatchString(a.Name) {
+		if !attributeNamePattern.MatchString(a.Name) {
 			return fmt.Errorf(
 				"attribute %q: letters, digits, dots, hyphens and underscores are expected", a.Name)
 		}
@@ -165,6 +165,7 @@ func (p *Profile) check(scopes []Scope) error {
 	return nil
 }
 
+// attribute returns the attribute with this name, or nil.
 func (p *Profile) attribute(name string) *profileAttribute {
 	for i := range p.Attributes {
 		if p.Attributes[i].Name == name {
@@ -174,8 +175,8 @@ func (p *Profile) attribute(name string) *profileAttribute {
 	return nil
 }
 
-// AdminCanSet reports whether administrators may set an attribute of a user; Keycloak silently
-// drops other attributes. Its import allows all attributes.
+// AdminCanSet reports whether administrators may set a user's attribute. The admin API silently
+// drops other attributes; the import allows all attributes.
 func (p *Profile) AdminCanSet(name string, settings *Realm) bool {
 	if name == "locale" { // Keycloak adds this attribute to every profile
 		return settings.InternationalizationEnabled
@@ -216,6 +217,7 @@ func (p *Profile) InvalidAttributes(u *User, settings *Realm) (names []string) {
 	return names
 }
 
+// isValid reports whether a user may have these values of the attribute.
 func (a *profileAttribute) isValid(values []string) bool {
 	if a.requiredOfUsers() &&
 		!slices.ContainsFunc(values, func(value string) bool {
@@ -223,13 +225,13 @@ func (a *profileAttribute) isValid(values []string) bool {
 		}) {
 		return false
 	}
-	if limits := a.Validations["multivalued"]; len(values) > 1 &&
-		(!a.Multivalued || len(values) > int(bound(limits, "max", math.MaxInt32))) {
+	if config := a.Validations["multivalued"]; len(values) > 1 &&
+		(!a.Multivalued || len(values) > int(bound(config, "max", math.MaxInt32))) {
 		return false
 	}
 	for _, value := range values {
-		for _, valid := range a.validators {
-			if value != "" && !valid(value) {
+		for _, isValid := range a.validators {
+			if value != "" && !isValid(value) {
 				return false
 			}
 		}
@@ -237,13 +239,14 @@ func (a *profileAttribute) isValid(values []string) bool {
 	return true
 }
 
+// requiredOfUsers reports whether users must have the attribute.
 func (a *profileAttribute) requiredOfUsers() bool {
 	return a.Required != nil &&
 		(len(a.Required.Roles) == 0 || slices.Contains(a.Required.Roles, "user"))
 }
 
-// UncheckedAttribute names an attribute of the user that has a validator which the stand-in doesn't
-// have, and that validator; it returns "" if there is none.
+// UncheckedAttribute returns the name of a user's attribute with a validator that the fake doesn't
+// have, and the name of the validator; it returns "" if there is none.
 func (p *Profile) UncheckedAttribute(u *User) string {
 	for _, a := range p.Attributes {
 		if a.unchecked != "" && len(u.Attributes[a.Name]) > 0 {
@@ -253,7 +256,7 @@ func (p *Profile) UncheckedAttribute(u *User) string {
 	return ""
 }
 
-// bound returns a number in a validator's configuration, where it may be a string.
+// bound returns a number from a validator's configuration, which may have it as a string.
 func bound(config map[string]any, name string, fallback float64) float64 {
 	switch value := config[name].(type) {
 	case float64:
@@ -267,19 +270,19 @@ func bound(config map[string]any, name string, fallback float64) float64 {
 }
 
 var (
-	personName = regexp.MustCompile(
+	personNamePattern = regexp.MustCompile(
 		`\A[^<>&"\n\v\f\r\x85\x{2028}\x{2029}$%!#?§;*~/\\|^=\[\]{}()[:cntrl:]]+\z`)
-	userName = regexp.MustCompile(
+	usernamePattern = regexp.MustCompile(
 		`\A[^<>&"'\s\v\x85\x{2028}\x{2029}\xA0\x{1680}\x{180e}\x{2000}-\x{200a}\x{202f}\x{205f}\x{3000}$%!#?§,;:*~/\\|^=\[\]{}()` + "`" + `[:cntrl:]]+\z`)
-	wholeNumber = regexp.MustCompile(`\A[+-]?[0-9]+\z`)
-	emailLocal  = regexp.MustCompile(`(?i)\A(?:[a-z0-9!#$%&'*+/=?^_` + "`" +
+	integerPattern    = regexp.MustCompile(`\A[+-]?[0-9]+\z`)
+	emailLocalPattern = regexp.MustCompile(`(?i)\A(?:[a-z0-9!#$%&'*+/=?^_` + "`" +
 		`{|}~\x{80}-\x{ffff}-]+|"[^"]+")(?:\.(?:[a-z0-9!#$%&'*+/=?^_` + "`" +
 		`{|}~\x{80}-\x{ffff}-]+|"[^"]+"))*\z`)
-	emailDomain = regexp.MustCompile(`(?i)\A(?:` + domainLabel + `(?:\.` + domainLabel +
+	emailDomainPattern = regexp.MustCompile(`(?i)\A(?:` + domainLabel + `(?:\.` + domainLabel +
 		`)*|\[[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\]|\[IPv6:[0-9a-f:.]+\])\z`)
 )
 
-const maxEmailLocal = 64 // the maximum length of the part before the @
+const maxEmailLocal = 64 // the maximum length of the part of an address before the @
 
 const domainLabel = `(?:[a-z\x{80}-\x{ffff}0-9!#$%&'*+/=?^` + "`" +
 	`{|}~]-*)*[a-z\x{80}-\x{ffff}0-9!#$%&'*+/=?^` + "`" + `{|}~]`
@@ -292,18 +295,18 @@ func validEmail(address string) bool {
 	}
 	domain := address[at+1:]
 	longLabel := func(label string) bool { return len(label) > 63 }
-	return emailLocal.MatchString(address[:at]) && emailDomain.MatchString(domain) &&
+	return emailLocalPattern.MatchString(address[:at]) && emailDomainPattern.MatchString(domain) &&
 		len(domain) <= 255 && !slices.ContainsFunc(strings.Split(domain, "."), longLabel)
 }
 
-// newValidator returns a validator, or nil if the stand-in can't check its values.
+// newValidator returns a validator, or nil if the fake can't check its values.
 func newValidator(name string, config map[string]any) (validator, error) {
 	for _, limit := range []string{"min", "max"} {
-		if value, set := config[limit]; set && math.IsNaN(bound(config, limit, math.NaN())) {
+		if value, ok := config[limit]; ok && math.IsNaN(bound(config, limit, math.NaN())) {
 			return nil, fmt.Errorf("%s: %v: a number is expected", limit, value)
 		}
 	}
-	minimum, maximum := bound(config, "min", math.Inf(-1)), bound(config, "max", math.Inf(1))
+	lower, upper := bound(config, "min", math.Inf(-1)), bound(config, "max", math.Inf(1))
 	switch name {
 	case "length":
 		return func(value string) bool {
@@ -311,18 +314,18 @@ func newValidator(name string, config map[string]any) (validator, error) {
 				value = strings.TrimSpace(value)
 			}
 			n := float64(javaLength(value))
-			return n >= minimum && n <= maximum
+			return n >= lower && n <= upper
 		}, nil
 	case "integer":
 		return func(value string) bool {
 			n, err := strconv.ParseInt(value, 10, 64)
-			return err == nil && wholeNumber.MatchString(value) && float64(n) >= minimum &&
-				float64(n) <= maximum
+			return err == nil && integerPattern.MatchString(value) && float64(n) >= lower &&
+				float64(n) <= upper
 		}, nil
 	case "double":
 		return func(value string) bool {
 			n, err := strconv.ParseFloat(value, 64)
-			return err == nil && n >= minimum && n <= maximum
+			return err == nil && n >= lower && n <= upper
 		}, nil
 	case "options":
 		options, _ := config["options"].([]any)
@@ -342,9 +345,9 @@ func newValidator(name string, config map[string]any) (validator, error) {
 	case "email":
 		return validEmail, nil
 	case "person-name-prohibited-characters":
-		return personName.MatchString, nil
+		return personNamePattern.MatchString, nil
 	case "username-prohibited-characters":
-		return userName.MatchString, nil
+		return usernamePattern.MatchString, nil
 	case "up-username-not-idn-homograph":
 		return func(value string) bool {
 			return !strings.ContainsFunc(value, func(c rune) bool {
@@ -372,18 +375,18 @@ func newValidator(name string, config map[string]any) (validator, error) {
 			"Keycloak's own of names")
 }
 
-// invalidInJava reports whether a pattern that Go rejects with err is invalid in Java, too, whose
-// syntax has more features.
+// invalidInJava reports whether a pattern that Go rejects with err is invalid in Java, too. Java's
+// patterns have more features.
 func invalidInJava(err error) bool {
-	var wrong *syntax.Error
-	return errors.As(err, &wrong) && slices.Contains([]syntax.ErrorCode{
+	var syntaxErr *syntax.Error
+	return errors.As(err, &syntaxErr) && slices.Contains([]syntax.ErrorCode{
 		syntax.ErrMissingParen, syntax.ErrUnexpectedParen, syntax.ErrMissingBracket,
 		syntax.ErrTrailingBackslash,
-	}, wrong.Code)
+	}, syntaxErr.Code)
 }
 
-// validURI reports whether Keycloak accepts a URI in a profile: it must be http or https, with a
-// host.
+// validURI reports whether Keycloak's validator accepts a URI: its scheme must be http or https,
+// and it must have a host.
 func validURI(value string) bool {
 	parsed, err := url.Parse(value)
 	return err == nil && (parsed.Scheme == "http" || parsed.Scheme == "https") && parsed.Host != ""
