@@ -61,13 +61,13 @@ func (r *Realm) signIn(clientID, username, scope string) (*unsignedResponse, err
 	case !u.Enabled:
 		return nil, fmt.Errorf("keycloaktest: user %s is disabled", username)
 	}
-	granted, refused := r.resolveScopes(c, scope, true)
-	if refused != nil {
-		return nil, errors.New("keycloaktest: " + refused.description)
+	granted, err := r.resolveScopes(c, scope, true)
+	if err != nil {
+		return nil, errors.New("keycloaktest: " + err.description)
 	}
 	g := &grant{realm: r, client: c, user: u, scope: granted, shortcut: "ro", now: r.server.Now()}
-	if refused := r.startSession(g); refused != nil {
-		return nil, errors.New("keycloaktest: " + refused.description)
+	if err := r.startSession(g); err != nil {
+		return nil, errors.New("keycloaktest: " + err.description)
 	}
 	return g.issue(!c.isFalse("use.refresh.tokens")), nil
 }

@@ -30,11 +30,11 @@ func (r *Realm) loadFrontendURL() {
 }
 
 // info serves /realms/{realm}.
-func (r *Realm) info(*call) response {
+func (r *Realm) info(*request) response {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if problem := r.keys.signingProblem("RS256"); problem != "" {
-		return refuse(501, notInStandIn, "realm "+r.name+": "+problem).response()
+		return newOAuthError(501, codeUnsupported, "realm "+r.name+": "+problem).response()
 	}
 	der := must(x509.MarshalPKIXPublicKey(r.keys.signingKey("RS256").public()))
 	return jsonResponse(200, noCache, map[string]any{
@@ -48,15 +48,15 @@ func (r *Realm) info(*call) response {
 const keySetType = "application/jwk-set+json"
 
 // certs serves the realm's key set.
-func (r *Realm) certs(c *call) response {
+func (r *Realm) certs(req *request) response {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if refused := r.checkTLS(c); refused != nil {
-		return refused.plain()
+	if err := r.checkTLS(req); err != nil {
+		return err.plain()
 	}
 	resp := jsonResponse(200, noCache, r.keys.jwks())
-	if strings.Contains(c.Header.Get("Accept"), keySetType) &&
-		!strings.Contains(c.Header.Get("Accept"), "application/json") {
+	if strings.Contains(req.Header.Get("Accept"), keySetType) &&
+		!strings.Contains(req.Header.Get("Accept"), "application/json") {
 		resp = resp.with("Content-Type", keySetType)
 	}
 	return resp
@@ -64,11 +64,11 @@ func (r *Realm) certs(c *call) response {
 
 // discovery serves the realm's metadata (OpenID Connect Discovery 1.0, RFC 8414), without the
 // features that the stand-in lacks.
-func (r *Realm) discovery(c *call) response {
+func (r *Realm) discovery(req *request) response {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if refused := r.checkTLS(c); refused != nil {
-		return refused.plain()
+	if err := r.checkTLS(req); err != nil {
+		return err.plain()
 	}
 	base := r.Issuer() + oidc
 	clientAuthentication := []string{"client_secret_basic", "client_secret_post"}

@@ -10,43 +10,43 @@ import (
 const deviceGrant = "urn:ietf:params:oauth:grant-type:device_code"
 
 // grantTypes are the supported grants by grant_type. See otherGrants for Keycloak's other grants.
-func grantTypes() map[string]func(*call, *client) (*unsignedResponse, *refusal) {
-	return map[string]func(*call, *client) (*unsignedResponse, *refusal){
-		"password":           (*call).passwordGrant,
-		"refresh_token":      (*call).refreshGrant,
-		"client_credentials": (*call).clientCredentialsGrant,
-		"authorization_code": (*call).codeGrant,
-		deviceGrant:          (*call).deviceGrant,
+func grantTypes() map[string]func(*request, *client) (*unsignedResponse, *oauthError) {
+	return map[string]func(*request, *client) (*unsignedResponse, *oauthError){
+		"password":           (*request).passwordGrant,
+		"refresh_token":      (*request).refreshGrant,
+		"client_credentials": (*request).clientCredentialsGrant,
+		"authorization_code": (*request).codeGrant,
+		deviceGrant:          (*request).deviceGrant,
 	}
 }
 
 // otherGrants are the grants that only Keycloak supports. A client that doesn't have the grant
 // enabled gets Keycloak's error, other clients 501.
-var otherGrants = map[string]func(*call, *client) (*unsignedResponse, *refusal){
-	tokenExchange: func(c *call, caller *client) (*unsignedResponse, *refusal) {
+var otherGrants = map[string]func(*request, *client) (*unsignedResponse, *oauthError){
+	tokenExchange: func(req *request, caller *client) (*unsignedResponse, *oauthError) {
 		if caller.isTrue("standard.token.exchange.enabled") {
-			return nil, noGrant(c)
+			return nil, noGrant(req)
 		}
-		return nil, refuse(400, "invalid_request",
+		return nil, newOAuthError(400, "invalid_request",
 			"Standard token exchange is not enabled for the requested client")
 	},
-	"urn:openid:params:grant-type:ciba": func(c *call, caller *client) (*unsignedResponse, *refusal) {
+	"urn:openid:params:grant-type:ciba": func(req *request, caller *client) (*unsignedResponse, *oauthError) {
 		if caller.isTrue("oidc.ciba.grant.enabled") {
-			return nil, noGrant(c)
+			return nil, noGrant(req)
 		}
 		return nil, invalidGrant("Client not allowed OIDC CIBA Grant")
 	},
-	"urn:ietf:params:oauth:grant-type:jwt-bearer": func(c *call, caller *client) (*unsignedResponse, *refusal) {
-		assertion, sent := c.param("assertion")
+	"urn:ietf:params:oauth:grant-type:jwt-bearer": func(req *request, caller *client) (*unsignedResponse, *oauthError) {
+		assertion, sent := req.param("assertion")
 		switch {
 		case !sent:
 			return nil, invalidGrant("Missing parameter:assertion")
 		case strings.Count(assertion, ".") != 2:
 			return nil, invalidGrant("The provided assertion is not a valid JWT")
 		}
-		return nil, noGrant(c)
+		return nil, noGrant(req)
 	},
-	umaGrant: func(c *call, _ *client) (*unsignedResponse, *refusal) { return nil, noGrant(c) },
+	umaGrant: func(req *request, _ *client) (*unsignedResponse, *oauthError) { return nil, noGrant(req) },
 }
 
 const (
@@ -60,102 +60,102 @@ var repeatable = map[string][]string{
 	umaGrant:      {"audience", "permission", "resource"},
 }
 
-func noGrant(c *call) *refusal {
-	grantType, _ := c.param("grant_type")
+func noGrant(req *request) *oauthError {
+	grantType, _ := req.param("grant_type")
 	return unsupported("grant " + grantType)
 }
 
 // notInStandIn is the error code for features that the stand-in lacks.
-const notInStandIn = "not_in_keycloaktest"
+const codeUnsupported = "not_in_keycloaktest"
 
 // token is the token endpoint (RFC 6749 3.2). The order of its checks is Keycloak's: realm, TLS,
 // grant type, client, repeated parameters, grant.
-func (r *Realm) token(c *call) response {
-	unsigned, refused := r.exchange(c)
-	if refused != nil {
-		return refused.response()
+func (r *Realm) token(req *request) response {
+	unsigned, err := r.exchange(req)
+	if err != nil {
+		return err.response()
 	}
 	return jsonResponse(200, noStore, unsigned.sign())
 }
 
-func (r *Realm) exchange(c *call) (*unsignedResponse, *refusal) {
+func (r *Realm) exchange(req *request) (*unsignedResponse, *oauthError) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if refused := r.checkAvailable(c); refused != nil {
-		return nil, refused
+	if err := r.checkAvailable(req); err != nil {
+		return nil, err
 	}
-	c.sanitize = true
-	grantType, sent := c.param("grant_type")
+	req.sanitize = true
+	grantType, sent := req.param("grant_type")
 	if !sent {
-		return nil, refuse(400, "invalid_request", "Missing form parameter: grant_type")
+		return nil, newOAuthError(400, "invalid_request", "Missing form parameter: grant_type")
 	}
 	run := grantTypes()[grantType]
 	if run == nil {
 		run = otherGrants[grantType]
 	}
 	if run == nil {
-		return nil, refuse(400, "unsupported_grant_type", "Unsupported grant_type")
+		return nil, newOAuthError(400, "unsupported_grant_type", "Unsupported grant_type")
 	}
-	if scheme, _, _ := strings.Cut(c.Header.Get("Authorization"), " "); grantType == umaGrant &&
+	if scheme, _, _ := strings.Cut(req.Header.Get("Authorization"), " "); grantType == umaGrant &&
 		strings.EqualFold(scheme, "Bearer") {
-		return nil, noGrant(c) // authenticated by the token, not as a client
+		return nil, noGrant(req) // authenticated by the token, not as a client
 	}
-	caller, refused := c.authenticateClient()
-	if refused != nil {
-		return nil, refused
+	caller, err := req.authenticateClient()
+	if err != nil {
+		return nil, err
 	}
 	if caller.BearerOnly {
-		return nil, refuse(400, "invalid_client", "Bearer-only not allowed")
+		return nil, newOAuthError(400, "invalid_client", "Bearer-only not allowed")
 	}
-	if hasRepeated(c.form, repeatable[grantType]...) {
-		return nil, refuse(400, "invalid_request", "duplicated parameter")
+	if hasRepeated(req.form, repeatable[grantType]...) {
+		return nil, newOAuthError(400, "invalid_request", "duplicated parameter")
 	}
-	if refused := r.checkSupported(caller, realmfile.UseTokens); refused != nil {
-		return nil, refused
+	if err := r.checkSupported(caller, realmfile.UseTokens); err != nil {
+		return nil, err
 	}
-	if refused := c.checkOrigin(caller); refused != nil {
-		return nil, refused
+	if err := req.checkOrigin(caller); err != nil {
+		return nil, err
 	}
-	if refused := c.unsupportedParameters(tokenParameters); refused != nil {
-		return nil, refused
+	if err := req.unsupportedParameters(tokenParameters); err != nil {
+		return nil, err
 	}
-	return run(c, caller)
+	return run(req, caller)
 }
 
 // checkAvailable refuses requests to a realm that is disabled or requires TLS.
-func (r *Realm) checkAvailable(c *call) *refusal {
-	if refused := r.checkTLS(c); refused != nil {
-		return refused
+func (r *Realm) checkAvailable(req *request) *oauthError {
+	if err := r.checkTLS(req); err != nil {
+		return err
 	}
 	if !r.settings.Enabled {
-		return refuse(403, "access_denied", "Realm not enabled")
+		return newOAuthError(403, "access_denied", "Realm not enabled")
 	}
 	return nil
 }
 
 // checkTLS refuses requests if the realm requires TLS for all clients. The stand-in serves only
 // plain HTTP on loopback, which the setting "external" allows.
-func (r *Realm) checkTLS(*call) *refusal {
+func (r *Realm) checkTLS(*request) *oauthError {
 	if strings.EqualFold(valueOr(r.settings.SSLRequired, "external"), "all") {
-		return refuse(403, "invalid_request", "HTTPS required")
+		return newOAuthError(403, "invalid_request", "HTTPS required")
 	}
 	return nil
 }
 
 // requestedScope resolves the request's scope parameter.
-func (c *call) requestedScope(caller *client) ([]string, *refusal) {
-	parameter, sent := c.param("scope")
-	return c.realm.resolveScopes(caller, parameter, sent)
+func (req *request) requestedScope(caller *client) ([]string, *oauthError) {
+	parameter, sent := req.param("scope")
+	return req.realm.resolveScopes(caller, parameter, sent)
 }
 
-var badCredentials = refuse(400, "invalid_grant", "Invalid user credentials")
+var errInvalidCredentials = newOAuthError(400, "invalid_grant", "Invalid user credentials")
 
 // passwordSession starts a session for a password grant and issues its tokens.
-func (c *call) passwordSession(caller *client, u *user,
-	scope []string) (*unsignedResponse, *refusal) {
-	g := &grant{realm: c.realm, client: caller, user: u, scope: scope, shortcut: "ro", now: c.now}
-	if refused := c.realm.startSession(g); refused != nil {
-		return nil, refused
+func (req *request) passwordSession(caller *client, u *user,
+	scope []string) (*unsignedResponse, *oauthError) {
+	g := &grant{realm: req.realm, client: caller, user: u, scope: scope, shortcut: "ro", now: req.now}
+	if err := req.realm.startSession(g); err != nil {
+		return nil, err
 	}
 	return g.issue(!caller.isFalse("use.refresh.tokens")), nil
 }
@@ -163,10 +163,10 @@ func (c *call) passwordSession(caller *client, u *user,
 func (c *client) isFalse(attribute string) bool { return c.Attributes[attribute] == "false" }
 
 // startSession starts a session for a grant.
-func (r *Realm) startSession(g *grant) *refusal {
+func (r *Realm) startSession(g *grant) *oauthError {
 	offline := g.has("offline_access")
 	if offline && !g.offlineAllowed() {
-		return refuse(400, "not_allowed", "Offline tokens not allowed for the user or client")
+		return newOAuthError(400, "not_allowed", "Offline tokens not allowed for the user or client")
 	}
 	g.session = r.newSession(g.user, offline, g.now)
 	g.clientSession = g.session.attach(g.client, g.scope, g.now)

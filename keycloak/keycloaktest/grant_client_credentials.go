@@ -6,34 +6,34 @@ import (
 
 // clientCredentialsGrant is the client credentials grant (RFC 6749 4.4): the client acts as its
 // service account.
-func (c *call) clientCredentialsGrant(caller *client) (*unsignedResponse, *refusal) {
+func (req *request) clientCredentialsGrant(caller *client) (*unsignedResponse, *oauthError) {
 	if caller.PublicClient {
-		return nil, refuse(401, "unauthorized_client",
+		return nil, newOAuthError(401, "unauthorized_client",
 			"Public client not allowed to retrieve service account")
 	}
 	if !caller.ServiceAccountsEnabled || caller.serviceAccount == nil {
-		return nil, refuse(401, "unauthorized_client",
+		return nil, newOAuthError(401, "unauthorized_client",
 			"Client not enabled to retrieve service account")
 	}
 	account := caller.serviceAccount
 	if !account.Enabled {
-		return nil, refuse(401, "invalid_request", "User '"+account.Username+"' disabled")
+		return nil, newOAuthError(401, "invalid_request", "User '"+account.Username+"' disabled")
 	}
-	scope, refused := c.requestedScope(caller)
-	if refused != nil {
-		return nil, refused
+	scope, err := req.requestedScope(caller)
+	if err != nil {
+		return nil, err
 	}
-	host, _, _ := strings.Cut(c.RemoteAddr, ":")
+	host, _, _ := strings.Cut(req.RemoteAddr, ":")
 	g := &grant{
-		realm: c.realm, client: caller, user: account, scope: scope, shortcut: "cc", now: c.now,
+		realm: req.realm, client: caller, user: account, scope: scope, shortcut: "cc", now: req.now,
 		notes: map[string]string{"client_id": caller.ClientID, "clientId": caller.ClientID,
 			"clientHost": host, "clientAddress": host},
 	}
 	if !caller.isTrue("client_credentials.use_refresh_token") {
 		return g.issue(false), nil
 	}
-	if refused := c.realm.startSession(g); refused != nil {
-		return nil, refused
+	if err := req.realm.startSession(g); err != nil {
+		return nil, err
 	}
 	for name, value := range g.notes {
 		g.session.notes[name] = value

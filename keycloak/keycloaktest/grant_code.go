@@ -48,11 +48,11 @@ func (r *Realm) join(s *session, request *authRequest, now time.Time) *clientSes
 // codeGrant exchanges a code (RFC 6749 4.1.3). A code can't be used again after an error. An
 // unknown code may have been used before, so it removes the client from the session that the code
 // names (OAuth2CodeParser, Keycloak 26.7.4).
-func (c *call) codeGrant(caller *client) (*unsignedResponse, *refusal) {
-	r := c.realm
-	code, sent := c.param("code")
+func (req *request) codeGrant(caller *client) (*unsignedResponse, *oauthError) {
+	r := req.realm
+	code, sent := req.param("code")
 	if !sent {
-		return nil, refuse(400, "invalid_request", "Missing parameter: code")
+		return nil, newOAuthError(400, "invalid_request", "Missing parameter: code")
 	}
 	invalid := invalidGrant("Code not valid")
 	parts := strings.SplitN(code, ".", 3)
@@ -60,7 +60,7 @@ func (c *call) codeGrant(caller *client) (*unsignedResponse, *refusal) {
 		return nil, invalid
 	}
 	s := r.sessions[parts[1]]
-	if s == nil || !r.alive(s, c.now) || r.users[s.user.ID] == nil {
+	if s == nil || !r.alive(s, req.now) || r.users[s.user.ID] == nil {
 		return nil, invalid
 	}
 	var cs *clientSession
@@ -71,26 +71,26 @@ func (c *call) codeGrant(caller *client) (*unsignedResponse, *refusal) {
 	}
 	a := r.codes[parts[0]]
 	delete(r.codes, parts[0])
-	if a == nil || a.sessionID != s.id || cs == nil || !c.now.Before(a.expires) {
+	if a == nil || a.sessionID != s.id || cs == nil || !req.now.Before(a.expires) {
 		if cs != nil {
 			delete(s.clients, cs.client.ClientID)
 		}
 		return nil, invalid
 	}
-	if refused := c.checkCode(caller, a, s); refused != nil {
-		return nil, refused
+	if err := req.checkCode(caller, a, s); err != nil {
+		return nil, err
 	}
 	g := &grant{
 		realm: r, client: caller, user: s.user, session: s, clientSession: cs,
-		scope: a.request.scope, shortcut: "ac", nonce: a.request.value("nonce"), now: c.now,
+		scope: a.request.scope, shortcut: "ac", nonce: a.request.value("nonce"), now: req.now,
 	}
 	return g.issueOnline()
 }
 
 // checkCode refuses a token request that doesn't match the code's authorization request.
-func (c *call) checkCode(caller *client, a *authCode, s *session) *refusal {
-	redirect, sent := c.param("redirect_uri")
-	verifier, hasVerifier := c.param("code_verifier")
+func (req *request) checkCode(caller *client, a *authCode, s *session) *oauthError {
+	redirect, sent := req.param("redirect_uri")
+	verifier, hasVerifier := req.param("code_verifier")
 	switch {
 	case !s.user.Enabled:
 		return invalidGrant("User disabled")
@@ -102,21 +102,21 @@ func (c *call) checkCode(caller *client, a *authCode, s *session) *refusal {
 	case !caller.standardFlow:
 		return invalidGrant("Client not allowed to exchange code")
 	}
-	if refused := a.request.checkVerifier(verifier, hasVerifier); refused != nil {
-		return refused
+	if err := a.request.checkVerifier(verifier, hasVerifier); err != nil {
+		return err
 	}
 	consented := s.user.consents[caller.ClientID]
 	if caller.ConsentRequired &&
-		slices.ContainsFunc(c.realm.shownScopes(a.request.scope), func(name string) bool {
+		slices.ContainsFunc(req.realm.shownScopes(a.request.scope), func(name string) bool {
 			return !slices.Contains(consented, name)
 		}) {
-		return refuse(400, "invalid_scope", "Client no longer has requested consent from user")
+		return newOAuthError(400, "invalid_scope", "Client no longer has requested consent from user")
 	}
 	return nil
 }
 
 // checkVerifier checks a code verifier against the request's challenge (RFC 7636 4.6).
-func (q *authRequest) checkVerifier(verifier string, sent bool) *refusal {
+func (q *authRequest) checkVerifier(verifier string, sent bool) *oauthError {
 	challenge := q.value("code_challenge")
 	proof := verifier
 	if q.value("code_challenge_method") == "S256" {
@@ -141,11 +141,11 @@ func (q *authRequest) checkVerifier(verifier string, sent bool) *refusal {
 
 // issueOnline issues the tokens of a grant with a browser session. For offline access, the tokens
 // belong to an offline session with the same ID.
-func (g *grant) issueOnline() (*unsignedResponse, *refusal) {
+func (g *grant) issueOnline() (*unsignedResponse, *oauthError) {
 	g.session.lastUsed, g.clientSession.lastUsed = g.now, g.now
 	if g.has("offline_access") {
 		if !g.offlineAllowed() {
-			return nil, refuse(400, "not_allowed",
+			return nil, newOAuthError(400, "not_allowed",
 				"Offline tokens not allowed for the user or client")
 		}
 		g.switchToOffline()

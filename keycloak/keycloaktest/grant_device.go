@@ -66,16 +66,16 @@ func (r *Realm) deviceByUserCode(typed string) *device {
 // deviceAuthorization is the device authorization endpoint, and devicePage the page whose URL
 // devices show. Both do the same, as in Keycloak: browsers get the page, other clients start the
 // grant.
-func (r *Realm) deviceAuthorization(c *call) response { return r.devicePage(c) }
+func (r *Realm) deviceAuthorization(req *request) response { return r.devicePage(req) }
 
-func (r *Realm) devicePage(c *call) response {
-	if c.Method == http.MethodPost && !prefersPage(c.Header.Get("Accept")) {
+func (r *Realm) devicePage(req *request) response {
+	if req.Method == http.MethodPost && !prefersPage(req.Header.Get("Accept")) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		v := &pageRequest{call: c}
-		return v.startDevice()
+		page := &pageRequest{request: req}
+		return page.startDevice()
 	}
-	return r.servePage(c, (*pageRequest).userCode)
+	return r.servePage(req, (*pageRequest).userCode)
 }
 
 // prefersPage reports whether an Accept header prefers HTML to JSON. An empty header and */* don't.
@@ -99,35 +99,35 @@ func prefersPage(accept string) bool {
 }
 
 // startDevice issues the codes of a device (RFC 8628 3.2). It ignores scopes that aren't allowed.
-func (v *pageRequest) startDevice() response {
-	r := v.realm
-	if refused, closed := v.checkAvailable(); closed {
+func (req *pageRequest) startDevice() response {
+	r := req.realm
+	if refused, closed := req.checkAvailable(); closed {
 		return refused
 	}
-	caller, refused := v.authenticateClient()
-	if refused != nil {
-		return refused.plain()
+	caller, err := req.authenticateClient()
+	if err != nil {
+		return err.plain()
 	}
-	if refused := v.checkOrigin(caller); refused != nil {
-		return refused.plain()
+	if err := req.checkOrigin(caller); err != nil {
+		return err.plain()
 	}
-	if refused := r.checkSupported(caller, realmfile.UseDevice|realmfile.UseLogin); refused != nil {
-		return refused.plain()
+	if err := r.checkSupported(caller, realmfile.UseDevice|realmfile.UseLogin); err != nil {
+		return err.plain()
 	}
 	if !caller.isTrue("oauth2.device.authorization.grant.enabled") {
-		v.corsAllowed = false
-		return refuse(400, "unauthorized_client",
+		req.corsAllowed = false
+		return newOAuthError(400, "unauthorized_client",
 			"Client is not allowed to initiate OAuth 2.0 Device Authorization Grant. The flow is "+
 				"disabled for the client.").plain()
 	}
-	if hasRepeated(v.form) {
+	if hasRepeated(req.form) {
 		return invalidGrant("duplicated parameter").plain()
 	}
-	if refused, bad := v.checkParameters(v.form); bad {
+	if refused, bad := req.checkParameters(req.form); bad {
 		return refused
 	}
-	if problem := caller.checkChallenge(v.form); problem != "" {
-		return refuse(400, "invalid_request", problem).plain().with("Cache-Control", neverCache)
+	if problem := caller.checkChallenge(req.form); problem != "" {
+		return newOAuthError(400, "invalid_request", problem).plain().with("Cache-Control", neverCache)
 	}
 	settings := r.settings
 	lifespan := realmfile.IntAttribute(caller.Attributes, "oauth2.device.code.lifespan",
@@ -136,14 +136,14 @@ func (v *pageRequest) startDevice() response {
 		valueOr(settings.OAuth2DevicePollingInterval, 5))
 	d := &device{
 		code: opaque(43), userCode: r.newUserCode(), client: caller,
-		scope: r.allowedScopes(caller, v.value("scope")),
-		parameters: selectParameters(v.form,
+		scope: r.allowedScopes(caller, req.rawParam("scope")),
+		parameters: selectParameters(req.form,
 			[]string{"nonce", "code_challenge", "code_challenge_method"}),
-		expires: v.now.Add(seconds(lifespan)), interval: seconds(interval),
+		expires: req.now.Add(seconds(lifespan)), interval: seconds(interval),
 	}
 	evict(r.devices, maxDevices, func(d *device) time.Time {
 		return d.expires
-	}, func(d *device) bool { return d.isForgotten(v.now) })
+	}, func(d *device) bool { return d.isForgotten(req.now) })
 	r.devices[d.code] = d
 	shown := d.userCode[:4] + "-" + d.userCode[4:]
 	return jsonResponse(200, neverCache, map[string]any{
@@ -170,41 +170,41 @@ func (r *Realm) newUserCode() string {
 // allowedScopes is resolveScopes without the scopes that the client may not request.
 func (r *Realm) allowedScopes(c *client, parameter string) []string {
 	names := slices.DeleteFunc(strings.Fields(parameter), func(name string) bool {
-		_, refused := r.resolveScopes(c, name, true)
-		return refused != nil
+		_, err := r.resolveScopes(c, name, true)
+		return err != nil
 	})
 	scope, _ := r.resolveScopes(c, strings.Join(names, " "), len(names) > 0)
 	return scope
 }
 
 // userCode serves the page where users type the code that a device shows, and handles its form.
-func (v *pageRequest) userCode() response {
-	if refused, closed := v.checkAvailable(); closed {
+func (req *pageRequest) userCode() response {
+	if refused, closed := req.checkAvailable(); closed {
 		return refused
 	}
-	typed := v.URL.Query().Get("user_code")
-	if v.Method == http.MethodPost {
-		typed = v.value("device_user_code")
+	typed := req.URL.Query().Get("user_code")
+	if req.Method == http.MethodPost {
+		typed = req.rawParam("device_user_code")
 	}
 	if typed == "" {
-		return v.userCodePage("")
+		return req.userCodePage("")
 	}
-	d := v.realm.deviceByUserCode(typed)
+	d := req.realm.deviceByUserCode(typed)
 	switch {
-	case d == nil || d.state != devicePending || d.isForgotten(v.now):
-		return v.userCodePage("Invalid code, please try again.")
-	case !v.now.Before(d.expires):
-		return v.userCodePage(
+	case d == nil || d.state != devicePending || d.isForgotten(req.now):
+		return req.userCodePage("Invalid code, please try again.")
+	case !req.now.Before(d.expires):
+		return req.userCodePage(
 			"The code has expired. Please go back to your device and try connecting again.")
 	}
-	t := v.newAuthSession(d.request())
-	v.setRestartCookie(t)
-	return v.redirect(t.address(v.realm))
+	t := req.newAuthSession(d.request())
+	req.setRestartCookie(t)
+	return req.redirect(t.address(req.realm))
 }
 
-func (v *pageRequest) userCodePage(problem string) response {
+func (req *pageRequest) userCodePage(problem string) response {
 	p := page{ID: "login-login-oauth2-device-verify-user-code", Title: "Device Login", Form: &form{
-		ID: "kc-user-verify-device-user-code-form", Action: v.realm.basePath() + "/device",
+		ID: "kc-user-verify-device-user-code-form", Action: req.realm.basePath() + "/device",
 		Submit: "Submit",
 		Fields: []field{{Name: "device_user_code", Kind: "text",
 			Label: "Enter the code provided by your device"}},
@@ -216,13 +216,13 @@ func (v *pageRequest) userCodePage(problem string) response {
 }
 
 // deviceStatus serves the page that tells the user the result.
-func (r *Realm) deviceStatus(c *call) response {
-	if c.Method == http.MethodPost {
-		return frameworkError(c.Request, 404, "HTTP 404 Not Found")
+func (r *Realm) deviceStatus(req *request) response {
+	if req.Method == http.MethodPost {
+		return frameworkError(req.Request, 404, "HTTP 404 Not Found")
 	}
 	const closing = "You may close this browser window and go back to your device"
 	p := page{ID: "login-info", Title: "Device Login Failed"}
-	switch c.URL.Query().Get("error") {
+	switch req.URL.Query().Get("error") {
 	case "":
 		p.Title, p.Text = "Device Login Successful", closing+"."
 	case "access_denied":
@@ -237,43 +237,43 @@ func (r *Realm) deviceStatus(c *call) response {
 
 // deviceGrant is the grant that a device polls (RFC 8628 3.4). The code stays usable after a wrong
 // verifier.
-func (c *call) deviceGrant(caller *client) (*unsignedResponse, *refusal) {
-	r := c.realm
+func (req *request) deviceGrant(caller *client) (*unsignedResponse, *oauthError) {
+	r := req.realm
 	if !caller.isTrue("oauth2.device.authorization.grant.enabled") {
 		return nil, invalidGrant("Client not allowed OAuth 2.0 Device Authorization Grant")
 	}
-	code, sent := c.param("device_code")
+	code, sent := req.param("device_code")
 	if !sent {
-		return nil, refuse(400, "invalid_request", "Missing parameter: device_code")
+		return nil, newOAuthError(400, "invalid_request", "Missing parameter: device_code")
 	}
 	d := r.devices[code]
 	switch {
-	case d == nil || d.isForgotten(c.now):
+	case d == nil || d.isForgotten(req.now):
 		return nil, invalidGrant("Device code not valid")
 	case d.client != caller:
 		return nil, invalidGrant("unauthorized client")
-	case !c.now.Before(d.expires):
-		return nil, refuse(400, "expired_token", "Device code is expired")
-	case c.now.Before(d.nextPoll):
-		return nil, refuse(400, "slow_down", "Slow down")
+	case !req.now.Before(d.expires):
+		return nil, newOAuthError(400, "expired_token", "Device code is expired")
+	case req.now.Before(d.nextPoll):
+		return nil, newOAuthError(400, "slow_down", "Slow down")
 	}
-	d.nextPoll = c.now.Add(d.interval)
+	d.nextPoll = req.now.Add(d.interval)
 	switch d.state {
 	case devicePending:
-		return nil, refuse(400, "authorization_pending",
+		return nil, newOAuthError(400, "authorization_pending",
 			"The authorization request is still pending")
 	case deviceDenied:
-		return nil, refuse(400, "access_denied", "The end user denied the authorization request")
+		return nil, newOAuthError(400, "access_denied", "The end user denied the authorization request")
 	}
 	q := d.request()
-	verifier, sent := c.param("code_verifier")
-	if refused := q.checkVerifier(verifier, sent); refused != nil {
-		return nil, refused
+	verifier, sent := req.param("code_verifier")
+	if err := q.checkVerifier(verifier, sent); err != nil {
+		return nil, err
 	}
 	s := r.sessions[d.sessionID]
-	if s == nil || !r.alive(s, c.now) || r.users[s.user.ID] == nil ||
+	if s == nil || !r.alive(s, req.now) || r.users[s.user.ID] == nil ||
 		s.clients[caller.ClientID] == nil {
-		return nil, refuse(400, "authorization_pending",
+		return nil, newOAuthError(400, "authorization_pending",
 			"The authorization request is verified but can not lookup the user session yet")
 	}
 	delete(r.devices, d.code)
@@ -283,7 +283,7 @@ func (c *call) deviceGrant(caller *client) (*unsignedResponse, *refusal) {
 	g := &grant{
 		realm: r, client: caller, user: s.user,
 		session: s, clientSession: s.clients[caller.ClientID],
-		scope: d.scope, shortcut: "dg", nonce: q.value("nonce"), now: c.now,
+		scope: d.scope, shortcut: "dg", nonce: q.value("nonce"), now: req.now,
 	}
 	return g.issueOnline()
 }

@@ -9,91 +9,91 @@ import (
 )
 
 // passwordGrant is the resource owner password credentials grant (RFC 6749 4.3).
-func (c *call) passwordGrant(caller *client) (*unsignedResponse, *refusal) {
+func (req *request) passwordGrant(caller *client) (*unsignedResponse, *oauthError) {
 	if !caller.DirectAccessGrantsEnabled {
-		return nil, refuse(400, "unauthorized_client",
+		return nil, newOAuthError(400, "unauthorized_client",
 			"Client not allowed for direct access grants")
 	}
 	if caller.ConsentRequired {
-		return nil, refuse(400, "invalid_client", "Client requires user consent")
+		return nil, newOAuthError(400, "invalid_client", "Client requires user consent")
 	}
-	if refused := c.realm.checkSupported(caller, realmfile.UsePassword); refused != nil {
-		return nil, refused
+	if err := req.realm.checkSupported(caller, realmfile.UsePassword); err != nil {
+		return nil, err
 	}
-	scope, refused := c.requestedScope(caller)
-	if refused != nil {
-		return nil, refused
+	scope, err := req.requestedScope(caller)
+	if err != nil {
+		return nil, err
 	}
-	name, sent := c.param("username")
+	name, sent := req.param("username")
 	if !sent {
-		return nil, refuse(401, "invalid_request", "Missing parameter: username")
+		return nil, newOAuthError(401, "invalid_request", "Missing parameter: username")
 	}
-	u := c.realm.userByLogin(name)
+	u := req.realm.userByLogin(name)
 	if u == nil {
-		if refused := c.realm.checkSupported(caller, realmfile.UseUnknownUser); refused != nil {
-			return nil, refused
+		if err := req.realm.checkSupported(caller, realmfile.UseUnknownUser); err != nil {
+			return nil, err
 		}
-		return nil, badCredentials
+		return nil, errInvalidCredentials
 	}
 	if u.otp != nil {
-		if refused := c.realm.checkSupported(caller, realmfile.UseOTP); refused != nil {
-			return nil, refused
+		if err := req.realm.checkSupported(caller, realmfile.UseOTP); err != nil {
+			return nil, err
 		}
 	}
-	otp, sent := c.param("otp")
+	otp, sent := req.param("otp")
 	if !sent {
-		otp, sent = c.param("totp")
+		otp, sent = req.param("totp")
 	}
-	if refused := c.realm.checkPassword(u, c.value("password"), c.now); refused != nil {
-		return nil, refused
+	if err := req.realm.checkPassword(u, req.rawParam("password"), req.now); err != nil {
+		return nil, err
 	}
-	if u.otp != nil && (!sent || !u.otp.accepts(otp, c.now, c.realm.settings)) {
-		c.realm.recordFailure(u, c.now)
-		return nil, badCredentials
+	if u.otp != nil && (!sent || !u.otp.accepts(otp, req.now, req.realm.settings)) {
+		req.realm.recordFailure(u, req.now)
+		return nil, errInvalidCredentials
 	}
-	c.realm.resetFailures(u)
-	if refused := c.realm.checkSetUp(u); refused != nil {
-		return nil, refused
+	req.realm.resetFailures(u)
+	if err := req.realm.checkSetUp(u); err != nil {
+		return nil, err
 	}
-	return c.passwordSession(caller, u, scope)
+	return req.passwordSession(caller, u, scope)
 }
 
 // checkPassword refuses a user whose password is wrong or who is locked or disabled. It counts
 // wrong passwords.
-func (r *Realm) checkPassword(u *user, password string, now time.Time) *refusal {
+func (r *Realm) checkPassword(u *user, password string, now time.Time) *oauthError {
 	if u.FederationLink != "" {
-		return refuse(501, notInStandIn,
+		return newOAuthError(501, codeUnsupported,
 			"user "+u.Username+": users of another store can't sign in here")
 	}
 	if r.locked(u, now) {
-		return badCredentials
+		return errInvalidCredentials
 	}
 	if u.password == "" || password != u.password {
 		r.recordFailure(u, now)
-		return badCredentials
+		return errInvalidCredentials
 	}
 	if problem := r.profile.UncheckedAttribute(&u.User); problem != "" {
-		return refuse(501, notInStandIn,
+		return newOAuthError(501, codeUnsupported,
 			"user "+u.Username+": attribute "+problem+": it is not supported")
 	}
 	if !u.Enabled {
 		if u.lockedPermanently {
-			return badCredentials
+			return errInvalidCredentials
 		}
-		return refuse(400, "invalid_grant", "Account disabled")
+		return newOAuthError(400, "invalid_grant", "Account disabled")
 	}
 	return nil
 }
 
 // checkSetUp refuses a user who has required actions, which need a browser.
-func (r *Realm) checkSetUp(u *user) *refusal {
+func (r *Realm) checkSetUp(u *user) *oauthError {
 	// Actions of the user count even if the realm disabled them. pendingActions checks the profile.
 	assigned := slices.ContainsFunc(u.RequiredActions, func(alias string) bool {
 		return alias != verifyProfile
 	})
 	if assigned || len(r.pendingActions(u)) > 0 {
 		r.explainNotSetUp(u)
-		return refuse(400, "invalid_grant", "Account is not fully set up")
+		return newOAuthError(400, "invalid_grant", "Account is not fully set up")
 	}
 	return nil
 }

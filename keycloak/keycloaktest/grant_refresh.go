@@ -10,27 +10,27 @@ import (
 	"github.com/google/uuid"
 )
 
-func invalidGrant(description string) *refusal { return refuse(400, "invalid_grant", description) }
+func invalidGrant(description string) *oauthError { return newOAuthError(400, "invalid_grant", description) }
 
 // refreshGrant exchanges a refresh token (RFC 6749 6). If refresh tokens are single-use, reusing
 // one removes the client from the session (TokenManager, Keycloak 26.7.4).
-func (c *call) refreshGrant(caller *client) (*unsignedResponse, *refusal) {
-	r := c.realm
-	token, sent := c.param("refresh_token")
+func (req *request) refreshGrant(caller *client) (*unsignedResponse, *oauthError) {
+	r := req.realm
+	token, sent := req.param("refresh_token")
 	if !sent {
-		return nil, refuse(400, "invalid_request", "No refresh token")
+		return nil, newOAuthError(400, "invalid_request", "No refresh token")
 	}
-	scope, hasScope := c.param("scope")
+	scope, hasScope := req.param("scope")
 	if hasScope {
-		if _, refused := r.resolveScopes(caller, scope, true); refused != nil {
-			return nil, refused
+		if _, err := r.resolveScopes(caller, scope, true); err != nil {
+			return nil, err
 		}
 	}
-	payload, refused := r.readRefresh(token, caller)
-	if refused != nil {
-		return nil, refused
+	payload, err := r.readRefresh(token, caller)
+	if err != nil {
+		return nil, err
 	}
-	if expired(payload, c.now) {
+	if expired(payload, req.now) {
 		return nil, invalidGrant("Token is not active")
 	}
 	issuedAt := timeClaim(payload, "iat")
@@ -43,7 +43,7 @@ func (c *call) refreshGrant(caller *client) (*unsignedResponse, *refusal) {
 	}
 	offline := stringClaim(payload, "typ") == "Offline"
 	s := r.sessionByID(stringClaim(payload, "sid"), offline)
-	if s == nil || !r.alive(s, c.now) || r.users[s.user.ID] == nil {
+	if s == nil || !r.alive(s, req.now) || r.users[s.user.ID] == nil {
 		if s != nil {
 			r.deleteSession(s)
 		}
@@ -59,7 +59,7 @@ func (c *call) refreshGrant(caller *client) (*unsignedResponse, *refusal) {
 	if cs == nil {
 		return nil, invalidGrant("Session doesn't have required client")
 	}
-	if !r.clientAlive(cs, s, c.now) {
+	if !r.clientAlive(cs, s, req.now) {
 		delete(s.clients, caller.ClientID)
 		if offline {
 			return nil, invalidGrant("Session doesn't have required client")
@@ -71,22 +71,22 @@ func (c *call) refreshGrant(caller *client) (*unsignedResponse, *refusal) {
 	}
 	familyID := stringClaim(payload, "reuse_id")
 	if r.settings.RevokeRefreshToken {
-		refused := s.redeem(caller, cs, familyID, stringClaim(payload, "jti"), issuedAt,
-			r.settings.RefreshTokenMaxReuse, c.now.Unix())
-		if refused != nil {
-			return nil, refused
+		err := s.redeem(caller, cs, familyID, stringClaim(payload, "jti"), issuedAt,
+			r.settings.RefreshTokenMaxReuse, req.now.Unix())
+		if err != nil {
+			return nil, err
 		}
 	}
 	// The scope parameter can omit optional scopes for this time. It can't add scopes; names that
 	// weren't granted originally are ignored.
 	g := &grant{
 		realm: r, client: caller, user: s.user, session: s, clientSession: cs,
-		shortcut: "rt", now: c.now, familyID: familyID,
+		shortcut: "rt", now: req.now, familyID: familyID,
 	}
 	g.granted = slices.DeleteFunc(strings.Fields(stringClaim(payload, "scope")),
 		func(name string) bool { return name != "openid" && r.scopes[name] == nil })
-	if refused := r.checkGrantSupported(caller, g.granted); refused != nil {
-		return nil, refused
+	if err := r.checkGrantSupported(caller, g.granted); err != nil {
+		return nil, err
 	}
 	if offline && !g.offlineAllowed() {
 		return nil, invalidGrant(
@@ -97,7 +97,7 @@ func (c *call) refreshGrant(caller *client) (*unsignedResponse, *refusal) {
 		return hasScope && !slices.Contains(caller.defaultScopes, name) &&
 			!slices.Contains(strings.Fields(scope), name)
 	})
-	s.lastUsed, cs.lastUsed = c.now, c.now
+	s.lastUsed, cs.lastUsed = req.now, req.now
 	return g.issue(!caller.isFalse("use.refresh.tokens")), nil
 }
 
@@ -105,7 +105,7 @@ func (c *call) refreshGrant(caller *client) (*unsignedResponse, *refusal) {
 // or is superseded. Times have a resolution of seconds, as in Keycloak: a token superseded within
 // the same second passes as the newest.
 func (s *session) redeem(caller *client, cs *clientSession, familyID, id string, issuedAt int64,
-	maxUses int, now int64) *refusal {
+	maxUses int, now int64) *oauthError {
 	if familyID == "" {
 		familyID = uuid.NewString()
 	}
@@ -136,7 +136,7 @@ func (s *session) redeem(caller *client, cs *clientSession, familyID, id string,
 const maxTokenFamilies = 100
 
 // readRefresh verifies a refresh token's signature, type and issuer, but not its expiry or client.
-func (r *Realm) readRefresh(token string, caller *client) (claims, *refusal) {
+func (r *Realm) readRefresh(token string, caller *client) (claims, *oauthError) {
 	payload, err := r.verified(token)
 	typ := stringClaim(payload, "typ")
 	if err != nil || typ != "Refresh" && typ != "Offline" {

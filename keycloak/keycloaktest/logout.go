@@ -12,35 +12,35 @@ import (
 
 // logout is the end session endpoint. With a refresh token it is Keycloak's logout call for
 // clients; without one it is RP-initiated logout for browsers (page_logout.go).
-func (r *Realm) logout(c *call) response {
-	token, sent := c.param("refresh_token")
-	if c.Method != http.MethodPost || !sent {
-		return r.browserLogout(c)
+func (r *Realm) logout(req *request) response {
+	token, sent := req.param("refresh_token")
+	if req.Method != http.MethodPost || !sent {
+		return r.browserLogout(req)
 	}
-	notices, resp := r.clientLogout(c, token)
+	notices, resp := r.clientLogout(req, token)
 	r.notify(notices)
 	return resp
 }
 
-func (r *Realm) clientLogout(c *call, token string) ([]notice, response) {
+func (r *Realm) clientLogout(req *request, token string) ([]notice, response) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if refused := r.checkTLS(c); refused != nil {
-		return nil, refused.plain()
+	if err := r.checkTLS(req); err != nil {
+		return nil, err.plain()
 	}
-	caller, refused := c.authenticateClient()
-	if refused != nil {
-		return nil, refused.plain()
+	caller, err := req.authenticateClient()
+	if err != nil {
+		return nil, err.plain()
 	}
 	if caller.BearerOnly {
-		return nil, refuse(400, "invalid_client", "Bearer-only not allowed").plain()
+		return nil, newOAuthError(400, "invalid_client", "Bearer-only not allowed").plain()
 	}
-	if refused := c.checkOrigin(caller); refused != nil {
-		return nil, refused.plain()
+	if err := req.checkOrigin(caller); err != nil {
+		return nil, err.plain()
 	}
-	payload, refused := r.readRefresh(token, caller)
-	if refused != nil {
-		return nil, refused.plain()
+	payload, err := r.readRefresh(token, caller)
+	if err != nil {
+		return nil, err.plain()
 	}
 	if stringClaim(payload, "azp") != caller.ClientID {
 		return nil, invalidGrant(
@@ -51,7 +51,7 @@ func (r *Realm) clientLogout(c *call, token string) ([]notice, response) {
 	if s == nil {
 		return nil, done
 	}
-	return r.end(s, c.now), done
+	return r.end(s, req.now), done
 }
 
 // end ends a session and returns the back-channel logouts to send. The caller holds the lock, and

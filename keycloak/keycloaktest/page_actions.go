@@ -28,21 +28,21 @@ func (r *Realm) hasAction(alias string) bool {
 }
 
 // nextStep returns the next step that the user must complete before the response, or "".
-func (v *pageRequest) nextStep(t *authSession) string {
-	pending := v.realm.pendingActions(t.user)
+func (req *pageRequest) nextStep(t *authSession) string {
+	pending := req.realm.pendingActions(t.user)
 	for _, alias := range actionOrder {
-		if slices.Contains(pending, alias) && v.realm.hasAction(alias) {
+		if slices.Contains(pending, alias) && req.realm.hasAction(alias) {
 			return alias
 		}
 	}
 	if requested := t.requestedAction(); requested != "" && t.actionStatus == "" {
 		// If the profile were incomplete, VERIFY_PROFILE would be pending.
-		if v.realm.hasAction(requested) && requested != verifyProfile {
+		if req.realm.hasAction(requested) && requested != verifyProfile {
 			return requested
 		}
 		t.actionStatus = "error"
 	}
-	if v.consentDue(t) {
+	if req.consentDue(t) {
 		return stepConsent
 	}
 	return ""
@@ -62,35 +62,35 @@ func (t *authSession) isRequestedAction() bool {
 }
 
 // requiredAction serves the pages for required actions and for consent.
-func (r *Realm) requiredAction(c *call) response {
-	return r.servePage(c, (*pageRequest).requiredAction)
+func (r *Realm) requiredAction(req *request) response {
+	return r.servePage(req, (*pageRequest).requiredAction)
 }
 
-func (v *pageRequest) requiredAction() response {
-	t, submitted, resp := v.enterAuthSession(requiredActionPath)
+func (req *pageRequest) requiredAction() response {
+	t, submitted, resp := req.enterAuthSession(requiredActionPath)
 	if t == nil {
 		return resp
 	}
-	if submitted && t.isRequestedAction() && v.form.Has("cancel-aia") {
+	if submitted && t.isRequestedAction() && req.form.Has("cancel-aia") {
 		t.actionStatus = "cancelled"
-		return v.proceed(t)
+		return req.proceed(t)
 	}
 	t.actionShown = t.actionShown || t.step == t.requestedAction() && t.step != "VERIFY_EMAIL"
 	switch t.step {
 	case stepConsent:
-		return v.consentPage(t)
+		return req.consentPage(t)
 	case "UPDATE_PASSWORD":
-		return v.updatePassword(t, submitted)
+		return req.updatePassword(t, submitted)
 	case "UPDATE_PROFILE", verifyProfile:
-		return v.updateProfile(t, submitted)
+		return req.updateProfile(t, submitted)
 	case "VERIFY_EMAIL": // as in a realm without a mail server
 		if t.user.EmailVerified {
-			return v.completeAction(t)
+			return req.completeAction(t)
 		}
 		if t.isRequestedAction() {
 			break // Keycloak asks first whether to send the email
 		}
-		return v.failure(500, "Failed to send email, please try again later.")
+		return req.failure(500, "Failed to send email, please try again later.")
 	}
 	return errorPage(501,
 		"This is keycloaktest, a stand-in for Keycloak in tests, and it has no page for the "+
@@ -98,33 +98,33 @@ func (v *pageRequest) requiredAction() response {
 }
 
 // completeAction marks the current required action as done and continues.
-func (v *pageRequest) completeAction(t *authSession) response {
+func (req *pageRequest) completeAction(t *authSession) response {
 	if t.requestedAction() == t.step {
 		t.actionStatus = "success"
 	}
 	t.user.RequiredActions = slices.DeleteFunc(slices.Clone(t.user.RequiredActions),
 		func(alias string) bool { return alias == t.step })
-	return v.proceed(t)
+	return req.proceed(t)
 }
 
-func (v *pageRequest) updatePassword(t *authSession, submitted bool) response {
+func (req *pageRequest) updatePassword(t *authSession, submitted bool) response {
 	p := page{ID: "login-login-update-password", Title: "Update password"}
-	switch password := v.value("password-new"); {
+	switch password := req.rawParam("password-new"); {
 	case !submitted && !t.isRequestedAction():
 		p.Note = "You need to change your password to activate your account."
 	case !submitted:
 	case password == "":
 		p.Errors = []string{"Please specify password."}
-	case password != v.value("password-confirm"):
+	case password != req.rawParam("password-confirm"):
 		p.Errors = []string{"Passwords don't match."}
-	case v.realm.passwordProblem(t.user.User, password) != "":
-		p.Errors = []string{v.realm.passwordProblem(t.user.User, password)}
+	case req.realm.passwordProblem(t.user.User, password) != "":
+		p.Errors = []string{req.realm.passwordProblem(t.user.User, password)}
 	default:
-		t.user.setPassword(password, v.now)
-		if v.value("logout-sessions") == "on" {
-			v.endOtherSessions(t)
+		t.user.setPassword(password, req.now)
+		if req.rawParam("logout-sessions") == "on" {
+			req.endOtherSessions(t)
 		}
-		return v.completeAction(t)
+		return req.completeAction(t)
 	}
 	fields := []field{
 		{Name: "password-new", Kind: "password", Label: "New Password"},
@@ -132,7 +132,7 @@ func (v *pageRequest) updatePassword(t *authSession, submitted bool) response {
 		{Name: "logout-sessions", Kind: "checkbox", Label: "Sign out from other devices", Value: "on"},
 		{Name: "login", Kind: "submit", Label: "Submit"},
 	}
-	p.Form = &form{ID: "kc-passwd-update-form", Action: t.formAction(v.realm),
+	p.Form = &form{ID: "kc-passwd-update-form", Action: t.formAction(req.realm),
 		Fields: t.withCancelButton(fields)}
 	return p.response(200, neverCache)
 }
@@ -147,39 +147,39 @@ func (t *authSession) withCancelButton(fields []field) []field {
 }
 
 // endOtherSessions ends the user's sessions in other browsers.
-func (v *pageRequest) endOtherSessions(t *authSession) {
-	for _, sessions := range []map[string]*session{v.realm.sessions, v.realm.offline} {
+func (req *pageRequest) endOtherSessions(t *authSession) {
+	for _, sessions := range []map[string]*session{req.realm.sessions, req.realm.offline} {
 		for _, s := range sessions {
 			if s.user == t.user && s != t.sso && s.id != t.root.id {
-				v.notices = append(v.notices, v.realm.end(s, v.now)...)
+				req.notices = append(req.notices, req.realm.end(s, req.now)...)
 			}
 		}
 	}
 }
 
-func (v *pageRequest) updateProfile(t *authSession, submitted bool) response {
+func (req *pageRequest) updateProfile(t *authSession, submitted bool) response {
 	u := t.user
 	email, first, last := u.Email, u.FirstName, u.LastName
 	p := page{ID: "login-login-update-profile", Title: "Update Account Information"}
 	if submitted {
-		email, first, last = strings.TrimSpace(v.value("email")), v.value("firstName"),
-			v.value("lastName")
+		email, first, last = strings.TrimSpace(req.rawParam("email")), req.rawParam("firstName"),
+			req.rawParam("lastName")
 	} else if t.step != verifyProfile && !t.isRequestedAction() {
 		p.Note = "You need to update your user profile to activate your account."
 	}
 	if submitted || t.step == verifyProfile {
-		p.Errors = v.profileErrors(u, email, first, last)
+		p.Errors = req.profileErrors(u, email, first, last)
 	}
 	if submitted && len(p.Errors) == 0 {
 		if email = strings.ToLower(email); email != u.Email {
 			u.EmailVerified = false
 		}
-		v.realm.unindex(u)
+		req.realm.unindex(u)
 		u.Email, u.FirstName, u.LastName = email, first, last
-		v.realm.index(u)
-		return v.completeAction(t)
+		req.realm.index(u)
+		return req.completeAction(t)
 	}
-	p.Form = &form{ID: "kc-update-profile-form", Action: t.formAction(v.realm), Submit: "Submit",
+	p.Form = &form{ID: "kc-update-profile-form", Action: t.formAction(req.realm), Submit: "Submit",
 		Fields: t.withCancelButton([]field{
 			{Name: "email", Kind: "text", Label: "Email", Value: email},
 			{Name: "firstName", Kind: "text", Label: "First name", Value: first},
@@ -189,19 +189,19 @@ func (v *pageRequest) updateProfile(t *authSession, submitted bool) response {
 }
 
 // profileErrors returns the problems of a profile, in the order of its fields.
-func (v *pageRequest) profileErrors(u *user, email, first, last string) []string {
+func (req *pageRequest) profileErrors(u *user, email, first, last string) []string {
 	const missing = "Please specify this field."
 	var problems []string
 	_, err := mail.ParseAddress(email)
 	switch {
-	case email == "" && v.form.Has("email"):
+	case email == "" && req.form.Has("email"):
 		problems = append(problems, "Please specify email. "+missing)
 	case email == "":
 		problems = append(problems, missing)
 	case err != nil:
 		problems = append(problems, "Invalid email address.")
-	case !v.realm.settings.DuplicateEmailsAllowed &&
-		v.realm.emailTaken(strings.ToLower(email), u.ID):
+	case !req.realm.settings.DuplicateEmailsAllowed &&
+		req.realm.emailTaken(strings.ToLower(email), u.ID):
 		problems = append(problems, "Email already exists.")
 	}
 	for _, name := range []string{first, last} {

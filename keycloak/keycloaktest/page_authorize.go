@@ -32,19 +32,19 @@ func (q *authRequest) hasPrompt(word string) bool {
 }
 
 // authorize serves the authorization endpoint.
-func (r *Realm) authorize(c *call) response { return r.servePage(c, (*pageRequest).authorize) }
+func (r *Realm) authorize(req *request) response { return r.servePage(req, (*pageRequest).authorize) }
 
-func (v *pageRequest) authorize() response {
-	if v.Method == http.MethodGet && !isPrintable(v.URL.Query()) {
-		return v.failure(400, "An internal server error has occurred")
+func (req *pageRequest) authorize() response {
+	if req.Method == http.MethodGet && !isPrintable(req.URL.Query()) {
+		return req.failure(400, "An internal server error has occurred")
 	}
-	q, refused := v.readRequest(v.parameters())
+	q, refused := req.readRequest(req.parameters())
 	if q == nil {
 		return refused
 	}
-	t := v.newAuthSession(q)
-	v.setRestartCookie(t)
-	return v.start(t)
+	t := req.newAuthSession(q)
+	req.setRestartCookie(t)
+	return req.start(t)
 }
 
 // isPrintable reports whether a query has no control characters except tabs and line breaks.
@@ -84,13 +84,13 @@ const maxParameter = 4_000
 // readRequest validates a request in the same order as Keycloak (AuthorizationEndpoint, 26.7.4).
 // Errors are shown on a page until the redirect URI has been validated, and are sent to the client
 // afterwards.
-func (v *pageRequest) readRequest(parameters url.Values) (*authRequest, response) {
-	caller, refused := v.knownClient(parameters)
+func (req *pageRequest) readRequest(parameters url.Values) (*authRequest, response) {
+	caller, refused := req.knownClient(parameters)
 	if caller == nil {
 		return nil, refused
 	}
-	if refused := v.unsupportedParameters(authParameters); refused != nil {
-		return nil, refused.plain()
+	if err := req.unsupportedParameters(authParameters); err != nil {
+		return nil, err.plain()
 	}
 	for name, values := range parameters {
 		if !slices.Contains(credentialParameters, name) && name != "max_age" &&
@@ -107,58 +107,58 @@ func (v *pageRequest) readRequest(parameters url.Values) (*authRequest, response
 			parameters.Del(name)
 		}
 	}
-	if refused, bad := v.checkParameters(parameters); bad {
+	if refused, bad := req.checkParameters(parameters); bad {
 		return nil, refused
 	}
 	openID := slices.Contains(strings.Fields(q.value("scope")), "openid")
 	var ok bool
-	q.redirect, ok = v.realm.redirectURI(caller, caller.RedirectURIs, q.value("redirect_uri"),
+	q.redirect, ok = req.realm.redirectURI(caller, caller.RedirectURIs, q.value("redirect_uri"),
 		parameters.Has("redirect_uri"), openID)
 	if !ok {
-		return nil, v.failure(400, "Invalid parameter: redirect_uri")
+		return nil, req.failure(400, "Invalid parameter: redirect_uri")
 	}
-	if refused := q.checkType(); refused != nil {
-		if refused.status == http.StatusNotImplemented {
-			return nil, notImplemented(refused.description)
+	if err := q.checkType(); err != nil {
+		if err.status == http.StatusNotImplemented {
+			return nil, notImplemented(err.description)
 		}
-		return nil, v.refuseRequest(q, refused)
+		return nil, req.refuseRequest(q, err)
 	}
-	var bad *refusal
+	var bad *oauthError
 	switch problem := caller.checkChallenge(parameters); {
 	case hasRepeated(parameters):
-		bad = refuse(302, "invalid_request", "duplicated parameter")
+		bad = newOAuthError(302, "invalid_request", "duplicated parameter")
 	default:
-		q.scope, bad = v.realm.resolveScopes(caller, q.value("scope"), parameters.Has("scope"))
+		q.scope, bad = req.realm.resolveScopes(caller, q.value("scope"), parameters.Has("scope"))
 		if bad == nil && problem != "" {
-			bad = refuse(302, "invalid_request", problem)
+			bad = newOAuthError(302, "invalid_request", problem)
 		}
 	}
 	if bad != nil {
-		return nil, v.refuseRequest(q, bad)
+		return nil, req.refuseRequest(q, bad)
 	}
-	if !q.readLevel(v.realm) {
-		return nil, v.failure(400, "Invalid parameter: claims")
+	if !q.readLevel(req.realm) {
+		return nil, req.failure(400, "Invalid parameter: claims")
 	}
-	if q.hasPrompt("create") && v.realm.settings.RegistrationAllowed {
+	if q.hasPrompt("create") && req.realm.settings.RegistrationAllowed {
 		return nil, notImplemented("page to register at")
 	}
 	if q.hasPrompt("create") {
-		return nil, v.failure(400, "Registration not allowed")
+		return nil, req.failure(400, "Registration not allowed")
 	}
 	q.parameters = selectParameters(parameters, requestParameters)
 	return q, response{}
 }
 
 // checkParameters returns the error response for malformed and unsupported parameters.
-func (v *pageRequest) checkParameters(parameters url.Values) (response, bool) {
+func (req *pageRequest) checkParameters(parameters url.Values) (response, bool) {
 	_, badAge := maxAge(parameters)
 	switch {
 	case badAge != nil:
-		return v.failure(400, "Invalid Request"), true
+		return req.failure(400, "Invalid Request"), true
 	case strings.Count(parameters.Get("request"), ".") > 1:
 		return notImplemented("request objects"), true
 	case parameters.Has("request"), parameters.Has("request_uri"):
-		return v.failure(400, "Invalid Request"), true
+		return req.failure(400, "Invalid Request"), true
 	}
 	return response{}, false
 }
@@ -173,53 +173,53 @@ func maxAge(parameters url.Values) (*int64, error) {
 }
 
 // knownClient returns the client that a request names, if it may use browser flows.
-func (v *pageRequest) knownClient(parameters url.Values) (*client, response) {
+func (req *pageRequest) knownClient(parameters url.Values) (*client, response) {
 	if len(parameters["client_id"]) != 1 {
-		return nil, v.failure(400, "Invalid Request")
+		return nil, req.failure(400, "Invalid Request")
 	}
-	if refused, closed := v.checkAvailable(); closed {
+	if refused, closed := req.checkAvailable(); closed {
 		return nil, refused
 	}
-	caller := v.realm.clients[parameters.Get("client_id")]
+	caller := req.realm.clients[parameters.Get("client_id")]
 	switch {
 	case caller == nil:
-		return nil, v.failure(400, "Client not found.")
+		return nil, req.failure(400, "Client not found.")
 	case !caller.enabled:
-		return nil, v.failure(400, "Client disabled.")
+		return nil, req.failure(400, "Client disabled.")
 	case caller.BearerOnly:
-		return nil, v.failure(403,
+		return nil, req.failure(403,
 			"Bearer-only applications are not allowed to initiate browser login")
 	}
-	if refused := v.realm.checkSupported(caller, realmfile.UseLogin); refused != nil {
-		return nil, refused.response()
+	if err := req.realm.checkSupported(caller, realmfile.UseLogin); err != nil {
+		return nil, err.response()
 	}
 	return caller, response{}
 }
 
 // checkAvailable returns the error page if the realm is disabled or requires TLS.
-func (v *pageRequest) checkAvailable() (response, bool) {
-	if refused := v.realm.checkTLS(v.call); refused != nil {
-		return v.failure(400, refused.description), true
+func (req *pageRequest) checkAvailable() (response, bool) {
+	if err := req.realm.checkTLS(req.request); err != nil {
+		return req.failure(400, err.description), true
 	}
-	if !v.realm.settings.Enabled {
-		return v.failure(400, "Realm not enabled"), true
+	if !req.realm.settings.Enabled {
+		return req.failure(400, "Realm not enabled"), true
 	}
 	return response{}, false
 }
 
 // refuseRequest sends the client an error response.
-func (v *pageRequest) refuseRequest(q *authRequest, refused *refusal) response {
-	pairs := []string{"error", refused.code}
-	if refused.description != "" {
-		pairs = append(pairs, "error_description", refused.description)
+func (req *pageRequest) refuseRequest(q *authRequest, err *oauthError) response {
+	pairs := []string{"error", err.code}
+	if err.description != "" {
+		pairs = append(pairs, "error_description", err.description)
 	}
-	return v.respond(q, pairs...)
+	return req.respond(q, pairs...)
 }
 
 const wrongFlow = "Client is not allowed to initiate browser login with given response_type. "
 
 // checkType validates response_type and response_mode.
-func (q *authRequest) checkType() *refusal {
+func (q *authRequest) checkType() *oauthError {
 	words := strings.Fields(q.value("response_type"))
 	// implicit or hybrid flow: the response has tokens
 	implicit := slices.Contains(words, "token") || slices.Contains(words, "id_token")
@@ -236,25 +236,25 @@ func (q *authRequest) checkType() *refusal {
 	})
 	switch {
 	case !q.parameters.Has("response_type"):
-		return refuse(302, "invalid_request", "Missing parameter: response_type")
+		return newOAuthError(302, "invalid_request", "Missing parameter: response_type")
 	case len(words) == 0 || unknown || len(words) > 1 && slices.Contains(words, "none"):
-		return refuse(302, "unsupported_response_type", "")
+		return newOAuthError(302, "unsupported_response_type", "")
 	case slices.Contains([]string{"jwt", "query.jwt", "fragment.jwt", "form_post.jwt"}, mode):
-		return refuse(http.StatusNotImplemented, "not_in_keycloaktest", "response_mode "+mode)
+		return newOAuthError(http.StatusNotImplemented, "not_in_keycloaktest", "response_mode "+mode)
 	case !known:
-		return refuse(302, "invalid_request", "Invalid parameter: response_mode")
+		return newOAuthError(302, "invalid_request", "Invalid parameter: response_mode")
 	case implicit && q.mode == "query":
-		return refuse(302, "invalid_request",
+		return newOAuthError(302, "invalid_request",
 			"Response_mode 'query' not allowed for implicit or hybrid flow")
 	case (slices.Contains(words, "code") || slices.Contains(words, "none")) &&
 		!q.client.standardFlow:
-		return refuse(302, "unauthorized_client",
+		return newOAuthError(302, "unauthorized_client",
 			wrongFlow+"Standard flow is disabled for the client.")
 	case implicit && !q.client.ImplicitFlowEnabled:
-		return refuse(302, "unauthorized_client",
+		return newOAuthError(302, "unauthorized_client",
 			wrongFlow+"Implicit flow is disabled for the client.")
 	case implicit:
-		return refuse(http.StatusNotImplemented, "not_in_keycloaktest",
+		return newOAuthError(http.StatusNotImplemented, "not_in_keycloaktest",
 			"response_type "+q.value("response_type"))
 	}
 	return nil

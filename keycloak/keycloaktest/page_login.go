@@ -69,16 +69,16 @@ func (t *authSession) formAction(r *Realm) string {
 }
 
 // start uses single sign-on if possible, or shows the login page.
-func (v *pageRequest) start(t *authSession) response {
+func (req *pageRequest) start(t *authSession) response {
 	t.step = stepPassword
-	if s := v.ssoSession(); s != nil {
+	if s := req.ssoSession(); s != nil {
 		again := t.request.hasPrompt("login") ||
 			t.request.maxAge != nil && !s.authTime.IsZero() &&
-				s.authTime.Unix()+*t.request.maxAge < v.now.Unix()
+				s.authTime.Unix()+*t.request.maxAge < req.now.Unix()
 		if !again && !t.request.level {
-			s.lastUsed = v.now
+			s.lastUsed = req.now
 			t.sso, t.user = s, s.user
-			return v.proceed(t)
+			return req.proceed(t)
 		}
 		t.user = s.user
 		if again {
@@ -86,12 +86,12 @@ func (v *pageRequest) start(t *authSession) response {
 		}
 	}
 	if t.request.hasPrompt("none") {
-		return v.refuse(t, "login_required")
+		return req.refuse(t, "login_required")
 	}
-	if alias := t.request.value("kc_idp_hint"); v.realm.hasProvider(alias) {
+	if alias := t.request.value("kc_idp_hint"); req.realm.hasProvider(alias) {
 		return notImplemented("identity providers, and kc_idp_hint names " + alias)
 	}
-	return v.passwordPage(t)
+	return req.passwordPage(t)
 }
 
 // hasProvider reports whether the realm has an enabled identity provider with this alias.
@@ -104,13 +104,13 @@ func (r *Realm) hasProvider(alias string) bool {
 
 // locale returns the language for pages: the first supported one among the client's ui_locales, the
 // browser's Accept-Language and the realm's default.
-func (v *pageRequest) locale(t *authSession) string {
-	settings := v.realm.settings
+func (req *pageRequest) locale(t *authSession) string {
+	settings := req.realm.settings
 	if !settings.InternationalizationEnabled {
 		return "en"
 	}
 	preferred := strings.Fields(t.request.value("ui_locales"))
-	for _, entry := range strings.Split(v.Header.Get("Accept-Language"), ",") {
+	for _, entry := range strings.Split(req.Header.Get("Accept-Language"), ",") {
 		language, _, _ := strings.Cut(entry, ";")
 		preferred = append(preferred, strings.TrimSpace(language))
 	}
@@ -126,99 +126,99 @@ func (v *pageRequest) locale(t *authSession) string {
 
 // enterAuthSession returns the authSession that a request continues, and whether the request
 // submits a form. If there is no such authSession, t is nil and resp is the response.
-func (v *pageRequest) enterAuthSession(
+func (req *pageRequest) enterAuthSession(
 	path string) (t *authSession, submitted bool, resp response) {
-	if refused, closed := v.checkAvailable(); closed {
+	if refused, closed := req.checkAvailable(); closed {
 		return nil, false, refused
 	}
-	query := v.URL.Query()
-	known := v.cookie(loginCookie) != "" || v.cookie(restartCookie) != ""
-	if known && v.realm.clients[query.Get("client_id")] == nil {
-		return nil, false, v.failure(400,
+	query := req.URL.Query()
+	known := req.cookie(loginCookie) != "" || req.cookie(restartCookie) != ""
+	if known && req.realm.clients[query.Get("client_id")] == nil {
+		return nil, false, req.failure(400,
 			"An error occurred, please login again through your application.")
 	}
-	t = v.authSessionOf(query)
+	t = req.authSessionOf(query)
 	if t == nil || t.step == stepLogout {
-		return nil, false, v.restart(query)
+		return nil, false, req.restart(query)
 	}
-	if refused, unusable := v.checkUsable(t); unusable {
+	if refused, unusable := req.checkUsable(t); unusable {
 		return nil, false, refused
 	}
 	code, execution := query.Get("session_code"), query.Get("execution")
-	if t.path() != path || execution != t.execution(v.realm) && (execution != "" || code != "") {
-		return nil, false, v.expiredPage(t)
+	if t.path() != path || execution != t.execution(req.realm) && (execution != "" || code != "") {
+		return nil, false, req.expiredPage(t)
 	}
 	if code != "" && code != t.code {
 		t.message = "Action expired. Please continue with login now."
-		return nil, false, v.redirect(t.address(v.realm))
+		return nil, false, req.redirect(t.address(req.realm))
 	}
 	return t, code != "", response{}
 }
 
 // checkUsable returns the error page if the client was disabled or the user deleted meanwhile.
-func (v *pageRequest) checkUsable(t *authSession) (response, bool) {
+func (req *pageRequest) checkUsable(t *authSession) (response, bool) {
 	switch {
 	case !t.client.enabled:
-		v.closeAuthSession(t)
-		return v.failure(400, "Login requester not enabled"), true
-	case t.user != nil && v.realm.users[t.user.ID] != t.user:
-		return v.failure(500, "An internal server error has occurred"), true
+		req.closeAuthSession(t)
+		return req.failure(400, "Login requester not enabled"), true
+	case t.user != nil && req.realm.users[t.user.ID] != t.user:
+		return req.failure(500, "An internal server error has occurred"), true
 	}
 	return response{}, false
 }
 
 // restart restarts an expired sign-in from the restart cookie.
-func (v *pageRequest) restart(query url.Values) response {
-	decoded, err := base64.RawURLEncoding.DecodeString(v.cookie(restartCookie))
+func (req *pageRequest) restart(query url.Values) response {
+	decoded, err := base64.RawURLEncoding.DecodeString(req.cookie(restartCookie))
 	parameters, badQuery := url.ParseQuery(string(decoded))
 	if err == nil && badQuery == nil && parameters.Get("client_id") == query.Get("client_id") {
-		if q := v.restoredRequest(parameters); q != nil {
-			t := v.newAuthSession(q)
-			v.setRestartCookie(t)
+		if q := req.restoredRequest(parameters); q != nil {
+			t := req.newAuthSession(q)
+			req.setRestartCookie(t)
 			t.message = "Your login attempt timed out. Login will start from the beginning."
-			return v.redirect(t.address(v.realm))
+			return req.redirect(t.address(req.realm))
 		}
 	}
-	if v.ssoSession() != nil { // signed in already, in another tab
-		return v.alreadySignedIn(query)
+	if req.ssoSession() != nil { // signed in already, in another tab
+		return req.alreadySignedIn(query)
 	}
-	return v.failure(400,
+	return req.failure(400,
 		"Restart login cookie not found. It may have expired; it may have been deleted or "+
 			"cookies are disabled in your browser. If cookies are disabled then enable them. "+
 			"Click Back to Application to login again.")
 }
 
 // restoredRequest returns the request in the restart cookie, or nil.
-func (v *pageRequest) restoredRequest(parameters url.Values) *authRequest {
+func (req *pageRequest) restoredRequest(parameters url.Values) *authRequest {
 	if code := parameters.Get("device_user_code"); code != "" {
-		d := v.realm.deviceByUserCode(code)
+		d := req.realm.deviceByUserCode(code)
 		if d == nil {
 			return nil
 		}
 		return d.request()
 	}
-	q, _ := v.readRequest(parameters)
+	q, _ := req.readRequest(parameters)
 	return q
 }
 
 // alreadySignedIn responds to the form of a sign-in that is already complete. It redirects to the
 // client if possible.
-func (v *pageRequest) alreadySignedIn(query url.Values) response {
-	caller := v.realm.clients[query.Get("client_id")]
+func (req *pageRequest) alreadySignedIn(query url.Values) response {
+	caller := req.realm.clients[query.Get("client_id")]
 	if caller == nil {
 		caller = &client{}
 	}
 	decoded, err := base64.RawURLEncoding.DecodeString(query.Get("client_data"))
 	var data clientData
 	if err == nil && json.Unmarshal(decoded, &data) == nil {
-		redirect, ok := v.realm.redirectURI(caller, caller.RedirectURIs, data.Redirect, true, true)
+		redirect, ok := req.realm.redirectURI(caller, caller.RedirectURIs, data.Redirect, true, true)
 		if ok {
 			q := &authRequest{client: caller, redirect: redirect, mode: data.ResponseMode,
 				parameters: url.Values{}}
 			if data.State != "" {
 				q.parameters.Set("state", data.State)
 			}
-			return v.respond(q, "error", "temporarily_unavailable", "error_description",
+			return req.respond(q, "error", "temporarily_unavailable", "error_description",
 				"authentication_expired")
 		}
 	}
@@ -233,209 +233,209 @@ func (t *authSession) reset() {
 }
 
 // restartLogin handles the restart link on the page for an expired form.
-func (r *Realm) restartLogin(c *call) response {
-	return r.servePage(c, func(v *pageRequest) response {
-		if refused, closed := v.checkAvailable(); closed {
+func (r *Realm) restartLogin(req *request) response {
+	return r.servePage(req, func(req *pageRequest) response {
+		if refused, closed := req.checkAvailable(); closed {
 			return refused
 		}
-		query := v.URL.Query()
-		t := v.authSessionOf(query)
+		query := req.URL.Query()
+		t := req.authSessionOf(query)
 		if t == nil || t.step == stepLogout {
-			return v.restart(query)
+			return req.restart(query)
 		}
 		t.reset()
-		if refused, unusable := v.checkUsable(t); unusable {
+		if refused, unusable := req.checkUsable(t); unusable {
 			return refused
 		}
-		return v.redirect(t.address(r))
+		return req.redirect(t.address(r))
 	})
 }
 
 // authenticate serves the login page and handles its form.
-func (r *Realm) authenticate(c *call) response {
-	return r.servePage(c, (*pageRequest).authenticate)
+func (r *Realm) authenticate(req *request) response {
+	return r.servePage(req, (*pageRequest).authenticate)
 }
 
-func (v *pageRequest) authenticate() response {
-	t, submitted, resp := v.enterAuthSession(authenticatePath)
+func (req *pageRequest) authenticate() response {
+	t, submitted, resp := req.enterAuthSession(authenticatePath)
 	switch {
 	case t == nil:
 		return resp
 	case t.step == stepStart:
-		return v.start(t)
-	case submitted && v.form.Has("cancel"):
-		return v.refuse(t, "access_denied")
+		return req.start(t)
+	case submitted && req.form.Has("cancel"):
+		return req.refuse(t, "access_denied")
 	case submitted && t.step == stepPassword:
-		return v.checkLogin(t)
+		return req.checkLogin(t)
 	case submitted:
-		return v.checkOTP(t)
+		return req.checkOTP(t)
 	case t.step == stepOTP:
-		return v.otpPage(t)
+		return req.otpPage(t)
 	}
-	return v.passwordPage(t)
+	return req.passwordPage(t)
 }
 
 const wrongLogin = "Invalid username or password."
 
 // checkLogin handles the form of the login page.
-func (v *pageRequest) checkLogin(t *authSession) response {
-	if v.realm.settings.RememberMe && v.value("rememberMe") == "on" {
+func (req *pageRequest) checkLogin(t *authSession) response {
+	if req.realm.settings.RememberMe && req.rawParam("rememberMe") == "on" {
 		return notImplemented("sessions that are remembered: rememberMe")
 	}
 	u := t.user
 	if u == nil {
-		u = v.realm.userByLogin(strings.TrimSpace(v.value("username")))
+		u = req.realm.userByLogin(strings.TrimSpace(req.rawParam("username")))
 	}
 	if u == nil {
-		refused := v.realm.checkSupported(t.client, realmfile.UseUnknownUser)
-		if refused != nil {
-			return refused.response()
+		err := req.realm.checkSupported(t.client, realmfile.UseUnknownUser)
+		if err != nil {
+			return err.response()
 		}
 		t.message = wrongLogin
-		return v.passwordPage(t)
+		return req.passwordPage(t)
 	}
-	if refused := v.realm.checkPassword(u, v.value("password"), v.now); refused != nil {
-		if refused.status == 501 {
-			return refused.response()
+	if err := req.realm.checkPassword(u, req.rawParam("password"), req.now); err != nil {
+		if err.status == 501 {
+			return err.response()
 		}
 		t.message = wrongLogin
-		if refused.description == "Account disabled" {
+		if err.description == "Account disabled" {
 			t.message = "Account is disabled, contact your administrator."
 		}
-		return v.passwordPage(t)
+		return req.passwordPage(t)
 	}
 	t.user = u
 	if u.otp != nil {
-		if refused := v.realm.checkSupported(t.client, realmfile.UseOTP); refused != nil {
-			return refused.response()
+		if err := req.realm.checkSupported(t.client, realmfile.UseOTP); err != nil {
+			return err.response()
 		}
 		t.step = stepOTP
-		return v.otpPage(t)
+		return req.otpPage(t)
 	}
-	v.realm.resetFailures(u)
-	return v.proceed(t)
+	req.realm.resetFailures(u)
+	return req.proceed(t)
 }
 
 // checkOTP handles the form of the one-time code page.
-func (v *pageRequest) checkOTP(t *authSession) response {
-	otp, sent := v.param("otp")
-	r, u := v.realm, t.user
+func (req *pageRequest) checkOTP(t *authSession) response {
+	otp, sent := req.param("otp")
+	r, u := req.realm, t.user
 	if !sent {
-		return v.otpPage(t)
+		return req.otpPage(t)
 	}
-	if r.locked(u, v.now) || u.otp == nil || !u.otp.accepts(otp, v.now, r.settings) {
-		if !r.locked(u, v.now) {
-			r.recordFailure(u, v.now)
+	if r.locked(u, req.now) || u.otp == nil || !u.otp.accepts(otp, req.now, r.settings) {
+		if !r.locked(u, req.now) {
+			r.recordFailure(u, req.now)
 		}
 		t.message = "Invalid authenticator code."
-		return v.otpPage(t)
+		return req.otpPage(t)
 	}
 	r.resetFailures(u)
-	return v.proceed(t)
+	return req.proceed(t)
 }
 
 // proceed goes to the next step of an authenticated user, or finishes the sign-in.
-func (v *pageRequest) proceed(t *authSession) response {
-	if step := v.nextStep(t); step != "" {
+func (req *pageRequest) proceed(t *authSession) response {
+	if step := req.nextStep(t); step != "" {
 		if t.request.hasPrompt("none") {
-			return v.refuse(t, "interaction_required")
+			return req.refuse(t, "interaction_required")
 		}
 		t.step = step
-		return v.redirect(t.address(v.realm))
+		return req.redirect(t.address(req.realm))
 	}
-	return v.finish(t)
+	return req.finish(t)
 }
 
 // finish creates or joins the session and responds to the client.
-func (v *pageRequest) finish(t *authSession) response {
-	if t.sso != nil && (v.realm.sessions[t.sso.id] != t.sso || !v.realm.alive(t.sso, v.now)) {
+func (req *pageRequest) finish(t *authSession) response {
+	if t.sso != nil && (req.realm.sessions[t.sso.id] != t.sso || !req.realm.alive(t.sso, req.now)) {
 		t.reset() // the session ended meanwhile
-		return v.start(t)
+		return req.start(t)
 	}
 	if d := t.request.device; d != nil && d.state != devicePending {
-		return v.refuse(t, "expired_token")
+		return req.refuse(t, "expired_token")
 	}
-	s, isNew := v.sessionFor(t)
+	s, isNew := req.sessionFor(t)
 	if s == nil {
-		return v.failure(400,
+		return req.failure(400,
 			"You are already authenticated as different user '"+
-				v.realm.sessions[t.root.id].user.Username+
+				req.realm.sessions[t.root.id].user.Username+
 				"' in this session. Please sign out first.")
 	}
-	cs := v.realm.join(s, t.request, v.now)
+	cs := req.realm.join(s, t.request, req.now)
 	cs.startedSession = isNew && slices.Contains(t.request.scope, "offline_access")
 	cs.level = "1"
 	if t.sso != nil {
 		cs.level = "0"
 	}
-	v.closeAuthSession(t)
-	v.setIdentityCookies(s)
+	req.closeAuthSession(t)
+	req.setIdentityCookies(s)
 	if d := t.request.device; d != nil {
 		d.state, d.sessionID = deviceApproved, s.id
-		return v.redirect(v.realm.Issuer() + "/device/status")
+		return req.redirect(req.realm.Issuer() + "/device/status")
 	}
 	pairs := []string{"session_state", s.id}
 	if t.actionStatus != "" {
 		name := t.requestedAction()
 		if !t.actionShown { // Keycloak names the current step, which is still the sign-in
-			name = (&authSession{step: stepPassword}).execution(v.realm)
+			name = (&authSession{step: stepPassword}).execution(req.realm)
 		}
 		pairs = append(pairs, "kc_action", name, "kc_action_status", t.actionStatus)
 	}
 	if t.request.value("response_type") != "none" {
-		pairs = append(pairs, "code", v.realm.newCode(t.request, s, v.now))
+		pairs = append(pairs, "code", req.realm.newCode(t.request, s, req.now))
 	}
-	return v.respond(t.request, pairs...)
+	return req.respond(t.request, pairs...)
 }
 
 // sessionFor returns the session for a sign-in and whether it is new. It is the session of single
 // sign-on or else the browser's. It is nil if the browser has a session of another user.
-func (v *pageRequest) sessionFor(t *authSession) (s *session, isNew bool) {
+func (req *pageRequest) sessionFor(t *authSession) (s *session, isNew bool) {
 	if t.sso != nil {
 		return t.sso, false
 	}
-	s = v.realm.sessions[t.root.id]
+	s = req.realm.sessions[t.root.id]
 	switch {
-	case s == nil || !v.realm.alive(s, v.now):
-		s, isNew = v.realm.addSession(&session{id: t.root.id, user: t.user}, v.now), true
+	case s == nil || !req.realm.alive(s, req.now):
+		s, isNew = req.realm.addSession(&session{id: t.root.id, user: t.user}, req.now), true
 	case s.user != t.user:
 		return nil, false
 	}
-	s.authTime, s.lastUsed = v.now, v.now
+	s.authTime, s.lastUsed = req.now, req.now
 	return s, isNew
 }
 
 // refuse ends an authSession with an error response to the client.
-func (v *pageRequest) refuse(t *authSession, code string) response {
+func (req *pageRequest) refuse(t *authSession, code string) response {
 	if d := t.request.device; d != nil {
 		// As in Keycloak the authSession remains, but it can't be completed any more.
 		if code == "access_denied" && d.state == devicePending {
 			d.state = deviceDenied
 		}
-		return v.redirect(withParameters(v.realm.Issuer()+"/device/status", false,
+		return req.redirect(withParameters(req.realm.Issuer()+"/device/status", false,
 			[]string{"error", code}))
 	}
-	v.closeAuthSession(t)
-	return v.respond(t.request, "error", code)
+	req.closeAuthSession(t)
+	return req.respond(t.request, "error", code)
 }
 
 // failure returns an error page, or the error as JSON if the request accepts JSON.
-func (v *pageRequest) failure(status int, message string) response {
-	if strings.Contains(v.Header.Get("Accept"), "application/json") {
-		return jsonResponse(status, "", oauthError{Error: message})
+func (req *pageRequest) failure(status int, message string) response {
+	if strings.Contains(req.Header.Get("Accept"), "application/json") {
+		return jsonResponse(status, "", errorBody{Error: message})
 	}
 	return errorPage(status, message)
 }
 
-func (v *pageRequest) passwordPage(t *authSession) response {
-	if locale := v.locale(t); locale != "en" {
+func (req *pageRequest) passwordPage(t *authSession) response {
+	if locale := req.locale(t); locale != "en" {
 		return notImplemented("pages in the language " + locale)
 	}
 	p := page{ID: "login-login", Title: "Sign in to your account", Note: t.takeMessage()}
-	f := form{ID: "kc-form-login", Action: t.formAction(v.realm)}
+	f := form{ID: "kc-form-login", Action: t.formAction(req.realm)}
 	if t.user == nil {
 		name := t.request.value("login_hint")
-		if typed, sent := v.param("username"); sent && v.Method == http.MethodPost {
+		if typed, sent := req.param("username"); sent && req.Method == http.MethodPost {
 			name = typed
 		}
 		f.Fields = append(f.Fields,
@@ -450,10 +450,10 @@ func (v *pageRequest) passwordPage(t *authSession) response {
 	return p.response(200, neverCache)
 }
 
-func (v *pageRequest) otpPage(t *authSession) response {
+func (req *pageRequest) otpPage(t *authSession) response {
 	credential := uuid.NewSHA1(uuid.NameSpaceURL, []byte(t.user.ID+"/otp")).String()
 	return page{ID: "login-login-otp", Title: "Sign In", Note: t.takeMessage(), Form: &form{
-		ID: "kc-otp-login-form", Action: t.formAction(v.realm), Fields: []field{
+		ID: "kc-otp-login-form", Action: t.formAction(req.realm), Fields: []field{
 			{Name: "selectedCredentialId", Kind: "hidden", Value: credential},
 			{Name: "otp", Kind: "text", Label: "One-time code"},
 			{Name: "login", Kind: "submit", Label: "Sign In"},
@@ -462,10 +462,10 @@ func (v *pageRequest) otpPage(t *authSession) response {
 }
 
 // expiredPage is the response to a form that doesn't belong to the current step.
-func (v *pageRequest) expiredPage(t *authSession) response {
+func (req *pageRequest) expiredPage(t *authSession) response {
 	return page{ID: "login-login-page-expired", Title: "Page has expired", Links: []link{
-		{"To restart the login process", withParameters(v.realm.Issuer()+"/login-actions/restart", false, t.parameters())},
-		{"To continue the login process", t.address(v.realm)},
+		{"To restart the login process", withParameters(req.realm.Issuer()+"/login-actions/restart", false, t.parameters())},
+		{"To continue the login process", t.address(req.realm)},
 	}}.response(200, neverCache)
 }
 

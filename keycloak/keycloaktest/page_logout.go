@@ -12,55 +12,55 @@ import (
 
 // browserLogout serves RP-initiated logout (OpenID Connect RP-Initiated Logout 1.0). The user isn't
 // asked for confirmation if the ID token names the browser's session or the browser has no session.
-func (r *Realm) browserLogout(c *call) response { return r.servePage(c, (*pageRequest).logout) }
+func (r *Realm) browserLogout(req *request) response { return r.servePage(req, (*pageRequest).logout) }
 
-func (v *pageRequest) logout() response {
-	parameters := v.parameters()
-	if refused := v.realm.checkTLS(v.call); refused != nil {
-		return v.failure(400, refused.description)
+func (req *pageRequest) logout() response {
+	parameters := req.parameters()
+	if err := req.realm.checkTLS(req.request); err != nil {
+		return req.failure(400, err.description)
 	}
 	hint, redirect := parameters.Get("id_token_hint"), parameters.Get("post_logout_redirect_uri")
 	if redirect != "" && hint == "" && !parameters.Has("client_id") {
-		return v.logoutFailure("Missing parameters: id_token_hint")
+		return req.logoutFailure("Missing parameters: id_token_hint")
 	}
-	caller := v.realm.clients[parameters.Get("client_id")]
+	caller := req.realm.clients[parameters.Get("client_id")]
 	sid := ""
 	if hint != "" {
-		payload, err := v.realm.verified(hint)
+		payload, err := req.realm.verified(hint)
 		named := stringClaim(payload, "azp")
 		if err != nil || stringClaim(payload, "typ") != "ID" ||
 			parameters.Has("client_id") && parameters.Get("client_id") != named {
-			return v.logoutFailure("Invalid parameter: id_token_hint")
+			return req.logoutFailure("Invalid parameter: id_token_hint")
 		}
-		caller, sid = v.realm.clients[named], stringClaim(payload, "sid")
+		caller, sid = req.realm.clients[named], stringClaim(payload, "sid")
 	}
 	if caller != nil {
-		if refused := v.realm.checkSupported(caller, realmfile.UseLogout); refused != nil {
-			return refused.response()
+		if err := req.realm.checkSupported(caller, realmfile.UseLogout); err != nil {
+			return err.response()
 		}
 	}
 	if redirect != "" {
 		if caller == nil {
-			return v.logoutFailure("Invalid redirect uri")
+			return req.logoutFailure("Invalid redirect uri")
 		}
 		var ok bool
-		redirect, ok = v.realm.redirectURI(caller, caller.logoutURIs(), redirect, true, true)
+		redirect, ok = req.realm.redirectURI(caller, caller.logoutURIs(), redirect, true, true)
 		if !ok {
-			return v.logoutFailure("Invalid redirect uri")
+			return req.logoutFailure("Invalid redirect uri")
 		}
 	}
 	logoutClient := caller
 	if logoutClient == nil {
-		logoutClient = v.realm.clients["account"]
+		logoutClient = req.realm.clients["account"]
 	}
-	t := v.newAuthSession(
+	t := req.newAuthSession(
 		&authRequest{client: logoutClient, redirect: redirect, parameters: url.Values{}})
 	t.step, t.hintedSession, t.state = stepLogout, sid, parameters.Get("state")
-	s := v.ssoSession()
+	s := req.ssoSession()
 	if s != nil && sid != s.id || s == nil && hint == "" && redirect == "" {
-		return v.confirmPage(t)
+		return req.confirmPage(t)
 	}
-	return v.endSignedIn(t, s)
+	return req.endSignedIn(t, s)
 }
 
 // logoutURIs returns the allowed post-logout redirect URIs of a client. "+" stands for its redirect
@@ -79,13 +79,13 @@ func (c *client) logoutURIs() []string {
 	return uris
 }
 
-func (v *pageRequest) logoutFailure(message string) response {
-	return v.failure(400, message).with("Cache-Control", noCache)
+func (req *pageRequest) logoutFailure(message string) response {
+	return req.failure(400, message).with("Cache-Control", noCache)
 }
 
-func (v *pageRequest) confirmPage(t *authSession) response {
+func (req *pageRequest) confirmPage(t *authSession) response {
 	t.code = opaque(43)
-	action := withParameters(v.realm.basePath()+oidc+"/logout/logout-confirm", false,
+	action := withParameters(req.realm.basePath()+oidc+"/logout/logout-confirm", false,
 		[]string{"client_id", t.client.ClientID, "tab_id", t.id})
 	return page{ID: "login-logout-confirm", Title: "Logging out", Text: "Do you want to log out?",
 		Form: &form{Action: action, Fields: []field{
@@ -95,45 +95,45 @@ func (v *pageRequest) confirmPage(t *authSession) response {
 }
 
 // logoutConfirm handles the form of the confirmation page.
-func (r *Realm) logoutConfirm(c *call) response { return r.servePage(c, (*pageRequest).confirm) }
+func (r *Realm) logoutConfirm(req *request) response { return r.servePage(req, (*pageRequest).confirm) }
 
-func (v *pageRequest) confirm() response {
-	t := v.authSessionOf(v.URL.Query())
+func (req *pageRequest) confirm() response {
+	t := req.authSessionOf(req.URL.Query())
 	switch {
-	case (t == nil || t.step != stepLogout) && v.Method != http.MethodPost:
+	case (t == nil || t.step != stepLogout) && req.Method != http.MethodPost:
 		return loggedOutPage(400)
 	case t == nil || t.step != stepLogout:
-		return v.logoutFailure("Logout failed")
-	case v.Method != http.MethodPost:
-		return v.confirmPage(t)
-	case v.value("session_code") != t.code:
-		return v.failure(500, "An internal server error has occurred").with("Cache-Control",
+		return req.logoutFailure("Logout failed")
+	case req.Method != http.MethodPost:
+		return req.confirmPage(t)
+	case req.rawParam("session_code") != t.code:
+		return req.failure(500, "An internal server error has occurred").with("Cache-Control",
 			noCache)
 	}
-	return v.endSignedIn(t, v.ssoSession())
+	return req.endSignedIn(t, req.ssoSession())
 }
 
 // endSignedIn ends the session that the ID token names or, if that has ended, the browser's
 // session.
-func (v *pageRequest) endSignedIn(t *authSession, browserSession *session) response {
-	v.closeAuthSession(t)
-	ended := v.realm.sessions[t.hintedSession]
+func (req *pageRequest) endSignedIn(t *authSession, browserSession *session) response {
+	req.closeAuthSession(t)
+	ended := req.realm.sessions[t.hintedSession]
 	if ended == nil {
 		ended = browserSession
 	}
 	if ended != nil {
-		delete(v.realm.rootAuthSessions, t.root.id) // including its other tabs
+		delete(req.realm.rootAuthSessions, t.root.id) // including its other tabs
 	}
 	if browserSession != nil {
-		v.deleteCookies(identityCookie, sessionCookie)
+		req.deleteCookies(identityCookie, sessionCookie)
 	}
 	redirect := t.request.redirect
 	if redirect != "" && t.state != "" {
 		redirect = withParameters(redirect, false, []string{"state", t.state})
 	}
 	if ended != nil {
-		frames := v.realm.frontChannel(ended)
-		v.notices = append(v.notices, v.realm.end(ended, v.now)...)
+		frames := req.realm.frontChannel(ended)
+		req.notices = append(req.notices, req.realm.end(ended, req.now)...)
 		if browserSession != nil && len(frames) > 0 {
 			return page{ID: "login-frontchannel-logout", Title: "Logging out", Frames: frames,
 				Next: template.URL(redirect)}.response(200, noCache)
@@ -142,7 +142,7 @@ func (v *pageRequest) endSignedIn(t *authSession, browserSession *session) respo
 	if redirect == "" {
 		return loggedOutPage(200)
 	}
-	return v.redirect(redirect).with("Cache-Control", noCache)
+	return req.redirect(redirect).with("Cache-Control", noCache)
 }
 
 func loggedOutPage(status int) response {

@@ -88,10 +88,10 @@ func matchRedirect(patterns []string, uri *url.URL, full string) (string, bool) 
 const neverCache = "no-store, must-revalidate, max-age=0"
 
 // redirect redirects the browser.
-func (v *pageRequest) redirect(address string) response {
+func (req *pageRequest) redirect(address string) response {
 	resp := secured(response{status: http.StatusFound}).
 		with("Location", address).with("Cache-Control", neverCache)
-	if v.Method != http.MethodPost {
+	if req.Method != http.MethodPost {
 		// Keycloak sets it only if the response or the request has a media type.
 		return resp.without("X-Frame-Options")
 	}
@@ -100,15 +100,15 @@ func (v *pageRequest) redirect(address string) response {
 
 // respond sends a response to the client in the request's response mode (OAuth 2.0 Multiple
 // Response Types 2.1, Form Post Response Mode). pairs are alternating names and values.
-func (v *pageRequest) respond(q *authRequest, pairs ...string) response {
+func (req *pageRequest) respond(q *authRequest, pairs ...string) response {
 	if state := q.value("state"); state != "" || q.parameters.Has("state") {
 		pairs = append(pairs, "state", state)
 	}
-	pairs = append(pairs, "iss", v.realm.Issuer())
+	pairs = append(pairs, "iss", req.realm.Issuer())
 	if q.mode == "form_post" {
 		return formPost(q.redirect, pairs)
 	}
-	return v.redirect(withParameters(q.redirect, q.mode == "fragment", pairs))
+	return req.redirect(withParameters(q.redirect, q.mode == "fragment", pairs))
 }
 
 // withParameters adds parameters to the query or fragment of a URL.

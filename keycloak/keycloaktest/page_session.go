@@ -17,33 +17,33 @@ import (
 // A pageRequest is a call from a user's browser. It is served under the realm's lock, and collects
 // the cookies to set and the back-channel logouts to send.
 type pageRequest struct {
-	*call
+	*request
 	cookies []*http.Cookie
 	notices []notice
 	newRoot bool // the root authentication session was created by this request
 }
 
 // servePage calls serve under the realm's lock, and then sends the notices without it.
-func (r *Realm) servePage(c *call, serve func(*pageRequest) response) response {
-	v := &pageRequest{call: c}
-	resp := v.serveLocked(serve)
-	r.notify(v.notices)
-	resp.cookies = v.cookies
+func (r *Realm) servePage(req *request, serve func(*pageRequest) response) response {
+	page := &pageRequest{request: req}
+	resp := page.serveLocked(serve)
+	r.notify(page.notices)
+	resp.cookies = page.cookies
 	return resp
 }
 
-func (v *pageRequest) serveLocked(serve func(*pageRequest) response) response {
-	v.realm.mu.Lock()
-	defer v.realm.mu.Unlock()
-	return serve(v)
+func (req *pageRequest) serveLocked(serve func(*pageRequest) response) response {
+	req.realm.mu.Lock()
+	defer req.realm.mu.Unlock()
+	return serve(req)
 }
 
 // parameters returns the parameters of the form if it is a POST request, or else of the query.
-func (v *pageRequest) parameters() url.Values {
-	if v.Method == http.MethodPost {
-		return v.form
+func (req *pageRequest) parameters() url.Values {
+	if req.Method == http.MethodPost {
+		return req.form
 	}
-	return v.URL.Query()
+	return req.URL.Query()
 }
 
 // Keycloak's cookies. They are Secure even over plain HTTP, which browsers accept on loopback.
@@ -56,24 +56,24 @@ const (
 	sessionCookie  = "KEYCLOAK_SESSION"  // for scripts that watch the session
 )
 
-func (v *pageRequest) setCookie(cookie http.Cookie) {
-	cookie.Path, cookie.Secure, cookie.SameSite = v.realm.basePath()+"/", true,
+func (req *pageRequest) setCookie(cookie http.Cookie) {
+	cookie.Path, cookie.Secure, cookie.SameSite = req.realm.basePath()+"/", true,
 		http.SameSiteNoneMode
-	v.cookies = append(v.cookies, &cookie)
+	req.cookies = append(req.cookies, &cookie)
 }
 
 // deleteCookies deletes those cookies that the browser sent.
-func (v *pageRequest) deleteCookies(names ...string) {
+func (req *pageRequest) deleteCookies(names ...string) {
 	for _, name := range names {
-		if _, err := v.Cookie(name); err == nil {
-			v.cookies = append(v.cookies,
-				&http.Cookie{Name: name, Path: v.realm.basePath() + "/", MaxAge: -1})
+		if _, err := req.Cookie(name); err == nil {
+			req.cookies = append(req.cookies,
+				&http.Cookie{Name: name, Path: req.realm.basePath() + "/", MaxAge: -1})
 		}
 	}
 }
 
-func (v *pageRequest) cookie(name string) string {
-	cookie, err := v.Cookie(name)
+func (req *pageRequest) cookie(name string) string {
+	cookie, err := req.Cookie(name)
 	if err != nil {
 		return ""
 	}
@@ -137,25 +137,25 @@ func (r *Realm) liveRootAuthSession(id string, now time.Time) *rootAuthSession {
 
 // rootAuthSession returns the browser's root authentication session. If there is none, it creates
 // one and sets the cookie; the new one has the ID of the browser's session if that is alive.
-func (v *pageRequest) rootAuthSession() *rootAuthSession {
-	r, id := v.realm, v.cookie(loginCookie)
-	if root := r.liveRootAuthSession(id, v.now); root != nil {
-		root.lastUsed = v.now
+func (req *pageRequest) rootAuthSession() *rootAuthSession {
+	r, id := req.realm, req.cookie(loginCookie)
+	if root := r.liveRootAuthSession(id, req.now); root != nil {
+		root.lastUsed = req.now
 		return root
 	}
-	if s := r.sessions[id]; s == nil || !r.alive(s, v.now) {
+	if s := r.sessions[id]; s == nil || !r.alive(s, req.now) {
 		id = opaque(24)
 	} else if !s.user.Enabled {
-		v.notices = append(v.notices, r.end(s, v.now)...)
+		req.notices = append(req.notices, r.end(s, req.now)...)
 		id = opaque(24)
 	}
 	evict(r.rootAuthSessions, maxRootAuthSessions, func(root *rootAuthSession) time.Time {
 		return root.lastUsed
-	}, func(root *rootAuthSession) bool { return r.liveRootAuthSession(root.id, v.now) == nil })
-	root := &rootAuthSession{id: id, lastUsed: v.now, authSessions: map[string]*authSession{}}
+	}, func(root *rootAuthSession) bool { return r.liveRootAuthSession(root.id, req.now) == nil })
+	root := &rootAuthSession{id: id, lastUsed: req.now, authSessions: map[string]*authSession{}}
 	r.rootAuthSessions[id] = root
-	v.newRoot = true
-	v.setCookie(http.Cookie{Name: loginCookie, Value: id, HttpOnly: true})
+	req.newRoot = true
+	req.setCookie(http.Cookie{Name: loginCookie, Value: id, HttpOnly: true})
 	return root
 }
 
@@ -178,8 +178,8 @@ func evict[T any](items map[string]T, limit int, age func(T) time.Time, expired 
 }
 
 // newAuthSession starts an authSession in the browser.
-func (v *pageRequest) newAuthSession(request *authRequest) *authSession {
-	root := v.rootAuthSession()
+func (req *pageRequest) newAuthSession(request *authRequest) *authSession {
+	root := req.rootAuthSession()
 	if len(root.authSessions) >= maxAuthSessions {
 		clear(root.authSessions)
 	}
@@ -189,17 +189,17 @@ func (v *pageRequest) newAuthSession(request *authRequest) *authSession {
 }
 
 // closeAuthSession ends an authSession. The last one also ends the rootAuthSession.
-func (v *pageRequest) closeAuthSession(t *authSession) {
+func (req *pageRequest) closeAuthSession(t *authSession) {
 	delete(t.root.authSessions, t.id)
 	if len(t.root.authSessions) == 0 {
-		delete(v.realm.rootAuthSessions, t.root.id)
-		v.deleteCookies(restartCookie)
+		delete(req.realm.rootAuthSessions, t.root.id)
+		req.deleteCookies(restartCookie)
 	}
 }
 
 // authSessionOf returns the authSession that a query names, or nil if the browser doesn't have it.
-func (v *pageRequest) authSessionOf(query url.Values) *authSession {
-	root := v.realm.liveRootAuthSession(v.cookie(loginCookie), v.now)
+func (req *pageRequest) authSessionOf(query url.Values) *authSession {
+	root := req.realm.liveRootAuthSession(req.cookie(loginCookie), req.now)
 	if root == nil {
 		return nil
 	}
@@ -211,12 +211,12 @@ func (v *pageRequest) authSessionOf(query url.Values) *authSession {
 }
 
 // setRestartCookie sets the cookies to restart the sign-in after it expired.
-func (v *pageRequest) setRestartCookie(t *authSession) {
-	if v.newRoot {
-		v.setCookie(http.Cookie{Name: hashCookie, Value: hashOf(t.root.id), MaxAge: 60})
+func (req *pageRequest) setRestartCookie(t *authSession) {
+	if req.newRoot {
+		req.setCookie(http.Cookie{Name: hashCookie, Value: hashOf(t.root.id), MaxAge: 60})
 	}
 	if !t.request.hasPrompt("none") {
-		v.setCookie(http.Cookie{Name: restartCookie,
+		req.setCookie(http.Cookie{Name: restartCookie,
 			Value:    base64.RawURLEncoding.EncodeToString([]byte(t.request.parameters.Encode())),
 			HttpOnly: true})
 	}
@@ -228,34 +228,34 @@ func hashOf(id string) string {
 }
 
 // setIdentityCookies sets the cookies for single sign-on with a session.
-func (v *pageRequest) setIdentityCookies(s *session) {
-	r := v.realm
+func (req *pageRequest) setIdentityCookies(s *session) {
+	r := req.realm
 	_, maxLifespan := r.lifespans(false)
 	identity := claims{
-		"exp": v.now.Add(maxLifespan).Unix(), "iat": v.now.Unix(), "jti": uuid.NewString(),
+		"exp": req.now.Add(maxLifespan).Unix(), "iat": req.now.Unix(), "jti": uuid.NewString(),
 		"iss": r.Issuer(), "sub": s.user.ID,
 		"typ": "Serialized-ID", "sid": s.id,
 	}
-	v.setCookie(http.Cookie{Name: identityCookie,
+	req.setCookie(http.Cookie{Name: identityCookie,
 		Value: unsignedToken{"JWT", identity, r.keys.signingKey("HS512")}.sign(), HttpOnly: true})
-	v.setCookie(http.Cookie{Name: sessionCookie, Value: hashOf(s.id),
+	req.setCookie(http.Cookie{Name: sessionCookie, Value: hashOf(s.id),
 		MaxAge: int(maxLifespan / time.Second)})
 }
 
 // ssoSession returns the browser's session for single sign-on, or nil if it is missing or has
 // ended.
-func (v *pageRequest) ssoSession() *session {
-	r := v.realm
-	payload, err := r.verified(v.cookie(identityCookie))
+func (req *pageRequest) ssoSession() *session {
+	r := req.realm
+	payload, err := r.verified(req.cookie(identityCookie))
 	if err == nil && stringClaim(payload, "typ") == "Serialized-ID" &&
-		stringClaim(payload, "iss") == r.Issuer() && v.now.Unix() < timeClaim(payload, "exp") {
+		stringClaim(payload, "iss") == r.Issuer() && req.now.Unix() < timeClaim(payload, "exp") {
 		s, issuedAt := r.sessions[stringClaim(payload, "sid")], timeClaim(payload, "iat")
-		if s != nil && r.alive(s, v.now) && s.user.Enabled && issuedAt >= s.user.NotBefore &&
+		if s != nil && r.alive(s, req.now) && s.user.Enabled && issuedAt >= s.user.NotBefore &&
 			issuedAt >= r.settings.NotBefore {
 			return s
 		}
 	}
-	v.deleteCookies(identityCookie, sessionCookie)
+	req.deleteCookies(identityCookie, sessionCookie)
 	return nil
 }
 

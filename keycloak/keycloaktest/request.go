@@ -18,7 +18,7 @@ import (
 )
 
 // A call is a request to an endpoint of a realm.
-type call struct {
+type request struct {
 	*http.Request
 	realm *Realm
 	form  url.Values // the POST parameters; empty for other content types, as in Keycloak
@@ -38,24 +38,24 @@ type call struct {
 const maxForm = 256 << 10
 
 // newCall parses the form of a request.
-func newCall(w http.ResponseWriter, request *http.Request, r *Realm,
-	now time.Time) (*call, *refusal) {
-	c := &call{Request: request, realm: r, form: url.Values{}, now: now,
+func newRequest(w http.ResponseWriter, httpRequest *http.Request, r *Realm,
+	now time.Time) (*request, *oauthError) {
+	req := &request{Request: httpRequest, realm: r, form: url.Values{}, now: now,
 		exposedHeaders: "Access-Control-Allow-Methods"}
-	contentType, _, _ := strings.Cut(request.Header.Get("Content-Type"), ";")
-	if request.Method != http.MethodPost ||
+	contentType, _, _ := strings.Cut(httpRequest.Header.Get("Content-Type"), ";")
+	if httpRequest.Method != http.MethodPost ||
 		strings.TrimSpace(contentType) != "application/x-www-form-urlencoded" {
-		return c, nil
+		return req, nil
 	}
 	// http.Request.ParseForm would read the query parameters too.
-	body, err := io.ReadAll(http.MaxBytesReader(w, request.Body, maxForm))
+	body, err := io.ReadAll(http.MaxBytesReader(w, httpRequest.Body, maxForm))
 	if err != nil {
-		return nil, refuse(400, "invalid_request", "the form can't be read")
+		return nil, newOAuthError(400, "invalid_request", "the form can't be read")
 	}
-	if c.form, err = parseForm(string(body)); err != nil {
-		return nil, refuse(500, "unknown_error", "For more on this error consult the server log.")
+	if req.form, err = parseForm(string(body)); err != nil {
+		return nil, newOAuthError(500, "unknown_error", "For more on this error consult the server log.")
 	}
-	return c, nil
+	return req, nil
 }
 
 // parseForm parses a form as Keycloak does: a semicolon has no special meaning, and "&&" contains a
@@ -80,12 +80,12 @@ func parseForm(body string) (url.Values, error) {
 }
 
 // param returns a parameter of the form and whether it was sent.
-func (c *call) param(name string) (string, bool) {
-	values := c.form[name]
+func (req *request) param(name string) (string, bool) {
+	values := req.form[name]
 	if len(values) == 0 {
 		return "", false
 	}
-	if c.sanitize && !slices.Contains(credentialParameters, name) {
+	if req.sanitize && !slices.Contains(credentialParameters, name) {
 		value := strings.Map(withoutControls, values[0])
 		if utf8.RuneCountInString(value) > maxParameter && name != "grant_type" {
 			return "", false
@@ -105,78 +105,78 @@ func decodeBasic(encoded string) ([]byte, error) {
 var credentialParameters = []string{"client_id", "client_secret", "client_assertion", "username",
 	"password", "otp", "totp"}
 
-func (c *call) value(name string) string { return c.form.Get(name) }
+func (req *request) rawParam(name string) string { return req.form.Get(name) }
 
-const badClient = "Invalid client or Invalid client credentials"
+const invalidClientMessage = "Invalid client or Invalid client credentials"
 
 // authenticateClient returns the client that the request authenticates as, by the form or else by
 // basic authentication (RFC 6749 2.3.1). The caller holds the realm's lock.
-func (c *call) authenticateClient() (*client, *refusal) {
-	c.corsAllowed = true
-	id, inForm := c.param("client_id")
-	secret, withSecret := c.param("client_secret")
-	if header := c.Header.Get("Authorization"); header != "" {
+func (req *request) authenticateClient() (*client, *oauthError) {
+	req.corsAllowed = true
+	id, hasID := req.param("client_id")
+	secret, hasSecret := req.param("client_secret")
+	if header := req.Header.Get("Authorization"); header != "" {
 		scheme, encoded, _ := strings.Cut(header, " ")
 		decoded, err := decodeBasic(strings.TrimSpace(encoded))
-		name, password, pair := strings.Cut(string(decoded), ":")
+		name, password, hasColon := strings.Cut(string(decoded), ":")
 		basic := strings.EqualFold(scheme, "Basic")
-		if basic && (err != nil || !pair) && !inForm {
-			return nil, refuse(401, "invalid_client", badClient)
+		if basic && (err != nil || !hasColon) && !hasID {
+			return nil, newOAuthError(401, "invalid_client", invalidClientMessage)
 		}
-		if basic && err == nil && pair {
+		if basic && err == nil && hasColon {
 			// Both parts are form-encoded (RFC 6749 2.3.1).
 			name, nameErr := url.QueryUnescape(name)
 			password, passwordErr := url.QueryUnescape(password)
 			if nameErr != nil || passwordErr != nil {
-				return nil, refuse(400, "unauthorized_client",
+				return nil, newOAuthError(400, "unauthorized_client",
 					"Unexpected error when authenticating client")
 			}
-			if !inForm {
-				id, inForm = name, true
+			if !hasID {
+				id, hasID = name, true
 			}
-			if !withSecret && id == name {
-				secret, withSecret = password, true
+			if !hasSecret && id == name {
+				secret, hasSecret = password, true
 			}
 		}
 	}
-	if !inForm {
-		id, inForm = c.clientFromAssertion()
+	if !hasID {
+		id, hasID = req.clientFromAssertion()
 	}
-	found := c.realm.clients[id]
-	if !inForm || found == nil || !found.enabled {
-		return nil, refuse(401, "invalid_client", badClient)
+	found := req.realm.clients[id]
+	if !hasID || found == nil || !found.enabled {
+		return nil, newOAuthError(401, "invalid_client", invalidClientMessage)
 	}
 	if !found.PublicClient {
 		// The client may be configured to authenticate in another way.
-		if refused := c.realm.checkSupported(found, realmfile.UseSecret); refused != nil {
-			return nil, refused
+		if err := req.realm.checkSupported(found, realmfile.UseSecret); err != nil {
+			return nil, err
 		}
 	}
-	if refused := found.checkSecretKnown(); refused != nil {
-		return nil, refused
+	if err := found.checkSecretKnown(); err != nil {
+		return nil, err
 	}
 	if !found.PublicClient && !found.BearerOnly || found.BearerOnly && found.Secret != "" {
 		if subtle.ConstantTimeCompare([]byte(secret), []byte(found.Secret)) != 1 {
-			return nil, refuse(401, "unauthorized_client", badClient)
+			return nil, newOAuthError(401, "unauthorized_client", invalidClientMessage)
 		}
 	}
-	if found.secretExpired(c.now) {
-		return nil, refuse(401, "unauthorized_client", badClient)
+	if found.secretExpired(req.now) {
+		return nil, newOAuthError(401, "unauthorized_client", invalidClientMessage)
 	}
 	return found, nil
 }
 
 // secretExpired reports whether the client's secret has expired.
 func (c *client) secretExpired(now time.Time) bool {
-	until, err := strconv.ParseInt(c.Attributes["client.secret.expiration.time"], 10, 64)
-	return err == nil && until > 0 && until <= now.Unix() && !c.PublicClient && !c.BearerOnly
+	expiresAt, err := strconv.ParseInt(c.Attributes["client.secret.expiration.time"], 10, 64)
+	return err == nil && expiresAt > 0 && expiresAt <= now.Unix() && !c.PublicClient && !c.BearerOnly
 }
 
 // clientFromAssertion returns the client ID in a signed assertion (RFC 7523 3). ok is false if
 // there is no assertion or the client authenticates by its secret.
-func (c *call) clientFromAssertion() (id string, ok bool) {
-	assertion, _ := c.param("client_assertion")
-	assertionType, _ := c.param("client_assertion_type")
+func (req *request) clientFromAssertion() (id string, ok bool) {
+	assertion, _ := req.param("client_assertion")
+	assertionType, _ := req.param("client_assertion_type")
 	if assertionType != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" {
 		return "", false
 	}
@@ -184,18 +184,18 @@ func (c *call) clientFromAssertion() (id string, ok bool) {
 	if _, _, err := jwt.NewParser().ParseUnverified(assertion, &claims); err != nil {
 		return "", false
 	}
-	found := c.realm.clients[claims.Subject]
+	found := req.realm.clients[claims.Subject]
 	return claims.Subject, found != nil && found.hasNoSecret()
 }
 
 // checkOrigin checks the request's Origin header against the web origins of the client.
-func (c *call) checkOrigin(caller *client) *refusal {
-	origin := c.Header.Get("Origin")
-	c.corsAllowed = origin == "" || c.realm.allowsOrigin(caller, origin)
-	if c.corsAllowed {
+func (req *request) checkOrigin(caller *client) *oauthError {
+	origin := req.Header.Get("Origin")
+	req.corsAllowed = origin == "" || req.realm.allowsOrigin(caller, origin)
+	if req.corsAllowed {
 		return nil
 	}
-	return refuse(403, "Invalid origin", "")
+	return newOAuthError(403, "Invalid origin", "")
 }
 
 // webOrigins returns the allowed origins of a client. "+" stands for those of its redirect URIs.

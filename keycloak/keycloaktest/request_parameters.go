@@ -94,16 +94,16 @@ func (t endpointParameters) refused(sent url.Values) []string {
 }
 
 // unsupportedParameters refuses the request if it has an unsupported parameter or header.
-func (c *call) unsupportedParameters(t endpointParameters) *refusal {
-	sent := c.form
-	if c.Method == "GET" {
-		sent = c.URL.Query()
+func (req *request) unsupportedParameters(t endpointParameters) *oauthError {
+	sent := req.form
+	if req.Method == "GET" {
+		sent = req.URL.Query()
 	}
 	for _, name := range t.refused(sent) {
 		return unsupported("parameter " + name)
 	}
 	for _, name := range t.headers {
-		if len(c.Header.Values(name)) > 0 {
+		if len(req.Header.Values(name)) > 0 {
 			return unsupported("header " + name)
 		}
 	}

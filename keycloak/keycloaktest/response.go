@@ -75,29 +75,29 @@ func jsonResponse(status int, cacheControl string, content any) response {
 }
 
 // An oauthError is the body of an error response (RFC 6749 5.2).
-type oauthError struct {
+type errorBody struct {
 	Error       string `json:"error"`
 	Description string `json:"error_description,omitempty"`
 }
 
 // A refusal is an error with which an endpoint rejects a request, with Keycloak's message.
-type refusal struct {
+type oauthError struct {
 	status      int
 	code        string
 	description string
 }
 
-func refuse(status int, code, description string) *refusal {
-	return &refusal{status: status, code: code, description: description}
+func newOAuthError(status int, code, description string) *oauthError {
+	return &oauthError{status: status, code: code, description: description}
 }
 
-func (e *refusal) response() response {
-	return jsonResponse(e.status, noStore, oauthError{e.code, e.description})
+func (e *oauthError) response() response {
+	return jsonResponse(e.status, noStore, errorBody{e.code, e.description})
 }
 
 // plain is like response, without the headers that prevent caching: some endpoints lack them.
-func (e *refusal) plain() response {
-	return jsonResponse(e.status, "", oauthError{e.code, e.description})
+func (e *oauthError) plain() response {
+	return jsonResponse(e.status, "", errorBody{e.code, e.description})
 }
 
 func (resp response) write(w http.ResponseWriter) {

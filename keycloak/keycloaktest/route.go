@@ -16,7 +16,7 @@ const oidc = "/protocol/openid-connect"
 // An endpoint is an endpoint of a realm.
 type endpoint struct {
 	methods []string
-	serve   func(*Realm, *call) response
+	serve   func(*Realm, *request) response
 	cors    cors
 }
 
@@ -76,8 +76,8 @@ func notImplemented(feature string) response {
 }
 
 // unsupported refuses a request that needs a feature of Keycloak that the stand-in lacks.
-func unsupported(feature string) *refusal {
-	return refuse(http.StatusNotImplemented, notInStandIn,
+func unsupported(feature string) *oauthError {
+	return newOAuthError(http.StatusNotImplemented, codeUnsupported,
 		"this is keycloaktest, a stand-in for Keycloak in tests, and it has no "+feature)
 }
 
@@ -155,7 +155,7 @@ func (s *Server) locate(address *url.URL) (realm, rest string, inside bool) {
 
 // badPath returns Keycloak's response to a malformed path.
 func badPath(code, description string) response {
-	return jsonResponse(400, "", oauthError{code, description}).with("Content-Type",
+	return jsonResponse(400, "", errorBody{code, description}).with("Content-Type",
 		"application/json; charset=UTF-8").bare()
 }
 
@@ -195,18 +195,18 @@ func (r *Realm) route(w http.ResponseWriter, request *http.Request, rest string)
 	if found.cors.public && !strings.HasPrefix(rest, oidc) && !acceptsJSON(request, rest) {
 		return notAcceptable(request, rest)
 	}
-	c, refused := newCall(w, request, r, r.server.Now())
-	if refused != nil {
-		return refused.plain()
+	req, err := newRequest(w, request, r, r.server.Now())
+	if err != nil {
+		return err.plain()
 	}
-	resp := found.serve(r, c)
-	if origin == "" || !c.corsAllowed && !found.cors.public {
+	resp := found.serve(r, req)
+	if origin == "" || !req.corsAllowed && !found.cors.public {
 		return resp
 	}
 	resp = resp.with("Access-Control-Allow-Origin", origin).with("Access-Control-Allow-Credentials",
 		"true")
 	if !found.cors.public {
-		resp = resp.with("Access-Control-Expose-Headers", c.exposedHeaders)
+		resp = resp.with("Access-Control-Expose-Headers", req.exposedHeaders)
 	}
 	return resp
 }
@@ -233,7 +233,7 @@ func (c cors) preflightResponse(origin string) response {
 // is a page if the client prefers HTML.
 func frameworkError(request *http.Request, status int, text string) response {
 	if !wantsPage(request) {
-		return jsonResponse(status, "", oauthError{Error: text})
+		return jsonResponse(status, "", errorBody{Error: text})
 	}
 	message := "An internal server error has occurred"
 	if status == http.StatusNotFound {

@@ -376,6 +376,6 @@ func recoverPanic(w http.ResponseWriter) {
 	default:
 		log.Printf("keycloaktest: panic: %v\n%s", bug, debug.Stack())
 		jsonResponse(http.StatusInternalServerError, "",
-			oauthError{notInStandIn, fmt.Sprintf("a bug of keycloaktest: panic: %v", bug)}).write(w)
+			errorBody{codeUnsupported, fmt.Sprintf("a bug of keycloaktest: panic: %v", bug)}).write(w)
 	}
 }

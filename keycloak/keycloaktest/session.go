@@ -275,7 +275,7 @@ func earlier(a, b time.Time) time.Time {
 
 // resolveScopes returns the scopes granted for a scope parameter: the client's default scopes, and
 // openid and optional scopes if the parameter names them. It refuses any other name.
-func (r *Realm) resolveScopes(c *client, value string, sent bool) ([]string, *refusal) {
+func (r *Realm) resolveScopes(c *client, value string, sent bool) ([]string, *oauthError) {
 	granted := slices.Clone(c.defaultScopes)
 	if !sent {
 		return granted, r.checkGrantSupported(c, granted)
@@ -306,24 +306,24 @@ func (r *Realm) resolveScopes(c *client, value string, sent bool) ([]string, *re
 		}
 	}
 	if refused {
-		return nil, refuse(400, "invalid_scope", "Invalid scopes: "+value)
+		return nil, newOAuthError(400, "invalid_scope", "Invalid scopes: "+value)
 	}
 	return granted, r.checkGrantSupported(c, granted)
 }
 
 // checkGrantSupported refuses scopes if their tokens would depend on an unsupported feature.
-func (r *Realm) checkGrantSupported(c *client, granted []string) *refusal {
+func (r *Realm) checkGrantSupported(c *client, granted []string) *oauthError {
 	use := realmfile.UseTokens
 	if slices.Contains(granted, "openid") {
 		use |= realmfile.UseIDToken
 	}
-	if refused := r.checkSupported(c, use); refused != nil {
-		return refused
+	if err := r.checkSupported(c, use); err != nil {
+		return err
 	}
 	if r.settings.OrganizationsEnabled && r.settings.HasOrganizations {
 		for _, name := range granted {
 			if s := r.scopes[name]; s != nil && s.hasMapper("oidc-organization-membership-mapper") {
-				return refuse(501, notInStandIn,
+				return newOAuthError(501, codeUnsupported,
 					"client scope "+name+": organizations are not supported")
 			}
 		}

@@ -8,58 +8,58 @@ import (
 )
 
 // introspect serves introspection. It is for servers, so CORS is off.
-func (r *Realm) introspect(c *call) response {
-	resp := r.introspection(c)
-	c.corsAllowed = false
+func (r *Realm) introspect(req *request) response {
+	resp := r.introspection(req)
+	req.corsAllowed = false
 	return resp
 }
 
 // introspection is token introspection (RFC 7662). A token is active only for a client in its
 // audience.
-func (r *Realm) introspection(c *call) response {
+func (r *Realm) introspection(req *request) response {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if refused := r.checkAvailable(c); refused != nil {
-		return refused.plain()
+	if err := r.checkAvailable(req); err != nil {
+		return err.plain()
 	}
-	caller, refused := c.authenticateClient()
-	if refused != nil {
-		if refused.code == "unauthorized_client" {
-			refused = refuse(401, "invalid_client", "Client authentication failed.")
+	caller, err := req.authenticateClient()
+	if err != nil {
+		if err.code == "unauthorized_client" {
+			err = newOAuthError(401, "invalid_client", "Client authentication failed.")
 		}
-		return refused.plain()
+		return err.plain()
 	}
 	if caller.PublicClient {
-		return refuse(403, "invalid_request", "Client not allowed.").plain()
+		return newOAuthError(403, "invalid_request", "Client not allowed.").plain()
 	}
-	if refused := r.checkSupported(caller, realmfile.UseIntrospection); refused != nil {
-		return refused.plain()
+	if err := r.checkSupported(caller, realmfile.UseIntrospection); err != nil {
+		return err.plain()
 	}
-	if hasRepeated(c.form) {
-		return refuse(400, "invalid_request", "duplicated parameter").plain()
+	if hasRepeated(req.form) {
+		return newOAuthError(400, "invalid_request", "duplicated parameter").plain()
 	}
-	token, sent := c.param("token")
+	token, sent := req.param("token")
 	if !sent {
-		return refuse(400, "invalid_request", "Token not provided.").plain()
+		return newOAuthError(400, "invalid_request", "Token not provided.").plain()
 	}
-	switch hint, hinted := c.param("token_type_hint"); {
+	switch hint, hinted := req.param("token_type_hint"); {
 	case !hinted, hint == "access_token", hint == "refresh_token":
-		out, refused := r.introspected(caller, token, hint == "refresh_token", c.now)
-		if refused != nil {
-			return refused.plain()
+		out, err := r.introspected(caller, token, hint == "refresh_token", req.now)
+		if err != nil {
+			return err.plain()
 		}
 		return jsonResponse(200, noCache, out)
 	case hint == "requesting_party_token":
 		return notImplemented("introspection of requesting party tokens")
 	}
-	return refuse(400, "invalid_request", "Unsupported token type.").plain()
+	return newOAuthError(400, "invalid_request", "Unsupported token type.").plain()
 }
 
 // introspected returns the claims that introspection returns for a token. As in Keycloak the
 // mappers run again, even for lightweight and ID tokens, so the claims reflect the user's current
 // state.
 func (r *Realm) introspected(caller *client, token string, refresh bool,
-	now time.Time) (claims, *refusal) {
+	now time.Time) (claims, *oauthError) {
 	inactive := claims{"active": false}
 	payload, err := r.verified(token)
 	typ := stringClaim(payload, "typ")
@@ -70,11 +70,11 @@ func (r *Realm) introspected(caller *client, token string, refresh bool,
 	if g == nil {
 		return inactive, nil
 	}
-	if refused := r.checkSupported(g.client, realmfile.UseIntrospection); refused != nil {
-		return nil, refused
+	if err := r.checkSupported(g.client, realmfile.UseIntrospection); err != nil {
+		return nil, err
 	}
-	if refused := r.checkScopesSupported(g.scope, realmfile.UseIntrospection); refused != nil {
-		return nil, refused
+	if err := r.checkScopesSupported(g.scope, realmfile.UseIntrospection); err != nil {
+		return nil, err
 	}
 	if refresh && (g.client != caller || g.alreadyUsed(payload)) {
 		return inactive, nil

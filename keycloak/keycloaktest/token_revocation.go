@@ -7,56 +7,56 @@ import (
 
 // revoke serves token revocation (RFC 7009). Revoking a refresh token removes the client from the
 // session; revoking an access token affects only that token.
-func (r *Realm) revoke(c *call) response {
+func (r *Realm) revoke(req *request) response {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if refused := r.checkAvailable(c); refused != nil {
-		return refused.plain()
+	if err := r.checkAvailable(req); err != nil {
+		return err.plain()
 	}
-	caller, refused := c.authenticateClient()
-	if refused != nil {
-		return refused.plain()
+	caller, err := req.authenticateClient()
+	if err != nil {
+		return err.plain()
 	}
 	if caller.BearerOnly {
-		return refuse(400, "invalid_client", "Bearer-only not allowed").plain()
+		return newOAuthError(400, "invalid_client", "Bearer-only not allowed").plain()
 	}
-	if hasRepeated(c.form) {
-		return refuse(400, "invalid_request", "duplicated parameter").plain()
+	if hasRepeated(req.form) {
+		return newOAuthError(400, "invalid_request", "duplicated parameter").plain()
 	}
-	if refused := c.checkOrigin(caller); refused != nil {
-		return refused.plain()
+	if err := req.checkOrigin(caller); err != nil {
+		return err.plain()
 	}
-	token, sent := c.param("token")
+	token, sent := req.param("token")
 	if !sent {
-		return refuse(400, "invalid_request", "Token not provided").plain()
+		return newOAuthError(400, "invalid_request", "Token not provided").plain()
 	}
-	invalid := jsonResponse(200, "", oauthError{"invalid_token", "Invalid token"})
-	payload, err := r.verified(token)
-	if err != nil || stringClaim(payload, "iss") != r.Issuer() {
+	invalid := jsonResponse(200, "", errorBody{"invalid_token", "Invalid token"})
+	payload, verifyErr := r.verified(token)
+	if verifyErr != nil || stringClaim(payload, "iss") != r.Issuer() {
 		return invalid
 	}
 	typ := stringClaim(payload, "typ")
 	if typ != "Refresh" && typ != "Offline" && !strings.EqualFold(typ, "Bearer") {
-		return refuse(400, "unsupported_token_type", "Unsupported token type").plain()
+		return newOAuthError(400, "unsupported_token_type", "Unsupported token type").plain()
 	}
 	if stringClaim(payload, "azp") != caller.ClientID {
-		return refuse(400, "invalid_request", "Unmatching clients").plain()
+		return newOAuthError(400, "invalid_request", "Unmatching clients").plain()
 	}
-	if expired(payload, c.now) {
+	if expired(payload, req.now) {
 		return invalid
 	}
 	done := secured(response{status: 200})
 	id := stringClaim(payload, "sid")
 	if strings.EqualFold(typ, "Bearer") {
-		s := r.liveSession(id, caller.ClientID, c.now)
-		if id != "" && (s == nil || !r.alive(s, c.now)) {
+		s := r.liveSession(id, caller.ClientID, req.now)
+		if id != "" && (s == nil || !r.alive(s, req.now)) {
 			return invalid
 		}
-		r.revokeAccess(stringClaim(payload, "jti"), time.Unix(timeClaim(payload, "exp"), 0), c.now)
+		r.revokeAccess(stringClaim(payload, "jti"), time.Unix(timeClaim(payload, "exp"), 0), req.now)
 		return done
 	}
 	s := r.sessionByID(id, typ == "Offline")
-	if s == nil || !r.alive(s, c.now) || s.clients[caller.ClientID] == nil {
+	if s == nil || !r.alive(s, req.now) || s.clients[caller.ClientID] == nil {
 		return invalid
 	}
 	delete(s.clients, caller.ClientID)
@@ -67,9 +67,9 @@ func (r *Realm) revoke(c *call) response {
 }
 
 // revokeAccess records a revoked access token until it expires.
-func (r *Realm) revokeAccess(id string, until, now time.Time) {
-	evict(r.revoked, maxSessions, func(until time.Time) time.Time {
-		return until
-	}, func(until time.Time) bool { return !now.Before(until) })
-	r.revoked[id] = until
+func (r *Realm) revokeAccess(id string, expiresAt, now time.Time) {
+	evict(r.revoked, maxSessions, func(expiresAt time.Time) time.Time {
+		return expiresAt
+	}, func(expiresAt time.Time) bool { return !now.Before(expiresAt) })
+	r.revoked[id] = expiresAt
 }

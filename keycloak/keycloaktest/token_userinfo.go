@@ -72,27 +72,27 @@ func (r *Realm) grantOf(payload claims, now time.Time) (g *grant, reason string)
 
 // userinfo serves the UserInfo endpoint (OpenID Connect Core 5.3). Its error responses have no body
 // (RFC 6750 3).
-func (r *Realm) userinfo(c *call) response {
+func (r *Realm) userinfo(req *request) response {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	challenge := func(status int, code, description string) response {
 		header := `Bearer realm="` + r.name + `"`
-		c.exposedHeaders = "Access-Control-Allow-Methods, WWW-Authenticate"
+		req.exposedHeaders = "Access-Control-Allow-Methods, WWW-Authenticate"
 		if code != "" {
 			header += fmt.Sprintf(`, error=%q, error_description=%q`, code, description)
 		}
 		resp := secured(response{status: status}).with("WWW-Authenticate",
 			header).with("Cache-Control", noStore).
 			with("Pragma", noCache).with("Content-Type", "text/plain;charset=utf-8")
-		if c.Method == http.MethodGet {
+		if req.Method == http.MethodGet {
 			resp = resp.without("X-Frame-Options")
 		}
 		return resp
 	}
-	if len(c.Header.Values("Authorization")) > 1 {
-		return jsonResponse(401, noStore, oauthError{Error: "HTTP 401 Unauthorized"})
+	if len(req.Header.Values("Authorization")) > 1 {
+		return jsonResponse(401, noStore, errorBody{Error: "HTTP 401 Unauthorized"})
 	}
-	scheme, token, _ := strings.Cut(strings.TrimSpace(c.Header.Get("Authorization")), " ")
+	scheme, token, _ := strings.Cut(strings.TrimSpace(req.Header.Get("Authorization")), " ")
 	if strings.Contains(token, " ") { // malformed
 		token = ""
 	}
@@ -102,9 +102,9 @@ func (r *Realm) userinfo(c *call) response {
 	if !strings.EqualFold(scheme, "Bearer") {
 		token = ""
 	}
-	inForm, sent := c.param("access_token")
+	inForm, sent := req.param("access_token")
 	switch {
-	case len(c.form["access_token"]) > 1:
+	case len(req.form["access_token"]) > 1:
 		return challenge(400, "invalid_request", "Duplicate parameter")
 	case sent && token != "":
 		return challenge(400, "invalid_request",
@@ -112,7 +112,7 @@ func (r *Realm) userinfo(c *call) response {
 	case sent:
 		token = inForm
 	}
-	c.corsAllowed = true
+	req.corsAllowed = true
 	if token == "" && !sent {
 		return challenge(401, "", "")
 	}
@@ -120,18 +120,18 @@ func (r *Realm) userinfo(c *call) response {
 	if err != nil || !strings.EqualFold(stringClaim(payload, "typ"), "Bearer") {
 		return challenge(401, "invalid_token", "Token verification failed")
 	}
-	g, reason := r.grantOf(payload, c.now)
+	g, reason := r.grantOf(payload, req.now)
 	if g == nil {
 		return challenge(401, "invalid_token", reason)
 	}
-	if refused := c.checkOrigin(g.client); refused != nil {
-		return refused.response()
+	if err := req.checkOrigin(g.client); err != nil {
+		return err.response()
 	}
-	if refused := r.checkSupported(g.client, realmfile.UseUserinfo); refused != nil {
-		return refused.response()
+	if err := r.checkSupported(g.client, realmfile.UseUserinfo); err != nil {
+		return err.response()
 	}
-	if refused := r.checkScopesSupported(g.scope, realmfile.UseUserinfo); refused != nil {
-		return refused.response()
+	if err := r.checkScopesSupported(g.scope, realmfile.UseUserinfo); err != nil {
+		return err.response()
 	}
 	if !slices.Contains(strings.Fields(stringClaim(payload, "scope")), "openid") {
 		return challenge(403, "insufficient_scope", "Missing openid scope")

@@ -9,13 +9,13 @@ import (
 
 // checkSupported refuses a request by a client if it would need an unsupported feature, such as a
 // realm setting, a client setting or a key.
-func (r *Realm) checkSupported(c *client, u realmfile.Use) *refusal {
+func (r *Realm) checkSupported(c *client, u realmfile.Use) *oauthError {
 	ofRealm := slices.Concat(r.settings.Unsupported, r.profile.Unsupported)
 	if problem := u.Reasons(ofRealm); problem != "" {
-		return refuse(501, notInStandIn, "realm "+r.name+": "+problem)
+		return newOAuthError(501, codeUnsupported, "realm "+r.name+": "+problem)
 	}
 	if problem := u.Reasons(c.unsupported); problem != "" {
-		return refuse(501, notInStandIn, "client "+c.ClientID+": "+problem)
+		return newOAuthError(501, codeUnsupported, "client "+c.ClientID+": "+problem)
 	}
 	algorithms := []string{}
 	for _, attribute := range slices.Sorted(maps.Keys(realmfile.SigningAttributes)) {
@@ -28,18 +28,18 @@ func (r *Realm) checkSupported(c *client, u realmfile.Use) *refusal {
 	}
 	for _, algorithm := range algorithms {
 		if problem := r.keys.signingProblem(algorithm); problem != "" {
-			return refuse(501, notInStandIn, "realm "+r.name+": "+problem)
+			return newOAuthError(501, codeUnsupported, "realm "+r.name+": "+problem)
 		}
 	}
 	return nil
 }
 
 // checkScopesSupported refuses scopes with unsupported protocol mappers.
-func (r *Realm) checkScopesSupported(names []string, u realmfile.Use) *refusal {
+func (r *Realm) checkScopesSupported(names []string, u realmfile.Use) *oauthError {
 	for _, name := range names {
 		if s := r.scopes[name]; s != nil {
 			if problem := u.Reasons(s.unsupported); problem != "" {
-				return refuse(501, notInStandIn, "client scope "+name+": "+problem)
+				return newOAuthError(501, codeUnsupported, "client scope "+name+": "+problem)
 			}
 		}
 	}
@@ -55,11 +55,11 @@ func (c *client) hasNoSecret() bool {
 
 // checkSecretKnown refuses a client whose secret was masked by an export, because its secret can't
 // be checked.
-func (c *client) checkSecretKnown() *refusal {
+func (c *client) checkSecretKnown() *oauthError {
 	if !c.secretUnknown || c.PublicClient {
 		return nil
 	}
-	return refuse(501, notInStandIn,
+	return newOAuthError(501, codeUnsupported,
 		"client "+c.ClientID+
 			": its secret is masked in the realm file: give it with WithClientSecrets")
 }
