@@ -97,11 +97,11 @@ func (r *Realm) UpdateClient(clientID string, patch []byte) error {
 		}
 	}
 	changed.Attributes = attributes
-	before := *c
+	previous := *c
 	r.recordLifespans(r.server.Now())
 	c.Client = changed
 	if err := r.addServiceAccount(c); err != nil {
-		*c = before
+		*c = previous
 		return fmt.Errorf("keycloaktest: client: %w", err)
 	}
 	c.enabled, c.standardFlow, c.fullScope = valueOr(changed.Enabled, true),

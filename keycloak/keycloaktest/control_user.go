@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	errGone   = errors.New("keycloaktest: the user was deleted")
+	errUserDeleted   = errors.New("keycloaktest: the user was deleted")
 	errNoUser = errors.New(
 		"keycloaktest: this *User is nil or empty: get one from Realm.User or Realm.UserByID, " +
 			"which return nil where the realm has no such user, or from Realm.AddUser")
@@ -121,7 +121,7 @@ func (u *User) change(f func(*user) error) error {
 	defer u.realm.mu.Unlock()
 	found := u.realm.users[u.id]
 	if found == nil {
-		return errGone
+		return errUserDeleted
 	}
 	return f(found)
 }

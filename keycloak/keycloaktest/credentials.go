@@ -154,16 +154,16 @@ func (r *Realm) recordFailure(u *user, now time.Time) {
 	factor := max(1, valueOr(settings.FailureFactor, 30))
 	wait := time.Duration(0)
 	if f.failureCount >= factor {
-		times := f.failureCount / factor
+		increments := f.failureCount / factor
 		if settings.BruteForceStrategy == "LINEAR" {
-			times = 1 + f.failureCount - factor
+			increments = 1 + f.failureCount - factor
 		}
-		wait = seconds(valueOr(settings.WaitIncrementSeconds, 60)) * time.Duration(times)
+		wait = seconds(valueOr(settings.WaitIncrementSeconds, 60)) * time.Duration(increments)
 	}
-	quick := time.Duration(valueOr(settings.QuickLoginCheckMilliSeconds, 1000)) * time.Millisecond
+	quickLogin := time.Duration(valueOr(settings.QuickLoginCheckMilliSeconds, 1000)) * time.Millisecond
 	// Keycloak takes longer than this to hash a password, so its failures are never this close.
-	const quickest = 10 * time.Millisecond
-	if wait == 0 && !first && sinceLast < quick && quick > quickest {
+	const minInterval = 10 * time.Millisecond
+	if wait == 0 && !first && sinceLast < quickLogin && quickLogin > minInterval {
 		wait = seconds(valueOr(settings.MinimumQuickLoginWait, 60))
 	}
 	if wait == 0 {

@@ -116,10 +116,10 @@ func (req *request) checkCode(caller *client, a *authCode, s *session) *oauthErr
 }
 
 // checkVerifier checks a code verifier against the request's challenge (RFC 7636 4.6).
-func (q *authRequest) checkVerifier(verifier string, sent bool) *oauthError {
-	challenge := q.value("code_challenge")
+func (auth *authRequest) checkVerifier(verifier string, sent bool) *oauthError {
+	challenge := auth.value("code_challenge")
 	proof := verifier
-	if q.value("code_challenge_method") == "S256" {
+	if auth.value("code_challenge_method") == "S256" {
 		sum := sha256.Sum256([]byte(verifier))
 		proof = base64.RawURLEncoding.EncodeToString(sum[:])
 	}

@@ -101,8 +101,8 @@ func prefersPage(accept string) bool {
 // startDevice issues the codes of a device (RFC 8628 3.2). It ignores scopes that aren't allowed.
 func (req *pageRequest) startDevice() response {
 	r := req.realm
-	if refused, closed := req.checkAvailable(); closed {
-		return refused
+	if resp, unavailable := req.checkAvailable(); unavailable {
+		return resp
 	}
 	caller, err := req.authenticateClient()
 	if err != nil {
@@ -123,8 +123,8 @@ func (req *pageRequest) startDevice() response {
 	if hasRepeated(req.form) {
 		return invalidGrant("duplicated parameter").plain()
 	}
-	if refused, bad := req.checkParameters(req.form); bad {
-		return refused
+	if resp, invalid := req.checkParameters(req.form); invalid {
+		return resp
 	}
 	if problem := caller.checkChallenge(req.form); problem != "" {
 		return newOAuthError(400, "invalid_request", problem).plain().with("Cache-Control", neverCache)
@@ -145,10 +145,10 @@ func (req *pageRequest) startDevice() response {
 		return d.expires
 	}, func(d *device) bool { return d.isForgotten(req.now) })
 	r.devices[d.code] = d
-	shown := d.userCode[:4] + "-" + d.userCode[4:]
+	displayCode := d.userCode[:4] + "-" + d.userCode[4:]
 	return jsonResponse(200, neverCache, map[string]any{
-		"device_code": d.code, "user_code": shown, "verification_uri": r.Issuer() + "/device",
-		"verification_uri_complete": r.Issuer() + "/device?user_code=" + shown,
+		"device_code": d.code, "user_code": displayCode, "verification_uri": r.Issuer() + "/device",
+		"verification_uri_complete": r.Issuer() + "/device?user_code=" + displayCode,
 		"expires_in":                lifespan, "interval": interval,
 	})
 }
@@ -179,8 +179,8 @@ func (r *Realm) allowedScopes(c *client, parameter string) []string {
 
 // userCode serves the page where users type the code that a device shows, and handles its form.
 func (req *pageRequest) userCode() response {
-	if refused, closed := req.checkAvailable(); closed {
-		return refused
+	if resp, unavailable := req.checkAvailable(); unavailable {
+		return resp
 	}
 	typed := req.URL.Query().Get("user_code")
 	if req.Method == http.MethodPost {
@@ -197,9 +197,9 @@ func (req *pageRequest) userCode() response {
 		return req.userCodePage(
 			"The code has expired. Please go back to your device and try connecting again.")
 	}
-	t := req.newAuthSession(d.request())
-	req.setRestartCookie(t)
-	return req.redirect(t.address(req.realm))
+	as := req.newAuthSession(d.request())
+	req.setRestartCookie(as)
+	return req.redirect(as.address(req.realm))
 }
 
 func (req *pageRequest) userCodePage(problem string) response {
@@ -265,9 +265,9 @@ func (req *request) deviceGrant(caller *client) (*unsignedResponse, *oauthError)
 	case deviceDenied:
 		return nil, newOAuthError(400, "access_denied", "The end user denied the authorization request")
 	}
-	q := d.request()
+	auth := d.request()
 	verifier, sent := req.param("code_verifier")
-	if err := q.checkVerifier(verifier, sent); err != nil {
+	if err := auth.checkVerifier(verifier, sent); err != nil {
 		return nil, err
 	}
 	s := r.sessions[d.sessionID]
@@ -283,7 +283,7 @@ func (req *request) deviceGrant(caller *client) (*unsignedResponse, *oauthError)
 	g := &grant{
 		realm: r, client: caller, user: s.user,
 		session: s, clientSession: s.clients[caller.ClientID],
-		scope: d.scope, shortcut: "dg", nonce: q.value("nonce"), now: req.now,
+		scope: d.scope, shortcut: "dg", nonce: auth.value("nonce"), now: req.now,
 	}
 	return g.issueOnline()
 }

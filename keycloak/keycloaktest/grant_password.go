@@ -100,13 +100,13 @@ func (r *Realm) checkSetUp(u *user) *oauthError {
 
 // explainNotSetUp logs why the user can't sign in, which Keycloak's response doesn't say.
 func (r *Realm) explainNotSetUp(u *user) {
-	if lacking := r.profile.InvalidAttributes(&u.User, &r.settings); u.ServiceAccountOf == "" &&
-		len(lacking) > 0 {
+	if invalid := r.profile.InvalidAttributes(&u.User, &r.settings); u.ServiceAccountOf == "" &&
+		len(invalid) > 0 {
 		r.server.explain(
 			"%s can't sign in with a password, as in Keycloak: the realm's user profile wants a "+
 				"valid %s; give the user what is missing (fields of the user in the realm file, "+
 				"AddUser or Update)", u.Username,
-			strings.Join(lacking, ", "))
+			strings.Join(invalid, ", "))
 	}
 	if len(u.RequiredActions) > 0 {
 		r.server.explain(

@@ -28,21 +28,21 @@ func (r *Realm) hasAction(alias string) bool {
 }
 
 // nextStep returns the next step that the user must complete before the response, or "".
-func (req *pageRequest) nextStep(t *authSession) string {
-	pending := req.realm.pendingActions(t.user)
+func (req *pageRequest) nextStep(as *authSession) string {
+	pending := req.realm.pendingActions(as.user)
 	for _, alias := range actionOrder {
 		if slices.Contains(pending, alias) && req.realm.hasAction(alias) {
 			return alias
 		}
 	}
-	if requested := t.requestedAction(); requested != "" && t.actionStatus == "" {
+	if requested := as.requestedAction(); requested != "" && as.actionStatus == "" {
 		// If the profile were incomplete, VERIFY_PROFILE would be pending.
 		if req.realm.hasAction(requested) && requested != verifyProfile {
 			return requested
 		}
-		t.actionStatus = "error"
+		as.actionStatus = "error"
 	}
-	if req.consentDue(t) {
+	if req.consentDue(as) {
 		return stepConsent
 	}
 	return ""
@@ -50,15 +50,15 @@ func (req *pageRequest) nextStep(t *authSession) string {
 
 // requestedAction returns the action that the client requests with kc_action, without its
 // parameter.
-func (t *authSession) requestedAction() string {
-	name, _, _ := strings.Cut(t.request.value("kc_action"), ":")
+func (as *authSession) requestedAction() string {
+	name, _, _ := strings.Cut(as.request.value("kc_action"), ":")
 	return name
 }
 
 // isRequestedAction reports whether the current step is the requested action and not also required
 // of the user, who may then cancel it.
-func (t *authSession) isRequestedAction() bool {
-	return t.requestedAction() == t.step && !slices.Contains(t.user.RequiredActions, t.step)
+func (as *authSession) isRequestedAction() bool {
+	return as.requestedAction() == as.step && !slices.Contains(as.user.RequiredActions, as.step)
 }
 
 // requiredAction serves the pages for required actions and for consent.
@@ -67,64 +67,64 @@ func (r *Realm) requiredAction(req *request) response {
 }
 
 func (req *pageRequest) requiredAction() response {
-	t, submitted, resp := req.enterAuthSession(requiredActionPath)
-	if t == nil {
+	as, submitted, resp := req.enterAuthSession(requiredActionPath)
+	if as == nil {
 		return resp
 	}
-	if submitted && t.isRequestedAction() && req.form.Has("cancel-aia") {
-		t.actionStatus = "cancelled"
-		return req.proceed(t)
+	if submitted && as.isRequestedAction() && req.form.Has("cancel-aia") {
+		as.actionStatus = "cancelled"
+		return req.proceed(as)
 	}
-	t.actionShown = t.actionShown || t.step == t.requestedAction() && t.step != "VERIFY_EMAIL"
-	switch t.step {
+	as.actionShown = as.actionShown || as.step == as.requestedAction() && as.step != "VERIFY_EMAIL"
+	switch as.step {
 	case stepConsent:
-		return req.consentPage(t)
+		return req.consentPage(as)
 	case "UPDATE_PASSWORD":
-		return req.updatePassword(t, submitted)
+		return req.updatePassword(as, submitted)
 	case "UPDATE_PROFILE", verifyProfile:
-		return req.updateProfile(t, submitted)
+		return req.updateProfile(as, submitted)
 	case "VERIFY_EMAIL": // as in a realm without a mail server
-		if t.user.EmailVerified {
-			return req.completeAction(t)
+		if as.user.EmailVerified {
+			return req.completeAction(as)
 		}
-		if t.isRequestedAction() {
+		if as.isRequestedAction() {
 			break // Keycloak asks first whether to send the email
 		}
 		return req.failure(500, "Failed to send email, please try again later.")
 	}
 	return errorPage(501,
 		"This is keycloaktest, a stand-in for Keycloak in tests, and it has no page for the "+
-			"required action "+t.step+".")
+			"required action "+as.step+".")
 }
 
 // completeAction marks the current required action as done and continues.
-func (req *pageRequest) completeAction(t *authSession) response {
-	if t.requestedAction() == t.step {
-		t.actionStatus = "success"
+func (req *pageRequest) completeAction(as *authSession) response {
+	if as.requestedAction() == as.step {
+		as.actionStatus = "success"
 	}
-	t.user.RequiredActions = slices.DeleteFunc(slices.Clone(t.user.RequiredActions),
-		func(alias string) bool { return alias == t.step })
-	return req.proceed(t)
+	as.user.RequiredActions = slices.DeleteFunc(slices.Clone(as.user.RequiredActions),
+		func(alias string) bool { return alias == as.step })
+	return req.proceed(as)
 }
 
-func (req *pageRequest) updatePassword(t *authSession, submitted bool) response {
+func (req *pageRequest) updatePassword(as *authSession, submitted bool) response {
 	p := page{ID: "login-login-update-password", Title: "Update password"}
 	switch password := req.rawParam("password-new"); {
-	case !submitted && !t.isRequestedAction():
+	case !submitted && !as.isRequestedAction():
 		p.Note = "You need to change your password to activate your account."
 	case !submitted:
 	case password == "":
 		p.Errors = []string{"Please specify password."}
 	case password != req.rawParam("password-confirm"):
 		p.Errors = []string{"Passwords don't match."}
-	case req.realm.passwordProblem(t.user.User, password) != "":
-		p.Errors = []string{req.realm.passwordProblem(t.user.User, password)}
+	case req.realm.passwordProblem(as.user.User, password) != "":
+		p.Errors = []string{req.realm.passwordProblem(as.user.User, password)}
 	default:
-		t.user.setPassword(password, req.now)
+		as.user.setPassword(password, req.now)
 		if req.rawParam("logout-sessions") == "on" {
-			req.endOtherSessions(t)
+			req.endOtherSessions(as)
 		}
-		return req.completeAction(t)
+		return req.completeAction(as)
 	}
 	fields := []field{
 		{Name: "password-new", Kind: "password", Label: "New Password"},
@@ -132,14 +132,14 @@ func (req *pageRequest) updatePassword(t *authSession, submitted bool) response 
 		{Name: "logout-sessions", Kind: "checkbox", Label: "Sign out from other devices", Value: "on"},
 		{Name: "login", Kind: "submit", Label: "Submit"},
 	}
-	p.Form = &form{ID: "kc-passwd-update-form", Action: t.formAction(req.realm),
-		Fields: t.withCancelButton(fields)}
+	p.Form = &form{ID: "kc-passwd-update-form", Action: as.formAction(req.realm),
+		Fields: as.withCancelButton(fields)}
 	return p.response(200, neverCache)
 }
 
 // withCancelButton adds a button to cancel the action if the user may.
-func (t *authSession) withCancelButton(fields []field) []field {
-	if t.isRequestedAction() {
+func (as *authSession) withCancelButton(fields []field) []field {
+	if as.isRequestedAction() {
 		fields = append(fields,
 			field{Name: "cancel-aia", Kind: "submit", Label: "Cancel", Value: "true"})
 	}
@@ -147,27 +147,27 @@ func (t *authSession) withCancelButton(fields []field) []field {
 }
 
 // endOtherSessions ends the user's sessions in other browsers.
-func (req *pageRequest) endOtherSessions(t *authSession) {
+func (req *pageRequest) endOtherSessions(as *authSession) {
 	for _, sessions := range []map[string]*session{req.realm.sessions, req.realm.offline} {
 		for _, s := range sessions {
-			if s.user == t.user && s != t.sso && s.id != t.root.id {
+			if s.user == as.user && s != as.sso && s.id != as.root.id {
 				req.notices = append(req.notices, req.realm.end(s, req.now)...)
 			}
 		}
 	}
 }
 
-func (req *pageRequest) updateProfile(t *authSession, submitted bool) response {
-	u := t.user
+func (req *pageRequest) updateProfile(as *authSession, submitted bool) response {
+	u := as.user
 	email, first, last := u.Email, u.FirstName, u.LastName
 	p := page{ID: "login-login-update-profile", Title: "Update Account Information"}
 	if submitted {
 		email, first, last = strings.TrimSpace(req.rawParam("email")), req.rawParam("firstName"),
 			req.rawParam("lastName")
-	} else if t.step != verifyProfile && !t.isRequestedAction() {
+	} else if as.step != verifyProfile && !as.isRequestedAction() {
 		p.Note = "You need to update your user profile to activate your account."
 	}
-	if submitted || t.step == verifyProfile {
+	if submitted || as.step == verifyProfile {
 		p.Errors = req.profileErrors(u, email, first, last)
 	}
 	if submitted && len(p.Errors) == 0 {
@@ -177,10 +177,10 @@ func (req *pageRequest) updateProfile(t *authSession, submitted bool) response {
 		req.realm.unindex(u)
 		u.Email, u.FirstName, u.LastName = email, first, last
 		req.realm.index(u)
-		return req.completeAction(t)
+		return req.completeAction(as)
 	}
-	p.Form = &form{ID: "kc-update-profile-form", Action: t.formAction(req.realm), Submit: "Submit",
-		Fields: t.withCancelButton([]field{
+	p.Form = &form{ID: "kc-update-profile-form", Action: as.formAction(req.realm), Submit: "Submit",
+		Fields: as.withCancelButton([]field{
 			{Name: "email", Kind: "text", Label: "Email", Value: email},
 			{Name: "firstName", Kind: "text", Label: "First name", Value: first},
 			{Name: "lastName", Kind: "text", Label: "Last name", Value: last},

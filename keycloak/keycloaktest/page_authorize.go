@@ -25,10 +25,10 @@ type authRequest struct {
 	device     *device // for a device, else nil
 }
 
-func (q *authRequest) value(name string) string { return q.parameters.Get(name) }
+func (auth *authRequest) value(name string) string { return auth.parameters.Get(name) }
 
-func (q *authRequest) hasPrompt(word string) bool {
-	return slices.Contains(strings.Fields(q.value("prompt")), word)
+func (auth *authRequest) hasPrompt(word string) bool {
+	return slices.Contains(strings.Fields(auth.value("prompt")), word)
 }
 
 // authorize serves the authorization endpoint.
@@ -38,13 +38,13 @@ func (req *pageRequest) authorize() response {
 	if req.Method == http.MethodGet && !isPrintable(req.URL.Query()) {
 		return req.failure(400, "An internal server error has occurred")
 	}
-	q, refused := req.readRequest(req.parameters())
-	if q == nil {
-		return refused
+	auth, resp := req.readRequest(req.parameters())
+	if auth == nil {
+		return resp
 	}
-	t := req.newAuthSession(q)
-	req.setRestartCookie(t)
-	return req.start(t)
+	as := req.newAuthSession(auth)
+	req.setRestartCookie(as)
+	return req.start(as)
 }
 
 // isPrintable reports whether a query has no control characters except tabs and line breaks.
@@ -85,9 +85,9 @@ const maxParameter = 4_000
 // Errors are shown on a page until the redirect URI has been validated, and are sent to the client
 // afterwards.
 func (req *pageRequest) readRequest(parameters url.Values) (*authRequest, response) {
-	caller, refused := req.knownClient(parameters)
+	caller, resp := req.knownClient(parameters)
 	if caller == nil {
-		return nil, refused
+		return nil, resp
 	}
 	if err := req.unsupportedParameters(authParameters); err != nil {
 		return nil, err.plain()
@@ -100,60 +100,60 @@ func (req *pageRequest) readRequest(parameters url.Values) (*authRequest, respon
 			}
 		}
 	}
-	q := &authRequest{parameters: parameters, client: caller, mode: "query"}
-	q.maxAge, _ = maxAge(parameters)
+	auth := &authRequest{parameters: parameters, client: caller, mode: "query"}
+	auth.maxAge, _ = maxAge(parameters)
 	for _, name := range []string{"state", "nonce"} {
-		if len(q.value(name)) > maxParameter {
+		if len(auth.value(name)) > maxParameter {
 			parameters.Del(name)
 		}
 	}
-	if refused, bad := req.checkParameters(parameters); bad {
-		return nil, refused
+	if resp, err := req.checkParameters(parameters); err {
+		return nil, resp
 	}
-	openID := slices.Contains(strings.Fields(q.value("scope")), "openid")
+	openID := slices.Contains(strings.Fields(auth.value("scope")), "openid")
 	var ok bool
-	q.redirect, ok = req.realm.redirectURI(caller, caller.RedirectURIs, q.value("redirect_uri"),
+	auth.redirect, ok = req.realm.redirectURI(caller, caller.RedirectURIs, auth.value("redirect_uri"),
 		parameters.Has("redirect_uri"), openID)
 	if !ok {
 		return nil, req.failure(400, "Invalid parameter: redirect_uri")
 	}
-	if err := q.checkType(); err != nil {
+	if err := auth.checkType(); err != nil {
 		if err.status == http.StatusNotImplemented {
 			return nil, notImplemented(err.description)
 		}
-		return nil, req.refuseRequest(q, err)
+		return nil, req.respondError(auth, err)
 	}
-	var bad *oauthError
+	var err *oauthError
 	switch problem := caller.checkChallenge(parameters); {
 	case hasRepeated(parameters):
-		bad = newOAuthError(302, "invalid_request", "duplicated parameter")
+		err = newOAuthError(302, "invalid_request", "duplicated parameter")
 	default:
-		q.scope, bad = req.realm.resolveScopes(caller, q.value("scope"), parameters.Has("scope"))
-		if bad == nil && problem != "" {
-			bad = newOAuthError(302, "invalid_request", problem)
+		auth.scope, err = req.realm.resolveScopes(caller, auth.value("scope"), parameters.Has("scope"))
+		if err == nil && problem != "" {
+			err = newOAuthError(302, "invalid_request", problem)
 		}
 	}
-	if bad != nil {
-		return nil, req.refuseRequest(q, bad)
+	if err != nil {
+		return nil, req.respondError(auth, err)
 	}
-	if !q.readLevel(req.realm) {
+	if !auth.readLevel(req.realm) {
 		return nil, req.failure(400, "Invalid parameter: claims")
 	}
-	if q.hasPrompt("create") && req.realm.settings.RegistrationAllowed {
+	if auth.hasPrompt("create") && req.realm.settings.RegistrationAllowed {
 		return nil, notImplemented("page to register at")
 	}
-	if q.hasPrompt("create") {
+	if auth.hasPrompt("create") {
 		return nil, req.failure(400, "Registration not allowed")
 	}
-	q.parameters = selectParameters(parameters, requestParameters)
-	return q, response{}
+	auth.parameters = selectParameters(parameters, requestParameters)
+	return auth, response{}
 }
 
 // checkParameters returns the error response for malformed and unsupported parameters.
 func (req *pageRequest) checkParameters(parameters url.Values) (response, bool) {
-	_, badAge := maxAge(parameters)
+	_, ageErr := maxAge(parameters)
 	switch {
-	case badAge != nil:
+	case ageErr != nil:
 		return req.failure(400, "Invalid Request"), true
 	case strings.Count(parameters.Get("request"), ".") > 1:
 		return notImplemented("request objects"), true
@@ -177,8 +177,8 @@ func (req *pageRequest) knownClient(parameters url.Values) (*client, response) {
 	if len(parameters["client_id"]) != 1 {
 		return nil, req.failure(400, "Invalid Request")
 	}
-	if refused, closed := req.checkAvailable(); closed {
-		return nil, refused
+	if resp, unavailable := req.checkAvailable(); unavailable {
+		return nil, resp
 	}
 	caller := req.realm.clients[parameters.Get("client_id")]
 	switch {
@@ -208,54 +208,54 @@ func (req *pageRequest) checkAvailable() (response, bool) {
 }
 
 // refuseRequest sends the client an error response.
-func (req *pageRequest) refuseRequest(q *authRequest, err *oauthError) response {
+func (req *pageRequest) respondError(auth *authRequest, err *oauthError) response {
 	pairs := []string{"error", err.code}
 	if err.description != "" {
 		pairs = append(pairs, "error_description", err.description)
 	}
-	return req.respond(q, pairs...)
+	return req.respond(auth, pairs...)
 }
 
 const wrongFlow = "Client is not allowed to initiate browser login with given response_type. "
 
 // checkType validates response_type and response_mode.
-func (q *authRequest) checkType() *oauthError {
-	words := strings.Fields(q.value("response_type"))
+func (auth *authRequest) checkType() *oauthError {
+	types := strings.Fields(auth.value("response_type"))
 	// implicit or hybrid flow: the response has tokens
-	implicit := slices.Contains(words, "token") || slices.Contains(words, "id_token")
-	mode, sent := q.value("response_mode"), q.parameters.Has("response_mode")
-	known := !sent || slices.Contains([]string{"query", "fragment", "form_post"}, mode)
+	implicit := slices.Contains(types, "token") || slices.Contains(types, "id_token")
+	mode, sent := auth.value("response_mode"), auth.parameters.Has("response_mode")
+	modeKnown := !sent || slices.Contains([]string{"query", "fragment", "form_post"}, mode)
 	switch {
-	case sent && known:
-		q.mode = mode
+	case sent && modeKnown:
+		auth.mode = mode
 	case implicit && !sent:
-		q.mode = "fragment"
+		auth.mode = "fragment"
 	}
-	unknown := slices.ContainsFunc(words, func(word string) bool {
+	hasUnknownType := slices.ContainsFunc(types, func(word string) bool {
 		return !slices.Contains([]string{"code", "token", "id_token", "none"}, word)
 	})
 	switch {
-	case !q.parameters.Has("response_type"):
+	case !auth.parameters.Has("response_type"):
 		return newOAuthError(302, "invalid_request", "Missing parameter: response_type")
-	case len(words) == 0 || unknown || len(words) > 1 && slices.Contains(words, "none"):
+	case len(types) == 0 || hasUnknownType || len(types) > 1 && slices.Contains(types, "none"):
 		return newOAuthError(302, "unsupported_response_type", "")
 	case slices.Contains([]string{"jwt", "query.jwt", "fragment.jwt", "form_post.jwt"}, mode):
 		return newOAuthError(http.StatusNotImplemented, "not_in_keycloaktest", "response_mode "+mode)
-	case !known:
+	case !modeKnown:
 		return newOAuthError(302, "invalid_request", "Invalid parameter: response_mode")
-	case implicit && q.mode == "query":
+	case implicit && auth.mode == "query":
 		return newOAuthError(302, "invalid_request",
 			"Response_mode 'query' not allowed for implicit or hybrid flow")
-	case (slices.Contains(words, "code") || slices.Contains(words, "none")) &&
-		!q.client.standardFlow:
+	case (slices.Contains(types, "code") || slices.Contains(types, "none")) &&
+		!auth.client.standardFlow:
 		return newOAuthError(302, "unauthorized_client",
 			wrongFlow+"Standard flow is disabled for the client.")
-	case implicit && !q.client.ImplicitFlowEnabled:
+	case implicit && !auth.client.ImplicitFlowEnabled:
 		return newOAuthError(302, "unauthorized_client",
 			wrongFlow+"Implicit flow is disabled for the client.")
 	case implicit:
 		return newOAuthError(http.StatusNotImplemented, "not_in_keycloaktest",
-			"response_type "+q.value("response_type"))
+			"response_type "+auth.value("response_type"))
 	}
 	return nil
 }
@@ -297,7 +297,7 @@ func hasRepeated(parameters url.Values, repeatable ...string) bool {
 
 // readLevel reads the requested authentication level. The login flow has only one level, so any
 // level just requires a password. readLevel returns false if an essential level is unknown.
-func (q *authRequest) readLevel(r *Realm) bool {
+func (auth *authRequest) readLevel(r *Realm) bool {
 	var parsed struct {
 		IDToken struct {
 			ACR struct {
@@ -307,19 +307,19 @@ func (q *authRequest) readLevel(r *Realm) bool {
 			} `json:"acr"`
 		} `json:"id_token"`
 	}
-	json.Unmarshal([]byte(q.value("claims")), &parsed) // invalid claims are ignored
+	json.Unmarshal([]byte(auth.value("claims")), &parsed) // invalid claims are ignored
 	acr := parsed.IDToken.ACR
 	levels := acr.Values
 	if acr.Value != "" {
 		levels = append(levels, acr.Value)
 	}
-	q.level = len(levels) > 0 || q.parameters.Has("acr_values")
-	known := realmfile.Levels(q.client.Attributes)
-	if len(known) == 0 {
-		known = realmfile.Levels(r.settings.Attributes)
+	auth.level = len(levels) > 0 || auth.parameters.Has("acr_values")
+	levelNames := realmfile.Levels(auth.client.Attributes)
+	if len(levelNames) == 0 {
+		levelNames = realmfile.Levels(r.settings.Attributes)
 	}
 	return !acr.Essential || !slices.ContainsFunc(levels, func(level string) bool {
 		_, err := strconv.Atoi(level)
-		return known[level] == "" && err != nil
+		return levelNames[level] == "" && err != nil
 	})
 }

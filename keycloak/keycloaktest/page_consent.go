@@ -7,21 +7,21 @@ import (
 
 // consentDue reports whether the user must be asked for consent: always for a device, and for a
 // client that requires consent if the user hasn't consented to all scopes.
-func (req *pageRequest) consentDue(t *authSession) bool {
+func (req *pageRequest) consentDue(as *authSession) bool {
 	switch {
-	case t.consented:
+	case as.consented:
 		return false
-	case t.request.device != nil:
+	case as.request.device != nil:
 		return true
-	case !t.client.ConsentRequired:
+	case !as.client.ConsentRequired:
 		return false
 	}
-	before := t.user.consents[t.client.ClientID]
-	if t.request.hasPrompt("consent") {
-		before = nil
+	consented := as.user.consents[as.client.ClientID]
+	if as.request.hasPrompt("consent") {
+		consented = nil
 	}
-	return slices.ContainsFunc(req.realm.shownScopes(t.request.scope), func(name string) bool {
-		return !slices.Contains(before, name)
+	return slices.ContainsFunc(req.realm.shownScopes(as.request.scope), func(name string) bool {
+		return !slices.Contains(consented, name)
 	})
 }
 
@@ -36,18 +36,18 @@ func (r *Realm) shownScopes(scope []string) []string {
 	return shown
 }
 
-func (req *pageRequest) consentPage(t *authSession) response {
-	name := t.client.Name
+func (req *pageRequest) consentPage(as *authSession) response {
+	name := as.client.Name
 	if name == "" {
-		name = t.client.ClientID
+		name = as.client.ClientID
 	}
 	// As in Keycloak, the URL has neither a host nor a session_code.
-	action := withParameters(req.realm.basePath()+consentPath, false, t.parameters())
-	t.code = opaque(43)
+	action := withParameters(req.realm.basePath()+consentPath, false, as.parameters())
+	as.code = opaque(43)
 	return page{ID: "login-login-oauth-grant", Title: "Grant Access to " + name,
-		List: req.realm.shownScopes(t.request.scope), Form: &form{
+		List: req.realm.shownScopes(as.request.scope), Form: &form{
 			Action: action, Fields: []field{
-				{Name: "code", Kind: "hidden", Value: t.code},
+				{Name: "code", Kind: "hidden", Value: as.code},
 				{Name: "accept", Kind: "submit", Label: "Yes"},
 				{Name: "cancel", Kind: "submit", Label: "No"},
 			},
@@ -63,23 +63,23 @@ func (r *Realm) consent(req *request) response {
 }
 
 func (req *pageRequest) consent() response {
-	t, _, resp := req.enterAuthSession(requiredActionPath)
+	as, _, resp := req.enterAuthSession(requiredActionPath)
 	switch {
-	case t == nil:
+	case as == nil:
 		return resp
-	case t.step != stepConsent:
-		return req.expiredPage(t)
+	case as.step != stepConsent:
+		return req.expiredPage(as)
 	case req.form.Has("cancel"):
-		return req.refuse(t, "access_denied")
+		return req.endWithError(as, "access_denied")
 	}
-	t.consented = true
-	if t.client.ConsentRequired {
-		consents := t.user.consents
-		for _, name := range req.realm.shownScopes(t.request.scope) {
-			if !slices.Contains(consents[t.client.ClientID], name) {
-				consents[t.client.ClientID] = append(consents[t.client.ClientID], name)
+	as.consented = true
+	if as.client.ConsentRequired {
+		consents := as.user.consents
+		for _, name := range req.realm.shownScopes(as.request.scope) {
+			if !slices.Contains(consents[as.client.ClientID], name) {
+				consents[as.client.ClientID] = append(consents[as.client.ClientID], name)
 			}
 		}
 	}
-	return req.proceed(t)
+	return req.proceed(as)
 }

@@ -30,8 +30,8 @@ const (
 )
 
 // path returns the path of the current step's page.
-func (t *authSession) path() string {
-	switch t.step {
+func (as *authSession) path() string {
+	switch as.step {
 	case stepStart, stepPassword, stepOTP:
 		return authenticatePath
 	}
@@ -40,58 +40,58 @@ func (t *authSession) path() string {
 
 // execution returns Keycloak's name for the current step in URLs: an ID, or the alias of a required
 // action.
-func (t *authSession) execution(r *Realm) string {
-	if t.path() == authenticatePath {
-		return uuid.NewSHA1(uuid.NameSpaceURL, []byte(r.name+"/"+t.step)).String()
+func (as *authSession) execution(r *Realm) string {
+	if as.path() == authenticatePath {
+		return uuid.NewSHA1(uuid.NameSpaceURL, []byte(r.name+"/"+as.step)).String()
 	}
-	return t.step
+	return as.step
 }
 
 // address returns the URL of the current step's page.
-func (t *authSession) address(r *Realm) string {
+func (as *authSession) address(r *Realm) string {
 	var pairs []string
-	if t.step != stepStart {
-		pairs = append(pairs, "execution", t.execution(r))
+	if as.step != stepStart {
+		pairs = append(pairs, "execution", as.execution(r))
 	}
-	return withParameters(r.Issuer()+t.path(), false, append(pairs, t.parameters()...))
+	return withParameters(r.Issuer()+as.path(), false, append(pairs, as.parameters()...))
 }
 
-func (t *authSession) parameters() []string {
-	return []string{"client_id", t.client.ClientID, "tab_id", t.id, "client_data", t.clientData()}
+func (as *authSession) parameters() []string {
+	return []string{"client_id", as.client.ClientID, "tab_id", as.id, "client_data", as.clientData()}
 }
 
 // formAction returns the URL for the current step's form. It has a new session_code, which
 // invalidates the forms of earlier pages.
-func (t *authSession) formAction(r *Realm) string {
-	t.code = opaque(43)
-	return withParameters(r.Issuer()+t.path(), false,
-		append([]string{"session_code", t.code, "execution", t.execution(r)}, t.parameters()...))
+func (as *authSession) formAction(r *Realm) string {
+	as.code = opaque(43)
+	return withParameters(r.Issuer()+as.path(), false,
+		append([]string{"session_code", as.code, "execution", as.execution(r)}, as.parameters()...))
 }
 
 // start uses single sign-on if possible, or shows the login page.
-func (req *pageRequest) start(t *authSession) response {
-	t.step = stepPassword
+func (req *pageRequest) start(as *authSession) response {
+	as.step = stepPassword
 	if s := req.ssoSession(); s != nil {
-		again := t.request.hasPrompt("login") ||
-			t.request.maxAge != nil && !s.authTime.IsZero() &&
-				s.authTime.Unix()+*t.request.maxAge < req.now.Unix()
-		if !again && !t.request.level {
+		again := as.request.hasPrompt("login") ||
+			as.request.maxAge != nil && !s.authTime.IsZero() &&
+				s.authTime.Unix()+*as.request.maxAge < req.now.Unix()
+		if !again && !as.request.level {
 			s.lastUsed = req.now
-			t.sso, t.user = s, s.user
-			return req.proceed(t)
+			as.sso, as.user = s, s.user
+			return req.proceed(as)
 		}
-		t.user = s.user
+		as.user = s.user
 		if again {
-			t.message = "Please re-authenticate to continue"
+			as.message = "Please re-authenticate to continue"
 		}
 	}
-	if t.request.hasPrompt("none") {
-		return req.refuse(t, "login_required")
+	if as.request.hasPrompt("none") {
+		return req.endWithError(as, "login_required")
 	}
-	if alias := t.request.value("kc_idp_hint"); req.realm.hasProvider(alias) {
+	if alias := as.request.value("kc_idp_hint"); req.realm.hasProvider(alias) {
 		return notImplemented("identity providers, and kc_idp_hint names " + alias)
 	}
-	return req.passwordPage(t)
+	return req.passwordPage(as)
 }
 
 // hasProvider reports whether the realm has an enabled identity provider with this alias.
@@ -104,12 +104,12 @@ func (r *Realm) hasProvider(alias string) bool {
 
 // locale returns the language for pages: the first supported one among the client's ui_locales, the
 // browser's Accept-Language and the realm's default.
-func (req *pageRequest) locale(t *authSession) string {
+func (req *pageRequest) locale(as *authSession) string {
 	settings := req.realm.settings
 	if !settings.InternationalizationEnabled {
 		return "en"
 	}
-	preferred := strings.Fields(t.request.value("ui_locales"))
+	preferred := strings.Fields(as.request.value("ui_locales"))
 	for _, entry := range strings.Split(req.Header.Get("Accept-Language"), ",") {
 		language, _, _ := strings.Cut(entry, ";")
 		preferred = append(preferred, strings.TrimSpace(language))
@@ -127,9 +127,9 @@ func (req *pageRequest) locale(t *authSession) string {
 // enterAuthSession returns the authSession that a request continues, and whether the request
 // submits a form. If there is no such authSession, t is nil and resp is the response.
 func (req *pageRequest) enterAuthSession(
-	path string) (t *authSession, submitted bool, resp response) {
-	if refused, closed := req.checkAvailable(); closed {
-		return nil, false, refused
+	path string) (as *authSession, submitted bool, resp response) {
+	if resp, unavailable := req.checkAvailable(); unavailable {
+		return nil, false, resp
 	}
 	query := req.URL.Query()
 	known := req.cookie(loginCookie) != "" || req.cookie(restartCookie) != ""
@@ -137,31 +137,31 @@ func (req *pageRequest) enterAuthSession(
 		return nil, false, req.failure(400,
 			"An error occurred, please login again through your application.")
 	}
-	t = req.authSessionOf(query)
-	if t == nil || t.step == stepLogout {
+	as = req.authSessionOf(query)
+	if as == nil || as.step == stepLogout {
 		return nil, false, req.restart(query)
 	}
-	if refused, unusable := req.checkUsable(t); unusable {
-		return nil, false, refused
+	if resp, unusable := req.checkUsable(as); unusable {
+		return nil, false, resp
 	}
 	code, execution := query.Get("session_code"), query.Get("execution")
-	if t.path() != path || execution != t.execution(req.realm) && (execution != "" || code != "") {
-		return nil, false, req.expiredPage(t)
+	if as.path() != path || execution != as.execution(req.realm) && (execution != "" || code != "") {
+		return nil, false, req.expiredPage(as)
 	}
-	if code != "" && code != t.code {
-		t.message = "Action expired. Please continue with login now."
-		return nil, false, req.redirect(t.address(req.realm))
+	if code != "" && code != as.code {
+		as.message = "Action expired. Please continue with login now."
+		return nil, false, req.redirect(as.address(req.realm))
 	}
-	return t, code != "", response{}
+	return as, code != "", response{}
 }
 
 // checkUsable returns the error page if the client was disabled or the user deleted meanwhile.
-func (req *pageRequest) checkUsable(t *authSession) (response, bool) {
+func (req *pageRequest) checkUsable(as *authSession) (response, bool) {
 	switch {
-	case !t.client.enabled:
-		req.closeAuthSession(t)
+	case !as.client.enabled:
+		req.closeAuthSession(as)
 		return req.failure(400, "Login requester not enabled"), true
-	case t.user != nil && req.realm.users[t.user.ID] != t.user:
+	case as.user != nil && req.realm.users[as.user.ID] != as.user:
 		return req.failure(500, "An internal server error has occurred"), true
 	}
 	return response{}, false
@@ -172,11 +172,11 @@ func (req *pageRequest) restart(query url.Values) response {
 	decoded, err := base64.RawURLEncoding.DecodeString(req.cookie(restartCookie))
 	parameters, badQuery := url.ParseQuery(string(decoded))
 	if err == nil && badQuery == nil && parameters.Get("client_id") == query.Get("client_id") {
-		if q := req.restoredRequest(parameters); q != nil {
-			t := req.newAuthSession(q)
-			req.setRestartCookie(t)
-			t.message = "Your login attempt timed out. Login will start from the beginning."
-			return req.redirect(t.address(req.realm))
+		if auth := req.restoredRequest(parameters); auth != nil {
+			as := req.newAuthSession(auth)
+			req.setRestartCookie(as)
+			as.message = "Your login attempt timed out. Login will start from the beginning."
+			return req.redirect(as.address(req.realm))
 		}
 	}
 	if req.ssoSession() != nil { // signed in already, in another tab
@@ -197,8 +197,8 @@ func (req *pageRequest) restoredRequest(parameters url.Values) *authRequest {
 		}
 		return d.request()
 	}
-	q, _ := req.readRequest(parameters)
-	return q
+	auth, _ := req.readRequest(parameters)
+	return auth
 }
 
 // alreadySignedIn responds to the form of a sign-in that is already complete. It redirects to the
@@ -213,12 +213,12 @@ func (req *pageRequest) alreadySignedIn(query url.Values) response {
 	if err == nil && json.Unmarshal(decoded, &data) == nil {
 		redirect, ok := req.realm.redirectURI(caller, caller.RedirectURIs, data.Redirect, true, true)
 		if ok {
-			q := &authRequest{client: caller, redirect: redirect, mode: data.ResponseMode,
+			auth := &authRequest{client: caller, redirect: redirect, mode: data.ResponseMode,
 				parameters: url.Values{}}
 			if data.State != "" {
-				q.parameters.Set("state", data.State)
+				auth.parameters.Set("state", data.State)
 			}
-			return req.respond(q, "error", "temporarily_unavailable", "error_description",
+			return req.respond(auth, "error", "temporarily_unavailable", "error_description",
 				"authentication_expired")
 		}
 	}
@@ -227,27 +227,27 @@ func (req *pageRequest) alreadySignedIn(query url.Values) response {
 }
 
 // reset returns to the first step.
-func (t *authSession) reset() {
-	t.step, t.user, t.sso, t.consented = stepStart, nil, nil, false
-	t.actionStatus, t.actionShown, t.message = "", false, ""
+func (as *authSession) reset() {
+	as.step, as.user, as.sso, as.consented = stepStart, nil, nil, false
+	as.actionStatus, as.actionShown, as.message = "", false, ""
 }
 
 // restartLogin handles the restart link on the page for an expired form.
 func (r *Realm) restartLogin(req *request) response {
 	return r.servePage(req, func(req *pageRequest) response {
-		if refused, closed := req.checkAvailable(); closed {
-			return refused
+		if resp, unavailable := req.checkAvailable(); unavailable {
+			return resp
 		}
 		query := req.URL.Query()
-		t := req.authSessionOf(query)
-		if t == nil || t.step == stepLogout {
+		as := req.authSessionOf(query)
+		if as == nil || as.step == stepLogout {
 			return req.restart(query)
 		}
-		t.reset()
-		if refused, unusable := req.checkUsable(t); unusable {
-			return refused
+		as.reset()
+		if resp, unusable := req.checkUsable(as); unusable {
+			return resp
 		}
-		return req.redirect(t.address(r))
+		return req.redirect(as.address(r))
 	})
 }
 
@@ -257,148 +257,148 @@ func (r *Realm) authenticate(req *request) response {
 }
 
 func (req *pageRequest) authenticate() response {
-	t, submitted, resp := req.enterAuthSession(authenticatePath)
+	as, submitted, resp := req.enterAuthSession(authenticatePath)
 	switch {
-	case t == nil:
+	case as == nil:
 		return resp
-	case t.step == stepStart:
-		return req.start(t)
+	case as.step == stepStart:
+		return req.start(as)
 	case submitted && req.form.Has("cancel"):
-		return req.refuse(t, "access_denied")
-	case submitted && t.step == stepPassword:
-		return req.checkLogin(t)
+		return req.endWithError(as, "access_denied")
+	case submitted && as.step == stepPassword:
+		return req.checkLogin(as)
 	case submitted:
-		return req.checkOTP(t)
-	case t.step == stepOTP:
-		return req.otpPage(t)
+		return req.checkOTP(as)
+	case as.step == stepOTP:
+		return req.otpPage(as)
 	}
-	return req.passwordPage(t)
+	return req.passwordPage(as)
 }
 
 const wrongLogin = "Invalid username or password."
 
 // checkLogin handles the form of the login page.
-func (req *pageRequest) checkLogin(t *authSession) response {
+func (req *pageRequest) checkLogin(as *authSession) response {
 	if req.realm.settings.RememberMe && req.rawParam("rememberMe") == "on" {
 		return notImplemented("sessions that are remembered: rememberMe")
 	}
-	u := t.user
+	u := as.user
 	if u == nil {
 		u = req.realm.userByLogin(strings.TrimSpace(req.rawParam("username")))
 	}
 	if u == nil {
-		err := req.realm.checkSupported(t.client, realmfile.UseUnknownUser)
+		err := req.realm.checkSupported(as.client, realmfile.UseUnknownUser)
 		if err != nil {
 			return err.response()
 		}
-		t.message = wrongLogin
-		return req.passwordPage(t)
+		as.message = wrongLogin
+		return req.passwordPage(as)
 	}
 	if err := req.realm.checkPassword(u, req.rawParam("password"), req.now); err != nil {
 		if err.status == 501 {
 			return err.response()
 		}
-		t.message = wrongLogin
+		as.message = wrongLogin
 		if err.description == "Account disabled" {
-			t.message = "Account is disabled, contact your administrator."
+			as.message = "Account is disabled, contact your administrator."
 		}
-		return req.passwordPage(t)
+		return req.passwordPage(as)
 	}
-	t.user = u
+	as.user = u
 	if u.otp != nil {
-		if err := req.realm.checkSupported(t.client, realmfile.UseOTP); err != nil {
+		if err := req.realm.checkSupported(as.client, realmfile.UseOTP); err != nil {
 			return err.response()
 		}
-		t.step = stepOTP
-		return req.otpPage(t)
+		as.step = stepOTP
+		return req.otpPage(as)
 	}
 	req.realm.resetFailures(u)
-	return req.proceed(t)
+	return req.proceed(as)
 }
 
 // checkOTP handles the form of the one-time code page.
-func (req *pageRequest) checkOTP(t *authSession) response {
+func (req *pageRequest) checkOTP(as *authSession) response {
 	otp, sent := req.param("otp")
-	r, u := req.realm, t.user
+	r, u := req.realm, as.user
 	if !sent {
-		return req.otpPage(t)
+		return req.otpPage(as)
 	}
 	if r.locked(u, req.now) || u.otp == nil || !u.otp.accepts(otp, req.now, r.settings) {
 		if !r.locked(u, req.now) {
 			r.recordFailure(u, req.now)
 		}
-		t.message = "Invalid authenticator code."
-		return req.otpPage(t)
+		as.message = "Invalid authenticator code."
+		return req.otpPage(as)
 	}
 	r.resetFailures(u)
-	return req.proceed(t)
+	return req.proceed(as)
 }
 
 // proceed goes to the next step of an authenticated user, or finishes the sign-in.
-func (req *pageRequest) proceed(t *authSession) response {
-	if step := req.nextStep(t); step != "" {
-		if t.request.hasPrompt("none") {
-			return req.refuse(t, "interaction_required")
+func (req *pageRequest) proceed(as *authSession) response {
+	if step := req.nextStep(as); step != "" {
+		if as.request.hasPrompt("none") {
+			return req.endWithError(as, "interaction_required")
 		}
-		t.step = step
-		return req.redirect(t.address(req.realm))
+		as.step = step
+		return req.redirect(as.address(req.realm))
 	}
-	return req.finish(t)
+	return req.finish(as)
 }
 
 // finish creates or joins the session and responds to the client.
-func (req *pageRequest) finish(t *authSession) response {
-	if t.sso != nil && (req.realm.sessions[t.sso.id] != t.sso || !req.realm.alive(t.sso, req.now)) {
-		t.reset() // the session ended meanwhile
-		return req.start(t)
+func (req *pageRequest) finish(as *authSession) response {
+	if as.sso != nil && (req.realm.sessions[as.sso.id] != as.sso || !req.realm.alive(as.sso, req.now)) {
+		as.reset() // the session ended meanwhile
+		return req.start(as)
 	}
-	if d := t.request.device; d != nil && d.state != devicePending {
-		return req.refuse(t, "expired_token")
+	if d := as.request.device; d != nil && d.state != devicePending {
+		return req.endWithError(as, "expired_token")
 	}
-	s, isNew := req.sessionFor(t)
+	s, isNew := req.sessionFor(as)
 	if s == nil {
 		return req.failure(400,
 			"You are already authenticated as different user '"+
-				req.realm.sessions[t.root.id].user.Username+
+				req.realm.sessions[as.root.id].user.Username+
 				"' in this session. Please sign out first.")
 	}
-	cs := req.realm.join(s, t.request, req.now)
-	cs.startedSession = isNew && slices.Contains(t.request.scope, "offline_access")
+	cs := req.realm.join(s, as.request, req.now)
+	cs.startedSession = isNew && slices.Contains(as.request.scope, "offline_access")
 	cs.level = "1"
-	if t.sso != nil {
+	if as.sso != nil {
 		cs.level = "0"
 	}
-	req.closeAuthSession(t)
+	req.closeAuthSession(as)
 	req.setIdentityCookies(s)
-	if d := t.request.device; d != nil {
+	if d := as.request.device; d != nil {
 		d.state, d.sessionID = deviceApproved, s.id
 		return req.redirect(req.realm.Issuer() + "/device/status")
 	}
 	pairs := []string{"session_state", s.id}
-	if t.actionStatus != "" {
-		name := t.requestedAction()
-		if !t.actionShown { // Keycloak names the current step, which is still the sign-in
+	if as.actionStatus != "" {
+		name := as.requestedAction()
+		if !as.actionShown { // Keycloak names the current step, which is still the sign-in
 			name = (&authSession{step: stepPassword}).execution(req.realm)
 		}
-		pairs = append(pairs, "kc_action", name, "kc_action_status", t.actionStatus)
+		pairs = append(pairs, "kc_action", name, "kc_action_status", as.actionStatus)
 	}
-	if t.request.value("response_type") != "none" {
-		pairs = append(pairs, "code", req.realm.newCode(t.request, s, req.now))
+	if as.request.value("response_type") != "none" {
+		pairs = append(pairs, "code", req.realm.newCode(as.request, s, req.now))
 	}
-	return req.respond(t.request, pairs...)
+	return req.respond(as.request, pairs...)
 }
 
 // sessionFor returns the session for a sign-in and whether it is new. It is the session of single
 // sign-on or else the browser's. It is nil if the browser has a session of another user.
-func (req *pageRequest) sessionFor(t *authSession) (s *session, isNew bool) {
-	if t.sso != nil {
-		return t.sso, false
+func (req *pageRequest) sessionFor(as *authSession) (s *session, isNew bool) {
+	if as.sso != nil {
+		return as.sso, false
 	}
-	s = req.realm.sessions[t.root.id]
+	s = req.realm.sessions[as.root.id]
 	switch {
 	case s == nil || !req.realm.alive(s, req.now):
-		s, isNew = req.realm.addSession(&session{id: t.root.id, user: t.user}, req.now), true
-	case s.user != t.user:
+		s, isNew = req.realm.addSession(&session{id: as.root.id, user: as.user}, req.now), true
+	case s.user != as.user:
 		return nil, false
 	}
 	s.authTime, s.lastUsed = req.now, req.now
@@ -406,8 +406,8 @@ func (req *pageRequest) sessionFor(t *authSession) (s *session, isNew bool) {
 }
 
 // refuse ends an authSession with an error response to the client.
-func (req *pageRequest) refuse(t *authSession, code string) response {
-	if d := t.request.device; d != nil {
+func (req *pageRequest) endWithError(as *authSession, code string) response {
+	if d := as.request.device; d != nil {
 		// As in Keycloak the authSession remains, but it can't be completed any more.
 		if code == "access_denied" && d.state == devicePending {
 			d.state = deviceDenied
@@ -415,8 +415,8 @@ func (req *pageRequest) refuse(t *authSession, code string) response {
 		return req.redirect(withParameters(req.realm.Issuer()+"/device/status", false,
 			[]string{"error", code}))
 	}
-	req.closeAuthSession(t)
-	return req.respond(t.request, "error", code)
+	req.closeAuthSession(as)
+	return req.respond(as.request, "error", code)
 }
 
 // failure returns an error page, or the error as JSON if the request accepts JSON.
@@ -427,21 +427,21 @@ func (req *pageRequest) failure(status int, message string) response {
 	return errorPage(status, message)
 }
 
-func (req *pageRequest) passwordPage(t *authSession) response {
-	if locale := req.locale(t); locale != "en" {
+func (req *pageRequest) passwordPage(as *authSession) response {
+	if locale := req.locale(as); locale != "en" {
 		return notImplemented("pages in the language " + locale)
 	}
-	p := page{ID: "login-login", Title: "Sign in to your account", Note: t.takeMessage()}
-	f := form{ID: "kc-form-login", Action: t.formAction(req.realm)}
-	if t.user == nil {
-		name := t.request.value("login_hint")
+	p := page{ID: "login-login", Title: "Sign in to your account", Note: as.takeMessage()}
+	f := form{ID: "kc-form-login", Action: as.formAction(req.realm)}
+	if as.user == nil {
+		name := as.request.value("login_hint")
 		if typed, sent := req.param("username"); sent && req.Method == http.MethodPost {
 			name = typed
 		}
 		f.Fields = append(f.Fields,
 			field{Name: "username", Kind: "text", Label: "Username or email", Value: name})
 	} else {
-		p.Username = t.user.Username
+		p.Username = as.user.Username
 	}
 	f.Fields = append(f.Fields, field{Name: "password", Kind: "password", Label: "Password"},
 		field{Name: "credentialId", Kind: "hidden"},
@@ -450,10 +450,10 @@ func (req *pageRequest) passwordPage(t *authSession) response {
 	return p.response(200, neverCache)
 }
 
-func (req *pageRequest) otpPage(t *authSession) response {
-	credential := uuid.NewSHA1(uuid.NameSpaceURL, []byte(t.user.ID+"/otp")).String()
-	return page{ID: "login-login-otp", Title: "Sign In", Note: t.takeMessage(), Form: &form{
-		ID: "kc-otp-login-form", Action: t.formAction(req.realm), Fields: []field{
+func (req *pageRequest) otpPage(as *authSession) response {
+	credential := uuid.NewSHA1(uuid.NameSpaceURL, []byte(as.user.ID+"/otp")).String()
+	return page{ID: "login-login-otp", Title: "Sign In", Note: as.takeMessage(), Form: &form{
+		ID: "kc-otp-login-form", Action: as.formAction(req.realm), Fields: []field{
 			{Name: "selectedCredentialId", Kind: "hidden", Value: credential},
 			{Name: "otp", Kind: "text", Label: "One-time code"},
 			{Name: "login", Kind: "submit", Label: "Sign In"},
@@ -462,16 +462,16 @@ func (req *pageRequest) otpPage(t *authSession) response {
 }
 
 // expiredPage is the response to a form that doesn't belong to the current step.
-func (req *pageRequest) expiredPage(t *authSession) response {
+func (req *pageRequest) expiredPage(as *authSession) response {
 	return page{ID: "login-login-page-expired", Title: "Page has expired", Links: []link{
-		{"To restart the login process", withParameters(req.realm.Issuer()+"/login-actions/restart", false, t.parameters())},
-		{"To continue the login process", t.address(req.realm)},
+		{"To restart the login process", withParameters(req.realm.Issuer()+"/login-actions/restart", false, as.parameters())},
+		{"To continue the login process", as.address(req.realm)},
 	}}.response(200, neverCache)
 }
 
 // takeMessage returns the message for the next page and clears it.
-func (t *authSession) takeMessage() string {
-	message := t.message
-	t.message = ""
+func (as *authSession) takeMessage() string {
+	message := as.message
+	as.message = ""
 	return message
 }

@@ -27,12 +27,12 @@ func (req *pageRequest) logout() response {
 	sid := ""
 	if hint != "" {
 		payload, err := req.realm.verified(hint)
-		named := stringClaim(payload, "azp")
+		clientID := stringClaim(payload, "azp")
 		if err != nil || stringClaim(payload, "typ") != "ID" ||
-			parameters.Has("client_id") && parameters.Get("client_id") != named {
+			parameters.Has("client_id") && parameters.Get("client_id") != clientID {
 			return req.logoutFailure("Invalid parameter: id_token_hint")
 		}
-		caller, sid = req.realm.clients[named], stringClaim(payload, "sid")
+		caller, sid = req.realm.clients[clientID], stringClaim(payload, "sid")
 	}
 	if caller != nil {
 		if err := req.realm.checkSupported(caller, realmfile.UseLogout); err != nil {
@@ -53,14 +53,14 @@ func (req *pageRequest) logout() response {
 	if logoutClient == nil {
 		logoutClient = req.realm.clients["account"]
 	}
-	t := req.newAuthSession(
+	as := req.newAuthSession(
 		&authRequest{client: logoutClient, redirect: redirect, parameters: url.Values{}})
-	t.step, t.hintedSession, t.state = stepLogout, sid, parameters.Get("state")
+	as.step, as.hintedSession, as.state = stepLogout, sid, parameters.Get("state")
 	s := req.ssoSession()
 	if s != nil && sid != s.id || s == nil && hint == "" && redirect == "" {
-		return req.confirmPage(t)
+		return req.confirmPage(as)
 	}
-	return req.endSignedIn(t, s)
+	return req.endSignedIn(as, s)
 }
 
 // logoutURIs returns the allowed post-logout redirect URIs of a client. "+" stands for its redirect
@@ -83,13 +83,13 @@ func (req *pageRequest) logoutFailure(message string) response {
 	return req.failure(400, message).with("Cache-Control", noCache)
 }
 
-func (req *pageRequest) confirmPage(t *authSession) response {
-	t.code = opaque(43)
+func (req *pageRequest) confirmPage(as *authSession) response {
+	as.code = opaque(43)
 	action := withParameters(req.realm.basePath()+oidc+"/logout/logout-confirm", false,
-		[]string{"client_id", t.client.ClientID, "tab_id", t.id})
+		[]string{"client_id", as.client.ClientID, "tab_id", as.id})
 	return page{ID: "login-logout-confirm", Title: "Logging out", Text: "Do you want to log out?",
 		Form: &form{Action: action, Fields: []field{
-			{Name: "session_code", Kind: "hidden", Value: t.code},
+			{Name: "session_code", Kind: "hidden", Value: as.code},
 			{Name: "confirmLogout", Kind: "submit", Label: "Logout", Value: "Logout"},
 		}}}.response(200, noCache)
 }
@@ -98,42 +98,42 @@ func (req *pageRequest) confirmPage(t *authSession) response {
 func (r *Realm) logoutConfirm(req *request) response { return r.servePage(req, (*pageRequest).confirm) }
 
 func (req *pageRequest) confirm() response {
-	t := req.authSessionOf(req.URL.Query())
+	as := req.authSessionOf(req.URL.Query())
 	switch {
-	case (t == nil || t.step != stepLogout) && req.Method != http.MethodPost:
+	case (as == nil || as.step != stepLogout) && req.Method != http.MethodPost:
 		return loggedOutPage(400)
-	case t == nil || t.step != stepLogout:
+	case as == nil || as.step != stepLogout:
 		return req.logoutFailure("Logout failed")
 	case req.Method != http.MethodPost:
-		return req.confirmPage(t)
-	case req.rawParam("session_code") != t.code:
+		return req.confirmPage(as)
+	case req.rawParam("session_code") != as.code:
 		return req.failure(500, "An internal server error has occurred").with("Cache-Control",
 			noCache)
 	}
-	return req.endSignedIn(t, req.ssoSession())
+	return req.endSignedIn(as, req.ssoSession())
 }
 
 // endSignedIn ends the session that the ID token names or, if that has ended, the browser's
 // session.
-func (req *pageRequest) endSignedIn(t *authSession, browserSession *session) response {
-	req.closeAuthSession(t)
-	ended := req.realm.sessions[t.hintedSession]
-	if ended == nil {
-		ended = browserSession
+func (req *pageRequest) endSignedIn(as *authSession, browserSession *session) response {
+	req.closeAuthSession(as)
+	target := req.realm.sessions[as.hintedSession]
+	if target == nil {
+		target = browserSession
 	}
-	if ended != nil {
-		delete(req.realm.rootAuthSessions, t.root.id) // including its other tabs
+	if target != nil {
+		delete(req.realm.rootAuthSessions, as.root.id) // including its other tabs
 	}
 	if browserSession != nil {
 		req.deleteCookies(identityCookie, sessionCookie)
 	}
-	redirect := t.request.redirect
-	if redirect != "" && t.state != "" {
-		redirect = withParameters(redirect, false, []string{"state", t.state})
+	redirect := as.request.redirect
+	if redirect != "" && as.state != "" {
+		redirect = withParameters(redirect, false, []string{"state", as.state})
 	}
-	if ended != nil {
-		frames := req.realm.frontChannel(ended)
-		req.notices = append(req.notices, req.realm.end(ended, req.now)...)
+	if target != nil {
+		frames := req.realm.frontChannel(target)
+		req.notices = append(req.notices, req.realm.end(target, req.now)...)
 		if browserSession != nil && len(frames) > 0 {
 			return page{ID: "login-frontchannel-logout", Title: "Logging out", Frames: frames,
 				Next: template.URL(redirect)}.response(200, noCache)

@@ -33,8 +33,8 @@ func (r *Realm) redirectURI(c *client, patterns []string, uri string, sent,
 		portless.Host = strings.TrimSuffix(parsed.Host, ":"+parsed.Port())
 		matched, ok = matchRedirect(patterns, &portless, portless.String())
 	}
-	web := parsed.Scheme == "" || parsed.Scheme == "http" || parsed.Scheme == "https"
-	if !ok || !web && !strings.HasPrefix(matched, parsed.Scheme+":") {
+	isWeb := parsed.Scheme == "" || parsed.Scheme == "http" || parsed.Scheme == "https"
+	if !ok || !isWeb && !strings.HasPrefix(matched, parsed.Scheme+":") {
 		return "", false
 	}
 	if strings.HasPrefix(uri, "/") {
@@ -100,15 +100,15 @@ func (req *pageRequest) redirect(address string) response {
 
 // respond sends a response to the client in the request's response mode (OAuth 2.0 Multiple
 // Response Types 2.1, Form Post Response Mode). pairs are alternating names and values.
-func (req *pageRequest) respond(q *authRequest, pairs ...string) response {
-	if state := q.value("state"); state != "" || q.parameters.Has("state") {
+func (req *pageRequest) respond(auth *authRequest, pairs ...string) response {
+	if state := auth.value("state"); state != "" || auth.parameters.Has("state") {
 		pairs = append(pairs, "state", state)
 	}
 	pairs = append(pairs, "iss", req.realm.Issuer())
-	if q.mode == "form_post" {
-		return formPost(q.redirect, pairs)
+	if auth.mode == "form_post" {
+		return formPost(auth.redirect, pairs)
 	}
-	return req.redirect(withParameters(q.redirect, q.mode == "fragment", pairs))
+	return req.redirect(withParameters(auth.redirect, auth.mode == "fragment", pairs))
 }
 
 // withParameters adds parameters to the query or fragment of a URL.
@@ -120,17 +120,17 @@ func withParameters(address string, inFragment bool, pairs []string) string {
 	if len(encoded) == 0 {
 		return address
 	}
-	added := strings.Join(encoded, "&")
-	address, fragment, split := strings.Cut(address, "#")
+	parameters := strings.Join(encoded, "&")
+	address, fragment, hasFragment := strings.Cut(address, "#")
 	if inFragment {
-		return address + "#" + added
+		return address + "#" + parameters
 	}
 	separator := "?"
 	if strings.Contains(address, "?") {
 		separator = "&"
 	}
-	address += separator + added
-	if split {
+	address += separator + parameters
+	if hasFragment {
 		address += "#" + fragment
 	}
 	return address

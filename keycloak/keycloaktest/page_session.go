@@ -183,16 +183,16 @@ func (req *pageRequest) newAuthSession(request *authRequest) *authSession {
 	if len(root.authSessions) >= maxAuthSessions {
 		clear(root.authSessions)
 	}
-	t := &authSession{id: opaque(11), root: root, client: request.client, request: request}
-	root.authSessions[t.id] = t
-	return t
+	as := &authSession{id: opaque(11), root: root, client: request.client, request: request}
+	root.authSessions[as.id] = as
+	return as
 }
 
 // closeAuthSession ends an authSession. The last one also ends the rootAuthSession.
-func (req *pageRequest) closeAuthSession(t *authSession) {
-	delete(t.root.authSessions, t.id)
-	if len(t.root.authSessions) == 0 {
-		delete(req.realm.rootAuthSessions, t.root.id)
+func (req *pageRequest) closeAuthSession(as *authSession) {
+	delete(as.root.authSessions, as.id)
+	if len(as.root.authSessions) == 0 {
+		delete(req.realm.rootAuthSessions, as.root.id)
 		req.deleteCookies(restartCookie)
 	}
 }
@@ -203,21 +203,21 @@ func (req *pageRequest) authSessionOf(query url.Values) *authSession {
 	if root == nil {
 		return nil
 	}
-	t := root.authSessions[query.Get("tab_id")]
-	if t == nil || t.client.ClientID != query.Get("client_id") {
+	as := root.authSessions[query.Get("tab_id")]
+	if as == nil || as.client.ClientID != query.Get("client_id") {
 		return nil
 	}
-	return t
+	return as
 }
 
 // setRestartCookie sets the cookies to restart the sign-in after it expired.
-func (req *pageRequest) setRestartCookie(t *authSession) {
+func (req *pageRequest) setRestartCookie(as *authSession) {
 	if req.newRoot {
-		req.setCookie(http.Cookie{Name: hashCookie, Value: hashOf(t.root.id), MaxAge: 60})
+		req.setCookie(http.Cookie{Name: hashCookie, Value: hashOf(as.root.id), MaxAge: 60})
 	}
-	if !t.request.hasPrompt("none") {
+	if !as.request.hasPrompt("none") {
 		req.setCookie(http.Cookie{Name: restartCookie,
-			Value:    base64.RawURLEncoding.EncodeToString([]byte(t.request.parameters.Encode())),
+			Value:    base64.RawURLEncoding.EncodeToString([]byte(as.request.parameters.Encode())),
 			HttpOnly: true})
 	}
 }
@@ -268,10 +268,10 @@ type clientData struct {
 	State        string `json:"st,omitempty"`
 }
 
-func (t *authSession) clientData() string {
-	q := t.request
+func (as *authSession) clientData() string {
+	auth := as.request
 	return base64.RawURLEncoding.EncodeToString(
 		must(
-			json.Marshal(clientData{q.redirect, q.value("response_type"), q.value("response_mode"),
-				q.value("state")})))
+			json.Marshal(clientData{auth.redirect, auth.value("response_type"), auth.value("response_mode"),
+				auth.value("state")})))
 }

@@ -314,30 +314,30 @@ func (r *Realm) addDefaultRoles() error {
 			clientRoles[c.ClientID] = c.DefaultRoles
 		}
 	}
-	more, err := r.rolesOf(r.settings.DefaultRoles, clientRoles, true)
+	roles, err := r.rolesOf(r.settings.DefaultRoles, clientRoles, true)
 	defaultRole := r.roles[r.defaultRole()]
-	defaultRole.composites = union(defaultRole.composites, more)
+	defaultRole.composites = union(defaultRole.composites, roles)
 	return err
 }
 
 // buildFinalRoles creates the roles that Keycloak creates last, unless they already exist.
 func (r *Realm) buildFinalRoles(importOptions) error {
 	if management := r.clients["realm-management"]; management.fromFile {
-		const all = "realm-admin"
-		inFile := func(rep realmfile.Role) bool { return rep.Name == all }
-		if management.roles[all] != nil &&
+		const realmAdmin = "realm-admin"
+		inFile := func(rep realmfile.Role) bool { return rep.Name == realmAdmin }
+		if management.roles[realmAdmin] != nil &&
 			!slices.ContainsFunc(r.settings.Roles.Client[management.ClientID], inFile) {
 			return fmt.Errorf(
 				"roles.client.realm-management: %s is missing, but the file assigns it",
-				all)
+				realmAdmin)
 		}
 		management.addBuiltinRoles()
 	}
 	const name = "uma_authorization"
 	if r.roles[name] == nil {
 		r.roles[name] = &role{name: name}
-		admin := r.roles[r.defaultRole()]
-		admin.composites = append(admin.composites, r.roles[name])
+		defaultRole := r.roles[r.defaultRole()]
+		defaultRole.composites = append(defaultRole.composites, r.roles[name])
 	}
 	return nil
 }
@@ -377,7 +377,7 @@ func (r *Realm) defaultRole() string {
 // Keycloak does for the roles of users.
 func (r *Realm) rolesOf(realmRoles []string, clientRoles map[string][]string,
 	create bool) ([]*role, error) {
-	var found []*role
+	var roles []*role
 	for _, name := range realmRoles {
 		name = strings.TrimSpace(name)
 		if r.roles[name] == nil {
@@ -386,7 +386,7 @@ func (r *Realm) rolesOf(realmRoles []string, clientRoles map[string][]string,
 			}
 			r.roles[name] = &role{name: name}
 		}
-		found = append(found, r.roles[name])
+		roles = append(roles, r.roles[name])
 	}
 	for _, id := range slices.Sorted(maps.Keys(clientRoles)) {
 		c := r.clients[id]
@@ -401,10 +401,10 @@ func (r *Realm) rolesOf(realmRoles []string, clientRoles map[string][]string,
 				}
 				c.roles[name] = &role{name: name, client: id}
 			}
-			found = append(found, c.roles[name])
+			roles = append(roles, c.roles[name])
 		}
 	}
-	return found, nil
+	return roles, nil
 }
 
 // union appends the roles of more that aren't in roles.

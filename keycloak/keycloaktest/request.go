@@ -142,28 +142,28 @@ func (req *request) authenticateClient() (*client, *oauthError) {
 	if !hasID {
 		id, hasID = req.clientFromAssertion()
 	}
-	found := req.realm.clients[id]
-	if !hasID || found == nil || !found.enabled {
+	c := req.realm.clients[id]
+	if !hasID || c == nil || !c.enabled {
 		return nil, newOAuthError(401, "invalid_client", invalidClientMessage)
 	}
-	if !found.PublicClient {
+	if !c.PublicClient {
 		// The client may be configured to authenticate in another way.
-		if err := req.realm.checkSupported(found, realmfile.UseSecret); err != nil {
+		if err := req.realm.checkSupported(c, realmfile.UseSecret); err != nil {
 			return nil, err
 		}
 	}
-	if err := found.checkSecretKnown(); err != nil {
+	if err := c.checkSecretKnown(); err != nil {
 		return nil, err
 	}
-	if !found.PublicClient && !found.BearerOnly || found.BearerOnly && found.Secret != "" {
-		if subtle.ConstantTimeCompare([]byte(secret), []byte(found.Secret)) != 1 {
+	if !c.PublicClient && !c.BearerOnly || c.BearerOnly && c.Secret != "" {
+		if subtle.ConstantTimeCompare([]byte(secret), []byte(c.Secret)) != 1 {
 			return nil, newOAuthError(401, "unauthorized_client", invalidClientMessage)
 		}
 	}
-	if found.secretExpired(req.now) {
+	if c.secretExpired(req.now) {
 		return nil, newOAuthError(401, "unauthorized_client", invalidClientMessage)
 	}
-	return found, nil
+	return c, nil
 }
 
 // secretExpired reports whether the client's secret has expired.
@@ -184,8 +184,8 @@ func (req *request) clientFromAssertion() (id string, ok bool) {
 	if _, _, err := jwt.NewParser().ParseUnverified(assertion, &claims); err != nil {
 		return "", false
 	}
-	found := req.realm.clients[claims.Subject]
-	return claims.Subject, found != nil && found.hasNoSecret()
+	c := req.realm.clients[claims.Subject]
+	return claims.Subject, c != nil && c.hasNoSecret()
 }
 
 // checkOrigin checks the request's Origin header against the web origins of the client.

@@ -87,22 +87,22 @@ var authParameters = endpointParameters{
 }
 
 // refused returns the sent parameters that Keycloak knows and t doesn't list.
-func (t endpointParameters) refused(sent url.Values) []string {
+func (parameters endpointParameters) unsupported(sent url.Values) []string {
 	return slices.DeleteFunc(slices.Clone(keycloakParameters), func(name string) bool {
-		return !sent.Has(name) || slices.Contains(t.read, name) || slices.Contains(t.ignored, name)
+		return !sent.Has(name) || slices.Contains(parameters.read, name) || slices.Contains(parameters.ignored, name)
 	})
 }
 
 // unsupportedParameters refuses the request if it has an unsupported parameter or header.
-func (req *request) unsupportedParameters(t endpointParameters) *oauthError {
+func (req *request) unsupportedParameters(parameters endpointParameters) *oauthError {
 	sent := req.form
 	if req.Method == "GET" {
 		sent = req.URL.Query()
 	}
-	for _, name := range t.refused(sent) {
+	for _, name := range parameters.unsupported(sent) {
 		return unsupported("parameter " + name)
 	}
-	for _, name := range t.headers {
+	for _, name := range parameters.headers {
 		if len(req.Header.Values(name)) > 0 {
 			return unsupported("header " + name)
 		}

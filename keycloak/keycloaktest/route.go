@@ -100,10 +100,10 @@ func (s *Server) route(w http.ResponseWriter, request *http.Request) response {
 	if full == "/" || full == s.prefix+"/" {
 		return notImplemented("page at /")
 	}
-	outside := frameworkError(request, 404, "Unable to find matching target resource method").bare()
+	notFound := frameworkError(request, 404, "Unable to find matching target resource method").bare()
 	below, ok := strings.CutPrefix(full, s.prefix)
 	if !ok || !strings.HasPrefix(below, "/") {
-		return outside
+		return notFound
 	}
 	if strings.HasPrefix(below, "/admin/") || below == "/admin" ||
 		strings.HasPrefix(below, "/resources/") || strings.HasPrefix(below, "/js/") {
@@ -115,7 +115,7 @@ func (s *Server) route(w http.ResponseWriter, request *http.Request) response {
 	}
 	name, rest, inside := s.locate(request.URL)
 	if !inside || below == "/realms/" {
-		return outside
+		return notFound
 	}
 	r := s.find(name)
 	if r == nil {
@@ -167,7 +167,7 @@ func (resp response) bare() response {
 
 // route dispatches a request to the endpoint at path rest and adds the CORS headers.
 func (r *Realm) route(w http.ResponseWriter, request *http.Request, rest string) response {
-	found, ok := endpoints()[rest]
+	ep, ok := endpoints()[rest]
 	if !ok {
 		for _, prefix := range keycloakOnly {
 			if rest == prefix || strings.HasPrefix(rest, prefix+"/") {
@@ -182,30 +182,30 @@ func (r *Realm) route(w http.ResponseWriter, request *http.Request, rest string)
 	}
 	origin := request.Header.Get("Origin")
 	if request.Method == http.MethodOptions &&
-		(found.cors.preflight != "" || found.cors.allow != "") {
-		return found.cors.preflightResponse(origin)
+		(ep.cors.preflight != "" || ep.cors.allow != "") {
+		return ep.cors.preflightResponse(origin)
 	}
-	if !slices.Contains(found.methods, request.Method) &&
-		!(request.Method == http.MethodHead && slices.Contains(found.methods, http.MethodGet)) {
+	if !slices.Contains(ep.methods, request.Method) &&
+		!(request.Method == http.MethodHead && slices.Contains(ep.methods, http.MethodGet)) {
 		if strings.HasPrefix(rest, "/.well-known/") {
 			return frameworkError(request, 404, "HTTP 404 Not Found")
 		}
 		return frameworkError(request, 405, "HTTP 405 Method Not Allowed")
 	}
-	if found.cors.public && !strings.HasPrefix(rest, oidc) && !acceptsJSON(request, rest) {
+	if ep.cors.public && !strings.HasPrefix(rest, oidc) && !acceptsJSON(request, rest) {
 		return notAcceptable(request, rest)
 	}
 	req, err := newRequest(w, request, r, r.server.Now())
 	if err != nil {
 		return err.plain()
 	}
-	resp := found.serve(r, req)
-	if origin == "" || !req.corsAllowed && !found.cors.public {
+	resp := ep.serve(r, req)
+	if origin == "" || !req.corsAllowed && !ep.cors.public {
 		return resp
 	}
 	resp = resp.with("Access-Control-Allow-Origin", origin).with("Access-Control-Allow-Credentials",
 		"true")
-	if !found.cors.public {
+	if !ep.cors.public {
 		resp = resp.with("Access-Control-Expose-Headers", req.exposedHeaders)
 	}
 	return resp

@@ -202,19 +202,19 @@ func WithClientSecrets(secrets map[string]string) ImportOption {
 // If the file has a list of realms, Import adds all of them or none, and returns the first. If the
 // file has only users, as kc.sh export writes them to separate files, Import adds them to their
 // realm, which must exist.
-func (s *Server) Import(file []byte, options ...ImportOption) (*Realm, error) {
+func (s *Server) Import(file []byte, opts ...ImportOption) (*Realm, error) {
 	if s.listener == nil {
 		return nil, errNoServer
 	}
-	var settings importOptions
-	for _, option := range options {
-		option(&settings)
+	var options importOptions
+	for _, option := range opts {
+		option(&options)
 	}
-	realms, added, err := s.importFiles([][]byte{file}, settings)
+	realms, added, err := s.importFiles([][]byte{file}, options)
 	if err != nil {
 		return nil, err
 	}
-	if err := unusedSecrets(settings.secrets, realms...); err != nil {
+	if err := unusedSecrets(options.secrets, realms...); err != nil {
 		s.removeAll(added)
 		return nil, err
 	}
@@ -236,7 +236,7 @@ func unusedSecrets(secrets map[string]string, realms ...*Realm) error {
 	return nil
 }
 
-func (s *Server) importRealm(file []byte, settings importOptions) (*Realm, error) {
+func (s *Server) importRealm(file []byte, options importOptions) (*Realm, error) {
 	document, ignored, err := realmfile.Read(file)
 	if err != nil {
 		return nil, fmt.Errorf("keycloaktest: realm file: %w", err)
@@ -245,7 +245,7 @@ func (s *Server) importRealm(file []byte, settings importOptions) (*Realm, error
 	if s.find(document.Realm) != nil {
 		return nil, errExists // without generating keys
 	}
-	r, err := newRealm(s, document, settings)
+	r, err := newRealm(s, document, options)
 	if err != nil {
 		return nil, fmt.Errorf("keycloaktest: realm %s: %w", document.Realm, err)
 	}

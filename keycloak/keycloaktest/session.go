@@ -284,28 +284,28 @@ func (r *Realm) resolveScopes(c *client, value string, sent bool) ([]string, *oa
 	for value != "" && len(names) > 0 && names[len(names)-1] == "" {
 		names = names[:len(names)-1] // trailing spaces are allowed
 	}
-	refused := len(names) == 0 && value == ""
+	invalid := len(names) == 0 && value == ""
 	for _, name := range names {
-		single := strings.HasPrefix(name, organization+":")
-		if (single || name == organization) && c.knowsOrganizations() {
+		hasName := strings.HasPrefix(name, organization+":")
+		if (hasName || name == organization) && c.knowsOrganizations() {
 			if !r.settings.OrganizationsEnabled {
 				continue // no user is in an organization
 			}
-			if single {
+			if hasName {
 				return nil, unsupported("scope " + name)
 			}
 		}
 		known := name == "openid" || slices.Contains(c.defaultScopes, name) ||
 			slices.Contains(c.optionalScopes, name)
 		if !known {
-			refused = true
+			invalid = true
 			break
 		}
 		if !slices.Contains(granted, name) {
 			granted = append(granted, name)
 		}
 	}
-	if refused {
+	if invalid {
 		return nil, newOAuthError(400, "invalid_scope", "Invalid scopes: "+value)
 	}
 	return granted, r.checkGrantSupported(c, granted)

@@ -16,20 +16,20 @@ import (
 // This file turns a mapper's values into a claim, like Keycloak's OIDCAttributeMapperHelper.
 
 // putOne sets the claim to a single value, even if the mapper is multivalued.
-func (x *mapperRun) putOne(config map[string]string, value string) {
-	x.put(cloneWith(config, "multivalued", "false"), []any{value})
+func (run *mapperRun) putOne(config map[string]string, value string) {
+	run.put(cloneWith(config, "multivalued", "false"), []any{value})
 }
 
 // put is putAll without empty values.
-func (x *mapperRun) put(config map[string]string, values []any) {
-	x.putAll(config,
+func (run *mapperRun) put(config map[string]string, values []any) {
+	run.putAll(config,
 		slices.DeleteFunc(slices.Clone(values), func(value any) bool { return value == "" }))
 }
 
 // putAll sets the mapper's claim to values, converted to the mapper's type: to all of them if the
 // mapper is multivalued, or else to the first. A value that can't be converted is null in a list,
 // and a single one is omitted.
-func (x *mapperRun) putAll(config map[string]string, values []any) {
+func (run *mapperRun) putAll(config map[string]string, values []any) {
 	path := splitClaim(config["claim.name"])
 	if len(values) == 0 || len(path) == 0 {
 		return
@@ -50,10 +50,10 @@ func (x *mapperRun) putAll(config map[string]string, values []any) {
 	if len(path) > 1 { // a claim exp.x would replace exp by an object
 		topLevel = claims{}
 	}
-	if !mayWrite(path[0], topLevel) || path[0] == "acr" && x.target == realmfile.ForUserinfo {
+	if !mayWrite(path[0], topLevel) || path[0] == "acr" && run.target == realmfile.ForUserinfo {
 		return
 	}
-	into := x.claims
+	into := run.claims
 	for _, step := range path[:len(path)-1] {
 		inner, ok := into[step].(claims)
 		if !ok {

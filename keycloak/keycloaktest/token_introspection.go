@@ -42,8 +42,8 @@ func (r *Realm) introspection(req *request) response {
 	if !sent {
 		return newOAuthError(400, "invalid_request", "Token not provided.").plain()
 	}
-	switch hint, hinted := req.param("token_type_hint"); {
-	case !hinted, hint == "access_token", hint == "refresh_token":
+	switch hint, hasHint := req.param("token_type_hint"); {
+	case !hasHint, hint == "access_token", hint == "refresh_token":
 		out, err := r.introspected(caller, token, hint == "refresh_token", req.now)
 		if err != nil {
 			return err.plain()

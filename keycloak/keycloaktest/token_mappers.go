@@ -19,7 +19,7 @@ type mapperRun struct {
 // they run: mappers that change roles run before mappers that write them to claims.
 var mapperTypes = []struct {
 	id         string
-	run        func(x *mapperRun, config map[string]string)
+	run        func(run *mapperRun, config map[string]string)
 	tokensOnly bool // has no effect on userinfo, even if enabled for it
 	accessOnly bool // only for access tokens, and enabled by default
 }{
@@ -27,7 +27,7 @@ var mapperTypes = []struct {
 	{"oidc-role-name-mapper", renameRole, false, false},
 	{"oidc-audience-resolve-mapper", mapResolvedAudience, true, true},
 	{"oidc-audience-mapper", mapAudience, true, false},
-	{"oidc-sub-mapper", func(x *mapperRun, _ map[string]string) { x.claims["sub"] = x.user.ID }, true, false},
+	{"oidc-sub-mapper", func(run *mapperRun, _ map[string]string) { run.claims["sub"] = run.user.ID }, true, false},
 	{"oidc-usermodel-realm-role-mapper", mapRealmRoles, false, false},
 	{"oidc-usermodel-client-role-mapper", mapClientRoles, false, false},
 	{"oidc-group-membership-mapper", mapGroups, false, false},
@@ -50,7 +50,7 @@ func changesRoles(id string) bool {
 
 // applyMappers adds the claims of the grant's protocol mappers.
 func (g *grant) applyMappers(into claims, target realmfile.Target) {
-	x := &mapperRun{grant: g, claims: into, target: target, roles: g.shownRoles()}
+	run := &mapperRun{grant: g, claims: into, target: target, roles: g.shownRoles()}
 	mappers := g.mappers(target)
 	for _, t := range mapperTypes {
 		if t.tokensOnly && target == realmfile.ForUserinfo {
@@ -65,59 +65,59 @@ func (g *grant) applyMappers(into claims, target realmfile.Target) {
 				applies = target.IncludesAccessOnly(m.Config)
 			}
 			if changesRoles(t.id) || applies {
-				t.run(x, m.Config)
+				t.run(run, m.Config)
 			}
 		}
 	}
 }
 
-func mapGroups(x *mapperRun, config map[string]string) {
+func mapGroups(run *mapperRun, config map[string]string) {
 	var paths []any
-	for _, g := range x.user.groups {
+	for _, g := range run.user.groups {
 		path := g.path
 		if config["full.path"] != "true" {
 			path = g.name
 		}
 		paths = append(paths, path)
 	}
-	x.put(cloneWith(config, "multivalued", "true"), paths)
+	run.put(cloneWith(config, "multivalued", "true"), paths)
 }
 
-func mapUserAttribute(x *mapperRun, config map[string]string) {
+func mapUserAttribute(run *mapperRun, config map[string]string) {
 	var values []any
-	for _, value := range x.user.attribute(config["user.attribute"],
+	for _, value := range run.user.attribute(config["user.attribute"],
 		config["aggregate.attrs"] == "true") {
 		values = append(values, value)
 	}
-	x.put(config, values)
+	run.put(config, values)
 }
 
-func mapUserProperty(x *mapperRun, config map[string]string) {
+func mapUserProperty(run *mapperRun, config map[string]string) {
 	switch name := config["user.attribute"]; name {
 	case "emailVerified":
-		x.putOne(config, strconv.FormatBool(x.user.EmailVerified))
+		run.putOne(config, strconv.FormatBool(run.user.EmailVerified))
 	case "enabled":
-		x.putOne(config, strconv.FormatBool(x.user.Enabled))
+		run.putOne(config, strconv.FormatBool(run.user.Enabled))
 	case "id":
-		x.putOne(config, x.user.ID)
+		run.putOne(config, run.user.ID)
 	case "username", "email", "firstName", "lastName":
-		mapUserAttribute(x, cloneWith(config, "multivalued", "false"))
+		mapUserAttribute(run, cloneWith(config, "multivalued", "false"))
 	}
 }
 
-func mapFullName(x *mapperRun, _ map[string]string) {
+func mapFullName(run *mapperRun, _ map[string]string) {
 	var names []string
-	for _, name := range []string{x.user.FirstName, x.user.LastName} {
+	for _, name := range []string{run.user.FirstName, run.user.LastName} {
 		if name != "" {
 			names = append(names, name)
 		}
 	}
 	if len(names) > 0 {
-		x.claims["name"] = strings.Join(names, " ")
+		run.claims["name"] = strings.Join(names, " ")
 	}
 }
 
-func mapAddress(x *mapperRun, config map[string]string) {
+func mapAddress(run *mapperRun, config map[string]string) {
 	out := claims{}
 	for claim, fallback := range map[string]string{
 		"formatted": "formatted", "street": "street", "locality": "locality", "region": "region",
@@ -127,7 +127,7 @@ func mapAddress(x *mapperRun, config map[string]string) {
 		if name == "" {
 			name = fallback
 		}
-		if values := x.user.attribute(name, false); len(values) > 0 {
+		if values := run.user.attribute(name, false); len(values) > 0 {
 			if claim == "street" {
 				claim = "street_address"
 			}
@@ -135,42 +135,42 @@ func mapAddress(x *mapperRun, config map[string]string) {
 		}
 	}
 	if len(out) > 0 {
-		x.claims["address"] = out
+		run.claims["address"] = out
 	}
 }
 
-func mapHardcodedClaim(x *mapperRun, config map[string]string) {
+func mapHardcodedClaim(run *mapperRun, config map[string]string) {
 	if value, set := config["claim.value"]; set {
-		x.putOne(config, value)
+		run.putOne(config, value)
 	}
 }
 
-func mapSessionNote(x *mapperRun, config map[string]string) {
+func mapSessionNote(run *mapperRun, config map[string]string) {
 	name := config["user.session.note"]
-	value := x.notes[name]
-	if value == "" && x.session != nil {
-		value = x.session.notes[name]
+	value := run.notes[name]
+	if value == "" && run.session != nil {
+		value = run.session.notes[name]
 	}
-	if name == "AUTH_TIME" && x.session != nil && !x.session.authTime.IsZero() {
-		value = strconv.FormatInt(x.session.authTime.Unix(), 10)
+	if name == "AUTH_TIME" && run.session != nil && !run.session.authTime.IsZero() {
+		value = strconv.FormatInt(run.session.authTime.Unix(), 10)
 	}
 	if value != "" {
-		x.putOne(config, value)
+		run.putOne(config, value)
 	}
 }
 
 // mapACR writes the authentication level, or its name if the client or the realm configures one.
-func mapACR(x *mapperRun, _ map[string]string) {
+func mapACR(run *mapperRun, _ map[string]string) {
 	level := "1"
-	if x.clientSession != nil {
-		level = x.clientSession.level
+	if run.clientSession != nil {
+		level = run.clientSession.level
 	}
-	for _, attributes := range []map[string]string{x.client.Attributes,
-		x.realm.settings.Attributes} {
+	for _, attributes := range []map[string]string{run.client.Attributes,
+		run.realm.settings.Attributes} {
 		names := realmfile.Levels(attributes)
 		for name, value := range names {
 			if value.String() == level {
-				x.claims["acr"] = name
+				run.claims["acr"] = name
 				return
 			}
 		}
@@ -178,11 +178,11 @@ func mapACR(x *mapperRun, _ map[string]string) {
 			break
 		}
 	}
-	x.claims["acr"] = level
+	run.claims["acr"] = level
 }
 
-func mapAllowedOrigins(x *mapperRun, _ map[string]string) {
-	if origins := x.realm.webOrigins(x.client); len(origins) > 0 {
-		x.claims["allowed-origins"] = origins
+func mapAllowedOrigins(run *mapperRun, _ map[string]string) {
+	if origins := run.realm.webOrigins(run.client); len(origins) > 0 {
+		run.claims["allowed-origins"] = origins
 	}
 }

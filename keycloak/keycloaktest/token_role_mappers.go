@@ -38,96 +38,96 @@ func (r *Realm) roleNamed(name string) *role {
 
 // addHardcodedRole adds a role, even if it doesn't exist. The part before the last dot is the
 // client.
-func addHardcodedRole(x *mapperRun, config map[string]string) {
-	added := x.realm.roleNamed(config["role"])
+func addHardcodedRole(run *mapperRun, config map[string]string) {
+	added := run.realm.roleNamed(config["role"])
 	if added == nil {
 		added = &role{name: config["role"]}
 	}
 	if dot := strings.LastIndex(config["role"], "."); dot >= 0 && added.client == "" {
 		added = &role{name: config["role"][dot+1:], client: config["role"][:dot]}
 	}
-	if !slices.Contains(x.roles, added) {
-		x.roles = append(x.roles, added)
+	if !slices.Contains(run.roles, added) {
+		run.roles = append(run.roles, added)
 	}
 }
 
 // renameRole renames a role in the token. The new name may be that of a client role: client.role.
-func renameRole(x *mapperRun, config map[string]string) {
-	i := slices.Index(x.roles, x.realm.roleNamed(config["role"]))
+func renameRole(run *mapperRun, config map[string]string) {
+	i := slices.Index(run.roles, run.realm.roleNamed(config["role"]))
 	if i < 0 {
 		return
 	}
 	renamed := &role{name: config["new.role.name"]}
-	if client, name, ofClient := strings.Cut(renamed.name, "."); ofClient {
+	if client, name, isClientRole := strings.Cut(renamed.name, "."); isClientRole {
 		renamed = &role{name: name, client: client}
 	}
-	x.roles = slices.Clone(x.roles)
-	x.roles[i] = renamed
+	run.roles = slices.Clone(run.roles)
+	run.roles[i] = renamed
 }
 
 // addAudience adds an audience to the aud claim, a string for one audience and a list for several.
-func (x *mapperRun) addAudience(audience string) {
-	switch present := x.claims["aud"].(type) {
+func (run *mapperRun) addAudience(audience string) {
+	switch aud := run.claims["aud"].(type) {
 	case nil:
-		x.claims["aud"] = audience
+		run.claims["aud"] = audience
 	case string:
-		if present != audience {
-			x.claims["aud"] = []string{present, audience}
+		if aud != audience {
+			run.claims["aud"] = []string{aud, audience}
 		}
 	case []string:
-		if !slices.Contains(present, audience) {
-			x.claims["aud"] = append(present, audience)
+		if !slices.Contains(aud, audience) {
+			run.claims["aud"] = append(aud, audience)
 		}
 	}
 }
 
 // mapResolvedAudience adds the other clients in which the user has a role.
-func mapResolvedAudience(x *mapperRun, _ map[string]string) {
-	for _, r := range x.roles {
-		if r.client != "" && r.client != x.client.ClientID {
-			x.addAudience(r.client)
+func mapResolvedAudience(run *mapperRun, _ map[string]string) {
+	for _, r := range run.roles {
+		if r.client != "" && r.client != run.client.ClientID {
+			run.addAudience(r.client)
 		}
 	}
 }
 
-func mapAudience(x *mapperRun, config map[string]string) {
+func mapAudience(run *mapperRun, config map[string]string) {
 	if audience := config["included.client.audience"]; audience != "" {
-		x.addAudience(audience)
+		run.addAudience(audience)
 	} else if audience := config["included.custom.audience"]; audience != "" {
-		x.addAudience(audience)
+		run.addAudience(audience)
 	}
 }
 
-func mapRealmRoles(x *mapperRun, config map[string]string) {
+func mapRealmRoles(run *mapperRun, config map[string]string) {
 	var names []any
-	for _, r := range x.roles {
+	for _, r := range run.roles {
 		if r.client == "" {
 			names = append(names, config["usermodel.realmRoleMapping.rolePrefix"]+r.name)
 		}
 	}
-	x.putAll(config, names)
+	run.putAll(config, names)
 }
 
-func mapClientRoles(x *mapperRun, config map[string]string) {
+func mapClientRoles(run *mapperRun, config map[string]string) {
 	byClient := map[string][]any{}
-	var order []string
-	for _, r := range x.roles {
+	var clientIDs []string
+	for _, r := range run.roles {
 		if r.client != "" {
 			if byClient[r.client] == nil {
-				order = append(order, r.client)
+				clientIDs = append(clientIDs, r.client)
 			}
 			byClient[r.client] = append(byClient[r.client],
 				config["usermodel.clientRoleMapping.rolePrefix"]+r.name)
 		}
 	}
-	if only := config["usermodel.clientRoleMapping.clientId"]; only != "" {
-		order = []string{only}
+	if clientID := config["usermodel.clientRoleMapping.clientId"]; clientID != "" {
+		clientIDs = []string{clientID}
 	}
-	for _, id := range order {
+	for _, id := range clientIDs {
 		config := cloneWith(config, "claim.name",
 			strings.ReplaceAll(config["claim.name"], "${client_id}",
 				strings.ReplaceAll(id, ".", `\.`)))
-		x.putAll(config, byClient[id])
+		run.putAll(config, byClient[id])
 	}
 }
 

@@ -14,24 +14,24 @@ import (
 // active. Otherwise it returns nil and userinfo's error description. The caller holds the realm's
 // lock.
 func (r *Realm) grantOf(payload claims, now time.Time) (g *grant, reason string) {
-	const failed = "Token verification failed"
+	const verificationFailed = "Token verification failed"
 	issuedAt := timeClaim(payload, "iat")
 	c := r.clients[stringClaim(payload, "azp")]
 	switch {
 	case stringClaim(payload, "iss") != r.Issuer(), expired(payload, now),
 		issuedAt < r.settings.NotBefore, c == nil,
 		now.Before(r.revoked[stringClaim(payload, "jti")]):
-		return nil, failed
+		return nil, verificationFailed
 	case !c.enabled:
 		return nil, "Client disabled"
 	case issuedAt < c.NotBefore:
-		return nil, failed
+		return nil, verificationFailed
 	}
 	g = &grant{realm: r, client: c, scope: strings.Fields(stringClaim(payload, "scope")), now: now}
 	id := stringClaim(payload, "sid")
 	if id == "" { // a service account's token without a session
-		if sub, named := payload["sub"]; c.serviceAccount == nil ||
-			named && sub != c.serviceAccount.ID {
+		if sub, hasSub := payload["sub"]; c.serviceAccount == nil ||
+			hasSub && sub != c.serviceAccount.ID {
 			return nil, "user_session_not_found"
 		}
 		g.user = c.serviceAccount
@@ -102,7 +102,7 @@ func (r *Realm) userinfo(req *request) response {
 	if !strings.EqualFold(scheme, "Bearer") {
 		token = ""
 	}
-	inForm, sent := req.param("access_token")
+	formToken, sent := req.param("access_token")
 	switch {
 	case len(req.form["access_token"]) > 1:
 		return challenge(400, "invalid_request", "Duplicate parameter")
@@ -110,7 +110,7 @@ func (r *Realm) userinfo(req *request) response {
 		return challenge(400, "invalid_request",
 			"More than one method used for including an access token")
 	case sent:
-		token = inForm
+		token = formToken
 	}
 	req.corsAllowed = true
 	if token == "" && !sent {

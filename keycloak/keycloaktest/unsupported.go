@@ -9,21 +9,21 @@ import (
 
 // checkSupported refuses a request by a client if it would need an unsupported feature, such as a
 // realm setting, a client setting or a key.
-func (r *Realm) checkSupported(c *client, u realmfile.Use) *oauthError {
-	ofRealm := slices.Concat(r.settings.Unsupported, r.profile.Unsupported)
-	if problem := u.Reasons(ofRealm); problem != "" {
+func (r *Realm) checkSupported(c *client, use realmfile.Use) *oauthError {
+	realmProblems := slices.Concat(r.settings.Unsupported, r.profile.Unsupported)
+	if problem := use.Reasons(realmProblems); problem != "" {
 		return newOAuthError(501, codeUnsupported, "realm "+r.name+": "+problem)
 	}
-	if problem := u.Reasons(c.unsupported); problem != "" {
+	if problem := use.Reasons(c.unsupported); problem != "" {
 		return newOAuthError(501, codeUnsupported, "client "+c.ClientID+": "+problem)
 	}
 	algorithms := []string{}
 	for _, attribute := range slices.Sorted(maps.Keys(realmfile.SigningAttributes)) {
-		if realmfile.SigningAttributes[attribute]&u != 0 {
+		if realmfile.SigningAttributes[attribute]&use != 0 {
 			algorithms = append(algorithms, r.algorithm(c, attribute))
 		}
 	}
-	if u&(realmfile.UseTokens|realmfile.UseLogin) != 0 {
+	if use&(realmfile.UseTokens|realmfile.UseLogin) != 0 {
 		algorithms = append(algorithms, "HS512") // refresh tokens and cookies
 	}
 	for _, algorithm := range algorithms {
@@ -35,10 +35,10 @@ func (r *Realm) checkSupported(c *client, u realmfile.Use) *oauthError {
 }
 
 // checkScopesSupported refuses scopes with unsupported protocol mappers.
-func (r *Realm) checkScopesSupported(names []string, u realmfile.Use) *oauthError {
+func (r *Realm) checkScopesSupported(names []string, use realmfile.Use) *oauthError {
 	for _, name := range names {
 		if s := r.scopes[name]; s != nil {
-			if problem := u.Reasons(s.unsupported); problem != "" {
+			if problem := use.Reasons(s.unsupported); problem != "" {
 				return newOAuthError(501, codeUnsupported, "client scope "+name+": "+problem)
 			}
 		}
