@@ -19,7 +19,7 @@ func TestUser_SetPassword(t *testing.T) {
 	_, realm := start(t)
 	tokens := signIn(t, realm)
 	must(t, user(t, realm, "alice").SetPassword("another"))
-	login(t, realm, "alice", "alice-password").wantRefused(t, 400, "Invalid user credentials")
+	login(t, realm, "alice", "alice-password").wantOAuthError(t, 400, "Invalid user credentials")
 	login(t, realm, "alice", "another").wantOK(t)
 	refresh(t, realm, tokens.RefreshToken).wantOK(t)
 }
@@ -28,20 +28,20 @@ func TestUser_Logout(t *testing.T) {
 	kc, realm := start(t)
 	_, err := realm.AddUser([]byte(carol[:strings.Index(carol, `, "groups"`)] + "}"))
 	must(t, err)
-	others, err := realm.SignIn("shop-api", "carol")
+	carolTokens, err := realm.SignIn("shop-api", "carol")
 	must(t, err)
-	one, two, offline := signIn(t, realm), signIn(t, realm),
+	first, second, offline := signIn(t, realm), signIn(t, realm),
 		signIn(t, realm, "openid", "offline_access")
 	kc.Advance(time.Minute)
 	must(t, user(t, realm, "alice").Logout())
-	wantSessions(t, realm, others.SessionID, offline.SessionID)
-	for _, tokens := range []keycloaktest.Tokens{one, two} {
+	wantSessions(t, realm, carolTokens.SessionID, offline.SessionID)
+	for _, tokens := range []keycloaktest.Tokens{first, second} {
 		wantUserinfo(t, realm, tokens.AccessToken, "user_session_not_found")
-		refresh(t, realm, tokens.RefreshToken).wantRefused(t, 400, "Session not active")
+		refresh(t, realm, tokens.RefreshToken).wantOAuthError(t, 400, "Session not active")
 	}
 	// The offline session continues, but its earlier access tokens are revoked.
 	wantUserinfo(t, realm, offline.AccessToken, "User not valid")
-	wantUserinfo(t, realm, others.AccessToken, "")
+	wantUserinfo(t, realm, carolTokens.AccessToken, "")
 	wantUserinfo(t, realm, signIn(t, realm).AccessToken, "")
 }
 
@@ -67,11 +67,11 @@ func TestUser_roles(t *testing.T) {
 		must(t, alice.RevokeRole(role))
 		wantRole("revoked twice", false)
 		// Roles of other clients with the same name are different roles.
-		another := keycloaktest.Role{Client: "broker", Name: role.Name}
-		must(t, alice.GrantRole(another))
+		otherRole := keycloaktest.Role{Client: "broker", Name: role.Name}
+		must(t, alice.GrantRole(otherRole))
 		wantRole("other client's role granted", false)
 		must(t, alice.GrantRole(role))
-		must(t, alice.RevokeRole(another))
+		must(t, alice.RevokeRole(otherRole))
 		wantRole("other client's role revoked", true)
 	}
 	wantError(t, alice.GrantRole(keycloaktest.Role{Client: "none", Name: "r"}),
@@ -85,46 +85,46 @@ func TestUser_Lock(t *testing.T) {
 	kc, realm := startWith(t, map[string]any{"bruteForceProtected": true, "failureFactor": 3}, nil,
 		nil)
 	alice := user(t, realm, "alice")
-	want := func(failures int, locked bool) {
+	wantState := func(failures int, locked bool) {
 		t.Helper()
-		count, err := alice.Failures()
+		gotFailures, err := alice.Failures()
 		must(t, err)
-		got, err := alice.Locked()
+		gotLocked, err := alice.Locked()
 		must(t, err)
-		if count != failures || got != locked {
-			t.Errorf("failures are %d and locked is %t, want %d and %t", count, got, failures,
+		if gotFailures != failures || gotLocked != locked {
+			t.Errorf("failures are %d and locked is %t, want %d and %t", gotFailures, gotLocked, failures,
 				locked)
 		}
 		if r := login(t, realm, "alice", "alice-password"); locked {
-			r.wantRefused(t, 400, "Invalid user credentials")
+			r.wantOAuthError(t, 400, "Invalid user credentials")
 		} else {
 			r.wantOK(t) // resets the failures
 		}
 	}
-	want(0, false)
+	wantState(0, false)
 	must(t, alice.Lock(time.Hour))
-	want(0, true)
+	wantState(0, true)
 	kc.Advance(59 * time.Minute)
-	want(0, true)
+	wantState(0, true)
 	kc.Advance(time.Minute)
-	want(0, false)
+	wantState(0, false)
 	must(t, alice.Lock(time.Hour))
 	must(t, alice.Unlock())
-	want(0, false)
+	wantState(0, false)
 
 	fail := func() {
 		kc.Advance(2 * time.Second) // two failures in a second would lock alice
-		login(t, realm, "alice", "wrong").wantRefused(t, 400, "Invalid user credentials")
+		login(t, realm, "alice", "wrong").wantOAuthError(t, 400, "Invalid user credentials")
 	}
 	fail()
 	fail()
-	want(2, false)
+	wantState(2, false)
 	fail()
 	fail()
 	fail()
-	want(3, true)
+	wantState(3, true)
 	must(t, alice.Unlock())
-	want(0, false)
+	wantState(0, false)
 
 	_, unprotected := start(t)
 	wantError(t, user(t, unprotected, "alice").Lock(time.Hour),
@@ -142,7 +142,7 @@ func TestUser_Unlock_permanentLockout(t *testing.T) {
 	}
 	// As in Keycloak, a permanent lockout disables the user, and Unlock doesn't undo that.
 	must(t, alice.Unlock())
-	login(t, realm, "alice", "alice-password").wantRefused(t, 400, "Invalid user credentials")
+	login(t, realm, "alice", "alice-password").wantOAuthError(t, 400, "Invalid user credentials")
 	must(t, alice.Update([]byte(`{"enabled": true}`)))
 	login(t, realm, "alice", "alice-password").wantOK(t)
 }
@@ -153,7 +153,7 @@ func TestUser_OneTimeCode(t *testing.T) {
 		{"type": "otp", "secretData": `{"value": "alice-otp-secret"}`, "credentialData": `{"subType": "totp", "digits": 6, "period": 30, "algorithm": "HmacSHA1"}`},
 	}})
 	alice := user(t, realm, "alice")
-	login(t, realm, "alice", "alice-password").wantRefused(t, 400, "Invalid user credentials")
+	login(t, realm, "alice", "alice-password").wantOAuthError(t, 400, "Invalid user credentials")
 	seen := map[string]bool{}
 	for range 3 {
 		code, err := alice.OneTimeCode()
@@ -162,22 +162,22 @@ func TestUser_OneTimeCode(t *testing.T) {
 			t.Errorf("code is %q, want six new digits", code)
 		}
 		seen[code] = true
-		login(t, realm, "alice", "wrong", "totp", code).wantRefused(t, 400,
+		login(t, realm, "alice", "wrong", "totp", code).wantOAuthError(t, 400,
 			"Invalid user credentials")
 		login(t, realm, "alice", "alice-password", "totp", code).wantOK(t)
 		// codes can't be reused
-		login(t, realm, "alice", "alice-password", "totp", code).wantRefused(t, 400,
+		login(t, realm, "alice", "alice-password", "totp", code).wantOAuthError(t, 400,
 			"Invalid user credentials")
 		kc.Advance(30 * time.Second)
 	}
-	old, err := alice.OneTimeCode()
+	oldCode, err := alice.OneTimeCode()
 	must(t, err)
 	kc.Advance(5 * time.Minute)
-	login(t, realm, "alice", "alice-password", "totp", old).wantRefused(t, 400,
+	login(t, realm, "alice", "alice-password", "totp", oldCode).wantOAuthError(t, 400,
 		"Invalid user credentials")
 
-	_, without := start(t)
-	_, err = user(t, without, "alice").OneTimeCode()
+	_, noOTP := start(t)
+	_, err = user(t, noOTP, "alice").OneTimeCode()
 	wantError(t, err, "the user has no one-time codes")
 }
 
@@ -203,37 +203,37 @@ func newBrowser(t *testing.T) *browser {
 
 // open posts a form or, if form is nil, gets a page. It returns the page and the redirect to the
 // client.
-func (v *browser) open(address string, form url.Values) (page, redirect string) {
-	v.Helper()
+func (b *browser) open(address string, form url.Values) (page, redirect string) {
+	b.Helper()
 	var response *http.Response
 	var err error
 	if form == nil {
-		response, err = v.client.Get(address)
+		response, err = b.client.Get(address)
 	} else {
-		response, err = v.client.PostForm(address, form)
+		response, err = b.client.PostForm(address, form)
 	}
-	must(v, err)
+	must(b, err)
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
-	must(v, err)
+	must(b, err)
 	return string(body), response.Header.Get("Location")
 }
 
-var formAction = regexp.MustCompile(`action="([^"]*)"`)
+var formActionPattern = regexp.MustCompile(`action="([^"]*)"`)
 
 // submit posts the form of a page.
-func (v *browser) submit(realm *keycloaktest.Realm, page string,
+func (b *browser) submit(realm *keycloaktest.Realm, page string,
 	form url.Values) (next, redirect string) {
-	v.Helper()
-	found := formAction.FindStringSubmatch(page)
+	b.Helper()
+	found := formActionPattern.FindStringSubmatch(page)
 	if found == nil {
-		v.Fatalf("page has no form: %s", page)
+		b.Fatalf("page has no form: %s", page)
 	}
 	base, err := url.Parse(realm.URL())
-	must(v, err)
+	must(b, err)
 	address, err := base.Parse(html.UnescapeString(found[1]))
-	must(v, err)
-	return v.open(address.String(), form)
+	must(b, err)
+	return b.open(address.String(), form)
 }
 
 func TestUser_RevokeConsent(t *testing.T) {
@@ -244,27 +244,28 @@ func TestUser_RevokeConsent(t *testing.T) {
 		"?response_type=code&client_id=shop-api&scope=openid&redirect_uri=" +
 		url.QueryEscape("http://app.test/cb")
 	const consentTitle = "Grant Access to shop-api"
-	signIn := func() (page, to string) { // in a new browser, without single sign-on
-		v := newBrowser(t)
-		page, _ = v.open(address, nil)
-		page, to = v.submit(realm, page,
+	signIn := func() (page, redirect string) { // in a new browser, without single sign-on
+		b := newBrowser(t)
+		page, _ = b.open(address, nil)
+		page, redirect = b.submit(realm, page,
 			url.Values{"username": {"alice"}, "password": {"alice-password"}})
 		if strings.Contains(page, consentTitle) {
-			_, to = v.submit(realm, page, url.Values{"accept": {"Yes"}})
+			_, redirect = b.submit(realm, page, url.Values{"accept": {"Yes"}})
 		}
-		if !strings.HasPrefix(to, "http://app.test/cb?") || !strings.Contains(to, "code=") {
-			t.Fatalf("redirect is %q, want one to the client with a code; the page is %s", to,
+		if !strings.HasPrefix(redirect, "http://app.test/cb?") ||
+			!strings.Contains(redirect, "code=") {
+			t.Fatalf("redirect is %q, want one to the client with a code; the page is %s", redirect,
 				page)
 		}
-		return page, to
+		return page, redirect
 	}
 	for _, want := range []bool{true, false} {
 		if page, _ := signIn(); strings.Contains(page, consentTitle) != want {
 			t.Errorf("asked for consent: %t, want %t", !want, want)
 		}
 	}
-	_, to := signIn()
-	parsed, err := url.Parse(to)
+	_, redirect := signIn()
+	parsed, err := url.Parse(redirect)
 	must(t, err)
 	tokens := token(t, realm, "grant_type", "authorization_code", "code",
 		parsed.Query().Get("code"), "redirect_uri", "http://app.test/cb").wantOK(t)
@@ -275,7 +276,7 @@ func TestUser_RevokeConsent(t *testing.T) {
 	}
 	refresh(t, realm, tokens.field("refresh_token")).wantOK(t)
 	must(t, alice.RevokeConsent("shop-api"))
-	refresh(t, realm, tokens.field("refresh_token")).wantRefused(t, 400,
+	refresh(t, realm, tokens.field("refresh_token")).wantOAuthError(t, 400,
 		"Session doesn't have required client")
 	if page, _ := signIn(); !strings.Contains(page, consentTitle) {
 		t.Error("not asked for consent again after RevokeConsent")
@@ -287,7 +288,7 @@ func TestUser_RevokeConsent_offline(t *testing.T) {
 	online, offline := signIn(t, realm), signIn(t, realm, "openid", "offline_access")
 	must(t, user(t, realm, "alice").RevokeConsent("shop-api"))
 	wantSessions(t, realm, online.SessionID)
-	refresh(t, realm, offline.RefreshToken).wantRefused(t, 400, "Offline user session not found")
-	refresh(t, realm, online.RefreshToken).wantRefused(t, 400,
+	refresh(t, realm, offline.RefreshToken).wantOAuthError(t, 400, "Offline user session not found")
+	refresh(t, realm, online.RefreshToken).wantOAuthError(t, 400,
 		"Session doesn't have required client")
 }

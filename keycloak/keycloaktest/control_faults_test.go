@@ -253,21 +253,22 @@ func TestFault_disconnect(t *testing.T) {
 
 func TestFault_truncate(t *testing.T) {
 	kc, realm := start(t)
-	whole := get(t, oidcURL(realm, "/certs")).wantOK(t).text
+	full := get(t, oidcURL(realm, "/certs")).wantOK(t).text
 	kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Truncate: true})
 	response, err := http.Get(oidcURL(realm, "/certs"))
 	must(t, err)
 	defer response.Body.Close()
-	half, err := io.ReadAll(response.Body)
+	received, err := io.ReadAll(response.Body)
 	if !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("reading the body returns %v, want %v", err, io.ErrUnexpectedEOF)
 	}
-	if response.StatusCode != 200 || response.ContentLength != int64(len(whole)) {
+	if response.StatusCode != 200 || response.ContentLength != int64(len(full)) {
 		t.Errorf("status is %d and Content-Length %d, want 200 and %d", response.StatusCode,
-			response.ContentLength, len(whole))
+			response.ContentLength, len(full))
 	}
-	if len(half) == 0 || len(half) == len(whole) || !strings.HasPrefix(whole, string(half)) {
-		t.Errorf("received %d bytes, want half of %d", len(half), len(whole))
+	if len(received) == 0 || len(received) == len(full) ||
+		!strings.HasPrefix(full, string(received)) {
+		t.Errorf("received %d bytes, want half of %d", len(received), len(full))
 	}
 }
 
@@ -300,19 +301,19 @@ func TestServer_Down(t *testing.T) {
 				err, reused)
 		}
 		kc.Fail(keycloaktest.Fault{Endpoint: "/userinfo", Hang: true, Times: 1})
-		waiting := make(chan error)
+		hanging := make(chan error)
 		go func() {
 			_, err := do(newRequest(t, http.MethodGet, oidcURL(realm, "/userinfo"), ""))
-			waiting <- err
+			hanging <- err
 		}()
 		waitFor(t, "the hanging request arrives", func() bool {
 			return kc.Count("/userinfo") > 0
 		})
-		before := kc.Count("")
+		count := kc.Count("")
 
 		kc.Down()
 		select {
-		case err := <-waiting:
+		case err := <-hanging:
 			if err == nil {
 				t.Error("a hanging request returns a response while the server is down")
 			}
@@ -324,7 +325,7 @@ func TestServer_Down(t *testing.T) {
 				t.Errorf("a server that is down returns %d", status)
 			}
 		}
-		if n := kc.Count("") - before; n != 0 {
+		if n := kc.Count("") - count; n != 0 {
 			t.Errorf("%d requests reached a server that is down", n)
 		}
 		kc.Up()

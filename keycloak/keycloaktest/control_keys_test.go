@@ -12,7 +12,7 @@ import (
 )
 
 // published returns the kids that the certs endpoint lists.
-func published(t *testing.T, realm *keycloaktest.Realm) []string {
+func publishedKIDs(t *testing.T, realm *keycloaktest.Realm) []string {
 	t.Helper()
 	var set jwkset.JWKSMarshal
 	must(t, json.Unmarshal([]byte(get(t, oidcURL(realm, "/certs")).wantOK(t).text), &set))
@@ -29,7 +29,7 @@ func published(t *testing.T, realm *keycloaktest.Realm) []string {
 func TestRealm_Keys(t *testing.T) {
 	_, realm := start(t)
 	keys := realm.Keys()
-	find := func(algorithm, use string) keycloaktest.Key {
+	mustFind := func(algorithm, use string) keycloaktest.Key {
 		i := slices.IndexFunc(keys, func(k keycloaktest.Key) bool {
 			return k.Algorithm == algorithm && k.Use == use
 		})
@@ -38,18 +38,18 @@ func TestRealm_Keys(t *testing.T) {
 		}
 		return keys[i]
 	}
-	signing, secret := find("RS256", "sig"), find("HS512", "sig")
-	find("RSA-OAEP", "enc")
-	if signing.Passive || signing.Priority != 100 || realm.SigningKey("RS256") != signing.ID ||
-		kidOf(t, realm) != signing.ID {
-		t.Errorf("tokens are signed by %v, want %v", kidOf(t, realm), signing)
+	rsaKey, hmacKey := mustFind("RS256", "sig"), mustFind("HS512", "sig")
+	mustFind("RSA-OAEP", "enc")
+	if rsaKey.Passive || rsaKey.Priority != 100 || realm.SigningKey("RS256") != rsaKey.ID ||
+		kidOf(t, realm) != rsaKey.ID {
+		t.Errorf("tokens are signed by %v, want %v", kidOf(t, realm), rsaKey)
 	}
-	if realm.SigningKey("HS512") != secret.ID {
-		t.Errorf("refresh tokens are signed by %s, want %s", realm.SigningKey("HS512"), secret.ID)
+	if realm.SigningKey("HS512") != hmacKey.ID {
+		t.Errorf("refresh tokens are signed by %s, want %s", realm.SigningKey("HS512"), hmacKey.ID)
 	}
-	if kids := published(t, realm); !slices.Contains(kids, signing.ID) ||
-		slices.Contains(kids, secret.ID) {
-		t.Errorf("published keys are %v, want %s and not %s", kids, signing.ID, secret.ID)
+	if kids := publishedKIDs(t, realm); !slices.Contains(kids, rsaKey.ID) ||
+		slices.Contains(kids, hmacKey.ID) {
+		t.Errorf("published keys are %v, want %s and not %s", kids, rsaKey.ID, hmacKey.ID)
 	}
 	keys[0].ID = "changed"
 	if realm.Keys()[0].ID == "changed" {
@@ -60,35 +60,35 @@ func TestRealm_Keys(t *testing.T) {
 // SigningKey generates a key only if the realm has none for the algorithm and Keycloak supports it.
 func TestRealm_SigningKey(t *testing.T) {
 	_, realm := start(t)
-	before := len(realm.Keys())
+	count := len(realm.Keys())
 	for _, algorithm := range []string{"RS256", "HS512", "none", "RSA-OAEP", ""} {
 		kid := realm.SigningKey(algorithm)
-		if has := algorithm == "RS256" || algorithm == "HS512"; has != (kid != "") ||
-			len(realm.Keys()) != before {
+		if want := algorithm == "RS256" || algorithm == "HS512"; want != (kid != "") ||
+			len(realm.Keys()) != count {
 			t.Errorf("SigningKey(%q) = %q, and the realm has %d keys, want %d", algorithm, kid,
-				len(realm.Keys()), before)
+				len(realm.Keys()), count)
 		}
 	}
 	if kid := realm.SigningKey("EdDSA"); kid != realm.SigningKey("EdDSA") ||
-		!slices.Contains(published(t, realm), kid) {
+		!slices.Contains(publishedKIDs(t, realm), kid) {
 		t.Error("SigningKey(EdDSA) isn't published, or differs each time")
 	}
 }
 
 func TestRealm_RotateKeys(t *testing.T) {
 	kc, realm := start(t)
-	before := realm.SigningKey("RS256")
-	old := signIn(t, realm)
-	after, err := realm.RotateKeys("RS256")
+	oldKID := realm.SigningKey("RS256")
+	oldTokens := signIn(t, realm)
+	newKID, err := realm.RotateKeys("RS256")
 	must(t, err)
-	if after == before || realm.SigningKey("RS256") != after || kidOf(t, realm) != after {
-		t.Errorf("tokens are signed by %s, want the new key %s", kidOf(t, realm), after)
+	if newKID == oldKID || realm.SigningKey("RS256") != newKID || kidOf(t, realm) != newKID {
+		t.Errorf("tokens are signed by %s, want the new key %s", kidOf(t, realm), newKID)
 	}
-	if kids := published(t, realm); !slices.Contains(kids, before) ||
-		!slices.Contains(kids, after) {
-		t.Errorf("published keys are %v, want both %s and %s", kids, before, after)
+	if kids := publishedKIDs(t, realm); !slices.Contains(kids, oldKID) ||
+		!slices.Contains(kids, newKID) {
+		t.Errorf("published keys are %v, want both %s and %s", kids, oldKID, newKID)
 	}
-	for _, token := range []string{old.AccessToken, signIn(t, realm).AccessToken} {
+	for _, token := range []string{oldTokens.AccessToken, signIn(t, realm).AccessToken} {
 		if _, err := verify(t, kc, realm, token); err != nil {
 			t.Errorf("a token from before or after the rotation doesn't verify: %v", err)
 		}
@@ -97,7 +97,7 @@ func TestRealm_RotateKeys(t *testing.T) {
 	// Refresh tokens have a different key.
 	_, err = realm.RotateKeys("HS512")
 	must(t, err)
-	refresh(t, realm, old.RefreshToken).wantOK(t)
+	refresh(t, realm, oldTokens.RefreshToken).wantOK(t)
 	if kid := headerOf(t, signIn(t, realm).RefreshToken)["kid"]; kid != realm.SigningKey("HS512") {
 		t.Errorf("refresh token is signed by %v, want %s", kid, realm.SigningKey("HS512"))
 	}
@@ -114,46 +114,47 @@ func TestRealm_RotateKeys(t *testing.T) {
 
 // A rotated key isn't shared between servers, unlike their initial keys.
 func TestRealm_RotateKeys_notShared(t *testing.T) {
-	_, one := start(t)
-	_, two := start(t)
-	if one.SigningKey("RS256") != two.SigningKey("RS256") {
+	_, realm1 := start(t)
+	_, realm2 := start(t)
+	if realm1.SigningKey("RS256") != realm2.SigningKey("RS256") {
 		t.Error("servers don't share their initial keys, so each start has to generate one")
 	}
-	first, err := one.RotateKeys("RS256")
+	kid1, err := realm1.RotateKeys("RS256")
 	must(t, err)
-	second, err := two.RotateKeys("RS256")
+	kid2, err := realm2.RotateKeys("RS256")
 	must(t, err)
-	if first == second {
+	if kid1 == kid2 {
 		t.Error("two realms rotated to the same key")
 	}
 	// A passive key stays active in other servers.
-	shared := two.Keys()[0].ID
-	must(t, one.SetKeyPassive(shared, true))
-	if two.Keys()[0].Passive {
+	sharedKID := realm2.Keys()[0].ID
+	must(t, realm1.SetKeyPassive(sharedKID, true))
+	if realm2.Keys()[0].Passive {
 		t.Error("SetKeyPassive affects another server")
 	}
 }
 
 func TestRealm_AddKey(t *testing.T) {
 	kc, realm := start(t)
-	first := realm.SigningKey("RS256")
-	low, err := realm.AddKey(keycloaktest.Key{Algorithm: "RS256", Priority: 50})
+	initial := realm.SigningKey("RS256")
+	lowPriority, err := realm.AddKey(keycloaktest.Key{Algorithm: "RS256", Priority: 50})
 	must(t, err)
-	if realm.SigningKey("RS256") != first {
+	if realm.SigningKey("RS256") != initial {
 		t.Error("a key with a lower priority signs")
 	}
-	same, err := realm.AddKey(keycloaktest.Key{Algorithm: "RS256", Priority: 100})
+	samePriority, err := realm.AddKey(keycloaktest.Key{Algorithm: "RS256", Priority: 100})
 	must(t, err)
-	if realm.SigningKey("RS256") != same {
+	if realm.SigningKey("RS256") != samePriority {
 		t.Error("of keys with equal priority, the newest doesn't sign")
 	}
 	passive, err := realm.AddKey(keycloaktest.Key{Algorithm: "RS256", Priority: 200, Passive: true})
 	must(t, err)
-	if realm.SigningKey("RS256") != same {
+	if realm.SigningKey("RS256") != samePriority {
 		t.Error("a passive key signs")
 	}
-	if kids := published(t, realm); !slices.Contains(kids, low) || !slices.Contains(kids, passive) {
-		t.Errorf("published keys are %v, want %s and %s too", kids, low, passive)
+	if kids := publishedKIDs(t, realm); !slices.Contains(kids, lowPriority) ||
+		!slices.Contains(kids, passive) {
+		t.Errorf("published keys are %v, want %s and %s too", kids, lowPriority, passive)
 	}
 	want := keycloaktest.Key{ID: passive, Algorithm: "RS256", Use: "sig", Priority: 200,
 		Passive: true}
@@ -187,20 +188,20 @@ func TestRealm_AddKey_limit(t *testing.T) {
 
 func TestRealm_SetKeyPassive(t *testing.T) {
 	kc, realm := start(t)
-	first := realm.SigningKey("RS256")
-	old := signIn(t, realm)
-	second, err := realm.AddKey(keycloaktest.Key{Algorithm: "RS256"})
+	firstKID := realm.SigningKey("RS256")
+	oldTokens := signIn(t, realm)
+	secondKID, err := realm.AddKey(keycloaktest.Key{Algorithm: "RS256"})
 	must(t, err)
-	must(t, realm.SetKeyPassive(first, true))
-	if kidOf(t, realm) != second {
+	must(t, realm.SetKeyPassive(firstKID, true))
+	if kidOf(t, realm) != secondKID {
 		t.Error("a passive key signs")
 	}
-	if _, err := verify(t, kc, realm, old.AccessToken); err != nil {
+	if _, err := verify(t, kc, realm, oldTokens.AccessToken); err != nil {
 		t.Errorf("a token signed by a passive key doesn't verify: %v", err)
 	}
-	wantUserinfo(t, realm, old.AccessToken, "")
-	must(t, realm.SetKeyPassive(first, false))
-	if kidOf(t, realm) != first {
+	wantUserinfo(t, realm, oldTokens.AccessToken, "")
+	must(t, realm.SetKeyPassive(firstKID, false))
+	if kidOf(t, realm) != firstKID {
 		t.Error("a reactivated key doesn't sign")
 	}
 	wantError(t, realm.SetKeyPassive("no-such-key", true), `the realm has no key "no-such-key"`)
@@ -208,44 +209,45 @@ func TestRealm_SetKeyPassive(t *testing.T) {
 
 func TestRealm_RemoveKey(t *testing.T) {
 	kc, realm := start(t)
-	first := realm.SigningKey("RS256")
-	old := signIn(t, realm)
-	must(t, realm.RemoveKey(first))
-	if slices.Contains(published(t, realm), first) {
+	kid := realm.SigningKey("RS256")
+	oldTokens := signIn(t, realm)
+	must(t, realm.RemoveKey(kid))
+	if slices.Contains(publishedKIDs(t, realm), kid) {
 		t.Error("a removed key is published")
 	}
-	if _, err := verify(t, kc, realm, old.AccessToken); !errors.Is(err, jwkset.ErrKeyNotFound) {
+	_, err := verify(t, kc, realm, oldTokens.AccessToken)
+	if !errors.Is(err, jwkset.ErrKeyNotFound) {
 		t.Errorf("a token signed by a removed key: error %v, want %v", err, jwkset.ErrKeyNotFound)
 	}
-	wantUserinfo(t, realm, old.AccessToken, "Token verification failed")
-	refresh(t, realm, old.RefreshToken).wantOK(t) // signed by another key
-	wantError(t, realm.RemoveKey(first), "the realm has no key")
+	wantUserinfo(t, realm, oldTokens.AccessToken, "Token verification failed")
+	refresh(t, realm, oldTokens.RefreshToken).wantOK(t) // signed by another key
+	wantError(t, realm.RemoveKey(kid), "the realm has no key")
 	// The realm generates a new key.
 	if _, err := verify(t, kc, realm, signIn(t, realm).AccessToken); err != nil ||
-		kidOf(t, realm) == first {
+		kidOf(t, realm) == kid {
 		t.Errorf("new token is signed by %v (%v), want a new key", kidOf(t, realm), err)
 	}
 	must(t, realm.RemoveKey(realm.SigningKey("HS512")))
-	refresh(t, realm, old.RefreshToken).wantRefused(t, 400, "Invalid refresh token")
+	refresh(t, realm, oldTokens.RefreshToken).wantOAuthError(t, 400, "Invalid refresh token")
 }
 
 // Realms of different servers start with the same key unless OwnKeys is set.
 func TestConfig_OwnKeys(t *testing.T) {
 	t.Parallel()
 	file := keycloaktest.RealmSpec{Name: "shop"}.File()
-	key := func(own bool) string {
-		kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{file}, OwnKeys: own})
+	startAndGetKID := func(ownKeys bool) string {
+		kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{file}, OwnKeys: ownKeys})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer kc.Close()
 		return kc.Realm("shop").SigningKey("RS256")
 	}
-	shared := key(false)
-	if second := key(false); second != shared {
-		t.Errorf("second server's key is %s, want the first's, %s", second, shared)
+	sharedKID := startAndGetKID(false)
+	if got := startAndGetKID(false); got != sharedKID {
+		t.Errorf("second server's key is %s, want the first's, %s", got, sharedKID)
 	}
-	if own := key(true); own == shared {
+	if ownKeys := startAndGetKID(true); ownKeys == sharedKID {
 		t.Error("a server with OwnKeys has the shared key")
 	}
 }

@@ -74,73 +74,73 @@ func publicKeyPEM(t *testing.T, realm *keycloaktest.Realm) []byte {
 func TestRealm_Mint_invalidTokens(t *testing.T) {
 	kc := keycloaktest.New(t, shop.File(), shopNamed("other"))
 	realm, other := kc.Realm("shop"), kc.Realm("other")
-	foreign, err := rsa.GenerateKey(rand.Reader, 2048)
+	attackerKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	must(t, err)
 	kid := realm.SigningKey("RS256")
 
 	// with returns the claims of a valid access token, except for overrides.
-	with := func(overrides object) object {
-		all := object{"aud": "shop-api", "sub": "alice"}
+	claimsWith := func(overrides object) object {
+		claims := object{"aud": "shop-api", "sub": "alice"}
 		for name, value := range overrides {
-			all[name] = value
+			claims[name] = value
 		}
-		return all
+		return claims
 	}
 	mintToken := func(spec tokenSpec) string { return mint(t, realm, spec) }
-	valid := mintToken(tokenSpec{Claims: with(nil)})
-	soon := kc.Now().Add(time.Hour).Unix()
+	valid := mintToken(tokenSpec{Claims: claimsWith(nil)})
+	inAnHour := kc.Now().Add(time.Hour).Unix()
 	tokens := signIn(t, realm)
 
-	removed, err := realm.AddKey(keycloaktest.Key{Algorithm: "RS256", Priority: 1000})
+	removedKID, err := realm.AddKey(keycloaktest.Key{Algorithm: "RS256", Priority: 1000})
 	must(t, err)
-	byRemovedKey := mintToken(tokenSpec{Claims: with(nil)})
-	must(t, realm.RemoveKey(removed))
+	removedKeyToken := mintToken(tokenSpec{Claims: claimsWith(nil)})
+	must(t, realm.RemoveKey(removedKID))
 
 	for _, tt := range []struct {
 		name, token string
 		want        error
 	}{
 		{"valid", valid, nil},
-		{"valid, several audiences", mintToken(tokenSpec{Claims: with(object{"aud": []string{"account", "shop-api"}})}), nil},
+		{"valid, several audiences", mintToken(tokenSpec{Claims: claimsWith(object{"aud": []string{"account", "shop-api"}})}), nil},
 
-		{"expired", mintToken(tokenSpec{Claims: with(nil), Lifetime: -time.Second}), jwt.ErrTokenExpired},
-		{"expires now", mintToken(tokenSpec{Claims: with(object{"exp": kc.Now().Unix()})}), jwt.ErrTokenExpired},
-		{"no exp", mintToken(tokenSpec{Claims: with(object{"exp": nil})}), jwt.ErrTokenRequiredClaimMissing},
-		{"exp of the wrong type", mintToken(tokenSpec{Claims: with(object{"exp": "soon"})}), jwt.ErrInvalidType},
-		{"not yet valid", mintToken(tokenSpec{Claims: with(object{"nbf": soon})}), jwt.ErrTokenNotValidYet},
-		{"issued in the future", mintToken(tokenSpec{Claims: with(object{"iat": soon})}), jwt.ErrTokenUsedBeforeIssued},
+		{"expired", mintToken(tokenSpec{Claims: claimsWith(nil), Lifetime: -time.Second}), jwt.ErrTokenExpired},
+		{"expires now", mintToken(tokenSpec{Claims: claimsWith(object{"exp": kc.Now().Unix()})}), jwt.ErrTokenExpired},
+		{"no exp", mintToken(tokenSpec{Claims: claimsWith(object{"exp": nil})}), jwt.ErrTokenRequiredClaimMissing},
+		{"exp of the wrong type", mintToken(tokenSpec{Claims: claimsWith(object{"exp": "soon"})}), jwt.ErrInvalidType},
+		{"not yet valid", mintToken(tokenSpec{Claims: claimsWith(object{"nbf": inAnHour})}), jwt.ErrTokenNotValidYet},
+		{"issued in the future", mintToken(tokenSpec{Claims: claimsWith(object{"iat": inAnHour})}), jwt.ErrTokenUsedBeforeIssued},
 
-		{"wrong issuer", mintToken(tokenSpec{Claims: with(object{"iss": "https://evil.example/realms/shop"})}), jwt.ErrTokenInvalidIssuer},
-		{"no issuer", mintToken(tokenSpec{Claims: with(object{"iss": nil})}), jwt.ErrTokenRequiredClaimMissing},
-		{"from another realm", mint(t, other, tokenSpec{Claims: with(nil)}), jwkset.ErrKeyNotFound},
-		{"signed by another realm, our iss and kid", mint(t, other, tokenSpec{Claims: with(object{"iss": realm.Issuer()}), Header: object{"kid": kid}}), jwt.ErrTokenSignatureInvalid},
-		{"wrong audience", mintToken(tokenSpec{Claims: with(object{"aud": "another-api"})}), jwt.ErrTokenInvalidAudience},
-		{"several wrong audiences", mintToken(tokenSpec{Claims: with(object{"aud": []string{"account", "another-api"}})}), jwt.ErrTokenInvalidAudience},
-		{"no audience", mintToken(tokenSpec{Claims: with(object{"aud": nil})}), jwt.ErrTokenRequiredClaimMissing},
-		{"no subject", mintToken(tokenSpec{Claims: with(object{"sub": nil})}), errSubject},
-		{"numeric subject", mintToken(tokenSpec{Claims: with(object{"sub": 7})}), errSubject},
+		{"wrong issuer", mintToken(tokenSpec{Claims: claimsWith(object{"iss": "https://evil.example/realms/shop"})}), jwt.ErrTokenInvalidIssuer},
+		{"no issuer", mintToken(tokenSpec{Claims: claimsWith(object{"iss": nil})}), jwt.ErrTokenRequiredClaimMissing},
+		{"from another realm", mint(t, other, tokenSpec{Claims: claimsWith(nil)}), jwkset.ErrKeyNotFound},
+		{"signed by another realm, our iss and kid", mint(t, other, tokenSpec{Claims: claimsWith(object{"iss": realm.Issuer()}), Header: object{"kid": kid}}), jwt.ErrTokenSignatureInvalid},
+		{"wrong audience", mintToken(tokenSpec{Claims: claimsWith(object{"aud": "another-api"})}), jwt.ErrTokenInvalidAudience},
+		{"several wrong audiences", mintToken(tokenSpec{Claims: claimsWith(object{"aud": []string{"account", "another-api"}})}), jwt.ErrTokenInvalidAudience},
+		{"no audience", mintToken(tokenSpec{Claims: claimsWith(object{"aud": nil})}), jwt.ErrTokenRequiredClaimMissing},
+		{"no subject", mintToken(tokenSpec{Claims: claimsWith(object{"sub": nil})}), errSubject},
+		{"numeric subject", mintToken(tokenSpec{Claims: claimsWith(object{"sub": 7})}), errSubject},
 
-		{"a minted ID token", mintToken(tokenSpec{Claims: with(object{"typ": "ID"})}), errType},
-		{"a minted logout token", mintToken(tokenSpec{Claims: with(object{"typ": "Logout"}), Header: object{"typ": "logout+jwt"}}), errType},
-		{"no typ", mintToken(tokenSpec{Claims: with(object{"typ": nil})}), errType},
+		{"a minted ID token", mintToken(tokenSpec{Claims: claimsWith(object{"typ": "ID"})}), errType},
+		{"a minted logout token", mintToken(tokenSpec{Claims: claimsWith(object{"typ": "Logout"}), Header: object{"typ": "logout+jwt"}}), errType},
+		{"no typ", mintToken(tokenSpec{Claims: claimsWith(object{"typ": nil})}), errType},
 		{"a real ID token", tokens.IDToken, errType},
 		{"a real refresh token", tokens.RefreshToken, jwkset.ErrKeyNotFound},
 
-		{"unknown kid", mintToken(tokenSpec{Claims: with(nil), Header: object{"kid": "another"}}), jwkset.ErrKeyNotFound},
-		{"no kid", mintToken(tokenSpec{Claims: with(nil), Header: object{"kid": nil}}), jwkset.ErrKeyNotFound},
-		{"removed key", byRemovedKey, jwkset.ErrKeyNotFound},
-		{"attacker's key", mintToken(tokenSpec{Claims: with(nil), Key: foreign}), jwt.ErrTokenSignatureInvalid},
-		{"attacker's key and kid", mintToken(tokenSpec{Claims: with(nil), Key: foreign, Header: object{"kid": "forged"}}), jwkset.ErrKeyNotFound},
-		{"HMAC with the public key", mintToken(tokenSpec{Claims: with(nil), Algorithm: "HS256", Key: publicKeyPEM(t, realm), Header: object{"kid": kid}}), errAlgorithm},
-		{"wrong algorithm for the key", mintToken(tokenSpec{Claims: with(nil), Algorithm: "PS256", Header: object{"kid": kid}}), errAlgorithm},
-		{"alg differs from the signature", mintToken(tokenSpec{Claims: with(nil), Header: object{"alg": "RS512"}}), errAlgorithm},
-		{"unknown alg", mintToken(tokenSpec{Claims: with(nil), Header: object{"alg": "XS256"}}), jwt.ErrTokenUnverifiable},
-		{"alg none", withoutSignature(mintToken(tokenSpec{Claims: with(nil), Header: object{"alg": "none"}})), errAlgorithm},
+		{"unknown kid", mintToken(tokenSpec{Claims: claimsWith(nil), Header: object{"kid": "another"}}), jwkset.ErrKeyNotFound},
+		{"no kid", mintToken(tokenSpec{Claims: claimsWith(nil), Header: object{"kid": nil}}), jwkset.ErrKeyNotFound},
+		{"removed key", removedKeyToken, jwkset.ErrKeyNotFound},
+		{"attacker's key", mintToken(tokenSpec{Claims: claimsWith(nil), Key: attackerKey}), jwt.ErrTokenSignatureInvalid},
+		{"attacker's key and kid", mintToken(tokenSpec{Claims: claimsWith(nil), Key: attackerKey, Header: object{"kid": "forged"}}), jwkset.ErrKeyNotFound},
+		{"HMAC with the public key", mintToken(tokenSpec{Claims: claimsWith(nil), Algorithm: "HS256", Key: publicKeyPEM(t, realm), Header: object{"kid": kid}}), errAlgorithm},
+		{"wrong algorithm for the key", mintToken(tokenSpec{Claims: claimsWith(nil), Algorithm: "PS256", Header: object{"kid": kid}}), errAlgorithm},
+		{"alg differs from the signature", mintToken(tokenSpec{Claims: claimsWith(nil), Header: object{"alg": "RS512"}}), errAlgorithm},
+		{"unknown alg", mintToken(tokenSpec{Claims: claimsWith(nil), Header: object{"alg": "XS256"}}), jwt.ErrTokenUnverifiable},
+		{"alg none", withoutSignature(mintToken(tokenSpec{Claims: claimsWith(nil), Header: object{"alg": "none"}})), errAlgorithm},
 		{"no signature", withoutSignature(valid), jwt.ErrTokenSignatureInvalid},
-		{"other token's payload", withPayload(valid, mintToken(tokenSpec{Claims: with(object{"sub": "admin"})})), jwt.ErrTokenSignatureInvalid},
-		{"critical parameters", mintToken(tokenSpec{Claims: with(nil), Header: object{"crit": []string{"b64"}, "b64": false}}), errCritical},
+		{"other token's payload", withPayload(valid, mintToken(tokenSpec{Claims: claimsWith(object{"sub": "admin"})})), jwt.ErrTokenSignatureInvalid},
+		{"critical parameters", mintToken(tokenSpec{Claims: claimsWith(nil), Header: object{"crit": []string{"b64"}, "b64": false}}), errCritical},
 
-		{"too long", mintToken(tokenSpec{Claims: with(object{"x": strings.Repeat("x", 20_000)})}), errLong},
+		{"too long", mintToken(tokenSpec{Claims: claimsWith(object{"x": strings.Repeat("x", 20_000)})}), errLong},
 		{"two parts", strings.TrimSuffix(withoutSignature(valid), "."), jwt.ErrTokenMalformed},
 		{"not a token", "right", jwt.ErrTokenMalformed},
 		{"invalid base64", valid + "=", jwt.ErrTokenMalformed},

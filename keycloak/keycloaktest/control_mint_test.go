@@ -106,8 +106,8 @@ func TestRealm_Mint_zeroValue(t *testing.T) {
 		claims["jti"] == "" || claims["exp"].(float64)-claims["iat"].(float64) != 300 {
 		t.Errorf("claims are %v, want iss, iat, exp in five minutes, jti and typ", claims)
 	}
-	if off := kc.Now().Unix() - int64(claims["iat"].(float64)); off < 0 || off > 60 {
-		t.Errorf("iat is %d s ago, want now", off)
+	if age := kc.Now().Unix() - int64(claims["iat"].(float64)); age < 0 || age > 60 {
+		t.Errorf("iat is %d s ago, want now", age)
 	}
 	got, want := headerOf(t, token),
 		(object{"alg": "RS256", "typ": "JWT", "kid": realm.SigningKey("RS256")})
@@ -146,7 +146,7 @@ func TestRealm_Mint_overrides(t *testing.T) {
 
 func TestRealm_Mint_lifetime(t *testing.T) {
 	kc, realm := start(t)
-	noon := kc.Now()
+	start := kc.Now()
 	for lifetime, want := range map[time.Duration]time.Duration{0: 5 * time.Minute,
 		time.Hour: time.Hour, -time.Minute: -time.Minute} {
 		claims := parseClaims(t, mint(t, realm, tokenSpec{Lifetime: lifetime}))
@@ -156,7 +156,7 @@ func TestRealm_Mint_lifetime(t *testing.T) {
 	}
 	kc.Advance(-24 * time.Hour)
 	iat := seconds(parseClaims(t, mint(t, realm, tokenSpec{})), "iat")
-	if iat > time.Duration(noon.Unix())*time.Second-23*time.Hour {
+	if iat > time.Duration(start.Unix())*time.Second-23*time.Hour {
 		t.Error("iat doesn't follow the server's clock")
 	}
 }
@@ -273,9 +273,9 @@ func TestRealm_Mint_errors(t *testing.T) {
 func TestRealm_Mint_timeClaim(t *testing.T) {
 	t.Parallel()
 	kc := keycloaktest.New(t, keycloaktest.RealmSpec{Name: "shop"}.File())
-	later := time.Now().Add(time.Hour)
+	inAnHour := time.Now().Add(time.Hour)
 	token, err := kc.Realm("shop").Mint(
-		keycloaktest.TokenSpec{Claims: map[string]any{"nbf": later}})
+		keycloaktest.TokenSpec{Claims: map[string]any{"nbf": inAnHour}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -283,7 +283,7 @@ func TestRealm_Mint_timeClaim(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if nbf, err := parsed.Claims.GetNotBefore(); err != nil || nbf.Unix() != later.Unix() {
-		t.Errorf("nbf is %v (%v), want %d", nbf, err, later.Unix())
+	if nbf, err := parsed.Claims.GetNotBefore(); err != nil || nbf.Unix() != inAnHour.Unix() {
+		t.Errorf("nbf is %v (%v), want %d", nbf, err, inAnHour.Unix())
 	}
 }

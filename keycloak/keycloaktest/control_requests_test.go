@@ -13,8 +13,8 @@ import (
 func TestServer_Count(t *testing.T) {
 	kc, realm := start(t)
 	tokens := signIn(t, realm)
-	client := []string{"client_id", "shop-api", "client_secret", "shop-api-secret"}
-	for endpoint, call := range map[string]func(){
+	clientAuth := []string{"client_id", "shop-api", "client_secret", "shop-api-secret"}
+	for endpoint, send := range map[string]func(){
 		"/.well-known/openid-configuration": func() {
 			get(t, realm.URL()+"/.well-known/openid-configuration")
 		},
@@ -26,21 +26,21 @@ func TestServer_Count(t *testing.T) {
 		"/userinfo": func() { userinfo(t, realm, tokens.AccessToken) },
 		"/token/introspect": func() {
 			post(t, oidcURL(realm, "/token/introspect"),
-				append(client, "token", tokens.AccessToken)...)
+				append(clientAuth, "token", tokens.AccessToken)...)
 		},
 		"/revoke": func() {
-			post(t, oidcURL(realm, "/revoke"), append(client, "token", tokens.AccessToken)...)
+			post(t, oidcURL(realm, "/revoke"), append(clientAuth, "token", tokens.AccessToken)...)
 		},
 		"/logout": func() {
 			post(t, oidcURL(realm, "/logout"),
-				append(client, "refresh_token", tokens.RefreshToken)...)
+				append(clientAuth, "refresh_token", tokens.RefreshToken)...)
 		},
 		"/auth":        func() { get(t, oidcURL(realm, "/auth")) },
-		"/auth/device": func() { post(t, oidcURL(realm, "/auth/device"), client...) },
+		"/auth/device": func() { post(t, oidcURL(realm, "/auth/device"), clientAuth...) },
 	} {
 		kc.ResetRequests()
 		for n := 1; n <= 3; n++ {
-			call()
+			send()
 			if kc.Count(endpoint) != n || kc.Count("") != n {
 				t.Errorf("Count(%q) = %d and Count(\"\") = %d, want %d", endpoint,
 					kc.Count(endpoint), kc.Count(""), n)

@@ -66,10 +66,10 @@ func TestRealm_Update(t *testing.T) {
 		t.Errorf("algorithm is %s and lifespan %v, want ES256 and still 1m", alg, tokens.ExpiresIn)
 	}
 	update(`{"loginWithEmailAllowed": false}`)
-	login(t, realm, "alice@example.com", "alice-password").wantRefused(t, 400,
+	login(t, realm, "alice@example.com", "alice-password").wantOAuthError(t, 400,
 		"Invalid user credentials")
 	update(`{"enabled": false}`)
-	login(t, realm, "alice", "alice-password").wantRefused(t, 403, "Realm not enabled")
+	login(t, realm, "alice", "alice-password").wantOAuthError(t, 403, "Realm not enabled")
 	update(`{"enabled": true}`)
 	login(t, realm, "alice", "alice-password").wantOK(t)
 
@@ -113,7 +113,7 @@ func TestRealm_SetNotBefore(t *testing.T) {
 	kc.Advance(time.Minute)
 	realm.SetNotBefore(kc.Now())
 	wantUserinfo(t, realm, old.AccessToken, "Token verification failed")
-	refresh(t, realm, old.RefreshToken).wantRefused(t, 400, "Stale token")
+	refresh(t, realm, old.RefreshToken).wantOAuthError(t, 400, "Stale token")
 	fresh := signIn(t, realm)
 	wantUserinfo(t, realm, fresh.AccessToken, "")
 	refresh(t, realm, fresh.RefreshToken).wantOK(t)
@@ -133,14 +133,14 @@ func TestRealm_UpdateClient(t *testing.T) {
 	}
 
 	update(`{"secret": "another"}`)
-	signInWith("shop-api-secret").wantRefused(t, 401,
+	signInWith("shop-api-secret").wantOAuthError(t, 401,
 		"Invalid client or Invalid client credentials")
 	signInWith("another").wantOK(t)
 	update(`{"secret": "shop-api-secret", "enabled": false}`)
-	signInWith("shop-api-secret").wantRefused(t, 401,
+	signInWith("shop-api-secret").wantOAuthError(t, 401,
 		"Invalid client or Invalid client credentials")
 	update(`{"enabled": true, "directAccessGrantsEnabled": false}`)
-	signInWith("shop-api-secret").wantRefused(t, 400, "Client not allowed for direct access grants")
+	signInWith("shop-api-secret").wantOAuthError(t, 400, "Client not allowed for direct access grants")
 	update(`{"directAccessGrantsEnabled": true}`)
 	signInWith("shop-api-secret").wantOK(t)
 
@@ -169,7 +169,7 @@ func TestRealm_UpdateClient(t *testing.T) {
 func TestRealm_UpdateClient_serviceAccount(t *testing.T) {
 	_, realm := startWith(t, nil, map[string]any{"serviceAccountsEnabled": false}, nil)
 	login := func() reply { return token(t, realm, "grant_type", "client_credentials") }
-	login().wantRefused(t, 401, "Client not enabled to retrieve service account")
+	login().wantOAuthError(t, 401, "Client not enabled to retrieve service account")
 	for range 2 {
 		must(t, realm.UpdateClient("shop-api", []byte(`{"serviceAccountsEnabled": true}`)))
 		claims := parseClaims(t, login().wantOK(t).field("access_token"))
@@ -209,11 +209,11 @@ func TestRealm_Sessions(t *testing.T) {
 	if ids := realm.Sessions(); len(ids) != 0 {
 		t.Errorf("Sessions() = %v at the start", ids)
 	}
-	one, two, offline := signIn(t, realm), signIn(t, realm),
+	first, second, offline := signIn(t, realm), signIn(t, realm),
 		signIn(t, realm, "openid", "offline_access")
-	wantSessions(t, realm, one.SessionID, two.SessionID, offline.SessionID)
-	if sid := parseClaims(t, one.AccessToken)["sid"]; sid != one.SessionID {
-		t.Errorf("sid is %v, want %s", sid, one.SessionID)
+	wantSessions(t, realm, first.SessionID, second.SessionID, offline.SessionID)
+	if sid := parseClaims(t, first.AccessToken)["sid"]; sid != first.SessionID {
+		t.Errorf("sid is %v, want %s", sid, first.SessionID)
 	}
 	for _, s := range realm.Sessions() {
 		want := keycloaktest.Session{ID: s.ID, UserID: user(t, realm, "alice").ID(),
@@ -223,9 +223,9 @@ func TestRealm_Sessions(t *testing.T) {
 		}
 	}
 	post(t, oidcURL(realm, "/logout"), "client_id", "shop-api", "client_secret", "shop-api-secret",
-		"refresh_token", two.RefreshToken)
-	wantSessions(t, realm, one.SessionID, offline.SessionID)
-	kc.Advance(one.RefreshExpiresIn)
+		"refresh_token", second.RefreshToken)
+	wantSessions(t, realm, first.SessionID, offline.SessionID)
+	kc.Advance(first.RefreshExpiresIn)
 	wantSessions(t, realm, offline.SessionID)
 }
 
@@ -245,8 +245,8 @@ func TestRealm_EndSession(t *testing.T) {
 	}
 	wantSessions(t, realm, other.SessionID)
 	wantUserinfo(t, realm, tokens.AccessToken, "user_session_not_found")
-	refresh(t, realm, tokens.RefreshToken).wantRefused(t, 400, "Session not active")
-	refresh(t, realm, offline.RefreshToken).wantRefused(t, 400, "Offline user session not found")
+	refresh(t, realm, tokens.RefreshToken).wantOAuthError(t, 400, "Session not active")
+	refresh(t, realm, offline.RefreshToken).wantOAuthError(t, 400, "Offline user session not found")
 }
 
 // Methods that end a session return after the back-channel logouts have been sent.

@@ -12,8 +12,8 @@ import (
 )
 
 var (
-	errUserDeleted   = errors.New("keycloaktest: the user was deleted")
-	errNoUser = errors.New(
+	errUserDeleted = errors.New("keycloaktest: the user was deleted")
+	errNoUser      = errors.New(
 		"keycloaktest: this *User is nil or empty: get one from Realm.User or Realm.UserByID, " +
 			"which return nil where the realm has no such user, or from Realm.AddUser")
 )

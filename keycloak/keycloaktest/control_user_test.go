@@ -73,7 +73,7 @@ func TestRealm_AddUser_temporaryPassword(t *testing.T) {
 		[]byte(strings.Replace(carol, `"carol-password"`, `"carol-password", "temporary": true`,
 			1)))
 	must(t, err)
-	login(t, realm, "carol", "carol-password").wantRefused(t, 400, "Account is not fully set up")
+	login(t, realm, "carol", "carol-password").wantOAuthError(t, 400, "Account is not fully set up")
 }
 
 func TestRealm_AddUser_invalid(t *testing.T) {
@@ -103,12 +103,12 @@ func TestRealm_AddUser_invalid(t *testing.T) {
 
 func TestUser_Update(t *testing.T) {
 	_, realm := startStaff(t)
-	added, err := realm.AddUser([]byte(carol))
+	caro, err := realm.AddUser([]byte(carol))
 	must(t, err)
-	update := func(patch string) { t.Helper(); must(t, added.Update([]byte(patch))) }
+	update := func(patch string) { t.Helper(); must(t, caro.Update([]byte(patch))) }
 	tokens, err := realm.SignIn("shop-api", "carol")
 	must(t, err)
-	renewed := func() jwt.MapClaims {
+	refreshedClaims := func() jwt.MapClaims {
 		t.Helper()
 		return parseClaims(t,
 			refresh(t, realm, tokens.RefreshToken).wantOK(t).field("access_token"))
@@ -116,26 +116,27 @@ func TestUser_Update(t *testing.T) {
 
 	update(
 		`{"firstName": "Caroline", "username": "Caro", "attributes": {"shoe": ["38"], "hat": ["56"]}, "lastName": null}`)
-	if claims := renewed(); claims["name"] != "Caroline C" ||
+	if claims := refreshedClaims(); claims["name"] != "Caroline C" ||
 		claims["preferred_username"] != "caro" || claims["shoe"] != "38" ||
-		claims["sub"] != added.ID() {
+		claims["sub"] != caro.ID() {
 		t.Errorf("claims are %v, want the new ones and the old sub", claims)
 	}
 	if realm.User("carol") != nil || realm.User("caro") == nil {
 		t.Error("User returns her for the old name, or not for the new one")
 	}
 	update(`{"attributes": {"hat": ["57"]}}`) // replaces all attributes
-	if claims := renewed(); claims["shoe"] != nil || fmt.Sprint(claims["groups"]) != "[/staff]" ||
+	if claims := refreshedClaims(); claims["shoe"] != nil ||
+		fmt.Sprint(claims["groups"]) != "[/staff]" ||
 		!slices.Contains(rolesIn(claims, ""), "member") {
 		t.Errorf("claims are %v, want no shoe, and the old roles and groups", claims)
 	}
 	update(`{"requiredActions": ["UPDATE_PASSWORD"]}`)
-	login(t, realm, "caro", "carol-password").wantRefused(t, 400, "Account is not fully set up")
+	login(t, realm, "caro", "carol-password").wantOAuthError(t, 400, "Account is not fully set up")
 	update(`{"requiredActions": []}`)
 	login(t, realm, "caro", "carol-password").wantOK(t)
 	update(`{"enabled": false}`)
-	login(t, realm, "caro", "carol-password").wantRefused(t, 400, "Account disabled")
-	refresh(t, realm, tokens.RefreshToken).wantRefused(t, 400, "User disabled")
+	login(t, realm, "caro", "carol-password").wantOAuthError(t, 400, "Account disabled")
+	refresh(t, realm, tokens.RefreshToken).wantOAuthError(t, 400, "User disabled")
 	wantUserinfo(t, realm, tokens.AccessToken, "User disabled")
 	update(`{"enabled": true}`)
 	wantUserinfo(t, realm, tokens.AccessToken, "")
@@ -173,16 +174,16 @@ func TestUser_Delete(t *testing.T) {
 	_, realm := start(t)
 	tokens, offline := signIn(t, realm), signIn(t, realm, "openid", "offline_access")
 	alice := user(t, realm, "alice")
-	handle2 := user(t, realm, "alice")
+	handle := user(t, realm, "alice")
 	must(t, alice.Delete())
 	if realm.User("alice") != nil || realm.UserByID(alice.ID()) != nil {
 		t.Error("User or UserByID still returns her")
 	}
 	wantSessions(t, realm)
-	login(t, realm, "alice", "alice-password").wantRefused(t, 400, "Invalid user credentials")
+	login(t, realm, "alice", "alice-password").wantOAuthError(t, 400, "Invalid user credentials")
 	wantUserinfo(t, realm, tokens.AccessToken, "user_session_not_found")
-	refresh(t, realm, tokens.RefreshToken).wantRefused(t, 400, "Session not active")
-	refresh(t, realm, offline.RefreshToken).wantRefused(t, 400, "Offline user session not found")
+	refresh(t, realm, tokens.RefreshToken).wantOAuthError(t, 400, "Session not active")
+	refresh(t, realm, offline.RefreshToken).wantOAuthError(t, 400, "Offline user session not found")
 	_, err := realm.SignIn("shop-api", "alice")
 	wantError(t, err, `no user "alice"`)
 
@@ -204,7 +205,7 @@ func TestUser_Delete(t *testing.T) {
 		"Failures":    func(u *keycloaktest.User) error { _, err := u.Failures(); return err },
 		"OneTimeCode": func(u *keycloaktest.User) error { _, err := u.OneTimeCode(); return err },
 	} {
-		for _, handle := range []*keycloaktest.User{alice, handle2} {
+		for _, handle := range []*keycloaktest.User{alice, handle} {
 			if err := method(handle); err == nil ||
 				err.Error() != "keycloaktest: the user was deleted" {
 				t.Errorf("%s of a deleted user returns %v", name, err)
@@ -213,18 +214,18 @@ func TestUser_Delete(t *testing.T) {
 	}
 
 	// A new user with her name is a different user.
-	other, err := realm.AddUser(
+	newUser, err := realm.AddUser(
 		[]byte(
 			`{"username": "alice", "enabled": true, "email": "alice@example.com", "firstName": "A", "lastName": "A",
 		"credentials": [{"type": "password", "value": "alice-password"}]}`))
 	must(t, err)
 	claims := parseClaims(t,
 		login(t, realm, "alice", "alice-password").wantOK(t).field("access_token"))
-	if claims["sub"] != other.ID() || other.ID() == alice.ID() ||
+	if claims["sub"] != newUser.ID() || newUser.ID() == alice.ID() ||
 		slices.Contains(rolesIn(claims, "shop-api"), "reader") {
 		t.Errorf("claims are %v, want the new user's", claims)
 	}
-	refresh(t, realm, tokens.RefreshToken).wantRefused(t, 400, "Session not active")
+	refresh(t, realm, tokens.RefreshToken).wantOAuthError(t, 400, "Session not active")
 }
 
 // User returns a service account by its name. A service account can't sign in.

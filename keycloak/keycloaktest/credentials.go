@@ -160,8 +160,9 @@ func (r *Realm) recordFailure(u *user, now time.Time) {
 		}
 		wait = seconds(valueOr(settings.WaitIncrementSeconds, 60)) * time.Duration(increments)
 	}
-	quickLogin := time.Duration(valueOr(settings.QuickLoginCheckMilliSeconds, 1000)) * time.Millisecond
-	// Keycloak takes longer than this to hash a password, so its failures are never this close.
+	quickLogin := time.Millisecond *
+		time.Duration(valueOr(settings.QuickLoginCheckMilliSeconds, 1000))
+	// Hashing a password takes Keycloak longer than this, so its failures are further apart.
 	const minInterval = 10 * time.Millisecond
 	if wait == 0 && !first && sinceLast < quickLogin && quickLogin > minInterval {
 		wait = seconds(valueOr(settings.MinimumQuickLoginWait, 60))

@@ -16,38 +16,38 @@ type recordingTB struct {
 	failures, lines []string
 }
 
-func (r *recordingTB) Fatalf(format string, args ...any) {
-	r.failures = append(r.failures, fmt.Sprintf(format, args...))
+func (tb *recordingTB) Fatalf(format string, args ...any) {
+	tb.failures = append(tb.failures, fmt.Sprintf(format, args...))
 }
 
-func (r *recordingTB) Logf(format string, args ...any) {
-	r.lines = append(r.lines, fmt.Sprintf(format, args...))
+func (tb *recordingTB) Logf(format string, args ...any) {
+	tb.lines = append(tb.lines, fmt.Sprintf(format, args...))
 }
 
 // Server.Realm fails the test for an unknown name.
 func TestServer_Realm_unknown(t *testing.T) {
-	test := &recordingTB{T: t}
-	kc := keycloaktest.New(test, keycloaktest.RealmSpec{Name: "shop"}.File(),
+	tb := &recordingTB{T: t}
+	kc := keycloaktest.New(tb, keycloaktest.RealmSpec{Name: "shop"}.File(),
 		keycloaktest.RealmSpec{Name: "billing"}.File())
-	if kc.Realm("shop") == nil || len(test.failures) != 0 {
-		t.Fatalf("Realm(shop) fails with %q", test.failures)
+	if kc.Realm("shop") == nil || len(tb.failures) != 0 {
+		t.Fatalf("Realm(shop) fails with %q", tb.failures)
 	}
-	if kc.Realm("Shop") != nil || len(test.failures) != 1 ||
-		test.failures[0] !=
+	if kc.Realm("Shop") != nil || len(tb.failures) != 1 ||
+		tb.failures[0] !=
 			`keycloaktest: there is no realm "Shop": the server has "billing", "shop"` {
-		t.Errorf("Realm(Shop) fails with %q", test.failures)
+		t.Errorf("Realm(Shop) fails with %q", tb.failures)
 	}
-	test.failures = nil
+	tb.failures = nil
 	kc.Remove("billing") // its name stays known
-	if kc.Realm("billing") != nil || len(test.failures) != 0 {
-		t.Errorf("Realm of a removed realm fails with %q", test.failures)
+	if kc.Realm("billing") != nil || len(tb.failures) != 0 {
+		t.Errorf("Realm of a removed realm fails with %q", tb.failures)
 	}
 	// A request for an unknown realm gets Keycloak's response and doesn't fail the test.
 	response, err := http.Get(kc.URL + "/realms/typo")
 	must(t, err)
 	response.Body.Close()
-	if response.StatusCode != http.StatusNotFound || len(test.failures) != 0 {
-		t.Errorf("request for an unknown realm returns %d and fails the test with %q", response.StatusCode, test.failures)
+	if response.StatusCode != http.StatusNotFound || len(tb.failures) != 0 {
+		t.Errorf("request for an unknown realm returns %d and fails the test with %q", response.StatusCode, tb.failures)
 	}
 }
 
@@ -58,41 +58,41 @@ func TestServer_Realm_unknownWithoutTest(t *testing.T) {
 		keycloaktest.Config{Realms: [][]byte{keycloaktest.RealmSpec{Name: "shop"}.File()}})
 	must(t, err)
 	defer kc.Close()
-	typo := kc.Realm("typo")
-	if typo != nil {
+	unknownRealm := kc.Realm("typo")
+	if unknownRealm != nil {
 		t.Fatal("Realm(typo) isn't nil")
 	}
-	missing := kc.Realm("shop").User("nobody")
-	const noRealm, noUser = "keycloaktest: this *Realm is nil or empty: get one from Server.Realm",
+	unknownUser := kc.Realm("shop").User("nobody")
+	const nilRealm, nilUser = "keycloaktest: this *Realm is nil or empty: get one from Server.Realm",
 		"keycloaktest: this *User is nil or empty: get one from Realm.User"
 	for name, tt := range map[string]struct {
 		want string
 		call func() error
 	}{
-		"SignIn": {noRealm, func() error {
-			_, err := typo.SignIn("shop-api", "ann")
+		"SignIn": {nilRealm, func() error {
+			_, err := unknownRealm.SignIn("shop-api", "ann")
 			return err
 		}},
-		"Mint": {noRealm, func() error {
-			_, err := typo.Mint(keycloaktest.TokenSpec{})
+		"Mint": {nilRealm, func() error {
+			_, err := unknownRealm.Mint(keycloaktest.TokenSpec{})
 			return err
 		}},
-		"AddUser": {noRealm, func() error {
-			_, err := typo.AddUser([]byte("{}"))
+		"AddUser": {nilRealm, func() error {
+			_, err := unknownRealm.AddUser([]byte("{}"))
 			return err
 		}},
-		"UpdateClient": {noRealm, func() error { return typo.UpdateClient("a", []byte("{}")) }},
-		"Issuer":       {noRealm, func() error { typo.Issuer(); return nil }},
-		"URL":          {noRealm, func() error { typo.URL(); return nil }},
-		"User":         {noRealm, func() error { typo.User("ann"); return nil }},
-		"Sessions":     {noRealm, func() error { typo.Sessions(); return nil }},
-		"SigningKey":   {noRealm, func() error { typo.SigningKey("RS256"); return nil }},
-		"Lock":         {noUser, func() error { return missing.Lock(1) }},
-		"GrantRole": {noUser, func() error {
-			return missing.GrantRole(keycloaktest.Role{Name: "a"})
+		"UpdateClient": {nilRealm, func() error { return unknownRealm.UpdateClient("a", []byte("{}")) }},
+		"Issuer":       {nilRealm, func() error { unknownRealm.Issuer(); return nil }},
+		"URL":          {nilRealm, func() error { unknownRealm.URL(); return nil }},
+		"User":         {nilRealm, func() error { unknownRealm.User("ann"); return nil }},
+		"Sessions":     {nilRealm, func() error { unknownRealm.Sessions(); return nil }},
+		"SigningKey":   {nilRealm, func() error { unknownRealm.SigningKey("RS256"); return nil }},
+		"Lock":         {nilUser, func() error { return unknownUser.Lock(1) }},
+		"GrantRole": {nilUser, func() error {
+			return unknownUser.GrantRole(keycloaktest.Role{Name: "a"})
 		}},
-		"Logout": {noUser, func() error { return missing.Logout() }},
-		"ID":     {noUser, func() error { missing.ID(); return nil }},
+		"Logout": {nilUser, func() error { return unknownUser.Logout() }},
+		"ID":     {nilUser, func() error { unknownUser.ID(); return nil }},
 	} {
 		got := func() (got string) {
 			defer func() {
@@ -117,15 +117,15 @@ func TestUnknownNames(t *testing.T) {
 	}
 	realm := keycloaktest.New(t, shop.File()).Realm("shop")
 	ann := realm.User("ann")
-	_, signIn := realm.SignIn("shop-ap", "ann")
-	_, unknownUser := realm.SignIn("shop-api", "an")
-	_, started := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()},
+	_, clientErr := realm.SignIn("shop-ap", "ann")
+	_, userErr := realm.SignIn("shop-api", "an")
+	_, startErr := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()},
 		ClientSecrets: map[string]string{"shop-ap": "x"}})
-	_, imported := keycloaktest.New(t).Import(shop.File(),
+	_, importErr := keycloaktest.New(t).Import(shop.File(),
 		keycloaktest.WithClientSecrets(map[string]string{"shop-ap": "x"}))
 	for want, err := range map[string]error{
-		`realm shop has no client "shop-ap"`: signIn,
-		`realm shop has no user "an"`:        unknownUser,
+		`realm shop has no client "shop-ap"`: clientErr,
+		`realm shop has no user "an"`:        userErr,
 		`the realm has no client "shop-ap"`: realm.UpdateClient(
 			"shop-ap", []byte("{}")),
 		`the realm has no client "web"`: ann.RevokeConsent("web"),
@@ -133,8 +133,8 @@ func TestUnknownNames(t *testing.T) {
 			keycloaktest.Role{Name: "reader"}),
 		`the client "shop-api" has no role "reader"`: ann.RevokeRole(
 			keycloaktest.Role{Client: "shop-api", Name: "reader"}),
-		`a secret is given for the client "shop-ap", which no realm has`:  started,
-		`a secret is given for the client "shop-ap", which no realm has `: imported,
+		`a secret is given for the client "shop-ap", which no realm has`:  startErr,
+		`a secret is given for the client "shop-ap", which no realm has `: importErr,
 		`the realm has no key "k"`:                                        realm.RemoveKey("k"),
 	} {
 		if err == nil || err.Error() != "keycloaktest: "+strings.TrimSpace(want) {
@@ -145,9 +145,9 @@ func TestUnknownNames(t *testing.T) {
 
 // The test's log says why a user can't sign in, which Keycloak's response doesn't.
 func TestLogin_incompleteProfile(t *testing.T) {
-	test := &recordingTB{T: t}
+	tb := &recordingTB{T: t}
 	shop := keycloaktest.RealmSpec{Name: "shop", Clients: []keycloaktest.ClientSpec{{ID: "web"}}}
-	kc := keycloaktest.New(test, shop.File())
+	kc := keycloaktest.New(tb, shop.File())
 	realm := kc.Realm("shop")
 	for _, tt := range []struct{ user, want string }{
 		{`{"username": "ann", "enabled": true, "credentials": [{"type": "password", "value": "secret"}]}`, "ann can't sign in with a password, as in Keycloak: the realm's user profile wants a valid email, firstName, lastName"},
@@ -156,7 +156,7 @@ func TestLogin_incompleteProfile(t *testing.T) {
 			"credentials": [{"type": "password", "value": "secret"}]}`, "cat can't sign in with a password, as in Keycloak: the user has required actions: UPDATE_PASSWORD"},
 		{`{"username": "dan", "enabled": true, "email": "dan@example.com", "firstName": "Dan", "lastName": "Lee", "credentials": [{"type": "password", "value": "secret"}]}`, ""},
 	} {
-		test.lines = nil
+		tb.lines = nil
 		_, err := realm.AddUser([]byte(tt.user))
 		must(t, err)
 		name, _, _ := strings.Cut(strings.TrimPrefix(tt.user, `{"username": "`), `"`)
@@ -164,7 +164,7 @@ func TestLogin_incompleteProfile(t *testing.T) {
 			url.Values{"grant_type": {"password"}, "client_id": {"web"}, "username": {name}, "password": {"secret"}})
 		must(t, err)
 		response.Body.Close()
-		logged := strings.Join(test.lines, "\n")
+		logged := strings.Join(tb.lines, "\n")
 		if ok := tt.want == ""; ok != (response.StatusCode == http.StatusOK) ||
 			ok != (logged == "") || !strings.Contains(logged, tt.want) {
 			t.Errorf("%s: status %d and log %q, want %q", name, response.StatusCode,

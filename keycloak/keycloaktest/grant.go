@@ -46,7 +46,9 @@ var otherGrants = map[string]func(*request, *client) (*unsignedResponse, *oauthE
 		}
 		return nil, noGrant(req)
 	},
-	umaGrant: func(req *request, _ *client) (*unsignedResponse, *oauthError) { return nil, noGrant(req) },
+	umaGrant: func(req *request, _ *client) (*unsignedResponse, *oauthError) {
+		return nil, noGrant(req)
+	},
 }
 
 const (
@@ -153,7 +155,8 @@ var errInvalidCredentials = newOAuthError(400, "invalid_grant", "Invalid user cr
 // passwordSession starts a session for a password grant and issues its tokens.
 func (req *request) passwordSession(caller *client, u *user,
 	scope []string) (*unsignedResponse, *oauthError) {
-	g := &grant{realm: req.realm, client: caller, user: u, scope: scope, shortcut: "ro", now: req.now}
+	g := &grant{realm: req.realm, client: caller, user: u, scope: scope, shortcut: "ro",
+		now: req.now}
 	if err := req.realm.startSession(g); err != nil {
 		return nil, err
 	}

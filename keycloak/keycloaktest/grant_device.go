@@ -127,7 +127,8 @@ func (req *pageRequest) startDevice() response {
 		return resp
 	}
 	if problem := caller.checkChallenge(req.form); problem != "" {
-		return newOAuthError(400, "invalid_request", problem).plain().with("Cache-Control", neverCache)
+		return newOAuthError(400, "invalid_request", problem).plain().
+			with("Cache-Control", neverCache)
 	}
 	settings := r.settings
 	lifespan := realmfile.IntAttribute(caller.Attributes, "oauth2.device.code.lifespan",

@@ -10,7 +10,9 @@ import (
 	"github.com/google/uuid"
 )
 
-func invalidGrant(description string) *oauthError { return newOAuthError(400, "invalid_grant", description) }
+func invalidGrant(description string) *oauthError {
+	return newOAuthError(400, "invalid_grant", description)
+}
 
 // refreshGrant exchanges a refresh token (RFC 6749 6). If refresh tokens are single-use, reusing
 // one removes the client from the session (TokenManager, Keycloak 26.7.4).

@@ -77,12 +77,12 @@ func (b *testBrowser) authorize(pairs ...string) {
 	b.read(b.client.Get(b.server.URL + "/realms/r/protocol/openid-connect/auth?" + query.Encode()))
 }
 
-var actionAttribute = regexp.MustCompile(`action="([^"]*)"`)
+var formActionPattern = regexp.MustCompile(`action="([^"]*)"`)
 
 // formAction returns the URL of the page's form.
 func (b *testBrowser) formAction() string {
 	b.Helper()
-	found := actionAttribute.FindStringSubmatch(b.body)
+	found := formActionPattern.FindStringSubmatch(b.body)
 	if found == nil {
 		b.Fatalf("page has no form: %s", b.body)
 	}

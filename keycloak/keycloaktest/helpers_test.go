@@ -54,7 +54,7 @@ func (r reply) wantOK(t testing.TB) reply {
 }
 
 // wantRefused checks the status and error_description of an error response.
-func (r reply) wantRefused(t testing.TB, status int, description string) {
+func (r reply) wantOAuthError(t testing.TB, status int, description string) {
 	t.Helper()
 	if r.status != status || r.field("error_description") != description {
 		t.Errorf("response is %v, want %d %q", r, status, description)
@@ -131,11 +131,11 @@ func token(t testing.TB, realm *keycloaktest.Realm, form ...string) reply {
 }
 
 // login sends a password grant. more are further parameters.
-func login(t testing.TB, realm *keycloaktest.Realm, name, password string, more ...string) reply {
+func login(t testing.TB, realm *keycloaktest.Realm, name, password string, extra ...string) reply {
 	t.Helper()
 	return token(t, realm,
 		append([]string{"grant_type", "password", "scope", "openid", "username", name, "password",
-			password}, more...)...)
+			password}, extra...)...)
 }
 
 // refresh exchanges a refresh token.
@@ -241,11 +241,11 @@ func verify(t testing.TB, kc *keycloaktest.Server, realm *keycloaktest.Realm,
 const waitTimeout = 4 * time.Minute
 
 // waitFor waits until cond returns true. what describes cond.
-func waitFor(t testing.TB, what string, cond func() bool) {
+func waitFor(t testing.TB, condition string, cond func() bool) {
 	t.Helper()
-	for end := time.Now().Add(waitTimeout); !cond(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("timed out after %v waiting until %s", waitTimeout, what)
+	for deadline := time.Now().Add(waitTimeout); !cond(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("timed out after %v waiting until %s", waitTimeout, condition)
 		}
 	}
 }

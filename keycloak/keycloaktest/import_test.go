@@ -16,7 +16,7 @@ const (
 		{"clientId": "app", "secret": "s", "directAccessGrantsEnabled": true}, {"clientId": "job", "secret": "s", "serviceAccountsEnabled": true}]}`
 	exportedUsers = `{"realm": "s28", "users": [{"username": "robin", "email": "robin@example.com", "enabled": true, "firstName": "A", "lastName": "B",
 		"groups": ["/staff"], "credentials": [{"type": "password", "value": "pw"}]}]}`
-	moreUsers = `{"realm": "s28", "users": [{"username": "service-account-job", "enabled": true, "serviceAccountClientId": "job", "realmRoles": ["worker"]}]}`
+	exportedServiceAccount = `{"realm": "s28", "users": [{"username": "service-account-job", "enabled": true, "serviceAccountClientId": "job", "realmRoles": ["worker"]}]}`
 )
 
 // kc.sh export writes users to separate files, and Keycloak 26.7.4 imports them from the same
@@ -24,8 +24,8 @@ const (
 func TestImport_exportDirectory(t *testing.T) {
 	t.Parallel()
 	for name, files := range map[string][]string{
-		"realm first": {exportedRealm, exportedUsers, moreUsers},
-		"users first": {moreUsers, exportedUsers, exportedRealm},
+		"realm first": {exportedRealm, exportedUsers, exportedServiceAccount},
+		"users first": {exportedServiceAccount, exportedUsers, exportedRealm},
 	} {
 		var realms [][]byte
 		for _, file := range files {
@@ -40,16 +40,16 @@ func TestImport_exportDirectory(t *testing.T) {
 		wantExported(t, name, s.Realm("s28"))
 	}
 	s := keycloaktest.New(t)
-	for _, file := range []string{exportedRealm, exportedUsers, moreUsers} {
+	for _, file := range []string{exportedRealm, exportedUsers, exportedServiceAccount} {
 		if r, err := s.Import([]byte(file)); err != nil || r != s.Realm("s28") {
 			t.Fatalf("Import returns %v, %v, want the realm", r, err)
 		}
 	}
 	wantExported(t, "one by one", s.Realm("s28"))
 
-	twice := strings.Replace(exportedUsers, `"users": [`,
+	overlapping := strings.Replace(exportedUsers, `"users": [`,
 		`"users": [{"username": "ann", "enabled": true},`, 1)
-	if _, err := s.Import([]byte(twice)); err == nil ||
+	if _, err := s.Import([]byte(overlapping)); err == nil ||
 		!strings.Contains(err.Error(), "user robin: another user has this name") {
 		t.Errorf("importing existing users again returns %v", err)
 	}

@@ -32,7 +32,9 @@ func (auth *authRequest) hasPrompt(word string) bool {
 }
 
 // authorize serves the authorization endpoint.
-func (r *Realm) authorize(req *request) response { return r.servePage(req, (*pageRequest).authorize) }
+func (r *Realm) authorize(req *request) response {
+	return r.servePage(req, (*pageRequest).authorize)
+}
 
 func (req *pageRequest) authorize() response {
 	if req.Method == http.MethodGet && !isPrintable(req.URL.Query()) {
@@ -112,8 +114,8 @@ func (req *pageRequest) readRequest(parameters url.Values) (*authRequest, respon
 	}
 	openID := slices.Contains(strings.Fields(auth.value("scope")), "openid")
 	var ok bool
-	auth.redirect, ok = req.realm.redirectURI(caller, caller.RedirectURIs, auth.value("redirect_uri"),
-		parameters.Has("redirect_uri"), openID)
+	auth.redirect, ok = req.realm.redirectURI(caller, caller.RedirectURIs,
+		auth.value("redirect_uri"), parameters.Has("redirect_uri"), openID)
 	if !ok {
 		return nil, req.failure(400, "Invalid parameter: redirect_uri")
 	}
@@ -128,7 +130,8 @@ func (req *pageRequest) readRequest(parameters url.Values) (*authRequest, respon
 	case hasRepeated(parameters):
 		err = newOAuthError(302, "invalid_request", "duplicated parameter")
 	default:
-		auth.scope, err = req.realm.resolveScopes(caller, auth.value("scope"), parameters.Has("scope"))
+		auth.scope, err = req.realm.resolveScopes(caller, auth.value("scope"),
+			parameters.Has("scope"))
 		if err == nil && problem != "" {
 			err = newOAuthError(302, "invalid_request", problem)
 		}
@@ -240,7 +243,7 @@ func (auth *authRequest) checkType() *oauthError {
 	case len(types) == 0 || hasUnknownType || len(types) > 1 && slices.Contains(types, "none"):
 		return newOAuthError(302, "unsupported_response_type", "")
 	case slices.Contains([]string{"jwt", "query.jwt", "fragment.jwt", "form_post.jwt"}, mode):
-		return newOAuthError(http.StatusNotImplemented, "not_in_keycloaktest", "response_mode "+mode)
+		return newOAuthError(http.StatusNotImplemented, codeUnsupported, "response_mode "+mode)
 	case !modeKnown:
 		return newOAuthError(302, "invalid_request", "Invalid parameter: response_mode")
 	case implicit && auth.mode == "query":
@@ -254,7 +257,7 @@ func (auth *authRequest) checkType() *oauthError {
 		return newOAuthError(302, "unauthorized_client",
 			wrongFlow+"Implicit flow is disabled for the client.")
 	case implicit:
-		return newOAuthError(http.StatusNotImplemented, "not_in_keycloaktest",
+		return newOAuthError(http.StatusNotImplemented, codeUnsupported,
 			"response_type "+auth.value("response_type"))
 	}
 	return nil

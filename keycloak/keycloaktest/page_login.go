@@ -57,7 +57,8 @@ func (as *authSession) address(r *Realm) string {
 }
 
 func (as *authSession) parameters() []string {
-	return []string{"client_id", as.client.ClientID, "tab_id", as.id, "client_data", as.clientData()}
+	return []string{"client_id", as.client.ClientID, "tab_id", as.id,
+		"client_data", as.clientData()}
 }
 
 // formAction returns the URL for the current step's form. It has a new session_code, which
@@ -145,7 +146,8 @@ func (req *pageRequest) enterAuthSession(
 		return nil, false, resp
 	}
 	code, execution := query.Get("session_code"), query.Get("execution")
-	if as.path() != path || execution != as.execution(req.realm) && (execution != "" || code != "") {
+	if as.path() != path ||
+		execution != as.execution(req.realm) && (execution != "" || code != "") {
 		return nil, false, req.expiredPage(as)
 	}
 	if code != "" && code != as.code {
@@ -211,7 +213,8 @@ func (req *pageRequest) alreadySignedIn(query url.Values) response {
 	decoded, err := base64.RawURLEncoding.DecodeString(query.Get("client_data"))
 	var data clientData
 	if err == nil && json.Unmarshal(decoded, &data) == nil {
-		redirect, ok := req.realm.redirectURI(caller, caller.RedirectURIs, data.Redirect, true, true)
+		redirect, ok := req.realm.redirectURI(caller, caller.RedirectURIs, data.Redirect, true,
+			true)
 		if ok {
 			auth := &authRequest{client: caller, redirect: redirect, mode: data.ResponseMode,
 				parameters: url.Values{}}
@@ -348,7 +351,8 @@ func (req *pageRequest) proceed(as *authSession) response {
 
 // finish creates or joins the session and responds to the client.
 func (req *pageRequest) finish(as *authSession) response {
-	if as.sso != nil && (req.realm.sessions[as.sso.id] != as.sso || !req.realm.alive(as.sso, req.now)) {
+	if as.sso != nil &&
+		(req.realm.sessions[as.sso.id] != as.sso || !req.realm.alive(as.sso, req.now)) {
 		as.reset() // the session ended meanwhile
 		return req.start(as)
 	}

@@ -12,7 +12,9 @@ import (
 
 // browserLogout serves RP-initiated logout (OpenID Connect RP-Initiated Logout 1.0). The user isn't
 // asked for confirmation if the ID token names the browser's session or the browser has no session.
-func (r *Realm) browserLogout(req *request) response { return r.servePage(req, (*pageRequest).logout) }
+func (r *Realm) browserLogout(req *request) response {
+	return r.servePage(req, (*pageRequest).logout)
+}
 
 func (req *pageRequest) logout() response {
 	parameters := req.parameters()
@@ -95,7 +97,9 @@ func (req *pageRequest) confirmPage(as *authSession) response {
 }
 
 // logoutConfirm handles the form of the confirmation page.
-func (r *Realm) logoutConfirm(req *request) response { return r.servePage(req, (*pageRequest).confirm) }
+func (r *Realm) logoutConfirm(req *request) response {
+	return r.servePage(req, (*pageRequest).confirm)
+}
 
 func (req *pageRequest) confirm() response {
 	as := req.authSessionOf(req.URL.Query())

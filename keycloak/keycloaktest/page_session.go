@@ -270,8 +270,6 @@ type clientData struct {
 
 func (as *authSession) clientData() string {
 	auth := as.request
-	return base64.RawURLEncoding.EncodeToString(
-		must(
-			json.Marshal(clientData{auth.redirect, auth.value("response_type"), auth.value("response_mode"),
-				auth.value("state")})))
+	return base64.RawURLEncoding.EncodeToString(must(json.Marshal(clientData{auth.redirect,
+		auth.value("response_type"), auth.value("response_mode"), auth.value("state")})))
 }

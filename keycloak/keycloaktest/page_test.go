@@ -68,10 +68,10 @@ func TestLogin_formReuse(t *testing.T) {
 func TestLogin_otherUserInSecondTab(t *testing.T) {
 	b := newBrowser(t, New(t, []byte(browserRealm)))
 	b.authorize()
-	second := b.formAction()
+	secondForm := b.formAction()
 	b.authorize()
 	b.post(b.formAction(), "username", "ann", "password", "a")
-	b.post(second, "username", "bob", "password", "b")
+	b.post(secondForm, "username", "bob", "password", "b")
 	b.wantPage(
 		"You are already authenticated as different user 'ann' in this session. Please sign out " +
 			"first.")

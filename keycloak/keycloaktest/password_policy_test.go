@@ -18,7 +18,7 @@ func TestPasswordPolicy_expiry(t *testing.T) {
 		"clients": [{"clientId": "app", "publicClient": true, "directAccessGrantsEnabled": true}],
 		"users": [{"username": "ann", "enabled": true, "email": "ann@example.com", "firstName": "A", "lastName": "N", "credentials": [{"type": "password", "value": "pw"}]}]}`))
 	r := kc.Realm("r")
-	want := func(when, password string, status int) {
+	wantLogin := func(when, password string, status int) {
 		t.Helper()
 		resp, err := http.PostForm(r.EndpointURL("/token"),
 			url.Values{"grant_type": {"password"}, "client_id": {"app"}, "username": {"ann"}, "password": {password}})
@@ -31,13 +31,13 @@ func TestPasswordPolicy_expiry(t *testing.T) {
 		}
 	}
 	const day = 24 * time.Hour
-	want("at the start", "pw", http.StatusOK)
+	wantLogin("at the start", "pw", http.StatusOK)
 	kc.Advance(365*day - time.Hour)
-	want("on the last day", "pw", http.StatusOK)
+	wantLogin("on the last day", "pw", http.StatusOK)
 	kc.Advance(2 * time.Hour)
-	want("after a year", "pw", http.StatusBadRequest)
+	wantLogin("after a year", "pw", http.StatusBadRequest)
 	if err := r.User("ann").SetPassword("new"); err != nil {
 		t.Fatal(err)
 	}
-	want("with the new password", "new", http.StatusOK)
+	wantLogin("with the new password", "new", http.StatusOK)
 }

@@ -116,7 +116,7 @@ func TestImport_invalid(t *testing.T) {
 		{keyProvider(strings.Repeat(`{"providerId": "rsa-generated"},`, 20) + `{"providerId": "rsa-generated"}`),
 			"components[org.keycloak.keys.KeyProvider]: at most 20 key providers are supported"},
 	} {
-		wantRefusedFile(t, shopWith(tt.fields), tt.want)
+		wantImportError(t, shopWith(tt.fields), tt.want)
 	}
 	for _, tt := range []struct{ file, want string }{
 		{``, "EOF"},
@@ -128,12 +128,12 @@ func TestImport_invalid(t *testing.T) {
 		{`{"realm": "` + strings.Repeat("x", 16<<20) + `"}`, "longer than 16777216 bytes"},
 		{`{"realm": "shop", "a": 1, "b": 2}`, "a: no member of Keycloak's RealmRepresentation\nb: no member of Keycloak's RealmRepresentation"},
 	} {
-		wantRefusedFile(t, []byte(tt.file), tt.want)
+		wantImportError(t, []byte(tt.file), tt.want)
 	}
 }
 
 // wantRefusedFile checks that Start returns an error with exactly this message.
-func wantRefusedFile(t *testing.T, file []byte, want string) {
+func wantImportError(t *testing.T, file []byte, want string) {
 	t.Helper()
 	_, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{file}})
 	if want = "keycloaktest: realm file: " + want; err == nil || err.Error() != want {

@@ -110,12 +110,12 @@ func testRealmSpec(t *testing.T, realm string) {
 	}
 
 	// Settings make refresh tokens single-use.
-	redeem := func() reply {
+	useRefreshToken := func() reply {
 		return post(t, endpoint+"/token", "grant_type", "refresh_token", "client_id", "api",
 			"client_secret", "api-secret", "refresh_token", r.field("refresh_token"))
 	}
-	redeem().wantOK(t)
-	redeem().wantRefused(t, 400, "Maximum allowed refresh token reuse exceeded")
+	useRefreshToken().wantOK(t)
+	useRefreshToken().wantOAuthError(t, 400, "Maximum allowed refresh token reuse exceeded")
 
 	// ben has no roles and no groups.
 	ben := parseClaims(t, login("app", "", "ben").wantOK(t).field("access_token"))
@@ -124,7 +124,7 @@ func testRealmSpec(t *testing.T, realm string) {
 		ben["name"] != "ben Spec" {
 		t.Errorf("ben's claims are %v", ben)
 	}
-	login("api", "api-secret", "cid").wantRefused(t, 400, "Account disabled")
+	login("api", "api-secret", "cid").wantOAuthError(t, 400, "Account disabled")
 
 	// Clients may use all grants of a public or confidential client.
 	service := parseClaims(t,
@@ -141,14 +141,14 @@ func testRealmSpec(t *testing.T, realm string) {
 		t.Errorf("a client with redirect URIs gets no login page: %s", page.text)
 	}
 	post(t, endpoint+"/token", "grant_type", "client_credentials", "client_id", "app").
-		wantRefused(t, 401, "Public client not allowed to retrieve service account")
+		wantOAuthError(t, 401, "Public client not allowed to retrieve service account")
 
 	// Settings of a client override the defaults.
-	login("closed", "closed-secret", "ann").wantRefused(t, 400,
+	login("closed", "closed-secret", "ann").wantOAuthError(t, 400,
 		"Client not allowed for direct access grants")
 	post(t, endpoint+"/token", "grant_type", "client_credentials", "client_id", "closed",
 		"client_secret", "closed-secret").
-		wantRefused(t, 401, "Client not enabled to retrieve service account")
+		wantOAuthError(t, 401, "Client not enabled to retrieve service account")
 }
 
 func groups(claims jwt.MapClaims) []string {
@@ -165,8 +165,8 @@ func TestRealmSpec_File(t *testing.T) {
 	spec := fullSpec
 	spec.Name = "same"
 	before := fmt.Sprintf("%+v", spec)
-	first := spec.File()
-	if !bytes.Equal(first, spec.File()) || !json.Valid(first) ||
+	file := spec.File()
+	if !bytes.Equal(file, spec.File()) || !json.Valid(file) ||
 		fmt.Sprintf("%+v", spec) != before {
 		t.Error("File modifies the spec or returns a different file")
 	}

@@ -108,12 +108,12 @@ func TestLogin_disabledMeanwhile(t *testing.T) {
 
 // Back-channel logouts followed redirects.
 func TestLogout_backchannelRedirect(t *testing.T) {
-	var redirected atomic.Int32
-	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-		redirected.Add(1)
+	var followed atomic.Int32
+	target := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		followed.Add(1)
 	}))
-	defer other.Close()
-	client := httptest.NewServer(http.RedirectHandler(other.URL, http.StatusTemporaryRedirect))
+	defer target.Close()
+	client := httptest.NewServer(http.RedirectHandler(target.URL, http.StatusTemporaryRedirect))
 	defer client.Close()
 	r := New(t, []byte(regressionRealm)).Realm("r")
 	err := r.UpdateClient("app",
@@ -121,8 +121,8 @@ func TestLogout_backchannelRedirect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !r.EndSession(Session{ID: mustSignIn(t, r).SessionID}) || redirected.Load() != 0 {
-		t.Errorf("%d requests followed the redirect", redirected.Load())
+	if !r.EndSession(Session{ID: mustSignIn(t, r).SessionID}) || followed.Load() != 0 {
+		t.Errorf("%d requests followed the redirect", followed.Load())
 	}
 }
 
@@ -187,13 +187,13 @@ func TestStart_notLoopback(t *testing.T) {
 // A fault may delay longer than the server's ReadTimeout.
 func TestFault_delay_readTimeout(t *testing.T) {
 	s := New(t, []byte(regressionRealm))
-	front := httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
-	front.Config.ReadTimeout = 50 * time.Millisecond
-	front.Start()
-	defer front.Close()
+	httpServer := httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
+	httpServer.Config.ReadTimeout = 50 * time.Millisecond
+	httpServer.Start()
+	defer httpServer.Close()
 	s.Fail(Fault{Endpoint: "/token", Delay: 300 * time.Millisecond})
 	start := time.Now()
-	status, body := postForm(t, front.URL+"/realms/r"+oidc+"/token", "client_id", "app",
+	status, body := postForm(t, httpServer.URL+"/realms/r"+oidc+"/token", "client_id", "app",
 		"grant_type", "password", "username", "ann", "password", "a")
 	if status != 200 {
 		t.Errorf("after the delay, response is %d %v, want 200", status, body)
@@ -272,10 +272,10 @@ func TestRealm_removed(t *testing.T) {
 	r := s.Realm("r")
 	ann := r.User("ann")
 	s.Remove("r")
-	_, signIn := r.SignIn("app", "ann")
-	_, mint := r.Mint(TokenSpec{})
-	_, add := r.AddUser([]byte(`{"username": "u"}`))
-	for _, err := range []error{signIn, mint, add, r.Update([]byte("{}")),
+	_, signInErr := r.SignIn("app", "ann")
+	_, mintErr := r.Mint(TokenSpec{})
+	_, addErr := r.AddUser([]byte(`{"username": "u"}`))
+	for _, err := range []error{signInErr, mintErr, addErr, r.Update([]byte("{}")),
 		r.UpdateClient("app", []byte("{}")), ann.SetPassword("x"), ann.Logout()} {
 		wantError(t, err, "the realm was removed")
 	}

@@ -169,7 +169,8 @@ func (req *request) authenticateClient() (*client, *oauthError) {
 // secretExpired reports whether the client's secret has expired.
 func (c *client) secretExpired(now time.Time) bool {
 	expiresAt, err := strconv.ParseInt(c.Attributes["client.secret.expiration.time"], 10, 64)
-	return err == nil && expiresAt > 0 && expiresAt <= now.Unix() && !c.PublicClient && !c.BearerOnly
+	return err == nil && expiresAt > 0 && expiresAt <= now.Unix() && !c.PublicClient &&
+		!c.BearerOnly
 }
 
 // clientFromAssertion returns the client ID in a signed assertion (RFC 7523 3). ok is false if

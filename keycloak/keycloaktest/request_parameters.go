@@ -89,7 +89,8 @@ var authParameters = endpointParameters{
 // refused returns the sent parameters that Keycloak knows and t doesn't list.
 func (parameters endpointParameters) unsupported(sent url.Values) []string {
 	return slices.DeleteFunc(slices.Clone(keycloakParameters), func(name string) bool {
-		return !sent.Has(name) || slices.Contains(parameters.read, name) || slices.Contains(parameters.ignored, name)
+		return !sent.Has(name) || slices.Contains(parameters.read, name) ||
+			slices.Contains(parameters.ignored, name)
 	})
 }
 

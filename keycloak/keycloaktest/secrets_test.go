@@ -58,8 +58,8 @@ func TestImport_dropsSecrets(t *testing.T) {
 		t.Errorf("Ignored() = %q,\nwant %q", got, want)
 	}
 	// The running server isn't searched: other goroutines use it.
-	server := map[uintptr]bool{reflect.ValueOf(kc).Pointer(): true}
-	if contains(reflect.ValueOf(realm), secret, server) {
+	searched := map[uintptr]bool{reflect.ValueOf(kc).Pointer(): true}
+	if contains(reflect.ValueOf(realm), secret, searched) {
 		t.Error("the realm contains a secret of the file")
 	}
 }

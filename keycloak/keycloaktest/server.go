@@ -369,13 +369,14 @@ func (s *Server) serve(w http.ResponseWriter, request *http.Request) {
 // recoverPanic logs a panic and responds with status 500. Without it, net/http would close the
 // connection, which looks like a Fault.
 func recoverPanic(w http.ResponseWriter) {
-	switch bug := recover(); bug {
+	switch value := recover(); value {
 	case nil:
 	case http.ErrAbortHandler:
-		panic(bug)
+		panic(value)
 	default:
-		log.Printf("keycloaktest: panic: %v\n%s", bug, debug.Stack())
+		log.Printf("keycloaktest: panic: %v\n%s", value, debug.Stack())
 		jsonResponse(http.StatusInternalServerError, "",
-			errorBody{codeUnsupported, fmt.Sprintf("a bug of keycloaktest: panic: %v", bug)}).write(w)
+			errorBody{codeUnsupported, fmt.Sprintf("a bug in keycloaktest: panic: %v", value)}).
+			write(w)
 	}
 }

@@ -15,18 +15,18 @@ func TestServer_realmsHaveDifferentKeys(t *testing.T) {
 	for _, name := range []string{"one", "two", "three"} {
 		for _, algorithm := range []string{"RS256", "HS512"} {
 			kid := kc.Realm(name).SigningKey(algorithm)
-			if other, taken := owner[kid]; taken {
-				t.Errorf("realms %s and %s share a key for %s", other, name, algorithm)
+			if otherRealm, ok := owner[kid]; ok {
+				t.Errorf("realms %s and %s share a key for %s", otherRealm, name, algorithm)
 			}
 			owner[kid] = name
 		}
 	}
-	one, two := kc.Realm("one"), kc.Realm("two")
-	tokens := signIn(t, one)
-	wantUserinfo(t, one, tokens.AccessToken, "")
-	wantUserinfo(t, two, tokens.AccessToken, "Token verification failed")
-	refresh(t, two, tokens.RefreshToken).wantRefused(t, 400, "Invalid refresh token")
-	refresh(t, one, tokens.RefreshToken).wantOK(t)
+	realm1, realm2 := kc.Realm("one"), kc.Realm("two")
+	tokens := signIn(t, realm1)
+	wantUserinfo(t, realm1, tokens.AccessToken, "")
+	wantUserinfo(t, realm2, tokens.AccessToken, "Token verification failed")
+	refresh(t, realm2, tokens.RefreshToken).wantOAuthError(t, 400, "Invalid refresh token")
+	refresh(t, realm1, tokens.RefreshToken).wantOK(t)
 }
 
 // shopMasked is shopNamed with masked client secrets, as in an export.
@@ -48,16 +48,16 @@ func TestConfig_ClientSecrets(t *testing.T) {
 	login(t, imported, "alice", "alice-password").wantOK(t)
 
 	// Without the secret, no secret is accepted, not even the mask.
-	unknown, err := kc.Import(shopMasked("four"))
+	masked, err := kc.Import(shopMasked("four"))
 	must(t, err)
 	for _, secret := range []string{"shop-api-secret", "**********", ""} {
-		login(t, unknown, "alice", "alice-password", "client_secret", secret).
-			wantRefused(t, 501,
+		login(t, masked, "alice", "alice-password", "client_secret", secret).
+			wantOAuthError(t, 501,
 				"client shop-api: its secret is masked in the realm file: give it with "+
 					"WithClientSecrets")
 	}
-	must(t, unknown.UpdateClient("shop-api", []byte(`{"secret": "shop-api-secret"}`)))
-	login(t, unknown, "alice", "alice-password").wantOK(t)
+	must(t, masked.UpdateClient("shop-api", []byte(`{"secret": "shop-api-secret"}`)))
+	login(t, masked, "alice", "alice-password").wantOK(t)
 }
 
 func TestServer_Remove(t *testing.T) {
@@ -80,12 +80,12 @@ func TestServer_Remove(t *testing.T) {
 	if r := get(t, oidcURL(realm, "/certs")); r.status != http.StatusNotFound {
 		t.Errorf("removed realm returns %v", r)
 	}
-	second, err := kc.Import(shop.File())
+	reimported, err := kc.Import(shop.File())
 	must(t, err)
-	if second.SigningKey("RS256") == kid {
+	if reimported.SigningKey("RS256") == kid {
 		t.Error("the new realm has the removed realm's keys, and would accept its tokens")
 	}
-	wantUserinfo(t, second, tokens.AccessToken, "Token verification failed")
+	wantUserinfo(t, reimported, tokens.AccessToken, "Token verification failed")
 
 	// Methods of the removed realm return an error.
 	errOf := func(_ string, err error) error { return err }

@@ -71,31 +71,31 @@ type fakeTB struct {
 	cleanup []func()
 }
 
-func (*fakeTB) Helper()            {}
-func (r *fakeTB) Cleanup(f func()) { r.cleanup = append(r.cleanup, f) }
-func (r *fakeTB) Fatalf(format string, args ...any) {
-	r.fatal = fmt.Sprintf(format, args...)
+func (*fakeTB) Helper()             {}
+func (tb *fakeTB) Cleanup(f func()) { tb.cleanup = append(tb.cleanup, f) }
+func (tb *fakeTB) Fatalf(format string, args ...any) {
+	tb.fatal = fmt.Sprintf(format, args...)
 	runtime.Goexit()
 }
 
 func TestNew_error(t *testing.T) {
-	var r fakeTB
+	var tb fakeTB
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		keycloaktest.New(&r, shop.File(), []byte("{}"))
+		keycloaktest.New(&tb, shop.File(), []byte("{}"))
 		t.Error("New returns")
 	})
 	wg.Wait()
-	if want := "keycloaktest: realm file: realm: missing"; r.fatal != want {
-		t.Errorf("New fails the test with %q, want %q", r.fatal, want)
+	if want := "keycloaktest: realm file: realm: missing"; tb.fatal != want {
+		t.Errorf("New fails the test with %q, want %q", tb.fatal, want)
 	}
 }
 
 func TestNew_cleanup(t *testing.T) {
-	var r fakeTB
-	kc := keycloaktest.New(&r, shop.File())
+	var tb fakeTB
+	kc := keycloaktest.New(&tb, shop.File())
 	get(t, kc.Realm("shop").URL()).wantOK(t)
-	for _, f := range r.cleanup {
+	for _, f := range tb.cleanup {
 		f()
 	}
 	wantNotListening(t, kc)
@@ -156,7 +156,7 @@ func TestServers_parallel(t *testing.T) {
 			for range 3 {
 				login(t, realm, "alice", fmt.Sprint("password-", i)).wantOK(t)
 			}
-			login(t, realm, "alice", "alice-password").wantRefused(t, 400,
+			login(t, realm, "alice", "alice-password").wantOAuthError(t, 400,
 				"Invalid user credentials")
 			if n := kc.Count("/token"); n != 4 {
 				t.Errorf("Count(/token) = %d, want this server's 4", n)
@@ -164,8 +164,9 @@ func TestServers_parallel(t *testing.T) {
 			if realm.SigningKey("ES256") != kid {
 				t.Error("RotateKeys of another server changed the key")
 			}
-			if off := time.Until(kc.Now()) - time.Duration(i)*time.Hour; off.Abs() > time.Minute {
-				t.Errorf("clock is off by %v", off)
+			drift := time.Until(kc.Now()) - time.Duration(i)*time.Hour
+			if drift.Abs() > time.Minute {
+				t.Errorf("clock is off by %v, want at most a minute", drift)
 			}
 		})
 	}
@@ -257,8 +258,8 @@ func TestConfig_PathPrefix(t *testing.T) {
 			if kc.Count("/token") != 1 {
 				t.Error("Count ignores a request with the prefix")
 			}
-			if bare := "http://" + host + "/realms/shop"; bare != want {
-				if r := get(t, bare); r.status != http.StatusNotFound {
+			if withoutPrefix := "http://" + host + "/realms/shop"; withoutPrefix != want {
+				if r := get(t, withoutPrefix); r.status != http.StatusNotFound {
 					t.Errorf("without the prefix, response is %v, want 404", r)
 				}
 			}
@@ -273,15 +274,15 @@ func TestConfig_PublicURL(t *testing.T) {
 	must(t, err)
 	defer kc.Close()
 	realm := kc.Realm("shop")
-	const public = "https://id.example.com/sso/realms/shop"
+	const publicIssuer = "https://id.example.com/sso/realms/shop"
 	if want := kc.URL + "/realms/shop"; realm.URL() != want ||
 		!strings.HasPrefix(want, "http://127.0.0.1:") {
 		t.Errorf("realm's URL is %s, want %s", realm.URL(), want)
 	}
 	discovery := get(t, realm.URL()+"/.well-known/openid-configuration").wantOK(t)
 	for name, want := range map[string]string{
-		"issuer": public, "token_endpoint": public + "/protocol/openid-connect/token",
-		"jwks_uri": public + "/protocol/openid-connect/certs",
+		"issuer": publicIssuer, "token_endpoint": publicIssuer + "/protocol/openid-connect/token",
+		"jwks_uri": publicIssuer + "/protocol/openid-connect/certs",
 	} {
 		if got := discovery.field(name); got != want {
 			t.Errorf("%s is %s, want %s", name, got, want)
@@ -289,10 +290,10 @@ func TestConfig_PublicURL(t *testing.T) {
 	}
 	for _, token := range []string{signIn(t, realm).AccessToken,
 		login(t, realm, "alice", "alice-password").wantOK(t).field("access_token")} {
-		if claims, err := verify(t, kc, realm, token); err != nil || claims["iss"] != public ||
-			realm.Issuer() != public {
+		claims, err := verify(t, kc, realm, token)
+		if err != nil || claims["iss"] != publicIssuer || realm.Issuer() != publicIssuer {
 			t.Errorf("iss is %v (%v) and Issuer() %s, want %s", claims["iss"], err,
-				realm.Issuer(), public)
+				realm.Issuer(), publicIssuer)
 		}
 	}
 }
@@ -362,9 +363,9 @@ func TestServer_panic(t *testing.T) {
 	var logged bytes.Buffer
 	log.SetOutput(&logged)
 	defer log.SetOutput(os.Stderr)
-	var broken atomic.Bool
+	var clockPanics atomic.Bool
 	kc, err := keycloaktest.Start(keycloaktest.Config{Now: func() time.Time {
-		if broken.Load() {
+		if clockPanics.Load() {
 			panic("a broken clock")
 		}
 		return time.Now()
@@ -381,7 +382,7 @@ func TestServer_panic(t *testing.T) {
 	if logged.Len() > 0 {
 		t.Errorf("a fault is logged: %s", logged.String())
 	}
-	broken.Store(true)
+	clockPanics.Store(true)
 	if r, err := do(newRequest(t, http.MethodGet, kc.URL, "")); err != nil || r.status != 500 ||
 		r.field("error") != "not_in_keycloaktest" ||
 		!strings.Contains(r.field("error_description"), "a broken clock") {

@@ -52,7 +52,8 @@ func (r *Realm) revoke(req *request) response {
 		if id != "" && (s == nil || !r.alive(s, req.now)) {
 			return invalid
 		}
-		r.revokeAccess(stringClaim(payload, "jti"), time.Unix(timeClaim(payload, "exp"), 0), req.now)
+		r.revokeAccess(stringClaim(payload, "jti"), time.Unix(timeClaim(payload, "exp"), 0),
+			req.now)
 		return done
 	}
 	s := r.sessionByID(id, typ == "Offline")

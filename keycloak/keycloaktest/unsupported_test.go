@@ -99,7 +99,7 @@ func TestUnsupported_refusedWhereUsed(t *testing.T) {
 			t.Errorf("%s: %v", tt.fields, err)
 			continue
 		}
-		got := refusedUses(t, r)
+		got := unsupportedUses(t, r)
 		for name, message := range got {
 			if !slices.Contains(tt.refused, name) {
 				t.Errorf("%s: %s fails with %s, want success", tt.fields, name, message)
@@ -124,9 +124,9 @@ var noRedirectClient = &http.Client{CheckRedirect: func(*http.Request, []*http.R
 
 // refusedUses sends all kinds of requests to a realm, and returns the error messages of those that
 // return not_in_keycloaktest. Requests that need a token are included if there is none.
-func refusedUses(t *testing.T, r *keycloaktest.Realm) map[string]string {
+func unsupportedUses(t *testing.T, r *keycloaktest.Realm) map[string]string {
 	t.Helper()
-	refused := map[string]string{}
+	messages := map[string]string{}
 	use := func(name string, send func() (*http.Response, error)) string {
 		resp, err := send()
 		if err != nil {
@@ -137,7 +137,7 @@ func refusedUses(t *testing.T, r *keycloaktest.Realm) map[string]string {
 			t.Fatal(err)
 		}
 		if strings.Contains(redirect, "error=not_in_keycloaktest") {
-			refused[name] = redirect
+			messages[name] = redirect
 		}
 		defer resp.Body.Close()
 		body, err := io.ReadAll(resp.Body)
@@ -146,7 +146,7 @@ func refusedUses(t *testing.T, r *keycloaktest.Realm) map[string]string {
 		}
 		if resp.StatusCode == http.StatusNotImplemented &&
 			strings.Contains(string(body), "not_in_keycloaktest") {
-			refused[name] = strings.ReplaceAll(string(body), `\"`, `"`)
+			messages[name] = strings.ReplaceAll(string(body), `\"`, `"`)
 		}
 		return string(body)
 	}
@@ -165,9 +165,9 @@ func refusedUses(t *testing.T, r *keycloaktest.Realm) map[string]string {
 	use("unknown user",
 		post("/token", "grant_type", "password", "username", "bob", "password", "pw", "scope",
 			"email"))
-	if message := refused["unknown user"]; message != "" &&
-		(refused["password"] != "" || strings.Contains(message, "client")) {
-		delete(refused, "unknown user") // not because the user is unknown
+	if message := messages["unknown user"]; message != "" &&
+		(messages["password"] != "" || strings.Contains(message, "client")) {
+		delete(messages, "unknown user") // not because the user is unknown
 	}
 	use("client_credentials", post("/token", "grant_type", "client_credentials"))
 	use("device", post("/auth/device"))
@@ -182,8 +182,8 @@ func refusedUses(t *testing.T, r *keycloaktest.Realm) map[string]string {
 	_, rest, _ := strings.Cut(tokens, `"access_token":"`)
 	token, _, _ := strings.Cut(rest, `"`)
 	if token == "" {
-		refused["userinfo"], refused["introspect"] = "", ""
-		return refused
+		messages["userinfo"], messages["introspect"] = "", ""
+		return messages
 	}
 	use("introspect", post("/token/introspect", "token", token))
 	use("userinfo", func() (*http.Response, error) {
@@ -194,7 +194,7 @@ func refusedUses(t *testing.T, r *keycloaktest.Realm) map[string]string {
 		request.Header.Set("Authorization", "Bearer "+token)
 		return http.DefaultClient.Do(request)
 	})
-	return refused
+	return messages
 }
 
 // SignIn works for a client with an unsupported authenticator, because it needs no client secret.
