@@ -70,7 +70,7 @@ func (p documentPolicy) lookup(params *graphql.RawParams) (found foundDocument, 
 			return found, nil
 		case !p.logOnly:
 			return found, rejectedWith(apierror.CodeOperationNotAllowed,
-				"This server runs only the operations that it was told of beforehand")
+				"This server runs only registered operations")
 		}
 		found.untrusted = true
 	}

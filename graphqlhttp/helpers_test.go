@@ -138,7 +138,7 @@ func (tooLarge) MutateOperationContext(_ context.Context,
 		return nil
 	}
 	return &gqlerror.Error{
-		Message:    "The operation is too deep: its fields nest to depth 9, allowed is 3",
+		Message:    "The operation is too deep: its fields nest to depth 9; the limit is 3",
 		Extensions: map[string]any{"code": "OPERATION_TOO_LARGE", "reason": "DEPTH"},
 	}
 }

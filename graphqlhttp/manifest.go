@@ -103,7 +103,7 @@ func ReadManifest(r io.Reader) (*Manifest, error) {
 	case len(list) == 0:
 		return nil, errors.New("the manifest of operations is empty: no request could run")
 	case len(list) > maxManifestOperations:
-		return nil, fmt.Errorf("the manifest has %d operations, allowed are %d", len(list),
+		return nil, fmt.Errorf("the manifest has %d operations; the limit is %d", len(list),
 			maxManifestOperations)
 	}
 	m := &Manifest{byID: make(map[string]string, len(list)),
@@ -186,7 +186,7 @@ func (m *Manifest) add(o manifestOperation) error {
 	case o.id == "" || o.body == "" || o.named && (o.name == "" || o.kind == ""):
 		return errors.New(o.expected)
 	case len(o.id) > maxOperationIDBytes:
-		return fmt.Errorf("its id has %d bytes, allowed are %d", len(o.id), maxOperationIDBytes)
+		return fmt.Errorf("its id has %d bytes; the limit is %d", len(o.id), maxOperationIDBytes)
 	case m.byID[o.id] == o.body: // a duplicate, if several clients have the operation
 		return nil
 	case m.byID[o.id] != "":

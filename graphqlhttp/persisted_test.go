@@ -323,7 +323,7 @@ func TestManifest(t *testing.T) {
 	const (
 		leaf, change, other = "query Leaf { leaf }", "mutation Change { change }",
 			"query Other { leaf }"
-		notAllowed = `{"errors":[{"message":"This server runs only the operations that it was told of beforehand","extensions":{"code":"OPERATION_NOT_ALLOWED"}}]}` + "\n"
+		notAllowed = `{"errors":[{"message":"This server runs only registered operations","extensions":{"code":"OPERATION_NOT_ALLOWED"}}]}` + "\n"
 		changed    = `{"data":{"change":1}}` + "\n"
 		mismatch   = `{"errors":[{"message":"` + wrongHash +
 			`","extensions":{"code":"BAD_REQUEST"}}]}` + "\n"

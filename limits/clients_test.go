@@ -118,12 +118,11 @@ func TestIntrospection_depth(t *testing.T) {
 		}
 	}
 	for query, want := range map[string]string{
-		`{ __type(name: "A") ` + typeRef(31) + `}`: "NESTING at least 33 brackets are open at " +
-			"one time, allowed are 32",
-		`{ a { leaf } }`: "DEPTH its fields nest to depth 2, allowed is 1",
-		`{ __schema { types { name } } a { leaf } }`:                              "DEPTH its fields nest to depth 2, allowed is 1",
-		`{ ...F } fragment F on Query { a { leaf } __schema { types { name } } }`: "DEPTH its fields nest to depth 2, allowed is 1",
-		`{ __schema { types { ...F } } } fragment F on A { a { leaf } }`:          "DEPTH its fields nest to depth 2, allowed is 1",
+		`{ __type(name: "A") ` + typeRef(31) + `}`: "NESTING at least 33 brackets are open at once; the limit is 32",
+		`{ a { leaf } }`: "DEPTH its fields nest to depth 2; the limit is 1",
+		`{ __schema { types { name } } a { leaf } }`:                              "DEPTH its fields nest to depth 2; the limit is 1",
+		`{ ...F } fragment F on Query { a { leaf } __schema { types { name } } }`: "DEPTH its fields nest to depth 2; the limit is 1",
+		`{ __schema { types { ...F } } } fragment F on A { a { leaf } }`:          "DEPTH its fields nest to depth 2; the limit is 1",
 	} {
 		checkError(t, limits.Limits{Depth: 1}, query, want)
 	}
@@ -131,7 +130,7 @@ func TestIntrospection_depth(t *testing.T) {
 
 // Without this limit, ten aliases of __schema in 714 bytes get a response of 48 kB.
 func TestIntrospection_roots(t *testing.T) {
-	const tooMany = "INTROSPECTION an operation asks for the schema "
+	const tooMany = "INTROSPECTION with fragments expanded, an operation requests the schema "
 	for query, want := range map[string]string{
 		graphiql: "",
 		`{` + repeat(2, `a#: __schema { types { name } } `) + `}`:                                             "",

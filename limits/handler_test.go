@@ -15,9 +15,9 @@ import (
 func TestLimits_response(t *testing.T) {
 	for _, tt := range []struct{ query, want string }{
 		{"{" + enclose(15, "a{", "leaf", "}") + "}",
-			`{"errors":[{"message":"The document is too deep: its fields nest to depth 16, allowed is 15","extensions":{"code":"OPERATION_TOO_LARGE","reason":"DEPTH"}}],"data":null}`},
+			`{"errors":[{"message":"The document is too deep: its fields nest to depth 16; the limit is 15","extensions":{"code":"OPERATION_TOO_LARGE","reason":"DEPTH"}}],"data":null}`},
 		{"mutation{" + repeat(2, `x#:login(name:"n",word:"canary"){id} `) + "}",
-			`{"errors":[{"message":"The document is too large: an operation has the root field \"login\" 2 times with its fragments written out, allowed are 1","extensions":{"code":"OPERATION_TOO_LARGE","reason":"ROOT_FIELDS"}}],"data":null}`},
+			`{"errors":[{"message":"The document is too large: with fragments expanded, an operation has the root field \"login\" 2 times; the limit is 1","extensions":{"code":"OPERATION_TOO_LARGE","reason":"ROOT_FIELDS"}}],"data":null}`},
 		{"{leaf}\n fragment F on A { a { ...F } }",
 			`{"errors":[{"message":"Cannot spread a fragment within itself, directly or through others.","locations":[{"line":2,"column":2}],"extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}],"data":null}`},
 	} {
@@ -142,7 +142,7 @@ func TestDepth(t *testing.T) {
 		{"duplicate fragment", `{ a { a { ...F } } } fragment F on A { leaf } fragment F on A { a { leaf } }`, 3},
 	} {
 		for allowed, want := range map[int]string{tt.want: "",
-			tt.want - 1: fmt.Sprintf("its fields nest to depth %d, allowed is %d", tt.want,
+			tt.want - 1: fmt.Sprintf("its fields nest to depth %d; the limit is %d", tt.want,
 				tt.want-1)} {
 			if allowed == 0 {
 				continue // 0 means the default

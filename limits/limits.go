@@ -109,16 +109,16 @@ type Limits struct {
 	// DirectivesPerNode is the maximum number of directives on one field, fragment spread,
 	// operation or the like.
 	DirectivesPerNode int
-	// Arguments is the maximum number of arguments of one field or directive, and of members of one
-	// object.
+	// Arguments is the maximum number of arguments of one field or directive, and of fields of one
+	// input object.
 	Arguments int
 	Variables int // maximum number of variables that one operation defines
-	// Values is the maximum number of arguments, items of lists and members of objects, expanded.
+	// Values is the maximum number of arguments, list items and input object fields, expanded.
 	Values int
 	// ValueDepth is the maximum nesting of lists and objects in a value, and of lists in the type
 	// of a variable.
 	ValueDepth int
-	// ValueBytes is the maximum size of all literals and names of members, expanded.
+	// ValueBytes is the maximum size of all literals and names of object fields, expanded.
 	ValueBytes int
 	// Introspection is the maximum nesting of the lists fields, inputFields, interfaces and
 	// possibleTypes below __schema or __type: each level multiplies the response. Other fields
@@ -132,14 +132,14 @@ type Limits struct {
 	// Limits of the decoded variables.
 
 	// VariableBytes is the maximum size of all variables' values, in bytes (BYTES). Strings,
-	// numbers and names of members count.
+	// numbers and names of object fields count.
 	VariableBytes int
-	// VariableItems is the maximum number of variables, and of items and members in their values
-	// (VARIABLES).
+	// VariableItems is the maximum number of variables, and of list items and object fields in
+	// their values (VARIABLES).
 	VariableItems int
 	VariableDepth int // maximum nesting of lists and objects in a variable
 	// Coercions bounds the work of coercing variables. Each use of a variable counts 1, and 1 for
-	// each item and member of its value, or of its default if it has no value.
+	// each list item and object field in its value, or in its default if it has no value.
 	Coercions int
 
 	// RootFieldMax bounds how often one operation may select each of these root fields, expanded.
@@ -236,7 +236,7 @@ func (l Limits) check(ctx context.Context,
 	l = l.withDefaults()
 	if len(request.OperationName) > l.NameBytes {
 		return done, tooLarge(apierror.ReasonNames,
-			"The operation's name has %d bytes, allowed are %d", len(request.OperationName),
+			"The operation's name has %d bytes; the limit is %d", len(request.OperationName),
 			l.NameBytes)
 	}
 	document, cached := l.cache.find(request.Query)

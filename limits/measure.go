@@ -24,20 +24,20 @@ func (l Limits) compare(query string, m *measured) *gqlerror.Error {
 		reason         apierror.Reason
 		message        string
 	}{
-		{all.depth, l.Depth, apierror.ReasonDepth, "its fields nest to depth %d, allowed is %d"},
-		{all.valueDepth, l.ValueDepth, apierror.ReasonDepth, "its values nest to depth %d, allowed is %d"},
-		{all.introspectionDepth, l.Introspection, apierror.ReasonIntrospection, "lists of the introspection nest to depth %d, allowed is %d"},
-		{m.introspectionRoots, l.IntrospectionRoots, apierror.ReasonIntrospection, "an operation asks for the schema %d times with its fragments written out, allowed are %d, of which __schema counts for five"},
-		{all.fields, l.Fields, apierror.ReasonFields, "with its fragments written out it has %d fields and fragments, allowed are %d"},
-		{m.rootFields, l.RootFields, apierror.ReasonRootFields, "an operation has %d root fields with its fragments written out, allowed are %d"},
-		{all.aliases, l.Aliases, apierror.ReasonAliases, "with its fragments written out it has %d aliases, allowed are %d"},
-		{all.directives, l.Directives, apierror.ReasonDirectives, "with its fragments written out it has %d directives, allowed are %d"},
-		{all.values, l.Values, apierror.ReasonValues, "with its fragments written out it has %d values, allowed are %d"},
-		{all.bytes, l.ValueBytes, apierror.ReasonValues, "with its fragments written out its values have %d bytes, allowed are %d"},
+		{all.depth, l.Depth, apierror.ReasonDepth, "its fields nest to depth %d; the limit is %d"},
+		{all.valueDepth, l.ValueDepth, apierror.ReasonDepth, "its values nest to depth %d; the limit is %d"},
+		{all.introspectionDepth, l.Introspection, apierror.ReasonIntrospection, "introspection lists are nested %d deep; the limit is %d"},
+		{m.introspectionRoots, l.IntrospectionRoots, apierror.ReasonIntrospection, "with fragments expanded, an operation requests the schema %d times; the limit is %d, and __schema counts as 5"},
+		{all.fields, l.Fields, apierror.ReasonFields, "with fragments expanded, it has %d fields and fragments; the limit is %d"},
+		{m.rootFields, l.RootFields, apierror.ReasonRootFields, "with fragments expanded, an operation has %d root fields; the limit is %d"},
+		{all.aliases, l.Aliases, apierror.ReasonAliases, "with fragments expanded, it has %d aliases; the limit is %d"},
+		{all.directives, l.Directives, apierror.ReasonDirectives, "with fragments expanded, it has %d directives; the limit is %d"},
+		{all.values, l.Values, apierror.ReasonValues, "with fragments expanded, it has %d values; the limit is %d"},
+		{all.bytes, l.ValueBytes, apierror.ReasonValues, "with fragments expanded, its values have %d bytes; the limit is %d"},
 	} {
 		if bound.found > bound.allowed {
 			adjective := "large: "
-			if strings.Contains(bound.message, " nest ") {
+			if strings.Contains(bound.message, " nest") {
 				adjective = "deep: "
 			}
 			return tooLarge(bound.reason, "The document is too "+adjective+bound.message,
@@ -47,8 +47,8 @@ func (l Limits) compare(query string, m *measured) *gqlerror.Error {
 	for name, found := range m.rootFieldCounts {
 		if found > l.RootFieldMax[name] { // safe to quote: the name comes from the server
 			return tooLarge(apierror.ReasonRootFields,
-				"The document is too large: an operation has the root field %q %d times with its "+
-					"fragments written out, allowed are %d", name, found, l.RootFieldMax[name])
+				"The document is too large: with fragments expanded, an operation has the root "+
+					"field %q %d times; the limit is %d", name, found, l.RootFieldMax[name])
 		}
 	}
 	return nil

@@ -49,7 +49,7 @@ func (p *parser) read() {
 			def.fragment = true
 			p.fragments = append(p.fragments, def)
 			p.checkMax(len(p.fragments), limits.Fragments, apierror.ReasonFragments,
-				"it defines at least %d fragments, allowed are %d")
+				"it defines at least %d fragments; the limit is %d")
 			p.tokens.next()
 			if p.tokens.isName("on") {
 				p.tokens.unexpected()
@@ -73,7 +73,7 @@ func (p *parser) read() {
 func (p *parser) operation(def *definition) {
 	p.operations = append(p.operations, def)
 	p.checkMax(len(p.operations), p.tokens.limits.Operations, apierror.ReasonOperations,
-		"it has at least %d operations, allowed are %d")
+		"it has at least %d operations; the limit is %d")
 }
 
 // checkMax stops if found exceeds a limit that isn't expanded. Those that are expanded are checked
@@ -104,7 +104,7 @@ func (p *parser) spreadOrInline(at location) {
 		name := p.tokens.expect(lexer.Name)
 		p.spreads++
 		p.checkMax(p.spreads, p.tokens.limits.Spreads, apierror.ReasonFragments,
-			"it spreads fragments at least %d times, allowed are %d")
+			"it spreads fragments at least %d times; the limit is %d")
 		p.current.spreads = append(p.current.spreads, spread{name, at})
 		p.directives(false)
 		return
@@ -183,7 +183,7 @@ func (p *parser) variableDefinitions() {
 		p.nodes++
 		p.hasVariables = true
 		p.checkMax(n, p.tokens.limits.Variables, apierror.ReasonVariables,
-			"an operation defines at least %d variables, allowed are %d")
+			"an operation defines at least %d variables; the limit is %d")
 		p.tokens.description()
 		p.tokens.expect(lexer.Dollar)
 		name := p.tokens.expect(lexer.Name)
@@ -218,7 +218,7 @@ func (p *parser) directives(constant bool) {
 		n++
 		p.nodes++
 		p.checkMax(n, p.tokens.limits.DirectivesPerNode, apierror.ReasonDirectives,
-			"it has at least %d directives in one place, allowed are %d")
+			"it has at least %d directives in one place; the limit is %d")
 		p.tokens.expect(lexer.Name)
 		p.arguments(constant)
 	}
@@ -240,7 +240,7 @@ func (p *parser) arguments(constant bool) {
 // member reads the name of the nth argument or member, and returns its length.
 func (p *parser) member(n int) int {
 	p.checkMax(n, p.tokens.limits.Arguments, apierror.ReasonArguments,
-		"it has at least %d arguments or members in one place, allowed are %d")
+		"it has at least %d arguments or object fields in one place; the limit is %d")
 	return len(p.tokens.expect(lexer.Name))
 }
 

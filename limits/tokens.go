@@ -30,7 +30,7 @@ func (t *tokens) start(query string) {
 	t.scanner = language.Scanner{Text: query}
 	if n := len(query); n > t.limits.Bytes {
 		t.exceeded(apierror.ReasonBytes,
-			"The document is too large: it has %d bytes, allowed are %d", n, t.limits.Bytes)
+			"The document is too large: it has %d bytes; the limit is %d", n, t.limits.Bytes)
 	}
 }
 
@@ -78,7 +78,7 @@ func (t *tokens) next() {
 		}
 		if t.count++; t.count > t.limits.Tokens {
 			t.exceeded(apierror.ReasonTokens,
-				"The document is too large: it has at least %d tokens, allowed are %d", t.count,
+				"The document is too large: it has at least %d tokens; the limit is %d", t.count,
 				t.limits.Tokens)
 			return
 		}
@@ -89,21 +89,21 @@ func (t *tokens) next() {
 		case lexer.BraceL, lexer.BracketL, lexer.ParenL:
 			if t.open++; t.open > t.limits.Nesting {
 				t.exceeded(apierror.ReasonNesting,
-					"The document is too deep: at least %d brackets are open at one time, "+
-						"allowed are %d", t.open, t.limits.Nesting)
+					"The document is too deep: at least %d brackets are open at once; the "+
+						"limit is %d", t.open, t.limits.Nesting)
 			}
 		case lexer.BraceR, lexer.BracketR, lexer.ParenR:
 			t.open = max(t.open-1, 0)
 		case lexer.Name:
 			if n := token.End - token.Start; n > t.limits.NameBytes {
 				t.exceeded(apierror.ReasonNames,
-					"A name in the document is too long: it has %d bytes, allowed are %d", n,
+					"A name in the document is too long: it has %d bytes; the limit is %d", n,
 					t.limits.NameBytes)
 			}
 		case lexer.Int, lexer.Float:
 			if n := token.End - token.Start; n > t.limits.NumberBytes {
 				t.exceeded(apierror.ReasonNumbers,
-					"A number in the document is too long: it has %d bytes, allowed are %d", n,
+					"A number in the document is too long: it has %d bytes; the limit is %d", n,
 					t.limits.NumberBytes)
 			}
 		case lexer.String, lexer.BlockString:
@@ -119,8 +119,8 @@ func (t *tokens) next() {
 func (t *tokens) longString() {
 	maxBytes := t.limits.StringBytes
 	t.exceeded(apierror.ReasonStrings,
-		"A string in the document is too long: it has at least %d bytes, allowed "+
-			"are %d", maxBytes+1, maxBytes)
+		"A string in the document is too long: it has at least %d bytes; the limit is %d",
+		maxBytes+1, maxBytes)
 }
 
 // more reports whether there is a current token.

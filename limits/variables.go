@@ -28,8 +28,8 @@ func (l Limits) variables(values map[string]any,
 	}
 	if coercions > l.Coercions {
 		return m.items, tooLarge(apierror.ReasonCoercions,
-			"The variables are used too often: with their items they stand for %d values, "+
-				"allowed are %d", coercions, l.Coercions)
+			"The variables are used too often: their uses expand to %d values; the limit is %d",
+			coercions, l.Coercions)
 	}
 	return m.items, nil
 }
@@ -60,15 +60,15 @@ func (m *variableMeter) item(value any, depth int) *gqlerror.Error {
 	switch {
 	case m.bytes > m.limits.VariableBytes:
 		return tooLarge(apierror.ReasonBytes,
-			"The variables are too large: they have at least %d bytes, allowed are %d", m.bytes,
+			"The variables are too large: they have at least %d bytes; the limit is %d", m.bytes,
 			m.limits.VariableBytes)
 	case m.items > m.limits.VariableItems:
 		return tooLarge(apierror.ReasonVariables,
-			"The variables are too large: they have at least %d items and members, allowed are %d",
-			m.items, m.limits.VariableItems)
+			"The variables are too large: they have at least %d list items and object fields; "+
+				"the limit is %d", m.items, m.limits.VariableItems)
 	case depth > m.limits.VariableDepth:
 		return tooLarge(apierror.ReasonDepth,
-			"The variables are too deep: they nest to depth %d or deeper, allowed is %d", depth,
+			"The variables are too deep: they nest to depth %d or deeper; the limit is %d", depth,
 			m.limits.VariableDepth)
 	}
 	switch value := value.(type) {

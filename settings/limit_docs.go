@@ -10,6 +10,6 @@ var limitDocs = map[string]string{
 	"RootFields":    "The maximum number of root fields in one operation, expanded (`ROOT_FIELDS`). Fields that `@skip` or `@include` leaves out count.",
 	"Aliases":       "The maximum number of aliases, expanded (`ALIASES`).",
 	"Fragments":     "The maximum number of fragments defined in a document, used or not (`FRAGMENTS`).",
-	"VariableBytes": "The maximum size of all variables' values, in bytes (`BYTES`). Strings, numbers and names of members count.",
-	"VariableItems": "The maximum number of variables, and of items and members in their values (`VARIABLES`).",
+	"VariableBytes": "The maximum size of all variables' values, in bytes (`BYTES`). Strings, numbers and names of object fields count.",
+	"VariableItems": "The maximum number of variables, and of list items and object fields in their values (`VARIABLES`).",
 }

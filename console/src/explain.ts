@@ -162,7 +162,7 @@ const explanations: Record<string, Entry> = {
 };
 
 function large(items: string): Entry {
-  return { meaning: `The operation has too many ${items}.`, advice: "Request less at once. The message says what was found, and what is allowed." };
+  return { meaning: `The operation has too many ${items}.`, advice: "Request less at once. The message has the number found and the limit." };
 }
 
 /** An error as the console shows it. The code is empty if the error has none. */
