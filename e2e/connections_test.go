@@ -23,6 +23,7 @@ type slowClient struct {
 	start, drip string
 }
 
+// slowClients are clients that hold a connection open.
 var slowClients = []slowClient{
 	{"nothing", "", ""},
 	{"half of a request line", "POST /gra", ""},

@@ -116,13 +116,12 @@ func mebi(n uint64) float64 { return float64(n) / (1 << 20) }
 func buildWithHeap(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	repository, err := filepath.Abs(repository)
+	root, err := filepath.Abs(repository)
 	if err != nil {
 		t.Fatal(err)
 	}
 	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{
-		filepath.Join(repository, "cmd", "cloakql", "soak_heap.go"): filepath.Join(repository,
-			"e2e", "testdata", "heap.go.txt"),
+		root + "/cmd/cloakql/soak_heap.go": root + "/e2e/testdata/heap.go.txt",
 	}})
 	if err != nil {
 		t.Fatal(err)
