@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A Key identifies an entry of a store. Use a digest, so that someone who can read the store
-// doesn't find names in it.
+// A Key identifies an entry in a store. Use a digest, so that someone who can read the store
+// doesn't find usernames in it.
 type Key [16]byte
 
 // A Bucket is a token bucket. It holds up to Burst tokens, and gains one per Every until it is
@@ -20,7 +20,7 @@ type Bucket struct {
 
 const maxRefillTime = 100 * 365 * 24 * time.Hour
 
-// check returns an error if a field is out of the bounds documented above.
+// check returns an error if Burst or Every is out of the bounds documented at Bucket.
 func (b Bucket) check() error {
 	if b.Burst < 1 || b.Every < time.Microsecond || b.Every > maxRefillTime/time.Duration(b.Burst) {
 		return fmt.Errorf("store: a bucket of %d tokens, one more each %v: expected at least 1 "+
@@ -32,25 +32,25 @@ func (b Bucket) check() error {
 // refillTime returns how long an empty bucket takes to fill.
 func (b Bucket) refillTime() time.Duration { return time.Duration(b.Burst) * b.Every }
 
-// A Decision is the result of a reservation. The zero value means that it wasn't allowed.
+// A Decision is the result of Reserve. The zero value means that the reservation was refused.
 type Decision struct {
-	// Allowed reports whether a token was taken from every bucket. If false, none was taken.
+	// Allowed reports whether a token was taken from every bucket. If false, no token was taken.
 	Allowed bool
 
 	// RetryAfter is zero if Allowed. Otherwise it is the time until the first empty bucket, in the
-	// order of the call, gains a token, unless another call takes that token first.
+	// order of the call, gains a token. Another call may take that token first.
 	RetryAfter time.Duration
 }
 
 // Buckets stores the levels of token buckets. Each method makes one call to the store for any
 // number of buckets, so a shared store needs one round trip.
 //
-// Burst and Every are passed with each call; the store keeps only levels. The same key always has
-// the same Burst and Every, unless the settings changed in between; then those of the call apply.
-// The keys of one call are distinct.
+// Callers pass Burst and Every with each call; the store keeps only levels. A key's Burst and Every
+// change only if the caller's settings do; the values in the latest call then apply. The keys in
+// one call are distinct.
 //
-// Atomicity: Reserve is atomic. Of any number of concurrent calls, from one process or from
-// several, exactly as many succeed as there are tokens.
+// Atomicity: Reserve is atomic. Of any number of concurrent calls, from one or more processes,
+// exactly as many succeed as there are tokens.
 //
 // Precision: in any interval of length d, at most Burst + d/Every tokens are taken from a bucket
 // and not refunded. A reservation that is open at the start of the interval adds one token for each
@@ -63,17 +63,17 @@ type Decision struct {
 // forget what was taken under another key. MemoryBuckets shows one way to do both.
 //
 // Errors: after an error the caller doesn't know whether the call took effect. When in doubt, an
-// implementation leaves tokens taken.
+// implementation doesn't give tokens back.
 //
 // All methods are safe for concurrent use.
 type Buckets interface {
 	// Reserve takes a token from each bucket, or none if one of the buckets is empty. It fails
-	// without taking a token if a field of a bucket is out of bounds. If ctx is done, it soon
-	// returns ctx's error.
+	// without taking a token if a bucket's Burst or Every is out of bounds. It returns ctx.Err()
+	// soon after ctx is done.
 	Reserve(ctx context.Context, buckets []Bucket) (Decision, error)
 
-	// Refund puts a token that Reserve took back into each bucket, never above Burst. The buckets
-	// are some or all of a reservation's. A bucket that has filled in the meantime stays full; that
+	// Refund puts one token that Reserve took back into each bucket. The buckets are some or all of
+	// a reservation's. A bucket never exceeds Burst: a refund to a full bucket has no effect, and
 	// isn't an error.
 	Refund(ctx context.Context, buckets []Bucket) error
 }

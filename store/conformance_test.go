@@ -10,8 +10,10 @@ import (
 	"github.com/cloakql/cloakql/store/storetest"
 )
 
+// MemoryBuckets keeps the contract of Buckets.
 func TestMemoryBuckets(t *testing.T) {
-	// open returns a store whose clock moves only with Advance or, if running, also by itself.
+	// open returns a function that opens a store. Its clock moves with Advance and, if running, by
+	// itself too.
 	open := func(maxKeys int, running bool) func(t *testing.T) storetest.Buckets {
 		return func(*testing.T) storetest.Buckets {
 			var offset atomic.Int64
@@ -29,8 +31,8 @@ func TestMemoryBuckets(t *testing.T) {
 	}
 	t.Run("stopped clock", func(t *testing.T) { storetest.RunBuckets(t, open(0, false)) })
 	t.Run("running clock", func(t *testing.T) { storetest.RunBuckets(t, open(0, true)) })
-	// Overflow buckets keep the contract too. In one of 65,536 runs, two keys of a test share a
-	// bucket, and the test fails.
+	// Overflow buckets keep the contract too. This test fails in about one of 65,536 runs, when two
+	// of its keys share a bucket.
 	t.Run("overflow", func(t *testing.T) {
 		storetest.RunBuckets(t, func(t *testing.T) storetest.Buckets {
 			b := open(1, false)(t)

@@ -1,8 +1,8 @@
 // Package store defines storage that several processes may share. For each use it has a small
-// interface with a contract, and an implementation in memory for a single process:
+// interface with a contract, and an in-memory implementation for a single process:
 //
-//   - Buckets keeps token buckets, which limit how often something may happen (buckets.go).
-//     MemoryBuckets is the implementation for a single process (memory_buckets.go).
+//   - Buckets stores token buckets, which limit how often something may happen (buckets.go).
+//     MemoryBuckets is its in-memory implementation (memory_buckets.go).
 //
 // Package storetest has the tests that every implementation must pass.
 //

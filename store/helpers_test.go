@@ -14,7 +14,7 @@ func bucketN(n int, burst int, every time.Duration) Bucket {
 	return b
 }
 
-// reserve makes one reservation.
+// reserve calls Reserve, which must not return an error.
 func reserve(t testing.TB, m *MemoryBuckets, buckets ...Bucket) Decision {
 	t.Helper()
 	decision, err := m.Reserve(t.Context(), buckets)
@@ -38,8 +38,8 @@ func drain(
 	return allowed, 0
 }
 
-// hasOwn reports whether a bucket is not one of the overflow buckets.
-func hasOwn(m *MemoryBuckets, bucket Bucket) bool {
-	_, own := m.full[bucket.Key]
-	return own
+// isStored reports whether the key of a bucket is stored, rather than in an overflow bucket.
+func isStored(m *MemoryBuckets, bucket Bucket) bool {
+	_, ok := m.fullAt[bucket.Key]
+	return ok
 }

@@ -8,53 +8,53 @@ import (
 )
 
 const (
-	// DefaultMaxKeys takes 15 MB, with the overflow (BenchmarkMemoryBuckets_millionKeys).
+	// DefaultMaxKeys keys take 15 MB, including the overflow buckets
+	// (BenchmarkMemoryBuckets_millionKeys).
 	DefaultMaxKeys = 250_000
 
-	overflowBuckets = 1 << 16 // 512 kB for each Bucket.Every
-	maxOverflows    = 16      // different Bucket.Every with overflow buckets
-	minSweepPause   = time.Second
+	overflowBuckets   = 1 << 16 // in each overflow table, which takes 512 kB
+	maxOverflowTables = 16      // one for each value of Bucket.Every
+	minSweepInterval  = time.Second
 )
 
 // MemoryBuckets implements Buckets in the memory of one process. Its zero value is ready for use.
 // Set fields only before the first call.
 //
 // It stores at most MaxKeys keys. When it reaches that number, it drops the keys whose buckets are
-// full, and no others. If there is still no room, a new key shares one of 65,536 overflow buckets,
-// chosen by a keyed hash. So a flood of new keys doesn't change the levels of the stored keys, but
-// during the flood, others may have emptied the bucket of a new key. A key that moves from an
-// overflow bucket to a bucket of its own keeps the level, and later refunds go to its own bucket.
+// full, and no others. If the store is still full, a new key uses one of 65,536 overflow buckets,
+// chosen by a keyed hash and shared with other keys. So a flood of new keys doesn't change the
+// levels of the stored keys, but it may empty the bucket that a new key shares. A key that moves
+// from an overflow bucket to its own keeps the level, and later refunds go to its own bucket.
 type MemoryBuckets struct {
 	MaxKeys int              // DefaultMaxKeys if it isn't positive
 	Now     func() time.Time // the clock, which must not go back; time.Now if nil
 
 	mu    sync.Mutex   // guards the fields below
-	start time.Time    // the times below are relative to it
+	start time.Time    // the durations below are times since start
 	seed  maphash.Seed // secret, so that an attacker can't choose keys that share a bucket
 
-	// full has the level of each bucket, as the time when the bucket will be full. This is the
+	// fullAt has the level of each bucket, as the time when the bucket will be full. This is the
 	// "theoretical arrival time" of the generic cell rate algorithm (ITU-T I.371): taking a token
 	// adds Bucket.Every, and is refused if the result is more than Bucket.refillTime from now.
-	full map[Key]time.Duration
-	// overflow has the same times for the overflow buckets, by Bucket.Every. A table is allocated
-	// when the first key needs it.
+	fullAt map[Key]time.Duration
+	// overflow has a table of such times for each Bucket.Every, allocated on first use.
 	overflow  map[time.Duration][]time.Duration
 	lastSweep time.Duration
 }
 
-// init prepares a zero value, and returns the time since start. The caller holds mu.
+// init initializes m if it is a zero value, and returns the time since start. The caller holds mu.
 func (m *MemoryBuckets) init() (now time.Duration) {
 	clock := m.Now
 	if clock == nil {
 		clock = time.Now
 	}
-	if m.full == nil {
+	if m.fullAt == nil {
 		if m.MaxKeys <= 0 {
 			m.MaxKeys = DefaultMaxKeys
 		}
-		// Early enough that the first sweep needn't wait.
-		m.start = clock().Add(-minSweepPause)
-		m.seed, m.full = maphash.MakeSeed(), map[Key]time.Duration{}
+		// Start earlier than now, so that the first sweep needn't wait.
+		m.start = clock().Add(-minSweepInterval)
+		m.seed, m.fullAt = maphash.MakeSeed(), map[Key]time.Duration{}
 	}
 	return clock().Sub(m.start)
 }
@@ -74,8 +74,8 @@ func (m *MemoryBuckets) Reserve(ctx context.Context, buckets []Bucket) (Decision
 	now := m.init()
 	for i, bucket := range buckets {
 		if wait := m.take(bucket, now); wait > 0 {
-			for _, taken := range buckets[:i] {
-				m.putBack(taken, now)
+			for _, reserved := range buckets[:i] {
+				m.refund(reserved, now)
 			}
 			return Decision{RetryAfter: wait}, nil
 		}
@@ -83,72 +83,73 @@ func (m *MemoryBuckets) Reserve(ctx context.Context, buckets []Bucket) (Decision
 	return Decision{Allowed: true}, nil
 }
 
-// Refund implements Buckets. It never fails, not even if ctx is done.
+// Refund implements Buckets. It never returns an error, even if ctx is done.
 func (m *MemoryBuckets) Refund(_ context.Context, buckets []Bucket) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.init()
 	for _, bucket := range buckets {
-		m.putBack(bucket, now)
+		m.refund(bucket, now)
 	}
 	return nil
 }
 
-// Len returns the number of keys that have a bucket of their own.
+// Len returns the number of stored keys: those that don't use an overflow bucket.
 func (m *MemoryBuckets) Len() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return len(m.full)
+	return len(m.fullAt)
 }
 
-// take takes one token, or returns how long it takes until there is one. The caller holds mu.
+// take takes one token, or returns the wait until the bucket gains one. The caller holds mu.
 func (m *MemoryBuckets) take(bucket Bucket, now time.Duration) (wait time.Duration) {
-	full, own := m.full[bucket.Key]
-	var shared *time.Duration
-	if !own {
-		if shared = m.shared(bucket); shared != nil {
-			full = *shared
+	fullAt, stored := m.fullAt[bucket.Key]
+	var overflow *time.Duration
+	if !stored {
+		if overflow = m.overflowBucket(bucket); overflow != nil {
+			fullAt = *overflow
 		}
-		own = m.hasRoom(now)
+		stored = m.hasRoom(now)
 	}
-	full = max(full, now) + bucket.Every
-	if wait := full - now - bucket.refillTime(); wait > 0 {
+	fullAt = max(fullAt, now) + bucket.Every
+	if wait := fullAt - now - bucket.refillTime(); wait > 0 {
 		return wait
 	}
 	switch {
-	case own:
-		m.full[bucket.Key] = full
-	case shared != nil:
-		*shared = full
+	case stored:
+		m.fullAt[bucket.Key] = fullAt
+	case overflow != nil:
+		*overflow = fullAt
 	default:
-		if m.overflow == nil || len(m.overflow) >= maxOverflows { // a server has a handful
+		// A server has fewer values of Every, unless its settings change.
+		if m.overflow == nil || len(m.overflow) >= maxOverflowTables {
 			m.overflow = map[time.Duration][]time.Duration{}
 		}
 		m.overflow[bucket.Every] = make([]time.Duration, overflowBuckets)
-		*m.shared(bucket) = full
+		*m.overflowBucket(bucket) = fullAt
 	}
 	return 0
 }
 
-// putBack undoes a take. The caller holds mu.
-func (m *MemoryBuckets) putBack(bucket Bucket, now time.Duration) {
-	full, own := m.full[bucket.Key]
-	if !own {
-		if shared := m.shared(bucket); shared != nil {
-			*shared = max(*shared-bucket.Every, now)
+// refund puts one token back into a bucket. The caller holds mu.
+func (m *MemoryBuckets) refund(bucket Bucket, now time.Duration) {
+	fullAt, stored := m.fullAt[bucket.Key]
+	if !stored {
+		if overflow := m.overflowBucket(bucket); overflow != nil {
+			*overflow = max(*overflow-bucket.Every, now)
 		}
 		return
 	}
-	if full -= bucket.Every; full <= now {
-		delete(m.full, bucket.Key)
+	if fullAt -= bucket.Every; fullAt <= now {
+		delete(m.fullAt, bucket.Key)
 	} else {
-		m.full[bucket.Key] = full
+		m.fullAt[bucket.Key] = fullAt
 	}
 }
 
-// shared returns the overflow bucket of a key, or nil if there is no table for its Every yet. The
-// caller holds mu.
-func (m *MemoryBuckets) shared(bucket Bucket) *time.Duration {
+// overflowBucket returns the overflow bucket of a key, or nil if there is no table for its Every
+// yet. The caller holds mu.
+func (m *MemoryBuckets) overflowBucket(bucket Bucket) *time.Duration {
 	table := m.overflow[bucket.Every]
 	if table == nil {
 		return nil
@@ -156,24 +157,24 @@ func (m *MemoryBuckets) shared(bucket Bucket) *time.Duration {
 	return &table[maphash.Bytes(m.seed, bucket.Key[:])%overflowBuckets]
 }
 
-// hasRoom reports whether there is room for another key. If necessary, it first drops the keys
-// whose buckets are full. It does that at most once a second, so that a flood doesn't make every
-// call scan all keys. The caller holds mu.
+// hasRoom reports whether another key can be stored. If necessary, it first drops the keys whose
+// buckets are full. It does that at most once a second, so that a flood doesn't make every call
+// scan all keys. The caller holds mu.
 func (m *MemoryBuckets) hasRoom(now time.Duration) bool {
-	if len(m.full) < m.MaxKeys {
+	if len(m.fullAt) < m.MaxKeys {
 		return true
 	}
-	if now-m.lastSweep < minSweepPause {
+	if now-m.lastSweep < minSweepInterval {
 		return false
 	}
 	m.lastSweep = now
-	// A new map, because a map whose keys come and go keeps growing.
-	kept := make(map[Key]time.Duration, m.MaxKeys)
-	for key, full := range m.full {
-		if full > now {
-			kept[key] = full
+	// A new map, because a map with many insertions and deletions keeps growing.
+	remaining := make(map[Key]time.Duration, m.MaxKeys)
+	for key, fullAt := range m.fullAt {
+		if fullAt > now {
+			remaining[key] = fullAt
 		}
 	}
-	m.full = kept
-	return len(m.full) < m.MaxKeys
+	m.fullAt = remaining
+	return len(m.fullAt) < m.MaxKeys
 }

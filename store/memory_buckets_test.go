@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// The zero value uses the real clock, with a precision of a nanosecond.
+// The zero value uses the real clock, and is exact to the nanosecond.
 func TestMemoryBuckets_zeroValue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, bucket := &MemoryBuckets{}, bucketN(1, 10, 30*time.Second)
@@ -20,12 +20,13 @@ func TestMemoryBuckets_zeroValue(t *testing.T) {
 		}
 		time.Sleep(time.Nanosecond)
 		if allowed, wait := drain(t, m, bucket, 100); allowed != 1 || wait != 30*time.Second {
-			t.Errorf("%d allowed, wait %v; want 1 and 30s", allowed, wait)
+			t.Errorf("after 30 s: %d allowed, wait %v; want 1 and 30s", allowed, wait)
 		}
 	})
 }
 
-// A flood of new keys doesn't make the store forget the level of a bucket.
+// A flood of new keys doesn't refill the bucket of a stored key, or of one that is new during the
+// flood.
 func TestMemoryBuckets_flood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const maxKeys = 1000
@@ -33,9 +34,9 @@ func TestMemoryBuckets_flood(t *testing.T) {
 		before, during := bucketN(-1, 10, time.Minute), bucketN(-2, 10, time.Minute)
 		drain(t, m, before, 10)
 		for n := range 20 * maxKeys {
-			if n == 10*maxKeys { // a bucket first used during the flood has the usual size
+			if n == 10*maxKeys {
 				if allowed, _ := drain(t, m, during, 100); allowed > 10 {
-					t.Fatalf("%d allowed, want at most 10", allowed)
+					t.Fatalf("new key during the flood: %d allowed, want at most 10", allowed)
 				}
 			}
 			reserve(t, m, bucketN(n, 10, time.Minute))
@@ -47,15 +48,15 @@ func TestMemoryBuckets_flood(t *testing.T) {
 			"used before the flood": before, "used during the flood": during,
 		} {
 			if allowed, wait := drain(t, m, bucket, 100); allowed != 0 || wait > time.Minute {
-				t.Errorf("%s: %d allowed, wait %v; want none within a minute", name, allowed, wait)
+				t.Errorf("%s: %d allowed, wait %v; want 0, and at most a minute", name, allowed, wait)
 			}
 		}
-		time.Sleep(30 * time.Second) // the flood goes on
+		time.Sleep(30 * time.Second)
 		for n := range 20 * maxKeys {
 			reserve(t, m, bucketN(1<<30+n, 10, time.Minute))
 		}
 		if allowed, wait := drain(t, m, before, 100); allowed != 0 || wait != 30*time.Second {
-			t.Errorf("%d allowed, wait %v; want 0 and 30s", allowed, wait)
+			t.Errorf("after 30 s: %d allowed, wait %v; want 0 and 30s", allowed, wait)
 		}
 		time.Sleep(30 * time.Second)
 		if allowed, _ := drain(t, m, before, 100); allowed != 1 {
@@ -70,21 +71,21 @@ func TestMemoryBuckets_sweep(t *testing.T) {
 		const maxKeys = 100
 		m := &MemoryBuckets{MaxKeys: maxKeys}
 		for n := range maxKeys / 2 {
-			drain(t, m, bucketN(n, 10, time.Minute), 1) // full again in a minute
+			drain(t, m, bucketN(n, 10, time.Minute), 1) // full in a minute
 		}
 		for n := range maxKeys / 2 {
-			drain(t, m, bucketN(1000+n, 10, time.Minute), 2) // full again in two minutes
+			drain(t, m, bucketN(1000+n, 10, time.Minute), 2) // full in two minutes
 		}
 		time.Sleep(90 * time.Second)
 		for n := range maxKeys / 2 {
 			bucket := bucketN(2000+n, 10, time.Minute)
-			if reserve(t, m, bucket); !hasOwn(m, bucket) {
-				t.Fatalf("key %d has no bucket of its own", n)
+			if reserve(t, m, bucket); !isStored(m, bucket) {
+				t.Fatalf("key %d isn't stored, but the full buckets should have been dropped", n)
 			}
 		}
 		bucket := bucketN(3000, 10, time.Minute)
-		if reserve(t, m, bucket); hasOwn(m, bucket) {
-			t.Error("there was room for another key: a bucket that wasn't full was dropped")
+		if reserve(t, m, bucket); isStored(m, bucket) {
+			t.Error("another key was stored: a bucket that wasn't full was dropped")
 		}
 		if m.Len() != maxKeys {
 			t.Errorf("%d keys are stored, want %d", m.Len(), maxKeys)
@@ -97,91 +98,92 @@ func TestMemoryBuckets_sweep(t *testing.T) {
 	})
 }
 
-// Refunds and refusals leave no keys behind.
+// A key is dropped when its only token is refunded, and isn't stored by a refused reservation.
 func TestMemoryBuckets_Len(t *testing.T) {
 	m := &MemoryBuckets{MaxKeys: 10}
 	empty := bucketN(-1, 1, time.Hour)
 	drain(t, m, empty, 1)
 	for n := range 1000 {
-		one, two := bucketN(n, 10, time.Minute), bucketN(1000+n, 10, time.Minute)
-		decision := reserve(t, m, one, two)
-		if !decision.Allowed || !hasOwn(m, one) || !hasOwn(m, two) {
-			t.Fatalf("keys %d: %+v, want it allowed, in buckets of their own", n, decision)
+		a, b := bucketN(n, 10, time.Minute), bucketN(1000+n, 10, time.Minute)
+		decision := reserve(t, m, a, b)
+		if !decision.Allowed || !isStored(m, a) || !isStored(m, b) {
+			t.Fatalf("pair %d: %+v, want it allowed, and both keys stored", n, decision)
 		}
-		m.Refund(t.Context(), []Bucket{one, two})
-		if decision := reserve(t, m, one, two, empty); decision.Allowed {
-			t.Fatalf("keys %d: allowed, want it refused", n)
+		m.Refund(t.Context(), []Bucket{a, b})
+		if decision := reserve(t, m, a, b, empty); decision.Allowed {
+			t.Fatalf("pair %d with an empty bucket: allowed, want it refused", n)
 		}
 	}
 	if m.Len() != 1 {
-		t.Errorf("%d keys are stored, want only that of the empty bucket", m.Len())
+		t.Errorf("%d keys are stored, want 1, the empty bucket's", m.Len())
 	}
 }
 
-// A key that moves from an overflow bucket to its own keeps the level. Otherwise a flood would
-// refill its bucket.
+// A key that moves from an overflow bucket to its own bucket keeps the level. Otherwise a flood
+// would refill the key's bucket.
 func TestMemoryBuckets_overflow_moveOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &MemoryBuckets{MaxKeys: 1}
 		short, long := bucketN(1, 1, time.Second), bucketN(2, 10, time.Hour)
 		drain(t, m, short, 1)
 		drain(t, m, long, 5)
-		if hasOwn(m, long) {
-			t.Fatal("the key has its own bucket, want an overflow bucket")
+		if isStored(m, long) {
+			t.Fatal("the key is stored, want it in an overflow bucket")
 		}
 		time.Sleep(2 * time.Second)
-		if reserve(t, m, long); !hasOwn(m, long) {
-			t.Fatal("the key has an overflow bucket, want its own")
+		if reserve(t, m, long); !isStored(m, long) {
+			t.Fatal("the key is in an overflow bucket, want it stored")
 		}
 		if allowed, _ := drain(t, m, long, 100); allowed != 4 {
 			t.Errorf("%d allowed, want the remaining 4 of 10", allowed)
 		}
-		m.Refund(t.Context(), []Bucket{long}) // a token taken from the overflow bucket
+		m.Refund(t.Context(), []Bucket{long}) // this token was taken from the overflow bucket
 		if allowed, _ := drain(t, m, long, 100); allowed != 1 {
-			t.Errorf("%d allowed, want the one that was refunded", allowed)
+			t.Errorf("after a refund: %d allowed, want 1", allowed)
 		}
 	})
 }
 
-// Keys that share a bucket have one limit together. A refused reservation takes nothing from it.
+// Keys that share an overflow bucket share its limit. A refused reservation takes nothing from it.
 func TestMemoryBuckets_overflow_shared(t *testing.T) {
 	m := &MemoryBuckets{MaxKeys: 1}
 	drain(t, m, bucketN(0, 10, time.Minute), 1)
 	drain(t, m, bucketN(1, 10, time.Minute), 1) // allocates the overflow buckets
-	one := bucketN(2, 10, time.Minute)
-	other := one
-	for n := 3; other == one || m.shared(other) != m.shared(one); n++ {
-		other = bucketN(n, 10, time.Minute)
+	a := bucketN(2, 10, time.Minute)
+	b := a
+	for n := 3; b == a || m.overflowBucket(b) != m.overflowBucket(a); n++ {
+		b = bucketN(n, 10, time.Minute)
 	}
-	if allowed, _ := drain(t, m, one, 6); allowed != 6 {
-		t.Errorf("%d allowed, want 6", allowed)
+	if allowed, _ := drain(t, m, a, 6); allowed != 6 {
+		t.Errorf("first key: %d allowed, want 6", allowed)
 	}
-	if reserve(t, m, one, other, one, other, one).Allowed {
-		t.Error("5 tokens were allowed, want them refused: 4 are left")
+	if reserve(t, m, a, b, a, b, a).Allowed {
+		t.Error("a reservation of 5 tokens was allowed, want it refused: 4 are left")
 	}
-	if allowed, wait := drain(t, m, other, 100); allowed != 4 || wait == 0 || wait > time.Minute {
-		t.Errorf("the other: %d allowed, wait %v; want the remaining 4, and at most a minute",
+	if allowed, wait := drain(t, m, b, 100); allowed != 4 || wait == 0 || wait > time.Minute {
+		t.Errorf("second key: %d allowed, wait %v; want the remaining 4, and at most a minute",
 			allowed, wait)
 	}
-	m.Refund(t.Context(), []Bucket{other})
-	if allowed, _ := drain(t, m, one, 100); allowed != 1 {
-		t.Errorf("%d allowed, want the one that was refunded", allowed)
+	m.Refund(t.Context(), []Bucket{b})
+	if allowed, _ := drain(t, m, a, 100); allowed != 1 {
+		t.Errorf("after a refund: %d allowed, want 1", allowed)
 	}
 }
 
-// No sequence of calls takes more from a bucket than the documentation of Buckets allows, whether
-// its key has room always, sometimes or never.
+// No random sequence of calls takes more from a bucket than Buckets' documentation allows, whether
+// the key is always, sometimes or never stored.
 func TestMemoryBuckets_random(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for seed := range uint64(300) {
 			random := rand.New(rand.NewPCG(seed, 1))
 			m := &MemoryBuckets{MaxKeys: 1}
 			bucket := bucketN(1, 1+random.IntN(5), time.Second)
-			if seed%3 == 2 { // no room at all
+			if seed%3 == 2 { // the key is never stored
 				reserve(t, m, bucketN(0, 1, 24*time.Hour))
 			}
-			var open, kept []time.Time // reservations that are open, and those not refunded
-			var longest time.Duration
+			// When each reservation was made: those still open, and those that weren't refunded.
+			var open, counted []time.Time
+			var longestOpen time.Duration
 			for range 300 {
 				switch random.IntN(5) {
 				case 0, 1:
@@ -191,16 +193,16 @@ func TestMemoryBuckets_random(t *testing.T) {
 				case 2:
 					if len(open) > 0 {
 						i := random.IntN(len(open))
-						longest = max(longest, time.Since(open[i]))
+						longestOpen = max(longestOpen, time.Since(open[i]))
 						if random.IntN(2) == 0 {
 							m.Refund(t.Context(), []Bucket{bucket})
 						} else {
-							kept = append(kept, open[i])
+							counted = append(counted, open[i])
 						}
 						open = append(open[:i], open[i+1:]...)
 					}
 				case 3:
-					if seed%3 == 1 { // another key takes the room if it is free
+					if seed%3 == 1 { // another key is stored instead, if this one isn't
 						every := time.Duration(1+random.IntN(3)) * time.Second
 						reserve(t, m, bucketN(2+random.IntN(5), 1, every))
 					}
@@ -208,22 +210,22 @@ func TestMemoryBuckets_random(t *testing.T) {
 					time.Sleep(time.Duration(random.IntN(700)) * time.Millisecond)
 				}
 			}
-			for _, at := range open {
-				kept = append(kept, at)
-				longest = max(longest, time.Since(at))
+			for _, reserved := range open {
+				counted = append(counted, reserved)
+				longestOpen = max(longestOpen, time.Since(reserved))
 			}
-			for _, from := range kept {
-				for _, to := range kept {
+			for _, start := range counted {
+				for _, end := range counted {
 					n := 0
-					for _, at := range kept {
-						if !at.Before(from) && !at.After(to) {
+					for _, reserved := range counted {
+						if !reserved.Before(start) && !reserved.After(end) {
 							n++
 						}
 					}
-					limit := bucket.Burst + int((to.Sub(from)+longest)/bucket.Every)
-					if to.After(from) && n > limit {
-						t.Fatalf("seed %d: %d reservations in %v, want at most %d of %+v",
-							seed, n, to.Sub(from), limit, bucket)
+					limit := bucket.Burst + int((end.Sub(start)+longestOpen)/bucket.Every)
+					if end.After(start) && n > limit {
+						t.Fatalf("seed %d: %d reservations of %+v in %v, want at most %d",
+							seed, n, bucket, end.Sub(start), limit)
 					}
 				}
 			}
@@ -231,7 +233,7 @@ func TestMemoryBuckets_random(t *testing.T) {
 	})
 }
 
-// Any number of refunds to an overflow bucket never raises it above its burst.
+// Refunds to an overflow bucket never raise it above its burst.
 func TestMemoryBuckets_Refund_overflow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, bucket := &MemoryBuckets{MaxKeys: 1}, bucketN(1, 10_000, 24*time.Hour)
@@ -246,22 +248,23 @@ func TestMemoryBuckets_Refund_overflow(t *testing.T) {
 	})
 }
 
-// A server whose settings change doesn't accumulate overflow tables.
+// The number of overflow tables is bounded even if the settings, and so Every, change often.
 func TestMemoryBuckets_overflow_manySettings(t *testing.T) {
 	m := &MemoryBuckets{MaxKeys: 1}
 	drain(t, m, bucketN(0, 1, time.Hour), 1)
-	for n := range 10 * maxOverflows {
+	for n := range 10 * maxOverflowTables {
 		bucket := bucketN(1+n, 2, time.Hour+time.Duration(n))
 		if allowed, _ := drain(t, m, bucket, 3); allowed != 2 {
 			t.Errorf("settings %d: %d allowed, want 2", n, allowed)
 		}
-		if len(m.overflow) > maxOverflows {
-			t.Fatalf("%d tables, want at most %d", len(m.overflow), maxOverflows)
+		if len(m.overflow) > maxOverflowTables {
+			t.Fatalf("%d tables, want at most %d", len(m.overflow), maxOverflowTables)
 		}
 	}
 }
 
-// A million keys, each used twice.
+// BenchmarkMemoryBuckets_millionKeys uses a million keys twice each, and reports the memory that
+// the store takes.
 func BenchmarkMemoryBuckets_millionKeys(b *testing.B) {
 	for b.Loop() {
 		var before, after runtime.MemStats
@@ -284,7 +287,7 @@ func BenchmarkMemoryBuckets_millionKeys(b *testing.B) {
 	}
 }
 
-// The most expensive call: no bucket is full, and a new key has no room.
+// BenchmarkMemoryBuckets_sweep measures the most expensive call: a sweep that finds no full bucket.
 func BenchmarkMemoryBuckets_sweep(b *testing.B) {
 	m := &MemoryBuckets{}
 	for n := range DefaultMaxKeys {
@@ -296,7 +299,8 @@ func BenchmarkMemoryBuckets_sweep(b *testing.B) {
 	}
 }
 
-// A successful sign-in: seven buckets.
+// BenchmarkMemoryBuckets_reserveAndRefund measures the calls for a successful sign-in, with seven
+// buckets.
 func BenchmarkMemoryBuckets_reserveAndRefund(b *testing.B) {
 	m := &MemoryBuckets{}
 	buckets := make([]Bucket, 7)
