@@ -44,7 +44,7 @@ func (r fakeRealm) Logout(_ context.Context, token identity.Secret) error { retu
 
 // A fakeLimiter calls the function that a test sets. Its zero value allows everything.
 type fakeLimiter struct {
-	reserve func(field, subject string) (settle func(error), err error)
+	reserve func(field, subject string) (done func(error), err error)
 }
 
 func (l fakeLimiter) Login(_ context.Context, c identity.Credentials) (func(error), error) {

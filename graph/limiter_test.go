@@ -99,8 +99,8 @@ func TestLimiter_refused(t *testing.T) {
 	}
 }
 
-// settle gets the realm's error unchanged.
-func TestLimiter_settle(t *testing.T) {
+// done gets the realm's error unchanged.
+func TestLimiter_done(t *testing.T) {
 	wrapped := fmt.Errorf("log in: %w", identity.ErrBadCredentials)
 	for want, err := range map[string]error{"login alice: <nil>": nil,
 		"login alice: log in: bad credentials": wrapped} {
@@ -116,7 +116,7 @@ func TestLimiter_settle(t *testing.T) {
 	}
 }
 
-// After a panic the result is unknown, so the attempt isn't settled and stays counted.
+// After a panic the result is unknown, so done isn't called and the attempt stays counted.
 func TestLimiter_panic(t *testing.T) {
 	record := &recorder{allowed: 1}
 	s := newLimitedServer(t,

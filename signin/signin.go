@@ -19,7 +19,7 @@ import (
 )
 
 // A Realm signs users in and out. Its methods return the errors of package identity, possibly
-// wrapped, and are safe for concurrent use. They stop when ctx is done, unless stopping midway
+// wrapped, and are safe for concurrent use. They return when ctx is done, unless stopping midway
 // would lose a session.
 type Realm interface {
 	// Login fails with ErrBadCredentials, ErrAccountDisabled, ErrAccountNotReady or
@@ -35,17 +35,17 @@ type Realm interface {
 	Logout(ctx context.Context, refreshToken identity.Secret) error
 }
 
-// A Limiter limits attempts by account and by address. Each method reserves one attempt, or fails
-// with an *identity.RateLimitError that says when to try again. Existing and unknown accounts are
-// treated the same way.
+// A Limiter limits attempts by account and by address. Each method reserves one attempt, or returns
+// an *identity.RateLimitError with the time to wait. Existing and unknown accounts are treated the
+// same way.
 //
-// After a reservation, call settle once with the realm's result: its error, or nil. An attempt that
-// is never settled stays counted. The methods and settle are safe for concurrent use. The methods
-// return when ctx is done; settle works after that too.
+// After a reservation, done must be called once, with the error that the realm returned, or nil. If
+// done isn't called, the attempt stays counted. The methods and done are safe for concurrent use.
+// The methods return when ctx is done; done works even then.
 type Limiter interface {
-	Login(ctx context.Context, credentials identity.Credentials) (settle func(error), err error)
-	Refresh(ctx context.Context, refreshToken identity.Secret) (settle func(error), err error)
-	Logout(ctx context.Context, refreshToken identity.Secret) (settle func(error), err error)
+	Login(ctx context.Context, credentials identity.Credentials) (done func(error), err error)
+	Refresh(ctx context.Context, refreshToken identity.Secret) (done func(error), err error)
+	Logout(ctx context.Context, refreshToken identity.Secret) (done func(error), err error)
 }
 
 // A Service signs users in and out. Make one with New: a nil Service and the zero Service fail
@@ -59,8 +59,8 @@ var errNotMade = errors.New(
 	"signin: the Service has no realm: make it with signin.New, or hand on the one that " +
 		"cloakql.Config.Schema gets")
 
-// New returns a Service. It fails if realm or limiter is nil or a nil pointer: without a limiter,
-// passwords could be guessed as fast as the realm responds.
+// New returns a Service. It returns an error if realm or limiter is nil or a nil pointer: without a
+// limiter, an attacker could guess passwords as fast as the realm responds.
 func New(realm Realm, limiter Limiter) (*Service, error) {
 	switch {
 	case isNil(realm):
@@ -77,9 +77,9 @@ func isNil(v any) bool {
 	return !value.IsValid() || value.Kind() == reflect.Pointer && value.IsNil()
 }
 
-// Login signs in with a username or an e-mail address, a password and, unless otp is nil, a
-// one-time code. Values that no account can have fail with ErrBadInput, and reach neither the
-// limiter nor the realm.
+// Login signs in with a username or an email address, a password and, unless otp is nil, a
+// one-time code. Login returns ErrBadInput for values that no account can have, without calling the
+// limiter or the realm.
 func (s *Service) Login(ctx context.Context, username, password string,
 	otp *string) (*identity.OpenIDToken, error) {
 	if s == nil || s.realm == nil {
@@ -104,8 +104,8 @@ func (s *Service) Refresh(ctx context.Context, refreshToken string) (*identity.O
 	return attempt(ctx, token, s.limiter.Refresh, s.realm.Refresh)
 }
 
-// Logout ends the session of a refresh token. It returns true, as the schema's field does, unless
-// it fails.
+// Logout ends the session of a refresh token. It returns true if there is no error, like the field
+// in the schema.
 func (s *Service) Logout(ctx context.Context, refreshToken string) (bool, error) {
 	if s == nil || s.realm == nil {
 		return false, errNotMade
@@ -117,6 +117,7 @@ func (s *Service) Logout(ctx context.Context, refreshToken string) (bool, error)
 	return attempt(ctx, token, s.limiter.Logout, s.logout)
 }
 
+// logout adapts Realm.Logout to attempt.
 func (s *Service) logout(ctx context.Context, token identity.Secret) (bool, error) {
 	if err := s.realm.Logout(ctx, token); err != nil {
 		return false, err
@@ -124,20 +125,20 @@ func (s *Service) logout(ctx context.Context, token identity.Secret) (bool, erro
 	return true, nil
 }
 
-// attempt reserves an attempt, calls the realm and settles the attempt. A GraphQL field that runs
-// several times (aliases, fragments, batches) counts each time.
+// attempt reserves an attempt, calls the realm, and calls done. Each run of a GraphQL field counts,
+// also with aliases, fragments and batches.
 func attempt[In, Out any](
 	ctx context.Context, input In,
 	reserve func(context.Context, In) (func(error), error),
 	call func(context.Context, In) (Out, error),
 ) (Out, error) {
-	settle, err := reserve(ctx, input)
+	done, err := reserve(ctx, input)
 	if err != nil {
-		var none Out
-		return none, err
+		var zero Out
+		return zero, err
 	}
 	// Not deferred: an attempt that ends in a panic stays counted.
 	output, err := call(ctx, input)
-	settle(err)
+	done(err)
 	return output, err
 }

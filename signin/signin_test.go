@@ -22,8 +22,10 @@ type recorder struct {
 func (r *recorder) realm() Realm     { return recordedRealm{r} }
 func (r *recorder) limiter() Limiter { return recordedLimiter{r} }
 
+// A recordedRealm is the Realm of a recorder.
 type recordedRealm struct{ *recorder }
 
+// call records a call, and returns what the recorder is set to return.
 func (r recordedRealm) call(text string) (*identity.OpenIDToken, error) {
 	r.calls = append(r.calls, "realm "+text)
 	if r.panics {
@@ -50,14 +52,16 @@ func (r recordedRealm) Logout(_ context.Context, token identity.Secret) error {
 	return err
 }
 
+// A recordedLimiter is the Limiter of a recorder.
 type recordedLimiter struct{ *recorder }
 
+// reserve records a reservation. done records its error.
 func (l recordedLimiter) reserve(text string) (func(error), error) {
 	l.calls = append(l.calls, "reserve "+text)
 	if l.limitErr != nil {
 		return nil, l.limitErr
 	}
-	return func(err error) { l.calls = append(l.calls, fmt.Sprintf("settle %v", err)) }, nil
+	return func(err error) { l.calls = append(l.calls, fmt.Sprintf("done %v", err)) }, nil
 }
 
 func (l recordedLimiter) Login(_ context.Context, c identity.Credentials) (func(error), error) {
@@ -72,9 +76,10 @@ func (l recordedLimiter) Logout(_ context.Context, token identity.Secret) (func(
 	return l.reserve("logout " + token.Reveal())
 }
 
-// useCases has the three use cases with valid arguments, and the calls that each makes.
-var useCases = map[string]struct {
-	run   func(context.Context, *Service) (bool, error) // reports whether there is a result
+// methods has the three methods of Service, called with valid arguments, and the calls that each
+// makes to the limiter and the realm.
+var methods = map[string]struct {
+	call  func(context.Context, *Service) (ok bool, err error) // ok: there is a result
 	calls []string
 }{
 	"login": {func(ctx context.Context, s *Service) (bool, error) {
@@ -100,16 +105,16 @@ func newService(t testing.TB, r *recorder) *Service {
 	return service
 }
 
-// Each use case reserves an attempt, calls the realm and settles with its result.
+// Each method reserves an attempt, calls the realm, and calls done with the realm's error.
 func TestService_order(t *testing.T) {
-	for name, use := range useCases {
+	for name, method := range methods {
 		for _, realmErr := range []error{nil, fmt.Errorf("wrapped: %w", identity.ErrSessionEnded)} {
 			r := &recorder{realmErr: realmErr}
-			ok, err := use.run(t.Context(), newService(t, r))
+			ok, err := method.call(t.Context(), newService(t, r))
 			if ok != (realmErr == nil) || !errors.Is(err, realmErr) {
-				t.Errorf("%s, realm returns %v: got %t, %v", name, realmErr, ok, err)
+				t.Errorf("%s, the realm returns %v: got %t, %v", name, realmErr, ok, err)
 			}
-			want := append(slices.Clone(use.calls), fmt.Sprintf("settle %v", realmErr))
+			want := append(slices.Clone(method.calls), fmt.Sprintf("done %v", realmErr))
 			if !slices.Equal(r.calls, want) {
 				t.Errorf("%s: calls %q, want %q", name, r.calls, want)
 			}
@@ -117,13 +122,14 @@ func TestService_order(t *testing.T) {
 	}
 }
 
+// If the limiter refuses, the realm isn't called.
 func TestService_limited(t *testing.T) {
-	for name, use := range useCases {
-		r := &recorder{limitErr: errors.New("later")}
-		if ok, err := use.run(t.Context(), newService(t, r)); ok || err != r.limitErr {
+	for name, method := range methods {
+		r := &recorder{limitErr: errors.New("too many attempts")}
+		if ok, err := method.call(t.Context(), newService(t, r)); ok || err != r.limitErr {
 			t.Errorf("%s: got %t, %v, want %v", name, ok, err, r.limitErr)
 		}
-		if !slices.Equal(r.calls, use.calls[:1]) {
+		if !slices.Equal(r.calls, method.calls[:1]) {
 			t.Errorf("%s: calls %q, want no call to the realm", name, r.calls)
 		}
 	}
@@ -131,22 +137,23 @@ func TestService_limited(t *testing.T) {
 
 // After a panic the result is unknown, so the attempt stays counted.
 func TestService_panic(t *testing.T) {
-	for name, use := range useCases {
+	for name, method := range methods {
 		r := &recorder{panics: true}
 		func() {
 			defer func() {
 				if recover() == nil {
-					t.Errorf("%s: no panic, want the realm's", name)
+					t.Errorf("%s: no panic, want the realm's panic", name)
 				}
 			}()
-			use.run(t.Context(), newService(t, r))
+			method.call(t.Context(), newService(t, r))
 		}()
-		if !slices.Equal(r.calls, use.calls) {
-			t.Errorf("%s: calls %q, want %q", name, r.calls, use.calls)
+		if !slices.Equal(r.calls, method.calls) {
+			t.Errorf("%s: calls %q, want %q", name, r.calls, method.calls)
 		}
 	}
 }
 
+// Invalid input is rejected before the limiter is called.
 func TestService_badInput(t *testing.T) {
 	empty := ""
 	for name, run := range map[string]func(*Service) error{
@@ -162,8 +169,8 @@ func TestService_badInput(t *testing.T) {
 			_, err := s.Login(t.Context(), "a", "p", &empty)
 			return err
 		},
-		"refresh": func(s *Service) error { _, err := s.Refresh(t.Context(), "\n"); return err },
-		"logout": func(s *Service) error {
+		"refresh token": func(s *Service) error { _, err := s.Refresh(t.Context(), "\n"); return err },
+		"logout token": func(s *Service) error {
 			_, err := s.Logout(t.Context(), strings.Repeat("x", identity.MaxRefreshTokenBytes+1))
 			return err
 		},
@@ -176,6 +183,7 @@ func TestService_badInput(t *testing.T) {
 	}
 }
 
+// New rejects a missing realm or limiter. A Service that New didn't make fails.
 func TestNew_missingParts(t *testing.T) {
 	r := &recorder{}
 	for want, newService := range map[string]func() (*Service, error){
@@ -188,9 +196,9 @@ func TestNew_missingParts(t *testing.T) {
 			t.Errorf("New() = %v, %v, want an error with %q", service, err, want)
 		}
 	}
-	for name, use := range useCases {
+	for name, method := range methods {
 		for _, s := range []*Service{nil, {}} {
-			if ok, err := use.run(t.Context(), s); ok || err == nil ||
+			if ok, err := method.call(t.Context(), s); ok || err == nil ||
 				!strings.Contains(err.Error(), "signin.New") {
 				t.Errorf("%s of %v: got %t, %v, want an error with signin.New", name, s, ok, err)
 			}
@@ -198,4 +206,5 @@ func TestNew_missingParts(t *testing.T) {
 	}
 }
 
+// A nilRealm is a type of Realm for a nil pointer.
 type nilRealm struct{ Realm }

@@ -13,9 +13,10 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// Limits on how much of X-Forwarded-For is read. Clients can write anything at its beginning.
+// Limits on how much of X-Forwarded-For is read. A client may send a header of any length, to which
+// proxies append.
 const (
-	maxHops       = 32 // proxies between a client and us
+	maxHops       = 32 // entries that are read, so proxies between a client and this server
 	maxEntryBytes = 64 // an IPv6 address with its port has 47
 )
 
@@ -31,18 +32,19 @@ type AddressConfig struct {
 // Addresses returns a middleware that puts the client's address into the context of each request.
 // identity.Address returns it.
 //
-// The client's address is the one that the connection comes from, unless that is a trusted proxy.
+// The client's address is the peer address of the connection, unless the peer is a trusted proxy.
 // Then it is the last entry of X-Forwarded-For that isn't a trusted proxy: a trusted proxy wrote
-// that entry, and those before it may be forged. If all entries are trusted proxies, it is the
-// first. The search stops at an entry that isn't an address, and after 32 entries; the client's
-// address is then the last one read.
+// that entry, but earlier entries may be forged. If all entries are trusted proxies, it is the
+// first entry. Addresses reads backwards from the last entry, and stops at an entry that isn't an
+// address, and after 32 entries. The client's address is then the last address it read, or the
+// peer's.
 //
-// Entries may have a port. Several headers count as one, in their order. Other headers, such as
-// Forwarded (RFC 7239) and X-Real-IP, are never read. IPv4-mapped IPv6 addresses become IPv4, and
-// zones are dropped.
+// Entries may have a port. Several X-Forwarded-For headers count as one, in their order. Other
+// headers, such as Forwarded (RFC 7239) and X-Real-IP, are never read. IPv4-mapped IPv6 addresses
+// become IPv4, and zones are dropped.
 //
 // The first request with X-Forwarded-For from a private address that isn't trusted is logged as a
-// warning: probably a proxy is missing in Trusted, and all its clients count as one address.
+// warning: probably that proxy is missing in Trusted, and all its clients count as one address.
 func Addresses(config AddressConfig) func(http.Handler) http.Handler {
 	trusted := make([]netip.Prefix, 0, len(config.Trusted))
 	for _, prefix := range config.Trusted {
@@ -78,9 +80,10 @@ func Addresses(config AddressConfig) func(http.Handler) http.Handler {
 }
 
 // ParseProxies parses addresses and networks in CIDR notation ("10.0.0.0/8", "192.0.2.1",
-// "2001:db8::/32"). It fails for anything else, and for a network whose address has bits outside
-// the prefix. It also fails if the list covers the whole internet, in one network or in several:
-// then every client could claim any address. The error joins one error for each invalid entry.
+// "2001:db8::/32"). It returns an error for anything else, and for a network whose address has bits
+// outside the prefix. It also returns an error if the list covers the whole internet, in one
+// network or in several: then every client could claim any address. The error joins one error for
+// each invalid entry.
 func ParseProxies(list []string) ([]netip.Prefix, error) {
 	prefixes := make([]netip.Prefix, 0, len(list))
 	var errs []error
@@ -96,8 +99,8 @@ func ParseProxies(list []string) ([]netip.Prefix, error) {
 		return nil, errors.Join(errs...)
 	}
 	for _, internet := range wholeInternets {
-		missing := func(part netip.Prefix) bool { return !covers(prefixes, part) }
-		if !slices.ContainsFunc(internet, missing) {
+		uncovered := func(network netip.Prefix) bool { return !covers(prefixes, network) }
+		if !slices.ContainsFunc(internet, uncovered) {
 			return nil, errors.New("holds the whole internet, in several networks: that " +
 				"trusts everyone, and so lets every client claim any address")
 		}
@@ -105,7 +108,8 @@ func ParseProxies(list []string) ([]netip.Prefix, error) {
 	return prefixes, nil
 }
 
-// wholeInternets has the unicast addresses of IPv4, and the assigned ones of IPv6.
+// wholeInternets has the networks of all IPv4 unicast addresses, and of all assigned IPv6
+// addresses.
 var wholeInternets = [][]netip.Prefix{
 	{
 		netip.MustParsePrefix("0.0.0.0/1"), netip.MustParsePrefix("128.0.0.0/2"),
@@ -147,16 +151,16 @@ func parseProxy(text string) (netip.Prefix, error) {
 		}
 		prefix = netip.PrefixFrom(address, address.BitLen())
 	}
-	whole := unmapPrefix(prefix)
+	unmapped := unmapPrefix(prefix)
 	switch {
-	case whole != whole.Masked():
+	case unmapped != unmapped.Masked():
 		return netip.Prefix{}, fmt.Errorf("holds %q: expected %v for the network, or %v for "+
-			"the one address", text, whole.Masked(), whole.Addr())
-	case whole.Bits() == 0 || prefix.Addr().Is4In6() && !whole.Addr().Is4():
+			"the one address", text, unmapped.Masked(), unmapped.Addr())
+	case unmapped.Bits() == 0 || prefix.Addr().Is4In6() && !unmapped.Addr().Is4():
 		return netip.Prefix{}, fmt.Errorf("holds %q: that trusts everyone, and so lets every "+
 			"client claim any address", text)
 	}
-	return whole, nil
+	return unmapped, nil
 }
 
 // unmapPrefix returns the IPv4 network of an IPv4-mapped IPv6 network such as ::ffff:10.0.0.0/104,
@@ -182,7 +186,7 @@ func peerOf(r *http.Request) netip.Addr {
 func unmap(address netip.Addr) netip.Addr { return address.Unmap().WithZone("") }
 
 // clientAddr returns the last address in the headers that isn't a trusted proxy, as documented at
-// Addresses. Trusted proxies wrote all entries that it reads.
+// Addresses. A trusted proxy wrote every entry that clientAddr reads.
 func clientAddr(peer netip.Addr, headers []string, trusted []netip.Prefix) netip.Addr {
 	client := peer
 	hops := 0
@@ -246,8 +250,8 @@ func contains(prefixes []netip.Prefix, address netip.Addr) bool {
 // cgnat is the shared address space of carrier-grade NAT (RFC 6598).
 var cgnat = netip.MustParsePrefix("100.64.0.0/10")
 
-// isPrivate reports whether an address isn't public. It is probably that of a proxy in the same
-// network.
+// isPrivate reports whether an address isn't public, so that it is probably the address of a proxy
+// in the same network.
 func isPrivate(address netip.Addr) bool {
 	return address.IsPrivate() || address.IsLoopback() || address.IsLinkLocalUnicast() ||
 		cgnat.Contains(address)

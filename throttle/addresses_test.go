@@ -12,6 +12,7 @@ import (
 	"testing"
 )
 
+// Addresses finds the client behind trusted proxies, and ignores forged entries.
 func TestAddresses(t *testing.T) {
 	trusted := must(
 		ParseProxies([]string{"10.0.0.0/8", "192.0.2.1", "2001:db8:1::/48",
@@ -22,102 +23,102 @@ func TestAddresses(t *testing.T) {
 		header     http.Header
 		want       string
 	}{
-		{"no proxy", attacker + ":1", nil, attacker},
+		{"no proxy", attackerAddr + ":1", nil, attackerAddr},
 		{"no proxy, IPv6", "[2001:db8:9::1]:1", nil, "2001:db8:9::1"},
-		{"IPv4 in IPv6", "[::ffff:" + attacker + "]:1", nil, attacker},
+		{"IPv4-mapped IPv6", "[::ffff:" + attackerAddr + "]:1", nil, attackerAddr},
 		{"zone", "[fe80::1%eth0]:1", nil, "fe80::1"},
 		{"Unix socket", "@", nil, "none"},
 		{"no peer address", "", nil, "none"},
-		{"Unix socket with header", "@", forwardedFor(victim), "none"},
+		{"Unix socket with header", "@", forwardedFor(victimAddr), "none"},
 
-		{"one proxy", proxy, forwardedFor(victim), victim},
-		{"two proxies", proxy, forwardedFor(victim + ", 192.0.2.1"), victim},
-		{"two proxies, two headers", proxy, forwardedFor(victim, "192.0.2.1"), victim},
-		{"IPv6 proxy", "[2001:db8:1::5]:1", forwardedFor(victim), victim},
-		{"proxy with IPv4 in IPv6", "[::ffff:10.1.2.3]:1", forwardedFor(victim), victim},
-		{"proxy configured as IPv4 in IPv6", "172.16.0.5:1", forwardedFor(victim), victim},
-		{"port", proxy, forwardedFor(victim + ":51234"), victim},
+		{"one proxy", proxy, forwardedFor(victimAddr), victimAddr},
+		{"two proxies", proxy, forwardedFor(victimAddr + ", 192.0.2.1"), victimAddr},
+		{"two proxies, two headers", proxy, forwardedFor(victimAddr, "192.0.2.1"), victimAddr},
+		{"IPv6 proxy", "[2001:db8:1::5]:1", forwardedFor(victimAddr), victimAddr},
+		{"proxy with an IPv4-mapped IPv6 address", "[::ffff:10.1.2.3]:1", forwardedFor(victimAddr), victimAddr},
+		{"proxy configured as IPv4-mapped IPv6", "172.16.0.5:1", forwardedFor(victimAddr), victimAddr},
+		{"port", proxy, forwardedFor(victimAddr + ":51234"), victimAddr},
 		{"IPv6", proxy, forwardedFor("2001:db8:9::1"), "2001:db8:9::1"},
 		{"IPv6 in brackets", proxy, forwardedFor("[2001:db8:9::1]"), "2001:db8:9::1"},
 		{"IPv6 with a port", proxy, forwardedFor("[2001:db8:9::1]:51234"), "2001:db8:9::1"},
-		{"client with IPv4 in IPv6", proxy, forwardedFor("::ffff:" + victim), victim},
-		{"proxy's entry with IPv4 in IPv6", proxy, forwardedFor(victim + ",::ffff:10.0.0.7"), victim},
-		{"blanks", proxy, forwardedFor("  " + victim + "\t,  192.0.2.1 "), victim},
-		{"no blanks", proxy, forwardedFor(victim + ",192.0.2.1"), victim},
+		{"client with an IPv4-mapped IPv6 address", proxy, forwardedFor("::ffff:" + victimAddr), victimAddr},
+		{"entry of a proxy with an IPv4-mapped IPv6 address", proxy, forwardedFor(victimAddr + ",::ffff:10.0.0.7"), victimAddr},
+		{"blanks", proxy, forwardedFor("  " + victimAddr + "\t,  192.0.2.1 "), victimAddr},
+		{"no blanks", proxy, forwardedFor(victimAddr + ",192.0.2.1"), victimAddr},
 		{"client in a trusted network", proxy, forwardedFor("10.9.9.9"), "10.9.9.9"},
 		{"only proxies", proxy, forwardedFor("10.9.9.9, 192.0.2.1, 10.0.0.1"), "10.9.9.9"},
 		{"proxy without header", proxy, nil, "10.1.2.3"},
 
-		{"spoofed, no proxy", attacker + ":1", forwardedFor(victim), attacker},
-		{"spoofed with a proxy, no proxy", attacker + ":1", forwardedFor(victim + ", 10.1.2.3"), attacker},
-		{"spoofed before the proxy", proxy, forwardedFor(victim + ", " + attacker), attacker},
-		{"spoofed proxies before the proxy", proxy, forwardedFor(victim + ", 10.0.0.1, 192.0.2.1, " + attacker), attacker},
-		{"spoofed in another header", proxy, forwardedFor(victim, attacker), attacker},
-		{"spoofed in many headers", proxy, forwardedFor(victim, victim+", 10.0.0.1", attacker+", 10.0.0.1"), attacker},
-		{"name", proxy, forwardedFor(victim + ", localhost"), "10.1.2.3"},
-		{"unknown", proxy, forwardedFor(victim + ", unknown"), "10.1.2.3"},
-		{"obfuscated name", proxy, forwardedFor(victim + ", _hidden"), "10.1.2.3"},
-		{"unknown before a proxy", proxy, forwardedFor(victim + ", unknown, 192.0.2.1"), "192.0.2.1"},
+		{"forged, no proxy", attackerAddr + ":1", forwardedFor(victimAddr), attackerAddr},
+		{"forged proxy entry, no proxy", attackerAddr + ":1", forwardedFor(victimAddr + ", 10.1.2.3"), attackerAddr},
+		{"forged entry before the real one", proxy, forwardedFor(victimAddr + ", " + attackerAddr), attackerAddr},
+		{"forged proxies before the real entry", proxy, forwardedFor(victimAddr + ", 10.0.0.1, 192.0.2.1, " + attackerAddr), attackerAddr},
+		{"forged in another header", proxy, forwardedFor(victimAddr, attackerAddr), attackerAddr},
+		{"forged in many headers", proxy, forwardedFor(victimAddr, victimAddr+", 10.0.0.1", attackerAddr+", 10.0.0.1"), attackerAddr},
+		{"name", proxy, forwardedFor(victimAddr + ", localhost"), "10.1.2.3"},
+		{"unknown", proxy, forwardedFor(victimAddr + ", unknown"), "10.1.2.3"},
+		{"obfuscated name", proxy, forwardedFor(victimAddr + ", _hidden"), "10.1.2.3"},
+		{"unknown before a proxy", proxy, forwardedFor(victimAddr + ", unknown, 192.0.2.1"), "192.0.2.1"},
 		{"empty header", proxy, forwardedFor(""), "10.1.2.3"},
-		{"empty header at the end", proxy, forwardedFor(victim, ""), "10.1.2.3"},
-		{"comma at the end", proxy, forwardedFor(victim + ","), "10.1.2.3"},
+		{"empty header at the end", proxy, forwardedFor(victimAddr, ""), "10.1.2.3"},
+		{"comma at the end", proxy, forwardedFor(victimAddr + ","), "10.1.2.3"},
 		{"commas", proxy, forwardedFor(strings.Repeat(",", 5000)), "10.1.2.3"},
-		{"space instead of comma", proxy, forwardedFor(victim + " " + attacker), "10.1.2.3"},
-		{"semicolon instead of comma", proxy, forwardedFor(victim + ";" + attacker), "10.1.2.3"},
-		{"quotes", proxy, forwardedFor(`"` + victim + `"`), "10.1.2.3"},
+		{"space instead of comma", proxy, forwardedFor(victimAddr + " " + attackerAddr), "10.1.2.3"},
+		{"semicolon instead of comma", proxy, forwardedFor(victimAddr + ";" + attackerAddr), "10.1.2.3"},
+		{"quotes", proxy, forwardedFor(`"` + victimAddr + `"`), "10.1.2.3"},
 		{"leading zeros", proxy, forwardedFor("198.051.100.009"), "10.1.2.3"},
 		{"number", proxy, forwardedFor("3325256713"), "10.1.2.3"},
 		{"hexadecimal", proxy, forwardedFor("0xc6336409"), "10.1.2.3"},
 		{"too few parts", proxy, forwardedFor("198.51.100"), "10.1.2.3"},
-		{"network", proxy, forwardedFor(victim + "/32"), "10.1.2.3"},
-		{"IPv4 in brackets", proxy, forwardedFor("[" + victim + "]"), "10.1.2.3"},
+		{"network", proxy, forwardedFor(victimAddr + "/32"), "10.1.2.3"},
+		{"IPv4 in brackets", proxy, forwardedFor("[" + victimAddr + "]"), "10.1.2.3"},
 		{"unclosed bracket", proxy, forwardedFor("[2001:db8:9::1"), "10.1.2.3"},
-		{"invalid port", proxy, forwardedFor(victim + ":99999"), "10.1.2.3"},
+		{"invalid port", proxy, forwardedFor(victimAddr + ":99999"), "10.1.2.3"},
 		{"Arabic digits", proxy, forwardedFor("١٩٨.51.100.9"), "10.1.2.3"},
-		{"line feed", proxy, forwardedFor(victim + "\n"), "10.1.2.3"},
+		{"line feed", proxy, forwardedFor(victimAddr + "\n"), "10.1.2.3"},
 		{"long zone", proxy, forwardedFor("fe80::1%" + strings.Repeat("x", 100)), "10.1.2.3"},
-		{"zone in a trusted network", proxy, forwardedFor(victim + ", 2001:db8:1::9%x"), victim},
-		{"longest chain", proxy, forwardedFor(victim + strings.Repeat(", 10.0.0.1", maxHops-1)), victim},
-		{"chain too long", proxy, forwardedFor(victim + strings.Repeat(", 10.0.0.1", maxHops)), "10.0.0.1"},
-		{"too many headers", proxy, forwardedFor(append([]string{victim}, slices.Repeat([]string{"10.0.0.1"}, 5000)...)...), "10.0.0.1"},
+		{"zone in a trusted network", proxy, forwardedFor(victimAddr + ", 2001:db8:1::9%x"), victimAddr},
+		{"longest chain", proxy, forwardedFor(victimAddr + strings.Repeat(", 10.0.0.1", maxHops-1)), victimAddr},
+		{"chain too long", proxy, forwardedFor(victimAddr + strings.Repeat(", 10.0.0.1", maxHops)), "10.0.0.1"},
+		{"too many headers", proxy, forwardedFor(append([]string{victimAddr}, slices.Repeat([]string{"10.0.0.1"}, 5000)...)...), "10.0.0.1"},
 
 		{"other headers", proxy, http.Header{
-			"Forwarded": {"for=" + victim}, "X-Real-Ip": {victim}, "True-Client-Ip": {victim}, "Cf-Connecting-Ip": {victim},
-			"X-Client-Ip": {victim}, "X-Forwarded": {victim}, "Forwarded-For": {victim}, "X-Cluster-Client-Ip": {victim}, "Client-Ip": {victim},
+			"Forwarded": {"for=" + victimAddr}, "X-Real-Ip": {victimAddr}, "True-Client-Ip": {victimAddr}, "Cf-Connecting-Ip": {victimAddr},
+			"X-Client-Ip": {victimAddr}, "X-Forwarded": {victimAddr}, "Forwarded-For": {victimAddr}, "X-Cluster-Client-Ip": {victimAddr}, "Client-Ip": {victimAddr},
 		}, "10.1.2.3"},
 	} {
-		quiet := slog.New(slog.DiscardHandler)
-		got := addressSeen(AddressConfig{Trusted: trusted, Log: quiet}, tt.peer, tt.header)
+		config := AddressConfig{Trusted: trusted, Log: slog.New(slog.DiscardHandler)}
+		got := addressSeen(config, tt.peer, tt.header)
 		if got != tt.want {
 			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
 		}
 	}
 }
 
-// The zero AddressConfig trusts no address, not even this machine's.
+// The zero AddressConfig trusts no proxy, not even on the same host.
 func TestAddresses_zeroConfig(t *testing.T) {
-	for _, peer := range []string{attacker, "127.0.0.1", "10.0.0.1", "[::1]", "[fe80::1]"} {
+	for _, peer := range []string{attackerAddr, "127.0.0.1", "10.0.0.1", "[::1]", "[fe80::1]"} {
 		want := strings.Trim(peer, "[]")
 		got := addressSeen(AddressConfig{Log: slog.New(slog.DiscardHandler)}, peer+":1",
-			forwardedFor(victim))
+			forwardedFor(victimAddr))
 		if got != want {
-			t.Errorf("got %s, want %s", got, want)
+			t.Errorf("peer %s: got %s, want %s", peer, got, want)
 		}
 	}
 }
 
-// IPv4-mapped IPv6 networks mean their IPv4 networks, even if Trusted doesn't come from
+// An IPv4-mapped IPv6 network in Trusted matches IPv4 addresses, even if Trusted doesn't come from
 // ParseProxies.
 func TestAddresses_mappedProxies(t *testing.T) {
 	config := AddressConfig{Trusted: []netip.Prefix{netip.MustParsePrefix("::ffff:172.16.0.0/108")}}
 	for _, peer := range []string{"172.16.0.5:1", "[::ffff:172.16.0.5]:1"} {
-		if got := addressSeen(config, peer, forwardedFor(victim)); got != victim {
-			t.Errorf("%s: got %s, want %s", peer, got, victim)
+		if got := addressSeen(config, peer, forwardedFor(victimAddr)); got != victimAddr {
+			t.Errorf("peer %s: got %s, want %s", peer, got, victimAddr)
 		}
 	}
 }
 
-// A proxy that is missing in Trusted is logged once.
+// Addresses logs one warning if a proxy seems to be missing in Trusted, however many there are.
 func TestAddresses_missingProxy(t *testing.T) {
 	var text bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&text, nil))
@@ -127,39 +128,40 @@ func TestAddresses_missingProxy(t *testing.T) {
 		r := httptest.NewRequest(http.MethodPost, "/graphql", nil)
 		r.RemoteAddr, r.Header = peer, header
 		for range 3 {
-			// Several handlers of one middleware log one line together.
+			// All handlers wrapped with one middleware share its limit of one line.
 			middleware(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), r)
 		}
 	}
-	send("10.0.0.1:1", forwardedFor(victim))      // a trusted proxy
-	send("10.0.0.2:1", http.Header{})             // no header
-	send(attacker+":1", forwardedFor(victim))     // public: an attacker can't write to the log
-	send("@", forwardedFor(victim))               // a Unix socket
-	send("[2001:db8::5]:1", forwardedFor(victim)) // public
+	send("10.0.0.1:1", forwardedFor(victimAddr)) // a trusted proxy
+	send("10.0.0.2:1", http.Header{})            // no header
+	// A public address: an attacker must not be able to write to the log.
+	send(attackerAddr+":1", forwardedFor(victimAddr))
+	send("@", forwardedFor(victimAddr))               // a Unix socket
+	send("[2001:db8::5]:1", forwardedFor(victimAddr)) // public
 	if text.Len() != 0 {
 		t.Errorf("logged %s, want nothing", text.String())
 	}
 	for _, peer := range []string{"10.0.0.2:1", "127.0.0.1:1", "[::1]:1", "[fd00::1]:1",
 		"[fe80::1%eth0]:1", "100.64.0.1:1", "[::ffff:192.168.0.1]:1"} {
-		send(peer, forwardedFor(victim))
+		send(peer, forwardedFor(victimAddr))
 	}
 	if got := text.String(); strings.Count(got, "\n") != 1 ||
 		!strings.Contains(got, "AddressConfig.Trusted") || !strings.Contains(got, "10.0.0.2") ||
-		strings.Contains(got, victim) {
-		t.Errorf(
-			"logged %q, want one line with the field and the first proxy's address, and without "+
-				"the header", got)
+		strings.Contains(got, victimAddr) {
+		t.Errorf("logged %q, want one line, with AddressConfig.Trusted and 10.0.0.2, and without "+
+			"the header's %s", got, victimAddr)
 	}
 	for _, peer := range []string{"127.0.0.1:1", "[::1]:1", "[fd00::1]:1", "[fe80::1%eth0]:1",
 		"100.64.0.1:1", "[::ffff:192.168.0.1]:1"} {
 		text.Reset()
-		addressSeen(AddressConfig{Log: log}, peer, forwardedFor(victim))
+		addressSeen(AddressConfig{Log: log}, peer, forwardedFor(victimAddr))
 		if text.Len() == 0 {
-			t.Errorf("nothing was logged for %s, want a warning", peer)
+			t.Errorf("peer %s: logged nothing, want a warning", peer)
 		}
 	}
 }
 
+// ParseProxies accepts addresses and networks, and names each invalid entry in its error.
 func TestParseProxies(t *testing.T) {
 	got, err := ParseProxies([]string{" 10.0.0.0/8", "192.0.2.1", "2001:db8::/32", "::1 ",
 		"::ffff:192.0.2.0/120", "::ffff:192.0.2.9"})
@@ -169,10 +171,10 @@ func TestParseProxies(t *testing.T) {
 		text.WriteString(map[bool]string{true: "[", false: " "}[i == 0] + prefix.String())
 	}
 	if text.String()+"]" != want || err != nil {
-		t.Errorf("got %v, %v, want %s", got, err, want)
+		t.Errorf("ParseProxies() = %v, %v, want %s", got, err, want)
 	}
 	if got, err := ParseProxies(nil); len(got) != 0 || err != nil {
-		t.Errorf("got %v, %v, want none", got, err)
+		t.Errorf("ParseProxies(nil) = %v, %v, want none", got, err)
 	}
 	for text, want := range map[string]string{
 		"":               "such as 10.0.0.0/8",
@@ -201,8 +203,8 @@ func TestParseProxies(t *testing.T) {
 	}
 }
 
-// A list that covers the whole internet is rejected, whether in one network or in several. A list
-// that covers a part of it is allowed.
+// ParseProxies rejects a list that covers the whole internet, in one network or in several. It
+// accepts a list that covers only a part of it.
 func TestParseProxies_wholeInternet(t *testing.T) {
 	var eighths, allButOne []string
 	for i := range 224 {
@@ -213,7 +215,7 @@ func TestParseProxies_wholeInternet(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		list    []string
-		invalid bool
+		wantErr bool
 	}{
 		{[]string{"0.0.0.0/1", "128.0.0.0/1"}, true},
 		{[]string{"128.0.0.0/1", "10.0.0.1", "0.0.0.0/1"}, true},
@@ -235,39 +237,40 @@ func TestParseProxies_wholeInternet(t *testing.T) {
 		{[]string{"10.0.0.0/8", "fd00::/8"}, false},
 	} {
 		_, err := ParseProxies(tt.list)
-		if (err != nil) != tt.invalid ||
+		if (err != nil) != tt.wantErr ||
 			err != nil && !strings.Contains(err.Error(), "trusts everyone") {
-			t.Errorf("ParseProxies(%.100q) = %v, want an error: %t", tt.list, err, tt.invalid)
+			t.Errorf("ParseProxies(%.100q) = %v, want an error: %t", tt.list, err, tt.wantErr)
 		}
 	}
 }
 
-// For any header, the address is the client's own, or a trusted proxy wrote it. Entries before the
-// last one that isn't a trusted proxy have no effect.
+// For any X-Forwarded-For, the address is the peer's, or an entry that a trusted proxy wrote.
+// Entries before the last address that isn't a trusted proxy's have no effect.
 func FuzzAddresses(f *testing.F) {
-	for _, seed := range []string{"", victim, victim + ", 10.0.0.1", ",,,", "[::1]:80", "unknown",
-		"::ffff:10.0.0.1", "fe80::1%", "[", "]", "10.0.0.1,\x00"} {
+	for _, seed := range []string{"", victimAddr, victimAddr + ", 10.0.0.1", ",,,", "[::1]:80",
+		"unknown", "::ffff:10.0.0.1", "fe80::1%", "[", "]", "10.0.0.1,\x00"} {
 		f.Add(seed, seed)
 	}
 	trusted := must(ParseProxies([]string{"10.0.0.0/8"}))
 	config := AddressConfig{Trusted: trusted, Log: slog.New(slog.DiscardHandler)}
 	f.Fuzz(func(t *testing.T, first, second string) {
-		if got := addressSeen(config, attacker+":1", forwardedFor(first, second)); got != attacker {
-			t.Errorf("without a proxy: got %s, want %s", got, attacker)
+		got := addressSeen(config, attackerAddr+":1", forwardedFor(first, second))
+		if got != attackerAddr {
+			t.Errorf("without a proxy: got %s, want %s", got, attackerAddr)
 		}
-		// A proxy appends the client's address, in a header of its own or in the last one.
-		for _, header := range []http.Header{forwardedFor(first, second, attacker),
-			forwardedFor(first, second+", "+attacker),
-			forwardedFor(first, second, attacker+",10.0.0.9")} {
-			if got := addressSeen(config, "10.0.0.1:1", header); got != attacker {
-				t.Errorf("%q: got %s, want %s, which the proxy appended", header, got, attacker)
+		// A proxy appends the client's address, as a new header or to the last header.
+		for _, header := range []http.Header{forwardedFor(first, second, attackerAddr),
+			forwardedFor(first, second+", "+attackerAddr),
+			forwardedFor(first, second, attackerAddr+",10.0.0.9")} {
+			if got := addressSeen(config, "10.0.0.1:1", header); got != attackerAddr {
+				t.Errorf("%q: got %s, want %s, the entry that the proxy appended", header, got, attackerAddr)
 			}
 		}
 		// If the proxy appends nothing, the result is an address from the header, or the peer's.
-		got := addressSeen(config, "10.0.0.1:1", forwardedFor(first, second))
+		got = addressSeen(config, "10.0.0.1:1", forwardedFor(first, second))
 		address, err := netip.ParseAddr(got)
 		if err != nil || address.Zone() != "" || address.Is4In6() {
-			t.Errorf("%q, %q: got %s, want an address without zone and unmapped", first, second, got)
+			t.Errorf("%q, %q: got %s, want an unmapped address without a zone", first, second, got)
 		}
 	})
 }

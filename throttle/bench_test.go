@@ -8,33 +8,35 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
+// BenchmarkLimiter_Login measures successful sign-ins.
 func BenchmarkLimiter_Login(b *testing.B) {
 	l := must(New(Config{}))
-	credentials := named("alice@example.org")
-	address, n := netip.MustParseAddr(home), 0
-	ctx := from(b, home)
+	credentials := credentialsFor("alice@example.org")
+	address, n := netip.MustParseAddr(addressA), 0
+	ctx := contextFrom(b, addressA)
 	for b.Loop() {
-		if n++; n%1000 == 0 { // the address is out of attempts
+		if n++; n%1000 == 0 { // the address has used up Attempts
 			address = address.Next()
 			ctx = identity.WithAddress(b.Context(), address)
 		}
-		settle, err := l.Login(ctx, credentials)
+		done, err := l.Login(ctx, credentials)
 		if err != nil {
 			b.Fatal(err)
 		}
-		settle(nil)
+		done(nil)
 	}
 }
 
+// BenchmarkLimiter_Login_refused measures refused sign-ins.
 func BenchmarkLimiter_Login_refused(b *testing.B) {
 	l := must(New(Config{Account: Rate{10, time.Hour}}))
-	ctx, credentials := from(b, home), named("alice@example.org")
+	ctx, credentials := contextFrom(b, addressA), credentialsFor("alice@example.org")
 	for range 10 {
 		l.Login(ctx, credentials)
 	}
 	for b.Loop() {
 		if _, err := l.Login(ctx, credentials); err == nil {
-			b.Fatal("not refused")
+			b.Fatal("Login() = nil, want the attempt refused")
 		}
 	}
 }

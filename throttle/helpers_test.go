@@ -17,8 +17,8 @@ import (
 	"github.com/cloakql/cloakql/store"
 )
 
-// Two addresses of different networks.
-const home, elsewhere = "192.0.2.7", "198.51.100.7"
+// Two addresses in different networks.
+const addressA, addressB = "192.0.2.7", "198.51.100.7"
 
 // must returns value, and panics if err isn't nil.
 func must[T any](value T, err error) T {
@@ -28,23 +28,27 @@ func must[T any](value T, err error) T {
 	return value
 }
 
-// from returns the context of a request from an address.
-func from(t testing.TB, address string) context.Context {
+// contextFrom returns the context of a request from an address.
+func contextFrom(t testing.TB, address string) context.Context {
 	return identity.WithAddress(t.Context(), netip.MustParseAddr(address))
 }
 
-// named returns credentials with a username only.
-func named(name string) identity.Credentials { return identity.Credentials{Username: name} }
+// credentialsFor returns credentials with a username only.
+func credentialsFor(name string) identity.Credentials {
+	return identity.Credentials{Username: name}
+}
 
-// An attempt reserves one of the three kinds of attempt, for a name or a token.
-type attempt func(ctx context.Context, l *Limiter, subject string) (func(error), error)
+// A reserveFunc is login, refresh or logout. The subject is a username or a refresh token.
+type reserveFunc func(
+	ctx context.Context, l *Limiter, subject string,
+) (done func(error), err error)
 
 // login reserves a sign-in.
 func login(ctx context.Context, l *Limiter, name string) (func(error), error) {
-	return l.Login(ctx, named(name))
+	return l.Login(ctx, credentialsFor(name))
 }
 
-// refresh reserves an exchange of a refresh token.
+// refresh reserves a refresh.
 func refresh(ctx context.Context, l *Limiter, token string) (func(error), error) {
 	return l.Refresh(ctx, identity.NewSecret(token))
 }
@@ -54,37 +58,37 @@ func logout(ctx context.Context, l *Limiter, token string) (func(error), error) 
 	return l.Logout(ctx, identity.NewSecret(token))
 }
 
-// try makes up to max attempts with this outcome until one is refused. It returns how many were
-// allowed, and the RetryAfter of the refused one.
-func try(
-	t *testing.T, l *Limiter, ctx context.Context, reserve attempt, subject string, outcome error,
-	max int,
+// attempt makes up to max attempts with this outcome until one is refused. It returns how many were
+// allowed, and the RetryAfter of the refused attempt.
+func attempt(
+	t *testing.T, l *Limiter, ctx context.Context, reserve reserveFunc, subject string,
+	outcome error, max int,
 ) (allowed int, wait time.Duration) {
 	t.Helper()
 	for ; allowed < max; allowed++ {
-		settle, err := reserve(ctx, l, subject)
+		done, err := reserve(ctx, l, subject)
 		if limited, ok := errors.AsType[*identity.RateLimitError](err); ok {
 			return allowed, limited.RetryAfter
 		}
 		if err != nil {
-			t.Fatalf("%v, want a RateLimitError", err)
+			t.Fatalf("got %v, want a RateLimitError", err)
 		}
-		settle(outcome)
+		done(outcome)
 	}
 	return allowed, 0
 }
 
-// guess makes up to max sign-ins with wrong passwords until one is refused. It returns the results
-// of try.
+// guess makes up to max sign-ins with wrong passwords until one is refused. It returns the same as
+// attempt.
 func guess(
 	t *testing.T, l *Limiter, address, name string, max int,
 ) (allowed int, wait time.Duration) {
 	t.Helper()
-	return try(t, l, from(t, address), login, name, identity.ErrBadCredentials, max)
+	return attempt(t, l, contextFrom(t, address), login, name, identity.ErrBadCredentials, max)
 }
 
-// wantTry compares the results of try with the expected ones.
-func wantTry(
+// wantAttempts checks the results of attempt.
+func wantAttempts(
 	t *testing.T, name string, allowed int, wait time.Duration,
 	wantAllowed int, wantWait time.Duration,
 ) {
@@ -102,15 +106,15 @@ func withLimiter(t *testing.T, f func(t *testing.T, l *Limiter)) {
 
 var errRefused = errors.New("connection refused")
 
-// A sharedStore is a store across a network. It counts calls, and can fail or hang.
+// A sharedStore stands for a store across a network. It counts calls, and can fail or hang.
 type sharedStore struct {
 	store.MemoryBuckets
-	fails atomic.Bool
-	hangs atomic.Bool
+	fails atomic.Bool // calls fail with errRefused
+	hangs atomic.Bool // calls return when their context is done
 	calls atomic.Int32
 }
 
-// call counts a call, and fails or hangs if it should.
+// call counts a call, and fails or hangs if fails or hangs is set.
 func (s *sharedStore) call(ctx context.Context) error {
 	s.calls.Add(1)
 	if err := ctx.Err(); err != nil {
@@ -142,28 +146,30 @@ func (s *sharedStore) Refund(ctx context.Context, buckets []store.Bucket) error 
 	return s.MemoryBuckets.Refund(ctx, buckets)
 }
 
-// withSharedStore runs a test of two processes that share a store, with a fake clock. Both log to
-// log.
-func withSharedStore(
-	t *testing.T,
-	f func(t *testing.T, shared *sharedStore, one, two *Limiter, log *bytes.Buffer),
-) {
+// A sharedStoreTest has two Limiters that share a store, as two processes would, and a log.
+type sharedStoreTest struct {
+	store              *sharedStore
+	limiterA, limiterB *Limiter
+	log                *bytes.Buffer
+}
+
+// withSharedStore runs a test of Limiters that share a store, with a fake clock.
+func withSharedStore(t *testing.T, f func(t *testing.T, s sharedStoreTest)) {
 	synctest.Test(t, func(t *testing.T) {
-		var text bytes.Buffer
-		log := slog.New(slog.NewTextHandler(&text, nil))
-		shared := &sharedStore{}
-		config := Config{Store: shared, Log: log}
-		f(t, shared, must(New(config)), must(New(config)), &text)
+		s := sharedStoreTest{store: &sharedStore{}, log: &bytes.Buffer{}}
+		config := Config{Store: s.store, Log: slog.New(slog.NewTextHandler(s.log, nil))}
+		s.limiterA, s.limiterB = must(New(config)), must(New(config))
+		f(t, s)
 	})
 }
 
-// victim is an address that an attacker claims to have; attacker is the attacker's own.
 const (
-	victim   = "198.51.100.9"
-	attacker = "203.0.113.66"
+	victimAddr   = "198.51.100.9" // an attacker claims to have this address
+	attackerAddr = "203.0.113.66" // the attacker's own address
 )
 
-// addressSeen returns the address that a handler sees of a request, or "none".
+// addressSeen returns the client's address that Addresses puts into the context of a request, or
+// "none".
 func addressSeen(config AddressConfig, peer string, header http.Header) string {
 	seen := "none"
 	handler := Addresses(config)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -180,5 +186,5 @@ func addressSeen(config AddressConfig, peer string, header http.Header) string {
 	return seen
 }
 
-// forwardedFor returns a header with one X-Forwarded-For for each value.
+// forwardedFor returns an http.Header with an X-Forwarded-For header for each value.
 func forwardedFor(values ...string) http.Header { return http.Header{"X-Forwarded-For": values} }

@@ -18,29 +18,29 @@ import (
 const globalFactor = 5
 
 const (
-	storeTimeout = 250 * time.Millisecond // for one call to a shared store
-	storePause   = time.Second            // without calls, after a failed call
-	storeWarning = time.Minute            // between log lines about failed calls
+	storeTimeout       = 250 * time.Millisecond // for one call to a shared store
+	storeRetryInterval = time.Second            // after a failed call, until the next call
+	storeLogInterval   = time.Minute            // between log lines about failed calls
 )
 
 // A Config sets the limits. A zero Rate means the one from Defaults.
 type Config struct {
-	// Account limits failed sign-ins under one name from one network, an IPv4 /24 or an IPv6 /48.
+	// Account limits failed sign-ins to one account from one network, an IPv4 /24 or an IPv6 /48.
 	// For all networks together, the burst and the rate are five times as high.
 	Account Rate
 
 	// AccountSlow limits the same attempts over a longer time, such as a day. An attacker who knows
-	// the password can use each of them to guess a one-time code.
+	// the password can use each attempt to guess a one-time code.
 	AccountSlow Rate
 
-	// Address limits failed sign-ins from one address, an IPv4 address or an IPv6 /64, under any
-	// names. For a network, an IPv4 /24 or an IPv6 /48, the burst and the rate are five times as
-	// high. Sign-ins in flight count until they are settled, so Burst should be at least the number
-	// that may be in flight at once.
+	// Address limits failed sign-ins from one address, an IPv4 address or an IPv6 /64, to all
+	// accounts together. For a network, an IPv4 /24 or an IPv6 /48, the burst and the rate are five
+	// times as high. Sign-ins in flight count as failed, so Burst should be at least the number of
+	// sign-ins that may be in flight at once.
 	Address Rate
 
 	// Token limits failed attempts with one refresh token from one address; Refresh and Logout have
-	// one limit each. Attempts in flight count until they are settled.
+	// one limit each. Attempts in flight count as failed.
 	Token Rate
 
 	// TokenAddress limits attempts from one address with tokens that the realm never issued;
@@ -54,8 +54,8 @@ type Config struct {
 	Attempts Rate
 
 	// Store stores the counts. If nil, they are in the memory of this process. While Store fails,
-	// this process counts in its own memory, starting from zero. So during an outage, attempts are
-	// still allowed and still limited.
+	// this process counts in its own memory, starting from zero. So while Store is down, attempts
+	// are still allowed and still limited.
 	Store store.Buckets
 
 	Log *slog.Logger // slog.Default() if nil; at most one line a minute while Store fails
@@ -80,26 +80,26 @@ func Defaults() Config {
 // an *identity.RateLimitError. If ctx is done, they return its error. The address comes from
 // identity.Address; all requests without an address share the same limits.
 //
-// Call settle once with the outcome, which is the realm's error or nil; later calls do nothing. It
-// refunds:
+// After the realm's response, call done once with the outcome: the realm's error, or nil. Later
+// calls do nothing. done refunds:
 //
 //   - everything after a success, and after a failure that shows that the password was right:
 //     nothing was guessed
 //   - everything if the realm didn't decide: it is down, or it rejects this server
-//   - only the account's or the token's part if the realm was busy or timed out. The address's
-//     part stays counted, because the attempt took capacity that others could have used
+//   - only the account's or the token's limits if the realm was busy or timed out. The attempt
+//     still counts for the address, because it took capacity that others could have used
 //   - nothing if the realm refused, if the request was canceled or its deadline passed before the
 //     realm responded, and for unknown errors
 //
-// Config.Attempts is never refunded. An attempt that is never settled stays counted.
+// Config.Attempts is never refunded. If done isn't called, the attempt stays counted.
 type Limiter struct {
 	config Config
-	shared store.Buckets // nil if there is only local
+	shared store.Buckets // nil if there is no shared store
 	local  *store.MemoryBuckets
 
-	mu          sync.Mutex // guards the fields below
-	pausedUntil time.Time  // no calls to the shared store before this time
-	lastWarning time.Time
+	mu         sync.Mutex // guards the fields below
+	retryAt    time.Time  // when the shared store may be called again
+	lastLogged time.Time
 }
 
 var errZeroLimiter = errors.New(
@@ -131,7 +131,7 @@ func New(config Config) (*Limiter, error) {
 		config.Log = slog.Default()
 	}
 	l := &Limiter{config: config, shared: config.Store}
-	if memory, ok := config.Store.(*store.MemoryBuckets); ok && memory != nil { // it doesn't fail
+	if memory, ok := config.Store.(*store.MemoryBuckets); ok && memory != nil { // it never fails
 		l.shared, l.local = nil, memory
 	}
 	if l.local == nil {
@@ -140,45 +140,45 @@ func New(config Config) (*Limiter, error) {
 	return l, nil
 }
 
-// Login reserves a sign-in. It counts by Credentials.AccountKey.
+// Login reserves a sign-in, counted by Credentials.AccountKey.
 func (l *Limiter) Login(
 	ctx context.Context, credentials identity.Credentials,
-) (settle func(error), err error) {
+) (done func(error), err error) {
 	account, address := credentials.AccountKey(), addressOf(identity.Address(ctx))
-	network, all := identity.NetworkOf(identity.Address(ctx)), netip.Prefix{}
+	network, anyNetwork := identity.NetworkOf(identity.Address(ctx)), netip.Prefix{}
 	c := l.config
-	// If several buckets are empty, the client sees the RetryAfter of the first. The address's
-	// buckets come first, since they reveal nothing about the account.
+	// If several buckets are empty, the client sees the RetryAfter of the first. The buckets of the
+	// address come first, since they reveal nothing about the account.
 	return l.reserve(ctx, []charge{
 		{keyOf("login attempts", address, ""), c.Attempts, always},
 		{keyOf("login network", network, ""), c.Address.times(globalFactor), guessOrSlow},
 		{keyOf("login address", address, ""), c.Address, guessOrSlow},
 		{keyOf("login account network", network, account), c.Account, isGuess},
 		{keyOf("login account network slow", network, account), c.AccountSlow, isGuess},
-		{keyOf("login account", all, account), c.Account.times(globalFactor), isGuess},
-		{keyOf("login account slow", all, account), c.AccountSlow.times(globalFactor), isGuess},
+		{keyOf("login account", anyNetwork, account), c.Account.times(globalFactor), isGuess},
+		{keyOf("login account slow", anyNetwork, account), c.AccountSlow.times(globalFactor), isGuess},
 	})
 }
 
-// Refresh reserves an exchange of a refresh token.
+// Refresh reserves a refresh.
 func (l *Limiter) Refresh(
 	ctx context.Context, refreshToken identity.Secret,
-) (settle func(error), err error) {
-	return l.token(ctx, "refresh", refreshToken)
+) (done func(error), err error) {
+	return l.reserveToken(ctx, "refresh", refreshToken)
 }
 
 // Logout reserves a sign-out.
 func (l *Limiter) Logout(
 	ctx context.Context, refreshToken identity.Secret,
-) (settle func(error), err error) {
-	return l.token(ctx, "logout", refreshToken)
+) (done func(error), err error) {
+	return l.reserveToken(ctx, "logout", refreshToken)
 }
 
-// token reserves an attempt with a refresh token. It counts by the whole token, since its claims
-// are unverified.
-func (l *Limiter) token(
+// reserveToken reserves an attempt with a refresh token. It counts by the whole token, because the
+// token's claims are unverified.
+func (l *Limiter) reserveToken(
 	ctx context.Context, field string, refreshToken identity.Secret,
-) (settle func(error), err error) {
+) (done func(error), err error) {
 	address := addressOf(identity.Address(ctx))
 	return l.reserve(ctx, []charge{
 		{keyOf(field+" attempts", address, ""), l.config.Attempts, always},
@@ -187,11 +187,11 @@ func (l *Limiter) token(
 	})
 }
 
-// A charge takes one token from one bucket.
+// A charge takes one token from one bucket, and refunds it unless the outcome counts.
 type charge struct {
 	key    store.Key
 	rate   Rate
-	counts func(error) bool // reports whether an attempt with this outcome isn't refunded
+	counts func(error) bool // reports whether this outcome counts, so that there is no refund
 }
 
 // bucket returns the bucket of the charge.
@@ -199,11 +199,11 @@ func (c charge) bucket() store.Bucket {
 	return store.Bucket{Key: c.key, Burst: c.rate.Burst, Every: c.rate.Every}
 }
 
-// always is the counts of a charge that is never refunded.
+// always returns true: every outcome counts.
 func always(error) bool { return true }
 
 // isGuess reports whether an attempt with this outcome counts as a guess: the realm refused it, or
-// the result is unknown.
+// may have.
 func isGuess(err error) bool {
 	switch {
 	case err == nil, errors.Is(err, identity.ErrAccountDisabled),
@@ -216,31 +216,32 @@ func isGuess(err error) bool {
 		return false // the realm didn't check the password
 	}
 	// context.Canceled and context.DeadlineExceeded count too, because the realm may have counted a
-	// failure. Clients decide when to disconnect, and by putting many fields into one request they
-	// decide which of them the deadline cuts off.
+	// failure. A client can cause either: by disconnecting, or by sending so many fields in one
+	// request that some exceed the deadline.
 	return true
 }
 
 // isSlow reports whether an attempt with this outcome took capacity that others could have used, or
-// found none.
+// failed because there was none.
 func isSlow(err error) bool {
 	return identity.TimedOut(err) || errors.Is(err, identity.ErrBusy)
 }
 
-// guessOrSlow reports whether an attempt counts for an address that signs in.
+// guessOrSlow reports whether a sign-in with this outcome counts for its address and network.
 func guessOrSlow(err error) bool { return isGuess(err) || isSlow(err) }
 
-// forgedOrSlow reports whether the realm never issued the token, or the attempt was slow. Keycloak
-// checks the signature first, so it returns the errors below only for tokens that it signed.
+// forgedOrSlow reports whether a refresh or logout with this outcome counts for its address: the
+// realm never issued the token, or the attempt was slow. Keycloak checks the signature first, so it
+// returns the errors below only for tokens that it signed.
 func forgedOrSlow(err error) bool {
 	issued := errors.Is(err, identity.ErrRefreshExpired) ||
 		errors.Is(err, identity.ErrSessionEnded) || errors.Is(err, identity.ErrRefreshReused)
 	return isSlow(err) || isGuess(err) && !issued
 }
 
-// reserve makes all charges, or none, in one call to the store. settle makes another call if there
-// is something to refund.
-func (l *Limiter) reserve(ctx context.Context, charges []charge) (settle func(error), err error) {
+// reserve makes all charges, or none, in one call to the store. done makes another call if there is
+// something to refund.
+func (l *Limiter) reserve(ctx context.Context, charges []charge) (done func(error), err error) {
 	if l.local == nil {
 		return nil, errZeroLimiter
 	}
@@ -248,7 +249,7 @@ func (l *Limiter) reserve(ctx context.Context, charges []charge) (settle func(er
 	for i, c := range charges {
 		buckets[i] = c.bucket()
 	}
-	decision, from, err := l.decide(ctx, buckets)
+	decision, reservedIn, err := l.decide(ctx, buckets)
 	if err != nil {
 		return nil, err
 	}
@@ -265,20 +266,20 @@ func (l *Limiter) reserve(ctx context.Context, charges []charge) (settle func(er
 				}
 			}
 			if len(refunds) > 0 {
-				l.refund(ctx, from, refunds)
+				l.refund(ctx, reservedIn, refunds)
 			}
 		})
 	}, nil
 }
 
-// decide reserves in the shared store, or in this process's memory if there is no shared store or
-// it fails. It also returns the store that it used.
+// decide reserves tokens in the shared store, or in this process's memory if there is no shared
+// store or the shared store fails. It also returns the store that it used.
 func (l *Limiter) decide(
 	ctx context.Context, buckets []store.Bucket,
-) (decision store.Decision, from store.Buckets, err error) {
-	if l.shared != nil && l.sharedUsable() {
-		bounded, cancel := context.WithTimeout(ctx, storeTimeout)
-		decision, err := l.shared.Reserve(bounded, buckets)
+) (decision store.Decision, reservedIn store.Buckets, err error) {
+	if l.shared != nil && l.mayCallShared() {
+		callCtx, cancel := context.WithTimeout(ctx, storeTimeout)
+		decision, err := l.shared.Reserve(callCtx, buckets)
 		cancel()
 		switch {
 		case err == nil:
@@ -292,32 +293,32 @@ func (l *Limiter) decide(
 	return decision, l.local, err
 }
 
-// refund returns tokens to the store they were taken from, even if ctx is done.
-func (l *Limiter) refund(ctx context.Context, from store.Buckets, buckets []store.Bucket) {
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+// refund refunds tokens in the store where they were reserved, even if ctx is done.
+func (l *Limiter) refund(ctx context.Context, reservedIn store.Buckets, buckets []store.Bucket) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
-	if err := from.Refund(bounded, buckets); err != nil {
+	if err := reservedIn.Refund(ctx, buckets); err != nil {
 		l.sharedFailed(ctx, err)
 	}
 }
 
-// sharedUsable reports whether the shared store may be called. After a failure it isn't called for
-// storePause, so that a store that hangs doesn't delay every request.
-func (l *Limiter) sharedUsable() bool {
+// mayCallShared reports whether the shared store may be called. After a failure it isn't called for
+// storeRetryInterval, so that a store that hangs doesn't delay every request.
+func (l *Limiter) mayCallShared() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return !time.Now().Before(l.pausedUntil)
+	return !time.Now().Before(l.retryAt)
 }
 
-// sharedFailed starts a pause of the shared store, and logs the failure at most once per
-// storeWarning.
+// sharedFailed suspends calls to the shared store for storeRetryInterval, and logs the failure at
+// most once per storeLogInterval.
 func (l *Limiter) sharedFailed(ctx context.Context, err error) {
 	l.mu.Lock()
 	now := time.Now()
-	l.pausedUntil = now.Add(storePause)
-	warn := l.lastWarning.IsZero() || now.Sub(l.lastWarning) >= storeWarning
+	l.retryAt = now.Add(storeRetryInterval)
+	warn := l.lastLogged.IsZero() || now.Sub(l.lastLogged) >= storeLogInterval
 	if warn {
-		l.lastWarning = now
+		l.lastLogged = now
 	}
 	l.mu.Unlock()
 	if warn {
@@ -326,20 +327,20 @@ func (l *Limiter) sharedFailed(ctx context.Context, err error) {
 	}
 }
 
-// keyOf returns a digest of its arguments. Its input is unambiguous: the kind ends with a zero
-// byte, the prefix has a fixed length, and the text is last.
-func keyOf(kind string, prefix netip.Prefix, text string) store.Key {
+// keyOf returns a digest of its arguments. The digest's input is unambiguous: the name of the limit
+// ends with a zero byte, the prefix has a fixed length, and the subject comes last.
+func keyOf(limit string, prefix netip.Prefix, subject string) store.Key {
 	var buffer [256]byte
 	address := prefix.Addr().As16()
-	content := append(append(append(buffer[:0], kind...), 0), address[:]...)
-	content = append(append(content, byte(prefix.Bits())), text...)
-	sum := sha256.Sum256(content)
+	input := append(append(append(buffer[:0], limit...), 0), address[:]...)
+	input = append(append(input, byte(prefix.Bits())), subject...)
+	sum := sha256.Sum256(input)
 	return store.Key(sum[:len(store.Key{})])
 }
 
-// addressOf returns the prefix that counts as one address: an IPv4 address, or an IPv6 /64, which
-// is the smallest network that is assigned: its owner may use any address in it. It returns the
-// zero Prefix for the zero Addr.
+// addressOf returns the prefix that counts as one address: an IPv4 address, or an IPv6 /64. A /64
+// is the smallest network that providers assign, and its owner may use any address in it. addressOf
+// returns the zero Prefix for the zero Addr.
 func addressOf(address netip.Addr) netip.Prefix {
 	address, bits := address.Unmap(), 64
 	if address.Is4() {

@@ -1,7 +1,6 @@
 package throttle
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"strings"
@@ -11,13 +10,13 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// Each call to a shared store is a round trip. An attempt needs one call, and settling it at most
-// one more.
+// An attempt makes one call to a shared store, and done makes at most one more, because each call
+// is a round trip.
 func TestLimiter_storeCalls(t *testing.T) {
 	for name, tt := range map[string]struct {
-		reserve attempt
+		reserve reserveFunc
 		outcome error
-		settles int32
+		refunds int32
 	}{
 		"login":                   {login, nil, 1},
 		"login, wrong password":   {login, identity.ErrBadCredentials, 0},
@@ -28,60 +27,60 @@ func TestLimiter_storeCalls(t *testing.T) {
 		"refresh, forged":         {refresh, identity.ErrRefreshInvalid, 0},
 		"logout":                  {logout, nil, 1},
 	} {
-		withSharedStore(t,
-			func(t *testing.T, shared *sharedStore, one, _ *Limiter, _ *bytes.Buffer) {
-				settle, err := tt.reserve(from(t, home), one, "alice")
-				if n := shared.calls.Load(); err != nil || n != 1 {
-					t.Errorf("%s: %d calls for the attempt, want 1; %v", name, n, err)
-				}
-				settle(tt.outcome)
-				if n := shared.calls.Load() - 1; n != tt.settles {
-					t.Errorf("%s: %d calls for the outcome, want %d", name, n, tt.settles)
-				}
-			})
+		withSharedStore(t, func(t *testing.T, s sharedStoreTest) {
+			done, err := tt.reserve(contextFrom(t, addressA), s.limiterA, "alice")
+			if n := s.store.calls.Load(); err != nil || n != 1 {
+				t.Errorf("%s: the reservation made %d calls (%v), want 1", name, n, err)
+			}
+			done(tt.outcome)
+			if n := s.store.calls.Load() - 1; n != tt.refunds {
+				t.Errorf("%s: done made %d calls, want %d", name, n, tt.refunds)
+			}
+		})
 	}
-	withSharedStore(t, func(t *testing.T, shared *sharedStore, one, _ *Limiter, _ *bytes.Buffer) {
-		guess(t, one, home, "alice", 10)
-		if _, err := one.Login(from(t, home), named("alice")); !errors.Is(err,
-			identity.ErrRateLimited) {
-			t.Errorf("got %v, want %v", err, identity.ErrRateLimited)
+	withSharedStore(t, func(t *testing.T, s sharedStoreTest) {
+		guess(t, s.limiterA, addressA, "alice", 10)
+		_, err := s.limiterA.Login(contextFrom(t, addressA), credentialsFor("alice"))
+		if !errors.Is(err, identity.ErrRateLimited) {
+			t.Errorf("Login() = %v, want %v", err, identity.ErrRateLimited)
 		}
-		if n := shared.calls.Load(); n != 11 {
-			t.Errorf("%d calls for 10 failures and a refusal, want 11", n)
+		if n := s.store.calls.Load(); n != 11 {
+			t.Errorf("10 failures and a refused attempt made %d calls, want 11", n)
 		}
 	})
 }
 
+// Two Limiters with the same store share their limits. They store nothing in local memory.
 func TestLimiter_sharedStore(t *testing.T) {
-	withSharedStore(t,
-		func(t *testing.T, shared *sharedStore, one, two *Limiter, log *bytes.Buffer) {
-			guess(t, one, home, "alice", 6)
-			allowed, wait := guess(t, two, home, "alice", 100)
-			wantTry(t, "the second process", allowed, wait, 4, time.Minute)
-			try(t, two, from(t, home), login, "bob", nil, 100)
-			if one.local.Len()+two.local.Len() != 0 || shared.Len() != 7 || log.Len() != 0 {
-				t.Errorf("%d and %d keys in the processes, %d in the store, want 0, 0 and 7; logged %q",
-					one.local.Len(), two.local.Len(), shared.Len(), log)
-			}
-		})
+	withSharedStore(t, func(t *testing.T, s sharedStoreTest) {
+		guess(t, s.limiterA, addressA, "alice", 6)
+		allowed, wait := guess(t, s.limiterB, addressA, "alice", 100)
+		wantAttempts(t, "the second limiter", allowed, wait, 4, time.Minute)
+		attempt(t, s.limiterB, contextFrom(t, addressA), login, "bob", nil, 100)
+		local := s.limiterA.local.Len() + s.limiterB.local.Len()
+		if local != 0 || s.store.Len() != 7 || s.log.Len() != 0 {
+			t.Errorf("%d keys in local memory, %d in the store, logged %q; want 0, 7 and nothing",
+				local, s.store.Len(), s.log)
+		}
+	})
 }
 
 // While the store is down, attempts are still allowed and still limited.
 func TestLimiter_sharedStore_fails(t *testing.T) {
-	withSharedStore(t, func(t *testing.T, shared *sharedStore, one, _ *Limiter, log *bytes.Buffer) {
-		guess(t, one, home, "alice", 10)
-		shared.fails.Store(true)
-		before := shared.calls.Load()
-		allowed, wait := guess(t, one, home, "alice", 100)
-		wantTry(t, "during the outage", allowed, wait, 10, time.Minute)
-		if n := shared.calls.Load() - before; n != 1 {
-			t.Errorf("the store was called %d times within a second, want once", n)
+	withSharedStore(t, func(t *testing.T, s sharedStoreTest) {
+		guess(t, s.limiterA, addressA, "alice", 10)
+		s.store.fails.Store(true)
+		before := s.store.calls.Load()
+		allowed, wait := guess(t, s.limiterA, addressA, "alice", 100)
+		wantAttempts(t, "during the outage", allowed, wait, 10, time.Minute)
+		if n := s.store.calls.Load() - before; n != 1 {
+			t.Errorf("the store was called %d times during the outage, want once", n)
 		}
-		shared.fails.Store(false)
-		time.Sleep(storePause)
-		allowed, wait = guess(t, one, home, "alice", 100)
-		wantTry(t, "after the outage", allowed, wait, 0, time.Minute-storePause)
-		text := log.String()
+		s.store.fails.Store(false)
+		time.Sleep(storeRetryInterval)
+		allowed, wait = guess(t, s.limiterA, addressA, "alice", 100)
+		wantAttempts(t, "after the outage", allowed, wait, 0, time.Minute-storeRetryInterval)
+		text := s.log.String()
 		if strings.Count(text, "\n") != 1 || !strings.Contains(text, "level=WARN") ||
 			!strings.Contains(text, "connection refused") || strings.Contains(text, "alice") {
 			t.Errorf("logged %q, want one warning with the error", text)
@@ -89,77 +88,80 @@ func TestLimiter_sharedStore_fails(t *testing.T) {
 	})
 }
 
+// A store that hangs delays only the first attempt, by storeTimeout.
 func TestLimiter_sharedStore_hangs(t *testing.T) {
-	withSharedStore(t,
-		func(t *testing.T, shared *sharedStore, one, two *Limiter, log *bytes.Buffer) {
-			shared.hangs.Store(true)
-			start := time.Now()
-			try(t, one, from(t, home), login, "alice", nil, 100)
-			if elapsed := time.Since(start); elapsed != storeTimeout {
-				t.Errorf("100 attempts took %v, want %v", elapsed, storeTimeout)
-			}
-			// A canceled request isn't a failure of the store.
-			log.Reset()
-			short, cancel := context.WithTimeout(from(t, home), time.Millisecond)
-			defer cancel()
-			_, err := two.Login(short, named("alice"))
-			if !errors.Is(err, context.DeadlineExceeded) || log.Len() != 0 || !two.sharedUsable() {
-				t.Errorf("got %v, want %v; logged %q", err, context.DeadlineExceeded, log)
-			}
-		})
-}
-
-// An attempt that was reserved in one store isn't refunded in the other.
-func TestLimiter_sharedStore_failsBeforeSettle(t *testing.T) {
-	withSharedStore(t, func(t *testing.T, shared *sharedStore, one, two *Limiter, _ *bytes.Buffer) {
-		settle, err := one.Login(from(t, home), named("alice"))
-		if err != nil {
-			t.Fatal(err)
+	withSharedStore(t, func(t *testing.T, s sharedStoreTest) {
+		s.store.hangs.Store(true)
+		start := time.Now()
+		attempt(t, s.limiterA, contextFrom(t, addressA), login, "alice", nil, 100)
+		if elapsed := time.Since(start); elapsed != storeTimeout {
+			t.Errorf("100 attempts took %v, want %v", elapsed, storeTimeout)
 		}
-		shared.fails.Store(true)
-		guess(t, one, home, "alice", 3)
-		settle(nil)
-		shared.fails.Store(false)
-		allowed, _ := guess(t, two, home, "alice", 100)
-		if allowed != 9 { // one refund is lost: too strict rather than too lax
-			t.Errorf("%d attempts in the store, want 9", allowed)
-		}
-		shared.fails.Store(true)
-		allowed, _ = guess(t, one, home, "alice", 100)
-		if allowed != 7 {
-			t.Errorf("%d attempts in the process, want 7", allowed)
+		// A canceled request isn't a failure of the store.
+		s.log.Reset()
+		ctx, cancel := context.WithTimeout(contextFrom(t, addressA), time.Millisecond)
+		defer cancel()
+		_, err := s.limiterB.Login(ctx, credentialsFor("alice"))
+		suspended := !s.limiterB.mayCallShared()
+		if !errors.Is(err, context.DeadlineExceeded) || s.log.Len() != 0 || suspended {
+			t.Errorf("Login() = %v, logged %q, store suspended: %t; want %v, nothing and false",
+				err, s.log, suspended, context.DeadlineExceeded)
 		}
 	})
 }
 
-// settle refunds even if the request was canceled in the meantime.
-func TestLimiter_settle_canceled(t *testing.T) {
-	withSharedStore(t, func(t *testing.T, shared *sharedStore, one, _ *Limiter, _ *bytes.Buffer) {
-		ctx, cancel := context.WithCancel(from(t, home))
-		settle, err := one.Login(ctx, named("alice"))
+// An attempt that was reserved in the shared store isn't refunded in local memory when the shared
+// store has failed in the meantime.
+func TestLimiter_sharedStore_failsBeforeDone(t *testing.T) {
+	withSharedStore(t, func(t *testing.T, s sharedStoreTest) {
+		done, err := s.limiterA.Login(contextFrom(t, addressA), credentialsFor("alice"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.store.fails.Store(true)
+		guess(t, s.limiterA, addressA, "alice", 3)
+		done(nil)
+		s.store.fails.Store(false)
+		allowed, _ := guess(t, s.limiterB, addressA, "alice", 100)
+		if allowed != 9 { // the refund is lost, so the limit is stricter, not laxer
+			t.Errorf("the shared store allowed %d attempts, want 9", allowed)
+		}
+		s.store.fails.Store(true)
+		allowed, _ = guess(t, s.limiterA, addressA, "alice", 100)
+		if allowed != 7 {
+			t.Errorf("local memory allowed %d attempts, want 7", allowed)
+		}
+	})
+}
+
+// done refunds the attempt even if the request has been canceled.
+func TestLimiter_done_canceled(t *testing.T) {
+	withSharedStore(t, func(t *testing.T, s sharedStoreTest) {
+		ctx, cancel := context.WithCancel(contextFrom(t, addressA))
+		done, err := s.limiterA.Login(ctx, credentialsFor("alice"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		cancel()
-		settle(nil)
-		if shared.Len() != 1 {
-			t.Errorf("%d keys in the store, want only that of Attempts", shared.Len())
+		done(nil)
+		if s.store.Len() != 1 {
+			t.Errorf("%d keys in the store, want 1, for Attempts", s.store.Len())
 		}
 	})
 }
 
-// A second call, such as a deferred settle(nil), must not turn guesses into successes.
-func TestLimiter_settle_twice(t *testing.T) {
-	withSharedStore(t, func(t *testing.T, _ *sharedStore, one, _ *Limiter, _ *bytes.Buffer) {
+// A second call of done, such as a deferred done(nil), must not turn guesses into successes.
+func TestLimiter_done_twice(t *testing.T) {
+	withSharedStore(t, func(t *testing.T, s sharedStoreTest) {
 		for range 10 {
-			settle, err := one.Login(from(t, home), named("alice"))
+			done, err := s.limiterA.Login(contextFrom(t, addressA), credentialsFor("alice"))
 			if err != nil {
 				t.Fatal(err)
 			}
-			settle(identity.ErrBadCredentials)
-			settle(nil)
+			done(identity.ErrBadCredentials)
+			done(nil)
 		}
-		allowed, wait := guess(t, one, home, "alice", 100)
-		wantTry(t, "after ten failures", allowed, wait, 0, time.Minute)
+		allowed, wait := guess(t, s.limiterA, addressA, "alice", 100)
+		wantAttempts(t, "after ten failures", allowed, wait, 0, time.Minute)
 	})
 }

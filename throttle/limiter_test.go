@@ -13,21 +13,22 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
+// An account has a burst of ten failed sign-ins, and gains one more per minute.
 func TestLimiter_Login_account(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
-		allowed, wait := guess(t, l, home, "alice", 100)
-		wantTry(t, "at once", allowed, wait, 10, time.Minute)
-		allowed, wait = guess(t, l, home, "bob", 5)
-		wantTry(t, "another name", allowed, wait, 5, 0)
+		allowed, wait := guess(t, l, addressA, "alice", 100)
+		wantAttempts(t, "first failures", allowed, wait, 10, time.Minute)
+		allowed, wait = guess(t, l, addressA, "bob", 5)
+		wantAttempts(t, "another account", allowed, wait, 5, 0)
 		time.Sleep(time.Minute - 1)
-		allowed, wait = guess(t, l, home, "alice", 100)
-		wantTry(t, "a nanosecond early", allowed, wait, 0, 1)
+		allowed, wait = guess(t, l, addressA, "alice", 100)
+		wantAttempts(t, "a nanosecond early", allowed, wait, 0, 1)
 		time.Sleep(time.Nanosecond)
-		allowed, wait = guess(t, l, home, "alice", 100)
-		wantTry(t, "after a minute", allowed, wait, 1, time.Minute)
+		allowed, wait = guess(t, l, addressA, "alice", 100)
+		wantAttempts(t, "after a minute", allowed, wait, 1, time.Minute)
 		time.Sleep(time.Hour)
-		allowed, wait = guess(t, l, home, "alice", 100)
-		wantTry(t, "after an hour", allowed, wait, 10, time.Minute)
+		allowed, wait = guess(t, l, addressA, "alice", 100)
+		wantAttempts(t, "after an hour", allowed, wait, 10, time.Minute)
 	})
 }
 
@@ -35,7 +36,7 @@ func TestLimiter_Login_account(t *testing.T) {
 // or from many.
 func TestLimiter_Login_accountSlow(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
-		day := func(networks int) (allowed int) {
+		guessForDay := func(networks int) (allowed int) {
 			for range 24 * 60 {
 				for i := range networks {
 					address := fmt.Sprintf("203.0.%d.1", i)
@@ -46,12 +47,12 @@ func TestLimiter_Login_accountSlow(t *testing.T) {
 			}
 			return allowed
 		}
-		if allowed := day(1); allowed < 90 || allowed > 20+96 {
-			t.Errorf("one network made %d guesses in a day, want 20 and one per 15 minutes",
+		if allowed := guessForDay(1); allowed < 90 || allowed > 20+96 {
+			t.Errorf("one network made %d guesses in a day, want 90 to 116 (20, and one per 15 minutes)",
 				allowed)
 		}
-		if allowed := day(50); allowed > 100+480 {
-			t.Errorf("fifty networks made %d guesses in a day, want 100 and one per 3 minutes",
+		if allowed := guessForDay(50); allowed > 100+480 {
+			t.Errorf("fifty networks made %d guesses in a day, want at most 580 (100, and one per 3 minutes)",
 				allowed)
 		}
 	})
@@ -59,20 +60,21 @@ func TestLimiter_Login_accountSlow(t *testing.T) {
 
 // All attempts from one address count, even successful ones. Another address has its own limit.
 func TestLimiter_attempts(t *testing.T) {
-	for name, reserve := range map[string]attempt{"login": login, "refresh": refresh,
+	for name, reserve := range map[string]reserveFunc{"login": login, "refresh": refresh,
 		"logout": logout} {
 		withLimiter(t, func(t *testing.T, l *Limiter) {
 			total := 0
 			for i := range 1500 {
-				allowed, _ := try(t, l, from(t, home), reserve, fmt.Sprint("user ", i), nil, 1)
+				subject := fmt.Sprint("user ", i)
+				allowed, _ := attempt(t, l, contextFrom(t, addressA), reserve, subject, nil, 1)
 				total += allowed
 			}
-			allowed, wait := try(t, l, from(t, home), reserve, "user", nil, 1)
-			wantTry(t, name+", one more", allowed, wait, 0, 200*time.Millisecond)
-			allowed, wait = try(t, l, from(t, elsewhere), reserve, "user", nil, 1)
-			wantTry(t, name+", from elsewhere", allowed, wait, 1, 0)
+			allowed, wait := attempt(t, l, contextFrom(t, addressA), reserve, "user", nil, 1)
+			wantAttempts(t, name+", after the burst", allowed, wait, 0, 200*time.Millisecond)
+			allowed, wait = attempt(t, l, contextFrom(t, addressB), reserve, "user", nil, 1)
+			wantAttempts(t, name+", another address", allowed, wait, 1, 0)
 			if total != 1000 {
-				t.Errorf("%s: %d attempts, want 1000", name, total)
+				t.Errorf("%s: %d attempts allowed, want 1000", name, total)
 			}
 		})
 	}
@@ -83,36 +85,36 @@ func TestLimiter_Login_spellings(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
 		for i := range 10 {
 			name := []string{"alice", "ALICE", "Alice", " alice", "aLICE "}[i%5]
-			if allowed, _ := guess(t, l, home, name, 1); allowed != 1 {
+			if allowed, _ := guess(t, l, addressA, name, 1); allowed != 1 {
 				t.Fatalf("attempt %d was refused, want it allowed", i)
 			}
 		}
 		for _, name := range []string{"alice", "ALICE", "alicE", "alice\u00a0"} {
-			allowed, wait := guess(t, l, home, name, 1)
-			wantTry(t, name, allowed, wait, 0, time.Minute)
+			allowed, wait := guess(t, l, addressA, name, 1)
+			wantAttempts(t, name, allowed, wait, 0, time.Minute)
 		}
 	})
 }
 
-// Attackers in four networks can't lock out a user in a fifth. In five networks they can. Any
-// number of networks together are limited by the account.
+// Attackers in four networks can't lock out a user in a fifth network; attackers in five networks
+// can. An account also has a limit for any number of networks together.
 func TestLimiter_Login_manyNetworks(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
-		for range 60 { // an attacker in four networks, for an hour
+		for range 60 { // one hour
 			for i := range globalFactor - 1 {
 				guess(t, l, fmt.Sprintf("203.0.%d.1", i), "alice", 100)
 			}
 			time.Sleep(time.Minute)
 		}
-		allowed, wait := guess(t, l, elsewhere, "alice", 100)
-		wantTry(t, "elsewhere", allowed, wait, 10, time.Minute)
+		allowed, wait := guess(t, l, addressB, "alice", 100)
+		wantAttempts(t, "the fifth network", allowed, wait, 10, time.Minute)
 
 		total, last := 0, time.Duration(0)
 		for i := range 200 { // 200 networks at once
 			allowed, wait := guess(t, l, fmt.Sprintf("203.0.%d.1", i), "bob", 100)
 			total, last = total+allowed, wait
 		}
-		wantTry(t, "200 networks together", total, last, 50, 12*time.Second)
+		wantAttempts(t, "200 networks together", total, last, 50, 12*time.Second)
 		time.Sleep(time.Minute)
 		total = 0
 		for i := range 200 {
@@ -120,7 +122,7 @@ func TestLimiter_Login_manyNetworks(t *testing.T) {
 			total += allowed
 		}
 		if total != 5 {
-			t.Errorf("a minute later: %d attempts, want 5", total)
+			t.Errorf("a minute later: %d attempts allowed, want 5", total)
 		}
 	})
 }
@@ -132,11 +134,11 @@ func TestLimiter_Login_networkAndAddress(t *testing.T) {
 		sameNetwork, sameAddress bool
 	}{
 		{"same address", "192.0.2.7", "192.0.2.7", true, true},
-		{"IPv4 in IPv6", "192.0.2.7", "::ffff:192.0.2.7", true, true},
+		{"IPv4-mapped IPv6", "192.0.2.7", "::ffff:192.0.2.7", true, true},
 		{"same /24", "192.0.2.7", "192.0.2.8", true, false},
 		{"next /24", "192.0.2.7", "192.0.3.7", false, false},
 		{"same /64", "2001:db8:1:2::1", "2001:db8:1:2:ffff::1", true, true},
-		{"zone", "fe80::1%eth0", "fe80::2", true, true},
+		{"zone and no zone", "fe80::1%eth0", "fe80::2", true, true},
 		{"same /48", "2001:db8:1:2::1", "2001:db8:1:3::1", true, false},
 		{"next /48", "2001:db8:1:2::1", "2001:db8:2:2::1", false, false},
 	} {
@@ -148,56 +150,57 @@ func TestLimiter_Login_networkAndAddress(t *testing.T) {
 			}
 			allowed, _ := guess(t, l, tt.b, "alice", 100)
 			if allowed != want {
-				t.Errorf("%s: %d attempts under the name, want %d", tt.name, allowed, want)
+				t.Errorf("%s: %d attempts allowed for the account, want %d", tt.name, allowed, want)
 			}
 		})
 		withLimiter(t, func(t *testing.T, l *Limiter) {
 			for i := range 20 {
 				guess(t, l, tt.a, fmt.Sprint("name ", i), 5)
 			}
-			allowed, wait := guess(t, l, tt.b, "one more", 1)
+			allowed, wait := guess(t, l, tt.b, "another name", 1)
 			if tt.sameAddress {
-				wantTry(t, tt.name+", of the address", allowed, wait, 0, 6*time.Second)
+				wantAttempts(t, tt.name+", another account", allowed, wait, 0, 6*time.Second)
 			} else {
-				wantTry(t, tt.name+", of the address", allowed, wait, 1, 0)
+				wantAttempts(t, tt.name+", another account", allowed, wait, 1, 0)
 			}
 		})
 	}
 }
 
-// An address has one limit for failures under all names. Successes don't count, so an office with
-// one address isn't locked out.
+// An address has one limit for failures in all accounts together. Successes don't count, so an
+// office with one address isn't locked out.
 func TestLimiter_Login_address(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
 		for i := range 800 {
-			allowed, _ := try(t, l, from(t, home), login, fmt.Sprint("colleague ", i), nil, 1)
+			name := fmt.Sprint("colleague ", i)
+			allowed, _ := attempt(t, l, contextFrom(t, addressA), login, name, nil, 1)
 			if allowed != 1 {
 				t.Fatalf("colleague %d was refused", i)
 			}
 		}
 		total, last := 0, time.Duration(0)
 		for i := range 200 {
-			allowed, wait := guess(t, l, home, fmt.Sprint("guess ", i), 1)
+			allowed, wait := guess(t, l, addressA, fmt.Sprint("guess ", i), 1)
 			total, last = total+allowed, wait
 		}
-		wantTry(t, "guesses", total, last, 100, 6*time.Second)
-		allowed, wait := try(t, l, from(t, home), login, "colleague 1", nil, 1)
-		wantTry(t, "a colleague, after the guesses", allowed, wait, 0, 6*time.Second)
-		allowed, wait = try(t, l, from(t, elsewhere), login, "colleague 1", nil, 1)
-		wantTry(t, "from elsewhere", allowed, wait, 1, 0)
-		if keys := l.local.Len(); keys > 4+4*100 { // the last colleague has another address
+		wantAttempts(t, "guesses", total, last, 100, 6*time.Second)
+		allowed, wait := attempt(t, l, contextFrom(t, addressA), login, "colleague 1", nil, 1)
+		wantAttempts(t, "a colleague, after the guesses", allowed, wait, 0, 6*time.Second)
+		allowed, wait = attempt(t, l, contextFrom(t, addressB), login, "colleague 1", nil, 1)
+		wantAttempts(t, "another address", allowed, wait, 1, 0)
+		if keys := l.local.Len(); keys > 4+4*100 { // 4 for each address, and 4 for each name
 			t.Errorf("%d keys are stored, want none for refused attempts", keys)
 		}
 	})
 }
 
-// Guesses count, and so do outcomes that may have been guesses.
-func TestLimiter_settle_outcomes(t *testing.T) {
+// done refunds every outcome except guesses, and outcomes that may hide a guess.
+func TestLimiter_done_outcomes(t *testing.T) {
 	for _, tt := range []struct {
 		outcome        error
-		login, refresh bool // counts for the name, or for the token
-		// address: whether it counts for the address in Refresh and Logout, and in Login even if it
-		// doesn't count for the name.
+		login, refresh bool // whether the outcome counts for the account, and for the token
+		// address is whether the outcome counts for the address. In Login, an outcome that counts
+		// for the account counts for the address too.
 		address bool
 	}{
 		{nil, false, false, false},
@@ -213,7 +216,7 @@ func TestLimiter_settle_outcomes(t *testing.T) {
 		{identity.ErrBadInput, false, false, false},
 		{context.DeadlineExceeded, true, true, true},
 		{context.Canceled, true, true, true},
-		{errors.New("never seen before"), true, true, true},
+		{errors.New("unknown error"), true, true, true},
 		{identity.ErrRefreshInvalid, true, true, true},
 		{identity.ErrRefreshExpired, true, true, false},
 		{identity.ErrSessionEnded, true, true, false},
@@ -223,28 +226,28 @@ func TestLimiter_settle_outcomes(t *testing.T) {
 		if outcome != nil {
 			outcome = fmt.Errorf("call the realm: %w", outcome)
 		}
-		count := func(reserve attempt, subject func(i int) string, max int) (allowed int) {
+		count := func(reserve reserveFunc, subject func(i int) string, max int) (allowed int) {
 			withLimiter(t, func(t *testing.T, l *Limiter) {
 				for i := range max {
-					n, _ := try(t, l, from(t, home), reserve, subject(i), outcome, 1)
+					n, _ := attempt(t, l, contextFrom(t, addressA), reserve, subject(i), outcome, 1)
 					allowed += n
 				}
 			})
 			return allowed
 		}
-		same := func(int) string { return "same" }
-		other := func(i int) string { return fmt.Sprint("other ", i) }
+		sameSubject := func(int) string { return "same" }
+		newSubject := func(i int) string { return fmt.Sprint("new ", i) }
 		for _, check := range []struct {
 			name                     string
 			allowed, limit, attempts int
 			counts                   bool
 		}{
-			{"login of a name", count(login, same, 60), 10, 60, tt.login},
-			{"login of an address", count(login, other, 120), 100, 120, tt.login || tt.address},
-			{"refresh of a token", count(refresh, same, 60), 30, 60, tt.refresh},
-			{"logout of a token", count(logout, same, 60), 30, 60, tt.refresh},
-			{"refresh of an address", count(refresh, other, 120), 100, 120, tt.address},
-			{"logout of an address", count(logout, other, 120), 100, 120, tt.address},
+			{"login to one account", count(login, sameSubject, 60), 10, 60, tt.login},
+			{"login from one address", count(login, newSubject, 120), 100, 120, tt.login || tt.address},
+			{"refresh with one token", count(refresh, sameSubject, 60), 30, 60, tt.refresh},
+			{"logout with one token", count(logout, sameSubject, 60), 30, 60, tt.refresh},
+			{"refresh from one address", count(refresh, newSubject, 120), 100, 120, tt.address},
+			{"logout from one address", count(logout, newSubject, 120), 100, 120, tt.address},
 		} {
 			want := check.limit
 			if !check.counts {
@@ -257,35 +260,36 @@ func TestLimiter_settle_outcomes(t *testing.T) {
 	}
 }
 
-// An attacker can't use up the limit of someone else's token: not with the same token, because the
-// limit is per address, and not with another token of the session, because claims don't count.
+// An attacker can't use up the limit of someone else's token: limits are per address, and count the
+// whole token, not its claims.
 func TestLimiter_Refresh_separateTokens(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
-		allowed, wait := try(t, l, from(t, home), refresh, "a.b.c", identity.ErrRefreshExpired, 100)
-		wantTry(t, "one token", allowed, wait, 30, 10*time.Second)
+		allowed, wait := attempt(t, l, contextFrom(t, addressA), refresh, "a.b.c",
+			identity.ErrRefreshExpired, 100)
+		wantAttempts(t, "one token", allowed, wait, 30, 10*time.Second)
 		for name, tt := range map[string]struct {
 			address, token string
-			reserve        attempt
+			reserve        reserveFunc
 		}{
-			"another address":                  {elsewhere, "a.b.c", refresh},
-			"same claims, other signature":     {home, "a.b.d", refresh},
-			"other case":                       {home, "A.b.c", refresh},
-			"logout with the same token":       {home, "a.b.c", logout},
-			"login with the token as the name": {home, "a.b.c", login},
+			"another address":                  {addressB, "a.b.c", refresh},
+			"same claims, other signature":     {addressA, "a.b.d", refresh},
+			"different case":                   {addressA, "A.b.c", refresh},
+			"logout with the same token":       {addressA, "a.b.c", logout},
+			"login with the token as the name": {addressA, "a.b.c", login},
 		} {
-			allowed, wait := try(t, l, from(t, tt.address), tt.reserve, tt.token,
+			allowed, wait := attempt(t, l, contextFrom(t, tt.address), tt.reserve, tt.token,
 				identity.ErrRefreshExpired, 5)
 			if allowed != 5 {
-				t.Errorf("%s: %d attempts, wait %v; want a limit of its own", name, allowed, wait)
+				t.Errorf("%s: %d attempts allowed, then a wait of %v; want 5", name, allowed, wait)
 			}
 		}
 	})
 }
 
-// Concurrent attempts together don't exceed the limit: each is reserved before the realm is called.
+// Concurrent attempts don't exceed the limit, because each is reserved before the realm is called.
 func TestLimiter_concurrent(t *testing.T) {
 	for name, tt := range map[string]struct {
-		reserve attempt
+		reserve reserveFunc
 		outcome error
 		want    int32
 	}{
@@ -295,10 +299,10 @@ func TestLimiter_concurrent(t *testing.T) {
 	} {
 		withLimiter(t, func(t *testing.T, l *Limiter) {
 			var calls atomic.Int32
-			var callers sync.WaitGroup
+			var wg sync.WaitGroup
 			for range 100 {
-				callers.Go(func() {
-					settle, err := tt.reserve(from(t, home), l, "alice")
+				wg.Go(func() {
+					done, err := tt.reserve(contextFrom(t, addressA), l, "alice")
 					if err != nil {
 						if !errors.Is(err, identity.ErrRateLimited) {
 							t.Errorf("%s: %v, want %v", name, err, identity.ErrRateLimited)
@@ -307,10 +311,10 @@ func TestLimiter_concurrent(t *testing.T) {
 					}
 					calls.Add(1)
 					time.Sleep(time.Second) // the realm is slow
-					settle(tt.outcome)
+					done(tt.outcome)
 				})
 			}
-			callers.Wait()
+			wg.Wait()
 			if calls.Load() != tt.want {
 				t.Errorf("%s: the realm was called %d times, want %d", name, calls.Load(), tt.want)
 			}
@@ -318,8 +322,8 @@ func TestLimiter_concurrent(t *testing.T) {
 	}
 }
 
-// An IPv6 /48 has 65,536 addresses, but only five times the attempts of one. Its refused attempts
-// don't count against the names.
+// An IPv6 /48 contains 65,536 addresses (/64), but has only five times the limit of one address.
+// Attempts that this limit refuses don't count against the accounts.
 func TestLimiter_Login_network(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
 		total := 0
@@ -328,32 +332,33 @@ func TestLimiter_Login_network(t *testing.T) {
 			total += allowed
 		}
 		if total != 500 {
-			t.Errorf("%d attempts, want 500", total)
+			t.Errorf("%d attempts allowed, want 500", total)
 		}
 		allowed, wait := guess(t, l, "2001:db8:2::1", "name 999", 1)
-		wantTry(t, "another network", allowed, wait, 1, 0)
+		wantAttempts(t, "another network", allowed, wait, 1, 0)
 	})
 }
 
 // Refused attempts don't count against any limit.
 func TestLimiter_Login_refused(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
-		guess(t, l, home, "alice", 100)
+		guess(t, l, addressA, "alice", 100)
 		for range 1000 {
-			if _, err := l.Login(from(t, home), named("alice")); !errors.Is(err,
-				identity.ErrRateLimited) {
-				t.Fatalf("got %v, want %v", err, identity.ErrRateLimited)
+			_, err := l.Login(contextFrom(t, addressA), credentialsFor("alice"))
+			if !errors.Is(err, identity.ErrRateLimited) {
+				t.Fatalf("Login() = %v, want %v", err, identity.ErrRateLimited)
 			}
 		}
 		before := l.local.Len()
-		allowed, _ := guess(t, l, home, "bob", 1)
+		allowed, _ := guess(t, l, addressA, "bob", 1)
 		if allowed != 1 {
-			t.Error("another name was refused: refused attempts count against the address")
+			t.Errorf("another account: %d attempts allowed, want 1", allowed)
 		}
-		for i := range 4 { // home has used 10 of the 50
+		for i := range 4 { // addressA has used 10 of the 50
 			allowed, wait := guess(t, l, fmt.Sprintf("203.0.%d.1", i), "alice", 100)
 			if allowed != 10 {
-				t.Errorf("network %d: %d attempts, wait %v; want 10", i, allowed, wait)
+				t.Errorf("network %d: %d attempts allowed, then a wait of %v; want 10",
+					i, allowed, wait)
 			}
 		}
 		if before != 7 {
@@ -362,46 +367,48 @@ func TestLimiter_Login_refused(t *testing.T) {
 	})
 }
 
+// Requests without an address share one limit, apart from the limit of the zero IPv6 address.
 func TestLimiter_Login_withoutAddress(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
-		allowed, wait := try(t, l, t.Context(), login, "alice", identity.ErrBadCredentials, 100)
-		wantTry(t, "no address", allowed, wait, 10, time.Minute)
+		allowed, wait := attempt(t, l, t.Context(), login, "alice", identity.ErrBadCredentials, 100)
+		wantAttempts(t, "no address", allowed, wait, 10, time.Minute)
 		allowed, _ = guess(t, l, "::", "alice", 100)
-		wantTry(t, "the zero IPv6 address", allowed, 0, 10, 0)
+		wantAttempts(t, "the zero IPv6 address", allowed, 0, 10, 0)
 	})
 }
 
+// If the context is done, Login reserves nothing. done refunds even if the context is canceled.
 func TestLimiter_Login_doneContext(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
-		ctx, cancel := context.WithCancel(from(t, home))
+		ctx, cancel := context.WithCancel(contextFrom(t, addressA))
 		cancel()
-		if _, err := l.Login(ctx, named("alice")); !errors.Is(err, context.Canceled) {
+		if _, err := l.Login(ctx, credentialsFor("alice")); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v, want %v", err, context.Canceled)
 		}
 		if keys := l.local.Len(); keys != 0 {
 			t.Errorf("%d keys are stored, want none", keys)
 		}
-		// A success is refunded even if ctx is canceled in the meantime.
-		ctx, cancel = context.WithCancel(from(t, home))
-		settle, err := l.Login(ctx, named("alice"))
+		ctx, cancel = context.WithCancel(contextFrom(t, addressA))
+		done, err := l.Login(ctx, credentialsFor("alice"))
 		cancel()
 		if err != nil {
 			t.Fatal(err)
 		}
-		settle(nil)
+		done(nil)
 		if keys := l.local.Len(); keys != 1 {
-			t.Errorf("%d keys are stored, want only that of Attempts", keys)
+			t.Errorf("%d keys are stored, want 1, for Attempts", keys)
 		}
 	})
 }
 
-// A refusal doesn't reveal whether the name exists.
-func TestLimiter_Login_sameRefusal(t *testing.T) {
+// The error for a refused attempt depends on nothing but the wait, so it doesn't reveal whether the
+// account exists.
+func TestLimiter_Login_sameError(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
 		var texts []string
 		for _, name := range []string{"alice", "nobody"} {
-			guess(t, l, home, name, 100)
-			_, err := l.Login(from(t, home), named(name))
+			guess(t, l, addressA, name, 100)
+			_, err := l.Login(contextFrom(t, addressA), credentialsFor(name))
 			texts = append(texts, fmt.Sprintf("%v %#v", err, *err.(*identity.RateLimitError)))
 		}
 		if texts[0] != texts[1] || strings.Contains(texts[0], "alice") {
@@ -410,6 +417,7 @@ func TestLimiter_Login_sameRefusal(t *testing.T) {
 	})
 }
 
+// New names the field of an invalid rate.
 func TestNew_invalidRates(t *testing.T) {
 	for name, config := range map[string]Config{
 		"Account":      {Account: Rate{0, time.Minute}},
@@ -425,10 +433,11 @@ func TestNew_invalidRates(t *testing.T) {
 		}
 	}
 	if _, err := New(Config{Account: Rate{10_000, 24 * time.Hour}}); err != nil {
-		t.Errorf("New() with the largest rate = %v, want no error", err)
+		t.Errorf("New() with the largest rate = %v, want nil", err)
 	}
 }
 
+// New uses the default for each rate that isn't set.
 func TestNew_defaults(t *testing.T) {
 	want := Config{
 		Account:      Rate{10, time.Minute},
@@ -441,6 +450,6 @@ func TestNew_defaults(t *testing.T) {
 	got := must(New(Config{})).config
 	got.Log = nil
 	if got != want {
-		t.Errorf("got %+v, want %+v", got, want)
+		t.Errorf("New() has the config %+v, want %+v", got, want)
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Bounds of a Rate. Even multiplied by globalFactor, rates are within the bounds of a store.Bucket.
+// Bounds of a Rate. Even globalFactor times a Rate is within the bounds of a store.Bucket.
 const (
 	maxBurst = 10_000
 	maxEvery = 24 * time.Hour
@@ -28,5 +28,5 @@ func (r Rate) check(name string) error {
 	return nil
 }
 
-// times returns n times the rate, for a limit that n addresses or networks share.
+// times returns n times the rate, for a limit that n addresses or networks may share.
 func (r Rate) times(n int) Rate { return Rate{n * r.Burst, r.Every / time.Duration(n)} }
