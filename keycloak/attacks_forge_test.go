@@ -78,9 +78,9 @@ func (f *forge) secret() string {
 	return secret
 }
 
-func (f *forge) claims(changes object) string { return with(f.t, alice(f.t), changes) }
+func (f *forge) claims(changes object) string { return patch(f.t, alice(f.t), changes) }
 
-func (f *forge) header(s signer, changes object) string { return with(f.t, s.header(), changes) }
+func (f *forge) header(s signer, changes object) string { return patch(f.t, s.header(), changes) }
 
 // token returns alice's token with changes to its header and claims.
 func (f *forge) token(s signer, header, claims object) string {

@@ -214,7 +214,7 @@ func formAttacks(f *forge) []attack {
 		row("unused bits in the signature", "RFC 4648, section 3.5",
 			parts(header, payload, withStrayBits(signature)), malformed, "part 3"),
 		row("the standard base64 alphabet", "RFC 4648, section 5",
-			parts(header, payload, standardAlphabet(f.ed)), malformed, "part 3"),
+			parts(header, payload, standardBase64Signature(f.ed)), malformed, "part 3"),
 		row("characters that aren't base64", "CVE-2022-25898; RFC 4648, section 3.3",
 			parts(header, payload, signature[:20]+"!*"+signature[20:]), malformed, "part 3"),
 		row("a signature of one character", "RFC 4648, section 4", parts(header, payload, "A"),

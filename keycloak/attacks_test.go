@@ -159,7 +159,7 @@ func newSite(t *testing.T, name string, c siteConfig) *site {
 	// Fetch every key set once, by asking for an unknown key.
 	for _, issuer := range c.config.Issuers {
 		token := signer{"warm-up", "ES256",
-			p256Key()}.token(with(t, alice(t), object{"iss": issuer.Names[0]}))
+			p256Key()}.token(patch(t, alice(t), object{"iss": issuer.Names[0]}))
 		s.send(t, attack{token: token})
 	}
 	if got := int(s.fetches.Load()); got != len(c.config.Issuers) {

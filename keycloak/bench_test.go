@@ -66,7 +66,7 @@ func TestVerify_allocations(t *testing.T) {
 		{"expired", rs256(), object{"exp": 0}, 30},
 	} {
 		verifier := newVerifier(t, newKeys(t, certsOf(tt.signer)), VerifierConfig{CacheBytes: -1})
-		token := tt.signer.token(with(t, alice(t), tt.change))
+		token := tt.signer.token(patch(t, alice(t), tt.change))
 		n := testing.AllocsPerRun(100, func() {
 			verifier.Verify(t.Context(), token)
 		})
@@ -135,10 +135,10 @@ func BenchmarkRefuse(b *testing.B) {
 		want        error
 	}{
 		{"form", header + "." + payload + "." + signature + "=", "", identity.ErrTokenMalformed},
-		{"algorithm", key.sign(with(b, key.header(), object{"alg": "none"}), alice(b)), "", identity.ErrTokenSignature},
-		{"issuer", key.token(with(b, alice(b), object{"iss": "https://evil.example"})), "", identity.ErrTokenNotAccepted},
-		{"audience", key.token(with(b, alice(b), object{"aud": strings.Split(strings.Repeat("billing ", 40), " ")})), "", identity.ErrTokenNotAccepted},
-		{"expired", key.token(with(b, alice(b), object{"exp": 0})), "", identity.ErrTokenExpired},
+		{"algorithm", key.sign(patch(b, key.header(), object{"alg": "none"}), alice(b)), "", identity.ErrTokenSignature},
+		{"issuer", key.token(patch(b, alice(b), object{"iss": "https://evil.example"})), "", identity.ErrTokenNotAccepted},
+		{"audience", key.token(patch(b, alice(b), object{"aud": strings.Split(strings.Repeat("billing ", 40), " ")})), "", identity.ErrTokenNotAccepted},
+		{"expired", key.token(patch(b, alice(b), object{"exp": 0})), "", identity.ErrTokenExpired},
 		{"key", signer{"unknown", "RS256", rsaKey()}.token(alice(b)), "", identity.ErrKeyUnknown},
 		{"large", key.token(withLongClaim(b, "exp", 0)), key.token(withLongClaim(b, "x", 0)), identity.ErrTokenExpired},
 		{"many-members", key.token(withManyClaims(b, "exp", 0)), key.token(withManyClaims(b, "x", 0)), identity.ErrTokenExpired},
@@ -169,7 +169,7 @@ func BenchmarkRefuse(b *testing.B) {
 // claims with the given one changed and others added.
 
 func withLongClaim(tb testing.TB, name string, value any) string {
-	return with(tb, alice(tb), object{name: value, "padding": strings.Repeat("x", 10_000)})
+	return patch(tb, alice(tb), object{name: value, "padding": strings.Repeat("x", 10_000)})
 }
 
 func withManyClaims(tb testing.TB, name string, value any) string {
@@ -177,7 +177,7 @@ func withManyClaims(tb testing.TB, name string, value any) string {
 	for i := range 1000 {
 		claims[strconv.Itoa(i)] = 1
 	}
-	return with(tb, alice(tb), claims)
+	return patch(tb, alice(tb), claims)
 }
 
 // withObjects adds objects with just enough members that the parser makes a hash table of their
@@ -191,17 +191,17 @@ func withObjects(tb testing.TB, name string, value any) string {
 		}
 		objects = append(objects, members)
 	}
-	return with(tb, alice(tb), object{name: value, "objects": objects})
+	return patch(tb, alice(tb), object{name: value, "objects": objects})
 }
 
 // withNumbers adds numbers halfway between two float64s, which take longest to convert.
 func withNumbers(tb testing.TB, name string, value any) string {
 	number := json.Number("1.2345678901234567890123456789012345678901234567890123571e+300")
-	return with(tb, alice(tb), object{name: value, "x": slices.Repeat([]any{number}, 150)})
+	return patch(tb, alice(tb), object{name: value, "x": slices.Repeat([]any{number}, 150)})
 }
 
 func withEscapes(tb testing.TB, name string, value any) string {
-	text := with(tb, alice(tb), object{name: value})
+	text := patch(tb, alice(tb), object{name: value})
 	for i := range 600 {
 		text = strings.TrimSuffix(text, "}") + fmt.Sprintf(`,"\u%04x":1}`, 0x4000+i)
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// verified returns the user of a good token with this payload.
-func verified(t *testing.T, payload string) *identity.User {
+// verifyPayload returns the user of a valid token with this payload.
+func verifyPayload(t *testing.T, payload string) *identity.User {
 	t.Helper()
 	key := edDSA()
 	user, err := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{}).Verify(t.Context(),
@@ -20,6 +20,7 @@ func verified(t *testing.T, payload string) *identity.User {
 	return user
 }
 
+// A person's token fills all fields of the User except AuthenticatedAt.
 func TestUser_person(t *testing.T) {
 	payload := alice(t)
 	want := &identity.User{
@@ -39,28 +40,29 @@ func TestUser_person(t *testing.T) {
 			Claims:  identity.Claims(payload),
 		},
 	}
-	if got := verified(t, payload); !reflect.DeepEqual(got, want) {
+	if got := verifyPayload(t, payload); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\n     %+v\nwant %+v\n     %+v", got, got.Token, want, want.Token)
 	}
 }
 
-// auth_time, which tokens from a sign-in with a browser have, is when the user signed in.
+// AuthenticatedAt is the token's auth_time, which only sign-ins through a browser have.
 func TestUser_authTime(t *testing.T) {
-	session := verified(t,
-		with(t, alice(t), object{"auth_time": noonPlus(-time.Hour)})).Token.Session
+	session := verifyPayload(t,
+		patch(t, alice(t), object{"auth_time": noonPlus(-time.Hour)})).Token.Session
 	if session.AuthenticatedAt == nil || !session.AuthenticatedAt.Equal(noon.Add(-time.Hour)) {
 		t.Errorf("AuthenticatedAt = %v, want an hour before noon", session.AuthenticatedAt)
 	}
 }
 
+// A service account has a username, but neither a session nor personal data.
 func TestUser_serviceAccount(t *testing.T) {
-	user := verified(t, fromFile(t, "service-account.json"))
+	user := verifyPayload(t, readTestdata(t, "service-account.json"))
 	if user.Token.Session != nil {
-		t.Errorf("Session = %+v, want none", user.Token.Session)
+		t.Errorf("Session = %+v, want nil", user.Token.Session)
 	}
 	if user.Username == nil || *user.Username != "service-account-local-api" || user.Email != nil ||
 		user.Name != nil {
-		t.Errorf("got %+v, want only the username of a service account", user)
+		t.Errorf("got %+v, want the username of the service account, and no email or name", user)
 	}
 	if user.EmailVerified == nil || *user.EmailVerified {
 		t.Errorf("EmailVerified = %v, want false", user.EmailVerified)
@@ -76,7 +78,7 @@ func TestVerify_lightweightToken(t *testing.T) {
 	// Such a token has no aud. It passes the audience check by its azp, but it has no sub either.
 	verifier := newVerifier(t, newKeys(t, certsOf(key)),
 		VerifierConfig{AuthorizedParty: "local-api"})
-	_, err := verifier.Verify(t.Context(), key.token(fromFile(t, "lightweight.json")))
+	_, err := verifier.Verify(t.Context(), key.token(readTestdata(t, "lightweight.json")))
 	checkRefusal(t, err, identity.ErrTokenNotAccepted, "sub is missing", "client scope basic",
 		"lightweight")
 }
@@ -86,7 +88,8 @@ func TestUser_claimsOfWrongType(t *testing.T) {
 	optional := object{
 		"preferred_username": absent, "email": absent, "email_verified": absent, "name": absent,
 		"given_name": absent, "family_name": absent,
-		"realm_access": absent, "resource_access": absent, "groups": absent, "scope": absent, "acr": absent,
+		"realm_access": absent, "resource_access": absent, "groups": absent, "scope": absent,
+		"acr": absent,
 		"sid": absent, "jti": absent, "auth_time": absent,
 	}
 	for _, value := range []any{absent, nil, true, 5, "", []any{}, []any{1, nil}, object{},
@@ -95,9 +98,9 @@ func TestUser_claimsOfWrongType(t *testing.T) {
 		for name := range optional {
 			changes[name] = value
 		}
-		payload := with(t, alice(t), changes)
+		payload := patch(t, alice(t), changes)
 		t.Run(payload, func(t *testing.T) {
-			user := verified(t, payload)
+			user := verifyPayload(t, payload)
 			if len(user.RealmRoles)+len(user.Groups)+len(user.Token.Scope) != 0 ||
 				user.Token.Session != nil {
 				t.Errorf("got %+v %+v, want no roles, groups, scopes or session", user, user.Token)
@@ -125,7 +128,7 @@ func TestUser_claimsOfWrongType(t *testing.T) {
 
 // A string is not a list with one element: a wrong mapper must not grant a role.
 func TestUser_stringForList(t *testing.T) {
-	user := verified(t, with(t, alice(t), object{
+	user := verifyPayload(t, patch(t, alice(t), object{
 		"realm_access":    object{"roles": "admin"},
 		"resource_access": object{"local-api": object{"roles": "admin"}}, "groups": "/staff",
 	}))
@@ -136,20 +139,22 @@ func TestUser_stringForList(t *testing.T) {
 	}
 }
 
+// An auth_time of the wrong type counts as missing; the session remains.
 func TestUser_invalidAuthTime(t *testing.T) {
 	for _, value := range []any{nil, "1767268740", -1, object{}} {
-		session := verified(t, with(t, alice(t), object{"auth_time": value})).Token.Session
+		session := verifyPayload(t, patch(t, alice(t), object{"auth_time": value})).Token.Session
 		if session == nil || session.AuthenticatedAt != nil {
-			t.Errorf("auth_time %v: session %+v, want one without a time", value, session)
+			t.Errorf("auth_time %v: got the session %+v, want one without AuthenticatedAt", value,
+				session)
 		}
 	}
 }
 
-// Claims is the payload exactly as it was signed, with its white space, order, numbers and escapes.
+// Claims is exactly the signed payload: its white space, order, numbers and escapes are unchanged.
 func TestUser_claimsVerbatim(t *testing.T) {
 	payload := " {\"z\" : 1.50e1, \"a\":\"\\u0041\" ,\"n\":12345678901234567890123," +
 		alice(t)[1:] + "\n"
-	if got := string(verified(t, payload).Token.Claims); got != payload {
+	if got := string(verifyPayload(t, payload).Token.Claims); got != payload {
 		t.Errorf("Claims = %q, want %q", got, payload)
 	}
 }

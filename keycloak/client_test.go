@@ -49,8 +49,8 @@ func TestClient_requests(t *testing.T) {
 				received <- r
 				succeed(w, r)
 			}, func(c *ClientConfig) {
-				prefixed := strings.TrimSuffix(c.Realm.Issuer(), "/realms/local") + "/auth/"
-				c.Realm = must(NewRealm(prefixed, "My Shop"))
+				serverURL := strings.TrimSuffix(c.Realm.Issuer(), "/realms/local") + "/auth/"
+				c.Realm = must(NewRealm(serverURL, "My Shop"))
 			})
 			if err := calls[tt.call](t.Context(), client); err != nil {
 				t.Fatal(err)
@@ -67,7 +67,7 @@ func TestClient_requests(t *testing.T) {
 				"Origin": "", "Authorization": "", "Cookie": "", "Referer": "",
 			} {
 				if got := r.Header.Get(name); got != want {
-					t.Errorf("%s is %q, want %q", name, got, want)
+					t.Errorf("the header %s is %q, want %q", name, got, want)
 				}
 			}
 		})
@@ -95,34 +95,36 @@ func TestLogin_scopeAndOTP(t *testing.T) {
 	}
 }
 
+// Login reads the fields of a token response, of which most are optional.
 func TestLogin_tokenResponses(t *testing.T) {
-	changed := func(changes object) string { return with(t, tokens, changes) }
-	type want struct {
+	changed := func(changes object) string { return patch(t, tokens, changes) }
+	type fields struct {
 		tokenType          string
 		expires            int
 		refreshExpires     *int
 		refresh, id, scope string
 	}
-	full := want{"Bearer", 300, new(1800), canary + "-r", canary + "-i", "openid profile email"}
+	fromKeycloak := fields{"Bearer", 300, new(1800), canary + "-r", canary + "-i",
+		"openid profile email"}
 	for _, tt := range []struct {
 		name, body string
-		change     func(*want)
+		change     func(*fields)
 	}{
-		{"from Keycloak", tokens, func(*want) {}},
-		{"unknown members", changed(object{"upgraded": false, "x": []int{1}}), func(*want) {}},
-		{"an offline token, which doesn't expire", changed(object{"refresh_expires_in": 0}), func(w *want) { w.refreshExpires = nil }},
-		{"no refresh token", changed(object{"refresh_token": absent, "refresh_expires_in": 0}), func(w *want) { w.refresh, w.refreshExpires = "", nil }},
-		{"no refresh_expires_in", changed(object{"refresh_expires_in": absent}), func(w *want) { w.refreshExpires = nil }},
-		{"no id_token, without the scope openid", changed(object{"id_token": absent, "scope": "profile email"}), func(w *want) { w.id, w.scope = "", "profile email" }},
-		{"bearer in lowercase, a client setting", changed(object{"token_type": "bearer"}), func(w *want) { w.tokenType = "bearer" }},
-		{"no scope", changed(object{"scope": absent}), func(w *want) { w.scope = "" }},
-		{"extra spaces in the scope", changed(object{"scope": "  openid   email "}), func(w *want) { w.scope = "openid email" }},
-		{"lifetimes beyond 32 bits", changed(object{"expires_in": 1e300, "refresh_expires_in": 4294967296}), func(w *want) { w.expires, w.refreshExpires = math.MaxInt32, new(math.MaxInt32) }},
-		{"negative lifetimes", changed(object{"expires_in": -5, "refresh_expires_in": -1}), func(w *want) { w.expires, w.refreshExpires = 0, nil }},
-		{"lifetimes with fractions", changed(object{"expires_in": 299.9, "refresh_expires_in": 0.5}), func(w *want) { w.expires, w.refreshExpires = 299, nil }},
+		{"from Keycloak", tokens, func(*fields) {}},
+		{"unknown fields", changed(object{"upgraded": false, "x": []int{1}}), func(*fields) {}},
+		{"an offline token, which doesn't expire", changed(object{"refresh_expires_in": 0}), func(f *fields) { f.refreshExpires = nil }},
+		{"no refresh token", changed(object{"refresh_token": absent, "refresh_expires_in": 0}), func(f *fields) { f.refresh, f.refreshExpires = "", nil }},
+		{"no refresh_expires_in", changed(object{"refresh_expires_in": absent}), func(f *fields) { f.refreshExpires = nil }},
+		{"no id_token, without the scope openid", changed(object{"id_token": absent, "scope": "profile email"}), func(f *fields) { f.id, f.scope = "", "profile email" }},
+		{"bearer in lowercase, a client setting", changed(object{"token_type": "bearer"}), func(f *fields) { f.tokenType = "bearer" }},
+		{"no scope", changed(object{"scope": absent}), func(f *fields) { f.scope = "" }},
+		{"extra spaces in the scope", changed(object{"scope": "  openid   email "}), func(f *fields) { f.scope = "openid email" }},
+		{"lifetimes beyond 32 bits", changed(object{"expires_in": 1e300, "refresh_expires_in": 4294967296}), func(f *fields) { f.expires, f.refreshExpires = math.MaxInt32, new(math.MaxInt32) }},
+		{"negative lifetimes", changed(object{"expires_in": -5, "refresh_expires_in": -1}), func(f *fields) { f.expires, f.refreshExpires = 0, nil }},
+		{"lifetimes with fractions", changed(object{"expires_in": 299.9, "refresh_expires_in": 0.5}), func(f *fields) { f.expires, f.refreshExpires = 299, nil }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			want := full
+			want := fromKeycloak
 			tt.change(&want)
 			token, err := newClient(t, jsonHandler(200, tt.body)).Login(t.Context(),
 				aliceCredentials())
@@ -139,7 +141,8 @@ func TestLogin_tokenResponses(t *testing.T) {
 			for name, pair := range map[string]struct {
 				got  *identity.Secret
 				want string
-			}{"RefreshToken": {token.RefreshToken, want.refresh}, "IDToken": {token.IDToken, want.id}} {
+			}{"RefreshToken": {token.RefreshToken, want.refresh},
+				"IDToken": {token.IDToken, want.id}} {
 				if (pair.got == nil) != (pair.want == "") ||
 					pair.got != nil && pair.got.Reveal() != pair.want {
 					t.Errorf("%s is not %q", name, pair.want)
@@ -179,11 +182,11 @@ func TestClient_callerCancels(t *testing.T) {
 				<-release
 			})
 			ctx, cancel := context.WithCancel(t.Context())
-			failed := make(chan error)
-			go func() { failed <- calls[name](ctx, client) }()
+			result := make(chan error)
+			go func() { result <- calls[name](ctx, client) }()
 			<-arrived
 			cancel()
-			err := <-failed
+			err := <-result
 			close(release)
 			if !errors.Is(err, context.Canceled) ||
 				errors.Is(err, identity.ErrProviderUnavailable) {
@@ -234,20 +237,21 @@ func TestLogout_sessionAlreadyEnded(t *testing.T) {
 	}
 }
 
+// NewClient requires a realm, a client ID and a secret.
 func TestNewClient_invalid(t *testing.T) {
-	good := ClientConfig{Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api",
+	valid := ClientConfig{Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api",
 		ClientSecret: identity.NewSecret(canary)}
-	if _, err := NewClient(good); err != nil {
+	if _, err := NewClient(valid); err != nil {
 		t.Error(err)
 	}
 	for name, change := range map[string]func(*ClientConfig){
-		"realm":  func(c *ClientConfig) { c.Realm = Realm{} },
-		"id":     func(c *ClientConfig) { c.ClientID = "" },
-		"secret": func(c *ClientConfig) { c.ClientSecret = identity.Secret{} },
+		"realm":     func(c *ClientConfig) { c.Realm = Realm{} },
+		"client ID": func(c *ClientConfig) { c.ClientID = "" },
+		"secret":    func(c *ClientConfig) { c.ClientSecret = identity.Secret{} },
 	} {
-		bad := good
-		change(&bad)
-		if _, err := NewClient(bad); err == nil {
+		config := valid
+		change(&config)
+		if _, err := NewClient(config); err == nil {
 			t.Errorf("NewClient() without a %s succeeded", name)
 		}
 	}
@@ -262,7 +266,7 @@ func TestClient_tooManyCalls(t *testing.T) {
 				arrived <- true
 				<-release
 				succeed(w, r)
-			}, timeout(time.Minute))
+			}, withTimeout(time.Minute))
 			var callers sync.WaitGroup
 			for i := range DefaultMaxCalls {
 				callers.Go(func() {

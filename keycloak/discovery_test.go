@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// discoveryEndpoint returns each response in turn, and repeats the last. It counts calls.
+// discoveryEndpoint returns a transport that sends the responses in turn, then repeats the last
+// one. It counts the requests in calls.
 func discoveryEndpoint(t *testing.T, calls *int,
 	responses ...func() (*http.Response, error)) http.RoundTripper {
 	return roundTrip(func(r *http.Request) (*http.Response, error) {
@@ -22,11 +23,12 @@ func discoveryEndpoint(t *testing.T, calls *int,
 	})
 }
 
-// reply returns a response for discoveryEndpoint.
+// reply returns a function for discoveryEndpoint that returns this response.
 func reply(status int, body string) func() (*http.Response, error) {
 	return func() (*http.Response, error) { return respond(status, body) }
 }
 
+// WarnIssuer warns if the realm's issuer isn't accepted, and is silent otherwise.
 func TestWarnIssuer(t *testing.T) {
 	const document = `{"issuer":"https://sso.example.com/realms/local","jwks_uri":"https://sso.example.com/never/called"}`
 	for _, tt := range []struct {
@@ -52,10 +54,10 @@ func TestWarnIssuer(t *testing.T) {
 				(strings.Count(text, "\n") != 1 || !strings.Contains(text, "level=WARN")) {
 				t.Errorf("logged %q, want one warning", text)
 			}
-			for _, word := range []string{"Issuer.Names",
+			for _, part := range []string{"Issuer.Names",
 				"issuer=https://sso.example.com/realms/local", tt.accepted[0]} {
-				if tt.warning && !strings.Contains(text, word) {
-					t.Errorf("logged %q, want it to contain %q", text, word)
+				if tt.warning && !strings.Contains(text, part) {
+					t.Errorf("logged %q, want it to contain %q", text, part)
 				}
 			}
 			if calls != 1 {
@@ -65,6 +67,7 @@ func TestWarnIssuer(t *testing.T) {
 	}
 }
 
+// WarnIssuer retries until a response names an issuer.
 func TestWarnIssuer_retries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls int
@@ -88,6 +91,7 @@ func TestWarnIssuer_retries(t *testing.T) {
 	})
 }
 
+// WarnIssuer returns without a warning when its context is done.
 func TestWarnIssuer_contextDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls int
@@ -107,7 +111,7 @@ func TestWarnIssuer_contextDone(t *testing.T) {
 func TestWarnIssuer_timeoutPerTry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tries := 0
-		hangs := roundTrip(func(r *http.Request) (*http.Response, error) {
+		transport := roundTrip(func(r *http.Request) (*http.Response, error) {
 			if tries++; tries == 2 {
 				return respond(200, `{"issuer":"`+localIssuer+`"}`)
 			}
@@ -115,7 +119,7 @@ func TestWarnIssuer_timeoutPerTry(t *testing.T) {
 			return nil, r.Context().Err()
 		})
 		start := time.Now()
-		WarnIssuer(t.Context(), localRealm(t), []string{localIssuer}, hangs,
+		WarnIssuer(t.Context(), localRealm(t), []string{localIssuer}, transport,
 			(&logBuffer{}).logger())
 		if took := time.Since(start); tries != 2 || took != fetchTimeout+maxRetry {
 			t.Errorf("%d tries in %v, want 2 in %v", tries, took, fetchTimeout+maxRetry)

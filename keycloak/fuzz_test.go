@@ -10,7 +10,8 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// bearer returns a token only from a single Bearer header, and only one without spaces.
+// bearer returns a token only from a single Authorization header of the scheme Bearer, and the
+// token has no spaces.
 func FuzzBearer(f *testing.F) {
 	for _, header := range []string{"", "Bearer a.b.c", "bearer  x", "BEARER", "Basic eDp5",
 		"Bearer a b", "Bearer\ta", "Bearer a,b", "\u00a0Bearer\u2003x", "Bearer \xff"} {
@@ -49,9 +50,9 @@ func FuzzRefusal(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
-		for _, rows := range [][]refusalRule{loginRefusals, refreshRefusals} {
-			checkOneReason(t, refusal(response{status: status, body: body}, rows))
-			token, err := readToken(response{status: status, body: body}, rows)
+		for _, rules := range [][]refusalRule{loginRefusals, refreshRefusals} {
+			checkOneReason(t, refusal(response{status: status, body: body}, rules))
+			token, err := readToken(response{status: status, body: body}, rules)
 			switch {
 			case err != nil:
 				checkOneReason(t, err)

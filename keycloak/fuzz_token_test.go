@@ -29,8 +29,8 @@ func FuzzParse(f *testing.F) {
 		f.Add(`{"alg":"none","kid":"x"}`, payload, "=")
 		f.Add(`{"alg":"RS256","kid":"x","typ":"at+jwt","x":1e999}`, payload, ".")
 	}
-	f.Fuzz(func(t *testing.T, header, payload, tail string) {
-		raw := base64url([]byte(header)) + "." + base64url([]byte(payload)) + "." + tail
+	f.Fuzz(func(t *testing.T, header, payload, signature string) {
+		raw := base64url([]byte(header)) + "." + base64url([]byte(payload)) + "." + signature
 		token, err := parse(raw, Algorithms())
 		if err != nil {
 			checkIsError(t, raw, err)
@@ -65,14 +65,14 @@ func FuzzParse(f *testing.F) {
 // checkIsError checks that err is an identity.Error with a reason and a detail.
 func checkIsError(t *testing.T, raw string, err error) {
 	t.Helper()
-	if refused, ok := errors.AsType[*identity.Error](err); !ok || refused.Reason == nil ||
-		refused.Detail == "" {
+	if identityErr, ok := errors.AsType[*identity.Error](err); !ok || identityErr.Reason == nil ||
+		identityErr.Detail == "" {
 		t.Errorf("%q: got %#v, want an *identity.Error with a reason and a detail", raw, err)
 	}
 }
 
 // Every token that we accept is also accepted by golang-jwt with its strictest options. The fuzzer
-// changes members of a good header and payload, or replaces them. The signature is correct, except
+// changes fields of a good header and payload, or replaces both. The signature is correct, except
 // that the fuzzer may flip one bit of the token.
 func FuzzVerifyLikeGolangJWT(f *testing.F) {
 	for _, text := range []string{`{}`, `{"exp":1767269040.9}`, `{"exp":"1767269040"}`,
@@ -81,23 +81,23 @@ func FuzzVerifyLikeGolangJWT(f *testing.F) {
 		`{"alg":"none"}`, `{"typ":"at+jwt"}`, `{"kid":"rsa-1","alg":"RS256"}`, `{"crit":["x"]}`,
 		`{"iat":-1}`,
 		`{"exp":1767268770}`, `not JSON`, `{"exp":17672690400000000000e-10}`} {
-		for which := range uint8(3) {
-			f.Add(`{}`, text, which, uint16(0), true)
-			f.Add(text, `{}`, which, uint16(0), true)
-			f.Add(text, alice(f), which, uint16(9), false)
+		for signerIndex := range uint8(3) {
+			f.Add(`{}`, text, signerIndex, uint16(0), true)
+			f.Add(text, `{}`, signerIndex, uint16(0), true)
+			f.Add(text, alice(f), signerIndex, uint16(9), false)
 		}
 	}
 	signers := []signer{edDSA(), es256(), rs256()}
 	keys := newKeys(f, certsOf(signers...))
 	verifier := newVerifier(f, keys, VerifierConfig{})
-	strict := jwt.NewParser(jwt.WithStrictDecoding(), jwt.WithJSONNumber(),
+	strictParser := jwt.NewParser(jwt.WithStrictDecoding(), jwt.WithJSONNumber(),
 		jwt.WithValidMethods(Algorithms()), jwt.WithExpirationRequired(), jwt.WithIssuedAt(),
 		jwt.WithIssuer(localIssuer), jwt.WithAudience(localAudience),
 		jwt.WithLeeway(30*time.Second), jwt.WithTimeFunc(func() time.Time { return noon }))
-	f.Fuzz(func(t *testing.T, header, payload string, which uint8, flip uint16, change bool) {
-		s := signers[int(which)%len(signers)]
-		if change { // the fuzzer alone rarely makes a valid token
-			header, payload = merged(s.header(), header), merged(alice(t), payload)
+	f.Fuzz(func(t *testing.T, header, payload string, signerIndex uint8, flip uint16, merge bool) {
+		s := signers[int(signerIndex)%len(signers)]
+		if merge { // the fuzzer alone rarely makes a valid token
+			header, payload = mergeJSON(s.header(), header), mergeJSON(alice(t), payload)
 		}
 		token := s.sign(header, payload)
 		if i := int(flip) / 8; flip > 0 && i < len(token) {
@@ -109,7 +109,7 @@ func FuzzVerifyLikeGolangJWT(f *testing.F) {
 			return
 		}
 		claims := jwt.MapClaims{}
-		if _, err := strict.ParseWithClaims(token, claims, func(parsed *jwt.Token) (any, error) {
+		keyfunc := func(parsed *jwt.Token) (any, error) {
 			i := slices.IndexFunc(signers, func(s signer) bool {
 				return s.kid == parsed.Header["kid"] && s.alg == parsed.Header["alg"]
 			})
@@ -117,7 +117,8 @@ func FuzzVerifyLikeGolangJWT(f *testing.F) {
 				return nil, errors.New("no such key")
 			}
 			return signers[i].key.Public(), nil
-		}); err != nil {
+		}
+		if _, err := strictParser.ParseWithClaims(token, claims, keyfunc); err != nil {
 			t.Fatalf("golang-jwt rejects a token that we accept: %v\n%s\n%s", err, header, payload)
 		}
 		if claims["sub"] != user.ID || user.ID == "" || claims["typ"] == nil {
@@ -126,14 +127,14 @@ func FuzzVerifyLikeGolangJWT(f *testing.F) {
 	})
 }
 
-// merged returns the JSON object text with the members of changes. If either isn't an object, it
+// mergeJSON returns the JSON object text with the fields of changes. If either isn't an object, it
 // returns changes.
-func merged(text, changes string) string {
-	var members, more map[string]json.RawMessage
-	if json.Unmarshal([]byte(text), &members) != nil ||
-		json.Unmarshal([]byte(changes), &more) != nil {
+func mergeJSON(text, changes string) string {
+	var fields, changed map[string]json.RawMessage
+	if json.Unmarshal([]byte(text), &fields) != nil ||
+		json.Unmarshal([]byte(changes), &changed) != nil {
 		return changes
 	}
-	maps.Copy(members, more)
-	return toJSON(members)
+	maps.Copy(fields, changed)
+	return toJSON(fields)
 }

@@ -17,10 +17,10 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// canary is part of every secret in these tests, and must not be printed.
+// canary is part of every secret in these tests. It must not appear in errors or logs.
 const canary = "canary"
 
-// aliceCredentials returns credentials that must be encoded in a form.
+// aliceCredentials returns credentials with characters that a form must encode.
 func aliceCredentials() identity.Credentials {
 	return identity.Credentials{
 		Username: "älice+1@example.com",
@@ -32,8 +32,8 @@ func aliceCredentials() identity.Credentials {
 // refreshToken returns a well-formed refresh token that names no session.
 func refreshToken() identity.Secret { return identity.NewSecret(canary + "AA.refreshA.tokenAAA") }
 
-// refreshTokenOf returns a refresh token of the session sid. Its signature can't be checked, as
-// with Keycloak's own.
+// refreshTokenOf returns a refresh token of the session sid. Like Keycloak's own, it has a
+// signature that only Keycloak could verify.
 func refreshTokenOf(sid, jti string) identity.Secret {
 	header, payload := `{"alg":"HS512","typ" : "JWT","kid" : "0b1d"}`,
 		toJSON(object{"sid": sid, "jti": jti, "typ": "Refresh"})
@@ -41,7 +41,7 @@ func refreshTokenOf(sid, jti string) identity.Secret {
 		base64url([]byte("signature")))
 }
 
-// tokens is a token response of Keycloak 26.7.4.
+// tokens is a token response from Keycloak 26.7.4.
 const tokens = `{"access_token":"canary-a","expires_in":300,"refresh_expires_in":1800,"refresh_token":"canary-r","token_type":"Bearer",` +
 	`"id_token":"canary-i","not-before-policy":0,"session_state":"q1c9HhvZ3rXxkUe7a0uWZJ2b","scope":"openid profile email"}`
 
@@ -59,8 +59,10 @@ func newClient(t testing.TB, handler http.HandlerFunc, changes ...func(*ClientCo
 	return must(NewClient(config))
 }
 
-// timeout returns a change for newClient that sets Timeout.
-func timeout(d time.Duration) func(*ClientConfig) { return func(c *ClientConfig) { c.Timeout = d } }
+// withTimeout returns a change for newClient that sets Timeout.
+func withTimeout(d time.Duration) func(*ClientConfig) {
+	return func(c *ClientConfig) { c.Timeout = d }
+}
 
 // jsonHandler returns a handler that always sends this response.
 func jsonHandler(status int, body string) http.HandlerFunc {
@@ -71,7 +73,7 @@ func jsonHandler(status int, body string) http.HandlerFunc {
 	}
 }
 
-// succeed answers a logout with 204, and anything else with tokens.
+// succeed responds to a logout with 204, and to other requests with tokens.
 func succeed(w http.ResponseWriter, r *http.Request) {
 	if strings.HasSuffix(r.URL.Path, "/logout") {
 		w.WriteHeader(http.StatusNoContent)
@@ -80,7 +82,7 @@ func succeed(w http.ResponseWriter, r *http.Request) {
 	jsonHandler(200, tokens)(w, r)
 }
 
-// calls are the three calls that a client makes to Keycloak.
+// calls holds the three calls that a Client makes to Keycloak.
 var calls = map[string]func(context.Context, *Client) error{
 	"login": func(ctx context.Context, c *Client) error {
 		_, err := c.Login(ctx, aliceCredentials())
@@ -93,7 +95,7 @@ var calls = map[string]func(context.Context, *Client) error{
 	"logout": func(ctx context.Context, c *Client) error { return c.Logout(ctx, refreshToken()) },
 }
 
-// distinctCalls are the same calls, with another account or session for each n.
+// distinctCalls holds the same calls, with a different account or session for each n.
 var distinctCalls = map[string]func(ctx context.Context, c *Client, n int) error{
 	"login": func(ctx context.Context, c *Client, n int) error {
 		return signIn(ctx, c, fmt.Sprint("user ", n))
@@ -115,13 +117,13 @@ func signIn(ctx context.Context, c *Client, name string) error {
 }
 
 // A slowRealm responds to every request with tokens after a delay, and counts the requests that are
-// in flight. It needs a fake clock.
+// in flight. It must run in a synctest bubble.
 type slowRealm struct {
 	delay time.Duration
 
 	mu            sync.Mutex     // guards the fields below
 	inFlight      map[string]int // by lowercase username
-	total         int            // in flight
+	total         int            // in flight, of all accounts
 	usernames     []string       // of all requests, in order
 	maxPerAccount int            // in flight at once, of one account
 	maxTotal      int            // in flight at once, of all accounts
@@ -168,16 +170,16 @@ func newSlowRealm(delay time.Duration, changes ...func(*ClientConfig)) (*slowRea
 	return realm, must(NewClient(config))
 }
 
-// Two addresses in different networks.
+// addressA and addressB are in different networks.
 const addressA, addressB = "192.0.2.7", "198.51.100.7"
 
-// fromAddress returns the context of a caller with this address.
-func fromAddress(t *testing.T, address string) context.Context {
+// contextWithAddress returns the context of a caller with this address.
+func contextWithAddress(t *testing.T, address string) context.Context {
 	return identity.WithAddress(t.Context(), netip.MustParseAddr(address))
 }
 
-// isRateLimit reports whether err tells the caller when to try again.
-func isRateLimit(err error) bool {
+// isRateLimitError reports whether err is a RateLimitError with a RetryAfter.
+func isRateLimitError(err error) bool {
 	limited, ok := errors.AsType[*identity.RateLimitError](err)
 	return ok && limited.RetryAfter > 0
 }
@@ -207,7 +209,7 @@ func checkNoLeak(t *testing.T, values ...any) {
 	}
 }
 
-// refusalReasons are all errors that a response of Keycloak can become.
+// refusalReasons lists the errors that a response of Keycloak can become.
 var refusalReasons = []error{
 	identity.ErrBadCredentials, identity.ErrAccountDisabled, identity.ErrAccountNotReady,
 	identity.ErrLoginNotAllowed, identity.ErrRefreshExpired, identity.ErrSessionEnded,
@@ -226,6 +228,6 @@ func checkOneReason(t *testing.T, err error) {
 		}
 	}
 	if len(found) != 1 {
-		t.Errorf("%v is %v, want exactly one reason", err, found)
+		t.Errorf("%v matches %v, want exactly one reason", err, found)
 	}
 }

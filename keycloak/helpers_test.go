@@ -57,12 +57,12 @@ type signer struct {
 	key      crypto.Signer
 }
 
-// The keys are shared by all tests: generating an RSA key takes longer than most of them.
+// All tests share these keys: generating an RSA key takes longer than most tests.
 var (
 	rsaKey = sync.OnceValue(func() crypto.Signer {
 		return must(rsa.GenerateKey(rand.Reader, 2048))
 	})
-	// Some old realms still have keys of this size.
+	// weakRSAKey has 1024 bits, as the keys of some old realms still do.
 	weakRSAKey = sync.OnceValue(func() crypto.Signer {
 		return must(rsa.GenerateKey(rand.Reader, 1024))
 	})
@@ -93,7 +93,7 @@ func must[T any](value T, err error) T {
 	return value
 }
 
-// The local realm's default signers.
+// rs256, es256 and edDSA return the local realm's signers.
 func rs256() signer { return signer{"rsa-1", "RS256", rsaKey()} }
 func es256() signer { return signer{"ec-1", "ES256", p256Key()} }
 func edDSA() signer { return signer{"ed-1", "EdDSA", edKey()} }
@@ -115,7 +115,7 @@ func (s signer) jwk() map[string]any {
 	return jwk
 }
 
-// withKID returns s with another kid.
+// withKID returns the same key under another kid.
 func (s signer) withKID(kid string) signer { s.kid = kid; return s }
 
 // header returns a token header exactly as Keycloak 26.7.4 writes it, spaces included.
@@ -125,9 +125,9 @@ func (s signer) header() string {
 
 // sign returns a compact JWS. The header and payload need not be valid.
 func (s signer) sign(header, payload string) string {
-	signed := base64url([]byte(header)) + "." + base64url([]byte(payload))
-	signature := must(jwt.GetSigningMethod(s.alg).Sign(signed, s.key))
-	return signed + "." + base64url(signature)
+	signingInput := base64url([]byte(header)) + "." + base64url([]byte(payload))
+	signature := must(jwt.GetSigningMethod(s.alg).Sign(signingInput, s.key))
+	return signingInput + "." + base64url(signature)
 }
 
 // token returns a token with the usual header.
@@ -142,28 +142,28 @@ var strictBase64 = base64.RawURLEncoding.Strict()
 // An object is a JSON object.
 type object map[string]any
 
-// absent, as a member's value in the changes for with, removes the member.
+// absent removes a field: it is the field's value in the changes for patch.
 var absent = new(int)
 
-// with returns the JSON object text with changes applied to its members.
-func with(t testing.TB, text string, changes object) string {
+// patch returns the JSON object text with changes to its fields.
+func patch(t testing.TB, text string, changes object) string {
 	t.Helper()
-	members := object{}
+	fields := object{}
 	decoder := json.NewDecoder(strings.NewReader(text))
 	decoder.UseNumber()
-	if err := decoder.Decode(&members); err != nil {
+	if err := decoder.Decode(&fields); err != nil {
 		t.Fatal(err)
 	}
-	maps.Copy(members, changes)
-	maps.DeleteFunc(members, func(_ string, value any) bool { return value == absent })
-	return toJSON(members)
+	maps.Copy(fields, changes)
+	maps.DeleteFunc(fields, func(_ string, value any) bool { return value == absent })
+	return toJSON(fields)
 }
 
 // toJSON marshals value.
 func toJSON(value any) string { return string(must(json.Marshal(value))) }
 
-// fromFile returns the contents of a file in testdata.
-func fromFile(t testing.TB, name string) string {
+// readTestdata returns the contents of a file in testdata.
+func readTestdata(t testing.TB, name string) string {
 	t.Helper()
 	text, err := os.ReadFile("testdata/" + name)
 	if err != nil {
@@ -173,12 +173,12 @@ func fromFile(t testing.TB, name string) string {
 }
 
 // alice returns the claims of a user's access token from a password grant.
-func alice(t testing.TB) string { return fromFile(t, "alice.json") }
+func alice(t testing.TB) string { return readTestdata(t, "alice.json") }
 
-// certs returns a key set as the realm's certs endpoint does.
+// certs returns the JSON of a key set, as the realm's certs endpoint sends it.
 func certs(keys ...any) string { return toJSON(map[string]any{"keys": append([]any{}, keys...)}) }
 
-// certsOf returns a key set with the signers' public keys.
+// certsOf returns the JSON of a key set with the signers' public keys.
 func certsOf(signers ...signer) string {
 	var keys []any
 	for _, s := range signers {
@@ -264,8 +264,8 @@ func checkClientSafe(t *testing.T, err error) {
 	}
 }
 
-// checkRefusal checks that err has the reason want (nil means no error), and that its detail
-// contains all of details.
+// checkRefusal checks that err, from Verify, has the reason want (nil means no error), and that its
+// detail contains each of details.
 func checkRefusal(t *testing.T, err, want error, details ...string) {
 	t.Helper()
 	if !errors.Is(err, want) {
@@ -274,14 +274,14 @@ func checkRefusal(t *testing.T, err, want error, details ...string) {
 	if want == nil {
 		return
 	}
-	refused, ok := errors.AsType[*identity.Error](err)
+	identityErr, ok := errors.AsType[*identity.Error](err)
 	if !ok {
 		t.Fatalf("Verify() = %#v, want an *identity.Error", err)
 	}
 	checkClientSafe(t, err)
 	for _, detail := range details {
-		if !strings.Contains(refused.Detail, detail) {
-			t.Errorf("the detail %q doesn't contain %q", refused.Detail, detail)
+		if !strings.Contains(identityErr.Detail, detail) {
+			t.Errorf("the detail %q doesn't contain %q", identityErr.Detail, detail)
 		}
 	}
 }
@@ -330,8 +330,8 @@ func withStrayBits(text string) string {
 	return out
 }
 
-// standardAlphabet returns a signature in standard base64, with a + or a /.
-func standardAlphabet(key signer) string {
+// standardBase64Signature returns a signature by key in standard base64, with a + or a /.
+func standardBase64Signature(key signer) string {
 	for i := range 1000 {
 		_, _, signature := splitToken(key.token(fmt.Sprintf(`{"n":%d}`, i)))
 		if strings.ContainsAny(signature, "-_") {
@@ -347,7 +347,7 @@ func nested(depth int) string { return strings.Repeat("[", depth) + strings.Repe
 // keyOf returns the signer's public key as a Key.
 func keyOf(s signer) Key { return Key{ID: s.kid, Algorithm: s.alg, Public: s.key.Public()} }
 
-// A certsEndpoint is a realm's certs endpoint. A test can change its response.
+// A certsEndpoint is a fake of a realm's certs endpoint. A test can change its response.
 type certsEndpoint struct {
 	mu       sync.Mutex // guards the fields below
 	requests []time.Time
@@ -375,19 +375,19 @@ func (e *certsEndpoint) times() []time.Time {
 	return append([]time.Time{}, e.requests...)
 }
 
-// serving responds with the signers' key set.
-func serving(signers ...signer) roundTrip {
+// serveKeys responds with the signers' key set.
+func serveKeys(signers ...signer) roundTrip {
 	body := certsOf(signers...)
 	return func(*http.Request) (*http.Response, error) { return respond(200, body) }
 }
 
-// down refuses the connection.
-func down(*http.Request) (*http.Response, error) {
+// refuseConnection fails as if nothing listened at the address.
+func refuseConnection(*http.Request) (*http.Response, error) {
 	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 }
 
-// slow responds after d, unless the request's context ends first.
-func slow(d time.Duration, respond roundTrip) roundTrip {
+// delayResponse responds after d, unless the request's context ends first.
+func delayResponse(d time.Duration, respond roundTrip) roundTrip {
 	return func(r *http.Request) (*http.Response, error) {
 		select {
 		case <-time.After(d):
@@ -419,11 +419,11 @@ func newKeyTest(t *testing.T, respond roundTrip) *keyTest {
 func (t *keyTest) verify(s signer, want error) {
 	t.Helper()
 	if _, err := t.verifier.Verify(t.Context(), s.token(alice(t))); !errors.Is(err, want) {
-		t.Errorf("a token signed with %s: got %v, want %v", s.kid, err, want)
+		t.Errorf("Verify() of a token signed with %s = %v, want %v", s.kid, err, want)
 	}
 }
 
-// wantFetches checks how often the keys were fetched.
+// wantFetches checks how many times the keys were fetched.
 func (t *keyTest) wantFetches(want int) {
 	t.Helper()
 	if got := len(t.endpoint.times()); got != want {
@@ -440,15 +440,15 @@ func (t *keyTest) wantStatus(usable, failing bool) {
 	}
 }
 
-// callerOf sends a request through Middleware and returns what identity.Require returns in the
-// handler.
+// callerOf sends a request through Middleware to a handler, and returns the results of its
+// identity.Require.
 func callerOf(t *testing.T, log *logBuffer, verifier *Verifier,
 	authorization ...string) (user *identity.User, err error) {
 	t.Helper()
-	ran := false
+	handlerRan := false
 	server := httptest.NewServer(Middleware(verifier,
 		log.logger())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ran = true
+		handlerRan = true
 		user, err = identity.Require(r.Context())
 		w.WriteHeader(http.StatusTeapot)
 	})))
@@ -465,9 +465,9 @@ func callerOf(t *testing.T, log *logBuffer, verifier *Verifier,
 	}
 	response.Body.Close()
 	server.Close() // the handler has returned
-	if !ran || response.StatusCode != http.StatusTeapot ||
+	if !handlerRan || response.StatusCode != http.StatusTeapot ||
 		response.Header.Get("WWW-Authenticate") != "" {
-		t.Errorf("handler ran: %v, got %d %v; want only the handler's response", ran,
+		t.Errorf("handler ran: %v, got %d %v; want only the handler's response", handlerRan,
 			response.StatusCode, response.Header)
 	}
 	return user, err

@@ -98,11 +98,11 @@ func TestClient_badResponses(t *testing.T) {
 		{"200 with a string", "login", jsonHandler(200, `"`+canary+`"`), "not a JSON object"},
 		{"200 with other members", "login", jsonHandler(200, `{"token":"canary"}`), "no bearer token"},
 		{"200 with an error", "login", jsonHandler(200, `{"error":"invalid_grant"}`), "no bearer token"},
-		{"200 with an empty token", "login", jsonHandler(200, with(t, tokens, object{"access_token": ""})), "no bearer token"},
-		{"200 with a token bound to a key", "login", jsonHandler(200, with(t, tokens, object{"token_type": "DPoP"})), "no bearer token"},
-		{"200 without token_type", "refresh", jsonHandler(200, with(t, tokens, object{"token_type": absent})), "no bearer token"},
-		{"200 with a number for the token", "refresh", jsonHandler(200, with(t, tokens, object{"access_token": 5})), "not a JSON object"},
-		{"200 with a string for a number", "login", jsonHandler(200, with(t, tokens, object{"expires_in": "canary"})), "not a JSON object"},
+		{"200 with an empty token", "login", jsonHandler(200, patch(t, tokens, object{"access_token": ""})), "no bearer token"},
+		{"200 with a token bound to a key", "login", jsonHandler(200, patch(t, tokens, object{"token_type": "DPoP"})), "no bearer token"},
+		{"200 without token_type", "refresh", jsonHandler(200, patch(t, tokens, object{"token_type": absent})), "no bearer token"},
+		{"200 with a number for the token", "refresh", jsonHandler(200, patch(t, tokens, object{"access_token": 5})), "not a JSON object"},
+		{"200 with a string for a number", "login", jsonHandler(200, patch(t, tokens, object{"expires_in": "canary"})), "not a JSON object"},
 		{"200 with a number that is too large", "login", jsonHandler(200, strings.Replace(tokens, ":300,", ":1e999,", 1)), "not a JSON object"},
 		{"200 with truncated JSON", "login", jsonHandler(200, tokens[:60]), "not a JSON object"},
 		// Keycloak shows a confirmation page if the form has no refresh_token.
@@ -114,7 +114,7 @@ func TestClient_badResponses(t *testing.T) {
 		{"a closed connection", anyCall, hijack(""), ""},
 		{"another protocol", anyCall, hijack("SSH-2.0-OpenSSH_9.9\r\n"), ""},
 		{"an invalid status", anyCall, hijack("HTTP/1.1 9999 " + canary + "\r\n\r\n"), ""},
-		{"larger than a megabyte", anyCall, jsonHandler(200, with(t, tokens, object{"x": strings.Repeat("x", maxResponseBytes)})), "larger than 1048576 bytes"},
+		{"larger than a megabyte", anyCall, jsonHandler(200, patch(t, tokens, object{"x": strings.Repeat("x", maxResponseBytes)})), "larger than 1048576 bytes"},
 		{"larger than a megabyte once decompressed", anyCall, gzipped, "larger than 1048576 bytes"},
 		{"invalid gzip", anyCall, hijack("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello"), ""},
 		{"an endless header", anyCall, hijack("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20)), ""},
@@ -155,7 +155,8 @@ func TestClient_echoesWithheld(t *testing.T) {
 			json.NewEncoder(w).Encode(map[string]string{"error": "invalid_request",
 				"error_description": fmt.Sprint("what is this: ", r.PostForm)})
 		},
-		"description, encoded and near the length limit": func(w http.ResponseWriter, r *http.Request) {
+		"description, encoded and near the length limit": func(w http.ResponseWriter,
+			r *http.Request) {
 			body, _ := io.ReadAll(r.Body)
 			w.WriteHeader(http.StatusForbidden)
 			json.NewEncoder(w).Encode(map[string]string{"error": "denied",
@@ -186,8 +187,8 @@ func TestClient_echoesWithheld(t *testing.T) {
 }
 
 func TestClient_largestResponse(t *testing.T) {
-	padding := maxResponseBytes - len(with(t, tokens, object{"x": ""}))
-	client := newClient(t, jsonHandler(200, with(t, tokens,
+	padding := maxResponseBytes - len(patch(t, tokens, object{"x": ""}))
+	client := newClient(t, jsonHandler(200, patch(t, tokens,
 		object{"x": strings.Repeat("x", padding)})))
 	if _, err := client.Login(t.Context(), aliceCredentials()); err != nil {
 		t.Error(err)
@@ -260,7 +261,7 @@ func TestClient_timeout(t *testing.T) {
 				client := newClient(t, func(w http.ResponseWriter, _ *http.Request) {
 					start(w)
 					<-done
-				}, timeout(20*time.Millisecond))
+				}, withTimeout(20*time.Millisecond))
 				defer close(done)
 				checkUnavailable(t, call(t.Context(), client), "ClientConfig.Timeout")
 			})

@@ -16,7 +16,7 @@ import (
 // Unknown keys cause at most one fetch per second.
 func TestKeySet_unknownKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKeyTest(t, serving(edDSA()))
+		k := newKeyTest(t, serveKeys(edDSA()))
 		k.wantStatus(false, false)
 		start := time.Now()
 		k.verify(edDSA(), nil)
@@ -31,7 +31,7 @@ func TestKeySet_unknownKey(t *testing.T) {
 		k.verify(edDSA(), nil)
 		k.wantFetches(2)
 		if took := time.Since(start); took != minFetchInterval {
-			t.Errorf("Verify() waited for %v", took-minFetchInterval)
+			t.Errorf("Verify() waited for %v, want no wait", took-minFetchInterval)
 		}
 	})
 }
@@ -39,9 +39,9 @@ func TestKeySet_unknownKey(t *testing.T) {
 // Keycloak uses a new key as soon as it has one. The first token signed with it is accepted.
 func TestKeySet_newKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKeyTest(t, serving(edDSA()))
+		k := newKeyTest(t, serveKeys(edDSA()))
 		k.verify(edDSA(), nil)
-		k.endpoint.set(serving(edDSA(), es256()))
+		k.endpoint.set(serveKeys(edDSA(), es256()))
 		time.Sleep(minFetchInterval)
 		k.verify(es256(), nil)
 		k.verify(edDSA(), nil)
@@ -51,12 +51,12 @@ func TestKeySet_newKey(t *testing.T) {
 
 // Anyone can make up key IDs. A token that is rejected for its claims must not cause a fetch.
 func TestKeySet_noFetchForRejectedToken(t *testing.T) {
-	k := newKeyTest(t, serving(edDSA()))
+	k := newKeyTest(t, serveKeys(edDSA()))
 	for _, change := range []object{{"iss": "x"}, {"typ": "ID"}, {"aud": "x"}, {"sub": absent},
 		{"iat": noonPlus(time.Hour)}, {"exp": noonPlus(-time.Hour)}} {
-		_, err := k.verifier.Verify(t.Context(), unknownSigner(0).token(with(t, alice(t), change)))
+		_, err := k.verifier.Verify(t.Context(), unknownSigner(0).token(patch(t, alice(t), change)))
 		if err == nil {
-			t.Errorf("%v is accepted", change)
+			t.Errorf("Verify() of a token with %v succeeded", change)
 		}
 	}
 	k.wantFetches(0)
@@ -67,9 +67,9 @@ func TestKeySet_manyUnknownKeys(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		cached bool          // keys have been fetched before
-		fetch  time.Duration // how long the fetch takes
-		wait   time.Duration // how long the waiters wait
-		want   error         // the waiters' error; users must not be signed out for a slow fetch
+		took   time.Duration // by the fetch
+		waited time.Duration // by its waiters
+		want   error         // the waiters' error; a slow fetch must not sign users out
 	}{
 		{"with keys", true, time.Second / 2, time.Second / 2, identity.ErrKeyUnknown},
 		{"before the first fetch", false, time.Second / 2, time.Second / 2, identity.ErrKeyUnknown},
@@ -77,17 +77,17 @@ func TestKeySet_manyUnknownKeys(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				k := newKeyTest(t, serving(edDSA()))
+				k := newKeyTest(t, serveKeys(edDSA()))
 				fetches := 1
 				if tt.cached {
 					k.verify(edDSA(), nil)
 					fetches = 2
 				}
-				k.endpoint.set(slow(tt.fetch, serving(edDSA())))
+				k.endpoint.set(delayResponse(tt.took, serveKeys(edDSA())))
 				time.Sleep(minFetchInterval)
 				payload := alice(t)
 				var mu sync.Mutex
-				waits := map[time.Duration]int{} // how many calls took so long
+				waits := map[time.Duration]int{} // number of calls, by their duration
 				start := time.Now()
 				var callers sync.WaitGroup
 				for i := range 1000 {
@@ -103,7 +103,7 @@ func TestKeySet_manyUnknownKeys(t *testing.T) {
 							want = identity.ErrKeysUnavailable
 						}
 						if !errors.Is(err, want) {
-							t.Errorf("after %v: %v, want %v", took, err, want)
+							t.Errorf("Verify() = %v after %v, want %v", err, took, want)
 						}
 					})
 				}
@@ -112,7 +112,7 @@ func TestKeySet_manyUnknownKeys(t *testing.T) {
 					k.verify(edDSA(), nil)
 				}
 				callers.Wait()
-				if waits[0] != 1000-maxWaiters || waits[tt.wait] != maxWaiters {
+				if waits[0] != 1000-maxWaiters || waits[tt.waited] != maxWaiters {
 					t.Errorf("waited %v; want all but %d calls to return at once", waits,
 						maxWaiters)
 				}
@@ -126,7 +126,7 @@ func TestKeySet_manyUnknownKeys(t *testing.T) {
 // A caller waits for a fetch until its context is done. The fetch continues.
 func TestKeySet_waiterCancels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKeyTest(t, slow(1200*time.Millisecond, serving(edDSA())))
+		k := newKeyTest(t, delayResponse(1200*time.Millisecond, serveKeys(edDSA())))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
 		defer cancel()
 		var others sync.WaitGroup
@@ -136,10 +136,10 @@ func TestKeySet_waiterCancels(t *testing.T) {
 			t.Errorf("got %v after %v, want %v after half a second", err, time.Since(start),
 				context.DeadlineExceeded)
 		}
-		if refused, ok := errors.AsType[*identity.Error](err); ok {
-			t.Errorf("got %v, want no identity.Error", refused)
+		if identityErr, ok := errors.AsType[*identity.Error](err); ok {
+			t.Errorf("Verify() = %v, want no identity.Error", identityErr)
 		}
-		// Others wait for the fetch that it started.
+		// Other callers wait for the fetch that the first one started.
 		others.Go(func() { k.verify(edDSA(), nil) })
 		others.Wait()
 		if took := time.Since(start); took != 1200*time.Millisecond {
@@ -149,19 +149,19 @@ func TestKeySet_waiterCancels(t *testing.T) {
 	})
 }
 
-// A waiter whose context is done makes room for another one. Otherwise clients that hang up at once
-// could keep everyone else from waiting.
+// A waiter whose context is done makes room for another one. Otherwise, clients that disconnect at
+// once could keep all others from waiting.
 func TestKeySet_cancelFreesWaiter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKeyTest(t, serving(edDSA()))
+		k := newKeyTest(t, serveKeys(edDSA()))
 		k.verify(edDSA(), nil)
-		k.endpoint.set(slow(time.Second/2, serving(edDSA(), es256())))
+		k.endpoint.set(delayResponse(time.Second/2, serveKeys(edDSA(), es256())))
 		time.Sleep(minFetchInterval)
-		hangUp, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithCancel(t.Context())
 		var waiters sync.WaitGroup
 		payload := alice(t)
 		for i := range maxWaiters {
-			waiters.Go(func() { k.verifier.Verify(hangUp, unknownSigner(i).token(payload)) })
+			waiters.Go(func() { k.verifier.Verify(ctx, unknownSigner(i).token(payload)) })
 		}
 		synctest.Wait()
 		k.verify(es256(), identity.ErrKeysUnavailable)
@@ -175,21 +175,21 @@ func TestKeySet_cancelFreesWaiter(t *testing.T) {
 // All callers share a fetch, so it uses neither the values nor the cancellation of its caller's
 // context.
 func TestKeySet_fetchIgnoresCallerContext(t *testing.T) {
-	type secret struct{}
+	type contextKey struct{}
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, func(r *http.Request) (*http.Response, error) {
-			if r.Context().Value(secret{}) != nil {
-				t.Error("the fetch has the context of a caller")
+			if r.Context().Value(contextKey{}) != nil {
+				t.Error("the fetch has a value of a caller's context")
 			}
-			return serving(edDSA())(r)
+			return serveKeys(edDSA())(r)
 		})
-		_, err := k.verifier.Verify(context.WithValue(t.Context(), secret{}, "a caller's"),
+		_, err := k.verifier.Verify(context.WithValue(t.Context(), contextKey{}, "a caller's"),
 			edDSA().token(alice(t)))
 		checkRefusal(t, err, nil)
-		ended, cancel := context.WithCancel(t.Context())
+		canceled, cancel := context.WithCancel(t.Context())
 		cancel()
 		time.Sleep(time.Hour)
-		if err := k.keys.Run(ended); !errors.Is(err, context.Canceled) {
+		if err := k.keys.Run(canceled); !errors.Is(err, context.Canceled) {
 			t.Errorf("Run() = %v, want %v", err, context.Canceled)
 		}
 		k.wantFetches(1)
@@ -199,11 +199,11 @@ func TestKeySet_fetchIgnoresCallerContext(t *testing.T) {
 // During an outage, cached keys stay valid for MaxAge.
 func TestKeySet_outage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKeyTest(t, serving(edDSA()))
+		k := newKeyTest(t, serveKeys(edDSA()))
 		go k.keys.Run(t.Context())
 		synctest.Wait()
 		k.wantStatus(true, false)
-		k.endpoint.set(down)
+		k.endpoint.set(refuseConnection)
 		time.Sleep(refreshInterval + time.Second)
 		k.wantStatus(true, true)
 		k.verify(edDSA(), nil)
@@ -216,7 +216,7 @@ func TestKeySet_outage(t *testing.T) {
 		k.verify(edDSA(), identity.ErrKeysUnavailable)
 		k.verify(unknownSigner(0), identity.ErrKeysUnavailable)
 
-		k.endpoint.set(serving(edDSA()))
+		k.endpoint.set(serveKeys(edDSA()))
 		time.Sleep(10 * time.Second)
 		k.wantStatus(true, false)
 		k.verify(edDSA(), nil)
@@ -227,11 +227,11 @@ func TestKeySet_outage(t *testing.T) {
 // If Keycloak hangs, so that each try times out, its recovery is noticed within ten seconds.
 func TestKeySet_recoveryAfterHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKeyTest(t, slow(time.Hour, serving(edDSA())))
+		k := newKeyTest(t, delayResponse(time.Hour, serveKeys(edDSA())))
 		go k.keys.Run(t.Context())
 		time.Sleep(time.Hour)
 		k.wantStatus(false, true)
-		k.endpoint.set(serving(edDSA()))
+		k.endpoint.set(serveKeys(edDSA()))
 		time.Sleep(10 * time.Second)
 		k.wantStatus(true, false)
 	})
@@ -240,14 +240,14 @@ func TestKeySet_recoveryAfterHang(t *testing.T) {
 // Run fetches the keys once per refresh interval, minus jitter, until its context is done.
 func TestKeySet_Run_refreshes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKeyTest(t, serving(edDSA()))
-		ended := make(chan error)
+		k := newKeyTest(t, serveKeys(edDSA()))
+		result := make(chan error)
 		ctx, cancel := context.WithCancel(t.Context())
-		go func() { ended <- k.keys.Run(ctx) }()
+		go func() { result <- k.keys.Run(ctx) }()
 		time.Sleep(24 * time.Hour)
 		checkGaps(t, k.endpoint.times(), refreshInterval*4/5, refreshInterval)
 		cancel()
-		if err := <-ended; !errors.Is(err, context.Canceled) {
+		if err := <-result; !errors.Is(err, context.Canceled) {
 			t.Errorf("Run() = %v, want %v", err, context.Canceled)
 		}
 		count := len(k.endpoint.times())
@@ -259,7 +259,7 @@ func TestKeySet_Run_refreshes(t *testing.T) {
 // Run retries a failed fetch after increasing delays, up to maxRetry.
 func TestKeySet_Run_backoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKeyTest(t, down)
+		k := newKeyTest(t, refuseConnection)
 		go k.keys.Run(t.Context())
 		time.Sleep(time.Hour)
 		times := k.endpoint.times()
@@ -284,27 +284,27 @@ func checkGaps(t *testing.T, times []time.Time, minGap, maxGap time.Duration) {
 	}
 }
 
-// A key that Keycloak no longer publishes is dropped with the next refresh.
+// The next refresh drops a key that Keycloak no longer publishes.
 func TestKeySet_removedKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKeyTest(t, serving(edDSA(), es256()))
+		k := newKeyTest(t, serveKeys(edDSA(), es256()))
 		go k.keys.Run(t.Context())
 		synctest.Wait()
 		k.verify(edDSA(), nil)
-		k.endpoint.set(serving(es256()))
+		k.endpoint.set(serveKeys(es256()))
 		time.Sleep(refreshInterval + time.Second)
 		k.verify(edDSA(), identity.ErrKeyUnknown)
 		k.verify(es256(), nil)
 	})
 }
 
-// Fetches are logged when they start to fail and when they succeed again, not every time.
+// A KeySet logs when fetches start to fail and when they succeed again, not every fetch.
 func TestKeySet_logsChangesOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKeyTest(t, down)
+		k := newKeyTest(t, refuseConnection)
 		go k.keys.Run(t.Context())
 		var want []string
-		expect := func(level, msg string) {
+		wantLine := func(level, msg string) {
 			t.Helper()
 			want = append(want, msg)
 			lines := strings.Split(strings.TrimSpace(k.log.String()), "\n")
@@ -317,26 +317,26 @@ func TestKeySet_logsChangesOnce(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Hour)
-		expect("level=WARN", "connection refused")
-		k.endpoint.set(serving(edDSA()))
+		wantLine("level=WARN", "connection refused")
+		k.endpoint.set(serveKeys(edDSA()))
 		time.Sleep(time.Hour)
-		expect("level=INFO", "keys fetched")
+		wantLine("level=INFO", "keys fetched")
 		k.endpoint.set(func(*http.Request) (*http.Response, error) { return respond(503, "") })
 		time.Sleep(time.Hour)
-		expect("level=WARN", "answer 503")
-		k.endpoint.set(serving(edDSA()))
+		wantLine("level=WARN", "answer 503")
+		k.endpoint.set(serveKeys(edDSA()))
 		time.Sleep(time.Hour)
-		expect("level=INFO", "held=1")
+		wantLine("level=INFO", "held=1")
 	})
 }
 
 // Without Run, the first request after the refresh interval refreshes the keys. Until that fetch is
-// done, a removed key still verifies. No request waits for it, and many requests share one fetch.
+// done, a removed key still verifies. No request waits for the fetch, and all requests share it.
 func TestKeySet_withoutRun_removedKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKeyTest(t, serving(edDSA(), es256()))
+		k := newKeyTest(t, serveKeys(edDSA(), es256()))
 		k.verify(es256(), nil)
-		k.endpoint.set(slow(2*time.Second, serving(edDSA())))
+		k.endpoint.set(delayResponse(2*time.Second, serveKeys(edDSA())))
 		time.Sleep(refreshInterval*4/5 - time.Second) // still fresh
 		k.verify(es256(), nil)
 		synctest.Wait()
@@ -352,10 +352,10 @@ func TestKeySet_withoutRun_removedKey(t *testing.T) {
 		}
 		callers.Wait()
 		if waited := time.Since(start); waited != 0 {
-			t.Errorf("requests with a known key waited %v for the refresh", waited)
+			t.Errorf("requests with a known key waited %v for the refresh, want no wait", waited)
 		}
 		k.wantFetches(2)
-		k.endpoint.set(serving(edDSA()))
+		k.endpoint.set(serveKeys(edDSA()))
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		k.verify(es256(), identity.ErrKeyUnknown)
@@ -370,9 +370,9 @@ func TestKeySet_withoutRun_idle(t *testing.T) {
 		1000 * time.Hour} {
 		t.Run(idle.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				k := newKeyTest(t, serving(edDSA(), es256()))
+				k := newKeyTest(t, serveKeys(edDSA(), es256()))
 				k.verify(es256(), nil)
-				k.endpoint.set(slow(500*time.Millisecond, serving(edDSA())))
+				k.endpoint.set(delayResponse(500*time.Millisecond, serveKeys(edDSA())))
 				time.Sleep(idle)
 				k.verify(es256(), identity.ErrKeyUnknown)
 				k.verify(edDSA(), nil)
@@ -385,17 +385,18 @@ func TestKeySet_withoutRun_idle(t *testing.T) {
 // Without Run, keys stay valid during an outage for as long as with it. Once the outage is known,
 // no caller waits.
 func TestKeySet_withoutRun_outage(t *testing.T) {
-	for name, outage := range map[string]roundTrip{"down": down, "hangs": slow(time.Hour, down)} {
+	for name, outage := range map[string]roundTrip{"down": refuseConnection,
+		"hangs": delayResponse(time.Hour, refuseConnection)} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				k := newKeyTest(t, serving(edDSA()))
+				k := newKeyTest(t, serveKeys(edDSA()))
 				k.verify(edDSA(), nil)
 				k.endpoint.set(outage)
 				time.Sleep(23 * time.Hour)
 				start := time.Now()
 				k.verify(edDSA(), nil)
 				if waited := time.Since(start); waited > maxWait {
-					t.Errorf("the first token waited for %v", waited)
+					t.Errorf("the first token waited for %v, want at most %v", waited, maxWait)
 				}
 				time.Sleep(fetchTimeout)
 				// The outage is known now: no caller waits, and fetches are as rare as with Run.
@@ -403,25 +404,25 @@ func TestKeySet_withoutRun_outage(t *testing.T) {
 					start = time.Now()
 					k.verify(edDSA(), nil)
 					if waited := time.Since(start); waited != 0 {
-						t.Errorf("a token waited for %v in a known outage", waited)
+						t.Errorf("a token waited for %v in a known outage, want no wait", waited)
 					}
 					time.Sleep(time.Second)
 				}
 				if tries := len(k.endpoint.times()); tries > 30 {
 					t.Errorf("%d fetches in a minute of outage, want at most 30", tries)
 				}
-				k.endpoint.set(serving(es256()))
+				k.endpoint.set(serveKeys(es256()))
 				time.Sleep(2 * maxRetry)
-				k.verify(edDSA(), nil) // starts the fetch that drops it
+				k.verify(edDSA(), nil) // starts the fetch that drops this key
 				synctest.Wait()
 				k.verify(edDSA(), identity.ErrKeyUnknown)
 				// A past failure doesn't exempt a later token from waiting for fresh keys.
-				k.endpoint.set(down)
+				k.endpoint.set(refuseConnection)
 				time.Sleep(refreshInterval)
 				k.verify(es256(), nil)
 				synctest.Wait()
 				k.wantStatus(true, true)
-				k.endpoint.set(serving(edDSA()))
+				k.endpoint.set(serveKeys(edDSA()))
 				time.Sleep(time.Hour)
 				k.verify(es256(), identity.ErrKeyUnknown)
 			})
@@ -433,7 +434,7 @@ func TestKeySet_withoutRun_outage(t *testing.T) {
 // become ready.
 func TestKeySet_Status_refreshes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKeyTest(t, serving(edDSA()))
+		k := newKeyTest(t, serveKeys(edDSA()))
 		k.wantStatus(false, false)
 		synctest.Wait()
 		k.wantStatus(true, false)
@@ -450,17 +451,17 @@ func TestKeySet_Status_refreshes(t *testing.T) {
 // With Run, traffic causes no additional fetches.
 func TestKeySet_Run_withTraffic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKeyTest(t, serving(edDSA()))
+		k := newKeyTest(t, serveKeys(edDSA()))
 		ctx, stop := context.WithCancel(t.Context())
-		ended := make(chan error)
-		go func() { ended <- k.keys.Run(ctx) }()
+		result := make(chan error)
+		go func() { result <- k.keys.Run(ctx) }()
 		for range 3600 {
 			time.Sleep(time.Second)
 			k.verify(edDSA(), nil)
 		}
 		stop()
-		if err := <-ended; !errors.Is(err, context.Canceled) {
-			t.Errorf("Run() = %v, want the error of its context", err)
+		if err := <-result; !errors.Is(err, context.Canceled) {
+			t.Errorf("Run() = %v, want %v", err, context.Canceled)
 		}
 		checkGaps(t, k.endpoint.times(), refreshInterval*4/5, refreshInterval+time.Second)
 	})

@@ -130,7 +130,7 @@ func TestNewVerifier_staticKeysNeedNames(t *testing.T) {
 }
 
 func TestKeySet_Keyfunc(t *testing.T) {
-	k := newKeyTest(t, serving(edDSA(), rs256()))
+	k := newKeyTest(t, serveKeys(edDSA(), rs256()))
 	parse := func(text string) error {
 		_, err := jwt.Parse(text, k.keys.Keyfunc(t.Context()),
 			jwt.WithTimeFunc(func() time.Time { return noon }))
@@ -165,7 +165,7 @@ func TestKeySet_Keyfunc(t *testing.T) {
 
 // A KeySet works as a jwkset.Storage that is read-only.
 func TestStorage(t *testing.T) {
-	k := newKeyTest(t, serving(edDSA(), rs256(), es256()))
+	k := newKeyTest(t, serveKeys(edDSA(), rs256(), es256()))
 	store := storage{k.keys}
 	if all, err := store.KeyReadAll(t.Context()); err != nil || len(all) != 0 {
 		t.Errorf("KeyReadAll() before a fetch = %v, %v; want no keys", all, err)

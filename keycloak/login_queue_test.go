@@ -107,7 +107,7 @@ func TestLogin_twoQueuedPerNetwork(t *testing.T) {
 		var callers sync.WaitGroup
 		for i := range 100 {
 			callers.Go(func() {
-				switch err := signIn(fromAddress(t, fmt.Sprintf("192.0.2.%d", i)), client,
+				switch err := signIn(contextWithAddress(t, fmt.Sprintf("192.0.2.%d", i)), client,
 					"alice"); {
 				case errors.Is(err, identity.ErrBusy):
 					busy.Add(1)
@@ -118,7 +118,7 @@ func TestLogin_twoQueuedPerNetwork(t *testing.T) {
 		}
 		synctest.Wait()
 		start := time.Now()
-		if err := signIn(fromAddress(t, addressB), client, "alice"); err != nil ||
+		if err := signIn(contextWithAddress(t, addressB), client, "alice"); err != nil ||
 			time.Since(start) != 3*time.Second {
 			t.Errorf("the owner, from another network: %v after %v, want nil after 3s", err,
 				time.Since(start))
@@ -291,7 +291,7 @@ func TestLogin_pauseAfterRefusal(t *testing.T) {
 // result is not used.
 func TestLogin_queueTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		realm, client := newSlowRealm(time.Second, timeout(8*time.Second))
+		realm, client := newSlowRealm(time.Second, withTimeout(8*time.Second))
 		// A sign-in that doesn't end.
 		done, err := client.queue.enter(t.Context(), nameDigest("alice"))
 		if err != nil {
@@ -309,7 +309,7 @@ func TestLogin_queueTimeout(t *testing.T) {
 		checkQueuesEmpty(t, client)
 	})
 	synctest.Test(t, func(t *testing.T) {
-		realm, client := newSlowRealm(5*time.Second, timeout(8*time.Second))
+		realm, client := newSlowRealm(5*time.Second, withTimeout(8*time.Second))
 		start := time.Now()
 		var callers sync.WaitGroup
 		callers.Go(func() { signIn(t.Context(), client, "alice") })

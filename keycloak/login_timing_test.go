@@ -56,13 +56,14 @@ func refusalTime(t *testing.T, ctx context.Context, c *Client, name string) time
 func TestLogin_refusalsTakeEqualTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := newRefusedClient(t)
-		refusalTime(t, fromAddress(t, addressA), client, "alice")
+		refusalTime(t, contextWithAddress(t, addressA), client, "alice")
 		for i := range 1000 { // in rows of a hundred without a password
 			name := "social"
 			if i%100 == 0 {
 				name = []string{"alice", "nobody"}[i/100%2]
 			}
-			if took := refusalTime(t, fromAddress(t, addressA), client, name); took != hashed {
+			if took := refusalTime(t, contextWithAddress(t, addressA), client,
+				name); took != hashed {
 				t.Fatalf("refusal %d of %s came after %v, want %v", i, name, took, hashed)
 			}
 		}
@@ -73,12 +74,12 @@ func TestLogin_refusalsTakeEqualTime(t *testing.T) {
 func TestLogin_delayedRefusalHoldsNoSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := newRefusedClient(t, func(c *ClientConfig) { c.MaxLogins = 1 })
-		refusalTime(t, fromAddress(t, addressA), client, "alice")
+		refusalTime(t, contextWithAddress(t, addressA), client, "alice")
 		var callers sync.WaitGroup
-		callers.Go(func() { refusalTime(t, fromAddress(t, addressA), client, "social") })
+		callers.Go(func() { refusalTime(t, contextWithAddress(t, addressA), client, "social") })
 		time.Sleep(unhashed)
 		synctest.Wait()
-		slot, err := client.logins.acquire(fromAddress(t, addressB))
+		slot, err := client.logins.acquire(contextWithAddress(t, addressB))
 		if err != nil {
 			t.Fatalf("a delayed refusal holds a slot: %v", err)
 		}
@@ -107,7 +108,7 @@ func TestLogin_delayedRefusalHoldsNoSlot(t *testing.T) {
 // next sign-in of the account waits for less.
 func TestLogin_refusalDelayBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client := newRefusedClient(t, timeout(8*time.Second))
+		client := newRefusedClient(t, withTimeout(8*time.Second))
 		client.timing.observe(netip.Prefix{}, time.Hour, false)
 		start := time.Now()
 		var callers sync.WaitGroup
@@ -148,10 +149,14 @@ func TestLogin_refusalTimingSideChannels(t *testing.T) {
 				callers.Wait()
 
 				start = time.Now()
-				callers.Go(func() { refusalTime(t, fromAddress(t, addressA), client, name+" ") })
+				callers.Go(func() {
+					refusalTime(t, contextWithAddress(t, addressA), client,
+						name+" ")
+				})
 				synctest.Wait()
 				callers.Go(func() {
-					for isRateLimit(signIn(fromAddress(t, addressA), client, "another")) {
+					for isRateLimitError(signIn(contextWithAddress(t, addressA), client,
+						"another")) {
 						// Never at the same time as a slot becomes free.
 						time.Sleep(hashed / 100 * 3)
 					}
@@ -174,7 +179,7 @@ func TestLogin_firstRefusals(t *testing.T) {
 		for range 3 {
 			for _, name := range []string{"social", "social", "alice"} {
 				client.timing.samples = nil
-				took := refusalTime(t, fromAddress(t, addressA), client, name)
+				took := refusalTime(t, contextWithAddress(t, addressA), client, name)
 				if took != initialDelay && name == "social" || took < hashed {
 					t.Errorf("%s: refused after %v, want %v", name, took, initialDelay)
 				}

@@ -18,7 +18,7 @@ func TestMiddleware_authorization(t *testing.T) {
 	key := edDSA()
 	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
 	token := key.token(alice(t))
-	expired := key.token(with(t, alice(t), object{"exp": 0}))
+	expired := key.token(patch(t, alice(t), object{"exp": 0}))
 	for _, tt := range []struct {
 		name          string
 		authorization []string
@@ -120,7 +120,7 @@ func TestMiddleware_logsRejectedToken(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var log logBuffer
-			token := key.token(with(t, alice(t), tt.change))
+			token := key.token(patch(t, alice(t), tt.change))
 			callerOf(t, &log, verifier, "Bearer "+token)
 			text := log.String()
 			if strings.Count(text, "\n") != 1 {
@@ -186,7 +186,7 @@ func TestMiddleware_logsLongClaims(t *testing.T) {
 	var log logBuffer
 	long := "\nlevel=ERROR msg=forged" + strings.Repeat("x", 4000)
 	callerOf(t, &log, verifier,
-		"Bearer "+key.token(with(t, alice(t), object{"aud": long, "azp": long})))
+		"Bearer "+key.token(patch(t, alice(t), object{"aud": long, "azp": long})))
 	if text := log.String(); strings.Count(text, "\n") != 1 || len(text) > 1500 {
 		t.Errorf("logged %d lines, %d bytes, want one short line: %s",
 			strings.Count(text, "\n"), len(text), text)
@@ -201,7 +201,7 @@ func TestMiddleware_logRateLimit(t *testing.T) {
 		var log logBuffer
 		handler := Middleware(verifier,
 			slog.New(slog.NewTextHandler(&log, nil)))(http.NotFoundHandler())
-		token := key.token(with(t, alice(t), object{"iss": "https://evil.example"}))
+		token := key.token(patch(t, alice(t), object{"iss": "https://evil.example"}))
 		for range 3000 { // in three seconds
 			request := httptest.NewRequest("GET", "/", nil)
 			request.Header.Set("Authorization", "Bearer "+token)
@@ -212,7 +212,7 @@ func TestMiddleware_logRateLimit(t *testing.T) {
 		// Many warnings about one claim must not suppress those about another.
 		request := httptest.NewRequest("GET", "/", nil)
 		request.Header.Set("Authorization",
-			"Bearer "+key.token(with(t, alice(t), object{"aud": "account"})))
+			"Bearer "+key.token(patch(t, alice(t), object{"aud": "account"})))
 		handler.ServeHTTP(httptest.NewRecorder(), request)
 		if !strings.Contains(log.String(), "VerifierConfig.Audience") {
 			t.Errorf("logged %s, want a warning about the audience", log.String())
@@ -243,7 +243,7 @@ func TestMiddleware_concurrent(t *testing.T) {
 				if i > 0 { // 0 has no token
 					want = fmt.Sprint("user ", i)
 					request.Header.Set("Authorization",
-						"Bearer "+key.token(with(t, alice(t), object{"sub": want})))
+						"Bearer "+key.token(patch(t, alice(t), object{"sub": want})))
 				}
 				recorder := httptest.NewRecorder()
 				handler.ServeHTTP(recorder, request)

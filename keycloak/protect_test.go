@@ -25,7 +25,7 @@ func TestProtect(t *testing.T) {
 				})}},
 		})
 	token := func(changes object) string {
-		return "Bearer " + key.token(with(t, alice(t), changes))
+		return "Bearer " + key.token(patch(t, alice(t), changes))
 	}
 	const missing = `Bearer realm="api"`
 	invalid := func(description string) string {

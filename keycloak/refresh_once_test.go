@@ -453,7 +453,7 @@ func TestClose_waitsForLastExchange(t *testing.T) {
 // checkRefreshFrom is checkRefresh for a caller with an address.
 func checkRefreshFrom(t *testing.T, x *exchanges, address string, token identity.Secret, want int) {
 	t.Helper()
-	got, err := x.do(fromAddress(t, address), token)
+	got, err := x.do(contextWithAddress(t, address), token)
 	if err != nil || got.AccessToken.Reveal() != fmt.Sprint("access ", want) {
 		t.Errorf("from %s: got %v, %v; want the response of exchange %d", address, got, err, want)
 	}
@@ -515,7 +515,8 @@ func TestExchanges_repeatUntilSuccessorUsed(t *testing.T) {
 		"for an exchange": func(t *testing.T, x *exchanges, next identity.Secret) {
 			checkRefreshFrom(t, x, "192.0.2.1", next, 2)
 		},
-		"for an exchange, from another network": func(t *testing.T, x *exchanges, next identity.Secret) {
+		"for an exchange, from another network": func(t *testing.T, x *exchanges,
+			next identity.Secret) {
 			checkRefreshFrom(t, x, "198.51.100.1", next, 2)
 		},
 		"for a logout": func(t *testing.T, x *exchanges, next identity.Secret) {
@@ -571,7 +572,7 @@ func TestExchanges_twoNetworks(t *testing.T) {
 		for _, address := range []string{"192.0.2.1", "198.51.100.1", "192.0.2.2", "198.51.100.2",
 			"192.0.2.3"} {
 			callers.Go(func() {
-				if _, err := x.do(fromAddress(t, address), refreshToken()); err != nil {
+				if _, err := x.do(contextWithAddress(t, address), refreshToken()); err != nil {
 					t.Error(err)
 				}
 			})

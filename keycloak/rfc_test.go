@@ -96,7 +96,7 @@ type rfcExamples struct {
 func readRFC(t *testing.T) rfcExamples {
 	t.Helper()
 	var all rfcExamples
-	decoder := json.NewDecoder(strings.NewReader(fromFile(t, "rfc.json")))
+	decoder := json.NewDecoder(strings.NewReader(readTestdata(t, "rfc.json")))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&all); err != nil {
 		t.Fatal(err)
@@ -375,7 +375,7 @@ func TestMiddleware_rfcExamples(t *testing.T) {
 			}
 			header := e.Protected
 			if header != "" {
-				header = with(t, header, object{"kid": jwk["kid"]})
+				header = patch(t, header, object{"kid": jwk["kid"]})
 			}
 			check(base64url([]byte(header))+"."+base64url([]byte(alice(t)))+"."+e.Signature,
 				second[e.Name])

@@ -24,7 +24,8 @@ func TestSemaphore_networkShare(t *testing.T) {
 			var callers sync.WaitGroup
 			for i := range 100 {
 				callers.Go(func() {
-					if isRateLimit(call(fromAddress(t, fmt.Sprintf("192.0.2.%d", i)), client, i)) {
+					if isRateLimitError(call(contextWithAddress(t, fmt.Sprintf("192.0.2.%d", i)),
+						client, i)) {
 						limited.Add(1)
 					}
 				})
@@ -32,7 +33,8 @@ func TestSemaphore_networkShare(t *testing.T) {
 			synctest.Wait()
 			for i := range 13 { // each from another network
 				callers.Go(func() {
-					if errors.Is(call(fromAddress(t, fmt.Sprintf("198.51.%d.7", i)), client, 100+i),
+					if errors.Is(call(contextWithAddress(t, fmt.Sprintf("198.51.%d.7", i)), client,
+						100+i),
 						identity.ErrBusy) {
 						busy.Add(1)
 					}
@@ -44,7 +46,7 @@ func TestSemaphore_networkShare(t *testing.T) {
 					limited.Load(), busy.Load(), realm.maxTotal)
 			}
 			time.Sleep(time.Second)
-			if err := call(fromAddress(t, addressA), client, 200); isRateLimit(err) ||
+			if err := call(contextWithAddress(t, addressA), client, 200); isRateLimitError(err) ||
 				errors.Is(err, identity.ErrBusy) {
 				t.Errorf("%s: after the burst: %v", name, err)
 			}
@@ -68,7 +70,7 @@ func TestSemaphore_withoutAddresses(t *testing.T) {
 // A network gets at least one slot, and releasing a slot twice has no effect.
 func TestSemaphore_small(t *testing.T) {
 	s := newSemaphore(1)
-	slot, err := s.acquire(fromAddress(t, addressA))
+	slot, err := s.acquire(contextWithAddress(t, addressA))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,14 +95,14 @@ func TestSemaphore_heldUntilResponse(t *testing.T) {
 					c.MaxLogins, c.MaxRefreshes, c.MaxLogouts = 1, 1, 1
 				})
 				start := time.Now()
-				err := call(fromAddress(t, addressA), client, 1)
+				err := call(contextWithAddress(t, addressA), client, 1)
 				if !identity.TimedOut(err) || !errors.Is(err, identity.ErrProviderUnavailable) ||
 					time.Since(start) != 8*time.Second {
 					t.Errorf("%s: %v after %v, want a timeout after 8s", name, err,
 						time.Since(start))
 				}
 				for time.Since(start) < tt.held {
-					if err := call(fromAddress(t, addressB), client, 2); !errors.Is(err,
+					if err := call(contextWithAddress(t, addressB), client, 2); !errors.Is(err,
 						identity.ErrBusy) {
 						t.Errorf("%s: after %v: %v, want %v", name, time.Since(start), err,
 							identity.ErrBusy)
@@ -109,7 +111,7 @@ func TestSemaphore_heldUntilResponse(t *testing.T) {
 				}
 				synctest.Wait()
 				realm.delay = time.Second
-				if err := call(fromAddress(t, addressB), client, 3); errors.Is(err,
+				if err := call(contextWithAddress(t, addressB), client, 3); errors.Is(err,
 					identity.ErrBusy) {
 					t.Errorf("%s: after %v: %v", name, time.Since(start), err)
 				}
@@ -127,7 +129,7 @@ func TestRefresh_onePerSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, client := newSlowRealm(time.Second)
 		refresh := func(address string, n int) error {
-			_, err := client.Refresh(fromAddress(t, address),
+			_, err := client.Refresh(contextWithAddress(t, address),
 				refreshTokenOf("alice's", fmt.Sprint(n)))
 			return err
 		}
@@ -136,7 +138,7 @@ func TestRefresh_onePerSession(t *testing.T) {
 		for n := range 50 {
 			callers.Go(func() {
 				switch err := refresh(addressB, n); {
-				case isRateLimit(err):
+				case isRateLimitError(err):
 					limited.Add(1)
 				case err == nil:
 					succeeded.Add(1)

@@ -197,7 +197,7 @@ func TestTokenCache_bound(t *testing.T) {
 	keys.set(publicKey(edDSA()))
 	verifier, _ := newCachingVerifier(t, keys, bytes)
 	token := func(n int) string {
-		return edDSA().token(with(t, alice(t), object{"jti": fmt.Sprint(n)}))
+		return edDSA().token(patch(t, alice(t), object{"jti": fmt.Sprint(n)}))
 	}
 	hot := token(-1)
 	heap := func() int64 {

@@ -125,7 +125,7 @@ func TestVerify_header(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := verifier.Verify(t.Context(),
-				key.sign(with(t, key.header(), tt.change), alice(t)))
+				key.sign(patch(t, key.header(), tt.change), alice(t)))
 			checkRefusal(t, err, tt.want, tt.detail)
 		})
 	}
@@ -151,7 +151,7 @@ func TestVerify_algorithms(t *testing.T) {
 			_, err = verifier.Verify(t.Context(), corruptSignature(token))
 			checkRefusal(t, err, identity.ErrTokenSignature, "doesn't match")
 			header, payload, signature := splitToken(token)
-			other := base64url([]byte(with(t, alice(t), object{"sub": "mallory"})))
+			other := base64url([]byte(patch(t, alice(t), object{"sub": "mallory"})))
 			_, err = verifier.Verify(t.Context(), header+"."+other+"."+signature)
 			checkRefusal(t, err, identity.ErrTokenSignature)
 			_, err = verifier.Verify(t.Context(),

@@ -95,7 +95,7 @@ func TestVerify_claims(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			user, err := newVerifier(t, keys, tt.config).Verify(t.Context(),
-				key.token(with(t, alice(t), tt.change)))
+				key.token(patch(t, alice(t), tt.change)))
 			checkRefusal(t, err, tt.want, tt.details...)
 			if (user == nil) != (tt.want != nil) {
 				t.Errorf("Verify() = %+v, %v; want either a user or an error", user, err)
@@ -137,8 +137,8 @@ func TestVerify_order(t *testing.T) {
 	for i, first := range checks {
 		for _, second := range checks[i+1:] {
 			t.Run(first.name+" and "+second.name, func(t *testing.T) {
-				header := with(t, with(t, key.header(), second.header), first.header)
-				token := key.sign(header, with(t, with(t, alice(t), second.claims), first.claims))
+				header := patch(t, patch(t, key.header(), second.header), first.header)
+				token := key.sign(header, patch(t, patch(t, alice(t), second.claims), first.claims))
 				for _, corrupt := range []func(string) string{second.corrupt, first.corrupt} {
 					if corrupt != nil {
 						token = corrupt(token)
@@ -175,7 +175,7 @@ func TestVerify_issuers(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := verifier.Verify(t.Context(),
-				tt.signer.token(with(t, alice(t), object{"iss": tt.issuer})))
+				tt.signer.token(patch(t, alice(t), object{"iss": tt.issuer})))
 			checkRefusal(t, err, tt.want)
 		})
 	}
@@ -231,7 +231,7 @@ func TestVerify_issuerFromRealm(t *testing.T) {
 	_, err := verifier.Verify(t.Context(), edDSA().token(alice(t)))
 	checkRefusal(t, err, nil)
 	_, err = verifier.Verify(t.Context(),
-		edDSA().token(with(t, alice(t), object{"iss": localIssuer + "/"})))
+		edDSA().token(patch(t, alice(t), object{"iss": localIssuer + "/"})))
 	checkRefusal(t, err, identity.ErrTokenNotAccepted, `accepted: ["`+localIssuer+`"]`)
 }
 
