@@ -192,7 +192,7 @@ func (d *draft) finishDocuments(p *problems) {
 
 func (d *draft) finishAttempts(p *problems) {
 	client := &d.Server.Client
-	// Sign-ins in flight use the budget too: a smaller burst would refuse some that MAX_LOGINS
+	// Sign-ins in flight count too: a smaller burst would refuse some that MAX_LOGINS
 	// allows.
 	if burst := d.Server.Attempts.Address.Burst; burst < client.MaxLogins &&
 		!p.any("LOGIN_ADDRESS_LIMIT", "MAX_LOGINS") {

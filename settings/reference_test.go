@@ -37,10 +37,9 @@ func checkGenerated(t *testing.T, name, want string) {
 
 // markdown returns docs/settings.md.
 func markdown() string {
-	links := strings.NewReplacer("docs/operating.md", "[operating.md](operating.md)")
 	var b strings.Builder
 	write := func(text string) {
-		for paragraph := range strings.SplitSeq(links.Replace(text), "\n\n") {
+		for paragraph := range strings.SplitSeq(withLinks(text), "\n\n") {
 			b.WriteString("\n" + wrap(paragraph, ""))
 		}
 	}
@@ -60,6 +59,17 @@ func markdown() string {
 	}
 	return b.String()
 }
+
+// withLinks turns "docs/operating.md, Attempts" into a link to that section.
+func withLinks(text string) string {
+	return sectionPattern.ReplaceAllStringFunc(text, func(match string) string {
+		title := sectionPattern.FindStringSubmatch(match)[1]
+		anchor := strings.NewReplacer(" ", "-", "'", "").Replace(strings.ToLower(title))
+		return "[" + title + "](operating.md#" + anchor + ")"
+	})
+}
+
+var sectionPattern = regexp.MustCompile(`docs/operating\.md, ([^.]+)`)
 
 // example returns .local.env.example.
 func example() string {
@@ -171,7 +181,7 @@ func TestRows(t *testing.T) {
 			t.Errorf("%s: want exactly one of defaultValue, defaultText and required", r.name)
 		}
 		for _, word := range regexp.MustCompile(`[A-Z]+(_[A-Z]+)+`).FindAllString(r.doc, -1) {
-			if !otherWords[word] && !contains(rows, word) {
+			if !errorCodes[word] && !contains(rows, word) {
 				t.Errorf("%s: doc names %s, which isn't a setting", r.name, word)
 			}
 		}
@@ -183,8 +193,8 @@ func TestRows(t *testing.T) {
 	}
 }
 
-// otherWords are words in the documentation that look like settings.
-var otherWords = map[string]bool{"ROOT_FIELDS": true}
+// errorCodes are the error codes and reasons in the documentation, which look like settings.
+var errorCodes = map[string]bool{"RATE_LIMITED": true, "ROOT_FIELDS": true}
 
 // contains reports whether one of the rows has the name.
 func contains(rows []row, name string) bool {

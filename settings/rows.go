@@ -57,9 +57,9 @@ func (d *draft) groups() []group {
 			}, {
 				name: "KEYCLOAK_CLIENT_ID", to: to(&client.ClientID),
 				library:  "ClientConfig.ClientID",
-				required: "the client id, as in Keycloak's admin console",
-				doc: "The id of a confidential client of the realm that has direct access " +
-					"grants.",
+				required: "the client ID, as in Keycloak's admin console",
+				doc: "The ID of a confidential client of the realm. Only `login` needs the " +
+					"client's direct access grants.",
 			}, {
 				name: secretName, to: to(&client.ClientSecret),
 				library: "ClientConfig.ClientSecret",
@@ -85,11 +85,12 @@ func (d *draft) groups() []group {
 				defaultText: "`KEYCLOAK_CLIENT_ID`",
 				doc: "The accepted audiences (`aud`) of access tokens, separated by commas. " +
 					"While it is unset, a token that was issued to `KEYCLOAK_CLIENT_ID` is " +
-					"accepted too, whatever its audience. Set it if the realm has an audience " +
-					"mapper for this API: docs/operating.md, Whose tokens are accepted.",
+					"accepted too, whatever its audience. Set it once every client whose tokens " +
+					"should be accepted has an audience mapper: docs/operating.md, Whose tokens " +
+					"are accepted.",
 			}, {
 				name:    "KEYCLOAK_AUTHORIZED_PARTIES",
-				to:      listOf(&tokens.AuthorizedParties, "client ids"),
+				to:      listOf(&tokens.AuthorizedParties, "client IDs"),
 				library: "VerifierConfig.AuthorizedParties", defaultText: "any client",
 				doc: "The clients (`azp`) whose access tokens are accepted, separated by commas. " +
 					"`KEYCLOAK_CLIENT_ID` is always one of them.",
@@ -170,12 +171,14 @@ func (d *draft) groups() []group {
 		},
 		{
 			title: "Attempts",
-			doc: "A budget is `burst/interval`: `10/1m` allows ten attempts at once and adds one " +
-				"per minute. The burst is 1 to 2000, the interval 5ms to 24h. Failed attempts " +
-				"use a budget up. Attempts that succeed, or that Keycloak didn't check, are given " +
-				"back. While a budget is empty, requests get `RATE_LIMITED` without a call to " +
-				"Keycloak. Each process keeps its own budgets, in memory. How they work together " +
-				"with Keycloak's brute-force protection: docs/operating.md, Attempts.",
+			doc: "A limit is `burst/interval`: `10/1m` allows ten attempts at once and adds one " +
+				"per minute. The burst is 1 to 2000, the interval 5ms to 24h. Except for " +
+				"`ADDRESS_LIMIT`, the limits count failures: an attempt that succeeds, or that " +
+				"Keycloak didn't check, is given back. Over a limit, requests get `RATE_LIMITED` " +
+				"without a call to Keycloak. Each process counts for itself, in memory. How " +
+				"attempts are counted: docs/operating.md, Attempts. How the limits work together " +
+				"with those of Keycloak: docs/operating.md, Fitting Keycloak's brute-force " +
+				"protection.",
 			rows: []row{{
 				name: "TRUSTED_PROXIES", to: to(&server.HTTP.Proxies),
 				library: "HTTPConfig.Proxies, AddressConfig.Trusted", defaultText: "none",
@@ -191,36 +194,37 @@ func (d *draft) groups() []group {
 			}, {
 				name: "LOGIN_ACCOUNT_LIMIT", defaultValue: formatRate(attemptDefaults.Account),
 				to: rate(&attempts.Account),
-				doc: "The budget of failed sign-ins with one username from one network (IPv4 " +
-					"/24, IPv6 /48). All networks together have five times as much.",
+				doc: "The limit on failed sign-ins with one username from one network (IPv4 " +
+					"/24, IPv6 /48). For all networks together, it is five times as much.",
 			}, {
 				name:         "LOGIN_ACCOUNT_SLOW_LIMIT",
 				defaultValue: formatRate(attemptDefaults.AccountSlow),
 				to:           rate(&attempts.AccountSlow),
-				doc: "A second budget of failed sign-ins with one username from one network, " +
-					"against slow guessing. The default allows 116 guesses a day.",
+				doc: "A second limit on failed sign-ins with one username from one network, " +
+					"against slow guessing. The default allows 116 guesses a day. For all " +
+					"networks together, it is five times as much.",
 			}, {
 				name: "LOGIN_ADDRESS_LIMIT", defaultValue: formatRate(attemptDefaults.Address),
 				to: rate(&attempts.Address),
-				doc: "The budget of failed sign-ins from one address (IPv4, or IPv6 /64), for " +
-					"all usernames together. Its network (IPv4 /24, IPv6 /48) has five times as " +
-					"much. The burst has to be at least `MAX_LOGINS`.",
+				doc: "The limit on failed sign-ins from one address (IPv4, or IPv6 /64), for " +
+					"all usernames together. For the address's network (IPv4 /24, IPv6 /48), it " +
+					"is five times as much. The burst has to be at least `MAX_LOGINS`.",
 			}, {
 				name: "REFRESH_TOKEN_LIMIT", defaultValue: formatRate(attemptDefaults.Token),
 				to:  rate(&attempts.Token),
-				doc: "The budget of failed uses of one refresh token from one address.",
+				doc: "The limit on failed uses of one refresh token from one address.",
 			}, {
 				name:         "REFRESH_ADDRESS_LIMIT",
 				defaultValue: formatRate(attemptDefaults.TokenAddress),
 				to:           rate(&attempts.TokenAddress),
-				doc: "The budget of made-up refresh tokens from one address: tokens that the " +
+				doc: "The limit on made-up refresh tokens from one address: tokens that the " +
 					"realm never issued.",
 			}, {
 				name: "ADDRESS_LIMIT", defaultValue: formatRate(attemptDefaults.Attempts),
 				to: rate(&attempts.Attempts),
-				doc: "The budget of all attempts from one address, successful or not. Sign-ins, " +
-					"refreshes and sign-outs have one each. Raise it if a server of yours calls " +
-					"on behalf of its clients and sends no `X-Forwarded-For`.",
+				doc: "The limit on all attempts from one address, successful or not. Sign-ins, " +
+					"refreshes and sign-outs are counted separately. Raise it if a server of " +
+					"yours calls on behalf of its clients and sends no `X-Forwarded-For`.",
 			}, {
 				name: "LOGIN_REFUSAL_PAUSE", defaultValue: format(keycloak.DefaultRefusalPause),
 				to: within(&client.RefusalPause, 0, 10*time.Second),
@@ -228,16 +232,19 @@ func (d *draft) groups() []group {
 					"should be longer than Keycloak's Quick login check. 0 is no pause.",
 			}, {
 				name: "MAX_LOGINS", defaultValue: strconv.Itoa(keycloak.DefaultMaxCalls),
-				to:  within(&client.MaxLogins, 1, 2000),
-				doc: "The maximum number of sign-ins in flight. Further ones get `BUSY`.",
+				to: within(&client.MaxLogins, 1, 2000),
+				doc: "The maximum number of sign-ins in flight. Further ones get `BUSY`. One " +
+					"network (IPv4 /24, IPv6 /48) gets `RATE_LIMITED` at a quarter of it.",
 			}, {
 				name: "MAX_REFRESHES", defaultValue: strconv.Itoa(keycloak.DefaultMaxCalls),
-				to:  within(&client.MaxRefreshes, 1, 10000),
-				doc: "The maximum number of refreshes in flight.",
+				to: within(&client.MaxRefreshes, 1, 10000),
+				doc: "The maximum number of refreshes in flight. Further ones fail as for " +
+					"`MAX_LOGINS`.",
 			}, {
 				name: "MAX_LOGOUTS", defaultValue: strconv.Itoa(keycloak.DefaultMaxCalls),
-				to:  within(&client.MaxLogouts, 1, 10000),
-				doc: "The maximum number of sign-outs in flight.",
+				to: within(&client.MaxLogouts, 1, 10000),
+				doc: "The maximum number of sign-outs in flight. Further ones fail as for " +
+					"`MAX_LOGINS`.",
 			}},
 		},
 		{
@@ -245,8 +252,8 @@ func (d *draft) groups() []group {
 			rows: []row{{
 				name: "GET_QUERIES", to: to(&d.getQueries),
 				defaultText: "`false`; on a developer's machine `true`",
-				doc: "Whether queries may be sent by GET too, whose responses caches in front of " +
-					"the server can store: `true` or `false`. If `false`, a GET gets 405. " +
+				doc: "Whether queries may be sent by GET too: `true` or `false`. Caches in front " +
+					"of the server can store those responses. If `false`, a GET gets 405. " +
 					"Mutations never run by GET.",
 			}, {
 				name: "PERSISTED_QUERIES_BYTES", defaultValue: "1048576",
@@ -258,13 +265,14 @@ func (d *draft) groups() []group {
 				name: "TRUSTED_DOCUMENTS", to: to(&d.trustedDocuments),
 				defaultText: "none: every document may run",
 				doc: "The path of a file with the operations that may run. It has the format of " +
-					"Apollo's `generate-persisted-query-manifest`, Relay's compiler, GraphQL Code Generator " +
-					"(`persisted-documents.json`), gql.tada, or any other tool that maps ids to documents.",
+					"Apollo's `generate-persisted-query-manifest`, Relay's compiler, GraphQL Code " +
+					"Generator (`persisted-documents.json`), gql.tada, or any other tool that " +
+					"maps IDs to documents.",
 			}, {
 				name: "TRUSTED_DOCUMENTS_MODE", defaultValue: "enforce",
 				to: oneOf(&d.trustedDocumentsMode, "enforce", "log"),
-				doc: "What happens to an operation that isn't in that file: `enforce` refuses " +
-					"it, `log` runs it and marks it `untrusted` in the log.",
+				doc: "What happens to an operation that isn't in `TRUSTED_DOCUMENTS`: `enforce` " +
+					"refuses it, `log` runs it and marks it `untrusted` in the log.",
 			}, {
 				name: "DOCUMENT_CACHE_BYTES", defaultValue: strconv.Itoa(limits.DefaultCacheBytes),
 				to: within(&limit.CacheBytes, 0, 1<<30),
@@ -293,11 +301,11 @@ func (d *draft) groups() []group {
 		{
 			title: "What one request may cost",
 			doc: "A request over one of these limits fails with `OPERATION_TOO_LARGE` before " +
-				"validation; the reason is in brackets. *Expanded* means that each spread of a " +
-				"fragment counts as if the fragment were written in its place.\n\n" +
-				"The documents of a growing front end reach these limits first. Further limits " +
-				"protect the parser, and are far above what clients generate; a server of your " +
-				"own can set them in `limits.Limits`.",
+				"validation; each limit's reason is in parentheses. *Expanded* means that each " +
+				"spread of a fragment counts as if the fragment were written in its place.\n\n" +
+				"These are the limits that a growing front end may reach. Others, far above what " +
+				"clients send, protect the parser; a server of your own can set them in " +
+				"`limits.Limits`.",
 			rows: []row{{
 				name: "LIMIT_TOKENS", defaultValue: strconv.Itoa(limits.DefaultTokens),
 				to: within(&limit.Tokens, 100, 10000), doc: limitDocs["Tokens"],

@@ -195,7 +195,7 @@ func TestRead_problems(t *testing.T) {
 		{"empty algorithm", append(slices.Clone(required), "TOKEN_ALGORITHMS=RS256,,ES256"), []string{"TOKEN_ALGORITHMS"}},
 		{"proxies", append(slices.Clone(required), "TRUSTED_PROXIES=10.0.0.0/8,everybody"), []string{"TRUSTED_PROXIES"}},
 		{"every address a proxy", append(slices.Clone(required), "TRUSTED_PROXIES=0.0.0.0/0"), []string{"TRUSTED_PROXIES"}},
-		{"budgets", append(slices.Clone(required), "LOGIN_ACCOUNT_LIMIT=10", "LOGIN_ADDRESS_LIMIT=0/1s", "REFRESH_TOKEN_LIMIT=ten/1s", "REFRESH_ADDRESS_LIMIT=1/1us",
+		{"rate limits", append(slices.Clone(required), "LOGIN_ACCOUNT_LIMIT=10", "LOGIN_ADDRESS_LIMIT=0/1s", "REFRESH_TOKEN_LIMIT=ten/1s", "REFRESH_ADDRESS_LIMIT=1/1us",
 			"LOGIN_ACCOUNT_SLOW_LIMIT=20/25h", "ADDRESS_LIMIT=2001/1s"),
 			[]string{"LOGIN_ACCOUNT_LIMIT", "LOGIN_ADDRESS_LIMIT", "REFRESH_TOKEN_LIMIT",
 				"REFRESH_ADDRESS_LIMIT", "LOGIN_ACCOUNT_SLOW_LIMIT", "ADDRESS_LIMIT"}},
