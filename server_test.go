@@ -219,7 +219,7 @@ func TestReadiness(t *testing.T) {
 		{"keys", false, false, []int{200}, time.Minute, 200, "ready\n"},
 		{"stopping", false, true, []int{200}, time.Minute, 503, "not ready: stopping\n"},
 		{"no keys", false, false, []int{500}, time.Minute, 503, "not ready: no keys to verify tokens with\n"},
-		{"no keys, local", true, false, []int{500}, time.Minute, 503, "not ready: no keys to verify tokens with: answer 500; expected 200\n"},
+		{"no keys, local", true, false, []int{500}, time.Minute, 503, "not ready: no keys to verify tokens with: response 500; expected 200\n"},
 		{"keys, refresh fails", false, false, []int{200, 500}, 10 * time.Minute, 200, "ready: the cached keys are still valid, but can't be refreshed\n"},
 		{"keys too old", false, false, []int{200, 500}, 25 * time.Hour, 503, "not ready: no keys to verify tokens with\n"},
 		{"recovered", false, false, []int{500, 500, 200}, time.Minute, 200, "ready\n"},

@@ -90,8 +90,8 @@ func TestRefresh_stolenToken(t *testing.T) {
 	wantLogged := func(t *testing.T, s *site, repeats, refusals int) {
 		t.Helper()
 		log := s.log.String()
-		gotRepeats := strings.Count(log, "its answer is repeated")
-		gotRefusals := strings.Count(log, "its answer isn't repeated")
+		gotRepeats := strings.Count(log, "the response is repeated")
+		gotRefusals := strings.Count(log, "the response isn't repeated")
 		if gotRepeats != repeats || gotRefusals != refusals {
 			t.Errorf("logged %d repeats and %d refusals, want %d and %d:\n%s", gotRepeats,
 				gotRefusals, repeats, refusals, log)

@@ -217,7 +217,7 @@ func TestRefresh_stolenToken(t *testing.T) {
 			second := refresh(t, order[0], first.RefreshToken, "")
 			refresh(t, order[1], first.RefreshToken, "INVALID_REFRESH_TOKEN/REUSED")
 			refresh(t, order[0], second.RefreshToken, "INVALID_REFRESH_TOKEN/SESSION_ENDED")
-			s.wantLog(t, "its answer isn't repeated")
+			s.wantLog(t, "the response isn't repeated")
 		})
 	}
 	t.Run("after the owner used the new token, from the same network", func(t *testing.T) {

@@ -365,7 +365,7 @@ func recoverPanic(err *error) {
 func (c *Client) timedOut() error {
 	return &identity.Error{
 		Reason: identity.ErrProviderUnavailable, TimedOut: true,
-		Detail: fmt.Sprintf("no answer within %v (ClientConfig.Timeout)", c.config.Timeout),
+		Detail: fmt.Sprintf("no response within %v (ClientConfig.Timeout)", c.config.Timeout),
 	}
 }
 

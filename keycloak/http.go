@@ -68,7 +68,7 @@ func checkProxyResponse(_ context.Context, _ *url.URL, _ *http.Request,
 type proxyError struct{ status int }
 
 func (e *proxyError) Error() string {
-	return fmt.Sprintf("the proxy answered %d instead of connecting", e.status)
+	return fmt.Sprintf("the proxy responded %d instead of connecting", e.status)
 }
 
 // proxyNote returns a note for errors if the request goes through a proxy: it may never have
@@ -100,7 +100,7 @@ func send(client *http.Client, request *http.Request) (response, error) {
 	got, err := client.Do(request)
 	switch {
 	case err != nil && strings.Contains(err.Error(), "Location header"): // net/http quotes it
-		return response{}, errors.New("the answer is a redirect to something that is no URL")
+		return response{}, errors.New("the response is a redirect to an invalid URL")
 	case err != nil:
 		return response{}, redact(err, proxyNote(client, request))
 	}
@@ -108,14 +108,14 @@ func send(client *http.Client, request *http.Request) (response, error) {
 	body, err := io.ReadAll(io.LimitReader(got.Body, maxResponseBytes+1))
 	switch {
 	case err != nil:
-		return response{}, fmt.Errorf("answer %d was cut short: %w", got.StatusCode,
+		return response{}, fmt.Errorf("response %d was cut short: %w", got.StatusCode,
 			redact(err, ""))
 	case len(body) > maxResponseBytes:
-		return response{}, fmt.Errorf("answer %d is larger than %d bytes", got.StatusCode,
+		return response{}, fmt.Errorf("response %d is larger than %d bytes", got.StatusCode,
 			maxResponseBytes)
 	case got.StatusCode >= 300 && got.StatusCode < 400:
 		return response{}, fmt.Errorf(
-			"answer %d is a redirect: NewRealm's serverURL must be where Keycloak itself answers",
+			"response %d is a redirect: NewRealm's serverURL must be where Keycloak itself responds",
 			got.StatusCode)
 	}
 	return response{status: got.StatusCode, body: body, note: proxyNote(client, request)}, nil
@@ -146,7 +146,7 @@ func safeText(err error) string {
 	var timeout interface{ Timeout() bool }
 	if call, ok := errors.AsType[*net.OpError](err); ok {
 		if call.Op == "proxyconnect" { // it may quote the proxy
-			return "the way to the proxy: " + safeText(call.Err)
+			return "connecting to the proxy: " + safeText(call.Err)
 		}
 		return call.Error()
 	}
@@ -184,7 +184,7 @@ func safeText(err error) string {
 			return prefix
 		}
 	}
-	return fmt.Sprintf("an unknown fault of %d bytes (%T)", len(text), err)
+	return fmt.Sprintf("an unknown error of %d bytes (%T)", len(text), err)
 }
 
 // malformedPrefixes are the starts of net/http's errors that go on to quote a malformed response.

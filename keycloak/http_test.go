@@ -70,29 +70,29 @@ func TestClient_badResponses(t *testing.T) {
 		handler    http.HandlerFunc
 		detail     string
 	}{
-		{"HTML with 200", anyCall, html(200), "answer 200"},
-		{"HTML with 400", anyCall, html(400), "answer 400 is not one of Keycloak's"},
-		{"HTML with 401", anyCall, html(401), "answer 401"},
-		{"HTML with 404", anyCall, html(404), "answer 404"},
-		{"502 from a proxy", anyCall, html(502), "answer 502"},
-		{"503 without a body", anyCall, jsonHandler(503, ""), "answer 503"},
-		{"500 from Keycloak", anyCall, jsonHandler(500, `{"error":"unknown_error","error_description":"For more on this error consult the server log."}`), "answer 500"},
-		{"500 with invalid_grant", anyCall, jsonHandler(500, `{"error":"invalid_grant","error_description":"Account disabled"}`), "answer 500"},
-		{"429", anyCall, jsonHandler(429, `{"error":"invalid_grant"}`), "answer 429"},
-		{"408", anyCall, jsonHandler(408, `{"error":"invalid_grant"}`), "answer 408"},
-		{"201", anyCall, jsonHandler(201, tokens), "answer 201"},
-		{"201 with invalid_grant", anyCall, jsonHandler(201, `{"error":"invalid_grant","error_description":"Account disabled"}`), "answer 201"},
-		{"200 without a body", anyCall, jsonHandler(200, ""), "answer 200"},
-		{"400 without a body", anyCall, jsonHandler(400, ""), "answer 400"},
-		{"400 with null", anyCall, jsonHandler(400, "null"), "answer 400"},
-		{"400 with a list", anyCall, jsonHandler(400, `[{"error":"invalid_grant"}]`), "answer 400"},
-		{"400 with an empty error", anyCall, jsonHandler(400, `{"error":""}`), "answer 400"},
-		{"400 with a number for error", anyCall, jsonHandler(400, `{"error":5}`), "answer 400"},
-		{"400 from another server", anyCall, jsonHandler(400, `{"message":"canary","code":17}`), "answer 400"},
-		{"400 with truncated JSON", anyCall, jsonHandler(400, `{"error":"invalid_grant","error_desc`), "answer 400"},
+		{"HTML with 200", anyCall, html(200), "response 200"},
+		{"HTML with 400", anyCall, html(400), "response 400 is not one of Keycloak's"},
+		{"HTML with 401", anyCall, html(401), "response 401"},
+		{"HTML with 404", anyCall, html(404), "response 404"},
+		{"502 from a proxy", anyCall, html(502), "response 502"},
+		{"503 without a body", anyCall, jsonHandler(503, ""), "response 503"},
+		{"500 from Keycloak", anyCall, jsonHandler(500, `{"error":"unknown_error","error_description":"For more on this error consult the server log."}`), "response 500"},
+		{"500 with invalid_grant", anyCall, jsonHandler(500, `{"error":"invalid_grant","error_description":"Account disabled"}`), "response 500"},
+		{"429", anyCall, jsonHandler(429, `{"error":"invalid_grant"}`), "response 429"},
+		{"408", anyCall, jsonHandler(408, `{"error":"invalid_grant"}`), "response 408"},
+		{"201", anyCall, jsonHandler(201, tokens), "response 201"},
+		{"201 with invalid_grant", anyCall, jsonHandler(201, `{"error":"invalid_grant","error_description":"Account disabled"}`), "response 201"},
+		{"200 without a body", anyCall, jsonHandler(200, ""), "response 200"},
+		{"400 without a body", anyCall, jsonHandler(400, ""), "response 400"},
+		{"400 with null", anyCall, jsonHandler(400, "null"), "response 400"},
+		{"400 with a list", anyCall, jsonHandler(400, `[{"error":"invalid_grant"}]`), "response 400"},
+		{"400 with an empty error", anyCall, jsonHandler(400, `{"error":""}`), "response 400"},
+		{"400 with a number for error", anyCall, jsonHandler(400, `{"error":5}`), "response 400"},
+		{"400 from another server", anyCall, jsonHandler(400, `{"message":"canary","code":17}`), "response 400"},
+		{"400 with truncated JSON", anyCall, jsonHandler(400, `{"error":"invalid_grant","error_desc`), "response 400"},
 
-		{"204 for a login", "login", jsonHandler(204, ""), "answer 204"},
-		{"204 for a refresh", "refresh", jsonHandler(204, ""), "answer 204"},
+		{"204 for a login", "login", jsonHandler(204, ""), "response 204"},
+		{"204 for a refresh", "refresh", jsonHandler(204, ""), "response 204"},
 		{"200 with null", "login", jsonHandler(200, "null"), "no bearer token"},
 		{"200 with a list", "login", jsonHandler(200, "["+tokens+"]"), "not a JSON object"},
 		{"200 with a string", "login", jsonHandler(200, `"`+canary+`"`), "not a JSON object"},
@@ -106,7 +106,7 @@ func TestClient_badResponses(t *testing.T) {
 		{"200 with a number that is too large", "login", jsonHandler(200, strings.Replace(tokens, ":300,", ":1e999,", 1)), "not a JSON object"},
 		{"200 with truncated JSON", "login", jsonHandler(200, tokens[:60]), "not a JSON object"},
 		// Keycloak shows a confirmation page if the form has no refresh_token.
-		{"200 for a logout", "logout", html(200), "answer 200"},
+		{"200 for a logout", "logout", html(200), "response 200"},
 
 		{"a body shorter than Content-Length", anyCall, hijack("HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n" + tokens), "cut short"},
 		{"chunks that end early", anyCall, hijack("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n" + tokens[:60]), "cut short"},
@@ -176,7 +176,7 @@ func TestClient_echoesWithheld(t *testing.T) {
 			t.Run(callName+": "+name, func(t *testing.T) {
 				err := call(t.Context(), newClient(t, echo))
 				if detail := identity.Detail(err); !strings.Contains(detail, "[an unknown ") &&
-					!strings.Contains(detail, "no URL") {
+					!strings.Contains(detail, "an invalid URL") {
 					t.Errorf("got %v, %q; want only the length of the text", err, detail)
 				}
 				checkClientSafe(t, err)
@@ -316,9 +316,9 @@ func TestRedact(t *testing.T) {
 	}{
 		{&url.Error{Op: "Post", URL: "https://sso.example.com/token", Err: refused}, `Post "https://sso.example.com/token": dial tcp 192.0.2.1:443: connection refused`},
 		{&url.Error{Op: "Post", URL: "https://sso.example.com", Err: &net.DNSError{Err: "no such host", Name: "sso.example.com"}}, `Post "https://sso.example.com": lookup sso.example.com: no such host`},
-		{&net.OpError{Op: "proxyconnect", Net: "tcp", Err: errors.New(canary)}, "the way to the proxy: an unknown fault of 11 bytes (*errors.errorString)"},
-		{&net.OpError{Op: "proxyconnect", Net: "tcp", Err: refused}, "the way to the proxy: dial tcp 192.0.2.1:443: connection refused"},
-		{&url.Error{Op: "Get", URL: "https://sso.example.com", Err: &proxyError{407}}, `Get "https://sso.example.com": the proxy answered 407 instead of connecting`},
+		{&net.OpError{Op: "proxyconnect", Net: "tcp", Err: errors.New(canary)}, "connecting to the proxy: an unknown error of 11 bytes (*errors.errorString)"},
+		{&net.OpError{Op: "proxyconnect", Net: "tcp", Err: refused}, "connecting to the proxy: dial tcp 192.0.2.1:443: connection refused"},
+		{&url.Error{Op: "Get", URL: "https://sso.example.com", Err: &proxyError{407}}, `Get "https://sso.example.com": the proxy responded 407 instead of connecting`},
 		{tls.RecordHeaderError{Msg: canary, RecordHeader: [5]byte([]byte("canar"))}, "the other side doesn't speak TLS: is NewRealm's serverURL an https URL of a port for http?"},
 		{&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, "tls: failed to verify certificate: x509: certificate signed by unknown authority: " +
 			"SSL_CERT_FILE names the file of the authorities that this process trusts"},
@@ -329,7 +329,7 @@ func TestRedact(t *testing.T) {
 		{http.ErrSchemeMismatch, "http: server gave HTTP response to HTTPS client"},
 		{errors.New("malformed HTTP response " + canary), "malformed HTTP response"},
 		{errors.New("net/http: HTTP/1.x transport connection broken: malformed HTTP status code " + canary), "malformed HTTP status code"},
-		{errors.New(canary), "an unknown fault of 11 bytes (*errors.errorString)"},
+		{errors.New(canary), "an unknown error of 11 bytes (*errors.errorString)"},
 	} {
 		if got := redact(tt.err, "").Error(); got != tt.want {
 			t.Errorf("redact(%q) = %q, want %q", tt.err, got, tt.want)
@@ -352,9 +352,9 @@ func TestSend_proxyResponds(t *testing.T) {
 	client := newHTTPClient(nil)
 	client.Transport.(*http.Transport).Proxy = http.ProxyURL(address)
 	for server, want := range map[string]string{
-		"http://sso.example.com": "answer 403 is not one of Keycloak's (through a proxy: see " +
+		"http://sso.example.com": "response 403 is not one of Keycloak's (through a proxy: see " +
 			"HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the environment)",
-		"https://sso.example.com": "the proxy answered 403 instead of connecting (through a " +
+		"https://sso.example.com": "the proxy responded 403 instead of connecting (through a " +
 			"proxy: see HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the environment)",
 	} {
 		realm, err := NewRealm(server, "shop")
@@ -371,7 +371,7 @@ func TestSend_proxyResponds(t *testing.T) {
 		}
 	}
 	if got := statusDetail(response{status: 403, note: " (note)"}); got !=
-		"answer 403; expected 200 (note)" {
+		"response 403; expected 200 (note)" {
 		t.Errorf("statusDetail() = %q", got)
 	}
 }

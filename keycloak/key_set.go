@@ -358,12 +358,12 @@ func (k *KeySet) finish(keys jose.KeySet, err error) {
 	// Log outside the lock: a slow log must not hold up verification.
 	switch {
 	case changed && err != nil:
-		k.log.Warn("keys can't be fetched", "url", k.url, "error", err, "held", count)
+		k.log.Warn("keys can't be fetched", "url", k.url, "error", err, "cached", count)
 	case changed:
-		k.log.Info("keys fetched", "url", k.url, "held", count)
+		k.log.Info("keys fetched", "url", k.url, "keys", count)
 	}
 	for _, key := range newlyRejected {
-		k.log.Warn("key passed over", "url", k.url, "kid", key.ID, "why", key.Why)
+		k.log.Warn("key skipped", "url", k.url, "kid", key.ID, "why", key.Why)
 	}
 }
 

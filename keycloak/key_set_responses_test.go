@@ -67,8 +67,8 @@ func TestKeySet_badResponses(t *testing.T) {
 		{"an empty body", respondWith(200, ""), "not a JSON Web Key Set"},
 		{"null", respondWith(200, "null"), "not a JSON Web Key Set"},
 		{"truncated JSON", respondWith(200, certsOf(edDSA())[:40]), "not a JSON Web Key Set"},
-		{"another status", respondWith(404, `{"error":"Realm does not exist"}`), "answer 404"},
-		{"good keys with another status", respondWith(203, certsOf(unknownSigner(0))), "answer 203"},
+		{"another status", respondWith(404, `{"error":"Realm does not exist"}`), "response 404"},
+		{"good keys with another status", respondWith(203, certsOf(unknownSigner(0))), "response 203"},
 		{"a redirect", func(*http.Request) (*http.Response, error) {
 			response, err := respond(302, "")
 			response.Header.Set("Location", "/elsewhere")
@@ -232,7 +232,7 @@ func TestKeySet_logsUnusableKeysOnce(t *testing.T) {
 		go k.keys.Run(t.Context())
 		time.Sleep(time.Hour)
 		log := k.log.String()
-		for text, want := range map[string]int{"passed over": 3, "kid=weak": 1, "too weak": 1,
+		for text, want := range map[string]int{"key skipped": 3, "kid=weak": 1, "too weak": 1,
 			"kid=private": 1, "for everyone to read": 1, `kid=""`: 1, "enc": 0, "secret-half": 0} {
 			if got := strings.Count(log, text); got != want {
 				t.Errorf("the log contains %q %d times, want %d:\n%s", text, got, want, log)
@@ -262,7 +262,7 @@ func TestKeySet_unusableKeysLogLimit(t *testing.T) {
 			k.verify(unknownSigner(0), identity.ErrKeyUnknown)
 			time.Sleep(minFetchInterval)
 		}
-		if lines := strings.Count(k.log.String(), "passed over"); responses < 60 || lines > 100 {
+		if lines := strings.Count(k.log.String(), "key skipped"); responses < 60 || lines > 100 {
 			t.Errorf("%d warnings for %d key sets, want at most 100 for at least 60", lines,
 				responses)
 		}

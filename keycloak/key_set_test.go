@@ -323,10 +323,10 @@ func TestKeySet_logsChangesOnce(t *testing.T) {
 		wantLine("level=INFO", "keys fetched")
 		k.endpoint.set(func(*http.Request) (*http.Response, error) { return respond(503, "") })
 		time.Sleep(time.Hour)
-		wantLine("level=WARN", "answer 503")
+		wantLine("level=WARN", "response 503")
 		k.endpoint.set(serveKeys(edDSA()))
 		time.Sleep(time.Hour)
-		wantLine("level=INFO", "held=1")
+		wantLine("level=INFO", "keys=1")
 	})
 }
 

@@ -124,12 +124,12 @@ func (x *exchanges) do(ctx context.Context,
 	switch {
 	case shared:
 		x.log.LogAttrs(ctx, slog.LevelInfo,
-			"a refresh token was presented again from its network: its answer is repeated",
+			"a refresh token was presented again from its network: the response is repeated",
 			sessionAttr(e.session), slog.String("network", networkText(network)))
 	case earlier != nil:
 		x.log.LogAttrs(ctx, slog.LevelWarn,
-			"a refresh token was presented again and its answer isn't repeated: Keycloak is "+
-				"asked, and may end the session",
+			"a refresh token was presented again and the response isn't repeated: Keycloak "+
+				"is called, and may end the session",
 			slog.String("reason", reason), sessionAttr(earlier.session),
 			slog.String("network", networkText(network)),
 			slog.String("firstNetwork", networkText(earlier.network)))

@@ -608,10 +608,10 @@ func TestExchanges_log(t *testing.T) {
 		wantLog("")
 		checkRefreshFrom(t, x, "192.0.2.9", token, 1)
 		wantLog(
-			`level=INFO msg="a refresh token was presented again from its network: its answer is ` +
-				`repeated" session=q1c9HhvZ3rXxkUe7a0uWZJ2b network=192.0.2.0/24` + "\n")
-		const refused = `level=WARN msg="a refresh token was presented again and its answer ` +
-			`isn't repeated: Keycloak is asked, and may end the session" reason=`
+			`level=INFO msg="a refresh token was presented again from its network: the response ` +
+				`is repeated" session=q1c9HhvZ3rXxkUe7a0uWZJ2b network=192.0.2.0/24` + "\n")
+		const refused = `level=WARN msg="a refresh token was presented again and the response ` +
+			`isn't repeated: Keycloak is called, and may end the session" reason=`
 		checkRefreshFrom(t, x, "2001:db8::1", token, 2)
 		wantLog(refused +
 			`"it comes from another network (ClientConfig.RefreshGraceAnyNetwork)" session=q1c9HhvZ3rXxkUe7a0uWZJ2b network=2001:db8::/48 firstNetwork=192.0.2.0/24` + "\n")
@@ -626,7 +626,7 @@ func TestExchanges_log(t *testing.T) {
 		checkRefresh(t, x, forged, 5)
 		checkRefresh(t, x, forged, 5)
 		wantLog(
-			`level=INFO msg="a refresh token was presented again from its network: its answer is ` +
-				`repeated" session="" network=unknown` + "\n")
+			`level=INFO msg="a refresh token was presented again from its network: the response ` +
+				`is repeated" session="" network=unknown` + "\n")
 	})
 }

@@ -39,7 +39,7 @@ func (r *Refusal) LogValue() slog.Value {
 
 // OperatorDetail returns Keycloak's response, and what to change if a setting is wrong.
 func (r *Refusal) OperatorDetail() string {
-	text := fmt.Sprintf("Keycloak answered %d %q %q", r.Status, r.Code, r.Description)
+	text := fmt.Sprintf("Keycloak responded %d %q %q", r.Status, r.Code, r.Description)
 	if r.Hint != "" {
 		text += ": " + r.Hint
 	}
@@ -152,7 +152,7 @@ func refusal(got response, refusals []refusalRule) error {
 	notKeycloak := got.status < 400 || got.status >= 500 ||
 		got.status == http.StatusRequestTimeout || got.status == http.StatusTooManyRequests
 	if notKeycloak || json.Unmarshal(got.body, &body) != nil || body.Error == "" {
-		return unavailable("answer %d is not one of Keycloak's%s", got.status, got.note)
+		return unavailable("response %d is not one of Keycloak's%s", got.status, got.note)
 	}
 	for _, rules := range [][]refusalRule{refusals, clientErrors} {
 		for _, rule := range rules {
@@ -164,13 +164,13 @@ func refusal(got response, refusals []refusalRule) error {
 			}
 		}
 	}
-	panic("keycloak: the last row of clientErrors fits every answer")
+	panic("keycloak: the last rule of clientErrors matches every response")
 }
 
 // statusDetail returns the detail for operators of a response to a request without credentials that
 // should have been 200: the status, and what to change if Keycloak's error tells.
 func statusDetail(got response) string {
-	text := fmt.Sprintf("answer %d; expected 200", got.status)
+	text := fmt.Sprintf("response %d; expected 200", got.status)
 	if refused, ok := errors.AsType[*Refusal](refusal(got, nil)); ok &&
 		refused.Hint != checkClient {
 		text += ": " + refused.Hint

@@ -231,17 +231,17 @@ func TestStatusDetail(t *testing.T) {
 		body   string
 		want   string
 	}{
-		{404, `{"error":"Realm does not exist"}`, "answer 404; expected 200: check NewRealm's name, whose case matters"},
-		{404, `{"error":"Unable to find matching target resource method"}`, "answer 404; expected 200: " + noRealmHere},
-		{405, `{"error":"HTTP 405 Method Not Allowed"}`, "answer 405; expected 200: " + noRealmHere},
+		{404, `{"error":"Realm does not exist"}`, "response 404; expected 200: check NewRealm's name, whose case matters"},
+		{404, `{"error":"Unable to find matching target resource method"}`, "response 404; expected 200: " + noRealmHere},
+		{405, `{"error":"HTTP 405 Method Not Allowed"}`, "response 405; expected 200: " + noRealmHere},
 		{403, `{"error":"invalid_request","error_description":"HTTPS required"}`,
-			"answer 403; expected 200: set NewRealm's serverURL to an https URL, or change " +
+			"response 403; expected 200: set NewRealm's serverURL to an https URL, or change " +
 				"Require SSL in the realm's settings"},
-		{403, `{"error":"access_denied","error_description":"Realm not enabled"}`, "answer 403; expected 200: enable the realm in its settings"},
+		{403, `{"error":"access_denied","error_description":"Realm not enabled"}`, "response 403; expected 200: enable the realm in its settings"},
 		// Errors about a client don't apply, and a proxy's page contains no advice.
-		{400, `{"error":"unknown"}`, "answer 400; expected 200"},
-		{404, `<html>canary</html>`, "answer 404; expected 200"},
-		{502, `{"error":"canary"}`, "answer 502; expected 200"},
+		{400, `{"error":"unknown"}`, "response 400; expected 200"},
+		{404, `<html>canary</html>`, "response 404; expected 200"},
+		{502, `{"error":"canary"}`, "response 502; expected 200"},
 	} {
 		if got := statusDetail(response{status: tt.status, body: []byte(tt.body)}); got != tt.want {
 			t.Errorf("statusDetail(%d %s) = %q, want %q", tt.status, tt.body, got, tt.want)

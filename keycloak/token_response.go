@@ -25,10 +25,10 @@ func readToken(got response, refusals []refusalRule) (*identity.OpenIDToken, err
 	}
 	// Drop the decoder's error: it could quote the response.
 	if json.Unmarshal(got.body, &token) != nil {
-		return nil, unavailable("answer 200 is not a JSON object of the token endpoint")
+		return nil, unavailable("response 200 is not a JSON object of the token endpoint")
 	}
 	if token.AccessToken == "" || !strings.EqualFold(token.TokenType, "Bearer") {
-		return nil, unavailable("answer 200 holds no bearer token")
+		return nil, unavailable("response 200 holds no bearer token")
 	}
 	out := &identity.OpenIDToken{
 		TokenType:    token.TokenType,

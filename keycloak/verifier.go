@@ -101,7 +101,7 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 		}
 		for _, name := range issuerNames {
 			if _, twice := v.keys[name]; twice || name == "" {
-				return nil, fmt.Errorf("keycloak: issuer %q is empty or there twice", name)
+				return nil, fmt.Errorf("keycloak: issuer %q is empty or a duplicate", name)
 			}
 			v.keys[name] = issuer.Keys
 			names = append(names, name)
@@ -121,7 +121,7 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 	case len(config.AuthorizedParties) > 0 && config.AuthorizedParty != "" &&
 		!slices.Contains(config.AuthorizedParties, config.AuthorizedParty):
 		return nil, fmt.Errorf(
-			"keycloak: AuthorizedParty %q is none of AuthorizedParties: none of its tokens "+
+			"keycloak: AuthorizedParty %q isn't one of AuthorizedParties: none of its tokens "+
 				"would pass", config.AuthorizedParty)
 	}
 	for _, name := range config.Algorithms {

@@ -195,15 +195,15 @@ func TestNewVerifier_invalid(t *testing.T) {
 		{"a negative leeway", VerifierConfig{Issuers: []Issuer{issuer}, Audience: []string{"a"}, Leeway: -1}, "leeway"},
 		{"a leeway of an hour", VerifierConfig{Issuers: []Issuer{issuer}, Audience: []string{"a"}, Leeway: time.Hour}, "at most 5m"},
 		{"a negative size", VerifierConfig{Issuers: []Issuer{issuer}, Audience: []string{"a"}, MaxBytes: -1}, "negative"},
-		{"an issuer twice, once from the realm", VerifierConfig{Issuers: []Issuer{issuer, {Keys: keys}}, Audience: []string{"a"}}, "twice"},
+		{"an issuer twice, once from the realm", VerifierConfig{Issuers: []Issuer{issuer, {Keys: keys}}, Audience: []string{"a"}}, "is empty or a duplicate"},
 		{"the algorithm none", VerifierConfig{Issuers: []Issuer{issuer}, Audience: []string{"a"}, Algorithms: []string{"ES256", "none"}}, `"none" can't be accepted`},
 		{"an algorithm with a shared secret", VerifierConfig{Issuers: []Issuer{issuer}, Audience: []string{"a"}, Algorithms: []string{"HS256"}}, "HS256"},
 		{"an empty issuer", VerifierConfig{Issuers: []Issuer{{Names: []string{""}, Keys: keys}}, Audience: []string{"a"}}, "empty"},
-		{"an issuer twice", VerifierConfig{Issuers: []Issuer{issuer, issuer}, Audience: []string{"a"}}, "twice"},
+		{"an issuer twice", VerifierConfig{Issuers: []Issuer{issuer, issuer}, Audience: []string{"a"}}, "is empty or a duplicate"},
 		{"no audience", VerifierConfig{Issuers: []Issuer{issuer}}, "needs an audience"},
 		{"an empty audience", VerifierConfig{Issuers: []Issuer{issuer}, Audience: []string{"a", ""}}, "needs an audience"},
 		{"an empty party", VerifierConfig{Issuers: []Issuer{issuer}, Audience: []string{"a"}, AuthorizedParties: []string{"a", ""}}, "empty"},
-		{"a party that isn't one of the parties", VerifierConfig{Issuers: []Issuer{issuer}, Audience: []string{"a"}, AuthorizedParty: "a", AuthorizedParties: []string{"b"}}, "none of AuthorizedParties"},
+		{"a party that isn't one of the parties", VerifierConfig{Issuers: []Issuer{issuer}, Audience: []string{"a"}, AuthorizedParty: "a", AuthorizedParties: []string{"b"}}, "isn't one of AuthorizedParties"},
 		{"the audience account, which is in every user's tokens", VerifierConfig{Issuers: []Issuer{issuer}, Audience: []string{"a", "account"}}, `"account"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

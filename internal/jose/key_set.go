@@ -50,7 +50,7 @@ type RejectedKey struct {
 func (s KeySet) WhyMissing(kid string) string {
 	for _, key := range s.Rejected {
 		if key.ID == kid {
-			return "the key " + strictjson.Quote(kid) + " was passed over: " + key.Why
+			return "the key " + strictjson.Quote(kid) + " was skipped: " + key.Why
 		}
 	}
 	return "kid " + strictjson.Quote(kid) + " is not in the key set"
@@ -79,7 +79,7 @@ func ReadKeySet(body []byte) (KeySet, error) {
 			listCount++
 		}
 	}); err != nil {
-		return KeySet{}, fmt.Errorf("the answer is not a JSON Web Key Set: it %v", err)
+		return KeySet{}, fmt.Errorf("not a JSON Web Key Set: it %v", err)
 	}
 	set := KeySet{Keys: map[string]Key{}}
 	seen := map[string]bool{}
@@ -114,12 +114,12 @@ func ReadKeySet(body []byte) (KeySet, error) {
 	})
 	switch {
 	case listCount != 1 || err != nil:
-		return KeySet{}, errors.New("the answer is not a JSON Web Key Set: it has no list of keys")
+		return KeySet{}, errors.New("not a JSON Web Key Set: it has no list of keys")
 	case count > maxKeys:
-		return KeySet{}, fmt.Errorf("the answer holds %d keys; accepted: %d", count, maxKeys)
+		return KeySet{}, fmt.Errorf("the key set holds %d keys; accepted: %d", count, maxKeys)
 	case len(set.Keys) == 0:
 		return KeySet{}, fmt.Errorf(
-			"the answer holds no key that signatures can be verified with%s", set.reasons())
+			"the key set holds no key that signatures can be verified with%s", set.reasons())
 	}
 	return set, nil
 }
