@@ -6,9 +6,9 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// These benchmarks have no limits; those of memory_test.go have.
+// The benchmarks in this file only measure. The tests in memory_test.go check limits.
 
-// perSecond reports the rate of iterations.
+// perSecond reports the number of iterations per second.
 func perSecond(b *testing.B, unit string) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), unit+"/s")
 }

@@ -11,11 +11,12 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// These methods take the place of Keycloak's admin API.
+// The methods in this file replace Keycloak's admin API.
 
 // Name returns the realm's name.
 func (r *Realm) Name() string { return r.mustExist().name }
 
+// escapedName returns the realm's name as it appears in URLs.
 func (r *Realm) escapedName() string { return url.PathEscape(r.name) }
 
 // URL returns the realm's base URL: the server's URL followed by /realms/{realm}. It differs from
@@ -28,7 +29,7 @@ func (r *Realm) URL() string {
 }
 
 // EndpointURL returns the URL of an endpoint, named as in Request: "/token", "/certs", "/userinfo".
-// It panics if the stand-in has no such endpoint.
+// It panics if the fake has no such endpoint.
 func (r *Realm) EndpointURL(endpoint string) string {
 	for _, path := range []string{oidc + endpoint, endpoint} {
 		if _, ok := endpoints()[path]; ok {
@@ -42,8 +43,8 @@ func (r *Realm) EndpointURL(endpoint string) string {
 // Connect responses.
 func (r *Realm) Ignored() []string { return slices.Clone(r.mustExist().ignored) }
 
-// Update changes realm settings as a PUT to the admin API does: the fields in patch, a JSON object
-// as in a realm file, replace those of the realm. It can't change users, clients, roles, groups,
+// Update changes realm settings as a PUT to the admin API does. patch is a JSON object with fields
+// of a realm file, which replace the realm's. Update can't change users, clients, roles, groups,
 // client scopes or keys.
 func (r *Realm) Update(patch []byte) error {
 	if err := r.check(); err != nil {
@@ -72,7 +73,7 @@ func (r *Realm) SetNotBefore(t time.Time) {
 }
 
 // UpdateClient changes a client's settings, secret and protocol mappers as Update changes a realm's
-// settings. Attributes that aren't in patch stay; an empty value deletes an attribute.
+// settings. It keeps attributes that aren't in patch; an empty value deletes an attribute.
 func (r *Realm) UpdateClient(clientID string, patch []byte) error {
 	if err := r.check(); err != nil {
 		return err
@@ -107,7 +108,7 @@ func (r *Realm) UpdateClient(clientID string, patch []byte) error {
 	c.enabled, c.standardFlow, c.fullScope = valueOr(changed.Enabled, true),
 		valueOr(changed.StandardFlowEnabled, true),
 		valueOr(changed.FullScopeAllowed, !changed.ConsentRequired)
-	// A change of the client adds this scope; an import of a file that lists the account doesn't.
+	// Updating a client adds this scope; importing a file that lists the account doesn't.
 	r.addServiceAccountScope(c)
 	c.unsupported = realmfile.UnsupportedSettings(changed)
 	if changed.Secret != maskedSecret {
@@ -116,16 +117,16 @@ func (r *Realm) UpdateClient(clientID string, patch []byte) error {
 	return nil
 }
 
-// A Session is a user's session as Sessions returns it. An offline session may have the same ID as
-// the session that it was created from.
+// A Session describes a user's session. An offline session may have the same ID as the session that
+// it was created from.
 type Session struct {
 	ID, UserID string
 	Offline    bool
 	Clients    []string // the client IDs of the session's clients, sorted
 }
 
-// EndSession ends the session with this ID and Offline flag and sends the back-channel logouts; it
-// ignores the other fields. It reports whether there was such a session.
+// EndSession ends the session with the ID and the Offline flag of session, and sends the
+// back-channel logouts. It ignores the other fields. It reports whether the session existed.
 func (r *Realm) EndSession(session Session) bool {
 	r.mustExist().mu.Lock()
 	s := r.sessionByID(session.ID, session.Offline)
@@ -177,8 +178,8 @@ func (r *Realm) check() error {
 	return nil
 }
 
-// mustExist returns r. If r is nil it panics with a helpful message, for methods that return no
-// error.
+// mustExist returns r, or panics with a helpful message if r is nil. It is for methods that return
+// no error.
 func (r *Realm) mustExist() *Realm {
 	if r == nil {
 		panic(errNoRealm.Error())

@@ -15,6 +15,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
+// SetPassword replaces the password, and sessions continue.
 func TestUser_SetPassword(t *testing.T) {
 	_, realm := start(t)
 	tokens := signIn(t, realm)
@@ -24,6 +25,8 @@ func TestUser_SetPassword(t *testing.T) {
 	refresh(t, realm, tokens.RefreshToken).wantOK(t)
 }
 
+// Logout ends the user's online sessions and revokes all earlier tokens. Other users aren't
+// affected.
 func TestUser_Logout(t *testing.T) {
 	kc, realm := start(t)
 	_, err := realm.AddUser([]byte(carol[:strings.Index(carol, `, "groups"`)] + "}"))
@@ -45,6 +48,7 @@ func TestUser_Logout(t *testing.T) {
 	wantUserinfo(t, realm, signIn(t, realm).AccessToken, "")
 }
 
+// GrantRole and RevokeRole change the roles in new tokens, for realm roles and client roles.
 func TestUser_roles(t *testing.T) {
 	_, realm := start(t)
 	alice := user(t, realm, "alice")
@@ -56,31 +60,34 @@ func TestUser_roles(t *testing.T) {
 			claims := parseClaims(t,
 				refresh(t, realm, tokens.RefreshToken).wantOK(t).field("access_token"))
 			if got := slices.Contains(rolesIn(claims, role.Client), role.Name); got != want {
-				t.Errorf("%s, has %v: %t, want %t; claims are %v", when, role, got, want, claims)
+				t.Errorf("%s: token has role %v: %t, want %t; claims are %v", when, role, got, want,
+					claims)
 			}
 		}
 		must(t, alice.GrantRole(role))
-		wantRole("granted", true)
+		wantRole("after GrantRole", true)
 		must(t, alice.GrantRole(role))
 		must(t, alice.RevokeRole(role))
-		wantRole("granted twice and revoked once", false)
+		wantRole("after GrantRole twice and RevokeRole once", false)
 		must(t, alice.RevokeRole(role))
-		wantRole("revoked twice", false)
-		// Roles of other clients with the same name are different roles.
+		wantRole("after RevokeRole twice", false)
+		// A role of another client with the same name is a different role.
 		otherRole := keycloaktest.Role{Client: "broker", Name: role.Name}
 		must(t, alice.GrantRole(otherRole))
-		wantRole("other client's role granted", false)
+		wantRole("after GrantRole of the other client's role", false)
 		must(t, alice.GrantRole(role))
 		must(t, alice.RevokeRole(otherRole))
-		wantRole("other client's role revoked", true)
+		wantRole("after RevokeRole of the other client's role", true)
 	}
 	wantError(t, alice.GrantRole(keycloaktest.Role{Client: "none", Name: "r"}),
 		`the realm has no client "none"`)
 	if roles := rolesIn(claimsOf(t, realm), ""); !slices.Contains(roles, "default-roles-shop") {
-		t.Errorf("roles are %v, want the default role among them", roles)
+		t.Errorf("roles are %v, want default-roles-shop among them", roles)
 	}
 }
 
+// A locked user can't sign in until the lock expires or Unlock is called. Locked and Failures
+// return the state of brute-force protection.
 func TestUser_Lock(t *testing.T) {
 	kc, realm := startWith(t, map[string]any{"bruteForceProtected": true, "failureFactor": 3}, nil,
 		nil)
@@ -92,7 +99,7 @@ func TestUser_Lock(t *testing.T) {
 		gotLocked, err := alice.Locked()
 		must(t, err)
 		if gotFailures != failures || gotLocked != locked {
-			t.Errorf("failures are %d and locked is %t, want %d and %t", gotFailures, gotLocked, failures,
+			t.Errorf("Failures() = %d and Locked() = %t, want %d and %t", gotFailures, gotLocked, failures,
 				locked)
 		}
 		if r := login(t, realm, "alice", "alice-password"); locked {
@@ -112,16 +119,16 @@ func TestUser_Lock(t *testing.T) {
 	must(t, alice.Unlock())
 	wantState(0, false)
 
-	fail := func() {
-		kc.Advance(2 * time.Second) // two failures in a second would lock alice
+	failLogin := func() {
+		kc.Advance(2 * time.Second) // two failures within a second would lock alice
 		login(t, realm, "alice", "wrong").wantOAuthError(t, 400, "Invalid user credentials")
 	}
-	fail()
-	fail()
+	failLogin()
+	failLogin()
 	wantState(2, false)
-	fail()
-	fail()
-	fail()
+	failLogin()
+	failLogin()
+	failLogin()
 	wantState(3, true)
 	must(t, alice.Unlock())
 	wantState(0, false)
@@ -131,6 +138,7 @@ func TestUser_Lock(t *testing.T) {
 		"the realm has no brute-force protection")
 }
 
+// Unlock doesn't enable a user whom a permanent lockout has disabled.
 func TestUser_Unlock_permanentLockout(t *testing.T) {
 	kc, realm := startWith(t,
 		map[string]any{"bruteForceProtected": true, "failureFactor": 2, "permanentLockout": true},
@@ -140,13 +148,13 @@ func TestUser_Unlock_permanentLockout(t *testing.T) {
 		kc.Advance(2 * time.Second)
 		login(t, realm, "alice", "wrong")
 	}
-	// As in Keycloak, a permanent lockout disables the user, and Unlock doesn't undo that.
 	must(t, alice.Unlock())
 	login(t, realm, "alice", "alice-password").wantOAuthError(t, 400, "Invalid user credentials")
 	must(t, alice.Update([]byte(`{"enabled": true}`)))
 	login(t, realm, "alice", "alice-password").wantOK(t)
 }
 
+// OneTimeCode returns the code that the password grant accepts once, and only for a few time steps.
 func TestUser_OneTimeCode(t *testing.T) {
 	kc, realm := startWith(t, nil, nil, map[string]any{"credentials": []map[string]any{
 		{"type": "password", "value": "alice-password"},
@@ -159,13 +167,13 @@ func TestUser_OneTimeCode(t *testing.T) {
 		code, err := alice.OneTimeCode()
 		must(t, err)
 		if len(code) != 6 || seen[code] {
-			t.Errorf("code is %q, want six new digits", code)
+			t.Errorf("OneTimeCode() = %q, want six digits that differ from earlier codes", code)
 		}
 		seen[code] = true
 		login(t, realm, "alice", "wrong", "totp", code).wantOAuthError(t, 400,
 			"Invalid user credentials")
 		login(t, realm, "alice", "alice-password", "totp", code).wantOK(t)
-		// codes can't be reused
+		// A code can't be reused.
 		login(t, realm, "alice", "alice-password", "totp", code).wantOAuthError(t, 400,
 			"Invalid user credentials")
 		kc.Advance(30 * time.Second)
@@ -176,12 +184,12 @@ func TestUser_OneTimeCode(t *testing.T) {
 	login(t, realm, "alice", "alice-password", "totp", oldCode).wantOAuthError(t, 400,
 		"Invalid user credentials")
 
-	_, noOTP := start(t)
-	_, err = user(t, noOTP, "alice").OneTimeCode()
+	_, realmWithoutOTP := start(t)
+	_, err = user(t, realmWithoutOTP, "alice").OneTimeCode()
 	wantError(t, err, "the user has no one-time codes")
 }
 
-// A browser follows redirects until one to the client.
+// A browser follows redirects, except for redirects to the client.
 type browser struct {
 	*testing.T
 	client http.Client
@@ -201,8 +209,8 @@ func newBrowser(t *testing.T) *browser {
 		}}}
 }
 
-// open posts a form or, if form is nil, gets a page. It returns the page and the redirect to the
-// client.
+// open sends a POST with a form or, if form is nil, a GET. It returns the page and the redirect to
+// the client, of which one is empty.
 func (b *browser) open(address string, form url.Values) (page, redirect string) {
 	b.Helper()
 	var response *http.Response
@@ -221,7 +229,7 @@ func (b *browser) open(address string, form url.Values) (page, redirect string) 
 
 var formActionPattern = regexp.MustCompile(`action="([^"]*)"`)
 
-// submit posts the form of a page.
+// submit posts the form of a page, and returns the next page and the redirect to the client.
 func (b *browser) submit(realm *keycloaktest.Realm, page string,
 	form url.Values) (next, redirect string) {
 	b.Helper()
@@ -236,6 +244,8 @@ func (b *browser) submit(realm *keycloaktest.Realm, page string,
 	return b.open(address.String(), form)
 }
 
+// After RevokeConsent, the client's refresh tokens are invalid and the user is asked for consent
+// again.
 func TestUser_RevokeConsent(t *testing.T) {
 	_, realm := startWith(t, nil,
 		map[string]any{"consentRequired": true, "redirectUris": []string{"http://app.test/*"}}, nil)
@@ -244,7 +254,8 @@ func TestUser_RevokeConsent(t *testing.T) {
 		"?response_type=code&client_id=shop-api&scope=openid&redirect_uri=" +
 		url.QueryEscape("http://app.test/cb")
 	const consentTitle = "Grant Access to shop-api"
-	signIn := func() (page, redirect string) { // in a new browser, without single sign-on
+	// signIn signs in with a new browser, so without single sign-on.
+	signIn := func() (page, redirect string) {
 		b := newBrowser(t)
 		page, _ = b.open(address, nil)
 		page, redirect = b.submit(realm, page,
@@ -261,7 +272,7 @@ func TestUser_RevokeConsent(t *testing.T) {
 	}
 	for _, want := range []bool{true, false} {
 		if page, _ := signIn(); strings.Contains(page, consentTitle) != want {
-			t.Errorf("asked for consent: %t, want %t", !want, want)
+			t.Errorf("sign-in shows the consent page: %t, want %t", !want, want)
 		}
 	}
 	_, redirect := signIn()
@@ -279,10 +290,11 @@ func TestUser_RevokeConsent(t *testing.T) {
 	refresh(t, realm, tokens.field("refresh_token")).wantOAuthError(t, 400,
 		"Session doesn't have required client")
 	if page, _ := signIn(); !strings.Contains(page, consentTitle) {
-		t.Error("not asked for consent again after RevokeConsent")
+		t.Error("sign-in after RevokeConsent doesn't show the consent page")
 	}
 }
 
+// RevokeConsent ends the client's offline session and removes the client from the online session.
 func TestUser_RevokeConsent_offline(t *testing.T) {
 	_, realm := start(t)
 	online, offline := signIn(t, realm), signIn(t, realm, "openid", "offline_access")

@@ -15,10 +15,10 @@ import (
 // A Fault makes requests fail. Set one of Hang, Disconnect, Status and Truncate; if several are
 // set, the first in this order applies. Delay can be combined with any of them, or used without.
 type Fault struct {
-	// Endpoint is the endpoint that fails, named as in Request: "/token", "/certs". Empty means
-	// all.
+	// Endpoint is the endpoint that fails, named as in Request: "/token", "/certs". Empty means all
+	// endpoints.
 	Endpoint string
-	// Times is the number of requests that fail; 0 means all until the fault is removed.
+	// Times is the number of requests that fail; 0 means all, until the fault is removed.
 	Times int
 
 	// Delay delays the response.
@@ -28,20 +28,20 @@ type Fault struct {
 	Hang bool
 	// Disconnect closes the connection without a response.
 	Disconnect bool
-	// Status is the status of a response with Body and ContentType, by default text/html.
+	// Status is the status of a response with Body and ContentType; the default type is text/html.
 	Status      int
 	Body        string
 	ContentType string
-	// Truncate sends the first half of the normal response, with the Content-Length of all of it.
+	// Truncate sends the first half of the normal response, with the Content-Length of the whole.
 	Truncate bool
 
 	removed chan struct{} // closed when the fault is removed
 }
 
-// Fail injects a fault and returns a function that removes it; calling that function again does
-// nothing. If several faults match a request, the last one injected applies. A fault with no effect
-// is ignored. Fail panics if the stand-in has no such Endpoint or Status isn't a valid status code,
-// because the fault would never happen.
+// Fail injects a fault and returns a function that removes it. Calling the function more than once
+// does nothing. If several faults match a request, the last one injected applies. Fail ignores a
+// fault with no effect. It panics if the fake has no such Endpoint or Status isn't a valid status
+// code, because the fault would never happen.
 func (s *Server) Fail(f Fault) (remove func()) {
 	mustBeEndpoint(f.Endpoint)
 	if f.Status != 0 && (f.Status < 100 || f.Status > 999) {
@@ -81,11 +81,11 @@ func (s *Server) nextFault(endpoint string) *Fault {
 	return nil
 }
 
-// apply delays or aborts a request, or responds to it, as the fault says. It reports whether it
-// sent a response.
+// apply delays or aborts a request, or responds to it, as the fault specifies. It reports whether
+// it sent a response.
 func (f *Fault) apply(s *Server, w http.ResponseWriter, request *http.Request) bool {
 	if f.Delay > 0 || f.Hang {
-		// net/http notices that the client went away only after the body has been read.
+		// net/http notices that the client is gone only after the body has been read.
 		body, _ := io.ReadAll(io.LimitReader(request.Body, maxForm+1))
 		request.Body = io.NopCloser(bytes.NewReader(body))
 	}

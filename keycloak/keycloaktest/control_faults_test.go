@@ -14,11 +14,12 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
+// A fault with a Status responds with its Status, Body and ContentType until it is removed.
 func TestFault_status(t *testing.T) {
 	kc, realm := start(t)
 	for _, tt := range []struct {
-		name, kind string
-		fault      keycloaktest.Fault
+		name, contentType string
+		fault             keycloaktest.Fault
 	}{
 		{"HTML", "text/html;charset=UTF-8", keycloaktest.Fault{Status: 503, Body: "<h1>Service Unavailable</h1>"}},
 		{"JSON", "application/json", keycloaktest.Fault{Status: 502, Body: `{"keys": []}`, ContentType: "application/json"}},
@@ -29,9 +30,9 @@ func TestFault_status(t *testing.T) {
 			remove := kc.Fail(tt.fault)
 			r := get(t, oidcURL(realm, "/certs"))
 			if r.status != tt.fault.Status || r.text != tt.fault.Body ||
-				r.header.Get("Content-Type") != tt.kind {
+				r.header.Get("Content-Type") != tt.contentType {
 				t.Errorf("response is %v of type %s, want %d %s of type %s", r,
-					r.header.Get("Content-Type"), tt.fault.Status, tt.fault.Body, tt.kind)
+					r.header.Get("Content-Type"), tt.fault.Status, tt.fault.Body, tt.contentType)
 			}
 			remove()
 			wantStatus(t, oidcURL(realm, "/certs"), 200)
@@ -39,6 +40,7 @@ func TestFault_status(t *testing.T) {
 	}
 }
 
+// A fault affects only its Endpoint, or all paths if Endpoint is empty.
 func TestFault_endpoint(t *testing.T) {
 	kc, realm := start(t)
 	discovery := realm.URL() + "/.well-known/openid-configuration"
@@ -58,11 +60,12 @@ func TestFault_endpoint(t *testing.T) {
 	}
 }
 
+// A fault ends after Times requests to its endpoint.
 func TestFault_times(t *testing.T) {
 	kc, realm := start(t)
 	remove := kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Times: 2, Status: 503})
 	wantStatus(t, oidcURL(realm, "/certs"), 503)
-	login(t, realm, "alice", "alice-password").wantOK(t) // doesn't count
+	login(t, realm, "alice", "alice-password").wantOK(t) // doesn't count: another endpoint
 	wantStatus(t, oidcURL(realm, "/certs"), 503)
 	wantStatus(t, oidcURL(realm, "/certs"), 200)
 	remove() // must not remove the next fault
@@ -70,11 +73,11 @@ func TestFault_times(t *testing.T) {
 	remove()
 	wantStatus(t, oidcURL(realm, "/certs"), 500)
 	if n := kc.Count("/certs"); n != 4 {
-		t.Errorf("Count() = %d, want 4", n)
+		t.Errorf("Count(/certs) = %d, want 4", n)
 	}
 }
 
-// Exactly Times of many concurrent requests fail.
+// Of concurrent requests, exactly Times fail.
 func TestFault_times_concurrent(t *testing.T) {
 	kc, realm := start(t)
 	kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Times: 7, Status: 503})
@@ -100,23 +103,25 @@ func TestFault_times_concurrent(t *testing.T) {
 	}
 }
 
+// The last matching fault applies. Faults can be removed in any order.
 func TestFault_lastWins(t *testing.T) {
 	kc, realm := start(t)
 	certs := oidcURL(realm, "/certs")
-	allFault := kc.Fail(keycloaktest.Fault{Status: 503})
-	certsFault := kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Status: 500})
+	removeFirst := kc.Fail(keycloaktest.Fault{Status: 503})
+	removeSecond := kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Status: 500})
 	kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Times: 1, Status: 429})
 	wantStatus(t, certs, 429)
 	wantStatus(t, certs, 500)
 	wantStatus(t, realm.URL(), 503)
-	allFault() // not in reverse order
+	removeFirst() // before the second one
 	wantStatus(t, realm.URL(), 200)
 	wantStatus(t, certs, 500)
-	certsFault()
-	certsFault()
+	removeSecond()
+	removeSecond()
 	wantStatus(t, certs, 200)
 }
 
+// If a fault sets several fields, the order of their precedence is Disconnect, Status, Truncate.
 func TestFault_precedence(t *testing.T) {
 	kc, realm := start(t)
 	remove := kc.Fail(keycloaktest.Fault{Disconnect: true, Status: 503, Truncate: true})
@@ -131,21 +136,23 @@ func TestFault_precedence(t *testing.T) {
 	wantStatus(t, oidcURL(realm, "/certs"), 200)
 }
 
+// Delay delays the response, whether or not the fault has a Status.
 func TestFault_delay(t *testing.T) {
 	kc, realm := start(t)
 	const delay = 50 * time.Millisecond
 	kc.Fail(keycloaktest.Fault{Delay: delay, Times: 1})
 	kc.Fail(keycloaktest.Fault{Delay: delay, Status: 503, Times: 1})
-	for _, status := range []int{503, 200} { // with another fault and without
-		begin := time.Now()
+	for _, status := range []int{503, 200} { // with a Status and without
+		start := time.Now()
 		r := login(t, realm, "alice", "alice-password")
-		if took := time.Since(begin); r.status != status || took < delay {
-			t.Errorf("response is %v after %v, want %d after %v", r, took, status, delay)
+		if took := time.Since(start); r.status != status || took < delay {
+			t.Errorf("response is %v after %v, want %d after at least %v", r, took, status,
+				delay)
 		}
 	}
 }
 
-// A delayed request takes effect even if the client gives up: it uses up a refresh token.
+// A delayed request takes effect even if the client gives up. Here it uses up a refresh token.
 func TestFault_delay_clientGone(t *testing.T) {
 	spec := shop
 	spec.Settings = map[string]any{"revokeRefreshToken": true}
@@ -182,6 +189,7 @@ func (c *countingListener) add(n int) { c.mu.Lock(); c.open += n; c.mu.Unlock() 
 
 func (c *countingListener) count() int { c.mu.Lock(); defer c.mu.Unlock(); return c.open }
 
+// A countedConn calls onClose when it is closed.
 type countedConn struct {
 	net.Conn
 	onClose func()
@@ -189,7 +197,7 @@ type countedConn struct {
 
 func (c *countedConn) Close() error { c.onClose(); return c.Conn.Close() }
 
-// A hanging request ends on the server too when the client gives up. Otherwise such requests would
+// When the client gives up, a hanging request ends on the server too. Otherwise such requests would
 // accumulate.
 func TestFault_hang_clientGone(t *testing.T) {
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
@@ -211,7 +219,7 @@ func TestFault_hang_clientGone(t *testing.T) {
 	}
 }
 
-// When the fault is removed, hanging requests get their normal response.
+// Hanging requests get their normal responses when the fault is removed.
 func TestFault_hang_removed(t *testing.T) {
 	kc, realm := start(t)
 	remove := kc.Fail(keycloaktest.Fault{Endpoint: "/token", Hang: true, Times: 2})
@@ -243,6 +251,7 @@ func TestFault_hang_removed(t *testing.T) {
 	}
 }
 
+// Disconnect closes the connection without a response.
 func TestFault_disconnect(t *testing.T) {
 	kc, realm := start(t)
 	remove := kc.Fail(keycloaktest.Fault{Disconnect: true})
@@ -251,6 +260,7 @@ func TestFault_disconnect(t *testing.T) {
 	wantStatus(t, oidcURL(realm, "/certs"), 200)
 }
 
+// Truncate sends part of the body with the Content-Length of the whole body.
 func TestFault_truncate(t *testing.T) {
 	kc, realm := start(t)
 	full := get(t, oidcURL(realm, "/certs")).wantOK(t).text
@@ -268,11 +278,12 @@ func TestFault_truncate(t *testing.T) {
 	}
 	if len(received) == 0 || len(received) == len(full) ||
 		!strings.HasPrefix(full, string(received)) {
-		t.Errorf("received %d bytes, want half of %d", len(received), len(full))
+		t.Errorf("received %d bytes, want about half of the %d bytes", len(received), len(full))
 	}
 }
 
-// Down affects both open and new connections.
+// Down closes open connections and rejects new ones. Up makes the server reachable again, and its
+// sessions continue.
 func TestServer_Down(t *testing.T) {
 	kc, realm := start(t)
 	client := &http.Client{Transport: &http.Transport{}}
@@ -315,18 +326,18 @@ func TestServer_Down(t *testing.T) {
 		select {
 		case err := <-hanging:
 			if err == nil {
-				t.Error("a hanging request returns a response while the server is down")
+				t.Error("a hanging request gets a response while the server is down, want an error")
 			}
 		case <-time.After(waitTimeout):
 			t.Fatal("a request still hangs: its connection is open")
 		}
 		for range 3 {
 			if status, _, err := fetch(); err == nil {
-				t.Errorf("a server that is down returns %d", status)
+				t.Errorf("a server that is down returns %d, want an error", status)
 			}
 		}
 		if n := kc.Count("") - count; n != 0 {
-			t.Errorf("%d requests reached a server that is down", n)
+			t.Errorf("%d requests reached a server that is down, want none", n)
 		}
 		kc.Up()
 		if status, _, err := fetch(); status != 200 || err != nil {
@@ -334,10 +345,10 @@ func TestServer_Down(t *testing.T) {
 		}
 		kc.ResetRequests()
 	}
-	// sessions survive
 	wantUserinfo(t, realm, tokens.AccessToken, "")
 }
 
+// Calling Down twice, and Close or Up after Down, does no harm.
 func TestServer_Down_twice(t *testing.T) {
 	kc, _ := start(t)
 	kc.Down()

@@ -7,15 +7,15 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// createKeys creates the keys of a new realm: those of its realm file or, as in Keycloak, an RSA
-// signing key, an RSA encryption key and an HMAC key, which isn't published. index is the realm's
-// index in its server.
+// createKeys creates the keys of a new realm: the keys that its realm file configures or, as in
+// Keycloak, an RSA signing key, an RSA encryption key and an HMAC key, which isn't published. index
+// is the realm's index in its server.
 func (r *Realm) createKeys(index int) {
 	if r.settings.Keys != nil {
 		r.createFileKeys(index)
 		return
 	}
-	go encryptionKey() // the process's first realm needs two RSA keys: generate both at once
+	go encryptionKey() // the first realm of a process needs two RSA keys: generate them in parallel
 	signing := rsaKey(r.server.rsaKey(index, 0), "RS256", r.name)
 	signing.priority = 100
 	encryption := rsaKey(encryptionKey(), "RSA-OAEP", r.name)
@@ -29,20 +29,20 @@ type Key struct {
 	ID        string // kid
 	Algorithm string // RS256, HS512, RSA-OAEP ...
 	Use       string // sig or enc
-	// The active key with the highest priority signs; among equals, the newest.
+	// Priority decides which active key signs: the highest, or the newest of equal priority.
 	Priority int
-	Passive  bool // published and used to verify, but not to sign
+	Passive  bool // published and used to verify signatures, but not to sign
 }
 
 // Keys returns the realm's keys, including unpublished ones.
 func (r *Realm) Keys() []Key {
 	r.mustExist().mu.Lock()
 	defer r.mu.Unlock()
-	var out []Key
+	var keys []Key
 	for _, k := range r.keys.keys {
-		out = append(out, Key{k.kid, k.algorithm, k.use, k.priority, k.passive})
+		keys = append(keys, Key{k.kid, k.algorithm, k.use, k.priority, k.passive})
 	}
-	return out
+	return keys
 }
 
 // AddKey generates a signing key with the Algorithm, Priority and Passive of k, and returns its
@@ -52,7 +52,7 @@ func (r *Realm) AddKey(k Key) (kid string, err error) {
 		return "", err
 	}
 	if !slices.Contains(realmfile.SignatureAlgorithms, k.Algorithm) {
-		return "", fmt.Errorf("keycloaktest: %q is no signature algorithm of Keycloak's",
+		return "", fmt.Errorf("keycloaktest: %q isn't a signature algorithm of Keycloak",
 			k.Algorithm)
 	}
 	added := newKey(realmfile.MaterialOf(k.Algorithm), k.Algorithm, r.name)
@@ -73,7 +73,7 @@ func (r *Realm) AddKey(k Key) (kid string, err error) {
 const maxKeys = 100
 
 // RotateKeys generates a new signing key for algorithm and returns its kid. The old keys stay
-// published and their signatures valid.
+// published, and tokens signed by them stay valid.
 func (r *Realm) RotateKeys(algorithm string) (kid string, err error) {
 	if err := r.check(); err != nil {
 		return "", err
@@ -87,7 +87,7 @@ func (r *Realm) RotateKeys(algorithm string) (kid string, err error) {
 	return r.AddKey(Key{Algorithm: algorithm, Priority: priority})
 }
 
-// SetKeyPassive makes a key passive or active. A passive key stays published and its signatures
+// SetKeyPassive makes a key passive or active. A passive key stays published and its tokens stay
 // valid, but it no longer signs.
 func (r *Realm) SetKeyPassive(kid string, passive bool) error {
 	if err := r.check(); err != nil {
@@ -118,8 +118,9 @@ func (r *Realm) RemoveKey(kid string) error {
 }
 
 // SigningKey returns the kid of the key that currently signs with algorithm. Most realms use
-// "RS256" for access and ID tokens; refresh tokens use "HS512". If there is no key yet, SigningKey
-// generates it, as its first use would. It returns "" if Keycloak has no such signature algorithm.
+// "RS256" for access and ID tokens; refresh tokens use "HS512". If the realm has no key for
+// algorithm, SigningKey generates one, as signing a token would. It returns "" if Keycloak has no
+// such signature algorithm.
 func (r *Realm) SigningKey(algorithm string) string {
 	if r.mustExist().server == nil || !slices.Contains(realmfile.SignatureAlgorithms, algorithm) {
 		return ""

@@ -11,7 +11,8 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// published returns the kids that the certs endpoint lists.
+// publishedKIDs returns the kids in the realm's key set. It checks that the key set contains no
+// private keys.
 func publishedKIDs(t *testing.T, realm *keycloaktest.Realm) []string {
 	t.Helper()
 	var set jwkset.JWKSMarshal
@@ -26,6 +27,7 @@ func publishedKIDs(t *testing.T, realm *keycloaktest.Realm) []string {
 	return kids
 }
 
+// Keys returns all keys of the realm, including the HMAC key, which isn't published.
 func TestRealm_Keys(t *testing.T) {
 	_, realm := start(t)
 	keys := realm.Keys()
@@ -42,18 +44,18 @@ func TestRealm_Keys(t *testing.T) {
 	mustFind("RSA-OAEP", "enc")
 	if rsaKey.Passive || rsaKey.Priority != 100 || realm.SigningKey("RS256") != rsaKey.ID ||
 		kidOf(t, realm) != rsaKey.ID {
-		t.Errorf("tokens are signed by %v, want %v", kidOf(t, realm), rsaKey)
+		t.Errorf("access tokens are signed by %v, want %v", kidOf(t, realm), rsaKey)
 	}
 	if realm.SigningKey("HS512") != hmacKey.ID {
 		t.Errorf("refresh tokens are signed by %s, want %s", realm.SigningKey("HS512"), hmacKey.ID)
 	}
 	if kids := publishedKIDs(t, realm); !slices.Contains(kids, rsaKey.ID) ||
 		slices.Contains(kids, hmacKey.ID) {
-		t.Errorf("published keys are %v, want %s and not %s", kids, rsaKey.ID, hmacKey.ID)
+		t.Errorf("published keys are %v, want %s and not the HMAC key %s", kids, rsaKey.ID, hmacKey.ID)
 	}
 	keys[0].ID = "changed"
 	if realm.Keys()[0].ID == "changed" {
-		t.Error("Keys doesn't return a copy")
+		t.Error("changing the result of Keys changes the realm's keys, want a copy")
 	}
 }
 
@@ -71,10 +73,11 @@ func TestRealm_SigningKey(t *testing.T) {
 	}
 	if kid := realm.SigningKey("EdDSA"); kid != realm.SigningKey("EdDSA") ||
 		!slices.Contains(publishedKIDs(t, realm), kid) {
-		t.Error("SigningKey(EdDSA) isn't published, or differs each time")
+		t.Error("SigningKey(EdDSA) isn't published, or a second call returns another key")
 	}
 }
 
+// After RotateKeys, the new key signs, and tokens signed by the old key stay valid.
 func TestRealm_RotateKeys(t *testing.T) {
 	kc, realm := start(t)
 	oldKID := realm.SigningKey("RS256")
@@ -94,7 +97,7 @@ func TestRealm_RotateKeys(t *testing.T) {
 		}
 		wantUserinfo(t, realm, token, "")
 	}
-	// Refresh tokens have a different key.
+	// Refresh tokens are signed by the key for HS512.
 	_, err = realm.RotateKeys("HS512")
 	must(t, err)
 	refresh(t, realm, oldTokens.RefreshToken).wantOK(t)
@@ -103,30 +106,30 @@ func TestRealm_RotateKeys(t *testing.T) {
 	}
 	_, err = realm.AddKey(keycloaktest.Key{Algorithm: "RS256", Priority: 500})
 	must(t, err)
-	for range 3 { // the newest signs, whatever the priority of the others
+	for range 3 { // the newest key signs, even if another has a high priority
 		newest, err := realm.RotateKeys("RS256")
 		must(t, err)
 		if realm.SigningKey("RS256") != newest {
-			t.Errorf("SigningKey() = %s, want the newest, %s", realm.SigningKey("RS256"), newest)
+			t.Errorf("SigningKey(RS256) = %s, want the newest key, %s", realm.SigningKey("RS256"), newest)
 		}
 	}
 }
 
-// A rotated key isn't shared between servers, unlike their initial keys.
+// Servers share their initial keys, but not the keys that RotateKeys generates.
 func TestRealm_RotateKeys_notShared(t *testing.T) {
 	_, realm1 := start(t)
 	_, realm2 := start(t)
 	if realm1.SigningKey("RS256") != realm2.SigningKey("RS256") {
-		t.Error("servers don't share their initial keys, so each start has to generate one")
+		t.Error("two servers have different initial keys, want the shared key")
 	}
 	kid1, err := realm1.RotateKeys("RS256")
 	must(t, err)
 	kid2, err := realm2.RotateKeys("RS256")
 	must(t, err)
 	if kid1 == kid2 {
-		t.Error("two realms rotated to the same key")
+		t.Error("RotateKeys returns the same key in two servers")
 	}
-	// A passive key stays active in other servers.
+	// A shared key that one server makes passive stays active in other servers.
 	sharedKID := realm2.Keys()[0].ID
 	must(t, realm1.SetKeyPassive(sharedKID, true))
 	if realm2.Keys()[0].Passive {
@@ -134,6 +137,7 @@ func TestRealm_RotateKeys_notShared(t *testing.T) {
 	}
 }
 
+// Of the active keys for an algorithm, the newest with the highest priority signs.
 func TestRealm_AddKey(t *testing.T) {
 	kc, realm := start(t)
 	initial := realm.SigningKey("RS256")
@@ -154,7 +158,7 @@ func TestRealm_AddKey(t *testing.T) {
 	}
 	if kids := publishedKIDs(t, realm); !slices.Contains(kids, lowPriority) ||
 		!slices.Contains(kids, passive) {
-		t.Errorf("published keys are %v, want %s and %s too", kids, lowPriority, passive)
+		t.Errorf("published keys are %v, want %s and %s among them", kids, lowPriority, passive)
 	}
 	want := keycloaktest.Key{ID: passive, Algorithm: "RS256", Use: "sig", Priority: 200,
 		Passive: true}
@@ -166,13 +170,13 @@ func TestRealm_AddKey(t *testing.T) {
 	}
 	for _, algorithm := range []string{"", "none", "RSA-OAEP", "rs256"} {
 		_, err := realm.AddKey(keycloaktest.Key{Algorithm: algorithm})
-		wantError(t, err, "is no signature algorithm of Keycloak's")
+		wantError(t, err, "isn't a signature algorithm of Keycloak")
 		_, err = realm.RotateKeys(algorithm)
-		wantError(t, err, "is no signature algorithm of Keycloak's")
+		wantError(t, err, "isn't a signature algorithm of Keycloak")
 	}
 }
 
-// A test that adds keys in a loop gets an error before it runs out of memory.
+// AddKey returns an error if the realm has 100 keys, so that a loop doesn't run out of memory.
 func TestRealm_AddKey_limit(t *testing.T) {
 	_, realm := start(t)
 	var err error
@@ -186,6 +190,7 @@ func TestRealm_AddKey_limit(t *testing.T) {
 	}
 }
 
+// A passive key no longer signs, but its tokens stay valid. It can be made active again.
 func TestRealm_SetKeyPassive(t *testing.T) {
 	kc, realm := start(t)
 	firstKID := realm.SigningKey("RS256")
@@ -207,6 +212,8 @@ func TestRealm_SetKeyPassive(t *testing.T) {
 	wantError(t, realm.SetKeyPassive("no-such-key", true), `the realm has no key "no-such-key"`)
 }
 
+// RemoveKey invalidates the tokens that the key signed. The realm generates a new key when
+// necessary.
 func TestRealm_RemoveKey(t *testing.T) {
 	kc, realm := start(t)
 	kid := realm.SigningKey("RS256")
@@ -222,7 +229,6 @@ func TestRealm_RemoveKey(t *testing.T) {
 	wantUserinfo(t, realm, oldTokens.AccessToken, "Token verification failed")
 	refresh(t, realm, oldTokens.RefreshToken).wantOK(t) // signed by another key
 	wantError(t, realm.RemoveKey(kid), "the realm has no key")
-	// The realm generates a new key.
 	if _, err := verify(t, kc, realm, signIn(t, realm).AccessToken); err != nil ||
 		kidOf(t, realm) == kid {
 		t.Errorf("new token is signed by %v (%v), want a new key", kidOf(t, realm), err)
@@ -235,7 +241,8 @@ func TestRealm_RemoveKey(t *testing.T) {
 func TestConfig_OwnKeys(t *testing.T) {
 	t.Parallel()
 	file := keycloaktest.RealmSpec{Name: "shop"}.File()
-	startAndGetKID := func(ownKeys bool) string {
+	// newServerKID returns the signing key of a new server.
+	newServerKID := func(ownKeys bool) string {
 		kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{file}, OwnKeys: ownKeys})
 		if err != nil {
 			t.Fatal(err)
@@ -243,11 +250,11 @@ func TestConfig_OwnKeys(t *testing.T) {
 		defer kc.Close()
 		return kc.Realm("shop").SigningKey("RS256")
 	}
-	sharedKID := startAndGetKID(false)
-	if got := startAndGetKID(false); got != sharedKID {
-		t.Errorf("second server's key is %s, want the first's, %s", got, sharedKID)
+	sharedKID := newServerKID(false)
+	if got := newServerKID(false); got != sharedKID {
+		t.Errorf("second server's key is %s, want the first server's, %s", got, sharedKID)
 	}
-	if ownKeys := startAndGetKID(true); ownKeys == sharedKID {
+	if ownKeys := newServerKID(true); ownKeys == sharedKID {
 		t.Error("a server with OwnKeys has the shared key")
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// Tokens is the result of SignIn: the fields of a token response.
+// Tokens holds the fields of a token response, as SignIn returns them.
 type Tokens struct {
 	AccessToken, RefreshToken, IDToken string
 	SessionID                          string
@@ -21,9 +21,9 @@ type Tokens struct {
 	Scope                              []string
 }
 
-// SignIn creates a session and its tokens as a password grant does, but without HTTP. It needs no
-// password and no client secret, and skips one-time codes, consent and required actions; the client
-// need not have the password grant enabled. It returns an error if the realm, the client or the
+// SignIn creates a session and its tokens as the password grant does, but without HTTP. It needs no
+// password and no client secret, and skips one-time codes, consent and required actions. The client
+// needn't have the password grant enabled. SignIn returns an error if the realm, the client or the
 // user is disabled. The default scope is openid.
 func (r *Realm) SignIn(clientID, username string, scopes ...string) (Tokens, error) {
 	if err := r.check(); err != nil {
@@ -75,13 +75,14 @@ func (r *Realm) signIn(clientID, username, scope string) (*unsignedResponse, err
 // A TokenSpec describes a token for Mint, valid or not. The zero value describes a JWT that has the
 // realm's issuer, is signed with its RS256 key and expires in five minutes.
 type TokenSpec struct {
-	// Claims override Mint's default claims, which are iss, iat, exp, jti and typ (Bearer). A nil
-	// value omits a claim; a time.Time becomes a NumericDate.
+	// Claims override the default claims iss, iat, exp, jti and typ (Bearer). A nil value omits a
+	// claim; a time.Time becomes a NumericDate.
 	Claims map[string]any
-	// Lifetime is the time until the token expires; 0 means five minutes. It is negative for an
-	// expired token.
+	// Lifetime is the time until the token expires; 0 means five minutes. A negative Lifetime makes
+	// an expired token.
 	Lifetime time.Duration
-	// Header overrides header parameters, by default alg, typ and kid. A nil value omits one.
+	// Header overrides the default header parameters alg, typ and kid. A nil value omits a
+	// parameter.
 	Header map[string]any
 	// Algorithm is a signature algorithm that Keycloak supports; empty means RS256.
 	Algorithm string
@@ -90,8 +91,8 @@ type TokenSpec struct {
 	Key any
 }
 
-// Mint creates a token without creating a session. Userinfo and introspection accept it if azp
-// names a client and sid a session of that client. Without sid, the token counts as one of the
+// Mint creates a token without creating a session. Userinfo and introspection accept the token if
+// azp names a client and sid a session of that client. A token without sid counts as a token of the
 // client's service account.
 func (r *Realm) Mint(spec TokenSpec) (string, error) {
 	if err := r.check(); err != nil {
@@ -102,7 +103,7 @@ func (r *Realm) Mint(spec TokenSpec) (string, error) {
 		algorithm = "RS256"
 	}
 	if !slices.Contains(realmfile.SignatureAlgorithms, algorithm) {
-		return "", fmt.Errorf("keycloaktest: %q is no signature algorithm of Keycloak's", algorithm)
+		return "", fmt.Errorf("keycloaktest: %q isn't a signature algorithm of Keycloak", algorithm)
 	}
 	r.mu.Lock()
 	problem, k := r.keys.signingProblem(algorithm), *r.keys.signingKey(algorithm)
@@ -134,7 +135,7 @@ func (r *Realm) Mint(spec TokenSpec) (string, error) {
 	return sign(string(headerText), payloadText, &k)
 }
 
-// override sets, or for nil deletes, entries of m.
+// override copies entries into m. A nil value deletes the entry.
 func override(m, entries map[string]any) {
 	for name, value := range entries {
 		switch value := value.(type) {

@@ -19,7 +19,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// Errors of the checks that an API needs in addition to golang-jwt.
+// These errors are for checks that an API needs in addition to golang-jwt's.
 var (
 	errType     = errors.New("not an access token")
 	errSubject  = errors.New("no subject")
@@ -53,8 +53,8 @@ func acceptToken(t *testing.T, kc *keycloaktest.Server, realm *keycloaktest.Real
 // withoutSignature returns a token with an empty signature.
 func withoutSignature(token string) string { return token[:strings.LastIndex(token, ".")+1] }
 
-// publicKeyPEM returns the realm's public key for RS256 in PEM, which an attacker may use as an
-// HMAC secret.
+// publicKeyPEM returns the realm's public key for RS256 as PEM. An attacker may sign a token with
+// it as an HMAC secret.
 func publicKeyPEM(t *testing.T, realm *keycloaktest.Realm) []byte {
 	t.Helper()
 	var set jwkset.JWKSMarshal
@@ -69,8 +69,8 @@ func publicKeyPEM(t *testing.T, realm *keycloaktest.Realm) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 }
 
-// Mint can create every kind of invalid token that an API must reject, and each is rejected for the
-// expected reason.
+// Mint creates every kind of invalid token that an API must reject. Verifying each token returns
+// the expected error.
 func TestRealm_Mint_invalidTokens(t *testing.T) {
 	kc := keycloaktest.New(t, shop.File(), shopNamed("other"))
 	realm, other := kc.Realm("shop"), kc.Realm("other")
@@ -78,7 +78,7 @@ func TestRealm_Mint_invalidTokens(t *testing.T) {
 	must(t, err)
 	kid := realm.SigningKey("RS256")
 
-	// with returns the claims of a valid access token, except for overrides.
+	// claimsWith returns the claims of a valid access token, with some overridden.
 	claimsWith := func(overrides object) object {
 		claims := object{"aud": "shop-api", "sub": "alice"}
 		for name, value := range overrides {
@@ -113,7 +113,7 @@ func TestRealm_Mint_invalidTokens(t *testing.T) {
 		{"wrong issuer", mintToken(tokenSpec{Claims: claimsWith(object{"iss": "https://evil.example/realms/shop"})}), jwt.ErrTokenInvalidIssuer},
 		{"no issuer", mintToken(tokenSpec{Claims: claimsWith(object{"iss": nil})}), jwt.ErrTokenRequiredClaimMissing},
 		{"from another realm", mint(t, other, tokenSpec{Claims: claimsWith(nil)}), jwkset.ErrKeyNotFound},
-		{"signed by another realm, our iss and kid", mint(t, other, tokenSpec{Claims: claimsWith(object{"iss": realm.Issuer()}), Header: object{"kid": kid}}), jwt.ErrTokenSignatureInvalid},
+		{"signed by another realm, with our iss and kid", mint(t, other, tokenSpec{Claims: claimsWith(object{"iss": realm.Issuer()}), Header: object{"kid": kid}}), jwt.ErrTokenSignatureInvalid},
 		{"wrong audience", mintToken(tokenSpec{Claims: claimsWith(object{"aud": "another-api"})}), jwt.ErrTokenInvalidAudience},
 		{"several wrong audiences", mintToken(tokenSpec{Claims: claimsWith(object{"aud": []string{"account", "another-api"}})}), jwt.ErrTokenInvalidAudience},
 		{"no audience", mintToken(tokenSpec{Claims: claimsWith(object{"aud": nil})}), jwt.ErrTokenRequiredClaimMissing},
@@ -137,7 +137,7 @@ func TestRealm_Mint_invalidTokens(t *testing.T) {
 		{"unknown alg", mintToken(tokenSpec{Claims: claimsWith(nil), Header: object{"alg": "XS256"}}), jwt.ErrTokenUnverifiable},
 		{"alg none", withoutSignature(mintToken(tokenSpec{Claims: claimsWith(nil), Header: object{"alg": "none"}})), errAlgorithm},
 		{"no signature", withoutSignature(valid), jwt.ErrTokenSignatureInvalid},
-		{"other token's payload", withPayload(valid, mintToken(tokenSpec{Claims: claimsWith(object{"sub": "admin"})})), jwt.ErrTokenSignatureInvalid},
+		{"payload of another token", withPayload(valid, mintToken(tokenSpec{Claims: claimsWith(object{"sub": "admin"})})), jwt.ErrTokenSignatureInvalid},
 		{"critical parameters", mintToken(tokenSpec{Claims: claimsWith(nil), Header: object{"crit": []string{"b64"}, "b64": false}}), errCritical},
 
 		{"too long", mintToken(tokenSpec{Claims: claimsWith(object{"x": strings.Repeat("x", 20_000)})}), errLong},
@@ -147,18 +147,18 @@ func TestRealm_Mint_invalidTokens(t *testing.T) {
 		{"invalid JSON", base64.RawURLEncoding.EncodeToString([]byte(`{"alg"`)) + valid[strings.Index(valid, "."):], jwt.ErrTokenMalformed},
 	} {
 		if err := acceptToken(t, kc, realm, tt.token); !errors.Is(err, tt.want) {
-			t.Errorf("%s: error %v, want %v", tt.name, err, tt.want)
+			t.Errorf("%s: error is %v, want %v", tt.name, err, tt.want)
 		}
 	}
 
 	kc.Advance(5 * time.Minute)
 	if err := acceptToken(t, kc, realm, valid); !errors.Is(err, jwt.ErrTokenExpired) {
-		t.Errorf("after five minutes: error %v, want %v", err, jwt.ErrTokenExpired)
+		t.Errorf("after five minutes, error is %v, want %v", err, jwt.ErrTokenExpired)
 	}
 }
 
-// withPayload returns token with the payload of other.
+// withPayload returns token with the payload of another token.
 func withPayload(token, other string) string {
-	parts, others := strings.Split(token, "."), strings.Split(other, ".")
-	return parts[0] + "." + others[1] + "." + parts[2]
+	parts, otherParts := strings.Split(token, "."), strings.Split(other, ".")
+	return parts[0] + "." + otherParts[1] + "." + parts[2]
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
+// SignIn returns valid tokens of a new session without sending a request.
 func TestRealm_SignIn(t *testing.T) {
 	kc, realm := start(t)
 	tokens := signIn(t, realm)
@@ -30,11 +31,11 @@ func TestRealm_SignIn(t *testing.T) {
 	claims, err := verify(t, kc, realm, tokens.AccessToken)
 	if err != nil || claims["sub"] != user(t, realm, "alice").ID() || claims["typ"] != "Bearer" ||
 		!slices.Contains(rolesIn(claims, "shop-api"), "reader") {
-		t.Errorf("access token has %v (%v)", claims, err)
+		t.Errorf("access token's claims are %v (%v), want alice's", claims, err)
 	}
 	if claims, err := verify(t, kc, realm, tokens.IDToken); err != nil || claims["typ"] != "ID" ||
 		claims["sid"] != tokens.SessionID {
-		t.Errorf("ID token has %v (%v)", claims, err)
+		t.Errorf("ID token's claims are %v (%v), want session %s", claims, err, tokens.SessionID)
 	}
 	if tokens.ExpiresIn != 5*time.Minute || tokens.RefreshExpiresIn != 30*time.Minute {
 		t.Errorf("lifespans are %v and %v, want 5m and 30m", tokens.ExpiresIn,
@@ -48,22 +49,25 @@ func TestRealm_SignIn(t *testing.T) {
 	refresh(t, realm, tokens.RefreshToken).wantOK(t)
 	if byEmail, err := realm.SignIn("shop-api", "Alice@Example.com"); err != nil ||
 		byEmail.SessionID == tokens.SessionID {
-		t.Errorf("signing in by email gives session %q (%v), want a new one",
+		t.Errorf("SignIn with the email address returns session %q (%v), want a new session",
 			byEmail.SessionID, err)
 	}
 }
 
+// The scopes of SignIn decide about the ID token, the offline session and the scope claim.
 func TestRealm_SignIn_scopes(t *testing.T) {
 	_, realm := start(t)
 	for _, scopes := range [][]string{{"openid", "phone"}, {"openid phone"}} {
 		if tokens := signIn(t, realm, scopes...); !slices.Contains(tokens.Scope, "phone") ||
 			tokens.IDToken == "" {
-			t.Errorf("SignIn(%q) has the scope %q", scopes, tokens.Scope)
+			t.Errorf("SignIn(%q) returns scope %q and ID token %q, want phone and a token", scopes,
+				tokens.Scope, tokens.IDToken)
 		}
 	}
 	if tokens := signIn(t, realm, "profile"); tokens.IDToken != "" ||
 		slices.Contains(tokens.Scope, "openid") {
-		t.Errorf("without openid, there is an ID token or the scope is %q", tokens.Scope)
+		t.Errorf("without openid, SignIn returns scope %q and ID token %q, want neither openid "+
+			"nor a token", tokens.Scope, tokens.IDToken)
 	}
 	offline := signIn(t, realm, "openid", "offline_access")
 	if typ := parseClaims(t, offline.RefreshToken)["typ"]; typ != "Offline" ||
@@ -74,10 +78,11 @@ func TestRealm_SignIn_scopes(t *testing.T) {
 	must(t,
 		realm.UpdateClient("shop-api", []byte(`{"attributes": {"use.refresh.tokens": "false"}}`)))
 	if tokens := signIn(t, realm); tokens.RefreshToken != "" || tokens.RefreshExpiresIn != 0 {
-		t.Error("a client without refresh tokens gets one")
+		t.Error("SignIn returns a refresh token for a client without refresh tokens")
 	}
 }
 
+// SignIn returns an error, and creates no session, for unknown clients, users and scopes.
 func TestRealm_SignIn_errors(t *testing.T) {
 	_, realm := start(t)
 	for _, tt := range []struct{ client, user, scope, want string }{
@@ -90,7 +95,8 @@ func TestRealm_SignIn_errors(t *testing.T) {
 		tokens, err := realm.SignIn(tt.client, tt.user, tt.scope)
 		wantError(t, err, tt.want)
 		if tokens.AccessToken != "" || len(realm.Sessions()) != 0 {
-			t.Errorf("SignIn(%v) returns an error, but also tokens or a session", tt)
+			t.Errorf("SignIn(%v) returns an error, but also returns tokens or creates a session",
+				tt)
 		}
 	}
 	must(t, user(t, realm, "alice").RevokeRole(keycloaktest.Role{Name: "default-roles-shop"}))
@@ -98,16 +104,17 @@ func TestRealm_SignIn_errors(t *testing.T) {
 	wantError(t, err, "keycloaktest: Offline tokens not allowed for the user or client")
 }
 
+// The zero TokenSpec makes a token with the default claims and header.
 func TestRealm_Mint_zeroValue(t *testing.T) {
 	kc, realm := start(t)
 	token := mint(t, realm, tokenSpec{})
 	claims := parseClaims(t, token)
 	if len(claims) != 5 || claims["iss"] != realm.Issuer() || claims["typ"] != "Bearer" ||
 		claims["jti"] == "" || claims["exp"].(float64)-claims["iat"].(float64) != 300 {
-		t.Errorf("claims are %v, want iss, iat, exp in five minutes, jti and typ", claims)
+		t.Errorf("claims are %v, want iss, iat, exp five minutes after iat, jti and typ", claims)
 	}
 	if age := kc.Now().Unix() - int64(claims["iat"].(float64)); age < 0 || age > 60 {
-		t.Errorf("iat is %d s ago, want now", age)
+		t.Errorf("iat is %d s ago, want at most 60", age)
 	}
 	got, want := headerOf(t, token),
 		(object{"alg": "RS256", "typ": "JWT", "kid": realm.SigningKey("RS256")})
@@ -117,9 +124,10 @@ func TestRealm_Mint_zeroValue(t *testing.T) {
 	if second := parseClaims(t, mint(t, realm, tokenSpec{})); second["jti"] == claims["jti"] {
 		t.Error("two tokens have the same jti")
 	}
-	wantUserinfo(t, realm, token, "Token verification failed") // has no session
+	wantUserinfo(t, realm, token, "Token verification failed") // no session
 }
 
+// Claims and Header override the defaults, and nil omits a claim or a header parameter.
 func TestRealm_Mint_overrides(t *testing.T) {
 	_, realm := start(t)
 	claims := object{"iss": "https://evil.example", "typ": nil, "aud": []string{"a", "b"},
@@ -140,10 +148,11 @@ func TestRealm_Mint_overrides(t *testing.T) {
 		t.Errorf("header is %v, want %v", header, want)
 	}
 	if len(claims) != 6 || claims["typ"] != nil {
-		t.Error("Mint modified its argument")
+		t.Errorf("Mint changes its argument Claims to %v", claims)
 	}
 }
 
+// Lifetime is the time from iat to exp, and iat follows the server's clock.
 func TestRealm_Mint_lifetime(t *testing.T) {
 	kc, realm := start(t)
 	start := kc.Now()
@@ -157,14 +166,15 @@ func TestRealm_Mint_lifetime(t *testing.T) {
 	kc.Advance(-24 * time.Hour)
 	iat := seconds(parseClaims(t, mint(t, realm, tokenSpec{})), "iat")
 	if iat > time.Duration(start.Unix())*time.Second-23*time.Hour {
-		t.Error("iat doesn't follow the server's clock")
+		t.Errorf("after Advance(-24h), iat is %v after 1970, want a day before %v", iat, start)
 	}
 }
 
-// algorithms are all signature algorithms that a realm may use.
+// algorithms lists the signature algorithms that a realm may use.
 var algorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384",
 	"ES512", "EdDSA", "HS256", "HS384", "HS512"}
 
+// Mint and SignIn support every signature algorithm. Tokens with a published key verify.
 func TestRealm_Mint_algorithms(t *testing.T) {
 	kc, realm := start(t)
 	for _, algorithm := range algorithms {
@@ -178,21 +188,21 @@ func TestRealm_Mint_algorithms(t *testing.T) {
 		claims, err := verify(t, kc, realm, token)
 		if strings.HasPrefix(algorithm, "HS") {
 			if !errors.Is(err, jwkset.ErrKeyNotFound) {
-				t.Errorf("%s: error %v, want %v: its key must not be published", algorithm, err,
-					jwkset.ErrKeyNotFound)
+				t.Errorf("%s: error is %v, want %v: HMAC keys must not be published", algorithm,
+					err, jwkset.ErrKeyNotFound)
 			}
 		} else if err != nil || claims["sub"] != "alice" {
-			t.Errorf("%s: token has %v (%v)", algorithm, claims, err)
+			t.Errorf("%s: claims are %v (%v), want alice's", algorithm, claims, err)
 		}
 	}
-	// The realm can use each as its default.
+	// The realm can use each algorithm as its default.
 	for _, algorithm := range algorithms {
 		must(t, realm.Update([]byte(`{"defaultSignatureAlgorithm": "`+algorithm+`"}`)))
 		wantUserinfo(t, realm, signIn(t, realm).AccessToken, "")
 	}
 }
 
-// foreignKeys returns keys that no realm has, by algorithm.
+// foreignKeys returns new keys by algorithm.
 func foreignKeys(t *testing.T) map[string]any {
 	t.Helper()
 	keys := map[string]any{}
@@ -212,6 +222,7 @@ func foreignKeys(t *testing.T) map[string]any {
 	return keys
 }
 
+// Mint signs with TokenSpec.Key. The token names the realm's key, with which it doesn't verify.
 func TestRealm_Mint_foreignKey(t *testing.T) {
 	kc, realm := start(t)
 	for algorithm, key := range foreignKeys(t) {
@@ -219,21 +230,22 @@ func TestRealm_Mint_foreignKey(t *testing.T) {
 			tokenSpec{Algorithm: algorithm, Key: key,
 				Claims: object{"aud": "shop-api", "sub": "alice"}})
 		if kid := headerOf(t, token)["kid"]; kid != realm.SigningKey(algorithm) {
-			t.Errorf("kid is %v, want the realm's, as in a forged token", kid)
+			t.Errorf("kid is %v, want the realm's %s, as in a forged token", kid,
+				realm.SigningKey(algorithm))
 		}
 		want := jwt.ErrTokenSignatureInvalid
 		if algorithm == "HS256" {
 			want = jwkset.ErrKeyNotFound
 		}
 		if _, err := verify(t, kc, realm, token); !errors.Is(err, want) {
-			t.Errorf("%s: error %v, want %v", algorithm, err, want)
+			t.Errorf("%s: error is %v, want %v", algorithm, err, want)
 		}
-		public := key
+		verificationKey := key
 		if signer, ok := key.(crypto.Signer); ok {
-			public = signer.Public()
+			verificationKey = signer.Public()
 		}
 		_, err := jwt.Parse(token, func(*jwt.Token) (any, error) {
-			return public, nil
+			return verificationKey, nil
 		})
 		if err != nil {
 			t.Errorf("%s: the token doesn't verify with its key: %v", algorithm, err)
@@ -241,6 +253,8 @@ func TestRealm_Mint_foreignKey(t *testing.T) {
 	}
 }
 
+// Mint returns an error for an unknown algorithm, a value that JSON can't represent, and a key of
+// the wrong type.
 func TestRealm_Mint_errors(t *testing.T) {
 	_, realm := start(t)
 	keys := foreignKeys(t)
@@ -248,9 +262,9 @@ func TestRealm_Mint_errors(t *testing.T) {
 		spec tokenSpec
 		want string
 	}{
-		{tokenSpec{Algorithm: "none"}, `keycloaktest: "none" is no signature algorithm of Keycloak's`},
-		{tokenSpec{Algorithm: "rs256"}, `"rs256" is no signature algorithm`},
-		{tokenSpec{Algorithm: "RSA-OAEP"}, `"RSA-OAEP" is no signature algorithm`},
+		{tokenSpec{Algorithm: "none"}, `keycloaktest: "none" isn't a signature algorithm of Keycloak`},
+		{tokenSpec{Algorithm: "rs256"}, `"rs256" isn't a signature algorithm`},
+		{tokenSpec{Algorithm: "RSA-OAEP"}, `"RSA-OAEP" isn't a signature algorithm`},
 		{tokenSpec{Claims: object{"x": math.NaN()}}, "keycloaktest: claims: json: unsupported value: NaN"},
 		{tokenSpec{Claims: object{"x": func() {}}}, "keycloaktest: claims: json: unsupported type: func()"},
 		{tokenSpec{Header: object{"x": make(chan int)}}, "keycloaktest: header: json: unsupported type: chan int"},

@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// A Request records a request that the server received. It has no body and no headers, because
-// these contain passwords and tokens.
+// A Request records a request that the server received, without the body and the headers, because
+// they contain passwords and tokens.
 type Request struct {
 	Time   time.Time // by the server's clock
 	Method string
-	Path   string // still escaped, with the path prefix, without the query
+	Path   string // escaped, with the path prefix, without the query
 	// Endpoint is the path below /realms/{realm}, without /protocol/openid-connect: "/token",
 	// "/certs", "/.well-known/openid-configuration". It is empty for the realm itself and for
 	// unknown paths.
 	Endpoint string
 }
 
-// maxRequests is the number of requests that Requests returns at most. Count isn't limited.
+// maxRequests is the maximum number of requests that Requests returns. Count isn't limited.
 const maxRequests = 1_000
 
 // Requests returns the last 1,000 requests, oldest first.
@@ -31,9 +31,9 @@ func (s *Server) Requests() []Request {
 }
 
 // Count returns the number of requests to an endpoint since the start or the last ResetRequests,
-// including those that a fault answered. Count("") returns the number of all requests, including
-// those to unknown paths. Count panics if the stand-in has no such endpoint, because the count
-// would always be 0.
+// including requests that a Fault made fail. Count("") returns the number of all requests,
+// including requests to unknown paths. Count panics if the fake has no such endpoint, because the
+// count would always be 0.
 func (s *Server) Count(endpoint string) int {
 	mustBeEndpoint(endpoint)
 	s.mu.Lock()
@@ -41,14 +41,14 @@ func (s *Server) Count(endpoint string) int {
 	if endpoint != "" {
 		return s.counts[endpoint]
 	}
-	all := 0
+	total := 0
 	for _, n := range s.counts {
-		all += n
+		total += n
 	}
-	return all
+	return total
 }
 
-// ResetRequests clears what Requests and Count return.
+// ResetRequests clears the records of Requests and the counters of Count.
 func (s *Server) ResetRequests() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -58,7 +58,7 @@ func (s *Server) ResetRequests() {
 
 // record records a request and returns the fault that applies to it, or nil.
 func (s *Server) record(request *http.Request) *Fault {
-	now := s.clock() // user code, so called without the lock
+	now := s.clock() // the caller's code, so call it without the lock
 	endpoint := ""
 	if _, rest, inside := s.locate(request.URL); inside && isEndpoint(rest) {
 		endpoint = strings.TrimPrefix(rest, oidc)
@@ -66,7 +66,7 @@ func (s *Server) record(request *http.Request) *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.counts[endpoint]++ // "" for all unknown paths, so that the map can't grow
-	// Drop half of the log at once: dropping the oldest of a full log would move it each time.
+	// Drop half of the log at once: dropping only the oldest request would move the log each time.
 	if len(s.log) >= 2*maxRequests {
 		s.log = slices.Delete(s.log, 0, maxRequests)
 	}
@@ -78,12 +78,13 @@ func (s *Server) record(request *http.Request) *Fault {
 // isEndpoint reports whether a path below /realms/{realm} is an endpoint.
 func isEndpoint(path string) bool { _, ok := endpoints()[path]; return ok }
 
-// mustBeEndpoint panics if name isn't an endpoint's name as in Request.
+// mustBeEndpoint panics if name isn't an endpoint's name as Request.Endpoint has it. The empty
+// name, for all endpoints, is allowed.
 func mustBeEndpoint(name string) {
 	if strings.HasPrefix(name, oidc) || !isEndpoint(name) && !isEndpoint(oidc+name) {
 		panic(
 			fmt.Sprintf(
-				"keycloaktest: %q is no endpoint of the stand-in; they are named as in Request: "+
+				"keycloaktest: the fake has no endpoint %q; endpoints are named as in Request: "+
 					"\"/token\", \"/certs\"", name))
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
+// Count counts the requests to each endpoint, and all requests.
 func TestServer_Count(t *testing.T) {
 	kc, realm := start(t)
 	tokens := signIn(t, realm)
@@ -50,11 +51,11 @@ func TestServer_Count(t *testing.T) {
 	kc.ResetRequests()
 	get(t, realm.URL())
 	if kc.Count("") != 1 {
-		t.Error("a request to the realm itself isn't counted")
+		t.Errorf("after a request to the realm's URL, Count(\"\") = %d, want 1", kc.Count(""))
 	}
 }
 
-// Failed requests count too, whether the error is Keycloak's or a fault's.
+// Count counts failed requests too, whether the error comes from Keycloak or from a fault.
 func TestServer_Count_failures(t *testing.T) {
 	kc, realm := start(t)
 	login(t, realm, "alice", "wrong")
@@ -66,6 +67,7 @@ func TestServer_Count_failures(t *testing.T) {
 	}
 }
 
+// Requests returns all requests with their times, methods, paths and endpoints, oldest first.
 func TestServer_Requests(t *testing.T) {
 	noon := time.Date(2031, 2, 3, 12, 0, 0, 0, time.UTC)
 	kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()},
@@ -74,7 +76,7 @@ func TestServer_Requests(t *testing.T) {
 	defer kc.Close()
 	realm := kc.Realm("shop")
 	if got := kc.Requests(); len(got) != 0 {
-		t.Errorf("Requests() = %v at the start", got)
+		t.Errorf("at the start, Requests() = %v, want none", got)
 	}
 	get(t, oidcURL(realm, "/certs")+"?a=b")
 	kc.Advance(time.Minute)
@@ -103,25 +105,26 @@ func TestServer_Requests(t *testing.T) {
 	}
 	got[0].Path = "changed"
 	if kc.Requests()[0] != want[0] {
-		t.Error("Requests doesn't return a copy")
+		t.Error("changing the result of Requests changes the log, want a copy")
 	}
 }
 
+// ResetRequests clears Requests and Count.
 func TestServer_ResetRequests(t *testing.T) {
 	kc, realm := start(t)
 	get(t, oidcURL(realm, "/certs"))
 	kc.ResetRequests()
 	if n := kc.Count("") + kc.Count("/certs") + len(kc.Requests()); n != 0 {
-		t.Error("ResetRequests leaves some requests")
+		t.Errorf("after ResetRequests, Count and Requests return %d in total, want 0", n)
 	}
 	get(t, oidcURL(realm, "/certs"))
 	if kc.Count("/certs") != 1 || len(kc.Requests()) != 1 {
-		t.Errorf("%d requests are counted and %d recorded, want 1", kc.Count("/certs"),
+		t.Errorf("Count(/certs) = %d and Requests() has %d, want 1", kc.Count("/certs"),
 			len(kc.Requests()))
 	}
 }
 
-// Requests returns the newest 1,000 requests, so that a long run doesn't fill the memory.
+// Requests returns only the newest 1,000 requests, so that a long run doesn't run out of memory.
 func TestServer_Requests_limit(t *testing.T) {
 	kc, realm := start(t)
 	const limit = 1000
@@ -145,7 +148,7 @@ func TestServer_Requests_limit(t *testing.T) {
 	}
 }
 
-// Requests contain no secrets: a failed test may print them.
+// Requests returns no secrets, because a failed test may print the requests.
 func TestServer_Requests_noSecrets(t *testing.T) {
 	kc, realm := start(t)
 	const canary = "canary-7f3a"
@@ -162,6 +165,6 @@ func TestServer_Requests_noSecrets(t *testing.T) {
 	requests := kc.Requests()
 	if text := fmt.Sprintf("%+v %#v", requests, requests); len(requests) != 7 ||
 		strings.Contains(text, canary) {
-		t.Errorf("%d requests contain secrets: %s", len(requests), text)
+		t.Errorf("Requests() has %d requests: %s, want 7 without %s", len(requests), text, canary)
 	}
 }

@@ -15,16 +15,16 @@ var (
 	errUserDeleted = errors.New("keycloaktest: the user was deleted")
 	errNoUser      = errors.New(
 		"keycloaktest: this *User is nil or empty: get one from Realm.User or Realm.UserByID, " +
-			"which return nil where the realm has no such user, or from Realm.AddUser")
+			"which return nil if the realm has no such user, or from Realm.AddUser")
 )
 
-// A User is a handle to a user of a realm. Methods return an error after the user was deleted.
+// A User is a handle to a user of a realm. Its methods return an error once the user was deleted.
 type User struct {
 	realm *Realm
 	id    string
 }
 
-// ID returns the user's ID, the sub claim of tokens.
+// ID returns the user's ID, which is the sub claim of the user's tokens.
 func (u *User) ID() string {
 	if u == nil {
 		panic(errNoUser.Error())
@@ -59,14 +59,14 @@ func (r *Realm) UserByID(id string) *User {
 	return &User{r, id}
 }
 
-// AddUser adds a user, given as in the users list of a realm file. Like Keycloak's admin API, and
-// unlike an import, it adds the realm's default role, groups and required actions, and drops
-// attributes that the realm's user profile doesn't declare, unless the profile allows unmanaged
-// attributes.
+// AddUser adds a user. document is an entry of the users list of a realm file. Like Keycloak's
+// admin API, and unlike an import, AddUser assigns the realm's default role, groups and required
+// actions, and drops attributes that the realm's user profile doesn't declare, unless the profile
+// allows unmanaged attributes.
 //
 // A realm's user profile normally requires an email address, a first and a last name. Without them
 // the password grant returns "Account is not fully set up" until the user completes the profile in
-// a browser; the log of the test then names the missing fields. This user can sign in immediately:
+// a browser; the test's log names the missing fields. This user can sign in immediately:
 //
 //	{"username": "ann", "enabled": true, "email": "ann@example.com", "firstName": "Ann", "lastName": "Lee",
 //	 "credentials": [{"type": "password", "value": "ann-password"}]}
@@ -83,7 +83,7 @@ func (r *Realm) AddUser(document []byte) (*User, error) {
 	if !slices.Contains(rep.RealmRoles, r.defaultRole()) {
 		rep.RealmRoles = append(rep.RealmRoles, r.defaultRole())
 	}
-	// An import does none of the following.
+	// The rest of this function is what the admin API does and an import doesn't.
 	rep.Groups = slices.Concat(rep.Groups, r.settings.DefaultGroups)
 	for _, credential := range rep.Credentials {
 		if credential.Temporary {
@@ -126,8 +126,8 @@ func (u *User) change(f func(*user) error) error {
 	return f(found)
 }
 
-// Update changes the user as a PUT to the admin API does: the fields in patch, a JSON object as in
-// a realm file, replace those of the user. It can't change roles, groups or credentials.
+// Update changes the user as a PUT to the admin API does. patch is a JSON object with fields of a
+// user in a realm file, which replace the user's. Update can't change roles, groups or credentials.
 func (u *User) Update(patch []byte) error {
 	return u.change(func(found *user) error {
 		changed, err := realmfile.PatchUser(found.User, patch)
@@ -152,7 +152,7 @@ func (u *User) Update(patch []byte) error {
 	})
 }
 
-// Delete deletes the user. Their sessions end without back-channel logout.
+// Delete deletes the user. The user's sessions end without back-channel logout.
 func (u *User) Delete() error {
 	return u.change(func(found *user) error {
 		u.realm.unindex(found)
@@ -163,8 +163,8 @@ func (u *User) Delete() error {
 	})
 }
 
-// Logout ends the user's sessions as an administrator does: it revokes the tokens issued so far and
-// sends the back-channel logouts. Offline sessions continue.
+// Logout ends the user's sessions, revokes the tokens issued so far and sends the back-channel
+// logouts, like a logout by an administrator. Offline sessions continue.
 func (u *User) Logout() error {
 	var notices []notice
 	err := u.change(func(found *user) error {
@@ -206,7 +206,7 @@ func (u *User) RevokeConsent(clientID string) error {
 }
 
 // SetPassword sets the user's password. It returns an error if the password violates the realm's
-// password policy. Sessions continue.
+// password policy. The user's sessions continue.
 func (u *User) SetPassword(password string) error {
 	return u.change(func(found *user) error {
 		if problem := u.realm.passwordProblem(found.User, password); problem != "" {
@@ -223,7 +223,7 @@ type Role struct {
 	Name   string
 }
 
-// realmRoles and clientRoles return r as the arguments of Realm.rolesOf.
+// realmRoles returns r as the first argument of Realm.rolesOf.
 func (r Role) realmRoles() []string {
 	if r.Client != "" {
 		return nil
@@ -231,6 +231,7 @@ func (r Role) realmRoles() []string {
 	return []string{r.Name}
 }
 
+// clientRoles returns r as the second argument of Realm.rolesOf.
 func (r Role) clientRoles() map[string][]string {
 	if r.Client == "" {
 		return nil
@@ -251,8 +252,8 @@ func (u *User) GrantRole(r Role) error {
 	})
 }
 
-// RevokeRole removes a role assigned to the user; the roles of the user's groups stay. It returns
-// an error if the realm has no such role.
+// RevokeRole removes a role assigned to the user. Roles that the user has through groups stay. It
+// returns an error if the realm has no such role.
 func (u *User) RevokeRole(r Role) error {
 	return u.change(func(found *user) error {
 		if _, err := u.realm.rolesOf(r.realmRoles(), r.clientRoles(), false); err != nil {
@@ -271,7 +272,7 @@ func (u *User) Lock(d time.Duration) error {
 	return u.change(func(found *user) error {
 		if !u.realm.settings.BruteForceProtected {
 			return errors.New(
-				"keycloaktest: the realm has no brute-force protection: nothing would be locked")
+				"keycloaktest: the realm has no brute-force protection, so Lock would have no effect")
 		}
 		found.lockedUntil = u.realm.server.Now().Add(d)
 		return nil

@@ -23,7 +23,7 @@ type otpCredential struct {
 	used    []int64 // time steps of accepted codes, newest last
 }
 
-// addCredential sets the password or one-time code secret of a realm file.
+// addCredential sets the user's password or one-time code secret to a credential of a realm file.
 func (u *user) addCredential(rep realmfile.Credential, settings realmfile.Realm) error {
 	switch {
 	case rep.Hashed() || !rep.Known(): // not supported; Ignored lists it
@@ -52,7 +52,7 @@ func (u *user) addCredential(rep realmfile.Credential, settings realmfile.Realm)
 			return fmt.Errorf("credential: credentialData: %w", err)
 		}
 		if data.SubType != "" && data.SubType != "totp" {
-			return fmt.Errorf("credential: one-time codes of type %q are not supported: totp is",
+			return fmt.Errorf("credential: one-time codes of type %q are not supported; only totp is",
 				data.SubType)
 		}
 		key := []byte(secret.Value) // not encoded by default
@@ -98,11 +98,11 @@ func (o *otpCredential) code(step int64) string {
 	return must(hotp.GenerateCodeCustom(o.secret, uint64(step), o.options))
 }
 
-// accepts reports whether a code belongs to a time step in the look-ahead window around now. Unless
-// the realm allows reuse, it accepts a code once.
+// accepts reports whether code is valid for a time step in the look-ahead window around now. It
+// accepts a code only once unless the realm allows reuse.
 func (o *otpCredential) accepts(code string, now time.Time, settings realmfile.Realm) bool {
 	window, reusable := int64(1), false
-	if settings.OTPPolicyType != "" { // otherwise, an import ignores the policy
+	if settings.OTPPolicyType != "" { // an import ignores a policy without a type
 		window = int64(valueOr(settings.OTPPolicyLookAheadWindow, 1))
 		reusable = settings.OTPPolicyCodeReusable ||
 			settings.Attributes["realmReusableOtpCode"] == "true"
@@ -135,8 +135,8 @@ type failures struct {
 }
 
 // recordFailure counts a wrong password or code and may lock the user (DefaultBruteForceProtector,
-// Keycloak 26.7.4). The lock takes effect immediately. Keycloak counts in another thread, so that a
-// right password still gets through for a moment.
+// Keycloak 26.7.4). The lock takes effect immediately. Keycloak counts failures in another thread,
+// so for a moment it still accepts the right password.
 func (r *Realm) recordFailure(u *user, now time.Time) {
 	settings := r.settings
 	if !settings.BruteForceProtected || !u.Enabled {
@@ -181,15 +181,17 @@ func (r *Realm) recordFailure(u *user, now time.Time) {
 	f.lockedUntil = now.Add(min(wait, seconds(valueOr(settings.MaxFailureWaitSeconds, 900))))
 }
 
+// resetFailures clears the user's failures and temporary lock, but not a permanent lockout.
 func (r *Realm) resetFailures(u *user) {
 	u.failures = failures{lockedPermanently: u.lockedPermanently}
 }
 
+// locked reports whether brute-force protection has locked the user, temporarily or permanently.
 func (r *Realm) locked(u *user, now time.Time) bool {
 	return r.settings.BruteForceProtected && now.Before(u.lockedUntil) || u.lockedPermanently
 }
 
-// verifyProfile is the required action of users whose profile is incomplete.
+// verifyProfile is the required action of users with an incomplete profile.
 const verifyProfile = "VERIFY_PROFILE"
 
 // profileIncomplete reports whether a user's profile lacks required attributes.
@@ -197,12 +199,12 @@ func (r *Realm) profileIncomplete(u *user) bool {
 	return u.ServiceAccountOf == "" && !r.profile.Complete(&u.User, &r.settings)
 }
 
-// pendingActions returns the required actions that a user must complete: those assigned to the user
-// and those that follow from the realm's settings, unless the realm has disabled them.
+// pendingActions returns the required actions that a user must complete: the actions assigned to
+// the user and the actions that follow from the realm's settings, except for disabled ones.
 func (r *Realm) pendingActions(u *user) []string {
 	disabled := func(alias string) bool {
 		if r.settings.RequiredActions == nil {
-			return false // the file has no list: Keycloak's defaults are enabled
+			return false // without a list in the file, Keycloak enables its defaults
 		}
 		for _, action := range r.settings.RequiredActions {
 			if action.Alias == alias {

@@ -22,8 +22,8 @@ func (r *Realm) Issuer() string {
 	return base + "/realms/" + r.escapedName()
 }
 
-// loadFrontendURL sets r.frontendURL from the attribute. The caller holds the lock, unless the
-// realm is new.
+// loadFrontendURL sets r.frontendURL from the realm's attributes. The caller holds the lock, unless
+// the realm is new.
 func (r *Realm) loadFrontendURL() {
 	address := r.settings.Attributes["frontendUrl"]
 	r.frontendURL.Store(&address)
@@ -63,7 +63,7 @@ func (r *Realm) certs(req *request) response {
 }
 
 // discovery serves the realm's metadata (OpenID Connect Discovery 1.0, RFC 8414), without the
-// features that the stand-in lacks.
+// features that the fake lacks.
 func (r *Realm) discovery(req *request) response {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -109,7 +109,8 @@ func (r *Realm) discovery(req *request) response {
 	})
 }
 
-// levels returns the names of the authentication levels of this realm and of all realms.
+// levels returns the names of the realm's authentication levels, including 0 and 1, which every
+// realm has.
 func (r *Realm) levels() []string {
 	return append([]string{"0", "1"},
 		slices.Sorted(maps.Keys(realmfile.Levels(r.settings.Attributes)))...)

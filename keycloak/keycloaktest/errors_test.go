@@ -150,8 +150,8 @@ func TestLogin_incompleteProfile(t *testing.T) {
 	kc := keycloaktest.New(tb, shop.File())
 	realm := kc.Realm("shop")
 	for _, tt := range []struct{ user, want string }{
-		{`{"username": "ann", "enabled": true, "credentials": [{"type": "password", "value": "secret"}]}`, "ann can't sign in with a password, as in Keycloak: the realm's user profile wants a valid email, firstName, lastName"},
-		{`{"username": "bob", "enabled": true, "email": "bob", "firstName": "Bob", "lastName": "Lee", "credentials": [{"type": "password", "value": "secret"}]}`, "wants a valid email;"},
+		{`{"username": "ann", "enabled": true, "credentials": [{"type": "password", "value": "secret"}]}`, "ann can't sign in with a password, as in Keycloak: the realm's user profile requires a valid email, firstName, lastName"},
+		{`{"username": "bob", "enabled": true, "email": "bob", "firstName": "Bob", "lastName": "Lee", "credentials": [{"type": "password", "value": "secret"}]}`, "requires a valid email;"},
 		{`{"username": "cat", "enabled": true, "email": "cat@example.com", "firstName": "Cat", "lastName": "Lee", "requiredActions": ["UPDATE_PASSWORD"],
 			"credentials": [{"type": "password", "value": "secret"}]}`, "cat can't sign in with a password, as in Keycloak: the user has required actions: UPDATE_PASSWORD"},
 		{`{"username": "dan", "enabled": true, "email": "dan@example.com", "firstName": "Dan", "lastName": "Lee", "credentials": [{"type": "password", "value": "secret"}]}`, ""},

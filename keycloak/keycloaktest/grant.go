@@ -9,7 +9,8 @@ import (
 
 const deviceGrant = "urn:ietf:params:oauth:grant-type:device_code"
 
-// grantTypes are the supported grants by grant_type. See otherGrants for Keycloak's other grants.
+// grantTypes returns the supported grants by grant_type. Keycloak's other grants are in
+// otherGrants.
 func grantTypes() map[string]func(*request, *client) (*unsignedResponse, *oauthError) {
 	return map[string]func(*request, *client) (*unsignedResponse, *oauthError){
 		"password":           (*request).passwordGrant,
@@ -20,8 +21,8 @@ func grantTypes() map[string]func(*request, *client) (*unsignedResponse, *oauthE
 	}
 }
 
-// otherGrants are the grants that only Keycloak supports. A client that doesn't have the grant
-// enabled gets Keycloak's error, other clients 501.
+// otherGrants are the grants that only Keycloak supports. A client without the grant gets
+// Keycloak's error; other clients get 501.
 var otherGrants = map[string]func(*request, *client) (*unsignedResponse, *oauthError){
 	tokenExchange: func(req *request, caller *client) (*unsignedResponse, *oauthError) {
 		if caller.isTrue("standard.token.exchange.enabled") {
@@ -56,22 +57,23 @@ const (
 	tokenExchange = "urn:ietf:params:oauth:grant-type:token-exchange"
 )
 
-// repeatable lists the parameters of a grant that may be sent more than once.
-var repeatable = map[string][]string{
+// repeatableParameters lists the parameters of a grant that may be sent more than once.
+var repeatableParameters = map[string][]string{
 	tokenExchange: {"audience", "resource"},
 	umaGrant:      {"audience", "permission", "resource"},
 }
 
+// noGrant returns the error for a grant that only Keycloak supports.
 func noGrant(req *request) *oauthError {
 	grantType, _ := req.param("grant_type")
 	return unsupported("grant " + grantType)
 }
 
-// notInStandIn is the error code for features that the stand-in lacks.
+// codeUnsupported is the error code for features that the fake lacks.
 const codeUnsupported = "not_in_keycloaktest"
 
-// token is the token endpoint (RFC 6749 3.2). The order of its checks is Keycloak's: realm, TLS,
-// grant type, client, repeated parameters, grant.
+// token serves the token endpoint (RFC 6749 3.2). It checks a request in the same order as
+// Keycloak: TLS, realm, grant type, client, repeated parameters, grant.
 func (r *Realm) token(req *request) response {
 	unsigned, err := r.exchange(req)
 	if err != nil {
@@ -80,6 +82,7 @@ func (r *Realm) token(req *request) response {
 	return jsonResponse(200, noStore, unsigned.sign())
 }
 
+// exchange runs the grant of a token request.
 func (r *Realm) exchange(req *request) (*unsignedResponse, *oauthError) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -91,11 +94,11 @@ func (r *Realm) exchange(req *request) (*unsignedResponse, *oauthError) {
 	if !sent {
 		return nil, newOAuthError(400, "invalid_request", "Missing form parameter: grant_type")
 	}
-	run := grantTypes()[grantType]
-	if run == nil {
-		run = otherGrants[grantType]
+	issueTokens := grantTypes()[grantType]
+	if issueTokens == nil {
+		issueTokens = otherGrants[grantType]
 	}
-	if run == nil {
+	if issueTokens == nil {
 		return nil, newOAuthError(400, "unsupported_grant_type", "Unsupported grant_type")
 	}
 	if scheme, _, _ := strings.Cut(req.Header.Get("Authorization"), " "); grantType == umaGrant &&
@@ -109,7 +112,7 @@ func (r *Realm) exchange(req *request) (*unsignedResponse, *oauthError) {
 	if caller.BearerOnly {
 		return nil, newOAuthError(400, "invalid_client", "Bearer-only not allowed")
 	}
-	if hasRepeated(req.form, repeatable[grantType]...) {
+	if hasRepeated(req.form, repeatableParameters[grantType]...) {
 		return nil, newOAuthError(400, "invalid_request", "duplicated parameter")
 	}
 	if err := r.checkSupported(caller, realmfile.UseTokens); err != nil {
@@ -121,10 +124,10 @@ func (r *Realm) exchange(req *request) (*unsignedResponse, *oauthError) {
 	if err := req.unsupportedParameters(tokenParameters); err != nil {
 		return nil, err
 	}
-	return run(req, caller)
+	return issueTokens(req, caller)
 }
 
-// checkAvailable refuses requests to a realm that is disabled or requires TLS.
+// checkAvailable returns an error if the realm is disabled or requires TLS.
 func (r *Realm) checkAvailable(req *request) *oauthError {
 	if err := r.checkTLS(req); err != nil {
 		return err
@@ -135,8 +138,8 @@ func (r *Realm) checkAvailable(req *request) *oauthError {
 	return nil
 }
 
-// checkTLS refuses requests if the realm requires TLS for all clients. The stand-in serves only
-// plain HTTP on loopback, which the setting "external" allows.
+// checkTLS returns an error if the realm requires TLS for all clients. The fake serves only plain
+// HTTP on loopback, which the setting "external" allows.
 func (r *Realm) checkTLS(*request) *oauthError {
 	if strings.EqualFold(valueOr(r.settings.SSLRequired, "external"), "all") {
 		return newOAuthError(403, "invalid_request", "HTTPS required")
@@ -144,7 +147,7 @@ func (r *Realm) checkTLS(*request) *oauthError {
 	return nil
 }
 
-// requestedScope resolves the request's scope parameter.
+// requestedScope returns the scopes granted for the request's scope parameter.
 func (req *request) requestedScope(caller *client) ([]string, *oauthError) {
 	parameter, sent := req.param("scope")
 	return req.realm.resolveScopes(caller, parameter, sent)
@@ -176,8 +179,8 @@ func (r *Realm) startSession(g *grant) *oauthError {
 	return nil
 }
 
-// offlineAllowed reports whether the user has the role that offline sessions require, and the
-// client's scope includes it.
+// offlineAllowed reports whether the user has the role offline_access and the client's scope
+// includes it.
 func (g *grant) offlineAllowed() bool {
 	return g.realm.scopes["offline_access"] != nil &&
 		slices.Contains(g.shownRoles(), g.realm.roles["offline_access"])

@@ -4,8 +4,8 @@ import (
 	"strings"
 )
 
-// clientCredentialsGrant is the client credentials grant (RFC 6749 4.4): the client acts as its
-// service account.
+// clientCredentialsGrant handles the client credentials grant (RFC 6749 4.4), in which the client
+// acts as its service account.
 func (req *request) clientCredentialsGrant(caller *client) (*unsignedResponse, *oauthError) {
 	if caller.PublicClient {
 		return nil, newOAuthError(401, "unauthorized_client",

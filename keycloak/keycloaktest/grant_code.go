@@ -22,8 +22,8 @@ type authCode struct {
 // maxCodes is the maximum number of codes of a realm.
 const maxCodes = 5_000
 
-// newCode creates an authorization code. It consists of a random ID, the session's ID and the
-// client's.
+// newCode creates an authorization code, which consists of a random ID, the session's ID and the
+// client's ID.
 func (r *Realm) newCode(request *authRequest, s *session, now time.Time) string {
 	evict(r.codes, maxCodes, func(a *authCode) time.Time {
 		return a.expires
@@ -34,8 +34,8 @@ func (r *Realm) newCode(request *authRequest, s *session, now time.Time) string 
 	return id + "." + s.id + "." + request.client.ID
 }
 
-// join adds a request's client to a session. If the client is already part of it, its refresh
-// tokens stay valid.
+// join adds a request's client to a session. If the client already takes part in the session, its
+// refresh tokens stay valid.
 func (r *Realm) join(s *session, request *authRequest, now time.Time) *clientSession {
 	cs := s.clients[request.client.ClientID]
 	if cs == nil || !r.clientAlive(cs, s, now) {
@@ -45,9 +45,9 @@ func (r *Realm) join(s *session, request *authRequest, now time.Time) *clientSes
 	return cs
 }
 
-// codeGrant exchanges a code (RFC 6749 4.1.3). A code can't be used again after an error. An
-// unknown code may have been used before, so it removes the client from the session that the code
-// names (OAuth2CodeParser, Keycloak 26.7.4).
+// codeGrant exchanges a code for tokens (RFC 6749 4.1.3). A code can't be used again, even after an
+// error. An unknown code may have been used before, so codeGrant then removes the client from the
+// session that the code names (OAuth2CodeParser, Keycloak 26.7.4).
 func (req *request) codeGrant(caller *client) (*unsignedResponse, *oauthError) {
 	r := req.realm
 	code, sent := req.param("code")
@@ -87,7 +87,7 @@ func (req *request) codeGrant(caller *client) (*unsignedResponse, *oauthError) {
 	return g.issueOnline()
 }
 
-// checkCode refuses a token request that doesn't match the code's authorization request.
+// checkCode returns an error if the token request doesn't match the code's authorization request.
 func (req *request) checkCode(caller *client, a *authCode, s *session) *oauthError {
 	redirect, sent := req.param("redirect_uri")
 	verifier, hasVerifier := req.param("code_verifier")
@@ -115,13 +115,14 @@ func (req *request) checkCode(caller *client, a *authCode, s *session) *oauthErr
 	return nil
 }
 
-// checkVerifier checks a code verifier against the request's challenge (RFC 7636 4.6).
+// checkVerifier checks a code verifier against the code challenge of the authorization request (RFC
+// 7636 4.6).
 func (auth *authRequest) checkVerifier(verifier string, sent bool) *oauthError {
 	challenge := auth.value("code_challenge")
-	proof := verifier
+	computed := verifier
 	if auth.value("code_challenge_method") == "S256" {
 		sum := sha256.Sum256([]byte(verifier))
-		proof = base64.RawURLEncoding.EncodeToString(sum[:])
+		computed = base64.RawURLEncoding.EncodeToString(sum[:])
 	}
 	switch {
 	case challenge == "" && sent:
@@ -131,16 +132,16 @@ func (auth *authRequest) checkVerifier(verifier string, sent bool) *oauthError {
 		return nil
 	case !sent:
 		return invalidGrant("PKCE code verifier not specified")
-	case !pkceSyntax.MatchString(verifier):
+	case !pkcePattern.MatchString(verifier):
 		return invalidGrant("PKCE verification failed: Invalid code verifier")
-	case subtle.ConstantTimeCompare([]byte(proof), []byte(challenge)) != 1:
+	case subtle.ConstantTimeCompare([]byte(computed), []byte(challenge)) != 1:
 		return invalidGrant("PKCE verification failed: Code mismatch")
 	}
 	return nil
 }
 
-// issueOnline issues the tokens of a grant with a browser session. For offline access, the tokens
-// belong to an offline session with the same ID.
+// issueOnline issues the tokens of a grant with a browser session. If the scope includes offline
+// access, the tokens belong to an offline session with the same ID.
 func (g *grant) issueOnline() (*unsignedResponse, *oauthError) {
 	g.session.lastUsed, g.clientSession.lastUsed = g.now, g.now
 	if g.has("offline_access") {
@@ -153,8 +154,8 @@ func (g *grant) issueOnline() (*unsignedResponse, *oauthError) {
 	return g.issue(!g.client.isFalse("use.refresh.tokens")), nil
 }
 
-// switchToOffline moves the grant to an offline session. It ends the browser session if that was
-// created for this grant.
+// switchToOffline moves the grant to an offline session. It deletes the browser session if this
+// sign-in created it.
 func (g *grant) switchToOffline() {
 	online, cs := g.session, g.clientSession
 	offline := g.realm.offline[online.id]

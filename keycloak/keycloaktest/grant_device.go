@@ -13,7 +13,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// A device is a device authorization that waits for a user's approval (RFC 8628).
+// A device is a device authorization in progress (RFC 8628).
 type device struct {
 	code       string
 	userCode   string // eight letters, without the dash
@@ -24,7 +24,7 @@ type device struct {
 	interval   time.Duration
 	nextPoll   time.Time // earlier polls get slow_down
 	state      deviceState
-	sessionID  string // of the user who approved it
+	sessionID  string // the session of the user who approved it
 }
 
 type deviceState int
@@ -38,13 +38,13 @@ const (
 // maxDevices is the maximum number of device authorizations of a realm.
 const maxDevices = 1_000
 
-// isForgotten reports whether the realm no longer knows a device. For a while after it has expired,
-// a device is known to be expired.
+// isForgotten reports whether the realm no longer knows a device. It still knows a device for a
+// while after the device expired, and then returns expired_token.
 func (d *device) isForgotten(now time.Time) bool {
 	return !now.Before(d.expires.Add(d.interval + 10*time.Second))
 }
 
-// request returns the device's authorization request.
+// request returns the device's request for authorization.
 func (d *device) request() *authRequest {
 	parameters := maps.Clone(d.parameters)
 	parameters.Set("client_id", d.client.ClientID)
@@ -52,22 +52,23 @@ func (d *device) request() *authRequest {
 	return &authRequest{parameters: parameters, client: d.client, scope: d.scope, device: d}
 }
 
-// deviceByUserCode returns the device with this user code, as typed by the user.
-func (r *Realm) deviceByUserCode(typed string) *device {
-	typed = strings.ToUpper(strings.ReplaceAll(typed, "-", ""))
+// deviceByUserCode returns the device with this user code, or nil. It ignores case and dashes.
+func (r *Realm) deviceByUserCode(userCode string) *device {
+	userCode = strings.ToUpper(strings.ReplaceAll(userCode, "-", ""))
 	for _, d := range r.devices {
-		if d.userCode == typed {
+		if d.userCode == userCode {
 			return d
 		}
 	}
 	return nil
 }
 
-// deviceAuthorization is the device authorization endpoint, and devicePage the page whose URL
-// devices show. Both do the same, as in Keycloak: browsers get the page, other clients start the
-// grant.
+// deviceAuthorization serves the device authorization endpoint. As in Keycloak, it does the same as
+// devicePage.
 func (r *Realm) deviceAuthorization(req *request) response { return r.devicePage(req) }
 
+// devicePage serves the URL that devices show to users: browsers get the page, and other clients
+// start the grant.
 func (r *Realm) devicePage(req *request) response {
 	if req.Method == http.MethodPost && !prefersPage(req.Header.Get("Accept")) {
 		r.mu.Lock()
@@ -78,7 +79,8 @@ func (r *Realm) devicePage(req *request) response {
 	return r.servePage(req, (*pageRequest).userCode)
 }
 
-// prefersPage reports whether an Accept header prefers HTML to JSON. An empty header and */* don't.
+// prefersPage reports whether an Accept header prefers HTML to JSON. An empty header and "*/*" have
+// no preference.
 func prefersPage(accept string) bool {
 	best := func(types ...string) float64 {
 		highest := 0.0
@@ -98,7 +100,8 @@ func prefersPage(accept string) bool {
 	return accept != "" && (jsonQuality == 0 || jsonQuality < best("text/html", "text/*", "*/*"))
 }
 
-// startDevice issues the codes of a device (RFC 8628 3.2). It ignores scopes that aren't allowed.
+// startDevice issues the codes of a device (RFC 8628 3.2). It ignores scopes that the client may
+// not request.
 func (req *pageRequest) startDevice() response {
 	r := req.realm
 	if resp, unavailable := req.checkAvailable(); unavailable {
@@ -168,7 +171,7 @@ func (r *Realm) newUserCode() string {
 	}
 }
 
-// allowedScopes is resolveScopes without the scopes that the client may not request.
+// allowedScopes is like resolveScopes, but drops the scopes that the client may not request.
 func (r *Realm) allowedScopes(c *client, parameter string) []string {
 	names := slices.DeleteFunc(strings.Fields(parameter), func(name string) bool {
 		_, err := r.resolveScopes(c, name, true)
@@ -178,7 +181,7 @@ func (r *Realm) allowedScopes(c *client, parameter string) []string {
 	return scope
 }
 
-// userCode serves the page where users type the code that a device shows, and handles its form.
+// userCode serves the page on which users type the code that a device shows, and handles its form.
 func (req *pageRequest) userCode() response {
 	if resp, unavailable := req.checkAvailable(); unavailable {
 		return resp
@@ -216,7 +219,7 @@ func (req *pageRequest) userCodePage(problem string) response {
 	return p.response(200, neverCache)
 }
 
-// deviceStatus serves the page that tells the user the result.
+// deviceStatus serves the page that shows the result to the user.
 func (r *Realm) deviceStatus(req *request) response {
 	if req.Method == http.MethodPost {
 		return frameworkError(req.Request, 404, "HTTP 404 Not Found")
@@ -236,8 +239,8 @@ func (r *Realm) deviceStatus(req *request) response {
 	return p.response(200, "")
 }
 
-// deviceGrant is the grant that a device polls (RFC 8628 3.4). The code stays usable after a wrong
-// verifier.
+// deviceGrant handles the polling of a device (RFC 8628 3.4). The code stays usable after a wrong
+// code verifier.
 func (req *request) deviceGrant(caller *client) (*unsignedResponse, *oauthError) {
 	r := req.realm
 	if !caller.isTrue("oauth2.device.authorization.grant.enabled") {

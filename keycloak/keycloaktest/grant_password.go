@@ -8,7 +8,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// passwordGrant is the resource owner password credentials grant (RFC 6749 4.3).
+// passwordGrant handles the resource owner password credentials grant (RFC 6749 4.3).
 func (req *request) passwordGrant(caller *client) (*unsignedResponse, *oauthError) {
 	if !caller.DirectAccessGrantsEnabled {
 		return nil, newOAuthError(400, "unauthorized_client",
@@ -58,12 +58,12 @@ func (req *request) passwordGrant(caller *client) (*unsignedResponse, *oauthErro
 	return req.passwordSession(caller, u, scope)
 }
 
-// checkPassword refuses a user whose password is wrong or who is locked or disabled. It counts
-// wrong passwords.
+// checkPassword returns an error if the password is wrong or the user is locked or disabled. It
+// counts wrong passwords.
 func (r *Realm) checkPassword(u *user, password string, now time.Time) *oauthError {
 	if u.FederationLink != "" {
 		return newOAuthError(501, codeUnsupported,
-			"user "+u.Username+": users of another store can't sign in here")
+			"user "+u.Username+": users of user storage providers can't sign in here")
 	}
 	if r.locked(u, now) {
 		return errInvalidCredentials
@@ -85,9 +85,10 @@ func (r *Realm) checkPassword(u *user, password string, now time.Time) *oauthErr
 	return nil
 }
 
-// checkSetUp refuses a user who has required actions, which need a browser.
+// checkSetUp returns an error if the user has required actions, which need a browser.
 func (r *Realm) checkSetUp(u *user) *oauthError {
-	// Actions of the user count even if the realm disabled them. pendingActions checks the profile.
+	// Actions assigned to the user count even if the realm has disabled them, except for
+	// verifyProfile, which pendingActions checks.
 	assigned := slices.ContainsFunc(u.RequiredActions, func(alias string) bool {
 		return alias != verifyProfile
 	})
@@ -98,14 +99,14 @@ func (r *Realm) checkSetUp(u *user) *oauthError {
 	return nil
 }
 
-// explainNotSetUp logs why the user can't sign in, which Keycloak's response doesn't say.
+// explainNotSetUp logs why the user can't sign in, which Keycloak's response doesn't tell.
 func (r *Realm) explainNotSetUp(u *user) {
 	if invalid := r.profile.InvalidAttributes(&u.User, &r.settings); u.ServiceAccountOf == "" &&
 		len(invalid) > 0 {
 		r.server.explain(
-			"%s can't sign in with a password, as in Keycloak: the realm's user profile wants a "+
-				"valid %s; give the user what is missing (fields of the user in the realm file, "+
-				"AddUser or Update)", u.Username,
+			"%s can't sign in with a password, as in Keycloak: the realm's user profile requires a "+
+				"valid %s; set these fields of the user in the realm file, or with AddUser or "+
+				"Update", u.Username,
 			strings.Join(invalid, ", "))
 	}
 	if len(u.RequiredActions) > 0 {

@@ -10,12 +10,13 @@ import (
 	"github.com/google/uuid"
 )
 
+// invalidGrant returns the OAuth error invalid_grant.
 func invalidGrant(description string) *oauthError {
 	return newOAuthError(400, "invalid_grant", description)
 }
 
-// refreshGrant exchanges a refresh token (RFC 6749 6). If refresh tokens are single-use, reusing
-// one removes the client from the session (TokenManager, Keycloak 26.7.4).
+// refreshGrant exchanges a refresh token for new tokens (RFC 6749 6). If refresh tokens are
+// single-use, reusing one removes the client from the session (TokenManager, Keycloak 26.7.4).
 func (req *request) refreshGrant(caller *client) (*unsignedResponse, *oauthError) {
 	r := req.realm
 	token, sent := req.param("refresh_token")
@@ -79,8 +80,8 @@ func (req *request) refreshGrant(caller *client) (*unsignedResponse, *oauthError
 			return nil, err
 		}
 	}
-	// The scope parameter can omit optional scopes for this time. It can't add scopes; names that
-	// weren't granted originally are ignored.
+	// The scope parameter can omit optional scopes in this response only. It can't add scopes:
+	// Keycloak ignores names that weren't granted originally.
 	g := &grant{
 		realm: r, client: caller, user: s.user, session: s, clientSession: cs,
 		shortcut: "rt", now: req.now, familyID: familyID,
@@ -94,7 +95,7 @@ func (req *request) refreshGrant(caller *client) (*unsignedResponse, *oauthError
 		return nil, invalidGrant(
 			"Offline session invalid because offline access not granted anymore")
 	}
-	g.scopeIsGranted = offline // Keycloak returns all granted scopes for offline sessions
+	g.responseGranted = offline // Keycloak returns all granted scopes for offline sessions
 	g.scope = slices.DeleteFunc(slices.Clone(g.granted), func(name string) bool {
 		return hasScope && !slices.Contains(caller.defaultScopes, name) &&
 			!slices.Contains(strings.Fields(scope), name)
@@ -103,9 +104,9 @@ func (req *request) refreshGrant(caller *client) (*unsignedResponse, *oauthError
 	return g.issue(!caller.isFalse("use.refresh.tokens")), nil
 }
 
-// redeem counts a use of a single-use refresh token and refuses it if the token was used too often
-// or is superseded. Times have a resolution of seconds, as in Keycloak: a token superseded within
-// the same second passes as the newest.
+// redeem counts a use of a single-use refresh token. It returns an error if the token was used too
+// often or a newer token of its family has been used. Times have a resolution of seconds, as in
+// Keycloak: an older token issued in the same second counts as the newest.
 func (s *session) redeem(caller *client, cs *clientSession, familyID, id string, issuedAt int64,
 	maxUses int, now int64) *oauthError {
 	if familyID == "" {
@@ -137,7 +138,8 @@ func (s *session) redeem(caller *client, cs *clientSession, familyID, id string,
 // maxTokenFamilies is the maximum number of token families in a client's part of a session.
 const maxTokenFamilies = 100
 
-// readRefresh verifies a refresh token's signature, type and issuer, but not its expiry or client.
+// readRefresh returns the claims of a refresh token. It verifies the token's signature, type and
+// issuer, but not its expiry or client.
 func (r *Realm) readRefresh(token string, caller *client) (claims, *oauthError) {
 	payload, err := r.verified(token)
 	typ := stringClaim(payload, "typ")

@@ -6,7 +6,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// addFileUsers adds the users of a users file to the realm, as an import does. It adds all or none.
+// addFileUsers imports the users of a users file into the realm. It adds all of them or none.
 func (r *Realm) addFileUsers(content []byte) error {
 	file, _, err := realmfile.Read(content)
 	if err != nil {
@@ -17,7 +17,7 @@ func (r *Realm) addFileUsers(content []byte) error {
 	var added []*user
 	for _, rep := range file.Users {
 		if c := r.clients[rep.ServiceAccountOf]; c != nil && c.accountGenerated {
-			r.removeServiceAccount(c) // the file's account replaces it
+			r.removeServiceAccount(c) // the file's account replaces the generated one
 		}
 		u, err := r.addUser(rep)
 		if err != nil {
@@ -31,8 +31,8 @@ func (r *Realm) addFileUsers(content []byte) error {
 	return nil
 }
 
-// importFiles imports all of the files or none. It returns the realms that the files name, and
-// those of them that are new. A users file may precede the file of its realm.
+// importFiles imports all of the files or none. It returns all realms that the files name, and the
+// realms that it added. A users file may precede the file of its realm.
 func (s *Server) importFiles(files [][]byte,
 	options importOptions) (realms, added []*Realm, err error) {
 	var documents []realmfile.Document

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// A pausableListener can close its connections and refuse new ones.
+// A pausableListener can close its connections and reject new ones.
 type pausableListener struct {
 	net.Listener
 
@@ -14,6 +14,7 @@ type pausableListener struct {
 	open map[net.Conn]struct{}
 }
 
+// setDown closes all connections if down is set, and sets whether new connections are closed.
 func (l *pausableListener) setDown(down bool) {
 	if l == nil { // zero Server
 		return
@@ -45,7 +46,7 @@ func (l *pausableListener) Accept() (net.Conn, error) {
 		}
 		l.mu.Unlock()
 		if tcp, ok := conn.(*net.TCPConn); ok {
-			tcp.SetLinger(0) // reset the connection, the closest to "connection refused"
+			tcp.SetLinger(0) // resets the connection, which resembles "connection refused"
 		}
 		conn.Close()
 	}

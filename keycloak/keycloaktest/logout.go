@@ -10,8 +10,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// logout is the end session endpoint. With a refresh token it is Keycloak's logout call for
-// clients; without one it is RP-initiated logout for browsers (page_logout.go).
+// logout serves the end session endpoint. A POST with a refresh token is Keycloak's logout for
+// clients; any other request is RP-initiated logout in a browser (page_logout.go).
 func (r *Realm) logout(req *request) response {
 	token, sent := req.param("refresh_token")
 	if req.Method != http.MethodPost || !sent {
@@ -22,6 +22,7 @@ func (r *Realm) logout(req *request) response {
 	return resp
 }
 
+// clientLogout ends the session of a refresh token. It returns the back-channel logouts to send.
 func (r *Realm) clientLogout(req *request, token string) ([]notice, response) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -54,8 +55,8 @@ func (r *Realm) clientLogout(req *request, token string) ([]notice, response) {
 	return r.end(s, req.now), done
 }
 
-// end ends a session and returns the back-channel logouts to send. The caller holds the lock, and
-// must release it before calling notify.
+// end ends a session and returns the back-channel logouts to send. The caller holds the realm's
+// lock, and must release it before calling notify.
 func (r *Realm) end(s *session, now time.Time) []notice {
 	var notices []notice
 	for _, cs := range s.clients {
@@ -79,8 +80,8 @@ const (
 	maxNotices         = 16 // in flight at once per logout
 )
 
-// newNoticeClient returns the HTTP client for notices. It uses no proxy and follows no redirects,
-// so that it connects only to URLs of the realm file.
+// newNoticeClient returns the HTTP client that sends notices. It uses no proxy and follows no
+// redirects, so that it connects only to URLs in the realm file.
 func newNoticeClient() *http.Client {
 	return &http.Client{
 		Timeout: backchannelTimeout, Transport: &http.Transport{},
@@ -90,8 +91,8 @@ func newNoticeClient() *http.Client {
 	}
 }
 
-// notice returns the notice of a session's end for a client. ok is false if the client has no
-// back-channel logout.
+// notice returns the notice that tells a client about a session's end. ok is false if the client
+// has no back-channel logout.
 func (r *Realm) notice(c *client, s *session, now time.Time) (n notice, ok bool) {
 	address := c.Attributes["backchannel.logout.url"]
 	if address == "" || c.FrontchannelLogout {
@@ -121,11 +122,11 @@ func (r *Realm) notice(c *client, s *session, now time.Time) (n notice, ok bool)
 // ignores the responses.
 func (r *Realm) notify(notices []notice) {
 	var wg sync.WaitGroup
-	slots := make(chan struct{}, maxNotices)
+	semaphore := make(chan struct{}, maxNotices)
 	for _, n := range notices {
-		slots <- struct{}{}
+		semaphore <- struct{}{}
 		wg.Go(func() {
-			defer func() { <-slots }()
+			defer func() { <-semaphore }()
 			r.server.sendNotice(n)
 		})
 	}

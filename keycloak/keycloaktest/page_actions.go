@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// actionOrder lists Keycloak's required actions in the order in which users meet them. Those from
-// TERMS_AND_CONDITIONS on are disabled by default.
+// actionOrder lists Keycloak's required actions in the order in which users complete them. By
+// default, TERMS_AND_CONDITIONS and the actions after it are disabled.
 var actionOrder = []string{
 	"UPDATE_PROFILE", "VERIFY_EMAIL", "CONFIGURE_TOTP", "UPDATE_PASSWORD", "webauthn-register",
 	"webauthn-register-passwordless", verifyProfile, "delete_credential", "idp_link",
@@ -27,7 +27,8 @@ func (r *Realm) hasAction(alias string) bool {
 		i < slices.Index(actionOrder, "TERMS_AND_CONDITIONS")
 }
 
-// nextStep returns the next step that the user must complete before the response, or "".
+// nextStep returns the next step that the user must complete before the redirect to the client, or
+// "".
 func (req *pageRequest) nextStep(as *authSession) string {
 	pending := req.realm.pendingActions(as.user)
 	for _, alias := range actionOrder {
@@ -55,8 +56,8 @@ func (as *authSession) requestedAction() string {
 	return name
 }
 
-// isRequestedAction reports whether the current step is the requested action and not also required
-// of the user, who may then cancel it.
+// isRequestedAction reports whether the client requested the current step and the user isn't
+// required to complete it. The user may cancel such an action.
 func (as *authSession) isRequestedAction() bool {
 	return as.requestedAction() == as.step && !slices.Contains(as.user.RequiredActions, as.step)
 }
@@ -83,7 +84,7 @@ func (req *pageRequest) requiredAction() response {
 		return req.updatePassword(as, submitted)
 	case "UPDATE_PROFILE", verifyProfile:
 		return req.updateProfile(as, submitted)
-	case "VERIFY_EMAIL": // as in a realm without a mail server
+	case "VERIFY_EMAIL": // like a Keycloak without a mail server
 		if as.user.EmailVerified {
 			return req.completeAction(as)
 		}
@@ -93,8 +94,8 @@ func (req *pageRequest) requiredAction() response {
 		return req.failure(500, "Failed to send email, please try again later.")
 	}
 	return errorPage(501,
-		"This is keycloaktest, a stand-in for Keycloak in tests, and it has no page for the "+
-			"required action "+as.step+".")
+		"This is keycloaktest, a fake Keycloak for tests, and it has no page for the required "+
+			"action "+as.step+".")
 }
 
 // completeAction marks the current required action as done and continues.
@@ -137,7 +138,7 @@ func (req *pageRequest) updatePassword(as *authSession, submitted bool) response
 	return p.response(200, neverCache)
 }
 
-// withCancelButton adds a button to cancel the action if the user may.
+// withCancelButton adds a button to cancel the action if the user may cancel it.
 func (as *authSession) withCancelButton(fields []field) []field {
 	if as.isRequestedAction() {
 		fields = append(fields,

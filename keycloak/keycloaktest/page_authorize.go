@@ -12,23 +12,24 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// An authRequest is a client's authorization request (OpenID Connect Core 3.1.2.1), or the request
-// of a device for the user's approval.
+// An authRequest is a client's authorization request (OpenID Connect Core 3.1.2.1), or a device's
+// request for the user's approval.
 type authRequest struct {
 	parameters url.Values // see requestParameters
 	client     *client
-	redirect   string // where the response goes
+	redirect   string // the redirect URI of the response
 	mode       string // response mode: query, fragment, form_post
 	scope      []string
 	maxAge     *int64
-	level      bool    // an authentication level is requested; single sign-on doesn't suffice
-	device     *device // for a device, else nil
+	level      bool    // an authentication level is requested, so single sign-on doesn't suffice
+	device     *device // the device that requests approval, or nil
 }
 
 func (auth *authRequest) value(name string) string { return auth.parameters.Get(name) }
 
-func (auth *authRequest) hasPrompt(word string) bool {
-	return slices.Contains(strings.Fields(auth.value("prompt")), word)
+// hasPrompt reports whether the prompt parameter contains a value.
+func (auth *authRequest) hasPrompt(value string) bool {
+	return slices.Contains(strings.Fields(auth.value("prompt")), value)
 }
 
 // authorize serves the authorization endpoint.
@@ -50,7 +51,7 @@ func (req *pageRequest) authorize() response {
 }
 
 // isPrintable reports whether a query has no control characters except tabs and line breaks.
-// Keycloak rejects URLs with others.
+// Keycloak rejects URLs with other control characters.
 func isPrintable(query url.Values) bool {
 	for _, values := range query {
 		if strings.ContainsFunc(strings.Join(values, ""), func(r rune) bool {
@@ -62,14 +63,14 @@ func isPrintable(query url.Values) bool {
 	return true
 }
 
-// requestParameters are the parameters stored while a request is in progress.
+// requestParameters lists the parameters that are stored while a request is in progress.
 var requestParameters = []string{
 	"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce",
 	"prompt", "max_age", "login_hint", "acr_values", "claims", "code_challenge",
 	"code_challenge_method", "kc_action", "kc_idp_hint", "ui_locales",
 }
 
-// selectParameters returns the parameters with these names.
+// selectParameters returns the parameters with the given names.
 func selectParameters(parameters url.Values, names []string) url.Values {
 	selected := url.Values{}
 	for _, name := range names {
@@ -83,9 +84,9 @@ func selectParameters(parameters url.Values, names []string) url.Values {
 // maxParameter is the maximum length of state and nonce. Keycloak silently ignores longer values.
 const maxParameter = 4_000
 
-// readRequest validates a request in the same order as Keycloak (AuthorizationEndpoint, 26.7.4).
-// Errors are shown on a page until the redirect URI has been validated, and are sent to the client
-// afterwards.
+// readRequest validates a request in the same order as Keycloak (AuthorizationEndpoint, 26.7.4). An
+// error before the redirect URI has been validated is shown on a page; a later error is sent to the
+// client.
 func (req *pageRequest) readRequest(parameters url.Values) (*authRequest, response) {
 	caller, resp := req.knownClient(parameters)
 	if caller == nil {
@@ -143,7 +144,7 @@ func (req *pageRequest) readRequest(parameters url.Values) (*authRequest, respon
 		return nil, req.failure(400, "Invalid parameter: claims")
 	}
 	if auth.hasPrompt("create") && req.realm.settings.RegistrationAllowed {
-		return nil, notImplemented("page to register at")
+		return nil, notImplemented("page where users register")
 	}
 	if auth.hasPrompt("create") {
 		return nil, req.failure(400, "Registration not allowed")
@@ -152,7 +153,7 @@ func (req *pageRequest) readRequest(parameters url.Values) (*authRequest, respon
 	return auth, response{}
 }
 
-// checkParameters returns the error response for malformed and unsupported parameters.
+// checkParameters returns an error response, and true, if a parameter is malformed or unsupported.
 func (req *pageRequest) checkParameters(parameters url.Values) (response, bool) {
 	_, ageErr := maxAge(parameters)
 	switch {
@@ -166,7 +167,7 @@ func (req *pageRequest) checkParameters(parameters url.Values) (response, bool) 
 	return response{}, false
 }
 
-// maxAge parses max_age, in seconds. It returns nil if there is none.
+// maxAge parses max_age, in seconds. It returns nil if the parameter is missing.
 func maxAge(parameters url.Values) (*int64, error) {
 	if !parameters.Has("max_age") {
 		return nil, nil
@@ -175,7 +176,8 @@ func maxAge(parameters url.Values) (*int64, error) {
 	return &n, err
 }
 
-// knownClient returns the client that a request names, if it may use browser flows.
+// knownClient returns the client that a request names. If the client is unknown or may not use
+// browser flows, it returns nil and the error response.
 func (req *pageRequest) knownClient(parameters url.Values) (*client, response) {
 	if len(parameters["client_id"]) != 1 {
 		return nil, req.failure(400, "Invalid Request")
@@ -199,7 +201,7 @@ func (req *pageRequest) knownClient(parameters url.Values) (*client, response) {
 	return caller, response{}
 }
 
-// checkAvailable returns the error page if the realm is disabled or requires TLS.
+// checkAvailable returns an error page, and true, if the realm is disabled or requires TLS.
 func (req *pageRequest) checkAvailable() (response, bool) {
 	if err := req.realm.checkTLS(req.request); err != nil {
 		return req.failure(400, err.description), true
@@ -210,7 +212,7 @@ func (req *pageRequest) checkAvailable() (response, bool) {
 	return response{}, false
 }
 
-// refuseRequest sends the client an error response.
+// respondError returns the response that sends an error to the client.
 func (req *pageRequest) respondError(auth *authRequest, err *oauthError) response {
 	pairs := []string{"error", err.code}
 	if err.description != "" {
@@ -219,12 +221,12 @@ func (req *pageRequest) respondError(auth *authRequest, err *oauthError) respons
 	return req.respond(auth, pairs...)
 }
 
-const wrongFlow = "Client is not allowed to initiate browser login with given response_type. "
+const flowDisabled = "Client is not allowed to initiate browser login with given response_type. "
 
 // checkType validates response_type and response_mode.
 func (auth *authRequest) checkType() *oauthError {
 	types := strings.Fields(auth.value("response_type"))
-	// implicit or hybrid flow: the response has tokens
+	// In the implicit and hybrid flows, the response contains tokens.
 	implicit := slices.Contains(types, "token") || slices.Contains(types, "id_token")
 	mode, sent := auth.value("response_mode"), auth.parameters.Has("response_mode")
 	modeKnown := !sent || slices.Contains([]string{"query", "fragment", "form_post"}, mode)
@@ -252,10 +254,10 @@ func (auth *authRequest) checkType() *oauthError {
 	case (slices.Contains(types, "code") || slices.Contains(types, "none")) &&
 		!auth.client.standardFlow:
 		return newOAuthError(302, "unauthorized_client",
-			wrongFlow+"Standard flow is disabled for the client.")
+			flowDisabled+"Standard flow is disabled for the client.")
 	case implicit && !auth.client.ImplicitFlowEnabled:
 		return newOAuthError(302, "unauthorized_client",
-			wrongFlow+"Implicit flow is disabled for the client.")
+			flowDisabled+"Implicit flow is disabled for the client.")
 	case implicit:
 		return newOAuthError(http.StatusNotImplemented, codeUnsupported,
 			"response_type "+auth.value("response_type"))
@@ -263,8 +265,8 @@ func (auth *authRequest) checkType() *oauthError {
 	return nil
 }
 
-// pkceSyntax is the syntax of code verifiers and challenges (RFC 7636 4.1).
-var pkceSyntax = regexp.MustCompile(`^[0-9A-Za-z._~-]{43,128}$`)
+// pkcePattern matches valid code verifiers and challenges (RFC 7636 4.1).
+var pkcePattern = regexp.MustCompile(`^[0-9A-Za-z._~-]{43,128}$`)
 
 // checkChallenge returns what is wrong with a request's code challenge (RFC 7636 4.3), or "".
 func (c *client) checkChallenge(parameters url.Values) string {
@@ -282,7 +284,7 @@ func (c *client) checkChallenge(parameters url.Values) string {
 		return ""
 	case parameters.Has("code_challenge_method") && method != "S256" && method != "plain":
 		return "Invalid parameter: code_challenge_method"
-	case !pkceSyntax.MatchString(challenge):
+	case !pkcePattern.MatchString(challenge):
 		return "Invalid parameter: code_challenge"
 	}
 	return ""
@@ -298,8 +300,9 @@ func hasRepeated(parameters url.Values, repeatable ...string) bool {
 	return false
 }
 
-// readLevel reads the requested authentication level. The login flow has only one level, so any
-// level just requires a password. readLevel returns false if an essential level is unknown.
+// readLevel sets auth.level if the request names an authentication level. The login flow has only
+// one level, so any named level just requires a password. readLevel returns false if an essential
+// level is unknown.
 func (auth *authRequest) readLevel(r *Realm) bool {
 	var parsed struct {
 		IDToken struct {
@@ -310,7 +313,7 @@ func (auth *authRequest) readLevel(r *Realm) bool {
 			} `json:"acr"`
 		} `json:"id_token"`
 	}
-	json.Unmarshal([]byte(auth.value("claims")), &parsed) // invalid claims are ignored
+	json.Unmarshal([]byte(auth.value("claims")), &parsed) // ignore invalid claims
 	acr := parsed.IDToken.ACR
 	levels := acr.Values
 	if acr.Value != "" {

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// consentDue reports whether the user must be asked for consent: always for a device, and for a
-// client that requires consent if the user hasn't consented to all scopes.
+// consentDue reports whether to ask the user for consent: always for a device, and for a client
+// that requires consent unless the user has already consented to all scopes.
 func (req *pageRequest) consentDue(as *authSession) bool {
 	switch {
 	case as.consented:
@@ -25,7 +25,7 @@ func (req *pageRequest) consentDue(as *authSession) bool {
 	})
 }
 
-// shownScopes returns the scopes shown on the consent page.
+// shownScopes returns the scopes to show on the consent page.
 func (r *Realm) shownScopes(scope []string) []string {
 	var shown []string
 	for _, name := range scope {
@@ -54,7 +54,7 @@ func (req *pageRequest) consentPage(as *authSession) response {
 		}}.response(200, neverCache)
 }
 
-// consent handles the form of the consent page. Like Keycloak it doesn't check the form's code.
+// consent handles the form of the consent page. Like Keycloak, it doesn't check the form's code.
 func (r *Realm) consent(req *request) response {
 	if req.Method != http.MethodPost {
 		return frameworkError(req.Request, 404, "HTTP 404 Not Found")

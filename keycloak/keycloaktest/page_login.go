@@ -15,14 +15,14 @@ import (
 
 // Steps of a sign-in or sign-out. The other steps are required actions, named by their aliases.
 const (
-	stepStart    = "" // nothing shown yet; single sign-on is possible
+	stepStart    = "" // no page shown yet; single sign-on is possible
 	stepPassword = "auth-username-password-form"
 	stepOTP      = "auth-otp-form"
 	stepConsent  = "OAUTH_GRANT"
 	stepLogout   = "LOGOUT"
 )
 
-// Paths of the pages.
+// Paths of the pages below the realm.
 const (
 	authenticatePath   = "/login-actions/authenticate"
 	requiredActionPath = "/login-actions/required-action"
@@ -56,6 +56,8 @@ func (as *authSession) address(r *Realm) string {
 	return withParameters(r.Issuer()+as.path(), false, append(pairs, as.parameters()...))
 }
 
+// parameters returns the query parameters that identify the authSession, as alternating names and
+// values.
 func (as *authSession) parameters() []string {
 	return []string{"client_id", as.client.ClientID, "tab_id", as.id,
 		"client_data", as.clientData()}
@@ -69,20 +71,20 @@ func (as *authSession) formAction(r *Realm) string {
 		append([]string{"session_code", as.code, "execution", as.execution(r)}, as.parameters()...))
 }
 
-// start uses single sign-on if possible, or shows the login page.
+// start signs the user in by single sign-on if possible, or else shows the login page.
 func (req *pageRequest) start(as *authSession) response {
 	as.step = stepPassword
 	if s := req.ssoSession(); s != nil {
-		again := as.request.hasPrompt("login") ||
+		mustReauthenticate := as.request.hasPrompt("login") ||
 			as.request.maxAge != nil && !s.authTime.IsZero() &&
 				s.authTime.Unix()+*as.request.maxAge < req.now.Unix()
-		if !again && !as.request.level {
+		if !mustReauthenticate && !as.request.level {
 			s.lastUsed = req.now
 			as.sso, as.user = s, s.user
 			return req.proceed(as)
 		}
 		as.user = s.user
-		if again {
+		if mustReauthenticate {
 			as.message = "Please re-authenticate to continue"
 		}
 	}
@@ -90,7 +92,7 @@ func (req *pageRequest) start(as *authSession) response {
 		return req.endWithError(as, "login_required")
 	}
 	if alias := as.request.value("kc_idp_hint"); req.realm.hasProvider(alias) {
-		return notImplemented("identity providers, and kc_idp_hint names " + alias)
+		return notImplemented("identity providers, but kc_idp_hint names " + alias)
 	}
 	return req.passwordPage(as)
 }
@@ -103,8 +105,8 @@ func (r *Realm) hasProvider(alias string) bool {
 		})
 }
 
-// locale returns the language for pages: the first supported one among the client's ui_locales, the
-// browser's Accept-Language and the realm's default.
+// locale returns the language for pages: the first supported language among the client's
+// ui_locales, the browser's Accept-Language and the realm's default.
 func (req *pageRequest) locale(as *authSession) string {
 	settings := req.realm.settings
 	if !settings.InternationalizationEnabled {
@@ -126,15 +128,15 @@ func (req *pageRequest) locale(as *authSession) string {
 }
 
 // enterAuthSession returns the authSession that a request continues, and whether the request
-// submits a form. If there is no such authSession, t is nil and resp is the response.
+// submits a form. If there is no such authSession, as is nil and resp is the response.
 func (req *pageRequest) enterAuthSession(
 	path string) (as *authSession, submitted bool, resp response) {
 	if resp, unavailable := req.checkAvailable(); unavailable {
 		return nil, false, resp
 	}
 	query := req.URL.Query()
-	known := req.cookie(loginCookie) != "" || req.cookie(restartCookie) != ""
-	if known && req.realm.clients[query.Get("client_id")] == nil {
+	hasCookie := req.cookie(loginCookie) != "" || req.cookie(restartCookie) != ""
+	if hasCookie && req.realm.clients[query.Get("client_id")] == nil {
 		return nil, false, req.failure(400,
 			"An error occurred, please login again through your application.")
 	}
@@ -157,7 +159,8 @@ func (req *pageRequest) enterAuthSession(
 	return as, code != "", response{}
 }
 
-// checkUsable returns the error page if the client was disabled or the user deleted meanwhile.
+// checkUsable returns an error page, and true, if the client was disabled or the user deleted in
+// the meantime.
 func (req *pageRequest) checkUsable(as *authSession) (response, bool) {
 	switch {
 	case !as.client.enabled:
@@ -169,11 +172,11 @@ func (req *pageRequest) checkUsable(as *authSession) (response, bool) {
 	return response{}, false
 }
 
-// restart restarts an expired sign-in from the restart cookie.
+// restart starts an expired sign-in again from the restart cookie.
 func (req *pageRequest) restart(query url.Values) response {
 	decoded, err := base64.RawURLEncoding.DecodeString(req.cookie(restartCookie))
-	parameters, badQuery := url.ParseQuery(string(decoded))
-	if err == nil && badQuery == nil && parameters.Get("client_id") == query.Get("client_id") {
+	parameters, queryErr := url.ParseQuery(string(decoded))
+	if err == nil && queryErr == nil && parameters.Get("client_id") == query.Get("client_id") {
 		if auth := req.restoredRequest(parameters); auth != nil {
 			as := req.newAuthSession(auth)
 			req.setRestartCookie(as)
@@ -181,7 +184,7 @@ func (req *pageRequest) restart(query url.Values) response {
 			return req.redirect(as.address(req.realm))
 		}
 	}
-	if req.ssoSession() != nil { // signed in already, in another tab
+	if req.ssoSession() != nil { // signed in in another tab
 		return req.alreadySignedIn(query)
 	}
 	return req.failure(400,
@@ -203,8 +206,8 @@ func (req *pageRequest) restoredRequest(parameters url.Values) *authRequest {
 	return auth
 }
 
-// alreadySignedIn responds to the form of a sign-in that is already complete. It redirects to the
-// client if possible.
+// alreadySignedIn returns the response to the form of a sign-in that is already complete: a
+// redirect to the client if possible, or else a page.
 func (req *pageRequest) alreadySignedIn(query url.Values) response {
 	caller := req.realm.clients[query.Get("client_id")]
 	if caller == nil {
@@ -278,12 +281,12 @@ func (req *pageRequest) authenticate() response {
 	return req.passwordPage(as)
 }
 
-const wrongLogin = "Invalid username or password."
+const invalidLoginMessage = "Invalid username or password."
 
 // checkLogin handles the form of the login page.
 func (req *pageRequest) checkLogin(as *authSession) response {
 	if req.realm.settings.RememberMe && req.rawParam("rememberMe") == "on" {
-		return notImplemented("sessions that are remembered: rememberMe")
+		return notImplemented("remembered sessions: rememberMe")
 	}
 	u := as.user
 	if u == nil {
@@ -294,14 +297,14 @@ func (req *pageRequest) checkLogin(as *authSession) response {
 		if err != nil {
 			return err.response()
 		}
-		as.message = wrongLogin
+		as.message = invalidLoginMessage
 		return req.passwordPage(as)
 	}
 	if err := req.realm.checkPassword(u, req.rawParam("password"), req.now); err != nil {
 		if err.status == 501 {
 			return err.response()
 		}
-		as.message = wrongLogin
+		as.message = invalidLoginMessage
 		if err.description == "Account disabled" {
 			as.message = "Account is disabled, contact your administrator."
 		}
@@ -337,7 +340,7 @@ func (req *pageRequest) checkOTP(as *authSession) response {
 	return req.proceed(as)
 }
 
-// proceed goes to the next step of an authenticated user, or finishes the sign-in.
+// proceed redirects an authenticated user to the next step, or finishes the sign-in.
 func (req *pageRequest) proceed(as *authSession) response {
 	if step := req.nextStep(as); step != "" {
 		if as.request.hasPrompt("none") {
@@ -353,7 +356,7 @@ func (req *pageRequest) proceed(as *authSession) response {
 func (req *pageRequest) finish(as *authSession) response {
 	if as.sso != nil &&
 		(req.realm.sessions[as.sso.id] != as.sso || !req.realm.alive(as.sso, req.now)) {
-		as.reset() // the session ended meanwhile
+		as.reset() // the session has ended in the meantime
 		return req.start(as)
 	}
 	if d := as.request.device; d != nil && d.state != devicePending {
@@ -381,7 +384,7 @@ func (req *pageRequest) finish(as *authSession) response {
 	pairs := []string{"session_state", s.id}
 	if as.actionStatus != "" {
 		name := as.requestedAction()
-		if !as.actionShown { // Keycloak names the current step, which is still the sign-in
+		if !as.actionShown { // Keycloak returns the name of the current step, still the sign-in
 			name = (&authSession{step: stepPassword}).execution(req.realm)
 		}
 		pairs = append(pairs, "kc_action", name, "kc_action_status", as.actionStatus)
@@ -392,8 +395,9 @@ func (req *pageRequest) finish(as *authSession) response {
 	return req.respond(as.request, pairs...)
 }
 
-// sessionFor returns the session for a sign-in and whether it is new. It is the session of single
-// sign-on or else the browser's. It is nil if the browser has a session of another user.
+// sessionFor returns the session for a sign-in, and whether the session is new. It returns the
+// session of single sign-on or else the browser's session. It returns nil if the browser has a
+// session of another user.
 func (req *pageRequest) sessionFor(as *authSession) (s *session, isNew bool) {
 	if as.sso != nil {
 		return as.sso, false
@@ -409,10 +413,10 @@ func (req *pageRequest) sessionFor(as *authSession) (s *session, isNew bool) {
 	return s, isNew
 }
 
-// refuse ends an authSession with an error response to the client.
+// endWithError ends an authSession and returns an error response to the client.
 func (req *pageRequest) endWithError(as *authSession, code string) response {
 	if d := as.request.device; d != nil {
-		// As in Keycloak the authSession remains, but it can't be completed any more.
+		// As in Keycloak, the authSession remains, but it can't be completed any more.
 		if code == "access_denied" && d.state == devicePending {
 			d.state = deviceDenied
 		}
@@ -465,7 +469,7 @@ func (req *pageRequest) otpPage(as *authSession) response {
 	}}.response(200, neverCache)
 }
 
-// expiredPage is the response to a form that doesn't belong to the current step.
+// expiredPage returns the response to a form that doesn't belong to the current step.
 func (req *pageRequest) expiredPage(as *authSession) response {
 	return page{ID: "login-login-page-expired", Title: "Page has expired", Links: []link{
 		{"To restart the login process", withParameters(req.realm.Issuer()+"/login-actions/restart", false, as.parameters())},

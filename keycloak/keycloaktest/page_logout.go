@@ -10,8 +10,9 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// browserLogout serves RP-initiated logout (OpenID Connect RP-Initiated Logout 1.0). The user isn't
-// asked for confirmation if the ID token names the browser's session or the browser has no session.
+// browserLogout serves RP-initiated logout (OpenID Connect RP-Initiated Logout 1.0). It doesn't ask
+// the user for confirmation if the ID token names the browser's session or the browser has no
+// session.
 func (r *Realm) browserLogout(req *request) response {
 	return r.servePage(req, (*pageRequest).logout)
 }
@@ -117,8 +118,8 @@ func (req *pageRequest) confirm() response {
 	return req.endSignedIn(as, req.ssoSession())
 }
 
-// endSignedIn ends the session that the ID token names or, if that has ended, the browser's
-// session.
+// endSignedIn ends the session that the ID token names or, if that session has already ended, the
+// browser's session.
 func (req *pageRequest) endSignedIn(as *authSession, browserSession *session) response {
 	req.closeAuthSession(as)
 	target := req.realm.sessions[as.hintedSession]
@@ -126,7 +127,7 @@ func (req *pageRequest) endSignedIn(as *authSession, browserSession *session) re
 		target = browserSession
 	}
 	if target != nil {
-		delete(req.realm.rootAuthSessions, as.root.id) // including its other tabs
+		delete(req.realm.rootAuthSessions, as.root.id) // including the browser's other tabs
 	}
 	if browserSession != nil {
 		req.deleteCookies(identityCookie, sessionCookie)
@@ -154,7 +155,7 @@ func loggedOutPage(status int) response {
 		Text: "You are logged out"}.response(status, noCache)
 }
 
-// frontChannel returns the frames that log out the session's clients (OpenID Connect Front-Channel
+// frontChannel returns the iframes that log out the session's clients (OpenID Connect Front-Channel
 // Logout 1.0).
 func (r *Realm) frontChannel(s *session) []frame {
 	var frames []frame

@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// redirectURI returns the URI for the response: the requested one if the client's patterns allow
-// it. If the request isn't OpenID Connect, a client with a single URI may omit it (RedirectUtils,
-// Keycloak 26.7.4).
+// redirectURI returns the redirect URI of the response: the requested URI if the client's patterns
+// allow it. In a request without the scope openid, a client with a single URI may omit the
+// parameter (RedirectUtils, Keycloak 26.7.4).
 func (r *Realm) redirectURI(c *client, patterns []string, uri string, sent,
 	openID bool) (string, bool) {
 	if !sent {
@@ -28,7 +28,7 @@ func (r *Realm) redirectURI(c *client, patterns []string, uri string, sent,
 	patterns = r.redirectURIs(c, patterns)
 	matched, ok := matchRedirect(patterns, parsed, uri)
 	if !ok && isLoopback(parsed) {
-		// A native app doesn't know its port in advance (RFC 8252 7.3).
+		// Native apps don't know their port in advance (RFC 8252 7.3).
 		portless := *parsed
 		portless.Host = strings.TrimSuffix(parsed.Host, ":"+parsed.Port())
 		matched, ok = matchRedirect(patterns, &portless, portless.String())
@@ -60,25 +60,27 @@ func hasDotDot(path string) bool {
 	return false
 }
 
+// isLoopback reports whether a URI is plain HTTP to a port of this machine.
 func isLoopback(uri *url.URL) bool {
 	return uri.Scheme == "http" &&
 		slices.Contains([]string{"localhost", "127.0.0.1", "::1"}, uri.Hostname()) &&
 		uri.Port() != ""
 }
 
-// matchRedirect returns the pattern that allows a URI. A "*" at the end of a pattern matches any
-// rest of the path, query and fragment. It doesn't match URIs with user information.
-func matchRedirect(patterns []string, uri *url.URL, full string) (string, bool) {
-	path, _, _ := strings.Cut(full, "#")
+// matchRedirect returns the pattern that allows a URI. parsed is the parsed uri. A "*" at the end
+// of a pattern matches any rest of the path, query and fragment. It doesn't match URIs with user
+// information.
+func matchRedirect(patterns []string, parsed *url.URL, uri string) (string, bool) {
+	path, _, _ := strings.Cut(uri, "#")
 	path, _, _ = strings.Cut(path, "?")
 	for _, pattern := range patterns {
-		start, wild := strings.CutSuffix(pattern, "*")
+		prefix, isWildcard := strings.CutSuffix(pattern, "*")
 		switch {
-		case pattern == "*", pattern == full:
+		case pattern == "*", pattern == uri:
 			return pattern, true
-		case !wild || strings.Contains(pattern, "?") || uri.User != nil:
-		case strings.HasPrefix(path, start), path == strings.TrimSuffix(start, "/"):
-			return start, true
+		case !isWildcard || strings.Contains(pattern, "?") || parsed.User != nil:
+		case strings.HasPrefix(path, prefix), path == strings.TrimSuffix(prefix, "/"):
+			return prefix, true
 		}
 	}
 	return "", false
@@ -87,19 +89,20 @@ func matchRedirect(patterns []string, uri *url.URL, full string) (string, bool) 
 // neverCache prevents browsers from showing a page again when the user goes back.
 const neverCache = "no-store, must-revalidate, max-age=0"
 
-// redirect redirects the browser.
+// redirect returns a response that redirects the browser.
 func (req *pageRequest) redirect(address string) response {
 	resp := secured(response{status: http.StatusFound}).
 		with("Location", address).with("Cache-Control", neverCache)
 	if req.Method != http.MethodPost {
-		// Keycloak sets it only if the response or the request has a media type.
+		// Keycloak sets X-Frame-Options only if the response or the request has a media type.
 		return resp.without("X-Frame-Options")
 	}
 	return resp
 }
 
-// respond sends a response to the client in the request's response mode (OAuth 2.0 Multiple
-// Response Types 2.1, Form Post Response Mode). pairs are alternating names and values.
+// respond returns the authorization response in the request's response mode (OAuth 2.0 Multiple
+// Response Types 2.1, Form Post Response Mode). pairs are alternating names and values of its
+// parameters.
 func (req *pageRequest) respond(auth *authRequest, pairs ...string) response {
 	if state := auth.value("state"); state != "" || auth.parameters.Has("state") {
 		pairs = append(pairs, "state", state)

@@ -14,16 +14,16 @@ import (
 	"github.com/google/uuid"
 )
 
-// A pageRequest is a call from a user's browser. It is served under the realm's lock, and collects
-// the cookies to set and the back-channel logouts to send.
+// A pageRequest is a request from a user's browser. It is served under the realm's lock, and
+// collects the cookies to set and the back-channel logouts to send.
 type pageRequest struct {
 	*request
 	cookies []*http.Cookie
 	notices []notice
-	newRoot bool // the root authentication session was created by this request
+	newRoot bool // this request created the root authentication session
 }
 
-// servePage calls serve under the realm's lock, and then sends the notices without it.
+// servePage calls serve under the realm's lock, and then sends the notices without the lock.
 func (r *Realm) servePage(req *request, serve func(*pageRequest) response) response {
 	page := &pageRequest{request: req}
 	resp := page.serveLocked(serve)
@@ -38,7 +38,7 @@ func (req *pageRequest) serveLocked(serve func(*pageRequest) response) response 
 	return serve(req)
 }
 
-// parameters returns the parameters of the form if it is a POST request, or else of the query.
+// parameters returns the form of a POST request, or the query of any other request.
 func (req *pageRequest) parameters() url.Values {
 	if req.Method == http.MethodPost {
 		return req.form
@@ -48,12 +48,12 @@ func (req *pageRequest) parameters() url.Values {
 
 // Keycloak's cookies. They are Secure even over plain HTTP, which browsers accept on loopback.
 const (
-	loginCookie = "AUTH_SESSION_ID"      // the sign-in in progress, or its session
+	loginCookie = "AUTH_SESSION_ID"      // ID of the rootAuthSession, then of the session
 	hashCookie  = "KC_AUTH_SESSION_HASH" // for scripts on Keycloak's pages
-	// the request, to restart the sign-in after it expired
+	// the authorization request, for starting an expired sign-in again
 	restartCookie  = "KC_RESTART"
 	identityCookie = "KEYCLOAK_IDENTITY" // single sign-on: a signed token
-	sessionCookie  = "KEYCLOAK_SESSION"  // for scripts that watch the session
+	sessionCookie  = "KEYCLOAK_SESSION"  // for scripts that monitor the session
 )
 
 func (req *pageRequest) setCookie(cookie http.Cookie) {
@@ -62,7 +62,7 @@ func (req *pageRequest) setCookie(cookie http.Cookie) {
 	req.cookies = append(req.cookies, &cookie)
 }
 
-// deleteCookies deletes those cookies that the browser sent.
+// deleteCookies deletes cookies, unless the browser doesn't have them.
 func (req *pageRequest) deleteCookies(names ...string) {
 	for _, name := range names {
 		if _, err := req.Cookie(name); err == nil {
@@ -72,6 +72,7 @@ func (req *pageRequest) deleteCookies(names ...string) {
 	}
 }
 
+// cookie returns the value of a cookie, or "".
 func (req *pageRequest) cookie(name string) string {
 	cookie, err := req.Cookie(name)
 	if err != nil {
@@ -90,7 +91,7 @@ func (r *Realm) basePath() string {
 }
 
 // A rootAuthSession is a browser's sign-in or sign-out in progress: Keycloak's root authentication
-// session. The session that results has the same ID, so that a browser has only one.
+// session. The session that it creates has the same ID, so a browser has only one session.
 type rootAuthSession struct {
 	id           string
 	lastUsed     time.Time // when the last tab was opened
@@ -108,13 +109,13 @@ type authSession struct {
 	step    string // the user's next step
 	message string // shown on the next page
 
-	user          *user    // at the password step, nil unless it must be this user
-	sso           *session // used for single sign-on; nil after a password
+	user          *user    // at the password step: the user who must sign in, or nil for any
+	sso           *session // the session used for single sign-on; nil after a password
 	consented     bool     // to the requested scopes
 	actionStatus  string   // result of the action in kc_action: success, cancelled, error
-	actionShown   bool     // that action's page was shown
-	state         string   // state parameter of a logout
-	hintedSession string   // session ID in the id_token_hint of a logout
+	actionShown   bool     // the page of the action in kc_action was shown
+	state         string   // the state parameter of a logout
+	hintedSession string   // the session ID in the id_token_hint of a logout
 }
 
 const (
@@ -127,6 +128,7 @@ func (r *Realm) loginLifespan() time.Duration {
 	return seconds(valueOr(r.settings.AccessCodeLifespanLogin, 1800))
 }
 
+// liveRootAuthSession returns the rootAuthSession with this ID, or nil if it is unknown or expired.
 func (r *Realm) liveRootAuthSession(id string, now time.Time) *rootAuthSession {
 	root := r.rootAuthSessions[id]
 	if root == nil || !now.Before(root.lastUsed.Add(r.loginLifespan())) {
@@ -136,7 +138,7 @@ func (r *Realm) liveRootAuthSession(id string, now time.Time) *rootAuthSession {
 }
 
 // rootAuthSession returns the browser's root authentication session. If there is none, it creates
-// one and sets the cookie; the new one has the ID of the browser's session if that is alive.
+// one and sets the cookie. The new one has the same ID as the browser's session if that is alive.
 func (req *pageRequest) rootAuthSession() *rootAuthSession {
 	r, id := req.realm, req.cookie(loginCookie)
 	if root := r.liveRootAuthSession(id, req.now); root != nil {
@@ -159,9 +161,9 @@ func (req *pageRequest) rootAuthSession() *rootAuthSession {
 	return root
 }
 
-// evict makes room in a map with limit items: it deletes the expired items and, if there are none,
-// the older half.
-func evict[T any](items map[string]T, limit int, age func(T) time.Time, expired func(T) bool) {
+// evict makes room in a map of at most limit items: it deletes the expired items and, if that isn't
+// enough, the older half of the items. timeOf returns the time by which items are ordered.
+func evict[T any](items map[string]T, limit int, timeOf func(T) time.Time, expired func(T) bool) {
 	if len(items) < limit {
 		return
 	}
@@ -169,15 +171,15 @@ func evict[T any](items map[string]T, limit int, age func(T) time.Time, expired 
 	if len(items) < limit {
 		return
 	}
-	oldest := slices.SortedFunc(maps.Keys(items), func(a, b string) int {
-		return cmp.Or(age(items[a]).Compare(age(items[b])), cmp.Compare(a, b))
+	byTime := slices.SortedFunc(maps.Keys(items), func(a, b string) int {
+		return cmp.Or(timeOf(items[a]).Compare(timeOf(items[b])), cmp.Compare(a, b))
 	})
-	for _, key := range oldest[:len(oldest)/2] {
+	for _, key := range byTime[:len(byTime)/2] {
 		delete(items, key)
 	}
 }
 
-// newAuthSession starts an authSession in the browser.
+// newAuthSession starts an authSession for a request.
 func (req *pageRequest) newAuthSession(request *authRequest) *authSession {
 	root := req.rootAuthSession()
 	if len(root.authSessions) >= maxAuthSessions {
@@ -188,7 +190,7 @@ func (req *pageRequest) newAuthSession(request *authRequest) *authSession {
 	return as
 }
 
-// closeAuthSession ends an authSession. The last one also ends the rootAuthSession.
+// closeAuthSession ends an authSession. If it was the browser's last, the rootAuthSession ends too.
 func (req *pageRequest) closeAuthSession(as *authSession) {
 	delete(as.root.authSessions, as.id)
 	if len(as.root.authSessions) == 0 {
@@ -210,7 +212,8 @@ func (req *pageRequest) authSessionOf(query url.Values) *authSession {
 	return as
 }
 
-// setRestartCookie sets the cookies to restart the sign-in after it expired.
+// setRestartCookie sets the cookie with which an expired sign-in can start again and, for a new
+// rootAuthSession, the cookie with its hash.
 func (req *pageRequest) setRestartCookie(as *authSession) {
 	if req.newRoot {
 		req.setCookie(http.Cookie{Name: hashCookie, Value: hashOf(as.root.id), MaxAge: 60})
@@ -222,12 +225,13 @@ func (req *pageRequest) setRestartCookie(as *authSession) {
 	}
 }
 
+// hashOf returns the hash of a session's ID in cookies.
 func hashOf(id string) string {
 	sum := sha512.Sum384([]byte(id))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// setIdentityCookies sets the cookies for single sign-on with a session.
+// setIdentityCookies sets the cookies that sign the browser in to a session.
 func (req *pageRequest) setIdentityCookies(s *session) {
 	r := req.realm
 	_, maxLifespan := r.lifespans(false)
@@ -242,7 +246,7 @@ func (req *pageRequest) setIdentityCookies(s *session) {
 		MaxAge: int(maxLifespan / time.Second)})
 }
 
-// ssoSession returns the browser's session for single sign-on, or nil if it is missing or has
+// ssoSession returns the browser's session for single sign-on, or nil if there is none or it has
 // ended.
 func (req *pageRequest) ssoSession() *session {
 	r := req.realm
@@ -259,8 +263,8 @@ func (req *pageRequest) ssoSession() *session {
 	return nil
 }
 
-// clientData is the content of the client_data parameter, with which an expired sign-in can still
-// redirect to the client.
+// clientData is the content of the client_data parameter, which lets an expired sign-in redirect to
+// the client.
 type clientData struct {
 	Redirect     string `json:"ru,omitempty"`
 	ResponseType string `json:"rt,omitempty"`

@@ -5,8 +5,8 @@ import (
 	"html/template"
 )
 
-// A page is an HTML page. Pages have no styling. What programs look for is as in Keycloak: page
-// IDs, texts, form IDs and field names.
+// A page is an HTML page without styling. The parts that programs look for are the same as in
+// Keycloak: page IDs, texts, form IDs and field names.
 type page struct {
 	ID       string // data-page-id
 	Title    string
@@ -23,7 +23,7 @@ type page struct {
 
 type link struct{ Text, To string }
 
-// A frame is an iframe for front-channel logout.
+// A frame is an iframe that logs out a client.
 type frame struct{ Client, Source string }
 
 type form struct {
@@ -75,13 +75,13 @@ func render(t *template.Template, content any, status int, cache string) respons
 	return resp
 }
 
-// errorPage shows an error that can't be sent to the client.
+// errorPage returns a page for an error that can't be sent to the client.
 func errorPage(status int, message string) response {
 	return page{ID: "login-error", Title: "We are sorry...", Text: message}.response(status, "")
 }
 
-// formPostTemplate is the page that posts a response to the client. Keycloak's has upper-case tags
-// too.
+// formPostTemplate is the page that posts a response to the client. Its tags are in upper case, as
+// in Keycloak.
 var formPostTemplate = template.Must(template.New("form_post").Parse(`<HTML>
 <HEAD><TITLE>OIDC Form_Post Response</TITLE></HEAD>
 <BODY Onload="document.forms[0].submit()">

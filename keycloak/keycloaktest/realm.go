@@ -24,7 +24,7 @@ type Realm struct {
 
 	frontendURL atomic.Pointer[string] // the realm's frontendUrl attribute; atomic for Issuer
 
-	removed atomic.Bool // by Server.Remove
+	removed atomic.Bool // set by Server.Remove
 
 	mu       sync.Mutex // guards the fields below and what they point to
 	settings realmfile.Realm
@@ -35,15 +35,15 @@ type Realm struct {
 	scopes   map[string]*scope
 	clients  map[string]*client // by client ID
 	users    map[string]*user   // by ID
-	names    map[string]*user   // by username; index and unindex maintain it
-	emails   map[string][]*user // by email address; as for names
+	names    map[string]*user   // by username; index and unindex maintain names and emails
+	emails   map[string][]*user // by email address
 
-	sessions         map[string]*session // by ID, without offline sessions
-	offline          map[string]*session
+	sessions         map[string]*session // online sessions by ID
+	offline          map[string]*session // offline sessions by ID
 	codes            map[string]*authCode
 	devices          map[string]*device
 	rootAuthSessions map[string]*rootAuthSession // by ID: sign-ins in progress
-	revoked          map[string]time.Time        // revoked access tokens: their expiry by jti
+	revoked          map[string]time.Time        // expiry of revoked access tokens, by jti
 }
 
 // A role is a realm role or a client role.
@@ -65,10 +65,11 @@ type group struct {
 // A scope is a client scope.
 type scope struct {
 	realmfile.Scope
-	roles       []*role // users need one of these to get the scope; nil means no restriction
+	roles       []*role // users need one of these roles to get the scope; nil means no restriction
 	unsupported []realmfile.Unsupported
 }
 
+// hasMapper reports whether the scope has a protocol mapper of a type.
 func (s *scope) hasMapper(id string) bool {
 	return slices.ContainsFunc(s.ProtocolMappers, func(m realmfile.Mapper) bool {
 		return m.ProtocolMapper == id
@@ -78,7 +79,7 @@ func (s *scope) hasMapper(id string) bool {
 // shown reports whether scope claims include the scope's name.
 func (s *scope) shown() bool { return s.Attributes["include.in.token.scope"] != "false" }
 
-// A client is a client of the realm file with its roles and scopes resolved.
+// A client is a client in the realm file, with its roles and scopes resolved.
 type client struct {
 	realmfile.Client
 	roles            map[string]*role
@@ -90,11 +91,12 @@ type client struct {
 	standardFlow     bool
 	enabled          bool
 	fromFile         bool // not one of Keycloak's built-in clients
-	accountGenerated bool // the service account isn't from the file
+	accountGenerated bool // the service account isn't in the file
 	fullScope        bool
-	secretUnknown    bool // masked by an export and not given as an option
+	secretUnknown    bool // the file has a masked secret, and no option has the real one
 }
 
+// isTrue reports whether a client attribute is "true".
 func (c *client) isTrue(name string) bool { return c.Attributes[name] == "true" }
 
 // newRealm builds a realm from its realm file.
@@ -150,13 +152,13 @@ func (r *Realm) buildScopes(importOptions) error {
 
 func (r *Realm) buildClients(options importOptions) error {
 	reps := slices.Clone(r.settings.Clients)
-	inFile := func(id string) bool {
+	inFile := func(clientID string) bool {
 		return slices.ContainsFunc(r.settings.Clients, func(c realmfile.Client) bool {
-			return c.ClientID == id
+			return c.ClientID == clientID
 		})
 	}
 	for _, builtin := range realmfile.BuiltinClients(r.name) {
-		// Keycloak creates the account console only along with the client account.
+		// Keycloak creates the account console only when it creates the client account.
 		if !inFile(builtin.ClientID) &&
 			(builtin.ClientID != "account-console" || !inFile("account") ||
 				r.settings.NeedsAccountConsole) {
@@ -230,27 +232,27 @@ func (c *client) addBuiltinRoles() {
 	}
 }
 
-// maskedSecret is what Keycloak's export writes in place of a client secret.
+// maskedSecret replaces client secrets in Keycloak's exports.
 const maskedSecret = "**********"
 
-// existingScopes returns the names of scopes that exist. Keycloak's import, too, silently drops the
-// others.
+// existingScopes returns the names that are names of scopes. Like Keycloak's import, it silently
+// drops the others.
 func (r *Realm) existingScopes(names []string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
 		return r.scopes[name] == nil
 	})
 }
 
-// oidcScopes is existingScopes without scopes that name no protocol. It is for clients whose file
-// entry lists no scopes.
+// oidcScopes is like existingScopes, but also drops scopes without a protocol. It is for clients
+// that list no scopes in the file.
 func (r *Realm) oidcScopes(names []string) []string {
 	return slices.DeleteFunc(r.existingScopes(names), func(name string) bool {
 		return r.scopes[name].Protocol == ""
 	})
 }
 
-// buildRoles creates the file's roles and Keycloak's built-in ones, and composes the default role.
-// A built-in role becomes part of the default role only if the file doesn't define it.
+// buildRoles creates the roles of the file and Keycloak's built-in roles, and composes the default
+// role. A built-in role becomes part of the default role only if the file doesn't define it.
 func (r *Realm) buildRoles(importOptions) error {
 	roles := r.settings.Roles
 	defaultRole := &role{name: r.defaultRole()}
@@ -302,8 +304,8 @@ func (r *Realm) buildRoles(importOptions) error {
 	return r.addDefaultRoles()
 }
 
-// addDefaultRoles adds the default roles that files of Keycloak before 13 list. Newer files have a
-// default role instead.
+// addDefaultRoles adds the default roles listed in files from Keycloak before 13. Newer files have
+// a default role instead.
 func (r *Realm) addDefaultRoles() error {
 	if r.settings.DefaultRole != nil {
 		return nil
@@ -320,7 +322,7 @@ func (r *Realm) addDefaultRoles() error {
 	return err
 }
 
-// buildFinalRoles creates the roles that Keycloak creates last, unless they already exist.
+// buildFinalRoles creates the roles that Keycloak creates last, unless they exist.
 func (r *Realm) buildFinalRoles(importOptions) error {
 	if management := r.clients["realm-management"]; management.fromFile {
 		const realmAdmin = "realm-admin"
@@ -373,7 +375,7 @@ func (r *Realm) defaultRole() string {
 	return unique
 }
 
-// rolesOf returns the roles with these names. If create is set it creates missing roles, as
+// rolesOf returns the roles with these names. If create is set, it creates missing roles, as
 // Keycloak does for the roles of users.
 func (r *Realm) rolesOf(realmRoles []string, clientRoles map[string][]string,
 	create bool) ([]*role, error) {
@@ -433,7 +435,7 @@ func (r *Realm) buildGroups(importOptions) error {
 			if err != nil {
 				return fmt.Errorf("group %s: %w", g.path, err)
 			}
-			if r.groups[g.path] == nil { // names with slashes can lead to equal paths
+			if r.groups[g.path] == nil { // groups with slashes in their names can have equal paths
 				r.groups[g.path] = g
 			}
 			if err := add(g, rep.SubGroups); err != nil {

@@ -47,13 +47,13 @@ func TestImport_invalid(t *testing.T) {
 	}
 	for _, tt := range []struct{ fields, want string }{
 		// Unknown fields and wrong types.
-		{`"colour": 1`, "colour: no member of Keycloak's RealmRepresentation"},
-		{`"Clients": []`, "Clients: no member of Keycloak's RealmRepresentation"},
-		{`"clients": [{"clientId": "a"}, {"clientId": "b"}, {"clientId": "c", "foo": 1}]`, "clients[2].foo: no member of Keycloak's ClientRepresentation"},
-		{`"users": [{"username": "a", "credentials": [{"foo": 1}]}]`, "users[0].credentials[0].foo: no member of Keycloak's CredentialRepresentation"},
-		{`"groups": [{"name": "a", "subGroups": [{"name": "b", "foo": 1}]}]`, "groups[0].subGroups[0].foo: no member of Keycloak's GroupRepresentation"},
-		{`"identityProviders": [{"foo": 1}]`, "identityProviders[0].foo: no member of Keycloak's IdentityProviderRepresentation"},
-		{`"roles": {"client": {"web": [{"name": "r", "foo": 1}]}}`, "roles.client[web][0].foo: no member of Keycloak's RoleRepresentation"},
+		{`"colour": 1`, "colour: not a field of Keycloak's RealmRepresentation"},
+		{`"Clients": []`, "Clients: not a field of Keycloak's RealmRepresentation"},
+		{`"clients": [{"clientId": "a"}, {"clientId": "b"}, {"clientId": "c", "foo": 1}]`, "clients[2].foo: not a field of Keycloak's ClientRepresentation"},
+		{`"users": [{"username": "a", "credentials": [{"foo": 1}]}]`, "users[0].credentials[0].foo: not a field of Keycloak's CredentialRepresentation"},
+		{`"groups": [{"name": "a", "subGroups": [{"name": "b", "foo": 1}]}]`, "groups[0].subGroups[0].foo: not a field of Keycloak's GroupRepresentation"},
+		{`"identityProviders": [{"foo": 1}]`, "identityProviders[0].foo: not a field of Keycloak's IdentityProviderRepresentation"},
+		{`"roles": {"client": {"web": [{"name": "r", "foo": 1}]}}`, "roles.client[web][0].foo: not a field of Keycloak's RoleRepresentation"},
 		{`"clients": {}`, "clients: a list is expected"},
 		{`"clients": [null]`, "clients[0]: null in a list"},
 		{`"clients": ["web"]`, "clients[0]: an object is expected"},
@@ -69,13 +69,13 @@ func TestImport_invalid(t *testing.T) {
 		{`"groups": [{"name": "a", "attributes": {"x": "1"}}]`, "groups[0].attributes[x]: a list is expected"},
 
 		// Missing and duplicate names.
-		{`"clients": [{"clientId": "web"}, {"clientId": "web"}]`, "clients[1].clientId: web is the name of clients[0] already"},
-		{`"clients": [{"clientId": "a", "id": "1"}, {"clientId": "b", "id": "1"}]`, "clients[1].id: 1 is the name of clients[0] already"},
-		{`"roles": {"realm": [{"name": "a"}, {"name": "a"}]}`, "roles.realm[1].name: a is the name of roles.realm[0] already"},
-		{`"groups": [{"name": "a", "subGroups": [{"name": "b"}, {"name": "b"}]}]`, "groups[0].subGroups[1].name: b is the name of groups[0].subGroups[0] already"},
-		{`"requiredActions": [{"alias": "a"}, {"alias": "a"}]`, "requiredActions[1].alias: a is the name of requiredActions[0] already"},
+		{`"clients": [{"clientId": "web"}, {"clientId": "web"}]`, "clients[1].clientId: web is already the name of clients[0]"},
+		{`"clients": [{"clientId": "a", "id": "1"}, {"clientId": "b", "id": "1"}]`, "clients[1].id: 1 is already the name of clients[0]"},
+		{`"roles": {"realm": [{"name": "a"}, {"name": "a"}]}`, "roles.realm[1].name: a is already the name of roles.realm[0]"},
+		{`"groups": [{"name": "a", "subGroups": [{"name": "b"}, {"name": "b"}]}]`, "groups[0].subGroups[1].name: b is already the name of groups[0].subGroups[0]"},
+		{`"requiredActions": [{"alias": "a"}, {"alias": "a"}]`, "requiredActions[1].alias: a is already the name of requiredActions[0]"},
 		{`"scopeMappings": [{"clientScope": "no", "roles": []}]`, "scopeMappings[0].clientScope: the realm has no client scope no"},
-		{`"scopeMappings": [{"roles": []}]`, "scopeMappings[0]: neither client nor clientScope is there"},
+		{`"scopeMappings": [{"roles": []}]`, "scopeMappings[0]: client or clientScope is missing"},
 
 		// Protocol mappers.
 		{`"clients": [{"clientId": "shop", "protocolMappers": [{"name": "m", "protocol": "openid-connect"}]}]`, "clients[0].protocolMappers[0].protocolMapper: missing"},
@@ -89,19 +89,19 @@ func TestImport_invalid(t *testing.T) {
 		{`"clients": [{"clientId": "a", "rootUrl": "/x"}]`, "clients[0].rootUrl: /x: an absolute URL is expected"},
 		{`"clients": [{"clientId": "a", "attributes": {"backchannel.logout.url": "x y"}}]`, "clients[0].attributes[backchannel.logout.url]: x y: not a URL"},
 		{`"clients": [{"clientId": "a", "attributes": {"acr.loa.map": "{"}}]`, "clients[0].attributes[acr.loa.map]: an object of names and numbers is expected"},
-		{`"clients": [{"clientId": "a", "protocol": "foo"}]`, "clients[0].protocol: foo is no protocol of Keycloak's"},
+		{`"clients": [{"clientId": "a", "protocol": "foo"}]`, "clients[0].protocol: foo isn't a protocol of Keycloak"},
 		{`"sslRequired": "sometimes"`, "sslRequired: sometimes: all, external or none is expected"},
 		{`"failureFactor": -1`, "failureFactor: less than 0"},
 		{`"passwordPolicy": "length(x)"`, "passwordPolicy: length(x): a whole number is expected"},
-		{`"passwordPolicy": "beauty(1)"`, "passwordPolicy: beauty is no password policy of Keycloak's"},
+		{`"passwordPolicy": "beauty(1)"`, "passwordPolicy: beauty isn't a password policy of Keycloak"},
 		{`"clients": [{"clientId": "web", "secret": "${SECRET:dev}"}]`,
-			"clients[0].secret: ${SECRET:dev} is a placeholder, which Keycloak fills in from its environment and a stand-in doesn't: put the value there"},
+			"clients[0].secret: ${SECRET:dev} is a placeholder, which Keycloak replaces from its environment and the fake doesn't: write the value instead"},
 		{`"clients": [{"clientId": "web", "redirectUris": ["${BASE_URL}/*"]}]`,
-			"clients[0].redirectUris[0]: ${BASE_URL} is a placeholder, which Keycloak fills in from its environment and a stand-in doesn't: put the value there"},
+			"clients[0].redirectUris[0]: ${BASE_URL} is a placeholder, which Keycloak replaces from its environment and the fake doesn't: write the value instead"},
 
 		// Unsupported features that affect the whole realm.
-		{`"components": {"org.example.Custom": [{"providerId": "x"}]}`, "components[org.example.Custom]: not supported: the stand-in has no such components"},
-		{`"applications": [{}]`, "applications: not supported: it is from an old release of Keycloak, and the import of 26 breaks off at it"},
+		{`"components": {"org.example.Custom": [{"providerId": "x"}]}`, "components[org.example.Custom]: not supported: the fake has no such components"},
+		{`"applications": [{}]`, "applications: not supported: it is from an old release of Keycloak, and the import of Keycloak 26 fails on it"},
 		{`"browserFlow": "own"`, `browserFlow: the file has no authentication flow "own"`},
 		{`"authenticationFlows": [{"alias": "a", "authenticationExecutions": [{"flowAlias": "b", "requirement": "REQUIRED"}]}]`,
 			`authenticationFlows[0].authenticationExecutions[0].flowAlias: the file has no authentication flow "b"`},
@@ -126,7 +126,7 @@ func TestImport_invalid(t *testing.T) {
 		{`{"enabled": true}`, "realm: missing"},
 		{`{"realm": "a/b"}`, "realm: '/' isn't allowed in a name"},
 		{`{"realm": "` + strings.Repeat("x", 16<<20) + `"}`, "longer than 16777216 bytes"},
-		{`{"realm": "shop", "a": 1, "b": 2}`, "a: no member of Keycloak's RealmRepresentation\nb: no member of Keycloak's RealmRepresentation"},
+		{`{"realm": "shop", "a": 1, "b": 2}`, "a: not a field of Keycloak's RealmRepresentation\nb: not a field of Keycloak's RealmRepresentation"},
 	} {
 		wantImportError(t, []byte(tt.file), tt.want)
 	}

@@ -9,21 +9,21 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// A RealmSpec describes a small realm, for tests that don't need a realm file of their own. File
-// returns the realm file, which a real Keycloak can import too.
+// A RealmSpec describes a small realm, for tests that don't need their own realm file. File returns
+// the realm file, which a real Keycloak can import too.
 type RealmSpec struct {
 	Name    string
 	Clients []ClientSpec
 	Users   []UserSpec
-	// Settings are fields of the realm file, by Keycloak's names, such as revokeRefreshToken or
-	// accessTokenLifespan. They override the fields that File generates.
+	// Settings are fields of the realm file, such as revokeRefreshToken or accessTokenLifespan.
+	// They override the fields that File generates.
 	Settings map[string]any
 }
 
-// A ClientSpec describes a client. It may use every grant that a public or confidential client can.
-// Its access tokens have the client ID in their audience, and the user's groups. A client created
-// in Keycloak's admin console has neither until somebody adds the mappers: to test with such a
-// client, set "protocolMappers" in Settings.
+// A ClientSpec describes a client, which may use every grant that a public or confidential client
+// can. The client's access tokens contain its client ID in the audience, and the user's groups. The
+// tokens of a client created in Keycloak's admin console contain neither until somebody adds the
+// mappers: to test with such a client, set "protocolMappers" in Settings.
 type ClientSpec struct {
 	ID     string
 	Secret string // empty for a public client
@@ -39,8 +39,8 @@ type ClientSpec struct {
 type UserSpec struct {
 	Name     string
 	Password string
-	// Roles are realm roles ("reader") or client roles ("shop/reader"). Roles that are missing from
-	// the spec are added to the realm.
+	// Roles are realm roles ("reader") or client roles ("shop/reader"). Roles that the spec doesn't
+	// list elsewhere are added to the realm.
 	Roles []string
 	// Groups are paths: "/staff", "/staff/night".
 	Groups []string
@@ -53,7 +53,7 @@ type object = map[string]any
 // File returns the realm file.
 func (spec RealmSpec) File() []byte {
 	realmRoles, clientRoles, groups := []object{}, map[string][]object{}, []string{}
-	// every realm has these, and importing them again fails
+	// Every realm has these roles, and importing them again fails.
 	known := map[string]bool{"offline_access": true, "uma_authorization": true}
 	for client, names := range realmfile.BuiltinClientRoles {
 		for _, name := range names {
@@ -112,7 +112,7 @@ func (spec RealmSpec) File() []byte {
 		if u.Password != "" {
 			credentials = append(credentials, object{"type": "password", "value": u.Password})
 		}
-		var name any // null, which is an error in a realm file; an empty name isn't
+		var name any // nil becomes null, which a realm file may not contain, unlike an empty name
 		if u.Name != "" {
 			name = u.Name
 		}
@@ -134,9 +134,9 @@ func (spec RealmSpec) File() []byte {
 	return file
 }
 
-// groupTree returns the nested groups that have these paths.
+// groupTree returns the nested groups with these paths.
 func groupTree(paths []string) []object {
-	groups, below := []object{}, map[string][]string{}
+	groups, subpaths := []object{}, map[string][]string{}
 	var names []string
 	for _, path := range paths {
 		name, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
@@ -144,16 +144,16 @@ func groupTree(paths []string) []object {
 			names = append(names, name)
 		}
 		if rest != "" {
-			below[name] = append(below[name], rest)
+			subpaths[name] = append(subpaths[name], rest)
 		}
 	}
 	for _, name := range names {
-		groups = append(groups, object{"name": name, "subGroups": groupTree(below[name])})
+		groups = append(groups, object{"name": name, "subGroups": groupTree(subpaths[name])})
 	}
 	return groups
 }
 
-// withOverrides adds settings to generated, replacing fields that both have.
+// withOverrides copies settings into generated, replacing fields that both have.
 func withOverrides(generated, settings object) object {
 	maps.Copy(generated, settings)
 	return generated

@@ -181,7 +181,7 @@ func TestStart_notLoopback(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = Start(Config{Listener: listener})
-	wantError(t, err, "isn't loopback")
+	wantError(t, err, "isn't a loopback address")
 }
 
 // A fault may delay longer than the server's ReadTimeout.
@@ -223,8 +223,10 @@ func TestEndpointNames(t *testing.T) {
 		t.Errorf("Count(/certs) = %d of %d, want 1 of 2: %v", s.Count("/certs"),
 			s.Count(""), s.Requests())
 	}
-	wantPanic(t, `"/cert" is no endpoint`, func() { s.Count("/cert") })
-	wantPanic(t, "is no endpoint", func() { s.Fail(Fault{Endpoint: oidc + "/token", Status: 500}) })
+	wantPanic(t, `has no endpoint "/cert"`, func() { s.Count("/cert") })
+	wantPanic(t, "has no endpoint", func() {
+		s.Fail(Fault{Endpoint: oidc + "/token", Status: 500})
+	})
 	wantPanic(t, "the status 1000", func() { s.Fail(Fault{Status: 1000}) })
 }
 
@@ -314,7 +316,7 @@ func TestRealm_AddUser_atomic(t *testing.T) {
 		t.Error("a failed AddUser creates a role")
 	}
 	_, err = r.AddUser([]byte(`{"username": "u", "serviceAccountClientId": "robot"}`))
-	wantError(t, err, "has an account already")
+	wantError(t, err, "already has an account")
 }
 
 // A malformed query made the form invalid.

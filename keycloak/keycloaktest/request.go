@@ -17,19 +17,19 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// A call is a request to an endpoint of a realm.
+// A request is an HTTP request to an endpoint of a realm.
 type request struct {
 	*http.Request
 	realm *Realm
-	form  url.Values // the POST parameters; empty for other content types, as in Keycloak
+	form  url.Values // of a POST; as in Keycloak, empty if the content type isn't a form's
 	now   time.Time
 
-	// sanitize drops control characters from parameters, and ignores parameters that are too long,
-	// except for credentials. The token endpoint does this.
+	// sanitize makes param drop control characters and ignore values that are too long, except for
+	// credentials. The token endpoint sets it.
 	sanitize bool
 
-	// corsAllowed lets pages of other origins read the response. Keycloak allows all origins until
-	// the client is known, and afterwards the origins of the client.
+	// corsAllowed lets the request's origin read the response. Keycloak allows all origins until
+	// the client is known, and then the client's web origins.
 	corsAllowed    bool
 	exposedHeaders string
 }
@@ -37,7 +37,7 @@ type request struct {
 // maxForm is the maximum length of a form, in bytes.
 const maxForm = 256 << 10
 
-// newCall parses the form of a request.
+// newRequest returns a request with its form parsed.
 func newRequest(w http.ResponseWriter, httpRequest *http.Request, r *Realm,
 	now time.Time) (*request, *oauthError) {
 	req := &request{Request: httpRequest, realm: r, form: url.Values{}, now: now,
@@ -58,8 +58,8 @@ func newRequest(w http.ResponseWriter, httpRequest *http.Request, r *Realm,
 	return req, nil
 }
 
-// parseForm parses a form as Keycloak does: a semicolon has no special meaning, and "&&" contains a
-// parameter with an empty name.
+// parseForm parses a form as Keycloak does: a semicolon has no special meaning, and an empty pair,
+// as in "a=1&&b=2", is a parameter with an empty name.
 func parseForm(body string) (url.Values, error) {
 	form := url.Values{}
 	if body == "" {
@@ -79,7 +79,7 @@ func parseForm(body string) (url.Values, error) {
 	return form, nil
 }
 
-// param returns a parameter of the form and whether it was sent.
+// param returns a parameter of the form, and whether it was sent. See sanitize.
 func (req *request) param(name string) (string, bool) {
 	values := req.form[name]
 	if len(values) == 0 {
@@ -105,12 +105,13 @@ func decodeBasic(encoded string) ([]byte, error) {
 var credentialParameters = []string{"client_id", "client_secret", "client_assertion", "username",
 	"password", "otp", "totp"}
 
+// rawParam returns a parameter of the form without sanitizing it, or "".
 func (req *request) rawParam(name string) string { return req.form.Get(name) }
 
 const invalidClientMessage = "Invalid client or Invalid client credentials"
 
-// authenticateClient returns the client that the request authenticates as, by the form or else by
-// basic authentication (RFC 6749 2.3.1). The caller holds the realm's lock.
+// authenticateClient returns the client that the request authenticates as, with parameters of the
+// form or else with basic authentication (RFC 6749 2.3.1). The caller holds the realm's lock.
 func (req *request) authenticateClient() (*client, *oauthError) {
 	req.corsAllowed = true
 	id, hasID := req.param("client_id")
@@ -147,7 +148,7 @@ func (req *request) authenticateClient() (*client, *oauthError) {
 		return nil, newOAuthError(401, "invalid_client", invalidClientMessage)
 	}
 	if !c.PublicClient {
-		// The client may be configured to authenticate in another way.
+		// The client may be configured for an unsupported way to authenticate.
 		if err := req.realm.checkSupported(c, realmfile.UseSecret); err != nil {
 			return nil, err
 		}
@@ -174,7 +175,7 @@ func (c *client) secretExpired(now time.Time) bool {
 }
 
 // clientFromAssertion returns the client ID in a signed assertion (RFC 7523 3). ok is false if
-// there is no assertion or the client authenticates by its secret.
+// there is no assertion or the client authenticates with a secret.
 func (req *request) clientFromAssertion() (id string, ok bool) {
 	assertion, _ := req.param("client_assertion")
 	assertionType, _ := req.param("client_assertion_type")
@@ -189,7 +190,8 @@ func (req *request) clientFromAssertion() (id string, ok bool) {
 	return claims.Subject, c != nil && c.hasNoSecret()
 }
 
-// checkOrigin checks the request's Origin header against the web origins of the client.
+// checkOrigin returns an error if the request's Origin header isn't one of the client's web
+// origins.
 func (req *request) checkOrigin(caller *client) *oauthError {
 	origin := req.Header.Get("Origin")
 	req.corsAllowed = origin == "" || req.realm.allowsOrigin(caller, origin)
@@ -199,12 +201,13 @@ func (req *request) checkOrigin(caller *client) *oauthError {
 	return newOAuthError(403, "Invalid origin", "")
 }
 
-// webOrigins returns the allowed origins of a client. "+" stands for those of its redirect URIs.
+// webOrigins returns the allowed origins of a client. "+" stands for the origins of its redirect
+// URIs.
 func (r *Realm) webOrigins(c *client) []string {
-	var out []string
+	var origins []string
 	add := func(origin string) {
-		if origin != "" && !slices.Contains(out, origin) {
-			out = append(out, origin)
+		if origin != "" && !slices.Contains(origins, origin) {
+			origins = append(origins, origin)
 		}
 	}
 	for _, origin := range c.WebOrigins {
@@ -216,10 +219,10 @@ func (r *Realm) webOrigins(c *client) []string {
 			add(originOf(uri))
 		}
 	}
-	return out
+	return origins
 }
 
-// originOf returns the origin of a redirect URI, or "". Like Keycloak it doesn't parse the
+// originOf returns the origin of a redirect URI, or "". Like Keycloak, it doesn't parse the
 // authority, which may contain a "*".
 func originOf(uri string) string {
 	scheme, rest, _ := strings.Cut(uri, "://")

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// The stand-in returns an error for parameters that Keycloak uses and it doesn't. It never ignores
-// a parameter silently unless Keycloak ignores it too.
+// The fake returns an error for parameters that Keycloak uses and the fake doesn't. It ignores a
+// parameter silently only if Keycloak ignores it too.
 
 // keycloakParameters are the request parameters that Keycloak 26.7.4 knows at its OpenID Connect,
 // UMA and CIBA endpoints. Keycloak ignores all others.
@@ -28,22 +28,23 @@ var keycloakParameters = []string{
 	"ui_locales", "user_code", "username",
 }
 
-// endpointParameters lists how an endpoint handles the parameters that Keycloak knows. Those in
-// neither list are refused, so that none is forgotten. A test in the contract suite sends each
+// endpointParameters lists how an endpoint handles the parameters that Keycloak knows. A parameter
+// in neither list is an error, so that none is forgotten. A test in the contract suite sends each
 // ignored parameter to Keycloak.
 type endpointParameters struct {
-	read    []string // used by the stand-in
-	ignored []string // ignored by the stand-in and by Keycloak
-	headers []string // refused headers
+	read    []string // used by the fake
+	ignored []string // ignored by the fake and by Keycloak
+	headers []string // unsupported headers
 }
 
+// tokenParameters lists the parameters of the token endpoint.
 var tokenParameters = endpointParameters{
 	read: []string{
 		"assertion", "client_assertion", "client_assertion_type", "client_id", "client_secret",
 		"code", "code_verifier", "device_code", "grant_type", "otp", "password", "redirect_uri",
 		"refresh_token", "scope", "totp", "username",
 	},
-	// Some belong to grants that are refused anyway.
+	// Some belong to grants that aren't supported anyway.
 	ignored: []string{
 		"access_token", "acr_values", "actor_token", "actor_token_type", "audience", "auth_req_id",
 		"authorization_details", "binding_message", "claim_token", "claim_token_format", "claims",
@@ -61,8 +62,8 @@ var tokenParameters = endpointParameters{
 	headers: []string{"DPoP"},
 }
 
-// authParameters are those of the authorization endpoint. Whether some of those it reads are
-// supported depends on the realm's settings: see readRequest.
+// authParameters lists the parameters of the authorization endpoint. Whether the endpoint supports
+// some of the parameters that it reads depends on the realm's settings: see readRequest.
 var authParameters = endpointParameters{
 	read: []string{
 		"acr_values", "claims", "client_id", "code_challenge", "code_challenge_method", "kc_action",
@@ -86,7 +87,7 @@ var authParameters = endpointParameters{
 	},
 }
 
-// refused returns the sent parameters that Keycloak knows and t doesn't list.
+// unsupported returns the sent parameters that Keycloak knows and parameters doesn't list.
 func (parameters endpointParameters) unsupported(sent url.Values) []string {
 	return slices.DeleteFunc(slices.Clone(keycloakParameters), func(name string) bool {
 		return !sent.Has(name) || slices.Contains(parameters.read, name) ||
@@ -94,7 +95,7 @@ func (parameters endpointParameters) unsupported(sent url.Values) []string {
 	})
 }
 
-// unsupportedParameters refuses the request if it has an unsupported parameter or header.
+// unsupportedParameters returns an error if the request has an unsupported parameter or header.
 func (req *request) unsupportedParameters(parameters endpointParameters) *oauthError {
 	sent := req.form
 	if req.Method == "GET" {

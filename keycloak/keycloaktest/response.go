@@ -15,7 +15,7 @@ type response struct {
 	cookies []*http.Cookie
 }
 
-// with returns resp with a header set.
+// with returns a copy of resp with a header set.
 func (resp response) with(name, value string) response {
 	header := maps.Clone(resp.header)
 	if header == nil {
@@ -26,7 +26,7 @@ func (resp response) with(name, value string) response {
 	return resp
 }
 
-// withAdded returns resp with another value for a header that it already has.
+// withAdded returns a copy of resp with a further value for a header that resp already has.
 func (resp response) withAdded(name, value string) response {
 	header := resp.header.Clone()
 	header.Add(name, value)
@@ -34,7 +34,7 @@ func (resp response) withAdded(name, value string) response {
 	return resp
 }
 
-// without returns resp without some headers.
+// without returns a copy of resp without some headers.
 func (resp response) without(names ...string) response {
 	header := maps.Clone(resp.header)
 	for _, name := range names {
@@ -74,32 +74,35 @@ func jsonResponse(status int, cacheControl string, content any) response {
 	return secured(resp)
 }
 
-// An oauthError is the body of an error response (RFC 6749 5.2).
+// An errorBody is the body of an error response (RFC 6749 5.2).
 type errorBody struct {
 	Error       string `json:"error"`
 	Description string `json:"error_description,omitempty"`
 }
 
-// A refusal is an error with which an endpoint rejects a request, with Keycloak's message.
+// An oauthError is an error that an endpoint returns for a request, with Keycloak's description.
 type oauthError struct {
 	status      int
 	code        string
 	description string
 }
 
+// newOAuthError returns an OAuth error. description may be empty.
 func newOAuthError(status int, code, description string) *oauthError {
 	return &oauthError{status: status, code: code, description: description}
 }
 
+// response returns the error response, which may not be cached.
 func (e *oauthError) response() response {
 	return jsonResponse(e.status, noStore, errorBody{e.code, e.description})
 }
 
-// plain is like response, without the headers that prevent caching: some endpoints lack them.
+// plain is like response, but without the headers that prevent caching, which some endpoints lack.
 func (e *oauthError) plain() response {
 	return jsonResponse(e.status, "", errorBody{e.code, e.description})
 }
 
+// write sends the response.
 func (resp response) write(w http.ResponseWriter) {
 	maps.Copy(w.Header(), resp.header)
 	for _, cookie := range resp.cookies {
@@ -109,10 +112,10 @@ func (resp response) write(w http.ResponseWriter) {
 	w.Write(resp.body)
 }
 
-// seconds converts a lifespan of a realm file.
+// seconds converts a lifespan in a realm file to a duration.
 func seconds(n int) time.Duration { return time.Duration(n) * time.Second }
 
-// valueOr returns *p, or fallback if p is nil because the realm file doesn't have this setting.
+// valueOr returns *p, or fallback if p is nil because the realm file lacks the setting.
 func valueOr[T any](p *T, fallback T) T {
 	if p == nil {
 		return fallback

@@ -20,47 +20,48 @@ type endpoint struct {
 	cors    cors
 }
 
-// cors configures cross-origin requests to an endpoint.
+// A cors configures cross-origin requests to an endpoint.
 type cors struct {
 	preflight string // the methods in preflight responses; empty for an endpoint without CORS
 	public    bool   // all origins may read the response
 	allow     string // the Allow header of OPTIONS responses, instead of preflight
 }
 
-// endpoints are the implemented endpoints by path below /realms/{realm}.
+// endpoints returns the implemented endpoints by path below /realms/{realm}.
 var endpoints = sync.OnceValue(func() map[string]endpoint {
 	const get, post = http.MethodGet, http.MethodPost
-	public, posted, got := cors{preflight: "GET", public: true}, cors{preflight: "POST, OPTIONS"},
-		cors{preflight: "GET, HEAD, OPTIONS"}
-	paged := cors{allow: "HEAD, POST, GET, OPTIONS"}
+	publicCORS := cors{preflight: "GET", public: true}
+	postCORS := cors{preflight: "POST, OPTIONS"}
+	getCORS := cors{preflight: "GET, HEAD, OPTIONS"}
+	pageCORS := cors{allow: "HEAD, POST, GET, OPTIONS"}
 	return map[string]endpoint{
 		"": {[]string{get}, (*Realm).info,
 			cors{preflight: "GET, HEAD, OPTIONS", public: true}},
-		"/.well-known/openid-configuration":       {[]string{get}, (*Realm).discovery, public},
-		"/.well-known/oauth-authorization-server": {[]string{get}, (*Realm).discovery, public},
-		oidc + "/certs": {[]string{get}, (*Realm).certs, public},
-		oidc + "/token": {[]string{post}, (*Realm).token, posted},
+		"/.well-known/openid-configuration":       {[]string{get}, (*Realm).discovery, publicCORS},
+		"/.well-known/oauth-authorization-server": {[]string{get}, (*Realm).discovery, publicCORS},
+		oidc + "/certs": {[]string{get}, (*Realm).certs, publicCORS},
+		oidc + "/token": {[]string{post}, (*Realm).token, postCORS},
 		oidc + "/token/introspect": {[]string{post}, (*Realm).introspect,
 			cors{allow: "HEAD, POST, OPTIONS"}},
-		oidc + "/revoke":                {[]string{post}, (*Realm).revoke, posted},
-		oidc + "/userinfo":              {[]string{get, post}, (*Realm).userinfo, got},
-		oidc + "/logout":                {[]string{get, post}, (*Realm).logout, got},
+		oidc + "/revoke":                {[]string{post}, (*Realm).revoke, postCORS},
+		oidc + "/userinfo":              {[]string{get, post}, (*Realm).userinfo, getCORS},
+		oidc + "/logout":                {[]string{get, post}, (*Realm).logout, getCORS},
 		oidc + "/logout/logout-confirm": {[]string{get, post}, (*Realm).logoutConfirm, cors{}},
-		oidc + "/auth":                  {[]string{get, post}, (*Realm).authorize, paged},
+		oidc + "/auth":                  {[]string{get, post}, (*Realm).authorize, pageCORS},
 		oidc + "/auth/device": {[]string{get, post}, (*Realm).deviceAuthorization,
-			posted},
+			postCORS},
 		oidc + "/auth/device/status":     {[]string{get, post}, (*Realm).deviceStatus, cors{}},
-		"/device":                        {[]string{get, post}, (*Realm).devicePage, posted},
+		"/device":                        {[]string{get, post}, (*Realm).devicePage, postCORS},
 		"/device/status":                 {[]string{get, post}, (*Realm).deviceStatus, cors{}},
-		"/login-actions/authenticate":    {[]string{get, post}, (*Realm).authenticate, paged},
-		"/login-actions/consent":         {[]string{get, post}, (*Realm).consent, paged},
+		"/login-actions/authenticate":    {[]string{get, post}, (*Realm).authenticate, pageCORS},
+		"/login-actions/consent":         {[]string{get, post}, (*Realm).consent, pageCORS},
 		"/login-actions/restart":         {[]string{get}, (*Realm).restartLogin, cors{}},
-		"/login-actions/required-action": {[]string{get, post}, (*Realm).requiredAction, paged},
+		"/login-actions/required-action": {[]string{get, post}, (*Realm).requiredAction, pageCORS},
 	}
 })
 
-// keycloakOnly are paths and path prefixes below a realm that Keycloak has and the stand-in
-// doesn't. They return 501: 404 would be wrong, since Keycloak has them.
+// keycloakOnly lists paths and path prefixes below a realm that Keycloak has and the fake doesn't.
+// They return 501: 404 would be wrong, since Keycloak has them.
 var keycloakOnly = []string{
 	"/account", "/broker", "/authz", "/clients-registrations", "/clients-managements",
 	"/login-actions", "/.well-known/uma2-configuration", "/clients",
@@ -70,30 +71,30 @@ var keycloakOnly = []string{
 	"/.well-known/webfinger",
 }
 
-// notImplemented is unsupported for endpoints that return a response.
+// notImplemented is like unsupported, but returns a response.
 func notImplemented(feature string) response {
 	return unsupported(feature).plain()
 }
 
-// unsupported refuses a request that needs a feature of Keycloak that the stand-in lacks.
+// unsupported returns the error for a request that needs a feature of Keycloak that the fake lacks.
 func unsupported(feature string) *oauthError {
 	return newOAuthError(http.StatusNotImplemented, codeUnsupported,
-		"this is keycloaktest, a stand-in for Keycloak in tests, and it has no "+feature)
+		"this is keycloaktest, a fake Keycloak for tests, and it has no "+feature)
 }
 
-// needlessEscape matches an escaped character that needs no escaping in a path.
-var needlessEscape = regexp.MustCompile(
+// needlessEscapePattern matches an escaped character that needs no escaping in a path.
+var needlessEscapePattern = regexp.MustCompile(
 	`(?i)%(2d|2e|3\d|4[1-9a-f]|5[0-9a]|5f|6[1-9a-f]|7[0-9a]|7e)`)
 
-// route dispatches a request to its realm, or returns Keycloak's response to a path that is in
-// none.
+// route dispatches a request to its realm, or returns Keycloak's response to a path outside all
+// realms.
 func (s *Server) route(w http.ResponseWriter, request *http.Request) response {
 	full := request.URL.EscapedPath()
 	if strings.Contains(full, ";") {
 		return badPath("invalidCharacter", "Request path contains invalid character ';'")
 	}
 	segments := strings.Split(request.URL.Path, "/")
-	if needlessEscape.MatchString(full) || strings.Contains(full, "//") ||
+	if needlessEscapePattern.MatchString(full) || strings.Contains(full, "//") ||
 		slices.Contains(segments, "..") || slices.Contains(segments, ".") {
 		return badPath("missingNormalization", "Request path not normalized")
 	}
@@ -131,7 +132,7 @@ func (s *Server) route(w http.ResponseWriter, request *http.Request) response {
 // loginActions is the path of the login page and its forms.
 const loginActions = "/login-actions"
 
-// rootMetadata is the second path of a realm's metadata (RFC 8414 3.1).
+// rootMetadata is the prefix of the path at which RFC 8414 3.1 puts a realm's metadata.
 const rootMetadata = "/.well-known/oauth-authorization-server/realms/"
 
 // locate splits a URL into a realm's name and the path below the realm. inside is false if the URL
@@ -159,7 +160,7 @@ func badPath(code, description string) response {
 		"application/json; charset=UTF-8").bare()
 }
 
-// bare returns resp without the headers that Keycloak sets only on responses of a realm.
+// bare returns a copy of resp without the headers that Keycloak sets only on responses of a realm.
 func (resp response) bare() response {
 	bare := response{status: resp.status, body: resp.body}
 	return bare.with("Content-Type", resp.header.Get("Content-Type"))
@@ -211,8 +212,8 @@ func (r *Realm) route(w http.ResponseWriter, request *http.Request, rest string)
 	return resp
 }
 
-// preflightResponse answers a preflight request. Keycloak allows all origins here and checks the
-// origin of the actual request.
+// preflightResponse returns the response to a preflight request. Keycloak allows all origins in it,
+// and checks the origin of the actual request.
 func (c cors) preflightResponse(origin string) response {
 	resp := secured(response{status: 200}).without("X-Frame-Options")
 	if c.allow != "" {
@@ -229,8 +230,8 @@ func (c cors) preflightResponse(origin string) response {
 				"Access-Control-Request-Headers, DPoP, Content-Type, Authorization")
 }
 
-// frameworkError is the response of Keycloak's web framework to an unknown path or wrong method. It
-// is a page if the client prefers HTML.
+// frameworkError returns the response of Keycloak's web framework to an unknown path or wrong
+// method: a page if the client prefers HTML, or else JSON.
 func frameworkError(request *http.Request, status int, text string) response {
 	if !wantsPage(request) {
 		return jsonResponse(status, "", errorBody{Error: text})
@@ -264,7 +265,7 @@ func acceptsJSON(request *http.Request, rest string) bool {
 	})
 }
 
-// notAcceptable is the response to a request that doesn't accept JSON.
+// notAcceptable returns the response to a request that doesn't accept JSON.
 func notAcceptable(request *http.Request, rest string) response {
 	if strings.HasPrefix(rest, "/.well-known/") {
 		return frameworkError(request, http.StatusNotAcceptable,

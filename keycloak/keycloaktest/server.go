@@ -20,10 +20,10 @@ import (
 // A Config configures a Server. The zero value listens on a free port of 127.0.0.1 and has no
 // realms.
 type Config struct {
-	// Realms are the contents of realm files, as for Keycloak's --import-realm. A file may hold
-	// several realms, or only users to add to a realm of another file.
+	// Realms are the contents of realm files, as for Keycloak's --import-realm. A file may contain
+	// several realms, or only users to add to the realm of another file.
 	Realms [][]byte
-	// ClientSecrets are client secrets by client ID, for all realms of Realms. Files that Keycloak
+	// ClientSecrets are client secrets by client ID, for all realms in Realms. Files that Keycloak
 	// exported need them, because an export masks the secrets.
 	ClientSecrets map[string]string
 	// Listener accepts the connections; nil means a free port of 127.0.0.1. Close closes it. A TCP
@@ -34,19 +34,19 @@ type Config struct {
 	// PublicURL is the base of the issuer and of the URLs in discovery documents, like Keycloak's
 	// --hostname. The default is the server's URL.
 	PublicURL string
-	// OwnKeys generates RSA keys for this server only. Otherwise its realms start with keys shared
-	// by all servers of the process, because generating one takes longer than most tests.
+	// OwnKeys generates RSA keys for this server only. Otherwise its realms start with keys that
+	// all servers of the process share, because generating a key takes longer than most tests.
 	OwnKeys bool
-	// Now is the clock, to which Advance adds; nil means time.Now. It must not call methods of the
+	// Now is the clock, which Advance moves; nil means time.Now. It must not call methods of the
 	// server or its realms, because it may be called while a realm is locked.
 	Now func() time.Time
-	// Logf, if set, logs why a user can't sign in where the response doesn't say, such as which
-	// profile fields are missing. New sets it to the test's Logf.
+	// Logf, if set, logs what error responses don't tell about a failed sign-in, such as the
+	// missing fields of the user's profile. New sets it to the test's Logf.
 	Logf func(format string, args ...any)
 }
 
-// A Server is a running stand-in. Create it with New or Start. Its methods are safe for concurrent
-// use.
+// A Server is a running fake Keycloak. Create it with New or Start. Its methods are safe for
+// concurrent use.
 type Server struct {
 	// URL is the base URL of all endpoints: it includes the path prefix and has no trailing slash.
 	URL string
@@ -66,20 +66,19 @@ type Server struct {
 	logMu sync.Mutex // guards logf, also during its calls
 	logf  func(format string, args ...any)
 
-	test TB // passed to New; nil for a server created by Start
+	test TB // the test passed to New; nil for a server created by Start
 
 	mu         sync.Mutex // guards the fields below
 	realms     map[string]*Realm
 	removed    map[string]bool // names of removed realms
-	realmCount int             // including removed realms; see createKeys
+	realmCount int             // including removed realms, for createKeys
 	offset     time.Duration
 	faults     []*Fault
 	log        []Request
 	counts     map[string]int
 }
 
-// Start starts a server, which Close stops. It returns an error that gives the reason if a realm
-// file can't be imported.
+// Start starts a server, which Close stops. It returns an error if a realm file can't be imported.
 func Start(config Config) (*Server, error) {
 	listener := config.Listener
 	if listener == nil {
@@ -91,8 +90,8 @@ func Start(config Config) (*Server, error) {
 	if addr, tcp := listener.Addr().(*net.TCPAddr); tcp && !addr.IP.IsLoopback() {
 		listener.Close()
 		return nil, fmt.Errorf(
-			"keycloaktest: the listener is on %s, which isn't loopback: a stand-in is for the "+
-				"machine it runs on", addr)
+			"keycloaktest: the listener is on %s, which isn't a loopback address: the fake "+
+				"Keycloak must be reachable only from its own machine", addr)
 	}
 	prefix := strings.Trim(config.PathPrefix, "/")
 	if prefix != "" {
@@ -149,8 +148,8 @@ func (s *Server) Close() {
 	s.noticeClient.CloseIdleConnections()
 }
 
-// Err returns the listener's error if that stopped the server, for example because the listener was
-// closed by other code. It returns nil while the server runs and after Close.
+// Err returns the listener's error if the error stopped the server, for example because other code
+// closed the listener. It returns nil while the server runs and after Close.
 func (s *Server) Err() error {
 	select {
 	case <-s.serveDone:
@@ -191,17 +190,18 @@ type importOptions struct {
 	secrets map[string]string
 }
 
-// WithClientSecrets sets client secrets by client ID: the files that Keycloak exports mask them.
+// WithClientSecrets sets client secrets by client ID. Files that Keycloak exported need them,
+// because an export masks the secrets.
 func WithClientSecrets(secrets map[string]string) ImportOption {
 	return func(o *importOptions) { o.secrets = secrets }
 }
 
-// Import adds the realm of a realm file. It returns an error if the file can't be parsed,
-// Keycloak's import would reject it, or the server already has a realm of this name.
+// Import adds the realm of a realm file. It returns an error if the file can't be parsed, if
+// Keycloak's import would reject it, or if the server already has a realm of this name.
 //
-// If the file has a list of realms, Import adds all of them or none, and returns the first. If the
-// file has only users, as kc.sh export writes them to separate files, Import adds them to their
-// realm, which must exist.
+// If the file is a list of realms, Import adds all of them or none, and returns the first. If the
+// file contains only users, like the separate files that kc.sh export writes, Import adds the users
+// to their realm, which must exist.
 func (s *Server) Import(file []byte, opts ...ImportOption) (*Realm, error) {
 	if s.listener == nil {
 		return nil, errNoServer
@@ -221,7 +221,7 @@ func (s *Server) Import(file []byte, opts ...ImportOption) (*Realm, error) {
 	return realms[0], nil
 }
 
-// unusedSecrets returns an error if none of the realms has a client that secrets names.
+// unusedSecrets returns an error if secrets names a client that none of the realms has.
 func unusedSecrets(secrets map[string]string, realms ...*Realm) error {
 	for id := range secrets {
 		if !slices.ContainsFunc(realms, func(r *Realm) bool {
@@ -236,6 +236,7 @@ func unusedSecrets(secrets map[string]string, realms ...*Realm) error {
 	return nil
 }
 
+// importRealm adds the realm of a realm file.
 func (s *Server) importRealm(file []byte, options importOptions) (*Realm, error) {
 	document, ignored, err := realmfile.Read(file)
 	if err != nil {
@@ -243,7 +244,7 @@ func (s *Server) importRealm(file []byte, options importOptions) (*Realm, error)
 	}
 	errExists := fmt.Errorf("keycloaktest: there is a realm %s already", document.Realm)
 	if s.find(document.Realm) != nil {
-		return nil, errExists // without generating keys
+		return nil, errExists // before generating keys
 	}
 	r, err := newRealm(s, document, options)
 	if err != nil {
@@ -254,7 +255,7 @@ func (s *Server) importRealm(file []byte, options importOptions) (*Realm, error)
 	index := s.realmCount
 	s.realmCount++
 	s.mu.Unlock()
-	r.createKeys(index) // takes a while, so without the lock
+	r.createKeys(index) // slow, so call it without the lock
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.realms[r.name] != nil {
@@ -265,8 +266,8 @@ func (s *Server) importRealm(file []byte, options importOptions) (*Realm, error)
 }
 
 // Realm returns the realm with this name. If the server never had such a realm, Realm fails the
-// test passed to New and lists the names of the realms. If the realm was removed, or the server was
-// created by Start and has no test to fail, Realm returns nil.
+// test passed to New, with the names of the existing realms. If the realm was removed, or if Start
+// created the server, so that there is no test to fail, Realm returns nil.
 func (s *Server) Realm(name string) *Realm {
 	if s.test != nil {
 		s.test.Helper()
@@ -278,6 +279,7 @@ func (s *Server) Realm(name string) *Realm {
 	return nil
 }
 
+// find returns the realm with this name, or nil.
 func (s *Server) find(name string) *Realm {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -334,7 +336,7 @@ func (s *Server) Remove(name string) bool {
 
 // Now returns the server's time.
 func (s *Server) Now() time.Time {
-	clock := s.clock // user code, so called without the lock
+	clock := s.clock // the caller's code, so call it without the lock
 	if clock == nil {
 		clock = time.Now
 	}

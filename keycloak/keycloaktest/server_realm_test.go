@@ -53,7 +53,7 @@ func TestConfig_ClientSecrets(t *testing.T) {
 	for _, secret := range []string{"shop-api-secret", "**********", ""} {
 		login(t, masked, "alice", "alice-password", "client_secret", secret).
 			wantOAuthError(t, 501,
-				"client shop-api: its secret is masked in the realm file: give it with "+
+				"client shop-api: its secret is masked in the realm file: set it with "+
 					"WithClientSecrets")
 	}
 	must(t, masked.UpdateClient("shop-api", []byte(`{"secret": "shop-api-secret"}`)))

@@ -18,7 +18,7 @@ type session struct {
 	offline  bool
 	started  time.Time
 	lastUsed time.Time // by a refresh or a sign-in
-	authTime time.Time // zero after a password grant, which shows no login page
+	authTime time.Time // time of the sign-in; zero after a password grant, which has no login page
 	clients  map[string]*clientSession
 	notes    map[string]string
 	shortenedSession
@@ -29,32 +29,32 @@ type clientSession struct {
 	client   *client
 	started  time.Time
 	lastUsed time.Time
-	// granted client scopes, and openid if requested
+	// scope lists the granted client scopes, and openid if requested.
 	scope []string
-	// authentication level: "1" after the login page, "0" after single sign-on
+	// level is the authentication level: "1" after the login page, "0" after single sign-on.
 	level          string
-	startedSession bool                    // the session exists only for its offline access
+	startedSession bool                    // the session was created only for this offline access
 	families       map[string]*tokenFamily // by reuse_id
 	shortenedSession
 }
 
-// A shortenedSession tells whether a session ended early because the realm's settings changed after
-// its last use. Keycloak still has such a session, and returns a different error for it.
+// A shortenedSession records whether a session ended early because settings changed after its last
+// use. Keycloak still knows such a session, and returns a different error for it.
 type shortenedSession struct {
 	changed time.Time // when the settings changed
-	oldEnd  time.Time // the session's end under the old settings
+	oldEnd  time.Time // when the session would have ended under the old settings
 }
 
-// isShortened reports whether a session would still be alive under the old settings. used is its
-// last use.
-func (s shortenedSession) isShortened(used, now time.Time) bool {
-	return !s.changed.IsZero() && !s.changed.Before(used) && now.Before(s.oldEnd)
+// isShortened reports whether a session would still be alive under the old settings. lastUsed is
+// the session's last use.
+func (s shortenedSession) isShortened(lastUsed, now time.Time) bool {
+	return !s.changed.IsZero() && !s.changed.Before(lastUsed) && now.Before(s.oldEnd)
 }
 
-// updated returns the state after another change of settings. used is the session's last use and
-// end its end under the settings before this change.
-func (s shortenedSession) updated(used, now, end time.Time) shortenedSession {
-	if !s.changed.IsZero() && !s.changed.Before(used) && s.oldEnd.After(end) {
+// updated returns the record after a further change of settings. lastUsed is the session's last
+// use, and end is its end under the settings before this change.
+func (s shortenedSession) updated(lastUsed, now, end time.Time) shortenedSession {
+	if !s.changed.IsZero() && !s.changed.Before(lastUsed) && s.oldEnd.After(end) {
 		end = s.oldEnd
 	}
 	return shortenedSession{now, end}
@@ -67,10 +67,11 @@ type tokenFamily struct {
 	since  int64 // when lastID was first used, in Unix seconds
 }
 
-// maxSessions is the maximum number of sessions of a realm. Beyond it, the least recently used ones
-// are evicted.
+// maxSessions is the maximum number of sessions of a realm. Beyond it, the least recently used
+// sessions are evicted.
 const maxSessions = 20_000
 
+// newSession starts a session with a new ID.
 func (r *Realm) newSession(u *user, offline bool, now time.Time) *session {
 	return r.addSession(&session{id: opaque(24), user: u, offline: offline}, now)
 }
@@ -90,7 +91,7 @@ func (r *Realm) addSession(s *session, now time.Time) *session {
 	return s
 }
 
-// attach adds a client to the session, replacing the client's earlier part if there is one.
+// attach adds a client to the session. It replaces the client's earlier part of the session.
 func (s *session) attach(c *client, scope []string, now time.Time) *clientSession {
 	cs := &clientSession{client: c, started: now, lastUsed: now, scope: scope, level: "1",
 		families: map[string]*tokenFamily{}}
@@ -98,6 +99,7 @@ func (s *session) attach(c *client, scope []string, now time.Time) *clientSessio
 	return cs
 }
 
+// sessionByID returns the online or offline session with this ID, or nil.
 func (r *Realm) sessionByID(id string, offline bool) *session {
 	if offline {
 		return r.offline[id]
@@ -105,9 +107,10 @@ func (r *Realm) sessionByID(id string, offline bool) *session {
 	return r.sessions[id]
 }
 
-// liveSession returns the session of a client's access or ID token, which doesn't tell whether the
-// session is offline: the online session if it is alive and has the client, or else the offline
-// session with this ID. If neither is alive, it returns either, or nil if there is none.
+// liveSession returns the session of a client's access or ID token. Such a token doesn't tell
+// whether its session is offline, so liveSession returns the online session with this ID if it is
+// alive and has the client, or else the offline session. If neither is alive, it returns either, or
+// nil if there is none.
 func (r *Realm) liveSession(id, clientID string, now time.Time) *session {
 	online, offline := r.sessions[id], r.offline[id]
 	switch {
@@ -149,8 +152,8 @@ func (r *Realm) clientAlive(cs *clientSession, s *session, now time.Time) bool {
 	return end.IsZero() || now.Unix() < end.Unix()
 }
 
-// clientSessionEnd is sessionEnd for a client's part of a session. It returns zero if that has no
-// end of its own.
+// clientSessionEnd is sessionEnd for a client's part of a session. It returns the zero time if the
+// part ends only with the session.
 func (r *Realm) clientSessionEnd(cs *clientSession, s *session) time.Time {
 	idle, maxLifespan := r.clientLifespans(cs.client, s.offline)
 	var end time.Time
@@ -163,7 +166,7 @@ func (r *Realm) clientSessionEnd(cs *clientSession, s *session) time.Time {
 	return end
 }
 
-// recordLifespans records when the sessions end. It must be called before a change of settings.
+// recordLifespans records when the sessions end. Call it before settings change.
 func (r *Realm) recordLifespans(now time.Time) {
 	for _, sessions := range []map[string]*session{r.sessions, r.offline} {
 		for _, s := range sessions {
@@ -193,7 +196,7 @@ func (r *Realm) lifespans(offline bool) (idle, maxLifespan time.Duration) {
 	return idle, maxLifespan
 }
 
-// lifespan returns a session lifespan: the value, or fallback if the value is missing or 0.
+// lifespan returns a session lifespan: value, or fallback if value is missing or 0.
 func lifespan(value *int, fallback int) time.Duration {
 	if n := valueOr(value, 0); n > 0 {
 		return seconds(n)
@@ -201,7 +204,8 @@ func lifespan(value *int, fallback int) time.Duration {
 	return seconds(fallback)
 }
 
-// clientLifespans returns the lifespans of a client's part of a session; 0 means the session's.
+// clientLifespans returns the idle timeout and maximum lifespan of a client's part of a session; 0
+// means that of the session.
 func (r *Realm) clientLifespans(c *client, offline bool) (idle, maxLifespan time.Duration) {
 	if offline {
 		return seconds(realmfile.IntAttribute(c.Attributes, "client.offline.session.idle.timeout",
@@ -225,7 +229,7 @@ func (r *Realm) accessExpiry(c *client, s *session, cs *clientSession, now time.
 		lifespan = valueOr(r.settings.SSOSessionMaxLifespan, 36000)
 	}
 	expiry := now.Add(seconds(lifespan))
-	// without a session, for service accounts
+	// A service account may have no session.
 	started, clientStarted, offline := now, now, false
 	if s != nil {
 		started, clientStarted, offline = s.started, cs.started, s.offline
@@ -253,7 +257,7 @@ func (r *Realm) refreshExpiry(c *client, s *session, cs *clientSession, now time
 	if s.offline && !r.settings.OfflineMaxLifespanEnabled { // expires only with its session
 		return time.Time{}
 	}
-	if clientIdle > 0 { // even if it is longer
+	if clientIdle > 0 { // even if it is longer than the session's
 		idle = clientIdle
 	}
 	expiry := now.Add(idle)
@@ -274,13 +278,13 @@ func earlier(a, b time.Time) time.Time {
 }
 
 // resolveScopes returns the scopes granted for a scope parameter: the client's default scopes, and
-// openid and optional scopes if the parameter names them. It refuses any other name.
+// openid and optional scopes if the parameter names them. Any other name is an error.
 func (r *Realm) resolveScopes(c *client, value string, sent bool) ([]string, *oauthError) {
 	granted := slices.Clone(c.defaultScopes)
 	if !sent {
 		return granted, r.checkGrantSupported(c, granted)
 	}
-	names := strings.Split(value, " ") // Keycloak refuses two spaces in a row
+	names := strings.Split(value, " ") // Keycloak rejects two spaces in a row
 	for value != "" && len(names) > 0 && names[len(names)-1] == "" {
 		names = names[:len(names)-1] // trailing spaces are allowed
 	}
@@ -311,7 +315,8 @@ func (r *Realm) resolveScopes(c *client, value string, sent bool) ([]string, *oa
 	return granted, r.checkGrantSupported(c, granted)
 }
 
-// checkGrantSupported refuses scopes if their tokens would depend on an unsupported feature.
+// checkGrantSupported returns an error if tokens with these scopes depend on an unsupported
+// feature.
 func (r *Realm) checkGrantSupported(c *client, granted []string) *oauthError {
 	use := realmfile.UseTokens
 	if slices.Contains(granted, "openid") {
@@ -331,8 +336,8 @@ func (r *Realm) checkGrantSupported(c *client, granted []string) *oauthError {
 	return r.checkScopesSupported(granted, use)
 }
 
-// organization is the scope for a user's organizations; organization:name is the scope for one.
-// Realms without organizations accept both and grant nothing.
+// organization is the scope for all of a user's organizations; organization:name is the scope for
+// one organization. A realm without organizations accepts both scopes and grants nothing.
 const organization = "organization"
 
 func (c *client) knowsOrganizations() bool {
@@ -340,13 +345,13 @@ func (c *client) knowsOrganizations() bool {
 		slices.Contains(c.optionalScopes, organization)
 }
 
-// opaque returns a random string of n characters of Keycloak's alphabet.
+// opaque returns a random string of n characters from Keycloak's alphabet.
 func opaque(n int) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-	out := make([]byte, n)
-	rand.Read(out) // never fails (crypto/rand)
-	for i := range out {
-		out[i] = alphabet[out[i]%64]
+	letters := make([]byte, n)
+	rand.Read(letters) // never fails (crypto/rand)
+	for i := range letters {
+		letters[i] = alphabet[letters[i]%64]
 	}
-	return string(out)
+	return string(letters)
 }

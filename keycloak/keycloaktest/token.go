@@ -36,9 +36,9 @@ type grant struct {
 	nonce         string // of the authorization request
 	now           time.Time
 	familyID      string // reuse_id of the refresh token; empty for a new family
-	// the scope of the refresh token if this refresh requested less; else nil
-	granted        []string
-	scopeIsGranted bool // whether the response's scope is granted instead of scope
+	// granted is the scope of refresh tokens if a refresh requested less, or else nil.
+	granted         []string
+	responseGranted bool // the response's scope is granted, not scope
 }
 
 // refreshScope returns the scope of refresh tokens.
@@ -51,7 +51,7 @@ func (g *grant) refreshScope() []string {
 
 func (g *grant) has(scope string) bool { return slices.Contains(g.scope, scope) }
 
-// mappers returns the protocol mappers of the client and the granted scopes. For userinfo, which
+// mappers returns the protocol mappers of the client and of the granted scopes. For userinfo, which
 // uses the token's scope claim, it omits scopes that aren't in the claim.
 func (g *grant) mappers(target realmfile.Target) []realmfile.Mapper {
 	all := slices.Clone(g.client.ProtocolMappers)
@@ -66,7 +66,7 @@ func (g *grant) mappers(target realmfile.Target) []realmfile.Mapper {
 	})
 }
 
-// permitted reports whether the user may have a scope. If the scope has roles, the user needs one
+// permitted reports whether the user may have a scope: if the scope has roles, the user needs one
 // of them.
 func (g *grant) permitted(s *scope) bool {
 	if len(s.roles) == 0 {
@@ -95,12 +95,12 @@ func (g *grant) scopeText() string {
 
 // responseScope returns the scope in the token endpoint's response.
 func (g *grant) responseScope() string {
-	if !g.scopeIsGranted {
+	if !g.responseGranted {
 		return g.scopeText()
 	}
-	all := *g
-	all.scope = g.refreshScope()
-	return all.scopeText()
+	withGranted := *g
+	withGranted.scope = g.refreshScope()
+	return withGranted.scopeText()
 }
 
 func (g *grant) lightweight() bool {
@@ -120,6 +120,8 @@ func (g *grant) baseClaims(typ, id string, expiry time.Time) claims {
 	return out
 }
 
+// accessID returns the jti of an access token, whose prefix tells the kind of session, the kind of
+// token and the grant type.
 func (g *grant) accessID() string {
 	session, token := "on", "rt"
 	if g.session == nil {
@@ -141,7 +143,7 @@ func (g *grant) accessClaims() claims {
 	expiry := g.realm.accessExpiry(g.client, g.session, g.clientSession, g.now)
 	out := g.baseClaims(typ, g.accessID(), expiry)
 	out["scope"] = g.scopeText()
-	if g.session == nil { // a service account can't be looked up by its session
+	if g.session == nil { // without a session, only sub identifies the service account
 		out["sub"] = g.user.ID
 	}
 	if g.lightweight() {
@@ -190,18 +192,20 @@ func (g *grant) refreshClaims(access claims) claims {
 
 // An unsignedToken is a token to be signed later. Signing is slow, so it happens without the lock.
 type unsignedToken struct {
-	typ    string // of the header
+	typ    string // the typ in the header
 	claims claims
 	key    *key
 }
 
+// newUnsigned returns a token of the grant's client. attribute is the client attribute for the
+// signature algorithm.
 func (g *grant) newUnsigned(payload claims, attribute, typ string) unsignedToken {
 	algorithm := g.realm.algorithm(g.client, attribute)
 	return unsignedToken{typ, payload, g.realm.keys.signingKey(algorithm)}
 }
 
 // algorithm returns the signature algorithm of a client's tokens. attribute is the client attribute
-// for this kind of token.
+// for the algorithm of this kind of token.
 func (r *Realm) algorithm(c *client, attribute string) string {
 	return cmp.Or(c.Attributes[attribute], r.settings.DefaultSignatureAlgorithm, "RS256")
 }
@@ -218,8 +222,8 @@ func (u unsignedToken) sign() string {
 	return must(sign(header, payload, u.key))
 }
 
-// sign returns the compact JWS (RFC 7515) of a header and payload. It returns an error if the key
-// doesn't fit its algorithm.
+// sign returns the compact JWS (RFC 7515) of a header and a payload. It returns an error if the key
+// has the wrong type for its algorithm.
 func sign(header string, payload []byte, k *key) (string, error) {
 	encode := base64.RawURLEncoding.EncodeToString
 	input := encode([]byte(header)) + "." + encode(payload)
@@ -230,6 +234,7 @@ func sign(header string, payload []byte, k *key) (string, error) {
 	return input + "." + encode(signature), nil
 }
 
+// quoted returns s as a JSON string.
 func quoted(s string) string { return string(must(json.Marshal(s))) }
 
 // tokenResponse is the body of a successful response of the token endpoint.
@@ -313,8 +318,8 @@ func accessHash(algorithm, accessToken string) string {
 
 var errToken = errors.New("not a token of this realm")
 
-// verified checks a token's signature and returns its claims, without checking its expiry. The
-// caller holds the realm's lock.
+// verified verifies a token's signature, but not its expiry, and returns its claims. The caller
+// holds the realm's lock.
 func (r *Realm) verified(token string) (claims, error) {
 	parser := jwt.NewParser(jwt.WithoutClaimsValidation(),
 		jwt.WithValidMethods(realmfile.SignatureAlgorithms), jwt.WithStrictDecoding())
@@ -333,7 +338,8 @@ func (r *Realm) verified(token string) (claims, error) {
 	return parsed.Claims.(jwt.MapClaims), nil
 }
 
-// expired reports whether a token has expired. It is valid up to and including the second of exp.
+// expired reports whether a token has expired. A token is valid up to and including the second of
+// exp.
 func expired(payload claims, now time.Time) bool {
 	exp := timeClaim(payload, "exp")
 	return exp != 0 && now.Unix() > exp

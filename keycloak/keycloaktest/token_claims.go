@@ -13,22 +13,23 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// This file turns a mapper's values into a claim, like Keycloak's OIDCAttributeMapperHelper.
+// The functions in this file turn a mapper's values into a claim, like Keycloak's
+// OIDCAttributeMapperHelper.
 
 // putOne sets the claim to a single value, even if the mapper is multivalued.
 func (run *mapperRun) putOne(config map[string]string, value string) {
 	run.put(cloneWith(config, "multivalued", "false"), []any{value})
 }
 
-// put is putAll without empty values.
+// put is like putAll, but drops empty values.
 func (run *mapperRun) put(config map[string]string, values []any) {
 	run.putAll(config,
 		slices.DeleteFunc(slices.Clone(values), func(value any) bool { return value == "" }))
 }
 
-// putAll sets the mapper's claim to values, converted to the mapper's type: to all of them if the
-// mapper is multivalued, or else to the first. A value that can't be converted is null in a list,
-// and a single one is omitted.
+// putAll sets the mapper's claim to all values if the mapper is multivalued, or else to the first
+// one. It converts the values to the mapper's type. A value that can't be converted becomes null in
+// a list; otherwise the claim is omitted.
 func (run *mapperRun) putAll(config map[string]string, values []any) {
 	path := splitClaim(config["claim.name"])
 	if len(values) == 0 || len(path) == 0 {
@@ -47,31 +48,31 @@ func (run *mapperRun) putAll(config map[string]string, values []any) {
 		typed = append(typed, converted)
 	}
 	topLevel := typed[0]
-	if len(path) > 1 { // a claim exp.x would replace exp by an object
+	if len(path) > 1 { // a claim exp.x would replace exp with an object
 		topLevel = claims{}
 	}
 	if !mayWrite(path[0], topLevel) || path[0] == "acr" && run.target == realmfile.ForUserinfo {
 		return
 	}
-	into := run.claims
-	for _, step := range path[:len(path)-1] {
-		inner, ok := into[step].(claims)
+	parent := run.claims
+	for _, name := range path[:len(path)-1] {
+		child, ok := parent[name].(claims)
 		if !ok {
-			inner = claims{}
-			into[step] = inner
+			child = claims{}
+			parent[name] = child
 		}
-		into = inner
+		parent = child
 	}
 	last := path[len(path)-1]
 	switch {
 	case len(path) == 1 && last == "acr":
-		into[last] = fmt.Sprint(typed[0])
+		parent[last] = fmt.Sprint(typed[0])
 	case !multivalued:
-		into[last] = typed[0]
+		parent[last] = typed[0]
 	default:
 		// Mappers with the same claim add to the same list: the scope microprofile-jwt and a group
 		// mapper both write "groups".
-		existing, _ := into[last].([]any)
+		existing, _ := parent[last].([]any)
 		all := slices.Clone(existing)
 		for _, value := range typed {
 			if !slices.ContainsFunc(existing, func(e any) bool {
@@ -80,12 +81,12 @@ func (run *mapperRun) putAll(config map[string]string, values []any) {
 				all = append(all, value)
 			}
 		}
-		into[last] = all
+		parent[last] = all
 	}
 }
 
-// mayWrite reports whether a mapper may set a claim to value: some claims are reserved, and some
-// must have a certain type (observed with Keycloak 26.7.4).
+// mayWrite reports whether a mapper may set a claim to value. Some claims are reserved, and some
+// require a certain type (observed with Keycloak 26.7.4).
 func mayWrite(claim string, value any) bool {
 	switch claim {
 	case "iss", "exp", "iat", "jti", "typ", "nonce", "session_state", "scope":
@@ -103,8 +104,8 @@ func mayWrite(claim string, value any) bool {
 	return true
 }
 
-// splitClaim splits a claim name a.b.c at its dots, except for escaped dots (\.) and, as in
-// Keycloak, a dot at the start of a part, which ends the splitting.
+// splitClaim splits a claim name like a.b.c at its dots, except for escaped dots (\.). As in
+// Keycloak, it stops splitting at a part that starts with a dot.
 func splitClaim(name string) []string {
 	var parts []string
 	part := ""
@@ -127,10 +128,10 @@ func splitClaim(name string) []string {
 	return parts
 }
 
-// convert converts a value to a mapper's type.
-func convert(value any, label string) (any, bool) {
-	text, ok := value.(string)
-	if !ok {
+// convert converts a value to a mapper's type, jsonType.label. ok is false if it can't.
+func convert(value any, label string) (converted any, ok bool) {
+	text, isString := value.(string)
+	if !isString {
 		return value, true
 	}
 	switch label {
@@ -148,7 +149,7 @@ func convert(value any, label string) (any, bool) {
 		var parsed any
 		err := decoder.Decode(&parsed)
 		if err == nil {
-			if _, more := decoder.Token(); more != io.EOF {
+			if _, endErr := decoder.Token(); endErr != io.EOF {
 				return nil, false
 			}
 		}

@@ -7,15 +7,15 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// introspect serves introspection. It is for servers, so CORS is off.
+// introspect serves the introspection endpoint, without CORS because it is for servers.
 func (r *Realm) introspect(req *request) response {
 	resp := r.introspection(req)
 	req.corsAllowed = false
 	return resp
 }
 
-// introspection is token introspection (RFC 7662). A token is active only for a client in its
-// audience.
+// introspection returns the response of token introspection (RFC 7662). A token is active only for
+// a client in its audience.
 func (r *Realm) introspection(req *request) response {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -55,7 +55,7 @@ func (r *Realm) introspection(req *request) response {
 	return newOAuthError(400, "invalid_request", "Unsupported token type.").plain()
 }
 
-// introspected returns the claims that introspection returns for a token. As in Keycloak the
+// introspected returns the claims in the introspection response for a token. As in Keycloak, the
 // mappers run again, even for lightweight and ID tokens, so the claims reflect the user's current
 // state.
 func (r *Realm) introspected(caller *client, token string, refresh bool,

@@ -33,12 +33,13 @@ type key struct {
 	material  string // RSA, HMAC, or a curve
 	// *rsa.PrivateKey, *ecdsa.PrivateKey, ed25519.PrivateKey, or []byte for HMAC; nil for Ed448
 	private     any
-	provider    string // name in the realm file, or empty
+	provider    string // the key provider's name in the realm file, or empty
 	certificate *x509.Certificate
 	priority    int
-	passive     bool // published and used to verify, but not to sign
+	passive     bool // published and used to verify signatures, but not to sign
 }
 
+// public returns the key that verifies signatures: the public key, or the secret for HMAC.
 func (k *key) public() any {
 	if signer, ok := k.private.(crypto.Signer); ok {
 		return signer.Public()
@@ -52,8 +53,8 @@ type keySet struct {
 	keys  []*key
 }
 
-// activeKey returns the active signing key of an algorithm with the highest priority, among equals
-// the newest, or nil.
+// activeKey returns the active signing key of an algorithm with the highest priority, or nil. Of
+// keys with equal priority, it returns the newest.
 func (set *keySet) activeKey(algorithm string) *key {
 	var best *key
 	for _, k := range set.keys {
@@ -65,7 +66,7 @@ func (set *keySet) activeKey(algorithm string) *key {
 	return best
 }
 
-// signingKey returns the key that signs with an algorithm. Like Keycloak it generates a key if the
+// signingKey returns the key that signs with an algorithm. Like Keycloak, it generates a key if the
 // realm has none for the algorithm.
 func (set *keySet) signingKey(algorithm string) *key {
 	k := set.activeKey(algorithm)
@@ -97,10 +98,11 @@ func (set *keySet) verificationKey(kid string) *key {
 	return nil
 }
 
+// remove removes a key and reports whether it was in the set.
 func (set *keySet) remove(kid string) bool {
-	before := len(set.keys)
+	count := len(set.keys)
 	set.keys = slices.DeleteFunc(set.keys, func(k *key) bool { return k.kid == kid })
-	return len(set.keys) < before
+	return len(set.keys) < count
 }
 
 // jwks returns the realm's JSON Web Key Set (RFC 7517), which doesn't include HMAC keys.
@@ -128,8 +130,8 @@ func (set *keySet) jwks() jwkset.JWKSMarshal {
 	return out
 }
 
-// ed448JWK returns a JWK for an Ed448 key. Go lacks Ed448, so the public key is made up and nothing
-// can be signed with it.
+// ed448JWK returns a JWK for an Ed448 key. Go lacks Ed448, so the public key is made up and no
+// token can be signed.
 func ed448JWK(k *key) jwkset.JWKMarshal {
 	point := sha512.Sum512([]byte(k.kid))
 	return jwkset.JWKMarshal{
@@ -164,8 +166,8 @@ func newKey(material, algorithm, realm string) *key {
 	return k
 }
 
-// keyID returns Keycloak's kid of a public key: the SHA-256 of its SubjectPublicKeyInfo in
-// base64url. It isn't the thumbprint of RFC 7638.
+// keyID returns the kid that Keycloak gives a public key: the SHA-256 of its SubjectPublicKeyInfo
+// in base64url. It isn't the thumbprint of RFC 7638.
 func keyID(public any) string {
 	der, err := x509.MarshalPKIXPublicKey(public)
 	if err != nil {
@@ -190,9 +192,9 @@ func rsaKey(private *rsa.PrivateKey, algorithm, realm string) *key {
 		private: private, certificate: must(x509.ParseCertificate(der))}
 }
 
-// rsaKeys generates the RSA keys of this process. Generating one takes 0.1 seconds or more, and
-// most tests don't care which key a realm has. So the first realms of all servers share a key, the
-// second realms another, and so on: realms of the same server never share a key.
+// rsaKeys generates the RSA keys of this process. Generating a key takes 0.1 seconds or more, and
+// most tests don't care which key a realm has. So the first realms of all servers share one key,
+// their second realms another, and so on. Realms of the same server never share a key.
 var rsaKeys rsaKeyPool
 
 type rsaKeyPool struct {
@@ -209,21 +211,22 @@ func (s *Server) rsaKey(realm, n int) *rsa.PrivateKey {
 	return rsaKeys.sharedKey(realm, n)
 }
 
-// encryptionKey returns the encryption key of all realms of this process. Nothing uses it.
+// encryptionKey returns the encryption key of all realms of this process. It is published but never
+// used.
 var encryptionKey = sync.OnceValue(rsaKeys.newKey)
 
-// sharedKey returns RSA key number n that realm number realm of each server shares.
-func (m *rsaKeyPool) sharedKey(realm, n int) *rsa.PrivateKey {
-	m.mu.Lock()
-	key := m.shared[[2]int{realm, n}]
+// sharedKey returns RSA key number n of realm number realm, the same for each server.
+func (p *rsaKeyPool) sharedKey(realm, n int) *rsa.PrivateKey {
+	p.mu.Lock()
+	key := p.shared[[2]int{realm, n}]
 	if key == nil {
-		if m.shared == nil {
-			m.shared = map[[2]int]func() *rsa.PrivateKey{}
+		if p.shared == nil {
+			p.shared = map[[2]int]func() *rsa.PrivateKey{}
 		}
-		key = sync.OnceValue(m.newKey)
-		m.shared[[2]int{realm, n}] = key
+		key = sync.OnceValue(p.newKey)
+		p.shared[[2]int{realm, n}] = key
 	}
-	m.mu.Unlock()
+	p.mu.Unlock()
 	return key()
 }
 

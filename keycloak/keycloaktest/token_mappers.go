@@ -12,16 +12,16 @@ type mapperRun struct {
 	*grant
 	claims claims
 	target realmfile.Target
-	roles  []*role // that the token may contain
+	roles  []*role // the roles that the token may contain
 }
 
-// mapperTypes are the supported protocol mappers by Keycloak's provider ID, in the order in which
-// they run: mappers that change roles run before mappers that write them to claims.
+// mapperTypes lists the supported protocol mappers with Keycloak's provider IDs, in the order in
+// which they run: mappers that change roles run before mappers that write roles to claims.
 var mapperTypes = []struct {
 	id         string
 	run        func(run *mapperRun, config map[string]string)
 	tokensOnly bool // has no effect on userinfo, even if enabled for it
-	accessOnly bool // only for access tokens, and enabled by default
+	accessOnly bool // affects only access tokens, and is enabled by default
 }{
 	{"oidc-hardcoded-role-mapper", addHardcodedRole, false, false},
 	{"oidc-role-name-mapper", renameRole, false, false},
@@ -42,8 +42,8 @@ var mapperTypes = []struct {
 	{"oidc-organization-membership-mapper", func(*mapperRun, map[string]string) {}, false, false}, // no effect: organizations are unsupported
 }
 
-// changesRoles reports whether a mapper changes the roles that other mappers see. Such mappers
-// apply to all tokens.
+// changesRoles reports whether a mapper changes the roles that other mappers see. Such a mapper
+// applies to all tokens.
 func changesRoles(id string) bool {
 	return id == "oidc-hardcoded-role-mapper" || id == "oidc-role-name-mapper"
 }
@@ -159,7 +159,8 @@ func mapSessionNote(run *mapperRun, config map[string]string) {
 	}
 }
 
-// mapACR writes the authentication level, or its name if the client or the realm configures one.
+// mapACR sets acr to the authentication level, or to its name if the client or the realm configures
+// one.
 func mapACR(run *mapperRun, _ map[string]string) {
 	level := "1"
 	if run.clientSession != nil {

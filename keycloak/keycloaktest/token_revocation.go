@@ -67,7 +67,7 @@ func (r *Realm) revoke(req *request) response {
 	return done
 }
 
-// revokeAccess records a revoked access token until it expires.
+// revokeAccess records that an access token is revoked, until the token expires.
 func (r *Realm) revokeAccess(id string, expiresAt, now time.Time) {
 	evict(r.revoked, maxSessions, func(expiresAt time.Time) time.Time {
 		return expiresAt

@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// shownRoles returns the user's roles that the client's scope includes: all of them if the client
-// has full scope, or else the client's own roles and those mapped to the client or a granted scope.
+// shownRoles returns the user's roles that the client's scope includes. If the client has full
+// scope, that is all of them, or else the client's own roles and the roles mapped to the client or
+// to a granted scope.
 func (g *grant) shownRoles() []*role {
 	roles := g.user.effectiveRoles()
 	if g.client.fullScope {
@@ -25,8 +26,8 @@ func (g *grant) shownRoles() []*role {
 	return slices.DeleteFunc(roles, func(r *role) bool { return !slices.Contains(allowed, r) })
 }
 
-// roleNamed returns the role with this name in a mapper's configuration, which is client.role for a
-// client role.
+// roleNamed returns the role with a name from a mapper's configuration, or nil. The name of a
+// client role is client.role.
 func (r *Realm) roleNamed(name string) *role {
 	if dot := strings.LastIndex(name, "."); dot >= 0 {
 		if c := r.clients[name[:dot]]; c != nil && c.roles[name[dot+1:]] != nil {
@@ -36,8 +37,8 @@ func (r *Realm) roleNamed(name string) *role {
 	return r.roles[name]
 }
 
-// addHardcodedRole adds a role, even if it doesn't exist. The part before the last dot is the
-// client.
+// addHardcodedRole adds a role to the token, even if the role doesn't exist. The part of the name
+// before the last dot is the client.
 func addHardcodedRole(run *mapperRun, config map[string]string) {
 	added := run.realm.roleNamed(config["role"])
 	if added == nil {
@@ -51,7 +52,7 @@ func addHardcodedRole(run *mapperRun, config map[string]string) {
 	}
 }
 
-// renameRole renames a role in the token. The new name may be that of a client role: client.role.
+// renameRole renames a role in the token. The new name may be a client role's: client.role.
 func renameRole(run *mapperRun, config map[string]string) {
 	i := slices.Index(run.roles, run.realm.roleNamed(config["role"]))
 	if i < 0 {
@@ -65,7 +66,8 @@ func renameRole(run *mapperRun, config map[string]string) {
 	run.roles[i] = renamed
 }
 
-// addAudience adds an audience to the aud claim, a string for one audience and a list for several.
+// addAudience adds an audience to the aud claim, which is a string for one audience and a list for
+// several.
 func (run *mapperRun) addAudience(audience string) {
 	switch aud := run.claims["aud"].(type) {
 	case nil:
@@ -81,7 +83,7 @@ func (run *mapperRun) addAudience(audience string) {
 	}
 }
 
-// mapResolvedAudience adds the other clients in which the user has a role.
+// mapResolvedAudience adds the other clients in which the user has a role to the audience.
 func mapResolvedAudience(run *mapperRun, _ map[string]string) {
 	for _, r := range run.roles {
 		if r.client != "" && r.client != run.client.ClientID {
@@ -131,6 +133,7 @@ func mapClientRoles(run *mapperRun, config map[string]string) {
 	}
 }
 
+// cloneWith returns a copy of config with one setting changed.
 func cloneWith(config map[string]string, name, value string) map[string]string {
 	out := map[string]string{name: value}
 	for key, old := range config {

@@ -29,7 +29,7 @@ func (r *Realm) grantOf(payload claims, now time.Time) (g *grant, reason string)
 	}
 	g = &grant{realm: r, client: c, scope: strings.Fields(stringClaim(payload, "scope")), now: now}
 	id := stringClaim(payload, "sid")
-	if id == "" { // a service account's token without a session
+	if id == "" { // the token of a service account without a session
 		if sub, hasSub := payload["sub"]; c.serviceAccount == nil ||
 			hasSub && sub != c.serviceAccount.ID {
 			return nil, "user_session_not_found"
@@ -97,7 +97,7 @@ func (r *Realm) userinfo(req *request) response {
 		token = ""
 	}
 	if strings.EqualFold(scheme, "DPoP") {
-		return notImplemented("userinfo by the scheme DPoP")
+		return notImplemented("userinfo with the scheme DPoP")
 	}
 	if !strings.EqualFold(scheme, "Bearer") {
 		token = ""

@@ -7,8 +7,8 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// checkSupported refuses a request by a client if it would need an unsupported feature, such as a
-// realm setting, a client setting or a key.
+// checkSupported returns an error if a client's request depends on an unsupported realm setting,
+// client setting or key.
 func (r *Realm) checkSupported(c *client, use realmfile.Use) *oauthError {
 	realmProblems := slices.Concat(r.settings.Unsupported, r.profile.Unsupported)
 	if problem := use.Reasons(realmProblems); problem != "" {
@@ -34,7 +34,7 @@ func (r *Realm) checkSupported(c *client, use realmfile.Use) *oauthError {
 	return nil
 }
 
-// checkScopesSupported refuses scopes with unsupported protocol mappers.
+// checkScopesSupported returns an error if a scope has an unsupported protocol mapper.
 func (r *Realm) checkScopesSupported(names []string, use realmfile.Use) *oauthError {
 	for _, name := range names {
 		if s := r.scopes[name]; s != nil {
@@ -53,13 +53,13 @@ func (c *client) hasNoSecret() bool {
 		c.ClientAuthenticatorType != "client-secret"
 }
 
-// checkSecretKnown refuses a client whose secret was masked by an export, because its secret can't
-// be checked.
+// checkSecretKnown returns an error if an export masked the client's secret, because the fake then
+// can't check it.
 func (c *client) checkSecretKnown() *oauthError {
 	if !c.secretUnknown || c.PublicClient {
 		return nil
 	}
 	return newOAuthError(501, codeUnsupported,
 		"client "+c.ClientID+
-			": its secret is masked in the realm file: give it with WithClientSecrets")
+			": its secret is masked in the realm file: set it with WithClientSecrets")
 }

@@ -47,7 +47,7 @@ func TestUnsupported_refusedWhereUsed(t *testing.T) {
 		{realmFlow("directGrantFlow"), []string{"password", "userinfo", "introspect"}, "directGrantFlow: mine is not supported"},
 		{`"browserFlow": "a", "authenticationFlows": [{"alias": "a", "authenticationExecutions": [{"flowAlias": "a", "requirement": "REQUIRED"}]}]`,
 			[]string{"authorize", "device"},
-			"browserFlow: the authentication flow a goes on for ever"},
+			"browserFlow: the authentication flow a contains itself"},
 		{realmFlow("clientAuthenticationFlow"), slices.Concat(tokens, []string{"device"}), "clientAuthenticationFlow: mine is not supported"},
 		{clientFlow("browser"), []string{"authorize", "device"}, "client app: authenticationFlowBindingOverrides: browser is not supported"},
 		{clientFlow("direct_grant"), []string{"password", "userinfo", "introspect"}, "client app: authenticationFlowBindingOverrides: direct_grant is not supported"},
@@ -55,8 +55,8 @@ func TestUnsupported_refusedWhereUsed(t *testing.T) {
 		{`"components": {"org.keycloak.storage.UserStorageProvider": [{"providerId": "ldap", "config": {"editMode": ["READ_ONLY"]}}]}`, []string{"unknown user"}, "user federation is not supported"},
 		{`"userFederationProviders": [{"providerName": "ldap"}]`, []string{"unknown user"}, "user federation is not supported"},
 
-		{`"defaultSignatureAlgorithm": "none"`, slices.Concat(tokens, []string{"authorize"}), "defaultSignatureAlgorithm: none is no signature algorithm"},
-		{`"attributes": {"defaultSignatureAlgorithm": "none"}`, slices.Concat(tokens, []string{"authorize"}), "defaultSignatureAlgorithm: none is no signature algorithm"},
+		{`"defaultSignatureAlgorithm": "none"`, slices.Concat(tokens, []string{"authorize"}), "defaultSignatureAlgorithm: none isn't a signature algorithm"},
+		{`"attributes": {"defaultSignatureAlgorithm": "none"}`, slices.Concat(tokens, []string{"authorize"}), "defaultSignatureAlgorithm: none isn't a signature algorithm"},
 		{attribute("access.token.lifespan", "soon"), slices.Concat(tokens, []string{"authorize"}), "access.token.lifespan"},
 		{attribute("user.info.response.signature.alg", "RS256"), []string{"userinfo"}, "user.info.response.signature.alg"},
 		{attribute("user.info.encrypted.response.alg", "RSA-OAEP"), []string{"userinfo"}, "user.info.encrypted.response.alg"},
@@ -81,7 +81,7 @@ func TestUnsupported_refusedWhereUsed(t *testing.T) {
 		{attribute("minimum.acr.value", "2"), []string{"authorize", "device"}, "minimum.acr.value"},
 		{attribute("logout.confirmation.enabled", "false"), nil, ""},
 
-		{mapper("oidc-foo-mapper", `"userinfo.token.claim": "true"`), []string{"userinfo"}, "protocolMapper oidc-foo-mapper is not supported: it isn't of Keycloak itself"},
+		{mapper("oidc-foo-mapper", `"userinfo.token.claim": "true"`), []string{"userinfo"}, "protocolMapper oidc-foo-mapper is not supported: it isn't built into Keycloak"},
 		{mapper("oidc-foo-mapper", `"id.token.claim": "true", "userinfo.token.claim": "false"`), []string{"password", "authorize", "userinfo", "introspect"}, "oidc-foo-mapper"},
 		{mapper("oidc-foo-mapper", `"introspection.token.claim": "true"`), []string{"introspect"}, "oidc-foo-mapper"},
 		{mapper("oidc-foo-mapper", `"access.token.claim": "true"`), slices.Concat(tokens, []string{"authorize"}), "oidc-foo-mapper"},

@@ -12,7 +12,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// A user is a user of the realm file with roles and groups resolved.
+// A user is a user in the realm file, with roles and groups resolved.
 type user struct {
 	realmfile.User
 	password    string
@@ -21,7 +21,7 @@ type user struct {
 	roles       []*role
 	groups      []*group
 
-	consents map[string][]string // the scopes consented to, by client ID
+	consents map[string][]string // the scopes that the user consented to, by client ID
 	failures
 }
 
@@ -29,8 +29,9 @@ func (u *user) setPassword(password string, now time.Time) {
 	u.password, u.passwordSet = password, now
 }
 
-// attribute returns the values of a user's property or attribute, or else those of the first group
-// that has the attribute. If aggregate is set, it returns the values of the user and all groups.
+// attribute returns the values of a user's property or attribute. If the user lacks the attribute,
+// it returns the values of the first group that has it. If aggregate is set, it returns the values
+// of the user and of all groups.
 func (u *user) attribute(name string, aggregate bool) []string {
 	switch name {
 	case "username":
@@ -76,7 +77,7 @@ func (u *user) effectiveRoles() []*role {
 	return expand(all)
 }
 
-// expand adds the roles that composite roles contain. Composites may form cycles.
+// expand returns roles and all roles that they contain as composites. Composites may form cycles.
 func expand(roles []*role) []*role {
 	var all []*role
 	seen := map[*role]bool{}
@@ -108,8 +109,8 @@ func (r *Realm) buildUsers(importOptions) error {
 	return nil
 }
 
-// addServiceAccount creates the service account of a client that should have one and doesn't. As in
-// Keycloak, the account gets the default role and the client the scope service_account.
+// addServiceAccount creates a client's service account if the client should have one and doesn't.
+// As in Keycloak, the account gets the default role, and the client gets the scope service_account.
 func (r *Realm) addServiceAccount(c *client) error {
 	if !c.ServiceAccountsEnabled || c.serviceAccount != nil {
 		return nil
@@ -133,7 +134,7 @@ func (r *Realm) addServiceAccount(c *client) error {
 	return nil
 }
 
-// removeServiceAccount undoes addServiceAccount, when a users file contains the account.
+// removeServiceAccount undoes addServiceAccount. It is for users files that contain the account.
 func (r *Realm) removeServiceAccount(c *client) {
 	r.unindex(c.serviceAccount)
 	c.serviceAccount, c.accountGenerated = nil, false
@@ -145,7 +146,7 @@ func (r *Realm) removeServiceAccount(c *client) {
 }
 
 // addServiceAccountScope adds the scope service_account to a client with a service account, if the
-// realm has that scope.
+// realm has this scope.
 func (r *Realm) addServiceAccountScope(c *client) {
 	if c.ServiceAccountsEnabled && r.scopes["service_account"] != nil &&
 		!slices.Contains(c.defaultScopes, "service_account") {
@@ -153,7 +154,7 @@ func (r *Realm) addServiceAccountScope(c *client) {
 	}
 }
 
-// addUser adds a user, resolving the roles, groups and clients that rep names.
+// addUser adds a user. It resolves the names of roles, groups and clients in rep.
 func (r *Realm) addUser(rep realmfile.User) (*user, error) {
 	if rep.ID == "" {
 		rep.ID = uuid.NewString()
@@ -201,10 +202,10 @@ func (r *Realm) addUser(rep realmfile.User) (*user, error) {
 		return nil, fmt.Errorf("serviceAccountClientId: the realm has no client %q",
 			rep.ServiceAccountOf)
 	case owner.serviceAccount != nil:
-		return nil, fmt.Errorf("serviceAccountClientId: the client %q has an account already",
+		return nil, fmt.Errorf("serviceAccountClientId: the client %q already has an account",
 			rep.ServiceAccountOf)
 	}
-	var err error // resolve roles last, because that creates missing ones
+	var err error // resolve roles last, because rolesOf creates missing roles
 	if u.roles, err = r.rolesOf(rep.RealmRoles, rep.ClientRoles, true); err != nil {
 		return nil, err
 	}
@@ -215,8 +216,8 @@ func (r *Realm) addUser(rep realmfile.User) (*user, error) {
 	return u, nil
 }
 
-// useEmailAsUsername sets the username to the email address if the realm is configured to. Keycloak
-// does this when a user is added or changed, but not on import.
+// useEmailAsUsername sets the username to the email address if the realm is configured that way.
+// Keycloak does this when it adds or changes a user, but not on import.
 func (r *Realm) useEmailAsUsername(rep *realmfile.User) {
 	if r.settings.RegistrationEmailAsUsername && rep.Email != "" &&
 		rep.ServiceAccountOf == "" {
@@ -225,7 +226,7 @@ func (r *Realm) useEmailAsUsername(rep *realmfile.User) {
 }
 
 // normalizeNames lower-cases the username and email address, as Keycloak does. It returns an error
-// if another user has them.
+// if another user has one of them.
 func (r *Realm) normalizeNames(rep *realmfile.User) error {
 	rep.Username = strings.ToLower(rep.Username)
 	rep.Email = strings.ToLower(rep.Email)
@@ -244,8 +245,8 @@ func (r *Realm) normalizeNames(rep *realmfile.User) error {
 // maxNameLength is the maximum length of a username, in bytes.
 const maxNameLength = 255
 
-// index adds a user to the maps by ID, username and email address, and unindex removes the user. To
-// change one of these, call unindex before and index after the change.
+// index adds a user to the maps by ID, username and email address. To change one of these, call
+// unindex before the change and index after it.
 func (r *Realm) index(u *user) {
 	r.users[u.ID], r.names[u.Username] = u, u
 	if u.Email != "" {
@@ -253,6 +254,7 @@ func (r *Realm) index(u *user) {
 	}
 }
 
+// unindex removes a user from the maps.
 func (r *Realm) unindex(u *user) {
 	delete(r.users, u.ID)
 	delete(r.names, u.Username)
@@ -267,8 +269,8 @@ func (r *Realm) emailTaken(email, id string) bool {
 	return slices.ContainsFunc(r.emails[email], func(other *user) bool { return other.ID != id })
 }
 
-// userByLogin returns the user who signs in as name, which is a username or, if the realm allows
-// it, a unique email address. It returns nil for a service account, which can't sign in.
+// userByLogin returns the user who signs in as name, or nil. name is a username or, if the realm
+// allows that, a unique email address. Service accounts can't sign in.
 func (r *Realm) userByLogin(name string) *user {
 	name = strings.ToLower(name)
 	if u := r.names[name]; u != nil && u.ServiceAccountOf == "" {

@@ -149,7 +149,7 @@ func unsupportedFlows(file *Realm) []Unsupported {
 		description := d.describe(alias)
 		switch {
 		case d.tooDeep:
-			add("the authentication flow %s goes on for ever", alias)
+			add("the authentication flow %s contains itself", alias)
 		case !slices.Contains(binding.supported, description):
 			add("%s is not supported: it does %q, and the stand-in does %q", alias, description,
 				binding.supported[0])

@@ -48,7 +48,8 @@ func (r *reader) checkAuthorization(at *path, c *Client, file *Realm) {
 			"id", "clientId", "name", "allowRemoteResourceManagement", "policyEnforcementMode",
 			"resources", "policies", "scopes", "decisionStrategy", "authorizationSchema",
 		}, name) {
-			r.problem(at.field(name), "no member of Keycloak's ResourceServerRepresentation")
+			r.problem(at.field(name),
+				"not a field of Keycloak's ResourceServerRepresentation")
 		}
 	}
 	if !slices.Contains(enforcementModes, settings.Mode) {

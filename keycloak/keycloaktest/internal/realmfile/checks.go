@@ -111,7 +111,7 @@ func (r *reader) unique(at *path, field string) func(i int, name string) {
 	seen := map[string]int{}
 	return func(i int, name string) {
 		if first, found := seen[name]; found {
-			r.problem(at.item(i).field(field), "%s is the name of %s already", name,
+			r.problem(at.item(i).field(field), "%s is already the name of %s", name,
 				at.item(first))
 			return
 		}
@@ -198,7 +198,7 @@ func (r *reader) checkScopeMappings(at *path, file *Realm, mappings []ScopeMappi
 		switch {
 		case m.Client != "":
 		case m.ClientScope == "":
-			r.problem(at.item(i), "neither client nor clientScope is there")
+			r.problem(at.item(i), "client or clientScope is missing")
 		case !slices.ContainsFunc(scopes, sameName) && m.ClientScope != "offline_access" &&
 			!slices.Contains(samlScopes, m.ClientScope):
 			r.problem(at.item(i).field("clientScope"), "the realm has no client scope %s",
@@ -248,7 +248,7 @@ func (r *reader) checkClient(at *path, c *Client) {
 	case "saml", "docker-v2":
 		r.ignore(fmt.Sprintf("clients[%s] (protocol %s)", c.ClientID, c.Protocol))
 	default:
-		r.problem(at.field("protocol"), "%s is no protocol of Keycloak's", c.Protocol)
+		r.problem(at.field("protocol"), "%s isn't a protocol of Keycloak", c.Protocol)
 	}
 	r.checkPairwise(at, c)
 	c.ProtocolMappers = r.checkMappers(at.field("protocolMappers"), c.ProtocolMappers)
@@ -461,7 +461,7 @@ func (r *reader) checkSettings(file *Realm) {
 	}
 	if algorithm := file.DefaultSignatureAlgorithm; algorithm != "" &&
 		!slices.Contains(SignatureAlgorithms, algorithm) {
-		add(UseTokens, "defaultSignatureAlgorithm: %s is no signature algorithm of Keycloak's",
+		add(UseTokens, "defaultSignatureAlgorithm: %s isn't a signature algorithm of Keycloak",
 			algorithm)
 	}
 	for name, n := range map[string]*int{

@@ -130,7 +130,7 @@ func (r *reader) checkComponents(at *path, file *Realm) {
 				}
 			}
 		default:
-			r.problem(at, "not supported: the stand-in has no such components")
+			r.problem(at, "not supported: the fake has no such components")
 		}
 	}
 	p, err := readProfile(profile)

@@ -135,7 +135,7 @@ func newPasswordRule(name, value string, hasValue bool) (PasswordRule, error) {
 		}
 		return nil, nil // without a list, the rule has no effect
 	}
-	return nil, fmt.Errorf("%s is no password policy of Keycloak's", name)
+	return nil, fmt.Errorf("%s isn't a password policy of Keycloak", name)
 }
 
 // violation returns Keycloak's error message for a violated rule, or "" if ok.

@@ -233,7 +233,7 @@ func (r *reader) decodeField(at *path, rec *record, name string, value any) (any
 	f, ok := rec.fields[name]
 	if !ok {
 		if !rec.lenient {
-			r.problem(at, "no member of Keycloak's %s", rec.name)
+			r.problem(at, "not a field of Keycloak's %s", rec.name)
 		}
 		return nil, false
 	}

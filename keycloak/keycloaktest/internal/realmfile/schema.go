@@ -131,8 +131,8 @@ func (r *reader) checkPlaceholder(at *path, value any) {
 	if text, ok := value.(string); ok && strings.Contains(text, "${") {
 		if match := placeholderPattern.FindString(text); match != "" {
 			r.problem(at,
-				"%s is a placeholder, which Keycloak fills in from its environment and a "+
-					"stand-in doesn't: put the value there", match)
+				"%s is a placeholder, which Keycloak replaces from its environment and the "+
+					"fake doesn't: write the value instead", match)
 		}
 	}
 }
@@ -177,7 +177,7 @@ var schemas = sync.OnceValue(func() schemaSet {
 	return schemaSet{realmRecord(client, user, role, group), client, user}
 })
 
-const oldRelease = "it is from an old release of Keycloak, and the import of 26 breaks off at it"
+const oldRelease = "it is from an old release of Keycloak, and the import of Keycloak 26 fails on it"
 
 func realmRecord(client, user, role, group *record) *record {
 	roles := (&record{name: "RolesRepresentation"}).with(

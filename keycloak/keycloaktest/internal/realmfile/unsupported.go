@@ -159,7 +159,8 @@ func UnsupportedSettings(c Client) []Unsupported {
 		if value := c.Attributes[name]; value != "" &&
 			!slices.Contains(SignatureAlgorithms, value) {
 			add(SigningAttributes[name],
-				"the attribute %s: %q is not supported: it is no signature algorithm of Keycloak's",
+				"the attribute %s: %q is not supported: it isn't a signature algorithm of "+
+					"Keycloak",
 				name, value)
 		}
 	}
@@ -208,7 +209,7 @@ func (m Mapper) uses() Use {
 // unsupportedMapper returns why the fake doesn't support a mapper, or "" if it does.
 func unsupportedMapper(m Mapper) string {
 	if !slices.Contains(keycloakMappers, m.ProtocolMapper) {
-		return fmt.Sprintf("protocolMapper %s is not supported: it isn't of Keycloak itself",
+		return fmt.Sprintf("protocolMapper %s is not supported: it isn't built into Keycloak",
 			m.ProtocolMapper)
 	}
 	if !slices.Contains(MapperIDs, m.ProtocolMapper) {
