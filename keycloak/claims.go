@@ -9,7 +9,7 @@ import (
 	"github.com/cloakql/cloakql/internal/strictjson"
 )
 
-// claims are the claims that the package uses, by Keycloak 26.7.4's names; nil if absent.
+// claims holds the claims that the package uses, under Keycloak 26.7.4's names; nil if absent.
 type claims struct {
 	iss, typ, cnf, aud, azp, sub, nbf, iat, exp strictjson.Value // checked by the verifier
 
@@ -67,8 +67,8 @@ func (c *claims) setMember(name []byte, value strictjson.Value) {
 	}
 }
 
-// newUser returns the user of a verified access token. A claim of a type that Keycloak doesn't use
-// for it counts as absent. parse has checked that member names are unique at every depth.
+// newUser returns the user of a verified access token. A claim of an unexpected type counts as
+// absent. parse has checked that names are unique at every depth.
 func newUser(c *claims, payload []byte, expires time.Time) *identity.User {
 	user := &identity.User{
 		Username:    optional(c.username),

@@ -25,25 +25,25 @@ type ClientConfig struct {
 	// Timeout is how long a caller waits for one call to Keycloak; DefaultTimeout if zero.
 	Timeout time.Duration
 	// Transport makes the HTTP calls; NewTransport() if nil. Redirects are never followed, and
-	// callers wait no longer than Timeout, whatever the transport does.
+	// callers wait no longer than Timeout even if the transport ignores its context.
 	Transport http.RoundTripper
 	// Log gets a line for each refresh token that is presented again; slog.Default() if nil.
 	Log *slog.Logger
 
 	// RefreshGrace is how long the tokens of a refresh are returned again to callers that present
-	// the same refresh token from the same network (identity.Address in an IPv4 /24 or an IPv6
-	// /48). It ends early when the new refresh token is presented. Callers without a known address
-	// count as one network. It is DefaultRefreshGrace if zero; a negative value turns it off.
+	// the same refresh token from the same network (an IPv4 /24 or IPv6 /48 of identity.Address).
+	// It ends early when the new refresh token is presented. Callers without a known address count
+	// as one network. Zero means DefaultRefreshGrace; a negative value turns it off.
 	RefreshGrace time.Duration
 
 	// RefreshGraceAnyNetwork makes RefreshGrace apply on any network, for users whose address
 	// changes within the grace period. A thief on another network can then get the tokens, too.
 	RefreshGraceAnyNetwork bool
 
-	// MaxLogins, MaxRefreshes and MaxLogouts bound the calls of each kind that are in flight;
-	// DefaultMaxCalls if zero. The bounds are separate so that a flood of sign-ins doesn't hold up
-	// refreshes and sign-outs. A call beyond its bound fails at once. If callers' addresses are
-	// known (identity.Address), one network holds at most a quarter of each.
+	// MaxLogins, MaxRefreshes and MaxLogouts limit the calls of each kind that are in flight;
+	// DefaultMaxCalls if zero. The limits are separate so that a flood of sign-ins doesn't hold up
+	// refreshes and sign-outs. A call over its limit fails at once. If callers' addresses are known
+	// (identity.Address), one network may use at most a quarter of each limit.
 	MaxLogins, MaxRefreshes, MaxLogouts int
 
 	// RefusalPause is how long an account's next sign-in waits after a refused one;
@@ -78,30 +78,30 @@ const (
 )
 
 const (
-	// maxTimeouts bounds a call to Keycloak, in multiples of Timeout. The caller gets an error
-	// after one Timeout, but Keycloak keeps working, so the call keeps its slot and its place in
-	// the queue until Keycloak responds or this bound is reached.
+	// maxTimeouts limits the time of a call to Keycloak, in multiples of Timeout. The caller gets
+	// an error after one Timeout, but Keycloak keeps working, so the call keeps its slot and its
+	// place in the queue until Keycloak responds or this limit is reached.
 	maxTimeouts = 3
-	// maxQueueHold bounds how long a delayed refusal blocks its account's queue, before the pause:
+	// maxQueueHold limits how long a delayed refusal blocks its account's queue, without the pause:
 	// the account's owner may be next in the queue.
 	maxQueueHold = 1500 * time.Millisecond
 )
 
 // A Client signs people in and out of a realm, using one of the realm's clients. Make it with
-// NewClient. It is safe for concurrent use. Its methods fail with the errors of package identity:
+// NewClient. It is safe for concurrent use. Its methods return these errors of package identity:
 //
 //   - ErrProviderUnavailable if Keycloak is down or slow (identity.TimedOut), or if the response
 //     isn't one of Keycloak's
 //   - ErrProviderMisconfigured if a setting here or in the realm is wrong; identity.Detail names it
 //   - ErrBusy if as many calls of the kind are in flight as ClientConfig allows
-//   - a RateLimitError if the caller's network holds its share of them
+//   - a RateLimitError if the caller's network has as many calls of the kind in flight as it may
 //
-// and with the errors that each method names. No error holds a password or a token. The text of an
+// and the errors that each method names. No error contains a password or a token. The text of an
 // error is safe to show to clients; Keycloak's response and URL are only in its identity.Detail.
 type Client struct {
 	config    ClientConfig
 	http      *http.Client
-	calls     *sync.WaitGroup // sign-ins and sign-outs in flight, even if their callers have left
+	calls     *sync.WaitGroup // sign-ins and sign-outs in flight, even if their callers returned
 	logins    *semaphore
 	accounts  *accounts
 	queue     *loginQueue
@@ -152,8 +152,8 @@ func NewClient(config ClientConfig) (*Client, error) {
 }
 
 // Login exchanges a user's credentials for tokens with the resource owner password credentials
-// grant, RFC 6749 section 4.3. It fails with ErrBadCredentials, ErrAccountDisabled,
-// ErrAccountNotReady, or ErrLoginNotAllowed if direct access grants are off for the client.
+// grant, RFC 6749 section 4.3. Its errors are ErrBadCredentials, ErrAccountDisabled,
+// ErrAccountNotReady, and ErrLoginNotAllowed if direct access grants are off for the client.
 //
 // Sign-ins of one account run one after another, first come, first served: with brute-force
 // protection on, Keycloak 26.7.4 refuses all but one of several concurrent sign-ins of an account,
@@ -161,11 +161,11 @@ func NewClient(config ClientConfig) (*Client, error) {
 // sign-in starts RefusalPause later. At most four sign-ins of one account queue behind the running
 // one, and at most two of these five come from one network. Each waits for at most Timeout; the
 // call to Keycloak then gets its own Timeout. A sixth sign-in, or one that waited too long, fails
-// with ErrBusy. When ctx ends, Login returns but the call continues: Keycloak wouldn't stop either,
+// with ErrBusy. When ctx ends, Login returns but the call continues: Keycloak doesn't stop either,
 // and the account's next sign-in must not run at the same time.
 //
 // ErrBadCredentials is delayed until the call has taken as long as other sign-ins do: Keycloak
-// refuses accounts without a password faster, and timing must not tell which accounts those are.
+// refuses accounts without a password faster, and timing must not reveal those accounts.
 // During the delay the call counts only toward its network's share of MaxLogins.
 func (c *Client) Login(ctx context.Context,
 	credentials identity.Credentials) (*identity.OpenIDToken, error) {
@@ -220,8 +220,8 @@ func (c *Client) login(ctx context.Context,
 			c.accounts.learn(credentials, token)
 			leaveQueue(0)
 		case refused:
-			// The time must not show in other calls, either: when the account's next sign-in
-			// starts, and when the caller's network may make another call.
+			// Other calls must not reveal the time either: neither the start of the account's next
+			// sign-in, nor the time when the caller's network may make another call.
 			target := min(c.timing.target(), c.config.Timeout/2)
 			leaveQueue(time.Until(start.Add(min(target, maxQueueHold))) +
 				max(0, c.config.RefusalPause))
@@ -243,9 +243,9 @@ func decided(err error) bool {
 }
 
 // Refresh exchanges a refresh token for new tokens, RFC 6749 section 6. Calls with the same token
-// from one network share one exchange, which continues when a caller leaves. Its tokens are
-// returned again within RefreshGrace, until the new refresh token is presented. Refresh fails with
-// ErrRefreshExpired, ErrSessionEnded, ErrRefreshReused or ErrRefreshInvalid.
+// from one network share one exchange, which continues when a caller's ctx ends. The new tokens are
+// returned again within RefreshGrace, until the new refresh token is presented. The errors of
+// Refresh are ErrRefreshExpired, ErrSessionEnded, ErrRefreshReused and ErrRefreshInvalid.
 func (c *Client) Refresh(ctx context.Context,
 	refreshToken identity.Secret) (*identity.OpenIDToken, error) {
 	if c.http == nil {
@@ -267,8 +267,8 @@ func (c *Client) Refresh(ctx context.Context,
 }
 
 // Logout ends the session of a refresh token, for every client of the realm that shares it. It
-// succeeds if the session has already ended, and fails with ErrRefreshInvalid if Keycloak doesn't
-// know the token. It continues when ctx ends: people who sign out often close the tab next.
+// succeeds if the session has already ended, and returns ErrRefreshInvalid if Keycloak doesn't know
+// the token. It continues when ctx ends: people who sign out often close the tab next.
 func (c *Client) Logout(ctx context.Context, refreshToken identity.Secret) error {
 	if c.http == nil {
 		return fmt.Errorf("keycloak: logout: %w", errNoClient)
@@ -282,11 +282,11 @@ func (c *Client) Logout(ctx context.Context, refreshToken identity.Secret) error
 	return nil
 }
 
-// checkRefreshToken refuses, without a call to Keycloak, tokens that aren't spelled as Keycloak
-// issues them: a JWS of three parts. Keycloak 26.7.4 also accepts a token with padding, with + and
-// / or stray bits in its signature, and with control characters anywhere, so one token has any
-// number of spellings. The shared exchange and the rate limits compare tokens by their text, and
-// would treat each spelling as a different token.
+// checkRefreshToken rejects, without a call to Keycloak, tokens that aren't encoded as Keycloak
+// issues them: as a JWS of three parts. Keycloak 26.7.4 also accepts padding, + and / or stray bits
+// in the signature, and control characters anywhere, so one token has any number of encodings. The
+// shared exchange and the rate limits compare tokens as text, and would treat each encoding as a
+// different token.
 func checkRefreshToken(refreshToken identity.Secret) error {
 	parts, err := jose.DecodeCompact(refreshToken.Reveal())
 	if err != nil || len(parts[0]) == 0 || len(parts[1]) == 0 || len(parts[2]) == 0 {
@@ -297,7 +297,7 @@ func checkRefreshToken(refreshToken identity.Secret) error {
 }
 
 func (c *Client) logout(ctx context.Context, refreshToken identity.Secret) error {
-	// The call outlives its caller, so it isn't made for a caller who has left already.
+	// The call outlives its caller, so don't start it for a caller that is already gone.
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -316,8 +316,8 @@ func (c *Client) logout(ctx context.Context, refreshToken identity.Secret) error
 				return struct{}{}, err
 			}
 			if got.status != http.StatusNoContent {
-				// Keycloak 26.7.4 returns 204 for an ended session, too. A release that refuses
-				// instead gets the same result.
+				// Keycloak 26.7.4 returns 204 for an ended session, too. If another release returns
+				// an error, the result is the same.
 				if err := refusal(got, refreshRefusals); !errors.Is(err, identity.ErrSessionEnded) {
 					return struct{}{}, err
 				}
@@ -329,15 +329,15 @@ func (c *Client) logout(ctx context.Context, refreshToken identity.Secret) error
 }
 
 // await runs work on a goroutine and returns its result. It returns early when ctx ends, and with
-// timedOut after Timeout. Work continues in both cases, and Client.Close waits for it.
+// timedOut after Timeout. In both cases work continues, and Client.Close waits for it.
 func await[T any](ctx context.Context, c *Client,
 	work func(context.Context) (T, error)) (T, error) {
 	type result struct {
 		value T
 		err   error
 	}
-	done := make(chan result, 1) // the receiver may be gone
-	c.calls.Go(func() {          // ends with work, whose duration Client.call bounds
+	done := make(chan result, 1) // buffered, because the receiver may be gone
+	c.calls.Go(func() {          // ends with work, whose duration Client.call limits
 		value, err := work(context.WithoutCancel(ctx))
 		done <- result{value, err}
 	})
@@ -369,9 +369,9 @@ func (c *Client) timedOut() error {
 	}
 }
 
-// Close waits until all calls in flight are done, including those whose callers have left, or until
-// ctx ends. Call it when no more requests come in: a refresh that is cut off halfway may cost a
-// user the session.
+// Close waits until all calls in flight are done, including those whose callers have returned, or
+// until ctx ends. Call it when no more requests come in: a refresh that is cut off halfway may cost
+// a user the session.
 func (c *Client) Close(ctx context.Context) error {
 	if c.http == nil {
 		return nil
@@ -409,9 +409,9 @@ func (c *Client) requestTokens(ctx context.Context, form url.Values,
 }
 
 // call posts a form with the client's credentials in it. Keycloak prefers form values to HTTP
-// Basic, which would need the double encoding of RFC 6749 section 2.3.1. For a client that accepts
-// its secret only in a header, the error's detail says what to change (clientErrors): trying both
-// ways would double the calls with a wrong secret. A call takes at most maxTimeouts.
+// Basic, which would need the double encoding of RFC 6749 section 2.3.1. If Keycloak accepts the
+// client's secret only in a header, the error's detail says what to change (clientErrors): trying
+// both ways would double the calls with a wrong secret. A call takes at most maxTimeouts.
 func (c *Client) call(ctx context.Context, url string, form url.Values) (response, error) {
 	callCtx, cancel := context.WithTimeout(ctx, maxTimeouts*c.config.Timeout)
 	defer cancel()
@@ -427,8 +427,8 @@ func (c *Client) call(ctx context.Context, url string, form url.Values) (respons
 	return got, nil
 }
 
-// post sends a form. Nothing of the incoming request is passed on except the client's address, if
-// ForwardAddress says so.
+// post sends a form. With ForwardAddress it also sends the caller's address, but nothing else of
+// the incoming request.
 func (c *Client) post(ctx context.Context, url string, form url.Values) (response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url,
 		strings.NewReader(form.Encode()))

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// WarnIssuer fetches the issuer that the realm puts into its tokens, and logs a warning if it isn't
-// one of accepted. It retries until it has a response, or ctx ends. Nothing else in the response is
-// used. A nil transport is NewTransport(), a nil log slog.Default().
+// WarnIssuer fetches the issuer that the realm puts into its tokens, and logs a warning if that
+// issuer isn't in accepted. It retries until a response names the issuer, or ctx ends. A nil
+// transport means NewTransport(), a nil log slog.Default().
 func WarnIssuer(ctx context.Context, realm Realm, accepted []string, transport http.RoundTripper,
 	log *slog.Logger) {
 	client := newHTTPClient(transport)

@@ -33,7 +33,8 @@ type KeySetConfig struct {
 	// MaxAge is how long keys stay in use while they can't be refreshed; DefaultKeysMaxAge if zero.
 	MaxAge time.Duration
 	// Transport makes the HTTP calls; NewTransport() if nil. It must respect the deadline of a
-	// request's context, as net/http's does: the next fetch starts only after the last one ended.
+	// request's context, as net/http's does: the next fetch starts only after the last one has
+	// ended.
 	Transport http.RoundTripper
 	// Log gets a line when fetches start to fail, one when they succeed again, and one for each key
 	// that can't be used, up to a hundred keys; slog.Default() if nil.
@@ -44,15 +45,15 @@ type KeySetConfig struct {
 const DefaultKeysMaxAge = 24 * time.Hour
 
 // A KeySet holds the public keys that a realm signs with. It fetches the realm's JSON Web Key Set
-// (RFC 7517), keeps the last good one through an outage, and fetches it again when a token names an
+// (RFC 7517), keeps the last good set through an outage, and fetches it again when a token names an
 // unknown key. Make it with NewKeySet. It is safe for concurrent use.
 //
 // A KeySet stays fresh whether or not Run is called. Once the keys are about 5 minutes old, the
 // next use, by a token or by Status, starts a fetch in the background and uses the cached keys. So
 // a key that the realm removed stays valid for that long, plus one fetch. If the set hasn't been
-// used for more than 10 minutes, the next token waits up to a second for a fetch; if that takes
-// longer or fails, the cached keys stay valid up to MaxAge. Run refreshes the keys without traffic
-// too, so that no token waits.
+// used for more than 10 minutes, the next token waits up to a second for a fetch; if the fetch
+// takes longer or fails, the cached keys stay valid up to MaxAge. Run refreshes the keys without
+// traffic too, so that no token waits.
 //
 // Anyone can make up a key ID. So fetches start at most once a second, for all callers together. A
 // few callers wait for a fetch, each for at most a second and until its context ends; the others
@@ -73,14 +74,14 @@ type KeySet struct {
 	fetched     time.Time // when keys were fetched; zero before the first time
 	tried       time.Time // when the last fetch ended, successful or not
 	failure     error     // of the last fetch; nil after a successful one
-	failures    int       // in a row
+	failures    int       // since the last successful fetch
 	fetch       *keyFetch // in flight, or nil
 	notBefore   time.Time // earliest start of the next fetch
 	nextRefresh time.Time // when Run, or the next use after it, starts a fetch
 	logged      map[jose.RejectedKey]bool
 }
 
-// freshKeys are the keys of the last fetch. While they are fresh, a token whose key is among them
+// freshKeys holds the keys of the last fetch. While they are fresh, a token whose key is among them
 // needs neither a fetch nor the lock.
 type freshKeys struct {
 	keys                 map[string]jose.Key
@@ -199,7 +200,7 @@ func (k *KeySet) usable() bool {
 	return len(k.keys.Keys) > 0 && elapsed(k.fetched, time.Now()) <= k.maxAge
 }
 
-// elapsed returns the time from then to now, by the clock that shows more: the monotonic clock
+// elapsed returns the time from then to now, by whichever clock shows more: the monotonic clock
 // stops while the machine sleeps, and the wall clock can be set back.
 func elapsed(then, now time.Time) time.Duration {
 	return max(now.Sub(then), now.Round(0).Sub(then.Round(0)))
@@ -218,8 +219,8 @@ func (k *KeySet) refreshIfDue() {
 	}
 }
 
-// stale reports whether the last fetch, successful or not, is so long ago that a token should wait
-// for another one. The caller holds mu.
+// stale reports whether the last fetch, successful or not, was so long ago that a token should wait
+// for another fetch. The caller holds mu.
 func (k *KeySet) stale() bool { return elapsed(k.tried, time.Now()) > 2*k.interval() }
 
 // Key returns the key with this ID, after a fetch if the ID is unknown and a fetch is allowed. It
@@ -243,7 +244,7 @@ func (k *KeySet) Key(ctx context.Context, id string) (Key, error) {
 		k.mu.Unlock()
 		return Key(key), nil
 	}
-	if err := ctx.Err(); err != nil { // don't start a fetch for a caller who has left
+	if err := ctx.Err(); err != nil { // don't start a fetch for a caller that is already gone
 		k.mu.Unlock()
 		return Key{}, err
 	}
@@ -268,17 +269,17 @@ func (k *KeySet) Key(ctx context.Context, id string) (Key, error) {
 	}
 	// Format the error outside the lock. During an outage it must not be ErrKeyUnknown, which would
 	// sign users out.
-	refused := &identity.Error{Reason: identity.ErrKeysUnavailable}
+	identityErr := &identity.Error{Reason: identity.ErrKeysUnavailable}
 	switch {
 	case failure != nil:
-		refused.Detail = fmt.Sprintf("the key set can't be fetched from %s: %v", k.url, failure)
+		identityErr.Detail = fmt.Sprintf("the key set can't be fetched from %s: %v", k.url, failure)
 	case inFlight, !usable: // the fetch may bring the key
-		refused.Detail = "the key set is still being fetched from " + k.url
+		identityErr.Detail = "the key set is still being fetched from " + k.url
 	default:
-		refused = &identity.Error{Reason: identity.ErrKeyUnknown,
+		identityErr = &identity.Error{Reason: identity.ErrKeyUnknown,
 			Detail: keys.WhyMissing(id) + " (" + k.url + ")"}
 	}
-	return Key{}, refused
+	return Key{}, identityErr
 }
 
 // join adds a waiter to the fetch in flight, or starts a fetch. It returns nil if the fetch has
@@ -324,7 +325,7 @@ func (k *KeySet) startFetch() *keyFetch {
 	return fetch
 }
 
-// finish stores the result of a fetch, and logs it if the last one's was different.
+// finish stores the result of a fetch, and logs a success after a failure or the reverse.
 func (k *KeySet) finish(keys jose.KeySet, err error) {
 	k.mu.Lock()
 	now, first := time.Now(), k.failures == 0 && k.fetched.IsZero()
@@ -377,8 +378,8 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// download fetches the key set. It fails if no key in it is usable: such a response must not
-// replace a good set.
+// download fetches the key set. It returns an error if no key in the set is usable: such a response
+// must not replace a good set.
 func (k *KeySet) download(ctx context.Context) (keys jose.KeySet, err error) {
 	// A library parses the response, and no caller could recover a panic on this goroutine.
 	defer func() {
@@ -391,7 +392,7 @@ func (k *KeySet) download(ctx context.Context) (keys jose.KeySet, err error) {
 			"the zero Realm has no address: make it with keycloak.NewRealm")
 	}
 	got, err := get(ctx, k.http, k.url)
-	if err != nil { // it may quote names from the server's certificate
+	if err != nil { // err may quote names from the server's certificate
 		return jose.KeySet{}, truncatedError{err}
 	}
 	if got.status != http.StatusOK {

@@ -14,13 +14,13 @@ import (
 // Keys provides the public keys of one issuer. A KeySet fetches them from Keycloak; StaticKeys and
 // ParseKeys return fixed keys, for unit tests and the like.
 //
-// Key returns the key with this ID. It fails with an identity.Error whose Reason is ErrKeyUnknown
-// if there is no such key, and ErrKeysUnavailable if it can't tell at the moment. If ctx ends
-// first, it returns ctx.Err(). A Verifier treats any other error as ErrKeysUnavailable. IDs may be
-// made up by an attacker. Key must be safe for concurrent use.
+// Key returns the key with this ID. If there is no such key, it returns an identity.Error with the
+// Reason ErrKeyUnknown; if it can't tell at the moment, with the Reason ErrKeysUnavailable; and if
+// ctx ends first, ctx.Err(). A Verifier treats any other error as ErrKeysUnavailable. Attackers can
+// make up IDs. Key must be safe for concurrent use.
 //
-// A Verifier checks the key itself: a key that is too weak, or whose algorithm isn't the token's,
-// verifies nothing.
+// Implementations need not check keys: a Verifier rejects a key that is too weak or whose algorithm
+// isn't the token's.
 type Keys interface {
 	Key(ctx context.Context, id string) (Key, error)
 }
@@ -43,8 +43,8 @@ func StaticKeys(keys ...Key) (Keys, error) {
 			return nil, fmt.Errorf("keycloak: the key %s can't be used: %w",
 				strictjson.Quote(key.ID), err)
 		}
-		if _, twice := static[key.ID]; twice {
-			return nil, fmt.Errorf("keycloak: two keys have the id %s", strictjson.Quote(key.ID))
+		if _, duplicate := static[key.ID]; duplicate {
+			return nil, fmt.Errorf("keycloak: two keys have the kid %s", strictjson.Quote(key.ID))
 		}
 		static[key.ID] = key
 	}
@@ -55,8 +55,8 @@ func StaticKeys(keys ...Key) (Keys, error) {
 }
 
 // ParseKeys returns the keys of a JSON Web Key Set (RFC 7517) as Keys that never change. Like
-// KeySet, it skips keys that aren't for signatures or can't be used. It returns an error if none is
-// left.
+// KeySet, it skips keys that aren't for signatures or can't be used. It returns an error if no
+// key is left.
 func ParseKeys(set []byte) (Keys, error) {
 	keys, err := jose.ReadKeySet(set)
 	if err != nil {
@@ -70,8 +70,8 @@ func ParseKeys(set []byte) (Keys, error) {
 }
 
 func (s staticKeys) Key(_ context.Context, id string) (Key, error) {
-	key, known := s[id]
-	if !known {
+	key, ok := s[id]
+	if !ok {
 		return Key{}, &identity.Error{Reason: identity.ErrKeyUnknown,
 			Detail: "the static keys have none with the kid " + strictjson.Quote(id)}
 	}
@@ -79,7 +79,7 @@ func (s staticKeys) Key(_ context.Context, id string) (Key, error) {
 }
 
 // verifySignature verifies a token's signature with the key that its header names, and returns the
-// key. It fails with ErrKeyUnknown, ErrKeysUnavailable, ErrTokenSignature or ctx.Err().
+// key. Its errors are ErrKeyUnknown, ErrKeysUnavailable, ErrTokenSignature and ctx.Err().
 func (v *Verifier) verifySignature(ctx context.Context, keys Keys, text string,
 	token *accessToken) (Key, error) {
 	key, err := keys.Key(ctx, token.KeyID)
@@ -87,11 +87,11 @@ func (v *Verifier) verifySignature(ctx context.Context, keys Keys, text string,
 	case err != nil:
 		return Key{}, keyError(ctx, err)
 	case key.Algorithm != token.Algorithm: // RFC 8725, section 3.1
-		return Key{}, wrongSignature("alg is %s; the key %s is for %s",
+		return Key{}, signatureError("alg is %s; the key %s is for %s",
 			strictjson.Quote(token.Algorithm), strictjson.Quote(token.KeyID),
 			strictjson.Quote(key.Algorithm))
 	case !v.cache.verifySignature(text, token, key):
-		return Key{}, wrongSignature("the signature doesn't match the key %s",
+		return Key{}, signatureError("the signature doesn't match the key %s",
 			strictjson.Quote(token.KeyID))
 	}
 	return key, nil
@@ -99,11 +99,11 @@ func (v *Verifier) verifySignature(ctx context.Context, keys Keys, text string,
 
 // keyError turns an error from Keys into one that Verify documents.
 func keyError(ctx context.Context, err error) error {
-	failed, ok := errors.AsType[*identity.Error](err)
+	identityErr, ok := errors.AsType[*identity.Error](err)
 	switch {
-	case ok &&
-		(failed.Reason == identity.ErrKeyUnknown || failed.Reason == identity.ErrKeysUnavailable):
-		return failed
+	case ok && (identityErr.Reason == identity.ErrKeyUnknown ||
+		identityErr.Reason == identity.ErrKeysUnavailable):
+		return identityErr
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, identity.ErrKeyUnknown):

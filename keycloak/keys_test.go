@@ -17,30 +17,31 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
+// StaticKeys returns an error for keys that can't be used, and for no keys.
 func TestStaticKeys_invalid(t *testing.T) {
-	good := keyOf(edDSA())
+	goodKey := keyOf(edDSA())
 	for name, tt := range map[string]struct {
 		keys    []Key
 		wantErr string
 	}{
 		"no key":       {nil, "no keys"},
 		"the zero key": {[]Key{{}}, "expected 1 to 256"},
-		"no id": {[]Key{{Algorithm: "EdDSA", Public: edKey().Public()}},
+		"no ID": {[]Key{{Algorithm: "EdDSA", Public: edKey().Public()}},
 			"expected 1 to 256"},
-		"a long id": {[]Key{{strings.Repeat("k", 257), "EdDSA", edKey().Public()}},
+		"a long ID": {[]Key{{strings.Repeat("k", 257), "EdDSA", edKey().Public()}},
 			"expected 1 to 256"},
 		"no algorithm":                 {[]Key{{"a", "", edKey().Public()}}, "not one for"},
 		"none":                         {[]Key{{"a", "none", edKey().Public()}}, "not one for"},
 		"a secret":                     {[]Key{{"a", "HS256", []byte("secret")}}, "not one for"},
 		"another key type's algorithm": {[]Key{{"a", "RS256", edKey().Public()}}, "not one for"},
-		"a weak key": {[]Key{good, {"a", "RS256", weakRSAKey().Public()}},
+		"a weak key": {[]Key{goodKey, {"a", "RS256", weakRSAKey().Public()}},
 			`"a" can't be used: it is too weak`},
 		"a private key": {[]Key{{"a", "EdDSA", edKey()}}, "not one for"},
 		"a key of small order": {[]Key{{"a", "EdDSA", ed25519.PublicKey(make([]byte, 32))}},
 			"too weak"},
 		"no public key":             {[]Key{{"a", "EdDSA", nil}}, "not one for"},
-		"two keys with one id":      {[]Key{good, good}, "two keys have the id"},
-		"an id with a line break":   {[]Key{{"a\nb", "EdDSA", nil}}, `a\nb`},
+		"two keys with one ID":      {[]Key{goodKey, goodKey}, "two keys have the kid"},
+		"an ID with a line break":   {[]Key{{"a\nb", "EdDSA", nil}}, `a\nb`},
 		"another curve's algorithm": {[]Key{{"a", "ES256", p384Key().Public()}}, "not one for"},
 	} {
 		if _, err := StaticKeys(tt.keys...); err == nil ||
@@ -53,9 +54,9 @@ func TestStaticKeys_invalid(t *testing.T) {
 
 // ParseKeys selects the same keys as a KeySet.
 func TestParseKeys(t *testing.T) {
-	enc, weak := es256().jwk(), signer{"weak", "RS256", weakRSAKey()}.jwk()
-	enc["use"] = "enc"
-	keys, err := ParseKeys([]byte(certs(enc, weak, edDSA().jwk())))
+	encryptionJWK, weakJWK := es256().jwk(), signer{"weak", "RS256", weakRSAKey()}.jwk()
+	encryptionJWK["use"] = "enc"
+	keys, err := ParseKeys([]byte(certs(encryptionJWK, weakJWK, edDSA().jwk())))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,9 +70,10 @@ func TestParseKeys(t *testing.T) {
 		_, err := verifier.Verify(t.Context(), tt.signer.token(alice(t)))
 		checkRefusal(t, err, tt.want)
 	}
-	for _, text := range []string{"", "{}", `{"keys":[]}`, certs(enc), certs(weak)} {
+	for _, text := range []string{"", "{}", `{"keys":[]}`, certs(encryptionJWK),
+		certs(weakJWK)} {
 		if _, err := ParseKeys([]byte(text)); err == nil {
-			t.Errorf("ParseKeys(%.40s) succeeded", text)
+			t.Errorf("ParseKeys(%.40s) succeeded, want an error", text)
 		}
 	}
 }
@@ -81,10 +83,11 @@ type keysFunc func(context.Context, string) (Key, error)
 
 func (f keysFunc) Key(ctx context.Context, id string) (Key, error) { return f(ctx, id) }
 
-// The rules for keys apply to every implementation of Keys, and its errors get the right reason.
+// A Verifier checks the keys of every implementation of Keys, and gives its errors the right
+// reason.
 func TestVerify_customKeys(t *testing.T) {
-	weak := signer{"weak", "RS256", weakRSAKey()}
-	returning := func(key Key, err error) Keys {
+	weakSigner := signer{"weak", "RS256", weakRSAKey()}
+	keysReturning := func(key Key, err error) Keys {
 		return keysFunc(func(context.Context, string) (Key, error) { return key, err })
 	}
 	for _, tt := range []struct {
@@ -94,27 +97,28 @@ func TestVerify_customKeys(t *testing.T) {
 		want   error
 		detail string
 	}{
-		{"a good key", returning(keyOf(edDSA()), nil), edDSA(), nil, ""},
-		{"a weak key", returning(keyOf(weak), nil), weak, identity.ErrTokenSignature, "doesn't match"},
-		{"the zero key", returning(Key{}, nil), edDSA(), identity.ErrTokenSignature, "is for"},
-		{"a key for another algorithm", returning(Key{"rsa-1", "RS512", rsaKey().Public()}, nil), rs256(), identity.ErrTokenSignature, `is for "RS512"`},
-		{"another key", returning(Key{"ed-1", "EdDSA", otherEdKey().Public()}, nil), edDSA(), identity.ErrTokenSignature, "doesn't match"},
-		{"an unknown key", returning(Key{}, fmt.Errorf("row: %w", identity.ErrKeyUnknown)), edDSA(), identity.ErrKeyUnknown, "row"},
-		{"an error with another reason", returning(Key{}, &identity.Error{Reason: identity.ErrProviderUnavailable}), edDSA(), identity.ErrKeysUnavailable, "realm is unavailable"},
-		{"an error of its own", returning(Key{}, errors.New("db-7.internal is down")), edDSA(), identity.ErrKeysUnavailable, "db-7.internal"},
+		{"a good key", keysReturning(keyOf(edDSA()), nil), edDSA(), nil, ""},
+		{"a weak key", keysReturning(keyOf(weakSigner), nil), weakSigner, identity.ErrTokenSignature, "doesn't match"},
+		{"the zero key", keysReturning(Key{}, nil), edDSA(), identity.ErrTokenSignature, "is for"},
+		{"a key for another algorithm", keysReturning(Key{"rsa-1", "RS512", rsaKey().Public()}, nil), rs256(), identity.ErrTokenSignature, `is for "RS512"`},
+		{"another key", keysReturning(Key{"ed-1", "EdDSA", otherEdKey().Public()}, nil), edDSA(), identity.ErrTokenSignature, "doesn't match"},
+		{"an unknown key", keysReturning(Key{}, fmt.Errorf("row: %w", identity.ErrKeyUnknown)), edDSA(), identity.ErrKeyUnknown, "row"},
+		{"an error with another reason", keysReturning(Key{}, &identity.Error{Reason: identity.ErrProviderUnavailable}), edDSA(), identity.ErrKeysUnavailable, "realm is unavailable"},
+		{"an error of its own", keysReturning(Key{}, errors.New("db-7.internal is down")), edDSA(), identity.ErrKeysUnavailable, "db-7.internal"},
 	} {
 		verifier := newVerifier(t, nil,
 			VerifierConfig{Issuers: []Issuer{{Names: []string{localIssuer}, Keys: tt.keys}}})
 		_, err := verifier.Verify(t.Context(), tt.signer.token(alice(t)))
 		checkRefusal(t, err, tt.want, tt.detail)
 	}
-	ended, cancel := context.WithCancel(t.Context())
+	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
 	verifier := newVerifier(t, nil,
 		VerifierConfig{
-			Issuers: []Issuer{{Names: []string{localIssuer}, Keys: returning(Key{}, ended.Err())}},
+			Issuers: []Issuer{{Names: []string{localIssuer},
+				Keys: keysReturning(Key{}, canceled.Err())}},
 		})
-	if _, err := verifier.Verify(ended, edDSA().token(alice(t))); !errors.Is(err,
+	if _, err := verifier.Verify(canceled, edDSA().token(alice(t))); !errors.Is(err,
 		context.Canceled) {
 		t.Errorf("Verify() = %v, want %v", err, context.Canceled)
 	}
@@ -129,6 +133,7 @@ func TestNewVerifier_staticKeysNeedNames(t *testing.T) {
 	}
 }
 
+// Keyfunc finds keys for golang-jwt, and returns an error if the kid or the algorithm is wrong.
 func TestKeySet_Keyfunc(t *testing.T) {
 	k := newKeyTest(t, serveKeys(edDSA(), rs256()))
 	parse := func(text string) error {
@@ -156,23 +161,23 @@ func TestKeySet_Keyfunc(t *testing.T) {
 		}
 	}
 	k.wantFetches(1)
-	zero := &KeySet{}
-	if _, err := jwt.Parse(edDSA().token(alice(t)), zero.Keyfunc(t.Context())); !errors.Is(err,
+	zeroSet := &KeySet{}
+	if _, err := jwt.Parse(edDSA().token(alice(t)), zeroSet.Keyfunc(t.Context())); !errors.Is(err,
 		identity.ErrKeysUnavailable) {
 		t.Errorf("jwt.Parse() with the zero KeySet = %v, want %v", err, identity.ErrKeysUnavailable)
 	}
 }
 
-// A KeySet works as a jwkset.Storage that is read-only.
+// A KeySet works as a read-only jwkset.Storage.
 func TestStorage(t *testing.T) {
 	k := newKeyTest(t, serveKeys(edDSA(), rs256(), es256()))
 	store := storage{k.keys}
-	if all, err := store.KeyReadAll(t.Context()); err != nil || len(all) != 0 {
-		t.Errorf("KeyReadAll() before a fetch = %v, %v; want no keys", all, err)
+	if keys, err := store.KeyReadAll(t.Context()); err != nil || len(keys) != 0 {
+		t.Errorf("KeyReadAll() before a fetch = %v, %v; want no keys", keys, err)
 	}
 	jwk, err := store.KeyRead(t.Context(), "ec-1")
 	if err != nil || jwk.Marshal().ALG != "ES256" || jwk.Marshal().USE != "sig" {
-		t.Errorf("KeyRead() = %v, %v", jwk.Marshal(), err)
+		t.Errorf("KeyRead() = %v, %v; want a signing key for ES256", jwk.Marshal(), err)
 	}
 	for name, read := range map[string]func(context.Context) (json.RawMessage,
 		error){"JSON": store.JSON, "JSONPublic": store.JSONPublic,
@@ -185,13 +190,13 @@ func TestStorage(t *testing.T) {
 		}
 	}
 	if set, err := store.Marshal(t.Context()); err != nil || len(set.Keys) != 3 {
-		t.Errorf("Marshal() = %v, %v", set, err)
+		t.Errorf("Marshal() = %v, %v; want three keys", set, err)
 	}
 	_, deleteErr := store.KeyDelete(t.Context(), "ec-1")
 	for _, err := range []error{deleteErr, store.KeyWrite(t.Context(), jwk),
 		store.KeyReplaceAll(t.Context(), nil)} {
 		if !errors.Is(err, errReadOnly) {
-			t.Errorf("a write: got %v, want %v", err, errReadOnly)
+			t.Errorf("a write returned %v, want %v", err, errReadOnly)
 		}
 	}
 }
@@ -200,12 +205,12 @@ func TestStorage(t *testing.T) {
 func TestTransport_ignoresContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		hangs := roundTrip(func(*http.Request) (*http.Response, error) {
+		transport := roundTrip(func(*http.Request) (*http.Response, error) {
 			<-release
 			return nil, errors.New("released")
 		})
 		client, err := NewClient(ClientConfig{Realm: localRealm(t), ClientID: "a",
-			ClientSecret: identity.NewSecret("b"), Timeout: 4 * time.Second, Transport: hangs})
+			ClientSecret: identity.NewSecret("b"), Timeout: 4 * time.Second, Transport: transport})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -215,7 +220,7 @@ func TestTransport_ignoresContext(t *testing.T) {
 		if took := time.Since(start); !identity.TimedOut(err) || took != 4*time.Second {
 			t.Errorf("Login() = %v after %v, want a timeout after 4s", err, took)
 		}
-		k := newKeyTest(t, hangs)
+		k := newKeyTest(t, transport)
 		start = time.Now()
 		k.verify(edDSA(), identity.ErrKeysUnavailable)
 		if took := time.Since(start); took != maxWait {

@@ -10,10 +10,10 @@ import (
 )
 
 const (
-	// maxQueued bounds how many sign-ins of one account wait for the running one. A person has a
-	// few tabs; a program that signs in as one account all the time should keep its tokens.
+	// maxQueued limits how many sign-ins of one account wait for the running one. A person has a
+	// few tabs; a program that keeps signing in to one account should cache its tokens.
 	maxQueued = 4
-	// maxPerNetwork bounds how many of an account's sign-ins, including the running one, come from
+	// maxPerNetwork limits how many of an account's sign-ins, including the running one, come from
 	// one network: an attacker who knows a username must not keep its owner out of the queue.
 	maxPerNetwork = 2
 )
@@ -27,16 +27,16 @@ type loginQueue struct {
 
 // An accountQueue is the queue of one account.
 type accountQueue struct {
-	size     int                  // sign-ins that run or wait
-	networks map[netip.Prefix]int // the same, by network
+	size     int                  // running and waiting sign-ins
+	networks map[netip.Prefix]int // running and waiting sign-ins, by network
 	free     chan struct{}        // holds one token while no sign-in runs
 }
 
 func newLoginQueue() *loginQueue { return &loginQueue{accounts: map[digest]*accountQueue{}} }
 
 // enter waits until no other sign-in of the account runs, and returns a function that lets the next
-// one run, after a pause. It fails with ErrBusy at once if the queue is full for the account or for
-// the caller's network, and with ctx.Err() if ctx ends first.
+// one run after a pause. It returns ErrBusy at once if the queue is full for the account or for the
+// caller's network, and ctx.Err() if ctx ends first.
 func (q *loginQueue) enter(ctx context.Context,
 	account digest) (leave func(pause time.Duration), err error) {
 	network := networkOf(ctx)
@@ -82,7 +82,7 @@ func (q *loginQueue) enter(ctx context.Context,
 		remove()
 		return nil, ctx.Err()
 	}
-	if err := ctx.Err(); err != nil { // if both were ready, select has chosen at random
+	if err := ctx.Err(); err != nil { // if both cases were ready, select has chosen at random
 		done()
 		return nil, err
 	}

@@ -19,13 +19,13 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// checkQueuesEmpty checks that the client keeps no queue.
+// checkQueuesEmpty checks that no account has a queue.
 func checkQueuesEmpty(t *testing.T, c *Client) {
 	t.Helper()
 	c.queue.mu.Lock()
 	defer c.queue.mu.Unlock()
 	if n := len(c.queue.accounts); n != 0 {
-		t.Errorf("%d queues are left, want none", n)
+		t.Errorf("%d accounts have a queue, want none", n)
 	}
 }
 
@@ -65,7 +65,7 @@ func TestLogin_oneAtATimePerAccount(t *testing.T) {
 	})
 }
 
-// If an account's queue is full, one more sign-in fails at once.
+// A sign-in fails at once if its account's queue is full.
 func TestLogin_queueFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm, client := newSlowRealm(time.Second)
@@ -78,7 +78,7 @@ func TestLogin_queueFull(t *testing.T) {
 				if errors.Is(err, identity.ErrBusy) {
 					busy.Add(1)
 					if time.Since(start) != 0 {
-						t.Errorf("ErrBusy came after %v, want it at once", time.Since(start))
+						t.Errorf("ErrBusy came after %v, want no wait", time.Since(start))
 					}
 				} else if err != nil {
 					t.Error(err)
@@ -88,7 +88,7 @@ func TestLogin_queueFull(t *testing.T) {
 		}
 		callers.Wait()
 		if want := int32(100 - 1 - maxQueued); busy.Load() != want || realm.maxPerAccount != 1 {
-			t.Errorf("%d sign-ins failed, %d ran at once; want %d and 1", busy.Load(),
+			t.Errorf("%d sign-ins failed and %d ran at once, want %d and 1", busy.Load(),
 				realm.maxPerAccount, want)
 		}
 		checkQueuesEmpty(t, client)
@@ -98,12 +98,12 @@ func TestLogin_queueFull(t *testing.T) {
 	})
 }
 
-// A network may have two sign-ins in an account's queue, so that an attacker can't keep the owner
-// out.
+// A network may have at most two sign-ins in an account's queue, so that an attacker can't keep the
+// owner out.
 func TestLogin_twoQueuedPerNetwork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, client := newSlowRealm(time.Second)
-		var busy, done atomic.Int32
+		var busy, succeeded atomic.Int32
 		var callers sync.WaitGroup
 		for i := range 100 {
 			callers.Go(func() {
@@ -112,7 +112,7 @@ func TestLogin_twoQueuedPerNetwork(t *testing.T) {
 				case errors.Is(err, identity.ErrBusy):
 					busy.Add(1)
 				case err == nil:
-					done.Add(1)
+					succeeded.Add(1)
 				}
 			})
 		}
@@ -124,8 +124,9 @@ func TestLogin_twoQueuedPerNetwork(t *testing.T) {
 				time.Since(start))
 		}
 		callers.Wait()
-		if busy.Load() != 98 || done.Load() != 2 {
-			t.Errorf("%d sign-ins failed and %d succeeded, want 98 and 2", busy.Load(), done.Load())
+		if busy.Load() != 98 || succeeded.Load() != 2 {
+			t.Errorf("%d sign-ins failed and %d succeeded, want 98 and 2", busy.Load(),
+				succeeded.Load())
 		}
 		checkQueuesEmpty(t, client)
 	})
@@ -151,28 +152,28 @@ func TestLogin_similarNames(t *testing.T) {
 	})
 }
 
-// A sign-in shows which names an account has. These share a queue from then on, because guesses at
-// either are guesses at one account.
+// A successful sign-in reveals the account's username and email address. From then on both share a
+// queue, because guesses at either name are guesses at one account.
 func TestLogin_namesOfOneAccount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		part := func(text string) string {
+		encode := func(text string) string {
 			return base64.RawURLEncoding.EncodeToString([]byte(text))
 		}
 		response := fmt.Sprintf(`{"access_token":%q,"token_type":"Bearer","expires_in":300}`,
-			part(`{}`)+"."+
-				part(`{"sub":"5d35c4eb","preferred_username":"alice","email":"Alice@Example.com"}`)+
-				"."+part("signature"))
+			encode(`{}`)+"."+
+				encode(`{"sub":"5d35c4eb","preferred_username":"alice","email":"Alice@Example.com"}`)+
+				"."+encode("signature"))
 		start := time.Now()
-		times := map[string]time.Duration{} // of the requests, by username
+		requestTimes := map[string]time.Duration{} // by username
 		client := must(NewClient(ClientConfig{
 			Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api",
 			ClientSecret: identity.NewSecret(canary),
 			Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-				if len(times) == 0 {
-					times["the owner"] = 0
+				if len(requestTimes) == 0 {
+					requestTimes["the owner"] = 0
 					return respond(200, response)
 				}
-				times[r.FormValue("username")] = time.Since(start)
+				requestTimes[r.FormValue("username")] = time.Since(start)
 				return respond(400,
 					`{"error":"invalid_grant","error_description":"Invalid user credentials"}`)
 			}),
@@ -186,20 +187,22 @@ func TestLogin_namesOfOneAccount(t *testing.T) {
 			synctest.Wait()
 		}
 		callers.Wait()
-		if times["alice"] != 0 || times["alice@example.com"] != DefaultRefusalPause ||
-			times["alice@example.com\u00a0"] != 0 {
-			t.Errorf("requests at %v, want only alice@example.com to wait for the pause", times)
+		if requestTimes["alice"] != 0 ||
+			requestTimes["alice@example.com"] != DefaultRefusalPause ||
+			requestTimes["alice@example.com\u00a0"] != 0 {
+			t.Errorf("requests at %v, want only alice@example.com to wait for the pause",
+				requestTimes)
 		}
 	})
 }
 
-// The number of remembered names is bounded.
+// At most maxNames names are remembered.
 func TestAccounts_bound(t *testing.T) {
 	a := newAccounts()
-	part := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
+	encode := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
 	for i := range maxNames + 100 {
 		name := fmt.Sprint("user ", i)
-		claims := part(fmt.Sprintf(`{"sub":%q}`, name))
+		claims := encode(fmt.Sprintf(`{"sub":%q}`, name))
 		a.learn(identity.Credentials{Username: name},
 			&identity.OpenIDToken{AccessToken: identity.NewSecret("e30." + claims + ".c2ln")})
 	}
@@ -208,36 +211,37 @@ func TestAccounts_bound(t *testing.T) {
 	}
 }
 
-// An attacker whose username or email is the name of another account doesn't get into its queue.
+// An attacker whose username or email address is the name of another account doesn't share that
+// account's queue.
 func TestAccounts_claimedName(t *testing.T) {
-	part := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
+	encode := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
 	learn := func(a *accounts, name, subject, username, email string) {
-		claims := part(fmt.Sprintf(`{"sub":%q,"preferred_username":%q,"email":%q}`, subject,
+		claims := encode(fmt.Sprintf(`{"sub":%q,"preferred_username":%q,"email":%q}`, subject,
 			username, email))
 		a.learn(identity.Credentials{Username: name},
 			&identity.OpenIDToken{AccessToken: identity.NewSecret("e30." + claims + ".c2ln")})
 	}
-	owner := func(a *accounts) { learn(a, "dave@example.com", "1", "dave@example.com", "") }
-	attacker := func(a *accounts, username, email string) {
+	ownerSignsIn := func(a *accounts) { learn(a, "dave@example.com", "1", "dave@example.com", "") }
+	attackerSignsIn := func(a *accounts, username, email string) {
 		learn(a, "mallory", "2", username, email)
 	}
 	for name, signIns := range map[string]func(*accounts){
 		"an email address, after the owner": func(a *accounts) {
-			owner(a)
-			attacker(a, "mallory", "Dave@example.com")
+			ownerSignsIn(a)
+			attackerSignsIn(a, "mallory", "Dave@example.com")
 		},
 		"an email address, before the owner": func(a *accounts) {
-			attacker(a, "mallory", "dave@example.com")
-			owner(a)
+			attackerSignsIn(a, "mallory", "dave@example.com")
+			ownerSignsIn(a)
 		},
 		"a username, after the owner": func(a *accounts) {
-			owner(a)
-			attacker(a, "DAVE@example.com", "")
+			ownerSignsIn(a)
+			attackerSignsIn(a, "DAVE@example.com", "")
 		},
 		"both, before and after": func(a *accounts) {
-			attacker(a, "dave@example.com", "dave@example.com")
-			owner(a)
-			attacker(a, "dave@example.com", "dave@example.com")
+			attackerSignsIn(a, "dave@example.com", "dave@example.com")
+			ownerSignsIn(a)
+			attackerSignsIn(a, "dave@example.com", "dave@example.com")
 		},
 	} {
 		a := newAccounts()
@@ -249,20 +253,20 @@ func TestAccounts_claimedName(t *testing.T) {
 	}
 }
 
-// After a refusal the account's next sign-in waits for RefusalPause: Keycloak's quick login check
-// locks an account for two failures in a short time. After a success it doesn't wait.
+// After a refusal the account's next sign-in waits for RefusalPause, because Keycloak's quick login
+// check locks an account for two failures in a short time. After a success there is no pause.
 func TestLogin_pauseAfterRefusal(t *testing.T) {
 	for pause, want := range map[time.Duration]time.Duration{0: DefaultRefusalPause,
 		3 * time.Second: 3 * time.Second, -1: 0} {
 		synctest.Test(t, func(t *testing.T) {
-			var times []time.Duration // of the requests
+			var requestTimes []time.Duration
 			start := time.Now()
 			client := must(NewClient(ClientConfig{
 				Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api",
 				ClientSecret: identity.NewSecret(canary), RefusalPause: pause,
 				Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-					times = append(times, time.Since(start))
-					if len(times) > 2 {
+					requestTimes = append(requestTimes, time.Since(start))
+					if len(requestTimes) > 2 {
 						return respond(200, tokens)
 					}
 					return respond(400,
@@ -273,12 +277,13 @@ func TestLogin_pauseAfterRefusal(t *testing.T) {
 			for i := range 5 {
 				if err := signIn(t.Context(), client, "alice"); errors.Is(err,
 					identity.ErrBadCredentials) != (i < 2) {
-					t.Errorf("sign-in %d: %v", i, err)
+					t.Errorf("sign-in %d: got %v, want an error for the first two only", i, err)
 				}
 			}
 			wantTimes := []time.Duration{0, want, 2 * want, 2 * want, 2 * want}
-			if !slices.Equal(times, wantTimes) {
-				t.Errorf("with a pause of %v: requests at %v, want %v", pause, times, wantTimes)
+			if !slices.Equal(requestTimes, wantTimes) {
+				t.Errorf("with a pause of %v: requests at %v, want %v", pause, requestTimes,
+					wantTimes)
 			}
 			synctest.Wait()
 			checkQueuesEmpty(t, client)
@@ -287,8 +292,8 @@ func TestLogin_pauseAfterRefusal(t *testing.T) {
 }
 
 // A sign-in waits in the queue for at most Timeout. The request to Keycloak then gets its own
-// Timeout: otherwise a long wait would look like a slow Keycloak, and leave it with a sign-in whose
-// result is not used.
+// Timeout. Otherwise a long wait would look like a slow Keycloak, and Keycloak would go on with a
+// sign-in whose result isn't used.
 func TestLogin_queueTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm, client := newSlowRealm(time.Second, withTimeout(8*time.Second))
@@ -300,7 +305,8 @@ func TestLogin_queueTimeout(t *testing.T) {
 		start := time.Now()
 		if err := signIn(t.Context(), client, "alice"); !errors.Is(err, identity.ErrBusy) ||
 			time.Since(start) != 8*time.Second {
-			t.Errorf("%v after %v, want %v after 8s", err, time.Since(start), identity.ErrBusy)
+			t.Errorf("signIn() = %v after %v, want %v after 8s", err, time.Since(start),
+				identity.ErrBusy)
 		}
 		if n := len(realm.usernames); n != 0 {
 			t.Errorf("Keycloak got %d requests, want none", n)
@@ -316,7 +322,7 @@ func TestLogin_queueTimeout(t *testing.T) {
 		synctest.Wait()
 		if err := signIn(t.Context(), client, "alice"); err != nil ||
 			time.Since(start) != 10*time.Second {
-			t.Errorf("%v after %v, want nil after 10s", err, time.Since(start))
+			t.Errorf("signIn() = %v after %v, want nil after 10s", err, time.Since(start))
 		}
 		callers.Wait()
 		if n := len(realm.usernames); n != 2 {
@@ -325,8 +331,8 @@ func TestLogin_queueTimeout(t *testing.T) {
 	})
 }
 
-// If a caller cancels, its sign-in still runs to its end before the next one starts. Keycloak
-// doesn't stop, and would refuse a second sign-in at the same time even with the right password.
+// If a caller cancels, its sign-in still finishes before the next one starts: Keycloak doesn't
+// stop, and would refuse a concurrent sign-in even with the right password.
 func TestLogin_callerCancelsWhileRunning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm, client := newSlowRealm(2 * time.Second)
@@ -343,19 +349,19 @@ func TestLogin_callerCancelsWhileRunning(t *testing.T) {
 			t.Errorf("the next call: %v after %v, want nil after 4s", err, time.Since(start))
 		}
 		if realm.maxPerAccount != 1 {
-			t.Errorf("%d at once, want 1", realm.maxPerAccount)
+			t.Errorf("%d sign-ins ran at once, want 1", realm.maxPerAccount)
 		}
 		checkQueuesEmpty(t, client)
 	})
 }
 
-// A panic in the transport is an error. Calls run in their own goroutines, so it would otherwise
-// end the process. The slot and the queue are freed.
+// A panic in the transport becomes an error, and frees the slot and the queue. Calls run on their
+// own goroutines, where a panic would end the process.
 func TestClient_panicInTransport(t *testing.T) {
 	client := must(NewClient(ClientConfig{
 		Realm: localRealm(t), ClientID: "local-api", ClientSecret: identity.NewSecret("secret"),
 		Transport: roundTrip(func(*http.Request) (*http.Response, error) {
-			panic("a library's mistake")
+			panic("a bug in a library")
 		}),
 	}))
 	for range 2 {
@@ -374,7 +380,8 @@ func TestClient_panicInTransport(t *testing.T) {
 		}
 	}
 	if client.logins.inUse+client.logouts.inUse+client.exchanges.semaphore.inUse != 0 {
-		t.Error("a slot is still in use")
+		t.Errorf("%d login slots, %d logout slots and %d refresh slots are in use, want none",
+			client.logins.inUse, client.logouts.inUse, client.exchanges.semaphore.inUse)
 	}
 	if err := client.Close(t.Context()); err != nil {
 		t.Error(err)
@@ -398,16 +405,16 @@ func TestLogin_callerCancelsInQueue(t *testing.T) {
 		})
 		synctest.Wait()
 		start := time.Now()
-		callers.Go(func() { // the next in the queue doesn't wait for it
+		callers.Go(func() { // doesn't wait for the canceled sign-in
 			if err := signIn(t.Context(), client, "alice"); err != nil ||
 				time.Since(start) != 2*time.Second {
-				t.Errorf("%v after %v, want nil after 2s", err, time.Since(start))
+				t.Errorf("signIn() = %v after %v, want nil after 2s", err, time.Since(start))
 			}
 		})
 		synctest.Wait()
 		cancel()
 		synctest.Wait()
-		for range maxQueued - 1 { // its place in the queue is free
+		for range maxQueued - 1 { // the canceled sign-in's place is free
 			callers.Go(func() {
 				if err := signIn(t.Context(), client, "alice"); err != nil {
 					t.Error(err)
@@ -416,13 +423,13 @@ func TestLogin_callerCancelsInQueue(t *testing.T) {
 		}
 		callers.Wait()
 		if realm.maxPerAccount != 1 {
-			t.Errorf("%d at once, want 1", realm.maxPerAccount)
+			t.Errorf("%d sign-ins ran at once, want 1", realm.maxPerAccount)
 		}
 		checkQueuesEmpty(t, client)
 	})
 }
 
-// A queued sign-in holds no slot, so sign-ins of one account can't keep others out.
+// A queued sign-in holds no slot, so sign-ins of one account can't keep other accounts out.
 func TestLogin_queuedHoldNoSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm, client := newSlowRealm(time.Second, func(c *ClientConfig) { c.MaxLogins = 2 })
@@ -446,7 +453,7 @@ func TestLogin_queuedHoldNoSlot(t *testing.T) {
 		}
 		callers.Wait()
 		if realm.maxTotal != 2 {
-			t.Errorf("%d at once, want 2", realm.maxTotal)
+			t.Errorf("%d sign-ins ran at once, want 2", realm.maxTotal)
 		}
 		checkQueuesEmpty(t, client)
 	})
@@ -468,8 +475,8 @@ func TestClient_separateLimits(t *testing.T) {
 				_, err := client.Refresh(t.Context(), refreshTokenOf("s", fmt.Sprint(i)))
 				return err
 			}, 2},
-			// These fail: a slowRealm responds with 200 instead of 204. They are in flight all
-			// the same.
+			// Logouts fail because a slowRealm responds with 200 instead of 204, but until then
+			// they are in flight.
 			"logout": {func(i int) error { return client.Logout(t.Context(), refreshTokenOf("s", fmt.Sprint(i))) }, 3},
 		}
 		busy := map[string]*atomic.Int32{}
@@ -497,16 +504,17 @@ func TestClient_separateLimits(t *testing.T) {
 	})
 }
 
-// The fake Keycloak accepts concurrent sign-ins, so its request log must show that there are none:
-// each request takes delay, so the next one comes at least that much later.
+// Sign-ins of one account never overlap at Keycloak. The fake Keycloak would accept that, so the
+// test reads its request log: each request takes delay, so the next one must come at least that
+// much later.
 func TestLogin_oneAtATimeAtKeycloak(t *testing.T) {
 	const delay = 30 * time.Millisecond
-	plan := keycloaktest.RealmSpec{
+	spec := keycloaktest.RealmSpec{
 		Name:    "shop",
 		Clients: []keycloaktest.ClientSpec{{ID: "shop-api", Secret: "shop-api-secret"}},
 		Users:   []keycloaktest.UserSpec{{Name: "alice", Password: "alice-password"}},
 	}
-	kc := keycloaktest.New(t, plan.File())
+	kc := keycloaktest.New(t, spec.File())
 	kc.Fail(keycloaktest.Fault{Endpoint: "/token", Delay: delay})
 	client := must(NewClient(ClientConfig{
 		Realm: must(NewRealm(kc.URL, "shop")), ClientID: "shop-api",
@@ -530,12 +538,12 @@ func TestLogin_oneAtATimeAtKeycloak(t *testing.T) {
 	}
 	for i, request := range requests[1:] {
 		if gap := request.Time.Sub(requests[i].Time); gap < delay {
-			t.Errorf("request %d came while the previous one was in flight", i+1)
+			t.Errorf("request %d came %v after the previous one, want at least %v", i+1, gap, delay)
 		}
 	}
 }
 
-// Of the client's request only its address is forwarded to Keycloak, and only with ForwardAddress.
+// Keycloak gets the caller's address only with ForwardAddress, and nothing else of its request.
 func TestClient_forwardAddress(t *testing.T) {
 	for _, tt := range []struct {
 		address string

@@ -12,8 +12,8 @@ const (
 	maxSamples           = 64
 	maxSamplesPerNetwork = maxSamples / 16
 
-	// slowestShare is the inverse of the share of samples that refusals are delayed to: the slowest
-	// eighth.
+	// slowestShare is the inverse of a fraction: refusals are made as slow as the slowest eighth of
+	// the samples.
 	slowestShare = 8
 
 	// initialDelay is how long refusals take while there are no samples. Keycloak hashes a
@@ -25,15 +25,15 @@ const (
 	sampleAge = 10 * time.Minute
 )
 
-// A loginTiming records how long recent sign-ins took that Keycloak decided, and says how long a
-// refusal must be delayed, so that its timing doesn't tell whether Keycloak hashed a password for
-// it. A refusal is delayed until it has taken as long as one of the slowest sign-ins, drawn at
-// random each time: a fixed minimum would reveal which refusals had to wait for it.
+// A loginTiming records the durations of recent sign-ins that Keycloak accepted or refused, and
+// returns how long a refusal should take, so that its timing doesn't reveal whether Keycloak hashed
+// a password. A refusal is delayed until it has taken as long as one of the slowest sign-ins,
+// chosen at random each time: a fixed minimum would reveal which refusals were delayed.
 //
 // Guesses at accounts without a password can't lower the delay: a refusal that was much faster than
 // the slow sign-ins isn't recorded. Sign-ins with the right password, which Keycloak certainly
-// hashed, show that Keycloak has become faster. And each network contributes only a few of the
-// samples. The zero value is ready to use.
+// hashed, show when Keycloak becomes faster. Each network contributes only a few of the samples.
+// The zero value is ready to use.
 type loginTiming struct {
 	mu      sync.Mutex // guards samples
 	samples []sample   // oldest first
@@ -45,9 +45,9 @@ type sample struct {
 	at      time.Time
 }
 
-// observe records how long a sign-in took that Keycloak decided; refused reports that its password
-// was wrong. The sample replaces the oldest one of its network if the network already has its
-// maximum, and otherwise the oldest of all if there are maxSamples.
+// observe records the duration of a sign-in that Keycloak accepted or refused. refused means that
+// the password was wrong. If the network has maxSamplesPerNetwork already, the new sample replaces
+// its oldest one; otherwise, if there are maxSamples, it replaces the oldest of all.
 func (l *loginTiming) observe(network netip.Prefix, took time.Duration, refused bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -73,8 +73,8 @@ func (l *loginTiming) observe(network netip.Prefix, took time.Duration, refused 
 	l.samples = append(l.samples, sample{network, took, now})
 }
 
-// slowest returns the durations of the slowest eighth of the samples, longest first: at least one,
-// and initialDelay if there are no samples. The caller holds mu.
+// slowest returns the durations of the slowest eighth of the samples, longest first. It returns at
+// least one duration: initialDelay if there are no samples. The caller holds mu.
 func (l *loginTiming) slowest() []time.Duration {
 	if len(l.samples) == 0 {
 		return []time.Duration{initialDelay}

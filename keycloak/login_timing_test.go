@@ -15,20 +15,20 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// How long Keycloak takes to refuse a sign-in, with and without hashing a password.
-const hashed, unhashed = 290 * time.Millisecond, 8 * time.Millisecond
+// Keycloak takes this long to refuse a sign-in, with and without hashing a password.
+const timeWithHash, timeWithoutHash = 290 * time.Millisecond, 8 * time.Millisecond
 
 // newRefusedClient returns a client whose sign-ins are all refused. Names that start with "social"
-// stand for accounts without a password, for which Keycloak hashes none.
+// belong to accounts without a password, so Keycloak hashes none.
 func newRefusedClient(t *testing.T, changes ...func(*ClientConfig)) *Client {
 	t.Helper()
 	config := ClientConfig{
 		Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api",
 		ClientSecret: identity.NewSecret(canary), RefusalPause: -1,
 		Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-			delay := hashed
+			delay := timeWithHash
 			if strings.HasPrefix(r.FormValue("username"), "social") {
-				delay = unhashed
+				delay = timeWithoutHash
 			}
 			time.Sleep(delay)
 			return respond(400,
@@ -41,7 +41,7 @@ func newRefusedClient(t *testing.T, changes ...func(*ClientConfig)) *Client {
 	return must(NewClient(config))
 }
 
-// refusalTime returns how long a refusal takes.
+// refusalTime signs in, and returns how long Login takes to return the refusal.
 func refusalTime(t *testing.T, ctx context.Context, c *Client, name string) time.Duration {
 	t.Helper()
 	start := time.Now()
@@ -52,19 +52,19 @@ func refusalTime(t *testing.T, ctx context.Context, c *Client, name string) time
 }
 
 // Refusals take the same time for accounts with and without a password, even after many guesses at
-// one without.
+// an account without one.
 func TestLogin_refusalsTakeEqualTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := newRefusedClient(t)
 		refusalTime(t, contextWithAddress(t, addressA), client, "alice")
-		for i := range 1000 { // in rows of a hundred without a password
+		for i := range 1000 { // Keycloak hashes a password in every hundredth sign-in only
 			name := "social"
 			if i%100 == 0 {
 				name = []string{"alice", "nobody"}[i/100%2]
 			}
 			if took := refusalTime(t, contextWithAddress(t, addressA), client,
-				name); took != hashed {
-				t.Fatalf("refusal %d of %s came after %v, want %v", i, name, took, hashed)
+				name); took != timeWithHash {
+				t.Fatalf("refusal %d of %s came after %v, want %v", i, name, took, timeWithHash)
 			}
 		}
 	})
@@ -77,7 +77,7 @@ func TestLogin_delayedRefusalHoldsNoSlot(t *testing.T) {
 		refusalTime(t, contextWithAddress(t, addressA), client, "alice")
 		var callers sync.WaitGroup
 		callers.Go(func() { refusalTime(t, contextWithAddress(t, addressA), client, "social") })
-		time.Sleep(unhashed)
+		time.Sleep(timeWithoutHash)
 		synctest.Wait()
 		slot, err := client.logins.acquire(contextWithAddress(t, addressB))
 		if err != nil {
@@ -86,7 +86,7 @@ func TestLogin_delayedRefusalHoldsNoSlot(t *testing.T) {
 		slot.release()
 		callers.Wait()
 		if len(client.logins.networks) != 0 || client.logins.inUse != 0 {
-			t.Errorf("%d slots in use, %d networks; want none", client.logins.inUse,
+			t.Errorf("%d slots in use by %d networks, want none", client.logins.inUse,
 				len(client.logins.networks))
 		}
 
@@ -95,17 +95,18 @@ func TestLogin_delayedRefusalHoldsNoSlot(t *testing.T) {
 		defer cancel()
 		if err := signIn(ctx, client, "social"); !errors.Is(err, context.DeadlineExceeded) ||
 			time.Since(start) != 100*time.Millisecond {
-			t.Errorf("%v after %v, want %v after 100ms", err, time.Since(start),
+			t.Errorf("signIn() = %v after %v, want %v after 100ms", err, time.Since(start),
 				context.DeadlineExceeded)
 		}
-		if err := client.Close(t.Context()); err != nil || time.Since(start) != hashed {
-			t.Errorf("Close() = %v after %v, want nil after %v", err, time.Since(start), hashed)
+		if err := client.Close(t.Context()); err != nil || time.Since(start) != timeWithHash {
+			t.Errorf("Close() = %v after %v, want nil after %v", err, time.Since(start),
+				timeWithHash)
 		}
 	})
 }
 
-// A refusal is delayed for at most half of the timeout, even if Keycloak was slower before. The
-// next sign-in of the account waits for less.
+// A refusal is delayed for at most half of the timeout, even if Keycloak was slower before. It
+// holds up the account's next sign-in for at most maxQueueHold.
 func TestLogin_refusalDelayBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := newRefusedClient(t, withTimeout(8*time.Second))
@@ -115,7 +116,7 @@ func TestLogin_refusalDelayBound(t *testing.T) {
 		for _, want := range []time.Duration{4 * time.Second, maxQueueHold + 4*time.Second} {
 			callers.Go(func() {
 				if refusalTime(t, t.Context(), client, "alice"); time.Since(start) != want {
-					t.Errorf("refused after %v, want %v", time.Since(start), want)
+					t.Errorf("signIn() was refused after %v, want %v", time.Since(start), want)
 				}
 			})
 			synctest.Wait()
@@ -124,11 +125,12 @@ func TestLogin_refusalDelayBound(t *testing.T) {
 	})
 }
 
-// Other sign-ins don't reveal sooner than the refusal itself whether an account has a password:
-// neither the next sign-in of the account, nor one that waits for its network's share of the slots.
+// The timing of other sign-ins doesn't reveal whether an account has a password: neither the
+// account's next sign-in does, nor one that waits for its network's share of the slots.
 func TestLogin_refusalTimingSideChannels(t *testing.T) {
 	for _, pause := range []time.Duration{-1, 0} {
-		var second, slotFree []time.Duration // with a password, and without
+		// Each holds one time with a password, and one without.
+		var secondRefusals, slotWaits []time.Duration
 		for _, name := range []string{"alice", "social"} {
 			synctest.Test(t, func(t *testing.T) {
 				client := newRefusedClient(t, func(c *ClientConfig) {
@@ -141,7 +143,7 @@ func TestLogin_refusalTimingSideChannels(t *testing.T) {
 					callers.Go(func() {
 						took := refusalTime(t, t.Context(), client, name)
 						if i > 0 {
-							second = append(second, took)
+							secondRefusals = append(secondRefusals, took)
 						}
 					})
 					synctest.Wait()
@@ -157,22 +159,22 @@ func TestLogin_refusalTimingSideChannels(t *testing.T) {
 				callers.Go(func() {
 					for isRateLimitError(signIn(contextWithAddress(t, addressA), client,
 						"another")) {
-						// Never at the same time as a slot becomes free.
-						time.Sleep(hashed / 100 * 3)
+						// This interval never ends exactly when a slot becomes free.
+						time.Sleep(timeWithHash / 100 * 3)
 					}
-					slotFree = append(slotFree, time.Since(start))
+					slotWaits = append(slotWaits, time.Since(start))
 				})
 				callers.Wait()
 			})
 		}
-		if second[0] != second[1] || slotFree[0] != slotFree[1] {
+		if secondRefusals[0] != secondRefusals[1] || slotWaits[0] != slotWaits[1] {
 			t.Errorf("with a pause of %v: second refusals after %v, free slots after %v; want two "+
-				"equal times each", pause, second, slotFree)
+				"equal times each", pause, secondRefusals, slotWaits)
 		}
 	}
 }
 
-// Without samples, a refusal takes initialDelay. A quick one doesn't become a sample.
+// Without samples, a refusal takes initialDelay. A quick refusal doesn't become a sample.
 func TestLogin_firstRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := newRefusedClient(t)
@@ -180,7 +182,7 @@ func TestLogin_firstRefusals(t *testing.T) {
 			for _, name := range []string{"social", "social", "alice"} {
 				client.timing.samples = nil
 				took := refusalTime(t, contextWithAddress(t, addressA), client, name)
-				if took != initialDelay && name == "social" || took < hashed {
+				if took != initialDelay && name == "social" || took < timeWithHash {
 					t.Errorf("%s: refused after %v, want %v", name, took, initialDelay)
 				}
 			}
@@ -188,23 +190,23 @@ func TestLogin_firstRefusals(t *testing.T) {
 	})
 }
 
-// An error other than Keycloak's refusal isn't delayed, and isn't a sample.
+// Only Keycloak's refusals are delayed and become samples; other errors don't.
 func TestLogin_otherErrorsNotDelayed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := newRefusedClient(t, func(c *ClientConfig) {
-			inner := c.Transport
+			transport := c.Transport
 			c.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
 				if r.FormValue("username") == "down" {
 					return nil, errors.New("connection refused")
 				}
-				return inner.RoundTrip(r)
+				return transport.RoundTrip(r)
 			})
 		})
 		refusalTime(t, t.Context(), client, "alice")
 		start := time.Now()
 		if err := signIn(t.Context(), client, "down"); !errors.Is(err,
 			identity.ErrProviderUnavailable) || time.Since(start) != 0 {
-			t.Errorf("%v after %v, want %v at once", err, time.Since(start),
+			t.Errorf("signIn() = %v after %v, want %v at once", err, time.Since(start),
 				identity.ErrProviderUnavailable)
 		}
 		if n := len(client.timing.samples); n != 1 {
@@ -213,7 +215,8 @@ func TestLogin_otherErrorsNotDelayed(t *testing.T) {
 	})
 }
 
-// Neither one network nor any number of quick refusals shortens the delay.
+// Quick sign-ins from one network don't shorten the delay, nor do quick refusals from any number of
+// networks.
 func TestLoginTiming_oneNetwork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var timing loginTiming
@@ -226,35 +229,36 @@ func TestLoginTiming_oneNetwork(t *testing.T) {
 				t.Fatalf("target() = %v, want %v", got, want)
 			}
 		}
-		timing.observe(network(0), unhashed, true) // the first sample
+		timing.observe(network(0), timeWithoutHash, true) // the first sample
 		for i := range 200 {
-			timing.observe(network(i), hashed, true)
-			wantTarget(hashed)
+			timing.observe(network(i), timeWithHash, true)
+			wantTarget(timeWithHash)
 		}
 		for i := range 1000 {
-			timing.observe(network(i%250), unhashed, true)
-			// An account whose hash is cheap, from one network.
-			timing.observe(network(250), unhashed, false)
-			wantTarget(hashed)
+			timing.observe(network(i%250), timeWithoutHash, true)
+			// Sign-ins of an account with a cheap hash, all from one network.
+			timing.observe(network(250), timeWithoutHash, false)
+			wantTarget(timeWithHash)
 		}
 		if len(timing.samples) != maxSamples {
 			t.Errorf("%d samples, want %d", len(timing.samples), maxSamples)
 		}
 		for i := range maxSamples { // sign-ins from many networks show that Keycloak is faster
-			timing.observe(network(i), unhashed, false)
+			timing.observe(network(i), timeWithoutHash, false)
 		}
-		wantTarget(unhashed)
+		wantTarget(timeWithoutHash)
 	})
 }
 
-// Slow samples of a burst expire even if few networks sign in, but not before there is a new one.
+// The slow samples of a burst expire even if few networks sign in, but only once there is a new
+// sample.
 func TestLoginTiming_forgetsBurst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var timing loginTiming
-		burst, other := netip.MustParsePrefix("198.51.100.0/24"),
+		burstNetwork, otherNetwork := netip.MustParsePrefix("198.51.100.0/24"),
 			netip.MustParsePrefix("192.0.2.0/24")
 		for range 100 {
-			timing.observe(burst, time.Minute, true)
+			timing.observe(burstNetwork, time.Minute, true)
 		}
 		wantTarget := func(want time.Duration) {
 			t.Helper()
@@ -262,12 +266,12 @@ func TestLoginTiming_forgetsBurst(t *testing.T) {
 				t.Errorf("target() = %v, want %v", got, want)
 			}
 		}
-		timing.observe(other, hashed, false)
+		timing.observe(otherNetwork, timeWithHash, false)
 		wantTarget(time.Minute)
 		time.Sleep(sampleAge + 1)
-		timing.observe(other, unhashed, true)
+		timing.observe(otherNetwork, timeWithoutHash, true)
 		wantTarget(time.Minute)
-		timing.observe(other, hashed, false)
-		wantTarget(hashed)
+		timing.observe(otherNetwork, timeWithHash, false)
+		wantTarget(timeWithHash)
 	})
 }

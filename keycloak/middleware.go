@@ -20,19 +20,19 @@ import (
 // Protect instead. A request without a token, or with another authentication scheme, has no user;
 // for one with a bad token, identity.Require returns the reason.
 //
-// Middleware logs a warning when a token is refused for a reason that suggests a wrong setting,
+// Middleware logs a warning when a token is rejected for a reason that suggests a wrong setting,
 // here or in the realm (issuer, audience, algorithm, size), or clocks that differ. The warning says
-// what would have been accepted; it never holds the token. Since anyone can send such tokens, there
-// is at most one warning a second for each cause, with the number of suppressed ones. A nil log is
-// slog.Default().
+// what would have been accepted, and never contains the token. Since anyone can send such tokens,
+// there is at most one warning a second for each cause, with the number of suppressed warnings. A
+// nil log means slog.Default().
 func Middleware(v *Verifier, log *slog.Logger) func(http.Handler) http.Handler {
 	if log == nil {
 		log = slog.Default()
 	}
-	warnings := map[string]*logLimiter{}
+	limiters := map[string]*logLimiter{}
 	for _, cause := range []string{"iss", "typ", "cnf", "aud", "azp", "sub", "alg", "nbf", "iat",
 		causeSize} {
-		warnings[cause] = &logLimiter{}
+		limiters[cause] = &logLimiter{}
 	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -43,18 +43,18 @@ func Middleware(v *Verifier, log *slog.Logger) func(http.Handler) http.Handler {
 			} else if err == nil && strings.Trim(r.Header.Get("Authorization"), whitespace) != "" {
 				err = errNotBearer
 			}
-			refused, ok := errors.AsType[*identity.Error](err)
-			if ok && refused.Reason != identity.ErrTokenMissing {
+			identityErr, ok := errors.AsType[*identity.Error](err)
+			if ok && identityErr.Reason != identity.ErrTokenMissing {
 				level, suppressed := slog.LevelDebug, 0
 				// One limiter per cause: a flood of one kind must not hide another.
-				if w := warnings[causeOf(refused)]; w != nil {
-					var now bool
-					if suppressed, now = w.allow(time.Now()); now {
+				if limiter := limiters[causeOf(identityErr)]; limiter != nil {
+					var allowed bool
+					if suppressed, allowed = limiter.allow(time.Now()); allowed {
 						level = slog.LevelWarn
 					}
 				}
-				log.Log(r.Context(), level, "token refused", "reason", refused.Reason, "detail",
-					refused.Detail, "suppressed", suppressed)
+				log.Log(r.Context(), level, "token refused", "reason", identityErr.Reason,
+					"detail", identityErr.Detail, "suppressed", suppressed)
 			}
 			next.ServeHTTP(w, r.WithContext(identity.NewContext(r.Context(), user, err)))
 		})
@@ -64,31 +64,31 @@ func Middleware(v *Verifier, log *slog.Logger) func(http.Handler) http.Handler {
 // whitespace may surround the parts of an Authorization header.
 const whitespace = " \t"
 
-// errNotBearer is for an Authorization header of another scheme. Usually it is a token without the
-// word Bearer.
+// errNotBearer is the error for an Authorization header of another scheme. Usually such a header is
+// a token without the word Bearer.
 var errNotBearer = &identity.Error{Reason: identity.ErrTokenMissing,
 	Detail: "the Authorization header is of another scheme: expected Bearer, a space, and the token"}
 
 const causeSize = "size"
 
-// causeOf returns the claim or property that suggests a wrong setting or clocks that differ, and ""
-// for everyday refusals, such as expired tokens.
-func causeOf(refused *identity.Error) string {
-	switch refused.Reason {
+// causeOf returns the claim or property that suggests a wrong setting or clocks that differ. It
+// returns "" for everyday errors, such as expired tokens.
+func causeOf(err *identity.Error) string {
+	switch err.Reason {
 	case identity.ErrTokenTooLarge:
 		return causeSize
 	case identity.ErrTokenNotAccepted, identity.ErrTokenSignature, identity.ErrTokenNotYetValid:
-		claim, _, _ := strings.Cut(refused.Detail, " ")
+		claim, _, _ := strings.Cut(err.Detail, " ")
 		return claim
 	}
 	return ""
 }
 
-// A logLimiter allows one line a second. It is safe for concurrent use.
+// A logLimiter allows one log line a second. It is safe for concurrent use.
 type logLimiter struct {
 	mu         sync.Mutex // guards the fields below
-	last       time.Time
-	suppressed int // lines since last
+	last       time.Time  // when a line was allowed
+	suppressed int        // lines since the last allowed one
 }
 
 // allow reports whether a line may be written now, and how many were suppressed since the last one.
@@ -105,8 +105,8 @@ func (l *logLimiter) allow(now time.Time) (suppressed int, ok bool) {
 }
 
 // bearer returns the bearer token from the Authorization headers of a request, or "" if there is
-// none. It fails with ErrTokenMalformed if Bearer isn't followed by exactly one token, or if there
-// are several headers.
+// none. It returns ErrTokenMalformed if Bearer isn't followed by exactly one token, or if there are
+// several headers.
 func bearer(headers []string) (token string, err error) {
 	switch len(headers) {
 	case 0:

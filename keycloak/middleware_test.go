@@ -14,6 +14,7 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
+// Middleware tells a missing token from an invalid one, in every form of the Authorization header.
 func TestMiddleware_authorization(t *testing.T) {
 	key := edDSA()
 	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
@@ -29,7 +30,7 @@ func TestMiddleware_authorization(t *testing.T) {
 		{"bearer in capitals", []string{"BEARER " + token}, nil},
 		{"several spaces", []string{"Bearer    " + token}, nil},
 		{"a tab", []string{"Bearer\t" + token}, nil},
-		{"spaces around it", []string{"  Bearer " + token + " "}, nil},
+		{"spaces around the header", []string{"  Bearer " + token + " "}, nil},
 
 		// A missing token is not an invalid one.
 		{"no header", nil, identity.ErrTokenMissing},
@@ -73,7 +74,7 @@ func TestMiddleware_authorization(t *testing.T) {
 			}
 			if tt.want == nil && (user == nil || *user.Username != "alice") ||
 				tt.want != nil && user != nil {
-				t.Errorf("got the caller %+v with the error %v", user, err)
+				t.Errorf("identity.Require() = %+v, %v; want either alice or an error", user, err)
 			}
 			if tt.want == nil || errors.Is(tt.want, identity.ErrTokenMissing) {
 				if text := log.String(); text != "" {
@@ -105,7 +106,7 @@ func TestMiddleware_logsRejectedToken(t *testing.T) {
 		name   string
 		change object
 		level  string
-		words  []string
+		parts  []string // of the log line
 	}{
 		{"issuer", object{"iss": "https://public.example.com/realms/local"}, "WARN", []string{"https://public.example.com/realms/local", localIssuer, "Issuer.Names"}},
 		{"audience", object{"aud": "account"}, "WARN", []string{"account", localAudience, "VerifierConfig.Audience", "mapper of type Audience"}},
@@ -126,9 +127,9 @@ func TestMiddleware_logsRejectedToken(t *testing.T) {
 			if strings.Count(text, "\n") != 1 {
 				t.Errorf("logged %q, want one line", text)
 			}
-			for _, word := range append(tt.words, "level="+tt.level) {
-				if !strings.Contains(text, word) {
-					t.Errorf("logged %q, want it to contain %q", text, word)
+			for _, part := range append(tt.parts, "level="+tt.level) {
+				if !strings.Contains(text, part) {
+					t.Errorf("logged %q, want it to contain %q", text, part)
 				}
 			}
 			checkNoToken(t, text, token)
@@ -136,25 +137,25 @@ func TestMiddleware_logsRejectedToken(t *testing.T) {
 	}
 }
 
-// The log warns if a token's algorithm isn't in VerifierConfig.Algorithms.
+// Middleware logs a warning if a token's algorithm isn't in VerifierConfig.Algorithms.
 func TestMiddleware_logsAlgorithm(t *testing.T) {
 	key := edDSA()
 	var log logBuffer
 	_, err := callerOf(t, &log,
 		newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{Algorithms: []string{"RS256"}}),
 		"Bearer "+key.token(alice(t)))
-	for _, word := range []string{"level=WARN", "EdDSA", "accepted: RS256",
+	for _, part := range []string{"level=WARN", "EdDSA", "accepted: RS256",
 		"VerifierConfig.Algorithms"} {
-		if text := log.String(); !strings.Contains(text, word) ||
+		if text := log.String(); !strings.Contains(text, part) ||
 			!errors.Is(err, identity.ErrTokenSignature) {
 			t.Errorf("got %v, logged %q; want %v, and %q in the log", err, text,
-				identity.ErrTokenSignature, word)
+				identity.ErrTokenSignature, part)
 		}
 	}
 }
 
 // Some clients send tokens without a scheme, or with the scheme JWT or Token, which other servers
-// accept. To us the token is missing, and the error's detail tells the developer why.
+// accept. Middleware treats the token as missing, and the error's detail tells the developer why.
 func TestMiddleware_schemeNotBearer(t *testing.T) {
 	key := edDSA()
 	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
@@ -184,16 +185,16 @@ func TestMiddleware_logsLongClaims(t *testing.T) {
 	key := edDSA()
 	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
 	var log logBuffer
-	long := "\nlevel=ERROR msg=forged" + strings.Repeat("x", 4000)
+	longClaim := "\nlevel=ERROR msg=forged" + strings.Repeat("x", 4000)
 	callerOf(t, &log, verifier,
-		"Bearer "+key.token(patch(t, alice(t), object{"aud": long, "azp": long})))
+		"Bearer "+key.token(patch(t, alice(t), object{"aud": longClaim, "azp": longClaim})))
 	if text := log.String(); strings.Count(text, "\n") != 1 || len(text) > 1500 {
-		t.Errorf("logged %d lines, %d bytes, want one short line: %s",
+		t.Errorf("logged %d lines and %d bytes, want one line of at most 1500: %s",
 			strings.Count(text, "\n"), len(text), text)
 	}
 }
 
-// Anyone can send a thousand bad tokens per second. There is one warning per second and cause.
+// Middleware logs one warning per second and cause, since anyone can send thousands of bad tokens.
 func TestMiddleware_logRateLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		key := edDSA()
@@ -224,7 +225,7 @@ func TestMiddleware_logRateLimit(t *testing.T) {
 	})
 }
 
-// Concurrent requests don't get each other's callers.
+// Concurrent requests don't get each other's users.
 func TestMiddleware_concurrent(t *testing.T) {
 	key := edDSA()
 	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
@@ -248,7 +249,7 @@ func TestMiddleware_concurrent(t *testing.T) {
 				recorder := httptest.NewRecorder()
 				handler.ServeHTTP(recorder, request)
 				if got := recorder.Body.String(); got != want {
-					t.Errorf("the caller is %q, want %q", got, want)
+					t.Errorf("the user is %q, want %q", got, want)
 				}
 			}
 		})

@@ -9,9 +9,9 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// Protect returns HTTP middleware that lets only requests with a valid bearer token pass. Like
-// Middleware, it stores the user for identity.Require. It responds to all other requests itself,
-// with a short text and no operator detail (RFC 6750, section 3):
+// Protect returns HTTP middleware that passes only requests with a valid bearer token to the
+// handler. Like Middleware, it stores the user for identity.Require. It responds to all other
+// requests itself, with a short text and no details for operators (RFC 6750, section 3):
 //
 //   - 401 and a WWW-Authenticate header without an error for a request without a token, or with
 //     another authentication scheme
@@ -21,11 +21,11 @@ import (
 // All methods need a token, OPTIONS included. Browsers send none with a CORS preflight, so CORS
 // middleware must wrap Protect, not the other way round.
 //
-// A nil log is slog.Default(). A nil Verifier accepts no token.
+// A nil log means slog.Default(). A nil Verifier accepts no token.
 func Protect(v *Verifier, log *slog.Logger) func(http.Handler) http.Handler {
-	identify := Middleware(v, log)
+	authenticate := Middleware(v, log)
 	return func(next http.Handler) http.Handler {
-		return identify(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		return authenticate(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if _, err := identity.Require(r.Context()); err != nil {
 				refuse(w, err)
 				return
@@ -35,17 +35,17 @@ func Protect(v *Verifier, log *slog.Logger) func(http.Handler) http.Handler {
 	}
 }
 
-// refuse responds to a request without a verified user. It sends only err's text, not its detail.
+// refuse responds to a request that has no verified user. It sends only err's text, not its detail.
 func refuse(w http.ResponseWriter, err error) {
 	// RFC 6750, section 3: at least one parameter must follow the scheme, and without a token there
 	// should be no error.
 	const challenge = `Bearer realm="api"`
 	header, status, text := w.Header(), http.StatusUnauthorized, err.Error()
 	header.Set("Cache-Control", "no-store")
-	switch refused, ok := errors.AsType[*identity.Error](err); {
+	switch identityErr, ok := errors.AsType[*identity.Error](err); {
 	case errors.Is(err, identity.ErrTokenMissing):
 		header.Set("WWW-Authenticate", challenge)
-	case ok && refused.Reason != identity.ErrKeysUnavailable:
+	case ok && identityErr.Reason != identity.ErrKeysUnavailable:
 		header.Set("WWW-Authenticate",
 			challenge+`, error="invalid_token", error_description="`+text+`"`)
 	default: // no keys, or the context ended while they were being fetched

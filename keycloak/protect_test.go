@@ -13,11 +13,13 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
+// Protect passes only requests with a valid token. It responds to all others with a status, a
+// challenge and a short text.
 func TestProtect(t *testing.T) {
 	key := edDSA()
-	good := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
-	noKeys := newVerifier(t, newKeys(t, "<html>"), VerifierConfig{})
-	failing := newVerifier(t, nil,
+	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
+	verifierWithoutKeys := newVerifier(t, newKeys(t, "<html>"), VerifierConfig{})
+	verifierWithFailingKeys := newVerifier(t, nil,
 		VerifierConfig{
 			Issuers: []Issuer{{Names: []string{localIssuer},
 				Keys: keysFunc(func(context.Context, string) (Key, error) {
@@ -27,9 +29,9 @@ func TestProtect(t *testing.T) {
 	token := func(changes object) string {
 		return "Bearer " + key.token(patch(t, alice(t), changes))
 	}
-	const missing = `Bearer realm="api"`
-	invalid := func(description string) string {
-		return missing + `, error="invalid_token", error_description="` + description + `"`
+	const missingChallenge = `Bearer realm="api"`
+	invalidChallenge := func(description string) string {
+		return missingChallenge + `, error="invalid_token", error_description="` + description + `"`
 	}
 	for _, tt := range []struct {
 		name          string
@@ -39,29 +41,29 @@ func TestProtect(t *testing.T) {
 		challenge     string
 		body          string
 	}{
-		{"a good token", good, token(nil), 200, "", "alice"},
-		{"no token", good, "", 401, missing, "no bearer token"},
-		{"another scheme", good, "Basic YTpi", 401, missing, "no bearer token"},
-		{"no scheme", good, strings.TrimPrefix(token(nil), "Bearer "), 401, missing, "no bearer token"},
-		{"malformed", good, `Bearer a"b`, 401, invalid("token is malformed"), "token is malformed"},
-		{"too large", good, "Bearer " + strings.Repeat("x", 17<<10), 401, invalid("token is too large"), "token is too large"},
-		{"another issuer", good, token(object{"iss": "https://evil.example"}), 401, invalid("token is not meant for this API"), "token is not meant for this API"},
-		{"another audience", good, token(object{"aud": "billing"}), 401, invalid("token is not meant for this API"), "token is not meant for this API"},
-		{"not yet valid", good, token(object{"nbf": 9e9}), 401, invalid("token is not valid yet"), "token is not valid yet"},
-		{"expired", good, token(object{"exp": 0}), 401, invalid("token has expired"), "token has expired"},
-		{"unknown key", good, "Bearer " + unknownSigner(0).token(alice(t)), 401, invalid("token is signed with an unknown key"), "token is signed with an unknown key"},
-		{"wrong signature", good, "Bearer " + corruptSignature(key.token(alice(t))), 401, invalid("token signature is wrong"), "token signature is wrong"},
-		{"no keys", noKeys, token(nil), 503, "", "the keys to verify tokens are unavailable"},
-		{"keys that return another error", failing, token(nil), 503, "", "the keys to verify tokens are unavailable"},
+		{"a good token", verifier, token(nil), 200, "", "alice"},
+		{"no token", verifier, "", 401, missingChallenge, "no bearer token"},
+		{"another scheme", verifier, "Basic YTpi", 401, missingChallenge, "no bearer token"},
+		{"no scheme", verifier, strings.TrimPrefix(token(nil), "Bearer "), 401, missingChallenge, "no bearer token"},
+		{"malformed", verifier, `Bearer a"b`, 401, invalidChallenge("token is malformed"), "token is malformed"},
+		{"too large", verifier, "Bearer " + strings.Repeat("x", 17<<10), 401, invalidChallenge("token is too large"), "token is too large"},
+		{"another issuer", verifier, token(object{"iss": "https://evil.example"}), 401, invalidChallenge("token is not meant for this API"), "token is not meant for this API"},
+		{"another audience", verifier, token(object{"aud": "billing"}), 401, invalidChallenge("token is not meant for this API"), "token is not meant for this API"},
+		{"not yet valid", verifier, token(object{"nbf": 9e9}), 401, invalidChallenge("token is not valid yet"), "token is not valid yet"},
+		{"expired", verifier, token(object{"exp": 0}), 401, invalidChallenge("token has expired"), "token has expired"},
+		{"unknown key", verifier, "Bearer " + unknownSigner(0).token(alice(t)), 401, invalidChallenge("token is signed with an unknown key"), "token is signed with an unknown key"},
+		{"wrong signature", verifier, "Bearer " + corruptSignature(key.token(alice(t))), 401, invalidChallenge("token signature is wrong"), "token signature is wrong"},
+		{"no keys", verifierWithoutKeys, token(nil), 503, "", "the keys to verify tokens are unavailable"},
+		{"keys that return another error", verifierWithFailingKeys, token(nil), 503, "", "the keys to verify tokens are unavailable"},
 		{"no verifier", nil, token(nil), 503, "", "the keys to verify tokens are unavailable"},
 	} {
 		for _, method := range []string{"GET", "POST", "HEAD", "OPTIONS", "PROPFIND"} {
 			t.Run(tt.name+", "+method, func(t *testing.T) {
 				var log logBuffer
-				ran := false
+				handlerRan := false
 				server := httptest.NewServer(Protect(tt.verifier,
 					log.logger())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					ran = true
+					handlerRan = true
 					user, err := identity.Require(r.Context())
 					if err != nil {
 						t.Errorf("identity.Require() = %v behind Protect", err)
@@ -97,20 +99,22 @@ func TestProtect(t *testing.T) {
 					t.Errorf("WWW-Authenticate is %s, want %s", got, tt.challenge)
 				}
 				if got := response.Header.Get("Retry-After"); (got == "5") != (tt.status == 503) {
-					t.Errorf("Retry-After is %q with status %d", got, tt.status)
+					t.Errorf("Retry-After is %q with status %d, want 5 with 503 only", got,
+						tt.status)
 				}
 				if got := response.Header.Get("Cache-Control"); (got == "no-store") !=
 					(tt.status != 200) {
-					t.Errorf("Cache-Control is %q with status %d", got, tt.status)
+					t.Errorf("Cache-Control is %q with status %d, want no-store unless 200", got,
+						tt.status)
 				}
 				server.Close() // the handler has returned
-				if ran != (tt.status == 200) {
-					t.Errorf("handler ran: %v, want %v", ran, !ran)
+				if handlerRan != (tt.status == 200) {
+					t.Errorf("handler ran: %v, want %v", handlerRan, !handlerRan)
 				}
-				shown := regexp.MustCompile(`local|evil|billing|internal|accepted`).FindString(
+				leaked := regexp.MustCompile(`local|evil|billing|internal|accepted`).FindString(
 					string(body) + response.Header.Get("WWW-Authenticate"))
-				if shown != "" {
-					t.Errorf("the response contains %q", shown)
+				if leaked != "" {
+					t.Errorf("the response contains %q", leaked)
 				}
 			})
 		}

@@ -14,9 +14,9 @@ type Realm struct {
 }
 
 // NewRealm returns the realm called name at serverURL, the URL at which this process reaches
-// Keycloak. It is an http or https URL, with a path prefix if Keycloak has one
-// (http://localhost:8080/auth); a trailing slash is ignored. The name is the one in Keycloak's
-// admin console, and case-sensitive.
+// Keycloak: an http or https URL, with a path prefix if Keycloak has one
+// (http://localhost:8080/auth). A trailing slash is ignored. The name is the one in Keycloak's
+// admin console, and is case-sensitive.
 func NewRealm(serverURL, name string) (Realm, error) {
 	var errs []error
 	if name == "" || strings.ContainsAny(name, "/;") {

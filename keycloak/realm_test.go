@@ -5,6 +5,7 @@ import (
 	"testing"
 )
 
+// NewRealm joins the server URL and the escaped name to the issuer.
 func TestNewRealm(t *testing.T) {
 	for _, tt := range []struct{ server, name, issuer string }{
 		{"http://localhost:8080", "local", "http://localhost:8080/realms/local"},
@@ -25,6 +26,7 @@ func TestNewRealm(t *testing.T) {
 	}
 }
 
+// NewRealm returns an error for a wrong URL or name, and never repeats a password in it.
 func TestNewRealm_invalid(t *testing.T) {
 	for _, tt := range []struct{ server, name, wantErr string }{
 		{"", "local", "http:// or https://"},

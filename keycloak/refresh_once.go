@@ -15,7 +15,7 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// These bound the responses that are cached for the grace period. A response beyond them isn't
+// These limit the responses that are cached for the grace period. A response over a limit isn't
 // cached, and a second tab that comes late must sign in again. Exchanges in flight are always
 // shared.
 const (
@@ -23,15 +23,15 @@ const (
 	maxCachedBytes = 64 << 20
 )
 
-// exchanges exchange refresh tokens for new ones, and each token only once per network.
+// exchanges exchanges refresh tokens for new ones, and each token only once per network.
 //
 // If refresh tokens are single-use, Keycloak responds to a second exchange of the same token by
 // detaching the client from the session, which also invalidates the tokens of the first exchange
 // (26.7.4, 6 of 6). Two browser tabs that wake up together are enough. So all callers that present
 // the same token from one network share one exchange, which runs on its own context: a closed tab
 // must not cut it off halfway. During the grace period its response is returned again to callers
-// that present the same token from that network, until the new refresh token is presented. That
-// shows that its owner has it, so a caller that still presents the old one is someone else.
+// that present the same token from that network, until the new refresh token is presented: by then
+// the owner has the new token, so a caller that still presents the old one is someone else.
 //
 // All other callers that present an exchanged token get Keycloak's response. Keycloak recognizes a
 // reused token, and ends the session for both the thief and the owner.
@@ -69,7 +69,7 @@ type networkSession struct {
 type exchange struct {
 	presented digest       // the refresh token
 	network   netip.Prefix // of the first caller; zero with anyNetwork
-	session   string       // the token's sid; not trusted until Keycloak has accepted the token
+	session   string       // the token's sid; unverified until Keycloak has accepted the token
 	release   func()       // releases the slot and the session; the caller holds exchanges.mu
 	done      chan struct{}
 
@@ -92,11 +92,12 @@ func newExchanges(f func(context.Context, identity.Secret) (*identity.OpenIDToke
 	}
 }
 
-// do exchanges a token, joins the exchange in flight of the same token, or returns the response
-// that is cached for the grace period. It returns when ctx ends, but the exchange continues.
+// do exchanges a token, joins an exchange of the same token that is in flight, or returns a
+// response that is cached for the grace period. It returns when ctx ends, but the exchange
+// continues.
 func (x *exchanges) do(ctx context.Context,
 	refreshToken identity.Secret) (*identity.OpenIDToken, error) {
-	// An exchange outlives its caller, so it isn't made for a caller who has left already.
+	// An exchange outlives its caller, so don't start one for a caller that is already gone.
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -116,7 +117,7 @@ func (x *exchanges) do(ctx context.Context,
 			done: make(chan struct{})}
 		x.cache[key] = append(x.cache[key], e)
 		x.inFlight++
-		// ends with the exchange, which has a timeout
+		// Ends with the exchange, which has a timeout.
 		go x.run(context.WithoutCancel(ctx), e, refreshToken)
 	}
 	x.mu.Unlock()
@@ -159,8 +160,9 @@ func (x *exchanges) find(key digest, network netip.Prefix) (e, earlier *exchange
 			return nil, e, "its successor was used"
 		}
 	}
-	if known := x.cache[key]; len(known) > 0 {
-		return nil, known[0], "it comes from another network (ClientConfig.RefreshGraceAnyNetwork)"
+	if entries := x.cache[key]; len(entries) > 0 {
+		return nil, entries[0],
+			"it comes from another network (ClientConfig.RefreshGraceAnyNetwork)"
 	}
 	return nil, nil, ""
 }
@@ -173,7 +175,7 @@ func (x *exchanges) supersede(key digest) {
 	}
 }
 
-// markUsed notes that a refresh token was presented for something other than an exchange.
+// markUsed records that a refresh token was presented for something other than an exchange.
 func (x *exchanges) markUsed(refreshToken identity.Secret) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -181,8 +183,8 @@ func (x *exchanges) markUsed(refreshToken identity.Secret) {
 }
 
 // acquire takes a slot for an exchange, and returns a function that releases it. Each session may
-// have one exchange in flight per network: of two tokens of one session, one has been used to get
-// the other, so no client needs both. The caller holds mu, during release too.
+// have one exchange in flight per network: of two refresh tokens of one session, one was used to
+// get the other, so no client needs both. The caller holds mu, and also when it calls release.
 func (x *exchanges) acquire(ctx context.Context, session string) (release func(), err error) {
 	key := networkSession{session, networkOf(ctx)}
 	if x.sessions[key] {
@@ -274,9 +276,9 @@ func (x *exchanges) endSession(refreshToken identity.Secret) {
 	key, session := digestOf(refreshToken), sessionOf(refreshToken)
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for k, known := range x.cache {
-		for _, e := range slices.Clone(known) {
-			if k != key && (session == "" || e.session != session) {
+	for presented, entries := range x.cache {
+		for _, e := range slices.Clone(entries) {
+			if presented != key && (session == "" || e.session != session) {
 				continue
 			}
 			select {

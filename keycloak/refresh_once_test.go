@@ -17,8 +17,8 @@ import (
 
 const grace = 10 * time.Second
 
-// A fakeRealm takes two seconds to exchange a refresh token, and counts the exchanges. Tokens that
-// end in "forged" fail.
+// A fakeRealm takes two seconds to exchange a refresh token, and counts the exchanges. It refuses
+// tokens that end in "forged".
 type fakeRealm struct {
 	calls atomic.Int32
 	err   error
@@ -52,12 +52,12 @@ func cacheSize(x *exchanges) (responses, bytes int) {
 	return len(x.cache), x.bytes
 }
 
-// checkRefresh refreshes a token and checks which exchange the response comes from.
+// checkRefresh refreshes a token and checks that the response comes from exchange number want.
 func checkRefresh(t *testing.T, x *exchanges, token identity.Secret, want int) {
 	t.Helper()
 	got, err := x.do(t.Context(), token)
 	if err != nil || got.AccessToken.Reveal() != fmt.Sprint("access ", want) {
-		t.Errorf("got %v, %v; want the response of exchange %d", got, err, want)
+		t.Errorf("do() = %v, %v; want the response of exchange %d", got, err, want)
 	}
 }
 
@@ -160,6 +160,7 @@ func TestExchanges_repeatOfflineToken(t *testing.T) {
 	})
 }
 
+// After the grace period, the same token is exchanged again.
 func TestExchanges_afterGrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm := &fakeRealm{}
@@ -191,6 +192,7 @@ func TestExchanges_withoutGrace(t *testing.T) {
 	})
 }
 
+// A failed exchange isn't cached: the next call with the same token tries again.
 func TestExchanges_failuresNotCached(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm := &fakeRealm{err: identity.ErrProviderUnavailable}
@@ -327,10 +329,10 @@ func TestExchanges_cacheBounds(t *testing.T) {
 	})
 	t.Run("by bytes", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			large := identity.NewSecret(strings.Repeat("x", 1<<20))
+			megabyte := identity.NewSecret(strings.Repeat("x", 1<<20))
 			x := newExchanges(
-				returning(&identity.OpenIDToken{AccessToken: large, RefreshToken: &large,
-					IDToken: &large}), grace)
+				returning(&identity.OpenIDToken{AccessToken: megabyte,
+					RefreshToken: &megabyte, IDToken: &megabyte}), grace)
 			fill(t, x, 30)
 			synctest.Wait()
 			if responses, _ := cacheSize(x); responses != maxCachedBytes/(3<<20) {
@@ -342,7 +344,7 @@ func TestExchanges_cacheBounds(t *testing.T) {
 	})
 }
 
-// With DefaultMaxCalls exchanges in flight, one more fails, but callers can still join those.
+// With DefaultMaxCalls exchanges in flight, one more fails, but callers can still join the others.
 func TestExchanges_tooMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm := &fakeRealm{}
@@ -370,6 +372,7 @@ func TestExchanges_tooMany(t *testing.T) {
 	})
 }
 
+// wait, which Close calls, waits for the exchanges in flight or until its context is done.
 func TestClose_waitsForExchanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newExchanges((&fakeRealm{}).exchange, grace)
@@ -381,9 +384,9 @@ func TestClose_waitsForExchanges(t *testing.T) {
 		go x.do(ctx, refreshToken())
 		synctest.Wait()
 		cancel()
-		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		waitCtx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := x.wait(short); !errors.Is(err, context.DeadlineExceeded) ||
+		if err := x.wait(waitCtx); !errors.Is(err, context.DeadlineExceeded) ||
 			time.Since(start) != time.Second {
 			t.Errorf("got %v after %v, want %v after a second", err, time.Since(start),
 				context.DeadlineExceeded)
@@ -400,22 +403,23 @@ func TestExchanges_forgedToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm := &fakeRealm{}
 		x := newExchanges(realm.exchange, grace)
-		good := refreshTokenOf("s1", "1")
+		validToken := refreshTokenOf("s1", "1")
 		var attacker sync.WaitGroup
 		attacker.Go(func() {
-			_, err := x.do(t.Context(), identity.NewSecret(good.Reveal()+"isforged"))
+			_, err := x.do(t.Context(), identity.NewSecret(validToken.Reveal()+"isforged"))
 			if !errors.Is(err,
 				identity.ErrRefreshInvalid) {
 				t.Errorf("the forged token got %v, want %v", err, identity.ErrRefreshInvalid)
 			}
 		})
 		synctest.Wait()
-		checkRefresh(t, x, good, 2)
+		checkRefresh(t, x, validToken, 2)
 		attacker.Wait()
-		checkRefresh(t, x, good, 2)
+		checkRefresh(t, x, validToken, 2)
 	})
 }
 
+// No exchange starts if the caller's context is already done.
 func TestExchanges_contextAlreadyDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var realm fakeRealm
@@ -432,17 +436,18 @@ func TestExchanges_contextAlreadyDone(t *testing.T) {
 	})
 }
 
+// wait returns when the last exchange has ended, even one that started after another had ended.
 func TestClose_waitsForLastExchange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newExchanges((&fakeRealm{}).exchange, grace)
 		start := time.Now()
-		for i := range 3 { // they end after 2, 3 and 4 s
+		for i := range 3 { // these exchanges end after 2, 3 and 4 s
 			go func() {
 				time.Sleep(time.Duration(i) * time.Second)
 				x.do(t.Context(), identity.NewSecret(fmt.Sprint("token ", i)))
 			}()
 		}
-		// The first has ended, and the third has just started.
+		// The first exchange has ended, and the third has just started.
 		time.Sleep(2*time.Second + time.Millisecond)
 		if err := x.wait(t.Context()); err != nil || time.Since(start) != 4*time.Second {
 			t.Errorf("got %v after %v, want nil after four seconds", err, time.Since(start))
@@ -450,16 +455,17 @@ func TestClose_waitsForLastExchange(t *testing.T) {
 	})
 }
 
-// checkRefreshFrom is checkRefresh for a caller with an address.
+// checkRefreshFrom does the same as checkRefresh for a caller with this address.
 func checkRefreshFrom(t *testing.T, x *exchanges, address string, token identity.Secret, want int) {
 	t.Helper()
 	got, err := x.do(contextWithAddress(t, address), token)
 	if err != nil || got.AccessToken.Reveal() != fmt.Sprint("access ", want) {
-		t.Errorf("from %s: got %v, %v; want the response of exchange %d", address, got, err, want)
+		t.Errorf("do() from %s = %v, %v; want the response of exchange %d", address, got, err,
+			want)
 	}
 }
 
-// A response is repeated only within the network that its first caller was in.
+// A response is repeated only to callers in the network of the first caller.
 func TestExchanges_repeatWithinNetwork(t *testing.T) {
 	for _, tt := range []struct {
 		name, first, second  string
@@ -485,7 +491,8 @@ func TestExchanges_repeatWithinNetwork(t *testing.T) {
 				}
 				checkRefreshFrom(t, x, tt.first, refreshToken(), 1)
 				checkRefreshFrom(t, x, tt.second, refreshToken(), want)
-				checkRefreshFrom(t, x, tt.first, refreshToken(), 1) // not affected by the second
+				// The first caller isn't affected by the second.
+				checkRefreshFrom(t, x, tt.first, refreshToken(), 1)
 				time.Sleep(grace)
 				synctest.Wait()
 				if responses, bytes := cacheSize(x); responses != 0 || bytes != 0 ||
@@ -509,17 +516,18 @@ func TestExchanges_repeatWithoutAddresses(t *testing.T) {
 	})
 }
 
-// A response isn't repeated once its refresh token has been used: its owner has received it.
+// A response isn't repeated once its new refresh token has been used: that shows that the owner has
+// received the response.
 func TestExchanges_repeatUntilSuccessorUsed(t *testing.T) {
 	uses := map[string]func(*testing.T, *exchanges, identity.Secret){
-		"for an exchange": func(t *testing.T, x *exchanges, next identity.Secret) {
+		"to refresh": func(t *testing.T, x *exchanges, next identity.Secret) {
 			checkRefreshFrom(t, x, "192.0.2.1", next, 2)
 		},
-		"for an exchange, from another network": func(t *testing.T, x *exchanges,
+		"to refresh, from another network": func(t *testing.T, x *exchanges,
 			next identity.Secret) {
 			checkRefreshFrom(t, x, "198.51.100.1", next, 2)
 		},
-		"for a logout": func(t *testing.T, x *exchanges, next identity.Secret) {
+		"to log out": func(t *testing.T, x *exchanges, next identity.Secret) {
 			x.markUsed(next)
 			x.exchange(t.Context(), next) // counts as exchange 2 here too
 		},
@@ -531,7 +539,7 @@ func TestExchanges_repeatUntilSuccessorUsed(t *testing.T) {
 				checkRefreshFrom(t, x, "192.0.2.1", refreshToken(), 1)
 				use(t, x, identity.NewSecret("next 1"))
 				checkRefreshFrom(t, x, "192.0.2.1", refreshToken(), 3)
-				// If Keycloak accepts the token again, that response is repeated too.
+				// If Keycloak accepts the old token again, the new response is repeated too.
 				checkRefreshFrom(t, x, "192.0.2.1", refreshToken(), 3)
 				time.Sleep(time.Minute)
 				synctest.Wait()
@@ -584,7 +592,7 @@ func TestExchanges_twoNetworks(t *testing.T) {
 	})
 }
 
-// The log tells the operator about tokens that are used again.
+// Tokens that are presented again are logged.
 func TestExchanges_log(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out strings.Builder
@@ -610,15 +618,15 @@ func TestExchanges_log(t *testing.T) {
 		wantLog(
 			`level=INFO msg="a refresh token was presented again from its network: the response ` +
 				`is repeated" session=q1c9HhvZ3rXxkUe7a0uWZJ2b network=192.0.2.0/24` + "\n")
-		const refused = `level=WARN msg="a refresh token was presented again and the response ` +
+		const notRepeated = `level=WARN msg="a refresh token was presented again and the response ` +
 			`isn't repeated: Keycloak is called, and may end the session" reason=`
 		checkRefreshFrom(t, x, "2001:db8::1", token, 2)
-		wantLog(refused +
+		wantLog(notRepeated +
 			`"it comes from another network (ClientConfig.RefreshGraceAnyNetwork)" session=q1c9HhvZ3rXxkUe7a0uWZJ2b network=2001:db8::/48 firstNetwork=192.0.2.0/24` + "\n")
 		checkRefreshFrom(t, x, "192.0.2.1", identity.NewSecret("next 1"), 3)
 		wantLog("")
 		checkRefreshFrom(t, x, "192.0.2.1", token, 4)
-		wantLog(refused +
+		wantLog(notRepeated +
 			`"its successor was used" session=q1c9HhvZ3rXxkUe7a0uWZJ2b network=192.0.2.0/24 firstNetwork=192.0.2.0/24` + "\n")
 
 		// A forged session ID isn't logged.

@@ -57,28 +57,28 @@ func TestRefresh_concurrent(t *testing.T) {
 func TestRefresh_forgedToken(t *testing.T) {
 	realm := &countingRealm{}
 	client := newClient(t, realm.ServeHTTP, func(c *ClientConfig) { c.RefreshGrace = time.Minute })
-	good := refreshTokenOf("s1", "1")
-	forged := identity.NewSecret(good.Reveal() + "isforged")
+	validToken := refreshTokenOf("s1", "1")
+	forgedToken := identity.NewSecret(validToken.Reveal() + "isforged")
 	refresh := func(token identity.Secret, want error) {
 		t.Helper()
 		if _, err := client.Refresh(t.Context(), token); !errors.Is(err, want) {
 			t.Errorf("Refresh() = %v, want %v", err, want)
 		}
 	}
-	refresh(good, nil)
-	refresh(forged, identity.ErrRefreshInvalid)
-	if err := client.Logout(t.Context(), forged); !errors.Is(err, identity.ErrRefreshInvalid) {
+	refresh(validToken, nil)
+	refresh(forgedToken, identity.ErrRefreshInvalid)
+	if err := client.Logout(t.Context(), forgedToken); !errors.Is(err, identity.ErrRefreshInvalid) {
 		t.Errorf("Logout() = %v, want %v", err, identity.ErrRefreshInvalid)
 	}
-	refresh(good, nil)
+	refresh(validToken, nil)
 	if n := realm.refreshes.Load(); n != 2 {
-		t.Errorf("Keycloak got %d requests, want one for each token", n)
+		t.Errorf("Keycloak got %d requests, want 2: one for each token", n)
 	}
-	// A logout with the session's own token does affect it.
+	// A logout with a valid token of the session does affect it.
 	if err := client.Logout(t.Context(), refreshTokenOf("s1", "2")); err != nil {
 		t.Fatal(err)
 	}
-	refresh(good, nil)
+	refresh(validToken, nil)
 	if n := realm.refreshes.Load(); n != 3 {
 		t.Errorf("Keycloak got %d requests, want 3: the logout must clear the cache", n)
 	}
@@ -116,14 +116,14 @@ func TestRefresh_callerCancels(t *testing.T) {
 		}
 	}, func(c *ClientConfig) { c.RefreshGrace = time.Minute })
 	ctx, cancel := context.WithCancel(t.Context())
-	failed := make(chan error)
+	result := make(chan error)
 	go func() {
 		_, err := client.Refresh(ctx, refreshToken())
-		failed <- err
+		result <- err
 	}()
 	<-arrived
 	cancel()
-	if err := <-failed; !errors.Is(err, context.Canceled) {
+	if err := <-result; !errors.Is(err, context.Canceled) {
 		t.Errorf("the closed tab got %v, want %v", err, context.Canceled)
 	}
 	close(release)
@@ -170,7 +170,7 @@ func TestRefresh_oneEncoding(t *testing.T) {
 		"empty":                       "",
 	} {
 		if encoding == token {
-			t.Fatalf("%s: this is the token itself", name)
+			t.Fatalf("%s: the encoding is the token itself", name)
 		}
 		if _, err := client.Refresh(t.Context(), identity.NewSecret(encoding)); !errors.Is(err,
 			identity.ErrRefreshInvalid) {
@@ -187,6 +187,6 @@ func TestRefresh_oneEncoding(t *testing.T) {
 			logouts)
 	}
 	if _, err := client.Refresh(t.Context(), identity.NewSecret(token)); err != nil {
-		t.Errorf("the token itself: %v", err)
+		t.Errorf("Refresh() of the token itself = %v, want nil", err)
 	}
 }

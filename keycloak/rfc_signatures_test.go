@@ -17,67 +17,68 @@ import (
 	"github.com/cloakql/cloakql/internal/jose"
 )
 
-// The signatures in the RFCs verify, and no longer do after any change to the algorithm, the key,
-// the signing input or the signature.
+// The signatures in the RFCs are valid. After any change to the algorithm, the key, the signing
+// input or the signature, they aren't.
 func TestRFCSignatures(t *testing.T) {
-	all := readRFC(t)
+	rfc := readRFC(t)
 	keys := map[string]crypto.PublicKey{}
-	for _, e := range all.Examples {
+	for _, e := range rfc.Examples {
 		if e.Allowed {
-			keys[e.Key] = rfcKey(t, all.jwk(t, e))
+			keys[e.Key] = rfcKey(t, rfc.jwk(t, e))
 		}
 	}
-	for _, e := range all.Examples {
+	for _, e := range rfc.Examples {
 		if !e.Allowed {
 			continue
 		}
 		t.Run(e.String(), func(t *testing.T) {
 			t.Parallel()
-			alg, key, signed, signature := e.member(t, "alg"), keys[e.Key], e.signed(),
+			alg, key, signingInput, signature := e.member(t, "alg"), keys[e.Key], e.signingInput(),
 				e.signature()
-			if !jose.Verify(alg, key, signed, signature) {
+			if !jose.Verify(alg, key, signingInput, signature) {
 				t.Fatalf("jose.Verify(%s) = false", alg)
 			}
-			wantInvalid := func(name, alg string, key crypto.PublicKey, signed string,
+			wantInvalid := func(name, alg string, key crypto.PublicKey, signingInput string,
 				signature []byte) {
 				t.Helper()
-				if jose.Verify(alg, key, signed, signature) {
+				if jose.Verify(alg, key, signingInput, signature) {
 					t.Errorf("%s: jose.Verify(%s) = true", name, alg)
 				}
 			}
 			for _, other := range Algorithms() {
 				if other != alg {
-					wantInvalid("another algorithm", other, key, signed, signature)
+					wantInvalid("another algorithm", other, key, signingInput, signature)
 				}
 			}
 			for name, other := range keys {
 				if name != e.Key {
-					wantInvalid("the key "+name, alg, other, signed, signature)
+					wantInvalid("the key "+name, alg, other, signingInput, signature)
 				}
 			}
 			for name, broken := range brokenSignatures(t, key, signature) {
-				wantInvalid(name, alg, key, signed, broken)
+				wantInvalid(name, alg, key, signingInput, broken)
 			}
-			for name, broken := range brokenInputs(signed) {
+			for name, broken := range brokenInputs(signingInput) {
 				wantInvalid(name, alg, key, broken, signature)
 			}
-			slow := isP521(key)
-			for i := range len(signed) {
-				if slow && i%16 != 0 && i != len(signed)-1 {
+			sampled := isP521(key)
+			for i := range len(signingInput) {
+				if sampled && i%16 != 0 && i != len(signingInput)-1 {
 					continue
 				}
-				broken := []byte(signed)
+				broken := []byte(signingInput)
 				broken[i] ^= 1
 				wantInvalid(fmt.Sprint("byte ", i, " of the input"), alg, key, string(broken),
 					signature)
 			}
 			for i := range 8 * len(signature) {
-				if slow && !isSample(i, len(signature)) {
+				if sampled && !isSample(i, len(signature)) {
 					continue
 				}
 				broken := bytes.Clone(signature)
 				broken[i/8] ^= 0x80 >> (i % 8)
-				wantInvalid(fmt.Sprint("bit ", i, " of the signature"), alg, key, signed, broken)
+				wantInvalid(fmt.Sprint("bit ", i, " of the signature"), alg, key, signingInput,
+					broken)
 			}
 		})
 	}
@@ -91,7 +92,7 @@ func isP521(key crypto.PublicKey) bool {
 }
 
 // isSample selects the bits to flip in a signature of two numbers: one of each byte, at a changing
-// position, and all at the start and the end of either number.
+// position, and all bits at the start and the end of either number.
 func isSample(bit, size int) bool {
 	index := bit / 8 % (size / 2)
 	return index <= 1 || index == size/2-1 || bit%8 == index%8
@@ -113,7 +114,7 @@ func brokenSignatures(t *testing.T, key crypto.PublicKey, good []byte) map[strin
 		"only zeros":      make([]byte, size),
 		"all bits set":    bytes.Repeat([]byte{0xff}, size),
 		"halves swapped":  slices.Concat(good[half:], good[:half]),
-		"twice":           slices.Concat(good, good),
+		"repeated":        slices.Concat(good, good),
 		"in base64url":    []byte(base64url(good)),
 	}
 	switch key := key.(type) {
@@ -151,18 +152,18 @@ func brokenSignatures(t *testing.T, key crypto.PublicKey, good []byte) map[strin
 }
 
 // brokenInputs returns variants of a signing input.
-func brokenInputs(signed string) map[string]string {
-	header, payload, _ := strings.Cut(signed, ".")
+func brokenInputs(signingInput string) map[string]string {
+	header, payload, _ := strings.Cut(signingInput, ".")
 	return map[string]string{
 		"empty":              "",
 		"only a dot":         ".",
 		"no payload":         header + ".",
 		"no header":          payload,
 		"no dot":             header + payload,
-		"no last byte":       signed[:len(signed)-1],
-		"a trailing newline": signed + "\n",
-		"trailing padding":   signed + "=",
+		"no last byte":       signingInput[:len(signingInput)-1],
+		"a trailing newline": signingInput + "\n",
+		"trailing padding":   signingInput + "=",
 		"parts swapped":      payload + "." + header,
-		"a trailing dot":     signed + ".",
+		"a trailing dot":     signingInput + ".",
 	}
 }

@@ -19,34 +19,36 @@ import (
 )
 
 // The examples of RFC 7515, 7519, 7520 and 8037 are in testdata/rfc.json: headers and signatures
-// exactly as in the RFCs, line breaks included, and the public half of each key. HMAC keys have no
-// public half, so they are there whole.
+// exactly as in the RFCs, line breaks included, and the public half of each key. HMAC keys, which
+// have no public half, are included whole.
 
-// An rfcExample is a signature or an encrypted token.
+// An rfcExample is one example: a signature or an encrypted token.
 type rfcExample struct {
 	Name      string
 	Source    []string
-	Allowed   bool   // whether we accept its algorithm
-	Key       string // the name of its key
+	Allowed   bool   // whether the algorithm is one of Algorithms
+	Key       string // name in rfcExamples.Keys
 	Protected string // the protected header, as JSON
 	Header    object // the unprotected header
 	Payload   string // in base64url, like the signature
 	Signature string
 	Compact   string
 	JSON      []string // the JSON serializations that the RFC shows
-	Detached  bool     // whether the payload isn't sent
+	Detached  bool     // whether the payload isn't part of the message
 }
 
 func (e rfcExample) String() string { return strings.Join(e.Source, " and ") + ": " + e.Name }
 
-// signed returns the JWS signing input (RFC 7515, section 5.1).
-func (e rfcExample) signed() string { return base64url([]byte(e.Protected)) + "." + e.Payload }
+// signingInput returns the JWS signing input (RFC 7515, section 5.1).
+func (e rfcExample) signingInput() string {
+	return base64url([]byte(e.Protected)) + "." + e.Payload
+}
 
 func (e rfcExample) signature() []byte {
 	return must(strictBase64.DecodeString(e.Signature))
 }
 
-// member returns a string member of the protected or unprotected header.
+// member returns a member of the protected or unprotected header, or "" if it isn't a string.
 func (e rfcExample) member(t *testing.T, name string) string {
 	t.Helper()
 	header := object{}
@@ -60,9 +62,9 @@ func (e rfcExample) member(t *testing.T, name string) string {
 	return value
 }
 
-// inJSON returns the example in a JSON serialization (RFC 7515, section 7.2), together with the
+// serialize returns the example in a JSON serialization (RFC 7515, section 7.2), together with the
 // other signatures of the same message.
-func (e rfcExample) inJSON(form string, all []rfcExample) string {
+func (e rfcExample) serialize(form string, all []rfcExample) string {
 	message, signatures := object{}, []object{}
 	if !e.Detached {
 		message["payload"] = e.Payload
@@ -93,32 +95,34 @@ type rfcExamples struct {
 	Examples []rfcExample
 }
 
+// readRFC reads testdata/rfc.json.
 func readRFC(t *testing.T) rfcExamples {
 	t.Helper()
-	var all rfcExamples
+	var rfc rfcExamples
 	decoder := json.NewDecoder(strings.NewReader(readTestdata(t, "rfc.json")))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&all); err != nil {
+	if err := decoder.Decode(&rfc); err != nil {
 		t.Fatal(err)
 	}
-	return all
+	return rfc
 }
 
 // jwk returns the example's key as a realm would publish it: with the kid, use and alg that some
 // RFCs leave out.
-func (all rfcExamples) jwk(t *testing.T, e rfcExample) object {
+func (r rfcExamples) jwk(t *testing.T, e rfcExample) object {
 	t.Helper()
 	jwk := object{"kid": "the RFC's"}
-	maps.Copy(jwk, all.Keys[e.Key])
+	maps.Copy(jwk, r.Keys[e.Key])
 	jwk["use"], jwk["alg"] = "sig", e.member(t, "alg")
 	return jwk
 }
 
+// testdata/rfc.json has every example of these RFCs' sections.
 func TestRFCExamples_complete(t *testing.T) {
-	all := readRFC(t)
+	rfc := readRFC(t)
 	got := map[string]int{}
 	names := map[string]bool{}
-	for _, e := range all.Examples {
+	for _, e := range rfc.Examples {
 		for _, source := range e.Source {
 			got[source]++
 		}
@@ -140,22 +144,22 @@ func TestRFCExamples_complete(t *testing.T) {
 	if !maps.Equal(got, want) {
 		t.Errorf("examples by section: %v, want %v", got, want)
 	}
-	if len(all.Examples) != 24 || len(all.Keys) != 9 {
-		t.Errorf("%d examples and %d keys, want 24 and 9", len(all.Examples),
-			len(all.Keys))
+	if len(rfc.Examples) != 24 || len(rfc.Keys) != 9 {
+		t.Errorf("%d examples and %d keys, want 24 and 9", len(rfc.Examples),
+			len(rfc.Keys))
 	}
 }
 
-// The parts of each example fit together. Otherwise a rejection of it would prove nothing. Examples
-// with an accepted algorithm are checked by TestRFCSignatures.
+// The parts of each example fit together. Otherwise, rejecting the example would prove nothing. The
+// signatures of accepted algorithms are checked by TestRFCSignatures.
 func TestRFCExamples_consistent(t *testing.T) {
-	all := readRFC(t)
-	for _, e := range all.Examples {
+	rfc := readRFC(t)
+	for _, e := range rfc.Examples {
 		alg := e.member(t, "alg")
 		if e.Allowed != slices.Contains(Algorithms(), alg) {
 			t.Errorf("%v: Allowed is %v with the algorithm %s", e, e.Allowed, alg)
 		}
-		if e.Allowed && (all.Keys[e.Key] == nil || e.Signature == "") {
+		if e.Allowed && (rfc.Keys[e.Key] == nil || e.Signature == "") {
 			t.Errorf("%v: no key or no signature", e)
 		}
 		header, rest, _ := strings.Cut(e.Compact, ".")
@@ -179,15 +183,15 @@ func TestRFCExamples_consistent(t *testing.T) {
 				t.Errorf("%v: the parts differ from the compact serialization", e)
 			}
 		}
-		if secret, ok := all.Keys[e.Key]["k"].(string); ok {
+		if secret, ok := rfc.Keys[e.Key]["k"].(string); ok {
 			mac := hmac.New(sha256.New, must(strictBase64.DecodeString(secret)))
-			mac.Write([]byte(e.signed()))
+			mac.Write([]byte(e.signingInput()))
 			if alg != "HS256" || !hmac.Equal(mac.Sum(nil), e.signature()) {
 				t.Errorf("%v: wrong %s", e, alg)
 			}
 		}
 	}
-	for name, jwk := range all.Keys {
+	for name, jwk := range rfc.Keys {
 		for member := range jwk {
 			if !slices.Contains([]string{"kty", "kid", "use", "alg", "n", "e", "crv", "x", "y",
 				"k"}, member) {
@@ -197,27 +201,28 @@ func TestRFCExamples_consistent(t *testing.T) {
 	}
 }
 
-// rfcKey parses the key as a key set with our parser.
+// rfcKey returns the public key that jose reads from a key set of this JWK.
 func rfcKey(t *testing.T, jwk object) crypto.PublicKey {
 	t.Helper()
 	keys, err := jose.ReadKeySet([]byte(certs(jwk)))
 	if err != nil {
 		t.Fatalf("jose.ReadKeySet(%v): %v", jwk, err)
 	}
-	key, known := keys.Keys[jwk["kid"].(string)]
-	if !known || len(keys.Keys) != 1 {
+	key, ok := keys.Keys[jwk["kid"].(string)]
+	if !ok || len(keys.Keys) != 1 {
 		t.Fatalf("jose.ReadKeySet(%v) = %v", jwk, keys)
 	}
 	return key.Public
 }
 
+// jose.ReadKeySet reads the RFCs' keys as crypto does.
 func TestRFCKeys(t *testing.T) {
-	all := readRFC(t)
-	for _, e := range all.Examples {
+	rfc := readRFC(t)
+	for _, e := range rfc.Examples {
 		if !e.Allowed {
 			continue
 		}
-		jwk := all.jwk(t, e)
+		jwk := rfc.jwk(t, e)
 		number := func(member string) *big.Int {
 			return new(big.Int).SetBytes(must(strictBase64.DecodeString(jwk[member].(string))))
 		}
@@ -278,82 +283,82 @@ func TestRFCKeys_verbatim(t *testing.T) {
 	}
 }
 
-// An rfcRefusal is the reason for rejecting an example, and a part of the error's detail.
+// An rfcRefusal is the reason for which an example is rejected, and a part of the error's detail.
 type rfcRefusal struct {
 	reason error
 	detail string
 }
 
 var (
-	inJSON      = rfcRefusal{identity.ErrTokenMalformed, "expected 3"}
-	encrypted   = rfcRefusal{identity.ErrTokenMalformed, "parts between dots: 5; expected 3"}
-	noHeader    = rfcRefusal{identity.ErrTokenMalformed, "the header is not JSON"}
-	noClaims    = rfcRefusal{identity.ErrTokenMalformed, "the payload is not JSON"}
-	noKeyID     = rfcRefusal{identity.ErrTokenMalformed, "kid is missing"}
-	hasCrit     = rfcRefusal{identity.ErrTokenMalformed, "crit"}
-	hasCty      = rfcRefusal{identity.ErrTokenMalformed, "cty"}
-	isHMAC      = rfcRefusal{identity.ErrTokenSignature, `alg is "HS256"`}
-	isNone      = rfcRefusal{identity.ErrTokenSignature, `alg is "none"`}
-	isRSA15     = rfcRefusal{identity.ErrTokenSignature, `alg is "RSA1_5"`}
-	wrongClaims = rfcRefusal{identity.ErrTokenSignature, "the signature doesn't match the key"}
+	jsonRefusal      = rfcRefusal{identity.ErrTokenMalformed, "expected 3"}
+	encryptedRefusal = rfcRefusal{identity.ErrTokenMalformed, "parts between dots: 5; expected 3"}
+	headerRefusal    = rfcRefusal{identity.ErrTokenMalformed, "the header is not JSON"}
+	payloadRefusal   = rfcRefusal{identity.ErrTokenMalformed, "the payload is not JSON"}
+	kidRefusal       = rfcRefusal{identity.ErrTokenMalformed, "kid is missing"}
+	critRefusal      = rfcRefusal{identity.ErrTokenMalformed, "crit"}
+	ctyRefusal       = rfcRefusal{identity.ErrTokenMalformed, "cty"}
+	hmacRefusal      = rfcRefusal{identity.ErrTokenSignature, `alg is "HS256"`}
+	noneRefusal      = rfcRefusal{identity.ErrTokenSignature, `alg is "none"`}
+	rsa15Refusal     = rfcRefusal{identity.ErrTokenSignature, `alg is "RSA1_5"`}
+	signatureRefusal = rfcRefusal{identity.ErrTokenSignature, "the signature doesn't match the key"}
 )
 
 // No example is a Keycloak access token, so all must be rejected although the realm has their keys.
 // Most are rejected for their form or payload, which isn't what the example is about. So each is
-// sent a second time with the claims of a good token and the kid that the RFC left out.
+// also sent with the claims of a good token and the kid that the RFC left out.
 func TestMiddleware_rfcExamples(t *testing.T) {
-	all := readRFC(t)
-	first := map[string]rfcRefusal{ // for the compact serialization, if there is one
-		"HMAC":                noKeyID,
-		"RSA":                 noKeyID,
-		"P-256":               noKeyID,
-		"P-521":               noClaims,
-		"unsigned":            noKeyID,
-		"unknown extension":   noClaims,
-		"encrypted token":     encrypted,
-		"nested token":        encrypted,
-		"RSA with kid":        noClaims,
-		"RSA-PSS with kid":    noClaims,
-		"P-521 with kid":      noClaims,
-		"HMAC with kid":       noClaims,
-		"detached payload":    noClaims,
-		"nested token, inner": noKeyID,
-		"nested token, outer": encrypted,
-		"Ed25519":             noClaims,
+	rfc := readRFC(t)
+	wantVerbatim := map[string]rfcRefusal{ // for examples with a compact serialization
+		"HMAC":                kidRefusal,
+		"RSA":                 kidRefusal,
+		"P-256":               kidRefusal,
+		"P-521":               payloadRefusal,
+		"unsigned":            kidRefusal,
+		"unknown extension":   payloadRefusal,
+		"encrypted token":     encryptedRefusal,
+		"nested token":        encryptedRefusal,
+		"RSA with kid":        payloadRefusal,
+		"RSA-PSS with kid":    payloadRefusal,
+		"P-521 with kid":      payloadRefusal,
+		"HMAC with kid":       payloadRefusal,
+		"detached payload":    payloadRefusal,
+		"nested token, inner": kidRefusal,
+		"nested token, outer": encryptedRefusal,
+		"Ed25519":             payloadRefusal,
 	}
-	second := map[string]rfcRefusal{
-		"HMAC":                       isHMAC,
-		"RSA":                        wrongClaims,
-		"P-256":                      wrongClaims,
-		"P-521":                      wrongClaims,
-		"unsigned":                   isNone,
-		"first of two signatures":    wrongClaims,
-		"second of two signatures":   wrongClaims,
-		"flattened":                  wrongClaims,
-		"unknown extension":          hasCrit,
-		"encrypted token":            isRSA15,
-		"nested token":               hasCty,
-		"RSA with kid":               wrongClaims,
-		"RSA-PSS with kid":           wrongClaims,
-		"P-521 with kid":             wrongClaims,
-		"HMAC with kid":              isHMAC,
-		"detached payload":           isHMAC,
-		"partly protected header":    isHMAC,
-		"unprotected header":         noHeader,
-		"first of three signatures":  wrongClaims,
-		"second of three signatures": noHeader,
-		"third of three signatures":  isHMAC,
-		"nested token, inner":        wrongClaims,
-		"nested token, outer":        hasCty,
-		"Ed25519":                    wrongClaims,
+	wantModified := map[string]rfcRefusal{
+		"HMAC":                       hmacRefusal,
+		"RSA":                        signatureRefusal,
+		"P-256":                      signatureRefusal,
+		"P-521":                      signatureRefusal,
+		"unsigned":                   noneRefusal,
+		"first of two signatures":    signatureRefusal,
+		"second of two signatures":   signatureRefusal,
+		"flattened":                  signatureRefusal,
+		"unknown extension":          critRefusal,
+		"encrypted token":            rsa15Refusal,
+		"nested token":               ctyRefusal,
+		"RSA with kid":               signatureRefusal,
+		"RSA-PSS with kid":           signatureRefusal,
+		"P-521 with kid":             signatureRefusal,
+		"HMAC with kid":              hmacRefusal,
+		"detached payload":           hmacRefusal,
+		"partly protected header":    hmacRefusal,
+		"unprotected header":         headerRefusal,
+		"first of three signatures":  signatureRefusal,
+		"second of three signatures": headerRefusal,
+		"third of three signatures":  hmacRefusal,
+		"nested token, inner":        signatureRefusal,
+		"nested token, outer":        ctyRefusal,
+		"Ed25519":                    signatureRefusal,
 	}
-	ours := edDSA()
-	good := ours.token(alice(t))
-	for _, e := range all.Examples {
+	realmSigner := edDSA()
+	goodToken := realmSigner.token(alice(t))
+	for _, e := range rfc.Examples {
 		t.Run(e.String(), func(t *testing.T) {
-			jwk := all.jwk(t, e)
-			verifier := newVerifier(t, newKeys(t, certs(ours.jwk(), jwk)), VerifierConfig{})
-			if _, err := callerOf(t, new(logBuffer), verifier, "Bearer "+good); err != nil {
+			jwk := rfc.jwk(t, e)
+			verifier := newVerifier(t, newKeys(t, certs(realmSigner.jwk(), jwk)), VerifierConfig{})
+			if _, err := callerOf(t, new(logBuffer), verifier, "Bearer "+goodToken); err != nil {
 				t.Fatalf("a good token: %v", err)
 			}
 			check := func(token string, want rfcRefusal) {
@@ -364,21 +369,21 @@ func TestMiddleware_rfcExamples(t *testing.T) {
 				user, err := callerOf(t, new(logBuffer), verifier, "Bearer "+token)
 				checkRefusal(t, err, want.reason, want.detail)
 				if user != nil {
-					t.Errorf("got the caller %+v, want none", user)
+					t.Errorf("got the user %+v, want nil", user)
 				}
 			}
 			if e.Compact != "" {
-				check(e.Compact, first[e.Name])
+				check(e.Compact, wantVerbatim[e.Name])
 			}
 			for _, form := range e.JSON {
-				check(e.inJSON(form, all.Examples), inJSON)
+				check(e.serialize(form, rfc.Examples), jsonRefusal)
 			}
 			header := e.Protected
 			if header != "" {
 				header = patch(t, header, object{"kid": jwk["kid"]})
 			}
 			check(base64url([]byte(header))+"."+base64url([]byte(alice(t)))+"."+e.Signature,
-				second[e.Name])
+				wantModified[e.Name])
 		})
 	}
 }

@@ -13,10 +13,10 @@ import (
 // the slots.
 const networkShare = 4
 
-// shareRetry is the RetryAfter for a network that holds its share: most calls finish sooner.
+// shareRetry is the RetryAfter for a network that has used up its share. Most calls finish sooner.
 const shareRetry = time.Second
 
-// A semaphore bounds the calls of one kind that are in flight, in total and per network, so that a
+// A semaphore limits the calls of one kind that are in flight, in total and per network, so that a
 // client with many connections can't take every slot. Callers without a known address count only
 // toward the total.
 type semaphore struct {
@@ -32,8 +32,8 @@ func newSemaphore(size int) *semaphore {
 		networks: map[netip.Prefix]int{}}
 }
 
-// acquire takes a slot without waiting. It fails with an *identity.RateLimitError if the caller's
-// network holds its share, and with ErrBusy if no slot is free.
+// acquire takes a slot without waiting. It returns an *identity.RateLimitError if the caller's
+// network has used up its share, and ErrBusy if no slot is free.
 func (s *semaphore) acquire(ctx context.Context) (*slot, error) {
 	network := networkOf(ctx)
 	s.mu.Lock()

@@ -63,7 +63,7 @@ func TestSemaphore_withoutAddresses(t *testing.T) {
 		}
 	}
 	if _, err := s.acquire(t.Context()); !errors.Is(err, identity.ErrBusy) {
-		t.Errorf("one more call: got %v, want %v", err, identity.ErrBusy)
+		t.Errorf("acquire() of one slot too many = %v, want %v", err, identity.ErrBusy)
 	}
 }
 
@@ -77,15 +77,15 @@ func TestSemaphore_small(t *testing.T) {
 	slot.release()
 	slot.release()
 	if len(s.networks) != 0 || s.inUse != 0 {
-		t.Errorf("%d slots in use, %d networks; want none", s.inUse, len(s.networks))
+		t.Errorf("%d slots in use by %d networks, want none", s.inUse, len(s.networks))
 	}
 }
 
 // If Keycloak is slow, the caller's timeout ends its call. The slot stays in use until Keycloak has
-// responded, or for 24 s at most: Keycloak goes on with the request, so a caller that tries again
-// must not double its work.
+// responded, or for at most 24 s: Keycloak goes on with the request, so a caller that tries again
+// must not double Keycloak's work.
 func TestSemaphore_heldUntilResponse(t *testing.T) {
-	for _, tt := range []struct{ delay, held time.Duration }{
+	for _, tt := range []struct{ delay, slotHeld time.Duration }{
 		{20 * time.Second, 20 * time.Second},
 		{time.Hour, 24 * time.Second},
 	} {
@@ -101,7 +101,7 @@ func TestSemaphore_heldUntilResponse(t *testing.T) {
 					t.Errorf("%s: %v after %v, want a timeout after 8s", name, err,
 						time.Since(start))
 				}
-				for time.Since(start) < tt.held {
+				for time.Since(start) < tt.slotHeld {
 					if err := call(contextWithAddress(t, addressB), client, 2); !errors.Is(err,
 						identity.ErrBusy) {
 						t.Errorf("%s: after %v: %v, want %v", name, time.Since(start), err,
@@ -123,8 +123,8 @@ func TestSemaphore_heldUntilResponse(t *testing.T) {
 	}
 }
 
-// A network can have one exchange per session in flight, even with different tokens. An attacker
-// who knows the session ID doesn't keep its owner from refreshing.
+// A network can have one exchange per session in flight, even with different tokens. So an attacker
+// who knows a session ID can't keep the session's owner from refreshing.
 func TestRefresh_onePerSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, client := newSlowRealm(time.Second)
@@ -156,7 +156,7 @@ func TestRefresh_onePerSession(t *testing.T) {
 			t.Errorf("%d calls were limited and %d succeeded, want 49 and 1", limited.Load(),
 				succeeded.Load())
 		}
-		for n := 200; n < 203; n++ { // there is no limit for one after another
+		for n := 200; n < 203; n++ { // sequential refreshes aren't limited
 			if err := refresh(addressA, n); err != nil {
 				t.Errorf("the owner, afterward: %v", err)
 			}

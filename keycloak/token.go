@@ -18,19 +18,19 @@ type accessToken struct {
 	claims claims
 }
 
-// parse reads a token without trusting any of it, and checks its header. It fails with
-// ErrTokenMalformed, with ErrTokenSignature if the algorithm isn't one of accepted, and with
-// ErrTokenNotAccepted if the header's typ is that of another kind of token.
+// parse parses a token and checks its header, but not its signature or claims. It returns
+// ErrTokenMalformed; ErrTokenSignature if the algorithm isn't accepted; or ErrTokenNotAccepted if
+// the header's typ isn't that of an access token.
 func parse(text string, accepted []string) (*accessToken, error) {
 	token := &accessToken{}
 	var err error
 	if token.JWS, err = jose.Parse(text, accepted, token.claims.setMember); err == nil {
 		return token, nil
 	}
-	failed, _ := errors.AsType[*jose.Error](err)
-	switch failed.Reason {
+	joseErr, _ := errors.AsType[*jose.Error](err)
+	switch joseErr.Reason {
 	case jose.Algorithm:
-		return nil, wrongSignature(
+		return nil, signatureError(
 			"%v (VerifierConfig.Algorithms; the client's Access token signature algorithm in "+
 				"Keycloak)", err)
 	case jose.Type:
@@ -48,6 +48,6 @@ func notAccepted(format string, args ...any) error {
 		Detail: fmt.Sprintf(format, args...)}
 }
 
-func wrongSignature(format string, args ...any) error {
+func signatureError(format string, args ...any) error {
 	return &identity.Error{Reason: identity.ErrTokenSignature, Detail: fmt.Sprintf(format, args...)}
 }

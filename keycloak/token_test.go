@@ -12,61 +12,62 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
+// Verify rejects a token whose form or JSON is wrong, and says which part is.
 func TestVerify_form(t *testing.T) {
 	key := edDSA()
 	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
-	good := key.token(alice(t))
-	header, payload, signature := splitToken(good)
-	raw := func(header, payload string) string { return key.sign(header, payload) }
-	// body returns alice's claims with members added before them.
-	body := func(members string) string { return "{" + members + "," + alice(t)[1:] }
+	goodToken := key.token(alice(t))
+	header, payload, signature := splitToken(goodToken)
+	sign := func(header, payload string) string { return key.sign(header, payload) }
+	// payloadWith returns alice's claims after these ones.
+	payloadWith := func(claims string) string { return "{" + claims + "," + alice(t)[1:] }
 	for _, tt := range []struct {
 		name, token string
 		want        error
 		detail      string
 	}{
-		{"from Keycloak", good, nil, ""},
+		{"from Keycloak", goodToken, nil, ""},
 		{"empty", "", identity.ErrTokenMalformed, "dots: 1; expected 3"},
 		{"one part", "null", identity.ErrTokenMalformed, "dots: 1; expected 3"},
 		{"two parts", header + "." + payload, identity.ErrTokenMalformed, "dots: 2; expected 3"},
-		{"four parts", good + ".x", identity.ErrTokenMalformed, "dots: 4; expected 3"},
-		{"five parts, like an encrypted token", good + ".x.y", identity.ErrTokenMalformed, "dots: 5; expected 3"},
+		{"four parts", goodToken + ".x", identity.ErrTokenMalformed, "dots: 4; expected 3"},
+		{"five parts, like an encrypted token", goodToken + ".x.y", identity.ErrTokenMalformed, "dots: 5; expected 3"},
 		{"empty signature", header + "." + payload + ".", identity.ErrTokenSignature, "doesn't match"},
 
 		{"padding after the header", header + "=." + payload + "." + signature, identity.ErrTokenMalformed, "part 1"},
-		{"padding after the signature", good + "==", identity.ErrTokenMalformed, "part 3"},
-		{"a trailing newline", good + "\n", identity.ErrTokenMalformed, "part 3"},
+		{"padding after the signature", goodToken + "==", identity.ErrTokenMalformed, "part 3"},
+		{"a trailing newline", goodToken + "\n", identity.ErrTokenMalformed, "part 3"},
 		{"a line break in the header", header[:4] + "\r\n" + header[4:] + "." + payload + "." + signature, identity.ErrTokenMalformed, "part 1"},
-		{"a leading space", " " + good, identity.ErrTokenMalformed, "part 1"},
-		{"a trailing NUL byte", good + "\x00", identity.ErrTokenMalformed, "part 3"},
-		// A second encoding of a token would count as another token where tokens are compared.
+		{"a leading space", " " + goodToken, identity.ErrTokenMalformed, "part 1"},
+		{"a trailing NUL byte", goodToken + "\x00", identity.ErrTokenMalformed, "part 3"},
+		// Code that compares tokens would take a second encoding for another token.
 		{"stray bits in the signature", header + "." + payload + "." + withStrayBits(signature), identity.ErrTokenMalformed, "part 3"},
 
-		{"header not JSON", raw("x", alice(t)), identity.ErrTokenMalformed, "the header is not JSON"},
-		{"header a list", raw("[]", alice(t)), identity.ErrTokenMalformed, "not a JSON object"},
-		{"payload a string", raw(key.header(), `"x"`), identity.ErrTokenMalformed, "not a JSON object"},
-		{"payload truncated", raw(key.header(), alice(t)[:100]), identity.ErrTokenMalformed, "not JSON"},
-		{"a second value", raw(key.header(), alice(t)+"{}"), identity.ErrTokenMalformed, "followed by more"},
-		{"text after the header", raw(key.header()+"x", alice(t)), identity.ErrTokenMalformed, "the header is followed by more"},
-		{"an extra closing brace", raw(key.header(), alice(t)+"}"), identity.ErrTokenMalformed, "followed by more"},
-		{"white space around both", raw(" "+key.header()+"\n", "\t"+alice(t)+" \n"), nil, ""},
-		{"UTF-16", raw(key.header(), "{\x00\"\x00}\x00"), identity.ErrTokenMalformed, "not JSON"},
-		{"a control character in a string", raw(key.header(), body("\"x\":\"a\nb\"")), identity.ErrTokenMalformed, "not JSON"},
-		{"a name without quotes", raw(key.header(), body("x:1")), identity.ErrTokenMalformed, "not JSON"},
-		{"a number as a name", raw(key.header(), body("1:1")), identity.ErrTokenMalformed, "not JSON"},
-		{"NaN", raw(key.header(), body(`"x":NaN`)), identity.ErrTokenMalformed, "not JSON"},
-		{"a comment", raw(key.header(), body(`"x":1 /* */`)), identity.ErrTokenMalformed, "not JSON"},
+		{"header not JSON", sign("x", alice(t)), identity.ErrTokenMalformed, "the header is not JSON"},
+		{"header a list", sign("[]", alice(t)), identity.ErrTokenMalformed, "not a JSON object"},
+		{"payload a string", sign(key.header(), `"x"`), identity.ErrTokenMalformed, "not a JSON object"},
+		{"payload truncated", sign(key.header(), alice(t)[:100]), identity.ErrTokenMalformed, "not JSON"},
+		{"a second value", sign(key.header(), alice(t)+"{}"), identity.ErrTokenMalformed, "followed by more"},
+		{"text after the header", sign(key.header()+"x", alice(t)), identity.ErrTokenMalformed, "the header is followed by more"},
+		{"an extra closing brace", sign(key.header(), alice(t)+"}"), identity.ErrTokenMalformed, "followed by more"},
+		{"white space around both", sign(" "+key.header()+"\n", "\t"+alice(t)+" \n"), nil, ""},
+		{"UTF-16", sign(key.header(), "{\x00\"\x00}\x00"), identity.ErrTokenMalformed, "not JSON"},
+		{"a control character in a string", sign(key.header(), payloadWith("\"x\":\"a\nb\"")), identity.ErrTokenMalformed, "not JSON"},
+		{"a name without quotes", sign(key.header(), payloadWith("x:1")), identity.ErrTokenMalformed, "not JSON"},
+		{"a number as a name", sign(key.header(), payloadWith("1:1")), identity.ErrTokenMalformed, "not JSON"},
+		{"NaN", sign(key.header(), payloadWith(`"x":NaN`)), identity.ErrTokenMalformed, "not JSON"},
+		{"a comment", sign(key.header(), payloadWith(`"x":1 /* */`)), identity.ErrTokenMalformed, "not JSON"},
 
-		{"a duplicate member in the header", raw(`{"alg":"EdDSA",`+key.header()[1:], alice(t)), identity.ErrTokenMalformed, `the header has the member "alg" twice`},
-		{"a duplicate member, once escaped", raw(key.header(), body(`"s\u0075b":"mallory"`)), identity.ErrTokenMalformed, `"sub" twice`},
-		{"a duplicate member, first null", raw(key.header(), body(`"sub":null`)), identity.ErrTokenMalformed, `"sub" twice`},
-		{"a duplicate member, nested", raw(key.header(), body(`"x":{"y":[{"roles":1,"roles":2}]}`)), identity.ErrTokenMalformed, `"roles" twice`},
-		{"one name at two depths", raw(key.header(), body(`"x":{"sub":"nested"}`)), nil, ""},
+		{"a duplicate member in the header", sign(`{"alg":"EdDSA",`+key.header()[1:], alice(t)), identity.ErrTokenMalformed, `the header has the member "alg" twice`},
+		{"a duplicate member, once escaped", sign(key.header(), payloadWith(`"s\u0075b":"mallory"`)), identity.ErrTokenMalformed, `"sub" twice`},
+		{"a duplicate member, first null", sign(key.header(), payloadWith(`"sub":null`)), identity.ErrTokenMalformed, `"sub" twice`},
+		{"a duplicate member, nested", sign(key.header(), payloadWith(`"x":{"y":[{"roles":1,"roles":2}]}`)), identity.ErrTokenMalformed, `"roles" twice`},
+		{"one name at two depths", sign(key.header(), payloadWith(`"x":{"sub":"nested"}`)), nil, ""},
 
-		{"the deepest nesting", raw(key.header(), body(`"x":`+nested(32-1))), nil, ""},
-		{"nesting too deep", raw(key.header(), body(`"x":`+nested(32+1))), identity.ErrTokenMalformed, "nests deeper than 32"},
-		{"nesting that would overflow a stack", raw(key.header(), strings.Repeat("[", 8000)), identity.ErrTokenMalformed, "nests deeper"},
-		{"such nesting in the header", raw(strings.Repeat("[", 8000), alice(t)), identity.ErrTokenMalformed, "nests deeper"},
+		{"the deepest nesting", sign(key.header(), payloadWith(`"x":`+nested(32-1))), nil, ""},
+		{"nesting too deep", sign(key.header(), payloadWith(`"x":`+nested(32+1))), identity.ErrTokenMalformed, "nests deeper than 32"},
+		{"nesting that would overflow a stack", sign(key.header(), strings.Repeat("[", 8000)), identity.ErrTokenMalformed, "nests deeper"},
+		{"the same in the header", sign(strings.Repeat("[", 8000), alice(t)), identity.ErrTokenMalformed, "nests deeper"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := verifier.Verify(t.Context(), tt.token)
@@ -75,6 +76,7 @@ func TestVerify_form(t *testing.T) {
 	}
 }
 
+// Verify accepts a token of MaxBytes, and rejects a longer one.
 func TestVerify_size(t *testing.T) {
 	key := edDSA()
 	token := key.token(alice(t))
@@ -92,6 +94,7 @@ func TestVerify_size(t *testing.T) {
 	checkRefusal(t, err, identity.ErrTokenTooLarge)
 }
 
+// Verify checks kid, alg, crit and typ in the header.
 func TestVerify_header(t *testing.T) {
 	key := edDSA()
 	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
@@ -131,6 +134,7 @@ func TestVerify_header(t *testing.T) {
 	}
 }
 
+// Verify accepts each of Algorithms, and for each it rejects changed signatures and payloads.
 func TestVerify_algorithms(t *testing.T) {
 	signers := map[string]signer{
 		"RS256": {"rs256", "RS256", rsaKey()}, "RS384": {"rs384", "RS384", rsaKey()}, "RS512": {"rs512", "RS512", rsaKey()},
@@ -138,11 +142,11 @@ func TestVerify_algorithms(t *testing.T) {
 		"ES256": {"es256", "ES256", p256Key()}, "ES384": {"es384", "ES384", p384Key()}, "ES512": {"es512", "ES512", p521Key()},
 		"EdDSA": {"eddsa", "EdDSA", edKey()},
 	}
-	var all []signer
+	var allSigners []signer
 	for _, s := range signers {
-		all = append(all, s)
+		allSigners = append(allSigners, s)
 	}
-	verifier := newVerifier(t, newKeys(t, certsOf(all...)), VerifierConfig{})
+	verifier := newVerifier(t, newKeys(t, certsOf(allSigners...)), VerifierConfig{})
 	for _, alg := range Algorithms() {
 		t.Run(alg, func(t *testing.T) {
 			token := signers[alg].token(alice(t))
@@ -151,8 +155,8 @@ func TestVerify_algorithms(t *testing.T) {
 			_, err = verifier.Verify(t.Context(), corruptSignature(token))
 			checkRefusal(t, err, identity.ErrTokenSignature, "doesn't match")
 			header, payload, signature := splitToken(token)
-			other := base64url([]byte(patch(t, alice(t), object{"sub": "mallory"})))
-			_, err = verifier.Verify(t.Context(), header+"."+other+"."+signature)
+			otherPayload := base64url([]byte(patch(t, alice(t), object{"sub": "mallory"})))
+			_, err = verifier.Verify(t.Context(), header+"."+otherPayload+"."+signature)
 			checkRefusal(t, err, identity.ErrTokenSignature)
 			_, err = verifier.Verify(t.Context(),
 				header+"."+payload+"."+signature[:len(signature)/8*4])
@@ -163,51 +167,52 @@ func TestVerify_algorithms(t *testing.T) {
 
 // A key verifies only signatures of its own algorithm, in the encoding of a JWS.
 func TestVerify_keyAlgorithm(t *testing.T) {
-	rsaSigner, ec := rs256(), es256()
+	rsaSigner, ecSigner := rs256(), es256()
 	withoutAlg := func(s signer) map[string]any {
 		jwk := s.jwk()
 		delete(jwk, "alg")
 		return jwk
 	}
 	p384 := signer{"p384", "ES384", p384Key()}
-	enc := signer{"enc", "RS256", rsaKey()}
-	encJWK := enc.jwk()
-	encJWK["use"], encJWK["alg"] = "enc", "RSA-OAEP"
-	weak := signer{"weak", "RS256", weakRSAKey()}
+	encryptionSigner := signer{"enc", "RS256", rsaKey()}
+	encryptionJWK := encryptionSigner.jwk()
+	encryptionJWK["use"], encryptionJWK["alg"] = "enc", "RSA-OAEP"
+	weakSigner := signer{"weak", "RS256", weakRSAKey()}
 	verifier := newVerifier(t,
-		newKeys(t, certs(rsaSigner.jwk(), withoutAlg(ec), withoutAlg(p384), encJWK, weak.jwk())),
+		newKeys(t, certs(rsaSigner.jwk(), withoutAlg(ecSigner), withoutAlg(p384), encryptionJWK,
+			weakSigner.jwk())),
 		VerifierConfig{})
 
 	// signES256 signs with any ECDSA key, and sets alg to ES256.
 	signES256 := func(key *ecdsa.PrivateKey, kid string) string {
-		signed := base64url([]byte(`{"alg":"ES256","kid":"`+kid+`"}`)) + "." +
+		signingInput := base64url([]byte(`{"alg":"ES256","kid":"`+kid+`"}`)) + "." +
 			base64url([]byte(alice(t)))
-		digest := sha256.Sum256([]byte(signed))
+		digest := sha256.Sum256([]byte(signingInput))
 		r, s, err := ecdsa.Sign(rand.Reader, key, digest[:])
 		if err != nil {
 			t.Fatal(err)
 		}
 		size := (key.Params().BitSize + 7) / 8
-		return signed + "." +
+		return signingInput + "." +
 			base64url(append(r.FillBytes(make([]byte, size)), s.FillBytes(make([]byte, size))...))
 	}
-	header, payload, _ := splitToken(ec.token(alice(t)))
-	signed := header + "." + payload
-	digest := sha256.Sum256([]byte(signed))
-	asDER := must(ecdsa.SignASN1(rand.Reader, p256Key().(*ecdsa.PrivateKey), digest[:]))
+	header, payload, _ := splitToken(ecSigner.token(alice(t)))
+	signingInput := header + "." + payload
+	digest := sha256.Sum256([]byte(signingInput))
+	derSignature := must(ecdsa.SignASN1(rand.Reader, p256Key().(*ecdsa.PrivateKey), digest[:]))
 	for _, tt := range []struct {
 		name, token string
 		want        error
 		detail      string
 	}{
-		{"the key's algorithm", rsaSigner.token(alice(t)), nil, ""},
-		{"a key without alg", ec.token(alice(t)), nil, ""},
+		{"the algorithm of the key", rsaSigner.token(alice(t)), nil, ""},
+		{"a key without alg", ecSigner.token(alice(t)), nil, ""},
 		{"another curve", signES256(p384Key().(*ecdsa.PrivateKey), "p384"), identity.ErrTokenSignature, `is for "ES384"`},
 		{"the right curve", signES256(p256Key().(*ecdsa.PrivateKey), "ec-1"), nil, ""},
-		{"a key for encryption", enc.token(alice(t)), identity.ErrKeyUnknown, `was skipped: its use is "enc"`},
-		{"RSA with 1024 bits", weak.token(alice(t)), identity.ErrKeyUnknown, "was skipped: it is too weak"},
-		{"an ECDSA signature in DER", signed + "." + base64url(asDER), identity.ErrTokenSignature, "doesn't match"},
-		{"an ECDSA signature of zeros", signed + "." + base64url(make([]byte, 64)), identity.ErrTokenSignature, "doesn't match"},
+		{"a key for encryption", encryptionSigner.token(alice(t)), identity.ErrKeyUnknown, `was skipped: its use is "enc"`},
+		{"RSA with 1024 bits", weakSigner.token(alice(t)), identity.ErrKeyUnknown, "was skipped: it is too weak"},
+		{"an ECDSA signature in DER", signingInput + "." + base64url(derSignature), identity.ErrTokenSignature, "doesn't match"},
+		{"an ECDSA signature of zeros", signingInput + "." + base64url(make([]byte, 64)), identity.ErrTokenSignature, "doesn't match"},
 		{"an RSA signature of zeros", zeroSignature(rsaSigner, alice(t)), identity.ErrTokenSignature, "doesn't match"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -10,13 +10,14 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
+// Verify checks each claim, and the error's detail says which claim is wrong.
 func TestVerify_claims(t *testing.T) {
 	key := edDSA()
 	keys := newKeys(t, certsOf(key))
 	defaults := VerifierConfig{}
-	byParty := VerifierConfig{AuthorizedParty: "local-api"}
-	parties := VerifierConfig{AuthorizedParties: []string{"local-api", "web"}}
-	both := VerifierConfig{AuthorizedParty: "local-api",
+	withParty := VerifierConfig{AuthorizedParty: "local-api"}
+	withParties := VerifierConfig{AuthorizedParties: []string{"local-api", "web"}}
+	withBoth := VerifierConfig{AuthorizedParty: "local-api",
 		AuthorizedParties: []string{"local-api", "web"}}
 	for _, tt := range []struct {
 		name    string
@@ -53,27 +54,27 @@ func TestVerify_claims(t *testing.T) {
 		{"azp ours, aud missing", VerifierConfig{Audience: []string{"web"}}, object{"aud": absent, "azp": "web"}, identity.ErrTokenNotAccepted, nil},
 		{"azp ours, aud another", VerifierConfig{Audience: []string{"web"}}, object{"aud": []string{"x"}, "azp": "web"}, identity.ErrTokenNotAccepted, nil},
 
-		{"party: aud missing", byParty, object{"aud": absent}, nil, nil},
-		{"party: aud only account", byParty, object{"aud": "account"}, nil, nil},
-		{"party: aud a list of account", byParty, object{"aud": []string{"account"}}, nil, nil},
-		{"party: aud ours", byParty, object{"aud": localAudience, "azp": "web"}, nil, nil},
-		{"party: aud an empty list", byParty, object{"aud": []string{}}, identity.ErrTokenNotAccepted, nil},
-		{"party: aud another API", byParty, object{"aud": "billing"}, nil, nil},
-		{"party: aud account and another API", byParty, object{"aud": []string{"account", "billing"}}, nil, nil},
-		{"party: aud another API, azp another client", byParty, object{"aud": "billing", "azp": "web"}, identity.ErrTokenNotAccepted, []string{"billing", `azp is "web"`}},
-		{"party: aud another API and an empty string", byParty, object{"aud": []string{"billing", ""}}, identity.ErrTokenNotAccepted, nil},
+		{"party: aud missing", withParty, object{"aud": absent}, nil, nil},
+		{"party: aud only account", withParty, object{"aud": "account"}, nil, nil},
+		{"party: aud a list of account", withParty, object{"aud": []string{"account"}}, nil, nil},
+		{"party: aud ours", withParty, object{"aud": localAudience, "azp": "web"}, nil, nil},
+		{"party: aud an empty list", withParty, object{"aud": []string{}}, identity.ErrTokenNotAccepted, nil},
+		{"party: aud another API", withParty, object{"aud": "billing"}, nil, nil},
+		{"party: aud account and another API", withParty, object{"aud": []string{"account", "billing"}}, nil, nil},
+		{"party: aud another API, azp another client", withParty, object{"aud": "billing", "azp": "web"}, identity.ErrTokenNotAccepted, []string{"billing", `azp is "web"`}},
+		{"party: aud another API and an empty string", withParty, object{"aud": []string{"billing", ""}}, identity.ErrTokenNotAccepted, nil},
 
-		{"parties: azp among them", parties, object{"azp": "web"}, nil, nil},
-		{"parties: azp another client", parties, object{"azp": "other"}, identity.ErrTokenNotAccepted, []string{`azp is "other"; accepted: ["local-api", "web"] (VerifierConfig.AuthorizedParties)`}},
-		{"parties: azp missing", parties, object{"azp": absent}, identity.ErrTokenNotAccepted, []string{"azp is missing"}},
-		{"parties: aud another API", parties, object{"azp": "web", "aud": "billing"}, identity.ErrTokenNotAccepted, []string{"VerifierConfig.Audience"}},
-		{"parties and party: aud another API", both, object{"aud": "billing"}, nil, nil},
-		{"parties and party: azp another of them, aud another API", both, object{"azp": "web", "aud": "billing"}, identity.ErrTokenNotAccepted, nil},
-		{"parties and party: azp another client, aud ours", both, object{"azp": "other"}, identity.ErrTokenNotAccepted, nil},
-		{"party: aud a number", byParty, object{"aud": 7}, identity.ErrTokenNotAccepted, nil},
-		{"party: azp another client", byParty, object{"aud": absent, "azp": "web"}, identity.ErrTokenNotAccepted, []string{`azp is "web"`}},
-		{"party: azp missing", byParty, object{"aud": "account", "azp": absent}, identity.ErrTokenNotAccepted, []string{"azp is missing"}},
-		{"party: azp a list", byParty, object{"aud": absent, "azp": []string{"local-api"}}, identity.ErrTokenNotAccepted, nil},
+		{"parties: azp among them", withParties, object{"azp": "web"}, nil, nil},
+		{"parties: azp another client", withParties, object{"azp": "other"}, identity.ErrTokenNotAccepted, []string{`azp is "other"; accepted: ["local-api", "web"] (VerifierConfig.AuthorizedParties)`}},
+		{"parties: azp missing", withParties, object{"azp": absent}, identity.ErrTokenNotAccepted, []string{"azp is missing"}},
+		{"parties: aud another API", withParties, object{"azp": "web", "aud": "billing"}, identity.ErrTokenNotAccepted, []string{"VerifierConfig.Audience"}},
+		{"parties and party: aud another API", withBoth, object{"aud": "billing"}, nil, nil},
+		{"parties and party: azp another of them, aud another API", withBoth, object{"azp": "web", "aud": "billing"}, identity.ErrTokenNotAccepted, nil},
+		{"parties and party: azp another client, aud ours", withBoth, object{"azp": "other"}, identity.ErrTokenNotAccepted, nil},
+		{"party: aud a number", withParty, object{"aud": 7}, identity.ErrTokenNotAccepted, nil},
+		{"party: azp another client", withParty, object{"aud": absent, "azp": "web"}, identity.ErrTokenNotAccepted, []string{`azp is "web"`}},
+		{"party: azp missing", withParty, object{"aud": "account", "azp": absent}, identity.ErrTokenNotAccepted, []string{"azp is missing"}},
+		{"party: azp a list", withParty, object{"aud": absent, "azp": []string{"local-api"}}, identity.ErrTokenNotAccepted, nil},
 		{"no party: azp empty", defaults, object{"aud": absent, "azp": ""}, identity.ErrTokenNotAccepted, nil},
 
 		{"sub a number", defaults, object{"sub": 5}, identity.ErrTokenNotAccepted, []string{"sub is 5"}},
@@ -104,9 +105,8 @@ func TestVerify_claims(t *testing.T) {
 	}
 }
 
-// If a token fails several checks, the error is that of the first check in this order, tested for
-// each pair. For example, if the error for an expired ID token were that it has expired, a client
-// would refresh it forever.
+// If a token fails two checks, Verify returns the error of the first one in this order. For
+// example, if Verify reported an expired ID token as expired, a client would refresh it forever.
 func TestVerify_order(t *testing.T) {
 	key := edDSA()
 	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
@@ -153,12 +153,12 @@ func TestVerify_order(t *testing.T) {
 
 // A realm's keys verify only its own tokens.
 func TestVerify_issuers(t *testing.T) {
-	// Both have the same kid, as happens when a realm is copied.
-	ours, theirs := signer{"k", "EdDSA", edKey()}, signer{"k", "EdDSA", otherEdKey()}
+	// Both keys have the same kid, as happens when a realm is copied.
+	ourSigner, theirSigner := signer{"k", "EdDSA", edKey()}, signer{"k", "EdDSA", otherEdKey()}
 	const otherIssuer = "https://sso.example.com/realms/other"
 	verifier := newVerifier(t, nil, VerifierConfig{Issuers: []Issuer{
-		{Names: []string{localIssuer, "https://public.example.com/realms/local"}, Keys: newKeys(t, certsOf(ours))},
-		{Names: []string{otherIssuer}, Keys: newKeys(t, certsOf(theirs, signer{"only-theirs", "ES256", p256Key()}))},
+		{Names: []string{localIssuer, "https://public.example.com/realms/local"}, Keys: newKeys(t, certsOf(ourSigner))},
+		{Names: []string{otherIssuer}, Keys: newKeys(t, certsOf(theirSigner, signer{"only-theirs", "ES256", p256Key()}))},
 	}})
 	for _, tt := range []struct {
 		name   string
@@ -166,11 +166,11 @@ func TestVerify_issuers(t *testing.T) {
 		issuer string
 		want   error
 	}{
-		{"our issuer, our key", ours, localIssuer, nil},
-		{"our public issuer, our key", ours, "https://public.example.com/realms/local", nil},
-		{"their issuer, their key", theirs, otherIssuer, nil},
-		{"our issuer, their key", theirs, localIssuer, identity.ErrTokenSignature},
-		{"their issuer, our key", ours, otherIssuer, identity.ErrTokenSignature},
+		{"our issuer, our key", ourSigner, localIssuer, nil},
+		{"our public issuer, our key", ourSigner, "https://public.example.com/realms/local", nil},
+		{"their issuer, their key", theirSigner, otherIssuer, nil},
+		{"our issuer, their key", theirSigner, localIssuer, identity.ErrTokenSignature},
+		{"their issuer, our key", ourSigner, otherIssuer, identity.ErrTokenSignature},
 		{"our issuer, a key that only they have", signer{"only-theirs", "ES256", p256Key()}, localIssuer, identity.ErrKeyUnknown},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -181,6 +181,7 @@ func TestVerify_issuers(t *testing.T) {
 	}
 }
 
+// NewVerifier returns an error that names the wrong setting.
 func TestNewVerifier_invalid(t *testing.T) {
 	keys := newKeys(t, certs())
 	issuer := Issuer{Names: []string{localIssuer}, Keys: keys}
@@ -215,6 +216,7 @@ func TestNewVerifier_invalid(t *testing.T) {
 	}
 }
 
+// Verify rejects algorithms that aren't in VerifierConfig.Algorithms.
 func TestVerify_restrictedAlgorithms(t *testing.T) {
 	keys := newKeys(t, certsOf(edDSA(), es256()))
 	verifier := newVerifier(t, keys, VerifierConfig{Algorithms: []string{"ES256", "RS256"}})
@@ -235,12 +237,12 @@ func TestVerify_issuerFromRealm(t *testing.T) {
 	checkRefusal(t, err, identity.ErrTokenNotAccepted, `accepted: ["`+localIssuer+`"]`)
 }
 
-// NewVerifier copies the lists, so that its caller can change them.
+// NewVerifier copies the lists of its config, so later changes to them have no effect.
 func TestNewVerifier_copiesLists(t *testing.T) {
-	audience, accepted := []string{localAudience}, []string{"EdDSA"}
+	audience, algorithms := []string{localAudience}, []string{"EdDSA"}
 	verifier := newVerifier(t, newKeys(t, certsOf(edDSA())),
-		VerifierConfig{Audience: audience, Algorithms: accepted})
-	audience[0], accepted[0] = "other", "RS256"
+		VerifierConfig{Audience: audience, Algorithms: algorithms})
+	audience[0], algorithms[0] = "other", "RS256"
 	_, err := verifier.Verify(t.Context(), edDSA().token(alice(t)))
 	checkRefusal(t, err, nil)
 }
