@@ -14,135 +14,136 @@ import (
 	"time"
 )
 
-// The logout tokens that clients get when a session ends (OpenID Connect Back-Channel Logout 1.0).
+// TestLogout_backchannel records the logout tokens that clients receive when a session ends (OpenID
+// Connect Back-Channel Logout 1.0).
 func TestLogout_backchannel(t *testing.T) {
 	run(t, "backchannel", func(g *group) {
 		l := newLogoutListener(g)
-		listening := func(id, path string, attributes object) object {
+		clientWithURL := func(id, path string, attributes object) object {
 			return clientFile(id,
 				object{"attributes": merge(object{"backchannel.logout.url": path}, attributes)})
 		}
 		r := g.realm(realmFile(nil,
-			listening("told", l.url+"/told",
+			clientWithURL("told", l.url+"/told",
 				object{"backchannel.logout.session.required": "true"}),
-			listening("sidless", l.url+"/sidless",
+			clientWithURL("sidless", l.url+"/sidless",
 				object{"backchannel.logout.session.required": "false"}),
-			listening("plain", l.url+"/plain", nil),
-			listening("offline", l.url+"/offline",
+			clientWithURL("plain", l.url+"/plain", nil),
+			clientWithURL("offline", l.url+"/offline",
 				object{"backchannel.logout.session.required": "true",
 					"backchannel.logout.revoke.offline.tokens": "true"}),
-			merge(listening("relative", "/relative", nil), object{"rootUrl": l.url}),
-			merge(listening("front", l.url+"/front", nil), object{"frontchannelLogout": true}),
-			listening("failing", l.url+"/failing", nil),
-			listening("absent", "http://127.0.0.1:1/", nil),
+			merge(clientWithURL("relative", "/relative", nil), object{"rootUrl": l.url}),
+			merge(clientWithURL("front", l.url+"/front", nil), object{"frontchannelLogout": true}),
+			clientWithURL("failing", l.url+"/failing", nil),
+			clientWithURL("absent", "http://127.0.0.1:1/", nil),
 			clientFile("untold", nil),
 		))
-		login := func(x *exchange, u *user, client string, pairs ...string) response {
-			return x.login(u,
+		login := func(s *scenario, u *user, client string, pairs ...string) response {
+			return s.login(u,
 				append(pairs, "client_id", client, "client_secret", client+"-secret")...)
 		}
-		logout := func(x *exchange, client string, login response) response {
-			return x.logout(r, login.field("refresh_token"), "client_id", client, "client_secret",
+		logout := func(s *scenario, client string, login response) response {
+			return s.logout(r, login.field("refresh_token"), "client_id", client, "client_secret",
 				client+"-secret")
 		}
 		for _, client := range []string{"told", "sidless", "plain", "offline", "relative",
 			"failing"} {
-			g.exchange("logout of "+client, func(x *exchange) {
-				u := x.user(r, nil)
-				tokens := login(x, u, client)
-				x.outcome("logout", logout(x, client, tokens))
-				l.show(x, u)
-				x.outcome("logout again", logout(x, client, tokens))
-				l.show(x, u)
+			g.scenario("logout of "+client, func(s *scenario) {
+				u := s.user(r, nil)
+				tokens := login(s, u, client)
+				s.outcome("logout", logout(s, client, tokens))
+				l.show(s, u)
+				s.outcome("logout again", logout(s, client, tokens))
+				l.show(s, u)
 			})
 		}
 		for _, client := range []string{"front", "absent"} {
-			g.exchange("logout of "+client, func(x *exchange) {
-				u := x.user(r, nil)
-				x.outcome("logout", logout(x, client, login(x, u, client)))
-				l.show(x, u)
+			g.scenario("logout of "+client, func(s *scenario) {
+				u := s.user(r, nil)
+				s.outcome("logout", logout(s, client, login(s, u, client)))
+				l.show(s, u)
 			})
 		}
-		g.exchange("the token's sid is the session", func(x *exchange) {
-			u := x.user(r, nil)
-			tokens := login(x, u, "told")
-			logout(x, "told", tokens)
-			for _, n := range l.receive(x, u) {
-				decoded, _ := decodeToken(n.form.Get("logout_token"))
-				x.note("%s: %t", n.path, decoded.claims["sid"] == tokens.field("session_state"))
+		g.scenario("the token's sid is the session", func(s *scenario) {
+			u := s.user(r, nil)
+			tokens := login(s, u, "told")
+			logout(s, "told", tokens)
+			for _, req := range l.receive(s, u) {
+				decoded, _ := decodeToken(req.form.Get("logout_token"))
+				s.note("%s: %t", req.path, decoded.claims["sid"] == tokens.field("session_state"))
 			}
 		})
-		g.exchange("logout in a browser", func(x *exchange) {
-			u := x.user(r, nil)
-			x.showEnd(
-				x.browser().open(r.logoutURL("id_token_hint",
-					login(x, u, "told").field("id_token"))))
-			l.show(x, u)
+		g.scenario("logout in a browser", func(s *scenario) {
+			u := s.user(r, nil)
+			s.showFinal(
+				s.browser().open(r.logoutURL("id_token_hint",
+					login(s, u, "told").field("id_token"))))
+			l.show(s, u)
 		})
-		g.exchange("all clients of a session that another client ends", func(x *exchange) {
-			u := x.user(r, nil)
-			b := x.browser()
+		g.scenario("all clients of a session that another client ends", func(s *scenario) {
+			u := s.user(r, nil)
+			b := s.browser()
 			redirect := b.login(u, "client_id", "untold")
-			tokens := x.token(r,
-				codeGrant(redirect.redirected().Get("code"), "client_id", "untold", "client_secret",
-					"untold-secret")).ok()
+			tokens := s.token(r,
+				codeGrant(redirect.redirectQuery().Get("code"), "client_id", "untold",
+					"client_secret", "untold-secret")).ok()
 			for _, client := range []string{"told", "sidless"} { // they don't exchange their codes
 				b.open(r.authURL("client_id", client))
 			}
-			x.outcome("logout", logout(x, "untold", tokens))
-			l.paths(x, u)
+			s.outcome("logout", logout(s, "untold", tokens))
+			l.showPaths(s, u)
 		})
-		g.exchange("session deleted by an administrator", func(x *exchange) {
-			u := x.user(r, nil)
-			tokens := login(x, u, "told")
-			login(x, u, "plain")
-			x.must(x.kc.endSession(sessionRef{realm: r.name, sid: tokens.field("session_state")}))
-			l.paths(x, u)
+		g.scenario("session deleted by an administrator", func(s *scenario) {
+			u := s.user(r, nil)
+			tokens := login(s, u, "told")
+			login(s, u, "plain")
+			s.must(s.kc.endSession(sessionRef{realm: r.name, sid: tokens.field("session_state")}))
+			l.showPaths(s, u)
 		})
-		g.exchange("user logged out by an administrator", func(x *exchange) {
-			u := x.user(r, nil)
+		g.scenario("user logged out by an administrator", func(s *scenario) {
+			u := s.user(r, nil)
 			for _, client := range []string{"told", "told", "sidless"} {
-				login(x, u, client)
+				login(s, u, client)
 			}
-			x.must(x.kc.logoutUser(u.userRef))
-			l.paths(x, u)
+			s.must(s.kc.logoutUser(u.userRef))
+			l.showPaths(s, u)
 		})
-		g.exchange("offline session", func(x *exchange) {
-			u := x.user(r, nil)
-			x.outcome("logout",
-				logout(x, "offline", login(x, u, "offline", "scope", "openid offline_access")))
-			l.show(x, u)
+		g.scenario("offline session", func(s *scenario) {
+			u := s.user(r, nil)
+			s.outcome("logout",
+				logout(s, "offline", login(s, u, "offline", "scope", "openid offline_access")))
+			l.show(s, u)
 		})
-		notTold := func(name string, end func(x *exchange, u *user, tokens response)) {
-			g.exchange("not told: "+name, func(x *exchange) {
-				u := x.user(r, nil)
-				end(x, u, login(x, u, "told"))
-				l.paths(x, u)
+		noLogoutToken := func(name string, end func(s *scenario, u *user, tokens response)) {
+			g.scenario("not told: "+name, func(s *scenario) {
+				u := s.user(r, nil)
+				end(s, u, login(s, u, "told"))
+				l.showPaths(s, u)
 			})
 		}
-		notTold("revoked", func(x *exchange, u *user, tokens response) {
-			x.outcome("revoke",
-				x.post(r.oidc("/revoke"),
+		noLogoutToken("revoked", func(s *scenario, u *user, tokens response) {
+			s.outcome("revoke",
+				s.post(r.oidc("/revoke"),
 					with(secretOf("told"), "token", tokens.field("refresh_token"))))
 		})
-		notTold("user disabled", func(x *exchange, u *user, tokens response) {
-			x.must(x.kc.patchUser(u.userRef, object{"enabled": false}))
+		noLogoutToken("user disabled", func(s *scenario, u *user, tokens response) {
+			s.must(s.kc.patchUser(u.userRef, object{"enabled": false}))
 		})
-		notTold("user deleted", func(x *exchange, u *user, tokens response) {
-			x.must(x.kc.deleteUser(u.userRef))
+		noLogoutToken("user deleted", func(s *scenario, u *user, tokens response) {
+			s.must(s.kc.deleteUser(u.userRef))
 		})
-		notTold("password reset", func(x *exchange, u *user, tokens response) {
-			x.must(x.kc.resetPassword(u.userRef, "another"))
+		noLogoutToken("password reset", func(s *scenario, u *user, tokens response) {
+			s.must(s.kc.resetPassword(u.userRef, "another"))
 		})
 	})
 }
 
-// A logoutListener receives the logout tokens of a group's clients.
+// A logoutListener receives the logout tokens that are sent to a group's clients.
 type logoutListener struct {
 	url string
 
-	mu       sync.Mutex // guards the field below
-	received map[string][]logoutRequest
+	mu       sync.Mutex                 // guards the field below
+	received map[string][]logoutRequest // by the token's subject
 }
 
 // A logoutRequest is a request to a client's back-channel logout URL.
@@ -151,6 +152,7 @@ type logoutRequest struct {
 	form                      url.Values
 }
 
+// newLogoutListener starts a listener that runs until the test ends.
 func newLogoutListener(g *group) *logoutListener {
 	l := &logoutListener{received: map[string][]logoutRequest{}}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -171,9 +173,9 @@ func newLogoutListener(g *group) *logoutListener {
 	return l
 }
 
-// receive waits a moment, and returns the requests about a user since the last call.
-func (l *logoutListener) receive(x *exchange, u *user) []logoutRequest {
-	x.wait(200 * time.Millisecond)
+// receive waits a moment, and returns the requests for a user that arrived since the last call.
+func (l *logoutListener) receive(s *scenario, u *user) []logoutRequest {
+	s.wait(200 * time.Millisecond)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	received := l.received[u.id]
@@ -184,30 +186,30 @@ func (l *logoutListener) receive(x *exchange, u *user) []logoutRequest {
 	return received
 }
 
-// show records the requests about a user and their tokens.
-func (l *logoutListener) show(x *exchange, u *user) {
-	x.Helper()
-	w := x.sinceStart()
-	received := l.receive(x, u)
-	w.received = x.kc.now()
+// show records the requests for a user, with their logout tokens.
+func (l *logoutListener) show(s *scenario, u *user) {
+	s.Helper()
+	w := s.sinceStart()
+	received := l.receive(s, u)
+	w.received = s.kc.now()
 	if len(received) == 0 {
-		x.note("nobody is told")
+		s.note("nobody is told")
 	}
-	for _, n := range received {
-		x.note("told: %s %s %s, with %s", n.method, n.path, n.contentType,
-			strings.Join(slices.Sorted(maps.Keys(n.form)), ", "))
-		x.out.WriteString(x.decoded("logout_token", n.form.Get("logout_token"), w))
+	for _, req := range received {
+		s.note("told: %s %s %s, with %s", req.method, req.path, req.contentType,
+			strings.Join(slices.Sorted(maps.Keys(req.form)), ", "))
+		s.out.WriteString(s.decoded("logout_token", req.form.Get("logout_token"), w))
 	}
 }
 
-// paths records the paths of the requests about a user.
-func (l *logoutListener) paths(x *exchange, u *user) {
-	x.Helper()
-	received := l.receive(x, u)
+// showPaths records only the paths of the requests for a user.
+func (l *logoutListener) showPaths(s *scenario, u *user) {
+	s.Helper()
+	received := l.receive(s, u)
 	if len(received) == 0 {
-		x.note("nobody is told")
+		s.note("nobody is told")
 	}
-	for _, n := range received {
-		x.note("told: %s", n.path)
+	for _, req := range received {
+		s.note("told: %s", req.path)
 	}
 }

@@ -7,21 +7,22 @@ import (
 	"strings"
 )
 
-// A browser stores cookies and follows redirects within the server, but not a redirect to a client,
-// which isn't running: the redirect is the response.
+// A browser stores cookies and follows redirects to the server. It doesn't follow redirects to a
+// client, because no client is running: the redirect is the response.
 type browser struct {
-	x      *exchange
-	client *http.Client
-	follow bool // if false, every redirect is a response
+	scenario *scenario
+	client   *http.Client
+	follow   bool // if false, it follows no redirects
 }
 
-func (x *exchange) browser() *browser {
+// browser returns a new browser without cookies.
+func (s *scenario) browser() *browser {
 	jar, err := cookiejar.New(nil)
-	x.must(err)
-	b := &browser{x: x, follow: true}
+	s.must(err)
+	b := &browser{scenario: s, follow: true}
 	b.client = &http.Client{Jar: jar, Transport: direct.Transport, Timeout: patience,
 		CheckRedirect: func(next *http.Request, _ []*http.Request) error {
-			if b.follow && strings.HasPrefix(next.URL.String(), x.kc.base()+"/") {
+			if b.follow && strings.HasPrefix(next.URL.String(), s.kc.base()+"/") {
 				return nil
 			}
 			return http.ErrUseLastResponse
@@ -33,46 +34,46 @@ func (x *exchange) browser() *browser {
 const browserAccept = "text/html,application/xhtml+xml,*/*;q=0.8"
 
 func (b *browser) open(address string) response {
-	b.x.Helper()
-	return b.x.sendBy(b.client, http.MethodGet, address, "", "Accept", browserAccept)
+	b.scenario.Helper()
+	return b.scenario.sendBy(b.client, http.MethodGet, address, "", "Accept", browserAccept)
 }
 
-// submit sends the page's first form with its hidden fields and these fields.
+// submit sends the page's first form with its hidden fields and the given fields.
 func (b *browser) submit(page response, fields ...string) response {
-	b.x.Helper()
+	b.scenario.Helper()
 	return b.submitForm(page, "", fields...)
 }
 
-// submitForm is submit for the form with this ID.
+// submitForm is like submit, for the form with this ID.
 func (b *browser) submitForm(page response, id string, fields ...string) response {
-	b.x.Helper()
+	b.scenario.Helper()
 	for _, f := range page.forms() {
 		if id != "" && f.id != id {
 			continue
 		}
 		values := url.Values{}
 		for _, field := range f.fields {
-			if field.kind == "hidden" {
+			if field.inputType == "hidden" {
 				values.Set(field.name, field.value)
 			}
 		}
 		address, err := url.Parse(page.url)
-		b.x.must(err)
+		b.scenario.must(err)
 		address, err = address.Parse(f.action)
-		b.x.must(err)
-		return b.x.sendBy(b.client, http.MethodPost, address.String(),
+		b.scenario.must(err)
+		return b.scenario.sendBy(b.client, http.MethodPost, address.String(),
 			with(values, fields...).Encode(), "Accept", browserAccept, "Content-Type",
 			"application/x-www-form-urlencoded")
 	}
-	b.x.Fatalf("no form %q at %s: %d %s", id, page.url, page.status, page.body)
+	b.scenario.Fatalf("no form %q at %s: %d %s", id, page.url, page.status, page.body)
 	return response{}
 }
 
 // callback is the redirect URI of the tests' clients.
 const callback = "http://localhost:8000/callback"
 
-// authURL returns the URL of an authorization request of the client "api" with the scope openid.
-// Pairs override its parameters, and an empty value removes one.
+// authURL returns the URL of an authorization request by the client "api" with the scope openid.
+// Pairs override parameters; a parameter with an empty value is removed.
 func (r *realm) authURL(pairs ...string) string {
 	values := with(form("client_id", "api", "response_type", "code", "redirect_uri", callback,
 		"scope", "openid", "state", "st"), pairs...)
@@ -84,10 +85,10 @@ func (r *realm) authURL(pairs ...string) string {
 	return r.oidc("/auth?" + values.Encode())
 }
 
-// login opens the login page and signs the user in. The response is the redirect to the client, or
-// the next page.
+// login opens the login page and signs the user in. It returns the redirect to the client, or the
+// next page.
 func (b *browser) login(u *user, pairs ...string) response {
-	b.x.Helper()
+	b.scenario.Helper()
 	page := b.open(u.realm.authURL(pairs...))
 	if page.status != http.StatusOK {
 		return page // single sign-on
@@ -95,12 +96,12 @@ func (b *browser) login(u *user, pairs ...string) response {
 	return b.submit(page, "username", u.username, "password", "secret")
 }
 
-// redirected returns the parameters of a redirect to the client, from the query or the fragment.
-func (a response) redirected() url.Values {
-	a.x.Helper()
-	location, err := url.Parse(a.header.Get("Location"))
-	if err != nil || a.status != http.StatusFound {
-		a.x.Fatalf("got %d %s, want a redirect", a.status, a.body)
+// redirectQuery returns the parameters of a redirect to the client, from its query or its fragment.
+func (r response) redirectQuery() url.Values {
+	r.scenario.Helper()
+	location, err := url.Parse(r.header.Get("Location"))
+	if err != nil || r.status != http.StatusFound {
+		r.scenario.Fatalf("got %d %s, want a redirect", r.status, r.body)
 	}
 	if location.Fragment != "" {
 		values, _ := url.ParseQuery(location.Fragment)
@@ -109,13 +110,13 @@ func (a response) redirected() url.Values {
 	return location.Query()
 }
 
-// code signs the user in with a new browser and returns the code.
-func (x *exchange) code(u *user, pairs ...string) string {
-	x.Helper()
-	a := x.browser().login(u, pairs...)
-	code := a.redirected().Get("code")
+// code signs the user in with a new browser and returns the authorization code.
+func (s *scenario) code(u *user, pairs ...string) string {
+	s.Helper()
+	resp := s.browser().login(u, pairs...)
+	code := resp.redirectQuery().Get("code")
 	if code == "" {
-		x.Fatalf("no code: %s", a.header.Get("Location"))
+		s.Fatalf("no code: %s", resp.header.Get("Location"))
 	}
 	return code
 }

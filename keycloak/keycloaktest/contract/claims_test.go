@@ -2,160 +2,163 @@ package contract
 
 import "testing"
 
-// All claims of all kinds of tokens.
+// TestClaims records the claims of access tokens, ID tokens and refresh tokens.
 func TestClaims(t *testing.T) {
 	run(t, "claims", func(g *group) {
-		light := object{"attributes": object{"client.use.lightweight.access.token.enabled": "true"}}
+		lightweight := object{
+			"attributes": object{"client.use.lightweight.access.token.enabled": "true"}}
 		r := g.realm(realmFile(nil,
-			clientFile("light", light),
+			clientFile("light", lightweight),
 			clientFile("stepped",
 				object{"attributes": object{"acr.loa.map": `{"silver":"1","gold":"2"}`}}),
 			clientFile("plain", object{"webOrigins": []string{}}),
 		))
-		g.exchange("lightweight", func(x *exchange) {
-			x.show(x.login(x.user(r, nil), "client_id", "light", "client_secret", "light-secret"))
+		g.scenario("lightweight", func(s *scenario) {
+			s.show(s.login(s.user(r, nil), "client_id", "light", "client_secret", "light-secret"))
 		})
-		g.exchange("lightweight, code flow", func(x *exchange) {
-			u := x.user(r, nil)
-			a := x.token(r,
-				codeGrant(x.code(u, "client_id", "light", "nonce", "n-1"), "client_id", "light",
+		g.scenario("lightweight, code flow", func(s *scenario) {
+			u := s.user(r, nil)
+			resp := s.token(r,
+				codeGrant(s.code(u, "client_id", "light", "nonce", "n-1"), "client_id", "light",
 					"client_secret", "light-secret")).ok()
-			x.showToken(a, "access_token")
-			x.showToken(a, "id_token")
+			s.showToken(resp, "access_token")
+			s.showToken(resp, "id_token")
 		})
-		g.exchange("lightweight refresh", func(x *exchange) {
-			login := x.login(x.user(r, nil), "client_id", "light", "client_secret", "light-secret")
-			x.showToken(x.refresh(r, login, "client_id", "light", "client_secret",
+		g.scenario("lightweight refresh", func(s *scenario) {
+			login := s.login(s.user(r, nil), "client_id", "light", "client_secret", "light-secret")
+			s.showToken(s.refresh(r, login, "client_id", "light", "client_secret",
 				"light-secret").ok(), "access_token")
 		})
-		g.exchange("code flow", func(x *exchange) {
-			a := x.token(r, codeGrant(x.code(x.user(r, nil), "nonce", "n-1"))).ok()
-			x.showToken(a, "access_token")
-			x.showToken(a, "id_token")
-			x.showToken(a, "refresh_token")
+		g.scenario("code flow", func(s *scenario) {
+			resp := s.token(r, codeGrant(s.code(s.user(r, nil), "nonce", "n-1"))).ok()
+			s.showToken(resp, "access_token")
+			s.showToken(resp, "id_token")
+			s.showToken(resp, "refresh_token")
 		})
-		g.exchange("offline", func(x *exchange) {
-			x.showBody(x.login(x.user(r, nil), "scope", "openid offline_access"))
+		g.scenario("offline", func(s *scenario) {
+			s.showBody(s.login(s.user(r, nil), "scope", "openid offline_access"))
 		})
-		g.exchange("no web origins", func(x *exchange) {
-			x.showClaims(x.login(x.user(r, nil), "client_id", "plain", "client_secret",
+		g.scenario("no web origins", func(s *scenario) {
+			s.showClaims(s.login(s.user(r, nil), "client_id", "plain", "client_secret",
 				"plain-secret"), "access_token", "azp", "allowed-origins")
 		})
-		g.exchange("acr by name", func(x *exchange) {
-			login := x.login(x.user(r, nil), "client_id", "stepped", "client_secret",
+		g.scenario("acr by name", func(s *scenario) {
+			login := s.login(s.user(r, nil), "client_id", "stepped", "client_secret",
 				"stepped-secret")
-			again := x.refresh(r, login, "client_id", "stepped", "client_secret",
+			refreshed := s.refresh(r, login, "client_id", "stepped", "client_secret",
 				"stepped-secret").ok()
-			for _, a := range []response{login, again} {
-				x.showClaims(a, "access_token", "acr")
-				x.showClaims(a, "id_token", "acr")
+			for _, resp := range []response{login, refreshed} {
+				s.showClaims(resp, "access_token", "acr")
+				s.showClaims(resp, "id_token", "acr")
 			}
 		})
-		g.exchange("acr after single sign-on", func(x *exchange) {
-			u := x.user(r, nil)
-			b := x.browser()
-			first := x.token(r, codeGrant(b.login(u).redirected().Get("code"))).ok()
-			second := x.token(r, codeGrant(b.open(r.authURL()).redirected().Get("code"))).ok()
-			x.showClaims(first, "access_token", "acr")
-			x.showClaims(second, "access_token", "acr")
-			x.note("same session: %t",
+		g.scenario("acr after single sign-on", func(s *scenario) {
+			u := s.user(r, nil)
+			b := s.browser()
+			first := s.token(r, codeGrant(b.login(u).redirectQuery().Get("code"))).ok()
+			second := s.token(r, codeGrant(b.open(r.authURL()).redirectQuery().Get("code"))).ok()
+			s.showClaims(first, "access_token", "acr")
+			s.showClaims(second, "access_token", "acr")
+			s.note("same session: %t",
 				first.field("session_state") == second.field("session_state"))
 		})
-		g.exchange("names", func(x *exchange) {
+		g.scenario("names", func(s *scenario) {
 			for _, settings := range []object{
 				{"emailVerified": true},
 				{"firstName": "Zoë", "lastName": "O'Neil-Ní Ñ"},
 				{"firstName": "  Two  ", "lastName": "Spaces "},
 			} {
-				x.showClaims(x.login(x.user(r, settings)), "id_token", "name", "given_name",
+				s.showClaims(s.login(s.user(r, settings)), "id_token", "name", "given_name",
 					"family_name", "email_verified")
 			}
 		})
-		lax := g.realm(laxRealm())
-		g.exchange("missing e-mail and names", func(x *exchange) {
+		laxRealm := g.realm(laxRealmFile())
+		g.scenario("missing e-mail and names", func(s *scenario) {
 			for _, settings := range []object{{"email": nil}, {"firstName": nil}, {"lastName": nil},
 				{"firstName": nil, "lastName": nil, "email": nil}} {
-				a := x.login(x.user(lax, settings))
-				x.showClaims(a, "id_token", "name", "given_name", "family_name", "email",
+				resp := s.login(s.user(laxRealm, settings))
+				s.showClaims(resp, "id_token", "name", "given_name", "family_name", "email",
 					"email_verified", "preferred_username")
 			}
 		})
 	})
 }
 
-// The audience of access tokens, from roles and mappers.
+// TestAudience records how roles and mappers set the audience of access tokens.
 func TestAudience(t *testing.T) {
 	run(t, "audience", func(g *group) {
-		custom := func(name string, config object) object {
+		customMapper := func(name string, config object) object {
 			return mapperFile(name, "oidc-audience-mapper",
 				merge(object{"access.token.claim": "true"}, config))
 		}
-		mapped := func(id string, mappers ...object) object {
+		clientWith := func(id string, mappers ...object) object {
 			return clientFile(id, object{"protocolMappers": mappers})
 		}
 		r := g.realm(realmFile(object{"roles": object{"client": object{
 			"api": []object{{"name": "reader"}},
 			"spa": []object{{"name": "reader"}, {"name": "writer"}},
 		}}},
-			mapped("itself", audienceMapper("itself")),
-			mapped("another", audienceMapper("spa")),
-			mapped("custom",
-				custom("custom", object{"included.custom.audience": "https://api.example"})),
-			mapped("both-in-one",
-				custom("both",
+			clientWith("itself", audienceMapper("itself")),
+			clientWith("another", audienceMapper("spa")),
+			clientWith("custom",
+				customMapper("custom", object{"included.custom.audience": "https://api.example"})),
+			clientWith("both-in-one",
+				customMapper("both",
 					object{"included.client.audience": "spa",
 						"included.custom.audience": "https://api.example"})),
-			mapped("two", audienceMapper("two"),
-				custom("custom", object{"included.custom.audience": "https://api.example"})),
-			mapped("missing", audienceMapper("no-such-client")),
-			mapped("in-id-token",
-				custom("id",
+			clientWith("two", audienceMapper("two"),
+				customMapper("custom", object{"included.custom.audience": "https://api.example"})),
+			clientWith("missing", audienceMapper("no-such-client")),
+			clientWith("in-id-token",
+				customMapper("id",
 					object{"included.client.audience": "spa", "id.token.claim": "true",
 						"access.token.claim": "false"})),
-			mapped("off",
-				custom("off",
+			clientWith("off",
+				customMapper("off",
 					object{"included.client.audience": "spa", "access.token.claim": "false"})),
 		))
-		audience := func(name, client string, prepare func(*exchange, *user)) {
-			g.exchange(name, func(x *exchange) {
-				u := x.user(r, nil)
+		showAudience := func(name, client string, prepare func(*scenario, *user)) {
+			g.scenario(name, func(s *scenario) {
+				u := s.user(r, nil)
 				if prepare != nil {
-					prepare(x, u)
+					prepare(s, u)
 				}
-				a := x.login(u, "client_id", client, "client_secret", client+"-secret")
-				x.showClaims(a, "access_token", "aud", "azp", "resource_access")
-				x.showClaims(a, "id_token", "aud")
-				x.showClaims(a, "refresh_token", "aud", "aud_x")
+				resp := s.login(u, "client_id", client, "client_secret", client+"-secret")
+				s.showClaims(resp, "access_token", "aud", "azp", "resource_access")
+				s.showClaims(resp, "id_token", "aud")
+				s.showClaims(resp, "refresh_token", "aud", "aud_x")
 			})
 		}
-		grant := func(roles ...roleRef) func(*exchange, *user) {
-			return func(x *exchange, u *user) {
+		grantRoles := func(roles ...roleRef) func(*scenario, *user) {
+			return func(s *scenario, u *user) {
 				for _, role := range roles {
-					x.must(x.kc.grantRole(u.userRef, role))
+					s.must(s.kc.grantRole(u.userRef, role))
 				}
 			}
 		}
-		withoutDefaults := func(x *exchange, u *user) {
-			x.must(x.kc.revokeRole(u.userRef, roleRef{name: "default-roles-" + r.name}))
+		withoutDefaults := func(s *scenario, u *user) {
+			s.must(s.kc.revokeRole(u.userRef, roleRef{name: "default-roles-" + r.name}))
 		}
-		audience("default roles", "api", nil)
-		audience("no roles", "api", withoutDefaults)
-		audience("no roles, with a mapper", "itself", withoutDefaults)
-		audience("a role of another client", "api", grant(roleRef{"spa", "reader"}))
-		audience("its own role and another client's", "api",
-			grant(roleRef{"spa", "reader"}, roleRef{"spa", "writer"}, roleRef{"api", "reader"}))
-		audience("its own role", "api", grant(roleRef{"api", "reader"}))
+		showAudience("default roles", "api", nil)
+		showAudience("no roles", "api", withoutDefaults)
+		showAudience("no roles, with a mapper", "itself", withoutDefaults)
+		showAudience("a role of another client", "api", grantRoles(roleRef{"spa", "reader"}))
+		showAudience("its own role and another client's", "api",
+			grantRoles(roleRef{"spa", "reader"}, roleRef{"spa", "writer"},
+				roleRef{"api", "reader"}))
+		showAudience("its own role", "api", grantRoles(roleRef{"api", "reader"}))
 		for _, client := range []string{"itself", "another", "custom", "both-in-one", "two",
 			"missing", "in-id-token", "off"} {
-			audience("mapper: "+client, client, nil)
+			showAudience("mapper: "+client, client, nil)
 		}
-		audience("mapper and role name the same client", "another", grant(roleRef{"spa", "reader"}))
-		audience("view-users, a composite role", "api",
-			grant(roleRef{"realm-management", "view-users"}))
+		showAudience("mapper and role name the same client", "another", grantRoles(roleRef{"spa", "reader"}))
+		showAudience("view-users, a composite role", "api",
+			grantRoles(roleRef{"realm-management", "view-users"}))
 	})
 }
 
-// The roles in access tokens: composites, roles of groups, and the scope of the client.
+// TestRoles records the roles in access tokens: composite roles, group roles, and clients without
+// full scope.
 func TestRoles(t *testing.T) {
 	run(t, "roles", func(g *group) {
 		r := g.realm(realmFile(merge(scopesFile(object{
@@ -194,40 +197,42 @@ func TestRoles(t *testing.T) {
 				object{"fullScopeAllowed": false, "defaultClientScopes": builtinDefaults,
 					"optionalClientScopes": []string{"seeing"}}),
 		))
-		roles := func(name, client string, groups []string, pairs []string, granted ...roleRef) {
-			g.exchange(name, func(x *exchange) {
-				u := x.user(r, object{"groups": groups})
-				x.must(x.kc.revokeRole(u.userRef, roleRef{name: "default-roles-" + r.name}))
-				for _, role := range granted {
-					x.must(x.kc.grantRole(u.userRef, role))
+		showRoles := func(name, client string, groups []string, pairs []string, roles ...roleRef) {
+			g.scenario(name, func(s *scenario) {
+				u := s.user(r, object{"groups": groups})
+				s.must(s.kc.revokeRole(u.userRef, roleRef{name: "default-roles-" + r.name}))
+				for _, role := range roles {
+					s.must(s.kc.grantRole(u.userRef, role))
 				}
-				a := x.login(u,
+				resp := s.login(u,
 					append([]string{"client_id", client, "client_secret", client + "-secret"},
 						pairs...)...)
-				x.showClaims(a, "access_token", "aud", "realm_access", "resource_access")
+				s.showClaims(resp, "access_token", "aud", "realm_access", "resource_access")
 			})
 		}
-		all := []roleRef{{"", "plain"}, {"", "seen"}, {"", "outer"}, {"spa", "reader"},
+		allRoles := []roleRef{{"", "plain"}, {"", "seen"}, {"", "outer"}, {"spa", "reader"},
 			{"spa", "writer"}, {"narrow", "own"}, {"api", "reader"}}
-		roles("a realm role", "api", nil, nil, roleRef{"", "plain"})
-		roles("special characters in a role name", "api", nil, nil, roleRef{"", "with spaces and ü"})
-		roles("client roles", "api", nil, nil, roleRef{"api", "reader"}, roleRef{"spa", "writer"})
-		roles("a composite of a composite", "api", nil, nil, roleRef{"", "outer"})
-		roles("a client role with a realm role", "api", nil, nil, roleRef{"api", "lead"})
-		roles("role of a group", "api", []string{"/staff"}, nil)
-		roles("role of a parent group", "api", []string{"/staff/leads"}, nil)
-		roles("roles of groups that the user has, too", "api", []string{"/staff", "/staff/leads"}, nil,
+		showRoles("a realm role", "api", nil, nil, roleRef{"", "plain"})
+		showRoles("special characters in a role name", "api", nil, nil,
+			roleRef{"", "with spaces and ü"})
+		showRoles("client roles", "api", nil, nil,
+			roleRef{"api", "reader"}, roleRef{"spa", "writer"})
+		showRoles("a composite of a composite", "api", nil, nil, roleRef{"", "outer"})
+		showRoles("a client role with a realm role", "api", nil, nil, roleRef{"api", "lead"})
+		showRoles("role of a group", "api", []string{"/staff"}, nil)
+		showRoles("role of a parent group", "api", []string{"/staff/leads"}, nil)
+		showRoles("roles of groups that the user has, too", "api", []string{"/staff", "/staff/leads"}, nil,
 			roleRef{"", "plain"}, roleRef{"", "inner"})
-		roles("client without full scope", "narrow", nil, nil, all...)
-		roles("client without full scope, with a client scope", "narrow", nil,
-			[]string{"scope", "openid seeing"}, all...)
-		roles("client without full scope, no role in its scope", "narrow", nil, nil, roleRef{"", "plain"},
+		showRoles("client without full scope", "narrow", nil, nil, allRoles...)
+		showRoles("client without full scope, with a client scope", "narrow", nil,
+			[]string{"scope", "openid seeing"}, allRoles...)
+		showRoles("client without full scope, no role in its scope", "narrow", nil, nil, roleRef{"", "plain"},
 			roleRef{"spa", "reader"})
-		roles("client without full scope, part of a composite", "narrow", nil, nil, roleRef{"", "innermost"})
+		showRoles("client without full scope, part of a composite", "narrow", nil, nil, roleRef{"", "innermost"})
 	})
 }
 
-// Optional client scopes, and client scopes of the realm's own.
+// TestClientScopes records the claims that optional and custom client scopes add.
 func TestClientScopes(t *testing.T) {
 	run(t, "client-scopes", func(g *group) {
 		tenant := mapperFile("tenant", "oidc-hardcoded-claim-mapper", object{
@@ -240,7 +245,7 @@ func TestClientScopes(t *testing.T) {
 				"protocolMappers": []object{tenant}}
 		}
 		r := g.realm(
-			realmFile(merge(attributesAllowed(),
+			realmFile(merge(unmanagedAttributes(),
 				scopesFile(scope("tenant", "true"), scope("quiet", "false"))),
 				clientFile("asked",
 					object{"defaultClientScopes": builtinDefaults,
@@ -258,39 +263,39 @@ func TestClientScopes(t *testing.T) {
 		}}
 		names := []string{"scope", "tenant", "phone_number", "phone_number_verified", "address",
 			"upn", "groups", "nickname", "website", "email", "name"}
-		claims := func(name, client, scope string) {
-			g.exchange(name, func(x *exchange) {
-				u := x.user(r, attributes)
-				a := x.login(u, "client_id", client, "client_secret", client+"-secret", "scope",
+		showScope := func(name, client, scope string) {
+			g.scenario(name, func(s *scenario) {
+				u := s.user(r, attributes)
+				resp := s.login(u, "client_id", client, "client_secret", client+"-secret", "scope",
 					scope)
-				x.showMembers(a, "scope")
-				x.showClaims(a, "access_token", names...)
-				x.showClaims(a, "id_token", names...)
-				x.showClaims(a, "refresh_token", "scope")
-				x.showMembers(x.get(r.oidc("/userinfo"), "Authorization",
-					"Bearer "+a.field("access_token")), names...)
+				s.showFields(resp, "scope")
+				s.showClaims(resp, "access_token", names...)
+				s.showClaims(resp, "id_token", names...)
+				s.showClaims(resp, "refresh_token", "scope")
+				s.showFields(s.get(r.oidc("/userinfo"), "Authorization",
+					"Bearer "+resp.field("access_token")), names...)
 			})
 		}
-		claims("none", "asked", "openid")
-		claims("phone", "asked", "openid phone")
-		claims("address", "asked", "openid address")
-		claims("microprofile-jwt", "asked", "openid microprofile-jwt")
-		claims("custom scope", "asked", "openid tenant")
-		claims("not included in scope", "asked", "openid quiet")
-		claims("default scope", "always", "openid")
-		g.exchange("in discovery", func(x *exchange) {
-			x.showMembers(x.get(r.url("/.well-known/openid-configuration")), "scopes_supported")
+		showScope("none", "asked", "openid")
+		showScope("phone", "asked", "openid phone")
+		showScope("address", "asked", "openid address")
+		showScope("microprofile-jwt", "asked", "openid microprofile-jwt")
+		showScope("custom scope", "asked", "openid tenant")
+		showScope("not included in scope", "asked", "openid quiet")
+		showScope("default scope", "always", "openid")
+		g.scenario("in discovery", func(s *scenario) {
+			s.showFields(s.get(r.url("/.well-known/openid-configuration")), "scopes_supported")
 		})
-		g.exchange("optional scope of another client", func(x *exchange) {
-			x.outcome("scope=phone",
-				x.token(r,
-					passwordGrant(x.user(r, nil), "client_id", "always", "client_secret",
+		g.scenario("optional scope of another client", func(s *scenario) {
+			s.outcome("scope=phone",
+				s.token(r,
+					passwordGrant(s.user(r, nil), "client_id", "always", "client_secret",
 						"always-secret", "scope", "phone")))
 		})
-		g.exchange("address of a user without an address", func(x *exchange) {
-			a := x.login(x.user(r, nil), "client_id", "asked", "client_secret", "asked-secret",
+		g.scenario("address of a user without an address", func(s *scenario) {
+			resp := s.login(s.user(r, nil), "client_id", "asked", "client_secret", "asked-secret",
 				"scope", "openid address phone")
-			x.showClaims(a, "access_token", names...)
+			s.showClaims(resp, "access_token", names...)
 		})
 	})
 }

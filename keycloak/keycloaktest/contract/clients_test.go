@@ -2,8 +2,9 @@ package contract
 
 import "testing"
 
-// How a client authenticates at the token endpoint. A 401 always means that client authentication
-// failed, and nearly all have the same body.
+// TestClientAuthentication records which credentials the token endpoint accepts from a client. A
+// 401 always means that client authentication failed, and nearly all 401 responses have the same
+// body.
 func TestClientAuthentication(t *testing.T) {
 	run(t, "client-authentication", func(g *group) {
 		r := g.realm(realmFile(nil,
@@ -14,22 +15,22 @@ func TestClientAuthentication(t *testing.T) {
 			clientFile("secretless", object{"secret": nil}),
 			clientFile("changing", nil),
 		))
-		// login returns a password grant without client authentication.
-		login := func(x *exchange) (values map[string][]string) {
-			return without(passwordGrant(x.user(r, nil)), "client_id", "client_secret")
+		// loginForm returns a password grant without client authentication.
+		loginForm := func(s *scenario) (values map[string][]string) {
+			return without(passwordGrant(s.user(r, nil)), "client_id", "client_secret")
 		}
 		accepted := func(name, authorization string, pairs ...string) {
-			g.exchange(name, func(x *exchange) {
-				a := x.token(r, with(login(x), pairs...), "Authorization", authorization)
-				x.outcome("token", a)
-				if a.status == 200 {
-					x.showClaims(a, "access_token", "azp")
+			g.scenario(name, func(s *scenario) {
+				resp := s.token(r, with(loginForm(s), pairs...), "Authorization", authorization)
+				s.outcome("token", resp)
+				if resp.status == 200 {
+					s.showClaims(resp, "access_token", "azp")
 				}
 			})
 		}
 		refused := func(name string, authorization []string, pairs ...string) {
-			g.exchange(name, func(x *exchange) {
-				x.show(x.token(r,
+			g.scenario(name, func(s *scenario) {
+				s.show(s.token(r,
 					form(append([]string{"grant_type", "client_credentials"}, pairs...)...),
 					authorization...))
 			})
@@ -53,8 +54,8 @@ func TestClientAuthentication(t *testing.T) {
 		accepted("public, basic with a secret", basic("spa", "anything"))
 		accepted("special characters, form", "", "client_id", "odd id", "client_secret",
 			"p@ss:w+rd%")
-		// Both parts of the header are form-encoded: a single percent sign is an error, and a plus
-		// is a space.
+		// The client ID and the secret in the header are form-encoded: a percent sign that starts
+		// no escape is an error, and a plus is a space.
 		accepted("special characters, basic", basic("odd id", "p@ss:w+rd%"))
 		accepted("special characters, basic, encoded as in RFC 6749",
 			basic("odd+id", "p%40ss%3Aw%2Brd%25"))
@@ -86,86 +87,88 @@ func TestClientAuthentication(t *testing.T) {
 		refused("bearer-only", nil, "client_id", "bearer", "client_secret", "bearer-secret")
 		refused("bearer-only, wrong secret", nil, "client_id", "bearer", "client_secret", "wrong")
 		refused("generated secret", nil, "client_id", "secretless", "client_secret", "")
-		g.exchange("secret changed", func(x *exchange) {
-			u := x.user(r, nil)
+		g.scenario("secret changed", func(s *scenario) {
+			u := s.user(r, nil)
 			old, changed := []string{"client_id", "changing", "client_secret", "changing-secret"},
 				[]string{"client_id", "changing", "client_secret", "changed"}
-			login := x.login(u, old...)
-			r.patchClient(x, "changing", object{"secret": "changed"})
-			x.outcome("login with the old one", x.token(r, passwordGrant(u, old...)))
-			x.outcome("login with the new one", x.token(r, passwordGrant(u, changed...)))
-			x.outcome("refresh with the new one", x.refresh(r, login, changed...))
+			login := s.login(u, old...)
+			r.patchClient(s, "changing", object{"secret": "changed"})
+			s.outcome("login with the old one", s.token(r, passwordGrant(u, old...)))
+			s.outcome("login with the new one", s.token(r, passwordGrant(u, changed...)))
+			s.outcome("refresh with the new one", s.refresh(r, login, changed...))
 		})
 	})
 }
 
-// Errors of the token endpoint that don't depend on the grant, and their order.
+// TestTokenRequest records errors of the token endpoint that don't depend on the grant, and which
+// error a request with several gets.
 func TestTokenRequest(t *testing.T) {
 	run(t, "token-request", func(g *group) {
 		r := g.realm(realmFile(nil))
 		request := func(name string, pairs ...string) {
-			g.exchange(name, func(x *exchange) { x.show(x.token(r, form(pairs...))) })
+			g.scenario(name, func(s *scenario) { s.show(s.token(r, form(pairs...))) })
 		}
-		api := func(pairs ...string) []string {
+		withAPI := func(pairs ...string) []string {
 			return append([]string{"client_id", "api", "client_secret", "api-secret"}, pairs...)
 		}
 		request("empty")
-		request("no grant type", api()...)
+		request("no grant type", withAPI()...)
 		request("no grant type, wrong secret", "client_id", "api", "client_secret", "wrong")
-		request("empty grant type", api("grant_type", "")...)
-		request("unknown grant type", api("grant_type", "bogus")...)
+		request("empty grant type", withAPI("grant_type", "")...)
+		request("unknown grant type", withAPI("grant_type", "bogus")...)
 		request("unknown grant type, unknown client", "grant_type", "bogus", "client_id", "nobody")
-		request("implicit", api("grant_type", "implicit")...)
-		request("grant type in another case", api("grant_type", "PASSWORD")...)
-		request("grant type twice", api("grant_type", "password", "grant_type", "password")...)
-		request("two grant types", api("grant_type", "password", "grant_type", "refresh_token")...)
+		request("implicit", withAPI("grant_type", "implicit")...)
+		request("grant type in another case", withAPI("grant_type", "PASSWORD")...)
+		request("grant type twice", withAPI("grant_type", "password", "grant_type", "password")...)
+		request("two grant types",
+			withAPI("grant_type", "password", "grant_type", "refresh_token")...)
 		request("a parameter twice",
-			api("grant_type", "password", "username", "a", "username", "b")...)
+			withAPI("grant_type", "password", "username", "a", "username", "b")...)
 		request("an unknown parameter twice",
-			api("grant_type", "password", "extra", "1", "extra", "2")...)
+			withAPI("grant_type", "password", "extra", "1", "extra", "2")...)
 		request("a parameter twice, wrong secret", "client_id", "api", "client_secret", "wrong",
 			"grant_type", "password", "extra", "1", "extra", "2")
-		request("client id twice", api("client_id", "api", "grant_type", "password")...)
+		request("client id twice", withAPI("client_id", "api", "grant_type", "password")...)
 		request("jwt-bearer without an assertion",
-			api("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer")...)
+			withAPI("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer")...)
 		request("jwt-bearer with garbage",
-			api("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion",
+			withAPI("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion",
 				"garbage")...)
 		request("ciba",
-			api("grant_type", "urn:openid:params:grant-type:ciba", "auth_req_id", "garbage")...)
-		request("a control character in the grant type", api("grant_type", "refresh\x01_token")...)
+			withAPI("grant_type", "urn:openid:params:grant-type:ciba", "auth_req_id", "garbage")...)
+		request("a control character in the grant type", withAPI("grant_type", "refresh\x01_token")...)
 		request("a control character in the client id", "client_id", "a\x01pi", "client_secret",
 			"api-secret", "grant_type", "password")
 		request("a control character in the secret", "client_id", "api", "client_secret",
 			"api\x01-secret", "grant_type", "password")
-		g.exchange("parameters of other grants are ignored", func(x *exchange) {
-			x.outcome("password grant",
-				x.token(r,
-					passwordGrant(x.user(r, nil), "code", "", "redirect_uri", "", "refresh_token",
+		g.scenario("parameters of other grants are ignored", func(s *scenario) {
+			s.outcome("password grant",
+				s.token(r,
+					passwordGrant(s.user(r, nil), "code", "", "redirect_uri", "", "refresh_token",
 						"garbage", "extra", "1")))
 		})
 	})
 }
 
-// Which scopes a client may request, and which it gets.
+// TestScope records which scopes a client may request, and which scopes it gets.
 func TestScope(t *testing.T) {
 	run(t, "scope", func(g *group) {
 		r := g.realm(realmFile(nil))
 		request := func(name, scope string) {
-			g.exchange(name, func(x *exchange) {
-				a := x.token(r, passwordGrant(x.user(r, nil), "scope", scope))
-				x.outcome("scope="+scope, a)
-				if a.status == 200 {
-					x.showMembers(a, "scope")
-					x.showClaims(a, "refresh_token", "scope")
-					x.note("ID token: %t", a.member("id_token") != nil)
+			g.scenario(name, func(s *scenario) {
+				resp := s.token(r, passwordGrant(s.user(r, nil), "scope", scope))
+				s.outcome("scope="+scope, resp)
+				if resp.status == 200 {
+					s.showFields(resp, "scope")
+					s.showClaims(resp, "refresh_token", "scope")
+					s.note("ID token: %t", resp.value("id_token") != nil)
 				}
 			})
 		}
-		g.exchange("none", func(x *exchange) {
-			a := x.token(r, passwordGrant(x.user(r, nil))).ok()
-			x.showMembers(a, "scope")
-			x.note("ID token: %t", a.member("id_token") != nil)
+		g.scenario("none", func(s *scenario) {
+			resp := s.token(r, passwordGrant(s.user(r, nil))).ok()
+			s.showFields(resp, "scope")
+			s.note("ID token: %t", resp.value("id_token") != nil)
 		})
 		request("openid", "openid")
 		request("default scopes by name", "basic roles email")

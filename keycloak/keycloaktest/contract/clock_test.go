@@ -11,23 +11,23 @@ import (
 	"time"
 )
 
-// How times are compared: a time in a response was made while a request was in flight, which can
-// take long on a slow machine. The record has the offset of the time from its response, as if only
-// x.wait took time. An exchange passes if that offset is possible, given when its requests were
-// sent and their responses received.
+// How times are compared: the server creates a time while a request is in flight, which can take
+// long on a slow machine. The record has the offset of that time from the response, as if only
+// scenario.wait took time. A scenario passes if the recorded offset is possible, given when its
+// requests were sent and their responses received.
 
-// patience is the timeout of requests and of waiting for Keycloak.
+// patience is the timeout for requests, and for waiting until Keycloak reaches a state.
 const patience = 3 * time.Minute
 
-// A window is when a request was in flight, by the server's clock.
+// A window is the time in which a request was in flight, by the server's clock.
 type window struct {
 	sent, received time.Time
-	waited         time.Duration // how long the exchange had waited before, in x.wait
+	waited         time.Duration // how long scenario.wait had waited before the request
 }
 
 func (w window) zero() bool { return w.sent.IsZero() }
 
-// A span is the possible values of a number, from min to max.
+// A span is the range of possible values of a number, from min to max.
 type span struct{ min, max int64 }
 
 // clockText formats an offset, such as <iat+300>, or <iat+299..+300> if both are possible.
@@ -42,82 +42,87 @@ func clockText(from string, s span) string {
 	return fmt.Sprintf("<"+from+format+".."+format+">", s.min, s.max)
 }
 
-// offset returns the offset of a time that was made in w from the response to the request from, as
-// if requests took no time.
+// offset returns the offset of a time that was created in w from the response of the window from,
+// as if requests took no time.
 func (w window) offset(at int64, from window) span {
 	apart := w.waited - from.waited
 	return span{at - w.received.Add(-apart).Unix(), at - w.sent.Add(-apart).Unix()}
 }
 
-// offset is like window.offset for a time that any request of the exchange may have made.
-func (x *exchange) offset(at int64, from window) span {
-	return span{at - from.received.Unix(), at - x.started.Add(from.waited).Unix()}
+// offset is like window.offset, for a time that may have been created by any request of the
+// scenario.
+func (s *scenario) offset(at int64, from window) span {
+	return span{at - from.received.Unix(), at - s.started.Add(from.waited).Unix()}
 }
 
-// remaining returns the number of remaining seconds, as if requests took no time.
-func (x *exchange) remaining(seconds int64, w window) span {
-	return span{seconds, seconds + w.received.Unix() - x.started.Add(w.waited).Unix()}
+// remaining returns a number of remaining seconds, as if requests took no time.
+func (s *scenario) remaining(seconds int64, w window) span {
+	return span{seconds, seconds + w.received.Unix() - s.started.Add(w.waited).Unix()}
 }
 
-// sinceStart returns the window from the start of the exchange until now.
-func (x *exchange) sinceStart() window { return window{x.started, x.kc.now(), x.waited} }
+// sinceStart returns the window from the start of the scenario until now.
+func (s *scenario) sinceStart() window { return window{s.started, s.kc.now(), s.waited} }
 
-// resetStart makes the exchange start now: only times that are made from now on will be recorded.
-func (x *exchange) resetStart() { x.started = x.kc.now().Add(-x.waited) }
+// resetStart moves the start of the scenario to now. Times that are recorded afterwards must have
+// been created after the new start.
+func (s *scenario) resetStart() { s.started = s.kc.now().Add(-s.waited) }
 
 // secondOf returns the time in a claim.
-func (x *exchange) secondOf(claim any) time.Time { return time.Unix(seconds(claim), 0) }
+func (s *scenario) secondOf(claim any) time.Time { return time.Unix(seconds(claim), 0) }
 
 // waitUntil waits until t, which may be in the past.
-func (x *exchange) waitUntil(t time.Time) {
-	if d := t.Sub(x.kc.now()); d > 0 {
-		x.wait(d)
+func (s *scenario) waitUntil(t time.Time) {
+	if d := t.Sub(s.kc.now()); d > 0 {
+		s.wait(d)
 	}
 }
 
-// noteTokens stores the window of the request that issued the tokens of a response.
-func (x *exchange) noteTokens(body string, w window) {
-	var members object
-	json.Unmarshal([]byte(body), &members)
-	for _, value := range members {
+// noteTokens stores the window of the request that issued the tokens in a response.
+func (s *scenario) noteTokens(body string, w window) {
+	var fields object
+	json.Unmarshal([]byte(body), &fields)
+	for _, value := range fields {
 		if decoded, ok := decodeToken(text(value)); ok {
-			if id := text(decoded.claims["jti"]); id != "" && x.issuedBy[id].zero() {
-				x.issuedBy[id] = w
+			if id := text(decoded.claims["jti"]); id != "" && s.issuedBy[id].zero() {
+				s.issuedBy[id] = w
 			}
 		}
 	}
 }
 
-// issued returns the window of the request that issued these claims, or zero if they have no iat.
-func (x *exchange) issued(claims object, w window) window {
+// issued returns the window of the request that issued these claims, or the zero window if they
+// have no iat.
+func (s *scenario) issued(claims object, w window) window {
 	if claims["iat"] == nil {
 		return window{}
 	}
-	if by := x.issuedBy[text(claims["jti"])]; !by.zero() {
-		return by
+	if issuer := s.issuedBy[text(claims["jti"])]; !issuer.zero() {
+		return issuer
 	}
 	return w
 }
 
-// within starts a time limit for requests that must be done before something expires. The limit
-// ends with the exchange, or when done is called. If the requests took longer than d, the machine
-// was too slow, and the exchange runs again.
-func (x *exchange) within(d time.Duration) (done func()) {
-	l := &limit{x.kc.now(), d}
-	x.limits = append(x.limits, l)
+// deadline sets a deadline for requests that must be done before something expires. It applies
+// until done is called or the scenario ends. If the requests take longer than d, the machine is too
+// slow, and the scenario runs again.
+func (s *scenario) deadline(d time.Duration) (done func()) {
+	dl := &deadline{s.kc.now(), d}
+	s.deadlines = append(s.deadlines, dl)
 	return func() {
-		x.checkLimits()
-		x.limits = slices.DeleteFunc(x.limits, func(other *limit) bool { return other == l })
+		s.checkDeadlines()
+		s.deadlines = slices.DeleteFunc(s.deadlines, func(other *deadline) bool {
+			return other == dl
+		})
 	}
 }
 
-// A limit is a time limit.
-type limit struct {
+// A deadline limits how long requests may take.
+type deadline struct {
 	started time.Time
 	max     time.Duration
 }
 
-// tooSlow is the panic of an exchange that must run again.
+// tooSlow is the panic value of a scenario that missed a deadline and must run again.
 type tooSlow struct{ took, max time.Duration }
 
 func (s tooSlow) String() string {
@@ -125,33 +130,35 @@ func (s tooSlow) String() string {
 		s.took.Round(time.Millisecond), s.max)
 }
 
-// checkLimits panics with tooSlow if a time limit has passed.
-func (x *exchange) checkLimits() {
-	for _, l := range x.limits {
-		if took := x.kc.now().Sub(l.started); took > l.max {
-			panic(tooSlow{took, l.max})
+// checkDeadlines panics with tooSlow if a deadline has passed.
+func (s *scenario) checkDeadlines() {
+	for _, dl := range s.deadlines {
+		if took := s.kc.now().Sub(dl.started); took > dl.max {
+			panic(tooSlow{took, dl.max})
 		}
 	}
 }
 
-// Fatal ends the exchange with a failure, unless the machine was too slow, which may be the cause.
-func (x *exchange) Fatal(args ...any) {
-	x.Helper()
-	x.checkLimits()
-	x.T.Fatal(args...)
+// Fatal ends the scenario with a failure. If a deadline has passed, which may be the cause, the
+// scenario runs again instead.
+func (s *scenario) Fatal(args ...any) {
+	s.Helper()
+	s.checkDeadlines()
+	s.T.Fatal(args...)
 }
 
-func (x *exchange) Fatalf(format string, args ...any) {
-	x.Helper()
-	x.checkLimits()
-	x.T.Fatalf(format, args...)
+// Fatalf is like Fatal, with a format.
+func (s *scenario) Fatalf(format string, args ...any) {
+	s.Helper()
+	s.checkDeadlines()
+	s.T.Fatalf(format, args...)
 }
 
-// clockNumber matches an offset: <iat+300>, <now-2> or <~300> in the record, and also a span such
-// as <now-3..-2> in a running exchange.
-var clockNumber = regexp.MustCompile(`<(now|iat|~)([+-]?\d+)(?:\.\.([+-]?\d+))?>`)
+// clockPattern matches an offset: <iat+300>, <now-2> or <~300> in the record, and also a span such
+// as <now-3..-2> in a running scenario.
+var clockPattern = regexp.MustCompile(`<(now|iat|~)([+-]?\d+)(?:\.\.([+-]?\d+))?>`)
 
-// parseSpan returns the span of a match of clockNumber.
+// parseSpan returns the span of a match of clockPattern.
 func parseSpan(match []string) span {
 	min, _ := strconv.ParseInt(match[2], 10, 64)
 	max := min
@@ -161,22 +168,22 @@ func parseSpan(match []string) span {
 	return span{min, max}
 }
 
-// sameText compares line by line. An offset is the same if the recorded one is in the span.
+// sameText reports whether two texts are the same, except that a recorded offset need only be in
+// the span of the other text.
 func sameText(want, got string) bool {
-	wants, gots := strings.Split(want, "\n"), strings.Split(got, "\n")
-	return slices.EqualFunc(wants, gots, sameLine)
+	return slices.EqualFunc(strings.Split(want, "\n"), strings.Split(got, "\n"), sameLine)
 }
 
 func sameLine(want, got string) bool {
 	if want == got {
 		return true
 	}
-	if clockNumber.ReplaceAllString(want, "<$1>") != clockNumber.ReplaceAllString(got, "<$1>") {
+	if clockPattern.ReplaceAllString(want, "<$1>") != clockPattern.ReplaceAllString(got, "<$1>") {
 		return false
 	}
-	gots := clockNumber.FindAllStringSubmatch(got, -1)
-	for i, match := range clockNumber.FindAllStringSubmatch(want, -1) {
-		w, g := parseSpan(match), parseSpan(gots[i])
+	gotMatches := clockPattern.FindAllStringSubmatch(got, -1)
+	for i, match := range clockPattern.FindAllStringSubmatch(want, -1) {
+		w, g := parseSpan(match), parseSpan(gotMatches[i])
 		if w.max < g.min || w.min > g.max {
 			return false
 		}
@@ -184,10 +191,10 @@ func sameLine(want, got string) bool {
 	return true
 }
 
-// roundClocks replaces spans by their roundest number, for the record.
+// roundClocks replaces each span with its roundest number, for the record.
 func roundClocks(text string) string {
-	return clockNumber.ReplaceAllStringFunc(text, func(number string) string {
-		match := clockNumber.FindStringSubmatch(number)
+	return clockPattern.ReplaceAllStringFunc(text, func(number string) string {
+		match := clockPattern.FindStringSubmatch(number)
 		return clockText(match[1], roundest(parseSpan(match)))
 	})
 }
@@ -207,15 +214,15 @@ func roundest(s span) span {
 	return s
 }
 
-// Offsets compare as possible or impossible, given when requests were in flight.
+// TestClockNumbers checks which recorded offsets are possible, given when requests were in flight.
 func TestClockNumbers(t *testing.T) {
 	const second0 = 2_000_000_000
 	started := time.Unix(second0, 0)
 	at := func(seconds float64) time.Time {
 		return started.Add(time.Duration(seconds * float64(time.Second)))
 	}
-	x := &exchange{started: started, issuedBy: map[string]window{"old": {at(0.5), at(3.5), 0}}}
-	// nine seconds after the start, of which the exchange waited two
+	s := &scenario{started: started, issuedBy: map[string]window{"old": {at(0.5), at(3.5), 0}}}
+	// The response arrived nine seconds after the start, of which two were in wait.
 	slow := timing{window: window{at(6), at(9), 2 * time.Second}}
 	for _, row := range []struct {
 		key      string
@@ -242,7 +249,7 @@ func TestClockNumbers(t *testing.T) {
 		{"expires_in", object{"expires_in": 293.0}, "<~300>", true},
 		{"expires_in", object{"expires_in": 292.0}, "<~300>", false},
 		{"expires_in", object{"expires_in": 301.0}, "<~300>", false},
-		// A slow server's number is negative if the token expires before the response.
+		// The number is negative if the token expires before a slow server responds.
 		{"expires_in", object{"expires_in": 0.0}, "<~0>", true},
 		{"expires_in", object{"expires_in": -1.0}, "<~0>", true},
 		{"expires_in", object{"expires_in": -8.0}, "<~0>", false},
@@ -250,15 +257,15 @@ func TestClockNumbers(t *testing.T) {
 		{"refresh_expires_in", object{"refresh_expires_in": -1.0}, "0", false},
 	} {
 		n := slow
-		n.issued = x.issued(row.claims, n.window)
-		got := x.number(row.key, row.claims[row.key], n)
+		n.issued = s.issued(row.claims, n.window)
+		got := s.number(row.key, row.claims[row.key], n)
 		if sameLine(row.recorded, got) != row.want {
-			t.Errorf("%s of %v is %s; possible as %s: %t, want %t", row.key, row.claims, got,
-				row.recorded, !row.want, row.want)
+			t.Errorf("%s of %v: got %s; matches the recorded %s: %t, want %t", row.key, row.claims,
+				got, row.recorded, !row.want, row.want)
 		}
 	}
 	if got := roundClocks("<iat+298..+301> <now-3..+0> <~35999..36003> <now-2>"); got !=
 		"<iat+300> <now+0> <~36000> <now-2>" {
-		t.Errorf("roundClocks() = %s", got)
+		t.Errorf("roundClocks: got %s, want <iat+300> <now+0> <~36000> <now-2>", got)
 	}
 }

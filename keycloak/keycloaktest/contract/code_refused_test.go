@@ -2,7 +2,7 @@ package contract
 
 import "testing"
 
-// Authorization requests that fail before the login page.
+// TestCode_refused records authorization requests that fail before the login page.
 func TestCode_refused(t *testing.T) {
 	run(t, "code-refused", func(g *group) {
 		r := g.realm(realmFile(nil,
@@ -10,21 +10,21 @@ func TestCode_refused(t *testing.T) {
 			clientFile("bearer", object{"bearerOnly": true}),
 			clientFile("no-code", object{"standardFlowEnabled": false}),
 		))
-		disabled := g.realm(realmFile(object{"enabled": false}))
-		g.exchange("page for a browser", func(x *exchange) {
-			x.show(x.browser().open(r.authURL("client_id", "nope")))
+		disabledRealm := g.realm(realmFile(object{"enabled": false}))
+		g.scenario("page for a browser", func(s *scenario) {
+			s.show(s.browser().open(r.authURL("client_id", "nope")))
 		})
-		g.exchange("JSON for other clients", func(x *exchange) {
-			x.show(x.get(r.authURL("client_id", "nope"), "Accept", "application/json"))
+		g.scenario("JSON for other clients", func(s *scenario) {
+			s.show(s.get(r.authURL("client_id", "nope"), "Accept", "application/json"))
 		})
-		g.exchange("redirect", func(x *exchange) {
-			x.show(x.browser().open(r.authURL("scope", "openid bogus")))
+		g.scenario("redirect", func(s *scenario) {
+			s.show(s.browser().open(r.authURL("scope", "openid bogus")))
 		})
-		g.exchange("redirect without a state", func(x *exchange) {
-			x.showEnd(x.browser().open(r.authURL("scope", "openid bogus", "state", "")))
+		g.scenario("redirect without a state", func(s *scenario) {
+			s.showFinal(s.browser().open(r.authURL("scope", "openid bogus", "state", "")))
 		})
-		g.exchange("disabled realm", func(x *exchange) {
-			x.show(x.browser().open(disabled.authURL()))
+		g.scenario("disabled realm", func(s *scenario) {
+			s.show(s.browser().open(disabledRealm.authURL()))
 		})
 		for _, row := range []struct{ name, address string }{
 			{"client absent", r.authURL("client_id", "")},
@@ -52,32 +52,32 @@ func TestCode_refused(t *testing.T) {
 			{"client twice", r.authURL() + "&client_id=api"},
 			{"redirect_uri twice", r.authURL() + "&redirect_uri=" + callback},
 		} {
-			g.exchange(row.name, func(x *exchange) { x.showEnd(x.browser().open(row.address)) })
+			g.scenario(row.name, func(s *scenario) { s.showFinal(s.browser().open(row.address)) })
 		}
 	})
 }
 
-// Which redirect URIs a client may use. With prompt=none, Keycloak redirects to an allowed one at
-// once.
+// TestCode_redirects records which redirect URIs a client may use. With prompt=none, Keycloak
+// redirects immediately if the URI is allowed.
 func TestCode_redirects(t *testing.T) {
 	run(t, "code-redirects", func(g *group) {
-		allow := func(id string, uris ...string) object {
+		clientWithURIs := func(id string, uris ...string) object {
 			return clientFile(id, object{"redirectUris": uris})
 		}
 		r := g.realm(realmFile(nil,
-			allow("exact", "http://app.test/cb", "http://app.test/other"),
-			allow("wildcard", "http://app.test/a/*"),
-			merge(allow("relative", "/cb/*"), object{"rootUrl": "http://rel.test"}),
-			allow("query", "http://app.test/cb?a=1"),
-			allow("any", "*"),
-			merge(allow("none"), object{"webOrigins": []string{}}),
-			allow("one", "http://app.test/one"),
-			allow("loopback", "http://127.0.0.1/cb"),
-			allow("scheme", "com.example.app:/cb"),
+			clientWithURIs("exact", "http://app.test/cb", "http://app.test/other"),
+			clientWithURIs("wildcard", "http://app.test/a/*"),
+			merge(clientWithURIs("relative", "/cb/*"), object{"rootUrl": "http://rel.test"}),
+			clientWithURIs("query", "http://app.test/cb?a=1"),
+			clientWithURIs("any", "*"),
+			merge(clientWithURIs("none"), object{"webOrigins": []string{}}),
+			clientWithURIs("one", "http://app.test/one"),
+			clientWithURIs("loopback", "http://127.0.0.1/cb"),
+			clientWithURIs("scheme", "com.example.app:/cb"),
 		))
 		for _, row := range []struct {
 			client string
-			uris   []string // "": no redirect_uri
+			uris   []string // "" means no redirect_uri
 		}{
 			{"exact", []string{"http://app.test/cb", "http://app.test/other", "http://app.test/cb/", "http://app.test/cb?x=1",
 				"http://app.test/cb#f", "http://APP.test/cb", "http://app.test:80/cb",
@@ -93,10 +93,10 @@ func TestCode_redirects(t *testing.T) {
 			{"loopback", []string{"http://127.0.0.1/cb", "http://127.0.0.1:4567/cb", "http://localhost:4567/cb", "http://127.0.0.1:4567/no"}},
 			{"scheme", []string{"com.example.app:/cb", "com.example.app:/no"}},
 		} {
-			g.exchange(row.client, func(x *exchange) {
-				b := x.browser()
+			g.scenario(row.client, func(s *scenario) {
+				b := s.browser()
 				for _, uri := range row.uris {
-					x.showEnd(
+					s.showFinal(
 						b.open(r.authURL("client_id", row.client, "redirect_uri", uri, "prompt",
 							"none")))
 				}

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// The device grant (RFC 8628): a device starts it, a user agrees in a browser, the device polls.
+// TestDevice records the device grant (RFC 8628): a device starts it, a user approves it in a
+// browser, and the device polls for the tokens.
 func TestDevice(t *testing.T) {
 	run(t, "device", func(g *group) {
 		device := func(id string, attributes object) object {
@@ -28,267 +29,268 @@ func TestDevice(t *testing.T) {
 					"oauth2.device.polling.interval": "1"}),
 			merge(device("public", nil), object{"publicClient": true, "secret": nil}),
 		))
-		disabled := g.realm(realmFile(object{"enabled": false}, device("tv", nil)))
-		deviceStarts(g, r, disabled)
+		disabledRealm := g.realm(realmFile(object{"enabled": false}, device("tv", nil)))
+		deviceStarts(g, r, disabledRealm)
 		devicePages(g, r)
 		devicePolls(g, r)
 		devicePKCE(g, r)
 	})
 }
 
-// startDevice starts the grant. Pairs override.
-func (x *exchange) startDevice(r *realm, client string, pairs ...string) response {
-	x.Helper()
-	a := x.post(r.oidc("/auth/device"), with(secretOf(client), pairs...))
-	if code, ok := a.member("user_code").(string); ok {
-		if !userCodeText.MatchString(code) {
-			x.Errorf("user_code: got %q, want ABCD-EFGH", code)
+// startDevice sends a device authorization request. Pairs override parameters.
+func (s *scenario) startDevice(r *realm, client string, pairs ...string) response {
+	s.Helper()
+	resp := s.post(r.oidc("/auth/device"), with(secretOf(client), pairs...))
+	if code, ok := resp.value("user_code").(string); ok {
+		if !userCodePattern.MatchString(code) {
+			s.Errorf("user_code: got %q, want ABCD-EFGH", code)
 		}
-		x.placeholder("{user code}", code)
+		s.placeholder("{user code}", code)
 	}
-	return a
+	return resp
 }
 
-// poll requests the tokens of a started grant. Pairs override.
-func (x *exchange) poll(r *realm, client string, start response, pairs ...string) response {
-	x.Helper()
-	return x.token(r, deviceGrant(client, start.field("device_code"), pairs...))
+// poll requests the tokens of a started grant. Pairs override parameters.
+func (s *scenario) poll(r *realm, client string, start response, pairs ...string) response {
+	s.Helper()
+	return s.token(r, deviceGrant(client, start.field("device_code"), pairs...))
 }
 
-// deviceGrant returns the form of a poll. Pairs override.
+// deviceGrant returns the form of a poll. Pairs override parameters.
 func deviceGrant(client, code string, pairs ...string) url.Values {
 	return with(with(secretOf(client), "grant_type", "urn:ietf:params:oauth:grant-type:device_code",
 		"device_code", code), pairs...)
 }
 
-// submitDevice signs the user in at the address with the user code, and presses a button of the
-// consent page.
+// submitDevice signs the user in at verification_uri_complete, and presses a button of the consent
+// page.
 func (b *browser) submitDevice(u *user, start response, button string) response {
-	b.x.Helper()
-	p := b.submit(b.open(start.field("verification_uri_complete")), "username", u.username,
+	b.scenario.Helper()
+	page := b.submit(b.open(start.field("verification_uri_complete")), "username", u.username,
 		"password", "secret")
-	return b.submit(p, button, "pressed")
+	return b.submit(page, button, "pressed")
 }
 
-func deviceStarts(g *group, r, disabled *realm) {
-	g.exchange("start", func(x *exchange) { x.show(x.startDevice(r, "tv", "scope", "openid")) })
-	g.exchange("start with own lifespan", func(x *exchange) {
-		x.showBody(x.startDevice(r, "brief"))
+func deviceStarts(g *group, r, disabledRealm *realm) {
+	g.scenario("start", func(s *scenario) { s.show(s.startDevice(r, "tv", "scope", "openid")) })
+	g.scenario("start with own lifespan", func(s *scenario) {
+		s.showBody(s.startDevice(r, "brief"))
 	})
-	g.exchange("start with own interval", func(x *exchange) {
-		x.showBody(x.startDevice(r, "quick"))
+	g.scenario("start with own interval", func(s *scenario) {
+		s.showBody(s.startDevice(r, "quick"))
 	})
-	g.exchange("start by a public client", func(x *exchange) {
-		x.show(x.startDevice(r, "public"))
+	g.scenario("start by a public client", func(s *scenario) {
+		s.show(s.startDevice(r, "public"))
 	})
-	g.exchange("start with basic authentication", func(x *exchange) {
-		x.outcome("start",
-			x.post(r.oidc("/auth/device"), form(), "Authorization", basic("tv", "tv-secret")))
+	g.scenario("start with basic authentication", func(s *scenario) {
+		s.outcome("start",
+			s.post(r.oidc("/auth/device"), form(), "Authorization", basic("tv", "tv-secret")))
 	})
-	g.exchange("a bad scope is ignored", func(x *exchange) {
-		u := x.user(r, nil)
-		start := x.startDevice(r, "tv", "scope", "openid bogus")
-		x.outcome("start", start)
-		x.showEnd(x.browser().submitDevice(u, start, "accept"))
-		x.show(x.poll(r, "tv", start))
+	g.scenario("a bad scope is ignored", func(s *scenario) {
+		u := s.user(r, nil)
+		start := s.startDevice(r, "tv", "scope", "openid bogus")
+		s.outcome("start", start)
+		s.showFinal(s.browser().submitDevice(u, start, "accept"))
+		s.show(s.poll(r, "tv", start))
 	})
-	g.exchange("start refused: not enabled", func(x *exchange) { x.show(x.startDevice(r, "api")) })
-	g.exchange("start refused: wrong secret", func(x *exchange) {
-		x.show(x.startDevice(r, "tv", "client_secret", "wrong"))
+	g.scenario("start refused: not enabled", func(s *scenario) { s.show(s.startDevice(r, "api")) })
+	g.scenario("start refused: wrong secret", func(s *scenario) {
+		s.show(s.startDevice(r, "tv", "client_secret", "wrong"))
 	})
-	g.exchange("start refused: unknown client", func(x *exchange) {
-		x.show(x.startDevice(r, "nope"))
+	g.scenario("start refused: unknown client", func(s *scenario) {
+		s.show(s.startDevice(r, "nope"))
 	})
-	g.exchange("start refused: no client", func(x *exchange) {
-		x.show(x.post(r.oidc("/auth/device"), form("scope", "openid")))
+	g.scenario("start refused: no client", func(s *scenario) {
+		s.show(s.post(r.oidc("/auth/device"), form("scope", "openid")))
 	})
-	g.exchange("start refused: disabled realm", func(x *exchange) {
-		x.show(x.startDevice(disabled, "tv"))
+	g.scenario("start refused: disabled realm", func(s *scenario) {
+		s.show(s.startDevice(disabledRealm, "tv"))
 	})
-	g.exchange("start refused: scope twice", func(x *exchange) {
-		x.show(x.post(r.oidc("/auth/device"),
+	g.scenario("start refused: scope twice", func(s *scenario) {
+		s.show(s.post(r.oidc("/auth/device"),
 			form("client_id", "tv", "client_secret", "tv-secret", "scope", "openid", "scope",
 				"email")))
 	})
 }
 
 func devicePages(g *group, r *realm) {
-	g.exchange("page for the code", func(x *exchange) {
-		x.show(x.browser().open(r.url("/device")))
-		x.showEnd(x.browser().open(r.oidc("/auth/device")))
+	g.scenario("page for the code", func(s *scenario) {
+		s.show(s.browser().open(r.url("/device")))
+		s.showFinal(s.browser().open(r.oidc("/auth/device")))
 	})
-	g.exchange("wrong user code", func(x *exchange) {
-		b := x.browser()
-		p := b.submit(b.open(r.url("/device")), "device_user_code", "ZZZZ-ZZZZ")
-		x.show(p)
-		x.showEnd(b.submit(p, "device_user_code", ""))
-		x.showEnd(b.open(r.url("/device?user_code=ZZZZ-ZZZZ")))
+	g.scenario("wrong user code", func(s *scenario) {
+		b := s.browser()
+		page := b.submit(b.open(r.url("/device")), "device_user_code", "ZZZZ-ZZZZ")
+		s.show(page)
+		s.showFinal(b.submit(page, "device_user_code", ""))
+		s.showFinal(b.open(r.url("/device?user_code=ZZZZ-ZZZZ")))
 	})
-	g.exchange("POST of the form that doesn't accept HTML", func(x *exchange) {
-		x.show(x.post(r.url("/device"), form("device_user_code", "ZZZZ-ZZZZ"), "Accept",
+	g.scenario("POST of the form that doesn't accept HTML", func(s *scenario) {
+		s.show(s.post(r.url("/device"), form("device_user_code", "ZZZZ-ZZZZ"), "Accept",
 			"application/json"))
 	})
-	g.exchange("whole flow", func(x *exchange) {
-		u := x.user(r, nil)
-		start := x.startDevice(r, "tv", "scope", "openid")
-		b := x.browser()
-		p := b.open(r.url("/device"))
+	g.scenario("whole flow", func(s *scenario) {
+		u := s.user(r, nil)
+		start := s.startDevice(r, "tv", "scope", "openid")
+		b := s.browser()
+		page := b.open(r.url("/device"))
 		b.follow = false
-		p = b.submit(p, "device_user_code", start.field("user_code"))
-		x.show(p)
-		p = b.open(p.header.Get("Location"))
-		x.show(p)
-		p = b.submit(p, "username", u.username, "password", "secret")
-		x.show(p)
-		p = b.open(p.header.Get("Location"))
-		x.show(p)
-		p = b.submit(p, "accept", "Yes")
-		x.show(p)
-		x.show(b.open(p.header.Get("Location")))
-		x.show(x.poll(r, "tv", start))
-		x.outcome("again", x.poll(r, "tv", start))
-		x.showEnd(x.browser().open(start.field("verification_uri_complete")))
+		page = b.submit(page, "device_user_code", start.field("user_code"))
+		s.show(page)
+		page = b.open(page.header.Get("Location"))
+		s.show(page)
+		page = b.submit(page, "username", u.username, "password", "secret")
+		s.show(page)
+		page = b.open(page.header.Get("Location"))
+		s.show(page)
+		page = b.submit(page, "accept", "Yes")
+		s.show(page)
+		s.show(b.open(page.header.Get("Location")))
+		s.show(s.poll(r, "tv", start))
+		s.outcome("again", s.poll(r, "tv", start))
+		s.showFinal(s.browser().open(start.field("verification_uri_complete")))
 	})
-	g.exchange("user code in lower case, and without the dash", func(x *exchange) {
-		code := x.startDevice(r, "tv").field("user_code")
+	g.scenario("user code in lower case, and without the dash", func(s *scenario) {
+		code := s.startDevice(r, "tv").field("user_code")
 		for _, typed := range []string{strings.ToLower(code), strings.ReplaceAll(code, "-", ""),
 			" " + code} {
-			b := x.browser()
-			x.note("%s", pageIDOf(b.submit(b.open(r.url("/device")), "device_user_code", typed)))
+			b := s.browser()
+			s.note("%s", pageIDOf(b.submit(b.open(r.url("/device")), "device_user_code", typed)))
 		}
 	})
-	g.exchange("address with the code, in an existing session", func(x *exchange) {
-		u := x.user(r, nil)
-		b := x.browser()
+	g.scenario("address with the code, in an existing session", func(s *scenario) {
+		u := s.user(r, nil)
+		b := s.browser()
 		login := b.login(u)
-		start := x.startDevice(r, "tv", "scope", "openid")
-		p := b.open(start.field("verification_uri_complete"))
-		x.show(p)
-		x.showEnd(b.submit(p, "accept", "Yes"))
-		tokens := x.poll(r, "tv", start).ok()
-		x.showClaims(tokens, "access_token", "acr", "azp", "jti", "typ")
-		x.note("session of the browser: %t",
-			tokens.field("session_state") == login.redirected().Get("session_state"))
+		start := s.startDevice(r, "tv", "scope", "openid")
+		page := b.open(start.field("verification_uri_complete"))
+		s.show(page)
+		s.showFinal(b.submit(page, "accept", "Yes"))
+		tokens := s.poll(r, "tv", start).ok()
+		s.showClaims(tokens, "access_token", "acr", "azp", "jti", "typ")
+		s.note("session of the browser: %t",
+			tokens.field("session_state") == login.redirectQuery().Get("session_state"))
 	})
-	g.exchange("denied", func(x *exchange) {
-		u := x.user(r, nil)
-		start := x.startDevice(r, "quick")
-		b := x.browser()
-		p := b.submit(b.open(start.field("verification_uri_complete")), "username", u.username,
+	g.scenario("denied", func(s *scenario) {
+		u := s.user(r, nil)
+		start := s.startDevice(r, "quick")
+		b := s.browser()
+		page := b.submit(b.open(start.field("verification_uri_complete")), "username", u.username,
 			"password", "secret")
 		b.follow = false
-		p = b.submit(p, "cancel", "No")
-		x.show(p)
-		x.show(b.open(p.header.Get("Location")))
-		x.show(x.poll(r, "quick", start))
-		x.wait(2 * time.Second)
-		x.outcome("again", x.poll(r, "quick", start))
-		x.showEnd(x.browser().open(start.field("verification_uri_complete")))
+		page = b.submit(page, "cancel", "No")
+		s.show(page)
+		s.show(b.open(page.header.Get("Location")))
+		s.show(s.poll(r, "quick", start))
+		s.wait(2 * time.Second)
+		s.outcome("again", s.poll(r, "quick", start))
+		s.showFinal(s.browser().open(start.field("verification_uri_complete")))
 	})
-	g.exchange("consent is asked every time", func(x *exchange) {
-		u := x.user(r, nil)
-		b := x.browser()
-		x.showEnd(b.submitDevice(u, x.startDevice(r, "tv"), "accept"))
-		x.showEnd(b.open(x.startDevice(r, "tv").field("verification_uri_complete")))
+	g.scenario("consent is asked every time", func(s *scenario) {
+		u := s.user(r, nil)
+		b := s.browser()
+		s.showFinal(b.submitDevice(u, s.startDevice(r, "tv"), "accept"))
+		s.showFinal(b.open(s.startDevice(r, "tv").field("verification_uri_complete")))
 	})
 }
 
 func devicePolls(g *group, r *realm) {
-	g.exchange("pending, then too fast", func(x *exchange) {
-		start := x.startDevice(r, "slow")
-		x.show(x.poll(r, "slow", start), x.poll(r, "slow", start))
+	g.scenario("pending, then too fast", func(s *scenario) {
+		start := s.startDevice(r, "slow")
+		s.show(s.poll(r, "slow", start), s.poll(r, "slow", start))
 	})
-	g.exchange("pending again after the interval", func(x *exchange) {
-		start := x.startDevice(r, "patient")
-		done := x.within(7 * time.Second)
-		x.outcome("at once", x.poll(r, "patient", start))
-		x.outcome("too fast", x.poll(r, "patient", start))
+	g.scenario("pending again after the interval", func(s *scenario) {
+		start := s.startDevice(r, "patient")
+		done := s.deadline(7 * time.Second)
+		s.outcome("at once", s.poll(r, "patient", start))
+		s.outcome("too fast", s.poll(r, "patient", start))
 		done()
-		x.wait(9 * time.Second)
-		x.outcome("after the interval", x.poll(r, "patient", start))
+		s.wait(9 * time.Second)
+		s.outcome("after the interval", s.poll(r, "patient", start))
 	})
-	g.exchange("too fast after consent", func(x *exchange) {
-		u := x.user(r, nil)
-		start := x.startDevice(r, "slow")
-		x.outcome("before", x.poll(r, "slow", start))
-		x.browser().submitDevice(u, start, "accept")
-		x.outcome("right after", x.poll(r, "slow", start))
+	g.scenario("too fast after consent", func(s *scenario) {
+		u := s.user(r, nil)
+		start := s.startDevice(r, "slow")
+		s.outcome("before", s.poll(r, "slow", start))
+		s.browser().submitDevice(u, start, "accept")
+		s.outcome("right after", s.poll(r, "slow", start))
 	})
-	g.exchange("expired", func(x *exchange) {
-		start := x.startDevice(r, "brief")
-		x.wait(2500 * time.Millisecond)
-		x.show(x.poll(r, "brief", start))
-		b := x.browser()
-		x.showEnd(b.submit(b.open(r.url("/device")), "device_user_code", start.field("user_code")))
+	g.scenario("expired", func(s *scenario) {
+		start := s.startDevice(r, "brief")
+		s.wait(2500 * time.Millisecond)
+		s.show(s.poll(r, "brief", start))
+		b := s.browser()
+		s.showFinal(b.submit(b.open(r.url("/device")),
+			"device_user_code", start.field("user_code")))
 	})
-	g.exchange("unknown code", func(x *exchange) {
-		x.show(x.token(r, without(deviceGrant("tv", ""), "device_code")))
-		x.outcome("empty", x.token(r, deviceGrant("tv", "")))
-		x.outcome("garbage", x.token(r, deviceGrant("tv", "garbage")))
+	g.scenario("unknown code", func(s *scenario) {
+		s.show(s.token(r, without(deviceGrant("tv", ""), "device_code")))
+		s.outcome("empty", s.token(r, deviceGrant("tv", "")))
+		s.outcome("garbage", s.token(r, deviceGrant("tv", "garbage")))
 	})
-	g.exchange("another client's code", func(x *exchange) {
-		u := x.user(r, nil)
-		start := x.startDevice(r, "quick")
-		x.browser().submitDevice(u, start, "accept")
-		x.show(x.poll(r, "tv", start))
-		x.wait(2 * time.Second)
-		x.outcome("the client's own poll", x.poll(r, "quick", start))
+	g.scenario("another client's code", func(s *scenario) {
+		u := s.user(r, nil)
+		start := s.startDevice(r, "quick")
+		s.browser().submitDevice(u, start, "accept")
+		s.show(s.poll(r, "tv", start))
+		s.wait(2 * time.Second)
+		s.outcome("the client's own poll", s.poll(r, "quick", start))
 	})
-	g.exchange("poll refused: not enabled", func(x *exchange) {
-		x.show(x.token(r, deviceGrant("api", "garbage")))
+	g.scenario("poll refused: not enabled", func(s *scenario) {
+		s.show(s.token(r, deviceGrant("api", "garbage")))
 	})
-	g.exchange("poll refused: wrong secret", func(x *exchange) {
-		start := x.startDevice(r, "tv")
-		x.show(x.poll(r, "tv", start, "client_secret", "wrong"))
-		x.outcome("right secret, at once", x.poll(r, "tv", start))
+	g.scenario("poll refused: wrong secret", func(s *scenario) {
+		start := s.startDevice(r, "tv")
+		s.show(s.poll(r, "tv", start, "client_secret", "wrong"))
+		s.outcome("right secret, at once", s.poll(r, "tv", start))
 	})
-	g.exchange("user disabled before the poll", func(x *exchange) {
-		u := x.user(r, nil)
-		start := x.startDevice(r, "tv")
-		x.browser().submitDevice(u, start, "accept")
-		x.must(x.kc.patchUser(u.userRef, object{"enabled": false}))
-		x.outcome("poll", x.poll(r, "tv", start))
+	g.scenario("user disabled before the poll", func(s *scenario) {
+		u := s.user(r, nil)
+		start := s.startDevice(r, "tv")
+		s.browser().submitDevice(u, start, "accept")
+		s.must(s.kc.patchUser(u.userRef, object{"enabled": false}))
+		s.outcome("poll", s.poll(r, "tv", start))
 	})
 }
 
 func devicePKCE(g *group, r *realm) {
 	s256 := []string{"code_challenge", codeChallenge(codeVerifier), "code_challenge_method", "S256"}
-	g.exchange("PKCE: a wrong verifier leaves the code usable", func(x *exchange) {
-		u := x.user(r, nil)
-		start := x.startDevice(r, "proving", s256...)
-		x.browser().submitDevice(u, start, "accept")
-		x.show(x.poll(r, "proving", start))
-		x.wait(2 * time.Second)
-		x.outcome("wrong verifier",
-			x.poll(r, "proving", start, "code_verifier", strings.Repeat("w", 43)))
-		x.wait(2 * time.Second)
-		x.outcome("bad verifier", x.poll(r, "proving", start, "code_verifier", "short"))
-		x.wait(2 * time.Second)
-		x.outcome("right verifier", x.poll(r, "proving", start, "code_verifier", codeVerifier))
+	g.scenario("PKCE: a wrong verifier leaves the code usable", func(s *scenario) {
+		u := s.user(r, nil)
+		start := s.startDevice(r, "proving", s256...)
+		s.browser().submitDevice(u, start, "accept")
+		s.show(s.poll(r, "proving", start))
+		s.wait(2 * time.Second)
+		s.outcome("wrong verifier",
+			s.poll(r, "proving", start, "code_verifier", strings.Repeat("w", 43)))
+		s.wait(2 * time.Second)
+		s.outcome("bad verifier", s.poll(r, "proving", start, "code_verifier", "short"))
+		s.wait(2 * time.Second)
+		s.outcome("right verifier", s.poll(r, "proving", start, "code_verifier", codeVerifier))
 	})
-	g.exchange("PKCE: verifier without a challenge", func(x *exchange) {
-		u := x.user(r, nil)
-		start := x.startDevice(r, "tv")
-		x.browser().submitDevice(u, start, "accept")
-		x.outcome("poll", x.poll(r, "tv", start, "code_verifier", codeVerifier))
+	g.scenario("PKCE: verifier without a challenge", func(s *scenario) {
+		u := s.user(r, nil)
+		start := s.startDevice(r, "tv")
+		s.browser().submitDevice(u, start, "accept")
+		s.outcome("poll", s.poll(r, "tv", start, "code_verifier", codeVerifier))
 	})
-	g.exchange("PKCE: starts", func(x *exchange) {
-		x.show(x.startDevice(r, "proving"))
-		x.outcome("challenge without a method", x.startDevice(r, "proving", s256[:2]...))
-		x.outcome("plain",
-			x.startDevice(r, "proving", "code_challenge", codeVerifier, "code_challenge_method",
+	g.scenario("PKCE: starts", func(s *scenario) {
+		s.show(s.startDevice(r, "proving"))
+		s.outcome("challenge without a method", s.startDevice(r, "proving", s256[:2]...))
+		s.outcome("plain",
+			s.startDevice(r, "proving", "code_challenge", codeVerifier, "code_challenge_method",
 				"plain"))
-		x.outcome("short challenge",
-			x.startDevice(r, "proving", "code_challenge", "short", "code_challenge_method", "S256"))
-		x.outcome("unknown method",
-			x.startDevice(r, "tv", "code_challenge", codeVerifier, "code_challenge_method", "S512"))
-		x.outcome("S256", x.startDevice(r, "proving", s256...))
+		s.outcome("short challenge",
+			s.startDevice(r, "proving", "code_challenge", "short", "code_challenge_method", "S256"))
+		s.outcome("unknown method",
+			s.startDevice(r, "tv", "code_challenge", codeVerifier, "code_challenge_method", "S512"))
+		s.outcome("S256", s.startDevice(r, "proving", s256...))
 	})
 }
 
-// pageIDOf returns the ID of a page.
-func pageIDOf(a response) string {
-	if id := pageID.FindStringSubmatch(a.body); id != nil {
+// pageIDOf returns the ID of a page, or "no page".
+func pageIDOf(resp response) string {
+	if id := pageIDPattern.FindStringSubmatch(resp.body); id != nil {
 		return id[1]
 	}
 	return "no page"

@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// discovered are the members of the discovery document where the stand-in equals Keycloak.
-var discovered = []string{
+// sameFields are the fields of the discovery document that are equal in the fake and in Keycloak.
+var sameFields = []string{
 	"issuer", "authorization_endpoint", "token_endpoint", "introspection_endpoint",
 	"userinfo_endpoint", "end_session_endpoint", "jwks_uri", "revocation_endpoint",
 	"device_authorization_endpoint", "acr_values_supported", "claim_types_supported",
@@ -23,9 +23,9 @@ var discovered = []string{
 	"backchannel_logout_session_supported",
 }
 
-// discoveredPart are the members where the stand-in has a part of Keycloak's list, and at least
-// these values.
-var discoveredPart = map[string][]string{
+// partialLists are the fields of the discovery document where the fake lists only some of
+// Keycloak's values, but at least these.
+var partialLists = map[string][]string{
 	"grant_types_supported": {"authorization_code", "client_credentials", "password", "refresh_token",
 		"urn:ietf:params:oauth:grant-type:device_code"},
 	"response_types_supported":                      {"code"},
@@ -38,75 +38,75 @@ var discoveredPart = map[string][]string{
 	"revocation_endpoint_auth_methods_supported":    {"client_secret_basic", "client_secret_post"},
 }
 
-// The discovery document, at all its addresses.
+// TestDiscovery records the discovery document at each of its URLs.
 func TestDiscovery(t *testing.T) {
 	run(t, "discovery", func(g *group) {
 		const path = "/.well-known/openid-configuration"
 		r := g.realm(realmFile(nil))
-		g.exchange("openid-configuration", func(x *exchange) {
-			a := x.get(r.url(path))
-			x.showHead(a)
-			x.showMembers(a, discovered...)
-			for _, name := range sortedKeys(discoveredPart) {
-				for _, element := range discoveredPart[name] {
-					list, _ := a.member(name).([]any)
-					x.note("%s has %s: %t", name, element, slices.Contains(list, any(element)))
+		g.scenario("openid-configuration", func(s *scenario) {
+			resp := s.get(r.url(path))
+			s.showHead(resp)
+			s.showFields(resp, sameFields...)
+			for _, name := range sortedKeys(partialLists) {
+				for _, element := range partialLists[name] {
+					list, _ := resp.value(name).([]any)
+					s.note("%s has %s: %t", name, element, slices.Contains(list, any(element)))
 				}
 			}
 		})
-		g.exchange("nothing beyond Keycloak", func(x *exchange) {
-			var members object
-			x.must(json.Unmarshal([]byte(x.get(r.url(path)).body), &members))
+		g.scenario("nothing beyond Keycloak", func(s *scenario) {
+			var fields object
+			s.must(json.Unmarshal([]byte(s.get(r.url(path)).body), &fields))
 			var lines []string
-			for _, name := range sortedKeys(members) {
-				lines = append(lines, name+": "+typeOf(members[name]))
-				list, _ := members[name].([]any)
+			for _, name := range sortedKeys(fields) {
+				lines = append(lines, name+": "+typeOf(fields[name]))
+				list, _ := fields[name].([]any)
 				for _, element := range list {
 					lines = append(lines, fmt.Sprintf("%s: has %v", name, element))
 				}
 			}
 			slices.Sort(lines)
-			x.showAllowed(lines)
+			s.showAllowed(lines)
 		})
-		g.exchange("oauth-authorization-server", func(x *exchange) {
-			want := x.get(r.url(path)).body
+		g.scenario("oauth-authorization-server", func(s *scenario) {
+			want := s.get(r.url(path)).body
 			for _, address := range []string{
 				r.url("/.well-known/oauth-authorization-server"),
-				x.kc.base() + "/.well-known/oauth-authorization-server/realms/" + r.name,
+				s.kc.base() + "/.well-known/oauth-authorization-server/realms/" + r.name,
 			} {
-				a := x.get(address)
-				x.showHead(a)
-				x.note("the same document: %t", a.body == want)
+				resp := s.get(address)
+				s.showHead(resp)
+				s.note("the same document: %t", resp.body == want)
 			}
 		})
-		g.exchange("openid-configuration is not at the root", func(x *exchange) {
-			x.show(x.get(x.kc.base() + path + "/realms/" + r.name))
+		g.scenario("openid-configuration is not at the root", func(s *scenario) {
+			s.show(s.get(s.kc.base() + path + "/realms/" + r.name))
 		})
-		g.exchange("oauth-authorization-server at the root, unknown realm", func(x *exchange) {
-			x.show(x.get(x.kc.base() +
+		g.scenario("oauth-authorization-server at the root, unknown realm", func(s *scenario) {
+			s.show(s.get(s.kc.base() +
 				"/.well-known/oauth-authorization-server/realms/no-such-realm"))
 		})
-		custom := g.realm(acrRealm())
-		g.exchange("acr values of the realm", func(x *exchange) {
-			x.showMembers(x.get(custom.url(path)), "acr_values_supported", "scopes_supported")
+		acrRealm := g.realm(acrRealmFile())
+		g.scenario("acr values of the realm", func(s *scenario) {
+			s.showFields(s.get(acrRealm.url(path)), "acr_values_supported", "scopes_supported")
 		})
 	})
 }
 
-// The published key set.
+// TestCerts records the published key set.
 func TestCerts(t *testing.T) {
 	run(t, "certs", func(g *group) {
 		r := g.realm(realmFile(nil))
-		g.exchange("certs of one key type", func(x *exchange) {
-			x.show(x.get(r.oidc("/certs/rsa")))
+		g.scenario("certs of one key type", func(s *scenario) {
+			s.show(s.get(r.oidc("/certs/rsa")))
 		})
-		g.exchange("keys", func(x *exchange) {
-			r := x.realm(realmFile(generatedKeys))
-			x.show(x.get(r.oidc("/certs")))
-			keys := x.published(r.url(""))
+		g.scenario("keys", func(s *scenario) {
+			r := s.realm(realmFile(generatedKeys))
+			s.show(s.get(r.oidc("/certs")))
+			keys := s.published(r.url(""))
 			slices.SortFunc(keys, func(a, b jwk) int { return strings.Compare(b.Use, a.Use) })
 			for _, k := range keys {
-				x.note("%s %s: %s", k.Use, k.Alg, certificateProblems(k, r.name))
+				s.note("%s %s: %s", k.Use, k.Alg, certificateProblems(k, r.name))
 			}
 			for _, p := range []keyProvider{
 				{name: "es256", provider: "ecdsa-generated", config: map[string]string{"ecdsaEllipticCurveKey": "P-256"}},
@@ -115,52 +115,52 @@ func TestCerts(t *testing.T) {
 				{name: "ps256", provider: "rsa-generated", config: map[string]string{"algorithm": "PS256", "keySize": "2048"}},
 			} {
 				p.config["priority"] = "50"
-				_, err := x.kc.addKeyProvider(r.name, p)
-				x.must(err)
+				_, err := s.kc.addKeyProvider(r.name, p)
+				s.must(err)
 			}
-			x.show(x.get(r.oidc("/certs")))
+			s.show(s.get(r.oidc("/certs")))
 		})
-		g.only("keycloak", "a key given in the realm file", func(x *exchange) {
+		g.scenarioOn("keycloak", "a key given in the realm file", func(s *scenario) {
 			key := newSigningKey()
-			r := x.realm(realmFile(object{"components": object{keyProviderType: []object{{
+			r := s.realm(realmFile(object{"components": object{keyProviderType: []object{{
 				"name": "given", "providerId": "rsa",
 				"config": object{"privateKey": []string{key.pem}, "priority": []string{"100"}},
 			}}}}))
-			x.show(x.get(r.oidc("/certs")))
+			s.show(s.get(r.oidc("/certs")))
 			public, err := x509.MarshalPKIXPublicKey(&key.private.PublicKey)
-			x.must(err)
+			s.must(err)
 			sum := sha256.Sum256(public)
 			want := base64.RawURLEncoding.EncodeToString(sum[:])
-			x.note("the id is the SHA-256 of the public key: %t",
-				x.published(r.url(""))[0].Kid == want)
-			a := x.login(x.user(r, nil))
-			x.note("it signs: %t", kidOf(a.field("access_token")) == want)
-			x.showClaims(a, "refresh_token", "typ")
-			x.outcome("refresh", x.refresh(r, a))
+			s.note("the id is the SHA-256 of the public key: %t",
+				s.published(r.url(""))[0].Kid == want)
+			resp := s.login(s.user(r, nil))
+			s.note("it signs: %t", kidOf(resp.field("access_token")) == want)
+			s.showClaims(resp, "refresh_token", "typ")
+			s.outcome("refresh", s.refresh(r, resp))
 		})
 	})
 }
 
-// The realm info, with the public key of the realm.
+// TestRealmInfo records the realm info, which has the public key of the realm.
 func TestRealmInfo(t *testing.T) {
 	run(t, "realm-info", func(g *group) {
 		r := g.realm(realmFile(nil))
-		g.exchange("info", func(x *exchange) { x.show(x.get(r.url(""))) })
-		g.exchange("the public key is the signing key", func(x *exchange) {
-			x.note("%t", infoHas(x, r, kidOf(x.login(x.user(r, nil)).field("access_token"))))
+		g.scenario("info", func(s *scenario) { s.show(s.get(r.url(""))) })
+		g.scenario("the public key is the signing key", func(s *scenario) {
+			s.note("%t", infoHasKey(s, r, kidOf(s.login(s.user(r, nil)).field("access_token"))))
 		})
 	})
 }
 
-// infoHas reports whether the realm info has the key with this ID.
-func infoHas(x *exchange, r *realm, kid string) bool {
-	der, err := base64.StdEncoding.DecodeString(x.get(r.url("")).field("public_key"))
-	x.must(err)
+// infoHasKey reports whether the realm info has the key with this ID.
+func infoHasKey(s *scenario, r *realm, kid string) bool {
+	der, err := base64.StdEncoding.DecodeString(s.get(r.url("")).field("public_key"))
+	s.must(err)
 	sum := sha256.Sum256(der)
 	return base64.RawURLEncoding.EncodeToString(sum[:]) == kid
 }
 
-// certificateProblems checks a JWK against its certificate.
+// certificateProblems compares a JWK with its certificate, and describes the differences.
 func certificateProblems(k jwk, realm string) string {
 	if len(k.X5C) != 1 {
 		return fmt.Sprintf("%d certificates", len(k.X5C))

@@ -12,19 +12,19 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// The stand-in loads a partial export of the realm in deploy/keycloak, made by Keycloak's admin
-// API, and alice can sign in. An export has no users, and masks client secrets: the option
-// WithClientSecrets sets them. The recorded export is shortened; a real Keycloak's current export
-// is loaded, too.
+// TestImport_partialExport checks that the fake loads a partial export of the realm in
+// deploy/keycloak from Keycloak's admin API, and that alice can sign in. An export has no users,
+// and masks client secrets: the option WithClientSecrets sets them. The recorded export is
+// shortened. If there is a real Keycloak, the test also loads its current export.
 func TestImport_partialExport(t *testing.T) {
 	recorded, err := os.ReadFile("testdata/export.json")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Run("recorded", func(t *testing.T) { signInFromExport(t, recorded) })
-	if k := realKeycloak(); k != nil {
+	if srv := realKeycloak(); srv != nil {
 		t.Run("real Keycloak", func(t *testing.T) {
-			status, export, _, err := k.call(http.MethodPost,
+			status, export, _, err := srv.call(http.MethodPost,
 				"/local/partial-export?exportClients=true&exportGroupsAndRoles=true", nil)
 			if err != nil || status != http.StatusOK {
 				t.Fatalf("partial-export: %d %v\n%s", status, err, export)
@@ -34,6 +34,7 @@ func TestImport_partialExport(t *testing.T) {
 	}
 }
 
+// signInFromExport imports an export, adds alice, and checks her tokens.
 func signInFromExport(t *testing.T, export []byte) {
 	kc := keycloaktest.New(t)
 	r, err := kc.Import(export,

@@ -15,41 +15,41 @@ import (
 	"time"
 )
 
-// A group has the exchanges of one subject, which share the group's realms. Each exchange has its
-// own users, because Keycloak counts failed logins per user, and meanwhile rejects the user's
-// concurrent logins.
+// A group has the scenarios of one subject. The scenarios share the group's realms, but each has
+// its own users: Keycloak counts failed logins per user, and rejects a user's concurrent logins
+// while it does.
 type group struct {
-	t         *testing.T
-	kc        server
-	name      string
-	record    *record
-	imports   map[*realm]object
-	exchanges []declared
-	known     map[string]bool // all exchanges, including those that don't run on this server
-	keys      sync.Map        // the public keys of recorded tokens, by issuer and key ID
+	t          *testing.T
+	kc         server
+	name       string
+	record     *record
+	realmFiles map[*realm]object
+	scenarios  []declaration
+	allNames   map[string]bool // of all scenarios, including those that don't run on this server
+	keys       sync.Map        // the public keys of recorded tokens, by issuer and key ID
 }
 
-// A declared exchange is one that hasn't run yet.
-type declared struct {
+// A declaration is the name and the code of a scenario.
+type declaration struct {
 	name string
-	run  func(*exchange)
+	run  func(*scenario)
 }
 
-// An exchange is a running exchange. It is a testing.T that also collects the record.
-type exchange struct {
+// A scenario is a running scenario. It is a testing.T that also collects the record.
+type scenario struct {
 	*testing.T
 	group        *group
 	kc           server
 	name         string
-	placeholders []string // pairs: a value that differs from run to run, and its placeholder
+	placeholders []string // pairs of a value that differs from run to run and its placeholder
 	users        int
 	out          strings.Builder
 
-	// See clock_test.go.
-	started  time.Time // by the server's clock
-	waited   time.Duration
-	issuedBy map[string]window // by jti: the window of the request that issued a token
-	limits   []*limit
+	// These fields are for clock_test.go.
+	started   time.Time // by the server's clock
+	waited    time.Duration
+	issuedBy  map[string]window // of the request that issued a token, by jti
+	deadlines []*deadline
 }
 
 // run runs a group on every server.
@@ -59,55 +59,55 @@ func run(t *testing.T, name string, declare func(*group)) {
 	for _, s := range servers(t) {
 		t.Run(s.name(), func(t *testing.T) {
 			t.Parallel()
-			g := &group{t: t, kc: s, name: name, record: record, imports: map[*realm]object{},
-				known: map[string]bool{}}
+			g := &group{t: t, kc: s, name: name, record: record, realmFiles: map[*realm]object{},
+				allNames: map[string]bool{}}
 			declare(g)
 			g.run()
 		})
 	}
 }
 
-// realm declares a realm for all exchanges of the group, which must not change it. {realm} in the
-// file stands for the realm's name. On a real Keycloak, where a realm takes half a second, groups
+// realm declares a realm for all scenarios of the group, which must not change it. {realm} in the
+// file stands for the realm's name. On a real Keycloak, where an import takes half a second, groups
 // that run at the same time share realms with the same file.
 func (g *group) realm(file object) *realm {
-	k, ok := g.kc.(*realServer)
+	srv, ok := g.kc.(*realServer)
 	if !ok {
 		r := newRealm(g.kc)
-		g.imports[r] = file
+		g.realmFiles[r] = file
 		g.t.Cleanup(func() { g.kc.removeRealm(r.name) })
 		return r
 	}
-	r := k.acquireRealm(file)
-	g.imports[r] = file
-	g.t.Cleanup(func() { k.releaseRealm(file) })
+	r := srv.acquireRealm(file)
+	g.realmFiles[r] = file
+	g.t.Cleanup(func() { srv.releaseRealm(file) })
 	return r
 }
 
-// exchange declares an exchange. Its name must be unique in the group: it is the name of the
+// scenario declares a scenario. Its name must be unique in the group, because it is the name of the
 // section in the record.
-func (g *group) exchange(name string, f func(*exchange)) {
-	if g.known[name] {
-		g.t.Fatalf("two exchanges %q", name)
+func (g *group) scenario(name string, f func(*scenario)) {
+	if g.allNames[name] {
+		g.t.Fatalf("there are two scenarios %q", name)
 	}
-	g.known[name] = true
-	g.exchanges = append(g.exchanges, declared{name, f})
+	g.allNames[name] = true
+	g.scenarios = append(g.scenarios, declaration{name, f})
 }
 
-// only declares an exchange for one of the servers; the summary lists it.
-func (g *group) only(server, name string, f func(*exchange)) {
+// scenarioOn declares a scenario that runs only on this server. The summary lists it.
+func (g *group) scenarioOn(server, name string, f func(*scenario)) {
 	oneServerOnly.add(g.name + ": " + name + " (" + server + ")")
 	if g.kc.name() == server {
-		g.exchange(name, f)
+		g.scenario(name, f)
 	}
-	g.known[name] = true
+	g.allNames[name] = true
 }
 
-// run imports the realms, runs the exchanges, and writes the record with -update.
+// run imports the realms and runs the scenarios. With -update, it writes the record.
 func (g *group) run() {
 	var jobs []func()
 	var failed sync.Map
-	for r, file := range g.imports {
+	for r, file := range g.realmFiles {
 		jobs = append(jobs, func() {
 			g.acquireSlot()
 			defer g.releaseSlot()
@@ -116,7 +116,7 @@ func (g *group) run() {
 			}
 		})
 	}
-	g.each(jobs)
+	g.runAll(jobs)
 	failed.Range(func(realm, err any) bool {
 		g.t.Errorf("import %s: %v", realm, err)
 		return true
@@ -125,19 +125,19 @@ func (g *group) run() {
 		return
 	}
 	jobs = nil
-	for _, d := range g.exchanges {
-		jobs = append(jobs, func() { g.t.Run(d.name, func(t *testing.T) { g.runOne(t, d) }) })
+	for _, d := range g.scenarios {
+		jobs = append(jobs, func() { g.t.Run(d.name, func(t *testing.T) { g.runScenario(t, d) }) })
 	}
-	g.each(jobs)
+	g.runAll(jobs)
 	if *update {
-		g.record.write(g.t, g.exchanges)
+		g.record.write(g.t, g.scenarios)
 		return
 	}
-	g.record.checkSections(g.t, g.known)
+	g.record.checkSections(g.t, g.allNames)
 }
 
-// runOne runs an exchange and checks its record. If the machine was too slow, it tries again.
-func (g *group) runOne(t *testing.T, d declared) {
+// runScenario runs a scenario and checks its record. If the machine was too slow, it tries again.
+func (g *group) runScenario(t *testing.T, d declaration) {
 	g.acquireSlot()
 	defer g.releaseSlot()
 	passed := false
@@ -155,15 +155,15 @@ func (g *group) runOne(t *testing.T, d declared) {
 	}
 }
 
-// maxAttempts limits how often a slow machine tries an exchange.
+// maxAttempts limits how often a scenario is tried on a slow machine.
 const maxAttempts = 6
 
-// attempt runs an exchange. It returns the record, or a tooSlow if the machine was too slow.
-func (g *group) attempt(t *testing.T, d declared) (got string, slow any) {
-	x := &exchange{T: t, group: g, kc: g.kc, name: d.name, started: g.kc.now(),
+// attempt runs a scenario. It returns the record, or a tooSlow if the machine was too slow.
+func (g *group) attempt(t *testing.T, d declaration) (got string, slow any) {
+	s := &scenario{T: t, group: g, kc: g.kc, name: d.name, started: g.kc.now(),
 		issuedBy: map[string]window{}}
-	for r := range g.imports {
-		x.placeholder("{realm}", r.name)
+	for r := range g.realmFiles {
+		s.placeholder("{realm}", r.name)
 	}
 	defer func() {
 		if r := recover(); r != nil {
@@ -173,32 +173,32 @@ func (g *group) attempt(t *testing.T, d declared) (got string, slow any) {
 			slow = r
 		}
 	}()
-	d.run(x)
-	x.checkLimits()
-	got = strings.TrimSpace(x.out.String()) + "\n\n"
-	for i := 0; i < len(x.placeholders); i += 2 {
-		if strings.Contains(got, x.placeholders[i]) {
+	d.run(s)
+	s.checkDeadlines()
+	got = strings.TrimSpace(s.out.String()) + "\n\n"
+	for i := 0; i < len(s.placeholders); i += 2 {
+		if strings.Contains(got, s.placeholders[i]) {
 			t.Errorf("the record has %s, which differs from run to run, instead of %s:\n%s",
-				x.placeholders[i], x.placeholders[i+1], got)
+				s.placeholders[i], s.placeholders[i+1], got)
 		}
 	}
 	return got, nil
 }
 
-// each runs the jobs, concurrently if the server allows it.
-func (g *group) each(jobs []func()) {
-	var done sync.WaitGroup
+// runAll runs the jobs, concurrently if the server allows it.
+func (g *group) runAll(jobs []func()) {
+	var wg sync.WaitGroup
 	for _, job := range jobs {
 		if g.kc.concurrent() {
-			done.Go(job)
+			wg.Go(job)
 		} else {
 			job()
 		}
 	}
-	done.Wait()
+	wg.Wait()
 }
 
-// requestSlots limits how many exchanges of all groups run at the same time on a real Keycloak:
+// requestSlots limits how many scenarios of all groups run at the same time on a real Keycloak:
 // more would only slow each other down.
 var requestSlots = semaphore{max: 6}
 
@@ -207,23 +207,23 @@ type semaphore struct {
 	max  int
 	mu   sync.Mutex // guards the fields below
 	held int
-	free *sync.Cond
+	cond *sync.Cond // signals that held is less than max
 }
 
 func (s *semaphore) acquire() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.free == nil {
-		s.free = sync.NewCond(&s.mu)
+	if s.cond == nil {
+		s.cond = sync.NewCond(&s.mu)
 	}
 	for s.held >= s.max {
-		s.free.Wait()
+		s.cond.Wait()
 	}
 	s.held++
 }
 
-// reacquire acquires the semaphore without waiting, even beyond max: after x.wait, an exchange must
-// continue on time.
+// reacquire acquires the semaphore without waiting, even beyond max: after scenario.wait, a
+// scenario must continue on time.
 func (s *semaphore) reacquire() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -235,7 +235,7 @@ func (s *semaphore) release() {
 	defer s.mu.Unlock()
 	s.held--
 	if s.held < s.max {
-		s.free.Signal()
+		s.cond.Signal()
 	}
 }
 
@@ -251,37 +251,38 @@ func (g *group) releaseSlot() {
 	}
 }
 
-// wait lets time pass, and meanwhile lets other exchanges run.
-func (x *exchange) wait(d time.Duration) {
-	defer func() { x.waited += d }()
-	if !x.kc.concurrent() {
-		x.kc.wait(d)
+// wait waits for d, and lets other scenarios run in the meantime.
+func (s *scenario) wait(d time.Duration) {
+	defer func() { s.waited += d }()
+	if !s.kc.concurrent() {
+		s.kc.wait(d)
 		return
 	}
 	requestSlots.release()
 	defer requestSlots.reacquire()
-	x.kc.wait(d)
+	s.kc.wait(d)
 }
 
-// placeholder sets what the record has in place of a value that differs from run to run.
-func (x *exchange) placeholder(name, value string) {
-	x.placeholders = append(x.placeholders, value, name)
+// placeholder sets the name that replaces a value in the record, because the value differs from run
+// to run.
+func (s *scenario) placeholder(name, value string) {
+	s.placeholders = append(s.placeholders, value, name)
 	if upper := strings.ToUpper(value); upper != value {
-		x.placeholders = append(x.placeholders, upper, strings.ToUpper(name))
+		s.placeholders = append(s.placeholders, upper, strings.ToUpper(name))
 	}
 }
 
-// note records a line of text, for what a single response doesn't show, such as that two responses
-// agree.
-func (x *exchange) note(format string, args ...any) {
-	fmt.Fprintf(&x.out, "# "+format+"\n", args...)
+// note records a line of text about a fact that a single response doesn't show, such as that two
+// responses agree.
+func (s *scenario) note(format string, args ...any) {
+	fmt.Fprintf(&s.out, "# "+format+"\n", args...)
 }
 
-// must ends the exchange if err isn't nil.
-func (x *exchange) must(err error) {
-	x.Helper()
+// must ends the scenario if err isn't nil.
+func (s *scenario) must(err error) {
+	s.Helper()
 	if err != nil {
-		x.Fatal(err)
+		s.Fatal(err)
 	}
 }
 
@@ -289,8 +290,8 @@ func (x *exchange) must(err error) {
 type realm struct {
 	kc   server
 	name string
-	// how often to try an import that gets a 500, which Keycloak sends for a bad file, but also
-	// because of a race: see realServer.call
+	// tries is how often to try an import that gets a 500. Keycloak sends it for a bad file, but
+	// also because of a race: see realServer.call.
 	tries int
 
 	once sync.Once // guards the field below
@@ -299,24 +300,25 @@ type realm struct {
 
 func newRealm(s server) *realm { return &realm{kc: s, name: "c-" + random(), tries: 3} }
 
+// random returns a random name.
 func random() string { return strings.ToLower(rand.Text()[:10]) }
 
-// load imports the realm, once.
+// load imports the realm on the first call, and returns the error of that import.
 func (r *realm) load(file object) error {
 	r.once.Do(func() {
-		named := merge(file, object{"realm": r.name})
-		text, err := json.Marshal(named)
+		file = merge(file, object{"realm": r.name})
+		text, err := json.Marshal(file)
 		if err != nil {
 			r.err = err
 			return
 		}
-		clear(named)
+		clear(file)
 		text = []byte(strings.ReplaceAll(string(text), "{realm}", r.name))
-		if r.err = json.Unmarshal(text, &named); r.err != nil {
+		if r.err = json.Unmarshal(text, &file); r.err != nil {
 			return
 		}
 		for range r.tries {
-			r.err = r.kc.importRealm(named)
+			r.err = r.kc.importRealm(file)
 			var rejected *importError
 			if !errors.As(r.err, &rejected) || rejected.status != http.StatusInternalServerError {
 				return
@@ -326,60 +328,60 @@ func (r *realm) load(file object) error {
 	return r.err
 }
 
-// realm imports a realm for this exchange only, which may change it.
-func (x *exchange) realm(file object) *realm {
-	x.Helper()
-	r, err := x.tryRealm(file)
-	x.must(err)
+// realm imports a realm for this scenario only. The scenario may change it.
+func (s *scenario) realm(file object) *realm {
+	s.Helper()
+	r, err := s.tryRealm(file)
+	s.must(err)
 	return r
 }
 
-// tryRealm is like realm for a file that the server may reject with an *importError.
-func (x *exchange) tryRealm(file object) (*realm, error) {
-	r := newRealm(x.kc)
-	x.placeholder("{realm}", r.name)
-	if recorded := x.group.record.recorded[x.name]; !*update &&
+// tryRealm is like realm, for a file that the server may reject with an *importError.
+func (s *scenario) tryRealm(file object) (*realm, error) {
+	r := newRealm(s.kc)
+	s.placeholder("{realm}", r.name)
+	if recorded := s.group.record.sections[s.name]; !*update &&
 		(strings.HasPrefix(recorded, "# refused\n") ||
 			strings.HasPrefix(recorded, "# refused: true")) {
 		r.tries = 1
 	}
 	err := r.load(file)
 	if err == nil {
-		x.Cleanup(func() { x.kc.removeRealm(r.name) })
+		s.Cleanup(func() { s.kc.removeRealm(r.name) })
 	}
 	return r, err
 }
 
-// url returns a URL in the realm; for the path "", it is the issuer, which serves the realm info.
+// url returns a URL in the realm. For the path "", it is the issuer; the realm info is at that URL.
 func (r *realm) url(path string) string { return r.kc.base() + "/realms/" + r.name + path }
 
 // oidc returns the URL of an OpenID Connect endpoint, such as "/token".
 func (r *realm) oidc(path string) string { return r.url("/protocol/openid-connect" + path) }
 
 // patch changes the realm.
-func (r *realm) patch(x *exchange, patch object) {
-	x.Helper()
-	x.must(r.kc.patchRealm(r.name, patch))
+func (r *realm) patch(s *scenario, patch object) {
+	s.Helper()
+	s.must(r.kc.patchRealm(r.name, patch))
 }
 
 // patchClient changes a client.
-func (r *realm) patchClient(x *exchange, clientID string, patch object) {
-	x.Helper()
-	x.must(r.kc.patchClient(clientRef{r.name, clientID}, patch))
+func (r *realm) patchClient(s *scenario, clientID string, patch object) {
+	s.Helper()
+	s.must(r.kc.patchClient(clientRef{r.name, clientID}, patch))
 }
 
-// A user is a user of one exchange. The password is "secret".
+// A user is a user of one scenario. The password is "secret".
 type user struct {
 	userRef
 	realm    *realm
 	username string
 }
 
-// user adds an enabled user with an e-mail address and names, so that login has no required
-// actions. Settings override these members, and nil removes one; {user} in a setting stands for the
+// user adds an enabled user with an e-mail address and names, so that signing in has no required
+// actions. Settings override these fields; nil removes a field. {user} in a setting stands for the
 // username.
-func (x *exchange) user(r *realm, settings object) *user {
-	x.Helper()
+func (s *scenario) user(r *realm, settings object) *user {
+	s.Helper()
 	u := &user{userRef{realm: r.name}, r, "u" + random()}
 	file := merge(object{
 		"username": "{user}", "enabled": true, "email": "{user}@example.com", "firstName": "Test",
@@ -388,22 +390,22 @@ func (x *exchange) user(r *realm, settings object) *user {
 	}, settings)
 	maps.DeleteFunc(file, func(_ string, value any) bool { return value == nil })
 	text, err := json.Marshal(file)
-	x.must(err)
+	s.must(err)
 	clear(file)
-	x.must(json.Unmarshal([]byte(strings.ReplaceAll(string(text), "{user}", u.username)), &file))
-	u.id, err = x.kc.addUser(r.name, file)
-	x.must(err)
-	x.users++
+	s.must(json.Unmarshal([]byte(strings.ReplaceAll(string(text), "{user}", u.username)), &file))
+	u.id, err = s.kc.addUser(r.name, file)
+	s.must(err)
+	s.users++
 	name := "user"
-	if x.users > 1 {
-		name = fmt.Sprint("user", x.users)
+	if s.users > 1 {
+		name = fmt.Sprint("user", s.users)
 	}
-	x.placeholder("{"+name+"}", u.username)
-	x.placeholder("{"+name+" id}", u.id)
+	s.placeholder("{"+name+"}", u.username)
+	s.placeholder("{"+name+" id}", u.id)
 	return u
 }
 
-// form returns a form with these pairs of a name and a value. A name may occur twice.
+// form returns a form with these pairs of a name and a value. A name may occur several times.
 func form(pairs ...string) url.Values {
 	values := url.Values{}
 	for i := 0; i+1 < len(pairs); i += 2 {
@@ -430,6 +432,7 @@ func without(values url.Values, names ...string) url.Values {
 	return values
 }
 
+// sortedKeys returns the sorted keys of a map.
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // text returns value if it is a string, and "" otherwise.

@@ -5,18 +5,18 @@ import (
 	"time"
 )
 
-// The lifespans of tokens and sessions.
+// TestLifespans records the lifespans of tokens and sessions.
 func TestLifespans(t *testing.T) {
 	run(t, "lifespans", func(g *group) {
 		creds := []string{"client_id", "own", "client_secret", "own-secret"}
 		lifespanRows(g, creds)
 		// The Admin API rejects these settings, but an import accepts them.
 		for _, setting := range []string{"clientSessionIdleTimeout", "clientSessionMaxLifespan"} {
-			g.exchange(setting+" longer than the session's", func(x *exchange) {
-				r := x.realm(
+			g.scenario(setting+" longer than the session's", func(s *scenario) {
+				r := s.realm(
 					realmFile(object{"ssoSessionIdleTimeout": 100, "ssoSessionMaxLifespan": 200,
 						setting: 9000}, clientFile("own", nil)))
-				x.showLifespans("login", x.login(x.user(r, nil), creds...))
+				s.showLifespans("login", s.login(s.user(r, nil), creds...))
 			})
 		}
 		lifespanEnds(g, creds)
@@ -24,12 +24,12 @@ func TestLifespans(t *testing.T) {
 	})
 }
 
-// lifespanRows records the lifespans of tokens by setting. All rows share one realm, because a
-// realm for each would take seconds.
+// lifespanRows declares a scenario that records the lifespans of tokens for each row of settings.
+// All rows share one realm, because importing a realm for each row would take seconds.
 func lifespanRows(g *group, creds []string) {
-	g.exchange("settings and tokens", func(x *exchange) {
-		r := x.realm(realmFile(nil, clientFile("own", object{"serviceAccountsEnabled": true})))
-		u := x.user(r, nil)
+	g.scenario("settings and tokens", func(s *scenario) {
+		r := s.realm(realmFile(nil, clientFile("own", object{"serviceAccountsEnabled": true})))
+		u := s.user(r, nil)
 		capped := object{
 			"offlineSessionMaxLifespanEnabled": true, "offlineSessionMaxLifespan": 5000,
 		}
@@ -81,7 +81,7 @@ func lifespanRows(g *group, creds []string) {
 				object{"client.offline.session.max.lifespan": "60", "access.token.lifespan": "-1"}},
 			{"offline session idles longer than it may last", object{"offlineSessionMaxLifespanEnabled": true, "offlineSessionMaxLifespan": 500}, nil},
 		} {
-			r.patch(x, merge(object{
+			r.patch(s, merge(object{
 				"accessTokenLifespan": 300, "ssoSessionIdleTimeout": 1800,
 				"ssoSessionMaxLifespan":    36000,
 				"clientSessionIdleTimeout": 0, "clientSessionMaxLifespan": 0,
@@ -89,66 +89,66 @@ func lifespanRows(g *group, creds []string) {
 				"offlineSessionMaxLifespan":       5184000,
 				"clientOfflineSessionIdleTimeout": 0, "clientOfflineSessionMaxLifespan": 0,
 			}, row.settings))
-			r.patchClient(x, "own", object{"attributes": merge(object{
+			r.patchClient(s, "own", object{"attributes": merge(object{
 				"access.token.lifespan": "", "client.session.idle.timeout": "",
 				"client.session.max.lifespan":         "",
 				"client.offline.session.idle.timeout": "",
 				"client.offline.session.max.lifespan": "",
 			}, row.client)})
-			x.note("%s", row.name)
-			x.resetStart()
-			x.showLifespans("  login", x.login(u, creds...))
-			x.resetStart()
-			x.showLifespans("  with offline_access",
-				x.login(u, append(creds, "scope", "openid offline_access")...))
-			x.resetStart()
-			service := x.token(r, with(secretOf("own"), "grant_type", "client_credentials")).ok()
-			x.note("  service account: expires_in %s",
-				x.render("expires_in", service.member("expires_in"), timing{window: service.window},
+			s.note("%s", row.name)
+			s.resetStart()
+			s.showLifespans("  login", s.login(u, creds...))
+			s.resetStart()
+			s.showLifespans("  with offline_access",
+				s.login(u, append(creds, "scope", "openid offline_access")...))
+			s.resetStart()
+			service := s.token(r, with(secretOf("own"), "grant_type", "client_credentials")).ok()
+			s.note("  service account: expires_in %s",
+				s.render("expires_in", service.value("expires_in"), timing{window: service.window},
 					""))
 		}
 	})
 }
 
-// showLifespans records the lifespans of the tokens of a response, from its members and from the
-// claims.
-func (x *exchange) showLifespans(step string, tokens response) {
-	x.Helper()
-	lives := func(name string) any {
+// showLifespans records the lifespans of a response's tokens, from the response's fields and from
+// the tokens' claims.
+func (s *scenario) showLifespans(step string, tokens response) {
+	s.Helper()
+	lifespan := func(name string) any {
 		claims := tokens.claims(name)
 		if claims["exp"] == nil {
 			return "for ever"
 		}
-		return clockText("~", x.offset(seconds(claims["exp"]), tokens.window))
+		return clockText("~", s.offset(seconds(claims["exp"]), tokens.window))
 	}
 	n := timing{window: tokens.window}
-	x.note(
+	s.note(
 		"%s: expires_in %s, access token %v, ID token %v; refresh_expires_in %s, refresh token %v",
 		step,
-		x.render("expires_in", tokens.member("expires_in"), n, ""), lives("access_token"),
-		lives("id_token"),
-		x.render("refresh_expires_in", tokens.member("refresh_expires_in"), n, ""),
-		lives("refresh_token"))
+		s.render("expires_in", tokens.value("expires_in"), n, ""), lifespan("access_token"),
+		lifespan("id_token"),
+		s.render("refresh_expires_in", tokens.value("refresh_expires_in"), n, ""),
+		lifespan("refresh_token"))
 }
 
-// lifespanEnds declares exchanges where a session or a token expires.
+// lifespanEnds declares scenarios in which a session or a token expires.
 func lifespanEnds(g *group, creds []string) {
 	const lifespan = 14 * time.Second
 	const expiry = lifespan + 1500*time.Millisecond // Keycloak counts whole seconds
 	idleRealm := g.realm(realmFile(object{"ssoSessionIdleTimeout": 14}, clientFile("own", nil)))
 	maxRealm := g.realm(realmFile(object{"ssoSessionMaxLifespan": 14}, clientFile("own", nil)))
-	client := g.realm(realmFile(nil,
+	clientIdleRealm := g.realm(realmFile(nil,
 		clientFile("own", object{"attributes": object{"client.session.idle.timeout": "14"}})))
-	showEnded := func(x *exchange, r *realm, b *browser, tokens response) {
-		x.outcome("userinfo", x.userinfo(r, tokens))
-		x.outcome("refresh", x.refresh(r, tokens, creds...))
-		x.outcome("logout", x.logout(r, tokens.field("refresh_token"), creds...))
-		x.showEnd(b.open(r.authURL("prompt", "none")))
+	showEnded := func(s *scenario, r *realm, b *browser, tokens response) {
+		s.outcome("userinfo", s.userinfo(r, tokens))
+		s.outcome("refresh", s.refresh(r, tokens, creds...))
+		s.outcome("logout", s.logout(r, tokens.field("refresh_token"), creds...))
+		s.showFinal(b.open(r.authURL("prompt", "none")))
 	}
-	codeLogin := func(x *exchange, r *realm) (*browser, response) {
-		b := x.browser()
-		return b, x.token(r,
-			codeGrant(b.login(x.user(r, nil), "client_id", "own").redirected().Get("code"),
+	codeLogin := func(s *scenario, r *realm) (*browser, response) {
+		b := s.browser()
+		return b, s.token(r,
+			codeGrant(b.login(s.user(r, nil), "client_id", "own").redirectQuery().Get("code"),
 				creds...)).ok()
 	}
 	offlineOf := func(setting object, attributes object) *realm {
@@ -167,112 +167,113 @@ func lifespanEnds(g *group, creds []string) {
 		{"offline client session max lifespan", offlineClientMax},
 		{"offline client session idle timeout of the realm", offlineClientIdleOfRealm},
 	} {
-		g.exchange(row.name, func(x *exchange) {
+		g.scenario(row.name, func(s *scenario) {
 			r := row.realm
-			done := x.within(lifespan - time.Second)
-			u := x.user(r, nil)
-			tokens := x.login(u, append(creds, "scope", "openid offline_access")...)
-			x.outcome("at once", x.refresh(r, tokens, creds...))
+			done := s.deadline(lifespan - time.Second)
+			u := s.user(r, nil)
+			tokens := s.login(u, append(creds, "scope", "openid offline_access")...)
+			s.outcome("at once", s.refresh(r, tokens, creds...))
 			done()
-			x.wait(expiry)
-			x.outcome("userinfo", x.userinfo(r, tokens))
-			x.outcome("refresh", x.refresh(r, tokens, creds...))
+			s.wait(expiry)
+			s.outcome("userinfo", s.userinfo(r, tokens))
+			s.outcome("refresh", s.refresh(r, tokens, creds...))
 		})
 	}
-	// atSecond sends requests in the seconds before, at and after the end of the lifespan.
-	atSecond := func(name string, r *realm, send func(x *exchange, tokens response, step string)) {
-		g.exchange(name, func(x *exchange) {
-			tokens := x.login(x.user(r, nil), creds...)
-			end := x.secondOf(tokens.claims("access_token")["iat"]).Add(lifespan)
+	// atSecond sends requests one second before the end of the lifespan, at its end, and one second
+	// after it.
+	atSecond := func(name string, r *realm, send func(s *scenario, tokens response, step string)) {
+		g.scenario(name, func(s *scenario) {
+			tokens := s.login(s.user(r, nil), creds...)
+			end := s.secondOf(tokens.claims("access_token")["iat"]).Add(lifespan)
 			for _, step := range []struct {
 				name string
 				at   time.Time
 			}{{"the second before", end.Add(-time.Second)}, {"at the second", end},
 				{"the second after", end.Add(time.Second)}} {
-				x.waitUntil(step.at.Add(100 * time.Millisecond))
-				done := x.within(step.at.Add(900 * time.Millisecond).Sub(x.kc.now()))
-				send(x, tokens, step.name)
+				s.waitUntil(step.at.Add(100 * time.Millisecond))
+				done := s.deadline(step.at.Add(900 * time.Millisecond).Sub(s.kc.now()))
+				send(s, tokens, step.name)
 				done()
 			}
 		})
 	}
-	brief := g.realm(realmFile(object{"accessTokenLifespan": 14}, clientFile("own", nil)))
-	atSecond("the second when an access token expires", brief,
-		func(x *exchange, tokens response, step string) {
-			x.outcome(step, x.userinfo(brief, tokens))
+	shortTokens := g.realm(realmFile(object{"accessTokenLifespan": 14}, clientFile("own", nil)))
+	atSecond("the second when an access token expires", shortTokens,
+		func(s *scenario, tokens response, step string) {
+			s.outcome(step, s.userinfo(shortTokens, tokens))
 		})
 	atSecond("the second of a session's idle timeout", idleRealm,
-		func(x *exchange, tokens response, step string) {
-			x.outcome(step, x.userinfo(idleRealm, tokens))
+		func(s *scenario, tokens response, step string) {
+			s.outcome(step, s.userinfo(idleRealm, tokens))
 		})
 	atSecond("the second of a session's max lifespan", maxRealm,
-		func(x *exchange, tokens response, step string) {
-			x.outcome(step, x.userinfo(maxRealm, tokens))
+		func(s *scenario, tokens response, step string) {
+			s.outcome(step, s.userinfo(maxRealm, tokens))
 		})
 	atSecond("the second when a refresh token expires", maxRealm,
-		func(x *exchange, tokens response, step string) {
+		func(s *scenario, tokens response, step string) {
 			if step != "the second before" { // a refresh would restart the idle timeout
-				x.outcome(step, x.refresh(maxRealm, tokens, creds...))
+				s.outcome(step, s.refresh(maxRealm, tokens, creds...))
 			}
 		})
-	// alive limits the time of requests that need the session.
-	alive := func(x *exchange) (done func()) { return x.within(lifespan - time.Second) }
-	g.exchange("session idle timeout", func(x *exchange) {
-		done := alive(x)
-		b, tokens := codeLogin(x, idleRealm)
+	// sessionDeadline sets a deadline for requests that need the session.
+	sessionDeadline := func(s *scenario) (done func()) { return s.deadline(lifespan - time.Second) }
+	g.scenario("session idle timeout", func(s *scenario) {
+		done := sessionDeadline(s)
+		b, tokens := codeLogin(s, idleRealm)
 		done()
-		x.wait(expiry)
-		showEnded(x, idleRealm, b, tokens)
+		s.wait(expiry)
+		showEnded(s, idleRealm, b, tokens)
 	})
-	g.exchange("refreshes extend a session", func(x *exchange) {
-		done := alive(x)
-		_, tokens := codeLogin(x, idleRealm)
+	g.scenario("refreshes extend a session", func(s *scenario) {
+		done := sessionDeadline(s)
+		_, tokens := codeLogin(s, idleRealm)
 		for range 2 {
-			x.wait(8 * time.Second)
-			next := alive(x)
-			tokens = x.refresh(idleRealm, tokens, creds...).ok()
+			s.wait(8 * time.Second)
+			next := sessionDeadline(s)
+			tokens = s.refresh(idleRealm, tokens, creds...).ok()
 			done()
 			done = next
 		}
-		x.outcome("userinfo", x.userinfo(idleRealm, tokens))
+		s.outcome("userinfo", s.userinfo(idleRealm, tokens))
 		done()
-		x.wait(expiry)
-		x.outcome("refresh after a pause", x.refresh(idleRealm, tokens, creds...))
+		s.wait(expiry)
+		s.outcome("refresh after a pause", s.refresh(idleRealm, tokens, creds...))
 	})
-	g.exchange("userinfo doesn't extend a session", func(x *exchange) {
-		done := alive(x)
-		_, tokens := codeLogin(x, idleRealm)
-		x.wait(8 * time.Second)
-		x.outcome("userinfo", x.userinfo(idleRealm, tokens))
+	g.scenario("userinfo doesn't extend a session", func(s *scenario) {
+		done := sessionDeadline(s)
+		_, tokens := codeLogin(s, idleRealm)
+		s.wait(8 * time.Second)
+		s.outcome("userinfo", s.userinfo(idleRealm, tokens))
 		done()
-		x.wait(expiry - 8*time.Second)
-		x.outcome("userinfo again", x.userinfo(idleRealm, tokens))
+		s.wait(expiry - 8*time.Second)
+		s.outcome("userinfo again", s.userinfo(idleRealm, tokens))
 	})
-	g.exchange("session max lifespan", func(x *exchange) {
-		done := alive(x)
-		b, tokens := codeLogin(x, maxRealm)
-		x.wait(8 * time.Second)
-		tokens = x.refresh(maxRealm, tokens, creds...).ok()
+	g.scenario("session max lifespan", func(s *scenario) {
+		done := sessionDeadline(s)
+		b, tokens := codeLogin(s, maxRealm)
+		s.wait(8 * time.Second)
+		tokens = s.refresh(maxRealm, tokens, creds...).ok()
 		done()
-		x.note("shorter after a refresh: %t",
-			seconds(tokens.member("expires_in")) <= 6 &&
-				seconds(tokens.member("refresh_expires_in")) <= 6)
-		x.wait(expiry - 8*time.Second)
-		showEnded(x, maxRealm, b, tokens)
+		s.note("shorter after a refresh: %t",
+			seconds(tokens.value("expires_in")) <= 6 &&
+				seconds(tokens.value("refresh_expires_in")) <= 6)
+		s.wait(expiry - 8*time.Second)
+		showEnded(s, maxRealm, b, tokens)
 	})
-	g.exchange("client session idle timeout", func(x *exchange) {
-		done := alive(x)
-		b, tokens := codeLogin(x, client)
+	g.scenario("client session idle timeout", func(s *scenario) {
+		done := sessionDeadline(s)
+		b, tokens := codeLogin(s, clientIdleRealm)
 		done()
-		x.wait(expiry)
-		x.outcome("userinfo", x.userinfo(client, tokens))
-		x.outcome("refresh", x.refresh(client, tokens, creds...))
-		x.outcome("userinfo after it", x.userinfo(client, tokens))
-		x.showEnd(b.open(client.authURL("prompt", "none")))
+		s.wait(expiry)
+		s.outcome("userinfo", s.userinfo(clientIdleRealm, tokens))
+		s.outcome("refresh", s.refresh(clientIdleRealm, tokens, creds...))
+		s.outcome("userinfo after it", s.userinfo(clientIdleRealm, tokens))
+		s.showFinal(b.open(clientIdleRealm.authURL("prompt", "none")))
 	})
 }
 
-// lifespanChanges declares exchanges where a setting is reduced after the tokens were issued.
+// lifespanChanges declares scenarios in which a setting is reduced after the tokens were issued.
 func lifespanChanges(g *group, creds []string) {
 	file := realmFile(nil, clientFile("own", nil))
 	for _, row := range []struct{ name, setting string }{
@@ -281,19 +282,20 @@ func lifespanChanges(g *group, creds []string) {
 		{"idle timeout of the client session reduced", "clientSessionIdleTimeout"},
 		{"max lifespan of the client session reduced", "clientSessionMaxLifespan"},
 	} {
-		g.exchange(row.name, func(x *exchange) {
-			r := x.realm(file)
-			u := x.user(r, nil)
-			b := x.browser()
-			tokens := x.token(r,
-				codeGrant(b.login(u, "client_id", "own").redirected().Get("code"), creds...)).ok()
-			r.patch(x, object{row.setting: 1})
-			x.wait(2500 * time.Millisecond)
-			x.outcome("userinfo", x.userinfo(r, tokens))
-			x.show(x.refresh(r, tokens, creds...))
-			x.outcome("userinfo after it", x.userinfo(r, tokens))
-			x.outcome("refresh again", x.refresh(r, tokens, creds...))
-			x.showEnd(b.open(r.authURL("prompt", "none")))
+		g.scenario(row.name, func(s *scenario) {
+			r := s.realm(file)
+			u := s.user(r, nil)
+			b := s.browser()
+			tokens := s.token(r,
+				codeGrant(b.login(u, "client_id", "own").redirectQuery().Get("code"),
+					creds...)).ok()
+			r.patch(s, object{row.setting: 1})
+			s.wait(2500 * time.Millisecond)
+			s.outcome("userinfo", s.userinfo(r, tokens))
+			s.show(s.refresh(r, tokens, creds...))
+			s.outcome("userinfo after it", s.userinfo(r, tokens))
+			s.outcome("refresh again", s.refresh(r, tokens, creds...))
+			s.showFinal(b.open(r.authURL("prompt", "none")))
 		})
 	}
 }

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// realKeycloak is the real Keycloak that all groups share, or nil.
+// realKeycloak returns the real Keycloak that all groups share, or nil.
 var realKeycloak = sync.OnceValue(func() *realServer {
 	if url := os.Getenv("TEST_KEYCLOAK_URL"); url != "" {
 		return newRealServer(url)
@@ -38,12 +38,12 @@ var realKeycloak = sync.OnceValue(func() *realServer {
 	return nil
 })
 
-// servers returns the servers to run a group on. Each group has its own stand-in, whose clock it
-// may advance.
+// servers returns the servers to run a group on. Each group has its own fake, and may advance its
+// clock.
 func servers(t *testing.T) []server {
 	var s []server
-	if k := realKeycloak(); k != nil {
-		s = append(s, k)
+	if srv := realKeycloak(); srv != nil {
+		s = append(s, srv)
 	}
 	if *update {
 		return s // only a real Keycloak is recorded
@@ -56,33 +56,33 @@ func servers(t *testing.T) []server {
 	return append(s, standIn)
 }
 
-// results and oneServerOnly are for the summary.
+// The summary reports results and oneServerOnly.
 var (
 	results       tally
 	oneServerOnly nameSet
 )
 
-// A tally has the results of exchanges, by server and exchange.
+// A tally records which scenarios passed on each server.
 type tally struct {
 	mu       sync.Mutex // guards the field below
 	byServer map[string]map[string]bool
 }
 
-func (c *tally) add(s server, exchange string, passed bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.byServer == nil {
-		c.byServer = map[string]map[string]bool{}
+func (t *tally) add(s server, scenario string, passed bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.byServer == nil {
+		t.byServer = map[string]map[string]bool{}
 	}
-	if c.byServer[s.name()] == nil {
-		c.byServer[s.name()] = map[string]bool{}
+	if t.byServer[s.name()] == nil {
+		t.byServer[s.name()] = map[string]bool{}
 	}
-	c.byServer[s.name()][exchange] = passed
+	t.byServer[s.name()][scenario] = passed
 }
 
-// of returns the results on a server, and how many exchanges passed.
-func (c *tally) of(server string) (results map[string]bool, passed int) {
-	results = c.byServer[server]
+// results returns the results on a server by scenario, and how many scenarios passed.
+func (t *tally) results(server string) (results map[string]bool, passed int) {
+	results = t.byServer[server]
 	for _, ok := range results {
 		if ok {
 			passed++
@@ -92,24 +92,24 @@ func (c *tally) of(server string) (results map[string]bool, passed int) {
 }
 
 // report prints the summary.
-func (c *tally) report() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	standIn, passedStandIn := c.of("stand-in")
-	keycloak, passedKeycloak := c.of("keycloak")
-	all, same := map[string]bool{}, 0
-	for exchange := range standIn {
-		all[exchange] = true
-		if standIn[exchange] && keycloak[exchange] {
-			same++
+func (t *tally) report() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	standIn, passedStandIn := t.results("stand-in")
+	keycloak, passedKeycloak := t.results("keycloak")
+	all, both := map[string]bool{}, 0
+	for scenario := range standIn {
+		all[scenario] = true
+		if standIn[scenario] && keycloak[scenario] {
+			both++
 		}
 	}
-	for exchange := range keycloak {
-		all[exchange] = true
+	for scenario := range keycloak {
+		all[scenario] = true
 	}
-	line := fmt.Sprintf("contract: %d exchanges; %d passed on the stand-in", len(all), passedStandIn)
-	if k := realKeycloak(); k != nil {
-		line += fmt.Sprintf(", %d on Keycloak at %s, %d on both", passedKeycloak, k.url, same)
+	line := fmt.Sprintf("contract: %d scenarios; %d passed on the fake", len(all), passedStandIn)
+	if srv := realKeycloak(); srv != nil {
+		line += fmt.Sprintf(", %d on Keycloak at %s, %d on both", passedKeycloak, srv.url, both)
 	}
 	if names := oneServerOnly.sorted(); len(names) > 0 {
 		line += "; on one server only: " + strings.Join(names, ", ")
@@ -123,16 +123,16 @@ type nameSet struct {
 	names []string
 }
 
-func (l *nameSet) add(name string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !slices.Contains(l.names, name) {
-		l.names = append(l.names, name)
+func (s *nameSet) add(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !slices.Contains(s.names, name) {
+		s.names = append(s.names, name)
 	}
 }
 
-func (l *nameSet) sorted() []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.Sorted(slices.Values(l.names))
+func (s *nameSet) sorted() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(slices.Values(s.names))
 }

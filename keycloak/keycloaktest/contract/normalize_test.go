@@ -15,31 +15,33 @@ import (
 	"strings"
 )
 
-// A timing says when a value was made.
+// A timing says in which windows a value may have been created.
 type timing struct {
 	window window // of the request whose response has the value
-	issued window // of the request that issued the object around the value, or zero
+	issued window // of the request that issued the object with the value; zero if it has no iat
 }
 
-// opaque are members and parameters with opaque values: only their shape is recorded.
-var opaque = set("kid", "sid", "session_state", "jti", "at_hash", "c_hash", "s_hash", "x5t",
+// opaqueFields are fields and parameters with opaque values: only their shape is recorded.
+var opaqueFields = set("kid", "sid", "session_state", "jti", "at_hash", "c_hash", "s_hash", "x5t",
 	"x5t#S256", "n", "x", "y", "code", "device_code", "user_code", "reuse_id", "jkt", "otp", "totp",
 	"ath")
 
-// internalParams are parameters that only Keycloak's own pages use: not even their shape is
-// recorded.
+// internalParams are parameters that only Keycloak's own pages use. Not even the shape of their
+// values is recorded.
 var internalParams = set("session_code", "tab_id", "client_data", "execution")
 
-// timeMembers hold a time in seconds.
-var timeMembers = set("exp", "iat", "nbf", "auth_time", "updated_at", "tokens-not-before",
+// timeFields are fields with a time in seconds.
+var timeFields = set("exp", "iat", "nbf", "auth_time", "updated_at", "tokens-not-before",
 	"not-before-policy")
 
-// milliMembers hold a time in milliseconds.
-var milliMembers = set("start", "lastAccess", "createdTimestamp", "createdDate", "time")
+// milliFields are fields with a time in milliseconds.
+var milliFields = set("start", "lastAccess", "createdTimestamp", "createdDate", "time")
 
-// remaining are members that hold a number of seconds, sometimes one less than configured.
-var remaining = set("expires_in", "refresh_expires_in")
+// secondsFields are fields with a number of remaining seconds. It may be less than the configured
+// number, because time has passed.
+var secondsFields = set("expires_in", "refresh_expires_in")
 
+// set returns a set of names.
 func set(names ...string) map[string]bool {
 	s := map[string]bool{}
 	for _, name := range names {
@@ -48,18 +50,18 @@ func set(names ...string) map[string]bool {
 	return s
 }
 
-// render formats a JSON value, with members and array items sorted, and short objects on one line.
-func (x *exchange) render(key string, value any, n timing, indent string) string {
+// render formats a JSON value, with fields and array items sorted, and short objects on one line.
+func (s *scenario) render(key string, value any, n timing, indent string) string {
 	switch value := value.(type) {
 	case object:
-		return x.renderObject(value, n, indent)
+		return s.renderObject(value, n, indent)
 	case []any:
 		if key == "x5c" {
 			return certificates(value)
 		}
 		var items []string
 		for _, item := range value {
-			items = append(items, x.render(key, item, n, indent+"  "))
+			items = append(items, s.render(key, item, n, indent+"  "))
 		}
 		slices.Sort(items)
 		if list := strings.Join(items, ", "); !strings.Contains(list, "\n") && len(list) < 160 {
@@ -67,27 +69,29 @@ func (x *exchange) render(key string, value any, n timing, indent string) string
 		}
 		return "[\n" + indent + "  " + strings.Join(items, ",\n"+indent+"  ") + "\n" + indent + "]"
 	case string:
-		return quote(x.value(key, value))
+		return quote(s.value(key, value))
 	case json.Number, float64:
-		return x.number(key, value, n)
+		return s.number(key, value, n)
 	}
 	text, _ := json.Marshal(value)
 	return string(text)
 }
 
-func (x *exchange) renderObject(value object, n timing, indent string) string {
-	n.issued = x.issued(value, n.window)
-	var members []string
+// renderObject is render for an object.
+func (s *scenario) renderObject(value object, n timing, indent string) string {
+	n.issued = s.issued(value, n.window)
+	var fields []string
 	for _, name := range slices.Sorted(maps.Keys(value)) {
-		members = append(members,
-			quote(x.text(name))+": "+x.render(name, value[name], n, indent+"  "))
+		fields = append(fields,
+			quote(s.text(name))+": "+s.render(name, value[name], n, indent+"  "))
 	}
-	if line := strings.Join(members, ", "); len(members) <= 2 && !strings.Contains(line, "\n") {
+	if line := strings.Join(fields, ", "); len(fields) <= 2 && !strings.Contains(line, "\n") {
 		return "{" + line + "}"
 	}
-	return "{\n" + indent + "  " + strings.Join(members, ",\n"+indent+"  ") + "\n" + indent + "}"
+	return "{\n" + indent + "  " + strings.Join(fields, ",\n"+indent+"  ") + "\n" + indent + "}"
 }
 
+// quote formats a string as JSON.
 func quote(s string) string {
 	var b strings.Builder
 	encoder := json.NewEncoder(&b)
@@ -97,24 +101,25 @@ func quote(s string) string {
 }
 
 // number formats a number. A time becomes an offset, because it differs from run to run.
-func (x *exchange) number(key string, value any, n timing) string {
-	s := seconds(value)
+func (s *scenario) number(key string, value any, n timing) string {
+	secs := seconds(value)
 	switch {
-	case remaining[key] && (s != 0 || key == "expires_in"): // refresh_expires_in 0 means for ever
-		return clockText("~", x.remaining(s, n.window))
-	case timeMembers[key] && s > 1e9 && key == "iat":
-		return clockText("now", n.issued.offset(s, n.window))
-	case timeMembers[key] && s > 1e9 && !n.issued.zero():
-		return clockText("iat", x.offset(s, n.issued))
-	case timeMembers[key] && s > 1e9:
-		return clockText("now", x.offset(s, n.window))
-	case milliMembers[key] && s > 1e12:
-		return clockText("now", x.offset(s/1000, n.window)) + " ms"
+	case secondsFields[key] && (secs != 0 || key == "expires_in"): // otherwise, 0 means never
+		return clockText("~", s.remaining(secs, n.window))
+	case timeFields[key] && secs > 1e9 && key == "iat":
+		return clockText("now", n.issued.offset(secs, n.window))
+	case timeFields[key] && secs > 1e9 && !n.issued.zero():
+		return clockText("iat", s.offset(secs, n.issued))
+	case timeFields[key] && secs > 1e9:
+		return clockText("now", s.offset(secs, n.window))
+	case milliFields[key] && secs > 1e12:
+		return clockText("now", s.offset(secs/1000, n.window)) + " ms"
 	}
 	text, _ := json.Marshal(value)
 	return string(text)
 }
 
+// seconds returns a JSON number as an integer, or 0 for other values.
 func seconds(value any) int64 {
 	switch value := value.(type) {
 	case json.Number:
@@ -126,11 +131,11 @@ func seconds(value any) int64 {
 	return 0
 }
 
-// value normalizes a string, depending on the member or parameter that holds it.
-func (x *exchange) value(key, text string) string {
+// value normalizes a string. key is the field or parameter that has it.
+func (s *scenario) value(key, text string) string {
 	switch {
 	case key == "scope":
-		return x.text(sortedWords(text, " "))
+		return s.text(sortedWords(text, " "))
 	case key == "public_key":
 		return publicKey(text)
 	case (key == "clientHost" || key == "clientAddress" || key == "ipAddress") &&
@@ -143,84 +148,84 @@ func (x *exchange) value(key, text string) string {
 	switch {
 	case internalParams[key]:
 		return "<...>"
-	case opaque[key] && strings.NewReplacer(x.placeholders...).Replace(text) == text:
+	case opaqueFields[key] && strings.NewReplacer(s.placeholders...).Replace(text) == text:
 		return shape(text)
 	}
-	return x.text(text)
+	return s.text(text)
 }
 
 var (
-	uuidText = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
-	// A code is <uuid>.<session>.<uuid>; a user code is ABCD-EFGH.
-	codeText     = regexp.MustCompile(`^<uuid>\.[\w-]{24}\.<uuid>$`)
-	userCodeText = regexp.MustCompile(`^[A-Z]{4}-[A-Z]{4}$`)
-	urlSafeText  = regexp.MustCompile(`^[\w-]+$`)
-	resourcePath = regexp.MustCompile(`/resources/\w+/`)
+	uuidPattern = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
+	// Codes have the form <uuid>.<session>.<uuid>, and user codes ABCD-EFGH.
+	codePattern         = regexp.MustCompile(`^<uuid>\.[\w-]{24}\.<uuid>$`)
+	userCodePattern     = regexp.MustCompile(`^[A-Z]{4}-[A-Z]{4}$`)
+	urlSafePattern      = regexp.MustCompile(`^[\w-]+$`)
+	resourcePathPattern = regexp.MustCompile(`/resources/\w+/`)
 )
 
 // text replaces the parts of a string that differ from run to run.
-func (x *exchange) text(text string) string {
-	text = strings.NewReplacer(x.placeholders...).Replace(text)
-	text = strings.ReplaceAll(text, x.kc.base(), "{base}")
-	text = strings.ReplaceAll(text, strings.TrimPrefix(x.kc.base(), "http://"), "{host}")
-	text = resourcePath.ReplaceAllString(text, "/resources/<version>/")
-	return uuidText.ReplaceAllString(text, "<uuid>")
+func (s *scenario) text(text string) string {
+	text = strings.NewReplacer(s.placeholders...).Replace(text)
+	text = strings.ReplaceAll(text, s.kc.base(), "{base}")
+	text = strings.ReplaceAll(text, strings.TrimPrefix(s.kc.base(), "http://"), "{host}")
+	text = resourcePathPattern.ReplaceAllString(text, "/resources/<version>/")
+	return uuidPattern.ReplaceAllString(text, "<uuid>")
 }
 
 // shape describes an opaque value.
 func shape(text string) string {
-	text = uuidText.ReplaceAllString(text, "<uuid>")
+	text = uuidPattern.ReplaceAllString(text, "<uuid>")
 	switch {
 	case text == "" || strings.HasPrefix(text, "<uuid>") && len(text) == len("<uuid>") ||
 		strings.HasSuffix(text, ":<uuid>"):
 		return text
-	case codeText.MatchString(text):
+	case codePattern.MatchString(text):
 		return "<uuid>.<24 chars>.<uuid>"
-	case userCodeText.MatchString(text):
+	case userCodePattern.MatchString(text):
 		return "<ABCD-EFGH>"
-	case urlSafeText.MatchString(text):
+	case urlSafePattern.MatchString(text):
 		return fmt.Sprintf("<%d chars>", len(text))
 	}
 	return fmt.Sprintf("<%d chars, not all URL-safe>", len(text))
 }
 
 // address formats a URL, with sorted and decoded parameters.
-func (x *exchange) address(address string) string {
+func (s *scenario) address(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {
-		return x.text(address)
+		return s.text(address)
 	}
 	query, fragment := u.Query(), u.Fragment
 	u.RawQuery, u.Fragment, u.RawFragment = "", "", ""
-	text := x.text(u.String())
+	text := s.text(u.String())
 	if len(query) > 0 {
-		text += "?" + x.pairs(query)
+		text += "?" + s.pairs(query)
 	}
 	if values, err := url.ParseQuery(fragment); err == nil && strings.Contains(fragment, "=") {
-		text += "#" + x.pairs(values)
+		text += "#" + s.pairs(values)
 	} else if fragment != "" {
-		text += "#" + x.text(fragment)
+		text += "#" + s.text(fragment)
 	}
 	return text
 }
 
 // pairs formats form values, sorted and decoded.
-func (x *exchange) pairs(values url.Values) string {
+func (s *scenario) pairs(values url.Values) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		for _, value := range values[name] {
-			parts = append(parts, name+"="+x.value(name, value))
+			parts = append(parts, name+"="+s.value(name, value))
 		}
 	}
 	return strings.Join(parts, "&")
 }
 
-// headerValue formats the value of a request header: decoded credentials, and no tokens.
-func (x *exchange) headerValue(value string) string {
+// headerValue formats the value of a request header. It decodes Basic credentials and omits tokens.
+func (s *scenario) headerValue(value string) string {
 	scheme, rest, _ := strings.Cut(value, " ")
-	if plain, err := base64.StdEncoding.DecodeString(rest); strings.EqualFold(scheme, "basic") &&
-		err == nil && rest != "" {
-		return scheme + " base64(" + x.text(string(plain)) + ")"
+	credentials, err := base64.StdEncoding.DecodeString(rest)
+	if strings.EqualFold(scheme, "basic") && err == nil && rest != "" {
+		return scheme + " base64(" + s.text(string(credentials)) + ")"
 	}
 	if _, ok := decodeToken(rest); ok {
 		return scheme + " <jwt>"
@@ -228,15 +233,17 @@ func (x *exchange) headerValue(value string) string {
 	if _, ok := decodeToken(value); ok {
 		return "<jwt>"
 	}
-	return x.text(value)
+	return s.text(value)
 }
 
+// sortedWords sorts the words of a string.
 func sortedWords(text, separator string) string {
 	words := strings.Split(text, separator)
 	slices.Sort(words)
 	return strings.Join(words, separator)
 }
 
+// publicKey describes a public key in base64.
 func publicKey(text string) string {
 	der, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {
@@ -252,6 +259,7 @@ func publicKey(text string) string {
 	return fmt.Sprintf("<%T>", key)
 }
 
+// certificates describes a chain of certificates in base64.
 func certificates(chain []any) string {
 	var parts []string
 	for _, item := range chain {

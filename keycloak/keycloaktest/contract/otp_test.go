@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// A totp is a credential for one-time codes (RFC 6238). Keycloak's key is the text of the secret,
-// not decoded from base32.
+// A totp is a credential for one-time codes (RFC 6238). Keycloak uses the secret's bytes as the
+// HMAC key, without base32-decoding them.
 type totp struct {
 	secret    string
 	algorithm string
@@ -22,60 +22,61 @@ type totp struct {
 	period    int64
 }
 
-var usualTOTP = totp{"otp-secret-of-a-test", "HmacSHA1", 6, 30}
+var defaultTOTP = totp{"otp-secret-of-a-test", "HmacSHA1", 6, 30}
 
 // credentials returns a password and the totp for a realm file.
-func (o totp) credentials() []object {
-	secret, _ := json.Marshal(object{"value": o.secret})
-	data, _ := json.Marshal(object{"subType": "totp", "algorithm": o.algorithm, "digits": o.digits,
-		"period": o.period})
+func (t totp) credentials() []object {
+	secret, _ := json.Marshal(object{"value": t.secret})
+	data, _ := json.Marshal(object{"subType": "totp", "algorithm": t.algorithm, "digits": t.digits,
+		"period": t.period})
 	return []object{
 		{"type": "password", "value": "secret", "temporary": false},
 		{"type": "otp", "userLabel": "phone", "secretData": string(secret), "credentialData": string(data)},
 	}
 }
 
-// code returns the code that is this many time steps from now. The first call waits for the next
-// step if this one is nearly over. If the exchange doesn't end within the step, it runs again.
-func (o totp) code(x *exchange, steps int64) string {
-	if len(x.limits) == 0 {
-		left := o.period - x.kc.now().Unix()%o.period
-		if left < o.period/2 {
-			x.wait(sec(int(left)))
-			left = o.period
+// code returns the code for the time step that is steps from the current one. The first call in a
+// scenario waits for the next time step if less than half of the current one is left. A scenario
+// that doesn't end within that time step runs again.
+func (t totp) code(s *scenario, steps int64) string {
+	if len(s.deadlines) == 0 {
+		left := t.period - s.kc.now().Unix()%t.period
+		if left < t.period/2 {
+			s.wait(sec(int(left)))
+			left = t.period
 		}
-		x.within(sec(int(left) - 1))
+		s.deadline(sec(int(left) - 1))
 	}
-	return o.at(x.kc.now().Unix()/o.period + steps)
+	return t.codeAt(s.kc.now().Unix()/t.period + steps)
 }
 
-// at returns the code of a time step. See https://www.rfc-editor.org/rfc/rfc4226#section-5.3.
-func (o totp) at(step int64) string {
+// codeAt returns the code for a time step. See https://www.rfc-editor.org/rfc/rfc4226#section-5.3.
+func (t totp) codeAt(step int64) string {
 	newHash := map[string]func() hash.Hash{"HmacSHA1": sha1.New,
-		"HmacSHA256": sha256.New}[o.algorithm]
-	mac := hmac.New(newHash, []byte(o.secret))
+		"HmacSHA256": sha256.New}[t.algorithm]
+	mac := hmac.New(newHash, []byte(t.secret))
 	binary.Write(mac, binary.BigEndian, step)
 	sum := mac.Sum(nil)
 	offset := sum[len(sum)-1] & 15
 	number := uint64(binary.BigEndian.Uint32(sum[offset:]) & 0x7fffffff)
 	limit := uint64(1)
-	for range o.digits {
+	for range t.digits {
 		limit *= 10
 	}
-	return fmt.Sprintf("%0*d", o.digits, number%limit)
+	return fmt.Sprintf("%0*d", t.digits, number%limit)
 }
 
-// The password grant with one-time codes.
+// TestOTP records the password grant with one-time codes.
 func TestOTP(t *testing.T) {
 	run(t, "otp", func(g *group) {
 		r := g.realm(realmFile(nil))
-		withOTP := object{"credentials": usualTOTP.credentials()}
-		o := usualTOTP
-		// step logs in with the code of another time step.
+		otp := defaultTOTP
+		withOTP := object{"credentials": otp.credentials()}
+		// step signs in with the code for the time step that is n from the current one.
 		step := func(name string, n int64) {
-			g.exchange(name, func(x *exchange) {
-				u := x.user(r, withOTP)
-				x.outcome("login", x.token(r, passwordGrant(u, "otp", o.code(x, n))))
+			g.scenario(name, func(s *scenario) {
+				u := s.user(r, withOTP)
+				s.outcome("login", s.token(r, passwordGrant(u, "otp", otp.code(s, n))))
 			})
 		}
 		step("current step", 0)
@@ -85,80 +86,81 @@ func TestOTP(t *testing.T) {
 		step("three steps ago", -3)
 		step("three steps ahead", 3)
 		login := func(name string, settings object, pairs ...string) {
-			g.exchange(name, func(x *exchange) {
-				x.outcome("login", x.token(r, passwordGrant(x.user(r, settings), pairs...)))
+			g.scenario(name, func(s *scenario) {
+				s.outcome("login", s.token(r, passwordGrant(s.user(r, settings), pairs...)))
 			})
 		}
-		g.exchange("no code", func(x *exchange) {
-			x.show(x.token(r, passwordGrant(x.user(r, withOTP))))
+		g.scenario("no code", func(s *scenario) {
+			s.show(s.token(r, passwordGrant(s.user(r, withOTP))))
 		})
 		login("empty code", withOTP, "otp", "")
 		login("not digits", withOTP, "otp", "abcdef")
 		login("user without OTP", nil, "otp", "123456")
-		g.exchange("wrong code", func(x *exchange) {
-			u := x.user(r, withOTP)
+		g.scenario("wrong code", func(s *scenario) {
+			u := s.user(r, withOTP)
 			wrong := "000000"
-			if o.code(x, 0) == wrong || o.code(x, 1) == wrong || o.code(x, -1) == wrong {
+			if otp.code(s, 0) == wrong || otp.code(s, 1) == wrong || otp.code(s, -1) == wrong {
 				wrong = "000001"
 			}
-			x.outcome("login", x.token(r, passwordGrant(u, "otp", wrong)))
-			x.outcome("then the right one", x.token(r, passwordGrant(u, "otp", o.code(x, 0))))
+			s.outcome("login", s.token(r, passwordGrant(u, "otp", wrong)))
+			s.outcome("then the right one", s.token(r, passwordGrant(u, "otp", otp.code(s, 0))))
 		})
-		g.exchange("right code, wrong password", func(x *exchange) {
-			u := x.user(r, withOTP)
-			code := o.code(x, 0)
-			x.outcome("login", x.token(r, passwordGrant(u, "otp", code, "password", "wrong")))
-			x.outcome("the same code, right password", x.token(r, passwordGrant(u, "otp", code)))
+		g.scenario("right code, wrong password", func(s *scenario) {
+			u := s.user(r, withOTP)
+			code := otp.code(s, 0)
+			s.outcome("login", s.token(r, passwordGrant(u, "otp", code, "password", "wrong")))
+			s.outcome("the same code, right password", s.token(r, passwordGrant(u, "otp", code)))
 		})
-		g.exchange("replayed", func(x *exchange) {
-			u := x.user(r, withOTP)
-			code := o.code(x, 0)
-			x.outcome("first", x.token(r, passwordGrant(u, "otp", code)))
-			x.outcome("again", x.token(r, passwordGrant(u, "otp", code)))
-			x.outcome("the code of the step before",
-				x.token(r, passwordGrant(u, "otp", o.code(x, -1))))
-			x.outcome("the code of the next step",
-				x.token(r, passwordGrant(u, "otp", o.code(x, 1))))
+		g.scenario("replayed", func(s *scenario) {
+			u := s.user(r, withOTP)
+			code := otp.code(s, 0)
+			s.outcome("first", s.token(r, passwordGrant(u, "otp", code)))
+			s.outcome("again", s.token(r, passwordGrant(u, "otp", code)))
+			s.outcome("the code of the step before",
+				s.token(r, passwordGrant(u, "otp", otp.code(s, -1))))
+			s.outcome("the code of the next step",
+				s.token(r, passwordGrant(u, "otp", otp.code(s, 1))))
 		})
-		g.exchange("parameter totp", func(x *exchange) {
-			u := x.user(r, withOTP)
-			x.outcome("alone", x.token(r, passwordGrant(u, "totp", o.code(x, 0))))
-			x.outcome("otp wins",
-				x.token(r, passwordGrant(u, "totp", o.code(x, 1), "otp", "000000")))
-			x.outcome("otp wins",
-				x.token(r, passwordGrant(u, "totp", "000000", "otp", o.code(x, 1))))
+		g.scenario("parameter totp", func(s *scenario) {
+			u := s.user(r, withOTP)
+			s.outcome("alone", s.token(r, passwordGrant(u, "totp", otp.code(s, 0))))
+			s.outcome("otp wins",
+				s.token(r, passwordGrant(u, "totp", otp.code(s, 1), "otp", "000000")))
+			s.outcome("otp wins",
+				s.token(r, passwordGrant(u, "totp", "000000", "otp", otp.code(s, 1))))
 		})
-		g.exchange("spaces around", func(x *exchange) {
-			x.outcome("login",
-				x.token(r, passwordGrant(x.user(r, withOTP), "otp", " "+o.code(x, 0)+" ")))
+		g.scenario("spaces around", func(s *scenario) {
+			s.outcome("login",
+				s.token(r, passwordGrant(s.user(r, withOTP), "otp", " "+otp.code(s, 0)+" ")))
 		})
-		g.exchange("another algorithm, length and period than the realm's", func(x *exchange) {
-			o := totp{"another-otp-secret", "HmacSHA256", 8, 60}
-			u := x.user(r, object{"credentials": o.credentials()})
-			x.outcome("login", x.token(r, passwordGrant(u, "otp", o.code(x, 0))))
+		g.scenario("another algorithm, length and period than the realm's", func(s *scenario) {
+			otp := totp{"another-otp-secret", "HmacSHA256", 8, 60}
+			u := s.user(r, object{"credentials": otp.credentials()})
+			s.outcome("login", s.token(r, passwordGrant(u, "otp", otp.code(s, 0))))
 		})
-		g.exchange("disabled user", func(x *exchange) {
-			u := x.user(r, merge(withOTP, object{"enabled": false}))
-			x.outcome("right code", x.token(r, passwordGrant(u, "otp", o.code(x, 0))))
-			x.outcome("no code", x.token(r, passwordGrant(u)))
+		g.scenario("disabled user", func(s *scenario) {
+			u := s.user(r, merge(withOTP, object{"enabled": false}))
+			s.outcome("right code", s.token(r, passwordGrant(u, "otp", otp.code(s, 0))))
+			s.outcome("no code", s.token(r, passwordGrant(u)))
 		})
 		// An import ignores an OTP policy without a type.
 		policy := object{"otpPolicyCodeReusable": true, "otpPolicyLookAheadWindow": 0}
-		for _, p := range []object{policy, merge(policy, object{"otpPolicyType": "totp"})} {
-			reusable := g.realm(realmFile(p))
-			g.exchange(fmt.Sprint("reusable codes, no look-ahead, type ", p["otpPolicyType"]),
-				func(x *exchange) {
-					u := x.user(reusable, withOTP)
-					code := o.code(x, 0)
-					x.outcome("first", x.token(reusable, passwordGrant(u, "otp", code)))
-					x.outcome("again", x.token(reusable, passwordGrant(u, "otp", code)))
-					x.outcome("the step before",
-						x.token(reusable, passwordGrant(u, "otp", o.code(x, -1))))
+		for _, settings := range []object{policy,
+			merge(policy, object{"otpPolicyType": "totp"})} {
+			reusableCodes := g.realm(realmFile(settings))
+			g.scenario(fmt.Sprint("reusable codes, no look-ahead, type ", settings["otpPolicyType"]),
+				func(s *scenario) {
+					u := s.user(reusableCodes, withOTP)
+					code := otp.code(s, 0)
+					s.outcome("first", s.token(reusableCodes, passwordGrant(u, "otp", code)))
+					s.outcome("again", s.token(reusableCodes, passwordGrant(u, "otp", code)))
+					s.outcome("the step before",
+						s.token(reusableCodes, passwordGrant(u, "otp", otp.code(s, -1))))
 				})
 		}
-		g.exchange("CONFIGURE_TOTP required", func(x *exchange) {
-			u := x.user(r, object{"requiredActions": []string{"CONFIGURE_TOTP"}})
-			x.outcome("login", x.token(r, passwordGrant(u)))
+		g.scenario("CONFIGURE_TOTP required", func(s *scenario) {
+			u := s.user(r, object{"requiredActions": []string{"CONFIGURE_TOTP"}})
+			s.outcome("login", s.token(r, passwordGrant(u)))
 		})
 	})
 }
@@ -166,8 +168,8 @@ func TestOTP(t *testing.T) {
 // sec returns n seconds.
 func sec(n int) time.Duration { return time.Duration(n) * time.Second }
 
-// halfHash returns the at_hash for an access token that is signed with a 256-bit algorithm.
-func halfHash(token string) string {
+// atHash returns the at_hash for an access token that is signed with a 256-bit algorithm.
+func atHash(token string) string {
 	sum := sha256.Sum256([]byte(token))
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }

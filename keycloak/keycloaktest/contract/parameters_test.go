@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// parameters are all request parameters of Keycloak's OpenID Connect, UMA and CIBA endpoints.
+// parameters are the request parameters of Keycloak's OpenID Connect, UMA and CIBA endpoints.
 var parameters = strings.Fields(
 	`access_token acr_values actor_token actor_token_type assertion audience auth_req_id
 	authorization_details binding_message claim_token claim_token_format claims claims_locales
@@ -24,8 +24,8 @@ var parameters = strings.Fields(
 	subject_token_type submit_request ticket token token_type_hint totp ui_locales user_code
 	username`)
 
-// Which parameters each endpoint ignores: requests with one additional parameter, whose value is
-// meaningless.
+// TestParameters records which parameters each endpoint ignores. It sends requests with one
+// additional parameter, whose value is invalid.
 func TestParameters(t *testing.T) {
 	run(t, "parameters", func(g *group) {
 		r := g.realm(realmFile(nil,
@@ -33,81 +33,82 @@ func TestParameters(t *testing.T) {
 			clientFile("device",
 				object{"attributes": object{"oauth2.device.authorization.grant.enabled": "true"}}),
 		))
-		// each sends the form, and then with each of the other parameters added.
-		each := func(endpoint string, newForm func(*exchange) url.Values,
-			send func(*exchange, url.Values) response) {
-			g.exchange(endpoint, func(x *exchange) {
-				values := newForm(x)
-				usual := send(x, values)
-				x.outcome("usual", usual)
+		// addEach sends a form, and then sends it again with each of the other parameters added.
+		addEach := func(endpoint string, newForm func(*scenario) url.Values,
+			send func(*scenario, url.Values) response) {
+			g.scenario(endpoint, func(s *scenario) {
+				values := newForm(s)
+				baseline := send(s, values)
+				s.outcome("usual", baseline)
 				var ignored []string
 				for _, name := range parameters {
-					// see TestUnsupported
+					// TestUnsupported tests dpop_jkt.
 					if values.Has(name) || name == "dpop_jkt" && endpoint == "authorization" {
 						continue
 					}
-					switch a := send(x, with(values, name, "zz")); {
-					case a.summary() == usual.summary():
+					switch resp := send(s, with(values, name, "zz")); {
+					case resp.summary() == baseline.summary():
 						ignored = append(ignored, name)
-					case a.status == http.StatusNotImplemented:
-						x.showOrUnsupported(name, "parameter "+name, a)
+					case resp.status == http.StatusNotImplemented:
+						s.showOrUnsupported(name, "parameter "+name, resp)
 					default:
-						x.showOrUnsupported(name, "", a)
+						s.showOrUnsupported(name, "", resp)
 					}
 				}
-				x.note("ignored: %s", strings.Join(ignored, " "))
+				s.note("ignored: %s", strings.Join(ignored, " "))
 			})
 		}
-		post := func(path string) func(*exchange, url.Values) response {
-			return func(x *exchange, values url.Values) response {
-				return x.post(r.oidc(path), values)
+		post := func(path string) func(*scenario, url.Values) response {
+			return func(s *scenario, values url.Values) response {
+				return s.post(r.oidc(path), values)
 			}
 		}
-		each("password grant", func(x *exchange) url.Values {
-			return passwordGrant(x.user(r, nil), "scope", "openid")
+		addEach("password grant", func(s *scenario) url.Values {
+			return passwordGrant(s.user(r, nil), "scope", "openid")
 		}, post("/token"))
-		each("refresh", func(x *exchange) url.Values {
-			return refreshGrant(x.login(x.user(r, nil)).field("refresh_token"))
+		addEach("refresh", func(s *scenario) url.Values {
+			return refreshGrant(s.login(s.user(r, nil)).field("refresh_token"))
 		}, post("/token"))
-		each("client credentials", func(*exchange) url.Values {
+		addEach("client credentials", func(*scenario) url.Values {
 			return with(secretOf("service"), "grant_type", "client_credentials")
 		}, post("/token"))
-		each("code", func(*exchange) url.Values { return codeGrant("garbage") }, post("/token"))
-		each("device grant", func(*exchange) url.Values {
+		addEach("code", func(*scenario) url.Values { return codeGrant("garbage") }, post("/token"))
+		addEach("device grant", func(*scenario) url.Values {
 			return deviceGrant("device", "garbage")
 		}, post("/token"))
-		each("introspection", func(x *exchange) url.Values {
-			token := x.login(x.user(r, nil), "client_id", "seeing", "client_secret",
+		addEach("introspection", func(s *scenario) url.Values {
+			token := s.login(s.user(r, nil), "client_id", "seeing", "client_secret",
 				"seeing-secret").field("access_token")
 			return with(secretOf("seeing"), "token", token)
 		}, post("/token/introspect"))
-		each("revocation", func(*exchange) url.Values {
+		addEach("revocation", func(*scenario) url.Values {
 			return with(secretOf("api"), "token", "garbage")
 		}, post("/revoke"))
-		each("userinfo", func(x *exchange) url.Values {
-			return form("access_token", x.login(x.user(r, nil)).field("access_token"))
+		addEach("userinfo", func(s *scenario) url.Values {
+			return form("access_token", s.login(s.user(r, nil)).field("access_token"))
 		}, post("/userinfo"))
-		each("device", func(*exchange) url.Values {
+		addEach("device", func(*scenario) url.Values {
 			return secretOf("device")
 		}, post("/auth/device"))
-		each("logout by refresh token", func(*exchange) url.Values {
+		addEach("logout by refresh token", func(*scenario) url.Values {
 			return with(secretOf("api"), "refresh_token", "garbage")
 		}, post("/logout"))
-		each("logout by browser", func(*exchange) url.Values {
+		addEach("logout by browser", func(*scenario) url.Values {
 			return form("state", "st")
-		}, func(x *exchange, values url.Values) response {
-			return x.get(r.oidc("/logout?"+values.Encode()), "Accept", browserAccept)
+		}, func(s *scenario, values url.Values) response {
+			return s.get(r.oidc("/logout?"+values.Encode()), "Accept", browserAccept)
 		})
-		each("authorization", func(*exchange) url.Values {
+		addEach("authorization", func(*scenario) url.Values {
 			return form("client_id", "api", "response_type", "code", "redirect_uri", callback,
 				"scope", "openid", "state", "st")
-		}, func(x *exchange, values url.Values) response {
-			return x.get(r.oidc("/auth?"+values.Encode()), "Accept", browserAccept)
+		}, func(s *scenario, values url.Values) response {
+			return s.get(r.oidc("/auth?"+values.Encode()), "Accept", browserAccept)
 		})
 	})
 }
 
-// Control characters in authorization requests, which Keycloak removes.
+// TestParameters_controlCharacters records that Keycloak removes control characters from
+// authorization requests.
 func TestParameters_controlCharacters(t *testing.T) {
 	run(t, "control-characters", func(g *group) {
 		r := g.realm(realmFile(nil))
@@ -116,55 +117,55 @@ func TestParameters_controlCharacters(t *testing.T) {
 			"login", "code_challenge", codeChallenge(codeVerifier), "code_challenge_method", "S256",
 			"max_age", "100", "login_hint", "somebody")
 		for _, name := range sortedKeys(values) {
-			g.exchange(name, func(x *exchange) {
+			g.scenario(name, func(s *scenario) {
 				value := values.Get(name)
 				for _, changed := range []string{value + "\t", value[:1] + "\n" + value[1:],
 					value[:1] + "\x01" + value[1:]} {
-					a := x.get(r.oidc("/auth?"+with(values, name, changed).Encode()), "Accept",
+					resp := s.get(r.oidc("/auth?"+with(values, name, changed).Encode()), "Accept",
 						browserAccept)
-					x.note("%q: %d %s", x.text(changed), a.status, a.summary())
+					s.note("%q: %d %s", s.text(changed), resp.status, resp.summary())
 				}
 			})
 		}
-		g.exchange("returned to the client", func(x *exchange) {
-			a := x.browser().login(x.user(r, nil), "state", "s\nt", "nonce", "n\t")
-			x.note("redirected: %s", x.pairs(a.redirected()))
-			tokens := x.token(r, codeGrant(a.redirected().Get("code"))).ok()
-			x.showClaims(tokens, "id_token", "nonce")
+		g.scenario("returned to the client", func(s *scenario) {
+			resp := s.browser().login(s.user(r, nil), "state", "s\nt", "nonce", "n\t")
+			s.note("redirected: %s", s.pairs(resp.redirectQuery()))
+			tokens := s.token(r, codeGrant(resp.redirectQuery().Get("code"))).ok()
+			s.showClaims(tokens, "id_token", "nonce")
 		})
 	})
 }
 
-// summary returns what distinguishes the outcomes of a request: the redirect, the page, or the
-// status and the error.
-func (a response) summary() string {
-	if location := a.header.Get("Location"); location != "" {
-		return a.x.address(location)
+// summary returns the redirect, the ID of the page, or the status and the error of a response, so
+// that responses can be compared.
+func (r response) summary() string {
+	if location := r.header.Get("Location"); location != "" {
+		return r.scenario.address(location)
 	}
-	if strings.Contains(a.header.Get("Content-Type"), "html") {
-		return pageIDOf(a)
+	if strings.Contains(r.header.Get("Content-Type"), "html") {
+		return pageIDOf(r)
 	}
-	names := a.header.Get("WWW-Authenticate")
+	details := r.header.Get("WWW-Authenticate")
 	for _, name := range []string{"error", "error_description", "scope", "active"} {
-		names += " " + text(a.member(name))
+		details += " " + text(r.value(name))
 	}
-	return http.StatusText(a.status) + a.x.text(names)
+	return http.StatusText(r.status) + r.scenario.text(details)
 }
 
-// showOrUnsupported records the outcome of a step. The stand-in may instead respond with a 501 that
-// contains the text unsupported, unless that is "".
-func (x *exchange) showOrUnsupported(step, unsupported string, a response) {
-	x.Helper()
-	line := step + " (or refused by name): " + http.StatusText(a.status) + " "
-	if a.summary() != "" {
-		line += a.summary()
+// showOrUnsupported records the outcome of a step. The fake may instead respond with a 501 whose
+// description contains feature; if feature is "", it may not.
+func (s *scenario) showOrUnsupported(step, feature string, resp response) {
+	s.Helper()
+	line := step + " (or refused by name): " + http.StatusText(resp.status) + " "
+	if resp.summary() != "" {
+		line += resp.summary()
 	}
-	if x.kc.name() != "keycloak" && a.status == http.StatusNotImplemented {
-		if a.member("error") != "not_in_keycloaktest" || unsupported == "" ||
-			!strings.Contains(text(a.member("error_description")), unsupported) {
-			x.Errorf("%s: got 501 %s, want %q", step, a.body, unsupported)
+	if s.kc.name() != "keycloak" && resp.status == http.StatusNotImplemented {
+		if resp.value("error") != "not_in_keycloaktest" || feature == "" ||
+			!strings.Contains(text(resp.value("error_description")), feature) {
+			s.Errorf("%s: got 501 %s, want %q", step, resp.body, feature)
 		}
-		recorded := strings.Split(x.group.record.recorded[x.name], "\n")
+		recorded := strings.Split(s.group.record.sections[s.name], "\n")
 		i := slices.IndexFunc(recorded, func(line string) bool {
 			return strings.HasPrefix(line, "# "+step+" (or refused")
 		})
@@ -172,10 +173,11 @@ func (x *exchange) showOrUnsupported(step, unsupported string, a response) {
 			line = strings.TrimPrefix(recorded[i], "# ")
 		}
 	}
-	x.note("%s", line)
+	s.note("%s", line)
 }
 
-// Features of Keycloak that the stand-in doesn't support.
+// TestUnsupported checks that the fake responds to requests for unsupported features with a 501
+// that names the feature.
 func TestUnsupported(t *testing.T) {
 	run(t, "not-in-stand-in", func(g *group) {
 		signing := func(id, authenticator string) object {
@@ -186,58 +188,58 @@ func TestUnsupported(t *testing.T) {
 		uma := func(pairs ...string) url.Values {
 			return with(form("grant_type", "urn:ietf:params:oauth:grant-type:uma-ticket"), pairs...)
 		}
-		step := func(name, unsupported string, send func(*exchange) response) {
-			g.exchange(name, func(x *exchange) {
-				x.showOrUnsupported("answer", unsupported, send(x))
+		step := func(name, feature string, send func(*scenario) response) {
+			g.scenario(name, func(s *scenario) {
+				s.showOrUnsupported("answer", feature, send(s))
 			})
 		}
-		bearer := func(x *exchange) string {
-			return "Bearer " + x.login(x.user(r, nil)).field("access_token")
+		bearer := func(s *scenario) string {
+			return "Bearer " + s.login(s.user(r, nil)).field("access_token")
 		}
-		step("UMA by a bearer token", "uma-ticket", func(x *exchange) response {
-			return x.token(r, uma("audience", "api"), "Authorization", bearer(x))
+		step("UMA by a bearer token", "uma-ticket", func(s *scenario) response {
+			return s.token(r, uma("audience", "api"), "Authorization", bearer(s))
 		})
-		step("UMA by a bearer token, no audience", "uma-ticket", func(x *exchange) response {
-			return x.token(r, uma(), "Authorization", bearer(x))
+		step("UMA by a bearer token, no audience", "uma-ticket", func(s *scenario) response {
+			return s.token(r, uma(), "Authorization", bearer(s))
 		})
-		step("UMA by garbage", "uma-ticket", func(x *exchange) response {
-			return x.token(r, uma("audience", "api"), "Authorization", "Bearer x")
+		step("UMA by garbage", "uma-ticket", func(s *scenario) response {
+			return s.token(r, uma("audience", "api"), "Authorization", "Bearer x")
 		})
-		step("UMA without a client", "", func(x *exchange) response { return x.token(r, uma()) })
-		step("UMA by a wrong secret", "", func(x *exchange) response {
-			return x.token(r, uma("client_id", "api", "client_secret", "wrong"))
+		step("UMA without a client", "", func(s *scenario) response { return s.token(r, uma()) })
+		step("UMA by a wrong secret", "", func(s *scenario) response {
+			return s.token(r, uma("client_id", "api", "client_secret", "wrong"))
 		})
-		step("UMA by a client", "uma-ticket", func(x *exchange) response {
-			return x.token(r, uma("client_id", "api", "client_secret", "api-secret"))
+		step("UMA by a client", "uma-ticket", func(s *scenario) response {
+			return s.token(r, uma("client_id", "api", "client_secret", "api-secret"))
 		})
 		for _, name := range []string{"audience", "permission", "resource"} {
-			step("UMA: "+name+" twice", "uma-ticket", func(x *exchange) response {
+			step("UMA: "+name+" twice", "uma-ticket", func(s *scenario) response {
 				values := uma("client_id", "api", "client_secret", "api-secret")
 				values[name] = []string{"a", "b"}
-				return x.token(r, values)
+				return s.token(r, values)
 			})
 		}
 		for _, name := range []string{"audience", "resource", "scope"} {
-			step("token exchange: "+name+" twice", "token-exchange", func(x *exchange) response {
+			step("token exchange: "+name+" twice", "token-exchange", func(s *scenario) response {
 				values := with(secretOf("api"), "grant_type",
 					"urn:ietf:params:oauth:grant-type:token-exchange")
 				values[name] = []string{"a", "b"}
-				return x.token(r, values)
+				return s.token(r, values)
 			})
 		}
-		g.exchange("introspection of a requesting party token", func(x *exchange) {
-			hint := func(step, hint string, token string) {
+		g.scenario("introspection of a requesting party token", func(s *scenario) {
+			introspect := func(step, hint, token string) {
 				values := with(secretOf("api"), "token_type_hint", hint)
 				if token != "" {
 					values.Set("token", token)
 				}
-				x.showOrUnsupported(step, "requesting party token",
-					x.post(r.oidc("/token/introspect"), values))
+				s.showOrUnsupported(step, "requesting party token",
+					s.post(r.oidc("/token/introspect"), values))
 			}
-			hint("hint", "requesting_party_token", "garbage")
-			hint("without a token", "requesting_party_token", "")
-			hint("another hint", "id_token", "garbage")
-			hint("an empty hint", "", "garbage")
+			introspect("hint", "requesting_party_token", "garbage")
+			introspect("without a token", "requesting_party_token", "")
+			introspect("another hint", "id_token", "garbage")
+			introspect("an empty hint", "", "garbage")
 		})
 		assertion := func(client string) string {
 			return signed(object{"alg": "HS512"},
@@ -248,55 +250,55 @@ func TestUnsupported(t *testing.T) {
 			return form(append([]string{"grant_type", "client_credentials"}, pairs...)...)
 		}
 		for _, client := range []string{"signing", "sharing", "tls", "api", "spa", "nobody"} {
-			step("assertion of "+client, "clientAuthenticatorType", func(x *exchange) response {
-				return x.token(r,
+			step("assertion of "+client, "clientAuthenticatorType", func(s *scenario) response {
+				return s.token(r,
 					grant("client_assertion", assertion(client), "client_assertion_type",
 						jwtBearer))
 			})
 		}
-		step("assertion and client id", "clientAuthenticatorType", func(x *exchange) response {
-			return x.token(r,
+		step("assertion and client id", "clientAuthenticatorType", func(s *scenario) response {
+			return s.token(r,
 				grant("client_id", "signing", "client_assertion", assertion("signing"),
 					"client_assertion_type", jwtBearer))
 		})
-		step("assertion without its type", "", func(x *exchange) response {
-			return x.token(r, grant("client_assertion", assertion("signing")))
+		step("assertion without its type", "", func(s *scenario) response {
+			return s.token(r, grant("client_assertion", assertion("signing")))
 		})
-		step("invalid assertion", "", func(x *exchange) response {
-			return x.token(r,
+		step("invalid assertion", "", func(s *scenario) response {
+			return s.token(r,
 				grant("client_assertion", "garbage", "client_assertion_type", jwtBearer))
 		})
 		step("certificate for a client with a secret", "clientAuthenticatorType",
-			func(x *exchange) response { return x.token(r, grant("client_id", "tls")) })
+			func(s *scenario) response { return s.token(r, grant("client_id", "tls")) })
 
-		dpop := func(name string, values func(*exchange) url.Values) {
-			step("DPoP: "+name, "header DPoP", func(x *exchange) response {
-				return x.post(r.oidc("/token"), values(x), "DPoP", "garbage")
+		dpop := func(name string, values func(*scenario) url.Values) {
+			step("DPoP: "+name, "header DPoP", func(s *scenario) response {
+				return s.post(r.oidc("/token"), values(s), "DPoP", "garbage")
 			})
 		}
-		dpop("password grant", func(x *exchange) url.Values {
-			return passwordGrant(x.user(r, nil))
+		dpop("password grant", func(s *scenario) url.Values {
+			return passwordGrant(s.user(r, nil))
 		})
-		dpop("client credentials", func(*exchange) url.Values {
+		dpop("client credentials", func(*scenario) url.Values {
 			return with(secretOf("service"), "grant_type", "client_credentials")
 		})
-		dpop("code", func(*exchange) url.Values { return codeGrant("garbage") })
-		dpop("refresh", func(x *exchange) url.Values {
-			return refreshGrant(x.login(x.user(r, nil)).field("refresh_token"))
+		dpop("code", func(*scenario) url.Values { return codeGrant("garbage") })
+		dpop("refresh", func(s *scenario) url.Values {
+			return refreshGrant(s.login(s.user(r, nil)).field("refresh_token"))
 		})
-		step("DPoP: wrong secret", "", func(x *exchange) response {
-			return x.post(r.oidc("/token"), with(codeGrant("garbage"), "client_secret", "wrong"),
+		step("DPoP: wrong secret", "", func(s *scenario) response {
+			return s.post(r.oidc("/token"), with(codeGrant("garbage"), "client_secret", "wrong"),
 				"DPoP", "garbage")
 		})
-		step("DPoP: userinfo by bearer", "", func(x *exchange) response {
-			return x.get(r.oidc("/userinfo"), "Authorization", bearer(x), "DPoP", "garbage")
+		step("DPoP: userinfo by bearer", "", func(s *scenario) response {
+			return s.get(r.oidc("/userinfo"), "Authorization", bearer(s), "DPoP", "garbage")
 		})
-		step("DPoP: userinfo", "scheme DPoP", func(x *exchange) response {
-			return x.get(r.oidc("/userinfo"), "Authorization",
-				strings.Replace(bearer(x), "Bearer", "DPoP", 1), "DPoP", "garbage")
+		step("DPoP: userinfo", "scheme DPoP", func(s *scenario) response {
+			return s.get(r.oidc("/userinfo"), "Authorization",
+				strings.Replace(bearer(s), "Bearer", "DPoP", 1), "DPoP", "garbage")
 		})
-		step("DPoP: bound code", "parameter dpop_jkt", func(x *exchange) response {
-			return x.browser().open(r.authURL("dpop_jkt", strings.Repeat("k", 43)))
+		step("DPoP: bound code", "parameter dpop_jkt", func(s *scenario) response {
+			return s.browser().open(r.authURL("dpop_jkt", strings.Repeat("k", 43)))
 		})
 	})
 }

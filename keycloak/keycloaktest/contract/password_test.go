@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// The password grant: tokens, usernames, and refusals.
+// TestPasswordGrant records the tokens of the password grant, the accepted usernames, and the
+// errors.
 func TestPasswordGrant(t *testing.T) {
 	run(t, "password", func(g *group) {
 		attribute := func(id, name, value string) object {
@@ -22,11 +23,11 @@ func TestPasswordGrant(t *testing.T) {
 			attribute("typed", "access.token.header.type.rfc9068", "true"),
 		))
 		login := func(name string, settings object, pairs ...string) {
-			g.exchange(name, func(x *exchange) {
-				x.show(x.token(r, passwordGrant(x.user(r, settings), pairs...)))
+			g.scenario(name, func(s *scenario) {
+				s.show(s.token(r, passwordGrant(s.user(r, settings), pairs...)))
 			})
 		}
-		by := func(name, client string, pairs ...string) {
+		loginWithClient := func(name, client string, pairs ...string) {
 			login(name, nil,
 				append([]string{"client_id", client, "client_secret", client + "-secret"},
 					pairs...)...)
@@ -35,21 +36,21 @@ func TestPasswordGrant(t *testing.T) {
 		login("with openid", nil, "scope", "openid")
 		login("of a public client", nil, "client_id", "spa", "client_secret", "")
 		login("offline access", nil, "scope", "openid offline_access")
-		by("no refresh tokens", "no-refresh", "scope", "openid")
+		loginWithClient("no refresh tokens", "no-refresh", "scope", "openid")
 		for _, client := range []string{"short", "idle", "lower", "typed"} {
-			g.exchange("client "+client, func(x *exchange) {
-				x.showLifetimes(x.login(x.user(r, nil), "client_id", client, "client_secret",
+			g.scenario("client "+client, func(s *scenario) {
+				s.showLifetimes(s.login(s.user(r, nil), "client_id", client, "client_secret",
 					client+"-secret"))
 			})
 		}
 
 		username := func(name string, settings object, usernameFor func(*user) string) {
-			g.exchange(name, func(x *exchange) {
-				u := x.user(r, settings)
-				a := x.token(r, passwordGrant(u, "username", usernameFor(u)))
-				x.outcome("login", a)
-				if a.status == 200 {
-					x.showClaims(a, "access_token", "preferred_username", "email")
+			g.scenario(name, func(s *scenario) {
+				u := s.user(r, settings)
+				resp := s.token(r, passwordGrant(u, "username", usernameFor(u)))
+				s.outcome("login", resp)
+				if resp.status == 200 {
+					s.showClaims(resp, "access_token", "preferred_username", "email")
 				}
 			})
 		}
@@ -73,11 +74,11 @@ func TestPasswordGrant(t *testing.T) {
 		login("password in another case", nil, "password", "SECRET")
 		login("unknown user", nil, "username", "nobody")
 		login("empty username", nil, "username", "")
-		g.exchange("no password", func(x *exchange) {
-			x.show(x.token(r, without(passwordGrant(x.user(r, nil)), "password")))
+		g.scenario("no password", func(s *scenario) {
+			s.show(s.token(r, without(passwordGrant(s.user(r, nil)), "password")))
 		})
-		g.exchange("no username", func(x *exchange) {
-			x.show(x.token(r, without(passwordGrant(x.user(r, nil)), "username")))
+		g.scenario("no username", func(s *scenario) {
+			s.show(s.token(r, without(passwordGrant(s.user(r, nil)), "username")))
 		})
 		login("user without a password", object{"credentials": nil})
 		login("user disabled", object{"enabled": false})
@@ -94,110 +95,113 @@ func TestPasswordGrant(t *testing.T) {
 		login("no first name", object{"firstName": nil})
 		login("no last name", object{"lastName": nil})
 		login("no e-mail and disabled", object{"email": nil, "enabled": false})
-		by("direct grants off", "service")
-		by("consent required", "consenting")
+		loginWithClient("direct grants off", "service")
+		loginWithClient("consent required", "consenting")
 		login("bad scope, wrong password", nil, "scope", "bogus", "password", "wrong")
-		by("client without offline access", "no-offline", "scope", "offline_access")
-		g.exchange("user without offline access", func(x *exchange) {
-			u := x.user(r, nil)
-			x.must(x.kc.revokeRole(u.userRef, roleRef{name: "default-roles-" + r.name}))
-			x.show(x.token(r, passwordGrant(u, "scope", "openid offline_access")))
+		loginWithClient("client without offline access", "no-offline", "scope", "offline_access")
+		g.scenario("user without offline access", func(s *scenario) {
+			u := s.user(r, nil)
+			s.must(s.kc.revokeRole(u.userRef, roleRef{name: "default-roles-" + r.name}))
+			s.show(s.token(r, passwordGrant(u, "scope", "openid offline_access")))
 		})
-		g.exchange("every login starts a session", func(x *exchange) {
-			u := x.user(r, nil)
-			first, second := x.login(u), x.login(u)
-			x.note("same session: %t",
+		g.scenario("every login starts a session", func(s *scenario) {
+			u := s.user(r, nil)
+			first, second := s.login(u), s.login(u)
+			s.note("same session: %t",
 				first.field("session_state") == second.field("session_state"))
-			x.note(
+			s.note(
 				"session_state is sid: %t, of the ID token, too: %t, and of the refresh token: %t",
 				first.field("session_state") == first.claims("access_token")["sid"],
 				first.field("session_state") == first.claims("id_token")["sid"],
 				first.field("session_state") == first.claims("refresh_token")["sid"])
-			x.outcome("refresh of the first", x.refresh(r, first))
+			s.outcome("refresh of the first", s.refresh(r, first))
 		})
-		g.exchange("a new password", func(x *exchange) {
-			u := x.user(r, nil)
-			x.must(x.kc.resetPassword(u.userRef, "changed"))
-			x.outcome("old", x.token(r, passwordGrant(u)))
-			x.outcome("new", x.token(r, passwordGrant(u, "password", "changed")))
+		g.scenario("a new password", func(s *scenario) {
+			u := s.user(r, nil)
+			s.must(s.kc.resetPassword(u.userRef, "changed"))
+			s.outcome("old", s.token(r, passwordGrant(u)))
+			s.outcome("new", s.token(r, passwordGrant(u, "password", "changed")))
 		})
-		g.exchange("disabled and enabled", func(x *exchange) {
-			u := x.user(r, nil)
-			x.must(x.kc.patchUser(u.userRef, object{"enabled": false}))
-			x.outcome("disabled", x.token(r, passwordGrant(u)))
-			x.must(x.kc.patchUser(u.userRef, object{"enabled": true}))
-			x.outcome("enabled", x.token(r, passwordGrant(u)))
+		g.scenario("disabled and enabled", func(s *scenario) {
+			u := s.user(r, nil)
+			s.must(s.kc.patchUser(u.userRef, object{"enabled": false}))
+			s.outcome("disabled", s.token(r, passwordGrant(u)))
+			s.must(s.kc.patchUser(u.userRef, object{"enabled": true}))
+			s.outcome("enabled", s.token(r, passwordGrant(u)))
 		})
-		g.exchange("deleted", func(x *exchange) {
-			u := x.user(r, nil)
-			x.must(x.kc.deleteUser(u.userRef))
-			x.outcome("login", x.token(r, passwordGrant(u)))
+		g.scenario("deleted", func(s *scenario) {
+			u := s.user(r, nil)
+			s.must(s.kc.deleteUser(u.userRef))
+			s.outcome("login", s.token(r, passwordGrant(u)))
 		})
-		g.exchange("after a logout by the administrator", func(x *exchange) {
-			u := x.user(r, nil)
-			x.login(u)
-			x.must(x.kc.logoutUser(u.userRef))
-			x.wait(sec(1))
-			a := x.token(r, passwordGrant(u))
-			x.outcome("login", a)
-			x.note("not-before-policy: %t", a.member("not-before-policy") != 0.0)
+		g.scenario("after a logout by the administrator", func(s *scenario) {
+			u := s.user(r, nil)
+			s.login(u)
+			s.must(s.kc.logoutUser(u.userRef))
+			s.wait(sec(1))
+			resp := s.token(r, passwordGrant(u))
+			s.outcome("login", resp)
+			s.note("not-before-policy: %t", resp.value("not-before-policy") != 0.0)
 		})
 	})
 }
 
-// showLifetimes records the lifetimes and the types of the tokens of a response.
-func (x *exchange) showLifetimes(a response) {
-	x.showMembers(a, "expires_in", "refresh_expires_in", "token_type", "scope", "not-before-policy")
+// showLifetimes records the lifetimes and the types of a response's tokens.
+func (s *scenario) showLifetimes(resp response) {
+	s.showFields(resp, "expires_in", "refresh_expires_in", "token_type", "scope",
+		"not-before-policy")
 	for _, name := range []string{"access_token", "id_token", "refresh_token"} {
-		if token := text(a.member(name)); token != "" {
+		if token := text(resp.value(name)); token != "" {
 			decoded, _ := decodeToken(token)
-			x.note("%s: %s", name, decoded.recordedHeader())
-			x.showClaims(a, name, "exp", "iat", "typ", "jti", "acr", "reuse_id")
+			s.note("%s: %s", name, decoded.recordedHeader())
+			s.showClaims(resp, name, "exp", "iat", "typ", "jti", "acr", "reuse_id")
 		}
 	}
 }
 
-// Realm settings that affect the password grant. Lifetimes are in lifespan_test.go.
+// TestPasswordGrant_realms records the effect of realm settings on the password grant. Lifetimes
+// are in lifespan_test.go.
 func TestPasswordGrant_realms(t *testing.T) {
 	run(t, "password-realms", func(g *group) {
-		lax := g.realm(laxRealm())
-		g.exchange("e-mail isn't a username", func(x *exchange) {
-			u := x.user(lax, nil)
-			x.outcome("by e-mail",
-				x.token(lax, passwordGrant(u, "username", u.username+"@example.com")))
-			x.outcome("by username", x.token(lax, passwordGrant(u)))
+		laxRealm := g.realm(laxRealmFile())
+		g.scenario("e-mail isn't a username", func(s *scenario) {
+			u := s.user(laxRealm, nil)
+			s.outcome("by e-mail",
+				s.token(laxRealm, passwordGrant(u, "username", u.username+"@example.com")))
+			s.outcome("by username", s.token(laxRealm, passwordGrant(u)))
 		})
-		g.exchange("no required actions in the realm", func(x *exchange) {
-			x.outcome("a user without e-mail",
-				x.token(lax, passwordGrant(x.user(lax, object{"email": nil}))))
-			x.outcome("a user with an action",
-				x.token(lax,
-					passwordGrant(x.user(lax,
+		g.scenario("no required actions in the realm", func(s *scenario) {
+			s.outcome("a user without e-mail",
+				s.token(laxRealm, passwordGrant(s.user(laxRealm, object{"email": nil}))))
+			s.outcome("a user with an action",
+				s.token(laxRealm,
+					passwordGrant(s.user(laxRealm,
 						object{"requiredActions": []string{"UPDATE_PASSWORD"}}))))
 		})
-		stepped := g.realm(acrRealm())
-		g.exchange("acr by name", func(x *exchange) {
-			x.showLifetimes(x.login(x.user(stepped, nil)))
+		acrRealm := g.realm(acrRealmFile())
+		g.scenario("acr by name", func(s *scenario) {
+			s.showLifetimes(s.login(s.user(acrRealm, nil)))
 		})
-		elliptic := g.realm(realmFile(object{"defaultSignatureAlgorithm": "ES256"}))
-		g.exchange("realm with ES256", func(x *exchange) {
-			x.showLifetimes(x.login(x.user(elliptic, nil)))
+		es256Realm := g.realm(realmFile(object{"defaultSignatureAlgorithm": "ES256"}))
+		g.scenario("realm with ES256", func(s *scenario) {
+			s.showLifetimes(s.login(s.user(es256Realm, nil)))
 		})
 	})
 }
 
-// laxRealm returns a realm without required actions, where an e-mail address isn't a username.
-func laxRealm() object {
+// laxRealmFile returns a realm file without required actions, where an e-mail address isn't a
+// username.
+func laxRealmFile() object {
 	return realmFile(object{"requiredActions": []object{}, "loginWithEmailAllowed": false})
 }
 
-// acrRealm returns a realm with names for levels of authentication.
-func acrRealm() object {
+// acrRealmFile returns a realm file with names for levels of authentication.
+func acrRealmFile() object {
 	return realmFile(object{"attributes": object{"acr.loa.map": `{"silver":"1","gold":"2"}`}},
 		clientFile("stepped", object{"attributes": object{"acr.loa.map": `{"bronze":"1"}`}}))
 }
 
-// Clients that choose the signature algorithm of their tokens.
+// TestSigning records the tokens of clients that choose a signature algorithm.
 func TestSigning(t *testing.T) {
 	run(t, "signing", func(g *group) {
 		var clients []object
@@ -212,29 +216,29 @@ func TestSigning(t *testing.T) {
 		}
 		r := g.realm(realmFile(nil, clients...))
 		for _, alg := range algorithms {
-			g.exchange(alg, func(x *exchange) {
+			g.scenario(alg, func(s *scenario) {
 				for _, client := range []string{"access-" + alg, "id-" + alg} {
-					u := x.user(r, nil)
-					a := x.login(u, "client_id", client, "client_secret", client+"-secret")
+					u := s.user(r, nil)
+					resp := s.login(u, "client_id", client, "client_secret", client+"-secret")
 					for _, name := range []string{"access_token", "id_token", "refresh_token"} {
-						decoded, _ := decodeToken(a.field(name))
-						x.note("%s %s: %s %s", client, name, decoded.recordedHeader(),
-							x.signature(a.field(name), decoded))
+						decoded, _ := decodeToken(resp.field(name))
+						s.note("%s %s: %s %s", client, name, decoded.recordedHeader(),
+							s.signature(resp.field(name), decoded))
 						if hash, ok := decoded.claims["at_hash"].(string); ok {
-							x.note("at_hash: %s", shape(hash))
+							s.note("at_hash: %s", shape(hash))
 						}
 					}
-					bearer := "Bearer " + a.field("access_token")
-					x.outcome("userinfo", x.get(r.oidc("/userinfo"), "Authorization", bearer))
-					x.outcome("refresh",
-						x.refresh(r, a, "client_id", client, "client_secret", client+"-secret"))
+					bearer := "Bearer " + resp.field("access_token")
+					s.outcome("userinfo", s.get(r.oidc("/userinfo"), "Authorization", bearer))
+					s.outcome("refresh",
+						s.refresh(r, resp, "client_id", client, "client_secret", client+"-secret"))
 				}
 			})
 		}
-		g.exchange("hash of the access token", func(x *exchange) {
-			a := x.login(x.user(r, nil))
-			x.note("at_hash is half of the SHA-256 of the access token: %t",
-				a.claims("id_token")["at_hash"] == halfHash(a.field("access_token")))
+		g.scenario("hash of the access token", func(s *scenario) {
+			resp := s.login(s.user(r, nil))
+			s.note("at_hash is half of the SHA-256 of the access token: %t",
+				resp.claims("id_token")["at_hash"] == atHash(resp.field("access_token")))
 		})
 	})
 }

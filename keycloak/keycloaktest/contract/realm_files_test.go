@@ -11,30 +11,32 @@ import (
 )
 
 // A fileRow is a row of testdata/realm-files.json: a small realm file, and requests to its realm.
-// The record says whether Keycloak accepts the file, and how it responds.
+// The record shows whether Keycloak accepts the file, and its responses to the requests.
 //
-// The file has only what the row is about. The test adds the realm's name, the client app and the
-// user robin; if the file has them, only their missing members. Unless the file has keys or a
-// password policy, the test also adds the signing key of realmFile and its fast password hash:
-// generating two RSA keys would take nearly half of Keycloak's time for an import.
+// The file has only the settings that the row tests. The test adds the realm's name, the client app
+// and the user robin, or their missing fields if the file has them. Unless the file has keys or a
+// password policy, the test also adds the signing key and the fast password hash from realmFile,
+// because generating two RSA keys would take nearly half of the time of an import.
 type fileRow struct {
 	Row      string        `json:"row"`
 	Realm    object        `json:"realm"`
-	Requests []fileRequest `json:"requests"` // none: robin signs in
-	Bare     bool          `json:"bare"`     // without the usual key and hash
+	Requests []fileRequest `json:"requests"` // if there are none, robin signs in
+	Bare     bool          `json:"bare"`     // don't add the key and the hash
 }
 
-// A fileRequest is a request to the realm. The test adds the password grant if there is no grant,
-// app's credentials if there is no client, and robin's to a password grant.
+// A fileRequest is a request to the realm. The test adds the password grant if there is no grant
+// type, the credentials of app if there is no client, and those of robin to a password grant.
 type fileRequest struct {
-	// empty: the token endpoint; or "userinfo", "introspect", "authorize", "discovery", "certs"
+	// To is "userinfo", "introspect", "authorize", "discovery", "certs", or empty for the token
+	// endpoint.
 	To   string            `json:"to"`
 	Form map[string]string `json:"form"`
-	// NotSupported says that the stand-in responds with 501 instead.
+	// NotSupported means that the fake responds with a 501 instead.
 	NotSupported bool `json:"refusedHere"`
 }
 
-// The stand-in accepts the same realm files as Keycloak, and makes the same realms of them.
+// TestRealmFiles checks that the fake accepts the same realm files as Keycloak, and that the
+// resulting realms respond in the same way.
 func TestRealmFiles(t *testing.T) {
 	text, err := os.ReadFile("testdata/realm-files.json")
 	if err != nil {
@@ -46,19 +48,20 @@ func TestRealmFiles(t *testing.T) {
 	}
 	run(t, "realm-files", func(g *group) {
 		for _, row := range rows {
-			g.exchange(row.Row, func(x *exchange) { x.playFile(row) })
+			g.scenario(row.Row, func(s *scenario) { s.runFile(row) })
 		}
 	})
 }
 
-func (x *exchange) playFile(row fileRow) {
-	r, err := x.tryRealm(row.file())
+// runFile imports the file of a row, and sends the row's requests.
+func (s *scenario) runFile(row fileRow) {
+	r, err := s.tryRealm(row.file())
 	switch {
 	case errors.As(err, new(*importError)):
-		x.note("refused")
+		s.note("refused")
 		return
 	case err != nil:
-		x.Fatal(err)
+		s.Fatal(err)
 	}
 	requests := row.Requests
 	if requests == nil {
@@ -66,47 +69,48 @@ func (x *exchange) playFile(row fileRow) {
 	}
 	var tokens response
 	for _, request := range requests {
-		step, a := request.send(x, r, tokens)
-		if request.NotSupported && x.kc.name() != "keycloak" {
-			if code := a.member("error"); a.status != 501 || code != "not_in_keycloaktest" {
-				x.Errorf("%s: %d %v, want 501 not_in_keycloaktest", step, a.status, code)
+		step, resp := request.send(s, r, tokens)
+		if request.NotSupported && s.kc.name() != "keycloak" {
+			if code := resp.value("error"); resp.status != 501 || code != "not_in_keycloaktest" {
+				s.Errorf("%s: %d %v, want 501 not_in_keycloaktest", step, resp.status, code)
 			}
-			x.asRecorded(step)
+			s.asRecorded(step)
 			continue
 		}
 		switch {
-		case a.header.Get("Location") != "":
-			fmt.Fprintf(&x.out, "%s: %d %s\n", step, a.status, x.address(a.header.Get("Location")))
-		case a.isPage():
-			fmt.Fprintf(&x.out, "%s: %d, a page\n", step, a.status)
+		case resp.header.Get("Location") != "":
+			fmt.Fprintf(&s.out, "%s: %d %s\n", step, resp.status,
+				s.address(resp.header.Get("Location")))
+		case resp.isPage():
+			fmt.Fprintf(&s.out, "%s: %d, a page\n", step, resp.status)
 		default:
-			x.outcome(step, a)
+			s.outcome(step, resp)
 		}
 		switch {
-		case a.status != 200:
+		case resp.status != 200:
 		case request.To == "":
-			tokens = a
-			claims := a.claims("access_token")
+			tokens = resp
+			claims := resp.claims("access_token")
 			// claims_test.go tests these claims
 			for _, name := range []string{"iss", "iat", "exp", "jti", "sid", "typ", "azp"} {
 				delete(claims, name)
 			}
-			fmt.Fprintf(&x.out, "access_token %s\n",
-				x.render("", claims, timing{window: a.window}, ""))
+			fmt.Fprintf(&s.out, "access_token %s\n",
+				s.render("", claims, timing{window: resp.window}, ""))
 		case request.To == "discovery":
-			x.showMembers(a, "acr_values_supported", "scopes_supported")
+			s.showFields(resp, "acr_values_supported", "scopes_supported")
 		case request.To == "certs":
-			x.listKeys(a)
-		case !a.isPage():
-			x.out.WriteString(x.json(a.body, a.window))
+			s.listKeys(resp)
+		case !resp.isPage():
+			s.out.WriteString(s.json(resp.body, resp.window))
 		}
 	}
 }
 
-// listKeys records a key set, sorted and without what differs from run to run.
-func (x *exchange) listKeys(a response) {
+// listKeys records the types and algorithms of a key set, sorted.
+func (s *scenario) listKeys(resp response) {
 	var lines []string
-	keys, _ := a.member("keys").([]any)
+	keys, _ := resp.value("keys").([]any)
 	for _, k := range keys {
 		k := k.(object)
 		lines = append(lines,
@@ -114,52 +118,52 @@ func (x *exchange) listKeys(a response) {
 				k["x5c"] != nil))
 	}
 	slices.Sort(lines)
-	x.out.WriteString(strings.Join(lines, ""))
+	s.out.WriteString(strings.Join(lines, ""))
 }
 
-// asRecorded copies a step from the record, for a request that the stand-in doesn't support.
-func (x *exchange) asRecorded(step string) {
+// asRecorded copies a step from the record, for a request that the fake doesn't support.
+func (s *scenario) asRecorded(step string) {
 	inStep := false
-	for line := range strings.Lines(x.group.record.recorded[x.name]) {
+	for line := range strings.Lines(s.group.record.sections[s.name]) {
 		if strings.TrimSpace(line) == "" {
 			break
 		}
-		top := !strings.HasPrefix(line, " ") && !strings.HasPrefix(line, "}") &&
+		startsStep := !strings.HasPrefix(line, " ") && !strings.HasPrefix(line, "}") &&
 			!strings.Contains(line, "_token ")
-		if top {
+		if startsStep {
 			inStep = strings.HasPrefix(line, step+": ")
 		}
 		if inStep {
-			x.out.WriteString(line)
+			s.out.WriteString(line)
 		}
 	}
 }
 
-// file returns the row's realm file with the usual additions.
+// file returns the row's realm file with the additions that fileRow describes.
 func (row fileRow) file() object {
 	file := merge(object{"enabled": true}, row.Realm)
-	complete := func(list, key string, usual object) {
+	complete := func(list, key string, defaults object) {
 		entries, _ := file[list].([]any)
 		i := slices.IndexFunc(entries, func(entry any) bool {
 			e, ok := entry.(object)
-			return ok && e[key] == usual[key]
+			return ok && e[key] == defaults[key]
 		})
 		entries = slices.Clone(entries)
 		if i < 0 {
-			entries = append(entries, usual)
+			entries = append(entries, defaults)
 		} else {
-			entries[i] = merge(usual, entries[i].(object))
+			entries[i] = merge(defaults, entries[i].(object))
 		}
 		file[list] = entries
 	}
 	if !row.Bare {
-		usual := realmFile(nil)
+		defaults := realmFile(nil)
 		if _, ok := file["passwordPolicy"]; !ok {
-			file["passwordPolicy"] = usual["passwordPolicy"]
+			file["passwordPolicy"] = defaults["passwordPolicy"]
 		}
 		components, _ := file["components"].(object)
 		if _, ok := components[keyProviderType]; !ok {
-			file["components"] = merge(components, usual["components"].(object))
+			file["components"] = merge(components, defaults["components"].(object))
 		}
 	}
 	complete("clients", "clientId",
@@ -173,9 +177,9 @@ func (row fileRow) file() object {
 	return file
 }
 
-// send sends the request, and names the step for the record. tokens is the last response with
-// tokens.
-func (f fileRequest) send(x *exchange, r *realm, tokens response) (step string, out response) {
+// send sends the request, and returns a name for the record along with the response. tokens is the
+// last response that had tokens.
+func (f fileRequest) send(s *scenario, r *realm, tokens response) (step string, out response) {
 	values := form()
 	for name, value := range f.Form {
 		values.Set(name, value)
@@ -185,7 +189,7 @@ func (f fileRequest) send(x *exchange, r *realm, tokens response) (step string, 
 			values.Set(name, value)
 		}
 	}
-	pairs := x.pairs(values)
+	pairs := s.pairs(values)
 	if f.To == "" {
 		setDefault("grant_type", "password")
 		if values.Get("grant_type") == "password" {
@@ -202,24 +206,24 @@ func (f fileRequest) send(x *exchange, r *realm, tokens response) (step string, 
 	switch f.To {
 	case "":
 		step = strings.TrimSpace("token " + pairs)
-		return step, x.post(r.oidc("/token"), values)
+		return step, s.post(r.oidc("/token"), values)
 	case "userinfo":
-		return step, x.get(r.oidc("/userinfo"), "Authorization",
+		return step, s.get(r.oidc("/userinfo"), "Authorization",
 			"Bearer "+tokens.field("access_token"))
 	case "introspect":
 		values.Set("token", tokens.field("access_token"))
-		return step, x.post(r.oidc("/token/introspect"), values)
+		return step, s.post(r.oidc("/token/introspect"), values)
 	case "authorize":
 		values.Del("client_secret")
 		setDefault("response_type", "code")
 		setDefault("redirect_uri", callback)
 		setDefault("scope", "openid")
-		return step, x.browser().open(r.oidc("/auth?" + values.Encode()))
+		return step, s.browser().open(r.oidc("/auth?" + values.Encode()))
 	case "certs":
-		return step, x.get(r.oidc("/certs"))
+		return step, s.get(r.oidc("/certs"))
 	case "discovery":
-		return step, x.get(r.url("/.well-known/openid-configuration"))
+		return step, s.get(r.url("/.well-known/openid-configuration"))
 	}
-	x.Fatalf("unknown request %q", f.To)
+	s.Fatalf("unknown request %q", f.To)
 	return "", response{}
 }

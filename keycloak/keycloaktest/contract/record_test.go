@@ -15,19 +15,20 @@ import (
 	"golang.org/x/tools/txtar"
 )
 
-// A record is the recording of a group: what Keycloak responded in each exchange.
+// A record is the recording of a group: Keycloak's responses in each scenario.
 type record struct {
 	file     string
-	recorded map[string]string // by exchange
+	sections map[string]string // by scenario
 	comment  []byte
 
 	mu      sync.Mutex // guards the field below
 	updated map[string]string
 }
 
+// readRecord reads the record of a group from testdata.
 func readRecord(t *testing.T, group string) *record {
 	t.Helper()
-	r := &record{file: filepath.Join("testdata", group+".txtar"), recorded: map[string]string{},
+	r := &record{file: filepath.Join("testdata", group+".txtar"), sections: map[string]string{},
 		updated: map[string]string{}}
 	archive, err := txtar.ParseFile(r.file)
 	if errors.Is(err, fs.ErrNotExist) && *update {
@@ -38,48 +39,48 @@ func readRecord(t *testing.T, group string) *record {
 	}
 	r.comment = archive.Comment
 	for _, section := range archive.Files {
-		r.recorded[section.Name] = string(section.Data)
+		r.sections[section.Name] = string(section.Data)
 	}
 	return r
 }
 
-// check compares an exchange with the record, and reports whether they agree. With -update, it
-// stores the exchange instead.
-func (r *record) check(t *testing.T, exchange, got string) bool {
+// check compares the responses of a scenario with the record, and reports whether they agree. With
+// -update, it stores the responses instead.
+func (r *record) check(t *testing.T, scenario, got string) bool {
 	t.Helper()
-	want, recorded := r.recorded[exchange]
-	same := recorded && sameText(want, got)
+	want, ok := r.sections[scenario]
+	same := ok && sameText(want, got)
 	if *update {
-		// The recorded times are possible, too: keep them.
+		// If the recorded times are possible, too, keep them.
 		if got = roundClocks(got); same {
 			got = want
 		}
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.updated[exchange] = got
+		r.updated[scenario] = got
 		return true
 	}
 	switch {
-	case !recorded:
+	case !ok:
 		t.Errorf("%s has no section %q: record it with -update and a real Keycloak", r.file,
-			exchange)
+			scenario)
 	case !same:
 		t.Errorf(
-			"not what Keycloak responded (%s; - recorded, + got; if this is the stand-in, the "+
-				"stand-in is wrong):\n%s",
+			"the responses differ from %s (- recorded, + got; on the fake, this means that the "+
+				"fake is wrong):\n%s",
 			r.file, diff(want, got))
 	}
 	return same
 }
 
-// write writes the record, in the order of the exchanges. If -run selects some exchanges, the
-// sections of the others stay.
-func (r *record) write(t *testing.T, exchanges []declared) {
+// write writes the record in the order of the scenarios. If -run selects only some scenarios, it
+// keeps the sections of the others.
+func (r *record) write(t *testing.T, scenarios []declaration) {
 	archive := &txtar.Archive{Comment: r.comment}
-	for _, d := range exchanges {
+	for _, d := range scenarios {
 		text, ok := r.updated[d.name]
 		if !ok && r.partial() {
-			text, ok = r.recorded[d.name]
+			text, ok = r.sections[d.name]
 		}
 		if ok {
 			archive.Files = append(archive.Files, txtar.File{Name: d.name, Data: []byte(text)})
@@ -90,21 +91,22 @@ func (r *record) write(t *testing.T, exchanges []declared) {
 	}
 }
 
-// partial reports whether -run may select only some exchanges.
+// partial reports whether -run may select only some of the scenarios.
 func (r *record) partial() bool {
 	return strings.Contains(flag.Lookup("test.run").Value.String(), "/")
 }
 
-// checkSections checks that every section belongs to an exchange.
-func (r *record) checkSections(t *testing.T, known map[string]bool) {
-	for _, name := range slices.Sorted(maps.Keys(r.recorded)) {
-		if !known[name] {
-			t.Errorf("%s: section %q has no exchange", r.file, name)
+// checkSections checks that every section belongs to a scenario.
+func (r *record) checkSections(t *testing.T, scenarios map[string]bool) {
+	for _, name := range slices.Sorted(maps.Keys(r.sections)) {
+		if !scenarios[name] {
+			t.Errorf("%s: section %q has no scenario", r.file, name)
 		}
 	}
 }
 
-// diff returns both texts, lines that differ marked with - and +.
+// diff returns the lines of both texts. Lines that are only in want start with -, and lines that
+// are only in got with +.
 func diff(want, got string) string {
 	a, b := strings.Split(strings.TrimSuffix(want, "\n"), "\n"),
 		strings.Split(strings.TrimSuffix(got, "\n"), "\n")

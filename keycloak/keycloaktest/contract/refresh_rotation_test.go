@@ -2,97 +2,99 @@ package contract
 
 import "testing"
 
-// Refresh token rotation: a refresh token can be used once, and a second use ends the client's
-// session.
+// TestRefresh_rotation records refresh token rotation: a refresh token can be used once, and a
+// second use ends the client's session.
 func TestRefresh_rotation(t *testing.T) {
 	run(t, "refresh-rotation", func(g *group) {
-		once := g.realm(realmFile(object{"revokeRefreshToken": true, "refreshTokenMaxReuse": 0},
+		singleUse := g.realm(realmFile(
+			object{"revokeRefreshToken": true, "refreshTokenMaxReuse": 0},
 			clientFile("other", nil)))
-		g.exchange("success", func(x *exchange) {
-			login := x.login(x.user(once, nil))
-			again := x.refresh(once, login)
-			x.showBody(again)
-			x.note("same reuse_id: %t",
-				again.claims("refresh_token")["reuse_id"] ==
+		g.scenario("success", func(s *scenario) {
+			login := s.login(s.user(singleUse, nil))
+			refreshed := s.refresh(singleUse, login)
+			s.showBody(refreshed)
+			s.note("same reuse_id: %t",
+				refreshed.claims("refresh_token")["reuse_id"] ==
 					login.claims("refresh_token")["reuse_id"])
-			x.wait(sec(2))
-			x.outcome("the new one", x.refresh(once, again))
+			s.wait(sec(2))
+			s.outcome("the new one", s.refresh(singleUse, refreshed))
 		})
-		g.exchange("used twice", func(x *exchange) {
-			login := x.login(x.user(once, nil))
-			again := x.refresh(once, login).ok()
-			x.show(x.refresh(once, login))
-			x.outcome("the newest", x.refresh(once, again))
-			x.outcome("the first, again", x.refresh(once, login))
-			bearer := "Bearer " + again.field("access_token")
-			x.outcome("userinfo", x.get(once.oidc("/userinfo"), "Authorization", bearer))
-			x.showBody(x.post(once.oidc("/token/introspect"),
-				with(secretOf("api"), "token", again.field("access_token"))))
+		g.scenario("used twice", func(s *scenario) {
+			login := s.login(s.user(singleUse, nil))
+			refreshed := s.refresh(singleUse, login).ok()
+			s.show(s.refresh(singleUse, login))
+			s.outcome("the newest", s.refresh(singleUse, refreshed))
+			s.outcome("the first, again", s.refresh(singleUse, login))
+			bearer := "Bearer " + refreshed.field("access_token")
+			s.outcome("userinfo", s.get(singleUse.oidc("/userinfo"), "Authorization", bearer))
+			s.showBody(s.post(singleUse.oidc("/token/introspect"),
+				with(secretOf("api"), "token", refreshed.field("access_token"))))
 		})
-		g.exchange("two generations old", func(x *exchange) {
-			first := x.login(x.user(once, nil))
-			x.wait(sec(2))
-			second := x.refresh(once, first).ok()
-			x.wait(sec(2))
-			third := x.refresh(once, second).ok()
-			x.wait(sec(2))
-			x.outcome("the first", x.refresh(once, first))
-			x.outcome("the third", x.refresh(once, third))
+		g.scenario("two generations old", func(s *scenario) {
+			first := s.login(s.user(singleUse, nil))
+			s.wait(sec(2))
+			second := s.refresh(singleUse, first).ok()
+			s.wait(sec(2))
+			third := s.refresh(singleUse, second).ok()
+			s.wait(sec(2))
+			s.outcome("the first", s.refresh(singleUse, first))
+			s.outcome("the third", s.refresh(singleUse, third))
 		})
-		g.exchange("used twice, another client of the session", func(x *exchange) {
-			u := x.user(once, nil)
-			b := x.browser()
-			first := x.token(once, codeGrant(b.login(u).redirected().Get("code"))).ok()
-			other := x.token(once,
-				codeGrant(b.open(once.authURL("client_id", "other")).redirected().Get("code"),
-					"client_id", "other", "client_secret", "other-secret")).ok()
-			x.refresh(once, first).ok()
-			x.outcome("again", x.refresh(once, first))
-			x.outcome("the other client",
-				x.refresh(once, other, "client_id", "other", "client_secret", "other-secret"))
-			x.outcome("single sign-on", b.open(once.authURL("prompt", "none")))
+		g.scenario("used twice, another client of the session", func(s *scenario) {
+			u := s.user(singleUse, nil)
+			b := s.browser()
+			first := s.token(singleUse, codeGrant(b.login(u).redirectQuery().Get("code"))).ok()
+			code := b.open(singleUse.authURL("client_id", "other")).redirectQuery().Get("code")
+			other := s.token(singleUse,
+				codeGrant(code, "client_id", "other", "client_secret", "other-secret")).ok()
+			s.refresh(singleUse, first).ok()
+			s.outcome("again", s.refresh(singleUse, first))
+			s.outcome("the other client",
+				s.refresh(singleUse, other, "client_id", "other", "client_secret", "other-secret"))
+			s.outcome("single sign-on", b.open(singleUse.authURL("prompt", "none")))
 		})
-		g.exchange("failed refreshes don't use up the token", func(x *exchange) {
-			u := x.user(once, nil)
-			login := x.login(u)
-			x.outcome("bad scope", x.refresh(once, login, "scope", "bogus"))
-			x.outcome("wrong secret", x.refresh(once, login, "client_secret", "wrong"))
-			x.must(x.kc.patchUser(u.userRef, object{"enabled": false}))
-			x.outcome("user disabled", x.refresh(once, login))
-			x.must(x.kc.patchUser(u.userRef, object{"enabled": true}))
-			x.outcome("then right", x.refresh(once, login))
+		g.scenario("failed refreshes don't use up the token", func(s *scenario) {
+			u := s.user(singleUse, nil)
+			login := s.login(u)
+			s.outcome("bad scope", s.refresh(singleUse, login, "scope", "bogus"))
+			s.outcome("wrong secret", s.refresh(singleUse, login, "client_secret", "wrong"))
+			s.must(s.kc.patchUser(u.userRef, object{"enabled": false}))
+			s.outcome("user disabled", s.refresh(singleUse, login))
+			s.must(s.kc.patchUser(u.userRef, object{"enabled": true}))
+			s.outcome("then right", s.refresh(singleUse, login))
 		})
-		g.exchange("logout with a used token", func(x *exchange) {
-			login := x.login(x.user(once, nil))
-			again := x.refresh(once, login).ok()
-			x.outcome("logout",
-				x.post(once.oidc("/logout"),
+		g.scenario("logout with a used token", func(s *scenario) {
+			login := s.login(s.user(singleUse, nil))
+			refreshed := s.refresh(singleUse, login).ok()
+			s.outcome("logout",
+				s.post(singleUse.oidc("/logout"),
 					with(secretOf("api"), "refresh_token", login.field("refresh_token"))))
-			x.outcome("the newest", x.refresh(once, again))
+			s.outcome("the newest", s.refresh(singleUse, refreshed))
 		})
-		g.exchange("offline, used twice", func(x *exchange) {
-			login := x.login(x.user(once, nil), "scope", "openid offline_access")
-			x.showClaims(login, "refresh_token", "typ", "reuse_id")
-			again := x.refresh(once, login).ok()
-			x.outcome("again", x.refresh(once, login))
-			x.outcome("the newest", x.refresh(once, again))
+		g.scenario("offline, used twice", func(s *scenario) {
+			login := s.login(s.user(singleUse, nil), "scope", "openid offline_access")
+			s.showClaims(login, "refresh_token", "typ", "reuse_id")
+			refreshed := s.refresh(singleUse, login).ok()
+			s.outcome("again", s.refresh(singleUse, login))
+			s.outcome("the newest", s.refresh(singleUse, refreshed))
 		})
-		twice := g.realm(realmFile(object{"revokeRefreshToken": true, "refreshTokenMaxReuse": 1}))
-		g.exchange("two uses allowed", func(x *exchange) {
-			login := x.login(x.user(twice, nil))
-			x.outcome("first", x.refresh(twice, login))
-			again := x.refresh(twice, login)
-			x.outcome("second", again)
-			x.outcome("third", x.refresh(twice, login))
-			x.outcome("the newest", x.refresh(twice, again))
+		reuseOnce := g.realm(realmFile(
+			object{"revokeRefreshToken": true, "refreshTokenMaxReuse": 1}))
+		g.scenario("two uses allowed", func(s *scenario) {
+			login := s.login(s.user(reuseOnce, nil))
+			s.outcome("first", s.refresh(reuseOnce, login))
+			refreshed := s.refresh(reuseOnce, login)
+			s.outcome("second", refreshed)
+			s.outcome("third", s.refresh(reuseOnce, login))
+			s.outcome("the newest", s.refresh(reuseOnce, refreshed))
 		})
-		often := g.realm(realmFile(object{"revokeRefreshToken": false}))
-		g.exchange("any number of uses allowed", func(x *exchange) {
-			login := x.login(x.user(often, nil))
+		unlimitedUse := g.realm(realmFile(object{"revokeRefreshToken": false}))
+		g.scenario("any number of uses allowed", func(s *scenario) {
+			login := s.login(s.user(unlimitedUse, nil))
 			for _, step := range []string{"first", "second", "third"} {
-				a := x.refresh(often, login)
-				x.outcome(step, a)
-				x.showClaims(a, "refresh_token", "reuse_id", "typ")
+				resp := s.refresh(unlimitedUse, login)
+				s.outcome(step, resp)
+				s.showClaims(resp, "refresh_token", "reuse_id", "typ")
 			}
 		})
 	})

@@ -9,171 +9,175 @@ import (
 	"testing"
 )
 
-// The refresh grant, and changes between login and refresh.
+// TestRefresh records the refresh grant, and the effect of changes between login and refresh.
 func TestRefresh(t *testing.T) {
 	run(t, "refresh", func(g *group) {
 		r := g.realm(realmFile(object{"roles": object{"realm": []object{{"name": "late"}}}},
 			clientFile("other", nil), clientFile("closing", nil)))
-		g.exchange("success", func(x *exchange) {
-			u := x.user(r, nil)
-			login := x.login(u)
-			again := x.refresh(r, login)
-			x.show(again)
-			x.note("same session: %t", again.field("session_state") == login.field("session_state"))
-			x.note("same jti: %t",
-				again.claims("refresh_token")["jti"] == login.claims("refresh_token")["jti"])
-			x.outcome("the old access token",
-				x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+login.field("access_token")))
-			x.outcome("the old refresh token", x.refresh(r, login))
+		g.scenario("success", func(s *scenario) {
+			u := s.user(r, nil)
+			login := s.login(u)
+			refreshed := s.refresh(r, login)
+			s.show(refreshed)
+			s.note("same session: %t",
+				refreshed.field("session_state") == login.field("session_state"))
+			s.note("same jti: %t",
+				refreshed.claims("refresh_token")["jti"] == login.claims("refresh_token")["jti"])
+			s.outcome("the old access token",
+				s.get(r.oidc("/userinfo"), "Authorization", "Bearer "+login.field("access_token")))
+			s.outcome("the old refresh token", s.refresh(r, login))
 		})
-		g.exchange("without openid", func(x *exchange) {
-			u := x.user(r, nil)
-			x.show(x.refresh(r, x.token(r, passwordGrant(u)).ok()))
+		g.scenario("without openid", func(s *scenario) {
+			u := s.user(r, nil)
+			s.show(s.refresh(r, s.token(r, passwordGrant(u)).ok()))
 		})
-		g.exchange("of a public client", func(x *exchange) {
-			login := x.login(x.user(r, nil), "client_id", "spa")
-			x.outcome("refresh",
-				x.token(r,
+		g.scenario("of a public client", func(s *scenario) {
+			login := s.login(s.user(r, nil), "client_id", "spa")
+			s.outcome("refresh",
+				s.token(r,
 					form("grant_type", "refresh_token", "client_id", "spa", "refresh_token",
 						login.field("refresh_token"))))
 		})
-		g.exchange("offline", func(x *exchange) {
-			login := x.login(x.user(r, nil), "scope", "openid offline_access")
-			again := x.refresh(r, login)
-			x.show(again)
-			x.note("same session: %t", again.field("session_state") == login.field("session_state"))
+		g.scenario("offline", func(s *scenario) {
+			login := s.login(s.user(r, nil), "scope", "openid offline_access")
+			refreshed := s.refresh(r, login)
+			s.show(refreshed)
+			s.note("same session: %t",
+				refreshed.field("session_state") == login.field("session_state"))
 		})
-		g.exchange("of a code", func(x *exchange) {
-			login := x.token(r, codeGrant(x.code(x.user(r, nil), "nonce", "n-1"))).ok()
-			x.showToken(login, "id_token")
-			x.wait(sec(2))
-			again := x.refresh(r, login).ok()
-			x.showToken(again, "id_token")
-			x.showToken(again, "access_token")
-			x.note("same auth_time: %t",
-				again.claims("id_token")["auth_time"] == login.claims("id_token")["auth_time"])
+		g.scenario("of a code", func(s *scenario) {
+			login := s.token(r, codeGrant(s.code(s.user(r, nil), "nonce", "n-1"))).ok()
+			s.showToken(login, "id_token")
+			s.wait(sec(2))
+			refreshed := s.refresh(r, login).ok()
+			s.showToken(refreshed, "id_token")
+			s.showToken(refreshed, "access_token")
+			s.note("same auth_time: %t",
+				refreshed.claims("id_token")["auth_time"] == login.claims("id_token")["auth_time"])
 		})
 
-		// scope refreshes with a scope, and then without one.
-		scope := func(name, first, second string) {
-			g.exchange("scope: "+name, func(x *exchange) {
-				login := x.login(x.user(r, nil), "scope", first)
-				narrowed := x.refresh(r, login, "scope", second)
-				x.outcome(first+" then "+second, narrowed)
+		// refreshScope sends a refresh with a scope, and then a refresh without a scope.
+		refreshScope := func(name, first, second string) {
+			g.scenario("scope: "+name, func(s *scenario) {
+				login := s.login(s.user(r, nil), "scope", first)
+				narrowed := s.refresh(r, login, "scope", second)
+				s.outcome(first+" then "+second, narrowed)
 				if narrowed.status != 200 {
 					return
 				}
-				for _, a := range []response{narrowed, x.refresh(r, narrowed).ok()} {
-					x.showMembers(a, "scope")
-					x.showClaims(a, "refresh_token", "scope")
-					x.note("ID token: %t, phone in the access token: %v",
-						a.member("id_token") != nil,
-						strings.Contains(text(a.claims("access_token")["scope"]), "phone"))
+				for _, resp := range []response{narrowed, s.refresh(r, narrowed).ok()} {
+					s.showFields(resp, "scope")
+					s.showClaims(resp, "refresh_token", "scope")
+					s.note("ID token: %t, phone in the access token: %v",
+						resp.value("id_token") != nil,
+						strings.Contains(text(resp.claims("access_token")["scope"]), "phone"))
 				}
 			})
 		}
-		scope("narrower", "openid phone address", "openid phone")
-		scope("without openid", "openid phone", "phone")
-		scope("wider", "phone", "openid phone address")
-		scope("only a default scope", "openid phone", "email")
-		scope("empty", "openid", "")
-		scope("unknown", "openid", "openid bogus")
-		scope("spaces", "openid phone", "openid  phone")
-		scope("narrower, offline", "openid phone offline_access", "openid")
-		scope("only offline_access", "openid phone offline_access", "offline_access")
-		scope("unknown, offline", "openid offline_access", "openid bogus")
-		scope("offline_access later", "openid", "openid offline_access")
+		refreshScope("narrower", "openid phone address", "openid phone")
+		refreshScope("without openid", "openid phone", "phone")
+		refreshScope("wider", "phone", "openid phone address")
+		refreshScope("only a default scope", "openid phone", "email")
+		refreshScope("empty", "openid", "")
+		refreshScope("unknown", "openid", "openid bogus")
+		refreshScope("spaces", "openid phone", "openid  phone")
+		refreshScope("narrower, offline", "openid phone offline_access", "openid")
+		refreshScope("only offline_access", "openid phone offline_access", "offline_access")
+		refreshScope("unknown, offline", "openid offline_access", "openid bogus")
+		refreshScope("offline_access later", "openid", "openid offline_access")
 
-		g.exchange("changes of the user are visible", func(x *exchange) {
-			u := x.user(r, nil)
-			login := x.login(u)
-			x.must(x.kc.grantRole(u.userRef, roleRef{name: "late"}))
-			x.must(x.kc.patchUser(u.userRef, object{"firstName": "Changed"}))
-			again := x.refresh(r, login).ok()
-			x.showClaims(again, "access_token", "realm_access", "given_name", "name")
-			x.must(x.kc.revokeRole(u.userRef, roleRef{name: "late"}))
-			x.showClaims(x.refresh(r, again).ok(), "access_token", "realm_access")
+		g.scenario("changes of the user are visible", func(s *scenario) {
+			u := s.user(r, nil)
+			login := s.login(u)
+			s.must(s.kc.grantRole(u.userRef, roleRef{name: "late"}))
+			s.must(s.kc.patchUser(u.userRef, object{"firstName": "Changed"}))
+			refreshed := s.refresh(r, login).ok()
+			s.showClaims(refreshed, "access_token", "realm_access", "given_name", "name")
+			s.must(s.kc.revokeRole(u.userRef, roleRef{name: "late"}))
+			s.showClaims(s.refresh(r, refreshed).ok(), "access_token", "realm_access")
 		})
-		g.exchange("changes of the user that don't matter", func(x *exchange) {
-			u := x.user(r, nil)
-			login := x.login(u)
-			x.must(x.kc.patchUser(u.userRef,
+		g.scenario("changes of the user that don't matter", func(s *scenario) {
+			u := s.user(r, nil)
+			login := s.login(u)
+			s.must(s.kc.patchUser(u.userRef,
 				object{"requiredActions": []string{"UPDATE_PASSWORD"}}))
-			x.outcome("a required action", x.refresh(r, login))
-			x.must(x.kc.resetPassword(u.userRef, "changed"))
-			x.outcome("a new password", x.refresh(r, login))
-			x.must(x.kc.patchUser(u.userRef, object{"email": ""}))
-			x.outcome("no e-mail", x.refresh(r, login))
+			s.outcome("a required action", s.refresh(r, login))
+			s.must(s.kc.resetPassword(u.userRef, "changed"))
+			s.outcome("a new password", s.refresh(r, login))
+			s.must(s.kc.patchUser(u.userRef, object{"email": ""}))
+			s.outcome("no e-mail", s.refresh(r, login))
 		})
-		g.exchange("disabled user", func(x *exchange) {
-			u := x.user(r, nil)
-			login := x.login(u)
-			x.must(x.kc.patchUser(u.userRef, object{"enabled": false}))
-			x.show(x.refresh(r, login))
-			x.must(x.kc.patchUser(u.userRef, object{"enabled": true}))
-			x.outcome("enabled again", x.refresh(r, login))
+		g.scenario("disabled user", func(s *scenario) {
+			u := s.user(r, nil)
+			login := s.login(u)
+			s.must(s.kc.patchUser(u.userRef, object{"enabled": false}))
+			s.show(s.refresh(r, login))
+			s.must(s.kc.patchUser(u.userRef, object{"enabled": true}))
+			s.outcome("enabled again", s.refresh(r, login))
 		})
-		g.exchange("disabled client", func(x *exchange) {
+		g.scenario("disabled client", func(s *scenario) {
 			closing := []string{"client_id", "closing", "client_secret", "closing-secret"}
-			login := x.login(x.user(r, nil), closing...)
-			r.patchClient(x, "closing", object{"directAccessGrantsEnabled": false})
-			x.outcome("direct grants off", x.refresh(r, login, closing...))
-			r.patchClient(x, "closing", object{"enabled": false})
-			x.outcome("disabled", x.refresh(r, login, closing...))
-			r.patchClient(x, "closing", object{"enabled": true})
-			x.outcome("enabled again", x.refresh(r, login, closing...))
+			login := s.login(s.user(r, nil), closing...)
+			r.patchClient(s, "closing", object{"directAccessGrantsEnabled": false})
+			s.outcome("direct grants off", s.refresh(r, login, closing...))
+			r.patchClient(s, "closing", object{"enabled": false})
+			s.outcome("disabled", s.refresh(r, login, closing...))
+			r.patchClient(s, "closing", object{"enabled": true})
+			s.outcome("enabled again", s.refresh(r, login, closing...))
 		})
 	})
 }
 
-// Refresh tokens that Keycloak rejects. Expired tokens, not-before and rotated keys are in
-// lifespan_test.go, notbefore_test.go and keys_test.go.
+// TestRefresh_refused records refresh tokens that Keycloak rejects. Other tests are in
+// lifespan_test.go (expired tokens), notbefore_test.go and keys_test.go (rotated keys).
 func TestRefresh_refused(t *testing.T) {
 	run(t, "refresh-refused", func(g *group) {
 		r := g.realm(realmFile(nil, clientFile("other", nil)))
-		elsewhere := g.realm(realmFile(nil))
-		refused := func(name string, token func(*exchange, response) string) {
-			g.exchange(name, func(x *exchange) {
-				x.outcome("refresh", x.token(r, refreshGrant(token(x, x.login(x.user(r, nil))))))
+		otherRealm := g.realm(realmFile(nil))
+		refused := func(name string, token func(*scenario, response) string) {
+			g.scenario(name, func(s *scenario) {
+				s.outcome("refresh", s.token(r, refreshGrant(token(s, s.login(s.user(r, nil))))))
 			})
 		}
-		g.exchange("absent", func(x *exchange) {
-			x.show(x.token(r, with(secretOf("api"), "grant_type", "refresh_token")))
+		g.scenario("absent", func(s *scenario) {
+			s.show(s.token(r, with(secretOf("api"), "grant_type", "refresh_token")))
 		})
-		g.exchange("empty", func(x *exchange) { x.show(x.token(r, refreshGrant(""))) })
-		g.exchange("garbage", func(x *exchange) { x.show(x.token(r, refreshGrant("garbage"))) })
-		refused("an access token", func(_ *exchange, a response) string {
-			return a.field("access_token")
+		g.scenario("empty", func(s *scenario) { s.show(s.token(r, refreshGrant(""))) })
+		g.scenario("garbage", func(s *scenario) { s.show(s.token(r, refreshGrant("garbage"))) })
+		refused("an access token", func(_ *scenario, resp response) string {
+			return resp.field("access_token")
 		})
-		refused("an ID token", func(_ *exchange, a response) string { return a.field("id_token") })
-		refused("a bad signature", func(_ *exchange, a response) string {
-			parts := strings.Split(a.field("refresh_token"), ".")
+		refused("an ID token", func(_ *scenario, resp response) string {
+			return resp.field("id_token")
+		})
+		refused("a bad signature", func(_ *scenario, resp response) string {
+			parts := strings.Split(resp.field("refresh_token"), ".")
 			return parts[0] + "." + parts[1] + "." +
 				base64.RawURLEncoding.EncodeToString(make([]byte, 64))
 		})
-		refused("an unknown key", func(_ *exchange, a response) string {
+		refused("an unknown key", func(_ *scenario, resp response) string {
 			return signed(object{"alg": "HS512", "typ": "JWT",
-				"kid": "9f0b7f0e-1d3c-4b5a-8d47-0d3b7c9f2c11"}, a.claims("refresh_token"))
+				"kid": "9f0b7f0e-1d3c-4b5a-8d47-0d3b7c9f2c11"}, resp.claims("refresh_token"))
 		})
-		refused("another key with the right ID", func(_ *exchange, a response) string {
+		refused("another key with the right ID", func(_ *scenario, resp response) string {
 			return signed(object{"alg": "HS512", "typ": "JWT",
-				"kid": kidOf(a.field("refresh_token"))}, a.claims("refresh_token"))
+				"kid": kidOf(resp.field("refresh_token"))}, resp.claims("refresh_token"))
 		})
-		refused("not signed", func(_ *exchange, a response) string {
+		refused("not signed", func(_ *scenario, resp response) string {
 			token := signed(object{"alg": "none", "typ": "JWT",
-				"kid": kidOf(a.field("refresh_token"))}, a.claims("refresh_token"))
+				"kid": kidOf(resp.field("refresh_token"))}, resp.claims("refresh_token"))
 			return token[:strings.LastIndex(token, ".")+1]
 		})
-		refused("of another realm", func(x *exchange, _ response) string {
-			return x.login(x.user(elsewhere, nil)).field("refresh_token")
+		refused("of another realm", func(s *scenario, _ response) string {
+			return s.login(s.user(otherRealm, nil)).field("refresh_token")
 		})
-		refused("with a space", func(_ *exchange, a response) string {
-			return " " + a.field("refresh_token")
+		refused("with a space", func(_ *scenario, resp response) string {
+			return " " + resp.field("refresh_token")
 		})
-		// Which other spellings of a token Keycloak accepts. Code that identifies tokens by their
-		// text must reject them.
-		g.exchange("other spellings", func(x *exchange) {
-			token := x.login(x.user(r, nil)).field("refresh_token")
+		// Keycloak accepts some other spellings of a token. Code that identifies a token by its
+		// text must reject these spellings.
+		g.scenario("other spellings", func(s *scenario) {
+			token := s.login(s.user(r, nil)).field("refresh_token")
 			parts := strings.Split(token, ".")
 			unsigned, signature := parts[0]+"."+parts[1]+".", parts[2]
 			for _, spelling := range []struct{ name, token string }{
@@ -203,122 +207,125 @@ func TestRefresh_refused(t *testing.T) {
 				{"4,000 characters", strings.Repeat("A", 4000)},
 				{"4,001 characters", strings.Repeat("A", 4001)},
 			} {
-				x.outcome("refresh, "+spelling.name, x.token(r, refreshGrant(spelling.token)))
-				x.outcome("logout, "+spelling.name,
-					x.post(r.oidc("/logout"),
+				s.outcome("refresh, "+spelling.name, s.token(r, refreshGrant(spelling.token)))
+				s.outcome("logout, "+spelling.name,
+					s.post(r.oidc("/logout"),
 						with(secretOf("api"), "refresh_token", spelling.token)))
 			}
 		})
-		g.exchange("another client's", func(x *exchange) {
-			login := x.login(x.user(r, nil), "client_id", "other", "client_secret", "other-secret")
-			x.show(x.refresh(r, login))
-			x.outcome("its own client",
-				x.refresh(r, login, "client_id", "other", "client_secret", "other-secret"))
+		g.scenario("another client's", func(s *scenario) {
+			login := s.login(s.user(r, nil), "client_id", "other", "client_secret", "other-secret")
+			s.show(s.refresh(r, login))
+			s.outcome("its own client",
+				s.refresh(r, login, "client_id", "other", "client_secret", "other-secret"))
 		})
-		g.exchange("wrong secret", func(x *exchange) {
-			login := x.login(x.user(r, nil))
-			x.outcome("refresh", x.refresh(r, login, "client_secret", "wrong"))
-			x.outcome("then right", x.refresh(r, login))
+		g.scenario("wrong secret", func(s *scenario) {
+			login := s.login(s.user(r, nil))
+			s.outcome("refresh", s.refresh(r, login, "client_secret", "wrong"))
+			s.outcome("then right", s.refresh(r, login))
 		})
 
-		after := func(name string, change func(*exchange, *user, response)) {
-			g.exchange(name, func(x *exchange) {
-				u := x.user(r, nil)
-				login := x.login(u)
-				change(x, u, login)
-				x.outcome("refresh", x.refresh(r, login))
+		after := func(name string, change func(*scenario, *user, response)) {
+			g.scenario(name, func(s *scenario) {
+				u := s.user(r, nil)
+				login := s.login(u)
+				change(s, u, login)
+				s.outcome("refresh", s.refresh(r, login))
 			})
 		}
-		after("after logout", func(x *exchange, _ *user, a response) {
-			x.outcome("logout",
-				x.post(r.oidc("/logout"),
-					with(secretOf("api"), "refresh_token", a.field("refresh_token"))))
+		after("after logout", func(s *scenario, _ *user, resp response) {
+			s.outcome("logout",
+				s.post(r.oidc("/logout"),
+					with(secretOf("api"), "refresh_token", resp.field("refresh_token"))))
 		})
-		after("after revocation", func(x *exchange, _ *user, a response) {
-			x.outcome("revoke",
-				x.post(r.oidc("/revoke"), with(secretOf("api"), "token", a.field("refresh_token"))))
+		after("after revocation", func(s *scenario, _ *user, resp response) {
+			s.outcome("revoke",
+				s.post(r.oidc("/revoke"),
+					with(secretOf("api"), "token", resp.field("refresh_token"))))
 		})
-		after("after a logout by the administrator", func(x *exchange, u *user, _ response) {
-			x.must(x.kc.logoutUser(u.userRef))
+		after("after a logout by the administrator", func(s *scenario, u *user, _ response) {
+			s.must(s.kc.logoutUser(u.userRef))
 		})
-		after("after the session was deleted", func(x *exchange, u *user, a response) {
-			x.must(x.kc.endSession(sessionRef{realm: r.name, sid: a.field("session_state")}))
+		after("after the session was deleted", func(s *scenario, u *user, resp response) {
+			s.must(s.kc.endSession(sessionRef{realm: r.name, sid: resp.field("session_state")}))
 		})
-		after("after the user was deleted", func(x *exchange, u *user, _ response) {
-			x.must(x.kc.deleteUser(u.userRef))
+		after("after the user was deleted", func(s *scenario, u *user, _ response) {
+			s.must(s.kc.deleteUser(u.userRef))
 		})
-		after("code used twice", func(x *exchange, u *user, _ response) {
-			code := x.code(u)
-			first := x.token(r, codeGrant(code)).ok()
-			x.outcome("second use", x.token(r, codeGrant(code)))
-			x.outcome("refresh of the first use", x.refresh(r, first))
+		after("code used twice", func(s *scenario, u *user, _ response) {
+			code := s.code(u)
+			first := s.token(r, codeGrant(code)).ok()
+			s.outcome("second use", s.token(r, codeGrant(code)))
+			s.outcome("refresh of the first use", s.refresh(r, first))
 		})
-		g.exchange("revoked while another client shares the session", func(x *exchange) {
-			u := x.user(r, nil)
-			b := x.browser()
-			first := x.token(r, codeGrant(b.login(u).redirected().Get("code"))).ok()
-			other := x.token(r,
-				codeGrant(b.open(r.authURL("client_id", "other")).redirected().Get("code"),
+		g.scenario("revoked while another client shares the session", func(s *scenario) {
+			u := s.user(r, nil)
+			b := s.browser()
+			first := s.token(r, codeGrant(b.login(u).redirectQuery().Get("code"))).ok()
+			other := s.token(r,
+				codeGrant(b.open(r.authURL("client_id", "other")).redirectQuery().Get("code"),
 					"client_id", "other", "client_secret", "other-secret")).ok()
-			x.note("same session: %t", first.field("session_state") == other.field("session_state"))
-			x.outcome("revoke",
-				x.post(r.oidc("/revoke"),
+			s.note("same session: %t", first.field("session_state") == other.field("session_state"))
+			s.outcome("revoke",
+				s.post(r.oidc("/revoke"),
 					with(secretOf("api"), "token", first.field("refresh_token"))))
-			x.outcome("refresh", x.refresh(r, first))
-			x.outcome("refresh of the other",
-				x.refresh(r, other, "client_id", "other", "client_secret", "other-secret"))
+			s.outcome("refresh", s.refresh(r, first))
+			s.outcome("refresh of the other",
+				s.refresh(r, other, "client_id", "other", "client_secret", "other-secret"))
 		})
 
-		g.exchange("changed issuer", func(x *exchange) {
-			r := x.realm(realmFile(nil))
-			login := x.login(x.user(r, nil))
-			r.patch(x, object{"notBefore": x.kc.now().Unix() - 100})
-			x.outcome("not before, but earlier", x.refresh(r, login))
-			r.patch(x, object{"attributes": object{"frontendUrl": "https://id.example"}})
-			x.outcome("refresh", x.refresh(r, login))
-			x.outcome("userinfo",
-				x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+login.field("access_token")))
-			x.showMembers(x.get(r.url("/.well-known/openid-configuration")), "issuer",
+		g.scenario("changed issuer", func(s *scenario) {
+			r := s.realm(realmFile(nil))
+			login := s.login(s.user(r, nil))
+			r.patch(s, object{"notBefore": s.kc.now().Unix() - 100})
+			s.outcome("not before, but earlier", s.refresh(r, login))
+			r.patch(s, object{"attributes": object{"frontendUrl": "https://id.example"}})
+			s.outcome("refresh", s.refresh(r, login))
+			s.outcome("userinfo",
+				s.get(r.oidc("/userinfo"), "Authorization", "Bearer "+login.field("access_token")))
+			s.showFields(s.get(r.url("/.well-known/openid-configuration")), "issuer",
 				"token_endpoint", "jwks_uri")
 		})
 
-		offline := func(name string, end func(*exchange, *user, response)) {
-			g.exchange("offline: "+name, func(x *exchange) {
-				u := x.user(r, nil)
-				login := x.login(u, "scope", "openid offline_access")
-				end(x, u, login)
-				x.outcome("refresh", x.refresh(r, login))
+		offline := func(name string, end func(*scenario, *user, response)) {
+			g.scenario("offline: "+name, func(s *scenario) {
+				u := s.user(r, nil)
+				login := s.login(u, "scope", "openid offline_access")
+				end(s, u, login)
+				s.outcome("refresh", s.refresh(r, login))
 			})
 		}
-		offline("after logout", func(x *exchange, _ *user, a response) {
-			x.outcome("logout",
-				x.post(r.oidc("/logout"),
-					with(secretOf("api"), "refresh_token", a.field("refresh_token"))))
+		offline("after logout", func(s *scenario, _ *user, resp response) {
+			s.outcome("logout",
+				s.post(r.oidc("/logout"),
+					with(secretOf("api"), "refresh_token", resp.field("refresh_token"))))
 		})
-		offline("after revocation", func(x *exchange, _ *user, a response) {
-			x.outcome("revoke",
-				x.post(r.oidc("/revoke"), with(secretOf("api"), "token", a.field("refresh_token"))))
+		offline("after revocation", func(s *scenario, _ *user, resp response) {
+			s.outcome("revoke",
+				s.post(r.oidc("/revoke"),
+					with(secretOf("api"), "token", resp.field("refresh_token"))))
 		})
-		offline("after consent was revoked", func(x *exchange, u *user, _ response) {
-			x.must(x.kc.revokeConsent(u.userRef, "api"))
+		offline("after consent was revoked", func(s *scenario, u *user, _ response) {
+			s.must(s.kc.revokeConsent(u.userRef, "api"))
 		})
-		offline("after the session was deleted", func(x *exchange, u *user, a response) {
-			x.must(
-				x.kc.endSession(sessionRef{realm: r.name, sid: a.field("session_state"),
+		offline("after the session was deleted", func(s *scenario, u *user, resp response) {
+			s.must(
+				s.kc.endSession(sessionRef{realm: r.name, sid: resp.field("session_state"),
 					offline: true}))
 		})
-		offline("after a logout by the administrator", func(x *exchange, u *user, a response) {
+		offline("after a logout by the administrator", func(s *scenario, u *user, resp response) {
 			// The logout sets the user's notBefore: a token of the same second would stay valid.
-			x.wait(sec(2))
-			x.must(x.kc.logoutUser(u.userRef))
+			s.wait(sec(2))
+			s.must(s.kc.logoutUser(u.userRef))
 		})
-		offline("after the role was revoked", func(x *exchange, u *user, _ response) {
-			x.must(x.kc.revokeRole(u.userRef, roleRef{name: "default-roles-" + r.name}))
+		offline("after the role was revoked", func(s *scenario, u *user, _ response) {
+			s.must(s.kc.revokeRole(u.userRef, roleRef{name: "default-roles-" + r.name}))
 		})
 	})
 }
 
-// signed returns a token with this header and these claims, signed with a key of the test's own.
+// signed returns a token with this header and these claims, signed with a key that only the test
+// has.
 func signed(header, claims object) string {
 	encode := func(o object) string {
 		text, _ := json.Marshal(o)
@@ -330,8 +337,8 @@ func signed(header, claims object) string {
 	return content + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// strayBits returns the base64url character that differs in the last bit, which is unused at the
-// end of the header and of a 64-byte signature.
+// strayBits returns the base64url character that differs from last only in its lowest bit. That bit
+// is unused at the end of the header and of a 64-byte signature.
 func strayBits(last byte) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	return string(alphabet[strings.IndexByte(alphabet, last)^1])

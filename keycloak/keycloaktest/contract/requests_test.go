@@ -12,15 +12,15 @@ import (
 )
 
 // realmFile returns a realm file with these settings and clients, and with the clients that most
-// exchanges need:
+// scenarios need:
 //
 //	api     confidential, secret "api-secret", direct grants, code flow, redirects to callback
 //	spa     public, direct grants, code flow
 //	service confidential, secret "service-secret", service account only
 //
 // The file has a signing key, because generating two RSA keys takes nearly all of the time of an
-// import; with generatedKeys, Keycloak generates them. It makes password hashing fast, because
-// hashing takes nearly all of the time of a login.
+// import; with generatedKeys, Keycloak generates the keys. The file's password policy makes hashing
+// fast, because hashing takes nearly all of the time of a login.
 func realmFile(settings object, clients ...object) object {
 	file := merge(object{
 		"enabled":        true,
@@ -46,12 +46,13 @@ func realmFile(settings object, clients ...object) object {
 // signing, another for encryption, and two secret keys.
 var generatedKeys = object{"components": nil}
 
-// A signingKey is a key for a realm file.
+// A signingKey is an RSA key for a realm file.
 type signingKey struct {
 	private *rsa.PrivateKey
 	pem     string
 }
 
+// sharedKey returns the key that all realm files share.
 var sharedKey = sync.OnceValue(newSigningKey)
 
 func newSigningKey() signingKey {
@@ -67,7 +68,7 @@ func newSigningKey() signingKey {
 }
 
 // clientFile returns a client for a realm file: confidential, with the secret "<id>-secret", direct
-// grants and code flow. Settings override.
+// grants and code flow. Settings override these fields.
 func clientFile(id string, settings object) object {
 	return merge(object{
 		"clientId": id, "enabled": true, "secret": id + "-secret",
@@ -77,8 +78,8 @@ func clientFile(id string, settings object) object {
 }
 
 // mapperFile returns a protocol mapper for a realm file.
-func mapperFile(name, kind string, config object) object {
-	return object{"name": name, "protocol": "openid-connect", "protocolMapper": kind,
+func mapperFile(name, mapper string, config object) object {
+	return object{"name": name, "protocol": "openid-connect", "protocolMapper": mapper,
 		"config": config}
 }
 
@@ -89,9 +90,9 @@ func audienceMapper(client string) object {
 }
 
 // token sends a request to the token endpoint.
-func (x *exchange) token(r *realm, values url.Values, headers ...string) response {
-	x.Helper()
-	return x.post(r.oidc("/token"), values, headers...)
+func (s *scenario) token(r *realm, values url.Values, headers ...string) response {
+	s.Helper()
+	return s.post(r.oidc("/token"), values, headers...)
 }
 
 // secretOf returns a form with a client's ID and secret.
@@ -99,38 +100,40 @@ func secretOf(client string) url.Values {
 	return form("client_id", client, "client_secret", client+"-secret")
 }
 
-// passwordGrant returns the form of a login with the client api. Pairs override.
+// passwordGrant returns the form of a password grant with the client api. Pairs override
+// parameters.
 func passwordGrant(u *user, pairs ...string) url.Values {
 	return with(with(secretOf("api"), "grant_type", "password", "username", u.username, "password",
 		"secret"), pairs...)
 }
 
-// refreshGrant returns the form of a refresh with the client api. Pairs override.
+// refreshGrant returns the form of a refresh with the client api. Pairs override parameters.
 func refreshGrant(refreshToken string, pairs ...string) url.Values {
 	return with(with(secretOf("api"), "grant_type", "refresh_token", "refresh_token", refreshToken),
 		pairs...)
 }
 
-// codeGrant returns the form of a code exchange with the client api. Pairs override.
+// codeGrant returns the form of a code exchange with the client api. Pairs override parameters.
 func codeGrant(code string, pairs ...string) url.Values {
 	return with(with(secretOf("api"), "grant_type", "authorization_code", "code", code,
 		"redirect_uri", callback), pairs...)
 }
 
 // login signs a user in with the client api and the scope openid, which must succeed. Pairs
-// override.
-func (x *exchange) login(u *user, pairs ...string) response {
-	x.Helper()
-	return x.token(u.realm, with(passwordGrant(u, "scope", "openid"), pairs...)).ok()
+// override parameters.
+func (s *scenario) login(u *user, pairs ...string) response {
+	s.Helper()
+	return s.token(u.realm, with(passwordGrant(u, "scope", "openid"), pairs...)).ok()
 }
 
-// refresh refreshes the tokens of a response with the client api. Pairs override.
-func (x *exchange) refresh(r *realm, last response, pairs ...string) response {
-	x.Helper()
-	return x.token(r, refreshGrant(last.field("refresh_token"), pairs...))
+// refresh sends a refresh with the refresh token of a response and the client api. Pairs override
+// parameters.
+func (s *scenario) refresh(r *realm, last response, pairs ...string) response {
+	s.Helper()
+	return s.token(r, refreshGrant(last.field("refresh_token"), pairs...))
 }
 
-// basic returns the Authorization header of a client.
+// basic returns the Basic Authorization header of a client.
 func basic(id, secret string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(id+":"+secret))
 }

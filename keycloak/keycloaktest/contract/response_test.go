@@ -12,9 +12,9 @@ import (
 	"strings"
 )
 
-// A response is an HTTP response, with its request.
+// A response is an HTTP response and its request.
 type response struct {
-	x             *exchange
+	scenario      *scenario
 	method        string
 	url           string
 	requestHeader http.Header
@@ -25,126 +25,129 @@ type response struct {
 	window        window
 }
 
-// direct doesn't follow redirects, store cookies, or request compression.
+// direct is a client that doesn't follow redirects, store cookies, or request compression.
 var direct = &http.Client{
 	Transport:     &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 16},
 	Timeout:       patience,
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
-// send sends a request. Headers are pairs of a name and a value; Go adds only its User-Agent.
-func (x *exchange) send(method, address, body string, headers ...string) response {
-	x.Helper()
-	return x.sendBy(direct, method, address, body, headers...)
+// send sends a request. headers are pairs of a name and a value; Go only adds its User-Agent.
+func (s *scenario) send(method, address, body string, headers ...string) response {
+	s.Helper()
+	return s.sendBy(direct, method, address, body, headers...)
 }
 
-func (x *exchange) sendBy(client *http.Client, method, address, requestBody string,
+// sendBy is send with another client.
+func (s *scenario) sendBy(client *http.Client, method, address, requestBody string,
 	headers ...string) response {
-	x.Helper()
+	s.Helper()
 	request, err := http.NewRequest(method, address, strings.NewReader(requestBody))
-	x.must(err)
+	s.must(err)
 	for i := 0; i+1 < len(headers); i += 2 {
 		request.Header.Add(headers[i], headers[i+1])
 	}
 	requestHeader := request.Header.Clone()
-	sent := x.kc.now()
+	sent := s.kc.now()
 	resp, err := client.Do(request)
-	x.must(err)
+	s.must(err)
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	x.must(err)
-	w := window{sent, x.kc.now(), x.waited}
-	x.noteTokens(string(body), w)
-	return response{x, method, address, requestHeader, requestBody, resp.StatusCode, resp.Header,
+	s.must(err)
+	w := window{sent, s.kc.now(), s.waited}
+	s.noteTokens(string(body), w)
+	return response{s, method, address, requestHeader, requestBody, resp.StatusCode, resp.Header,
 		string(body), w}
 }
 
-func (x *exchange) get(address string, headers ...string) response {
-	x.Helper()
-	return x.send(http.MethodGet, address, "", headers...)
+// get sends a GET request.
+func (s *scenario) get(address string, headers ...string) response {
+	s.Helper()
+	return s.send(http.MethodGet, address, "", headers...)
 }
 
-func (x *exchange) post(address string, values url.Values, headers ...string) response {
-	x.Helper()
+// post sends a form.
+func (s *scenario) post(address string, values url.Values, headers ...string) response {
+	s.Helper()
 	headers = append([]string{"Content-Type", "application/x-www-form-urlencoded"}, headers...)
-	return x.send(http.MethodPost, address, values.Encode(), headers...)
+	return s.send(http.MethodPost, address, values.Encode(), headers...)
 }
 
-// member returns a member of a JSON response, or nil.
-func (a response) member(name string) any {
-	var members object
-	json.Unmarshal([]byte(a.body), &members)
-	return members[name]
+// value returns the value of a field of a JSON response, or nil.
+func (r response) value(name string) any {
+	var fields object
+	json.Unmarshal([]byte(r.body), &fields)
+	return fields[name]
 }
 
-// field returns a member of a JSON response, which must be a string.
-func (a response) field(name string) string {
-	a.x.Helper()
-	text, ok := a.member(name).(string)
+// field returns the value of a field of a JSON response. It must be a string.
+func (r response) field(name string) string {
+	r.scenario.Helper()
+	text, ok := r.value(name).(string)
 	if !ok {
-		a.x.Fatalf("no %s in %d %s", name, a.status, a.body)
+		r.scenario.Fatalf("no %s in %d %s", name, r.status, r.body)
 	}
 	return text
 }
 
 // claims returns the claims of a token in a JSON response.
-func (a response) claims(name string) object {
-	a.x.Helper()
-	decoded, ok := decodeToken(a.field(name))
+func (r response) claims(name string) object {
+	r.scenario.Helper()
+	decoded, ok := decodeToken(r.field(name))
 	if !ok {
-		a.x.Fatalf("%s is not a token: %s", name, a.body)
+		r.scenario.Fatalf("%s is not a token: %s", name, r.body)
 	}
 	return decoded.claims
 }
 
-// ok returns the response if it is a 200, and ends the exchange otherwise.
-func (a response) ok() response {
-	a.x.Helper()
-	if a.status != http.StatusOK {
-		a.x.Fatalf("%s %s: %d %s %s", a.method, a.url, a.status, a.header.Get("WWW-Authenticate"),
-			a.body)
+// ok returns the response if its status is 200, and ends the scenario otherwise.
+func (r response) ok() response {
+	r.scenario.Helper()
+	if r.status != http.StatusOK {
+		r.scenario.Fatalf("%s %s: got %d %s %s, want 200", r.method, r.url, r.status,
+			r.header.Get("WWW-Authenticate"), r.body)
 	}
-	return a
+	return r
 }
 
-// show records responses completely.
-func (x *exchange) show(responses ...response) {
-	for _, a := range responses {
-		x.out.WriteString(a.requestText())
-		fmt.Fprintln(&x.out, a.status)
-		x.out.WriteString(a.headers())
-		if a.isPage() {
-			x.out.WriteString(x.page(a))
+// show records the status, the headers and the body of responses.
+func (s *scenario) show(responses ...response) {
+	for _, resp := range responses {
+		s.out.WriteString(resp.requestText())
+		fmt.Fprintln(&s.out, resp.status)
+		s.out.WriteString(resp.headers())
+		if resp.isPage() {
+			s.out.WriteString(s.formatPage(resp))
 		} else {
-			x.out.WriteString(x.json(a.body, a.window))
+			s.out.WriteString(s.json(resp.body, resp.window))
 		}
-		x.out.WriteString("\n")
+		s.out.WriteString("\n")
 	}
 }
 
 // showHead records only the status and the headers.
-func (x *exchange) showHead(responses ...response) {
-	for _, a := range responses {
-		fmt.Fprintf(&x.out, "%s%d\n%s\n", a.requestText(), a.status, a.headers())
+func (s *scenario) showHead(responses ...response) {
+	for _, resp := range responses {
+		fmt.Fprintf(&s.out, "%s%d\n%s\n", resp.requestText(), resp.status, resp.headers())
 	}
 }
 
-// showAllowed records the lines "member: type" and "member: has element" of a document that lists
-// features. The stand-in may lack some lines, except for members that other exchanges of the group
-// show, but it may not have other lines.
-func (x *exchange) showAllowed(lines []string) {
-	if x.kc.name() != "keycloak" {
+// showAllowed records the lines "field: type" and "field: has element" of a document that lists
+// features. The fake may lack lines, except for fields that other scenarios of the group record,
+// but it may not have additional lines.
+func (s *scenario) showAllowed(lines []string) {
+	if s.kc.name() != "keycloak" {
 		var others strings.Builder
-		for name, text := range x.group.record.recorded {
-			if name != x.name {
+		for name, text := range s.group.record.sections {
+			if name != s.name {
 				others.WriteString(text)
 			}
 		}
-		recorded := strings.Split(strings.TrimSpace(x.group.record.recorded[x.name]), "\n")
+		recorded := strings.Split(strings.TrimSpace(s.group.record.sections[s.name]), "\n")
 		recorded = slices.DeleteFunc(recorded, func(line string) bool {
-			member, value, _ := strings.Cut(line, ": ")
-			shown := strings.Contains(others.String(), `"`+member+`": `) ||
-				strings.Contains(others.String(), "# "+member+" has ")
+			field, value, _ := strings.Cut(line, ": ")
+			shown := strings.Contains(others.String(), `"`+field+`": `) ||
+				strings.Contains(others.String(), "# "+field+" has ")
 			return shown && !strings.HasPrefix(value, "has ") && !slices.Contains(lines, line)
 		})
 		for _, line := range lines {
@@ -154,85 +157,86 @@ func (x *exchange) showAllowed(lines []string) {
 		}
 		lines = recorded
 	}
-	fmt.Fprintln(&x.out, strings.Join(lines, "\n"))
+	fmt.Fprintln(&s.out, strings.Join(lines, "\n"))
 }
 
 // showBody records only the status and the body.
-func (x *exchange) showBody(responses ...response) {
-	for _, a := range responses {
-		fmt.Fprintf(&x.out, "%s%d\n%s\n", a.requestText(), a.status, x.json(a.body, a.window))
+func (s *scenario) showBody(responses ...response) {
+	for _, resp := range responses {
+		fmt.Fprintf(&s.out, "%s%d\n%s\n", resp.requestText(), resp.status,
+			s.json(resp.body, resp.window))
 	}
 }
 
 // outcome records the status and the error of a step in one line, such as "first use: 200".
-func (x *exchange) outcome(step string, a response) {
-	line := fmt.Sprint(step, ": ", a.status)
-	for _, text := range []any{a.member("error"), a.member("error_description"),
-		a.header.Get("WWW-Authenticate")} {
+func (s *scenario) outcome(step string, resp response) {
+	line := fmt.Sprint(step, ": ", resp.status)
+	for _, text := range []any{resp.value("error"), resp.value("error_description"),
+		resp.header.Get("WWW-Authenticate")} {
 		if text, _ := text.(string); text != "" {
-			line += " " + x.text(text)
+			line += " " + s.text(text)
 		}
 	}
-	fmt.Fprintln(&x.out, line)
+	fmt.Fprintln(&s.out, line)
 }
 
-// showToken records a decoded token of a response.
-func (x *exchange) showToken(a response, name string) {
-	x.Helper()
-	x.out.WriteString(x.decoded(name, a.field(name), a.window))
+// showToken records the decoded token in this field of a response.
+func (s *scenario) showToken(resp response, name string) {
+	s.Helper()
+	s.out.WriteString(s.decoded(name, resp.field(name), resp.window))
 }
 
-// showMembers records some members of a JSON response.
-func (x *exchange) showMembers(a response, names ...string) {
-	var members object
-	decoder := json.NewDecoder(strings.NewReader(a.body))
+// showFields records some fields of a JSON response.
+func (s *scenario) showFields(resp response, names ...string) {
+	var fields object
+	decoder := json.NewDecoder(strings.NewReader(resp.body))
 	decoder.UseNumber()
-	decoder.Decode(&members)
-	fmt.Fprintln(&x.out, x.render("", subset(members, names), timing{window: a.window}, ""))
+	decoder.Decode(&fields)
+	fmt.Fprintln(&s.out, s.render("", subset(fields, names), timing{window: resp.window}, ""))
 }
 
-// subset returns the members of an object with these names.
-func subset(members object, names []string) object {
-	part := object{}
+// subset returns the fields of an object with these names.
+func subset(o object, names []string) object {
+	out := object{}
 	for _, name := range names {
-		if value, ok := members[name]; ok {
-			part[name] = value
+		if value, ok := o[name]; ok {
+			out[name] = value
 		}
 	}
-	return part
+	return out
 }
 
-// showClaims records some claims of a token of a response.
-func (x *exchange) showClaims(a response, token string, names ...string) {
-	x.Helper()
-	fmt.Fprintf(&x.out, "%s %s\n", token,
-		x.render("", subset(a.claims(token), names), timing{window: a.window}, ""))
+// showClaims records some claims of the token in this field of a response.
+func (s *scenario) showClaims(resp response, token string, names ...string) {
+	s.Helper()
+	fmt.Fprintf(&s.out, "%s %s\n", token,
+		s.render("", subset(resp.claims(token), names), timing{window: resp.window}, ""))
 }
 
-// requestText formats the request, so that the record is complete.
-func (a response) requestText() string {
+// requestText formats the request for the record.
+func (r response) requestText() string {
 	var lines strings.Builder
-	fmt.Fprintf(&lines, "> %s %s\n", a.method, a.x.address(a.url))
-	for _, name := range slices.Sorted(maps.Keys(a.requestHeader)) {
-		for _, value := range a.requestHeader[name] {
+	fmt.Fprintf(&lines, "> %s %s\n", r.method, r.scenario.address(r.url))
+	for _, name := range slices.Sorted(maps.Keys(r.requestHeader)) {
+		for _, value := range r.requestHeader[name] {
 			if value != "application/x-www-form-urlencoded" && value != browserAccept {
-				fmt.Fprintf(&lines, "> %s: %s\n", name, a.x.headerValue(value))
+				fmt.Fprintf(&lines, "> %s: %s\n", name, r.scenario.headerValue(value))
 			}
 		}
 	}
-	if a.requestHeader.Get("Content-Type") != "application/x-www-form-urlencoded" {
-		if a.requestBody != "" {
-			fmt.Fprintf(&lines, "> %s\n", a.x.text(a.requestBody))
+	if r.requestHeader.Get("Content-Type") != "application/x-www-form-urlencoded" {
+		if r.requestBody != "" {
+			fmt.Fprintf(&lines, "> %s\n", r.scenario.text(r.requestBody))
 		}
 		return lines.String()
 	}
-	if values, err := url.ParseQuery(a.requestBody); err == nil && a.requestBody != "" {
-		fmt.Fprintf(&lines, "> %s\n", a.x.pairs(values))
+	if values, err := url.ParseQuery(r.requestBody); err == nil && r.requestBody != "" {
+		fmt.Fprintf(&lines, "> %s\n", r.scenario.pairs(values))
 	}
 	return lines.String()
 }
 
-// headerNames are the recorded headers, in the order of the record.
+// headerNames are the recorded response headers, in the order of the record.
 var headerNames = []string{
 	"Location", "Www-Authenticate", "Cache-Control", "Pragma", "Content-Type", "Allow", "Vary",
 	"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials",
@@ -240,7 +244,7 @@ var headerNames = []string{
 	"Access-Control-Max-Age",
 }
 
-// securityHeaders are sent with nearly every response: the record has one line for all of them.
+// securityHeaders are sent with nearly every response. The record has one line for all of them.
 var securityHeaders = http.Header{
 	"Referrer-Policy":           {"no-referrer"},
 	"Strict-Transport-Security": {"max-age=31536000; includeSubDomains"},
@@ -249,23 +253,24 @@ var securityHeaders = http.Header{
 	"X-Robots-Tag":              {"none"},
 }
 
-func (a response) headers() string {
+// headers formats the recorded headers.
+func (r response) headers() string {
 	var lines strings.Builder
 	for _, name := range headerNames {
-		for _, value := range a.header[name] {
+		for _, value := range r.header[name] {
 			switch {
 			case name == "Location":
-				value = a.x.address(value)
+				value = r.scenario.address(value)
 			case strings.HasPrefix(name, "Access-Control-") && strings.Contains(value, ","):
 				value = sortedWords(value, ", ")
 			default:
-				value = a.x.text(value)
+				value = r.scenario.text(value)
 			}
 			fmt.Fprintf(&lines, "%s: %s\n", name, value)
 		}
 	}
 	var cookies []string
-	for _, cookie := range (&http.Response{Header: a.header}).Cookies() {
+	for _, cookie := range (&http.Response{Header: r.header}).Cookies() {
 		if cookie.MaxAge < 0 || cookie.Value == "" {
 			cookie.Name += " (removed)"
 		}
@@ -274,14 +279,15 @@ func (a response) headers() string {
 	if slices.Sort(cookies); len(cookies) > 0 {
 		fmt.Fprintf(&lines, "Set-Cookie: %s\n", strings.Join(slices.Compact(cookies), ", "))
 	}
-	lines.WriteString(a.securityHeaders())
+	lines.WriteString(r.securityHeaders())
 	return lines.String()
 }
 
-func (a response) securityHeaders() string {
+// securityHeaders formats the differences from securityHeaders.
+func (r response) securityHeaders() string {
 	var missing, other []string
 	for _, name := range slices.Sorted(maps.Keys(securityHeaders)) {
-		switch values := a.header[name]; {
+		switch values := r.header[name]; {
 		case len(values) == 0:
 			missing = append(missing, name)
 		case !slices.Equal(values, securityHeaders[name]):
@@ -298,8 +304,9 @@ func (a response) securityHeaders() string {
 	return "(security headers)\n" + strings.Join(other, "")
 }
 
-// json normalizes a JSON body and decodes its tokens. Other bodies only get placeholders.
-func (x *exchange) json(body string, w window) string {
+// json normalizes a JSON body and decodes its tokens. In other bodies, it only replaces values with
+// their placeholders.
+func (s *scenario) json(body string, w window) string {
 	if body == "" {
 		return ""
 	}
@@ -307,13 +314,13 @@ func (x *exchange) json(body string, w window) string {
 	decoder.UseNumber()
 	var value any
 	if err := decoder.Decode(&value); err != nil || decoder.More() {
-		return x.text(body) + "\n"
+		return s.text(body) + "\n"
 	}
-	text := x.render("", value, timing{window: w}, "") + "\n"
-	if members, ok := value.(object); ok {
-		for _, name := range slices.Sorted(maps.Keys(members)) {
-			if token, ok := members[name].(string); ok {
-				text += x.decoded(name, token, w)
+	text := s.render("", value, timing{window: w}, "") + "\n"
+	if fields, ok := value.(object); ok {
+		for _, name := range slices.Sorted(maps.Keys(fields)) {
+			if token, ok := fields[name].(string); ok {
+				text += s.decoded(name, token, w)
 			}
 		}
 	}

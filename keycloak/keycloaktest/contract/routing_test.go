@@ -6,13 +6,13 @@ import (
 	"testing"
 )
 
-// Unknown paths, wrong methods, and unusual spellings of paths.
+// TestRouting records responses to unknown paths, wrong methods, and unusual spellings of paths.
 func TestRouting(t *testing.T) {
 	run(t, "routing", func(g *group) {
 		r := g.realm(realmFile(nil))
 		request := func(name, method, path string, headers ...string) {
-			g.exchange(name, func(x *exchange) {
-				x.show(x.send(method, x.kc.base()+path, "", headers...))
+			g.scenario(name, func(s *scenario) {
+				s.show(s.send(method, s.kc.base()+path, "", headers...))
 			})
 		}
 		realm, oidc := "/realms/"+r.name, "/realms/"+r.name+"/protocol/openid-connect"
@@ -21,25 +21,25 @@ func TestRouting(t *testing.T) {
 		request("unknown realm: discovery", "GET",
 			"/realms/no-such-realm/.well-known/openid-configuration")
 		request("unknown realm: certs", "GET", "/realms/no-such-realm/protocol/openid-connect/certs")
-		g.exchange("unknown realm: token", func(x *exchange) {
-			x.show(x.post(x.kc.base()+"/realms/no-such-realm/protocol/openid-connect/token",
+		g.scenario("unknown realm: token", func(s *scenario) {
+			s.show(s.post(s.kc.base()+"/realms/no-such-realm/protocol/openid-connect/token",
 				secretOf("api")))
 		})
 		request("unknown realm: unknown path", "GET", "/realms/no-such-realm/no-such-path")
-		g.exchange("realm in another case", func(x *exchange) {
-			x.show(x.get(x.kc.base() + "/realms/" + strings.ToUpper(r.name) +
+		g.scenario("realm in another case", func(s *scenario) {
+			s.show(s.get(s.kc.base() + "/realms/" + strings.ToUpper(r.name) +
 				"/protocol/openid-connect/certs"))
 		})
 
-		g.exchange("login-actions are never cached", func(x *exchange) {
+		g.scenario("login-actions are never cached", func(s *scenario) {
 			for _, request := range []string{
 				"GET /authenticate", "POST /authenticate", "PUT /authenticate",
 				"OPTIONS /authenticate", "GET /consent", "POST /consent", "GET /restart",
 				"POST /restart", "GET /required-action", "GET /no-such-action",
 			} {
 				method, path, _ := strings.Cut(request, " ")
-				x.note("%s: %s", request,
-					x.send(method, r.url("/login-actions"+path), "").header.Get("Cache-Control"))
+				s.note("%s: %s", request,
+					s.send(method, r.url("/login-actions"+path), "").header.Get("Cache-Control"))
 			}
 		})
 
@@ -76,118 +76,119 @@ func TestRouting(t *testing.T) {
 		request("preflight of an unknown path", "OPTIONS", realm+"/no-such-path", "Origin",
 			otherOrigin)
 		request("trailing slash: realm info", "GET", realm+"/")
-		g.exchange("trailing slash: certs and discovery", func(x *exchange) {
-			x.showHead(x.get(r.oidc("/certs/")), x.get(r.url("/.well-known/openid-configuration/")))
+		g.scenario("trailing slash: certs and discovery", func(s *scenario) {
+			s.showHead(s.get(r.oidc("/certs/")), s.get(r.url("/.well-known/openid-configuration/")))
 		})
-		g.exchange("trailing slash: token", func(x *exchange) {
-			x.showHead(x.post(r.oidc("/token/"), passwordGrant(x.user(r, nil))))
+		g.scenario("trailing slash: token", func(s *scenario) {
+			s.showHead(s.post(r.oidc("/token/"), passwordGrant(s.user(r, nil))))
 		})
 	})
 }
 
-// Bodies and credentials of the token endpoint: a body that isn't a form counts as an empty form.
+// TestRouting_bodies records how the token endpoint reads bodies and credentials. It treats a body
+// that isn't a form as an empty form.
 func TestRouting_bodies(t *testing.T) {
 	run(t, "routing-bodies", func(g *group) {
 		r := g.realm(realmFile(nil))
-		g.exchange("JSON", func(x *exchange) {
-			x.show(x.send("POST", r.oidc("/token"), `{"grant_type":"password"}`, "Content-Type",
+		g.scenario("JSON", func(s *scenario) {
+			s.show(s.send("POST", r.oidc("/token"), `{"grant_type":"password"}`, "Content-Type",
 				"application/json"))
 		})
-		g.exchange("no content type", func(x *exchange) {
-			x.show(x.send("POST", r.oidc("/token"), "grant_type=password"))
+		g.scenario("no content type", func(s *scenario) {
+			s.show(s.send("POST", r.oidc("/token"), "grant_type=password"))
 		})
-		g.exchange("text", func(x *exchange) {
-			x.show(x.send("POST", r.oidc("/token"), "grant_type=password", "Content-Type",
+		g.scenario("text", func(s *scenario) {
+			s.show(s.send("POST", r.oidc("/token"), "grant_type=password", "Content-Type",
 				"text/plain"))
 		})
-		g.exchange("in the query", func(x *exchange) {
-			values := passwordGrant(x.user(r, nil))
-			x.show(x.post(r.oidc("/token?"+values.Encode()), nil))
+		g.scenario("in the query", func(s *scenario) {
+			values := passwordGrant(s.user(r, nil))
+			s.show(s.post(r.oidc("/token?"+values.Encode()), nil))
 		})
-		g.exchange("form and query", func(x *exchange) {
-			values := passwordGrant(x.user(r, nil))
-			x.outcome("a bad scope in the query", x.post(r.oidc("/token?scope=bogus"), values))
-			x.outcome("a name of the form in the query, too",
-				x.post(r.oidc("/token?grant_type=password"), values))
+		g.scenario("form and query", func(s *scenario) {
+			values := passwordGrant(s.user(r, nil))
+			s.outcome("a bad scope in the query", s.post(r.oidc("/token?scope=bogus"), values))
+			s.outcome("a name of the form in the query, too",
+				s.post(r.oidc("/token?grant_type=password"), values))
 		})
-		g.exchange("form with a charset", func(x *exchange) {
-			values := passwordGrant(x.user(r, nil))
-			x.outcome("charset",
-				x.send("POST", r.oidc("/token"), values.Encode(), "Content-Type",
+		g.scenario("form with a charset", func(s *scenario) {
+			values := passwordGrant(s.user(r, nil))
+			s.outcome("charset",
+				s.send("POST", r.oidc("/token"), values.Encode(), "Content-Type",
 					"application/x-www-form-urlencoded; charset=UTF-8"))
 		})
-		// body sends a password grant after changing the text of the form.
-		body := func(name string, change func(form string) string, headers ...string) {
-			g.exchange(name, func(x *exchange) {
-				form := change(passwordGrant(x.user(r, nil)).Encode())
+		// sendBody sends a password grant after changing the text of the form.
+		sendBody := func(name string, change func(form string) string, headers ...string) {
+			g.scenario(name, func(s *scenario) {
+				form := change(passwordGrant(s.user(r, nil)).Encode())
 				if len(headers) == 0 {
 					headers = []string{"Content-Type", "application/x-www-form-urlencoded"}
 				}
-				x.outcome("login", x.send("POST", r.oidc("/token"), form, headers...))
+				s.outcome("login", s.send("POST", r.oidc("/token"), form, headers...))
 			})
 		}
 		add := func(suffix string) func(string) string {
 			return func(form string) string { return form + suffix }
 		}
-		body("a semicolon in a value", add("&x=a;b"))
-		body("a semicolon in the scope", add("&scope=openid;email"))
-		body("content type in capitals", add(""), "Content-Type",
+		sendBody("a semicolon in a value", add("&x=a;b"))
+		sendBody("a semicolon in the scope", add("&scope=openid;email"))
+		sendBody("content type in capitals", add(""), "Content-Type",
 			"Application/X-WWW-Form-Urlencoded")
-		body("two ampersands", add("&&x=1"))
-		body("two ampersands, twice", add("&&x=1&&y=1"))
-		body("trailing ampersand", add("&"))
-		body("two trailing ampersands", add("&&"))
-		body("three trailing ampersands", add("&&&"))
-		body("leading ampersand", func(form string) string { return "&" + form })
-		body("name without a value", add("&x"))
-		body("scope without a value", add("&scope"))
-		body("value without a name", add("&=x"))
-		body("invalid escape", add("&x=%zz"))
-		body("incomplete escape", add("&x=%2"))
-		body("invalid UTF-8", add("&x=%ff"))
-		body("a long parameter", add("&x="+strings.Repeat("a", 30000)))
-		body("a long scope", add("&scope="+strings.Repeat("a", 5000)))
-		body("a scope of 4,000", add("&scope="+strings.Repeat("a", 4000)))
-		body("a scope of 4,001", add("&scope="+strings.Repeat("a", 4001)))
-		g.exchange("long parameters and control characters", func(x *exchange) {
-			x.outcome("a long code", x.token(r, codeGrant(strings.Repeat("a", 5000))))
-			x.outcome("a long grant type",
-				x.token(r, with(secretOf("api"), "grant_type", strings.Repeat("a", 5000))))
-			code := x.code(x.user(r, nil))
-			x.outcome("control characters",
-				x.token(r, with(codeGrant("\x01"+code), "redirect_uri", "\t"+callback)))
+		sendBody("two ampersands", add("&&x=1"))
+		sendBody("two ampersands, twice", add("&&x=1&&y=1"))
+		sendBody("trailing ampersand", add("&"))
+		sendBody("two trailing ampersands", add("&&"))
+		sendBody("three trailing ampersands", add("&&&"))
+		sendBody("leading ampersand", func(form string) string { return "&" + form })
+		sendBody("name without a value", add("&x"))
+		sendBody("scope without a value", add("&scope"))
+		sendBody("value without a name", add("&=x"))
+		sendBody("invalid escape", add("&x=%zz"))
+		sendBody("incomplete escape", add("&x=%2"))
+		sendBody("invalid UTF-8", add("&x=%ff"))
+		sendBody("a long parameter", add("&x="+strings.Repeat("a", 30000)))
+		sendBody("a long scope", add("&scope="+strings.Repeat("a", 5000)))
+		sendBody("a scope of 4,000", add("&scope="+strings.Repeat("a", 4000)))
+		sendBody("a scope of 4,001", add("&scope="+strings.Repeat("a", 4001)))
+		g.scenario("long parameters and control characters", func(s *scenario) {
+			s.outcome("a long code", s.token(r, codeGrant(strings.Repeat("a", 5000))))
+			s.outcome("a long grant type",
+				s.token(r, with(secretOf("api"), "grant_type", strings.Repeat("a", 5000))))
+			code := s.code(s.user(r, nil))
+			s.outcome("control characters",
+				s.token(r, with(codeGrant("\x01"+code), "redirect_uri", "\t"+callback)))
 		})
 		for _, value := range []string{"Basic YXBpOmFwaS1zZWNyZXQ", "basic YXBpOmFwaS1zZWNyZXQ=",
 			"Basic  YXBpOmFwaS1zZWNyZXQ=", "Basic YXBpOmFwaS1zZWNyZXQ= x"} {
-			g.exchange("basic authentication: "+strings.ReplaceAll(value, "  ", " two blanks "),
-				func(x *exchange) {
-					x.outcome("login",
-						x.token(r,
-							without(passwordGrant(x.user(r, nil)), "client_id", "client_secret"),
+			g.scenario("basic authentication: "+strings.ReplaceAll(value, "  ", " two blanks "),
+				func(s *scenario) {
+					s.outcome("login",
+						s.token(r,
+							without(passwordGrant(s.user(r, nil)), "client_id", "client_secret"),
 							"Authorization", value))
 				})
 		}
-		g.exchange("form decoding", func(x *exchange) {
-			u := x.user(r,
+		g.scenario("form decoding", func(s *scenario) {
+			u := s.user(r,
 				object{
 					"credentials": []object{{"type": "password", "value": "pä ss+&=%",
 						"temporary": false}},
 				})
-			x.outcome("password with all that a form escapes",
-				x.token(r, passwordGrant(u, "password", "pä ss+&=%")))
+			s.outcome("password with all that a form escapes",
+				s.token(r, passwordGrant(u, "password", "pä ss+&=%")))
 		})
 	})
 }
 
-// Responses by Accept header: browsers get pages for errors of the framework, but not for OAuth
-// errors.
+// TestRouting_accept records responses by Accept header. Browsers get a page for an error of the
+// routing, but not for an OAuth error.
 func TestRouting_accept(t *testing.T) {
 	run(t, "routing-accept", func(g *group) {
 		r := g.realm(realmFile(nil))
 		for _, accept := range []string{"text/html", browserAccept, "*/*", "application/json",
 			"text/plain", "image/png"} {
-			g.exchange("unknown path, "+accept, func(x *exchange) {
-				x.show(x.get(r.url("/no-such-path"), "Accept", accept))
+			g.scenario("unknown path, "+accept, func(s *scenario) {
+				s.show(s.get(r.url("/no-such-path"), "Accept", accept))
 			})
 		}
 		for _, accept := range []string{
@@ -196,56 +197,56 @@ func TestRouting_accept(t *testing.T) {
 			"application/*", "application/xml, */*;q=0.1", "application/json;q=0",
 			"text/html, application/json;q=0.1",
 		} {
-			g.exchange("metadata, "+accept, func(x *exchange) {
-				// A realm's very first response may be a 500 instead.
-				x.get(r.url("/.well-known/openid-configuration")).ok()
+			g.scenario("metadata, "+accept, func(s *scenario) {
+				// The first discovery response of a realm may be a 500.
+				s.get(r.url("/.well-known/openid-configuration")).ok()
 				for _, address := range []string{r.oidc("/certs"),
 					r.url("/.well-known/openid-configuration"), r.url("")} {
-					a := x.get(address, "Accept", accept)
-					x.note("%s: %d %s %v", x.address(address), a.status,
-						a.header.Get("Content-Type"), a.member("error"))
+					resp := s.get(address, "Accept", accept)
+					s.note("%s: %d %s %v", s.address(address), resp.status,
+						resp.header.Get("Content-Type"), resp.value("error"))
 				}
 			})
 		}
-		g.exchange("unknown realm, text/html", func(x *exchange) {
-			x.show(x.get(x.kc.base()+"/realms/no-such-realm", "Accept", "text/html"))
+		g.scenario("unknown realm, text/html", func(s *scenario) {
+			s.show(s.get(s.kc.base()+"/realms/no-such-realm", "Accept", "text/html"))
 		})
-		g.exchange("wrong method, text/html", func(x *exchange) {
-			x.show(x.get(r.oidc("/token"), "Accept", "text/html"))
+		g.scenario("wrong method, text/html", func(s *scenario) {
+			s.show(s.get(r.oidc("/token"), "Accept", "text/html"))
 		})
-		g.exchange("outside of realms, text/html", func(x *exchange) {
-			x.show(x.get(x.kc.base()+"/no-such-path", "Accept", "text/html"))
+		g.scenario("outside of realms, text/html", func(s *scenario) {
+			s.show(s.get(s.kc.base()+"/no-such-path", "Accept", "text/html"))
 		})
-		g.exchange("OAuth error, text/html", func(x *exchange) {
-			x.show(x.token(r, form("grant_type", "bogus"), "Accept", "text/html"))
+		g.scenario("OAuth error, text/html", func(s *scenario) {
+			s.show(s.token(r, form("grant_type", "bogus"), "Accept", "text/html"))
 		})
-		g.exchange("OAuth error of the client, text/html", func(x *exchange) {
-			x.show(x.token(r, form("grant_type", "password"), "Accept", "text/html"))
+		g.scenario("OAuth error of the client, text/html", func(s *scenario) {
+			s.show(s.token(r, form("grant_type", "password"), "Accept", "text/html"))
 		})
-		g.exchange("userinfo, text/html", func(x *exchange) {
-			x.show(x.get(r.oidc("/userinfo"), "Accept", "text/html"))
+		g.scenario("userinfo, text/html", func(s *scenario) {
+			s.show(s.get(r.oidc("/userinfo"), "Accept", "text/html"))
 		})
-		g.exchange("token, text/html", func(x *exchange) {
-			x.showHead(x.token(r, passwordGrant(x.user(r, nil)), "Accept", "text/html"))
+		g.scenario("token, text/html", func(s *scenario) {
+			s.showHead(s.token(r, passwordGrant(s.user(r, nil)), "Accept", "text/html"))
 		})
-		g.exchange("certs, text/html", func(x *exchange) {
-			x.showHead(x.get(r.oidc("/certs"), "Accept", "text/html"))
+		g.scenario("certs, text/html", func(s *scenario) {
+			s.showHead(s.get(r.oidc("/certs"), "Accept", "text/html"))
 		})
-		g.exchange("realm info, text/html", func(x *exchange) {
-			x.show(x.get(r.url(""), "Accept", "text/html"))
+		g.scenario("realm info, text/html", func(s *scenario) {
+			s.show(s.get(r.url(""), "Accept", "text/html"))
 		})
-		g.exchange("discovery, text/html", func(x *exchange) {
-			// A realm's very first response may be a 500 instead.
-			x.get(r.url("/.well-known/openid-configuration")).ok()
-			x.show(x.get(r.url("/.well-known/openid-configuration"), "Accept", "text/html"))
+		g.scenario("discovery, text/html", func(s *scenario) {
+			// The first discovery response of a realm may be a 500.
+			s.get(r.url("/.well-known/openid-configuration")).ok()
+			s.show(s.get(r.url("/.well-known/openid-configuration"), "Accept", "text/html"))
 		})
-		g.exchange("discovery, a browser", func(x *exchange) {
-			x.showHead(x.get(r.url("/.well-known/openid-configuration"), "Accept", browserAccept))
+		g.scenario("discovery, a browser", func(s *scenario) {
+			s.showHead(s.get(r.url("/.well-known/openid-configuration"), "Accept", browserAccept))
 		})
 	})
 }
 
-// Realms that are disabled or require HTTPS.
+// TestRouting_closedRealms records the responses of realms that are disabled or require HTTPS.
 func TestRouting_closedRealms(t *testing.T) {
 	run(t, "routing-closed-realms", func(g *group) {
 		closed := map[string]object{
@@ -254,50 +255,53 @@ func TestRouting_closedRealms(t *testing.T) {
 		for _, name := range sortedKeys(closed) {
 			r := g.realm(realmFile(closed[name]))
 			get := func(endpoint, address string) {
-				g.exchange(name+": "+endpoint, func(x *exchange) { x.show(x.get(address)) })
+				g.scenario(name+": "+endpoint, func(s *scenario) { s.show(s.get(address)) })
 			}
-			g.exchange(name+": token", func(x *exchange) {
-				x.show(x.token(r, passwordGrant(x.user(r, nil))))
+			g.scenario(name+": token", func(s *scenario) {
+				s.show(s.token(r, passwordGrant(s.user(r, nil))))
 			})
-			g.exchange(name+": empty token request", func(x *exchange) {
-				x.show(x.token(r, nil))
+			g.scenario(name+": empty token request", func(s *scenario) {
+				s.show(s.token(r, nil))
 			})
-			g.exchange(name+": token of an unknown client", func(x *exchange) {
-				x.show(x.token(r, with(secretOf("nobody"), "grant_type", "password")))
+			g.scenario(name+": token of an unknown client", func(s *scenario) {
+				s.show(s.token(r, with(secretOf("nobody"), "grant_type", "password")))
 			})
 			get("userinfo", r.oidc("/userinfo"))
 			get("realm info", r.url(""))
-			g.exchange(name+": certs", func(x *exchange) {
-				x.outcome("certs", x.get(r.oidc("/certs")))
+			g.scenario(name+": certs", func(s *scenario) {
+				s.outcome("certs", s.get(r.oidc("/certs")))
 			})
-			g.exchange(name+": discovery", func(x *exchange) {
-				a := x.get(r.url("/.well-known/openid-configuration"))
-				x.showHead(a)
-				x.note("issuer: %v, error: %v", x.text(text(a.member("issuer"))), a.member("error"))
+			g.scenario(name+": discovery", func(s *scenario) {
+				resp := s.get(r.url("/.well-known/openid-configuration"))
+				s.showHead(resp)
+				s.note("issuer: %v, error: %v", s.text(text(resp.value("issuer"))),
+					resp.value("error"))
 			})
-			g.exchange(name+": introspect", func(x *exchange) {
-				x.show(x.post(r.oidc("/token/introspect"),
+			g.scenario(name+": introspect", func(s *scenario) {
+				s.show(s.post(r.oidc("/token/introspect"),
 					with(secretOf("api"), "token", "garbage")))
 			})
-			g.exchange(name+": revoke", func(x *exchange) {
-				x.show(x.post(r.oidc("/revoke"), with(secretOf("api"), "token", "garbage")))
+			g.scenario(name+": revoke", func(s *scenario) {
+				s.show(s.post(r.oidc("/revoke"), with(secretOf("api"), "token", "garbage")))
 			})
-			g.exchange(name+": logout", func(x *exchange) {
-				x.show(x.post(r.oidc("/logout"), with(secretOf("api"), "refresh_token", "garbage")))
+			g.scenario(name+": logout", func(s *scenario) {
+				s.show(s.post(r.oidc("/logout"), with(secretOf("api"), "refresh_token", "garbage")))
 			})
-			g.exchange(name+": login page", func(x *exchange) {
-				x.show(x.browser().open(r.authURL()))
+			g.scenario(name+": login page", func(s *scenario) {
+				s.show(s.browser().open(r.authURL()))
 			})
 		}
 	})
 }
 
+// webOrigin is an allowed origin; otherOrigin isn't.
 const (
 	webOrigin   = "https://app.example"
 	otherOrigin = "https://evil.example"
 )
 
-// CORS: preflight requests allow every origin, and other requests only the client's.
+// TestRouting_origins records CORS headers. Responses to preflight requests allow every origin,
+// other responses only the client's origins.
 func TestRouting_origins(t *testing.T) {
 	run(t, "routing-origins", func(g *group) {
 		r := g.realm(realmFile(nil,
@@ -309,8 +313,8 @@ func TestRouting_origins(t *testing.T) {
 			clientFile("none", object{"webOrigins": []string{}}),
 		))
 		preflight := func(name, path string, headers ...string) {
-			g.exchange(name, func(x *exchange) {
-				x.show(x.send(http.MethodOptions, r.oidc(path), "", headers...))
+			g.scenario(name, func(s *scenario) {
+				s.show(s.send(http.MethodOptions, r.oidc(path), "", headers...))
 			})
 		}
 		preflight("preflight", "/token", "Origin", otherOrigin, "Access-Control-Request-Method",
@@ -324,19 +328,19 @@ func TestRouting_origins(t *testing.T) {
 			"Access-Control-Request-Method", "POST")
 		preflight("preflight of revoke", "/revoke", "Origin", webOrigin,
 			"Access-Control-Request-Method", "POST")
-		g.exchange("introspection", func(x *exchange) {
-			x.showHead(x.post(r.oidc("/token/introspect"),
+		g.scenario("introspection", func(s *scenario) {
+			s.showHead(s.post(r.oidc("/token/introspect"),
 				with(secretOf("web"), "token", "garbage"), "Origin", webOrigin))
-			x.showHead(x.post(r.oidc("/token/introspect"),
+			s.showHead(s.post(r.oidc("/token/introspect"),
 				form("client_id", "web", "client_secret", "wrong"), "Origin", webOrigin))
 		})
 		preflight("preflight of introspect", "/token/introspect", "Origin", webOrigin,
 			"Access-Control-Request-Method", "POST")
 
 		login := func(name, client, origin string, pairs ...string) {
-			g.exchange(name, func(x *exchange) {
-				x.showHead(x.token(r,
-					with(with(passwordGrant(x.user(r, nil)), "client_id", client, "client_secret",
+			g.scenario(name, func(s *scenario) {
+				s.showHead(s.token(r,
+					with(with(passwordGrant(s.user(r, nil)), "client_id", client, "client_secret",
 						client+"-secret"), pairs...), "Origin", origin))
 			})
 		}
@@ -344,54 +348,54 @@ func TestRouting_origins(t *testing.T) {
 		login("token, origin of a redirect URI", "plus", "https://plus.example")
 		login("token, any origin", "star", otherOrigin)
 		login("token, wrong password, allowed origin", "web", webOrigin, "password", "wrong")
-		g.exchange("token, invalid origin", func(x *exchange) {
-			x.show(x.token(r,
-				with(passwordGrant(x.user(r, nil)), "client_id", "web", "client_secret",
+		g.scenario("token, invalid origin", func(s *scenario) {
+			s.show(s.token(r,
+				with(passwordGrant(s.user(r, nil)), "client_id", "web", "client_secret",
 					"web-secret"), "Origin", otherOrigin))
 		})
-		g.exchange("token, no origins", func(x *exchange) {
-			x.show(x.token(r,
-				with(passwordGrant(x.user(r, nil)), "client_id", "none", "client_secret",
+		g.scenario("token, no origins", func(s *scenario) {
+			s.show(s.token(r,
+				with(passwordGrant(s.user(r, nil)), "client_id", "none", "client_secret",
 					"none-secret"), "Origin", webOrigin))
 		})
-		g.exchange("token, wrong password, invalid origin", func(x *exchange) {
-			x.show(x.token(r,
-				with(passwordGrant(x.user(r, nil)), "client_id", "web", "client_secret",
+		g.scenario("token, wrong password, invalid origin", func(s *scenario) {
+			s.show(s.token(r,
+				with(passwordGrant(s.user(r, nil)), "client_id", "web", "client_secret",
 					"web-secret", "password", "wrong"), "Origin", otherOrigin))
 		})
-		g.exchange("token, wrong secret, invalid origin", func(x *exchange) {
-			x.show(x.token(r,
+		g.scenario("token, wrong secret, invalid origin", func(s *scenario) {
+			s.show(s.token(r,
 				form("grant_type", "password", "client_id", "web", "client_secret", "wrong"),
 				"Origin", otherOrigin))
 		})
-		g.exchange("token, unknown client", func(x *exchange) {
-			x.show(x.token(r, form("grant_type", "password", "client_id", "nobody"), "Origin",
+		g.scenario("token, unknown client", func(s *scenario) {
+			s.show(s.token(r, form("grant_type", "password", "client_id", "nobody"), "Origin",
 				otherOrigin))
 		})
-		g.exchange("token, unknown grant", func(x *exchange) {
-			x.show(x.token(r, form("grant_type", "bogus"), "Origin", otherOrigin))
+		g.scenario("token, unknown grant", func(s *scenario) {
+			s.show(s.token(r, form("grant_type", "bogus"), "Origin", otherOrigin))
 		})
-		g.exchange("userinfo", func(x *exchange) {
-			a := x.token(r,
-				with(passwordGrant(x.user(r, nil)), "client_id", "web", "client_secret",
+		g.scenario("userinfo", func(s *scenario) {
+			resp := s.token(r,
+				with(passwordGrant(s.user(r, nil)), "client_id", "web", "client_secret",
 					"web-secret", "scope", "openid")).ok()
-			bearer := "Bearer " + a.field("access_token")
-			x.showHead(x.get(r.oidc("/userinfo"), "Authorization", bearer, "Origin", webOrigin))
-			x.show(x.get(r.oidc("/userinfo"), "Authorization", bearer, "Origin", otherOrigin))
-			x.show(x.get(r.oidc("/userinfo"), "Authorization", "Bearer garbage", "Origin",
+			bearer := "Bearer " + resp.field("access_token")
+			s.showHead(s.get(r.oidc("/userinfo"), "Authorization", bearer, "Origin", webOrigin))
+			s.show(s.get(r.oidc("/userinfo"), "Authorization", bearer, "Origin", otherOrigin))
+			s.show(s.get(r.oidc("/userinfo"), "Authorization", "Bearer garbage", "Origin",
 				otherOrigin))
 		})
-		g.exchange("certs", func(x *exchange) {
-			x.showHead(x.get(r.oidc("/certs"), "Origin", otherOrigin))
+		g.scenario("certs", func(s *scenario) {
+			s.showHead(s.get(r.oidc("/certs"), "Origin", otherOrigin))
 		})
-		g.exchange("discovery", func(x *exchange) {
-			x.showHead(x.get(r.url("/.well-known/openid-configuration"), "Origin", otherOrigin))
+		g.scenario("discovery", func(s *scenario) {
+			s.showHead(s.get(r.url("/.well-known/openid-configuration"), "Origin", otherOrigin))
 		})
-		g.exchange("realm info", func(x *exchange) {
-			x.showHead(x.get(r.url(""), "Origin", otherOrigin))
+		g.scenario("realm info", func(s *scenario) {
+			s.showHead(s.get(r.url(""), "Origin", otherOrigin))
 		})
-		g.exchange("unknown path", func(x *exchange) {
-			x.show(x.get(r.url("/no-such-path"), "Origin", otherOrigin))
+		g.scenario("unknown path", func(s *scenario) {
+			s.show(s.get(r.url("/no-such-path"), "Origin", otherOrigin))
 		})
 	})
 }

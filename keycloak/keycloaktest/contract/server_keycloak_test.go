@@ -13,13 +13,13 @@ import (
 	"time"
 )
 
-// A realServer is a Keycloak, set up through its Admin API.
+// A realServer is a real Keycloak that the tests set up through its Admin API.
 type realServer struct {
 	url string
 
 	mu     sync.Mutex              // guards the fields below
 	tokens map[string]adminToken   // by realm
-	realms map[string]*sharedRealm // by file
+	realms map[string]*sharedRealm // by realm file
 }
 
 func newRealServer(url string) *realServer {
@@ -34,33 +34,34 @@ type sharedRealm struct {
 }
 
 // acquireRealm returns a realm with this file, which other groups may be using, too.
-func (k *realServer) acquireRealm(file object) *realm {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+func (s *realServer) acquireRealm(file object) *realm {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	key := fileKey(file)
-	if k.realms[key] == nil {
-		k.realms[key] = &sharedRealm{realm: newRealm(k)}
+	if s.realms[key] == nil {
+		s.realms[key] = &sharedRealm{realm: newRealm(s)}
 	}
-	k.realms[key].refs++
-	return k.realms[key].realm
+	s.realms[key].refs++
+	return s.realms[key].realm
 }
 
-// releaseRealm removes the realm after its last use.
-func (k *realServer) releaseRealm(file object) error {
-	k.mu.Lock()
+// releaseRealm removes the realm if no other group uses it.
+func (s *realServer) releaseRealm(file object) error {
+	s.mu.Lock()
 	key := fileKey(file)
-	l := k.realms[key]
-	if l.refs--; l.refs == 0 {
-		delete(k.realms, key)
+	shared := s.realms[key]
+	if shared.refs--; shared.refs == 0 {
+		delete(s.realms, key)
 	}
-	last := l.refs == 0
-	k.mu.Unlock()
+	last := shared.refs == 0
+	s.mu.Unlock()
 	if !last {
 		return nil
 	}
-	return k.removeRealm(l.realm.name)
+	return s.removeRealm(shared.realm.name)
 }
 
+// fileKey returns a realm file as a map key.
 func fileKey(file object) string {
 	text, err := json.Marshal(file)
 	if err != nil {
@@ -69,14 +70,14 @@ func fileKey(file object) string {
 	return string(text)
 }
 
-func (k *realServer) name() string         { return "keycloak" }
-func (k *realServer) base() string         { return k.url }
-func (k *realServer) concurrent() bool     { return true }
-func (k *realServer) now() time.Time       { return time.Now() }
-func (k *realServer) wait(d time.Duration) { time.Sleep(d) }
+func (s *realServer) name() string         { return "keycloak" }
+func (s *realServer) base() string         { return s.url }
+func (s *realServer) concurrent() bool     { return true }
+func (s *realServer) now() time.Time       { return time.Now() }
+func (s *realServer) wait(d time.Duration) { time.Sleep(d) }
 
-// importRealm imports a realm, and adds a client that may administer it: see bearer.
-func (k *realServer) importRealm(realm object) error {
+// importRealm imports a realm with an additional client that may administer the realm: see bearer.
+func (s *realServer) importRealm(realm object) error {
 	clients, _ := realm["clients"].([]any)
 	users, _ := realm["users"].([]any)
 	realm = merge(realm, object{
@@ -92,78 +93,79 @@ func (k *realServer) importRealm(realm object) error {
 	})
 	realmSlots.acquire()
 	defer realmSlots.release()
-	status, body, _, err := k.callOnce(http.MethodPost, "", realm) // realm.load retries
+	status, body, _, err := s.callOnce(http.MethodPost, "", realm) // realm.load retries
 	if err == nil && status >= 300 {
 		return &importError{status, body}
 	}
 	return err
 }
 
-// realmSlots limits how many realms are imported or removed at the same time: either makes Keycloak
-// go through the roles of all realms.
+// realmSlots limits how many realms are imported or removed at the same time: for each of them,
+// Keycloak reads the roles of all realms.
 var realmSlots = semaphore{max: 2}
 
-func (k *realServer) removeRealm(realm string) error {
+func (s *realServer) removeRealm(realm string) error {
 	realmSlots.acquire()
 	defer realmSlots.release()
-	return k.do(http.MethodDelete, "/"+realm, nil)
+	return s.do(http.MethodDelete, "/"+realm, nil)
 }
 
-func (k *realServer) patchRealm(realm string, patch object) error {
-	return k.do(http.MethodPut, "/"+realm, patch)
+func (s *realServer) patchRealm(realm string, patch object) error {
+	return s.do(http.MethodPut, "/"+realm, patch)
 }
 
-func (k *realServer) patchClient(ref clientRef, patch object) error {
+func (s *realServer) patchClient(ref clientRef, patch object) error {
 	var found []object
-	err := k.get("/"+ref.realm+"/clients?clientId="+url.QueryEscape(ref.clientID), &found)
+	err := s.get("/"+ref.realm+"/clients?clientId="+url.QueryEscape(ref.clientID), &found)
 	if err != nil {
 		return err
 	}
 	if len(found) != 1 {
 		return fmt.Errorf("%d clients %s", len(found), ref.clientID)
 	}
-	return k.do(http.MethodPut, fmt.Sprintf("/%s/clients/%s", ref.realm, found[0]["id"]),
+	return s.do(http.MethodPut, fmt.Sprintf("/%s/clients/%s", ref.realm, found[0]["id"]),
 		merge(found[0], patch))
 }
 
-func (k *realServer) addUser(realm string, user object) (string, error) {
-	return k.create("/"+realm+"/users", user)
+func (s *realServer) addUser(realm string, user object) (string, error) {
+	return s.create("/"+realm+"/users", user)
 }
 
-// patchUser gets the user first, because a PUT with one attribute drops the others.
-func (k *realServer) patchUser(ref userRef, patch object) error {
+// patchUser gets the user first, because a PUT with one attribute drops the other attributes.
+func (s *realServer) patchUser(ref userRef, patch object) error {
 	var user object
-	if err := k.get(ref.path(), &user); err != nil {
+	if err := s.get(ref.path(), &user); err != nil {
 		return err
 	}
-	return k.do(http.MethodPut, ref.path(), merge(user, patch))
+	return s.do(http.MethodPut, ref.path(), merge(user, patch))
 }
 
-func (k *realServer) deleteUser(ref userRef) error {
-	return k.do(http.MethodDelete, ref.path(), nil)
+func (s *realServer) deleteUser(ref userRef) error {
+	return s.do(http.MethodDelete, ref.path(), nil)
 }
 
-func (k *realServer) logoutUser(ref userRef) error {
-	return k.do(http.MethodPost, ref.path()+"/logout", nil)
+func (s *realServer) logoutUser(ref userRef) error {
+	return s.do(http.MethodPost, ref.path()+"/logout", nil)
 }
 
-func (k *realServer) resetPassword(ref userRef, password string) error {
-	return k.do(http.MethodPut, ref.path()+"/reset-password",
+func (s *realServer) resetPassword(ref userRef, password string) error {
+	return s.do(http.MethodPut, ref.path()+"/reset-password",
 		object{"type": "password", "value": password, "temporary": false})
 }
 
-func (k *realServer) grantRole(ref userRef, role roleRef) error {
-	return k.mapRole(http.MethodPost, ref, role)
+func (s *realServer) grantRole(ref userRef, role roleRef) error {
+	return s.mapRole(http.MethodPost, ref, role)
 }
 
-func (k *realServer) revokeRole(ref userRef, role roleRef) error {
-	return k.mapRole(http.MethodDelete, ref, role)
+func (s *realServer) revokeRole(ref userRef, role roleRef) error {
+	return s.mapRole(http.MethodDelete, ref, role)
 }
 
-func (k *realServer) mapRole(method string, ref userRef, role roleRef) error {
+// mapRole adds or removes a role mapping.
+func (s *realServer) mapRole(method string, ref userRef, role roleRef) error {
 	definition, mapping := "/"+ref.realm+"/roles/"+role.name, ref.path()+"/role-mappings/realm"
 	if role.client != "" {
-		id, err := k.clientUUID(clientRef{ref.realm, role.client})
+		id, err := s.clientUUID(clientRef{ref.realm, role.client})
 		if err != nil {
 			return err
 		}
@@ -171,44 +173,45 @@ func (k *realServer) mapRole(method string, ref userRef, role roleRef) error {
 			ref.path()+"/role-mappings/clients/"+id
 	}
 	var found object
-	if err := k.get(definition, &found); err != nil {
+	if err := s.get(definition, &found); err != nil {
 		return err
 	}
-	return k.do(method, mapping, []object{found})
+	return s.do(method, mapping, []object{found})
 }
 
-func (k *realServer) revokeConsent(ref userRef, client string) error {
-	return k.do(http.MethodDelete, ref.path()+"/consents/"+client, nil)
+func (s *realServer) revokeConsent(ref userRef, client string) error {
+	return s.do(http.MethodDelete, ref.path()+"/consents/"+client, nil)
 }
 
-func (k *realServer) endSession(ref sessionRef) error {
-	return k.do(http.MethodDelete,
+func (s *realServer) endSession(ref sessionRef) error {
+	return s.do(http.MethodDelete,
 		fmt.Sprintf("/%s/sessions/%s?isOffline=%t", ref.realm, ref.sid, ref.offline), nil)
 }
 
-func (k *realServer) failures(ref userRef, n int) error {
-	return k.attack(ref, func(s lockStatus) bool { return s.NumFailures == n })
+func (s *realServer) awaitFailures(ref userRef, n int) error {
+	return s.awaitLockStatus(ref, func(s lockStatus) bool { return s.NumFailures == n })
 }
 
-func (k *realServer) locked(ref userRef) error {
-	return k.attack(ref, func(s lockStatus) bool { return s.Disabled })
+func (s *realServer) awaitLocked(ref userRef) error {
+	return s.awaitLockStatus(ref, func(s lockStatus) bool { return s.Disabled })
 }
 
-func (k *realServer) unlock(ref userRef) error {
-	return k.do(http.MethodDelete, "/"+ref.realm+"/attack-detection/brute-force/users/"+ref.id, nil)
+func (s *realServer) unlock(ref userRef) error {
+	return s.do(http.MethodDelete, "/"+ref.realm+"/attack-detection/brute-force/users/"+ref.id, nil)
 }
 
+// A lockStatus is the status of brute-force protection for a user.
 type lockStatus struct {
 	NumFailures int
 	Disabled    bool
 }
 
-// attack waits until brute-force protection has reached a status.
-func (k *realServer) attack(ref userRef, reached func(lockStatus) bool) error {
+// awaitLockStatus waits until reached returns true for the status of brute-force protection.
+func (s *realServer) awaitLockStatus(ref userRef, reached func(lockStatus) bool) error {
 	var status lockStatus
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(
 		50 * time.Millisecond) {
-		err := k.get("/"+ref.realm+"/attack-detection/brute-force/users/"+ref.id, &status)
+		err := s.get("/"+ref.realm+"/attack-detection/brute-force/users/"+ref.id, &status)
 		if err != nil {
 			return err
 		}
@@ -221,12 +224,12 @@ func (k *realServer) attack(ref userRef, reached func(lockStatus) bool) error {
 
 const keyProviderType = "org.keycloak.keys.KeyProvider"
 
-func (k *realServer) keyProviders(realm string) ([]keyProvider, error) {
+func (s *realServer) keyProviders(realm string) ([]keyProvider, error) {
 	var found []struct {
 		ID, Name, ProviderID string
 		Config               map[string][]string
 	}
-	err := k.get("/"+realm+"/components?type="+keyProviderType, &found)
+	err := s.get("/"+realm+"/components?type="+keyProviderType, &found)
 	var providers []keyProvider
 	for _, c := range found {
 		config := map[string]string{}
@@ -238,43 +241,45 @@ func (k *realServer) keyProviders(realm string) ([]keyProvider, error) {
 	return providers, err
 }
 
-func (k *realServer) addKeyProvider(realm string, p keyProvider) (string, error) {
+func (s *realServer) addKeyProvider(realm string, p keyProvider) (string, error) {
 	var found struct{ ID string }
-	if err := k.get("/"+realm, &found); err != nil {
+	if err := s.get("/"+realm, &found); err != nil {
 		return "", err
 	}
 	config := object{}
 	for name, value := range p.config {
 		config[name] = []string{value}
 	}
-	return k.create("/"+realm+"/components", object{
+	return s.create("/"+realm+"/components", object{
 		"name": p.name, "providerId": p.provider, "providerType": keyProviderType,
 		"parentId": found.ID, "config": config,
 	})
 }
 
-func (k *realServer) patchKeyProvider(realm string, p keyProvider) error {
+func (s *realServer) patchKeyProvider(realm string, p keyProvider) error {
 	var component object
 	path := "/" + realm + "/components/" + p.id
-	if err := k.get(path, &component); err != nil {
+	if err := s.get(path, &component); err != nil {
 		return err
 	}
 	config, _ := component["config"].(object)
 	for name, value := range p.config {
 		config[name] = []string{value}
 	}
-	return k.do(http.MethodPut, path, component)
+	return s.do(http.MethodPut, path, component)
 }
 
-func (k *realServer) removeKeyProvider(realm, id string) error {
-	return k.do(http.MethodDelete, "/"+realm+"/components/"+id, nil)
+func (s *realServer) removeKeyProvider(realm, id string) error {
+	return s.do(http.MethodDelete, "/"+realm+"/components/"+id, nil)
 }
 
+// path returns the Admin API path of a user.
 func (ref userRef) path() string { return "/" + ref.realm + "/users/" + ref.id }
 
-func (k *realServer) clientUUID(ref clientRef) (string, error) {
+// clientUUID returns the ID of a client, which differs from its client ID.
+func (s *realServer) clientUUID(ref clientRef) (string, error) {
 	var found []struct{ ID string }
-	err := k.get("/"+ref.realm+"/clients?clientId="+url.QueryEscape(ref.clientID), &found)
+	err := s.get("/"+ref.realm+"/clients?clientId="+url.QueryEscape(ref.clientID), &found)
 	if err == nil && len(found) != 1 {
 		err = fmt.Errorf("%d clients %s", len(found), ref.clientID)
 	}
@@ -284,35 +289,39 @@ func (k *realServer) clientUUID(ref clientRef) (string, error) {
 	return found[0].ID, nil
 }
 
-func (k *realServer) get(path string, to any) error {
-	status, body, _, err := k.call(http.MethodGet, path, nil)
+// get decodes the response to a GET request into dst.
+func (s *realServer) get(path string, dst any) error {
+	status, body, _, err := s.call(http.MethodGet, path, nil)
 	if err == nil && status != http.StatusOK {
 		err = fmt.Errorf("GET %s: %d %s", path, status, body)
 	}
-	return errors.Join(err, json.Unmarshal([]byte(body), to))
+	return errors.Join(err, json.Unmarshal([]byte(body), dst))
 }
 
-func (k *realServer) do(method, path string, content any) error {
-	status, body, _, err := k.call(method, path, content)
+// do sends a request without using the response body.
+func (s *realServer) do(method, path string, content any) error {
+	status, body, _, err := s.call(method, path, content)
 	if err == nil && status >= 300 {
 		err = fmt.Errorf("%s %s: %d %s", method, path, status, body)
 	}
 	return err
 }
 
-func (k *realServer) create(path string, content any) (id string, err error) {
-	status, body, location, err := k.call(http.MethodPost, path, content)
+// create creates an object, and returns its ID.
+func (s *realServer) create(path string, content any) (id string, err error) {
+	status, body, location, err := s.call(http.MethodPost, path, content)
 	if err == nil && status != http.StatusCreated {
 		err = fmt.Errorf("POST %s: %d %s", path, status, body)
 	}
 	return location[strings.LastIndex(location, "/")+1:], err
 }
 
-// call calls the Admin API. It retries after a 500, because Keycloak's role cache has a race.
-func (k *realServer) call(method, path string,
+// call sends a request to the Admin API. It retries after a 500, because Keycloak's role cache has
+// a race.
+func (s *realServer) call(method, path string,
 	content any) (status int, body, location string, err error) {
 	for range 3 {
-		status, body, location, err = k.callOnce(method, path, content)
+		status, body, location, err = s.callOnce(method, path, content)
 		if err != nil || status != http.StatusInternalServerError {
 			break
 		}
@@ -320,7 +329,8 @@ func (k *realServer) call(method, path string,
 	return status, body, location, err
 }
 
-func (k *realServer) callOnce(method, path string,
+// callOnce is call without retries.
+func (s *realServer) callOnce(method, path string,
 	content any) (status int, body, location string, err error) {
 	var text []byte
 	if content != nil {
@@ -333,11 +343,11 @@ func (k *realServer) callOnce(method, path string,
 		realm = "master"
 	}
 	for {
-		bearer, err := k.bearer(realm)
+		bearer, err := s.bearer(realm)
 		if err != nil {
 			return 0, "", "", err
 		}
-		request, err := http.NewRequest(method, k.url+"/admin/realms"+path, bytes.NewReader(text))
+		request, err := http.NewRequest(method, s.url+"/admin/realms"+path, bytes.NewReader(text))
 		if err != nil {
 			return 0, "", "", err
 		}
@@ -352,7 +362,7 @@ func (k *realServer) callOnce(method, path string,
 		body, err := io.ReadAll(resp.Body)
 		resp.Body.Close()
 		if resp.StatusCode == http.StatusUnauthorized && realm != "master" {
-			realm = "master" // the exchange has invalidated the realm's own tokens
+			realm = "master" // the scenario has invalidated the token of the realm
 			continue
 		}
 		return resp.StatusCode, string(body), resp.Header.Get("Location"), err
@@ -362,15 +372,15 @@ func (k *realServer) callOnce(method, path string,
 // adminClient is a client that importRealm adds to every realm.
 const adminClient = "suite-administrator"
 
-// bearer returns an access token to administer a realm. The realm's own is much cheaper than the
-// administrator's: for that one, Keycloak goes through the roles of all realms, again after each
-// realm that is imported or removed.
-func (k *realServer) bearer(realm string) (string, error) {
-	k.mu.Lock()
-	known := k.tokens[realm]
-	k.mu.Unlock()
-	if time.Now().Before(known.until) {
-		return known.token, nil
+// bearer returns an access token for administering a realm. A token of the realm's adminClient is
+// much cheaper than a token of the administrator of all realms: for the latter, Keycloak reads the
+// roles of all realms, again after each import or removal of a realm.
+func (s *realServer) bearer(realm string) (string, error) {
+	s.mu.Lock()
+	cached := s.tokens[realm]
+	s.mu.Unlock()
+	if time.Now().Before(cached.refreshAt) {
+		return cached.token, nil
 	}
 	grant := form("grant_type", "client_credentials", "client_id", adminClient, "client_secret",
 		adminClient)
@@ -378,7 +388,7 @@ func (k *realServer) bearer(realm string) (string, error) {
 		grant = form("grant_type", "password", "client_id", "admin-cli", "username", "admin",
 			"password", "admin")
 	}
-	resp, err := direct.PostForm(k.url+"/realms/"+realm+"/protocol/openid-connect/token", grant)
+	resp, err := direct.PostForm(s.url+"/realms/"+realm+"/protocol/openid-connect/token", grant)
 	if err != nil {
 		return "", err
 	}
@@ -389,25 +399,26 @@ func (k *realServer) bearer(realm string) (string, error) {
 	}
 	json.NewDecoder(resp.Body).Decode(&body)
 	if body.AccessToken == "" && realm != "master" {
-		return k.bearer("master") // the realm is disabled, or not the suite's
+		return s.bearer("master") // the realm is disabled, or has no adminClient
 	}
 	if body.AccessToken == "" {
-		return "", fmt.Errorf("the administrator admin/admin can't sign in at %s: %d", k.url,
+		return "", fmt.Errorf("the administrator admin/admin can't sign in at %s: %d", s.url,
 			resp.StatusCode)
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.tokens[realm] = adminToken{body.AccessToken, time.Now().Add(sec(body.ExpiresIn / 2))}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tokens[realm] = adminToken{body.AccessToken, time.Now().Add(sec(body.ExpiresIn / 2))}
 	return body.AccessToken, nil
 }
 
+// An adminToken is a cached access token.
 type adminToken struct {
-	token string
-	until time.Time
+	token     string
+	refreshAt time.Time
 }
 
-// merge returns an object with the members of a patch added or replaced. It merges nested objects,
-// too.
+// merge returns a copy of an object with the fields of patch added or replaced. It merges nested
+// objects, too.
 func merge(o, patch object) object {
 	merged := object{}
 	for name, value := range o {

@@ -13,13 +13,13 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// A standInServer is the stand-in of one group. Its clock is fake: waiting takes no time.
+// A standInServer is the fake Keycloak of one group. Its clock is fake, too: waiting takes no time.
 type standInServer struct {
 	*keycloaktest.Server
 
 	mu       sync.Mutex        // guards the fields below
 	names    map[string]string // of added key providers, by ID
-	disabled map[string]bool   // key providers by ID; the stand-in has removed their keys
+	disabled map[string]bool   // IDs of disabled key providers, whose keys were removed
 }
 
 func newStandIn() (*standInServer, error) {
@@ -34,14 +34,14 @@ func (s *standInServer) now() time.Time       { return s.Now() }
 func (s *standInServer) wait(d time.Duration) { s.Advance(d) }
 
 func (s *standInServer) importRealm(realm object) error {
-	if _, err := s.Import(document(realm)); err != nil {
+	if _, err := s.Import(mustMarshal(realm)); err != nil {
 		return &importError{http.StatusBadRequest, err.Error()}
 	}
 	return nil
 }
 
-// document returns an object as JSON.
-func document(o object) []byte {
+// mustMarshal returns an object as JSON.
+func mustMarshal(o object) []byte {
 	text, err := json.Marshal(o)
 	if err != nil {
 		panic(err)
@@ -64,6 +64,7 @@ func (s *standInServer) mustRealm(realm string) *keycloaktest.Realm {
 	panic("no realm " + realm)
 }
 
+// user returns a user by ID.
 func (s *standInServer) user(ref userRef) (*keycloaktest.User, error) {
 	if u := s.mustRealm(ref.realm).UserByID(ref.id); u != nil {
 		return u, nil
@@ -71,8 +72,8 @@ func (s *standInServer) user(ref userRef) (*keycloaktest.User, error) {
 	return nil, fmt.Errorf("no user %s", ref.id)
 }
 
-// change calls f with a user.
-func (s *standInServer) change(ref userRef, f func(*keycloaktest.User) error) error {
+// withUser calls f with a user.
+func (s *standInServer) withUser(ref userRef, f func(*keycloaktest.User) error) error {
 	u, err := s.user(ref)
 	if err != nil {
 		return err
@@ -81,15 +82,15 @@ func (s *standInServer) change(ref userRef, f func(*keycloaktest.User) error) er
 }
 
 func (s *standInServer) patchRealm(realm string, patch object) error {
-	return s.mustRealm(realm).Update(document(patch))
+	return s.mustRealm(realm).Update(mustMarshal(patch))
 }
 
 func (s *standInServer) patchClient(ref clientRef, patch object) error {
-	return s.mustRealm(ref.realm).UpdateClient(ref.clientID, document(patch))
+	return s.mustRealm(ref.realm).UpdateClient(ref.clientID, mustMarshal(patch))
 }
 
 func (s *standInServer) addUser(realm string, user object) (string, error) {
-	u, err := s.mustRealm(realm).AddUser(document(user))
+	u, err := s.mustRealm(realm).AddUser(mustMarshal(user))
 	if err != nil {
 		return "", err
 	}
@@ -97,34 +98,34 @@ func (s *standInServer) addUser(realm string, user object) (string, error) {
 }
 
 func (s *standInServer) patchUser(ref userRef, patch object) error {
-	return s.change(ref, func(u *keycloaktest.User) error { return u.Update(document(patch)) })
+	return s.withUser(ref, func(u *keycloaktest.User) error { return u.Update(mustMarshal(patch)) })
 }
 
 func (s *standInServer) deleteUser(ref userRef) error {
-	return s.change(ref, (*keycloaktest.User).Delete)
+	return s.withUser(ref, (*keycloaktest.User).Delete)
 }
 func (s *standInServer) logoutUser(ref userRef) error {
-	return s.change(ref, (*keycloaktest.User).Logout)
+	return s.withUser(ref, (*keycloaktest.User).Logout)
 }
 
 func (s *standInServer) resetPassword(ref userRef, password string) error {
-	return s.change(ref, func(u *keycloaktest.User) error { return u.SetPassword(password) })
+	return s.withUser(ref, func(u *keycloaktest.User) error { return u.SetPassword(password) })
 }
 
 func (s *standInServer) grantRole(ref userRef, role roleRef) error {
-	return s.change(ref, func(u *keycloaktest.User) error {
+	return s.withUser(ref, func(u *keycloaktest.User) error {
 		return u.GrantRole(keycloaktest.Role{Client: role.client, Name: role.name})
 	})
 }
 
 func (s *standInServer) revokeRole(ref userRef, role roleRef) error {
-	return s.change(ref, func(u *keycloaktest.User) error {
+	return s.withUser(ref, func(u *keycloaktest.User) error {
 		return u.RevokeRole(keycloaktest.Role{Client: role.client, Name: role.name})
 	})
 }
 
 func (s *standInServer) revokeConsent(ref userRef, client string) error {
-	return s.change(ref, func(u *keycloaktest.User) error { return u.RevokeConsent(client) })
+	return s.withUser(ref, func(u *keycloaktest.User) error { return u.RevokeConsent(client) })
 }
 
 func (s *standInServer) endSession(ref sessionRef) error {
@@ -134,9 +135,9 @@ func (s *standInServer) endSession(ref sessionRef) error {
 	return nil
 }
 
-// failures doesn't wait, because the stand-in counts before it responds.
-func (s *standInServer) failures(ref userRef, n int) error {
-	return s.change(ref, func(u *keycloaktest.User) error {
+// awaitFailures doesn't wait, because the fake counts a failure before it responds.
+func (s *standInServer) awaitFailures(ref userRef, n int) error {
+	return s.withUser(ref, func(u *keycloaktest.User) error {
 		if count, err := u.Failures(); err != nil || count != n {
 			return fmt.Errorf("failures: got %d (%v), want %d", count, err, n)
 		}
@@ -144,8 +145,8 @@ func (s *standInServer) failures(ref userRef, n int) error {
 	})
 }
 
-func (s *standInServer) locked(ref userRef) error {
-	return s.change(ref, func(u *keycloaktest.User) error {
+func (s *standInServer) awaitLocked(ref userRef) error {
+	return s.withUser(ref, func(u *keycloaktest.User) error {
 		if locked, err := u.Locked(); err != nil || !locked {
 			return fmt.Errorf("the user isn't locked (%v)", err)
 		}
@@ -154,11 +155,11 @@ func (s *standInServer) locked(ref userRef) error {
 }
 
 func (s *standInServer) unlock(ref userRef) error {
-	return s.change(ref, (*keycloaktest.User).Unlock)
+	return s.withUser(ref, (*keycloaktest.User).Unlock)
 }
 
-// keyProviders returns a provider for each of the realm's keys, with the key's ID: the stand-in has
-// keys, but no providers.
+// keyProviders returns a provider for each of the realm's keys, with the ID of the key: the fake
+// has keys, but no key providers.
 func (s *standInServer) keyProviders(realm string) ([]keyProvider, error) {
 	var providers []keyProvider
 	for _, k := range s.mustRealm(realm).Keys() {
@@ -178,7 +179,7 @@ func (s *standInServer) keyProviders(realm string) ([]keyProvider, error) {
 		case name != "":
 		case k.Priority < 0:
 			name = "fallback-" + k.Algorithm
-		case k.Algorithm == "RS256": // this key and the next are in realmFile
+		case k.Algorithm == "RS256": // from realmFile, as the HS512 key
 			name, provider = "given", "rsa"
 		case k.Algorithm == "HS512":
 			name = "hmac-generated-hs512"
@@ -190,10 +191,11 @@ func (s *standInServer) keyProviders(realm string) ([]keyProvider, error) {
 			"active": strconv.FormatBool(!k.Passive), "enabled": "true",
 		}})
 	}
-	// The stand-in doesn't list the key for Keycloak's own cookies.
+	// The fake doesn't list the key for Keycloak's own cookies.
 	return append(providers, keyProvider{name: "aes-generated", provider: "aes-generated"}), nil
 }
 
+// nameOf returns the name of an added key provider, or "".
 func (s *standInServer) nameOf(id string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -234,7 +236,7 @@ func (s *standInServer) removeKeyProvider(realm, id string) error {
 	disabled := s.disabled[id]
 	s.mu.Unlock()
 	if disabled {
-		return nil // patchKeyProvider has removed its key
+		return nil // patchKeyProvider has removed the key
 	}
 	return s.mustRealm(realm).RemoveKey(id)
 }

@@ -5,17 +5,18 @@ import "time"
 // An object is a JSON object, such as a part of a realm file.
 type object = map[string]any
 
-// A server is a Keycloak to run the suite on: a real one, or the stand-in. Exchanges talk to it
-// over HTTP. The methods are for what a client can't do: administer realms, and let time pass.
+// A server is a Keycloak to run the scenarios on: a real one, or the fake. Scenarios send their
+// requests over HTTP. The methods are for actions that a client can't take: administer realms, and
+// let time pass.
 //
 // The methods are safe for concurrent use. Objects are representations of the Admin API, which
-// realm files have, too. A patch has only what changes; attributes are merged.
+// realm files use, too. A patch has only the fields to change; attributes are merged.
 type server interface {
-	name() string // for the summary and the names of subtests
+	name() string // for the summary and as the name of subtests
 	base() string // "http://localhost:8080"
 
-	// concurrent reports whether exchanges may run at the same time. They may not if wait moves a
-	// clock that they share.
+	// concurrent reports whether scenarios may run at the same time. They may not if wait advances
+	// a clock that they share.
 	concurrent() bool
 	now() time.Time
 	wait(time.Duration)
@@ -35,10 +36,10 @@ type server interface {
 	revokeConsent(ref userRef, client string) error // also ends the client's offline sessions
 	endSession(sessionRef) error
 
-	// failures waits until n failed logins are counted, and locked until the user is locked:
-	// Keycloak counts asynchronously, after the response.
-	failures(ref userRef, n int) error
-	locked(userRef) error
+	// awaitFailures waits until n failed logins are counted, and awaitLocked until the user is
+	// locked: Keycloak counts asynchronously, after the response.
+	awaitFailures(ref userRef, n int) error
+	awaitLocked(userRef) error
 	unlock(userRef) error
 
 	keyProviders(realm string) ([]keyProvider, error)
@@ -53,15 +54,18 @@ type importError struct {
 	body   string
 }
 
-func (r *importError) Error() string { return r.body }
+func (e *importError) Error() string { return e.body }
 
+// A userRef refers to a user of a realm.
 type userRef struct{ realm, id string }
 
+// A clientRef refers to a client of a realm.
 type clientRef struct{ realm, clientID string }
 
 // A roleRef refers to a role of a client, or to a realm role if client is empty.
 type roleRef struct{ client, name string }
 
+// A sessionRef refers to a session of a realm.
 type sessionRef struct {
 	realm, sid string
 	offline    bool
@@ -71,8 +75,8 @@ type sessionRef struct {
 // "priority", "active", "enabled", "algorithm", "keySize", "ecdsaEllipticCurveKey" and the like.
 type keyProvider struct {
 	id, name string
-	// rsa-generated, rsa-enc-generated, ecdsa-generated, eddsa-generated, hmac-generated,
-	// aes-generated
+	// provider is rsa-generated, rsa-enc-generated, ecdsa-generated, eddsa-generated,
+	// hmac-generated or aes-generated.
 	provider string
 	config   map[string]string
 }

@@ -2,7 +2,7 @@ package contract
 
 import "testing"
 
-// Service accounts: the client credentials grant.
+// TestServiceAccount records the client credentials grant.
 func TestServiceAccount(t *testing.T) {
 	run(t, "service-account", func(g *group) {
 		service := func(id string, settings object) object {
@@ -28,7 +28,7 @@ func TestServiceAccount(t *testing.T) {
 			return with(with(secretOf(client), "grant_type", "client_credentials"), pairs...)
 		}
 		request := func(name, client string, pairs ...string) {
-			g.exchange(name, func(x *exchange) { x.show(x.token(r, grant(client, pairs...))) })
+			g.scenario(name, func(s *scenario) { s.show(s.token(r, grant(client, pairs...))) })
 		}
 		request("success", "service")
 		request("openid", "service", "scope", "openid")
@@ -40,57 +40,58 @@ func TestServiceAccount(t *testing.T) {
 		request("not enabled, public", "spa")
 		request("wrong secret", "service", "client_secret", "wrong")
 		request("bad scope", "service", "scope", "bogus")
-		g.exchange("a user's parameters are ignored", func(x *exchange) {
-			a := x.token(r, grant("service", "username", "nobody", "password", "wrong"))
-			x.outcome("token", a)
-			x.showClaims(a, "access_token", "preferred_username")
+		g.scenario("a user's parameters are ignored", func(s *scenario) {
+			resp := s.token(r, grant("service", "username", "nobody", "password", "wrong"))
+			s.outcome("token", resp)
+			s.showClaims(resp, "access_token", "preferred_username")
 		})
 		claims := func(name, client string, names ...string) {
-			g.exchange(name, func(x *exchange) {
-				x.showClaims(x.token(r, grant(client)).ok(), "access_token", names...)
+			g.scenario(name, func(s *scenario) {
+				s.showClaims(s.token(r, grant(client)).ok(), "access_token", names...)
 			})
 		}
 		claims("audience", "audience", "aud")
 		claims("origins", "origins", "allowed-origins")
-		g.exchange("roles", func(x *exchange) {
-			self := userRef{r.name,
-				text(x.token(r, grant("roles")).ok().claims("access_token")["sub"])}
-			x.must(x.kc.grantRole(self, roleRef{name: "worker"}))
-			x.must(x.kc.grantRole(self, roleRef{client: "api", name: "reader"}))
-			x.showClaims(x.token(r, grant("roles")).ok(), "access_token", "aud", "realm_access",
+		g.scenario("roles", func(s *scenario) {
+			account := userRef{r.name,
+				text(s.token(r, grant("roles")).ok().claims("access_token")["sub"])}
+			s.must(s.kc.grantRole(account, roleRef{name: "worker"}))
+			s.must(s.kc.grantRole(account, roleRef{client: "api", name: "reader"}))
+			s.showClaims(s.token(r, grant("roles")).ok(), "access_token", "aud", "realm_access",
 				"resource_access")
 		})
-		g.exchange("scope service_account", func(x *exchange) {
-			a := x.token(r, grant("service", "scope", "service_account"))
-			x.outcome("scope=service_account", a)
-			x.showMembers(a, "scope")
+		g.scenario("scope service_account", func(s *scenario) {
+			resp := s.token(r, grant("service", "scope", "service_account"))
+			s.outcome("scope=service_account", resp)
+			s.showFields(resp, "scope")
 		})
-		g.exchange("refresh", func(x *exchange) {
-			a := x.token(r, grant("renewing", "scope", "openid")).ok()
-			x.showBody(x.refresh(r, a, "client_id", "renewing", "client_secret", "renewing-secret"))
+		g.scenario("refresh", func(s *scenario) {
+			resp := s.token(r, grant("renewing", "scope", "openid")).ok()
+			s.showBody(s.refresh(r, resp,
+				"client_id", "renewing", "client_secret", "renewing-secret"))
 		})
-		g.exchange("userinfo", func(x *exchange) {
+		g.scenario("userinfo", func(s *scenario) {
 			for _, scope := range []string{"email", "openid"} {
-				a := x.token(r, grant("service", "scope", scope)).ok()
-				x.show(x.get(r.oidc("/userinfo"), "Authorization",
-					"Bearer "+a.field("access_token")))
+				resp := s.token(r, grant("service", "scope", scope)).ok()
+				s.show(s.get(r.oidc("/userinfo"), "Authorization",
+					"Bearer "+resp.field("access_token")))
 			}
 		})
-		g.exchange("the account can't sign in", func(x *exchange) {
-			x.outcome("password grant",
-				x.token(r,
+		g.scenario("the account can't sign in", func(s *scenario) {
+			s.outcome("password grant",
+				s.token(r,
 					with(secretOf("api"), "grant_type", "password", "username",
 						"service-account-service", "password", "")))
 		})
-		g.exchange("the account is disabled", func(x *exchange) {
-			self := userRef{r.name,
-				text(x.token(r, grant("retired")).ok().claims("access_token")["sub"])}
-			x.must(x.kc.patchUser(self, object{"enabled": false}))
-			x.outcome("disabled", x.token(r, grant("retired")))
+		g.scenario("the account is disabled", func(s *scenario) {
+			account := userRef{r.name,
+				text(s.token(r, grant("retired")).ok().claims("access_token")["sub"])}
+			s.must(s.kc.patchUser(account, object{"enabled": false}))
+			s.outcome("disabled", s.token(r, grant("retired")))
 		})
-		g.exchange("every token has the same subject", func(x *exchange) {
-			first, second := x.token(r, grant("service")).ok(), x.token(r, grant("service")).ok()
-			x.note("%t",
+		g.scenario("every token has the same subject", func(s *scenario) {
+			first, second := s.token(r, grant("service")).ok(), s.token(r, grant("service")).ok()
+			s.note("%t",
 				first.claims("access_token")["sub"] == second.claims("access_token")["sub"])
 		})
 	})

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Settings that the stand-in loads, and either supports or rejects by name in a request that they
-// affect.
+// TestSettings records requests that a realm or client setting affects. The fake either supports
+// the setting, or responds with a 501 that names it.
 func TestSettings(t *testing.T) {
 	run(t, "settings", func(g *group) {
 		provider := object{"alias": "elsewhere", "providerId": "oidc", "enabled": true,
@@ -25,70 +25,70 @@ func TestSettings(t *testing.T) {
 			"registrationAllowed": true, "rememberMe": true, "resetPasswordAllowed": true,
 			"identityProviders": []object{provider},
 		}))
-		usual := g.realm(realmFile(nil))
-		expiring := g.realm(realmFile(nil, clientFile("expired", secretExpiresIn(-1)),
+		defaultRealm := g.realm(realmFile(nil))
+		expiringSecrets := g.realm(realmFile(nil, clientFile("expired", secretExpiresIn(-1)),
 			clientFile("expires", secretExpiresIn(1)),
 			clientFile("never",
 				object{"attributes": object{"client.secret.expiration.time": "0"}})))
 		for _, client := range []string{"expired", "expires", "never"} {
-			g.exchange("secret of a client: "+client, func(x *exchange) {
-				x.outcome("login",
-					x.token(expiring,
-						passwordGrant(x.user(expiring, nil), "client_id", client, "client_secret",
-							client+"-secret")))
-				x.outcome("introspection",
-					x.post(expiring.oidc("/token/introspect"),
+			g.scenario("secret of a client: "+client, func(s *scenario) {
+				s.outcome("login",
+					s.token(expiringSecrets,
+						passwordGrant(s.user(expiringSecrets, nil), "client_id", client,
+							"client_secret", client+"-secret")))
+				s.outcome("introspection",
+					s.post(expiringSecrets.oidc("/token/introspect"),
 						with(secretOf(client), "token", "garbage")))
 			})
 		}
-		authorize := func(name, unsupported string, r *realm, pairs ...string) {
-			g.exchange(name, func(x *exchange) {
-				x.showOrUnsupported("answer", unsupported, x.browser().open(r.authURL(pairs...)))
+		authorize := func(name, feature string, r *realm, pairs ...string) {
+			g.scenario(name, func(s *scenario) {
+				s.showOrUnsupported("answer", feature, s.browser().open(r.authURL(pairs...)))
 			})
 		}
-		authorize("prompt=create without registration", "", usual, "prompt", "create")
+		authorize("prompt=create without registration", "", defaultRealm, "prompt", "create")
 		authorize("prompt=create", "register", r, "prompt", "create")
 		authorize("login page", "", r)
-		g.exchange("kc_idp_hint", func(x *exchange) {
-			a := x.browser().open(r.authURL("kc_idp_hint", "elsewhere"))
-			if location, err := url.Parse(a.header.Get("Location")); err == nil &&
+		g.scenario("kc_idp_hint", func(s *scenario) {
+			resp := s.browser().open(r.authURL("kc_idp_hint", "elsewhere"))
+			if location, err := url.Parse(resp.header.Get("Location")); err == nil &&
 				location.Host == "id.example" {
-				x.placeholder("{nonce}", location.Query().Get("nonce"))
-				x.placeholder("{broker's state}", location.Query().Get("state"))
+				s.placeholder("{nonce}", location.Query().Get("nonce"))
+				s.placeholder("{broker's state}", location.Query().Get("state"))
 			}
-			x.showOrUnsupported("answer", "kc_idp_hint names elsewhere", a)
+			s.showOrUnsupported("answer", "kc_idp_hint names elsewhere", resp)
 		})
 		authorize("kc_idp_hint of an unknown provider", "", r, "kc_idp_hint", "nobody")
-		authorize("kc_idp_hint without providers", "", usual, "kc_idp_hint", "elsewhere")
+		authorize("kc_idp_hint without providers", "", defaultRealm, "kc_idp_hint", "elsewhere")
 		authorize("kc_idp_hint without a session", "", r, "kc_idp_hint", "elsewhere", "prompt",
 			"none")
-		g.exchange("kc_idp_hint in an existing session", func(x *exchange) {
-			b := x.browser()
-			b.login(x.user(r, nil))
-			x.outcome("again", b.open(r.authURL("kc_idp_hint", "elsewhere")))
+		g.scenario("kc_idp_hint in an existing session", func(s *scenario) {
+			b := s.browser()
+			b.login(s.user(r, nil))
+			s.outcome("again", b.open(r.authURL("kc_idp_hint", "elsewhere")))
 		})
-		remembered := func(name string, r *realm) {
-			g.exchange(name, func(x *exchange) {
-				b, u := x.browser(), x.user(r, nil)
-				a := b.submit(b.open(r.authURL()), "username", u.username, "password", "secret",
+		loginRemembered := func(name string, r *realm) {
+			g.scenario(name, func(s *scenario) {
+				b, u := s.browser(), s.user(r, nil)
+				resp := b.submit(b.open(r.authURL()), "username", u.username, "password", "secret",
 					"rememberMe", "on")
-				if a.status == 302 {
-					x.note("the cookie is remembered: %t", len(a.header["Set-Cookie"]) > 3)
+				if resp.status == 302 {
+					s.note("the cookie is remembered: %t", len(resp.header["Set-Cookie"]) > 3)
 					return
 				}
-				x.showOrUnsupported("answer", "rememberMe", a)
+				s.showOrUnsupported("answer", "rememberMe", resp)
 			})
 		}
-		remembered("rememberMe, not enabled", usual)
+		loginRemembered("rememberMe, not enabled", defaultRealm)
 
-		german := g.realm(
+		germanRealm := g.realm(
 			realmFile(object{"internationalizationEnabled": true,
 				"supportedLocales": []string{"en", "de"}, "defaultLocale": "de"}))
-		page := func(name, unsupported string, headers []string, pairs ...string) {
-			g.exchange("language: "+name, func(x *exchange) {
-				a := x.get(german.authURL(pairs...),
+		page := func(name, feature string, headers []string, pairs ...string) {
+			g.scenario("language: "+name, func(s *scenario) {
+				resp := s.get(germanRealm.authURL(pairs...),
 					append([]string{"Accept", browserAccept}, headers...)...)
-				x.showOrUnsupported("answer", unsupported, a)
+				s.showOrUnsupported("answer", feature, resp)
 			})
 		}
 		page("the realm's", "language de", nil)
@@ -100,27 +100,28 @@ func TestSettings(t *testing.T) {
 	})
 }
 
-// Actions that a client requests with kc_action, and required actions of a user.
+// TestActions records actions that a client requests with kc_action, and required actions of a
+// user.
 func TestActions(t *testing.T) {
 	run(t, "actions", func(g *group) {
 		r := g.realm(realmFile(nil))
 		// showNext records the redirect to the client, or the next page.
-		showNext := func(x *exchange, a response) {
-			if a.status == 302 {
-				x.note("redirected: %s", x.pairs(a.redirected()))
+		showNext := func(s *scenario, resp response) {
+			if resp.status == 302 {
+				s.note("redirected: %s", s.pairs(resp.redirectQuery()))
 				return
 			}
-			x.showOrUnsupported("page", "", a)
+			s.showOrUnsupported("page", "", resp)
 		}
 		request := func(name, action string, user object, fields ...string) {
-			g.exchange(name, func(x *exchange) {
-				b := x.browser()
-				a := b.login(x.user(r, user), "kc_action", action)
+			g.scenario(name, func(s *scenario) {
+				b := s.browser()
+				resp := b.login(s.user(r, user), "kc_action", action)
 				if len(fields) > 0 {
-					x.showOrUnsupported("page", "", a)
-					a = b.submit(a, fields...)
+					s.showOrUnsupported("page", "", resp)
+					resp = b.submit(resp, fields...)
 				}
-				showNext(x, a)
+				showNext(s, resp)
 			})
 		}
 		password := []string{"password-new", "another", "password-confirm", "another"}
@@ -134,16 +135,16 @@ func TestActions(t *testing.T) {
 		request("complete profile", "VERIFY_PROFILE", nil)
 		request("disabled action", "TERMS_AND_CONDITIONS", nil)
 		request("verified address", "VERIFY_EMAIL", object{"emailVerified": true})
-		g.exchange("required: verified address", func(x *exchange) {
-			u := x.user(r,
+		g.scenario("required: verified address", func(s *scenario) {
+			u := s.user(r,
 				object{"emailVerified": true, "requiredActions": []string{"VERIFY_EMAIL"}})
-			x.outcome("password grant before", x.token(r, passwordGrant(u)))
-			showNext(x, x.browser().login(u))
-			x.outcome("password grant after", x.token(r, passwordGrant(u)))
+			s.outcome("password grant before", s.token(r, passwordGrant(u)))
+			showNext(s, s.browser().login(u))
+			s.outcome("password grant after", s.token(r, passwordGrant(u)))
 		})
-		g.exchange("required: unverified address", func(x *exchange) {
-			u := x.user(r, object{"requiredActions": []string{"VERIFY_EMAIL"}})
-			showNext(x, x.browser().login(u))
+		g.scenario("required: unverified address", func(s *scenario) {
+			u := s.user(r, object{"requiredActions": []string{"VERIFY_EMAIL"}})
+			showNext(s, s.browser().login(u))
 		})
 	})
 }

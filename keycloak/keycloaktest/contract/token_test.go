@@ -22,6 +22,7 @@ type decodedToken struct {
 	claims object
 }
 
+// decodeToken decodes a token without verifying it. It returns false if text isn't a token.
 func decodeToken(text string) (decodedToken, bool) {
 	var decoded decodedToken
 	parts := strings.Split(text, ".")
@@ -32,8 +33,8 @@ func decodeToken(text string) (decodedToken, bool) {
 	if err != nil {
 		return decoded, false
 	}
-	var members struct{ Kid, Alg string }
-	if json.Unmarshal(header, &members) != nil {
+	var fields struct{ Kid, Alg string }
+	if json.Unmarshal(header, &fields) != nil {
 		return decoded, false
 	}
 	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
@@ -45,7 +46,7 @@ func decodeToken(text string) (decodedToken, bool) {
 	if decoder.Decode(&decoded.claims) != nil {
 		return decoded, false
 	}
-	decoded.header, decoded.kid, decoded.alg = string(header), members.Kid, members.Alg
+	decoded.header, decoded.kid, decoded.alg = string(header), fields.Kid, fields.Alg
 	return decoded, true
 }
 
@@ -55,40 +56,42 @@ func kidOf(token string) string {
 	return decoded.kid
 }
 
-// recordedHeader returns the header byte for byte, except for the key ID.
-func (o decodedToken) recordedHeader() string {
-	if o.kid == "" {
-		return o.header
+// recordedHeader returns the header byte for byte, with the shape of the key ID.
+func (t decodedToken) recordedHeader() string {
+	if t.kid == "" {
+		return t.header
 	}
-	return strings.Replace(o.header, o.kid, shape(o.kid), 1)
+	return strings.Replace(t.header, t.kid, shape(t.kid), 1)
 }
 
-// decoded formats a token: its header byte for byte, whether its signature is valid, its claims.
-func (x *exchange) decoded(name, token string, w window) string {
+// decoded formats a token: its header, whether its signature is valid, and its claims. It returns
+// "" for other strings.
+func (s *scenario) decoded(name, token string, w window) string {
 	decoded, ok := decodeToken(token)
 	if !ok {
 		return ""
 	}
 	return fmt.Sprintf("%s: %s %s\n%s\n", name, decoded.recordedHeader(),
-		x.signature(token, decoded), x.render("", decoded.claims, timing{window: w}, ""))
+		s.signature(token, decoded), s.render("", decoded.claims, timing{window: w}, ""))
 }
 
-// signature says whether a key that the issuer publishes signed the token.
-func (x *exchange) signature(token string, decoded decodedToken) string {
+// signature describes the signature of a token: whether a key that the issuer publishes verifies
+// it.
+func (s *scenario) signature(token string, decoded decodedToken) string {
 	if strings.HasPrefix(decoded.alg, "HS") {
 		return "(key not published)"
 	}
 	issuer, _ := decoded.claims["iss"].(string)
-	if !strings.HasPrefix(issuer, x.kc.base()) {
+	if !strings.HasPrefix(issuer, s.kc.base()) {
 		return "(issuer elsewhere)"
 	}
 	id := issuer + " " + decoded.kid
-	key, known := x.group.keys.Load(id)
-	if !known {
-		for _, k := range x.published(issuer) {
+	key, ok := s.group.keys.Load(id)
+	if !ok {
+		for _, k := range s.published(issuer) {
 			if k.Kid == decoded.kid && k.Use == "sig" && k.Alg == decoded.alg {
 				key = k.public()
-				x.group.keys.Store(id, key)
+				s.group.keys.Store(id, key)
 			}
 		}
 	}
@@ -114,9 +117,10 @@ type jwk struct {
 	X5TS256 string   `json:"x5t#S256"`
 }
 
-func (x *exchange) published(issuer string) []jwk {
+// published returns the keys that an issuer publishes.
+func (s *scenario) published(issuer string) []jwk {
 	var set struct{ Keys []jwk }
-	json.Unmarshal([]byte(x.get(issuer+"/protocol/openid-connect/certs").body), &set)
+	json.Unmarshal([]byte(s.get(issuer+"/protocol/openid-connect/certs").body), &set)
 	return set.Keys
 }
 

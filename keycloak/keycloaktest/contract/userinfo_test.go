@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The userinfo endpoint.
+// TestUserinfo records responses of the UserInfo endpoint.
 func TestUserinfo(t *testing.T) {
 	run(t, "userinfo", func(g *group) {
 		r := g.realm(
@@ -36,239 +36,239 @@ func TestUserinfo(t *testing.T) {
 					}),
 				clientFile("origins", object{"webOrigins": []string{"http://app.test"}}),
 			))
-		other := g.realm(realmFile(nil))
+		otherRealm := g.realm(realmFile(nil))
 		userinfoClaims(g, r)
-		userinfoRefused(g, r, other)
+		userinfoRefused(g, r, otherRealm)
 		userinfoOrigins(g, r)
 	})
 }
 
 func userinfoClaims(g *group, r *realm) {
-	g.exchange("GET", func(x *exchange) { x.show(x.userinfo(r, x.login(x.user(r, nil)))) })
-	g.exchange("POST with the header", func(x *exchange) {
-		x.show(x.send(http.MethodPost, r.oidc("/userinfo"), "", "Authorization",
-			"Bearer "+x.login(x.user(r, nil)).field("access_token")))
+	g.scenario("GET", func(s *scenario) { s.show(s.userinfo(r, s.login(s.user(r, nil)))) })
+	g.scenario("POST with the header", func(s *scenario) {
+		s.show(s.send(http.MethodPost, r.oidc("/userinfo"), "", "Authorization",
+			"Bearer "+s.login(s.user(r, nil)).field("access_token")))
 	})
-	g.exchange("POST with a form", func(x *exchange) {
-		x.show(x.post(r.oidc("/userinfo"),
-			form("access_token", x.login(x.user(r, nil)).field("access_token"))))
+	g.scenario("POST with a form", func(s *scenario) {
+		s.show(s.post(r.oidc("/userinfo"),
+			form("access_token", s.login(s.user(r, nil)).field("access_token"))))
 	})
-	g.exchange("case of the scheme", func(x *exchange) {
-		token := x.login(x.user(r, nil)).field("access_token")
+	g.scenario("case of the scheme", func(s *scenario) {
+		token := s.login(s.user(r, nil)).field("access_token")
 		for _, scheme := range []string{"bearer", "BEARER"} {
-			x.outcome(scheme, x.get(r.oidc("/userinfo"), "Authorization", scheme+" "+token))
+			s.outcome(scheme, s.get(r.oidc("/userinfo"), "Authorization", scheme+" "+token))
 		}
 	})
-	g.exchange("with another Accept", func(x *exchange) {
-		token := x.login(x.user(r, nil)).field("access_token")
+	g.scenario("with another Accept", func(s *scenario) {
+		token := s.login(s.user(r, nil)).field("access_token")
 		for _, accept := range []string{"text/html", "application/json", browserAccept} {
-			a := x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+token, "Accept", accept)
-			x.note("%s: %d %s", accept, a.status, a.header.Get("Content-Type"))
+			resp := s.get(r.oidc("/userinfo"), "Authorization", "Bearer "+token, "Accept", accept)
+			s.note("%s: %d %s", accept, resp.status, resp.header.Get("Content-Type"))
 		}
 	})
-	g.exchange("more scopes", func(x *exchange) {
-		u := x.user(r, object{"emailVerified": true})
-		x.showBody(x.userinfo(r, x.login(u, "scope", "openid phone address microprofile-jwt")))
+	g.scenario("more scopes", func(s *scenario) {
+		u := s.user(r, object{"emailVerified": true})
+		s.showBody(s.userinfo(r, s.login(u, "scope", "openid phone address microprofile-jwt")))
 	})
-	g.exchange("mappers", func(x *exchange) {
-		u := x.user(r, object{"groups": []string{"/staff"}})
-		x.must(x.kc.grantRole(u.userRef, roleRef{name: "clerk"}))
-		x.showBody(x.userinfo(r,
-			x.login(u, "client_id", "mapping", "client_secret", "mapping-secret")))
+	g.scenario("mappers", func(s *scenario) {
+		u := s.user(r, object{"groups": []string{"/staff"}})
+		s.must(s.kc.grantRole(u.userRef, roleRef{name: "clerk"}))
+		s.showBody(s.userinfo(r,
+			s.login(u, "client_id", "mapping", "client_secret", "mapping-secret")))
 	})
-	g.exchange("user changed after the token", func(x *exchange) {
-		u := x.user(r, nil)
-		tokens := x.login(u)
-		x.must(x.kc.patchUser(u.userRef, object{"firstName": "New", "emailVerified": true}))
-		x.showBody(x.userinfo(r, tokens))
+	g.scenario("user changed after the token", func(s *scenario) {
+		u := s.user(r, nil)
+		tokens := s.login(u)
+		s.must(s.kc.patchUser(u.userRef, object{"firstName": "New", "emailVerified": true}))
+		s.showBody(s.userinfo(r, tokens))
 	})
-	g.exchange("offline session", func(x *exchange) {
-		x.outcome("userinfo",
-			x.userinfo(r, x.login(x.user(r, nil), "scope", "openid offline_access")))
+	g.scenario("offline session", func(s *scenario) {
+		s.outcome("userinfo",
+			s.userinfo(r, s.login(s.user(r, nil), "scope", "openid offline_access")))
 	})
 }
 
-func userinfoRefused(g *group, r, other *realm) {
-	refused := func(name string, send func(x *exchange, token string) response) {
-		g.exchange("refused: "+name, func(x *exchange) {
-			x.show(send(x, x.login(x.user(r, nil)).field("access_token")))
+func userinfoRefused(g *group, r, otherRealm *realm) {
+	refused := func(name string, send func(s *scenario, token string) response) {
+		g.scenario("refused: "+name, func(s *scenario) {
+			s.show(send(s, s.login(s.user(r, nil)).field("access_token")))
 		})
 	}
-	refused("no token", func(x *exchange, _ string) response { return x.get(r.oidc("/userinfo")) })
-	refused("no token by POST", func(x *exchange, _ string) response {
-		return x.post(r.oidc("/userinfo"), form())
+	refused("no token", func(s *scenario, _ string) response { return s.get(r.oidc("/userinfo")) })
+	refused("no token by POST", func(s *scenario, _ string) response {
+		return s.post(r.oidc("/userinfo"), form())
 	})
-	refused("basic", func(x *exchange, _ string) response {
-		return x.get(r.oidc("/userinfo"), "Authorization", basic("api", "api-secret"))
+	refused("basic", func(s *scenario, _ string) response {
+		return s.get(r.oidc("/userinfo"), "Authorization", basic("api", "api-secret"))
 	})
-	refused("empty bearer", func(x *exchange, _ string) response {
-		return x.get(r.oidc("/userinfo"), "Authorization", "Bearer ")
+	refused("empty bearer", func(s *scenario, _ string) response {
+		return s.get(r.oidc("/userinfo"), "Authorization", "Bearer ")
 	})
-	refused("token in the query", func(x *exchange, token string) response {
-		return x.get(r.oidc("/userinfo?access_token=" + token))
+	refused("token in the query", func(s *scenario, token string) response {
+		return s.get(r.oidc("/userinfo?access_token=" + token))
 	})
-	refused("garbage", func(x *exchange, _ string) response {
-		return x.get(r.oidc("/userinfo"), "Authorization", "Bearer garbage")
+	refused("garbage", func(s *scenario, _ string) response {
+		return s.get(r.oidc("/userinfo"), "Authorization", "Bearer garbage")
 	})
-	refused("unsigned", func(x *exchange, _ string) response {
-		return x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+unsignedToken(r.url("")))
+	refused("unsigned", func(s *scenario, _ string) response {
+		return s.get(r.oidc("/userinfo"), "Authorization", "Bearer "+unsignedToken(r.url("")))
 	})
-	refused("bad signature", func(x *exchange, token string) response {
+	refused("bad signature", func(s *scenario, token string) response {
 		parts := strings.Split(token, ".")
 		claims, _ := base64.RawURLEncoding.DecodeString(parts[1])
 		parts[1] = base64.RawURLEncoding.EncodeToString(
 			[]byte(strings.Replace(string(claims), `"scope":"`, `"scope":"admin `, 1)))
-		return x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+strings.Join(parts, "."))
+		return s.get(r.oidc("/userinfo"), "Authorization", "Bearer "+strings.Join(parts, "."))
 	})
-	refused("token in header and form", func(x *exchange, token string) response {
-		return x.post(r.oidc("/userinfo"), form("access_token", token), "Authorization",
+	refused("token in header and form", func(s *scenario, token string) response {
+		return s.post(r.oidc("/userinfo"), form("access_token", token), "Authorization",
 			"Bearer "+token)
 	})
-	refused("other realm", func(x *exchange, token string) response {
-		return x.get(other.oidc("/userinfo"), "Authorization", "Bearer "+token)
+	refused("other realm", func(s *scenario, token string) response {
+		return s.get(otherRealm.oidc("/userinfo"), "Authorization", "Bearer "+token)
 	})
-	refused("PUT", func(x *exchange, token string) response {
-		return x.send(http.MethodPut, r.oidc("/userinfo"), "", "Authorization", "Bearer "+token)
+	refused("PUT", func(s *scenario, token string) response {
+		return s.send(http.MethodPut, r.oidc("/userinfo"), "", "Authorization", "Bearer "+token)
 	})
-	read := func(name string, send func(x *exchange, token string) response) {
-		g.exchange("token syntax: "+name, func(x *exchange) {
-			x.outcome("userinfo", send(x, x.login(x.user(r, nil)).field("access_token")))
+	tokenSyntax := func(name string, send func(s *scenario, token string) response) {
+		g.scenario("token syntax: "+name, func(s *scenario) {
+			s.outcome("userinfo", send(s, s.login(s.user(r, nil)).field("access_token")))
 		})
 	}
-	header := func(name string, headers func(token string) []string) {
-		read(name, func(x *exchange, token string) response {
-			return x.get(r.oidc("/userinfo"), headers(token)...)
+	inHeader := func(name string, headers func(token string) []string) {
+		tokenSyntax(name, func(s *scenario, token string) response {
+			return s.get(r.oidc("/userinfo"), headers(token)...)
 		})
 	}
-	header("two blanks", func(token string) []string {
+	inHeader("two blanks", func(token string) []string {
 		return []string{"Authorization", "Bearer  " + token}
 	})
-	header("three words", func(token string) []string {
+	inHeader("three words", func(token string) []string {
 		return []string{"Authorization", "Bearer " + token + " x"}
 	})
-	header("a tab", func(token string) []string {
+	inHeader("a tab", func(token string) []string {
 		return []string{"Authorization", "Bearer\t" + token}
 	})
-	header("no scheme", func(token string) []string { return []string{"Authorization", token} })
-	header("no token", func(string) []string { return []string{"Authorization", "Bearer"} })
-	header("lower-case scheme", func(token string) []string {
+	inHeader("no scheme", func(token string) []string { return []string{"Authorization", token} })
+	inHeader("no token", func(string) []string { return []string{"Authorization", "Bearer"} })
+	inHeader("lower-case scheme", func(token string) []string {
 		return []string{"Authorization", "bearer " + token}
 	})
-	header("two headers", func(token string) []string {
+	inHeader("two headers", func(token string) []string {
 		return []string{"Authorization", "Bearer " + token, "Authorization", "Bearer " + token}
 	})
-	header("two schemes", func(token string) []string {
+	inHeader("two schemes", func(token string) []string {
 		return []string{"Authorization", "Basic eDp5", "Authorization", "Bearer " + token}
 	})
-	inForm := func(name, kind string, body func(token string) string, headers ...string) {
-		read(name, func(x *exchange, token string) response {
-			return x.send(http.MethodPost, r.oidc("/userinfo"), body(token),
-				append([]string{"Content-Type", kind}, headers...)...)
+	inForm := func(name, contentType string, body func(token string) string, headers ...string) {
+		tokenSyntax(name, func(s *scenario, token string) response {
+			return s.send(http.MethodPost, r.oidc("/userinfo"), body(token),
+				append([]string{"Content-Type", contentType}, headers...)...)
 		})
 	}
-	const usual = "application/x-www-form-urlencoded"
-	inForm("twice in the form", usual, func(token string) string {
+	const formType = "application/x-www-form-urlencoded"
+	inForm("twice in the form", formType, func(token string) string {
 		return "access_token=" + token + "&access_token=" + token
 	})
-	inForm("empty in the form", usual, func(string) string { return "access_token=" })
-	inForm("in the form, and another scheme", usual, func(token string) string {
+	inForm("empty in the form", formType, func(string) string { return "access_token=" })
+	inForm("in the form, and another scheme", formType, func(token string) string {
 		return "access_token=" + token
 	}, "Authorization", "Basic eDp5")
 	inForm("in a text/plain body", "text/plain", func(token string) string {
 		return "access_token=" + token
 	})
-	inForm("in a form, upper-case content type", strings.ToUpper(usual), func(token string) string {
+	inForm("in a form, upper-case content type", strings.ToUpper(formType), func(token string) string {
 		return "access_token=" + token
 	})
-	inForm("with padding", usual, func(token string) string {
+	inForm("with padding", formType, func(token string) string {
 		return "access_token=" + token + "%3D"
 	})
-	inForm("with a line break", usual, func(token string) string {
+	inForm("with a line break", formType, func(token string) string {
 		return "access_token=" + token + "%0A"
 	})
-	inForm("with a line break inside", usual, func(token string) string {
+	inForm("with a line break inside", formType, func(token string) string {
 		return "access_token=" + token[:30] + "%0D" + token[30:]
 	})
-	inForm("with a control character", usual, func(token string) string {
+	inForm("with a control character", formType, func(token string) string {
 		return "access_token=" + token[:30] + "%01" + token[30:]
 	})
-	inForm("with a trailing dot", usual, func(token string) string {
+	inForm("with a trailing dot", formType, func(token string) string {
 		return "access_token=" + token + "."
 	})
-	g.exchange("refused: ID token and refresh token", func(x *exchange) {
-		tokens := x.login(x.user(r, nil))
+	g.scenario("refused: ID token and refresh token", func(s *scenario) {
+		tokens := s.login(s.user(r, nil))
 		for _, name := range []string{"id_token", "refresh_token"} {
-			x.show(x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+tokens.field(name)))
+			s.show(s.get(r.oidc("/userinfo"), "Authorization", "Bearer "+tokens.field(name)))
 		}
 	})
-	g.exchange("refused: expired", func(x *exchange) {
-		done := x.within(sec(9))
-		tokens := x.login(x.user(r, nil), "client_id", "brief", "client_secret", "brief-secret")
-		x.outcome("at once", x.userinfo(r, tokens))
+	g.scenario("refused: expired", func(s *scenario) {
+		done := s.deadline(sec(9))
+		tokens := s.login(s.user(r, nil), "client_id", "brief", "client_secret", "brief-secret")
+		s.outcome("at once", s.userinfo(r, tokens))
 		done()
-		x.wait(sec(12))
-		x.show(x.userinfo(r, tokens))
+		s.wait(sec(12))
+		s.show(s.userinfo(r, tokens))
 	})
-	g.exchange("refused: without the scope openid", func(x *exchange) {
-		x.show(x.userinfo(r, x.token(r, passwordGrant(x.user(r, nil))).ok()))
+	g.scenario("refused: without the scope openid", func(s *scenario) {
+		s.show(s.userinfo(r, s.token(r, passwordGrant(s.user(r, nil))).ok()))
 	})
-	g.exchange("refused: service account", func(x *exchange) {
-		x.show(x.userinfo(r,
-			x.token(r, with(secretOf("service"), "grant_type", "client_credentials")).ok()))
-		x.outcome("with openid",
-			x.userinfo(r,
-				x.token(r,
+	g.scenario("refused: service account", func(s *scenario) {
+		s.show(s.userinfo(r,
+			s.token(r, with(secretOf("service"), "grant_type", "client_credentials")).ok()))
+		s.outcome("with openid",
+			s.userinfo(r,
+				s.token(r,
 					with(secretOf("service"), "grant_type", "client_credentials", "scope",
 						"openid")).ok()))
 	})
-	g.exchange("refused: lightweight token", func(x *exchange) {
-		x.show(x.userinfo(r,
-			x.login(x.user(r, nil), "client_id", "light", "client_secret", "light-secret")))
+	g.scenario("refused: lightweight token", func(s *scenario) {
+		s.show(s.userinfo(r,
+			s.login(s.user(r, nil), "client_id", "light", "client_secret", "light-secret")))
 	})
-	afterEnd := func(name string, end func(x *exchange, u *user, tokens response)) {
-		g.exchange("refused: "+name, func(x *exchange) {
-			u := x.user(r, nil)
-			tokens := x.login(u)
-			end(x, u, tokens)
-			x.show(x.userinfo(r, tokens))
+	afterEnd := func(name string, end func(s *scenario, u *user, tokens response)) {
+		g.scenario("refused: "+name, func(s *scenario) {
+			u := s.user(r, nil)
+			tokens := s.login(u)
+			end(s, u, tokens)
+			s.show(s.userinfo(r, tokens))
 		})
 	}
-	afterEnd("logged out", func(x *exchange, u *user, tokens response) {
-		x.logout(r, tokens.field("refresh_token"))
+	afterEnd("logged out", func(s *scenario, u *user, tokens response) {
+		s.logout(r, tokens.field("refresh_token"))
 	})
-	afterEnd("revoked", func(x *exchange, u *user, tokens response) {
-		x.revoke(r, tokens.field("access_token"))
+	afterEnd("revoked", func(s *scenario, u *user, tokens response) {
+		s.revoke(r, tokens.field("access_token"))
 	})
-	afterEnd("user disabled", func(x *exchange, u *user, tokens response) {
-		x.must(x.kc.patchUser(u.userRef, object{"enabled": false}))
+	afterEnd("user disabled", func(s *scenario, u *user, tokens response) {
+		s.must(s.kc.patchUser(u.userRef, object{"enabled": false}))
 	})
-	afterEnd("user deleted", func(x *exchange, u *user, tokens response) {
-		x.must(x.kc.deleteUser(u.userRef))
+	afterEnd("user deleted", func(s *scenario, u *user, tokens response) {
+		s.must(s.kc.deleteUser(u.userRef))
 	})
-	afterEnd("user logged out by an administrator", func(x *exchange, u *user, tokens response) {
-		x.must(x.kc.logoutUser(u.userRef))
+	afterEnd("user logged out by an administrator", func(s *scenario, u *user, tokens response) {
+		s.must(s.kc.logoutUser(u.userRef))
 	})
 }
 
 func userinfoOrigins(g *group, r *realm) {
 	origins := []string{"client_id", "origins", "client_secret", "origins-secret"}
-	g.exchange("origin of the client", func(x *exchange) {
-		token := x.login(x.user(r, nil), origins...).field("access_token")
-		x.show(x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+token, "Origin",
+	g.scenario("origin of the client", func(s *scenario) {
+		token := s.login(s.user(r, nil), origins...).field("access_token")
+		s.show(s.get(r.oidc("/userinfo"), "Authorization", "Bearer "+token, "Origin",
 			"http://app.test"))
 	})
-	g.exchange("origin that isn't allowed", func(x *exchange) {
-		token := x.login(x.user(r, nil), origins...).field("access_token")
-		x.show(x.get(r.oidc("/userinfo"), "Authorization", "Bearer "+token, "Origin",
+	g.scenario("origin that isn't allowed", func(s *scenario) {
+		token := s.login(s.user(r, nil), origins...).field("access_token")
+		s.show(s.get(r.oidc("/userinfo"), "Authorization", "Bearer "+token, "Origin",
 			"http://evil.test"))
 	})
-	g.exchange("origin with an invalid token", func(x *exchange) {
-		x.show(x.get(r.oidc("/userinfo"), "Authorization", "Bearer garbage", "Origin",
+	g.scenario("origin with an invalid token", func(s *scenario) {
+		s.show(s.get(r.oidc("/userinfo"), "Authorization", "Bearer garbage", "Origin",
 			"http://evil.test"))
-		x.show(x.get(r.oidc("/userinfo"), "Origin", "http://evil.test"))
+		s.show(s.get(r.oidc("/userinfo"), "Origin", "http://evil.test"))
 	})
-	g.exchange("preflight", func(x *exchange) {
-		x.show(x.send(http.MethodOptions, r.oidc("/userinfo"), "", "Origin", "http://evil.test",
+	g.scenario("preflight", func(s *scenario) {
+		s.show(s.send(http.MethodOptions, r.oidc("/userinfo"), "", "Origin", "http://evil.test",
 			"Access-Control-Request-Method", "GET", "Access-Control-Request-Headers",
 			"authorization"))
 	})
