@@ -24,8 +24,8 @@ type realm struct {
 // object is a JSON object, such as a part of a realm file.
 type object = map[string]any
 
-// administrator is the HTTP client with which the tests call Keycloak. If Keycloak hangs, the test
-// fails after the timeout, and not the whole run.
+// administrator is the HTTP client with which the tests call Keycloak. Because of its timeout, a
+// Keycloak that hangs fails one test and doesn't block the whole run.
 var administrator = &http.Client{Timeout: 3 * time.Minute}
 
 // token calls the realm's token endpoint directly, as other clients of Keycloak would. It returns
@@ -77,7 +77,7 @@ func (k *keycloak) admin(t *testing.T, method, path string, content any) (body [
 	return k.adminAt(t, method, "/admin/realms"+path, content)
 }
 
-// adminAt is admin for a path outside of /admin/realms.
+// adminAt is like admin, for a path that isn't below /admin/realms.
 func (k *keycloak) adminAt(t *testing.T, method, path string, content any) (
 	body []byte, id string) {
 	t.Helper()
@@ -117,10 +117,10 @@ func (k *keycloak) adminAt(t *testing.T, method, path string, content any) (
 
 // before26_6 reports whether this is a real Keycloak older than 26.6. That version changed the
 // response to a wrong password from 401 to 400, no longer reveals that an account is disabled, and
-// got the setting of how a client may send its secret.
+// added a setting for how a client may send its secret.
 func (k *keycloak) before26_6(t *testing.T) bool {
 	t.Helper()
-	if k.standIn != nil {
+	if k.fake != nil {
 		return false
 	}
 	body, _ := k.adminAt(t, http.MethodGet, "/admin/serverinfo", nil)
@@ -148,11 +148,11 @@ func newRealm(t *testing.T, k *keycloak, settings object) realm {
 	for name, value := range settings {
 		file[name] = value
 	}
-	if k.standIn != nil {
-		if _, err := k.standIn.Import(text(t, file)); err != nil {
+	if k.fake != nil {
+		if _, err := k.fake.Import(encode(t, file)); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { k.standIn.Remove(r.name) })
+		t.Cleanup(func() { k.fake.Remove(r.name) })
 		return r
 	}
 	k.admin(t, http.MethodPost, "", file)
@@ -160,8 +160,8 @@ func newRealm(t *testing.T, k *keycloak, settings object) realm {
 	return r
 }
 
-// text returns an object as JSON.
-func text(t *testing.T, o object) []byte {
+// encode returns an object as JSON.
+func encode(t *testing.T, o object) []byte {
 	t.Helper()
 	out, err := json.Marshal(o)
 	if err != nil {
@@ -170,16 +170,17 @@ func text(t *testing.T, o object) []byte {
 	return out
 }
 
-// The methods below do an administrator's work. They use the stand-in's methods, or the admin API
-// of a real Keycloak.
+// The methods below do an administrator's work. They use the fake's methods, or the admin API of a
+// real Keycloak.
 
-// change calls f with the stand-in's user and returns true. If Keycloak is real, it returns false.
-func (r realm) change(t *testing.T, id string, f func(*keycloaktest.User) error) bool {
+// withFakeUser calls f with the fake's user and returns true. If Keycloak is real, it returns
+// false.
+func (r realm) withFakeUser(t *testing.T, id string, f func(*keycloaktest.User) error) bool {
 	t.Helper()
-	if r.k.standIn == nil {
+	if r.k.fake == nil {
 		return false
 	}
-	if err := f(r.k.standIn.Realm(r.name).UserByID(id)); err != nil {
+	if err := f(r.k.fake.Realm(r.name).UserByID(id)); err != nil {
 		t.Fatal(err)
 	}
 	return true
@@ -188,7 +189,7 @@ func (r realm) change(t *testing.T, id string, f func(*keycloaktest.User) error)
 // locked reports whether brute-force protection has locked a user.
 func (r realm) locked(t *testing.T, id string) (locked bool) {
 	t.Helper()
-	if r.change(t, id, func(u *keycloaktest.User) (err error) {
+	if r.withFakeUser(t, id, func(u *keycloaktest.User) (err error) {
 		locked, err = u.Locked()
 		return err
 	}) {
@@ -202,7 +203,7 @@ func (r realm) locked(t *testing.T, id string) (locked bool) {
 // removeRole removes a realm role from a user.
 func (r realm) removeRole(t *testing.T, id, name string) {
 	t.Helper()
-	if r.change(t, id, func(u *keycloaktest.User) error {
+	if r.withFakeUser(t, id, func(u *keycloaktest.User) error {
 		return u.RevokeRole(keycloaktest.Role{Name: name})
 	}) {
 		return
@@ -215,7 +216,7 @@ func (r realm) removeRole(t *testing.T, id, name string) {
 // logoutUser ends all sessions of a user.
 func (r realm) logoutUser(t *testing.T, id string) {
 	t.Helper()
-	if !r.change(t, id, (*keycloaktest.User).Logout) {
+	if !r.withFakeUser(t, id, (*keycloaktest.User).Logout) {
 		r.k.admin(t, http.MethodPost, "/"+r.name+"/users/"+id+"/logout", nil)
 	}
 }
@@ -223,7 +224,9 @@ func (r realm) logoutUser(t *testing.T, id string) {
 // updateUser changes settings of a user.
 func (r realm) updateUser(t *testing.T, id string, patch object) {
 	t.Helper()
-	if !r.change(t, id, func(u *keycloaktest.User) error { return u.Update(text(t, patch)) }) {
+	if !r.withFakeUser(t, id, func(u *keycloaktest.User) error {
+		return u.Update(encode(t, patch))
+	}) {
 		r.k.admin(t, http.MethodPut, "/"+r.name+"/users/"+id, patch)
 	}
 }
@@ -231,7 +234,7 @@ func (r realm) updateUser(t *testing.T, id string, patch object) {
 // revokeConsent revokes a user's consent for a client.
 func (r realm) revokeConsent(t *testing.T, id, client string) {
 	t.Helper()
-	if !r.change(t, id, func(u *keycloaktest.User) error { return u.RevokeConsent(client) }) {
+	if !r.withFakeUser(t, id, func(u *keycloaktest.User) error { return u.RevokeConsent(client) }) {
 		r.k.admin(t, http.MethodDelete, "/"+r.name+"/users/"+id+"/consents/"+client, nil)
 	}
 }
@@ -239,14 +242,14 @@ func (r realm) revokeConsent(t *testing.T, id, client string) {
 // update changes settings of the realm.
 func (r realm) update(t *testing.T, patch object) {
 	t.Helper()
-	if r.k.standIn == nil {
+	if r.k.fake == nil {
 		r.k.admin(t, http.MethodPut, "/"+r.name, patch)
-	} else if err := r.k.standIn.Realm(r.name).Update(text(t, patch)); err != nil {
+	} else if err := r.k.fake.Realm(r.name).Update(encode(t, patch)); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// apiClient returns the client local-api for a realm file. Settings override its members.
+// apiClient returns the client local-api for a realm file. Settings override its fields.
 func apiClient(settings object) object {
 	client := object{
 		"clientId": "local-api", "enabled": true, "secret": "local-api-secret",
@@ -264,8 +267,8 @@ func apiClient(settings object) object {
 	return client
 }
 
-// newUser adds a user with the password "secret". Settings override its members. Tests whose
-// sign-ins fail need a user of their own, since brute-force protection counts failures.
+// newUser adds a user with the password "secret". Settings override the user's fields. Tests whose
+// sign-ins fail need their own user, since brute-force protection counts failures.
 func (r realm) newUser(t *testing.T, settings object) (username, id string) {
 	t.Helper()
 	name := "user-" + strings.ToLower(rand.Text()[:10])
@@ -277,8 +280,8 @@ func (r realm) newUser(t *testing.T, settings object) (username, id string) {
 	for key, value := range settings {
 		user[key] = value
 	}
-	if r.k.standIn != nil {
-		added, err := r.k.standIn.Realm(r.name).AddUser(text(t, user))
+	if r.k.fake != nil {
+		added, err := r.k.fake.Realm(r.name).AddUser(encode(t, user))
 		if err != nil {
 			t.Fatal(err)
 		}

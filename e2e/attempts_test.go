@@ -14,10 +14,10 @@ import (
 	"time"
 )
 
-// Five sign-ins of one user at once, with the right password, all succeed. The realm has
-// brute-force protection on, and a real Keycloak that gets them at once refuses four of them as if
-// the password were wrong. They come from three networks, since a network has two places in a
-// name's queue.
+// Five concurrent sign-ins of one user, with the right password, all succeed. The realm has
+// brute-force protection on: a real Keycloak that received them at once would refuse four of them
+// as if the password were wrong. They come from three networks, since at most two sign-ins of a
+// network may wait in a username's queue.
 func TestLogin_concurrent(t *testing.T) {
 	t.Parallel()
 	user, _ := realm{shared, "local"}.newUser(t, nil)
@@ -42,39 +42,39 @@ type tally struct {
 }
 
 // add counts a response, or an error by its text.
-func (c *tally) add(got result, err error) {
+func (y *tally) add(got result, err error) {
 	code := got.code()
 	if err != nil {
 		code = err.Error()
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.codes == nil {
-		c.codes = map[string]int{}
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	if y.codes == nil {
+		y.codes = map[string]int{}
 	}
-	c.codes[code]++
+	y.codes[code]++
 }
 
 // wantSuccess checks that at least 95 of 100 calls succeeded.
-func (c *tally) wantSuccess(t *testing.T, who string) {
+func (y *tally) wantSuccess(t *testing.T, who string) {
 	t.Helper()
 	total := 0
-	for _, n := range c.codes {
+	for _, n := range y.codes {
 		total += n
 	}
-	t.Logf("%s: %v", who, c.codes)
-	if total != 100 || c.codes[""] < 95 {
-		t.Errorf("%s: %d of %d calls succeeded, want at least 95 of 100: %v", who, c.codes[""],
-			total, c.codes)
+	t.Logf("%s: %v", who, y.codes)
+	if total != 100 || y.codes[""] < 95 {
+		t.Errorf("%s: %d of %d calls succeeded, want at least 95 of 100: %v", who, y.codes[""],
+			total, y.codes)
 	}
 }
 
-// besiege runs attack in 100 goroutines while users runs, and then stops them. It calls attack with
-// the goroutine's number, and with n counting up from 0 in each.
-func besiege(t *testing.T, attack func(ctx context.Context, connection, n int) (result, error),
-	users func()) *tally {
+// runDuringAttack calls f while 100 goroutines call attack repeatedly, and counts the responses to
+// attack. The goroutines have the numbers 0 to 99, and n counts the calls of each from 0.
+func runDuringAttack(t *testing.T,
+	attack func(ctx context.Context, connection, n int) (result, error), f func()) *tally {
 	t.Helper()
-	var attacked tally
+	var responses tally
 	ctx, stop := context.WithCancel(t.Context())
 	var connections sync.WaitGroup
 	started := make(chan bool, 100)
@@ -83,7 +83,7 @@ func besiege(t *testing.T, attack func(ctx context.Context, connection, n int) (
 			for n := 0; ctx.Err() == nil; n++ {
 				got, err := attack(ctx, i, n)
 				if ctx.Err() == nil {
-					attacked.add(got, err)
+					responses.add(got, err)
 				}
 				if n == 0 {
 					started <- true
@@ -99,11 +99,11 @@ func besiege(t *testing.T, attack func(ctx context.Context, connection, n int) (
 	for range 10 {
 		<-started
 	}
-	users()
+	f()
 	stop()
 	connections.Wait()
-	t.Logf("the attack: %v", attacked.codes)
-	return &attacked
+	t.Logf("responses to the attack: %v", responses.codes)
+	return &responses
 }
 
 const (
@@ -112,9 +112,9 @@ const (
 	longTimeout = "KEYCLOAK_TIMEOUT=55s"
 )
 
-// siege returns a server that distinguishes clients by address, and its realm, which has Keycloak's
-// default limits for brute-force protection.
-func siege(t *testing.T) (realm, *server) {
+// newAttackedServer returns a server that distinguishes clients by address, and its realm, which
+// has Keycloak's default limits for brute-force protection.
+func newAttackedServer(t *testing.T) (realm, *server) {
 	t.Helper()
 	r := newRealm(t, shared, object{"bruteForceProtected": true, "clients": []object{
 		apiClient(object{"serviceAccountsEnabled": true,
@@ -143,33 +143,33 @@ func hundredTimes(f func(i int)) {
 
 // While an attacker signs in over 100 connections, with made-up names and with accounts of their
 // own, users at another address can sign in.
-func TestLogin_underSiege(t *testing.T) {
-	r, s := siege(t)
-	var own, owners []string
+func TestLogin_underAttack(t *testing.T) {
+	r, s := newAttackedServer(t)
+	var attackerNames, ownerNames []string
 	for range 4 {
 		name, _ := r.newUser(t, nil)
-		own = append(own, name)
+		attackerNames = append(attackerNames, name)
 		name, _ = r.newUser(t, nil)
-		owners = append(owners, name)
+		ownerNames = append(ownerNames, name)
 	}
 	var got tally
-	besiege(t, func(ctx context.Context, connection, n int) (result, error) {
+	runDuringAttack(t, func(ctx context.Context, connection, n int) (result, error) {
 		name, password := fmt.Sprintf("nobody-%d-%d", connection, n), "guess"
 		if connection%2 == 0 {
-			name, password = own[connection/2%len(own)], "secret"
+			name, password = attackerNames[connection/2%len(attackerNames)], "secret"
 		}
 		return s.tryFrom(ctx, attacker, "", loginQuery, object{"u": name, "p": password})
 	}, func() {
 		hundredTimes(func(i int) {
 			got.add(s.tryFrom(t.Context(), owner, "", loginQuery,
-				object{"u": owners[i%4], "p": "secret"}))
+				object{"u": ownerNames[i%4], "p": "secret"}))
 		})
 	})
 	got.wantSuccess(t, "sign-ins from another address")
 }
 
 // sessions starts n sessions at Keycloak itself, and returns their refresh tokens. They are
-// sessions of the client's service account, which need no password hash.
+// sessions of the client's service account, which Keycloak starts without hashing a password.
 func (r realm) sessions(t *testing.T, n int) []string {
 	t.Helper()
 	var list []string
@@ -187,8 +187,8 @@ func (r realm) sessions(t *testing.T, n int) []string {
 	return list
 }
 
-// forged returns a well-formed refresh token that the realm never issued.
-func forged(n int) string {
+// forgedToken returns a well-formed refresh token that the realm never issued.
+func forgedToken(n int) string {
 	part := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
 	return part(`{"alg":"HS512","typ":"JWT","kid":"none"}`) + "." +
 		part(fmt.Sprintf(`{"sid":"session-%d"}`, n)) + "." + part("no signature")
@@ -196,9 +196,9 @@ func forged(n int) string {
 
 // While an attacker refreshes over 100 connections, with sessions of their own and with forged
 // tokens, users at another address can refresh.
-func TestRefresh_underSiege(t *testing.T) {
-	r, s := siege(t)
-	own, chains := r.sessions(t, 20), r.sessions(t, 4)
+func TestRefresh_underAttack(t *testing.T) {
+	r, s := newAttackedServer(t)
+	attackerTokens, ownerTokens := r.sessions(t, 20), r.sessions(t, 4)
 	refresh := func(ctx context.Context, address string, token *string) (result, error) {
 		got, err := s.tryFrom(ctx, address, "", refreshQuery, object{"r": *token})
 		if raw := got.Data["refresh"]; err == nil && raw != nil {
@@ -210,18 +210,18 @@ func TestRefresh_underSiege(t *testing.T) {
 		return got, err
 	}
 	var got tally
-	besiege(t, func(ctx context.Context, connection, n int) (result, error) {
-		if connection < len(own) {
-			return refresh(ctx, attacker, &own[connection])
+	runDuringAttack(t, func(ctx context.Context, connection, n int) (result, error) {
+		if connection < len(attackerTokens) {
+			return refresh(ctx, attacker, &attackerTokens[connection])
 		}
-		token := forged(100*n + connection)
+		token := forgedToken(100*n + connection)
 		return refresh(ctx, attacker, &token)
 	}, func() {
 		var workers sync.WaitGroup
-		for chain := range chains {
+		for i := range ownerTokens {
 			workers.Go(func() {
 				for range 25 {
-					got.add(refresh(t.Context(), owner, &chains[chain]))
+					got.add(refresh(t.Context(), owner, &ownerTokens[i]))
 				}
 			})
 		}
@@ -232,36 +232,37 @@ func TestRefresh_underSiege(t *testing.T) {
 
 // While an attacker signs out over 100 connections, with tokens of ended sessions and with forged
 // ones, users at another address can sign out.
-func TestLogout_underSiege(t *testing.T) {
-	r, s := siege(t)
-	ended, sessions := r.sessions(t, 4), r.sessions(t, 100)
+func TestLogout_underAttack(t *testing.T) {
+	r, s := newAttackedServer(t)
+	endedTokens, ownerTokens := r.sessions(t, 4), r.sessions(t, 100)
 	var got tally
-	besiege(t, func(ctx context.Context, connection, n int) (result, error) {
-		token := forged(100*n + connection)
+	runDuringAttack(t, func(ctx context.Context, connection, n int) (result, error) {
+		token := forgedToken(100*n + connection)
 		if connection%2 == 0 {
-			token = ended[connection/2%len(ended)]
+			token = endedTokens[connection/2%len(endedTokens)]
 		}
 		return s.tryFrom(ctx, attacker, "", logoutQuery, object{"r": token})
 	}, func() {
 		hundredTimes(func(i int) {
-			got.add(s.tryFrom(t.Context(), owner, "", logoutQuery, object{"r": sessions[i]}))
+			got.add(s.tryFrom(t.Context(), owner, "", logoutQuery, object{"r": ownerTokens[i]}))
 		})
 	})
 	got.wantSuccess(t, "sign-outs from another address")
 }
 
-// While an attacker guesses the password of a name and of similar names as fast as the limits
-// allow, the owner can sign in. The realm has Keycloak's default limits, with which two failures
-// within a second lock the account for a minute.
-func TestLogin_besideGuesses(t *testing.T) {
-	r, s := siege(t)
+// While an attacker guesses the password of an account, in several spellings of its name and as
+// fast as the limits allow, the owner can sign in. The realm has Keycloak's default limits, with
+// which two failures within a second lock the account for a minute.
+func TestLogin_duringGuesses(t *testing.T) {
+	r, s := newAttackedServer(t)
 	user, _ := r.newUser(t, nil)
 	email := user + "@example.com"
-	guessed := []string{email, strings.ToUpper(email), email + "\u00a0", " " + email}
+	spellings := []string{email, strings.ToUpper(email), email + "\u00a0", " " + email}
 	var got tally
-	attack := besiege(t, func(ctx context.Context, connection, n int) (result, error) {
+	attacks := runDuringAttack(t, func(ctx context.Context, connection, n int) (result, error) {
 		return s.tryFrom(ctx, attacker, "", loginQuery,
-			object{"u": guessed[connection%len(guessed)], "p": fmt.Sprint("guess ", connection, n)})
+			object{"u": spellings[connection%len(spellings)],
+				"p": fmt.Sprint("guess ", connection, n)})
 	}, func() {
 		for range 100 {
 			got.add(s.tryFrom(t.Context(), owner, "", loginQuery,
@@ -269,17 +270,17 @@ func TestLogin_besideGuesses(t *testing.T) {
 		}
 	})
 	got.wantSuccess(t, "the owner")
-	if guesses := attack.codes["INVALID_CREDENTIALS"]; guesses == 0 || guesses > 40 {
+	if guesses := attacks.codes["INVALID_CREDENTIALS"]; guesses == 0 || guesses > 40 {
 		t.Errorf("Keycloak checked %d guesses, want at least 1, and at most the name's limit",
 			guesses)
 	}
 }
 
-// Keycloak considers names equal if Java lowers them to the same text, and no others. Sign-ins
-// queue by identity's table of Java's lower case, which relies on this.
+// Keycloak considers two usernames equal if Java's lower case of both is the same, and only then.
+// Sign-ins queue by identity's table of Java's lower case, which relies on this.
 func TestLogin_spellings(t *testing.T) {
 	t.Parallel()
-	r, s := siege(t)
+	r, s := newAttackedServer(t)
 	byName := func(spell func(string) string) func(string, string) string {
 		return func(name, _ string) string { return spell(name) }
 	}
@@ -332,29 +333,29 @@ func TestLogin_spellings(t *testing.T) {
 	}
 }
 
-// The refusals are the same for an account without a password, which Keycloak refuses sooner, for
-// one with a password, and for an unknown user. Each account is tried once, so that none is
-// delayed.
+// A wrong password gets the same response for an account with a password, for an account without
+// one, which Keycloak refuses sooner, and for an unknown user. Each account is tried once, so that
+// no response is delayed.
 //
-// TEST_FIGURES=1 tries twenty of each, and logs how long the refusals take.
-func TestLogin_sameRefusal(t *testing.T) {
+// TEST_FIGURES=1 tries twenty accounts of each kind, and logs how long the responses take.
+func TestLogin_sameResponse(t *testing.T) {
 	rounds := 1
 	if os.Getenv("TEST_FIGURES") != "" {
 		rounds = 20
 	}
-	bodies := map[string]string{} // a kind of account that got it, by response
-	r, s := siege(t)
+	bodies := map[string]string{} // kind of account by response body
+	r, s := newAttackedServer(t)
 	user, _ := r.newUser(t, nil)
-	times := map[string][]time.Duration{}
+	durations := map[string][]time.Duration{}
 	for i := range rounds {
 		if got, err := s.tryFrom(t.Context(), owner, "", loginQuery,
 			object{"u": user, "p": "secret"}); err != nil || got.code() != "" {
 			t.Fatal(got.body, err)
 		}
-		with, _ := r.newUser(t, nil)
-		without, _ := r.newUser(t, object{"credentials": []object{}})
+		withPassword, _ := r.newUser(t, nil)
+		withoutPassword, _ := r.newUser(t, object{"credentials": []object{}})
 		for kind, name := range map[string]string{
-			"with a password": with, "without a password": without,
+			"with a password": withPassword, "without a password": withoutPassword,
 			"unknown user": fmt.Sprint("nobody-", i),
 		} {
 			start := time.Now()
@@ -363,18 +364,19 @@ func TestLogin_sameRefusal(t *testing.T) {
 			if err != nil || got.code() != "INVALID_CREDENTIALS" {
 				t.Fatal(got.body, err)
 			}
-			times[kind] = append(times[kind], time.Since(start))
+			durations[kind] = append(durations[kind], time.Since(start))
 			bodies[got.body] = kind
 			start = time.Now()
 			r.k.token(t, r.name, "grant_type", "password", "client_id", "local-api",
 				"client_secret", "local-api-secret", "username", name, "password", "wrong")
-			times[kind+", at Keycloak"] = append(times[kind+", at Keycloak"], time.Since(start))
+			kind += ", at Keycloak"
+			durations[kind] = append(durations[kind], time.Since(start))
 		}
 	}
 	if len(bodies) != 1 {
-		t.Errorf("refusals differ: %q", bodies)
+		t.Errorf("%d different responses, want one: %q", len(bodies), bodies)
 	}
-	for kind, list := range times {
+	for kind, list := range durations {
 		slices.Sort(list)
 		t.Logf("%s: minimum %v, median %v, maximum %v", kind, list[0].Round(time.Millisecond),
 			list[len(list)/2].Round(time.Millisecond), list[len(list)-1].Round(time.Millisecond))

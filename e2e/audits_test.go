@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// audits is the number of audits that graphql-http has for servers of GraphQL over HTTP:
-// https://github.com/graphql/graphql-http.
-const audits = 61
+// auditCount is the number of audits that graphql-http (https://github.com/graphql/graphql-http)
+// has for servers of GraphQL over HTTP.
+const auditCount = 61
 
 // These audits fail if GET queries or introspection are off: 5A70, D6D5 and 6A70 send a query over
 // GET; D6D5, 6A70 and 28B9 need a result for __type. (BF61 and 2EA1 send __type too, but check only
@@ -19,6 +19,7 @@ var (
 	needEither        = []string{"28B9", "5A70", "6A70", "D6D5"}
 )
 
+// The server passes all audits of graphql-http, except those that need a feature that is off.
 func TestAudits(t *testing.T) {
 	t.Parallel()
 	if !withNode(t) {
@@ -41,8 +42,8 @@ func TestAudits(t *testing.T) {
 			results := runNode[struct {
 				ID, Name, Status, Reason string
 			}](t, "audits.mjs", s.url+"/graphql")
-			if len(results) != audits {
-				t.Errorf("%d audits, want %d", len(results), audits)
+			if len(results) != auditCount {
+				t.Errorf("%d audits, want %d", len(results), auditCount)
 			}
 			for _, r := range results {
 				if r.Status != "ok" {

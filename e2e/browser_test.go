@@ -20,7 +20,7 @@ import (
 )
 
 var update = flag.Bool("update", false,
-	"write the screenshots of the browser tests to docs/pictures")
+	"record again: screenshots in docs/pictures, and results of graphql-js in testdata")
 
 // tokenLifetime is the lifetime of access tokens in seconds: longer than any case takes on a slow
 // machine.
@@ -28,9 +28,9 @@ const tokenLifetime = 20 * 60
 
 const pictures = repository + "/docs/pictures"
 
-// withBrowser returns the path of Chromium if TEST_BROWSER is set, as in .ci/run; if anything that
-// the tests need is then missing, the test fails. If it isn't set, the tests that need Chromium log
-// that they didn't run.
+// withBrowser returns the path of Chromium if TEST_BROWSER is set, as in .ci/run, and fails the
+// test if Chromium, Node.js or its modules are then missing. If TEST_BROWSER isn't set, it logs
+// that the test didn't run.
 func withBrowser(t *testing.T) (chromium string, ok bool) {
 	t.Helper()
 	name := os.Getenv("TEST_BROWSER")
@@ -79,10 +79,10 @@ func (l *link) serve(t *testing.T, r realm, settings ...string) *server {
 			"KEYCLOAK_ISSUER=" + r.k.url + "/realms/" + r.name}, settings...)...)
 }
 
-// expiring signs a user in with an access token that expires after a second, and then raises the
-// realm's lifetime of access tokens to tokenLifetime. The returned function waits until the server
-// rejects the token as expired, which is after its leeway of 30 s, and returns the token.
-func expiring(t *testing.T, r realm, s *server, username,
+// newExpiredToken signs a user in with an access token that expires after a second, and then raises
+// the realm's lifetime of access tokens to tokenLifetime. The returned function waits until the
+// server rejects the token as expired, after its leeway of 30 s, and returns the token.
+func newExpiredToken(t *testing.T, r realm, s *server, username,
 	password string) func(context.Context) (string, error) {
 	t.Helper()
 	r.update(t, object{"accessTokenLifespan": 1})
@@ -137,43 +137,43 @@ func must[T any](value T, err error) T {
 }
 
 // browse runs a script that drives Chromium, and compares the results of its cases with want, which
-// has a line NAME: RESULT for each. It checks that the script's screenshots are those whose names
-// begin with prefix in docs/pictures and in the pages of docs. Chromium is heavy, so tests that
-// call browse aren't parallel.
+// has a line NAME: RESULT for each. It also checks that the script takes the screenshots whose
+// names start with prefix in docs/pictures and in the pages of docs. Chromium is heavy, so tests
+// that call browse aren't parallel.
 func browse(t *testing.T, script string, settings object, prefix, want string) {
 	t.Helper()
 	settings["pictures"] = t.TempDir()
 	// TEST_PICTURES keeps the screenshots, even if the test fails.
 	if dir := os.Getenv("TEST_PICTURES"); dir != "" {
 		settings["pictures"] = filepath.Join(dir,
-			map[bool]string{false: "stand-in", true: "keycloak"}[real()])
+			map[bool]string{false: "fake", true: "keycloak"}[usesRealKeycloak()])
 		if err := os.MkdirAll(settings["pictures"].(string), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	wanted := strings.Split(strings.TrimSpace(want), "\n")
+	missing := strings.Split(strings.TrimSpace(want), "\n")
 	for _, line := range runNode[struct {
 		Case, Result string
-	}](t, script, string(text(t, settings))) {
+	}](t, script, string(encode(t, settings))) {
 		got := line.Case + ": " + line.Result
-		if i := slices.Index(wanted, got); i >= 0 {
-			wanted = slices.Delete(wanted, i, i+1)
+		if i := slices.Index(missing, got); i >= 0 {
+			missing = slices.Delete(missing, i, i+1)
 		} else {
 			t.Errorf("got %s", got)
 		}
 	}
-	for _, line := range wanted {
+	for _, line := range missing {
 		t.Errorf("want %s", line)
 	}
 	comparePictures(t, settings["pictures"].(string), prefix)
 }
 
-// comparePictures checks that the screenshots in the directory taken have the same names as those
+// comparePictures checks that the screenshots in the directory dir have the same names as those
 // in docs/pictures, and that the pages of docs show exactly these. With -update, it first copies
 // them there.
-func comparePictures(t *testing.T, taken, prefix string) {
+func comparePictures(t *testing.T, dir, prefix string) {
 	t.Helper()
-	named := func(dir string) (names []string) {
+	pictureNames := func(dir string) (names []string) {
 		for _, file := range must(filepath.Glob(dir + "/" + prefix + "*.png")) {
 			names = append(names, filepath.Base(file))
 		}
@@ -183,14 +183,14 @@ func comparePictures(t *testing.T, taken, prefix string) {
 		if err := os.MkdirAll(pictures, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range named(taken) {
-			err := os.WriteFile(pictures+"/"+name, must(os.ReadFile(taken+"/"+name)), 0o644)
+		for _, name := range pictureNames(dir) {
+			err := os.WriteFile(pictures+"/"+name, must(os.ReadFile(dir+"/"+name)), 0o644)
 			if err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	if got, want := named(taken), named(pictures); !slices.Equal(got, want) {
+	if got, want := pictureNames(dir), pictureNames(pictures); !slices.Equal(got, want) {
 		t.Errorf("the test takes the screenshots %q, docs/pictures has %q: run it with -update", got,
 			want)
 	}
@@ -200,11 +200,11 @@ func comparePictures(t *testing.T, taken, prefix string) {
 	}
 	for _, match := range regexp.MustCompile(`\(pictures/(`+prefix+
 		`[a-z-]+\.png)`).FindAllStringSubmatch(pages, -1) {
-		if !slices.Contains(named(taken), match[1]) {
+		if !slices.Contains(pictureNames(dir), match[1]) {
 			t.Errorf("a page of docs shows %s, which no test takes", match[1])
 		}
 	}
-	for _, name := range named(taken) {
+	for _, name := range pictureNames(dir) {
 		if !strings.Contains(pages, "(pictures/"+name) {
 			t.Errorf("no page of docs shows docs/pictures/%s", name)
 		}
@@ -232,12 +232,12 @@ func browserSettings(t *testing.T, chromium string) object {
 	dev := startServer(t, binary, func(string) bool { return true }, "ADDR=127.0.0.1:0")
 	return object{
 		"chromium": chromium,
-		"control":  newControl(t, l, secret, expiring(t, r, server, "alice", password)),
+		"control":  newControl(t, l, secret, newExpiredToken(t, r, server, "alice", password)),
 		"server":   server.url + "/", "linked": l.serve(t, r).url + "/",
 		"dev": dev.url + "/",
-		"hidden": r.serve(t, "RUNTIME_ENV=prod", "CONSOLE=on", "ADDR=127.0.0.1:0").url +
+		"noIntrospection": r.serve(t, "RUNTIME_ENV=prod", "CONSOLE=on", "ADDR=127.0.0.1:0").url +
 			"/",
-		"strange": r.serve(t, "KEYCLOAK_AUDIENCE=another-api").url + "/",
-		"user":    "alice", "otpUser": "otto", "password": password, "tokenLifetime": tokenLifetime,
+		"otherAudience": r.serve(t, "KEYCLOAK_AUDIENCE=another-api").url + "/",
+		"user":          "alice", "otpUser": "otto", "password": password, "tokenLifetime": tokenLifetime,
 	}
 }

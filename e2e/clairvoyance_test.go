@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// nameInText matches GraphQL names.
-var nameInText = regexp.MustCompile(`[_A-Za-z][_0-9A-Za-z]*`)
+// namePattern matches GraphQL names.
+var namePattern = regexp.MustCompile(`[_A-Za-z][_0-9A-Za-z]*`)
 
 // schemaNames returns the names of types, fields and arguments in the schema's files. It includes
 // the built-in scalars, since a guess at an argument could reveal its type.
@@ -20,15 +20,15 @@ func schemaNames(t *testing.T) map[string]bool {
 	if err != nil || len(files) == 0 {
 		t.Fatal("no schema", err)
 	}
-	descriptions := regexp.MustCompile(`(?s)""".*?"""|"[^"\n]*"|#[^\n]*`)
+	descriptionPattern := regexp.MustCompile(`(?s)""".*?"""|"[^"\n]*"|#[^\n]*`)
 	names := map[string]bool{}
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range nameInText.FindAllString(descriptions.ReplaceAllString(string(text),
-			" "), -1) {
+		schema := descriptionPattern.ReplaceAllString(string(text), " ")
+		for _, name := range namePattern.FindAllString(schema, -1) {
 			names[name] = true
 		}
 	}
@@ -43,23 +43,23 @@ func schemaNames(t *testing.T) map[string]bool {
 	for _, name := range []string{"OpenIdToken", "accessToken", "me", "username", "TokenInfo",
 		"login"} {
 		if !names[name] {
-			t.Fatalf("the names of the schema lack %s: this test parses the schema wrongly", name)
+			t.Fatalf("the names found in the schema lack %s: schemaNames is wrong", name)
 		}
 	}
 	return names
 }
 
-// The documents that clairvoyance sends to recover a schema without introspection
-// (github.com/nikitastupin/clairvoyance, oracle.py, 2.5.5). It replaces FUZZ with its guesses, and
-// extends its root documents with the fields that it has found.
 var (
+	// clairvoyanceRoots are documents that clairvoyance sends to recover a schema without
+	// introspection (github.com/nikitastupin/clairvoyance, oracle.py, 2.5.5). It replaces FUZZ with
+	// its guesses, and extends its root documents with the fields that it has found.
 	clairvoyanceRoots = []string{
 		"query { FUZZ }", "mutation { FUZZ }", "subscription { FUZZ }", "{ me { FUZZ } }",
 		"{ me { token { FUZZ } } }",
 		"{ me { token { session { FUZZ } } } }", "{ me { clientRoles { FUZZ } } }",
 		`mutation { login(username: "a", password: "b") { FUZZ } }`,
 	}
-	// Guesses as in a word list: right, nearly right and wrong.
+	// clairvoyanceWords are guesses as in a word list: right, nearly right and wrong.
 	clairvoyanceWords = []string{
 		"me", "login", "logout", "refresh", "username", "password", "token", "session", "claims",
 		"clientRoles", "scope", "id", "roles", "mee", "logins", "usernam", "passwor", "tokn",
@@ -68,9 +68,9 @@ var (
 	}
 )
 
-// Sends all of clairvoyance's documents, with each word and with all words together. No response
-// may contain a name of the schema that isn't in the request, neither in a suggestion nor in the
-// message of a validation rule.
+// No response to clairvoyance's documents, with each word or with allWords words together, contains
+// a name of the schema that isn't in the request, in a suggestion or in the message of a validation
+// rule.
 func TestClairvoyance(t *testing.T) {
 	t.Parallel()
 	names := schemaNames(t)
@@ -80,41 +80,41 @@ func TestClairvoyance(t *testing.T) {
 		t.Helper()
 		probes++
 		body, _ := json.Marshal(object{"query": document})
-		a := s.postJSON(t, string(body))
-		sent := map[string]bool{}
-		for _, name := range nameInText.FindAllString(document, -1) {
-			sent[name] = true
+		got := s.postJSON(t, string(body))
+		sentNames := map[string]bool{}
+		for _, name := range namePattern.FindAllString(document, -1) {
+			sentNames[name] = true
 		}
 		var response struct {
 			Data   map[string]any
 			Errors []struct{ Message string }
 		}
-		if err := json.Unmarshal([]byte(a.body), &response); err != nil {
-			t.Fatalf("%s: %d %s", document, a.status, a.body)
+		if err := json.Unmarshal([]byte(got.body), &response); err != nil {
+			t.Fatalf("%s: %d %s", document, got.status, got.body)
 		}
-		leaked := map[string]bool{}
+		reported := map[string]bool{}
 		for _, e := range response.Errors {
 			if strings.Contains(e.Message, "Did you mean") {
 				t.Errorf("%s: %s", document, e.Message)
 			}
-			for _, name := range nameInText.FindAllString(e.Message, -1) {
-				if names[name] && !sent[name] && !leaked[name] &&
+			for _, name := range namePattern.FindAllString(e.Message, -1) {
+				if names[name] && !sentNames[name] && !reported[name] &&
 					e.Message != "Username or password is incorrect!" {
-					leaked[name] = true
+					reported[name] = true
 					t.Errorf("%s: the response names %s: %s", document, name, e.Message)
 				}
 			}
 		}
 	}
 
-	all := strings.Join(clairvoyanceWords, " ")
+	allWords := strings.Join(clairvoyanceWords, " ")
 	for _, root := range clairvoyanceRoots {
 		t.Run(root, func(t *testing.T) {
 			probe(t, strings.ReplaceAll(root, "FUZZ", "__typename"))
-			probe(t, strings.ReplaceAll(root, "FUZZ", all))
+			probe(t, strings.ReplaceAll(root, "FUZZ", allWords))
 			probe(t,
 				strings.ReplaceAll(root, "FUZZ",
-					"me("+strings.ReplaceAll(all, " ", ": 7, ")+": 7)"))
+					"me("+strings.ReplaceAll(allWords, " ", ": 7, ")+": 7)"))
 			for _, word := range clairvoyanceWords {
 				for _, guess := range []string{"WORD", "WORD { lol }", "WORD(WORD: 7)",
 					"login(WORD: 42)", "login(WORD: {}) { lol }", `me(WORD: "42")`,

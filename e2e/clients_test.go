@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// How third-party clients use the server. Each line has a case, the client's result, and each HTTP
-// exchange as method, status, media type and codes. "response" is short for
-// application/graphql-response+json, and "json" for application/json.
+// apolloCases has the expected output for Apollo Client. Each line has a case, the client's result,
+// and each HTTP request with the status, media type and codes of its response. "response" is short
+// for application/graphql-response+json, and "json" for application/json.
 const apolloCases = `
 me, anonymous: error UNAUTHENTICATED/TOKEN_MISSING <- POST 200 response UNAUTHENTICATED/TOKEN_MISSING
 login, wrong password: error INVALID_CREDENTIALS <- POST 200 response INVALID_CREDENTIALS
@@ -29,14 +29,14 @@ logout: {"logout":true} <- POST 200 response
 refresh, signed out: error INVALID_REFRESH_TOKEN/SESSION_ENDED <- POST 200 response INVALID_REFRESH_TOKEN/SESSION_ENDED
 `
 
-// urql sends the document's text over GET too.
+// urqlCases differs from apolloCases in that urql sends the text of a persisted query over GET too.
 var urqlCases = strings.Replace(strings.Replace(apolloCases,
 	"me, with descriptions: true <- POST 200 response\n", "", 1),
 	"first: true <- GET 400 response PERSISTED_QUERY_NOT_FOUND; POST 200 response",
 	"first: true <- GET 400 response PERSISTED_QUERY_NOT_FOUND; GET 200 response", 1)
 
-// graphql-request has no persisted queries. It can send batches, and reports that the server
-// rejects them.
+// graphqlRequestCases has no persisted queries, which graphql-request doesn't support. It has a
+// batch, which the server rejects.
 const graphqlRequestCases = `
 me, anonymous: error UNAUTHENTICATED/TOKEN_MISSING <- POST 200 response UNAUTHENTICATED/TOKEN_MISSING
 login, wrong password: error INVALID_CREDENTIALS <- POST 200 response INVALID_CREDENTIALS
@@ -51,7 +51,8 @@ logout: {"logout":true} <- POST 200 response
 refresh, signed out: error INVALID_REFRESH_TOKEN/SESSION_ENDED <- POST 200 response INVALID_REFRESH_TOKEN/SESSION_ENDED
 `
 
-// Relay returns a nullable field that is null as data, along with the error.
+// relayCases differs in that Relay returns a nullable field that is null as data, along with the
+// error.
 const relayCases = `
 me, anonymous: {"me":null,"errors":["UNAUTHENTICATED/TOKEN_MISSING"]} <- POST 200 response UNAUTHENTICATED/TOKEN_MISSING
 login, wrong password: error INVALID_CREDENTIALS <- POST 200 response INVALID_CREDENTIALS
@@ -67,8 +68,8 @@ logout: {"logout":true} <- POST 200 response
 refresh, signed out: error INVALID_REFRESH_TOKEN/SESSION_ENDED <- POST 200 response INVALID_REFRESH_TOKEN/SESSION_ENDED
 `
 
-// withoutPersisted returns the cases for a server without persisted queries: Apollo Client and urql
-// send only a hash once, and never again.
+// withoutPersisted returns the cases for a server without persisted queries: after one error,
+// Apollo Client and urql stop sending hashes. second and refresh are the requests of those cases.
 func withoutPersisted(cases, second, refresh string) string {
 	return strings.NewReplacer(
 		"PERSISTED_QUERY_NOT_FOUND", "PERSISTED_QUERY_NOT_SUPPORTED",
@@ -78,7 +79,7 @@ func withoutPersisted(cases, second, refresh string) string {
 	).Replace(cases)
 }
 
-// trustedCases are those of a client with trusted documents.
+// trustedCases has the expected output for a client with trusted documents.
 const trustedCases = `
 login, by ID: {"tokenType":"Bearer","accessToken":3,"refreshToken":3} <- POST 200 response
 me, by ID: true <- GET 200 response
@@ -87,6 +88,7 @@ other ID: error OPERATION_NOT_ALLOWED <- GET 400 response OPERATION_NOT_ALLOWED
 other text: error OPERATION_NOT_ALLOWED <- POST 400 response OPERATION_NOT_ALLOWED
 `
 
+// Third-party clients work with the server, and send and get the expected requests and responses.
 func TestClients(t *testing.T) {
 	t.Parallel()
 	if !withNode(t) {
@@ -134,9 +136,9 @@ func TestClients(t *testing.T) {
 				got.WriteString(line.Case + ": " + result + " <- " + strings.Join(line.Wire, "; ") +
 					"\n")
 			}
-			short := strings.NewReplacer("application/graphql-response+json", "response",
+			shorten := strings.NewReplacer("application/graphql-response+json", "response",
 				"application/json", "json")
-			compareLines(t, short.Replace(got.String()), tt.want)
+			compareLines(t, shorten.Replace(got.String()), tt.want)
 		})
 	}
 }

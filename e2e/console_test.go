@@ -23,7 +23,7 @@ no secrets are stored: [true,false]
 a document that may contain a secret isn't stored: [false,false,false,false,false,false,false,true]
 every token is rejected as expired: only one refresh: 1
 hostile claims and responses: [true,null]
-a code of a product: its message is shown: ["The shop is closed SHOP_CLOSED/NIGHT",["SHOP_CLOSED/NIGHT The shop is closed"]]
+an error code of the application: its message is shown: ["The shop is closed SHOP_CLOSED/NIGHT",["SHOP_CLOSED/NIGHT The shop is closed"]]
 signing out leaves no tokens and no password: false
 a first visit loads at most 1.6 MB: true
 closing the form restores the focus: "Sign in"
@@ -43,13 +43,14 @@ a rejected token, with the reason: ["UNAUTHENTICATED/TOKEN_NOT_ACCEPTED","accept
 a link in the docs opens a new tab: true
 a description in the editor is shown and sanitized: [true,true,null]
 the console's texts aren't cut off, and wrap only if necessary: true
-with the stand-in, the form offers alice: ["alice",["alice"]]
-without the stand-in, the form offers no user: [0,""]
+with the fake Keycloak, the form suggests alice: ["alice",["alice"]]
+without the fake Keycloak, the form suggests no user: [0,""]
 introspection off: a notice, and operations run: ["Introspection is off on this server, so there are no docs and no completion. Operations still run.",true]
 a phone scrolls only vertically: true
 problems: []
 `
 
+// The console behaves in Chromium as consoleCases says.
 func TestConsole(t *testing.T) {
 	chromium, ok := withBrowser(t)
 	if !ok {

@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// The curl examples of the README and of docs/getting-started.md, with only the port changed. Those
-// of one page run one after the other in one shell. Each response has the shape of the one that the
-// page prints below the command.
+// The curl examples in the README and in docs/getting-started.md get responses of the shape that
+// the page shows below each. The test changes only the port, and runs the examples of a page one
+// after the other in one shell.
 //
 // Not parallel: the examples sign alice in.
 func TestCurlExamples(t *testing.T) {
@@ -34,8 +34,8 @@ func TestCurlExamples(t *testing.T) {
 	}
 }
 
-// runExamples runs examples and compares their responses. Each is a match of a command and the JSON
-// that is expected.
+// runExamples runs examples and compares their responses. Each example is a regexp match: the
+// command is its first group, and the expected JSON its second.
 func runExamples(t *testing.T, examples [][]string) {
 	t.Helper()
 	s := serve(t, shared)
@@ -61,16 +61,17 @@ func runExamples(t *testing.T, examples [][]string) {
 		if err := json.Unmarshal([]byte(example[2]), &want); err != nil {
 			t.Fatalf("the documented response of example %d isn't JSON: %v", i+1, err)
 		}
-		if where := differs(got, want, ""); where != "" {
-			t.Errorf("the response of example %d differs at %s:\n got %s\nwant %s", i+1, where,
+		if path := difference(got, want, ""); path != "" {
+			t.Errorf("the response of example %d differs at %s:\n got %s\nwant %s", i+1, path,
 				responses[i], example[2])
 		}
 	}
 }
 
-// differs returns where got hasn't the shape of want, or "". "…" stands for any text, {"…": "…"}
-// for any object, and ["…"] for any list; numbers may differ, since lifetimes are counted down.
-func differs(got, want any, at string) string {
+// difference returns the path at which got doesn't have the shape of want, or "". "…" stands for
+// any text, {"…": "…"} for any object, and ["…"] for any list; numbers may differ, since lifetimes
+// are counted down.
+func difference(got, want any, path string) string {
 	switch want := want.(type) {
 	case string:
 		if text, ok := got.(string); ok && (want == "…" && text != "" || want == text) {
@@ -86,14 +87,14 @@ func differs(got, want any, at string) string {
 			return ""
 		}
 		if !ok || len(list) != len(want) {
-			return at
+			return path
 		}
 		for i := range want {
-			if at == ".data.login.scope" {
+			if path == ".data.login.scope" {
 				continue // Keycloak gives scopes in any order
 			}
-			if where := differs(list[i], want[i], at+"[]"); where != "" {
-				return where
+			if path := difference(list[i], want[i], path+"[]"); path != "" {
+				return path
 			}
 		}
 		return ""
@@ -103,11 +104,11 @@ func differs(got, want any, at string) string {
 			return ""
 		}
 		if !ok || len(object) != len(want) {
-			return at
+			return path
 		}
 		for name := range want {
-			if where := differs(object[name], want[name], at+"."+name); where != "" {
-				return where
+			if path := difference(object[name], want[name], path+"."+name); path != "" {
+				return path
 			}
 		}
 		return ""
@@ -116,5 +117,5 @@ func differs(got, want any, at string) string {
 			return ""
 		}
 	}
-	return at
+	return path
 }

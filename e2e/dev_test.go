@@ -17,9 +17,9 @@ import (
 	"time"
 )
 
-// `go run ./cmd/cloakql-dev` starts one process and prints four lines. The first has the console's
-// address, and the command in the last signs alice in. It uses its own Keycloak, and not that of
-// these tests.
+// cloakql-dev prints four lines: the first has the console's address, and the command in the last
+// signs alice in. It uses its own fake Keycloak unless settings name another Keycloak, and refuses
+// to start with the fake in production.
 func TestDev(t *testing.T) {
 	t.Parallel()
 	binary := filepath.Join(t.TempDir(), "cloakql-dev")
@@ -56,7 +56,7 @@ func TestDev(t *testing.T) {
 			return rest, server.Wait()
 		})
 		t.Cleanup(func() {
-			cancel() // kills it if the test failed before stopping it
+			cancel() // kills the server if the test failed before stopping it
 			stop()
 		})
 		return lines, stop
@@ -65,7 +65,7 @@ func TestDev(t *testing.T) {
 	// exits before.
 	untilServing := func(lines chan string) (all []string) {
 		for line := range lines {
-			if all = append(all, line); servingAt.MatchString(line) {
+			if all = append(all, line); servingPattern.MatchString(line) {
 				break
 			}
 		}
@@ -84,17 +84,17 @@ func TestDev(t *testing.T) {
 	}
 
 	t.Run("no settings", func(t *testing.T) {
-		began := time.Now()
+		launched := time.Now()
 		lines, stop := start(t)
 		found := printed(lines, 4)
-		t.Logf("ready after %v", time.Since(began).Round(time.Millisecond))
+		t.Logf("ready after %v", time.Since(launched).Round(time.Millisecond))
 		if len(found) != 4 || !strings.HasPrefix(found[1], "GraphQL ") ||
 			!strings.Contains(found[2], "alice-password") || !strings.HasPrefix(found[3], "Try ") {
-			t.Fatalf("it prints %q, want the addresses, a user and a command to try", found)
+			t.Fatalf("cloakql-dev prints %q, want the addresses, a user and a command to try", found)
 		}
 		console := regexp.MustCompile(`^Console +(http://\S+/) `).FindStringSubmatch(found[0])
 		if console == nil {
-			t.Fatalf("it prints %q, want the console's address", found[0])
+			t.Fatalf("cloakql-dev prints %q, want the console's address", found[0])
 		}
 		page := &server{url: strings.TrimSuffix(console[1], "/")}
 		if status, body := page.get(t, "/"); status != http.StatusOK ||
@@ -113,7 +113,7 @@ func TestDev(t *testing.T) {
 			t.Errorf("the printed command prints %s (%v), want tokens", output, err)
 		}
 		if _, err := stop(); err != nil {
-			t.Errorf("it exits with %v, want exit status 0", err)
+			t.Errorf("cloakql-dev exits with %v, want exit status 0", err)
 		}
 	})
 	t.Run("with a Keycloak", func(t *testing.T) {
@@ -121,10 +121,10 @@ func TestDev(t *testing.T) {
 			"KEYCLOAK_CLIENT_ID=local-api", "KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret")
 		if found := printed(lines, 1); len(found) != 1 ||
 			!strings.Contains(found[0], "uses the Keycloak at "+shared.url) {
-			t.Errorf("it prints %q, want that it uses the configured Keycloak", found)
+			t.Errorf("cloakql-dev prints %q, want that it uses the configured Keycloak", found)
 		}
 		if _, err := stop(); err != nil {
-			t.Errorf("it exits with %v, want exit status 0", err)
+			t.Errorf("cloakql-dev exits with %v, want exit status 0", err)
 		}
 	})
 	// In production, the log is JSON.
@@ -135,11 +135,11 @@ func TestDev(t *testing.T) {
 		all := untilServing(lines)
 		rest, err := stop()
 		if err != nil {
-			t.Errorf("it exits with %v, want exit status 0", err)
+			t.Errorf("cloakql-dev exits with %v, want exit status 0", err)
 		}
 		all = append(all, rest...)
-		if !servingAt.MatchString(strings.Join(all, "\n")) {
-			t.Errorf("it prints %q, want that it is serving", all)
+		if !servingPattern.MatchString(strings.Join(all, "\n")) {
+			t.Errorf("cloakql-dev prints %q, want that it is serving", all)
 		}
 		for _, line := range all {
 			if !json.Valid([]byte(line)) {
@@ -157,15 +157,15 @@ func TestDev(t *testing.T) {
 			lines, stop := start(t, tt.setting)
 			all := untilServing(lines)
 			if _, err := stop(); err == nil || !strings.Contains(strings.Join(all, "\n"), tt.want) {
-				t.Errorf("it prints %q, want that it refuses to start: %s", all, tt.want)
+				t.Errorf("cloakql-dev prints %q, want that it refuses to start: %s", all, tt.want)
 			}
 		})
 	}
 }
 
-// The production program contains nothing of the stand-in. Without settings, it suggests what to
-// do.
-func TestProgram_hasNoStandIn(t *testing.T) {
+// The production binary contains no code or users of the fake Keycloak. Without settings, it exits
+// with a message that suggests cloakql-dev.
+func TestProgram_withoutFake(t *testing.T) {
 	dependencies := func(name string) string {
 		command := exec.Command("go", "list", "-deps", "./cmd/"+name)
 		command.Dir = repository
@@ -175,17 +175,16 @@ func TestProgram_hasNoStandIn(t *testing.T) {
 		}
 		return string(out)
 	}
-	for _, trace := range []string{"/keycloaktest", "pquerna/otp", "html/template"} {
-		if strings.Contains(dependencies("cloakql"), trace) {
-			t.Errorf("cmd/cloakql depends on %s", trace)
+	for _, dependency := range []string{"/keycloaktest", "pquerna/otp", "html/template"} {
+		if strings.Contains(dependencies("cloakql"), dependency) {
+			t.Errorf("cmd/cloakql depends on %s", dependency)
 		}
-		if !strings.Contains(dependencies("cloakql-dev"), trace) {
+		if !strings.Contains(dependencies("cloakql-dev"), dependency) {
 			t.Errorf("cmd/cloakql-dev doesn't depend on %s: this test checks the wrong name",
-				trace)
+				dependency)
 		}
 	}
-	// It doesn't contain the users of the development realm, which the console of cloakql-dev
-	// offers.
+	// The development realm's users, which the console of cloakql-dev suggests.
 	dev := filepath.Join(t.TempDir(), "cloakql-dev")
 	if err := build(dev, "cloakql-dev"); err != nil {
 		t.Fatal(err)
@@ -193,7 +192,7 @@ func TestProgram_hasNoStandIn(t *testing.T) {
 	for _, binary := range []string{cloakql, dev} {
 		found := bytes.Contains(must(os.ReadFile(binary)), []byte("alice-password"))
 		if found != (binary == dev) {
-			t.Errorf("%s contains alice-password: %v, want it only in the binary with the stand-in",
+			t.Errorf("%s contains alice-password: %v, want it only in cloakql-dev",
 				filepath.Base(binary), found)
 		}
 	}
@@ -204,13 +203,13 @@ func TestProgram_hasNoStandIn(t *testing.T) {
 	out, err := server.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "KEYCLOAK_SERVER_URL: is missing") ||
 		!strings.Contains(string(out), "go run ./cmd/cloakql-dev") {
-		t.Errorf("without settings it prints %s (%v), want what is missing and what to do", out, err)
+		t.Errorf("without settings, cloakql prints %s (%v), want the missing settings and what to do", out, err)
 	}
 }
 
-// The commands of the built program, with their exit statuses.
+// Each command of the built program prints the expected text and exits with the expected status.
 func TestProgram_commands(t *testing.T) {
-	good := []string{"KEYCLOAK_SERVER_URL=http://localhost:8080", "KEYCLOAK_REALM_NAME=local",
+	validSettings := []string{"KEYCLOAK_SERVER_URL=http://localhost:8080", "KEYCLOAK_REALM_NAME=local",
 		"KEYCLOAK_CLIENT_ID=local-api", "KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret"}
 	for _, tt := range []struct {
 		argument string
@@ -221,9 +220,9 @@ func TestProgram_commands(t *testing.T) {
 		{"version", nil, 0, "cloakql "},
 		{"settings", nil, 0, "\nKEYCLOAK_SERVER_URL\n"},
 		{"--help", nil, 0, "Usage: cloakql [command]"},
-		{"check", good, 0, "settings are valid"},
+		{"check", validSettings, 0, "settings are valid"},
 		{"check", nil, 1, "KEYCLOAK_SERVER_URL: is missing"},
-		{"chekc", good, 2, `"chekc" is not a command`},
+		{"chekc", validSettings, 2, `"chekc" is not a command`},
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), timeout)
 		command := exec.CommandContext(ctx, cloakql, tt.argument)

@@ -1,12 +1,11 @@
-// Package e2e tests the built server together with a Keycloak, over HTTP. By default, the Keycloak
-// is the stand-in of keycloak/keycloaktest, in this process. Set TEST_KEYCLOAK_URL to use a real
-// one, whose administrator must be admin with the password admin:
+// Package e2e tests the built server together with a Keycloak, over HTTP. By default, that is the
+// fake Keycloak of keycloak/keycloaktest, in this process. Set TEST_KEYCLOAK_URL to use a real one,
+// whose administrator must be admin with the password admin:
 //
 //	scripts/keycloak with go test -count=1 ./e2e
 //
-// starts one for the duration of the command. The tests are the same for both. Two things are
-// implemented for each: the work of an administrator (admin_test.go), and starting, stopping and
-// waiting (main_test.go).
+// starts one for the duration of the command. The tests are the same for both; only administration
+// (admin_test.go) and starting, stopping and waiting (main_test.go) differ.
 //
 // Some tests run only if a variable is set, and otherwise log that they didn't run:
 //

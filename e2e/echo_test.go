@@ -25,7 +25,7 @@ var echoSchemaText string
 
 var echoSchema = gqlparser.MustLoadSchema(&ast.Source{Name: "echo.graphql", Input: echoSchemaText})
 
-// An echo is a schema that resolves each field to its arguments.
+// An echo is an executable schema that resolves each field to its arguments.
 type echo struct{}
 
 func (echo) Schema() *ast.Schema { return echoSchema }
@@ -39,7 +39,7 @@ func (echo) Exec(context.Context) graphql.ResponseHandler {
 		operation := graphql.GetOperationContext(ctx)
 		root := map[ast.Operation]string{ast.Query: "Query",
 			ast.Mutation: "Mutation"}[operation.Operation.Operation]
-		data, err := json.Marshal(echoed(operation, operation.Operation.SelectionSet, root))
+		data, err := json.Marshal(resolve(operation, operation.Operation.SelectionSet, root))
 		if err != nil {
 			panic(err)
 		}
@@ -47,20 +47,20 @@ func (echo) Exec(context.Context) graphql.ResponseHandler {
 	}
 }
 
-// echoed returns the data of a selection set.
-func echoed(operation *graphql.OperationContext, set ast.SelectionSet,
+// resolve returns the data for a selection set.
+func resolve(operation *graphql.OperationContext, set ast.SelectionSet,
 	typeName string) map[string]any {
 	data := map[string]any{}
 	for _, field := range graphql.CollectFields(operation, set, []string{typeName}) {
 		switch field.Name {
 		case "self":
-			data[field.Alias] = echoed(operation, field.Selections, typeName)
+			data[field.Alias] = resolve(operation, field.Selections, typeName)
 		case "__typename":
 			data[field.Alias] = typeName
 		default:
 			args := map[string]any{}
 			for name, value := range field.ArgumentMap(operation.Variables) {
-				args[name] = coerced(field.Definition.Arguments.ForName(name).Type, value)
+				args[name] = coerce(field.Definition.Arguments.ForName(name).Type, value)
 			}
 			data[field.Alias] = args
 		}
@@ -68,16 +68,16 @@ func echoed(operation *graphql.OperationContext, set ast.SelectionSet,
 	return data
 }
 
-// coerced converts a value as the code that gqlgen generates does: a single item for a list becomes
+// coerce converts a value as the code that gqlgen generates does: a single item for a list becomes
 // a list, an ID becomes a string, and missing fields of an input get their defaults.
-func coerced(typ *ast.Type, value any) any {
+func coerce(typ *ast.Type, value any) any {
 	if value == nil {
 		return nil
 	}
 	if typ.Elem != nil {
 		items := []any{}
 		for _, item := range graphql.CoerceList(value) {
-			items = append(items, coerced(typ.Elem, item))
+			items = append(items, coerce(typ.Elem, item))
 		}
 		return items
 	}
@@ -91,13 +91,13 @@ func coerced(typ *ast.Type, value any) any {
 	result := map[string]any{}
 	input := value.(map[string]any)
 	for _, field := range definition.Fields {
-		member, ok := input[field.Name]
+		fieldValue, ok := input[field.Name]
 		if !ok && field.DefaultValue != nil {
-			member, _ = field.DefaultValue.Value(nil)
+			fieldValue, _ = field.DefaultValue.Value(nil)
 			ok = true
 		}
 		if ok {
-			result[field.Name] = coerced(field.Type, member)
+			result[field.Name] = coerce(field.Type, fieldValue)
 		}
 	}
 	for name := range input { // unknown fields, which must not reach a resolver

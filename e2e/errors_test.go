@@ -17,20 +17,21 @@ const (
 	badCredentialsBody     = `{"errors":[{"message":"Username or password is incorrect!","path":["login"],"locations":[{"line":1,"column":50}],"extensions":{"code":"INVALID_CREDENTIALS"}}],"data":null}` + "\n"
 )
 
-// For each way in which Keycloak refuses a sign-in, checks Keycloak's own response and the code
-// that the server's client gets. The responses that must not differ are compared byte for byte.
+// For each reason to refuse a sign-in, Keycloak itself returns the expected response, and the
+// server the expected code. Failures that clients must not be able to tell apart have equal
+// responses, byte for byte.
 func TestLogin_refused(t *testing.T) {
 	t.Parallel()
 	r := newRealm(t, shared, object{"bruteForceProtected": true, "failureFactor": 3})
-	s, old := r.serve(t), shared.before26_6(t)
+	s, oldKeycloak := r.serve(t), shared.before26_6(t)
 	for _, tt := range []struct {
-		name     string
-		user     object
-		password string
-		locked   bool   // lock the user first, by failures at Keycloak itself
-		body     string // Keycloak's
-		code     string
-		same     bool // the response must be badCredentialsBody
+		name         string
+		user         object // nil for an unknown user
+		password     string
+		locked       bool   // lock the account first, with wrong passwords sent to Keycloak itself
+		keycloakBody string // of Keycloak's own response
+		code         string
+		generic      bool // the server's response must be badCredentialsBody
 	}{
 		{"wrong password", object{}, "wrong", false, keycloakBadCredentials, "INVALID_CREDENTIALS", true},
 		{"unknown user", nil, "secret", false, keycloakBadCredentials, "INVALID_CREDENTIALS", true},
@@ -58,34 +59,35 @@ func TestLogin_refused(t *testing.T) {
 				})
 			}
 			wantStatus := http.StatusBadRequest
-			if old {
+			if oldKeycloak {
 				switch {
-				case tt.name == "disabled, wrong password": // Keycloak reveals it
-					tt.body, tt.code, tt.same = keycloakDisabled, "ACCOUNT_DISABLED", false
-				case tt.body == keycloakBadCredentials:
+				case tt.name == "disabled, wrong password": // Keycloak reveals that it is disabled
+					tt.keycloakBody, tt.code = keycloakDisabled, "ACCOUNT_DISABLED"
+					tt.generic = false
+				case tt.keycloakBody == keycloakBadCredentials:
 					wantStatus = http.StatusUnauthorized
 				}
 			}
 			status, body := r.k.token(t, r.name, "grant_type", "password", "client_id", "local-api",
 				"client_secret", "local-api-secret", "username", name, "password", tt.password)
-			if status != wantStatus || body != tt.body {
-				t.Fatalf("Keycloak responds %d %s, want %d %s", status, body, wantStatus, tt.body)
+			if status != wantStatus || body != tt.keycloakBody {
+				t.Fatalf("Keycloak responds %d %s, want %d %s", status, body, wantStatus, tt.keycloakBody)
 			}
 			_, response := s.login(t, name, tt.password)
 			wantCode(t, "login", response, tt.code)
-			if tt.same && response.body != badCredentialsBody {
-				t.Errorf("the response differs from the others:\n got %s\nwant %s",
+			if tt.generic && response.body != badCredentialsBody {
+				t.Errorf("the response differs from that to a wrong password:\n got %s\nwant %s",
 					response.body, badCredentialsBody)
 			}
 		})
 	}
 }
 
-// otto needs a one-time code, and signs in with the right one.
+// otto, whose account requires a one-time code, signs in with the current code.
 func TestLogin_oneTimeCode(t *testing.T) {
 	t.Parallel()
 	s := serve(t, shared)
-	// An earlier run may have used the code of this half minute.
+	// An earlier run may have used the current code: then try the next one.
 	response := s.query(t, "", loginQuery,
 		object{"u": "otto", "p": "otto-password", "o": totp("otto-otp-secret-0001", time.Now())})
 	if response.code() != "" {
@@ -109,10 +111,10 @@ func TestLogin_misconfigured(t *testing.T) {
 			"directAccessGrantsEnabled": false}),
 	}})
 	user, _ := r.newUser(t, nil)
-	roleless, id := r.newUser(t, nil)
+	rolelessUser, id := r.newUser(t, nil)
 	r.removeRole(t, id, "default-roles-"+r.name)
-	disabled := newRealm(t, shared, object{"enabled": false})
-	https := newRealm(t, shared, object{"sslRequired": "all"})
+	disabledRealm := newRealm(t, shared, object{"enabled": false})
+	httpsRealm := newRealm(t, shared, object{"sslRequired": "all"})
 
 	const misconfigured = "SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_MISCONFIGURED"
 	type row struct {
@@ -120,8 +122,8 @@ func TestLogin_misconfigured(t *testing.T) {
 		settings string // one per line
 		username string
 		code     string
-		response string // Keycloak's, as quoted in the log
-		hint     string // in the log
+		response string // Keycloak's response, as quoted in the log
+		hint     string // the setting to change, as named in the log
 	}
 	rows := []row{
 		{"wrong secret", "KEYCLOAK_CLIENT_SECRET_KEY=wrong", user, misconfigured,
@@ -142,24 +144,24 @@ func TestLogin_misconfigured(t *testing.T) {
 			`400 "invalid_client" "Client requires user consent"`, "Consent required"},
 		{"scope", "LOGIN_SCOPE=openid bogus", user, misconfigured,
 			`400 "invalid_scope" "Invalid scopes: [12 bytes]"`, "LOGIN_SCOPE"},
-		{"offline access", "LOGIN_SCOPE=openid offline_access", roleless, misconfigured,
+		{"offline access", "LOGIN_SCOPE=openid offline_access", rolelessUser, misconfigured,
 			`400 "not_allowed" "Offline tokens not allowed for the user or client"`, "LOGIN_SCOPE"},
 		{"unknown realm", "KEYCLOAK_REALM_NAME=nowhere", user, misconfigured,
 			`404 "Realm does not exist" ""`, "KEYCLOAK_REALM_NAME"},
-		{"disabled realm", "KEYCLOAK_REALM_NAME=" + disabled.name, user, misconfigured,
+		{"disabled realm", "KEYCLOAK_REALM_NAME=" + disabledRealm.name, user, misconfigured,
 			`403 "access_denied" "Realm not enabled"`, "enable the realm"},
-		{"https required", "KEYCLOAK_REALM_NAME=" + https.name, user, misconfigured,
+		{"https required", "KEYCLOAK_REALM_NAME=" + httpsRealm.name, user, misconfigured,
 			`403 "invalid_request" "HTTPS required"`, "https URL"},
 		{"wrong path prefix", "KEYCLOAK_SERVER_URL=" + shared.url + "/auth", user, misconfigured,
 			`404 "Unable to find matching target resource method" ""`, "KEYCLOAK_SERVER_URL"},
 	}
-	old := shared.before26_6(t)
-	if old {
+	oldKeycloak := shared.before26_6(t)
+	if oldKeycloak {
 		i := slices.IndexFunc(rows, func(r row) bool { return r.name == "bearer-only client" })
 		rows[i].response = `401 "unauthorized_client" "Invalid client or Invalid client credentials"`
 	}
-	if real() { // the stand-in has its own messages for such clients
-		others := newRealm(t, shared, object{"clients": []object{
+	if usesRealKeycloak() { // the fake has its own messages for such clients
+		unsupportedRealm := newRealm(t, shared, object{"clients": []object{
 			apiClient(object{"clientId": "basic",
 				"attributes": object{
 					"client.secret.authentication.allowed.method": "client_secret_basic",
@@ -175,37 +177,37 @@ func TestLogin_misconfigured(t *testing.T) {
 			apiClient(object{"clientId": "bound",
 				"attributes": object{"tls.client.certificate.bound.access.tokens": "true"}}),
 		}})
-		user, _ := others.newUser(t, nil)
-		client := "KEYCLOAK_REALM_NAME=" + others.name + "\nKEYCLOAK_CLIENT_ID="
-		if !old {
-			rows = append(rows, row{"secret in a header only", client + "basic", user,
+		user, _ := unsupportedRealm.newUser(t, nil)
+		settings := "KEYCLOAK_REALM_NAME=" + unsupportedRealm.name + "\nKEYCLOAK_CLIENT_ID="
+		if !oldKeycloak {
+			rows = append(rows, row{"secret in a header only", settings + "basic", user,
 				misconfigured, `"Invalid method used to get client secret. Client requires method ` +
 					`'client_secret_basic' to obtain client secret from the request"`,
 				"Allowed authentication method"})
 		}
 		rows = append(rows,
-			row{"signed JWT", client + "signed", user, misconfigured,
+			row{"signed JWT", settings + "signed", user, misconfigured,
 				`"Parameter client_assertion_type is missing"`, "Client Authenticator"},
-			row{"JWT signed by the secret", client + "signed-by-secret", user, misconfigured,
+			row{"JWT signed by the secret", settings + "signed-by-secret", user, misconfigured,
 				`"Parameter client_assertion_type is missing"`, "Client Authenticator"},
-			row{"certificate of the client", client + "certificate", user, misconfigured,
+			row{"certificate of the client", settings + "certificate", user, misconfigured,
 				`401 "invalid_client"`, "Client Authenticator"},
-			row{"SAML", client + "saml", user, misconfigured, `"Wrong client protocol."`, "SAML"},
-			row{"DPoP", client + "dpop", user, misconfigured, `"DPoP proof is missing"`,
+			row{"SAML", settings + "saml", user, misconfigured, `"Wrong client protocol."`, "SAML"},
+			row{"DPoP", settings + "dpop", user, misconfigured, `"DPoP proof is missing"`,
 				"Require DPoP bound tokens"},
-			row{"tokens bound to certificates", client + "bound", user, misconfigured,
+			row{"tokens bound to certificates", settings + "bound", user, misconfigured,
 				`"Client Certification missing for MTLS HoK Token Binding"`, "Mutual TLS"},
 		)
-		prohibiting := newRealm(t, shared, nil)
-		prohibiting.k.admin(t, http.MethodPut, "/"+prohibiting.name+"/client-policies/profiles",
+		policyRealm := newRealm(t, shared, nil)
+		policyRealm.k.admin(t, http.MethodPut, "/"+policyRealm.name+"/client-policies/profiles",
 			object{"profiles": []object{
 				{"name": "p", "executors": []object{{"executor": "reject-ropc-grant", "configuration": object{"auto-configure": "false"}}}},
 			}})
-		prohibiting.k.admin(t, http.MethodPut, "/"+prohibiting.name+"/client-policies/policies",
+		policyRealm.k.admin(t, http.MethodPut, "/"+policyRealm.name+"/client-policies/policies",
 			object{"policies": []object{
 				{"name": "p", "enabled": true, "conditions": []object{{"condition": "any-client", "configuration": object{}}}, "profiles": []string{"p"}},
 			}})
-		rows = append(rows, row{"client policy", "KEYCLOAK_REALM_NAME=" + prohibiting.name, user,
+		rows = append(rows, row{"client policy", "KEYCLOAK_REALM_NAME=" + policyRealm.name, user,
 			"LOGIN_NOT_ALLOWED/DIRECT_GRANT_DISABLED",
 			`"resource owner password credentials grant is prohibited."`, "reject-ropc-grant"})
 	}
@@ -221,24 +223,26 @@ func TestLogin_misconfigured(t *testing.T) {
 	}
 }
 
-// Each way in which Keycloak refuses a refresh token.
+// For each reason to refuse a refresh token, Keycloak itself returns the expected description, and
+// the server the expected reason.
 func TestRefresh_refused(t *testing.T) {
 	t.Parallel()
 	r := newRealm(t, shared,
 		object{"clients": []object{apiClient(nil), apiClient(object{"clientId": "other"})}})
 	s := r.serve(t, "REFRESH_GRACE=0")
-	brief := newRealm(t, shared, object{"ssoSessionIdleTimeout": 2, "ssoSessionMaxLifespan": 2})
-	briefServer := brief.serve(t, "REFRESH_GRACE=0")
+	shortRealm := newRealm(t, shared,
+		object{"ssoSessionIdleTimeout": 2, "ssoSessionMaxLifespan": 2})
+	shortServer := shortRealm.serve(t, "REFRESH_GRACE=0")
 	login := func(t *testing.T, r realm, s *server) (tokens, string) {
 		user, id := r.newUser(t, nil)
 		return s.mustLogin(t, user, "secret"), id
 	}
 	for _, tt := range []struct {
-		name   string
-		token  func(t *testing.T) string
-		server *server
-		body   string
-		reason string
+		name        string
+		token       func(t *testing.T) string
+		server      *server
+		description string // Keycloak's
+		reason      string // the server's
 	}{
 		{"garbage", func(*testing.T) string { return "garbage" }, s,
 			"Invalid refresh token", "INVALID"},
@@ -249,10 +253,10 @@ func TestRefresh_refused(t *testing.T) {
 			return r.serve(t, "KEYCLOAK_CLIENT_ID=other").mustLogin(t, user, "secret").RefreshToken
 		}, s, "Invalid refresh token. Token client and authorized client don't match", "INVALID"},
 		{"expired", func(t *testing.T) string {
-			first, _ := login(t, brief, briefServer)
+			first, _ := login(t, shortRealm, shortServer)
 			time.Sleep(3 * time.Second)
 			return first.RefreshToken
-		}, briefServer, "Token is not active", "EXPIRED"},
+		}, shortServer, "Token is not active", "EXPIRED"},
 		{"session ended by an administrator", func(t *testing.T) string {
 			first, id := login(t, r, s)
 			r.logoutUser(t, id)
@@ -289,14 +293,15 @@ func TestRefresh_refused(t *testing.T) {
 			token := tt.token(t)
 			_, response := tt.server.refresh(t, token)
 			wantCode(t, "refresh", response, "INVALID_REFRESH_TOKEN/"+tt.reason)
-			// Keycloak itself refuses the token in the same way. Not after a reuse, which has
-			// detached the client from the session: there, the row's function checks the response.
+			// Keycloak itself returns this description, except after REUSED: by then, it has
+			// detached the client from the session. The row "newest token, after a reuse" checks
+			// the description of a reuse.
 			tokenRealm := r
-			if tt.server == briefServer {
-				tokenRealm = brief
+			if tt.server == shortServer {
+				tokenRealm = shortRealm
 			}
 			if tt.reason != "REUSED" {
-				tokenRealm.wantRefused(t, token, tt.body)
+				tokenRealm.wantRefused(t, token, tt.description)
 			}
 		})
 	}
@@ -315,13 +320,13 @@ func TestRefresh_refused(t *testing.T) {
 		wantCode(t, "refresh", response, "INVALID_REFRESH_TOKEN/SESSION_ENDED")
 	})
 
-	t.Run("all tokens before now revoked", func(t *testing.T) {
+	t.Run("tokens revoked by the realm's not-before time", func(t *testing.T) {
 		t.Parallel()
-		revoked := newRealm(t, shared, nil)
-		s := revoked.serve(t, "REFRESH_GRACE=0")
-		first, _ := login(t, revoked, s)
-		revoked.update(t, object{"notBefore": time.Now().Unix() + 2})
-		revoked.wantRefused(t, first.RefreshToken, "Stale token")
+		notBeforeRealm := newRealm(t, shared, nil)
+		s := notBeforeRealm.serve(t, "REFRESH_GRACE=0")
+		first, _ := login(t, notBeforeRealm, s)
+		notBeforeRealm.update(t, object{"notBefore": time.Now().Unix() + 2})
+		notBeforeRealm.wantRefused(t, first.RefreshToken, "Stale token")
 		_, response := s.refresh(t, first.RefreshToken)
 		wantCode(t, "refresh", response, "INVALID_REFRESH_TOKEN/SESSION_ENDED")
 	})
@@ -338,49 +343,50 @@ func TestRefresh_refused(t *testing.T) {
 	})
 }
 
-// Each kind of token from Keycloak that isn't an access token for this API.
+// The server rejects every kind of Keycloak token that isn't an access token for its API, with the
+// reason. It also checks that tokens are accepted shortly after they expire.
 func TestMe_rejectedTokens(t *testing.T) {
 	t.Parallel()
 	lightweight := apiClient(object{"clientId": "lightweight",
 		"attributes": object{"client.use.lightweight.access.token.enabled": "true"}})
 	unmapped := apiClient(object{"clientId": "unmapped", "protocolMappers": []object{}})
-	k := ownKeycloak(t)
+	k := isolatedKeycloak(t)
 	r := newRealm(t, k, object{"clients": []object{apiClient(nil), lightweight, unmapped}})
 	s := r.serve(t)
 	user, _ := r.newUser(t, nil)
-	good := s.mustLogin(t, user, "secret")
+	userTokens := s.mustLogin(t, user, "secret")
 	other, _ := realm{k, "local"}.newUser(t, nil)
-	foreign := serve(t, k).mustLogin(t, other, "secret").AccessToken
+	foreignToken := serve(t, k).mustLogin(t, other, "secret").AccessToken
 
 	lightUser, _ := r.newUser(t, nil)
 	lightServer := r.serve(t, "KEYCLOAK_CLIENT_ID=lightweight")
-	light := lightServer.mustLogin(t, lightUser, "secret").AccessToken
-	// Without an audience mapper, only the server of the client that the token was issued to
-	// accepts it, and only if no audience is configured.
+	lightToken := lightServer.mustLogin(t, lightUser, "secret").AccessToken
+	// Without an audience mapper, a token is accepted only by a server for the client that it was
+	// issued to, and only if that server has no KEYCLOAK_AUDIENCE.
 	plainUser, _ := r.newUser(t, nil)
 	plainServer := r.serve(t, "KEYCLOAK_CLIENT_ID=unmapped")
-	plain := plainServer.mustLogin(t, plainUser, "secret").AccessToken
-	if name, response := plainServer.me(t, plain); name != plainUser {
+	plainToken := plainServer.mustLogin(t, plainUser, "secret").AccessToken
+	if name, response := plainServer.me(t, plainToken); name != plainUser {
 		t.Errorf("me without an audience mapper is %q, want the user\n%s", name, response.body)
 	}
-	strictServer := r.serve(t, "KEYCLOAK_CLIENT_ID=unmapped", "KEYCLOAK_AUDIENCE=unmapped")
+	audienceServer := r.serve(t, "KEYCLOAK_CLIENT_ID=unmapped", "KEYCLOAK_AUDIENCE=unmapped")
 
-	header, rest, _ := strings.Cut(good.AccessToken, ".")
+	header, rest, _ := strings.Cut(userTokens.AccessToken, ".")
 	decoded, err := base64.RawURLEncoding.DecodeString(header)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var fields struct{ Kid string }
 	json.Unmarshal(decoded, &fields)
-	unknownKey := base64.RawURLEncoding.EncodeToString(bytes.Replace(decoded, []byte(fields.Kid),
-		[]byte("another-key"), 1)) + "." + rest
-	signature := good.AccessToken[strings.LastIndex(good.AccessToken, ".")+1:]
-	flipped := strings.Replace(good.AccessToken, "."+signature, ".A"+signature[1:], 1)
+	unknownKeyToken := base64.RawURLEncoding.EncodeToString(
+		bytes.Replace(decoded, []byte(fields.Kid), []byte("another-key"), 1)) + "." + rest
+	signature := userTokens.AccessToken[strings.LastIndex(userTokens.AccessToken, ".")+1:]
+	badSignature := strings.Replace(userTokens.AccessToken, "."+signature, ".A"+signature[1:], 1)
 	if signature[0] == 'A' {
-		flipped = strings.Replace(good.AccessToken, "."+signature, ".B"+signature[1:], 1)
+		badSignature = strings.Replace(userTokens.AccessToken, "."+signature, ".B"+signature[1:], 1)
 	}
-	// Nothing listens on port 1, and no stand-in of another test ever will.
-	down := serve(t, &keycloak{url: "http://127.0.0.1:1"},
+	// Nothing listens on port 1, not even the fake of another test.
+	downServer := serve(t, &keycloak{url: "http://127.0.0.1:1"},
 		"KEYCLOAK_ISSUER="+r.k.url+"/realms/"+r.name)
 
 	for _, tt := range []struct {
@@ -389,14 +395,14 @@ func TestMe_rejectedTokens(t *testing.T) {
 		code        string
 		detail      string // shown only with RUNTIME_ENV=local
 	}{
-		{"ID token", good.IdToken, s, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", `typ is "ID"`},
-		{"refresh token", good.RefreshToken, s, "UNAUTHENTICATED/TOKEN_SIGNATURE", "HS512"},
-		{"token of another realm", foreign, s, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", "KEYCLOAK_ISSUER"},
-		{"lightweight", light, lightServer, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", "lightweight"},
-		{"without audience", plain, strictServer, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", "Audience"},
-		{"unknown key", unknownKey, s, "UNAUTHENTICATED/KEY_UNKNOWN", "another-key"},
-		{"changed signature", flipped, s, "UNAUTHENTICATED/TOKEN_SIGNATURE", "doesn't match"},
-		{"Keycloak down from the start", good.AccessToken, down, "SERVICE_UNAVAILABLE/KEYS_UNAVAILABLE", "can't be fetched"},
+		{"ID token", userTokens.IdToken, s, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", `typ is "ID"`},
+		{"refresh token", userTokens.RefreshToken, s, "UNAUTHENTICATED/TOKEN_SIGNATURE", "HS512"},
+		{"token of another realm", foreignToken, s, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", "KEYCLOAK_ISSUER"},
+		{"lightweight", lightToken, lightServer, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", "lightweight"},
+		{"without audience", plainToken, audienceServer, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", "Audience"},
+		{"unknown key", unknownKeyToken, s, "UNAUTHENTICATED/KEY_UNKNOWN", "another-key"},
+		{"changed signature", badSignature, s, "UNAUTHENTICATED/TOKEN_SIGNATURE", "doesn't match"},
+		{"Keycloak down from the start", userTokens.AccessToken, downServer, "SERVICE_UNAVAILABLE/KEYS_UNAVAILABLE", "can't be fetched"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, response := tt.server.me(t, tt.token)
@@ -408,31 +414,33 @@ func TestMe_rejectedTokens(t *testing.T) {
 		})
 	}
 
-	prod := r.serve(t, "RUNTIME_ENV=prod")
-	_, response := prod.me(t, good.IdToken)
+	prodServer := r.serve(t, "RUNTIME_ENV=prod")
+	_, response := prodServer.me(t, userTokens.IdToken)
 	wantCode(t, "me in production", response, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED")
 	if strings.Contains(response.body, "detail") {
 		t.Errorf("production shows details: %s", response.body)
 	}
 
-	// The token lives for a second, and there is a leeway of half a minute for clocks that differ.
+	login := func() tokens { return s.mustLogin(t, user, "secret") }
+	// Tokens expire after a second, but the server allows 30 s of leeway for clocks that differ.
 	r.update(t, object{"accessTokenLifespan": 1})
-	for slow := true; slow; { // retry if it took longer than the leeway
+	for tooSlow := true; tooSlow; { // retry if it took longer than the leeway
 		start := time.Now()
-		late := k.aged(2*time.Second, func() tokens { return s.mustLogin(t, user, "secret") })
-		name, response := s.me(t, late.AccessToken)
-		if slow = time.Since(start) > 25*time.Second; !slow && name != user {
+		lateTokens := k.agedTokens(2*time.Second, login)
+		name, response := s.me(t, lateTokens.AccessToken)
+		if tooSlow = time.Since(start) > 25*time.Second; !tooSlow && name != user {
 			t.Errorf("me within the leeway is %q, want the user\n%s", name, response.body)
 		}
 	}
-	expired := k.aged(33*time.Second, func() tokens { return s.mustLogin(t, user, "secret") })
-	_, response = s.me(t, expired.AccessToken)
+	expiredTokens := k.agedTokens(33*time.Second, login)
+	_, response = s.me(t, expiredTokens.AccessToken)
 	wantCode(t, "me with an expired token", response, "UNAUTHENTICATED/TOKEN_EXPIRED")
 	// An expired ID token isn't reported as expired, since refreshing wouldn't help.
-	_, response = s.me(t, expired.IdToken)
+	_, response = s.me(t, expiredTokens.IdToken)
 	wantCode(t, "me with an expired ID token", response, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED")
 	// Public fields run even with an expired token.
 	_, response = gotTokens(t, "refresh",
-		s.query(t, expired.AccessToken, refreshQuery, object{"r": expired.RefreshToken}))
+		s.query(t, expiredTokens.AccessToken, refreshQuery,
+			object{"r": expiredTokens.RefreshToken}))
 	wantCode(t, "refresh with an expired token in the header", response, "")
 }

@@ -32,6 +32,7 @@ a phone scrolls only vertically: true
 problems: []
 `
 
+// The example for Apollo Client builds, and behaves in Chromium as apolloAppCases says.
 func TestApolloApp(t *testing.T) {
 	chromium, ok := withBrowser(t)
 	if !ok {
@@ -52,8 +53,8 @@ func TestApolloApp(t *testing.T) {
 	browse(t, "apollo-app.mjs", settings, "apollo-", apolloAppCases)
 }
 
-// The examples for fetch and urql refresh once for ten operations that failed together, and retry
-// each.
+// When ten operations fail together because the token has expired, the examples for fetch and urql
+// refresh once and retry all ten.
 func TestExamples(t *testing.T) {
 	if !withNode(t) {
 		return
@@ -63,7 +64,7 @@ func TestExamples(t *testing.T) {
 	r := newRealm(t, shared, nil)
 	user, _ := r.newUser(t, nil)
 	s := r.serve(t)
-	expired, err := expiring(t, r, s, user, "secret")(t.Context())
+	expired, err := newExpiredToken(t, r, s, user, "secret")(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +72,7 @@ func TestExamples(t *testing.T) {
 	var got []string
 	for _, line := range runNode[struct {
 		Case, Result string
-	}](t, "examples.mjs", string(text(t, object{
+	}](t, "examples.mjs", string(encode(t, object{
 		"url": s.url + "/graphql", "user": user, "password": "secret", "expired": expired,
 	}))) {
 		got = append(got, line.Case+": "+line.Result)
@@ -92,8 +93,10 @@ func TestExamples_fail(t *testing.T) {
 	listener, port := freePort()
 	listener.Close()
 	for _, tt := range []struct {
-		name, fetch, urql string // their messages
-		args              []string
+		name  string
+		fetch string // the message of the example for fetch
+		urql  string // that of the example for urql, unless it is the same
+		args  []string
 	}{
 		{"wrong password", "Username or password is incorrect! (INVALID_CREDENTIALS)", "", []string{s.url + "/graphql", "nobody", "wrong"}},
 		{"no server", "fetch failed (ECONNREFUSED)", "[Network] fetch failed (ECONNREFUSED)", []string{"http://127.0.0.1:" + port + "/graphql", "alice", "wrong"}},
@@ -140,7 +143,7 @@ func needModules(t *testing.T, example string) {
 	}
 }
 
-// serveApp serves a built app, on another origin than the API, whose URL it adds to the page.
+// serveApp serves a built app at another origin than the API's. It adds the API's URL to the page.
 func serveApp(t *testing.T, dir, graphqlURL string) string {
 	t.Helper()
 	page := must(os.ReadFile(dir + "/index.html"))

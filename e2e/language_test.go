@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// Keycloak gets the right password for every way to write it as a literal.
-func TestPasswordInALiteral(t *testing.T) {
+// However a password is written as a string literal, Keycloak gets the right one.
+func TestPasswordLiteral(t *testing.T) {
 	t.Parallel()
 	const password = "pä🔑s \"\\s"
 	user, _ := realm{shared, "local"}.newUser(t,
@@ -30,10 +30,10 @@ func TestPasswordInALiteral(t *testing.T) {
 			"\n) { expiresIn } }"
 		wantCode(t, name, s.query(t, "", query, nil), "")
 	}
-	described := "\"\"\"\nSign in.\n\"\"\"\nmutation In(\"\"\"whose\"\"\" $user: String!, \"the password\" $password: String! = \"\\uD83D\\uDD11\") {" +
+	document := "\"\"\"\nSign in.\n\"\"\"\nmutation In(\"\"\"whose\"\"\" $user: String!, \"the password\" $password: String! = \"\\uD83D\\uDD11\") {" +
 		"login(username: $user, password: $password) { ...T } } \"what\" fragment T on OpenIdToken { expiresIn }"
 	wantCode(t, "an operation with descriptions",
-		s.query(t, "", described, map[string]any{"user": user, "password": password}), "")
+		s.query(t, "", document, map[string]any{"user": user, "password": password}), "")
 	for name, literal := range map[string]string{
 		"first half of a pair": `"p\u00e4\uD83D"`, "second half of a pair": `"\uDD11"`,
 		"halves in braces": `"\u{D83D}\u{DD11}"`, "beyond Unicode": `"\u{110000}"`,
@@ -57,7 +57,8 @@ func TestPasswordInALiteral(t *testing.T) {
 	}
 }
 
-// Documents with descriptions, as graphql-js 16.15 prints them.
+// The server accepts documents with descriptions, as graphql-js 16.15 prints them. Descriptions
+// don't bypass any limit.
 func TestDescriptions(t *testing.T) {
 	t.Parallel()
 	s := serve(t, shared)
@@ -84,8 +85,8 @@ func TestDescriptions(t *testing.T) {
 	}
 }
 
-// A persisted or trusted document is identified by the hash of the client's text, and not of the
-// rewritten text.
+// A persisted or trusted document with descriptions is identified by the hash of the client's text,
+// not of the text that the server rewrites for its parser.
 func TestDescriptions_persisted(t *testing.T) {
 	t.Parallel()
 	const query = "\"\"\"\nWhat is here\n\"\"\"\nquery Here(\"whether\" $ask: Boolean = true) { __typename @include(if: $ask) }"
@@ -124,6 +125,8 @@ func TestDescriptions_persisted(t *testing.T) {
 	}
 }
 
+// Errors have the line and column of the client's text, in spite of CRLF, astral characters, block
+// strings and descriptions before them.
 func TestErrorLocations(t *testing.T) {
 	t.Parallel()
 	s := serve(t, shared)

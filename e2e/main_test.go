@@ -18,14 +18,14 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-const repository = ".." // its root directory
+const repository = ".." // the root directory of the repository
 
 // timeout is how long a test waits for an event. It is so long that even a slow machine reaches it
 // only if there is a bug.
 const timeout = 4 * time.Minute
 
 var (
-	cloakql string    // the built server's file
+	cloakql string    // the path of the built server
 	shared  *keycloak // used by several tests, which don't stop it
 )
 
@@ -50,7 +50,7 @@ func runAll(m *testing.M) int {
 	}
 	shared = newKeycloak(dir)
 	if err := shared.start(); err != nil {
-		fmt.Fprintln(os.Stderr, "e2e: no stand-in:", err)
+		fmt.Fprintln(os.Stderr, "e2e: the fake Keycloak doesn't start:", err)
 		return 1
 	}
 	defer shared.stop()
@@ -86,30 +86,31 @@ func build(output, name string, flags ...string) error {
 	return nil
 }
 
-// A keycloak is the Keycloak that the server under test uses: a stand-in or, if TEST_KEYCLOAK_URL
-// is set, a real one. Those from newKeycloak can be started, stopped and hung; if real, they are
-// run by scripts/keycloak.
+// A keycloak is the Keycloak that the server under test uses: a fake or, if TEST_KEYCLOAK_URL is
+// set, a real one. A Keycloak from newKeycloak can be started, stopped and hung; scripts/keycloak
+// runs it if it is real.
 type keycloak struct {
 	url  string
 	port string
-	// environment of scripts/keycloak; nil for a stand-in, and for the one at TEST_KEYCLOAK_URL
+	// env is the environment of scripts/keycloak. It is nil for a fake, and for the Keycloak at
+	// TEST_KEYCLOAK_URL.
 	env      []string
-	listener net.Listener         // reserves the port of a stand-in until its first start
-	standIn  *keycloaktest.Server // nil while it isn't running, and for a real one
-	resume   func()
+	listener net.Listener         // reserves a fake's port until its first start
+	fake     *keycloaktest.Server // nil while it isn't running, and if Keycloak is real
+	resume   func()               // ends a fake's hang
 }
 
-// real reports whether the tests run against a real Keycloak.
-func real() bool { return os.Getenv("TEST_KEYCLOAK_URL") != "" }
+// usesRealKeycloak reports whether the tests run against a real Keycloak.
+func usesRealKeycloak() bool { return os.Getenv("TEST_KEYCLOAK_URL") != "" }
 
-// newKeycloak picks free ports for a Keycloak, but doesn't start it. A stand-in's port is reserved
+// newKeycloak picks free ports for a Keycloak, but doesn't start it. A fake's port is reserved
 // until start or stop: until then, it accepts connections and doesn't respond.
 func newKeycloak(dir string) *keycloak {
 	listener, port := freePort()
 	k := &keycloak{url: "http://localhost:" + port, port: port, listener: listener}
-	if real() {
-		other, management := freePort()
-		other.Close()
+	if usesRealKeycloak() {
+		managementListener, management := freePort()
+		managementListener.Close()
 		listener.Close()
 		k.listener = nil
 		k.env = append(slices.DeleteFunc(os.Environ(), func(entry string) bool {
@@ -121,11 +122,11 @@ func newKeycloak(dir string) *keycloak {
 	return k
 }
 
-// ownKeycloak returns a Keycloak for a test that moves the clock: a stand-in for this test only. If
-// Keycloak is real, it is the shared one, whose clock doesn't move.
-func ownKeycloak(t *testing.T) *keycloak {
+// isolatedKeycloak returns a Keycloak for a test that moves the clock: a fake for this test only.
+// If Keycloak is real, it is the shared one, whose clock doesn't move.
+func isolatedKeycloak(t *testing.T) *keycloak {
 	t.Helper()
-	if real() {
+	if usesRealKeycloak() {
 		return shared
 	}
 	k := newKeycloak(t.TempDir())
@@ -151,7 +152,7 @@ func (k *keycloak) start() error {
 			return err
 		}
 	}
-	k.standIn, err = keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{file},
+	k.fake, err = keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{file},
 		Listener: listener, PublicURL: k.url, OwnKeys: true})
 	return err
 }
@@ -165,9 +166,9 @@ func (k *keycloak) stop() error {
 		k.listener.Close()
 		k.listener = nil
 	}
-	if k.standIn != nil {
-		k.standIn.Close()
-		k.standIn = nil
+	if k.fake != nil {
+		k.fake.Close()
+		k.fake = nil
 	}
 	return nil
 }
@@ -175,7 +176,7 @@ func (k *keycloak) stop() error {
 // hang makes the Keycloak accept connections without responding, until unhang.
 func (k *keycloak) hang() error {
 	if k.env == nil {
-		k.resume = k.standIn.Fail(keycloaktest.Fault{Hang: true})
+		k.resume = k.fake.Fail(keycloaktest.Fault{Hang: true})
 		return nil
 	}
 	return k.signal(syscall.SIGSTOP)
@@ -218,16 +219,16 @@ func (k *keycloak) script(command string) error {
 	return nil
 }
 
-// aged returns the tokens of f when they have reached the age d. It waits or, with a stand-in, sets
-// the clock back while f runs.
-func (k *keycloak) aged(d time.Duration, f func() tokens) tokens {
-	if k.standIn == nil {
+// agedTokens returns f's tokens once they are d old. It waits or, with a fake, sets the clock back
+// while f runs.
+func (k *keycloak) agedTokens(d time.Duration, f func() tokens) tokens {
+	if k.fake == nil {
 		result := f()
 		time.Sleep(d)
 		return result
 	}
-	k.standIn.Advance(-d)
-	defer k.standIn.Advance(d)
+	k.fake.Advance(-d)
+	defer k.fake.Advance(d)
 	return f()
 }
 

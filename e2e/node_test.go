@@ -10,9 +10,8 @@ import (
 	"time"
 )
 
-// withNode reports whether TEST_NODE=1 is set, as in .ci/run, so that the tests that need Node.js
-// run, such as those of third-party clients. If anything that they need is then missing, the test
-// fails. If it isn't set, these tests log that they didn't run.
+// withNode reports whether TEST_NODE=1 is set, as in .ci/run, and fails the test if Node.js or its
+// modules are then missing. If TEST_NODE isn't set, it logs that the test didn't run.
 func withNode(t *testing.T) bool {
 	t.Helper()
 	if os.Getenv("TEST_NODE") != "1" {
@@ -35,7 +34,7 @@ func withNode(t *testing.T) bool {
 func runNode[line any](t *testing.T, script string, args ...string) (lines []line) {
 	t.Helper()
 	ctx := t.Context()
-	if deadline, ok := t.Deadline(); ok { // early enough to log its output
+	if deadline, ok := t.Deadline(); ok { // stop early enough to log the output
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-10*time.Second))
 		defer cancel()

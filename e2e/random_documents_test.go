@@ -11,30 +11,31 @@ import (
 type writer struct {
 	*rand.Rand
 	out       strings.Builder
-	variables []string // declared
+	variables []string // the names of the declared variables
 }
 
-// one returns one of the choices.
-func (w *writer) one(choices ...string) string { return choices[w.IntN(len(choices))] }
+// choose returns one of the choices.
+func (w *writer) choose(choices ...string) string { return choices[w.IntN(len(choices))] }
 
+// often is usually true, and rarely is usually false.
 func (w *writer) often() bool  { return w.IntN(4) > 0 }
 func (w *writer) rarely() bool { return w.IntN(8) == 0 }
 
 // mostly returns value, or rarely one of the wrong values.
 func (w *writer) mostly(value string, wrong ...string) string {
 	if w.IntN(50) == 0 {
-		return w.one(wrong...)
+		return w.choose(wrong...)
 	}
 	return value
 }
 
 // put writes tokens, with random text between them that parsers ignore.
-func (w *writer) put(texts ...string) {
-	for _, text := range texts {
-		w.out.WriteString(text)
+func (w *writer) put(tokens ...string) {
+	for _, token := range tokens {
+		w.out.WriteString(token)
 		if w.IntN(3) == 0 {
-			w.out.WriteString(w.one(" ", "\n", "\r\n", "\r", ",", "\t", "# é🔑\"\n", "#\x01 {\r\n",
-				"\ufeff"))
+			w.out.WriteString(w.choose(" ", "\n", "\r\n", "\r", ",", "\t", "# é🔑\"\n",
+				"#\x01 {\r\n", "\ufeff"))
 		}
 	}
 }
@@ -54,7 +55,7 @@ func (w *writer) write() languageCase {
 	}
 	var values []string
 	if w.often() {
-		w.put("query ", w.one("", "Q", "on", "query", "fragment"))
+		w.put("query ", w.choose("", "Q", "on", "query", "fragment"))
 		if w.often() {
 			w.put("(")
 			for range 1 + w.IntN(3) {
@@ -105,12 +106,12 @@ func (w *writer) description() {
 	}
 }
 
-// argument returns the name of an argument of the field echo, which is also that of a variable.
+// argument returns the name of an argument of the field echo. Its variable has the same name.
 func (w *writer) argument() string {
-	return w.one("s", "s", "i", "f", "b", "id", "color", "in", "list", "matrix", "need")
+	return w.choose("s", "s", "i", "f", "b", "id", "color", "in", "list", "matrix", "need")
 }
 
-// selections writes a selection set that is nested up to depth.
+// selections writes a selection set with at most depth levels below it.
 func (w *writer) selections(depth int) {
 	w.put("{")
 	for _, name := range w.variables { // variables must be used
@@ -122,7 +123,7 @@ func (w *writer) selections(depth int) {
 			w.put("...", "F")
 			w.directive(false)
 		case kind == 1 && depth > 0:
-			w.put("...", w.one("", "on Query"))
+			w.put("...", w.choose("", "on Query"))
 			w.directive(false)
 			w.selections(depth - 1)
 		case kind == 2 && depth > 0:
@@ -130,7 +131,7 @@ func (w *writer) selections(depth int) {
 			w.directive(false)
 			w.selections(depth - 1)
 		default:
-			w.put(w.one("a", "b", "c", "on", "null")+fmt.Sprint(w.IntN(1000)), ":", "echo")
+			w.put(w.choose("a", "b", "c", "on", "null")+fmt.Sprint(w.IntN(1000)), ":", "echo")
 			w.arguments()
 			w.directive(false)
 			w.put(" ")
@@ -157,7 +158,7 @@ func (w *writer) arguments() {
 	w.put(")")
 }
 
-// directive rarely writes a directive. If constant, it has no variable.
+// directive rarely writes a directive, without variables if constant is true.
 func (w *writer) directive(constant bool) {
 	if w.IntN(10) > 0 {
 		return
@@ -173,22 +174,22 @@ func (w *writer) string() {
 	w.put("")
 }
 
-// stringText returns the text of a string or a block string.
+// stringText returns a random string literal or block string.
 func (w *writer) stringText() string {
 	var text strings.Builder
 	if w.IntN(3) == 0 {
 		text.WriteString(`"""`)
 		for range w.IntN(8) {
-			text.WriteString(w.one("a", " ", "  ", "\t", "\n", "\n    ", "\n  ", "\r\n", "\r",
+			text.WriteString(w.choose("a", " ", "  ", "\t", "\n", "\n    ", "\n  ", "\r\n", "\r",
 				"\r ", `\"""`, `"`, `""`, `\`, `\u0041`, "é", "🔑", "\x00", "\n\t", "\ufeff",
 				"\u2028"))
 		}
-		text.WriteString(w.one("", "", "", " ", "\n") + `"""`)
+		text.WriteString(w.choose("", "", "", " ", "\n") + `"""`)
 		return text.String()
 	}
 	text.WriteString(`"`)
 	for range w.IntN(6) {
-		text.WriteString(w.one("a", " ", "\t", `\"`, `\\`, `\/`, `\b`, `\f`, `\n`, `\r`, `\t`,
+		text.WriteString(w.choose("a", " ", "\t", `\"`, `\\`, `\/`, `\b`, `\f`, `\n`, `\r`, `\t`,
 			`\u0041`, `\u00e9`, `\u0000`, `\uD83D\uDD11`, `\ud83d\udd11`, `\uFFFF`, `\u{1F511}`,
 			`\u{41}`, `\u{0010FFFF}`, "é", "🔑", "\x00", "\x1f", "\x7f", "#", "{", "\ufeff",
 			"\u2028"))
@@ -197,7 +198,7 @@ func (w *writer) stringText() string {
 	return text.String()
 }
 
-// value writes a value for an argument. If constant, it has no variable.
+// value writes a value for an argument, without variables if constant is true.
 func (w *writer) value(name string, constant bool) {
 	if !constant && len(w.variables) > 0 && w.IntN(2) == 0 {
 		for _, variable := range w.variables {
@@ -214,17 +215,17 @@ func (w *writer) value(name string, constant bool) {
 	case "s":
 		w.string()
 	case "i":
-		w.put(w.mostly(w.one("0", "1", "-17", "2147483647", "-2147483648"), "2147483648",
+		w.put(w.mostly(w.choose("0", "1", "-17", "2147483647", "-2147483648"), "2147483648",
 			"-2147483649", "1.0", "99999999999999999999"))
 	case "f":
-		w.put(w.one("0", "-1", "1.5", "-0.25e3", "1E-2", "0.0", "2e+1", "1e308", "123456789012",
+		w.put(w.choose("0", "-1", "1.5", "-0.25e3", "1E-2", "0.0", "2e+1", "1e308", "123456789012",
 			"1.0000000000000002"))
 	case "b":
-		w.put(w.one("true", "false", "null"))
+		w.put(w.choose("true", "false", "null"))
 	case "id":
-		w.put(w.one("1", "-1", "0", "9007199254740993", "2147483648", `"x"`, `""`, `"""y"""`))
+		w.put(w.choose("1", "-1", "0", "9007199254740993", "2147483648", `"x"`, `""`, `"""y"""`))
 	case "color":
-		w.put(w.mostly(w.one("RED", "GREEN", "null"), "red", "BLUE", `"RED"`))
+		w.put(w.mostly(w.choose("RED", "GREEN", "null"), "red", "BLUE", `"RED"`))
 	case "list":
 		w.list("s", constant)
 	case "matrix":
@@ -241,14 +242,14 @@ func (w *writer) value(name string, constant bool) {
 			w.string()
 		} else if name == "in" {
 			for range w.IntN(3) {
-				member := w.one("s", "i", "f", "b", "id", "color", "list", "in", "preset")
-				if !seen[member] || w.rarely() {
-					seen[member] = true
-					w.put(member, ":")
-					if member == "preset" {
-						member = "i"
+				field := w.choose("s", "i", "f", "b", "id", "color", "list", "in", "preset")
+				if !seen[field] || w.rarely() {
+					seen[field] = true
+					w.put(field, ":")
+					if field == "preset" {
+						field = "i"
 					}
-					w.value(member, constant)
+					w.value(field, constant)
 					w.put(" ")
 				}
 			}
@@ -271,75 +272,75 @@ func (w *writer) list(item string, constant bool) {
 	w.put("]")
 }
 
-// json returns the value of a variable. It contains only numbers that JavaScript represents
-// exactly.
+// json returns a random JSON value for a variable. It contains only numbers that JavaScript
+// represents exactly.
 func (w *writer) json(name string, depth int) string {
 	if w.IntN(20) == 0 {
-		return w.one("null", "[]", "{}", "1", `"1"`, "true", "1.5", `[null]`, `["a"]`, "[[1]]",
+		return w.choose("null", "[]", "{}", "1", `"1"`, "true", "1.5", `[null]`, `["a"]`, "[[1]]",
 			`{"__typename":"In"}`, `{"s":1}`, `"RED"`)
 	}
 	switch name {
 	case "s":
-		return w.one(`""`, `"a"`, `"\ud83d\udd11"`, `"🔑"`, `"\u0000"`, `"é\n"`, `"\\u{41}"`)
+		return w.choose(`""`, `"a"`, `"\ud83d\udd11"`, `"🔑"`, `"\u0000"`, `"é\n"`, `"\\u{41}"`)
 	case "i":
-		return w.mostly(w.one("0", "1", "-17", "2147483647", "-2147483648"), "2147483648", "1.5",
+		return w.mostly(w.choose("0", "1", "-17", "2147483647", "-2147483648"), "2147483648", "1.5",
 			`"7"`)
 	case "f":
-		return w.mostly(w.one("0", "1.5", "-1e3", "1e308", "5000000000"), `"1.5"`, `"NaN"`)
+		return w.mostly(w.choose("0", "1.5", "-1e3", "1e308", "5000000000"), `"1.5"`, `"NaN"`)
 	case "b":
-		return w.mostly(w.one("true", "false"), "0", `"true"`)
+		return w.mostly(w.choose("true", "false"), "0", `"true"`)
 	case "id":
-		return w.mostly(w.one("1", "-1", `"x"`, "5000000000"), "1.5", "true")
+		return w.mostly(w.choose("1", "-1", `"x"`, "5000000000"), "1.5", "true")
 	case "color":
-		return w.mostly(w.one(`"RED"`, `"GREEN"`), `"red"`, `"BLUE"`, `"Red"`, "0")
+		return w.mostly(w.choose(`"RED"`, `"GREEN"`), `"red"`, `"BLUE"`, `"Red"`, "0")
 	case "list":
-		return w.mostly(w.one("[]", `["a"]`, `["a","b"]`, `"a"`, "null"), `[null]`, `[1]`)
+		return w.mostly(w.choose("[]", `["a"]`, `["a","b"]`, `"a"`, "null"), `[null]`, `[1]`)
 	case "matrix":
-		return w.mostly(w.one("[]", "[[1]]", "[[1,2],[null],null]", "null", "1", "[1,2]"),
+		return w.mostly(w.choose("[]", "[[1]]", "[[1,2],[null],null]", "null", "1", "[1,2]"),
 			`[["a"]]`, "[[[1]]]", "[[1.5]]")
 	}
 	if depth == 0 {
 		return "{}"
 	}
-	members, seen := []string{}, map[string]bool{}
+	fields, seen := []string{}, map[string]bool{}
 	if name == "need" {
 		seen["s"] = true
-		members = append(members, `"s":`+w.json("s", 0))
+		fields = append(fields, `"s":`+w.json("s", 0))
 	}
 	for range w.IntN(3) {
-		member := w.one("s", "i", "f", "b", "id", "color", "list", "in", "preset", "nowhere",
+		field := w.choose("s", "i", "f", "b", "id", "color", "list", "in", "preset", "nowhere",
 			"__typename")
 		if name == "need" {
-			member = w.one("s", "preset")
+			field = w.choose("s", "preset")
 		}
-		if seen[member] || (member == "__typename" || member == "nowhere") && w.IntN(20) > 0 {
+		if seen[field] || (field == "__typename" || field == "nowhere") && w.IntN(20) > 0 {
 			continue
 		}
-		seen[member] = true
-		typ := member
-		if member == "preset" {
+		seen[field] = true
+		typ := field
+		if field == "preset" {
 			typ = "i"
 		}
-		members = append(members, fmt.Sprintf("%q:%s", member, w.json(typ, depth-1)))
+		fields = append(fields, fmt.Sprintf("%q:%s", field, w.json(typ, depth-1)))
 	}
-	return "{" + strings.Join(members, ",") + "}"
+	return "{" + strings.Join(fields, ",") + "}"
 }
 
 // mutate inserts, replaces or removes something at a random position of a document.
 func (w *writer) mutate(query string) string {
-	at := w.IntN(len(query) + 1)
-	for at < len(query) && query[at]&0xC0 == 0x80 {
-		at++
+	start := w.IntN(len(query) + 1)
+	for start < len(query) && query[start]&0xC0 == 0x80 {
+		start++
 	}
-	end := at
-	if w.IntN(2) == 0 && at < len(query) {
+	end := start
+	if w.IntN(2) == 0 && start < len(query) {
 		for end++; end < len(query) && query[end]&0xC0 == 0x80; {
 			end++
 		}
 	}
 	piece := ""
-	if end == at || w.IntN(2) == 0 {
-		piece = w.one(`"`, `""`, `"""`, `\`, `\u{1F511}`, `\uD83D`, `\uDD11`, `"\uD83D"`,
+	if end == start || w.IntN(2) == 0 {
+		piece = w.choose(`"`, `""`, `"""`, `\`, `\u{1F511}`, `\uD83D`, `\uDD11`, `"\uD83D"`,
 			`"\u{D83D}"`, `"\u{110000}"`, `"\u{}"`, `"\x"`, "\n", "\r", "\r\n", "\ufeff", "#", "{",
 			"}", "(", ")", "[", "]",
 			":", "$", "@", "...", "..", ".", "0", "01", "1a", "0xF1", "1.", "1.2.3", "1e", "-", "+",
@@ -347,5 +348,5 @@ func (w *writer) mutate(query string) string {
 			"\x00", "\x01", " null ", " true ", `"d"`, `"""d"""`, `$s`, `$nowhere`, "@tag", "'",
 			";", "\u00a0")
 	}
-	return query[:at] + piece + query[end:]
+	return query[:start] + piece + query[end:]
 }

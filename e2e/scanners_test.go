@@ -218,23 +218,23 @@ func TestLogin_manyInOneRequest(t *testing.T) {
 		{"batch", "BAD_REQUEST", slices.Repeat([]object{{"query": "mutation {" + fmt.Sprintf(guess, 1) + "}"}}, 10)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			before := gate.passed.Load()
+			before := gate.calls.Load()
 			a := s.postJSON(t, tt.body)
 			if code, _, _ := strings.Cut(a.code(), "/"); code != tt.code ||
 				strings.Contains(a.body, "guess-") {
 				t.Errorf("response %d %.500s, want the code %s, and no guess in it", a.status, a.body,
 					tt.code)
 			}
-			if calls := gate.passed.Load() - before; calls != 0 {
+			if calls := gate.calls.Load() - before; calls != 0 {
 				t.Errorf("%d calls to Keycloak, want none", calls)
 			}
 		})
 	}
 	t.Run("many operations", func(t *testing.T) {
-		before := gate.passed.Load()
+		before := gate.calls.Load()
 		s.postJSON(t,
 			object{"query": guesses(10, "mutation m%d { "+guess+" }"), "operationName": "m3"})
-		if calls := gate.passed.Load() - before; calls > 1 {
+		if calls := gate.calls.Load() - before; calls > 1 {
 			t.Errorf("%d calls to Keycloak, want at most one", calls)
 		}
 	})
@@ -250,7 +250,7 @@ func TestLogin_manyInOneRequest(t *testing.T) {
 			}
 		}
 		t.Logf("%d guesses until RATE_LIMITED", tried)
-		before := gate.passed.Load()
+		before := gate.calls.Load()
 		for i := range 20 {
 			a := guess(i)
 			var limited struct {
@@ -264,7 +264,7 @@ func TestLogin_manyInOneRequest(t *testing.T) {
 					i+1, a.status, a.body)
 			}
 		}
-		if calls := gate.passed.Load() - before; calls != 0 {
+		if calls := gate.calls.Load() - before; calls != 0 {
 			t.Errorf("%d calls to Keycloak for limited guesses, want none", calls)
 		}
 	})

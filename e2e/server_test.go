@@ -22,14 +22,14 @@ import (
 type server struct {
 	url     string
 	cmd     *exec.Cmd
-	started time.Duration // time from its start until it listened
+	startup time.Duration // time from its start until it listened
 	done    chan struct{} // closed at the end of its log
 
 	mu  sync.Mutex // guards log
 	log strings.Builder
 }
 
-var servingAt = regexp.MustCompile(
+var servingPattern = regexp.MustCompile(
 	`msg=serving url=(\S+)/graphql|"msg":"serving","url":"([^"]+)/graphql"`)
 
 // serve starts the server for the realm local of k, and stops it when the test ends. Settings
@@ -40,8 +40,8 @@ func serve(t *testing.T, k *keycloak, settings ...string) *server {
 	return serveWith(t, cloakql, func(string) bool { return true }, k, settings...)
 }
 
-// serveWith is like serve with another binary, and stores only the log lines for which keep returns
-// true.
+// serveWith is like serve, but runs this binary and stores only the log lines for which keep
+// returns true.
 func serveWith(t *testing.T, binary string, keep func(line string) bool, k *keycloak,
 	settings ...string) *server {
 	t.Helper()
@@ -70,9 +70,9 @@ func startServer(t *testing.T, binary string, keep func(line string) bool,
 	go func() {
 		defer close(s.done)
 		for lines := bufio.NewScanner(pipe); lines.Scan(); {
-			if found := servingAt.FindStringSubmatch(lines.Text()); found != nil {
-				s.started = time.Since(start)
-				listening <- found[1] + found[2]
+			if match := servingPattern.FindStringSubmatch(lines.Text()); match != nil {
+				s.startup = time.Since(start)
+				listening <- match[1] + match[2]
 			}
 			if !keep(lines.Text()) {
 				continue
@@ -151,8 +151,8 @@ func (s *server) try(ctx context.Context, bearer, query string,
 	return s.tryFrom(ctx, "", bearer, query, variables)
 }
 
-// tryFrom is like try for a client at this address, as a proxy in front of the server would send
-// it. It needs TRUSTED_PROXIES=127.0.0.1.
+// tryFrom is like try, but sends the address as a proxy in front of the server would send its
+// client's. The server needs TRUSTED_PROXIES=127.0.0.1.
 func (s *server) tryFrom(ctx context.Context, address, bearer, query string,
 	variables map[string]any) (result, error) {
 	body, err := json.Marshal(map[string]any{"query": query, "variables": variables})
@@ -197,7 +197,7 @@ func (s *server) query(t *testing.T, bearer, query string, variables map[string]
 	return out
 }
 
-// tokens is an OpenIdToken.
+// tokens is the result of login and refresh, the schema's OpenIdToken.
 type tokens struct {
 	TokenType, AccessToken      string
 	RefreshToken, IdToken       string

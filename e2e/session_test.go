@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// A whole session: sign in, query me, refresh, sign out, and be refused.
+// A user can sign in, query me, refresh and sign out. After that, refreshing fails.
 func TestSession(t *testing.T) {
 	t.Parallel()
 	user, _ := realm{shared, "local"}.newUser(t, nil)
@@ -56,7 +56,7 @@ func TestSession(t *testing.T) {
 		"INVALID_REFRESH_TOKEN/SESSION_ENDED")
 }
 
-// me returns what Keycloak put into the token.
+// me returns the claims that Keycloak put into the token.
 //
 // Not parallel: if alice signs in twice at once, Keycloak's brute-force protection refuses one of
 // the sign-ins even with the right password.
@@ -96,8 +96,8 @@ func TestRefresh_reuseWithoutGrace(t *testing.T) {
 	wantCode(t, "refresh of the newest token", response, "INVALID_REFRESH_TOKEN/SESSION_ENDED")
 }
 
-// Within REFRESH_GRACE, the response is repeated; after that, using the token again ends the
-// session.
+// Using a refresh token again within REFRESH_GRACE returns the same response; using it again later
+// ends the session.
 func TestRefresh_reuseWithGrace(t *testing.T) {
 	t.Parallel()
 	user, _ := realm{shared, "local"}.newUser(t, nil)
@@ -108,7 +108,7 @@ func TestRefresh_reuseWithGrace(t *testing.T) {
 	again, response := s.refresh(t, first.RefreshToken)
 	wantCode(t, "refresh within the grace", response, "")
 	if again.AccessToken != second.AccessToken || again.RefreshToken != second.RefreshToken {
-		t.Error("within the grace, the response differs")
+		t.Error("refresh within the grace returned other tokens, want the same tokens again")
 	}
 	s = serve(t, shared, "REFRESH_GRACE=1s")
 	first = s.mustLogin(t, user, "secret")
@@ -141,14 +141,14 @@ func TestMe_rolesInOtherClients(t *testing.T) {
 			userWith("buyer", object{"local-api": []string{"buyer"}}),
 		},
 	})
-	unset := r.serve(t)
+	defaultServer := r.serve(t)
 	for _, name := range []string{"plain", "billed", "helper", "buyer"} {
-		token := unset.mustLogin(t, name, "secret").AccessToken
-		if got, response := unset.me(t, token); got != name {
+		token := defaultServer.mustLogin(t, name, "secret").AccessToken
+		if got, response := defaultServer.me(t, token); got != name {
 			t.Errorf("me of %s is %s", name, response.body)
 		}
 	}
-	other := func(name string) string {
+	otherClientToken := func(name string) string {
 		status, body := r.k.token(t, r.name, "grant_type", "password", "client_id", "other-web",
 			"client_secret", "other-secret", "username", name, "password", "secret")
 		var token struct {
@@ -159,19 +159,19 @@ func TestMe_rolesInOtherClients(t *testing.T) {
 		}
 		return token.AccessToken
 	}
-	narrowed := r.serve(t, "KEYCLOAK_AUTHORIZED_PARTIES=yet-another")
+	narrowServer := r.serve(t, "KEYCLOAK_AUTHORIZED_PARTIES=yet-another")
 	for _, tt := range []struct {
 		name  string
 		s     *server
 		token string
 		want  string
 	}{
-		{"other client, user without a role of local-api", unset, other("billed"), "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED"},
-		{"other client, user with a role of local-api", unset, other("buyer"), ""},
-		{"other client, user with a role of local-api, not an authorized party", narrowed, other("buyer"), "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED"},
-		{"other client, user with a role of local-api, authorized party", r.serve(t, "KEYCLOAK_AUTHORIZED_PARTIES=other-web"), other("buyer"), ""},
-		{"local-api, other authorized parties", narrowed, narrowed.mustLogin(t, "billed", "secret").AccessToken, ""},
-		{"local-api, with an audience", r.serve(t, "KEYCLOAK_AUDIENCE=local-api"), unset.mustLogin(t, "billed", "secret").AccessToken, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED"},
+		{"other client, user without a role of local-api", defaultServer, otherClientToken("billed"), "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED"},
+		{"other client, user with a role of local-api", defaultServer, otherClientToken("buyer"), ""},
+		{"other client, user with a role of local-api, not an authorized party", narrowServer, otherClientToken("buyer"), "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED"},
+		{"other client, user with a role of local-api, authorized party", r.serve(t, "KEYCLOAK_AUTHORIZED_PARTIES=other-web"), otherClientToken("buyer"), ""},
+		{"local-api, other authorized parties", narrowServer, narrowServer.mustLogin(t, "billed", "secret").AccessToken, ""},
+		{"local-api, with an audience", r.serve(t, "KEYCLOAK_AUDIENCE=local-api"), defaultServer.mustLogin(t, "billed", "secret").AccessToken, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED"},
 	} {
 		_, response := tt.s.me(t, tt.token)
 		wantCode(t, tt.name, response, tt.want)
@@ -188,8 +188,9 @@ func userWith(name string, clientRoles object) object {
 	}
 }
 
-// If someone at another address uses a stolen refresh token that its owner has used, or the other
-// way round, the server calls Keycloak, which ends the session for both.
+// If the owner and a thief at another address use the same refresh token, in either order, the
+// server doesn't return its cached response to the second: it calls Keycloak, which ends the
+// session for both.
 func TestRefresh_stolenToken(t *testing.T) {
 	t.Parallel()
 	const owner, thief = "192.0.2.10", "198.51.100.66"
@@ -234,7 +235,7 @@ func TestRefresh_stolenToken(t *testing.T) {
 }
 
 // Keycloak accepts a refresh token in several spellings. The server passes on only the canonical
-// one, so that another spelling doesn't get its own limit, exchange or cached response.
+// spelling, so that others don't get their own rate limit, call to Keycloak or cached response.
 func TestRefresh_spellings(t *testing.T) {
 	t.Parallel()
 	user, _ := realm{shared, "local"}.newUser(t, nil)
@@ -259,7 +260,8 @@ func TestRefresh_spellings(t *testing.T) {
 	wantCode(t, "refresh", response, "")
 }
 
-// Eight tabs refresh at once, and the first is closed before Keycloak has responded.
+// Eight tabs that refresh at once share one call to Keycloak, even if the first tab is closed
+// before Keycloak responds.
 func TestRefresh_eightTabs(t *testing.T) {
 	t.Parallel()
 	user, _ := realm{shared, "local"}.newUser(t, nil)
@@ -295,12 +297,12 @@ func TestRefresh_eightTabs(t *testing.T) {
 	}
 	gate.open()
 	tabs.Wait()
-	if calls := gate.calls.Load(); calls != 1 {
+	if calls := gate.held.Load(); calls != 1 {
 		t.Errorf("%d calls to Keycloak, want one", calls)
 	}
 	for i, result := range results[1:] {
 		if result.RefreshToken != results[0].RefreshToken {
-			t.Errorf("tab %d got other tokens", i+3)
+			t.Errorf("tab %d got other tokens than tab 2, want the same", i+3)
 		}
 	}
 	// The session goes on: the newest tokens work, with CloakQL and with Keycloak itself.
@@ -322,16 +324,16 @@ func TestRefresh_eightTabs(t *testing.T) {
 	wantCode(t, "refresh of the newest token", last, "")
 }
 
-// A gate is a proxy in front of Keycloak. While it is closed, it holds calls to the token endpoint
-// back.
+// A gate is a proxy in front of Keycloak. While it is closed, it holds back calls to the token
+// endpoint.
 type gate struct {
 	url     string
-	calls   atomic.Int32  // to the token endpoint while closed
-	passed  atomic.Int32  // to the token endpoint
+	calls   atomic.Int32  // all calls to the token endpoint
+	held    atomic.Int32  // the calls that were held back
 	arrived chan struct{} // receives a value for each call that is held back
 
-	mu   sync.Mutex // guards wait
-	wait chan struct{}
+	mu   sync.Mutex    // guards wait
+	wait chan struct{} // closed when the gate opens; nil while it is open
 }
 
 // newGate starts an open gate in front of the Keycloak at target.
@@ -350,10 +352,10 @@ func newGate(t *testing.T, target string) *gate {
 		wait := g.wait
 		g.mu.Unlock()
 		if strings.HasSuffix(r.URL.Path, "/token") {
-			g.passed.Add(1)
+			g.calls.Add(1)
 		}
 		if wait != nil && strings.HasSuffix(r.URL.Path, "/token") {
-			g.calls.Add(1)
+			g.held.Add(1)
 			g.arrived <- struct{}{}
 			<-wait
 		}
@@ -364,7 +366,7 @@ func newGate(t *testing.T, target string) *gate {
 	return g
 }
 
-// close makes the gate hold calls back.
+// close makes the gate hold back calls.
 func (g *gate) close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -389,7 +391,7 @@ func (g *gate) waitForCall(t *testing.T) {
 	}
 }
 
-// A server that stops finishes the requests in flight first.
+// While it stops, the server finishes the requests in flight.
 func TestLogin_whileStopping(t *testing.T) {
 	t.Parallel()
 	user, _ := realm{shared, "local"}.newUser(t, nil)

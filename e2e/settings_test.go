@@ -12,36 +12,38 @@ func itoa(n int) string { return strconv.Itoa(n) }
 
 func atoi(text string) int { n, _ := strconv.Atoi(text); return n }
 
-// Keycloak's public host name is localhost, but the server reaches it under another, as behind a
-// proxy or in a cluster.
+// With KEYCLOAK_ISSUER, the server accepts tokens that name Keycloak's public host, although the
+// server itself reaches Keycloak at another host, as in a cluster.
 func TestInternalURL(t *testing.T) {
 	t.Parallel()
 	r := newRealm(t, shared, nil)
 	user, _ := r.newUser(t, nil)
-	inside := &keycloak{url: strings.Replace(shared.url, "localhost", "127.0.0.1", 1)}
-	public := shared.url + "/realms/" + r.name
+	internalKeycloak := &keycloak{url: strings.Replace(shared.url, "localhost", "127.0.0.1", 1)}
+	publicIssuer := shared.url + "/realms/" + r.name
 	realmName := "KEYCLOAK_REALM_NAME=" + r.name
 
-	one := serve(t, inside, realmName, "KEYCLOAK_ISSUER="+public)
-	if name, response := one.me(t, one.mustLogin(t, user, "secret").AccessToken); name != user {
+	oneIssuer := serve(t, internalKeycloak, realmName, "KEYCLOAK_ISSUER="+publicIssuer)
+	token := oneIssuer.mustLogin(t, user, "secret").AccessToken
+	if name, response := oneIssuer.me(t, token); name != user {
 		t.Errorf("me with KEYCLOAK_ISSUER is %q, want the user\n%s", name, response.body)
 	}
-	two := serve(t, inside, realmName, "KEYCLOAK_ISSUER=https://sso.example.com/realms/x, "+public)
-	if name, response := two.me(t, two.mustLogin(t, user, "secret").AccessToken); name != user {
+	twoIssuers := serve(t, internalKeycloak, realmName, "KEYCLOAK_ISSUER=https://sso.example.com/realms/x, "+publicIssuer)
+	token = twoIssuers.mustLogin(t, user, "secret").AccessToken
+	if name, response := twoIssuers.me(t, token); name != user {
 		t.Errorf("me with two issuers is %q, want the user\n%s", name, response.body)
 	}
 
-	unset := serve(t, inside, realmName)
-	_, response := unset.me(t, unset.mustLogin(t, user, "secret").AccessToken)
+	noIssuer := serve(t, internalKeycloak, realmName)
+	_, response := noIssuer.me(t, noIssuer.mustLogin(t, user, "secret").AccessToken)
 	wantCode(t, "me without KEYCLOAK_ISSUER", response, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED")
 	// The log says so at startup, and again for the rejected token.
-	unset.wantLog(t, "set KEYCLOAK_ISSUER to the issuer that it names\" issuer="+public)
-	unset.wantLog(t,
-		`iss is "`+public+`"; accepted: ["`+inside.url+"/realms/"+r.name+`"] (KEYCLOAK_ISSUER)`)
+	noIssuer.wantLog(t, "set KEYCLOAK_ISSUER to the issuer that it names\" issuer="+publicIssuer)
+	noIssuer.wantLog(t,
+		`iss is "`+publicIssuer+`"; accepted: ["`+internalKeycloak.url+"/realms/"+r.name+`"] (KEYCLOAK_ISSUER)`)
 }
 
-// A realm with another client, another algorithm, and names and passwords that are easily encoded
-// wrongly.
+// A session works in a realm with another client and another algorithm, even if names, secrets and
+// passwords contain characters that are easily encoded wrongly.
 func TestUnusualRealm(t *testing.T) {
 	t.Parallel()
 	const secret, password = `s&e+c%r"e\t ü$x`, `pä& +%"\ß€𝄞`
@@ -75,7 +77,8 @@ func TestUnusualRealm(t *testing.T) {
 			t.Errorf("me lacks %s in\n%s", want, response.body)
 		}
 	}
-	// With the secret in a file, as orchestrators mount it, and the e-mail address in another case.
+	// Read the secret from a file, as orchestrators mount it, and sign in with the e-mail address
+	// in another case.
 	file := t.TempDir() + "/secret"
 	if err := os.WriteFile(file, []byte(secret+"\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -88,8 +91,7 @@ func TestUnusualRealm(t *testing.T) {
 	wantCode(t, "logout", s.logout(t, refreshed.RefreshToken), "")
 }
 
-// In production there is no introspection, there are no suggestions, and other origins are
-// rejected.
+// In production, the server rejects introspection and other origins, and doesn't suggest names.
 func TestProduction(t *testing.T) {
 	t.Parallel()
 	s := serve(t, shared, "RUNTIME_ENV=production")

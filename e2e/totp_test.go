@@ -11,15 +11,16 @@ import (
 
 // totp returns the six-digit code of RFC 6238 for a time. Keycloak uses the bytes of the secret as
 // the key.
-func totp(secret string, at time.Time) string {
+func totp(secret string, t time.Time) string {
 	mac := hmac.New(sha1.New, []byte(secret))
-	mac.Write(binary.BigEndian.AppendUint64(nil, uint64(at.Unix()/30)))
+	mac.Write(binary.BigEndian.AppendUint64(nil, uint64(t.Unix()/30)))
 	sum := mac.Sum(nil)
 	offset := sum[len(sum)-1] & 0xf
 	return fmt.Sprintf("%06d", (binary.BigEndian.Uint32(sum[offset:])&0x7fffffff)%1_000_000)
 }
 
-// otpCredentials returns a password and a device for one-time codes, for a realm file.
+// otpCredentials returns the credentials of a user with a password and a device for one-time codes,
+// as in a realm file.
 func otpCredentials(password, secret string) []object {
 	return []object{
 		{"type": "password", "value": password, "temporary": false},

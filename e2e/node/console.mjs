@@ -3,7 +3,9 @@ import {
   advance, control, counter, finish, hold, inspect, newContext, operationOf, outdate, run, settings, settled, signInWithCode, stored,
 } from './browser.mjs';
 
-const { server, linked, hidden, strange, dev, user, password, otpUser } = settings; // linked: reaches Keycloak through a link that can be cut; strange: accepts only the tokens of another API; dev: has the stand-in
+// The URLs of the servers: linked reaches Keycloak through a link that can be cut, noIntrospection has introspection off,
+// otherAudience accepts only tokens for another API, and dev is cloakql-dev with its fake Keycloak.
+const { server, linked, noIntrospection, otherAudience, dev, user, password, otpUser } = settings;
 
 const tokenLifetime = settings.tokenLifetime * 1000;
 
@@ -374,7 +376,7 @@ async function outage() {
 
 async function refusedToken() {
   const context = await newContext();
-  const page = await open(context, strange);
+  const page = await open(context, otherAudience);
   await run('a rejected token, with the reason', async () => {
     await fill(page, { username: user, password });
     await page.getByTestId('who').getByText('Token refused').waitFor();
@@ -427,7 +429,7 @@ async function hostileServer() {
     await context.close();
     return [alive, polluted ?? null];
   });
-  await run('a code of a product: its message is shown', async () => {
+  await run('an error code of the application: its message is shown', async () => {
     const closed = JSON.stringify({ errors: [{ message: 'The shop is closed', extensions: { code: 'SHOP_CLOSED', reason: 'NIGHT' } }], data: null });
     const { context, page } = await hostile({ Login: closed, Me: closed });
     await fill(page, { username: user, password });
@@ -537,7 +539,7 @@ async function nothingCutOff() {
 async function offered() {
   const context = await newContext();
   const page = await open(context, dev);
-  await run('with the stand-in, the form offers alice', async () => {
+  await run('with the fake Keycloak, the form suggests alice', async () => {
     await tab(page, 'Login');
     const { username } = JSON.parse(await textOf(page, 'variables.json'));
     await signInButton(page).click();
@@ -547,7 +549,7 @@ async function offered() {
     return [username, await page.getByTestId('who').allTextContents()];
   });
   const elsewhere = await open(context);
-  await run('without the stand-in, the form offers no user', async () => {
+  await run('without the fake Keycloak, the form suggests no user', async () => {
     await tab(elsewhere, 'Login');
     await signInButton(elsewhere).click();
     return [await form(elsewhere).getByRole('button', { name: /Fill in/ }).count(), JSON.parse(await textOf(elsewhere, 'variables.json')).username];
@@ -578,7 +580,7 @@ async function afterSignOut() {
 
 async function hiddenSchema() {
   const context = await newContext();
-  const page = await open(context, hidden);
+  const page = await open(context, noIntrospection);
   await run('introspection off: a notice, and operations run', async () => {
     const notice = await page.locator('.notice').textContent();
     await signIn(page);
