@@ -16,7 +16,7 @@ import (
 
 var update = flag.Bool("update", false, "write docs/schema.md")
 
-// docs/schema.md is up to date.
+// docs/schema.md is what reference returns for the schema.
 func TestReference(t *testing.T) {
 	const name = "../docs/schema.md"
 	want := reference(load(t))
@@ -56,8 +56,8 @@ func load(t *testing.T) *ast.Schema {
 	return schema
 }
 
-// ownTypes returns the types that the files define: the root types, then the others by name.
-func ownTypes(schema *ast.Schema) (types []*ast.Definition) {
+// declaredTypes returns the types that the files declare: the root types, then the others by name.
+func declaredTypes(schema *ast.Schema) (types []*ast.Definition) {
 	for _, definition := range schema.Types {
 		if !definition.BuiltIn {
 			types = append(types, definition)
@@ -72,8 +72,8 @@ func ownTypes(schema *ast.Schema) (types []*ast.Definition) {
 	return types
 }
 
-// ownDirectives returns the directives that the files define, by name.
-func ownDirectives(schema *ast.Schema) (directives []*ast.DirectiveDefinition) {
+// declaredDirectives returns the directives that the files declare, ordered by name.
+func declaredDirectives(schema *ast.Schema) (directives []*ast.DirectiveDefinition) {
 	for _, directive := range schema.Directives {
 		if directive.Position != nil && !directive.Position.Src.BuiltIn {
 			directives = append(directives, directive)
@@ -85,13 +85,13 @@ func ownDirectives(schema *ast.Schema) (directives []*ast.DirectiveDefinition) {
 	return directives
 }
 
-// reference returns docs/schema.md.
+// reference returns the text of docs/schema.md.
 func reference(schema *ast.Schema) string {
 	var b strings.Builder
 	b.WriteString("<!-- Generated from schema/*.graphqls by go generate ./schema. Don't edit. " +
 		"-->\n\n# Schema\n\nThe fields and types of CloakQL's API. [schema/](../schema/) has the same in " +
 		"SDL, and\n[Error codes](errors.md) the codes.\n")
-	for _, definition := range ownTypes(schema) {
+	for _, definition := range declaredTypes(schema) {
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n", definition.Name, wrap(markdown(definition.Description)))
 		if len(definition.Fields) == 0 {
 			continue
@@ -109,31 +109,31 @@ func reference(schema *ast.Schema) string {
 				text += fmt.Sprintf("<br>`%s: %s` – %s", a.Name, a.Type,
 					markdown(a.Description))
 			}
-			fmt.Fprintf(&b, "| %s | %s | %s |\n", name, linked(schema, field.Type), text)
+			fmt.Fprintf(&b, "| %s | %s | %s |\n", name, typeMarkdown(schema, field.Type), text)
 		}
 	}
 	b.WriteString("\n## Directives\n\n| directive | |\n|---|---|\n")
-	for _, directive := range ownDirectives(schema) {
+	for _, directive := range declaredDirectives(schema) {
 		fmt.Fprintf(&b, "| `@%s` | %s |\n", directive.Name, markdown(directive.Description))
 	}
 	return b.String()
 }
 
-// linked returns a type as Markdown, with a link if the page describes it.
-func linked(schema *ast.Schema, t *ast.Type) string {
+// typeMarkdown returns a type as Markdown, with a link if the page describes the type.
+func typeMarkdown(schema *ast.Schema, t *ast.Type) string {
 	if schema.Types[t.Name()].BuiltIn {
 		return "`" + t.String() + "`"
 	}
 	return fmt.Sprintf("[`%s`](#%s)", t, strings.ToLower(t.Name()))
 }
 
-// markdown returns a description on one line, with its error codes as code.
+// markdown returns a description on one line, with backquotes around error codes.
 func markdown(description string) string {
-	code := regexp.MustCompile(`\b[A-Z]{3,}(_[A-Z]+)+\b|\bUNAUTHENTICATED\b`)
-	return code.ReplaceAllString(strings.Join(strings.Fields(description), " "), "`$0`")
+	codePattern := regexp.MustCompile(`\b[A-Z]{3,}(_[A-Z]+)+\b|\bUNAUTHENTICATED\b`)
+	return codePattern.ReplaceAllString(strings.Join(strings.Fields(description), " "), "`$0`")
 }
 
-// wrap returns text in lines of at most 100 columns.
+// wrap breaks text into lines of at most 100 columns.
 func wrap(text string) string {
 	var b strings.Builder
 	column := 0

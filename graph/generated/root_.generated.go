@@ -390,7 +390,7 @@ func newExecutionContext(
 var sources = []*ast.Source{
 	{Name: "../../schema/directives.graphqls", Input: `"""
 Anyone may call this field, with or without a token. Every field of Query, Mutation and Subscription
-has either this directive or one that guards it; otherwise the server refuses to start.
+has either this directive or a guard such as @auth; otherwise the server doesn't start.
 """
 directive @public on FIELD_DEFINITION
 
@@ -410,23 +410,23 @@ scalar Claims @specifiedBy(url: "https://www.rfc-editor.org/rfc/rfc7519#section-
 type Mutation {
   """
   Signs a user in with a password and returns tokens. A wrong password, an unknown user and a locked
-  account all fail with the same code, INVALID_CREDENTIALS, so nobody can find out which usernames exist.
+  account all fail with the same code, INVALID_CREDENTIALS.
   """
   login(
-    "The username or the e-mail address. It is not trimmed; case is ignored."
+    "The username or the email address. It is not trimmed; case is ignored."
     username: String!
     "The password, exactly as typed."
     password: String!
     """
-    A one-time code, for users who have set one up. A missing code fails like a wrong password, so ask
-    for it in the form.
+    A one-time code, for users who have set one up. A missing code fails like a wrong password, so the
+    sign-in form should have a field for it.
     """
     otp: String
   ): OpenIdToken! @public
 
   """
   Exchanges a refresh token for new tokens. Store the new refresh token and discard the old one: the
-  realm may accept each only once. If two tabs send the same token at the same time, both get the same
+  realm may accept each token only once. If two tabs send the same token at the same time, both get the same
   response. INVALID_REFRESH_TOKEN means that the user has to sign in again.
   """
   refresh(
@@ -447,7 +447,7 @@ type Mutation {
 
 "The tokens of a sign-in: OpenID Connect's token response."
 type OpenIdToken {
-  "How to present the access token: always ` + "`" + `Bearer` + "`" + `, in upper or lower case."
+  "How to present the access token: always ` + "`" + `Bearer` + "`" + `; compare it case-insensitively."
   tokenType: String!
   "Send this with each request: ` + "`" + `Authorization: Bearer <accessToken>` + "`" + `. Treat it as opaque."
   accessToken: String!
@@ -455,7 +455,7 @@ type OpenIdToken {
   expiresIn: Int!
   "Pass this to ` + "`" + `refresh` + "`" + ` when the access token has expired, or to ` + "`" + `logout` + "`" + `. Null if the realm issues none."
   refreshToken: String
-  "Seconds until the refresh token expires. Null if there is none, or if it doesn't expire."
+  "Seconds until the refresh token expires. Null if there is no refresh token, or if it doesn't expire."
   refreshExpiresIn: Int
   "The ID token, which tells the client who signed in. It is not accepted as an access token."
   idToken: String
@@ -469,15 +469,15 @@ type Query {
   me: User @auth
 }
 
-"A person or a service account, as an access token describes it. A field is null if the token lacks it."
+"A person or a service account, as an access token describes it. A field that the token lacks is null; lists are empty."
 type User {
   "The subject: stable, and unique within the realm."
   id: ID!
   "The name to sign in with."
   username: String
-  "The e-mail address."
+  "The email address."
   email: String
-  "Whether the realm has verified that the address is the user's."
+  "Whether the realm has verified the user's email address."
   emailVerified: Boolean
   "The full name, for display."
   name: String
@@ -517,7 +517,7 @@ type TokenInfo {
   claims: Claims!
 }
 
-"One sign-in of a user, which clients share through single sign-on."
+"One sign-in of a user, shared by all clients that the user signed in to with it."
 type Session {
   "The session ID. Treat it as opaque."
   id: ID!

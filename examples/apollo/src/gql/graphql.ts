@@ -34,7 +34,7 @@ export type Mutation = {
   __typename?: 'Mutation';
   /**
    * Signs a user in with a password and returns tokens. A wrong password, an unknown user and a locked
-   * account all fail with the same code, INVALID_CREDENTIALS, so nobody can find out which usernames exist.
+   * account all fail with the same code, INVALID_CREDENTIALS.
    */
   login: OpenIdToken;
   /**
@@ -45,7 +45,7 @@ export type Mutation = {
   logout: Scalars['Boolean']['output'];
   /**
    * Exchanges a refresh token for new tokens. Store the new refresh token and discard the old one: the
-   * realm may accept each only once. If two tabs send the same token at the same time, both get the same
+   * realm may accept each token only once. If two tabs send the same token at the same time, both get the same
    * response. INVALID_REFRESH_TOKEN means that the user has to sign in again.
    */
   refresh: OpenIdToken;
@@ -80,13 +80,13 @@ export type OpenIdToken = {
   expiresIn: Scalars['Int']['output'];
   /** The ID token, which tells the client who signed in. It is not accepted as an access token. */
   idToken?: Maybe<Scalars['String']['output']>;
-  /** Seconds until the refresh token expires. Null if there is none, or if it doesn't expire. */
+  /** Seconds until the refresh token expires. Null if there is no refresh token, or if it doesn't expire. */
   refreshExpiresIn?: Maybe<Scalars['Int']['output']>;
   /** Pass this to `refresh` when the access token has expired, or to `logout`. Null if the realm issues none. */
   refreshToken?: Maybe<Scalars['String']['output']>;
   /** The granted scopes. */
   scope: Array<Scalars['String']['output']>;
-  /** How to present the access token: always `Bearer`, in upper or lower case. */
+  /** How to present the access token: always `Bearer`; compare it case-insensitively. */
   tokenType: Scalars['String']['output'];
 };
 
@@ -97,7 +97,7 @@ export type Query = {
   me?: Maybe<User>;
 };
 
-/** One sign-in of a user, which clients share through single sign-on. */
+/** One sign-in of a user, shared by all clients that the user signed in to with it. */
 export type Session = {
   __typename?: 'Session';
   /** When the user signed in. Known only for sign-ins through a browser. */
@@ -121,14 +121,14 @@ export type TokenInfo = {
   session?: Maybe<Session>;
 };
 
-/** A person or a service account, as an access token describes it. A field is null if the token lacks it. */
+/** A person or a service account, as an access token describes it. A field that the token lacks is null; lists are empty. */
 export type User = {
   __typename?: 'User';
   /** The client roles of the user, ordered by client. */
   clientRoles: Array<ClientRoles>;
-  /** The e-mail address. */
+  /** The email address. */
   email?: Maybe<Scalars['String']['output']>;
-  /** Whether the realm has verified that the address is the user's. */
+  /** Whether the realm has verified the user's email address. */
   emailVerified?: Maybe<Scalars['Boolean']['output']>;
   /** The family name or names. */
   familyName?: Maybe<Scalars['String']['output']>;

@@ -449,7 +449,7 @@ type Note {
 `, BuiltIn: false},
 	{Name: "../../../cloakql/cloakql_types.graphqls", Input: `"""
 Anyone may call this field, with or without a token. Every field of Query, Mutation and Subscription
-has either this directive or one that guards it; otherwise the server refuses to start.
+has either this directive or a guard such as @auth; otherwise the server doesn't start.
 """
 directive @public on FIELD_DEFINITION
 """
@@ -470,7 +470,7 @@ The tokens of a sign-in: OpenID Connect's token response.
 """
 type OpenIdToken {
   """
-  How to present the access token: always ` + "`" + `Bearer` + "`" + `, in upper or lower case.
+  How to present the access token: always ` + "`" + `Bearer` + "`" + `; compare it case-insensitively.
   """
   tokenType: String!
   """
@@ -486,7 +486,7 @@ type OpenIdToken {
   """
   refreshToken: String
   """
-  Seconds until the refresh token expires. Null if there is none, or if it doesn't expire.
+  Seconds until the refresh token expires. Null if there is no refresh token, or if it doesn't expire.
   """
   refreshExpiresIn: Int
   """
@@ -499,7 +499,7 @@ type OpenIdToken {
   scope: [String!]!
 }
 """
-A person or a service account, as an access token describes it. A field is null if the token lacks it.
+A person or a service account, as an access token describes it. A field that the token lacks is null; lists are empty.
 """
 type User {
   """
@@ -511,11 +511,11 @@ type User {
   """
   username: String
   """
-  The e-mail address.
+  The email address.
   """
   email: String
   """
-  Whether the realm has verified that the address is the user's.
+  Whether the realm has verified the user's email address.
   """
   emailVerified: Boolean
   """
@@ -586,7 +586,7 @@ type TokenInfo {
   claims: Claims!
 }
 """
-One sign-in of a user, which clients share through single sign-on.
+One sign-in of a user, shared by all clients that the user signed in to with it.
 """
 type Session {
   """
@@ -608,11 +608,11 @@ type Session {
 extend type Mutation {
   """
   Signs a user in with a password and returns tokens. A wrong password, an unknown user and a locked
-  account all fail with the same code, INVALID_CREDENTIALS, so nobody can find out which usernames exist.
+  account all fail with the same code, INVALID_CREDENTIALS.
   """
   login(
     """
-    The username or the e-mail address. It is not trimmed; case is ignored.
+    The username or the email address. It is not trimmed; case is ignored.
     """
     username: String!
 
@@ -622,14 +622,14 @@ extend type Mutation {
     password: String!
 
     """
-    A one-time code, for users who have set one up. A missing code fails like a wrong password, so ask
-    for it in the form.
+    A one-time code, for users who have set one up. A missing code fails like a wrong password, so the
+    sign-in form should have a field for it.
     """
     otp: String
   ): OpenIdToken! @public
   """
   Exchanges a refresh token for new tokens. Store the new refresh token and discard the old one: the
-  realm may accept each only once. If two tabs send the same token at the same time, both get the same
+  realm may accept each token only once. If two tabs send the same token at the same time, both get the same
   response. INVALID_REFRESH_TOKEN means that the user has to sign in again.
   """
   refresh(
