@@ -11,8 +11,8 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/contract.graphqls")
 
-// The schema is a contract with clients. To change it, run this test with -update: the diff of
-// testdata/contract.graphqls shows what clients will see.
+// The schema that clients see equals testdata/contract.graphqls. To change it, run this test with
+// -update; the diff of the file shows what changes for clients.
 func TestSchema_contract(t *testing.T) {
 	schema, err := NewSchema(resolver(t, fakeRealm{}, fakeLimiter{}))
 	if err != nil {
@@ -32,7 +32,7 @@ func TestSchema_contract(t *testing.T) {
 	}
 	if text.String() != string(want) {
 		t.Errorf(
-			"the schema differs from %s at line %d: if clients should see the change, run "+
+			"the schema differs from %s at line %d: if the change is intended, run "+
 				"go test ./graph -update",
 			name, firstDifference(text.String(), string(want)))
 	}

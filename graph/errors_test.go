@@ -13,6 +13,8 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
+// An error that no row of the table matches is logged with its text, but clients get only an
+// internal error with the request's ID.
 func TestErrors_unknown(t *testing.T) {
 	s := newServer(t,
 		fakeRealm{logout: func(identity.Secret) error {
@@ -24,7 +26,8 @@ func TestErrors_unknown(t *testing.T) {
 		`[map[error:read sessions: dial tcp 10.0.0.7: connection refused level:ERROR msg:field failed path:out requestId:REQUESTID]]`)
 }
 
-// A resolver can't show clients a message of its own by returning gqlgen's error type.
+// A resolver that returns gqlgen's error type can't choose the message or extensions that clients
+// get.
 func TestErrors_gqlerror(t *testing.T) {
 	for name, err := range map[string]error{
 		"message": gqlerror.Errorf("%s", canary),
@@ -41,7 +44,7 @@ func TestErrors_gqlerror(t *testing.T) {
 		got := s.anonymous(`mutation { logout(refreshToken: "t") }`)
 		if strings.Contains(got, canary) || strings.Contains(got, "FORBIDDEN") ||
 			!strings.Contains(got, `"code":"INTERNAL_SERVER_ERROR"`) {
-			t.Errorf("%s: got %s, want INTERNAL_SERVER_ERROR and nothing of the error", name, got)
+			t.Errorf("%s: got %s, want INTERNAL_SERVER_ERROR without the error's text", name, got)
 		}
 	}
 }
@@ -71,6 +74,7 @@ func TestErrors_canceled(t *testing.T) {
 	}
 }
 
+// An exceeded deadline is the code TIMEOUT, and is logged as a warning.
 func TestErrors_deadline(t *testing.T) {
 	s := newServer(t,
 		fakeRealm{logout: func(identity.Secret) error {
@@ -84,39 +88,40 @@ func TestErrors_deadline(t *testing.T) {
 	}
 }
 
+// With Detail, clients get an error's detail.
 func TestErrors_detail(t *testing.T) {
 	s := newServer(t, fakeRealm{})
-	s.errors.Detail = true
-	s.SetErrorPresenter(s.errors.Present)
+	s.presenter.Detail = true
+	s.SetErrorPresenter(s.presenter.Present)
 	check(t,
 		s.query(nil, &identity.Error{Reason: identity.ErrTokenExpired, Detail: "exp was yesterday"},
 			`{ me { id } }`, nil),
 		`{"errors":[{"message":"Token has expired","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","detail":"exp was yesterday","reason":"TOKEN_EXPIRED"}}],"data":{"me":null}}`)
 }
 
-// With Detail, the error names the argument: an empty string instead of null for a missing one-time
-// code is a mistake that is hard to see in a form.
+// Only with Detail, BAD_USER_INPUT names the argument. It helps developers whose form sends an
+// empty string instead of null for a missing one-time code.
 func TestErrors_detailOfArgument(t *testing.T) {
-	for local, want := range map[bool]string{
+	for detail, want := range map[bool]string{
 		false: `{"errors":[{"message":"Request malformed!","path":["login"],"locations":[{"line":1,"column":12}],"extensions":{"code":"BAD_USER_INPUT"}}],"data":null}`,
 		true: `{"errors":[{"message":"Request malformed!","path":["login"],"locations":[{"line":1,"column":12}],` +
 			`"extensions":{"code":"BAD_USER_INPUT","detail":"otp is empty"}}],"data":null}`,
 	} {
 		s := newServer(t, fakeRealm{})
-		s.errors.Detail = local
-		s.SetErrorPresenter(s.errors.Present)
+		s.presenter.Detail = detail
+		s.SetErrorPresenter(s.presenter.Present)
 		check(t,
 			s.query(nil, nil,
 				`mutation { login(username: "alice", password: "secret", otp: "") { accessToken } }`, nil), want)
 	}
 }
 
-// A leakyError contains the canary, and fmt would print it.
+// A leakyError has a password, which fmt would print.
 type leakyError struct{ password string }
 
-func (l *leakyError) Error() string { return l.password }
+func (e *leakyError) Error() string { return e.password }
 
-// The log has the type of a panic's value, but not the value.
+// A panic is logged with the type of its value, but without the value.
 func TestPanic_value(t *testing.T) {
 	for typeName, value := range map[string]any{
 		"string":              canary,
@@ -133,7 +138,7 @@ func TestPanic_value(t *testing.T) {
 		check(t, s.anonymous(`mutation { logout(refreshToken: "`+canary+`") }`),
 			`{"errors":[{"message":"Internal error","path":["logout"],"extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"REQUESTID"}}],"data":null}`)
 		if strings.Contains(s.log.String(), canary) {
-			t.Errorf("%s: logged %s", typeName, s.log.String())
+			t.Errorf("%s: logged %s, want it without the value", typeName, s.log.String())
 		}
 		lines := s.logged(t)
 		if len(lines) != 1 {
@@ -142,7 +147,7 @@ func TestPanic_value(t *testing.T) {
 		line := lines[0]
 		if line["msg"] != "panic" || line["level"] != "ERROR" || line["panic"] != typeName ||
 			line["path"] != "logout" || line["requestId"] != requestID {
-			t.Errorf("%s: logged %v", typeName, line)
+			t.Errorf("%s: logged %v, want the type, the path and the request's ID", typeName, line)
 		}
 		if stack, _ := line["stack"].(string); !strings.Contains(stack,
 			"graph.(*mutationResolver).Logout") {
@@ -151,20 +156,20 @@ func TestPanic_value(t *testing.T) {
 	}
 }
 
-// The messages of runtime errors have only indexes and types, so they are logged.
+// A runtime error is logged with its message, which contains only indexes and types.
 func TestPanic_runtimeError(t *testing.T) {
-	var none *identity.User
-	var list []int
+	var nilUser *identity.User
+	var empty []int
 	var nilMap map[string]int
-	var value any = canary
+	var text any = canary
 	for want, fail := range map[string]func(){
-		"runtime error: invalid memory address or nil pointer dereference": func() { _ = none.ID },
-		"runtime error: index out of range [5] with length 0":              func() { _ = list[5] },
+		"runtime error: invalid memory address or nil pointer dereference": func() { _ = nilUser.ID },
+		"runtime error: index out of range [5] with length 0":              func() { _ = empty[5] },
 		"assignment to entry in nil map": func() {
 			nilMap["x"] = 1
 		},
 		"interface conversion: interface {} is string, not int": func() {
-			_ = value.(int)
+			_ = text.(int)
 		},
 	} {
 		s := newServer(t, fakeRealm{logout: func(identity.Secret) error { fail(); return nil }})
@@ -176,13 +181,14 @@ func TestPanic_runtimeError(t *testing.T) {
 	}
 }
 
+// Without gqlgen's Introspection extension, __schema and __type fail.
 func TestIntrospectionOff(t *testing.T) {
 	s := newServer(t, fakeRealm{})
 	for query, want := range map[string]string{
 		`{ __schema { queryType { name } } }`: `{"errors":[{"message":"Introspection is off","path":["__schema"],"locations":[{"line":1,"column":3}],"extensions":{"code":"INTROSPECTION_DISABLED"}}],"data":{"__schema":null}}`,
 		`{ s: __schema { types { name } } }`:  `{"errors":[{"message":"Introspection is off","path":["s"],"locations":[{"line":1,"column":3}],"extensions":{"code":"INTROSPECTION_DISABLED"}}],"data":{"s":null}}`,
 		`{ __type(name: "User") { name } }`:   `{"errors":[{"message":"Introspection is off","path":["__type"],"locations":[{"line":1,"column":3}],"extensions":{"code":"INTROSPECTION_DISABLED"}}],"data":{"__type":null}}`,
-		// Every client selects __typename, and it reveals nothing.
+		// __typename works: many clients select it, and it reveals nothing.
 		`{ __typename }`:          `{"data":{"__typename":"Query"}}`,
 		`mutation { __typename }`: `{"data":{"__typename":"Mutation"}}`,
 	} {
@@ -193,6 +199,7 @@ func TestIntrospectionOff(t *testing.T) {
 	}
 }
 
+// With gqlgen's Introspection extension, __schema and __type work.
 func TestIntrospectionOn(t *testing.T) {
 	s := newServer(t, fakeRealm{})
 	s.Use(extension.Introspection{})
@@ -200,7 +207,7 @@ func TestIntrospectionOn(t *testing.T) {
 		`{"data":{"__schema":{"queryType":{"name":"Query"}},"__type":{"kind":"OBJECT"}}}`)
 }
 
-// Other fields of the same document keep their own errors.
+// Other fields in a document with introspection keep their own errors.
 func TestIntrospectionOff_otherError(t *testing.T) {
 	s := newServer(t, fakeRealm{})
 	got := s.anonymous(`{ me { id } __type(name: "User") { name } }`)
@@ -210,13 +217,13 @@ func TestIntrospectionOff_otherError(t *testing.T) {
 		`"data":{"me":null,"__type":null}`,
 	} {
 		if !strings.Contains(got, want) {
-			t.Errorf("%s\nwant %s in it", got, want)
+			t.Errorf("got %s\nwant it to contain %s", got, want)
 		}
 	}
 }
 
-// An argument that doesn't fit its type, and that validation hasn't caught, is the client's error.
-// Its value is neither shown nor logged.
+// An argument of the wrong type that passes validation is BAD_USER_INPUT. Its value is in neither
+// the response nor the log.
 func TestErrors_invalidArgument(t *testing.T) {
 	s := newServer(t, fakeRealm{})
 	got := s.anonymous(`mutation { login(username: {}, password: "` + canary + `") { tokenType } }`)

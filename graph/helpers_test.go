@@ -24,7 +24,7 @@ const (
 	requestID = "REQUESTID"
 )
 
-// A fakeRealm calls the functions that a test sets. A call that the test doesn't expect panics.
+// A fakeRealm calls the functions that a test sets. It panics if the function for a call isn't set.
 type fakeRealm struct {
 	login   func(identity.Credentials) (*identity.OpenIDToken, error)
 	refresh func(identity.Secret) (*identity.OpenIDToken, error)
@@ -42,36 +42,36 @@ func (r fakeRealm) Refresh(_ context.Context,
 
 func (r fakeRealm) Logout(_ context.Context, token identity.Secret) error { return r.logout(token) }
 
-// A fakeLimiter calls the function that a test sets. Its zero value allows everything.
+// A fakeLimiter calls reserve for each attempt. Its zero value allows every attempt.
 type fakeLimiter struct {
 	reserve func(field, subject string) (done func(error), err error)
 }
 
 func (l fakeLimiter) Login(_ context.Context, c identity.Credentials) (func(error), error) {
-	return l.attempt("login", c.Username)
+	return l.reserveOrAllow("login", c.Username)
 }
 
 func (l fakeLimiter) Refresh(_ context.Context, token identity.Secret) (func(error), error) {
-	return l.attempt("refresh", token.Reveal())
+	return l.reserveOrAllow("refresh", token.Reveal())
 }
 
 func (l fakeLimiter) Logout(_ context.Context, token identity.Secret) (func(error), error) {
-	return l.attempt("logout", token.Reveal())
+	return l.reserveOrAllow("logout", token.Reveal())
 }
 
-// attempt reserves an attempt.
-func (l fakeLimiter) attempt(field, subject string) (func(error), error) {
+// reserveOrAllow calls l.reserve, or allows the attempt if it is nil.
+func (l fakeLimiter) reserveOrAllow(field, subject string) (func(error), error) {
 	if l.reserve == nil {
 		return func(error) {}, nil
 	}
 	return l.reserve(field, subject)
 }
 
-// A server is the real schema with gqlgen's own handler, and its log.
+// A server serves the real schema with gqlgen's own handler, and has a log.
 type server struct {
 	*handler.Server
-	log    bytes.Buffer
-	errors apierror.Presenter
+	log       bytes.Buffer
+	presenter apierror.Presenter
 }
 
 // resolver returns a Resolver with this realm and limiter.
@@ -98,23 +98,23 @@ func newLimitedServer(t testing.TB, realm signin.Realm, limiter signin.Limiter) 
 		t.Fatal(err)
 	}
 	s := &server{Server: handler.New(schema)}
-	s.errors = apierror.Presenter{Log: slog.New(slog.NewJSONHandler(&s.log, nil)),
+	s.presenter = apierror.Presenter{Log: slog.New(slog.NewJSONHandler(&s.log, nil)),
 		RequestID: func(context.Context) string { return requestID }}
-	s.SetErrorPresenter(s.errors.Present)
-	s.SetRecoverFunc(s.errors.Recover)
+	s.SetErrorPresenter(s.presenter.Present)
+	s.SetRecoverFunc(s.presenter.Recover)
 	s.AddTransport(transport.POST{})
 	return s
 }
 
-// query runs a query and returns the response. user and tokenErr are the result of verifying the
-// request's token.
+// query runs a query and returns the body of the response. user and tokenErr are the result of
+// verifying the request's token.
 func (s *server) query(user *identity.User, tokenErr error, query string,
 	variables map[string]any) string {
-	text, err := json.Marshal(map[string]any{"query": query, "variables": variables})
+	body, err := json.Marshal(map[string]any{"query": query, "variables": variables})
 	if err != nil {
 		panic(err)
 	}
-	r := httptest.NewRequest(http.MethodPost, "/graphql", bytes.NewReader(text))
+	r := httptest.NewRequest(http.MethodPost, "/graphql", bytes.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
 	recorder := httptest.NewRecorder()
 	s.ServeHTTP(recorder, r.WithContext(identity.NewContext(r.Context(), user, tokenErr)))
@@ -124,22 +124,22 @@ func (s *server) query(user *identity.User, tokenErr error, query string,
 // anonymous runs a query without a token.
 func (s *server) anonymous(query string) string { return s.query(nil, nil, query, nil) }
 
-// logged returns the decoded lines of the log.
+// logged returns the decoded lines of the log, without their times.
 func (s *server) logged(t testing.TB) []map[string]any {
 	t.Helper()
 	var lines []map[string]any
 	for line := range strings.Lines(s.log.String()) {
-		var content map[string]any
-		if err := json.Unmarshal([]byte(line), &content); err != nil {
+		var attributes map[string]any
+		if err := json.Unmarshal([]byte(line), &attributes); err != nil {
 			t.Fatal(err)
 		}
-		delete(content, "time")
-		lines = append(lines, content)
+		delete(attributes, "time")
+		lines = append(lines, attributes)
 	}
 	return lines
 }
 
-// check compares two texts.
+// check fails the test if got isn't want.
 func check(t testing.TB, got, want string) {
 	t.Helper()
 	if got != want {

@@ -10,10 +10,10 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// A recorder allows some attempts, and records each with its outcome.
+// A recorder allows a number of attempts, and records each attempt with its outcome.
 type recorder struct {
-	allowed int
-	lines   []string
+	allowed int      // attempts that are left
+	lines   []string // such as "login alice: <nil>"
 }
 
 // limiter returns a limiter that records to r.
@@ -44,7 +44,8 @@ func refusingRealm(calls *int) fakeRealm {
 	}
 }
 
-// Each time that a field runs is an attempt, no matter how the document selects it.
+// Each run of a login, refresh or logout field is an attempt, however the document selects the
+// field.
 func TestLimiter_fields(t *testing.T) {
 	for name, tt := range map[string]struct {
 		query string
@@ -65,12 +66,12 @@ func TestLimiter_fields(t *testing.T) {
 		},
 		"bad input": {`mutation { login(username: "", password: "p") { scope } refresh(refreshToken: "") { scope } }`, nil},
 	} {
-		calls, record := 0, &recorder{allowed: 100}
-		// login is non-null, so one failure makes data null; the other fields run nevertheless.
-		s := newLimitedServer(t, refusingRealm(&calls), record.limiter())
+		calls, rec := 0, &recorder{allowed: 100}
+		// Every field fails. The fields are non-null, so data is null, but all fields run.
+		s := newLimitedServer(t, refusingRealm(&calls), rec.limiter())
 		got := s.anonymous(tt.query)
 		var attempts []string
-		for _, line := range record.lines {
+		for _, line := range rec.lines {
 			attempt, _, _ := strings.Cut(line, ":")
 			attempts = append(attempts, attempt)
 		}
@@ -81,11 +82,11 @@ func TestLimiter_fields(t *testing.T) {
 	}
 }
 
-// A refused attempt doesn't reach the realm. The error says when to retry, and nothing else.
+// An attempt that the limiter refuses doesn't reach the realm. The error says only when to retry.
 func TestLimiter_refused(t *testing.T) {
 	for _, query := range []string{
 		`mutation { login(username: "alice", password: "` + canary + `") { scope } }`,
-		`mutation { login(username: "nobody", password: "` + canary + `") { scope } }`,
+		`mutation { login(username: "unknown", password: "` + canary + `") { scope } }`,
 		`mutation { refresh(refreshToken: "` + canary + `") { scope } }`,
 		`mutation { logout(refreshToken: "` + canary + `") }`,
 	} {
@@ -104,27 +105,27 @@ func TestLimiter_done(t *testing.T) {
 	wrapped := fmt.Errorf("log in: %w", identity.ErrBadCredentials)
 	for want, err := range map[string]error{"login alice: <nil>": nil,
 		"login alice: log in: bad credentials": wrapped} {
-		record := &recorder{allowed: 1}
+		rec := &recorder{allowed: 1}
 		s := newLimitedServer(t,
 			fakeRealm{login: func(identity.Credentials) (*identity.OpenIDToken, error) {
 				return tokens(), err
-			}}, record.limiter())
+			}}, rec.limiter())
 		s.anonymous(`mutation { login(username: "alice", password: "p") { scope } }`)
-		if len(record.lines) != 1 || record.lines[0] != want {
-			t.Errorf("the limiter recorded %q, want %q", record.lines, want)
+		if len(rec.lines) != 1 || rec.lines[0] != want {
+			t.Errorf("the limiter recorded %q, want %q", rec.lines, want)
 		}
 	}
 }
 
 // After a panic the result is unknown, so done isn't called and the attempt stays counted.
 func TestLimiter_panic(t *testing.T) {
-	record := &recorder{allowed: 1}
+	rec := &recorder{allowed: 1}
 	s := newLimitedServer(t,
-		fakeRealm{login: func(identity.Credentials) (*identity.OpenIDToken, error) { panic("oh") }},
-		record.limiter())
+		fakeRealm{login: func(identity.Credentials) (*identity.OpenIDToken, error) { panic("x") }},
+		rec.limiter())
 	s.anonymous(`mutation { login(username: "alice", password: "p") { scope } }`)
-	if len(record.lines) != 0 || record.allowed != 0 {
+	if len(rec.lines) != 0 || rec.allowed != 0 {
 		t.Errorf("the limiter recorded %q, and %d attempts are left; want nothing and 0",
-			record.lines, record.allowed)
+			rec.lines, rec.allowed)
 	}
 }

@@ -24,8 +24,9 @@ func tokens() *identity.OpenIDToken {
 
 const tokensJSON = `{"tokenType":"Bearer","accessToken":"access","expiresIn":300,"refreshToken":"refresh","refreshExpiresIn":1800,"idToken":"id","scope":["openid","email"]}`
 
+// login passes its arguments to the realm unchanged, and returns all tokens.
 func TestLogin_arguments(t *testing.T) {
-	const hostile = "a&b+c%20d\"e\\f ü🔑 "
+	const oddPassword = "a&b+c%20d\"e\\f ü🔑 "
 	for _, otp := range []any{nil, "123456"} {
 		var got identity.Credentials
 		s := newServer(t,
@@ -36,10 +37,10 @@ func TestLogin_arguments(t *testing.T) {
 		check(t,
 			s.query(nil, nil,
 				`mutation ($u: String!, $p: String!, $o: String) { login(username: $u, password: $p, otp: $o) `+tokenFields+` }`,
-				map[string]any{"u": " Alice@Example.org", "p": hostile, "o": otp}),
+				map[string]any{"u": " Alice@Example.org", "p": oddPassword, "o": otp}),
 			`{"data":{"login":`+tokensJSON+`}}`)
 		want, _ := otp.(string)
-		if got.Username != " Alice@Example.org" || got.Password.Reveal() != hostile ||
+		if got.Username != " Alice@Example.org" || got.Password.Reveal() != oddPassword ||
 			got.OTP.Reveal() != want {
 			t.Errorf("the realm got %q, %q, %q", got.Username, got.Password.Reveal(),
 				got.OTP.Reveal())
@@ -47,6 +48,7 @@ func TestLogin_arguments(t *testing.T) {
 	}
 }
 
+// login works with literals instead of variables, and without a one-time code.
 func TestLogin_literalsWithoutOTP(t *testing.T) {
 	s := newServer(t, fakeRealm{login: func(c identity.Credentials) (*identity.OpenIDToken, error) {
 		if c.Username != "alice" || c.Password.Reveal() != "p" || c.OTP.Reveal() != "" {
@@ -58,6 +60,7 @@ func TestLogin_literalsWithoutOTP(t *testing.T) {
 		`{"data":{"login":{"accessToken":"access"}}}`)
 }
 
+// refresh and logout pass the refresh token to the realm unchanged.
 func TestRefresh_Logout_token(t *testing.T) {
 	s := newServer(t, fakeRealm{
 		refresh: func(token identity.Secret) (*identity.OpenIDToken, error) {
@@ -80,21 +83,21 @@ func TestRefresh_Logout_token(t *testing.T) {
 
 // Without a refresh token, or with one that doesn't expire, refreshExpiresIn is null.
 func TestRefresh_missingValues(t *testing.T) {
-	bare := &identity.OpenIDToken{TokenType: "Bearer", AccessToken: identity.NewSecret("a"),
+	response := &identity.OpenIDToken{TokenType: "Bearer", AccessToken: identity.NewSecret("a"),
 		Scope: []string{}}
 	s := newServer(t,
 		fakeRealm{refresh: func(identity.Secret) (*identity.OpenIDToken, error) {
-			return bare, nil
+			return response, nil
 		}})
 	check(t, s.anonymous(`mutation { refresh(refreshToken: "t") `+tokenFields+` }`),
 		`{"data":{"refresh":{"tokenType":"Bearer","accessToken":"a","expiresIn":0,"refreshToken":null,"refreshExpiresIn":null,"idToken":null,"scope":[]}}}`)
-	bare.RefreshToken = ptr(identity.NewSecret("endless"))
+	response.RefreshToken = ptr(identity.NewSecret("endless"))
 	check(t,
 		s.anonymous(`mutation { refresh(refreshToken: "t") { refreshToken refreshExpiresIn } }`),
 		`{"data":{"refresh":{"refreshToken":"endless","refreshExpiresIn":null}}}`)
 }
 
-// Bad input doesn't reach the realm: its methods are nil, so a call would panic.
+// Bad input doesn't reach the realm. The fake realm has no functions, so a call would panic.
 func TestBadInput(t *testing.T) {
 	for _, query := range []string{
 		`mutation { login(username: "", password: "` + canary + `") { scope } }`,
@@ -123,7 +126,7 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// The realm's refusals have their codes, and nothing of the realm's own message.
+// An error from the realm gets its code, and the response doesn't contain the realm's message.
 func TestLogin_refused(t *testing.T) {
 	for _, tt := range []struct {
 		err  error
@@ -142,7 +145,7 @@ func TestLogin_refused(t *testing.T) {
 	}
 }
 
-// logout is true only if the session has ended.
+// logout returns an error, not true, if the realm is unavailable.
 func TestLogout_failed(t *testing.T) {
 	s := newServer(t,
 		fakeRealm{logout: func(identity.Secret) error { return identity.ErrProviderUnavailable }})
@@ -152,7 +155,7 @@ func TestLogout_failed(t *testing.T) {
 	}
 }
 
-// A password in a panic or an error is neither shown nor logged.
+// If a panic or an error contains a password, the password is in neither the response nor the log.
 func TestLogin_passwordInPanic(t *testing.T) {
 	for name, realm := range map[string]fakeRealm{
 		"panic with the password": {login: func(c identity.Credentials) (*identity.OpenIDToken, error) { panic("bad: " + c.Password.Reveal()) }},
@@ -167,7 +170,7 @@ func TestLogin_passwordInPanic(t *testing.T) {
 			return nil, fmt.Errorf("log in with %+v", c)
 		}},
 	} {
-		for form, run := range map[string]func(*server) string{
+		for argument, run := range map[string]func(*server) string{
 			"variable": func(s *server) string {
 				return s.query(nil, nil,
 					`mutation ($p: String!) { login(username: "alice", password: $p, otp: "`+canary+
@@ -181,10 +184,10 @@ func TestLogin_passwordInPanic(t *testing.T) {
 			s := newServer(t, realm)
 			got := run(s)
 			if strings.Contains(got, canary) || !strings.Contains(got, "INTERNAL_SERVER_ERROR") {
-				t.Errorf("%s, %s: got %s, want INTERNAL_SERVER_ERROR", name, form, got)
+				t.Errorf("%s, %s: got %s, want INTERNAL_SERVER_ERROR", name, argument, got)
 			}
 			if s.log.Len() == 0 || strings.Contains(s.log.String(), canary) {
-				t.Errorf("%s, %s: logged %s, want a line without the password", name, form,
+				t.Errorf("%s, %s: logged %s, want a line without the password", name, argument,
 					s.log.String())
 			}
 		}
@@ -208,20 +211,21 @@ func TestLogin_fieldConflict(t *testing.T) {
 
 // Mutations run one after another, in the order of the document.
 func TestLogin_order(t *testing.T) {
-	var order []string
+	var usernames []string
 	s := newServer(t, fakeRealm{login: func(c identity.Credentials) (*identity.OpenIDToken, error) {
-		order = append(order, c.Username)
+		usernames = append(usernames, c.Username)
 		return tokens(), nil
 	}})
 	check(t,
 		s.anonymous(
 			`mutation { x: login(username: "a", password: "p") { scope } y: login(username: "b", password: "p") { scope } }`),
 		`{"data":{"x":{"scope":["openid","email"]},"y":{"scope":["openid","email"]}}}`)
-	if fmt.Sprint(order) != "[a b]" {
-		t.Errorf("the realm was called in the order %v, want [a b]", order)
+	if fmt.Sprint(usernames) != "[a b]" {
+		t.Errorf("the realm was called in the order %v, want [a b]", usernames)
 	}
 }
 
+// Without a token, each me fails with TOKEN_MISSING.
 func TestMe_anonymous(t *testing.T) {
 	s := newServer(t, fakeRealm{})
 	got := s.anonymous(`{ a: me { id } b: me { id } }`)
@@ -231,7 +235,7 @@ func TestMe_anonymous(t *testing.T) {
 		`"data":{"a":null,"b":null}`,
 	} {
 		if strings.Count(got, want) != 1 {
-			t.Errorf("got %s\nwant once %s", got, want)
+			t.Errorf("got %s\nwant it to contain once %s", got, want)
 		}
 	}
 }
@@ -266,6 +270,7 @@ func TestBadToken(t *testing.T) {
 const meFields = `{ me { id username email emailVerified name givenName familyName realmRoles clientRoles { client roles } groups
   token { scope expiresAt acr session { id authenticatedAt } claims } } }`
 
+// me returns every field of a user with all claims.
 func TestMe_everyField(t *testing.T) {
 	s := newServer(t, fakeRealm{})
 	alice := &identity.User{
@@ -290,23 +295,24 @@ func TestMe_everyField(t *testing.T) {
 			`"token":{"scope":["openid"],"expiresAt":"2026-01-02T15:04:05Z","acr":"1","session":{"id":"s1","authenticatedAt":"2026-01-02T15:00:00Z"},"claims":{"sub":"0b7c"}}}}}`)
 }
 
+// For a service account without roles, me returns null and empty lists.
 func TestMe_serviceAccount(t *testing.T) {
 	s := newServer(t, fakeRealm{})
-	robot := &identity.User{
+	account := &identity.User{
 		ID: "robot", RealmRoles: []string{}, ClientRoles: []identity.ClientRoles{},
 		Groups: []string{},
 		Token: &identity.TokenInfo{Scope: []string{},
 			ExpiresAt: time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC), Claims: identity.Claims(`{}`)},
 	}
-	check(t, s.query(robot, nil, meFields, nil),
+	check(t, s.query(account, nil, meFields, nil),
 		`{"data":{"me":{"id":"robot","username":null,"email":null,"emailVerified":null,"name":null,"givenName":null,"familyName":null,`+
 			`"realmRoles":[],"clientRoles":[],"groups":[],"token":{"scope":[],"expiresAt":"2026-01-02T15:04:05Z","acr":null,"session":null,"claims":{}}}}}`)
-	robot.Token = nil
-	check(t, s.query(robot, nil, `{ me { token { scope } } }`, nil),
+	account.Token = nil
+	check(t, s.query(account, nil, `{ me { token { scope } } }`, nil),
 		`{"data":{"me":{"token":null}}}`)
 }
 
-// Claims are returned exactly as they were signed: numbers aren't rounded, and members keep their
+// Claims are returned exactly as they were signed: numbers aren't rounded, and fields keep their
 // order.
 func TestMe_claims(t *testing.T) {
 	const claims = `{"z":1,"a":12345678901234567890123,"f":1.0,"e":1e400,"nested":{"list":[null,true,{"x":"ü\u0041"}]},"z2":""}`

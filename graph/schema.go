@@ -18,14 +18,14 @@ import (
 	"github.com/cloakql/cloakql/graph/generated"
 )
 
-// NewSchema returns the schema with its resolvers and access rules. It fails if a root field has no
-// access rule, if a directive of the schema is not bound, or if the resolver is incomplete. The
-// error names the field or the directive.
+// NewSchema returns the schema with its resolvers and access rules. It returns an error that names
+// the field or directive if a root field has no access rule, if a directive of the schema isn't
+// bound, or if r lacks a field.
 func NewSchema(r *Resolver) (graphql.ExecutableSchema, error) {
 	if r == nil || r.SignIn == nil {
 		return nil, errors.New("graph: Resolver.SignIn is missing: make it with signin.New")
 	}
-	// Set directives of your own in this DirectiveRoot.
+	// If you add directives to the schema, set their functions in this DirectiveRoot.
 	directives, err := authz.Bind(generated.DirectiveRoot{})
 	if err != nil {
 		return nil, err
@@ -37,7 +37,7 @@ func NewSchema(r *Resolver) (graphql.ExecutableSchema, error) {
 	return schema, nil
 }
 
-// guards lists the directives, without the @, that reject unauthenticated callers, in addition to
-// auth. The audit doesn't count other directives as guards: a root field that has only those keeps
+// guards lists the directives besides auth, without the @, that reject unauthenticated callers. The
+// audit accepts no other directives as guards: a root field that has only other directives keeps
 // the server from starting.
 var guards []string

@@ -15,12 +15,13 @@ import (
 	gql "github.com/vektah/gqlparser/v2/ast"
 )
 
+// Each root field has the access rule that this test repeats, so that changing a rule by mistake
+// fails.
 func TestNewSchema_rules(t *testing.T) {
 	schema, err := NewSchema(resolver(t, fakeRealm{}, fakeLimiter{}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A second copy of the access rules, so that changing one by mistake fails this test.
 	want := map[string]string{"Query.me": "auth", "Mutation.login": "public",
 		"Mutation.refresh": "public", "Mutation.logout": "public"}
 	got := map[string]string{}
@@ -31,77 +32,74 @@ func TestNewSchema_rules(t *testing.T) {
 			}
 		}
 	}
-	for field := range maps.Collect(func(yield func(string, bool) bool) {
-		maps.All(got)(func(name, _ string) bool { return yield(name, true) })
-		maps.All(want)(func(name, _ string) bool { return yield(name, true) })
-	}) {
-		if got[field] != want[field] {
-			t.Errorf("%s has the rules %q, want %q", field, got[field], want[field])
-		}
+	if !maps.Equal(got, want) {
+		t.Errorf("got the rules %v, want %v", got, want)
 	}
 	if schema.Schema().Subscription != nil {
-		t.Error("there is a subscription: add its rules to this test")
+		t.Error("the schema has a subscription type: add its fields to this test")
 	}
 }
 
-// The schema is the API's documentation, so everything in it has a description.
+// Every type, field, argument, enum value and directive has a description, since the schema is the
+// API's documentation.
 func TestSchema_descriptions(t *testing.T) {
 	executable, err := NewSchema(resolver(t, fakeRealm{}, fakeLimiter{}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	schema, described := executable.Schema(), 0
-	want := func(name, description string) {
-		described++
+	schema, checked := executable.Schema(), 0
+	checkDescription := func(name, description string) {
+		checked++
 		if strings.TrimSpace(description) == "" {
 			t.Errorf("%s has no description", name)
 		}
 	}
-	arguments := func(name string, list gql.ArgumentDefinitionList) {
+	checkArguments := func(name string, list gql.ArgumentDefinitionList) {
 		for _, argument := range list {
-			want(name+"("+argument.Name+":)", argument.Description)
+			checkDescription(name+"("+argument.Name+":)", argument.Description)
 		}
 	}
 	for _, definition := range schema.Types {
 		if definition.BuiltIn || strings.HasPrefix(definition.Name, "__") {
 			continue
 		}
-		want(definition.Name, definition.Description)
+		checkDescription(definition.Name, definition.Description)
 		for _, field := range definition.Fields {
 			if strings.HasPrefix(field.Name, "__") {
 				continue
 			}
-			want(definition.Name+"."+field.Name, field.Description)
-			arguments(definition.Name+"."+field.Name, field.Arguments)
+			checkDescription(definition.Name+"."+field.Name, field.Description)
+			checkArguments(definition.Name+"."+field.Name, field.Arguments)
 		}
 		for _, value := range definition.EnumValues {
-			want(definition.Name+"."+value.Name, value.Description)
+			checkDescription(definition.Name+"."+value.Name, value.Description)
 		}
 	}
 	for _, directive := range schema.Directives {
 		if directive.Position.Src.BuiltIn {
 			continue
 		}
-		want("@"+directive.Name, directive.Description)
-		arguments("@"+directive.Name, directive.Arguments)
+		checkDescription("@"+directive.Name, directive.Description)
+		checkArguments("@"+directive.Name, directive.Arguments)
 	}
-	if described < 30 {
-		t.Errorf("%d descriptions were checked, want at least 30", described)
+	if checked < 30 {
+		t.Errorf("%d descriptions were checked, want at least 30", checked)
 	}
 }
 
-// gqlgen would generate models for schema types that package identity lacks.
+// gqlgen generates no models: every type of the schema is in package identity.
 func TestSchema_noModels(t *testing.T) {
 	if _, err := os.Stat("generated/models.generated.go"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("generated/models.generated.go: %v; define its types in package identity", err)
+		t.Errorf("generated/models.generated.go exists (error: %v), want none: define its types in "+
+			"package identity", err)
 	}
 }
 
-// Resolvers have no logic of their own, and none is a stub that panics.
+// Each resolver is at most five lines long, and isn't a stub that gqlgen wrote.
 func TestResolvers_short(t *testing.T) {
 	files, err := filepath.Glob("*.resolvers.go")
 	if err != nil || len(files) == 0 {
-		t.Fatal("no resolvers", err)
+		t.Fatalf("found %d files *.resolvers.go (error: %v), want at least 1", len(files), err)
 	}
 	resolvers := 0
 	for _, name := range files {
@@ -109,15 +107,15 @@ func TestResolvers_short(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// gqlgen's stub for a new field panics. Code that gqlgen commented out has a warning above
-		// it.
+		// gqlgen's stub for a new field panics, and gqlgen writes the warning above code that it
+		// has commented out.
 		for _, stub := range []string{"panic(", "!!! WARNING !!!"} {
 			if strings.Contains(string(text), stub) {
-				t.Errorf("%s contains %q: write the resolver that gqlgen left as a stub", name, stub)
+				t.Errorf("%s contains %q: replace gqlgen's stub, or restore the code", name, stub)
 			}
 		}
-		positions := token.NewFileSet()
-		file, err := parser.ParseFile(positions, name, text, 0)
+		fset := token.NewFileSet()
+		file, err := parser.ParseFile(fset, name, text, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -131,8 +129,8 @@ func TestResolvers_short(t *testing.T) {
 				continue
 			}
 			resolvers++
-			lines := positions.Position(function.Body.Rbrace).Line - positions.Position(
-				function.Body.Lbrace).Line - 1
+			lines := fset.Position(function.Body.Rbrace).Line -
+				fset.Position(function.Body.Lbrace).Line - 1
 			if lines > 5 || len(function.Body.List) > 5 {
 				t.Errorf("%s: the body of %s has %d lines, want at most 5", name, function.Name,
 					lines)
@@ -144,18 +142,18 @@ func TestResolvers_short(t *testing.T) {
 	}
 }
 
-// A missing dependency is an error at startup, not at the first call.
+// NewSchema returns an error if Resolver.SignIn is missing, so that the server doesn't start.
 func TestNewSchema_incompleteResolver(t *testing.T) {
 	for _, resolver := range []*Resolver{nil, {}} {
 		if _, err := NewSchema(resolver); err == nil ||
 			!strings.Contains(err.Error(), "Resolver.SignIn is missing") {
-			t.Errorf("NewSchema(%v) = %v, want that Resolver.SignIn is missing", resolver, err)
+			t.Errorf(`NewSchema(%v) = %v, want the error "Resolver.SignIn is missing"`, resolver, err)
 		}
 	}
 }
 
-// The generated code is up to date: otherwise a new field in the schema would silently be missing
-// in the server.
+// The generated code is up to date. Otherwise the server would lack new fields of the schema,
+// without an error.
 func TestSchema_generated(t *testing.T) {
 	const remedy = "run go generate ./... and fill in the stubs that it adds to " +
 		"graph/*.resolvers.go"
@@ -171,7 +169,7 @@ func TestSchema_generated(t *testing.T) {
 	}
 	for _, definition := range schema.Schema().Types {
 		add(definition.Position)
-		for _, field := range definition.Fields { // an extension's field has another file
+		for _, field := range definition.Fields { // "extend type" may be in another file
 			add(field.Position)
 		}
 	}
@@ -180,7 +178,7 @@ func TestSchema_generated(t *testing.T) {
 	}
 	files, err := filepath.Glob("../schema/*.graphqls")
 	if err != nil || len(files) < 3 {
-		t.Fatalf("%d files of the schema: %v", len(files), err)
+		t.Fatalf("found %d files ../schema/*.graphqls (error: %v), want at least 3", len(files), err)
 	}
 	for _, file := range files {
 		name := filepath.Base(file)
@@ -203,11 +201,11 @@ func TestSchema_generated(t *testing.T) {
 
 // firstDifference returns the number of the first line in which two texts differ.
 func firstDifference(a, b string) int {
-	other := strings.Split(b, "\n")
+	bLines := strings.Split(b, "\n")
 	for i, line := range strings.Split(a, "\n") {
-		if i >= len(other) || other[i] != line {
+		if i >= len(bLines) || bLines[i] != line {
 			return i + 1
 		}
 	}
-	return len(other)
+	return len(bLines)
 }
