@@ -17,7 +17,7 @@ const (
 	graphqlPackage  = "github.com/99designs/gqlgen/graphql"
 )
 
-// goTypes are the Go types of CloakQL's object types.
+// goTypes maps CloakQL's object types to their Go types.
 var goTypes = map[string]string{
 	"User":        identityPackage + ".User",
 	"ClientRoles": identityPackage + ".ClientRoles",
@@ -26,12 +26,11 @@ var goTypes = map[string]string{
 	"OpenIdToken": identityPackage + ".OpenIDToken",
 }
 
-// scalars are the Go types that the fields of CloakQL's types need for each scalar. required means
-// that gqlgen's defaults don't include them.
+// scalars lists the Go types that the fields of CloakQL's types use for each scalar.
 var scalars = []struct {
 	name     string
 	models   []string
-	required bool
+	required bool // gqlgen's defaults lack some of the models
 }{
 	{"Boolean", []string{graphqlPackage + ".Boolean"}, false},
 	{"Claims", []string{identityPackage + ".Claims"}, true},
@@ -48,30 +47,32 @@ func (p *injector) configure(cfg *config.Config, options []Option) error {
 	for _, option := range options {
 		errs = append(errs, option(p))
 	}
-	p.own.renameReferences()
+	p.cloakql.renameReferences()
 	dropSchemaFile(cfg)
-	errs = append(errs, p.compare(cfg), bindDirectives(cfg), p.bindTypes(cfg), checkResolvers(cfg))
+	errs = append(errs, p.checkConflicts(cfg), bindDirectives(cfg), p.bindTypes(cfg),
+		checkResolvers(cfg))
 	p.bindScalars(cfg)
 	return errors.Join(errs...)
 }
 
-// dropSchemaFile keeps gqlgen from reading back the file with the whole schema.
+// dropSchemaFile keeps gqlgen from reading back the file that writeSchema wrote in an earlier run.
 func dropSchemaFile(cfg *config.Config) {
 	cfg.Sources = slices.DeleteFunc(cfg.Sources, func(source *ast.Source) bool {
 		return strings.HasPrefix(source.Input, schemaHeader)
 	})
 }
 
-// compare looks for CloakQL's names in the product's schema. It omits scalars that the product
-// declares too, such as Time, and returns an error for other types and for directives.
-func (p *injector) compare(cfg *config.Config) error {
-	product, err := parser.ParseSchemas(cfg.Sources...)
+// checkConflicts looks for types and directives of the application's schema with the names of
+// CloakQL's. It omits CloakQL's scalars that the application declares too, such as Time, and
+// returns an error for other types and for directives.
+func (p *injector) checkConflicts(cfg *config.Config) error {
+	application, err := parser.ParseSchemas(cfg.Sources...)
 	if err != nil {
 		return nil // gqlgen reports it
 	}
 	var errs []error
-	for _, def := range p.own.definitions {
-		switch existing := product.Definitions.ForName(def.Name); {
+	for _, def := range p.cloakql.definitions {
+		switch existing := application.Definitions.ForName(def.Name); {
 		case existing == nil:
 		case existing.Kind == ast.Scalar && def.Kind == ast.Scalar:
 			def.omitted = true
@@ -81,8 +82,8 @@ func (p *injector) compare(cfg *config.Config) error {
 					"(RenameType, -rename-type)", def.Name))
 		}
 	}
-	for _, directive := range p.own.directives {
-		if product.Directives.ForName(directive.Name) != nil {
+	for _, directive := range p.cloakql.directives {
+		if application.Directives.ForName(directive.Name) != nil {
 			errs = append(errs,
 				fmt.Errorf(
 					"the schema has a directive %s of its own: remove it, or give it another name",
@@ -93,11 +94,11 @@ func (p *injector) compare(cfg *config.Config) error {
 }
 
 // bindDirectives binds @public and @auth to functions that GenerateCode writes. So gqlgen can't
-// skip them, and the product needn't bind them.
+// skip the directives, and the application needn't bind them.
 func bindDirectives(cfg *config.Config) error {
 	var errs []error
 	for _, directive := range directives {
-		if _, set := cfg.Directives[directive.name]; set {
+		if _, ok := cfg.Directives[directive.name]; ok {
 			errs = append(errs, fmt.Errorf("gqlgen.yml configures the directive %s: "+
 				"remove its entry, since CloakQL binds it", directive.name))
 		}
@@ -107,16 +108,16 @@ func bindDirectives(cfg *config.Config) error {
 }
 
 // bindTypes binds CloakQL's object types. gqlgen's autobind would prefer a type of the same name in
-// one of the product's packages.
+// one of the application's packages.
 func (p *injector) bindTypes(cfg *config.Config) error {
 	var errs []error
-	for _, def := range p.own.definitions {
+	for _, def := range p.cloakql.definitions {
 		if def.Kind != ast.Object {
 			continue
 		}
 		entry := cfg.Models[def.Name]
 		conflict := len(entry.Model) > 0 || entry.ForceGenerate
-		for field := range entry.Fields { // fields that the product adds may have an entry
+		for field := range entry.Fields { // fields that the application adds may have an entry
 			conflict = conflict || def.Fields.ForName(field) != nil
 		}
 		if conflict {
@@ -130,16 +131,16 @@ func (p *injector) bindTypes(cfg *config.Config) error {
 	return errors.Join(errs...)
 }
 
-// bindScalars adds the Go types that CloakQL's fields need to the scalars' models. Those of
-// gqlgen.yml stay first, so nothing changes for the product's own fields.
+// bindScalars adds the Go types that CloakQL's fields need to the models of each scalar. The models
+// in gqlgen.yml stay first, so the Go types of the application's own fields don't change.
 func (p *injector) bindScalars(cfg *config.Config) {
 	for _, scalar := range scalars {
 		name := scalar.name
-		if def, err := p.own.typeNamed(name); err == nil {
+		if def, err := p.cloakql.typeNamed(name); err == nil {
 			name = def.Name
 		}
-		entry, set := cfg.Models[name]
-		if !set && !scalar.required {
+		entry, ok := cfg.Models[name]
+		if !ok && !scalar.required {
 			continue
 		}
 		for _, model := range scalar.models {
@@ -151,8 +152,8 @@ func (p *injector) bindScalars(cfg *config.Config) {
 	}
 }
 
-// checkResolvers rejects configurations with which gqlgen would replace the type Resolver and so
-// lose its field SignIn.
+// checkResolvers returns an error for configurations with which gqlgen would overwrite the type
+// Resolver, and so remove its field SignIn.
 func checkResolvers(cfg *config.Config) error {
 	resolver := cfg.Resolver
 	switch {
@@ -165,9 +166,9 @@ func checkResolvers(cfg *config.Config) error {
 	}
 	if _, err := os.Stat(resolver.Filename); err != nil || !resolver.PreserveResolver {
 		return errors.New(
-			"gqlgen.yml has resolver: layout: single-file, with which gqlgen replaces the type " +
-				"Resolver and its fields: expected follow-schema, or preserve_resolver: true for " +
-				"a file that exists")
+			"gqlgen.yml sets resolver.layout to single-file, so gqlgen would overwrite the type " +
+				"Resolver: use follow-schema, or set preserve_resolver to true with an existing " +
+				"file")
 	}
 	return nil
 }

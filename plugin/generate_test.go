@@ -17,22 +17,22 @@ import (
 	"github.com/cloakql/cloakql/plugin"
 )
 
-// Generates a product several times: the first run writes the golden files, a second run changes
-// nothing, and gqlgen's stale files don't break the build when the schema grows and shrinks.
+// The plugin writes the golden files in a first run, and changes no file in a second run. gqlgen's
+// stale files don't break the build when the application's schema grows and shrinks.
 func TestGenerate(t *testing.T) {
 	golden := absolute(t, "testdata/generated.golden")
 	enterModule(t,
 		map[string]string{"gqlgen.yml": configText, "api/schema/shop.graphqls": shopText})
 	mustGenerate(t, false)
-	first := files(t)
-	checkGolden(t, golden, first, "api/gen/cloakql_directives.generated.go",
+	firstRun := files(t)
+	checkGolden(t, golden, firstRun, "api/gen/cloakql_directives.generated.go",
 		"api/resolve/cloakql_resolvers.generated.go", "api/resolve/resolver.go")
 
 	mustGenerate(t, false)
-	checkSame(t, first, files(t))
+	checkSame(t, firstRun, files(t))
 
-	// The type Mutation moves to another file. gqlgen doesn't remove the old one, whose second
-	// MutationResolver wouldn't compile.
+	// The type Mutation moves to another file. gqlgen doesn't remove the old file, so
+	// MutationResolver would be declared twice.
 	writeFiles(t,
 		map[string]string{"api/schema/shop.graphqls": shopText +
 			`type Mutation { buy: Int! @auth }`,
@@ -45,7 +45,8 @@ func TestGenerate(t *testing.T) {
 		t.Errorf("gqlgen and the plugin both wrote Mutation():\n%s", text)
 	}
 
-	// A stub that gqlgen wrote before the plugin was used must not conflict with the resolver.
+	// A stub that gqlgen wrote before the application used the plugin must not conflict with the
+	// plugin's resolver.
 	stub := "\nfunc (r *queryResolver) Me(ctx context.Context) (*identity.User, error) { panic(\"a stub\") }\n"
 	resolvers := readFile(t, "api/resolve/shop.resolvers.go") + stub
 	writeFiles(t, map[string]string{"api/resolve/shop.resolvers.go": resolvers})
@@ -54,10 +55,10 @@ func TestGenerate(t *testing.T) {
 	}
 	if declared := methods(t, "api/resolve/shop.resolvers.go"); slices.Contains(declared,
 		"queryResolver.Me") {
-		t.Errorf("the stub wasn't removed: methods %v", declared)
+		t.Errorf("the stub queryResolver.Me wasn't removed: got the methods %v", declared)
 	}
 
-	// Back to the first schema, without the product's own mutation.
+	// Back to the first schema, without the application's own mutation.
 	for _, name := range []string{"api/resolve/shop.resolvers.go", "api/resolve/user.resolvers.go",
 		"api/schema/user.graphqls", "api/gen/user.generated.go"} {
 		if err := os.Remove(name); err != nil {
@@ -66,10 +67,11 @@ func TestGenerate(t *testing.T) {
 	}
 	writeFiles(t, map[string]string{"api/schema/shop.graphqls": shopText})
 	mustGenerate(t, false)
-	checkSame(t, first, files(t))
+	checkSame(t, firstRun, files(t))
 }
 
-// checkGolden compares these files with the golden file, or writes it with -update.
+// checkGolden checks that the files with these names equal those in the golden file. With -update
+// it writes the golden file.
 func checkGolden(t *testing.T, golden string, got map[string]string, names ...string) {
 	t.Helper()
 	if *update {
@@ -90,7 +92,7 @@ func checkGolden(t *testing.T, golden string, got map[string]string, names ...st
 	}
 }
 
-// checkSame compares two sets of files.
+// checkSame checks that two sets of files have the same names and texts.
 func checkSame(t *testing.T, want, got map[string]string) {
 	t.Helper()
 	if names := slices.Sorted(maps.Keys(got)); !slices.Equal(names,
@@ -122,8 +124,8 @@ func methods(t *testing.T, filename string) []string {
 	return found
 }
 
-// The product's own bindings never change the Go types of CloakQL's types, and never turn their
-// fields into resolvers that panic. gqlgen would do both without an error.
+// The application's own bindings neither change the Go types of CloakQL's types nor make gqlgen
+// write stubs for their fields. Without the plugin's checks, gqlgen would do both without an error.
 func TestGenerate_boundTypes(t *testing.T) {
 	enterModule(t, map[string]string{
 		"gqlgen.yml": configText + `
@@ -156,7 +158,7 @@ func (*Instant) UnmarshalGQL(any) error { return nil }
 	if err != nil {
 		t.Fatal(err)
 	}
-	// gqlgen logs this line for the field that the product adds to User, which has a resolver.
+	// gqlgen logs this line for User.cart, the field that the application adds.
 	if lines := strings.Split(strings.TrimSpace(logged), "\n"); len(lines) != 1 ||
 		!strings.HasSuffix(lines[0], "adding resolver method for User.cart, nothing matched") {
 		t.Errorf("gqlgen logged:\n%s\nwant only one line, about User.cart", logged)
@@ -174,8 +176,8 @@ func (*Instant) UnmarshalGQL(any) error { return nil }
 	}
 }
 
-// If something is bound differently after the plugin has bound it, generation fails before it
-// writes any of the product's or the plugin's files.
+// If gqlgen.yml, the schema or another plugin changes a binding that the plugin has made,
+// generation fails before any file of the application or the plugin is written.
 func TestGenerate_fails(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -184,14 +186,14 @@ func TestGenerate_fails(t *testing.T) {
 		mutate  func(*config.Config)
 		want    string
 	}{
-		{"other Go type", nil, nil, func(cfg *config.Config) {
+		{"another Go type", nil, nil, func(cfg *config.Config) {
 			cfg.Models["Session"] = config.TypeMapEntry{
 				Model: config.StringList{"github.com/cloakql/cloakql/identity.ClientRoles"},
 			}
 		},
 			"cloakql: TokenInfo.session isn't bound to a field of github.com/cloakql/cloakql/identity.TokenInfo: models: Session is [github.com/cloakql/cloakql/identity.ClientRoles]\n" +
 				"the type Session is bound to github.com/cloakql/cloakql/identity.ClientRoles instead of github.com/cloakql/cloakql/identity.Session"},
-		{"other scalar", nil, nil, func(cfg *config.Config) {
+		{"another Go type of a scalar", nil, nil, func(cfg *config.Config) {
 			cfg.Models["Int"] = config.TypeMapEntry{
 				Model: config.StringList{"github.com/99designs/gqlgen/graphql.Int64"},
 			}
@@ -206,7 +208,7 @@ func TestGenerate_fails(t *testing.T) {
 		{"no field SignIn", map[string]string{"api/resolve/root.go": "package resolve\n\ntype Resolver struct{ Stock int }\n"}, nil, nil,
 			"cloakql: the type Resolver in root.go has no field SignIn: add `SignIn " +
 				"*signin.Service`, from github.com/cloakql/cloakql/signin"},
-		{"other String", map[string]string{
+		{"another Go type of String", map[string]string{
 			"gqlgen.yml":         configText + "models: {String: {model: example.com/shop/catalog.Text}}",
 			"catalog/catalog.go": "package catalog\n\nimport \"io\"\n\ntype Text string\n\nfunc (Text) MarshalGQL(io.Writer) {}\nfunc (*Text) UnmarshalGQL(any) error { return nil }\n"}, nil, nil,
 			"cloakql: the argument username of login is of type example.com/shop/catalog.Text " +
@@ -232,15 +234,15 @@ func TestGenerate_fails(t *testing.T) {
 			if wdErr != nil {
 				t.Fatal(wdErr)
 			}
-			expectError(t, err, strings.ReplaceAll(tt.want, "DIR", dir))
+			wantError(t, err, strings.ReplaceAll(tt.want, "DIR", dir))
 			after := files(t)
-			delete(after, "api/gen/models.go") // gqlgen's model generator comes first
+			delete(after, "api/gen/models.go") // gqlgen's model generator runs before the plugin
 			checkSame(t, before, after)
 		})
 	}
 }
 
-// A mutator is another plugin, which changes the configuration after CloakQL's did.
+// A mutator is another plugin, which changes the configuration after CloakQL's plugin.
 type mutator struct{ mutate func(*config.Config) }
 
 func (mutator) Name() string { return "mutator" }

@@ -35,8 +35,8 @@ skip_mod_tidy: true
 	shopText = `type Query { products: [String!]! @public } `
 )
 
-// inject runs the plugin's hooks in gqlgen's order, until the schema is complete. It loads no Go
-// packages.
+// inject calls the plugin's hooks in gqlgen's order, until the schema is complete. Unlike gqlgen,
+// it loads no Go packages.
 func inject(t *testing.T, configText, schema string,
 	options ...plugin.Option) (*config.Config, error) {
 	t.Helper()
@@ -81,7 +81,7 @@ func inject(t *testing.T, configText, schema string,
 	return cfg, nil
 }
 
-// tool is the program that products install.
+// tool is the program that applications install.
 const tool = "github.com/cloakql/cloakql/cmd/cloakql-gqlgen"
 
 // enterModule creates a module that uses this copy of CloakQL and its tool, and changes the working
@@ -130,20 +130,20 @@ func readFile(t *testing.T, name string) string {
 // files returns the files below the working directory by name.
 func files(t *testing.T) map[string]string {
 	t.Helper()
-	found := map[string]string{}
+	texts := map[string]string{}
 	if err := filepath.WalkDir(".", func(name string, entry fs.DirEntry, err error) error {
 		if err == nil && entry.Type().IsRegular() {
-			found[filepath.ToSlash(name)] = readFile(t, name)
+			texts[filepath.ToSlash(name)] = readFile(t, name)
 		}
 		return err
 	}); err != nil {
 		t.Fatal(err)
 	}
-	return found
+	return texts
 }
 
-// generate runs gqlgen in the working directory, and returns gqlgen's log. It compiles the result
-// only if compile is true, since that takes long.
+// generate runs gqlgen in the working directory, and returns gqlgen's log. It compiles the
+// generated code only if compile is true, since that takes long.
 func generate(t *testing.T, compile bool, options ...api.Option) (string, error) {
 	t.Helper()
 	cfg, err := config.LoadConfigFromDefaultLocations()
@@ -158,7 +158,7 @@ func generate(t *testing.T, compile bool, options ...api.Option) (string, error)
 	return logged.String(), err
 }
 
-// mustGenerate is like generate, and checks that there is no error and no log.
+// mustGenerate calls generate, and checks that it returns no error and that gqlgen logs nothing.
 func mustGenerate(t *testing.T, compile bool, options ...plugin.Option) {
 	t.Helper()
 	logged, err := generate(t, compile, plugin.Use(options...))
@@ -183,19 +183,19 @@ func run(t *testing.T, name string, args ...string) string {
 // archive returns the files of a txtar file by name.
 func archive(t *testing.T, name string) map[string]string {
 	t.Helper()
-	read, err := txtar.ParseFile(name)
+	parsed, err := txtar.ParseFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := map[string]string{}
-	for _, file := range read.Files {
-		found[file.Name] = string(file.Data)
+	texts := map[string]string{}
+	for _, file := range parsed.Files {
+		texts[file.Name] = string(file.Data)
 	}
-	return found
+	return texts
 }
 
-// expectError checks the text of an error.
-func expectError(t *testing.T, err error, want string) {
+// wantError checks the message of an error.
+func wantError(t *testing.T, err error, want string) {
 	t.Helper()
 	if err == nil || err.Error() != want {
 		t.Errorf("error: %v\nwant:  %s", err, want)

@@ -1,15 +1,15 @@
-// Package plugin adds CloakQL's API to a product's gqlgen schema: me, login, refresh and logout,
-// their types, and the directives @public and @auth, with all resolvers. Nothing needs to be copied
-// into the product's repository, and the product's gqlgen.yml stays as it is.
+// Package plugin adds CloakQL's API to an application's gqlgen schema: me, login, refresh and
+// logout, their types, and the directives @public and @auth, with all resolvers. Nothing needs to
+// be copied into the application's repository, and its gqlgen.yml stays as it is.
 //
 //	cfg, err := config.LoadConfigFromDefaultLocations()
 //	...
 //	err = api.Generate(cfg, plugin.Use(plugin.Rename("me", "viewer")))
 //
-// Products without other plugins can use the program cmd/cloakql-gqlgen instead of writing their
-// own. docs/plugin.md is a complete guide.
+// An application without other plugins can use the program cmd/cloakql-gqlgen instead of its own.
+// docs/plugin.md is a complete guide.
 //
-// The product's resolver type needs one field:
+// The application's resolver type needs one field:
 //
 //	type Resolver struct {
 //		SignIn *signin.Service
@@ -17,17 +17,17 @@
 //
 // The plugin writes three files: cloakql_directives.generated.go next to gqlgen's generated code,
 // which binds @public and @auth, so that they can't be forgotten; cloakql_resolvers.generated.go
-// next to the product's resolvers; and the whole schema in one file, for editors and client
+// next to the application's resolvers; and the whole schema in one file, for editors and client
 // generators (see SchemaFile). It also writes a file with the type Resolver if there is none. It
 // overwrites only files that it or gqlgen has written.
 //
 // Generation fails if gqlgen.yml would change the API, such as with skip_runtime for @auth or
-// another Go type for User, if a field would lack its Go field or its guard, and if gqlgen would
-// lose or replace the resolvers.
+// another Go type for User, if a GraphQL field would have no Go field or no guard, and if gqlgen
+// would remove or replace the resolvers.
 //
 // To read the source, start with Use, then configure.go (before gqlgen reads anything), sources.go
 // (the additions to the schema) and generate.go. The package relies on experimental parts of
-// gqlgen, so its tests generate whole products.
+// gqlgen, so its tests generate whole applications.
 package plugin
 
 import (
@@ -43,12 +43,12 @@ import (
 )
 
 // Use returns an option for api.Generate that adds CloakQL's API to the generated code. It works
-// with other plugins. Pass it once. api.Generate fails if one of the options is invalid.
+// with other plugins. Pass it only once. api.Generate fails if an option is invalid.
 func Use(options ...Option) api.Option {
 	return func(cfg *config.Config, plugins *[]gqlgen.Plugin) {
-		p := &injector{own: load()}
+		p := &injector{cloakql: load()}
 		p.err = p.configure(cfg, options)
-		// gqlgen's own resolver generator runs between the two.
+		// gqlgen's resolver generator runs between injector and finisher.
 		*plugins = slices.Concat([]gqlgen.Plugin{p}, *plugins, []gqlgen.Plugin{finisher{p}})
 	}
 }
@@ -60,9 +60,9 @@ type Option func(*injector) error
 // limits that refer to the field by name, such as limits.Limits.RootFieldMax.
 func Rename(field, name string) Option {
 	return func(p *injector) error {
-		f, err := p.own.field(field)
+		f, err := p.cloakql.field(field)
 		if err == nil {
-			f.Name, err = checked(name)
+			f.Name, err = checkName(name)
 		}
 		return wrap("Rename", err)
 	}
@@ -72,20 +72,20 @@ func Rename(field, name string) Option {
 // have a type of that name.
 func RenameType(typ, name string) Option {
 	return func(p *injector) error {
-		t, err := p.own.typeNamed(typ)
+		t, err := p.cloakql.typeNamed(typ)
 		if err == nil {
-			t.Name, err = checked(name)
+			t.Name, err = checkName(name)
 		}
 		return wrap("RenameType", err)
 	}
 }
 
-// Without omits some of the fields login, logout, me and refresh. The types stay, since the
-// product's own fields may use them.
+// Without omits some of the fields login, logout, me and refresh. Their types stay, since the
+// application's own fields may use them.
 func Without(fields ...string) Option {
 	return func(p *injector) error {
 		for _, field := range fields {
-			f, err := p.own.field(field)
+			f, err := p.cloakql.field(field)
 			if err != nil {
 				return wrap("Without", err)
 			}
@@ -95,7 +95,7 @@ func Without(fields ...string) Option {
 	}
 }
 
-// SchemaFile sets the name of the file for the whole schema, both the product's and CloakQL's,
+// SchemaFile sets the name of the file for the whole schema, the application's and CloakQL's,
 // relative to the directory in which gqlgen runs. The default is schema.generated.graphql next to
 // gqlgen's generated code. The plugin keeps gqlgen from reading the file back, even if it matches
 // the schema patterns of gqlgen.yml.
@@ -106,17 +106,17 @@ func SchemaFile(filename string) Option {
 	}
 }
 
-var nameRE = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]*$`)
+var namePattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]*$`)
 
-// checked returns name, or an error if it isn't a valid GraphQL name for a type or a field.
-func checked(name string) (string, error) {
-	if !nameRE.MatchString(name) {
+// checkName returns name, or an error if it isn't a valid GraphQL name for a type or a field.
+func checkName(name string) (string, error) {
+	if !namePattern.MatchString(name) {
 		return "", fmt.Errorf("%q is no name: expected a letter, then letters, digits and _", name)
 	}
 	return name, nil
 }
 
-// wrap adds the option's name to err, unless err is nil.
+// wrap adds the option's name to err, if err isn't nil.
 func wrap(option string, err error) error {
 	if err != nil {
 		return fmt.Errorf("plugin.%s: %w", option, err)
@@ -124,12 +124,12 @@ func wrap(option string, err error) error {
 	return nil
 }
 
-// An injector is the part of the plugin that runs before gqlgen's own plugins. Its hooks below are
-// in the order in which gqlgen calls them; the last, GenerateCode, is in generate.go.
+// An injector is the part of the plugin that runs before gqlgen's own plugins. gqlgen calls its
+// hooks in the order of the methods below. The last hook, GenerateCode, is in generate.go.
 type injector struct {
-	own        *document
-	schemaFile string
-	err        error // from configure, since an api.Option can't return an error
+	cloakql    *document // CloakQL's schema
+	schemaFile string    // empty for the default
+	err        error     // from configure, since an api.Option can't return an error
 
 	hidden []*codegen.Field // root fields hidden from gqlgen's resolver generator
 }
@@ -137,26 +137,26 @@ type injector struct {
 // Name returns the prefix of the plugin's errors.
 func (*injector) Name() string { return "cloakql" }
 
-// InjectSourcesEarly adds types and directives, since the product's own schema may use them.
+// InjectSourcesEarly adds types and directives early, since the application's schema may use them.
 func (p *injector) InjectSourcesEarly() ([]*ast.Source, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
-	return []*ast.Source{p.own.types()}, nil
+	return []*ast.Source{p.cloakql.types()}, nil
 }
 
-// InjectSourcesLate adds the root fields, since the names of the root types are known by then.
+// InjectSourcesLate adds the root fields late, when the names of the root types are known.
 func (p *injector) InjectSourcesLate(schema *ast.Schema) ([]*ast.Source, error) {
-	source, err := p.own.rootFields(schema)
+	source, err := p.cloakql.rootFields(schema)
 	if source == nil {
 		return nil, err
 	}
 	return []*ast.Source{source}, nil
 }
 
-// MutateSchema changes nothing. It returns an error if a root field is missing.
+// MutateSchema doesn't change the schema. It returns an error if a root field is missing.
 func (p *injector) MutateSchema(schema *ast.Schema) error {
-	for _, field := range p.own.kept() {
+	for _, field := range p.cloakql.includedFields() {
 		if rootOf(schema, field.operation).Fields.ForName(field.Name) == nil {
 			return fmt.Errorf(
 				"the schema has no %s field %s: expected a schema definition with a query type, "+

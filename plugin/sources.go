@@ -14,8 +14,9 @@ import (
 	"github.com/cloakql/cloakql/schema"
 )
 
-// gqlgen's follow-schema layouts derive file names from the sources' names. The names begin with
-// "../" because gqlgen embeds sources that are files below its generated code, which these aren't.
+// gqlgen's follow-schema layouts derive file names from the names of the sources. The names begin
+// with "../" because gqlgen embeds sources below the directory of its generated code as files, and
+// there are no such files for these sources.
 const (
 	typesName  = "cloakql_types"
 	fieldsName = "cloakql_fields"
@@ -34,7 +35,7 @@ type document struct {
 // A definition is a type, possibly renamed.
 type definition struct {
 	original string // CloakQL's name of the type
-	omitted  bool   // the product's schema declares this scalar
+	omitted  bool   // the application's schema declares this scalar too
 	*ast.Definition
 }
 
@@ -105,20 +106,20 @@ func (d *document) typeNamed(name string) (*definition, error) {
 		strings.Join(names, ", "))
 }
 
-// kept returns the root fields that aren't omitted.
-func (d *document) kept() []*rootField {
-	var kept []*rootField
+// includedFields returns the root fields that aren't omitted.
+func (d *document) includedFields() []*rootField {
+	var included []*rootField
 	for _, field := range d.fields {
 		if !field.omitted {
-			kept = append(kept, field)
+			included = append(included, field)
 		}
 	}
-	return kept
+	return included
 }
 
-// signsIn reports whether a root field that isn't omitted needs a signin.Service.
-func (d *document) signsIn() bool {
-	return slices.ContainsFunc(d.kept(), func(field *rootField) bool {
+// needsSignIn reports whether a root field that isn't omitted needs a signin.Service.
+func (d *document) needsSignIn() bool {
+	return slices.ContainsFunc(d.includedFields(), func(field *rootField) bool {
 		return field.operation == ast.Mutation
 	})
 }
@@ -143,24 +144,24 @@ func (d *document) renameReferences() {
 	}
 }
 
-// types returns the source of the directives and types.
+// types returns a source with the directives and types.
 func (d *document) types() *ast.Source {
-	printed := &ast.SchemaDocument{Directives: d.directives}
+	doc := &ast.SchemaDocument{Directives: d.directives}
 	for _, def := range d.definitions {
 		if !def.omitted {
-			printed.Definitions = append(printed.Definitions, def.Definition)
+			doc.Definitions = append(doc.Definitions, def.Definition)
 		}
 	}
-	return source(typesName, printed)
+	return source(typesName, doc)
 }
 
-// rootFields returns the source that adds the root fields to the root types of schema. It is nil if
-// all fields are omitted.
+// rootFields returns a source that adds the root fields to the root types of schema. The source is
+// nil if all fields are omitted.
 func (d *document) rootFields(schema *ast.Schema) (*ast.Source, error) {
-	printed := &ast.SchemaDocument{}
+	doc := &ast.SchemaDocument{}
 	for _, operation := range []ast.Operation{ast.Query, ast.Mutation} {
 		extension := &ast.Definition{Kind: ast.Object}
-		for _, field := range d.kept() {
+		for _, field := range d.includedFields() {
 			if field.operation == operation {
 				extension.Fields = append(extension.Fields, field.FieldDefinition)
 			}
@@ -177,7 +178,7 @@ func (d *document) rootFields(schema *ast.Schema) (*ast.Source, error) {
 							"-rename), or leave it out (Without, -without)", root.Name, field.Name)
 				}
 			}
-		} else { // Mutation, since gqlgen always makes a query type
+		} else { // the operation is Mutation, since gqlgen always makes a query type
 			extension.Name = "Mutation"
 			if schema.Types[extension.Name] != nil {
 				return nil, errors.New(
@@ -185,17 +186,17 @@ func (d *document) rootFields(schema *ast.Schema) (*ast.Source, error) {
 						"add mutation to the schema definition, or leave login, refresh and " +
 						"logout out")
 			}
-			printed.SchemaExtension = append(printed.SchemaExtension, &ast.SchemaDefinition{
+			doc.SchemaExtension = append(doc.SchemaExtension, &ast.SchemaDefinition{
 				OperationTypes: ast.OperationTypeDefinitionList{{Operation: operation,
 					Type: extension.Name}},
 			})
 		}
-		printed.Extensions = append(printed.Extensions, extension)
+		doc.Extensions = append(doc.Extensions, extension)
 	}
-	if len(printed.Extensions) == 0 {
+	if len(doc.Extensions) == 0 {
 		return nil, nil
 	}
-	return source(fieldsName, printed), nil
+	return source(fieldsName, doc), nil
 }
 
 // rootOf returns the root type of an operation, or nil if there is none.
@@ -206,9 +207,9 @@ func rootOf(schema *ast.Schema, operation ast.Operation) *ast.Definition {
 	return schema.Mutation
 }
 
-// source returns document as a source for gqlgen.
-func source(name string, document *ast.SchemaDocument) *ast.Source {
+// source returns a source for gqlgen with the text of doc.
+func source(name string, doc *ast.SchemaDocument) *ast.Source {
 	var text strings.Builder
-	formatter.NewFormatter(&text, formatter.WithIndent("  ")).FormatSchemaDocument(document)
+	formatter.NewFormatter(&text, formatter.WithIndent("  ")).FormatSchemaDocument(doc)
 	return &ast.Source{Name: sourcePrefix + name + sourceSuffix, Input: text.String()}
 }

@@ -13,28 +13,28 @@ import (
 	"github.com/cloakql/cloakql/plugin"
 )
 
-// The product gets the same schema as CloakQL's own server, except for the descriptions of Query
-// and Mutation, which are the product's types.
+// The application gets the same schema as CloakQL's own server, except for the descriptions of
+// Query and Mutation, which are the application's types.
 func TestUse_schema(t *testing.T) {
 	cfg, err := inject(t, configText, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var own []*ast.Source
+	var serverSources []*ast.Source
 	names, err := filepath.Glob("../schema/*.graphqls")
 	if err != nil || len(names) == 0 {
-		t.Fatal("no schema files", err)
+		t.Fatalf("found %d schema files (error: %v), want at least 1", len(names), err)
 	}
 	for _, name := range names {
-		own = append(own, &ast.Source{Name: name, Input: readFile(t, name)})
+		serverSources = append(serverSources, &ast.Source{Name: name, Input: readFile(t, name)})
 	}
-	if got, want := printed(t, cfg.Sources), printed(t, own); got != want {
+	if got, want := schemaText(t, cfg.Sources), schemaText(t, serverSources); got != want {
 		t.Errorf("the schema is\n%s\nwant\n%s", got, want)
 	}
 }
 
-// printed returns the schema of sources as text, without the descriptions of Query and Mutation.
-func printed(t *testing.T, sources []*ast.Source) string {
+// schemaText returns the schema of sources as text, without the descriptions of Query and Mutation.
+func schemaText(t *testing.T, sources []*ast.Source) string {
 	t.Helper()
 	schema, err := gqlparser.LoadSchema(sources...)
 	if err != nil {
@@ -46,8 +46,8 @@ func printed(t *testing.T, sources []*ast.Source) string {
 	return text.String()
 }
 
-// The root fields are added to the root types, no matter what those are called and how they are
-// declared. If they were added early, like types, they could be in a type Query that isn't a root.
+// The plugin adds its root fields to the root types, whatever the names of the root types are, and
+// however they are declared. A type named Query that isn't a root type doesn't get them.
 func TestUse_rootTypes(t *testing.T) {
 	for _, tt := range []struct{ name, schema, query, mutation string }{
 		{"types", `type Query { a: Int @public } type Mutation { b: Int @public }`, "Query: a me", "Mutation: b login refresh logout"},
@@ -55,10 +55,10 @@ func TestUse_rootTypes(t *testing.T) {
 		{"extensions", `extend type Query { a: Int @public } extend type Mutation { b: Int @public }`, "Query: a me", "Mutation: b login refresh logout"},
 		{"empty", ``, "Query: me", "Mutation: login refresh logout"},
 		{"renamed", `schema { query: Root mutation: Change } type Root { a: Int @public } type Change { b: Int @public }`, "Root: a me", "Change: b login refresh logout"},
-		// The schema definition must name each root type, or login would be lost.
+		// The schema definition doesn't name a mutation type, so the plugin must add it there.
 		{"renamed, no mutation", `schema { query: Root } type Root { a: Int @public }`, "Root: a me", "Mutation: login refresh logout"},
 		{"renamed, type Query isn't a root", `schema { query: Root } type Root { a: Query @public } type Query { b: Int }`, "Root: a me", "Mutation: login refresh logout"},
-		{"schema extended", `extend schema @x directive @x on SCHEMA type Query { a: Int @public }`, "Query: a me", "Mutation: login refresh logout"},
+		{"extended schema definition", `extend schema @x directive @x on SCHEMA type Query { a: Int @public }`, "Query: a me", "Mutation: login refresh logout"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg, err := inject(t, configText, tt.schema)
@@ -75,7 +75,7 @@ func TestUse_rootTypes(t *testing.T) {
 	}
 }
 
-// fieldNames returns a type's name and fields, without those that GraphQL adds.
+// fieldNames returns the names of a type and its fields, without introspection fields.
 func fieldNames(def *ast.Definition) string {
 	if def == nil {
 		return "none"
@@ -89,10 +89,12 @@ func fieldNames(def *ast.Definition) string {
 	return text
 }
 
+// Use returns an error for an invalid option, and for a configuration or a schema with which the
+// plugin can't work.
 func TestUse_fails(t *testing.T) {
-	const root = "gqlgen.yml has resolver: layout: single-file, with which gqlgen replaces the " +
-		"type Resolver and its fields: expected follow-schema, or preserve_resolver: true for a " +
-		"file that exists"
+	const layoutError = "gqlgen.yml sets resolver.layout to single-file, so gqlgen would overwrite " +
+		"the type Resolver: use follow-schema, or set preserve_resolver to true with an existing " +
+		"file"
 	singleFile := strings.Replace(configText, "layout: follow-schema, dir: api/resolve",
 		"filename: resolver_that_is_new.go", 1)
 	for _, tt := range []struct {
@@ -107,19 +109,19 @@ func TestUse_fails(t *testing.T) {
 			"the schema has no query field me: expected a schema definition with a query type, " +
 				"or none"},
 
-		{"own type", configText, `type User { id: ID! }`, nil, "the schema has a type User of its own: give CloakQL's another name (RenameType, -rename-type)"},
-		{"own type Time", configText, `type Time { hour: Int }`, nil, "the schema has a type Time of its own: give CloakQL's another name (RenameType, -rename-type)"},
-		{"own field", configText, `type Query { me: String }`, nil, "Query has a field me of its own: give CloakQL's another name (Rename, -rename), or leave it out (Without, -without)"},
-		{"own type with the new name", configText, `type Caller { id: ID! }`, []plugin.Option{plugin.RenameType("User", "Caller")},
+		{"the application has a type User", configText, `type User { id: ID! }`, nil, "the schema has a type User of its own: give CloakQL's another name (RenameType, -rename-type)"},
+		{"the application has a type Time", configText, `type Time { hour: Int }`, nil, "the schema has a type Time of its own: give CloakQL's another name (RenameType, -rename-type)"},
+		{"the application has a field me", configText, `type Query { me: String }`, nil, "Query has a field me of its own: give CloakQL's another name (Rename, -rename), or leave it out (Without, -without)"},
+		{"the application has a type with the new name", configText, `type Caller { id: ID! }`, []plugin.Option{plugin.RenameType("User", "Caller")},
 			"the schema has a type Caller of its own: give CloakQL's another name (RenameType, " +
 				"-rename-type)"},
-		{"own field with the new name", configText, `schema { query: Root } type Root { viewer: String }`, []plugin.Option{plugin.Rename("me", "viewer")},
+		{"the application has a field with the new name", configText, `schema { query: Root } type Root { viewer: String }`, []plugin.Option{plugin.Rename("me", "viewer")},
 			"Root has a field viewer of its own: give CloakQL's another name (Rename, -rename), " +
 				"or leave it out (Without, -without)"},
-		{"syntax", configText, `type User {`, nil, "shop.graphqls:1:12: Expected Name, found <EOF>"},
-		{"own directive", configText, `directive @auth on OBJECT`, nil, "the schema has a directive auth of its own: remove it, or give it another name"},
+		{"syntax error", configText, `type User {`, nil, "shop.graphqls:1:12: Expected Name, found <EOF>"},
+		{"the application has a directive auth", configText, `directive @auth on OBJECT`, nil, "the schema has a directive auth of its own: remove it, or give it another name"},
 
-		// The guard wouldn't be called, and the audit can't detect that.
+		// With skip_runtime the guard wouldn't be called, and the audit can't detect that.
 		{"skip_runtime", configText + "directives: {auth: {skip_runtime: true}}", "", nil,
 			"gqlgen.yml configures the directive auth: remove its entry, since CloakQL binds it"},
 		{"skip_runtime of public", configText + "directives: {public: {skip_runtime: true}}", "", nil,
@@ -138,8 +140,8 @@ func TestUse_fails(t *testing.T) {
 		{"no resolvers", strings.Replace(configText, "resolver:", "# resolver:", 1), "", nil,
 			"gqlgen.yml has no section resolver: expected one, for the file with CloakQL's " +
 				"resolvers"},
-		{"single-file resolvers", singleFile, "", nil, root},
-		{"single-file resolvers, preserved, missing file", strings.Replace(singleFile, "new.go", "new.go, preserve_resolver: true", 1), "", nil, root},
+		{"single-file resolvers", singleFile, "", nil, layoutError},
+		{"single-file resolvers, preserved, missing file", strings.Replace(singleFile, "new.go", "new.go, preserve_resolver: true", 1), "", nil, layoutError},
 
 		{"Rename of an unknown field", configText, "", []plugin.Option{plugin.Rename("mee", "viewer")},
 			`plugin.Rename: CloakQL has no field "mee": expected one of login, refresh, logout, me`},
@@ -162,7 +164,7 @@ func TestUse_fails(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := inject(t, tt.config, tt.schema, tt.options...)
-			expectError(t, err, tt.want)
+			wantError(t, err, tt.want)
 		})
 	}
 	singleFile = strings.Replace(singleFile, "package: resolve,", "package: shop,", 1)
@@ -178,16 +180,17 @@ func TestUse_fails(t *testing.T) {
 			t.Error(err)
 		}
 		_, err := inject(t, singleFile, "")
-		expectError(t, err, root)
+		wantError(t, err, layoutError)
 	})
 }
 
+// Rename and Without change the root fields.
 func TestOptions(t *testing.T) {
 	for _, tt := range []struct {
-		name    string
-		options []plugin.Option
-		query   string
-		result  string
+		name     string
+		options  []plugin.Option
+		query    string
+		mutation string
 	}{
 		{"Rename", []plugin.Option{plugin.Rename("me", "viewer"), plugin.Rename("login", "me")},
 			"Query: a viewer", "Mutation: me refresh logout"},
@@ -203,14 +206,14 @@ func TestOptions(t *testing.T) {
 			if got := fieldNames(cfg.Schema.Query); got != tt.query {
 				t.Errorf("query type %s, want %s", got, tt.query)
 			}
-			if got := fieldNames(cfg.Schema.Mutation); got != tt.result {
-				t.Errorf("mutation type %s, want %s", got, tt.result)
+			if got := fieldNames(cfg.Schema.Mutation); got != tt.mutation {
+				t.Errorf("mutation type %s, want %s", got, tt.mutation)
 			}
 		})
 	}
 }
 
-// Types may swap names: each reference still means the same type.
+// RenameType renames a type and all references to it, even if two types swap names.
 func TestRenameType(t *testing.T) {
 	cfg, err := inject(t, configText, `type User { id: ID! @public } scalar Moment`,
 		plugin.RenameType("User", "Session"), plugin.RenameType("Session", "SignIn"),
@@ -238,7 +241,8 @@ func TestRenameType(t *testing.T) {
 	}
 }
 
-// The product's Go types for scalars come first, followed by those that CloakQL's types need.
+// The models of a scalar are the application's Go types, followed by the Go types that CloakQL's
+// types need.
 func TestUse_scalars(t *testing.T) {
 	cfg, err := inject(t, configText+`
 models:
@@ -262,23 +266,23 @@ models:
 			t.Errorf("%s is bound to %s, want %s", name, got, want)
 		}
 	}
-	if _, set := cfg.Models["Boolean"]; set {
-		t.Error("Boolean is bound, though gqlgen's default is enough for CloakQL")
+	if _, ok := cfg.Models["Boolean"]; ok {
+		t.Error("Boolean is bound, want gqlgen's default")
 	}
 	if !cfg.Models["User"].Fields["orders"].Resolver {
-		t.Error("the entry of the product's own field of User was removed")
+		t.Error("the entry for User.orders, a field of the application, was removed")
 	}
 }
 
-// gqlgen must not read back the file with the whole schema, wherever the product puts it.
+// gqlgen doesn't read back the file with the whole schema, wherever the application puts it.
 func TestUse_schemaFile(t *testing.T) {
-	whole := "# Code generated by github.com/cloakql/cloakql/plugin, DO NOT EDIT.\n\ntype Query { me: String }"
-	cfg, err := inject(t, configText, whole)
+	wholeSchema := "# Code generated by github.com/cloakql/cloakql/plugin, DO NOT EDIT.\n\ntype Query { me: String }"
+	cfg, err := inject(t, configText, wholeSchema)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := fieldNames(cfg.Schema.Query); got != "Query: me" ||
 		cfg.Schema.Query.Fields[0].Type.String() != "User" {
-		t.Errorf("query type %s, want the plugin's me only", got)
+		t.Errorf("query type %s, want Query with only the plugin's me", got)
 	}
 }

@@ -8,16 +8,16 @@ import (
 	"testing"
 )
 
-// Builds the product of docs/plugin.md in an empty module with the page's commands and files, and
-// runs it with the stand-in for Keycloak. It omits the commands that need the network: enterModule
-// replaces them.
-func TestDocumentedProduct(t *testing.T) {
-	page, product := readFile(t, "../docs/plugin.md"), archive(t, "testdata/shop.txtar")
-	root := enterModule(t, product)
+// The application in docs/plugin.md builds in an empty module with the page's commands and files,
+// and passes its tests with the fake Keycloak. The test leaves out the commands that need the
+// network; enterModule does their work.
+func TestDocumentedApplication(t *testing.T) {
+	page, application := readFile(t, "../docs/plugin.md"), archive(t, "testdata/shop.txtar")
+	root := enterModule(t, application)
 	var commands []string
-	block := regexp.MustCompile("(?ms)^```(\\w+)\n(?:(?://|#) (\\S+)\n)?(.*?)^```$")
-	for _, found := range block.FindAllStringSubmatch(page, -1) {
-		switch language, name, text := found[1], found[2], found[3]; {
+	blockPattern := regexp.MustCompile("(?ms)^```(\\w+)\n(?:(?://|#) (\\S+)\n)?(.*?)^```$")
+	for _, match := range blockPattern.FindAllStringSubmatch(page, -1) {
+		switch language, name, text := match[1], match[2], match[3]; {
 		case language == "sh":
 			for command := range strings.Lines(text) {
 				command = strings.TrimSpace(command)
@@ -29,8 +29,8 @@ func TestDocumentedProduct(t *testing.T) {
 			}
 		case name != "":
 			writeFiles(t, map[string]string{name: text})
-		case !strings.Contains(strings.ReplaceAll(product["main.go"], "\n\t", "\n"), text):
-			t.Errorf("the product's main.go lacks this excerpt of the page:\n%s", text)
+		case !strings.Contains(strings.ReplaceAll(application["main.go"], "\n\t", "\n"), text):
+			t.Errorf("the application's main.go lacks this excerpt from the page:\n%s", text)
 		}
 	}
 	want := []string{"go get -tool " + tool, "go generate ./...", "go mod tidy"}
@@ -41,18 +41,19 @@ func TestDocumentedProduct(t *testing.T) {
 	t.Log(run(t, "go", "test", "-v", "./..."))
 	readSources(t, root,
 		strings.Fields(run(t, "go", "list", "-deps", "-test", "-f", "{{.Dir}}", ".")))
-	unwanted := regexp.MustCompile(
+	unwantedPattern := regexp.MustCompile(
 		`(?m)^github\.com/(cloakql/cloakql/(plugin|keycloak/keycloaktest)|99designs/gqlgen/(api|codegen|plugin))(/.*)?$`)
-	if found := unwanted.FindAllString(run(t, "go", "list", "-deps", "."), -1); found != nil {
-		t.Errorf("the server depends on %v, want none of these packages", found)
+	dependencies := run(t, "go", "list", "-deps", ".")
+	if unwanted := unwantedPattern.FindAllString(dependencies, -1); unwanted != nil {
+		t.Errorf("the server depends on %v, want none of these packages", unwanted)
 	}
 }
 
-// readSources reads the Go files in the directories that belong to CloakQL: go test caches the
-// result of a test unless a file changes that the test itself has read.
+// readSources reads the Go files in those directories that are below root. go test reuses a cached
+// result unless a file that the test has read changes, so the test must read CloakQL's sources.
 func readSources(t *testing.T, root string, directories []string) {
 	t.Helper()
-	read := 0
+	count := 0
 	for _, directory := range directories {
 		if directory != root && !strings.HasPrefix(directory, root+string(filepath.Separator)) {
 			continue
@@ -63,22 +64,22 @@ func readSources(t *testing.T, root string, directories []string) {
 		}
 		for _, name := range names {
 			readFile(t, name)
-			read++
+			count++
 		}
 	}
-	if read < 20 {
-		t.Errorf("the product depends on %d files of CloakQL, want at least 20", read)
+	if count < 20 {
+		t.Errorf("the application depends on %d files of CloakQL, want at least 20", count)
 	}
 }
 
-// A product with federation, with names that CloakQL has too, and with gqlgen's other layouts and
-// options: everything that changes the text of the resolvers.
-func TestUnusualProduct(t *testing.T) {
-	product := archive(t, "testdata/unusual.txtar")
-	enterModule(t, product)
+// The plugin works with federation, with type and field names that CloakQL has too, and with every
+// layout and option of gqlgen that changes the text of the resolvers.
+func TestUnusualApplication(t *testing.T) {
+	application := archive(t, "testdata/unusual.txtar")
+	enterModule(t, application)
 	run(t, "go", "tool", "cloakql-gqlgen", "-config", "unusual.yml", "-rename", "me=viewer",
 		"-rename-type", "User=Caller", "-without", "logout", "-schema", "whole.graphqls")
-	// Again, now that the schema file is among the files that gqlgen reads.
+	// In the second run, the schema file is among the files that gqlgen reads.
 	before := files(t)
 	run(t, "go", "tool", "cloakql-gqlgen", "-config", "unusual.yml", "-rename", "me=viewer",
 		"-rename-type", "User=Caller", "-without", "logout", "-schema", "whole.graphqls")
