@@ -5,7 +5,7 @@ import "github.com/vektah/gqlparser/v2/gqlerror"
 // A Code is the extensions.code of an error. Clients branch on it, so codes are a contract.
 type Code string
 
-// CloakQL's codes. Where Apollo Server has a code for a case, it is the same.
+// CloakQL's codes. If Apollo Server has a code for the same case, CloakQL uses that code.
 const (
 	// Errors of fields.
 
@@ -39,10 +39,12 @@ const (
 	CodeResponseTooLarge Code = "RESPONSE_TOO_LARGE"
 )
 
-// A Reason is the extensions.reason of an error: which case of its Code. Reasons are a contract.
+// A Reason is the extensions.reason of an error. It distinguishes the cases of a Code. Reasons are
+// a contract too.
 type Reason string
 
-// The reasons of CodeUnauthenticated, and with ReasonKeysUnavailable one of CodeServiceUnavailable.
+// The reasons of CodeUnauthenticated, except for ReasonKeysUnavailable, which is a reason of
+// CodeServiceUnavailable.
 const (
 	ReasonTokenMissing     Reason = "TOKEN_MISSING"
 	ReasonTokenMalformed   Reason = "TOKEN_MALFORMED"

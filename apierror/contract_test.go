@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Codes, reasons and messages are a contract with clients: testdata/contract.txt has each as it was
-// introduced. Add new rows there by hand.
+// The table has exactly the codes, reasons and messages of testdata/contract.txt, because they are
+// a contract with clients. Add new rows to that file by hand.
 func TestTable_contract(t *testing.T) {
 	text, err := os.ReadFile("testdata/contract.txt")
 	if err != nil {

@@ -19,12 +19,12 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// ErrOutOfStock is an error of the product. Its text, and that of errors that wrap it, is only for
-// the log.
+// ErrOutOfStock is an error of the application. Its text, and the texts of errors that wrap it, are
+// only for the log.
 var ErrOutOfStock = errors.New("warehouse 7 has none left")
 
-// A gqlgen server of your own: resolvers return their errors, and a table defines what clients see
-// of them.
+// In a gqlgen server of your own, resolvers return their errors, and a table defines what clients
+// see.
 func ExamplePresenter() {
 	presenter := &apierror.Presenter{
 		Rows: []apierror.Row{

@@ -11,8 +11,8 @@ import (
 // A resolver resolves a field of newShop's schema to null, or fails.
 type resolver = func(context.Context) error
 
-// newShop returns a schema like those that gqlgen generates. Each field fails with its resolver's
-// error.
+// newShop returns an executable schema like the ones that gqlgen generates. Each field fails with
+// its resolver's error.
 func newShop(resolvers map[string]resolver) graphql.ExecutableSchema {
 	schema := gqlparser.MustLoadSchema(
 		&ast.Source{Input: `type Query { buy: Int me: Int ship: Int }`})

@@ -25,17 +25,18 @@ import (
 // The zero value and a nil Presenter work: they have CloakQL's rows, log to slog.Default(), and
 // show no detail. A Presenter is safe for concurrent use, as long as its fields don't change.
 type Presenter struct {
-	// Rows are the product's own rows. They are tried in this order, before CloakQL's: if an error
-	// wraps both a product's error and one of CloakQL's, the product's is more specific. A row
-	// can't replace one of CloakQL's. A row that Validate rejects isn't used: its error is logged
-	// and hidden, like any error without a row.
+	// Rows are the application's own rows. They are tried in this order, before CloakQL's rows: if
+	// an error wraps both an application's error and one of CloakQL's, the application's is more
+	// specific. A row can't replace a row of CloakQL's. A row that Validate rejects isn't used: its
+	// error is logged and hidden, like any error without a row.
 	Rows []Row
 
 	Log *slog.Logger // slog.Default() if nil
 
-	// Detail adds extensions.detail: why a token was rejected, claim by claim, which argument of
-	// login, refresh or logout is malformed, and what is wrong with a document. It is for a
-	// developer's machine: it names issuers, audiences and types, and repeats what the client sent.
+	// Detail adds extensions.detail, which explains why a token was rejected, which argument of
+	// login, refresh or logout is malformed, or what is wrong with a document. Set it only on a
+	// developer's machine: details name issuers, audiences and types, and repeat what the client
+	// sent.
 	Detail bool
 
 	// RequestID returns the request's ID in the log. Internal errors show it as
@@ -51,13 +52,13 @@ func (p *Presenter) Validate() error { return validate(p.orZero().Rows) }
 // gqlgen's own transports, of the request that was rejected.
 func (p *Presenter) Present(ctx context.Context, err error) *gqlerror.Error {
 	p = p.orZero()
-	shown := &gqlerror.Error{Path: graphql.GetPath(ctx)}
+	public := &gqlerror.Error{Path: graphql.GetPath(ctx)}
 	// gqlgen wraps a resolver's error, to add its location in the document.
 	rejected, ok := errors.AsType[*gqlerror.Error](err)
 	if located := rejected; ok {
-		shown.Locations = located.Locations
+		public.Locations = located.Locations
 		if located.Path != nil {
-			shown.Path = located.Path
+			public.Path = located.Path
 		}
 		if located.Err != nil {
 			err = located.Err
@@ -68,29 +69,29 @@ func (p *Presenter) Present(ctx context.Context, err error) *gqlerror.Error {
 		err = errIntrospection
 	case argumentsFailed(ctx): // the generated code's message repeats the value
 		err = identity.ErrBadInput
-		shown.Path = graphql.GetFieldContext(ctx).Path() // the path of the field
+		public.Path = graphql.GetFieldContext(ctx).Path() // the path of the field
 	}
 	row, ok := p.rowOf(ctx, err)
 	if !ok && isRequestError(ctx, rejected) {
 		return p.requestError(rejected)
 	}
 	if !ok {
-		return p.internal(ctx, err, shown)
+		return p.internal(ctx, err, public)
 	}
 	if row.Level != 0 {
-		p.log().Log(ctx, row.Level, "field failed", "path", pathOf(shown), "code", row.Code,
+		p.log().Log(ctx, row.Level, "field failed", "path", pathOf(public), "code", row.Code,
 			"error", err, detailOf(err), "requestId", p.requestID(ctx))
 	}
-	public := New(row.Code, row.Reason, row.Message)
-	shown.Message, shown.Extensions = public.Message, public.Extensions
+	rowErr := New(row.Code, row.Reason, row.Message)
+	public.Message, public.Extensions = rowErr.Message, rowErr.Extensions
 	if detail := publicDetail(row, err); detail != "" && p.Detail {
-		shown.Extensions["detail"] = detail
+		public.Extensions["detail"] = detail
 	}
 	if limited, ok := errors.AsType[*identity.RateLimitError](err); ok &&
 		row.Code == CodeRateLimited {
-		shown.Extensions["retryAfter"] = ceilSeconds(limited.RetryAfter)
+		public.Extensions["retryAfter"] = ceilSeconds(limited.RetryAfter)
 	}
-	return shown
+	return public
 }
 
 // isRequestError reports whether gqlgen, one of its transports or an extension made err before any
@@ -125,26 +126,28 @@ func (p *Presenter) requestError(err *gqlerror.Error) *gqlerror.Error {
 	return public
 }
 
-// internal hides an error that has no row.
+// internal logs an error that has no row, and completes public as an internal error, which hides
+// err.
 func (p *Presenter) internal(ctx context.Context, err error,
-	shown *gqlerror.Error) *gqlerror.Error {
+	public *gqlerror.Error) *gqlerror.Error {
 	id := p.requestID(ctx)
 	switch {
 	case errors.Is(err, errPanic): // Recover has logged it, with its stack
-	case errors.Is(err, context.Canceled): // the client has gone
+	case errors.Is(err, context.Canceled): // the client has disconnected
 	default:
-		p.log().ErrorContext(ctx, "field failed", "path", pathOf(shown), "error", err,
+		p.log().ErrorContext(ctx, "field failed", "path", pathOf(public), "error", err,
 			detailOf(err), "requestId", id)
 	}
-	public := New(CodeInternalServerError, "", "Internal error")
-	shown.Message, shown.Extensions = public.Message, public.Extensions
+	hidden := New(CodeInternalServerError, "", "Internal error")
+	public.Message, public.Extensions = hidden.Message, hidden.Extensions
 	if id != "" {
-		shown.Extensions["requestId"] = id
+		public.Extensions["requestId"] = id
 	}
-	return shown
+	return public
 }
 
-// rowOf returns the row of err: a row of the product if one matches, otherwise one of CloakQL's.
+// rowOf returns the row that matches err: one of the application's rows if there is one, otherwise
+// one of CloakQL's.
 func (p *Presenter) rowOf(ctx context.Context, err error) (Row, bool) {
 	for i, row := range p.Rows {
 		if !errors.Is(err, row.Err) {
@@ -172,7 +175,7 @@ var errPanic = errors.New("panic")
 func (p *Presenter) Recover(ctx context.Context, value any) error {
 	p = p.orZero()
 	cause := fmt.Sprintf("%T", value)
-	if err, ok := value.(runtime.Error); ok { // the runtime's own message, without arguments
+	if err, ok := value.(runtime.Error); ok { // its message has only indexes and types
 		cause = err.Error()
 	}
 	p.log().ErrorContext(ctx, "panic", "path", pathOf(&gqlerror.Error{Path: graphql.GetPath(ctx)}),
@@ -188,6 +191,7 @@ func (p *Presenter) orZero() *Presenter {
 	return p
 }
 
+// log returns p.Log, or slog.Default() if it is nil.
 func (p *Presenter) log() *slog.Logger {
 	if p.Log == nil {
 		return slog.Default()
@@ -195,6 +199,7 @@ func (p *Presenter) log() *slog.Logger {
 	return p.Log
 }
 
+// requestID returns the request's ID, or "" if there is none.
 func (p *Presenter) requestID(ctx context.Context) string {
 	if p.RequestID == nil {
 		return ""
@@ -202,7 +207,8 @@ func (p *Presenter) requestID(ctx context.Context) string {
 	return p.RequestID(ctx)
 }
 
-// detailOf returns err's detail for operators as a log attribute, which is empty if there is none.
+// detailOf returns err's detail for operators as a log attribute, or an empty attribute if err has
+// none.
 func detailOf(err error) slog.Attr {
 	if detail := identity.Detail(err); detail != "" {
 		return slog.String("detail", detail)
@@ -210,11 +216,11 @@ func detailOf(err error) slog.Attr {
 	return slog.Attr{} // handlers omit it
 }
 
-// publicDetail returns the detail that a client may read on a developer's machine. The realm's
-// detail about a sign-in is for the log only, because it reveals which accounts exist.
+// publicDetail returns the detail of err that clients see if Presenter.Detail is set. The realm's
+// detail about a sign-in is only for the log, because it reveals which accounts exist.
 func publicDetail(row Row, err error) string {
 	switch row.Err {
-	case identity.ErrBadInput: // which argument, never its value
+	case identity.ErrBadInput: // the detail names the argument, but not its value
 		detail, _ := strings.CutPrefix(err.Error(), identity.ErrBadInput.Error()+": ")
 		if detail == err.Error() {
 			return ""
@@ -228,15 +234,15 @@ func publicDetail(row Row, err error) string {
 	return ""
 }
 
-// pathOf returns the path for the log. It is truncated, since clients choose the aliases in it.
-func pathOf(shown *gqlerror.Error) string {
+// pathOf returns the error's path for the log, truncated because clients choose the aliases in it.
+func pathOf(err *gqlerror.Error) string {
 	const max = 200
-	path := shown.Path.String()
+	path := err.Path.String()
 	return path[:min(len(path), max)]
 }
 
-// ceilSeconds returns d in seconds, rounded up so that a client that waits isn't too early, and at
-// least 1.
+// ceilSeconds returns d in seconds, rounded up so that a client that waits doesn't retry too early.
+// It returns at least 1.
 func ceilSeconds(d time.Duration) int { return max(1, int((d+time.Second-1)/time.Second)) }
 
 // introspectionFailed reports whether the field that failed is __schema or __type. They fail only
@@ -250,8 +256,8 @@ func introspectionFailed(ctx context.Context) bool {
 }
 
 // argumentsFailed reports whether the arguments of a field couldn't be decoded. gqlgen's generated
-// code stores them in the field's context before it calls the resolver, and stores none if one of
-// them doesn't fit its type.
+// code stores a field's arguments in its context before it calls the resolver, and stores none if
+// an argument doesn't fit its type.
 func argumentsFailed(ctx context.Context) bool {
 	field := graphql.GetFieldContext(ctx)
 	if field == nil || field.Field.Field == nil || field.Field.Definition == nil {

@@ -29,7 +29,7 @@ const (
 
 var errDatabase = errors.New("dial tcp 10.0.0.7: connection refused")
 
-// newPresenter returns a presenter with a product's rows, and its log.
+// newPresenter returns a presenter with an application's rows, and its log.
 func newPresenter(detail bool, rows ...Row) (*Presenter, *bytes.Buffer) {
 	var log bytes.Buffer
 	return &Presenter{
@@ -38,7 +38,7 @@ func newPresenter(detail bool, rows ...Row) (*Presenter, *bytes.Buffer) {
 	}, &log
 }
 
-// check compares two texts.
+// check fails the test if got isn't want.
 func check(t testing.TB, got, want string) {
 	t.Helper()
 	if got != want {
@@ -46,7 +46,7 @@ func check(t testing.TB, got, want string) {
 	}
 }
 
-// shown returns err as a client reads it.
+// shown returns err as JSON, as clients get it.
 func shown(t testing.TB, err *gqlerror.Error) string {
 	t.Helper()
 	text, marshalErr := json.Marshal(err)
@@ -56,8 +56,9 @@ func shown(t testing.TB, err *gqlerror.Error) string {
 	return string(text)
 }
 
-// contract is a second copy of the table. A change here is a change for every client.
-var contract = []contracted{
+// contract repeats the table with the level of each log line. A change of contract affects every
+// client.
+var contract = []contractRow{
 	{identity.ErrTokenMissing, "UNAUTHENTICATED", "TOKEN_MISSING", "Not authenticated", ""},
 	{identity.ErrTokenMalformed, "UNAUTHENTICATED", "TOKEN_MALFORMED", "Token is malformed", ""},
 	{identity.ErrTokenTooLarge, "UNAUTHENTICATED", "TOKEN_TOO_LARGE", "Token is too large", ""},
@@ -84,11 +85,12 @@ var contract = []contracted{
 	{context.DeadlineExceeded, "TIMEOUT", "", "The request took too long", "WARN"},
 }
 
-type contracted struct {
+type contractRow struct {
 	err                             error
-	code, reason, message, loggedAt string
+	code, reason, message, logLevel string // logLevel is empty if the error isn't logged
 }
 
+// Present shows and logs the error of each row as contract says, wherever it is in the chain.
 func TestPresenter_Present_everyRow(t *testing.T) {
 	for _, tt := range contract {
 		for form, err := range map[string]error{
@@ -100,8 +102,8 @@ func TestPresenter_Present_everyRow(t *testing.T) {
 			"located, wrapped": gqlerror.WrapPath(nil, fmt.Errorf("sign in: %w", tt.err)),
 			"in an Error":      &identity.Error{Reason: tt.err, Detail: canary},
 		} {
-			e, log := newPresenter(false)
-			got := e.Present(t.Context(), err)
+			p, log := newPresenter(false)
+			got := p.Present(t.Context(), err)
 			want := map[string]any{"code": tt.code}
 			if tt.reason != "" {
 				want["reason"] = tt.reason
@@ -110,21 +112,21 @@ func TestPresenter_Present_everyRow(t *testing.T) {
 				t.Errorf("%s, %s: %q %v, want %q %v", tt.err, form, got.Message, got.Extensions,
 					tt.message, want)
 			}
-			if logged := log.String(); tt.loggedAt == "" && logged != "" {
+			if logged := log.String(); tt.logLevel == "" && logged != "" {
 				t.Errorf("%s, %s: logged %s, want nothing: it is the client's error", tt.err,
 					form, logged)
-			} else if tt.loggedAt != "" &&
+			} else if tt.logLevel != "" &&
 				(strings.Count(logged, "\n") != 1 ||
-					!strings.Contains(logged, "level="+tt.loggedAt) ||
+					!strings.Contains(logged, "level="+tt.logLevel) ||
 					!strings.Contains(logged, "code="+tt.code) ||
 					!strings.Contains(logged, "requestId="+requestID)) {
 				t.Errorf("%s, %s: logged %q, want one line at %s with code and request ID", tt.err,
-					form, logged, tt.loggedAt)
+					form, logged, tt.logLevel)
 			}
 		}
 	}
 	for _, row := range table {
-		if !slices.ContainsFunc(contract, func(tt contracted) bool { return tt.err == row.Err }) {
+		if !slices.ContainsFunc(contract, func(tt contractRow) bool { return tt.err == row.Err }) {
 			t.Errorf("the row %s of apierror/table.go (%q) is missing in this test's contract: "+
 				"add it", strings.TrimSuffix(string(row.Code)+"/"+string(row.Reason), "/"),
 				row.Err)
@@ -138,12 +140,12 @@ func TestPresenter_Present_everyRow(t *testing.T) {
 	}
 }
 
-// Code and reason together are unique, so that clients can tell all cases apart.
+// No two rows have the same code and reason, so that clients can tell all cases apart.
 func TestRows_unique(t *testing.T) {
 	seen := map[[2]string]error{}
 	for _, row := range table {
 		key := [2]string{string(row.Code), string(row.Reason)}
-		if other, twice := seen[key]; twice {
+		if other, ok := seen[key]; ok {
 			t.Errorf("the rows of %q and %q are both %s/%s", other, row.Err, row.Code, row.Reason)
 		}
 		seen[key] = row.Err
@@ -153,7 +155,7 @@ func TestRows_unique(t *testing.T) {
 	}
 }
 
-// An error of package identity without a row would become INTERNAL_SERVER_ERROR.
+// Every error of package identity has a row. Without one it would become INTERNAL_SERVER_ERROR.
 func TestRows_haveEveryErrorOfIdentity(t *testing.T) {
 	text, err := os.ReadFile("table.go")
 	if err != nil {
@@ -163,89 +165,90 @@ func TestRows_haveEveryErrorOfIdentity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := 0
+	count := 0
 	ast.Inspect(file, func(n ast.Node) bool {
 		value, ok := n.(*ast.ValueSpec)
 		if !ok {
 			return true
 		}
 		for _, name := range value.Names {
-			found++
+			count++
 			if !strings.Contains(string(text), "{identity."+name.Name+",") {
 				t.Errorf("identity.%s has no row in the table", name.Name)
 			}
 		}
 		return true
 	})
-	if found < 20 {
-		t.Errorf("%d errors found in identity, want at least 20", found)
+	if count < 20 {
+		t.Errorf("%d errors found in identity, want at least 20", count)
 	}
 }
 
-// An outage that ended in a timeout counts as an outage.
+// An outage that was noticed by a timeout is shown as an outage.
 func TestPresenter_Present_outageBeforeDeadline(t *testing.T) {
-	e, _ := newPresenter(false)
-	got := e.Present(t.Context(),
+	p, _ := newPresenter(false)
+	got := p.Present(t.Context(),
 		fmt.Errorf("%w: %w", identity.ErrProviderUnavailable, context.DeadlineExceeded))
 	if got.Extensions["reason"] != "IDENTITY_PROVIDER_UNAVAILABLE" {
 		t.Errorf("extensions %v, want the reason IDENTITY_PROVIDER_UNAVAILABLE", got.Extensions)
 	}
 }
 
+// With Detail, clients see why a token was rejected, but no other details.
 func TestPresenter_Detail(t *testing.T) {
 	rejected := fmt.Errorf("verify: %w",
 		&identity.Error{Reason: identity.ErrTokenNotAccepted, Detail: "iss is X; accepted: Y"})
-	for local, want := range map[bool]string{
+	for detail, want := range map[bool]string{
 		false: `{"message":"Token is not meant for this API","extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_NOT_ACCEPTED"}}`,
 		true:  `{"message":"Token is not meant for this API","extensions":{"code":"UNAUTHENTICATED","detail":"iss is X; accepted: Y","reason":"TOKEN_NOT_ACCEPTED"}}`,
 	} {
-		e, _ := newPresenter(local)
-		check(t, shown(t, e.Present(t.Context(), rejected)), want)
+		p, _ := newPresenter(detail)
+		check(t, shown(t, p.Present(t.Context(), rejected)), want)
 	}
-	// Other details aren't shown, not even on a developer's machine.
-	e, _ := newPresenter(true)
+	p, _ := newPresenter(true)
 	check(t,
 		shown(t,
-			e.Present(t.Context(),
+			p.Present(t.Context(),
 				&identity.Error{Reason: identity.ErrBadCredentials, Detail: canary})),
 		`{"message":"Username or password is incorrect!","extensions":{"code":"INVALID_CREDENTIALS"}}`)
-	check(t, shown(t, e.Present(t.Context(), errDatabase)),
+	check(t, shown(t, p.Present(t.Context(), errDatabase)),
 		`{"message":"Internal error","extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"REQUESTID"}}`)
-	check(t, shown(t, e.Present(t.Context(), identity.ErrTokenMissing)),
+	check(t, shown(t, p.Present(t.Context(), identity.ErrTokenMissing)),
 		`{"message":"Not authenticated","extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_MISSING"}}`)
 }
 
+// Outside a field, a panic becomes an internal error without a path.
 func TestPresenter_Present_outsideField(t *testing.T) {
-	e, _ := newPresenter(false)
-	check(t, shown(t, e.Present(t.Context(), e.Recover(t.Context(), canary))),
+	p, _ := newPresenter(false)
+	check(t, shown(t, p.Present(t.Context(), p.Recover(t.Context(), canary))),
 		`{"message":"Internal error","extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"REQUESTID"}}`)
 }
 
-// Tests and extensions may make a field context without a field.
+// Present doesn't panic if the field context has no field, as in tests and extensions.
 func TestPresenter_Present_fieldContextWithoutField(t *testing.T) {
-	e, _ := newPresenter(false)
+	p, _ := newPresenter(false)
 	ctx := graphql.WithFieldContext(t.Context(), &graphql.FieldContext{})
-	got := e.Present(ctx, identity.ErrTokenMissing)
+	got := p.Present(ctx, identity.ErrTokenMissing)
 	if got.Extensions["reason"] != "TOKEN_MISSING" {
 		t.Errorf("extensions %v, want the reason TOKEN_MISSING", got.Extensions)
 	}
 }
 
-// retryAfter is in whole seconds, rounded up so that the next attempt doesn't come too early.
+// retryAfter is in whole seconds, rounded up so that the next attempt isn't too early.
 func TestPresenter_Present_retryAfter(t *testing.T) {
 	for wait, want := range map[time.Duration]int{
 		0: 1, -time.Second: 1, 1: 1, time.Second: 1, time.Second + 1: 2,
 		59*time.Second + 500*time.Millisecond: 60, time.Hour: 3600,
 	} {
-		e, _ := newPresenter(false)
-		got := e.Present(t.Context(),
+		p, _ := newPresenter(false)
+		got := p.Present(t.Context(),
 			fmt.Errorf("wrapped: %w", &identity.RateLimitError{RetryAfter: wait}))
 		if got.Extensions["retryAfter"] != want {
 			t.Errorf("%v: extensions %v, want retryAfter %d", wait, got.Extensions, want)
 		}
 	}
-	e, _ := newPresenter(false) // other rows don't show it
-	if got := e.Present(t.Context(),
+	p, _ := newPresenter(false) // other rows don't show retryAfter
+	if got := p.Present(t.Context(),
 		errors.Join(identity.ErrBadCredentials,
 			&identity.RateLimitError{RetryAfter: 1})); len(got.Extensions) != 1 {
 		t.Errorf("extensions %v, want only a code", got.Extensions)

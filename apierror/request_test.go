@@ -17,8 +17,8 @@ import (
 	"github.com/cloakql/cloakql/apierror"
 )
 
-// gqlgen's own transport repeats the body in its errors, and gqlparser repeats literals. Neither
-// reaches a client or the log, and a bad request is never logged as an error of the server.
+// gqlgen's own transport repeats the body in its errors, and gqlparser repeats literals. Present
+// replaces these errors, and doesn't log them.
 func TestPresenter_Present_rejectedRequests(t *testing.T) {
 	const canary = "c4nary_p4ssw0rd"
 	for body, want := range map[string]string{
@@ -37,7 +37,7 @@ func TestPresenter_Present_rejectedRequests(t *testing.T) {
 					panic("the resolver ran")
 				}}))
 			server.AddTransport(transport.POST{})
-			server.Use(slow{})
+			server.Use(slowRejecter{})
 			server.SetErrorPresenter(presenter.Present)
 			server.SetRecoverFunc(presenter.Recover)
 			request := httptest.NewRequest(http.MethodPost, "/graphql", strings.NewReader(body))
@@ -58,12 +58,15 @@ func TestPresenter_Present_rejectedRequests(t *testing.T) {
 	}
 }
 
-// slow is an extension that rejects an operation, as limits does.
-type slow struct{}
+// A slowRejecter is an extension that rejects the operation Slow, like package limits.
+type slowRejecter struct{}
 
-func (slow) ExtensionName() string                   { return "Slow" }
-func (slow) Validate(graphql.ExecutableSchema) error { return nil }
-func (slow) MutateOperationContext(_ context.Context, o *graphql.OperationContext) *gqlerror.Error {
+func (slowRejecter) ExtensionName() string                   { return "Slow" }
+func (slowRejecter) Validate(graphql.ExecutableSchema) error { return nil }
+
+func (slowRejecter) MutateOperationContext(
+	_ context.Context, o *graphql.OperationContext,
+) *gqlerror.Error {
 	if o.Operation.Name != "Slow" {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package apierror
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,8 +20,9 @@ var (
 	outOfStock    = Row{Err: errOutOfStock, Code: "OUT_OF_STOCK", Message: "This is sold out"}
 )
 
-// A product's row applies wherever its error is in the chain.
-func TestPresenter_Present_productRow(t *testing.T) {
+// An application's row matches wherever its error is in the chain, and is tried before CloakQL's
+// rows.
+func TestPresenter_Present_applicationRow(t *testing.T) {
 	const want = `{"message":"This is sold out","extensions":{"code":"OUT_OF_STOCK"}}`
 	for name, err := range map[string]error{
 		"unwrapped":             errOutOfStock,
@@ -33,14 +35,14 @@ func TestPresenter_Present_productRow(t *testing.T) {
 		"with a detail": errors.Join(errOutOfStock, &identity.Error{Detail: canary}),
 	} {
 		p, log := newPresenter(true, Row{Err: errDatabase, Code: "X", Message: "x"}, outOfStock)
-		p.Rows[0].Err = errors.New("another") // doesn't match
+		p.Rows[0].Err = errors.New("another error") // doesn't match
 		if got := shown(t, p.Present(t.Context(), err)); got != want || log.Len() != 0 {
 			t.Errorf("%s: %s, logged %q, want %s and nothing logged", name, got, log, want)
 		}
 	}
 }
 
-// A row's reason is shown, and its level is used for the log.
+// Present shows the row's reason, and logs at the row's level.
 func TestPresenter_Present_reasonAndLevel(t *testing.T) {
 	p, log := newPresenter(false,
 		Row{errOutOfStock, CodeServiceUnavailable, "WAREHOUSE", "Later", slog.LevelWarn})
@@ -52,17 +54,17 @@ func TestPresenter_Present_reasonAndLevel(t *testing.T) {
 	}
 }
 
-// The product's first matching row is used.
+// Present uses the first of the application's rows that matches.
 func TestPresenter_Present_firstRow(t *testing.T) {
 	p, _ := newPresenter(false,
-		Row{Err: errReserved, Code: "RESERVED", Message: "Somebody was faster"}, outOfStock)
+		Row{Err: errReserved, Code: "RESERVED", Message: "This is reserved"}, outOfStock)
 	for err, want := range map[error]Code{errReserved: "RESERVED", errOutOfStock: "OUT_OF_STOCK"} {
 		if got := p.Present(t.Context(), err).Extensions["code"]; got != string(want) {
 			t.Errorf("Present(%v): code %v, want %s", err, got, want)
 		}
 	}
 	if err := p.Validate(); err != nil {
-		t.Errorf("Validate() = %v", err)
+		t.Errorf("Validate() = %v, want no error", err)
 	}
 }
 
@@ -72,7 +74,7 @@ func TestPresenter_Validate(t *testing.T) {
 	const hidden = `{"message":"Internal error","extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"REQUESTID"}}`
 	for name, tt := range map[string]struct {
 		row         Row
-		want, shown string // Validate's error; what a client sees, or "" for CloakQL's row
+		want, shown string // Validate's error, and what clients see ("" for CloakQL's row)
 	}{
 		"zero value": {Row{}, "row 0 (<nil>) has no Err", hidden},
 		"no error":   {Row{Code: "X", Message: "x"}, "row 0 (<nil>) has no Err", hidden},
@@ -92,16 +94,16 @@ func TestPresenter_Validate(t *testing.T) {
 		if err := p.Validate(); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: Validate() = %v, want %q in it", name, err, tt.want)
 		}
-		failure := tt.row.Err
-		if failure == nil {
-			failure = errOutOfStock
+		rowErr := tt.row.Err
+		if rowErr == nil {
+			rowErr = errOutOfStock
 		}
 		want := tt.shown
 		if want == "" {
-			own, _ := newPresenter(true)
-			want = shown(t, own.Present(t.Context(), failure))
+			cloakql, _ := newPresenter(true)
+			want = shown(t, cloakql.Present(t.Context(), rowErr))
 		}
-		got := shown(t, p.Present(t.Context(), failure))
+		got := shown(t, p.Present(t.Context(), rowErr))
 		check(t, got, want)
 		if tt.row.Err != nil && !strings.Contains(log.String(), "error row isn't used") {
 			t.Errorf("%s: logged %q, want that the row isn't used", name, log)
@@ -125,29 +127,31 @@ func TestPresenter_Validate_severalRows(t *testing.T) {
 	}
 }
 
-// A product's error type that can't be compared doesn't cause a panic.
+// An application's error of a type that isn't comparable doesn't cause a panic.
 func TestPresenter_Validate_uncomparable(t *testing.T) {
-	p, _ := newPresenter(false,
-		Row{Err: list{"a"}, Code: "X", Message: "x"}, Row{Err: list{"a"}, Code: "X", Message: "x"})
+	row := Row{Err: listError{"a"}, Code: "X", Message: "x"}
+	p, _ := newPresenter(false, row, row)
 	if err := p.Validate(); err != nil {
-		t.Errorf("Validate() = %v", err)
+		t.Errorf("Validate() = %v, want no error", err)
 	}
-	if got := p.Present(t.Context(), list{"a"}).Extensions["code"]; got != "INTERNAL_SERVER_ERROR" {
+	got := p.Present(t.Context(), listError{"a"}).Extensions["code"]
+	if got != "INTERNAL_SERVER_ERROR" {
 		t.Errorf("code %v, want INTERNAL_SERVER_ERROR", got)
 	}
 }
 
-type list []string
+// A listError is an error that isn't comparable.
+type listError []string
 
-func (l list) Error() string { return strings.Join(l, " ") }
+func (l listError) Error() string { return strings.Join(l, " ") }
 
-// The zero Presenter and nil have CloakQL's rows only, and log to slog.Default().
+// The zero Presenter and a nil Presenter have only CloakQL's rows, and log to slog.Default().
 func TestPresenter_zero(t *testing.T) {
-	log := slog.Default()
-	t.Cleanup(func() { slog.SetDefault(log) })
+	defaultLog := slog.Default()
+	t.Cleanup(func() { slog.SetDefault(defaultLog) })
 	for name, p := range map[string]*Presenter{"zero": {}, "nil": nil} {
-		_, lines := newPresenter(false)
-		slog.SetDefault(slog.New(slog.NewTextHandler(lines, nil)))
+		var log bytes.Buffer
+		slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
 		check(t,
 			shown(t,
 				p.Present(t.Context(),
@@ -158,9 +162,9 @@ func TestPresenter_zero(t *testing.T) {
 		check(t, shown(t, p.Present(t.Context(), p.Recover(t.Context(), canary))),
 			`{"message":"Internal error","extensions":{"code":"INTERNAL_SERVER_ERROR"}}`)
 		if err := p.Validate(); err != nil {
-			t.Errorf("%s: Validate() = %v", name, err)
+			t.Errorf("%s: Validate() = %v, want no error", name, err)
 		}
-		if got := lines.String(); strings.Count(got, "\n") != 2 ||
+		if got := log.String(); strings.Count(got, "\n") != 2 ||
 			!strings.Contains(got, "connection refused") {
 			t.Errorf("%s: logged %q, want the hidden error and the panic", name, got)
 		}

@@ -12,11 +12,11 @@ import (
 )
 
 // errIntrospection is the error of __schema and __type if introspection is off. gqlgen's own error
-// for this has no type.
+// can't be recognized, because it is only a text.
 var errIntrospection = errors.New("introspection is off")
 
-// A Row defines what clients see of an error. A product adds a row for each error that its clients
-// should tell apart:
+// A Row defines what clients see of an error. An application adds a row for each error that its
+// clients should tell apart:
 //
 //	apierror.Row{Err: ErrOutOfStock, Code: "OUT_OF_STOCK", Message: "This is sold out"}
 //
@@ -25,11 +25,11 @@ type Row struct {
 	// Err is matched with errors.Is against the error that a resolver returns. To match an error
 	// type, give it a method Unwrap that returns such a variable.
 	Err error
-	// Code consists of capitals, digits and underscores, and may be one of CloakQL's codes. So does
-	// Reason, which is optional and says which case of the code this is.
-	Code   Code
+	// Code consists of capitals, digits and underscores. It may be one of CloakQL's codes.
+	Code Code
+	// Reason distinguishes the cases of a code. It is optional, and has the format of Code.
 	Reason Reason
-	// Message is for people. It is the same each time that this error occurs.
+	// Message is for people. It is the same for every error that this row matches.
 	Message string
 	// Level is the level at which the error is logged, with its text and its detail for operators.
 	// Zero, which is slog.LevelInfo, means that it isn't logged.
@@ -68,8 +68,8 @@ var table = []Row{
 		"Sign-in is not available", slog.LevelError},
 	{identity.ErrProviderUnavailable, CodeServiceUnavailable, ReasonProviderUnavailable,
 		"Sign-in is not available", slog.LevelWarn},
-	// These two aren't logged here: an attacker could cause them at will, and the log line of the
-	// request has the code.
+	// ErrBusy and ErrRateLimited aren't logged here: an attacker could cause any number of them,
+	// and the log line of the request has the code.
 	{identity.ErrBusy, CodeServiceUnavailable, ReasonBusy, "Try again", 0},
 	{identity.ErrRateLimited, CodeRateLimited, "", "Too many attempts", 0},
 
@@ -81,20 +81,20 @@ var table = []Row{
 // off, and context.DeadlineExceeded.
 func Rows() []Row { return slices.Clone(table) }
 
-var codeFormat = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`)
+var codePattern = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`)
 
-// check returns an error if a row of a product is invalid.
+// check returns an error if a row of an application is invalid.
 func (r Row) check() error {
 	switch {
 	case r.Err == nil:
-		return errors.New("has no Err: expected a variable of the product, such as ErrOutOfStock")
-	case slices.ContainsFunc(table, func(own Row) bool { return errors.Is(own.Err, r.Err) }):
+		return errors.New("has no Err: expected a variable of the application, such as ErrOutOfStock")
+	case slices.ContainsFunc(table, func(row Row) bool { return errors.Is(row.Err, r.Err) }):
 		return errors.New("replaces a row of CloakQL's, which clients rely on: " +
-			"expected an error of the product, which may wrap this one")
-	case !codeFormat.MatchString(string(r.Code)):
+			"expected an error of the application, which may wrap this one")
+	case !codePattern.MatchString(string(r.Code)):
 		return fmt.Errorf("has the Code %q: expected at most 64 capitals, digits and underscores, "+
 			"such as OUT_OF_STOCK", r.Code)
-	case r.Reason != "" && !codeFormat.MatchString(string(r.Reason)):
+	case r.Reason != "" && !codePattern.MatchString(string(r.Reason)):
 		return fmt.Errorf(
 			"has the Reason %q: expected at most 64 capitals, digits and underscores, "+
 				"or none", r.Reason)
@@ -104,7 +104,7 @@ func (r Row) check() error {
 	return nil
 }
 
-// validate returns an error that lists everything wrong with a product's rows.
+// validate returns an error that lists everything wrong with an application's rows.
 func validate(rows []Row) error {
 	var errs []error
 	for i, row := range rows {
