@@ -24,9 +24,9 @@ func TestLogout_backchannel(t *testing.T) {
 				object{"attributes": merge(object{"backchannel.logout.url": path}, attributes)})
 		}
 		r := g.realm(realmFile(nil,
-			clientWithURL("told", l.url+"/told",
+			clientWithURL("sid-required", l.url+"/sid-required",
 				object{"backchannel.logout.session.required": "true"}),
-			clientWithURL("sidless", l.url+"/sidless",
+			clientWithURL("sid-optional", l.url+"/sid-optional",
 				object{"backchannel.logout.session.required": "false"}),
 			clientWithURL("plain", l.url+"/plain", nil),
 			clientWithURL("offline", l.url+"/offline",
@@ -36,18 +36,17 @@ func TestLogout_backchannel(t *testing.T) {
 			merge(clientWithURL("front", l.url+"/front", nil), object{"frontchannelLogout": true}),
 			clientWithURL("failing", l.url+"/failing", nil),
 			clientWithURL("absent", "http://127.0.0.1:1/", nil),
-			clientFile("untold", nil),
+			clientFile("no-logout-url", nil),
 		))
 		login := func(s *scenario, u *user, client string, pairs ...string) response {
 			return s.login(u,
-				append(pairs, "client_id", client, "client_secret", client+"-secret")...)
+				append(pairs, credsOf(client)...)...)
 		}
 		logout := func(s *scenario, client string, login response) response {
-			return s.logout(r, login.field("refresh_token"), "client_id", client, "client_secret",
-				client+"-secret")
+			return s.logout(r, login.field("refresh_token"), credsOf(client)...)
 		}
-		for _, client := range []string{"told", "sidless", "plain", "offline", "relative",
-			"failing"} {
+		for _, client := range []string{"sid-required", "sid-optional", "plain", "offline",
+			"relative", "failing"} {
 			g.scenario("logout of "+client, func(s *scenario) {
 				u := s.user(r, nil)
 				tokens := login(s, u, client)
@@ -66,8 +65,8 @@ func TestLogout_backchannel(t *testing.T) {
 		}
 		g.scenario("the token's sid is the session", func(s *scenario) {
 			u := s.user(r, nil)
-			tokens := login(s, u, "told")
-			logout(s, "told", tokens)
+			tokens := login(s, u, "sid-required")
+			logout(s, "sid-required", tokens)
 			for _, req := range l.receive(s, u) {
 				decoded, _ := decodeToken(req.form.Get("logout_token"))
 				s.note("%s: %t", req.path, decoded.claims["sid"] == tokens.field("session_state"))
@@ -77,32 +76,32 @@ func TestLogout_backchannel(t *testing.T) {
 			u := s.user(r, nil)
 			s.showFinal(
 				s.browser().open(r.logoutURL("id_token_hint",
-					login(s, u, "told").field("id_token"))))
+					login(s, u, "sid-required").field("id_token"))))
 			l.show(s, u)
 		})
 		g.scenario("all clients of a session that another client ends", func(s *scenario) {
 			u := s.user(r, nil)
 			b := s.browser()
-			redirect := b.login(u, "client_id", "untold")
+			redirect := b.login(u, "client_id", "no-logout-url")
 			tokens := s.token(r,
-				codeGrant(redirect.redirectQuery().Get("code"), "client_id", "untold",
-					"client_secret", "untold-secret")).ok()
-			for _, client := range []string{"told", "sidless"} { // they don't exchange their codes
+				codeGrant(redirect.redirectQuery().Get("code"), credsOf("no-logout-url")...)).ok()
+			// These clients don't exchange their codes.
+			for _, client := range []string{"sid-required", "sid-optional"} {
 				b.open(r.authURL("client_id", client))
 			}
-			s.outcome("logout", logout(s, "untold", tokens))
+			s.outcome("logout", logout(s, "no-logout-url", tokens))
 			l.showPaths(s, u)
 		})
 		g.scenario("session deleted by an administrator", func(s *scenario) {
 			u := s.user(r, nil)
-			tokens := login(s, u, "told")
+			tokens := login(s, u, "sid-required")
 			login(s, u, "plain")
 			s.must(s.kc.endSession(sessionRef{realm: r.name, sid: tokens.field("session_state")}))
 			l.showPaths(s, u)
 		})
 		g.scenario("user logged out by an administrator", func(s *scenario) {
 			u := s.user(r, nil)
-			for _, client := range []string{"told", "told", "sidless"} {
+			for _, client := range []string{"sid-required", "sid-required", "sid-optional"} {
 				login(s, u, client)
 			}
 			s.must(s.kc.logoutUser(u.userRef))
@@ -115,16 +114,16 @@ func TestLogout_backchannel(t *testing.T) {
 			l.show(s, u)
 		})
 		noLogoutToken := func(name string, end func(s *scenario, u *user, tokens response)) {
-			g.scenario("not told: "+name, func(s *scenario) {
+			g.scenario("no logout token: "+name, func(s *scenario) {
 				u := s.user(r, nil)
-				end(s, u, login(s, u, "told"))
+				end(s, u, login(s, u, "sid-required"))
 				l.showPaths(s, u)
 			})
 		}
 		noLogoutToken("revoked", func(s *scenario, u *user, tokens response) {
 			s.outcome("revoke",
 				s.post(r.oidc("/revoke"),
-					with(secretOf("told"), "token", tokens.field("refresh_token"))))
+					with(secretOf("sid-required"), "token", tokens.field("refresh_token"))))
 		})
 		noLogoutToken("user disabled", func(s *scenario, u *user, tokens response) {
 			s.must(s.kc.patchUser(u.userRef, object{"enabled": false}))
@@ -193,12 +192,12 @@ func (l *logoutListener) show(s *scenario, u *user) {
 	received := l.receive(s, u)
 	w.received = s.kc.now()
 	if len(received) == 0 {
-		s.note("nobody is told")
+		s.note("no logout token")
 	}
 	for _, req := range received {
-		s.note("told: %s %s %s, with %s", req.method, req.path, req.contentType,
+		s.note("logout token: %s %s %s, with %s", req.method, req.path, req.contentType,
 			strings.Join(slices.Sorted(maps.Keys(req.form)), ", "))
-		s.out.WriteString(s.decoded("logout_token", req.form.Get("logout_token"), w))
+		s.out.WriteString(s.formatToken("logout_token", req.form.Get("logout_token"), w))
 	}
 }
 
@@ -207,9 +206,9 @@ func (l *logoutListener) showPaths(s *scenario, u *user) {
 	s.Helper()
 	received := l.receive(s, u)
 	if len(received) == 0 {
-		s.note("nobody is told")
+		s.note("no logout token")
 	}
 	for _, req := range received {
-		s.note("told: %s", req.path)
+		s.note("logout token: %s", req.path)
 	}
 }

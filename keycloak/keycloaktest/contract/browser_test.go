@@ -20,7 +20,7 @@ func (s *scenario) browser() *browser {
 	jar, err := cookiejar.New(nil)
 	s.must(err)
 	b := &browser{scenario: s, follow: true}
-	b.client = &http.Client{Jar: jar, Transport: direct.Transport, Timeout: patience,
+	b.client = &http.Client{Jar: jar, Transport: httpClient.Transport, Timeout: patience,
 		CheckRedirect: func(next *http.Request, _ []*http.Request) error {
 			if b.follow && strings.HasPrefix(next.URL.String(), s.kc.base()+"/") {
 				return nil

@@ -8,26 +8,25 @@ func TestClaims(t *testing.T) {
 		lightweight := object{
 			"attributes": object{"client.use.lightweight.access.token.enabled": "true"}}
 		r := g.realm(realmFile(nil,
-			clientFile("light", lightweight),
+			clientFile("lightweight", lightweight),
 			clientFile("stepped",
 				object{"attributes": object{"acr.loa.map": `{"silver":"1","gold":"2"}`}}),
 			clientFile("plain", object{"webOrigins": []string{}}),
 		))
 		g.scenario("lightweight", func(s *scenario) {
-			s.show(s.login(s.user(r, nil), "client_id", "light", "client_secret", "light-secret"))
+			s.show(s.login(s.user(r, nil), credsOf("lightweight")...))
 		})
 		g.scenario("lightweight, code flow", func(s *scenario) {
 			u := s.user(r, nil)
 			resp := s.token(r,
-				codeGrant(s.code(u, "client_id", "light", "nonce", "n-1"), "client_id", "light",
-					"client_secret", "light-secret")).ok()
+				codeGrant(s.code(u, "client_id", "lightweight", "nonce", "n-1"),
+					credsOf("lightweight")...)).ok()
 			s.showToken(resp, "access_token")
 			s.showToken(resp, "id_token")
 		})
 		g.scenario("lightweight refresh", func(s *scenario) {
-			login := s.login(s.user(r, nil), "client_id", "light", "client_secret", "light-secret")
-			s.showToken(s.refresh(r, login, "client_id", "light", "client_secret",
-				"light-secret").ok(), "access_token")
+			login := s.login(s.user(r, nil), credsOf("lightweight")...)
+			s.showToken(s.refresh(r, login, credsOf("lightweight")...).ok(), "access_token")
 		})
 		g.scenario("code flow", func(s *scenario) {
 			resp := s.token(r, codeGrant(s.code(s.user(r, nil), "nonce", "n-1"))).ok()
@@ -39,14 +38,12 @@ func TestClaims(t *testing.T) {
 			s.showBody(s.login(s.user(r, nil), "scope", "openid offline_access"))
 		})
 		g.scenario("no web origins", func(s *scenario) {
-			s.showClaims(s.login(s.user(r, nil), "client_id", "plain", "client_secret",
-				"plain-secret"), "access_token", "azp", "allowed-origins")
+			s.showClaims(s.login(s.user(r, nil), credsOf("plain")...), "access_token", "azp",
+				"allowed-origins")
 		})
 		g.scenario("acr by name", func(s *scenario) {
-			login := s.login(s.user(r, nil), "client_id", "stepped", "client_secret",
-				"stepped-secret")
-			refreshed := s.refresh(r, login, "client_id", "stepped", "client_secret",
-				"stepped-secret").ok()
+			login := s.login(s.user(r, nil), credsOf("stepped")...)
+			refreshed := s.refresh(r, login, credsOf("stepped")...).ok()
 			for _, resp := range []response{login, refreshed} {
 				s.showClaims(resp, "access_token", "acr")
 				s.showClaims(resp, "id_token", "acr")
@@ -123,7 +120,7 @@ func TestAudience(t *testing.T) {
 				if prepare != nil {
 					prepare(s, u)
 				}
-				resp := s.login(u, "client_id", client, "client_secret", client+"-secret")
+				resp := s.login(u, credsOf(client)...)
 				s.showClaims(resp, "access_token", "aud", "azp", "resource_access")
 				s.showClaims(resp, "id_token", "aud")
 				s.showClaims(resp, "refresh_token", "aud", "aud_x")

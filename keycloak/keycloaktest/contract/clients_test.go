@@ -37,44 +37,43 @@ func TestClientAuthentication(t *testing.T) {
 		}
 		header := func(value string) []string { return []string{"Authorization", value} }
 
-		accepted("form", "", "client_id", "api", "client_secret", "api-secret")
-		accepted("basic", basic("api", "api-secret"))
-		accepted("basic in lower case", "basic"+basic("api", "api-secret")[len("Basic"):])
-		accepted("both, identical", basic("api", "api-secret"), "client_id", "api", "client_secret",
-			"api-secret")
-		accepted("both, another client in the form", basic("api", "api-secret"), "client_id", "spa")
-		accepted("both, wrong secret in the form", basic("api", "api-secret"), "client_id", "api",
-			"client_secret", "wrong")
-		accepted("both, wrong secret in the header", basic("api", "wrong"), "client_id", "api",
-			"client_secret", "api-secret")
-		accepted("both, id only in the form", basic("api", "api-secret"), "client_id", "api")
+		accepted("form", "", credsOf("api")...)
+		accepted("basic", basicAuth("api", "api-secret"))
+		accepted("basic in lower case", "basic"+basicAuth("api", "api-secret")[len("Basic"):])
+		accepted("both, identical", basicAuth("api", "api-secret"), credsOf("api")...)
+		accepted("both, another client in the form", basicAuth("api", "api-secret"),
+			"client_id", "spa")
+		accepted("both, wrong secret in the form", basicAuth("api", "api-secret"),
+			"client_id", "api", "client_secret", "wrong")
+		accepted("both, wrong secret in the header", basicAuth("api", "wrong"), credsOf("api")...)
+		accepted("both, id only in the form", basicAuth("api", "api-secret"), "client_id", "api")
 		accepted("public", "", "client_id", "spa")
 		accepted("public with a secret", "", "client_id", "spa", "client_secret", "anything")
-		accepted("public, basic", basic("spa", ""))
-		accepted("public, basic with a secret", basic("spa", "anything"))
+		accepted("public, basic", basicAuth("spa", ""))
+		accepted("public, basic with a secret", basicAuth("spa", "anything"))
 		accepted("special characters, form", "", "client_id", "odd id", "client_secret",
 			"p@ss:w+rd%")
 		// The client ID and the secret in the header are form-encoded: a percent sign that starts
 		// no escape is an error, and a plus is a space.
-		accepted("special characters, basic", basic("odd id", "p@ss:w+rd%"))
+		accepted("special characters, basic", basicAuth("odd id", "p@ss:w+rd%"))
 		accepted("special characters, basic, encoded as in RFC 6749",
-			basic("odd+id", "p%40ss%3Aw%2Brd%25"))
+			basicAuth("odd+id", "p%40ss%3Aw%2Brd%25"))
 
-		accepted("a plus, basic", basic("plus", "a+b"))
+		accepted("a plus, basic", basicAuth("plus", "a+b"))
 
 		refused("wrong secret", nil, "client_id", "api", "client_secret", "wrong")
-		refused("wrong secret, basic", header(basic("api", "wrong")))
+		refused("wrong secret, basic", header(basicAuth("api", "wrong")))
 		refused("secret of another client", nil, "client_id", "api", "client_secret",
 			"service-secret")
 		refused("no secret", nil, "client_id", "api")
 		refused("empty secret", nil, "client_id", "api", "client_secret", "")
-		refused("empty secret, basic", header(basic("api", "")))
+		refused("empty secret, basic", header(basicAuth("api", "")))
 		refused("secret in another case", nil, "client_id", "api", "client_secret", "API-SECRET")
 		refused("no client", nil)
 		refused("no client, a secret", nil, "client_secret", "api-secret")
 		refused("empty client", nil, "client_id", "", "client_secret", "api-secret")
 		refused("unknown client", nil, "client_id", "nobody", "client_secret", "api-secret")
-		refused("unknown client, basic", header(basic("nobody", "api-secret")))
+		refused("unknown client, basic", header(basicAuth("nobody", "api-secret")))
 		refused("client in another case", nil, "client_id", "API", "client_secret", "api-secret")
 		refused("basic is not base64", header("Basic !!!"))
 		refused("basic without a colon", header("Basic YXBp"))
@@ -82,14 +81,14 @@ func TestClientAuthentication(t *testing.T) {
 		refused("bearer", header("Bearer garbage"))
 		refused("bearer and form", header("Bearer garbage"), "client_id", "service",
 			"client_secret", "wrong")
-		refused("disabled", nil, "client_id", "disabled", "client_secret", "disabled-secret")
+		refused("disabled", nil, credsOf("disabled")...)
 		refused("disabled, wrong secret", nil, "client_id", "disabled", "client_secret", "wrong")
-		refused("bearer-only", nil, "client_id", "bearer", "client_secret", "bearer-secret")
+		refused("bearer-only", nil, credsOf("bearer")...)
 		refused("bearer-only, wrong secret", nil, "client_id", "bearer", "client_secret", "wrong")
 		refused("generated secret", nil, "client_id", "secretless", "client_secret", "")
 		g.scenario("secret changed", func(s *scenario) {
 			u := s.user(r, nil)
-			old, changed := []string{"client_id", "changing", "client_secret", "changing-secret"},
+			old, changed := credsOf("changing"),
 				[]string{"client_id", "changing", "client_secret", "changed"}
 			login := s.login(u, old...)
 			r.patchClient(s, "changing", object{"secret": "changed"})
@@ -109,7 +108,7 @@ func TestTokenRequest(t *testing.T) {
 			g.scenario(name, func(s *scenario) { s.show(s.token(r, form(pairs...))) })
 		}
 		withAPI := func(pairs ...string) []string {
-			return append([]string{"client_id", "api", "client_secret", "api-secret"}, pairs...)
+			return append(credsOf("api"), pairs...)
 		}
 		request("empty")
 		request("no grant type", withAPI()...)

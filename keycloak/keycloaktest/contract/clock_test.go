@@ -25,37 +25,40 @@ type window struct {
 	waited         time.Duration // how long scenario.wait had waited before the request
 }
 
-func (w window) zero() bool { return w.sent.IsZero() }
+// isZero reports whether w is the zero window.
+func (w window) isZero() bool { return w.sent.IsZero() }
 
 // A span is the range of possible values of a number, from min to max.
 type span struct{ min, max int64 }
 
-// clockText formats an offset, such as <iat+300>, or <iat+299..+300> if both are possible.
-func clockText(from string, s span) string {
+// clockText formats an offset from base, such as <iat+300>, or <iat+299..+300> if both are
+// possible.
+func clockText(base string, s span) string {
 	format := "%+d"
-	if from == "~" {
+	if base == "~" {
 		format = "%d"
 	}
 	if s.min == s.max {
-		return fmt.Sprintf("<"+from+format+">", s.min)
+		return fmt.Sprintf("<"+base+format+">", s.min)
 	}
-	return fmt.Sprintf("<"+from+format+".."+format+">", s.min, s.max)
+	return fmt.Sprintf("<"+base+format+".."+format+">", s.min, s.max)
 }
 
-// offset returns the offset of a time that was created in w from the response of the window from,
-// as if requests took no time.
-func (w window) offset(at int64, from window) span {
-	apart := w.waited - from.waited
-	return span{at - w.received.Add(-apart).Unix(), at - w.sent.Add(-apart).Unix()}
+// offset returns the possible offsets of a time that was created in w from the response in base, as
+// if requests took no time.
+func (w window) offset(at int64, base window) span {
+	waited := w.waited - base.waited
+	return span{at - w.received.Add(-waited).Unix(), at - w.sent.Add(-waited).Unix()}
 }
 
 // offset is like window.offset, for a time that may have been created by any request of the
 // scenario.
-func (s *scenario) offset(at int64, from window) span {
-	return span{at - from.received.Unix(), at - s.started.Add(from.waited).Unix()}
+func (s *scenario) offset(at int64, base window) span {
+	return span{at - base.received.Unix(), at - s.started.Add(base.waited).Unix()}
 }
 
-// remaining returns a number of remaining seconds, as if requests took no time.
+// remaining returns the possible values of a number of remaining seconds, as if requests took no
+// time.
 func (s *scenario) remaining(seconds int64, w window) span {
 	return span{seconds, seconds + w.received.Unix() - s.started.Add(w.waited).Unix()}
 }
@@ -67,8 +70,8 @@ func (s *scenario) sinceStart() window { return window{s.started, s.kc.now(), s.
 // been created after the new start.
 func (s *scenario) resetStart() { s.started = s.kc.now().Add(-s.waited) }
 
-// secondOf returns the time in a claim.
-func (s *scenario) secondOf(claim any) time.Time { return time.Unix(seconds(claim), 0) }
+// claimTime returns the time in a claim.
+func (s *scenario) claimTime(claim any) time.Time { return time.Unix(asInt(claim), 0) }
 
 // waitUntil waits until t, which may be in the past.
 func (s *scenario) waitUntil(t time.Time) {
@@ -77,13 +80,13 @@ func (s *scenario) waitUntil(t time.Time) {
 	}
 }
 
-// noteTokens stores the window of the request that issued the tokens in a response.
-func (s *scenario) noteTokens(body string, w window) {
+// storeWindows stores the window of the request that issued the tokens in a response.
+func (s *scenario) storeWindows(body string, w window) {
 	var fields object
 	json.Unmarshal([]byte(body), &fields)
 	for _, value := range fields {
-		if decoded, ok := decodeToken(text(value)); ok {
-			if id := text(decoded.claims["jti"]); id != "" && s.issuedBy[id].zero() {
+		if decoded, ok := decodeToken(asString(value)); ok {
+			if id := asString(decoded.claims["jti"]); id != "" && s.issuedBy[id].isZero() {
 				s.issuedBy[id] = w
 			}
 		}
@@ -96,8 +99,8 @@ func (s *scenario) issued(claims object, w window) window {
 	if claims["iat"] == nil {
 		return window{}
 	}
-	if issuer := s.issuedBy[text(claims["jti"])]; !issuer.zero() {
-		return issuer
+	if issuing := s.issuedBy[asString(claims["jti"])]; !issuing.isZero() {
+		return issuing
 	}
 	return w
 }
@@ -256,9 +259,9 @@ func TestClockNumbers(t *testing.T) {
 		{"refresh_expires_in", object{"refresh_expires_in": 0.0}, "0", true}, // for ever
 		{"refresh_expires_in", object{"refresh_expires_in": -1.0}, "0", false},
 	} {
-		n := slow
-		n.issued = s.issued(row.claims, n.window)
-		got := s.number(row.key, row.claims[row.key], n)
+		tm := slow
+		tm.issued = s.issued(row.claims, tm.window)
+		got := s.formatNumber(row.key, row.claims[row.key], tm)
 		if sameLine(row.recorded, got) != row.want {
 			t.Errorf("%s of %v: got %s; matches the recorded %s: %t, want %t", row.key, row.claims,
 				got, row.recorded, !row.want, row.want)

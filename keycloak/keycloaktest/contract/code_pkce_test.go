@@ -95,14 +95,14 @@ func TestCode_challenge(t *testing.T) {
 // showFinal records in one line the final response to an authorization request: a page, or a
 // redirect to the client.
 func (s *scenario) showFinal(resp response) {
-	s.out.WriteString(resp.requestText())
+	s.out.WriteString(resp.formatRequest())
 	switch location := resp.header.Get("Location"); {
 	case location != "":
-		s.note("%d %s", resp.status, s.address(location))
+		s.note("%d %s", resp.status, s.formatURL(location))
 	case resp.isPage():
 		beforeForms, _, _ := strings.Cut(s.formatPage(resp), "\nform ")
 		s.note("%d %s", resp.status, strings.TrimSpace(beforeForms))
 	default:
-		s.note("%d %s", resp.status, strings.TrimSpace(s.json(resp.body, resp.window)))
+		s.note("%d %s", resp.status, strings.TrimSpace(s.formatJSON(resp.body, resp.window)))
 	}
 }

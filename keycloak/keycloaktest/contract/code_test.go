@@ -57,7 +57,7 @@ func codePages(g *group, r *realm) {
 		b := s.browser()
 		page := b.submit(b.open(r.authURL()), "username", u.username, "password", "wrong")
 		s.show(page)
-		s.note("the username stands in the form: %t", fieldValue(page, "username") == u.username)
+		s.note("the form has the username: %t", fieldValue(page, "username") == u.username)
 		s.show(b.submit(page, "username", u.username, "password", "secret"))
 	})
 	g.scenario("unknown user", func(s *scenario) {
@@ -182,8 +182,7 @@ func codeSingleSignOn(g *group, r *realm) {
 				second.redirectQuery().Get("session_state"))
 		s.showCodeClaims(r, first, "acr")
 		other := s.token(r,
-			codeGrant(second.redirectQuery().Get("code"), "client_id", "other", "client_secret",
-				"other-secret"))
+			codeGrant(second.redirectQuery().Get("code"), credsOf("other")...))
 		s.showClaims(other.ok(), "access_token", "acr", "azp")
 	})
 	g.scenario("prompt=login after a login", func(s *scenario) {
@@ -258,9 +257,9 @@ func (s *scenario) showCodeClaims(r *realm, redirect response, names ...string) 
 
 // sameAuthTime reports whether the tokens of two responses have the same auth_time.
 func sameAuthTime(a, b response) bool {
-	return seconds(a.claims("access_token")["auth_time"]) ==
-		seconds(b.claims("access_token")["auth_time"]) &&
-		seconds(b.claims("access_token")["auth_time"]) == seconds(b.claims("id_token")["auth_time"])
+	return asInt(a.claims("access_token")["auth_time"]) ==
+		asInt(b.claims("access_token")["auth_time"]) &&
+		asInt(b.claims("access_token")["auth_time"]) == asInt(b.claims("id_token")["auth_time"])
 }
 
 // fieldValue returns the value of the field with this name in a page's forms.
@@ -289,10 +288,12 @@ func (s *scenario) showFormPost(page response) {
 	}
 	var fields []string
 	for _, field := range formPostFieldPattern.FindAllStringSubmatch(page.body, -1) {
-		fields = append(fields, fmt.Sprintf("  %s=%s", field[1], s.value(field[1], field[2])))
+		fields = append(fields,
+			fmt.Sprintf("  %s=%s", field[1], s.normalizeValue(field[1], field[2])))
 	}
 	slices.Sort(fields)
-	fmt.Fprintf(&s.out, "sends itself to %s:\n%s\n", s.text(action[1]), strings.Join(fields, "\n"))
+	fmt.Fprintf(&s.out, "sends itself to %s:\n%s\n", s.normalize(action[1]),
+		strings.Join(fields, "\n"))
 }
 
 // TestCode_exchange records token requests with a code.
@@ -315,7 +316,7 @@ func codeSuccess(g *group, r *realm) {
 	})
 	g.scenario("without a scope", func(s *scenario) {
 		tokens := s.token(r, codeGrant(s.code(s.user(r, nil), "scope", ""))).ok()
-		s.note("scope %s, ID token: %t", s.value("scope", tokens.field("scope")),
+		s.note("scope %s, ID token: %t", s.normalizeValue("scope", tokens.field("scope")),
 			tokens.value("id_token") != nil)
 	})
 	g.scenario("by a public client", func(s *scenario) {
@@ -330,11 +331,11 @@ func codeSuccess(g *group, r *realm) {
 		s.outcome("exchange",
 			s.token(r,
 				form("grant_type", "authorization_code", "code", code, "redirect_uri", callback),
-				"Authorization", basic("api", "api-secret")))
+				"Authorization", basicAuth("api", "api-secret")))
 	})
 	g.scenario("a scope at the exchange is ignored", func(s *scenario) {
 		tokens := s.token(r, codeGrant(s.code(s.user(r, nil)), "scope", "bogus")).ok()
-		s.note("scope %s", s.value("scope", tokens.field("scope")))
+		s.note("scope %s", s.normalizeValue("scope", tokens.field("scope")))
 	})
 	g.scenario("refresh afterwards", func(s *scenario) {
 		tokens := s.token(r, codeGrant(s.code(s.user(r, nil), "nonce", "a-nonce"))).ok()
@@ -363,7 +364,7 @@ func codeFailures(g *group, r, shortCodes *realm) {
 		return without(codeGrant(code), "redirect_uri")
 	})
 	failure("code of another client", func(code string) url.Values {
-		return codeGrant(code, "client_id", "other", "client_secret", "other-secret")
+		return codeGrant(code, credsOf("other")...)
 	})
 	failure("verifier without a challenge", func(code string) url.Values {
 		return codeGrant(code, "code_verifier", codeVerifier)

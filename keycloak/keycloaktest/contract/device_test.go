@@ -84,7 +84,7 @@ func deviceStarts(g *group, r, disabledRealm *realm) {
 	})
 	g.scenario("start with basic authentication", func(s *scenario) {
 		s.outcome("start",
-			s.post(r.oidc("/auth/device"), form(), "Authorization", basic("tv", "tv-secret")))
+			s.post(r.oidc("/auth/device"), form(), "Authorization", basicAuth("tv", "tv-secret")))
 	})
 	g.scenario("a bad scope is ignored", func(s *scenario) {
 		u := s.user(r, nil)

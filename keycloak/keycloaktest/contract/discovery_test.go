@@ -54,12 +54,12 @@ func TestDiscovery(t *testing.T) {
 				}
 			}
 		})
-		g.scenario("nothing beyond Keycloak", func(s *scenario) {
+		g.scenario("no field or value that Keycloak doesn't have", func(s *scenario) {
 			var fields object
 			s.must(json.Unmarshal([]byte(s.get(r.url(path)).body), &fields))
 			var lines []string
 			for _, name := range sortedKeys(fields) {
-				lines = append(lines, name+": "+typeOf(fields[name]))
+				lines = append(lines, name+": "+jsonType(fields[name]))
 				list, _ := fields[name].([]any)
 				for _, element := range list {
 					lines = append(lines, fmt.Sprintf("%s: has %v", name, element))
@@ -103,7 +103,7 @@ func TestCerts(t *testing.T) {
 		g.scenario("keys", func(s *scenario) {
 			r := s.realm(realmFile(generatedKeys))
 			s.show(s.get(r.oidc("/certs")))
-			keys := s.published(r.url(""))
+			keys := s.publishedKeys(r.url(""))
 			slices.SortFunc(keys, func(a, b jwk) int { return strings.Compare(b.Use, a.Use) })
 			for _, k := range keys {
 				s.note("%s %s: %s", k.Use, k.Alg, certificateProblems(k, r.name))
@@ -132,7 +132,7 @@ func TestCerts(t *testing.T) {
 			sum := sha256.Sum256(public)
 			want := base64.RawURLEncoding.EncodeToString(sum[:])
 			s.note("the id is the SHA-256 of the public key: %t",
-				s.published(r.url(""))[0].Kid == want)
+				s.publishedKeys(r.url(""))[0].Kid == want)
 			resp := s.login(s.user(r, nil))
 			s.note("it signs: %t", kidOf(resp.field("access_token")) == want)
 			s.showClaims(resp, "refresh_token", "typ")
@@ -184,7 +184,7 @@ func certificateProblems(k jwk, realm string) string {
 	check("x5t", k.X5T == base64.RawURLEncoding.EncodeToString(sha1sum[:]))
 	check("x5t#S256", k.X5TS256 == base64.RawURLEncoding.EncodeToString(sha256sum[:]))
 	check("kid", k.Kid == base64.RawURLEncoding.EncodeToString(kid[:]))
-	key, ok := k.public().(interface{ Equal(crypto.PublicKey) bool })
+	key, ok := k.publicKey().(interface{ Equal(crypto.PublicKey) bool })
 	check("key", ok && key.Equal(certificate.PublicKey))
 	check("subject "+certificate.Subject.String(), certificate.Subject.String() == "CN="+realm)
 	check("self-signed",
@@ -196,8 +196,8 @@ func certificateProblems(k jwk, realm string) string {
 	return "wrong: " + strings.Join(problems, ", ")
 }
 
-// typeOf returns the JSON type of a value.
-func typeOf(value any) string {
+// jsonType returns the JSON type of a value.
+func jsonType(value any) string {
 	switch value.(type) {
 	case string:
 		return "string"

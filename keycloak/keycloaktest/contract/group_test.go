@@ -35,7 +35,7 @@ type declaration struct {
 	run  func(*scenario)
 }
 
-// A scenario is a running scenario. It is a testing.T that also collects the record.
+// A scenario is the state of a running scenario: a testing.T that also collects the record.
 type scenario struct {
 	*testing.T
 	group        *group
@@ -294,14 +294,15 @@ type realm struct {
 	// also because of a race: see realServer.call.
 	tries int
 
-	once sync.Once // guards the field below
+	once sync.Once // sets the field below
 	err  error
 }
 
-func newRealm(s server) *realm { return &realm{kc: s, name: "c-" + random(), tries: 3} }
+// newRealm returns a realm that isn't imported yet.
+func newRealm(s server) *realm { return &realm{kc: s, name: "c-" + randomName(), tries: 3} }
 
-// random returns a random name.
-func random() string { return strings.ToLower(rand.Text()[:10]) }
+// randomName returns a random name.
+func randomName() string { return strings.ToLower(rand.Text()[:10]) }
 
 // load imports the realm on the first call, and returns the error of that import.
 func (r *realm) load(file object) error {
@@ -319,8 +320,8 @@ func (r *realm) load(file object) error {
 		}
 		for range r.tries {
 			r.err = r.kc.importRealm(file)
-			var rejected *importError
-			if !errors.As(r.err, &rejected) || rejected.status != http.StatusInternalServerError {
+			var importErr *importError
+			if !errors.As(r.err, &importErr) || importErr.status != http.StatusInternalServerError {
 				return
 			}
 		}
@@ -382,7 +383,7 @@ type user struct {
 // username.
 func (s *scenario) user(r *realm, settings object) *user {
 	s.Helper()
-	u := &user{userRef{realm: r.name}, r, "u" + random()}
+	u := &user{userRef{realm: r.name}, r, "u" + randomName()}
 	file := merge(object{
 		"username": "{user}", "enabled": true, "email": "{user}@example.com", "firstName": "Test",
 		"lastName":    "User",
@@ -435,8 +436,8 @@ func without(values url.Values, names ...string) url.Values {
 // sortedKeys returns the sorted keys of a map.
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
-// text returns value if it is a string, and "" otherwise.
-func text(value any) string {
+// asString returns value if it is a string, and "" otherwise.
+func asString(value any) string {
 	s, _ := value.(string)
 	return s
 }

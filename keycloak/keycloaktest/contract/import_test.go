@@ -102,7 +102,7 @@ func TestImport(t *testing.T) {
 			u := s.user(r, nil)
 			s.outcome("password grant",
 				s.token(r,
-					passwordGrant(u, "client_id", "bare", "client_secret", "bare-secret")))
+					passwordGrant(u, credsOf("bare")...)))
 			s.outcome("client credentials",
 				s.token(r, with(secretOf("bare"), "grant_type", "client_credentials")))
 			s.outcome("without its secret",
@@ -202,7 +202,7 @@ func TestImport_scopes(t *testing.T) {
 			r := g.realm(file)
 			g.scenario(name, func(s *scenario) {
 				u := s.user(r, nil)
-				resp := s.login(u, "client_id", client, "client_secret", client+"-secret")
+				resp := s.login(u, credsOf(client)...)
 				s.showFields(resp, "scope")
 				for _, token := range []string{"access_token", "id_token", "refresh_token"} {
 					s.note("%s: %v", token, sortedKeys(resp.claims(token)))
@@ -221,7 +221,7 @@ func TestImport_scopes(t *testing.T) {
 				list, _ := s.get(r.url("/.well-known/openid-configuration")).value(
 					"scopes_supported").([]any)
 				for _, s := range list {
-					supported = append(supported, text(s))
+					supported = append(supported, asString(s))
 				}
 				slices.Sort(supported)
 				s.note("scopes_supported: %v", supported)

@@ -11,16 +11,16 @@ func TestIntrospect(t *testing.T) {
 		groups := mapperFile("groups", "oidc-group-membership-mapper", object{
 			"claim.name": "groups", "full.path": "true", "access.token.claim": "true",
 			"introspection.token.claim": "true"})
-		seeing := clientFile("seeing",
-			object{"protocolMappers": []object{audienceMapper("seeing"), groups}})
+		serverClient := clientFile("server",
+			object{"protocolMappers": []object{audienceMapper("server"), groups}})
 		r := g.realm(realmFile(object{
 			"revokeRefreshToken": true,
 			"groups":             []object{{"name": "staff"}},
 			"roles":              object{"realm": []object{{"name": "clerk"}}},
-		}, seeing,
-			clientFile("light", object{
+		}, serverClient,
+			clientFile("lightweight", object{
 				"attributes":      object{"client.use.lightweight.access.token.enabled": "true"},
-				"protocolMappers": []object{audienceMapper("light"), audienceMapper("seeing")},
+				"protocolMappers": []object{audienceMapper("lightweight"), audienceMapper("server")},
 			}),
 			clientFile("brief", object{
 				"attributes":      object{"access.token.lifespan": "10"},
@@ -31,7 +31,7 @@ func TestIntrospect(t *testing.T) {
 					"protocolMappers": []object{audienceMapper("robot")}}),
 			clientFile("bearer", object{"bearerOnly": true}),
 		))
-		creds := []string{"client_id", "seeing", "client_secret", "seeing-secret"}
+		creds := credsOf("server")
 		introspectTokens(g, r, creds)
 		introspectInactive(g, r, creds)
 		introspectRefused(g, r, creds)
@@ -41,91 +41,91 @@ func TestIntrospect(t *testing.T) {
 func introspectTokens(g *group, r *realm, creds []string) {
 	g.scenario("access token", func(s *scenario) {
 		u := s.user(r, object{"groups": []string{"/staff"}})
-		s.show(s.introspect(r, "seeing", s.login(u, creds...).field("access_token")))
+		s.show(s.introspect(r, "server", s.login(u, creds...).field("access_token")))
 	})
 	g.scenario("access token, basic authentication", func(s *scenario) {
 		tokens := s.login(s.user(r, nil), creds...)
 		s.outcomeActive("introspection",
 			s.post(r.oidc("/token/introspect"), form("token", tokens.field("access_token")),
-				"Authorization", basic("seeing", "seeing-secret")))
+				"Authorization", basicAuth("server", "server-secret")))
 	})
 	g.scenario("access token of a code", func(s *scenario) {
-		code := s.code(s.user(r, nil), "client_id", "seeing")
-		resp := s.introspect(r, "seeing",
+		code := s.code(s.user(r, nil), "client_id", "server")
+		resp := s.introspect(r, "server",
 			s.token(r, codeGrant(code, creds...)).ok().field("access_token"))
 		s.note("active %t, auth_time there: %t, acr %v", resp.value("active"),
 			resp.value("auth_time") != nil, resp.value("acr"))
 	})
 	g.scenario("access token without openid", func(s *scenario) {
 		tokens := s.token(r, passwordGrant(s.user(r, nil), creds...)).ok()
-		resp := s.introspect(r, "seeing", tokens.field("access_token"))
+		resp := s.introspect(r, "server", tokens.field("access_token"))
 		s.note("active %t, scope %s", resp.value("active"),
-			s.value("scope", resp.field("scope")))
+			s.normalizeValue("scope", resp.field("scope")))
 	})
 	g.scenario("access token of another client", func(s *scenario) {
 		tokens := s.login(s.user(r, nil))
-		s.show(s.introspect(r, "seeing", tokens.field("access_token")))
+		s.show(s.introspect(r, "server", tokens.field("access_token")))
 	})
 	g.scenario("own access token, not in its audience", func(s *scenario) {
 		s.show(s.introspect(r, "api", s.login(s.user(r, nil)).field("access_token")))
 	})
 	g.scenario("ID token", func(s *scenario) {
-		s.show(s.introspect(r, "seeing", s.login(s.user(r, nil), creds...).field("id_token")))
+		s.show(s.introspect(r, "server", s.login(s.user(r, nil), creds...).field("id_token")))
 	})
 	g.scenario("refresh token", func(s *scenario) {
 		tokens := s.login(s.user(r, nil), creds...)
-		s.showBody(s.introspect(r, "seeing", tokens.field("refresh_token")))
-		s.show(s.introspect(r, "seeing", tokens.field("refresh_token"), "token_type_hint",
+		s.showBody(s.introspect(r, "server", tokens.field("refresh_token")))
+		s.show(s.introspect(r, "server", tokens.field("refresh_token"), "token_type_hint",
 			"refresh_token"))
 	})
 	g.scenario("used refresh token", func(s *scenario) {
 		tokens := s.login(s.user(r, nil), creds...)
 		next := s.refresh(r, tokens, creds...).ok()
 		s.outcomeActive("used",
-			s.introspect(r, "seeing", tokens.field("refresh_token"), "token_type_hint",
+			s.introspect(r, "server", tokens.field("refresh_token"), "token_type_hint",
 				"refresh_token"))
 		s.outcomeActive("newer",
-			s.introspect(r, "seeing", next.field("refresh_token"), "token_type_hint",
+			s.introspect(r, "server", next.field("refresh_token"), "token_type_hint",
 				"refresh_token"))
 		s.outcomeActive("older access token",
-			s.introspect(r, "seeing", tokens.field("access_token")))
+			s.introspect(r, "server", tokens.field("access_token")))
 	})
 	g.scenario("another client's refresh token", func(s *scenario) {
 		tokens := s.login(s.user(r, nil))
 		s.outcomeActive("introspection",
-			s.introspect(r, "seeing", tokens.field("refresh_token"), "token_type_hint",
+			s.introspect(r, "server", tokens.field("refresh_token"), "token_type_hint",
 				"refresh_token"))
 	})
 	g.scenario("hints", func(s *scenario) {
 		tokens := s.login(s.user(r, nil), creds...)
 		s.outcomeActive("access_token",
-			s.introspect(r, "seeing", tokens.field("access_token"), "token_type_hint",
+			s.introspect(r, "server", tokens.field("access_token"), "token_type_hint",
 				"access_token"))
 		s.outcomeActive("refresh_token for an access token",
-			s.introspect(r, "seeing", tokens.field("access_token"), "token_type_hint",
+			s.introspect(r, "server", tokens.field("access_token"), "token_type_hint",
 				"refresh_token"))
-		s.show(s.introspect(r, "seeing", tokens.field("access_token"), "token_type_hint", "bogus"))
+		s.show(s.introspect(r, "server", tokens.field("access_token"), "token_type_hint", "bogus"))
 	})
 	g.scenario("lightweight token", func(s *scenario) {
-		tokens := s.login(s.user(r, nil), "client_id", "light", "client_secret", "light-secret")
+		tokens := s.login(s.user(r, nil), credsOf("lightweight")...)
 		s.showToken(tokens, "access_token")
-		s.show(s.introspect(r, "light", tokens.field("access_token")))
+		s.show(s.introspect(r, "lightweight", tokens.field("access_token")))
 		s.outcomeActive("by another audience",
-			s.introspect(r, "seeing", tokens.field("access_token")))
+			s.introspect(r, "server", tokens.field("access_token")))
 		s.outcomeActive("by no audience", s.introspect(r, "api", tokens.field("access_token")))
 	})
 	g.scenario("role given after the token", func(s *scenario) {
 		u := s.user(r, nil)
 		tokens := s.login(u, creds...)
 		s.must(s.kc.grantRole(u.userRef, roleRef{name: "clerk"}))
-		resp := s.introspect(r, "seeing", tokens.field("access_token"))
+		resp := s.introspect(r, "server", tokens.field("access_token"))
 		s.note("realm_access now %s", s.render("", resp.value("realm_access"), timing{}, ""))
 	})
 	g.scenario("user changed after the token", func(s *scenario) {
 		u := s.user(r, nil)
 		tokens := s.login(u, creds...)
 		s.must(s.kc.patchUser(u.userRef, object{"firstName": "New"}))
-		resp := s.introspect(r, "seeing", tokens.field("access_token"))
+		resp := s.introspect(r, "server", tokens.field("access_token"))
 		s.note("given_name now %v", resp.value("given_name"))
 	})
 	g.scenario("service account", func(s *scenario) {
@@ -134,8 +134,8 @@ func introspectTokens(g *group, r *realm, creds []string) {
 	})
 	g.scenario("offline token", func(s *scenario) {
 		tokens := s.login(s.user(r, nil), append(creds, "scope", "openid offline_access")...)
-		s.outcomeActive("access token", s.introspect(r, "seeing", tokens.field("access_token")))
-		s.showBody(s.introspect(r, "seeing", tokens.field("refresh_token"), "token_type_hint",
+		s.outcomeActive("access token", s.introspect(r, "server", tokens.field("access_token")))
+		s.showBody(s.introspect(r, "server", tokens.field("refresh_token"), "token_type_hint",
 			"refresh_token"))
 	})
 }
@@ -146,20 +146,20 @@ func introspectInactive(g *group, r *realm, creds []string) {
 			u := s.user(r, nil)
 			tokens := s.login(u, creds...)
 			end(s, u, tokens)
-			s.outcomeActive("access token", s.introspect(r, "seeing", tokens.field("access_token")))
+			s.outcomeActive("access token", s.introspect(r, "server", tokens.field("access_token")))
 			s.outcomeActive("refresh token",
-				s.introspect(r, "seeing", tokens.field("refresh_token"), "token_type_hint",
+				s.introspect(r, "server", tokens.field("refresh_token"), "token_type_hint",
 					"refresh_token"))
 		})
 	}
 	g.scenario("invalid tokens", func(s *scenario) {
-		s.show(s.introspect(r, "seeing", "garbage"))
-		s.outcomeActive("empty", s.introspect(r, "seeing", ""))
-		s.outcomeActive("unsigned", s.introspect(r, "seeing", unsignedToken(r.url(""))))
+		s.show(s.introspect(r, "server", "garbage"))
+		s.outcomeActive("empty", s.introspect(r, "server", ""))
+		s.outcomeActive("unsigned", s.introspect(r, "server", unsignedToken(r.url(""))))
 	})
 	g.scenario("expired", func(s *scenario) {
 		done := s.deadline(sec(9))
-		tokens := s.login(s.user(r, nil), "client_id", "brief", "client_secret", "brief-secret")
+		tokens := s.login(s.user(r, nil), credsOf("brief")...)
 		s.outcomeActive("at once", s.introspect(r, "brief", tokens.field("access_token")))
 		done()
 		s.wait(sec(12))
@@ -192,14 +192,14 @@ func introspectRefused(g *group, r *realm, creds []string) {
 		})
 	}
 	refused("wrong secret", func(s *scenario, token string) response {
-		return s.introspect(r, "seeing", token, "client_secret", "wrong")
+		return s.introspect(r, "server", token, "client_secret", "wrong")
 	})
 	refused("no secret", func(s *scenario, token string) response {
-		return s.post(r.oidc("/token/introspect"), form("client_id", "seeing", "token", token))
+		return s.post(r.oidc("/token/introspect"), form("client_id", "server", "token", token))
 	})
 	refused("wrong secret, basic authentication", func(s *scenario, token string) response {
 		return s.post(r.oidc("/token/introspect"), form("token", token), "Authorization",
-			basic("seeing", "wrong"))
+			basicAuth("server", "wrong"))
 	})
 	refused("unknown client", func(s *scenario, token string) response {
 		return s.introspect(r, "nope", token)
@@ -214,14 +214,15 @@ func introspectRefused(g *group, r *realm, creds []string) {
 	refused("public client", func(s *scenario, token string) response {
 		return s.post(r.oidc("/token/introspect"), form("client_id", "spa", "token", token))
 	})
-	refused("not: bearer-only client", func(s *scenario, token string) response {
-		return s.introspect(r, "bearer", token)
+	g.scenario("bearer-only client", func(s *scenario) {
+		token := s.login(s.user(r, nil), creds...).field("access_token")
+		s.show(s.introspect(r, "bearer", token))
 	})
 	refused("no token", func(s *scenario, token string) response {
-		return s.post(r.oidc("/token/introspect"), secretOf("seeing"))
+		return s.post(r.oidc("/token/introspect"), secretOf("server"))
 	})
 	refused("token twice", func(s *scenario, token string) response {
-		values := with(secretOf("seeing"), "token", token)
+		values := with(secretOf("server"), "token", token)
 		values.Add("token", token)
 		return s.post(r.oidc("/token/introspect"), values)
 	})

@@ -9,16 +9,16 @@ import (
 func TestKeys(t *testing.T) {
 	run(t, "keys", func(g *group) {
 		file := realmFile(nil,
-			clientFile("seeing", object{"protocolMappers": []object{audienceMapper("seeing")}}))
-		creds := []string{"client_id", "seeing", "client_secret", "seeing-secret"}
-		newer := keyProvider{name: "newer", provider: "rsa-generated",
+			clientFile("server", object{"protocolMappers": []object{audienceMapper("server")}}))
+		creds := credsOf("server")
+		newerKey := keyProvider{name: "newer", provider: "rsa-generated",
 			config: map[string]string{"priority": "200"}}
 		// showTokens records which requests still accept the tokens, and which key signs new
 		// tokens.
 		showTokens := func(s *scenario, r *realm, tokens response) {
 			s.outcome("userinfo", s.userinfo(r, tokens))
 			s.outcomeActive("introspection",
-				s.introspect(r, "seeing", tokens.field("access_token")))
+				s.introspect(r, "server", tokens.field("access_token")))
 			next := s.refresh(r, tokens, creds...)
 			s.outcome("refresh", next)
 			if next.status == 200 {
@@ -32,7 +32,7 @@ func TestKeys(t *testing.T) {
 			r := s.realm(file)
 			tokens := s.login(s.user(r, nil), creds...)
 			before := s.get(r.url("")).field("public_key")
-			s.addKey(r, newer)
+			s.addKey(r, newerKey)
 			s.show(s.get(r.oidc("/certs")))
 			s.note("realm info has the same key: %t",
 				s.get(r.url("")).field("public_key") == before)
@@ -52,7 +52,7 @@ func TestKeys(t *testing.T) {
 				r := s.realm(file)
 				tokens := s.login(s.user(r, nil), creds...)
 				old := s.keyProvider(r, "given")
-				s.addKey(r, newer)
+				s.addKey(r, newerKey)
 				end(s, r, old)
 				s.showKeys(r)
 				showTokens(s, r, tokens)
@@ -79,7 +79,7 @@ func TestKeys(t *testing.T) {
 		g.scenario("hint signed by a removed key", func(s *scenario) {
 			r := s.realm(file)
 			tokens := s.login(s.user(r, nil), creds...)
-			s.addKey(r, newer)
+			s.addKey(r, newerKey)
 			s.must(s.kc.removeKeyProvider(r.name, s.keyProvider(r, "given").id))
 			s.showFinal(s.browser().open(r.logoutURL("id_token_hint", tokens.field("id_token"))))
 		})
@@ -87,14 +87,14 @@ func TestKeys(t *testing.T) {
 			r := s.realm(file)
 			u := s.user(r, nil)
 			b := s.browser()
-			code := b.login(u, "client_id", "seeing").redirectQuery().Get("code")
+			code := b.login(u, "client_id", "server").redirectQuery().Get("code")
 			tokens := s.token(r, codeGrant(code, creds...)).ok()
 			s.must(s.kc.removeKeyProvider(r.name, s.keyProvider(r, "hmac-generated-hs512").id))
 			s.show(s.refresh(r, tokens, creds...))
 			s.outcome("userinfo", s.userinfo(r, tokens))
 			s.outcome("logout", s.logout(r, tokens.field("refresh_token"), creds...))
 			s.outcomeActive("introspection of the refresh token",
-				s.introspect(r, "seeing", tokens.field("refresh_token"), "token_type_hint",
+				s.introspect(r, "server", tokens.field("refresh_token"), "token_type_hint",
 					"refresh_token"))
 			s.showFinal(b.open(r.authURL("prompt", "none")))
 			next := s.login(u, creds...)
@@ -120,23 +120,23 @@ func TestKeys(t *testing.T) {
 				s.addKey(r,
 					keyProvider{name: "curve", provider: key.provider,
 						config: map[string]string{"priority": "200", key.setting: key.value}})
-				r.patchClient(s, "seeing",
+				r.patchClient(s, "server",
 					object{"attributes": object{"access.token.signed.response.alg": key.alg}})
 				s.show(s.get(r.oidc("/certs")))
 				tokens := s.login(u, creds...)
 				s.note("access token %s, ID token %s", algorithmOf(tokens, "access_token"),
 					algorithmOf(tokens, "id_token"))
-				s.note("access token %s", s.signatureOf(tokens, "access_token"))
+				s.note("access token %s", s.describeSignatureOf(tokens, "access_token"))
 				showTokens(s, r, tokens)
 			})
 		}
 		g.scenario("client that wants ES256, without a key for it", func(s *scenario) {
 			r := s.realm(file)
-			r.patchClient(s, "seeing",
+			r.patchClient(s, "server",
 				object{"attributes": object{"access.token.signed.response.alg": "ES256"}})
 			tokens := s.login(s.user(r, nil), creds...)
 			s.note("access token %s %s", algorithmOf(tokens, "access_token"),
-				s.signatureOf(tokens, "access_token"))
+				s.describeSignatureOf(tokens, "access_token"))
 			s.showProviders(r)
 		})
 	})
@@ -177,7 +177,7 @@ func (s *scenario) showProviders(r *realm) {
 // showKeys records the use and the algorithm of the published keys.
 func (s *scenario) showKeys(r *realm) {
 	var keys []string
-	for _, k := range s.published(r.url("")) {
+	for _, k := range s.publishedKeys(r.url("")) {
 		keys = append(keys, k.Use+" "+k.Alg)
 	}
 	slices.Sort(keys)
@@ -199,8 +199,8 @@ func algorithmOf(tokens response, name string) string {
 	return decoded.alg
 }
 
-// signatureOf describes the signature of the token in this field of a response.
-func (s *scenario) signatureOf(tokens response, name string) string {
+// describeSignatureOf describes the signature of the token in this field of a response.
+func (s *scenario) describeSignatureOf(tokens response, name string) string {
 	decoded, _ := decodeToken(tokens.field(name))
-	return s.signature(tokens.field(name), decoded)
+	return s.describeSignature(tokens.field(name), decoded)
 }

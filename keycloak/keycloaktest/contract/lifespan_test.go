@@ -8,14 +8,14 @@ import (
 // TestLifespans records the lifespans of tokens and sessions.
 func TestLifespans(t *testing.T) {
 	run(t, "lifespans", func(g *group) {
-		creds := []string{"client_id", "own", "client_secret", "own-secret"}
+		creds := credsOf("app")
 		lifespanRows(g, creds)
 		// The Admin API rejects these settings, but an import accepts them.
 		for _, setting := range []string{"clientSessionIdleTimeout", "clientSessionMaxLifespan"} {
 			g.scenario(setting+" longer than the session's", func(s *scenario) {
 				r := s.realm(
 					realmFile(object{"ssoSessionIdleTimeout": 100, "ssoSessionMaxLifespan": 200,
-						setting: 9000}, clientFile("own", nil)))
+						setting: 9000}, clientFile("app", nil)))
 				s.showLifespans("login", s.login(s.user(r, nil), creds...))
 			})
 		}
@@ -28,9 +28,9 @@ func TestLifespans(t *testing.T) {
 // All rows share one realm, because importing a realm for each row would take seconds.
 func lifespanRows(g *group, creds []string) {
 	g.scenario("settings and tokens", func(s *scenario) {
-		r := s.realm(realmFile(nil, clientFile("own", object{"serviceAccountsEnabled": true})))
+		r := s.realm(realmFile(nil, clientFile("app", object{"serviceAccountsEnabled": true})))
 		u := s.user(r, nil)
-		capped := object{
+		maxLifespan := object{
 			"offlineSessionMaxLifespanEnabled": true, "offlineSessionMaxLifespan": 5000,
 		}
 		for _, row := range []struct {
@@ -38,25 +38,25 @@ func lifespanRows(g *group, creds []string) {
 			settings object
 			client   object
 		}{
-			{"nothing said", nil, nil},
+			{"defaults", nil, nil},
 			{"access token of the realm", object{"accessTokenLifespan": 60}, nil},
 			{"access token of the client", object{"accessTokenLifespan": 60}, object{"access.token.lifespan": "90"}},
-			{"access token longer than the session may idle", object{"ssoSessionIdleTimeout": 100}, nil},
-			{"access token longer than the session may last", object{"ssoSessionMaxLifespan": 100}, nil},
-			{"client's access token longer than the session may last", object{"ssoSessionMaxLifespan": 100}, object{"access.token.lifespan": "500"}},
-			{"session idles longer than it may last", object{"ssoSessionIdleTimeout": 300, "ssoSessionMaxLifespan": 200}, nil},
+			{"access token longer than the session's idle timeout", object{"ssoSessionIdleTimeout": 100}, nil},
+			{"access token longer than the session's max lifespan", object{"ssoSessionMaxLifespan": 100}, nil},
+			{"client's access token longer than the session's max lifespan", object{"ssoSessionMaxLifespan": 100}, object{"access.token.lifespan": "500"}},
+			{"session has an idle timeout longer than its max lifespan", object{"ssoSessionIdleTimeout": 300, "ssoSessionMaxLifespan": 200}, nil},
 			{"client session idle of the realm", object{"clientSessionIdleTimeout": 50}, nil},
 			{"client session max of the realm", object{"clientSessionMaxLifespan": 50}, nil},
 			{"client session idle of the client", object{"clientSessionIdleTimeout": 50}, object{"client.session.idle.timeout": "40"}},
 			{"client session max of the client", object{"clientSessionMaxLifespan": 50}, object{"client.session.max.lifespan": "40"}},
 			{"offline session idles", object{"offlineSessionIdleTimeout": 400}, nil},
-			{"offline session may not last", object{"offlineSessionIdleTimeout": 400, "offlineSessionMaxLifespanEnabled": true, "offlineSessionMaxLifespan": 500}, nil},
+			{"offline session has a max lifespan", object{"offlineSessionIdleTimeout": 400, "offlineSessionMaxLifespanEnabled": true, "offlineSessionMaxLifespan": 500}, nil},
 			{"access token of the client as long as a session", nil, object{"access.token.lifespan": "-1"}},
 			{"access token of the realm as long as a session", object{"accessTokenLifespan": -1, "ssoSessionMaxLifespan": 5000}, nil},
 			{"access token as long as a client session", nil, object{"access.token.lifespan": "-1", "client.session.max.lifespan": "400"}},
-			{"access token of the client that ends at once", nil, object{"access.token.lifespan": "0"}},
-			{"access token of the realm that ends at once", object{"accessTokenLifespan": 0}, nil},
-			{"access token that has ended", nil, object{"access.token.lifespan": "-50"}},
+			{"access token of the client with lifespan 0", nil, object{"access.token.lifespan": "0"}},
+			{"access token of the realm with lifespan 0", object{"accessTokenLifespan": 0}, nil},
+			{"access token with a negative lifespan", nil, object{"access.token.lifespan": "-50"}},
 			{"session idles for 0 seconds", object{"ssoSessionIdleTimeout": 0}, nil},
 			{"session lasts for 0 seconds", object{"ssoSessionMaxLifespan": 0}, nil},
 			{"session lasts for 0 seconds, and the access token as long", object{"ssoSessionMaxLifespan": 0, "accessTokenLifespan": -1}, nil},
@@ -69,17 +69,17 @@ func lifespanRows(g *group, creds []string) {
 			{"offline client session idles, of the realm", object{"clientOfflineSessionIdleTimeout": 50}, nil},
 			{"offline client session max, of the client", nil, object{"client.offline.session.max.lifespan": "60"}},
 			{"offline client session max, of the realm", object{"clientOfflineSessionMaxLifespan": 60}, nil},
-			{"offline session may not last, client idles", capped, object{"client.offline.session.idle.timeout": "50"}},
-			{"offline session may not last, client max of the realm", merge(capped, object{"clientOfflineSessionMaxLifespan": 60}), nil},
-			{"offline session may not last, client max of both", merge(capped, object{"clientOfflineSessionMaxLifespan": 60}),
+			{"offline session has a max lifespan, client idles", maxLifespan, object{"client.offline.session.idle.timeout": "50"}},
+			{"offline session has a max lifespan, client max of the realm", merge(maxLifespan, object{"clientOfflineSessionMaxLifespan": 60}), nil},
+			{"offline session has a max lifespan, client max of both", merge(maxLifespan, object{"clientOfflineSessionMaxLifespan": 60}),
 				object{"client.offline.session.max.lifespan": "90"}},
-			{"offline session may not last, client lasts longer", capped,
+			{"offline session has a max lifespan, client lasts longer", maxLifespan,
 				object{"client.offline.session.max.lifespan": "9000",
 					"access.token.lifespan": "8000"}},
-			{"offline session may not last, access token as long", capped, object{"access.token.lifespan": "-1"}},
+			{"offline session has a max lifespan, access token as long", maxLifespan, object{"access.token.lifespan": "-1"}},
 			{"offline client session max, access token as long", nil,
 				object{"client.offline.session.max.lifespan": "60", "access.token.lifespan": "-1"}},
-			{"offline session idles longer than it may last", object{"offlineSessionMaxLifespanEnabled": true, "offlineSessionMaxLifespan": 500}, nil},
+			{"offline session has an idle timeout longer than its max lifespan", object{"offlineSessionMaxLifespanEnabled": true, "offlineSessionMaxLifespan": 500}, nil},
 		} {
 			r.patch(s, merge(object{
 				"accessTokenLifespan": 300, "ssoSessionIdleTimeout": 1800,
@@ -89,7 +89,7 @@ func lifespanRows(g *group, creds []string) {
 				"offlineSessionMaxLifespan":       5184000,
 				"clientOfflineSessionIdleTimeout": 0, "clientOfflineSessionMaxLifespan": 0,
 			}, row.settings))
-			r.patchClient(s, "own", object{"attributes": merge(object{
+			r.patchClient(s, "app", object{"attributes": merge(object{
 				"access.token.lifespan": "", "client.session.idle.timeout": "",
 				"client.session.max.lifespan":         "",
 				"client.offline.session.idle.timeout": "",
@@ -102,7 +102,7 @@ func lifespanRows(g *group, creds []string) {
 			s.showLifespans("  with offline_access",
 				s.login(u, append(creds, "scope", "openid offline_access")...))
 			s.resetStart()
-			service := s.token(r, with(secretOf("own"), "grant_type", "client_credentials")).ok()
+			service := s.token(r, with(secretOf("app"), "grant_type", "client_credentials")).ok()
 			s.note("  service account: expires_in %s",
 				s.render("expires_in", service.value("expires_in"), timing{window: service.window},
 					""))
@@ -119,15 +119,15 @@ func (s *scenario) showLifespans(step string, tokens response) {
 		if claims["exp"] == nil {
 			return "for ever"
 		}
-		return clockText("~", s.offset(seconds(claims["exp"]), tokens.window))
+		return clockText("~", s.offset(asInt(claims["exp"]), tokens.window))
 	}
-	n := timing{window: tokens.window}
+	tm := timing{window: tokens.window}
 	s.note(
 		"%s: expires_in %s, access token %v, ID token %v; refresh_expires_in %s, refresh token %v",
 		step,
-		s.render("expires_in", tokens.value("expires_in"), n, ""), lifespan("access_token"),
+		s.render("expires_in", tokens.value("expires_in"), tm, ""), lifespan("access_token"),
 		lifespan("id_token"),
-		s.render("refresh_expires_in", tokens.value("refresh_expires_in"), n, ""),
+		s.render("refresh_expires_in", tokens.value("refresh_expires_in"), tm, ""),
 		lifespan("refresh_token"))
 }
 
@@ -135,11 +135,11 @@ func (s *scenario) showLifespans(step string, tokens response) {
 func lifespanEnds(g *group, creds []string) {
 	const lifespan = 14 * time.Second
 	const expiry = lifespan + 1500*time.Millisecond // Keycloak counts whole seconds
-	idleRealm := g.realm(realmFile(object{"ssoSessionIdleTimeout": 14}, clientFile("own", nil)))
-	maxRealm := g.realm(realmFile(object{"ssoSessionMaxLifespan": 14}, clientFile("own", nil)))
+	idleRealm := g.realm(realmFile(object{"ssoSessionIdleTimeout": 14}, clientFile("app", nil)))
+	maxRealm := g.realm(realmFile(object{"ssoSessionMaxLifespan": 14}, clientFile("app", nil)))
 	clientIdleRealm := g.realm(realmFile(nil,
-		clientFile("own", object{"attributes": object{"client.session.idle.timeout": "14"}})))
-	showEnded := func(s *scenario, r *realm, b *browser, tokens response) {
+		clientFile("app", object{"attributes": object{"client.session.idle.timeout": "14"}})))
+	showExpired := func(s *scenario, r *realm, b *browser, tokens response) {
 		s.outcome("userinfo", s.userinfo(r, tokens))
 		s.outcome("refresh", s.refresh(r, tokens, creds...))
 		s.outcome("logout", s.logout(r, tokens.field("refresh_token"), creds...))
@@ -148,24 +148,24 @@ func lifespanEnds(g *group, creds []string) {
 	codeLogin := func(s *scenario, r *realm) (*browser, response) {
 		b := s.browser()
 		return b, s.token(r,
-			codeGrant(b.login(s.user(r, nil), "client_id", "own").redirectQuery().Get("code"),
+			codeGrant(b.login(s.user(r, nil), "client_id", "app").redirectQuery().Get("code"),
 				creds...)).ok()
 	}
-	offlineOf := func(setting object, attributes object) *realm {
-		return g.realm(realmFile(setting, clientFile("own", object{"attributes": attributes})))
+	offlineRealm := func(setting object, attributes object) *realm {
+		return g.realm(realmFile(setting, clientFile("app", object{"attributes": attributes})))
 	}
-	offlineIdle := offlineOf(object{"offlineSessionIdleTimeout": 14}, nil)
-	offlineClientIdle := offlineOf(nil, object{"client.offline.session.idle.timeout": "14"})
-	offlineClientMax := offlineOf(nil, object{"client.offline.session.max.lifespan": "14"})
-	offlineClientIdleOfRealm := offlineOf(object{"clientOfflineSessionIdleTimeout": 14}, nil)
+	offlineIdleRealm := offlineRealm(object{"offlineSessionIdleTimeout": 14}, nil)
+	offlineClientIdleRealm := offlineRealm(nil, object{"client.offline.session.idle.timeout": "14"})
+	offlineClientMaxRealm := offlineRealm(nil, object{"client.offline.session.max.lifespan": "14"})
+	offlineRealmClientIdleRealm := offlineRealm(object{"clientOfflineSessionIdleTimeout": 14}, nil)
 	for _, row := range []struct {
 		name  string
 		realm *realm
 	}{
-		{"offline session idle timeout", offlineIdle},
-		{"offline client session idle timeout", offlineClientIdle},
-		{"offline client session max lifespan", offlineClientMax},
-		{"offline client session idle timeout of the realm", offlineClientIdleOfRealm},
+		{"offline session idle timeout", offlineIdleRealm},
+		{"offline client session idle timeout", offlineClientIdleRealm},
+		{"offline client session max lifespan", offlineClientMaxRealm},
+		{"offline client session idle timeout of the realm", offlineRealmClientIdleRealm},
 	} {
 		g.scenario(row.name, func(s *scenario) {
 			r := row.realm
@@ -184,7 +184,7 @@ func lifespanEnds(g *group, creds []string) {
 	atSecond := func(name string, r *realm, send func(s *scenario, tokens response, step string)) {
 		g.scenario(name, func(s *scenario) {
 			tokens := s.login(s.user(r, nil), creds...)
-			end := s.secondOf(tokens.claims("access_token")["iat"]).Add(lifespan)
+			end := s.claimTime(tokens.claims("access_token")["iat"]).Add(lifespan)
 			for _, step := range []struct {
 				name string
 				at   time.Time
@@ -197,7 +197,7 @@ func lifespanEnds(g *group, creds []string) {
 			}
 		})
 	}
-	shortTokens := g.realm(realmFile(object{"accessTokenLifespan": 14}, clientFile("own", nil)))
+	shortTokens := g.realm(realmFile(object{"accessTokenLifespan": 14}, clientFile("app", nil)))
 	atSecond("the second when an access token expires", shortTokens,
 		func(s *scenario, tokens response, step string) {
 			s.outcome(step, s.userinfo(shortTokens, tokens))
@@ -223,7 +223,7 @@ func lifespanEnds(g *group, creds []string) {
 		b, tokens := codeLogin(s, idleRealm)
 		done()
 		s.wait(expiry)
-		showEnded(s, idleRealm, b, tokens)
+		showExpired(s, idleRealm, b, tokens)
 	})
 	g.scenario("refreshes extend a session", func(s *scenario) {
 		done := sessionDeadline(s)
@@ -256,10 +256,10 @@ func lifespanEnds(g *group, creds []string) {
 		tokens = s.refresh(maxRealm, tokens, creds...).ok()
 		done()
 		s.note("shorter after a refresh: %t",
-			seconds(tokens.value("expires_in")) <= 6 &&
-				seconds(tokens.value("refresh_expires_in")) <= 6)
+			asInt(tokens.value("expires_in")) <= 6 &&
+				asInt(tokens.value("refresh_expires_in")) <= 6)
 		s.wait(expiry - 8*time.Second)
-		showEnded(s, maxRealm, b, tokens)
+		showExpired(s, maxRealm, b, tokens)
 	})
 	g.scenario("client session idle timeout", func(s *scenario) {
 		done := sessionDeadline(s)
@@ -275,7 +275,7 @@ func lifespanEnds(g *group, creds []string) {
 
 // lifespanChanges declares scenarios in which a setting is reduced after the tokens were issued.
 func lifespanChanges(g *group, creds []string) {
-	file := realmFile(nil, clientFile("own", nil))
+	file := realmFile(nil, clientFile("app", nil))
 	for _, row := range []struct{ name, setting string }{
 		{"idle timeout of the session reduced", "ssoSessionIdleTimeout"},
 		{"max lifespan of the session reduced", "ssoSessionMaxLifespan"},
@@ -287,7 +287,7 @@ func lifespanChanges(g *group, creds []string) {
 			u := s.user(r, nil)
 			b := s.browser()
 			tokens := s.token(r,
-				codeGrant(b.login(u, "client_id", "own").redirectQuery().Get("code"),
+				codeGrant(b.login(u, "client_id", "app").redirectQuery().Get("code"),
 					creds...)).ok()
 			r.patch(s, object{row.setting: 1})
 			s.wait(2500 * time.Millisecond)

@@ -54,10 +54,9 @@ func logoutByToken(g *group, r *realm) {
 		s.outcome("refresh with the newer token", s.refresh(r, next))
 	})
 	g.scenario("expired refresh token", func(s *scenario) {
-		login := s.login(s.user(r, nil), "client_id", "brief", "client_secret", "brief-secret")
+		login := s.login(s.user(r, nil), credsOf("brief")...)
 		s.wait(2500 * time.Millisecond)
-		s.show(s.logout(r, login.field("refresh_token"), "client_id", "brief", "client_secret",
-			"brief-secret"))
+		s.show(s.logout(r, login.field("refresh_token"), credsOf("brief")...))
 	})
 	g.scenario("refresh token of an offline session", func(s *scenario) {
 		login := s.login(s.user(r, nil), "scope", "openid offline_access")
@@ -77,7 +76,7 @@ func logoutByToken(g *group, r *realm) {
 		login := s.login(s.user(r, nil))
 		s.outcome("logout",
 			s.post(r.oidc("/logout"), form("refresh_token", login.field("refresh_token")),
-				"Authorization", basic("api", "api-secret")))
+				"Authorization", basicAuth("api", "api-secret")))
 	})
 	g.scenario("other sessions of the user stay", func(s *scenario) {
 		u := s.user(r, nil)
@@ -89,7 +88,7 @@ func logoutByToken(g *group, r *realm) {
 		b := s.browser()
 		tokens := s.token(r, codeGrant(b.login(s.user(r, nil)).redirectQuery().Get("code"))).ok()
 		code := b.open(r.authURL("client_id", "other")).redirectQuery().Get("code")
-		other := []string{"client_id", "other", "client_secret", "other-secret"}
+		other := credsOf("other")
 		otherTokens := s.token(r, codeGrant(code, other...)).ok()
 		s.outcome("logout", s.logout(r, tokens.field("refresh_token")))
 		s.outcome("refresh of the other client", s.refresh(r, otherTokens, other...))
@@ -114,8 +113,7 @@ func logoutByToken(g *group, r *realm) {
 		return s.logout(r, resp.field("id_token"))
 	})
 	refused("refused: another client's token", func(s *scenario, resp response) response {
-		return s.logout(r, resp.field("refresh_token"), "client_id", "other", "client_secret",
-			"other-secret")
+		return s.logout(r, resp.field("refresh_token"), credsOf("other")...)
 	})
 	refused("refused: wrong secret", func(s *scenario, resp response) response {
 		return s.logout(r, resp.field("refresh_token"), "client_secret", "wrong")
@@ -142,10 +140,10 @@ func logoutByBrowser(g *group, r *realm) {
 	// byHint sends a request without cookies: only the hint identifies the session.
 	byHint := func(name, client string, address func(idToken string) string) {
 		g.scenario(name, func(s *scenario) {
-			login := s.login(s.user(r, nil), "client_id", client, "client_secret", client+"-secret")
+			login := s.login(s.user(r, nil), credsOf(client)...)
 			s.show(s.browser().open(address(login.field("id_token"))))
 			s.outcome("refresh after it",
-				s.refresh(r, login, "client_id", client, "client_secret", client+"-secret"))
+				s.refresh(r, login, credsOf(client)...))
 		})
 	}
 	byHint("hint and URI", "listed", func(id string) string {
@@ -195,7 +193,7 @@ func logoutByBrowser(g *group, r *realm) {
 	})
 	g.scenario("expired hint", func(s *scenario) {
 		u := s.user(r, nil)
-		brief := []string{"client_id", "brief", "client_secret", "brief-secret"}
+		brief := credsOf("brief")
 		login, other := s.login(u, brief...), s.login(u, brief...)
 		s.wait(2500 * time.Millisecond)
 		s.show(s.browser().open(r.logoutURL("id_token_hint", login.field("id_token"))))

@@ -187,12 +187,11 @@ func TestMappers(t *testing.T) {
 				u := s.user(r, settings)
 				s.must(s.kc.grantRole(u.userRef, roleRef{name: "worker"}))
 				s.must(s.kc.grantRole(u.userRef, roleRef{"spa", "writer"}))
-				resp := s.login(u, "client_id", c.client, "client_secret", c.client+"-secret")
+				resp := s.login(u, credsOf(c.client)...)
 				if c.client == "session-notes" { // the session of a password grant has no notes
 					s.showClaims(resp, "access_token", names...)
 					resp = s.token(r,
-						codeGrant(s.code(u, "client_id", c.client), "client_id", c.client,
-							"client_secret", c.client+"-secret")).ok()
+						codeGrant(s.code(u, "client_id", c.client), credsOf(c.client)...)).ok()
 				}
 				s.showClaims(resp, "access_token", names...)
 				s.showClaims(resp, "id_token", names...)

@@ -22,27 +22,27 @@ type timing struct {
 }
 
 // opaqueFields are fields and parameters with opaque values: only their shape is recorded.
-var opaqueFields = set("kid", "sid", "session_state", "jti", "at_hash", "c_hash", "s_hash", "x5t",
-	"x5t#S256", "n", "x", "y", "code", "device_code", "user_code", "reuse_id", "jkt", "otp", "totp",
+var opaqueFields = newSet("kid", "sid", "session_state", "jti", "at_hash", "c_hash", "s_hash",
+	"x5t", "x5t#S256", "n", "x", "y", "code", "device_code", "user_code", "reuse_id", "jkt", "otp", "totp",
 	"ath")
 
 // internalParams are parameters that only Keycloak's own pages use. Not even the shape of their
 // values is recorded.
-var internalParams = set("session_code", "tab_id", "client_data", "execution")
+var internalParams = newSet("session_code", "tab_id", "client_data", "execution")
 
 // timeFields are fields with a time in seconds.
-var timeFields = set("exp", "iat", "nbf", "auth_time", "updated_at", "tokens-not-before",
+var timeFields = newSet("exp", "iat", "nbf", "auth_time", "updated_at", "tokens-not-before",
 	"not-before-policy")
 
 // milliFields are fields with a time in milliseconds.
-var milliFields = set("start", "lastAccess", "createdTimestamp", "createdDate", "time")
+var milliFields = newSet("start", "lastAccess", "createdTimestamp", "createdDate", "time")
 
 // secondsFields are fields with a number of remaining seconds. It may be less than the configured
 // number, because time has passed.
-var secondsFields = set("expires_in", "refresh_expires_in")
+var secondsFields = newSet("expires_in", "refresh_expires_in")
 
-// set returns a set of names.
-func set(names ...string) map[string]bool {
+// newSet returns a set of names.
+func newSet(names ...string) map[string]bool {
 	s := map[string]bool{}
 	for _, name := range names {
 		s[name] = true
@@ -51,17 +51,17 @@ func set(names ...string) map[string]bool {
 }
 
 // render formats a JSON value, with fields and array items sorted, and short objects on one line.
-func (s *scenario) render(key string, value any, n timing, indent string) string {
+func (s *scenario) render(key string, value any, tm timing, indent string) string {
 	switch value := value.(type) {
 	case object:
-		return s.renderObject(value, n, indent)
+		return s.renderObject(value, tm, indent)
 	case []any:
 		if key == "x5c" {
-			return certificates(value)
+			return describeCertificates(value)
 		}
 		var items []string
 		for _, item := range value {
-			items = append(items, s.render(key, item, n, indent+"  "))
+			items = append(items, s.render(key, item, tm, indent+"  "))
 		}
 		slices.Sort(items)
 		if list := strings.Join(items, ", "); !strings.Contains(list, "\n") && len(list) < 160 {
@@ -69,21 +69,21 @@ func (s *scenario) render(key string, value any, n timing, indent string) string
 		}
 		return "[\n" + indent + "  " + strings.Join(items, ",\n"+indent+"  ") + "\n" + indent + "]"
 	case string:
-		return quote(s.value(key, value))
+		return quote(s.normalizeValue(key, value))
 	case json.Number, float64:
-		return s.number(key, value, n)
+		return s.formatNumber(key, value, tm)
 	}
 	text, _ := json.Marshal(value)
 	return string(text)
 }
 
 // renderObject is render for an object.
-func (s *scenario) renderObject(value object, n timing, indent string) string {
-	n.issued = s.issued(value, n.window)
+func (s *scenario) renderObject(value object, tm timing, indent string) string {
+	tm.issued = s.issued(value, tm.window)
 	var fields []string
 	for _, name := range slices.Sorted(maps.Keys(value)) {
 		fields = append(fields,
-			quote(s.text(name))+": "+s.render(name, value[name], n, indent+"  "))
+			quote(s.normalize(name))+": "+s.render(name, value[name], tm, indent+"  "))
 	}
 	if line := strings.Join(fields, ", "); len(fields) <= 2 && !strings.Contains(line, "\n") {
 		return "{" + line + "}"
@@ -100,27 +100,27 @@ func quote(s string) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// number formats a number. A time becomes an offset, because it differs from run to run.
-func (s *scenario) number(key string, value any, n timing) string {
-	secs := seconds(value)
+// formatNumber formats a number. A time becomes an offset, because it differs from run to run.
+func (s *scenario) formatNumber(key string, value any, tm timing) string {
+	secs := asInt(value)
 	switch {
 	case secondsFields[key] && (secs != 0 || key == "expires_in"): // otherwise, 0 means never
-		return clockText("~", s.remaining(secs, n.window))
+		return clockText("~", s.remaining(secs, tm.window))
 	case timeFields[key] && secs > 1e9 && key == "iat":
-		return clockText("now", n.issued.offset(secs, n.window))
-	case timeFields[key] && secs > 1e9 && !n.issued.zero():
-		return clockText("iat", s.offset(secs, n.issued))
+		return clockText("now", tm.issued.offset(secs, tm.window))
+	case timeFields[key] && secs > 1e9 && !tm.issued.isZero():
+		return clockText("iat", s.offset(secs, tm.issued))
 	case timeFields[key] && secs > 1e9:
-		return clockText("now", s.offset(secs, n.window))
+		return clockText("now", s.offset(secs, tm.window))
 	case milliFields[key] && secs > 1e12:
-		return clockText("now", s.offset(secs/1000, n.window)) + " ms"
+		return clockText("now", s.offset(secs/1000, tm.window)) + " ms"
 	}
 	text, _ := json.Marshal(value)
 	return string(text)
 }
 
-// seconds returns a JSON number as an integer, or 0 for other values.
-func seconds(value any) int64 {
+// asInt returns a JSON number as an integer, or 0 for other values.
+func asInt(value any) int64 {
 	switch value := value.(type) {
 	case json.Number:
 		s, _ := strconv.ParseInt(value.String(), 10, 64)
@@ -131,13 +131,13 @@ func seconds(value any) int64 {
 	return 0
 }
 
-// value normalizes a string. key is the field or parameter that has it.
-func (s *scenario) value(key, text string) string {
+// normalizeValue normalizes a string. key is the field or parameter that has it.
+func (s *scenario) normalizeValue(key, text string) string {
 	switch {
 	case key == "scope":
-		return s.text(sortedWords(text, " "))
+		return s.normalize(sortedWords(text, " "))
 	case key == "public_key":
-		return publicKey(text)
+		return describePublicKey(text)
 	case (key == "clientHost" || key == "clientAddress" || key == "ipAddress") &&
 		net.ParseIP(text) != nil:
 		return "<ip>"
@@ -149,9 +149,9 @@ func (s *scenario) value(key, text string) string {
 	case internalParams[key]:
 		return "<...>"
 	case opaqueFields[key] && strings.NewReplacer(s.placeholders...).Replace(text) == text:
-		return shape(text)
+		return shapeOf(text)
 	}
-	return s.text(text)
+	return s.normalize(text)
 }
 
 var (
@@ -163,8 +163,8 @@ var (
 	resourcePathPattern = regexp.MustCompile(`/resources/\w+/`)
 )
 
-// text replaces the parts of a string that differ from run to run.
-func (s *scenario) text(text string) string {
+// normalize replaces the parts of a string that differ from run to run.
+func (s *scenario) normalize(text string) string {
 	text = strings.NewReplacer(s.placeholders...).Replace(text)
 	text = strings.ReplaceAll(text, s.kc.base(), "{base}")
 	text = strings.ReplaceAll(text, strings.TrimPrefix(s.kc.base(), "http://"), "{host}")
@@ -172,8 +172,8 @@ func (s *scenario) text(text string) string {
 	return uuidPattern.ReplaceAllString(text, "<uuid>")
 }
 
-// shape describes an opaque value.
-func shape(text string) string {
+// shapeOf describes an opaque value.
+func shapeOf(text string) string {
 	text = uuidPattern.ReplaceAllString(text, "<uuid>")
 	switch {
 	case text == "" || strings.HasPrefix(text, "<uuid>") && len(text) == len("<uuid>") ||
@@ -189,43 +189,44 @@ func shape(text string) string {
 	return fmt.Sprintf("<%d chars, not all URL-safe>", len(text))
 }
 
-// address formats a URL, with sorted and decoded parameters.
-func (s *scenario) address(address string) string {
+// formatURL formats a URL, with sorted and decoded parameters.
+func (s *scenario) formatURL(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {
-		return s.text(address)
+		return s.normalize(address)
 	}
 	query, fragment := u.Query(), u.Fragment
 	u.RawQuery, u.Fragment, u.RawFragment = "", "", ""
-	text := s.text(u.String())
+	text := s.normalize(u.String())
 	if len(query) > 0 {
-		text += "?" + s.pairs(query)
+		text += "?" + s.formatForm(query)
 	}
 	if values, err := url.ParseQuery(fragment); err == nil && strings.Contains(fragment, "=") {
-		text += "#" + s.pairs(values)
+		text += "#" + s.formatForm(values)
 	} else if fragment != "" {
-		text += "#" + s.text(fragment)
+		text += "#" + s.normalize(fragment)
 	}
 	return text
 }
 
-// pairs formats form values, sorted and decoded.
-func (s *scenario) pairs(values url.Values) string {
+// formatForm formats form values, sorted and decoded.
+func (s *scenario) formatForm(values url.Values) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		for _, value := range values[name] {
-			parts = append(parts, name+"="+s.value(name, value))
+			parts = append(parts, name+"="+s.normalizeValue(name, value))
 		}
 	}
 	return strings.Join(parts, "&")
 }
 
-// headerValue formats the value of a request header. It decodes Basic credentials and omits tokens.
-func (s *scenario) headerValue(value string) string {
+// formatHeader formats the value of a request header. It decodes Basic credentials and omits
+// tokens.
+func (s *scenario) formatHeader(value string) string {
 	scheme, rest, _ := strings.Cut(value, " ")
 	credentials, err := base64.StdEncoding.DecodeString(rest)
 	if strings.EqualFold(scheme, "basic") && err == nil && rest != "" {
-		return scheme + " base64(" + s.text(string(credentials)) + ")"
+		return scheme + " base64(" + s.normalize(string(credentials)) + ")"
 	}
 	if _, ok := decodeToken(rest); ok {
 		return scheme + " <jwt>"
@@ -233,7 +234,7 @@ func (s *scenario) headerValue(value string) string {
 	if _, ok := decodeToken(value); ok {
 		return "<jwt>"
 	}
-	return s.text(value)
+	return s.normalize(value)
 }
 
 // sortedWords sorts the words of a string.
@@ -243,8 +244,8 @@ func sortedWords(text, separator string) string {
 	return strings.Join(words, separator)
 }
 
-// publicKey describes a public key in base64.
-func publicKey(text string) string {
+// describePublicKey describes a public key in base64.
+func describePublicKey(text string) string {
 	der, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {
 		return "<not base64>"
@@ -259,8 +260,8 @@ func publicKey(text string) string {
 	return fmt.Sprintf("<%T>", key)
 }
 
-// certificates describes a chain of certificates in base64.
-func certificates(chain []any) string {
+// describeCertificates describes a chain of certificates in base64.
+func describeCertificates(chain []any) string {
 	var parts []string
 	for _, item := range chain {
 		text, _ := item.(string)

@@ -10,15 +10,15 @@ import (
 func TestNotBefore(t *testing.T) {
 	run(t, "not-before", func(g *group) {
 		file := realmFile(nil,
-			clientFile("seeing", object{"protocolMappers": []object{audienceMapper("seeing")}}))
+			clientFile("server", object{"protocolMappers": []object{audienceMapper("server")}}))
 		r := g.realm(file)
-		creds := []string{"client_id", "seeing", "client_secret", "seeing-secret"}
+		creds := credsOf("server")
 		showTokens := func(s *scenario, r *realm, tokens response) {
 			s.show(s.userinfo(r, tokens))
 			s.outcomeActive("introspection",
-				s.introspect(r, "seeing", tokens.field("access_token")))
+				s.introspect(r, "server", tokens.field("access_token")))
 			s.outcomeActive("introspection of the refresh token",
-				s.introspect(r, "seeing", tokens.field("refresh_token"), "token_type_hint",
+				s.introspect(r, "server", tokens.field("refresh_token"), "token_type_hint",
 					"refresh_token"))
 			s.show(s.refresh(r, tokens, creds...))
 		}
@@ -28,7 +28,7 @@ func TestNotBefore(t *testing.T) {
 			r := s.realm(file)
 			u := s.user(r, nil)
 			b := s.browser()
-			code := b.login(u, "client_id", "seeing").redirectQuery().Get("code")
+			code := b.login(u, "client_id", "server").redirectQuery().Get("code")
 			tokens := s.token(r, codeGrant(code, creds...)).ok()
 			s.noteNotBefore("login", tokens, s.kc.now())
 			s.wait(pause)
@@ -41,7 +41,7 @@ func TestNotBefore(t *testing.T) {
 			s.noteNotBefore("next login", next, since)
 			s.outcome("userinfo", s.userinfo(r, next))
 			s.note("realm info says the same: %t",
-				seconds(s.get(r.url("")).value("tokens-not-before")) == since.Unix())
+				asInt(s.get(r.url("")).value("tokens-not-before")) == since.Unix())
 		})
 		g.scenario("realm: a service account", func(s *scenario) {
 			r := s.realm(file)
@@ -62,7 +62,7 @@ func TestNotBefore(t *testing.T) {
 			tokens, otherTokens := s.login(u, creds...), s.login(u)
 			s.wait(pause)
 			since := s.kc.now()
-			r.patchClient(s, "seeing", object{"notBefore": since.Unix()})
+			r.patchClient(s, "server", object{"notBefore": since.Unix()})
 			showTokens(s, r, tokens)
 			s.outcome("userinfo of another client", s.userinfo(r, otherTokens))
 			next := s.login(u, creds...)
@@ -140,10 +140,10 @@ func TestNotBefore(t *testing.T) {
 		g.scenario("client is disabled", func(s *scenario) {
 			r := s.realm(file)
 			tokens := s.login(s.user(r, nil), creds...)
-			r.patchClient(s, "seeing", object{"enabled": false})
+			r.patchClient(s, "server", object{"enabled": false})
 			s.show(s.userinfo(r, tokens))
 			s.outcome("refresh", s.refresh(r, tokens, creds...))
-			r.patchClient(s, "seeing", object{"enabled": true})
+			r.patchClient(s, "server", object{"enabled": true})
 			s.outcome("refresh when enabled again", s.refresh(r, tokens, creds...))
 		})
 		g.scenario("realm is disabled", func(s *scenario) {
@@ -152,7 +152,7 @@ func TestNotBefore(t *testing.T) {
 			r.patch(s, object{"enabled": false})
 			s.show(s.userinfo(r, tokens))
 			s.outcome("refresh", s.refresh(r, tokens, creds...))
-			s.outcome("introspection", s.introspect(r, "seeing", tokens.field("access_token")))
+			s.outcome("introspection", s.introspect(r, "server", tokens.field("access_token")))
 			s.outcome("revoke", s.revoke(r, tokens.field("access_token"), creds...))
 			s.show(s.logout(r, tokens.field("refresh_token"), creds...))
 			r.patch(s, object{"enabled": true})
@@ -164,7 +164,7 @@ func TestNotBefore(t *testing.T) {
 // noteNotBefore records the not-before-policy of a response: 0, or the time of a change.
 func (s *scenario) noteNotBefore(step string, tokens response, since time.Time) {
 	s.Helper()
-	switch policy := seconds(tokens.value("not-before-policy")); {
+	switch policy := asInt(tokens.value("not-before-policy")); {
 	case policy == 0:
 		s.note("not-before-policy of the %s: 0", step)
 	case policy >= since.Unix() && policy <= s.kc.now().Unix():

@@ -22,9 +22,10 @@ type totp struct {
 	period    int64
 }
 
+// defaultTOTP has the parameters of a realm's default OTP policy.
 var defaultTOTP = totp{"otp-secret-of-a-test", "HmacSHA1", 6, 30}
 
-// credentials returns a password and the totp for a realm file.
+// credentials returns a password and the one-time code credential, for a realm file.
 func (t totp) credentials() []object {
 	secret, _ := json.Marshal(object{"value": t.secret})
 	data, _ := json.Marshal(object{"subType": "totp", "algorithm": t.algorithm, "digits": t.digits,

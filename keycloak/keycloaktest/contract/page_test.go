@@ -71,14 +71,14 @@ func (s *scenario) formatPage(resp response) string {
 		id = m[1]
 	}
 	if m := pageTitlePattern.FindStringSubmatch(resp.body); m != nil {
-		title = s.text(textContent(m[1]))
+		title = s.normalize(textContent(m[1]))
 	}
 	fmt.Fprintf(&lines, "page %s: %s\n", id, title)
 	var seen []string
 	for _, m := range pageMessagePattern.FindAllStringSubmatch(resp.body, -1) {
-		if message := s.text(textContent(m[1])); message != "" && !slices.Contains(seen, message) {
-			seen = append(seen, message)
-			fmt.Fprintf(&lines, "says: %s\n", message)
+		if msg := s.normalize(textContent(m[1])); msg != "" && !slices.Contains(seen, msg) {
+			seen = append(seen, msg)
+			fmt.Fprintf(&lines, "says: %s\n", msg)
 		}
 	}
 	for _, f := range resp.forms() {
@@ -94,7 +94,7 @@ func (s *scenario) formatPage(resp response) string {
 func (s *scenario) formatAction(action string) string {
 	u, err := url.Parse(action)
 	if err != nil {
-		return s.text(action)
+		return s.normalize(action)
 	}
 	var names []string
 	for name := range u.Query() {
@@ -102,7 +102,7 @@ func (s *scenario) formatAction(action string) string {
 	}
 	slices.Sort(names)
 	u.RawQuery = ""
-	return s.text(u.String()) + "?" + strings.Join(names, "&")
+	return s.normalize(u.String()) + "?" + strings.Join(names, "&")
 }
 
 // textContent returns the text of an HTML fragment.

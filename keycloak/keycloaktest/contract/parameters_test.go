@@ -29,7 +29,7 @@ var parameters = strings.Fields(
 func TestParameters(t *testing.T) {
 	run(t, "parameters", func(g *group) {
 		r := g.realm(realmFile(nil,
-			clientFile("seeing", object{"protocolMappers": []object{audienceMapper("seeing")}}),
+			clientFile("server", object{"protocolMappers": []object{audienceMapper("server")}}),
 			clientFile("device",
 				object{"attributes": object{"oauth2.device.authorization.grant.enabled": "true"}}),
 		))
@@ -77,9 +77,8 @@ func TestParameters(t *testing.T) {
 			return deviceGrant("device", "garbage")
 		}, post("/token"))
 		addEach("introspection", func(s *scenario) url.Values {
-			token := s.login(s.user(r, nil), "client_id", "seeing", "client_secret",
-				"seeing-secret").field("access_token")
-			return with(secretOf("seeing"), "token", token)
+			token := s.login(s.user(r, nil), credsOf("server")...).field("access_token")
+			return with(secretOf("server"), "token", token)
 		}, post("/token/introspect"))
 		addEach("revocation", func(*scenario) url.Values {
 			return with(secretOf("api"), "token", "garbage")
@@ -123,13 +122,13 @@ func TestParameters_controlCharacters(t *testing.T) {
 					value[:1] + "\x01" + value[1:]} {
 					resp := s.get(r.oidc("/auth?"+with(values, name, changed).Encode()), "Accept",
 						browserAccept)
-					s.note("%q: %d %s", s.text(changed), resp.status, resp.summary())
+					s.note("%q: %d %s", s.normalize(changed), resp.status, resp.summary())
 				}
 			})
 		}
 		g.scenario("returned to the client", func(s *scenario) {
 			resp := s.browser().login(s.user(r, nil), "state", "s\nt", "nonce", "n\t")
-			s.note("redirected: %s", s.pairs(resp.redirectQuery()))
+			s.note("redirected: %s", s.formatForm(resp.redirectQuery()))
 			tokens := s.token(r, codeGrant(resp.redirectQuery().Get("code"))).ok()
 			s.showClaims(tokens, "id_token", "nonce")
 		})
@@ -140,34 +139,34 @@ func TestParameters_controlCharacters(t *testing.T) {
 // that responses can be compared.
 func (r response) summary() string {
 	if location := r.header.Get("Location"); location != "" {
-		return r.scenario.address(location)
+		return r.scenario.formatURL(location)
 	}
 	if strings.Contains(r.header.Get("Content-Type"), "html") {
 		return pageIDOf(r)
 	}
 	details := r.header.Get("WWW-Authenticate")
 	for _, name := range []string{"error", "error_description", "scope", "active"} {
-		details += " " + text(r.value(name))
+		details += " " + asString(r.value(name))
 	}
-	return http.StatusText(r.status) + r.scenario.text(details)
+	return http.StatusText(r.status) + r.scenario.normalize(details)
 }
 
 // showOrUnsupported records the outcome of a step. The fake may instead respond with a 501 whose
 // description contains feature; if feature is "", it may not.
 func (s *scenario) showOrUnsupported(step, feature string, resp response) {
 	s.Helper()
-	line := step + " (or refused by name): " + http.StatusText(resp.status) + " "
+	line := step + " (or 501 from the fake): " + http.StatusText(resp.status) + " "
 	if resp.summary() != "" {
 		line += resp.summary()
 	}
 	if s.kc.name() != "keycloak" && resp.status == http.StatusNotImplemented {
 		if resp.value("error") != "not_in_keycloaktest" || feature == "" ||
-			!strings.Contains(text(resp.value("error_description")), feature) {
+			!strings.Contains(asString(resp.value("error_description")), feature) {
 			s.Errorf("%s: got 501 %s, want %q", step, resp.body, feature)
 		}
 		recorded := strings.Split(s.group.record.sections[s.name], "\n")
 		i := slices.IndexFunc(recorded, func(line string) bool {
-			return strings.HasPrefix(line, "# "+step+" (or refused")
+			return strings.HasPrefix(line, "# "+step+" (or 501")
 		})
 		if i >= 0 {
 			line = strings.TrimPrefix(recorded[i], "# ")
@@ -179,7 +178,7 @@ func (s *scenario) showOrUnsupported(step, feature string, resp response) {
 // TestUnsupported checks that the fake responds to requests for unsupported features with a 501
 // that names the feature.
 func TestUnsupported(t *testing.T) {
-	run(t, "not-in-stand-in", func(g *group) {
+	run(t, "unsupported", func(g *group) {
 		signing := func(id, authenticator string) object {
 			return clientFile(id, object{"clientAuthenticatorType": authenticator})
 		}
@@ -190,7 +189,7 @@ func TestUnsupported(t *testing.T) {
 		}
 		step := func(name, feature string, send func(*scenario) response) {
 			g.scenario(name, func(s *scenario) {
-				s.showOrUnsupported("answer", feature, send(s))
+				s.showOrUnsupported("response", feature, send(s))
 			})
 		}
 		bearer := func(s *scenario) string {

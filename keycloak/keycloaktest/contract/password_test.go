@@ -39,8 +39,7 @@ func TestPasswordGrant(t *testing.T) {
 		loginWithClient("no refresh tokens", "no-refresh", "scope", "openid")
 		for _, client := range []string{"short", "idle", "lower", "typed"} {
 			g.scenario("client "+client, func(s *scenario) {
-				s.showLifetimes(s.login(s.user(r, nil), "client_id", client, "client_secret",
-					client+"-secret"))
+				s.showLifetimes(s.login(s.user(r, nil), credsOf(client)...))
 			})
 		}
 
@@ -151,9 +150,9 @@ func (s *scenario) showLifetimes(resp response) {
 	s.showFields(resp, "expires_in", "refresh_expires_in", "token_type", "scope",
 		"not-before-policy")
 	for _, name := range []string{"access_token", "id_token", "refresh_token"} {
-		if token := text(resp.value(name)); token != "" {
+		if token := asString(resp.value(name)); token != "" {
 			decoded, _ := decodeToken(token)
-			s.note("%s: %s", name, decoded.recordedHeader())
+			s.note("%s: %s", name, decoded.headerForRecord())
 			s.showClaims(resp, name, "exp", "iat", "typ", "jti", "acr", "reuse_id")
 		}
 	}
@@ -219,19 +218,19 @@ func TestSigning(t *testing.T) {
 			g.scenario(alg, func(s *scenario) {
 				for _, client := range []string{"access-" + alg, "id-" + alg} {
 					u := s.user(r, nil)
-					resp := s.login(u, "client_id", client, "client_secret", client+"-secret")
+					resp := s.login(u, credsOf(client)...)
 					for _, name := range []string{"access_token", "id_token", "refresh_token"} {
 						decoded, _ := decodeToken(resp.field(name))
-						s.note("%s %s: %s %s", client, name, decoded.recordedHeader(),
-							s.signature(resp.field(name), decoded))
+						s.note("%s %s: %s %s", client, name, decoded.headerForRecord(),
+							s.describeSignature(resp.field(name), decoded))
 						if hash, ok := decoded.claims["at_hash"].(string); ok {
-							s.note("at_hash: %s", shape(hash))
+							s.note("at_hash: %s", shapeOf(hash))
 						}
 					}
 					bearer := "Bearer " + resp.field("access_token")
 					s.outcome("userinfo", s.get(r.oidc("/userinfo"), "Authorization", bearer))
 					s.outcome("refresh",
-						s.refresh(r, resp, "client_id", client, "client_secret", client+"-secret"))
+						s.refresh(r, resp, credsOf(client)...))
 				}
 			})
 		}

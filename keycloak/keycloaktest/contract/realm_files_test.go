@@ -74,13 +74,13 @@ func (s *scenario) runFile(row fileRow) {
 			if code := resp.value("error"); resp.status != 501 || code != "not_in_keycloaktest" {
 				s.Errorf("%s: %d %v, want 501 not_in_keycloaktest", step, resp.status, code)
 			}
-			s.asRecorded(step)
+			s.copyRecorded(step)
 			continue
 		}
 		switch {
 		case resp.header.Get("Location") != "":
 			fmt.Fprintf(&s.out, "%s: %d %s\n", step, resp.status,
-				s.address(resp.header.Get("Location")))
+				s.formatURL(resp.header.Get("Location")))
 		case resp.isPage():
 			fmt.Fprintf(&s.out, "%s: %d, a page\n", step, resp.status)
 		default:
@@ -102,7 +102,7 @@ func (s *scenario) runFile(row fileRow) {
 		case request.To == "certs":
 			s.listKeys(resp)
 		case !resp.isPage():
-			s.out.WriteString(s.json(resp.body, resp.window))
+			s.out.WriteString(s.formatJSON(resp.body, resp.window))
 		}
 	}
 }
@@ -121,8 +121,8 @@ func (s *scenario) listKeys(resp response) {
 	s.out.WriteString(strings.Join(lines, ""))
 }
 
-// asRecorded copies a step from the record, for a request that the fake doesn't support.
-func (s *scenario) asRecorded(step string) {
+// copyRecorded copies a step from the record, for a request that the fake doesn't support.
+func (s *scenario) copyRecorded(step string) {
 	inStep := false
 	for line := range strings.Lines(s.group.record.sections[s.name]) {
 		if strings.TrimSpace(line) == "" {
@@ -189,7 +189,7 @@ func (f fileRequest) send(s *scenario, r *realm, tokens response) (step string, 
 			values.Set(name, value)
 		}
 	}
-	pairs := s.pairs(values)
+	pairs := s.formatForm(values)
 	if f.To == "" {
 		setDefault("grant_type", "password")
 		if values.Get("grant_type") == "password" {

@@ -46,11 +46,11 @@ func TestRefresh_rotation(t *testing.T) {
 			first := s.token(singleUse, codeGrant(b.login(u).redirectQuery().Get("code"))).ok()
 			code := b.open(singleUse.authURL("client_id", "other")).redirectQuery().Get("code")
 			other := s.token(singleUse,
-				codeGrant(code, "client_id", "other", "client_secret", "other-secret")).ok()
+				codeGrant(code, credsOf("other")...)).ok()
 			s.refresh(singleUse, first).ok()
 			s.outcome("again", s.refresh(singleUse, first))
 			s.outcome("the other client",
-				s.refresh(singleUse, other, "client_id", "other", "client_secret", "other-secret"))
+				s.refresh(singleUse, other, credsOf("other")...))
 			s.outcome("single sign-on", b.open(singleUse.authURL("prompt", "none")))
 		})
 		g.scenario("failed refreshes don't use up the token", func(s *scenario) {

@@ -70,7 +70,7 @@ func TestRefresh(t *testing.T) {
 					s.showClaims(resp, "refresh_token", "scope")
 					s.note("ID token: %t, phone in the access token: %v",
 						resp.value("id_token") != nil,
-						strings.Contains(text(resp.claims("access_token")["scope"]), "phone"))
+						strings.Contains(asString(resp.claims("access_token")["scope"]), "phone"))
 				}
 			})
 		}
@@ -116,7 +116,7 @@ func TestRefresh(t *testing.T) {
 			s.outcome("enabled again", s.refresh(r, login))
 		})
 		g.scenario("disabled client", func(s *scenario) {
-			closing := []string{"client_id", "closing", "client_secret", "closing-secret"}
+			closing := credsOf("closing")
 			login := s.login(s.user(r, nil), closing...)
 			r.patchClient(s, "closing", object{"directAccessGrantsEnabled": false})
 			s.outcome("direct grants off", s.refresh(r, login, closing...))
@@ -214,10 +214,10 @@ func TestRefresh_refused(t *testing.T) {
 			}
 		})
 		g.scenario("another client's", func(s *scenario) {
-			login := s.login(s.user(r, nil), "client_id", "other", "client_secret", "other-secret")
+			login := s.login(s.user(r, nil), credsOf("other")...)
 			s.show(s.refresh(r, login))
 			s.outcome("its own client",
-				s.refresh(r, login, "client_id", "other", "client_secret", "other-secret"))
+				s.refresh(r, login, credsOf("other")...))
 		})
 		g.scenario("wrong secret", func(s *scenario) {
 			login := s.login(s.user(r, nil))
@@ -262,16 +262,15 @@ func TestRefresh_refused(t *testing.T) {
 			u := s.user(r, nil)
 			b := s.browser()
 			first := s.token(r, codeGrant(b.login(u).redirectQuery().Get("code"))).ok()
-			other := s.token(r,
-				codeGrant(b.open(r.authURL("client_id", "other")).redirectQuery().Get("code"),
-					"client_id", "other", "client_secret", "other-secret")).ok()
+			code := b.open(r.authURL("client_id", "other")).redirectQuery().Get("code")
+			other := s.token(r, codeGrant(code, credsOf("other")...)).ok()
 			s.note("same session: %t", first.field("session_state") == other.field("session_state"))
 			s.outcome("revoke",
 				s.post(r.oidc("/revoke"),
 					with(secretOf("api"), "token", first.field("refresh_token"))))
 			s.outcome("refresh", s.refresh(r, first))
 			s.outcome("refresh of the other",
-				s.refresh(r, other, "client_id", "other", "client_secret", "other-secret"))
+				s.refresh(r, other, credsOf("other")...))
 		})
 
 		g.scenario("changed issuer", func(s *scenario) {

@@ -97,7 +97,12 @@ func (s *scenario) token(r *realm, values url.Values, headers ...string) respons
 
 // secretOf returns a form with a client's ID and secret.
 func secretOf(client string) url.Values {
-	return form("client_id", client, "client_secret", client+"-secret")
+	return form(credsOf(client)...)
+}
+
+// credsOf returns a client's ID and secret as pairs of a parameter and a value.
+func credsOf(client string) []string {
+	return []string{"client_id", client, "client_secret", client + "-secret"}
 }
 
 // passwordGrant returns the form of a password grant with the client api. Pairs override
@@ -133,7 +138,7 @@ func (s *scenario) refresh(r *realm, last response, pairs ...string) response {
 	return s.token(r, refreshGrant(last.field("refresh_token"), pairs...))
 }
 
-// basic returns the Basic Authorization header of a client.
-func basic(id, secret string) string {
+// basicAuth returns the Basic Authorization header of a client.
+func basicAuth(id, secret string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(id+":"+secret))
 }

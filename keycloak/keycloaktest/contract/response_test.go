@@ -25,8 +25,8 @@ type response struct {
 	window        window
 }
 
-// direct is a client that doesn't follow redirects, store cookies, or request compression.
-var direct = &http.Client{
+// httpClient is a client that doesn't follow redirects, store cookies, or request compression.
+var httpClient = &http.Client{
 	Transport:     &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 16},
 	Timeout:       patience,
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -35,7 +35,7 @@ var direct = &http.Client{
 // send sends a request. headers are pairs of a name and a value; Go only adds its User-Agent.
 func (s *scenario) send(method, address, body string, headers ...string) response {
 	s.Helper()
-	return s.sendBy(direct, method, address, body, headers...)
+	return s.sendBy(httpClient, method, address, body, headers...)
 }
 
 // sendBy is send with another client.
@@ -55,7 +55,7 @@ func (s *scenario) sendBy(client *http.Client, method, address, requestBody stri
 	body, err := io.ReadAll(resp.Body)
 	s.must(err)
 	w := window{sent, s.kc.now(), s.waited}
-	s.noteTokens(string(body), w)
+	s.storeWindows(string(body), w)
 	return response{s, method, address, requestHeader, requestBody, resp.StatusCode, resp.Header,
 		string(body), w}
 }
@@ -113,13 +113,13 @@ func (r response) ok() response {
 // show records the status, the headers and the body of responses.
 func (s *scenario) show(responses ...response) {
 	for _, resp := range responses {
-		s.out.WriteString(resp.requestText())
+		s.out.WriteString(resp.formatRequest())
 		fmt.Fprintln(&s.out, resp.status)
-		s.out.WriteString(resp.headers())
+		s.out.WriteString(resp.formatHeaders())
 		if resp.isPage() {
 			s.out.WriteString(s.formatPage(resp))
 		} else {
-			s.out.WriteString(s.json(resp.body, resp.window))
+			s.out.WriteString(s.formatJSON(resp.body, resp.window))
 		}
 		s.out.WriteString("\n")
 	}
@@ -128,7 +128,7 @@ func (s *scenario) show(responses ...response) {
 // showHead records only the status and the headers.
 func (s *scenario) showHead(responses ...response) {
 	for _, resp := range responses {
-		fmt.Fprintf(&s.out, "%s%d\n%s\n", resp.requestText(), resp.status, resp.headers())
+		fmt.Fprintf(&s.out, "%s%d\n%s\n", resp.formatRequest(), resp.status, resp.formatHeaders())
 	}
 }
 
@@ -163,8 +163,8 @@ func (s *scenario) showAllowed(lines []string) {
 // showBody records only the status and the body.
 func (s *scenario) showBody(responses ...response) {
 	for _, resp := range responses {
-		fmt.Fprintf(&s.out, "%s%d\n%s\n", resp.requestText(), resp.status,
-			s.json(resp.body, resp.window))
+		fmt.Fprintf(&s.out, "%s%d\n%s\n", resp.formatRequest(), resp.status,
+			s.formatJSON(resp.body, resp.window))
 	}
 }
 
@@ -174,7 +174,7 @@ func (s *scenario) outcome(step string, resp response) {
 	for _, text := range []any{resp.value("error"), resp.value("error_description"),
 		resp.header.Get("WWW-Authenticate")} {
 		if text, _ := text.(string); text != "" {
-			line += " " + s.text(text)
+			line += " " + s.normalize(text)
 		}
 	}
 	fmt.Fprintln(&s.out, line)
@@ -183,7 +183,7 @@ func (s *scenario) outcome(step string, resp response) {
 // showToken records the decoded token in this field of a response.
 func (s *scenario) showToken(resp response, name string) {
 	s.Helper()
-	s.out.WriteString(s.decoded(name, resp.field(name), resp.window))
+	s.out.WriteString(s.formatToken(name, resp.field(name), resp.window))
 }
 
 // showFields records some fields of a JSON response.
@@ -213,25 +213,25 @@ func (s *scenario) showClaims(resp response, token string, names ...string) {
 		s.render("", subset(resp.claims(token), names), timing{window: resp.window}, ""))
 }
 
-// requestText formats the request for the record.
-func (r response) requestText() string {
+// formatRequest formats the request for the record.
+func (r response) formatRequest() string {
 	var lines strings.Builder
-	fmt.Fprintf(&lines, "> %s %s\n", r.method, r.scenario.address(r.url))
+	fmt.Fprintf(&lines, "> %s %s\n", r.method, r.scenario.formatURL(r.url))
 	for _, name := range slices.Sorted(maps.Keys(r.requestHeader)) {
 		for _, value := range r.requestHeader[name] {
 			if value != "application/x-www-form-urlencoded" && value != browserAccept {
-				fmt.Fprintf(&lines, "> %s: %s\n", name, r.scenario.headerValue(value))
+				fmt.Fprintf(&lines, "> %s: %s\n", name, r.scenario.formatHeader(value))
 			}
 		}
 	}
 	if r.requestHeader.Get("Content-Type") != "application/x-www-form-urlencoded" {
 		if r.requestBody != "" {
-			fmt.Fprintf(&lines, "> %s\n", r.scenario.text(r.requestBody))
+			fmt.Fprintf(&lines, "> %s\n", r.scenario.normalize(r.requestBody))
 		}
 		return lines.String()
 	}
 	if values, err := url.ParseQuery(r.requestBody); err == nil && r.requestBody != "" {
-		fmt.Fprintf(&lines, "> %s\n", r.scenario.pairs(values))
+		fmt.Fprintf(&lines, "> %s\n", r.scenario.formatForm(values))
 	}
 	return lines.String()
 }
@@ -253,18 +253,18 @@ var securityHeaders = http.Header{
 	"X-Robots-Tag":              {"none"},
 }
 
-// headers formats the recorded headers.
-func (r response) headers() string {
+// formatHeaders formats the recorded headers.
+func (r response) formatHeaders() string {
 	var lines strings.Builder
 	for _, name := range headerNames {
 		for _, value := range r.header[name] {
 			switch {
 			case name == "Location":
-				value = r.scenario.address(value)
+				value = r.scenario.formatURL(value)
 			case strings.HasPrefix(name, "Access-Control-") && strings.Contains(value, ","):
 				value = sortedWords(value, ", ")
 			default:
-				value = r.scenario.text(value)
+				value = r.scenario.normalize(value)
 			}
 			fmt.Fprintf(&lines, "%s: %s\n", name, value)
 		}
@@ -279,12 +279,12 @@ func (r response) headers() string {
 	if slices.Sort(cookies); len(cookies) > 0 {
 		fmt.Fprintf(&lines, "Set-Cookie: %s\n", strings.Join(slices.Compact(cookies), ", "))
 	}
-	lines.WriteString(r.securityHeaders())
+	lines.WriteString(r.formatSecurityHeaders())
 	return lines.String()
 }
 
-// securityHeaders formats the differences from securityHeaders.
-func (r response) securityHeaders() string {
+// formatSecurityHeaders formats how the response differs from securityHeaders.
+func (r response) formatSecurityHeaders() string {
 	var missing, other []string
 	for _, name := range slices.Sorted(maps.Keys(securityHeaders)) {
 		switch values := r.header[name]; {
@@ -304,9 +304,9 @@ func (r response) securityHeaders() string {
 	return "(security headers)\n" + strings.Join(other, "")
 }
 
-// json normalizes a JSON body and decodes its tokens. In other bodies, it only replaces values with
-// their placeholders.
-func (s *scenario) json(body string, w window) string {
+// formatJSON normalizes a JSON body and decodes its tokens. In other bodies, it only replaces
+// values with their placeholders.
+func (s *scenario) formatJSON(body string, w window) string {
 	if body == "" {
 		return ""
 	}
@@ -314,13 +314,13 @@ func (s *scenario) json(body string, w window) string {
 	decoder.UseNumber()
 	var value any
 	if err := decoder.Decode(&value); err != nil || decoder.More() {
-		return s.text(body) + "\n"
+		return s.normalize(body) + "\n"
 	}
 	text := s.render("", value, timing{window: w}, "") + "\n"
 	if fields, ok := value.(object); ok {
 		for _, name := range slices.Sorted(maps.Keys(fields)) {
 			if token, ok := fields[name].(string); ok {
-				text += s.decoded(name, token, w)
+				text += s.formatToken(name, token, w)
 			}
 		}
 	}

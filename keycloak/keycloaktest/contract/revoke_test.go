@@ -9,38 +9,39 @@ import (
 func TestRevoke(t *testing.T) {
 	run(t, "revoke", func(g *group) {
 		r := g.realm(realmFile(nil,
-			clientFile("seeing", object{"protocolMappers": []object{audienceMapper("seeing")}}),
+			clientFile("server", object{"protocolMappers": []object{audienceMapper("server")}}),
 			clientFile("other", nil)))
-		seeing := []string{"client_id", "seeing", "client_secret", "seeing-secret"}
-		other := []string{"client_id", "other", "client_secret", "other-secret"}
-		// showTokens records which requests still accept the tokens of the client "seeing".
+		serverCreds := credsOf("server")
+		other := credsOf("other")
+		// showTokens records which requests still accept the tokens of the client "server".
 		showTokens := func(s *scenario, tokens response) {
 			s.outcome("userinfo", s.userinfo(r, tokens))
 			s.outcomeActive("introspection",
-				s.introspect(r, "seeing", tokens.field("access_token")))
-			s.outcome("refresh", s.refresh(r, tokens, seeing...))
+				s.introspect(r, "server", tokens.field("access_token")))
+			s.outcome("refresh", s.refresh(r, tokens, serverCreds...))
 		}
 		g.scenario("refresh token", func(s *scenario) {
-			tokens := s.login(s.user(r, nil), seeing...)
-			s.show(s.revoke(r, tokens.field("refresh_token"), seeing...))
+			tokens := s.login(s.user(r, nil), serverCreds...)
+			s.show(s.revoke(r, tokens.field("refresh_token"), serverCreds...))
 			showTokens(s, tokens)
-			s.outcome("revoke again", s.revoke(r, tokens.field("refresh_token"), seeing...))
+			s.outcome("revoke again", s.revoke(r, tokens.field("refresh_token"), serverCreds...))
 		})
 		g.scenario("access token", func(s *scenario) {
-			tokens := s.login(s.user(r, nil), seeing...)
-			s.show(s.revoke(r, tokens.field("access_token"), seeing...))
+			tokens := s.login(s.user(r, nil), serverCreds...)
+			s.show(s.revoke(r, tokens.field("access_token"), serverCreds...))
 			showTokens(s, tokens)
-			s.outcome("revoke again", s.revoke(r, tokens.field("access_token"), seeing...))
+			s.outcome("revoke again", s.revoke(r, tokens.field("access_token"), serverCreds...))
 		})
 		g.scenario("access token, then another of the session", func(s *scenario) {
-			tokens := s.login(s.user(r, nil), seeing...)
-			next := s.refresh(r, tokens, seeing...).ok()
-			s.outcome("revoke", s.revoke(r, tokens.field("access_token"), seeing...))
+			tokens := s.login(s.user(r, nil), serverCreds...)
+			next := s.refresh(r, tokens, serverCreds...).ok()
+			s.outcome("revoke", s.revoke(r, tokens.field("access_token"), serverCreds...))
 			s.outcome("userinfo of the next", s.userinfo(r, next))
 		})
 		g.scenario("offline token", func(s *scenario) {
-			tokens := s.login(s.user(r, nil), append(seeing, "scope", "openid offline_access")...)
-			s.outcome("revoke", s.revoke(r, tokens.field("refresh_token"), seeing...))
+			tokens := s.login(s.user(r, nil),
+				append(serverCreds, "scope", "openid offline_access")...)
+			s.outcome("revoke", s.revoke(r, tokens.field("refresh_token"), serverCreds...))
 			showTokens(s, tokens)
 		})
 		g.scenario("refresh token by a public client", func(s *scenario) {
@@ -55,29 +56,29 @@ func TestRevoke(t *testing.T) {
 			tokens := s.login(s.user(r, nil))
 			s.outcome("revoke",
 				s.post(r.oidc("/revoke"), form("token", tokens.field("refresh_token")),
-					"Authorization", basic("api", "api-secret")))
+					"Authorization", basicAuth("api", "api-secret")))
 		})
 		g.scenario("other sessions of the user stay", func(s *scenario) {
 			u := s.user(r, nil)
-			first, second := s.login(u, seeing...), s.login(u, seeing...)
-			s.outcome("revoke", s.revoke(r, first.field("refresh_token"), seeing...))
+			first, second := s.login(u, serverCreds...), s.login(u, serverCreds...)
+			s.outcome("revoke", s.revoke(r, first.field("refresh_token"), serverCreds...))
 			showTokens(s, second)
 		})
 		g.scenario("other clients of the session and the browser stay", func(s *scenario) {
 			b := s.browser()
-			code := b.login(s.user(r, nil), "client_id", "seeing").redirectQuery().Get("code")
-			tokens := s.token(r, codeGrant(code, seeing...)).ok()
+			code := b.login(s.user(r, nil), "client_id", "server").redirectQuery().Get("code")
+			tokens := s.token(r, codeGrant(code, serverCreds...)).ok()
 			otherTokens := s.token(r,
 				codeGrant(b.open(r.authURL("client_id", "other")).redirectQuery().Get("code"),
 					other...)).ok()
-			s.outcome("revoke", s.revoke(r, tokens.field("refresh_token"), seeing...))
+			s.outcome("revoke", s.revoke(r, tokens.field("refresh_token"), serverCreds...))
 			showTokens(s, tokens)
 			s.outcome("refresh of the other client", s.refresh(r, otherTokens, other...))
 			s.outcome("userinfo of the other client", s.userinfo(r, otherTokens))
-			s.showFinal(b.open(r.authURL("client_id", "seeing")))
+			s.showFinal(b.open(r.authURL("client_id", "server")))
 			s.outcome("revoke by the other client",
 				s.revoke(r, otherTokens.field("refresh_token"), other...))
-			s.showFinal(b.open(r.authURL("client_id", "seeing", "prompt", "none")))
+			s.showFinal(b.open(r.authURL("client_id", "server", "prompt", "none")))
 		})
 		g.scenario("the session ends with its last client", func(s *scenario) {
 			b := s.browser()
@@ -88,23 +89,23 @@ func TestRevoke(t *testing.T) {
 		})
 		notRevoked := func(name string, send func(s *scenario, tokens response) response) {
 			g.scenario(name, func(s *scenario) {
-				tokens := s.login(s.user(r, nil), seeing...)
+				tokens := s.login(s.user(r, nil), serverCreds...)
 				s.show(send(s, tokens))
 				s.outcome("userinfo", s.userinfo(r, tokens))
-				s.outcome("refresh", s.refresh(r, tokens, seeing...))
+				s.outcome("refresh", s.refresh(r, tokens, serverCreds...))
 			})
 		}
 		notRevoked("garbage", func(s *scenario, _ response) response {
-			return s.revoke(r, "garbage", seeing...)
+			return s.revoke(r, "garbage", serverCreds...)
 		})
 		notRevoked("empty", func(s *scenario, _ response) response {
-			return s.revoke(r, "", seeing...)
+			return s.revoke(r, "", serverCreds...)
 		})
 		notRevoked("absent", func(s *scenario, _ response) response {
-			return s.post(r.oidc("/revoke"), secretOf("seeing"))
+			return s.post(r.oidc("/revoke"), secretOf("server"))
 		})
 		notRevoked("ID token", func(s *scenario, resp response) response {
-			return s.revoke(r, resp.field("id_token"), seeing...)
+			return s.revoke(r, resp.field("id_token"), serverCreds...)
 		})
 		notRevoked("another client's refresh token", func(s *scenario, resp response) response {
 			return s.revoke(r, resp.field("refresh_token"), other...)
@@ -113,7 +114,7 @@ func TestRevoke(t *testing.T) {
 			return s.revoke(r, resp.field("access_token"), other...)
 		})
 		notRevoked("wrong secret", func(s *scenario, resp response) response {
-			return s.revoke(r, resp.field("refresh_token"), "client_id", "seeing", "client_secret",
+			return s.revoke(r, resp.field("refresh_token"), "client_id", "server", "client_secret",
 				"wrong")
 		})
 		notRevoked("unknown client", func(s *scenario, resp response) response {
@@ -123,18 +124,18 @@ func TestRevoke(t *testing.T) {
 			return s.post(r.oidc("/revoke"), form("token", resp.field("refresh_token")))
 		})
 		notRevoked("token twice", func(s *scenario, resp response) response {
-			values := with(secretOf("seeing"), "token", resp.field("refresh_token"))
+			values := with(secretOf("server"), "token", resp.field("refresh_token"))
 			values.Add("token", "garbage")
 			return s.post(r.oidc("/revoke"), values)
 		})
 		g.scenario("hints are ignored", func(s *scenario) {
 			u := s.user(r, nil)
 			for _, hint := range []string{"access_token", "refresh_token", "bogus"} {
-				tokens := s.login(u, seeing...)
+				tokens := s.login(u, serverCreds...)
 				s.outcome(hint,
 					s.revoke(r, tokens.field("refresh_token"),
-						append(seeing, "token_type_hint", hint)...))
-				s.outcome("refresh", s.refresh(r, tokens, seeing...))
+						append(serverCreds, "token_type_hint", hint)...))
+				s.outcome("refresh", s.refresh(r, tokens, serverCreds...))
 			}
 		})
 		g.scenario("session ended already", func(s *scenario) {

@@ -203,7 +203,7 @@ func TestRouting_accept(t *testing.T) {
 				for _, address := range []string{r.oidc("/certs"),
 					r.url("/.well-known/openid-configuration"), r.url("")} {
 					resp := s.get(address, "Accept", accept)
-					s.note("%s: %d %s %v", s.address(address), resp.status,
+					s.note("%s: %d %s %v", s.formatURL(address), resp.status,
 						resp.header.Get("Content-Type"), resp.value("error"))
 				}
 			})
@@ -274,7 +274,7 @@ func TestRouting_closedRealms(t *testing.T) {
 			g.scenario(name+": discovery", func(s *scenario) {
 				resp := s.get(r.url("/.well-known/openid-configuration"))
 				s.showHead(resp)
-				s.note("issuer: %v, error: %v", s.text(text(resp.value("issuer"))),
+				s.note("issuer: %v, error: %v", s.normalize(asString(resp.value("issuer"))),
 					resp.value("error"))
 			})
 			g.scenario(name+": introspect", func(s *scenario) {
@@ -340,8 +340,8 @@ func TestRouting_origins(t *testing.T) {
 		login := func(name, client, origin string, pairs ...string) {
 			g.scenario(name, func(s *scenario) {
 				s.showHead(s.token(r,
-					with(with(passwordGrant(s.user(r, nil)), "client_id", client, "client_secret",
-						client+"-secret"), pairs...), "Origin", origin))
+					with(passwordGrant(s.user(r, nil), credsOf(client)...), pairs...),
+					"Origin", origin))
 			})
 		}
 		login("token, allowed origin", "web", webOrigin)
@@ -350,13 +350,11 @@ func TestRouting_origins(t *testing.T) {
 		login("token, wrong password, allowed origin", "web", webOrigin, "password", "wrong")
 		g.scenario("token, invalid origin", func(s *scenario) {
 			s.show(s.token(r,
-				with(passwordGrant(s.user(r, nil)), "client_id", "web", "client_secret",
-					"web-secret"), "Origin", otherOrigin))
+				with(passwordGrant(s.user(r, nil)), credsOf("web")...), "Origin", otherOrigin))
 		})
 		g.scenario("token, no origins", func(s *scenario) {
 			s.show(s.token(r,
-				with(passwordGrant(s.user(r, nil)), "client_id", "none", "client_secret",
-					"none-secret"), "Origin", webOrigin))
+				with(passwordGrant(s.user(r, nil)), credsOf("none")...), "Origin", webOrigin))
 		})
 		g.scenario("token, wrong password, invalid origin", func(s *scenario) {
 			s.show(s.token(r,

@@ -355,7 +355,7 @@ func (s *realServer) callOnce(method, path string,
 			request.Header.Set("Content-Type", "application/json")
 		}
 		request.Header.Set("Authorization", "Bearer "+bearer)
-		resp, err := direct.Do(request)
+		resp, err := httpClient.Do(request)
 		if err != nil {
 			return 0, "", "", err
 		}
@@ -388,7 +388,7 @@ func (s *realServer) bearer(realm string) (string, error) {
 		grant = form("grant_type", "password", "client_id", "admin-cli", "username", "admin",
 			"password", "admin")
 	}
-	resp, err := direct.PostForm(s.url+"/realms/"+realm+"/protocol/openid-connect/token", grant)
+	resp, err := httpClient.PostForm(s.url+"/realms/"+realm+"/protocol/openid-connect/token", grant)
 	if err != nil {
 		return "", err
 	}

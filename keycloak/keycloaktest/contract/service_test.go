@@ -14,7 +14,7 @@ func TestServiceAccount(t *testing.T) {
 		}},
 			service("renewing",
 				object{"attributes": object{"client_credentials.use_refresh_token": "true"}}),
-			service("light",
+			service("lightweight",
 				object{
 					"attributes": object{"client.use.lightweight.access.token.enabled": "true"},
 				}),
@@ -34,7 +34,7 @@ func TestServiceAccount(t *testing.T) {
 		request("openid", "service", "scope", "openid")
 		request("offline access", "service", "scope", "offline_access")
 		request("with a refresh token", "renewing", "scope", "openid")
-		request("lightweight", "light")
+		request("lightweight", "lightweight")
 		request("a public client", "public")
 		request("not enabled", "api")
 		request("not enabled, public", "spa")
@@ -54,7 +54,7 @@ func TestServiceAccount(t *testing.T) {
 		claims("origins", "origins", "allowed-origins")
 		g.scenario("roles", func(s *scenario) {
 			account := userRef{r.name,
-				text(s.token(r, grant("roles")).ok().claims("access_token")["sub"])}
+				asString(s.token(r, grant("roles")).ok().claims("access_token")["sub"])}
 			s.must(s.kc.grantRole(account, roleRef{name: "worker"}))
 			s.must(s.kc.grantRole(account, roleRef{client: "api", name: "reader"}))
 			s.showClaims(s.token(r, grant("roles")).ok(), "access_token", "aud", "realm_access",
@@ -67,8 +67,7 @@ func TestServiceAccount(t *testing.T) {
 		})
 		g.scenario("refresh", func(s *scenario) {
 			resp := s.token(r, grant("renewing", "scope", "openid")).ok()
-			s.showBody(s.refresh(r, resp,
-				"client_id", "renewing", "client_secret", "renewing-secret"))
+			s.showBody(s.refresh(r, resp, credsOf("renewing")...))
 		})
 		g.scenario("userinfo", func(s *scenario) {
 			for _, scope := range []string{"email", "openid"} {
@@ -85,7 +84,7 @@ func TestServiceAccount(t *testing.T) {
 		})
 		g.scenario("the account is disabled", func(s *scenario) {
 			account := userRef{r.name,
-				text(s.token(r, grant("retired")).ok().claims("access_token")["sub"])}
+				asString(s.token(r, grant("retired")).ok().claims("access_token")["sub"])}
 			s.must(s.kc.patchUser(account, object{"enabled": false}))
 			s.outcome("disabled", s.token(r, grant("retired")))
 		})

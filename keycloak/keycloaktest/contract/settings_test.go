@@ -34,8 +34,7 @@ func TestSettings(t *testing.T) {
 			g.scenario("secret of a client: "+client, func(s *scenario) {
 				s.outcome("login",
 					s.token(expiringSecrets,
-						passwordGrant(s.user(expiringSecrets, nil), "client_id", client,
-							"client_secret", client+"-secret")))
+						passwordGrant(s.user(expiringSecrets, nil), credsOf(client)...)))
 				s.outcome("introspection",
 					s.post(expiringSecrets.oidc("/token/introspect"),
 						with(secretOf(client), "token", "garbage")))
@@ -43,7 +42,7 @@ func TestSettings(t *testing.T) {
 		}
 		authorize := func(name, feature string, r *realm, pairs ...string) {
 			g.scenario(name, func(s *scenario) {
-				s.showOrUnsupported("answer", feature, s.browser().open(r.authURL(pairs...)))
+				s.showOrUnsupported("response", feature, s.browser().open(r.authURL(pairs...)))
 			})
 		}
 		authorize("prompt=create without registration", "", defaultRealm, "prompt", "create")
@@ -56,7 +55,7 @@ func TestSettings(t *testing.T) {
 				s.placeholder("{nonce}", location.Query().Get("nonce"))
 				s.placeholder("{broker's state}", location.Query().Get("state"))
 			}
-			s.showOrUnsupported("answer", "kc_idp_hint names elsewhere", resp)
+			s.showOrUnsupported("response", "kc_idp_hint names elsewhere", resp)
 		})
 		authorize("kc_idp_hint of an unknown provider", "", r, "kc_idp_hint", "nobody")
 		authorize("kc_idp_hint without providers", "", defaultRealm, "kc_idp_hint", "elsewhere")
@@ -76,7 +75,7 @@ func TestSettings(t *testing.T) {
 					s.note("the cookie is remembered: %t", len(resp.header["Set-Cookie"]) > 3)
 					return
 				}
-				s.showOrUnsupported("answer", "rememberMe", resp)
+				s.showOrUnsupported("response", "rememberMe", resp)
 			})
 		}
 		loginRemembered("rememberMe, not enabled", defaultRealm)
@@ -88,7 +87,7 @@ func TestSettings(t *testing.T) {
 			g.scenario("language: "+name, func(s *scenario) {
 				resp := s.get(germanRealm.authURL(pairs...),
 					append([]string{"Accept", browserAccept}, headers...)...)
-				s.showOrUnsupported("answer", feature, resp)
+				s.showOrUnsupported("response", feature, resp)
 			})
 		}
 		page("the realm's", "language de", nil)
@@ -108,7 +107,7 @@ func TestActions(t *testing.T) {
 		// showNext records the redirect to the client, or the next page.
 		showNext := func(s *scenario, resp response) {
 			if resp.status == 302 {
-				s.note("redirected: %s", s.pairs(resp.redirectQuery()))
+				s.note("redirected: %s", s.formatForm(resp.redirectQuery()))
 				return
 			}
 			s.showOrUnsupported("page", "", resp)

@@ -56,28 +56,28 @@ func kidOf(token string) string {
 	return decoded.kid
 }
 
-// recordedHeader returns the header byte for byte, with the shape of the key ID.
-func (t decodedToken) recordedHeader() string {
+// headerForRecord returns the header byte for byte, with the shape of the key ID.
+func (t decodedToken) headerForRecord() string {
 	if t.kid == "" {
 		return t.header
 	}
-	return strings.Replace(t.header, t.kid, shape(t.kid), 1)
+	return strings.Replace(t.header, t.kid, shapeOf(t.kid), 1)
 }
 
-// decoded formats a token: its header, whether its signature is valid, and its claims. It returns
-// "" for other strings.
-func (s *scenario) decoded(name, token string, w window) string {
+// formatToken formats a token: its header, whether its signature is valid, and its claims. It
+// returns "" for other strings.
+func (s *scenario) formatToken(name, token string, w window) string {
 	decoded, ok := decodeToken(token)
 	if !ok {
 		return ""
 	}
-	return fmt.Sprintf("%s: %s %s\n%s\n", name, decoded.recordedHeader(),
-		s.signature(token, decoded), s.render("", decoded.claims, timing{window: w}, ""))
+	return fmt.Sprintf("%s: %s %s\n%s\n", name, decoded.headerForRecord(),
+		s.describeSignature(token, decoded), s.render("", decoded.claims, timing{window: w}, ""))
 }
 
-// signature describes the signature of a token: whether a key that the issuer publishes verifies
-// it.
-func (s *scenario) signature(token string, decoded decodedToken) string {
+// describeSignature describes the signature of a token: whether a key that the issuer publishes
+// verifies it.
+func (s *scenario) describeSignature(token string, decoded decodedToken) string {
 	if strings.HasPrefix(decoded.alg, "HS") {
 		return "(key not published)"
 	}
@@ -88,9 +88,9 @@ func (s *scenario) signature(token string, decoded decodedToken) string {
 	id := issuer + " " + decoded.kid
 	key, ok := s.group.keys.Load(id)
 	if !ok {
-		for _, k := range s.published(issuer) {
+		for _, k := range s.publishedKeys(issuer) {
 			if k.Kid == decoded.kid && k.Use == "sig" && k.Alg == decoded.alg {
-				key = k.public()
+				key = k.publicKey()
 				s.group.keys.Store(id, key)
 			}
 		}
@@ -117,15 +117,15 @@ type jwk struct {
 	X5TS256 string   `json:"x5t#S256"`
 }
 
-// published returns the keys that an issuer publishes.
-func (s *scenario) published(issuer string) []jwk {
+// publishedKeys returns the keys that an issuer publishes.
+func (s *scenario) publishedKeys(issuer string) []jwk {
 	var set struct{ Keys []jwk }
 	json.Unmarshal([]byte(s.get(issuer+"/protocol/openid-connect/certs").body), &set)
 	return set.Keys
 }
 
-// public returns the public key, or nil if it is invalid.
-func (k jwk) public() any {
+// publicKey returns the public key, or nil if it is invalid.
+func (k jwk) publicKey() any {
 	bytes := func(text string) []byte {
 		b, _ := base64.RawURLEncoding.DecodeString(text)
 		return b

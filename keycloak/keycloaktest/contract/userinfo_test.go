@@ -30,7 +30,7 @@ func TestUserinfo(t *testing.T) {
 							"userinfo.token.claim": "true"}),
 				}}),
 				clientFile("brief", object{"attributes": object{"access.token.lifespan": "10"}}),
-				clientFile("light",
+				clientFile("lightweight",
 					object{
 						"attributes": object{"client.use.lightweight.access.token.enabled": "true"},
 					}),
@@ -74,7 +74,7 @@ func userinfoClaims(g *group, r *realm) {
 		u := s.user(r, object{"groups": []string{"/staff"}})
 		s.must(s.kc.grantRole(u.userRef, roleRef{name: "clerk"}))
 		s.showBody(s.userinfo(r,
-			s.login(u, "client_id", "mapping", "client_secret", "mapping-secret")))
+			s.login(u, credsOf("mapping")...)))
 	})
 	g.scenario("user changed after the token", func(s *scenario) {
 		u := s.user(r, nil)
@@ -99,7 +99,7 @@ func userinfoRefused(g *group, r, otherRealm *realm) {
 		return s.post(r.oidc("/userinfo"), form())
 	})
 	refused("basic", func(s *scenario, _ string) response {
-		return s.get(r.oidc("/userinfo"), "Authorization", basic("api", "api-secret"))
+		return s.get(r.oidc("/userinfo"), "Authorization", basicAuth("api", "api-secret"))
 	})
 	refused("empty bearer", func(s *scenario, _ string) response {
 		return s.get(r.oidc("/userinfo"), "Authorization", "Bearer ")
@@ -203,7 +203,7 @@ func userinfoRefused(g *group, r, otherRealm *realm) {
 	})
 	g.scenario("refused: expired", func(s *scenario) {
 		done := s.deadline(sec(9))
-		tokens := s.login(s.user(r, nil), "client_id", "brief", "client_secret", "brief-secret")
+		tokens := s.login(s.user(r, nil), credsOf("brief")...)
 		s.outcome("at once", s.userinfo(r, tokens))
 		done()
 		s.wait(sec(12))
@@ -223,7 +223,7 @@ func userinfoRefused(g *group, r, otherRealm *realm) {
 	})
 	g.scenario("refused: lightweight token", func(s *scenario) {
 		s.show(s.userinfo(r,
-			s.login(s.user(r, nil), "client_id", "light", "client_secret", "light-secret")))
+			s.login(s.user(r, nil), credsOf("lightweight")...)))
 	})
 	afterEnd := func(name string, end func(s *scenario, u *user, tokens response)) {
 		g.scenario("refused: "+name, func(s *scenario) {
@@ -251,7 +251,7 @@ func userinfoRefused(g *group, r, otherRealm *realm) {
 }
 
 func userinfoOrigins(g *group, r *realm) {
-	origins := []string{"client_id", "origins", "client_secret", "origins-secret"}
+	origins := credsOf("origins")
 	g.scenario("origin of the client", func(s *scenario) {
 		token := s.login(s.user(r, nil), origins...).field("access_token")
 		s.show(s.get(r.oidc("/userinfo"), "Authorization", "Bearer "+token, "Origin",
