@@ -92,7 +92,7 @@ func entryFrom(ctx context.Context) (e *entry) {
 }
 
 // newEntry returns the entry of a document that was measured.
-func newEntry(query, parsed string, m *measured) *entry {
+func newEntry(query, parsed string, m *measurement) *entry {
 	e := &entry{query: query, parsed: parsed, uses: m.uses}
 	if !m.holdsValues {
 		e.bytes = uint32(min(e.estimate(m), math.MaxUint32))
@@ -103,7 +103,7 @@ func newEntry(query, parsed string, m *measured) *entry {
 // estimate returns a generous estimate of a document's memory. It counts the text twice, for the
 // text itself and for decoded strings, and once more if it was rewritten. For each node it counts
 // the largest kind of node, with its position and its slot in a slice.
-func (e *entry) estimate(m *measured) int {
+func (e *entry) estimate(m *measurement) int {
 	const perNode, perComment, perDefinition, perUse, perEntry = 448, 128, 512, 96, 1024
 	text := 2 * len(e.query)
 	if e.parsed != e.query {

@@ -21,6 +21,8 @@ import (
 	"github.com/cloakql/cloakql/limits"
 )
 
+// TestCache_onlyValidDocuments checks that invalid documents, and those over a limit, aren't
+// cached.
 func TestCache_onlyValidDocuments(t *testing.T) {
 	cache := limits.NewCache(1 << 20)
 	var docs []*ast.QueryDocument
@@ -33,22 +35,22 @@ func TestCache_onlyValidDocuments(t *testing.T) {
 		send(server, query, nil)
 		if cached := cache.Has(query); cached != (query == `{ leaf }`) ||
 			cached == (cache.Weight() == before) {
-			t.Errorf("%.30s: cached %t, weight %d, before %d", query, cached, cache.Weight(),
-				before)
+			t.Errorf("%.30s: cached %t, weight %d, was %d; want only { leaf } cached", query, cached,
+				cache.Weight(), before)
 		}
 	}
 	send(server, `{ leaf }`, nil)
 	if len(docs) != 2 || docs[0] != docs[1] {
-		t.Errorf("%d documents ran, want the same one twice", len(docs))
+		t.Errorf("%d documents were executed, want the same one twice", len(docs))
 	}
 }
 
-// TestCache_parsedOnce counts the calls of the function that makes rules. gqlgen calls it once for
-// each document that it parses.
+// TestCache_parsedOnce checks that a cached document isn't parsed again. It counts the calls of the
+// function that makes rules, which gqlgen calls once for each document that it parses.
 func TestCache_parsedOnce(t *testing.T) {
-	cache, parsed, ran := limits.NewCache(1<<20), 0, 0
-	bounds := limits.Limits{}.WithCache(cache)
-	server := newServer(bounds, false, func(*ast.QueryDocument) { ran++ })
+	cache, parsed, executed := limits.NewCache(1<<20), 0, 0
+	l := limits.Limits{}.WithCache(cache)
+	server := newServer(l, false, func(*ast.QueryDocument) { executed++ })
 	server.SetValidationRulesFn(func() *rules.Rules {
 		parsed++
 		return limits.Rules(nil)()
@@ -58,53 +60,57 @@ func TestCache_parsedOnce(t *testing.T) {
 		for range 3 {
 			send(server, query, nil)
 		}
-		if parsed != i+1 || ran != 3*(i+1) {
-			t.Errorf("%s: %d documents parsed and %d run so far, want %d and %d", query, parsed,
-				ran, i+1, 3*(i+1))
+		if parsed != i+1 || executed != 3*(i+1) {
+			t.Errorf("%s: %d documents parsed and %d executed so far, want %d and %d", query,
+				parsed, executed, i+1, 3*(i+1))
 		}
 		request := &graphql.RawParams{Query: query}
-		if done, _ := limits.Check(bounds, request); done.Tokens > 0 ||
-			request.Query != language.Rewrite(query) {
-			t.Errorf("%s: %d tokens read, want none; the query is then %s", query, done.Tokens,
-				request.Query)
+		want := language.Rewrite(query)
+		if work, _ := limits.Check(l, request); work.Tokens > 0 || request.Query != want {
+			t.Errorf("%s: %d tokens read, query %s; want 0, %s", query, work.Tokens, request.Query,
+				want)
 		}
 	}
 }
 
-// replacing is an extension, installed after the limits, that replaces the query.
-type replacing struct{ query string }
+// queryReplacer is an extension that replaces the query of each request, unless it is empty.
+type queryReplacer struct{ query string }
 
-func (*replacing) ExtensionName() string                   { return "Replacing" }
-func (*replacing) Validate(graphql.ExecutableSchema) error { return nil }
-func (r *replacing) MutateOperationParameters(_ context.Context,
+func (*queryReplacer) ExtensionName() string                   { return "QueryReplacer" }
+func (*queryReplacer) Validate(graphql.ExecutableSchema) error { return nil }
+func (r *queryReplacer) MutateOperationParameters(_ context.Context,
 	request *graphql.RawParams) *gqlerror.Error {
 	request.Query = cmp.Or(r.query, request.Query)
 	return nil
 }
 
-// A cached document must not run for a query that an extension has replaced.
-func TestCache_replacedText(t *testing.T) {
-	cache, extension := limits.NewCache(1<<20), &replacing{}
-	var ran string
+// TestCache_replacedQuery checks that a cached document doesn't run if an extension that runs after
+// the limits replaces the query.
+func TestCache_replacedQuery(t *testing.T) {
+	cache, replacer := limits.NewCache(1<<20), &queryReplacer{}
+	var field string // the first field of the executed document
 	server := newServer(limits.Limits{}.WithCache(cache), false, func(doc *ast.QueryDocument) {
-		ran = doc.Operations[0].SelectionSet[0].(*ast.Field).Name
+		field = doc.Operations[0].SelectionSet[0].(*ast.Field).Name
 	})
-	server.Use(extension)
+	server.Use(replacer)
 	for _, tt := range []struct{ query, want string }{
 		{"{ a { leaf } }", "a"}, {"", "leaf"}, {"{ b { leaf } }", "b"}, {"", "leaf"},
 	} {
-		extension.query = tt.query
-		if body := send(server, "{ leaf }", nil); ran != tt.want {
-			t.Errorf("replaced by %q: %q ran, want %q; response %s", tt.query, ran, tt.want, body)
+		replacer.query = tt.query
+		if body := send(server, "{ leaf }", nil); field != tt.want {
+			t.Errorf("replaced by %q: field %q was executed, want %q; response %s", tt.query, field,
+				tt.want, body)
 		}
-		if cache.Has("{ leaf }") == (ran == "a") || tt.query != "" && cache.Has(tt.query) {
-			t.Errorf("replaced by %q: the wrong text is cached", tt.query)
+		if cache.Has("{ leaf }") == (field == "a") || tt.query != "" && cache.Has(tt.query) {
+			t.Errorf("replaced by %q: cached { leaf } %t, the replacement %t", tt.query,
+				cache.Has("{ leaf }"), cache.Has(tt.query))
 		}
 	}
 }
 
-// A mutation with a literal isn't cached: a client that guesses a password in it could check the
-// guess by the response time, without a login attempt.
+// TestCache_mutationWithValues checks that a mutation with a string or number isn't cached.
+// Otherwise a client could check guesses of a password in it by the response time, without a login
+// attempt.
 func TestCache_mutationWithValues(t *testing.T) {
 	for query, cached := range map[string]bool{
 		`mutation { login(username: "alice", password: "hush") { t } }`:                        false,
@@ -133,35 +139,37 @@ func TestCache_mutationWithValues(t *testing.T) {
 	}
 }
 
-// For a cached document, only the variables are measured.
+// TestCache_measuredOnce checks that only the variables are measured for a cached document.
 func TestCache_measuredOnce(t *testing.T) {
 	cache := limits.NewCache(1 << 20)
-	bounds := limits.Limits{}.WithCache(cache)
+	l := limits.Limits{}.WithCache(cache)
 	query := `query($v: [Int]) { x: f(l: $v) { leaf } y: f(l: $v) { leaf } }`
-	work := func(variables map[string]any) (limits.Work, string) {
-		done, err := limits.Check(bounds, &graphql.RawParams{Query: query, Variables: variables})
+	check := func(variables map[string]any) (work limits.Work, reason string) {
+		work, err := limits.Check(l, &graphql.RawParams{Query: query, Variables: variables})
 		if err != nil {
-			return done, fmt.Sprint(err.Extensions["reason"])
+			return work, fmt.Sprint(err.Extensions["reason"])
 		}
-		return done, ""
+		return work, ""
 	}
-	if done, _ := work(nil); done.Tokens == 0 || done.Nodes == 0 {
-		t.Errorf("new document: %+v, want tokens and nodes", done)
+	if work, _ := check(nil); work.Tokens == 0 || work.Nodes == 0 {
+		t.Errorf("new document: %+v, want tokens and nodes", work)
 	}
-	send(newServer(bounds, false, func(*ast.QueryDocument) {}), query, nil)
-	if done, reason := work(map[string]any{"v": make([]any, 900)}); done !=
+	send(newServer(l, false, func(*ast.QueryDocument) {}), query, nil)
+	if work, reason := check(map[string]any{"v": make([]any, 900)}); work !=
 		(limits.Work{Items: 901}) || reason != "" {
-		t.Errorf("cached document: %+v, reason %q; want 901 items and nothing else", done, reason)
+		t.Errorf("cached document: %+v, reason %q; want 901 items and nothing else", work, reason)
 	}
-	if _, reason := work(map[string]any{"v": make([]any, 1000)}); reason != "VARIABLES" {
+	if _, reason := check(map[string]any{"v": make([]any, 1000)}); reason != "VARIABLES" {
 		t.Errorf("too many variable items with a cached document: %q, want VARIABLES", reason)
 	}
-	bounds.Coercions = 1000
-	if _, reason := work(map[string]any{"v": make([]any, 600)}); reason != "COERCIONS" {
+	l.Coercions = 1000
+	if _, reason := check(map[string]any{"v": make([]any, 600)}); reason != "COERCIONS" {
 		t.Errorf("too many coercions with a cached document: %q, want COERCIONS", reason)
 	}
 }
 
+// TestCache_bounded checks that the cache never holds more than its maximum, and isn't left half
+// empty.
 func TestCache_bounded(t *testing.T) {
 	const maxBytes = 256 << 10
 	cache := limits.NewCache(maxBytes)
@@ -177,40 +185,44 @@ func TestCache_bounded(t *testing.T) {
 	}
 	huge := "{ leaf }" + strings.Repeat(" ", maxBytes)
 	if add(huge); cache.WeightOf(huge) != 0 || cache.Weight() > maxBytes {
-		t.Errorf("a document of %d bytes is cached", len(huge))
+		t.Errorf("document of %d bytes: weight %d in a cache of weight %d, want it not cached",
+			len(huge), cache.WeightOf(huge), cache.Weight())
 	}
 }
 
-// Documents in use stay cached while many others are sent once each.
+// TestCache_keepsMostUsed checks that documents in use stay cached while many others are sent once
+// each.
 func TestCache_keepsMostUsed(t *testing.T) {
 	cache := limits.NewCache(128 << 10)
-	used := make([]string, 5)
-	for i := range used {
-		used[i] = fmt.Sprintf("query Used%d { me { id name } }", i)
-		cache.Put(used[i], parse(t, used[i]))
+	usedQueries := make([]string, 5)
+	for i := range usedQueries {
+		query := fmt.Sprintf("query Used%d { me { id name } }", i)
+		usedQueries[i] = query
+		cache.Put(query, parse(t, query))
 	}
-	lost := 0
+	evictions := 0
 	for i := range 5_000 {
 		query := fmt.Sprintf("{ x%d: leaf me { id name } }", i)
 		cache.Put(query, parse(t, query))
-		for _, query := range used {
+		for _, query := range usedQueries {
 			if !cache.Has(query) {
-				lost++
+				evictions++
 				cache.Put(query, parse(t, query))
 			}
 		}
 	}
-	if lost > 250 { // of 25,000
-		t.Errorf("documents in use were evicted %d times, want at most 250", lost)
+	if evictions > 250 { // of 25,000 checks
+		t.Errorf("documents in use were evicted %d times, want at most 250", evictions)
 	}
 }
 
-// The estimate is at least what the documents really take.
+// TestCache_estimate checks that the estimate isn't less than the memory that a document takes, nor
+// more than six times as much.
 func TestCache_estimate(t *testing.T) {
 	for name, query := range map[string]string{
 		"fields":   "{a{" + repeat(90, "x#:leaf ") + "}}",
 		"values":   "{f(l:[" + strings.Repeat("1 ", 200) + "]){leaf}}",
-		"members":  "{f(x:{" + repeat(50, "i:{}") + "}){leaf}}",
+		"objects":  "{f(x:{" + repeat(50, "i:{}") + "}){leaf}}",
 		"comments": "{" + strings.Repeat("#\n", 400) + "leaf}",
 		"text":     "{leaf" + strings.Repeat(" ", 10_000) + "}", "small": "{leaf}",
 		"variables":  "query(" + repeat(50, "$v#:Int ") + "){leaf}",
@@ -224,7 +236,7 @@ func TestCache_estimate(t *testing.T) {
 		var before, after runtime.MemStats
 		caches := make([]*limits.Cache, n)
 		for i := range caches {
-			caches[i] = limits.NewCache(1 << 20) // not counted
+			caches[i] = limits.NewCache(1 << 20) // not measured
 		}
 		runtime.GC()
 		runtime.ReadMemStats(&before)
@@ -236,17 +248,18 @@ func TestCache_estimate(t *testing.T) {
 		runtime.ReadMemStats(&after)
 		actual, estimate := int(after.HeapAlloc-before.HeapAlloc)/n, caches[0].WeightOf(query)
 		if estimate < actual || estimate > 6*actual+2048 {
-			t.Errorf("%s: estimate %d bytes, actually %d", name, estimate, actual)
+			t.Errorf("%s: estimate %d bytes, want %d to %d", name, estimate, actual, 6*actual+2048)
 		}
 		runtime.KeepAlive(caches)
 	}
 }
 
-func TestCache_none(t *testing.T) {
+// TestCache_disabled checks that requests succeed without a cache.
+func TestCache_disabled(t *testing.T) {
 	for _, cache := range []*limits.Cache{nil, limits.NewCache(0), limits.NewCache(-1)} {
 		cache.Put(`{ leaf }`, parse(t, `{ leaf }`))
 		if cache.Has(`{ leaf }`) {
-			t.Error("a cache without capacity has a document")
+			t.Error("Has = true for a cache without capacity, want false")
 		}
 		err := (limits.Limits{}).WithCache(cache).MutateOperationParameters(t.Context(),
 			&graphql.RawParams{Query: `{ leaf }`})
@@ -256,44 +269,44 @@ func TestCache_none(t *testing.T) {
 	}
 }
 
-// Concurrent requests share a cached document. With the race detector, this test fails if execution
-// writes to it.
+// TestCache_concurrent runs concurrent requests that share a cached document. With the race
+// detector, it fails if execution writes to the document.
 func TestCache_concurrent(t *testing.T) {
 	cache := limits.NewCache(1 << 20)
-	bounds := limits.Limits{}.WithCache(cache)
 	server := handler.New(&graphql.ExecutableSchemaMock{
 		SchemaFunc: func() *ast.Schema { return testSchema },
 		ExecFunc: func(ctx context.Context) graphql.ResponseHandler {
-			read(graphql.GetOperationContext(ctx),
-				graphql.GetOperationContext(ctx).Operation.SelectionSet, "Query")
+			operation := graphql.GetOperationContext(ctx)
+			readDocument(operation, operation.Operation.SelectionSet, "Query")
 			return graphql.OneShot(&graphql.Response{Data: []byte(`{"ran":true}`)})
 		},
 	})
 	server.AddTransport(transport.POST{})
 	server.SetQueryCache(cache)
 	server.SetValidationRulesFn(limits.Rules(nil))
-	server.Use(bounds)
-	var all sync.WaitGroup
+	server.Use(limits.Limits{}.WithCache(cache))
+	var wg sync.WaitGroup
 	for i := range 16 {
-		all.Go(func() {
+		wg.Go(func() {
 			for j := range 20 {
 				query := fmt.Sprintf(
 					`query($v: [Int] = [1 2], $w: I = {n: 1}, $yes: Boolean = true) { ...F f(l: $v, x: $w) { leaf @include(if: $yes) } ... { a { x%d: leaf ...G @skip(if: $yes) } } }
 					fragment F on Query { f(l: $v, x: $w) { leaf name } } fragment G on A { b { leaf } }`, j%3)
 				body := send(server, query, map[string]any{"v": i, "yes": j%2 == 0})
 				if !strings.Contains(body, `"ran":true`) {
-					t.Errorf("%s", body)
+					t.Errorf("response %s, want it to have \"ran\":true", body)
 				}
 			}
 		})
 	}
-	all.Wait()
+	wg.Wait()
 }
 
-// read uses a document as gqlgen's generated code does: it collects fields and makes arguments.
-func read(op *graphql.OperationContext, set ast.SelectionSet, typeName string) {
+// readDocument reads a document as gqlgen's generated code does: it collects fields and makes
+// arguments.
+func readDocument(op *graphql.OperationContext, set ast.SelectionSet, typeName string) {
 	for _, field := range graphql.CollectFields(op, set, []string{typeName}) {
 		field.ArgumentMap(op.Variables)
-		read(op, field.Selections, field.Definition.Type.Name())
+		readDocument(op, field.Selections, field.Definition.Type.Name())
 	}
 }

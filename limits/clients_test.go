@@ -9,8 +9,9 @@ import (
 	"github.com/cloakql/cloakql/limits"
 )
 
-// clients are operations as client libraries and people write them.
-var clients = map[string]string{
+// clientQueries are documents as common client libraries send them, and as people write them by
+// hand.
+var clientQueries = map[string]string{
 	"graphql-request, login": `mutation Login($username: String!, $password: String!, $otp: String) {
   login(username: $username, password: $password, otp: $otp) { accessToken expiresIn refreshToken refreshExpiresIn tokenType idToken scope }
 }`,
@@ -55,57 +56,61 @@ fragment U on User { id name avatar(size: 64) { url } } fragment O on Organizati
 	"GraphiQL's introspection": graphiql,
 }
 
-// Operations of common clients are well within the default limits.
+// TestClients checks that documents of common clients are well within the default limits.
 func TestClients(t *testing.T) {
-	bounds := limits.Limits{RootFieldMax: map[string]int{"login": 1, "refresh": 1}}
-	for name, query := range clients {
+	l := limits.Limits{RootFieldMax: map[string]int{"login": 1, "refresh": 1}}
+	for name, query := range clientQueries {
 		request := &graphql.RawParams{Query: query,
 			Variables: map[string]any{"username": "alice", "password": "secret",
 				"filter": map[string]any{"tags": []any{"a"}}}}
-		if err := bounds.MutateOperationParameters(t.Context(), request); err != nil {
+		if err := l.MutateOperationParameters(t.Context(), request); err != nil {
 			t.Errorf("%s: %v, want no error", name, err)
 		}
-		if found, ok := limits.Measure(query, nil); !ok {
+		if counts, ok := limits.Measure(query, nil); !ok {
 			t.Errorf("%s: syntax error", name)
-		} else if found.Fields > limits.DefaultFields/2 || found.Values > limits.DefaultValues/2 {
-			t.Errorf("%s: %+v, want at most half of the limits", name, found)
+		} else if counts.Fields > limits.DefaultFields/2 || counts.Values > limits.DefaultValues/2 {
+			t.Errorf("%s: %+v, want at most %d fields and %d values", name, counts,
+				limits.DefaultFields/2, limits.DefaultValues/2)
 		}
 	}
 }
 
-// TestIntrospection_graphiQL checks the numbers in the documentation of the defaults.
+// TestIntrospection_graphiQL checks the numbers that the documentation of the defaults gives for
+// GraphiQL's introspection query.
 func TestIntrospection_graphiQL(t *testing.T) {
-	if ran, body := run(limits.Limits{}, graphiql); !ran {
-		t.Error(body)
+	if executed, body := run(limits.Limits{}, graphiql); !executed {
+		t.Errorf("GraphiQL's introspection query isn't executed: %s", body)
 	}
-	if found, _ := limits.Measure(graphiql, nil); found.Depth != 1 ||
-		found.Introspection != 1 || found.IntrospectionRoots != 5 ||
-		found.Fields > 500 {
-		t.Errorf("GraphiQL's introspection has %+v, want Introspection 1 and some 400 fields",
-			found)
+	if counts, _ := limits.Measure(graphiql, nil); counts.Depth != 1 ||
+		counts.Introspection != 1 || counts.IntrospectionWeight != 5 || counts.Fields > 500 {
+		t.Errorf("GraphiQL's introspection query has %+v, want Depth 1, Introspection 1, "+
+			"IntrospectionWeight 5 and at most 500 fields", counts)
 	}
 }
 
-// typeRef returns the selection set with which tools unwrap a type, to that many levels.
+// typeRef returns the selection set with which tools unwrap a type, down to a number of levels.
 func typeRef(levels int) string {
 	return strings.Repeat("{ kind name ofType ", levels) + "{ kind name }" +
 		strings.Repeat(" }", levels)
 }
 
-// Limits.Depth doesn't apply to introspection, so that IDEs and generators work with any value of
-// it. graphql-js unwraps 9 levels of types, graphql-java and older tools 7, without fragments.
+// TestIntrospection_depth checks that Limits.Depth doesn't apply to introspection, so that IDEs and
+// code generators work whatever its value. graphql-js unwraps 9 levels of types; graphql-java and
+// older tools unwrap 7, without fragments.
 func TestIntrospection_depth(t *testing.T) {
-	unwrapped := func(levels int) string {
+	unwrapTypes := func(levels int) string {
 		arguments := "{ name description type " + typeRef(levels) + " defaultValue }"
 		return "query { __schema { queryType { name } types { kind name fields(includeDeprecated: true) { name args " + arguments + " type " + typeRef(levels) + " } inputFields " +
 			arguments + " interfaces " + typeRef(levels) + " possibleTypes " + typeRef(levels) +
 			" enumValues { name } } directives { name locations args " + arguments + " } } }"
 	}
-	deeper := strings.Replace(graphiql, "fragment TypeRef on __Type {",
+	deepTypeRef := strings.Replace(graphiql, "fragment TypeRef on __Type {",
 		"fragment TypeRef on __Type { ofType { ofType { ofType { ...Inner } } } } fragment Inner on __Type {", 1)
-	split := `{ ...A } fragment A on Query { __schema { ... on __Schema { types { ...B } } } } fragment B on __Type { ...C fields { type { ...C } } } fragment C on __Type ` + typeRef(9)
-	for _, query := range []string{graphiql, deeper, split, unwrapped(7), unwrapped(9),
-		unwrapped(10), unwrapped(14), `{ __type(name: "A") ` + typeRef(25) + ` leaf }`} {
+	nestedFragments := `{ ...A } fragment A on Query { __schema { ... on __Schema { types { ...B } } } } fragment B on __Type { ...C fields { type { ...C } } } fragment C on __Type ` + typeRef(9)
+	for _, query := range []string{
+		graphiql, deepTypeRef, nestedFragments, unwrapTypes(7), unwrapTypes(9), unwrapTypes(10),
+		unwrapTypes(14), `{ __type(name: "A") ` + typeRef(25) + ` leaf }`,
+	} {
 		for _, depth := range []int{0, 1, 2} {
 			err := (limits.Limits{Depth: depth}).MutateOperationParameters(t.Context(),
 				&graphql.RawParams{Query: query})
@@ -113,8 +118,8 @@ func TestIntrospection_depth(t *testing.T) {
 				t.Errorf("Depth %d: %v, want no error for %s", depth, err, query)
 			}
 		}
-		if ran, body := run(limits.Limits{Depth: 1}, query); !ran {
-			t.Errorf("%s\n%s", query, body)
+		if executed, body := run(limits.Limits{Depth: 1}, query); !executed {
+			t.Errorf("not executed: %s\nresponse %s", query, body)
 		}
 	}
 	for query, want := range map[string]string{
@@ -128,39 +133,40 @@ func TestIntrospection_depth(t *testing.T) {
 	}
 }
 
-// Without this limit, ten aliases of __schema in 714 bytes get a response of 48 kB.
+// TestIntrospection_roots checks how introspection is weighed. Without a limit, ten aliases of
+// __schema in 714 bytes get a response of 48 kB.
 func TestIntrospection_roots(t *testing.T) {
-	const tooMany = "INTROSPECTION with fragments expanded, an operation requests the schema "
+	const tooOften = "INTROSPECTION with fragments expanded, an operation requests the schema "
 	for query, want := range map[string]string{
 		graphiql: "",
 		`{` + repeat(2, `a#: __schema { types { name } } `) + `}`:                                             "",
 		`{` + repeat(10, `a#: __type(name: "A") { name } `) + `}`:                                             "",
 		`{ __schema { types { name } } ` + repeat(5, `a#: __type(name: "A") { name } `) + `}`:                 "",
-		`{` + repeat(10, `a#: __schema { types { fields { name } } } `) + `}`:                                 tooMany + "50 times",
-		`{` + repeat(3, `__schema { types { name } } `) + `}`:                                                 tooMany + "15 times",
-		`{` + repeat(50, `a#: __type(name: "A") { name } `) + `}`:                                             tooMany + "50 times",
-		`{ __schema {` + repeat(10, `a#: types { name } `) + `} }`:                                            tooMany + "15 times",
-		`{ __schema { types {` + repeat(10, `a#: fields { name } `) + `} } }`:                                 tooMany + "15 times",
-		`{ __schema { types { ...F } } } fragment F on __Type {` + repeat(10, `a#: name `) + `}`:              tooMany + "15 times",
-		`{ __schema { types { ...F ...F } } } fragment F on __Type {` + repeat(5, `a#: name `) + `}`:          tooMany + "15 times",
-		`{ a: __schema { ...F } b: __schema { ...F } } fragment F on __Schema { x: types { name } }`:          tooMany + "12 times",
-		`{ ...F } fragment F on Query { ...G ...G ...G } fragment G on Query { __schema { types { name } } }`: tooMany + "15 times",
+		`{` + repeat(10, `a#: __schema { types { fields { name } } } `) + `}`:                                 tooOften + "50 times",
+		`{` + repeat(3, `__schema { types { name } } `) + `}`:                                                 tooOften + "15 times",
+		`{` + repeat(50, `a#: __type(name: "A") { name } `) + `}`:                                             tooOften + "50 times",
+		`{ __schema {` + repeat(10, `a#: types { name } `) + `} }`:                                            tooOften + "15 times",
+		`{ __schema { types {` + repeat(10, `a#: fields { name } `) + `} } }`:                                 tooOften + "15 times",
+		`{ __schema { types { ...F } } } fragment F on __Type {` + repeat(10, `a#: name `) + `}`:              tooOften + "15 times",
+		`{ __schema { types { ...F ...F } } } fragment F on __Type {` + repeat(5, `a#: name `) + `}`:          tooOften + "15 times",
+		`{ a: __schema { ...F } b: __schema { ...F } } fragment F on __Schema { x: types { name } }`:          tooOften + "12 times",
+		`{ ...F } fragment F on Query { ...G ...G ...G } fragment G on Query { __schema { types { name } } }`: tooOften + "15 times",
 		`{` + repeat(50, `a#: __typename `) + `}`:                                                             "",
-		// Only one operation runs.
+		// Operations are weighed one by one, since only one runs.
 		repeat(3, ` query A# { a: __schema { types { name } } b: __schema { types { name } } }`): "",
-		// Not introspection.
+		// These aliases aren't below __schema.
 		`{` + repeat(11, `a#: a { types: leaf } `) + `}`: "",
 	} {
 		checkError(t, limits.Limits{}, query, want)
 	}
 }
 
-// checkError checks that the limits return an error with the reason and message that start with
-// want, or none if want is empty.
-func checkError(t *testing.T, bounds limits.Limits, query, want string) {
+// checkError checks that the limits l return an error whose reason and message start with want, or
+// no error if want is empty.
+func checkError(t *testing.T, l limits.Limits, query, want string) {
 	t.Helper()
 	got, reason := "", ""
-	err := bounds.MutateOperationParameters(t.Context(), &graphql.RawParams{Query: query})
+	err := l.MutateOperationParameters(t.Context(), &graphql.RawParams{Query: query})
 	if err != nil {
 		reason, _ = err.Extensions["reason"].(string)
 		_, got, _ = strings.Cut(err.Message, ": ")

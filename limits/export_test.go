@@ -9,15 +9,15 @@ import (
 	"github.com/vektah/gqlparser/v2/validator/core"
 )
 
-// Counts are the counts of a document, for tests that count in another way.
+// Counts holds the counts of a document, so that tests can compare them with their own.
 type Counts struct {
 	Fields, Aliases, Directives, Values, Bytes, Depth, ValueDepth, Introspection int
-	IntrospectionRoots, RootFields                                               int
+	IntrospectionWeight, RootFields                                              int
 	RootFieldCounts, Uses, Defaults                                              map[string]int
 	Cycle                                                                        bool
 }
 
-// unlimited returns limits that the text of a query can't exceed.
+// unlimited returns limits that the query can't exceed, whatever it contains.
 func unlimited(query string) Limits {
 	n := len(query)
 	return Limits{
@@ -28,62 +28,64 @@ func unlimited(query string) Limits {
 
 // Measure returns the counts of a document of any size. It returns false if the document has a
 // syntax error.
-func Measure(query string, rootFieldMax map[string]int) (found Counts, ok bool) {
+func Measure(query string, rootFieldMax map[string]int) (counts Counts, ok bool) {
 	limits := unlimited(query)
 	limits.RootFieldMax = rootFieldMax
 	t := tokens{limits: limits}
 	m := t.parse(query)
 	if m == nil {
-		return found, false
+		return counts, false
 	}
 	if m.cycle != nil {
 		return Counts{Cycle: true}, true
 	}
-	found = Counts{
-		Fields: m.all.fields, Aliases: m.all.aliases, Directives: m.all.directives,
-		Values: m.all.values, Bytes: m.all.bytes,
-		Depth: m.all.depth, ValueDepth: m.all.valueDepth, Introspection: m.all.introspectionDepth,
-		IntrospectionRoots: m.introspectionRoots, RootFields: m.rootFields,
+	total := m.total
+	counts = Counts{
+		Fields: total.selections, Aliases: total.aliases, Directives: total.directives,
+		Values: total.values, Bytes: total.bytes,
+		Depth: total.depth, ValueDepth: total.valueDepth, Introspection: total.introspectionDepth,
+		IntrospectionWeight: m.introspectionWeight, RootFields: m.rootFields,
 		RootFieldCounts: m.rootFieldCounts, Uses: map[string]int{}, Defaults: map[string]int{},
 	}
 	for name, use := range m.uses {
 		if use.times > 0 {
-			found.Uses[name], found.Defaults[name] = use.times, use.defaultItems
+			counts.Uses[name], counts.Defaults[name] = use.times, use.defaultItems
 		}
 	}
-	return found, true
+	return counts, true
 }
 
-// Work counts the tokens, nodes and items of variables that were visited for a request.
+// Work counts the tokens, nodes and variable items that were visited for a request.
 type Work struct{ Tokens, Nodes, Items int }
 
-// Check is MutateOperationParameters that also returns its work.
+// Check is MutateOperationParameters, and also returns its work.
 func Check(l Limits, request *graphql.RawParams) (Work, *gqlerror.Error) {
-	done, err := l.check(context.Background(), request)
-	return Work{done.tokens, done.nodes, done.items}, err
+	w, err := l.check(context.Background(), request)
+	return Work{w.tokens, w.nodes, w.items}, err
 }
 
 // Overlapping runs only the rule for overlapping fields, and returns its steps and errors.
 func Overlapping(schema *ast.Schema, doc *ast.QueryDocument) (steps int, conflicts gqlerror.List) {
 	var observers core.Events
-	m := overlap{visited: map[*ast.FragmentDefinition]bool{}, reported: map[*ast.Field]bool{}}
-	m.addError = func(options ...core.ErrorOption) {
+	c := overlapChecker{visited: map[*ast.FragmentDefinition]bool{},
+		reported: map[*ast.Field]bool{}}
+	c.addError = func(options ...core.ErrorOption) {
 		err := &gqlerror.Error{}
 		for _, option := range options {
 			option(err)
 		}
 		conflicts = append(conflicts, err)
 	}
-	m.observe(&observers)
+	c.register(&observers)
 	core.Walk(schema, doc, &observers)
-	return m.steps, conflicts
+	return c.steps, conflicts
 }
 
-// MaxSteps is the maximum number of steps of the rule.
+// MaxSteps is the maximum number of steps of the rule for overlapping fields.
 const MaxSteps = maxSteps
 
-// Put adds a document to a cache as a request without limits would, and reports whether the cache
-// then has it.
+// Put adds a document to the cache as a request without limits would, and reports whether the cache
+// has it afterwards.
 func (c *Cache) Put(query string, doc *ast.QueryDocument) bool {
 	t := tokens{limits: unlimited(query)}
 	ctx := graphql.WithOperationContext(context.Background(), &graphql.OperationContext{})
@@ -112,14 +114,14 @@ func (c *Cache) Weight() int { return int(c.entries.WeightedSize()) }
 // A Cache is the cache of a server.
 type Cache = cache
 
-// NewCache returns a cache for that many bytes.
+// NewCache returns a cache of at most this many bytes.
 func NewCache(bytes int) *Cache { return newCache(bytes) }
 
-// WithCache returns the limits with a cache, which Install would set.
+// WithCache returns l with a cache, as Install sets it.
 func (l Limits) WithCache(c *Cache) Limits {
 	l.cache = c
 	return l
 }
 
-// Cache returns the cache of the limits, or nil.
+// Cache returns the cache of l, or nil.
 func (l Limits) Cache() *Cache { return l.cache }

@@ -14,8 +14,8 @@ import (
 	"github.com/cloakql/cloakql/limits"
 )
 
-// visits counts the nodes that gqlparser's walk passes to its rules.
-func visits(doc *ast.QueryDocument) (selections, values, directives int) {
+// countVisits counts the nodes that gqlparser's walk passes to its rules.
+func countVisits(doc *ast.QueryDocument) (selections, values, directives int) {
 	var observers core.Events
 	observers.OnField(func(*core.Walker, *ast.Field) { selections++ })
 	observers.OnInlineFragment(func(*core.Walker, *ast.InlineFragment) { selections++ })
@@ -26,18 +26,20 @@ func visits(doc *ast.QueryDocument) (selections, values, directives int) {
 	return selections, values, directives
 }
 
-// checkQuery checks what must be true of any text: if it is within the limits, then gqlparser
-// parses and validates it, with no more work than the limits allow. A stack overflow would end the
-// process of the test, as it would end the server's.
+// checkQuery checks that gqlparser can parse and validate any text that is within the limits, with
+// no more work than the limits allow. A stack overflow would end the test process, as it would end
+// the server.
 func checkQuery(t *testing.T, query string) {
 	t.Helper()
-	done, err := limits.Check(limits.Limits{}, &graphql.RawParams{Query: query})
-	if done.Tokens > min(len(query), limits.DefaultTokens+1) || done.Nodes > done.Tokens {
-		t.Errorf("%q: %d tokens read, %d nodes visited", query, done.Tokens, done.Nodes)
+	work, err := limits.Check(limits.Limits{}, &graphql.RawParams{Query: query})
+	maxTokens := min(len(query), limits.DefaultTokens+1)
+	if work.Tokens > maxTokens || work.Nodes > work.Tokens {
+		t.Errorf("%q: %d tokens read, %d nodes visited; want at most %d tokens, and no more nodes "+
+			"than tokens", query, work.Tokens, work.Nodes, maxTokens)
 	}
 	if err != nil {
 		if err.Extensions["code"] == nil {
-			t.Errorf("%q: %v has no code", query, err)
+			t.Errorf("%q: error %v has no code, want one", query, err)
 		}
 		return
 	}
@@ -49,37 +51,40 @@ func checkQuery(t *testing.T, query string) {
 		}
 		if (token.Kind == lexer.String || token.Kind == lexer.BlockString) &&
 			len(scanner.Value(token)) > limits.DefaultStringBytes {
-			t.Errorf("a string of %d bytes is accepted", len(scanner.Value(token)))
+			t.Errorf("accepted a string of %d bytes, want at most %d", len(scanner.Value(token)),
+				limits.DefaultStringBytes)
 		}
 	}
 	request := &graphql.RawParams{Query: query}
 	limits.Check(limits.Limits{}, request)
-	// Without gqlparser's own token limit.
+	// gqlparser's own token limit isn't set.
 	doc, parseErr := parser.ParseQuery(&ast.Source{Input: request.Query})
 	if parseErr != nil {
-		t.Fatalf("gqlparser refuses %q, which was %q: %v", request.Query, query, parseErr)
+		t.Fatalf("gqlparser refuses %q, the rewritten form of %q: %v", request.Query, query,
+			parseErr)
 	}
-	if selections, values, directives := visits(doc); selections > limits.DefaultFields ||
+	if selections, values, directives := countVisits(doc); selections > limits.DefaultFields ||
 		values > limits.DefaultValues || directives > limits.DefaultDirectives {
-		t.Errorf("%q: validation visits %d fields and fragments, %d values, %d directives", query,
-			selections, values, directives)
+		t.Errorf("%q: validation visits %d fields and fragments, %d values, %d directives, more "+
+			"than the limits", query, selections, values, directives)
 	}
 	if steps, _ := limits.Overlapping(testSchema, doc); steps > limits.MaxSteps+1 {
-		t.Errorf("%q: the rule for overlapping fields takes %d steps", query, steps)
+		t.Errorf("%q: the rule for overlapping fields takes %d steps, want at most %d", query,
+			steps, limits.MaxSteps+1)
 	}
 	errs := validator.ValidateWithRules(testSchema, doc, ruleSet())
 	if len(errs) > limits.MaxErrors {
-		t.Errorf("%q: %d errors", query, len(errs))
+		t.Errorf("%q: %d errors, want at most %d", query, len(errs), limits.MaxErrors)
 	}
 }
 
 func FuzzDocument(f *testing.F) {
 	f.Add(graphiql)
 	for _, shape := range shapes {
-		f.Add(shape.document(200))
-		f.Add(shape.document(2000))
+		f.Add(shape.query(200))
+		f.Add(shape.query(2000))
 	}
-	for _, query := range clients {
+	for _, query := range clientQueries {
 		f.Add(query)
 	}
 	f.Add(`{... "on" A{leaf}}`)

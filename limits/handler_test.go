@@ -11,7 +11,7 @@ import (
 	"github.com/cloakql/cloakql/limits"
 )
 
-// TestLimits_response checks whole responses, with gqlgen's own transport.
+// TestLimits_response checks the whole response for a rejected document, with gqlgen's transport.
 func TestLimits_response(t *testing.T) {
 	for _, tt := range []struct{ query, want string }{
 		{"{" + enclose(15, "a{", "leaf", "}") + "}",
@@ -21,14 +21,15 @@ func TestLimits_response(t *testing.T) {
 		{"{leaf}\n fragment F on A { a { ...F } }",
 			`{"errors":[{"message":"Cannot spread a fragment within itself, directly or through others.","locations":[{"line":2,"column":2}],"extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}],"data":null}`},
 	} {
-		ran, body := run(limits.Limits{RootFieldMax: map[string]int{"login": 1}}, tt.query)
-		if ran || body != tt.want {
-			t.Errorf("%s: executed: %t\n got %s\nwant %s", tt.query, ran, body, tt.want)
+		l := limits.Limits{RootFieldMax: map[string]int{"login": 1}}
+		if executed, body := run(l, tt.query); executed || body != tt.want {
+			t.Errorf("%s: executed: %t\n got %s\nwant %s", tt.query, executed, body, tt.want)
 		}
 	}
 }
 
-// These cycles overflow the stack in gqlparser's validation.
+// TestFragments_cycles checks that cycles of fragments are rejected: they overflow the stack in
+// gqlparser's validation.
 func TestFragments_cycles(t *testing.T) {
 	for _, query := range []string{
 		`{ a { ...F } } fragment F on A { a { ...F leaf } }`,
@@ -38,17 +39,18 @@ func TestFragments_cycles(t *testing.T) {
 		`{ a { a { ...F } } } fragment F on A { a { a { ...F } a { ...F } } }`,
 		`{ ...F } fragment F on Query { a { a { ...G } ...G } a { ...G } } fragment G on A { ... { ...G } }`,
 	} {
-		ran, body := run(limits.Limits{}, query)
-		if ran || !strings.Contains(body, `Cannot spread a fragment`) ||
+		executed, body := run(limits.Limits{}, query)
+		if executed || !strings.Contains(body, `Cannot spread a fragment`) ||
 			!strings.Contains(body, `"code":"GRAPHQL_VALIDATION_FAILED"`) ||
 			!strings.Contains(body, `"locations":[{`) {
-			t.Errorf("%s: executed: %t, response %s; want an error about the cycle", query, ran,
-				body)
+			t.Errorf("%s: executed: %t, response %s; want an error about the cycle", query,
+				executed, body)
 		}
 	}
 }
 
-// Lines and columns are the same as in graphql-js; e2e compares more documents.
+// TestSyntaxErrors checks the messages and locations of syntax errors. Lines and columns are those
+// of graphql-js; a test in e2e compares more documents.
 func TestSyntaxErrors(t *testing.T) {
 	for _, tt := range []struct {
 		query, want  string
@@ -105,17 +107,19 @@ func TestSyntaxErrors(t *testing.T) {
 			t.Errorf("%q: %v %v %v, want %q %v", tt.query, err.Message, err.Extensions,
 				err.Locations, tt.want, want)
 		}
-		if ran, body := run(limits.Limits{}, tt.query); ran ||
+		if executed, body := run(limits.Limits{}, tt.query); executed ||
 			!strings.Contains(body, `"errors":[{`) {
-			t.Errorf("%q: executed: %t, response %s", tt.query, ran, body)
+			t.Errorf("%q: executed: %t, response %s; want an error", tt.query, executed, body)
 		}
 	}
-	if ran, body := run(limits.Limits{}, "# nothing"); ran ||
+	if executed, body := run(limits.Limits{}, "# nothing"); executed ||
 		!strings.Contains(body, "no operation") {
-		t.Errorf("document without an operation: executed: %t, response %s", ran, body)
+		t.Errorf("document without an operation: executed: %t, response %s; want an error",
+			executed, body)
 	}
 }
 
+// TestDepth checks the depth of documents, by setting the limit to it and to one less.
 func TestDepth(t *testing.T) {
 	for _, tt := range []struct {
 		name, query string
@@ -130,52 +134,54 @@ func TestDepth(t *testing.T) {
 		{"skipped field", `{ a @skip(if: true) { leaf } }`, 2},
 		{"inline fragments", `{ ... { a { ... on A { leaf } } } }`, 2},
 		{"fragment", `{ a { ...F } } fragment F on A { leaf }`, 2},
-		{"deep fragment spread deep down", `{ a { a { ...F } } } fragment F on A { b { a { leaf } } }`, 5},
+		{"deep fragment in a deep field", `{ a { a { ...F } } } fragment F on A { b { a { leaf } } }`, 5},
 		{"fragments in fragments", `{ a { ...F } } fragment F on A { a { ...G } } fragment G on A { b { ...H } } fragment H on B { leaf }`, 4},
 		{"fragment spread high, then low", `{ ...Q a { ...F a { a { ...F } } } } fragment Q on Query { leaf } fragment F on A { b { leaf } }`, 5},
 		{"fragment spread low, then high", `{ a { a { a { ...F } } ...F } } fragment F on A { b { leaf } }`, 5},
 		{"fragment defined first", `fragment F on A { b { leaf } } { a { ...F } }`, 3},
 		{"missing fragment", `{ a { ...Nowhere } }`, 1},
-		// Validation visits these too.
+		// Validation visits fragments and operations that aren't used, too.
 		{"unused fragment", `{ leaf } fragment F on A { a { a { a { leaf } } } }`, 4},
 		{"operation that doesn't run", `query Shallow { leaf } query Deep { a { a { b { leaf } } } }`, 4},
 		{"duplicate fragment", `{ a { a { ...F } } } fragment F on A { leaf } fragment F on A { a { leaf } }`, 3},
 	} {
-		for allowed, want := range map[int]string{tt.want: "",
+		for maxDepth, want := range map[int]string{tt.want: "",
 			tt.want - 1: fmt.Sprintf("its fields nest to depth %d; the limit is %d", tt.want,
 				tt.want-1)} {
-			if allowed == 0 {
-				continue // 0 means the default
+			if maxDepth == 0 {
+				continue // it would mean the default
 			}
-			err := limits.Limits{Depth: allowed}.MutateOperationParameters(t.Context(),
+			err := limits.Limits{Depth: maxDepth}.MutateOperationParameters(t.Context(),
 				&graphql.RawParams{Query: tt.query})
 			if want == "" && err != nil ||
 				want != "" && (err == nil || !strings.HasSuffix(err.Message, want)) {
-				t.Errorf("%s: Depth %d: %v, want %q", tt.name, allowed, err, want)
+				t.Errorf("%s: Depth %d: %v, want %q", tt.name, maxDepth, err, want)
 			}
 		}
 	}
 }
 
-// Each fragment doubles the fields, so a walk that expands them would never end.
+// TestFragments_visitedOnce checks that each fragment is visited once. Here each one spreads the
+// next one twice, so that a walk of the expanded document would take exponential time.
 func TestFragments_visitedOnce(t *testing.T) {
-	for _, spread := range []string{"{...F0}", "{__schema{types{...F0}}}", "{leaf}"} {
+	for _, operation := range []string{"{...F0}", "{__schema{types{...F0}}}", "{leaf}"} {
 		for n := range 49 {
-			query := spread + repeat(n, "fragment F# on A{x:a{...F+} y:a{...F+}}") +
+			query := operation + repeat(n, "fragment F# on A{x:a{...F+} y:a{...F+}}") +
 				repeat(1, "fragment Fn on A{leaf}")
 			for i := range n {
 				query = strings.Replace(query, "...F+} y:a{...F+",
 					fmt.Sprintf("...F%d} y:a{...F%[1]d", i+1), 1)
 			}
 			query = strings.Replace(query, "fragment Fn", fmt.Sprintf("fragment F%d", n), 1)
-			found, ok := limits.Measure(query, nil)
-			if done, _ := limits.Check(limits.Limits{}, &graphql.RawParams{Query: query}); !ok ||
-				done.Nodes > done.Tokens {
-				t.Errorf("chain of %d: ok %t, %d nodes visited for %d bytes", n, ok, done.Nodes,
-					len(query))
+			counts, ok := limits.Measure(query, nil)
+			if work, _ := limits.Check(limits.Limits{}, &graphql.RawParams{Query: query}); !ok ||
+				work.Nodes > work.Tokens {
+				t.Errorf("chain of %d: ok %t, %d nodes visited for %d tokens; want no more nodes "+
+					"than tokens", n, ok, work.Nodes, work.Tokens)
 			}
-			if n > 30 && found.Fields != 1<<30 {
-				t.Errorf("chain of %d: %d fields, want the count to saturate", n, found.Fields)
+			if n > 30 && counts.Fields != 1<<30 {
+				t.Errorf("chain of %d: %d fields, want the saturated count %d", n, counts.Fields,
+					1<<30)
 			}
 		}
 	}

@@ -35,19 +35,19 @@ enum E { ONE TWO THREE }
 input I { i: I l: [I] n: Int e: E }
 `})
 
-// graphiql is getIntrospectionQuery of graphql-js 16.11 with all options. It unwraps nine levels of
-// types.
+// graphiql is GraphiQL's introspection query: the result of getIntrospectionQuery of graphql-js
+// 16.11 with all options. It unwraps nine levels of types.
 //
 //go:embed testdata/introspection.graphql
 var graphiql string
 
-// newServer returns gqlgen's handler with the limits and rules of this package, and without
-// introspection. It calls ran with each document that is executed.
-func newServer(bounds limits.Limits, suggest bool, ran func(*ast.QueryDocument)) *handler.Server {
+// newServer returns gqlgen's handler with the limits l and this package's rules. It calls execute
+// with each document that it executes.
+func newServer(l limits.Limits, suggest bool, execute func(*ast.QueryDocument)) *handler.Server {
 	server := handler.New(&graphql.ExecutableSchemaMock{
 		SchemaFunc: func() *ast.Schema { return testSchema },
 		ExecFunc: func(ctx context.Context) graphql.ResponseHandler {
-			ran(graphql.GetOperationContext(ctx).Doc)
+			execute(graphql.GetOperationContext(ctx).Doc)
 			return graphql.OneShot(&graphql.Response{Data: []byte(`{}`)})
 		},
 	})
@@ -55,10 +55,10 @@ func newServer(bounds limits.Limits, suggest bool, ran func(*ast.QueryDocument))
 	server.SetParserTokenLimit(limits.DefaultTokens)
 	server.SetDisableSuggestion(!suggest)
 	server.SetValidationRulesFn(limits.Rules(nil))
-	if bounds.Cache() != nil {
-		server.SetQueryCache(bounds.Cache())
+	if l.Cache() != nil {
+		server.SetQueryCache(l.Cache())
 	}
-	server.Use(bounds)
+	server.Use(l)
 	return server
 }
 
@@ -72,10 +72,11 @@ func send(server http.Handler, query string, variables map[string]any) string {
 	return recorder.Body.String()
 }
 
-// run sends a query to a new server, and reports whether it was executed.
-func run(bounds limits.Limits, query string) (ran bool, body string) {
-	body = send(newServer(bounds, false, func(*ast.QueryDocument) { ran = true }), query, nil)
-	return ran, body
+// run sends a query to a new server with the limits l. It returns the body of the response, and
+// reports whether the query was executed.
+func run(l limits.Limits, query string) (executed bool, body string) {
+	body = send(newServer(l, false, func(*ast.QueryDocument) { executed = true }), query, nil)
+	return executed, body
 }
 
 // ruleSet returns the rules that gqlgen uses if suggestions are disabled.
@@ -96,7 +97,7 @@ func parse(t testing.TB, query string) *ast.QueryDocument {
 	return doc
 }
 
-// repeat repeats a piece n times, replacing each # by the index.
+// repeat repeats a piece n times. In the piece, # becomes its index.
 func repeat(n int, piece string) string {
 	var out strings.Builder
 	for i := range n {
@@ -105,7 +106,7 @@ func repeat(n int, piece string) string {
 	return out.String()
 }
 
-// enclose puts n opening and closing pieces around middle.
+// enclose puts open n times before middle, and closing n times after it.
 func enclose(n int, open, middle, closing string) string {
 	return strings.Repeat(open, n) + middle + strings.Repeat(closing, n)
 }

@@ -2,6 +2,7 @@ package limits_test
 
 import (
 	"context"
+	"math"
 	"runtime"
 	"strings"
 	"syscall"
@@ -17,8 +18,8 @@ import (
 	"github.com/cloakql/cloakql/limits"
 )
 
-// validate passes a document through limits, gqlparser's parser and its validation, as gqlgen does.
-// It returns the stage that rejects the document, or "", and its errors.
+// validate passes a document through limits, gqlparser's parser and validation, as gqlgen does. It
+// returns the stage that rejects the document, with its errors, or "" if the document is valid.
 func validate(l limits.Limits, query string) (stage string, errs gqlerror.List) {
 	err := l.MutateOperationParameters(context.Background(), &graphql.RawParams{Query: query})
 	if err != nil {
@@ -38,44 +39,47 @@ func validate(l limits.Limits, query string) (stage string, errs gqlerror.List) 
 	return "", nil
 }
 
-// padded returns a harmless document of that many bytes.
-func padded(bytes int) string {
-	return "{ me { id } }" + strings.Repeat(" ", bytes-len("{ me { id } }"))
+// paddedQuery returns a harmless document, padded with spaces to a size in bytes.
+func paddedQuery(size int) string {
+	return "{ me { id } }" + strings.Repeat(" ", size-len("{ me { id } }"))
 }
 
-// upTo returns the default limits, but allowing documents of that many bytes.
-func upTo(bytes int) limits.Limits {
-	return limits.Limits{Bytes: max(bytes, limits.DefaultBytes),
+// limitsFor returns the default limits, with Bytes raised if documents of a size need it.
+func limitsFor(size int) limits.Limits {
+	return limits.Limits{Bytes: max(size, limits.DefaultBytes),
 		RootFieldMax: map[string]int{"login": 1, "refresh": 1}}
 }
 
-// TestHostile checks that documents of any shape and size are handled with work that is linear in
-// their size, and that errors have a code and a message.
+// TestHostile checks that the work for a hostile document is linear in its size, that validation
+// stops after a few errors, and that each error has a message, and a code if it comes from limits.
 func TestHostile(t *testing.T) {
 	for _, shape := range shapes {
 		for _, size := range sizes {
-			query := shape.document(size)
+			query := shape.query(size)
 			if len(query) > size || len(query) < size/2 && len(query) < 600 {
 				t.Errorf("%s: %d bytes, want about %d", shape.name, len(query), size)
 			}
-			for _, bounds := range []limits.Limits{{}, upTo(size)} {
-				stage, errs := validate(bounds, query)
+			for _, l := range []limits.Limits{{}, limitsFor(size)} {
+				stage, errs := validate(l, query)
 				for _, err := range errs {
 					if stage == "limits" && err.Extensions["code"] == nil || err.Message == "" {
-						t.Errorf("%s, %d bytes: %v %v", shape.name, size, err, err.Extensions)
+						t.Errorf("%s, %d bytes: error %v with extensions %v, want a message and a "+
+							"code", shape.name, size, err, err.Extensions)
 					}
 				}
 				if len(errs) > limits.MaxErrors {
-					t.Errorf("%s, %d bytes: %d errors", shape.name, size, len(errs))
+					t.Errorf("%s, %d bytes: %d errors, want at most %d", shape.name, size,
+						len(errs), limits.MaxErrors)
 				}
-				if stage == "" && size > limits.DefaultBytes && bounds.Bytes == 0 {
-					t.Errorf("%s, %d bytes: accepted", shape.name, size)
+				if stage == "" && size > limits.DefaultBytes && l.Bytes == 0 {
+					t.Errorf("%s, %d bytes: accepted, want an error", shape.name, size)
 				}
-				done, _ := limits.Check(bounds, &graphql.RawParams{Query: query})
-				if done.Tokens > min(len(query), limits.DefaultTokens+1) ||
-					done.Nodes > done.Tokens {
-					t.Errorf("%s, %d bytes: %d tokens read, %d nodes visited", shape.name, size,
-						done.Tokens, done.Nodes)
+				work, _ := limits.Check(l, &graphql.RawParams{Query: query})
+				maxTokens := min(len(query), limits.DefaultTokens+1)
+				if work.Tokens > maxTokens || work.Nodes > work.Tokens {
+					t.Errorf("%s, %d bytes: %d tokens read, %d nodes visited; want at most %d "+
+						"tokens, and no more nodes than tokens", shape.name, size, work.Tokens,
+						work.Nodes, maxTokens)
 				}
 			}
 		}
@@ -85,9 +89,9 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// Without limits in the way, the work is still linear in the size.
+// TestWork_linear checks that the work is linear in the document's size even if no limit stops it.
 func TestWork_linear(t *testing.T) {
-	wide := limits.Limits{
+	unlimited := limits.Limits{
 		Bytes: 1 << 30, Tokens: 1 << 30, Nesting: 1 << 10, NameBytes: 1 << 30, StringBytes: 1 << 30,
 		NumberBytes: 1 << 30, Depth: 1 << 30,
 		Fields: 1 << 29, RootFields: 1 << 29, Aliases: 1 << 29, Operations: 1 << 29,
@@ -96,26 +100,28 @@ func TestWork_linear(t *testing.T) {
 		ValueDepth: 1 << 29, ValueBytes: 1 << 29,
 	}
 	for _, shape := range shapes {
-		query := shape.document(32 << 10)
-		done, _ := limits.Check(wide, &graphql.RawParams{Query: query})
-		if done.Tokens > len(query) || done.Nodes > done.Tokens {
-			t.Errorf("%s: %d tokens and %d nodes for %d bytes", shape.name, done.Tokens, done.Nodes,
+		query := shape.query(32 << 10)
+		work, _ := limits.Check(unlimited, &graphql.RawParams{Query: query})
+		if work.Tokens > len(query) || work.Nodes > work.Tokens {
+			t.Errorf("%s: %d tokens read, %d nodes visited for %d bytes; want no more tokens than "+
+				"bytes, and no more nodes than tokens", shape.name, work.Tokens, work.Nodes,
 				len(query))
 		}
 	}
 }
 
-// A cost is the average cost of a function call.
+// A cost is the CPU time and memory that one call of a function takes.
 type cost struct {
 	cpu    time.Duration
 	allocs float64
 	bytes  float64
 }
 
-// measureCost measures the cost of run.
+// measureCost measures the cost of run. It calls run in five rounds, and returns the lowest average
+// of a round, since other work of the process only adds to it.
 func measureCost(run func()) cost {
 	run()
-	best := cost{cpu: 1 << 62}
+	lowest := cost{cpu: math.MaxInt64, allocs: math.Inf(1), bytes: math.Inf(1)}
 	for range 5 {
 		var before, after runtime.MemStats
 		n := 0
@@ -127,14 +133,15 @@ func measureCost(run func()) cost {
 		}
 		spent := cpuTime() - start
 		runtime.ReadMemStats(&after)
-		best.cpu = min(best.cpu, spent/time.Duration(n))
-		best.allocs = float64(after.Mallocs-before.Mallocs) / float64(n)
-		best.bytes = float64(after.TotalAlloc-before.TotalAlloc) / float64(n)
+		lowest.cpu = min(lowest.cpu, spent/time.Duration(n))
+		lowest.allocs = min(lowest.allocs, float64(after.Mallocs-before.Mallocs)/float64(n))
+		lowest.bytes = min(lowest.bytes, float64(after.TotalAlloc-before.TotalAlloc)/float64(n))
 	}
-	return best
+	return lowest
 }
 
-// cpuTime returns the CPU time of this process, which other processes don't affect.
+// cpuTime returns the CPU time that this process has used. Unlike elapsed time, it doesn't depend
+// on other processes.
 func cpuTime() time.Duration {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
@@ -143,26 +150,26 @@ func cpuTime() time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// sizes are the sizes of documents in bytes.
+// sizes are the sizes of hostile documents, in bytes.
 var sizes = []int{1 << 10, 8 << 10, 64 << 10, 1 << 20}
 
-// BenchmarkHostile compares the cost of rejecting a document of each shape and size with that of
-// accepting a harmless document that is padded to the same size.
+// BenchmarkHostile compares the cost of each hostile document with the cost of accepting a harmless
+// document of the same size.
 func BenchmarkHostile(b *testing.B) {
-	good := map[int]cost{}
-	// A sub-benchmark, since a benchmark with sub-benchmarks doesn't print its own log.
+	baseline := map[int]cost{} // by size
+	// This is a sub-benchmark because a benchmark that has any doesn't print its own log.
 	b.Run("me,_padded", func(b *testing.B) {
 		for b.Loop() {
 		}
 		for _, size := range sizes {
-			query := padded(size)
-			good[size] = measureCost(func() {
-				if stage, errs := validate(upTo(size), query); stage != "" {
+			query := paddedQuery(size)
+			baseline[size] = measureCost(func() {
+				if stage, errs := validate(limitsFor(size), query); stage != "" {
 					b.Fatal(stage, errs)
 				}
 			})
 			b.Logf("%8d bytes: %9.1f us; %7.0f allocations; %9.0f bytes; accepted", size,
-				float64(good[size].cpu)/1e3, good[size].allocs, good[size].bytes)
+				float64(baseline[size].cpu)/1e3, baseline[size].allocs, baseline[size].bytes)
 		}
 	})
 	for _, shape := range shapes {
@@ -170,23 +177,24 @@ func BenchmarkHostile(b *testing.B) {
 			for b.Loop() {
 			}
 			for _, size := range sizes {
-				query := shape.document(size)
+				query := shape.query(size)
 				var stage, reason string
-				bad := measureCost(func() {
+				measured := measureCost(func() {
 					var errs gqlerror.List
-					if stage, errs = validate(upTo(size), query); stage != "" {
+					if stage, errs = validate(limitsFor(size), query); stage != "" {
 						reason, _ = errs[0].Extensions["reason"].(string)
 					}
 				})
-				if good[size].cpu == 0 {
+				if baseline[size].cpu == 0 {
 					b.Fatal("the harmless document wasn't measured: run all of BenchmarkHostile")
 				}
 				b.Logf(
 					"%8d bytes: %9.1f us, %5.1f times; %7.0f allocations, %5.1f times; %9.0f "+
 						"bytes, %5.1f times; rejected by %s %s",
-					size, float64(bad.cpu)/1e3, float64(bad.cpu)/float64(good[size].cpu),
-					bad.allocs, bad.allocs/good[size].allocs, bad.bytes,
-					bad.bytes/good[size].bytes, stage, reason)
+					size, float64(measured.cpu)/1e3,
+					float64(measured.cpu)/float64(baseline[size].cpu), measured.allocs,
+					measured.allocs/baseline[size].allocs, measured.bytes,
+					measured.bytes/baseline[size].bytes, stage, reason)
 			}
 		})
 	}

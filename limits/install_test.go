@@ -13,17 +13,18 @@ import (
 	"github.com/cloakql/cloakql/limits"
 )
 
-// newBareServer returns gqlgen's handler with gqlgen's own transport.
+// newBareServer returns gqlgen's handler with only gqlgen's transport.
 func newBareServer() *handler.Server { return newCountingServer(new(int)) }
 
-// newCountingServer is newBareServer, and counts the distinct parsed documents that are executed.
+// newCountingServer is newBareServer. It sets *documents to the number of distinct parsed documents
+// that were executed.
 func newCountingServer(documents *int) *handler.Server {
-	seen := map[*ast.QueryDocument]bool{}
+	executed := map[*ast.QueryDocument]bool{}
 	server := handler.New(&graphql.ExecutableSchemaMock{
 		SchemaFunc: func() *ast.Schema { return testSchema },
 		ExecFunc: func(ctx context.Context) graphql.ResponseHandler {
-			seen[graphql.GetOperationContext(ctx).Doc] = true
-			*documents = len(seen)
+			executed[graphql.GetOperationContext(ctx).Doc] = true
+			*documents = len(executed)
 			return graphql.OneShot(&graphql.Response{Data: []byte(`{}`)})
 		},
 	})
@@ -31,28 +32,29 @@ func newCountingServer(documents *int) *handler.Server {
 	return server
 }
 
-// Install sets the parser's token limit to the same value as Limits.Tokens.
+// TestInstall_tokenLimit checks that Install sets gqlparser's token limit to Limits.Tokens.
 func TestInstall_tokenLimit(t *testing.T) {
-	for _, allowed := range []int{0, 10, 2000} {
+	for _, maxTokens := range []int{0, 10, 2000} {
 		server := newBareServer()
-		if err := limits.Install(server, limits.Limits{Tokens: allowed}); err != nil {
+		if err := limits.Install(server, limits.Limits{Tokens: maxTokens}); err != nil {
 			t.Fatal(err)
 		}
-		if allowed == 0 {
-			allowed = limits.DefaultTokens
+		if maxTokens == 0 {
+			maxTokens = limits.DefaultTokens
 		}
-		for n, want := range map[int]string{allowed - 3: `{"data":{}}`,
-			allowed - 2: `"reason":"TOKENS"`} {
-			query := "{ leaf" + strings.Repeat("\n#", n) + "\n}"
+		for n, want := range map[int]string{maxTokens: `{"data":{}}`,
+			maxTokens + 1: `"reason":"TOKENS"`} {
+			query := "{ leaf" + strings.Repeat("\n#", n-3) + "\n}"
 			if got := send(server, query, nil); !strings.Contains(got, want) ||
 				strings.Contains(got, "exceeded token limit") {
-				t.Errorf("%d tokens of %d: %s, want %s", n+3, allowed, got, want)
+				t.Errorf("%d tokens, Limits.Tokens %d: %s, want %s", n, maxTokens, got, want)
 			}
 		}
 	}
 }
 
-// Install sets this package's rules, which stop after five errors.
+// TestInstall_rules checks that Install sets this package's rules, which stop after MaxErrors
+// errors.
 func TestInstall_rules(t *testing.T) {
 	server := newBareServer()
 	if err := limits.Install(server, limits.Limits{}); err != nil {
@@ -64,7 +66,7 @@ func TestInstall_rules(t *testing.T) {
 	}
 }
 
-// Suggestions depend on SetDisableSuggestion, called before or after Install.
+// TestInstall_suggestions checks that SetDisableSuggestion has its effect before or after Install.
 func TestInstall_suggestions(t *testing.T) {
 	for query, name := range map[string]string{
 		"{ lea }": "leaf", "{ me }": "me {", "{ need(m: 1) }": `\"n\"`,
@@ -85,50 +87,51 @@ func TestInstall_suggestions(t *testing.T) {
 				got := send(server, query, nil)
 				_, suggestion, suggested := strings.Cut(got, "Did you mean")
 				if suggested == disabled || suggested && !strings.Contains(suggestion, name) {
-					t.Errorf("SetDisableSuggestion(%t), before Install: %t: %s: %s", disabled,
-						before, query, got)
+					t.Errorf("SetDisableSuggestion(%t), before Install %t: %s: response %s, want a "+
+						"suggestion: %t", disabled, before, query, got, !disabled)
 				}
 			}
 		}
 	}
 }
 
-// Each server has its own cache, since limits may differ.
+// TestInstall_cache checks that Install gives each server its own cache, since limits may differ,
+// and that CacheBytes sets its size.
 func TestInstall_cache(t *testing.T) {
-	bounds := limits.Limits{}
 	for name, tt := range map[string]struct {
-		bytes  int
-		cached bool
-	}{"default": {0, true}, "1 MiB": {1 << 20, true}, "none": {-1, false}} {
-		bounds.CacheBytes = tt.bytes
+		bytes     int
+		documents int // distinct documents in three requests
+	}{"default": {0, 1}, "1 MiB": {1 << 20, 1}, "none": {-1, 3}} {
 		for range 2 { // the second server must not use the cache of the first
 			documents := 0
 			server := newCountingServer(&documents)
-			if err := limits.Install(server, bounds); err != nil {
+			if err := limits.Install(server, limits.Limits{CacheBytes: tt.bytes}); err != nil {
 				t.Fatal(err)
 			}
 			for range 3 {
 				if got := send(server, "{ leaf }", nil); got != `{"data":{}}` {
-					t.Fatalf("%s: %s", name, got)
+					t.Fatalf("%s: response %s, want no error", name, got)
 				}
 			}
-			if want := map[bool]int{true: 1, false: 3}[tt.cached]; documents != want {
-				t.Errorf("%s: %d documents ran, want %d", name, documents, want)
+			if documents != tt.documents {
+				t.Errorf("%s: %d distinct documents were executed, want %d", name, documents,
+					tt.documents)
 			}
 		}
 	}
 }
 
-// Install returns an error for invalid limits and leaves the server unchanged.
+// TestInstall_invalid checks that Install returns an error for invalid limits and leaves the server
+// unchanged.
 func TestInstall_invalid(t *testing.T) {
 	server := newBareServer()
 	if err := limits.Install(server, limits.Limits{Depth: -1}); err == nil ||
 		!strings.Contains(err.Error(), "below zero") {
-		t.Errorf("negative limit: %v", err)
+		t.Errorf("Install with a negative limit = %v, want below zero in it", err)
 	}
 	deep := enclose(limits.DefaultDepth, "{ a ", "{ leaf }", "}")
 	if got := send(server, deep, nil); got != `{"data":{}}` {
-		t.Errorf("server without limits: %s", got)
+		t.Errorf("server without limits: %s, want no error", got)
 	}
 	if err := limits.Install(server, limits.Limits{}); err != nil {
 		t.Fatal(err)

@@ -1,24 +1,24 @@
-// Package limits bounds the cost of a GraphQL request: of its document and its variables. It works
-// with any schema.
+// Package limits bounds the cost of a GraphQL request: that of its document and its variables. It
+// works with any schema.
 //
 //	server := handler.New(schema)
 //	err := limits.Install(server, limits.Limits{RootFieldMax: map[string]int{"login": 1}})
 //
 // The limits are checked before gqlparser (v2.5.37) sees the document. Its parser recurses on every
-// bracket, and a stack overflow ends the process. In its validation even small documents do harm: a
-// cycle of fragments, 62 bytes long, overflows the stack; each fragment that spreads the next one
-// twice doubles the time; and every error is formatted.
+// bracket, and a stack overflow ends the process. Its validation is vulnerable even to small
+// documents: a cycle of fragments, 62 bytes long, overflows the stack; in a chain of fragments,
+// each one that spreads the next twice doubles the time; and every error is formatted.
 //
 // Two passes check a document. The first (parser.go) reads its tokens by the grammar of the
-// specification, and stops at a syntax error or when a limit is exceeded. Its result takes a
+// specification, and stops at a syntax error or when a limit is exceeded. Its result takes one
 // thirtieth of the memory of gqlparser's tree. The second (measure.go) counts fields, values and so
-// on as if fragments were inlined, but visits each fragment once. Both take time linear in the
+// on as if fragments were inlined, but visits each fragment only once. Both take time linear in the
 // bytes they read and in the limits.
 //
 // Two more parts support this. Rules (rules.go) makes validation linear and stops it after a few
 // errors; gqlparser's own rule for overlapping fields takes exponential time, which no simple limit
-// prevents. A cache (cache.go) stores valid documents with their measurements, bounded in bytes, so
-// that a document is read and parsed once. Variables are measured on each request.
+// prevents. A cache (cache.go), bounded in bytes, stores valid documents with their measurements,
+// so that each document is read and parsed only once. Variables are measured on each request.
 package limits
 
 import (
@@ -34,9 +34,8 @@ import (
 	"github.com/cloakql/cloakql/internal/language"
 )
 
-// The defaults of Limits. The operations of common clients are within them, and so is GraphiQL's
-// full introspection query, which has some 400 tokens and 400 fields, and an introspection depth
-// of 1.
+// The defaults of Limits. They allow the operations of common clients, and GraphiQL's full
+// introspection query, which has some 400 tokens, 400 fields and an introspection depth of 1.
 const (
 	DefaultBytes              = 64 << 10
 	DefaultTokens             = 1_000
@@ -73,8 +72,8 @@ const (
 // Limits marked *expanded* count fragment spreads as if inlined, summed over all operations and all
 // fragment definitions (used or not), because validation visits all of them.
 //
-// A name in capitals is the reason (apierror.Reason) in the error for the limit. If a LIMIT_*
-// setting sets a field, the setting's documentation is generated from the field's comment.
+// A name in capitals, such as DEPTH, is the reason (apierror.Reason) in the limit's error. If a
+// LIMIT_* setting sets a field, the setting's documentation is generated from the field's comment.
 //
 // A Limits is safe for concurrent use as long as it isn't changed.
 type Limits struct {
@@ -169,8 +168,8 @@ func (l Limits) Validate(graphql.ExecutableSchema) error {
 		l.DirectivesPerNode, l.Arguments, l.Variables, l.Values, l.ValueDepth, l.ValueBytes,
 		l.Introspection, l.IntrospectionRoots, l.VariableBytes, l.VariableItems, l.VariableDepth,
 		l.Coercions)
-	for _, allowed := range l.RootFieldMax {
-		lowest = min(lowest, allowed)
+	for _, n := range l.RootFieldMax {
+		lowest = min(lowest, n)
 	}
 	if lowest < 0 {
 		return errors.New("limits: a limit below zero")
@@ -178,7 +177,7 @@ func (l Limits) Validate(graphql.ExecutableSchema) error {
 	return nil
 }
 
-// withDefaults replaces each limit that is zero by its default.
+// withDefaults returns l with each limit of zero replaced by its default.
 func (l Limits) withDefaults() Limits {
 	for _, limit := range [...]struct {
 		value        *int
@@ -220,22 +219,25 @@ func (l Limits) withDefaults() Limits {
 // MutateOperationParameters returns an error if the request exceeds a limit. It has the code
 // OPERATION_TOO_LARGE and a reason, and its message has the limit and the actual number, but quotes
 // nothing from the request. A document with a syntax error by the specification (September 2025)
-// fails with GRAPHQL_PARSE_FAILED, and a cycle of fragments with GRAPHQL_VALIDATION_FAILED. A valid
-// document that gqlparser would refuse or misread is rewritten to an equivalent one.
+// fails with GRAPHQL_PARSE_FAILED, and one with a cycle of fragments with
+// GRAPHQL_VALIDATION_FAILED. A valid document that gqlparser would refuse or misread is rewritten
+// to an equivalent one.
 func (l Limits) MutateOperationParameters(ctx context.Context,
 	request *graphql.RawParams) *gqlerror.Error {
 	_, err := l.check(ctx, request)
 	return err
 }
 
-// work counts what the passes have visited, so that tests can check that it is linear.
+// work counts the tokens, nodes and variable items that were visited, so that tests can check that
+// their number is linear in the size of a request.
 type work struct{ tokens, nodes, items int }
 
+// check is MutateOperationParameters, and also returns its work.
 func (l Limits) check(ctx context.Context,
-	request *graphql.RawParams) (done work, err *gqlerror.Error) {
+	request *graphql.RawParams) (w work, err *gqlerror.Error) {
 	l = l.withDefaults()
 	if len(request.OperationName) > l.NameBytes {
-		return done, tooLarge(apierror.ReasonNames,
+		return w, tooLarge(apierror.ReasonNames,
 			"The operation's name has %d bytes; the limit is %d", len(request.OperationName),
 			l.NameBytes)
 	}
@@ -243,13 +245,13 @@ func (l Limits) check(ctx context.Context,
 	if !cached {
 		t := tokens{limits: l}
 		m := t.parse(request.Query)
-		done.tokens = t.count
+		w.tokens = t.count
 		if m == nil {
-			return done, t.err
+			return w, t.err
 		}
-		done.nodes = m.nodes
-		if err = l.compare(request.Query, m); err != nil {
-			return done, err
+		w.nodes = m.nodes
+		if err = l.checkExpanded(request.Query, m); err != nil {
+			return w, err
 		}
 		parsed := request.Query
 		if t.rewrite {
@@ -259,13 +261,13 @@ func (l Limits) check(ctx context.Context,
 	}
 	request.Query = document.parsed
 	document.store(ctx)
-	done.items, err = l.variables(request.Variables, document.uses)
-	return done, err
+	w.items, err = l.checkVariables(request.Variables, document.uses)
+	return w, err
 }
 
 // parse reads a document and measures it. It returns nil and sets t.err if the document has a
 // syntax error or its text exceeds a limit.
-func (t *tokens) parse(query string) *measured {
+func (t *tokens) parse(query string) *measurement {
 	if t.start(query); t.err != nil {
 		return nil
 	}

@@ -11,14 +11,14 @@ import (
 	"github.com/cloakql/cloakql/limits"
 )
 
-// TestLimits checks each limit with a document at its default n, and one of n+1.
+// TestLimits checks each limit with a document at its default, and with a document one over it.
 func TestLimits(t *testing.T) {
 	for _, tt := range []struct {
-		name     string
-		n        int
-		document func(n int) string
-		reason   string
-		want     string // the message for n+1, with %d for n+1 and n
+		name    string
+		max     int
+		query   func(n int) string // returns a document that counts n
+		reason  string
+		message string // with a verb for the number found, and one for the limit
 	}{
 		{"bytes", limits.DefaultBytes, func(n int) string { return "{leaf}" + strings.Repeat(",", n-6) }, "BYTES",
 			"The document is too large: it has %d bytes; the limit is %d"},
@@ -47,7 +47,8 @@ func TestLimits(t *testing.T) {
 		{"depth through fragments", limits.DefaultDepth, func(n int) string {
 			return "{a{...F}}fragment F on A{" + enclose(n-2, "a{", "leaf", "}") + "}"
 		}, "DEPTH", "The document is too deep: its fields nest to depth %d; the limit is %d"},
-		{"fields", limits.DefaultFields, func(n int) string { // 10 times a field, a spread and 80 fields; the 80 themselves; the rest
+		{"fields", limits.DefaultFields, func(n int) string {
+			// 10 times: a field, a spread and 80 expanded fields. The fragment itself has 80 more.
 			return "{" + repeat(10, "u#{...F}") + "rest{" + repeat(n-10*82-80-1, "w# ") +
 				"}}fragment F on A{" + repeat(80, "v# ") + "}"
 		}, "FIELDS",
@@ -82,7 +83,7 @@ func TestLimits(t *testing.T) {
 		{"arguments", limits.DefaultArguments, func(n int) string { return "{a(" + repeat(n, "x#:1 ") + "){leaf}}" }, "ARGUMENTS",
 			"The document is too large: it has at least %d arguments or object fields in one " +
 				"place; the limit is %d"},
-		{"members", limits.DefaultArguments, func(n int) string { return "{a(x:{" + repeat(n, "x#:1 ") + "}){leaf}}" }, "ARGUMENTS",
+		{"object fields", limits.DefaultArguments, func(n int) string { return "{a(x:{" + repeat(n, "x#:1 ") + "}){leaf}}" }, "ARGUMENTS",
 			"The document is too large: it has at least %d arguments or object fields in one " +
 				"place; the limit is %d"},
 		{"variables", limits.DefaultVariables, func(n int) string { return "query(" + repeat(n, "$v#:Int ") + "){leaf}" }, "VARIABLES",
@@ -113,7 +114,7 @@ func TestLimits(t *testing.T) {
 			"The document is too deep: introspection lists are nested %d deep; the limit is %d"},
 	} {
 		for excess := range 2 {
-			query := tt.document(tt.n + excess)
+			query := tt.query(tt.max + excess)
 			err := limits.Limits{}.MutateOperationParameters(t.Context(),
 				&graphql.RawParams{Query: query})
 			if _, ok := limits.Measure(query, nil); !ok {
@@ -125,7 +126,7 @@ func TestLimits(t *testing.T) {
 				}
 				continue
 			}
-			want := fmt.Sprintf(tt.want, tt.n+1, tt.n)
+			want := fmt.Sprintf(tt.message, tt.max+1, tt.max)
 			if err == nil || err.Message != want || err.Extensions["reason"] != tt.reason ||
 				err.Extensions["code"] != "OPERATION_TOO_LARGE" {
 				t.Errorf("%s: over the limit: %v, want %s: %s", tt.name, err, tt.reason, want)
@@ -134,20 +135,21 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestRootFieldMax checks how often an operation may select a root field, expanded.
 func TestRootFieldMax(t *testing.T) {
-	bounds := limits.Limits{RootFieldMax: map[string]int{"login": 1, "refresh": 2, "never": 0}}
+	l := limits.Limits{RootFieldMax: map[string]int{"login": 1, "refresh": 2, "never": 0}}
 	for _, tt := range []struct {
 		query, field string // the field that is selected too often, or ""
 	}{
 		{`mutation { login { id } }`, ""},
 		{`mutation { login { id } refresh { id } x: refresh { id } }`, ""},
-		{`mutation A { login { id } } mutation B { login { id } }`, ""}, // only one of them runs
+		{`mutation A { login { id } } mutation B { login { id } }`, ""}, // only one operation runs
 		{`mutation { logout }`, ""},
 		{`{ a { login } }`, ""}, // not a root field
 		{`mutation { login: logout }`, ""},
 		{`mutation { me { login { id } login { id } } }`, ""},
 		{`mutation { a: login { id } b: login { id } }`, "login"},
-		{`mutation { login { id } login { id } }`, "login"}, // counted twice, although they are merged
+		{`mutation { login { id } login { id } }`, "login"}, // selected twice, although the result has it once
 		{`mutation { login { id } ... { login { id } } }`, "login"},
 		{`mutation { login { id } ... on Mutation { ... { login { id } } } }`, "login"},
 		{`mutation { login { id } ...F } fragment F on Mutation { x: login { id } }`, "login"},
@@ -159,7 +161,7 @@ func TestRootFieldMax(t *testing.T) {
 		{`mutation A { x: login { id } y: login { id } } mutation B { login { id } }`, "login"},
 		{`mutation { never }`, "never"},
 	} {
-		err := bounds.MutateOperationParameters(t.Context(),
+		err := l.MutateOperationParameters(t.Context(),
 			&graphql.RawParams{Query: tt.query, OperationName: "B"})
 		switch {
 		case tt.field == "" && err != nil:
@@ -168,12 +170,13 @@ func TestRootFieldMax(t *testing.T) {
 			(err == nil || err.Extensions["reason"] != "ROOT_FIELDS" ||
 				!strings.Contains(err.Message,
 					fmt.Sprintf("the root field %q %d times", tt.field,
-						bounds.RootFieldMax[tt.field]+1))):
+						l.RootFieldMax[tt.field]+1))):
 			t.Errorf("%s: %v, want an error about %s", tt.query, err, tt.field)
 		}
 	}
 }
 
+// TestVariables checks the limits of variables, and of their uses in the document.
 func TestVariables(t *testing.T) {
 	nested := func(n int) any {
 		value := any("x")
@@ -193,7 +196,7 @@ func TestVariables(t *testing.T) {
 		{"bytes", `{leaf}`, map[string]any{"v": strings.Repeat("x", limits.DefaultVariableBytes)}, "BYTES", "The variables are too large: they have at least 65537 bytes; the limit is 65536"},
 		{"bytes of a name", `{leaf}`, map[string]any{strings.Repeat("x", limits.DefaultVariableBytes+1): 1}, "BYTES", "The variables are too large: they have at least 65537 bytes; the limit is 65536"},
 		{"bytes of a number", `{leaf}`, map[string]any{"v": json.Number(strings.Repeat("9", limits.DefaultVariableBytes))}, "BYTES", "The variables are too large: they have at least 65537 bytes; the limit is 65536"},
-		{"bytes of members", `{leaf}`, map[string]any{"v": map[string]any{strings.Repeat("x", limits.DefaultVariableBytes): "x"}}, "BYTES", "The variables are too large: they have at least 65538 bytes; the limit is 65536"},
+		{"bytes of object fields", `{leaf}`, map[string]any{"v": map[string]any{strings.Repeat("x", limits.DefaultVariableBytes): "x"}}, "BYTES", "The variables are too large: they have at least 65538 bytes; the limit is 65536"},
 		{"items", `{leaf}`, map[string]any{"v": items(limits.DefaultVariableItems - 1)}, "", ""},
 		{"items", `{leaf}`, map[string]any{"v": items(limits.DefaultVariableItems)}, "VARIABLES", "The variables are too large: they have at least 1001 list items and object fields; the limit is 1000"},
 		{"depth", `{leaf}`, map[string]any{"v": nested(5)}, "", ""},
@@ -218,6 +221,7 @@ func TestVariables(t *testing.T) {
 	}
 }
 
+// TestOperationName checks that NameBytes bounds the request's operationName.
 func TestOperationName(t *testing.T) {
 	for n, want := range map[int]string{limits.DefaultNameBytes: "",
 		limits.DefaultNameBytes + 1: "The operation's name has 129 bytes; the limit is 128"} {
@@ -231,27 +235,28 @@ func TestOperationName(t *testing.T) {
 	}
 }
 
-// No error quotes the document.
+// TestLimits_quoteNothing checks that no error quotes the document.
 func TestLimits_quoteNothing(t *testing.T) {
 	for _, shape := range shapes {
 		query := strings.NewReplacer("leaf", "canary", "login", "canary", "F0",
-			"canary").Replace(shape.document(8 << 10))
+			"canary").Replace(shape.query(8 << 10))
 		err := (limits.Limits{}).MutateOperationParameters(t.Context(),
 			&graphql.RawParams{Query: query})
 		if err != nil && strings.Contains(err.Error(), "canary") {
-			t.Errorf("%s: %v quotes the document", shape.name, err)
+			t.Errorf("%s: error %v, want nothing of the document in it", shape.name, err)
 		}
 	}
 }
 
+// TestValidate checks that only negative limits are invalid.
 func TestValidate(t *testing.T) {
 	if err := (limits.Limits{}).Validate(nil); err != nil {
-		t.Errorf("Validate of the zero value = %v", err)
+		t.Errorf("Validate of the zero value = %v, want nil", err)
 	}
-	for _, negative := range []limits.Limits{{Bytes: -1}, {Coercions: -1}, {Depth: -1},
+	for _, l := range []limits.Limits{{Bytes: -1}, {Coercions: -1}, {Depth: -1},
 		{RootFieldMax: map[string]int{"a": 1, "b": -1}}} {
-		if err := negative.Validate(nil); err == nil {
-			t.Errorf("Validate of %+v = nil, want an error", negative)
+		if err := l.Validate(nil); err == nil {
+			t.Errorf("Validate of %+v = nil, want an error", l)
 		}
 	}
 }

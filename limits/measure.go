@@ -10,112 +10,118 @@ import (
 	"github.com/cloakql/cloakql/internal/language"
 )
 
-// compare returns an error if m exceeds a limit or has a cycle of fragments.
-func (l Limits) compare(query string, m *measured) *gqlerror.Error {
+// checkExpanded returns an error if m exceeds one of the expanded limits or has a cycle of
+// fragments.
+func (l Limits) checkExpanded(query string, m *measurement) *gqlerror.Error {
 	if m.cycle != nil {
 		cycle := apierror.New(apierror.CodeValidationFailed, "",
 			"Cannot spread a fragment within itself, directly or through others.")
 		cycle.Rule = "NoFragmentCycles"
 		return language.Located(query, *m.cycle, cycle)
 	}
-	all := &m.all
-	for _, bound := range [...]struct {
-		found, allowed int
-		reason         apierror.Reason
-		message        string
+	total := &m.total
+	for _, limit := range [...]struct {
+		n, max  int
+		reason  apierror.Reason
+		message string
 	}{
-		{all.depth, l.Depth, apierror.ReasonDepth, "its fields nest to depth %d; the limit is %d"},
-		{all.valueDepth, l.ValueDepth, apierror.ReasonDepth, "its values nest to depth %d; the limit is %d"},
-		{all.introspectionDepth, l.Introspection, apierror.ReasonIntrospection, "introspection lists are nested %d deep; the limit is %d"},
-		{m.introspectionRoots, l.IntrospectionRoots, apierror.ReasonIntrospection, "with fragments expanded, an operation requests the schema %d times; the limit is %d, and __schema counts as 5"},
-		{all.fields, l.Fields, apierror.ReasonFields, "with fragments expanded, it has %d fields and fragments; the limit is %d"},
+		{total.depth, l.Depth, apierror.ReasonDepth, "its fields nest to depth %d; the limit is %d"},
+		{total.valueDepth, l.ValueDepth, apierror.ReasonDepth, "its values nest to depth %d; the limit is %d"},
+		{total.introspectionDepth, l.Introspection, apierror.ReasonIntrospection, "introspection lists are nested %d deep; the limit is %d"},
+		{m.introspectionWeight, l.IntrospectionRoots, apierror.ReasonIntrospection, "with fragments expanded, an operation requests the schema %d times; the limit is %d, and __schema counts as 5"},
+		{total.selections, l.Fields, apierror.ReasonFields, "with fragments expanded, it has %d fields and fragments; the limit is %d"},
 		{m.rootFields, l.RootFields, apierror.ReasonRootFields, "with fragments expanded, an operation has %d root fields; the limit is %d"},
-		{all.aliases, l.Aliases, apierror.ReasonAliases, "with fragments expanded, it has %d aliases; the limit is %d"},
-		{all.directives, l.Directives, apierror.ReasonDirectives, "with fragments expanded, it has %d directives; the limit is %d"},
-		{all.values, l.Values, apierror.ReasonValues, "with fragments expanded, it has %d values; the limit is %d"},
-		{all.bytes, l.ValueBytes, apierror.ReasonValues, "with fragments expanded, its values have %d bytes; the limit is %d"},
+		{total.aliases, l.Aliases, apierror.ReasonAliases, "with fragments expanded, it has %d aliases; the limit is %d"},
+		{total.directives, l.Directives, apierror.ReasonDirectives, "with fragments expanded, it has %d directives; the limit is %d"},
+		{total.values, l.Values, apierror.ReasonValues, "with fragments expanded, it has %d values; the limit is %d"},
+		{total.bytes, l.ValueBytes, apierror.ReasonValues, "with fragments expanded, its values have %d bytes; the limit is %d"},
 	} {
-		if bound.found > bound.allowed {
+		if limit.n > limit.max {
 			adjective := "large: "
-			if strings.Contains(bound.message, " nest") {
+			if strings.Contains(limit.message, " nest") {
 				adjective = "deep: "
 			}
-			return tooLarge(bound.reason, "The document is too "+adjective+bound.message,
-				bound.found, bound.allowed)
+			return tooLarge(limit.reason, "The document is too "+adjective+limit.message, limit.n,
+				limit.max)
 		}
 	}
-	for name, found := range m.rootFieldCounts {
-		if found > l.RootFieldMax[name] { // safe to quote: the name comes from the server
+	for name, n := range m.rootFieldCounts {
+		if n > l.RootFieldMax[name] { // safe to quote: the name comes from the server
 			return tooLarge(apierror.ReasonRootFields,
 				"The document is too large: with fragments expanded, an operation has the root "+
-					"field %q %d times; the limit is %d", name, found, l.RootFieldMax[name])
+					"field %q %d times; the limit is %d", name, n, l.RootFieldMax[name])
 		}
 	}
 	return nil
 }
 
-// A measured holds the counts of a document, expanded. If cycle is set, the others are meaningless.
-type measured struct {
-	all                   counts // sum of all operations and all fragments
+// A measurement holds the counts of a document, expanded. If cycle is set, the other fields are
+// meaningless.
+type measurement struct {
+	total                 counts // sum of all operations and all fragments
 	operations, fragments int
-	rootFields            int            // maximum of the operations
-	introspectionRoots    int            // maximum of the operations: see Limits.IntrospectionRoots
-	rootFieldCounts       map[string]int // maximum of the operations, for the names in RootFieldMax
-	nodes                 int            // number of nodes visited
-	cycle                 *int           // offset of a fragment that spreads itself
+	nodes                 int  // number of nodes visited
+	cycle                 *int // offset of a fragment that spreads itself
 	uses                  map[string]variableUse
-	holdsValues           bool // a mutation or subscription, and also a string or number
+	holdsValues           bool // has a mutation or subscription, and also a string or number
+
+	// Of these fields, the maximum over the operations is taken.
+	rootFields          int
+	rootFieldCounts     map[string]int // by name, for the names in Limits.RootFieldMax
+	introspectionWeight int            // see Limits.IntrospectionRoots
 }
 
 // counts holds the counts of a part of a document.
 type counts struct {
-	// These are summed.
-	fields, aliases, directives, values, bytes int
-	introspectionRoots                         int // __type counts 1, __schema schemaWeight
-	aliasesBelow                               int // below __schema or __type
+	// These fields are summed.
+	selections, aliases, directives, values, bytes int
+	introspectionWeight                            int // __type counts 1
+	introspectionAliases                           int // below __schema or __type
 
-	// Of these, the maximum is taken.
-	depth              int // of fields outside of introspection
+	// Of these fields, the maximum is taken.
+	depth              int // nesting of fields outside introspection
 	valueDepth         int
-	lists              int // nesting of introspection lists anywhere
+	listDepth          int // nesting of introspection lists anywhere
 	introspectionDepth int // nesting of introspection lists below __schema or __type
 }
 
-// schemaWeight is how much __schema counts: it leads to all types, __type to only one.
+// schemaWeight is the weight of __schema. It leads to all types; __type, with weight 1, to only
+// one.
 const schemaWeight = 5
 
 // add adds other to c.
 func (c *counts) add(other *counts) {
-	c.fields = sum(c.fields, other.fields)
+	c.selections = sum(c.selections, other.selections)
 	c.aliases = sum(c.aliases, other.aliases)
 	c.directives = sum(c.directives, other.directives)
 	c.values = sum(c.values, other.values)
 	c.bytes = sum(c.bytes, other.bytes)
-	c.introspectionRoots = sum(c.introspectionRoots, other.introspectionRoots)
-	c.aliasesBelow = sum(c.aliasesBelow, other.aliasesBelow)
+	c.introspectionWeight = sum(c.introspectionWeight, other.introspectionWeight)
+	c.introspectionAliases = sum(c.introspectionAliases, other.introspectionAliases)
 	c.depth = max(c.depth, other.depth)
 	c.valueDepth = max(c.valueDepth, other.valueDepth)
-	c.lists = max(c.lists, other.lists)
+	c.listDepth = max(c.listDepth, other.listDepth)
 	c.introspectionDepth = max(c.introspectionDepth, other.introspectionDepth)
 }
 
-// maxCount is where counts saturate. Without it, fragments that double would overflow them.
+// maxCount is where counts saturate. Otherwise, a chain of fragments that each spread the next one
+// twice would overflow them.
 const maxCount = 1 << 30
 
 func sum(a, b int) int { return min(a+b, maxCount) }
 
 func product(a, b int) int { return int(min(int64(a)*int64(b), maxCount)) }
 
-// A definition is an operation or a fragment. The parser sets the counts for its own text; expand
-// adds the fragments that it spreads.
+// A definition is an operation or a fragment. The parser sets the counts of its own text; expand
+// adds those of the fragments that it spreads.
 type definition struct {
-	name            string // of a fragment
+	name            string // empty for an operation
 	offset          int
 	fragment        bool
 	counts          counts
 	rootFields      int            // number of top-level fields
-	rootFieldCounts map[string]int // the same, for the names in Limits.RootFieldMax
-	uses            map[string]int // of variables, not expanded
+	rootFieldCounts map[string]int // by name, for the names in Limits.RootFieldMax
+	uses            map[string]int // uses of each variable, not expanded
 	spreads         []spread
 	expansions      int // how often operations spread it, directly or through fragments
 	state           int8
@@ -129,13 +135,12 @@ type spread struct {
 
 // A location is the position of a selection in its definition.
 type location struct {
-	depth int // of the enclosing fields
-	lists int // introspection lists around it in this definition
-	// Those of them below the outermost __schema or __type, if inIntrospection.
+	depth     int // number of enclosing fields
+	listDepth int // number of enclosing introspection lists, in this definition
+	// introspectionDepth is the number of those lists below the outermost __schema or __type.
 	introspectionDepth int
-	// Below __schema or __type, or in a fragment on an introspection type.
-	inIntrospection bool
-	root            bool
+	inIntrospection    bool // below __schema or __type, or in a fragment on an introspection type
+	root               bool // at the top level, or only in fragments at the top level
 }
 
 const (
@@ -144,24 +149,24 @@ const (
 	done
 )
 
-// measure adds up the counts of a document in time linear in its size: a fragment's counts are
-// added at each spread. It recurses as deep as fragments spread each other.
-func (p *parser) measure() *measured {
-	m := &measured{operations: len(p.operations), fragments: len(p.fragments), nodes: p.nodes,
+// measure adds up the counts of a document in time linear in its size: it counts each fragment
+// once, and adds the result at each spread. It recurses as deep as fragments spread each other.
+func (p *parser) measure() *measurement {
+	m := &measurement{operations: len(p.operations), fragments: len(p.fragments), nodes: p.nodes,
 		holdsValues: p.hasNonQuery && p.hasLiteral}
 	e := expander{m: m}
 	if len(p.fragments) > 0 {
 		e.fragments = make(map[string]*definition, len(p.fragments))
 	}
 	for _, def := range p.fragments {
-		if _, duplicate := e.fragments[def.name]; !duplicate { // gqlparser takes the first
+		if _, duplicate := e.fragments[def.name]; !duplicate { // gqlparser uses the first
 			e.fragments[def.name] = def
 		}
 	}
 	for _, definitions := range [][]*definition{p.fragments, p.operations} {
 		for _, def := range definitions {
 			e.expand(def)
-			m.all.add(&def.counts)
+			m.total.add(&def.counts)
 		}
 	}
 	if m.cycle != nil {
@@ -169,27 +174,28 @@ func (p *parser) measure() *measured {
 	}
 	for _, def := range p.operations {
 		m.rootFields = max(m.rootFields, def.rootFields)
-		m.introspectionRoots = max(m.introspectionRoots,
-			sum(def.counts.introspectionRoots, def.counts.aliasesBelow))
-		for name, found := range def.rootFieldCounts {
+		m.introspectionWeight = max(m.introspectionWeight,
+			sum(def.counts.introspectionWeight, def.counts.introspectionAliases))
+		for name, n := range def.rootFieldCounts {
 			if m.rootFieldCounts == nil {
 				m.rootFieldCounts = map[string]int{}
 			}
-			m.rootFieldCounts[name] = max(m.rootFieldCounts[name], found)
+			m.rootFieldCounts[name] = max(m.rootFieldCounts[name], n)
 		}
 	}
-	e.uses(p)
+	e.countUses(p)
 	return m
 }
 
 // An expander adds the counts of fragments to the definitions that spread them.
 type expander struct {
-	m         *measured
+	m         *measurement
 	fragments map[string]*definition // by name
-	sorted    []*definition          // fragments, each after those it spreads
+	sorted    []*definition          // fragments, each after the fragments it spreads
 }
 
-// expand adds the fragments that def spreads to its counts, or sets e.m.cycle.
+// expand adds the counts of the fragments that def spreads to those of def. It sets e.m.cycle if it
+// finds a cycle.
 func (e *expander) expand(def *definition) {
 	if def.state != unmeasured || e.m.cycle != nil {
 		return
@@ -206,22 +212,22 @@ func (e *expander) expand(def *definition) {
 			return
 		}
 		e.expand(fragment)
-		c, at := fragment.counts, spread.location
-		if at.inIntrospection {
-			c.introspectionDepth = max(c.introspectionDepth, at.introspectionDepth+c.lists)
-			c.depth, c.aliasesBelow = 0, c.aliases
+		c, loc := fragment.counts, spread.location
+		if loc.inIntrospection {
+			c.introspectionDepth = max(c.introspectionDepth, loc.introspectionDepth+c.listDepth)
+			c.depth, c.introspectionAliases = 0, c.aliases
 		} else {
-			c.depth += at.depth
+			c.depth += loc.depth
 		}
-		c.lists += at.lists
+		c.listDepth += loc.listDepth
 		def.counts.add(&c)
-		if at.root {
+		if loc.root {
 			def.rootFields = sum(def.rootFields, fragment.rootFields)
-			for name, found := range fragment.rootFieldCounts {
+			for name, n := range fragment.rootFieldCounts {
 				if def.rootFieldCounts == nil {
 					def.rootFieldCounts = map[string]int{}
 				}
-				def.rootFieldCounts[name] = sum(def.rootFieldCounts[name], found)
+				def.rootFieldCounts[name] = sum(def.rootFieldCounts[name], n)
 			}
 		}
 	}
@@ -234,11 +240,11 @@ func (e *expander) expand(def *definition) {
 // A variableUse counts the uses of a variable in a document.
 type variableUse struct {
 	times        int // in all operations together, expanded
-	defaultItems int // items and members of its default
+	defaultItems int // list items and object fields in its default
 }
 
-// uses counts the uses of each variable.
-func (e *expander) uses(p *parser) {
+// countUses counts the uses of each variable.
+func (e *expander) countUses(p *parser) {
 	if !p.hasVariables {
 		return
 	}
@@ -258,7 +264,7 @@ func (e *expander) uses(p *parser) {
 		def.expansions = 1
 		addUses(def)
 	}
-	for _, def := range slices.Backward(e.sorted) { // each before those it spreads
+	for _, def := range slices.Backward(e.sorted) { // each before the fragments it spreads
 		addUses(def)
 	}
 }

@@ -7,84 +7,86 @@ import (
 	"github.com/vektah/gqlparser/v2/validator/core"
 )
 
-// maxSteps bounds the case in which groups aren't linear: a field of an interface or union is
-// compared again for each object type that is selected next to it, on every level.
+// maxSteps bounds the one case that isn't linear in the document's size: a field of an interface or
+// union is compared again for each object type that is selected next to it, on every level.
 const maxSteps = 50_000
 
 // overlappingFieldsCanBeMerged is the rule of that name (GraphQL specification, October 2021,
 // section 5.3.2). It groups the fields of merged selection sets by response name. All fields of a
-// group must have the same shape, so each is compared with the first. Fields that can apply to the
-// same object must also have the same name and arguments; their selection sets are merged in turn.
-// The idea is Simon Adameit's.
+// group must have the same shape, so each one is compared with the first. Fields that can apply to
+// the same object must also have the same name and arguments; their selection sets are merged in
+// turn. The algorithm is Simon Adameit's.
 func overlappingFieldsCanBeMerged(observers *core.Events, addError core.AddErrFunc) {
-	m := overlap{addError: addError, visited: map[*ast.FragmentDefinition]bool{},
+	c := overlapChecker{addError: addError, visited: map[*ast.FragmentDefinition]bool{},
 		reported: map[*ast.Field]bool{}}
-	m.observe(observers)
+	c.register(observers)
 }
 
-func (m *overlap) observe(observers *core.Events) {
+// register makes c check each document that is walked with observers.
+func (c *overlapChecker) register(observers *core.Events) {
 	observers.OnOperation(func(walker *core.Walker, operation *ast.OperationDefinition) {
-		m.schema = walker.Schema
-		m.merge([]ast.SelectionSet{operation.SelectionSet}, false)
+		c.schema = walker.Schema
+		c.merge([]ast.SelectionSet{operation.SelectionSet}, false)
 	})
 	observers.OnFragment(func(walker *core.Walker, fragment *ast.FragmentDefinition) {
-		// A visited fragment was checked where it is spread, merged with other fields.
-		if !m.visited[fragment] {
-			m.schema = walker.Schema
-			m.merge([]ast.SelectionSet{fragment.SelectionSet}, false)
+		// A fragment that is spread was checked there, merged with the fields around the spread.
+		if !c.visited[fragment] {
+			c.schema = walker.Schema
+			c.merge([]ast.SelectionSet{fragment.SelectionSet}, false)
 		}
 	})
 }
 
-// An overlap is the state of the rule for one document.
-type overlap struct {
+// An overlapChecker is the state of the rule for one document.
+type overlapChecker struct {
 	schema   *ast.Schema
 	addError core.AddErrFunc
-	visited  map[*ast.FragmentDefinition]bool
-	reported map[*ast.Field]bool // each field is reported once
+	visited  map[*ast.FragmentDefinition]bool // fragments that were spread
+	reported map[*ast.Field]bool              // each field is reported once
 	steps    int
 }
 
-// merge reports the conflicts between selection sets that are merged in the response. With
-// shapeOnly, no two fields can apply to the same object.
-func (m *overlap) merge(sets []ast.SelectionSet, shapeOnly bool) {
+// merge reports the conflicts between selection sets whose fields have the same place in the
+// response. With shapeOnly, the sets belong to different objects, and only the shapes of their
+// fields must be the same.
+func (c *overlapChecker) merge(sets []ast.SelectionSet, shapeOnly bool) {
 	if len(sets) == 0 {
 		return
 	}
-	c := collector{overlap: m}
+	g := grouper{checker: c}
 	for _, set := range sets {
-		c.collect(set)
+		g.add(set)
 	}
-	for _, fields := range c.groups {
-		if m.steps > maxSteps {
+	for _, fields := range g.groups {
+		if c.steps > maxSteps {
 			return
 		}
 		if shapeOnly {
-			m.checkShape(fields)
-			m.merge(children(fields), true)
+			c.checkShape(fields)
+			c.merge(children(fields), true)
 			continue
 		}
-		parts := m.byConcreteType(fields)
+		parts := c.byObjectType(fields)
 		for _, part := range parts {
-			m.checkSameField(part) // first, since its errors say more
+			c.checkSameField(part) // first, since its errors say more
 		}
-		m.checkShape(fields)
+		c.checkShape(fields)
 		if len(parts) > 1 {
-			m.merge(children(fields), true)
+			c.merge(children(fields), true)
 		}
 		for _, part := range parts {
-			m.merge(children(part), false)
+			c.merge(children(part), false)
 		}
 	}
 }
 
 // report adds an error for a field, unless it has one.
-func (m *overlap) report(field *ast.Field, conflict string) {
-	if m.reported[field] {
+func (c *overlapChecker) report(field *ast.Field, conflict string) {
+	if c.reported[field] {
 		return
 	}
-	m.reported[field] = true
-	m.addError(
+	c.reported[field] = true
+	c.addError(
 		core.Message(
 			`Fields "%s" conflict because %s. Use different aliases on the fields to fetch both `+
 				`if this was intentional.`, field.Alias, conflict),
@@ -92,32 +94,32 @@ func (m *overlap) report(field *ast.Field, conflict string) {
 	)
 }
 
-// step counts n steps and reports whether the number of steps is still within maxSteps. If they run
-// out, it adds an error at the selection.
-func (m *overlap) step(n int, selection ast.Selection) bool {
-	if m.steps > maxSteps {
+// step counts n steps and reports whether the total is still within maxSteps. When it first exceeds
+// maxSteps, step adds an error at the selection.
+func (c *overlapChecker) step(n int, selection ast.Selection) bool {
+	if c.steps > maxSteps {
 		return false
 	}
-	if m.steps += n; m.steps > maxSteps {
-		m.addError(core.Message("The document merges too many fields of interfaces or unions."),
+	if c.steps += n; c.steps > maxSteps {
+		c.addError(core.Message("The document merges too many fields of interfaces or unions."),
 			core.At(selection.GetPosition()))
 		return false
 	}
 	return true
 }
 
-// A collector groups fields by response name.
-type collector struct {
-	overlap *overlap
+// A grouper groups fields by response name.
+type grouper struct {
+	checker *overlapChecker
 	groups  [][]*ast.Field // in document order
-	index   map[string]int // in groups, by response name
+	index   map[string]int // of the group of each response name
 	seen    map[*ast.FragmentDefinition]bool
 }
 
-// collect adds the fields of a selection set, including those in fragments.
-func (c *collector) collect(set ast.SelectionSet) {
+// add adds the fields of a selection set, including those in fragments.
+func (g *grouper) add(set ast.SelectionSet) {
 	for _, selection := range set {
-		if !c.overlap.step(1, selection) {
+		if !g.checker.step(1, selection) {
 			return
 		}
 		switch selection := selection.(type) {
@@ -125,29 +127,29 @@ func (c *collector) collect(set ast.SelectionSet) {
 			if selection.ObjectDefinition == nil {
 				continue // of an unknown type, which another rule reports
 			}
-			i, found := c.index[selection.Alias]
+			i, found := g.index[selection.Alias]
 			if !found {
-				if c.index == nil {
-					c.index = make(map[string]int, len(set))
+				if g.index == nil {
+					g.index = make(map[string]int, len(set))
 				}
-				i = len(c.groups)
-				c.index[selection.Alias] = i
-				c.groups = append(c.groups, nil)
+				i = len(g.groups)
+				g.index[selection.Alias] = i
+				g.groups = append(g.groups, nil)
 			}
-			c.groups[i] = append(c.groups[i], selection)
+			g.groups[i] = append(g.groups[i], selection)
 		case *ast.InlineFragment:
-			c.collect(selection.SelectionSet)
+			g.add(selection.SelectionSet)
 		case *ast.FragmentSpread:
 			fragment := selection.Definition
-			if fragment == nil || c.seen[fragment] {
+			if fragment == nil || g.seen[fragment] {
 				continue
 			}
-			if c.seen == nil {
-				c.seen = map[*ast.FragmentDefinition]bool{}
+			if g.seen == nil {
+				g.seen = map[*ast.FragmentDefinition]bool{}
 			}
-			c.seen[fragment] = true
-			c.overlap.visited[fragment] = true
-			c.collect(fragment.SelectionSet)
+			g.seen[fragment] = true
+			g.checker.visited[fragment] = true
+			g.add(fragment.SelectionSet)
 		}
 	}
 }
@@ -163,23 +165,24 @@ func children(fields []*ast.Field) []ast.SelectionSet {
 	return sets
 }
 
-// byConcreteType splits fields into parts that can apply to the same object: the fields of each
-// object type, together with those of interfaces and unions. It returns nil if the steps run out.
-func (m *overlap) byConcreteType(fields []*ast.Field) [][]*ast.Field {
-	var concrete []string
+// byObjectType returns, for each object type, the fields that can apply to an object of that type:
+// its own, and those of interfaces and unions. If there are fewer than two object types, it returns
+// all fields as one part. It returns nil if the steps run out.
+func (c *overlapChecker) byObjectType(fields []*ast.Field) [][]*ast.Field {
+	var objectTypes []string
 	for _, field := range fields {
 		parent := field.ObjectDefinition
 		if parent.Kind == ast.Object &&
-			(len(concrete) == 0 || concrete[len(concrete)-1] != parent.Name) {
-			concrete = append(concrete, parent.Name)
+			(len(objectTypes) == 0 || objectTypes[len(objectTypes)-1] != parent.Name) {
+			objectTypes = append(objectTypes, parent.Name)
 		}
 	}
-	if len(concrete) < 2 {
+	if len(objectTypes) < 2 {
 		return [][]*ast.Field{fields}
 	}
 	var parts [][]*ast.Field
 	index := map[string]int{}
-	for _, name := range concrete {
+	for _, name := range objectTypes {
 		if _, found := index[name]; !found {
 			index[name] = len(parts)
 			parts = append(parts, nil)
@@ -191,7 +194,7 @@ func (m *overlap) byConcreteType(fields []*ast.Field) [][]*ast.Field {
 			parts[i] = append(parts[i], field)
 			continue
 		}
-		if !m.step(len(parts), field) {
+		if !c.step(len(parts), field) {
 			return nil
 		}
 		for i := range parts {
@@ -201,13 +204,13 @@ func (m *overlap) byConcreteType(fields []*ast.Field) [][]*ast.Field {
 	return parts
 }
 
-// checkSameField reports fields whose name or arguments differ from those of the first.
-func (m *overlap) checkSameField(fields []*ast.Field) {
+// checkSameField reports the fields whose name or arguments differ from those of the first field.
+func (c *overlapChecker) checkSameField(fields []*ast.Field) {
 	first := fields[0]
 	var arguments map[string]*ast.Value
 	for _, field := range fields[1:] {
 		if field.Name != first.Name {
-			m.report(field,
+			c.report(field,
 				fmt.Sprintf(`"%s" and "%s" are different fields`, first.Name, field.Name))
 			continue
 		}
@@ -222,52 +225,51 @@ func (m *overlap) checkSameField(fields []*ast.Field) {
 			equal = equal && equalValues(arguments[argument.Name], argument.Value)
 		}
 		if !equal {
-			m.report(field, "they have differing arguments")
+			c.report(field, "they have differing arguments")
 		}
 	}
 }
 
-// equalValues reports whether two values are equal. The order of an object's members doesn't
-// matter.
+// equalValues reports whether two values are equal. The order of an object's fields doesn't matter.
 func equalValues(a, b *ast.Value) bool {
 	if a == nil || b == nil || a.Kind != b.Kind || a.Raw != b.Raw ||
 		len(a.Children) != len(b.Children) {
 		return false
 	}
-	var members map[string]*ast.Value
+	var fields map[string]*ast.Value
 	for i, child := range b.Children {
 		other := a.Children[i]
-		if other.Name == child.Name { // items have no name
+		if other.Name == child.Name { // list items have no name
 			if !equalValues(other.Value, child.Value) {
 				return false
 			}
 			continue
 		}
-		if members == nil {
-			members = make(map[string]*ast.Value, len(a.Children))
-			for _, member := range a.Children {
-				members[member.Name] = member.Value
+		if fields == nil {
+			fields = make(map[string]*ast.Value, len(a.Children))
+			for _, field := range a.Children {
+				fields[field.Name] = field.Value
 			}
 		}
-		if !equalValues(members[child.Name], child.Value) {
+		if !equalValues(fields[child.Name], child.Value) {
 			return false
 		}
 	}
 	return true
 }
 
-// checkShape reports fields whose types conflict with that of the first.
-func (m *overlap) checkShape(fields []*ast.Field) {
+// checkShape reports the fields whose type conflicts with that of the first field.
+func (c *overlapChecker) checkShape(fields []*ast.Field) {
 	first := fields[0]
 	for _, field := range fields[1:] {
-		if conflict := m.conflict(first, field); conflict != "" {
-			m.report(field, conflict)
+		if conflict := c.conflict(first, field); conflict != "" {
+			c.report(field, conflict)
 		}
 	}
 }
 
-// conflict returns why the types of two fields conflict, or "" if they don't.
-func (m *overlap) conflict(a, b *ast.Field) string {
+// conflict says why the types of two fields conflict. It returns "" if they don't.
+func (c *overlapChecker) conflict(a, b *ast.Field) string {
 	if a.Definition == nil || b.Definition == nil || a.Definition == b.Definition {
 		return ""
 	}
@@ -276,7 +278,7 @@ func (m *overlap) conflict(a, b *ast.Field) string {
 			continue
 		}
 		if x.NonNull == y.NonNull && x.Elem == nil && y.Elem == nil {
-			s, t := m.schema.Types[x.NamedType], m.schema.Types[y.NamedType]
+			s, t := c.schema.Types[x.NamedType], c.schema.Types[y.NamedType]
 			if s == t || s != nil && t != nil && !s.IsLeafType() && !t.IsLeafType() {
 				return ""
 			}

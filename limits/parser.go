@@ -8,20 +8,20 @@ import (
 	"github.com/cloakql/cloakql/apierror"
 )
 
-// A parser reads a document and counts what is needed to measure it, without building a tree, which
-// would take a hundred times the memory of the text. It follows the grammar of the specification
-// for executable documents (September 2025). gqlparser (v2.5.37) accepts more in some places and
-// less in others; it only gets documents that were accepted here, rewritten if necessary.
+// A parser reads a document and counts its parts. It builds no tree, which would take a hundred
+// times the memory of the text. It follows the grammar of the specification for executable
+// documents (September 2025). gqlparser (v2.5.37) accepts more in some places and less in others;
+// it only gets documents that this parser accepts, rewritten if necessary.
 type parser struct {
 	operations, fragments []*definition
 	spreads, nodes        int
 	hasVariables          bool
-	hasNonQuery           bool           // a mutation or subscription
-	hasLiteral            bool           // a string or number
-	defaults              map[string]int // number of items and members in each variable's default
+	hasNonQuery           bool           // has a mutation or subscription
+	hasLiteral            bool           // has a string or number
+	defaults              map[string]int // list items and object fields in each variable's default
 
 	tokens  *tokens
-	current *definition // the one that is being read
+	current *definition // being read
 }
 
 // read reads the whole document. Check tokens.err before using the counts. It recurses as deep as
@@ -29,15 +29,15 @@ type parser struct {
 func (p *parser) read() {
 	limits := &p.tokens.limits
 	for p.tokens.next(); p.tokens.more(); {
-		start, at := p.tokens.current.Start, location{root: true}
+		start, loc := p.tokens.current.Start, location{root: true}
 		def := &definition{offset: start}
 		p.current = def
 		described := p.tokens.description()
 		switch {
 		case p.tokens.is(lexer.BraceL) && !described:
-			p.operation(def)
+			p.countOperation(def)
 		case p.tokens.isName("query", "mutation", "subscription"):
-			p.operation(def)
+			p.countOperation(def)
 			p.hasNonQuery = p.hasNonQuery || !p.tokens.isName("query")
 			p.tokens.next()
 			if p.tokens.is(lexer.Name) {
@@ -56,8 +56,8 @@ func (p *parser) read() {
 			}
 			def.name = p.tokens.expect(lexer.Name)
 			p.tokens.keyword("on")
-			// Only introspection types have such names.
-			at.inIntrospection = strings.HasPrefix(p.tokens.expect(lexer.Name), "__")
+			// Only introspection types have names that begin with __.
+			loc.inIntrospection = strings.HasPrefix(p.tokens.expect(lexer.Name), "__")
 			p.directives(false)
 		case described && (p.tokens.is(lexer.BraceL) || p.tokens.is(lexer.Name)):
 			p.tokens.syntaxError(start,
@@ -65,47 +65,47 @@ func (p *parser) read() {
 		default:
 			p.tokens.unexpected()
 		}
-		p.selectionSet(at)
+		p.selectionSet(loc)
 	}
 }
 
-// operation counts an operation.
-func (p *parser) operation(def *definition) {
+// countOperation counts an operation.
+func (p *parser) countOperation(def *definition) {
 	p.operations = append(p.operations, def)
 	p.checkMax(len(p.operations), p.tokens.limits.Operations, apierror.ReasonOperations,
 		"it has at least %d operations; the limit is %d")
 }
 
-// checkMax stops if found exceeds a limit that isn't expanded. Those that are expanded are checked
-// in compare.
-func (p *parser) checkMax(found, allowed int, reason apierror.Reason, message string) {
-	if found > allowed {
-		p.tokens.exceeded(reason, "The document is too large: "+message, found, allowed)
+// checkMax stops with an error if n exceeds a limit that isn't expanded. Limits.checkExpanded
+// checks the expanded limits.
+func (p *parser) checkMax(n, maxCount int, reason apierror.Reason, message string) {
+	if n > maxCount {
+		p.tokens.exceeded(reason, "The document is too large: "+message, n, maxCount)
 	}
 }
 
-// selectionSet reads a selection set, which must be there.
-func (p *parser) selectionSet(at location) {
+// selectionSet reads a selection set. It is a syntax error if there is none.
+func (p *parser) selectionSet(loc location) {
 	p.tokens.expect(lexer.BraceL)
 	p.tokens.some(lexer.BraceR, func(int) {
 		p.nodes++
-		p.current.counts.fields++
+		p.current.counts.selections++
 		if p.tokens.skip(lexer.Spread) {
-			p.spreadOrInline(at)
+			p.spreadOrInline(loc)
 		} else {
-			p.field(at)
+			p.field(loc)
 		}
 	})
 }
 
-// spreadOrInline reads a fragment spread or an inline fragment, after its dots.
-func (p *parser) spreadOrInline(at location) {
+// spreadOrInline reads the rest of a fragment spread or an inline fragment, after the dots.
+func (p *parser) spreadOrInline(loc location) {
 	if p.tokens.is(lexer.Name) && !p.tokens.isName("on") {
 		name := p.tokens.expect(lexer.Name)
 		p.spreads++
 		p.checkMax(p.spreads, p.tokens.limits.Spreads, apierror.ReasonFragments,
 			"it spreads fragments at least %d times; the limit is %d")
-		p.current.spreads = append(p.current.spreads, spread{name, at})
+		p.current.spreads = append(p.current.spreads, spread{name, loc})
 		p.directives(false)
 		return
 	}
@@ -114,11 +114,11 @@ func (p *parser) spreadOrInline(at location) {
 		p.tokens.expect(lexer.Name)
 	}
 	p.directives(false)
-	p.selectionSet(at)
+	p.selectionSet(loc)
 }
 
-// field reads a field. The location is that of the field itself.
-func (p *parser) field(at location) {
+// field reads the field at loc.
+func (p *parser) field(loc location) {
 	c := &p.current.counts
 	alias := p.tokens.expect(lexer.Name)
 	name := alias
@@ -127,31 +127,31 @@ func (p *parser) field(at location) {
 	}
 	if alias != name {
 		c.aliases++
-		if at.inIntrospection {
-			c.aliasesBelow++
+		if loc.inIntrospection {
+			c.introspectionAliases++
 		}
 	}
-	if at.root {
-		p.rootField(name)
+	if loc.root {
+		p.countRootField(name)
 	}
 	p.arguments(false)
 	p.directives(false)
-	inner := at
+	inner := loc
 	inner.root = false
 	inner.depth++
-	if !at.inIntrospection {
+	if !loc.inIntrospection {
 		c.depth = max(c.depth, inner.depth)
 	}
 	switch name {
 	case "__schema":
-		c.introspectionRoots += schemaWeight
+		c.introspectionWeight += schemaWeight
 		inner.inIntrospection = true
 	case "__type":
-		c.introspectionRoots++
+		c.introspectionWeight++
 		inner.inIntrospection = true
 	case "fields", "inputFields", "interfaces", "possibleTypes":
-		inner.lists++
-		c.lists = max(c.lists, inner.lists)
+		inner.listDepth++
+		c.listDepth = max(c.listDepth, inner.listDepth)
 		if inner.inIntrospection {
 			inner.introspectionDepth++
 			c.introspectionDepth = max(c.introspectionDepth, inner.introspectionDepth)
@@ -162,8 +162,8 @@ func (p *parser) field(at location) {
 	}
 }
 
-// rootField counts a root field.
-func (p *parser) rootField(name string) {
+// countRootField counts a root field.
+func (p *parser) countRootField(name string) {
 	p.current.rootFields++
 	if _, bounded := p.tokens.limits.RootFieldMax[name]; bounded {
 		if p.current.rootFieldCounts == nil {
@@ -173,7 +173,7 @@ func (p *parser) rootField(name string) {
 	}
 }
 
-// variableDefinitions reads the definitions of variables, if there are any.
+// variableDefinitions reads variable definitions, if there are any.
 func (p *parser) variableDefinitions() {
 	c := &p.current.counts
 	if !p.tokens.skip(lexer.ParenL) {
@@ -211,7 +211,8 @@ func (p *parser) variableDefinitions() {
 	})
 }
 
-// directives reads directives. If constant is set, here and below, variables aren't allowed.
+// directives reads directives, if there are any. With constant, in this and the following methods,
+// a variable is a syntax error.
 func (p *parser) directives(constant bool) {
 	n := 0
 	for p.tokens.skip(lexer.At) {
@@ -231,20 +232,20 @@ func (p *parser) arguments(constant bool) {
 		return
 	}
 	p.tokens.some(lexer.ParenR, func(n int) {
-		p.member(n)
+		p.argumentName(n)
 		p.tokens.expect(lexer.Colon)
 		p.value(0, constant)
 	})
 }
 
-// member reads the name of the nth argument or member, and returns its length.
-func (p *parser) member(n int) int {
+// argumentName reads the name of the nth argument or object field, and returns its length.
+func (p *parser) argumentName(n int) int {
 	p.checkMax(n, p.tokens.limits.Arguments, apierror.ReasonArguments,
 		"it has at least %d arguments or object fields in one place; the limit is %d")
 	return len(p.tokens.expect(lexer.Name))
 }
 
-// value reads a value. The depth is that of the enclosing lists and objects.
+// value reads a value. depth is the number of enclosing lists and objects.
 func (p *parser) value(depth int, constant bool) {
 	c := &p.current.counts
 	p.nodes++
@@ -253,14 +254,14 @@ func (p *parser) value(depth int, constant bool) {
 	case lexer.BracketL:
 		c.valueDepth = max(c.valueDepth, depth+1)
 		p.tokens.next()
-		for p.tokens.within(lexer.BracketR) {
+		for p.tokens.untilClose(lexer.BracketR) {
 			p.value(depth+1, constant)
 		}
 	case lexer.BraceL:
 		c.valueDepth = max(c.valueDepth, depth+1)
 		p.tokens.next()
-		for n := 1; p.tokens.within(lexer.BraceR); n++ {
-			c.bytes += p.member(n)
+		for n := 1; p.tokens.untilClose(lexer.BraceR); n++ {
+			c.bytes += p.argumentName(n)
 			p.tokens.expect(lexer.Colon)
 			p.value(depth+1, constant)
 		}

@@ -15,74 +15,78 @@ import (
 	"github.com/cloakql/cloakql/limits"
 )
 
-// expand counts a document in the simple way: it walks gqlparser's tree, and each fragment again
-// for each spread. It returns false if that takes too many steps.
-func expand(doc *ast.QueryDocument, rootFieldMax map[string]int) (found limits.Counts, ok bool) {
-	e := expander{doc: doc, rootFieldMax: rootFieldMax, steps: 100_000,
-		found: limits.Counts{Uses: map[string]int{}, Defaults: map[string]int{}}}
+// expandedCounts counts a document by walking gqlparser's tree, and a fragment again for each
+// spread. It returns false if that takes too many steps.
+func expandedCounts(doc *ast.QueryDocument,
+	rootFieldMax map[string]int) (counts limits.Counts, ok bool) {
+	e := expander{doc: doc, rootFieldMax: rootFieldMax, stepsLeft: 100_000,
+		counts: limits.Counts{Uses: map[string]int{}, Defaults: map[string]int{}}}
 	for _, fragment := range doc.Fragments {
 		e.directives(fragment.Directives)
-		e.set(fragment.SelectionSet, 0, introspective(fragment.TypeCondition), 0, nil)
+		e.set(fragment.SelectionSet, 0, isIntrospectionType(fragment.TypeCondition), 0, nil)
 	}
 	for _, operation := range doc.Operations {
-		e.inOperation, e.rootFields, e.introspectionRoots = true, 0, 0
+		e.inOperation, e.rootFields, e.introspectionWeight = true, 0, 0
 		e.rootFieldCounts = map[string]int{}
 		e.directives(operation.Directives)
 		e.variables(operation.VariableDefinitions)
 		e.set(operation.SelectionSet, 0, false, 0, nil)
 		e.inOperation = false
-		e.found.RootFields = max(e.found.RootFields, e.rootFields)
-		e.found.IntrospectionRoots = max(e.found.IntrospectionRoots, e.introspectionRoots)
+		e.counts.RootFields = max(e.counts.RootFields, e.rootFields)
+		e.counts.IntrospectionWeight = max(e.counts.IntrospectionWeight, e.introspectionWeight)
 		for name, n := range e.rootFieldCounts {
-			if e.found.RootFieldCounts == nil {
-				e.found.RootFieldCounts = map[string]int{}
+			if e.counts.RootFieldCounts == nil {
+				e.counts.RootFieldCounts = map[string]int{}
 			}
-			e.found.RootFieldCounts[name] = max(e.found.RootFieldCounts[name], n)
+			e.counts.RootFieldCounts[name] = max(e.counts.RootFieldCounts[name], n)
 		}
 	}
-	for name := range e.found.Uses {
-		e.found.Defaults[name] = e.items[name]
+	for name := range e.counts.Uses {
+		e.counts.Defaults[name] = e.defaultItems[name]
 	}
 	if e.cycle {
-		return limits.Counts{Cycle: true}, e.steps > 0
+		return limits.Counts{Cycle: true}, e.stepsLeft > 0
 	}
-	return e.found, e.steps > 0
+	return e.counts, e.stepsLeft > 0
 }
 
-// An expander is the state of expand.
+// An expander is the state of expandedCounts.
 type expander struct {
 	doc          *ast.QueryDocument
 	rootFieldMax map[string]int
-	found        limits.Counts
-	steps        int // left
+	counts       limits.Counts
+	stepsLeft    int
 	cycle        bool
-	items        map[string]int // in the defaults of variables
+	defaultItems map[string]int // by variable
 
-	inOperation        bool // the following are counted for each operation
-	rootFields         int
-	introspectionRoots int
-	rootFieldCounts    map[string]int
+	// inOperation is true in an operation and false in a fragment that is walked for itself. The
+	// fields below are counted for each operation.
+	inOperation         bool
+	rootFields          int
+	introspectionWeight int
+	rootFieldCounts     map[string]int
 }
 
-// introspective reports whether a type belongs to introspection.
-func introspective(typeName string) bool { return strings.HasPrefix(typeName, "__") }
+// isIntrospectionType reports whether a type belongs to introspection.
+func isIntrospectionType(typeName string) bool { return strings.HasPrefix(typeName, "__") }
 
-// set counts a selection set at a depth. inside is whether it is in introspection, lists is the
-// number of introspection lists around it, and path has the fragments around it.
-func (e *expander) set(set ast.SelectionSet, depth int, inside bool, lists int, path []string) {
+// set counts a selection set. depth and listDepth are the numbers of enclosing fields and of
+// enclosing introspection lists, and path has the names of the enclosing fragments.
+func (e *expander) set(set ast.SelectionSet, depth int, inIntrospection bool, listDepth int,
+	path []string) {
 	for _, selection := range set {
-		if e.steps--; e.steps < 0 || e.cycle {
+		if e.stepsLeft--; e.stepsLeft < 0 || e.cycle {
 			return
 		}
-		e.found.Fields++
+		e.counts.Fields++
 		switch s := selection.(type) {
 		case *ast.Field:
 			e.directives(s.Directives)
 			e.arguments(s.Arguments)
 			if s.Alias != s.Name {
-				e.found.Aliases++
-				if inside && e.inOperation {
-					e.introspectionRoots++
+				e.counts.Aliases++
+				if inIntrospection && e.inOperation {
+					e.introspectionWeight++
 				}
 			}
 			if depth == 0 && e.inOperation {
@@ -91,26 +95,26 @@ func (e *expander) set(set ast.SelectionSet, depth int, inside bool, lists int, 
 					e.rootFieldCounts[s.Name]++
 				}
 			}
-			inside, lists := inside, lists
-			if !inside {
-				e.found.Depth = max(e.found.Depth, depth+1)
+			inIntrospection, listDepth := inIntrospection, listDepth
+			if !inIntrospection {
+				e.counts.Depth = max(e.counts.Depth, depth+1)
 			}
 			if s.Name == "__schema" || s.Name == "__type" {
-				inside = true
+				inIntrospection = true
 				if e.inOperation {
-					e.introspectionRoots += map[string]int{"__schema": 5, "__type": 1}[s.Name]
+					e.introspectionWeight += map[string]int{"__schema": 5, "__type": 1}[s.Name]
 				}
 			}
-			if inside &&
+			if inIntrospection &&
 				slices.Contains([]string{"fields", "inputFields", "interfaces", "possibleTypes"},
 					s.Name) {
-				lists++
-				e.found.Introspection = max(e.found.Introspection, lists)
+				listDepth++
+				e.counts.Introspection = max(e.counts.Introspection, listDepth)
 			}
-			e.set(s.SelectionSet, depth+1, inside, lists, path)
+			e.set(s.SelectionSet, depth+1, inIntrospection, listDepth, path)
 		case *ast.InlineFragment:
 			e.directives(s.Directives)
-			e.set(s.SelectionSet, depth, inside, lists, path)
+			e.set(s.SelectionSet, depth, inIntrospection, listDepth, path)
 		case *ast.FragmentSpread:
 			e.directives(s.Directives)
 			fragment := e.doc.Fragments.ForName(s.Name)
@@ -122,8 +126,9 @@ func (e *expander) set(set ast.SelectionSet, depth int, inside bool, lists int, 
 				return
 			}
 			e.directives(fragment.Directives)
-			e.set(fragment.SelectionSet, depth, inside || introspective(fragment.TypeCondition),
-				lists, append(path[:len(path):len(path)], s.Name))
+			e.set(fragment.SelectionSet, depth,
+				inIntrospection || isIntrospectionType(fragment.TypeCondition), listDepth,
+				append(path[:len(path):len(path)], s.Name))
 		}
 	}
 }
@@ -135,21 +140,21 @@ func (e *expander) variables(list ast.VariableDefinitionList) {
 		for t := definition.Type; t.Elem != nil; t = t.Elem {
 			depth++
 		}
-		e.found.ValueDepth = max(e.found.ValueDepth, depth)
+		e.counts.ValueDepth = max(e.counts.ValueDepth, depth)
 		if definition.DefaultValue != nil {
-			before := e.found.Values
+			before := e.counts.Values
 			e.value(definition.DefaultValue, 0)
-			if e.items == nil {
-				e.items = map[string]int{}
+			if e.defaultItems == nil {
+				e.defaultItems = map[string]int{}
 			}
-			e.items[definition.Variable] = max(e.items[definition.Variable],
-				e.found.Values-before-1)
+			e.defaultItems[definition.Variable] = max(e.defaultItems[definition.Variable],
+				e.counts.Values-before-1)
 		}
 	}
 }
 
 func (e *expander) directives(list ast.DirectiveList) {
-	e.found.Directives += len(list)
+	e.counts.Directives += len(list)
 	for _, directive := range list {
 		e.arguments(directive.Arguments)
 	}
@@ -162,153 +167,155 @@ func (e *expander) arguments(list ast.ArgumentList) {
 }
 
 func (e *expander) value(value *ast.Value, depth int) {
-	e.found.Values++
-	e.found.Bytes += len(value.Raw)
+	e.counts.Values++
+	e.counts.Bytes += len(value.Raw)
 	if value.Kind == ast.Variable && e.inOperation {
-		e.found.Uses[value.Raw]++
+		e.counts.Uses[value.Raw]++
 	}
 	if value.Kind == ast.ListValue || value.Kind == ast.ObjectValue {
-		e.found.ValueDepth = max(e.found.ValueDepth, depth+1)
+		e.counts.ValueDepth = max(e.counts.ValueDepth, depth+1)
 	}
 	for _, child := range value.Children {
-		e.found.Bytes += len(child.Name)
+		e.counts.Bytes += len(child.Name)
 		e.value(child.Value, depth+1)
 	}
 }
 
-// random writes random documents with all kinds of syntax.
-type random struct {
+// A documentWriter writes random documents with all kinds of syntax.
+type documentWriter struct {
 	*rand.Rand
 	out      strings.Builder
-	constant bool // values have no variables
+	constant bool // write no variables in values
 }
 
-// one returns one of the choices.
-func (r *random) one(choices ...string) string { return choices[r.IntN(len(choices))] }
+// choose returns one of the choices.
+func (w *documentWriter) choose(choices ...string) string { return choices[w.IntN(len(choices))] }
 
-// document returns a document, which may have cycles of fragments.
-func (r *random) document(cycles bool) string {
-	r.out.Reset()
-	fragments := r.IntN(4)
-	for range 1 + r.IntN(2) {
-		r.out.WriteString(r.one("", "query ", "mutation M", "subscription ", `"about" query Q`,
+// document returns a random document. With cycles, fragments may spread each other in a cycle.
+func (w *documentWriter) document(cycles bool) string {
+	w.out.Reset()
+	fragments := w.IntN(4)
+	for range 1 + w.IntN(2) {
+		w.out.WriteString(w.choose("", "query ", "mutation M", "subscription ", `"about" query Q`,
 			`"""about""" query Q`))
-		if text := r.out.String(); text != "" && !strings.HasSuffix(text, "}") {
-			r.variables()
-			r.directives()
+		if text := w.out.String(); text != "" && !strings.HasSuffix(text, "}") {
+			w.variables()
+			w.directives()
 		}
-		r.set(3, 0, fragments)
+		w.set(3, 0, fragments)
 	}
 	for i := range fragments {
-		fmt.Fprintf(&r.out, " fragment F%d", i)
-		r.out.WriteString(" on " + r.one("Query", "A", "B", "Leaf", "AB", "__Type"))
-		r.directives()
-		from := i + 1
+		fmt.Fprintf(&w.out, " fragment F%d", i)
+		w.out.WriteString(" on " + w.choose("Query", "A", "B", "Leaf", "AB", "__Type"))
+		w.directives()
+		firstSpread := i + 1
 		if cycles {
-			from = 0
+			firstSpread = 0
 		}
-		r.set(2, from, fragments)
+		w.set(2, firstSpread, fragments)
 	}
-	return r.out.String()
+	return w.out.String()
 }
 
-func (r *random) variables() {
-	if r.IntN(3) > 0 {
+func (w *documentWriter) variables() {
+	if w.IntN(3) > 0 {
 		return
 	}
-	r.out.WriteString("(")
-	for range 1 + r.IntN(2) {
-		r.out.WriteString(r.one("", `"about"`) + "$" + r.one("v", "w") + ":" +
-			r.one("Int", "[Int!]!", "[[I]]"))
-		if r.IntN(2) == 0 {
-			r.out.WriteString("=" + r.one("1", "[1 [2]]", `{i:{n:"a"}}`, "[]"))
+	w.out.WriteString("(")
+	for range 1 + w.IntN(2) {
+		w.out.WriteString(w.choose("", `"about"`) + "$" + w.choose("v", "w") + ":" +
+			w.choose("Int", "[Int!]!", "[[I]]"))
+		if w.IntN(2) == 0 {
+			w.out.WriteString("=" + w.choose("1", "[1 [2]]", `{i:{n:"a"}}`, "[]"))
 		}
-		r.constant = true
-		r.directives()
-		r.constant = false
-		r.out.WriteString(r.one(" ", ",", "#c\n"))
+		w.constant = true
+		w.directives()
+		w.constant = false
+		w.out.WriteString(w.choose(" ", ",", "#c\n"))
 	}
-	r.out.WriteString(")")
+	w.out.WriteString(")")
 }
 
-func (r *random) directives() {
-	for r.IntN(6) == 0 {
-		r.out.WriteString("@" + r.one("skip", "include", "on"))
-		r.arguments()
+func (w *documentWriter) directives() {
+	for w.IntN(6) == 0 {
+		w.out.WriteString("@" + w.choose("skip", "include", "on"))
+		w.arguments()
 	}
 }
 
-func (r *random) arguments() {
-	if r.IntN(3) > 0 {
+func (w *documentWriter) arguments() {
+	if w.IntN(3) > 0 {
 		return
 	}
-	r.out.WriteString("(")
-	for range 1 + r.IntN(2) {
-		r.out.WriteString(r.one("n", "x", "l", "on") + ":")
-		r.value(2)
-		r.out.WriteString(" ")
+	w.out.WriteString("(")
+	for range 1 + w.IntN(2) {
+		w.out.WriteString(w.choose("n", "x", "l", "on") + ":")
+		w.value(2)
+		w.out.WriteString(" ")
 	}
-	r.out.WriteString(")")
+	w.out.WriteString(")")
 }
 
-func (r *random) value(depth int) {
-	kind := r.IntN(6)
+func (w *documentWriter) value(depth int) {
+	kind := w.IntN(6)
 	switch {
 	case depth > 0 && kind == 0:
-		r.out.WriteString("[")
-		for range r.IntN(3) {
-			r.value(depth - 1)
-			r.out.WriteString(" ")
+		w.out.WriteString("[")
+		for range w.IntN(3) {
+			w.value(depth - 1)
+			w.out.WriteString(" ")
 		}
-		r.out.WriteString("]")
+		w.out.WriteString("]")
 	case depth > 0 && kind == 1:
-		r.out.WriteString("{")
-		for range r.IntN(3) {
-			r.out.WriteString(r.one("i", "n", "on") + ":")
-			r.value(depth - 1)
-			r.out.WriteString(" ")
+		w.out.WriteString("{")
+		for range w.IntN(3) {
+			w.out.WriteString(w.choose("i", "n", "on") + ":")
+			w.value(depth - 1)
+			w.out.WriteString(" ")
 		}
-		r.out.WriteString("}")
-	case kind == 2 && !r.constant:
-		r.out.WriteString("$" + r.one("v", "w"))
+		w.out.WriteString("}")
+	case kind == 2 && !w.constant:
+		w.out.WriteString("$" + w.choose("v", "w"))
 	default:
-		r.out.WriteString(r.one("1", "-1.5e3", `"on"`, `""`, `"a\u0041\""`,
+		w.out.WriteString(w.choose("1", "-1.5e3", `"on"`, `""`, `"a\u0041\""`,
 			`"\u{1F511}\uD83D\uDD11"`, `"""block "quoted"`+"\n"+`  two"""`, "true", "null", "ONE",
 			"on"))
 	}
 }
 
-func (r *random) set(depth, from, fragments int) {
-	r.out.WriteString("{")
-	for range 1 + r.IntN(4) {
-		switch kind := r.IntN(8); {
-		case kind == 0 && from < fragments:
-			fmt.Fprintf(&r.out, "...F%d", from+r.IntN(fragments-from))
-			r.directives()
+// set writes a selection set of at most depth more levels. It spreads only the fragments with
+// numbers from firstSpread to fragments-1.
+func (w *documentWriter) set(depth, firstSpread, fragments int) {
+	w.out.WriteString("{")
+	for range 1 + w.IntN(4) {
+		switch kind := w.IntN(8); {
+		case kind == 0 && firstSpread < fragments:
+			fmt.Fprintf(&w.out, "...F%d", firstSpread+w.IntN(fragments-firstSpread))
+			w.directives()
 		case kind == 1 && depth > 0:
-			r.out.WriteString("..." + r.one("", "on A", "on Leaf", "on B", "on on"))
-			r.directives()
-			r.set(depth-1, from, fragments)
+			w.out.WriteString("..." + w.choose("", "on A", "on Leaf", "on B", "on on"))
+			w.directives()
+			w.set(depth-1, firstSpread, fragments)
 		default:
-			if r.IntN(4) == 0 {
-				r.out.WriteString(r.one("a", "x", "leaf") + ":")
+			if w.IntN(4) == 0 {
+				w.out.WriteString(w.choose("a", "x", "leaf") + ":")
 			}
-			name := r.one("a", "b", "leaf", "name", "__schema", "__type", "fields", "login", "on",
-				"f")
-			r.out.WriteString(name)
-			r.arguments()
-			r.directives()
+			name := w.choose("a", "b", "leaf", "name", "__schema", "__type", "fields", "login",
+				"on", "f")
+			w.out.WriteString(name)
+			w.arguments()
+			w.directives()
 			if depth > 0 && !slices.Contains([]string{"leaf", "name"}, name) {
-				r.set(depth-1, from, fragments)
+				w.set(depth-1, firstSpread, fragments)
 			}
 		}
-		r.out.WriteString(r.one(" ", "\n", ",", " #c\n"))
+		w.out.WriteString(w.choose(" ", "\n", ",", " #c\n"))
 	}
-	r.out.WriteString("}")
+	w.out.WriteString("}")
 }
 
-// checkCounts compares the counts of a document with those of expand. A document that package
-// limits accepts must also be accepted by gqlparser, once it is rewritten.
+// checkCounts compares the counts of a document with those of expandedCounts, unless it has a
+// syntax error. It also checks that gqlparser parses the rewritten document.
 func checkCounts(t *testing.T, query string) {
 	t.Helper()
 	rootFieldMax := map[string]int{"login": 1, "leaf": 1}
@@ -318,9 +325,10 @@ func checkCounts(t *testing.T, query string) {
 	}
 	doc, err := parser.ParseQuery(&ast.Source{Input: language.Rewrite(query)})
 	if err != nil {
-		t.Fatalf("gqlparser refuses %q, which was %q: %v", language.Rewrite(query), query, err)
+		t.Fatalf("gqlparser refuses %q, the rewritten form of %q: %v", language.Rewrite(query),
+			query, err)
 	}
-	want, ok := expand(doc, rootFieldMax)
+	want, ok := expandedCounts(doc, rootFieldMax)
 	if !ok {
 		return
 	}
@@ -329,17 +337,18 @@ func checkCounts(t *testing.T, query string) {
 	}
 }
 
-// TestExpandedCounts compares the counts of random and hostile documents with those of expand.
+// TestExpandedCounts checks the counts of random and hostile documents against those of
+// expandedCounts, a simpler algorithm.
 func TestExpandedCounts(t *testing.T) {
-	r := random{Rand: rand.New(rand.NewPCG(1, 2))}
+	w := documentWriter{Rand: rand.New(rand.NewPCG(1, 2))}
 	cycles := 0
 	for i := range 5_000 {
-		query := r.document(i%10 == 0)
-		found, ok := limits.Measure(query, nil)
+		query := w.document(i%10 == 0)
+		counts, ok := limits.Measure(query, nil)
 		if !ok {
-			t.Fatalf("Measure(%s) = _, false", query)
+			t.Fatalf("Measure(%s) = _, false, want true", query)
 		}
-		if found.Cycle {
+		if counts.Cycle {
 			cycles++
 		}
 		if checkCounts(t, query); t.Failed() {
@@ -350,7 +359,7 @@ func TestExpandedCounts(t *testing.T) {
 		t.Errorf("%d of the random documents have cycles, want at least 25", cycles)
 	}
 	for _, shape := range shapes {
-		checkCounts(t, shape.document(512))
+		checkCounts(t, shape.query(512))
 	}
 	checkCounts(t, graphiql)
 }

@@ -17,9 +17,9 @@ import (
 )
 
 // TestOverlappingFields checks examples like those of the specification (October 2021, section
-// 5.3.2), for testSchema.
+// 5.3.2), adapted to testSchema.
 func TestOverlappingFields(t *testing.T) {
-	for _, tt := range []struct{ query, conflict string }{
+	for _, tt := range []struct{ query, want string }{
 		{`{ leaf leaf }`, ""},
 		{`{ x: leaf x: leaf }`, ""},
 		{`{ a { leaf } a { name } }`, ""},
@@ -46,7 +46,7 @@ func TestOverlappingFields(t *testing.T) {
 		{`{ a { ...F ...G } } fragment F on A { x: leaf } fragment G on A { x: name }`, `"leaf" and "name" are different fields`},
 		{`{ a { ... { x: leaf } ... on A { x: name } } }`, `"leaf" and "name" are different fields`},
 		{`{ b { a { leaf } } } fragment F on A { x: leaf x: name }`, `"leaf" and "name" are different fields`},
-		// On different object types, only the shapes must be the same.
+		// Fields of different object types need only have the same shape.
 		{`{ a { ...P } } fragment P on Leaf { ... on A { x: leaf } ... on B { x: leaf } }`, ""},
 		{`{ a { ...P } } fragment P on Leaf { ... on A { x: leaf } ... on B { x: name } }`, ""}, // both Int
 		{`{ a { ...P } } fragment P on Leaf { ... on A { name } ... on B { name } }`, `they return conflicting types "String" and "Int"`},
@@ -58,16 +58,17 @@ func TestOverlappingFields(t *testing.T) {
 		{`{ a { ...P } } fragment P on Leaf { ... on A { x: leaf } ... on B { x: leaf } x: __typename }`, `"leaf" and "__typename" are different fields`},
 	} {
 		_, conflicts := limits.Overlapping(testSchema, parse(t, tt.query))
-		if tt.conflict == "" && len(conflicts) > 0 ||
-			tt.conflict != "" &&
-				(len(conflicts) == 0 || !strings.Contains(conflicts[0].Message, tt.conflict) ||
+		if tt.want == "" && len(conflicts) > 0 ||
+			tt.want != "" &&
+				(len(conflicts) == 0 || !strings.Contains(conflicts[0].Message, tt.want) ||
 					len(conflicts[0].Locations) != 1) {
-			t.Errorf("%s: %v, want %q", tt.query, conflicts, tt.conflict)
+			t.Errorf("%s: conflicts %v, want %q", tt.query, conflicts, tt.want)
 		}
 	}
 }
 
-// canMerge is the specification's FieldsInSetCanMerge, which compares each pair of fields.
+// canMerge reports whether the fields of a selection set can be merged. It is the specification's
+// FieldsInSetCanMerge, which compares each pair of fields.
 func canMerge(schema *ast.Schema, set ast.SelectionSet) bool {
 	fields := collect(set)
 	for i, a := range fields {
@@ -95,7 +96,8 @@ func canMerge(schema *ast.Schema, set ast.SelectionSet) bool {
 	return true
 }
 
-// sameShape is the specification's SameResponseShape.
+// sameShape reports whether two fields have the same shape. It is the specification's
+// SameResponseShape.
 func sameShape(schema *ast.Schema, a, b *ast.Field) bool {
 	if a.Definition == nil || b.Definition == nil {
 		return true
@@ -122,7 +124,7 @@ func sameShape(schema *ast.Schema, a, b *ast.Field) bool {
 	return true
 }
 
-// collect is the specification's CollectFields, without duplicates.
+// collect returns the fields of a selection set, including those in fragments, without duplicates.
 func collect(set ast.SelectionSet) (fields []*ast.Field) {
 	for _, selection := range set {
 		switch s := selection.(type) {
@@ -159,12 +161,13 @@ func sameArguments(a, b ast.ArgumentList) bool {
 	return true
 }
 
-// Comparing in groups gives the same result as the specification's comparison of pairs.
+// TestOverlappingFields_specification checks with random documents that comparing fields in groups
+// has the same result as the specification's comparison in pairs.
 func TestOverlappingFields_specification(t *testing.T) {
-	r := merging{rand.New(rand.NewPCG(3, 4))}
-	verdicts := map[bool]int{}
+	w := overlapWriter{rand.New(rand.NewPCG(3, 4))}
+	documents := map[bool]int{} // by whether their fields can be merged
 	for range 5_000 {
-		query := r.document()
+		query := w.document()
 		doc := parse(t, query)
 		steps, conflicts := limits.Overlapping(testSchema, doc)
 		want := true
@@ -178,46 +181,49 @@ func TestOverlappingFields_specification(t *testing.T) {
 			t.Fatalf("%s: can be merged: %t, want %t; conflicts %v, %d steps", query, got, want,
 				conflicts, steps)
 		}
-		verdicts[want]++
+		documents[want]++
 		if len(query) > 150 {
 			continue // gqlparser's rule would take minutes for some of these
 		}
-		theirs := validator.ValidateWithRules(testSchema, parse(t, query),
+		errs := validator.ValidateWithRules(testSchema, parse(t, query),
 			rules.NewRules(rules.OverlappingFieldsCanBeMergedRule))
-		if want && len(theirs) > 0 {
-			t.Fatalf("%s: gqlparser finds conflicts: %v", query, theirs)
+		if want && len(errs) > 0 {
+			t.Fatalf("%s: gqlparser finds conflicts %v, want none", query, errs)
 		}
 	}
-	if verdicts[true] < 500 || verdicts[false] < 500 {
-		t.Errorf("random documents by result: %v, want at least 500 each", verdicts)
+	if documents[true] < 500 || documents[false] < 500 {
+		t.Errorf("%d random documents can be merged and %d can't, want at least 500 of each",
+			documents[true], documents[false])
 	}
 }
 
-// merging writes random documents with few names, so that many fields overlap.
-type merging struct{ *rand.Rand }
+// An overlapWriter writes random documents with few names, so that many fields overlap.
+type overlapWriter struct{ *rand.Rand }
 
-func (r merging) document() string {
+// document returns a random document.
+func (w overlapWriter) document() string {
 	types := []string{"A", "B", "Leaf", "A"}
-	query := "{a" + r.set("A", 3, 0) + "}"
+	query := "{a" + w.set("A", 3, 0) + "}"
 	for i, name := range types {
-		query += " fragment F" + string(rune('0'+i)) + " on " + name + r.set(name, 2, i+1)
+		query += " fragment F" + string(rune('0'+i)) + " on " + name + w.set(name, 2, i+1)
 	}
 	return query
 }
 
-// set returns a selection set for a type. It spreads fragments with numbers from from on.
-func (r merging) set(typeName string, depth, from int) string {
+// set returns a selection set for a type, of at most depth more levels. It spreads only fragments
+// with the number firstSpread or a larger one.
+func (w overlapWriter) set(typeName string, depth, firstSpread int) string {
 	out := "{"
-	for range 1 + r.IntN(3) {
-		alias := [...]string{"", "", "", "", "x:", "y:", "leaf:"}[r.IntN(7)]
-		switch kind := r.IntN(9); {
-		case kind < 2 && from < 4:
-			out += "...F" + string(rune('0'+from+r.IntN(4-from))) + " "
+	for range 1 + w.IntN(3) {
+		alias := [...]string{"", "", "", "", "x:", "y:", "leaf:"}[w.IntN(7)]
+		switch kind := w.IntN(9); {
+		case kind < 2 && firstSpread < 4:
+			out += "...F" + string(rune('0'+firstSpread+w.IntN(4-firstSpread))) + " "
 		case kind < 4 && depth > 0:
-			condition := [...]string{"A", "B", "Leaf"}[r.IntN(3)]
-			out += "... on " + condition + r.set(condition, depth-1, from)
+			condition := [...]string{"A", "B", "Leaf"}[w.IntN(3)]
+			out += "... on " + condition + w.set(condition, depth-1, firstSpread)
 		case kind < 7 && depth > 0:
-			out += alias + "a" + r.set("A", depth-1, from)
+			out += alias + "a" + w.set("A", depth-1, firstSpread)
 		case kind == 7 && typeName != "Leaf":
 			out += alias + "name "
 		default:
@@ -227,18 +233,19 @@ func (r merging) set(typeName string, depth, from int) string {
 	return out + "}"
 }
 
-// gqlparser's own rule takes seconds for the first of these and doesn't finish for the others.
+// TestOverlappingFields_maxSteps checks that the number of steps is bounded. gqlparser's own rule
+// takes seconds for the first of these documents, and doesn't finish for the others.
 func TestOverlappingFields_maxSteps(t *testing.T) {
 	for name, query := range map[string]string{
 		"repeated fields": "{" + strings.Repeat("a{leaf} ", 5_000) + "}",
-		"fragments": chained("{a{...F0}}",
+		"fragments": chain("{a{...F0}}",
 			"fragment F%[1]d on A{a{...F%[2]d} a{...F%[2]d}}",
 			"fragment F%[1]d on A{leaf}")(4 << 10),
 		"interfaces": "{a{...on Leaf" +
 			enclose(40, "{a{...on Leaf{leaf}}...on A{a{leaf}}...on B{a{leaf}}...on Leaf", "{leaf}",
 				"}") + "}}",
-		"a cycle":           `{ a { ...F } } fragment F on A { a { ...F leaf } a { ...F } }`,
-		"a cycle elsewhere": `{ leaf } fragment F on A { a { ...G } } fragment G on A { a { ...F } }`,
+		"a cycle":                     `{ a { ...F } } fragment F on A { a { ...F leaf } a { ...F } }`,
+		"a cycle in unused fragments": `{ leaf } fragment F on A { a { ...G } } fragment G on A { a { ...F } }`,
 	} {
 		steps, conflicts := limits.Overlapping(testSchema, parse(t, query))
 		if steps > limits.MaxSteps+1 {
@@ -247,12 +254,14 @@ func TestOverlappingFields_maxSteps(t *testing.T) {
 		cycle := strings.Contains(name, "cycle")
 		if cycle != (len(conflicts) == 1 &&
 			strings.HasPrefix(conflicts[0].Message, "The document merges too many fields")) {
-			t.Errorf("%s: %v", name, conflicts)
+			t.Errorf("%s: conflicts %v, want the error about too many fields: %t", name, conflicts,
+				cycle)
 		}
 	}
 }
 
-// Fields of an interface are compared again for each object type.
+// TestOverlappingFields_manyTypes checks that the number of steps is bounded if the fields of an
+// interface are compared again for each object type.
 func TestOverlappingFields_manyTypes(t *testing.T) {
 	schema := gqlparser.MustLoadSchema(
 		&ast.Source{Input: "type Query { n: N } interface N { x: Int }" +
@@ -261,52 +270,58 @@ func TestOverlappingFields_manyTypes(t *testing.T) {
 		query := "{n{" + repeat(300, "...on T#{x}") + strings.Repeat("x ", n) + "}}"
 		steps, conflicts := limits.Overlapping(schema, parse(t, query))
 		if steps > limits.MaxSteps+300 || rejected != (len(conflicts) == 1) {
-			t.Errorf("%d fields of an interface: %d steps, %v, want it rejected: %t", n, steps,
-				conflicts, rejected)
+			t.Errorf("%d fields of an interface: %d steps, conflicts %v; want an error: %t", n,
+				steps, conflicts, rejected)
 		}
 	}
 }
 
+// TestRules_maxErrors checks that validation reports at most MaxErrors errors, with and without
+// suggestions.
 func TestRules_maxErrors(t *testing.T) {
 	for _, shape := range shapes {
-		query := shape.document(2 << 10)
+		query := shape.query(2 << 10)
 		doc, err := parser.ParseQuery(&ast.Source{Input: query})
-		if found, _ := limits.Measure(query, nil); err != nil || found.Cycle {
+		if counts, _ := limits.Measure(query, nil); err != nil || counts.Cycle {
 			continue
 		}
-		ours := validator.ValidateWithRules(testSchema, doc, ruleSet())
-		if len(ours) > limits.MaxErrors {
-			t.Errorf("%s: %d errors", shape.name, len(ours))
+		errs := validator.ValidateWithRules(testSchema, doc, ruleSet())
+		if len(errs) > limits.MaxErrors {
+			t.Errorf("%s: %d errors, want at most %d", shape.name, len(errs), limits.MaxErrors)
 		}
 	}
-	for _, suggest := range []bool{true, false} { // gqlgen replaces two rules
+	for _, suggest := range []bool{true, false} { // depending on it, gqlgen replaces two rules
 		server := newServer(limits.Limits{}, suggest, func(*ast.QueryDocument) {})
 		body := send(server, "{a{"+repeat(100, "canary# ")+"}}", nil)
 		if n := strings.Count(body, `"message":`); n != limits.MaxErrors ||
 			strings.Contains(body, "canary5") || !strings.Contains(body, "canary4") {
-			t.Errorf("suggestions %t: %d errors in %s", suggest, n, body)
+			t.Errorf("suggestions %t: %d errors in %s, want the first %d", suggest, n, body,
+				limits.MaxErrors)
 		}
 		body = send(server, "{a{a{leef}}}", nil)
 		if strings.Count(body, `"message":`) != 1 ||
 			strings.Contains(body, "Did you mean") != suggest {
-			t.Errorf("suggestions %t: %s", suggest, body)
+			t.Errorf("suggestions %t: response %s, want one error with a suggestion: %[1]t",
+				suggest, body)
 		}
 	}
 }
 
-// After the last error, the rest of the document isn't checked and no fragment is entered.
+// TestRules_stopAtErrors checks that after MaxErrors errors, the rest of the document isn't checked
+// and no fragment is visited.
 func TestRules_stopAtErrors(t *testing.T) {
-	for n, entered := range map[int]bool{limits.MaxErrors - 1: true, limits.MaxErrors: false} {
+	for n, visited := range map[int]bool{limits.MaxErrors - 1: true, limits.MaxErrors: false} {
 		doc := parse(t, "{"+repeat(n, "u# ")+"leaf ...F} fragment F on Query{name}")
 		errs := validator.ValidateWithRules(testSchema, doc, ruleSet())
 		got := doc.Operations[0].SelectionSet[n+1].(*ast.FragmentSpread).Definition != nil
-		if len(errs) != n || got != entered {
-			t.Errorf("%d errors, fragment entered: %t; want %d, %t", len(errs), got, n, entered)
+		if len(errs) != n || got != visited {
+			t.Errorf("%d errors, fragment visited: %t; want %d, %t", len(errs), got, n, visited)
 		}
 	}
 }
 
-// Limits.Introspection allows the same nesting as gqlparser's MaxIntrospectionDepth.
+// TestIntrospection_likeGqlparser checks that Limits.Introspection allows the same nesting as
+// gqlparser's rule MaxIntrospectionDepth.
 func TestIntrospection_likeGqlparser(t *testing.T) {
 	for _, tt := range []struct {
 		query    string
@@ -319,32 +334,34 @@ func TestIntrospection_likeGqlparser(t *testing.T) {
 		{`{ __type(name: "A") { ...F fields { type { ...F } } } } fragment F on __Type { inputFields { type { name ...G } } } fragment G on __Type { name }`, false},
 		{graphiql, false},
 	} {
-		theirs := validator.ValidateWithRules(testSchema, parse(t, tt.query),
+		errs := validator.ValidateWithRules(testSchema, parse(t, tt.query),
 			rules.NewRules(rules.MaxIntrospectionDepth))
-		ours := (limits.Limits{}).MutateOperationParameters(t.Context(),
+		err := (limits.Limits{}).MutateOperationParameters(t.Context(),
 			&graphql.RawParams{Query: tt.query})
-		if len(theirs) > 0 != tt.rejected || (ours != nil) != tt.rejected ||
-			tt.rejected && ours.Extensions["reason"] != "INTROSPECTION" {
-			t.Errorf("%s: gqlparser's errors %v, ours %v, want an error: %t", tt.query, theirs,
-				ours, tt.rejected)
+		if len(errs) > 0 != tt.rejected || (err != nil) != tt.rejected ||
+			tt.rejected && err.Extensions["reason"] != "INTROSPECTION" {
+			t.Errorf("%s: gqlparser's errors %v, ours %v, want an error: %t", tt.query, errs, err,
+				tt.rejected)
 		}
 	}
 }
 
-// This package's rules reject the same documents as gqlparser's.
+// TestRules_likeGqlparser checks that this package's rules reject the same documents as
+// gqlparser's.
 func TestRules_likeGqlparser(t *testing.T) {
 	for _, shape := range shapes {
-		query := shape.document(300)
+		query := shape.query(300)
 		doc, err := parser.ParseQuery(&ast.Source{Input: query})
-		if found, _ := limits.Measure(query, nil); err != nil || found.Cycle {
+		if counts, _ := limits.Measure(query, nil); err != nil || counts.Cycle {
 			continue
 		}
-		known := rules.NewDefaultRules()
-		known.RemoveRule(rules.MaxIntrospectionDepth.Name) // Limits.Introspection replaces it
-		theirs := validator.ValidateWithRules(testSchema, doc, known)
+		theirRules := rules.NewDefaultRules()
+		theirRules.RemoveRule(rules.MaxIntrospectionDepth.Name) // Limits.Introspection replaces it
+		theirs := validator.ValidateWithRules(testSchema, doc, theirRules)
 		ours := validator.ValidateWithRules(testSchema, parse(t, query), ruleSet())
 		if len(theirs) == 0 != (len(ours) == 0) {
-			t.Errorf("%s: %s: gqlparser's errors %v, ours %v", shape.name, query, theirs, ours)
+			t.Errorf("%s: %s: errors %v, gqlparser's are %v; want both or none", shape.name, query,
+				ours, theirs)
 		}
 	}
 }

@@ -5,16 +5,16 @@ import (
 	"strings"
 )
 
-// A shape is a kind of document, of any size.
+// A shape is a kind of hostile document.
 type shape struct {
-	name     string
-	document func(maxBytes int) string // returns one of about that size
+	name  string
+	query func(maxBytes int) string // returns a document of at most about maxBytes bytes
 }
 
-// fill returns a function that repeats a piece between two ends. The verbs %[1]d and %[2]d in the
-// piece become its number and the next one.
+// fill returns a function that repeats a piece between before and after until the size is reached.
+// In the piece, %[1]d becomes its index, and %[2]d the next index.
 func fill(before, piece, after string) func(int) string {
-	return func(bytes int) string {
+	return func(maxBytes int) string {
 		var out strings.Builder
 		out.WriteString(before)
 		for i := 0; ; i++ {
@@ -22,7 +22,7 @@ func fill(before, piece, after string) func(int) string {
 			if strings.Contains(piece, "%[1]d") {
 				next = fmt.Sprintf(piece, i, i+1)
 			}
-			if out.Len()+len(next)+len(after) > bytes {
+			if out.Len()+len(next)+len(after) > maxBytes {
 				break
 			}
 			out.WriteString(next)
@@ -32,24 +32,24 @@ func fill(before, piece, after string) func(int) string {
 	}
 }
 
-// nest returns a function that nests open and closing around middle.
+// nest returns a function that repeats open and closing around middle until the size is reached.
 func nest(before, open, middle, closing, after string) func(int) string {
-	return func(bytes int) string {
-		n := max(0, (bytes-len(before)-len(middle)-len(after))/(len(open)+len(closing)))
+	return func(maxBytes int) string {
+		n := max(0, (maxBytes-len(before)-len(middle)-len(after))/(len(open)+len(closing)))
 		return before + strings.Repeat(open, n) + middle + strings.Repeat(closing, n) + after
 	}
 }
 
-// chained returns a function that writes a chain of fragments. In each fragment, %[2]d is the
-// number of the next.
-func chained(before, fragment, last string) func(int) string {
-	return func(bytes int) string {
+// chain returns a function that writes a chain of fragments until the size is reached. In a
+// fragment, %[1]d becomes its index, and %[2]d the index of the next.
+func chain(before, fragment, last string) func(int) string {
+	return func(maxBytes int) string {
 		var out strings.Builder
 		out.WriteString(before)
 		for i := 0; ; i++ {
 			next := " " + fmt.Sprintf(fragment, i, i+1)
 			end := " " + fmt.Sprintf(last, i+1)
-			if out.Len()+len(next)+len(end) > bytes {
+			if out.Len()+len(next)+len(end) > maxBytes {
 				return out.String() + " " + fmt.Sprintf(last, i)
 			}
 			out.WriteString(next)
@@ -59,7 +59,7 @@ func chained(before, fragment, last string) func(int) string {
 
 // shapes are hostile documents for testSchema.
 var shapes = []shape{
-	// Depth.
+	// Deeply nested documents.
 	{"nested selection sets", nest("{", "a{", "leaf", "}", "}")},
 	{"nested selection sets, not closed", nest("{", "a{", "", "", "")},
 	{"nested unknown fields", nest("{", "u{", "leaf", "}", "}")},
@@ -77,16 +77,16 @@ var shapes = []shape{
 	{"only closing braces", fill("{me{id}}", "}", "")},
 	{"repeated anonymous operations", fill("", "{leaf}", "")},
 	// Fragments.
-	{"fragments that double", chained("{...F0}", "fragment F%[1]d on Query{...F%[2]d ...F%[2]d}", "fragment F%[1]d on Query{leaf}")},
-	{"fragments that double, in fields", chained("{a{...F0}}", "fragment F%[1]d on A{x:a{...F%[2]d} y:a{...F%[2]d}}", "fragment F%[1]d on A{leaf}")},
-	{"fragments that double, in one field", chained("{a{...F0}}", "fragment F%[1]d on A{a{...F%[2]d} a{...F%[2]d}}", "fragment F%[1]d on A{leaf}")},
-	{"introspection that doubles", chained("{__schema{types{...F0}}}", "fragment F%[1]d on __Type{ofType{...F%[2]d ...F%[2]d}}", "fragment F%[1]d on __Type{name}")},
-	{"introspection that doubles on one level", chained(`{__type(name:"A"){...F0}}`, "fragment F%[1]d on __Type{...F%[2]d ...F%[2]d}", "fragment F%[1]d on __Type{name}")},
-	{"a chain of fragments", chained("{...F0}", "fragment F%[1]d on Query{...F%[2]d}", "fragment F%[1]d on Query{leaf}")},
-	{"a chain of fragments, in fields", chained("{a{...F0}}", "fragment F%[1]d on A{a{...F%[2]d}}", "fragment F%[1]d on A{leaf}")},
+	{"fragments that double", chain("{...F0}", "fragment F%[1]d on Query{...F%[2]d ...F%[2]d}", "fragment F%[1]d on Query{leaf}")},
+	{"fragments that double, in fields", chain("{a{...F0}}", "fragment F%[1]d on A{x:a{...F%[2]d} y:a{...F%[2]d}}", "fragment F%[1]d on A{leaf}")},
+	{"fragments that double, in one field", chain("{a{...F0}}", "fragment F%[1]d on A{a{...F%[2]d} a{...F%[2]d}}", "fragment F%[1]d on A{leaf}")},
+	{"introspection that doubles", chain("{__schema{types{...F0}}}", "fragment F%[1]d on __Type{ofType{...F%[2]d ...F%[2]d}}", "fragment F%[1]d on __Type{name}")},
+	{"introspection that doubles on one level", chain(`{__type(name:"A"){...F0}}`, "fragment F%[1]d on __Type{...F%[2]d ...F%[2]d}", "fragment F%[1]d on __Type{name}")},
+	{"a chain of fragments", chain("{...F0}", "fragment F%[1]d on Query{...F%[2]d}", "fragment F%[1]d on Query{leaf}")},
+	{"a chain of fragments, in fields", chain("{a{...F0}}", "fragment F%[1]d on A{a{...F%[2]d}}", "fragment F%[1]d on A{leaf}")},
 	{"a fragment that spreads itself", fill("{...F} fragment F on Query{leaf ", "...F ", "}")},
-	{"a cycle of fragments", chained("{...F0}", "fragment F%[1]d on Query{leaf ...F%[2]d}", "fragment F%[1]d on Query{...F0}")},
-	{"a cycle of fragments, in fields", chained("{a{...F0}}", "fragment F%[1]d on A{a{...F%[2]d} leaf}", "fragment F%[1]d on A{a{...F0}a{...F0}}")},
+	{"a cycle of fragments", chain("{...F0}", "fragment F%[1]d on Query{leaf ...F%[2]d}", "fragment F%[1]d on Query{...F0}")},
+	{"a cycle of fragments, in fields", chain("{a{...F0}}", "fragment F%[1]d on A{a{...F%[2]d} leaf}", "fragment F%[1]d on A{a{...F0}a{...F0}}")},
 	{"unused fragments", fill("{leaf}", "fragment F%[1]d on A{leaf}", "")},
 	{"fragments of one name", fill("{...F}", "fragment F on Query{leaf}", "")},
 	{"fragments on unknown types", fill("{leaf}", "fragment F%[1]d on U%[1]d{leaf}", "")},
@@ -94,7 +94,7 @@ var shapes = []shape{
 	{"spreads of a wide fragment", fill("{", "...F ", "} fragment F on Query{"+strings.Repeat("leaf ", 100)+"}")},
 	{"spreads of missing fragments", fill("{", "...F%[1]d ", "}")},
 	{"inline fragments of two types in a fragment", fill("{...F} fragment F on Query{", "...on Query{leaf} ...on A{leaf} ", "}")},
-	// Width.
+	// Wide documents.
 	{"repeated fields", fill("{", "leaf ", "}")},
 	{"repeated fields with a selection set", fill("{", "a{leaf} ", "}")},
 	{"repeated fields with a selection set, and one unknown", fill("{", "a{leaf} ", "u}")},
@@ -107,7 +107,7 @@ var shapes = []shape{
 	{"arguments of many fields, and one unknown", fill("{", "f(n:1,x:{i:{}}){leaf}", "u}")},
 	{"unknown fields", fill("{", "u%[1]d ", "}")},
 	{"one unknown field, repeated", fill("{", "u ", "}")},
-	{"fields without their selection set", fill("{", "a ", "}")},
+	{"fields without a required selection set", fill("{", "a ", "}")},
 	{"leaves with a selection set", fill("{", "leaf{leaf} ", "}")},
 	{"inline fragments", fill("{", "...{leaf} ", "}")},
 	{"inline fragments on unknown types", fill("{", "...on U%[1]d{leaf} ", "}")},
@@ -130,11 +130,11 @@ var shapes = []shape{
 	{"repeated arguments", fill("{f(", "n:1 ", "){leaf}}")},
 	{"two fields with many arguments", fill("{f(n:1){leaf}f(", "u%[1]d:1 ", "){leaf}}")},
 	{"fields without a required argument", fill("{", "need ", "}")},
-	{"unknown members", fill("{f(x:{", "u%[1]d:1 ", "}){leaf}}")},
-	{"repeated members", fill("{f(x:{", "i:{} ", "}){leaf}}")},
+	{"unknown object fields", fill("{f(x:{", "u%[1]d:1 ", "}){leaf}}")},
+	{"repeated object fields", fill("{f(x:{", "i:{} ", "}){leaf}}")},
 	{"a long list", fill("{f(l:[", "1 ", "]){leaf}}")},
 	{"a long list of the wrong type", fill("{f(l:[", `"" `, "]){leaf}}")},
-	{"a list for a scalar", fill("{f(n:[", "1 ", "]){leaf}}")},
+	{"a list instead of a scalar", fill("{f(n:[", "1 ", "]){leaf}}")},
 	{"wrong enum values", fill("{", "f(e:WRONG%[1]d){leaf} ", "}")},
 	{"variables", fill("query(", "$v%[1]d:Int ", "){leaf}")},
 	{"variables of unknown types", fill("query(", "$v%[1]d:U%[1]d ", "){leaf}")},

@@ -11,21 +11,21 @@ import (
 )
 
 // tokens reads the tokens of a document for the parser, until a limit is exceeded or there is a
-// syntax error. It keeps the first error, and then the current token is EOF.
+// syntax error. It keeps the first error; after it, the current token is EOF.
 //
-// The parser recurses no deeper than brackets are open: it stops at the first one that doesn't
-// match, and gqlparser never sees such a document.
+// The parser recurses only as deep as brackets are open. It stops at the first bracket that doesn't
+// match, and gqlparser never gets such a document.
 type tokens struct {
 	limits  Limits // with defaults filled in
 	scanner language.Scanner
 	current language.Token // EOF at the end, and after an error
 	count   int            // tokens read
 	open    int            // brackets open
-	rewrite bool           // gqlparser can't read the document as it is
+	rewrite bool           // gqlparser can't read the document unless it is rewritten
 	err     *gqlerror.Error
 }
 
-// start checks the size of the document.
+// start sets the document and checks its size.
 func (t *tokens) start(query string) {
 	t.scanner = language.Scanner{Text: query}
 	if n := len(query); n > t.limits.Bytes {
@@ -34,10 +34,10 @@ func (t *tokens) start(query string) {
 	}
 }
 
-// exceeded stops with the error that a limit is exceeded.
-func (t *tokens) exceeded(reason apierror.Reason, message string, found, allowed int) {
+// exceeded stops with an error that says which limit is exceeded.
+func (t *tokens) exceeded(reason apierror.Reason, message string, n, maxCount int) {
 	if t.err == nil {
-		t.err = tooLarge(reason, message, found, allowed)
+		t.err = tooLarge(reason, message, n, maxCount)
 	}
 	t.current = language.Token{Kind: lexer.EOF}
 }
@@ -115,7 +115,7 @@ func (t *tokens) next() {
 	}
 }
 
-// longString stops because of a string that is too long.
+// longString stops with the error that a string is too long.
 func (t *tokens) longString() {
 	maxBytes := t.limits.StringBytes
 	t.exceeded(apierror.ReasonStrings,
@@ -126,7 +126,7 @@ func (t *tokens) longString() {
 // more reports whether there is a current token.
 func (t *tokens) more() bool { return t.current.Kind != lexer.EOF && t.err == nil }
 
-// is reports whether the current token is of the kind.
+// is reports whether the current token has this kind.
 func (t *tokens) is(kind lexer.Type) bool { return t.current.Kind == kind }
 
 // text returns the current token's text, or a string's value.
@@ -137,7 +137,7 @@ func (t *tokens) isName(names ...string) bool {
 	return t.current.Kind == lexer.Name && slices.Contains(names, t.text())
 }
 
-// skip moves past the current token if it is of the kind, and reports whether it was.
+// skip moves past the current token if it has this kind, and reports whether it had.
 func (t *tokens) skip(kind lexer.Type) bool {
 	if t.current.Kind != kind {
 		return false
@@ -146,7 +146,7 @@ func (t *tokens) skip(kind lexer.Type) bool {
 	return true
 }
 
-// expect moves past the current token, which must be of the kind, and returns its text.
+// expect moves past the current token and returns its text. Any other kind is a syntax error.
 func (t *tokens) expect(kind lexer.Type) string {
 	if t.current.Kind != kind {
 		t.missing(kind.String())
@@ -157,7 +157,7 @@ func (t *tokens) expect(kind lexer.Type) string {
 	return text
 }
 
-// keyword moves past the current token, which must be the name.
+// keyword moves past the current token. Anything but this name is a syntax error.
 func (t *tokens) keyword(name string) {
 	if !t.isName(name) {
 		t.missing(`"` + name + `"`)
@@ -187,6 +187,6 @@ func (t *tokens) some(closing lexer.Type, read func(n int)) {
 	}
 }
 
-// within reports whether there is another element before the closing bracket. If not, it moves past
-// the bracket.
-func (t *tokens) within(closing lexer.Type) bool { return t.err == nil && !t.skip(closing) }
+// untilClose reports whether there is another element before the closing bracket. If not, it moves
+// past the bracket.
+func (t *tokens) untilClose(closing lexer.Type) bool { return t.err == nil && !t.skip(closing) }

@@ -8,15 +8,15 @@ import (
 	"github.com/cloakql/cloakql/apierror"
 )
 
-// variables returns an error if the variables of a request, or their uses in the document, exceed a
-// limit. It stops at the first error, and returns the number of items that it visited.
-func (l Limits) variables(values map[string]any,
+// checkVariables returns an error if the variables of a request, or their uses in the document,
+// exceed a limit. It stops at the first error, and returns the number of values that it visited.
+func (l Limits) checkVariables(values map[string]any,
 	uses map[string]variableUse) (items int, err *gqlerror.Error) {
 	m := variableMeter{limits: l}
 	coercions := 0
 	for name, value := range values {
 		before := m.items
-		if err = m.member(name, value, 0); err != nil {
+		if err = m.field(name, value, 0); err != nil {
 			return m.items, err
 		}
 		coercions = sum(coercions, product(uses[name].times, m.items-before))
@@ -34,20 +34,20 @@ func (l Limits) variables(values map[string]any,
 	return m.items, nil
 }
 
-// A variableMeter counts the items and bytes of variables.
+// A variableMeter counts the values and bytes of variables.
 type variableMeter struct {
 	limits       Limits // with defaults filled in
 	items, bytes int
 }
 
-// member counts a variable or a member of an object, with its name.
-func (m *variableMeter) member(name string, value any, depth int) *gqlerror.Error {
+// field counts a variable or an object field, with its name.
+func (m *variableMeter) field(name string, value any, depth int) *gqlerror.Error {
 	m.bytes += len(name)
-	return m.item(value, depth)
+	return m.value(value, depth)
 }
 
-// item counts a value and what is in it. The depth is that of the enclosing lists and objects.
-func (m *variableMeter) item(value any, depth int) *gqlerror.Error {
+// value counts a value and the values in it. depth is the number of enclosing lists and objects.
+func (m *variableMeter) value(value any, depth int) *gqlerror.Error {
 	m.items++
 	switch value := value.(type) {
 	case string:
@@ -73,14 +73,14 @@ func (m *variableMeter) item(value any, depth int) *gqlerror.Error {
 	}
 	switch value := value.(type) {
 	case map[string]any:
-		for name, member := range value {
-			if err := m.member(name, member, depth); err != nil {
+		for name, content := range value {
+			if err := m.field(name, content, depth); err != nil {
 				return err
 			}
 		}
 	case []any:
 		for _, item := range value {
-			if err := m.item(item, depth); err != nil {
+			if err := m.value(item, depth); err != nil {
 				return err
 			}
 		}
