@@ -12,6 +12,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
+// A realm's name is escaped in URLs.
 func TestRealm_nameWithSpace(t *testing.T) {
 	kc := keycloaktest.New(t, shopNamed("my shop"))
 	realm := kc.Realm("my shop")
@@ -26,6 +27,7 @@ func TestRealm_nameWithSpace(t *testing.T) {
 	}
 }
 
+// EndpointURL returns the same URLs as discovery, and panics for an unknown endpoint.
 func TestRealm_EndpointURL(t *testing.T) {
 	_, realm := start(t)
 	discovery := get(t, realm.EndpointURL("/.well-known/openid-configuration")).wantOK(t)
@@ -44,12 +46,13 @@ func TestRealm_EndpointURL(t *testing.T) {
 	}
 	defer func() {
 		if got := fmt.Sprint(recover()); got != "keycloaktest: there is no endpoint /cert" {
-			t.Errorf("EndpointURL of an unknown endpoint panics with %q", got)
+			t.Errorf("EndpointURL(/cert) panics with %q, want there is no endpoint", got)
 		}
 	}()
 	realm.EndpointURL("/cert")
 }
 
+// Update changes realm settings for new requests; null means no change.
 func TestRealm_Update(t *testing.T) {
 	kc, realm := start(t)
 	update := func(patch string) { t.Helper(); must(t, realm.Update([]byte(patch))) }
@@ -58,7 +61,6 @@ func TestRealm_Update(t *testing.T) {
 	if d := signIn(t, realm).ExpiresIn; d != time.Minute {
 		t.Errorf("lifespan is %v, want 1m", d)
 	}
-	// null means no change
 	update(`{"defaultSignatureAlgorithm": "ES256", "accessTokenLifespan": null}`)
 	tokens := signIn(t, realm)
 	if alg := headerOf(t, tokens.AccessToken)["alg"]; alg != "ES256" ||
@@ -73,7 +75,7 @@ func TestRealm_Update(t *testing.T) {
 	update(`{"enabled": true}`)
 	login(t, realm, "alice", "alice-password").wantOK(t)
 
-	// As in Keycloak, attributes are replaced as a whole.
+	// As in Keycloak, the new attributes replace all old ones.
 	update(`{"attributes": {"frontendUrl": "https://id.example.com"}}`)
 	if want := "https://id.example.com/realms/shop"; realm.Issuer() != want ||
 		claimsOf(t, realm)["iss"] != want {
@@ -86,6 +88,7 @@ func TestRealm_Update(t *testing.T) {
 	}
 }
 
+// An invalid patch is an error and changes nothing.
 func TestRealm_Update_invalid(t *testing.T) {
 	_, realm := startWith(t,
 		map[string]any{"accessTokenLifespan": 100,
@@ -101,12 +104,13 @@ func TestRealm_Update_invalid(t *testing.T) {
 		wantError(t, realm.Update([]byte(patch)), want)
 		if tokens := signIn(t, realm); tokens.ExpiresIn != 100*time.Second ||
 			realm.Issuer() != "https://id.example.com/realms/shop" {
-			t.Errorf("after the invalid patch %s, the lifespan is %v and the issuer %s", patch,
+			t.Errorf("after the invalid patch %s, lifespan is %v and issuer %s, want no change", patch,
 				tokens.ExpiresIn, realm.Issuer())
 		}
 	}
 }
 
+// SetNotBefore revokes the tokens issued before; the zero time makes them valid again.
 func TestRealm_SetNotBefore(t *testing.T) {
 	kc, realm := start(t)
 	old := signIn(t, realm)
@@ -122,6 +126,7 @@ func TestRealm_SetNotBefore(t *testing.T) {
 	refresh(t, realm, old.RefreshToken).wantOK(t)
 }
 
+// UpdateClient changes a client's settings, secret, attributes and mappers.
 func TestRealm_UpdateClient(t *testing.T) {
 	_, realm := start(t)
 	update := func(patch string) {
@@ -144,7 +149,7 @@ func TestRealm_UpdateClient(t *testing.T) {
 	update(`{"directAccessGrantsEnabled": true}`)
 	signInWith("shop-api-secret").wantOK(t)
 
-	// Attributes are changed one by one; an empty value deletes one.
+	// Each attribute is changed by itself; an empty value deletes an attribute.
 	update(`{"attributes": {"access.token.lifespan": "60"}}`)
 	update(`{"attributes": {"a": "b"}}`)
 	if d := signIn(t, realm).ExpiresIn; d != time.Minute {
@@ -155,7 +160,7 @@ func TestRealm_UpdateClient(t *testing.T) {
 		t.Errorf("lifespan is %v, want the realm's 5m", d)
 	}
 
-	// Mappers are replaced as a whole, without merging their settings.
+	// The new mappers replace all old ones.
 	update(`{"protocolMappers": [
 		{"name": "a", "protocol": "openid-connect", "protocolMapper": "oidc-hardcoded-claim-mapper", "config": {"claim.name": "hidden", "claim.value": "x"}},
 		{"name": "b", "protocol": "openid-connect", "protocolMapper": "oidc-hardcoded-claim-mapper", "config": {"claim.name": "seen", "claim.value": "x", "access.token.claim": "true"}}]}`)
@@ -166,6 +171,7 @@ func TestRealm_UpdateClient(t *testing.T) {
 	}
 }
 
+// Enabling service accounts creates the client's service account, once.
 func TestRealm_UpdateClient_serviceAccount(t *testing.T) {
 	_, realm := startWith(t, nil, map[string]any{"serviceAccountsEnabled": false}, nil)
 	login := func() reply { return token(t, realm, "grant_type", "client_credentials") }
@@ -180,6 +186,7 @@ func TestRealm_UpdateClient_serviceAccount(t *testing.T) {
 	}
 }
 
+// An invalid patch of a client is an error and changes nothing.
 func TestRealm_UpdateClient_invalid(t *testing.T) {
 	_, realm := startWith(t, nil,
 		map[string]any{"enabled": true,
@@ -204,10 +211,11 @@ func TestRealm_UpdateClient_invalid(t *testing.T) {
 	}
 }
 
+// Sessions returns all sessions that are neither ended nor expired.
 func TestRealm_Sessions(t *testing.T) {
 	kc, realm := start(t)
 	if ids := realm.Sessions(); len(ids) != 0 {
-		t.Errorf("Sessions() = %v at the start", ids)
+		t.Errorf("at the start, Sessions() = %v, want none", ids)
 	}
 	first, second, offline := signIn(t, realm), signIn(t, realm),
 		signIn(t, realm, "openid", "offline_access")
@@ -229,15 +237,16 @@ func TestRealm_Sessions(t *testing.T) {
 	wantSessions(t, realm, offline.SessionID)
 }
 
+// EndSession ends exactly the session with the given ID and Offline flag.
 func TestRealm_EndSession(t *testing.T) {
 	_, realm := start(t)
 	tokens, offline, other := signIn(t, realm), signIn(t, realm, "openid", "offline_access"),
 		signIn(t, realm)
 	for _, s := range []keycloaktest.Session{{ID: tokens.SessionID},
 		{ID: offline.SessionID, Offline: true}} {
-		other := keycloaktest.Session{ID: s.ID, Offline: !s.Offline}
-		if realm.EndSession(other) || !realm.EndSession(s) || realm.EndSession(s) {
-			t.Errorf("EndSession(%v) doesn't end exactly this session", s)
+		otherKind := keycloaktest.Session{ID: s.ID, Offline: !s.Offline}
+		if realm.EndSession(otherKind) || !realm.EndSession(s) || realm.EndSession(s) {
+			t.Errorf("EndSession(%v) doesn't end exactly this session, or ends it twice", s)
 		}
 	}
 	if realm.EndSession(keycloaktest.Session{ID: "no-such-session"}) {
@@ -251,9 +260,9 @@ func TestRealm_EndSession(t *testing.T) {
 
 // Methods that end a session return after the back-channel logouts have been sent.
 func TestLogout_backchannel(t *testing.T) {
-	notices := make(chan string, 10)
+	logoutTokens := make(chan string, 10)
 	client := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		notices <- r.PostFormValue("logout_token")
+		logoutTokens <- r.PostFormValue("logout_token")
 	}))
 	defer client.Close()
 	kc, realm := startWith(t, nil, map[string]any{"attributes": map[string]any{
@@ -261,7 +270,7 @@ func TestLogout_backchannel(t *testing.T) {
 		"backchannel.logout.session.required": "true",
 	}}, nil)
 	alice := user(t, realm, "alice")
-	for name, end := range map[string]func(keycloaktest.Tokens) error{
+	for name, endSession := range map[string]func(keycloaktest.Tokens) error{
 		"EndSession": func(tokens keycloaktest.Tokens) error {
 			if !realm.EndSession(keycloaktest.Session{ID: tokens.SessionID}) {
 				return fmt.Errorf("no session %s", tokens.SessionID)
@@ -271,16 +280,16 @@ func TestLogout_backchannel(t *testing.T) {
 		"Logout": func(keycloaktest.Tokens) error { return alice.Logout() },
 	} {
 		tokens := signIn(t, realm)
-		must(t, end(tokens))
-		if len(notices) != 1 {
-			t.Fatalf("%s sends %d logout tokens, want 1", name, len(notices))
+		must(t, endSession(tokens))
+		if len(logoutTokens) != 1 {
+			t.Fatalf("%s sends %d logout tokens, want 1", name, len(logoutTokens))
 		}
-		claims, err := verify(t, kc, realm, <-notices)
+		claims, err := verify(t, kc, realm, <-logoutTokens)
 		if err != nil || claims["sid"] != tokens.SessionID || claims["sub"] != alice.ID() ||
 			!strings.Contains(fmt.Sprint(claims["events"]), "backchannel-logout") {
 			t.Errorf("%s sends %v (%v), want a logout token for session %s", name, claims, err,
 				tokens.SessionID)
 		}
-		kc.Advance(time.Second) // Logout revoked the tokens of this second
+		kc.Advance(time.Second) // Logout revokes all tokens issued in this second
 	}
 }

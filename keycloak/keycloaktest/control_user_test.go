@@ -13,14 +13,16 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
+// carol is a user for AddUser, with some names in mixed case.
 const carol = `{"username": "Carol", "email": "Carol@Example.com", "firstName": "Carol", "lastName": "C", "enabled": true,
 	"credentials": [{"type": "password", "value": "carol-password"}], "realmRoles": ["member"], "groups": ["/staff"]}`
 
-// anyAttribute is a user profile that allows all attributes. Keycloak's default profile drops those
-// it doesn't declare.
+// anyAttribute is a user profile that allows all attributes. Keycloak's default profile drops the
+// attributes that it doesn't declare.
 const anyAttribute = `{"attributes": [{"name": "username"}, {"name": "email"}, {"name": "firstName"}, {"name": "lastName"}], "unmanagedAttributePolicy": "ENABLED"}`
 
-// startStaff is start for the realm shop with the group staff and a mapper for the attribute shoe.
+// startStaff starts a server whose realm shop has the group staff, and mappers for groups and for
+// the attribute shoe.
 func startStaff(t *testing.T) (*keycloaktest.Server, *keycloaktest.Realm) {
 	t.Helper()
 	kc, realm := startWith(t, object{
@@ -37,6 +39,7 @@ func startStaff(t *testing.T) (*keycloaktest.Server, *keycloaktest.Realm) {
 	return kc, realm
 }
 
+// AddUser adds a user who can sign in with the username and the email address in any case.
 func TestRealm_AddUser(t *testing.T) {
 	_, realm := startStaff(t)
 	added, err := realm.AddUser([]byte(carol))
@@ -44,7 +47,7 @@ func TestRealm_AddUser(t *testing.T) {
 	for _, name := range []string{"carol", "CAROL", "carol@example.com"} {
 		found := realm.User(name)
 		if found == nil || found.ID() != added.ID() {
-			t.Errorf("User(%q) doesn't return carol", name)
+			t.Errorf("User(%q) = %v, want carol", name, found)
 		}
 		claims := parseClaims(t,
 			login(t, realm, name, "carol-password").wantOK(t).field("access_token"))
@@ -60,13 +63,14 @@ func TestRealm_AddUser(t *testing.T) {
 		}
 	}
 	if found := realm.UserByID(added.ID()); found == nil || found.ID() != added.ID() {
-		t.Error("UserByID doesn't return carol")
+		t.Errorf("UserByID(%s) = %v, want carol", added.ID(), found)
 	}
 	if realm.User("nobody") != nil || realm.UserByID("carol") != nil || realm.User("") != nil {
-		t.Error("User or UserByID returns a user for an unknown name or ID")
+		t.Error("User or UserByID returns a user for an unknown name or ID, want nil")
 	}
 }
 
+// A user with a temporary password must change the password first.
 func TestRealm_AddUser_temporaryPassword(t *testing.T) {
 	_, realm := startStaff(t)
 	_, err := realm.AddUser(
@@ -76,6 +80,7 @@ func TestRealm_AddUser_temporaryPassword(t *testing.T) {
 	login(t, realm, "carol", "carol-password").wantOAuthError(t, 400, "Account is not fully set up")
 }
 
+// AddUser returns an error for an invalid user, and adds nothing.
 func TestRealm_AddUser_invalid(t *testing.T) {
 	_, realm := startStaff(t)
 	alice := user(t, realm, "alice")
@@ -101,6 +106,7 @@ func TestRealm_AddUser_invalid(t *testing.T) {
 	login(t, realm, "alice", "alice-password").wantOK(t)
 }
 
+// Update changes the fields in the patch and keeps the others. Attributes are replaced as a whole.
 func TestUser_Update(t *testing.T) {
 	_, realm := startStaff(t)
 	caro, err := realm.AddUser([]byte(carol))
@@ -119,10 +125,10 @@ func TestUser_Update(t *testing.T) {
 	if claims := refreshedClaims(); claims["name"] != "Caroline C" ||
 		claims["preferred_username"] != "caro" || claims["shoe"] != "38" ||
 		claims["sub"] != caro.ID() {
-		t.Errorf("claims are %v, want the new ones and the old sub", claims)
+		t.Errorf("claims are %v, want the new names and shoe, and the old sub", claims)
 	}
 	if realm.User("carol") != nil || realm.User("caro") == nil {
-		t.Error("User returns her for the old name, or not for the new one")
+		t.Error("User returns the user for the old name, or not for the new name")
 	}
 	update(`{"attributes": {"hat": ["57"]}}`) // replaces all attributes
 	if claims := refreshedClaims(); claims["shoe"] != nil ||
@@ -142,6 +148,7 @@ func TestUser_Update(t *testing.T) {
 	wantUserinfo(t, realm, tokens.AccessToken, "")
 }
 
+// An invalid patch of a user is an error and changes nothing.
 func TestUser_Update_invalid(t *testing.T) {
 	_, realm := startStaff(t)
 	added, err := realm.AddUser(
@@ -163,21 +170,22 @@ func TestUser_Update_invalid(t *testing.T) {
 		claims := parseClaims(t,
 			login(t, realm, "carol", "carol-password").wantOK(t).field("access_token"))
 		if claims["name"] != "Carol C" || claims["shoe"] != "38" || claims["sub"] != added.ID() {
-			t.Errorf("after the invalid patch %s, claims are %v", patch, claims)
+			t.Errorf("after the invalid patch %s, claims are %v, want no change", patch, claims)
 		}
 	}
-	// Her own name and address don't conflict.
+	// The user's own name and address don't conflict.
 	must(t, added.Update([]byte(`{"username": "carol", "email": "carol@example.com"}`)))
 }
 
+// Delete ends the user's sessions, and all methods of a deleted user return an error.
 func TestUser_Delete(t *testing.T) {
 	_, realm := start(t)
 	tokens, offline := signIn(t, realm), signIn(t, realm, "openid", "offline_access")
 	alice := user(t, realm, "alice")
-	handle := user(t, realm, "alice")
+	alice2 := user(t, realm, "alice") // another handle to the same user
 	must(t, alice.Delete())
 	if realm.User("alice") != nil || realm.UserByID(alice.ID()) != nil {
-		t.Error("User or UserByID still returns her")
+		t.Error("User or UserByID still returns the deleted user")
 	}
 	wantSessions(t, realm)
 	login(t, realm, "alice", "alice-password").wantOAuthError(t, 400, "Invalid user credentials")
@@ -205,15 +213,15 @@ func TestUser_Delete(t *testing.T) {
 		"Failures":    func(u *keycloaktest.User) error { _, err := u.Failures(); return err },
 		"OneTimeCode": func(u *keycloaktest.User) error { _, err := u.OneTimeCode(); return err },
 	} {
-		for _, handle := range []*keycloaktest.User{alice, handle} {
+		for _, handle := range []*keycloaktest.User{alice, alice2} {
 			if err := method(handle); err == nil ||
 				err.Error() != "keycloaktest: the user was deleted" {
-				t.Errorf("%s of a deleted user returns %v", name, err)
+				t.Errorf("%s of a deleted user returns %v, want the user was deleted", name, err)
 			}
 		}
 	}
 
-	// A new user with her name is a different user.
+	// A new user with the same name is a different user.
 	newUser, err := realm.AddUser(
 		[]byte(
 			`{"username": "alice", "enabled": true, "email": "alice@example.com", "firstName": "A", "lastName": "A",
@@ -228,7 +236,7 @@ func TestUser_Delete(t *testing.T) {
 	refresh(t, realm, tokens.RefreshToken).wantOAuthError(t, 400, "Session not active")
 }
 
-// User returns a service account by its name. A service account can't sign in.
+// User returns a service account by its username. SignIn rejects a service account.
 func TestRealm_User_serviceAccount(t *testing.T) {
 	t.Parallel()
 	kc := keycloaktest.New(t,
@@ -236,7 +244,7 @@ func TestRealm_User_serviceAccount(t *testing.T) {
 			Clients: []keycloaktest.ClientSpec{{ID: "robot", Secret: "robot-secret"}}}.File())
 	account := kc.Realm("shop").User("service-account-robot")
 	if account == nil {
-		t.Fatal("User doesn't return the service account")
+		t.Fatal("User(service-account-robot) = nil, want the service account")
 	}
 	if err := account.GrantRole(keycloaktest.Role{Name: "sweeper"}); err != nil {
 		t.Fatal(err)
@@ -252,6 +260,6 @@ func TestRealm_User_serviceAccount(t *testing.T) {
 		t.Errorf("client credentials grant returns %s, want 200", resp.Status)
 	}
 	if _, err := kc.Realm("shop").SignIn("robot", "service-account-robot"); err == nil {
-		t.Error("SignIn accepts a service account")
+		t.Error("SignIn of a service account returns no error")
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// A recordingTB records failures and log lines, and continues after a failure.
+// A recordingTB records failures and log lines. Fatalf doesn't end the test.
 type recordingTB struct {
 	*testing.T
 	failures, lines []string
@@ -24,35 +24,34 @@ func (tb *recordingTB) Logf(format string, args ...any) {
 	tb.lines = append(tb.lines, fmt.Sprintf(format, args...))
 }
 
-// Server.Realm fails the test for an unknown name.
+// Server.Realm fails the test for an unknown name, but a request for an unknown realm doesn't.
 func TestServer_Realm_unknown(t *testing.T) {
 	tb := &recordingTB{T: t}
 	kc := keycloaktest.New(tb, keycloaktest.RealmSpec{Name: "shop"}.File(),
 		keycloaktest.RealmSpec{Name: "billing"}.File())
 	if kc.Realm("shop") == nil || len(tb.failures) != 0 {
-		t.Fatalf("Realm(shop) fails with %q", tb.failures)
+		t.Fatalf("Realm(shop) fails the test with %q, want the realm", tb.failures)
 	}
 	if kc.Realm("Shop") != nil || len(tb.failures) != 1 ||
 		tb.failures[0] !=
 			`keycloaktest: there is no realm "Shop": the server has "billing", "shop"` {
-		t.Errorf("Realm(Shop) fails with %q", tb.failures)
+		t.Errorf("Realm(Shop) fails the test with %q, want the names of the realms", tb.failures)
 	}
 	tb.failures = nil
-	kc.Remove("billing") // its name stays known
+	kc.Remove("billing") // a removed realm's name stays known
 	if kc.Realm("billing") != nil || len(tb.failures) != 0 {
-		t.Errorf("Realm of a removed realm fails with %q", tb.failures)
+		t.Errorf("Realm of a removed realm fails the test with %q, want nil", tb.failures)
 	}
-	// A request for an unknown realm gets Keycloak's response and doesn't fail the test.
 	response, err := http.Get(kc.URL + "/realms/typo")
 	must(t, err)
 	response.Body.Close()
 	if response.StatusCode != http.StatusNotFound || len(tb.failures) != 0 {
-		t.Errorf("request for an unknown realm returns %d and fails the test with %q", response.StatusCode, tb.failures)
+		t.Errorf("request for an unknown realm returns %d and fails the test with %q, want 404 only", response.StatusCode, tb.failures)
 	}
 }
 
-// Without a test, Server.Realm returns nil for an unknown name. The methods of a nil Realm or User
-// return a helpful error, or panic with one.
+// Without a test to fail, Server.Realm returns nil for an unknown name. Methods of a nil Realm or
+// User return a helpful error, or panic with one if they return no error.
 func TestServer_Realm_unknownWithoutTest(t *testing.T) {
 	kc, err := keycloaktest.Start(
 		keycloaktest.Config{Realms: [][]byte{keycloaktest.RealmSpec{Name: "shop"}.File()}})
@@ -60,7 +59,7 @@ func TestServer_Realm_unknownWithoutTest(t *testing.T) {
 	defer kc.Close()
 	unknownRealm := kc.Realm("typo")
 	if unknownRealm != nil {
-		t.Fatal("Realm(typo) isn't nil")
+		t.Fatalf("Realm(typo) = %v, want nil", unknownRealm)
 	}
 	unknownUser := kc.Realm("shop").User("nobody")
 	const nilRealm, nilUser = "keycloaktest: this *Realm is nil or empty: get one from Server.Realm",
@@ -108,7 +107,7 @@ func TestServer_Realm_unknownWithoutTest(t *testing.T) {
 	}
 }
 
-// Unknown names of clients, users, roles and keys are errors.
+// Methods return errors for unknown names of clients, users, roles and keys.
 func TestUnknownNames(t *testing.T) {
 	shop := keycloaktest.RealmSpec{
 		Name:    "shop",
@@ -143,7 +142,7 @@ func TestUnknownNames(t *testing.T) {
 	}
 }
 
-// The test's log says why a user can't sign in, which Keycloak's response doesn't.
+// The test's log tells why a user can't sign in, which Keycloak's response doesn't.
 func TestLogin_incompleteProfile(t *testing.T) {
 	tb := &recordingTB{T: t}
 	shop := keycloaktest.RealmSpec{Name: "shop", Clients: []keycloaktest.ClientSpec{{ID: "web"}}}
@@ -167,7 +166,7 @@ func TestLogin_incompleteProfile(t *testing.T) {
 		logged := strings.Join(tb.lines, "\n")
 		if ok := tt.want == ""; ok != (response.StatusCode == http.StatusOK) ||
 			ok != (logged == "") || !strings.Contains(logged, tt.want) {
-			t.Errorf("%s: status %d and log %q, want %q", name, response.StatusCode,
+			t.Errorf("%s: status is %d and log %q, want %q in the log", name, response.StatusCode,
 				logged, tt.want)
 		}
 	}

@@ -10,14 +10,14 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// shop is a realm with a client and a user.
+// shop is a realm with the client shop-api and the user alice.
 var shop = keycloaktest.RealmSpec{
 	Name:    "shop",
 	Clients: []keycloaktest.ClientSpec{{ID: "shop-api", Secret: "shop-api-secret", Roles: []string{"reader"}}},
 	Users:   []keycloaktest.UserSpec{{Name: "alice", Password: "alice-password", Roles: []string{"member", "shop-api/reader"}}},
 }
 
-// Tests use New(t, file), which also closes the server; Start is for other programs.
+// Tests call New, which also closes the server. Start is for other programs.
 func Example() {
 	kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()}})
 	if err != nil {
@@ -39,15 +39,15 @@ func Example() {
 	// Output: 200 OK 1
 }
 
-// What docs/testing.md shows.
-func TestExcerpt(t *testing.T) {
+// TestDocsSnippet runs the code shown in docs/testing.md.
+func TestDocsSnippet(t *testing.T) {
 	kc := keycloaktest.New(t, shop.File())                      // a RealmSpec, or your Keycloak's realm file
-	tokens, err := kc.Realm("shop").SignIn("shop-api", "alice") // or over HTTP, with her password
-	kc.Realm("shop").RotateKeys("RS256")                        // does your verifier notice?
-	kc.Advance(tokens.ExpiresIn)                                // expired, if your verifier's clock is kc.Now
-	kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Hang: true}) // Keycloak hangs
+	tokens, err := kc.Realm("shop").SignIn("shop-api", "alice") // no HTTP or password needed; the password grant works too
+	kc.Realm("shop").RotateKeys("RS256")                        // will your verifier notice?
+	kc.Advance(tokens.ExpiresIn)                                // the tokens expire, if your verifier's clock is kc.Now
+	kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Hang: true}) // the key endpoint hangs
 	if err != nil || tokens.ExpiresIn == 0 {
-		t.Errorf("SignIn() = %v, %v", tokens, err)
+		t.Errorf("SignIn() = %v, %v, want tokens", tokens, err)
 	}
 }
 
@@ -91,16 +91,16 @@ func ExampleRealm_RotateKeys() {
 	defer kc.Close()
 	realm := kc.Realm("shop")
 
-	before := realm.SigningKey("RS256")
-	after, err := realm.RotateKeys("RS256") // the old key stays published
-	fmt.Println(err, after != before, realm.SigningKey("RS256") == after)
-	fmt.Println(realm.RemoveKey(before)) // invalidates its tokens
+	oldKey := realm.SigningKey("RS256")
+	newKey, err := realm.RotateKeys("RS256") // the old key stays published
+	fmt.Println(err, newKey != oldKey, realm.SigningKey("RS256") == newKey)
+	fmt.Println(realm.RemoveKey(oldKey)) // invalidates the tokens that it signed
 	// Output:
 	// <nil> true true
 	// <nil>
 }
 
-// Faults make Keycloak slow, unreachable or return errors.
+// Faults make Keycloak respond slowly, return errors or drop connections.
 func ExampleServer_Fail() {
 	kc, _ := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()}})
 	defer kc.Close()
@@ -125,7 +125,7 @@ func ExampleServer_Fail() {
 	// true
 }
 
-// Advance lets tokens expire without waiting.
+// Advance makes tokens expire without waiting.
 func ExampleServer_Advance() {
 	kc, _ := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()}})
 	defer kc.Close()

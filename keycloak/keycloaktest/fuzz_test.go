@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// For any realm file, Import returns an error or a realm in which users can sign in. The realm
-// doesn't keep the file's private keys.
+// FuzzReadRealm checks that Import returns, for any file, an error or a realm that can serve
+// requests and doesn't keep the file's private keys.
 func FuzzReadRealm(f *testing.F) {
 	for _, name := range []string{"../../deploy/keycloak/local-realm.json",
 		"contract/testdata/export.json"} {
@@ -34,7 +34,7 @@ func FuzzReadRealm(f *testing.F) {
 		r, err := s.importWithWeakKeys(file)
 		if err != nil {
 			if len(err.Error()) > 64<<10 {
-				t.Errorf("error has %d bytes", len(err.Error()))
+				t.Errorf("error has %d bytes, want at most 64 kB", len(err.Error()))
 			}
 			return
 		}
@@ -46,7 +46,7 @@ func FuzzReadRealm(f *testing.F) {
 			for _, u := range r.users {
 				if _, err := r.SignIn(id, u.Username); err != nil &&
 					!strings.HasPrefix(err.Error(), "keycloaktest: ") {
-					t.Errorf("SignIn returns %v", err)
+					t.Errorf("SignIn returns %v, want tokens or an error of keycloaktest", err)
 				}
 			}
 			if len(r.users) > 5 {
@@ -56,13 +56,13 @@ func FuzzReadRealm(f *testing.F) {
 		for _, path := range []string{"", "/.well-known/openid-configuration", oidc + "/certs"} {
 			status, _ := s.do(http.MethodGet, "/realms/"+r.escapedName()+path, "", "")
 			if status != 200 && status != 403 {
-				t.Errorf("GET %s: %d", path, status)
+				t.Errorf("GET %s returns %d, want 200 or 403", path, status)
 			}
 		}
 	})
 }
 
-// No form, query or Authorization header makes an endpoint panic.
+// FuzzForms checks that no form, query or Authorization header makes an endpoint panic.
 func FuzzForms(f *testing.F) {
 	const client = "client_id=shop&client_secret=s"
 	for _, form := range []string{
@@ -92,13 +92,13 @@ func FuzzForms(f *testing.F) {
 		if _, err := s.importWithWeakKeys(file); err != nil {
 			t.Fatal(err)
 		}
-		_, formErr := parseForm(form) // as in Keycloak, this is a 500
+		_, formErr := parseForm(form) // as in Keycloak, a malformed form returns 500
 		for path, endpoint := range endpoints() {
 			for _, method := range endpoint.methods {
 				status, body := s.do(method, "/realms/shop"+path+"?"+query, authorization, form)
 				if status < 200 || status > 501 ||
 					status == 500 && (formErr == nil || method != "POST") {
-					t.Errorf("%s %s: %d %s", method, path, status, body)
+					t.Errorf("%s %s returns %d %s, want no server error", method, path, status, body)
 				}
 			}
 		}

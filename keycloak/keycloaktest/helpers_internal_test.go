@@ -26,7 +26,7 @@ type testBrowser struct {
 	client   http.Client
 	status   int
 	body     string
-	redirect *url.URL // to the client, or nil
+	redirect *url.URL // the redirect to the client, or nil
 }
 
 // newBrowser returns a browser without cookies.
@@ -45,7 +45,7 @@ func newBrowser(t *testing.T, s *Server) *testBrowser {
 			}}}
 }
 
-// read reads a response into b. Its parameters are the results of an http.Client's methods.
+// read stores a response in b. Its parameters are the results of an http.Client's methods.
 func (b *testBrowser) read(resp *http.Response, err error) {
 	b.Helper()
 	if err != nil {
@@ -64,7 +64,8 @@ func (b *testBrowser) read(resp *http.Response, err error) {
 	}
 }
 
-// authorize sends an authorization request. pairs are further or different parameters.
+// authorize sends an authorization request. pairs are alternating names and values that add or
+// replace parameters.
 func (b *testBrowser) authorize(pairs ...string) {
 	b.Helper()
 	query := url.Values{
@@ -89,14 +90,14 @@ func (b *testBrowser) formAction() string {
 	return html.UnescapeString(found[1])
 }
 
-// post sends a form of alternating names and values.
-func (b *testBrowser) post(form string, pairs ...string) {
+// post posts a form of alternating names and values to a URL.
+func (b *testBrowser) post(address string, pairs ...string) {
 	b.Helper()
 	values := url.Values{}
 	for i := 0; i+1 < len(pairs); i += 2 {
 		values.Set(pairs[i], pairs[i+1])
 	}
-	b.read(b.client.PostForm(form, values))
+	b.read(b.client.PostForm(address, values))
 }
 
 // wantPage checks that the page contains text.
@@ -107,7 +108,7 @@ func (b *testBrowser) wantPage(text string) {
 	}
 }
 
-// wantParameter checks a parameter of the redirect to the client.
+// wantParameter checks the value of a parameter of the redirect to the client.
 func (b *testBrowser) wantParameter(name, value string) {
 	b.Helper()
 	if b.redirect == nil {
@@ -118,7 +119,7 @@ func (b *testBrowser) wantParameter(name, value string) {
 	}
 }
 
-// postForm sends a form of alternating names and values, and returns the status and the JSON body.
+// postForm posts a form of alternating names and values, and returns the status and the JSON body.
 func postForm(t *testing.T, address string, pairs ...string) (int, map[string]any) {
 	t.Helper()
 	form := url.Values{}
@@ -135,7 +136,7 @@ func postForm(t *testing.T, address string, pairs ...string) (int, map[string]an
 	return resp.StatusCode, body
 }
 
-// mustSignIn signs in ann at the client app.
+// mustSignIn signs in ann with SignIn at the client app.
 func mustSignIn(t *testing.T, r *Realm, scopes ...string) Tokens {
 	t.Helper()
 	tokens, err := r.SignIn("app", "ann", scopes...)
@@ -164,13 +165,13 @@ func wantError(t *testing.T, err error, want string) {
 	}
 }
 
-// weakKey is only for fuzzing: a full-length key takes seconds to generate and use in an
-// instrumented process.
+// weakKey returns a short RSA key for fuzzing: a full-length key takes seconds to generate and use
+// in an instrumented process.
 var weakKey = sync.OnceValue(func() *rsa.PrivateKey {
 	return must(rsa.GenerateKey(rand.Reader, 1024))
 })
 
-// importWithWeakKeys is Import, but all RSA keys of the realm are weak keys.
+// importWithWeakKeys is like Import, but all RSA keys of the realm are weak keys.
 func (s *Server) importWithWeakKeys(file []byte) (*Realm, error) {
 	document, ignored, err := realmfile.Read(file)
 	if err != nil {
@@ -195,7 +196,7 @@ func (s *Server) importWithWeakKeys(file []byte) (*Realm, error) {
 	return r, nil
 }
 
-// newClosedServer returns a server that doesn't listen.
+// newClosedServer returns a server that is closed, so it doesn't listen.
 func newClosedServer() *Server {
 	s, err := Start(Config{})
 	if err != nil {
@@ -205,7 +206,7 @@ func newClosedServer() *Server {
 	return s
 }
 
-// do serves a request without the network.
+// do serves a request without the network, and returns the response.
 func (s *Server) do(method, path, authorization, form string) (status int, body string) {
 	request := httptest.NewRequest(method, "http://keycloak.test/", strings.NewReader(form))
 	escaped, query, _ := strings.Cut(path, "?")

@@ -21,8 +21,8 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// These tests use the server as other programs would: over HTTP, and with golang-jwt and jwkset for
-// tokens.
+// The tests in package keycloaktest_test use the server as other programs would: over HTTP, and
+// with golang-jwt and jwkset to verify tokens.
 
 // start starts a server with the realm shop and closes it when the test ends.
 func start(t testing.TB) (*keycloaktest.Server, *keycloaktest.Realm) {
@@ -35,8 +35,8 @@ func start(t testing.TB) (*keycloaktest.Server, *keycloaktest.Realm) {
 type reply struct {
 	status int
 	header http.Header
-	text   string
-	body   map[string]any // if the body is a JSON object
+	text   string         // the body
+	body   map[string]any // the body if it is a JSON object, or nil
 }
 
 func (r reply) String() string { return fmt.Sprintf("%d %s", r.status, r.text) }
@@ -44,7 +44,7 @@ func (r reply) String() string { return fmt.Sprintf("%d %s", r.status, r.text) }
 // field returns a string field of the body, or "".
 func (r reply) field(name string) string { s, _ := r.body[name].(string); return s }
 
-// wantOK checks that the status is 200, and returns r.
+// wantOK fails the test unless the status is 200, and returns r.
 func (r reply) wantOK(t testing.TB) reply {
 	t.Helper()
 	if r.status != http.StatusOK {
@@ -53,7 +53,7 @@ func (r reply) wantOK(t testing.TB) reply {
 	return r
 }
 
-// wantRefused checks the status and error_description of an error response.
+// wantOAuthError checks the status and error_description of an error response.
 func (r reply) wantOAuthError(t testing.TB, status int, description string) {
 	t.Helper()
 	if r.status != status || r.field("error_description") != description {
@@ -79,7 +79,7 @@ func do(request *http.Request) (reply, error) {
 	return r, nil
 }
 
-// send is do for requests that must get a response.
+// send is like do, but fails the test if there is no response.
 func send(t testing.TB, request *http.Request) reply {
 	t.Helper()
 	r, err := do(request.WithContext(t.Context()))
@@ -111,7 +111,7 @@ func oidcURL(realm *keycloaktest.Realm, endpoint string) string {
 	return realm.URL() + "/protocol/openid-connect" + endpoint
 }
 
-// post sends a form of alternating names and values.
+// post posts a form of alternating names and values.
 func post(t testing.TB, address string, form ...string) reply {
 	t.Helper()
 	values := url.Values{}
@@ -123,14 +123,14 @@ func post(t testing.TB, address string, form ...string) reply {
 	return send(t, request)
 }
 
-// token sends a form to the token endpoint as the client shop-api.
+// token posts a form to the token endpoint as the client shop-api.
 func token(t testing.TB, realm *keycloaktest.Realm, form ...string) reply {
 	t.Helper()
 	return post(t, oidcURL(realm, "/token"),
 		append([]string{"client_id", "shop-api", "client_secret", "shop-api-secret"}, form...)...)
 }
 
-// login sends a password grant. more are further parameters.
+// login sends a password grant. extra are further parameters as alternating names and values.
 func login(t testing.TB, realm *keycloaktest.Realm, name, password string, extra ...string) reply {
 	t.Helper()
 	return token(t, realm,
@@ -138,7 +138,7 @@ func login(t testing.TB, realm *keycloaktest.Realm, name, password string, extra
 			password}, extra...)...)
 }
 
-// refresh exchanges a refresh token.
+// refresh exchanges a refresh token for new tokens.
 func refresh(t testing.TB, realm *keycloaktest.Realm, refreshToken string) reply {
 	t.Helper()
 	return token(t, realm, "grant_type", "refresh_token", "refresh_token", refreshToken)
@@ -152,7 +152,8 @@ func userinfo(t testing.TB, realm *keycloaktest.Realm, accessToken string) reply
 	return send(t, request)
 }
 
-// wantUserinfo checks that userinfo accepts a token or, unless reason is "", rejects it for reason.
+// wantUserinfo checks that userinfo accepts a token if reason is "", or else rejects it with
+// reason.
 func wantUserinfo(t testing.TB, realm *keycloaktest.Realm, accessToken, reason string) {
 	t.Helper()
 	r := userinfo(t, realm, accessToken)
@@ -174,7 +175,7 @@ func signIn(t testing.TB, realm *keycloaktest.Realm, scopes ...string) keycloakt
 	return tokens
 }
 
-// user returns a user, who must exist.
+// user returns the user with this name, and fails the test if there is none.
 func user(t testing.TB, realm *keycloaktest.Realm, name string) *keycloaktest.User {
 	t.Helper()
 	u := realm.User(name)
@@ -210,6 +211,7 @@ func parseClaims(t testing.TB, token string) jwt.MapClaims {
 	return claims
 }
 
+// errAlgorithm is verify's error for a token with an algorithm other than its key's.
 var errAlgorithm = errors.New("the token's algorithm isn't the key's")
 
 // verify verifies an access token for shop-api with the realm's published keys. It returns the
@@ -240,7 +242,7 @@ func verify(t testing.TB, kc *keycloaktest.Server, realm *keycloaktest.Realm,
 // waitTimeout is long enough for slow or busy machines.
 const waitTimeout = 4 * time.Minute
 
-// waitFor waits until cond returns true. what describes cond.
+// waitFor waits until cond returns true. condition describes cond.
 func waitFor(t testing.TB, condition string, cond func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(waitTimeout); !cond(); time.Sleep(time.Millisecond) {
@@ -250,7 +252,7 @@ func waitFor(t testing.TB, condition string, cond func() bool) {
 	}
 }
 
-// startWith is start with settings for the realm, its client and alice.
+// startWith is like start, with additional settings for the realm, its client and alice.
 func startWith(t *testing.T, realm, client,
 	alice map[string]any) (*keycloaktest.Server, *keycloaktest.Realm) {
 	t.Helper()
@@ -316,7 +318,7 @@ type (
 	tokenSpec = keycloaktest.TokenSpec
 )
 
-// mint is Realm.Mint for specs that must be valid.
+// mint calls Realm.Mint and fails the test on an error.
 func mint(t testing.TB, realm *keycloaktest.Realm, spec keycloaktest.TokenSpec) string {
 	t.Helper()
 	token, err := realm.Mint(spec)
@@ -324,20 +326,20 @@ func mint(t testing.TB, realm *keycloaktest.Realm, spec keycloaktest.TokenSpec) 
 	return token
 }
 
-// seconds returns a time claim as a duration since 1970.
+// seconds returns a time claim as the duration since 1970.
 func seconds(claims jwt.MapClaims, name string) time.Duration {
 	n, _ := claims[name].(float64)
 	return time.Duration(n) * time.Second
 }
 
-// shopNamed returns the realm file of shop with another name.
+// shopNamed returns the realm file of shop with another realm name.
 func shopNamed(name string) []byte {
 	spec := shop
 	spec.Name = name
 	return spec.File()
 }
 
-// kidOf returns the kid of a new access token of alice.
+// kidOf returns the kid in the header of a new access token of alice.
 func kidOf(t *testing.T, realm *keycloaktest.Realm) any {
 	t.Helper()
 	return headerOf(t, signIn(t, realm).AccessToken)["kid"]
@@ -351,7 +353,7 @@ func localRealm(t testing.TB) []byte {
 	return file
 }
 
-// startLocal starts a server, which the caller must close.
+// startLocal starts a server with a realm file. The caller must close it.
 func startLocal(t testing.TB, file []byte) *keycloaktest.Server {
 	t.Helper()
 	kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{file}})
@@ -364,7 +366,7 @@ func wantNotListening(t *testing.T, kc *keycloaktest.Server) {
 	t.Helper()
 	if conn, err := net.Dial("tcp", strings.TrimPrefix(kc.URL, "http://")); err == nil {
 		conn.Close()
-		t.Error("the port is still open")
+		t.Errorf("%s accepts connections, want none", kc.URL)
 	}
 }
 
@@ -376,7 +378,7 @@ func wantStatus(t *testing.T, address string, status int) {
 	}
 }
 
-// wantDisconnect checks that the connection of a GET request is closed without a response.
+// wantDisconnect checks that the server closes the connection of a GET request without a response.
 func wantDisconnect(t *testing.T, address string) {
 	t.Helper()
 	var opErr *net.OpError

@@ -11,6 +11,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
+// These files are like the files that kc.sh export writes for a realm with users in separate files.
 const (
 	exportedRealm = `{"realm": "s28", "enabled": true, "groups": [{"name": "staff"}], "clients": [
 		{"clientId": "app", "secret": "s", "directAccessGrantsEnabled": true}, {"clientId": "job", "secret": "s", "serviceAccountsEnabled": true}]}`
@@ -19,8 +20,8 @@ const (
 	exportedServiceAccount = `{"realm": "s28", "users": [{"username": "service-account-job", "enabled": true, "serviceAccountClientId": "job", "realmRoles": ["worker"]}]}`
 )
 
-// kc.sh export writes users to separate files, and Keycloak 26.7.4 imports them from the same
-// directory.
+// Realm files and separate users files, which kc.sh export writes, are imported in any order at the
+// start. Import adds the users of a users file to an existing realm.
 func TestImport_exportDirectory(t *testing.T) {
 	t.Parallel()
 	for name, files := range map[string][]string{
@@ -51,15 +52,15 @@ func TestImport_exportDirectory(t *testing.T) {
 		`"users": [{"username": "ann", "enabled": true},`, 1)
 	if _, err := s.Import([]byte(overlapping)); err == nil ||
 		!strings.Contains(err.Error(), "user robin: another user has this name") {
-		t.Errorf("importing existing users again returns %v", err)
+		t.Errorf("importing an existing user again returns %v, want that robin exists", err)
 	}
 	if s.Realm("s28").User("ann") != nil {
-		t.Error("a failed import adds a user")
+		t.Error("a failed import adds the user ann")
 	}
 }
 
-// wantExported checks that robin can sign in, and that the service account has only the role in its
-// file.
+// wantExported checks that robin can sign in, and that the service account has exactly the role in
+// the users file. name names the import in failures.
 func wantExported(t *testing.T, name string, r *keycloaktest.Realm) {
 	t.Helper()
 	for _, form := range []url.Values{
@@ -86,18 +87,19 @@ func wantExported(t *testing.T, name string, r *keycloaktest.Realm) {
 		}
 		if isJob := form.Get("client_id") == "job"; isJob != strings.Contains(string(payload),
 			`"realm_access":{"roles":["worker"]}`) {
-			t.Errorf("%s: token of %s has %s", name, form.Get("client_id"), payload)
+			t.Errorf("%s: token of %s has %s, want the role worker only for job", name,
+				form.Get("client_id"), payload)
 		}
 	}
 }
 
-// Import adds all realms of a list or none.
+// Import adds all realms in a list or none.
 func TestImport_listOfRealms(t *testing.T) {
 	t.Parallel()
 	s := keycloaktest.New(t,
 		[]byte(`[{"realm": "a", "enabled": true}, {"realm": "b", "enabled": true}]`))
 	if s.Realm("a") == nil || s.Realm("b") == nil {
-		t.Error("a realm of the list is missing")
+		t.Error("New adds only some of the realms in a list, want all")
 	}
 	if r, err := s.Import([]byte(`[{"realm": "c"}, {"realm": "d"}]`)); err != nil ||
 		r != s.Realm("c") {
@@ -105,9 +107,9 @@ func TestImport_listOfRealms(t *testing.T) {
 	}
 	if _, err := s.Import([]byte(`[{"realm": "e"}, {"realm": "f", "colour": 1}]`)); err == nil ||
 		s.Realm("e") != nil {
-		t.Errorf("a list with an invalid realm returns %v, or adds the other realm", err)
+		t.Errorf("Import of a list with an invalid realm returns %v, or adds the other realm", err)
 	}
 	if _, err := s.Import([]byte(`[]`)); err == nil {
-		t.Error("Import accepts an empty list")
+		t.Error("Import of an empty list returns no error")
 	}
 }

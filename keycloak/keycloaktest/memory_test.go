@@ -8,13 +8,14 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// Limits that are low enough for each test to have its own server.
+// These limits are low enough that every test can have its own server.
 const (
 	maxStartBytes = 5 << 20 // allocated by Start, except for the shared keys
 	maxLiveBytes  = 5 << 20 // in use by a running server
 )
 
-// Start allocates little memory. Times depend on the machine, so only the benchmarks measure them.
+// Start allocates little memory. Its duration depends on the machine, so only a benchmark measures
+// it.
 func TestStart_memory(t *testing.T) {
 	file := localRealm(t)
 	startLocal(t, file).Close() // generates the shared keys
@@ -44,11 +45,12 @@ func TestStart_memory(t *testing.T) {
 // readMemStats collects all garbage and reads the memory statistics.
 func readMemStats(stats *runtime.MemStats) {
 	runtime.GC()
-	runtime.GC() // collects what had a finalizer
+	runtime.GC() // collects objects whose finalizer ran after the first collection
 	runtime.ReadMemStats(stats)
 }
 
-// Closed servers leave no goroutines and memory behind: a package may start thousands.
+// A closed server leaves no goroutines and no memory behind, because a package's tests may start
+// thousands of servers.
 func TestClose_leaks(t *testing.T) {
 	file := localRealm(t)
 	// useServer starts a server, closes it while requests are in flight, and drops it.
@@ -73,7 +75,7 @@ func TestClose_leaks(t *testing.T) {
 		kc.Close()
 		for range 2 {
 			if err := <-errs; err == nil {
-				t.Error("a closed server returned a response")
+				t.Error("a closed server returns a response, want an error")
 			}
 		}
 	}
@@ -85,12 +87,12 @@ func TestClose_leaks(t *testing.T) {
 	for range n {
 		useServer()
 	}
-	// The test's own goroutines may come and go, but 30 servers must not leave one each.
+	// Goroutines of the test itself may remain for a while, but not one for each of 30 servers.
 	waitFor(t, "the goroutines end", func() bool {
 		return runtime.NumGoroutine() < goroutines+n/2
 	})
 	readMemStats(&after)
 	if left := (int64(after.HeapAlloc) - int64(before.HeapAlloc)) / n; left > 50<<10 {
-		t.Errorf("each closed server leaves %d bytes", left)
+		t.Errorf("each closed server leaves %d bytes, want at most %d", left, 50<<10)
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// These tests cover what the contract suite doesn't: timeouts of the login page, several tabs,
-// kc_action, front-channel logout, and limits.
+// The tests in this file cover what the contract suite doesn't: timeouts of the login page, several
+// tabs, kc_action, front-channel logout, and limits.
 
 const browserRealm = `{"realm": "r", "enabled": true, "clients": [
 	{"clientId": "app", "publicClient": true, "redirectUris": ["http://app.test/a/*"]},
@@ -22,6 +22,7 @@ const browserRealm = `{"realm": "r", "enabled": true, "clients": [
 	{"username": "bob", "enabled": true, "email": "bob@x.test", "firstName": "B", "lastName": "O", "credentials": [{"type": "password", "value": "b"}]}
 ]}`
 
+// An expired sign-in starts again and then redirects to the client with the original state.
 func TestLogin_timeout(t *testing.T) {
 	s := New(t, []byte(browserRealm))
 	b := newBrowser(t, s)
@@ -33,7 +34,7 @@ func TestLogin_timeout(t *testing.T) {
 	b.wantParameter("state", "st")
 }
 
-// "Remember me" is unsupported: Keycloak keeps such a session and its cookie longer.
+// A sign-in with "Remember me" returns 501, because the fake doesn't keep such a session longer.
 func TestLogin_rememberMe(t *testing.T) {
 	b := newBrowser(t,
 		New(t,
@@ -51,6 +52,7 @@ func TestLogin_rememberMe(t *testing.T) {
 	b.wantParameter("state", "st")
 }
 
+// A form that was already submitted isn't accepted again.
 func TestLogin_formReuse(t *testing.T) {
 	b := newBrowser(t, New(t, []byte(browserRealm)))
 	b.authorize("state", "st")
@@ -65,6 +67,7 @@ func TestLogin_formReuse(t *testing.T) {
 	b.wantParameter("state", "st")
 }
 
+// After ann signed in in one tab, bob can't sign in in another tab of the same browser.
 func TestLogin_otherUserInSecondTab(t *testing.T) {
 	b := newBrowser(t, New(t, []byte(browserRealm)))
 	b.authorize()
@@ -77,6 +80,7 @@ func TestLogin_otherUserInSecondTab(t *testing.T) {
 			"first.")
 }
 
+// The client can request a required action with kc_action, and gets its status.
 func TestLogin_requestedAction(t *testing.T) {
 	s := New(t, []byte(browserRealm))
 	b := newBrowser(t, s)
@@ -96,6 +100,7 @@ func TestLogin_requestedAction(t *testing.T) {
 	b.wantParameter("iss", s.Realm("r").Issuer())
 }
 
+// After a front-channel logout, the page contains an iframe for the client's logout URL and a link.
 func TestLogout_frontchannel(t *testing.T) {
 	s := New(t, []byte(browserRealm))
 	b := newBrowser(t, s)
@@ -113,6 +118,7 @@ func TestLogout_frontchannel(t *testing.T) {
 	b.wantPage(`href="http://framed.test/cb"`)
 }
 
+// The numbers of sign-ins in progress, tabs and devices are limited.
 func TestLogin_limits(t *testing.T) {
 	s := New(t, []byte(browserRealm))
 	r := s.Realm("r")
@@ -139,7 +145,7 @@ func TestLogin_limits(t *testing.T) {
 	}
 }
 
-// redirectURI never returns a URI that the client's patterns don't allow.
+// FuzzRedirectURI checks that redirectURI returns only URIs that the client's patterns allow.
 func FuzzRedirectURI(f *testing.F) {
 	for _, seed := range []string{
 		"http://app.test/a/b", "http://app.test/a", "http://app.test/a/../b",
@@ -164,11 +170,13 @@ func FuzzRedirectURI(f *testing.F) {
 		parsed, err := url.Parse(redirect)
 		if err != nil || parsed.Scheme != "http" || parsed.Host != "app.test" ||
 			parsed.User != nil || !strings.HasPrefix(parsed.Path+"/", "/a/") {
-			t.Errorf("redirectURI(%q) = %q (%v)", uri, redirect, err)
+			t.Errorf("redirectURI(%q) = %q (%v), want a URI below http://app.test/a/", uri, redirect,
+				err)
 		}
 		if resolved := fmt.Sprint(parsed.ResolveReference(&url.URL{})); !strings.HasPrefix(resolved,
 			"http://app.test/a") {
-			t.Errorf("redirectURI(%q) resolves to %q", uri, resolved)
+			t.Errorf("redirectURI(%q) resolves to %q, want a URI below http://app.test/a", uri,
+				resolved)
 		}
 	})
 }

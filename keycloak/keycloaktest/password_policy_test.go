@@ -9,7 +9,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// Passwords of the realm file count as set when the realm was imported.
+// A password in a realm file expires as if it was set when the realm was imported.
 func TestPasswordPolicy_expiry(t *testing.T) {
 	t.Parallel()
 	kc := keycloaktest.New(t,
@@ -31,11 +31,11 @@ func TestPasswordPolicy_expiry(t *testing.T) {
 		}
 	}
 	const day = 24 * time.Hour
-	wantLogin("at the start", "pw", http.StatusOK)
+	wantLogin("after the import", "pw", http.StatusOK)
 	kc.Advance(365*day - time.Hour)
 	wantLogin("on the last day", "pw", http.StatusOK)
 	kc.Advance(2 * time.Hour)
-	wantLogin("after a year", "pw", http.StatusBadRequest)
+	wantLogin("after 365 days", "pw", http.StatusBadRequest)
 	if err := r.User("ann").SetPassword("new"); err != nil {
 		t.Fatal(err)
 	}

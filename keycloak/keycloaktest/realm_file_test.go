@@ -16,7 +16,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// privateKeyBase64 returns a private key in the encoding of realm files.
+// privateKeyBase64 returns a private key in the encoding that realm files use.
 var privateKeyBase64 = sync.OnceValue(func() string {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -29,13 +29,13 @@ var privateKeyBase64 = sync.OnceValue(func() string {
 	return base64.StdEncoding.EncodeToString(der)
 })
 
-// shopWith returns a realm file with further fields.
+// shopWith returns a realm file of the realm shop with further fields.
 func shopWith(fields string) []byte {
 	return []byte(`{"realm": "shop", "enabled": true, ` + fields + `}`)
 }
 
-// Import rejects invalid files. Keycloak rejects most of them too, with a 400 or 500 that doesn't
-// say why; the others depend on unsupported features.
+// Start rejects an invalid realm file and gives the reason. Keycloak rejects most of these files
+// too, with a 400 or 500 that gives no reason; the others use unsupported features.
 func TestImport_invalid(t *testing.T) {
 	t.Parallel()
 	profile := func(attributes string) string {
@@ -132,7 +132,7 @@ func TestImport_invalid(t *testing.T) {
 	}
 }
 
-// wantRefusedFile checks that Start returns an error with exactly this message.
+// wantImportError checks that Start returns an error with exactly this message.
 func wantImportError(t *testing.T, file []byte, want string) {
 	t.Helper()
 	_, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{file}})
@@ -141,7 +141,7 @@ func wantImportError(t *testing.T, file []byte, want string) {
 	}
 }
 
-// Import is as lenient as Keycloak.
+// Start accepts the same irregular realm files as Keycloak.
 func TestImport_lenient(t *testing.T) {
 	t.Parallel()
 	for _, fields := range []string{
@@ -158,13 +158,14 @@ func TestImport_lenient(t *testing.T) {
 	} {
 		kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shopWith(fields)}})
 		if err != nil {
-			t.Errorf("%s: %v", fields, err)
+			t.Errorf("Start with %s returns %v, want no error", fields, err)
 			continue
 		}
 		kc.Close()
 	}
 }
 
+// Ignored lists the parts of a file that have no effect, without default values and in short form.
 func TestRealm_Ignored(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -203,15 +204,15 @@ func TestRealm_Ignored(t *testing.T) {
 	for i := range 300 {
 		scopes = append(scopes, fmt.Sprintf(`{"name": "s%d", "protocol": "saml"}`, i))
 	}
-	many := keycloaktest.New(t,
+	ignored := keycloaktest.New(t,
 		shopWith(`"clientScopes": [`+strings.Join(scopes, ",")+`]`)).Realm("shop").Ignored()
-	if len(many) != 201 || many[200] != "and 100 more" {
-		t.Errorf("Ignored() has %d entries, the last %q, want 200 and a summary", len(many),
-			many[len(many)-1])
+	if len(ignored) != 201 || ignored[200] != "and 100 more" {
+		t.Errorf("Ignored() has %d entries, the last %q, want 200 and a summary", len(ignored),
+			ignored[len(ignored)-1])
 	}
 }
 
-// Ignored lists the unused parts of an exported realm, and nothing important is among them.
+// For an exported realm, Ignored lists the unused parts, and none of them is important.
 func TestRealm_Ignored_export(t *testing.T) {
 	t.Parallel()
 	export, err := os.ReadFile("contract/testdata/export.json")
@@ -225,10 +226,10 @@ func TestRealm_Ignored_export(t *testing.T) {
 		"roles.realm[].description",
 	} {
 		if !slices.Contains(ignored, want) {
-			t.Errorf("Ignored() lacks %s: %q", want, ignored)
+			t.Errorf("Ignored() = %q, want %s among them", ignored, want)
 		}
 	}
-	harmless := []string{ // have no effect here, despite their names
+	harmless := []string{ // important only by their names
 		"accessCodeLifespanUserAction", "accessTokenLifespanForImplicitFlow",
 		"actionTokenGeneratedByAdminLifespan", "actionTokenGeneratedByUserLifespan",
 		"clients[].nodeReRegistrationTimeout",
@@ -237,7 +238,7 @@ func TestRealm_Ignored_export(t *testing.T) {
 		for _, word := range []string{"mapper", "secret", "lifespan", "timeout", "redirect",
 			"flow."} {
 			if strings.Contains(strings.ToLower(entry), word) && !slices.Contains(harmless, entry) {
-				t.Errorf("%s is ignored", entry)
+				t.Errorf("Ignored() contains %s, want nothing about %s", entry, word)
 			}
 		}
 	}

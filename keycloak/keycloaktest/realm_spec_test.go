@@ -33,11 +33,11 @@ var fullSpec = keycloaktest.RealmSpec{
 	Settings: map[string]any{"accessTokenLifespan": 77, "revokeRefreshToken": true},
 }
 
-// A RealmSpec describes the same realm here and in a real Keycloak.
+// A RealmSpec describes the same realm in the fake and in a real Keycloak.
 func TestRealmSpec(t *testing.T) {
 	spec := fullSpec
 	spec.Name = "Spec-" + rand.Text()[:10]
-	t.Run("stand-in", func(t *testing.T) {
+	t.Run("fake", func(t *testing.T) {
 		kc := keycloaktest.New(t, spec.File())
 		if ignored := kc.Realm(spec.Name).Ignored(); len(ignored) != 0 {
 			t.Errorf("Ignored() = %v, want none", ignored)
@@ -46,15 +46,15 @@ func TestRealmSpec(t *testing.T) {
 	})
 	if url := strings.TrimSuffix(os.Getenv("TEST_KEYCLOAK_URL"), "/"); url != "" {
 		t.Run("Keycloak", func(t *testing.T) {
-			admin(t, url, http.MethodPost, "", spec.File())
-			defer admin(t, url, http.MethodDelete, "/"+spec.Name, nil)
+			adminRequest(t, url, http.MethodPost, "", spec.File())
+			defer adminRequest(t, url, http.MethodDelete, "/"+spec.Name, nil)
 			testRealmSpec(t, url+"/realms/"+spec.Name)
 		})
 	}
 }
 
-// admin sends a request to the admin API of a real Keycloak, which must succeed.
-func admin(t *testing.T, url, method, path string, content []byte) {
+// adminRequest sends a request to the admin API of a real Keycloak, and fails the test on an error.
+func adminRequest(t *testing.T, url, method, path string, content []byte) {
 	t.Helper()
 	tokens := post(t, url+"/realms/master/protocol/openid-connect/token", "grant_type",
 		"password", "client_id", "admin-cli", "username", "admin", "password", "admin").wantOK(t)
@@ -75,16 +75,16 @@ func testRealmSpec(t *testing.T, realm string) {
 			client, "client_secret", secret, "username", name, "password", name+"-password")
 	}
 
-	begin := time.Now()
+	start := time.Now()
 	r := login("api", "api-secret", "ann").wantOK(t)
-	took := time.Since(begin)
+	took := time.Since(start)
 	claims := parseClaims(t, r.field("access_token"))
 	if iss := claims["iss"]; iss != realm {
 		t.Errorf("issuer is %v, want %s", iss, realm)
 	}
 	for client, want := range map[string][]string{
 		"": {"default-roles-" + strings.ToLower(realm[strings.LastIndex(realm, "/")+1:]), "member", "offline_access", "uma_authorization"},
-		// In addition to the spec's roles, she has the default ones.
+		// In addition to the roles in the spec, ann has the default roles.
 		"account": {"manage-account", "manage-account-links", "view-groups", "view-profile"},
 		"api":     {"extra", "reader"},
 		"app":     nil,
@@ -99,17 +99,17 @@ func testRealmSpec(t *testing.T, realm string) {
 	for _, token := range []string{r.field("access_token"), r.field("id_token")} {
 		if got := groups(parseClaims(t, token)); !slices.Equal(got,
 			[]string{"/guests", "/staff", "/staff/night"}) {
-			t.Errorf("ann's groups are %v", got)
+			t.Errorf("ann's groups are %v, want /guests, /staff and /staff/night", got)
 		}
 	}
-	// Keycloak subtracts the time that it took from the 77 s in the spec.
+	// expires_in is the 77 s in the spec minus the time that Keycloak takes.
 	expiresIn, _ := r.body["expires_in"].(float64)
 	if claims["email"] != "ann@example.com" || claims["email_verified"] != true ||
 		claims["name"] != "ann Test" || expiresIn > 77 || expiresIn < 76-took.Seconds() {
 		t.Errorf("claims are %v and expires_in %v after %v", claims, expiresIn, took)
 	}
 
-	// Settings make refresh tokens single-use.
+	// The spec's Settings make refresh tokens single-use.
 	useRefreshToken := func() reply {
 		return post(t, endpoint+"/token", "grant_type", "refresh_token", "client_id", "api",
 			"client_secret", "api-secret", "refresh_token", r.field("refresh_token"))
@@ -122,16 +122,16 @@ func testRealmSpec(t *testing.T, realm string) {
 	if aud := audience(ben); !slices.Contains(aud, "app") || len(groups(ben)) != 0 ||
 		len(rolesIn(ben, "api")) != 0 || ben["email"] != "ben@corp.test" ||
 		ben["name"] != "ben Spec" {
-		t.Errorf("ben's claims are %v", ben)
+		t.Errorf("ben's claims are %v, want the spec's, without roles and groups", ben)
 	}
 	login("api", "api-secret", "cid").wantOAuthError(t, 400, "Account disabled")
 
-	// Clients may use all grants of a public or confidential client.
+	// A client may use all grants that a public or confidential client can.
 	service := parseClaims(t,
 		post(t, endpoint+"/token", "grant_type", "client_credentials", "client_id", "api",
 			"client_secret", "api-secret").wantOK(t).field("access_token"))
 	if service["client_id"] != "api" || !slices.Contains(audience(service), "api") {
-		t.Errorf("service account's claims are %v", service)
+		t.Errorf("service account's claims are %v, want client_id and aud api", service)
 	}
 	post(t, endpoint+"/auth/device", "client_id", "app", "scope", "openid").wantOK(t)
 	page := get(t,
@@ -151,6 +151,7 @@ func testRealmSpec(t *testing.T, realm string) {
 		wantOAuthError(t, 401, "Client not enabled to retrieve service account")
 }
 
+// groups returns the groups claim, sorted.
 func groups(claims jwt.MapClaims) []string {
 	var paths []string
 	all, _ := claims["groups"].([]any)
@@ -168,7 +169,7 @@ func TestRealmSpec_File(t *testing.T) {
 	file := spec.File()
 	if !bytes.Equal(file, spec.File()) || !json.Valid(file) ||
 		fmt.Sprintf("%+v", spec) != before {
-		t.Error("File modifies the spec or returns a different file")
+		t.Error("File modifies the spec, or returns a different file or invalid JSON")
 	}
 	kc := keycloaktest.New(t, keycloaktest.RealmSpec{Name: "empty"}.File())
 	if _, err := kc.Realm("empty").AddUser([]byte(`{"username": "x", "enabled": true}`)); err !=
@@ -177,11 +178,12 @@ func TestRealmSpec_File(t *testing.T) {
 	}
 }
 
+// File panics if Settings contain a value that JSON can't represent.
 func TestRealmSpec_File_panic(t *testing.T) {
 	defer func() {
 		if got := fmt.Sprint(recover()); !strings.HasPrefix(got,
 			"keycloaktest: a RealmSpec's settings can't be written as JSON: ") {
-			t.Errorf("File panics with %q", got)
+			t.Errorf("File panics with %q, want that settings can't be written as JSON", got)
 		}
 	}()
 	keycloaktest.RealmSpec{Name: "x",

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Each of these tests is for a bug that was fixed; its comment describes the bug.
+// Each test in this file is for a bug that was fixed. Its comment describes the bug.
 
 const regressionRealm = `{"realm": "r", "enabled": true, "clients": [
 	{"clientId": "app", "publicClient": true, "directAccessGrantsEnabled": true, "redirectUris": ["http://app.test/a/*"]},
@@ -22,12 +22,12 @@ const regressionRealm = `{"realm": "r", "enabled": true, "clients": [
 ]}`
 
 // An expired online session hid the offline session with the same ID from userinfo and revocation.
-func TestOfflineSession_sameIDAsEnded(t *testing.T) {
+func TestOfflineSession_sameIDAsOnline(t *testing.T) {
 	s := New(t,
 		[]byte(strings.Replace(browserRealm, `"username": "ann"`,
 			`"username": "ann", "realmRoles": ["offline_access"]`, 1)))
 	r, b := s.Realm("r"), newBrowser(t, s)
-	b.authorize() // otherwise the offline session would replace the online one
+	b.authorize() // keeps the online session from being replaced by the offline session
 	b.post(b.formAction(), "username", "ann", "password", "a")
 	b.authorize("scope", "openid offline_access")
 	_, tokens := postForm(t, r.URL()+oidc+"/token", "grant_type", "authorization_code", "client_id",
@@ -47,16 +47,16 @@ func TestOfflineSession_sameIDAsEnded(t *testing.T) {
 	}
 	_, body = postForm(t, r.URL()+oidc+"/revoke", "client_id", "app", "token", access)
 	if body["error"] != nil {
-		t.Errorf("revocation returns %v", body)
+		t.Errorf("revocation returns %v, want no error", body)
 	}
 	sessions := r.Sessions()
 	if len(sessions) != 1 || !sessions[0].Offline || sessions[0].UserID != r.User("ann").ID() ||
 		!slices.Equal(sessions[0].Clients, []string{"app"}) {
-		t.Errorf("Sessions() = %+v, want the offline one", sessions)
+		t.Errorf("Sessions() = %+v, want only the offline session", sessions)
 	}
 }
 
-// A mapper for the claim exp.x replaced exp by an object, which made the server panic.
+// A mapper for the claim exp.x replaced exp with an object, which made the server panic.
 func TestMapper_nestedInReservedClaim(t *testing.T) {
 	for _, name := range []string{"exp.x", "typ.x", "auth_time.x", "email_verified.x"} {
 		r := New(t,
@@ -70,14 +70,15 @@ func TestMapper_nestedInReservedClaim(t *testing.T) {
 		payload, err := r.verified(tokens.AccessToken)
 		r.mu.Unlock()
 		claim, _, _ := strings.Cut(name, ".")
-		if _, object := payload[claim].(map[string]any); err != nil || object {
-			t.Errorf("mapper for %s replaces %s by an object: %v", name, claim, payload)
+		if _, isObject := payload[claim].(map[string]any); err != nil || isObject {
+			t.Errorf("mapper for %s replaces %s with an object: %v", name, claim, payload)
 		}
 	}
 }
 
-// A user deleted during the sign-in still got a code, and disabled realms and clients still worked.
-func TestLogin_disabledMeanwhile(t *testing.T) {
+// A user who was deleted during the sign-in still got a code, as did users of a client or realm
+// that was disabled during the sign-in.
+func TestLogin_disabledDuringSignIn(t *testing.T) {
 	for want, change := range map[string]func(*Realm) error{
 		"An internal server error has occurred": func(r *Realm) error {
 			return r.User("ann").Delete()
@@ -122,11 +123,11 @@ func TestLogout_backchannelRedirect(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !r.EndSession(Session{ID: mustSignIn(t, r).SessionID}) || followed.Load() != 0 {
-		t.Errorf("%d requests followed the redirect", followed.Load())
+		t.Errorf("%d requests followed the redirect, want none", followed.Load())
 	}
 }
 
-// Config.Now was called with the server locked.
+// The server called Config.Now while it held its lock.
 func TestServer_Now_withoutLock(t *testing.T) {
 	var s *Server
 	s, err := Start(Config{Now: func() time.Time {
@@ -148,17 +149,18 @@ func TestServer_Now_withoutLock(t *testing.T) {
 	select {
 	case <-done:
 	case <-time.After(4 * time.Minute):
-		t.Fatal("deadlock")
+		t.Fatal("Config.Now deadlocks when it uses the server")
 	}
 }
 
+// A brokenListener returns errBroken for each connection.
 type brokenListener struct{ net.Listener }
 
 var errBroken = errors.New("broken")
 
 func (brokenListener) Accept() (net.Conn, error) { return nil, errBroken }
 
-// A failing listener ended the process.
+// An error of the listener ended the process.
 func TestServer_Err_brokenListener(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -175,6 +177,7 @@ func TestServer_Err_brokenListener(t *testing.T) {
 	s.Close()
 }
 
+// Start accepted a listener on all interfaces.
 func TestStart_notLoopback(t *testing.T) {
 	listener, err := net.Listen("tcp", "0.0.0.0:0")
 	if err != nil {
@@ -184,7 +187,7 @@ func TestStart_notLoopback(t *testing.T) {
 	wantError(t, err, "isn't a loopback address")
 }
 
-// A fault may delay longer than the server's ReadTimeout.
+// A Delay longer than the server's ReadTimeout made the request fail.
 func TestFault_delay_readTimeout(t *testing.T) {
 	s := New(t, []byte(regressionRealm))
 	httpServer := httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
@@ -203,8 +206,9 @@ func TestFault_delay_readTimeout(t *testing.T) {
 	}
 }
 
-// /realms/r/certs counted as the key set's endpoint, and unknown names were accepted.
-func TestEndpointNames(t *testing.T) {
+// A request to /realms/r/certs counted as a request for the key set, and Count and Fail accepted
+// unknown endpoint names.
+func TestServer_Count_unknownEndpoint(t *testing.T) {
 	s := New(t, []byte(regressionRealm))
 	s.Fail(Fault{Endpoint: "/certs", Status: 503})
 	s.Fail(Fault{})
@@ -220,8 +224,8 @@ func TestEndpointNames(t *testing.T) {
 		}
 	}
 	if s.Count("/certs") != 1 || s.Count("") != 2 {
-		t.Errorf("Count(/certs) = %d of %d, want 1 of 2: %v", s.Count("/certs"),
-			s.Count(""), s.Requests())
+		t.Errorf("Count(/certs) = %d and Count(\"\") = %d, want 1 and 2; requests are %v",
+			s.Count("/certs"), s.Count(""), s.Requests())
 	}
 	wantPanic(t, `has no endpoint "/cert"`, func() { s.Count("/cert") })
 	wantPanic(t, "has no endpoint", func() {
@@ -230,7 +234,7 @@ func TestEndpointNames(t *testing.T) {
 	wantPanic(t, "the status 1000", func() { s.Fail(Fault{Status: 1000}) })
 }
 
-// SignIn ignored that a realm, client or user was disabled.
+// SignIn returned tokens although the realm, client or user was disabled.
 func TestRealm_SignIn_disabled(t *testing.T) {
 	for want, change := range map[string]func(*Realm) error{
 		"user ann is disabled": func(r *Realm) error {
@@ -269,6 +273,7 @@ func TestUserinfo_otherSubject(t *testing.T) {
 	}
 }
 
+// Methods of a removed realm and its users worked without an error.
 func TestRealm_removed(t *testing.T) {
 	s := New(t, []byte(regressionRealm))
 	r := s.Realm("r")
@@ -283,12 +288,12 @@ func TestRealm_removed(t *testing.T) {
 	}
 }
 
-// The maps of names and email addresses follow all changes.
+// User returned users by outdated names and email addresses.
 func TestRealm_User_afterChanges(t *testing.T) {
 	r := New(t, []byte(regressionRealm)).Realm("r")
 	ann := r.User("ANN@x.test")
 	if ann == nil || ann.Update([]byte(`{"username": "Anna", "email": "Anna@x.test"}`)) != nil {
-		t.Fatal("User doesn't return ann, or Update fails")
+		t.Fatal("User(ANN@x.test) is nil, or Update fails")
 	}
 	for name, want := range map[string]bool{"ann": false, "ann@x.test": false, "anna": true,
 		"anna@X.test": true} {
@@ -299,15 +304,14 @@ func TestRealm_User_afterChanges(t *testing.T) {
 	_, err := r.AddUser([]byte(`{"username": "b", "email": "anna@x.test"}`))
 	wantError(t, err, "another user has the e-mail address")
 	if r.Update([]byte(`{"duplicateEmailsAllowed": true}`)) != nil || r.User("anna@x.test") != nil {
-		t.Error("User accepts an email address though addresses needn't be unique")
+		t.Error("User finds a user by email address, though addresses needn't be unique")
 	}
 	if ann.Delete() != nil || r.User("anna") != nil {
 		t.Error("User returns a deleted user")
 	}
 }
 
-// A failed AddUser left the user's new roles behind, and a second service account replaced the
-// first.
+// A failed AddUser kept the roles that it created, and a second service account replaced the first.
 func TestRealm_AddUser_atomic(t *testing.T) {
 	r := New(t, []byte(regressionRealm)).Realm("r")
 	_, err := r.AddUser([]byte(`{"username": "u", "realmRoles": ["new"], "groups": ["/none"]}`))
@@ -319,7 +323,7 @@ func TestRealm_AddUser_atomic(t *testing.T) {
 	wantError(t, err, "already has an account")
 }
 
-// A malformed query made the form invalid.
+// A malformed query made a valid form fail.
 func TestToken_malformedQuery(t *testing.T) {
 	r := New(t, []byte(regressionRealm)).Realm("r")
 	status, body := postForm(t, r.URL()+oidc+"/token?a=b;c", "client_id", "app", "grant_type",
@@ -329,7 +333,8 @@ func TestToken_malformedQuery(t *testing.T) {
 	}
 }
 
-// A second change of settings overwrote when a session would have ended before the first one.
+// A second change of settings overwrote the record of when a session would have ended before the
+// first change.
 func TestRealm_Update_twice(t *testing.T) {
 	s := New(t, []byte(regressionRealm))
 	r := s.Realm("r")
@@ -340,14 +345,15 @@ func TestRealm_Update_twice(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	before := r.sessions[tokens.SessionID].clients["app"].changed
+	firstChange := r.sessions[tokens.SessionID].clients["app"].changed
 	s.Advance(time.Second)
 	err := r.UpdateClient("app", []byte(`{"attributes": {"client.session.idle.timeout": "40"}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if after := r.sessions[tokens.SessionID].clients["app"].changed; !after.After(before) {
-		t.Error("the session doesn't record the client's change")
+	secondChange := r.sessions[tokens.SessionID].clients["app"].changed
+	if !secondChange.After(firstChange) {
+		t.Errorf("client's change is recorded at %v, want after %v", secondChange, firstChange)
 	}
 	s.Advance(2 * time.Minute)
 	r.mu.Lock()

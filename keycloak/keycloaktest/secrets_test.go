@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// A realm doesn't keep the private keys and other unused secrets of its file.
+// A realm doesn't keep the private keys and other unused secrets in its file.
 func TestImport_dropsSecrets(t *testing.T) {
 	der, err := x509.MarshalPKCS8PrivateKey(must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)))
 	if err != nil {
@@ -57,14 +57,15 @@ func TestImport_dropsSecrets(t *testing.T) {
 	if got := realm.Ignored(); !slices.Equal(got, want) {
 		t.Errorf("Ignored() = %q,\nwant %q", got, want)
 	}
-	// The running server isn't searched: other goroutines use it.
+	// Don't search the running server, because other goroutines use it.
 	searched := map[uintptr]bool{reflect.ValueOf(kc).Pointer(): true}
 	if contains(reflect.ValueOf(realm), secret, searched) {
-		t.Error("the realm contains a secret of the file")
+		t.Error("the realm contains a private key or secret from the file")
 	}
 }
 
-// contains reports whether text is anywhere in a value, following pointers.
+// contains reports whether text is anywhere in a value. It follows pointers, except to the values
+// in seen.
 func contains(v reflect.Value, text string, seen map[uintptr]bool) bool {
 	switch v.Kind() {
 	case reflect.String:

@@ -8,8 +8,8 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// Realms have different keys, so that tests find code that accepts tokens of another realm.
-func TestServer_realmsHaveDifferentKeys(t *testing.T) {
+// Realms have different keys, so that tests can find code that accepts another realm's tokens.
+func TestServer_realmKeys(t *testing.T) {
 	kc := keycloaktest.New(t, shopNamed("one"), shopNamed("two"), shopNamed("three"))
 	owner := map[string]string{}
 	for _, name := range []string{"one", "two", "three"} {
@@ -29,11 +29,13 @@ func TestServer_realmsHaveDifferentKeys(t *testing.T) {
 	refresh(t, realm1, tokens.RefreshToken).wantOK(t)
 }
 
-// shopMasked is shopNamed with masked client secrets, as in an export.
+// shopMasked is like shopNamed, with masked client secrets as in an export.
 func shopMasked(name string) []byte {
 	return []byte(strings.Replace(string(shopNamed(name)), `"shop-api-secret"`, `"**********"`, 1))
 }
 
+// ClientSecrets and WithClientSecrets replace masked secrets. A masked secret itself isn't
+// accepted.
 func TestConfig_ClientSecrets(t *testing.T) {
 	secrets := map[string]string{"shop-api": "shop-api-secret"}
 	kc, err := keycloaktest.Start(keycloaktest.Config{
@@ -47,7 +49,7 @@ func TestConfig_ClientSecrets(t *testing.T) {
 	must(t, err)
 	login(t, imported, "alice", "alice-password").wantOK(t)
 
-	// Without the secret, no secret is accepted, not even the mask.
+	// If the real secret isn't set, no secret is accepted.
 	masked, err := kc.Import(shopMasked("four"))
 	must(t, err)
 	for _, secret := range []string{"shop-api-secret", "**********", ""} {
@@ -60,12 +62,13 @@ func TestConfig_ClientSecrets(t *testing.T) {
 	login(t, masked, "alice", "alice-password").wantOK(t)
 }
 
+// Remove deletes a realm with its keys. A realm can't be imported twice, but again after Remove.
 func TestServer_Remove(t *testing.T) {
 	kc := keycloaktest.New(t)
 	realm, err := kc.Import(shop.File())
 	must(t, err)
 	if kc.Realm("shop") != realm || realm.Name() != "shop" {
-		t.Error("Import and Realm return different realms")
+		t.Error("Realm(shop) isn't the realm that Import returned")
 	}
 	kid := realm.SigningKey("RS256")
 	tokens := signIn(t, realm)
@@ -75,15 +78,15 @@ func TestServer_Remove(t *testing.T) {
 	wantUserinfo(t, realm, tokens.AccessToken, "")
 
 	if !kc.Remove("shop") || kc.Remove("shop") || kc.Realm("shop") != nil {
-		t.Error("Remove doesn't remove the realm exactly once")
+		t.Error("Remove doesn't return true the first time and false the second time")
 	}
 	if r := get(t, oidcURL(realm, "/certs")); r.status != http.StatusNotFound {
-		t.Errorf("removed realm returns %v", r)
+		t.Errorf("request to a removed realm returns %v, want 404", r)
 	}
 	reimported, err := kc.Import(shop.File())
 	must(t, err)
 	if reimported.SigningKey("RS256") == kid {
-		t.Error("the new realm has the removed realm's keys, and would accept its tokens")
+		t.Error("the new realm has the removed realm's key, so it would accept the old tokens")
 	}
 	wantUserinfo(t, reimported, tokens.AccessToken, "Token verification failed")
 
@@ -97,7 +100,7 @@ func TestServer_Remove(t *testing.T) {
 		"Update":       realm.Update([]byte(`{}`)),
 	} {
 		if err == nil || err.Error() != "keycloaktest: the realm was removed" {
-			t.Errorf("%s of a removed realm returns %v", name, err)
+			t.Errorf("%s of a removed realm returns %v, want the realm was removed", name, err)
 		}
 	}
 }

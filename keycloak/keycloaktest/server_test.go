@@ -18,6 +18,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
+// With the zero Config, Start listens on 127.0.0.1 and has no realms.
 func TestStart_zeroConfig(t *testing.T) {
 	kc, err := keycloaktest.Start(keycloaktest.Config{})
 	must(t, err)
@@ -30,7 +31,7 @@ func TestStart_zeroConfig(t *testing.T) {
 	}
 	if r := get(t, kc.URL+"/realms/shop"); r.status != http.StatusNotFound ||
 		r.field("error") != "Realm does not exist" {
-		t.Errorf("unknown realm returns %v", r)
+		t.Errorf("request to an unknown realm returns %v, want 404", r)
 	}
 }
 
@@ -56,7 +57,7 @@ func TestStart_errors(t *testing.T) {
 				kc.Close()
 			}
 			wantError(t, err, tt.want)
-			// an open listener would return a timeout
+			// An open listener would return a timeout.
 			listener.(*net.TCPListener).SetDeadline(time.Now())
 			if _, err := listener.Accept(); !errors.Is(err, net.ErrClosed) {
 				t.Errorf("Accept returns %v, want %v", err, net.ErrClosed)
@@ -65,7 +66,7 @@ func TestStart_errors(t *testing.T) {
 	}
 }
 
-// A fakeTB records failures and cleanup functions.
+// A fakeTB records the failure and the cleanup functions.
 type fakeTB struct {
 	fatal   string
 	cleanup []func()
@@ -78,12 +79,13 @@ func (tb *fakeTB) Fatalf(format string, args ...any) {
 	runtime.Goexit()
 }
 
+// New fails the test if a realm file is invalid.
 func TestNew_error(t *testing.T) {
 	var tb fakeTB
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		keycloaktest.New(&tb, shop.File(), []byte("{}"))
-		t.Error("New returns")
+		t.Error("New returns after an error, want Fatalf")
 	})
 	wg.Wait()
 	if want := "keycloaktest: realm file: realm: missing"; tb.fatal != want {
@@ -91,6 +93,7 @@ func TestNew_error(t *testing.T) {
 	}
 }
 
+// New closes the server when the test ends.
 func TestNew_cleanup(t *testing.T) {
 	var tb fakeTB
 	kc := keycloaktest.New(&tb, shop.File())
@@ -101,8 +104,9 @@ func TestNew_cleanup(t *testing.T) {
 	wantNotListening(t, kc)
 }
 
+// Close can be called several times, even concurrently.
 func TestClose_twice(t *testing.T) {
-	kc, _ := start(t) // closes it once more
+	kc, _ := start(t) // calls Close, too
 	kc.Close()
 	var wg sync.WaitGroup
 	for range 2 {
@@ -133,7 +137,7 @@ func TestClose_requestsInFlight(t *testing.T) {
 				select {
 				case err := <-errs:
 					if err == nil {
-						t.Error("a closed server returned a response")
+						t.Error("a closed server returns a response, want an error")
 					}
 				case <-time.After(waitTimeout):
 					t.Fatal("a request still hangs")
@@ -143,7 +147,7 @@ func TestClose_requestsInFlight(t *testing.T) {
 	}
 }
 
-// Parallel tests with a server each don't affect each other.
+// Parallel tests don't affect each other if each has its own server.
 func TestServers_parallel(t *testing.T) {
 	for i := range 6 {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
@@ -159,10 +163,11 @@ func TestServers_parallel(t *testing.T) {
 			login(t, realm, "alice", "alice-password").wantOAuthError(t, 400,
 				"Invalid user credentials")
 			if n := kc.Count("/token"); n != 4 {
-				t.Errorf("Count(/token) = %d, want this server's 4", n)
+				t.Errorf("Count(/token) = %d, want this server's 4 requests", n)
 			}
 			if realm.SigningKey("ES256") != kid {
-				t.Error("RotateKeys of another server changed the key")
+				t.Errorf("SigningKey(ES256) = %s, want this server's %s", realm.SigningKey("ES256"),
+					kid)
 			}
 			drift := time.Until(kc.Now()) - time.Duration(i)*time.Hour
 			if drift.Abs() > time.Minute {
@@ -172,7 +177,7 @@ func TestServers_parallel(t *testing.T) {
 	}
 }
 
-// All methods are safe for concurrent use, as far as the race detector can tell.
+// All methods can be called concurrently. The race detector finds no race.
 func TestServer_concurrentUse(t *testing.T) {
 	kc, realm := start(t)
 	alice := user(t, realm, "alice")
@@ -208,7 +213,7 @@ func TestServer_concurrentUse(t *testing.T) {
 			alice.RevokeRole(keycloaktest.Role{Name: "r"})
 			alice.SetPassword("alice-password")
 		},
-		func() { // takes longest, because it generates keys
+		func() { // the slowest, because it generates keys
 			for n := 0; n < 3 && !done.Load(); n++ {
 				if _, err := kc.Import(keycloaktest.RealmSpec{Name: "other"}.File()); err != nil ||
 					!kc.Remove("other") {
@@ -232,6 +237,7 @@ func TestServer_concurrentUse(t *testing.T) {
 	wg.Wait()
 }
 
+// PathPrefix precedes all paths, with or without slashes around it.
 func TestConfig_PathPrefix(t *testing.T) {
 	for _, prefix := range []string{"/auth", "/auth/", "auth", "/"} {
 		t.Run(prefix, func(t *testing.T) {
@@ -256,18 +262,18 @@ func TestConfig_PathPrefix(t *testing.T) {
 			}
 			login(t, realm, "alice", "alice-password").wantOK(t)
 			if kc.Count("/token") != 1 {
-				t.Error("Count ignores a request with the prefix")
+				t.Errorf("Count(/token) = %d, want 1", kc.Count("/token"))
 			}
 			if withoutPrefix := "http://" + host + "/realms/shop"; withoutPrefix != want {
 				if r := get(t, withoutPrefix); r.status != http.StatusNotFound {
-					t.Errorf("without the prefix, response is %v, want 404", r)
+					t.Errorf("GET %s returns %v, want 404", withoutPrefix, r)
 				}
 			}
 		})
 	}
 }
 
-// Behind a proxy, Keycloak's own URL differs from its public URL.
+// PublicURL is the base of the issuer and of the URLs in discovery, but not of Realm.URL.
 func TestConfig_PublicURL(t *testing.T) {
 	kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()},
 		PublicURL: "https://id.example.com/sso/"})
@@ -298,6 +304,8 @@ func TestConfig_PublicURL(t *testing.T) {
 	}
 }
 
+// The server accepts connections from Listener. Closing the listener stops the server, and Err
+// returns the reason.
 func TestConfig_Listener(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
@@ -312,7 +320,6 @@ func TestConfig_Listener(t *testing.T) {
 	if err := kc.Err(); err != nil {
 		t.Errorf("Err() = %v while the server runs", err)
 	}
-	// Closing the listener stops the server.
 	must(t, listener.Close())
 	waitFor(t, "Err returns the reason", func() bool {
 		return errors.Is(kc.Err(), net.ErrClosed)
@@ -321,6 +328,7 @@ func TestConfig_Listener(t *testing.T) {
 	kc.Close()
 }
 
+// Now and Advance set the time of tokens and requests.
 func TestConfig_Now(t *testing.T) {
 	noon := time.Date(2031, 2, 3, 12, 0, 0, 0, time.UTC)
 	kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()},
@@ -358,7 +366,7 @@ func TestConfig_Now(t *testing.T) {
 	}
 }
 
-// A panic is logged and returns status 500, so that it doesn't look like a Fault.
+// A panic in a request is logged and returns status 500, so that it doesn't look like a Fault.
 func TestServer_panic(t *testing.T) {
 	var logged bytes.Buffer
 	log.SetOutput(&logged)
@@ -375,12 +383,12 @@ func TestServer_panic(t *testing.T) {
 	for _, fault := range []keycloaktest.Fault{{Disconnect: true}, {Truncate: true}} {
 		remove := kc.Fail(fault)
 		if _, err := do(newRequest(t, http.MethodGet, kc.URL, "")); err == nil {
-			t.Error("the fault has no effect")
+			t.Errorf("request with fault %v returns no error", fault)
 		}
 		remove()
 	}
 	if logged.Len() > 0 {
-		t.Errorf("a fault is logged: %s", logged.String())
+		t.Errorf("after faults, log is %q, want nothing", logged.String())
 	}
 	clockPanics.Store(true)
 	if r, err := do(newRequest(t, http.MethodGet, kc.URL, "")); err != nil || r.status != 500 ||

@@ -7,8 +7,8 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// The mappers that this package implements are the ones that realmfile accepts as supported.
-func TestMapperTypes_sameAsReader(t *testing.T) {
+// mapperTypes contains exactly the protocol mappers that realmfile considers supported.
+func TestMapperTypes_sameAsRealmFile(t *testing.T) {
 	var ids []string
 	for _, m := range mapperTypes {
 		ids = append(ids, m.id)

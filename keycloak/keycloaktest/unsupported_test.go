@@ -12,9 +12,9 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// Requests that need an unsupported feature return an error that names the feature. All other
-// requests to the realm work.
-func TestUnsupported_refusedWhereUsed(t *testing.T) {
+// A request that needs an unsupported feature returns an error that names the feature. Other
+// requests to the same realm work.
+func TestUnsupported_requests(t *testing.T) {
 	t.Parallel()
 	attribute := func(name, value string) string {
 		return fmt.Sprintf(
@@ -31,12 +31,12 @@ func TestUnsupported_refusedWhereUsed(t *testing.T) {
 	mapper := func(provider, config string) string {
 		return `"clients": [{` + app + `, "attributes": {"oauth2.device.authorization.grant.enabled": "true"}, "protocolMappers": [{"name": "m", "protocol": "openid-connect", "protocolMapper": "` + provider + `", "config": {` + config + `}}]}]`
 	}
-	// userinfo and introspection fail if there is no token
+	// Userinfo and introspection fail if there is no token.
 	tokens := []string{"password", "client_credentials", "userinfo", "introspect"}
 	for _, tt := range []struct {
-		fields  string
-		refused []string
-		message string
+		fields      string
+		unsupported []string // the requests that fail
+		message     string
 	}{
 		{`"displayName": "Shop"`, nil, ""},
 		{`"organizationsEnabled": true`, []string{"authorize", "device"}, "realm shop: organizationsEnabled is not supported"},
@@ -101,29 +101,30 @@ func TestUnsupported_refusedWhereUsed(t *testing.T) {
 		}
 		got := unsupportedUses(t, r)
 		for name, message := range got {
-			if !slices.Contains(tt.refused, name) {
+			if !slices.Contains(tt.unsupported, name) {
 				t.Errorf("%s: %s fails with %s, want success", tt.fields, name, message)
 			} else if message != "" && !strings.Contains(message, tt.message) {
 				t.Errorf("%s: %s fails with %q, want %q", tt.fields, name, message, tt.message)
 			}
 		}
-		for _, name := range tt.refused {
-			if _, refused := got[name]; !refused {
+		for _, name := range tt.unsupported {
+			if _, failed := got[name]; !failed {
 				t.Errorf("%s: %s succeeds, want an error", tt.fields, name)
 			}
 		}
 	}
 }
 
-// app is a client with all grants enabled.
+// app is the start of a client with all grants enabled.
 const app = `"clientId": "app", "secret": "s", "directAccessGrantsEnabled": true, "serviceAccountsEnabled": true, "redirectUris": ["http://localhost:8000/*"]`
 
 var noRedirectClient = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error {
 	return http.ErrUseLastResponse
 }}
 
-// refusedUses sends all kinds of requests to a realm, and returns the error messages of those that
-// return not_in_keycloaktest. Requests that need a token are included if there is none.
+// unsupportedUses sends all kinds of requests to a realm, and returns the error messages of the
+// requests that fail with not_in_keycloaktest. If there is no token, it includes the requests that
+// need a token, with an empty message.
 func unsupportedUses(t *testing.T, r *keycloaktest.Realm) map[string]string {
 	t.Helper()
 	messages := map[string]string{}
@@ -167,7 +168,7 @@ func unsupportedUses(t *testing.T, r *keycloaktest.Realm) map[string]string {
 			"email"))
 	if message := messages["unknown user"]; message != "" &&
 		(messages["password"] != "" || strings.Contains(message, "client")) {
-		delete(messages, "unknown user") // not because the user is unknown
+		delete(messages, "unknown user") // fails for another reason
 	}
 	use("client_credentials", post("/token", "grant_type", "client_credentials"))
 	use("device", post("/auth/device"))
@@ -197,7 +198,8 @@ func unsupportedUses(t *testing.T, r *keycloaktest.Realm) map[string]string {
 	return messages
 }
 
-// SignIn works for a client with an unsupported authenticator, because it needs no client secret.
+// SignIn works for a client with an unsupported way to authenticate, because it doesn't
+// authenticate the client. It returns an error if the tokens need an unsupported feature.
 func TestUnsupported_clientAuthenticator(t *testing.T) {
 	t.Parallel()
 	r, err := keycloaktest.New(t).Import(
@@ -208,10 +210,10 @@ func TestUnsupported_clientAuthenticator(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := r.SignIn("signed", "ann"); err != nil {
-		t.Errorf("SignIn of a client with client-jwt returns %v", err)
+		t.Errorf("SignIn of a client with client-jwt returns %v, want no error", err)
 	}
 	if _, err := r.SignIn("bound", "ann"); err == nil ||
 		!strings.Contains(err.Error(), "dpop.bound.access.tokens") {
-		t.Errorf("SignIn of a client with DPoP returns %v, want the attribute's name", err)
+		t.Errorf("SignIn of a client with DPoP returns %v, want dpop.bound.access.tokens", err)
 	}
 }
