@@ -148,8 +148,8 @@ func TestDev(t *testing.T) {
 		}
 	})
 	for _, tt := range []struct{ name, setting, want string }{
-		{"production", "RUNTIME_ENV=prod", `RUNTIME_ENV is "prod": the stand-in for Keycloak is for a developer's machine only`},
-		{"empty RUNTIME_ENV", "RUNTIME_ENV=", `RUNTIME_ENV is "": the stand-in for Keycloak is for a developer's machine only`},
+		{"production", "RUNTIME_ENV=prod", `RUNTIME_ENV is "prod": the fake Keycloak is for a developer's machine only`},
+		{"empty RUNTIME_ENV", "RUNTIME_ENV=", `RUNTIME_ENV is "": the fake Keycloak is for a developer's machine only`},
 		{"incomplete Keycloak settings", "KEYCLOAK_CLIENT_ID=shop", "KEYCLOAK_CLIENT_ID is set, and KEYCLOAK_SERVER_URL isn't"},
 		{"invalid setting", "REFRESH_GRACE=soon", "REFRESH_GRACE: expected a duration"},
 	} {

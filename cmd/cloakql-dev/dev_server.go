@@ -14,19 +14,19 @@ import (
 	"github.com/cloakql/cloakql/settings"
 )
 
-// A devServer is the environment that the server reads its settings from, and the stand-in for
-// Keycloak that it points to.
+// A devServer is the environment from which the server reads its settings, and the fake Keycloak
+// that the settings point to.
 type devServer struct {
-	environ []string                        // the process environment, with the stand-in's settings
+	environ []string                        // the process environment, with settings for the fake
 	note    string                          // shown with errors in the settings; may be empty
 	users   []console.User                  // suggested in the console's sign-in form
 	print   func(out io.Writer, url string) // called once the server listens; may be nil
-	stop    func()                          // nil if there is nothing to stop
+	stop    func()                          // stops the fake; nil if there is none
 }
 
-// newDevServer starts a stand-in for Keycloak with the realm local, and adds settings that point to
-// it. If the settings already name a Keycloak, nothing is started. The server doesn't know about
-// the stand-in, and verifies its tokens like any others.
+// newDevServer starts a fake Keycloak with the realm local, and adds settings that point to it. If
+// the settings already name a Keycloak, it starts nothing. The server doesn't know that its
+// Keycloak is a fake, and verifies the tokens as usual.
 func newDevServer(environ []string, dir string) (devServer, error) {
 	values, err := settings.Lookup(environ, dir)
 	if err != nil {
@@ -41,41 +41,41 @@ func newDevServer(environ []string, dir string) (devServer, error) {
 		source, remedy := "the environment", "unset KEYCLOAK_SERVER_URL"
 		if values.InFile("KEYCLOAK_SERVER_URL") {
 			source, remedy = values.File,
-				"move "+values.File+" away, or take its KEYCLOAK_ lines out"
+				"move "+values.File+" away, or remove its KEYCLOAK_ lines"
 		}
 		note := fmt.Sprintf(
-			"This is not the stand-in: %s sets KEYCLOAK_SERVER_URL, so the server uses the "+
-				"Keycloak at %s. For the stand-in, %s.", source, redactURL(address), remedy)
+			"This is not the fake Keycloak: %s sets KEYCLOAK_SERVER_URL, so the server uses the "+
+				"Keycloak at %s. To use the fake, %s.", source, redactURL(address), remedy)
 		print := func(out io.Writer, _ string) { fmt.Fprintln(out, note) }
 		return devServer{environ: environ, note: note, print: print}, nil
 	}
 	if !local {
 		return devServer{}, fmt.Errorf(
-			"RUNTIME_ENV is %q: the stand-in for Keycloak is for a developer's "+
-				"machine only. Use cmd/cloakql, and set KEYCLOAK_SERVER_URL (docs/settings.md)",
+			"RUNTIME_ENV is %q: the fake Keycloak is for a developer's machine only. "+
+				"Use cmd/cloakql, and set KEYCLOAK_SERVER_URL (docs/settings.md)",
 			runtime)
 	}
 	if err := checkPartial(values, environ, dir); err != nil {
 		return devServer{}, err
 	}
-	standIn, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{localrealm.JSON}})
+	fake, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{localrealm.JSON}})
 	if err != nil {
 		return devServer{}, err
 	}
-	added := standInSettings(standIn.URL)
+	added := fakeSettings(fake.URL)
 	if values.Get("KEYCLOAK_AUDIENCE") == "" {
 		added = append(added, "KEYCLOAK_AUDIENCE=local-api")
 	}
 	return devServer{
 		environ: slices.Concat(environ, added),
 		users:   []console.User{{Username: "alice", Password: "alice-password"}},
-		stop:    standIn.Close,
+		stop:    fake.Close,
 		print: func(out io.Writer, url string) {
 			const login = `{"query":"mutation { login(username: \"alice\", password: \"alice-password\") { accessToken refreshToken expiresIn } }"}`
 			fmt.Fprint(out, strings.Join([]string{
 				"Console   " + strings.TrimSuffix(url, "graphql") +
 					" (in a browser: sign in there, and run operations)",
-				"GraphQL   " + url + " (Keycloak is a stand-in in this process, at " + standIn.URL +
+				"GraphQL   " + url + " (with a fake Keycloak in this process, at " + fake.URL +
 					")",
 				"Sign in   alice, with the password alice-password " +
 					"(deploy/keycloak/local-realm.json has more users)",
@@ -87,7 +87,7 @@ func newDevServer(environ []string, dir string) (devServer, error) {
 }
 
 // checkPartial returns an error if the settings name a realm or a client, but no Keycloak. The
-// error includes other problems of the settings.
+// error includes any other problems in the settings.
 func checkPartial(values settings.Values, environ []string, dir string) error {
 	var names []string
 	for _, name := range []string{
@@ -102,19 +102,19 @@ func checkPartial(values settings.Values, environ []string, dir string) error {
 		return nil
 	}
 	err := fmt.Errorf("%s set, and KEYCLOAK_SERVER_URL isn't: set that too to use your Keycloak, "+
-		"or none of them to use the stand-in (settings come from %s)", withVerb(names),
+		"or none of them to use the fake Keycloak (settings come from %s)", withVerb(names),
 		values.Source)
-	for _, entry := range standInSettings("http://127.0.0.1:8080") {
+	for _, entry := range fakeSettings("http://127.0.0.1:8080") {
 		if name, _, _ := strings.Cut(entry, "="); values.Get(name) == "" {
 			environ = append(slices.Clone(environ), entry)
 		}
 	}
-	_, others := settings.Read(environ, dir)
-	return errors.Join(err, others)
+	_, otherErr := settings.Read(environ, dir)
+	return errors.Join(err, otherErr)
 }
 
-// standInSettings returns the settings for the realm local of the Keycloak at address.
-func standInSettings(address string) []string {
+// fakeSettings returns the settings for the realm local of the Keycloak at address.
+func fakeSettings(address string) []string {
 	return []string{
 		"KEYCLOAK_SERVER_URL=" + address, "KEYCLOAK_REALM_NAME=local",
 		"KEYCLOAK_CLIENT_ID=local-api", "KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret",
@@ -129,7 +129,7 @@ func withVerb(names []string) string {
 	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1] + " are"
 }
 
-// redactURL returns a URL without the password that it may contain by mistake.
+// redactURL returns a URL without its password, if it has one.
 func redactURL(text string) string {
 	parsed, err := url.Parse(text)
 	if err != nil {
@@ -138,7 +138,7 @@ func redactURL(text string) string {
 	return parsed.Redacted()
 }
 
-// runtimeEnv returns the value of RUNTIME_ENV, and whether it is set: it may be set but empty.
+// runtimeEnv returns the value of RUNTIME_ENV, and whether it is set, even if empty.
 func runtimeEnv(environ []string) (value string, set bool) {
 	for _, entry := range environ {
 		if name, text, _ := strings.Cut(entry, "="); name == "RUNTIME_ENV" {

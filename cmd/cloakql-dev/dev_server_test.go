@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// With settings for a real Keycloak, the stand-in isn't started. The output says so, and says how
-// to start it.
+// With settings for a real Keycloak, the fake isn't started. The output tells this, and how to use
+// the fake instead.
 func TestNewDevServer_realKeycloak(t *testing.T) {
 	const real = "KEYCLOAK_SERVER_URL=http://localhost:8080\nKEYCLOAK_REALM_NAME=local\nKEYCLOAK_CLIENT_ID=local-api\nKEYCLOAK_CLIENT_SECRET_KEY=hush\n"
 	for name, tt := range map[string]struct {
@@ -17,10 +17,10 @@ func TestNewDevServer_realKeycloak(t *testing.T) {
 		environ []string
 		want    string
 	}{
-		"file": {real, nil, "This is not the stand-in: .local.env sets KEYCLOAK_SERVER_URL, so the server uses the Keycloak at http://localhost:8080. " +
-			"For the stand-in, move .local.env away, or take its KEYCLOAK_ lines out."},
-		"environment": {"", strings.Fields(real), "This is not the stand-in: the environment sets KEYCLOAK_SERVER_URL, so the server uses the Keycloak at http://localhost:8080. " +
-			"For the stand-in, unset KEYCLOAK_SERVER_URL."},
+		"file": {real, nil, "This is not the fake Keycloak: .local.env sets KEYCLOAK_SERVER_URL, so the server uses the Keycloak at http://localhost:8080. " +
+			"To use the fake, move .local.env away, or remove its KEYCLOAK_ lines."},
+		"environment": {"", strings.Fields(real), "This is not the fake Keycloak: the environment sets KEYCLOAK_SERVER_URL, so the server uses the Keycloak at http://localhost:8080. " +
+			"To use the fake, unset KEYCLOAK_SERVER_URL."},
 		"both": {real, []string{"KEYCLOAK_SERVER_URL=http://me:s3cret@sso.example.com"}, "the environment sets KEYCLOAK_SERVER_URL, so the server uses the Keycloak at http://me:xxxxx@sso.example.com."},
 	} {
 		dir := t.TempDir()
@@ -39,7 +39,7 @@ func TestNewDevServer_realKeycloak(t *testing.T) {
 		if !strings.Contains(out.String(), tt.want) || dev.stop != nil {
 			t.Errorf("%s: printed %q, want %q", name, out.String(), tt.want)
 		}
-		// The note matters most if the settings have a problem.
+		// If the settings have a problem, the error includes the note.
 		err = run(t.Context(), append(tt.environ, "REFRESH_GRACE=1h"), dir, io.Discard)
 		if err == nil || !strings.Contains(err.Error(), "REFRESH_GRACE: is 1h") ||
 			!strings.Contains(err.Error(), tt.want) {

@@ -1,4 +1,4 @@
-// Command cloakql-dev serves CloakQL together with a stand-in for Keycloak in the same process, for
+// Command cloakql-dev serves CloakQL together with a fake Keycloak in the same process, for
 // development. It needs no Keycloak, no network and no settings.
 package main
 
@@ -18,8 +18,8 @@ import (
 
 const usage = `Usage: cloakql-dev
 
-cloakql-dev serves CloakQL together with a stand-in for Keycloak until SIGINT or SIGTERM. It needs
-no settings; "cloakql settings" describes those that it accepts.
+cloakql-dev serves CloakQL together with a fake Keycloak until SIGINT or SIGTERM. It needs no
+settings; "cloakql settings" describes the settings that it accepts.
 `
 
 func main() {
