@@ -52,12 +52,12 @@ func (r *Realm) Update(patch []byte) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	changed, err := realmfile.PatchRealm(r.settings, patch)
+	patched, err := realmfile.PatchRealm(r.settings, patch)
 	if err != nil {
 		return fmt.Errorf("keycloaktest: realm: %w", err)
 	}
 	r.recordLifespans(r.server.Now())
-	r.settings = changed
+	r.settings = patched
 	r.loadFrontendURL()
 	return nil
 }
@@ -84,34 +84,34 @@ func (r *Realm) UpdateClient(clientID string, patch []byte) error {
 	if c == nil {
 		return fmt.Errorf("keycloaktest: the realm has no client %q", clientID)
 	}
-	changed, err := realmfile.PatchClient(c.Client, patch)
+	patched, err := realmfile.PatchClient(c.Client, patch)
 	if err != nil {
 		return fmt.Errorf("keycloaktest: client: %w", err)
 	}
-	if changed.ClientID != clientID {
+	if patched.ClientID != clientID {
 		return errors.New("keycloaktest: a client's id can't be changed")
 	}
 	attributes := maps.Clone(c.Attributes)
-	for name, value := range changed.Attributes {
+	for name, value := range patched.Attributes {
 		if attributes[name] = value; value == "" {
 			delete(attributes, name)
 		}
 	}
-	changed.Attributes = attributes
+	patched.Attributes = attributes
 	previous := *c
 	r.recordLifespans(r.server.Now())
-	c.Client = changed
+	c.Client = patched
 	if err := r.addServiceAccount(c); err != nil {
 		*c = previous
 		return fmt.Errorf("keycloaktest: client: %w", err)
 	}
-	c.enabled, c.standardFlow, c.fullScope = valueOr(changed.Enabled, true),
-		valueOr(changed.StandardFlowEnabled, true),
-		valueOr(changed.FullScopeAllowed, !changed.ConsentRequired)
+	c.enabled, c.standardFlow, c.fullScope = valueOr(patched.Enabled, true),
+		valueOr(patched.StandardFlowEnabled, true),
+		valueOr(patched.FullScopeAllowed, !patched.ConsentRequired)
 	// Updating a client adds this scope; importing a file that lists the account doesn't.
 	r.addServiceAccountScope(c)
-	c.unsupported = realmfile.UnsupportedSettings(changed)
-	if changed.Secret != maskedSecret {
+	c.unsupported = realmfile.UnsupportedSettings(patched)
+	if patched.Secret != maskedSecret {
 		c.secretUnknown = false
 	}
 	return nil

@@ -233,13 +233,13 @@ var formActionPattern = regexp.MustCompile(`action="([^"]*)"`)
 func (b *browser) submit(realm *keycloaktest.Realm, page string,
 	form url.Values) (next, redirect string) {
 	b.Helper()
-	found := formActionPattern.FindStringSubmatch(page)
-	if found == nil {
+	match := formActionPattern.FindStringSubmatch(page)
+	if match == nil {
 		b.Fatalf("page has no form: %s", page)
 	}
 	base, err := url.Parse(realm.URL())
 	must(b, err)
-	address, err := base.Parse(html.UnescapeString(found[1]))
+	address, err := base.Parse(html.UnescapeString(match[1]))
 	must(b, err)
 	return b.open(address.String(), form)
 }

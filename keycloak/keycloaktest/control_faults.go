@@ -70,13 +70,13 @@ func (s *Server) nextFault(endpoint string) *Fault {
 		if f.Endpoint != "" && f.Endpoint != endpoint {
 			continue
 		}
-		match := *f
+		fault := *f
 		if f.Times > 0 {
 			if f.Times--; f.Times == 0 {
 				s.faults = slices.Delete(s.faults, i, i+1)
 			}
 		}
-		return &match
+		return &fault
 	}
 	return nil
 }

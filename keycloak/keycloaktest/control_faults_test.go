@@ -145,8 +145,8 @@ func TestFault_delay(t *testing.T) {
 	for _, status := range []int{503, 200} { // with a Status and without
 		start := time.Now()
 		r := login(t, realm, "alice", "alice-password")
-		if took := time.Since(start); r.status != status || took < delay {
-			t.Errorf("response is %v after %v, want %d after at least %v", r, took, status,
+		if elapsed := time.Since(start); r.status != status || elapsed < delay {
+			t.Errorf("response is %v after %v, want %d after at least %v", r, elapsed, status,
 				delay)
 		}
 	}

@@ -16,12 +16,12 @@ func (r *Realm) createKeys(index int) {
 		return
 	}
 	go encryptionKey() // the first realm of a process needs two RSA keys: generate them in parallel
-	signing := rsaKey(r.server.rsaKey(index, 0), "RS256", r.name)
-	signing.priority = 100
-	encryption := rsaKey(encryptionKey(), "RSA-OAEP", r.name)
-	refresh := newKey("HMAC", "HS512", r.name)
-	refresh.priority = 100
-	r.keys = keySet{r.name, []*key{signing, encryption, refresh}}
+	signingKey := rsaKey(r.server.rsaKey(index, 0), "RS256", r.name)
+	signingKey.priority = 100
+	encKey := rsaKey(encryptionKey(), "RSA-OAEP", r.name)
+	refreshKey := newKey("HMAC", "HS512", r.name)
+	refreshKey.priority = 100
+	r.keys = keySet{r.name, []*key{signingKey, encKey, refreshKey}}
 }
 
 // A Key describes a realm key, without the key itself.

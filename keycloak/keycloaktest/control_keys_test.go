@@ -140,25 +140,25 @@ func TestRealm_RotateKeys_notShared(t *testing.T) {
 // Of the active keys for an algorithm, the newest with the highest priority signs.
 func TestRealm_AddKey(t *testing.T) {
 	kc, realm := start(t)
-	initial := realm.SigningKey("RS256")
-	lowPriority, err := realm.AddKey(keycloaktest.Key{Algorithm: "RS256", Priority: 50})
+	initialKID := realm.SigningKey("RS256")
+	lowPriorityKID, err := realm.AddKey(keycloaktest.Key{Algorithm: "RS256", Priority: 50})
 	must(t, err)
-	if realm.SigningKey("RS256") != initial {
+	if realm.SigningKey("RS256") != initialKID {
 		t.Error("a key with a lower priority signs")
 	}
-	samePriority, err := realm.AddKey(keycloaktest.Key{Algorithm: "RS256", Priority: 100})
+	samePriorityKID, err := realm.AddKey(keycloaktest.Key{Algorithm: "RS256", Priority: 100})
 	must(t, err)
-	if realm.SigningKey("RS256") != samePriority {
+	if realm.SigningKey("RS256") != samePriorityKID {
 		t.Error("of keys with equal priority, the newest doesn't sign")
 	}
 	passive, err := realm.AddKey(keycloaktest.Key{Algorithm: "RS256", Priority: 200, Passive: true})
 	must(t, err)
-	if realm.SigningKey("RS256") != samePriority {
+	if realm.SigningKey("RS256") != samePriorityKID {
 		t.Error("a passive key signs")
 	}
-	if kids := publishedKIDs(t, realm); !slices.Contains(kids, lowPriority) ||
+	if kids := publishedKIDs(t, realm); !slices.Contains(kids, lowPriorityKID) ||
 		!slices.Contains(kids, passive) {
-		t.Errorf("published keys are %v, want %s and %s among them", kids, lowPriority, passive)
+		t.Errorf("published keys are %v, want %s and %s among them", kids, lowPriorityKID, passive)
 	}
 	want := keycloaktest.Key{ID: passive, Algorithm: "RS256", Use: "sig", Priority: 200,
 		Passive: true}
@@ -224,7 +224,8 @@ func TestRealm_RemoveKey(t *testing.T) {
 	}
 	_, err := verify(t, kc, realm, oldTokens.AccessToken)
 	if !errors.Is(err, jwkset.ErrKeyNotFound) {
-		t.Errorf("a token signed by a removed key: error %v, want %v", err, jwkset.ErrKeyNotFound)
+		t.Errorf("verifying a token signed by a removed key returns %v, want %v", err,
+			jwkset.ErrKeyNotFound)
 	}
 	wantUserinfo(t, realm, oldTokens.AccessToken, "Token verification failed")
 	refresh(t, realm, oldTokens.RefreshToken).wantOK(t) // signed by another key

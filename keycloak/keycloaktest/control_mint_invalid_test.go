@@ -24,7 +24,7 @@ var (
 	errType     = errors.New("not an access token")
 	errSubject  = errors.New("no subject")
 	errCritical = errors.New("critical header parameters")
-	errLong     = errors.New("too long")
+	errTooLong  = errors.New("too long")
 )
 
 // acceptToken validates a token as an API would.
@@ -32,7 +32,7 @@ func acceptToken(t *testing.T, kc *keycloaktest.Server, realm *keycloaktest.Real
 	token string) error {
 	t.Helper()
 	if len(token) > 16<<10 {
-		return errLong
+		return errTooLong
 	}
 	claims, err := verify(t, kc, realm, token)
 	if err != nil {
@@ -140,7 +140,7 @@ func TestRealm_Mint_invalidTokens(t *testing.T) {
 		{"payload of another token", withPayload(valid, mintToken(tokenSpec{Claims: claimsWith(object{"sub": "admin"})})), jwt.ErrTokenSignatureInvalid},
 		{"critical parameters", mintToken(tokenSpec{Claims: claimsWith(nil), Header: object{"crit": []string{"b64"}, "b64": false}}), errCritical},
 
-		{"too long", mintToken(tokenSpec{Claims: claimsWith(object{"x": strings.Repeat("x", 20_000)})}), errLong},
+		{"too long", mintToken(tokenSpec{Claims: claimsWith(object{"x": strings.Repeat("x", 20_000)})}), errTooLong},
 		{"two parts", strings.TrimSuffix(withoutSignature(valid), "."), jwt.ErrTokenMalformed},
 		{"not a token", "right", jwt.ErrTokenMalformed},
 		{"invalid base64", valid + "=", jwt.ErrTokenMalformed},

@@ -47,14 +47,14 @@ func TestRealm_SignIn(t *testing.T) {
 	}
 	wantUserinfo(t, realm, tokens.AccessToken, "")
 	refresh(t, realm, tokens.RefreshToken).wantOK(t)
-	if byEmail, err := realm.SignIn("shop-api", "Alice@Example.com"); err != nil ||
-		byEmail.SessionID == tokens.SessionID {
+	if tokensByEmail, err := realm.SignIn("shop-api", "Alice@Example.com"); err != nil ||
+		tokensByEmail.SessionID == tokens.SessionID {
 		t.Errorf("SignIn with the email address returns session %q (%v), want a new session",
-			byEmail.SessionID, err)
+			tokensByEmail.SessionID, err)
 	}
 }
 
-// The scopes of SignIn decide about the ID token, the offline session and the scope claim.
+// The scopes passed to SignIn determine the ID token, the offline session and the scope claim.
 func TestRealm_SignIn_scopes(t *testing.T) {
 	_, realm := start(t)
 	for _, scopes := range [][]string{{"openid", "phone"}, {"openid phone"}} {
@@ -212,9 +212,9 @@ func foreignKeys(t *testing.T) map[string]any {
 		must(t, err)
 		keys[algorithm] = key
 	}
-	_, ed, err := ed25519.GenerateKey(rand.Reader)
+	_, edKey, err := ed25519.GenerateKey(rand.Reader)
 	must(t, err)
-	keys["EdDSA"] = ed
+	keys["EdDSA"] = edKey
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	must(t, err)
 	keys["RS256"], keys["PS512"] = rsaKey, rsaKey
@@ -222,7 +222,8 @@ func foreignKeys(t *testing.T) map[string]any {
 	return keys
 }
 
-// Mint signs with TokenSpec.Key. The token names the realm's key, with which it doesn't verify.
+// Mint signs with TokenSpec.Key. The token's kid is that of the realm's key, but the token verifies
+// only with the public part of TokenSpec.Key.
 func TestRealm_Mint_foreignKey(t *testing.T) {
 	kc, realm := start(t)
 	for algorithm, key := range foreignKeys(t) {

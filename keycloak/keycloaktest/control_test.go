@@ -110,20 +110,20 @@ func TestRealm_Update_invalid(t *testing.T) {
 	}
 }
 
-// SetNotBefore revokes the tokens issued before; the zero time makes them valid again.
+// SetNotBefore revokes the tokens issued before a time; the zero time makes them valid again.
 func TestRealm_SetNotBefore(t *testing.T) {
 	kc, realm := start(t)
-	old := signIn(t, realm)
+	oldTokens := signIn(t, realm)
 	kc.Advance(time.Minute)
 	realm.SetNotBefore(kc.Now())
-	wantUserinfo(t, realm, old.AccessToken, "Token verification failed")
-	refresh(t, realm, old.RefreshToken).wantOAuthError(t, 400, "Stale token")
-	fresh := signIn(t, realm)
-	wantUserinfo(t, realm, fresh.AccessToken, "")
-	refresh(t, realm, fresh.RefreshToken).wantOK(t)
+	wantUserinfo(t, realm, oldTokens.AccessToken, "Token verification failed")
+	refresh(t, realm, oldTokens.RefreshToken).wantOAuthError(t, 400, "Stale token")
+	newTokens := signIn(t, realm)
+	wantUserinfo(t, realm, newTokens.AccessToken, "")
+	refresh(t, realm, newTokens.RefreshToken).wantOK(t)
 	realm.SetNotBefore(time.Time{})
-	wantUserinfo(t, realm, old.AccessToken, "")
-	refresh(t, realm, old.RefreshToken).wantOK(t)
+	wantUserinfo(t, realm, oldTokens.AccessToken, "")
+	refresh(t, realm, oldTokens.RefreshToken).wantOK(t)
 }
 
 // UpdateClient changes a client's settings, secret, attributes and mappers.

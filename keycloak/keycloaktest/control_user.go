@@ -130,22 +130,22 @@ func (u *User) change(f func(*user) error) error {
 // user in a realm file, which replace the user's. Update can't change roles, groups or credentials.
 func (u *User) Update(patch []byte) error {
 	return u.change(func(found *user) error {
-		changed, err := realmfile.PatchUser(found.User, patch)
+		patched, err := realmfile.PatchUser(found.User, patch)
 		if err != nil {
 			return fmt.Errorf("keycloaktest: user: %w", err)
 		}
-		u.realm.useEmailAsUsername(&changed)
-		if changed.Username == "" {
+		u.realm.useEmailAsUsername(&patched)
+		if patched.Username == "" {
 			return errors.New("keycloaktest: user: username is missing")
 		}
-		if err := u.realm.normalizeNames(&changed); err != nil {
+		if err := u.realm.normalizeNames(&patched); err != nil {
 			return fmt.Errorf("keycloaktest: user: %w", err)
 		}
-		u.realm.dropAttributes(changed.Attributes)
+		u.realm.dropAttributes(patched.Attributes)
 		u.realm.unindex(found)
-		found.User = changed
+		found.User = patched
 		u.realm.index(found)
-		if changed.Enabled {
+		if patched.Enabled {
 			found.lockedPermanently = false
 		}
 		return nil

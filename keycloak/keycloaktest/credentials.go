@@ -17,10 +17,10 @@ import (
 
 // An otpCredential generates and checks one-time codes (TOTP, RFC 6238).
 type otpCredential struct {
-	secret  string // in base32
-	options hotp.ValidateOpts
-	period  int64
-	used    []int64 // time steps of accepted codes, newest last
+	secret    string // in base32
+	options   hotp.ValidateOpts
+	period    int64
+	usedSteps []int64 // time steps of accepted codes, newest last
 }
 
 // addCredential sets the user's password or one-time code secret to a credential of a realm file.
@@ -64,10 +64,10 @@ func (u *user) addCredential(rep realmfile.Credential, settings realmfile.Realm)
 				return fmt.Errorf("credential: secretData: %w", err)
 			}
 		}
-		algorithm, known := map[string]otp.Algorithm{"": otp.AlgorithmSHA1,
+		algorithm, ok := map[string]otp.Algorithm{"": otp.AlgorithmSHA1,
 			"HmacSHA1": otp.AlgorithmSHA1, "HmacSHA256": otp.AlgorithmSHA256,
 			"HmacSHA512": otp.AlgorithmSHA512}[data.Algorithm]
-		if !known {
+		if !ok {
 			return fmt.Errorf("credential: the algorithm %q of one-time codes is not supported",
 				data.Algorithm)
 		}
@@ -107,19 +107,19 @@ func (o *otpCredential) accepts(code string, now time.Time, settings realmfile.R
 		reusable = settings.OTPPolicyCodeReusable ||
 			settings.Attributes["realmReusableOtpCode"] == "true"
 	}
-	current := now.Unix() / o.period
-	for step := current - window; step <= current+window; step++ {
+	currentStep := now.Unix() / o.period
+	for step := currentStep - window; step <= currentStep+window; step++ {
 		if o.code(step) != code {
 			continue
 		}
 		if reusable {
 			return true
 		}
-		if slices.Contains(o.used, step) {
+		if slices.Contains(o.usedSteps, step) {
 			return false
 		}
-		o.used = append(o.used, step)
-		o.used = o.used[max(0, len(o.used)-10):]
+		o.usedSteps = append(o.usedSteps, step)
+		o.usedSteps = o.usedSteps[max(0, len(o.usedSteps)-10):]
 		return true
 	}
 	return false
@@ -148,7 +148,7 @@ func (r *Realm) recordFailure(u *user, now time.Time) {
 	if !f.lastFailure.IsZero() && sinceLast > maxDelta {
 		f.failureCount = 0
 	}
-	first := f.lastFailure.IsZero()
+	isFirst := f.lastFailure.IsZero()
 	f.failureCount++
 	f.lastFailure = now
 	factor := max(1, valueOr(settings.FailureFactor, 30))
@@ -164,7 +164,7 @@ func (r *Realm) recordFailure(u *user, now time.Time) {
 		time.Duration(valueOr(settings.QuickLoginCheckMilliSeconds, 1000))
 	// Hashing a password takes Keycloak longer than this, so its failures are further apart.
 	const minInterval = 10 * time.Millisecond
-	if wait == 0 && !first && sinceLast < quickLogin && quickLogin > minInterval {
+	if wait == 0 && !isFirst && sinceLast < quickLogin && quickLogin > minInterval {
 		wait = seconds(valueOr(settings.MinimumQuickLoginWait, 60))
 	}
 	if wait == 0 {

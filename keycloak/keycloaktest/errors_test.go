@@ -46,7 +46,7 @@ func TestServer_Realm_unknown(t *testing.T) {
 	must(t, err)
 	response.Body.Close()
 	if response.StatusCode != http.StatusNotFound || len(tb.failures) != 0 {
-		t.Errorf("request for an unknown realm returns %d and fails the test with %q, want 404 only", response.StatusCode, tb.failures)
+		t.Errorf("request for an unknown realm returns %d and fails the test with %q, want 404 and no failure", response.StatusCode, tb.failures)
 	}
 }
 

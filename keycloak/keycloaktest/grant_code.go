@@ -16,7 +16,7 @@ import (
 type authCode struct {
 	request   *authRequest
 	sessionID string
-	expires   time.Time
+	expiresAt time.Time
 }
 
 // maxCodes is the maximum number of codes of a realm.
@@ -26,8 +26,8 @@ const maxCodes = 5_000
 // client's ID.
 func (r *Realm) newCode(request *authRequest, s *session, now time.Time) string {
 	evict(r.codes, maxCodes, func(a *authCode) time.Time {
-		return a.expires
-	}, func(a *authCode) bool { return !now.Before(a.expires) })
+		return a.expiresAt
+	}, func(a *authCode) bool { return !now.Before(a.expiresAt) })
 	id := uuid.NewString()
 	r.codes[id] = &authCode{request, s.id,
 		now.Add(seconds(valueOr(r.settings.AccessCodeLifespan, 60)))}
@@ -71,7 +71,7 @@ func (req *request) codeGrant(caller *client) (*unsignedResponse, *oauthError) {
 	}
 	a := r.codes[parts[0]]
 	delete(r.codes, parts[0])
-	if a == nil || a.sessionID != s.id || cs == nil || !req.now.Before(a.expires) {
+	if a == nil || a.sessionID != s.id || cs == nil || !req.now.Before(a.expiresAt) {
 		if cs != nil {
 			delete(s.clients, cs.client.ClientID)
 		}

@@ -20,7 +20,7 @@ type device struct {
 	parameters url.Values
 	client     *client
 	scope      []string
-	expires    time.Time
+	expiresAt  time.Time
 	interval   time.Duration
 	nextPoll   time.Time // earlier polls get slow_down
 	state      deviceState
@@ -41,7 +41,7 @@ const maxDevices = 1_000
 // isForgotten reports whether the realm no longer knows a device. It still knows a device for a
 // while after the device expired, and then returns expired_token.
 func (d *device) isForgotten(now time.Time) bool {
-	return !now.Before(d.expires.Add(d.interval + 10*time.Second))
+	return !now.Before(d.expiresAt.Add(d.interval + 10*time.Second))
 }
 
 // request returns the device's request for authorization.
@@ -82,7 +82,7 @@ func (r *Realm) devicePage(req *request) response {
 // prefersPage reports whether an Accept header prefers HTML to JSON. An empty header and "*/*" have
 // no preference.
 func prefersPage(accept string) bool {
-	best := func(types ...string) float64 {
+	bestQuality := func(types ...string) float64 {
 		highest := 0.0
 		for _, entry := range strings.Split(accept, ",") {
 			mediaType, parameters, _ := strings.Cut(strings.TrimSpace(entry), ";")
@@ -96,8 +96,9 @@ func prefersPage(accept string) bool {
 		}
 		return highest
 	}
-	jsonQuality := best("application/json", "application/*", "*/*")
-	return accept != "" && (jsonQuality == 0 || jsonQuality < best("text/html", "text/*", "*/*"))
+	jsonQuality := bestQuality("application/json", "application/*", "*/*")
+	htmlQuality := bestQuality("text/html", "text/*", "*/*")
+	return accept != "" && (jsonQuality == 0 || jsonQuality < htmlQuality)
 }
 
 // startDevice issues the codes of a device (RFC 8628 3.2). It ignores scopes that the client may
@@ -143,10 +144,10 @@ func (req *pageRequest) startDevice() response {
 		scope: r.allowedScopes(caller, req.rawParam("scope")),
 		parameters: selectParameters(req.form,
 			[]string{"nonce", "code_challenge", "code_challenge_method"}),
-		expires: req.now.Add(seconds(lifespan)), interval: seconds(interval),
+		expiresAt: req.now.Add(seconds(lifespan)), interval: seconds(interval),
 	}
 	evict(r.devices, maxDevices, func(d *device) time.Time {
-		return d.expires
+		return d.expiresAt
 	}, func(d *device) bool { return d.isForgotten(req.now) })
 	r.devices[d.code] = d
 	displayCode := d.userCode[:4] + "-" + d.userCode[4:]
@@ -186,18 +187,18 @@ func (req *pageRequest) userCode() response {
 	if resp, unavailable := req.checkAvailable(); unavailable {
 		return resp
 	}
-	typed := req.URL.Query().Get("user_code")
+	input := req.URL.Query().Get("user_code")
 	if req.Method == http.MethodPost {
-		typed = req.rawParam("device_user_code")
+		input = req.rawParam("device_user_code")
 	}
-	if typed == "" {
+	if input == "" {
 		return req.userCodePage("")
 	}
-	d := req.realm.deviceByUserCode(typed)
+	d := req.realm.deviceByUserCode(input)
 	switch {
 	case d == nil || d.state != devicePending || d.isForgotten(req.now):
 		return req.userCodePage("Invalid code, please try again.")
-	case !req.now.Before(d.expires):
+	case !req.now.Before(d.expiresAt):
 		return req.userCodePage(
 			"The code has expired. Please go back to your device and try connecting again.")
 	}
@@ -256,7 +257,7 @@ func (req *request) deviceGrant(caller *client) (*unsignedResponse, *oauthError)
 		return nil, invalidGrant("Device code not valid")
 	case d.client != caller:
 		return nil, invalidGrant("unauthorized client")
-	case !req.now.Before(d.expires):
+	case !req.now.Before(d.expiresAt):
 		return nil, newOAuthError(400, "expired_token", "Device code is expired")
 	case req.now.Before(d.nextPoll):
 		return nil, newOAuthError(400, "slow_down", "Slow down")

@@ -106,7 +106,7 @@ func (req *request) refreshGrant(caller *client) (*unsignedResponse, *oauthError
 
 // redeem counts a use of a single-use refresh token. It returns an error if the token was used too
 // often or a newer token of its family has been used. Times have a resolution of seconds, as in
-// Keycloak: an older token issued in the same second counts as the newest.
+// Keycloak: a token issued in the second of that use counts as the newest.
 func (s *session) redeem(caller *client, cs *clientSession, familyID, id string, issuedAt int64,
 	maxUses int, now int64) *oauthError {
 	if familyID == "" {
@@ -115,17 +115,17 @@ func (s *session) redeem(caller *client, cs *clientSession, familyID, id string,
 	family := cs.families[familyID]
 	if family == nil {
 		evict(cs.families, maxTokenFamilies, func(f *tokenFamily) time.Time {
-			return time.Unix(f.since, 0)
+			return time.Unix(f.firstUsed, 0)
 		}, func(*tokenFamily) bool { return false })
 		family = &tokenFamily{}
 		cs.families[familyID] = family
 	}
-	if family.lastID != "" && family.lastID != id && issuedAt < family.since {
+	if family.lastID != "" && family.lastID != id && issuedAt < family.firstUsed {
 		delete(s.clients, caller.ClientID)
 		return invalidGrant("Stale token")
 	}
 	if family.lastID != id {
-		family.lastID, family.uses, family.since = id, 0, now
+		family.lastID, family.uses, family.firstUsed = id, 0, now
 	}
 	if family.uses > maxUses {
 		delete(s.clients, caller.ClientID)
@@ -165,12 +165,12 @@ func withoutControls(r rune) rune {
 // returns "" if the signature can't be decoded.
 func canonical(token string) string {
 	token = strings.TrimRight(token, ".")
-	last := strings.LastIndexByte(token, '.') + 1
-	signature, _, _ := strings.Cut(token[last:], "=")
+	signatureStart := strings.LastIndexByte(token, '.') + 1
+	signature, _, _ := strings.Cut(token[signatureStart:], "=")
 	decoded, err := base64.RawURLEncoding.DecodeString(strings.NewReplacer("+", "-", "/",
 		"_").Replace(signature))
 	if err != nil || strings.ContainsAny(token, "\r\n") { // Go's decoder skips line breaks
 		return ""
 	}
-	return token[:last] + base64.RawURLEncoding.EncodeToString(decoded)
+	return token[:signatureStart] + base64.RawURLEncoding.EncodeToString(decoded)
 }

@@ -83,11 +83,11 @@ var formActionPattern = regexp.MustCompile(`action="([^"]*)"`)
 // formAction returns the URL of the page's form.
 func (b *testBrowser) formAction() string {
 	b.Helper()
-	found := formActionPattern.FindStringSubmatch(b.body)
-	if found == nil {
+	match := formActionPattern.FindStringSubmatch(b.body)
+	if match == nil {
 		b.Fatalf("page has no form: %s", b.body)
 	}
-	return html.UnescapeString(found[1])
+	return html.UnescapeString(match[1])
 }
 
 // post posts a form of alternating names and values to a URL.

@@ -47,12 +47,12 @@ func (r *Realm) clientLogout(req *request, token string) ([]notice, response) {
 		return nil, invalidGrant(
 			"Invalid refresh token. Token client and authorized client don't match").plain()
 	}
-	done := secured(response{status: 204}).with("Cache-Control", noCache)
+	noContent := secured(response{status: 204}).with("Cache-Control", noCache)
 	s := r.sessionByID(stringClaim(payload, "sid"), stringClaim(payload, "typ") == "Offline")
 	if s == nil {
-		return nil, done
+		return nil, noContent
 	}
-	return r.end(s, req.now), done
+	return r.end(s, req.now), noContent
 }
 
 // end ends a session and returns the back-channel logouts to send. The caller holds the realm's

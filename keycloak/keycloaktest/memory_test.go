@@ -92,7 +92,7 @@ func TestClose_leaks(t *testing.T) {
 		return runtime.NumGoroutine() < goroutines+n/2
 	})
 	readMemStats(&after)
-	if left := (int64(after.HeapAlloc) - int64(before.HeapAlloc)) / n; left > 50<<10 {
-		t.Errorf("each closed server leaves %d bytes, want at most %d", left, 50<<10)
+	if leaked := (int64(after.HeapAlloc) - int64(before.HeapAlloc)) / n; leaked > 50<<10 {
+		t.Errorf("each closed server leaves %d bytes, want at most %d", leaked, 50<<10)
 	}
 }

@@ -271,14 +271,14 @@ var pkcePattern = regexp.MustCompile(`^[0-9A-Za-z._~-]{43,128}$`)
 // checkChallenge returns what is wrong with a request's code challenge (RFC 7636 4.3), or "".
 func (c *client) checkChallenge(parameters url.Values) string {
 	challenge, method := parameters.Get("code_challenge"), parameters.Get("code_challenge_method")
-	required := c.Attributes["pkce.code.challenge.method"]
+	requiredMethod := c.Attributes["pkce.code.challenge.method"]
 	switch {
-	case required != "" && !parameters.Has("code_challenge_method"):
+	case requiredMethod != "" && !parameters.Has("code_challenge_method"):
 		return "Missing parameter: code_challenge_method"
-	case required != "" && method != required:
+	case requiredMethod != "" && method != requiredMethod:
 		return "Invalid parameter: code challenge method is not matching the configured one"
 	case !parameters.Has("code_challenge") &&
-		(required != "" || parameters.Has("code_challenge_method")):
+		(requiredMethod != "" || parameters.Has("code_challenge_method")):
 		return "Missing parameter: code_challenge"
 	case !parameters.Has("code_challenge"):
 		return ""

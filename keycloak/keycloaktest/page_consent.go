@@ -27,13 +27,13 @@ func (req *pageRequest) consentDue(as *authSession) bool {
 
 // shownScopes returns the scopes to show on the consent page.
 func (r *Realm) shownScopes(scope []string) []string {
-	var shown []string
+	var names []string
 	for _, name := range scope {
 		if s := r.scopes[name]; s != nil && s.Attributes["display.on.consent.screen"] != "false" {
-			shown = append(shown, name)
+			names = append(names, name)
 		}
 	}
-	return shown
+	return names
 }
 
 func (req *pageRequest) consentPage(as *authSession) response {

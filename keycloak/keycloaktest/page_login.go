@@ -184,7 +184,7 @@ func (req *pageRequest) restart(query url.Values) response {
 			return req.redirect(as.address(req.realm))
 		}
 	}
-	if req.ssoSession() != nil { // signed in in another tab
+	if req.ssoSession() != nil { // already signed in, in another tab
 		return req.alreadySignedIn(query)
 	}
 	return req.failure(400,

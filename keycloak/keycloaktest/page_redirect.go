@@ -26,15 +26,15 @@ func (r *Realm) redirectURI(c *client, patterns []string, uri string, sent,
 		return "", false
 	}
 	patterns = r.redirectURIs(c, patterns)
-	matched, ok := matchRedirect(patterns, parsed, uri)
+	pattern, ok := matchRedirect(patterns, parsed, uri)
 	if !ok && isLoopback(parsed) {
 		// Native apps don't know their port in advance (RFC 8252 7.3).
 		portless := *parsed
 		portless.Host = strings.TrimSuffix(parsed.Host, ":"+parsed.Port())
-		matched, ok = matchRedirect(patterns, &portless, portless.String())
+		pattern, ok = matchRedirect(patterns, &portless, portless.String())
 	}
 	isWeb := parsed.Scheme == "" || parsed.Scheme == "http" || parsed.Scheme == "https"
-	if !ok || !isWeb && !strings.HasPrefix(matched, parsed.Scheme+":") {
+	if !ok || !isWeb && !strings.HasPrefix(pattern, parsed.Scheme+":") {
 		return "", false
 	}
 	if strings.HasPrefix(uri, "/") {
@@ -60,7 +60,7 @@ func hasDotDot(path string) bool {
 	return false
 }
 
-// isLoopback reports whether a URI is plain HTTP to a port of this machine.
+// isLoopback reports whether a URI is plain HTTP to a loopback host with a port.
 func isLoopback(uri *url.URL) bool {
 	return uri.Scheme == "http" &&
 		slices.Contains([]string{"localhost", "127.0.0.1", "::1"}, uri.Hostname()) &&

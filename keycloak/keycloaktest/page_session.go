@@ -62,7 +62,7 @@ func (req *pageRequest) setCookie(cookie http.Cookie) {
 	req.cookies = append(req.cookies, &cookie)
 }
 
-// deleteCookies deletes cookies, unless the browser doesn't have them.
+// deleteCookies deletes the named cookies that the browser sent.
 func (req *pageRequest) deleteCookies(names ...string) {
 	for _, name := range names {
 		if _, err := req.Cookie(name); err == nil {
@@ -109,7 +109,7 @@ type authSession struct {
 	step    string // the user's next step
 	message string // shown on the next page
 
-	user          *user    // at the password step: the user who must sign in, or nil for any
+	user          *user    // signed-in user, or nil; at the password step, who must sign in
 	sso           *session // the session used for single sign-on; nil after a password
 	consented     bool     // to the requested scopes
 	actionStatus  string   // result of the action in kc_action: success, cancelled, error

@@ -409,9 +409,9 @@ func (r *Realm) rolesOf(realmRoles []string, clientRoles map[string][]string,
 	return roles, nil
 }
 
-// union appends the roles of more that aren't in roles.
-func union(roles, more []*role) []*role {
-	for _, r := range more {
+// union appends the roles in added that aren't in roles.
+func union(roles, added []*role) []*role {
+	for _, r := range added {
 		if !slices.Contains(roles, r) {
 			roles = append(roles, r)
 		}

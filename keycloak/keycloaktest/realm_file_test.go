@@ -165,7 +165,8 @@ func TestImport_lenient(t *testing.T) {
 	}
 }
 
-// Ignored lists the parts of a file that have no effect, without default values and in short form.
+// Ignored lists the parts of a file that have no effect, except for default values. It shortens a
+// long list.
 func TestRealm_Ignored(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -229,7 +230,7 @@ func TestRealm_Ignored_export(t *testing.T) {
 			t.Errorf("Ignored() = %q, want %s among them", ignored, want)
 		}
 	}
-	harmless := []string{ // important only by their names
+	harmless := []string{ // unimportant, despite their names
 		"accessCodeLifespanUserAction", "accessTokenLifespanForImplicitFlow",
 		"actionTokenGeneratedByAdminLifespan", "actionTokenGeneratedByUserLifespan",
 		"clients[].nodeReRegistrationTimeout",

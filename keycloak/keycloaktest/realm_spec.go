@@ -54,17 +54,17 @@ type object = map[string]any
 func (spec RealmSpec) File() []byte {
 	realmRoles, clientRoles, groups := []object{}, map[string][]object{}, []string{}
 	// Every realm has these roles, and importing them again fails.
-	known := map[string]bool{"offline_access": true, "uma_authorization": true}
+	knownRoles := map[string]bool{"offline_access": true, "uma_authorization": true}
 	for client, names := range realmfile.BuiltinClientRoles {
 		for _, name := range names {
-			known[client+"/"+name] = true
+			knownRoles[client+"/"+name] = true
 		}
 	}
 	addRole := func(name string) {
-		if known[name] {
+		if knownRoles[name] {
 			return
 		}
-		known[name] = true
+		knownRoles[name] = true
 		if client, clientRole, ok := strings.Cut(name, "/"); ok {
 			clientRoles[client] = append(clientRoles[client], object{"name": clientRole})
 		} else {

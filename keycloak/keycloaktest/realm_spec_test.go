@@ -77,7 +77,7 @@ func testRealmSpec(t *testing.T, realm string) {
 
 	start := time.Now()
 	r := login("api", "api-secret", "ann").wantOK(t)
-	took := time.Since(start)
+	elapsed := time.Since(start)
 	claims := parseClaims(t, r.field("access_token"))
 	if iss := claims["iss"]; iss != realm {
 		t.Errorf("issuer is %v, want %s", iss, realm)
@@ -105,8 +105,8 @@ func testRealmSpec(t *testing.T, realm string) {
 	// expires_in is the 77 s in the spec minus the time that Keycloak takes.
 	expiresIn, _ := r.body["expires_in"].(float64)
 	if claims["email"] != "ann@example.com" || claims["email_verified"] != true ||
-		claims["name"] != "ann Test" || expiresIn > 77 || expiresIn < 76-took.Seconds() {
-		t.Errorf("claims are %v and expires_in %v after %v", claims, expiresIn, took)
+		claims["name"] != "ann Test" || expiresIn > 77 || expiresIn < 76-elapsed.Seconds() {
+		t.Errorf("claims are %v and expires_in %v after %v", claims, expiresIn, elapsed)
 	}
 
 	// The spec's Settings make refresh tokens single-use.
@@ -118,20 +118,20 @@ func testRealmSpec(t *testing.T, realm string) {
 	useRefreshToken().wantOAuthError(t, 400, "Maximum allowed refresh token reuse exceeded")
 
 	// ben has no roles and no groups.
-	ben := parseClaims(t, login("app", "", "ben").wantOK(t).field("access_token"))
-	if aud := audience(ben); !slices.Contains(aud, "app") || len(groups(ben)) != 0 ||
-		len(rolesIn(ben, "api")) != 0 || ben["email"] != "ben@corp.test" ||
-		ben["name"] != "ben Spec" {
-		t.Errorf("ben's claims are %v, want the spec's, without roles and groups", ben)
+	benClaims := parseClaims(t, login("app", "", "ben").wantOK(t).field("access_token"))
+	if aud := audience(benClaims); !slices.Contains(aud, "app") || len(groups(benClaims)) != 0 ||
+		len(rolesIn(benClaims, "api")) != 0 || benClaims["email"] != "ben@corp.test" ||
+		benClaims["name"] != "ben Spec" {
+		t.Errorf("ben's claims are %v, want the spec's, without roles and groups", benClaims)
 	}
 	login("api", "api-secret", "cid").wantOAuthError(t, 400, "Account disabled")
 
 	// A client may use all grants that a public or confidential client can.
-	service := parseClaims(t,
+	serviceClaims := parseClaims(t,
 		post(t, endpoint+"/token", "grant_type", "client_credentials", "client_id", "api",
 			"client_secret", "api-secret").wantOK(t).field("access_token"))
-	if service["client_id"] != "api" || !slices.Contains(audience(service), "api") {
-		t.Errorf("service account's claims are %v, want client_id and aud api", service)
+	if serviceClaims["client_id"] != "api" || !slices.Contains(audience(serviceClaims), "api") {
+		t.Errorf("service account's claims are %v, want client_id and aud api", serviceClaims)
 	}
 	post(t, endpoint+"/auth/device", "client_id", "app", "scope", "openid").wantOK(t)
 	page := get(t,

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Each test in this file is for a bug that was fixed. Its comment describes the bug.
+// The tests in this file are for bugs that were fixed. Comments in the past tense describe the bug.
 
 const regressionRealm = `{"realm": "r", "enabled": true, "clients": [
 	{"clientId": "app", "publicClient": true, "directAccessGrantsEnabled": true, "redirectUris": ["http://app.test/a/*"]},
@@ -177,7 +177,7 @@ func TestServer_Err_brokenListener(t *testing.T) {
 	s.Close()
 }
 
-// Start accepted a listener on all interfaces.
+// Start returns an error for a listener on all interfaces.
 func TestStart_notLoopback(t *testing.T) {
 	listener, err := net.Listen("tcp", "0.0.0.0:0")
 	if err != nil {
@@ -187,7 +187,7 @@ func TestStart_notLoopback(t *testing.T) {
 	wantError(t, err, "isn't a loopback address")
 }
 
-// A Delay longer than the server's ReadTimeout made the request fail.
+// A fault's Delay may be longer than the server's ReadTimeout.
 func TestFault_delay_readTimeout(t *testing.T) {
 	s := New(t, []byte(regressionRealm))
 	httpServer := httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
@@ -201,8 +201,8 @@ func TestFault_delay_readTimeout(t *testing.T) {
 	if status != 200 {
 		t.Errorf("after the delay, response is %d %v, want 200", status, body)
 	}
-	if took := time.Since(start); took < 300*time.Millisecond {
-		t.Errorf("response took %v, want at least 300ms", took)
+	if elapsed := time.Since(start); elapsed < 300*time.Millisecond {
+		t.Errorf("response took %v, want at least 300ms", elapsed)
 	}
 }
 
@@ -273,7 +273,7 @@ func TestUserinfo_otherSubject(t *testing.T) {
 	}
 }
 
-// Methods of a removed realm and its users worked without an error.
+// Methods of a removed realm and of its users return an error.
 func TestRealm_removed(t *testing.T) {
 	s := New(t, []byte(regressionRealm))
 	r := s.Realm("r")
@@ -288,7 +288,7 @@ func TestRealm_removed(t *testing.T) {
 	}
 }
 
-// User returned users by outdated names and email addresses.
+// User finds users by their current names and email addresses only.
 func TestRealm_User_afterChanges(t *testing.T) {
 	r := New(t, []byte(regressionRealm)).Realm("r")
 	ann := r.User("ANN@x.test")

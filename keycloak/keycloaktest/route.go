@@ -89,33 +89,33 @@ var needlessEscapePattern = regexp.MustCompile(
 // route dispatches a request to its realm, or returns Keycloak's response to a path outside all
 // realms.
 func (s *Server) route(w http.ResponseWriter, request *http.Request) response {
-	full := request.URL.EscapedPath()
-	if strings.Contains(full, ";") {
+	fullPath := request.URL.EscapedPath()
+	if strings.Contains(fullPath, ";") {
 		return badPath("invalidCharacter", "Request path contains invalid character ';'")
 	}
 	segments := strings.Split(request.URL.Path, "/")
-	if needlessEscapePattern.MatchString(full) || strings.Contains(full, "//") ||
+	if needlessEscapePattern.MatchString(fullPath) || strings.Contains(fullPath, "//") ||
 		slices.Contains(segments, "..") || slices.Contains(segments, ".") {
 		return badPath("missingNormalization", "Request path not normalized")
 	}
-	if full == "/" || full == s.prefix+"/" {
+	if fullPath == "/" || fullPath == s.prefix+"/" {
 		return notImplemented("page at /")
 	}
 	notFound := frameworkError(request, 404, "Unable to find matching target resource method").bare()
-	below, ok := strings.CutPrefix(full, s.prefix)
-	if !ok || !strings.HasPrefix(below, "/") {
+	subpath, ok := strings.CutPrefix(fullPath, s.prefix)
+	if !ok || !strings.HasPrefix(subpath, "/") {
 		return notFound
 	}
-	if strings.HasPrefix(below, "/admin/") || below == "/admin" ||
-		strings.HasPrefix(below, "/resources/") || strings.HasPrefix(below, "/js/") {
-		return notImplemented(path.Join("/", strings.Split(below, "/")[1]) +
+	if strings.HasPrefix(subpath, "/admin/") || subpath == "/admin" ||
+		strings.HasPrefix(subpath, "/resources/") || strings.HasPrefix(subpath, "/js/") {
+		return notImplemented(path.Join("/", strings.Split(subpath, "/")[1]) +
 			" endpoints; its Go methods change a realm")
 	}
-	if strings.HasPrefix(below, "/.well-known/") && !strings.HasPrefix(below, rootMetadata) {
+	if strings.HasPrefix(subpath, "/.well-known/") && !strings.HasPrefix(subpath, rootMetadata) {
 		return frameworkError(request, 404, "HTTP 404 Not Found")
 	}
-	name, rest, inside := s.locate(request.URL)
-	if !inside || below == "/realms/" {
+	name, rest, inRealm := s.locate(request.URL)
+	if !inRealm || subpath == "/realms/" {
 		return notFound
 	}
 	r := s.find(name)
@@ -137,21 +137,21 @@ const rootMetadata = "/.well-known/oauth-authorization-server/realms/"
 
 // locate splits a URL into a realm's name and the path below the realm. inside is false if the URL
 // isn't below /realms/.
-func (s *Server) locate(address *url.URL) (realm, rest string, inside bool) {
-	below, ok := strings.CutPrefix(address.EscapedPath(), s.prefix)
-	if name, found := strings.CutPrefix(below, rootMetadata); found {
-		below = "/realms/" + name + "/.well-known/oauth-authorization-server"
+func (s *Server) locate(address *url.URL) (realm, rest string, inRealm bool) {
+	subpath, ok := strings.CutPrefix(address.EscapedPath(), s.prefix)
+	if name, found := strings.CutPrefix(subpath, rootMetadata); found {
+		subpath = "/realms/" + name + "/.well-known/oauth-authorization-server"
 	}
-	below, inside = strings.CutPrefix(below, "/realms/")
-	escaped, rest, cut := strings.Cut(below, "/")
-	if cut {
+	subpath, inRealm = strings.CutPrefix(subpath, "/realms/")
+	escaped, rest, hasRest := strings.Cut(subpath, "/")
+	if hasRest {
 		rest = "/" + rest
 	}
 	realm, err := url.PathUnescape(escaped)
 	if err != nil {
 		realm = "" // no realm has this name
 	}
-	return realm, strings.TrimSuffix(rest, "/"), ok && inside
+	return realm, strings.TrimSuffix(rest, "/"), ok && inRealm
 }
 
 // badPath returns Keycloak's response to a malformed path.

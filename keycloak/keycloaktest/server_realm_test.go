@@ -50,19 +50,20 @@ func TestConfig_ClientSecrets(t *testing.T) {
 	login(t, imported, "alice", "alice-password").wantOK(t)
 
 	// If the real secret isn't set, no secret is accepted.
-	masked, err := kc.Import(shopMasked("four"))
+	maskedRealm, err := kc.Import(shopMasked("four"))
 	must(t, err)
 	for _, secret := range []string{"shop-api-secret", "**********", ""} {
-		login(t, masked, "alice", "alice-password", "client_secret", secret).
+		login(t, maskedRealm, "alice", "alice-password", "client_secret", secret).
 			wantOAuthError(t, 501,
 				"client shop-api: its secret is masked in the realm file: set it with "+
 					"WithClientSecrets")
 	}
-	must(t, masked.UpdateClient("shop-api", []byte(`{"secret": "shop-api-secret"}`)))
-	login(t, masked, "alice", "alice-password").wantOK(t)
+	must(t, maskedRealm.UpdateClient("shop-api", []byte(`{"secret": "shop-api-secret"}`)))
+	login(t, maskedRealm, "alice", "alice-password").wantOK(t)
 }
 
-// Remove deletes a realm with its keys. A realm can't be imported twice, but again after Remove.
+// Remove deletes a realm with its keys. A realm can't be imported twice, but it can be imported
+// again after Remove.
 func TestServer_Remove(t *testing.T) {
 	kc := keycloaktest.New(t)
 	realm, err := kc.Import(shop.File())
@@ -91,10 +92,10 @@ func TestServer_Remove(t *testing.T) {
 	wantUserinfo(t, reimported, tokens.AccessToken, "Token verification failed")
 
 	// Methods of the removed realm return an error.
-	errOf := func(_ string, err error) error { return err }
+	errorOf := func(_ string, err error) error { return err }
 	for name, err := range map[string]error{
-		"AddKey":        errOf(realm.AddKey(keycloaktest.Key{Algorithm: "EdDSA"})),
-		"RotateKeys":    errOf(realm.RotateKeys("RS256")),
+		"AddKey":        errorOf(realm.AddKey(keycloaktest.Key{Algorithm: "EdDSA"})),
+		"RotateKeys":    errorOf(realm.RotateKeys("RS256")),
 		"SetKeyPassive": realm.SetKeyPassive(kid, true), "RemoveKey": realm.RemoveKey(kid),
 		"UpdateClient": realm.UpdateClient("shop-api", []byte(`{}`)),
 		"Update":       realm.Update([]byte(`{}`)),

@@ -106,7 +106,7 @@ func TestNew_cleanup(t *testing.T) {
 
 // Close can be called several times, even concurrently.
 func TestClose_twice(t *testing.T) {
-	kc, _ := start(t) // calls Close, too
+	kc, _ := start(t) // start's cleanup calls Close, too
 	kc.Close()
 	var wg sync.WaitGroup
 	for range 2 {

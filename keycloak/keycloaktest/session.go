@@ -62,9 +62,9 @@ func (s shortenedSession) updated(lastUsed, now, end time.Time) shortenedSession
 
 // A tokenFamily tracks the use of single-use refresh tokens that descend from one sign-in.
 type tokenFamily struct {
-	lastID string // the jti of the last token used
-	uses   int
-	since  int64 // when lastID was first used, in Unix seconds
+	lastID    string // the jti of the last token used
+	uses      int
+	firstUsed int64 // when lastID was first used, in Unix seconds
 }
 
 // maxSessions is the maximum number of sessions of a realm. Beyond it, the least recently used

@@ -36,7 +36,7 @@ type grant struct {
 	nonce         string // of the authorization request
 	now           time.Time
 	familyID      string // reuse_id of the refresh token; empty for a new family
-	// granted is the scope of refresh tokens if a refresh requested less, or else nil.
+	// granted is the originally granted scope in a refresh, which may request less, or else nil.
 	granted         []string
 	responseGranted bool // the response's scope is granted, not scope
 }
@@ -80,17 +80,17 @@ func (g *grant) permitted(s *scope) bool {
 
 // scopeText returns the scope claim of access tokens.
 func (g *grant) scopeText() string {
-	var shown []string
+	var names []string
 	if g.has("openid") {
-		shown = append(shown, "openid")
+		names = append(names, "openid")
 	}
 	for _, name := range g.scope {
 		if s := g.realm.scopes[name]; s != nil && name != "openid" && name != "" && s.shown() &&
 			g.permitted(s) {
-			shown = append(shown, name)
+			names = append(names, name)
 		}
 	}
-	return strings.Join(shown, " ")
+	return strings.Join(names, " ")
 }
 
 // responseScope returns the scope in the token endpoint's response.
@@ -175,10 +175,10 @@ func (g *grant) refreshClaims(access claims) claims {
 	out["aud"] = g.realm.Issuer()
 	out["scope"] = strings.Join(g.refreshScope(), " ")
 	out["prov"] = "default"
-	if audience, has := access["aud"]; has {
+	if audience, ok := access["aud"]; ok {
 		out["aud_x"] = audience
 	}
-	if subject, has := access["sub"]; has {
+	if subject, ok := access["sub"]; ok {
 		out["sub"] = subject
 	}
 	if g.realm.settings.RevokeRefreshToken {
@@ -279,7 +279,7 @@ func (g *grant) issue(withRefresh bool) *unsignedResponse {
 	if withRefresh {
 		refresh := unsignedToken{"JWT", g.refreshClaims(access), g.realm.keys.signingKey("HS512")}
 		out.refresh = &refresh
-		if expiry, has := refresh.claims["exp"]; has {
+		if expiry, ok := refresh.claims["exp"]; ok {
 			out.response.RefreshExpiresIn = expiry.(int64) - g.now.Unix()
 		}
 	}

@@ -39,15 +39,15 @@ func (run *mapperRun) putAll(config map[string]string, values []any) {
 	if !multivalued {
 		values = values[:1]
 	}
-	var typed []any
+	var convertedValues []any
 	for _, value := range values {
 		converted, ok := convert(value, config["jsonType.label"])
 		if !ok && !multivalued {
 			return
 		}
-		typed = append(typed, converted)
+		convertedValues = append(convertedValues, converted)
 	}
-	topLevel := typed[0]
+	topLevel := convertedValues[0]
 	if len(path) > 1 { // a claim exp.x would replace exp with an object
 		topLevel = claims{}
 	}
@@ -63,25 +63,25 @@ func (run *mapperRun) putAll(config map[string]string, values []any) {
 		}
 		parent = child
 	}
-	last := path[len(path)-1]
+	name := path[len(path)-1]
 	switch {
-	case len(path) == 1 && last == "acr":
-		parent[last] = fmt.Sprint(typed[0])
+	case len(path) == 1 && name == "acr":
+		parent[name] = fmt.Sprint(convertedValues[0])
 	case !multivalued:
-		parent[last] = typed[0]
+		parent[name] = convertedValues[0]
 	default:
 		// Mappers with the same claim add to the same list: the scope microprofile-jwt and a group
 		// mapper both write "groups".
-		existing, _ := parent[last].([]any)
+		existing, _ := parent[name].([]any)
 		all := slices.Clone(existing)
-		for _, value := range typed {
+		for _, value := range convertedValues {
 			if !slices.ContainsFunc(existing, func(e any) bool {
 				return reflect.DeepEqual(e, value)
 			}) {
 				all = append(all, value)
 			}
 		}
-		parent[last] = all
+		parent[name] = all
 	}
 }
 

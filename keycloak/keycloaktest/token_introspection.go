@@ -82,7 +82,7 @@ func (r *Realm) introspected(caller *client, token string, refresh bool,
 	out := claims{}
 	for _, name := range []string{"exp", "iat", "jti", "iss", "typ", "azp", "sid", "scope",
 		"nonce"} {
-		if value, has := payload[name]; has {
+		if value, ok := payload[name]; ok {
 			out[name] = value
 		}
 	}
@@ -110,7 +110,7 @@ func (g *grant) alreadyUsed(payload claims) bool {
 	if family.lastID == stringClaim(payload, "jti") {
 		return family.uses > g.realm.settings.RefreshTokenMaxReuse
 	}
-	return timeClaim(payload, "iat") < family.since
+	return timeClaim(payload, "iat") < family.firstUsed
 }
 
 func hasAudience(aud any, want string) bool {

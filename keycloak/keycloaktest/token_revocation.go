@@ -45,7 +45,7 @@ func (r *Realm) revoke(req *request) response {
 	if expired(payload, req.now) {
 		return invalid
 	}
-	done := secured(response{status: 200})
+	success := secured(response{status: 200})
 	id := stringClaim(payload, "sid")
 	if strings.EqualFold(typ, "Bearer") {
 		s := r.liveSession(id, caller.ClientID, req.now)
@@ -54,7 +54,7 @@ func (r *Realm) revoke(req *request) response {
 		}
 		r.revokeAccess(stringClaim(payload, "jti"), time.Unix(timeClaim(payload, "exp"), 0),
 			req.now)
-		return done
+		return success
 	}
 	s := r.sessionByID(id, typ == "Offline")
 	if s == nil || !r.alive(s, req.now) || s.clients[caller.ClientID] == nil {
@@ -64,7 +64,7 @@ func (r *Realm) revoke(req *request) response {
 	if len(s.clients) == 0 {
 		r.deleteSession(s)
 	}
-	return done
+	return success
 }
 
 // revokeAccess records that an access token is revoked, until the token expires.
