@@ -71,7 +71,7 @@ func (f *forge) checkCanary(t *testing.T) {
 	}
 }
 
-// secret returns a value that must not appear in any log.
+// secret returns a random value that must not appear in any log.
 func (f *forge) secret() string {
 	secret := "s3cret-" + rand.Text()
 	f.secrets = append(f.secrets, secret)
@@ -87,22 +87,22 @@ func (f *forge) token(s signer, header, claims object) string {
 	return s.sign(f.header(s, header), f.claims(claims))
 }
 
-// input returns the JWS signing input.
-func (f *forge) input(header, payload string) string {
+// signingInput returns the JWS signing input.
+func (f *forge) signingInput(header, payload string) string {
 	return base64url([]byte(header)) + "." + base64url([]byte(payload))
 }
 
-// goodInput returns the signing input of a good token.
-func (f *forge) goodInput(s signer) string { return f.input(s.header(), alice(f.t)) }
+// goodSigningInput returns the signing input of a good token.
+func (f *forge) goodSigningInput(s signer) string { return f.signingInput(s.header(), alice(f.t)) }
 
 // compact joins a signing input and a signature into a token.
 func (f *forge) compact(input string, signature []byte) string {
 	return input + "." + base64url(signature)
 }
 
-// mac returns a token with alice's claims and an HMAC as its signature.
-func (f *forge) mac(alg string, hash crypto.Hash, kid string, secret []byte) string {
-	input := f.input(toJSON(object{"alg": alg, "typ": "JWT", "kid": kid}), alice(f.t))
+// hmacToken returns a token with alice's claims and an HMAC as its signature.
+func (f *forge) hmacToken(alg string, hash crypto.Hash, kid string, secret []byte) string {
+	input := f.signingInput(toJSON(object{"alg": alg, "typ": "JWT", "kid": kid}), alice(f.t))
 	mac := hmac.New(hash.New, secret)
 	mac.Write([]byte(input))
 	return f.compact(input, mac.Sum(nil))
@@ -136,15 +136,15 @@ func sshString(text []byte) []byte {
 	return append(binary.BigEndian.AppendUint32(nil, uint32(len(text))), text...)
 }
 
-// rsaRaw applies the realm's private RSA key to a block, whatever the block contains.
+// rsaRaw applies the realm's private RSA key to any block, even one with wrong padding.
 func (f *forge) rsaRaw(block []byte) []byte {
 	key := rsaKey().(*rsa.PrivateKey)
 	return new(big.Int).Exp(new(big.Int).SetBytes(block), key.D,
 		key.N).FillBytes(make([]byte, key.Size()))
 }
 
-// DigestInfo prefixes (RFC 8017, section 9.2): that of SHA-256, and others that a careless verifier
-// takes for it.
+// DigestInfo prefixes (RFC 8017, section 9.2): the one for SHA-256, and some that a careless
+// verifier accepts instead.
 const (
 	infoSHA256     = "3031300d060960864801650304020105000420"
 	infoSHA512     = "3051300d060960864801650304020305000440"
@@ -155,11 +155,12 @@ const (
 	infoWrongCount = "3032300d060960864801650304020105000420"
 )
 
-func unhex(text string) []byte { return must(hex.DecodeString(text)) }
+// decodeHex decodes a hexadecimal text.
+func decodeHex(text string) []byte { return must(hex.DecodeString(text)) }
 
-// block returns a PKCS#1 v1.5 block (RFC 8017, section 9.2): padding bytes, then the data, then
-// garbage up to 256 bytes.
-func block(blockType byte, padding int, data []byte, garbage byte) []byte {
+// pkcs1Block returns a PKCS#1 v1.5 block (RFC 8017, section 9.2): padding bytes, then the data,
+// then garbage up to 256 bytes.
+func pkcs1Block(blockType byte, padding int, data []byte, garbage byte) []byte {
 	out := append([]byte{0, blockType}, make([]byte, padding)...)
 	for i := range padding {
 		out[2+i] = 0xff
@@ -171,10 +172,10 @@ func block(blockType byte, padding int, data []byte, garbage byte) []byte {
 	return out
 }
 
-// pkcs1 signs an input with a block that is padded correctly.
-func (f *forge) pkcs1(input, info string, digest []byte) string {
-	data := append(unhex(info), digest...)
-	return f.compact(input, f.rsaRaw(block(1, 256-3-len(data), data, 0)))
+// pkcs1Token signs an input with a correctly padded block.
+func (f *forge) pkcs1Token(input, info string, digest []byte) string {
+	data := append(decodeHex(info), digest...)
+	return f.compact(input, f.rsaRaw(pkcs1Block(1, 256-3-len(data), data, 0)))
 }
 
 // A pss holds the parameters of an EMSA-PSS encoding (RFC 8017, section 9.1.1).
@@ -185,8 +186,10 @@ type pss struct {
 	separator  byte
 }
 
-func (f *forge) pss(p pss) string {
-	input := f.goodInput(f.ps)
+// pssToken returns a token of the PS256 key, with an RSASSA-PSS signature that has these
+// parameters.
+func (f *forge) pssToken(p pss) string {
+	input := f.goodSigningInput(f.ps)
 	sum := func(h crypto.Hash, data []byte) []byte {
 		hash := h.New()
 		hash.Write(data)
@@ -210,8 +213,8 @@ func (f *forge) pss(p pss) string {
 	return f.compact(input, f.rsaRaw(append(append(db, digest...), p.trailer)))
 }
 
-// rs encodes an ECDSA signature for a JWS (RFC 7518, section 3.4).
-func rs(size int, r, s *big.Int) []byte {
+// encodeECDSA encodes an ECDSA signature for a JWS (RFC 7518, section 3.4).
+func encodeECDSA(size int, r, s *big.Int) []byte {
 	return append(r.FillBytes(make([]byte, size)), s.FillBytes(make([]byte, size))...)
 }
 
@@ -225,9 +228,10 @@ func (f *forge) ecdsaSign(input string) (r, s *big.Int) {
 	return r, s
 }
 
-// A smallRSA is an RSA key whose size and exponent crypto/rsa might refuse.
+// A smallRSA is an RSA key with a size or an exponent that crypto/rsa may reject.
 type smallRSA struct{ n, e, d *big.Int }
 
+// newSmallRSA returns a new key of this size and with this public exponent.
 func newSmallRSA(bits int, exponent int64) smallRSA {
 	e, one := big.NewInt(exponent), big.NewInt(1)
 	for {
@@ -247,13 +251,13 @@ func rsaJWK(kid string, n, e *big.Int) object {
 		"e": base64url(e.Bytes())}
 }
 
-// token returns a token with a correct RS256 signature by that key.
+// token returns a token with a correct RS256 signature by this key.
 func (k smallRSA) token(f *forge, kid string) string {
-	input := f.goodInput(signer{kid, "RS256", nil})
+	input := f.goodSigningInput(signer{kid, "RS256", nil})
 	digest := sha256.Sum256([]byte(input))
 	size := (k.n.BitLen() + 7) / 8
-	data := append(unhex(infoSHA256), digest[:]...)
-	padded := new(big.Int).SetBytes(block(1, size-3-len(data), data, 0)[:size])
+	data := append(decodeHex(infoSHA256), digest[:]...)
+	padded := new(big.Int).SetBytes(pkcs1Block(1, size-3-len(data), data, 0)[:size])
 	return f.compact(input, padded.Exp(padded, k.d, k.n).FillBytes(make([]byte, size)))
 }
 
@@ -271,17 +275,17 @@ func littleEndian(n *big.Int) []byte {
 	return out
 }
 
-const home = "home" // the site of most rows
+const defaultSite = "default" // the site of most rows
 
-// sites returns the sites of the table by name.
+// sites returns the configurations of the sites, by name.
 func (f *forge) sites() map[string]siteConfig {
-	enc := f.rsa.withKID("enc-1").jwk() // every realm has one
-	enc["use"], enc["alg"] = "enc", "RSA-OAEP"
+	encryptionJWK := f.rsa.withKID("enc-1").jwk() // every realm has one
+	encryptionJWK["use"], encryptionJWK["alg"] = "enc", "RSA-OAEP"
 	keys := certs(f.rsa.jwk(), f.ps.jwk(), f.ec.jwk(), f.ec384.jwk(), f.ec521.jwk(), f.ed.jwk(),
-		enc)
-	many := make([]any, 0, 101)
+		encryptionJWK)
+	manyKeys := make([]any, 0, 101)
 	for i := range 101 {
-		many = append(many, f.ed.withKID(fmt.Sprint("ed-", i)).jwk())
+		manyKeys = append(manyKeys, f.ed.withKID(fmt.Sprint("ed-", i)).jwk())
 	}
 	serve := func(status int, body string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
@@ -291,16 +295,16 @@ func (f *forge) sites() map[string]siteConfig {
 		}
 	}
 	return map[string]siteConfig{
-		home:    {local: keys},
-		"party": {local: keys, config: VerifierConfig{AuthorizedParty: "local-api"}},
+		defaultSite: {local: keys},
+		"party":     {local: keys, config: VerifierConfig{AuthorizedParty: "local-api"}},
 		"parties": {local: keys,
 			config: VerifierConfig{AuthorizedParties: []string{"local-api", "web"}}},
 		"bound":      {local: keys, config: VerifierConfig{AllowBound: true}},
 		"narrow":     {local: keys, config: VerifierConfig{Algorithms: []string{"ES256"}}},
 		"rejected":   {local: f.rejectedKeys()},
 		"two realms": {local: certsOf(f.ed), other: certsOf(f.evil.withKID("ed-1"), f.ec.withKID("only-theirs"))},
-		"crowded":    {local: certs(many...)},
-		"bare":       {local: certs(enc)},
+		"crowded":    {local: certs(manyKeys...)},
+		"bare":       {local: certs(encryptionJWK)},
 		"redirect":   {serveLocal: serve(http.StatusTemporaryRedirect, "")},
 		"down":       {serveLocal: serve(http.StatusInternalServerError, certsOf(f.ed))},
 		"html":       {serveLocal: serve(http.StatusOK, "<html>"+certsOf(f.ed)+"</html>")},

@@ -20,10 +20,10 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// The table of attacks. Each row is a token, or a way to send one, that has fooled some verifier or
-// that a specification forbids. It is sent over a real connection through Middleware, and must be
-// rejected for exactly the expected reason: a rejection for another reason could hide the next
-// hole. To print the table: go test -run TestAttacks -v ./keycloak
+// TestAttacks runs a table of attacks. Each row is a token, or a way to send one, that has fooled
+// some verifier or that a specification forbids. The token is sent over a real connection through
+// Middleware, and must be rejected for exactly the expected reason: a rejection for another reason
+// could hide a hole. To print the table: go test -run TestAttacks -v ./keycloak
 
 // minAttacks guards against rows that get lost.
 const minAttacks = 500
@@ -34,7 +34,7 @@ type attack struct {
 	token        string
 	want         error  // nil in rows that show that a good token is accepted
 	detail       string // a part of the error's detail
-	site         string // home if empty
+	site         string // defaultSite if empty
 
 	// attach adds the token to the request; nil means a single Authorization: Bearer header.
 	attach func(r *http.Request, token string)
@@ -42,21 +42,29 @@ type attack struct {
 	wire string
 }
 
+// row returns an attack. Several details are joined with spaces.
 func row(name, source, token string, want error, detail ...string) attack {
 	return attack{name: name, source: source, token: token, want: want,
 		detail: strings.Join(detail, " ")}
 }
 
-func (a attack) on(site string) attack { a.site = site; return a }
+// onSite sends the token to another site.
+func (a attack) onSite(site string) attack { a.site = site; return a }
 
-func (a attack) by(attach func(*http.Request, string)) attack { a.attach = attach; return a }
-
-// headers sends the given Authorization headers instead of the usual one.
-func (a attack) headers(values ...string) attack {
-	return a.by(func(r *http.Request, _ string) { r.Header["Authorization"] = values })
+// attachedBy adds the token to the request in another way.
+func (a attack) attachedBy(attach func(*http.Request,
+	string)) attack {
+	a.attach = attach
+	return a
 }
 
-func (a attack) raw(lines string) attack { a.wire = lines; return a }
+// withHeaders sends these Authorization headers instead of the usual one.
+func (a attack) withHeaders(values ...string) attack {
+	return a.attachedBy(func(r *http.Request, _ string) { r.Header["Authorization"] = values })
+}
+
+// withRawHeaders sends these header lines instead of the usual header.
+func (a attack) withRawHeaders(lines string) attack { a.wire = lines; return a }
 
 // mayFetch reports whether the row may cause a fetch of keys.
 func (a attack) mayFetch() bool {
@@ -67,6 +75,7 @@ func (a attack) mayFetch() bool {
 // errNotHTTP stands for requests that net/http itself rejects with 400.
 var errNotHTTP = errors.New("not HTTP")
 
+// attackReasons names the reasons of rejections in the table.
 var attackReasons = []struct {
 	name string
 	err  error
@@ -104,16 +113,17 @@ type site struct {
 
 // A siteConfig configures a site. A realm without a key set isn't trusted.
 type siteConfig struct {
-	local, other string           // the key sets of the two realms
+	local, other string           // the key sets of the realms local and other
 	serveLocal   http.HandlerFunc // serves the local realm's keys instead
 	config       VerifierConfig
 }
 
 const otherIssuer = "http://localhost:8080/realms/other"
 
-// A verdict is what a site's handler found out about its caller.
+// A verdict is the response of a site's handler: who the caller is, or why it has no user.
 type verdict struct{ Reason, Detail, User string }
 
+// newSite starts a site, which runs until the test ends.
 func newSite(t *testing.T, name string, c siteConfig) *site {
 	s := &site{log: &logBuffer{}, fetches: &atomic.Int32{}}
 	realms := http.NewServeMux()
@@ -150,13 +160,13 @@ func newSite(t *testing.T, name string, c siteConfig) *site {
 		if user != nil {
 			got.User = user.ID
 		}
-		if refused, ok := errors.AsType[*identity.Error](err); ok {
-			got.Detail = refused.Detail
+		if identityErr, ok := errors.AsType[*identity.Error](err); ok {
+			got.Detail = identityErr.Detail
 		}
 		io.WriteString(w, toJSON(got))
 	})))
 	t.Cleanup(s.api.Close)
-	// Fetch every key set once, by asking for an unknown key.
+	// Fetch every key set once, by sending a token with an unknown key.
 	for _, issuer := range c.config.Issuers {
 		token := signer{"warm-up", "ES256",
 			p256Key()}.token(patch(t, alice(t), object{"iss": issuer.Names[0]}))
@@ -191,6 +201,7 @@ func (s *site) send(t *testing.T, a attack) verdict {
 	return got
 }
 
+// do sends the request of an attack.
 func (s *site) do(t *testing.T, a attack) (*http.Response, error) {
 	if a.wire != "" {
 		return s.sendLines(t, a.wire)
@@ -208,6 +219,7 @@ func (s *site) do(t *testing.T, a attack) (*http.Response, error) {
 	return s.api.Client().Do(r)
 }
 
+// sendLines sends a request with these raw header lines.
 func (s *site) sendLines(t *testing.T, lines string) (*http.Response, error) {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(t.Context(), "tcp", s.api.Listener.Addr().String())
@@ -226,6 +238,7 @@ func (s *site) sendLines(t *testing.T, lines string) (*http.Response, error) {
 	return http.ReadResponse(bufio.NewReader(conn), nil)
 }
 
+// Each attack is rejected for the expected reason, and fetches keys only if its reason is the key.
 func TestAttacks(t *testing.T) {
 	t.Run("with cache", func(t *testing.T) { testAttacks(t, 0) })
 	t.Run("without cache", func(t *testing.T) { testAttacks(t, -1) })
@@ -249,22 +262,22 @@ func testAttacks(t *testing.T, cacheBytes int) {
 	}
 	checkAttackTable(t, rows, sites)
 
-	// Nothing causes a fetch within a second of the last one. Let that second pass before running
-	// the rows that must not cause a fetch.
+	// Within a second of a fetch, no token causes another one. Let that second pass, so that the
+	// rows that must not cause a fetch are tested when they could.
 	time.Sleep(time.Second + 100*time.Millisecond)
 	for _, row := range rows {
 		if !row.mayFetch() {
 			t.Run(row.name, func(t *testing.T) { runAttack(t, row, sites[row.site], 0) })
 		}
 	}
-	before := sites[home].fetches.Load()
+	before := sites[defaultSite].fetches.Load()
 	for _, row := range rows {
 		if row.mayFetch() {
 			t.Run(row.name, func(t *testing.T) { runAttack(t, row, sites[row.site], 1) })
 		}
 	}
-	if sites[home].fetches.Load() == before {
-		t.Error("no unknown key caused a fetch; are fetches counted?")
+	if sites[defaultSite].fetches.Load() == before {
+		t.Error("no unknown key caused a fetch, want at least one: are fetches counted?")
 	}
 	f.checkCanary(t)
 	for name, s := range sites {
@@ -280,6 +293,7 @@ func testAttacks(t *testing.T, cacheBytes int) {
 }
 
 // runAttack sends an attack twice: a cached token must get the same verdict.
+// runAttack sends an attack and checks the verdict and the number of fetches.
 func runAttack(t *testing.T, a attack, s *site, maxFetches int32) {
 	before := s.fetches.Load()
 	got := s.send(t, a)
@@ -307,6 +321,7 @@ const aliceID = "0b2a8b0f-6a0f-4f7b-9a53-2d4d5f1f5c11"
 var attackSource = regexp.MustCompile(
 	`^(RFC \d{4}, (section|appendix) [\dA-Z.]+\d?|CVE-\d{4}-\d{4,6}|Keycloak 26\.7\.4: .{10,}|OpenID Connect [A-Z][\w. -]+, section [\d.]*\d)$`)
 
+// checkAttackTable checks that names are unique, sources well-formed, and sites and reasons known.
 func checkAttackTable(t *testing.T, rows []attack, sites map[string]*site) {
 	t.Helper()
 	if len(rows) < minAttacks {
@@ -317,10 +332,10 @@ func checkAttackTable(t *testing.T, rows []attack, sites map[string]*site) {
 	for i := range rows {
 		row := &rows[i]
 		if row.site == "" {
-			row.site = home
+			row.site = defaultSite
 		}
 		if names[row.name] || row.name == "" {
-			t.Errorf("the name %q is empty or used twice", row.name)
+			t.Errorf("the name %q is empty or a duplicate", row.name)
 		}
 		names[row.name] = true
 		for _, source := range strings.Split(row.source, "; ") {
@@ -339,12 +354,12 @@ func checkAttackTable(t *testing.T, rows []attack, sites map[string]*site) {
 		}
 	}
 	if accepted == 0 || accepted > len(rows)/6 {
-		t.Errorf("%d of %d rows are accepted; want some, but few", accepted, len(rows))
+		t.Errorf("%d of %d rows are accepted, want 1 to %d", accepted, len(rows), len(rows)/6)
 	}
 }
 
-// tokenPieces returns parts of the rows' tokens that are too long to occur in a log by chance.
-// Claims in clear text are left out: a detail may quote them.
+// tokenPieces returns pieces of the rows' tokens that are too long to occur in a log by chance. It
+// leaves out claims in clear text, because a detail may quote them.
 func tokenPieces(t *testing.T, rows []attack) (pieces []string) {
 	for _, row := range rows {
 		for _, piece := range strings.FieldsFunc(row.token, func(r rune) bool {
