@@ -12,7 +12,7 @@ import (
 )
 
 // A badResponse is a response of Keycloak, or of a proxy in front of it, instead of the key set:
-// either a fault, or what serve writes.
+// either a fault of the fake Keycloak, or a response that serve writes.
 type badResponse struct {
 	name  string
 	fault keycloaktest.Fault
@@ -22,35 +22,36 @@ type badResponse struct {
 const jsonType = "application/json"
 
 // badResponses returns all bad responses. set is the realm's key set, and key one of its keys. If
-// possible, a response holds valid keys, including the new one, so that accepting the response by
-// mistake shows as accepting the new key.
+// possible, a response contains valid keys, including the new one: a key set that uses such a
+// response by mistake then accepts the new key.
 func badResponses(set, key string) []badResponse {
-	page := func(status int, contentType, body string) keycloaktest.Fault {
+	pageFault := func(status int, contentType, body string) keycloaktest.Fault {
 		return keycloaktest.Fault{Status: status, ContentType: contentType, Body: body}
 	}
-	var many []string
+	var manyKeys []string
 	for n := range 112 {
-		many = append(many, strings.Replace(key, `"kid":"`, fmt.Sprintf(`"kid":"%02x`, n), 1))
+		kid := fmt.Sprintf(`"kid":"%02x`, n)
+		manyKeys = append(manyKeys, strings.Replace(key, `"kid":"`, kid, 1))
 	}
-	listed := func(keys ...string) string { return `{"keys":[` + strings.Join(keys, ",") + `]}` }
+	keySetOf := func(keys ...string) string { return `{"keys":[` + strings.Join(keys, ",") + `]}` }
 	return []badResponse{
-		{name: "garbage", fault: page(200, jsonType, "\x00\xff{{{")},
-		{name: "nothing", fault: page(200, jsonType, "")},
-		{name: "a page", fault: page(200, "", "<!doctype html><title>Maintenance</title>")},
-		{name: "500", fault: page(500, jsonType, set)},
-		{name: "503 and a page", fault: page(503, "", "<html>")},
-		{name: "404", fault: page(404, jsonType, `{"error":"Realm does not exist"}`)},
-		{name: "429", fault: page(429, "text/plain", "slow down")},
-		{name: "204", fault: page(204, jsonType, "")},
-		{name: "part of the keys", fault: page(206, jsonType, set)},
-		{name: "no keys", fault: page(200, jsonType, `{"keys":[]}`)},
-		{name: "keys that are null", fault: page(200, jsonType, `{"keys":null}`)},
-		{name: "encryption keys only", fault: page(200, jsonType, strings.ReplaceAll(set, `"sig"`, `"enc"`))},
-		{name: "each key twice", fault: page(200, jsonType, listed(key, key))},
-		{name: "113 keys", fault: page(200, jsonType, listed(append(many, key)...))},
-		{name: "two documents", fault: page(200, jsonType, set+set)},
-		{name: "8 MiB of blanks", fault: page(200, jsonType, set+strings.Repeat(" ", 8<<20))},
-		{name: "8 MiB of a page", fault: page(502, "", strings.Repeat("<br>", 2<<20))},
+		{name: "garbage", fault: pageFault(200, jsonType, "\x00\xff{{{")},
+		{name: "an empty body", fault: pageFault(200, jsonType, "")},
+		{name: "an HTML page", fault: pageFault(200, "", "<!doctype html><title>Maintenance</title>")},
+		{name: "500", fault: pageFault(500, jsonType, set)},
+		{name: "503 and HTML", fault: pageFault(503, "", "<html>")},
+		{name: "404", fault: pageFault(404, jsonType, `{"error":"Realm does not exist"}`)},
+		{name: "429", fault: pageFault(429, "text/plain", "slow down")},
+		{name: "204", fault: pageFault(204, jsonType, "")},
+		{name: "206", fault: pageFault(206, jsonType, set)},
+		{name: "no keys", fault: pageFault(200, jsonType, `{"keys":[]}`)},
+		{name: "keys that are null", fault: pageFault(200, jsonType, `{"keys":null}`)},
+		{name: "encryption keys only", fault: pageFault(200, jsonType, strings.ReplaceAll(set, `"sig"`, `"enc"`))},
+		{name: "each key twice", fault: pageFault(200, jsonType, keySetOf(key, key))},
+		{name: "113 keys", fault: pageFault(200, jsonType, keySetOf(append(manyKeys, key)...))},
+		{name: "two documents", fault: pageFault(200, jsonType, set+set)},
+		{name: "8 MiB of blanks", fault: pageFault(200, jsonType, set+strings.Repeat(" ", 8<<20))},
+		{name: "8 MiB of HTML", fault: pageFault(502, "", strings.Repeat("<br>", 2<<20))},
 		{name: "half of the keys", fault: keycloaktest.Fault{Truncate: true}},
 		{name: "a closed connection", fault: keycloaktest.Fault{Disconnect: true}},
 		{name: "a hang", fault: keycloaktest.Fault{Hang: true}},
@@ -67,7 +68,7 @@ func badResponses(set, key string) []badResponse {
 			packed.Close()
 		}},
 		{name: "a byte a second", serve: func(w http.ResponseWriter, keys string) { writeSlowly(w, keys) }},
-		{name: "all but the end", serve: func(w http.ResponseWriter, keys string) {
+		{name: "an endless body", serve: func(w http.ResponseWriter, keys string) {
 			io.WriteString(w, keys)
 			writeSlowly(w, strings.Repeat(" ", 1<<10))
 		}},
@@ -95,8 +96,8 @@ func writeSlowly(w http.ResponseWriter, text string) {
 	}
 }
 
-// respondBadly rotates the keys and makes Keycloak respond badly, and then normally again. The
-// cached keys must stay in use.
+// respondBadly rotates the keys, makes Keycloak respond badly to fetches, and then normally again.
+// Meanwhile the cached keys must stay in use.
 func respondBadly(s *system, index int, length time.Duration) error {
 	if err := s.start(); err != nil {
 		return err
@@ -112,29 +113,30 @@ func respondBadly(s *system, index int, length time.Duration) error {
 	if err != nil {
 		return err
 	}
-	var valid, unknown tally
-	stop := s.sendRepeatedly(&valid, 50*time.Millisecond, func() string { return oldToken }, alice)
+	var validTally, unknownTally tally
+	stop := s.sendRepeatedly(&validTally, 50*time.Millisecond, func() string { return oldToken },
+		alice)
 	start := time.Now()
 	o := s.send(newToken) // causes a fetch
-	unknown.add(o, o.Result == unavailable)
+	unknownTally.add(o, o.Result == unavailable)
 	time.Sleep(time.Until(start.Add(fetchTimeout + 10*time.Millisecond + 4*s.tolerance)))
 	s.checkStatus(true, true, 1)
 	wrongStatus := 0
 	for n := 0; n < 60; n++ {
 		time.Sleep(length / 60)
 		o := s.send(s.unknownKeyToken(n))
-		unknown.add(o, o.Result == unavailable)
+		unknownTally.add(o, o.Result == unavailable)
 		if !s.status(true, true) {
 			wrongStatus++
 		}
 	}
 	stop()
 	took, bytes := s.fetches.cost()
-	s.checkValid(&valid)
-	s.checkOutcomes("unknown keys are reported as unavailable", &unknown)
-	s.checkTiming(unknown.longest <= maxWait+s.tolerance, "unknown keys wait at most 1 s", "%v",
-		unknown.longest)
-	s.checkTiming(wrongStatus == 0, "keys usable, failing", "not so %d of 60 times", wrongStatus)
+	s.checkValid(&validTally)
+	s.checkOutcomes("unknown keys are reported as unavailable", &unknownTally)
+	s.checkTiming(unknownTally.longest <= maxWait+s.tolerance, "unknown keys wait at most 1 s",
+		"%v", unknownTally.longest)
+	s.checkTiming(wrongStatus == 0, "keys usable, failing", "wrong %d of 60 times", wrongStatus)
 	s.checkTiming(took <= fetchTimeout+s.tolerance && bytes <= maxBody,
 		fmt.Sprintf("a fetch takes at most %v and %d KiB", fetchTimeout, maxBody>>10),
 		"%v, %d bytes",

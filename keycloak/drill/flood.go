@@ -12,24 +12,24 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// sendUnknownKeys sends a token with an unknown key each millisecond, on all connections but two.
-// It calls each with the outcomes, concurrently.
-func (s *system) sendUnknownKeys(length time.Duration, each func(outcome)) {
+// sendUnknownKeys sends a token with an unknown key each millisecond, on all connections except
+// two. It calls handle with each outcome, concurrently.
+func (s *system) sendUnknownKeys(length time.Duration, handle func(outcome)) {
 	var sending sync.WaitGroup
 	start := time.Now()
 	for c := range connections - 2 {
 		sending.Go(func() {
 			for n := c; time.Duration(n)*time.Millisecond < length; n += connections - 2 {
 				time.Sleep(time.Until(start.Add(time.Duration(n) * time.Millisecond)))
-				each(s.send(s.unknownKeyToken(n)))
+				handle(s.send(s.unknownKeyToken(n)))
 			}
 		})
 	}
 	sending.Wait()
 }
 
-// heap returns the bytes in use after garbage collection.
-func heap() int {
+// heapInUse returns the size of the heap in bytes, after garbage collection.
+func heapInUse() int {
 	var stats runtime.MemStats
 	for range 2 { // a sync.Pool is emptied by the second collection
 		runtime.GC()
@@ -40,29 +40,29 @@ func heap() int {
 
 // flood sends a thousand unknown key IDs a second while keys rotate. They must not delay a
 // rotation, and must not cause more fetches or waits than one unknown key a second does. Meanwhile,
-// tokens from before each rotation and the first token of each new key are sent.
+// it sends tokens from before each rotation and the first token of each new key.
 func flood(s *system, length time.Duration) error {
 	if err := s.start(); err != nil {
 		return err
 	}
-	first := s.validToken() // its key stays listed
+	firstToken := s.validToken() // its key stays in the key set
 	var newest atomic.Pointer[string]
-	newest.Store(&first)
+	newest.Store(&firstToken)
 	s.kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Delay: keysDelay})
 	s.fetches.reset("")
 
 	var sending sync.WaitGroup
-	for range connections { // open them before memory is measured
-		sending.Go(func() { s.send(first) })
+	for range connections { // open all connections before memory is measured
+		sending.Go(func() { s.send(firstToken) })
 	}
 	sending.Wait()
-	var unknown, valid, rotated tally
+	var unknownTally, validTally, newKeyTally tally
 	var mu sync.Mutex             // guards unavailableAt
 	var unavailableAt []time.Time // when tokens couldn't wait for the fetch in flight
-	before, start := heap(), time.Now()
+	before, start := heapInUse(), time.Now()
 	sending.Go(func() {
 		s.sendUnknownKeys(length, func(o outcome) {
-			unknown.add(o, o.keyMissing() &&
+			unknownTally.add(o, o.keyMissing() &&
 				(o.Result == unknownKey || o.Waited == 0 || s.tolerance > 0))
 			if o.Result == unavailable {
 				mu.Lock()
@@ -72,9 +72,9 @@ func flood(s *system, length time.Duration) error {
 		})
 	})
 	turn := 0
-	stop := s.sendRepeatedly(&valid, 5*time.Millisecond, func() string {
+	stop := s.sendRepeatedly(&validTally, 5*time.Millisecond, func() string {
 		turn++
-		return []string{first, *newest.Load()}[turn%2]
+		return []string{firstToken, *newest.Load()}[turn%2]
 	}, alice)
 	var oldKeys []string // oldest first
 	slowest := time.Duration(0)
@@ -86,7 +86,7 @@ func flood(s *system, length time.Duration) error {
 		token := s.validToken()
 		took, _ := waitUntil(2*minFetchInterval, func() bool {
 			o := s.send(token)
-			rotated.add(o, o.Result == alice || o.keyMissing())
+			newKeyTally.add(o, o.Result == alice || o.keyMissing())
 			return o.Result == alice
 		})
 		slowest = max(slowest, took)
@@ -99,31 +99,34 @@ func flood(s *system, length time.Duration) error {
 	stop()
 	took := time.Since(start)
 
-	rate := float64(unknown.total) / took.Seconds()
-	s.checkTiming(rate > 900 || took > length+minFetchInterval, "1000 unknown key IDs a second, 64 connections",
+	rate := float64(unknownTally.total) / took.Seconds()
+	s.checkTiming(rate > 900 || took > length+minFetchInterval,
+		"1000 unknown key IDs a second, 64 connections",
 		"%.0f a second", rate)
-	s.check(unknown.total == int((length+time.Millisecond-1)/time.Millisecond), "all are sent",
-		"%d", unknown.total)
-	s.checkTiming(unknown.wrong == 0, "each key is unknown, or still being fetched",
-		"%d other responses%s", unknown.wrong, unknown.first)
+	s.check(unknownTally.total == int((length+time.Millisecond-1)/time.Millisecond),
+		"all tokens are sent",
+		"%d", unknownTally.total)
+	s.checkTiming(unknownTally.wrong == 0, "each key is unknown, or still being fetched",
+		"%d other responses%s", unknownTally.wrong, unknownTally.first)
 	// Each fetch starts as early as allowed.
 	fetches := s.checkFetches(max(1, int(length/(minFetchInterval+time.Millisecond+s.tolerance))),
 		1+int(took/(minFetchInterval-s.tolerance/5)))
 	// A token of the new key is sent each 5 ms, and the unknown key that starts the next fetch
 	// comes up to 1 ms late.
-	s.checkTiming(slowest <= minFetchInterval+6*time.Millisecond+s.tolerance, "a new key's token passes within 1 s",
+	s.checkTiming(slowest <= minFetchInterval+6*time.Millisecond+s.tolerance,
+		"a new key's token passes within 1 s",
 		"%d rotations; at most %v", len(oldKeys), slowest.Round(time.Millisecond))
-	s.checkTiming(rotated.wrong == 0, "until then its key is unknown, or still being fetched",
-		"%d other responses%s", rotated.wrong, rotated.first)
-	waiters := maxConcurrent(unknown.waits)
-	// With a fake clock, nearly every fetch has the maximum of waiters. The new key's token may be
-	// one of them.
+	s.checkTiming(newKeyTally.wrong == 0, "until then its key is unknown, or still being fetched",
+		"%d other responses%s", newKeyTally.wrong, newKeyTally.first)
+	waiters := maxConcurrent(unknownTally.waits)
+	// With a fake clock, nearly every fetch has maxWaiters. The new key's token may be one of them.
 	s.checkTiming(waiters <= maxWaiters && (s.tolerance > 0 || waiters >= maxWaiters-1),
 		fmt.Sprintf("at most %d wait at the same time", maxWaiters), "%d", waiters)
-	s.checkTiming(len(unknown.waits) <= maxWaiters*len(fetches) &&
-		unknown.longest <= keysDelay+s.tolerance,
-		"each for one fetch", "%d waits, at most %v, for %d fetches of %v", len(unknown.waits),
-		unknown.longest.Round(time.Millisecond), len(fetches), keysDelay)
+	s.checkTiming(len(unknownTally.waits) <= maxWaiters*len(fetches) &&
+		unknownTally.longest <= keysDelay+s.tolerance,
+		"each waits for one fetch", "%d waits, at most %v, for %d fetches of %v",
+		len(unknownTally.waits),
+		unknownTally.longest.Round(time.Millisecond), len(fetches), keysDelay)
 	stray := 0
 	for _, at := range unavailableAt {
 		if !slices.ContainsFunc(fetches, func(started time.Time) bool {
@@ -136,19 +139,19 @@ func flood(s *system, length time.Duration) error {
 	s.checkTiming(stray == 0 && (len(unavailableAt) > 0 || s.tolerance > 0),
 		"keys are unavailable only during a fetch", "%d of %d at another time",
 		stray, len(unavailableAt))
-	s.checkValid(&valid)
-	p50, p99 := valid.percentile(0.5), valid.percentile(0.99)
+	s.checkValid(&validTally)
+	p50, p99 := validTally.percentile(0.5), validTally.percentile(0.99)
 	s.checkTiming(p99 < keysDelay/2, "valid tokens pass at once", "p50 %v, p99 %v",
 		p50.Round(10*time.Microsecond), p99.Round(10*time.Microsecond))
 	logged := s.log.drain()
 	s.checkTiming(len(logged) == 0, "nothing is logged", "%d lines: %.200q", len(logged), logged)
 	// Free the records before memory is measured.
-	unknown, valid, rotated, unavailableAt = tally{}, tally{}, tally{}, nil
+	unknownTally, validTally, newKeyTally, unavailableAt = tally{}, tally{}, tally{}, nil
 	limit := 1 << 20
 	if s.client != nil {
 		limit = 4 << 20 // for the connections' buffers
 	}
-	after := heap()
+	after := heapInUse()
 	s.check(after-before < limit, "memory doesn't grow", "heap %d KiB before, %d KiB after",
 		before>>10, after>>10)
 	return nil
@@ -161,18 +164,18 @@ func slowFetches(s *system, length time.Duration) error {
 		return err
 	}
 	s.kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Delay: 700 * time.Millisecond})
-	var unknown tally
+	var unknownTally tally
 	var sending sync.WaitGroup
 	for n := range int(length / (100 * time.Millisecond)) {
 		time.Sleep(100 * time.Millisecond)
 		sending.Go(func() {
 			o := s.send(s.unknownKeyToken(n))
-			unknown.add(o, o.keyMissing())
+			unknownTally.add(o, o.keyMissing())
 		})
 	}
 	sending.Wait()
 	time.Sleep(fetchTimeout)
-	s.checkOutcomes("each key is unknown, or still being fetched", &unknown)
+	s.checkOutcomes("each key is unknown, or still being fetched", &unknownTally)
 	s.checkFetches(int(length/minFetchInterval)*5/6, 2+int(length/minFetchInterval))
 	return nil
 }
@@ -186,23 +189,24 @@ func floodWhileHanging(s *system, length time.Duration) error {
 	restore := s.kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Hang: true})
 	s.fetches.reset("")
 	token := s.validToken()
-	var valid, unknown tally
-	stop := s.sendRepeatedly(&valid, 10*time.Millisecond, func() string { return token }, alice)
-	s.sendUnknownKeys(length, func(o outcome) { unknown.add(o, o.Result == unavailable) })
+	var validTally, unknownTally tally
+	stop := s.sendRepeatedly(&validTally, 10*time.Millisecond, func() string { return token },
+		alice)
+	s.sendUnknownKeys(length, func(o outcome) { unknownTally.add(o, o.Result == unavailable) })
 	stop()
-	s.checkValid(&valid)
-	s.checkOutcomes("unknown keys are reported as unavailable", &unknown)
+	s.checkValid(&validTally)
+	s.checkOutcomes("unknown keys are reported as unavailable", &unknownTally)
 	fetches := s.checkFetches(2, 3)
 	s.checkTiming(shortestInterval(fetches) >= fetchTimeout+maxWait-s.tolerance,
 		"the next fetch starts a second after the last one ended", "at %v", fetches)
-	waiters := maxConcurrent(unknown.waits)
+	waiters := maxConcurrent(unknownTally.waits)
 	s.checkTiming(waiters == maxWaiters, "16 wait at the same time", "%d", waiters)
 	// When a caller has waited for maxWait, another one may wait.
 	limit := maxWaiters * int(fetchTimeout/maxWait) * len(fetches)
-	s.checkTiming(len(unknown.waits) <= limit, fmt.Sprintf("at most %d wait", limit), "%d",
-		len(unknown.waits))
-	s.checkTiming(unknown.longest <= maxWait+s.tolerance, "no request waits longer than 1 s", "%v",
-		unknown.longest)
+	s.checkTiming(len(unknownTally.waits) <= limit, fmt.Sprintf("at most %d wait", limit), "%d",
+		len(unknownTally.waits))
+	s.checkTiming(unknownTally.longest <= maxWait+s.tolerance, "no request waits longer than 1 s",
+		"%v", unknownTally.longest)
 	s.checkStatus(true, true, 1)
 	restore()
 	s.checkRecovery(fetchTimeout+maxRecovery, token)
@@ -221,7 +225,7 @@ func tamper(token string) string {
 }
 
 // tenThousandAtOnce verifies tokens on ten thousand goroutines while keys rotate. There are no
-// connections in between, so the goroutines compete for the key set. Each must get the outcome of
+// connections in between, so the goroutines compete for the key set. Each must get the outcome for
 // its own token.
 func tenThousandAtOnce(s *system, length time.Duration) error {
 	if err := s.start(); err != nil {
@@ -229,7 +233,7 @@ func tenThousandAtOnce(s *system, length time.Duration) error {
 	}
 	const users, goroutines = 100, 10_000
 	user := func(n int) string { return fmt.Sprint("user-", n) }
-	signed := func(lifetime time.Duration) (tokens []string) {
+	tokensForUsers := func(lifetime time.Duration) (tokens []string) {
 		for n := range users {
 			tokens = append(tokens,
 				s.mint(keycloaktest.TokenSpec{Lifetime: lifetime,
@@ -237,13 +241,13 @@ func tenThousandAtOnce(s *system, length time.Duration) error {
 		}
 		return tokens
 	}
-	oldTokens, expired := signed(2*maxAge), signed(-time.Hour)
+	oldTokens, expired := tokensForUsers(2*maxAge), tokensForUsers(-time.Hour)
 	var tampered []string
 	for _, token := range oldTokens {
 		tampered = append(tampered, tamper(token))
 	}
 	s.rotate()
-	newTokens := signed(2 * maxAge)
+	newTokens := tokensForUsers(2 * maxAge)
 	time.Sleep(minFetchInterval)
 	type newToken struct {
 		token string
@@ -263,16 +267,16 @@ func tenThousandAtOnce(s *system, length time.Duration) error {
 			for round := 0; round < 3 || time.Since(start) < length; round++ {
 				n, kind := (g+round)%users, (g/users+round)%len(outcomes)
 				var token, want string
-				// mayBeMissing allows an unknown key. In real time, the machine may be so busy that
-				// a fetch takes long or fails.
-				mayBeMissing := false
+				// keyMayBeMissing allows an unknown key. In real time, the machine may be so busy
+				// that a fetch takes long or fails.
+				keyMayBeMissing := false
 				switch kind {
 				case 0:
 					token, want = oldTokens[n], user(n)
 				case 1:
 					token, want = newTokens[n], user(n)
 				case 2:
-					token, want, mayBeMissing = s.unknownKeyToken(g), unknownKey, true
+					token, want, keyMayBeMissing = s.unknownKeyToken(g), unknownKey, true
 				case 3:
 					token, want = expired[n], identity.ErrTokenExpired.Error()
 				case 4:
@@ -280,11 +284,13 @@ func tenThousandAtOnce(s *system, length time.Duration) error {
 				case 5:
 					current := newest.Load()
 					token, want = current.token, alice
-					mayBeMissing = s.tolerance > 0 || time.Since(current.since) <= minFetchInterval
+					keyMayBeMissing = s.tolerance > 0 ||
+						time.Since(current.since) <= minFetchInterval
 				}
 				o := s.verifyDirect(token)
 				outcomes[kind].add(o, o.Result == want ||
-					mayBeMissing && (o.keyMissing() || s.tolerance > 0 && o.Result == unavailable))
+					keyMayBeMissing && (o.keyMissing() || s.tolerance > 0 &&
+						o.Result == unavailable))
 				// Pause as a network would; otherwise the fetches would get no CPU time.
 				time.Sleep(300*time.Millisecond + time.Duration(g%7)*100*time.Millisecond)
 			}
@@ -322,7 +328,7 @@ func tenThousandAtOnce(s *system, length time.Duration) error {
 		wrong, total, rotations, first)
 	s.check(fewest >= total/7, "a sixth of the tokens are of each kind", "at least %d", fewest)
 	s.checkTiming(rotations >= 20, "keys rotate meanwhile", "%d times", rotations)
-	s.checkTiming(wrongStatus == 0, "keys usable", "not so %d times", wrongStatus)
+	s.checkTiming(wrongStatus == 0, "keys usable", "wrong %d times", wrongStatus)
 	took := time.Since(start)
 	s.checkFetches(1, 1+int(took/(minFetchInterval-s.tolerance/5)))
 	return nil

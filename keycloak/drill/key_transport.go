@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// A keyTransport is the key set's HTTP transport. It records when keys are fetched and what that
-// costs, and can redirect the fetches to another server.
+// A keyTransport is the key set's HTTP transport. It records the time, duration and size of each
+// fetch, and can redirect fetches to another server.
 type keyTransport struct {
 	base *http.Transport
 	open atomic.Int64 // unclosed response bodies
@@ -89,7 +89,7 @@ func (t *keyTransport) latest() time.Time {
 	return t.last
 }
 
-// cost returns the longest time that a fetch took, and the most bytes that one read.
+// cost returns the duration of the longest fetch and the size of the largest, since the last reset.
 func (t *keyTransport) cost() (longest time.Duration, largest int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// Timing checks may fail here: other tests run on the same machine.
+// runAll runs the scenarios in real time. Timing checks may fail here, because other tests run on
+// the same machine.
 func TestRunAll(t *testing.T) {
 	rows, err := runAll(time.Second)
 	if err != nil {
@@ -24,21 +25,23 @@ func TestRunAll(t *testing.T) {
 	}
 	for _, sc := range scenarios() {
 		if (count[sc.name] > 4) != (sc.realShare > 0) {
-			t.Errorf("%s has %d rows", sc.name, count[sc.name])
+			t.Errorf("%s has %d rows; want more than 4: %v", sc.name, count[sc.name],
+				sc.realShare > 0)
 		}
 	}
 }
 
+// printTable prints a line for each row, and returns errNotOK if a row isn't OK.
 func TestPrintTable(t *testing.T) {
-	good := row{"one", "expected", "observed", true, false}
-	bad := row{"two", "more", "less", false, true}
+	okRow := row{"one", "expected", "observed", true, false}
+	failedRow := row{"two", "more", "less", false, true}
 	for _, tt := range []struct {
 		name string
 		rows []row
 		want error
 	}{
-		{"all OK", []row{good, good}, nil},
-		{"one not OK", []row{good, bad, good}, errNotOK},
+		{"all OK", []row{okRow, okRow}, nil},
+		{"one not OK", []row{okRow, failedRow, okRow}, errNotOK},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var out bytes.Buffer
@@ -49,12 +52,14 @@ func TestPrintTable(t *testing.T) {
 				t.Errorf("got %d lines, want %d:\n%s", lines, len(tt.rows)+1, &out)
 			}
 			if strings.Contains(out.String(), "NOT OK") != (tt.want != nil) {
-				t.Errorf("wrong verdicts:\n%s", &out)
+				t.Errorf("NOT OK is printed: %v, want %v:\n%s", tt.want == nil, tt.want != nil,
+					&out)
 			}
 		})
 	}
 }
 
+// run returns errUsage for bad arguments, and flag.ErrHelp for -h.
 func TestRun_usage(t *testing.T) {
 	for _, args := range [][]string{{"-seconds", "0"}, {"-seconds", "-1"}, {"-seconds", "NaN"},
 		{"-seconds", "1e9"}, {"more"}} {

@@ -16,25 +16,25 @@ func outage(s *system, length time.Duration) error {
 	fetched := s.fetches.latest()
 	s.fetches.reset("")
 	s.kc.Down()
-	var valid, unknown tally
+	var validTally, unknownTally tally
 	wrongStatus := 0
 	start := time.Now()
 	for n := 0; n == 0 || time.Since(fetched) < length; n++ {
 		o := s.send(token)
-		valid.add(o, o.Result == alice)
+		validTally.add(o, o.Result == alice)
 		o = s.send(s.unknownKeyToken(n))
-		unknown.add(o, o.Result == unavailable)
+		unknownTally.add(o, o.Result == unavailable)
 		if !s.status(true, true) {
 			wrongStatus++
 		}
 		time.Sleep(length / 2400)
 	}
-	s.checkValid(&valid)
-	s.checkOutcomes("unknown keys are reported as unavailable", &unknown)
-	s.checkTiming(wrongStatus == 0, "keys usable, failing", "not so %d of %d times", wrongStatus,
-		valid.total)
-	down := time.Since(start)
-	tries := s.checkFetches(int(down/(maxRecovery+s.tolerance)), 10+int(down/(4*time.Second)))
+	s.checkValid(&validTally)
+	s.checkOutcomes("unknown keys are reported as unavailable", &unknownTally)
+	s.checkTiming(wrongStatus == 0, "keys usable, failing", "wrong %d of %d times", wrongStatus,
+		validTally.total)
+	took := time.Since(start)
+	tries := s.checkFetches(int(took/(maxRecovery+s.tolerance)), 10+int(took/(4*time.Second)))
 	// After a few failures, unknown keys don't cause more fetches than the refresher.
 	if len(tries) > 5 {
 		shortest := shortestInterval(tries[5:])
@@ -86,18 +86,18 @@ func (b badStart) run(s *system, length time.Duration) error {
 	restore := b.fail(s.kc)
 	s.run()
 	time.Sleep(s.tolerance)
-	var valid, unknown tally
+	var validTally, unknownTally tally
 	token := s.validToken()
-	stop := s.sendRepeatedly(&valid, 10*time.Millisecond, func() string { return token },
+	stop := s.sendRepeatedly(&validTally, 10*time.Millisecond, func() string { return token },
 		unavailable)
-	s.sendUnknownKeys(length, func(o outcome) { unknown.add(o, o.Result == unavailable) })
+	s.sendUnknownKeys(length, func(o outcome) { unknownTally.add(o, o.Result == unavailable) })
 	stop()
-	for _, t := range []*tally{&valid, &unknown} {
+	for _, t := range []*tally{&validTally, &unknownTally} {
 		s.checkOutcomes("all keys are reported as unavailable", t)
 		s.checkTiming(t.longest <= maxWait+s.tolerance, "no request waits longer than 1 s", "%v",
 			t.longest)
 	}
-	waiters := maxConcurrent(append(unknown.waits, valid.waits...))
+	waiters := maxConcurrent(append(unknownTally.waits, validTally.waits...))
 	s.checkTiming(waiters <= maxWaiters, "at most 16 wait at the same time", "%d", waiters)
 	s.checkFetches(1, 1+int(length/minFetchInterval))
 	s.checkStatus(false, true, 1)

@@ -6,13 +6,13 @@ import "time"
 func pauseAfter(n int) time.Duration { return time.Duration(1+n%5) * 350 * time.Millisecond }
 
 // rotateAndKeep rotates keys as an administrator should: the old key stays listed until its last
-// token has expired. Tokens of the current key and of the one before are sent.
+// token has expired. It sends tokens of the current key and of the previous one.
 func rotateAndKeep(s *system, length time.Duration) error {
 	if err := s.start(); err != nil {
 		return err
 	}
 	s.fetches.reset("")
-	var old, rotated tally // of tokens of the old key, and of the new one
+	var oldKeyTally, newKeyTally tally // of tokens of the old key, and of the new one
 	newToken := s.validToken()
 	rotations, early, slowest := 0, 0, time.Duration(0)
 	for start := time.Now(); rotations == 0 || time.Since(start) < length; {
@@ -23,11 +23,11 @@ func rotateAndKeep(s *system, length time.Duration) error {
 		rotatedAt, passed := time.Now(), false
 		for (!passed || time.Since(rotatedAt) < pause) && time.Since(rotatedAt) < maxRecovery {
 			o := s.send(oldToken)
-			old.add(o, o.Result == alice)
+			oldKeyTally.add(o, o.Result == alice)
 			o = s.send(newToken)
 			tooEarly := o.Result == unknownKey && !passed &&
 				o.Start.Sub(s.fetches.latest()) < minFetchInterval+s.tolerance
-			rotated.add(o, o.Result == alice || tooEarly)
+			newKeyTally.add(o, o.Result == alice || tooEarly)
 			if tooEarly {
 				early++
 			}
@@ -41,27 +41,29 @@ func rotateAndKeep(s *system, length time.Duration) error {
 		}
 		s.remove(oldKey)
 		o := s.send(oldToken) // passes: no unknown key has caused a fetch since the removal
-		old.add(o, o.Result == alice)
+		oldKeyTally.add(o, o.Result == alice)
 	}
-	s.checkValid(&old)
+	s.checkValid(&oldKeyTally)
 	s.checkTiming(slowest <= minFetchInterval+s.tolerance, "tokens of the new key pass within 1 s",
 		"%d rotations; at most %v", rotations, slowest.Round(time.Millisecond))
-	s.checkOutcomes("and from then on", &rotated)
-	s.checkTiming(rotated.longest <= 4*s.tolerance, "and wait only until Keycloak has responded",
-		"at most %v", rotated.longest)
-	s.checkTiming(early > 0 || rotations < 10, "some come too early for a fetch", "%d", early)
+	s.checkOutcomes("tokens of the new key pass from then on", &newKeyTally)
+	s.checkTiming(newKeyTally.longest <= 4*s.tolerance,
+		"they wait only until Keycloak has responded",
+		"at most %v", newKeyTally.longest)
+	s.checkTiming(early > 0 || rotations < 10, "some tokens come too early for a fetch", "%d",
+		early)
 	s.checkFetches(rotations, rotations)
 	return nil
 }
 
-// rotateAndRemove rotates keys as after the theft of a key: tokens of the old key are refused from
-// the fetch of the new one on.
+// rotateAndRemove rotates keys as an administrator should after the theft of a key: the old key is
+// removed at once. Its tokens must be refused once the new key has been fetched.
 func rotateAndRemove(s *system, length time.Duration) error {
 	if err := s.start(); err != nil {
 		return err
 	}
 	s.fetches.reset("")
-	var old, rotated tally // of tokens of the old key, and of the new one
+	var oldKeyTally, newKeyTally tally // of tokens of the old key, and of the new one
 	rotations, early, mismatches, slowest := 0, 0, 0, time.Duration(0)
 	for start := time.Now(); rotations == 0 || time.Since(start) < length; {
 		oldToken, fetched := s.validToken(), s.fetches.latest()
@@ -71,11 +73,11 @@ func rotateAndRemove(s *system, length time.Duration) error {
 		rotatedAt, newToken, passed := time.Now(), s.validToken(), false
 		for (!passed || time.Since(rotatedAt) < pause) && time.Since(rotatedAt) < maxRecovery {
 			o := s.send(oldToken)
-			old.add(o, !passed && o.Result == alice || passed && o.Result == unknownKey)
+			oldKeyTally.add(o, !passed && o.Result == alice || passed && o.Result == unknownKey)
 			o = s.send(newToken)
 			tooEarly := o.Result == unknownKey && !passed &&
 				o.Start.Sub(rotatedAt) < minFetchInterval+s.tolerance
-			rotated.add(o, o.Result == alice || tooEarly)
+			newKeyTally.add(o, o.Result == alice || tooEarly)
 			if tooEarly {
 				early++
 			}
@@ -93,11 +95,12 @@ func rotateAndRemove(s *system, length time.Duration) error {
 	}
 	s.checkTiming(slowest <= minFetchInterval+s.tolerance, "tokens of the new key pass within 1 s",
 		"%d rotations; at most %v", rotations, slowest.Round(time.Millisecond))
-	s.checkOutcomes("and from then on", &rotated)
-	s.checkOutcomes("tokens of the old key are refused from then on", &old)
-	s.checkTiming(mismatches == 0, "both with the same fetch", "%d of %d times a fetch had no key",
-		mismatches, rotated.total)
-	s.checkTiming(early > 0 || rotations < 10, "some come too early for a fetch", "%d", early)
+	s.checkOutcomes("tokens of the new key pass from then on", &newKeyTally)
+	s.checkOutcomes("tokens of the old key are refused from then on", &oldKeyTally)
+	s.checkTiming(mismatches == 0, "one fetch adds the new key and removes the old one", "wrong %d of %d times",
+		mismatches, newKeyTally.total)
+	s.checkTiming(early > 0 || rotations < 10, "some tokens come too early for a fetch", "%d",
+		early)
 	s.checkFetches(rotations, 2*rotations) // tokens of the removed key cause some
 	return nil
 }
@@ -109,10 +112,10 @@ func rotateUnnoticed(s *system, _ time.Duration) error {
 		return err
 	}
 	s.rotate()
-	var valid tally
+	var validTally tally
 	send := func(token string) {
 		o := s.send(token)
-		valid.add(o, o.Result == alice)
+		validTally.add(o, o.Result == alice)
 	}
 	send(s.validToken()) // now both keys are cached
 	for range 3 {
@@ -122,9 +125,9 @@ func rotateUnnoticed(s *system, _ time.Duration) error {
 		time.Sleep(17 * time.Second)
 		s.remove(s.rotate())
 		for s.fetches.latest().Equal(fetched) && time.Since(fetched) <= refreshInterval {
-			// Ignore the outcome if the fetch came meanwhile: it may be either.
+			// Ignore the outcome if a fetch came meanwhile: the token may pass or not.
 			if o := s.send(token); s.fetches.latest().Equal(fetched) {
-				valid.add(o, o.Result == alice)
+				validTally.add(o, o.Result == alice)
 			}
 			time.Sleep(time.Second / 2)
 		}
@@ -136,6 +139,6 @@ func rotateUnnoticed(s *system, _ time.Duration) error {
 		time.Sleep(minFetchInterval)
 		send(s.validToken()) // signed with the new key
 	}
-	s.checkValid(&valid)
+	s.checkValid(&validTally)
 	return nil
 }

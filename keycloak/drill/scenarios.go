@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// A scenario does something to Keycloak or to the verifier, and checks what must hold meanwhile.
+// A scenario changes Keycloak or sends tokens to the verifier, and checks what must hold meanwhile.
 // The program runs scenarios in real time; scenarios_test.go runs them with a fake clock.
 type scenario struct {
 	name       string
-	fakeLength time.Duration // how long it runs in the test, by the fake clock
-	// realShare is the share of the program's time for which it runs; if 0, only the test runs it.
+	fakeLength time.Duration // duration in the test, by the fake clock
+	// realShare is the scenario's share of the program's time; if 0, only the test runs it.
 	realShare float64
 	exclusive bool // runs while no other scenario does
 	run       func(s *system, length time.Duration) error
@@ -93,18 +93,18 @@ func (s *system) checkFetches(minFetches, maxFetches int) []time.Time {
 }
 
 // checkRecovery adds rows about the time after Keycloak has recovered: the keys must be fetched
-// within this time although no token needs them, and these tokens must pass.
-func (s *system) checkRecovery(within time.Duration, tokens ...string) {
-	took, ok := waitUntil(within+s.tolerance, func() bool { return s.status(true, false) })
-	s.checkTiming(ok, fmt.Sprintf("keys fetched again within %v", within), "%v",
+// within limit although no token needs them, and these tokens must pass.
+func (s *system) checkRecovery(limit time.Duration, tokens ...string) {
+	took, ok := waitUntil(limit+s.tolerance, func() bool { return s.status(true, false) })
+	s.checkTiming(ok, fmt.Sprintf("keys fetched again within %v", limit), "%v",
 		took.Round(time.Millisecond))
 	s.checkStatus(true, false, 1)
-	var valid tally
+	var validTally tally
 	for _, token := range tokens {
 		o := s.send(token)
-		valid.add(o, o.Result == alice)
+		validTally.add(o, o.Result == alice)
 	}
-	s.checkOutcomes("all tokens pass again", &valid)
+	s.checkOutcomes("all tokens pass again", &validTally)
 }
 
 func shortestInterval(times []time.Time) time.Duration {

@@ -25,12 +25,12 @@ import (
 // The documented limits of a KeySet.
 const (
 	minFetchInterval = time.Second     // between the starts of two fetches
-	maxWait          = time.Second     // of a request for a fetch
-	maxWaiters       = 16              // requests that wait for a fetch
-	fetchTimeout     = 3 * time.Second // of a fetch
+	maxWait          = time.Second     // how long a request waits for a fetch
+	maxWaiters       = 16              // how many requests wait for a fetch
+	fetchTimeout     = 3 * time.Second // how long a fetch takes
 	refreshInterval  = 5 * time.Minute // maximum, between two fetches by the refresher
 	maxAge           = 24 * time.Hour  // of keys that can't be refreshed
-	maxBody          = 1<<20 + 64<<10  // bytes read of a response, including buffers
+	maxBody          = 1<<20 + 64<<10  // bytes of a response that are read, including buffers
 	maxRecovery      = 5 * time.Second // until the next fetch after Keycloak has recovered
 )
 
@@ -39,7 +39,7 @@ const (
 	keysDelay   = 400 * time.Millisecond // of Keycloak's key set, to make requests wait
 )
 
-// A system is the system under test: a Keycloak, and a server that verifies its tokens.
+// A system is the system under test: a fake Keycloak, and a server that verifies its tokens.
 type system struct {
 	name       string
 	network    network
@@ -56,7 +56,7 @@ type system struct {
 	parts      []string // of a valid token, used for tokens with unknown keys
 	log        logLines
 	tolerance  time.Duration // for delays of a busy machine; 0 with a fake clock
-	verifyTime time.Duration // a verification that takes longer waited; 0 with a fake clock
+	verifyTime time.Duration // a longer verification must have waited; 0 with a fake clock
 	rows       []row
 }
 
@@ -199,7 +199,7 @@ func (o outcome) keyMissing() bool {
 		o.Result == unavailable && strings.Contains(o.Detail, "still being fetched")
 }
 
-// verify runs the middleware.
+// verify runs the middleware on a request, and returns the outcome.
 func (s *system) verify(r *http.Request) (o outcome) {
 	o.Start = time.Now()
 	s.middleware(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -207,8 +207,8 @@ func (s *system) verify(r *http.Request) (o outcome) {
 			o.Waited = 0
 		}
 		user, err := identity.Require(r.Context())
-		if refused, ok := errors.AsType[*identity.Error](err); ok {
-			o.Result, o.Detail = refused.Reason.Error(), identity.Detail(err)
+		if identityErr, ok := errors.AsType[*identity.Error](err); ok {
+			o.Result, o.Detail = identityErr.Reason.Error(), identity.Detail(err)
 		} else if err != nil {
 			o.Result = err.Error()
 		} else {
@@ -253,7 +253,7 @@ func (s *system) send(token string) (o outcome) {
 	return o
 }
 
-// mint returns a token signed with the current key. It is alice's, unless spec says otherwise.
+// mint returns a token signed with the current key. It is alice's unless spec has another sub.
 func (s *system) mint(spec keycloaktest.TokenSpec) string {
 	claims := map[string]any{"aud": "shop-api", "sub": alice}
 	maps.Copy(claims, spec.Claims)
@@ -351,14 +351,14 @@ func (s *system) sendRepeatedly(t *tally, pause time.Duration, token func() stri
 type tally struct {
 	mu           sync.Mutex // guards the fields below
 	total, wrong int
-	first        string // wrong outcome
+	first        string // the first wrong outcome
 	took         []time.Duration
 	waits        []outcome     // those that waited for keys
 	longest      time.Duration // wait
 }
 
 // add counts an outcome.
-func (t *tally) add(o outcome, right bool) {
+func (t *tally) add(o outcome, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.total++
@@ -366,7 +366,7 @@ func (t *tally) add(o outcome, right bool) {
 	if o.Waited > 0 {
 		t.waits, t.longest = append(t.waits, o), max(t.longest, o.Waited)
 	}
-	if !right {
+	if !ok {
 		if t.wrong == 0 {
 			t.first = fmt.Sprintf(", first %s at %v after %v", o.Result, o.Start, o.Waited)
 		}
