@@ -17,7 +17,7 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// BenchmarkVerify measures what a token costs that isn't in the cache. x-bare is that cost divided
+// BenchmarkVerify measures the cost of a token that isn't cached. x-bare is that cost divided
 // by the cost of only the hash and the signature check. The two are measured alternately, because
 // machines are noisy. The goal is at most 1.35 for RS256 and 1.2 for ES256.
 func BenchmarkVerify(b *testing.B) {
@@ -39,7 +39,7 @@ func BenchmarkVerify(b *testing.B) {
 	}
 }
 
-// BenchmarkVerify_cached measures what a token costs that is in the cache, from several goroutines.
+// BenchmarkVerify_cached measures the cost of a cached token, with several goroutines.
 func BenchmarkVerify_cached(b *testing.B) {
 	verifier := newVerifier(b, newKeys(b, certsOf(rs256())), VerifierConfig{})
 	token := rs256().token(alice(b))
@@ -122,7 +122,7 @@ func bareCheck(tb testing.TB, s signer, token string) func() bool {
 	return nil
 }
 
-// BenchmarkRefuse measures what rejecting a bad token costs, since anyone can send one. x-accepted
+// BenchmarkRefuse measures the cost of rejecting a bad token, since anyone can send one. x-accepted
 // is that cost divided by the cost of accepting a token of the same size. The goal is less than a
 // third.
 func BenchmarkRefuse(b *testing.B) {
@@ -165,8 +165,8 @@ func BenchmarkRefuse(b *testing.B) {
 	}
 }
 
-// Claims that are expensive to parse, up to the limit of 16 KiB. Each function returns alice's
-// claims with the given one changed and others added.
+// These functions return alice's claims with one claim changed, and with others added that are
+// expensive to parse, up to the limit of 16 KiB.
 
 func withLongClaim(tb testing.TB, name string, value any) string {
 	return patch(tb, alice(tb), object{name: value, "padding": strings.Repeat("x", 10_000)})

@@ -46,7 +46,7 @@ func html(status int) http.HandlerFunc {
 	}
 }
 
-// bomb is a few megabytes compressed to a few kilobytes.
+// bomb returns two megabytes compressed with gzip to a few kilobytes.
 var bomb = sync.OnceValue(func() string {
 	var packed strings.Builder
 	writer := gzip.NewWriter(&packed)
@@ -55,14 +55,14 @@ var bomb = sync.OnceValue(func() string {
 	return packed.String()
 })
 
-// gzipped sends bomb.
-func gzipped(w http.ResponseWriter, _ *http.Request) {
+// sendBomb sends bomb.
+func sendBomb(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Encoding", "gzip")
 	io.WriteString(w, bomb())
 }
 
-// A response that isn't one of Keycloak's means that the realm is unavailable. The caller isn't
-// blamed for it, and the error doesn't contain anything from the request or the response.
+// A response that isn't one of Keycloak's becomes ErrProviderUnavailable, which doesn't blame the
+// caller. The error contains nothing from the request or the response.
 func TestClient_badResponses(t *testing.T) {
 	const anyCall = ""
 	for _, tt := range []struct {
@@ -96,7 +96,7 @@ func TestClient_badResponses(t *testing.T) {
 		{"200 with null", "login", jsonHandler(200, "null"), "no bearer token"},
 		{"200 with a list", "login", jsonHandler(200, "["+tokens+"]"), "not a JSON object"},
 		{"200 with a string", "login", jsonHandler(200, `"`+canary+`"`), "not a JSON object"},
-		{"200 with other members", "login", jsonHandler(200, `{"token":"canary"}`), "no bearer token"},
+		{"200 with other fields", "login", jsonHandler(200, `{"token":"canary"}`), "no bearer token"},
 		{"200 with an error", "login", jsonHandler(200, `{"error":"invalid_grant"}`), "no bearer token"},
 		{"200 with an empty token", "login", jsonHandler(200, patch(t, tokens, object{"access_token": ""})), "no bearer token"},
 		{"200 with a token bound to a key", "login", jsonHandler(200, patch(t, tokens, object{"token_type": "DPoP"})), "no bearer token"},
@@ -115,7 +115,7 @@ func TestClient_badResponses(t *testing.T) {
 		{"another protocol", anyCall, hijack("SSH-2.0-OpenSSH_9.9\r\n"), ""},
 		{"an invalid status", anyCall, hijack("HTTP/1.1 9999 " + canary + "\r\n\r\n"), ""},
 		{"larger than a megabyte", anyCall, jsonHandler(200, patch(t, tokens, object{"x": strings.Repeat("x", maxResponseBytes)})), "larger than 1048576 bytes"},
-		{"larger than a megabyte once decompressed", anyCall, gzipped, "larger than 1048576 bytes"},
+		{"larger than a megabyte once decompressed", anyCall, sendBomb, "larger than 1048576 bytes"},
 		{"invalid gzip", anyCall, hijack("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello"), ""},
 		{"an endless header", anyCall, hijack("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20)), ""},
 	} {
@@ -131,8 +131,8 @@ func TestClient_badResponses(t *testing.T) {
 	}
 }
 
-// checkUnavailable checks that err means that Keycloak is unavailable, that its detail contains
-// detail, and that it leaks nothing.
+// checkUnavailable checks that err is ErrProviderUnavailable, that its detail contains detail, and
+// that it leaks nothing.
 func checkUnavailable(t *testing.T, err error, detail string) {
 	t.Helper()
 	if !errors.Is(err, identity.ErrProviderUnavailable) {
@@ -146,7 +146,8 @@ func checkUnavailable(t *testing.T, err error, detail string) {
 	checkNoLeak(t, err)
 }
 
-// A proxy in front of Keycloak may quote a request that it rejects. The log must not contain that.
+// A proxy in front of Keycloak may quote a request that it rejects. Errors must not contain such
+// quotes.
 func TestClient_echoesWithheld(t *testing.T) {
 	for name, echo := range map[string]http.HandlerFunc{
 		"description": func(w http.ResponseWriter, r *http.Request) {
@@ -186,6 +187,7 @@ func TestClient_echoesWithheld(t *testing.T) {
 	}
 }
 
+// A response of exactly the maximum size is accepted.
 func TestClient_largestResponse(t *testing.T) {
 	padding := maxResponseBytes - len(patch(t, tokens, object{"x": ""}))
 	client := newClient(t, jsonHandler(200, patch(t, tokens,
@@ -198,13 +200,13 @@ func TestClient_largestResponse(t *testing.T) {
 // Redirects aren't followed: they would send a password to a host that isn't configured.
 func TestClient_redirects(t *testing.T) {
 	var reached atomic.Int32
-	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+	otherServer := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		reached.Add(1)
 	}))
-	defer elsewhere.Close()
+	defer otherServer.Close()
 	for _, status := range []int{301, 302, 303, 307, 308} {
-		for _, target := range []string{elsewhere.URL, "/here",
-			"//" + strings.TrimPrefix(elsewhere.URL, "http://"), ""} {
+		for _, target := range []string{otherServer.URL, "/here",
+			"//" + strings.TrimPrefix(otherServer.URL, "http://"), ""} {
 			for name, call := range calls {
 				t.Run(fmt.Sprintf("%s %d to %q", name, status, target), func(t *testing.T) {
 					var requests atomic.Int32
@@ -225,10 +227,11 @@ func TestClient_redirects(t *testing.T) {
 		}
 	}
 	if n := reached.Load(); n != 0 {
-		t.Errorf("the target got %d requests, want none", n)
+		t.Errorf("the other server got %d requests, want none", n)
 	}
 }
 
+// If nothing listens at Keycloak's address, the error's detail names the address.
 func TestClient_connectionRefused(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -247,8 +250,9 @@ func TestClient_connectionRefused(t *testing.T) {
 	}
 }
 
+// A slow response becomes a timeout, before its header and in the middle of its body.
 func TestClient_timeout(t *testing.T) {
-	for name, start := range map[string]func(http.ResponseWriter){
+	for name, sendStart := range map[string]func(http.ResponseWriter){
 		"before the response": func(http.ResponseWriter) {},
 		"in the middle of the body": func(w http.ResponseWriter) {
 			io.WriteString(w, tokens[:60])
@@ -259,7 +263,7 @@ func TestClient_timeout(t *testing.T) {
 			t.Run(callName+" "+name, func(t *testing.T) {
 				done := make(chan bool)
 				client := newClient(t, func(w http.ResponseWriter, _ *http.Request) {
-					start(w)
+					sendStart(w)
 					<-done
 				}, withTimeout(20*time.Millisecond))
 				defer close(done)
@@ -307,17 +311,17 @@ func TestSend_malformedResponse(t *testing.T) {
 // a known prefix is shown.
 func TestRedact(t *testing.T) {
 	const canary = "canary-77aa"
-	refused := &net.OpError{Op: "dial", Net: "tcp",
+	dialErr := &net.OpError{Op: "dial", Net: "tcp",
 		Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 443},
 		Err:  errors.New("connection refused")}
 	for _, tt := range []struct {
 		err  error
 		want string
 	}{
-		{&url.Error{Op: "Post", URL: "https://sso.example.com/token", Err: refused}, `Post "https://sso.example.com/token": dial tcp 192.0.2.1:443: connection refused`},
+		{&url.Error{Op: "Post", URL: "https://sso.example.com/token", Err: dialErr}, `Post "https://sso.example.com/token": dial tcp 192.0.2.1:443: connection refused`},
 		{&url.Error{Op: "Post", URL: "https://sso.example.com", Err: &net.DNSError{Err: "no such host", Name: "sso.example.com"}}, `Post "https://sso.example.com": lookup sso.example.com: no such host`},
 		{&net.OpError{Op: "proxyconnect", Net: "tcp", Err: errors.New(canary)}, "connecting to the proxy: an unknown error of 11 bytes (*errors.errorString)"},
-		{&net.OpError{Op: "proxyconnect", Net: "tcp", Err: refused}, "connecting to the proxy: dial tcp 192.0.2.1:443: connection refused"},
+		{&net.OpError{Op: "proxyconnect", Net: "tcp", Err: dialErr}, "connecting to the proxy: dial tcp 192.0.2.1:443: connection refused"},
 		{&url.Error{Op: "Get", URL: "https://sso.example.com", Err: &proxyError{407}}, `Get "https://sso.example.com": the proxy responded 407 instead of connecting`},
 		{tls.RecordHeaderError{Msg: canary, RecordHeader: [5]byte([]byte("canar"))}, "the other side doesn't speak TLS: is NewRealm's serverURL an https URL of a port for http?"},
 		{&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, "tls: failed to verify certificate: x509: certificate signed by unknown authority: " +

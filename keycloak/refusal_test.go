@@ -18,7 +18,7 @@ type errorResponse struct {
 	detail            string // part of the error's detail: the setting to change, if one is wrong
 }
 
-// anyCallErrors are responses that any call may get.
+// anyCallErrors holds the responses that any call may get.
 var anyCallErrors = []errorResponse{
 	{404, "Realm does not exist", "", identity.ErrProviderMisconfigured, "NewRealm's name"},
 	{404, "HTTP 404 Not Found", "", identity.ErrProviderMisconfigured, "NewRealm's serverURL"},
@@ -49,7 +49,7 @@ var anyCallErrors = []errorResponse{
 	{418, "never seen before", "", identity.ErrProviderMisconfigured, "admin console"},
 }
 
-// callErrors are the responses that only one call gets, by its name.
+// callErrors holds the responses that only one call gets, by the call's name.
 var callErrors = map[string][]errorResponse{
 	"login": {
 		{400, "invalid_grant", "Invalid user credentials", identity.ErrBadCredentials, ""},
@@ -95,9 +95,11 @@ var callErrors = map[string][]errorResponse{
 	},
 }
 
+// Each error response becomes the right error, and the detail quotes the response and names the
+// setting to change.
 func TestRefusals(t *testing.T) {
-	for call, rows := range callErrors {
-		for _, tt := range append(append([]errorResponse{}, rows...), anyCallErrors...) {
+	for call, responses := range callErrors {
+		for _, tt := range append(append([]errorResponse{}, responses...), anyCallErrors...) {
 			t.Run(fmt.Sprintf("%s %d %s %s", call, tt.status, tt.code, tt.description),
 				func(t *testing.T) {
 					body := object{"error": tt.code}
@@ -117,7 +119,8 @@ func TestRefusals(t *testing.T) {
 					description := knownText(tt.description, "description")
 					if refusal.Status != tt.status || refusal.Code != knownText(tt.code, "error") ||
 						refusal.Description != description {
-						t.Errorf("got %+v", refusal)
+						t.Errorf("got %+v, want the status, error and description of the response",
+							refusal)
 					}
 					if want := "keycloak: " + call + ": " + tt.want.Error(); err.Error() != want {
 						t.Errorf("the error is %q, want %q", err, want)
@@ -193,10 +196,10 @@ func TestKnownText(t *testing.T) {
 	}
 }
 
-// The texts of all rules are known, so that the operator sees why a hint is given.
+// The texts of all rules are known texts, so that the operator sees the reason for a hint.
 func TestKnownText_allRules(t *testing.T) {
-	for _, row := range slices.Concat(loginRefusals, refreshRefusals, clientErrors) {
-		for _, text := range []string{row.code, row.description} {
+	for _, rule := range slices.Concat(loginRefusals, refreshRefusals, clientErrors) {
+		for _, text := range []string{rule.code, rule.description} {
 			hasPrefix := func(known string) bool { return strings.HasPrefix(known, text) }
 			if text != "" && !slices.ContainsFunc(knownTexts, hasPrefix) &&
 				!slices.ContainsFunc(knownPrefixes, hasPrefix) {
@@ -204,13 +207,13 @@ func TestKnownText_allRules(t *testing.T) {
 			}
 		}
 	}
-	if known := slices.Sorted(slices.Values(knownTexts)); len(slices.Compact(known)) !=
-		len(knownTexts) {
-		t.Error("a text is in knownTexts twice")
+	sorted := slices.Sorted(slices.Values(knownTexts))
+	if n := len(slices.Compact(sorted)); n != len(knownTexts) {
+		t.Errorf("knownTexts has %d different texts, want %d", n, len(knownTexts))
 	}
 }
 
-// Secrets of one letter occur in every text. They don't hide Keycloak's texts.
+// Secrets of one letter occur in most texts. Keycloak's known texts are shown all the same.
 func TestRefusal_shortSecrets(t *testing.T) {
 	client := newClient(t,
 		jsonHandler(401,

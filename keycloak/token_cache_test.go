@@ -17,20 +17,20 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// countingKeys are Keys that can be changed, and that count how often they were used.
+// countingKeys implements Keys. A test can change its keys and its error, and it counts lookups.
 type countingKeys struct {
-	mu   sync.Mutex // guards the fields below
-	keys map[string]Key
-	err  error
-	used int
+	mu      sync.Mutex // guards the fields below
+	keys    map[string]Key
+	err     error
+	lookups int
 }
 
 func (c *countingKeys) Key(_ context.Context, id string) (Key, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.used++
-	key, known := c.keys[id]
-	if c.err == nil && !known {
+	c.lookups++
+	key, ok := c.keys[id]
+	if c.err == nil && !ok {
 		return Key{}, &identity.Error{Reason: identity.ErrKeyUnknown}
 	}
 	return key, c.err
@@ -50,9 +50,7 @@ var otherP256Key = sync.OnceValue(func() crypto.Signer {
 	return must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 })
 
-func publicKey(s signer) Key { return Key{s.kid, s.alg, s.key.Public()} }
-
-// newCachingVerifier returns a verifier with these keys and a clock that starts at noon.
+// newCachingVerifier returns a verifier with these keys, and its clock as nanoseconds since noon.
 func newCachingVerifier(t testing.TB, keys Keys, cacheBytes int) (*Verifier, *atomic.Int64) {
 	t.Helper()
 	clock := &atomic.Int64{}
@@ -74,7 +72,7 @@ func wantCached(t *testing.T, v *Verifier, token string, want bool) {
 // A token is in the cache after its first use, and its user is the same.
 func TestTokenCache(t *testing.T) {
 	keys := &countingKeys{}
-	keys.set(publicKey(es256()))
+	keys.set(keyOf(es256()))
 	verifier, _ := newCachingVerifier(t, keys, 0)
 	token := es256().token(alice(t))
 	first := must(verifier.Verify(t.Context(), token))
@@ -83,8 +81,9 @@ func TestTokenCache(t *testing.T) {
 	if toJSON(first) != toJSON(second) {
 		t.Errorf("the second user is %s, want %s", toJSON(second), toJSON(first))
 	}
-	if keys.used != 2 {
-		t.Errorf("the key was looked up %d times, want once for each use of the token", keys.used)
+	if keys.lookups != 2 {
+		t.Errorf("the key was looked up %d times, want 2: once for each use of the token",
+			keys.lookups)
 	}
 	// One caller can't change the user of another.
 	first.ID, second.ID = "changed", "changed"
@@ -107,18 +106,19 @@ func TestTokenCache_allocations(t *testing.T) {
 	}
 }
 
-// A cached token is refused as soon as its reason to be accepted is gone.
+// A cached token is rejected as soon as its key or the time no longer fits, and accepted again when
+// both fit.
 func TestTokenCache_dropped(t *testing.T) {
-	other := signer{es256().kid, "ES256", otherP256Key()}
+	otherSigner := signer{es256().kid, "ES256", otherP256Key()}
 	for _, tt := range []struct {
 		name   string
 		change func(keys *countingKeys, clock *atomic.Int64)
 		want   error
 	}{
 		{"the key is removed", func(k *countingKeys, _ *atomic.Int64) { k.set() }, identity.ErrKeyUnknown},
-		{"the key is replaced", func(k *countingKeys, _ *atomic.Int64) { k.set(publicKey(other)) }, identity.ErrTokenSignature},
+		{"the key is replaced", func(k *countingKeys, _ *atomic.Int64) { k.set(keyOf(otherSigner)) }, identity.ErrTokenSignature},
 		{"the key's algorithm is changed", func(k *countingKeys, _ *atomic.Int64) {
-			key := publicKey(es256())
+			key := keyOf(es256())
 			key.Algorithm = "ES384"
 			k.set(key)
 		}, identity.ErrTokenSignature},
@@ -128,7 +128,7 @@ func TestTokenCache_dropped(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			keys := &countingKeys{}
-			keys.set(publicKey(es256()))
+			keys.set(keyOf(es256()))
 			verifier, clock := newCachingVerifier(t, keys, 0)
 			token := es256().token(alice(t))
 			must(verifier.Verify(t.Context(), token))
@@ -136,12 +136,12 @@ func TestTokenCache_dropped(t *testing.T) {
 			if _, err := verifier.Verify(t.Context(), token); !errors.Is(err, tt.want) {
 				t.Errorf("Verify() = %v, want %v", err, tt.want)
 			}
-			// and accepted again once the reason is back
-			keys.set(publicKey(es256()))
+			// Undo the change.
+			keys.set(keyOf(es256()))
 			keys.err = nil
 			clock.Store(0)
 			if _, err := verifier.Verify(t.Context(), token); err != nil {
-				t.Errorf("Verify() = %v after the change was undone", err)
+				t.Errorf("Verify() = %v after the change was undone, want nil", err)
 			}
 		})
 	}
@@ -150,7 +150,7 @@ func TestTokenCache_dropped(t *testing.T) {
 // The leeway counts for a cached token as for a new one, to the second.
 func TestTokenCache_leeway(t *testing.T) {
 	keys := &countingKeys{}
-	keys.set(publicKey(es256()))
+	keys.set(keyOf(es256()))
 	cached, cachedClock := newCachingVerifier(t, keys, 0)
 	fresh, freshClock := newCachingVerifier(t, keys, -1)
 	token := es256().token(alice(t))
@@ -170,74 +170,77 @@ func TestTokenCache_leeway(t *testing.T) {
 	}
 }
 
-// Tokens that aren't accepted don't enter, and neither does a token that differs in one letter.
+// A rejected token doesn't enter the cache, even if it differs from a cached token in only one
+// character.
 func TestTokenCache_refused(t *testing.T) {
 	keys := &countingKeys{}
-	keys.set(publicKey(es256()))
+	keys.set(keyOf(es256()))
 	verifier, _ := newCachingVerifier(t, keys, 0)
-	good := es256().token(alice(t))
-	must(verifier.Verify(t.Context(), good))
-	for i := range len(good) {
-		changed := []byte(good)
-		if changed[i] = 'A'; changed[i] == good[i] {
+	validToken := es256().token(alice(t))
+	must(verifier.Verify(t.Context(), validToken))
+	for i := range len(validToken) {
+		changed := []byte(validToken)
+		if changed[i] = 'A'; changed[i] == validToken[i] {
 			changed[i] = 'B'
 		}
 		if _, err := verifier.Verify(t.Context(), string(changed)); err == nil {
-			t.Fatalf("a token with letter %d changed is accepted", i)
+			t.Fatalf("Verify() accepted a token with character %d changed", i)
 		}
 		wantCached(t, verifier, string(changed), false)
 	}
-	wantCached(t, verifier, good, true)
+	wantCached(t, verifier, validToken, true)
 }
 
-// The cache stays within its bound in bytes, and what its entries hold fits the estimate.
+// The cache stays within its limit in bytes, and the heap shows that tokenWeight's estimate is
+// about right.
 func TestTokenCache_bound(t *testing.T) {
 	const bytes = 1 << 20
 	keys := &countingKeys{}
-	keys.set(publicKey(edDSA()))
+	keys.set(keyOf(edDSA()))
 	verifier, _ := newCachingVerifier(t, keys, bytes)
 	token := func(n int) string {
 		return edDSA().token(patch(t, alice(t), object{"jti": fmt.Sprint(n)}))
 	}
-	hot := token(-1)
+	hotToken := token(-1)
 	heap := func() int64 {
 		runtime.GC()
 		var stats runtime.MemStats
 		runtime.ReadMemStats(&stats)
 		return int64(stats.HeapAlloc)
 	}
-	must(verifier.Verify(t.Context(), hot))
+	must(verifier.Verify(t.Context(), hotToken))
 	before := heap()
 	for n := range 2000 {
 		must(verifier.Verify(t.Context(), token(n)))
-		must(verifier.Verify(t.Context(), hot))
+		must(verifier.Verify(t.Context(), hotToken))
 		if size := verifier.cache.tokens.WeightedSize(); size > bytes {
 			t.Fatalf("after %d tokens the cache has %d bytes, want at most %d", n+1, size, bytes)
 		}
 	}
 	if grown := heap() - before; grown > 2*bytes {
-		t.Errorf("the heap grew by %d bytes for a cache of %d", grown, bytes)
+		t.Errorf("the heap grew by %d bytes for a cache of %d, want at most %d", grown, bytes,
+			2*bytes)
 	}
-	wantCached(t, verifier, hot, true) // tokens that are used once don't evict it
+	wantCached(t, verifier, hotToken, true) // tokens that are used once don't evict it
 	runtime.KeepAlive(verifier)
 }
 
-// Callers that send a new token at the same moment share one signature check, and a caller with
-// another key than the first has its own.
+// Callers that send a new token at the same moment share one signature check. A caller whose key
+// differs from the first caller's gets its own check.
 func TestTokenCache_sharedCheck(t *testing.T) {
 	cache := newTokenCache(1 << 20)
 	text := es256().token(alice(t))
 	token := must(parse(text, Algorithms()))
-	good, bad := publicKey(es256()), Key{es256().kid, "ES256", otherP256Key().Public()}
+	realmKey, otherKey := keyOf(es256()), Key{es256().kid, "ES256", otherP256Key().Public()}
 	var callers sync.WaitGroup
 	for n := range 200 {
 		callers.Go(func() {
-			key := good
+			key := realmKey
 			if n%2 == 1 {
-				key = bad
+				key = otherKey
 			}
 			if got := cache.verifySignature(text, token, key); got != (n%2 == 0) {
-				t.Errorf("verifySignature() = %v for caller %d", got, n)
+				t.Errorf("verifySignature() = %v for caller %d, want %v", got, n, n%2 == 0)
 			}
 		})
 	}
@@ -251,7 +254,7 @@ func TestTokenCache_rotation(t *testing.T) {
 	signers := []signer{{"a", "ES256", p256Key()}, {"b", "ES256", otherP256Key()}}
 	tokens := []string{signers[0].token(alice(t)), signers[1].token(alice(t))}
 	var version atomic.Int64 // 2n while the set has the key of signer n%2, 2n+1 while it changes
-	keys.set(publicKey(signers[0]))
+	keys.set(keyOf(signers[0]))
 	ctx, stop := context.WithCancel(t.Context())
 	var callers sync.WaitGroup
 	for n := range 4 {
@@ -270,7 +273,7 @@ func TestTokenCache_rotation(t *testing.T) {
 	}
 	for n := range 200 {
 		version.Add(1)
-		keys.set(publicKey(signers[(n+1)%2]))
+		keys.set(keyOf(signers[(n+1)%2]))
 		version.Add(1)
 		time.Sleep(time.Millisecond)
 	}
