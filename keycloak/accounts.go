@@ -9,16 +9,16 @@ import (
 	"github.com/cloakql/cloakql/internal/jose"
 )
 
-// maxNames bounds the names that accounts remembers, to about 2 MB.
+// maxNames limits the names that accounts remembers, to about 2 MB.
 const maxNames = 20_000
 
 // accounts maps the names that people sign in with to accounts, as far as successful sign-ins have
-// revealed them. An account's username and its e-mail address must share a queue: Keycloak's quick
+// revealed them. An account's username and its email address must share a queue: Keycloak's quick
 // login check counts guesses at either name against the account.
 //
-// Users may choose the names in their tokens: where a realm doesn't sign people in by e-mail
-// address, one user's address may be another's username. So a name that somebody has signed in with
-// belongs to that account whatever other tokens claim, and no user can take it over.
+// Users may choose the names in their tokens: if a realm doesn't sign people in by email address,
+// one user's address may be another's username. So a name with which somebody has signed in belongs
+// to that account even if other tokens claim it, and no user can take it over.
 type accounts struct {
 	mu    sync.Mutex // guards names
 	names map[digest]knownAccount
@@ -27,7 +27,7 @@ type accounts struct {
 // A knownAccount is the account that a name belongs to.
 type knownAccount struct {
 	id     digest
-	proven bool // somebody signed in with the name; otherwise a token claims it
+	proven bool // somebody signed in with the name; otherwise it is only a claim of a token
 }
 
 func newAccounts() *accounts { return &accounts{names: map[digest]knownAccount{}} }

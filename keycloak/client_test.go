@@ -239,9 +239,10 @@ func TestLogout_sessionAlreadyEnded(t *testing.T) {
 
 // NewClient requires a realm, a client ID and a secret.
 func TestNewClient_invalid(t *testing.T) {
-	valid := ClientConfig{Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api",
+	validConfig := ClientConfig{Realm: must(NewRealm("http://localhost", "local")),
+		ClientID:     "local-api",
 		ClientSecret: identity.NewSecret(canary)}
-	if _, err := NewClient(valid); err != nil {
+	if _, err := NewClient(validConfig); err != nil {
 		t.Error(err)
 	}
 	for name, change := range map[string]func(*ClientConfig){
@@ -249,7 +250,7 @@ func TestNewClient_invalid(t *testing.T) {
 		"client ID": func(c *ClientConfig) { c.ClientID = "" },
 		"secret":    func(c *ClientConfig) { c.ClientSecret = identity.Secret{} },
 	} {
-		config := valid
+		config := validConfig
 		change(&config)
 		if _, err := NewClient(config); err == nil {
 			t.Errorf("NewClient() without a %s succeeded", name)

@@ -28,7 +28,7 @@
 //	err = server.ListenAndServe()
 //
 // The handler gets the user from identity.Require(r.Context()). If some requests need no user, use
-// Middleware instead of Protect. It refuses no request, so code that needs a user must check:
+// Middleware instead of Protect. It rejects no request, so code that needs a user must check:
 //
 //	user, err := identity.Require(r.Context())
 //	if err != nil {
@@ -38,7 +38,7 @@
 //
 // Keycloak need not be up when the process starts, and the process need not be restarted after an
 // outage or a key rotation. The keys stay fresh without Run, too: then each use checks their age,
-// and the first token, or the first one after a long silence, waits for a fetch.
+// and the first token, or the first one after a long idle time, waits for a fetch.
 //
 // # What a valid token is
 //
@@ -85,7 +85,7 @@
 // fetch. Use one KeySet per realm and process.
 //
 // Statements about Keycloak hold for version 26.7.4. Endpoint URLs are the server's URL and
-// Keycloak's fixed paths. URLs in Keycloak's responses are never called: they name its public host,
+// Keycloak's fixed paths. URLs in Keycloak's responses are never used: they name its public host,
 // which may be unreachable from inside. Where a detail for operators names a setting to change
 // here, it is a field of this package (VerifierConfig.Audience) or a parameter of NewRealm.
 package keycloak

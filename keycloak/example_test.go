@@ -39,7 +39,7 @@ func Example() {
 		panic(err)
 	}
 
-	guarded := keycloak.Middleware(verifier, quiet)(
+	handler := keycloak.Middleware(verifier, quiet)(
 		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			user, err := identity.Require(r.Context())
 			if err != nil { // err.Error() is safe to show to clients
@@ -60,7 +60,7 @@ func Example() {
 			request.Header.Set("Authorization", authorization)
 		}
 		response := httptest.NewRecorder()
-		guarded.ServeHTTP(response, request)
+		handler.ServeHTTP(response, request)
 		fmt.Print(response.Code, " ", response.Body)
 	}
 
@@ -211,7 +211,7 @@ func ExampleVerifier_Verify() {
 		mint(map[string]any{"aud": "billing"}),
 	} {
 		user, err := verifier.Verify(context.Background(), token)
-		refused, _ := errors.AsType[*identity.Error](err)
+		identityErr, _ := errors.AsType[*identity.Error](err)
 		switch {
 		case err == nil:
 			var claims struct{ Tenant string }
@@ -223,9 +223,9 @@ func ExampleVerifier_Verify() {
 			fmt.Println("refresh, and try again")
 		case errors.Is(err, identity.ErrKeysUnavailable):
 			fmt.Println("try again later; the token may be good")
-		case refused != nil:
-			fmt.Println(refused.Reason)
-			fmt.Println(refused.Detail)
+		case identityErr != nil:
+			fmt.Println(identityErr.Reason)
+			fmt.Println(identityErr.Detail)
 		}
 	}
 
@@ -262,7 +262,7 @@ func ExampleNewVerifier() {
 	// <nil>
 }
 
-// A readiness probe. While Keycloak is down, cached keys stay in use for up to MaxAge.
+// A readiness probe can use Status. While Keycloak is down, cached keys stay in use for up to MaxAge.
 func ExampleKeySet_Status() {
 	kc := startKeycloak()
 	realm, err := keycloak.NewRealm(kc.URL, "shop")
@@ -293,12 +293,12 @@ func ExampleKeySet_Status() {
 
 // startKeycloak starts a fake Keycloak with the realm "shop".
 func startKeycloak() *keycloaktest.Server {
-	plan := keycloaktest.RealmSpec{
+	spec := keycloaktest.RealmSpec{
 		Name:    "shop",
 		Clients: []keycloaktest.ClientSpec{{ID: "shop-api", Secret: "shop-api-secret"}},
 		Users:   []keycloaktest.UserSpec{{Name: "alice", Password: "alice-password"}},
 	}
-	kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{plan.File()}})
+	kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{spec.File()}})
 	if err != nil {
 		panic(err)
 	}
@@ -323,4 +323,5 @@ func newVerifier(kc *keycloaktest.Server) *keycloak.Verifier {
 	return verifier
 }
 
+// quiet discards the log.
 var quiet = slog.New(slog.DiscardHandler)

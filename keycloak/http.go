@@ -134,8 +134,8 @@ func (e *redactedError) Unwrap() error { return e.err }
 // of a response that it can't parse: these may hold tokens, or repeat the request.
 func redact(err error, note string) error {
 	prefix, cause := "", err
-	if failed, ok := errors.AsType[*url.Error](err); ok { // its URL is from the configuration
-		prefix, cause = fmt.Sprintf("%s %q: ", failed.Op, failed.URL), failed.Err
+	if urlErr, ok := errors.AsType[*url.Error](err); ok { // its URL is from the configuration
+		prefix, cause = fmt.Sprintf("%s %q: ", urlErr.Op, urlErr.URL), urlErr.Err
 	}
 	return &redactedError{prefix + safeText(cause) + note, err}
 }

@@ -17,19 +17,20 @@ import (
 //
 // The function returns an error for a token without a kid, or whose alg isn't its key's. It checks
 // nothing else: the caller must check the issuer, the audience, and that the token is an access
-// token. A Verifier checks all of these; prefer it. The wait for a key ends when ctx does.
+// token. Prefer a Verifier, which checks all of these. The function stops waiting for a key when
+// ctx ends.
 func (k *KeySet) Keyfunc(ctx context.Context) jwt.Keyfunc {
 	keys, err := keyfunc.New(keyfunc.Options{Storage: storage{k},
 		UseWhitelist: []jwkset.USE{jwkset.UseSig}})
 	if err != nil { // New fails only without a Storage
 		panic(err)
 	}
-	find := keys.KeyfuncCtx(ctx)
+	lookup := keys.KeyfuncCtx(ctx)
 	return func(token *jwt.Token) (any, error) {
-		if _, named := token.Header["kid"]; !named { // keyfunc would return all keys
+		if _, ok := token.Header["kid"]; !ok { // keyfunc would return all keys
 			return nil, malformed("kid is missing")
 		}
-		return find(token)
+		return lookup(token)
 	}
 }
 
@@ -100,7 +101,7 @@ func (s storage) JSONWithOptions(ctx context.Context, marshal jwkset.JWKMarshalO
 	return json.Marshal(set)
 }
 
-// The set holds only public keys, so JSONPrivate returns the same.
+// JSON returns the cached keys. All are public, so JSONPublic and JSONPrivate return the same.
 func (s storage) JSON(ctx context.Context) (json.RawMessage, error) {
 	return s.JSONWithOptions(ctx, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
 }

@@ -101,7 +101,7 @@ const (
 	checkClient = "check the client's settings in Keycloak's admin console"
 )
 
-// clientErrors are errors in the client's configuration, whatever the request was. A rule has a
+// clientErrors are errors in the client's configuration, which any request may get. A rule has a
 // description where status and code don't tell enough. The last rule matches everything.
 var clientErrors = []refusalRule{
 	{401, "unauthorized_client", "Invalid method used to get client secret", identity.ErrProviderMisconfigured,
@@ -171,9 +171,9 @@ func refusal(got response, refusals []refusalRule) error {
 // should have been 200: the status, and what to change if Keycloak's error tells.
 func statusDetail(got response) string {
 	text := fmt.Sprintf("response %d; expected 200", got.status)
-	if refused, ok := errors.AsType[*Refusal](refusal(got, nil)); ok &&
-		refused.Hint != checkClient {
-		text += ": " + refused.Hint
+	if err, ok := errors.AsType[*Refusal](refusal(got, nil)); ok &&
+		err.Hint != checkClient {
+		text += ": " + err.Hint
 	}
 	return text + got.note
 }

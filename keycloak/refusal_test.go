@@ -141,10 +141,11 @@ func TestRefusals(t *testing.T) {
 
 // A long text from the server neither fills the log nor forges a line in it.
 func TestRefusal_longText(t *testing.T) {
-	long := strings.Repeat("ü", 10_000)
+	longText := strings.Repeat("ü", 10_000)
 	err := calls["login"](t.Context(),
 		newClient(t,
-			jsonHandler(400, toJSON(object{"error": long, "error_description": "a\nb" + long}))))
+			jsonHandler(400, toJSON(object{"error": longText,
+				"error_description": "a\nb" + longText}))))
 	if !errors.Is(err, identity.ErrProviderMisconfigured) || len(identity.Detail(err)) > 1000 ||
 		strings.Contains(identity.Detail(err), "\n") {
 		t.Errorf("got %d bytes, want one short line: %v", len(identity.Detail(err)),

@@ -64,12 +64,12 @@ func (e rfcExample) member(t *testing.T, name string) string {
 
 // serialize returns the example in a JSON serialization (RFC 7515, section 7.2), together with the
 // other signatures of the same message.
-func (e rfcExample) serialize(form string, all []rfcExample) string {
+func (e rfcExample) serialize(form string, examples []rfcExample) string {
 	message, signatures := object{}, []object{}
 	if !e.Detached {
 		message["payload"] = e.Payload
 	}
-	for _, other := range all {
+	for _, other := range examples {
 		if slices.Equal(other.Source, e.Source) && slices.Contains(other.JSON, form) {
 			signature := object{"signature": other.Signature}
 			if other.Protected != "" {

@@ -46,7 +46,7 @@ func readToken(got response, refusals []refusalRule) (*identity.OpenIDToken, err
 	return out, nil
 }
 
-// seconds clamps a lifetime to GraphQL's Int, which has 32 bits.
+// seconds clamps a lifetime to the range of GraphQL's Int, which has 32 bits.
 func seconds(s float64) int { return int(min(max(s, 0), math.MaxInt32)) }
 
 func optionalSecret(text string) *identity.Secret {

@@ -33,8 +33,8 @@ type VerifierConfig struct {
 	// Keycloak puts into every user's tokens.
 	Audience []string
 
-	// AuthorizedParty, if set, relaxes that: a token issued to this client (azp) passes whatever
-	// its aud. Without an audience mapper, Keycloak doesn't put APIs into aud, only the clients in
+	// AuthorizedParty, if set, relaxes that: a token issued to this client (azp) passes with any
+	// aud. Without an audience mapper, Keycloak doesn't put APIs into aud, only the clients in
 	// which the user has a role. Then a token doesn't say which API it was meant for, and another
 	// API that receives it can use it here. Leave this empty once the realm has an audience mapper
 	// for this API.
@@ -100,7 +100,7 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 			issuerNames = []string{set.realm.Issuer()}
 		}
 		for _, name := range issuerNames {
-			if _, twice := v.keys[name]; twice || name == "" {
+			if _, duplicate := v.keys[name]; duplicate || name == "" {
 				return nil, fmt.Errorf("keycloak: issuer %q is empty or a duplicate", name)
 			}
 			v.keys[name] = issuer.Keys
@@ -214,8 +214,9 @@ func (v *Verifier) checkClaims(c *claims) (notBefore, expires time.Time, err err
 	// ID, refresh and logout tokens have the same issuer, and ID tokens are signed with the same
 	// keys. Only typ and aud distinguish an access token.
 	if typ, _ := c.typ.String(); !strings.EqualFold(typ, "Bearer") {
-		return time.Time{}, time.Time{}, notAccepted("typ is %s; accepted: \"Bearer\", which access tokens have",
-			c.typ.Quoted())
+		return time.Time{}, time.Time{},
+			notAccepted("typ is %s; accepted: \"Bearer\", which access tokens have",
+				c.typ.Quoted())
 	}
 	if c.cnf != nil && !v.config.AllowBound {
 		return time.Time{}, time.Time{}, notAccepted(
@@ -268,9 +269,9 @@ func (v *Verifier) checkAudience(c *claims) error {
 	if c.aud != nil {
 		// RFC 7519, section 4.1.3: a single audience may be a string instead of an array
 		if audience, ok = c.aud.Strings(); !ok {
-			var one string
-			one, ok = c.aud.String()
-			audience = []string{one}
+			var single string
+			single, ok = c.aud.String()
+			audience = []string{single}
 		}
 	}
 	accepted := ok &&
