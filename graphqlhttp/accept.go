@@ -17,8 +17,8 @@ const (
 // A mediaType is a media type of a response.
 type mediaType string
 
-// requestErrorStatus returns the status of a request whose document or variables are at fault
-// (GraphQL over HTTP, section 6.4). Older clients read a JSON body only at 200.
+// requestErrorStatus returns the status of a response to a request whose document or variables are
+// invalid (GraphQL over HTTP, section 6.4). Older clients read a JSON body only if it is 200.
 func (m mediaType) requestErrorStatus() int {
 	if m == mediaResponse {
 		return http.StatusBadRequest
@@ -27,30 +27,30 @@ func (m mediaType) requestErrorStatus() int {
 }
 
 // negotiate picks the media type of the response (RFC 9110, section 12.5.1). Without an Accept
-// header it is application/json, which every client reads. A header without a single valid range
-// is ignored, as section 12.4.1 allows. If the client accepts neither type, ok is false and the
+// header it is application/json, which every client reads. A header without any valid range is
+// ignored, as section 12.4.1 allows. If the client accepts neither type, ok is false and the
 // error is sent as application/json.
 func negotiate(accept []string) (media mediaType, ok bool) {
-	plain, response, found := preference{rank: -1}, preference{rank: -1}, false
-	left := maxRanges
+	plain, response := preference{rank: -1}, preference{rank: -1}
+	hasRange, rangesLeft := false, maxRanges
 	for _, header := range accept {
-		for header != "" && left > 0 {
+		for header != "" && rangesLeft > 0 {
 			var element string
 			if element, header = cutOutsideQuotes(header, ','); strings.Trim(element, " \t") == "" {
 				continue // RFC 9110 section 5.6.1: a list may have empty elements
 			}
-			left--
+			rangesLeft--
 			r, ok := parseRange(element)
 			if !ok {
 				continue
 			}
-			found = true
+			hasRange = true
 			plain.consider(r, mediaJSON)
 			response.consider(r, mediaResponse)
 		}
 	}
 	switch {
-	case !found:
+	case !hasRange:
 		return mediaJSON, true
 	case plain.weight == 0 && response.weight == 0:
 		return mediaJSON, false
@@ -79,6 +79,8 @@ const (
 	rankExactCharset
 )
 
+// consider updates p with a range if it matches media and is at least as specific as earlier
+// ranges.
 func (p *preference) consider(r mediaRange, media mediaType) {
 	var rank int
 	switch r.name {
@@ -100,10 +102,10 @@ func (p *preference) consider(r mediaRange, media mediaType) {
 }
 
 // parseRange parses a media range. It returns false if the type is malformed, as in the default
-// header of Java before version 19: "*; q=.2, */*; q=.2". A malformed weight is ignored, and so
-// are all parameters if package mime can't parse one of them. Other parameters are ignored because
-// no representation here has any, and rejecting the request wouldn't help. So is a charset other
-// than UTF-8, since JSON has no other (RFC 8259, sections 8.1 and 11).
+// header of Java before version 19: "*; q=.2, */*; q=.2". A malformed weight is ignored, and so are
+// all parameters if package mime can't parse one of them. Parameters other than q and charset are
+// ignored: the media types have none, and rejecting the request wouldn't help. A charset other than
+// UTF-8 is ignored because JSON has only UTF-8 (RFC 8259, sections 8.1 and 11).
 func parseRange(element string) (r mediaRange, ok bool) {
 	name, parameters, err := mime.ParseMediaType(element)
 	if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) ||
@@ -126,7 +128,7 @@ func isUTF8(charset string) bool {
 	return false
 }
 
-// parseWeight parses a qvalue (RFC 9110, section 12.4.2). The weight is in thousandths.
+// parseWeight parses a qvalue (RFC 9110, section 12.4.2) and returns it in thousandths.
 func parseWeight(text string) (weight int, ok bool) {
 	whole, decimals, _ := strings.Cut(text, ".")
 	if whole != "0" && whole != "1" || len(decimals) > 3 {
@@ -142,8 +144,8 @@ func parseWeight(text string) (weight int, ok bool) {
 	return weight, weight <= 1000
 }
 
-// cutOutsideQuotes cuts text at the first separator outside of quoted strings. A quote that is
-// never closed doesn't start a quoted string.
+// cutOutsideQuotes cuts text at the first separator outside quoted strings. A quote that is never
+// closed doesn't start a quoted string.
 func cutOutsideQuotes(text string, separator byte) (before, after string) {
 	first := -1 // index of the first separator since the open quote
 	quoted := false

@@ -14,12 +14,12 @@ import (
 )
 
 const (
-	wrongHash    = "extensions.persistedQuery.sha256Hash is not that of the query"
+	hashMismatch = "extensions.persistedQuery.sha256Hash is not that of the query"
 	missingQuery = "query is missing"
 )
 
-// A documentPolicy decides which documents may run, and finds those that a request names by hash or
-// id. It is safe for concurrent use.
+// A documentPolicy decides which documents may run, and finds documents that a request names by
+// hash or id. It is safe for concurrent use.
 type documentPolicy struct {
 	manifest  *Manifest       // nil if every document may run
 	logOnly   bool            // documents that aren't in the manifest run too
@@ -33,53 +33,53 @@ func newDocumentPolicy(config Config) documentPolicy {
 	}
 }
 
-// A foundDocument is the result of documentPolicy.lookup.
-type foundDocument struct {
-	remember  *digest // under which to store the document if it is valid, or nil
+// A documentLookup is the result of documentPolicy.lookup.
+type documentLookup struct {
+	storeAs   *digest // the hash to store the document under if it is valid, or nil
 	untrusted bool    // the document isn't in the manifest
 }
 
 // lookup sets params.Query if the request names its document by hash or id. It rejects the request
 // if the manifest doesn't allow its document.
-func (p documentPolicy) lookup(params *graphql.RawParams) (found foundDocument, _ *rejection) {
-	extension, named := params.Extensions["persistedQuery"]
+func (p documentPolicy) lookup(params *graphql.RawParams) (lookup documentLookup, _ *rejection) {
+	extension, hasID := params.Extensions["persistedQuery"]
 	if p.persisted == nil && p.manifest == nil {
 		switch {
 		case params.Query != "":
-			return found, nil
-		case named:
+			return lookup, nil
+		case hasID:
 			// Apollo Client looks for this message, and then sends the whole query.
-			return found, rejectedWith(apierror.CodePersistedQueryNotSupported,
+			return lookup, rejectedWith(apierror.CodePersistedQueryNotSupported,
 				"PersistedQueryNotSupported")
 		}
-		return found, rejected(http.StatusBadRequest, missingQuery)
+		return lookup, rejected(http.StatusBadRequest, missingQuery)
 	}
 	id, message := readPersistedQuery(extension)
 	if message != "" {
-		return found, rejected(http.StatusBadRequest, message)
+		return lookup, rejected(http.StatusBadRequest, message)
 	}
 	if params.Query == "" && id == "" {
-		return found, rejected(http.StatusBadRequest, missingQuery)
+		return lookup, rejected(http.StatusBadRequest, missingQuery)
 	}
 	if p.manifest != nil {
-		trusted, contradiction := p.manifest.find(id, params)
+		trusted, mismatch := p.manifest.find(id, params)
 		switch {
-		case contradiction:
-			return found, rejected(http.StatusBadRequest, wrongHash)
+		case mismatch:
+			return lookup, rejected(http.StatusBadRequest, hashMismatch)
 		case trusted:
-			return found, nil
+			return lookup, nil
 		case !p.logOnly:
-			return found, rejectedWith(apierror.CodeOperationNotAllowed,
+			return lookup, rejectedWith(apierror.CodeOperationNotAllowed,
 				"This server runs only registered operations")
 		}
-		found.untrusted = true
+		lookup.untrusted = true
 	}
-	refusal := p.automatic(&found, id, params)
-	return found, refusal
+	rej := p.automatic(&lookup, id, params)
+	return lookup, rej
 }
 
 // automatic implements Apollo's automatic persisted queries. The id may be empty.
-func (p documentPolicy) automatic(found *foundDocument, id string,
+func (p documentPolicy) automatic(lookup *documentLookup, id string,
 	params *graphql.RawParams) *rejection {
 	switch {
 	case id == "":
@@ -101,20 +101,21 @@ func (p documentPolicy) automatic(found *foundDocument, id string,
 		return nil
 	}
 	if digest(sha256.Sum256([]byte(params.Query))) != sum {
-		return rejected(http.StatusBadRequest, wrongHash)
+		return rejected(http.StatusBadRequest, hashMismatch)
 	}
-	found.remember = &sum
+	lookup.storeAs = &sum
 	return nil
 }
 
-// remember stores the document of a valid operation for requests that name it by hash.
+// remember stores the document of a valid operation if the request sent its hash. Later requests
+// may then send only the hash.
 func (p documentPolicy) remember(operation *operation) {
-	if sum := operation.found.remember; sum != nil && !holdsValues(operation.Doc) {
+	if sum := operation.lookup.storeAs; sum != nil && !holdsValues(operation.Doc) {
 		p.persisted.put(*sum, operation.document)
 	}
 }
 
-// rejectedWith returns a rejection with the given code and the status of a document error.
+// rejectedWith returns a rejection with a code, and with the status of an invalid document.
 func rejectedWith(code apierror.Code, message string) *rejection {
 	return &rejection{errs: gqlerror.List{apierror.New(code, "", message)}}
 }
@@ -131,14 +132,14 @@ func readPersistedQuery(extension any) (id, message string) {
 	if extension == nil {
 		return "", ""
 	}
-	members, ok := extension.(map[string]any)
+	fields, ok := extension.(map[string]any)
 	if !ok {
 		return "", "extensions.persistedQuery must be an object"
 	}
-	if version, ok := members["version"].(int64); !ok || version != 1 {
+	if version, ok := fields["version"].(int64); !ok || version != 1 {
 		return "", "extensions.persistedQuery.version must be 1"
 	}
-	id, _ = members["sha256Hash"].(string)
+	id, _ = fields["sha256Hash"].(string)
 	if id == "" || len(id) > maxOperationIDBytes {
 		return "", "extensions.persistedQuery.sha256Hash must be a string that is neither empty " +
 			"nor too long"
@@ -146,7 +147,7 @@ func readPersistedQuery(extension any) (id, message string) {
 	return id, ""
 }
 
-// parseDigest parses a SHA-256 of 64 hexadecimal digits in lower case.
+// parseDigest parses a SHA-256, written as 64 hexadecimal digits in lower case.
 func parseDigest(text string) (sum digest, ok bool) {
 	if len(text) != hex.EncodedLen(len(sum)) {
 		return sum, false

@@ -18,16 +18,16 @@ import (
 
 // Limits of the errors in a response.
 const (
-	maxRequestErrors   = 5    // for a rejected request
-	maxFieldErrors     = 100  // for an operation that ran; one more says how many were left out
-	maxRequestMessage  = 300  // bytes of a message, for a rejected request
-	maxFieldMessage    = 1000 // bytes of a message, for an operation that ran
+	maxRequestErrors   = 5    // in the response to a rejected request
+	maxFieldErrors     = 100  // of an operation that ran; one more error says how many are left out
+	maxRequestMessage  = 300  // bytes of a message in the response to a rejected request
+	maxFieldMessage    = 1000 // bytes of a message of an operation that ran
 	maxLocations       = 5
 	maxPathElements    = 32
 	maxNameBytes       = 64
 	ellipsis           = "..."
 	messageInternal    = "Internal error"
-	messageOutOfTime   = "The request took too long"
+	messageTimeout     = "The request took too long"
 	messageNoOperation = "The document has no operation"
 )
 
@@ -83,7 +83,7 @@ func fieldErrors(errs gqlerror.List, locator *language.Locator) gqlerror.List {
 }
 
 // requestErrors turns gqlgen's errors for a document into those that a client sees: at most five,
-// each with the code of the stage that failed, and quoting nothing of the document except names.
+// each with the code of the stage that failed. They quote nothing of the document except names.
 func (t *httpTransport) requestErrors(operation *graphql.OperationContext, errs gqlerror.List,
 	locator *language.Locator) gqlerror.List {
 	errs = errs[:min(len(errs), maxRequestErrors)]
@@ -108,7 +108,7 @@ func locations(err *gqlerror.Error, locator *language.Locator) []gqlerror.Locati
 		return bounded
 	}
 	correct := locator.Element
-	// These are about one token, not about the element that it belongs to.
+	// These errors are about one token, not about the element that the token belongs to.
 	if err.Extensions["code"] == string(apierror.CodeParseFailed) ||
 		err.Rule == "KnownFragmentNames" {
 		correct = locator.Token
@@ -146,8 +146,8 @@ func (t *httpTransport) requestError(operation *graphql.OperationContext,
 		// Only the path is used: the message may quote the variable's value.
 		return badVariable(operation.Operation, variableName(err))
 	}
-	bounded := *err // from an extension of the server, which chooses its own message
-	return &bounded
+	original := *err // of an extension, whose message is meant for clients
+	return &original
 }
 
 // badVariable returns the error for a variable whose value doesn't fit its type.
@@ -160,8 +160,8 @@ func badVariable(operation *ast.OperationDefinition, name string) *gqlerror.Erro
 	return err
 }
 
-// variableName returns the name of the variable in the path of gqlparser's error, which is
-// variable.NAME, followed by members of input objects and indexes.
+// variableName returns the name of the variable that gqlparser's error is about. The error's path
+// is variable.NAME, followed by names of input object fields and by indexes.
 func variableName(err *gqlerror.Error) string {
 	name := strings.TrimPrefix(err.Path.String(), "variable.")
 	name, _, _ = strings.Cut(name, ".")
@@ -169,29 +169,29 @@ func variableName(err *gqlerror.Error) string {
 	return name
 }
 
-// syntaxKinds matches gqlparser's message up to the kind of token. The rest quotes the document: a
-// client that forgot a quote may have a password there.
-var syntaxKinds = regexp.MustCompile(
+// syntaxErrorPattern matches gqlparser's message up to the kind of token. The rest quotes the
+// document, which may have a password there if the client forgot a quote.
+var syntaxErrorPattern = regexp.MustCompile(
 	`^(?:Unexpected|Expected ("[a-z]+"|[^",]+), found) (<EOF>|<Invalid>|Name|Int|Float|String|BlockString|[!$&():=@\[\]{}|]|\.\.\.)`)
 
 func syntaxMessage(message string) string {
-	if known := syntaxKinds.FindString(message); known != "" {
-		return "Syntax error: " + known
+	if prefix := syntaxErrorPattern.FindString(message); prefix != "" {
+		return "Syntax error: " + prefix
 	}
 	return "Syntax error"
 }
 
-// A naming says which names a validation rule's messages contain. They contain no literals.
-type naming int
+// A nameSource says where the names in a validation rule's messages come from.
+type nameSource int
 
 const (
-	documentNames naming = iota + 1 // names that the client wrote
-	schemaNames
+	documentNames nameSource = iota + 1 // only the client's document
+	schemaNames                         // the schema, too
 )
 
-// namingRules has the rules whose messages contain names only. Messages of other rules may quote
-// literals.
-var namingRules = map[string]naming{
+// namingRules has the rules whose messages quote names but no literals. Messages of other rules may
+// quote literals.
+var namingRules = map[string]nameSource{
 	"FieldsOnCorrectType":                   schemaNames,
 	"FieldsOnCorrectTypeWithoutSuggestions": schemaNames,
 	"FragmentsOnCompositeTypes":             schemaNames,
@@ -229,9 +229,7 @@ func validationMessage(err *gqlerror.Error, hideSchema bool) string {
 	names := namingRules[err.Rule]
 	switch {
 	case names == documentNames, names == schemaNames && !hideSchema:
-		return longNames.ReplaceAllStringFunc(err.Message, func(name string) string {
-			return truncateName(name)
-		})
+		return longNamePattern.ReplaceAllStringFunc(err.Message, truncateName)
 	case names == schemaNames:
 		return "The document doesn't fit the schema"
 	case err.Rule == "":
@@ -242,7 +240,8 @@ func validationMessage(err *gqlerror.Error, hideSchema bool) string {
 	return "A value doesn't fit the type of its argument"
 }
 
-var longNames = regexp.MustCompile(`[0-9A-Za-z_]{` + strconv.Itoa(maxNameBytes+1) + `,}`)
+// longNamePattern matches names that are longer than truncateName allows.
+var longNamePattern = regexp.MustCompile(`[0-9A-Za-z_]{` + strconv.Itoa(maxNameBytes+1) + `,}`)
 
 // truncateName bounds a name to 64 bytes.
 func truncateName(name string) string { return truncate(name, maxNameBytes) }

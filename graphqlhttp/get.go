@@ -15,7 +15,7 @@ import (
 
 const maxQueryParameters = 32 // in a GET; only four are used
 
-// readGet reads the parameters of a request from the query string of a GET.
+// readGet reads the parameters of an operation from the query string of a GET.
 func (t *httpTransport) readGet(r *http.Request) (*graphql.RawParams, *rejection) {
 	if int64(len(r.URL.RawQuery)) > t.MaxBodyBytes {
 		return nil, rejected(http.StatusRequestEntityTooLarge,
@@ -43,7 +43,7 @@ func (t *httpTransport) readGet(r *http.Request) (*graphql.RawParams, *rejection
 		Query:         strings.Clone(values.Get("query")),
 		OperationName: values.Get("operationName"), Headers: r.Header,
 	}
-	return checked(params, errors.Join(
+	return paramsOrRejection(params, errors.Join(
 		t.objectParameter(values, "variables", &params.Variables),
 		t.objectParameter(values, "extensions", &params.Extensions)))
 }
@@ -55,8 +55,8 @@ func (t *httpTransport) objectParameter(values url.Values, name string, v *map[s
 		return nil
 	}
 	value, err := strictjson.Decode([]byte(text), t.jsonLimits())
-	if failed, ok := errors.AsType[*strictjson.Error](err); ok {
-		return errors.New(t.jsonMessage(name, failed.Reason))
+	if jsonErr, ok := errors.AsType[*strictjson.Error](err); ok {
+		return errors.New(t.jsonMessage(name, jsonErr.Reason))
 	}
-	return objectMember(map[string]any{name: value}, name, v)
+	return setObjectField(map[string]any{name: value}, name, v)
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/cloakql/cloakql/apierror"
 )
 
-// inputCoercion is a gqlgen extension that rejects values which GraphQL's input coercion forbids
-// and gqlparser v2.5.37 lets through: see Config.DisableInputCoercion.
+// inputCoercion is a gqlgen extension that rejects values that GraphQL's input coercion forbids but
+// gqlparser v2.5.37 accepts: see Config.DisableInputCoercion.
 type inputCoercion struct{ schema *ast.Schema }
 
 var _ interface {
@@ -31,15 +31,15 @@ func (c *inputCoercion) Validate(schema graphql.ExecutableSchema) error {
 	return nil
 }
 
-// MutateOperationContext checks the operation's values without changing anything. Its errors have
-// the code BAD_USER_INPUT.
+// MutateOperationContext checks the operation's values; it changes nothing. Its errors have the
+// code BAD_USER_INPUT.
 func (c *inputCoercion) MutateOperationContext(_ context.Context,
 	request *graphql.OperationContext) *gqlerror.Error {
 	var err *gqlerror.Error
 	inspect(request.Operation, visitor{value: func(value *ast.Value) {
 		switch {
 		case err != nil:
-		case isNull(value, request.Variables):
+		case isForbiddenNull(value, request.Variables):
 			err = badVariable(request.Operation, value.Raw)
 		case !literalFits(value):
 			err = withPosition(value.Position,
@@ -59,9 +59,9 @@ func (c *inputCoercion) MutateOperationContext(_ context.Context,
 	return nil
 }
 
-// isNull reports whether a value is a null variable in a non-null position. Validation allows such
-// a variable in this position if it has a default (section 5.8.5).
-func isNull(value *ast.Value, variables map[string]any) bool {
+// isForbiddenNull reports whether a value is a null variable in a non-null position. Validation
+// allows a nullable variable in such a position if it has a default (section 5.8.5).
+func isForbiddenNull(value *ast.Value, variables map[string]any) bool {
 	if value.Kind != ast.Variable || value.ExpectedType == nil || !value.ExpectedType.NonNull {
 		return false
 	}
@@ -69,8 +69,8 @@ func isNull(value *ast.Value, variables map[string]any) bool {
 	return found && content == nil
 }
 
-// literalFits reports whether a literal is in the range of its type, and whether an object literal
-// is where an object is allowed.
+// literalFits reports whether a literal fits its type: a number must be in range, and an object
+// must be where the schema has an object or a custom scalar.
 func literalFits(value *ast.Value) bool {
 	switch value.Kind {
 	case ast.IntValue:
@@ -103,7 +103,7 @@ func (c *inputCoercion) fits(want *ast.Type, value reflect.Value) bool {
 		return true
 	}
 	if want.Elem != nil {
-		if value.Kind() != reflect.Slice { // an item stands for a list of one
+		if value.Kind() != reflect.Slice { // a single value stands for a list of one
 			return c.fits(want.Elem, value)
 		}
 		for i := range value.Len() {
@@ -131,8 +131,8 @@ func (c *inputCoercion) fits(want *ast.Type, value reflect.Value) bool {
 		return false
 	}
 	for _, field := range definition.Fields {
-		if member := value.MapIndex(reflect.ValueOf(field.Name)); member.IsValid() &&
-			!c.fits(field.Type, member) {
+		if content := value.MapIndex(reflect.ValueOf(field.Name)); content.IsValid() &&
+			!c.fits(field.Type, content) {
 			return false
 		}
 	}

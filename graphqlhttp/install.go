@@ -22,66 +22,67 @@ const (
 
 const maxNesting = 1_000 // the JSON decoder is recursive
 
-// A Config configures Install. Only Errors is required; the other zero values are the strict
-// choice, and a limit of zero stands for the default of the same name.
+// A Config configures Install. Only Errors is required. A limit of zero stands for the default of
+// the same name; every other zero value is the strict choice.
 type Config struct {
 	// Errors presents field errors and recovers from panics. Use an *apierror.Presenter or your own
-	// type. It is required because gqlgen's own presenter shows clients the text of every error.
+	// type. It is required because gqlgen's default presenter shows clients the text of every
+	// error.
 	Errors Errors
 
 	// Introspection serves the schema to everyone, and lets validation errors name and suggest
-	// parts of it. It is meant for development. Without it, even errors reveal nothing of the
-	// schema: they say where a document is wrong, but not that a field's type is Person.
+	// parts of it. It is meant for development. Without it, errors don't reveal the schema: they
+	// say where a document is wrong, but not, for example, that a field's type is Person.
 	Introspection bool
 
-	// AllowGET serves queries by GET too. Without it, GET and HEAD fail with status 405.
+	// AllowGET also serves queries by GET and HEAD. Without it, these fail with status 405.
 	AllowGET bool
 
-	// MaxBodyBytes bounds the body of a POST and the query string of a GET. A longer one fails with
-	// status 413; if its Content-Length is too large, it isn't read.
+	// MaxBodyBytes bounds the body of a POST and the query string of a GET. A larger request fails
+	// with status 413. A body whose Content-Length is too large isn't read.
 	MaxBodyBytes int64
 
-	// MaxNesting bounds how deep lists and objects nest in the JSON of a request, counting the
-	// outermost object. It may be at most 1,000, since the decoder is recursive.
+	// MaxNesting bounds how deep lists and objects nest in the JSON of a request; the outermost
+	// object counts. It may be at most 1,000, since the decoder is recursive.
 	MaxNesting int
 
-	// MaxValues bounds the number of values in the JSON of a request, counting lists and objects as
-	// well as their contents. A decoded value takes many times the memory of its text.
+	// MaxValues bounds the number of values in the JSON of a request. Lists and objects count, and
+	// so do the values in them. A decoded value takes many times the memory of its text.
 	MaxValues int
 
-	// MaxResponseBytes bounds the body of a response. A larger one is replaced by the error
-	// RESPONSE_TOO_LARGE, at status 200 because the operation ran. By then gqlgen holds the whole
-	// result in memory; it isn't copied.
+	// MaxResponseBytes bounds the body of a response. A larger response is replaced by the error
+	// RESPONSE_TOO_LARGE, with status 200 because the operation ran. This doesn't bound the memory
+	// for the result, which gqlgen builds as a whole before; the result isn't copied.
 	MaxResponseBytes int64
 
-	// Timeout bounds the execution of a request. After it, the resolvers' context is done, and
-	// fields that haven't started fail with the code TIMEOUT. A resolver that ignores its context
-	// is waited for, and its result is returned. Timeouts for slow clients belong to the
+	// Timeout bounds the execution of a request. When it has passed, the resolvers' context is
+	// done, and fields that haven't started fail with the code TIMEOUT. A resolver that ignores its
+	// context is waited for, and its result is returned. Timeouts for slow clients belong to the
 	// http.Server.
 	Timeout time.Duration
 
 	// PersistedQueryBytes bounds the memory for Apollo's automatic persisted queries. A client
 	// sends the SHA-256 of a query instead of its text, and sends the text after the error
-	// PERSISTED_QUERY_NOT_FOUND. The most used queries are kept. Zero turns them off: the error is
-	// then PERSISTED_QUERY_NOT_SUPPORTED, after which Apollo Client stops sending hashes.
+	// PERSISTED_QUERY_NOT_FOUND. The most used queries are kept. Zero turns persisted queries off:
+	// then the error is PERSISTED_QUERY_NOT_SUPPORTED, and Apollo Client stops sending hashes.
 	PersistedQueryBytes int64
 
-	// Manifest, if set, lists the operations that may run. A request names one by its id, in
-	// extensions.persistedQuery.sha256Hash, or sends its exact text. Any other document fails with
-	// the code OPERATION_NOT_ALLOWED and isn't parsed.
+	// Manifest, if set, lists the operations that may run. A request names an operation by its id,
+	// in extensions.persistedQuery.sha256Hash, or sends its exact text. Any other document fails
+	// with the code OPERATION_NOT_ALLOWED and isn't parsed.
 	Manifest *Manifest
 
-	// ManifestLogOnly also runs documents that aren't in the manifest, and reports them to Observe.
-	// Use it until the manifest has every client's operations.
+	// ManifestLogOnly also runs documents that aren't in the manifest, and reports them to Observe
+	// as Untrusted. Use it until the manifest has the operations of all clients.
 	ManifestLogOnly bool
 
-	// DisableInputCoercion leaves values as gqlparser takes them, for a schema whose Int is a Go
-	// int64 on purpose. Otherwise values must pass GraphQL's input coercion (September 2025,
+	// DisableInputCoercion accepts all values that gqlparser accepts, for a schema whose Int is a
+	// Go int64 on purpose. Otherwise, values must pass GraphQL's input coercion (September 2025,
 	// section 3.5) before execution starts, or the request fails with the code BAD_USER_INPUT and a
-	// message that doesn't quote the value. gqlgen's generated code would reject them only when the
-	// field runs, with an internal error or a panic. The rules: an Int has 32 bits and no
+	// message that doesn't quote the value. gqlgen's generated code would reject such values only
+	// when the field runs, with an internal error or a panic. The rules: an Int has 32 bits and no
 	// fraction; a Float is finite; neither may be a string; an enum value is spelled as in the
-	// schema; an input object has no member __typename; an object isn't a scalar; a non-null
+	// schema; an input object has no field __typename; an object isn't a scalar; a non-null
 	// position doesn't accept a null variable. Custom scalars check their own values.
 	DisableInputCoercion bool
 
@@ -91,9 +92,9 @@ type Config struct {
 
 // Errors are gqlgen's error hooks. They must be safe for concurrent use.
 type Errors interface {
-	// Present returns the error that a client sees for err. ctx is the field's.
+	// Present returns the error that a client sees for err. ctx is the context of the field.
 	Present(ctx context.Context, err error) *gqlerror.Error
-	// Recover turns the value of a field's panic into an error, which is then passed to Present.
+	// Recover returns an error for the value of a panic in a field. It is then passed to Present.
 	Recover(ctx context.Context, value any) error
 }
 
@@ -125,7 +126,7 @@ func (t *httpTransport) install(server *handler.Server) {
 	server.AddTransport(t)
 }
 
-// validate returns all mistakes in c, joined.
+// validate returns an error for each invalid field of c, joined.
 func (c Config) validate() error {
 	var errs []error
 	if c.Errors == nil {

@@ -27,7 +27,7 @@ const (
 	maxManifestOperations = 10_000
 	maxOperationIDBytes   = 256
 	maxOperationTokens    = 20_000 // the parser is recursive
-	maxManifestNesting    = 64     // including members that a generator adds
+	maxManifestNesting    = 64     // including fields that a generator adds
 	maxManifestValues     = 100 * maxManifestOperations
 	manifestFormat        = "apollo-persisted-query-manifest"
 )
@@ -43,9 +43,9 @@ type Manifest struct {
 func (m *Manifest) Operations() int { return len(m.byID) }
 
 // find reports whether the manifest has a request's operation, by its id or its exact text, and
-// sets params.Query. It reports a contradiction if the request has a known id and a text other than
-// that operation's.
-func (m *Manifest) find(id string, params *graphql.RawParams) (trusted, contradiction bool) {
+// sets params.Query. It reports a mismatch if the request has the id of an operation and another
+// text than that operation.
+func (m *Manifest) find(id string, params *graphql.RawParams) (trusted, mismatch bool) {
 	if body, ok := m.byID[id]; ok {
 		if params.Query != "" && params.Query != body {
 			return false, true
@@ -69,15 +69,15 @@ func (m *Manifest) find(id string, params *graphql.RawParams) (trusted, contradi
 // and Apollo iOS. Its operations may also be an object with the ids as keys. The second is written
 // by Relay's compiler, the client preset of GraphQL Code Generator (persisted-documents.json) and
 // gql.tada, and read by Hive and Rover. The third is the older format of Apollo Kotlin and Apollo
-// iOS. Other members are ignored, and so is a byte order mark.
+// iOS. Other fields are ignored, and so is a byte order mark.
 //
-// Because its operations are trusted, the file is checked strictly. No object may have a duplicate
-// member, and no id may stand for two bodies. Each body must parse and have an operation; in
+// Because its operations are trusted, the file is checked strictly. No object may have two fields
+// with the same name, and no two bodies the same id. Each body must parse and have an operation; in
 // Apollo's format, exactly one, with the entry's name and type. An id of 64 hexadecimal digits,
 // with or without the prefix "sha256:", must be the SHA-256 of its body. A file is limited to 16
 // MiB and 10,000 operations, an operation to 20,000 tokens, and an id to 256 bytes. Operations are
-// validated against the schema only when a client requests them. An error names the operation at
-// fault, by its position or id, and by its name.
+// validated against the schema only when a client requests them. An error names the invalid
+// operation by its position or id, and by its name.
 func ReadManifest(r io.Reader) (*Manifest, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxManifestBytes+1))
 	if err != nil {
@@ -96,19 +96,19 @@ func ReadManifest(r io.Reader) (*Manifest, error) {
 	case !isObject:
 		return nil, errors.New("the manifest of operations must be a JSON object")
 	}
-	list, err := manifestOperations(file)
+	operations, err := manifestOperations(file)
 	switch {
 	case err != nil:
 		return nil, err
-	case len(list) == 0:
+	case len(operations) == 0:
 		return nil, errors.New("the manifest of operations is empty: no request could run")
-	case len(list) > maxManifestOperations:
-		return nil, fmt.Errorf("the manifest has %d operations; the limit is %d", len(list),
+	case len(operations) > maxManifestOperations:
+		return nil, fmt.Errorf("the manifest has %d operations; the limit is %d", len(operations),
 			maxManifestOperations)
 	}
-	m := &Manifest{byID: make(map[string]string, len(list)),
-		bodies: make(map[string]bool, len(list))}
-	for _, operation := range list {
+	m := &Manifest{byID: make(map[string]string, len(operations)),
+		bodies: make(map[string]bool, len(operations))}
+	for _, operation := range operations {
 		if err := m.add(operation); err != nil {
 			return nil, fmt.Errorf("operation %s of the manifest, %q: %w", operation.place,
 				truncateName(operation.name), err)
@@ -117,11 +117,11 @@ func ReadManifest(r io.Reader) (*Manifest, error) {
 	return m, nil
 }
 
-// A manifestOperation is one entry of a manifest. Missing members are empty.
+// A manifestOperation is one entry of a manifest. Missing fields are empty.
 type manifestOperation struct {
 	place      string // position or quoted id, for errors
 	id, body   string
-	named      bool // whether name and kind are required, as in Apollo's format
+	named      bool // name and kind are required, as in Apollo's format
 	name, kind string
 	expected   string // the error message if something is missing
 }

@@ -46,9 +46,9 @@ func TestReadManifest(t *testing.T) {
 		"6dee701e687fe2b68ae48b3efbdaa307132fe793011a9d33bd4e0a1f06f991c1": "mutation SignIn($u: String!",
 	} {
 		params := &graphql.RawParams{}
-		if trusted, contradiction := m.find(id, params); !trusted || contradiction ||
+		if trusted, mismatch := m.find(id, params); !trusted || mismatch ||
 			!strings.HasPrefix(params.Query, prefix) {
-			t.Errorf("find(%s) = %t, %t, and the query is %q", id, trusted, contradiction,
+			t.Errorf("find(%s) = %t, %t, and the query is %q", id, trusted, mismatch,
 				params.Query)
 		}
 	}
@@ -195,10 +195,10 @@ func TestReadManifest_generators(t *testing.T) {
 		}
 		for id, text := range tt.want {
 			byID, byText := &graphql.RawParams{}, &graphql.RawParams{Query: text}
-			if trusted, contradiction := m.find(id, byID); !trusted || contradiction ||
+			if trusted, mismatch := m.find(id, byID); !trusted || mismatch ||
 				byID.Query != text {
 				t.Errorf("%s: find(%s) = %t, %t with the query %q, want %q", name, id, trusted,
-					contradiction, byID.Query, text)
+					mismatch, byID.Query, text)
 			}
 			if trusted, _ := m.find("", byText); !trusted {
 				t.Errorf("%s: %q isn't found", name, text)
@@ -227,7 +227,7 @@ func FuzzReadManifest(f *testing.F) {
 		}
 		for id, body := range m.byID {
 			params := &graphql.RawParams{Query: body}
-			if trusted, contradiction := m.find(id, params); !trusted || contradiction ||
+			if trusted, mismatch := m.find(id, params); !trusted || mismatch ||
 				id == "" || body == "" {
 				t.Errorf("ReadManifest(%q): operation %q isn't found", text, id)
 			}

@@ -11,23 +11,23 @@ import (
 	"github.com/cloakql/cloakql/internal/language"
 )
 
-// An operation is ready to run: its document is allowed, parsed and valid.
+// An operation is an operation that may run: its document is allowed, parsed and valid.
 type operation struct {
 	*graphql.OperationContext
 	document string // as the client sent it; an extension may have rewritten RawQuery
-	found    foundDocument
+	lookup   documentLookup
 	locator  language.Locator
 }
 
 // prepare finds, parses and validates the document of a request. It records the operation in out.
 func (t *httpTransport) prepare(ctx context.Context, exec graphql.GraphExecutor,
 	params *graphql.RawParams, out *Outcome) (*operation, *rejection) {
-	found, refusal := t.documents.lookup(params)
-	if refusal != nil {
-		return nil, refusal
+	lookup, rej := t.documents.lookup(params)
+	if rej != nil {
+		return nil, rej
 	}
-	out.Untrusted = found.untrusted
-	o := &operation{document: params.Query, found: found}
+	out.Untrusted = lookup.untrusted
+	o := &operation{document: params.Query, lookup: lookup}
 	parsed, errs := parse(ctx, exec, params)
 	o.OperationContext = parsed
 	o.locator = language.Locator{Document: o.document, Parsed: params.Query}
@@ -49,10 +49,10 @@ func (t *httpTransport) prepare(ctx context.Context, exec graphql.GraphExecutor,
 	return o, nil
 }
 
-// parse has gqlgen parse and validate a document. If gqlparser would refuse or misread valid
-// GraphQL, parse rewrites the document and tries again. It always tries the client's text first,
-// because package limits has to measure that. If that package is installed, it has rewritten the
-// document by then.
+// parse lets gqlgen parse and validate a document. If gqlparser would refuse or misread valid
+// GraphQL, parse rewrites the document and tries again. It tries the client's text first because
+// package limits must measure that text. If package limits is installed, it rewrites the document
+// itself during the first try.
 func parse(ctx context.Context, exec graphql.GraphExecutor,
 	params *graphql.RawParams) (*graphql.OperationContext, gqlerror.List) {
 	operation, errs := exec.CreateOperationContext(ctx, params)

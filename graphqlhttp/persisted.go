@@ -16,24 +16,24 @@ const entryBytes = 256 // estimated overhead of an entry
 // A persistedStore stores document texts by hash, for automatic persisted queries. It is bounded in
 // bytes and keeps the most used documents. It is safe for concurrent use.
 //
-// Only valid documents are stored, and no mutation that contains a string or a number: a client
-// could guess such a text, with a password in it, and learn from the response to its hash whether
-// another client has sent it. Clients should send such values as variables. Documents that are sent
-// once don't evict those in use. While the store is full, a new document may have to be sent
-// several times before it is stored, each time with an extra round trip.
+// Only valid documents are stored, and no mutation that contains a string or a number. Otherwise, a
+// client could guess the text of a mutation with a password in it, and learn from the response to
+// its hash whether another client has sent that text. Clients should send such values as variables.
+// Documents that are sent once don't evict those in use. While the store is full, a new document
+// may have to be sent several times before it is stored, each time with an extra round trip.
 type persistedStore struct {
-	max   int64
-	texts *otter.Cache[digest, string]
+	maxBytes int64
+	texts    *otter.Cache[digest, string]
 }
 
-// newPersistedStore returns an empty store that takes at most bytes of memory, including its
-// overhead, or nil if bytes isn't positive.
-func newPersistedStore(bytes int64) *persistedStore {
-	if bytes <= 0 {
+// newPersistedStore returns an empty store that takes at most maxBytes of memory, including its
+// overhead, or nil if maxBytes isn't positive.
+func newPersistedStore(maxBytes int64) *persistedStore {
+	if maxBytes <= 0 {
 		return nil
 	}
-	return &persistedStore{bytes, otter.Must(&otter.Options[digest, string]{
-		MaximumWeight: uint64(bytes),
+	return &persistedStore{maxBytes, otter.Must(&otter.Options[digest, string]{
+		MaximumWeight: uint64(maxBytes),
 		Weigher:       func(_ digest, text string) uint32 { return uint32(len(text) + entryBytes) },
 		Executor:      func(evict func()) { evict() }, // in put, not in a goroutine
 	})}
@@ -43,13 +43,13 @@ func (s *persistedStore) get(sum digest) (text string, ok bool) {
 	return s.texts.GetIfPresent(sum)
 }
 
-// put stores a document if there is room, or if it is used more than others. The store is within
-// its bound when put returns.
+// put stores a document if there is room, or if it is used more often than others. The store is
+// within its bound when put returns.
 func (s *persistedStore) put(sum digest, text string) {
-	if int64(len(text))+entryBytes > min(s.max, math.MaxUint32) {
+	if int64(len(text))+entryBytes > min(s.maxBytes, math.MaxUint32) {
 		return
 	}
-	if _, known := s.texts.GetIfPresent(sum); known { // which counts as a use
+	if _, ok := s.texts.GetIfPresent(sum); ok { // this counts as a use
 		return
 	}
 	s.texts.Set(sum, strings.Clone(text)) // a copy, not a part of the request body

@@ -86,7 +86,7 @@ func TestPersistedQuery_invalid(t *testing.T) {
 		`{"version":1,"sha256Hash":"00"}`:                                     "extensions.persistedQuery.sha256Hash must be 64 hexadecimal digits in lower case",
 		`{"version":1,"sha256Hash":"` + strings.ToUpper(hashOf(query)) + `"}`: "extensions.persistedQuery.sha256Hash must be 64 hexadecimal digits in lower case",
 		`{"version":1,"sha256Hash":"` + strings.Repeat("canary_x", 8) + `"}`:  "extensions.persistedQuery.sha256Hash must be 64 hexadecimal digits in lower case",
-		`{"version":1,"sha256Hash":"` + hashOf(query+" ") + `"}`:              wrongHash,
+		`{"version":1,"sha256Hash":"` + hashOf(query+" ") + `"}`:              hashMismatch,
 		`{"version":1,"sha256Hash":"` + hashOf(query) + `","sha256Hash":"00"}`: "extensions name " +
 			"a member twice in one object",
 	} {
@@ -325,7 +325,7 @@ func TestManifest(t *testing.T) {
 			"query Other { leaf }"
 		notAllowed = `{"errors":[{"message":"This server runs only registered operations","extensions":{"code":"OPERATION_NOT_ALLOWED"}}]}` + "\n"
 		changed    = `{"data":{"change":1}}` + "\n"
-		mismatch   = `{"errors":[{"message":"` + wrongHash +
+		mismatch   = `{"errors":[{"message":"` + hashMismatch +
 			`","extensions":{"code":"BAD_REQUEST"}}]}` + "\n"
 	)
 	manifest := manifestOf(t, map[string]string{hashOf(leaf): leaf, "change-1": change})

@@ -17,8 +17,8 @@ import (
 
 var byteOrderMark = []byte("\ufeff")
 
-// closeIfTooLarge closes the connection after the response if the body may be too large. To keep
-// the connection open, net/http would read up to 256 KiB of the unread body before responding.
+// closeIfTooLarge announces that the connection is closed after the response, if the body may be
+// too large. Otherwise, net/http would read up to 256 KiB of the body to keep the connection open.
 func (t *httpTransport) closeIfTooLarge(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength < 0 || r.ContentLength > t.MaxBodyBytes {
 		w.Header().Set("Connection", "close")
@@ -44,20 +44,21 @@ func (t *httpTransport) readPost(w http.ResponseWriter,
 	if err != nil {
 		return nil, rejected(http.StatusBadRequest, "The body couldn't be read to its end")
 	}
-	members, message := t.decodeBody(body)
+	fields, message := t.decodeBody(body)
 	if message != "" {
 		return nil, rejected(http.StatusBadRequest, message)
 	}
 	params := &graphql.RawParams{Headers: r.Header}
-	return checked(params, errors.Join(
-		member(members, "query", "a string", &params.Query),
-		member(members, "operationName", "a string", &params.OperationName),
-		objectMember(members, "variables", &params.Variables),
-		objectMember(members, "extensions", &params.Extensions)))
+	return paramsOrRejection(params, errors.Join(
+		setField(fields, "query", "a string", &params.Query),
+		setField(fields, "operationName", "a string", &params.OperationName),
+		setObjectField(fields, "variables", &params.Variables),
+		setObjectField(fields, "extensions", &params.Extensions)))
 }
 
-// decodeBody returns the members of a body, or a message that says what is wrong with it.
-func (t *httpTransport) decodeBody(body []byte) (members map[string]any, message string) {
+// decodeBody returns the fields of the JSON object in a body, or a message that says what is wrong
+// with it.
+func (t *httpTransport) decodeBody(body []byte) (fields map[string]any, message string) {
 	if !utf8.Valid(body) {
 		return nil, "The body is not UTF-8"
 	}
@@ -70,22 +71,22 @@ func (t *httpTransport) decodeBody(body []byte) (members map[string]any, message
 		return nil, "Batches are not supported: send one operation a request"
 	}
 	value, err := strictjson.Decode(body, t.jsonLimits())
-	if failed, ok := errors.AsType[*strictjson.Error](err); ok {
-		name := failed.Member
+	if jsonErr, ok := errors.AsType[*strictjson.Error](err); ok {
+		name := jsonErr.Member
 		if name != "variables" && name != "extensions" {
 			name = "" // don't quote other names that the client chose
 		}
-		return nil, t.jsonMessage(name, failed.Reason)
+		return nil, t.jsonMessage(name, jsonErr.Reason)
 	}
-	members, isObject := value.(map[string]any)
+	fields, isObject := value.(map[string]any)
 	if !isObject {
 		return nil, "The body must be a JSON object"
 	}
-	return members, ""
+	return fields, ""
 }
 
-// contentError returns a message if the headers announce a body that isn't supported. Requiring
-// application/json is the protection against cross-site requests: see the package documentation.
+// contentError returns a message if Content-Type or Content-Encoding isn't supported. Requiring
+// application/json protects against cross-site requests: see the package documentation.
 func contentError(header http.Header) string {
 	for _, line := range header["Content-Encoding"] {
 		for coding := range strings.SplitSeq(line, ",") {
@@ -116,8 +117,8 @@ func contentError(header http.Header) string {
 	return ""
 }
 
-// readBody reads body to the end. It doesn't trust the Content-Length: a client that opens many
-// connections and sends no body must not make the server allocate large buffers.
+// readBody reads body to the end. It doesn't trust length, the Content-Length: a client that opens
+// many connections and sends no body must not make the server allocate large buffers.
 func readBody(body io.Reader, length int64) ([]byte, error) {
 	const maxInitial = 4 << 10
 	// One extra byte, to reach EOF without growing the buffer.

@@ -14,7 +14,7 @@ import (
 
 // A rejection says why a request isn't executed.
 type rejection struct {
-	status int    // 0 if the document or variables are at fault: see requestErrorStatus
+	status int    // 0 if the document or variables are invalid: see requestErrorStatus
 	allow  string // the Allow header, with 405
 	errs   gqlerror.List
 }
@@ -45,9 +45,9 @@ func (t *httpTransport) read(w http.ResponseWriter,
 	case r.Method == http.MethodGet, r.Method == http.MethodHead:
 		return t.readGet(r)
 	}
-	refusal := rejected(http.StatusMethodNotAllowed, message)
-	refusal.allow = t.allow()
-	return nil, refusal
+	rej := rejected(http.StatusMethodNotAllowed, message)
+	rej.allow = t.allow()
+	return nil, rej
 }
 
 // checkMethod rejects mutations and subscriptions that weren't sent with POST.
@@ -56,18 +56,18 @@ func (*httpTransport) checkMethod(method string, operation *operation) *rejectio
 	if method == http.MethodPost || kind == ast.Query {
 		return nil
 	}
-	refusal := rejected(http.StatusMethodNotAllowed,
+	rej := rejected(http.StatusMethodNotAllowed,
 		fmt.Sprintf("GET is for queries: send a %s with POST", kind))
-	refusal.allow = http.MethodPost
-	return refusal
+	rej.allow = http.MethodPost
+	return rej
 }
 
 func (t *httpTransport) jsonLimits() strictjson.Limits {
 	return strictjson.Limits{Depth: t.MaxNesting, Values: t.MaxValues}
 }
 
-// jsonMessage returns the message for invalid JSON in the member name, which is "variables" or
-// "extensions", or "" for the body.
+// jsonMessage returns the message for invalid JSON. name is "variables" or "extensions" if the
+// error is in that field of the request, and otherwise empty.
 func (t *httpTransport) jsonMessage(name string, reason strictjson.Reason) string {
 	subject, verb := name, " "
 	if name == "" {
@@ -91,17 +91,17 @@ func (t *httpTransport) jsonMessage(name string, reason strictjson.Reason) strin
 	return name + " must be an object"
 }
 
-// checked returns params, or a rejection if err isn't nil.
-func checked(params *graphql.RawParams, err error) (*graphql.RawParams, *rejection) {
+// paramsOrRejection returns params, or a rejection with the message of err if err isn't nil.
+func paramsOrRejection(params *graphql.RawParams, err error) (*graphql.RawParams, *rejection) {
 	if err != nil {
 		return nil, rejected(http.StatusBadRequest, err.Error())
 	}
 	return params, nil
 }
 
-// member stores members[name] in v unless it is absent or null. The error doesn't quote the value.
-func member[T any](members map[string]any, name, want string, v *T) error {
-	value := members[name]
+// setField stores fields[name] in v unless it is absent or null. The error doesn't quote the value.
+func setField[T any](fields map[string]any, name, want string, v *T) error {
+	value := fields[name]
 	if value == nil {
 		return nil
 	}
@@ -112,11 +112,11 @@ func member[T any](members map[string]any, name, want string, v *T) error {
 	return nil
 }
 
-// objectMember is member for an object. It treats an empty list as an empty object, because that is
-// how PHP encodes one.
-func objectMember(members map[string]any, name string, v *map[string]any) error {
-	if list, ok := members[name].([]any); ok && len(list) == 0 {
+// setObjectField is setField for an object. It treats an empty list as an empty object, because PHP
+// encodes empty objects so.
+func setObjectField(fields map[string]any, name string, v *map[string]any) error {
+	if list, ok := fields[name].([]any); ok && len(list) == 0 {
 		return nil
 	}
-	return member(members, name, "an object", v)
+	return setField(fields, name, "an object", v)
 }

@@ -26,17 +26,17 @@ type response struct {
 }
 
 // reject returns the response to a rejected request. It has no data entry, since nothing ran.
-func (m mediaType) reject(refusal *rejection) response {
+func (m mediaType) reject(rej *rejection) response {
 	content := struct {
 		Errors gqlerror.List `json:"errors"`
-	}{refusal.errs}
-	return response{media: m, status: cmp.Or(refusal.status, m.requestErrorStatus()),
-		allow: refusal.allow, errs: refusal.errs, body: [][]byte{encode(content), newline}}
+	}{rej.errs}
+	return response{media: m, status: cmp.Or(rej.status, m.requestErrorStatus()),
+		allow: rej.allow, errs: rej.errs, body: [][]byte{encode(content), newline}}
 }
 
-// executed returns the response for an operation that ran. Its status is 200 even if fields failed.
-// A result larger than maxBytes is replaced by an error.
-func executed(media mediaType, result *graphql.Response, locator *language.Locator,
+// executionResponse returns the response to an operation that ran. Its status is 200 even if fields
+// failed. A result larger than maxBytes is replaced by an error.
+func executionResponse(media mediaType, result *graphql.Response, locator *language.Locator,
 	maxBytes int64) response {
 	errs := fieldErrors(result.Errors, locator)
 	body, size := [][]byte{[]byte("{")}, int64(len("{}\n"))
@@ -67,14 +67,14 @@ func executed(media mediaType, result *graphql.Response, locator *language.Locat
 	if size > maxBytes {
 		message := fmt.Sprintf("The response is larger than %d bytes: ask for less at once",
 			maxBytes)
-		return noData(media, apierror.New(apierror.CodeResponseTooLarge, "", message))
+		return errorResponse(media, apierror.New(apierror.CodeResponseTooLarge, "", message))
 	}
 	return response{media: media, status: http.StatusOK, errs: errs,
 		body: append(body, []byte("}\n"))}
 }
 
-// noData returns the response for an operation that ran but has no usable result.
-func noData(media mediaType, err *gqlerror.Error) response {
+// errorResponse returns the response to an operation that ran but has no usable result.
+func errorResponse(media mediaType, err *gqlerror.Error) response {
 	errs := gqlerror.List{err}
 	content := struct {
 		Errors gqlerror.List `json:"errors"`

@@ -34,8 +34,8 @@ func newTransport(config Config) *httpTransport {
 // query text.
 type Outcome struct {
 	RequestID string
-	// Operation is "query", "mutation" or "subscription", or empty if the request failed before
-	// that was known.
+	// Operation is "query", "mutation" or "subscription", or empty if the request failed before its
+	// operation was found.
 	Operation string
 	// Name is the operation's name, cut to 64 bytes, or empty if it has none.
 	Name   string
@@ -43,7 +43,7 @@ type Outcome struct {
 	// Codes has the distinct error codes, each as CODE or CODE/REASON. It is just CLIENT_GONE if
 	// the client disconnected.
 	Codes []string
-	// Untrusted is true if the operation isn't in the manifest, and was let through only because of
+	// Untrusted is true if the operation isn't in the manifest, and was allowed only because of
 	// ManifestLogOnly.
 	Untrusted bool
 	Duration  time.Duration
@@ -51,7 +51,7 @@ type Outcome struct {
 
 var _ graphql.Transport = (*httpTransport)(nil)
 
-// Supports returns true for every request: Do explains to the client what is wrong with it.
+// Supports returns true for every request: if a request is wrong, the response of Do says how.
 func (*httpTransport) Supports(*http.Request) bool { return true }
 
 // Do serves one request.
@@ -81,7 +81,7 @@ func (t *httpTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql.
 func (t *httpTransport) respond(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor,
 	out *Outcome) (resp response) {
 	t.closeIfTooLarge(w, r)
-	if r.Method == http.MethodOptions { // not a preflight that CORS has handled
+	if r.Method == http.MethodOptions { // not a CORS preflight, which never gets here
 		return response{status: http.StatusNoContent, allow: t.allow()}
 	}
 	media, ok := negotiate(r.Header["Accept"])
@@ -95,38 +95,38 @@ func (t *httpTransport) respond(w http.ResponseWriter, r *http.Request, exec gra
 		switch {
 		case value == nil:
 		case started:
-			resp = noData(media, panicked(ctx, exec, value))
+			resp = errorResponse(media, panicError(ctx, exec, value))
 		default:
 			resp = media.reject(&rejection{status: http.StatusInternalServerError,
-				errs: gqlerror.List{panicked(ctx, exec, value)}})
+				errs: gqlerror.List{panicError(ctx, exec, value)}})
 		}
 	}()
-	params, refusal := t.read(w, r)
-	if refusal != nil {
-		return media.reject(refusal)
+	params, rej := t.read(w, r)
+	if rej != nil {
+		return media.reject(rej)
 	}
-	operation, refusal := t.prepare(ctx, exec, params, out)
-	if refusal != nil {
-		return media.reject(refusal)
+	operation, rej := t.prepare(ctx, exec, params, out)
+	if rej != nil {
+		return media.reject(rej)
 	}
-	if refusal := t.checkMethod(r.Method, operation); refusal != nil {
-		return media.reject(refusal)
+	if rej := t.checkMethod(r.Method, operation); rej != nil {
+		return media.reject(rej)
 	}
 	t.documents.remember(operation)
 	started = true
 	next, ctx := exec.DispatchOperation(ctx, operation.OperationContext)
 	if result := next(ctx); result != nil {
-		return executed(media, result, &operation.locator, t.MaxResponseBytes)
+		return executionResponse(media, result, &operation.locator, t.MaxResponseBytes)
 	}
 	// gqlgen returns no response once the context is done.
 	return media.reject(&rejection{
-		errs: gqlerror.List{apierror.New(apierror.CodeTimeout, "", messageOutOfTime)}})
+		errs: gqlerror.List{apierror.New(apierror.CodeTimeout, "", messageTimeout)}})
 }
 
-// panicked returns the error for a panic outside of a field; gqlgen itself recovers from those in
-// fields. It calls the server's hooks. gqlgen's handler would call them too, but without the
-// request's id, and its response has no media type.
-func panicked(ctx context.Context, exec graphql.GraphExecutor, value any) *gqlerror.Error {
+// panicError returns the error for a panic outside of a field; gqlgen recovers from panics in
+// fields. It calls the server's error hooks. gqlgen's handler would call them too, but without the
+// request's id, and its response would have no media type.
+func panicError(ctx context.Context, exec graphql.GraphExecutor, value any) *gqlerror.Error {
 	presenter, ok := exec.(interface {
 		PresentRecoveredError(context.Context, any) error
 	})

@@ -2,7 +2,7 @@ package graphqlhttp
 
 import "github.com/vektah/gqlparser/v2/ast"
 
-// A visitor has functions that inspect calls for parts of an operation. Each may be nil.
+// A visitor has the functions that inspect calls for each directive and value. They may be nil.
 type visitor struct {
 	directive func(*ast.Directive)
 	value     func(*ast.Value)
@@ -10,8 +10,8 @@ type visitor struct {
 	visited map[*ast.FragmentDefinition]bool
 }
 
-// inspect visits a validated operation, including its variables' defaults and directives, and each
-// fragment that it uses once.
+// inspect visits a validated operation. It includes the defaults and directives of variables, and
+// visits each fragment once.
 func inspect(operation *ast.OperationDefinition, v visitor) {
 	for _, variable := range operation.VariableDefinitions {
 		v.values(variable.DefaultValue)
