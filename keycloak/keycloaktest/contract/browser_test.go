@@ -35,7 +35,7 @@ const browserAccept = "text/html,application/xhtml+xml,*/*;q=0.8"
 
 func (b *browser) open(address string) response {
 	b.scenario.Helper()
-	return b.scenario.sendBy(b.client, http.MethodGet, address, "", "Accept", browserAccept)
+	return b.scenario.sendWith(b.client, http.MethodGet, address, "", "Accept", browserAccept)
 }
 
 // submit sends the page's first form with its hidden fields and the given fields.
@@ -61,7 +61,7 @@ func (b *browser) submitForm(page response, id string, fields ...string) respons
 		b.scenario.must(err)
 		address, err = address.Parse(f.action)
 		b.scenario.must(err)
-		return b.scenario.sendBy(b.client, http.MethodPost, address.String(),
+		return b.scenario.sendWith(b.client, http.MethodPost, address.String(),
 			with(values, fields...).Encode(), "Accept", browserAccept, "Content-Type",
 			"application/x-www-form-urlencoded")
 	}

@@ -70,7 +70,7 @@ func TestBruteForce(t *testing.T) {
 			}
 		})
 		g.scenario("a disabled user", func(s *scenario) {
-			u := s.user(r, object{"enabled": false}) // failures aren't counted
+			u := s.user(r, object{"enabled": false}) // a disabled user's failures aren't counted
 			for range 4 {
 				s.outcome("wrong", s.token(r, passwordGrant(u, "password", "wrong")))
 			}
@@ -97,40 +97,40 @@ func TestBruteForce(t *testing.T) {
 			s.must(s.kc.awaitLocked(u.userRef))
 			s.outcome("right", s.token(r, passwordGrant(u)))
 		})
-		shortLockout := protectedRealm(object{"waitIncrementSeconds": 15})
+		shortLockRealm := protectedRealm(object{"waitIncrementSeconds": 15})
 		g.scenario("temporary lockout", func(s *scenario) {
-			u := s.user(shortLockout, nil)
-			locked := s.deadline(sec(14))
+			u := s.user(shortLockRealm, nil)
+			done := s.deadline(sec(14))
 			fail(s, u, 3)
 			s.must(s.kc.awaitLocked(u.userRef))
-			s.outcome("right", s.token(shortLockout, passwordGrant(u)))
-			locked()
+			s.outcome("right", s.token(shortLockRealm, passwordGrant(u)))
+			done()
 			s.wait(sec(17))
-			s.outcome("right, later", s.token(shortLockout, passwordGrant(u)))
+			s.outcome("right, later", s.token(shortLockRealm, passwordGrant(u)))
 			s.must(s.kc.awaitFailures(u.userRef, 0))
 		})
-		quickLoginCheck := protectedRealm(object{"failureFactor": 30,
+		quickLoginRealm := protectedRealm(object{"failureFactor": 30,
 			"quickLoginCheckMilliSeconds": 600000, "minimumQuickLoginWaitSeconds": 600})
 		g.scenario("two quick failures lock", func(s *scenario) {
-			u := s.user(quickLoginCheck, nil)
-			s.outcome("wrong", s.token(quickLoginCheck, passwordGrant(u, "password", "wrong")))
+			u := s.user(quickLoginRealm, nil)
+			s.outcome("wrong", s.token(quickLoginRealm, passwordGrant(u, "password", "wrong")))
 			s.must(s.kc.awaitFailures(u.userRef, 1))
-			s.outcome("wrong", s.token(quickLoginCheck, passwordGrant(u, "password", "wrong")))
+			s.outcome("wrong", s.token(quickLoginRealm, passwordGrant(u, "password", "wrong")))
 			s.must(s.kc.awaitLocked(u.userRef))
-			s.outcome("right", s.token(quickLoginCheck, passwordGrant(u)))
+			s.outcome("right", s.token(quickLoginRealm, passwordGrant(u)))
 		})
-		permanentLockout := protectedRealm(object{"permanentLockout": true, "failureFactor": 2})
+		permanentLockRealm := protectedRealm(object{"permanentLockout": true, "failureFactor": 2})
 		g.scenario("permanent lockout", func(s *scenario) {
-			u := s.user(permanentLockout, nil)
+			u := s.user(permanentLockRealm, nil)
 			login := succeed(s, u)
 			fail(s, u, 2)
 			s.must(s.kc.awaitLocked(u.userRef))
-			s.outcome("right", s.token(permanentLockout, passwordGrant(u)))
-			s.outcome("refresh", s.refresh(permanentLockout, login))
+			s.outcome("right", s.token(permanentLockRealm, passwordGrant(u)))
+			s.outcome("refresh", s.refresh(permanentLockRealm, login))
 			s.must(s.kc.unlock(u.userRef))
-			s.outcome("right, unlocked", s.token(permanentLockout, passwordGrant(u)))
+			s.outcome("right, unlocked", s.token(permanentLockRealm, passwordGrant(u)))
 			s.must(s.kc.patchUser(u.userRef, object{"enabled": true}))
-			s.outcome("right, enabled again", s.token(permanentLockout, passwordGrant(u)))
+			s.outcome("right, enabled again", s.token(permanentLockRealm, passwordGrant(u)))
 		})
 	})
 }

@@ -300,9 +300,9 @@ func (s *scenario) showFormPost(page response) {
 func TestCode_exchange(t *testing.T) {
 	run(t, "code-exchange", func(g *group) {
 		r := g.realm(realmFile(object{"revokeRefreshToken": true}, clientFile("other", nil)))
-		shortCodes := g.realm(realmFile(object{"accessCodeLifespan": 1}))
+		shortCodeRealm := g.realm(realmFile(object{"accessCodeLifespan": 1}))
 		codeSuccess(g, r)
-		codeFailures(g, r, shortCodes)
+		codeFailures(g, r, shortCodeRealm)
 		codePKCE(g, r)
 	})
 }
@@ -347,7 +347,7 @@ func codeSuccess(g *group, r *realm) {
 	})
 }
 
-func codeFailures(g *group, r, shortCodes *realm) {
+func codeFailures(g *group, r, shortCodeRealm *realm) {
 	// A request that fails after client authentication invalidates the code: failure sends a wrong
 	// request, and then the right one.
 	failure := func(name string, wrongForm func(code string) url.Values) {
@@ -384,9 +384,9 @@ func codeFailures(g *group, r, shortCodes *realm) {
 					"18964dd4-e999-07c9-d1a9-8a001ac7e07e.uSWnJNfG1382D4rZLvdjOP_v.79eaa745-5cd2-49d5-b101-e0b8f0a282e1")))
 	})
 	g.scenario("code expired", func(s *scenario) {
-		code := s.code(s.user(shortCodes, nil))
+		code := s.code(s.user(shortCodeRealm, nil))
 		s.wait(2500 * time.Millisecond)
-		s.show(s.token(shortCodes, codeGrant(code)))
+		s.show(s.token(shortCodeRealm, codeGrant(code)))
 	})
 	g.scenario("code used twice", func(s *scenario) {
 		u := s.user(r, nil)

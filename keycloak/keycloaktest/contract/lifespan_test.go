@@ -197,10 +197,10 @@ func lifespanEnds(g *group, creds []string) {
 			}
 		})
 	}
-	shortTokens := g.realm(realmFile(object{"accessTokenLifespan": 14}, clientFile("app", nil)))
-	atSecond("the second when an access token expires", shortTokens,
+	shortTokenRealm := g.realm(realmFile(object{"accessTokenLifespan": 14}, clientFile("app", nil)))
+	atSecond("the second when an access token expires", shortTokenRealm,
 		func(s *scenario, tokens response, step string) {
-			s.outcome(step, s.userinfo(shortTokens, tokens))
+			s.outcome(step, s.userinfo(shortTokenRealm, tokens))
 		})
 	atSecond("the second of a session's idle timeout", idleRealm,
 		func(s *scenario, tokens response, step string) {

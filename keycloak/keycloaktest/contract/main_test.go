@@ -48,12 +48,12 @@ func servers(t *testing.T) []server {
 	if *update {
 		return s // only a real Keycloak is recorded
 	}
-	standIn, err := newStandIn()
+	fake, err := startFake()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(standIn.Close)
-	return append(s, standIn)
+	t.Cleanup(fake.Close)
+	return append(s, fake)
 }
 
 // The summary reports results and oneServerOnly.
@@ -95,19 +95,19 @@ func (t *tally) results(server string) (results map[string]bool, passed int) {
 func (t *tally) report() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	standIn, passedStandIn := t.results("stand-in")
+	fake, passedFake := t.results("fake")
 	keycloak, passedKeycloak := t.results("keycloak")
 	all, both := map[string]bool{}, 0
-	for scenario := range standIn {
+	for scenario := range fake {
 		all[scenario] = true
-		if standIn[scenario] && keycloak[scenario] {
+		if fake[scenario] && keycloak[scenario] {
 			both++
 		}
 	}
 	for scenario := range keycloak {
 		all[scenario] = true
 	}
-	line := fmt.Sprintf("contract: %d scenarios; %d passed on the fake", len(all), passedStandIn)
+	line := fmt.Sprintf("contract: %d scenarios; %d passed on the fake", len(all), passedFake)
 	if srv := realKeycloak(); srv != nil {
 		line += fmt.Sprintf(", %d on Keycloak at %s, %d on both", passedKeycloak, srv.url, both)
 	}

@@ -85,11 +85,12 @@ func TestMappers(t *testing.T) {
 						"jsonType.label": jsonType}))
 		}
 
-		cases := []struct {
+		type mapperCase struct {
 			client  string
 			mappers []object
 			claims  []string // to record; nil means the names of the mappers
-		}{
+		}
+		cases := []mapperCase{
 			{"attribute-types", []object{attribute("c1", "text", "String", nil), attribute("c2", "number", "long", nil), attribute("c3", "number", "int", nil),
 				attribute("c4", "flag", "boolean", nil), attribute("c5", "json", "JSON", nil),
 				attribute("c6", "number", "String", nil), attribute("c7", "large", "long", nil)},
@@ -143,18 +144,14 @@ func TestMappers(t *testing.T) {
 			{"full-name", []object{mapperFile("c1", "oidc-full-name-mapper", allTargets)}, []string{"name"}},
 			{"session-notes", []object{note("c1", "clientId", "String"), note("auth_time", "AUTH_TIME", "long"), note("c3", "missing", "String")}, nil},
 		}
-		unknown := struct {
-			client  string
-			mappers []object
-			claims  []string
-		}{"unknown-mapper",
+		unknownMapper := mapperCase{"unknown-mapper",
 			[]object{mapperFile("c1", "oidc-no-such-mapper", allTargets),
 				attribute("c2", "text", "String", nil)}, nil}
 		// Keycloak ignores an unknown mapper. The fake rejects the file.
 		if g.kc.name() == "keycloak" {
-			cases = append(cases, unknown)
+			cases = append(cases, unknownMapper)
 		} else {
-			g.scenarioOn("keycloak", unknown.client, nil)
+			g.scenarioOn("keycloak", unknownMapper.client, nil)
 		}
 		var clients []object
 		for _, c := range cases {

@@ -148,15 +148,15 @@ func TestOTP(t *testing.T) {
 		policy := object{"otpPolicyCodeReusable": true, "otpPolicyLookAheadWindow": 0}
 		for _, settings := range []object{policy,
 			merge(policy, object{"otpPolicyType": "totp"})} {
-			reusableCodes := g.realm(realmFile(settings))
+			reusableCodeRealm := g.realm(realmFile(settings))
 			g.scenario(fmt.Sprint("reusable codes, no look-ahead, type ", settings["otpPolicyType"]),
 				func(s *scenario) {
-					u := s.user(reusableCodes, withOTP)
+					u := s.user(reusableCodeRealm, withOTP)
 					code := otp.code(s, 0)
-					s.outcome("first", s.token(reusableCodes, passwordGrant(u, "otp", code)))
-					s.outcome("again", s.token(reusableCodes, passwordGrant(u, "otp", code)))
+					s.outcome("first", s.token(reusableCodeRealm, passwordGrant(u, "otp", code)))
+					s.outcome("again", s.token(reusableCodeRealm, passwordGrant(u, "otp", code)))
 					s.outcome("the step before",
-						s.token(reusableCodes, passwordGrant(u, "otp", otp.code(s, -1))))
+						s.token(reusableCodeRealm, passwordGrant(u, "otp", otp.code(s, -1))))
 				})
 		}
 		g.scenario("CONFIGURE_TOTP required", func(s *scenario) {

@@ -179,11 +179,11 @@ func (s *scenario) showOrUnsupported(step, feature string, resp response) {
 // that names the feature.
 func TestUnsupported(t *testing.T) {
 	run(t, "unsupported", func(g *group) {
-		signing := func(id, authenticator string) object {
+		clientWith := func(id, authenticator string) object {
 			return clientFile(id, object{"clientAuthenticatorType": authenticator})
 		}
-		r := g.realm(realmFile(nil, signing("signing", "client-jwt"),
-			signing("sharing", "client-secret-jwt"), signing("tls", "client-x509")))
+		r := g.realm(realmFile(nil, clientWith("signing", "client-jwt"),
+			clientWith("sharing", "client-secret-jwt"), clientWith("tls", "client-x509")))
 		uma := func(pairs ...string) url.Values {
 			return with(form("grant_type", "urn:ietf:params:oauth:grant-type:uma-ticket"), pairs...)
 		}

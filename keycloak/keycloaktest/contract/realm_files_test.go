@@ -48,13 +48,13 @@ func TestRealmFiles(t *testing.T) {
 	}
 	run(t, "realm-files", func(g *group) {
 		for _, row := range rows {
-			g.scenario(row.Row, func(s *scenario) { s.runFile(row) })
+			g.scenario(row.Row, func(s *scenario) { s.runRow(row) })
 		}
 	})
 }
 
-// runFile imports the file of a row, and sends the row's requests.
-func (s *scenario) runFile(row fileRow) {
+// runRow imports the file of a row, and sends the row's requests.
+func (s *scenario) runRow(row fileRow) {
 	r, err := s.tryRealm(row.file())
 	switch {
 	case errors.As(err, new(*importError)):
@@ -72,7 +72,7 @@ func (s *scenario) runFile(row fileRow) {
 		step, resp := request.send(s, r, tokens)
 		if request.NotSupported && s.kc.name() != "keycloak" {
 			if code := resp.value("error"); resp.status != 501 || code != "not_in_keycloaktest" {
-				s.Errorf("%s: %d %v, want 501 not_in_keycloaktest", step, resp.status, code)
+				s.Errorf("%s: got %d %v, want 501 not_in_keycloaktest", step, resp.status, code)
 			}
 			s.copyRecorded(step)
 			continue
@@ -91,7 +91,7 @@ func (s *scenario) runFile(row fileRow) {
 		case request.To == "":
 			tokens = resp
 			claims := resp.claims("access_token")
-			// claims_test.go tests these claims
+			// claims_test.go tests these claims.
 			for _, name := range []string{"iss", "iat", "exp", "jti", "sid", "typ", "azp"} {
 				delete(claims, name)
 			}
@@ -100,15 +100,15 @@ func (s *scenario) runFile(row fileRow) {
 		case request.To == "discovery":
 			s.showFields(resp, "acr_values_supported", "scopes_supported")
 		case request.To == "certs":
-			s.listKeys(resp)
+			s.showKeySet(resp)
 		case !resp.isPage():
 			s.out.WriteString(s.formatJSON(resp.body, resp.window))
 		}
 	}
 }
 
-// listKeys records the types and algorithms of a key set, sorted.
-func (s *scenario) listKeys(resp response) {
+// showKeySet records the types and algorithms of a key set, sorted.
+func (s *scenario) showKeySet(resp response) {
 	var lines []string
 	keys, _ := resp.value("keys").([]any)
 	for _, k := range keys {

@@ -35,11 +35,11 @@ var httpClient = &http.Client{
 // send sends a request. headers are pairs of a name and a value; Go only adds its User-Agent.
 func (s *scenario) send(method, address, body string, headers ...string) response {
 	s.Helper()
-	return s.sendBy(httpClient, method, address, body, headers...)
+	return s.sendWith(httpClient, method, address, body, headers...)
 }
 
-// sendBy is send with another client.
-func (s *scenario) sendBy(client *http.Client, method, address, requestBody string,
+// sendWith is send with another client.
+func (s *scenario) sendWith(client *http.Client, method, address, requestBody string,
 	headers ...string) response {
 	s.Helper()
 	request, err := http.NewRequest(method, address, strings.NewReader(requestBody))

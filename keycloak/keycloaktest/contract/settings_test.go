@@ -26,17 +26,17 @@ func TestSettings(t *testing.T) {
 			"identityProviders": []object{provider},
 		}))
 		defaultRealm := g.realm(realmFile(nil))
-		expiringSecrets := g.realm(realmFile(nil, clientFile("expired", secretExpiresIn(-1)),
+		expiringRealm := g.realm(realmFile(nil, clientFile("expired", secretExpiresIn(-1)),
 			clientFile("expires", secretExpiresIn(1)),
 			clientFile("never",
 				object{"attributes": object{"client.secret.expiration.time": "0"}})))
 		for _, client := range []string{"expired", "expires", "never"} {
 			g.scenario("secret of a client: "+client, func(s *scenario) {
 				s.outcome("login",
-					s.token(expiringSecrets,
-						passwordGrant(s.user(expiringSecrets, nil), credsOf(client)...)))
+					s.token(expiringRealm,
+						passwordGrant(s.user(expiringRealm, nil), credsOf(client)...)))
 				s.outcome("introspection",
-					s.post(expiringSecrets.oidc("/token/introspect"),
+					s.post(expiringRealm.oidc("/token/introspect"),
 						with(secretOf(client), "token", "garbage")))
 			})
 		}

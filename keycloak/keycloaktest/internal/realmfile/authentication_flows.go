@@ -132,10 +132,10 @@ func (r *reader) checkClientFlows(at *path, c *Client, file *Realm) {
 
 // unsupportedFlows returns the realm's selected flows that the fake doesn't support.
 func unsupportedFlows(file *Realm) []Unsupported {
-	var all []Unsupported
+	var unsupported []Unsupported
 	for _, binding := range flowBindings {
 		add := func(format string, args ...any) {
-			all = append(all,
+			unsupported = append(unsupported,
 				Unsupported{binding.field + ": " + fmt.Sprintf(format, args...), binding.use})
 		}
 		alias := cmp.Or(binding.alias(file), binding.defaultAlias)
@@ -155,7 +155,7 @@ func unsupportedFlows(file *Realm) []Unsupported {
 				binding.supported[0])
 		}
 	}
-	return all
+	return unsupported
 }
 
 // A flowDescriber formats flows as text, so that they can be compared.

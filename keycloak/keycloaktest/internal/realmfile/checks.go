@@ -110,7 +110,7 @@ func (r *reader) requiredUnique(at *path, field string) func(i int, name string)
 func (r *reader) unique(at *path, field string) func(i int, name string) {
 	seen := map[string]int{}
 	return func(i int, name string) {
-		if first, found := seen[name]; found {
+		if first, ok := seen[name]; ok {
 			r.problem(at.item(i).field(field), "%s is already the name of %s", name,
 				at.item(first))
 			return
@@ -339,8 +339,8 @@ func javaHost(address string) (host string, ok bool) {
 	if urlProblem(address) != "" || strings.HasPrefix(address, "${") {
 		return "", false
 	}
-	_, rest, found := strings.Cut(address, "://")
-	if !found {
+	_, rest, ok := strings.Cut(address, "://")
+	if !ok {
 		return "", true
 	}
 	authority, _, _ := strings.Cut(rest, "/")

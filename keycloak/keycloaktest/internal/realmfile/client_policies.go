@@ -124,11 +124,11 @@ func (r *reader) checkPolicies(file *Realm) (enabled []string) {
 
 // unsupportedPolicies checks the client policies, and returns the enabled policies.
 func (r *reader) unsupportedPolicies(file *Realm) []Unsupported {
-	var all []Unsupported
+	var unsupported []Unsupported
 	for _, name := range r.checkPolicies(file) {
 		reason := fmt.Sprintf(
 			"the client policy %s is not supported: client policies aren't applied here", name)
-		all = append(all, Unsupported{reason, UseAnything})
+		unsupported = append(unsupported, Unsupported{reason, UseAnything})
 	}
-	return all
+	return unsupported
 }

@@ -33,7 +33,7 @@ func Documents(file []byte) ([]Document, error) {
 			return nil, errors.New("the list has no realm")
 		}
 	}
-	var all []Document
+	var documents []Document
 	for _, text := range texts {
 		document := Document{Text: text}
 		var fields map[string]json.RawMessage
@@ -45,9 +45,9 @@ func Documents(file []byte) ([]Document, error) {
 					slices.Contains([]string{"realm", "users"}, name)
 			}
 		}
-		all = append(all, document)
+		documents = append(documents, document)
 	}
-	return all, nil
+	return documents, nil
 }
 
 // Join merges each document that has only users into its realm's document.

@@ -30,11 +30,11 @@ func recordsByName(t *testing.T) map[string]*record {
 	return records
 }
 
-// The schemas have exactly the fields that Keycloak accepts. testdata/members.txt lists the JSON
+// The schemas have exactly the fields that Keycloak accepts. testdata/fields.txt lists the JSON
 // properties that Jackson finds in the representations of keycloak-core 26.7.4, including ignored
 // ones.
 func TestSchemas_keycloakFields(t *testing.T) {
-	file, err := os.ReadFile("testdata/members.txt")
+	file, err := os.ReadFile("testdata/fields.txt")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -125,9 +125,9 @@ var flowUses = map[string]Use{"browser": UseLogin, "direct_grant": UsePassword}
 
 // UnsupportedSettings returns the client's settings that the fake doesn't support.
 func UnsupportedSettings(c Client) []Unsupported {
-	var all []Unsupported
+	var unsupported []Unsupported
 	add := func(uses Use, format string, args ...any) {
-		all = append(all, Unsupported{fmt.Sprintf(format, args...), uses})
+		unsupported = append(unsupported, Unsupported{fmt.Sprintf(format, args...), uses})
 	}
 	if c.Protocol != "" && c.Protocol != "openid-connect" {
 		add(UseAnything, "protocol %q is not supported: openid-connect is", c.Protocol)
@@ -164,19 +164,19 @@ func UnsupportedSettings(c Client) []Unsupported {
 				name, value)
 		}
 	}
-	return append(all, UnsupportedMappers(c.ProtocolMappers)...)
+	return append(unsupported, UnsupportedMappers(c.ProtocolMappers)...)
 }
 
 // UnsupportedMappers returns the mappers that the fake doesn't support.
 func UnsupportedMappers(mappers []Mapper) []Unsupported {
-	var all []Unsupported
+	var unsupported []Unsupported
 	for _, m := range mappers {
 		if reason := unsupportedMapper(m); reason != "" {
-			all = append(all,
+			unsupported = append(unsupported,
 				Unsupported{fmt.Sprintf("protocol mapper %s: %s", m.Name, reason), m.uses()})
 		}
 	}
-	return all
+	return unsupported
 }
 
 // targetUses are the uses whose responses have the claims of a target.

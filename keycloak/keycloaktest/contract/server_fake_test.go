@@ -13,8 +13,8 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// A standInServer is the fake Keycloak of one group. Its clock is fake, too: waiting takes no time.
-type standInServer struct {
+// A fakeServer is the fake Keycloak of one group. Its clock is fake, too: waiting takes no time.
+type fakeServer struct {
 	*keycloaktest.Server
 
 	mu       sync.Mutex        // guards the fields below
@@ -22,18 +22,19 @@ type standInServer struct {
 	disabled map[string]bool   // IDs of disabled key providers, whose keys were removed
 }
 
-func newStandIn() (*standInServer, error) {
+// startFake starts a fake.
+func startFake() (*fakeServer, error) {
 	s, err := keycloaktest.Start(keycloaktest.Config{})
-	return &standInServer{Server: s, names: map[string]string{}, disabled: map[string]bool{}}, err
+	return &fakeServer{Server: s, names: map[string]string{}, disabled: map[string]bool{}}, err
 }
 
-func (s *standInServer) name() string         { return "stand-in" }
-func (s *standInServer) base() string         { return s.URL }
-func (s *standInServer) concurrent() bool     { return false }
-func (s *standInServer) now() time.Time       { return s.Now() }
-func (s *standInServer) wait(d time.Duration) { s.Advance(d) }
+func (s *fakeServer) name() string         { return "fake" }
+func (s *fakeServer) base() string         { return s.URL }
+func (s *fakeServer) concurrent() bool     { return false }
+func (s *fakeServer) now() time.Time       { return s.Now() }
+func (s *fakeServer) wait(d time.Duration) { s.Advance(d) }
 
-func (s *standInServer) importRealm(realm object) error {
+func (s *fakeServer) importRealm(realm object) error {
 	if _, err := s.Import(mustMarshal(realm)); err != nil {
 		return &importError{http.StatusBadRequest, err.Error()}
 	}
@@ -49,7 +50,7 @@ func mustMarshal(o object) []byte {
 	return text
 }
 
-func (s *standInServer) removeRealm(realm string) error {
+func (s *fakeServer) removeRealm(realm string) error {
 	if !s.Remove(realm) {
 		return fmt.Errorf("no realm %s", realm)
 	}
@@ -57,7 +58,7 @@ func (s *standInServer) removeRealm(realm string) error {
 }
 
 // mustRealm returns a realm, which must exist.
-func (s *standInServer) mustRealm(realm string) *keycloaktest.Realm {
+func (s *fakeServer) mustRealm(realm string) *keycloaktest.Realm {
 	if r := s.Realm(realm); r != nil {
 		return r
 	}
@@ -65,7 +66,7 @@ func (s *standInServer) mustRealm(realm string) *keycloaktest.Realm {
 }
 
 // user returns a user by ID.
-func (s *standInServer) user(ref userRef) (*keycloaktest.User, error) {
+func (s *fakeServer) user(ref userRef) (*keycloaktest.User, error) {
 	if u := s.mustRealm(ref.realm).UserByID(ref.id); u != nil {
 		return u, nil
 	}
@@ -73,7 +74,7 @@ func (s *standInServer) user(ref userRef) (*keycloaktest.User, error) {
 }
 
 // withUser calls f with a user.
-func (s *standInServer) withUser(ref userRef, f func(*keycloaktest.User) error) error {
+func (s *fakeServer) withUser(ref userRef, f func(*keycloaktest.User) error) error {
 	u, err := s.user(ref)
 	if err != nil {
 		return err
@@ -81,15 +82,15 @@ func (s *standInServer) withUser(ref userRef, f func(*keycloaktest.User) error) 
 	return f(u)
 }
 
-func (s *standInServer) patchRealm(realm string, patch object) error {
+func (s *fakeServer) patchRealm(realm string, patch object) error {
 	return s.mustRealm(realm).Update(mustMarshal(patch))
 }
 
-func (s *standInServer) patchClient(ref clientRef, patch object) error {
+func (s *fakeServer) patchClient(ref clientRef, patch object) error {
 	return s.mustRealm(ref.realm).UpdateClient(ref.clientID, mustMarshal(patch))
 }
 
-func (s *standInServer) addUser(realm string, user object) (string, error) {
+func (s *fakeServer) addUser(realm string, user object) (string, error) {
 	u, err := s.mustRealm(realm).AddUser(mustMarshal(user))
 	if err != nil {
 		return "", err
@@ -97,38 +98,38 @@ func (s *standInServer) addUser(realm string, user object) (string, error) {
 	return u.ID(), nil
 }
 
-func (s *standInServer) patchUser(ref userRef, patch object) error {
+func (s *fakeServer) patchUser(ref userRef, patch object) error {
 	return s.withUser(ref, func(u *keycloaktest.User) error { return u.Update(mustMarshal(patch)) })
 }
 
-func (s *standInServer) deleteUser(ref userRef) error {
+func (s *fakeServer) deleteUser(ref userRef) error {
 	return s.withUser(ref, (*keycloaktest.User).Delete)
 }
-func (s *standInServer) logoutUser(ref userRef) error {
+func (s *fakeServer) logoutUser(ref userRef) error {
 	return s.withUser(ref, (*keycloaktest.User).Logout)
 }
 
-func (s *standInServer) resetPassword(ref userRef, password string) error {
+func (s *fakeServer) resetPassword(ref userRef, password string) error {
 	return s.withUser(ref, func(u *keycloaktest.User) error { return u.SetPassword(password) })
 }
 
-func (s *standInServer) grantRole(ref userRef, role roleRef) error {
+func (s *fakeServer) grantRole(ref userRef, role roleRef) error {
 	return s.withUser(ref, func(u *keycloaktest.User) error {
 		return u.GrantRole(keycloaktest.Role{Client: role.client, Name: role.name})
 	})
 }
 
-func (s *standInServer) revokeRole(ref userRef, role roleRef) error {
+func (s *fakeServer) revokeRole(ref userRef, role roleRef) error {
 	return s.withUser(ref, func(u *keycloaktest.User) error {
 		return u.RevokeRole(keycloaktest.Role{Client: role.client, Name: role.name})
 	})
 }
 
-func (s *standInServer) revokeConsent(ref userRef, client string) error {
+func (s *fakeServer) revokeConsent(ref userRef, client string) error {
 	return s.withUser(ref, func(u *keycloaktest.User) error { return u.RevokeConsent(client) })
 }
 
-func (s *standInServer) endSession(ref sessionRef) error {
+func (s *fakeServer) endSession(ref sessionRef) error {
 	if !s.mustRealm(ref.realm).EndSession(keycloaktest.Session{ID: ref.sid, Offline: ref.offline}) {
 		return errors.New("no such session")
 	}
@@ -136,7 +137,7 @@ func (s *standInServer) endSession(ref sessionRef) error {
 }
 
 // awaitFailures doesn't wait, because the fake counts a failure before it responds.
-func (s *standInServer) awaitFailures(ref userRef, n int) error {
+func (s *fakeServer) awaitFailures(ref userRef, n int) error {
 	return s.withUser(ref, func(u *keycloaktest.User) error {
 		if count, err := u.Failures(); err != nil || count != n {
 			return fmt.Errorf("failures: got %d (%v), want %d", count, err, n)
@@ -145,7 +146,7 @@ func (s *standInServer) awaitFailures(ref userRef, n int) error {
 	})
 }
 
-func (s *standInServer) awaitLocked(ref userRef) error {
+func (s *fakeServer) awaitLocked(ref userRef) error {
 	return s.withUser(ref, func(u *keycloaktest.User) error {
 		if locked, err := u.Locked(); err != nil || !locked {
 			return fmt.Errorf("the user isn't locked (%v)", err)
@@ -154,13 +155,13 @@ func (s *standInServer) awaitLocked(ref userRef) error {
 	})
 }
 
-func (s *standInServer) unlock(ref userRef) error {
+func (s *fakeServer) unlock(ref userRef) error {
 	return s.withUser(ref, (*keycloaktest.User).Unlock)
 }
 
 // keyProviders returns a provider for each of the realm's keys, with the ID of the key: the fake
 // has keys, but no key providers.
-func (s *standInServer) keyProviders(realm string) ([]keyProvider, error) {
+func (s *fakeServer) keyProviders(realm string) ([]keyProvider, error) {
 	var providers []keyProvider
 	for _, k := range s.mustRealm(realm).Keys() {
 		provider := "rsa-generated"
@@ -196,13 +197,13 @@ func (s *standInServer) keyProviders(realm string) ([]keyProvider, error) {
 }
 
 // nameOf returns the name of an added key provider, or "".
-func (s *standInServer) nameOf(id string) string {
+func (s *fakeServer) nameOf(id string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.names[id]
 }
 
-func (s *standInServer) addKeyProvider(realm string, p keyProvider) (string, error) {
+func (s *fakeServer) addKeyProvider(realm string, p keyProvider) (string, error) {
 	algorithm := p.config["algorithm"]
 	if algorithm == "" {
 		curves := map[string]string{"P-256": "ES256", "P-384": "ES384", "P-521": "ES512",
@@ -221,7 +222,7 @@ func (s *standInServer) addKeyProvider(realm string, p keyProvider) (string, err
 	return id, err
 }
 
-func (s *standInServer) patchKeyProvider(realm string, p keyProvider) error {
+func (s *fakeServer) patchKeyProvider(realm string, p keyProvider) error {
 	if p.config["enabled"] == "false" {
 		s.mu.Lock()
 		s.disabled[p.id] = true
@@ -231,7 +232,7 @@ func (s *standInServer) patchKeyProvider(realm string, p keyProvider) error {
 	return s.mustRealm(realm).SetKeyPassive(p.id, p.config["active"] == "false")
 }
 
-func (s *standInServer) removeKeyProvider(realm, id string) error {
+func (s *fakeServer) removeKeyProvider(realm, id string) error {
 	s.mu.Lock()
 	disabled := s.disabled[id]
 	s.mu.Unlock()
