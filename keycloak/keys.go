@@ -27,9 +27,11 @@ type Keys interface {
 
 // A Key is a public key that verifies signatures.
 type Key struct {
-	ID        string           // the kid in token headers, 1 to 256 bytes
-	Algorithm string           // the only algorithm the key may be used with, one of Algorithms
-	Public    crypto.PublicKey // *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey
+	ID        string // the kid in token headers, 1 to 256 bytes
+	Algorithm string // the only algorithm the key may be used with, one of Algorithms
+	// Public is a *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey. Don't modify it once Keys
+	// has returned it.
+	Public crypto.PublicKey
 }
 
 type staticKeys map[string]Key
@@ -90,7 +92,7 @@ func (v *Verifier) verifySignature(ctx context.Context, keys Keys, text string,
 		return Key{}, signatureError("alg is %s; the key %s is for %s",
 			strictjson.Quote(token.Algorithm), strictjson.Quote(token.KeyID),
 			strictjson.Quote(key.Algorithm))
-	case !v.cache.verifySignature(text, token, key):
+	case !v.cache.verifyOnce(text, token, key):
 		return Key{}, signatureError("the signature doesn't match the key %s",
 			strictjson.Quote(token.KeyID))
 	}

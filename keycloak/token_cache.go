@@ -3,6 +3,7 @@ package keycloak
 import (
 	"context"
 	"crypto"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,25 +19,27 @@ const DefaultTokenCacheBytes = 32 << 20
 
 // A tokenCache holds tokens that have passed every check, so that a client who sends a token again
 // doesn't cost another signature check. It is keyed by the whole token, not by a digest. Only
-// accepted tokens enter, and those that are used often stay, so an attacker without tokens can't
-// evict any, and one with many tokens only those that are rarely used. It is safe for concurrent
-// use.
+// accepted tokens enter, and those that are used often stay: an attacker without valid tokens can't
+// evict anything, and one with many can evict only rarely used entries. Expired tokens stay until
+// they are used again or evicted. It is safe for concurrent use.
 type tokenCache struct {
-	tokens  *otter.Cache[string, *verifiedToken]
-	pending singleflight.Group // signature checks of tokens that aren't in the cache yet
+	tokens   *otter.Cache[string, *verifiedToken]
+	inFlight singleflight.Group // signature checks of tokens that aren't in the cache yet
 }
 
-// A verifiedToken is a token that passed every check. What may change since then isn't remembered:
-// each use checks the time again, and that the issuer still has the same key.
+// A verifiedToken is a token that passed every check. Each use checks again what may have changed:
+// the time, and whether the issuer still has the same key.
 type verifiedToken struct {
 	keys               Keys
+	keyID              string // the token's kid
 	key                Key
 	notBefore, expires time.Time // with leeway
-	user               *identity.User
+	user               identity.User
+	info               identity.TokenInfo // user.Token
 }
 
-// newTokenCache returns an empty cache that takes at most bytes of memory, or nil if bytes isn't
-// positive.
+// newTokenCache returns an empty cache that takes about bytes of memory at most, or nil if bytes
+// isn't positive.
 func newTokenCache(bytes int) *tokenCache {
 	if bytes <= 0 {
 		return nil
@@ -49,12 +52,19 @@ func newTokenCache(bytes int) *tokenCache {
 }
 
 // tokenWeight estimates the memory of an entry: the token, its payload, the claims that were copied
-// out of it, and the overhead of the entry.
-func tokenWeight(token string, _ *verifiedToken) uint32 { return uint32(3*len(token) + 1024) }
+// out of it, the items of its lists, and the overhead of the entry.
+func tokenWeight(token string, verified *verifiedToken) uint32 {
+	user := &verified.user
+	items := len(user.RealmRoles) + len(user.Groups) + len(verified.info.Scope)
+	for _, client := range user.ClientRoles {
+		items += 3 + len(client.Roles)
+	}
+	return uint32(3*len(token) + 24*items + 1024)
+}
 
 // get returns the user of a token if it is in the cache and still valid. ok is false if the token
-// has to be verified from the start. A cached token whose key can't be had at the moment fails with
-// the same error as any other.
+// has to be verified from the start. If the key can't be looked up, get returns the same error as
+// for a token that isn't in the cache.
 func (c *tokenCache) get(ctx context.Context, token string, now time.Time) (
 	user *identity.User, ok bool, err error) {
 	if c == nil {
@@ -68,7 +78,7 @@ func (c *tokenCache) get(ctx context.Context, token string, now time.Time) (
 		c.tokens.Invalidate(token)
 		return nil, false, nil
 	}
-	key, err := cached.keys.Key(ctx, cached.key.ID)
+	key, err := cached.keys.Key(ctx, cached.keyID)
 	if err != nil {
 		return nil, false, keyError(ctx, err)
 	}
@@ -76,24 +86,41 @@ func (c *tokenCache) get(ctx context.Context, token string, now time.Time) (
 		c.tokens.Invalidate(token)
 		return nil, false, nil
 	}
-	copied := *cached.user // so that a request can't change another's
-	return &copied, true, nil
+	return cached.copyUser(), true, nil
 }
 
 // put stores a verified token. The cache is within its bound when put returns.
-func (c *tokenCache) put(token string, verified *verifiedToken) {
+func (c *tokenCache) put(token string, verified *verifiedToken, user *identity.User) {
 	if c == nil {
 		return
 	}
-	copied := *verified.user
-	verified.user = &copied
+	verified.user, verified.info = *user, *user.Token
+	clipLists(&verified.user, &verified.info)
 	c.tokens.Set(strings.Clone(token), verified)
 	// If another request is evicting, otter defers the eviction for this entry.
 	c.tokens.CleanUp()
 }
 
-// verifySignature is jose.Verify, but callers with the same token and the same key share one check.
-func (c *tokenCache) verifySignature(text string, token *accessToken, key Key) bool {
+// copyUser returns a user for one request. Its fields may be set, and its lists appended to,
+// without an effect on other requests. Their items and what pointers point to are shared.
+func (v *verifiedToken) copyUser() *identity.User {
+	user, info := v.user, v.info
+	user.Token = &info
+	return &user
+}
+
+// clipLists makes append copy the lists.
+func clipLists(user *identity.User, info *identity.TokenInfo) {
+	user.RealmRoles, user.Groups = slices.Clip(user.RealmRoles), slices.Clip(user.Groups)
+	user.ClientRoles = slices.Clip(user.ClientRoles)
+	for i := range user.ClientRoles {
+		user.ClientRoles[i].Roles = slices.Clip(user.ClientRoles[i].Roles)
+	}
+	info.Scope, info.Claims = slices.Clip(info.Scope), slices.Clip(info.Claims)
+}
+
+// verifyOnce is jose.Verify, but callers with the same token and the same key share one check.
+func (c *tokenCache) verifyOnce(text string, token *accessToken, key Key) bool {
 	check := func() bool {
 		return jose.Verify(token.Algorithm, key.Public, token.SigningInput, token.Signature)
 	}
@@ -104,7 +131,7 @@ func (c *tokenCache) verifySignature(text string, token *accessToken, key Key) b
 		key   Key
 		valid bool
 	}
-	result, _, _ := c.pending.Do(text, func() (any, error) { return verdict{key, check()}, nil })
+	result, _, _ := c.inFlight.Do(text, func() (any, error) { return verdict{key, check()}, nil })
 	if shared := result.(verdict); shared.key.equal(key) {
 		return shared.valid
 	}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -85,10 +86,76 @@ func TestTokenCache(t *testing.T) {
 		t.Errorf("the key was looked up %d times, want 2: once for each use of the token",
 			keys.lookups)
 	}
-	// One caller can't change the user of another.
-	first.ID, second.ID = "changed", "changed"
-	if third := must(verifier.Verify(t.Context(), token)); third.ID != aliceID {
-		t.Errorf("the third user is %q, want %q", third.ID, aliceID)
+}
+
+// Setting a field of a user, or appending to one of its lists, has no effect on other requests with
+// the same token.
+func TestTokenCache_copies(t *testing.T) {
+	keys := &countingKeys{}
+	keys.set(keyOf(es256()))
+	verifier, _ := newCachingVerifier(t, keys, 0)
+	token := es256().token(patch(t, alice(t), object{
+		"realm_access":    object{"roles": []string{"a", "b", "c"}},
+		"resource_access": object{"shop": object{"roles": []string{"a", "b", "c"}}},
+		"groups":          []string{"/a", "/b", "/c"}, "scope": "a b c",
+	}))
+	want := toJSON(must(verifier.Verify(t.Context(), token)))
+	var users []*identity.User
+	for n := range 3 { // the first one isn't from the cache
+		user := must(verifier.Verify(t.Context(), token))
+		if got := toJSON(user); got != want {
+			t.Errorf("user %d is %s, want %s", n, got, want)
+		}
+		users = append(users, user)
+		user.ID, user.Token.ExpiresAt = "changed", time.Time{}
+		user.RealmRoles = append(user.RealmRoles, fmt.Sprint("admin", n))
+		user.Groups = append(user.Groups, fmt.Sprint("/admin", n))
+		user.ClientRoles[0].Roles = slices.Clone(user.ClientRoles[0].Roles)
+		user.Token.Scope = append(user.Token.Scope, fmt.Sprint("admin", n))
+	}
+	for n, user := range users {
+		if !user.HasRealmRole(fmt.Sprint("admin", n)) || user.HasRealmRole("admin0") != (n == 0) ||
+			!user.HasScope(fmt.Sprint("admin", n)) || !user.InGroup(fmt.Sprint("/admin", n)) {
+			t.Errorf("user %d has the roles %q, the groups %q and the scope %q", n,
+				user.RealmRoles, user.Groups, user.Token.Scope)
+		}
+	}
+}
+
+// Keys may return a key under another ID than that of the token. Only the token's ID counts.
+func TestTokenCache_keyID(t *testing.T) {
+	for _, id := range []string{"", "alias"} {
+		known := true
+		verifier, _ := newCachingVerifier(t, keysFunc(func(_ context.Context, asked string) (
+			Key, error) {
+			if !known || asked != es256().kid {
+				return Key{}, &identity.Error{Reason: identity.ErrKeyUnknown}
+			}
+			key := keyOf(es256())
+			key.ID = id
+			return key, nil
+		}), 0)
+		token := es256().token(alice(t))
+		for range 2 {
+			if _, err := verifier.Verify(t.Context(), token); err != nil {
+				t.Errorf("with the ID %q, Verify() = %v", id, err)
+			}
+		}
+		known = false
+		if _, err := verifier.Verify(t.Context(), token); !errors.Is(err, identity.ErrKeyUnknown) {
+			t.Errorf("with the ID %q, Verify() = %v once the key is gone", id, err)
+		}
+	}
+}
+
+// The size of an entry with many list items is estimated too.
+func TestTokenCache_weight(t *testing.T) {
+	plain := &verifiedToken{}
+	many := &verifiedToken{info: identity.TokenInfo{Scope: make([]string, 100)}}
+	many.user.ClientRoles = []identity.ClientRoles{{Roles: make([]string, 100)}}
+	difference := tokenWeight("token", many) - tokenWeight("token", plain)
+	if difference < 200*16 {
+		t.Errorf("200 list items add %d bytes, want at least those of 200 strings", difference)
 	}
 }
 
@@ -101,8 +168,8 @@ func TestTokenCache_allocations(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	if n > 3 {
-		t.Errorf("a cached token costs %v allocations, want at most 3", n)
+	if n > 4 {
+		t.Errorf("a cached token costs %v allocations, want at most 4", n)
 	}
 }
 
@@ -239,8 +306,8 @@ func TestTokenCache_sharedCheck(t *testing.T) {
 			if n%2 == 1 {
 				key = otherKey
 			}
-			if got := cache.verifySignature(text, token, key); got != (n%2 == 0) {
-				t.Errorf("verifySignature() = %v for caller %d, want %v", got, n, n%2 == 0)
+			if got := cache.verifyOnce(text, token, key); got != (n%2 == 0) {
+				t.Errorf("verifyOnce() = %v for caller %d, want %v", got, n, n%2 == 0)
 			}
 		})
 	}

@@ -69,8 +69,9 @@ type VerifierConfig struct {
 const DefaultTokenMaxBytes = 16 << 10
 
 // A Verifier verifies Keycloak's access tokens. Make it with NewVerifier. It is safe for concurrent
-// use. It caches verified tokens, so that only a token's first use costs a signature check. Once
-// the key set has been fetched without a key, that key's tokens are refused, cached or not.
+// use. It caches verified tokens, so that only a token's first use costs a signature check. When a
+// fetched key set no longer contains a key, tokens signed with that key are refused, even if they
+// are cached.
 type Verifier struct {
 	config   VerifierConfig
 	keys     map[string]Keys // by issuer
@@ -191,9 +192,9 @@ func (v *Verifier) Verify(ctx context.Context, accessToken string) (*identity.Us
 	}
 	user := newUser(&token.claims, token.Payload, expires)
 	v.cache.put(accessToken, &verifiedToken{
-		keys: keys, key: key, user: user,
+		keys: keys, keyID: token.KeyID, key: key,
 		notBefore: notBefore.Add(-v.config.Leeway), expires: expires.Add(v.config.Leeway),
-	})
+	}, user)
 	return user, nil
 }
 
@@ -208,8 +209,9 @@ func (v *Verifier) checkIssuer(c *claims) (Keys, error) {
 	return keys, nil
 }
 
-// checkClaims checks the claims by RFC 9068, section 4, and Keycloak's typ claim. It returns when
-// the token is valid, without leeway. notBefore is the later one of nbf and iat, or zero.
+// checkClaims checks the claims by RFC 9068, section 4, and Keycloak's typ claim. It returns the
+// token's validity period, before leeway is applied: notBefore is the later one of nbf and iat, or
+// zero.
 func (v *Verifier) checkClaims(c *claims) (notBefore, expires time.Time, err error) {
 	// ID, refresh and logout tokens have the same issuer, and ID tokens are signed with the same
 	// keys. Only typ and aud distinguish an access token.

@@ -1,6 +1,7 @@
 package limits
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -45,7 +46,9 @@ func (l Limits) checkExpanded(query string, m *measurement) *gqlerror.Error {
 				limit.max)
 		}
 	}
-	for name, n := range m.rootFieldCounts {
+	// Sorted, so that the message depends only on the document.
+	for _, name := range slices.Sorted(maps.Keys(m.rootFieldCounts)) {
+		n := m.rootFieldCounts[name]
 		if n > l.RootFieldMax[name] { // safe to quote: the name comes from the server
 			return tooLarge(apierror.ReasonRootFields,
 				"The document is too large: with fragments expanded, an operation has the root "+
