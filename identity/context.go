@@ -7,14 +7,15 @@ import (
 
 type callerKey struct{}
 
+// A caller is the result of verifying a request's token.
 type caller struct {
 	user *User
 	err  error
 }
 
 // NewContext returns a context that carries the result of verifying a request's token: the user, or
-// the error with which the token was rejected. Only the verifier's middleware and tests of
-// resolvers call it.
+// the error with which the token was rejected. Only the verifier's middleware and
+// tests of resolvers should call it.
 func NewContext(ctx context.Context, user *User, err error) context.Context {
 	return context.WithValue(ctx, callerKey{}, caller{user, err})
 }
@@ -35,13 +36,13 @@ func Require(ctx context.Context) (*User, error) {
 type addressKey struct{}
 
 // WithAddress returns a context that carries the network address of the client that sent a request.
-// Only the middleware that knows the trusted proxies calls it.
+// Only the middleware that knows the trusted proxies should call it.
 func WithAddress(ctx context.Context, address netip.Addr) context.Context {
 	return context.WithValue(ctx, addressKey{}, address)
 }
 
 // Address returns the network address of the client that sent the request, or the zero Addr, which
-// isn't valid, if it is unknown. It says where a request came from, never who sent it.
+// isn't valid, if it is unknown. An address isn't proof of who sent the request.
 func Address(ctx context.Context) netip.Addr {
 	address, _ := ctx.Value(addressKey{}).(netip.Addr)
 	return address

@@ -11,6 +11,7 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
+// Without NewContext, Require returns ErrTokenMissing.
 func TestRequire_noContext(t *testing.T) {
 	user, err := identity.Require(context.Background())
 	if user != nil || !errors.Is(err, identity.ErrTokenMissing) {
@@ -18,6 +19,7 @@ func TestRequire_noContext(t *testing.T) {
 	}
 }
 
+// For a request without a token, Require returns ErrTokenMissing.
 func TestRequire_anonymous(t *testing.T) {
 	user, err := identity.Require(identity.NewContext(context.Background(), nil, nil))
 	if user != nil || !errors.Is(err, identity.ErrTokenMissing) {
@@ -25,6 +27,7 @@ func TestRequire_anonymous(t *testing.T) {
 	}
 }
 
+// For a verified token, Require returns the user.
 func TestRequire_verified(t *testing.T) {
 	alice := &identity.User{ID: "alice"}
 	user, err := identity.Require(identity.NewContext(context.Background(), alice, nil))
@@ -35,8 +38,8 @@ func TestRequire_verified(t *testing.T) {
 
 // A request with a bad token isn't anonymous: Require returns the verifier's error unchanged.
 func TestRequire_badToken(t *testing.T) {
-	reason := &identity.Error{Reason: identity.ErrTokenExpired, Detail: "exp is yesterday"}
-	user, err := identity.Require(identity.NewContext(context.Background(), nil, reason))
+	tokenErr := &identity.Error{Reason: identity.ErrTokenExpired, Detail: "exp is yesterday"}
+	user, err := identity.Require(identity.NewContext(context.Background(), nil, tokenErr))
 	if user != nil || !errors.Is(err, identity.ErrTokenExpired) ||
 		errors.Is(err, identity.ErrTokenMissing) {
 		t.Errorf("Require() = %v, %v, want only ErrTokenExpired", user, err)
@@ -47,7 +50,7 @@ func TestRequire_badToken(t *testing.T) {
 	}
 }
 
-// If a verifier returns a user and an error, the token counts as rejected.
+// If NewContext gets both a user and an error, Require returns the error.
 func TestRequire_userAndError(t *testing.T) {
 	ctx := identity.NewContext(context.Background(), &identity.User{ID: "alice"},
 		identity.ErrTokenSignature)
@@ -57,7 +60,7 @@ func TestRequire_userAndError(t *testing.T) {
 	}
 }
 
-// The context key has an unexported type, so no other package can replace the caller.
+// No other package can replace the caller, because the context key has an unexported type.
 func TestRequire_foreignKeys(t *testing.T) {
 	type callerKey struct{}
 	ctx := identity.NewContext(context.Background(), nil, identity.ErrTokenExpired)
@@ -70,6 +73,7 @@ func TestRequire_foreignKeys(t *testing.T) {
 	}
 }
 
+// The innermost NewContext counts.
 func TestRequire_innerContext(t *testing.T) {
 	outer := identity.NewContext(context.Background(), &identity.User{ID: "alice"}, nil)
 	if _, err := identity.Require(identity.NewContext(outer, nil, nil)); !errors.Is(err,
@@ -78,6 +82,7 @@ func TestRequire_innerContext(t *testing.T) {
 	}
 }
 
+// An Error matches its Reason, and only Detail returns its detail.
 func TestError(t *testing.T) {
 	err := fmt.Errorf("verify: %w",
 		&identity.Error{Reason: identity.ErrTokenNotAccepted, Detail: "iss is X; accepted: Y"})
@@ -92,13 +97,13 @@ func TestError(t *testing.T) {
 	}
 }
 
+// Claims decode like JSON, and a client can't send them.
 func TestClaims(t *testing.T) {
 	claims := identity.Claims(`{"big":12345678901234567890,"nested":{"a":[1,"ü"]}}`)
 	var got struct{ Nested struct{ A []any } }
 	if err := claims.Decode(&got); err != nil || len(got.Nested.A) != 2 {
 		t.Errorf("Decode() = %v, got %v, want two items", err, got)
 	}
-	// Only the verifier makes claims.
 	for _, v := range []any{nil, "{}", map[string]any{}} {
 		c := identity.Claims("before")
 		if err := c.UnmarshalGQL(v); err == nil ||
@@ -108,6 +113,7 @@ func TestClaims(t *testing.T) {
 	}
 }
 
+// Address returns the address of WithAddress. An address doesn't make a caller.
 func TestAddress(t *testing.T) {
 	if got := identity.Address(context.Background()); got.IsValid() {
 		t.Errorf("Address() of an empty context = %v, want none", got)
@@ -116,13 +122,13 @@ func TestAddress(t *testing.T) {
 	if got := identity.Address(identity.WithAddress(context.Background(), want)); got != want {
 		t.Errorf("Address() = %v, want %v", got, want)
 	}
-	// An address doesn't identify a caller.
 	if user, err := identity.Require(identity.WithAddress(context.Background(), want)); user !=
 		nil || !errors.Is(err, identity.ErrTokenMissing) {
 		t.Errorf("Require() = %v, %v, want ErrTokenMissing", user, err)
 	}
 }
 
+// A RateLimitError matches ErrRateLimited, and its text has the time to wait.
 func TestRateLimitError(t *testing.T) {
 	err := fmt.Errorf("login: %w", &identity.RateLimitError{RetryAfter: 90 * time.Second})
 	if !errors.Is(err, identity.ErrRateLimited) ||
@@ -131,6 +137,7 @@ func TestRateLimitError(t *testing.T) {
 	}
 }
 
+// NetworkOf returns an IPv4 /24 or an IPv6 /48.
 func TestNetworkOf(t *testing.T) {
 	for address, want := range map[string]string{
 		"192.0.2.7": "192.0.2.0/24", "::ffff:192.0.2.7": "192.0.2.0/24",

@@ -17,14 +17,14 @@ const (
 
 // Credentials are what a user signs in with. Make them with NewCredentials.
 type Credentials struct {
-	Username string // or e-mail address, as typed: Keycloak doesn't trim it, and ignores case
+	Username string // or email address, as typed: Keycloak ignores case, but doesn't trim it
 	Password Secret
-	OTP      Secret // a one-time code; empty if the user gave none
+	OTP      Secret // a one-time code; empty if there is none
 }
 
-// NewCredentials returns the credentials that a client sent. It fails with ErrBadInput if a value
-// is empty, too long, not UTF-8, or has a control character: those are never sent to the realm. If
-// otp is nil, there is no one-time code.
+// NewCredentials returns the credentials that a client sent. It returns ErrBadInput if a value is
+// empty, too long, not UTF-8, or has a control character, so that such values are never sent to the
+// realm. If otp is nil, there is no one-time code.
 func NewCredentials(username, password string, otp *string) (Credentials, error) {
 	credentials := Credentials{Username: username, Password: NewSecret(password)}
 	if err := check("username", username, MaxUsernameBytes); err != nil {
@@ -45,19 +45,19 @@ func NewCredentials(username, password string, otp *string) (Credentials, error)
 // AccountKey returns a key for counting attempts: LookupName, trimmed and case-folded. Names that
 // Keycloak considers equal share a key, whether it looks them up in its database or in a directory
 // that ignores blanks around a name. Different names may share a key too. A user who can also sign
-// in by e-mail has two keys.
+// in by email has two keys.
 func (c Credentials) AccountKey() string {
 	return strings.Map(foldRune, strings.TrimSpace(c.LookupName()))
 }
 
-// foldRune maps letters that differ only in case to the same letter, such as s and ſ to s. Lower
-// case wouldn't be enough: Unicode has different lower-case letters with the same upper case.
+// foldRune maps letters that differ only in case to the same letter, such as s and ſ to s.
+// unicode.ToLower isn't enough, because two lower-case letters may have the same upper case.
 func foldRune(r rune) rune {
 	smallest := r
 	for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
 		smallest = min(smallest, next)
 	}
-	return unicode.ToLower(smallest) // the smallest ASCII letter is in upper case
+	return unicode.ToLower(smallest) // for ASCII letters, smallest is in upper case
 }
 
 // NewRefreshToken returns the refresh token that a client sent, after the checks of NewCredentials.
@@ -68,7 +68,7 @@ func NewRefreshToken(token string) (Secret, error) {
 	return NewSecret(token), nil
 }
 
-// check returns an error that says which argument is wrong and why, but never its value.
+// check returns an error that names the argument and what is wrong with it, but not its value.
 func check(name, value string, maxBytes int) error {
 	switch {
 	case value == "":

@@ -7,14 +7,14 @@ import (
 	"unicode"
 )
 
-// An argument is a value from a client. The same checks apply to all.
+// An argument is a value from a client, and the function that checks it.
 type argument struct {
 	name     string
 	maxBytes int
 	parse    func(value string) (got string, err error)
 }
 
-// arguments returns all arguments of the package's constructors.
+// arguments returns all arguments of NewCredentials and NewRefreshToken.
 func arguments() []argument {
 	return []argument{
 		{"username", 1020, func(v string) (string, error) {
@@ -36,7 +36,7 @@ func arguments() []argument {
 	}
 }
 
-// Errors name the argument, never its value.
+// An invalid argument is ErrBadInput. The message names the argument, but not its value.
 func TestArguments_invalid(t *testing.T) {
 	for _, arg := range arguments() {
 		for _, tt := range []struct{ name, value, want string }{
@@ -74,6 +74,7 @@ func wantBadInput(t *testing.T, name, got string, err error, want string) {
 	}
 }
 
+// The longest valid argument has as many bytes as its limit.
 func TestArguments_maxBytes(t *testing.T) {
 	messages := map[string]string{
 		"username": "is longer than 1020 bytes", "password": "is longer than 4096 bytes",
@@ -87,19 +88,19 @@ func TestArguments_maxBytes(t *testing.T) {
 		got, err := arg.parse(longest + "x")
 		wantBadInput(t, arg.name, got, err, arg.name+" "+messages[arg.name])
 
-		// The limit is in bytes, not runes, since it bounds memory.
-		wide := strings.Repeat("ü", arg.maxBytes/2)
-		if got, err := arg.parse(wide); err != nil || got != wide {
-			t.Errorf("%s of %d bytes in wide runes: %v, want no error", arg.name, arg.maxBytes,
+		// The limit counts bytes instead of runes, since it bounds memory.
+		multibyte := strings.Repeat("ü", arg.maxBytes/2)
+		if got, err := arg.parse(multibyte); err != nil || got != multibyte {
+			t.Errorf("%s of %d bytes in two-byte runes: %v, want no error", arg.name, arg.maxBytes,
 				err)
 		}
-		got, err = arg.parse(wide + "ü")
-		wantBadInput(t, arg.name+" in wide runes", got, err, arg.name+" "+messages[arg.name])
+		got, err = arg.parse(multibyte + "ü")
+		wantBadInput(t, arg.name+" in two-byte runes", got, err, arg.name+" "+messages[arg.name])
 	}
 }
 
-// Blanks may be part of a password, and the realm decides what a username is: nothing is trimmed,
-// folded or encoded.
+// Valid arguments are returned unchanged, since blanks may be part of a password, and the realm
+// decides which usernames are equal.
 func TestArguments_unchanged(t *testing.T) {
 	for _, arg := range arguments() {
 		for _, value := range []string{
@@ -115,6 +116,7 @@ func TestArguments_unchanged(t *testing.T) {
 	}
 }
 
+// A nil otp means no one-time code.
 func TestNewCredentials_otp(t *testing.T) {
 	credentials, err := NewCredentials("alice", canary, nil)
 	if err != nil {
@@ -127,11 +129,11 @@ func TestNewCredentials_otp(t *testing.T) {
 	credentials, err = NewCredentials("alice", canary, &otp)
 	if err != nil || credentials.OTP.Reveal() != "123456" ||
 		credentials.Password.Reveal() != canary || credentials.Username != "alice" {
-		t.Errorf("NewCredentials() mixed up its arguments, or failed: %v", err)
+		t.Errorf("NewCredentials() = %+v, %v, want each argument in its field", credentials, err)
 	}
 }
 
-// Of several invalid arguments, the error names the first.
+// If several arguments are invalid, the error names the first.
 func TestNewCredentials_firstError(t *testing.T) {
 	otp := ""
 	_, err := NewCredentials("", "", &otp)
@@ -140,6 +142,7 @@ func TestNewCredentials_firstError(t *testing.T) {
 	wantBadInput(t, "password and otp empty", "", err, "password is empty")
 }
 
+// For any arguments, NewCredentials returns them unchanged, or ErrBadInput and no credentials.
 func FuzzNewCredentials(f *testing.F) {
 	f.Add("alice", canary, "123456")
 	f.Add("", "\x00", "\xff")
@@ -161,14 +164,14 @@ func FuzzNewCredentials(f *testing.F) {
 	})
 }
 
-// Names that Keycloak considers equal share a key: otherwise another spelling would get a new
-// limit.
+// Spellings of a name that Keycloak considers equal share a key. Otherwise another spelling would
+// have a limit of its own.
 func TestCredentials_AccountKey_spellings(t *testing.T) {
 	for _, names := range [][]string{
 		{"alice", "Alice", "ALICE", " alice ", "alice\u00a0", "\u2003aLiCe"},
 		{"kim", "KIM", "\u212aim"}, // the Kelvin sign
 		{"ärger", "ÄRGER"},
-		{"σας", "ΣΑΣ", "Σασ", "ςας"}, // Java lowers Σ depending on its position in the word
+		{"σας", "ΣΑΣ", "Σασ", "ςας"}, // in Java, the lower case of Σ depends on its position in the word
 		{"i\u0307d", "İD", "İd"},
 		{"straße", "STRAẞE"},
 		{"ſam", "SAM", "sam"},
@@ -179,7 +182,7 @@ func TestCredentials_AccountKey_spellings(t *testing.T) {
 		want := Credentials{Username: names[0]}.AccountKey()
 		for _, name := range names {
 			if got := (Credentials{Username: name}).AccountKey(); got != want {
-				t.Errorf("AccountKey() of %q = %q, want %q as of %q", name, got, want, names[0])
+				t.Errorf("AccountKey() of %q = %q, want %q, like %q", name, got, want, names[0])
 			}
 		}
 	}
@@ -194,7 +197,8 @@ func TestCredentials_AccountKey_spellings(t *testing.T) {
 	}
 }
 
-// Every letter has the same key as its lower case, including İ, which Java lowers to two letters.
+// Every letter has the same key as its lower case, including İ, whose lower case in Java is two
+// letters.
 func TestCredentials_AccountKey_everyLetter(t *testing.T) {
 	key := func(name string) string { return Credentials{Username: name}.AccountKey() }
 	letters := 0
@@ -209,11 +213,12 @@ func TestCredentials_AccountKey_everyLetter(t *testing.T) {
 		if a, b := key(string(r)), key(lower); a != b {
 			t.Errorf("AccountKey() of %q = %q, of %q = %q, want the same", string(r), a, lower, b)
 		}
-		if once := key(string(r)); key(once) != once {
-			t.Errorf("AccountKey() of %q = %q, and of that %q, want the same", string(r), once, key(once))
+		if k := key(string(r)); key(k) != k {
+			t.Errorf("AccountKey() of %q = %q, whose AccountKey() is %q, want it unchanged",
+				string(r), k, key(k))
 		}
 	}
 	if letters < 1000 {
-		t.Errorf("%d letters have a lower case, want at least 1000", letters)
+		t.Errorf("%d letters have another lower case, want at least 1000", letters)
 	}
 }

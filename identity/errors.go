@@ -11,8 +11,7 @@ import (
 // and repeats nothing that a client or the realm sent. Details for operators are in Error.Detail;
 // the function Detail finds them in a chain of errors.
 
-// Reasons why a request has no caller. Each is a reason in the table of errors that clients see
-// (package apierror).
+// Reasons why a request has no caller. Package apierror has a row for each of these errors.
 var (
 	ErrTokenMissing     = errors.New("no bearer token")
 	ErrTokenMalformed   = errors.New("token is malformed")
@@ -31,35 +30,35 @@ var (
 	ErrSessionEnded   = errors.New("session has ended")
 	ErrRefreshInvalid = errors.New("refresh token is not valid")
 
-	// Rejected without a call to the realm.
+	// ErrBadInput is returned without a call to the realm.
 	ErrBadInput = errors.New("bad input")
-	// Unknown user, wrong password or code, or locked account: one error, so that clients can't
-	// find out which.
+	// ErrBadCredentials stands for an unknown user, a wrong password or one-time code, and a locked
+	// account, so that clients can't find out which.
 	ErrBadCredentials = errors.New("bad credentials")
-	// The password was right in both of these cases.
+	// ErrAccountDisabled and ErrAccountNotReady mean that the password was right.
 	ErrAccountDisabled = errors.New("account is disabled")
 	ErrAccountNotReady = errors.New("account is not fully set up")
-	// The realm doesn't allow it for this client.
+	// ErrLoginNotAllowed means that the realm doesn't allow password sign-in for this client.
 	ErrLoginNotAllowed = errors.New("password sign-in is off")
-	// The realm may have ended the session because of it.
+	// ErrRefreshReused may mean that the realm has ended the session, because of the reuse.
 	ErrRefreshReused = errors.New("refresh token was used twice")
-	// The realm is down or slow, or its response is invalid.
+	// ErrProviderUnavailable means that the realm is down or slow, or that its response is invalid.
 	ErrProviderUnavailable = errors.New("realm is unavailable")
-	// A setting of this server or of the realm is wrong.
+	// ErrProviderMisconfigured means that a setting of this server or of the realm is wrong.
 	ErrProviderMisconfigured = errors.New("realm refuses this server")
-	// A limit of this server.
+	// ErrBusy means that this server's limit on concurrent calls is reached.
 	ErrBusy = errors.New("too many calls at once")
-	// A RateLimitError says when to try again.
+	// ErrRateLimited is wrapped by RateLimitError, which has the time to wait.
 	ErrRateLimited = errors.New("too many attempts")
 )
 
-// An Error is one of the errors above with a detail for operators: why an access token was
-// rejected, why the realm couldn't be called, or what was wrong with its response. Its text is that
-// of its Reason, so clients may read it.
+// An Error is one of the errors above with a detail for operators, such as why an access token was
+// rejected, why the realm couldn't be called, or what was wrong with the realm's response. Its text
+// is the text of its Reason, so clients may read it.
 type Error struct {
 	Reason error // one of the errors above, for errors.Is
-	// Detail is for operators: "iss is X; accepted: Y", addresses, settings, the response. It never
-	// contains a password or a token.
+	// Detail is for operators, such as "iss is X; accepted: Y". It may contain addresses, settings
+	// and the realm's response, but never a password or a token.
 	Detail string
 
 	// TimedOut means that the realm was called and didn't respond in time. It may still be
@@ -69,8 +68,8 @@ type Error struct {
 
 // TimedOut reports whether err is, or wraps, an Error with TimedOut set.
 func TimedOut(err error) bool {
-	failed, ok := errors.AsType[*Error](err)
-	return ok && failed.TimedOut
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.TimedOut
 }
 
 // Error returns the text of Reason, without Detail.
@@ -91,8 +90,8 @@ func (e *Error) OperatorDetail() string { return e.Detail }
 func (e *Error) LogValue() slog.Value { return logValue(e) }
 
 // Detail returns err's detail for operators, or "" if it has none. It is for logs, and must not
-// reach a client in production. It calls OperatorDetail of the first error in err's tree that has a
-// method OperatorDetail() string, such as Error and keycloak.Refusal.
+// reach a client in production. The detail is the result of OperatorDetail of the first error in
+// err's tree that has a method OperatorDetail() string, such as Error or keycloak.Refusal.
 func Detail(err error) string {
 	if detailed, ok := errors.AsType[operatorError](err); ok {
 		return detailed.OperatorDetail()
@@ -100,11 +99,13 @@ func Detail(err error) string {
 	return ""
 }
 
+// An operatorError is an error with a detail for operators.
 type operatorError interface {
 	error
 	OperatorDetail() string
 }
 
+// logValue returns the text and the detail of err, for LogValue methods.
 func logValue(err operatorError) slog.Value {
 	if detail := err.OperatorDetail(); detail != "" {
 		return slog.StringValue(err.Error() + ": " + detail)
@@ -115,9 +116,10 @@ func logValue(err operatorError) slog.Value {
 // A RateLimitError means that there were too many attempts. It is the same for existing and unknown
 // usernames.
 type RateLimitError struct {
-	RetryAfter time.Duration // from now; earlier attempts fail too
+	RetryAfter time.Duration // attempts before that time has passed fail too
 }
 
+// Error returns the text of ErrRateLimited with the time to wait.
 func (e *RateLimitError) Error() string {
 	return fmt.Sprintf("%v: try again in %v", ErrRateLimited, e.RetryAfter)
 }

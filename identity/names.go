@@ -5,28 +5,28 @@ import (
 	"unicode"
 )
 
-// LookupName returns the username as Keycloak looks it up, both as a username and as an e-mail
+// LookupName returns the username as Keycloak looks it up, both as a username and as an email
 // address: in Java's lower case, and not trimmed. All spellings of a name that Keycloak considers
-// equal have the same lookup name. So do names that differ only in σ and ς, because Java lowers Σ
-// depending on its position in the word.
+// equal have the same lookup name. So do names that differ only in σ and ς, because in Java the
+// lower case of Σ depends on its position in the word.
 func (c Credentials) LookupName() string {
-	var lowered strings.Builder
-	lowered.Grow(len(c.Username))
+	var lower strings.Builder
+	lower.Grow(len(c.Username))
 	for _, r := range c.Username {
 		switch {
-		case r == 'İ': // the only letter that Java lowers to two
-			lowered.WriteString("i\u0307")
+		case r == 'İ': // the only letter whose lower case in Java is two letters
+			lower.WriteString("i\u0307")
 		case r == 'ς':
-			lowered.WriteRune('σ')
+			lower.WriteRune('σ')
 		default:
-			lowered.WriteRune(lowerRune(r))
+			lower.WriteRune(lowerRune(r))
 		}
 	}
-	return lowered.String()
+	return lower.String()
 }
 
 // lowerRune returns r's lower case in Java 25, which has Unicode 16. Go 1.26 and Java 21 have
-// Unicode 15, which lacks the letters handled here.
+// Unicode 15, which lacks the letters in this switch.
 func lowerRune(r rune) rune {
 	switch {
 	case r >= 0x10d50 && r <= 0x10d65: // Garay

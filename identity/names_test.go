@@ -8,23 +8,23 @@ import (
 	"unicode"
 )
 
-// javaLower returns the lower case of texts in Java 25, as testdata/Lower.java printed it.
+// javaLower maps texts to their lower case in Java 25, as printed by testdata/Lower.java.
 func javaLower(t *testing.T) map[string]string {
 	t.Helper()
 	file, err := os.ReadFile("testdata/java-lower.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
-	lowered := map[string]string{}
+	lower := map[string]string{}
 	for line := range strings.Lines(string(file)) {
 		if before, after, ok := strings.Cut(strings.TrimSpace(line), "; "); ok {
-			lowered[decode(t, before)] = decode(t, after)
+			lower[decode(t, before)] = decode(t, after)
 		}
 	}
-	return lowered
+	return lower
 }
 
-// decode returns the text of these hexadecimal code points, which are separated by blanks.
+// decode returns the text of hexadecimal code points that are separated by blanks.
 func decode(t *testing.T, points string) string {
 	t.Helper()
 	var text strings.Builder
@@ -38,9 +38,11 @@ func decode(t *testing.T, points string) string {
 	return text.String()
 }
 
-// mergeSigmas replaces ς with σ: the one way in which LookupName differs from Java's lower case.
+// mergeSigmas replaces ς with σ, which is the only difference between LookupName and Java's lower
+// case.
 func mergeSigmas(text string) string { return strings.ReplaceAll(text, "ς", "σ") }
 
+// LookupName of every code point is its lower case in Java.
 func TestCredentials_LookupName_everyCodePoint(t *testing.T) {
 	java := javaLower(t)
 	for r := rune(1); r <= unicode.MaxRune; r++ {
@@ -57,22 +59,23 @@ func TestCredentials_LookupName_everyCodePoint(t *testing.T) {
 	}
 }
 
+// LookupName of words is their lower case in Java, even if they contain Σ.
 func TestCredentials_LookupName_words(t *testing.T) {
-	words := 0
+	finalSigmas := 0
 	for word, want := range javaLower(t) {
 		if got := (Credentials{Username: word}).LookupName(); got != mergeSigmas(want) {
 			t.Errorf("LookupName() of %+q = %+q, want %+q", word, got, want)
 		}
 		if strings.ContainsRune(word, 'Σ') && strings.ContainsRune(want, 'ς') {
-			words++
+			finalSigmas++
 		}
 	}
-	if words < 50 {
-		t.Errorf("%d words have a final sigma, want at least 50", words)
+	if finalSigmas < 50 {
+		t.Errorf("%d words have a final sigma, want at least 50", finalSigmas)
 	}
 }
 
-// Similar names are different accounts, and have different lookup names.
+// Names that look alike but belong to different accounts have different lookup names.
 func TestCredentials_LookupName_similar(t *testing.T) {
 	for _, name := range []string{"dave@example.com\u00a0", " dave@example.com",
 		"dave@example.com\u2003", "d\u0430ve@example.com", "dave@ex\u00e4mple.com"} {
@@ -82,24 +85,24 @@ func TestCredentials_LookupName_similar(t *testing.T) {
 	}
 	for _, pair := range [][2]string{{"ſ", "s"}, {"\u0131", "i"}, {"i\u0307", "i"}, {"ß", "ss"},
 		{"ﬁ", "fi"}} {
-		one, other := Credentials{Username: pair[0]}.LookupName(),
+		a, b := Credentials{Username: pair[0]}.LookupName(),
 			Credentials{Username: pair[1]}.LookupName()
-		if one == other {
+		if a == b {
 			t.Errorf("LookupName() of %+q and of %+q = %+q, want different names", pair[0], pair[1],
-				one)
+				a)
 		}
 	}
 }
 
-// Names that Keycloak considers equal share a key: otherwise another spelling would get a new
-// limit.
+// A name and its lower case in Java share a key. Otherwise another spelling of a name would have
+// a limit of its own.
 func TestCredentials_AccountKey_java(t *testing.T) {
-	for word, lowered := range javaLower(t) {
-		one, other := Credentials{Username: word}.AccountKey(),
-			Credentials{Username: lowered}.AccountKey()
-		if one != other {
-			t.Errorf("AccountKey() of %+q = %+q, of its lower case %+q = %+q, want the same", word, one,
-				lowered, other)
+	for word, lower := range javaLower(t) {
+		a, b := Credentials{Username: word}.AccountKey(),
+			Credentials{Username: lower}.AccountKey()
+		if a != b {
+			t.Errorf("AccountKey() of %+q = %+q, of its lower case %+q = %+q, want the same", word, a,
+				lower, b)
 		}
 	}
 }

@@ -11,12 +11,12 @@ import (
 const redacted = "[redacted]"
 
 // A Secret is a password or a token that can't be printed, logged or encoded by accident: the
-// result is always "[redacted]". Only Reveal and MarshalGQL return the text: Reveal to send it to
-// the realm, and MarshalGQL to send it to the client it is for. The zero value is the empty secret.
-// A Secret is immutable and safe for concurrent use.
+// result is always "[redacted]". Only Reveal and MarshalGQL reveal the text: Reveal for the realm,
+// and MarshalGQL for the client that the secret belongs to. The zero value is the empty secret. A
+// Secret is immutable and safe for concurrent use.
 //
-// The text is behind a pointer because fmt doesn't call methods of unexported fields: printing a
-// struct with a Secret in such a field shows an address, never the text.
+// The text is behind a pointer because fmt doesn't call the methods of unexported fields. If such a
+// field is a Secret, fmt prints an address instead of the text.
 type Secret struct{ text *string }
 
 // NewSecret returns text as a Secret.

@@ -29,6 +29,7 @@ func leaks(text string) bool {
 	return false
 }
 
+// leaks finds the canary in every format that the other tests use.
 func TestLeaks(t *testing.T) {
 	for _, format := range []string{"%v", "%q", "%x", "%X", "%#v", "%d"} {
 		var value any = canary
@@ -41,8 +42,8 @@ func TestLeaks(t *testing.T) {
 	}
 }
 
-// holders returns values that contain the canary as a Secret.
-func holders() map[string]any {
+// secretHolders returns values that contain the canary as a Secret.
+func secretHolders() map[string]any {
 	type exported struct{ Password Secret }
 	type pointer struct{ Password *Secret }
 	type unexported struct{ password Secret }
@@ -77,8 +78,9 @@ func holders() map[string]any {
 	}
 }
 
+// No verb of fmt prints a secret.
 func TestSecret_fmt(t *testing.T) {
-	for name, holder := range holders() {
+	for name, holder := range secretHolders() {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "% x", "%#x",
 			"%d", "%t", "%c", "%U", "%e", "%T", "%100v", "%-5.3s"} {
 			if text := fmt.Sprintf(verb, holder); leaks(text) {
@@ -91,6 +93,7 @@ func TestSecret_fmt(t *testing.T) {
 	}
 }
 
+// A printed secret is [redacted].
 func TestSecret_redacted(t *testing.T) {
 	secret := NewSecret(canary)
 	for verb, want := range map[string]string{
@@ -113,6 +116,7 @@ func TestSecret_redacted(t *testing.T) {
 	}
 }
 
+// slog's handlers don't write a secret.
 func TestSecret_slog(t *testing.T) {
 	var out bytes.Buffer
 	handlers := map[string]slog.Handler{
@@ -121,7 +125,7 @@ func TestSecret_slog(t *testing.T) {
 	}
 	for handlerName, handler := range handlers {
 		log := slog.New(handler)
-		for name, holder := range holders() {
+		for name, holder := range secretHolders() {
 			out.Reset()
 			log.Info("sign in", "value", holder, slog.Group("group", "value", holder))
 			log.With("value", holder).WithGroup("later").Info("sign in", slog.Any("again", holder))
@@ -137,8 +141,9 @@ func TestSecret_slog(t *testing.T) {
 	}
 }
 
+// JSON and XML don't contain a secret.
 func TestSecret_encoding(t *testing.T) {
-	for name, holder := range holders() {
+	for name, holder := range secretHolders() {
 		if text, err := json.Marshal(holder); leaks(string(text)) ||
 			err != nil && leaks(err.Error()) {
 			t.Errorf("JSON of %s leaks: %s, %v", name, text, err)
@@ -162,16 +167,16 @@ func TestSecret_encoding(t *testing.T) {
 	}
 }
 
+// The zero Secret prints like any other Secret, and is an empty GraphQL string.
 func TestSecret_zero(t *testing.T) {
 	var zero Secret
 	if zero.Reveal() != "" {
 		t.Errorf("Reveal() = %q, want \"\"", zero.Reveal())
 	}
-	// The output must not show whether there is a secret.
 	a, b := fmt.Sprintf("%v %#v", zero, zero),
 		fmt.Sprintf("%v %#v", NewSecret(canary), NewSecret(canary))
 	if a != b {
-		t.Errorf("an empty secret prints %s, another prints %s, want the same", a, b)
+		t.Errorf("the zero Secret prints %s, another Secret prints %s, want the same", a, b)
 	}
 	var out bytes.Buffer
 	zero.MarshalGQL(&out)
@@ -184,6 +189,7 @@ func TestSecret_zero(t *testing.T) {
 	}
 }
 
+// Reveal returns the text, from a copy of the Secret too.
 func TestSecret_Reveal(t *testing.T) {
 	secret := NewSecret(canary)
 	copied := secret
@@ -192,6 +198,7 @@ func TestSecret_Reveal(t *testing.T) {
 	}
 }
 
+// MarshalGQL writes a JSON string with the text.
 func TestSecret_MarshalGQL(t *testing.T) {
 	for name, text := range map[string]string{
 		"plain":              canary,
@@ -222,6 +229,7 @@ func TestSecret_MarshalGQL(t *testing.T) {
 	}
 }
 
+// UnmarshalGQL accepts only strings.
 func TestSecret_UnmarshalGQL(t *testing.T) {
 	var secret Secret
 	if err := secret.UnmarshalGQL(canary); err != nil || secret.Reveal() != canary {
@@ -240,8 +248,8 @@ func TestSecret_UnmarshalGQL(t *testing.T) {
 	}
 }
 
-// Structs with a Secret are comparable. Secrets with the same text differ: otherwise, code could
-// find the text by comparing guesses.
+// A Secret equals its copies, but not another Secret with the same text: otherwise, code could find
+// the text by comparing guesses.
 func TestSecret_compare(t *testing.T) {
 	a := NewSecret(canary)
 	if b := a; a != b {

@@ -27,8 +27,8 @@ type User struct {
 }
 
 // HasRealmRole reports whether the token lists role among the realm roles (realm_access). Names are
-// compared exactly. Keycloak expands composite roles when it issues the token. Like all of these
-// methods, it returns false for a nil User.
+// compared exactly. Keycloak expands composite roles when it issues the token. Like the
+// methods below, it returns false for a nil User.
 func (u *User) HasRealmRole(role string) bool {
 	return u != nil && slices.Contains(u.RealmRoles, role)
 }
@@ -47,8 +47,8 @@ func (u *User) HasClientRole(client, role string) bool {
 // subgroup doesn't count.
 func (u *User) InGroup(path string) bool { return u != nil && slices.Contains(u.Groups, path) }
 
-// HasScope reports whether the token of the request has this scope (scope). Names are compared
-// exactly. It returns false for a user who isn't the caller.
+// HasScope reports whether the request's token has this scope (scope). Names are compared exactly.
+// It returns false for a user who isn't the caller.
 func (u *User) HasScope(scope string) bool {
 	return u != nil && u.Token != nil && slices.Contains(u.Token.Scope, scope)
 }
@@ -68,7 +68,7 @@ type TokenInfo struct {
 	Claims    Claims
 }
 
-// A Session is one sign-in of a user, which clients share through single sign-on.
+// A Session is one sign-in of a user, shared by all clients that the user signed in to with it.
 type Session struct {
 	ID              string
 	AuthenticatedAt *time.Time // known only for sign-ins through a browser
@@ -77,8 +77,8 @@ type Session struct {
 // Claims is the whole payload of a verified token: a JSON object, exactly as it was signed.
 type Claims json.RawMessage
 
-// Decode stores the claims in v, as json.Unmarshal does. Its error wraps that of json.Unmarshal,
-// but doesn't show its text: that names Go types and repeats values, so it isn't for clients.
+// Decode stores the claims in v, as json.Unmarshal does. Its error wraps json.Unmarshal's error,
+// but doesn't repeat its text, which names Go types and values, so it isn't for clients.
 func (c Claims) Decode(v any) error {
 	if err := json.Unmarshal(c, v); err != nil {
 		return &decodeError{err}
@@ -86,6 +86,7 @@ func (c Claims) Decode(v any) error {
 	return nil
 }
 
+// A decodeError hides the text of a JSON error from clients.
 type decodeError struct{ err error }
 
 func (*decodeError) Error() string            { return "claims have another shape than expected" }
@@ -96,7 +97,7 @@ func (e *decodeError) LogValue() slog.Value   { return logValue(e) }
 // MarshalGQL writes the JSON object.
 func (c Claims) MarshalGQL(w io.Writer) { w.Write(c) }
 
-// UnmarshalGQL always fails: claims come only from verified tokens.
+// UnmarshalGQL always returns an error: claims come only from verified tokens.
 func (c *Claims) UnmarshalGQL(any) error { return errors.New("claims can't be given, only read") }
 
 // An OpenIDToken is the token response of a sign-in or a refresh (OpenID Connect Core 1.0, section

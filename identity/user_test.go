@@ -2,6 +2,7 @@ package identity
 
 import "testing"
 
+// The Has methods and InGroup compare names exactly, and return false for the zero User and nil.
 func TestUser_has(t *testing.T) {
 	alice := &User{
 		RealmRoles: []string{"customer", "Admin"},
@@ -10,7 +11,7 @@ func TestUser_has(t *testing.T) {
 		Groups: []string{"/staff/admins"},
 		Token:  &TokenInfo{Scope: []string{"openid", "orders:read"}},
 	}
-	zero, none := &User{}, (*User)(nil)
+	zeroUser, nilUser := &User{}, (*User)(nil)
 	for _, tt := range []struct {
 		name string
 		has  func(*User) bool
@@ -32,10 +33,10 @@ func TestUser_has(t *testing.T) {
 		{"two scopes in one", func(u *User) bool { return u.HasScope("openid orders:read") }, false},
 	} {
 		if got := tt.has(alice); got != tt.want {
-			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
 		}
-		if tt.has(zero) || tt.has(none) {
-			t.Errorf("%s: true for the zero User or nil", tt.name)
+		if tt.has(zeroUser) || tt.has(nilUser) {
+			t.Errorf("%s: got true for the zero User or nil, want false", tt.name)
 		}
 	}
 }
