@@ -9,15 +9,15 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// Audit checks that every field of Query, Mutation and Subscription carries either @public or one
-// or more guards. It returns an error that names each field that doesn't: a field without a guard
-// is a mistake, not a public field. Fields whose names begin with __ belong to GraphQL itself and
-// are exempt.
+// Audit checks that every field of Query, Mutation and Subscription carries either @public or at
+// least one guard. It returns an error that names each field without a rule, because a missing
+// guard is a mistake, and doesn't make a field public. Fields whose names begin with __ belong to
+// GraphQL itself and are exempt.
 //
 // The query type's _entities and _service are exempt too if gqlgen's federation plugin added them,
 // since they can't carry a directive. A field of the same name in the schema's own files needs a
-// rule. Through _entities, anyone can reach the fields of every type with @key, no matter what
-// guards the root fields that return it: guard the fields of these types themselves, since Audit
+// rule. Through _entities, anyone can reach the fields of every type with @key, even if all root
+// fields that return the type are guarded. Guard the fields of these types themselves: Audit
 // doesn't check them.
 //
 // The guards are @auth and the named directives of the caller's own schema, which must reject
@@ -25,9 +25,9 @@ import (
 //
 //	authz.Audit(schema, "hasRealmRole")
 //
-// Naming a guard is a promise: Audit can't see what a directive does. It rejects a name that isn't
-// a directive of the schema, a directive that can't be on fields, and known directives that guard
-// nothing, such as deprecated.
+// Audit can't see what a directive does, so it trusts the caller's names. But it rejects a name
+// that isn't a directive of the schema, a directive that can't be on fields, and known directives
+// that guard nothing, such as deprecated.
 func Audit(schema *ast.Schema, guards ...string) error {
 	if schema == nil {
 		return errors.New("authz: there is no schema to audit")
@@ -63,7 +63,7 @@ func addedByFederation(field *ast.FieldDefinition) bool {
 		field.Position != nil && field.Position.Src != nil && field.Position.Src.BuiltIn
 }
 
-// auditGuard returns why name isn't the name of a guard, or "" if it may be one.
+// auditGuard returns the reason why name can't be the name of a guard, or "" if it can.
 func auditGuard(schema *ast.Schema, name string) string {
 	definition := schema.Directives[name]
 	switch {
@@ -84,11 +84,11 @@ func auditGuard(schema *ast.Schema, name string) string {
 
 // auditField returns what is wrong with the rules of a root field, or "" if nothing is.
 func auditField(field *ast.FieldDefinition, guards []string) string {
-	guarded := 0
+	guardCount := 0
 	for _, guard := range guards {
-		guarded += len(field.Directives.ForNames(guard))
+		guardCount += len(field.Directives.ForNames(guard))
 	}
-	public := len(field.Directives.ForNames("public"))
+	publicCount := len(field.Directives.ForNames("public"))
 	var others []string
 	for _, directive := range field.Directives {
 		if directive.Name != "deprecated" {
@@ -96,9 +96,9 @@ func auditField(field *ast.FieldDefinition, guards []string) string {
 		}
 	}
 	switch {
-	case public > 0 && guarded > 0:
+	case publicCount > 0 && guardCount > 0:
 		return "is @public and guarded at once: keep one of the two"
-	case public > 0 || guarded > 0:
+	case publicCount > 0 || guardCount > 0:
 		return ""
 	case len(others) == 0:
 		return "has no access rule: give it @public, or a guard such as @auth"

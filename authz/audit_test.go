@@ -23,14 +23,15 @@ const (
 )
 
 // unregistered returns Audit's message for a field with directives that aren't registered guards.
-func unregistered(directives, first string) string {
+// The message suggests to register one of them.
+func unregistered(directives, suggested string) string {
 	return " has no access rule: it carries " + directives +
 		", and the registered guards are @auth; register a directive that guards by its name, " +
-		`as in authz.Audit(schema, "` + first +
+		`as in authz.Audit(schema, "` + suggested +
 		`") or cloakql.Config.Guards, or give the field @public, or a guard such as @auth`
 }
 
-// load returns the schema with the directives of rules and these definitions.
+// load returns a schema with the directives in rules and the definitions in text.
 func load(t *testing.T, text string) *ast.Schema {
 	t.Helper()
 	schema, err := gqlparser.LoadSchema(&ast.Source{Name: "schema.graphqls", Input: rules + text})
@@ -40,6 +41,7 @@ func load(t *testing.T, text string) *ast.Schema {
 	return schema
 }
 
+// Audit names each root field that has no rule, or both @public and a guard.
 func TestAudit(t *testing.T) {
 	for _, tt := range []struct {
 		name, schema string
@@ -98,11 +100,11 @@ func TestAudit_introspection(t *testing.T) {
 	schema := load(t, `type Query { a: Int @public }`)
 	if schema.Query.Fields.ForName("__schema") == nil {
 		t.Fatal(
-			"gqlparser no longer adds __schema to the query root: check what Audit's exemption " +
-				"is for now")
+			"gqlparser no longer adds __schema to the query root: check whether Audit still needs " +
+				"to exempt such fields")
 	}
 	if err := authz.Audit(schema); err != nil {
-		t.Errorf("Audit() = %v", err)
+		t.Errorf("Audit() = %v, want no error", err)
 	}
 	schema.Query.Fields = append(schema.Query.Fields, &ast.FieldDefinition{Name: "_entities"})
 	if err := authz.Audit(schema); err == nil || err.Error() != "authz: Query._entities"+noRule {
@@ -110,10 +112,10 @@ func TestAudit_introspection(t *testing.T) {
 	}
 }
 
-// The sources of gqlgen's federation plugin are marked as built in. Fields with these names in
-// other sources need a rule.
+// _entities and _service need no rule on the query root if gqlgen's federation plugin added them.
+// The plugin's sources are marked as built in.
 func TestAudit_federation(t *testing.T) {
-	const added = `
+	const federationFields = `
 scalar _Any
 union _Entity = Order
 type _Service { sdl: String }
@@ -129,10 +131,10 @@ extend type Change { _service: _Service! }`
 		}
 		return fmt.Sprint(authz.Audit(schema))
 	}
-	if got, want := audit(true, added), "authz: Change._service"+noRule; got != want {
+	if got, want := audit(true, federationFields), "authz: Change._service"+noRule; got != want {
 		t.Errorf("Audit() = %s\nwant %s", got, want)
 	}
-	if got, want := audit(false, added),
+	if got, want := audit(false, federationFields),
 		"authz: Root._entities"+noRule+"\nauthz: Root._service"+noRule+
 			"\nauthz: Change._service"+noRule; got != want {
 		t.Errorf("Audit() of fields in the schema's own files = %s\nwant %s", got, want)
@@ -153,9 +155,10 @@ func TestAudit_duplicateRule(t *testing.T) {
 	}
 }
 
+// A schema without root types passes the audit.
 func TestAudit_emptySchema(t *testing.T) {
 	if err := authz.Audit(&ast.Schema{}); err != nil {
-		t.Errorf("Audit() = %v", err)
+		t.Errorf("Audit() = %v, want no error", err)
 	}
 }
 
@@ -164,7 +167,7 @@ func TestAudit_guards(t *testing.T) {
 	schema := load(t,
 		`directive @hasTenant on FIELD_DEFINITION type Query { a: Int @hasTenant b: Int @auth @hasTenant }`)
 	if err := authz.Audit(schema, "hasTenant"); err != nil {
-		t.Errorf("Audit() = %v", err)
+		t.Errorf("Audit() = %v, want no error", err)
 	}
 	if err := authz.Audit(schema); err == nil ||
 		err.Error() != "authz: Query.a"+unregistered("@hasTenant", "hasTenant") {
@@ -183,7 +186,7 @@ func TestAudit_invalidGuards(t *testing.T) {
 	schema := load(t,
 		`directive @onArguments on ARGUMENT_DEFINITION directive @hasRealmRole(name: String) on FIELD_DEFINITION type Query { a: Int @hasRealmRole(name: "x") }`)
 	if err := authz.Audit(schema, "hasRealmRole", "auth"); err != nil {
-		t.Errorf("Audit() = %v", err)
+		t.Errorf("Audit() = %v, want no error", err)
 	}
 	for guard, want := range map[string]string{
 		"hasRealmRol":   "is no directive of the schema",

@@ -9,11 +9,11 @@
 //	err = authz.Audit(schema.Schema())
 //
 // Register a guard of your own by its name: authz.Audit(schema, "hasTenant"). If you forget it,
-// Audit fails for each field that has no other rule, and says which directives the field carries.
+// Audit returns an error for each field that has no other rule, with the directives of the field.
 //
 // keycloak.Middleware puts the caller into the context (identity.Require). A denied field fails
-// with an error of package identity. Package apierror turns it into the code and the reason that
-// clients branch on; its example is a whole server.
+// with an error of package identity. Package apierror turns this error into the code and the reason
+// that clients branch on. The example of package apierror is a whole server.
 package authz
 
 import (

@@ -11,6 +11,7 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
+// A rule is the function of a directive.
 type rule func(context.Context, any, graphql.Resolver) (any, error)
 
 // callers returns a context for each kind of caller.
@@ -24,6 +25,7 @@ func callers() map[string]context.Context {
 	}
 }
 
+// Public lets every caller pass, and Auth only verified callers.
 func TestRules(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -47,7 +49,7 @@ func TestRules(t *testing.T) {
 			return "value", nil
 		})
 		if !errors.Is(err, tt.want) {
-			t.Errorf("%s, %s: error %v, want %v", tt.name, tt.caller, err, tt.want)
+			t.Errorf("%s, %s: got error %v, want %v", tt.name, tt.caller, err, tt.want)
 		}
 		if ran != (tt.want == nil) {
 			t.Errorf("%s, %s: the field ran: %t, want %t", tt.name, tt.caller, ran, tt.want == nil)

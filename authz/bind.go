@@ -22,16 +22,17 @@ func Schema() string { return schema.Directives() }
 
 // Bind returns root, which is gqlgen's generated DirectiveRoot, with Public and Auth set if they
 // were nil. It returns an error that names every other directive that is nil: gqlgen itself reports
-// those only when a client requests a field that carries one. It also returns an error if root has
-// no field Public or Auth. Then the schema doesn't define the directive, or skip_runtime in
-// gqlgen.yml keeps gqlgen from calling it, so the fields that carry it have no guard.
+// a nil directive only when a client requests a field that carries it. Bind also returns an error
+// if root has no field Public or Auth. Then the schema doesn't define the directive, or
+// skip_runtime in gqlgen.yml keeps gqlgen from calling it, so the fields that carry the directive
+// have no guard.
 //
 //	directives, err := authz.Bind(generated.DirectiveRoot{HasTenant: hasTenant})
 func Bind[D any](root D) (D, error) {
-	var none D
+	var zero D
 	value := reflect.ValueOf(&root).Elem()
 	if value.Kind() != reflect.Struct {
-		return none, fmt.Errorf("authz: Bind takes gqlgen's generated DirectiveRoot, not %T", root)
+		return zero, fmt.Errorf("authz: Bind takes gqlgen's generated DirectiveRoot, not %T", root)
 	}
 	type rule = func(ctx context.Context, obj any, next graphql.Resolver) (any, error)
 	var errs []error
@@ -61,7 +62,7 @@ func Bind[D any](root D) (D, error) {
 		}
 	}
 	if len(errs) > 0 {
-		return none, errors.Join(errs...)
+		return zero, errors.Join(errs...)
 	}
 	return root, nil
 }

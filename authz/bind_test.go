@@ -14,7 +14,7 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// DirectiveRoots as gqlgen generates them.
+// These types are like the DirectiveRoots that gqlgen generates.
 type (
 	minimalRoot struct {
 		Public func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
@@ -30,7 +30,7 @@ type (
 	incompleteRoot struct {
 		Public func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
 	}
-	foreignRoot struct {
+	otherAuthRoot struct {
 		Public func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
 		Auth   func(ctx context.Context, obj any, next graphql.Resolver, requires string) (res any,
 			err error)
@@ -39,9 +39,10 @@ type (
 
 var errStaff = errors.New("for staff only")
 
-// staff implements a product's own directive.
+// staff implements an application's own directive.
 func staff(context.Context, any, graphql.Resolver, string) (any, error) { return nil, errStaff }
 
+// Bind binds @public and @auth to Public and Auth.
 func TestBind(t *testing.T) {
 	root, err := authz.Bind(minimalRoot{})
 	if err != nil {
@@ -61,10 +62,10 @@ func TestBind(t *testing.T) {
 	}
 }
 
-// Bind keeps functions that are already set: a product may wrap a rule.
+// Bind keeps functions that are already set, since an application may wrap a rule.
 func TestBind_alreadyBound(t *testing.T) {
-	denied := func(context.Context, any, graphql.Resolver) (any, error) { return nil, errStaff }
-	root, err := authz.Bind(largerRoot{Auth: denied, Staff: staff, Tenant: authz.Auth})
+	staffAuth := func(context.Context, any, graphql.Resolver) (any, error) { return nil, errStaff }
+	root, err := authz.Bind(largerRoot{Auth: staffAuth, Staff: staff, Tenant: authz.Auth})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,35 +77,36 @@ func TestBind_alreadyBound(t *testing.T) {
 	}
 }
 
+// Bind returns an error for an unbound directive, and for a DirectiveRoot that doesn't fit Schema.
 func TestBind_fails(t *testing.T) {
 	larger, err := authz.Bind(largerRoot{})
-	expect(t, err,
+	wantError(t, err,
 		"authz: directive Staff is bound to no function\nauthz: directive Tenant is bound to no "+
 			"function")
 	if larger.Public != nil || larger.Auth != nil {
 		t.Error("Bind() returned directives along with an error")
 	}
 	_, err = authz.Bind(incompleteRoot{})
-	expect(t, err,
+	wantError(t, err,
 		"authz: authz_test.incompleteRoot has no field Auth: expected a schema with the directives "+
 			"of authz.Schema, and no skip_runtime for them in gqlgen.yml")
-	_, err = authz.Bind(foreignRoot{})
-	expect(t, err,
+	_, err = authz.Bind(otherAuthRoot{})
+	wantError(t, err,
 		"authz: the schema's directive Auth isn't that of authz.Schema: bound functions have "+
 			"the type func(context.Context, interface {}, graphql.Resolver, string) (interface {}, error)")
 	_, err = authz.Bind(&minimalRoot{})
-	expect(t, err, "authz: Bind takes gqlgen's generated DirectiveRoot, not *authz_test.minimalRoot")
+	wantError(t, err, "authz: Bind takes gqlgen's generated DirectiveRoot, not *authz_test.minimalRoot")
 }
 
-// expect checks the text of an error.
-func expect(t *testing.T, err error, want string) {
+// wantError checks the message of an error.
+func wantError(t *testing.T, err error, want string) {
 	t.Helper()
 	if err == nil || err.Error() != want {
 		t.Errorf("error %v\nwant  %s", err, want)
 	}
 }
 
-// A product's schema with the directives of Schema passes the audit.
+// An application's schema with the directives of Schema passes the audit.
 func TestSchema(t *testing.T) {
 	schema, err := gqlparser.LoadSchema(
 		&ast.Source{Name: "../authz.graphqls", Input: authz.Schema()},
