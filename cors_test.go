@@ -9,11 +9,11 @@ import (
 	"github.com/cloakql/cloakql/settings"
 )
 
-// A preflight is the request that a browser sends before a cross-origin call with these headers.
-type preflight struct{ origin, method, path, headers string }
+// A preflight describes the request that a browser sends before a cross-origin request.
+type preflight struct{ origin, method, path, headers string } // headers of the later request
 
 // preflight sends p and returns the header of the response.
-func (s *site) preflight(t testing.TB, p preflight) http.Header {
+func (s *testServer) preflight(t testing.TB, p preflight) http.Header {
 	t.Helper()
 	request, err := http.NewRequest(http.MethodOptions, s.url+p.path, nil)
 	if err != nil {
@@ -33,9 +33,9 @@ func (s *site) preflight(t testing.TB, p preflight) http.Header {
 	return response.Header
 }
 
-// A page of an allowed origin may send any header: client libraries add their own.
+// A page of an allowed origin may send any header, because client libraries add their own.
 func TestCORS_requestHeaders(t *testing.T) {
-	s := newIdleSite(t, "CORS_ORIGINS=http://localhost:5173,https://*.example.com,app://shop")
+	s := newIdleServer(t, "CORS_ORIGINS=http://localhost:5173,https://*.example.com,app://shop")
 	for _, headers := range []string{
 		"",
 		"authorization,content-type",
@@ -54,11 +54,12 @@ func TestCORS_requestHeaders(t *testing.T) {
 				header.Get("Access-Control-Allow-Headers") != headers ||
 				header.Get("Access-Control-Allow-Methods") != "POST" ||
 				header.Get("Access-Control-Allow-Private-Network") != "true" {
-				t.Errorf("%s may not send %q: %v", origin, headers, header)
+				t.Errorf("preflight from %s with %q: got %v, want it allowed", origin, headers, header)
 			}
 			if vary := header.Get("Vary"); !strings.Contains(vary, "Origin") ||
 				!strings.Contains(vary, "Access-Control-Request-Headers") {
-				t.Errorf("a cache could serve this preflight to another page: Vary is %q", vary)
+				t.Errorf("Vary is %q, want Origin and Access-Control-Request-Headers, so that a "+
+					"cache can't serve this response to another page", vary)
 			}
 		}
 		if header := s.preflight(t, preflight{"https://example.com", "POST", "/graphql",
@@ -72,10 +73,10 @@ func TestCORS_requestHeaders(t *testing.T) {
 	}
 }
 
-// A page can read every response, even to a refused request or a wrong path, and the headers that
-// CloakQL sets.
+// A page of an allowed origin can read every response, even the response to a refused request or a
+// wrong path, and the headers that CloakQL sets.
 func TestCORS_responses(t *testing.T) {
-	s := newIdleSite(t, "CORS_ORIGINS=https://shop.example.com", "GET_QUERIES=false")
+	s := newIdleServer(t, "CORS_ORIGINS=https://shop.example.com", "GET_QUERIES=false")
 	for _, tt := range []struct {
 		method, path, contentType, body string
 		status                          int
@@ -122,9 +123,9 @@ func TestCORS_responses(t *testing.T) {
 	}
 }
 
-// On a local server, pages of this machine may call, and no others.
+// On a local server, only pages of this machine may call.
 func TestCORS_localPages(t *testing.T) {
-	s := newIdleSite(t)
+	s := newIdleServer(t)
 	for origin, allowed := range map[string]bool{
 		"http://localhost:5173": true, "https://localhost:5173": true, "http://localhost": true,
 		"https://localhost": true,
@@ -155,7 +156,7 @@ func TestCORS_localPages(t *testing.T) {
 	}
 }
 
-// An origin in the settings either matches the way browsers write it, or is reported at startup.
+// An item of CORS_ORIGINS either matches an origin as browsers write it, or is reported at startup.
 func TestCORS_settings(t *testing.T) {
 	for _, tt := range []struct {
 		setting string
@@ -199,7 +200,7 @@ func TestCORS_settings(t *testing.T) {
 		{"http://localhost:*", "https://localhost:3000", false},
 		{"http://[::1]:*", "http://[::1]:3000", true},
 	} {
-		s := newIdleSite(t, "RUNTIME_ENV=prod", "CORS_ORIGINS="+tt.setting)
+		s := newIdleServer(t, "RUNTIME_ENV=prod", "CORS_ORIGINS="+tt.setting)
 		got := s.preflight(t, preflight{tt.origin, "POST", "/graphql",
 			""}).Get("Access-Control-Allow-Origin")
 		want := map[bool]string{true: tt.origin}[tt.matches]

@@ -9,10 +9,10 @@ import (
 	"testing"
 )
 
-// Go code in the README and in docs is an excerpt of code that is compiled and tested. Only the
-// indentation may differ. Two pages have their own tests, which follow the page.
+// Go code in the README and in docs is an excerpt of compiled and tested code, except for the
+// indentation. docs/extending.md and docs/plugin.md have their own tests.
 func TestDocumentedGo(t *testing.T) {
-	indentation := regexp.MustCompile(`(?m)^[\t ]+`)
+	indentPattern := regexp.MustCompile(`(?m)^[\t ]+`)
 	var code []string
 	for _, directory := range []string{".", "apierror", "keycloak", "examples/server"} {
 		err := filepath.WalkDir(directory, func(name string, entry fs.DirEntry, err error) error {
@@ -20,7 +20,7 @@ func TestDocumentedGo(t *testing.T) {
 				return filepath.SkipDir
 			}
 			if strings.HasSuffix(name, ".go") {
-				code = append(code, indentation.ReplaceAllString(readSource(t, name), ""))
+				code = append(code, indentPattern.ReplaceAllString(readSource(t, name), ""))
 			}
 			return err
 		})
@@ -28,16 +28,16 @@ func TestDocumentedGo(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	all, found := strings.Join(code, "\n"), 0
-	block := regexp.MustCompile("(?ms)^```go\n(.*?)^```$")
-	ownTests := []string{"docs/extending.md", "docs/plugin.md"}
+	compiled, found := strings.Join(code, "\n"), 0
+	blockPattern := regexp.MustCompile("(?ms)^```go\n(.*?)^```$")
+	pagesWithTests := []string{"docs/extending.md", "docs/plugin.md"}
 	for _, page := range slices.Concat([]string{"README.md"}, glob(t, "docs/*.md")) {
-		if slices.Contains(ownTests, page) {
+		if slices.Contains(pagesWithTests, page) {
 			continue
 		}
-		for _, match := range block.FindAllStringSubmatch(readSource(t, page), -1) {
+		for _, match := range blockPattern.FindAllStringSubmatch(readSource(t, page), -1) {
 			found++
-			if !strings.Contains(all, indentation.ReplaceAllString(match[1], "")) {
+			if !strings.Contains(compiled, indentPattern.ReplaceAllString(match[1], "")) {
 				t.Errorf("%s has code that isn't an excerpt of compiled code:\n%s", page, match[1])
 			}
 		}
@@ -50,14 +50,14 @@ func TestDocumentedGo(t *testing.T) {
 // Every documented npm command has --ignore-scripts, so that installing a package doesn't run its
 // code: people copy these lines.
 func TestDocumentedNpm(t *testing.T) {
-	installs := regexp.MustCompile("npm (ci|install)\\b[^&|`\"\n]*")
+	installPattern := regexp.MustCompile("npm (ci|install)\\b[^&|`\"\n]*")
 	found := 0
 	for _, name := range slices.Concat(glob(t, "*.md"), glob(t, "docs/*.md"),
 		glob(t, "examples/*.md"),
 		glob(t, "clients/*/*.md"), glob(t, "examples/*/*.mjs"), glob(t, "*_test.go"),
 		glob(t, "e2e/*.go"),
 		glob(t, "console/vite.config.ts"), glob(t, "Makefile"), glob(t, ".ci/run")) {
-		for _, command := range installs.FindAllString(readSource(t, name), -1) {
+		for _, command := range installPattern.FindAllString(readSource(t, name), -1) {
 			found++
 			if name != "docs_test.go" && !strings.Contains(command, "--ignore-scripts") {
 				t.Errorf("%s has %q without --ignore-scripts", name, command)

@@ -26,8 +26,8 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// A plainServer is what a reader of our package docs might build: gqlgen's handler with its default
-// error presenter, our middleware, and resolvers that return our errors unchanged.
+// A plainServer is a server as an application might build it from our packages: gqlgen's handler
+// with its default error presenter, our middleware, and resolvers that return our errors unchanged.
 type plainServer struct{ client *keycloak.Client }
 
 func (s plainServer) Query() generated.QueryResolver       { return s }
@@ -62,7 +62,7 @@ func (s plainServer) Logout(ctx context.Context, token string) (bool, error) {
 	return true, s.client.Logout(ctx, secret)
 }
 
-// handler returns the server behind the middleware for verifier.
+// handler returns the server's handler, behind the middleware with verifier.
 func (s plainServer) handler(verifier *keycloak.Verifier) http.Handler {
 	server := handler.New(generated.NewExecutableSchema(generated.Config{
 		Resolvers:  s,
@@ -78,7 +78,7 @@ const (
 	plainClientID = "shop-api"
 )
 
-// newPlainKeycloak starts a Keycloak for plainServer.
+// newPlainKeycloak starts a fake Keycloak for plainServer.
 func newPlainKeycloak(t *testing.T) *keycloaktest.Server {
 	t.Helper()
 	return keycloaktest.New(t, keycloaktest.RealmSpec{
@@ -86,7 +86,7 @@ func newPlainKeycloak(t *testing.T) *keycloaktest.Server {
 		Clients: []keycloaktest.ClientSpec{
 			{ID: plainClientID, Secret: plainSecret},
 			{ID: "no-passwords", Secret: plainSecret, Settings: map[string]any{"directAccessGrantsEnabled": false}},
-			{ID: "asks-consent", Secret: plainSecret, Settings: map[string]any{"consentRequired": true}},
+			{ID: "consent-required", Secret: plainSecret, Settings: map[string]any{"consentRequired": true}},
 		},
 		Users: []keycloaktest.UserSpec{
 			{Name: "ann", Password: plainPassword},
@@ -95,26 +95,25 @@ func newPlainKeycloak(t *testing.T) *keycloaktest.Server {
 	}.File())
 }
 
-// When something fails between a plain server and Keycloak, gqlgen's default presenter shows
-// clients no address, issuer or setting, nothing from Keycloak's response, and nothing from the
-// request.
+// gqlgen's default presenter shows clients our errors without internal detail: without an address,
+// an issuer or a setting, and without any part of Keycloak's response or of the request.
 func TestDefaultErrorPresenter_hidesDetail(t *testing.T) {
 	kc := newPlainKeycloak(t)
 	realm := must(keycloak.NewRealm(kc.URL, "shop"))
 	// nothing listens on this port
-	nowhere := must(keycloak.NewRealm("http://127.0.0.1:1/internal", "shop"))
+	unreachableRealm := must(keycloak.NewRealm("http://127.0.0.1:1/internal", "shop"))
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		io.WriteString(w, "<title>a page of proxy-7.internal</title>")
 	}))
 	t.Cleanup(proxy.Close)
-	htmlPage := must(keycloak.NewRealm(proxy.URL, "shop"))
+	htmlRealm := must(keycloak.NewRealm(proxy.URL, "shop"))
 	signedIn, err := kc.Realm("shop").SignIn(plainClientID, "ann")
 	if err != nil {
 		t.Fatal(err)
 	}
-	mint := func(m keycloaktest.TokenSpec) string {
+	mint := func(spec keycloaktest.TokenSpec) string {
 		t.Helper()
-		token, err := kc.Realm("shop").Mint(m)
+		token, err := kc.Realm("shop").Mint(spec)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -123,13 +122,13 @@ func TestDefaultErrorPresenter_hidesDetail(t *testing.T) {
 	const (
 		login = `mutation { login(username: "ann", password: "` + plainPassword +
 			`") { tokenType } }`
-		wrong = `mutation { login(username: "ann", password: "wr0ng-p4ss") { tokenType } }`
-		off   = `mutation { login(username: "off", password: "` + plainPassword +
+		wrongPassword = `mutation { login(username: "ann", password: "wr0ng-p4ss") { tokenType } }`
+		disabledUser  = `mutation { login(username: "off", password: "` + plainPassword +
 			`") { tokenType } }`
-		empty   = `mutation { login(username: "", password: "wr0ng-p4ss") { tokenType } }`
-		refresh = `mutation { refresh(refreshToken: "c3Q0bGVu.cmVmcmVzaA.dG9rZW4") { tokenType } }`
-		logout  = `mutation { logout(refreshToken: "c3Q0bGVu.cmVmcmVzaA.dG9rZW4") }`
-		me      = `{ me { username } }`
+		emptyName = `mutation { login(username: "", password: "wr0ng-p4ss") { tokenType } }`
+		refresh   = `mutation { refresh(refreshToken: "c3Q0bGVu.cmVmcmVzaA.dG9rZW4") { tokenType } }`
+		logout    = `mutation { logout(refreshToken: "c3Q0bGVu.cmVmcmVzaA.dG9rZW4") }`
+		me        = `{ me { username } }`
 	)
 	type clientConfig = keycloak.ClientConfig
 	type verifierConfig = keycloak.VerifierConfig
@@ -158,30 +157,30 @@ func TestDefaultErrorPresenter_hidesDetail(t *testing.T) {
 		{"wrong signature", me, signedIn.AccessToken[:len(signedIn.AccessToken)-8] + "AAAAAAAA", clientConfig{}, verifierConfig{}, "token signature is wrong"},
 		{"keys, Keycloak down", me, signedIn.AccessToken, clientConfig{},
 			verifierConfig{Issuers: []keycloak.Issuer{{Names: []string{realm.Issuer()},
-				Keys: keysOf(nowhere)}}}, "the keys to verify tokens are unavailable"},
+				Keys: keysOf(unreachableRealm)}}}, "the keys to verify tokens are unavailable"},
 		{"keys, an HTML page", me, signedIn.AccessToken, clientConfig{},
 			verifierConfig{Issuers: []keycloak.Issuer{{Names: []string{realm.Issuer()},
-				Keys: keysOf(htmlPage)}}}, "the keys to verify tokens are unavailable"},
+				Keys: keysOf(htmlRealm)}}}, "the keys to verify tokens are unavailable"},
 
-		{"empty name", empty, "", clientConfig{}, verifierConfig{}, "bad input: username is empty"},
-		{"login, wrong password", wrong, "", clientConfig{}, verifierConfig{}, "keycloak: login: bad credentials"},
-		{"login, account disabled", off, "", clientConfig{}, verifierConfig{}, "keycloak: login: account is disabled"},
+		{"empty name", emptyName, "", clientConfig{}, verifierConfig{}, "bad input: username is empty"},
+		{"login, wrong password", wrongPassword, "", clientConfig{}, verifierConfig{}, "keycloak: login: bad credentials"},
+		{"login, account disabled", disabledUser, "", clientConfig{}, verifierConfig{}, "keycloak: login: account is disabled"},
 		{"login, wrong secret", login, "", clientConfig{ClientSecret: identity.NewSecret("wr0ng-secret")}, verifierConfig{}, "keycloak: login: realm refuses this server"},
 		{"login, no such client", login, "", clientConfig{ClientID: "n0-such-client"}, verifierConfig{}, "keycloak: login: realm refuses this server"},
 		{"login, no such realm", login, "", clientConfig{Realm: must(keycloak.NewRealm(kc.URL, "n0-such-realm"))}, verifierConfig{}, "keycloak: login: realm refuses this server"},
 		{"login, no such scope", login, "", clientConfig{LoginScope: "n0-such-scope"}, verifierConfig{}, "keycloak: login: realm refuses this server"},
-		{"login, consent", login, "", clientConfig{ClientID: "asks-consent"}, verifierConfig{}, "keycloak: login: realm refuses this server"},
+		{"login, consent", login, "", clientConfig{ClientID: "consent-required"}, verifierConfig{}, "keycloak: login: realm refuses this server"},
 		{"login, grant off", login, "", clientConfig{ClientID: "no-passwords"}, verifierConfig{}, "keycloak: login: password sign-in is off"},
-		{"login, Keycloak down", login, "", clientConfig{Realm: nowhere}, verifierConfig{}, "keycloak: login: realm is unavailable"},
-		{"login, an HTML page", login, "", clientConfig{Realm: htmlPage}, verifierConfig{}, "keycloak: login: realm is unavailable"},
+		{"login, Keycloak down", login, "", clientConfig{Realm: unreachableRealm}, verifierConfig{}, "keycloak: login: realm is unavailable"},
+		{"login, an HTML page", login, "", clientConfig{Realm: htmlRealm}, verifierConfig{}, "keycloak: login: realm is unavailable"},
 		{"refresh, not a token", refresh, "", clientConfig{}, verifierConfig{}, "keycloak: refresh: refresh token is not valid"},
 		{"refresh, not canonical base64url", strings.ReplaceAll(refresh, "dG9rZW4", "dG9rZW5="), "", clientConfig{}, verifierConfig{}, "keycloak: refresh: refresh token is not valid"},
 		{"refresh, wrong secret", refresh, "", clientConfig{ClientSecret: identity.NewSecret("wr0ng-secret")}, verifierConfig{}, "keycloak: refresh: realm refuses this server"},
-		{"refresh, Keycloak down", refresh, "", clientConfig{Realm: nowhere}, verifierConfig{}, "keycloak: refresh: realm is unavailable"},
+		{"refresh, Keycloak down", refresh, "", clientConfig{Realm: unreachableRealm}, verifierConfig{}, "keycloak: refresh: realm is unavailable"},
 		{"logout, not a token", logout, "", clientConfig{}, verifierConfig{}, "keycloak: logout: refresh token is not valid"},
 		{"logout, wrong secret", logout, "", clientConfig{ClientSecret: identity.NewSecret("wr0ng-secret")}, verifierConfig{}, "keycloak: logout: realm refuses this server"},
-		{"logout, Keycloak down", logout, "", clientConfig{Realm: nowhere}, verifierConfig{}, "keycloak: logout: realm is unavailable"},
-		{"logout, an HTML page", logout, "", clientConfig{Realm: htmlPage}, verifierConfig{}, "keycloak: logout: realm is unavailable"},
+		{"logout, Keycloak down", logout, "", clientConfig{Realm: unreachableRealm}, verifierConfig{}, "keycloak: logout: realm is unavailable"},
+		{"logout, an HTML page", logout, "", clientConfig{Realm: htmlRealm}, verifierConfig{}, "keycloak: logout: realm is unavailable"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			client := tt.client
@@ -243,11 +242,11 @@ var typedErrors = map[string]error{
 
 const operatorDetail = `iss is "https://sso.internal/realms/shop" (KEYCLOAK_ISSUER)`
 
-// The text of each exported error may be shown to clients. Its detail, if any, appears in logs.
+// The text of each exported error is safe for clients. Its detail, if any, appears only in logs.
 func TestErrors_safeForClients(t *testing.T) {
 	safe := regexp.MustCompile(`^[A-Za-z' -]+(: try again in 1m0s)?$`)
 	for name, err := range typedErrors {
-		wrapped := fmt.Errorf("ask: %w", err)
+		wrapped := fmt.Errorf("request: %w", err)
 		for format, text := range map[string]string{
 			"presented": graphql.DefaultErrorPresenter(t.Context(), err).Message,
 			"%+v":       fmt.Sprintf("%+v", err), "%s": fmt.Sprintf("%s", err),
@@ -270,7 +269,7 @@ func TestErrors_safeForClients(t *testing.T) {
 		}
 	}
 	found := 0
-	for _, dir := range importable {
+	for _, dir := range publicPackages {
 		eachDeclaration(t, dir, func(file *ast.File, declaration ast.Decl) {
 			switch d := declaration.(type) {
 			case *ast.FuncDecl:

@@ -10,8 +10,8 @@ import (
 	"github.com/cloakql/cloakql/apierror"
 )
 
-// documentedErrors returns the rows of the tables in docs/errors.md as CODE or CODE/REASON, each
-// with its messages.
+// documentedErrors returns the messages in the tables of docs/errors.md, keyed by CODE or
+// CODE/REASON.
 func documentedErrors(t *testing.T) map[string][]string {
 	t.Helper()
 	documented := map[string][]string{}
@@ -29,7 +29,7 @@ func documentedErrors(t *testing.T) map[string][]string {
 		}
 	}
 	if len(documented) < 40 {
-		t.Fatalf("docs/errors.md documents %d errors, want more", len(documented))
+		t.Fatalf("docs/errors.md documents %d errors, want at least 40", len(documented))
 	}
 	return documented
 }
@@ -46,27 +46,27 @@ func tableErrors() (keys []string) {
 // apierror has a constant for. No other package writes a code as a literal.
 func TestErrorsPage(t *testing.T) {
 	documented := documentedErrors(t)
-	documentedWords := map[string]bool{}
+	documentedCodes := map[string]bool{}
 	for key := range documented {
 		for word := range strings.SplitSeq(key, "/") {
-			documentedWords[word] = true
+			documentedCodes[word] = true
 		}
 	}
 	for _, key := range tableErrors() {
 		if documented[key] == nil {
 			t.Errorf(
-				"%s is a row of apierror/table.go, and isn't in docs/errors.md",
+				"apierror/table.go has %s, which isn't in docs/errors.md",
 				key)
 		}
 	}
 	constants := map[string]bool{}
 	eachCodeLiteral(t, "apierror", func(word string) {
-		if constants[word] = true; !documentedWords[word] {
+		if constants[word] = true; !documentedCodes[word] {
 			t.Errorf(
 				"apierror has the code or reason %s, which isn't in docs/errors.md", word)
 		}
 	})
-	for word := range documentedWords {
+	for word := range documentedCodes {
 		if !constants[word] {
 			t.Errorf("docs/errors.md has %s, for which apierror has no constant", word)
 		}

@@ -18,35 +18,40 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// Each row of the error table as a client sees it: code, reason, message, path, status, and whether
-// there is a data entry. docs/errors.md documents exactly these errors.
+// TestErrorTable provokes every error in apierror/table.go and checks what the client gets: code,
+// reason, message, path, status, and whether there is a data entry. It also checks that
+// docs/errors.md documents exactly these errors.
 func TestErrorTable(t *testing.T) {
-	kc, broken, hung := newShop(t, "hush"), newShop(t, "hush"), newShop(t, "hush")
-	broken.Fail(keycloaktest.Fault{Endpoint: "/certs", Status: 500})
-	broken.Fail(keycloaktest.Fault{Endpoint: "/token", Status: 502,
+	kc := newShop(t, "hush")
+	brokenKeycloak, hungKeycloak := newShop(t, "hush"), newShop(t, "hush")
+	brokenKeycloak.Fail(keycloaktest.Fault{Endpoint: "/certs", Status: 500})
+	brokenKeycloak.Fail(keycloaktest.Fault{Endpoint: "/token", Status: 502,
 		Body: "<html>Bad Gateway</html>"})
-	hung.Fail(keycloaktest.Fault{Hang: true})
-	local, prod, impatient := goodConfig(t, at(kc)), goodConfig(t, at(kc), "RUNTIME_ENV=prod"),
-		goodConfig(t, at(hung), "RUNTIME_ENV=prod")
-	impatient.GraphQL.Timeout = 20 * time.Millisecond
-	s, withBroken := newSite(t, local, nil), newSite(t, goodConfig(t, at(broken)), nil)
+	hungKeycloak.Fail(keycloaktest.Fault{Hang: true})
+	localConfig := testConfig(t, withKeycloak(kc))
+	prodConfig := testConfig(t, withKeycloak(kc), "RUNTIME_ENV=prod")
+	shortTimeout := testConfig(t, withKeycloak(hungKeycloak), "RUNTIME_ENV=prod")
+	shortTimeout.GraphQL.Timeout = 20 * time.Millisecond
+	s := newTestServer(t, localConfig, nil)
+	brokenKeycloakServer := newTestServer(t, testConfig(t, withKeycloak(brokenKeycloak)), nil)
 
-	login := func(username string) exchange {
-		return exchange{
+	login := func(username string) testRequest {
+		return testRequest{
 			query:     `mutation($u: String!) { login(username: $u, password: "hush") { tokenType } }`,
 			variables: map[string]any{"u": username},
 		}
 	}
-	refresh := func(token string) exchange {
-		return exchange{query: `mutation($r: String!) { refresh(refreshToken: $r) { tokenType } }`,
+	refresh := func(token string) testRequest {
+		return testRequest{query: `mutation($r: String!) { refresh(refreshToken: $r) { tokenType } }`,
 			variables: map[string]any{"r": token}}
 	}
-	me := func(authorization string) exchange {
-		return exchange{query: `{ me { id } }`, authorization: authorization}
+	me := func(authorization string) testRequest {
+		return testRequest{query: `{ me { id } }`, authorization: authorization}
 	}
-	good, refused := bearer(t, kc, keycloaktest.TokenSpec{}), refusedTokens(t, kc, local)
-	// of the same length as the real signature
-	forged := good[:strings.LastIndex(good, ".")+1] + strings.Repeat("A", 342)
+	validToken := bearer(t, kc, keycloaktest.TokenSpec{})
+	refreshTokens := refusedTokens(t, kc, localConfig)
+	// the forged signature is as long as a real one
+	forgedToken := validToken[:strings.LastIndex(validToken, ".")+1] + strings.Repeat("A", 342)
 
 	persisted := `{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"` +
 		strings.Repeat("ab", 32) + `"}}}`
@@ -57,16 +62,18 @@ func TestErrorTable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	strict := newSite(t, goodConfig(t, at(kc), "TRUSTED_DOCUMENTS="+manifest), nil)
-	limited := newSite(t, goodConfig(t, at(kc), "LOGIN_ACCOUNT_LIMIT=1/1h"), nil)
-	limited.do(t,
-		exchange{query: `mutation { login(username: "Alice", password: "wrong") { tokenType } }`})
+	trustedOnly := newTestServer(t,
+		testConfig(t, withKeycloak(kc), "TRUSTED_DOCUMENTS="+manifest), nil)
+	rateLimited := newTestServer(t,
+		testConfig(t, withKeycloak(kc), "LOGIN_ACCOUNT_LIMIT=1/1h"), nil)
+	rateLimited.do(t,
+		testRequest{query: `mutation { login(username: "Alice", password: "wrong") { tokenType } }`})
 
 	documented, provoked := documentedErrors(t), map[string]bool{}
-	const none = "" // no path: the request was refused before any field ran
+	const noPath = "" // the error has no path; usually because no field ran
 	for _, tt := range []struct {
-		site    *site
-		request exchange
+		server  *testServer
+		request testRequest
 		status  int
 		code    string
 		message string
@@ -80,70 +87,70 @@ func TestErrorTable(t *testing.T) {
 		{s, me(bearer(t, kc, keycloaktest.TokenSpec{Claims: map[string]any{"nbf": time.Now().Unix() + 600}})), 200, "UNAUTHENTICATED/TOKEN_NOT_YET_VALID", "Token isn't valid yet", "me"},
 		{s, me(bearer(t, kc, keycloaktest.TokenSpec{Lifetime: -time.Minute})), 200, "UNAUTHENTICATED/TOKEN_EXPIRED", "Token has expired", "me"},
 		{s, me(bearer(t, kc, keycloaktest.TokenSpec{Header: map[string]any{"kid": "unknown"}})), 200, "UNAUTHENTICATED/KEY_UNKNOWN", "Token signature couldn't be verified", "me"},
-		{s, me(forged), 200, "UNAUTHENTICATED/TOKEN_SIGNATURE", "Token signature couldn't be verified", "me"},
-		{withBroken, me(bearer(t, broken, keycloaktest.TokenSpec{})), 200, "SERVICE_UNAVAILABLE/KEYS_UNAVAILABLE", "Tokens can't be verified right now", "me"},
+		{s, me(forgedToken), 200, "UNAUTHENTICATED/TOKEN_SIGNATURE", "Token signature couldn't be verified", "me"},
+		{brokenKeycloakServer, me(bearer(t, brokenKeycloak, keycloaktest.TokenSpec{})), 200, "SERVICE_UNAVAILABLE/KEYS_UNAVAILABLE", "Tokens can't be verified right now", "me"},
 
 		{s, login(""), 200, "BAD_USER_INPUT", "Request malformed!", "login"},
 		{s, refresh("tab\there"), 200, "BAD_USER_INPUT", "Request malformed!", "refresh"},
 		{s, login("wrong"), 200, "INVALID_CREDENTIALS", "Username or password is incorrect!", "login"},
 		{s, login("disabled"), 200, "ACCOUNT_DISABLED", "Your account is disabled", "login"},
 		{s, login("unready"), 200, "ACCOUNT_NOT_READY", "Finish setting up your account in the browser", "login"},
-		{newSite(t, goodConfig(t, at(kc), "KEYCLOAK_CLIENT_ID=no-direct-grants"), nil), login("alice"), 200, "LOGIN_NOT_ALLOWED/DIRECT_GRANT_DISABLED", "Password sign-in is not enabled", "login"},
-		{s, refresh(refused["expired"]), 200, "INVALID_REFRESH_TOKEN/EXPIRED", "Sign in again", "refresh"},
-		{s, refresh(refused["ended"]), 200, "INVALID_REFRESH_TOKEN/SESSION_ENDED", "Sign in again", "refresh"},
-		{s, refresh(refused["detached"]), 200, "INVALID_REFRESH_TOKEN/SESSION_ENDED", "Sign in again", "refresh"},
-		{s, refresh(refused["reused"]), 200, "INVALID_REFRESH_TOKEN/REUSED", "Sign in again", "refresh"},
+		{newTestServer(t, testConfig(t, withKeycloak(kc), "KEYCLOAK_CLIENT_ID=no-direct-grants"), nil), login("alice"), 200, "LOGIN_NOT_ALLOWED/DIRECT_GRANT_DISABLED", "Password sign-in is not enabled", "login"},
+		{s, refresh(refreshTokens["expired"]), 200, "INVALID_REFRESH_TOKEN/EXPIRED", "Sign in again", "refresh"},
+		{s, refresh(refreshTokens["ended"]), 200, "INVALID_REFRESH_TOKEN/SESSION_ENDED", "Sign in again", "refresh"},
+		{s, refresh(refreshTokens["detached"]), 200, "INVALID_REFRESH_TOKEN/SESSION_ENDED", "Sign in again", "refresh"},
+		{s, refresh(refreshTokens["reused"]), 200, "INVALID_REFRESH_TOKEN/REUSED", "Sign in again", "refresh"},
 		{s, refresh("rubbish"), 200, "INVALID_REFRESH_TOKEN/INVALID", "Sign in again", "refresh"},
-		{s, exchange{query: `mutation { logout(refreshToken: "rubbish") }`}, 200, "INVALID_REFRESH_TOKEN/INVALID", "Sign in again", "logout"},
-		{newSite(t, goodConfig(t, at(kc), "KEYCLOAK_CLIENT_SECRET_KEY=wrong"), nil), login("alice"), 200, "SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_MISCONFIGURED", "Sign-in is not available", "login"},
-		{withBroken, login("alice"), 200, "SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE", "Sign-in is not available", "login"},
-		{newSite(t, prod, realmFunc(func(context.Context) error { return identity.ErrBusy })), login("alice"), 200, "SERVICE_UNAVAILABLE/BUSY", "Try again", "login"},
+		{s, testRequest{query: `mutation { logout(refreshToken: "rubbish") }`}, 200, "INVALID_REFRESH_TOKEN/INVALID", "Sign in again", "logout"},
+		{newTestServer(t, testConfig(t, withKeycloak(kc), "KEYCLOAK_CLIENT_SECRET_KEY=wrong"), nil), login("alice"), 200, "SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_MISCONFIGURED", "Sign-in is not available", "login"},
+		{brokenKeycloakServer, login("alice"), 200, "SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE", "Sign-in is not available", "login"},
+		{newTestServer(t, prodConfig, realmFunc(func(context.Context) error { return identity.ErrBusy })), login("alice"), 200, "SERVICE_UNAVAILABLE/BUSY", "Try again", "login"},
 
-		{s, exchange{query: "{ me { " + strings.Repeat("id ", 1_000) + "} }"}, 200, "OPERATION_TOO_LARGE/TOKENS", "The document is too large: it has at least 1001 tokens; the limit is 1000", none},
-		{s, exchange{query: strings.Repeat("{ me ", 40)}, 200, "OPERATION_TOO_LARGE/NESTING", "The document is too deep: at least 33 brackets are open at once; the limit is 32", none},
-		{s, exchange{query: `{ ` + strings.Repeat("a", 129) + `: me { id } }`}, 200, "OPERATION_TOO_LARGE/NAMES", "A name in the document is too long: it has 129 bytes; the limit is 128", none},
-		{s, exchange{query: `mutation { logout(refreshToken: "` + strings.Repeat("a", 17_000) + `") }`}, 200, "OPERATION_TOO_LARGE/STRINGS", "A string in the document is too long: it has at least 16385 bytes; the limit is 16384", none},
-		{s, exchange{query: `mutation { logout(refreshToken: ` + strings.Repeat("1", 65) + `) }`}, 200, "OPERATION_TOO_LARGE/NUMBERS", "A number in the document is too long: it has 65 bytes; the limit is 64", none},
-		{s, exchange{query: strings.Repeat("{ me ", 18) + strings.Repeat("}", 18)}, 200, "OPERATION_TOO_LARGE/DEPTH", "The document is too deep: its fields nest to depth 18; the limit is 15", none},
-		{s, exchange{query: `{ __type(name: "User") { fields { type { fields { type { fields { name } } } } } } }`}, 200, "OPERATION_TOO_LARGE/INTROSPECTION", "The document is too deep: introspection lists are nested 3 deep; the limit is 2", none},
-		{s, exchange{query: `{ me { ` + strings.Repeat("...F ", 199) + `} } fragment F on User { id name email username groups realmRoles }`}, 200, "OPERATION_TOO_LARGE/FIELDS", "The document is too large: with fragments expanded, it has 1400 fields and fragments; the limit is 1000", none},
-		{s, exchange{query: `mutation { a: login(username: "a", password: "a") { tokenType } b: login(username: "a", password: "b") { tokenType } }`}, 200, "OPERATION_TOO_LARGE/ROOT_FIELDS", "The document is too large: with fragments expanded, an operation has the root field \"login\" 2 times; the limit is 1", none},
-		{s, exchange{query: `{ me { ` + numbered(101, "a%d: id ") + `} }`}, 200, "OPERATION_TOO_LARGE/ALIASES", "The document is too large: with fragments expanded, it has 101 aliases; the limit is 100", none},
-		{s, exchange{query: numbered(21, "query Q%d { me { id } } ")}, 200, "OPERATION_TOO_LARGE/OPERATIONS", "The document is too large: it has at least 21 operations; the limit is 20", none},
-		{s, exchange{query: `{ me { id } } ` + numbered(51, "fragment F%d on User { id } ")}, 200, "OPERATION_TOO_LARGE/FRAGMENTS", "The document is too large: it defines at least 51 fragments; the limit is 50", none},
-		{s, exchange{query: `{ me { id ` + strings.Repeat("@include(if: true) ", 6) + `} }`}, 200, "OPERATION_TOO_LARGE/DIRECTIVES", "The document is too large: it has at least 6 directives in one place; the limit is 5", none},
-		{s, exchange{query: `{ me(` + numbered(51, "a%d: 1 ") + `) { id } }`}, 200, "OPERATION_TOO_LARGE/ARGUMENTS", "The document is too large: it has at least 51 arguments or object fields in one place; the limit is 50", none},
-		{s, exchange{query: `query(` + numbered(51, "$a%d: Int ") + `) { me { id } }`}, 200, "OPERATION_TOO_LARGE/VARIABLES", "The document is too large: an operation defines at least 51 variables; the limit is 50", none},
-		{s, exchange{query: `mutation { logout(refreshToken: [` + strings.Repeat("1 ", 251) + `]) }`}, 200, "OPERATION_TOO_LARGE/VALUES", "The document is too large: with fragments expanded, it has 252 values; the limit is 250", none},
-		{s, exchange{query: `query($a: String!) { ` + numbered(7, "a%d: me(x: $a) { id } ") + `}`, variables: map[string]any{"a": make([]int, 900)}}, 200, "OPERATION_TOO_LARGE/COERCIONS", "The variables are used too often: their uses expand to 6307 values; the limit is 5000", none},
-		{newSite(t, goodConfig(t, at(kc), "LIMIT_VARIABLE_BYTES=1024"), nil), exchange{query: `mutation($a: String!) { logout(refreshToken: $a) }`, variables: map[string]any{"a": strings.Repeat("a", 1025)}}, 200, "OPERATION_TOO_LARGE/BYTES", "The variables are too large: they have at least 1026 bytes; the limit is 1024", none},
-		{newSite(t, goodConfig(t, at(kc), "MAX_RESPONSE_BYTES=1024"), nil), exchange{query: `{ ` + numbered(9, "a%d: me { token { claims } } ") + `}`, authorization: good}, 200, "RESPONSE_TOO_LARGE", "The response is larger than 1024 bytes: ask for less at once", none},
-		{newSite(t, goodConfig(t, at(kc), "LIMIT_ROOT_FIELDS=200", "LIMIT_ALIASES=200"), nil), exchange{query: `{ ` + numbered(103, "a%d: me { id } ") + `}`}, 200, "ERRORS_LEFT_OUT", "Errors beyond the first 100 are left out: 3 more", none},
-		{strict, exchange{query: `{ me { name } }`}, 200, "OPERATION_NOT_ALLOWED", "This server runs only registered operations", none},
-		{limited, login("alice"), 200, "RATE_LIMITED", "Too many attempts", "login"},
-		{s, exchange{query: `{ me { `}, 200, "GRAPHQL_PARSE_FAILED", "Syntax error: Expected Name, found <EOF>", none},
-		{s, exchange{query: `{ me { zzz } }`}, 200, "GRAPHQL_VALIDATION_FAILED", `Cannot query field "zzz" on type "User".`, none},
-		{s, exchange{query: `{ me { zzz } }`, accept: "application/graphql-response+json"}, 400, "GRAPHQL_VALIDATION_FAILED", `Cannot query field "zzz" on type "User".`, none},
-		{s, exchange{query: `mutation($u: String!) { logout(refreshToken: $u) }`, variables: map[string]any{"u": 5}}, 200, "BAD_USER_INPUT", "Request malformed! The variable $u doesn't fit its type", none},
-		{s, exchange{query: `query A { me { id } } query B { me { id } }`}, 200, "OPERATION_RESOLUTION_FAILURE", "operationName is missing: the document has more than one operation", none},
-		{s, exchange{raw: true, body: persisted}, 200, "PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotFound", none},
-		{newSite(t, goodConfig(t, at(kc), "PERSISTED_QUERIES_BYTES=0"), nil), exchange{raw: true, body: persisted}, 200, "PERSISTED_QUERY_NOT_SUPPORTED", "PersistedQueryNotSupported", none},
-		{newSite(t, prod, nil), exchange{query: `{ __schema { types { name } } }`}, 200, "INTROSPECTION_DISABLED", "Introspection is off", "__schema"},
-		{newSite(t, impatient, nil), login("alice"), 200, "TIMEOUT", "The request took too long", "login"},
-		{s, exchange{raw: true, body: `{"query"`}, 400, "BAD_REQUEST", "The body must be a JSON object", none},
-		{s, exchange{method: "DELETE"}, 405, "BAD_REQUEST", "Method not allowed: use POST, or GET for queries", none},
-		{s, exchange{query: "{ me { id } }", accept: "text/html"}, 406, "BAD_REQUEST", "Accept must admit application/graphql-response+json or application/json", none},
-		{s, exchange{raw: true, body: `{"query":"` + strings.Repeat(" ", 64<<10) + `"}`}, 413, "BAD_REQUEST", "The body is larger than 65536 bytes", none},
-		{s, exchange{query: "{ me { id } }", contentType: "text/plain"}, 415, "BAD_REQUEST", "Content-Type must be application/json", none},
-		{newSite(t, prod, realmFunc(func(context.Context) error { return errors.New("dial tcp 10.0.0.7: refused") })), login("alice"), 200, "INTERNAL_SERVER_ERROR", "Internal error", "login"},
-		{newSite(t, prod, realmFunc(func(context.Context) error { panic("secret") })), login("alice"), 200, "INTERNAL_SERVER_ERROR", "Internal error", "login"},
+		{s, testRequest{query: "{ me { " + strings.Repeat("id ", 1_000) + "} }"}, 200, "OPERATION_TOO_LARGE/TOKENS", "The document is too large: it has at least 1001 tokens; the limit is 1000", noPath},
+		{s, testRequest{query: strings.Repeat("{ me ", 40)}, 200, "OPERATION_TOO_LARGE/NESTING", "The document is too deep: at least 33 brackets are open at once; the limit is 32", noPath},
+		{s, testRequest{query: `{ ` + strings.Repeat("a", 129) + `: me { id } }`}, 200, "OPERATION_TOO_LARGE/NAMES", "A name in the document is too long: it has 129 bytes; the limit is 128", noPath},
+		{s, testRequest{query: `mutation { logout(refreshToken: "` + strings.Repeat("a", 17_000) + `") }`}, 200, "OPERATION_TOO_LARGE/STRINGS", "A string in the document is too long: it has at least 16385 bytes; the limit is 16384", noPath},
+		{s, testRequest{query: `mutation { logout(refreshToken: ` + strings.Repeat("1", 65) + `) }`}, 200, "OPERATION_TOO_LARGE/NUMBERS", "A number in the document is too long: it has 65 bytes; the limit is 64", noPath},
+		{s, testRequest{query: strings.Repeat("{ me ", 18) + strings.Repeat("}", 18)}, 200, "OPERATION_TOO_LARGE/DEPTH", "The document is too deep: its fields nest to depth 18; the limit is 15", noPath},
+		{s, testRequest{query: `{ __type(name: "User") { fields { type { fields { type { fields { name } } } } } } }`}, 200, "OPERATION_TOO_LARGE/INTROSPECTION", "The document is too deep: introspection lists are nested 3 deep; the limit is 2", noPath},
+		{s, testRequest{query: `{ me { ` + strings.Repeat("...F ", 199) + `} } fragment F on User { id name email username groups realmRoles }`}, 200, "OPERATION_TOO_LARGE/FIELDS", "The document is too large: with fragments expanded, it has 1400 fields and fragments; the limit is 1000", noPath},
+		{s, testRequest{query: `mutation { a: login(username: "a", password: "a") { tokenType } b: login(username: "a", password: "b") { tokenType } }`}, 200, "OPERATION_TOO_LARGE/ROOT_FIELDS", "The document is too large: with fragments expanded, an operation has the root field \"login\" 2 times; the limit is 1", noPath},
+		{s, testRequest{query: `{ me { ` + repeatf(101, "a%d: id ") + `} }`}, 200, "OPERATION_TOO_LARGE/ALIASES", "The document is too large: with fragments expanded, it has 101 aliases; the limit is 100", noPath},
+		{s, testRequest{query: repeatf(21, "query Q%d { me { id } } ")}, 200, "OPERATION_TOO_LARGE/OPERATIONS", "The document is too large: it has at least 21 operations; the limit is 20", noPath},
+		{s, testRequest{query: `{ me { id } } ` + repeatf(51, "fragment F%d on User { id } ")}, 200, "OPERATION_TOO_LARGE/FRAGMENTS", "The document is too large: it defines at least 51 fragments; the limit is 50", noPath},
+		{s, testRequest{query: `{ me { id ` + strings.Repeat("@include(if: true) ", 6) + `} }`}, 200, "OPERATION_TOO_LARGE/DIRECTIVES", "The document is too large: it has at least 6 directives in one place; the limit is 5", noPath},
+		{s, testRequest{query: `{ me(` + repeatf(51, "a%d: 1 ") + `) { id } }`}, 200, "OPERATION_TOO_LARGE/ARGUMENTS", "The document is too large: it has at least 51 arguments or object fields in one place; the limit is 50", noPath},
+		{s, testRequest{query: `query(` + repeatf(51, "$a%d: Int ") + `) { me { id } }`}, 200, "OPERATION_TOO_LARGE/VARIABLES", "The document is too large: an operation defines at least 51 variables; the limit is 50", noPath},
+		{s, testRequest{query: `mutation { logout(refreshToken: [` + strings.Repeat("1 ", 251) + `]) }`}, 200, "OPERATION_TOO_LARGE/VALUES", "The document is too large: with fragments expanded, it has 252 values; the limit is 250", noPath},
+		{s, testRequest{query: `query($a: String!) { ` + repeatf(7, "a%d: me(x: $a) { id } ") + `}`, variables: map[string]any{"a": make([]int, 900)}}, 200, "OPERATION_TOO_LARGE/COERCIONS", "The variables are used too often: their uses expand to 6307 values; the limit is 5000", noPath},
+		{newTestServer(t, testConfig(t, withKeycloak(kc), "LIMIT_VARIABLE_BYTES=1024"), nil), testRequest{query: `mutation($a: String!) { logout(refreshToken: $a) }`, variables: map[string]any{"a": strings.Repeat("a", 1025)}}, 200, "OPERATION_TOO_LARGE/BYTES", "The variables are too large: they have at least 1026 bytes; the limit is 1024", noPath},
+		{newTestServer(t, testConfig(t, withKeycloak(kc), "MAX_RESPONSE_BYTES=1024"), nil), testRequest{query: `{ ` + repeatf(9, "a%d: me { token { claims } } ") + `}`, authorization: validToken}, 200, "RESPONSE_TOO_LARGE", "The response is larger than 1024 bytes: ask for less at once", noPath},
+		{newTestServer(t, testConfig(t, withKeycloak(kc), "LIMIT_ROOT_FIELDS=200", "LIMIT_ALIASES=200"), nil), testRequest{query: `{ ` + repeatf(103, "a%d: me { id } ") + `}`}, 200, "ERRORS_LEFT_OUT", "Errors beyond the first 100 are left out: 3 more", noPath},
+		{trustedOnly, testRequest{query: `{ me { name } }`}, 200, "OPERATION_NOT_ALLOWED", "This server runs only registered operations", noPath},
+		{rateLimited, login("alice"), 200, "RATE_LIMITED", "Too many attempts", "login"},
+		{s, testRequest{query: `{ me { `}, 200, "GRAPHQL_PARSE_FAILED", "Syntax error: Expected Name, found <EOF>", noPath},
+		{s, testRequest{query: `{ me { zzz } }`}, 200, "GRAPHQL_VALIDATION_FAILED", `Cannot query field "zzz" on type "User".`, noPath},
+		{s, testRequest{query: `{ me { zzz } }`, accept: "application/graphql-response+json"}, 400, "GRAPHQL_VALIDATION_FAILED", `Cannot query field "zzz" on type "User".`, noPath},
+		{s, testRequest{query: `mutation($u: String!) { logout(refreshToken: $u) }`, variables: map[string]any{"u": 5}}, 200, "BAD_USER_INPUT", "Request malformed! The variable $u doesn't fit its type", noPath},
+		{s, testRequest{query: `query A { me { id } } query B { me { id } }`}, 200, "OPERATION_RESOLUTION_FAILURE", "operationName is missing: the document has more than one operation", noPath},
+		{s, testRequest{body: persisted}, 200, "PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotFound", noPath},
+		{newTestServer(t, testConfig(t, withKeycloak(kc), "PERSISTED_QUERIES_BYTES=0"), nil), testRequest{body: persisted}, 200, "PERSISTED_QUERY_NOT_SUPPORTED", "PersistedQueryNotSupported", noPath},
+		{newTestServer(t, prodConfig, nil), testRequest{query: `{ __schema { types { name } } }`}, 200, "INTROSPECTION_DISABLED", "Introspection is off", "__schema"},
+		{newTestServer(t, shortTimeout, nil), login("alice"), 200, "TIMEOUT", "The request took too long", "login"},
+		{s, testRequest{body: `{"query"`}, 400, "BAD_REQUEST", "The body must be a JSON object", noPath},
+		{s, testRequest{method: "DELETE"}, 405, "BAD_REQUEST", "Method not allowed: use POST, or GET for queries", noPath},
+		{s, testRequest{query: "{ me { id } }", accept: "text/html"}, 406, "BAD_REQUEST", "Accept must admit application/graphql-response+json or application/json", noPath},
+		{s, testRequest{body: `{"query":"` + strings.Repeat(" ", 64<<10) + `"}`}, 413, "BAD_REQUEST", "The body is larger than 65536 bytes", noPath},
+		{s, testRequest{query: "{ me { id } }", contentType: "text/plain"}, 415, "BAD_REQUEST", "Content-Type must be application/json", noPath},
+		{newTestServer(t, prodConfig, realmFunc(func(context.Context) error { return errors.New("dial tcp 10.0.0.7: refused") })), login("alice"), 200, "INTERNAL_SERVER_ERROR", "Internal error", "login"},
+		{newTestServer(t, prodConfig, realmFunc(func(context.Context) error { panic("secret") })), login("alice"), 200, "INTERNAL_SERVER_ERROR", "Internal error", "login"},
 	} {
 		t.Run(tt.code, func(t *testing.T) {
 			if tt.code == "UNAUTHENTICATED/KEY_UNKNOWN" ||
 				tt.code == "UNAUTHENTICATED/TOKEN_SIGNATURE" {
-				tt.site.do(t, me(good)) // caches the keys
+				tt.server.do(t, me(validToken)) // caches the keys
 			}
-			response, body := tt.site.do(t, tt.request)
+			response, body := tt.server.do(t, tt.request)
 			var got struct {
 				Data   *json.RawMessage
 				Errors []struct {
@@ -166,14 +173,14 @@ func TestErrorTable(t *testing.T) {
 					tt.code, tt.message)
 			}
 			var path []any
-			if tt.path != none {
+			if tt.path != noPath {
 				path = []any{tt.path}
 			}
 			if !reflect.DeepEqual(e.Path, path) {
 				t.Errorf("path is %v, want %v", e.Path, path)
 			}
-			// These two have no path, though fields ran.
-			wantData := tt.path != none || tt.code == "RESPONSE_TOO_LARGE" ||
+			// RESPONSE_TOO_LARGE and ERRORS_LEFT_OUT have data but no path.
+			wantData := tt.path != noPath || tt.code == "RESPONSE_TOO_LARGE" ||
 				tt.code == "ERRORS_LEFT_OUT"
 			if hasData := strings.Contains(body, `"data":`); hasData != wantData {
 				t.Errorf("response has data: %t, want %t\n%s", hasData, wantData, body)
@@ -184,7 +191,8 @@ func TestErrorTable(t *testing.T) {
 				t.Errorf("requestId is %v, the header says %s", id,
 					response.Header.Get("X-Request-Id"))
 			}
-			// docs/errors.md quotes a message, or describes it in lower case.
+			// docs/errors.md has either the exact message or, starting in lower case, a
+			// description, which isn't compared.
 			if !slices.ContainsFunc(documented[tt.code], func(text string) bool {
 				return text == tt.message || text[:1] == strings.ToLower(text[:1])
 			}) {
@@ -206,76 +214,77 @@ func TestErrorTable(t *testing.T) {
 	}
 }
 
-// The failures of login that an attacker must not be able to tell apart are byte-identical.
+// A wrong password, an unknown user, a locked account, and a wrong password for a disabled account
+// get byte-identical responses, so that an attacker can't tell them apart.
 func TestLogin_identicalFailures(t *testing.T) {
-	s := newSite(t, goodConfig(t, at(newShop(t, "hush"))), nil)
+	s := newTestServer(t, testConfig(t, withKeycloak(newShop(t, "hush"))), nil)
 	var first string
 	for _, name := range []string{"wrong", "unknown", "locked", "disabled-wrong"} {
 		_, body := s.do(t,
-			exchange{
+			testRequest{
 				query: `mutation($u: String!) { login(username: $u, password: "hush") { tokenType } }`, variables: map[string]any{"u": name},
 			})
 		if first = cmp.Or(first, body); body != first ||
 			!strings.Contains(body, "INVALID_CREDENTIALS") {
-			t.Errorf("%s gets\n%swant the same as the others:\n%s", name, body, first)
+			t.Errorf("%s gets\n%swant the same as for the first user:\n%s", name, body, first)
 		}
 	}
 }
 
-// A bad token fails guarded fields, but not public ones.
-func TestPublicFields_badToken(t *testing.T) {
+// With an invalid token, guarded fields fail and public fields don't.
+func TestPublicFields_invalidToken(t *testing.T) {
 	kc := newShop(t, "hush")
-	s := newSite(t, goodConfig(t, at(kc)), nil)
+	s := newTestServer(t, testConfig(t, withKeycloak(kc)), nil)
 	expired := bearer(t, kc, keycloaktest.TokenSpec{Lifetime: -time.Minute})
 	_, body := s.do(t,
-		exchange{query: `mutation { login(username: "alice", password: "hush") { tokenType } }`,
+		testRequest{query: `mutation { login(username: "alice", password: "hush") { tokenType } }`,
 			authorization: expired})
 	if want := `{"data":{"login":{"tokenType":"Bearer"}}}` + "\n"; body != want {
 		t.Errorf("login with an expired token: %s, want %s", body, want)
 	}
-	_, body = s.do(t, exchange{query: `{ __typename }`, authorization: expired})
+	_, body = s.do(t, testRequest{query: `{ __typename }`, authorization: expired})
 	if want := `{"data":{"__typename":"Query"}}` + "\n"; body != want {
 		t.Errorf("__typename with an expired token: %s, want %s", body, want)
 	}
-	_, body = s.do(t, exchange{query: `{ a: me { id } b: me { id } }`, authorization: expired})
+	_, body = s.do(t, testRequest{query: `{ a: me { id } b: me { id } }`, authorization: expired})
 	if strings.Count(body, "TOKEN_EXPIRED") != 2 ||
 		!strings.Contains(body, `"data":{"a":null,"b":null}`) {
-		t.Errorf("two guarded fields: %s", body)
+		t.Errorf("two guarded fields with an expired token: %s, want TOKEN_EXPIRED twice", body)
 	}
 }
 
-// A canary is sent as a password, a one-time code, a token and a client secret, in every way that a
-// request allows. It never appears in a response or in the log.
+// TestSecrets_neverLeak sends a canary as a password, a one-time code, a token and a client secret,
+// in every place that a request has, and checks that it never appears in a response or in the log.
 func TestSecrets_neverLeak(t *testing.T) {
-	// Without quotes, GraphQL reads this as two names and a dash. Neither name can occur by chance
-	// in the addresses of a stack trace or in a request ID.
+	// Without quotes, the canary lexes as a name and a malformed number, so leaks looks for each.
+	// Neither can occur by chance in an address of a stack trace or in a request ID.
 	const canary = "hunter2canary-9q8w7x6r"
-	leaks := func(text string) bool { // every token starts with eyJ
+	leaks := func(text string) bool { // every JWT starts with eyJ
 		return strings.Contains(text, "hunter2canary") || strings.Contains(text, "9q8w7x6r") ||
 			strings.Contains(text, "eyJ")
 	}
 	kc := newShop(t, canary)
-	config := goodConfig(t, at(kc), "KEYCLOAK_CLIENT_SECRET_KEY="+canary)
+	config := testConfig(t, withKeycloak(kc), "KEYCLOAK_CLIENT_SECRET_KEY="+canary)
 	noGrant, wrongSecret := config, config
 	noGrant.Client.ClientID = "no-direct-grants"
 	wrongSecret.Client.ClientSecret = identity.NewSecret(canary + " is wrong")
 	panicking := realmFunc(func(context.Context) error { panic(errors.New(canary)) })
-	requests := []exchange{}
+	requests := []testRequest{}
 	for _, name := range []string{"alice", "wrong", "unknown", "locked", "disabled",
 		"disabled-wrong", "unready"} {
 		requests = append(requests,
-			exchange{
+			testRequest{
 				query: `mutation($u: String!, $p: String!) { login(username: $u, password: $p, otp: $p) { tokenType } }`, variables: map[string]any{"u": name, "p": canary},
 			},
-			exchange{query: `mutation { login(username: "` + name + `", password: "` + canary +
+			testRequest{query: `mutation { login(username: "` + name + `", password: "` + canary +
 				`") { tokenType } }`})
 	}
 	tokens := refusedTokens(t, kc, config)
-	tokens["good"] = signIn(t, kc).RefreshToken
+	tokens["valid"] = signIn(t, kc).RefreshToken
 	for _, token := range tokens {
 		requests = append(requests,
-			exchange{query: `mutation { refresh(refreshToken: "` + token + `") { tokenType } }`},
-			exchange{query: `mutation { logout(refreshToken: "` + token + `") }`})
+			testRequest{query: `mutation { refresh(refreshToken: "` + token + `") { tokenType } }`},
+			testRequest{query: `mutation { logout(refreshToken: "` + token + `") }`})
 	}
 	for _, document := range []string{
 		`mutation { login(username: "alice", password: "hunter2canary-9q8w7x6r"`,
@@ -295,43 +304,43 @@ func TestSecrets_neverLeak(t *testing.T) {
 		`{ me { id(x: "hunter2canary-9q8w7x6r") } }`,
 		`"hunter2canary-9q8w7x6r"`,
 	} {
-		requests = append(requests, exchange{query: document},
-			exchange{query: document, accept: "application/graphql-response+json"})
+		requests = append(requests, testRequest{query: document},
+			testRequest{query: document, accept: "application/graphql-response+json"})
 	}
 	requests = append(requests,
-		exchange{raw: true, body: `{"query": "mutation { logout }", "variables": {"p": "hunter2canary-9q8w7x6r"`},
-		exchange{raw: true, body: `hunter2canary-9q8w7x6r`},
-		exchange{raw: true, body: `{"query": ["hunter2canary-9q8w7x6r"]}`},
-		exchange{raw: true,
+		testRequest{body: `{"query": "mutation { logout }", "variables": {"p": "hunter2canary-9q8w7x6r"`},
+		testRequest{body: `hunter2canary-9q8w7x6r`},
+		testRequest{body: `{"query": ["hunter2canary-9q8w7x6r"]}`},
+		testRequest{
 			body: `{"query": "{ me { id } }", "operationName": "hunter2canary-9q8w7x6r"}`},
-		exchange{raw: true,
+		testRequest{
 			body: `{"query": "{ me { id } }", "variables": "hunter2canary-9q8w7x6r"}`},
-		exchange{raw: true, body: `query=hunter2canary-9q8w7x6r`,
+		testRequest{body: `query=hunter2canary-9q8w7x6r`,
 			contentType: "application/x-www-form-urlencoded"},
-		exchange{query: `mutation($p: String!) { logout(refreshToken: $p) }`,
+		testRequest{query: `mutation($p: String!) { logout(refreshToken: $p) }`,
 			variables: map[string]any{"p": []string{canary}}},
-		exchange{query: `mutation($p: String!) { logout(refreshToken: $p) }`,
+		testRequest{query: `mutation($p: String!) { logout(refreshToken: $p) }`,
 			variables: map[string]any{"p": map[string]any{canary: canary}}},
-		exchange{query: `{ me { id } }`, authorization: "Bearer " + canary},
-		exchange{query: `{ me { id } }`, authorization: "Bearer " + canary + " " + canary},
-		exchange{query: `{ me { id } }`, authorization: canary},
+		testRequest{query: `{ me { id } }`, authorization: "Bearer " + canary},
+		testRequest{query: `{ me { id } }`, authorization: "Bearer " + canary + " " + canary},
+		testRequest{query: `{ me { id } }`, authorization: canary},
 	)
-	for _, s := range []*site{newSite(t, config, nil), newSite(t, noGrant, nil),
-		newSite(t, wrongSecret, nil), newSite(t, config, panicking)} {
+	for _, s := range []*testServer{newTestServer(t, config, nil), newTestServer(t, noGrant, nil),
+		newTestServer(t, wrongSecret, nil), newTestServer(t, config, panicking)} {
 		for _, fault := range []keycloaktest.Fault{{}, {Status: 500},
 			{Status: 502, Body: "<html>Bad Gateway</html>"}, {Disconnect: true}} {
 			repair := kc.Fail(fault)
 			for _, request := range requests {
 				if response, body := s.do(t, request); leaks(body) ||
 					leaks(fmt.Sprint(response.Header)) {
-					t.Errorf("%+v\ngets\n%s", request, body)
+					t.Errorf("the response to %+v contains the canary or a token:\n%s", request, body)
 				}
 			}
 			repair()
 		}
 		for line := range strings.Lines(s.log.String()) {
 			if leaks(line) {
-				t.Errorf("logged: %s", line)
+				t.Errorf("the log contains the canary or a token: %s", line)
 			}
 		}
 		if s.log.String() == "" {
@@ -340,11 +349,11 @@ func TestSecrets_neverLeak(t *testing.T) {
 	}
 }
 
-// Small documents that gqlparser can't validate safely: a cycle that overflows its stack, fragments
-// that each double its time, and conflicts that take hundreds of megabytes. None may reach it; the
-// first would crash this test's process.
+// Limits refuse small documents that gqlparser can't validate safely: a cycle that overflows its
+// stack, fragments that each double its time, and conflicts that take hundreds of megabytes.
+// Without the limits, the cycle would crash this test's process.
 func TestLimits_smallExpensiveDocuments(t *testing.T) {
-	s := newSite(t, goodConfig(t, "RUNTIME_ENV=prod"), nil)
+	s := newTestServer(t, testConfig(t, "RUNTIME_ENV=prod"), nil)
 	doubling := `{ __type(name: "User") { ...F0 } }`
 	for i := range 40 {
 		doubling += fmt.Sprintf(" fragment F%d on __Type { ...F%d ...F%d }", i, i+1, i+1)
@@ -359,36 +368,36 @@ func TestLimits_smallExpensiveDocuments(t *testing.T) {
 			"} }"
 	}
 	name := strings.Repeat("n", 55_000)
-	messages := "{ __type(name: \"User\") { " + strings.Repeat("x: name ", 150) +
+	longMessages := "{ __type(name: \"User\") { " + strings.Repeat("x: name ", 150) +
 		strings.Repeat("ofType { ...F } ", 90) + "} } fragment F on __Type { ofType { x: " + name +
 		" } }"
 	for name, tt := range map[string]struct{ document, want string }{
 		"nested, repeated": {nested(strings.Repeat("id ", 655)), "OPERATION_TOO_LARGE"},
 		"nested, conflicts": {nested(strings.Repeat("x: id x: name ", 109)),
 			"OPERATION_TOO_LARGE"},
-		"long messages": {messages, "OPERATION_TOO_LARGE"},
+		"long error messages": {longMessages, "OPERATION_TOO_LARGE"},
 		"a cycle": {`{me{...A}} fragment A on User{token{token{...A}} token{...A}}`,
 			"within itself"},
-		"a cycle at the top": {`{...A} fragment A on Query{me{me{...A} id} me{...A}}`, "within itself"},
-		"two fragments": {
+		"a cycle through the root": {`{...A} fragment A on Query{me{me{...A} id} me{...A}}`, "within itself"},
+		"a cycle through two fragments": {
 			`{me{...A}} fragment A on User{token{...B} token{token{...B}}} fragment B on User{token{...A} token{token{...A}}}`, "within itself",
 		},
 		"an unused cycle": {`{me{id}} fragment A on User{token{...A}}`, "within itself"},
 		"doubling":        {doubling, "OPERATION_TOO_LARGE"},
 		"conflicts":       {conflicts, "OPERATION_TOO_LARGE"},
 	} {
-		if _, body := s.do(t, exchange{query: tt.document}); !strings.Contains(body, tt.want) ||
+		if _, body := s.do(t, testRequest{query: tt.document}); !strings.Contains(body, tt.want) ||
 			len(body) > 1_000 {
-			t.Errorf("%s: %.1000s", name, body)
+			t.Errorf("%s: got %.1000s, want an error with %q", name, body, tt.want)
 		}
 	}
 }
 
-// A local server's response says which setting to look at.
+// A local server's error names the setting to check.
 func TestErrorDetail_namesSettings(t *testing.T) {
 	kc := newShop(t, "alice-password")
-	s := newSite(t, goodConfig(t, at(kc)), nil)
-	_, body := s.do(t, exchange{query: "{ me { id } }",
+	s := newTestServer(t, testConfig(t, withKeycloak(kc)), nil)
+	_, body := s.do(t, testRequest{query: "{ me { id } }",
 		authorization: bearer(t, kc,
 			keycloaktest.TokenSpec{Claims: map[string]any{"aud": "billing"}})})
 	if !strings.Contains(body, "(KEYCLOAK_AUDIENCE)") || strings.Contains(body, "VerifierConfig") {

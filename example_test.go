@@ -97,7 +97,7 @@ func Example_parts() {
 		Users:   []keycloaktest.UserSpec{{Name: "alice", Password: "hush"}, {Name: "bob"}},
 	}.File()}}))
 	defer kc.Close()
-	resolvers := product{
+	resolvers := application{
 		service: must(newSignIn(kc.URL, identity.NewSecret("hush"))),
 		me: func(ctx context.Context) (*identity.User, error) {
 			user, err := identity.Require(ctx)

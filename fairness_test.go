@@ -25,7 +25,7 @@ func attackToken(n int) string {
 		part("signature")
 }
 
-// isAttack reports whether the attacker of these tests caused a form to be sent to Keycloak.
+// isAttack reports whether a form that was sent to Keycloak comes from the attacker of these tests.
 func isAttack(form url.Values) bool {
 	_, rest, _ := strings.Cut(form.Get("refresh_token"), ".")
 	claims, _, _ := strings.Cut(rest, ".")
@@ -34,8 +34,8 @@ func isAttack(form url.Values) bool {
 		strings.Contains(string(text), `"sid":"attack`)
 }
 
-// newSlowKeycloak starts a proxy in front of kc. It holds the attacker's requests, which held
-// counts, until release is called, and forwards all others.
+// newSlowKeycloak starts a proxy in front of kc. Until release is called, the proxy holds the
+// attacker's requests and counts them in held. It forwards all other requests.
 func newSlowKeycloak(t *testing.T,
 	kc *keycloaktest.Server) (address string, held *atomic.Int32, release func()) {
 	t.Helper()
@@ -64,8 +64,8 @@ func newSlowKeycloak(t *testing.T,
 	return server.URL, held, release
 }
 
-// An attacker's address sends 100 requests at once, to which Keycloak is slow to respond. All of
-// another address's 100 requests succeed meanwhile, for login, refresh and logout.
+// While Keycloak is slow to respond to 100 simultaneous requests from an attacker's address, all of
+// 100 requests from another address succeed. This holds for login, refresh and logout.
 func TestFairness_oneAddressFloods(t *testing.T) {
 	const attacker, user = "192.0.2.7", "198.51.100.7"
 	login := `mutation { login(username: %q, password: "hush") { tokenType } }`
@@ -113,14 +113,14 @@ func TestFairness_oneAddressFloods(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			kc := newShop(t, "hush")
 			address, held, release := newSlowKeycloak(t, kc)
-			s := newSite(t, goodConfig(t, "KEYCLOAK_SERVER_URL="+address,
+			s := newTestServer(t, testConfig(t, "KEYCLOAK_SERVER_URL="+address,
 				"KEYCLOAK_ISSUER="+kc.URL+"/realms/shop",
 				"TRUSTED_PROXIES=127.0.0.1", "KEYCLOAK_TIMEOUT=1m", "REQUEST_TIMEOUT=2m"), nil)
 			var limited atomic.Int32
 			var connections sync.WaitGroup
 			for n := range 100 {
 				connections.Go(func() {
-					_, body := s.do(t, exchange{query: tt.attack(n), from: attacker})
+					_, body := s.do(t, testRequest{query: tt.attack(n), address: attacker})
 					if strings.Contains(body, `"RATE_LIMITED","retryAfter":1`) {
 						limited.Add(1)
 					}
@@ -132,7 +132,7 @@ func TestFairness_oneAddressFloods(t *testing.T) {
 			succeeded, response := 0, ""
 			nextQuery := tt.newUser(t, kc)
 			for range 100 {
-				_, response = s.do(t, exchange{query: nextQuery(response), from: user})
+				_, response = s.do(t, testRequest{query: nextQuery(response), address: user})
 				if strings.Contains(response, tt.want) {
 					succeeded++
 				}

@@ -10,15 +10,15 @@ import (
 	"testing"
 )
 
-// Generated files record digests of their sources, so that go test finds stale ones without the
-// tools that build them. (.ci/run rebuilds everything and compares.)
+// Generated files are up to date. They record digests of their sources, so that go test can check
+// this without the tools that build them. (.ci/run rebuilds everything and compares.)
 func TestGenerated_upToDate(t *testing.T) {
 	t.Run("graph/generated", func(t *testing.T) { // contains a copy of the schema
 		generated := readSource(t, "graph/generated/root_.generated.go")
-		schema := regexp.MustCompile("(?s)\\{Name: \"../../(schema/[^\"]+)\", Input: `(.*?)`, " +
+		schemaPattern := regexp.MustCompile("(?s)\\{Name: \"../../(schema/[^\"]+)\", Input: `(.*?)`, " +
 			"BuiltIn: false\\}")
 		recorded := map[string]string{}
-		for _, match := range schema.FindAllStringSubmatch(generated, -1) {
+		for _, match := range schemaPattern.FindAllStringSubmatch(generated, -1) {
 			recorded[match[1]] = digest(strings.ReplaceAll(match[2], "` + \"`\" + `", "`"))
 		}
 		compareSources(t, recorded, digests(t, "schema/*.graphqls"), "go generate ./...")
@@ -31,11 +31,11 @@ func TestGenerated_upToDate(t *testing.T) {
 	})
 	t.Run("examples/apollo/src/gql", func(t *testing.T) {
 		current := digests(t, "schema/*.graphqls", "examples/apollo/codegen.ts")
-		document := regexp.MustCompile("\\bgraphql\\(`([^`]*)`")
+		documentPattern := regexp.MustCompile("\\bgraphql\\(`([^`]*)`")
 		scripts, pages := glob(t, "examples/apollo/src/*.ts"), glob(t, "examples/apollo/src/*.tsx")
 		for _, name := range slices.Concat(scripts, pages) {
 			var documents strings.Builder
-			for _, match := range document.FindAllStringSubmatch(readSource(t, name), -1) {
+			for _, match := range documentPattern.FindAllStringSubmatch(readSource(t, name), -1) {
 				documents.WriteString(match[1])
 			}
 			if documents.Len() > 0 {
@@ -47,8 +47,8 @@ func TestGenerated_upToDate(t *testing.T) {
 	})
 }
 
-// compareSources compares the digests of sources recorded by a build with the current ones. Command
-// is the one that builds again.
+// compareSources checks that the digests of sources recorded by a build are the current ones.
+// Command runs the build again.
 func compareSources(t *testing.T, recorded, current map[string]string, command string) {
 	t.Helper()
 	if len(recorded) == 0 {

@@ -42,9 +42,9 @@ var requiredSettings = []string{
 	"KEYCLOAK_CLIENT_ID=shop-api", "KEYCLOAK_CLIENT_SECRET_KEY=hush",
 }
 
-// goodConfig returns the configuration read from requiredSettings and extra, which takes
+// testConfig returns the configuration read from requiredSettings and extra, which takes
 // precedence.
-func goodConfig(t testing.TB, extra ...string) cloakql.Config {
+func testConfig(t testing.TB, extra ...string) cloakql.Config {
 	t.Helper()
 	s, err := settings.Read(slices.Concat(requiredSettings, extra), t.TempDir())
 	if err != nil {
@@ -62,9 +62,9 @@ func run(ctx context.Context, environ []string, dir string, out io.Writer) error
 	return program.Serve(ctx, config, out, nil)
 }
 
-// newShop starts a stand-in for Keycloak with the realm shop. It has a user for each outcome of a
-// sign-in. The clients' secret and the users' password are secret, except that the password of
-// wrong and disabled-wrong is another.
+// newShop starts a fake Keycloak with the realm shop. It has a user for each outcome of a sign-in.
+// The clients' secret and the users' passwords are all secret, except for the users wrong and
+// disabled-wrong, who have another password.
 func newShop(t testing.TB, secret string) *keycloaktest.Server {
 	t.Helper()
 	disabled := map[string]any{"enabled": false}
@@ -90,8 +90,8 @@ func newShop(t testing.TB, secret string) *keycloaktest.Server {
 	return kc
 }
 
-// at returns the setting that points a server at kc.
-func at(kc *keycloaktest.Server) string { return "KEYCLOAK_SERVER_URL=" + kc.URL }
+// withKeycloak returns the setting that points a server at kc.
+func withKeycloak(kc *keycloaktest.Server) string { return "KEYCLOAK_SERVER_URL=" + kc.URL }
 
 // signIn starts a session of alice.
 func signIn(t testing.TB, kc *keycloaktest.Server) keycloaktest.Tokens {
@@ -103,20 +103,20 @@ func signIn(t testing.TB, kc *keycloaktest.Server) keycloaktest.Tokens {
 	return tokens
 }
 
-// bearer returns an Authorization header with an access token for shop-api, modified by m.
-func bearer(t testing.TB, kc *keycloaktest.Server, m keycloaktest.TokenSpec) string {
+// bearer returns an Authorization header with an access token for shop-api, modified by spec.
+func bearer(t testing.TB, kc *keycloaktest.Server, spec keycloaktest.TokenSpec) string {
 	t.Helper()
 	claims := map[string]any{"aud": "shop-api", "sub": "5d35c4eb"}
-	maps.Copy(claims, m.Claims)
-	m.Claims = claims
-	token, err := kc.Realm("shop").Mint(m)
+	maps.Copy(claims, spec.Claims)
+	spec.Claims = claims
+	token, err := kc.Realm("shop").Mint(spec)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return "Bearer " + token
 }
 
-// refusedTokens returns refresh tokens that kc refuses, by the reason.
+// refusedTokens returns refresh tokens that kc refuses, keyed by the reason.
 func refusedTokens(t testing.TB, kc *keycloaktest.Server, config cloakql.Config) map[string]string {
 	t.Helper()
 	config.Client.RefreshGrace = -1 // never repeat a response
@@ -131,7 +131,7 @@ func refusedTokens(t testing.TB, kc *keycloaktest.Server, config cloakql.Config)
 	kc.Realm("shop").EndSession(keycloaktest.Session{ID: ended.SessionID})
 	_, err := refresh(reused.RefreshToken)
 	detached, firstErr := refresh(stolen.RefreshToken)
-	// the reuse detaches the client from the session, which also revokes the token in detached
+	// the reuse detaches the client from the session, which also revokes the new token
 	_, secondErr := refresh(stolen.RefreshToken)
 	if err != nil || firstErr != nil || !errors.Is(secondErr, identity.ErrRefreshReused) {
 		t.Fatalf("Refresh() = %v, %v and %v; want the third to be ErrRefreshReused", err, firstErr,
@@ -141,8 +141,8 @@ func refusedTokens(t testing.TB, kc *keycloaktest.Server, config cloakql.Config)
 		"reused": reused.RefreshToken, "detached": detached.RefreshToken.Reveal()}
 }
 
-// newGate starts a proxy in front of kc that holds responses back while the channel gate is full.
-// (Server.Fail can delay a response or withhold it, but not until a test says so.)
+// newGate starts a proxy in front of kc that withholds responses while the channel gate is full.
+// (Server.Fail can delay or withhold a response, but a test can't choose when to release it.)
 func newGate(t testing.TB, kc *keycloaktest.Server) (address string, gate chan struct{}) {
 	t.Helper()
 	gate = make(chan struct{}, 1)
@@ -162,21 +162,21 @@ func newGate(t testing.TB, kc *keycloaktest.Server) (address string, gate chan s
 	return server.URL, gate
 }
 
-// A site is a running server and its log.
-type site struct {
+// A testServer is a running server and its log.
+type testServer struct {
 	url string
 	log *lockedBuffer
 }
 
-// newSite serves config. A nil realm means the real client. Default timeouts are raised, so that
-// tests pass on a slow machine.
-func newSite(t testing.TB, config cloakql.Config, realm signin.Realm) *site {
+// newTestServer starts a server with config. A nil realm means the real client. It raises default
+// timeouts, so that tests pass on a slow machine.
+func newTestServer(t testing.TB, config cloakql.Config, realm signin.Realm) *testServer {
 	t.Helper()
-	if defaults := goodConfig(t); config.Client.Timeout == defaults.Client.Timeout &&
+	if defaults := testConfig(t); config.Client.Timeout == defaults.Client.Timeout &&
 		config.GraphQL.Timeout == defaults.GraphQL.Timeout {
 		config.Client.Timeout, config.GraphQL.Timeout = time.Minute, 2*time.Minute
 	}
-	s := &site{log: &lockedBuffer{}}
+	s := &testServer{log: &lockedBuffer{}}
 	log := slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	server := httptest.NewServer(testHandler(t, config, realm, log))
 	t.Cleanup(server.Close)
@@ -210,7 +210,7 @@ func testHandler(t testing.TB, config cloakql.Config, realm signin.Realm,
 	return newServer(t, config).Handler()
 }
 
-// newServer returns a server with config.
+// newServer returns a server with config, without starting it.
 func newServer(t testing.TB, config cloakql.Config) *cloakql.Server {
 	t.Helper()
 	server, err := cloakql.New(config)
@@ -238,42 +238,44 @@ func (b *lockedBuffer) String() string {
 	return b.buf.String()
 }
 
-// An exchange describes a request to /graphql. The zero value is a POST of an empty query.
-type exchange struct {
-	method, contentType, accept, authorization, query, body string
-	// the client's address, for a site that trusts the proxy 127.0.0.1
-	from      string
+// A testRequest describes a request to /graphql. The zero value is a POST of an empty query.
+type testRequest struct {
+	method, contentType, accept, authorization, query string
+
+	body string // if set, sent instead of query and variables
+
+	// address is the client's, for a testServer that trusts the proxy 127.0.0.1
+	address   string
 	variables map[string]any
-	raw       bool // send body instead of query and variables
 }
 
-// do sends e, and returns the response and its body.
-func (s *site) do(t testing.TB, e exchange) (*http.Response, string) {
+// do sends r, and returns the response and its body.
+func (s *testServer) do(t testing.TB, r testRequest) (*http.Response, string) {
 	t.Helper()
-	body := e.body
-	if !e.raw {
-		text, err := json.Marshal(map[string]any{"query": e.query, "variables": e.variables})
+	body := r.body
+	if body == "" {
+		text, err := json.Marshal(map[string]any{"query": r.query, "variables": r.variables})
 		if err != nil {
 			t.Fatal(err)
 		}
 		body = string(text)
 	}
-	request, err := http.NewRequest(cmp.Or(e.method, http.MethodPost), s.url+"/graphql",
+	request, err := http.NewRequest(cmp.Or(r.method, http.MethodPost), s.url+"/graphql",
 		strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	request.Header.Set("Content-Type", cmp.Or(e.contentType, "application/json"))
-	if e.accept != "" {
-		request.Header.Set("Accept", e.accept)
+	request.Header.Set("Content-Type", cmp.Or(r.contentType, "application/json"))
+	if r.accept != "" {
+		request.Header.Set("Accept", r.accept)
 	}
-	if e.from != "" {
-		request.Header.Set("X-Forwarded-For", e.from)
+	if r.address != "" {
+		request.Header.Set("X-Forwarded-For", r.address)
 	}
-	if e.authorization != "" {
-		request.Header.Set("Authorization", e.authorization)
+	if r.authorization != "" {
+		request.Header.Set("Authorization", r.authorization)
 	}
-	client := http.Client{Timeout: patience}
+	client := http.Client{Timeout: testTimeout}
 	response, err := client.Do(request)
 	if err != nil {
 		t.Fatal(err)
@@ -286,8 +288,8 @@ func (s *site) do(t testing.TB, e exchange) (*http.Response, string) {
 	return response, string(content)
 }
 
-// A realmFunc is a signin.Realm whose methods all call one function. It is for results that
-// keycloaktest can't produce: panics, unknown errors, ErrBusy, and waiting for the caller.
+// A realmFunc is a signin.Realm whose methods all call one function. It produces results that
+// keycloaktest can't: panics, unknown errors, ErrBusy, and waiting for the caller.
 type realmFunc func(context.Context) error
 
 func (f realmFunc) Login(ctx context.Context,
@@ -300,7 +302,7 @@ func (f realmFunc) Refresh(ctx context.Context, _ identity.Secret) (*identity.Op
 func (f realmFunc) Logout(ctx context.Context, _ identity.Secret) error { return f(ctx) }
 
 // get requests a path and returns the status and the body.
-func (s *site) get(t testing.TB, path string) (int, string) {
+func (s *testServer) get(t testing.TB, path string) (int, string) {
 	t.Helper()
 	response, err := http.Get(s.url + path)
 	if err != nil {
@@ -311,22 +313,22 @@ func (s *site) get(t testing.TB, path string) (int, string) {
 	return response.StatusCode, string(body)
 }
 
-// patience is how long a test waits for something that must happen. Even a slow machine never needs
-// that long: only a bug does.
-const patience = 4 * time.Minute
+// testTimeout is how long a test waits for something that must happen. Even a slow machine never
+// needs that long.
+const testTimeout = 4 * time.Minute
 
-// waitFor waits until f returns true, and fails the test after patience.
+// waitFor waits until f returns true, and fails the test after testTimeout.
 func waitFor(t testing.TB, event string, f func() bool) {
 	t.Helper()
 	for start := time.Now(); !f(); time.Sleep(time.Millisecond) {
-		if time.Since(start) > patience {
+		if time.Since(start) > testTimeout {
 			t.Fatal("timed out waiting for: " + event)
 		}
 	}
 }
 
-// numbered concatenates n copies of format, whose %d counts from 0.
-func numbered(n int, format string) string {
+// repeatf concatenates n copies of format, whose %d counts from 0.
+func repeatf(n int, format string) string {
 	var b strings.Builder
 	for i := range n {
 		fmt.Fprintf(&b, format, i)
@@ -334,15 +336,15 @@ func numbered(n int, format string) string {
 	return b.String()
 }
 
-// newIdleSite serves without a Keycloak: login, refresh and logout do nothing.
-func newIdleSite(t testing.TB, settings ...string) *site {
+// newIdleServer starts a server without Keycloak: login, refresh and logout do nothing.
+func newIdleServer(t testing.TB, settings ...string) *testServer {
 	t.Helper()
-	return newSite(t, goodConfig(t, settings...),
+	return newTestServer(t, testConfig(t, settings...),
 		realmFunc(func(context.Context) error { return nil }))
 }
 
-// raw sends a request as it is, and returns the response and its body.
-func (s *site) raw(t testing.TB, request string) (*http.Response, string) {
+// sendRaw sends a request unchanged over a new connection, and returns the response and its body.
+func (s *testServer) sendRaw(t testing.TB, request string) (*http.Response, string) {
 	t.Helper()
 	connection, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
 	if err != nil {
@@ -372,9 +374,9 @@ func must[T any](value T, err error) T {
 	return value
 }
 
-// importable lists the directories of the packages that other projects import.
-var importable = []string{".", "identity", "apierror", "keycloak", "authz", "graph", "graphqlhttp",
-	"limits", "signin", "throttle", "store", "store/storetest", "console",
+// publicPackages are the directories of the packages that other projects import.
+var publicPackages = []string{".", "identity", "apierror", "keycloak", "authz", "graph",
+	"graphqlhttp", "limits", "signin", "throttle", "store", "store/storetest", "console",
 	"keycloak/keycloaktest"}
 
 // eachDeclaration visits the top-level declarations of the package in dir, except for its tests.
@@ -411,7 +413,7 @@ func glob(t *testing.T, pattern string) []string {
 	return names
 }
 
-// readSource returns the text of a file with Unix line endings, which the repository has.
+// readSource returns the text of a file. It converts line endings to those of the repository, \n.
 func readSource(t *testing.T, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(name)
@@ -421,7 +423,7 @@ func readSource(t *testing.T, name string) string {
 	return strings.ReplaceAll(string(text), "\r\n", "\n")
 }
 
-// A transportFunc is an http.RoundTripper.
+// A transportFunc is a function that implements http.RoundTripper.
 type transportFunc func(*http.Request) (*http.Response, error)
 
 func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

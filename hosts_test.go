@@ -15,15 +15,15 @@ import (
 // A local server accepts this machine's names and those in ALLOWED_HOSTS, on every path. A server
 // in production accepts any name unless ALLOWED_HOSTS is set.
 func TestHosts(t *testing.T) {
-	const named = "ALLOWED_HOSTS=API.example.com, *.example.org,[2001:DB8:0::1],2001:db8::2,192.0.2.1,devbox."
-	sites := []*site{
-		newIdleSite(t), newIdleSite(t, named),
-		newIdleSite(t, "RUNTIME_ENV=prod", "CONSOLE=on"),
-		newIdleSite(t, "RUNTIME_ENV=prod", "CONSOLE=on", named),
+	const allowedHosts = "ALLOWED_HOSTS=API.example.com, *.example.org,[2001:DB8:0::1],2001:db8::2,192.0.2.1,devbox."
+	servers := []*testServer{
+		newIdleServer(t), newIdleServer(t, allowedHosts),
+		newIdleServer(t, "RUNTIME_ENV=prod", "CONSOLE=on"),
+		newIdleServer(t, "RUNTIME_ENV=prod", "CONSOLE=on", allowedHosts),
 	}
 	for _, tt := range []struct {
 		host string
-		// the sites that accept host: l is local, L local with ALLOWED_HOSTS, p production, P
+		// the servers that accept host: l is local, L local with ALLOWED_HOSTS, p production, P
 		// production with ALLOWED_HOSTS
 		want string
 	}{
@@ -38,7 +38,7 @@ func TestHosts(t *testing.T) {
 		{"127.1", "p"}, {"2130706433", "p"}, {"0x7f.1", "p"}, {"[::1%25lo]", "p"}, {"[::1", "p"}, {"::1", "p"}, {"localhost:0", "p"}, {"localhost:http", "p"},
 		{"", "p"},
 	} {
-		for i, s := range sites {
+		for i, s := range servers {
 			letter := "lLpP"[i : i+1]
 			want, body := map[bool]string{true: "200",
 				false: "403"}[strings.Contains(tt.want, letter)], `{"query":"{__typename}"}`
@@ -51,18 +51,18 @@ func TestHosts(t *testing.T) {
 					request = "POST " + path +
 						" HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 24\r\nHost: " + tt.host + "\r\n\r\n" + body
 				}
-				response, responseBody := s.raw(t, request)
+				response, responseBody := s.sendRaw(t, request)
 				if !strings.HasPrefix(response.Status, want) {
 					t.Errorf("%s: %s with host %q is %s, want %s", letter, path, tt.host,
 						response.Status, want)
 				}
 				if want == "403" {
-					wantHostRefusal(t, responseBody, letter == "l" || letter == "L")
+					wantHostError(t, responseBody, letter == "l" || letter == "L")
 				}
 			}
 		}
 	}
-	for _, s := range sites[:2] {
+	for _, s := range servers[:2] {
 		if lines := strings.Count(s.log.String(), "under another host"); lines != 1 ||
 			strings.Contains(s.log.String(), "evil") {
 			t.Errorf("the log has %d lines about refused hosts, want 1, which doesn't name the "+
@@ -71,8 +71,8 @@ func TestHosts(t *testing.T) {
 	}
 }
 
-// wantHostRefusal checks that body is a GraphQL error that names the settings to change.
-func wantHostRefusal(t *testing.T, body string, local bool) {
+// wantHostError checks that body is a GraphQL error that names the settings to change.
+func wantHostError(t *testing.T, body string, local bool) {
 	t.Helper()
 	var response struct {
 		Errors []struct {
@@ -92,15 +92,16 @@ func wantHostRefusal(t *testing.T, body string, local bool) {
 	}
 }
 
-// The host that counts is checked, whether it comes from the request line or the Host header.
+// The server checks the effective host (RFC 9112, 3.2.2): that of the request line if it has one,
+// and otherwise that of the Host header.
 func TestHosts_requestForms(t *testing.T) {
-	config := goodConfig(t)
+	config := testConfig(t)
 	config.Log = slog.New(slog.DiscardHandler)
 	server := httptest.NewUnstartedServer(nil)
 	server.Config = cloakql.HTTPServer(newServer(t, config))
 	server.Start()
 	defer server.Close()
-	s := &site{url: server.URL}
+	s := &testServer{url: server.URL}
 	for request, want := range map[string]int{
 		"OPTIONS * HTTP/1.1\r\nHost: evil.example\r\n\r\n":                       403,
 		"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n":                          400,
@@ -117,18 +118,19 @@ func TestHosts_requestForms(t *testing.T) {
 		"CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n\r\n":    403,
 		"GET /nowhere HTTP/1.1\r\nHost: evil.example\r\n\r\n":                    403,
 	} {
-		if response, _ := s.raw(t, request); response.StatusCode != want {
+		if response, _ := s.sendRaw(t, request); response.StatusCode != want {
 			t.Errorf("%q is %d, want %d", request, response.StatusCode, want)
 		}
 	}
 }
 
-// A local server refuses requests through a tunnel or an untrusted proxy, which it recognizes by
-// the headers that these add.
+// A local server refuses requests with a header that tunnels and proxies add, unless they come from
+// a trusted proxy.
 func TestHosts_forwarded(t *testing.T) {
-	local, trusting, other := newIdleSite(t), newIdleSite(t,
-		"TRUSTED_PROXIES=127.0.0.1"), newIdleSite(t, "TRUSTED_PROXIES=10.0.0.0/8")
-	production := newIdleSite(t, "RUNTIME_ENV=prod")
+	local := newIdleServer(t)
+	trustsClient := newIdleServer(t, "TRUSTED_PROXIES=127.0.0.1")
+	trustsOthers := newIdleServer(t, "TRUSTED_PROXIES=10.0.0.0/8")
+	production := newIdleServer(t, "RUNTIME_ENV=prod")
 	for _, header := range []string{
 		"X-Forwarded-For: 203.0.113.7", "x-forwarded-host: shop.example",
 		"X-Forwarded-Proto: https", "X-FORWARDED-PORT: 443",
@@ -136,10 +138,10 @@ func TestHosts_forwarded(t *testing.T) {
 		"True-Client-IP: 203.0.113.7", "Via: 1.1 tunnel",
 	} {
 		for _, tt := range []struct {
-			s    *site
+			s    *testServer
 			want int
-		}{{local, 403}, {other, 403}, {trusting, 200}, {production, 200}} {
-			response, body := tt.s.raw(t,
+		}{{local, 403}, {trustsOthers, 403}, {trustsClient, 200}, {production, 200}} {
+			response, body := tt.s.sendRaw(t,
 				"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"+header+"\r\n\r\n")
 			if response.StatusCode != tt.want {
 				t.Errorf("with %s the status is %d, want %d", header, response.StatusCode, tt.want)
@@ -148,7 +150,7 @@ func TestHosts_forwarded(t *testing.T) {
 				t.Errorf("the error about %s doesn't name TRUSTED_PROXIES: %s", header, body)
 			}
 			if tt.want == 403 {
-				wantHostRefusal(t, body, true)
+				wantHostError(t, body, true)
 			}
 		}
 	}
@@ -179,10 +181,10 @@ func TestHosts_settings(t *testing.T) {
 	}
 }
 
-// No response may be cached or sniffed for another content type. Only the console's files may be
-// cached.
+// Responses have no-store and nosniff, so that they are neither cached nor read as another content
+// type. (Only the console's files are cacheable.)
 func TestResponseHeaders(t *testing.T) {
-	s := newIdleSite(t, "CONSOLE=on")
+	s := newIdleServer(t, "CONSOLE=on")
 	for _, request := range []string{
 		"POST /graphql HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 24\r\nHost: localhost\r\n\r\n" + `{"query":"{__typename}"}`,
 		"GET /graphql HTTP/1.1\r\nHost: localhost\r\n\r\n",
@@ -193,7 +195,7 @@ func TestResponseHeaders(t *testing.T) {
 		"GET /console/nothing HTTP/1.1\r\nHost: localhost\r\n\r\n",
 		"GET /healthz HTTP/1.1\r\nHost: evil.example\r\n\r\n",
 	} {
-		response, _ := s.raw(t, request)
+		response, _ := s.sendRaw(t, request)
 		header := response.Header
 		if header.Get("X-Content-Type-Options") != "nosniff" ||
 			header.Get("Cache-Control") != "no-store" {

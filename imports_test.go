@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	module  = "github.com/cloakql/cloakql"
-	standIn = module + "/keycloak/keycloaktest"
+	module       = "github.com/cloakql/cloakql"
+	keycloakFake = module + "/keycloak/keycloaktest"
 )
 
 // allowedImports lists, for each package of this module, the others that it and its tests may
@@ -65,11 +65,12 @@ var allowedImports = map[string][]string{
 	"signin":          {"identity"},
 }
 
-// Packages share types only through identity, and only package cloakql (here "") connects them.
+// Each package imports only the packages in allowedImports. They share types through identity, and
+// only package cloakql ("" in the table) connects them.
 func TestImports(t *testing.T) {
 	for file, imports := range importsOf(t) {
-		dir, test := path.Dir(file), strings.HasSuffix(file, "_test.go")
-		if slices.Contains(imports, standIn) && !test &&
+		dir, isTest := path.Dir(file), strings.HasSuffix(file, "_test.go")
+		if slices.Contains(imports, keycloakFake) && !isTest &&
 			!slices.Contains([]string{"cmd/cloakql-dev", "e2e", "e2e/bench", "keycloak/drill"},
 				dir) {
 			t.Errorf("%s imports keycloaktest; apart from tests, only cmd/cloakql-dev may", file)
@@ -77,7 +78,7 @@ func TestImports(t *testing.T) {
 		if dir == "." { // connects the packages
 			for _, imported := range imports {
 				target, _ := strings.CutPrefix(imported, module+"/")
-				if !test &&
+				if !isTest &&
 					(target == "settings" || target == "internal/program" ||
 						strings.HasPrefix(target, "cmd/")) {
 					t.Errorf("%s imports %s, which configures this package from outside", file,
@@ -86,23 +87,22 @@ func TestImports(t *testing.T) {
 			}
 			continue
 		}
-		allowed, known := allowedImports[dir]
-		if !known {
+		allowed, ok := allowedImports[dir]
+		if !ok {
 			t.Errorf("%s: allowedImports lacks the package %s: add it, or move the file", file, dir)
 		}
 		for _, imported := range imports {
-			target, ours := strings.CutPrefix(imported+"/", module+"/")
+			target, inModule := strings.CutPrefix(imported+"/", module+"/")
 			target = strings.TrimSuffix(target, "/")
-			if ours && target != dir && !slices.Contains(allowed, target) &&
-				!(test && imported == standIn) {
+			if inModule && target != dir && !slices.Contains(allowed, target) &&
+				!(isTest && imported == keycloakFake) {
 				t.Errorf("%s imports %s; %s may import only %v", file, target, dir, allowed)
 			}
 		}
 	}
 }
 
-// Package identity imports only the standard library: nearly every package depends on it, and so
-// would depend on its imports too.
+// Package identity imports only the standard library, because nearly every package depends on it.
 func TestImports_identity(t *testing.T) {
 	for file, imports := range importsOf(t) {
 		if path.Dir(file) != "identity" {
@@ -111,14 +111,14 @@ func TestImports_identity(t *testing.T) {
 		for _, imported := range imports {
 			if first, _, _ := strings.Cut(imported, "/"); strings.Contains(first, ".") &&
 				imported != module+"/identity" {
-				t.Errorf("%s imports %s", file, imported)
+				t.Errorf("%s imports %s, which isn't in the standard library", file, imported)
 			}
 		}
 	}
 }
 
-// Packages that refuse requests before any field runs use only apierror's codes and New: the table
-// and the presenter are for the errors of fields.
+// Packages that refuse requests before any field runs use only the codes, the reasons and New of
+// apierror. Its table and its presenter are for errors of fields.
 func TestImports_apierrorCodesOnly(t *testing.T) {
 	allowed := regexp.MustCompile(`^(Code|Reason)|^New$`)
 	found := 0

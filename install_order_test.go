@@ -20,12 +20,12 @@ import (
 	"github.com/cloakql/cloakql/limits"
 )
 
-// limits.Install and graphqlhttp.Install may be called in either order: limits apply to the
-// document that the client sent, validation rules and suggestions are the same, and values are read
+// The order of limits.Install and graphqlhttp.Install doesn't matter: limits apply to the document
+// that the client sent, validation rules and suggestions are the same, and values are read
 // correctly.
 func TestInstall_anyOrder(t *testing.T) {
 	const key = `\uD83D\uDD11` // a surrogate pair, which gqlparser misreads
-	long := strings.Repeat("x", limits.DefaultStringBytes)
+	longest := strings.Repeat("x", limits.DefaultStringBytes)
 	queries := map[string]string{
 		"{ me { id } }": "UNAUTHENTICATED/TOKEN_MISSING",
 		"{ __typename ": "GRAPHQL_PARSE_FAILED",
@@ -39,8 +39,9 @@ func TestInstall_anyOrder(t *testing.T) {
 		`mutation { logout(refreshToken: {a: "` + key + `"}) }`:               "GRAPHQL_VALIDATION_FAILED",
 		`mutation { logout(refreshToken: "` + key + `") ! }`:                  "GRAPHQL_PARSE_FAILED",
 		`mutation { logout(refreshToken: "\uD83D") }`:                         "GRAPHQL_PARSE_FAILED",
-		// One byte too long as the client wrote it, though it would fit once rewritten.
-		`mutation { logout(refreshToken: "` + key + long[11:] + `") }`: "OPERATION_TOO_LARGE/STRINGS",
+		// This string is one byte too long as the client wrote it, but not after graphqlhttp has
+		// rewritten the escape.
+		`mutation { logout(refreshToken: "` + key + longest[11:] + `") }`: "OPERATION_TOO_LARGE/STRINGS",
 
 		"{" + strings.Repeat(" a: me { id }", limits.DefaultRootFields+1) + "}": "OPERATION_TOO_LARGE/ROOT_FIELDS",
 		strings.Repeat("{", 5000): "GRAPHQL_PARSE_FAILED",

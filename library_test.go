@@ -28,46 +28,46 @@ import (
 	"github.com/cloakql/cloakql/signin"
 )
 
-// A product is the resolvers of a product that imports CloakQL; me calls the product's own code.
-type product struct {
+// An application is the resolvers of an application that imports CloakQL.
+type application struct {
 	service *signin.Service
-	me      func(context.Context) (*identity.User, error)
+	me      func(context.Context) (*identity.User, error) // the application's own code
 }
 
-func (p product) Query() generated.QueryResolver                 { return p }
-func (p product) Mutation() generated.MutationResolver           { return p }
-func (p product) Me(ctx context.Context) (*identity.User, error) { return p.me(ctx) }
-func (p product) Logout(ctx context.Context, token string) (bool, error) {
-	return p.service.Logout(ctx, token)
+func (a application) Query() generated.QueryResolver                 { return a }
+func (a application) Mutation() generated.MutationResolver           { return a }
+func (a application) Me(ctx context.Context) (*identity.User, error) { return a.me(ctx) }
+func (a application) Logout(ctx context.Context, token string) (bool, error) {
+	return a.service.Logout(ctx, token)
 }
-func (p product) Refresh(ctx context.Context, token string) (*identity.OpenIDToken, error) {
-	return p.service.Refresh(ctx, token)
+func (a application) Refresh(ctx context.Context, token string) (*identity.OpenIDToken, error) {
+	return a.service.Refresh(ctx, token)
 }
 
-func (p product) Login(ctx context.Context, username, password string,
+func (a application) Login(ctx context.Context, username, password string,
 	otp *string) (*identity.OpenIDToken, error) {
-	return p.service.Login(ctx, username, password, otp)
+	return a.service.Login(ctx, username, password, otp)
 }
 
-// schema is the product's Config.Schema.
-func (p product) schema(service *signin.Service) (graphql.ExecutableSchema, error) {
-	p.service = service
+// schema returns the application's schema, for Config.Schema.
+func (a application) schema(service *signin.Service) (graphql.ExecutableSchema, error) {
+	a.service = service
 	return generated.NewExecutableSchema(generated.Config{
-		Resolvers:  p,
+		Resolvers:  a,
 		Directives: generated.DirectiveRoot{Public: authz.Public, Auth: authz.Auth},
 	}), nil
 }
 
 var errOutOfStock = errors.New("warehouse 7 at 10.0.0.7 has none left")
 
-// importerConfig returns the smallest Config of a product with its own schema.
-func importerConfig(t testing.TB, kc *keycloaktest.Server, p product) cloakql.Config {
+// importerConfig returns the smallest Config of an application with its own schema.
+func importerConfig(t testing.TB, kc *keycloaktest.Server, a application) cloakql.Config {
 	t.Helper()
 	return cloakql.Config{
 		Realm: must(keycloak.NewRealm(kc.URL, "shop")),
 		Client: keycloak.ClientConfig{ClientID: "shop-api",
 			ClientSecret: identity.NewSecret("hush")},
-		Schema: p.schema,
+		Schema: a.schema,
 		Errors: []apierror.Row{{Err: errOutOfStock, Code: "OUT_OF_STOCK",
 			Message: "This is sold out"}},
 		Log: slog.New(slog.DiscardHandler),
@@ -88,27 +88,28 @@ func post(h http.Handler, token, query string) string {
 	return strings.TrimSuffix(w.Body.String(), "\n")
 }
 
-// A server with the product's schema has CloakQL's guards, error codes and sign-in, and the
-// product's own error.
-func TestNew_ownSchema(t *testing.T) {
+// A server with the application's schema has CloakQL's guards, error codes and sign-in, and the
+// application's own error.
+func TestNew_applicationSchema(t *testing.T) {
 	kc := newShop(t, "hush")
-	config := importerConfig(t, kc, product{me: func(ctx context.Context) (*identity.User, error) {
+	me := func(ctx context.Context) (*identity.User, error) {
 		user, err := identity.Require(ctx)
 		if err == nil && *user.Username == "alice" {
 			return nil, fmt.Errorf("find the order: %w", errOutOfStock)
 		}
 		return user, err
-	}})
+	}
+	config := importerConfig(t, kc, application{me: me})
 	h := newServer(t, config).Handler()
 
-	const me = `{ me { username } }`
+	const query = `{ me { username } }`
 	alice := signIn(t, kc).AccessToken
-	foreign, _ := strings.CutPrefix(bearer(t, kc,
+	billingToken, _ := strings.CutPrefix(bearer(t, kc,
 		keycloaktest.TokenSpec{Claims: map[string]any{"aud": "billing"}}), "Bearer ")
 	for _, tt := range []struct{ name, token, query, want string }{
-		{"guarded", "", me, `{"errors":[{"message":"Not authenticated","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_MISSING"}}],"data":{"me":null}}`},
-		{"another audience", foreign, me, `{"errors":[{"message":"Token is not meant for this API","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_NOT_ACCEPTED"}}],"data":{"me":null}}`},
-		{"own error", alice, me, `{"errors":[{"message":"This is sold out","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"OUT_OF_STOCK"}}],"data":{"me":null}}`},
+		{"guarded", "", query, `{"errors":[{"message":"Not authenticated","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_MISSING"}}],"data":{"me":null}}`},
+		{"another audience", billingToken, query, `{"errors":[{"message":"Token is not meant for this API","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_NOT_ACCEPTED"}}],"data":{"me":null}}`},
+		{"application's error", alice, query, `{"errors":[{"message":"This is sold out","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"OUT_OF_STOCK"}}],"data":{"me":null}}`},
 		{"sign-in", "", `mutation { login(username: "alice", password: "hush") { tokenType } }`, `{"data":{"login":{"tokenType":"Bearer"}}}`},
 		{"introspection", alice, `{ __schema { types { name } } }`, `{"errors":[{"message":"Introspection is off","path":["__schema"],"locations":[{"line":1,"column":3}],"extensions":{"code":"INTROSPECTION_DISABLED"}}],"data":{"__schema":null}}`},
 		{"limits", "", `mutation { a: login(username: "a", password: "b") { scope } b: login(username: "a", password: "c") { scope } }`, ``},
@@ -143,7 +144,7 @@ func TestHandler_removedKeyWithoutRun(t *testing.T) {
 		defer kc.Close()
 		transport := &http.Transport{DialContext: listener.dial}
 		defer transport.CloseIdleConnections()
-		config := importerConfig(t, kc, product{me: identity.Require})
+		config := importerConfig(t, kc, application{me: identity.Require})
 		config.Client.Transport = transport
 		h := newServer(t, config).Handler()
 		token, _ := strings.CutPrefix(bearer(t, kc, keycloaktest.TokenSpec{Claims: map[string]any{
@@ -151,7 +152,7 @@ func TestHandler_removedKeyWithoutRun(t *testing.T) {
 			"Bearer ")
 		const me = `{ me { username } }`
 		if got := post(h, token, me); got != `{"data":{"me":{"username":"alice"}}}` {
-			t.Fatalf("before: %s", got)
+			t.Fatalf("before the key was removed, me is %s", got)
 		}
 		shop := kc.Realm("shop")
 		old := shop.SigningKey("RS256")
@@ -161,23 +162,23 @@ func TestHandler_removedKeyWithoutRun(t *testing.T) {
 		if err := shop.RemoveKey(old); err != nil {
 			t.Fatal(err)
 		}
-		removed := time.Now()
-		var accepted time.Duration // how long after the removal
-		for time.Since(removed) < time.Hour {
+		removedAt := time.Now()
+		var lastAccepted time.Duration // after the removal
+		for time.Since(removedAt) < time.Hour {
 			time.Sleep(15 * time.Second)
 			if got := post(h, token, me); strings.Contains(got, `"alice"`) {
-				accepted = time.Since(removed)
+				lastAccepted = time.Since(removedAt)
 			} else if !strings.Contains(got, `"KEY_UNKNOWN"`) {
-				t.Fatalf("after %v: %s", time.Since(removed), got)
+				t.Fatalf("%v after the removal, me is %s, want KEY_UNKNOWN", time.Since(removedAt), got)
 			}
 		}
-		if accepted > 6*time.Minute || accepted == 0 {
-			t.Errorf("the removed key was accepted for %v, want at most 6m", accepted)
+		if lastAccepted > 6*time.Minute || lastAccepted == 0 {
+			t.Errorf("the removed key was accepted for %v, want at most 6m", lastAccepted)
 		}
 	})
 }
 
-// Zero fields of a Config have the defaults of the command in production.
+// The zero fields of a Config get the same defaults as the command in production.
 func TestConfig_defaults(t *testing.T) {
 	kc := newShop(t, "hush")
 	minimal := cloakql.Config{
@@ -185,7 +186,8 @@ func TestConfig_defaults(t *testing.T) {
 		Client: keycloak.ClientConfig{ClientID: "shop-api",
 			ClientSecret: identity.NewSecret("hush")},
 	}
-	got, want := attributes(minimal), attributes(goodConfig(t, at(kc), "RUNTIME_ENV=prod"))
+	got := attributes(minimal)
+	want := attributes(testConfig(t, withKeycloak(kc), "RUNTIME_ENV=prod"))
 	if len(want) < 20 {
 		t.Fatalf("only %d attributes are logged", len(want))
 	}
@@ -198,7 +200,7 @@ func TestConfig_defaults(t *testing.T) {
 	}
 }
 
-// attributes returns what is logged of a Config.
+// attributes returns the attributes that are logged for a Config.
 func attributes(config cloakql.Config) map[string]string {
 	attributes := map[string]string{}
 	for _, attribute := range config.LogValue().Group() {
@@ -207,11 +209,11 @@ func attributes(config cloakql.Config) map[string]string {
 	return attributes
 }
 
-// New names what is missing or contradictory, and refuses unguarded fields.
+// New returns an error that names what is missing or contradictory, and one for unguarded fields.
 func TestNew_invalidConfig(t *testing.T) {
 	kc := newShop(t, "hush")
 	unguarded := func(service *signin.Service) (graphql.ExecutableSchema, error) {
-		schema, err := product{}.schema(service)
+		schema, err := application{}.schema(service)
 		return withoutDirectives{schema}, err
 	}
 	for name, tt := range map[string]struct {
@@ -263,7 +265,7 @@ func TestNew_invalidConfig(t *testing.T) {
 			c.HTTP.Middleware = func(http.Handler) http.Handler { return nil }
 		}, "Config.HTTP.Middleware returned no handler"},
 	} {
-		config := importerConfig(t, kc, product{})
+		config := importerConfig(t, kc, application{})
 		tt.change(&config)
 		if server, err := cloakql.New(config); server != nil || err == nil ||
 			!strings.Contains(err.Error(), tt.want) {
@@ -272,7 +274,7 @@ func TestNew_invalidConfig(t *testing.T) {
 	}
 }
 
-// withoutDirectives is a schema whose queries lack access rules.
+// withoutDirectives is a schema whose query fields have no access rules.
 type withoutDirectives struct{ graphql.ExecutableSchema }
 
 func (s withoutDirectives) Schema() *ast.Schema {
@@ -280,18 +282,18 @@ func (s withoutDirectives) Schema() *ast.Schema {
 	query := *schema.Query
 	query.Fields = nil
 	for _, field := range schema.Query.Fields {
-		bare := *field
-		bare.Directives = nil
-		query.Fields = append(query.Fields, &bare)
+		unguarded := *field
+		unguarded.Directives = nil
+		query.Fields = append(query.Fields, &unguarded)
 	}
 	schema.Query = &query
 	return &schema
 }
 
-// A server without a client verifies tokens, and login fails.
+// A server without a Keycloak client verifies tokens, but login fails.
 func TestNew_withoutClient(t *testing.T) {
 	kc := newShop(t, "hush")
-	config := importerConfig(t, kc, product{me: identity.Require})
+	config := importerConfig(t, kc, application{me: identity.Require})
 	config.Client = keycloak.ClientConfig{}
 	config.Tokens.Audience = []string{"shop-api"}
 	var log lockedBuffer
@@ -306,17 +308,18 @@ func TestNew_withoutClient(t *testing.T) {
 		`mutation { login(username: "alice", password: "hush") { scope } }`)
 	if !strings.Contains(got, "INTERNAL_SERVER_ERROR") ||
 		!strings.Contains(log.String(), "signin.New") {
-		t.Errorf("login is %s; the log says\n%s", got, &log)
+		t.Errorf("login is %s, want INTERNAL_SERVER_ERROR and a log that names signin.New:\n%s", got,
+			&log)
 	}
 	if err := server.Close(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
 
-// Config.HTTP.Middleware can see the caller and respond by itself.
+// Config.HTTP.Middleware can see the caller, and respond without calling the next handler.
 func TestConfig_middleware(t *testing.T) {
 	kc := newShop(t, "hush")
-	config := importerConfig(t, kc, product{me: identity.Require})
+	config := importerConfig(t, kc, application{me: identity.Require})
 	var callers []string
 	config.HTTP.Middleware = func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -348,7 +351,7 @@ func TestConfig_middleware(t *testing.T) {
 // Changing a Config after New doesn't affect the Server.
 func TestNew_copiesConfig(t *testing.T) {
 	kc := newShop(t, "hush")
-	config := importerConfig(t, kc, product{me: func(context.Context) (*identity.User, error) {
+	config := importerConfig(t, kc, application{me: func(context.Context) (*identity.User, error) {
 		return nil, errOutOfStock
 	}})
 	config.Limits.RootFieldMax = map[string]int{"me": 1}
@@ -363,7 +366,7 @@ func TestNew_copiesConfig(t *testing.T) {
 	}
 }
 
-// The log, and the warning of Run, also use the defaults of Issuers.
+// LogValue shows the defaults of Issuers, and doesn't change the Config.
 func TestConfig_LogValue_issuers(t *testing.T) {
 	realm := must(keycloak.NewRealm("https://sso.example.com", "shop"))
 	other := must(keycloak.NewRealm("https://sso.example.com", "other"))
@@ -388,11 +391,11 @@ func TestConfig_LogValue_issuers(t *testing.T) {
 	}
 }
 
-// In a product's server, the error about a host names fields of Config instead of settings.
+// In an application's server, the error about a host names fields of Config instead of settings.
 func TestConfig_AllowedHosts_error(t *testing.T) {
 	kc := newShop(t, "hush")
 	for _, local := range []bool{true, false} {
-		config := importerConfig(t, kc, product{})
+		config := importerConfig(t, kc, application{})
 		config.Local, config.HTTP.AllowedHosts = local, []string{"api.example.com"}
 		w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/graphql", nil)
 		r.Host = "evil.example.com"
@@ -400,29 +403,32 @@ func TestConfig_AllowedHosts_error(t *testing.T) {
 		if body := w.Body.String(); w.Code != http.StatusForbidden ||
 			!strings.Contains(body, "HTTPConfig.AllowedHosts") ||
 			strings.Contains(body, "Config.Local") != local {
-			t.Errorf("local %v: %d %s", local, w.Code, body)
+			t.Errorf("local %v: got %d %s, want 403 and an error that names HTTPConfig.AllowedHosts",
+				local, w.Code, body)
 		}
 	}
 }
 
-// If the listener fails, Run returns after it has finished the requests in flight.
+// If the listener fails, Run finishes the requests in flight before it returns.
 func TestServer_Run_failingListener(t *testing.T) {
 	kc := newShop(t, "hush")
 	called, release := make(chan struct{}), make(chan struct{})
-	config := importerConfig(t, kc, product{me: func(ctx context.Context) (*identity.User, error) {
+	me := func(ctx context.Context) (*identity.User, error) {
 		close(called)
 		<-release
 		return identity.Require(ctx)
-	}})
+	}
+	config := importerConfig(t, kc, application{me: me})
 	log := &lockedBuffer{}
 	config.Log = slog.New(slog.NewTextHandler(log, nil))
 	listener := must(net.Listen("tcp", "127.0.0.1:0"))
 	returned := make(chan error, 1)
 	go func() { returned <- newServer(t, config).Run(t.Context(), listener) }()
-	s, response := &site{url: "http://" + listener.Addr().String()}, make(chan string, 1)
+	s, response := &testServer{url: "http://" + listener.Addr().String()}, make(chan string, 1)
 	token := signIn(t, kc).AccessToken
 	go func() {
-		_, body := s.do(t, exchange{query: `{ me { username } }`, authorization: "Bearer " + token})
+		_, body := s.do(t,
+			testRequest{query: `{ me { username } }`, authorization: "Bearer " + token})
 		response <- body
 	}()
 	<-called
@@ -444,7 +450,7 @@ func TestServer_Run_failingListener(t *testing.T) {
 	}
 }
 
-// Run fails the second time and after Close. It always closes the listener.
+// Run returns an error if it is called twice or after Close. It always closes the listener.
 func TestServer_Run_once(t *testing.T) {
 	kc := newShop(t, "hush")
 	run := func(server *cloakql.Server) error {
@@ -457,8 +463,8 @@ func TestServer_Run_once(t *testing.T) {
 		}
 		return err
 	}
-	server, closed := newServer(t, importerConfig(t, kc, product{})),
-		newServer(t, importerConfig(t, kc, product{}))
+	server, closed := newServer(t, importerConfig(t, kc, application{})),
+		newServer(t, importerConfig(t, kc, application{}))
 	if err := run(server); err != nil {
 		t.Errorf("Run() = %v", err)
 	}

@@ -18,8 +18,7 @@ import (
 
 const libraryCanary = "canary-9d1e"
 
-// A response that Keycloak, or another server in its place, sends unasked doesn't appear in the
-// log.
+// If Keycloak sends a response without a request, the log doesn't contain that response.
 func TestLibraryLog_unsolicitedResponse(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -37,7 +36,7 @@ func TestLibraryLog_unsolicitedResponse(t *testing.T) {
 				if _, err := http.ReadRequest(bufio.NewReader(connection)); err != nil {
 					return
 				}
-				// The response to the request, and another one in the same write.
+				// The response to the request, and an unsolicited one in the same write.
 				const keys, tokens = `{"keys":[]}`, `{"access_token":"` + libraryCanary + `"}`
 				fmt.Fprintf(connection, "HTTP/1.1 200 OK\r\nContent-Length: "+
 					"%d\r\n\r\n%sHTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s",
@@ -70,7 +69,7 @@ func TestLibraryLog_unsolicitedResponse(t *testing.T) {
 // The log has a panic's stack trace, but not its value.
 func TestLibraryLog_panic(t *testing.T) {
 	output := &lockedBuffer{}
-	config := goodConfig(t)
+	config := testConfig(t)
 	config.Log = slog.New(slog.NewTextHandler(output, nil))
 	server := cloakql.HTTPServer(newServer(t, config))
 	server.Handler = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {

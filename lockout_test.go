@@ -28,7 +28,7 @@ type lockout struct {
 // withLockout calls f in a synctest bubble.
 func withLockout(t *testing.T, f func(l *lockout)) {
 	synctest.Test(t, func(t *testing.T) {
-		config := goodConfig(t)
+		config := testConfig(t)
 		listener := newPipeListener()
 		kc, err := keycloaktest.Start(keycloaktest.Config{Listener: listener,
 			Realms: [][]byte{keycloaktest.RealmSpec{
@@ -107,7 +107,7 @@ func TestLockout_hourlySignIn(t *testing.T) {
 		for hour := range 47 {
 			time.Sleep(time.Hour)
 			if err := l.signIn(l.t.Context(), "198.51.100.7", "alice", "hush"); err != nil {
-				t.Errorf("hour %d: %v", hour, err)
+				t.Errorf("sign-in in hour %d: %v", hour, err)
 			}
 		}
 		if n := <-guesses; n < 150 || n > 20+192 {
@@ -116,8 +116,8 @@ func TestLockout_hourlySignIn(t *testing.T) {
 	})
 }
 
-// Every two minutes, two guesses arrive at once: under one name, or under the username and the
-// e-mail address of the same account. By default, Keycloak locks an account for a minute after two
+// Every two minutes, two guesses arrive at once: with one name, or with the username and the
+// email address of the same account. By default, Keycloak locks an account for a minute after two
 // failures within a second; the server keeps that from happening.
 func TestLockout_simultaneousGuesses(t *testing.T) {
 	for _, names := range [][2]string{{"alice", "alice"}, {"alice", "alice@example.com"}} {
@@ -125,6 +125,7 @@ func TestLockout_simultaneousGuesses(t *testing.T) {
 	}
 }
 
+// testSimultaneousGuesses sends the two guesses of each pair with these names.
 func testSimultaneousGuesses(t *testing.T, names [2]string) {
 	withLockout(t, func(l *lockout) {
 		// teaches the client that both names belong to one account
@@ -153,13 +154,13 @@ func testSimultaneousGuesses(t *testing.T, names [2]string) {
 			time.Sleep(2 * time.Minute)
 		}
 		if checked < 20 {
-			t.Errorf("Keycloak checked %d guesses, want the budget of 20", checked)
+			t.Errorf("Keycloak checked %d guesses, want at least the limit of 20", checked)
 		}
 	})
 }
 
-// If the user doesn't sign in for a day, the failures add up until each locks the account for a few
-// minutes. The user can still sign in between two lockouts.
+// If the user doesn't sign in for a day, failures add up until every failure locks the account for
+// a few minutes. The user can still sign in between two lockouts.
 func TestLockout_dailySignIn(t *testing.T) {
 	withLockout(t, func(l *lockout) {
 		ctx, stop := context.WithTimeout(l.t.Context(), 25*time.Hour)
@@ -180,14 +181,14 @@ func TestLockout_dailySignIn(t *testing.T) {
 		if locked == 0 || locked > 24*60/5 {
 			t.Errorf("locked for %d of 1440 minutes, want some, and at most a fifth", locked)
 		}
-		tries := 0
-		for ; tries < 5; tries++ {
+		attempts := 0
+		for ; attempts < 5; attempts++ {
 			if err := l.signIn(l.t.Context(), "198.51.100.7", "alice", "hush"); err == nil {
 				break
 			}
 			time.Sleep(time.Minute)
 		}
-		if tries == 5 {
+		if attempts == 5 {
 			t.Error("the user couldn't sign in within five minutes")
 		}
 		if isLocked, err := l.user.Locked(); err != nil || isLocked {

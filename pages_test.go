@@ -36,17 +36,18 @@ func pages(t *testing.T) (names []string) {
 const repository = "https://github.com/cloakql/cloakql"
 
 var (
-	fence   = regexp.MustCompile("(?ms)^ *```.*?^ *```$")
-	heading = regexp.MustCompile(`(?m)^#+ +(.*)$`)
-	link    = regexp.MustCompile(`\]\(([^)\s]+)\)|(?m)^\[[^\]]+\]: (\S+)`)
+	fencePattern   = regexp.MustCompile("(?ms)^ *```.*?^ *```$")
+	headingPattern = regexp.MustCompile(`(?m)^#+ +(.*)$`)
+	linkPattern    = regexp.MustCompile(`\]\(([^)\s]+)\)|(?m)^\[[^\]]+\]: (\S+)`)
 )
 
 // anchors returns the fragments that GitHub gives the headings of a page.
 func anchors(page string) map[string]bool {
-	all := map[string]bool{}
-	for _, match := range heading.FindAllStringSubmatch(fence.ReplaceAllString(page, ""), -1) {
+	fragments := map[string]bool{}
+	prose := fencePattern.ReplaceAllString(page, "")
+	for _, match := range headingPattern.FindAllStringSubmatch(prose, -1) {
 		text := regexp.MustCompile(`\[([^\]]*)\]\([^)]*\)`).ReplaceAllString(match[1], "$1")
-		all[strings.Map(func(r rune) rune {
+		fragments[strings.Map(func(r rune) rune {
 			switch {
 			case r == ' ':
 				return '-'
@@ -56,23 +57,24 @@ func anchors(page string) map[string]bool {
 			return -1
 		}, strings.TrimSpace(text))] = true
 	}
-	return all
+	return fragments
 }
 
 // brokenLinks returns the links of a page to files and headings that don't exist.
 func brokenLinks(t *testing.T, name, text string) (broken []string) {
 	t.Helper()
-	for _, match := range link.FindAllStringSubmatch(fence.ReplaceAllString(text, ""), -1) {
+	prose := fencePattern.ReplaceAllString(text, "")
+	for _, match := range linkPattern.FindAllStringSubmatch(prose, -1) {
 		target := match[1] + match[2]
 		file, anchor, hasAnchor := strings.Cut(target, "#")
-		ours, onGitHub := strings.CutPrefix(file, repository)
+		repositoryPath, onGitHub := strings.CutPrefix(file, repository)
 		switch {
 		case strings.HasPrefix(target, "#"):
 			file = name
-		case onGitHub && ours == "":
+		case onGitHub && repositoryPath == "":
 			file = "README.md"
-		case onGitHub && strings.HasPrefix(ours, "/blob/main/"):
-			file = strings.TrimPrefix(ours, "/blob/main/")
+		case onGitHub && strings.HasPrefix(repositoryPath, "/blob/main/"):
+			file = strings.TrimPrefix(repositoryPath, "/blob/main/")
 		case strings.Contains(target, "://"):
 			continue
 		default:
@@ -87,12 +89,12 @@ func brokenLinks(t *testing.T, name, text string) (broken []string) {
 	return broken
 }
 
-// Every link of a page to a file, and to a heading of a page, resolves.
+// Every link on a page to a file or a heading resolves.
 func TestPages_links(t *testing.T) {
 	found := brokenLinks(t, "docs/made-up.md", "# A `b_c` d!\n[1](#a-b_c-d) [2](#nowhere)\n"+
 		"[3](none.md) [4](../README.md#try-it) ![5](pictures/console-me.png) [6](README.md#none)\n"+
 		"[7](https://example.com/none) [8]("+repository+"#none)\n```\n[9](none.md)\n```\n[10]: none.md\n")
-	// Only a link to the page itself is looked up in a file, and docs/made-up.md isn't one.
+	// #a-b_c-d is reported too: brokenLinks reads docs/made-up.md, which doesn't exist.
 	want := []string{"#a-b_c-d", "#nowhere", "none.md", "README.md#none",
 		repository + "#none", "none.md"}
 	if !slices.Equal(found, want) {
@@ -105,7 +107,7 @@ func TestPages_links(t *testing.T) {
 	}
 }
 
-// The index of the documentation has every page.
+// docs/README.md links to every page in docs.
 func TestPages_index(t *testing.T) {
 	index := readSource(t, "docs/README.md")
 	for _, name := range glob(t, "docs/*.md") {
@@ -115,10 +117,10 @@ func TestPages_index(t *testing.T) {
 	}
 }
 
-// Prose has at most 100 columns. Tables, code, and lines that no blank breaks may be wider.
+// Prose has at most 100 columns. Tables, code and images may be wider.
 func TestPages_columns(t *testing.T) {
 	for _, name := range pages(t) {
-		text := fence.ReplaceAllStringFunc(readSource(t, name), func(code string) string {
+		text := fencePattern.ReplaceAllStringFunc(readSource(t, name), func(code string) string {
 			return strings.Repeat("\n", strings.Count(code, "\n"))
 		})
 		for i, line := range strings.Split(text, "\n") {
@@ -131,7 +133,7 @@ func TestPages_columns(t *testing.T) {
 	}
 }
 
-// People finish a README of 150 lines.
+// README.md has at most 150 lines, so that people finish it.
 func TestREADME_length(t *testing.T) {
 	if lines := strings.Count(readSource(t, "README.md"), "\n"); lines > 150 {
 		t.Errorf("README.md has %d lines, want at most 150", lines)

@@ -10,42 +10,44 @@ import (
 	"testing"
 )
 
-// retryAfter matches seconds of the real clock; package throttle's tests check the exact number.
-var retryAfter = regexp.MustCompile(`"retryAfter":[1-9][0-9]?\b`)
+// retryAfterPattern matches a number of seconds, which depends on the real clock here. The tests of
+// package throttle check the exact number.
+var retryAfterPattern = regexp.MustCompile(`"retryAfter":[1-9][0-9]?\b`)
 
-// guess returns a sign-in request.
-func guess(name, password string) exchange {
-	return exchange{
+// loginRequest returns a request to sign in.
+func loginRequest(name, password string) testRequest {
+	return testRequest{
 		query:     `mutation($u: String!, $p: String!) { login(username: $u, password: $p) { tokenType } }`,
 		variables: map[string]any{"u": name, "p": password},
 	}
 }
 
-// Existing and unknown usernames get byte-identical responses, both before the budget is used up
-// and after, when even the right password is refused.
+// Existing and unknown usernames get byte-identical responses, both below the limit and over it,
+// where even the right password is refused.
 func TestRateLimit_knownAndUnknownNames(t *testing.T) {
 	kc := newShop(t, "hush")
-	s := newSite(t, goodConfig(t, at(kc), "LOGIN_REFUSAL_PAUSE=0"), nil)
+	s := newTestServer(t, testConfig(t, withKeycloak(kc), "LOGIN_REFUSAL_PAUSE=0"), nil)
 	names := []string{"alice", "nobody", "locked", "disabled"}
 	responses := make([][]string, len(names))
 	t.Run("guess", func(t *testing.T) {
 		for n, name := range names {
 			t.Run(name, func(t *testing.T) {
-				t.Parallel() // guesses only wait for guesses at the same account
+				t.Parallel() // sign-ins wait only for those of the same account
 				for i := range 12 {
-					_, body := s.do(t, guess([]string{name, strings.ToUpper(name)}[i%2], "wrong"))
+					spelling := []string{name, strings.ToUpper(name)}[i%2]
+					_, body := s.do(t, loginRequest(spelling, "wrong"))
 					responses[n] = append(responses[n],
-						retryAfter.ReplaceAllString(body, `"retryAfter":N`))
+						retryAfterPattern.ReplaceAllString(body, `"retryAfter":N`))
 				}
-				_, body := s.do(t, guess(name, "hush"))
+				_, body := s.do(t, loginRequest(name, "hush"))
 				responses[n] = append(responses[n],
-					retryAfter.ReplaceAllString(body, `"retryAfter":N`))
+					retryAfterPattern.ReplaceAllString(body, `"retryAfter":N`))
 			})
 		}
 	})
 	for n, name := range names {
 		if !slices.Equal(responses[n], responses[0]) {
-			t.Errorf("%s gets\n%s\nand alice\n%s", name, responses[n], responses[0])
+			t.Errorf("%s gets\n%s\nwant the same as alice:\n%s", name, responses[n], responses[0])
 		}
 	}
 	for i, body := range responses[0] {
@@ -62,33 +64,36 @@ func TestRateLimit_knownAndUnknownNames(t *testing.T) {
 	}
 }
 
-// A request with several attempts is refused as a whole, however it is written.
+// A request with several attempts is refused as a whole, whether they are aliases, in fragments or
+// in inline fragments. Several requests are counted.
 func TestRateLimit_aliases(t *testing.T) {
 	kc := newShop(t, "hush")
-	s := newSite(t, goodConfig(t, at(kc)), nil)
+	s := newTestServer(t, testConfig(t, withKeycloak(kc)), nil)
 	for _, query := range []string{
 		"mutation { ...F } fragment F on Mutation { " +
-			numbered(15,
+			repeatf(15,
 				"x%d: login(username: \"alice\", password: \"guess %[1]d\") { tokenType } ") + "}",
 		"mutation { " +
-			numbered(2,
+			repeatf(2,
 				"... on Mutation { x%d: login(username: \"alice\", password: \"a\") @skip(if: false) { tokenType } } ") + "}",
-		"mutation { " + numbered(2, "x%d: refresh(refreshToken: \"a\") { tokenType } ") + "}",
+		"mutation { " + repeatf(2, "x%d: refresh(refreshToken: \"a\") { tokenType } ") + "}",
 	} {
-		if _, body := s.do(t, exchange{query: query}); !strings.Contains(body, "ROOT_FIELDS") ||
+		if _, body := s.do(t, testRequest{query: query}); !strings.Contains(body, "ROOT_FIELDS") ||
 			kc.Count("/token") != 0 {
-			t.Errorf("Keycloak received %d requests: %s", kc.Count("/token"), body)
+			t.Errorf("Keycloak received %d requests, want 0; got %s, want ROOT_FIELDS",
+				kc.Count("/token"), body)
 		}
 	}
 	if _, body := s.do(t,
-		exchange{query: "mutation { " + numbered(2, "x%d: logout(refreshToken: \"a\") ") +
+		testRequest{query: "mutation { " + repeatf(2, "x%d: logout(refreshToken: \"a\") ") +
 			"}"}); !strings.Contains(body, "ROOT_FIELDS") || kc.Count("/logout") != 0 {
-		t.Errorf("Keycloak received %d requests: %s", kc.Count("/logout"), body)
+		t.Errorf("Keycloak received %d requests, want 0; got %s, want ROOT_FIELDS",
+			kc.Count("/logout"), body)
 	}
 	limited := 0
 	for range 40 {
 		_, body := s.do(t,
-			exchange{
+			testRequest{
 				query: `mutation { logout(refreshToken: "AAAA.AAAA.AAAA") }`,
 			})
 		if strings.Contains(body, "RATE_LIMITED") {
@@ -100,11 +105,12 @@ func TestRateLimit_aliases(t *testing.T) {
 	}
 }
 
-// Behind a trusted proxy, each client has its own budget. Without one, X-Forwarded-For is ignored.
+// Behind a trusted proxy, each client has its own limit. Without a trusted proxy, the server
+// ignores X-Forwarded-For.
 func TestRateLimit_clientsBehindProxy(t *testing.T) {
-	refused := func(t *testing.T, setting ...string) (refused int) {
+	countRefused := func(t *testing.T, setting ...string) (refused int) {
 		kc := newShop(t, "hush")
-		s := newSite(t, goodConfig(t, append(setting, at(kc), "RUNTIME_ENV=prod",
+		s := newTestServer(t, testConfig(t, append(setting, withKeycloak(kc), "RUNTIME_ENV=prod",
 			"LOGIN_ADDRESS_LIMIT=3/1h", "MAX_LOGINS=3")...), nil)
 		for i := range 6 {
 			request, err := http.NewRequest(http.MethodPost, s.url+"/graphql",
@@ -130,14 +136,16 @@ func TestRateLimit_clientsBehindProxy(t *testing.T) {
 		}
 		if warned := strings.Count(s.log.String(), "AddressConfig.Trusted"); warned != 1-min(1,
 			len(setting)) {
-			t.Errorf("%v: %d lines about untrusted proxies", setting, warned)
+			t.Errorf("%v: got %d warnings about an untrusted proxy, want one only without a trusted "+
+				"proxy", setting, warned)
 		}
 		return refused
 	}
-	if n := refused(t, "TRUSTED_PROXIES=10.0.0.0/8, 127.0.0.1"); n != 0 {
+	if n := countRefused(t, "TRUSTED_PROXIES=10.0.0.0/8, 127.0.0.1"); n != 0 {
 		t.Errorf("behind a trusted proxy, %d of 6 clients were refused, want none", n)
 	}
-	if n := refused(t); n != 3 {
-		t.Errorf("without one, %d of 6 were refused, want the 3 beyond the address's budget", n)
+	if n := countRefused(t); n != 3 {
+		t.Errorf("without a trusted proxy, %d of 6 were refused, want the 3 over the address's "+
+			"limit", n)
 	}
 }

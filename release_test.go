@@ -21,9 +21,9 @@ func readYAML(t *testing.T, name string, v any) {
 	}
 }
 
-// A release has a static binary for six platforms, built with the command that SECURITY.md tells
-// people to verify it with, and archives whose files exist. goreleaser check, in scripts/release,
-// knows whether GoReleaser understands the rest.
+// .goreleaser.yaml builds a static binary for six platforms, with the command that SECURITY.md
+// gives for verifying a release, and archives with files that exist. (scripts/release runs
+// goreleaser check, which checks the rest.)
 func TestRelease_config(t *testing.T) {
 	type file struct{ Src string }
 	var config struct {
@@ -58,9 +58,10 @@ func TestRelease_config(t *testing.T) {
 		t.Errorf("SECURITY.md lacks the command of .goreleaser.yaml: %s", command)
 	}
 	for _, file := range config.Archives[0].Files {
-		made := strings.HasPrefix(file.Src, ".ci/release/") // by scripts/notices
-		if found, err := filepath.Glob(file.Src); err != nil || len(found) == 0 && !made {
-			t.Errorf("%s is to be in the archives: no such file (%v)", file.Src, err)
+		generated := strings.HasPrefix(file.Src, ".ci/release/") // by scripts/notices
+		if found, err := filepath.Glob(file.Src); err != nil || len(found) == 0 && !generated {
+			t.Errorf(".goreleaser.yaml puts %s into the archives, and there is no such file (%v)",
+				file.Src, err)
 		}
 	}
 	for _, flag := range []string{"-noserial", "-notimestamp"} {
@@ -70,7 +71,8 @@ func TestRelease_config(t *testing.T) {
 	}
 }
 
-// The notes of a release are its section in CHANGELOG.md, with links that work on another page.
+// scripts/release takes a release's notes from its section in CHANGELOG.md, and makes relative
+// links absolute.
 func TestRelease_notes(t *testing.T) {
 	if _, err := exec.LookPath("bash"); err != nil {
 		t.Skip(err)
@@ -100,8 +102,8 @@ func TestRelease_notes(t *testing.T) {
 	}
 }
 
-// The image runs as a numeric user that isn't root, is built for the platform that is asked for,
-// and carries its version.
+// The Dockerfile builds for the target platform, sets a numeric user that isn't root, and labels
+// the image with its version.
 func TestDockerfile(t *testing.T) {
 	build, image, _ := strings.Cut(readSource(t, "Dockerfile"), "\nFROM scratch\n")
 	for _, want := range []string{
@@ -128,19 +130,19 @@ func TestDockerfile(t *testing.T) {
 		}
 	}
 	for _, arg := range []string{"VERSION", "COMMIT", "DATE"} {
-		// an ARG ends with its stage
+		// an ARG is only visible in its own stage
 		if !strings.Contains(build, "\nARG "+arg+"\n") ||
 			!strings.Contains("\n"+image, "\nARG "+arg+"\n") {
 			t.Errorf("ARG %s isn't in both stages", arg)
 		}
 	}
-	// COPY of the build's context: what .dockerignore leaves out isn't there.
+	// The build can only run files that .dockerignore leaves in its context.
 	if strings.Contains(readSource(t, ".dockerignore"), "scripts") {
 		t.Error(".dockerignore leaves out scripts/notices, which the build runs")
 	}
 }
 
-// Workflows run pinned actions with few permissions and end in time, and what they run exists.
+// Workflows run pinned actions, have read permission only, time out, and run scripts that exist.
 func TestWorkflows(t *testing.T) {
 	pinned := regexp.MustCompile(`(?m)^ +- uses: actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$`)
 	script := regexp.MustCompile(`(?:scripts|\.ci)/[a-z]+`)
@@ -163,7 +165,7 @@ func TestWorkflows(t *testing.T) {
 			t.Errorf("%s: permissions %v, want contents: read", name, workflow.Permissions)
 		}
 		if len(workflow.On) == 0 || workflow.On["pull_request_target"] != nil {
-			t.Errorf("%s: on %v, want something without secrets for others", name, workflow.On)
+			t.Errorf("%s: on %v, want triggers without pull_request_target, which gives forks our secrets", name, workflow.On)
 		}
 		actions := 0
 		for id, job := range workflow.Jobs {
@@ -190,7 +192,7 @@ func TestWorkflows(t *testing.T) {
 	}
 }
 
-// GitHub rejects an issue form that breaks its rules, and shows none then.
+// Issue forms follow GitHub's rules. GitHub doesn't show a form that breaks them.
 func TestIssueForms(t *testing.T) {
 	names := glob(t, ".github/ISSUE_TEMPLATE/*.yml")
 	if len(names) != 3 {
@@ -230,7 +232,7 @@ func TestIssueForms(t *testing.T) {
 			}
 			if !slices.Contains([]string{"input", "textarea"}, field.Type) || field.ID == "" ||
 				ids[field.ID] || field.Attributes.Label == "" {
-				t.Errorf("%s: %+v, want an input or a textarea with its own id and a label", name,
+				t.Errorf("%s: %+v, want an input or a textarea with a unique ID and a label", name,
 					field)
 			}
 			ids[field.ID] = true

@@ -12,14 +12,13 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// BenchmarkHandler_me measures a `me` from the first middleware to the last byte, without the
-// connection: with a token that is in the cache, and without a token cache. e2e/bench measures
-// whole processes.
+// BenchmarkHandler_me measures a request for me from the first middleware to the last byte, without
+// the network: with a cached token, and without a token cache. e2e/bench measures whole processes.
 func BenchmarkHandler_me(b *testing.B) {
 	for name, cacheBytes := range map[string]int{"cached token": 0, "no token cache": -1} {
 		b.Run(name, func(b *testing.B) {
 			kc := newShop(b, "hush")
-			config := goodConfig(b, at(kc), "RUNTIME_ENV=prod")
+			config := testConfig(b, withKeycloak(kc), "RUNTIME_ENV=prod")
 			config.Log = slog.New(slog.NewJSONHandler(io.Discard, nil))
 			config.Tokens.CacheBytes = cacheBytes
 			handler := must(cloakql.New(config)).Handler()

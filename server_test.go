@@ -25,17 +25,17 @@ import (
 	"github.com/cloakql/cloakql/keycloak"
 )
 
-// With 64 sign-ins in flight, another one fails with BUSY at once, and the 64 are unaffected. They
-// come from four networks, since one network may have only a quarter of them.
+// With 64 sign-ins in flight, the 65th fails with BUSY at once, and the 64 are unaffected. The 64
+// come from four networks, because one network may have only a quarter of them in flight.
 func TestLogin_busy(t *testing.T) {
 	kc := newShop(t, "hush")
 	address, gate := newGate(t, kc)
-	s := newSite(t, goodConfig(t, "KEYCLOAK_SERVER_URL="+address, "TRUSTED_PROXIES=127.0.0.1",
+	s := newTestServer(t, testConfig(t, "KEYCLOAK_SERVER_URL="+address, "TRUSTED_PROXIES=127.0.0.1",
 		"KEYCLOAK_TIMEOUT=1m", "REQUEST_TIMEOUT=2m"), nil)
-	// for a different user each, since sign-ins to one account run one after another
-	login := func(name string, network int) exchange {
-		return exchange{query: `mutation { login(username: "` + name +
-			`", password: "hush") { tokenType } }`, from: fmt.Sprintf("192.0.%d.7", network)}
+	// each for a different user, because sign-ins to one account run one after another
+	login := func(name string, network int) testRequest {
+		return testRequest{query: `mutation { login(username: "` + name +
+			`", password: "hush") { tokenType } }`, address: fmt.Sprintf("192.0.%d.7", network)}
 	}
 	gate <- struct{}{}
 	var logins sync.WaitGroup
@@ -43,30 +43,29 @@ func TestLogin_busy(t *testing.T) {
 		logins.Go(func() {
 			if _, body := s.do(t, login(fmt.Sprint("nobody-", i), i%4)); !strings.Contains(body,
 				"INVALID_CREDENTIALS") {
-				t.Errorf("one of the 64 sign-ins: %s", body)
+				t.Errorf("one of the 64 sign-ins got %s, want INVALID_CREDENTIALS", body)
 			}
 		})
 	}
 	waitFor(t, "64 sign-ins wait for Keycloak", func() bool { return kc.Count("/token") == 64 })
 	if _, body := s.do(t, login("alice", 1)); !strings.Contains(body,
 		`"code":"RATE_LIMITED","retryAfter":1`) {
-		t.Errorf("the 17th sign-in of a network: %s", body)
+		t.Errorf("the 17th sign-in of a network got %s, want RATE_LIMITED", body)
 	}
 	if _, body := s.do(t, login("alice", 4)); !strings.Contains(body, `"reason":"BUSY"`) {
-		t.Errorf("the 65th sign-in: %s", body)
+		t.Errorf("the 65th sign-in got %s, want BUSY", body)
 	}
 	<-gate
 	logins.Wait()
 	if _, body := s.do(t, login("alice", 4)); !strings.Contains(body, `"tokenType":"Bearer"`) {
-		t.Errorf("a sign-in after the others finished: %s", body)
+		t.Errorf("a sign-in after the others finished got %s, want tokens", body)
 	}
 }
 
-// A client that disconnects isn't logged as a failure, and clients can't fill the log with long
-// aliases.
+// A disconnected client isn't logged as a failure, and a long alias is shortened in the log.
 func TestRequestLog(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	s := newSite(t, goodConfig(t),
+	s := newTestServer(t, testConfig(t),
 		realmFunc(func(ctx context.Context) error { cancel(); <-ctx.Done(); return ctx.Err() }))
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"/graphql",
 		strings.NewReader(`{"query":"mutation { logout(refreshToken: \"a\") }"}`))
@@ -85,17 +84,20 @@ func TestRequestLog(t *testing.T) {
 		t.Errorf("a canceled request is logged as a failure:\n%s", log)
 	}
 
-	s = newSite(t, goodConfig(t),
+	s = newTestServer(t, testConfig(t),
 		realmFunc(func(context.Context) error { return errors.New("no") }))
 	s.do(t,
-		exchange{query: `mutation { ` + strings.Repeat("a", 128) + `: logout(refreshToken: "a") }`})
+		testRequest{
+			query: `mutation { ` + strings.Repeat("a", 128) + `: logout(refreshToken: "a") }`,
+		})
 	if log := s.log.String(); !strings.Contains(log, "field failed") ||
 		strings.Contains(log, strings.Repeat("a", 129)) {
 		t.Errorf("want a log of the failure with a shortened alias, got: %s", log)
 	}
 }
 
-// A server from its settings to its graceful shutdown.
+// TestRun starts a server from settings, sends it requests and preflights, and stops it while a
+// request is in flight.
 func TestRun(t *testing.T) {
 	kc := newShop(t, "hush")
 	address, gate := newGate(t, kc)
@@ -111,29 +113,29 @@ func TestRun(t *testing.T) {
 	}()
 	serving := regexp.MustCompile(`"url":"(http://127[^"]*)/graphql"`)
 	waitFor(t, "the server listens", func() bool { return serving.MatchString(log.String()) })
-	s := &site{url: serving.FindStringSubmatch(log.String())[1], log: log}
+	s := &testServer{url: serving.FindStringSubmatch(log.String())[1], log: log}
 	waitFor(t, "the server is ready", func() bool {
 		status, _ := s.get(t, "/readyz")
 		return status == http.StatusOK
 	})
 	if status, text := s.get(t, "/healthz"); status != http.StatusOK || text != "alive\n" {
-		t.Errorf("healthz is %d %s", status, text)
+		t.Errorf("/healthz is %d %q, want 200 and alive", status, text)
 	}
 	if status, _ := s.get(t, "/graphql?query=%7B__typename%7D"); status != http.StatusOK {
-		t.Errorf("GET of a query is %d, want 200", status)
+		t.Errorf("a query by GET gets status %d, want 200", status)
 	}
 	if _, body := s.do(t,
-		exchange{query: `query Who { me { username } }`,
+		testRequest{query: `query Who { me { username } }`,
 			authorization: "bEaReR " + signIn(t, kc).AccessToken}); body !=
 		`{"data":{"me":{"username":"alice"}}}`+"\n" {
-		t.Errorf("me is %s", body)
+		t.Errorf("me is %s, want alice", body)
 	}
 	if !strings.Contains(log.String(),
 		`"msg":"request","operation":"query","name":"Who","status":200,"codes":null,"duration":`) {
 		t.Errorf("no line for the request in\n%s", log)
 	}
 
-	for origin, allowed := range map[string]string{
+	for origin, want := range map[string]string{
 		"https://shop.example.com": "https://shop.example.com", "https://evil.example.com": "",
 	} {
 		request, _ := http.NewRequest(http.MethodOptions, s.url+"/graphql", nil)
@@ -146,20 +148,20 @@ func TestRun(t *testing.T) {
 			t.Fatal(err)
 		}
 		response.Body.Close()
-		if got := response.Header.Get("Access-Control-Allow-Origin"); got != allowed ||
+		if got := response.Header.Get("Access-Control-Allow-Origin"); got != want ||
 			response.Header.Get("Access-Control-Allow-Credentials") != "" {
 			t.Errorf("preflight from %s allows %q, want %q and no credentials", origin, got,
-				allowed)
+				want)
 		}
 	}
 
-	// The request in flight is finished, and new ones aren't accepted.
+	// After stop, the request in flight finishes, and new connections aren't accepted.
 	gate <- struct{}{}
 	response := make(chan string, 1)
 	go func() {
 		defer close(response)
 		_, body := s.do(t,
-			exchange{
+			testRequest{
 				query: `mutation { login(username: "alice", password: "hush") { tokenType } }`,
 			})
 		response <- body
@@ -182,19 +184,19 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// A server with missing settings, or whose port is taken, doesn't start, and says why.
+// With missing settings, or if the port is in use, run returns an error that says so.
 func TestRun_failsToStart(t *testing.T) {
-	occupied, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer occupied.Close()
+	defer listener.Close()
 	for name, tt := range map[string]struct {
 		environ []string
 		want    string
 	}{
 		"missing settings": {[]string{"KEYCLOAK_REALM_NAME=shop"}, "KEYCLOAK_SERVER_URL"},
-		"port in use": {append(slices.Clone(requiredSettings), "ADDR="+occupied.Addr().String()),
+		"port in use": {append(slices.Clone(requiredSettings), "ADDR="+listener.Addr().String()),
 			"already: end it, or set ADDR to another address, such as ADDR=127.0.0.1:"},
 	} {
 		if err := run(t.Context(), tt.environ, t.TempDir(), io.Discard); err == nil ||
@@ -207,7 +209,7 @@ func TestRun_failsToStart(t *testing.T) {
 // The readiness probe reports failing key fetches even while the cached keys still work. Only a
 // local server says why they fail.
 func TestReadiness(t *testing.T) {
-	const good = `{"keys":[{"kid":"k","kty":"OKP","alg":"EdDSA","use":"sig","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`
+	const validKeys = `{"keys":[{"kid":"k","kty":"OKP","alg":"EdDSA","use":"sig","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`
 	for _, tt := range []struct {
 		name            string
 		local, draining bool
@@ -225,7 +227,7 @@ func TestReadiness(t *testing.T) {
 		{"recovered", false, false, []int{500, 500, 200}, time.Minute, 200, "ready\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			// a synctest bubble can't use the network, so a transport stands in for Keycloak
+			// a synctest bubble can't use the network, so a transport plays Keycloak
 			synctest.Test(t, func(t *testing.T) {
 				realm, err := keycloak.NewRealm("http://keycloak", "shop")
 				if err != nil {
@@ -241,7 +243,7 @@ func TestReadiness(t *testing.T) {
 							status := tt.statuses[min(calls, len(tt.statuses)-1)]
 							calls++
 							return &http.Response{StatusCode: status,
-								Body: io.NopCloser(strings.NewReader(good))}, nil
+								Body: io.NopCloser(strings.NewReader(validKeys))}, nil
 						})},
 				})
 				go cloakql.RunKeys(t.Context(), server)
@@ -261,15 +263,16 @@ func TestReadiness(t *testing.T) {
 	}
 }
 
-// A connection that stalls is closed: in a request's header, in its body, and between requests.
+// The server closes a connection that stalls in a request's header, in its body, or between
+// requests.
 func TestTimeouts_slowClients(t *testing.T) {
-	config := goodConfig(t)
+	config := testConfig(t)
 	config.Log = slog.New(slog.DiscardHandler)
 	server := cloakql.HTTPServer(newServer(t, config))
 	for name, limit := range map[string]time.Duration{"header": server.ReadHeaderTimeout,
 		"read": server.ReadTimeout, "idle": server.IdleTimeout} {
 		if limit <= 0 || limit > 5*time.Minute {
-			t.Errorf("the %s timeout is %v", name, limit)
+			t.Errorf("the %s timeout is %v, want more than 0 and at most 5m", name, limit)
 		}
 	}
 	server.ReadHeaderTimeout, server.ReadTimeout, server.IdleTimeout = 50*time.Millisecond,
@@ -280,7 +283,7 @@ func TestTimeouts_slowClients(t *testing.T) {
 	}
 	go server.Serve(listener)
 	t.Cleanup(func() { server.Close() })
-	for name, sent := range map[string]string{
+	for name, request := range map[string]string{
 		"header": "POST /graphql HTTP/1.1\r\nHost: localhost\r\n",
 		"body":   "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
 		"idle":   "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
@@ -291,10 +294,10 @@ func TestTimeouts_slowClients(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer connection.Close()
-			if _, err := io.WriteString(connection, sent); err != nil {
+			if _, err := io.WriteString(connection, request); err != nil {
 				t.Fatal(err)
 			}
-			connection.SetReadDeadline(time.Now().Add(patience))
+			connection.SetReadDeadline(time.Now().Add(testTimeout))
 			if _, err := io.ReadAll(connection); err != nil { // nil once the server closes it
 				t.Errorf("the connection is still open: %v", err)
 			}
@@ -302,7 +305,7 @@ func TestTimeouts_slowClients(t *testing.T) {
 	}
 }
 
-// A client that doesn't read its response is cut off.
+// The server stops writing to a client that doesn't read the response.
 func TestTimeouts_slowReader(t *testing.T) {
 	large := bytes.Repeat([]byte("x"), 1<<20)
 	writeErr := make(chan error, 1)
@@ -327,21 +330,21 @@ func TestTimeouts_slowReader(t *testing.T) {
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("Write() = %v, want os.ErrDeadlineExceeded", err)
 		}
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		t.Error("the server is still writing to a client that doesn't read")
 	}
 }
 
-// A whole request, through every layer except Keycloak.
+// BenchmarkMe measures a request for me over HTTP. Its token is verified without calling Keycloak.
 func BenchmarkMe(b *testing.B) {
 	kc := newShop(b, "hush")
-	s := newSite(b, goodConfig(b, at(kc), "RUNTIME_ENV=prod"), nil)
+	s := newTestServer(b, testConfig(b, withKeycloak(kc), "RUNTIME_ENV=prod"), nil)
 	token := "Bearer " + signIn(b, kc).AccessToken
-	s.do(b, exchange{query: `{ me { id username } }`, authorization: token})
+	s.do(b, testRequest{query: `{ me { id username } }`, authorization: token})
 	b.ResetTimer()
 	for b.Loop() {
 		_, body := s.do(b,
-			exchange{query: `{ me { id username } }`,
+			testRequest{query: `{ me { id username } }`,
 				authorization: token})
 		if !strings.Contains(body, "alice") {
 			b.Fatal(body)
@@ -353,7 +356,7 @@ func BenchmarkMe(b *testing.B) {
 func TestConsole(t *testing.T) {
 	for setting, want := range map[string]int{"CONSOLE=on": http.StatusOK,
 		"CONSOLE=off": http.StatusNotFound} {
-		s := newSite(t, goodConfig(t, "RUNTIME_ENV=prod", setting),
+		s := newTestServer(t, testConfig(t, "RUNTIME_ENV=prod", setting),
 			realmFunc(func(context.Context) error { return nil }))
 		for _, path := range []string{"/", "/console/licenses.md"} {
 			if status, _ := s.get(t, path); status != want {

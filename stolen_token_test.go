@@ -11,7 +11,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// Client addresses, which the server takes from X-Forwarded-For.
+// The clients' addresses, which the server takes from X-Forwarded-For.
 const (
 	owner     = "192.0.2.10"
 	neighbour = "192.0.2.77" // in the owner's network
@@ -19,8 +19,8 @@ const (
 )
 
 // refreshFrom refreshes a token as the client at address. It returns the new refresh token, or the
-// reason for the error.
-func (s *site) refreshFrom(t testing.TB, address, token string) (next, reason string) {
+// reason in the error.
+func (s *testServer) refreshFrom(t testing.TB, address, token string) (next, reason string) {
 	t.Helper()
 	next, reason, body := s.sendFrom(t, address,
 		fmt.Sprintf(`mutation { refresh(refreshToken: %q) { refreshToken } }`, token))
@@ -31,14 +31,14 @@ func (s *site) refreshFrom(t testing.TB, address, token string) (next, reason st
 }
 
 // logoutFrom signs out as the client at address.
-func (s *site) logoutFrom(t testing.TB, address, token string) {
+func (s *testServer) logoutFrom(t testing.TB, address, token string) {
 	t.Helper()
 	s.sendFrom(t, address, fmt.Sprintf(`mutation { logout(refreshToken: %q) }`, token))
 }
 
 // sendFrom sends a query as the client at address. It returns the refresh token and the reason in
 // the response, if any, and its body.
-func (s *site) sendFrom(t testing.TB, address, query string) (token, reason, body string) {
+func (s *testServer) sendFrom(t testing.TB, address, query string) (token, reason, body string) {
 	t.Helper()
 	request, err := http.NewRequest(http.MethodPost, s.url+"/graphql",
 		strings.NewReader(fmt.Sprintf(`{"query":%q}`, query)))
@@ -66,19 +66,21 @@ func (s *site) sendFrom(t testing.TB, address, query string) (token, reason, bod
 	return token, reason, body
 }
 
-// If a refresh token is stolen and used twice, the thief and the owner never both stay signed in.
+// After a stolen refresh token is used by both the thief and the owner, at most one of them stays
+// signed in.
 func TestRefresh_stolenToken(t *testing.T) {
-	start := func(t *testing.T, settings ...string) (*keycloaktest.Server, *site, string) {
+	start := func(t *testing.T, settings ...string) (*keycloaktest.Server, *testServer, string) {
 		kc := newShop(t, "hush")
-		s := newSite(t, goodConfig(t, append(settings, at(kc), "TRUSTED_PROXIES=127.0.0.1",
+		s := newTestServer(t, testConfig(t, append(settings, withKeycloak(kc),
+			"TRUSTED_PROXIES=127.0.0.1",
 			"KEYCLOAK_CLIENT_SECRET_KEY=hush")...), nil)
-		// Within a second, Keycloak can't tell an older token from the newest.
+		// Keycloak compares times in seconds: it can't tell two tokens of the same second apart.
 		kc.Advance(-5 * time.Second)
 		first := signIn(t, kc).RefreshToken
 		kc.Advance(3 * time.Second)
 		return kc, s, first
 	}
-	refresh := func(t *testing.T, s *site, address, token, wantReason string) (next string) {
+	refresh := func(t *testing.T, s *testServer, address, token, wantReason string) (next string) {
 		t.Helper()
 		next, reason := s.refreshFrom(t, address, token)
 		if reason != wantReason || (next == "") != (wantReason != "") {
@@ -87,14 +89,14 @@ func TestRefresh_stolenToken(t *testing.T) {
 		}
 		return next
 	}
-	wantLogged := func(t *testing.T, s *site, repeats, refusals int) {
+	wantLogged := func(t *testing.T, s *testServer, wantRepeats, wantRefusals int) {
 		t.Helper()
 		log := s.log.String()
 		gotRepeats := strings.Count(log, "the response is repeated")
 		gotRefusals := strings.Count(log, "the response isn't repeated")
-		if gotRepeats != repeats || gotRefusals != refusals {
+		if gotRepeats != wantRepeats || gotRefusals != wantRefusals {
 			t.Errorf("logged %d repeats and %d refusals, want %d and %d:\n%s", gotRepeats,
-				gotRefusals, repeats, refusals, log)
+				gotRefusals, wantRepeats, wantRefusals, log)
 		}
 	}
 	t.Run("thief after owner", func(t *testing.T) {
@@ -140,10 +142,11 @@ func TestRefresh_stolenToken(t *testing.T) {
 	})
 }
 
-// Logout discards the cached response for a used refresh token, even if Keycloak is unavailable.
+// After a logout that fails because Keycloak is unavailable, a used refresh token doesn't get its
+// cached response again.
 func TestRefresh_stolenTokenAfterFailedLogout(t *testing.T) {
 	kc := newShop(t, "hush")
-	s := newSite(t, goodConfig(t, at(kc), "TRUSTED_PROXIES=127.0.0.1",
+	s := newTestServer(t, testConfig(t, withKeycloak(kc), "TRUSTED_PROXIES=127.0.0.1",
 		"KEYCLOAK_CLIENT_SECRET_KEY=hush"), nil)
 	kc.Advance(-5 * time.Second)
 	first := signIn(t, kc).RefreshToken

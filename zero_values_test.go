@@ -36,8 +36,8 @@ import (
 	"github.com/cloakql/cloakql/throttle"
 )
 
-// zeroValues has the zero value of each exported type; TestZeroValues reports missing ones. Their
-// methods work, or return an error that names the constructor. They never panic.
+// zeroValues has the zero value of each exported type. TestZeroValues reports types that are
+// missing here.
 var zeroValues = map[string]any{
 	"identity.Claims": new(identity.Claims), "identity.ClientRoles": new(identity.ClientRoles),
 	"identity.Credentials":    new(identity.Credentials),
@@ -105,23 +105,24 @@ var constructors = map[string]string{
 	"keycloaktest.User": "Realm.User",
 }
 
-// Calls each method of each exported type on a zero value.
+// On a zero value, the methods of each exported type work, or return an error that names the
+// constructor. They never panic.
 func TestZeroValues(t *testing.T) {
-	for _, dir := range importable {
+	for _, dir := range publicPackages {
 		eachDeclaration(t, dir, func(file *ast.File, declaration ast.Decl) {
-			types, ok := declaration.(*ast.GenDecl)
+			group, ok := declaration.(*ast.GenDecl)
 			if !ok {
 				return
 			}
-			for _, spec := range types.Specs {
-				named, ok := spec.(*ast.TypeSpec)
-				if !ok || !named.Name.IsExported() {
+			for _, spec := range group.Specs {
+				typeSpec, ok := spec.(*ast.TypeSpec)
+				if !ok || !typeSpec.Name.IsExported() {
 					continue
 				}
-				if _, isInterface := named.Type.(*ast.InterfaceType); isInterface {
+				if _, isInterface := typeSpec.Type.(*ast.InterfaceType); isInterface {
 					continue
 				}
-				if name := file.Name.Name + "." + named.Name.Name; zeroValues[name] == nil {
+				if name := file.Name.Name + "." + typeSpec.Name.Name; zeroValues[name] == nil {
 					t.Errorf("zeroValues lacks %s: add it, so that its methods are called on a "+
 						"zero value", name)
 				}
@@ -182,13 +183,13 @@ func callZero(t *testing.T, name string, receiver reflect.Value, method string) 
 	}
 }
 
-// argument returns a plausible value for a parameter.
+// argument returns a plausible value for a parameter of a method of the named type.
 func argument(t *testing.T, name, method string, parameter reflect.Type) reflect.Value {
 	t.Helper()
 	request := httptest.NewRequest(http.MethodPost, "/",
 		strings.NewReader(`{"query":"{ me { username } }"}`))
 	request.Header.Set("Content-Type", "application/json")
-	// gqlgen's handler does this
+	// as gqlgen's handler does
 	request = request.WithContext(graphql.StartOperationTrace(request.Context()))
 	schema := generated.NewExecutableSchema(generated.Config{Resolvers: plainServer{}})
 	for _, value := range []any{
@@ -229,7 +230,7 @@ func (fakeState) Width() (int, bool)     { return 0, false }
 func (fakeState) Precision() (int, bool) { return 0, false }
 func (fakeState) Flag(int) bool          { return false }
 
-// Zero values, and nil, as parts of other values.
+// Zero values and nil work as parts of other values, or cause an error that names the constructor.
 func TestZeroValues_nested(t *testing.T) {
 	limiter, err := throttle.New(throttle.Config{Store: &store.MemoryBuckets{}})
 	if err != nil {
@@ -292,11 +293,13 @@ func TestZeroValues_nested(t *testing.T) {
 			t.Errorf("NewVerifier with %s keys: %v, want an error that names NewKeySet", name, err)
 		}
 	}
-	nowhere := keycloak.NewKeySet(keycloak.Realm{},
+	keysOfZeroRealm := keycloak.NewKeySet(keycloak.Realm{},
 		keycloak.KeySetConfig{Log: slog.New(slog.DiscardHandler)})
 	verifier, err := keycloak.NewVerifier(
-		keycloak.VerifierConfig{Issuers: []keycloak.Issuer{{Names: []string{"a"}, Keys: nowhere}},
-			Audience: []string{"a"}})
+		keycloak.VerifierConfig{
+			Issuers:  []keycloak.Issuer{{Names: []string{"a"}, Keys: keysOfZeroRealm}},
+			Audience: []string{"a"},
+		})
 	if err != nil {
 		t.Fatal(err)
 	}
