@@ -63,26 +63,26 @@ func readHost(text string) (string, error) {
 }
 
 // finish derives the parts of the configuration that depend on several settings or on files.
-func (d *draft) finish(p *problems) {
-	server := &d.Server
-	server.Local = d.runtimeEnv == "local"
-	server.RewriteDetail = NameIn
-	server.Client.RefreshGraceAnyNetwork = d.refreshGraceNetwork == "any"
-	server.HTTP.Console = d.console == "on" || d.console == "auto" && server.Local
+func (raw *rawSettings) finish(p *problems) {
+	server := &raw.Server
+	server.Local = raw.runtimeEnv == "local"
+	server.RewriteDetail = TranslateFieldNames
+	server.Client.RefreshGraceAnyNetwork = raw.refreshGraceNetwork == "any"
+	server.HTTP.Console = raw.console == "on" || raw.console == "auto" && server.Local
 	server.GraphQL.AllowGET = server.Local
-	if d.getQueries != nil {
-		server.GraphQL.AllowGET = *d.getQueries
+	if raw.getQueries != nil {
+		server.GraphQL.AllowGET = *raw.getQueries
 	}
 	server.Limits.Bytes = int(server.GraphQL.MaxBodyBytes)
 	if server.Limits.CacheBytes == 0 {
 		server.Limits.CacheBytes = -1 // off; 0 would mean the default
 	}
-	d.finishAddr(p)
-	d.finishSecret(p)
-	d.finishRealm(p)
-	d.finishTokens(p)
-	d.finishDocuments(p)
-	d.finishAttempts(p)
+	raw.finishAddr(p)
+	raw.finishSecret(p)
+	raw.finishRealm(p)
+	raw.finishTokens(p)
+	raw.finishDocuments(p)
+	raw.finishAttempts(p)
 	if request, call := server.GraphQL.Timeout, server.Client.Timeout; request <= call &&
 		!p.any("REQUEST_TIMEOUT", "KEYCLOAK_TIMEOUT") {
 		p.add("REQUEST_TIMEOUT", "is %s: expected more than KEYCLOAK_TIMEOUT, which is %s",
@@ -90,40 +90,40 @@ func (d *draft) finish(p *problems) {
 	}
 }
 
-func (d *draft) finishAddr(p *problems) {
+func (raw *rawSettings) finishAddr(p *problems) {
 	switch {
-	case d.Addr == "" && d.Server.Local:
-		d.Addr = "127.0.0.1:8000"
-	case d.Addr == "":
-		d.Addr = ":8000"
+	case raw.Addr == "" && raw.Server.Local:
+		raw.Addr = "127.0.0.1:8000"
+	case raw.Addr == "":
+		raw.Addr = ":8000"
 	}
-	host, port, err := net.SplitHostPort(d.Addr)
+	host, port, err := net.SplitHostPort(raw.Addr)
 	if err != nil {
-		p.add("ADDR", "is %q: expected host:port, such as 127.0.0.1:8000", d.Addr)
+		p.add("ADDR", "is %q: expected host:port, such as 127.0.0.1:8000", raw.Addr)
 		return
 	}
 	if _, err = strconv.ParseUint(port, 10, 16); err != nil {
 		p.add("ADDR",
-			"is %q: expected a port of 0 to 65535 after the colon, such as 127.0.0.1:8000", d.Addr)
+			"is %q: expected a port of 0 to 65535 after the colon, such as 127.0.0.1:8000", raw.Addr)
 	}
-	if d.Server.Local && !isLoopback(host) {
+	if raw.Server.Local && !isLoopback(host) {
 		p.add("ADDR",
 			"is %q: expected an address that only this machine can reach, such as 127.0.0.1:8000, "+
-				"while RUNTIME_ENV is local", d.Addr)
+				"while RUNTIME_ENV is local", raw.Addr)
 	}
 }
 
 // finishSecret reads the client secret from its file, if there is one.
-func (d *draft) finishSecret(p *problems) {
-	hasSecret := d.Server.Client.ClientSecret.Reveal() != ""
+func (raw *rawSettings) finishSecret(p *problems) {
+	hasSecret := raw.Server.Client.ClientSecret.Reveal() != ""
 	switch {
-	case hasSecret && d.secretFile != "":
+	case hasSecret && raw.secretFile != "":
 		p.add(secretName, "is set, and so is %s_FILE: keep one of the two", secretName)
 		return
-	case hasSecret || d.secretFile == "":
+	case hasSecret || raw.secretFile == "":
 		return
 	}
-	content, err := readText(d.secretFile)
+	content, err := readText(raw.secretFile)
 	secret := strings.TrimRight(string(content), "\r\n") // most editors add a newline
 	switch {
 	case errors.Is(err, errUTF16), errors.Is(err, errNotUTF8):
@@ -133,29 +133,29 @@ func (d *draft) finishSecret(p *problems) {
 	case secret == "":
 		p.add(secretName+"_FILE", "names an empty file")
 	}
-	d.Server.Client.ClientSecret = identity.NewSecret(secret)
+	raw.Server.Client.ClientSecret = identity.NewSecret(secret)
 }
 
-func (d *draft) finishRealm(p *problems) {
-	realm, err := keycloak.NewRealm(d.serverURL, d.realmName)
+func (raw *rawSettings) finishRealm(p *problems) {
+	realm, err := keycloak.NewRealm(raw.serverURL, raw.realmName)
 	if err != nil { // already reported
 		return
 	}
-	d.Server.Realm = realm
-	if len(d.issuers) == 0 {
-		d.issuers = []string{realm.Issuer()}
+	raw.Server.Realm = realm
+	if len(raw.issuers) == 0 {
+		raw.issuers = []string{realm.Issuer()}
 	}
-	d.Server.Tokens.Issuers = []keycloak.Issuer{{Names: d.issuers}}
-	if u, err := url.Parse(d.serverURL); err == nil && u.Scheme == "http" &&
-		!isLoopback(u.Hostname()) && !d.Server.Local {
-		d.Warnings = append(d.Warnings,
+	raw.Server.Tokens.Issuers = []keycloak.Issuer{{Names: raw.issuers}}
+	if u, err := url.Parse(raw.serverURL); err == nil && u.Scheme == "http" &&
+		!isLoopback(u.Hostname()) && !raw.Server.Local {
+		raw.Warnings = append(raw.Warnings,
 			"KEYCLOAK_SERVER_URL is plain http to another machine: passwords cross the network "+
 				"in the clear")
 	}
 }
 
-func (d *draft) finishTokens(p *problems) {
-	tokens, client := &d.Server.Tokens, d.Server.Client.ClientID
+func (raw *rawSettings) finishTokens(p *problems) {
+	tokens, client := &raw.Server.Tokens, raw.Server.Client.ClientID
 	if len(tokens.Audience) == 0 {
 		tokens.Audience, tokens.AuthorizedParty = []string{client}, client
 	}
@@ -170,12 +170,12 @@ func (d *draft) finishTokens(p *problems) {
 }
 
 // finishDocuments reads the manifest of trusted documents.
-func (d *draft) finishDocuments(p *problems) {
-	if d.trustedDocuments == "" {
+func (raw *rawSettings) finishDocuments(p *problems) {
+	if raw.trustedDocuments == "" {
 		return
 	}
-	d.Server.GraphQL.ManifestLogOnly = d.trustedDocumentsMode == "log"
-	file, err := openText(d.trustedDocuments)
+	raw.Server.GraphQL.ManifestLogOnly = raw.trustedDocumentsMode == "log"
+	file, err := openText(raw.trustedDocuments)
 	switch {
 	case errors.Is(err, errUTF16):
 		p.add("TRUSTED_DOCUMENTS", "names a file that %v", err)
@@ -185,30 +185,30 @@ func (d *draft) finishDocuments(p *problems) {
 		return
 	}
 	defer file.Close()
-	if d.Server.GraphQL.Manifest, err = graphqlhttp.ReadManifest(file); err != nil {
+	if raw.Server.GraphQL.Manifest, err = graphqlhttp.ReadManifest(file); err != nil {
 		p.add("TRUSTED_DOCUMENTS", "%v", err)
 	}
 }
 
-func (d *draft) finishAttempts(p *problems) {
-	client := &d.Server.Client
+func (raw *rawSettings) finishAttempts(p *problems) {
+	client := &raw.Server.Client
 	// Sign-ins in flight count too: a smaller burst would refuse some that MAX_LOGINS
 	// allows.
-	if burst := d.Server.Attempts.Address.Burst; burst < client.MaxLogins &&
+	if burst := raw.Server.Attempts.Address.Burst; burst < client.MaxLogins &&
 		!p.any("LOGIN_ADDRESS_LIMIT", "MAX_LOGINS") {
 		p.add("LOGIN_ADDRESS_LIMIT",
 			"has a burst of %d: expected at least MAX_LOGINS, which is %d", burst,
 			client.MaxLogins)
 	}
-	for _, proxy := range d.Server.HTTP.Proxies {
+	for _, proxy := range raw.Server.HTTP.Proxies {
 		if proxy.Addr().Is4() && proxy.Bits() < 8 || proxy.Addr().Is6() && proxy.Bits() < 16 {
-			d.Warnings = append(d.Warnings, fmt.Sprintf("TRUSTED_PROXIES holds %v, a network "+
+			raw.Warnings = append(raw.Warnings, fmt.Sprintf("TRUSTED_PROXIES holds %v, a network "+
 				"that may contain clients: these can claim any address, and so evade the rate "+
 				"limits. Name your proxies, not networks with clients in them", proxy))
 		}
 	}
 	if client.RefusalPause >= client.Timeout && !p.any("LOGIN_REFUSAL_PAUSE", "KEYCLOAK_TIMEOUT") {
-		d.Warnings = append(d.Warnings,
+		raw.Warnings = append(raw.Warnings,
 			fmt.Sprintf(
 				"LOGIN_REFUSAL_PAUSE is %s, but sign-ins to the same account wait for each other "+
 					"no longer than KEYCLOAK_TIMEOUT, %s: after a wrong password, the "+
@@ -221,7 +221,7 @@ func (d *draft) finishAttempts(p *problems) {
 	if client.RefusalPause == 0 {
 		client.RefusalPause = -1 // off; 0 would mean the default
 	}
-	if tokens := &d.Server.Tokens; tokens.CacheBytes == 0 {
+	if tokens := &raw.Server.Tokens; tokens.CacheBytes == 0 {
 		tokens.CacheBytes = -1 // off; 0 would mean the default
 	}
 }

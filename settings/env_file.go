@@ -103,7 +103,7 @@ func parseSettings(text []byte) (map[string]string, error) {
 // cutAtDollar parses the text again with a mark in place of each $.
 func cutAtDollar(text []byte, settings map[string]string) []string {
 	const mark = "\x00D" // can't be in text: readText refuses NUL
-	marked, err := parseSettings(dollar.ReplaceAllFunc(text, func(match []byte) []byte {
+	marked, err := parseSettings(dollarPattern.ReplaceAllFunc(text, func(match []byte) []byte {
 		if len(match) > 1 { // escaped
 			return match
 		}
@@ -120,8 +120,8 @@ func cutAtDollar(text []byte, settings map[string]string) []string {
 			continue
 		}
 		missing := false
-		replaced := reference.ReplaceAllStringFunc(written, func(match string) string {
-			referenced := settings[reference.FindStringSubmatch(match)[1]]
+		replaced := referencePattern.ReplaceAllStringFunc(written, func(match string) string {
+			referenced := settings[referencePattern.FindStringSubmatch(match)[1]]
 			missing = missing || referenced == ""
 			return referenced
 		})
@@ -134,6 +134,6 @@ func cutAtDollar(text []byte, settings map[string]string) []string {
 }
 
 var (
-	dollar    = regexp.MustCompile(`\\?\$`)
-	reference = regexp.MustCompile(`\x00D(?:\(|\{?([A-Z0-9_]+)\}?)`)
+	dollarPattern    = regexp.MustCompile(`\\?\$`)
+	referencePattern = regexp.MustCompile(`\x00D(?:\(|\{?([A-Z0-9_]+)\}?)`)
 )

@@ -11,13 +11,14 @@ import (
 	"testing"
 )
 
-// The documentation of the LIMIT_* settings is that of the fields of limits.Limits.
+// limit_docs.go has the comments of the fields of limits.Limits, as documentation of the LIMIT_
+// settings.
 func TestLimitDocs(t *testing.T) {
 	checkGenerated(t, "limit_docs.go", limitDocsFile(t))
 }
 
-// limitDocsFile returns the source of limit_docs.go. It includes the comments that read like
-// documentation for operators: "Depth is the maximum ... (DEPTH)."
+// limitDocsFile returns the source of limit_docs.go. It takes the comments of the form
+// "Depth is the maximum ... (DEPTH)."
 func limitDocsFile(t *testing.T) string {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), "../limits/limits.go", nil,
@@ -25,8 +26,8 @@ func limitDocsFile(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	documented := regexp.MustCompile(`^(\w+) is (the maximum .*\([A-Z_]+\)\..*)$`)
-	code := regexp.MustCompile(`__\w+|@\w+|\b[A-Z_]{4,}\b`)
+	docPattern := regexp.MustCompile(`^(\w+) is (the maximum .*\([A-Z_]+\)\..*)$`)
+	codePattern := regexp.MustCompile(`__\w+|@\w+|\b[A-Z_]{4,}\b`)
 	var b strings.Builder
 	b.WriteString(`// Code generated from the comments in limits/limits.go by go generate ./settings. DO NOT EDIT.
 
@@ -41,11 +42,11 @@ var limitDocs = map[string]string{
 			return true
 		}
 		text := strings.Join(strings.Fields(field.Doc.Text()), " ")
-		match := documented.FindStringSubmatch(text)
+		match := docPattern.FindStringSubmatch(text)
 		if match == nil || match[1] != field.Names[0].Name {
 			return true
 		}
-		doc := code.ReplaceAllString("T"+strings.TrimPrefix(match[2], "t"), "`$0`")
+		doc := codePattern.ReplaceAllString("T"+strings.TrimPrefix(match[2], "t"), "`$0`")
 		fmt.Fprintf(&b, "%q: %q,\n", match[1], doc)
 		return true
 	})

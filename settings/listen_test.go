@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// Errors of net.Listen say how to change ADDR.
+// listenError turns errors of net.Listen into errors that say how to change ADDR.
 func TestListenError(t *testing.T) {
 	for _, tt := range []struct {
 		addr string

@@ -21,31 +21,31 @@ func Reference() string {
 		}
 	}
 	b.WriteString(wrap(plain(intro), ""))
-	for _, g := range new(draft).groups() {
+	for _, g := range new(rawSettings).groups() {
 		b.WriteString("\n\n" + strings.ToUpper(g.title) + "\n")
 		if g.doc != "" {
 			write(g.doc, "")
 		}
-		for _, r := range g.rows {
-			b.WriteString("\n" + r.name + "\n" + wrap(plain(r.facts()), "    ") +
-				wrap(plain(r.doc), "    "))
+		for _, s := range g.settings {
+			b.WriteString("\n" + s.name + "\n" + wrap(plain(s.summary()), "    ") +
+				wrap(plain(s.doc), "    "))
 		}
 	}
 	return b.String()
 }
 
-// facts returns sentences about a setting's default and accepted values.
-func (r row) facts() string {
+// summary returns sentences about a setting's default and accepted values.
+func (s setting) summary() string {
 	text := "Required."
 	switch {
-	case r.required != "":
-	case r.defaultText != "":
-		text = "Default: " + r.defaultText + "."
+	case s.requiredText != "":
+	case s.defaultText != "":
+		text = "Default: " + s.defaultText + "."
 	default:
-		text = "Default: `" + r.defaultValue + "`."
+		text = "Default: `" + s.defaultValue + "`."
 	}
-	if r.to.values != "" {
-		text += " Accepted: " + r.to.values + "."
+	if s.dest.accepted != "" {
+		text += " Accepted: " + s.dest.accepted + "."
 	}
 	return text
 }

@@ -12,7 +12,7 @@ import (
 
 var update = flag.Bool("update", false, "write the generated files")
 
-// The files generated from the rows are up to date.
+// docs/settings.md and .local.env.example are up to date.
 func TestReference_files(t *testing.T) {
 	checkGenerated(t, "../docs/settings.md", markdown())
 	checkGenerated(t, "../.local.env.example", example())
@@ -44,17 +44,17 @@ func markdown() string {
 		}
 	}
 	b.WriteString(
-		"<!-- Made from settings/rows.go by go generate ./settings. Don't edit. -->\n\n# Settings\n")
+		"<!-- Made from settings/definitions.go by go generate ./settings. Don't edit. -->\n\n# Settings\n")
 	write(intro)
-	for _, g := range new(draft).groups() {
+	for _, g := range new(rawSettings).groups() {
 		b.WriteString("\n## " + g.title + "\n")
 		if g.doc != "" {
 			write(g.doc)
 		}
-		for _, r := range g.rows {
-			b.WriteString("\n### `" + r.name + "`\n")
-			write(r.facts())
-			write(r.doc)
+		for _, s := range g.settings {
+			b.WriteString("\n### `" + s.name + "`\n")
+			write(s.summary())
+			write(s.doc)
 		}
 	}
 	return b.String()
@@ -74,7 +74,7 @@ var sectionPattern = regexp.MustCompile(`docs/operating\.md, ([^.]+)`)
 // example returns .local.env.example.
 func example() string {
 	var b strings.Builder
-	b.WriteString(`# Made from settings/rows.go by go generate ./settings.
+	b.WriteString(`# Made from settings/definitions.go by go generate ./settings.
 #
 # Settings for your own machine. Copy this file to .local.env (which git and docker ignore) and
 # change what differs. The process environment wins over this file. docs/settings.md says more about
@@ -92,25 +92,25 @@ KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret
 
 # The other settings, with their defaults.
 `)
-	for _, r := range new(draft).rows() {
-		if r.required != "" || r.name == "RUNTIME_ENV" { // no effect in a file
+	for _, s := range new(rawSettings).settings() {
+		if s.requiredText != "" || s.name == "RUNTIME_ENV" { // no effect in a file
 			continue
 		}
-		sentence := regexp.MustCompile(`^.*?\.( |$)`).FindString(plain(r.doc))
-		value := r.defaultValue
+		sentence := regexp.MustCompile(`^.*?\.( |$)`).FindString(plain(s.doc))
+		value := s.defaultValue
 		if strings.Contains(value, " ") {
 			value = `"` + value + `"`
 		}
-		b.WriteString("\n" + wrap(sentence, "# ") + "#" + r.name + "=" + value + "\n")
+		b.WriteString("\n" + wrap(sentence, "# ") + "#" + s.name + "=" + value + "\n")
 	}
 	return b.String()
 }
 
-// The example is a valid settings file, both as it is and with the defaults uncommented.
+// .local.env.example is a valid settings file, both unchanged and with the defaults uncommented.
 func TestReference_example(t *testing.T) {
 	for name, text := range map[string]string{
-		"as it is": example(),
-		"defaults": regexp.MustCompile(`(?m)^#([A-Z_]+=)`).ReplaceAllString(example(), "$1"),
+		"unchanged":         example(),
+		"with the defaults": regexp.MustCompile(`(?m)^#([A-Z_]+=)`).ReplaceAllString(example(), "$1"),
 	} {
 		dir := t.TempDir()
 		if err := os.WriteFile(dir+"/.local.env", []byte(text), 0o600); err != nil {
@@ -121,7 +121,7 @@ func TestReference_example(t *testing.T) {
 			t.Errorf("%s: %v, warnings %q", name, err, s.Warnings)
 		}
 		got, want := s.Server.LogValue().String(),
-			goodConfig(t, "KEYCLOAK_REALM_NAME=local", "KEYCLOAK_CLIENT_ID=local-api").
+			readSettings(t, "KEYCLOAK_REALM_NAME=local", "KEYCLOAK_CLIENT_ID=local-api").
 				Server.LogValue().String()
 		if got != want {
 			t.Errorf("%s: read\n%s, want\n%s", name, got, want)
@@ -129,7 +129,7 @@ func TestReference_example(t *testing.T) {
 	}
 }
 
-// Reference fits a terminal, and has every setting with its default.
+// Reference returns lines that fit a terminal, with every setting and its default.
 func TestReference(t *testing.T) {
 	text := Reference()
 	for line := range strings.Lines(text) {
@@ -138,57 +138,57 @@ func TestReference(t *testing.T) {
 		}
 	}
 	if strings.ContainsAny(text, "`") {
-		t.Error("Reference() contains Markdown")
+		t.Error("Reference() contains a backtick, want plain text")
 	}
-	for _, r := range new(draft).rows() {
-		if !strings.Contains(text, "\n"+r.name+"\n    "+plain(r.facts())[:len("Default")]) ||
-			!strings.Contains(text, r.defaultValue) {
-			t.Errorf("Reference() lacks %s, or its default", r.name)
+	for _, s := range new(rawSettings).settings() {
+		if !strings.Contains(text, "\n"+s.name+"\n    "+plain(s.summary())[:len("Default")]) ||
+			!strings.Contains(text, s.defaultValue) {
+			t.Errorf("Reference() lacks %s, or its default", s.name)
 		}
 	}
 }
 
-// Each row is complete and has its own destination.
-func TestRows(t *testing.T) {
-	rows := new(draft).rows()
-	if len(rows) < 40 {
-		t.Fatalf("%d rows, want at least 40", len(rows))
+// Each setting is completely defined and has its own destination.
+func TestSettings(t *testing.T) {
+	settings := new(rawSettings).settings()
+	if len(settings) < 40 {
+		t.Fatalf("%d settings, want at least 40", len(settings))
 	}
 	names, pointers := map[string]bool{}, map[any]string{}
-	sentences := regexp.MustCompile(`^[A-Z].*\.$`)
-	for _, r := range rows {
-		if !settingName.MatchString(r.name) || names[r.name] {
-			t.Errorf("the name %q is malformed, or two rows have it", r.name)
+	sentencesPattern := regexp.MustCompile(`^[A-Z].*\.$`)
+	for _, s := range settings {
+		if !settingNamePattern.MatchString(s.name) || names[s.name] {
+			t.Errorf("the name %q is malformed, or two settings have it", s.name)
 		}
-		names[r.name] = true
-		if other := pointers[r.to.pointer]; other != "" {
-			t.Errorf("%s and %s have the same destination", r.name, other)
+		names[s.name] = true
+		if other := pointers[s.dest.pointer]; other != "" {
+			t.Errorf("%s and %s have the same destination", s.name, other)
 		}
-		pointers[r.to.pointer] = r.name
-		if !sentences.MatchString(r.doc) {
-			t.Errorf("%s: doc isn't made of sentences: %q", r.name, r.doc)
+		pointers[s.dest.pointer] = s.name
+		if !sentencesPattern.MatchString(s.doc) {
+			t.Errorf("%s: got the doc %q, want sentences", s.name, s.doc)
 		}
-		if strings.Count(r.doc, "`")%2 != 0 {
-			t.Errorf("%s: doc has an unpaired backtick", r.name)
+		if strings.Count(s.doc, "`")%2 != 0 {
+			t.Errorf("%s: doc has an unpaired backtick", s.name)
 		}
 		nonEmpty := 0
-		for _, text := range []string{r.defaultValue, r.defaultText, r.required} {
+		for _, text := range []string{s.defaultValue, s.defaultText, s.requiredText} {
 			if text != "" {
 				nonEmpty++
 			}
 		}
 		if nonEmpty != 1 {
-			t.Errorf("%s: want exactly one of defaultValue, defaultText and required", r.name)
+			t.Errorf("%s: want exactly one of defaultValue, defaultText and requiredText", s.name)
 		}
-		for _, word := range regexp.MustCompile(`[A-Z]+(_[A-Z]+)+`).FindAllString(r.doc, -1) {
-			if !errorCodes[word] && !contains(rows, word) {
-				t.Errorf("%s: doc names %s, which isn't a setting", r.name, word)
+		for _, word := range regexp.MustCompile(`[A-Z]+(_[A-Z]+)+`).FindAllString(s.doc, -1) {
+			if !errorCodes[word] && !contains(settings, word) {
+				t.Errorf("%s: doc names %s, which isn't a setting", s.name, word)
 			}
 		}
 	}
-	for _, name := range removed {
+	for _, name := range removedSettings {
 		if names[name] {
-			t.Errorf("removed has %s, which is a setting", name)
+			t.Errorf("removedSettings has %s, which is a setting", name)
 		}
 	}
 }
@@ -196,40 +196,40 @@ func TestRows(t *testing.T) {
 // errorCodes are the error codes and reasons in the documentation, which look like settings.
 var errorCodes = map[string]bool{"RATE_LIMITED": true, "ROOT_FIELDS": true}
 
-// contains reports whether one of the rows has the name.
-func contains(rows []row, name string) bool {
-	for _, r := range rows {
-		if r.name == name {
+// contains reports whether one of the settings has the name.
+func contains(settings []setting, name string) bool {
+	for _, s := range settings {
+		if s.name == name {
 			return true
 		}
 	}
 	return false
 }
 
-// The ends of each documented range are accepted, and a value above it isn't.
-func TestRows_ranges(t *testing.T) {
-	bounded := regexp.MustCompile(`^(?:0, or )?(\w+) to (\w+)$`)
+// The minimum and the maximum of each documented range are accepted, and a larger value isn't.
+func TestSettings_ranges(t *testing.T) {
+	rangePattern := regexp.MustCompile(`^(?:0, or )?(\w+) to (\w+)$`)
 	found := 0
-	for _, r := range new(draft).rows() {
-		match := bounded.FindStringSubmatch(r.to.values)
+	for _, s := range new(rawSettings).settings() {
+		match := rangePattern.FindStringSubmatch(s.dest.accepted)
 		if match == nil {
 			continue
 		}
 		found++
 		for _, value := range match[1:] {
-			if problems := problemsOf(r.name, value); len(problems) != 0 {
-				t.Errorf("%s=%s, which is documented as accepted: %v", r.name, value,
+			if problems := problemsOf(s.name, value); len(problems) != 0 {
+				t.Errorf("%s=%s, which is documented as accepted: got %v", s.name, value,
 					problems)
 			}
 		}
-		outside := match[2] + "0"
+		tooLarge := match[2] + "0"
 		if regexp.MustCompile(`[a-z]$`).MatchString(match[2]) {
-			outside = "1" + match[2]
+			tooLarge = "1" + match[2]
 		}
-		if problems := problemsOf(r.name, outside); len(problems) != 1 ||
-			!strings.Contains(problems[0].text, r.to.values) {
-			t.Errorf("%s=%s: got %v, want one problem that names the range %s", r.name,
-				outside, problems, r.to.values)
+		if problems := problemsOf(s.name, tooLarge); len(problems) != 1 ||
+			!strings.Contains(problems[0].text, s.dest.accepted) {
+			t.Errorf("%s=%s: got %v, want one problem that names the range %s", s.name,
+				tooLarge, problems, s.dest.accepted)
 		}
 	}
 	if found < 20 {
@@ -240,24 +240,24 @@ func TestRows_ranges(t *testing.T) {
 // problemsOf parses a single setting and returns its problems.
 func problemsOf(name, value string) []problem {
 	var p problems
-	for _, r := range new(draft).rows() {
-		if r.name == name {
-			parse([]row{r}, map[string]string{name: value}, &p)
+	for _, s := range new(rawSettings).settings() {
+		if s.name == name {
+			parse([]setting{s}, map[string]string{name: value}, &p)
 		}
 	}
 	return p.list
 }
 
-// Each row writes to a field of the draft.
-func TestRows_destinations(t *testing.T) {
+// The value of each setting is stored in its destination.
+func TestSettings_destinations(t *testing.T) {
 	for i := range names {
-		var d draft
-		r := d.rows()[i]
-		before := reflect.ValueOf(r.to.pointer).Elem()
+		var raw rawSettings
+		s := raw.settings()[i]
+		before := reflect.ValueOf(s.dest.pointer).Elem()
 		if !before.IsZero() {
-			t.Fatalf("%s: the field isn't empty in a new draft", r.name)
+			t.Fatalf("%s: the field isn't empty in a new rawSettings", s.name)
 		}
-		value := r.defaultValue
+		value := s.defaultValue
 		if value == "" {
 			value = map[reflect.Kind]string{reflect.String: "x", reflect.Struct: "x",
 				reflect.Slice: "10.0.0.1", reflect.Pointer: "true"}[before.Kind()]
@@ -265,9 +265,9 @@ func TestRows_destinations(t *testing.T) {
 		if value == "false" {
 			value = "true"
 		}
-		parse([]row{r}, map[string]string{r.name: value}, new(problems))
-		if reflect.ValueOf(d.rows()[i].to.pointer).Elem().IsZero() {
-			t.Errorf("%s=%s has no effect", r.name, value)
+		parse([]setting{s}, map[string]string{s.name: value}, new(problems))
+		if reflect.ValueOf(raw.settings()[i].dest.pointer).Elem().IsZero() {
+			t.Errorf("%s=%s has no effect", s.name, value)
 		}
 	}
 }

@@ -1,8 +1,8 @@
 // Package settings reads the server's settings from the environment and a file.
 //
-// Each setting is a row in rows.go: its name, default, range and documentation, and the field of
-// cloakql.Config that it sets. docs/settings.md, .local.env.example and the output of cloakql
-// settings are generated from the rows.
+// Each setting is defined in definitions.go: its name, default, range and documentation, and the
+// field of cloakql.Config that it sets. docs/settings.md, .local.env.example and the output of
+// cloakql settings are generated from these definitions.
 package settings
 
 //go:generate go test -run TestLimitDocs -update .
@@ -23,9 +23,9 @@ type Settings struct {
 	Warnings []string // for the log
 }
 
-// A draft is what the rows write to. Settings that need more than an assignment have fields of
-// their own here, which finish turns into fields of Settings.
-type draft struct {
+// rawSettings holds the parsed values of the settings. Settings that need more than an assignment
+// have fields of their own here, which finish turns into fields of Settings.
+type rawSettings struct {
 	Settings
 
 	runtimeEnv           string
@@ -42,21 +42,21 @@ type draft struct {
 // Read reads the settings from environ, whose entries are NAME=value, and from a file in dir:
 // .local.env if RUNTIME_ENV is local or unset, .env otherwise. The environment wins over the file;
 // the file may be missing. An empty value counts as unset, except that an empty RUNTIME_ENV is not
-// local. The error reports every problem, by the name of the setting and with what is expected; it
-// shows no secret.
+// local. The error lists every problem, with the name of the setting and what is expected. It shows
+// no secret.
 func Read(environ []string, dir string) (Settings, error) {
-	var d draft
+	var raw rawSettings
 	var p problems
 	values := readValues(environ, dir, &p)
-	parse(d.rows(), values.all, &p)
-	d.finish(&p)
+	parse(raw.settings(), values.merged, &p)
+	raw.finish(&p)
 	// A setting that seems to be missing may be misspelt.
 	if err := p.err(values.unknown...); err != nil {
 		return Settings{}, fmt.Errorf(
 			"CloakQL can't start with these settings, from %s (docs/settings.md):\n%w",
 			values.Source, err)
 	}
-	d.Source = values.Source
-	d.Warnings = slices.Concat(d.Warnings, values.unknown, values.doubtful)
-	return d.Settings, nil
+	raw.Source = values.Source
+	raw.Warnings = slices.Concat(raw.Warnings, values.unknown, values.suspicious)
+	return raw.Settings, nil
 }

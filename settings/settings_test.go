@@ -13,25 +13,25 @@ import (
 	"unicode/utf16"
 )
 
-// required are the settings that have no default.
-var required = []string{
+// requiredSettings are the settings that have no default.
+var requiredSettings = []string{
 	"KEYCLOAK_SERVER_URL=http://localhost:8080/", "KEYCLOAK_REALM_NAME=shop",
 	"KEYCLOAK_CLIENT_ID=shop-api", "KEYCLOAK_CLIENT_SECRET_KEY=hush",
 }
 
-// goodConfig reads the required settings and extra, which takes precedence.
-func goodConfig(t testing.TB, extra ...string) Settings {
+// readSettings returns the settings read from requiredSettings and extra, which takes precedence.
+func readSettings(t testing.TB, extra ...string) Settings {
 	t.Helper()
-	c, err := Read(slices.Concat(required, extra), t.TempDir())
+	c, err := Read(slices.Concat(requiredSettings, extra), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
-// The defaults, with only the required settings.
+// If only the required settings are set, the others have their defaults.
 func TestRead_defaults(t *testing.T) {
-	c := goodConfig(t)
+	c := readSettings(t)
 	for _, tt := range []struct {
 		name      string
 		got, want any
@@ -49,10 +49,10 @@ func TestRead_defaults(t *testing.T) {
 		{"RefreshGrace", c.Server.Client.RefreshGrace, 10 * time.Second},
 		{"GraceAnyNetwork", c.Server.Client.RefreshGraceAnyNetwork, false},
 		{"RefusalPause", c.Server.Client.RefusalPause, 1500 * time.Millisecond},
-		{"no RefusalPause", goodConfig(t, "LOGIN_REFUSAL_PAUSE=0").Server.Client.RefusalPause, -1 * time.Nanosecond},
+		{"no RefusalPause", readSettings(t, "LOGIN_REFUSAL_PAUSE=0").Server.Client.RefusalPause, -1 * time.Nanosecond},
 		{"TokenMaxBytes", c.Server.Tokens.MaxBytes, 16 << 10},
 		{"TokenCacheBytes", c.Server.Tokens.CacheBytes, 32 << 20},
-		{"no TokenCacheBytes", goodConfig(t, "TOKEN_CACHE_BYTES=0").Server.Tokens.CacheBytes, -1},
+		{"no TokenCacheBytes", readSettings(t, "TOKEN_CACHE_BYTES=0").Server.Tokens.CacheBytes, -1},
 		{"TokenAlgorithms", c.Server.Tokens.Algorithms, []string{}},
 		{"KeysMaxAge", c.Server.Keys.MaxAge, 24 * time.Hour},
 		{"CORSOrigins", c.Server.HTTP.CORSOrigins, []string{}},
@@ -63,16 +63,16 @@ func TestRead_defaults(t *testing.T) {
 	}
 }
 
-// Only an unset RUNTIME_ENV, or exactly local, is local.
+// The server is local only if RUNTIME_ENV is unset or exactly local.
 func TestRead_production(t *testing.T) {
 	for _, runtime := range []string{"prod", "production", "Local", " local", ""} {
-		c := goodConfig(t, "RUNTIME_ENV="+runtime)
+		c := readSettings(t, "RUNTIME_ENV="+runtime)
 		if c.Server.Local || c.Addr != ":8000" || len(c.Server.HTTP.CORSOrigins) != 0 {
 			t.Errorf("RUNTIME_ENV=%q: local %v, address %s, origins %v; want production", runtime,
 				c.Server.Local, c.Addr, c.Server.HTTP.CORSOrigins)
 		}
 	}
-	if c := goodConfig(t, "RUNTIME_ENV=prod",
+	if c := readSettings(t, "RUNTIME_ENV=prod",
 		"KEYCLOAK_SERVER_URL=http://keycloak:8080"); len(c.Warnings) != 1 {
 		t.Errorf("plain http to another machine: warnings %v, want one", c.Warnings)
 	}
@@ -92,7 +92,7 @@ func TestRead_console(t *testing.T) {
 		{[]string{"RUNTIME_ENV=prod", "CONSOLE=auto"}, false},
 		{[]string{"RUNTIME_ENV=prod", "CONSOLE=on"}, true},
 	} {
-		if got := goodConfig(t, tt.environ...).Server.HTTP.Console; got != tt.want {
+		if got := readSettings(t, tt.environ...).Server.HTTP.Console; got != tt.want {
 			t.Errorf("%q: Console = %v, want %v", tt.environ, got, tt.want)
 		}
 	}
@@ -116,7 +116,7 @@ func TestRead_limits(t *testing.T) {
 			environ = append(environ, fmt.Sprintf("%s=%d", name, want[field]))
 		}
 	}
-	got := reflect.ValueOf(goodConfig(t, environ...).Server.Limits)
+	got := reflect.ValueOf(readSettings(t, environ...).Server.Limits)
 	for i := range got.NumField() {
 		field := got.Type().Field(i)
 		if field.Type.Kind() == reflect.Int && got.Field(i).Int() != want[field.Name] {
@@ -132,27 +132,28 @@ func TestRead_limits(t *testing.T) {
 // DOCUMENT_CACHE_BYTES=0 turns the cache off, which in Limits is a negative number.
 func TestRead_documentCache(t *testing.T) {
 	for bytes, want := range map[string]int{"0": -1, "1024": 1024} {
-		got := goodConfig(t, "DOCUMENT_CACHE_BYTES="+bytes).Server.Limits.CacheBytes
+		got := readSettings(t, "DOCUMENT_CACHE_BYTES="+bytes).Server.Limits.CacheBytes
 		if got != want {
 			t.Errorf("DOCUMENT_CACHE_BYTES=%s: CacheBytes = %d, want %d", bytes, got, want)
 		}
 	}
 }
 
-// If KEYCLOAK_AUDIENCE is set, only the audience counts, and azp doesn't.
+// If KEYCLOAK_AUDIENCE is set, tokens are accepted by their aud only, whatever their azp is.
 func TestRead_audience(t *testing.T) {
-	c := goodConfig(t, "KEYCLOAK_AUDIENCE=shop, web ",
+	c := readSettings(t, "KEYCLOAK_AUDIENCE=shop, web ",
 		"KEYCLOAK_ISSUER=https://a/realms/shop,https://b/realms/shop")
 	if !slices.Equal(c.Server.Tokens.Audience, []string{"shop", "web"}) ||
 		c.Server.Tokens.AuthorizedParty != "" || len(c.Server.Tokens.Issuers[0].Names) != 2 {
-		t.Errorf("audience %q, authorized party %q, issuers %q", c.Server.Tokens.Audience,
+		t.Errorf("got audience %q, authorized party %q and issuers %q; want two audiences, no party "+
+			"and two issuers", c.Server.Tokens.Audience,
 			c.Server.Tokens.AuthorizedParty, c.Server.Tokens.Issuers[0].Names)
 	}
 }
 
-// TOKEN_ALGORITHMS is a list.
+// TOKEN_ALGORITHMS is a list separated by commas.
 func TestRead_algorithms(t *testing.T) {
-	got := goodConfig(t, "TOKEN_ALGORITHMS=ES256, PS256").Server.Tokens.Algorithms
+	got := readSettings(t, "TOKEN_ALGORITHMS=ES256, PS256").Server.Tokens.Algorithms
 	if !slices.Equal(got, []string{"ES256", "PS256"}) {
 		t.Errorf("algorithms %q", got)
 	}
@@ -162,14 +163,15 @@ func TestRead_algorithms(t *testing.T) {
 func TestRead_authorizedParties(t *testing.T) {
 	for setting, want := range map[string][]string{"": nil, "web": {"web", "shop-api"},
 		"shop-api, web,web": {"shop-api", "web"}} {
-		c := goodConfig(t, "KEYCLOAK_AUTHORIZED_PARTIES="+setting)
+		c := readSettings(t, "KEYCLOAK_AUTHORIZED_PARTIES="+setting)
 		if got := c.Server.Tokens.AuthorizedParties; !slices.Equal(got, want) {
 			t.Errorf("KEYCLOAK_AUTHORIZED_PARTIES=%s: got %q, want %q", setting, got, want)
 		}
 	}
 }
 
-// The error has every problem, with the name of the setting and what is expected, and no secret.
+// Read returns an error with every problem, each with the name of the setting and what is expected.
+// The error contains no secret.
 func TestRead_problems(t *testing.T) {
 	const canary = "canary-5f0c"
 	for _, tt := range []struct {
@@ -183,70 +185,70 @@ func TestRead_problems(t *testing.T) {
 		{"empty values", []string{"KEYCLOAK_SERVER_URL=", "KEYCLOAK_REALM_NAME=", "KEYCLOAK_CLIENT_ID=", "KEYCLOAK_CLIENT_SECRET_KEY="},
 			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID",
 				"KEYCLOAK_CLIENT_SECRET_KEY"}},
-		{"parties", append(slices.Clone(required), "KEYCLOAK_AUTHORIZED_PARTIES=web,,app"), []string{"KEYCLOAK_AUTHORIZED_PARTIES"}},
-		{"refresh grace", append(slices.Clone(required), "REFRESH_GRACE_NETWORK=Any"), []string{"REFRESH_GRACE_NETWORK"}},
-		{"numbers and durations", append(slices.Clone(required), "KEYCLOAK_TIMEOUT=soon", "REFRESH_GRACE=10", "TOKEN_MAX_BYTES=16KiB", "KEYS_MAX_AGE=-1h", "REQUEST_TIMEOUT=1y"),
+		{"parties", append(slices.Clone(requiredSettings), "KEYCLOAK_AUTHORIZED_PARTIES=web,,app"), []string{"KEYCLOAK_AUTHORIZED_PARTIES"}},
+		{"refresh grace", append(slices.Clone(requiredSettings), "REFRESH_GRACE_NETWORK=Any"), []string{"REFRESH_GRACE_NETWORK"}},
+		{"numbers and durations", append(slices.Clone(requiredSettings), "KEYCLOAK_TIMEOUT=soon", "REFRESH_GRACE=10", "TOKEN_MAX_BYTES=16KiB", "KEYS_MAX_AGE=-1h", "REQUEST_TIMEOUT=1y"),
 			[]string{"KEYCLOAK_TIMEOUT", "REFRESH_GRACE", "TOKEN_MAX_BYTES", "KEYS_MAX_AGE",
 				"REQUEST_TIMEOUT"}},
-		{"ranges", append(slices.Clone(required), "KEYCLOAK_TIMEOUT=0s", "REFRESH_GRACE=2m", "TOKEN_MAX_BYTES=4095", "KEYS_MAX_AGE=59s", "REQUEST_TIMEOUT=121s"),
+		{"ranges", append(slices.Clone(requiredSettings), "KEYCLOAK_TIMEOUT=0s", "REFRESH_GRACE=2m", "TOKEN_MAX_BYTES=4095", "KEYS_MAX_AGE=59s", "REQUEST_TIMEOUT=121s"),
 			[]string{"KEYCLOAK_TIMEOUT", "REFRESH_GRACE", "TOKEN_MAX_BYTES", "KEYS_MAX_AGE",
 				"REQUEST_TIMEOUT"}},
-		{"unsafe algorithm", append(slices.Clone(required), "TOKEN_ALGORITHMS=RS256,HS256"), []string{"TOKEN_ALGORITHMS"}},
-		{"empty algorithm", append(slices.Clone(required), "TOKEN_ALGORITHMS=RS256,,ES256"), []string{"TOKEN_ALGORITHMS"}},
-		{"proxies", append(slices.Clone(required), "TRUSTED_PROXIES=10.0.0.0/8,everybody"), []string{"TRUSTED_PROXIES"}},
-		{"every address a proxy", append(slices.Clone(required), "TRUSTED_PROXIES=0.0.0.0/0"), []string{"TRUSTED_PROXIES"}},
-		{"rate limits", append(slices.Clone(required), "LOGIN_ACCOUNT_LIMIT=10", "LOGIN_ADDRESS_LIMIT=0/1s", "REFRESH_TOKEN_LIMIT=ten/1s", "REFRESH_ADDRESS_LIMIT=1/1us",
+		{"unsafe algorithm", append(slices.Clone(requiredSettings), "TOKEN_ALGORITHMS=RS256,HS256"), []string{"TOKEN_ALGORITHMS"}},
+		{"empty algorithm", append(slices.Clone(requiredSettings), "TOKEN_ALGORITHMS=RS256,,ES256"), []string{"TOKEN_ALGORITHMS"}},
+		{"proxies", append(slices.Clone(requiredSettings), "TRUSTED_PROXIES=10.0.0.0/8,everybody"), []string{"TRUSTED_PROXIES"}},
+		{"every address a proxy", append(slices.Clone(requiredSettings), "TRUSTED_PROXIES=0.0.0.0/0"), []string{"TRUSTED_PROXIES"}},
+		{"rate limits", append(slices.Clone(requiredSettings), "LOGIN_ACCOUNT_LIMIT=10", "LOGIN_ADDRESS_LIMIT=0/1s", "REFRESH_TOKEN_LIMIT=ten/1s", "REFRESH_ADDRESS_LIMIT=1/1us",
 			"LOGIN_ACCOUNT_SLOW_LIMIT=20/25h", "ADDRESS_LIMIT=2001/1s"),
 			[]string{"LOGIN_ACCOUNT_LIMIT", "LOGIN_ADDRESS_LIMIT", "REFRESH_TOKEN_LIMIT",
 				"REFRESH_ADDRESS_LIMIT", "LOGIN_ACCOUNT_SLOW_LIMIT", "ADDRESS_LIMIT"}},
-		{"pause", append(slices.Clone(required), "LOGIN_REFUSAL_PAUSE=11s"), []string{"LOGIN_REFUSAL_PAUSE"}},
-		{"ranges of numbers", append(slices.Clone(required), "MAX_LOGINS=0", "MAX_BODY_BYTES=100", "LIMIT_TOKENS=99", "LIMIT_DEPTH=51", "PERSISTED_QUERIES_BYTES=-1"),
+		{"pause", append(slices.Clone(requiredSettings), "LOGIN_REFUSAL_PAUSE=11s"), []string{"LOGIN_REFUSAL_PAUSE"}},
+		{"ranges of numbers", append(slices.Clone(requiredSettings), "MAX_LOGINS=0", "MAX_BODY_BYTES=100", "LIMIT_TOKENS=99", "LIMIT_DEPTH=51", "PERSISTED_QUERIES_BYTES=-1"),
 			[]string{"MAX_LOGINS", "MAX_BODY_BYTES", "LIMIT_TOKENS", "LIMIT_DEPTH",
 				"PERSISTED_QUERIES_BYTES"}},
-		{"switches", append(slices.Clone(required), "GET_QUERIES=perhaps", "KEYCLOAK_FORWARD_ADDRESS=1h"), []string{"GET_QUERIES", "KEYCLOAK_FORWARD_ADDRESS"}},
-		{"limit not a number", append(slices.Clone(required), "LIMIT_FIELDS=many"), []string{"LIMIT_FIELDS"}},
-		{"manifest missing", append(slices.Clone(required), "TRUSTED_DOCUMENTS=/nowhere"), []string{"TRUSTED_DOCUMENTS"}},
-		{"manifest empty", append(slices.Clone(required), "TRUSTED_DOCUMENTS=/dev/null"), []string{"TRUSTED_DOCUMENTS"}},
-		{"unknown mode", append(slices.Clone(required), "TRUSTED_DOCUMENTS_MODE=off"), []string{"TRUSTED_DOCUMENTS_MODE"}},
-		{"request timeout not longer than Keycloak's", append(slices.Clone(required), "KEYCLOAK_TIMEOUT=10s", "REQUEST_TIMEOUT=10s"), []string{"REQUEST_TIMEOUT"}},
-		{"local server on a public address", append(slices.Clone(required), "ADDR=:8000"), []string{"ADDR"}},
-		{"address without port", append(slices.Clone(required), "ADDR=localhost"), []string{"ADDR"}},
-		{"address with a named port", append(slices.Clone(required), "ADDR=127.0.0.1:http-alt"), []string{"ADDR"}},
-		{"realm name is a path", append(slices.Clone(required), "KEYCLOAK_REALM_NAME=realms/shop"), []string{"KEYCLOAK_REALM_NAME"}},
-		{"secret and secret file", append(slices.Clone(required), "KEYCLOAK_CLIENT_SECRET_KEY_FILE=/dev/null"), []string{"KEYCLOAK_CLIENT_SECRET_KEY"}},
-		{"secret file missing", append(slices.Clone(required), "KEYCLOAK_CLIENT_SECRET_KEY=", "KEYCLOAK_CLIENT_SECRET_KEY_FILE=/nowhere"), []string{"KEYCLOAK_CLIENT_SECRET_KEY_FILE"}},
-		{"secret file empty", append(slices.Clone(required), "KEYCLOAK_CLIENT_SECRET_KEY=", "KEYCLOAK_CLIENT_SECRET_KEY_FILE=/dev/null"), []string{"KEYCLOAK_CLIENT_SECRET_KEY_FILE"}},
-		{"audience account", append(slices.Clone(required), "KEYCLOAK_AUDIENCE=shop,account"), []string{"KEYCLOAK_AUDIENCE"}},
-		{"client account", append(slices.Clone(required), "KEYCLOAK_CLIENT_ID=account"), []string{"KEYCLOAK_AUDIENCE"}},
-		{"empty audience", append(slices.Clone(required), "KEYCLOAK_AUDIENCE=shop,,web"), []string{"KEYCLOAK_AUDIENCE"}},
-		{"empty issuer", append(slices.Clone(required), "KEYCLOAK_ISSUER=https://a,"), []string{"KEYCLOAK_ISSUER"}},
-		{"console not a mode", append(slices.Clone(required), "CONSOLE=true"), []string{"CONSOLE"}},
-		{"origin with a path", append(slices.Clone(required), "CORS_ORIGINS=https://app.example.com/"), []string{"CORS_ORIGINS"}},
-		{"origin without scheme", append(slices.Clone(required), "CORS_ORIGINS=app.example.com"), []string{"CORS_ORIGINS"}},
-		{"blank scope", append(slices.Clone(required), "LOGIN_SCOPE= "), []string{"LOGIN_SCOPE"}},
-		{"realm URL as server URL", append(slices.Clone(required), "KEYCLOAK_SERVER_URL=http://localhost:8080/realms/shop"), []string{"KEYCLOAK_SERVER_URL"}},
-		{"quotes kept by docker run --env-file", append(slices.Clone(required), `KEYCLOAK_SERVER_URL="http://localhost:8080"`, `KEYCLOAK_REALM_NAME="shop"`,
+		{"switches", append(slices.Clone(requiredSettings), "GET_QUERIES=perhaps", "KEYCLOAK_FORWARD_ADDRESS=1h"), []string{"GET_QUERIES", "KEYCLOAK_FORWARD_ADDRESS"}},
+		{"limit not a number", append(slices.Clone(requiredSettings), "LIMIT_FIELDS=many"), []string{"LIMIT_FIELDS"}},
+		{"manifest missing", append(slices.Clone(requiredSettings), "TRUSTED_DOCUMENTS=/nowhere"), []string{"TRUSTED_DOCUMENTS"}},
+		{"manifest empty", append(slices.Clone(requiredSettings), "TRUSTED_DOCUMENTS=/dev/null"), []string{"TRUSTED_DOCUMENTS"}},
+		{"unknown mode", append(slices.Clone(requiredSettings), "TRUSTED_DOCUMENTS_MODE=off"), []string{"TRUSTED_DOCUMENTS_MODE"}},
+		{"request timeout not longer than Keycloak's", append(slices.Clone(requiredSettings), "KEYCLOAK_TIMEOUT=10s", "REQUEST_TIMEOUT=10s"), []string{"REQUEST_TIMEOUT"}},
+		{"local server on a public address", append(slices.Clone(requiredSettings), "ADDR=:8000"), []string{"ADDR"}},
+		{"address without port", append(slices.Clone(requiredSettings), "ADDR=localhost"), []string{"ADDR"}},
+		{"address with a named port", append(slices.Clone(requiredSettings), "ADDR=127.0.0.1:http-alt"), []string{"ADDR"}},
+		{"realm name is a path", append(slices.Clone(requiredSettings), "KEYCLOAK_REALM_NAME=realms/shop"), []string{"KEYCLOAK_REALM_NAME"}},
+		{"secret and secret file", append(slices.Clone(requiredSettings), "KEYCLOAK_CLIENT_SECRET_KEY_FILE=/dev/null"), []string{"KEYCLOAK_CLIENT_SECRET_KEY"}},
+		{"secret file missing", append(slices.Clone(requiredSettings), "KEYCLOAK_CLIENT_SECRET_KEY=", "KEYCLOAK_CLIENT_SECRET_KEY_FILE=/nowhere"), []string{"KEYCLOAK_CLIENT_SECRET_KEY_FILE"}},
+		{"secret file empty", append(slices.Clone(requiredSettings), "KEYCLOAK_CLIENT_SECRET_KEY=", "KEYCLOAK_CLIENT_SECRET_KEY_FILE=/dev/null"), []string{"KEYCLOAK_CLIENT_SECRET_KEY_FILE"}},
+		{"audience account", append(slices.Clone(requiredSettings), "KEYCLOAK_AUDIENCE=shop,account"), []string{"KEYCLOAK_AUDIENCE"}},
+		{"client account", append(slices.Clone(requiredSettings), "KEYCLOAK_CLIENT_ID=account"), []string{"KEYCLOAK_AUDIENCE"}},
+		{"empty audience", append(slices.Clone(requiredSettings), "KEYCLOAK_AUDIENCE=shop,,web"), []string{"KEYCLOAK_AUDIENCE"}},
+		{"empty issuer", append(slices.Clone(requiredSettings), "KEYCLOAK_ISSUER=https://a,"), []string{"KEYCLOAK_ISSUER"}},
+		{"console not a mode", append(slices.Clone(requiredSettings), "CONSOLE=true"), []string{"CONSOLE"}},
+		{"origin with a path", append(slices.Clone(requiredSettings), "CORS_ORIGINS=https://app.example.com/"), []string{"CORS_ORIGINS"}},
+		{"origin without scheme", append(slices.Clone(requiredSettings), "CORS_ORIGINS=app.example.com"), []string{"CORS_ORIGINS"}},
+		{"blank scope", append(slices.Clone(requiredSettings), "LOGIN_SCOPE= "), []string{"LOGIN_SCOPE"}},
+		{"realm URL as server URL", append(slices.Clone(requiredSettings), "KEYCLOAK_SERVER_URL=http://localhost:8080/realms/shop"), []string{"KEYCLOAK_SERVER_URL"}},
+		{"quotes kept by docker run --env-file", append(slices.Clone(requiredSettings), `KEYCLOAK_SERVER_URL="http://localhost:8080"`, `KEYCLOAK_REALM_NAME="shop"`,
 			"KEYCLOAK_CLIENT_ID='shop-api'", `MAX_LOGINS="64"`, `CORS_ORIGINS="https://a.example"`),
 			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID",
 				"MAX_LOGINS", "CORS_ORIGINS"}},
-		{"server URL without scheme", append(slices.Clone(required), "KEYCLOAK_SERVER_URL=localhost:8080"), []string{"KEYCLOAK_SERVER_URL"}},
+		{"server URL without scheme", append(slices.Clone(requiredSettings), "KEYCLOAK_SERVER_URL=localhost:8080"), []string{"KEYCLOAK_SERVER_URL"}},
 		// A problem doesn't hide others, whether of another setting or of the same.
 		{"missing realm name and bad server URL", []string{"KEYCLOAK_SERVER_URL=localhost:8080", "KEYCLOAK_CLIENT_ID=a", "KEYCLOAK_CLIENT_SECRET_KEY=hush"},
 			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME"}},
 		{"missing server URL and bad realm name", []string{"KEYCLOAK_REALM_NAME=a/b", "KEYCLOAK_CLIENT_ID=a", "KEYCLOAK_CLIENT_SECRET_KEY=hush"},
 			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME"}},
-		{"bad server URL and bad realm name", append(slices.Clone(required), "KEYCLOAK_SERVER_URL=localhost:8080", "KEYCLOAK_REALM_NAME=a/b"),
+		{"bad server URL and bad realm name", append(slices.Clone(requiredSettings), "KEYCLOAK_SERVER_URL=localhost:8080", "KEYCLOAK_REALM_NAME=a/b"),
 			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME"}},
-		{"server URL with three problems", append(slices.Clone(required), "KEYCLOAK_SERVER_URL=ftp://me:"+canary+"@host?x"),
+		{"server URL with three problems", append(slices.Clone(requiredSettings), "KEYCLOAK_SERVER_URL=ftp://me:"+canary+"@host?x"),
 			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_SERVER_URL", "KEYCLOAK_SERVER_URL"}},
-		{"two bad algorithms", append(slices.Clone(required), "TOKEN_ALGORITHMS=HS256,none"), []string{"TOKEN_ALGORITHMS", "TOKEN_ALGORITHMS"}},
-		{"every address a proxy, in two halves", append(slices.Clone(required), "TRUSTED_PROXIES=0.0.0.0/1,128.0.0.0/1"), []string{"TRUSTED_PROXIES"}},
-		{"two bad origins", append(slices.Clone(required), "CORS_ORIGINS=https://a.example/,null,https://b.example"), []string{"CORS_ORIGINS", "CORS_ORIGINS"}},
-		{"two bad hosts", append(slices.Clone(required), "ALLOWED_HOSTS=a.example:80,https://b.example,c.example"), []string{"ALLOWED_HOSTS", "ALLOWED_HOSTS"}},
-		{"two bad proxies", append(slices.Clone(required), "TRUSTED_PROXIES=everybody,0.0.0.0/0,10.0.0.1"), []string{"TRUSTED_PROXIES", "TRUSTED_PROXIES"}},
-		{"two bad origins", append(slices.Clone(required), "CORS_ORIGINS=app.example.com,https://a/b"), []string{"CORS_ORIGINS", "CORS_ORIGINS"}},
-		{"audiences account and empty", append(slices.Clone(required), "KEYCLOAK_AUDIENCE=account,,a"), []string{"KEYCLOAK_AUDIENCE", "KEYCLOAK_AUDIENCE"}},
-		{"address with two problems", append(slices.Clone(required), "ADDR=0.0.0.0:http"), []string{"ADDR", "ADDR"}},
+		{"two bad algorithms", append(slices.Clone(requiredSettings), "TOKEN_ALGORITHMS=HS256,none"), []string{"TOKEN_ALGORITHMS", "TOKEN_ALGORITHMS"}},
+		{"every address a proxy, in two halves", append(slices.Clone(requiredSettings), "TRUSTED_PROXIES=0.0.0.0/1,128.0.0.0/1"), []string{"TRUSTED_PROXIES"}},
+		{"two bad origins", append(slices.Clone(requiredSettings), "CORS_ORIGINS=https://a.example/,null,https://b.example"), []string{"CORS_ORIGINS", "CORS_ORIGINS"}},
+		{"two bad hosts", append(slices.Clone(requiredSettings), "ALLOWED_HOSTS=a.example:80,https://b.example,c.example"), []string{"ALLOWED_HOSTS", "ALLOWED_HOSTS"}},
+		{"two bad proxies", append(slices.Clone(requiredSettings), "TRUSTED_PROXIES=everybody,0.0.0.0/0,10.0.0.1"), []string{"TRUSTED_PROXIES", "TRUSTED_PROXIES"}},
+		{"two bad origins", append(slices.Clone(requiredSettings), "CORS_ORIGINS=app.example.com,https://a/b"), []string{"CORS_ORIGINS", "CORS_ORIGINS"}},
+		{"audiences account and empty", append(slices.Clone(requiredSettings), "KEYCLOAK_AUDIENCE=account,,a"), []string{"KEYCLOAK_AUDIENCE", "KEYCLOAK_AUDIENCE"}},
+		{"address with two problems", append(slices.Clone(requiredSettings), "ADDR=0.0.0.0:http"), []string{"ADDR", "ADDR"}},
 		{"many settings", []string{"KEYCLOAK_SERVER_URL=x", "KEYCLOAK_TIMEOUT=soon", "LIMIT_FIELDS=many", "MAX_LOGINS=0", "REFRESH_GRACE=2m", "TRUSTED_PROXIES=x", "CONSOLE=yes",
 			"TRUSTED_DOCUMENTS=/nowhere", "TRUSTED_DOCUMENTS_MODE=x", "LOGIN_SCOPE= ", "ADDR=x",
 			"KEYCLOAK_ISSUER=a,", "GET_QUERIES=x", "LOGIN_ACCOUNT_LIMIT=x"},
@@ -255,8 +257,8 @@ func TestRead_problems(t *testing.T) {
 				"REFRESH_GRACE", "TRUSTED_PROXIES", "CONSOLE", "TRUSTED_DOCUMENTS",
 				"TRUSTED_DOCUMENTS_MODE", "LOGIN_SCOPE", "ADDR", "KEYCLOAK_ISSUER", "GET_QUERIES",
 				"LOGIN_ACCOUNT_LIMIT"}},
-		{"password in the URL", append(slices.Clone(required), "KEYCLOAK_SERVER_URL=http://me:"+canary+"@localhost:8080"), []string{"KEYCLOAK_SERVER_URL"}},
-		{"password in a malformed URL", append(slices.Clone(required), "KEYCLOAK_SERVER_URL=http://me:"+canary+"@local host:%zz"), []string{"KEYCLOAK_SERVER_URL"}},
+		{"password in the URL", append(slices.Clone(requiredSettings), "KEYCLOAK_SERVER_URL=http://me:"+canary+"@localhost:8080"), []string{"KEYCLOAK_SERVER_URL"}},
+		{"password in a malformed URL", append(slices.Clone(requiredSettings), "KEYCLOAK_SERVER_URL=http://me:"+canary+"@local host:%zz"), []string{"KEYCLOAK_SERVER_URL"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -290,7 +292,8 @@ func TestRead_problems(t *testing.T) {
 	}
 }
 
-// Without a .local.env.example, as in a product's repository, the error doesn't suggest copying it.
+// Without a .local.env.example, as in an application's repository, the error doesn't suggest
+// copying that file.
 func TestRead_noExample(t *testing.T) {
 	_, err := Read(nil, t.TempDir())
 	want := "since there is no .local.env here (docs/settings.md):"
@@ -350,10 +353,9 @@ func TestRead_files(t *testing.T) {
 	}
 }
 
-// Spaces and newlines around values are removed. TestRead_production shows that RUNTIME_ENV keeps
-// them.
+// Read trims spaces and newlines around values, except for RUNTIME_ENV (TestRead_production).
 func TestRead_trimsValues(t *testing.T) {
-	c := goodConfig(t, "KEYCLOAK_SERVER_URL= http://localhost:8080\n",
+	c := readSettings(t, "KEYCLOAK_SERVER_URL= http://localhost:8080\n",
 		"KEYCLOAK_REALM_NAME=shop\r\n", "KEYCLOAK_CLIENT_ID=\u00a0shop-api ",
 		"KEYCLOAK_CLIENT_SECRET_KEY=hush\r\n", "KEYCLOAK_TIMEOUT=7s\n", "MAX_LOGINS= 9",
 		"ADDR=127.0.0.1:8001\n")
@@ -365,11 +367,11 @@ func TestRead_trimsValues(t *testing.T) {
 	if got != want {
 		t.Errorf("the settings are %s, want %s", got, want)
 	}
-	// Only newlines are removed from a secret, which may contain anything else. The rest is a
-	// warning.
+	// From a secret, only newlines are removed, because other characters may be part of it. Blanks
+	// and quotes at its ends cause a warning.
 	for secret, wantWarning := range map[string]string{" hush": "blank", "hush\t\n": "blank",
 		`"hush"`: "quotes", "'hush'": "quotes", `hu"sh"`: "", `"`: ""} {
-		c := goodConfig(t, "KEYCLOAK_CLIENT_SECRET_KEY="+secret)
+		c := readSettings(t, "KEYCLOAK_CLIENT_SECRET_KEY="+secret)
 		warnings := strings.Join(c.Warnings, "\n")
 		if c.Server.Client.ClientSecret.Reveal() != strings.TrimRight(secret, "\n") ||
 			strings.Contains(warnings, "hush") ||
@@ -435,8 +437,8 @@ func TestRead_dollarInFile(t *testing.T) {
 	}
 }
 
-// Unknown names are a warning: all of those in the file, and those in the environment that look
-// like settings.
+// Read warns of all unknown names in the file, and of those in the environment that look like
+// settings.
 func TestRead_unknownNames(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, ".local.env"),
@@ -444,7 +446,7 @@ func TestRead_unknownNames(t *testing.T) {
 			"LOGIN_SCOPES=openid\nKEYCLOAK_AUDIENCE=shop\nKEYCLOAK_AUDIENC=shop\nc2Vjb25kIGxpbmU=\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := Read(append(slices.Clone(required), "KEYCLOAK_AUDIENC=shop", "PATH=/bin",
+	c, err := Read(append(slices.Clone(requiredSettings), "KEYCLOAK_AUDIENC=shop", "PATH=/bin",
 		"KEYCLOAK_SERVICE_HOST=10.0.0.1", "KEYCLOAK_HTTP_PORT_8080_TCP=x"), dir)
 	if err != nil {
 		t.Fatal(err)
@@ -460,7 +462,7 @@ func TestRead_unknownNames(t *testing.T) {
 	}
 }
 
-// A pause that outlasts the wait of a queued sign-in is a warning.
+// Read warns of a LOGIN_REFUSAL_PAUSE that is longer than a queued sign-in waits.
 func TestRead_longPause(t *testing.T) {
 	for settings, want := range map[string]int{
 		"KEYCLOAK_TIMEOUT=2s LOGIN_REFUSAL_PAUSE=2s":    1,
@@ -471,31 +473,31 @@ func TestRead_longPause(t *testing.T) {
 		"KEYCLOAK_TIMEOUT=10s LOGIN_REFUSAL_PAUSE=10s":  1,
 		"KEYCLOAK_TIMEOUT=10s LOGIN_REFUSAL_PAUSE=9.9s": 0,
 	} {
-		if got := goodConfig(t, strings.Fields(settings)...).Warnings; len(got) != want {
+		if got := readSettings(t, strings.Fields(settings)...).Warnings; len(got) != want {
 			t.Errorf("%s: warnings %q, want %d", settings, got, want)
 		}
 	}
 }
 
-// A large network in TRUSTED_PROXIES is a warning, because it probably contains clients.
+// Read warns of a large network in TRUSTED_PROXIES, because it probably contains clients.
 func TestRead_wideProxies(t *testing.T) {
 	const list = "128.0.0.0/1,8.0.0.0/7,10.0.0.0/8,192.0.2.1,fc00::/7,2000::/15,2002::/16,::ffff:172.0.0.0/102,::1"
-	var wide []string
-	for _, warning := range goodConfig(t, "TRUSTED_PROXIES="+list).Warnings {
+	var warned []string
+	for _, warning := range readSettings(t, "TRUSTED_PROXIES="+list).Warnings {
 		var network string
 		if n, _ := fmt.Sscanf(warning, "TRUSTED_PROXIES holds %s a network", &network); n == 1 {
-			wide = append(wide, strings.TrimSuffix(network, ","))
+			warned = append(warned, strings.TrimSuffix(network, ","))
 		}
 	}
 	want := []string{"128.0.0.0/1", "8.0.0.0/7", "fc00::/7", "2000::/15", "172.0.0.0/6"}
-	if !slices.Equal(wide, want) {
-		t.Errorf("warnings about %q, want %q", wide, want)
+	if !slices.Equal(warned, want) {
+		t.Errorf("warnings about %q, want %q", warned, want)
 	}
 }
 
 // Settings can be printed and logged without showing the secret.
 func TestRead_hidesSecret(t *testing.T) {
-	c := goodConfig(t, "KEYCLOAK_CLIENT_SECRET_KEY=canary-5f0c")
+	c := readSettings(t, "KEYCLOAK_CLIENT_SECRET_KEY=canary-5f0c")
 	for _, text := range []string{fmt.Sprintf("%v %+v %#v", c, c, c),
 		c.Server.LogValue().String()} {
 		if strings.Contains(text, "canary") {
@@ -504,7 +506,8 @@ func TestRead_hidesSecret(t *testing.T) {
 	}
 }
 
-// Files in the encodings that editors and shells of other systems write.
+// Read accepts UTF-8 with a byte order mark and CRLF, as editors and shells on Windows write it,
+// and reports other encodings.
 func TestRead_encodings(t *testing.T) {
 	const text = "# settings\nKEYCLOAK_SERVER_URL=http://localhost:8080\nKEYCLOAK_REALM_NAME=shop\nKEYCLOAK_CLIENT_ID=shop-api\nKEYCLOAK_CLIENT_SECRET_KEY='pä$$'\n"
 	windows := strings.ReplaceAll(text, "\n", "\r\n")
@@ -563,7 +566,7 @@ func TestRead_encodings(t *testing.T) {
 			if err := os.WriteFile(file, []byte(tt.content), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			c, err := Read(append(slices.Clone(required), "KEYCLOAK_CLIENT_SECRET_KEY=",
+			c, err := Read(append(slices.Clone(requiredSettings), "KEYCLOAK_CLIENT_SECRET_KEY=",
 				"KEYCLOAK_CLIENT_SECRET_KEY_FILE="+file), t.TempDir())
 			switch {
 			case tt.problem != "" &&
@@ -583,7 +586,8 @@ func TestRead_encodings(t *testing.T) {
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		c, err := Read(append(slices.Clone(required), "TRUSTED_DOCUMENTS="+file), t.TempDir())
+		c, err := Read(append(slices.Clone(requiredSettings), "TRUSTED_DOCUMENTS="+file),
+			t.TempDir())
 		if bad := name == "UTF-16"; bad != (err != nil) ||
 			!bad && c.Server.GraphQL.Manifest == nil ||
 			bad && !strings.Contains(err.Error(),
@@ -598,7 +602,7 @@ func TestRead_loggedConfig(t *testing.T) {
 	line := func(settings ...string) string {
 		var log strings.Builder
 		slog.New(slog.NewTextHandler(&log, nil)).Info("serving", "config",
-			goodConfig(t, settings...).Server)
+			readSettings(t, settings...).Server)
 		return log.String()
 	}
 	local := line()

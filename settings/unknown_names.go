@@ -15,7 +15,7 @@ func unknownNames(process, file map[string]string) []string {
 	for name := range file {
 		switch {
 		case slices.Contains(names, name):
-		case settingName.MatchString(name):
+		case settingNamePattern.MatchString(name):
 			unknown = append(unknown, name)
 		default: // may be the second line of a secret
 			unknown = append(unknown, "A line of the settings file")
@@ -24,10 +24,10 @@ func unknownNames(process, file map[string]string) []string {
 	for name := range process {
 		// Kubernetes sets such names for a service whose name begins with keycloak.
 		if _, inFile := file[name]; inFile || slices.Contains(names, name) ||
-			serviceName.MatchString(name) {
+			serviceNamePattern.MatchString(name) {
 			continue
 		}
-		if strings.HasPrefix(name, "KEYCLOAK_") || slices.Contains(removed, name) ||
+		if strings.HasPrefix(name, "KEYCLOAK_") || slices.Contains(removedSettings, name) ||
 			misspelt(name) != "" {
 			unknown = append(unknown, name)
 		}
@@ -36,7 +36,7 @@ func unknownNames(process, file map[string]string) []string {
 	unknown = slices.Compact(unknown)
 	for i, name := range unknown {
 		text := name + " is no setting of this server and has no effect"
-		if slices.Contains(removed, name) {
+		if slices.Contains(removedSettings, name) {
 			text = name + " is no longer a setting of this server and has no effect"
 		} else if meant := misspelt(name); meant != "" {
 			text += ": did you mean " + meant + "?"
@@ -47,8 +47,8 @@ func unknownNames(process, file map[string]string) []string {
 }
 
 var (
-	settingName = regexp.MustCompile(`^[A-Z][A-Z0-9_]*$`)
-	serviceName = regexp.MustCompile(`_SERVICE_(HOST|PORT)|_PORT(_|$)`)
+	settingNamePattern = regexp.MustCompile(`^[A-Z][A-Z0-9_]*$`)
+	serviceNamePattern = regexp.MustCompile(`_SERVICE_(HOST|PORT)|_PORT(_|$)`)
 )
 
 // misspelt returns the setting that a name was probably meant to be, or "". It has to be quite

@@ -61,11 +61,11 @@ const usualNames = `ADDRESS ALLOWED_ORIGINS ALLOWED_IPS ANSIBLE_HOST_KEY_CHECKIN
 	CLOAKQL_SERVICE_HOST CLOAKQL_SERVICE_PORT CLOAKQL_VERSION CLOAKQL_IMAGE KEYCLOAK_SERVICE_HOST
 	KEYCLOAK_PORT_8080_TCP_ADDR`
 
-// There are no warnings about the usual names.
+// unknownNames returns no warnings about usual names.
 func TestUnknownNames_usualNames(t *testing.T) {
 	names := strings.Fields(usualNames)
 	if len(names) < 300 {
-		t.Fatalf("%d names", len(names))
+		t.Fatalf("usualNames has %d names, want at least 300", len(names))
 	}
 	process := map[string]string{}
 	for _, name := range names {
@@ -76,7 +76,7 @@ func TestUnknownNames_usualNames(t *testing.T) {
 	}
 }
 
-// Common mistakes and single typos are recognized, and settings aren't mistaken for each other.
+// misspelt recognizes common mistakes and single typos, and doesn't confuse settings.
 func TestMisspelt(t *testing.T) {
 	for name, want := range map[string]string{
 		"TRUSTED_DOCUMENT": "TRUSTED_DOCUMENTS", "LOGIN_ACOUNT_LIMIT": "LOGIN_ACCOUNT_LIMIT",
@@ -123,7 +123,7 @@ func TestMisspelt(t *testing.T) {
 	}
 }
 
-// Misspelt settings in the file and in the environment are reported, as warnings or, if there are
+// Read reports misspelt settings in the file and in the environment: as warnings or, if there are
 // problems, in the error.
 func TestRead_misspeltSettings(t *testing.T) {
 	dir := t.TempDir()
@@ -131,7 +131,7 @@ func TestRead_misspeltSettings(t *testing.T) {
 		0o600); err != nil {
 		t.Fatal(err)
 	}
-	environ := slices.Concat(required, []string{"TRUSTED_DOCUMENT=x.json", "PATH=/bin"})
+	environ := slices.Concat(requiredSettings, []string{"TRUSTED_DOCUMENT=x.json", "PATH=/bin"})
 	want := []string{
 		"REFRESH_GRACES is no setting of this server and has no effect: did you mean " +
 			"REFRESH_GRACE? (docs/settings.md)",
@@ -159,11 +159,11 @@ func TestRead_misspeltSettings(t *testing.T) {
 	}
 }
 
-// A removed setting in the environment or in the file is a warning that says so.
+// Read warns that a setting in the environment or in the file has been removed.
 func TestRead_removedSettings(t *testing.T) {
 	var file strings.Builder
-	environ := slices.Clone(required)
-	for i, name := range removed {
+	environ := slices.Clone(requiredSettings)
+	for i, name := range removedSettings {
 		if i%2 == 0 {
 			environ = append(environ, name+"=1")
 		} else {
@@ -179,13 +179,13 @@ func TestRead_removedSettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Warnings) != len(removed) {
-		t.Errorf("%d warnings, want %d", len(c.Warnings), len(removed))
+	if len(c.Warnings) != len(removedSettings) {
+		t.Errorf("%d warnings, want %d", len(c.Warnings), len(removedSettings))
 	}
 	for i, warning := range c.Warnings {
 		if !strings.HasPrefix(warning,
-			removed[i]+" is no longer a setting of this server and has no effect (") {
-			t.Errorf("%s: warning %q", removed[i], warning)
+			removedSettings[i]+" is no longer a setting of this server and has no effect (") {
+			t.Errorf("%s: warning %q", removedSettings[i], warning)
 		}
 	}
 }

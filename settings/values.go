@@ -16,10 +16,11 @@ type Values struct {
 	Source string // says where settings were looked for
 	File   string // the name of the settings file, even if there is none
 
-	all    map[string]string
-	inFile map[string]bool // settings whose value comes from the file
-	// Warnings about names that aren't settings, and about suspicious values.
-	unknown, doubtful []string
+	merged map[string]string // by name, from the environment and the file
+	inFile map[string]bool   // settings whose value comes from the file
+
+	unknown    []string // warnings about names that aren't settings
+	suspicious []string // warnings about values that may not be what was meant
 }
 
 // Lookup returns the settings as text. It returns an error if they can't be read.
@@ -30,7 +31,7 @@ func Lookup(environ []string, dir string) (Values, error) {
 }
 
 // Get returns the value of a setting, or "" if it isn't set. It may be a secret.
-func (v Values) Get(name string) string { return v.all[name] }
+func (v Values) Get(name string) string { return v.merged[name] }
 
 // InFile reports whether the value of a setting comes from the file.
 func (v Values) InFile(name string) bool { return v.inFile[name] }
@@ -41,9 +42,9 @@ func readValues(environ []string, dir string, p *problems) Values {
 		name, value, _ := strings.Cut(entry, "=")
 		process[name] = value
 	}
-	runtime, set := process["RUNTIME_ENV"]
+	runtimeEnv, isSet := process["RUNTIME_ENV"]
 	name := ".local.env"
-	if set && runtime != "local" {
+	if isSet && runtimeEnv != "local" {
 		name = ".env"
 	}
 	v := Values{Source: "the environment and " + name, File: name, inFile: map[string]bool{}}
@@ -57,32 +58,32 @@ func readValues(environ []string, dir string, p *problems) Values {
 		}
 	case err != nil:
 		p.add("", "%s: %v", name, err)
-		// These may be in the file.
+		// These settings may be in the file that can't be read.
 		p.suppress("KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID", secretName)
 	}
 	v.unknown = unknownNames(process, file)
-	v.all = map[string]string{}
-	maps.Copy(v.all, file)
-	delete(v.all, "RUNTIME_ENV") // counts only in the environment, which chose the file
-	maps.Copy(v.all, process)
+	v.merged = map[string]string{}
+	maps.Copy(v.merged, file)
+	delete(v.merged, "RUNTIME_ENV") // counts only in the environment, which chose the file
+	maps.Copy(v.merged, process)
 	for name := range file {
 		_, overridden := process[name]
 		v.inFile[name] = !overridden
 	}
-	maps.DeleteFunc(v.all, func(_, value string) bool { return value == "" })
+	maps.DeleteFunc(v.merged, func(_, value string) bool { return value == "" })
 	v.clean(process, cut, p)
-	if set && runtime == "" { // set but empty isn't local
-		v.all["RUNTIME_ENV"] = "production"
+	if isSet && runtimeEnv == "" { // set but empty isn't local
+		v.merged["RUNTIME_ENV"] = "production"
 	}
 	return v
 }
 
-// clean trims the values where that can't change their meaning: it removes spaces, and the newline
-// of a Kubernetes secret made with echo. It reports values that may not be what was meant: with
-// quotes that docker run --env-file and Kubernetes keep, or with a $ that cost a part of the value.
+// clean trims spaces from the values, and the newline of a Kubernetes secret made with echo, unless
+// they may be part of the value. It reports values that may not be what was meant: with quotes that
+// docker run --env-file and Kubernetes keep, or with a $ that removed a part of the value.
 func (v *Values) clean(process map[string]string, cut []string, p *problems) {
 	for _, name := range names {
-		value, set := v.all[name]
+		value, isSet := v.merged[name]
 		_, inProcess := process[name]
 		switch {
 		case !inProcess && slices.Contains(cut, name):
@@ -90,19 +91,19 @@ func (v *Values) clean(process map[string]string, cut []string, p *problems) {
 				"file, and there is none of that name: put the value in single quotes", v.File)
 			p.suppress(name)
 			continue
-		case !set || name == "RUNTIME_ENV": // only the exact text local means local
+		case !isSet || name == "RUNTIME_ENV": // only the exact text local means local
 			continue
 		case name == secretName: // spaces may be part of it
 			value = strings.TrimRight(value, "\r\n")
 		case strings.TrimSpace(value) != "":
 			value = strings.TrimSpace(value)
 		}
-		v.all[name] = value
+		v.merged[name] = value
 		quoted := len(value) > 1 && (value[0] == '"' || value[0] == '\'') &&
 			value[len(value)-1] == value[0]
 		switch {
 		case inProcess && quoted && name == secretName:
-			v.doubtful = append(v.doubtful,
+			v.suspicious = append(v.suspicious,
 				secretName+
 					" has quotes around it in the environment, which are sent to Keycloak as "+
 					"part of it: unless the secret has them, leave them out (docker run "+
@@ -112,7 +113,7 @@ func (v *Values) clean(process map[string]string, cut []string, p *problems) {
 				"(docker run --env-file and Kubernetes keep them)")
 			p.suppress(name)
 		case name == secretName && strings.TrimSpace(value) != value:
-			v.doubtful = append(v.doubtful,
+			v.suspicious = append(v.suspicious,
 				secretName+" begins or ends with a blank, which is sent to Keycloak as part of it")
 		}
 	}

@@ -34,7 +34,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal kills the process
 	if err := run(ctx, os.Environ(), ".", os.Stderr); err != nil {
-		fmt.Fprintln(os.Stderr, settings.NameIn(err.Error()))
+		fmt.Fprintln(os.Stderr, settings.TranslateFieldNames(err.Error()))
 		os.Exit(1)
 	}
 }

@@ -62,7 +62,7 @@ func run(ctx context.Context, args, environ []string, dir string, stdout, stderr
 		err = withSettings(ctx, command, environ, dir, stdout, stderr)
 	}
 	if err != nil {
-		fmt.Fprintln(stderr, settings.NameIn(err.Error()))
+		fmt.Fprintln(stderr, settings.TranslateFieldNames(err.Error()))
 		return 1
 	}
 	return 0

@@ -40,7 +40,7 @@ func Serve(ctx context.Context, config settings.Settings, out io.Writer,
 
 // newLog returns a log in text on a developer's machine, and in JSON elsewhere.
 func newLog(local bool, out io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{ReplaceAttr: settings.NameInLog}
+	options := &slog.HandlerOptions{ReplaceAttr: settings.TranslateLogAttr}
 	if local {
 		return slog.New(slog.NewTextHandler(out, options))
 	}

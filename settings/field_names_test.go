@@ -11,12 +11,12 @@ import (
 	"testing"
 )
 
-// The messages of package keycloak name only its own fields, never settings; and NameIn replaces
-// each of these fields with a setting.
-func TestNameIn_keycloakFields(t *testing.T) {
-	fields := regexp.MustCompile(
+// The messages of package keycloak name only its own fields, never settings, and
+// TranslateFieldNames replaces each of these fields with a setting.
+func TestTranslateFieldNames_keycloak(t *testing.T) {
+	fieldPattern := regexp.MustCompile(
 		`(VerifierConfig|ClientConfig|KeySetConfig|Issuer)\.[A-Z]\w+|NewRealm's \w+`)
-	settingName := regexp.MustCompile(`(KEYCLOAK|TOKEN|KEYS|LOGIN|REFRESH)_[A-Z_]+`)
+	settingNamePattern := regexp.MustCompile(`(KEYCLOAK|TOKEN|KEYS|LOGIN|REFRESH)_[A-Z_]+`)
 	files, err := filepath.Glob("../keycloak/*.go")
 	if err != nil {
 		t.Fatal(err)
@@ -39,20 +39,20 @@ func TestNameIn_keycloakFields(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if setting := settingName.FindString(text); setting != "" {
+			if setting := settingNamePattern.FindString(text); setting != "" {
 				t.Errorf("%s: %q names the setting %s, which other programs don't have", name,
 					text, setting)
 			}
-			for _, field := range fields.FindAllString(text, -1) {
+			for _, field := range fieldPattern.FindAllString(text, -1) {
 				found[field] = true
-				if replaced := settingNames.Replace(field); !settingName.MatchString(replaced) {
-					t.Errorf("%s: NameIn has no setting for %s", name, field)
+				if name := TranslateFieldNames(field); !settingNamePattern.MatchString(name) {
+					t.Errorf("%s: TranslateFieldNames has no setting for %s", name, field)
 				}
 			}
 			return true
 		})
 	}
 	if len(found) < 10 {
-		t.Errorf("found only %v", found)
+		t.Errorf("found the fields %v, want at least 10", found)
 	}
 }

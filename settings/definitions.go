@@ -13,14 +13,14 @@ import (
 
 // A group is a section of the reference.
 type group struct {
-	title string
-	doc   string // paragraphs, separated by an empty line
-	rows  []row
+	title    string
+	doc      string // paragraphs, separated by an empty line
+	settings []setting
 }
 
-// groups returns all settings, with their destinations in d. All of them are defined here.
-func (d *draft) groups() []group {
-	server := &d.Server
+// groups returns all settings, with their destinations in raw. All settings are defined here.
+func (raw *rawSettings) groups() []group {
+	server := &raw.Server
 	client, tokens, graphQL, limit := &server.Client, &server.Tokens, &server.GraphQL,
 		&server.Limits
 	attempts, attemptDefaults := &server.Attempts, throttle.Defaults()
@@ -29,59 +29,59 @@ func (d *draft) groups() []group {
 			title: "Server and Keycloak",
 			doc: "If Keycloak's certificate comes from an authority of your own, name that " +
 				"authority's file in `SSL_CERT_FILE`, as for any Go program.",
-			rows: []row{{
-				name: "RUNTIME_ENV", defaultValue: "local", to: to(&d.runtimeEnv),
-				library: "Config.Local",
+			settings: []setting{{
+				name: "RUNTIME_ENV", defaultValue: "local", dest: anyValue(&raw.runtimeEnv),
+				fieldNames: "Config.Local",
 				doc: "Where the server runs. `local` is a developer's machine: the server " +
-					"listens on a loopback address, answers introspection, and explains errors " +
-					"to clients. Every other value is production, even an empty one. " +
-					"`RUNTIME_ENV` also " +
-					"chooses the settings file, so it has no effect in one.",
+					"listens on a loopback address, allows introspection, and explains errors to " +
+					"clients. Every other value is production, even an empty one. `RUNTIME_ENV` " +
+					"also chooses the settings file, so it has no effect in one.",
 			}, {
-				name: "ADDR", to: to(&d.Addr),
+				name: "ADDR", dest: anyValue(&raw.Addr),
 				defaultText: "`127.0.0.1:8000`; in production `:8000`",
 				doc: "The address to listen on, as `host:port`. While `RUNTIME_ENV` is `local`, " +
 					"it has to be a loopback address.",
 			}, {
-				name: "KEYCLOAK_SERVER_URL", to: checked(&d.serverURL, checkServerURL),
-				library: "NewRealm's serverURL",
-				required: "the address of Keycloak, such as http://localhost:8080 (on a " +
+				name: "KEYCLOAK_SERVER_URL", dest: checked(&raw.serverURL, checkServerURL),
+				fieldNames: "NewRealm's serverURL",
+				requiredText: "the address of Keycloak, such as http://localhost:8080 (on a " +
 					"developer's machine, go run ./cmd/cloakql-dev needs no Keycloak)",
 				doc: "The URL at which this server reaches Keycloak, with the path prefix if " +
 					"there is one: `http://localhost:8080/auth`.",
 			}, {
-				name: "KEYCLOAK_REALM_NAME", to: checked(&d.realmName, checkRealmName),
-				library:  "NewRealm's name",
-				required: "the name of the realm, as in Keycloak's admin console",
-				doc:      "The name of the realm.",
+				name: "KEYCLOAK_REALM_NAME", dest: checked(&raw.realmName, checkRealmName),
+				fieldNames:   "NewRealm's name",
+				requiredText: "the name of the realm, as in Keycloak's admin console",
+				doc:          "The name of the realm.",
 			}, {
-				name: "KEYCLOAK_CLIENT_ID", to: to(&client.ClientID),
-				library:  "ClientConfig.ClientID",
-				required: "the client ID, as in Keycloak's admin console",
+				name: "KEYCLOAK_CLIENT_ID", dest: anyValue(&client.ClientID),
+				fieldNames:   "ClientConfig.ClientID",
+				requiredText: "the client ID, as in Keycloak's admin console",
 				doc: "The ID of a confidential client of the realm. Only `login` needs the " +
 					"client's direct access grants.",
 			}, {
-				name: secretName, to: to(&client.ClientSecret),
-				library: "ClientConfig.ClientSecret",
-				required: "the secret on the client's Credentials tab, or " + secretName +
+				name: secretName, dest: anyValue(&client.ClientSecret),
+				fieldNames: "ClientConfig.ClientSecret",
+				requiredText: "the secret on the client's Credentials tab, or " + secretName +
 					"_FILE with the path " +
 					"of a file that holds it",
 				unless: secretName + "_FILE",
 				doc: "The client's secret, from the client's Credentials tab. In a settings " +
 					"file, put a secret that holds a `$` in single quotes.",
 			}, {
-				name: secretName + "_FILE", to: to(&d.secretFile), defaultText: "none",
+				name: secretName + "_FILE", dest: anyValue(&raw.secretFile), defaultText: "none",
 				doc: "The path of a file that holds the client's secret, instead of `" +
 					secretName + "`.",
 			}, {
-				name: "KEYCLOAK_ISSUER", to: listOf(&d.issuers, "issuers"), library: "Issuer.Names",
+				name: "KEYCLOAK_ISSUER", dest: listOf(&raw.issuers, "issuers"),
+				fieldNames:  "Issuer.Names",
 				defaultText: "`<KEYCLOAK_SERVER_URL>/realms/<KEYCLOAK_REALM_NAME>`",
 				doc: "The accepted issuers (`iss`) of access tokens, separated by commas. Set " +
 					"it if Keycloak's public URL isn't `KEYCLOAK_SERVER_URL`: at the start, " +
 					"the log names the issuer of the realm.",
 			}, {
-				name: "KEYCLOAK_AUDIENCE", to: listOf(&tokens.Audience, "audiences"),
-				library:     "VerifierConfig.Audience",
+				name: "KEYCLOAK_AUDIENCE", dest: listOf(&tokens.Audience, "audiences"),
+				fieldNames:  "VerifierConfig.Audience",
 				defaultText: "`KEYCLOAK_CLIENT_ID`",
 				doc: "The accepted audiences (`aud`) of access tokens, separated by commas. " +
 					"While it is unset, a token that was issued to `KEYCLOAK_CLIENT_ID` is " +
@@ -89,73 +89,73 @@ func (d *draft) groups() []group {
 					"should be accepted has an audience mapper: docs/operating.md, Whose tokens " +
 					"are accepted.",
 			}, {
-				name:    "KEYCLOAK_AUTHORIZED_PARTIES",
-				to:      listOf(&tokens.AuthorizedParties, "client IDs"),
-				library: "VerifierConfig.AuthorizedParties", defaultText: "any client",
+				name:       "KEYCLOAK_AUTHORIZED_PARTIES",
+				dest:       listOf(&tokens.AuthorizedParties, "client IDs"),
+				fieldNames: "VerifierConfig.AuthorizedParties", defaultText: "any client",
 				doc: "The clients (`azp`) whose access tokens are accepted, separated by commas. " +
 					"`KEYCLOAK_CLIENT_ID` is always one of them.",
 			}, {
 				name: "KEYCLOAK_TIMEOUT", defaultValue: format(keycloak.DefaultTimeout),
-				to:      within(&client.Timeout, time.Second, time.Minute),
-				library: "ClientConfig.Timeout",
-				doc:     "The time limit for one call to Keycloak.",
+				dest:       inRange(&client.Timeout, time.Second, time.Minute),
+				fieldNames: "ClientConfig.Timeout",
+				doc:        "The time limit for one call to Keycloak.",
 			}, {
 				name: "LOGIN_SCOPE", defaultValue: keycloak.DefaultLoginScope,
-				to:      checked(&client.LoginScope, checkScope),
-				library: "ClientConfig.LoginScope",
-				doc:     "The scopes that `login` requests, separated by spaces.",
+				dest:       checked(&client.LoginScope, checkScope),
+				fieldNames: "ClientConfig.LoginScope",
+				doc:        "The scopes that `login` requests, separated by spaces.",
 			}, {
 				name: "REFRESH_GRACE", defaultValue: format(keycloak.DefaultRefreshGrace),
-				to: zeroOr(&client.RefreshGrace, time.Second, time.Minute),
+				dest: zeroOrInRange(&client.RefreshGrace, time.Second, time.Minute),
 				doc: "How long a used refresh token gets the same response again, so that two " +
 					"browser tabs can refresh at the same time. It ends early when the new " +
 					"refresh token is used. 0 turns it off.",
 			}, {
 				name: "REFRESH_GRACE_NETWORK", defaultValue: "same",
-				to:      oneOf(&d.refreshGraceNetwork, "same", "any"),
-				library: "ClientConfig.RefreshGraceAnyNetwork",
+				dest:       oneOf(&raw.refreshGraceNetwork, "same", "any"),
+				fieldNames: "ClientConfig.RefreshGraceAnyNetwork",
 				doc: "Who may use a refresh token again within `REFRESH_GRACE`: `same` is callers " +
 					"in the network that used it first (IPv4 /24, IPv6 /48), `any` is everyone, " +
 					"including a thief in another network. Use `any` if people's addresses " +
 					"change that quickly.",
 			}, {
 				name: "TOKEN_MAX_BYTES", defaultValue: strconv.Itoa(keycloak.DefaultTokenMaxBytes),
-				to:      within(&tokens.MaxBytes, 4096, 65536),
-				library: "VerifierConfig.MaxBytes",
-				doc:     "The maximum length of an access token, in bytes.",
+				dest:       inRange(&tokens.MaxBytes, 4096, 65536),
+				fieldNames: "VerifierConfig.MaxBytes",
+				doc:        "The maximum length of an access token, in bytes.",
 			}, {
 				name:         "TOKEN_CACHE_BYTES",
 				defaultValue: strconv.Itoa(keycloak.DefaultTokenCacheBytes),
-				to:           zeroOr(&tokens.CacheBytes, 1<<20, 1<<30),
-				library:      "VerifierConfig.CacheBytes",
+				dest:         zeroOrInRange(&tokens.CacheBytes, 1<<20, 1<<30),
+				fieldNames:   "VerifierConfig.CacheBytes",
 				doc: "The memory for verified tokens, in bytes; about 5 kB per token. A cached " +
 					"token costs no signature check, but is checked for its times and its key " +
 					"on every use. 0 switches the cache off.",
 			}, {
-				name: "TOKEN_ALGORITHMS", to: each(&tokens.Algorithms, readAlgorithm),
-				library: "VerifierConfig.Algorithms", defaultText: "all of them",
+				name: "TOKEN_ALGORITHMS", dest: eachItem(&tokens.Algorithms, readAlgorithm),
+				fieldNames: "VerifierConfig.Algorithms", defaultText: "all of them",
 				doc: "The accepted signature algorithms of access tokens, separated by commas: " +
 					"some of `" +
 					strings.Join(keycloak.Algorithms(), "`, `") +
 					"`. In any case, a token has to be signed with the algorithm of its key.",
 			}, {
 				name: "KEYS_MAX_AGE", defaultValue: format(keycloak.DefaultKeysMaxAge),
-				to:  within(&server.Keys.MaxAge, time.Minute, 7*24*time.Hour),
-				doc: "How long cached keys stay in use when Keycloak can't be reached.",
+				dest: inRange(&server.Keys.MaxAge, time.Minute, 7*24*time.Hour),
+				doc:  "How long cached keys stay in use when Keycloak can't be reached.",
 			}, {
 				name: "REQUEST_TIMEOUT", defaultValue: format(graphqlhttp.DefaultTimeout),
-				to:  within(&graphQL.Timeout, time.Second, 2*time.Minute),
-				doc: "The time limit for one request. It has to be longer than `KEYCLOAK_TIMEOUT`.",
+				dest: inRange(&graphQL.Timeout, time.Second, 2*time.Minute),
+				doc:  "The time limit for one request. It has to be longer than `KEYCLOAK_TIMEOUT`.",
 			}, {
-				name: "CORS_ORIGINS", to: each(&server.HTTP.CORSOrigins, readOrigin),
+				name: "CORS_ORIGINS", dest: eachItem(&server.HTTP.CORSOrigins, readOrigin),
 				defaultText: "none; on a developer's machine, every page of this machine",
 				doc: "The origins whose pages may call this server from a browser, separated by " +
 					"commas. An origin may have one wildcard: `*` by itself, the whole first label " +
 					"(`https://*.example.com`), or the port (`http://localhost:*`). Allowed " +
 					"pages may send any header. Cookies aren't involved: tokens travel in a header.",
 			}, {
-				name: "ALLOWED_HOSTS", to: each(&server.HTTP.AllowedHosts, readHost),
-				library:     "HTTPConfig.AllowedHosts",
+				name: "ALLOWED_HOSTS", dest: eachItem(&server.HTTP.AllowedHosts, readHost),
+				fieldNames:  "HTTPConfig.AllowedHosts",
 				defaultText: "any name; on a developer's machine, the names of this machine",
 				doc: "The host names that requests may use for this server, separated by commas: " +
 					"`api.example.com,*.example.org`. A request for another name gets 403; in " +
@@ -164,7 +164,8 @@ func (d *draft) groups() []group {
 					"and a request with a forwarding header (`X-Forwarded-*`, `Forwarded`) is " +
 					"refused unless it comes from one of the `TRUSTED_PROXIES`.",
 			}, {
-				name: "CONSOLE", defaultValue: "auto", to: oneOf(&d.console, "auto", "on", "off"),
+				name: "CONSOLE", defaultValue: "auto",
+				dest: oneOf(&raw.console, "auto", "on", "off"),
 				doc: "Whether the console, a GraphQL IDE with a sign-in, is served at `/`: `on`, " +
 					"`off`, or `auto`, which is `on` while `RUNTIME_ENV` is `local`.",
 			}},
@@ -179,90 +180,90 @@ func (d *draft) groups() []group {
 				"attempts are counted: docs/operating.md, Attempts. How the limits work together " +
 				"with those of Keycloak: docs/operating.md, Fitting Keycloak's brute-force " +
 				"protection.",
-			rows: []row{{
-				name: "TRUSTED_PROXIES", to: to(&server.HTTP.Proxies),
-				library: "HTTPConfig.Proxies, AddressConfig.Trusted", defaultText: "none",
+			settings: []setting{{
+				name: "TRUSTED_PROXIES", dest: anyValue(&server.HTTP.Proxies),
+				fieldNames: "HTTPConfig.Proxies, AddressConfig.Trusted", defaultText: "none",
 				doc: "The addresses and networks of your reverse proxies, separated by commas: " +
 					"`10.0.0.0/8,192.0.2.1`. Their `X-Forwarded-For` names the client; that of " +
 					"others is ignored. Name the proxies, not networks with clients in them.",
 			}, {
 				name: "KEYCLOAK_FORWARD_ADDRESS", defaultValue: "false",
-				to: to(&client.ForwardAddress),
+				dest: anyValue(&client.ForwardAddress),
 				doc: "Whether to tell Keycloak the client's address in `X-Forwarded-For`, for " +
 					"its events and its brute-force protection: `true` or `false`. Keycloak has " +
 					"to trust this server (`proxy-headers=xforwarded`, `proxy-trusted-addresses`).",
 			}, {
 				name: "LOGIN_ACCOUNT_LIMIT", defaultValue: formatRate(attemptDefaults.Account),
-				to: rate(&attempts.Account),
+				dest: rateLimit(&attempts.Account),
 				doc: "The limit on failed sign-ins with one username from one network (IPv4 " +
 					"/24, IPv6 /48). For all networks together, it is five times as much.",
 			}, {
 				name:         "LOGIN_ACCOUNT_SLOW_LIMIT",
 				defaultValue: formatRate(attemptDefaults.AccountSlow),
-				to:           rate(&attempts.AccountSlow),
+				dest:         rateLimit(&attempts.AccountSlow),
 				doc: "A second limit on failed sign-ins with one username from one network, " +
 					"against slow guessing. The default allows 116 guesses a day. For all " +
 					"networks together, it is five times as much.",
 			}, {
 				name: "LOGIN_ADDRESS_LIMIT", defaultValue: formatRate(attemptDefaults.Address),
-				to: rate(&attempts.Address),
+				dest: rateLimit(&attempts.Address),
 				doc: "The limit on failed sign-ins from one address (IPv4, or IPv6 /64), for " +
 					"all usernames together. For the address's network (IPv4 /24, IPv6 /48), it " +
 					"is five times as much. The burst has to be at least `MAX_LOGINS`.",
 			}, {
 				name: "REFRESH_TOKEN_LIMIT", defaultValue: formatRate(attemptDefaults.Token),
-				to:  rate(&attempts.Token),
-				doc: "The limit on failed uses of one refresh token from one address.",
+				dest: rateLimit(&attempts.Token),
+				doc:  "The limit on failed uses of one refresh token from one address.",
 			}, {
 				name:         "REFRESH_ADDRESS_LIMIT",
 				defaultValue: formatRate(attemptDefaults.TokenAddress),
-				to:           rate(&attempts.TokenAddress),
+				dest:         rateLimit(&attempts.TokenAddress),
 				doc: "The limit on made-up refresh tokens from one address: tokens that the " +
 					"realm never issued.",
 			}, {
 				name: "ADDRESS_LIMIT", defaultValue: formatRate(attemptDefaults.Attempts),
-				to: rate(&attempts.Attempts),
+				dest: rateLimit(&attempts.Attempts),
 				doc: "The limit on all attempts from one address, successful or not. Sign-ins, " +
 					"refreshes and sign-outs are counted separately. Raise it if a server of " +
 					"yours calls on behalf of its clients and sends no `X-Forwarded-For`.",
 			}, {
 				name: "LOGIN_REFUSAL_PAUSE", defaultValue: format(keycloak.DefaultRefusalPause),
-				to: within(&client.RefusalPause, 0, 10*time.Second),
+				dest: inRange(&client.RefusalPause, 0, 10*time.Second),
 				doc: "How long the next sign-in of an account waits after a refused one. It " +
 					"should be longer than Keycloak's Quick login check. 0 is no pause.",
 			}, {
 				name: "MAX_LOGINS", defaultValue: strconv.Itoa(keycloak.DefaultMaxCalls),
-				to: within(&client.MaxLogins, 1, 2000),
+				dest: inRange(&client.MaxLogins, 1, 2000),
 				doc: "The maximum number of sign-ins in flight. Further ones get `BUSY`. One " +
 					"network (IPv4 /24, IPv6 /48) gets `RATE_LIMITED` at a quarter of it.",
 			}, {
 				name: "MAX_REFRESHES", defaultValue: strconv.Itoa(keycloak.DefaultMaxCalls),
-				to: within(&client.MaxRefreshes, 1, 10000),
+				dest: inRange(&client.MaxRefreshes, 1, 10000),
 				doc: "The maximum number of refreshes in flight. Further ones fail as for " +
 					"`MAX_LOGINS`.",
 			}, {
 				name: "MAX_LOGOUTS", defaultValue: strconv.Itoa(keycloak.DefaultMaxCalls),
-				to: within(&client.MaxLogouts, 1, 10000),
+				dest: inRange(&client.MaxLogouts, 1, 10000),
 				doc: "The maximum number of sign-outs in flight. Further ones fail as for " +
 					"`MAX_LOGINS`.",
 			}},
 		},
 		{
 			title: "Requests and documents",
-			rows: []row{{
-				name: "GET_QUERIES", to: to(&d.getQueries),
+			settings: []setting{{
+				name: "GET_QUERIES", dest: anyValue(&raw.getQueries),
 				defaultText: "`false`; on a developer's machine `true`",
 				doc: "Whether queries may be sent by GET too: `true` or `false`. Caches in front " +
 					"of the server can store those responses. If `false`, a GET gets 405. " +
 					"Mutations never run by GET.",
 			}, {
 				name: "PERSISTED_QUERIES_BYTES", defaultValue: "1048576",
-				to: within(&graphQL.PersistedQueryBytes, 0, 1<<30),
+				dest: inRange(&graphQL.PersistedQueryBytes, 0, 1<<30),
 				doc: "The memory for Apollo's automatic persisted queries, in bytes. Only valid " +
 					"documents are stored, and no mutations that contain a string or number " +
 					"literal. 0 turns persisted queries off.",
 			}, {
-				name: "TRUSTED_DOCUMENTS", to: to(&d.trustedDocuments),
+				name: "TRUSTED_DOCUMENTS", dest: anyValue(&raw.trustedDocuments),
 				defaultText: "none: every document may run",
 				doc: "The path of a file with the operations that may run. It has the format of " +
 					"Apollo's `generate-persisted-query-manifest`, Relay's compiler, GraphQL Code " +
@@ -270,31 +271,31 @@ func (d *draft) groups() []group {
 					"maps IDs to documents.",
 			}, {
 				name: "TRUSTED_DOCUMENTS_MODE", defaultValue: "enforce",
-				to: oneOf(&d.trustedDocumentsMode, "enforce", "log"),
+				dest: oneOf(&raw.trustedDocumentsMode, "enforce", "log"),
 				doc: "What happens to an operation that isn't in `TRUSTED_DOCUMENTS`: `enforce` " +
 					"refuses it, `log` runs it and marks it `untrusted` in the log.",
 			}, {
 				name: "DOCUMENT_CACHE_BYTES", defaultValue: strconv.Itoa(limits.DefaultCacheBytes),
-				to: within(&limit.CacheBytes, 0, 1<<30),
+				dest: inRange(&limit.CacheBytes, 0, 1<<30),
 				doc: "The memory for caching parsed and validated documents, in bytes. 0 turns " +
 					"the cache off.",
 			}, {
 				name: "MAX_BODY_BYTES", defaultValue: strconv.Itoa(graphqlhttp.DefaultMaxBodyBytes),
-				to: within(&graphQL.MaxBodyBytes, 1024, 1<<20),
+				dest: inRange(&graphQL.MaxBodyBytes, 1024, 1<<20),
 				doc: "The maximum size of a request's body, and of its document, in bytes. A " +
 					"GET's URL and headers may have 32 KiB together.",
 			}, {
 				name: "MAX_BODY_DEPTH", defaultValue: strconv.Itoa(graphqlhttp.DefaultMaxNesting),
-				to:  within(&graphQL.MaxNesting, 8, 1000),
-				doc: "The maximum nesting of lists and objects in a request's JSON.",
+				dest: inRange(&graphQL.MaxNesting, 8, 1000),
+				doc:  "The maximum nesting of lists and objects in a request's JSON.",
 			}, {
 				name: "MAX_BODY_VALUES", defaultValue: strconv.Itoa(graphqlhttp.DefaultMaxValues),
-				to:  within(&graphQL.MaxValues, 100, 100000),
-				doc: "The maximum number of values in a request's JSON, including nested ones.",
+				dest: inRange(&graphQL.MaxValues, 100, 100000),
+				doc:  "The maximum number of values in a request's JSON, including nested ones.",
 			}, {
 				name:         "MAX_RESPONSE_BYTES",
 				defaultValue: strconv.Itoa(graphqlhttp.DefaultMaxResponseBytes),
-				to:           within(&graphQL.MaxResponseBytes, 1024, 1<<30),
+				dest:         inRange(&graphQL.MaxResponseBytes, 1024, 1<<30),
 				doc:          "The maximum size of a response, in bytes.",
 			}},
 		},
@@ -306,38 +307,38 @@ func (d *draft) groups() []group {
 				"These are the limits that a growing front end may reach. Others, far above what " +
 				"clients send, protect the parser; a server of your own can set them in " +
 				"`limits.Limits`.",
-			rows: []row{{
+			settings: []setting{{
 				name: "LIMIT_TOKENS", defaultValue: strconv.Itoa(limits.DefaultTokens),
-				to: within(&limit.Tokens, 100, 10000), doc: limitDocs["Tokens"],
+				dest: inRange(&limit.Tokens, 100, 10000), doc: limitDocs["Tokens"],
 			}, {
 				name: "LIMIT_DEPTH", defaultValue: strconv.Itoa(limits.DefaultDepth),
-				to: within(&limit.Depth, 2, 50), doc: limitDocs["Depth"],
+				dest: inRange(&limit.Depth, 2, 50), doc: limitDocs["Depth"],
 			}, {
 				name: "LIMIT_FIELDS", defaultValue: strconv.Itoa(limits.DefaultFields),
-				to: within(&limit.Fields, 10, 10000), doc: limitDocs["Fields"],
+				dest: inRange(&limit.Fields, 10, 10000), doc: limitDocs["Fields"],
 			}, {
 				name: "LIMIT_ROOT_FIELDS", defaultValue: strconv.Itoa(limits.DefaultRootFields),
-				to: within(&limit.RootFields, 1, 1000),
+				dest: inRange(&limit.RootFields, 1, 1000),
 				doc: limitDocs["RootFields"] +
 					" `login`, `refresh` and `logout` are allowed once each.",
 			}, {
 				name: "LIMIT_ALIASES", defaultValue: strconv.Itoa(limits.DefaultAliases),
-				to: within(&limit.Aliases, 1, 1000), doc: limitDocs["Aliases"],
+				dest: inRange(&limit.Aliases, 1, 1000), doc: limitDocs["Aliases"],
 			}, {
 				name: "LIMIT_FRAGMENTS", defaultValue: strconv.Itoa(limits.DefaultFragments),
-				to: within(&limit.Fragments, 1, 500),
+				dest: inRange(&limit.Fragments, 1, 500),
 				doc: limitDocs["Fragments"] +
 					" Clients with a fragment for each component send many.",
 			}, {
 				name:         "LIMIT_VARIABLE_BYTES",
 				defaultValue: strconv.Itoa(limits.DefaultVariableBytes),
-				to:           within(&limit.VariableBytes, 1024, 1<<20),
+				dest:         inRange(&limit.VariableBytes, 1024, 1<<20),
 				doc: limitDocs["VariableBytes"] +
 					" `MAX_BODY_BYTES` has to be at least as large.",
 			}, {
 				name:         "LIMIT_VARIABLE_ITEMS",
 				defaultValue: strconv.Itoa(limits.DefaultVariableItems),
-				to:           within(&limit.VariableItems, 10, 100000),
+				dest:         inRange(&limit.VariableItems, 10, 100000),
 				doc: limitDocs["VariableItems"] +
 					" `MAX_BODY_VALUES` has to be at least as large.",
 			}},
@@ -345,8 +346,8 @@ func (d *draft) groups() []group {
 	}
 }
 
-// removed lists former settings, which may still be set somewhere.
-var removed = []string{
+// removedSettings are former settings, which may still be set somewhere.
+var removedSettings = []string{
 	"LIMIT_ARGUMENTS", "LIMIT_COERCIONS", "LIMIT_DIRECTIVES", "LIMIT_DIRECTIVES_AT",
 	"LIMIT_INTROSPECTION", "LIMIT_INTROSPECTION_DEPTH", "LIMIT_INTROSPECTION_ROOTS",
 	"LIMIT_NAME_BYTES", "LIMIT_NESTING", "LIMIT_NUMBER_BYTES", "LIMIT_OPERATIONS", "LIMIT_PAIRS",
@@ -354,18 +355,18 @@ var removed = []string{
 	"LIMIT_VARIABLES", "LIMIT_VARIABLE_DEPTH",
 }
 
-// rows returns the settings in their order.
-func (d *draft) rows() (rows []row) {
-	for _, g := range d.groups() {
-		rows = append(rows, g.rows...)
+// settings returns the settings in their order.
+func (raw *rawSettings) settings() (all []setting) {
+	for _, g := range raw.groups() {
+		all = append(all, g.settings...)
 	}
-	return rows
+	return all
 }
 
 // names lists the names of the settings in their order.
 var names = func() (names []string) {
-	for _, r := range new(draft).rows() {
-		names = append(names, r.name)
+	for _, s := range new(rawSettings).settings() {
+		names = append(names, s.name)
 	}
 	return names
 }()

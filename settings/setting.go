@@ -16,38 +16,38 @@ import (
 	"github.com/cloakql/cloakql/throttle"
 )
 
-// A row describes one setting: how it is parsed and checked, and what the reference says about it.
-type row struct {
+// A setting describes how one setting is parsed and checked, and what the reference says about it.
+type setting struct {
 	name string
 
 	// defaultValue is used if the setting is unset; "" means that there is none. The reference
 	// shows defaultText instead if it isn't empty.
 	defaultValue, defaultText string
 
-	// required says what is expected of a setting without a default: "the client id". The setting
-	// named unless may be set instead.
-	required, unless string
+	// requiredText describes the value of a required setting: "the client ID". It is empty if the
+	// setting is optional. A required setting may be missing if the setting named unless is set.
+	requiredText, unless string
 
-	to destination
+	dest destination
 
 	// doc is the documentation for operators, in full sentences, with names and values in
 	// backticks. The first sentence must make sense by itself: .local.env.example shows only that.
 	doc string
 
-	// library is what CloakQL's packages call the setting in errors and in the log. Several names
-	// are separated by ", ".
-	library string
+	// fieldNames are the names by which errors and logs of CloakQL's packages call this setting,
+	// separated by ", ".
+	fieldNames string
 }
 
 // A destination is where a setting's value is stored, and which values are accepted.
 type destination struct {
-	pointer any          // to a field of a draft
-	values  string       // the accepted values, for the reference; "" if any value of the type is
-	check   func() error // returns an error if the stored value isn't accepted
+	pointer  any          // to a field of a rawSettings
+	accepted string       // the accepted values, for the reference; "" if any value of the type is
+	check    func() error // returns an error if the stored value isn't accepted
 }
 
-// to accepts any value of the type.
-func to[T any](pointer *T) destination {
+// anyValue accepts any value of the type.
+func anyValue[T any](pointer *T) destination {
 	return destination{pointer: pointer, check: func() error { return nil }}
 }
 
@@ -56,23 +56,23 @@ func checked[T any](pointer *T, check func(T) error) destination {
 	return destination{pointer: pointer, check: func() error { return check(*pointer) }}
 }
 
-// within accepts the values from min to max.
-func within[T int | int64 | time.Duration](pointer *T, min, max T) destination {
-	values := format(min) + " to " + format(max)
-	return destination{pointer, values, func() error {
+// inRange accepts the values from min to max.
+func inRange[T int | int64 | time.Duration](pointer *T, min, max T) destination {
+	accepted := format(min) + " to " + format(max)
+	return destination{pointer, accepted, func() error {
 		if *pointer < min || *pointer > max {
-			return fmt.Errorf("is %s: expected %s", format(*pointer), values)
+			return fmt.Errorf("is %s: expected %s", format(*pointer), accepted)
 		}
 		return nil
 	}}
 }
 
-// zeroOr accepts zero, and the values from min to max.
-func zeroOr[T int | int64 | time.Duration](pointer *T, min, max T) destination {
-	values := "0, or " + format(min) + " to " + format(max)
-	return destination{pointer, values, func() error {
+// zeroOrInRange accepts zero, and the values from min to max.
+func zeroOrInRange[T int | int64 | time.Duration](pointer *T, min, max T) destination {
+	accepted := "0, or " + format(min) + " to " + format(max)
+	return destination{pointer, accepted, func() error {
 		if *pointer != 0 && (*pointer < min || *pointer > max) {
-			return fmt.Errorf("is %s: expected %s", format(*pointer), values)
+			return fmt.Errorf("is %s: expected %s", format(*pointer), accepted)
 		}
 		return nil
 	}}
@@ -81,27 +81,27 @@ func zeroOr[T int | int64 | time.Duration](pointer *T, min, max T) destination {
 // oneOf accepts each of the words.
 func oneOf(pointer *string, words ...string) destination {
 	last := len(words) - 1
-	values := strings.Join(words[:last], ", ") + " or " + words[last]
-	return destination{pointer, values, func() error {
+	accepted := strings.Join(words[:last], ", ") + " or " + words[last]
+	return destination{pointer, accepted, func() error {
 		if !slices.Contains(words, *pointer) {
-			return errors.New("expected " + values)
+			return errors.New("expected " + accepted)
 		}
 		return nil
 	}}
 }
 
-// listOf accepts lists without empty items. In errors, items is the word for them.
-func listOf(pointer *[]string, items string) destination {
+// listOf accepts lists without empty items. Errors call the items by the plural noun.
+func listOf(pointer *[]string, plural string) destination {
 	return destination{pointer: pointer, check: func() error {
 		if slices.Contains(*pointer, "") {
-			return fmt.Errorf("expected %s with a comma between them, and none empty", items)
+			return fmt.Errorf("expected %s with a comma between them, and none empty", plural)
 		}
 		return nil
 	}}
 }
 
-// each accepts lists whose items read accepts, and stores what read returns.
-func each(pointer *[]string, read func(item string) (string, error)) destination {
+// eachItem accepts lists whose items read accepts, and stores the values that read returns.
+func eachItem(pointer *[]string, read func(item string) (string, error)) destination {
 	return destination{pointer: pointer, check: func() error {
 		var errs []error
 		for i, item := range *pointer {
@@ -113,9 +113,9 @@ func each(pointer *[]string, read func(item string) (string, error)) destination
 	}}
 }
 
-// rate accepts rate limits. The maximum burst is a fifth of throttle's, which multiplies some
+// rateLimit accepts rate limits. The maximum burst is a fifth of throttle's, which multiplies some
 // limits by five.
-func rate(pointer *throttle.Rate) destination {
+func rateLimit(pointer *throttle.Rate) destination {
 	return destination{pointer: pointer, check: func() error {
 		if r := *pointer; r.Burst < 1 || r.Burst > 2_000 || r.Every < 5*time.Millisecond ||
 			r.Every > 24*time.Hour {
@@ -198,54 +198,54 @@ func splitList(text string) (list []string) {
 	return list
 }
 
-// parse stores the values in the rows' destinations and checks each of them. Package env does the
-// parsing, into a struct with a field for each row.
-func parse(rows []row, values map[string]string, p *problems) {
-	fields := make([]reflect.StructField, len(rows))
+// parse stores the values in the destinations of the settings and checks each of them. Package env
+// does the parsing, into a struct with a field for each setting.
+func parse(settings []setting, values map[string]string, p *problems) {
+	fields := make([]reflect.StructField, len(settings))
 	environment := map[string]string{}
-	for i, r := range rows {
+	for i, s := range settings {
 		fields[i] = reflect.StructField{
-			Name: r.name, // all capitals, so the field is exported
-			Type: reflect.TypeOf(r.to.pointer).Elem(),
-			Tag:  reflect.StructTag(fmt.Sprintf("env:%q envDefault:%q", r.name, r.defaultValue)),
+			Name: s.name, // all capitals, so the field is exported
+			Type: reflect.TypeOf(s.dest.pointer).Elem(),
+			Tag:  reflect.StructTag(fmt.Sprintf("env:%q envDefault:%q", s.name, s.defaultValue)),
 		}
-		if value, ok := values[r.name]; ok {
-			environment[r.name] = value
+		if value, ok := values[s.name]; ok {
+			environment[s.name] = value
 		}
 	}
 	parsed := reflect.New(reflect.StructOf(fields))
-	failed := map[string]error{}
+	parseErrors := map[string]error{}
 	err := env.ParseWithOptions(parsed.Interface(),
 		env.Options{Environment: environment, FuncMap: parsers})
-	all, _ := errors.AsType[env.AggregateError](err)
-	for _, err := range all.Errors {
+	aggregate, _ := errors.AsType[env.AggregateError](err)
+	for _, err := range aggregate.Errors {
 		parseError, ok := errors.AsType[env.ParseError](err)
 		if !ok {
-			panic("settings: " + err.Error()) // a row's type has no parser
+			panic("settings: " + err.Error()) // a setting's type has no parser
 		}
-		failed[parseError.Name] = parseError.Err
+		parseErrors[parseError.Name] = parseError.Err
 	}
-	for i, r := range rows {
-		reflect.ValueOf(r.to.pointer).Elem().Set(parsed.Elem().Field(i))
-		err := failed[r.name]
+	for i, s := range settings {
+		reflect.ValueOf(s.dest.pointer).Elem().Set(parsed.Elem().Field(i))
+		err := parseErrors[s.name]
 		safe, ok := errors.AsType[safeError](err)
 		switch {
 		case ok:
-			p.addEach(r.name, safe.error)
+			p.addEach(s.name, safe.error)
 		case err != nil: // env's own error shows the value
 			expected := form(fields[i].Type)
-			if r.to.values != "" {
-				expected += ": " + r.to.values
+			if s.dest.accepted != "" {
+				expected += ": " + s.dest.accepted
 			}
-			p.add(r.name, "expected %s", expected)
-		case r.required != "" && values[r.name] == "" && values[r.unless] == "":
-			p.add(r.name, "is missing: expected %s", r.required)
+			p.add(s.name, "expected %s", expected)
+		case s.requiredText != "" && values[s.name] == "" && values[s.unless] == "":
+			p.add(s.name, "is missing: expected %s", s.requiredText)
 		default:
-			if err := r.to.check(); err != nil {
-				p.addEach(r.name, err)
+			if err := s.dest.check(); err != nil {
+				p.addEach(s.name, err)
 			}
 			continue
 		}
-		p.suppress(r.name) // the zero value may cause further errors
+		p.suppress(s.name) // the zero value may cause further errors
 	}
 }
