@@ -5,6 +5,8 @@ import (
 	"testing"
 )
 
+// TestNegotiate checks which media type is chosen for an Accept header, and which headers accept
+// neither of the two types.
 func TestNegotiate(t *testing.T) {
 	const neither mediaType = ""
 	for _, tt := range []struct {
@@ -42,7 +44,7 @@ func TestNegotiate(t *testing.T) {
 		{[]string{"application/json;a=b c;q=0, */*"}, mediaJSON},
 		{[]string{"application/json;q=0;q=1, application/graphql-response+json;q=0.5"}, mediaResponse},
 
-		// A malformed range is ignored, and so is a header without a valid one.
+		// A malformed range is ignored, and so is a header without a valid range.
 		{[]string{"text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2"}, mediaJSON}, // Java's HttpURLConnection
 		{[]string{"*"}, mediaJSON}, {[]string{"*;q=0"}, mediaJSON}, {[]string{"application json"}, mediaJSON}, {[]string{"application/"}, mediaJSON},
 		{[]string{"/json"}, mediaJSON}, {[]string{"application/json/json"}, mediaJSON}, {[]string{"application/jsön"}, mediaJSON},
@@ -69,7 +71,7 @@ func TestNegotiate(t *testing.T) {
 	} {
 		want, wantOK := tt.want, tt.want != neither
 		if !wantOK {
-			want = mediaJSON // for the error
+			want = mediaJSON // of the error response
 		}
 		if media, ok := negotiate(tt.accept); media != want || ok != wantOK {
 			t.Errorf("negotiate(%.200q) = %s, %t, want %s, %t", tt.accept, media, ok, want, wantOK)
@@ -86,16 +88,17 @@ func FuzzNegotiate(f *testing.F) {
 	f.Fuzz(func(t *testing.T, first, second string) {
 		media, ok := negotiate([]string{first, second})
 		if media != mediaJSON && media != mediaResponse || !ok && media != mediaJSON {
-			t.Errorf("negotiate(%q, %q) = %q, %t", first, second, media, ok)
+			t.Errorf("negotiate(%q, %q) = %q, %t, want one of the two types, and %q if not ok",
+				first, second, media, ok, mediaJSON)
 		}
 		// Headers without a media type are ignored.
 		if !ok && !strings.Contains(first+second, "/") {
-			t.Errorf("negotiate(%q, %q): not ok, without a valid range", first, second)
+			t.Errorf("negotiate(%q, %q): not ok, want ok without a valid range", first, second)
 		}
 		// A type without a weight is acceptable unless a range with a charset excludes it.
 		hasCharset := strings.Contains(strings.ToLower(first+second), "charset")
 		if _, ok := negotiate([]string{"application/json", first, second}); !ok && !hasCharset {
-			t.Errorf("negotiate(application/json, %q, %q): not ok", first, second)
+			t.Errorf("negotiate(application/json, %q, %q): not ok, want ok", first, second)
 		}
 	})
 }

@@ -23,12 +23,13 @@ import (
 // unreadBody is a body that fails the test if it is read.
 type unreadBody struct{ t *testing.T }
 
-func (u unreadBody) Read([]byte) (int, error) {
-	u.t.Error("the body was read")
+func (b unreadBody) Read([]byte) (int, error) {
+	b.t.Error("the body was read, want it left unread")
 	return 0, io.EOF
 }
 
-// A request that is rejected because of its headers must not be read.
+// TestBody_rejectedByHeaders checks that a body isn't read if the headers suffice to reject the
+// request.
 func TestBody_rejectedByHeaders(t *testing.T) {
 	for name, tt := range map[string]struct {
 		header, value string
@@ -63,20 +64,22 @@ func (c *countingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// TestBody_readUpToMax checks that a chunked body is read only up to the limit.
 func TestBody_readUpToMax(t *testing.T) {
 	body := &countingReader{Reader: strings.NewReader(strings.Repeat(" ", 2<<20))}
 	r := postText("")
 	r.Body, r.ContentLength = io.NopCloser(body), -1
 	res := sendWith(t, Config{AllowGET: true, Introspection: true}, resolvers(), r)
 	if res.Code != http.StatusRequestEntityTooLarge {
-		t.Errorf("%d %s", res.Code, res.Body)
+		t.Errorf("%d %s, want 413", res.Code, res.Body)
 	}
 	if body.n > 64<<10+1 { // one more byte shows that the body is too large
-		t.Errorf("%d bytes were read, want at most 64 KiB and one", body.n)
+		t.Errorf("%d bytes were read, want at most %d", body.n, 64<<10+1)
 	}
 }
 
-// bufferMeter is a reader that records the largest buffer passed to Read, and returns errLost.
+// bufferMeter is a reader that records the size of the largest buffer passed to Read. Read returns
+// errLost.
 type bufferMeter struct{ maxSize int }
 
 func (m *bufferMeter) Read(p []byte) (int, error) {
@@ -84,7 +87,8 @@ func (m *bufferMeter) Read(p []byte) (int, error) {
 	return 0, errLost
 }
 
-// Connections that announce a large body and send nothing must not get a large buffer.
+// TestReadBody_untrustedLength checks that no large buffer is allocated for a connection that
+// announces a large body and sends nothing.
 func TestReadBody_untrustedLength(t *testing.T) {
 	m := &bufferMeter{}
 	if _, err := readBody(m, 64<<10); err != errLost || m.maxSize > 4<<10 {
@@ -93,8 +97,8 @@ func TestReadBody_untrustedLength(t *testing.T) {
 	}
 }
 
-// TestBody_maxValues also checks that decoding allocates nothing for a body that is rejected: a
-// decoded list takes many times the memory of its text.
+// TestBody_maxValues checks MaxValues, and that a body over a limit is rejected before it is
+// decoded: a decoded list takes many times the memory of its text.
 func TestBody_maxValues(t *testing.T) {
 	for name, text := range map[string]string{
 		"too many values": `{"variables":[` + strings.Repeat("{},", 20_000) + `{}]}`,
@@ -103,7 +107,7 @@ func TestBody_maxValues(t *testing.T) {
 			strings.Repeat("[", 100),
 	} {
 		limits := newTransport(Config{AllowGET: true}).jsonLimits()
-		// A few are for the error and for other goroutines.
+		// The error and other goroutines take a few allocations.
 		allocations := testing.AllocsPerRun(10, func() {
 			strictjson.Decode([]byte(text), limits)
 		})
@@ -128,6 +132,8 @@ func TestBody_maxValues(t *testing.T) {
 	}
 }
 
+// TestRequest_duplicateContentHeaders checks that a request with two Content-Type or
+// Content-Encoding headers is rejected.
 func TestRequest_duplicateContentHeaders(t *testing.T) {
 	for _, header := range []string{"Content-Type", "Content-Encoding"} {
 		r := postQuery("{ leaf }")
@@ -141,6 +147,8 @@ func TestRequest_duplicateContentHeaders(t *testing.T) {
 	}
 }
 
+// TestBody_maxNesting checks MaxNesting for the body, and the messages for query parameters over a
+// limit.
 func TestBody_maxNesting(t *testing.T) {
 	nested := func(levels int) string {
 		return strings.Repeat("[", levels) + strings.Repeat("]", levels)
@@ -178,6 +186,7 @@ func TestBody_maxNesting(t *testing.T) {
 	}
 }
 
+// TestResponse_tooLarge checks that data or errors over MaxResponseBytes are replaced by an error.
 func TestResponse_tooLarge(t *testing.T) {
 	e := resolvers()
 	size := 0
@@ -188,15 +197,15 @@ func TestResponse_tooLarge(t *testing.T) {
 		return nil, &gqlerror.Error{Message: "m",
 			Extensions: map[string]any{"code": "FAILED", "detail": strings.Repeat("x", size)}}
 	}
-	frame := len(`{"data":{"leaf":""}}` + "\n")
-	for _, media := range []string{plain, typed} {
+	overhead := len(`{"data":{"leaf":""}}` + "\n")
+	for _, media := range []string{typeJSON, typeResponse} {
 		for _, tt := range []struct {
 			query     string
 			max, size int
 			fits      bool
 		}{
-			{"{ leaf }", 1000, 1000 - frame, true}, {"{ leaf }", 1000, 1000 - frame + 1, false}, {"{ leaf }", 1000, 5000, false},
-			{"{ leaf }", 0, 4<<20 - frame, true}, {"{ leaf }", 0, 4<<20 - frame + 1, false}, {"{ leaf }", -1, 4<<20 - frame, true},
+			{"{ leaf }", 1000, 1000 - overhead, true}, {"{ leaf }", 1000, 1000 - overhead + 1, false}, {"{ leaf }", 1000, 5000, false},
+			{"{ leaf }", 0, 4<<20 - overhead, true}, {"{ leaf }", 0, 4<<20 - overhead + 1, false}, {"{ leaf }", -1, 4<<20 - overhead, true},
 			{"{ fails }", 1000, 500, true}, {"{ fails }", 1000, 1000, false}, {"{ leaf fails }", 1000, 480, false},
 		} {
 			size = tt.size
@@ -212,13 +221,15 @@ func TestResponse_tooLarge(t *testing.T) {
 				`{"errors":[{"message":"The response is larger than %d bytes: ask for less at once","extensions":{"code":"RESPONSE_TOO_LARGE"}}],"data":null}`+"\n", maxBytes)
 			if res.Code != 200 || (res.Body.String() != want) != tt.fits ||
 				tt.fits && res.Body.Len() > maxBytes {
-				t.Errorf("%s with %d bytes, MaxResponseBytes %d: %d %.200s (%d bytes)", tt.query,
-					tt.size, tt.max, res.Code, res.Body, res.Body.Len())
+				t.Errorf("%s with %d bytes, MaxResponseBytes %d: %d %.200s (%d bytes), want it "+
+					"unchanged: %t", tt.query, tt.size, tt.max, res.Code, res.Body,
+					res.Body.Len(), tt.fits)
 			}
 		}
 	}
 }
 
+// TestResponse_extensionsTooLarge checks that MaxResponseBytes also bounds response extensions.
 func TestResponse_extensionsTooLarge(t *testing.T) {
 	for size, fits := range map[int]bool{100: true, 2000: false} {
 		server := handler.New(resolvers())
@@ -239,7 +250,8 @@ func TestResponse_extensionsTooLarge(t *testing.T) {
 	}
 }
 
-// A list may have an error for each item.
+// TestFieldErrors_max checks that a response has at most 100 field errors, and then one that counts
+// the rest. A list may have an error for each item.
 func TestFieldErrors_max(t *testing.T) {
 	for n, want := range map[int]string{100: "",
 		101:  "Errors beyond the first 100 are left out: 1 more",
@@ -279,13 +291,15 @@ func TestFieldErrors_max(t *testing.T) {
 	}
 }
 
+// TestFieldErrors_truncated checks that messages and locations of field errors are bounded, in a
+// copy of the server's error.
 func TestFieldErrors_truncated(t *testing.T) {
-	long := &gqlerror.Error{
+	longErr := &gqlerror.Error{
 		Message: strings.Repeat("ü", 800), Locations: make([]gqlerror.Location, 50),
 		Extensions: map[string]any{"code": "FAILED"},
 	}
 	e := resolvers()
-	e["leaf"] = func(context.Context, map[string]any) (any, error) { return nil, long }
+	e["leaf"] = func(context.Context, map[string]any) (any, error) { return nil, longErr }
 	var content struct{ Errors []*gqlerror.Error }
 	err := json.Unmarshal(sendWith(t, Config{AllowGET: true, Introspection: true}, e,
 		postQuery("{ leaf }")).Body.Bytes(), &content)
@@ -298,16 +312,18 @@ func TestFieldErrors_truncated(t *testing.T) {
 		t.Errorf("message of %d bytes, %d locations; want up to 1000 and 5; message %s",
 			len(got.Message), len(got.Locations), got.Message)
 	}
-	if fieldErrors(gqlerror.List{long}, &language.Locator{}); len(long.Message) != 1600 ||
-		len(long.Locations) != 50 {
-		t.Error("fieldErrors changed the server's error")
+	if fieldErrors(gqlerror.List{longErr}, &language.Locator{}); len(longErr.Message) != 1600 ||
+		len(longErr.Locations) != 50 {
+		t.Errorf("fieldErrors changed the server's error to %d bytes, %d locations",
+			len(longErr.Message), len(longErr.Locations))
 	}
 }
 
-// verbose is an extension whose errors are too long.
-type verbose struct{ tooLarge }
+// verboseExtension is an extension that returns an error that is too long.
+type verboseExtension struct{ nameLimit }
 
-func (verbose) MutateOperationContext(context.Context, *graphql.OperationContext) *gqlerror.Error {
+func (verboseExtension) MutateOperationContext(context.Context,
+	*graphql.OperationContext) *gqlerror.Error {
 	path := ast.Path{ast.PathName(strings.Repeat("p", 100))}
 	for i := range 100 {
 		path = append(path, ast.PathIndex(i))
@@ -316,9 +332,11 @@ func (verbose) MutateOperationContext(context.Context, *graphql.OperationContext
 		Locations: make([]gqlerror.Location, 50), Extensions: map[string]any{"code": "X"}}
 }
 
+// TestRequestErrors_truncated checks that message, path and locations of a request error are
+// bounded.
 func TestRequestErrors_truncated(t *testing.T) {
 	server := handler.New(resolvers())
-	server.Use(verbose{})
+	server.Use(verboseExtension{})
 	server.AddTransport(newTransport(Config{AllowGET: true, Introspection: true}))
 	recorder := httptest.NewRecorder()
 	server.ServeHTTP(recorder, postQuery("{ leaf }"))
@@ -335,9 +353,9 @@ func TestRequestErrors_truncated(t *testing.T) {
 	}
 }
 
-// Each request error has a message, extensions, and a location if it is about a part of the
-// document.
-func TestRequestErrors_members(t *testing.T) {
+// TestRequestErrors_fields checks that a request error has a message and extensions, locations if
+// it is about a part of the document, and no other fields.
+func TestRequestErrors_fields(t *testing.T) {
 	for query, located := range map[string]bool{
 		"{": true, "{ nothing }": true, "{ need(s: 5) }": true,
 		"query ($v: Int!) { echo(i: $v) }": true, "{ x: leaf x: fails }": true,
@@ -355,15 +373,15 @@ func TestRequestErrors_members(t *testing.T) {
 			delete(e, "message")
 			delete(e, "extensions")
 			if hasLocations != located || len(e) != 0 {
-				t.Errorf("%s: has locations: %t, want %t; other members %v", query, hasLocations,
-					located, e)
+				t.Errorf("%s: has locations: %t, want %t; other fields %v, want none", query,
+					hasLocations, located, e)
 			}
 		}
 	}
 }
 
-// @defer is rejected, since gqlgen would need several responses for it, and loses the deferred
-// fields of a mutation.
+// TestDefer checks that @defer is rejected: gqlgen would need several responses for it, and loses
+// the deferred fields of a mutation.
 func TestDefer(t *testing.T) {
 	for query, rejected := range map[string]bool{
 		"{ ... @defer { leaf } }": true,

@@ -17,13 +17,14 @@ import (
 var update = flag.Bool("update", false,
 	"rewrite the responses in testdata/*.txtar; review the diff")
 
-// Each file in testdata has cases for one subject: a named request, followed by its response. A
-// request has a line with method and target, headers, an empty line and a body without the last
-// line break. The files leave out what is the same in every response, which send checks.
+// TestCases sends the requests in testdata and compares the responses. Each file has the cases of
+// one subject. A case is a named request, followed by its response. A request has a line with
+// method and target, headers, an empty line, and a body without the last line break. The responses
+// leave out headers that are always the same, which send checks.
 func TestCases(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
-		t.Fatal("no cases", err)
+		t.Fatalf("files in testdata: %v, %v, want some", files, err)
 	}
 	for _, file := range files {
 		archive, err := txtar.ParseFile(file)
@@ -57,27 +58,27 @@ func TestCases(t *testing.T) {
 	}
 }
 
-// parseRequest parses a request of a case.
+// parseRequest parses the request of a case.
 func parseRequest(t *testing.T, text []byte) *http.Request {
 	t.Helper()
 	head, body, _ := bytes.Cut(bytes.TrimSuffix(text, []byte("\n")), []byte("\n\n"))
 	lines := strings.Split(strings.TrimSpace(string(head)), "\n")
 	method, target, ok := strings.Cut(lines[0], " ")
 	if !ok {
-		t.Fatalf("%q is not a request line", lines[0])
+		t.Fatalf("request line is %q, want a method and a target", lines[0])
 	}
 	r := httptest.NewRequest(method, target, bytes.NewReader(body))
 	for _, line := range lines[1:] {
 		name, value, ok := strings.Cut(line, ":")
 		if !ok {
-			t.Fatalf("%q is not a header", line)
+			t.Fatalf("header line is %q, want a colon in it", line)
 		}
 		r.Header.Add(name, strings.TrimSpace(value))
 	}
 	return r
 }
 
-// responseText formats a response for a case.
+// responseText formats a response as the files in testdata have it.
 func responseText(res result) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s\n",

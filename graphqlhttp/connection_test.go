@@ -10,6 +10,8 @@ import (
 	"testing"
 )
 
+// TestConnection_optionsAndHead checks over a connection that OPTIONS has no body and no CORS
+// headers, and that HEAD has the headers of GET.
 func TestConnection_optionsAndHead(t *testing.T) {
 	server := httptest.NewServer(newServer(Config{AllowGET: true, Introspection: true},
 		resolvers()))
@@ -18,29 +20,30 @@ func TestConnection_optionsAndHead(t *testing.T) {
 		"OPTIONS / HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n",
 		"OPTIONS / HTTP/1.1\r\nHost: x\r\nOrigin: https://elsewhere.example\r\nAccess-Control-Request-Method: POST\r\n\r\n",
 	} {
-		response, body := overConnection(t, server, request)
+		response, body := sendRaw(t, server, request)
 		if response.StatusCode != 204 ||
 			response.Header.Get("Allow") != "GET, HEAD, OPTIONS, POST" || len(body) != 0 ||
 			response.Header.Get("Content-Type") != "" ||
 			response.Header.Get("Access-Control-Allow-Origin") != "" {
-			t.Errorf("%q: %d %v %q", request, response.StatusCode, response.Header, body)
+			t.Errorf("%q: %d %v %q, want 204 with only Allow", request, response.StatusCode,
+				response.Header, body)
 		}
 	}
-	get, body := overConnection(t, server, "GET /?query={leaf} HTTP/1.1\r\nHost: x\r\n\r\n")
-	head, headBody := overConnection(t, server, "HEAD /?query={leaf} HTTP/1.1\r\nHost: x\r\n\r\n")
-	if string(body) != gotLeaf || len(headBody) != 0 {
-		t.Errorf("GET has body %q, HEAD %q; want %q and none", body, headBody, gotLeaf)
+	get, body := sendRaw(t, server, "GET /?query={leaf} HTTP/1.1\r\nHost: x\r\n\r\n")
+	head, headBody := sendRaw(t, server, "HEAD /?query={leaf} HTTP/1.1\r\nHost: x\r\n\r\n")
+	if string(body) != leafResponse || len(headBody) != 0 {
+		t.Errorf("GET has body %q, HEAD %q; want %q and none", body, headBody, leafResponse)
 	}
 	for _, header := range []string{"Content-Type", "Content-Length", "Cache-Control"} {
 		if get.Header.Get(header) == "" || get.Header.Get(header) != head.Header.Get(header) {
-			t.Errorf("%s: GET has %q, HEAD %q", header, get.Header.Get(header),
+			t.Errorf("%s: GET has %q, HEAD has %q, want the same", header, get.Header.Get(header),
 				head.Header.Get(header))
 		}
 	}
 }
 
-// The server doesn't wait for a body that it won't read, and closes the connection. Otherwise
-// net/http would read the body to reuse the connection.
+// TestConnection_unreadBody checks that the server doesn't wait for a body that it won't read, and
+// closes the connection. Otherwise, net/http would read the body to reuse the connection.
 func TestConnection_unreadBody(t *testing.T) {
 	server := httptest.NewServer(newServer(Config{AllowGET: true, Introspection: true},
 		resolvers()))
@@ -61,7 +64,7 @@ func TestConnection_unreadBody(t *testing.T) {
 		{"OPTIONS / HTTP/1.1\r\n" + chunked, 204},
 	} {
 		// The body is never sent.
-		response, _ := overConnection(t, server, tt.head+"Host: x\r\n\r\n")
+		response, _ := sendRaw(t, server, tt.head+"Host: x\r\n\r\n")
 		if response.StatusCode != tt.status || !response.Close {
 			t.Errorf("%q: status %d, closed: %t; want %d, true", tt.head, response.StatusCode,
 				response.Close, tt.status)
@@ -73,14 +76,14 @@ func TestConnection_unreadBody(t *testing.T) {
 		"POST / HTTP/1.1\r\nHost: x\r\n" + json + chunked + "\r\n14\r\n" + body + "\r\n0\r\n\r\n",
 		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n" + body,
 	} {
-		if response, _ := overConnection(t, server, request); response.Close {
-			t.Errorf("%q: status %d, and the connection is closed", request, response.StatusCode)
+		if response, _ := sendRaw(t, server, request); response.Close {
+			t.Errorf("%q: status %d, closed: true, want false", request, response.StatusCode)
 		}
 	}
 }
 
-// overConnection sends the text of a request over a new connection, and returns the response.
-func overConnection(t *testing.T, server *httptest.Server,
+// sendRaw sends the text of a request over a new connection, and returns the response and its body.
+func sendRaw(t *testing.T, server *httptest.Server,
 	request string) (*http.Response, []byte) {
 	t.Helper()
 	conn, err := net.Dial("tcp", server.Listener.Addr().String())

@@ -53,7 +53,7 @@ scalar Any
 
 var schema = gqlparser.MustLoadSchema(&ast.Source{Name: "test.graphqls", Input: schemaText})
 
-// A resolver returns the value of a root field. A json.RawMessage is used as it is.
+// A resolver returns the value of a root field. A json.RawMessage goes into the response unchanged.
 type resolver func(ctx context.Context, args map[string]any) (any, error)
 
 // An executable resolves root fields by name. It ignores the selections below them.
@@ -90,7 +90,7 @@ func (e executable) Exec(context.Context) graphql.ResponseHandler {
 	}
 }
 
-// resolvers returns resolvers for all root fields of schemaText.
+// resolvers returns resolvers for all root fields of schemaText, except for introspection.
 func resolvers() executable {
 	person := func(context.Context, map[string]any) (any, error) {
 		return map[string]string{"name": "Ada"}, nil
@@ -110,7 +110,7 @@ func resolvers() executable {
 	}
 }
 
-// echo returns its arguments and their Go types.
+// echo is a resolver that returns its arguments and their Go types.
 func echo(_ context.Context, args map[string]any) (any, error) {
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(args)) {
@@ -119,20 +119,20 @@ func echo(_ context.Context, args map[string]any) (any, error) {
 	return strings.Join(out, " "), nil
 }
 
-// introspective returns resolvers that also include __typename and __type.
-func introspective() executable {
+// introspectionResolvers returns resolvers, along with some for __typename and __type.
+func introspectionResolvers() executable {
 	e := resolvers()
 	e["__typename"] = func(context.Context, map[string]any) (any, error) { return "Query", nil }
 	e["__type"] = func(context.Context, map[string]any) (any, error) { return nil, nil }
 	return e
 }
 
-// tooLarge is an extension that rejects operations with the name TooLarge, as a limit would.
-type tooLarge struct{}
+// nameLimit is an extension that rejects operations with the name TooLarge, as a limit would.
+type nameLimit struct{}
 
-func (tooLarge) ExtensionName() string                   { return "TooLarge" }
-func (tooLarge) Validate(graphql.ExecutableSchema) error { return nil }
-func (tooLarge) MutateOperationContext(_ context.Context,
+func (nameLimit) ExtensionName() string                   { return "NameLimit" }
+func (nameLimit) Validate(graphql.ExecutableSchema) error { return nil }
+func (nameLimit) MutateOperationContext(_ context.Context,
 	operation *graphql.OperationContext) *gqlerror.Error {
 	if operation.Operation.Name != "TooLarge" {
 		return nil
@@ -154,19 +154,19 @@ func (testErrors) Recover(context.Context, any) error {
 	return apierror.New(apierror.CodeInternalServerError, "", "Internal error")
 }
 
-// newServer returns a server with small limits.
+// newServer returns a server with this package's transport, a token limit of 100 and nameLimit.
 func newServer(config Config, e executable) *handler.Server {
 	return newServerWith(newTransport(config), e)
 }
 
-// newServerWith is newServer with a given transport.
+// newServerWith is newServer for an existing transport.
 func newServerWith(transport *httpTransport, e executable) *handler.Server {
 	if transport.Errors == nil {
 		transport.Errors = testErrors{}
 	}
 	server := handler.New(e)
 	server.SetParserTokenLimit(100)
-	server.Use(tooLarge{})
+	server.Use(nameLimit{})
 	transport.install(server)
 	return server
 }
@@ -177,7 +177,7 @@ type result struct {
 	outcome Outcome
 }
 
-// send sends a request to a new server, and checks what must be true of every response.
+// send sends a request to a new server, and checks the headers and the structure of the response.
 func send(t testing.TB, r *http.Request) result {
 	t.Helper()
 	return sendWith(t, Config{AllowGET: true, Introspection: true, MaxBodyBytes: 4096},
@@ -190,13 +190,13 @@ func sendWith(t testing.TB, config Config, e executable, r *http.Request) result
 	return sendTo(t, newTransport(config), e, r)
 }
 
-// sendTo is sendWith with a transport that several requests share, for its persisted queries.
+// sendTo is sendWith for an existing transport, so that requests can share its persisted queries.
 func sendTo(t testing.TB, transport *httpTransport, e executable, r *http.Request) result {
 	t.Helper()
 	var outcomes []Outcome
-	var observed context.Context
+	var observedCtx context.Context
 	transport.Observe = func(ctx context.Context, o Outcome) {
-		outcomes, observed = append(outcomes, o), ctx
+		outcomes, observedCtx = append(outcomes, o), ctx
 	}
 	recorder := httptest.NewRecorder()
 	newServerWith(transport, e).ServeHTTP(recorder, r)
@@ -206,15 +206,15 @@ func sendTo(t testing.TB, transport *httpTransport, e executable, r *http.Reques
 	}
 	out := outcomes[0]
 	id := recorder.Header().Get("X-Request-Id")
-	if len(id) != 26 || out.RequestID != id || RequestID(observed) != id {
+	if len(id) != 26 || out.RequestID != id || RequestID(observedCtx) != id {
 		t.Errorf("X-Request-Id is %q, Outcome.RequestID %q, RequestID(ctx) %q; want the same", id,
-			out.RequestID, RequestID(observed))
+			out.RequestID, RequestID(observedCtx))
 	}
 	if out.Status != recorder.Code {
 		t.Errorf("Outcome.Status = %d, want %d", out.Status, recorder.Code)
 	}
 	if out.Duration < 0 {
-		t.Errorf("Outcome.Duration = %s", out.Duration)
+		t.Errorf("Outcome.Duration = %s, want it not negative", out.Duration)
 	}
 	for name, want := range map[string]string{"Cache-Control": "no-store",
 		"X-Content-Type-Options": "nosniff"} {
@@ -222,21 +222,23 @@ func sendTo(t testing.TB, transport *httpTransport, e executable, r *http.Reques
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
 	}
-	empty := recorder.Code == http.StatusNoContent
+	noContent := recorder.Code == http.StatusNoContent
 	media := recorder.Header().Get("Content-Type")
-	if !empty && media != "application/json; charset=utf-8" &&
-		media != "application/graphql-response+json; charset=utf-8" || empty && media != "" {
-		t.Errorf("status %d with Content-Type %q", recorder.Code, media)
+	if !noContent && media != "application/json; charset=utf-8" &&
+		media != "application/graphql-response+json; charset=utf-8" || noContent && media != "" {
+		t.Errorf("status %d with Content-Type %q, want JSON, or none with 204", recorder.Code,
+			media)
 	}
-	if (recorder.Header().Get("Allow") != "") != (empty ||
+	if (recorder.Header().Get("Allow") != "") != (noContent ||
 		recorder.Code == http.StatusMethodNotAllowed) {
-		t.Errorf("status %d with Allow %q", recorder.Code, recorder.Header().Get("Allow"))
+		t.Errorf("status %d with Allow %q, want it only with 204 and 405", recorder.Code,
+			recorder.Header().Get("Allow"))
 	}
 	switch length := recorder.Header().Get("Content-Length"); {
-	case empty || r.Method == http.MethodHead:
-		if recorder.Body.Len() > 0 || empty != (length == "") {
-			t.Errorf("%s, status %d: %d bytes of body, Content-Length %q", r.Method, recorder.Code,
-				recorder.Body.Len(), length)
+	case noContent || r.Method == http.MethodHead:
+		if recorder.Body.Len() > 0 || noContent != (length == "") {
+			t.Errorf("%s, status %d: body of %d bytes, Content-Length %q; want no body, and no "+
+				"length only with 204", r.Method, recorder.Code, recorder.Body.Len(), length)
 		}
 	case length != strconv.Itoa(recorder.Body.Len()):
 		t.Errorf("Content-Length is %s, want %d", length, recorder.Body.Len())
@@ -246,8 +248,8 @@ func sendTo(t testing.TB, transport *httpTransport, e executable, r *http.Reques
 	return result{recorder, out}
 }
 
-// checkBody checks that a body is JSON with data, or with errors that have a message and a code,
-// and that the codes are those of the outcome.
+// checkBody checks that a body is JSON with data or errors, that each error has a message and a
+// code, and that the outcome has the same codes.
 func checkBody(t testing.TB, body []byte, out Outcome) {
 	t.Helper()
 	var content struct {
@@ -261,7 +263,7 @@ func checkBody(t testing.TB, body []byte, out Outcome) {
 		t.Fatalf("the body is not JSON in UTF-8: %v: %q", err, body)
 	}
 	if content.Data == nil && len(content.Errors) == 0 {
-		t.Errorf("neither data nor errors: %s", body)
+		t.Errorf("body %s, want data or errors in it", body)
 	}
 	maxErrors := maxFieldErrors + 1
 	if content.Data == nil {
@@ -273,7 +275,7 @@ func checkBody(t testing.TB, body []byte, out Outcome) {
 	var codes []string
 	for _, e := range content.Errors {
 		if e.Message == "" || e.Extensions.Code == "" {
-			t.Errorf("an error without a message or code: %s", body)
+			t.Errorf("body %s, want a message and a code in each error", body)
 		}
 		code := strings.TrimSuffix(e.Extensions.Code+"/"+e.Extensions.Reason, "/")
 		if !slices.Contains(codes, code) {
@@ -285,7 +287,7 @@ func checkBody(t testing.TB, body []byte, out Outcome) {
 	}
 }
 
-// codeOf returns the code, with its reason, of a response with exactly one.
+// codeOf returns the code and reason of a response, which must have exactly one code.
 func codeOf(t testing.TB, res result) string {
 	t.Helper()
 	if len(res.outcome.Codes) != 1 {
@@ -294,9 +296,9 @@ func codeOf(t testing.TB, res result) string {
 	return res.outcome.Codes[0]
 }
 
-// post returns a POST with the given members in its body.
-func post(members map[string]any) *http.Request {
-	text, err := json.Marshal(members)
+// post returns a POST with the given fields in its body.
+func post(fields map[string]any) *http.Request {
+	text, err := json.Marshal(fields)
 	if err != nil {
 		panic(err)
 	}
@@ -321,9 +323,11 @@ func hashOf(query string) string {
 }
 
 const (
-	plain   = "application/json"
-	typed   = "application/graphql-response+json"
-	gotLeaf = `{"data":{"leaf":1}}` + "\n" // the response to { leaf }
+	typeJSON     = "application/json"
+	typeResponse = "application/graphql-response+json"
+
+	leafResponse = `{"data":{"leaf":1}}` + "\n" // to { leaf }
 )
 
+// errLost is the error of a connection that is lost.
 var errLost = errors.New("connection lost")

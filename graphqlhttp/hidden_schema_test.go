@@ -7,15 +7,15 @@ import (
 	"testing"
 )
 
-// leaks matches the messages from which the tool clairvoyance recovers a schema: suggestions, and
-// messages with names that the client didn't write.
-var leaks = regexp.MustCompile(
+// leakPattern matches the messages from which the tool clairvoyance recovers a schema: suggestions,
+// and messages with names that the client didn't write.
+var leakPattern = regexp.MustCompile(
 	`Did you mean|Cannot query field|of type|on type|must (not )?have a selection|argument "|is ` +
 		`required|Unknown (type|argument)|expecting type|can never be`)
 
-// probes has the queries of such tools, each with names of the schema that its error must not
-// contain.
-var probes = map[string][]string{
+// schemaProbes has the queries with which such tools probe a server, and for each query the names
+// of the schema that its error must not contain.
+var schemaProbes = map[string][]string{
 	"{ canary }":                              {"Query"},
 	"{ person }":                              {"Person"},
 	"{ person { canary } }":                   {"Person"},
@@ -43,23 +43,24 @@ var probes = map[string][]string{
 	"{ leaf person { name { canary } nam } }": {"Person", "String"},
 }
 
+// TestSchema_hidden checks that without introspection, errors reveal no names of the schema.
 func TestSchema_hidden(t *testing.T) {
-	for query, secrets := range probes {
+	for query, secrets := range schemaProbes {
 		res := sendWith(t, Config{AllowGET: true}, resolvers(), postQuery(query))
 		text := res.Body.String()
 		if len(res.outcome.Codes) == 0 {
-			t.Errorf("%s: no error: %s", query, text)
+			t.Errorf("%s: %s, want an error", query, text)
 		}
-		if found := leaks.FindString(text); found != "" {
-			t.Errorf("%s: %q in %s", query, found, text)
+		if found := leakPattern.FindString(text); found != "" {
+			t.Errorf("%s: %s, want no %q in it", query, text, found)
 		}
 		for _, secret := range secrets {
 			if strings.Contains(text, secret) {
-				t.Errorf("%s: %q in %s", query, secret, text)
+				t.Errorf("%s: %s, want no %q in it", query, text, secret)
 			}
 		}
 		if !strings.Contains(text, `"line":1`) {
-			t.Errorf("%s: the error has no location: %s", query, text)
+			t.Errorf("%s: %s, want a location in it", query, text)
 		}
 	}
 	res := sendWith(t, Config{AllowGET: true}, resolvers(), postQuery("{ canary }"))
@@ -80,21 +81,22 @@ func TestSchema_hidden(t *testing.T) {
 	}
 }
 
-// With introspection, the same probes reveal names. Otherwise the test above would prove nothing.
+// TestSchema_shown checks that with introspection, the same probes reveal names. Otherwise,
+// TestSchema_hidden would prove nothing.
 func TestSchema_shown(t *testing.T) {
 	shown := 0
-	for query := range probes {
-		if leaks.MatchString(send(t, postQuery(query)).Body.String()) {
+	for query := range schemaProbes {
+		if leakPattern.MatchString(send(t, postQuery(query)).Body.String()) {
 			shown++
 		}
 	}
 	if shown < 12 {
-		t.Errorf("%d of %d probes reveal names, want at least 12", shown, len(probes))
+		t.Errorf("%d of %d probes reveal names, want at least 12", shown, len(schemaProbes))
 	}
 }
 
-// A page of another site can send forms, images and simple requests of scripts. None of them runs a
-// mutation.
+// TestMutation_crossSite checks that no request that a page of another site can send without a
+// preflight runs a mutation: forms, images and simple requests of scripts.
 func TestMutation_crossSite(t *testing.T) {
 	const mutation = `{"query":"mutation { change }"}`
 	e := resolvers()

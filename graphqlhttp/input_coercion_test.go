@@ -10,13 +10,14 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
+// TestInputCoercion_variables checks which values of variables are accepted for each type.
 func TestInputCoercion_variables(t *testing.T) {
-	fields := map[string]string{"Int": "i", "Float": "f", "ID": "id", "String": "s",
+	arguments := map[string]string{"Int": "i", "Float": "f", "ID": "id", "String": "s",
 		"[[Int]]": "matrix", "In": "in", "Any": "any", "Color": "color"}
 	for _, tt := range []struct {
-		kind string
-		json string
-		fits bool
+		typeName string
+		json     string
+		fits     bool
 	}{
 		{"Int", "2147483647", true}, {"Int", "-2147483648", true}, {"Int", "0", true}, {"Int", "null", true},
 		{"Int", "2147483648", false}, {"Int", "-2147483649", false}, {"Int", "5000000000", false}, {"Int", "99999999999999999999", false},
@@ -32,18 +33,20 @@ func TestInputCoercion_variables(t *testing.T) {
 		{"ID", "5000000000", true}, {"ID", `"99999999999999999999"`, true}, {"String", `"5000000000"`, true}, {"Any", `{"a":[5000000000,1e99]}`, true},
 	} {
 		r := postText(
-			fmt.Sprintf(`{"query":"query ($v: %s) { echo(%s: $v) }","variables":{"v":%s}}`, tt.kind,
-				fields[tt.kind], tt.json))
+			fmt.Sprintf(`{"query":"query ($v: %s) { echo(%s: $v) }","variables":{"v":%s}}`, tt.typeName,
+				arguments[tt.typeName], tt.json))
 		res := send(t, r)
 		fits := len(res.outcome.Codes) == 0
 		want := `{"errors":[{"message":"Request malformed! The variable $v doesn't fit its type","locations":[{"line":1,"column":8}],"extensions":{"code":"BAD_USER_INPUT"}}]}` + "\n"
 		if fits != tt.fits || !fits && res.Body.String() != want {
-			t.Errorf("variable of type %s = %s: %s, want it accepted: %t", tt.kind, tt.json,
+			t.Errorf("variable of type %s = %s: %s, want it accepted: %t", tt.typeName, tt.json,
 				res.Body, tt.fits)
 		}
 	}
 }
 
+// TestInputCoercion_literals checks which literals are rejected, by this package or by validation,
+// and that the error doesn't quote them.
 func TestInputCoercion_literals(t *testing.T) {
 	const (
 		coercion   = "BAD_USER_INPUT"            // from this package
@@ -72,23 +75,23 @@ func TestInputCoercion_literals(t *testing.T) {
 		if strings.Contains(res.Body.String(), "00000000") ||
 			strings.Contains(res.Body.String(), "99999") {
 			if code != "" {
-				t.Errorf("%s: the number is quoted: %s", query, res.Body)
+				t.Errorf("%s: %s, want the number not quoted", query, res.Body)
 			}
 		}
 		if code == coercion &&
 			!strings.Contains(res.Body.String(), `"locations":[{"line":1,"column":`) {
-			t.Errorf("%s: no location: %s", query, res.Body)
+			t.Errorf("%s: %s, want a location in line 1", query, res.Body)
 		}
 	}
 }
 
-// A GET uses the same decoder.
+// TestInputCoercion_get checks that values in a GET are checked, too.
 func TestInputCoercion_get(t *testing.T) {
 	res := send(t,
 		httptest.NewRequest("GET",
 			"/?query=query($v:Int){echo(i:$v)}&variables={%22v%22:5000000000}", nil))
 	if codeOf(t, res) != "BAD_USER_INPUT" {
-		t.Errorf("%s", res.Body)
+		t.Errorf("%s, want BAD_USER_INPUT", res.Body)
 	}
 }
 
@@ -116,18 +119,19 @@ func TestInputCoercion_literalTypes(t *testing.T) {
 	}
 }
 
+// TestInputCoercion_directives checks that the arguments of directives are checked.
 func TestInputCoercion_directives(t *testing.T) {
 	for _, query := range []string{"query @tag(name: {}) { leaf }", "{ leaf @tag(name: {}) }",
 		"{ ...F @include(if: {}) } fragment F on Query { leaf }",
 		"{ ... @skip(if: {}) { leaf } }"} {
 		if res := send(t, postQuery(query)); codeOf(t, res) != "BAD_USER_INPUT" {
-			t.Errorf("%s: %s", query, res.Body)
+			t.Errorf("%s: %s, want BAD_USER_INPUT", query, res.Body)
 		}
 	}
 }
 
-// If inspect visited a fragment at each spread, fragments that spread the next one twice would take
-// exponential time.
+// TestInspect_fragmentsOnce checks that inspect visits each fragment once. If it visited a fragment
+// at each spread, fragments that spread the next one twice would take exponential time.
 func TestInspect_fragmentsOnce(t *testing.T) {
 	fragment := &ast.FragmentDefinition{}
 	for range 40 {
@@ -143,7 +147,7 @@ func TestInspect_fragmentsOnce(t *testing.T) {
 	}
 	inspect(operation, visitor{directive: func(*ast.Directive) {
 		if visits++; visits > 40 {
-			t.Fatal("a fragment is visited twice")
+			t.Fatalf("%d visits of 40 fragments, want 40", visits)
 		}
 	}})
 	if visits != 40 {
@@ -151,6 +155,8 @@ func TestInspect_fragmentsOnce(t *testing.T) {
 	}
 }
 
+// TestInputCoercion_nullVariables checks that a null variable is rejected in a non-null position,
+// even if the variable has a default.
 func TestInputCoercion_nullVariables(t *testing.T) {
 	for query, fits := range map[string]bool{
 		`query ($v: Boolean = true) { leaf @skip(if: $v) }`:                                   false,

@@ -11,15 +11,15 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 )
 
-// Install reports all mistakes in a Config at once, and leaves the server unchanged.
+// TestInstall_invalid checks that Install reports all mistakes in a Config at once, and leaves the
+// server unchanged.
 func TestInstall_invalid(t *testing.T) {
-	invalid := invalidErrors{testErrors{}}
 	for name, tt := range map[string]struct {
 		config Config
 		want   []string
 	}{
 		"no presenter": {Config{}, []string{"Config.Errors is missing", "apierror.Presenter"}},
-		"invalid presenter": {Config{Errors: invalid},
+		"invalid presenter": {Config{Errors: invalidErrors{}},
 			[]string{"Config.Errors: row 3 has no Err"}},
 		"negative limits": {Config{Errors: testErrors{}, MaxBodyBytes: -1, MaxNesting: -1, MaxValues: -1,
 			MaxResponseBytes: -1, Timeout: -1, PersistedQueryBytes: -1},
@@ -40,7 +40,7 @@ func TestInstall_invalid(t *testing.T) {
 		recorder := httptest.NewRecorder()
 		server.ServeHTTP(recorder, postQuery("{ leaf }"))
 		if !strings.Contains(recorder.Body.String(), "transport not supported") {
-			t.Errorf("%s: the server has a transport: %s", name, recorder.Body)
+			t.Errorf("%s: response %s, want none of the transport", name, recorder.Body)
 		}
 	}
 	if err := Install(nil, Config{Errors: testErrors{}}); err == nil ||
@@ -54,10 +54,11 @@ type invalidErrors struct{ testErrors }
 
 func (invalidErrors) Validate() error { return errors.New("row 3 has no Err") }
 
-// Install sets the error hooks, introspection, suggestions and input coercion consistently.
+// TestInstall_consistent checks that Install sets the error hooks, introspection, suggestions and
+// input coercion consistently.
 func TestInstall_consistent(t *testing.T) {
 	for _, introspection := range []bool{false, true} {
-		e := introspective()
+		e := introspectionResolvers()
 		e["leaf"] = func(context.Context, map[string]any) (any, error) { panic(canary) }
 		e["fails"] = func(context.Context, map[string]any) (any, error) {
 			return nil, errors.New(canary)
@@ -78,7 +79,8 @@ func TestInstall_consistent(t *testing.T) {
 			"{ need(t: 1) }":     `\"s\"`, "{ ...F } fragment F on Quer { leaf }": "Query"} {
 			if got := send(query); strings.Contains(got, name) != introspection ||
 				strings.Contains(got, "Did you mean") && !introspection {
-				t.Errorf("Introspection %t, %s: %s", introspection, query, got)
+				t.Errorf("Introspection %t, %s: %s, want %s in it: %[1]t", introspection, query, got,
+					name)
 			}
 		}
 		// Both error hooks are set.
@@ -93,14 +95,14 @@ func TestInstall_consistent(t *testing.T) {
 			t.Errorf("an object for a String: %s, want BAD_USER_INPUT", got)
 		}
 	}
-	loose := sendWith(t, Config{AllowGET: true, DisableInputCoercion: true}, resolvers(),
+	res := sendWith(t, Config{AllowGET: true, DisableInputCoercion: true}, resolvers(),
 		postQuery("{ need(s: {}) }"))
-	if len(loose.outcome.Codes) != 0 {
-		t.Errorf("DisableInputCoercion: %s, want no error", loose.Body)
+	if len(res.outcome.Codes) != 0 {
+		t.Errorf("DisableInputCoercion: %s, want no error", res.Body)
 	}
 }
 
-// hidingErrors hides everything about an error except for whether it comes from a panic.
+// hidingErrors presents errors of panics as "recovered", and all other errors as "hidden".
 type hidingErrors struct{}
 
 var errRecovered = errors.New("recovered")

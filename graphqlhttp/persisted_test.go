@@ -40,7 +40,7 @@ const gotNotFound = `{"errors":[{"message":"PersistedQueryNotFound","extensions"
 // TestPersistedQuery sends requests as Apollo Client's persisted query link does: the hash, then
 // the hash with the text, then only the hash again.
 func TestPersistedQuery(t *testing.T) {
-	for _, media := range []string{plain, typed} {
+	for _, media := range []string{typeJSON, typeResponse} {
 		transport := newTransport(Config{AllowGET: true, Introspection: true,
 			PersistedQueryBytes: 4 << 20})
 		const query = "query Leaf { leaf }"
@@ -49,12 +49,12 @@ func TestPersistedQuery(t *testing.T) {
 			status  map[string]int
 			want    string
 		}{
-			{persistedPost(hashOf(query), ""), map[string]int{plain: 200, typed: 400}, gotNotFound},
-			{persistedGet(hashOf(query)), map[string]int{plain: 200, typed: 400}, gotNotFound},
-			{persistedPost(hashOf(query), query), map[string]int{plain: 200, typed: 200}, gotLeaf},
-			{persistedPost(hashOf(query), ""), map[string]int{plain: 200, typed: 200}, gotLeaf},
-			{persistedGet(hashOf(query)), map[string]int{plain: 200, typed: 200}, gotLeaf},
-			{postQuery(query), map[string]int{plain: 200, typed: 200}, gotLeaf},
+			{persistedPost(hashOf(query), ""), map[string]int{typeJSON: 200, typeResponse: 400}, gotNotFound},
+			{persistedGet(hashOf(query)), map[string]int{typeJSON: 200, typeResponse: 400}, gotNotFound},
+			{persistedPost(hashOf(query), query), map[string]int{typeJSON: 200, typeResponse: 200}, leafResponse},
+			{persistedPost(hashOf(query), ""), map[string]int{typeJSON: 200, typeResponse: 200}, leafResponse},
+			{persistedGet(hashOf(query)), map[string]int{typeJSON: 200, typeResponse: 200}, leafResponse},
+			{postQuery(query), map[string]int{typeJSON: 200, typeResponse: 200}, leafResponse},
 		} {
 			tt.request.Header.Set("Accept", media)
 			res := sendTo(t, transport, resolvers(), tt.request)
@@ -337,19 +337,19 @@ func TestManifest(t *testing.T) {
 		loggedWithAPQ string // if it differs from logged
 		untrusted     bool
 	}{
-		{"by id", persistedPost(hashOf(leaf), ""), gotLeaf, gotLeaf, "", false},
+		{"by id", persistedPost(hashOf(leaf), ""), leafResponse, leafResponse, "", false},
 		{"by an id that isn't a hash", persistedPost("change-1", ""), changed, changed, "", false},
-		{"by GET", persistedGet(hashOf(leaf)), gotLeaf, gotLeaf, "", false},
-		{"by id and text", persistedPost(hashOf(leaf), leaf), gotLeaf, gotLeaf, "", false},
-		{"by text", postQuery(leaf), gotLeaf, gotLeaf, "", false},
+		{"by GET", persistedGet(hashOf(leaf)), leafResponse, leafResponse, "", false},
+		{"by id and text", persistedPost(hashOf(leaf), leaf), leafResponse, leafResponse, "", false},
+		{"by text", postQuery(leaf), leafResponse, leafResponse, "", false},
 		{"by text and its hash, which isn't an id", persistedPost(hashOf(change), change), changed, changed, "", false},
 		{"id with another operation's text", persistedPost(hashOf(leaf), change), mismatch, mismatch, "", false},
 		{"id with an unknown text", persistedPost(hashOf(leaf), other), mismatch, mismatch, "", false},
 		{"unknown id", persistedPost(hashOf(other), ""), notAllowed, gotNotFound, "", false},
-		{"unknown text", postQuery(other), notAllowed, gotLeaf, "", true},
-		{"unknown text and its hash", persistedPost(hashOf(other), other), notAllowed, gotLeaf, "", true},
-		{"unknown text and another hash", persistedPost(hashOf(change), other), notAllowed, gotLeaf, mismatch, true},
-		{"text with an extra space", postQuery(leaf + " "), notAllowed, gotLeaf, "", true},
+		{"unknown text", postQuery(other), notAllowed, leafResponse, "", true},
+		{"unknown text and its hash", persistedPost(hashOf(other), other), notAllowed, leafResponse, "", true},
+		{"unknown text and another hash", persistedPost(hashOf(change), other), notAllowed, leafResponse, mismatch, true},
+		{"text with an extra space", postQuery(leaf + " "), notAllowed, leafResponse, "", true},
 		{"not GraphQL", postQuery("canary"), notAllowed, "", "", true},
 		{"introspection", postQuery("{ __schema { types { name } } }"), notAllowed, "", "", true},
 	} {
@@ -376,7 +376,7 @@ func TestManifest(t *testing.T) {
 			if tt.request.GetBody != nil {
 				r.Body, _ = tt.request.GetBody()
 			}
-			e := introspective()
+			e := introspectionResolvers()
 			config.AllowGET = true
 			res := sendWith(t, config, e, r)
 			if res.Body.String() != want || res.outcome.Untrusted != untrusted {
@@ -390,7 +390,7 @@ func TestManifest(t *testing.T) {
 func TestManifest_status(t *testing.T) {
 	transport := newTransport(Config{AllowGET: true, Introspection: true,
 		Manifest: manifestOf(t, map[string]string{"1": "query Leaf { leaf }"})})
-	for media, status := range map[string]int{plain: 200, typed: 400} {
+	for media, status := range map[string]int{typeJSON: 200, typeResponse: 400} {
 		r := postQuery("{ leaf }")
 		r.Header.Set("Accept", media)
 		if res := sendTo(t, transport, resolvers(), r); res.Code != status ||

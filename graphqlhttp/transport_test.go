@@ -175,7 +175,7 @@ func TestRequest_lenient(t *testing.T) {
 		res := sendWith(t, Config{AllowGET: true, Introspection: true}, resolvers(), r)
 		status, want := tt.status, tt.want
 		if status == 0 {
-			status, want = http.StatusOK, gotLeaf
+			status, want = http.StatusOK, leafResponse
 		}
 		if res.Code != status || !strings.Contains(res.Body.String(), want) {
 			t.Errorf("%s: %d %s, want %d %s (%s)", tt.name, res.Code, res.Body, status, want,
@@ -382,7 +382,7 @@ func TestTimeout_ignoredByResolver(t *testing.T) {
 }
 
 // slow is an extension that takes longer than the timeout before execution starts.
-type slow struct{ tooLarge }
+type slow struct{ nameLimit }
 
 func (slow) MutateOperationContext(context.Context, *graphql.OperationContext) *gqlerror.Error {
 	time.Sleep(time.Minute)
@@ -414,7 +414,7 @@ func TestTimeout_beforeExecution(t *testing.T) {
 }
 
 // panicking is an extension that panics before execution starts.
-type panicking struct{ tooLarge }
+type panicking struct{ nameLimit }
 
 func (panicking) MutateOperationContext(context.Context,
 	*graphql.OperationContext) *gqlerror.Error {
