@@ -35,7 +35,7 @@ func newDevServer(environ []string, dir string) (devServer, error) {
 	runtime, set := runtimeEnv(environ)
 	local := !set || runtime == "local"
 	if address := values.Get("KEYCLOAK_SERVER_URL"); address != "" {
-		if !local { // the log is JSON
+		if !local { // print nothing, because the log is JSON
 			return devServer{environ: environ}, nil
 		}
 		source, remedy := "the environment", "unset KEYCLOAK_SERVER_URL"

@@ -65,7 +65,7 @@ func TestRealm_AddUser(t *testing.T) {
 	if found := realm.UserByID(added.ID()); found == nil || found.ID() != added.ID() {
 		t.Errorf("UserByID(%s) = %v, want carol", added.ID(), found)
 	}
-	if realm.User("nobody") != nil || realm.UserByID("carol") != nil || realm.User("") != nil {
+	if realm.User("unknown") != nil || realm.UserByID("carol") != nil || realm.User("") != nil {
 		t.Error("User or UserByID returns a user for an unknown name or ID, want nil")
 	}
 }

@@ -61,7 +61,7 @@ func TestServer_Realm_unknownWithoutTest(t *testing.T) {
 	if unknownRealm != nil {
 		t.Fatalf("Realm(typo) = %v, want nil", unknownRealm)
 	}
-	unknownUser := kc.Realm("shop").User("nobody")
+	unknownUser := kc.Realm("shop").User("unknown")
 	const nilRealm, nilUser = "keycloaktest: this *Realm is nil or empty: get one from Server.Realm",
 		"keycloaktest: this *User is nil or empty: get one from Realm.User"
 	for name, tt := range map[string]struct {

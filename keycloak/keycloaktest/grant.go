@@ -26,14 +26,14 @@ func grantTypes() map[string]func(*request, *client) (*unsignedResponse, *oauthE
 var otherGrants = map[string]func(*request, *client) (*unsignedResponse, *oauthError){
 	tokenExchange: func(req *request, caller *client) (*unsignedResponse, *oauthError) {
 		if caller.isTrue("standard.token.exchange.enabled") {
-			return nil, noGrant(req)
+			return nil, unsupportedGrant(req)
 		}
 		return nil, newOAuthError(400, "invalid_request",
 			"Standard token exchange is not enabled for the requested client")
 	},
 	"urn:openid:params:grant-type:ciba": func(req *request, caller *client) (*unsignedResponse, *oauthError) {
 		if caller.isTrue("oidc.ciba.grant.enabled") {
-			return nil, noGrant(req)
+			return nil, unsupportedGrant(req)
 		}
 		return nil, invalidGrant("Client not allowed OIDC CIBA Grant")
 	},
@@ -45,10 +45,10 @@ var otherGrants = map[string]func(*request, *client) (*unsignedResponse, *oauthE
 		case strings.Count(assertion, ".") != 2:
 			return nil, invalidGrant("The provided assertion is not a valid JWT")
 		}
-		return nil, noGrant(req)
+		return nil, unsupportedGrant(req)
 	},
 	umaGrant: func(req *request, _ *client) (*unsignedResponse, *oauthError) {
-		return nil, noGrant(req)
+		return nil, unsupportedGrant(req)
 	},
 }
 
@@ -63,8 +63,8 @@ var repeatableParameters = map[string][]string{
 	umaGrant:      {"audience", "permission", "resource"},
 }
 
-// noGrant returns the error for a grant that only Keycloak supports.
-func noGrant(req *request) *oauthError {
+// unsupportedGrant returns the error for a grant that only Keycloak supports.
+func unsupportedGrant(req *request) *oauthError {
 	grantType, _ := req.param("grant_type")
 	return unsupported("grant " + grantType)
 }
@@ -75,15 +75,15 @@ const codeUnsupported = "not_in_keycloaktest"
 // token serves the token endpoint (RFC 6749 3.2). It checks a request in the same order as
 // Keycloak: TLS, realm, grant type, client, repeated parameters, grant.
 func (r *Realm) token(req *request) response {
-	unsigned, err := r.exchange(req)
+	unsigned, err := r.runGrant(req)
 	if err != nil {
 		return err.response()
 	}
 	return jsonResponse(200, noStore, unsigned.sign())
 }
 
-// exchange runs the grant of a token request.
-func (r *Realm) exchange(req *request) (*unsignedResponse, *oauthError) {
+// runGrant runs the grant of a token request.
+func (r *Realm) runGrant(req *request) (*unsignedResponse, *oauthError) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.checkAvailable(req); err != nil {
@@ -103,7 +103,7 @@ func (r *Realm) exchange(req *request) (*unsignedResponse, *oauthError) {
 	}
 	if scheme, _, _ := strings.Cut(req.Header.Get("Authorization"), " "); grantType == umaGrant &&
 		strings.EqualFold(scheme, "Bearer") {
-		return nil, noGrant(req) // authenticated by the token, not as a client
+		return nil, unsupportedGrant(req) // authenticated by its token, not as a client
 	}
 	caller, err := req.authenticateClient()
 	if err != nil {
