@@ -45,8 +45,9 @@ type Config struct {
 	// Tokens says which access tokens are accepted. Issuers defaults to the realm. An Issuer's Keys
 	// default to the realm's keys, and its Names to the issuer of the realm that its Keys belong
 	// to. If Audience is empty, it becomes the client ID, and so does AuthorizedParty unless it is
-	// set: tokens for this API are accepted, and so is any token issued to the client. Once the
-	// realm has an audience mapper for this API, set Audience to stop accepting the latter.
+	// set: tokens for this API are accepted, and so is any token issued to the client. Once every
+	// client whose tokens should be accepted has an audience mapper, set Audience to stop accepting
+	// other tokens issued to the client.
 	Tokens keycloak.VerifierConfig
 
 	// Attempts limits attempts per account, per token and per address.
@@ -74,7 +75,7 @@ type Config struct {
 	// has a function for it. A field whose directive has no function fails at request time.
 	Guards []string
 
-	// Errors adds the product's own rows to CloakQL's error table.
+	// Errors adds the application's own rows to CloakQL's error table.
 	Errors []apierror.Row
 
 	// RewriteDetail, if set, rewrites extensions.detail, which only a local server shows, and the

@@ -129,7 +129,7 @@ func (s *Server) newHandler(realm signin.Realm) (http.Handler, error) {
 
 	mux := http.NewServeMux()
 	mux.Handle("/graphql", operations)
-	// some clients and proxies add a slash, and a redirect would lose the body
+	// some clients and proxies add a slash; a redirect would lose the body
 	mux.Handle("/graphql/{$}", operations)
 	if c.HTTP.Console {
 		page := console.Handler(c.HTTP.ConsoleUsers...)
@@ -272,7 +272,7 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.drainTimeout())
 	defer cancel()
 	err := errors.Join(server.Shutdown(drain), s.Close(drain))
-	server.Close() // cut connections that are still open
+	server.Close() // closes connections that are still open
 	if serveErr == nil {
 		<-served // until the listener is closed
 	}
@@ -282,8 +282,8 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 	return errors.Join(serveErr, err)
 }
 
-// Close waits for calls to Keycloak in flight, even if their requests were already answered:
-// interrupting a refresh can cost the user's session. From then on /readyz responds 503. Close
+// Close waits for calls to Keycloak in flight, even if the client already has a response, because
+// interrupting a refresh can end the user's session. From then on /readyz responds 503. Close
 // returns ctx's error if ctx is done first. Run calls it.
 func (s *Server) Close(ctx context.Context) error {
 	s.draining.Store(true)
@@ -293,8 +293,8 @@ func (s *Server) Close(ctx context.Context) error {
 	return s.client.Close(ctx)
 }
 
-// newHTTPServer sets every limit on a connection except the one for slow readers, which is
-// middleware.WriteDeadline.
+// newHTTPServer returns an http.Server with limits on connections. For slow readers, the handler
+// has middleware.WriteDeadline.
 func (s *Server) newHTTPServer() *http.Server {
 	maxToken := s.config.Tokens.MaxBytes
 	if maxToken == 0 {

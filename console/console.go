@@ -9,9 +9,9 @@
 //
 // The page calls the GraphQL endpoint at the relative path graphql, so it also works below a path
 // prefix of a reverse proxy. Its Content-Security-Policy allows scripts, workers and connections
-// only from and to this server, and neither inline scripts, eval nor framing. Styles are the one
-// exception. Monaco, the editor, creates style elements, which get a new nonce with each response,
-// and style attributes, which can't have a nonce.
+// only from and to this server, and no inline scripts, eval or framing. Styles are the exception:
+// Monaco, the editor, creates style elements, which get a new nonce with each response, and style
+// attributes, which can't have a nonce.
 package console
 
 import (
@@ -96,7 +96,7 @@ func Handler(users ...User) http.Handler {
 		header.Set("Referrer-Policy", "no-referrer")
 		switch {
 		case file == nil:
-			// during an upgrade, a process of the other build may have the file
+			// not cacheable: during an upgrade, a process of the other build may have the file
 			header.Set("Cache-Control", "no-store")
 			http.NotFound(w, r)
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:

@@ -38,23 +38,23 @@ func body(t *testing.T, response *http.Response) []byte {
 	return content
 }
 
-// The Content-Security-Policy allows only this server's files, and neither inline scripts nor eval.
-// Each response has a new nonce.
+// The page's Content-Security-Policy allows only this server's files, and neither inline scripts
+// nor eval. Each response has a new nonce.
 func TestHandler_page(t *testing.T) {
 	handler := Handler()
-	nonce := regexp.MustCompile(`'nonce-([A-Z0-9]{26})'`)
+	noncePattern := regexp.MustCompile(`'nonce-([A-Z0-9]{26})'`)
 	seen := map[string]bool{}
 	for range 3 {
 		response := serve(t, handler, http.MethodGet, "/?query=anything", "")
 		page := string(body(t, response))
 		policy := response.Header.Get("Content-Security-Policy")
-		found := nonce.FindStringSubmatch(policy)
-		if response.StatusCode != http.StatusOK || found == nil || seen[found[1]] {
+		match := noncePattern.FindStringSubmatch(policy)
+		if response.StatusCode != http.StatusOK || match == nil || seen[match[1]] {
 			t.Fatalf("status %d and the policy %q, want 200 and a new nonce",
 				response.StatusCode, policy)
 		}
-		seen[found[1]] = true
-		if !strings.Contains(page, `nonce="`+found[1]+`"`) ||
+		seen[match[1]] = true
+		if !strings.Contains(page, `nonce="`+match[1]+`"`) ||
 			strings.Contains(page, noncePlaceholder) {
 			t.Errorf("the page lacks the nonce of its policy: %s", page)
 		}
@@ -102,7 +102,8 @@ func TestHandler_files(t *testing.T) {
 		content := body(t, response)
 		if response.StatusCode != http.StatusOK || len(content) == 0 ||
 			response.Header.Get("Cache-Control") != "public, max-age=31536000, immutable" {
-			t.Errorf("%s: %d, %d bytes, %q", link[1], response.StatusCode, len(content),
+			t.Errorf("%s: got status %d, %d bytes and Cache-Control %q; want 200, a body, and "+
+				"caching for a year", link[1], response.StatusCode, len(content),
 				response.Header.Get("Cache-Control"))
 		}
 		if policy := response.Header.Get("Content-Security-Policy"); !strings.Contains(policy,
@@ -112,29 +113,29 @@ func TestHandler_files(t *testing.T) {
 	}
 }
 
-// The page suggests the users that Handler is given, or none. Their names and passwords are
-// escaped.
+// The page suggests only the users that are passed to Handler. Their names and passwords are
+// escaped in HTML, and the passwords aren't printed.
 func TestHandler_users(t *testing.T) {
 	text := fmt.Sprintf("%v %+v %#v %s", User{"alice", "hush"}, []User{{"alice", "hush"}},
 		User{"alice", "hush"}, &User{"alice", "hush"})
 	if strings.Contains(text, "hush") {
 		t.Errorf("a user is printed with the password: %s", text)
 	}
-	usersMeta := regexp.MustCompile(`<meta name="users" content="([^"<>]*)">`)
+	usersPattern := regexp.MustCompile(`<meta name="users" content="([^"<>]*)">`)
 	users := []User{{"alice", "alice-password"},
 		{`"><script>alert('b')</script>`, `&quot;__NONCE__`}}
 	page := string(body(t, serve(t, Handler(users...), http.MethodGet, "/", "")))
-	found := usersMeta.FindStringSubmatch(page)
-	if found == nil {
+	match := usersPattern.FindStringSubmatch(page)
+	if match == nil {
 		t.Fatalf("the page suggests no users: %s", page)
 	}
 	var got []User
-	if err := json.Unmarshal([]byte(html.UnescapeString(found[1])), &got); err != nil ||
+	if err := json.Unmarshal([]byte(html.UnescapeString(match[1])), &got); err != nil ||
 		got[0] != users[0] || got[1].Username != users[1].Username {
 		t.Errorf("the page suggests %v (%v), want %v", got, err, users)
 	}
 	if page := string(body(t, serve(t, Handler(), http.MethodGet, "/", ""))); strings.Contains(page,
-		"alice") || usersMeta.MatchString(page) {
+		"alice") || usersPattern.MatchString(page) {
 		t.Errorf("the page suggests users, want none: %s", page)
 	}
 }
@@ -171,7 +172,7 @@ func TestHandler_routes(t *testing.T) {
 		}
 		if tt.method == http.MethodHead &&
 			(len(body(t, response)) > 0 || response.Header.Get("Content-Length") == "0") {
-			t.Errorf("HEAD has a body, or no length")
+			t.Error("the response to HEAD has a body or no length, want only the length")
 		}
 	}
 	licenses := serve(t, handler, http.MethodGet, "/console/licenses.md", "")
@@ -187,8 +188,8 @@ func TestHandler_routes(t *testing.T) {
 	}
 }
 
-// Clients that accept gzip get gzip; all others get the same content uncompressed. Concurrent first
-// requests get the same response.
+// Clients that accept gzip get it, and other clients get the same content uncompressed. Concurrent
+// first requests get the same response.
 func TestHandler_compression(t *testing.T) {
 	files, err := load()
 	if err != nil {
@@ -237,13 +238,14 @@ func TestHandler_compression(t *testing.T) {
 	}
 }
 
+// acceptsGzip reads the header's codings and their qualities.
 func TestAcceptsGzip(t *testing.T) {
 	for value, want := range map[string]bool{
 		"": false, "gzip": true, "br, GZIP": true, "gzip;q=0": false, "gzip; q=0.5": true,
 		"gzip;q=0.000": false, "deflate": false, "xgzip": false, "gzip;q=x": false,
 	} {
 		if got := acceptsGzip([]string{value}); got != want {
-			t.Errorf("%q: %v, want %v", value, got, want)
+			t.Errorf("acceptsGzip(%q) = %v, want %v", value, got, want)
 		}
 	}
 }

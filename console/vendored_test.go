@@ -33,8 +33,8 @@ func lockedVersions(t *testing.T) map[string][]string {
 	return versions
 }
 
-// allowed returns the libraries and constants that vendored.json allows.
-func allowed(t *testing.T) map[string]bool {
+// allowedCopies returns the libraries and constants that vendored.json allows.
+func allowedCopies(t *testing.T) map[string]bool {
 	t.Helper()
 	var entries []struct{ Library, Constant, Within, Why string }
 	readJSON(t, "vendored.json", &entries)
@@ -63,8 +63,8 @@ func readJSON(t *testing.T, name string, v any) {
 
 const semver = `(\d+\.\d+\.\d+(?:-[0-9A-Za-z.]+)?)`
 
-// banners matches comments that name a library and its version.
-var banners = regexp.MustCompile(
+// bannerPattern matches comments that name a library and its version.
+var bannerPattern = regexp.MustCompile(
 	`(?:/\*|//|<!--)[!*\s]*(?:@license\s+)?((?:@[\w.-]+/)?[A-Za-z][\w.-]*?)(?:\.js)?\s+(?:v|version\s+)?` + semver)
 
 // A signature recognizes a library in minified code, which has no comments. Its group is the
@@ -81,39 +81,40 @@ var signatures = []signature{
 	{"react-dom", regexp.MustCompile(`version:\s*["'` + "`]" + semver + `["'` + "`]" + `,\s*rendererPackageName:\s*["'` + "`]" + `react-dom`)},
 }
 
-// versionConstants matches string literals that are a version and nothing else.
-var versionConstants = regexp.MustCompile(`["'` + "`]" + semver + `["'` + "`]")
+// versionPattern matches string literals that consist of a version.
+var versionPattern = regexp.MustCompile(`["'` + "`]" + semver + `["'` + "`]")
 
 // findCopies returns the libraries in a file that aren't in the lock file. If a version is found
 // without a name, it returns the text around it.
 func findCopies(text string, locked map[string][]string,
 	allowed map[string]bool) (copies []string) {
-	note := func(library, version string) {
+	check := func(library, version string) {
 		library = strings.ToLower(library)
 		if !slices.Contains(locked[library], version) && !allowed[library] {
 			copies = append(copies, library+" "+version)
 		}
 	}
-	for _, found := range banners.FindAllStringSubmatch(text, -1) {
-		note(found[1], found[2])
+	for _, found := range bannerPattern.FindAllStringSubmatch(text, -1) {
+		check(found[1], found[2])
 	}
-	named := map[int]bool{} // positions of versions whose library is known
-	for _, k := range signatures {
-		for _, at := range k.pattern.FindAllStringSubmatchIndex(text, -1) {
-			named[at[2]] = true
-			note(k.library, text[at[2]:at[3]])
+	identified := map[int]bool{} // positions of versions whose library is known
+	for _, s := range signatures {
+		for _, match := range s.pattern.FindAllStringSubmatchIndex(text, -1) {
+			identified[match[2]] = true
+			check(s.library, text[match[2]:match[3]])
 		}
 	}
 	versions := map[string]bool{}
-	for _, all := range locked {
-		for _, version := range all {
+	for _, libraryVersions := range locked {
+		for _, version := range libraryVersions {
 			versions[version] = true
 		}
 	}
-	for _, at := range versionConstants.FindAllStringSubmatchIndex(text, -1) {
-		if version := text[at[2]:at[3]]; !named[at[2]] && !versions[version] && !allowed[version] {
+	for _, match := range versionPattern.FindAllStringSubmatchIndex(text, -1) {
+		version := text[match[2]:match[3]]
+		if !identified[match[2]] && !versions[version] && !allowed[version] {
 			copies = append(copies, fmt.Sprintf("unknown %s, in %q", version,
-				text[max(0, at[0]-40):min(len(text), at[1]+40)]))
+				text[max(0, match[0]-40):min(len(text), match[1]+40)]))
 		}
 	}
 	return copies
@@ -125,7 +126,7 @@ func TestVendoredLibraries(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	locked, allowed := lockedVersions(t), allowed(t)
+	locked, allowed := lockedVersions(t), allowedCopies(t)
 	checked := 0
 	for name, file := range files {
 		if extension := path.Ext(name); extension != ".js" && extension != ".css" &&
@@ -141,9 +142,9 @@ func TestVendoredLibraries(t *testing.T) {
 	if checked < 10 {
 		t.Errorf("checked %d files, want at least 10", checked)
 	}
-	// These are part of the console, so their signatures must match.
+	// These libraries are part of the console, so their signatures must match.
 	for _, library := range []string{"dompurify", "punycode.js", "react-dom"} {
-		i := slices.IndexFunc(signatures, func(k signature) bool { return k.library == library })
+		i := slices.IndexFunc(signatures, func(s signature) bool { return s.library == library })
 		found := false
 		for _, file := range files {
 			found = found || signatures[i].pattern.Match(file.content)
@@ -155,6 +156,7 @@ func TestVendoredLibraries(t *testing.T) {
 	}
 }
 
+// findCopies finds libraries by their comments, by their signatures, and by unknown versions.
 func TestFindCopies(t *testing.T) {
 	locked := map[string][]string{"dompurify": {"3.5.0"}, "react": {"19.3.1"},
 		"marked": {"14.1.4", "15.0.0"}}
@@ -176,7 +178,7 @@ func TestFindCopies(t *testing.T) {
 	} {
 		got := strings.Join(findCopies(text, locked, map[string]bool{"2.4.0": true}), ", ")
 		if got != want {
-			t.Errorf("%s: found %q, want %q", text, got, want)
+			t.Errorf("findCopies(%q) = %q, want %q", text, got, want)
 		}
 	}
 }

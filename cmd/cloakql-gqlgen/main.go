@@ -1,12 +1,12 @@
-// Command cloakql-gqlgen is gqlgen with package plugin: it generates a product's GraphQL server
-// that includes CloakQL's API. Add it to the product's module, and run it in the directory of
-// gqlgen.yml or below:
+// Command cloakql-gqlgen is gqlgen with package plugin: it generates an application's GraphQL
+// server that includes CloakQL's API. Add it to the application's module, and run it in the
+// directory of gqlgen.yml or below:
 //
 //	go get -tool github.com/cloakql/cloakql/cmd/cloakql-gqlgen
 //	go tool cloakql-gqlgen
 //
-// The flags are the options of package plugin. Only to combine it with other plugins do you need a
-// program of your own.
+// The flags are the options of package plugin. To combine it with other plugins, write a program of
+// your own.
 package main
 
 import (
@@ -46,9 +46,9 @@ func run(args []string, stderr io.Writer) error {
 		"read the configuration from `file` instead of gqlgen.yml")
 	verbose := flags.Bool("v", false, "show what gqlgen logs")
 	flags.Func("rename", "give a field another name, as in `me=viewer`; may be repeated",
-		pairs(&options, plugin.Rename))
+		appendPair(&options, plugin.Rename))
 	flags.Func("rename-type", "give a type another name, as in `User=Caller`; may be repeated",
-		pairs(&options, plugin.RenameType))
+		appendPair(&options, plugin.RenameType))
 	flags.Func("without", "leave out a `field`; may be repeated", func(field string) error {
 		options = append(options, plugin.Without(field))
 		return nil
@@ -95,8 +95,8 @@ func load(filename string) (*config.Config, error) {
 	return cfg, err
 }
 
-// pairs returns a function that parses the flag's value old=new and appends the option.
-func pairs(options *[]plugin.Option,
+// appendPair returns a function that parses a flag's value, old=new, and appends the option.
+func appendPair(options *[]plugin.Option,
 	option func(old, name string) plugin.Option) func(string) error {
 	return func(value string) error {
 		old, name, found := strings.Cut(value, "=")

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Wrong usage is explained. (The tests of package plugin run this program with its flags.)
+// run explains wrong usage. (The tests of package plugin run this program with valid flags.)
 func TestRun_wrongUsage(t *testing.T) {
 	for _, tt := range []struct {
 		args []string

@@ -14,8 +14,8 @@ import (
 	"testing"
 )
 
-// required are the settings that have no default.
-var required = []string{
+// requiredSettings are the settings that have no default.
+var requiredSettings = []string{
 	"KEYCLOAK_SERVER_URL=http://localhost:8080", "KEYCLOAK_REALM_NAME=shop",
 	"KEYCLOAK_CLIENT_ID=shop-api", "KEYCLOAK_CLIENT_SECRET_KEY=canary-5f0c",
 }
@@ -39,14 +39,14 @@ func (b *lockedBuffer) String() string {
 	return b.buf.String()
 }
 
-// The commands with their arguments: exit status and output.
+// run prints the expected output and returns the expected exit status for each command.
 func TestRun(t *testing.T) {
-	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer busy.Close()
-	environ := func(extra ...string) []string { return slices.Concat(required, extra) }
+	defer listener.Close()
+	environ := func(extra ...string) []string { return slices.Concat(requiredSettings, extra) }
 	for name, tt := range map[string]struct {
 		args           []string
 		environ        []string
@@ -55,8 +55,8 @@ func TestRun(t *testing.T) {
 	}{
 		"help": {args: []string{"--help"},
 			stdout: []string{"Usage: cloakql [command]\n", "\n  check ", "\n  check --live "}},
-		"-h":           {args: []string{"-h"}, stdout: []string{"Usage: cloakql [command]\n"}},
-		"help, a word": {args: []string{"help"}, stdout: []string{"Usage: cloakql [command]\n"}},
+		"-h":                {args: []string{"-h"}, stdout: []string{"Usage: cloakql [command]\n"}},
+		"help as a command": {args: []string{"help"}, stdout: []string{"Usage: cloakql [command]\n"}},
 		"help of serve": {args: []string{"serve", "--help"},
 			stdout: []string{"Usage: cloakql [command]\n"}},
 		"unknown command": {args: []string{"serv"}, status: 2,
@@ -100,7 +100,7 @@ func TestRun(t *testing.T) {
 		"serve, problems": {status: 1,
 			stderr: []string{"\nKEYCLOAK_SERVER_URL: is missing"}},
 		"serve, port in use": {args: []string{"serve"},
-			environ: environ("ADDR=" + busy.Addr().String()), status: 1,
+			environ: environ("ADDR=" + listener.Addr().String()), status: 1,
 			stderr: []string{"ADDR: another program listens"}},
 		"default command": {environ: environ("ADDR=127.0.0.1:0"),
 			stderr: []string{"msg=serving url=http://127.0.0.1:"}},
@@ -135,11 +135,11 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// check reads the settings file, as serve does.
+// The command check reads the settings file, as serve does.
 func TestRun_checkFile(t *testing.T) {
 	dir := t.TempDir()
 	err := os.WriteFile(filepath.Join(dir, ".env"),
-		[]byte(strings.Join(required, "\n")+"\nADDR=127.0.0.1:9\n"), 0o600)
+		[]byte(strings.Join(requiredSettings, "\n")+"\nADDR=127.0.0.1:9\n"), 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,9 +153,10 @@ func TestRun_checkFile(t *testing.T) {
 	}
 }
 
-// The containers' health checks are commands of this program. Docker requires status 0 or 1.
+// The health checks of the Dockerfile and of compose.yaml run commands that exist, and exit with 0
+// or 1, as Docker requires.
 func TestRun_healthChecks(t *testing.T) {
-	for file, command := range map[string]*regexp.Regexp{
+	for file, commandPattern := range map[string]*regexp.Regexp{
 		"../../Dockerfile":          regexp.MustCompile(`(?m)^HEALTHCHECK .*CMD (\[.*\])$`),
 		"../../deploy/compose.yaml": regexp.MustCompile(`(?m)^ +test: (\["CMD", "/cloakql".*\])$`),
 	} {
@@ -163,7 +164,7 @@ func TestRun_healthChecks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		match := command.FindSubmatch(text)
+		match := commandPattern.FindSubmatch(text)
 		if match == nil {
 			t.Errorf("%s has no health check", file)
 			continue
@@ -176,7 +177,7 @@ func TestRun_healthChecks(t *testing.T) {
 			args = args[1:]
 		}
 		var stdout, stderr lockedBuffer
-		environ := append([]string{"ADDR=127.0.0.1:1"}, required...)
+		environ := append([]string{"ADDR=127.0.0.1:1"}, requiredSettings...)
 		status := run(t.Context(), args[1:], environ, t.TempDir(), &stdout, &stderr)
 		if args[0] != "/cloakql" || status != 1 ||
 			!strings.HasPrefix(stderr.String(), "http://127.0.0.1:1/") {

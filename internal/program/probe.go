@@ -71,13 +71,13 @@ func reachable(host string) string {
 	return host
 }
 
-// get sends a GET request to addr, and returns the first line of a response that is CloakQL's and
-// 200.
+// get sends a GET request to addr, and returns the first line of the response. It returns an error
+// if the status isn't 200 or the response isn't CloakQL's.
 func get(ctx context.Context, addr, path string, timeout time.Duration) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout,
 		fmt.Errorf("no response within %s", timeout))
 	defer cancel()
-	// A local server accepts only the host names of its machine, and localhost is one.
+	// Every local server accepts the host name localhost.
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path, nil)
 	if err != nil {
 		return "", err

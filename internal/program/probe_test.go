@@ -14,14 +14,14 @@ import (
 	"github.com/cloakql/cloakql/settings"
 )
 
-// required are the settings that have no default.
-var required = []string{
+// requiredSettings are the settings that have no default.
+var requiredSettings = []string{
 	"KEYCLOAK_SERVER_URL=https://sso.invalid", "KEYCLOAK_REALM_NAME=shop",
 	"KEYCLOAK_CLIENT_ID=shop-api", "KEYCLOAK_CLIENT_SECRET_KEY=canary-5f0c",
 }
 
-// The checks reach a running server regardless of the address that it listens on and the host names
-// that it accepts. Without Keycloak, it is alive but not ready.
+// CheckLive and CheckReady reach a running server, whatever address it listens on and whatever host
+// names it accepts. Without Keycloak, the server is alive but not ready.
 func TestCheckLive_servers(t *testing.T) {
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:9")
 	for name, environ := range map[string][]string{
@@ -33,7 +33,7 @@ func TestCheckLive_servers(t *testing.T) {
 		"other allowed names": {"RUNTIME_ENV=prod", "ADDR=:0", "ALLOWED_HOSTS=api.example.com"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			config, err := settings.Read(append(environ, required...), t.TempDir())
+			config, err := settings.Read(append(environ, requiredSettings...), t.TempDir())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -73,7 +73,7 @@ func TestCheckLive_servers(t *testing.T) {
 	}
 }
 
-// The error says what is wrong with the response.
+// probe returns an error that says what is wrong with the response.
 func TestProbe_failures(t *testing.T) {
 	hang := make(chan struct{})
 	defer close(hang)
@@ -119,12 +119,12 @@ func TestProbe_failures(t *testing.T) {
 				len(err.Error()) > 1200 {
 				t.Errorf("probe() = %v, want http://%s%s", err, addr, tt.want)
 			}
-			go server.Close() // handlers that hang are released at the end
+			go server.Close() // waits for handlers that hang until the test closes hang
 		})
 	}
 }
 
-// Nothing listens on the address, or a program that doesn't speak HTTP.
+// probe returns an error if nothing listens on the address, or if the server doesn't speak HTTP.
 func TestProbe_noServer(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -152,7 +152,7 @@ func TestProbe_noServer(t *testing.T) {
 	}
 }
 
-// Only unspecified addresses are replaced, by loopback.
+// reachable replaces only unspecified addresses.
 func TestReachable(t *testing.T) {
 	for host, want := range map[string]string{
 		"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "127.0.0.1", "::ffff:0.0.0.0": "127.0.0.1",

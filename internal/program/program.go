@@ -38,7 +38,7 @@ func Serve(ctx context.Context, config settings.Settings, out io.Writer,
 	return server.Run(ctx, listener)
 }
 
-// newLog returns a log in text on a developer's machine, and in JSON elsewhere.
+// newLog returns a log that writes text if local, and JSON otherwise.
 func newLog(local bool, out io.Writer) *slog.Logger {
 	options := &slog.HandlerOptions{ReplaceAttr: settings.TranslateLogAttr}
 	if local {

@@ -8,7 +8,7 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// The log names settings instead of fields of CloakQL's packages.
+// newLog returns a log that names settings instead of fields of CloakQL's packages.
 func TestNewLog_settingNames(t *testing.T) {
 	for _, local := range []bool{true, false} {
 		var out strings.Builder

@@ -18,24 +18,24 @@ var (
 	date    string // of the commit, in RFC 3339
 )
 
-// A build says what a program was built from. All but its version may be empty.
+// A build says what a program was built from. commit and date may be empty.
 type build struct {
 	version, commit, date string
 }
 
-// thisBuild returns what the linker has set, or else what Go has recorded: the version, and in a
-// clone also the commit and its date.
+// thisBuild returns the build that the linker has set, or else the one that Go has recorded: the
+// version, and in a clone also the commit and its date.
 func thisBuild() build {
 	b := build{version: version, commit: commit, date: date}
 	if info, ok := debug.ReadBuildInfo(); ok {
-		b = b.or(info)
+		b = b.withDefaults(info)
 	}
 	b.version = cmp.Or(b.version, "(devel)")
 	return b
 }
 
-// or returns b, or if it has no version, the version and the commit in info.
-func (b build) or(info *debug.BuildInfo) build {
+// withDefaults returns b, or if it has no version, the version, the commit and its date in info.
+func (b build) withDefaults(info *debug.BuildInfo) build {
 	if b.version != "" {
 		return b
 	}
@@ -65,7 +65,7 @@ func Version(name string) string {
 	return thisBuild().line(name)
 }
 
-// line is Version for b.
+// line returns the text of Version for b.
 func (b build) line(name string) string {
 	var details []string
 	if b.commit != "" {

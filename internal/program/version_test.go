@@ -38,7 +38,7 @@ func TestBuild_line(t *testing.T) {
 		"both": {linked: build{version: "v0.1.0"}, version: "v0.2.0", settings: vcs,
 			want: "v0.1.0", wantLog: "v0.1.0"},
 	} {
-		b := tt.linked.or(&debug.BuildInfo{
+		b := tt.linked.withDefaults(&debug.BuildInfo{
 			Main: debug.Module{Version: tt.version}, Settings: tt.settings,
 		})
 		if got := b.line("cloakql"); got != "cloakql "+tt.want+system {
@@ -50,7 +50,7 @@ func TestBuild_line(t *testing.T) {
 	}
 }
 
-// The linker can set the variables by the names in the Dockerfile. It would ignore unknown names.
+// The linker sets the variables that the Dockerfile names. It would ignore unknown names.
 func TestVersion_linked(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "cloakql")
 	const variables = "-X github.com/cloakql/cloakql/internal/program."
