@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// A slowClient sends start at once, then drip repeatedly if it isn't empty, and never a whole
-// request.
+// A slowClient sends start at once, and then drip repeatedly if it isn't empty. It never completes
+// its last request.
 type slowClient struct {
 	name        string
 	start, drip string
@@ -38,7 +38,7 @@ var slowClients = []slowClient{
 }
 
 // With 2,000 idle connections and 500 slow ones, the server closes each slow connection, keeps the
-// idle ones for two minutes, and serves new connections all the time.
+// idle ones open for two minutes, and serves new connections all the time.
 //
 // TEST_IDLE=1 waits until the idle connections are closed too.
 func TestManyConnections(t *testing.T) {
@@ -48,10 +48,10 @@ func TestManyConnections(t *testing.T) {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
 		t.Fatal(err)
 	}
-	if room := int(min(files.Cur, 1<<20)) - 500; room < idle+slow {
-		t.Logf("ONLY %d of %d connections: a process can open %d files; run ulimit -n 4096", room,
+	if available := int(min(files.Cur, 1<<20)) - 500; available < idle+slow {
+		t.Logf("ONLY %d of %d connections: a process can open %d files; run ulimit -n 4096", available,
 			idle+slow, files.Cur)
-		idle, slow = room*4/5, room/5
+		idle, slow = available*4/5, available/5
 	}
 	user, _ := realm{shared, "local"}.newUser(t, nil)
 	token := serve(t, shared).mustLogin(t, user, "secret").AccessToken
@@ -71,14 +71,14 @@ func TestManyConnections(t *testing.T) {
 	}
 
 	ctx, stop := context.WithCancel(t.Context())
-	var querying, slowOnes sync.WaitGroup
-	querying.Go(func() { s.keepQuerying(ctx, t, user, token) })
+	var queryWG, slowWG sync.WaitGroup
+	queryWG.Go(func() { s.keepQuerying(ctx, t, user, token) })
 	ends := make([]string, slow)
 	start := time.Now()
 	for i := range ends {
-		slowOnes.Go(func() { ends[i] = s.holdOpen(ctx, t, slowClients[i%len(slowClients)]) })
+		slowWG.Go(func() { ends[i] = s.holdOpen(ctx, t, slowClients[i%len(slowClients)]) })
 	}
-	slowOnes.Wait()
+	slowWG.Wait()
 	t.Logf("the last slow connection was closed after %v", time.Since(start).Round(time.Second))
 	counts := map[string]int{}
 	for i, end := range ends {
@@ -122,7 +122,7 @@ func TestManyConnections(t *testing.T) {
 		t.Log("not run: the end of the idle connections, after two minutes; set TEST_IDLE=1")
 	}
 	stop()
-	querying.Wait()
+	queryWG.Wait()
 }
 
 // The server closes the connection of a client that sends requests and never reads. The client
@@ -142,12 +142,12 @@ func TestClientThatNeverReads(t *testing.T) {
 			t.Fatal("the server has read 64 MB of requests from a client that never reads")
 		}
 	}
-	if !s.holds(t, connection) {
+	if !s.hasConnection(t, connection) {
 		t.Fatal(
-			"the server closed the connection before it was stuck: this test tests nothing")
+			"the server closed the connection before its buffers were full, so this test proves nothing")
 	}
 	eventually(t, "the server closes the connection", func() bool {
-		return !s.holds(t, connection)
+		return !s.hasConnection(t, connection)
 	})
 	response := s.query(t, "", usernameQuery, nil)
 	if response.code() != "UNAUTHENTICATED/TOKEN_MISSING" {
@@ -155,9 +155,9 @@ func TestClientThatNeverReads(t *testing.T) {
 	}
 }
 
-// holds reports whether the server's end of a connection is established, according to proc(5)'s
-// net/tcp.
-func (s *server) holds(t *testing.T, connection net.Conn) bool {
+// hasConnection reports whether the server's end of a connection is established, according to
+// /proc/net/tcp.
+func (s *server) hasConnection(t *testing.T, connection net.Conn) bool {
 	t.Helper()
 	text, err := os.ReadFile("/proc/net/tcp")
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// A rawShape is a hostile request at the level of HTTP, which is written to a connection unchanged.
+// A rawShape is a hostile HTTP request, which is written to a connection unchanged.
 // The expected response for each size is a status and a code, such as "415 BAD_REQUEST", only a
 // status if net/http responds by itself, or "closed" for a connection that is closed without a
 // response. " or " separates alternatives.
@@ -49,46 +49,46 @@ func bomb(size int) string {
 	return strings.Repeat(member.String(), 1+size/member.Len())
 }
 
-// encoded returns a request with a bomb and this Content-Encoding.
-func encoded(name string) func(int) string {
+// withEncoding returns a request with a bomb and this Content-Encoding.
+func withEncoding(name string) func(int) string {
 	return func(size int) string {
 		return withLength(jsonHead+"Content-Encoding: "+name+"\r\n", bomb(size))
 	}
 }
 
-// typed returns a request with this Content-Type.
-func typed(name string) func(int) string {
+// withContentType returns a request with this Content-Type.
+func withContentType(name string) func(int) string {
 	return func(size int) string {
 		return withLength("POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: "+name+"\r\n",
-			string(padded(size)))
+			string(pad(size)))
 	}
 }
 
-// headers returns a request with as many copies of a header line as fit.
-func headers(line string) func(int) string {
-	return func(size int) string { return repeated(getHead, line, "\r\n")(size) }
+// withHeaders returns a request with as many copies of a header line as fit into its size.
+func withHeaders(line string) func(int) string {
+	return func(size int) string { return repeat(getHead, line, "\r\n")(size) }
 }
 
 var rawShapes = []rawShape{
 	// Bodies with other encodings and media types.
-	{"gzip bomb", encoded("gzip"), codes{"415 BAD_REQUEST"}},
-	{"gzip bomb, GZIP", encoded("GZIP"), codes{"415 BAD_REQUEST"}},
-	{"nested gzip bomb", encoded("gzip, gzip"), codes{"415 BAD_REQUEST"}},
-	{"deflate", encoded("deflate"), codes{"415 BAD_REQUEST"}},
-	{"br", encoded("br"), codes{"415 BAD_REQUEST"}},
-	{"zstd", encoded("zstd"), codes{"415 BAD_REQUEST"}},
-	{"form", typed("application/x-www-form-urlencoded"), codes{"415 BAD_REQUEST"}},
-	{"multipart form", typed("multipart/form-data; boundary=x"), codes{"415 BAD_REQUEST"}},
-	{"text", typed("text/plain"), codes{"415 BAD_REQUEST"}},
-	{"GraphQL document", typed("application/graphql"), codes{"415 BAD_REQUEST"}},
-	{"UTF-16", typed("application/json; charset=utf-16"), codes{"415 BAD_REQUEST"}},
-	{"two media types", typed("application/json, text/plain"), codes{"415 BAD_REQUEST"}},
+	{"gzip bomb", withEncoding("gzip"), codes{"415 BAD_REQUEST"}},
+	{"gzip bomb, GZIP", withEncoding("GZIP"), codes{"415 BAD_REQUEST"}},
+	{"nested gzip bomb", withEncoding("gzip, gzip"), codes{"415 BAD_REQUEST"}},
+	{"deflate", withEncoding("deflate"), codes{"415 BAD_REQUEST"}},
+	{"br", withEncoding("br"), codes{"415 BAD_REQUEST"}},
+	{"zstd", withEncoding("zstd"), codes{"415 BAD_REQUEST"}},
+	{"form", withContentType("application/x-www-form-urlencoded"), codes{"415 BAD_REQUEST"}},
+	{"multipart form", withContentType("multipart/form-data; boundary=x"), codes{"415 BAD_REQUEST"}},
+	{"text", withContentType("text/plain"), codes{"415 BAD_REQUEST"}},
+	{"GraphQL document", withContentType("application/graphql"), codes{"415 BAD_REQUEST"}},
+	{"UTF-16", withContentType("application/json; charset=utf-16"), codes{"415 BAD_REQUEST"}},
+	{"two media types", withContentType("application/json, text/plain"), codes{"415 BAD_REQUEST"}},
 	{"long media type", func(size int) string {
 		return withLength("POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json; x="+
 			strings.Repeat("x", size)+"\r\n", meBody)
 	}, codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
 
-	// Wrong lengths. The rest of such a body is never read.
+	// Wrong lengths. The server never reads the rest of such a body.
 	{"length of exabytes", func(size int) string {
 		return jsonHead + "Content-Length: 4611686018427387904\r\n\r\n" +
 			strings.Repeat(" ", max(size, bodyLimit+1))
@@ -98,7 +98,7 @@ var rawShapes = []rawShape{
 			strings.Repeat(" ", max(size, bodyLimit+1))
 	}, codes{"413 BAD_REQUEST"}},
 	{"unknown expectation", func(size int) string {
-		return withLength(jsonHead+"Expect: the unexpected\r\n", string(padded(size)))
+		return withLength(jsonHead+"Expect: the unexpected\r\n", string(pad(size)))
 	}, codes{"417"}},
 	{"negative length", func(int) string { return jsonHead + "Content-Length: -1\r\n\r\n" + meBody }, codes{"400"}},
 	{"two lengths", func(int) string { return jsonHead + "Content-Length: 5\r\n" + withLength("", meBody) }, codes{"400"}},
@@ -113,11 +113,11 @@ var rawShapes = []rawShape{
 	{"chunk size out of range", func(int) string { return chunked + "ffffffffffffffffffff\r\n" + meBody }, codes{"400 BAD_REQUEST"}},
 	{"invalid chunk size", func(int) string { return chunked + "zz\r\n" + meBody }, codes{"400 BAD_REQUEST"}},
 	{"chunks of one byte", func(size int) string {
-		var all strings.Builder
-		for _, char := range padded(min(size/6, bodyLimit)) {
-			fmt.Fprintf(&all, "1\r\n%c\r\n", char)
+		var b strings.Builder
+		for _, char := range pad(min(size/6, bodyLimit)) {
+			fmt.Fprintf(&b, "1\r\n%c\r\n", char)
 		}
-		return chunked + all.String() + "0\r\n\r\n"
+		return chunked + b.String() + "0\r\n\r\n"
 	},
 		codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED",
 			"200 UNAUTHENTICATED or 400 BAD_REQUEST", "200 UNAUTHENTICATED or 400 BAD_REQUEST"}},
@@ -128,49 +128,49 @@ var rawShapes = []rawShape{
 	}, codes{"200 UNAUTHENTICATED", "400 BAD_REQUEST"}},
 	{"long trailer", func(size int) string {
 		return chunked + fmt.Sprintf("%x\r\n%s\r\n0\r\n", len(meBody), meBody) +
-			repeated("", "Trailer-x: x\r\n", "\r\n")(size)
+			repeat("", "Trailer-x: x\r\n", "\r\n")(size)
 	},
 		codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED or 400 BAD_REQUEST",
 			"200 UNAUTHENTICATED or 400 BAD_REQUEST", "200 UNAUTHENTICATED or 400 BAD_REQUEST"}},
 	{"unknown transfer encoding", func(size int) string {
-		return jsonHead + "Transfer-Encoding: gzip, chunked\r\n\r\n" + string(padded(size))
+		return jsonHead + "Transfer-Encoding: gzip, chunked\r\n\r\n" + string(pad(size))
 	}, codes{"501"}},
 
 	// Headers.
-	{"headers", headers("X-Header: x\r\n"), codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
-	{"cookies", headers("Cookie: a=b; c=d\r\n"), codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
-	{"long header", func(size int) string { return repeated(getHead+"X-Header: ", "x", "\r\n\r\n")(size) },
+	{"headers", withHeaders("X-Header: x\r\n"), codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
+	{"cookies", withHeaders("Cookie: a=b; c=d\r\n"), codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
+	{"long header", func(size int) string { return repeat(getHead+"X-Header: ", "x", "\r\n\r\n")(size) },
 		codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
-	{"long header name", func(size int) string { return repeated(getHead, "x", ": x\r\n\r\n")(size) },
+	{"long header name", func(size int) string { return repeat(getHead, "x", ": x\r\n\r\n")(size) },
 		codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
 	{"many accepted media types", func(size int) string {
-		return repeated(getHead+"Accept: */*", ", application/json;q=0.123", "\r\n\r\n")(size)
+		return repeat(getHead+"Accept: */*", ", application/json;q=0.123", "\r\n\r\n")(size)
 	}, codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED or 406 BAD_REQUEST", "431 or closed"}},
-	{"long token", func(size int) string { return repeated(getHead+"Authorization: Bearer ", "x", "\r\n\r\n")(size) },
+	{"long token", func(size int) string { return repeat(getHead+"Authorization: Bearer ", "x", "\r\n\r\n")(size) },
 		codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
-	{"many tokens", headers("Authorization: Bearer x.y.z\r\n"), codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
-	{"many origins", headers("Origin: https://elsewhere.example\r\n"), codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
-	{"many X-Forwarded-For", headers("X-Forwarded-For: 10.0.0.1, 10.0.0.2\r\n"), codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
+	{"many tokens", withHeaders("Authorization: Bearer x.y.z\r\n"), codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
+	{"many origins", withHeaders("Origin: https://elsewhere.example\r\n"), codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
+	{"many X-Forwarded-For", withHeaders("X-Forwarded-For: 10.0.0.1, 10.0.0.2\r\n"), codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
 	{"header without colon", func(int) string { return getHead + "Header\r\n\r\n" }, codes{"400"}},
 	{"NUL in a header", func(int) string { return getHead + "X: \x00\r\n\r\n" }, codes{"400"}},
 	{"no host", func(int) string { return "GET /graphql HTTP/1.1\r\n\r\n" }, codes{"400"}},
 	{"upgrade", func(int) string { return getHead + "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n" }, codes{"200 UNAUTHENTICATED"}},
 
-	// The request line, and data without one.
+	// Request lines, and data that has none.
 	{"long query string", func(size int) string {
 		return "GET /graphql?query=" +
-			url.QueryEscape(nested("{me", "{a", "{id}", "}", "}")(size/2)) +
+			url.QueryEscape(nest("{me", "{a", "{id}", "}", "}")(size/2)) +
 			" HTTP/1.1\r\nHost: x\r\nAccept: application/graphql-response+json\r\n\r\n"
 	}, codes{"400 OPERATION_TOO_LARGE", "400 OPERATION_TOO_LARGE", "431 or closed"}},
 	{"many parameters", func(size int) string {
-		return repeated("GET /graphql?query=%7Bme%7Bid%7D%7D", "&x=x",
+		return repeat("GET /graphql?query=%7Bme%7Bid%7D%7D", "&x=x",
 			" HTTP/1.1\r\nHost: x\r\n\r\n")(size)
 	},
 		codes{"200 UNAUTHENTICATED or 400 BAD_REQUEST", "200 UNAUTHENTICATED or 400 BAD_REQUEST",
 			"431 or closed"}},
 	{"variables in a query string", func(size int) string {
 		return "GET /graphql?query=%7Bme%7Bid%7D%7D&variables=" +
-			nested(`%7B%22v%22:`, "[", "1", "]", "%7D")(size-100) + " HTTP/1.1\r\nHost: x\r\n\r\n"
+			nest(`%7B%22v%22:`, "[", "1", "]", "%7D")(size-100) + " HTTP/1.1\r\nHost: x\r\n\r\n"
 	}, codes{"400 BAD_REQUEST", "400 BAD_REQUEST", "431 or closed"}},
 	{"long method", func(size int) string { return strings.Repeat("A", size) + " /graphql HTTP/1.1\r\nHost: x\r\n\r\n" },
 		codes{"405 BAD_REQUEST", "405 BAD_REQUEST", "431 or closed"}},
@@ -178,7 +178,7 @@ var rawShapes = []rawShape{
 		return "GET /" + strings.Repeat("a/../", size/5) + " HTTP/1.1\r\nHost: x\r\n\r\n"
 	},
 		codes{"301 or 307 or 404", "301 or 307 or 404", "431 or closed"}},
-	{"endless request line", func(size int) string { return repeated("GET ", "x", "")(max(size, bodyLimit)) }, codes{"431 or closed"}},
+	{"endless request line", func(size int) string { return repeat("GET ", "x", "")(max(size, bodyLimit)) }, codes{"431 or closed"}},
 	{"empty lines", func(size int) string { return strings.Repeat("\r\n", size/2) }, codes{"400 or closed"}},
 	{"TLS handshake", func(size int) string {
 		return "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + strings.Repeat("\n", size)
@@ -197,8 +197,8 @@ func TestHostileHTTP(t *testing.T) {
 			for i, size := range hostileSizes {
 				before := cpuTime(t, s.cmd.Process.Pid)
 				request := tt.request(size)
-				got := s.exchange(t, request)
-				if want := tt.want.at(i); !slices.Contains(strings.Split(want, " or "), got) {
+				got := s.roundTrip(t, request)
+				if want := tt.want.forSize(i); !slices.Contains(strings.Split(want, " or "), got) {
 					t.Errorf("%d bytes: response %s, want %s", len(request), got, want)
 				}
 				if os.Getenv("TEST_FIGURES") != "" {
@@ -217,7 +217,7 @@ func TestHostileHTTP(t *testing.T) {
 		reader := bufio.NewReader(connection)
 		for i := range 100 {
 			if got := readResponse(t, reader); got != "200 UNAUTHENTICATED" {
-				t.Fatalf("response %d is %s", i+1, got)
+				t.Fatalf("response %d is %s, want 200 UNAUTHENTICATED", i+1, got)
 			}
 		}
 	})
@@ -245,8 +245,8 @@ func (s *server) dial(t *testing.T) net.Conn {
 	return connection
 }
 
-// exchange writes a request, which may be incomplete, and reads one response.
-func (s *server) exchange(t *testing.T, request string) string {
+// roundTrip writes a request, which may be incomplete, and reads one response.
+func (s *server) roundTrip(t *testing.T, request string) string {
 	t.Helper()
 	connection := s.dial(t)
 	defer connection.Close()

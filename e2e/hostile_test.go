@@ -22,12 +22,12 @@ const bodyLimit = 64 << 10
 var hostileSizes = []int{1 << 10, 8 << 10, bodyLimit, 1 << 20}
 
 const (
-	tooLarge = "OPERATION_TOO_LARGE"
-	parse    = "GRAPHQL_PARSE_FAILED"
-	invalid  = "GRAPHQL_VALIDATION_FAILED"
-	input    = "BAD_USER_INPUT"
-	bad      = "BAD_REQUEST"
-	harmless = "UNAUTHENTICATED" // it ran, and failed only because there was no token
+	tooLarge         = "OPERATION_TOO_LARGE"
+	parseFailed      = "GRAPHQL_PARSE_FAILED"
+	validationFailed = "GRAPHQL_VALIDATION_FAILED"
+	badInput         = "BAD_USER_INPUT"
+	badRequest       = "BAD_REQUEST"
+	unauthenticated  = "UNAUTHENTICATED" // the operation ran, and failed only for lack of a token
 )
 
 // A shape is a request that should cost its sender more than the server. Its body is at most size
@@ -35,58 +35,58 @@ const (
 type shape struct {
 	name  string
 	body  func(size int) []byte
-	codes codes
+	codes codes // of sizes up to bodyLimit; the code for a larger body is always badRequest
 }
 
-// codes are the codes of the responses by size. The last one is also that of larger sizes. A
-// request over the body's limit isn't examined.
+// codes has the expected code for each of hostileSizes. The last code also applies to all larger
+// sizes.
 type codes []string
 
-// at returns the code for hostileSizes[i].
-func (c codes) at(i int) string { return c[min(i, len(c)-1)] }
+// forSize returns the code for hostileSizes[i].
+func (c codes) forSize(i int) string { return c[min(i, len(c)-1)] }
 
-// repeated returns before, as many units as fit into size, and after.
-func repeated(before, unit, after string) func(size int) string {
+// repeat returns before, as many units as fit into size, and after.
+func repeat(before, unit, after string) func(size int) string {
 	return func(size int) string {
 		return before + strings.Repeat(unit, max(1, (size-len(before)-len(after))/len(unit))) +
 			after
 	}
 }
 
-// nested returns middle inside as many pairs of unit and closing as fit into size, between before
+// nest returns middle inside as many pairs of unit and closing as fit into size, between before
 // and after.
-func nested(before, unit, middle, closing, after string) func(size int) string {
+func nest(before, unit, middle, closing, after string) func(size int) string {
 	return func(size int) string {
 		n := max(1, (size-len(before)-len(middle)-len(after))/(len(unit)+len(closing)))
 		return before + strings.Repeat(unit, n) + middle + strings.Repeat(closing, n) + after
 	}
 }
 
-// numbered is like repeated, but replaces each # in a unit with its number.
-func numbered(before, unit, after string) func(size int) string {
+// enumerate is like repeat, but replaces each # in a unit with its number.
+func enumerate(before, unit, after string) func(size int) string {
 	return func(size int) string {
-		var all strings.Builder
-		all.WriteString(before)
+		var b strings.Builder
+		b.WriteString(before)
 		for i := 1; ; i++ {
 			next := strings.ReplaceAll(unit, "#", strconv.Itoa(i))
-			if i > 1 && all.Len()+len(next)+len(after) > size {
-				return all.String() + after
+			if i > 1 && b.Len()+len(next)+len(after) > size {
+				return b.String() + after
 			}
-			all.WriteString(next)
+			b.WriteString(next)
 		}
 	}
 }
 
-// whole returns a body that is the text itself.
-func whole(make func(size int) string) func(size int) []byte {
-	return func(size int) []byte { return []byte(make(size)) }
+// rawBody returns a body that is the text itself.
+func rawBody(text func(size int) string) func(size int) []byte {
+	return func(size int) []byte { return []byte(text(size)) }
 }
 
-// document returns a JSON body with a document, at most size bytes long.
-func document(make func(size int) string) func(size int) []byte {
+// documentBody returns a JSON body with a document, at most size bytes long.
+func documentBody(text func(size int) string) func(size int) []byte {
 	return func(size int) []byte {
 		for n := size - len(`{"query":""}`); ; {
-			body, err := json.Marshal(object{"query": make(n)})
+			body, err := json.Marshal(object{"query": text(n)})
 			if err != nil {
 				panic(err)
 			}
@@ -98,16 +98,16 @@ func document(make func(size int) string) func(size int) []byte {
 	}
 }
 
-// padded returns a query of me, padded to size with blanks, which cost the least.
-func padded(size int) []byte {
+// pad returns the query of me after blanks that make it size bytes long. Blanks cost the least.
+func pad(size int) []byte {
 	return append(bytes.Repeat([]byte(" "), max(0, size-len(meBody))), meBody...)
 }
 
-// Sends each shape at each size to a server with production settings. The response is the expected
-// error, and the server still works afterwards.
+// Each shape, at each size, gets the expected error from a server with production settings, and the
+// server still works afterwards.
 //
-// TEST_FIGURES=1 logs the server's CPU time for each, compared to that of an accepted query of the
-// same size.
+// TEST_FIGURES=1 logs the server's CPU time for each request, compared with that of an accepted
+// query of the same size.
 //
 // Not parallel, since the CPU time would include other tests' requests.
 func TestHostileDocuments(t *testing.T) {
@@ -126,27 +126,28 @@ func TestHostileDocuments(t *testing.T) {
 				if len(body) > size || len(body) < size*3/4 {
 					t.Fatalf("the shape has %d bytes, want about %d", len(body), size)
 				}
-				status, code := http.StatusBadRequest, tt.codes.at(i)
+				status, code := http.StatusBadRequest, tt.codes.forSize(i)
 				switch {
 				case size > bodyLimit:
-					status, code = http.StatusRequestEntityTooLarge, bad
-				case code == harmless:
+					status, code = http.StatusRequestEntityTooLarge, badRequest
+				case code == unauthenticated:
 					status = http.StatusOK
 				}
-				a := send(t, http.MethodPost, s.url+"/graphql", accept, bytes.NewReader(body))
-				got, _, _ := strings.Cut(a.code(), "/")
-				if a.status != status || got != code {
-					t.Errorf("%d bytes: response %d %s, want %d %s\n%.500s", len(body), a.status,
-						a.code(), status, code, a.body)
+				response := send(t, http.MethodPost, s.url+"/graphql", accept,
+					bytes.NewReader(body))
+				got, _, _ := strings.Cut(response.code(), "/")
+				if response.status != status || got != code {
+					t.Errorf("%d bytes: response %d %s, want %d %s\n%.500s", len(body), response.status,
+						response.code(), status, code, response.body)
 				}
-				if status != http.StatusOK && strings.Contains(a.body, `"data"`) {
+				if status != http.StatusOK && strings.Contains(response.body, `"data"`) {
 					t.Errorf("%d bytes: nothing ran, but the response has data: %.500s", len(body),
-						a.body)
+						response.body)
 				}
-				if len(a.body) > 4<<10 {
-					t.Errorf("%d bytes: the response has %d bytes, want at most 4096", len(body), len(a.body))
+				if len(response.body) > 4<<10 {
+					t.Errorf("%d bytes: the response has %d bytes, want at most 4096", len(body), len(response.body))
 				}
-				figures.print(t, tt.name, body, accept)
+				figures.log(t, tt.name, body, accept)
 			}
 			if name, response := s.me(t, token); name != user {
 				t.Errorf("me afterwards is %q, want the user\n%s", name, response.body)
@@ -165,7 +166,7 @@ type figures struct {
 	bearer   http.Header
 	accepted map[int]time.Duration // for an accepted query, by size
 	maxRatio float64               // the highest ratio so far
-	maxName  string                // the shape that has it
+	maxName  string                // the shape with that ratio
 }
 
 // newFigures measures accepted queries. It returns nil unless TEST_FIGURES is set.
@@ -176,7 +177,7 @@ func newFigures(t *testing.T, s *server, token string) *figures {
 	f := &figures{server: s, accepted: map[int]time.Duration{},
 		bearer: http.Header{"Content-Type": {"application/json"}, "Authorization": {"Bearer " + token}}}
 	for _, size := range hostileSizes {
-		f.accepted[size] = f.cost(t, padded(min(size, bodyLimit)), f.bearer)
+		f.accepted[size] = f.cost(t, pad(min(size, bodyLimit)), f.bearer)
 		t.Logf("me, accepted, %d bytes: %v", min(size, bodyLimit), f.accepted[size])
 	}
 	return f
@@ -185,19 +186,19 @@ func newFigures(t *testing.T, s *server, token string) *figures {
 // cost returns the server's mean CPU time for a request.
 func (f *figures) cost(t *testing.T, body []byte, header http.Header) time.Duration {
 	t.Helper()
-	const times = 100
+	const requests = 100
 	var before time.Duration
-	for i := range times + 10 {
+	for i := range requests + 10 {
 		if i == 10 { // ignore the first requests, which fill caches
 			before = cpuTime(t, f.server.cmd.Process.Pid)
 		}
 		send(t, http.MethodPost, f.server.url+"/graphql", header, bytes.NewReader(body))
 	}
-	return (cpuTime(t, f.server.cmd.Process.Pid) - before) / times
+	return (cpuTime(t, f.server.cmd.Process.Pid) - before) / requests
 }
 
-// print logs the cost of a request, unless f is nil.
-func (f *figures) print(t *testing.T, name string, body []byte, header http.Header) {
+// log logs the cost of a request, unless f is nil.
+func (f *figures) log(t *testing.T, name string, body []byte, header http.Header) {
 	t.Helper()
 	if f == nil {
 		return

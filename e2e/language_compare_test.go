@@ -19,11 +19,11 @@ import (
 // A languageCase is a document with variables, and the result of graphql-js 16.15 for it.
 type languageCase struct {
 	Query string `json:"query"`
-	// JSON as text, so that numbers keep their spelling
+	// Variables is JSON as text, so that numbers keep their spelling.
 	Variables string        `json:"variables,omitempty"`
 	Want      *languageWant `json:"want,omitempty"`
 
-	// Stricter says why CloakQL rejects the case although graphql-js accepts it.
+	// Stricter explains why CloakQL rejects the case although graphql-js accepts it.
 	Stricter string `json:"stricter,omitempty"`
 }
 
@@ -36,10 +36,11 @@ type languageWant struct {
 
 const languageFile = "testdata/language.json"
 
-// compareWithGraphQLJS compares the echo with the result of graphql-js: both accept the document
-// and get the same values, or both reject it. Syntax errors have the same location; other locations
-// are at least inside the document.
-func compareWithGraphQLJS(t *testing.T, server *handler.Server, c languageCase) (tooLarge bool) {
+// compareWithGraphQLJS checks that the echo and graphql-js both accept the document and get the
+// same values, or that both reject it. Syntax errors must have the same location; other locations
+// must be inside the document. It doesn't compare documents over a limit, for which it returns
+// true.
+func compareWithGraphQLJS(t *testing.T, server *handler.Server, c languageCase) (overLimit bool) {
 	t.Helper()
 	got, want := ask(t, server, c.Query, c.Variables), c.Want
 	fail := func(format string, args ...any) {
@@ -80,13 +81,13 @@ func compareWithGraphQLJS(t *testing.T, server *handler.Server, c languageCase) 
 		return false
 	}
 	if (want.Verdict == "syntax") != (code == "GRAPHQL_PARSE_FAILED") &&
-		!otherStage(c, code) {
+		!inOtherStage(c, code) {
 		fail("another stage rejects it")
 	}
 	for i, err := range got.Errors {
-		for _, at := range err.Locations {
-			if !inside(c.Query, at) {
-				fail("%v is outside the document", at)
+		for _, loc := range err.Locations {
+			if !isInside(c.Query, loc) {
+				fail("%v is outside the document", loc)
 			}
 		}
 		if i == 0 && code == "GRAPHQL_PARSE_FAILED" && want.Verdict == "syntax" &&
@@ -97,25 +98,26 @@ func compareWithGraphQLJS(t *testing.T, server *handler.Server, c languageCase) 
 	return false
 }
 
-// otherStage reports whether CloakQL and graphql-js reject a document in different stages. That is
-// right for documents with definitions of types, which graphql-js rejects in validation, and for
+// inOtherStage reports whether CloakQL and graphql-js reject a document in different stages. That
+// is right for documents with definitions of types, which graphql-js rejects in validation, and for
 // documents without definitions, for which it reports a syntax error.
-func otherStage(c languageCase, code string) bool {
+func inOtherStage(c languageCase, code string) bool {
 	return c.Want.Verdict == "invalid" && code == "GRAPHQL_PARSE_FAILED" ||
 		c.Want.Verdict == "syntax" && code == "GRAPHQL_VALIDATION_FAILED"
 }
 
 var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
-// inside reports whether a location is inside the document.
-func inside(query string, at location) bool {
+// isInside reports whether a location is inside the document.
+func isInside(query string, loc location) bool {
 	lines := strings.Split(lineEnds.Replace(query), "\n")
-	return at.Line >= 1 && at.Line <= len(lines) && at.Column >= 1 &&
-		at.Column <= 1+2*len([]rune(lines[at.Line-1]))
+	return loc.Line >= 1 && loc.Line <= len(lines) && loc.Column >= 1 &&
+		loc.Column <= 1+2*len([]rune(lines[loc.Line-1]))
 }
 
-// Compares CloakQL with recorded results of graphql-js, without Node.js. With TEST_NODE=1, it also
-// checks that graphql-js still has these results, and -update records them again.
+// CloakQL accepts and rejects documents as graphql-js does, according to its recorded results. With
+// TEST_NODE=1, the test also checks that graphql-js still has these results, and -update records
+// them again.
 func TestLanguage(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(languageFile)
@@ -141,7 +143,8 @@ func TestLanguage(t *testing.T) {
 			}
 		}
 	}
-	server, verdicts, located, elsewhere := newEcho(), map[string]int{}, 0, 0
+	server, verdicts := newEcho(), map[string]int{}
+	locations, differing := 0, 0
 	for _, c := range cases {
 		if c.Want == nil {
 			t.Fatalf("%q has no result of graphql-js: run TEST_NODE=1 go test -run "+
@@ -153,16 +156,16 @@ func TestLanguage(t *testing.T) {
 		}
 		if got := ask(t, server, c.Query, c.Variables); len(got.Errors) > 0 &&
 			len(got.Errors[0].Locations) > 0 && c.Want.Verdict != "ran" {
-			located++
+			locations++
 			if !slices.Contains(c.Want.Locations, got.Errors[0].Locations[0]) {
-				elsewhere++
+				differing++
 			}
 		}
 	}
 	// gqlparser has no locations for type names and unknown arguments.
-	if located < 500 || elsewhere > 15 {
-		t.Errorf("%d of %d first errors have another location than with graphql-js", elsewhere,
-			located)
+	if locations < 500 || differing > 15 {
+		t.Errorf("%d of %d first errors have another location than with graphql-js, want at most "+
+			"15 of at least 500", differing, locations)
 	}
 	for _, verdict := range []string{"syntax", "invalid", "refused", "ran"} {
 		if verdicts[verdict] < 20 {
@@ -171,7 +174,8 @@ func TestLanguage(t *testing.T) {
 	}
 }
 
-// Compares CloakQL with graphql-js for random documents. TEST_SEED selects other documents.
+// CloakQL accepts and rejects random documents as graphql-js does. TEST_SEED selects other
+// documents.
 func TestRandomDocuments(t *testing.T) {
 	t.Parallel()
 	if !withNode(t) {
@@ -225,7 +229,7 @@ func runGraphQLJS(t *testing.T, cases []languageCase) []languageCase {
 	}
 	fresh := slices.Clone(cases)
 	for i := range results {
-		if len(results[i].Locations) == 0 { // an empty list is recorded as none
+		if len(results[i].Locations) == 0 { // an empty list is omitted from the file
 			results[i].Locations = nil
 		}
 		fresh[i].Want = &results[i]

@@ -41,18 +41,18 @@ func send(t *testing.T, method, target string, header http.Header, body io.Reade
 }
 
 // code returns the first error's code, as CODE or CODE/REASON.
-func (a httpResponse) code() string {
+func (r httpResponse) code() string {
 	var out result
-	if json.Unmarshal([]byte(a.body), &out) != nil {
+	if json.Unmarshal([]byte(r.body), &out) != nil {
 		return ""
 	}
 	return out.code()
 }
 
-// at returns the value at a path of the JSON body, or nil.
-func (a httpResponse) at(path ...string) any {
+// lookup returns the value at a path of the JSON body, or nil.
+func (r httpResponse) lookup(path ...string) any {
 	var value any
-	json.Unmarshal([]byte(a.body), &value)
+	json.Unmarshal([]byte(r.body), &value)
 	for _, name := range path {
 		object, _ := value.(map[string]any)
 		value = object[name]
@@ -60,7 +60,7 @@ func (a httpResponse) at(path ...string) any {
 	return value
 }
 
-var asJSON = http.Header{"Content-Type": {"application/json"}}
+var jsonHeader = http.Header{"Content-Type": {"application/json"}}
 
 // postJSON posts a body, which is encoded as JSON unless it is a string.
 func (s *server) postJSON(t *testing.T, body any) httpResponse {
@@ -73,34 +73,34 @@ func (s *server) postJSON(t *testing.T, body any) httpResponse {
 		}
 		text = string(encoded)
 	}
-	return send(t, http.MethodPost, s.url+"/graphql", asJSON, strings.NewReader(text))
+	return send(t, http.MethodPost, s.url+"/graphql", jsonHeader, strings.NewReader(text))
 }
 
-// graphqlCop has the checks of graphql-cop (github.com/dolevf/graphql-cop, lib/tests, 1.15): the
-// requests it sends, and which responses it reports.
+// graphqlCop has the checks of graphql-cop (github.com/dolevf/graphql-cop, lib/tests, 1.15): what
+// each sends, and which responses it reports.
 var graphqlCop = []struct {
-	name  string
-	ask   func(*testing.T, *server) httpResponse
-	finds func(httpResponse) bool
+	name    string
+	send    func(*testing.T, *server) httpResponse
+	reports func(httpResponse) bool
 }{
-	{"Field Suggestions", copQuery(`query cop { __schema { directive } }`), func(a httpResponse) bool {
-		return strings.Contains(a.body, "Did you mean")
+	{"Field Suggestions", copQuery(`query cop { __schema { directive } }`), func(r httpResponse) bool {
+		return strings.Contains(r.body, "Did you mean")
 	}},
-	{"Introspection", copQuery(`query cop { __schema { types { name fields { name } } } }`), func(a httpResponse) bool {
-		return a.at("data", "__schema") != nil
+	{"Introspection", copQuery(`query cop { __schema { types { name fields { name } } } }`), func(r httpResponse) bool {
+		return r.lookup("data", "__schema") != nil
 	}},
 	{"GraphQL IDE", func(t *testing.T, s *server) httpResponse {
 		var pages httpResponse
 		for _, path := range []string{"/graphql", "/graphiql", "/playground", "/console", "/altair",
 			"/"} {
-			a := send(t, http.MethodGet, s.url+path, http.Header{"Accept": {"text/html"}}, nil)
-			pages.body += a.body
+			r := send(t, http.MethodGet, s.url+path, http.Header{"Accept": {"text/html"}}, nil)
+			pages.body += r.body
 		}
 		return pages
-	}, func(a httpResponse) bool {
+	}, func(r httpResponse) bool {
 		return slices.ContainsFunc([]string{"graphiql.min.css", "GraphQL Playground", "GraphiQL",
 			"graphql-playground", "<html"},
-			func(word string) bool { return strings.Contains(a.body, word) })
+			func(word string) bool { return strings.Contains(r.body, word) })
 	}},
 	{"GET Method Query Support", copGet(`query cop {__typename}`), hasTypename},
 	{"Alias Overloading", func(t *testing.T, s *server) httpResponse {
@@ -109,21 +109,21 @@ var graphqlCop = []struct {
 			fmt.Fprintf(&aliases, "alias%d:__typename \n", i)
 		}
 		return copQuery("query cop { "+aliases.String()+" }")(t, s)
-	}, func(a httpResponse) bool { return a.at("data", "alias100") != nil }},
+	}, func(r httpResponse) bool { return r.lookup("data", "alias100") != nil }},
 	{"Array-based Query Batching", func(t *testing.T, s *server) httpResponse {
 		return s.postJSON(t, slices.Repeat([]object{{"query": "query cop { __typename }"}}, 10))
-	}, func(a httpResponse) bool {
-		return strings.HasPrefix(a.body, "[") || strings.Contains(a.body, "__typename")
+	}, func(r httpResponse) bool {
+		return strings.HasPrefix(r.body, "[") || strings.Contains(r.body, "__typename")
 	}},
 	{"Field Duplication", copQuery("query cop { " + strings.Repeat("__typename \n", 500) + "} "), hasTypename},
-	{"Directive Overloading", copQuery(`query cop { __typename ` + strings.Repeat("@aa", 10) + ` }`), func(a httpResponse) bool {
-		list, _ := a.at("errors").([]any)
+	{"Directive Overloading", copQuery(`query cop { __typename ` + strings.Repeat("@aa", 10) + ` }`), func(r httpResponse) bool {
+		list, _ := r.lookup("errors").([]any)
 		return len(list) >= 10
 	}},
-	{"Trace Mode", copQuery(`query cop { __typename }`), func(a httpResponse) bool { return strings.Contains(a.body, "tracing") }},
+	{"Trace Mode", copQuery(`query cop { __typename }`), func(r httpResponse) bool { return strings.Contains(r.body, "tracing") }},
 	{"Introspection-based Circular Query", copQuery(`query cop { __schema { types { ` + strings.Repeat("fields { type { ", 4) + "name" +
-		strings.Repeat(" } }", 4) + ` } } }`), func(a httpResponse) bool {
-		return a.at("data", "__schema") != nil
+		strings.Repeat(" } }", 4) + ` } } }`), func(r httpResponse) bool {
+		return r.lookup("data", "__schema") != nil
 	}},
 	{"Mutation is allowed over GET", copGet(`mutation cop {__typename}`), hasTypename},
 	{"POST based url-encoded query", func(t *testing.T, s *server) httpResponse {
@@ -131,12 +131,13 @@ var graphqlCop = []struct {
 		return send(t, http.MethodPost, s.url+"/graphql", form,
 			strings.NewReader(url.Values{"query": {`query cop { __typename }`}}.Encode()))
 	}, hasTypename},
-	{"Unhandled Errors Detection", copQuery(`qwerty cop { abc }`), func(a httpResponse) bool {
-		return strings.Contains(a.body, "exception") || strings.Contains(a.body, "stack")
+	{"Unhandled Errors Detection", copQuery(`qwerty cop { abc }`), func(r httpResponse) bool {
+		return strings.Contains(r.body, "exception") || strings.Contains(r.body, "stack")
 	}},
 }
 
-func hasTypename(a httpResponse) bool { return a.at("data", "__typename") != nil }
+// hasTypename reports whether the response has data.
+func hasTypename(r httpResponse) bool { return r.lookup("data", "__typename") != nil }
 
 // copQuery returns a function that posts a query.
 func copQuery(query string) func(*testing.T, *server) httpResponse {
@@ -154,7 +155,8 @@ func copGet(query string) func(*testing.T, *server) httpResponse {
 	}
 }
 
-// In production, graphql-cop finds nothing. With GET_QUERIES=true or CONSOLE=on it finds only that.
+// In production, graphql-cop reports nothing. With GET_QUERIES=true or CONSOLE=on, it reports only
+// that feature.
 func TestGraphQLCop(t *testing.T) {
 	t.Parallel()
 	if len(graphqlCop) != 13 {
@@ -163,23 +165,22 @@ func TestGraphQLCop(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		settings []string
-		finds    []string
+		reports  []string
 	}{
 		{"default settings", []string{"RUNTIME_ENV=prod"}, nil},
 		{"with GET", []string{"RUNTIME_ENV=prod", "GET_QUERIES=true"}, []string{"GET Method Query Support"}},
 		{"with the console", []string{"RUNTIME_ENV=prod", "CONSOLE=on"}, []string{"GraphQL IDE"}},
-		// This shows that the checks can find something.
+		// This row shows that the checks can fail.
 		{"on a developer's machine", nil, []string{"Field Suggestions", "Introspection", "GraphQL IDE", "GET Method Query Support"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			s := serve(t, shared, tt.settings...)
 			for _, check := range graphqlCop {
-				got := check.ask(t, s)
-				finds, want := check.finds(got),
-					slices.Contains(tt.finds, check.name)
-				if finds != want {
-					t.Errorf("%s: found: %t, want %t, in\n%d %.500s", check.name, finds, want,
+				got := check.send(t, s)
+				reported, want := check.reports(got), slices.Contains(tt.reports, check.name)
+				if reported != want {
+					t.Errorf("%s: reported: %t, want %t, for\n%d %.500s", check.name, reported, want,
 						got.status, got.body)
 				}
 			}
@@ -187,17 +188,18 @@ func TestGraphQLCop(t *testing.T) {
 	}
 }
 
-// CrackQL guesses many passwords in one request (github.com/nicholasaleks/CrackQL,
-// sample-queries/login.graphql). Such a request makes at most one call to Keycloak.
+// A request with many sign-ins, such as those with which CrackQL guesses passwords
+// (github.com/nicholasaleks/CrackQL, sample-queries/login.graphql), causes at most one call to
+// Keycloak.
 func TestLogin_manyInOneRequest(t *testing.T) {
 	t.Parallel()
 	const guess = `login(username: "admin", password: "guess-%d") { accessToken }`
 	guesses := func(n int, format string) string {
-		var all strings.Builder
+		var b strings.Builder
 		for i := range n {
-			fmt.Fprintf(&all, format+"\n", slices.Repeat([]any{i}, strings.Count(format, "%d"))...)
+			fmt.Fprintf(&b, format+"\n", slices.Repeat([]any{i}, strings.Count(format, "%d"))...)
 		}
-		return all.String()
+		return b.String()
 	}
 	r := newRealm(t, shared, nil)
 	gate := newGate(t, shared.url)
@@ -219,10 +221,10 @@ func TestLogin_manyInOneRequest(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			before := gate.calls.Load()
-			a := s.postJSON(t, tt.body)
-			if code, _, _ := strings.Cut(a.code(), "/"); code != tt.code ||
-				strings.Contains(a.body, "guess-") {
-				t.Errorf("response %d %.500s, want the code %s, and no guess in it", a.status, a.body,
+			got := s.postJSON(t, tt.body)
+			if code, _, _ := strings.Cut(got.code(), "/"); code != tt.code ||
+				strings.Contains(got.body, "guess-") {
+				t.Errorf("response %d %.500s, want the code %s, and no guess in it", got.status, got.body,
 					tt.code)
 			}
 			if calls := gate.calls.Load() - before; calls != 0 {
@@ -243,25 +245,25 @@ func TestLogin_manyInOneRequest(t *testing.T) {
 		guess := func(i int) httpResponse {
 			return s.postJSON(t, object{"query": fmt.Sprintf("mutation { "+guess+" }", i)})
 		}
-		tried := 0
-		for guess(tried).code() != "RATE_LIMITED" {
-			if tried++; tried == 200 {
+		attempts := 0
+		for guess(attempts).code() != "RATE_LIMITED" {
+			if attempts++; attempts == 200 {
 				t.Fatal("200 guesses weren't limited")
 			}
 		}
-		t.Logf("%d guesses until RATE_LIMITED", tried)
+		t.Logf("%d guesses until RATE_LIMITED", attempts)
 		before := gate.calls.Load()
 		for i := range 20 {
-			a := guess(i)
+			got := guess(i)
 			var limited struct {
 				Errors []struct {
 					Extensions struct{ RetryAfter int }
 				}
 			}
-			if err := json.Unmarshal([]byte(a.body), &limited); err != nil ||
-				a.code() != "RATE_LIMITED" || limited.Errors[0].Extensions.RetryAfter < 1 {
+			if err := json.Unmarshal([]byte(got.body), &limited); err != nil ||
+				got.code() != "RATE_LIMITED" || limited.Errors[0].Extensions.RetryAfter < 1 {
 				t.Fatalf("guess %d after that: %d %s, want RATE_LIMITED with a retryAfter",
-					i+1, a.status, a.body)
+					i+1, got.status, got.body)
 			}
 		}
 		if calls := gate.calls.Load() - before; calls != 0 {

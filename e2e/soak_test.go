@@ -25,43 +25,44 @@ import (
 
 const soakWorkers = 32
 
-// Runs the server at full load for TEST_SOAK, which is 10m with make soak. The live heap in the
-// last tenth of the time may be at most 1.1 times that in the second tenth, so that no cache, store
-// or list of sessions grows without bound. The first tenth fills the bounded stores.
+// At full load, no cache, store or list of sessions grows without bound: the live heap in the
+// last tenth of the time is at most 1.1 times that in the second tenth. The first tenth fills the
+// bounded stores. TEST_SOAK is the test's duration: 10m with make soak.
 func TestSoak(t *testing.T) {
 	if os.Getenv("TEST_SOAK") == "" {
 		t.Log("not run: set TEST_SOAK=10m, and -timeout to more than that, as make soak does")
 		return
 	}
-	length, err := time.ParseDuration(os.Getenv("TEST_SOAK"))
-	if err != nil || length < 20*time.Second {
+	duration, err := time.ParseDuration(os.Getenv("TEST_SOAK"))
+	if err != nil || duration < 20*time.Second {
 		t.Fatalf("TEST_SOAK is %q, want a duration of at least 20s", os.Getenv("TEST_SOAK"))
 	}
 	heaps := make(chan uint64, 1)
-	kept := 0
+	lines := 0
 	s := serveWith(t, buildWithHeap(t), func(line string) bool {
 		if text, ok := strings.CutPrefix(line, "live heap: "); ok {
-			live, _ := strconv.ParseUint(text, 10, 64)
-			heaps <- live
+			heapSize, _ := strconv.ParseUint(text, 10, 64)
+			heaps <- heapSize
 			return false
 		}
-		kept++
-		return kept < 1000 && !strings.Contains(line, `"msg":"request"`)
+		lines++
+		return lines < 1000 && !strings.Contains(line, `"msg":"request"`)
 	}, shared, "RUNTIME_ENV=prod", "GET_QUERIES=true", "TRUSTED_PROXIES=127.0.0.1")
 
-	ctx, stop := context.WithTimeout(t.Context(), length)
+	ctx, stop := context.WithTimeout(t.Context(), duration)
 	defer stop()
 	var workers sync.WaitGroup
 	var pause sync.RWMutex // read-locked while a request is in flight
 	var loads [soakWorkers]soakLoad
 	for i := range loads {
 		user, _ := realm{shared, "local"}.newUser(t, nil)
-		loads[i] = soakLoad{server: s, user: user, pause: &pause, warm: time.Now().Add(length / 10)}
+		loads[i] = soakLoad{server: s, user: user, pause: &pause,
+			warmUntil: time.Now().Add(duration / 10)}
 		workers.Go(func() { loads[i].run(ctx, t) })
 	}
-	live := make([][]uint64, 10) // by tenths
+	heapSizes := make([][]uint64, 10) // by tenths
 	start := time.Now()
-	for tick := time.Tick(max(length/120, time.Second)); ctx.Err() == nil; {
+	for tick := time.Tick(max(duration/120, time.Second)); ctx.Err() == nil; {
 		select {
 		case <-ctx.Done():
 		case <-tick:
@@ -69,8 +70,8 @@ func TestSoak(t *testing.T) {
 			s.cmd.Process.Signal(syscall.SIGUSR1)
 			select {
 			case heap := <-heaps:
-				tenth := min(9, int(10*time.Since(start)/length))
-				live[tenth] = append(live[tenth], heap)
+				tenth := min(9, int(10*time.Since(start)/duration))
+				heapSizes[tenth] = append(heapSizes[tenth], heap)
 			case <-s.done:
 				t.Fatal("the server exited")
 			case <-time.After(timeout):
@@ -84,10 +85,10 @@ func TestSoak(t *testing.T) {
 	for i := range loads {
 		responses += loads[i].responses.Load()
 	}
-	t.Logf("%d responses in %v, %.0f per second", responses, length,
-		float64(responses)/length.Seconds())
-	medians := make([]uint64, len(live))
-	for i, tenth := range live {
+	t.Logf("%d responses in %v, %.0f per second", responses, duration,
+		float64(responses)/duration.Seconds())
+	medians := make([]uint64, len(heapSizes))
+	for i, tenth := range heapSizes {
 		if len(tenth) == 0 {
 			t.Fatalf("no live heap was logged in tenth %d", i+1)
 		}
@@ -97,7 +98,7 @@ func TestSoak(t *testing.T) {
 			mebi(medians[i]), len(tenth), mebi(tenth[0]), mebi(tenth[len(tenth)-1]))
 	}
 	// In a shorter test, failed sign-ins are remembered for longer than the first tenth.
-	if length < 5*time.Minute {
+	if duration < 5*time.Minute {
 		t.Log("not compared: in so short a time, the stores aren't full in the second tenth")
 	} else if second, last := medians[1], medians[9]; float64(last) > 1.1*float64(second) {
 		t.Errorf("live heap grew from %.2f MiB to %.2f", mebi(second), mebi(last))
@@ -136,13 +137,12 @@ func buildWithHeap(t *testing.T) string {
 	return filepath.Join(dir, "cloakql")
 }
 
-// A soakLoad sends requests of one client after another over one connection, as fast as the server
-// responds.
+// A soakLoad imitates one client after another over one connection, as fast as the server responds.
 type soakLoad struct {
 	server    *server
 	user      string
 	pause     *sync.RWMutex
-	warm      time.Time // until then, send more requests that fill the server's stores
+	warmUntil time.Time // until then, send more requests that fill the server's stores
 	responses atomic.Int64
 }
 
@@ -152,7 +152,7 @@ func (l *soakLoad) run(ctx context.Context, t *testing.T) {
 	defer client.CloseIdleConnections()
 	for ctx.Err() == nil {
 		// A new client each time, with another address and its own session.
-		from := fmt.Sprintf("10.%d.%d.%d", mathrand.IntN(256), mathrand.IntN(256),
+		address := fmt.Sprintf("10.%d.%d.%d", mathrand.IntN(256), mathrand.IntN(256),
 			mathrand.IntN(256))
 		ask := func(bearer string, want string, body any) (got result) {
 			text, isText := body.(string)
@@ -160,21 +160,21 @@ func (l *soakLoad) run(ctx context.Context, t *testing.T) {
 				encoded, _ := json.Marshal(body)
 				text = string(encoded)
 			}
-			return l.exchange(ctx, t, client,
-				soakRequest{from: from, bearer: bearer, body: text, want: want})
+			return l.send(ctx, t, client,
+				soakRequest{address: address, bearer: bearer, body: text, want: want})
 		}
-		signedIn, _ := gotTokens(t, "login",
+		login, _ := gotTokens(t, "login",
 			ask("", "",
 				object{"query": loginQuery, "variables": object{"u": l.user, "p": "secret"}}))
-		if signedIn.AccessToken == "" {
+		if login.AccessToken == "" {
 			continue
 		}
 		for i := range 100 {
-			ask(signedIn.AccessToken, "", meBody)
+			ask(login.AccessToken, "", meBody)
 			// a new document
-			ask(signedIn.AccessToken, "",
+			ask(login.AccessToken, "",
 				object{"query": fmt.Sprintf("query Q%s { me { username } }", rand.Text())})
-			if i%10 == 0 || time.Now().Before(l.warm) {
+			if i%10 == 0 || time.Now().Before(l.warmUntil) {
 				// a password spray
 				ask("", "any",
 					object{"query": loginQuery,
@@ -189,23 +189,24 @@ func (l *soakLoad) run(ctx context.Context, t *testing.T) {
 							"sha256Hash": digest(query)}}})
 				shape := shapes[mathrand.IntN(len(shapes))]
 				ask("", "any", string(shape.body(8<<10)))
-				l.exchange(ctx, t, client,
-					soakRequest{from: from, get: "?query=" + url.QueryEscape("{ __typename }"),
-						want: ""})
+				l.send(ctx, t, client,
+					soakRequest{address: address,
+						get: "?query=" + url.QueryEscape("{ __typename }"), want: ""})
 			}
 		}
-		refreshed, _ := gotTokens(t, "refresh",
+		refresh, _ := gotTokens(t, "refresh",
 			ask("", "",
-				object{"query": refreshQuery, "variables": object{"r": signedIn.RefreshToken}}))
-		ask("", "", object{"query": logoutQuery, "variables": object{"r": refreshed.RefreshToken}})
+				object{"query": refreshQuery, "variables": object{"r": login.RefreshToken}}))
+		ask("", "", object{"query": logoutQuery, "variables": object{"r": refresh.RefreshToken}})
 	}
 }
 
-// A soakRequest is a request. want is the expected code, or "any".
-type soakRequest struct{ from, bearer, body, get, want string }
+// A soakRequest is a request of a client at an address. get is its query string if it is a GET
+// request, and want is the expected code, or "any".
+type soakRequest struct{ address, bearer, body, get, want string }
 
-// exchange sends a request and checks the response's code.
-func (l *soakLoad) exchange(ctx context.Context, t *testing.T, client *http.Client,
+// send sends a request and checks the response's code.
+func (l *soakLoad) send(ctx context.Context, t *testing.T, client *http.Client,
 	r soakRequest) (got result) {
 	method := http.MethodPost
 	if r.get != "" {
@@ -217,7 +218,7 @@ func (l *soakLoad) exchange(ctx context.Context, t *testing.T, client *http.Clie
 		return result{}
 	}
 	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("X-Forwarded-For", r.from)
+	request.Header.Set("X-Forwarded-For", r.address)
 	if r.bearer != "" {
 		request.Header.Set("Authorization", "Bearer "+r.bearer)
 	}

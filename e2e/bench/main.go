@@ -1,12 +1,12 @@
-// Command bench measures what requests cost CloakQL, beside a bare net/http handler that sends the
-// same bytes:
+// Command bench compares the cost of requests to CloakQL with that of requests to a bare net/http
+// handler that sends the same bytes:
 //
 //	go run ./e2e/bench
 //
 // It builds and starts cmd/cloakql with a fake Keycloak in this process, and sends load with wrk
 // (https://github.com/wg/wrk), which has to be installed. All targets run in each round, in random
-// order, so that a noisy machine disturbs all of them alike. The result is a Markdown table with
-// medians of all rounds: docs/performance.md has the latest one.
+// order, so that noise on the machine affects all of them equally. The result is a Markdown table
+// with medians of all rounds: docs/performance.md has the latest one.
 //
 // Linux only: CPU time and memory come from /proc.
 package main
@@ -25,6 +25,7 @@ import (
 	"time"
 )
 
+// options are the command line's flags.
 type options struct {
 	rounds      int
 	window      time.Duration
@@ -47,6 +48,7 @@ func main() {
 	exit(run(o))
 }
 
+// exit ends the program, with status 1 if err isn't nil.
 func exit(err error) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -107,6 +109,7 @@ func run(o options) error {
 	return s.report()
 }
 
+// median returns the median of at least one value.
 func median(values []float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))
 	middle := len(sorted) / 2

@@ -22,12 +22,12 @@ import (
 
 const meQuery = `{"query":"{ me { id username email realmRoles groups } }"}`
 
-// A setup is the servers that are measured, and the fake Keycloak behind them.
+// A setup has the servers to measure, and the fake Keycloak that they use.
 type setup struct {
 	dir              string
 	keycloak         *keycloaktest.Server
-	bare, main, cold *process // cold has no token cache
-	start            time.Duration
+	bare, main, cold *process      // cold has no token cache
+	start            time.Duration // how long main took to listen
 }
 
 // A process is a server in a process of its own.
@@ -88,7 +88,7 @@ func newSetup(binary string) (s *setup, err error) {
 	}
 	response, err := s.main.post("/graphql", token, meQuery)
 	if err != nil || !bytes.Contains(response, []byte(`"data":{"me":{"id"`)) {
-		return nil, fmt.Errorf("me answers %s, %w", response, err)
+		return nil, fmt.Errorf("me responds %s, %w", response, err)
 	}
 	file := filepath.Join(s.dir, "response.json")
 	if err := os.WriteFile(file, response, 0o600); err != nil {
@@ -103,14 +103,15 @@ func newSetup(binary string) (s *setup, err error) {
 	return s, err
 }
 
+// startCloakQL starts a CloakQL with these settings.
 func (s *setup) startCloakQL(binary, name string, settings []string) (*process, error) {
 	command := exec.Command(binary)
 	command.Env = settings
 	return s.startProcess(name, command, regexp.MustCompile(`"url":"(http://[^"]+)/graphql"`))
 }
 
-// startProcess starts a server and waits until its log has the URL. The log goes to a file, as that
-// of a service does.
+// startProcess starts a server and waits until its log has the URL. Its log goes to a file, as a
+// service's does.
 func (s *setup) startProcess(name string, command *exec.Cmd, url *regexp.Regexp) (*process, error) {
 	file := filepath.Join(s.dir, name+".log")
 	out, err := os.Create(file)
@@ -138,6 +139,7 @@ func (s *setup) startProcess(name string, command *exec.Cmd, url *regexp.Regexp)
 	return nil, fmt.Errorf("%s doesn't serve", name)
 }
 
+// stop kills the process, if there is one.
 func (p *process) stop() {
 	if p != nil {
 		p.command.Process.Kill()
@@ -145,6 +147,7 @@ func (p *process) stop() {
 	}
 }
 
+// close stops the servers and the fake Keycloak, and removes their files.
 func (s *setup) close() {
 	s.main.stop()
 	s.cold.stop()
@@ -157,7 +160,7 @@ func (s *setup) close() {
 	}
 }
 
-// mint returns an access token of alice's that no other number has.
+// mint returns an access token of alice's, a different one for each n.
 func (s *setup) mint(n int) (string, error) {
 	return s.keycloak.Realm("bench").Mint(keycloaktest.TokenSpec{
 		Lifetime: 10 * time.Hour,
@@ -194,7 +197,7 @@ func (p *process) cpu() (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	// The fields after the command's name, which may hold blanks: state is the first.
+	// Skip the command's name, which may contain blanks. The first field after it is the state.
 	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
 	user, err := strconv.Atoi(fields[11])
 	system, err2 := strconv.Atoi(fields[12])
@@ -220,8 +223,8 @@ func (s *setup) report() error {
 	return err
 }
 
-// serveBare serves the bytes of a file at /graphql, as a handler that does nothing else, and at
-// /json as one that reads and writes JSON.
+// serveBare serves a file: at /graphql, with a handler that only copies its bytes, and at /json,
+// with a handler that decodes the request and encodes the response.
 func serveBare(file string) error {
 	body, err := os.ReadFile(file)
 	if err != nil {

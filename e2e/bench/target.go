@@ -25,12 +25,13 @@ type target struct {
 	results []result
 }
 
-// A result is what one window showed. Times are in ms, cpu in µs per request.
+// A result has the figures of one window. rate is requests per second, cpu is µs per request,
+// and the latencies are in ms.
 type result struct{ rate, cpu, p50, p99, p999 float64 }
 
-// targets returns bare and the targets whose names contain only.
-func (s *setup) targets(only string) ([]*target, error) {
-	tokens := func(n, from int) (list []string, err error) {
+// targets returns the bare server and the targets whose names contain filter.
+func (s *setup) targets(filter string) ([]*target, error) {
+	mintTokens := func(n, from int) (list []string, err error) {
 		for i := range n {
 			token, err := s.mint(from + i)
 			if err != nil {
@@ -40,12 +41,12 @@ func (s *setup) targets(only string) ([]*target, error) {
 		}
 		return list, nil
 	}
-	thousand, err := tokens(10_000, 1)
+	manyTokens, err := mintTokens(10_000, 1)
 	if err != nil {
 		return nil, err
 	}
-	one := thousand[:1]
-	foreign, err := s.keycloak.Realm("bench").Mint(keycloaktest.TokenSpec{
+	oneToken := manyTokens[:1]
+	unknownKeyToken, err := s.keycloak.Realm("bench").Mint(keycloaktest.TokenSpec{
 		Header: map[string]any{"kid": "unknown"},
 		Claims: map[string]any{"sub": "somebody", "azp": "bench-api", "aud": "bench-api"},
 	})
@@ -61,27 +62,27 @@ func (s *setup) targets(only string) ([]*target, error) {
 	login := `{"query":"mutation { login(username: \"alice\", password: \"alice-password\") ` +
 		`{ accessToken refreshToken } }"}`
 	deep := `{"query":"` + strings.Repeat("{ a ", 30) + strings.Repeat("} ", 30) + `"}`
-	all := []*target{
+	targets := []*target{
 		{name: "bare net/http", server: s.bare, path: "/graphql", bodies: me, want: data},
 		{name: "bare, JSON in and out", server: s.bare, path: "/json", bodies: me, want: `"me"`},
-		{name: "me, one token", server: s.main, tokens: one, bodies: me, want: data},
-		{name: "me, 1,000 tokens", server: s.main, tokens: thousand[:1000], bodies: me, want: data},
-		{name: "me, 10,000 tokens", server: s.main, tokens: thousand, bodies: me, want: data},
-		{name: "me, 100 documents", server: s.main, tokens: one, bodies: bodies, want: data},
-		{name: "me, no token cache", server: s.cold, tokens: one, bodies: me, want: data},
-		{name: "me, a wrong signature", server: s.main, tokens: []string{alter(one[0])}, bodies: me,
+		{name: "me, one token", server: s.main, tokens: oneToken, bodies: me, want: data},
+		{name: "me, 1,000 tokens", server: s.main, tokens: manyTokens[:1000], bodies: me, want: data},
+		{name: "me, 10,000 tokens", server: s.main, tokens: manyTokens, bodies: me, want: data},
+		{name: "me, 100 documents", server: s.main, tokens: oneToken, bodies: bodies, want: data},
+		{name: "me, no token cache", server: s.cold, tokens: oneToken, bodies: me, want: data},
+		{name: "me, a wrong signature", server: s.main, tokens: []string{alter(oneToken[0])}, bodies: me,
 			want: "TOKEN_SIGNATURE"},
-		{name: "me, an unknown key", server: s.main, tokens: []string{foreign}, bodies: me,
+		{name: "me, an unknown key", server: s.main, tokens: []string{unknownKeyToken}, bodies: me,
 			want: "KEY"},
-		{name: "an invalid document", server: s.main, tokens: one,
+		{name: "an invalid document", server: s.main, tokens: oneToken,
 			bodies: []string{`{"query":"{ me { nothing } }"}`}, want: "GRAPHQL_VALIDATION_FAILED"},
-		{name: "a document that is too deep", server: s.main, tokens: one,
+		{name: "a document that is too deep", server: s.main, tokens: oneToken,
 			bodies: []string{deep}, want: "OPERATION_TOO_LARGE"},
 		{name: "login", server: s.main, bodies: []string{login}, want: "accessToken"},
 	}
 	var chosen []*target
-	for i, t := range all {
-		if i > 0 && !strings.Contains(t.name, only) {
+	for i, t := range targets {
+		if i > 0 && !strings.Contains(t.name, filter) {
 			continue
 		}
 		if t.path == "" {
@@ -95,14 +96,14 @@ func (s *setup) targets(only string) ([]*target, error) {
 	return chosen, nil
 }
 
-// alter returns a token with another letter in its signature.
+// alter returns a token with a letter of its signature changed.
 func alter(token string) string {
 	i := len(token) - 40
-	other := "A"
+	letter := "A"
 	if token[i] == 'A' {
-		other = "B"
+		letter = "B"
 	}
-	return token[:i] + other + token[i+1:]
+	return token[:i] + letter + token[i+1:]
 }
 
 // writeScript writes the script that makes wrk send a target's tokens and bodies in turn.
@@ -137,8 +138,8 @@ end
 
 var resultLine = regexp.MustCompile(`RESULT (\d+) (\d+) (\S+) (\S+) (\S+) (\d+)`)
 
-// measure runs one window.
-func (t *target) measure(o options) error {
+// measure measures the target for one window, and appends the result.
+func (t *target) measure(opts options) error {
 	token := ""
 	if len(t.tokens) > 0 {
 		token = t.tokens[0]
@@ -151,8 +152,8 @@ func (t *target) measure(o options) error {
 	if err != nil {
 		return err
 	}
-	out, err := exec.Command("wrk", "-t2", "-c", strconv.Itoa(o.connections), "-d",
-		fmt.Sprint(int(o.window.Seconds())), "-s", t.script, t.server.url).CombinedOutput()
+	out, err := exec.Command("wrk", "-t2", "-c", strconv.Itoa(opts.connections), "-d",
+		fmt.Sprint(int(opts.window.Seconds())), "-s", t.script, t.server.url).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("wrk: %w: %s", err, out)
 	}
@@ -164,18 +165,19 @@ func (t *target) measure(o options) error {
 	if match == nil {
 		return fmt.Errorf("wrk printed %s", out)
 	}
-	var v [6]float64
-	for i := range v {
-		if v[i], err = strconv.ParseFloat(string(match[i+1]), 64); err != nil {
+	var values [6]float64
+	for i := range values {
+		if values[i], err = strconv.ParseFloat(string(match[i+1]), 64); err != nil {
 			return err
 		}
 	}
-	if v[0] == 0 || v[5] > 0 {
-		return fmt.Errorf("%.0f of %.0f requests failed", v[5], v[0])
+	if values[0] == 0 || values[5] > 0 {
+		return fmt.Errorf("%.0f of %.0f requests failed", values[5], values[0])
 	}
 	t.results = append(t.results, result{
-		rate: v[0] / v[1] * 1e6, cpu: float64((after - before).Microseconds()) / v[0],
-		p50: v[2] / 1e3, p99: v[3] / 1e3, p999: v[4] / 1e3,
+		rate: values[0] / values[1] * 1e6,
+		cpu:  float64((after - before).Microseconds()) / values[0],
+		p50:  values[2] / 1e3, p99: values[3] / 1e3, p999: values[4] / 1e3,
 	})
 	return nil
 }
