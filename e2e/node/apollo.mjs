@@ -7,14 +7,14 @@ import { codes, documents, mediaTypes, recordingFetch, run, signedIn } from './r
 
 const [uri, u, p] = process.argv.slice(2);
 let token;
-let seen; // the error that the error link got in the current case
+let linkError; // the error that the error link got in the current case
 
 const sha256 = (text) => createHash('sha256').update(text).digest('hex');
 
-function client(options = {}, persisted) {
+function newClient(options = {}, persisted) {
   const links = [
     new ErrorLink(({ error }) => {
-      seen = error;
+      linkError = error;
     }),
     new ApolloLink((operation, forward) => {
       operation.setContext(({ headers }) => ({ headers: { ...headers, ...(token && { authorization: `Bearer ${token}` }) } }));
@@ -30,47 +30,47 @@ function client(options = {}, persisted) {
   });
 }
 
-const failed = (error) => {
+const graphQLErrors = (error) => {
   if (!CombinedGraphQLErrors.is(error)) {
     return undefined;
   }
-  if (String(codes(seen?.errors)) !== String(codes(error.errors))) {
-    throw new Error(`the error link got ${seen}`);
+  if (String(codes(linkError?.errors)) !== String(codes(error.errors))) {
+    throw new Error(`the error link got ${linkError}`);
   }
   return error.errors;
 };
-const at = client();
-const query = async (text, from = at) => (await from.query({ query: gql(text) })).data;
-const mutate = async (text, variables, from = at) => (await from.mutate({ mutation: gql(text), variables })).data;
+const defaultClient = newClient();
+const query = async (text, client = defaultClient) => (await client.query({ query: gql(text) })).data;
+const mutate = async (text, variables, client = defaultClient) => (await client.mutate({ mutation: gql(text), variables })).data;
 
-await run('me, anonymous', failed, () => query(documents.me));
-await run('login, wrong password', failed, () => mutate(documents.login, { u, p: 'wrong' }));
+await run('me, anonymous', graphQLErrors, () => query(documents.me));
+await run('login, wrong password', graphQLErrors, () => mutate(documents.login, { u, p: 'wrong' }));
 let tokens;
-await run('login', failed, async () => {
+await run('login', graphQLErrors, async () => {
   tokens = (await mutate(documents.login, { u, p })).login;
   token = tokens.accessToken;
   return signedIn(tokens);
 });
-await run('me', failed, async () => (await query(documents.me)).me.username === u);
-const described = `"Who is signed in" query Described("whether to ask" $ask: Boolean = true) { ...Named }
+await run('me', graphQLErrors, async () => (await query(documents.me)).me.username === u);
+const document = `"Who is signed in" query Described("whether to ask" $ask: Boolean = true) { ...Named }
   "by name" fragment Named on Query { me @include(if: $ask) { username } }`;
-await run('me, with descriptions', failed, async () => (await query(described)).me.username === u);
+await run('me, with descriptions', graphQLErrors, async () => (await query(document)).me.username === u);
 for (const accept of mediaTypes) {
-  await run('invalid, ' + accept, failed, () => query(documents.invalid, client({ headers: { accept } })));
+  await run('invalid, ' + accept, graphQLErrors, () => query(documents.invalid, newClient({ headers: { accept } })));
 }
-await run('me, GET', failed, async () => (await query(documents.me, client({ useGETForQueries: true }))).me.username === u);
+await run('me, GET', graphQLErrors, async () => (await query(documents.me, newClient({ useGETForQueries: true }))).me.username === u);
 
-const persisting = client({}, { useGETForHashedQueries: true });
-for (const time of ['first', 'second']) {
-  await run(`me, persisted, ${time}`, failed, async () => (await query(documents.me, persisting)).me.username === u);
+const persistedClient = newClient({}, { useGETForHashedQueries: true });
+for (const attempt of ['first', 'second']) {
+  await run(`me, persisted, ${attempt}`, graphQLErrors, async () => (await query(documents.me, persistedClient)).me.username === u);
 }
-await run('refresh, persisted', failed, async () => {
-  tokens = (await mutate(documents.refresh, { r: tokens.refreshToken }, persisting)).refresh;
+await run('refresh, persisted', graphQLErrors, async () => {
+  tokens = (await mutate(documents.refresh, { r: tokens.refreshToken }, persistedClient)).refresh;
   return signedIn(tokens);
 });
-await run('refresh', failed, async () => {
+await run('refresh', graphQLErrors, async () => {
   tokens = (await mutate(documents.refresh, { r: tokens.refreshToken })).refresh;
   return signedIn(tokens);
 });
-await run('logout', failed, () => mutate(documents.logout, { r: tokens.refreshToken }));
-await run('refresh, signed out', failed, () => mutate(documents.refresh, { r: tokens.refreshToken }));
+await run('logout', graphQLErrors, () => mutate(documents.logout, { r: tokens.refreshToken }));
+await run('refresh, signed out', graphQLErrors, () => mutate(documents.refresh, { r: tokens.refreshToken }));

@@ -4,29 +4,29 @@ import { connect as withUrql } from '../../examples/urql/main.mjs';
 
 const { url, user, password, expired } = JSON.parse(process.argv[2]);
 
-// counting returns a fetch that counts operations by name, and the counts. It sends an expired token in place of the
-// first token, so that the test needn't wait until that expires.
-function counting() {
+// countingFetch returns counts of operations by name, and a fetch that counts them. It sends an expired token in place
+// of the first token, so that the test needn't wait until that token expires.
+function countingFetch() {
   const sent = {};
-  let first;
+  let firstAuthorization;
   return [sent, (input, init) => {
     const name = /(?:query|mutation) (\w+)/.exec(JSON.parse(init.body).query)?.[1];
     sent[name] = (sent[name] ?? 0) + 1;
     const headers = new Headers(init.headers);
     const authorization = headers.get('authorization');
-    first ??= authorization;
-    if (authorization && authorization === first) headers.set('authorization', `Bearer ${expired}`);
+    firstAuthorization ??= authorization;
+    if (authorization && authorization === firstAuthorization) headers.set('authorization', `Bearer ${expired}`);
     return fetch(input, { ...init, headers });
   }];
 }
 
-const [fetched, sendFetch] = counting();
-const [urqled, sendUrql] = counting();
-const byFetch = withFetch(url, sendFetch);
-const byUrql = withUrql(url, sendUrql);
+const [fetchCounts, sendFetch] = countingFetch();
+const [urqlCounts, sendUrql] = countingFetch();
+const fetchExample = withFetch(url, sendFetch);
+const urqlExample = withUrql(url, sendUrql);
 const examples = {
-  fetch: { sent: fetched, ...byFetch, ask: (n) => byFetch.query(`query Me${n} { me { username } }`) },
-  urql: { sent: urqled, ...byUrql, ask: (n) => byUrql.client.query(`query Me${n} { me { username } }`, {}).toPromise() },
+  fetch: { sent: fetchCounts, ...fetchExample, ask: (n) => fetchExample.query(`query Me${n} { me { username } }`) },
+  urql: { sent: urqlCounts, ...urqlExample, ask: (n) => urqlExample.client.query(`query Me${n} { me { username } }`, {}).toPromise() },
 };
 
 const ten = Array.from({ length: 10 }, (_, n) => n);
@@ -37,7 +37,7 @@ for (const [name, { sent, ask, signIn, signOut }] of Object.entries(examples)) {
   const results = await Promise.all(ten.map(ask));
   const succeeded = results.filter(({ data }) => data?.me?.username === user).length;
   const signedOut = await signOut();
-  const after = await ask(10);
-  const denied = (after.errors ?? after.error?.graphQLErrors)[0].extensions.reason;
+  const response = await ask(10);
+  const denied = (response.errors ?? response.error?.graphQLErrors)[0].extensions.reason;
   console.log(JSON.stringify({ case: name, result: JSON.stringify({ wrong, succeeded, sent: sent.Me0, refreshes: sent.Refresh, signedOut, denied }) }));
 }

@@ -5,7 +5,7 @@ import { documents, mediaTypes, recordingFetch, run, signedIn } from './record.m
 const [url, u, p] = process.argv.slice(2);
 let token;
 
-function client({ headers, ...options } = {}) {
+function newClient({ headers, ...options } = {}) {
   return new GraphQLClient(url, {
     fetch: recordingFetch,
     headers: () => ({ ...headers, ...(token && { authorization: `Bearer ${token}` }) }),
@@ -13,27 +13,27 @@ function client({ headers, ...options } = {}) {
   });
 }
 
-const failed = (error) => error.response?.errors;
-const at = client();
+const graphQLErrors = (error) => error.response?.errors;
+const client = newClient();
 
-await run('me, anonymous', failed, () => at.request(documents.me));
-await run('login, wrong password', failed, () => at.request(documents.login, { u, p: 'wrong' }));
+await run('me, anonymous', graphQLErrors, () => client.request(documents.me));
+await run('login, wrong password', graphQLErrors, () => client.request(documents.login, { u, p: 'wrong' }));
 let tokens;
-await run('login', failed, async () => {
-  tokens = (await at.request(documents.login, { u, p })).login;
+await run('login', graphQLErrors, async () => {
+  tokens = (await client.request(documents.login, { u, p })).login;
   token = tokens.accessToken;
   return signedIn(tokens);
 });
-await run('me', failed, async () => (await at.request(documents.me)).me.username === u);
+await run('me', graphQLErrors, async () => (await client.request(documents.me)).me.username === u);
 for (const accept of mediaTypes) {
-  await run('invalid, ' + accept, failed, () => client({ headers: { accept } }).request(documents.invalid));
+  await run('invalid, ' + accept, graphQLErrors, () => newClient({ headers: { accept } }).request(documents.invalid));
 }
-const get = client({ method: 'GET' });
-await run('me, GET', failed, async () => (await get.request(documents.me)).me.username === u);
-await run('batch', failed, () => at.batchRequests([{ document: documents.me }, { document: documents.me }]));
-await run('refresh', failed, async () => {
-  tokens = (await at.request(documents.refresh, { r: tokens.refreshToken })).refresh;
+const getClient = newClient({ method: 'GET' });
+await run('me, GET', graphQLErrors, async () => (await getClient.request(documents.me)).me.username === u);
+await run('batch', graphQLErrors, () => client.batchRequests([{ document: documents.me }, { document: documents.me }]));
+await run('refresh', graphQLErrors, async () => {
+  tokens = (await client.request(documents.refresh, { r: tokens.refreshToken })).refresh;
   return signedIn(tokens);
 });
-await run('logout', failed, () => at.request(documents.logout, { r: tokens.refreshToken }));
-await run('refresh, signed out', failed, () => at.request(documents.refresh, { r: tokens.refreshToken }));
+await run('logout', graphQLErrors, () => client.request(documents.logout, { r: tokens.refreshToken }));
+await run('refresh, signed out', graphQLErrors, () => client.request(documents.refresh, { r: tokens.refreshToken }));

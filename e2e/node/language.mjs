@@ -16,9 +16,9 @@ function run({ query, variables }) {
     if (!(error instanceof GraphQLError)) throw error;
     return { verdict: 'syntax', locations: error.locations };
   }
-  const invalid = validate(schema, document);
-  if (invalid.length > 0) {
-    return { verdict: 'invalid', locations: invalid.flatMap(({ locations = [] }) => locations) };
+  const errors = validate(schema, document);
+  if (errors.length > 0) {
+    return { verdict: 'invalid', locations: errors.flatMap(({ locations = [] }) => locations) };
   }
   const result = execute({ schema, document, rootValue, variableValues: JSON.parse(variables || '{}') });
   if (result.errors) {
@@ -27,6 +27,6 @@ function run({ query, variables }) {
   return { verdict: 'ran', data: JSON.stringify(result.data) };
 }
 
-for (const one of JSON.parse(readFileSync(process.argv[2], 'utf8'))) {
-  console.log(JSON.stringify(run(one)));
+for (const testCase of JSON.parse(readFileSync(process.argv[2], 'utf8'))) {
+  console.log(JSON.stringify(run(testCase)));
 }

@@ -1,8 +1,8 @@
-// Shared by the scripts of clients: a fetch that records exchanges, and a line of JSON for each case.
+// Helpers of the scripts that run clients: they record HTTP requests, and print a line of JSON for each case.
 
 let wire = [];
 
-// recordingFetch is fetch, and records the method, the status, the media type and the error codes of each exchange.
+// recordingFetch is like fetch, and records each request's method and its response's status, media type and error codes.
 export async function recordingFetch(input, init) {
   const request = new Request(input, init);
   const response = await fetch(request);
@@ -17,16 +17,16 @@ export function codes(errors) {
   return (errors ?? []).map(({ extensions = {} }) => [extensions.code, extensions.reason].filter(Boolean).join('/'));
 }
 
-// run runs a case, and prints its result and the exchanges. f returns the client's result or throws an error, from
-// which failed returns the GraphQL errors. Other errors are printed as they are.
-export async function run(name, failed, f) {
+// run runs a case, and prints its result and the recorded requests. f returns the client's result or throws an error.
+// graphQLErrors returns the GraphQL errors of such an error; other errors are printed as they are.
+export async function run(name, graphQLErrors, f) {
   wire = [];
   let result;
   try {
     result = JSON.stringify(await f());
   } catch (error) {
-    const found = failed(error);
-    result = found?.length ? 'error ' + codes(found).join(' ') : `${error.name}: ${error.message}`;
+    const errors = graphQLErrors(error);
+    result = errors?.length ? 'error ' + codes(errors).join(' ') : `${error.name}: ${error.message}`;
   }
   console.log(JSON.stringify({ case: name, result, wire }));
 }

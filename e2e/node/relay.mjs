@@ -1,5 +1,5 @@
-// node relay.mjs URL USER PASSWORD signs in and out with Relay, and prints a line of JSON for each case. The // output
-// of relay-compiler is in relay/artifacts, and its command in relay/src/documents.js.
+// node relay.mjs URL USER PASSWORD signs in and out with Relay, and prints a line of JSON for each case. The output of
+// relay-compiler is in relay/artifacts, and its command in relay/src/documents.js.
 import { createHash } from 'node:crypto';
 import relay from 'relay-runtime';
 import login from './relay/artifacts/documentsLoginMutation.graphql.js';
@@ -22,9 +22,9 @@ async function send(body, accept = mediaTypes.toReversed().join()) {
   return response.json();
 }
 
-function environment(exchange) {
+function newEnvironment(sendOperation) {
   const network = Network.create(async ({ text }, variables) => {
-    const response = await exchange(text, variables);
+    const response = await sendOperation(text, variables);
     fieldErrors = response.errors;
     return response;
   });
@@ -32,19 +32,19 @@ function environment(exchange) {
 }
 
 // In Relay, the network layer decides how persisted operations are identified. This is Apollo's protocol.
-async function persisted(query, variables) {
+async function sendPersisted(query, variables) {
   const extensions = { persistedQuery: { version: 1, sha256Hash: createHash('sha256').update(query).digest('hex') } };
   const response = await send({ variables, extensions });
   const unknown = ['PERSISTED_QUERY_NOT_FOUND', 'PERSISTED_QUERY_NOT_SUPPORTED'].includes(codes(response.errors)[0]);
   return unknown ? send({ query, variables, extensions }) : response;
 }
 
-const failed = (error) => error.source?.errors;
-const at = environment((query, variables) => send({ query, variables }));
-const ask = (from = at) => fetchQuery(from, me, {}, { fetchPolicy: 'network-only' }).toPromise();
-const mutate = (mutation, variables, from = at) =>
+const graphQLErrors = (error) => error.source?.errors;
+const defaultEnvironment = newEnvironment((query, variables) => send({ query, variables }));
+const ask = (environment = defaultEnvironment) => fetchQuery(environment, me, {}, { fetchPolicy: 'network-only' }).toPromise();
+const mutate = (mutation, variables, environment = defaultEnvironment) =>
   new Promise((onCompleted, onError) => {
-    commitMutation(from, {
+    commitMutation(environment, {
       mutation,
       variables,
       onError,
@@ -52,30 +52,30 @@ const mutate = (mutation, variables, from = at) =>
     });
   });
 
-await run('me, anonymous', failed, async () => ({ ...(await ask()), errors: codes(fieldErrors) }));
-await run('login, wrong password', failed, () => mutate(login, { username: u, password: 'wrong' }));
+await run('me, anonymous', graphQLErrors, async () => ({ ...(await ask()), errors: codes(fieldErrors) }));
+await run('login, wrong password', graphQLErrors, () => mutate(login, { username: u, password: 'wrong' }));
 let tokens;
-await run('login', failed, async () => {
+await run('login', graphQLErrors, async () => {
   tokens = (await mutate(login, { username: u, password: p })).login;
   token = tokens.accessToken;
   return signedIn(tokens);
 });
-await run('me', failed, async () => (await ask()).me.username === u);
+await run('me', graphQLErrors, async () => (await ask()).me.username === u);
 for (const accept of mediaTypes) {
-  const from = environment((query, variables) => send({ query: query.replace('username', 'nickname'), variables }, accept));
-  await run('invalid, ' + accept, failed, () => ask(from));
+  const environment = newEnvironment((query, variables) => send({ query: query.replace('username', 'nickname'), variables }, accept));
+  await run('invalid, ' + accept, graphQLErrors, () => ask(environment));
 }
-const persisting = environment(persisted);
-for (const time of ['first', 'second']) {
-  await run(`me, persisted, ${time}`, failed, async () => (await ask(persisting)).me.username === u);
+const persistedEnvironment = newEnvironment(sendPersisted);
+for (const attempt of ['first', 'second']) {
+  await run(`me, persisted, ${attempt}`, graphQLErrors, async () => (await ask(persistedEnvironment)).me.username === u);
 }
-await run('refresh, persisted', failed, async () => {
-  tokens = (await mutate(refresh, { token: tokens.refreshToken }, persisting)).refresh;
+await run('refresh, persisted', graphQLErrors, async () => {
+  tokens = (await mutate(refresh, { token: tokens.refreshToken }, persistedEnvironment)).refresh;
   return signedIn(tokens);
 });
-await run('refresh', failed, async () => {
+await run('refresh', graphQLErrors, async () => {
   tokens = (await mutate(refresh, { token: tokens.refreshToken })).refresh;
   return signedIn(tokens);
 });
-await run('logout', failed, () => mutate(logout, { token: tokens.refreshToken }));
-await run('refresh, signed out', failed, () => mutate(refresh, { token: tokens.refreshToken }));
+await run('logout', graphQLErrors, () => mutate(logout, { token: tokens.refreshToken }));
+await run('refresh, signed out', graphQLErrors, () => mutate(refresh, { token: tokens.refreshToken }));

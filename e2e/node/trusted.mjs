@@ -1,8 +1,8 @@
 // node trusted.mjs manifest prints a manifest of the operations in the format of
 // @apollo/generate-persisted-query-manifest: as Apollo Client's cache transforms them, and identified by their SHA-256.
 //
-// node trusted.mjs URL USER PASSWORD sends these operations, and others, to a server with this manifest, and prints a
-// line of JSON for each case.
+// node trusted.mjs URL USER PASSWORD sends these and other operations to a server with this manifest, and prints a line
+// of JSON for each case.
 import { createHash } from 'node:crypto';
 import { ApolloClient, ApolloLink, CombinedGraphQLErrors, HttpLink, InMemoryCache, gql } from '@apollo/client';
 import { PersistedQueryLink } from '@apollo/client/link/persisted-queries';
@@ -35,15 +35,15 @@ const client = (...links) =>
     defaultOptions: { query: { fetchPolicy: 'no-cache' }, mutate: { fetchPolicy: 'no-cache' } },
   });
 const byID = () => client(new PersistedQueryLink({ sha256, useGETForHashedQueries: true }));
-const failed = (error) => CombinedGraphQLErrors.is(error) && error.errors;
+const graphQLErrors = (error) => CombinedGraphQLErrors.is(error) && error.errors;
 const isUser = ({ data }) => data.me.username === u;
 
-await run('login, by ID', failed, async () => {
+await run('login, by ID', graphQLErrors, async () => {
   const { data } = await byID().mutate({ mutation: gql(documents.login), variables: { u, p } });
   token = data.login.accessToken;
   return signedIn(data.login);
 });
-await run('me, by ID', failed, async () => isUser(await byID().query({ query: gql(documents.me) })));
-await run('me, by text', failed, async () => isUser(await client().query({ query: gql(documents.me) })));
-await run('other ID', failed, () => byID().query({ query: gql('query Me { me { id email } }') }));
-await run('other text', failed, () => client().query({ query: gql('query Me { me { id email } }') }));
+await run('me, by ID', graphQLErrors, async () => isUser(await byID().query({ query: gql(documents.me) })));
+await run('me, by text', graphQLErrors, async () => isUser(await client().query({ query: gql(documents.me) })));
+await run('other ID', graphQLErrors, () => byID().query({ query: gql('query Me { me { id email } }') }));
+await run('other text', graphQLErrors, () => client().query({ query: gql('query Me { me { id email } }') }));

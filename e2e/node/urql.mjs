@@ -6,7 +6,7 @@ import { documents, mediaTypes, recordingFetch, run, signedIn } from './record.m
 const [url, u, p] = process.argv.slice(2);
 let token;
 
-function client({ exchanges = [], headers, ...options } = {}) {
+function newClient({ exchanges = [], headers, ...options } = {}) {
   return createClient({
     url,
     fetch: recordingFetch,
@@ -25,39 +25,39 @@ function unwrap({ data, error }) {
   return data;
 }
 
-const failed = (error) => error.graphQLErrors;
-const at = client();
-const query = async (text, from = at) => unwrap(await from.query(text, {}).toPromise());
-const mutate = async (text, variables, from = at) => unwrap(await from.mutation(text, variables).toPromise());
+const graphQLErrors = (error) => error.graphQLErrors;
+const defaultClient = newClient();
+const query = async (text, client = defaultClient) => unwrap(await client.query(text, {}).toPromise());
+const mutate = async (text, variables, client = defaultClient) => unwrap(await client.mutation(text, variables).toPromise());
 
-await run('me, anonymous', failed, () => query(documents.me));
-await run('login, wrong password', failed, () => mutate(documents.login, { u, p: 'wrong' }));
+await run('me, anonymous', graphQLErrors, () => query(documents.me));
+await run('login, wrong password', graphQLErrors, () => mutate(documents.login, { u, p: 'wrong' }));
 let tokens;
-await run('login', failed, async () => {
+await run('login', graphQLErrors, async () => {
   tokens = (await mutate(documents.login, { u, p })).login;
   token = tokens.accessToken;
   return signedIn(tokens);
 });
-await run('me', failed, async () => (await query(documents.me)).me.username === u);
+await run('me', graphQLErrors, async () => (await query(documents.me)).me.username === u);
 for (const accept of mediaTypes) {
-  await run('invalid, ' + accept, failed, () => query(documents.invalid, client({ headers: { accept } })));
+  await run('invalid, ' + accept, graphQLErrors, () => query(documents.invalid, newClient({ headers: { accept } })));
 }
-await run('me, GET', failed, async () => (await query(documents.me, client({ preferGetMethod: 'force' }))).me.username === u);
+await run('me, GET', graphQLErrors, async () => (await query(documents.me, newClient({ preferGetMethod: 'force' }))).me.username === u);
 
-const persisting = client({
+const persistedClient = newClient({
   preferGetMethod: 'within-url-limit',
   exchanges: [persistedExchange({ preferGetForPersistedQueries: true, enableForMutation: true })],
 });
-for (const time of ['first', 'second']) {
-  await run(`me, persisted, ${time}`, failed, async () => (await query(documents.me, persisting)).me.username === u);
+for (const attempt of ['first', 'second']) {
+  await run(`me, persisted, ${attempt}`, graphQLErrors, async () => (await query(documents.me, persistedClient)).me.username === u);
 }
-await run('refresh, persisted', failed, async () => {
-  tokens = (await mutate(documents.refresh, { r: tokens.refreshToken }, persisting)).refresh;
+await run('refresh, persisted', graphQLErrors, async () => {
+  tokens = (await mutate(documents.refresh, { r: tokens.refreshToken }, persistedClient)).refresh;
   return signedIn(tokens);
 });
-await run('refresh', failed, async () => {
+await run('refresh', graphQLErrors, async () => {
   tokens = (await mutate(documents.refresh, { r: tokens.refreshToken })).refresh;
   return signedIn(tokens);
 });
-await run('logout', failed, () => mutate(documents.logout, { r: tokens.refreshToken }));
-await run('refresh, signed out', failed, () => mutate(documents.refresh, { r: tokens.refreshToken }));
+await run('logout', graphQLErrors, () => mutate(documents.logout, { r: tokens.refreshToken }));
+await run('refresh, signed out', graphQLErrors, () => mutate(documents.refresh, { r: tokens.refreshToken }));
