@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import test from "node:test";
 
-// Sessions outside of a page. Each runs in its own process, which must exit by itself.
+// These tests run sessions outside of a page, each in its own process, which must exit by itself.
 const session = import.meta.resolve("@cloakql/client");
 const processTimeout = 240_000; // ms
 
@@ -34,12 +34,12 @@ await session.signOut();
 console.log([...results, session.state().reason].join());`;
 const expected = "token 1,token 2,32,SIGNED_OUT";
 
-const page = "globalThis.document ??= {};"; // makes a session believe that it runs in a page
+const fakePage = "globalThis.document ??= {};"; // makes a session believe that it runs in a page
 
 test("an unused session doesn't keep a process alive", async () => {
   for (const options of ["", 'name: "shared"']) {
     assert.equal(await run([], `new Session({ url: "http://127.0.0.1:1/graphql", ${options} }); console.log("done");`), "done");
-    assert.equal(await run([], `${page} new Session({ url: "http://127.0.0.1:1/graphql", ${options} }); console.log("done");`), "done");
+    assert.equal(await run([], `${fakePage} new Session({ url: "http://127.0.0.1:1/graphql", ${options} }); console.log("done");`), "done");
   }
 });
 
@@ -53,13 +53,13 @@ const features = ["BroadcastChannel", "navigator", "AbortController", "AbortSign
 for (const missing of [[], ...features.map((name) => [name]), features]) {
   test(`a session without ${missing.join(", ") || "a page"}`, async () => {
     assert.equal(await run(missing, signInAndOut("")), expected);
-    assert.equal(await run(missing, page + signInAndOut("")), expected);
+    assert.equal(await run(missing, fakePage + signInAndOut("")), expected);
   });
 }
 
 test("a page that may not use storage has no channel", async () => {
   const throwing = 'globalThis.BroadcastChannel = class { constructor() { throw new Error("SecurityError"); } };';
-  assert.equal(await run([], throwing + page + signInAndOut("")), expected);
+  assert.equal(await run([], throwing + fakePage + signInAndOut("")), expected);
 });
 
 test("without fetch, the error names the option to set", async () => {
@@ -85,7 +85,7 @@ test("outside of a page, only sessions with a name are shared", async () => {
 const send = async () => ({ data: { login: { accessToken: "t", expiresIn: 300, refreshToken: null, refreshExpiresIn: null } } });
 const sessions = [1, 2].map(() => new Session({ url: "x", send, ${options} }));
 await sessions[0].signIn({});
-await new Promise((resolve) => { // a channel's messages come in order
+await new Promise((resolve) => { // wait: a channel delivers messages in order
   const [a, b] = [new BroadcastChannel("end"), new BroadcastChannel("end")];
   b.onmessage = () => (a.close(), b.close(), resolve());
   a.postMessage("");

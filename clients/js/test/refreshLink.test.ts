@@ -16,7 +16,7 @@ const me = gql`{ me { id } }`;
 const denied: Response = { data: { me: null }, errors: [expired("me")] };
 
 /** Returns a client of a server that responds with `respond`, and the authorization headers that the server received. */
-function connect(tokens: TokenSource, respond: (authorization: string | undefined, n: number) => Response | Error, above: ApolloLink[] = []) {
+function connect(tokens: TokenSource, respond: (authorization: string | undefined, n: number) => Response | Error, linksAbove: ApolloLink[] = []) {
   const sent: (string | undefined)[] = [];
   const server = new ApolloLink((operation) => {
     const { authorization } = (operation.getContext().headers ?? {}) as Record<string, string>;
@@ -31,7 +31,7 @@ function connect(tokens: TokenSource, respond: (authorization: string | undefine
       return () => clearTimeout(timer);
     });
   });
-  const client = new ApolloClient({ link: ApolloLink.from([...above, new RefreshLink(tokens), server]), cache: new InMemoryCache() });
+  const client = new ApolloClient({ link: ApolloLink.from([...linksAbove, new RefreshLink(tokens), server]), cache: new InMemoryCache() });
   const query = (context = {}) => client.query({ query: me, fetchPolicy: "no-cache", context: { queryDeduplication: false, ...context } });
   return { client, query, sent };
 }
@@ -102,18 +102,18 @@ test("no token is added to an anonymous operation, to one with its own header, o
   assert.deepEqual(signedOut.sent, [undefined]);
 });
 
-const [a, ab, x, spread] = [gql`mutation { a }`, gql`mutation { a b }`, gql`mutation { x: a }`, gql`mutation { ...F } fragment F on Mutation { a }`];
+const [oneField, twoFields, aliasedField, fragmentSpread] = [gql`mutation { a }`, gql`mutation { a b }`, gql`mutation { x: a }`, gql`mutation { ...F } fragment F on Mutation { a }`];
 const mutations: [name: string, document: DocumentNode, response: Response, sent: number][] = [
-  ["its field was refused", a, { data: { a: null }, errors: [expired("a")] }, 2],
-  ["its field was refused, and the data is null", a, { data: null, errors: [expired("a")] }, 2],
-  ["the request was refused", a, { errors: [expired()] }, 2],
-  ["under an alias", x, { data: { x: null }, errors: [expired("x")] }, 2],
-  ["both fields were refused", ab, { data: { a: null, b: null }, errors: [expired("a"), expired("b")] }, 2],
-  ["one field ran", ab, { data: { a: 1, b: null }, errors: [expired("b")] }, 1],
-  ["one field ran and returned null", ab, { data: { a: null, b: null }, errors: [expired("b")] }, 1],
-  ["one field ran, and the data is null", ab, { data: null, errors: [expired("b")] }, 1],
-  ["a nested field was refused", a, { data: { a: null }, errors: [expired("a", "secret")] }, 1],
-  ["a fragment hides what ran", spread, { data: { a: null }, errors: [expired("a")] }, 1],
+  ["its field was refused", oneField, { data: { a: null }, errors: [expired("a")] }, 2],
+  ["its field was refused, and the data is null", oneField, { data: null, errors: [expired("a")] }, 2],
+  ["the request was refused", oneField, { errors: [expired()] }, 2],
+  ["under an alias", aliasedField, { data: { x: null }, errors: [expired("x")] }, 2],
+  ["both fields were refused", twoFields, { data: { a: null, b: null }, errors: [expired("a"), expired("b")] }, 2],
+  ["one field ran", twoFields, { data: { a: 1, b: null }, errors: [expired("b")] }, 1],
+  ["one field ran and returned null", twoFields, { data: { a: null, b: null }, errors: [expired("b")] }, 1],
+  ["one field ran, and the data is null", twoFields, { data: null, errors: [expired("b")] }, 1],
+  ["a nested field was refused", oneField, { data: { a: null }, errors: [expired("a", "secret")] }, 1],
+  ["a fragment hides what ran", fragmentSpread, { data: { a: null }, errors: [expired("a")] }, 1],
 ];
 for (const [name, mutation, response, times] of mutations) {
   test(`a mutation: ${name}`, async () => {

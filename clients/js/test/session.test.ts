@@ -38,12 +38,12 @@ function clock(t: TestContext): { advance(ms: number): void } {
   return { advance: (ms) => (now += ms) };
 }
 
-const anybody = { username: "anybody", password: "secret" };
+const credentials = { username: "anybody", password: "secret" };
 
 test("callers share a refresh, and later ones get its token", async () => {
   const { send, calls } = server();
   const session = new Session({ url: "x", name: "shared", send });
-  await session.signIn(anybody);
+  await session.signIn(credentials);
   const stale = (await session.accessToken())!;
   const fresh = await Promise.all(Array.from({ length: 10 }, () => session.refresh(stale)));
   assert.deepEqual(new Set([...fresh, await session.refresh(stale)]), new Set(["token 2"]));
@@ -51,14 +51,14 @@ test("callers share a refresh, and later ones get its token", async () => {
   session.close();
 });
 
-test("an operation that one person started isn't repeated as another", async () => {
+test("an operation that one user started isn't repeated as another", async () => {
   const { send, calls } = server();
   const session = new Session({ url: "x", name: "another", send });
-  await session.signIn(anybody);
+  await session.signIn(credentials);
   const stale = (await session.accessToken())!;
   await session.signOut();
   assert.equal(await session.refresh(stale), undefined);
-  await session.signIn(anybody);
+  await session.signIn(credentials);
   assert.equal(await session.refresh(stale), undefined);
   assert.equal(calls.refresh, 0);
   session.close();
@@ -67,22 +67,22 @@ test("an operation that one person started isn't repeated as another", async () 
 test("a refresh of another session isn't shared", async () => {
   const { send, calls } = server();
   let release = () => {};
-  let arrived = () => {};
-  const held = new Promise<void>((resolve) => (release = resolve));
-  const waiting = new Promise<void>((resolve) => (arrived = resolve));
+  let arrive = () => {};
+  const released = new Promise<void>((resolve) => (release = resolve));
+  const requested = new Promise<void>((resolve) => (arrive = resolve));
   const slow = async (query: string, variables: Record<string, unknown>) => {
     if (variables.refreshToken === "refresh 1" && query.includes("Refresh")) {
-      arrived();
-      await held;
+      arrive();
+      await released;
     }
     return send(query);
   };
   const session = new Session({ url: "x", name: "joined", send: slow });
-  await session.signIn(anybody);
+  await session.signIn(credentials);
   const first = session.refresh((await session.accessToken())!);
-  await waiting;
+  await requested;
   await session.signOut();
-  await session.signIn(anybody);
+  await session.signIn(credentials);
   const second = await session.refresh((await session.accessToken())!);
   assert.equal(second, "token 3");
   release();
@@ -94,31 +94,31 @@ test("a refresh of another session isn't shared", async () => {
 test("signing out in one tab wins over a refresh in another", async () => {
   const { send, calls } = server();
   let release = () => {};
-  const held = new Promise<void>((resolve) => (release = resolve));
+  const released = new Promise<void>((resolve) => (release = resolve));
   const slow = async (query: string) => {
     const response = await send(query);
-    if (query.includes("Refresh")) await held;
+    if (query.includes("Refresh")) await released;
     return response;
   };
-  const [one, two] = [new Session({ url: "x", name: "tabs", send: slow }), new Session({ url: "x", name: "tabs", send: slow })];
-  await one.signIn(anybody);
-  await waitForStatus(two, "signedIn");
-  const refreshing = one.refresh((await two.accessToken())!);
+  const [tab1, tab2] = [new Session({ url: "x", name: "tabs", send: slow }), new Session({ url: "x", name: "tabs", send: slow })];
+  await tab1.signIn(credentials);
+  await waitForStatus(tab2, "signedIn");
+  const refreshing = tab1.refresh((await tab2.accessToken())!);
   while (calls.refresh === 0) await new Promise((resolve) => setTimeout(resolve, 1));
-  await two.signOut();
-  await waitForStatus(one, "signedOut");
+  await tab2.signOut();
+  await waitForStatus(tab1, "signedOut");
   release();
   assert.equal(await refreshing, undefined);
-  assert.deepEqual([one.state(), two.state()], Array(2).fill({ status: "signedOut", reason: "SIGNED_OUT" }));
+  assert.deepEqual([tab1.state(), tab2.state()], Array(2).fill({ status: "signedOut", reason: "SIGNED_OUT" }));
   assert.equal(calls.logout, 2); // with the current refresh token, and with the one that arrived too late
-  one.close();
-  two.close();
+  tab1.close();
+  tab2.close();
 });
 
 test("without a refresh token a session lasts as long as its access token", async () => {
   const tokens = { accessToken: "t", expiresIn: 300, refreshToken: null, refreshExpiresIn: null };
   const session = new Session({ url: "x", name: "short", send: async () => ({ data: { login: tokens } }) });
-  await session.signIn(anybody);
+  await session.signIn(credentials);
   const state = session.state();
   assert.ok(state.status === "signedIn" && state.tokens.refreshAt === state.tokens.expiresAt);
   session.close();
@@ -134,7 +134,7 @@ test("while Keycloak is down, a session refreshes at most once a second, or when
     name: "pausing",
     send: async (query) => (error && query.includes("Refresh") ? (refreshes++, { errors: [error] }) : send(query)),
   });
-  await session.signIn(anybody);
+  await session.signIn(credentials);
   const stale = (await session.accessToken())!;
   error = { message: "Sign-in is not available", extensions: { code: "SERVICE_UNAVAILABLE" } };
   for (let i = 0; i < 5; i++) await assert.rejects(session.refresh(stale), { code: "SERVICE_UNAVAILABLE" });
@@ -159,12 +159,12 @@ test("a session ends if the realm refuses its refresh token, but not while Keycl
   const { send } = server();
   let response: GraphQLResponse | undefined;
   const session = new Session({ url: "x", name: "refused", send: async (query) => (query.includes("Refresh") && response) || send(query) });
-  await session.signIn(anybody);
+  await session.signIn(credentials);
   const stale = (await session.accessToken())!;
   response = { errors: [{ message: "Sign-in is not available", extensions: { code: "SERVICE_UNAVAILABLE", reason: "IDENTITY_PROVIDER_UNAVAILABLE" } }] };
   await assert.rejects(session.refresh(stale), { code: "SERVICE_UNAVAILABLE" });
   assert.equal(await session.accessToken(), stale);
-  advance(1_000); // until then, the server isn't called again
+  advance(1_000); // before that, the session doesn't call the server again
   response = { errors: [{ message: "Sign in again", extensions: { code: "INVALID_REFRESH_TOKEN", reason: "SESSION_ENDED" } }] };
   assert.equal(await session.refresh(stale), undefined);
   assert.deepEqual(session.state(), { status: "signedOut", reason: "SESSION_ENDED" });
@@ -179,16 +179,16 @@ test("an unknown reason ends the session, and is its reason", async () => {
     name: "unknown reason",
     send: async (query) => (query.includes("Refresh") ? { errors: [error] } : send(query)),
   });
-  await session.signIn(anybody);
+  await session.signIn(credentials);
   assert.equal(await session.refresh((await session.accessToken())!), undefined);
   assert.deepEqual(session.state(), { status: "signedOut", reason: "DEVICE_LOST" });
   session.close();
 });
 
-test("a product's own error keeps its code, reason, message and extensions", async () => {
+test("an application's own error keeps its code, reason, message and extensions", async () => {
   const extensions = { code: "SHOP_CLOSED", reason: "NIGHT", opensAt: "09:00" };
   const session = new Session({ url: "x", name: "closed", send: async () => ({ errors: [{ message: "We are closed", extensions }] }) });
-  await assert.rejects(session.signIn(anybody), (error) => {
+  await assert.rejects(session.signIn(credentials), (error) => {
     assert.ok(error instanceof ServerError);
     assert.deepEqual([error.message, error.code, error.reason, error.extensions], ["We are closed", "SHOP_CLOSED", "NIGHT", extensions]);
     return true;
