@@ -10,9 +10,9 @@ const renew = `mutation Refresh($refreshToken: String!) {
 }`;
 const logout = `mutation Logout($refreshToken: String!) { logout(refreshToken: $refreshToken) }`;
 
-// One user's session. Call connect again for another user: an operation of one must not be repeated as the other.
+// connect returns a session for one user. Call it again for another user, so that no operation is repeated as another user.
 export function connect(url, send = fetch) {
-  let tokens; // in memory: every script of a page can read its storage
+  let tokens; // in memory, since every script of a page can read its storage
   let refreshing; // the refresh in flight, which all operations share
   // Two tabs may use the same refresh token at once: within REFRESH_GRACE, the server sends both the same response.
 
@@ -30,7 +30,7 @@ export function connect(url, send = fetch) {
     try {
       const fresh = await call("refresh", renew, { refreshToken });
       if (tokens?.refreshToken === refreshToken) tokens = fresh; // otherwise the user has signed out meanwhile
-    } catch (error) { // while Keycloak can't be reached, nobody is signed out
+    } catch (error) { // if Keycloak can't be reached, the user stays signed in
       if (error.code === "INVALID_REFRESH_TOKEN" && tokens?.refreshToken === refreshToken) tokens = undefined;
     }
   }

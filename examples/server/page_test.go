@@ -16,9 +16,8 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// docs/extending.md says how to build the program in this directory. This test follows the page in
-// an empty directory, compares the result with this directory, and runs the program, with
-// keycloaktest in place of a real Keycloak.
+// Following docs/extending.md in an empty directory creates the program in this directory. The test
+// compares both, and runs the program with keycloaktest in place of a real Keycloak.
 func TestExtendingPage(t *testing.T) {
 	dir := must(os.Getwd())
 	root := filepath.Join(dir, "../..")

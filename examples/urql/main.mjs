@@ -12,9 +12,9 @@ const renew = gql`mutation Refresh($refreshToken: String!) {
 }`;
 const logout = gql`mutation Logout($refreshToken: String!) { logout(refreshToken: $refreshToken) }`;
 
-// One user's session. Call connect again for another user: an operation of one must not be repeated as the other.
+// connect returns a session for one user. Call it again for another user, so that no operation is repeated as another user.
 export function connect(url, send = fetch) {
-  let tokens, sentWith; // in memory: every script of a page can read its storage
+  let tokens, sentWith; // in memory, since every script of a page can read its storage
   const bearer = () => tokens && `Bearer ${tokens.accessToken}`;
   // Refreshes once for all operations that fail because the token has expired, and repeats each query once. Two tabs may
   // use the same refresh token at once: within REFRESH_GRACE, the server sends both the same response.
@@ -29,7 +29,7 @@ export function connect(url, send = fetch) {
       const { refreshToken } = tokens;
       const { data, error } = await mutate(renew, { refreshToken });
       if (tokens?.refreshToken !== refreshToken) return; // the user has signed out meanwhile
-      // While Keycloak can't be reached, nobody is signed out.
+      // If Keycloak can't be reached, the user stays signed in.
       if (data || error.graphQLErrors[0]?.extensions.code === "INVALID_REFRESH_TOKEN") tokens = data?.refresh;
     },
   }));

@@ -25,7 +25,7 @@ const accountQuery = graphql(`
   }
 `);
 
-/** A page for people who are signed in. It shows the contents of their token. */
+/** Account shows the contents of the user's token. Only signed-in users see this page. */
 export function Account() {
   const { data, error, loading } = useQuery(accountQuery);
   const me = data?.me;

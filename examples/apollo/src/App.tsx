@@ -22,11 +22,11 @@ export function App() {
   const view = `${route} ${state.status} ${id}`;
 
   // After a change of page, a sign-in or a sign-out, the heading gets the focus, so that screen readers announce it.
-  const last = useRef(view);
+  const lastView = useRef(view);
   useEffect(() => {
-    if (last.current === view) return;
-    const wasLoading = last.current.includes(" loading ");
-    last.current = view;
+    if (lastView.current === view) return;
+    const wasLoading = lastView.current.includes(" loading ");
+    lastView.current = view;
     if (!wasLoading) main.current?.querySelector("h1")?.focus();
   }, [view]);
 
@@ -35,7 +35,7 @@ export function App() {
   }, [signedIn]);
 
   return (
-    // The key resets the state of all components when another person signs in.
+    // The key resets the state of all components when another user signs in.
     <ApolloProvider client={currentClient()} key={id}>
       <title>{`${titles[route]} – CloakQL example`}</title>
       <Header route={route} signedIn={signedIn} onLogoutFailed={() => setLogoutFailed(true)} />
@@ -47,8 +47,8 @@ export function App() {
         )}
         {state.status === "loading" && <p role="status">One moment…</p>}
         {state.status === "signedOut" && (
-          // In place of the guarded page, at its address, so that signing in shows that page.
-          <SignIn reason={state.reason} wanted={route === "/" ? null : titles[route]} key={route} />
+          // The form replaces the page at the same address, so that the page appears after the sign-in.
+          <SignIn reason={state.reason} pageTitle={route === "/" ? null : titles[route]} key={route} />
         )}
         {signedIn && route === "/" && (
           <>

@@ -11,16 +11,16 @@ const anonymousQuery = graphql(`
   }
 `);
 
-/** What a request without a token gets: an error, shown in its place while the rest of the page works. */
+/** Denied sends a request without a token and shows its error, while the rest of the page keeps working. */
 export function Denied() {
   const client = useApolloClient();
-  const [denied, setDenied] = useState<unknown>();
+  const [error, setError] = useState<unknown>();
 
   async function ask() {
-    setDenied(undefined);
+    setError(undefined);
     await client
       .query({ query: anonymousQuery, fetchPolicy: "no-cache", context: { anonymous: true } })
-      .catch(setDenied);
+      .catch(setError);
   }
 
   return (
@@ -32,7 +32,7 @@ export function Denied() {
       <button type="button" className="plain" onClick={() => void ask()}>
         Ask without a token
       </button>
-      {denied !== undefined && <Problem error={denied} />}
+      {error !== undefined && <Problem error={error} />}
     </section>
   );
 }

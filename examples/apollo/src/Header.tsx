@@ -9,7 +9,7 @@ const pages: { route: Route; name: string }[] = [
 
 type Props = { route: Route; signedIn: boolean; onLogoutFailed: () => void };
 
-/** `onLogoutFailed` is called if the server couldn't be told of a sign-out. */
+/** Header shows the pages and signs out. It calls `onLogoutFailed` if the server can't be told of a sign-out. */
 export function Header({ route, signedIn, onLogoutFailed }: Props) {
   const [busy, setBusy] = useState(false);
 

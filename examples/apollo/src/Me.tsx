@@ -21,7 +21,7 @@ const meQuery = graphql(`
   }
 `);
 
-/** Who is signed in. */
+/** Me shows the signed-in user. */
 export function Me() {
   const { data, error, loading, refetch } = useQuery(meQuery);
   const me = data?.me;

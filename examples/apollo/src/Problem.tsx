@@ -1,6 +1,6 @@
 import { errorInfo, errorText } from "./errors";
 
-/** An error's text, and below it the server's code, reason and message. */
+/** Problem shows an error's text, and below it the server's code, reason and message. */
 export function Problem({ error }: { error: unknown }) {
   const info = errorInfo(error);
   const { code, reason, message } = info;

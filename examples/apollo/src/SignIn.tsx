@@ -3,7 +3,7 @@ import { useRef, useState, type SubmitEvent } from "react";
 import { session } from "./client";
 import { errorInfo, errorText } from "./errors";
 
-const farewells: Record<SignedOutReason, string> = {
+const reasonTexts: Record<SignedOutReason, string> = {
   SIGNED_OUT: "You are signed out.",
   EXPIRED: "Your session has expired. Sign in again.",
   SESSION_ENDED: "Your session has ended. Sign in again.",
@@ -11,8 +11,8 @@ const farewells: Record<SignedOutReason, string> = {
   INVALID: "Your session has ended. Sign in again.",
 };
 
-/** `reason` says why the last session ended, and `wanted` is the page that requires a sign-in. */
-export function SignIn({ reason, wanted }: { reason: SignedOutReason | null; wanted: string | null }) {
+/** SignIn shows the form. `reason` says why the last session ended, and `pageTitle` is the page that requires a sign-in. */
+export function SignIn({ reason, pageTitle }: { reason: SignedOutReason | null; pageTitle: string | null }) {
   const [problem, setProblem] = useState<string | null>(null);
   const [busy, setBusy] = useState(false);
   const [withCode, setWithCode] = useState(false);
@@ -20,14 +20,14 @@ export function SignIn({ reason, wanted }: { reason: SignedOutReason | null; wan
 
   async function submit(event: SubmitEvent<HTMLFormElement>) {
     event.preventDefault();
-    const typed = new FormData(event.currentTarget);
-    const otp = String(typed.get("otp") ?? "").replaceAll(" ", ""); // authenticator apps show spaces
+    const form = new FormData(event.currentTarget);
+    const otp = String(form.get("otp") ?? "").replaceAll(" ", ""); // authenticator apps show spaces
     setProblem(null);
     setBusy(true);
     try {
       await session.signIn({
-        username: String(typed.get("username")),
-        password: String(typed.get("password")),
+        username: String(form.get("username")),
+        password: String(form.get("password")),
         ...(otp !== "" && { otp }),
       });
     } catch (error) {
@@ -42,10 +42,10 @@ export function SignIn({ reason, wanted }: { reason: SignedOutReason | null; wan
       <h1 id="sign-in" tabIndex={-1}>
         Sign in
       </h1>
-      {wanted !== null && <p>{wanted} is for people who are signed in.</p>}
+      {pageTitle !== null && <p>{pageTitle} is for people who are signed in.</p>}
       {reason !== null && (
         <p className="note" role="status">
-          {farewells[reason] ?? "Sign in again."}
+          {reasonTexts[reason] ?? "Sign in again."}
         </p>
       )}
       <form onSubmit={submit}>

@@ -1,4 +1,4 @@
-/** A list of names such as roles, groups or scopes. */
+/** Tags lists names such as roles, groups or scopes. */
 export function Tags({ names }: { names: readonly string[] }) {
   if (names.length === 0) return <span className="quiet">none</span>;
   return (

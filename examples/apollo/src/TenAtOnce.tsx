@@ -12,7 +12,7 @@ const whoQuery = graphql(`
   }
 `);
 
-/** Ten operations in ten requests at the same time. If the token has expired, they share one refresh. */
+/** TenAtOnce sends ten operations in ten concurrent requests. If the token has expired, they share one refresh. */
 export function TenAtOnce() {
   const client = useApolloClient();
   const [busy, setBusy] = useState(false);

@@ -1,19 +1,19 @@
 import { CombinedGraphQLErrors } from "@apollo/client";
 import { ServerError } from "@cloakql/client";
 
-/** An error of a sign-in or of an operation. Without a response from the server, there is no code and no reason. */
+/** ErrorInfo describes an error of a sign-in or an operation. Without a response from the server, it has no code. */
 export type ErrorInfo = { message: string; code?: string; reason?: string; retryAfter?: number };
 
 export function errorInfo(error: unknown): ErrorInfo {
-  if (error instanceof ServerError) return { message: error.message, ...contract(error.extensions) };
+  if (error instanceof ServerError) return { message: error.message, ...contractFields(error.extensions) };
   if (CombinedGraphQLErrors.is(error)) {
-    const first = error.errors[0];
-    return { message: first?.message ?? error.message, ...contract(first?.extensions ?? {}) };
+    const firstError = error.errors[0];
+    return { message: firstError?.message ?? error.message, ...contractFields(firstError?.extensions ?? {}) };
   }
   return { message: error instanceof Error ? error.message : String(error) };
 }
 
-function contract({ code, reason, retryAfter }: Record<string, unknown>): Partial<ErrorInfo> {
+function contractFields({ code, reason, retryAfter }: Record<string, unknown>): Partial<ErrorInfo> {
   return {
     ...(typeof code === "string" && { code }),
     ...(typeof reason === "string" && { reason }),
@@ -22,8 +22,8 @@ function contract({ code, reason, retryAfter }: Record<string, unknown>): Partia
 }
 
 /**
- * Returns an error's text for users. For a code without its own text here, such as a product's own, it is the server's
- * message.
+ * Returns an error's text for users. For codes that aren't listed here, such as an application's own, that is the server's
+ * message with the code.
  */
 export function errorText({ message, code, reason, retryAfter }: ErrorInfo): string {
   switch (code) {

@@ -2,6 +2,6 @@ import type { SessionState } from "@cloakql/client";
 import { useSyncExternalStore } from "react";
 import { session } from "./client";
 
-const onServer: SessionState = { status: "loading" }; // and until the page is hydrated
+const serverState: SessionState = { status: "loading" }; // used by server rendering, and until the page is hydrated
 
-export const useSession = (): SessionState => useSyncExternalStore(session.subscribe, session.state, () => onServer);
+export const useSession = (): SessionState => useSyncExternalStore(session.subscribe, session.state, () => serverState);

@@ -1,4 +1,4 @@
 interface ImportMetaEnv {
-  /** Of the GraphQL endpoint, when the page is built. */
+  /** The URL of the GraphQL endpoint, if it is set in the build. */
   readonly VITE_GRAPHQL_URL?: string;
 }
