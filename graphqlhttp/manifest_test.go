@@ -33,6 +33,7 @@ const apolloManifest = `{
   ]
 }`
 
+// TestReadManifest checks that the operations of Apollo's manifest are found by id.
 func TestReadManifest(t *testing.T) {
 	m, err := ReadManifest(strings.NewReader(apolloManifest))
 	if err != nil {
@@ -48,54 +49,56 @@ func TestReadManifest(t *testing.T) {
 		params := &graphql.RawParams{}
 		if trusted, mismatch := m.find(id, params); !trusted || mismatch ||
 			!strings.HasPrefix(params.Query, prefix) {
-			t.Errorf("find(%s) = %t, %t, and the query is %q", id, trusted, mismatch,
-				params.Query)
+			t.Errorf("find(%s) = %t, %t, query %q; want true, false, %q...", id, trusted, mismatch,
+				params.Query, prefix)
 		}
 	}
 }
 
+// TestReadManifest_invalid checks that an invalid manifest is rejected with an error that says what
+// is wrong with it.
 func TestReadManifest_invalid(t *testing.T) {
 	const leaf = "query Leaf { leaf }"
-	one := func(id, name, kind, body string) string {
+	operation := func(id, name, kind, body string) string {
 		return fmt.Sprintf(`{"id":%q,"name":%q,"type":%q,"body":%q}`, id, name, kind, body)
 	}
-	file := func(operations ...string) string {
+	manifest := func(operations ...string) string {
 		return `{"format":"apollo-persisted-query-manifest","version":1,"operations":[` +
 			strings.Join(operations, ",") + `]}`
 	}
-	good := one("1", "Leaf", "query", leaf)
+	leafOperation := operation("1", "Leaf", "query", leaf)
 	const incomplete = "it must have the members id, name, type and body, all strings that " +
 		"aren't empty"
 	for _, tt := range []struct{ name, text, want string }{
 		{"empty file", ``, "can't be read: it is not JSON"},
 		{"not JSON", `{"format":`, "can't be read: it is not JSON"},
-		{"two files in one", file(good) + file(good), "can't be read: it is followed by more"},
+		{"two files in one", manifest(leafOperation) + manifest(leafOperation), "can't be read: it is followed by more"},
 		{"list", `[]`, "must be a JSON object"},
 		{"null", `null`, "must be a JSON object"},
-		{"duplicate member", strings.Replace(file(good), `"version":1`, `"version":1,"version":1`, 1), "can't be read: it has the member"},
-		{"nested too deep", strings.Replace(file(good), `"1"`, strings.Repeat("[", 100)+strings.Repeat("]", 100), 1), "can't be read: it nests deeper than"},
+		{"duplicate field", strings.Replace(manifest(leafOperation), `"version":1`, `"version":1,"version":1`, 1), "can't be read: it has the member"},
+		{"nested too deep", strings.Replace(manifest(leafOperation), `"1"`, strings.Repeat("[", 100)+strings.Repeat("]", 100), 1), "can't be read: it nests deeper than"},
 		{"no format", `{"version":1,"operations":[]}`, `has another format than "apollo-persisted-query-manifest"`},
 		{"old Apollo format", `{"version":2,"operations":[{"signature":"abc","document":"query Leaf { leaf }"}]}`, "has another format than"},
-		{"another version", strings.Replace(file(good), `"version":1`, `"version":2`, 1), "has another version than 1"},
-		{"version is a string", strings.Replace(file(good), `"version":1`, `"version":"1"`, 1), "has another version than 1"},
+		{"another version", strings.Replace(manifest(leafOperation), `"version":1`, `"version":2`, 1), "has another version than 1"},
+		{"version is a string", strings.Replace(manifest(leafOperation), `"version":1`, `"version":"1"`, 1), "has another version than 1"},
 		{"no operations", `{"format":"apollo-persisted-query-manifest","version":1}`, "lacks its list of operations"},
 		{"operations is a string", `{"format":"apollo-persisted-query-manifest","version":1,"operations":"all"}`, "lacks its list of operations"},
 		{"operations is an empty object", `{"format":"apollo-persisted-query-manifest","version":1,"operations":{}}`, "is empty: no request could run"},
 		{"empty object", `{}`, "is empty: no request could run"},
-		{"operations is empty", file(), "is empty: no request could run"},
-		{"too many operations", file(strings.Split(strings.Repeat(`{},`, 10_001)+`{}`, ",")...), "has 10002 operations; the limit is 10000"},
-		{"too large", file(good) + strings.Repeat(" ", 16<<20), "is larger than 16777216 bytes"},
-		{"operation is null", file(good, `null`), `operation 2 of the manifest, "": ` + incomplete},
-		{"operation is a list", file(`[]`), incomplete},
-		{"no id", file(one("", "Leaf", "query", leaf)), `operation 1 of the manifest, "Leaf": ` + incomplete},
-		{"no name", file(one("1", "", "query", leaf)), incomplete},
-		{"no type", file(one("1", "Leaf", "", leaf)), incomplete},
-		{"empty body", file(one("1", "Leaf", "query", "")), incomplete},
-		{"id is a number", file(strings.Replace(good, `"1"`, `1`, 1)), incomplete},
-		{"type is missing", file(`{"id":"1","name":"Leaf","body":"query Leaf { leaf }"}`), incomplete},
-		{"long id", file(one(strings.Repeat("x", 257), "Leaf", "query", leaf)), "its id has 257 bytes; the limit is 256"},
-		{"duplicate id", file(good, one("1", "Other", "query", "query Other { leaf }")), `operation 2 of the manifest, "Other": its id is there twice, with another body`},
-		{"wrong hash with prefix", file(one("sha256:"+hashOf("x"), "Leaf", "query", leaf)), "its id looks like a SHA-256, but that of its body is " + hashOf(leaf)},
+		{"operations is empty", manifest(), "is empty: no request could run"},
+		{"too many operations", manifest(strings.Split(strings.Repeat(`{},`, 10_001)+`{}`, ",")...), "has 10002 operations; the limit is 10000"},
+		{"too large", manifest(leafOperation) + strings.Repeat(" ", 16<<20), "is larger than 16777216 bytes"},
+		{"operation is null", manifest(leafOperation, `null`), `operation 2 of the manifest, "": ` + incomplete},
+		{"operation is a list", manifest(`[]`), incomplete},
+		{"no id", manifest(operation("", "Leaf", "query", leaf)), `operation 1 of the manifest, "Leaf": ` + incomplete},
+		{"no name", manifest(operation("1", "", "query", leaf)), incomplete},
+		{"no type", manifest(operation("1", "Leaf", "", leaf)), incomplete},
+		{"empty body", manifest(operation("1", "Leaf", "query", "")), incomplete},
+		{"id is a number", manifest(strings.Replace(leafOperation, `"1"`, `1`, 1)), incomplete},
+		{"type is missing", manifest(`{"id":"1","name":"Leaf","body":"query Leaf { leaf }"}`), incomplete},
+		{"long id", manifest(operation(strings.Repeat("x", 257), "Leaf", "query", leaf)), "its id has 257 bytes; the limit is 256"},
+		{"duplicate id", manifest(leafOperation, operation("1", "Other", "query", "query Other { leaf }")), `operation 2 of the manifest, "Other": its id is there twice, with another body`},
+		{"wrong hash with prefix", manifest(operation("sha256:"+hashOf("x"), "Leaf", "query", leaf)), "its id looks like a SHA-256, but that of its body is " + hashOf(leaf)},
 		{"map with a number", `{"a":"query A { leaf }","b":1}`, `operation "b" of the manifest, "": it must have an id, and the text of its document`},
 		{"map with an empty id", `{"":"query A { leaf }"}`, `operation "" of the manifest, "": it must have an id`},
 		{"map with a duplicate id", `{"a":"query A { leaf }","a":"query B { leaf }"}`, "can't be read: it has the member"},
@@ -104,18 +107,18 @@ func TestReadManifest_invalid(t *testing.T) {
 		{"map with invalid GraphQL", `{"a":"query Leaf {"}`, "its body can't be parsed"},
 		{"map with a wrong hash", `{"` + hashOf("x") + `":"{ leaf }"}`, "its id looks like a SHA-256"},
 		{"map without the source", `{"a":{"name":"Leaf"}}`, `operation "a" of the manifest, "Leaf": it must have an id`},
-		{"wrong hash", file(one(hashOf("x"), "Leaf", "query", leaf)), "its id looks like a SHA-256, but that of its body is " + hashOf(leaf)},
-		{"hash in upper case", file(one(strings.ToUpper(hashOf(leaf)), "Leaf", "query", leaf)), "its id looks like a SHA-256"},
-		{"invalid GraphQL", file(one("1", "Leaf", "query", "query Leaf {\n  leaf")), "its body can't be parsed at line 2, column 7"},
-		{"invalid GraphQL after CRLF", file(one("1", "Leaf", "query", "\"d\" query Leaf(\"\"\"d\n\"\"\" $s: S) {\r\n leaf(s: \"\"\"\n\"\"\" ]")), "its body can't be parsed at line 4, column 5"},
-		{"deeply nested body", file(one("1", "Leaf", "query", "query Leaf "+strings.Repeat("{a", 100_000))), "its body can't be parsed"},
-		{"no operation", file(one("1", "F", "query", "fragment F on Query { leaf }")), "its body has 0 operations, not one"},
-		{"two operations", file(one("1", "Leaf", "query", leaf+" query Other { leaf }")), "its body has 2 operations, not one"},
-		{"anonymous", file(one("1", "Leaf", "query", "{ leaf }")), "its body holds an operation of another name or type"},
-		{"another name", file(one("1", "leaf", "query", leaf)), "its body holds an operation of another name or type"},
-		{"another type", file(one("1", "Leaf", "mutation", leaf)), "its body holds an operation of another name or type"},
-		{"type in another case", file(one("1", "Leaf", "Query", leaf)), "its body holds an operation of another name or type"},
-		{"long name", file(one("1", strings.Repeat("n", 1000), "query", leaf)), `"` + strings.Repeat("n", 61) + `...": its body holds`},
+		{"wrong hash", manifest(operation(hashOf("x"), "Leaf", "query", leaf)), "its id looks like a SHA-256, but that of its body is " + hashOf(leaf)},
+		{"hash in upper case", manifest(operation(strings.ToUpper(hashOf(leaf)), "Leaf", "query", leaf)), "its id looks like a SHA-256"},
+		{"invalid GraphQL", manifest(operation("1", "Leaf", "query", "query Leaf {\n  leaf")), "its body can't be parsed at line 2, column 7"},
+		{"invalid GraphQL after CRLF", manifest(operation("1", "Leaf", "query", "\"d\" query Leaf(\"\"\"d\n\"\"\" $s: S) {\r\n leaf(s: \"\"\"\n\"\"\" ]")), "its body can't be parsed at line 4, column 5"},
+		{"deeply nested body", manifest(operation("1", "Leaf", "query", "query Leaf "+strings.Repeat("{a", 100_000))), "its body can't be parsed"},
+		{"no operation", manifest(operation("1", "F", "query", "fragment F on Query { leaf }")), "its body has 0 operations, not one"},
+		{"two operations", manifest(operation("1", "Leaf", "query", leaf+" query Other { leaf }")), "its body has 2 operations, not one"},
+		{"anonymous", manifest(operation("1", "Leaf", "query", "{ leaf }")), "its body holds an operation of another name or type"},
+		{"another name", manifest(operation("1", "leaf", "query", leaf)), "its body holds an operation of another name or type"},
+		{"another type", manifest(operation("1", "Leaf", "mutation", leaf)), "its body holds an operation of another name or type"},
+		{"type in another case", manifest(operation("1", "Leaf", "Query", leaf)), "its body holds an operation of another name or type"},
+		{"long name", manifest(operation("1", strings.Repeat("n", 1000), "query", leaf)), `"` + strings.Repeat("n", 61) + `...": its body holds`},
 	} {
 		m, err := ReadManifest(strings.NewReader(tt.text))
 		if m != nil || err == nil || !strings.Contains(err.Error(), tt.want) {
@@ -127,14 +130,14 @@ func TestReadManifest_invalid(t *testing.T) {
 	}
 }
 
-// TestReadManifest_generators reads the formats of several tools, with members that this package
-// doesn't know, and finds their operations by id and by text.
+// TestReadManifest_generators checks that the manifests of several tools can be read, with fields
+// that this package doesn't know, and that their operations are found by id and by text.
 func TestReadManifest_generators(t *testing.T) {
 	const leaf, change = "query Leaf { leaf }", "mutation Change { change }"
 	sum := sha1.Sum([]byte(leaf))
 	for name, tt := range map[string]struct {
-		file string
-		want map[string]string // texts by id
+		manifest string
+		want     map[string]string // texts by id
 	}{
 		"generate-persisted-query-manifest": {
 			`{"format":"apollo-persisted-query-manifest","version":1,"operations":[
@@ -185,7 +188,7 @@ func TestReadManifest_generators(t *testing.T) {
 		"descriptions": {`{"1":"\"What a tree has.\" query Leaf { leaf }"}`,
 			map[string]string{"1": `"What a tree has." query Leaf { leaf }`}},
 	} {
-		m, err := ReadManifest(strings.NewReader(tt.file))
+		m, err := ReadManifest(strings.NewReader(tt.manifest))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -197,11 +200,11 @@ func TestReadManifest_generators(t *testing.T) {
 			byID, byText := &graphql.RawParams{}, &graphql.RawParams{Query: text}
 			if trusted, mismatch := m.find(id, byID); !trusted || mismatch ||
 				byID.Query != text {
-				t.Errorf("%s: find(%s) = %t, %t with the query %q, want %q", name, id, trusted,
+				t.Errorf("%s: find(%s) = %t, %t, query %q; want true, false, %q", name, id, trusted,
 					mismatch, byID.Query, text)
 			}
 			if trusted, _ := m.find("", byText); !trusted {
-				t.Errorf("%s: %q isn't found", name, text)
+				t.Errorf("%s: find by text %q = false, want true", name, text)
 			}
 		}
 	}
@@ -217,19 +220,20 @@ func FuzzReadManifest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		m, err := ReadManifest(bytes.NewReader(text))
 		if (m == nil) != (err != nil) {
-			t.Fatalf("ReadManifest(%q) = %v, %v", text, m, err)
+			t.Fatalf("ReadManifest(%q) = %v, %v, want either a manifest or an error", text, m, err)
 		}
 		if err != nil {
 			return
 		}
 		if m.Operations() == 0 {
-			t.Errorf("ReadManifest(%q): no operations and no error", text)
+			t.Errorf("ReadManifest(%q): no operations, want an error", text)
 		}
 		for id, body := range m.byID {
 			params := &graphql.RawParams{Query: body}
 			if trusted, mismatch := m.find(id, params); !trusted || mismatch ||
 				id == "" || body == "" {
-				t.Errorf("ReadManifest(%q): operation %q isn't found", text, id)
+				t.Errorf("ReadManifest(%q): find(%q) = %t, %t, want true, false", text, id, trusted,
+					mismatch)
 			}
 		}
 	})

@@ -18,25 +18,25 @@ import (
 	"github.com/vektah/gqlparser/v2/validator/rules"
 )
 
-// The canaries are parts of requests that must not be in a response or an outcome.
+// The canaries are in requests, and must not be in a response or an outcome.
 const (
 	canary       = "Canary_p4ssw0rd" // also a valid name
 	canaryDigits = "7403918265"
 )
 
-// checkNoEcho sends a request and checks that neither the response nor the outcome has a part of a
-// canary.
+// checkNoEcho sends a request and checks that no part of a canary is in the response or the
+// outcome.
 func checkNoEcho(t *testing.T, name string, r *http.Request) result {
 	t.Helper()
 	e := resolvers()
-	// Resolvers may echo their arguments; only the server's own messages are tested.
+	// Only this package's messages are tested, so no resolver may echo its arguments.
 	e["echo"], e["need"], e["login"] = e["leaf"], e["leaf"], e["leaf"]
 	res := sendWith(t, Config{AllowGET: true, Introspection: true, MaxBodyBytes: 1 << 20}, e, r)
-	all := fmt.Sprintf("%d %v %s %+v", res.Code, res.Header(), res.Body, res.outcome)
+	output := fmt.Sprintf("%d %v %s %+v", res.Code, res.Header(), res.Body, res.outcome)
 	for _, text := range []string{canary, canaryDigits, canary[:8], canary[len(canary)-8:],
 		canaryDigits[:6]} {
-		if strings.Contains(strings.ToLower(all), strings.ToLower(text)) {
-			t.Errorf("%s: %q is in the response or outcome: %s", name, text, all)
+		if strings.Contains(strings.ToLower(output), strings.ToLower(text)) {
+			t.Errorf("%s: response and outcome %s, want no %q in them", name, output, text)
 			break
 		}
 	}
@@ -52,7 +52,8 @@ const signIn = `mutation SignIn($p: String! = "x", $c: Color = RED) @tag(name: "
 }
 fragment T on Token { text } # the end`
 
-var nameCharacter = regexp.MustCompile(`[0-9A-Za-z_]`)
+// nameCharacterPattern matches characters that GraphQL names consist of.
+var nameCharacterPattern = regexp.MustCompile(`[0-9A-Za-z_]`)
 
 // A token is a token of a query, with its offsets.
 type token struct {
@@ -60,10 +61,10 @@ type token struct {
 	start, end int
 }
 
-// tokens returns the tokens of a query.
+// tokens returns gqlparser's tokens of a query.
 func tokens(t *testing.T, query string) []token {
 	t.Helper()
-	var all []token
+	var tokens []token
 	scanner := lexer.New(&ast.Source{Input: query})
 	for {
 		next, err := scanner.ReadToken()
@@ -71,22 +72,23 @@ func tokens(t *testing.T, query string) []token {
 			t.Fatal(err)
 		}
 		if next.Kind == lexer.EOF {
-			return all
+			return tokens
 		}
-		all = append(all, token{next.Kind, next.Pos.Start, next.Pos.End})
+		tokens = append(tokens, token{next.Kind, next.Pos.Start, next.Pos.End})
 	}
 }
 
-// If signIn were invalid, the tests below would all test the same error.
+// TestNoEcho_mutationIsValid checks that signIn is valid. Otherwise, the tests that insert
+// something into it would all test the same error.
 func TestNoEcho_mutationIsValid(t *testing.T) {
 	res := send(t, post(map[string]any{"query": signIn, "variables": map[string]any{"p": "x"}}))
 	if len(res.outcome.Codes) != 0 {
-		t.Fatalf("signIn isn't valid: %s", res.Body)
+		t.Fatalf("signIn: %s, want no error", res.Body)
 	}
 }
 
-// TestNoEcho_literals puts a literal at each position of signIn: where a client builds the query
-// from strings, a password may end up anywhere, in any form.
+// TestNoEcho_literals checks that a literal isn't echoed, at any position of signIn: if a client
+// builds the query from strings, a password may end up anywhere, in any form.
 func TestNoEcho_literals(t *testing.T) {
 	literals := map[string]string{
 		"string":              `"` + canary + `"`,
@@ -120,8 +122,8 @@ func TestNoEcho_literals(t *testing.T) {
 			t.Parallel()
 			for i, token := range tokens(t, signIn) {
 				before := signIn[:token.start]
-				if nameCharacter.MatchString(before[max(0, len(before)-1):]) &&
-					nameCharacter.MatchString(literal[:1]) {
+				if nameCharacterPattern.MatchString(before[max(0, len(before)-1):]) &&
+					nameCharacterPattern.MatchString(literal[:1]) {
 					before += " " // don't continue a name
 				}
 				text := signIn[token.start:token.end]
@@ -139,7 +141,8 @@ func TestNoEcho_literals(t *testing.T) {
 	}
 }
 
-// A name in the place of a value may be a password without its quotes.
+// TestNoEcho_unquotedValues checks that a name in the place of a value isn't echoed: it may be a
+// password whose quotes are missing.
 func TestNoEcho_unquotedValues(t *testing.T) {
 	for i, token := range tokens(t, signIn) {
 		text := signIn[token.start:token.end]
@@ -158,7 +161,8 @@ func TestNoEcho_unquotedValues(t *testing.T) {
 	}
 }
 
-// In a document that doesn't parse, any name may be part of a string, so none is quoted.
+// TestNoEcho_syntaxErrors checks that a syntax error echoes no names: any of them may be part of a
+// string.
 func TestNoEcho_syntaxErrors(t *testing.T) {
 	rejected := 0
 	for _, word := range []string{canary, canary + `"`, canary + `" "`, `"` + canary,
@@ -181,9 +185,10 @@ func TestNoEcho_syntaxErrors(t *testing.T) {
 	}
 }
 
+// TestNoEcho_variables checks that values of variables, and names in them, aren't echoed.
 func TestNoEcho_variables(t *testing.T) {
 	quoted := `"` + canary + `"`
-	for _, tt := range []struct{ declared, variables string }{
+	for _, tt := range []struct{ typeName, value string }{
 		{"Int", quoted}, {"Int", canaryDigits + ".5"}, {"Int", canaryDigits + canaryDigits + canaryDigits}, {"Int", "[" + quoted + "]"},
 		{"Float", quoted}, {"Boolean", quoted}, {"Boolean", canaryDigits}, {"String", canaryDigits}, {"String", canaryDigits + "e999"},
 		{"String", "[" + quoted + "]"}, {"String", `{` + quoted + `:` + quoted + `}`}, {"ID", "[" + quoted + "]"}, {"ID", canaryDigits + ".5"},
@@ -192,30 +197,32 @@ func TestNoEcho_variables(t *testing.T) {
 		{"In", quoted}, {"In", `{` + quoted + `:1}`}, {"In", `{"i":` + quoted + `}`}, {"In", `{"in":{"in":{"color":` + quoted + `}}}`},
 		{"In", `{"in":{` + quoted + `:{}}}`}, {"In", `{"x.` + canary + `[0]":1}`}, {"In", `{"` + canary + `.x":1}`}, {"In", `{"list":[` + canaryDigits + `]}`},
 	} {
-		fields := map[string]string{"Int": "i", "Float": "f", "Boolean": "b", "String": "s",
+		arguments := map[string]string{"Int": "i", "Float": "f", "Boolean": "b", "String": "s",
 			"ID": "id", "Color": "color", "[String!]": "list", "[[Int]]": "matrix", "In": "in"}
 		body := fmt.Sprintf(`{"query":"query ($v: %s) { echo(%s: $v) }","variables":{"v":%s}}`,
-			tt.declared, fields[tt.declared], tt.variables)
-		checkNoEcho(t, tt.declared+" "+tt.variables, postText(body))
-		// An undeclared variable, and one whose name may not be valid.
-		checkNoEcho(t, "undeclared "+tt.variables,
-			postText(fmt.Sprintf(`{"query":"{ leaf }","variables":{"v":%s,%q:1}}`, tt.variables,
+			tt.typeName, arguments[tt.typeName], tt.value)
+		checkNoEcho(t, tt.typeName+" "+tt.value, postText(body))
+		// The document declares neither of the two variables.
+		checkNoEcho(t, "undeclared "+tt.value,
+			postText(fmt.Sprintf(`{"query":"{ leaf }","variables":{"v":%s,%q:1}}`, tt.value,
 				canary)))
 	}
 }
 
+// TestNoEcho_requests checks that parts of malformed bodies, query strings and headers aren't
+// echoed.
 func TestNoEcho_requests(t *testing.T) {
 	bodies := map[string]string{
 		"not JSON":                canary,
 		"form":                    "password=" + canary,
 		"bare document":           `mutation { login(password: "` + canary + `") { text } }`,
 		"open string":             `{"query":"` + canary,
-		"unquoted member":         `{` + canary + `:1}`,
+		"unquoted name":           `{` + canary + `:1}`,
 		"unquoted value":          `{"query":` + canary + `}`,
 		"after the end":           `{"query":"{ leaf }"}` + canary,
 		"bad escape":              `{"query":"\x` + canary + `"}`,
 		"invalid UTF-8":           `{"query":"` + canary + "\xff" + `"}`,
-		"unknown member":          `{"` + canary + `":"` + canary + `"}`,
+		"unknown field":           `{"` + canary + `":"` + canary + `"}`,
 		"query is a list":         `{"query":["` + canary + `"]}`,
 		"operationName":           `{"query":"query A { leaf }","operationName":"` + canary + `"}`,
 		"operationName, two":      `{"query":"query A { leaf } query B { leaf }","operationName":"` + canary + `"}`,
@@ -224,9 +231,9 @@ func TestNoEcho_requests(t *testing.T) {
 		"extensions":              `{"query":"{ leaf }","extensions":"` + canary + `"}`,
 		"persisted query": `{"extensions":{"persistedQuery":{"sha256Hash":"` + canary +
 			`"}}}`,
-		"batch":                   `["` + canary + `"]`,
-		"duplicate member":        `{"` + canary + `":1,"` + canary + `":2}`,
-		"nested duplicate member": `{"` + canary + `":{"` + canary + `":1,"` + canary + `":2}}`,
+		"batch":                  `["` + canary + `"]`,
+		"duplicate field":        `{"` + canary + `":1,"` + canary + `":2}`,
+		"nested duplicate field": `{"` + canary + `":{"` + canary + `":1,"` + canary + `":2}}`,
 		"deep nesting": `{"` + canary + `":` + strings.Repeat(`{"`+canary+`":`, 100) +
 			`1}`,
 		"large number": `{"` + canary + `":[` + canaryDigits + `e999]}`,
@@ -263,7 +270,8 @@ func TestNoEcho_requests(t *testing.T) {
 	checkNoEcho(t, "charset", r)
 }
 
-// Names are quoted, to help the author of a document, but only up to 64 bytes.
+// TestNoEcho_longNames checks that errors quote at most 64 bytes of a name. Names are quoted to
+// help the author of a document.
 func TestNoEcho_longNames(t *testing.T) {
 	long := strings.Repeat("n", 10_000)
 	for name, query := range map[string]string{
@@ -297,18 +305,18 @@ func TestNoEcho_longNames(t *testing.T) {
 		r := postQuery(strings.ReplaceAll(query, "NAME", long))
 		res := sendWith(t, Config{AllowGET: true, Introspection: true}, resolvers(), r)
 		if len(res.outcome.Codes) == 0 {
-			t.Errorf("%s: no error: %s", name, res.Body)
+			t.Errorf("%s: %s, want an error", name, res.Body)
 		}
 		if strings.Contains(res.Body.String()+fmt.Sprint(res.outcome), long[:65]) {
-			t.Errorf("%s: more than 64 bytes of a name are quoted", name)
+			t.Errorf("%s: %s, want at most 64 bytes of a name in it", name, res.Body)
 		}
-		// A name of 64 bytes isn't cut.
+		// A name of 64 bytes is quoted as a whole.
 		short := strings.Repeat("n", 64)
 		res = sendWith(t, Config{AllowGET: true, Introspection: true}, resolvers(),
 			postQuery(strings.ReplaceAll(query, "NAME", short)))
 		if text := res.Body.String(); strings.Contains(text, "nnn") &&
 			!strings.Contains(text, short) {
-			t.Errorf("%s: a name of 64 bytes is cut: %s", name, text)
+			t.Errorf("%s: %s, want the whole name of 64 bytes in it", name, text)
 		}
 	}
 	res := send(t, postQuery("{ "+strings.Repeat("n", 65)+" }"))
@@ -319,8 +327,9 @@ func TestNoEcho_longNames(t *testing.T) {
 	}
 }
 
-// misspelled has queries with names that are close to those of the schema.
-var misspelled = map[string]struct{ query, secret string }{
+// misspelledQueries are queries with names that are similar to names of the schema. The secret is a
+// name that a suggestion would contain.
+var misspelledQueries = map[string]struct{ query, secret string }{
 	"field":              {"{ perso { name } }", "person"},
 	"nested field":       {"{ person { nam } }", `"name"`},
 	"field of a query":   {"{ requestid }", "requestID"},
@@ -339,12 +348,13 @@ var misspelled = map[string]struct{ query, secret string }{
 	"mutation":           {"mutation { logi { text } }", "login"},
 }
 
+// TestSuggestions_hidden checks that without introspection, errors suggest no names of the schema.
 func TestSuggestions_hidden(t *testing.T) {
-	for name, tt := range misspelled {
+	for name, tt := range misspelledQueries {
 		res := sendWith(t, Config{AllowGET: true}, resolvers(), postQuery(tt.query))
 		text := res.Body.String()
 		if len(res.outcome.Codes) == 0 {
-			t.Errorf("%s: no error", name)
+			t.Errorf("%s: %s, want an error", name, text)
 		}
 		if strings.Contains(text, "Did you mean") || strings.Contains(text, tt.secret) {
 			t.Errorf("%s: %s, want no suggestion", name, text)
@@ -362,13 +372,13 @@ func TestSuggestions_hidden(t *testing.T) {
 	}
 }
 
-// Without this package's Install, the same queries get suggestions. Otherwise the test above would
-// prove nothing.
+// TestSuggestions_shown checks that without this package's Install, the same queries get
+// suggestions. Otherwise, TestSuggestions_hidden would prove nothing.
 func TestSuggestions_shown(t *testing.T) {
 	server := handler.New(resolvers())
 	server.AddTransport(newTransport(Config{AllowGET: true, Introspection: true}))
 	suggested := 0
-	for _, tt := range misspelled {
+	for _, tt := range misspelledQueries {
 		recorder := httptest.NewRecorder()
 		server.ServeHTTP(recorder, postQuery(tt.query))
 		if strings.Contains(recorder.Body.String(), "Did you mean") {
@@ -376,10 +386,11 @@ func TestSuggestions_shown(t *testing.T) {
 		}
 	}
 	if suggested < 5 {
-		t.Errorf("%d suggestions, want at least 5", suggested)
+		t.Errorf("%d queries get suggestions, want at least 5", suggested)
 	}
 }
 
+// TestRequestErrors_max checks that the response to an invalid document has at most five errors.
 func TestRequestErrors_max(t *testing.T) {
 	for n, want := range map[int]int{1: 1, 5: 5, 6: 5, 90: 5} {
 		var query strings.Builder
@@ -394,30 +405,28 @@ func TestRequestErrors_max(t *testing.T) {
 	}
 }
 
-// A new rule of gqlparser may have literals in its messages. Read it after an upgrade, and add it
-// here, or to namingRules if its messages have only names.
+// TestNamingRules checks that each rule of gqlparser is either in namingRules or known to quote
+// literals. If it fails after an upgrade, read the new rule, and add it here, or to namingRules if
+// its messages quote only names.
 func TestNamingRules(t *testing.T) {
-	quoteLiterals := []string{"OverlappingFieldsCanBeMerged", "ValuesOfCorrectType"}
-	known := map[string]bool{}
-	for _, set := range []*rules.Rules{rules.NewDefaultRules()} {
-		for name := range set.GetInner() {
-			known[name] = true
-			if namingRules[name] == 0 && !slices.Contains(quoteLiterals, name) {
-				t.Errorf("rule %s is new: does its message quote literals?", name)
-			}
+	literalRules := []string{"OverlappingFieldsCanBeMerged", "ValuesOfCorrectType"}
+	defaultRules := rules.NewDefaultRules().GetInner()
+	for name := range defaultRules {
+		if namingRules[name] == 0 && !slices.Contains(literalRules, name) {
+			t.Errorf("rule %s is new: does its message quote literals?", name)
 		}
 	}
-	for _, name := range quoteLiterals {
+	for _, name := range literalRules {
 		if namingRules[name] != 0 {
-			t.Errorf("namingRules has %s, whose message quotes literals", name)
+			t.Errorf("namingRules has %s, want it without, since its message quotes literals", name)
 		}
-		if !known[name] {
-			t.Errorf("rule %s no longer exists", name)
+		if defaultRules[name] == nil {
+			t.Errorf("literalRules has %s, which gqlparser no longer has", name)
 		}
 	}
 	for name := range namingRules {
-		if !known[strings.TrimSuffix(name, "WithoutSuggestions")] {
-			t.Errorf("rule %s no longer exists", name)
+		if defaultRules[strings.TrimSuffix(name, "WithoutSuggestions")] == nil {
+			t.Errorf("namingRules has %s, which gqlparser no longer has", name)
 		}
 	}
 }

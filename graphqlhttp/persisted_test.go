@@ -16,16 +16,16 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 )
 
-// persistedPost returns a POST with a hash, and with the query unless it is empty.
+// persistedPost returns a POST with a hash, and also with a query unless that is empty.
 func persistedPost(hash, query string) *http.Request {
-	members := map[string]any{
+	fields := map[string]any{
 		"extensions": map[string]any{"persistedQuery": map[string]any{"version": 1,
 			"sha256Hash": hash}},
 	}
 	if query != "" {
-		members["query"] = query
+		fields["query"] = query
 	}
-	return post(members)
+	return post(fields)
 }
 
 // persistedGet returns a GET with a hash.
@@ -34,8 +34,8 @@ func persistedGet(hash string) *http.Request {
 	return httptest.NewRequest("GET", "/graphql?extensions="+url.QueryEscape(extensions), nil)
 }
 
-// gotNotFound is the response to an unknown hash.
-const gotNotFound = `{"errors":[{"message":"PersistedQueryNotFound","extensions":{"code":"PERSISTED_QUERY_NOT_FOUND"}}]}` + "\n"
+// notFoundResponse is the response to an unknown hash.
+const notFoundResponse = `{"errors":[{"message":"PersistedQueryNotFound","extensions":{"code":"PERSISTED_QUERY_NOT_FOUND"}}]}` + "\n"
 
 // TestPersistedQuery sends requests as Apollo Client's persisted query link does: the hash, then
 // the hash with the text, then only the hash again.
@@ -49,8 +49,8 @@ func TestPersistedQuery(t *testing.T) {
 			status  map[string]int
 			want    string
 		}{
-			{persistedPost(hashOf(query), ""), map[string]int{typeJSON: 200, typeResponse: 400}, gotNotFound},
-			{persistedGet(hashOf(query)), map[string]int{typeJSON: 200, typeResponse: 400}, gotNotFound},
+			{persistedPost(hashOf(query), ""), map[string]int{typeJSON: 200, typeResponse: 400}, notFoundResponse},
+			{persistedGet(hashOf(query)), map[string]int{typeJSON: 200, typeResponse: 400}, notFoundResponse},
 			{persistedPost(hashOf(query), query), map[string]int{typeJSON: 200, typeResponse: 200}, leafResponse},
 			{persistedPost(hashOf(query), ""), map[string]int{typeJSON: 200, typeResponse: 200}, leafResponse},
 			{persistedGet(hashOf(query)), map[string]int{typeJSON: 200, typeResponse: 200}, leafResponse},
@@ -66,6 +66,8 @@ func TestPersistedQuery(t *testing.T) {
 	}
 }
 
+// TestPersistedQuery_invalid checks that a malformed extension, or a hash of another text, is
+// rejected and that nothing is stored.
 func TestPersistedQuery_invalid(t *testing.T) {
 	const query = "{ leaf }"
 	for extension, want := range map[string]string{
@@ -109,7 +111,8 @@ func TestPersistedQuery_invalid(t *testing.T) {
 	}
 }
 
-// Unlike gqlgen's own extension, the store takes only valid documents.
+// TestPersistedQuery_onlyValid checks that only valid documents are stored, unlike with gqlgen's
+// extension, and that a stored mutation can't be run by GET.
 func TestPersistedQuery_onlyValid(t *testing.T) {
 	for query, stored := range map[string]bool{
 		"{ leaf }": true, "mutation { change }": true, "{ fails }": true,
@@ -128,23 +131,24 @@ func TestPersistedQuery_onlyValid(t *testing.T) {
 				stored)
 		}
 		res := sendTo(t, transport, resolvers(), persistedPost(hashOf(query), ""))
-		if found := res.Body.String() != gotNotFound; found != stored {
+		if found := res.Body.String() != notFoundResponse; found != stored {
 			t.Errorf("%.50s: found by hash: %t, want %t; body %s", query, found, stored, res.Body)
 		}
 	}
-	// A stored mutation can't be run by GET.
 	transport := newTransport(Config{AllowGET: true, Introspection: true,
 		PersistedQueryBytes: 4 << 20})
 	const mutation = "mutation { change }"
 	transport.documents.persisted.put(sha256.Sum256([]byte(mutation)), mutation)
 	if res := sendTo(t, transport, resolvers(), persistedGet(hashOf(mutation))); res.Code != 405 ||
 		res.Header().Get("Allow") != "POST" {
-		t.Errorf("a mutation by GET: %d %s", res.Code, res.Body)
+		t.Errorf("GET of a stored mutation: %d %s, Allow %q; want 405, POST", res.Code, res.Body,
+			res.Header().Get("Allow"))
 	}
 }
 
-// A mutation with a literal isn't stored: a client that guesses a password in it could check the
-// guess by the hash, without a login attempt. Literals in queries and names are allowed.
+// TestPersistedQuery_mutationWithValues checks that a mutation with a string or number isn't
+// stored. Otherwise a client could check guesses of a password in it by the hash, without a login
+// attempt. Values in queries, and enum values, don't matter.
 func TestPersistedQuery_mutationWithValues(t *testing.T) {
 	for query, stored := range map[string]bool{
 		`mutation { login(username: "alice", password: "hush") { text } }`:                                                     false,
@@ -172,18 +176,18 @@ func TestPersistedQuery_mutationWithValues(t *testing.T) {
 	} {
 		transport := newTransport(Config{AllowGET: true, Introspection: true,
 			PersistedQueryBytes: 4 << 20})
-		members := map[string]any{
+		fields := map[string]any{
 			"query": query, "variables": map[string]any{"u": "alice"},
 			"extensions": map[string]any{"persistedQuery": map[string]any{"version": 1,
 				"sha256Hash": hashOf(query)}},
 		}
 		if strings.Contains(query, "query Q") {
-			members["operationName"] = "Q"
+			fields["operationName"] = "Q"
 		}
-		res := sendTo(t, transport, resolvers(), post(members))
+		res := sendTo(t, transport, resolvers(), post(fields))
 		if !strings.HasPrefix(query, "subscription") &&
 			strings.Contains(res.Body.String(), "errors") {
-			t.Errorf("%s: %s", query, res.Body)
+			t.Errorf("%s: %s, want no errors", query, res.Body)
 		}
 		if documents, _ := transport.documents.persisted.size(); (documents == 1) != stored {
 			t.Errorf("%s: %d documents in the store, want it stored: %t", query, documents, stored)
@@ -191,53 +195,56 @@ func TestPersistedQuery_mutationWithValues(t *testing.T) {
 	}
 }
 
-// size returns the number of documents in the store and the bytes that they count for.
+// size returns the number of documents in the store, and their bytes as the store counts them.
 func (s *persistedStore) size() (documents int, bytes int64) {
 	return s.texts.EstimatedSize(), int64(s.texts.WeightedSize())
 }
 
+// TestPersistedStore_bounded checks that the store is never over its maximum, isn't left half
+// empty, and keeps a document that is used all the time.
 func TestPersistedStore_bounded(t *testing.T) {
 	const maxBytes = 10_000
 	store := newPersistedStore(maxBytes)
 	sum := func(i int) digest { return sha256.Sum256(fmt.Append(nil, i)) }
 	text := func(i int) string { return strings.Repeat("x", i%700) }
-	used, lost := text(0), 0
+	evictions := 0 // of document 0
 	for i := range 1000 {
 		store.put(sum(i), text(i))
 		store.put(sum(i), text(i)) // a duplicate doesn't count twice
 		if _, ok := store.get(sum(0)); !ok {
-			lost++
-			store.put(sum(0), used)
+			evictions++
+			store.put(sum(0), text(0))
 		}
-		counted := int64(0)
+		want := int64(0)
 		for _, text := range store.texts.All() {
-			counted += int64(len(text)) + entryBytes
+			want += int64(len(text)) + entryBytes
 		}
-		if documents, bytes := store.size(); bytes > maxBytes || counted != bytes {
-			t.Fatalf("after put %d: %d documents of %d bytes, counted as %d; want at most %d", i,
-				documents, counted, bytes, maxBytes)
+		if documents, bytes := store.size(); bytes > maxBytes || bytes != want {
+			t.Fatalf("after put %d: %d documents, %d bytes; want %d, and at most %d", i, documents,
+				bytes, want, maxBytes)
 		}
 	}
 	if documents, bytes := store.size(); bytes < maxBytes/2 {
 		t.Errorf("%d documents with %d bytes, want at least half of %d", documents, bytes, maxBytes)
 	}
-	if lost > 10 {
-		t.Errorf("the most used document was evicted %d times, want at most 10", lost)
+	if evictions > 10 {
+		t.Errorf("the most used document was evicted %d times, want at most 10", evictions)
 	}
 	before, _ := store.size()
 	store.put(sum(-1), strings.Repeat("x", maxBytes-entryBytes+1))
 	if after, _ := store.size(); after != before {
-		t.Errorf("a document that is too large changed the store from %d to %d documents", before,
-			after)
+		t.Errorf("put of a document that is too large: %d documents, want %d", after, before)
 	}
 	store = newPersistedStore(maxBytes)
 	store.put(sum(-2), strings.Repeat("x", maxBytes-entryBytes))
 	if documents, bytes := store.size(); documents != 1 || bytes != maxBytes {
-		t.Errorf("a document of maximum size: %d documents, %d bytes", documents, bytes)
+		t.Errorf("put of a document of maximum size: %d documents, %d bytes; want 1, %d",
+			documents, bytes, maxBytes)
 	}
 }
 
-// A full store takes new documents if they are requested repeatedly.
+// TestPersistedStore_newDocumentsWhenFull checks that a full store takes new documents if they are
+// sent repeatedly.
 func TestPersistedStore_newDocumentsWhenFull(t *testing.T) {
 	store := newPersistedStore(100 * entryBytes)
 	sum := func(i int) digest { return sha256.Sum256(fmt.Append(nil, i)) }
@@ -248,9 +255,9 @@ func TestPersistedStore_newDocumentsWhenFull(t *testing.T) {
 			}
 		}
 	}
-	const rounds = 1000
+	const maxRounds = 1000
 	round, missing := 0, 1
-	for ; missing > 0 && round < rounds; round++ {
+	for ; missing > 0 && round < maxRounds; round++ {
 		missing = 0
 		for i := 1000; i < 1050; i++ {
 			if _, ok := store.get(sum(i)); !ok {
@@ -260,20 +267,21 @@ func TestPersistedStore_newDocumentsWhenFull(t *testing.T) {
 		}
 	}
 	if missing > 0 {
-		t.Errorf("after %d rounds, %d of 50 new documents are missing", rounds, missing)
+		t.Errorf("after %d rounds, %d of 50 new documents are missing, want 0", maxRounds, missing)
 	}
 	t.Logf("%d rounds", round)
 }
 
-// The store is within its bound when all calls of put have returned. Without CleanUp it wouldn't
-// be: otter handles an entry that is added during an eviction only at the next write.
+// TestPersistedStore_concurrent checks that the store is within its bound when concurrent calls of
+// put have returned. Without CleanUp it wouldn't be: if an entry is added during an eviction, otter
+// handles it only at the next write.
 func TestPersistedStore_concurrent(t *testing.T) {
 	const documents = 20
 	store := newPersistedStore(documents * entryBytes)
 	for round := range 300 {
-		var all sync.WaitGroup
+		var wg sync.WaitGroup
 		for worker := range 8 {
-			all.Go(func() {
+			wg.Go(func() {
 				for i := range 10 {
 					sum := sha256.Sum256(fmt.Append(nil, round, worker, i))
 					store.put(sum, "")
@@ -281,7 +289,7 @@ func TestPersistedStore_concurrent(t *testing.T) {
 				}
 			})
 		}
-		all.Wait()
+		wg.Wait()
 		got := 0
 		for range store.texts.All() {
 			got++
@@ -292,9 +300,9 @@ func TestPersistedStore_concurrent(t *testing.T) {
 	}
 }
 
-// manifestOf returns a manifest in Apollo's format with the given bodies by id. A body must start
+// newManifest returns a manifest in Apollo's format with the given bodies by id. A body must start
 // with its type and name.
-func manifestOf(t testing.TB, bodies map[string]string) *Manifest {
+func newManifest(t testing.TB, bodies map[string]string) *Manifest {
 	t.Helper()
 	type operation struct {
 		ID   string `json:"id"`
@@ -319,16 +327,18 @@ func manifestOf(t testing.TB, bodies map[string]string) *Manifest {
 	return m
 }
 
+// TestManifest checks which requests run with a manifest: enforced or only logged, with and without
+// automatic persisted queries (APQ).
 func TestManifest(t *testing.T) {
 	const (
 		leaf, change, other = "query Leaf { leaf }", "mutation Change { change }",
 			"query Other { leaf }"
-		notAllowed = `{"errors":[{"message":"This server runs only registered operations","extensions":{"code":"OPERATION_NOT_ALLOWED"}}]}` + "\n"
-		changed    = `{"data":{"change":1}}` + "\n"
-		mismatch   = `{"errors":[{"message":"` + hashMismatch +
+		notAllowedResponse = `{"errors":[{"message":"This server runs only registered operations","extensions":{"code":"OPERATION_NOT_ALLOWED"}}]}` + "\n"
+		changeResponse     = `{"data":{"change":1}}` + "\n"
+		mismatchResponse   = `{"errors":[{"message":"` + hashMismatch +
 			`","extensions":{"code":"BAD_REQUEST"}}]}` + "\n"
 	)
-	manifest := manifestOf(t, map[string]string{hashOf(leaf): leaf, "change-1": change})
+	manifest := newManifest(t, map[string]string{hashOf(leaf): leaf, "change-1": change})
 	for _, tt := range []struct {
 		name          string
 		request       *http.Request
@@ -338,20 +348,20 @@ func TestManifest(t *testing.T) {
 		untrusted     bool
 	}{
 		{"by id", persistedPost(hashOf(leaf), ""), leafResponse, leafResponse, "", false},
-		{"by an id that isn't a hash", persistedPost("change-1", ""), changed, changed, "", false},
+		{"by an id that isn't a hash", persistedPost("change-1", ""), changeResponse, changeResponse, "", false},
 		{"by GET", persistedGet(hashOf(leaf)), leafResponse, leafResponse, "", false},
 		{"by id and text", persistedPost(hashOf(leaf), leaf), leafResponse, leafResponse, "", false},
 		{"by text", postQuery(leaf), leafResponse, leafResponse, "", false},
-		{"by text and its hash, which isn't an id", persistedPost(hashOf(change), change), changed, changed, "", false},
-		{"id with another operation's text", persistedPost(hashOf(leaf), change), mismatch, mismatch, "", false},
-		{"id with an unknown text", persistedPost(hashOf(leaf), other), mismatch, mismatch, "", false},
-		{"unknown id", persistedPost(hashOf(other), ""), notAllowed, gotNotFound, "", false},
-		{"unknown text", postQuery(other), notAllowed, leafResponse, "", true},
-		{"unknown text and its hash", persistedPost(hashOf(other), other), notAllowed, leafResponse, "", true},
-		{"unknown text and another hash", persistedPost(hashOf(change), other), notAllowed, leafResponse, mismatch, true},
-		{"text with an extra space", postQuery(leaf + " "), notAllowed, leafResponse, "", true},
-		{"not GraphQL", postQuery("canary"), notAllowed, "", "", true},
-		{"introspection", postQuery("{ __schema { types { name } } }"), notAllowed, "", "", true},
+		{"by text and its hash, which isn't an id", persistedPost(hashOf(change), change), changeResponse, changeResponse, "", false},
+		{"id with another operation's text", persistedPost(hashOf(leaf), change), mismatchResponse, mismatchResponse, "", false},
+		{"id with an unknown text", persistedPost(hashOf(leaf), other), mismatchResponse, mismatchResponse, "", false},
+		{"unknown id", persistedPost(hashOf(other), ""), notAllowedResponse, notFoundResponse, "", false},
+		{"unknown text", postQuery(other), notAllowedResponse, leafResponse, "", true},
+		{"unknown text and its hash", persistedPost(hashOf(other), other), notAllowedResponse, leafResponse, "", true},
+		{"unknown text and another hash", persistedPost(hashOf(change), other), notAllowedResponse, leafResponse, mismatchResponse, true},
+		{"text with an extra space", postQuery(leaf + " "), notAllowedResponse, leafResponse, "", true},
+		{"not GraphQL", postQuery("canary"), notAllowedResponse, "", "", true},
+		{"introspection", postQuery("{ __schema { types { name } } }"), notAllowedResponse, "", "", true},
 	} {
 		for mode, config := range map[string]Config{
 			"enforce": {Manifest: manifest}, "log": {Manifest: manifest, ManifestLogOnly: true},
@@ -364,14 +374,14 @@ func TestManifest(t *testing.T) {
 				want, untrusted = tt.logged, tt.untrusted
 			}
 			if config.ManifestLogOnly && config.PersistedQueryBytes > 0 && tt.loggedWithAPQ != "" {
-				want, untrusted = tt.loggedWithAPQ, false // it didn't run
+				want, untrusted = tt.loggedWithAPQ, false // the document didn't run
 			}
 			if want == "" {
 				continue
 			}
 			r := tt.request.Clone(t.Context())
 			if tt.request.GetBody == nil && tt.request.Method == "POST" {
-				t.Fatal("the request has no GetBody")
+				t.Fatalf("%s: the request has no GetBody, want one: it is sent several times", tt.name)
 			}
 			if tt.request.GetBody != nil {
 				r.Body, _ = tt.request.GetBody()
@@ -387,9 +397,10 @@ func TestManifest(t *testing.T) {
 	}
 }
 
+// TestManifest_status checks the status of a request for an operation that isn't in the manifest.
 func TestManifest_status(t *testing.T) {
 	transport := newTransport(Config{AllowGET: true, Introspection: true,
-		Manifest: manifestOf(t, map[string]string{"1": "query Leaf { leaf }"})})
+		Manifest: newManifest(t, map[string]string{"1": "query Leaf { leaf }"})})
 	for media, status := range map[string]int{typeJSON: 200, typeResponse: 400} {
 		r := postQuery("{ leaf }")
 		r.Header.Set("Accept", media)
@@ -400,29 +411,30 @@ func TestManifest_status(t *testing.T) {
 	}
 }
 
-// rewriting is an extension that rewrites documents, as package limits does.
-type rewriting struct{}
+// A queryRewriter is an extension that rewrites documents, as package limits does.
+type queryRewriter struct{}
 
-func (rewriting) ExtensionName() string                   { return "Rewriting" }
-func (rewriting) Validate(graphql.ExecutableSchema) error { return nil }
-func (rewriting) MutateOperationParameters(_ context.Context,
+func (queryRewriter) ExtensionName() string                   { return "QueryRewriter" }
+func (queryRewriter) Validate(graphql.ExecutableSchema) error { return nil }
+func (queryRewriter) MutateOperationParameters(_ context.Context,
 	request *graphql.RawParams) *gqlerror.Error {
 	request.Query = strings.Replace(request.Query, "\r\n", "", 1)
 	return nil
 }
 
-// The store has the client's text, not the rewritten one, and locations refer to the client's text.
+// TestPersistedQuery_storedAsSent checks that the store has the client's text of a rewritten
+// document, and that the locations of errors refer to the client's text.
 func TestPersistedQuery_storedAsSent(t *testing.T) {
 	transport := newTransport(Config{AllowGET: true, Introspection: true,
 		PersistedQueryBytes: 4 << 20})
 	server := newServerWith(transport, resolvers())
-	server.Use(rewriting{})
+	server.Use(queryRewriter{})
 	const query = "query Leaf {\r\n leaf fails }"
 	for _, text := range []string{query, ""} {
 		recorder := httptest.NewRecorder()
 		server.ServeHTTP(recorder, persistedPost(hashOf(query), text))
 		if !strings.Contains(recorder.Body.String(), `"leaf":1`) {
-			t.Errorf("%q: %s", text, recorder.Body)
+			t.Errorf("query %q with its hash: %s, want \"leaf\":1 in it", text, recorder.Body)
 		}
 	}
 	sum, _ := parseDigest(hashOf(query))

@@ -23,8 +23,9 @@ import (
 	"github.com/cloakql/cloakql/internal/language"
 )
 
+// TestBody_tooLarge checks MaxBodyBytes for bodies with a Content-Length and chunked bodies.
 func TestBody_tooLarge(t *testing.T) {
-	const max = 200
+	const maxBytes = 200
 	fill := func(size int) string {
 		body := `{"query":"{ leaf }","padding":""}`
 		return strings.Replace(body, `""`, `"`+strings.Repeat("x", size-len(body))+`"`, 1)
@@ -35,11 +36,11 @@ func TestBody_tooLarge(t *testing.T) {
 		chunked bool
 		status  int
 	}{
-		{"maximum", fill(max), false, http.StatusOK},
-		{"one byte more", fill(max + 1), false, http.StatusRequestEntityTooLarge},
-		{"chunked, maximum", fill(max), true, http.StatusOK},
-		{"chunked, one byte more", fill(max + 1), true, http.StatusRequestEntityTooLarge},
-		{"spaces", strings.Repeat(" ", max) + `{"query":"{ leaf }"}`, false, http.StatusRequestEntityTooLarge},
+		{"maximum", fill(maxBytes), false, http.StatusOK},
+		{"one byte more", fill(maxBytes + 1), false, http.StatusRequestEntityTooLarge},
+		{"chunked, maximum", fill(maxBytes), true, http.StatusOK},
+		{"chunked, one byte more", fill(maxBytes + 1), true, http.StatusRequestEntityTooLarge},
+		{"spaces", strings.Repeat(" ", maxBytes) + `{"query":"{ leaf }"}`, false, http.StatusRequestEntityTooLarge},
 		{"chunked, 1 MiB", fill(1 << 20), true, http.StatusRequestEntityTooLarge},
 	} {
 		for _, media := range []string{"application/json", "application/graphql-response+json"} {
@@ -48,7 +49,7 @@ func TestBody_tooLarge(t *testing.T) {
 			if tt.chunked {
 				r.ContentLength, r.Body = -1, io.NopCloser(strings.NewReader(tt.body))
 			}
-			res := sendWith(t, Config{AllowGET: true, Introspection: true, MaxBodyBytes: max},
+			res := sendWith(t, Config{AllowGET: true, Introspection: true, MaxBodyBytes: maxBytes},
 				resolvers(), r)
 			if res.Code != tt.status {
 				t.Errorf("%s, %s: status %d, want %d: %s", tt.name, media, res.Code, tt.status,
@@ -63,6 +64,7 @@ func TestBody_tooLarge(t *testing.T) {
 	}
 }
 
+// TestBody_defaultMax checks the default of MaxBodyBytes.
 func TestBody_defaultMax(t *testing.T) {
 	body := `{"query":"{ leaf }"}`
 	for size, status := range map[int]int{64 << 10: http.StatusOK,
@@ -75,7 +77,8 @@ func TestBody_defaultMax(t *testing.T) {
 	}
 }
 
-// These have bytes that the files of TestCases can't contain.
+// TestBody_encoding checks that bodies that aren't JSON in UTF-8 are rejected. They have bytes that
+// the files of TestCases can't contain.
 func TestBody_encoding(t *testing.T) {
 	for name, tt := range map[string]struct{ body, want string }{
 		"two byte order marks": {"\ufeff\ufeff" + `{"query":"{ leaf }"}`,
@@ -109,18 +112,18 @@ func TestBody_encoding(t *testing.T) {
 // TestRequest_lenient checks that unusual requests are accepted if they are unambiguous, and
 // otherwise rejected with a helpful message. Each row gives the reason.
 func TestRequest_lenient(t *testing.T) {
-	const usual = `{"query":"{ leaf }"}`
+	const leafBody = `{"query":"{ leaf }"}`
 	for _, tt := range []struct {
 		name   string
 		header [2]string
 		body   string
 		status int    // 0 means that the request succeeds
-		want   string // in the body
+		want   string // in the response
 		reason string
 	}{
 		{name: "variables []", body: `{"query":"{ leaf }","variables":[]}`, reason: "PHP's json_encode writes an empty map like this"},
 		{name: "extensions []", body: `{"query":"{ leaf }","extensions":[]}`, reason: "the same"},
-		{name: "variables [1]", body: `{"query":"{ leaf }","variables":[1]}`, status: 400, want: "variables must be an object", reason: "names are missing"},
+		{name: "variables [1]", body: `{"query":"{ leaf }","variables":[1]}`, status: 400, want: "variables must be an object", reason: "a list has no names"},
 		{name: "variables as a string", body: `{"query":"{ leaf }","variables":"{}"}`, status: 400, want: "variables must be an object",
 			reason: "the specification requires a map, and the limits of the body's JSON wouldn't " +
 				"apply inside the string"},
@@ -131,42 +134,42 @@ func TestRequest_lenient(t *testing.T) {
 		{name: "operationName empty, two operations", body: `{"query":"query A { leaf } query B { leaf }","operationName":""}`,
 			status: 200, want: "operationName is missing", reason: "ambiguous"},
 		{name: "operationName a number", body: `{"query":"{ leaf }","operationName":1}`, status: 400, want: "operationName must be a string", reason: "wrong type"},
-		{name: "members of other protocols", body: `{"query":"{ leaf }","id":"1","doc_id":"2","documentId":"3"}`, reason: "they don't matter if there is a query"},
-		{name: "byte order mark", body: "\ufeff" + usual, reason: "RFC 8259 lets a parser ignore it"},
-		{name: "byte order mark and line feed", body: "\ufeff\n" + usual, reason: "the same"},
-		{name: "white space around", body: "\r\n\t " + usual + "\r\n", reason: "JSON allows it"},
+		{name: "fields of other protocols", body: `{"query":"{ leaf }","id":"1","doc_id":"2","documentId":"3"}`, reason: "they don't matter if there is a query"},
+		{name: "byte order mark", body: "\ufeff" + leafBody, reason: "RFC 8259 lets a parser ignore it"},
+		{name: "byte order mark and line feed", body: "\ufeff\n" + leafBody, reason: "the same"},
+		{name: "white space around", body: "\r\n\t " + leafBody + "\r\n", reason: "JSON allows it"},
 		{name: "empty", body: "", status: 400, want: "The body is empty", reason: "the message says what is missing"},
 		{name: "only a byte order mark", body: "\ufeff", status: 400, want: "The body is empty", reason: "the same"},
-		{name: "NUL at the end", body: usual + "\x00", status: 400, want: "The body must be a JSON object", reason: "it isn't JSON"},
-		{name: "two objects", body: usual + usual, status: 400, want: "The body must be a JSON object", reason: "ambiguous"},
+		{name: "NUL at the end", body: leafBody + "\x00", status: 400, want: "The body must be a JSON object", reason: "it isn't JSON"},
+		{name: "two objects", body: leafBody + leafBody, status: 400, want: "The body must be a JSON object", reason: "ambiguous"},
 
-		{name: "charset utf8", header: [2]string{"Content-Type", "application/json;charset=utf8"}, body: usual, reason: "a common misspelling"},
-		{name: "charset UTF8", header: [2]string{"Content-Type", "application/json; charset=UTF8"}, body: usual, reason: "charset names are case-insensitive"},
-		{name: "charset quoted", header: [2]string{"Content-Type", `application/json; charset="UTF-8"`}, body: usual, reason: "the same value: RFC 9110, section 8.3.1"},
-		{name: "charset us-ascii", header: [2]string{"Content-Type", "application/json; charset=us-ascii"}, body: usual, reason: "ASCII is valid UTF-8"},
-		{name: "charset latin1", header: [2]string{"Content-Type", "application/json; charset=iso-8859-1"}, body: usual, status: 415, want: "charset must be utf-8",
+		{name: "charset utf8", header: [2]string{"Content-Type", "application/json;charset=utf8"}, body: leafBody, reason: "a common misspelling"},
+		{name: "charset UTF8", header: [2]string{"Content-Type", "application/json; charset=UTF8"}, body: leafBody, reason: "charset names are case-insensitive"},
+		{name: "charset quoted", header: [2]string{"Content-Type", `application/json; charset="UTF-8"`}, body: leafBody, reason: "the same value: RFC 9110, section 8.3.1"},
+		{name: "charset us-ascii", header: [2]string{"Content-Type", "application/json; charset=us-ascii"}, body: leafBody, reason: "ASCII is valid UTF-8"},
+		{name: "charset latin1", header: [2]string{"Content-Type", "application/json; charset=iso-8859-1"}, body: leafBody, status: 415, want: "charset must be utf-8",
 			reason: "it would change a password with an umlaut"},
-		{name: "charset utf-16", header: [2]string{"Content-Type", "application/json; charset=utf-16"}, body: usual, status: 415, want: "charset must be utf-8", reason: "a different encoding"},
-		{name: "two charsets", header: [2]string{"Content-Type", "application/json; charset=utf-8; charset=latin1"}, body: usual, status: 415,
+		{name: "charset utf-16", header: [2]string{"Content-Type", "application/json; charset=utf-16"}, body: leafBody, status: 415, want: "charset must be utf-8", reason: "a different encoding"},
+		{name: "two charsets", header: [2]string{"Content-Type", "application/json; charset=utf-8; charset=latin1"}, body: leafBody, status: 415,
 			want: "charset must be utf-8", reason: "ambiguous"},
-		{name: "semicolon at the end", header: [2]string{"Content-Type", "application/json;"}, body: usual, reason: "a parameter may be empty"},
-		{name: "parameter without a value", header: [2]string{"Content-Type", "application/json; charset"}, body: usual, reason: "JSON has no parameters"},
-		{name: "other parameters", header: [2]string{"Content-Type", `Application/JSON ; boundary="a;b" ;x=y`}, body: usual, reason: "the same"},
-		{name: "graphql+json", header: [2]string{"Content-Type", "application/graphql+json"}, body: usual, status: 415, want: "Content-Type must be application/json",
-			reason: "from an old draft; clients no longer send only this"},
-		{name: "graphql-response+json", header: [2]string{"Content-Type", "application/graphql-response+json"}, body: usual, status: 415,
+		{name: "semicolon at the end", header: [2]string{"Content-Type", "application/json;"}, body: leafBody, reason: "a parameter may be empty"},
+		{name: "parameter without a value", header: [2]string{"Content-Type", "application/json; charset"}, body: leafBody, reason: "JSON has no parameters"},
+		{name: "other parameters", header: [2]string{"Content-Type", `Application/JSON ; boundary="a;b" ;x=y`}, body: leafBody, reason: "the same"},
+		{name: "graphql+json", header: [2]string{"Content-Type", "application/graphql+json"}, body: leafBody, status: 415, want: "Content-Type must be application/json",
+			reason: "an old draft has it, but no client relies on it"},
+		{name: "graphql-response+json", header: [2]string{"Content-Type", "application/graphql-response+json"}, body: leafBody, status: 415,
 			want: "Content-Type must be application/json", reason: "a media type of responses"},
 		{name: "application/graphql", header: [2]string{"Content-Type", "application/graphql"}, body: "{ leaf }", status: 415, want: "Content-Type must be application/json",
 			reason: "a bare document, which no specification defines"},
-		{name: "two media types", header: [2]string{"Content-Type", "application/json, text/plain"}, body: usual, status: 415, want: "Content-Type must be application/json",
-			reason: "another site may send the second"},
-		{name: "media type in a parameter", header: [2]string{"Content-Type", "text/plain; application/json"}, body: usual, status: 415,
+		{name: "two media types", header: [2]string{"Content-Type", "application/json, text/plain"}, body: leafBody, status: 415, want: "Content-Type must be application/json",
+			reason: "another site may send text/plain"},
+		{name: "media type in a parameter", header: [2]string{"Content-Type", "text/plain; application/json"}, body: leafBody, status: 415,
 			want: "Content-Type must be application/json", reason: "another site may send it"},
 
-		{name: "identity", header: [2]string{"Content-Encoding", "identity"}, body: usual, reason: "no encoding: RFC 9110, section 8.4.1"},
-		{name: "Identity and empty elements", header: [2]string{"Content-Encoding", ", Identity ,"}, body: usual, reason: "lists may have empty elements"},
-		{name: "empty encoding", header: [2]string{"Content-Encoding", ""}, body: usual, reason: "an empty list"},
-		{name: "identity and gzip", header: [2]string{"Content-Encoding", "identity, gzip"}, body: usual, status: 415, want: "Content-Encoding is not supported", reason: "encoded"},
+		{name: "identity", header: [2]string{"Content-Encoding", "identity"}, body: leafBody, reason: "no encoding: RFC 9110, section 8.4.1"},
+		{name: "Identity and empty elements", header: [2]string{"Content-Encoding", ", Identity ,"}, body: leafBody, reason: "lists may have empty elements"},
+		{name: "empty encoding", header: [2]string{"Content-Encoding", ""}, body: leafBody, reason: "an empty list"},
+		{name: "identity and gzip", header: [2]string{"Content-Encoding", "identity, gzip"}, body: leafBody, status: 415, want: "Content-Encoding is not supported", reason: "encoded"},
 	} {
 		r := postText(tt.body)
 		if tt.header[0] != "" {
@@ -184,12 +187,13 @@ func TestRequest_lenient(t *testing.T) {
 	}
 }
 
-// TestResponse_retryAfter checks that Retry-After is the longest retryAfter of the errors.
+// TestResponse_retryAfter checks that the Retry-After header has the longest retryAfter of the
+// errors.
 func TestResponse_retryAfter(t *testing.T) {
-	failing := func(extension any) resolver {
+	failWith := func(retryAfter any) resolver {
 		return func(context.Context, map[string]any) (any, error) {
 			return nil, &gqlerror.Error{Message: "later",
-				Extensions: map[string]any{"code": "LATER", "retryAfter": extension}}
+				Extensions: map[string]any{"code": "LATER", "retryAfter": retryAfter}}
 		}
 	}
 	for _, tt := range []struct {
@@ -198,7 +202,7 @@ func TestResponse_retryAfter(t *testing.T) {
 	}{{7, 30, "30"}, {30, 7, "30"}, {1, nil, "1"}, {nil, nil, ""}, {"soon", 0, ""}, {-1, nil, ""},
 		{int64(7), 5, "7"}, {int64(-7), 1.5, ""}} {
 		e := resolvers()
-		e["leaf"], e["fails"] = failing(tt.first), failing(tt.second)
+		e["leaf"], e["fails"] = failWith(tt.first), failWith(tt.second)
 		res := sendWith(t, Config{AllowGET: true, Introspection: true}, e,
 			postQuery("{ leaf fails }"))
 		if got := res.Header().Get("Retry-After"); res.Code != http.StatusOK || got != tt.want {
@@ -208,11 +212,11 @@ func TestResponse_retryAfter(t *testing.T) {
 	}
 	if res := sendWith(t, Config{AllowGET: true, Introspection: true}, resolvers(),
 		postQuery("{ leaf }")); res.Header().Values("Retry-After") != nil {
-		t.Error("a response without errors has Retry-After")
+		t.Errorf("response without errors: Retry-After %q, want none", res.Header()["Retry-After"])
 	}
 }
 
-// brokenBody fails with errLost instead of io.EOF, like a lost connection.
+// brokenBody is a body that ends with errLost instead of io.EOF, like that of a lost connection.
 type brokenBody struct{ io.Reader }
 
 func (b brokenBody) Read(p []byte) (int, error) {
@@ -223,6 +227,7 @@ func (b brokenBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// TestBody_truncated checks the response if the connection is lost before the end of the body.
 func TestBody_truncated(t *testing.T) {
 	r := postText("")
 	r.Body = io.NopCloser(brokenBody{strings.NewReader(`{"query":"{ leaf }"}`)})
@@ -232,7 +237,8 @@ func TestBody_truncated(t *testing.T) {
 	}
 }
 
-// TestConnection checks over a real connection what a ResponseRecorder can't show.
+// TestConnection checks HEAD, chunked and incomplete bodies over a connection, since a
+// ResponseRecorder behaves differently.
 func TestConnection(t *testing.T) {
 	server := httptest.NewServer(newServer(Config{AllowGET: true, Introspection: true},
 		resolvers()))
@@ -246,7 +252,8 @@ func TestConnection(t *testing.T) {
 		body, _ := io.ReadAll(response.Body)
 		if response.StatusCode != http.StatusOK || len(body) != 0 ||
 			response.Header.Get("X-Request-Id") == "" {
-			t.Errorf("%d %q %v", response.StatusCode, body, response.Header)
+			t.Errorf("%d, body %q, %v; want 200, no body, X-Request-Id", response.StatusCode, body,
+				response.Header)
 		}
 	})
 	t.Run("chunked", func(t *testing.T) {
@@ -255,8 +262,8 @@ func TestConnection(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if body, _ := io.ReadAll(response.Body); string(body) != `{"data":{"leaf":1}}`+"\n" {
-			t.Errorf("%s", body)
+		if body, _ := io.ReadAll(response.Body); string(body) != leafResponse {
+			t.Errorf("%s, want %s", body, leafResponse)
 		}
 	})
 	t.Run("body shorter than Content-Length", func(t *testing.T) {
@@ -278,24 +285,27 @@ func TestConnection(t *testing.T) {
 	})
 }
 
+// TestRequestID checks that resolvers get the id in X-Request-Id, and that each request has a new
+// id.
 func TestRequestID(t *testing.T) {
-	seen := map[string]bool{}
+	ids := map[string]bool{}
 	for range 3 {
 		res := send(t, postQuery("{ requestID }"))
 		id := res.Header().Get("X-Request-Id")
 		if want := `{"data":{"requestID":"` + id + `"}}` + "\n"; res.Body.String() != want {
-			t.Errorf("the resolver returned %s, the header is %s", res.Body, id)
+			t.Errorf("requestID: %s, want the id in X-Request-Id, %s", res.Body, id)
 		}
-		seen[id] = true
+		ids[id] = true
 	}
-	if len(seen) != 3 {
-		t.Errorf("got ids %v, want three", seen)
+	if len(ids) != 3 {
+		t.Errorf("ids %v, want three", ids)
 	}
 	if id := RequestID(context.Background()); id != "" {
 		t.Errorf("RequestID outside of a request = %q, want none", id)
 	}
 }
 
+// TestRequestID_fromClient checks that an id from the client isn't used.
 func TestRequestID_fromClient(t *testing.T) {
 	r := postQuery("{ leaf }")
 	r.Header.Set("X-Request-Id", "MALLORY")
@@ -304,6 +314,7 @@ func TestRequestID_fromClient(t *testing.T) {
 	}
 }
 
+// TestObserve checks the Outcome of successful and failed requests.
 func TestObserve(t *testing.T) {
 	name := strings.Repeat("n", 10_000)
 	for _, tt := range []struct {
@@ -327,20 +338,22 @@ func TestObserve(t *testing.T) {
 			tt.request).outcome
 		got.RequestID, got.Duration = "", 0
 		if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", tt.want) {
-			t.Errorf("%s: %+v\nwant %+v", tt.name, got, tt.want)
+			t.Errorf("%s:\n got %+v\nwant %+v", tt.name, got, tt.want)
 		}
 	}
 }
 
+// TestObserve_nil checks that a request succeeds without Observe.
 func TestObserve_nil(t *testing.T) {
 	recorder := httptest.NewRecorder()
 	newServer(Config{AllowGET: true, Introspection: true}, resolvers()).ServeHTTP(recorder,
 		postQuery("{ leaf }"))
-	if recorder.Body.String() != `{"data":{"leaf":1}}`+"\n" {
-		t.Errorf("%s", recorder.Body)
+	if recorder.Body.String() != leafResponse {
+		t.Errorf("%s, want %s", recorder.Body, leafResponse)
 	}
 }
 
+// TestTimeout checks that the resolvers' context is done after Timeout, or after its default.
 func TestTimeout(t *testing.T) {
 	for timeout, want := range map[time.Duration]time.Duration{0: 15 * time.Second,
 		time.Second: time.Second} {
@@ -359,13 +372,14 @@ func TestTimeout(t *testing.T) {
 					res.outcome.Duration, want)
 			}
 			if res.Code != http.StatusOK || codeOf(t, res) != "TIMEOUT" {
-				t.Errorf("%d %s", res.Code, res.Body)
+				t.Errorf("Timeout %s: %d %s, want 200 and TIMEOUT", timeout, res.Code, res.Body)
 			}
 		})
 	}
 }
 
-// The resolver's work is done by then: tokens that come late are better than none.
+// TestTimeout_ignoredByResolver checks that the result of a resolver that ignores the timeout is
+// returned: after a login, late tokens are better than none.
 func TestTimeout_ignoredByResolver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := resolvers()
@@ -375,31 +389,34 @@ func TestTimeout_ignoredByResolver(t *testing.T) {
 		}
 		res := sendWith(t, Config{AllowGET: true, Introspection: true, Timeout: time.Second}, e,
 			postQuery("mutation { change }"))
-		if res.Body.String() != `{"data":{"change":1}}`+"\n" {
-			t.Errorf("%s", res.Body)
+		if want := `{"data":{"change":1}}` + "\n"; res.Body.String() != want {
+			t.Errorf("%s, want %s", res.Body, want)
 		}
 	})
 }
 
-// slow is an extension that takes longer than the timeout before execution starts.
-type slow struct{ nameLimit }
+// slowExtension is an extension that takes longer than the timeout before execution starts.
+type slowExtension struct{ nameLimit }
 
-func (slow) MutateOperationContext(context.Context, *graphql.OperationContext) *gqlerror.Error {
+func (slowExtension) MutateOperationContext(context.Context,
+	*graphql.OperationContext) *gqlerror.Error {
 	time.Sleep(time.Minute)
 	return nil
 }
 
+// TestTimeout_beforeExecution checks that nothing is executed if the timeout passes before
+// execution starts.
 func TestTimeout_beforeExecution(t *testing.T) {
 	for media, status := range map[string]int{"application/json": 200,
 		"application/graphql-response+json": 400} {
 		synctest.Test(t, func(t *testing.T) {
 			e := resolvers()
 			e["change"] = func(context.Context, map[string]any) (any, error) {
-				t.Error("the resolver ran")
+				t.Error("the resolver was called, want it not called")
 				return 1, nil
 			}
 			server := handler.New(e)
-			server.Use(slow{})
+			server.Use(slowExtension{})
 			server.AddTransport(newTransport(Config{AllowGET: true, Introspection: true}))
 			r := postQuery("mutation { change }")
 			r.Header.Set("Accept", media)
@@ -413,17 +430,17 @@ func TestTimeout_beforeExecution(t *testing.T) {
 	}
 }
 
-// panicking is an extension that panics before execution starts.
-type panicking struct{ nameLimit }
+// panickingExtension is an extension that panics before execution starts.
+type panickingExtension struct{ nameLimit }
 
-func (panicking) MutateOperationContext(context.Context,
+func (panickingExtension) MutateOperationContext(context.Context,
 	*graphql.OperationContext) *gqlerror.Error {
 	panic(canary)
 }
 
-// TestPanic checks panics outside of fields, which gqlgen doesn't recover from. A client can cause
-// one with `@skip(if: $b)` and a null variable. They must look like those in fields, have the
-// request's id and be observed.
+// TestPanic checks the response and the Outcome after a panic outside of a field. gqlgen recovers
+// only from panics in fields, and a client can cause another panic with `@skip(if: $b)` and a null
+// variable. The error must be the same as for a panic in a field, with the request's id.
 func TestPanic(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -432,7 +449,7 @@ func TestPanic(t *testing.T) {
 		status int
 		want   string // the rest of the body
 	}{
-		{"in an extension, before execution", func(s *handler.Server, _ executable) { s.Use(panicking{}) }, "{ leaf }", 500, "]}\n"},
+		{"in an extension, before execution", func(s *handler.Server, _ executable) { s.Use(panickingExtension{}) }, "{ leaf }", 500, "]}\n"},
 		{"during execution", func(_ *handler.Server, e executable) {
 			e["leaf"] = func(context.Context, map[string]any) (any, error) { panic(canary) }
 		}, "{ leaf }", 200, "],\"data\":null}\n"},
@@ -453,10 +470,10 @@ func TestPanic(t *testing.T) {
 			e := resolvers()
 			server := handler.New(e)
 			tt.change(server, e)
-			var seen []Outcome
-			server.AddTransport(
-				newTransport(Config{AllowGET: true, Introspection: true,
-					Observe: func(_ context.Context, o Outcome) { seen = append(seen, o) }}))
+			var outcomes []Outcome
+			observe := func(_ context.Context, o Outcome) { outcomes = append(outcomes, o) }
+			server.AddTransport(newTransport(Config{AllowGET: true, Introspection: true,
+				Observe: observe}))
 			server.SetRecoverFunc(func(ctx context.Context, value any) error {
 				return &gqlerror.Error{Message: "Internal error",
 					Extensions: map[string]any{"code": "INTERNAL", "requestId": RequestID(ctx)}}
@@ -471,18 +488,19 @@ func TestPanic(t *testing.T) {
 			}
 			if got := recorder.Header().Get("Content-Type"); got !=
 				"application/json; charset=utf-8" {
-				t.Errorf("Content-Type %q", got)
+				t.Errorf("Content-Type %q, want application/json; charset=utf-8", got)
 			}
-			if len(seen) != 1 || seen[0].Status != tt.status ||
-				!slices.Equal(seen[0].Codes, []string{"INTERNAL"}) {
-				t.Errorf("observed %+v, want one outcome with status %d and INTERNAL", seen,
+			if len(outcomes) != 1 || outcomes[0].Status != tt.status ||
+				!slices.Equal(outcomes[0].Codes, []string{"INTERNAL"}) {
+				t.Errorf("observed %+v, want one outcome with status %d and INTERNAL", outcomes,
 					tt.status)
 			}
 		})
 	}
 }
 
-// An executor other than gqlgen's may have no presenter. The error is then our own.
+// TestPanic_otherExecutor checks that the error is this package's if an executor other than
+// gqlgen's has no presenter.
 func TestPanic_otherExecutor(t *testing.T) {
 	recorder := httptest.NewRecorder()
 	newTransport(Config{AllowGET: true}).Do(recorder, postQuery("{ leaf }"), brokenExecutor{})
@@ -500,7 +518,8 @@ func (brokenExecutor) CreateOperationContext(context.Context,
 	panic(errors.New(canary))
 }
 
-// HTML isn't escaped, since nosniff keeps browsers from rendering it. Large integers stay exact.
+// TestResponse_dataUnchanged checks that data is sent unchanged: large integers stay exact, and
+// HTML isn't escaped, since nosniff keeps browsers from rendering it.
 func TestResponse_dataUnchanged(t *testing.T) {
 	e := resolvers()
 	const raw = `{"big":123456789012345678901234567890,"html":"<b>&</b>","text":"ü🔑` + "\u2028" +
@@ -509,11 +528,12 @@ func TestResponse_dataUnchanged(t *testing.T) {
 		return json.RawMessage(raw), nil
 	}
 	res := sendWith(t, Config{AllowGET: true, Introspection: true}, e, postQuery("{ leaf }"))
-	if res.Body.String() != `{"data":{"leaf":`+raw+"}}\n" {
-		t.Errorf("%s", res.Body)
+	if want := `{"data":{"leaf":` + raw + "}}\n"; res.Body.String() != want {
+		t.Errorf("%s, want %s", res.Body, want)
 	}
 }
 
+// TestRequest_headers checks that resolvers can read the request's headers.
 func TestRequest_headers(t *testing.T) {
 	for _, r := range []*http.Request{postQuery("{ leaf }"),
 		httptest.NewRequest("GET", "/?query={leaf}", nil)} {
@@ -523,12 +543,13 @@ func TestRequest_headers(t *testing.T) {
 			return graphql.GetOperationContext(ctx).Headers.Get("X-Mine"), nil
 		}
 		res := sendWith(t, Config{AllowGET: true, Introspection: true}, e, r)
-		if res.Body.String() != `{"data":{"leaf":"yes"}}`+"\n" {
-			t.Errorf("%s: %s", r.Method, res.Body)
+		if want := `{"data":{"leaf":"yes"}}` + "\n"; res.Body.String() != want {
+			t.Errorf("%s: %s, want %s", r.Method, res.Body, want)
 		}
 	}
 }
 
+// TestSupports checks that the transport also takes requests with a wrong method.
 func TestSupports(t *testing.T) {
 	if !newTransport(Config{AllowGET: true}).Supports(httptest.NewRequest("PUT", "/", nil)) {
 		t.Error("Supports(PUT) = false, want true: otherwise gqlgen responds")
@@ -575,31 +596,31 @@ func FuzzRequest(f *testing.F) {
 		} {
 			res := sendWith(t, config, resolvers(), r)
 			if res.Code == http.StatusInternalServerError {
-				t.Errorf("panic before execution: %s", res.Body)
+				t.Errorf("panic before execution: 500 %s, want another status", res.Body)
 			}
 			r.Body = io.NopCloser(strings.NewReader(body))
 		}
 	})
 }
 
-// TestDocument_strings checks that resolvers get the right values even without package limits,
-// which usually rewrites what gqlparser misreads.
+// TestDocument_strings checks that resolvers get the right values of strings that gqlparser would
+// misread, even without package limits, which usually rewrites them.
 func TestDocument_strings(t *testing.T) {
-	const broken = "half a surrogate pair"
+	const invalid = "half a surrogate pair"
 	for _, tt := range []struct{ literal, value string }{
 		{`"key \u00e9"`, "key é"},
 		{`"""block"""`, "block"},
 		{`"\uD83D\uDD11"`, "🔑"},
 		{`"\u{1F511}"`, "🔑"},
 		{"\"\"\"  first\n    second\"\"\"", `  first\nsecond`},
-		{`"\uD83D"`, broken},
-		{`"\uDD11\uD83D"`, broken},
+		{`"\uD83D"`, invalid},
+		{`"\uDD11\uD83D"`, invalid},
 	} {
 		res := sendWith(t, Config{AllowGET: true}, resolvers(),
 			postQuery("{ need(s: "+tt.literal+") }"))
 		want := `{"data":{"need":"s=string:` + tt.value + `"}}` + "\n"
-		if tt.value == broken && codeOf(t, res) != "GRAPHQL_PARSE_FAILED" ||
-			tt.value != broken && res.Body.String() != want {
+		if tt.value == invalid && codeOf(t, res) != "GRAPHQL_PARSE_FAILED" ||
+			tt.value != invalid && res.Body.String() != want {
 			t.Errorf("%s: %s, want %s", tt.literal, res.Body, want)
 		}
 	}
@@ -607,25 +628,26 @@ func TestDocument_strings(t *testing.T) {
 		postQuery(
 			`"d" query ("e" $s: String! = "\uD83D\uDD11") { need(s: $s) ...F } "f" fragment F on Query { leaf }`))
 	if got := res.Body.String(); got != `{"data":{"need":"s=string:🔑","leaf":1}}`+"\n" {
-		t.Errorf("descriptions: %s", got)
+		t.Errorf("descriptions: %s, want no error", got)
 	}
 }
 
-// readCounter is an extension that counts how often a document is read.
-type readCounter struct{ times *int }
+// readCounter is an extension that counts how often gqlgen starts to read a document.
+type readCounter struct{ n *int }
 
-func (readCounter) ExtensionName() string                   { return "Counting" }
+func (readCounter) ExtensionName() string                   { return "ReadCounter" }
 func (readCounter) Validate(graphql.ExecutableSchema) error { return nil }
 func (c readCounter) MutateOperationParameters(_ context.Context,
 	params *graphql.RawParams) *gqlerror.Error {
-	*c.times++
+	*c.n++
 	if strings.Contains(params.Query, "refused") { // as limits does for a syntax error
 		return language.SyntaxError(params.Query, 0, "refused")
 	}
 	return nil
 }
 
-// A document is read again only if gqlparser would refuse or misread the original.
+// TestDocument_readOnce checks that a document is read a second time only if gqlparser would refuse
+// or misread the original.
 func TestDocument_readOnce(t *testing.T) {
 	for query, want := range map[string]int{
 		"{ leaf }": 1, "{": 1, "{ nowhere }": 1, "query TooLarge { leaf }": 1,
@@ -635,12 +657,12 @@ func TestDocument_readOnce(t *testing.T) {
 		`"described" query TooLarge { leaf }`: 2, `{ nowhere(s: "\uD83D\uDD11") }`: 1,
 		`"described" { refused }`: 1,
 	} {
-		times := 0
+		n := 0
 		server := newServer(Config{}, resolvers())
-		server.Use(readCounter{&times})
+		server.Use(readCounter{&n})
 		server.ServeHTTP(httptest.NewRecorder(), postQuery(query))
-		if times != want {
-			t.Errorf("%s: read %d times, want %d", query, times, want)
+		if n != want {
+			t.Errorf("%s: read %d times, want %d", query, n, want)
 		}
 	}
 }
