@@ -10,27 +10,27 @@ import (
 	"github.com/vektah/gqlparser/v2/lexer"
 )
 
-// The differences between gqlparser v2.5.37 and the specification, and how they are handled. See
-// docs/decisions/0014-september-2025.md. A gqlparser that supports September 2025 will make this
-// file unnecessary.
+// This file handles the differences between gqlparser v2.5.37 and the specification, as follows.
+// See docs/decisions/0014-september-2025.md. When gqlparser supports September 2025, this file can
+// go.
 //
 //	descriptions of operations, variables and fragments    Rewrite blanks them
 //	\u{...}, surrogate pairs, control characters           Rewrite writes the character or \uXXXX
 //	block strings: indentation of the first line, quotes   Rewrite writes a plain string
 //	locations of strings, and after block strings or CRLF  Locator corrects them
 
-// Rewrite returns a document that gqlparser reads as the specification reads the given one. It
+// Rewrite returns a document that gqlparser reads as the specification reads the original. It
 // returns a document with a syntax error unchanged. Tokens stay on their lines, and mostly in their
 // columns.
 func Rewrite(document string) string {
 	var (
-		s             = Scanner{Text: document}
-		out           strings.Builder
-		copied, depth int
-		previous      lexer.Type
-		definitions   bool // in the parentheses of variable definitions
-		// After a directive of an operation or fragment, where parentheses are its arguments.
-		directives bool
+		s                     = Scanner{Text: document}
+		out                   strings.Builder
+		copied, depth         int
+		previous              lexer.Type
+		inVariableDefinitions bool
+		// Parentheses after a directive of an operation or fragment have the directive's arguments.
+		afterDirective bool
 	)
 	replace := func(token Token, text string) {
 		out.WriteString(document[copied:token.Start])
@@ -55,17 +55,17 @@ func Rewrite(document string) string {
 			}
 			continue
 		case lexer.String, lexer.BlockString:
-			if depth == 0 || definitions && depth == 1 && previous != lexer.Equals {
+			if depth == 0 || inVariableDefinitions && depth == 1 && previous != lexer.Equals {
 				replace(token, blank(document[token.Start:token.End]))
 			} else if token.Unsupported {
 				replace(token, pad(quote(s.Value(token)), document[token.Start:token.End]))
 			}
 		case lexer.At:
-			directives = directives || depth == 0
+			afterDirective = afterDirective || depth == 0
 		case lexer.ParenL, lexer.BracketL, lexer.BraceL:
 			if depth == 0 {
-				definitions = token.Kind == lexer.ParenL && !directives
-				directives = directives && token.Kind != lexer.BraceL
+				inVariableDefinitions = token.Kind == lexer.ParenL && !afterDirective
+				afterDirective = afterDirective && token.Kind != lexer.BraceL
 			}
 			depth++
 		case lexer.ParenR, lexer.BracketR, lexer.BraceR:
@@ -75,9 +75,9 @@ func Rewrite(document string) string {
 	}
 }
 
-// Misread returns a syntax error if gqlparser reads a string of a document differently than the
-// specification. The document must be one that gqlparser accepts. After Rewrite, only a document
-// with a syntax error by the specification can be misread.
+// Misread returns a syntax error if gqlparser, which must accept the document, reads one of its
+// strings differently than the specification. After Rewrite, this is only possible if the document
+// has a syntax error by the specification.
 func Misread(document string) *gqlerror.Error {
 	const message = "a string that this server can't read as it is meant: " +
 		"send its value as a variable"
@@ -130,12 +130,12 @@ func quote(value string) string {
 	return string(append(out, '"'))
 }
 
-// blank returns spaces and line breaks that replace a string. It starts with a space, so that its
-// first line feed doesn't join with a carriage return before it.
+// blank returns spaces and line breaks to replace a string with. They start with a space, so that
+// the first line feed doesn't form one line break with a carriage return in front of the string.
 func blank(text string) string { return pad(" ", text) }
 
-// pad adds line breaks and spaces to a replacement, so that it ends in the same line and column as
-// the text that it replaces. A longer replacement ends in a later column.
+// pad adds line breaks and spaces to a replacement for text, so that it ends in the same line and
+// column as text, or in a later column if it is longer.
 func pad(replacement, text string) string {
 	lines := strings.Split(lineEnds.Replace(text), "\n")
 	replacement += strings.Repeat("\n", len(lines)-1)
@@ -156,30 +156,30 @@ func blankControls(text string) string {
 	}, text)
 }
 
-// A Locator maps gqlparser's locations in Parsed to the right ones in Document. Parsed is Document
-// or its result of Rewrite. The Locator reads both at the first use.
+// A Locator maps gqlparser's locations in Parsed to the correct locations in Document. Parsed is
+// Document or Rewrite(Document). The Locator reads both at the first use.
 type Locator struct {
 	Document, Parsed string
 
 	places map[gqlerror.Location]place // by gqlparser's location
 }
 
-// A place has the location of a token, and of the element that the token stands for. The element
-// starts at its description, at the @ of a directive or at the dots of a fragment.
+// A place has the location of a token, and of the element that gqlparser locates by the token. An
+// element may start before it: at a description, the @ of a directive or the dots of a fragment.
 type place struct{ token, element gqlerror.Location }
 
 // Token maps the location of a token, for syntax errors. It returns an unknown location unchanged.
 func (l *Locator) Token(location gqlerror.Location) gqlerror.Location {
-	if found, ok := l.find(location); ok {
-		return found.token
+	if p, ok := l.find(location); ok {
+		return p.token
 	}
 	return location
 }
 
 // Element maps the location of a token to the start of its element, for all other errors.
 func (l *Locator) Element(location gqlerror.Location) gqlerror.Location {
-	if found, ok := l.find(location); ok {
-		return found.element
+	if p, ok := l.find(location); ok {
+		return p.element
 	}
 	return location
 }
@@ -190,23 +190,23 @@ func (l *Locator) find(location gqlerror.Location) (place, bool) {
 		l.places = map[gqlerror.Location]place{}
 		l.read()
 	}
-	found, ok := l.places[location]
-	return found, ok
+	p, ok := l.places[location]
+	return p, ok
 }
 
 // read scans both texts in parallel and records the place of each token.
 func (l *Locator) read() {
 	document, cursor := Scanner{Text: l.Document}, newCursor(l.Document)
 	parsed := lexer.New(&ast.Source{Input: l.Parsed})
-	// The kind of the previous token, and where an element that includes it starts.
+	// The kind of the previous token, and the start of an element that includes this token.
 	previous, element := lexer.Invalid, cursor.location
-	described := false
+	hasDescription := false
 	for {
 		theirs, parseErr := parsed.ReadToken()
 		ours, err := document.Next()
 		// Only Document has descriptions.
 		for err == nil && isString(ours.Kind) && parseErr == nil && !isString(theirs.Kind) {
-			element, described = cursor.move(ours.Start), true
+			element, hasDescription = cursor.move(ours.Start), true
 			ours, err = document.Next()
 		}
 		offset := ours.Start
@@ -215,7 +215,7 @@ func (l *Locator) read() {
 		}
 		token := cursor.move(offset)
 		p := place{token, token}
-		if described || previous == lexer.Spread ||
+		if hasDescription || previous == lexer.Spread ||
 			previous == lexer.At && ours.Kind == lexer.Name {
 			p.element = element
 		}
@@ -224,7 +224,7 @@ func (l *Locator) read() {
 			return
 		}
 		if ours.Kind != lexer.Comment {
-			previous, element, described = ours.Kind, token, false
+			previous, element, hasDescription = ours.Kind, token, false
 		}
 	}
 }

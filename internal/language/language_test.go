@@ -28,68 +28,68 @@ func gqlparserTokens(t *testing.T, text string) (tokens []lexer.Token) {
 	}
 }
 
-// checkRewrite checks that gqlparser reads the same tokens and values from a rewritten document as
-// the scanner from the original, except for descriptions, and that Locator maps their locations. A
-// document with a syntax error must be returned unchanged.
+// checkRewrite checks that gqlparser reads the same tokens and values from the rewritten document
+// as Scanner reads from the original, except for descriptions, and that Locator maps their
+// locations. A document with a syntax error must be returned unchanged.
 func checkRewrite(t *testing.T, text string) {
 	t.Helper()
 	scanner := language.Scanner{Text: text}
-	var all []language.Token
+	var tokens []language.Token
 	for {
 		token, err := scanner.Next()
 		if err != nil {
 			if got := language.Rewrite(text); got != text {
-				t.Errorf("%q has a syntax error, and became %q", text, got)
+				t.Errorf("Rewrite(%q), with a syntax error, = %q, want it unchanged", text, got)
 			}
 			return
 		}
 		if token.Kind != lexer.Comment {
-			all = append(all, token)
+			tokens = append(tokens, token)
 		}
 		if token.Kind == lexer.EOF {
 			break
 		}
 	}
 	rewritten := language.Rewrite(text)
-	if again := language.Rewrite(rewritten); again != rewritten {
-		t.Errorf("%q became %q and then %q", text, rewritten, again)
+	if got := language.Rewrite(rewritten); got != rewritten {
+		t.Errorf("Rewrite(%q), which is Rewrite(%q), = %q, want it unchanged", rewritten, text, got)
 	}
-	if got, want := lines(rewritten), lines(text); got != want {
-		t.Errorf("%q has %d lines, and %d in %q", text, want, got, rewritten)
+	if got, want := countLines(rewritten), countLines(text); got != want {
+		t.Errorf("Rewrite(%q) = %q, with %d lines, want %d", text, rewritten, got, want)
 	}
 	if err := language.Misread(rewritten); err != nil {
-		t.Errorf("%q became %q, which is misread: %v", text, rewritten, err)
+		t.Errorf("Rewrite(%q) = %q, which is misread: %v", text, rewritten, err)
 	}
 	locator := language.Locator{Document: text, Parsed: rewritten}
 	for _, theirs := range gqlparserTokens(t, rewritten) {
-		for theirs.Kind != lexer.String && len(all) > 1 &&
-			(all[0].Kind == lexer.String || all[0].Kind == lexer.BlockString) {
-			all = all[1:] // a description
+		for theirs.Kind != lexer.String && len(tokens) > 1 &&
+			(tokens[0].Kind == lexer.String || tokens[0].Kind == lexer.BlockString) {
+			tokens = tokens[1:] // a description
 		}
-		ours := all[0]
-		all = all[1:]
+		ours := tokens[0]
+		tokens = tokens[1:]
 		kind := ours.Kind
 		if kind == lexer.BlockString {
 			kind = lexer.String
 		}
 		punctuator := theirs.Value == "" && theirs.Kind != lexer.String
 		if theirs.Kind != kind || !punctuator && theirs.Value != scanner.Value(ours) {
-			t.Fatalf("%q became %q, where gqlparser reads %v %q, want %v %q", text, rewritten,
+			t.Fatalf("Rewrite(%q) = %q: gqlparser reads %v %q, want %v %q", text, rewritten,
 				theirs.Kind, theirs.Value, ours.Kind, scanner.Value(ours))
 		}
 		location := gqlerror.Location{Line: theirs.Pos.Line, Column: theirs.Pos.Column}
 		got, want := locator.Token(location), language.Position(text, ours.Start)
 		if got != want {
-			t.Fatalf("%q: Token(%v), a %v, = %v, want %v", text, location, theirs.Kind, got, want)
+			t.Fatalf("%q: Token(%v) of a %v = %v, want %v", text, location, theirs.Kind, got, want)
 		}
 	}
-	if len(all) > 0 {
-		t.Errorf("%q became %q: tokens are missing: %v", text, rewritten, all)
+	if len(tokens) > 0 {
+		t.Errorf("Rewrite(%q) = %q, without the tokens %v", text, rewritten, tokens)
 	}
 }
 
-// lines returns the number of lines of a text.
-func lines(text string) int { return language.Position(text, len(text)).Line }
+// countLines returns the number of lines of a text.
+func countLines(text string) int { return language.Position(text, len(text)).Line }
 
 // texts are documents for checkRewrite, some of them with syntax errors.
 var texts = []string{
@@ -100,6 +100,7 @@ var texts = []string{
 	"\"d\"query Q(\"\"\"d\n\"\"\"$a:S=\"x\"#c\n\"d\"$b:[S]=[\"x\" \"y\"]@d(x:\"y\")\"d\"$c:I={s:\"t\"})@e(x:\"y\"){a(s:[\"x\" $a])}\"d\"#c\nfragment F on Q@d(x:\"y\"){a}", "query @d(x:\"y\"){a(x:\"z\" y:$v)}{b}\"d\"query($v:S){c}", `query Q("a""b"$v:S){a}`, `"a""b"`, "}}\"a\"{{(\"b\"", `(((`, `)"a"$`,
 }
 
+// TestRewrite checks rewritten documents with checkRewrite, and the exact text of some.
 func TestRewrite(t *testing.T) {
 	for _, text := range texts {
 		checkRewrite(t, text)
@@ -116,6 +117,7 @@ func TestRewrite(t *testing.T) {
 	}
 }
 
+// TestMisread checks which documents gqlparser misreads.
 func TestMisread(t *testing.T) {
 	for text, misread := range map[string]bool{
 		"": false, `{a(x:"b\u00e9\n" y:"""c""") #\u{1}` + "\n}": false,
@@ -131,7 +133,8 @@ func TestMisread(t *testing.T) {
 	}
 }
 
-// TestLocator_Element checks the start of elements that have a description, an @ or dots.
+// TestLocator_Element checks that an element starts at its description, its @ or its dots, and that
+// Token returns unknown locations unchanged.
 func TestLocator_Element(t *testing.T) {
 	const document = "{a @b ...@c{d} ... # x\n on E{f}...F}\"g\" #h\nfragment F on Q{i}"
 	locator := language.Locator{Document: document, Parsed: language.Rewrite(document)}
@@ -158,13 +161,13 @@ func TestLocator_Element(t *testing.T) {
 		}
 		location := gqlerror.Location{Line: token.Pos.Line, Column: token.Pos.Column}
 		if got := locator.Element(location); got != want {
-			t.Errorf("Element(%v), a %v %q, = %v, want %v", location, token.Kind, token.Value, got,
+			t.Errorf("Element(%v) of a %v %q = %v, want %v", location, token.Kind, token.Value, got,
 				want)
 		}
 	}
-	for _, unknown := range []gqlerror.Location{{}, {Line: 99, Column: 99}} {
-		if got := locator.Token(unknown); got != unknown {
-			t.Errorf("Token(%v) = %v, want it unchanged", unknown, got)
+	for _, location := range []gqlerror.Location{{}, {Line: 99, Column: 99}} {
+		if got := locator.Token(location); got != location {
+			t.Errorf("Token(%v) = %v, want it unchanged", location, got)
 		}
 	}
 }

@@ -23,11 +23,11 @@ type Token struct {
 	Kind       lexer.Type
 	Start, End int
 
-	// Unsupported is true if gqlparser refuses the token or may misread its value.
+	// Unsupported is true if gqlparser rejects the token or may misread its value.
 	Unsupported bool
 }
 
-// A Scanner reads the tokens of Text in linear time. It doesn't allocate memory.
+// A Scanner reads the tokens of Text in linear time, without allocating memory.
 type Scanner struct {
 	Text string
 	pos  int
@@ -48,7 +48,7 @@ var punctuators = [...]lexer.Type{
 
 const byteOrderMark = "\uFEFF"
 
-// Next returns the next token. Comments are tokens. At the end it returns EOF.
+// Next returns the next token, which may be a comment. At the end, it returns a token of kind EOF.
 func (s *Scanner) Next() (Token, *Error) {
 	for s.pos < len(s.Text) {
 		c := s.Text[s.pos]
@@ -82,20 +82,20 @@ func (s *Scanner) Next() (Token, *Error) {
 	return s.token(lexer.EOF, s.pos), nil
 }
 
-// token returns the token that ends at an offset, and moves there.
+// token returns the token from the current position to end, and moves to end.
 func (s *Scanner) token(kind lexer.Type, end int) Token {
 	token := Token{Kind: kind, Start: s.pos, End: end}
 	s.pos = end
 	return token
 }
 
-// fail returns a syntax error at an offset, and the token up to there.
+// fail returns a syntax error at an offset, and an invalid token that ends there.
 func (s *Scanner) fail(offset int, message string) (Token, *Error) {
 	return Token{Kind: lexer.Invalid, Start: s.pos, End: offset}, &Error{offset, message}
 }
 
-// at returns the byte at an offset, or 0 beyond the end.
-func (s *Scanner) at(i int) byte {
+// byteAt returns the byte at an offset, or 0 beyond the end.
+func (s *Scanner) byteAt(i int) byte {
 	if i < len(s.Text) {
 		return s.Text[i]
 	}
@@ -107,41 +107,41 @@ func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 func isNameStart(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' || c == '_' }
 
 func (s *Scanner) number() (Token, *Error) {
-	const notDigit = "a number that lacks a digit"
+	const missingDigit = "a number that lacks a digit"
 	kind, end := lexer.Int, s.pos
 	digits := func() bool {
 		start := end
-		for isDigit(s.at(end)) {
+		for isDigit(s.byteAt(end)) {
 			end++
 		}
 		return end > start
 	}
-	if s.at(end) == '-' {
+	if s.byteAt(end) == '-' {
 		end++
 	}
-	if s.at(end) == '0' {
-		if end++; isDigit(s.at(end)) {
+	if s.byteAt(end) == '0' {
+		if end++; isDigit(s.byteAt(end)) {
 			return s.fail(end, "a number that begins with 0")
 		}
 	} else if !digits() {
-		return s.fail(end, notDigit)
+		return s.fail(end, missingDigit)
 	}
-	if s.at(end) == '.' {
+	if s.byteAt(end) == '.' {
 		kind = lexer.Float
 		if end++; !digits() {
-			return s.fail(end, notDigit)
+			return s.fail(end, missingDigit)
 		}
 	}
-	if s.at(end)|0x20 == 'e' {
+	if s.byteAt(end)|0x20 == 'e' {
 		kind = lexer.Float
-		if end++; s.at(end) == '+' || s.at(end) == '-' {
+		if end++; s.byteAt(end) == '+' || s.byteAt(end) == '-' {
 			end++
 		}
 		if !digits() {
-			return s.fail(end, notDigit)
+			return s.fail(end, missingDigit)
 		}
 	}
-	if c := s.at(end); c == '.' || isNameStart(c) {
+	if c := s.byteAt(end); c == '.' || isNameStart(c) {
 		return s.fail(end, "a number that doesn't end where it should")
 	}
 	return s.token(kind, end), nil
@@ -164,8 +164,8 @@ func (s *Scanner) comment() (Token, *Error) {
 
 const notUTF8 = "text that isn't UTF-8"
 
-// character returns the number of bytes of the character at an offset. It may be any Unicode
-// character.
+// character returns the size in bytes of the character at an offset. It returns false if the text
+// there isn't UTF-8.
 func (s *Scanner) character(i int) (size int, ok bool) {
 	if s.Text[i] < utf8.RuneSelf {
 		return 1, true
@@ -174,7 +174,7 @@ func (s *Scanner) character(i int) (size int, ok bool) {
 	return size, char != utf8.RuneError || size > 1
 }
 
-// isControl reports whether c is a control character, which gqlparser refuses even in strings and
+// isControl reports whether c is a control character that gqlparser rejects even in strings and
 // comments.
 func isControl(c byte) bool { return c < ' ' && c != '\t' && c != '\n' && c != '\r' }
 
@@ -193,7 +193,8 @@ func (s *Scanner) string() (Token, *Error) {
 			if message != "" {
 				return s.fail(end, message)
 			}
-			supported = supported && size <= len(`\u0000`) && s.at(end+2) != '{' && char <= 0xFFFF
+			supported = supported && size <= len(`\u0000`) && s.byteAt(end+2) != '{' &&
+				char <= 0xFFFF
 			end += size
 		default:
 			size, ok := s.character(end)
@@ -209,9 +210,9 @@ func (s *Scanner) string() (Token, *Error) {
 
 const (
 	notClosed   = "a string that isn't closed"
-	notEscape   = "an escape sequence that GraphQL doesn't have"
-	notAPair    = "half of a surrogate pair: both halves, or \\u{...}, make a character"
-	notAPoint   = "an escape sequence that is no character of Unicode"
+	badEscape   = "an escape sequence that GraphQL doesn't have"
+	halfPair    = "half of a surrogate pair: both halves, or \\u{...}, make a character"
+	noCharacter = "an escape sequence that is no character of Unicode"
 	minBraced   = len(`\u{0}`)
 	maxBraced   = len(`\u{00000000}`) // the same limit as graphql-js
 	fixedDigits = 4
@@ -232,52 +233,52 @@ func escape(text string) (char rune, size int, message string) {
 	case c != 'u' && int(c) < len(escapes) && escapes[c] != 0:
 		return rune(escapes[c]), 2, ""
 	case c != 'u':
-		return 0, 0, notEscape
+		return 0, 0, badEscape
 	case strings.HasPrefix(text, `\u{`):
 		return escapeInBraces(text)
 	}
-	char, ok := hexadecimal(text, 2)
+	char, ok := parseHex(text, 2)
 	if !ok {
-		return 0, 0, notEscape
+		return 0, 0, badEscape
 	}
 	if !utf16.IsSurrogate(char) {
 		return char, len(`\u0000`), ""
 	}
 	if strings.HasPrefix(text[len(`\u0000`):], `\u`) {
-		if low, ok := hexadecimal(text, len(`\u0000\u`)); ok {
+		if low, ok := parseHex(text, len(`\u0000\u`)); ok {
 			if pair := utf16.DecodeRune(char, low); pair != utf8.RuneError {
 				return pair, len(`\u0000\u0000`), ""
 			}
 		}
 	}
-	return 0, 0, notAPair
+	return 0, 0, halfPair
 }
 
-// escapeInBraces is escape for \u{...}.
+// escapeInBraces is escape for a sequence of the form \u{...}.
 func escapeInBraces(text string) (char rune, size int, message string) {
 	for i := len(`\u{`); i < min(len(text), maxBraced); i++ {
 		if text[i] == '}' {
 			switch {
 			case i+1 < minBraced:
-				return 0, 0, notEscape
+				return 0, 0, badEscape
 			case utf16.IsSurrogate(char):
-				return 0, 0, notAPair
+				return 0, 0, halfPair
 			}
 			return char, i + 1, ""
 		}
 		digit, ok := hexDigit(text[i])
 		if !ok {
-			return 0, 0, notEscape
+			return 0, 0, badEscape
 		}
 		if char = char<<4 | digit; char > utf8.MaxRune {
-			return 0, 0, notAPoint
+			return 0, 0, noCharacter
 		}
 	}
-	return 0, 0, notEscape
+	return 0, 0, badEscape
 }
 
-// hexadecimal reads four hexadecimal digits at an offset.
-func hexadecimal(text string, i int) (char rune, ok bool) {
+// parseHex reads the four hexadecimal digits at an offset.
+func parseHex(text string, i int) (char rune, ok bool) {
 	if i+fixedDigits > len(text) {
 		return 0, false
 	}
@@ -345,6 +346,7 @@ func (t Token) ContentSize() int {
 	return t.End - t.Start - 2
 }
 
+// stringValue returns the value of a string without its quotes, with escape sequences decoded.
 func stringValue(raw string) string {
 	next := strings.IndexByte(raw, '\\')
 	if next < 0 {
@@ -363,8 +365,9 @@ func stringValue(raw string) string {
 
 var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
-// blockValue is BlockStringValue of the specification. It removes the common indentation of all
-// lines except for the first, and blank lines at the start and the end.
+// blockValue returns the value of a block string: BlockStringValue of the specification. It removes
+// the common indentation of all lines except for the first, and blank lines at the start and the
+// end.
 func blockValue(raw string) string {
 	raw = strings.ReplaceAll(raw, `\`+quotes, quotes)
 	lines := strings.Split(lineEnds.Replace(raw), "\n")
@@ -392,7 +395,7 @@ func indentation(line string) int { return len(line) - len(strings.TrimLeft(line
 // units, as in graphql-js and the Language Server Protocol.
 func Position(text string, offset int) gqlerror.Location { return newCursor(text).move(offset) }
 
-// A cursor tracks the location while moving forward in a text.
+// A cursor moves forward in a text and tracks its line and column.
 type cursor struct {
 	text     string
 	offset   int
@@ -403,7 +406,7 @@ func newCursor(text string) *cursor {
 	return &cursor{text: text, location: gqlerror.Location{Line: 1, Column: 1}}
 }
 
-// move moves forward to an offset and returns its location.
+// move moves forward to an offset and returns the location there.
 func (c *cursor) move(offset int) gqlerror.Location {
 	for c.offset < min(offset, len(c.text)) {
 		char, size := utf8.DecodeRuneInString(c.text[c.offset:])
@@ -418,7 +421,8 @@ func (c *cursor) move(offset int) gqlerror.Location {
 	return c.location
 }
 
-var errLocated = errors.New("the location is that of the document")
+// errLocated marks errors whose locations were set by Located.
+var errLocated = errors.New("the location is that in the client's text")
 
 // SyntaxError returns the error that clients see for a syntax error at an offset.
 func SyntaxError(text string, offset int, message string) *gqlerror.Error {
@@ -427,8 +431,8 @@ func SyntaxError(text string, offset int, message string) *gqlerror.Error {
 	return err
 }
 
-// Located sets the location of err to an offset of the client's text, and returns err. IsLocated is
-// then true, so that the location isn't corrected with a Locator.
+// Located sets the location of err to an offset in the client's text, and returns err.
+// IsLocated(err) is then true, so that the location isn't corrected with a Locator.
 func Located(text string, offset int, err *gqlerror.Error) *gqlerror.Error {
 	err.Locations = []gqlerror.Location{Position(text, offset)}
 	err.Err = errLocated

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// A writer logs the lines of libraries, mostly of net/http, without the data that they quote. An
-// unsolicited response may contain a user's tokens, and the value of a panic may be a password.
+// A writer logs the lines of libraries, mostly of net/http, without the data that they quote: an
+// unsolicited response may have a user's tokens, and the value of a panic may be a password.
 type writer struct{ log *slog.Logger }
 
 // New returns a logger, for the ErrorLog of an http.Server, that writes redacted lines to dst.
@@ -23,8 +23,8 @@ func RedirectStandard(dst *slog.Logger) {
 	log.SetPrefix("")
 }
 
-// knownLines are prefixes of net/http's lines (Go 1.26). They are logged without the rest of the
-// line.
+// knownLines are the starts of lines that net/http writes (Go 1.26). They are logged without the
+// rest of the line.
 var knownLines = []string{
 	"Unsolicited response received on idle HTTP channel",
 	"RoundTripper returned a response & error; ignoring response",
@@ -60,8 +60,8 @@ var knownLines = []string{
 	"keycloaktest: panic",
 }
 
-// safeLines are prefixes of lines that are logged whole: they contain names of our own functions or
-// errors of the operating system, but no data of a peer.
+// safeLines are the starts of lines that are logged whole: they contain names of functions or
+// errors of the operating system, but no data of a client or server.
 var safeLines = []string{
 	"http: superfluous response.WriteHeader call from ",
 	"http: response.WriteHeader on hijacked connection from ",
@@ -80,9 +80,9 @@ func (w writer) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// redact returns the part of a line that may be logged, and the stack if it reports a panic. The
-// panic's value, which comes before the stack, is removed. The stack is safe, since it has only
-// addresses of arguments.
+// redact returns the part of a line that may be logged, and the stack if the line reports a panic.
+// It removes the panic's value, which comes before the stack. The stack is safe, since it has only
+// the addresses of arguments.
 func redact(line string) (message, stack string) {
 	for _, prefix := range safeLines {
 		if strings.HasPrefix(line, prefix) && !strings.Contains(line, "\n") {

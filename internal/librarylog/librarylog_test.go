@@ -13,7 +13,8 @@ import (
 	"testing"
 )
 
-const libraryCanary = "canary-9d1e"
+// canary stands for the arguments of log calls.
+const canary = "canary-9d1e"
 
 // TestNew_netHTTPLines checks that no argument of net/http's log calls gets into the log.
 func TestNew_netHTTPLines(t *testing.T) {
@@ -25,9 +26,9 @@ func TestNew_netHTTPLines(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no source of net/http: %v", err)
 	}
-	call := regexp.MustCompile(
+	callPattern := regexp.MustCompile(
 		`\b(?:log\.Printf|v?logf|condlogf)\((?:err, |r, |tw\.req, )?("(?:[^"\\]|\\.)*")`)
-	verb := regexp.MustCompile(`%[+#]?[a-zA-Z]`)
+	verbPattern := regexp.MustCompile(`%[+#]?[a-zA-Z]`)
 	lines := 0
 	for _, file := range files {
 		if strings.HasSuffix(file, "_test.go") {
@@ -37,23 +38,23 @@ func TestNew_netHTTPLines(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, match := range call.FindAllSubmatch(text, -1) {
+		for _, match := range callPattern.FindAllSubmatch(text, -1) {
 			format, err := strconv.Unquote(string(match[1]))
 			if err != nil {
 				t.Fatal(err)
 			}
-			matches := func(prefix string) bool { return strings.HasPrefix(format, prefix) }
-			// Debug output that has to be enabled in the source of net/http.
-			debug := strings.HasPrefix(format, "%s.") || strings.Contains(format, "recv: ")
-			if slices.ContainsFunc(safeLines, matches) || debug {
+			hasPrefix := func(prefix string) bool { return strings.HasPrefix(format, prefix) }
+			// Debug output is off unless the source of net/http is changed.
+			isDebug := strings.HasPrefix(format, "%s.") || strings.Contains(format, "recv: ")
+			if slices.ContainsFunc(safeLines, hasPrefix) || isDebug {
 				continue
 			}
 			lines++
 			var out bytes.Buffer
 			logger := New(slog.New(slog.NewTextHandler(&out, nil)))
-			logger.Print(verb.ReplaceAllLiteralString(format, libraryCanary))
-			if strings.Contains(out.String(), libraryCanary) {
-				t.Errorf("%q is logged as %s", format, &out)
+			logger.Print(verbPattern.ReplaceAllLiteralString(format, canary))
+			if strings.Contains(out.String(), canary) {
+				t.Errorf("%q is logged as %s, want no argument in it", format, &out)
 			}
 		}
 	}

@@ -18,19 +18,19 @@ import (
 // those that CORS always allows.
 var exposedHeaders = []string{"Allow", "Retry-After", "X-Request-Id"}
 
-// CORS lets pages of the allowed origins call next. They may send any request header: there are no
-// cookies, so a header gives them no additional access.
+// CORS lets pages of the allowed origins call next. They may send any request header: the server
+// uses no cookies, so a header gives them no additional access.
 func CORS(allowed []Origin, next http.Handler) http.Handler {
 	if len(allowed) == 0 {
 		return next
 	}
 	options := cors.Options{
-		AllowOriginFunc: matcher(allowed),
+		AllowOriginFunc: newMatcher(allowed),
 		AllowedMethods:  []string{http.MethodGet, http.MethodHead, http.MethodPost},
 		AllowedHeaders:  []string{"*"},
 		ExposedHeaders:  exposedHeaders,
 		MaxAge:          600,
-		// Chromium requires this before a public page may call a private address.
+		// Without this, Chromium doesn't let a public page call a private address.
 		AllowPrivateNetwork: true,
 	}
 	if slices.Contains(allowed, anyOrigin) {
@@ -46,9 +46,9 @@ type Origin struct {
 	host   string // in lower case; an IPv6 address in brackets
 	port   string // empty for the scheme's default, which browsers omit
 
-	anyLabel bool // any first label before host
+	anyLabel bool // matches any one label in front of host
 	anyPort  bool
-	loopback bool // http and https on this machine, by any of its names and any port
+	loopback bool // matches http and https on this machine, under any name and port
 }
 
 var (
@@ -58,8 +58,8 @@ var (
 	Loopback = Origin{loopback: true}
 )
 
-// matcher returns a function that reports whether an Origin header is allowed.
-func matcher(allowed []Origin) func(header string) bool {
+// newMatcher returns a function that reports whether an Origin header is allowed.
+func newMatcher(allowed []Origin) func(header string) bool {
 	return func(header string) bool {
 		page, err := parsePlainOrigin(header)
 		if err != nil || page.String() != header { // browsers use only the canonical form
@@ -107,8 +107,8 @@ func (o Origin) String() string {
 }
 
 // ParseOrigin parses an entry of HTTPConfig.CORSOrigins: an origin or a pattern. A pattern is *, or
-// has *. for any first label or :* for any port. Origins that no browser sends are errors. The
-// error says what was expected.
+// has *. for any first label or :* for any port. It returns an error for an origin that no browser
+// sends. The error says what was expected.
 func ParseOrigin(text string) (Origin, error) {
 	if text == "*" {
 		return anyOrigin, nil
@@ -143,9 +143,9 @@ func ParseOrigin(text string) (Origin, error) {
 	return parsed, nil
 }
 
-// parsePlainOrigin parses scheme://host or scheme://host:port. The result is in browsers' canonical
-// form: in lower case, without the scheme's default port, and with canonical IP addresses. The
-// error says what was expected.
+// parsePlainOrigin parses scheme://host or scheme://host:port. The result is in the canonical form
+// of browsers: in lower case, without the scheme's default port, and with canonical IP addresses.
+// The error says what was expected.
 func parsePlainOrigin(text string) (Origin, error) {
 	scheme, rest, found := strings.Cut(text, "://")
 	scheme = asciiLower(scheme)
@@ -172,7 +172,7 @@ func parsePlainOrigin(text string) (Origin, error) {
 	if scheme == "http" && port == "80" || scheme == "https" && port == "443" {
 		port = ""
 	}
-	if scheme != "http" && scheme != "https" { // of a web view, which doesn't normalize the host
+	if scheme != "http" && scheme != "https" { // an app's web view doesn't normalize the host
 		const known = "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + letters + "0123456789-._"
 		if host == "" || strings.Trim(host, known) != "" {
 			return Origin{}, errors.New("a host")
@@ -185,7 +185,7 @@ func parsePlainOrigin(text string) (Origin, error) {
 	return Origin{scheme: scheme, host: host, port: port}, nil
 }
 
-// schemesWithoutPages are schemes whose documents have no origin, or the origin null.
+// schemesWithoutPages are schemes whose pages have no origin, or the origin null.
 var schemesWithoutPages = []string{
 	"ws", "wss", "ftp", "file", "data", "blob", "about", "javascript",
 }

@@ -11,29 +11,28 @@ import (
 	"sync"
 )
 
-// A HostRule decides under which host names and addresses the server may be called. It protects
-// against DNS rebinding, where another site points its own name at 127.0.0.1 and so gets the same
-// origin as the server, and against tunnels that expose a developer's server to the internet. The
-// zero value allows all requests.
+// A HostRule decides which host names and addresses clients may call the server by. It protects
+// against DNS rebinding, where another site lets its own name resolve to 127.0.0.1 and so has the
+// same origin as the server, and against tunnels that expose a developer's server to the internet.
+// The zero value allows all requests.
 type HostRule struct {
-	// Local allows the names of this machine in addition to Allowed. It rejects forwarded requests
-	// unless they come from Proxies.
+	// Local allows only Allowed and the names of this machine. It rejects forwarded requests unless
+	// they come from Proxies.
 	Local   bool
 	Allowed []Host
 	Proxies []netip.Prefix
-	// Probes are the paths that orchestrators call by IP address. They are always allowed unless
-	// Local is set.
+	// Probes are the paths that orchestrators call by IP address. Unless Local is set, requests for
+	// them are allowed under any host.
 	Probes []string
 	// Rewrite, if set, replaces the names of fields in the error message.
 	Rewrite func(string) string
 	Log     *slog.Logger
 }
 
-// A Host is a host name or address, in the form that parseHost returns. With anyLabel, it matches
-// any name with one more label in front.
+// A Host is a host name or address, or a pattern that matches several names.
 type Host struct {
-	host     string
-	anyLabel bool
+	host     string // as parseHost returns it
+	anyLabel bool   // matches any one label in front of host
 }
 
 // String returns h as in a setting.
@@ -96,13 +95,13 @@ func (rule HostRule) check(r *http.Request) string {
 		host, err = parseHost(host)
 	}
 	host = strings.TrimSuffix(host, ".")
-	known := err == nil && (rule.Local && isLoopbackHost(host) ||
+	allowed := err == nil && (rule.Local && isLoopbackHost(host) ||
 		slices.ContainsFunc(rule.Allowed, func(h Host) bool { return h.matches(host) }))
 	switch {
-	case !known && rule.Local:
+	case !allowed && rule.Local:
 		return "This server is a developer's (Config.Local): it answers to the names of its own " +
 			"machine, such as localhost, and to those in HTTPConfig.AllowedHosts"
-	case !known:
+	case !allowed:
 		return "This server answers only to the names in HTTPConfig.AllowedHosts"
 	case rule.Local && isForwarded(r.Header) && !isProxy(rule.Proxies, r.RemoteAddr):
 		return "This server is a developer's (Config.Local): it answers no request that a " +
@@ -130,8 +129,8 @@ func isProxy(proxies []netip.Prefix, remoteAddr string) bool {
 	})
 }
 
-// Handler passes allowed requests on to next, and answers others with 403 and an error that says
-// why. It logs only the first rejection, without data of the request.
+// Handler passes allowed requests on to next, and responds to others with 403 and an error that
+// says why. It logs only the first rejection, without data of the request.
 func (rule HostRule) Handler(next http.Handler) http.Handler {
 	var once sync.Once
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
