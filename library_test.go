@@ -478,23 +478,24 @@ func TestServer_Run_once(t *testing.T) {
 	}
 }
 
-// The zero Server returns errors; it doesn't panic.
+// The nil Server and the zero Server return errors; they don't panic.
 func TestServer_zeroValue(t *testing.T) {
-	var server cloakql.Server
-	w := httptest.NewRecorder()
-	server.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/graphql", nil))
-	if w.Code != http.StatusServiceUnavailable {
-		t.Errorf("Handler responds %d, want 503", w.Code)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := server.Run(t.Context(), listener); err == nil ||
-		!strings.Contains(err.Error(), "cloakql.New") {
-		t.Errorf("Run() = %v", err)
-	}
-	if err := server.Close(t.Context()); err != nil {
-		t.Errorf("Close() = %v", err)
+	for name, server := range map[string]*cloakql.Server{"nil": nil, "zero": {}} {
+		w := httptest.NewRecorder()
+		server.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/graphql", nil))
+		if w.Code != http.StatusServiceUnavailable {
+			t.Errorf("%s: Handler responds %d, want 503", name, w.Code)
+		}
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := server.Run(t.Context(), listener); err == nil ||
+			!strings.Contains(err.Error(), "cloakql.New") {
+			t.Errorf("%s: Run() = %v, want an error that names cloakql.New", name, err)
+		}
+		if err := server.Close(t.Context()); err != nil {
+			t.Errorf("%s: Close() = %v", name, err)
+		}
 	}
 }

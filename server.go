@@ -222,7 +222,7 @@ func (p *presenter) Present(ctx context.Context, err error) *gqlerror.Error {
 // it with Run, or with an http.Server of your own: set timeouts on it, and call Close after it has
 // stopped.
 func (s *Server) Handler() http.Handler {
-	if s.handler == nil {
+	if s == nil || s.handler == nil {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, errZeroServer.Error(), http.StatusServiceUnavailable)
 		})
@@ -239,7 +239,7 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 	switch {
 	case listener == nil:
 		return errors.New("cloakql: Run needs a listener")
-	case s.handler == nil:
+	case s == nil || s.handler == nil:
 		listener.Close()
 		return errZeroServer
 	case s.draining.Load(), !s.running.CompareAndSwap(false, true):
@@ -286,6 +286,9 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 // interrupting a refresh can end the user's session. From then on /readyz responds 503. Close
 // returns ctx's error if ctx is done first. Run calls it.
 func (s *Server) Close(ctx context.Context) error {
+	if s == nil {
+		return nil
+	}
 	s.draining.Store(true)
 	if s.client == nil {
 		return nil

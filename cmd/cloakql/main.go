@@ -41,7 +41,8 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Environ(), ".", os.Stdout, os.Stderr))
 }
 
-// run does what args say and returns the exit status: 0, 1 for a failure, or 2 for wrong usage.
+// run runs the command in args and returns the exit status: 0, 1 for a failure, or 2 for wrong
+// usage.
 func run(ctx context.Context, args, environ []string, dir string, stdout, stderr io.Writer) int {
 	command, err := program.Command(args,
 		"serve", "check", "check --live", "check --ready", "settings", "version")
@@ -59,7 +60,7 @@ func run(ctx context.Context, args, environ []string, dir string, stdout, stderr
 	case "version":
 		_, err = fmt.Fprintln(stdout, program.Version("cloakql"))
 	default:
-		err = withSettings(ctx, command, environ, dir, stdout, stderr)
+		err = runWithSettings(ctx, command, environ, dir, stdout, stderr)
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, settings.TranslateFieldNames(err.Error()))
@@ -68,14 +69,16 @@ func run(ctx context.Context, args, environ []string, dir string, stdout, stderr
 	return 0
 }
 
-// withSettings runs a command that needs settings.
-func withSettings(ctx context.Context, command string, environ []string, dir string, stdout,
+// runWithSettings runs a command that needs settings.
+func runWithSettings(ctx context.Context, command string, environ []string, dir string, stdout,
 	stderr io.Writer) error {
 	config, err := settings.Read(environ, dir)
 	if err != nil {
 		return err
 	}
 	switch command {
+	case "serve":
+		return program.Serve(ctx, config, stderr, nil)
 	case "check":
 		return program.Check(config, stdout, stderr)
 	case "check --live":
@@ -83,5 +86,5 @@ func withSettings(ctx context.Context, command string, environ []string, dir str
 	case "check --ready":
 		return program.CheckReady(ctx, config, stdout)
 	}
-	return program.Serve(ctx, config, stderr, nil)
+	return fmt.Errorf("cloakql: the command %q isn't implemented", command)
 }

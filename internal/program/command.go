@@ -12,9 +12,9 @@ import (
 	"github.com/cloakql/cloakql/settings"
 )
 
-// Command returns the command in args, which must be one of commands. Without args, it returns the
-// first of commands. A command may have one flag after its name, as in "check --live". Command
-// returns flag.ErrHelp if args request help, and another error if they are invalid.
+// Command returns the command named by args, or the first of commands if args is empty. A command
+// may have one flag after its name, as in "check --live". Command returns flag.ErrHelp if args
+// request help, and another error if they are invalid.
 func Command(args []string, commands ...string) (string, error) {
 	flags := newFlags()
 	if err := flags.Parse(args); err != nil {
@@ -24,7 +24,12 @@ func Command(args []string, commands ...string) (string, error) {
 		return commands[0], nil
 	}
 	name := flags.Arg(0)
-	isCommand := slices.Contains(commands, name)
+	switch {
+	case name == "help":
+		return "", flag.ErrHelp
+	case !slices.Contains(commands, name):
+		return "", fmt.Errorf("%q is not a command", name)
+	}
 	options := newFlags()
 	for _, command := range commands {
 		if option, found := strings.CutPrefix(command, name+" --"); found {
@@ -41,12 +46,8 @@ func Command(args []string, commands ...string) (string, error) {
 		}
 	})
 	switch {
-	case name == "help":
-		return "", flag.ErrHelp
-	case !isCommand:
-		return "", fmt.Errorf("%q is not a command", name)
 	case options.NArg() > 0:
-		return "", fmt.Errorf("%q is an argument too many", options.Arg(0))
+		return "", fmt.Errorf("unexpected argument %q", options.Arg(0))
 	case !slices.Contains(commands, command):
 		return "", fmt.Errorf("%q: expected one flag", command)
 	}
