@@ -44,12 +44,14 @@ func newError(reason Reason, format string, args ...any) error {
 	return &Error{reason, fmt.Sprintf(format, args...)}
 }
 
-func malformed(format string, args ...any) error { return newError(Malformed, format, args...) }
+func malformedError(format string, args ...any) error {
+	return newError(Malformed, format, args...)
+}
 
 // Parse parses a compact JWS, RFC 7515 section 3.1, whose payload is a JSON object of claims. It
-// calls visit with each claim, as strictjson.Members does. It checks the header: kid is required,
-// alg must be in accepted, crit and cty must be absent, and typ, if present, must be that of an
-// access token. It doesn't check the signature. Any error is an *Error.
+// calls visit with each claim, as strictjson.Members does. Parse checks the header: kid is
+// required, alg must be in accepted, crit and cty must be absent, and typ, if present, must be that
+// of an access token. Parse doesn't check the signature. Any error is an *Error.
 func Parse(token string, accepted []string,
 	visit func(name []byte, value strictjson.Value)) (*JWS, error) {
 	decoded, err := DecodeCompact(token)
@@ -59,10 +61,10 @@ func Parse(token string, accepted []string,
 	var h header
 	var reader strictjson.Reader
 	if err := reader.Members(decoded[0], h.setMember); err != nil {
-		return nil, malformed("the header %v", err)
+		return nil, malformedError("the header %v", err)
 	}
 	if err := reader.Members(decoded[1], visit); err != nil {
-		return nil, malformed("the payload %v", err)
+		return nil, malformedError("the payload %v", err)
 	}
 	alg, kid, err := h.check(accepted)
 	if err != nil {
@@ -77,27 +79,27 @@ func Parse(token string, accepted []string,
 func DecodeCompact(token string) (decoded [3][]byte, err error) {
 	// Count before splitting: a token of dots has thousands of parts (CVE-2025-30204).
 	if parts := strings.Count(token, ".") + 1; parts != 3 {
-		return decoded, malformed("parts between dots: %d; expected 3", parts)
+		return decoded, malformedError("parts between dots: %d; expected 3", parts)
 	}
-	first, last := strings.IndexByte(token, '.'), strings.LastIndexByte(token, '.')
+	dot1, dot2 := strings.IndexByte(token, '.'), strings.LastIndexByte(token, '.')
 	buf := make([]byte, 0, len(token))
-	for i, part := range [3]string{token[:first], token[first+1 : last], token[last+1:]} {
+	for i, part := range [3]string{token[:dot1], token[dot1+1 : dot2], token[dot2+1:]} {
 		start := len(buf)
-		// Go's decoder skips line breaks anywhere.
+		// Check for line breaks: Go's decoder skips them.
 		if buf, err = base64url.AppendDecode(buf, []byte(part)); err != nil ||
 			strings.ContainsAny(part, "\r\n") {
-			return decoded, malformed("part %d is not base64url without padding", i+1)
+			return decoded, malformedError("part %d is not base64url without padding", i+1)
 		}
 		decoded[i] = buf[start:len(buf):len(buf)]
 	}
 	return decoded, nil
 }
 
-// A header holds the parameters of a JOSE header that Parse checks, RFC 7515 section 4.1; nil if
-// absent.
+// A header holds the parameters of a JOSE header that Parse checks, RFC 7515 section 4.1. An absent
+// parameter is nil.
 //
 // jku, x5u, jwk and x5c are deliberately ignored: they would let a token bring its own key, or make
-// us fetch one from anywhere.
+// this process fetch a key from anywhere.
 type header struct {
 	crit, cty, kid, alg, typ strictjson.Value
 }
@@ -119,20 +121,20 @@ func (h *header) setMember(name []byte, value strictjson.Value) {
 
 func (h *header) check(accepted []string) (alg, kid string, err error) {
 	if h.crit != nil {
-		return "", "", malformed("the header has crit: extensions are not supported")
+		return "", "", malformedError("the header has crit: extensions are not supported")
 	}
 	if h.cty != nil { // RFC 7519, section 5.2
-		return "", "", malformed("the header has cty, %s: a token within a token is not supported",
-			h.cty.Quoted())
+		return "", "", malformedError(
+			"the header has cty, %s: a token within a token is not supported", h.cty.Quoted())
 	}
 	kid, ok := h.kid.String()
 	if !ok || kid == "" || len(kid) > maxKeyID {
-		return "", "", malformed("kid is %s; expected a string of 1 to %d bytes", h.kid.Quoted(),
-			maxKeyID)
+		return "", "", malformedError("kid is %s; expected a string of 1 to %d bytes",
+			h.kid.Quoted(), maxKeyID)
 	}
 	alg, ok = h.alg.String()
 	if !ok {
-		return "", "", malformed("alg is %s; expected a string", h.alg.Quoted())
+		return "", "", malformedError("alg is %s; expected a string", h.alg.Quoted())
 	}
 	if !slices.Contains(accepted, alg) {
 		return "", "", newError(Algorithm, "alg is %s; accepted: %s", h.alg.Quoted(),

@@ -11,8 +11,8 @@ import (
 	"github.com/MicahParks/jwkset"
 )
 
-// jwkOf returns the JSON Web Key of a public key.
-func jwkOf(tb testing.TB, kid, alg string, key crypto.Signer) string {
+// encodeJWK returns the JSON Web Key of a public key.
+func encodeJWK(tb testing.TB, kid, alg string, key crypto.Signer) string {
 	tb.Helper()
 	jwk, err := jwkset.NewJWKFromKey(key.Public(),
 		jwkset.JWKOptions{Metadata: jwkset.JWKMetadataOptions{ALG: jwkset.ALG(alg), KID: kid,
@@ -27,11 +27,11 @@ func jwkOf(tb testing.TB, kid, alg string, key crypto.Signer) string {
 	return string(text)
 }
 
-// setOf returns a JSON Web Key Set of these keys.
-func setOf(jwks ...string) string { return `{"keys":[` + strings.Join(jwks, ",") + `]}` }
+// encodeJWKS returns a JSON Web Key Set of these keys.
+func encodeJWKS(jwks ...string) string { return `{"keys":[` + strings.Join(jwks, ",") + `]}` }
 
-// edKey returns a new Ed25519 key.
-func edKey(tb testing.TB) ed25519.PrivateKey {
+// newEd25519Key returns a new Ed25519 key.
+func newEd25519Key(tb testing.TB) ed25519.PrivateKey {
 	tb.Helper()
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {

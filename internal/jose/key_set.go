@@ -42,7 +42,7 @@ type KeySet struct {
 type RejectedKey struct {
 	ID       string // empty if it can't be read
 	Why      string // "its use is \"enc\""
-	Expected bool   // not a mistake: key sets also hold encryption keys
+	Expected bool   // it is an encryption key, and key sets normally hold some
 	signs    bool   // it has a kid, and its use is "sig"
 }
 
@@ -68,8 +68,8 @@ func (s KeySet) reasons() string {
 // ReadKeySet reads a JSON Web Key Set, RFC 7517 section 5. It rejects keys that are malformed, of
 // an unknown type, weak, or not for signatures, and returns the others. It returns an error if no
 // key is left. If several signing keys share a kid, all of them are rejected, since a token doesn't
-// tell which one it means. An encryption key may share the kid of a signing key, as when a realm
-// has imported one key pair for both.
+// tell which one it means. An encryption key may share the kid of a signing key, for example if a
+// realm has imported one key pair for both uses.
 func ReadKeySet(body []byte) (KeySet, error) {
 	var list strictjson.Value
 	listCount := 0
@@ -129,7 +129,7 @@ func ReadKeySet(body []byte) (KeySet, error) {
 // own endpoint.
 type jwk struct {
 	kty, use, ops, alg, kid, crv, n, e, x, y strictjson.Value
-	private                                  bool // the key has private or secret parameters
+	hasPrivate                               bool // there are private or secret parameters
 }
 
 func (k *jwk) setMember(name []byte, value strictjson.Value) {
@@ -155,7 +155,7 @@ func (k *jwk) setMember(name []byte, value strictjson.Value) {
 	case "y":
 		k.y = value
 	case "d", "p", "q", "dp", "dq", "qi", "oth", "k": // RFC 7518, sections 6.2.2, 6.3.2 and 6.4.1
-		k.private = true
+		k.hasPrivate = true
 	}
 }
 
@@ -181,7 +181,7 @@ func readKey(item strictjson.Value) (Key, *RejectedKey) {
 	if use != "sig" { // section 4.2; all of Keycloak's keys have a use
 		return reject("its use is %s; expected \"sig\"", k.use.Quoted())
 	}
-	if k.private { // anyone who can read the set can sign with it
+	if k.hasPrivate { // anyone who can read the set can sign with it
 		return reject("it is a private key, for everyone to read")
 	}
 	if k.ops != nil { // section 4.3
@@ -194,7 +194,7 @@ func readKey(item strictjson.Value) (Key, *RejectedKey) {
 	case ok:
 	case k.alg != nil:
 		return reject("its alg is %s; expected a string", k.alg.Quoted())
-	// alg is optional by section 4.4, but RFC 8725, section 3.1, demands one algorithm per key.
+	// Section 4.4 makes alg optional, but RFC 8725, section 3.1, demands one algorithm per key.
 	default:
 		alg = map[string]string{"P-256": "ES256", "P-384": "ES384", "P-521": "ES512",
 			"Ed25519": "EdDSA"}[crv]
@@ -217,13 +217,14 @@ func readKey(item strictjson.Value) (Key, *RejectedKey) {
 }
 
 // publicKey returns the public key. Before it calls jwkset, it checks the encoding of the numbers
-// according to RFC 7518, section 6: jwkset accepts padding, line breaks, coordinates of any length,
-// and the low 64 bits of a longer exponent.
+// according to RFC 7518, section 6: jwkset accepts padding, line breaks and coordinates of any
+// length, and uses only the low 64 bits of a longer exponent.
 func (k *jwk) publicKey(kid, alg string) (crypto.PublicKey, error) {
-	text := func(v strictjson.Value) string { s, _ := v.String(); return s }
-	members := jwkset.JWKMarshal{
-		KTY: jwkset.KTY(text(k.kty)), KID: kid, USE: jwkset.UseSig, ALG: jwkset.ALG(alg),
-		CRV: jwkset.CRV(text(k.crv)), N: text(k.n), E: text(k.e), X: text(k.x), Y: text(k.y),
+	stringOf := func(v strictjson.Value) string { s, _ := v.String(); return s }
+	params := jwkset.JWKMarshal{
+		KTY: jwkset.KTY(stringOf(k.kty)), KID: kid, USE: jwkset.UseSig, ALG: jwkset.ALG(alg),
+		CRV: jwkset.CRV(stringOf(k.crv)), N: stringOf(k.n), E: stringOf(k.e),
+		X: stringOf(k.x), Y: stringOf(k.y),
 	}
 	for _, number := range []struct {
 		name  string
@@ -235,16 +236,16 @@ func (k *jwk) publicKey(kid, alg string) (crypto.PublicKey, error) {
 		if number.value == nil || number.sizes[1] == 0 {
 			continue
 		}
-		bytes, err := base64url.DecodeString(text(number.value))
-		if err != nil || strings.ContainsAny(text(number.value), "\r\n") {
+		decoded, err := base64url.DecodeString(stringOf(number.value))
+		if err != nil || strings.ContainsAny(stringOf(number.value), "\r\n") {
 			return nil, fmt.Errorf("its %s is not base64url without padding", number.name)
 		}
-		if len(bytes) < number.sizes[0] || len(bytes) > number.sizes[1] {
+		if len(decoded) < number.sizes[0] || len(decoded) > number.sizes[1] {
 			return nil, fmt.Errorf("its %s has %d bytes; expected %d to %d", number.name,
-				len(bytes), number.sizes[0], number.sizes[1])
+				len(decoded), number.sizes[0], number.sizes[1])
 		}
 	}
-	key, err := jwkset.NewJWKFromMarshal(members, jwkset.JWKMarshalOptions{},
+	key, err := jwkset.NewJWKFromMarshal(params, jwkset.JWKMarshalOptions{},
 		jwkset.JWKValidateOptions{})
 	if err != nil {
 		return nil, errors.New("it can't be read: " + strictjson.Escape(200, err.Error()))
@@ -253,8 +254,8 @@ func (k *jwk) publicKey(kid, alg string) (crypto.PublicKey, error) {
 }
 
 var (
-	// Sizes in bytes, minimum and maximum. UsableWith checks an RSA key's strength; the extra byte
-	// is for libraries that add a leading zero.
+	// Sizes in bytes, minimum and maximum. UsableWith checks the strength of an RSA key. The extra
+	// byte of n is for libraries that add a leading zero.
 	rsaBytes      = [2]int{1, maxRSABits/8 + 1}
 	exponentBytes = [2]int{1, 4}
 	// Coordinates have the full size of the curve's field, with leading zeros: RFC 7518, section

@@ -13,23 +13,23 @@ import (
 
 // ReadKeySet returns the usable keys, and says why it rejects the others.
 func TestReadKeySet(t *testing.T) {
-	goodJWK := jwkOf(t, "ed", "EdDSA", edKey(t))
-	encryptionJWK := strings.Replace(jwkOf(t, "enc", "EdDSA", edKey(t)), `"use":"sig"`,
+	goodJWK := encodeJWK(t, "ed", "EdDSA", newEd25519Key(t))
+	encryptionJWK := strings.Replace(encodeJWK(t, "enc", "EdDSA", newEd25519Key(t)), `"use":"sig"`,
 		`"use":"enc"`, 1)
-	privateJWK := `{"d":"AA",` + jwkOf(t, "private", "EdDSA", edKey(t))[1:]
-	set, err := ReadKeySet([]byte(setOf(goodJWK, encryptionJWK, privateJWK, "null")))
+	privateJWK := `{"d":"AA",` + encodeJWK(t, "private", "EdDSA", newEd25519Key(t))[1:]
+	set, err := ReadKeySet([]byte(encodeJWKS(goodJWK, encryptionJWK, privateJWK, "null")))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if key, ok := set.Keys["ed"]; !ok || len(set.Keys) != 1 || key.Check() != nil ||
 		key.Algorithm != "EdDSA" {
-		t.Errorf("ReadKeySet() returned the keys %v, want only ed", set.Keys)
+		t.Errorf("ReadKeySet() returned the keys %v, want only a usable EdDSA key ed", set.Keys)
 	}
 	var rejected []string
 	for _, key := range set.Rejected {
 		rejected = append(rejected, key.ID+": "+key.Why)
 		if key.Expected != (key.ID == "enc") {
-			t.Errorf("%s: Expected = %v, want %v", key.ID, key.Expected, !key.Expected)
+			t.Errorf("rejected key %q: Expected = %v, want %v", key.ID, key.Expected, !key.Expected)
 		}
 	}
 	want := []string{`enc: its use is "enc"; expected "sig"`,
@@ -43,9 +43,9 @@ func TestReadKeySet(t *testing.T) {
 			t.Errorf("WhyMissing(%q) = %q, want %q", kid, got, want)
 		}
 	}
-	if set, err := ReadKeySet([]byte(setOf(goodJWK, goodJWK))); err == nil ||
+	if set, err := ReadKeySet([]byte(encodeJWKS(goodJWK, goodJWK))); err == nil ||
 		!strings.Contains(err.Error(), "more than one key for signatures of this kid") {
-		t.Errorf("two keys with one kid: %v, %v, want an error", set, err)
+		t.Errorf("ReadKeySet(two keys with one kid) = %v, %v; want an error", set, err)
 	}
 }
 
@@ -55,24 +55,24 @@ func FuzzReadKeySet(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	ed := jwkOf(f, "ed", "EdDSA", edKey(f))
-	seeds := []string{ed, jwkOf(f, "r", "RS256", rsaKey)}
+	ed := encodeJWK(f, "ed", "EdDSA", newEd25519Key(f))
+	seeds := []string{ed, encodeJWK(f, "r", "RS256", rsaKey)}
 	for alg, curve := range map[string]elliptic.Curve{"ES256": elliptic.P256(),
 		"ES384": elliptic.P384(), "ES512": elliptic.P521()} {
 		key, err := ecdsa.GenerateKey(curve, rand.Reader)
 		if err != nil {
 			f.Fatal(err)
 		}
-		seeds = append(seeds, jwkOf(f, alg, alg, key))
+		seeds = append(seeds, encodeJWK(f, alg, alg, key))
 	}
 	for _, jwk := range seeds {
-		f.Add([]byte(setOf(jwk)))
-		f.Add([]byte(setOf(jwk, ed, jwk)))
+		f.Add([]byte(encodeJWKS(jwk)))
+		f.Add([]byte(encodeJWKS(jwk, ed, jwk)))
 	}
 	for _, body := range []string{
-		setOf(`{"d":"AA","key_ops":["verify"],"x5c":["x"],` + ed[1:]),
-		setOf(strings.Replace(ed, `"kid"`, `"x"`, 1)),
-		setOf(strings.Replace(ed, "Ed25519", "X25519", 1)),
+		encodeJWKS(`{"d":"AA","key_ops":["verify"],"x5c":["x"],` + ed[1:]),
+		encodeJWKS(strings.Replace(ed, `"kid"`, `"x"`, 1)),
+		encodeJWKS(strings.Replace(ed, "Ed25519", "X25519", 1)),
 		`{"keys":[{"kid":"o","kty":"oct","use":"sig","alg":"HS256","k":"c2VjcmV0"}]}`,
 		`{"keys":[null,5,{}]}`, `{"keys":{}}`, `[]`,
 		`{"keys":[{"kid":"r","kty":"RSA","use":"sig","n":"AA","e":"AQAB"}]}`,
@@ -92,18 +92,19 @@ func FuzzReadKeySet(f *testing.F) {
 			switch key.Public.(type) {
 			case *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey:
 			default:
-				t.Errorf("key %q is a %T", kid, key.Public)
+				t.Errorf("key %q is a %T, want a public key", kid, key.Public)
 			}
 			if key.ID != kid || key.Check() != nil {
-				t.Errorf("key %q has the ID %q, and Check() = %v", kid, key.ID, key.Check())
+				t.Errorf("key %q has the ID %q and Check() = %v, want its kid and nil", kid, key.ID,
+					key.Check())
 			}
 			if Verify(key.Algorithm, key.Public, "x", make([]byte, 64)) {
-				t.Errorf("key %q verifies a signature of zeros", kid)
+				t.Errorf("key %q verifies a signature of zeros, want false", kid)
 			}
 			if slices.ContainsFunc(set.Rejected, func(r RejectedKey) bool {
 				return r.ID == kid && r.signs
 			}) {
-				t.Errorf("key %q is both in Keys and in Rejected", kid)
+				t.Errorf("signing key %q is in Keys and in Rejected, want one of them", kid)
 			}
 		}
 	})
