@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Decode returns Go values, or an error with its reason and with the top-level member that contains
-// it.
+// Decode returns Go values. Its errors have a reason, and name the top-level member that the error
+// is in.
 func TestDecode(t *testing.T) {
 	for _, tt := range []struct {
 		text      string
@@ -38,8 +38,8 @@ func TestDecode(t *testing.T) {
 	} {
 		value, topMember, reason := decode(tt.text, Limits{Depth: 4, Values: 12})
 		if !reflect.DeepEqual(value, tt.want) || topMember != tt.topMember || reason != tt.reason {
-			t.Errorf("Decode(%s) = %#v, %q in %q; want %#v, %q in %q", tt.text, value, reason,
-				topMember, tt.want, tt.reason, tt.topMember)
+			t.Errorf("Decode(%s) = %#v, error %q in %q; want %#v, error %q in %q", tt.text,
+				value, reason, topMember, tt.want, tt.reason, tt.topMember)
 		}
 	}
 	for _, text := range []string{
@@ -74,13 +74,13 @@ func FuzzDecode(f *testing.F) {
 		want, err := decodeWithStdlib(text)
 		switch {
 		case reason == "" && (err != nil || !reflect.DeepEqual(got, want)):
-			t.Errorf("Decode(%q) = %#v; encoding/json returns %#v, %v", text, got, want, err)
+			t.Errorf("Decode(%q) = %#v, want %#v, %v as from encoding/json", text, got, want, err)
 		case reason == NumberTooLarge && err == nil,
 			isSyntaxError(reason) && err == nil && !bytes.ContainsRune(text, '\ufffd') &&
 				bytes.Equal(text, bytes.ToValidUTF8(text, nil)):
-			t.Errorf("Decode(%q): %s; encoding/json returns %#v", text, reason, want)
+			t.Errorf("Decode(%q): error %q, want %#v as from encoding/json", text, reason, want)
 		case reason != "" && got != nil:
-			t.Errorf("Decode(%q) = %#v with the error %q", text, got, reason)
+			t.Errorf("Decode(%q) = %#v, error %q; want no value with an error", text, got, reason)
 		}
 	})
 }

@@ -85,7 +85,7 @@ func checkValue(t *testing.T, v Value, value any) {
 	number, isNumber := v.Float()
 	if want, ok := value.(json.Number); ok && len(v) <= maxFloatBytes != isNumber ||
 		isNumber && !equalFloat(number, want) {
-		t.Errorf("Value(%q).Float() = %v, %v; want %v", v, number, isNumber, want)
+		t.Errorf("Value(%q).Float() = %v, %v; encoding/json reads %v", v, number, isNumber, want)
 	}
 	list, isList := v.Strings()
 	items, ok := value.([]any)
@@ -101,8 +101,8 @@ func checkValue(t *testing.T, v Value, value any) {
 	}
 }
 
-// manyMembers returns an object with n members.
-func manyMembers(n int) string {
+// objectWithMembers returns an object with n members.
+func objectWithMembers(n int) string {
 	var members []string
 	for i := range n {
 		members = append(members, fmt.Sprintf(`"m%d":%d`, i, i))
@@ -110,8 +110,10 @@ func manyMembers(n int) string {
 	return "{" + strings.Join(members, ",") + "}"
 }
 
-// nested returns arrays nested to this depth.
-func nested(depth int) string { return strings.Repeat("[", depth) + strings.Repeat("]", depth) }
+// nestedArrays returns arrays nested to this depth.
+func nestedArrays(depth int) string {
+	return strings.Repeat("[", depth) + strings.Repeat("]", depth)
+}
 
 // equalFloat reports whether got is the float64 of want.
 func equalFloat(got float64, want json.Number) bool {

@@ -19,10 +19,10 @@ func FuzzMembers(f *testing.F) {
 		`{"a":"\ud800"}`, `{"a":1,"\u0061":2}`, `{"a":{"b":1,"b":2}}`,
 		`[]`, `null`, ``, `{`, `{"a"`, `{"a":`, `{"a":1,}`, `{"a":01}`, `{"a":1.}`, `{"a":.5}`,
 		`{"a":+1}`, `{"a":1e}`, `{"a":tru}`, `{"a":"\x"}`, `{"a":"\u12G4"}`, `{"a":1e400}`,
-		`{"a":1e-400}`, `{"a":` + strings.Repeat("9", 65) + `}`, `{"x":` + nested(31) + `}`,
-		`{"x":` + nested(40) + `}`, "{\"a\":\"\xff\"}", `{} {}`, "\ufeff{}",
+		`{"a":1e-400}`, `{"a":` + strings.Repeat("9", 65) + `}`, `{"x":` + nestedArrays(31) + `}`,
+		`{"x":` + nestedArrays(40) + `}`, "{\"a\":\"\xff\"}", `{} {}`, "\ufeff{}",
 		`{"a":"\u0000\b\f\n\r\t\/\\\""}`, "{\"a\":\"\x00\"}", `{1:2}`, `{"a" 1}`, `{"a":1 "b":2}`,
-		manyMembers(40), manyMembers(33) + "x",
+		objectWithMembers(40), objectWithMembers(33) + "x",
 	} {
 		f.Add([]byte(text))
 	}
@@ -31,13 +31,13 @@ func FuzzMembers(f *testing.F) {
 		got := map[string]any{}
 		err := Members(text, func(name []byte, value Value) {
 			if _, duplicate := got[string(name)]; duplicate {
-				t.Errorf("%q is visited twice", name)
+				t.Errorf("Members(%q) visits %q twice", text, name)
 			}
 			got[string(name)] = decodeValue(t, value)
 			checkValue(t, value, got[string(name)])
 		})
 		if !bytes.Equal(before, text) {
-			t.Errorf("Members changed its argument to %q, want %q", text, before)
+			t.Errorf("Members changed its argument to %q, want it unchanged: %q", text, before)
 		}
 		var want map[string]any
 		decoder := json.NewDecoder(bytes.NewReader(text))
@@ -53,15 +53,16 @@ func FuzzMembers(f *testing.F) {
 			!slices.ContainsFunc([]string{"twice", "UTF-8", "deeper than", "no character",
 				"too large", "characters"},
 				func(reason string) bool { return strings.Contains(err.Error(), reason) }):
-			t.Errorf("Members(%q): %v; encoding/json returns %v", text, err, want)
+			t.Errorf("Members(%q): %v; want a documented reason, as encoding/json returns %v", text,
+				err, want)
 		}
 		if scanErr := ScanMembers(text, func([]byte, Value) {}); err == nil && scanErr != nil {
-			t.Errorf("ScanMembers(%q): %v, but Members accepts it", text, scanErr)
+			t.Errorf("ScanMembers(%q) = %v, want nil as from Members", text, scanErr)
 		}
 	})
 }
 
-// Every error has a Reason for programs and a text for operators.
+// Each error of Members has a Reason for programs and a text for operators.
 func TestMembers_errors(t *testing.T) {
 	for _, tt := range []struct {
 		text   string
@@ -75,7 +76,7 @@ func TestMembers_errors(t *testing.T) {
 		{`[]`, WrongType, "is not a JSON object"},
 		{`{"a":{"b":1,"\u0062":2}}`, DuplicateMember, `has the member "b" twice`},
 		{`{"a":"\ud800"}`, LoneSurrogate, "has an escape that stands for no character"},
-		{`{"a":` + nested(maxDepth) + `}`, TooDeep, "nests deeper than 32"},
+		{`{"a":` + nestedArrays(maxDepth) + `}`, TooDeep, "nests deeper than 32"},
 		{`{"a":1e308}`, NumberTooLarge, "has the number 1e308, which is too large"},
 		{`{"a":` + strings.Repeat("1", 65) + `}`, NumberTooLong, "has a number of 65 characters; accepted: 64"},
 	} {
@@ -86,7 +87,7 @@ func TestMembers_errors(t *testing.T) {
 				tt.reason)
 		}
 	}
-	for _, text := range []string{`{"a":` + nested(maxDepth-1) + `}`, `{"a":1e307}`,
+	for _, text := range []string{`{"a":` + nestedArrays(maxDepth-1) + `}`, `{"a":1e307}`,
 		`{"a":` + strings.Repeat("1", 64) + `}`, `{"a":{"b":1},"b":1}`} {
 		if err := Members([]byte(text), func([]byte, Value) {}); err != nil {
 			t.Errorf("Members(%s) = %v, want nil", text, err)

@@ -26,7 +26,7 @@ func (s *nameSet) add(object int32, name []byte) bool {
 	if 2*(len(s.names)+1) > len(s.slots) {
 		s.grow()
 	}
-	// Spread the same name in different objects over the table.
+	// Mix in the object: otherwise the same name in many objects would collide.
 	hash := maphash.Bytes(s.seed, name) + uint64(object)*0x9e3779b97f4a7c15
 	slot := s.probe(hash, func(other nameSlot) bool {
 		return other.object == object && other.hash == hash &&
@@ -40,7 +40,7 @@ func (s *nameSet) add(object int32, name []byte) bool {
 	return false
 }
 
-// probe returns the first free slot for a hash, or nil if a slot before it matches.
+// probe returns the first free slot for a hash, or nil if an earlier slot for the hash matches.
 func (s *nameSet) probe(hash uint64, match func(nameSlot) bool) *nameSlot {
 	for i := hash; ; i++ {
 		slot := &s.slots[i&uint64(len(s.slots)-1)]
@@ -54,12 +54,12 @@ func (s *nameSet) probe(hash uint64, match func(nameSlot) bool) *nameSlot {
 }
 
 func (s *nameSet) grow() {
-	old := s.slots
-	if old == nil {
+	oldSlots := s.slots
+	if oldSlots == nil {
 		s.seed, s.names = maphash.MakeSeed(), make([][]byte, 0, 32)
 	}
-	s.slots = make([]nameSlot, max(64, 4*len(old)))
-	for _, slot := range old {
+	s.slots = make([]nameSlot, max(64, 4*len(oldSlots)))
+	for _, slot := range oldSlots {
 		if slot.object != 0 {
 			*s.probe(slot.hash, func(nameSlot) bool { return false }) = slot
 		}

@@ -16,31 +16,31 @@ type Reader struct{ names nameSet }
 // visited. visit must not change its arguments; name is valid only until visit returns.
 func (r *Reader) Members(text []byte, visit func(name []byte, value Value)) error {
 	r.names.clear()
-	return members(&scanner{text: text, names: &r.names, boundNumbers: true, maxDepth: maxDepth},
-		visit)
+	s := &scanner{text: text, names: &r.names, boundNumbers: true, maxDepth: maxDepth}
+	return visitMembers(s, visit)
 }
 
-// Members is Reader.Members for a single text.
+// Members reads one JSON object, as Reader.Members does.
 func Members(text []byte, visit func(name []byte, value Value)) error {
 	var r Reader
 	return r.Members(text, visit)
 }
 
-// ScanMembers is a lenient Members: it checks only the grammar, and that nesting isn't deeper than
-// 1,000. It is for objects that were checked before, and for those whose members are checked one by
-// one afterwards, so that a bad member doesn't affect the others.
+// ScanMembers is a lenient Members: it checks only the grammar, and that nesting is at most 1,000
+// levels deep. It is for objects that were checked before. It is also for objects whose members are
+// checked one by one afterwards, so that a bad member doesn't affect the others.
 func ScanMembers(text []byte, visit func(name []byte, value Value)) error {
-	return members(&scanner{text: text, lenient: true, maxDepth: maxLenientDepth}, visit)
+	return visitMembers(&scanner{text: text, lenient: true, maxDepth: maxLenientDepth}, visit)
 }
 
-func members(s *scanner, visit func(name []byte, value Value)) error {
+func visitMembers(s *scanner, visit func(name []byte, value Value)) error {
 	if err := s.start('{', "object"); err != nil {
 		return err
 	}
-	if _, err := s.object(visit); err != nil {
+	if _, err := s.scanObject(visit); err != nil {
 		return err
 	}
-	return s.end()
+	return s.checkEnd()
 }
 
 // ScanItems reads a JSON array as ScanMembers reads an object.
@@ -49,10 +49,10 @@ func ScanItems(text []byte, visit func(item Value)) error {
 	if err := s.start('[', "array"); err != nil {
 		return err
 	}
-	if _, err := s.array(visit); err != nil {
+	if _, err := s.scanArray(visit); err != nil {
 		return err
 	}
-	return s.end()
+	return s.checkEnd()
 }
 
 // Limits bound a text for Decode. Both are required.
@@ -70,16 +70,16 @@ func Decode(text []byte, limits Limits) (value any, err error) {
 		return nil, errNotUTF8
 	}
 	s := scanner{text: text, maxDepth: limits.Depth, maxValues: limits.Values}
-	// Scan first, without building values: an array takes many times the memory of its text, and a
-	// rejected text must be cheap.
-	if _, err = s.document(); err == nil {
+	// Scan first, without building values: an array's value takes many times the memory of its
+	// text, and rejecting a text must be cheap.
+	if _, err = s.scanDocument(); err == nil {
 		s = scanner{text: text, build: true, maxDepth: limits.Depth, maxValues: limits.Values}
-		value, err = s.document()
+		value, err = s.scanDocument()
 	}
 	if decodeErr, ok := errors.AsType[*Error](err); ok {
-		withMember := *decodeErr // some errors are shared
-		withMember.Member = string(s.member)
-		return nil, &withMember
+		errWithMember := *decodeErr // copy it: some errors are shared
+		errWithMember.Member = string(s.member)
+		return nil, &errWithMember
 	}
 	return value, nil
 }

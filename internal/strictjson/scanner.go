@@ -11,9 +11,9 @@ import (
 
 const (
 	maxDepth        = 32   // of nested arrays and objects, for Members
-	maxLenientDepth = 1000 // the same, for ScanMembers and ScanItems
+	maxLenientDepth = 1000 // of nested arrays and objects, for ScanMembers and ScanItems
 	maxNumberBytes  = 64   // of one number, for Members
-	maxMagnitude    = 308  // numbers must be less than ten to this power, for Members
+	maxMagnitude    = 308  // numbers must be less than 10 to this power, for Members
 )
 
 // A scanner scans one JSON text, RFC 8259, from start to end.
@@ -22,8 +22,9 @@ type scanner struct {
 	pos  int // of the next byte
 
 	lenient bool // check only the grammar and maxDepth
-	build   bool // build Go values; otherwise value returns nil
-	// names finds duplicates. It is nil if build finds them, or if duplicates are allowed.
+	build   bool // build Go values; otherwise scanValue returns nil
+	// names finds duplicate member names. It is nil if duplicates are allowed, or are found while
+	// values are built.
 	names *nameSet
 	// boundNumbers limits numbers by their text, since converting some takes very long.
 	boundNumbers bool
@@ -34,35 +35,35 @@ type scanner struct {
 	member              []byte // the current member of the outermost object
 }
 
-// start skips to the value. It returns an error unless the value starts with first and the text is
-// UTF-8.
-func (s *scanner) start(first byte, kind string) error {
+// start skips to the value. It returns an error if the value doesn't start with this bracket. Unless
+// the scanner is lenient, it also returns an error if the text isn't UTF-8.
+func (s *scanner) start(opening byte, kind string) error {
 	if !s.lenient && !utf8.Valid(s.text) {
 		return errNotUTF8
 	}
 	s.skipWhitespace()
-	if s.peek() == first {
+	if s.peek() == opening {
 		return nil
 	}
 	// Scan the value to find out which error is more helpful: "not JSON" or "wrong type".
-	if _, err := s.value(); err != nil {
+	if _, err := s.scanValue(); err != nil {
 		return err
 	}
 	return &Error{Reason: WrongType, text: "is not a JSON " + kind}
 }
 
-// document scans the whole text.
-func (s *scanner) document() (any, error) {
+// scanDocument scans the whole text.
+func (s *scanner) scanDocument() (any, error) {
 	s.skipWhitespace()
-	value, err := s.value()
+	value, err := s.scanValue()
 	if err != nil {
 		return nil, err
 	}
-	return value, s.end()
+	return value, s.checkEnd()
 }
 
-// end returns an error unless only whitespace is left.
-func (s *scanner) end() error {
+// checkEnd returns an error unless only whitespace is left.
+func (s *scanner) checkEnd() error {
 	s.skipWhitespace()
 	if s.pos < len(s.text) {
 		return errTrailingData
@@ -98,15 +99,15 @@ func (s *scanner) skip(c byte) bool {
 	return true
 }
 
-// value scans the value that starts at the next byte.
-func (s *scanner) value() (any, error) {
+// scanValue scans the value that starts at the next byte.
+func (s *scanner) scanValue() (any, error) {
 	if s.values++; s.maxValues > 0 && s.values > s.maxValues {
 		return nil, &Error{Reason: TooManyValues,
 			text: fmt.Sprintf("has more than %d values", s.maxValues)}
 	}
 	switch s.peek() {
 	case '"':
-		inner, escaped, err := s.string()
+		inner, escaped, err := s.scanString()
 		if !s.build || err != nil {
 			return nil, err
 		}
@@ -115,20 +116,20 @@ func (s *scanner) value() (any, error) {
 		}
 		return string(inner), nil
 	case '{':
-		return s.object(nil)
+		return s.scanObject(nil)
 	case '[':
-		return s.array(nil)
+		return s.scanArray(nil)
 	case 't':
-		return s.literal("true", true)
+		return s.scanLiteral("true", true)
 	case 'f':
-		return s.literal("false", false)
+		return s.scanLiteral("false", false)
 	case 'n':
-		return s.literal("null", nil)
+		return s.scanLiteral("null", nil)
 	}
-	return s.number()
+	return s.scanNumber()
 }
 
-func (s *scanner) literal(name string, value any) (any, error) {
+func (s *scanner) scanLiteral(name string, value any) (any, error) {
 	if end := s.pos + len(name); end > len(s.text) || string(s.text[s.pos:end]) != name {
 		return nil, errNotJSON
 	}
@@ -147,8 +148,8 @@ func (s *scanner) open() error {
 	return nil
 }
 
-// next skips a comma or the closing bracket, and reports whether it was a comma: whether another
-// item or member follows.
+// next skips a comma or the closing bracket. more reports whether it was a comma, so that another
+// item or member must follow.
 func (s *scanner) next(closing byte) (more bool, err error) {
 	s.skipWhitespace()
 	switch s.peek() {
@@ -164,8 +165,8 @@ func (s *scanner) next(closing byte) (more bool, err error) {
 	return false, errNotJSON
 }
 
-// object scans an object, whose brace is the next byte. visit may be nil.
-func (s *scanner) object(visit func(name []byte, value Value)) (any, error) {
+// scanObject scans an object, whose brace is the next byte. visit may be nil.
+func (s *scanner) scanObject(visit func(name []byte, value Value)) (any, error) {
 	if err := s.open(); err != nil {
 		return nil, err
 	}
@@ -179,14 +180,14 @@ func (s *scanner) object(visit func(name []byte, value Value)) (any, error) {
 	}
 	s.objects++
 	object := s.objects
-	checked := s.names != nil || s.build
+	rejectDuplicates := s.names != nil || s.build
 	for more := true; more; {
-		inner, escaped, err := s.string()
+		inner, escaped, err := s.scanString()
 		if err != nil {
 			return nil, err
 		}
-		name := inner // stays escaped if it isn't used
-		if escaped && (checked || s.depth == 1) {
+		name := inner // stays escaped in nested objects that may have duplicates
+		if escaped && (rejectDuplicates || s.depth == 1) {
 			name = unescape(inner)
 		}
 		if s.names != nil && s.names.add(object, name) {
@@ -205,7 +206,7 @@ func (s *scanner) object(visit func(name []byte, value Value)) (any, error) {
 			s.member = name
 		}
 		start := s.pos
-		value, err := s.value()
+		value, err := s.scanValue()
 		if err != nil {
 			return nil, err
 		}
@@ -230,8 +231,8 @@ func duplicateMember(name []byte) error {
 		text: fmt.Sprintf("has the member %s twice", Quote(string(name)))}
 }
 
-// array scans an array, whose bracket is the next byte. visit may be nil.
-func (s *scanner) array(visit func(item Value)) (any, error) {
+// scanArray scans an array, whose bracket is the next byte. visit may be nil.
+func (s *scanner) scanArray(visit func(item Value)) (any, error) {
 	if err := s.open(); err != nil {
 		return nil, err
 	}
@@ -245,7 +246,7 @@ func (s *scanner) array(visit func(item Value)) (any, error) {
 	}
 	for more := true; more; {
 		start := s.pos
-		item, err := s.value()
+		item, err := s.scanValue()
 		if err != nil {
 			return nil, err
 		}
@@ -262,8 +263,8 @@ func (s *scanner) array(visit func(item Value)) (any, error) {
 	return items, nil
 }
 
-// string scans a string. It returns the text between the quotes, and whether that has escapes.
-func (s *scanner) string() (inner []byte, escaped bool, err error) {
+// scanString scans a string. It returns the text between the quotes, and whether that has escapes.
+func (s *scanner) scanString() (inner []byte, escaped bool, err error) {
 	if !s.skip('"') {
 		return nil, false, errNotJSON
 	}
@@ -277,7 +278,7 @@ func (s *scanner) string() (inner []byte, escaped bool, err error) {
 			return nil, false, errNotJSON
 		case c == '\\':
 			escaped = true
-			length, err := s.escape(text[i:])
+			length, err := s.scanEscape(text[i:])
 			if err != nil {
 				return nil, false, err
 			}
@@ -289,9 +290,9 @@ func (s *scanner) string() (inner []byte, escaped bool, err error) {
 	return nil, false, errNotJSON
 }
 
-// escape scans the escape at the start of text and returns its length. The two escapes of a
+// scanEscape scans the escape at the start of text and returns its length. The two escapes of a
 // surrogate pair count as one.
-func (s *scanner) escape(text []byte) (length int, err error) {
+func (s *scanner) scanEscape(text []byte) (length int, err error) {
 	if len(text) < 2 {
 		return 0, errNotJSON
 	}
@@ -302,7 +303,7 @@ func (s *scanner) escape(text []byte) (length int, err error) {
 	default:
 		return 0, errNotJSON
 	}
-	unit, ok := hex4(text[2:])
+	unit, ok := parseHex4(text[2:])
 	if !ok {
 		return 0, errNotJSON
 	}
@@ -310,7 +311,7 @@ func (s *scanner) escape(text []byte) (length int, err error) {
 		return 6, nil
 	}
 	if rest := text[6:]; len(rest) >= 2 && rest[0] == '\\' && rest[1] == 'u' {
-		low, ok := hex4(rest[2:])
+		low, ok := parseHex4(rest[2:])
 		if !ok {
 			return 0, errNotJSON
 		}
@@ -321,7 +322,7 @@ func (s *scanner) escape(text []byte) (length int, err error) {
 	return 0, errLoneSurrogate
 }
 
-func hex4(text []byte) (unit rune, ok bool) {
+func parseHex4(text []byte) (unit rune, ok bool) {
 	if len(text) < 4 {
 		return 0, false
 	}
@@ -345,12 +346,12 @@ func hex4(text []byte) (unit rune, ok bool) {
 func unescape(inner []byte) []byte {
 	text := make([]byte, 0, len(inner))
 	for i := 0; i < len(inner); {
-		if plain := bytes.IndexByte(inner[i:], '\\'); plain != 0 {
-			if plain < 0 {
+		if length := bytes.IndexByte(inner[i:], '\\'); length != 0 {
+			if length < 0 {
 				return append(text, inner[i:]...)
 			}
-			text = append(text, inner[i:i+plain]...)
-			i += plain
+			text = append(text, inner[i:i+length]...)
+			i += length
 		}
 		i += 2
 		switch c := inner[i-1]; c {
@@ -365,13 +366,13 @@ func unescape(inner []byte) []byte {
 		case 't':
 			text = append(text, '\t')
 		case 'u':
-			unit, _ := hex4(inner[i:])
+			unit, _ := parseHex4(inner[i:])
 			i += 4
 			if utf16.IsSurrogate(unit) {
 				// A lone surrogate becomes U+FFFD. Only a lenient scanner lets one pass.
 				low := rune(0)
 				if len(inner) >= i+6 && inner[i] == '\\' && inner[i+1] == 'u' {
-					low, _ = hex4(inner[i+2:])
+					low, _ = parseHex4(inner[i+2:])
 				}
 				if unit = utf16.DecodeRune(unit, low); unit != unicode.ReplacementChar {
 					i += 6
@@ -385,8 +386,8 @@ func unescape(inner []byte) []byte {
 	return text
 }
 
-// number scans a number, RFC 8259 section 6.
-func (s *scanner) number() (any, error) {
+// scanNumber scans a number, RFC 8259 section 6.
+func (s *scanner) scanNumber() (any, error) {
 	text, i := s.text, s.pos
 	if i < len(text) && text[i] == '-' {
 		i++
@@ -397,16 +398,16 @@ func (s *scanner) number() (any, error) {
 	} else if i = afterDigits(text, i); i == intStart {
 		return nil, errNotJSON
 	}
-	magnitude, integer := i-intStart, true
+	magnitude, isInteger := i-intStart, true
 	if i < len(text) && text[i] == '.' {
-		integer = false
+		isInteger = false
 		start := i + 1
 		if i = afterDigits(text, start); i == start {
 			return nil, errNotJSON
 		}
 	}
 	if i < len(text) && text[i]|' ' == 'e' {
-		integer = false
+		isInteger = false
 		i++
 		negative := i < len(text) && text[i] == '-'
 		if negative || i < len(text) && text[i] == '+' {
@@ -436,7 +437,7 @@ func (s *scanner) number() (any, error) {
 	case !s.build:
 		return nil, nil
 	}
-	if integer {
+	if isInteger {
 		if n, err := strconv.ParseInt(string(text), 10, 64); err == nil {
 			return n, nil
 		}

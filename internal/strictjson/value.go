@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-const maxFloatBytes = 20 // 1767269040.123456789
+const maxFloatBytes = 20 // enough for 1767269040.123456789
 
 // A Value is the text of one scanned JSON value; nil if there is none.
 type Value []byte
 
-// String returns a string without quotes and escapes. ok is false for other values.
+// String returns the content of a JSON string, unescaped. ok is false for other values.
 func (v Value) String() (text string, ok bool) {
 	if len(v) < 2 || v[0] != '"' {
 		return "", false
@@ -25,8 +25,8 @@ func (v Value) String() (text string, ok bool) {
 	return string(inner), true
 }
 
-// Strings returns the items of an array of strings. ok is false for other values, including arrays
-// with other items.
+// Strings returns the items of an array of strings. ok is false for other values, and for arrays
+// that hold anything except strings.
 func (v Value) Strings() (list []string, ok bool) {
 	if len(v) == 0 || v[0] != '[' {
 		return nil, false
