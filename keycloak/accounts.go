@@ -9,16 +9,17 @@ import (
 	"github.com/cloakql/cloakql/internal/jose"
 )
 
-// maxNames limits the names that accounts remembers, to about 2 MB.
+// maxNames limits the memory of accounts to about 2 MB.
 const maxNames = 20_000
 
-// accounts maps the names that people sign in with to accounts, as far as successful sign-ins have
-// revealed them. An account's username and its email address must share a queue: Keycloak's quick
-// login check counts guesses at either name against the account.
+// accounts maps usernames and email addresses to accounts. It learns them from successful sign-ins.
+// An account's username and its email address must share a queue: Keycloak's quick login check
+// counts guesses at either name against the account.
 //
-// Users may choose the names in their tokens: if a realm doesn't sign people in by email address,
-// one user's address may be another's username. So a name with which somebody has signed in belongs
-// to that account even if other tokens claim it, and no user can take it over.
+// A name in a token doesn't prove whose it is. Users may choose their username and address, and if
+// a realm doesn't sign people in by email address, one user's address may be another's username. So
+// a name that was used to sign in belongs to that account, even if another account's token claims
+// it: no user can take over another's name.
 type accounts struct {
 	mu    sync.Mutex // guards names
 	names map[digest]knownAccount
@@ -27,13 +28,13 @@ type accounts struct {
 // A knownAccount is the account that a name belongs to.
 type knownAccount struct {
 	id     digest
-	proven bool // somebody signed in with the name; otherwise it is only a claim of a token
+	proven bool // somebody signed in with the name; false if only a token claims it
 }
 
 func newAccounts() *accounts { return &accounts{names: map[digest]knownAccount{}} }
 
-// lookup returns a key for the account with this name: the account's ID, or the name itself if no
-// sign-in has revealed its account.
+// lookup returns the key of the account's queue: a digest of the account's ID if a sign-in has
+// revealed it, and otherwise of the name.
 func (a *accounts) lookup(credentials identity.Credentials) digest {
 	name := nameDigest(credentials.Username)
 	a.mu.Lock()
@@ -67,7 +68,8 @@ func (a *accounts) learn(credentials identity.Credentials, token *identity.OpenI
 	a.remember(claims.Email, knownAccount{id, false})
 }
 
-// remember stores a name's account. A claim never replaces an existing entry. The caller holds mu.
+// remember stores a name's account. A name that is only in a token never replaces an existing
+// entry. The caller holds mu.
 func (a *accounts) remember(name string, account knownAccount) {
 	if name == "" {
 		return
@@ -78,7 +80,7 @@ func (a *accounts) remember(name string, account knownAccount) {
 		return
 	}
 	if !known && len(a.names) >= maxNames {
-		for other := range a.names { // evict any: lookup then returns the name itself again
+		for other := range a.names { // evict any entry: lookup then uses the name again
 			delete(a.names, other)
 			break
 		}

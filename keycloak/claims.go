@@ -9,7 +9,8 @@ import (
 	"github.com/cloakql/cloakql/internal/strictjson"
 )
 
-// claims holds the claims that the package uses, under Keycloak 26.7.4's names; nil if absent.
+// claims holds the claims that this package uses, named as in Keycloak 26.7.4. An absent claim is
+// nil.
 type claims struct {
 	iss, typ, cnf, aud, azp, sub, nbf, iat, exp strictjson.Value // checked by the verifier
 
@@ -68,21 +69,21 @@ func (c *claims) setMember(name []byte, value strictjson.Value) {
 }
 
 // newUser returns the user of a verified access token. A claim of an unexpected type counts as
-// absent. parse has checked that names are unique at every depth.
+// absent. Duplicate member names need no check: parse rejects them at any depth.
 func newUser(c *claims, payload []byte, expires time.Time) *identity.User {
 	user := &identity.User{
-		Username:    optional(c.username),
-		Email:       optional(c.email),
-		Name:        optional(c.name),
-		GivenName:   optional(c.givenName),
-		FamilyName:  optional(c.familyName),
-		RealmRoles:  roles(c.realmAccess),
+		Username:    optionalString(c.username),
+		Email:       optionalString(c.email),
+		Name:        optionalString(c.name),
+		GivenName:   optionalString(c.givenName),
+		FamilyName:  optionalString(c.familyName),
+		RealmRoles:  roleNames(c.realmAccess),
 		ClientRoles: clientRoles(c.resourceAccess),
-		Groups:      list(c.groups),
+		Groups:      stringList(c.groups),
 		Token: &identity.TokenInfo{
 			Scope:     []string{},
 			ExpiresAt: expires,
-			ACR:       optional(c.acr),
+			ACR:       optionalString(c.acr),
 			Claims:    identity.Claims(payload),
 		},
 	}
@@ -105,7 +106,7 @@ func newUser(c *claims, payload []byte, expires time.Time) *identity.User {
 	return user
 }
 
-func optional(v strictjson.Value) *string {
+func optionalString(v strictjson.Value) *string {
 	text, ok := v.String()
 	if !ok {
 		return nil
@@ -117,7 +118,8 @@ func optional(v strictjson.Value) *string {
 func clientRoles(access strictjson.Value) []identity.ClientRoles {
 	clients := []identity.ClientRoles{}
 	err := strictjson.ScanMembers(access, func(name []byte, value strictjson.Value) {
-		clients = append(clients, identity.ClientRoles{Client: string(name), Roles: roles(value)})
+		clients = append(clients,
+			identity.ClientRoles{Client: string(name), Roles: roleNames(value)})
 	})
 	if err != nil { // not an object
 		return []identity.ClientRoles{}
@@ -128,12 +130,12 @@ func clientRoles(access strictjson.Value) []identity.ClientRoles {
 	return clients
 }
 
-// roles reads {"roles": ["a", "b"]}.
-func roles(access strictjson.Value) (names []string) {
+// roleNames reads {"roles": ["a", "b"]}.
+func roleNames(access strictjson.Value) (names []string) {
 	names = []string{}
 	err := strictjson.ScanMembers(access, func(name []byte, value strictjson.Value) {
 		if string(name) == "roles" {
-			names = list(value)
+			names = stringList(value)
 		}
 	})
 	if err != nil { // not an object
@@ -142,9 +144,9 @@ func roles(access strictjson.Value) (names []string) {
 	return names
 }
 
-// list reads an array of strings. It never returns nil. A single string doesn't count as an array
-// of one: a misconfigured mapper must not grant a role.
-func list(v strictjson.Value) []string {
+// stringList reads an array of strings. It never returns nil. A single string doesn't count as an
+// array of one: a misconfigured mapper must not grant a role.
+func stringList(v strictjson.Value) []string {
 	if texts, ok := v.Strings(); ok {
 		return texts
 	}

@@ -30,10 +30,11 @@ type ClientConfig struct {
 	// Log gets a line for each refresh token that is presented again; slog.Default() if nil.
 	Log *slog.Logger
 
-	// RefreshGrace is how long the tokens of a refresh are returned again to callers that present
-	// the same refresh token from the same network (an IPv4 /24 or IPv6 /48 of identity.Address).
-	// It ends early when the new refresh token is presented. Callers without a known address count
-	// as one network. Zero means DefaultRefreshGrace; a negative value turns it off.
+	// RefreshGrace is how long an exchanged refresh token keeps working: a caller that presents it
+	// again from the same network (an IPv4 /24 or IPv6 /48 of identity.Address) gets the same new
+	// tokens. The period ends early when the new refresh token is presented. All callers without a
+	// known address count as one network. Zero means DefaultRefreshGrace; a negative value turns
+	// the grace period off.
 	RefreshGrace time.Duration
 
 	// RefreshGraceAnyNetwork makes RefreshGrace apply on any network, for users whose address
@@ -54,8 +55,8 @@ type ClientConfig struct {
 
 	// ForwardAddress sends the address of the user who signs in (identity.Address) to Keycloak in
 	// X-Forwarded-For, for its events and rules. Keycloak ignores the header unless it is
-	// configured to read it (proxy-headers=xforwarded); it should trust this server only
-	// (proxy-trusted-addresses).
+	// configured to read it (proxy-headers=xforwarded), and should trust the header only if it
+	// comes from this server (proxy-trusted-addresses).
 	ForwardAddress bool
 }
 
@@ -68,8 +69,8 @@ const (
 	DefaultRefreshGrace = 10 * time.Second
 
 	// DefaultMaxCalls is the default of MaxLogins, MaxRefreshes and MaxLogouts. Keycloak hashes
-	// passwords with argon2id, some ten milliseconds of a core each; more calls at once would only
-	// wait in Keycloak.
+	// passwords with argon2id, about ten milliseconds of CPU time each: a larger number of
+	// concurrent calls would only wait in Keycloak.
 	DefaultMaxCalls = 64
 
 	// DefaultRefusalPause is half a second longer than Keycloak's default quick login check, since
@@ -82,8 +83,8 @@ const (
 	// an error after one Timeout, but Keycloak keeps working, so the call keeps its slot and its
 	// place in the queue until Keycloak responds or this limit is reached.
 	maxTimeouts = 3
-	// maxQueueHold limits how long a delayed refusal blocks its account's queue, without the pause:
-	// the account's owner may be next in the queue.
+	// maxQueueHold limits how long a delayed refusal blocks its account's queue, not counting
+	// RefusalPause: the account's owner may be next in the queue.
 	maxQueueHold = 1500 * time.Millisecond
 )
 
@@ -93,15 +94,15 @@ const (
 //   - ErrProviderUnavailable if Keycloak is down or slow (identity.TimedOut), or if the response
 //     isn't one of Keycloak's
 //   - ErrProviderMisconfigured if a setting here or in the realm is wrong; identity.Detail names it
-//   - ErrBusy if as many calls of the kind are in flight as ClientConfig allows
-//   - a RateLimitError if the caller's network has as many calls of the kind in flight as it may
+//   - ErrBusy if ClientConfig's limit for this kind of call is reached
+//   - a RateLimitError if the caller's network has reached its share of that limit
 //
 // and the errors that each method names. No error contains a password or a token. The text of an
 // error is safe to show to clients; Keycloak's response and URL are only in its identity.Detail.
 type Client struct {
 	config    ClientConfig
 	http      *http.Client
-	calls     *sync.WaitGroup // sign-ins and sign-outs in flight, even if their callers returned
+	calls     *sync.WaitGroup // sign-ins and sign-outs in flight, callers gone or not
 	logins    *semaphore
 	accounts  *accounts
 	queue     *loginQueue
@@ -125,9 +126,9 @@ func NewClient(config ClientConfig) (*Client, error) {
 	if config.Timeout <= 0 {
 		config.Timeout = DefaultTimeout
 	}
-	for _, max := range []*int{&config.MaxLogins, &config.MaxRefreshes, &config.MaxLogouts} {
-		if *max <= 0 {
-			*max = DefaultMaxCalls
+	for _, limit := range []*int{&config.MaxLogins, &config.MaxRefreshes, &config.MaxLogouts} {
+		if *limit <= 0 {
+			*limit = DefaultMaxCalls
 		}
 	}
 	if config.RefreshGrace == 0 {
@@ -161,12 +162,12 @@ func NewClient(config ClientConfig) (*Client, error) {
 // sign-in starts RefusalPause later. At most four sign-ins of one account queue behind the running
 // one, and at most two of these five come from one network. Each waits for at most Timeout; the
 // call to Keycloak then gets its own Timeout. A sixth sign-in, or one that waited too long, fails
-// with ErrBusy. When ctx ends, Login returns but the call continues: Keycloak doesn't stop either,
-// and the account's next sign-in must not run at the same time.
+// with ErrBusy. When ctx ends, Login returns but its call continues: Keycloak would finish the
+// sign-in anyway, and the account's next sign-in must not run at the same time.
 //
 // ErrBadCredentials is delayed until the call has taken as long as other sign-ins do: Keycloak
 // refuses accounts without a password faster, and timing must not reveal those accounts.
-// During the delay the call counts only toward its network's share of MaxLogins.
+// During the delay, the call no longer counts toward MaxLogins, only toward its network's share.
 func (c *Client) Login(ctx context.Context,
 	credentials identity.Credentials) (*identity.OpenIDToken, error) {
 	if c.http == nil {
@@ -191,7 +192,7 @@ func (c *Client) login(ctx context.Context,
 		return nil, &identity.Error{Reason: identity.ErrBusy,
 			Detail: "other sign-ins of this account are in flight"}
 	}
-	// Queued sign-ins hold no slot: those of one account would keep other accounts out.
+	// Acquire the slot last: queued sign-ins of one account must not use up the slots of others.
 	slot, err := c.logins.acquire(ctx)
 	if err != nil {
 		leaveQueue(0)
@@ -212,7 +213,7 @@ func (c *Client) login(ctx context.Context,
 		token, err := c.requestTokens(ctx, form, loginRefusals)
 		slot.free()
 		refused := errors.Is(err, identity.ErrBadCredentials)
-		if decided(err) {
+		if isDecision(err) {
 			c.timing.observe(networkOf(ctx), time.Since(start), refused)
 		}
 		switch {
@@ -220,13 +221,13 @@ func (c *Client) login(ctx context.Context,
 			c.accounts.learn(credentials, token)
 			leaveQueue(0)
 		case refused:
-			// Other calls must not reveal the time either: neither the start of the account's next
-			// sign-in, nor the time when the caller's network may make another call.
+			// Other calls must not reveal how long Keycloak took. So delay the start of the
+			// account's next sign-in, too, and the release of the network's share.
 			target := min(c.timing.target(), c.config.Timeout/2)
 			leaveQueue(time.Until(start.Add(min(target, maxQueueHold))) +
 				max(0, c.config.RefusalPause))
 			time.Sleep(time.Until(start.Add(target)))
-		case identity.TimedOut(err): // Keycloak may count it as a failure
+		case identity.TimedOut(err): // Keycloak may count the sign-in as a failure
 			leaveQueue(c.config.RefusalPause)
 		default:
 			leaveQueue(0)
@@ -235,17 +236,18 @@ func (c *Client) login(ctx context.Context,
 	})
 }
 
-// decided reports whether err is Keycloak's decision about a sign-in, rather than a failure.
-func decided(err error) bool {
+// isDecision reports whether err, which may be nil, is Keycloak's decision about a sign-in. Other
+// errors mean that there was no decision.
+func isDecision(err error) bool {
 	return err == nil || errors.Is(err, identity.ErrBadCredentials) ||
 		errors.Is(err, identity.ErrAccountDisabled) ||
 		errors.Is(err, identity.ErrAccountNotReady)
 }
 
 // Refresh exchanges a refresh token for new tokens, RFC 6749 section 6. Calls with the same token
-// from one network share one exchange, which continues when a caller's ctx ends. The new tokens are
-// returned again within RefreshGrace, until the new refresh token is presented. The errors of
-// Refresh are ErrRefreshExpired, ErrSessionEnded, ErrRefreshReused and ErrRefreshInvalid.
+// from one network share one exchange, which continues when a caller's ctx ends. Within
+// RefreshGrace, a later call gets the same new tokens, until the new refresh token is presented.
+// Its errors are ErrRefreshExpired, ErrSessionEnded, ErrRefreshReused and ErrRefreshInvalid.
 func (c *Client) Refresh(ctx context.Context,
 	refreshToken identity.Secret) (*identity.OpenIDToken, error) {
 	if c.http == nil {
@@ -258,7 +260,7 @@ func (c *Client) Refresh(ctx context.Context,
 	defer cancel()
 	token, err := c.exchanges.do(waitCtx, refreshToken)
 	if err != nil && ctx.Err() == nil && waitCtx.Err() != nil {
-		err = c.timedOut()
+		err = c.timeoutError()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("keycloak: refresh: %w", err)
@@ -268,7 +270,7 @@ func (c *Client) Refresh(ctx context.Context,
 
 // Logout ends the session of a refresh token, for every client of the realm that shares it. It
 // succeeds if the session has already ended, and returns ErrRefreshInvalid if Keycloak doesn't know
-// the token. It continues when ctx ends: people who sign out often close the tab next.
+// the token. The call continues after ctx ends: people often close the tab as they sign out.
 func (c *Client) Logout(ctx context.Context, refreshToken identity.Secret) error {
 	if c.http == nil {
 		return fmt.Errorf("keycloak: logout: %w", errNoClient)
@@ -282,11 +284,10 @@ func (c *Client) Logout(ctx context.Context, refreshToken identity.Secret) error
 	return nil
 }
 
-// checkRefreshToken rejects, without a call to Keycloak, tokens that aren't encoded as Keycloak
-// issues them: as a JWS of three parts. Keycloak 26.7.4 also accepts padding, + and / or stray bits
-// in the signature, and control characters anywhere, so one token has any number of encodings. The
-// shared exchange and the rate limits compare tokens as text, and would treat each encoding as a
-// different token.
+// checkRefreshToken rejects tokens in any encoding except the one that Keycloak issues, a JWS of
+// three parts. Keycloak 26.7.4 also accepts padding, + and / or stray bits in the signature, and
+// control characters anywhere, so one token has any number of encodings. The shared exchange and
+// the rate limits compare tokens as text, and would treat each encoding as a different token.
 func checkRefreshToken(refreshToken identity.Secret) error {
 	parts, err := jose.DecodeCompact(refreshToken.Reveal())
 	if err != nil || len(parts[0]) == 0 || len(parts[1]) == 0 || len(parts[2]) == 0 {
@@ -311,14 +312,15 @@ func (c *Client) logout(ctx context.Context, refreshToken identity.Secret) error
 			defer recoverPanic(&err)
 			c.exchanges.markUsed(refreshToken)
 			form := url.Values{"refresh_token": {refreshToken.Reveal()}}
-			got, err := c.call(ctx, c.config.Realm.logoutURL(), form)
+			resp, err := c.call(ctx, c.config.Realm.logoutURL(), form)
 			if err != nil {
 				return struct{}{}, err
 			}
-			if got.status != http.StatusNoContent {
+			if resp.status != http.StatusNoContent {
 				// Keycloak 26.7.4 returns 204 for an ended session, too. If another release returns
 				// an error, the result is the same.
-				if err := refusal(got, refreshRefusals); !errors.Is(err, identity.ErrSessionEnded) {
+				err := refusal(resp, refreshRefusals)
+				if !errors.Is(err, identity.ErrSessionEnded) {
 					return struct{}{}, err
 				}
 			}
@@ -329,7 +331,7 @@ func (c *Client) logout(ctx context.Context, refreshToken identity.Secret) error
 }
 
 // await runs work on a goroutine and returns its result. It returns early when ctx ends, and with
-// timedOut after Timeout. In both cases work continues, and Client.Close waits for it.
+// timeoutError after Timeout. In both cases work continues, and Client.Close waits for it.
 func await[T any](ctx context.Context, c *Client,
 	work func(context.Context) (T, error)) (T, error) {
 	type result struct {
@@ -350,7 +352,7 @@ func await[T any](ctx context.Context, c *Client,
 	case <-ctx.Done():
 		return zero, ctx.Err()
 	case <-timer.C:
-		return zero, c.timedOut()
+		return zero, c.timeoutError()
 	}
 }
 
@@ -358,11 +360,11 @@ func await[T any](ctx context.Context, c *Client,
 // where a panic would end the process.
 func recoverPanic(err *error) {
 	if recover() != nil {
-		*err = unavailable("the call to Keycloak panicked")
+		*err = unavailableError("the call to Keycloak panicked")
 	}
 }
 
-func (c *Client) timedOut() error {
+func (c *Client) timeoutError() error {
 	return &identity.Error{
 		Reason: identity.ErrProviderUnavailable, TimedOut: true,
 		Detail: fmt.Sprintf("no response within %v (ClientConfig.Timeout)", c.config.Timeout),
@@ -401,34 +403,34 @@ func (c *Client) exchange(ctx context.Context,
 func (c *Client) requestTokens(ctx context.Context, form url.Values,
 	refusals []refusalRule) (token *identity.OpenIDToken, err error) {
 	defer recoverPanic(&err)
-	got, err := c.call(ctx, c.config.Realm.tokenURL(), form)
+	resp, err := c.call(ctx, c.config.Realm.tokenURL(), form)
 	if err != nil {
 		return nil, err
 	}
-	return readToken(got, refusals)
+	return readToken(resp, refusals)
 }
 
 // call posts a form with the client's credentials in it. Keycloak prefers form values to HTTP
-// Basic, which would need the double encoding of RFC 6749 section 2.3.1. If Keycloak accepts the
-// client's secret only in a header, the error's detail says what to change (clientErrors): trying
-// both ways would double the calls with a wrong secret. A call takes at most maxTimeouts.
+// Basic, which would need the double encoding of RFC 6749 section 2.3.1. call doesn't fall back to
+// HTTP Basic: that would double the calls with a wrong secret. If Keycloak accepts the secret only
+// in a header, the error's detail says what to change (clientErrors). The deadline is maxTimeouts.
 func (c *Client) call(ctx context.Context, url string, form url.Values) (response, error) {
 	callCtx, cancel := context.WithTimeout(ctx, maxTimeouts*c.config.Timeout)
 	defer cancel()
 	form.Set("client_id", c.config.ClientID)
 	form.Set("client_secret", c.config.ClientSecret.Reveal())
-	got, err := c.post(callCtx, url, form)
+	resp, err := c.post(callCtx, url, form)
 	switch {
 	case err != nil && callCtx.Err() != nil:
-		return response{}, c.timedOut()
+		return response{}, c.timeoutError()
 	case err != nil:
-		return response{}, unavailable("%s", err.Error())
+		return response{}, unavailableError("%s", err.Error())
 	}
-	return got, nil
+	return resp, nil
 }
 
-// post sends a form. With ForwardAddress it also sends the caller's address, but nothing else of
-// the incoming request.
+// post sends a form. With ForwardAddress it also sends the caller's address, but nothing else
+// from the incoming request.
 func (c *Client) post(ctx context.Context, url string, form url.Values) (response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url,
 		strings.NewReader(form.Encode()))

@@ -11,7 +11,7 @@ import (
 
 // WarnIssuer fetches the issuer that the realm puts into its tokens, and logs a warning if that
 // issuer isn't in accepted. It retries until a response names the issuer, or ctx ends. A nil
-// transport means NewTransport(), a nil log slog.Default().
+// transport means NewTransport(), and a nil log means slog.Default().
 func WarnIssuer(ctx context.Context, realm Realm, accepted []string, transport http.RoundTripper,
 	log *slog.Logger) {
 	client := newHTTPClient(transport)
@@ -44,14 +44,14 @@ func discoverIssuer(ctx context.Context, realm Realm,
 	client *http.Client) (issuer string, ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	got, err := get(ctx, client, realm.discoveryURL())
-	if err != nil || got.status != http.StatusOK {
+	resp, err := get(ctx, client, realm.discoveryURL())
+	if err != nil || resp.status != http.StatusOK {
 		return "", false
 	}
 	var metadata struct {
 		Issuer string `json:"issuer"`
 	}
-	if json.Unmarshal(got.body, &metadata) != nil || metadata.Issuer == "" {
+	if json.Unmarshal(resp.body, &metadata) != nil || metadata.Issuer == "" {
 		return "", false
 	}
 	return metadata.Issuer, true

@@ -7,15 +7,15 @@
 //     bearer token and lets only requests with a valid one pass. Middleware lets all requests pass,
 //     and stores the user, or the reason why there is none, in the context: for GraphQL, where each
 //     field has its own rule. KeySet.Keyfunc is for programs that parse tokens with golang-jwt.
-//   - Client signs people in and out: Login, Refresh, Logout (client.go). One table maps Keycloak's
-//     error responses to errors (refusal.go). refresh_once.go says why a refresh token must never
-//     be exchanged twice, and how two tabs share one exchange.
-//   - WarnIssuer compares Keycloak's issuer with the issuers that a Verifier accepts, the setting
-//     that people get wrong most often.
+//   - Client signs people in and out: Login, Refresh, Logout (client.go). The tables in refusal.go
+//     map Keycloak's error responses to errors. refresh_once.go explains why a refresh token must
+//     never be exchanged twice, and how two tabs share one exchange.
+//   - WarnIssuer compares Keycloak's issuer with the issuers that a Verifier accepts. Of all
+//     settings, people get this one wrong most often.
 //
 // # Verifying tokens in a server of your own
 //
-// Without the error checks:
+// This example leaves out the error checks:
 //
 //	realm, err := keycloak.NewRealm("https://sso.example.com", "shop")
 //	keys := keycloak.NewKeySet(realm, keycloak.KeySetConfig{})
@@ -42,8 +42,8 @@
 //
 // # What a valid token is
 //
-// A token is valid if it passes all of these checks. They are made in this order, and the first
-// that fails is the error's reason:
+// A token is valid if it passes all of these checks. They run in this order, and the first failed
+// check determines the error's reason:
 //
 //   - It has at most 16 KiB and three parts in base64url without padding. Its header and payload
 //     are JSON that no two parsers can read differently: UTF-8, no duplicate member at any depth,
@@ -51,11 +51,11 @@
 //   - Its header has a kid, an asymmetric alg, no crit, no cty, and a typ of JWT or at+jwt, if any.
 //     Keys and key URLs in the header are ignored.
 //   - iss is exactly one of the accepted issuers. typ is Bearer: ID, refresh and logout tokens have
-//     the same issuer, and ID tokens are signed with the same keys. There is no cnf. aud holds one
-//     of the accepted audiences, and azp is one of AuthorizedParties, if any. There is a sub.
+//     the same issuer, and ID tokens are signed with the same keys. cnf is absent. aud holds
+//     one of the accepted audiences, and azp is one of AuthorizedParties, if any. sub isn't empty.
 //   - nbf and iat, if any, are past, and exp isn't, with a leeway of 30 s.
 //   - Its kid names one of the issuer's signing keys: RSA of 2048 to 8192 bits, P-256, P-384, P-521
-//     or Ed25519. The key's only algorithm is the token's.
+//     or Ed25519. The token's alg is the one algorithm that the key is for.
 //   - The signature is correct; a PSS salt is as long as the hash.
 //
 // The zero value of every setting is safe. These fields of VerifierConfig relax a check:
@@ -64,9 +64,9 @@
 // restrict.
 //
 // A Verifier's errors are identity.Errors: Reason is for errors.Is, and Detail says what was found
-// and what is accepted. The text of an error is safe for clients, so a resolver may return it
-// unchanged; so is that of a Client's errors. The Detail is for operators: Middleware logs it for
-// refused tokens, and a server that calls a Client logs identity.Detail(err) itself.
+// and what is accepted. The text of these errors, and of a Client's errors, is safe for clients, so
+// a resolver may return it unchanged. The Detail is for operators: Middleware logs it for refused
+// tokens, but a server that calls a Client must log identity.Detail(err) itself.
 //
 // In a gqlgen server, package apierror adds the code and the reason that clients branch on to each
 // of these errors, logs the details that operators need, and hides all other errors:
@@ -81,11 +81,11 @@
 // costs a fraction of a signature check and has no side effects. A token that gets further with a
 // made-up kid causes a fetch of the realm's keys, but a KeySet fetches at most once a second: at
 // most 16 callers wait for a fetch, each for at most a second, and the others don't wait. So the
-// first token of a new key passes after one fetch or, during an attack, after a second and one
-// fetch. Use one KeySet per realm and process.
+// first token signed with a new key passes after one fetch; during an attack, that can take a
+// second longer. Use one KeySet per realm and process.
 //
-// Statements about Keycloak hold for version 26.7.4. Endpoint URLs are the server's URL and
+// Statements about Keycloak hold for version 26.7.4. Endpoint URLs consist of the server URL and
 // Keycloak's fixed paths. URLs in Keycloak's responses are never used: they name its public host,
-// which may be unreachable from inside. Where a detail for operators names a setting to change
-// here, it is a field of this package (VerifierConfig.Audience) or a parameter of NewRealm.
+// which this process may be unable to reach. If a Detail asks operators to change a setting of this
+// package, it names a field, such as VerifierConfig.Audience, or a parameter of NewRealm.
 package keycloak

@@ -19,10 +19,10 @@ import (
 // maxResponseBytes bounds a response body: many times the largest token response or key set.
 const maxResponseBytes = 1 << 20
 
-// NewTransport returns an HTTP transport tuned for calls to one Keycloak. Its connections are
-// pooled and closed before common proxies close idle ones, and each step of connecting has a
-// timeout. By default, each Client and each KeySet has a transport of its own; pass both the same
-// one to share connections, or one with your own TLSClientConfig.
+// NewTransport returns an HTTP transport tuned for calls to one Keycloak. It pools connections, and
+// closes idle ones before common proxies would. Each step of connecting has a timeout. By default,
+// each Client and each KeySet has its own transport. To share connections, pass the same transport
+// to both; for your own TLS settings, set its TLSClientConfig.
 //
 // net/http logs the start of an unsolicited response to the standard logger. A program that calls
 // Keycloak should send that logger's output (log.SetOutput) to a place that may hold tokens, or
@@ -35,15 +35,15 @@ func NewTransport() *http.Transport {
 		TLSHandshakeTimeout:    3 * time.Second,
 		ForceAttemptHTTP2:      true,
 		MaxIdleConns:           64,
-		MaxIdleConnsPerHost:    64, // with Go's default of 2, each login of a burst would dial
+		MaxIdleConnsPerHost:    64, // with Go's default of 2, most logins of a burst would dial
 		IdleConnTimeout:        30 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
 		OnProxyConnectResponse: checkProxyResponse,
 	}
 }
 
-// newHTTPClient returns a client without cookies that follows no redirects: a 307 would send a
-// password and the client's secret to a host that isn't configured. A nil transport is
+// newHTTPClient returns a client that keeps no cookies and follows no redirects: a 307 would send a
+// password and the client's secret to a host that isn't configured. A nil transport means
 // NewTransport(). The client has no timeout: each request's context has a deadline.
 func newHTTPClient(transport http.RoundTripper) *http.Client {
 	if transport == nil {
@@ -71,8 +71,8 @@ func (e *proxyError) Error() string {
 	return fmt.Sprintf("the proxy responded %d instead of connecting", e.status)
 }
 
-// proxyNote returns a note for errors if the request goes through a proxy: it may never have
-// reached Keycloak.
+// proxyNote returns a note for error messages if the request goes through a proxy: the request may
+// never have reached Keycloak.
 func proxyNote(client *http.Client, request *http.Request) string {
 	transport, ok := client.Transport.(*http.Transport)
 	if !ok || transport.Proxy == nil {
@@ -88,7 +88,7 @@ func proxyNote(client *http.Client, request *http.Request) string {
 type response struct {
 	status int
 	body   []byte
-	note   string // proxyNote
+	note   string // from proxyNote
 }
 
 // send sends a request and reads the whole response. It fails if there is no response, or if the
@@ -97,28 +97,28 @@ func send(client *http.Client, request *http.Request) (response, error) {
 	// Keycloak sends some errors as HTML to a client that looks like a browser. Never set Origin:
 	// Keycloak refuses those outside the client's web origins.
 	request.Header.Set("Accept", "application/json")
-	got, err := client.Do(request)
+	resp, err := client.Do(request)
 	switch {
 	case err != nil && strings.Contains(err.Error(), "Location header"): // net/http quotes it
 		return response{}, errors.New("the response is a redirect to an invalid URL")
 	case err != nil:
 		return response{}, redact(err, proxyNote(client, request))
 	}
-	defer got.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(got.Body, maxResponseBytes+1))
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxResponseBytes+1))
 	switch {
 	case err != nil:
-		return response{}, fmt.Errorf("response %d was cut short: %w", got.StatusCode,
+		return response{}, fmt.Errorf("response %d was cut short: %w", resp.StatusCode,
 			redact(err, ""))
 	case len(body) > maxResponseBytes:
-		return response{}, fmt.Errorf("response %d is larger than %d bytes", got.StatusCode,
+		return response{}, fmt.Errorf("response %d is larger than %d bytes", resp.StatusCode,
 			maxResponseBytes)
-	case got.StatusCode >= 300 && got.StatusCode < 400:
+	case resp.StatusCode >= 300 && resp.StatusCode < 400:
 		return response{}, fmt.Errorf(
 			"response %d is a redirect: NewRealm's serverURL must be where Keycloak itself responds",
-			got.StatusCode)
+			resp.StatusCode)
 	}
-	return response{status: got.StatusCode, body: body, note: proxyNote(client, request)}, nil
+	return response{status: resp.StatusCode, body: body, note: proxyNote(client, request)}, nil
 }
 
 // A redactedError is an error whose text repeats nothing from a response.
@@ -143,26 +143,26 @@ func redact(err error, note string) error {
 // safeText returns the text of an error if it can only come from this machine, from DNS, or from
 // the server's certificate. For any other error it returns the type and the length of the text.
 func safeText(err error) string {
-	var timeout interface{ Timeout() bool }
-	if call, ok := errors.AsType[*net.OpError](err); ok {
-		if call.Op == "proxyconnect" { // it may quote the proxy
-			return "connecting to the proxy: " + safeText(call.Err)
+	var timeoutErr interface{ Timeout() bool }
+	if opErr, ok := errors.AsType[*net.OpError](err); ok {
+		if opErr.Op == "proxyconnect" { // the error may quote the proxy
+			return "connecting to the proxy: " + safeText(opErr.Err)
 		}
-		return call.Error()
+		return opErr.Error()
 	}
-	if name, ok := errors.AsType[*net.DNSError](err); ok {
-		return name.Error()
+	if dnsErr, ok := errors.AsType[*net.DNSError](err); ok {
+		return dnsErr.Error()
 	}
-	if certificate, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+	if certErr, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		// the text holds names from the certificate
-		text := strictjson.Escape(200, certificate.Error())
-		if _, unknown := errors.AsType[x509.UnknownAuthorityError](err); unknown {
+		text := strictjson.Escape(200, certErr.Error())
+		if _, isUnknown := errors.AsType[x509.UnknownAuthorityError](err); isUnknown {
 			text += ": SSL_CERT_FILE names the file of the authorities that this process trusts"
 		}
 		return text
 	}
-	if proxy, ok := errors.AsType[*proxyError](err); ok {
-		return proxy.Error()
+	if proxyErr, ok := errors.AsType[*proxyError](err); ok {
+		return proxyErr.Error()
 	}
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		return "the other side doesn't speak TLS: is NewRealm's serverURL an https URL of a port " +
@@ -173,7 +173,7 @@ func safeText(err error) string {
 		err == io.ErrUnexpectedEOF,
 		errors.Is(err, http.ErrSchemeMismatch):
 		return err.Error()
-	case errors.As(err, &timeout) && timeout.Timeout():
+	case errors.As(err, &timeoutErr) && timeoutErr.Timeout():
 		return "it took too long"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "the connection ended"

@@ -17,15 +17,15 @@ import (
 )
 
 const (
-	// refreshInterval ignores Keycloak's cache headers, which say no-cache.
+	// refreshInterval is fixed, because Keycloak's cache headers only say no-cache.
 	refreshInterval  = 5 * time.Minute
 	minFetchInterval = time.Second // between the starts of two fetches
 	fetchTimeout     = 3 * time.Second
-	firstRetry       = 1250 * time.Millisecond
-	maxRetry         = 5 * time.Second // between a failed fetch and the next
-	maxWaiters       = 16              // per fetch; other callers don't wait
-	maxWait          = time.Second     // of one caller for a fetch
-	maxLoggedKeys    = 100             // rejected keys
+	firstRetry       = 1250 * time.Millisecond // pause after the first failed fetch; it doubles
+	maxRetry         = 5 * time.Second         // longest pause after a failed fetch
+	maxWaiters       = 16                      // per fetch; other callers don't wait
+	maxWait          = time.Second             // how long one caller waits for a fetch
+	maxLoggedKeys    = 100                     // rejected keys
 )
 
 // A KeySetConfig configures a KeySet. The zero value has the defaults.
@@ -66,13 +66,13 @@ type KeySet struct {
 	maxAge   time.Duration
 	http     *http.Client // nil in the zero KeySet
 	log      *slog.Logger
-	finished chan struct{} // wakes Run after a fetch that it didn't start
-	fresh    atomic.Pointer[freshKeys]
+	wakeRun  chan struct{} // tells Run that a fetch has ended
+	snapshot atomic.Pointer[keySnapshot]
 
 	mu          sync.Mutex // guards the fields below
 	keys        jose.KeySet
-	fetched     time.Time // when keys were fetched; zero before the first time
-	tried       time.Time // when the last fetch ended, successful or not
+	fetchedAt   time.Time // when keys were fetched; zero before the first time
+	triedAt     time.Time // when the last fetch ended, successful or not
 	failure     error     // of the last fetch; nil after a successful one
 	failures    int       // since the last successful fetch
 	fetch       *keyFetch // in flight, or nil
@@ -81,11 +81,11 @@ type KeySet struct {
 	logged      map[jose.RejectedKey]bool
 }
 
-// freshKeys holds the keys of the last fetch. While they are fresh, a token whose key is among them
-// needs neither a fetch nor the lock.
-type freshKeys struct {
-	keys                 map[string]jose.Key
-	fetched, nextRefresh time.Time
+// A keySnapshot holds the keys after a fetch. Until they are due for a refresh, a token signed with
+// one of them needs neither a fetch nor the lock.
+type keySnapshot struct {
+	keys                   map[string]jose.Key
+	fetchedAt, nextRefresh time.Time
 }
 
 // A keyFetch is a fetch in flight.
@@ -100,7 +100,7 @@ func NewKeySet(realm Realm, config KeySetConfig) *KeySet {
 	k := &KeySet{
 		realm: realm, url: realm.certsURL(), maxAge: config.MaxAge,
 		http: newHTTPClient(config.Transport),
-		log:  config.Log, finished: make(chan struct{}, 1), logged: map[jose.RejectedKey]bool{},
+		log:  config.Log, wakeRun: make(chan struct{}, 1), logged: map[jose.RejectedKey]bool{},
 	}
 	if k.maxAge <= 0 {
 		k.maxAge = DefaultKeysMaxAge
@@ -153,7 +153,7 @@ func (k *KeySet) Run(ctx context.Context) error {
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
-		case <-k.finished: // nextRefresh has changed
+		case <-k.wakeRun: // nextRefresh has changed
 		case <-ctx.Done():
 			timer.Stop()
 			return ctx.Err()
@@ -175,17 +175,17 @@ func (k *KeySet) Status() (usable bool, failure error) {
 	if k.failure != nil {
 		failure = &identity.Error{Reason: identity.ErrKeysUnavailable, Detail: k.failure.Error()}
 	}
-	return k.usable(), failure
+	return k.isUsable(), failure
 }
 
-// current returns the cached keys, without a fetch.
-func (k *KeySet) current() []Key {
+// cachedKeys returns the cached keys, without a fetch.
+func (k *KeySet) cachedKeys() []Key {
 	if k.isZero() {
 		return nil
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if !k.usable() {
+	if !k.isUsable() {
 		return nil
 	}
 	var keys []Key
@@ -195,13 +195,14 @@ func (k *KeySet) current() []Key {
 	return keys
 }
 
-// usable reports whether there are keys younger than maxAge. The caller holds mu.
-func (k *KeySet) usable() bool {
-	return len(k.keys.Keys) > 0 && elapsed(k.fetched, time.Now()) <= k.maxAge
+// isUsable reports whether there are keys younger than maxAge. The caller holds mu.
+func (k *KeySet) isUsable() bool {
+	return len(k.keys.Keys) > 0 && elapsed(k.fetchedAt, time.Now()) <= k.maxAge
 }
 
-// elapsed returns the time from then to now, by whichever clock shows more: the monotonic clock
-// stops while the machine sleeps, and the wall clock can be set back.
+// elapsed returns the time from then to now, by the monotonic clock or the wall clock, whichever
+// shows more: the monotonic clock stops while the machine sleeps, and the wall clock can be set
+// back.
 func elapsed(then, now time.Time) time.Duration {
 	return max(now.Sub(then), now.Round(0).Sub(then.Round(0)))
 }
@@ -213,15 +214,15 @@ func (k *KeySet) interval() time.Duration { return min(refreshInterval, k.maxAge
 // holds mu.
 func (k *KeySet) refreshIfDue() {
 	now := time.Now()
-	due := !now.Before(k.nextRefresh) || elapsed(k.fetched, now) > k.interval()
+	due := !now.Before(k.nextRefresh) || elapsed(k.fetchedAt, now) > k.interval()
 	if due && k.fetch == nil && !now.Before(k.notBefore) {
 		k.startFetch()
 	}
 }
 
-// stale reports whether the last fetch, successful or not, was so long ago that a token should wait
-// for another fetch. The caller holds mu.
-func (k *KeySet) stale() bool { return elapsed(k.tried, time.Now()) > 2*k.interval() }
+// isStale reports whether the last fetch, successful or not, was so long ago that a token should
+// wait for another fetch. The caller holds mu.
+func (k *KeySet) isStale() bool { return elapsed(k.triedAt, time.Now()) > 2*k.interval() }
 
 // Key returns the key with this ID, after a fetch if the ID is unknown and a fetch is allowed. It
 // returns the errors that Keys documents.
@@ -230,16 +231,17 @@ func (k *KeySet) Key(ctx context.Context, id string) (Key, error) {
 		return Key{}, &identity.Error{Reason: identity.ErrKeysUnavailable,
 			Detail: errNoKeySet.Error()}
 	}
-	if fresh := k.fresh.Load(); fresh != nil {
+	if snapshot := k.snapshot.Load(); snapshot != nil {
 		now := time.Now()
-		key, known := fresh.keys[id]
-		if known && now.Before(fresh.nextRefresh) && elapsed(fresh.fetched, now) <= k.interval() {
+		key, known := snapshot.keys[id]
+		if known && now.Before(snapshot.nextRefresh) &&
+			elapsed(snapshot.fetchedAt, now) <= k.interval() {
 			return Key(key), nil
 		}
 	}
 	k.mu.Lock()
 	key, known := k.keys.Keys[id]
-	if known && k.usable() && !k.stale() {
+	if known && k.isUsable() && !k.isStale() {
 		k.refreshIfDue()
 		k.mu.Unlock()
 		return Key(key), nil
@@ -259,7 +261,7 @@ func (k *KeySet) Key(ctx context.Context, id string) (Key, error) {
 		fetch.waiters--
 	}
 	key, known = k.keys.Keys[id]
-	usable, keys, failure, inFlight := k.usable(), k.keys, k.failure, k.fetch != nil
+	usable, keys, failure, inFlight := k.isUsable(), k.keys, k.failure, k.fetch != nil
 	k.mu.Unlock()
 	switch {
 	case waitErr != nil:
@@ -273,7 +275,7 @@ func (k *KeySet) Key(ctx context.Context, id string) (Key, error) {
 	switch {
 	case failure != nil:
 		identityErr.Detail = fmt.Sprintf("the key set can't be fetched from %s: %v", k.url, failure)
-	case inFlight, !usable: // the fetch may bring the key
+	case inFlight, !usable: // the fetch in flight may bring the key
 		identityErr.Detail = "the key set is still being fetched from " + k.url
 	default:
 		identityErr = &identity.Error{Reason: identity.ErrKeyUnknown,
@@ -325,15 +327,16 @@ func (k *KeySet) startFetch() *keyFetch {
 	return fetch
 }
 
-// finish stores the result of a fetch, and logs a success after a failure or the reverse.
+// finish stores the result of a fetch. It logs the first result, and then each change between
+// success and failure.
 func (k *KeySet) finish(keys jose.KeySet, err error) {
 	k.mu.Lock()
-	now, first := time.Now(), k.failures == 0 && k.fetched.IsZero()
-	changed := first || (k.failure != nil) != (err != nil)
-	k.failure, k.tried = err, now
+	now, isFirst := time.Now(), k.failures == 0 && k.fetchedAt.IsZero()
+	changed := isFirst || (k.failure != nil) != (err != nil)
+	k.failure, k.triedAt = err, now
 	k.notBefore = k.fetch.started.Add(minFetchInterval)
 	if err == nil {
-		k.keys, k.fetched, k.failures = keys, now, 0
+		k.keys, k.fetchedAt, k.failures = keys, now, 0
 		k.nextRefresh = latest(k.notBefore, now.Add(jitter(k.interval())))
 	} else {
 		k.notBefore = now.Add(jitter(min(firstRetry<<min(k.failures, 8), maxRetry)))
@@ -348,12 +351,12 @@ func (k *KeySet) finish(keys jose.KeySet, err error) {
 		}
 	}
 	count := len(k.keys.Keys)
-	k.fresh.Store(&freshKeys{k.keys.Keys, k.fetched, k.nextRefresh})
+	k.snapshot.Store(&keySnapshot{k.keys.Keys, k.fetchedAt, k.nextRefresh})
 	close(k.fetch.done)
 	k.fetch = nil
 	k.mu.Unlock()
 	select {
-	case k.finished <- struct{}{}:
+	case k.wakeRun <- struct{}{}:
 	default: // an earlier wake-up is still pending
 	}
 	// Log outside the lock: a slow log must not hold up verification.
@@ -368,7 +371,7 @@ func (k *KeySet) finish(keys jose.KeySet, err error) {
 	}
 }
 
-// jitter returns d or up to a fifth less, so that a fleet of servers doesn't fetch all at once.
+// jitter returns d minus a random part of up to a fifth, so that many servers don't fetch at once.
 func jitter(d time.Duration) time.Duration { return d - rand.N(d/5+1) }
 
 func latest(a, b time.Time) time.Time {
@@ -391,17 +394,18 @@ func (k *KeySet) download(ctx context.Context) (keys jose.KeySet, err error) {
 		return jose.KeySet{}, errors.New(
 			"the zero Realm has no address: make it with keycloak.NewRealm")
 	}
-	got, err := get(ctx, k.http, k.url)
+	resp, err := get(ctx, k.http, k.url)
 	if err != nil { // err may quote names from the server's certificate
 		return jose.KeySet{}, truncatedError{err}
 	}
-	if got.status != http.StatusOK {
-		return jose.KeySet{}, errors.New(statusDetail(got))
+	if resp.status != http.StatusOK {
+		return jose.KeySet{}, errors.New(statusDetail(resp))
 	}
-	return jose.ReadKeySet(got.body)
+	return jose.ReadKeySet(resp.body)
 }
 
-// A truncatedError is an error with its text cut to a length that fits a URL, a cause and a hint.
+// A truncatedError truncates the text of an error. The limit leaves room for a URL, a cause and a
+// hint.
 type truncatedError struct{ error }
 
 func (e truncatedError) Error() string { return strictjson.Escape(600, e.error.Error()) }

@@ -15,10 +15,10 @@ import (
 //
 //	token, err := jwt.ParseWithClaims(text, claims, keys.Keyfunc(ctx), jwt.WithExpirationRequired())
 //
-// The function returns an error for a token without a kid, or whose alg isn't its key's. It checks
-// nothing else: the caller must check the issuer, the audience, and that the token is an access
-// token. Prefer a Verifier, which checks all of these. The function stops waiting for a key when
-// ctx ends.
+// The function returns an error for a token that has no kid, or an alg that isn't its key's. It
+// checks nothing else: the caller must check the issuer, the audience, and that the token is an
+// access token. Prefer a Verifier, which checks all of these. The function stops waiting for a key
+// when ctx ends.
 func (k *KeySet) Keyfunc(ctx context.Context) jwt.Keyfunc {
 	keys, err := keyfunc.New(keyfunc.Options{Storage: storage{k},
 		UseWhitelist: []jwkset.USE{jwkset.UseSig}})
@@ -28,7 +28,7 @@ func (k *KeySet) Keyfunc(ctx context.Context) jwt.Keyfunc {
 	lookup := keys.KeyfuncCtx(ctx)
 	return func(token *jwt.Token) (any, error) {
 		if _, ok := token.Header["kid"]; !ok { // keyfunc would return all keys
-			return nil, malformed("kid is missing")
+			return nil, malformedError("kid is missing")
 		}
 		return lookup(token)
 	}
@@ -47,45 +47,45 @@ func (s storage) KeyRead(ctx context.Context, id string) (jwkset.JWK, error) {
 	if err != nil {
 		return jwkset.JWK{}, err
 	}
-	return key.jwk()
+	return key.toJWK()
 }
 
-// snapshot returns the cached keys.
-func (s storage) snapshot(ctx context.Context) (*jwkset.MemoryJWKSet, error) {
-	memory := jwkset.NewMemoryStorage()
-	for _, key := range s.set.current() {
-		jwk, err := key.jwk()
+// memorySet returns a copy of the cached keys.
+func (s storage) memorySet(ctx context.Context) (*jwkset.MemoryJWKSet, error) {
+	set := jwkset.NewMemoryStorage()
+	for _, key := range s.set.cachedKeys() {
+		jwk, err := key.toJWK()
 		if err != nil {
 			return nil, err
 		}
-		if err := memory.KeyWrite(ctx, jwk); err != nil {
+		if err := set.KeyWrite(ctx, jwk); err != nil {
 			return nil, err
 		}
 	}
-	return memory, nil
+	return set, nil
 }
 
-func (k Key) jwk() (jwkset.JWK, error) {
+func (k Key) toJWK() (jwkset.JWK, error) {
 	return jwkset.NewJWKFromKey(k.Public, jwkset.JWKOptions{Metadata: jwkset.JWKMetadataOptions{
 		ALG: jwkset.ALG(k.Algorithm), KID: k.ID, USE: jwkset.UseSig,
 	}})
 }
 
 func (s storage) KeyReadAll(ctx context.Context) ([]jwkset.JWK, error) {
-	memory, err := s.snapshot(ctx)
+	set, err := s.memorySet(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return memory.KeyReadAll(ctx)
+	return set.KeyReadAll(ctx)
 }
 
 func (s storage) MarshalWithOptions(ctx context.Context, marshal jwkset.JWKMarshalOptions,
 	validate jwkset.JWKValidateOptions) (jwkset.JWKSMarshal, error) {
-	memory, err := s.snapshot(ctx)
+	set, err := s.memorySet(ctx)
 	if err != nil {
 		return jwkset.JWKSMarshal{}, err
 	}
-	return memory.MarshalWithOptions(ctx, marshal, validate)
+	return set.MarshalWithOptions(ctx, marshal, validate)
 }
 
 func (s storage) Marshal(ctx context.Context) (jwkset.JWKSMarshal, error) {

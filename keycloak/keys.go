@@ -11,13 +11,14 @@ import (
 	"github.com/cloakql/cloakql/internal/strictjson"
 )
 
-// Keys provides the public keys of one issuer. A KeySet fetches them from Keycloak; StaticKeys and
-// ParseKeys return fixed keys, for unit tests and the like.
+// Keys provides the public keys of one issuer. A KeySet fetches them from Keycloak. StaticKeys and
+// ParseKeys return fixed keys, for example for unit tests.
 //
 // Key returns the key with this ID. If there is no such key, it returns an identity.Error with the
-// Reason ErrKeyUnknown; if it can't tell at the moment, with the Reason ErrKeysUnavailable; and if
-// ctx ends first, ctx.Err(). A Verifier treats any other error as ErrKeysUnavailable. Attackers can
-// make up IDs. Key must be safe for concurrent use.
+// Reason ErrKeyUnknown. If it can't tell whether there is, the Reason is ErrKeysUnavailable. If ctx
+// ends first, it returns ctx.Err(). A Verifier treats any other error as ErrKeysUnavailable.
+// Attackers can make up IDs, so a call with an unknown ID must be cheap. Key must be safe for
+// concurrent use.
 //
 // Implementations need not check keys: a Verifier rejects a key that is too weak or whose algorithm
 // isn't the token's.
@@ -39,21 +40,21 @@ type staticKeys map[string]Key
 // StaticKeys returns Keys that never change. It returns an error if a key can't be used, or if two
 // keys share an ID.
 func StaticKeys(keys ...Key) (Keys, error) {
-	static := staticKeys{}
+	byID := staticKeys{}
 	for _, key := range keys {
 		if err := jose.Key(key).Check(); err != nil {
 			return nil, fmt.Errorf("keycloak: the key %s can't be used: %w",
 				strictjson.Quote(key.ID), err)
 		}
-		if _, duplicate := static[key.ID]; duplicate {
+		if _, duplicate := byID[key.ID]; duplicate {
 			return nil, fmt.Errorf("keycloak: two keys have the kid %s", strictjson.Quote(key.ID))
 		}
-		static[key.ID] = key
+		byID[key.ID] = key
 	}
-	if len(static) == 0 {
+	if len(byID) == 0 {
 		return nil, errors.New("keycloak: there are no keys")
 	}
-	return static, nil
+	return byID, nil
 }
 
 // ParseKeys returns the keys of a JSON Web Key Set (RFC 7517) as Keys that never change. Like
@@ -64,11 +65,11 @@ func ParseKeys(set []byte) (Keys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("keycloak: %w", err)
 	}
-	static := staticKeys{}
+	byID := staticKeys{}
 	for id, key := range keys.Keys {
-		static[id] = Key(key)
+		byID[id] = Key(key)
 	}
-	return static, nil
+	return byID, nil
 }
 
 func (s staticKeys) Key(_ context.Context, id string) (Key, error) {
@@ -82,7 +83,7 @@ func (s staticKeys) Key(_ context.Context, id string) (Key, error) {
 
 // verifySignature verifies a token's signature with the key that its header names, and returns the
 // key. Its errors are ErrKeyUnknown, ErrKeysUnavailable, ErrTokenSignature and ctx.Err().
-func (v *Verifier) verifySignature(ctx context.Context, keys Keys, text string,
+func (v *Verifier) verifySignature(ctx context.Context, keys Keys, encoded string,
 	token *accessToken) (Key, error) {
 	key, err := keys.Key(ctx, token.KeyID)
 	switch {
@@ -92,7 +93,7 @@ func (v *Verifier) verifySignature(ctx context.Context, keys Keys, text string,
 		return Key{}, signatureError("alg is %s; the key %s is for %s",
 			strictjson.Quote(token.Algorithm), strictjson.Quote(token.KeyID),
 			strictjson.Quote(key.Algorithm))
-	case !v.cache.verifyOnce(text, token, key):
+	case !v.cache.verifyOnce(encoded, token, key):
 		return Key{}, signatureError("the signature doesn't match the key %s",
 			strictjson.Quote(token.KeyID))
 	}

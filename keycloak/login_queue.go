@@ -13,7 +13,7 @@ const (
 	// maxQueued limits how many sign-ins of one account wait for the running one. A person has a
 	// few tabs; a program that keeps signing in to one account should cache its tokens.
 	maxQueued = 4
-	// maxPerNetwork limits how many of an account's sign-ins, including the running one, come from
+	// maxPerNetwork limits how many sign-ins of one account, including the running one, come from
 	// one network: an attacker who knows a username must not keep its owner out of the queue.
 	maxPerNetwork = 2
 )
@@ -34,9 +34,9 @@ type accountQueue struct {
 
 func newLoginQueue() *loginQueue { return &loginQueue{accounts: map[digest]*accountQueue{}} }
 
-// enter waits until no other sign-in of the account runs, and returns a function that lets the next
-// one run after a pause. It returns ErrBusy at once if the queue is full for the account or for the
-// caller's network, and ctx.Err() if ctx ends first.
+// enter waits until no other sign-in of the account runs. The caller must then call leave, which
+// lets the account's next sign-in run after a pause. enter returns ErrBusy at once if the account's
+// queue, or the caller's network's share of it, is full. It returns ctx.Err() if ctx ends first.
 func (q *loginQueue) enter(ctx context.Context,
 	account digest) (leave func(pause time.Duration), err error) {
 	network := networkOf(ctx)
@@ -65,16 +65,16 @@ func (q *loginQueue) enter(ctx context.Context,
 			delete(q.accounts, account)
 		}
 	}
-	done := func() {
-		queue.free <- struct{}{} // never blocks: the running sign-in took the token
+	finish := func() {
+		queue.free <- struct{}{} // never blocks: the running sign-in holds the token
 		remove()
 	}
 	leave = func(pause time.Duration) {
 		if pause <= 0 {
-			done()
+			finish()
 			return
 		}
-		time.AfterFunc(pause, done)
+		time.AfterFunc(pause, finish)
 	}
 	select {
 	case <-queue.free: // the runtime wakes waiting goroutines in order
@@ -82,8 +82,8 @@ func (q *loginQueue) enter(ctx context.Context,
 		remove()
 		return nil, ctx.Err()
 	}
-	if err := ctx.Err(); err != nil { // if both cases were ready, select has chosen at random
-		done()
+	if err := ctx.Err(); err != nil { // if both cases were ready, select chose one at random
+		finish()
 		return nil, err
 	}
 	return leave, nil

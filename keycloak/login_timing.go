@@ -12,8 +12,8 @@ const (
 	maxSamples           = 64
 	maxSamplesPerNetwork = maxSamples / 16
 
-	// slowestShare is the inverse of a fraction: refusals are made as slow as the slowest eighth of
-	// the samples.
+	// slowestShare is the inverse of a fraction: a refusal takes as long as one of the slowest
+	// eighth of the samples.
 	slowestShare = 8
 
 	// initialDelay is how long refusals take while there are no samples. Keycloak hashes a
@@ -31,8 +31,9 @@ const (
 // chosen at random each time: a fixed minimum would reveal which refusals were delayed.
 //
 // Guesses at accounts without a password can't lower the delay: a refusal that was much faster than
-// the slow sign-ins isn't recorded. Sign-ins with the right password, which Keycloak certainly
-// hashed, show when Keycloak becomes faster. Each network contributes only a few of the samples.
+// the slowest sign-ins isn't recorded. A successful sign-in always is, since Keycloak certainly
+// hashed its password: so the delay shrinks when Keycloak becomes faster. Each network contributes
+// only a few of the samples.
 // The zero value is ready to use.
 type loginTiming struct {
 	mu      sync.Mutex // guards samples
@@ -40,23 +41,23 @@ type loginTiming struct {
 }
 
 type sample struct {
-	network netip.Prefix
-	took    time.Duration
-	at      time.Time
+	network    netip.Prefix
+	duration   time.Duration
+	recordedAt time.Time
 }
 
 // observe records the duration of a sign-in that Keycloak accepted or refused. refused means that
-// the password was wrong. If the network has maxSamplesPerNetwork already, the new sample replaces
-// its oldest one; otherwise, if there are maxSamples, it replaces the oldest of all.
-func (l *loginTiming) observe(network netip.Prefix, took time.Duration, refused bool) {
+// the password was wrong. If the network already has maxSamplesPerNetwork, the new sample replaces
+// the network's oldest one; otherwise, if there are maxSamples, it replaces the oldest of all.
+func (l *loginTiming) observe(network netip.Prefix, duration time.Duration, refused bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if slow := l.slowest(); refused && took < slow[len(slow)-1]/2 {
+	if slowest := l.slowest(); refused && duration < slowest[len(slowest)-1]/2 {
 		return // most likely, Keycloak hashed no password
 	}
 	now := time.Now()
 	l.samples = slices.DeleteFunc(l.samples, func(s sample) bool {
-		return now.Sub(s.at) > sampleAge
+		return now.Sub(s.recordedAt) > sampleAge
 	})
 	count, oldest := 0, 0
 	for i, s := range slices.Backward(l.samples) {
@@ -70,7 +71,7 @@ func (l *loginTiming) observe(network netip.Prefix, took time.Duration, refused 
 	case len(l.samples) >= maxSamples:
 		l.samples = slices.Delete(l.samples, 0, 1)
 	}
-	l.samples = append(l.samples, sample{network, took, now})
+	l.samples = append(l.samples, sample{network, duration, now})
 }
 
 // slowest returns the durations of the slowest eighth of the samples, longest first. It returns at
@@ -79,19 +80,19 @@ func (l *loginTiming) slowest() []time.Duration {
 	if len(l.samples) == 0 {
 		return []time.Duration{initialDelay}
 	}
-	took := make([]time.Duration, 0, maxSamples)
+	durations := make([]time.Duration, 0, maxSamples)
 	for _, s := range l.samples {
-		took = append(took, s.took)
+		durations = append(durations, s.duration)
 	}
-	slices.Sort(took)
-	slices.Reverse(took)
-	return took[:max(1, len(took)/slowestShare)]
+	slices.Sort(durations)
+	slices.Reverse(durations)
+	return durations[:max(1, len(durations)/slowestShare)]
 }
 
 // target returns how long a refusal should take: as long as a random one of the slowest samples.
 func (l *loginTiming) target() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	slow := l.slowest()
-	return slow[rand.IntN(len(slow))]
+	slowest := l.slowest()
+	return slowest[rand.IntN(len(slowest))]
 }

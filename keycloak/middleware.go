@@ -17,8 +17,8 @@ import (
 //
 // It protects nothing: every request reaches the handler, which must call identity.Require wherever
 // it needs a user, as a GraphQL server does for each field. If every request needs a user, use
-// Protect instead. A request without a token, or with another authentication scheme, has no user;
-// for one with a bad token, identity.Require returns the reason.
+// Protect instead. A request without a token, or with another authentication scheme, has no user.
+// For a request with a bad token, identity.Require returns the verifier's error.
 //
 // Middleware logs a warning when a token is rejected for a reason that suggests a wrong setting,
 // here or in the realm (issuer, audience, algorithm, size), or clocks that differ. The warning says
@@ -46,7 +46,7 @@ func Middleware(v *Verifier, log *slog.Logger) func(http.Handler) http.Handler {
 			identityErr, ok := errors.AsType[*identity.Error](err)
 			if ok && identityErr.Reason != identity.ErrTokenMissing {
 				level, suppressed := slog.LevelDebug, 0
-				// One limiter per cause: a flood of one kind must not hide another.
+				// One limiter per cause: a flood of one cause must not hide another.
 				if limiter := limiters[causeOf(identityErr)]; limiter != nil {
 					var allowed bool
 					if suppressed, allowed = limiter.allow(time.Now()); allowed {
@@ -78,7 +78,7 @@ func causeOf(err *identity.Error) string {
 	case identity.ErrTokenTooLarge:
 		return causeSize
 	case identity.ErrTokenNotAccepted, identity.ErrTokenSignature, identity.ErrTokenNotYetValid:
-		claim, _, _ := strings.Cut(err.Detail, " ")
+		claim, _, _ := strings.Cut(err.Detail, " ") // these details start with the claim's name
 		return claim
 	}
 	return ""
@@ -87,7 +87,7 @@ func causeOf(err *identity.Error) string {
 // A logLimiter allows one log line a second. It is safe for concurrent use.
 type logLimiter struct {
 	mu         sync.Mutex // guards the fields below
-	last       time.Time  // when a line was allowed
+	lastLine   time.Time  // when the last line was allowed
 	suppressed int        // lines since the last allowed one
 }
 
@@ -95,12 +95,12 @@ type logLimiter struct {
 func (l *logLimiter) allow(now time.Time) (suppressed int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.last.IsZero() && now.Sub(l.last) < time.Second {
+	if !l.lastLine.IsZero() && now.Sub(l.lastLine) < time.Second {
 		l.suppressed++
 		return 0, false
 	}
 	suppressed = l.suppressed
-	l.last, l.suppressed = now, 0
+	l.lastLine, l.suppressed = now, 0
 	return suppressed, true
 }
 
@@ -113,9 +113,9 @@ func bearer(headers []string) (token string, err error) {
 		return "", nil
 	case 1:
 	default:
-		return "", malformed("the request has %d Authorization headers", len(headers))
+		return "", malformedError("the request has %d Authorization headers", len(headers))
 	}
-	// RFC 9110, sections 5.6.3 and 11.4: no other character is whitespace here. Don't split the
+	// RFC 9110, sections 5.6.3 and 11.4: only a space and a tab separate the parts. Don't split the
 	// whole header: a client may make it very long.
 	header := strings.Trim(headers[0], whitespace)
 	scheme, token := header, ""
@@ -126,7 +126,7 @@ func bearer(headers []string) (token string, err error) {
 		return "", nil
 	}
 	if token == "" || strings.ContainsAny(token, whitespace) {
-		return "", malformed("Bearer is followed by nothing, or by more than one token")
+		return "", malformedError("Bearer is followed by nothing, or by more than one token")
 	}
 	return token, nil
 }

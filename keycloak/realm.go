@@ -22,27 +22,27 @@ func NewRealm(serverURL, name string) (Realm, error) {
 	if name == "" || strings.ContainsAny(name, "/;") {
 		errs = append(errs, fmt.Errorf("keycloak: %q can't be the name of a realm", name))
 	}
-	parsed, err := url.Parse(serverURL)
+	u, err := url.Parse(serverURL)
 	if err != nil { // url.Error repeats the URL, which may hold a password
 		return Realm{}, errors.Join(append(errs,
 			errors.New(
 				"keycloak: the server URL can't be parsed: expected one such as "+
 					"https://sso.example.com"))...)
 	}
-	if parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Host == "" {
+	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		errs = append(errs,
 			errors.New(
 				"keycloak: the server URL must begin with http:// or https:// and name a host"))
 	}
-	if parsed.User != nil {
+	if u.User != nil {
 		errs = append(errs,
 			errors.New("keycloak: the server URL must not hold a user name or a password"))
 	}
-	if parsed.RawQuery != "" || parsed.ForceQuery || parsed.Fragment != "" {
+	if u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
 		errs = append(errs,
 			errors.New("keycloak: the server URL must not hold a query or a fragment"))
 	}
-	if slices.Contains(strings.Split(parsed.Path, "/"), "realms") {
+	if slices.Contains(strings.Split(u.Path, "/"), "realms") {
 		errs = append(errs,
 			errors.New(
 				"keycloak: the server URL must end before /realms: the realm is a separate "+
@@ -51,7 +51,7 @@ func NewRealm(serverURL, name string) (Realm, error) {
 	if len(errs) > 0 {
 		return Realm{}, errors.Join(errs...)
 	}
-	return Realm{strings.TrimRight(parsed.String(), "/") + "/realms/" + url.PathEscape(name)}, nil
+	return Realm{strings.TrimRight(u.String(), "/") + "/realms/" + url.PathEscape(name)}, nil
 }
 
 // Issuer returns the issuer in the realm's tokens, if Keycloak's public URL is the server URL:

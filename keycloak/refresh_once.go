@@ -15,9 +15,9 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// These limit the responses that are cached for the grace period. A response over a limit isn't
-// cached, and a second tab that comes late must sign in again. Exchanges in flight are always
-// shared.
+// These constants limit the responses that are cached for the grace period. A response over a limit
+// isn't cached: a tab that presents the same token later must sign in again. Exchanges in flight
+// are always shared.
 const (
 	maxCached      = 10_000
 	maxCachedBytes = 64 << 20
@@ -27,13 +27,13 @@ const (
 //
 // If refresh tokens are single-use, Keycloak responds to a second exchange of the same token by
 // detaching the client from the session, which also invalidates the tokens of the first exchange
-// (26.7.4, 6 of 6). Two browser tabs that wake up together are enough. So all callers that present
-// the same token from one network share one exchange, which runs on its own context: a closed tab
-// must not cut it off halfway. During the grace period its response is returned again to callers
-// that present the same token from that network, until the new refresh token is presented: by then
-// the owner has the new token, so a caller that still presents the old one is someone else.
+// (seen in 6 of 6 attempts with 26.7.4). Two browser tabs that wake up together are enough. So all
+// callers that present the same token from one network share one exchange, which runs on its own
+// context: a closed tab must not cut it off halfway. During the grace period, callers that present
+// the same token from that network get the same response, until the new refresh token is presented:
+// by then the owner has the new token, so a caller that still presents the old one is someone else.
 //
-// All other callers that present an exchanged token get Keycloak's response. Keycloak recognizes a
+// Any other caller that presents an exchanged token gets Keycloak's response. Keycloak recognizes a
 // reused token, and ends the session for both the thief and the owner.
 type exchanges struct {
 	// exchange calls Keycloak, with a timeout of its own.
@@ -59,7 +59,7 @@ type digest [sha256.Size]byte
 func digestOf(token identity.Secret) digest { return sha256.Sum256([]byte(token.Reveal())) }
 
 // A networkSession is the session that a refresh token names, and the network that presented the
-// token. A forged token can name any session; the network keeps it from blocking callers elsewhere.
+// token. A forged token can name any session, but can block only callers on its own network.
 type networkSession struct {
 	session string
 	network netip.Prefix
@@ -67,7 +67,7 @@ type networkSession struct {
 
 // An exchange is in flight until done is closed.
 type exchange struct {
-	presented digest       // the refresh token
+	presented digest       // of the refresh token
 	network   netip.Prefix // of the first caller; zero with anyNetwork
 	session   string       // the token's sid; unverified until Keycloak has accepted the token
 	release   func()       // releases the slot and the session; the caller holds exchanges.mu
@@ -77,10 +77,10 @@ type exchange struct {
 	superseded bool // the new refresh token was presented; guarded by exchanges.mu
 
 	// The result, written before done is closed.
-	token *identity.OpenIDToken
-	err   error
-	at    time.Time
-	size  int
+	token  *identity.OpenIDToken
+	err    error
+	doneAt time.Time
+	size   int
 }
 
 func newExchanges(f func(context.Context, identity.Secret) (*identity.OpenIDToken, error),
@@ -143,7 +143,7 @@ func (x *exchanges) do(ctx context.Context,
 	if e.err != nil {
 		return nil, e.err
 	}
-	return withAge(e.token, time.Since(e.at)), nil
+	return withAge(e.token, time.Since(e.doneAt)), nil
 }
 
 // find returns the exchange of a token whose response may be returned to network. If there is none,
@@ -184,7 +184,7 @@ func (x *exchanges) markUsed(refreshToken identity.Secret) {
 
 // acquire takes a slot for an exchange, and returns a function that releases it. Each session may
 // have one exchange in flight per network: of two refresh tokens of one session, one was used to
-// get the other, so no client needs both. The caller holds mu, and also when it calls release.
+// get the other, so no client needs both. The caller of acquire holds mu; so must that of release.
 func (x *exchanges) acquire(ctx context.Context, session string) (release func(), err error) {
 	key := networkSession{session, networkOf(ctx)}
 	if x.sessions[key] {
@@ -218,7 +218,7 @@ func (x *exchanges) run(ctx context.Context, e *exchange, refreshToken identity.
 	if e.signedOut && err == nil {
 		token, err = nil, identity.ErrSessionEnded
 	}
-	e.token, e.err, e.at = token, err, time.Now()
+	e.token, e.err, e.doneAt = token, err, time.Now()
 	e.size = sizeOf(token)
 	close(e.done)
 	if err != nil || x.grace <= 0 || x.cached >= maxCached ||
@@ -228,8 +228,8 @@ func (x *exchanges) run(ctx context.Context, e *exchange, refreshToken identity.
 	}
 	x.cached++
 	x.bytes += e.size
-	// A realm without single-use tokens may return the same refresh token, so presenting it again
-	// doesn't supersede anything.
+	// A realm without single-use tokens may return the presented refresh token again: then
+	// presenting it supersedes nothing.
 	if token.RefreshToken != nil && digestOf(*token.RefreshToken) != e.presented {
 		x.successors[digestOf(*token.RefreshToken)] = e
 	}
@@ -270,8 +270,8 @@ func (x *exchanges) remove(e *exchange) bool {
 }
 
 // endSession drops the cached responses of refreshToken's session, and makes its exchanges in
-// flight fail with ErrSessionEnded. Call it after Keycloak has ended the session: until then, the
-// session that the token names can't be trusted.
+// flight fail with ErrSessionEnded. Call it after Keycloak has ended the session: until then the
+// token may be forged, and name somebody else's session.
 func (x *exchanges) endSession(refreshToken identity.Secret) {
 	key, session := digestOf(refreshToken), sessionOf(refreshToken)
 	x.mu.Lock()
@@ -291,7 +291,7 @@ func (x *exchanges) endSession(refreshToken identity.Secret) {
 	}
 }
 
-// networkOf returns the caller's network. Callers without a known address count as one network.
+// networkOf returns the caller's network. All callers without a known address count as one network.
 func (x *exchanges) networkOf(ctx context.Context) netip.Prefix {
 	if x.anyNetwork {
 		return netip.Prefix{}
@@ -363,16 +363,16 @@ func sessionOf(refreshToken identity.Secret) string {
 	return claims.Session
 }
 
-// withAge returns a copy of a token response of that age, with lifetimes that count from now.
+// withAge returns a copy of a token response, with its lifetimes reduced by the response's age.
 func withAge(token *identity.OpenIDToken, age time.Duration) *identity.OpenIDToken {
-	out := *token
-	passed := int(age / time.Second)
-	out.ExpiresIn = max(0, token.ExpiresIn-passed)
+	aged := *token
+	ageSeconds := int(age / time.Second)
+	aged.ExpiresIn = max(0, token.ExpiresIn-ageSeconds)
 	if token.RefreshExpiresIn != nil {
-		left := max(0, *token.RefreshExpiresIn-passed)
-		out.RefreshExpiresIn = &left
+		lifetime := max(0, *token.RefreshExpiresIn-ageSeconds)
+		aged.RefreshExpiresIn = &lifetime
 	}
-	return &out
+	return &aged
 }
 
 // sizeOf returns the approximate memory size of a token response.

@@ -12,13 +12,13 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// A Refusal is an error response from Keycloak, RFC 6749 section 5.2. It wraps the error that it
-// means, and has the same text. The fields are for operators: identity.Detail returns them in a
-// sentence.
+// A Refusal is an error response from Keycloak, RFC 6749 section 5.2. It wraps the error of package
+// identity that the response means, and has the same text. The fields are for operators:
+// identity.Detail returns them in a sentence.
 type Refusal struct {
 	Status int
-	// Code and Description are the response's error and error_description if Keycloak is known to
-	// send these texts, and otherwise only say how long they are: they may repeat a request.
+	// Code and Description are the response's error and error_description. A text that Keycloak
+	// isn't known to send may repeat a request, so only its length is given.
 	Code, Description string
 	Hint              string // what to change, if a setting is wrong
 	meaning           error
@@ -61,8 +61,9 @@ type refusalRule struct {
 
 // loginRefusals are for sign-ins. A wrong password, an unknown user, an empty username, a locked
 // account and a wrong one-time code all have the description "Invalid user credentials". Keycloak
-// sends the first two of the list only if the password was right, and the third, from a client
-// policy, before it looks at the username. Releases before 26.6 send invalid_grant with 401.
+// sends the first two descriptions below only if the password was right. The third comes from a
+// client policy, which Keycloak applies before it looks at the username. Releases before 26.6 send
+// invalid_grant with 401.
 var loginRefusals = []refusalRule{
 	{0, "invalid_grant", "Account disabled", identity.ErrAccountDisabled, ""},
 	{0, "invalid_grant", "Account is not fully set up", identity.ErrAccountNotReady, ""},
@@ -101,8 +102,9 @@ const (
 	checkClient = "check the client's settings in Keycloak's admin console"
 )
 
-// clientErrors are errors in the client's configuration, which any request may get. A rule has a
-// description where status and code don't tell enough. The last rule matches everything.
+// clientErrors are for wrong settings of the client or the realm: any request may get these errors.
+// A rule has a description if status and code aren't specific enough. The last rule matches
+// everything.
 var clientErrors = []refusalRule{
 	{401, "unauthorized_client", "Invalid method used to get client secret", identity.ErrProviderMisconfigured,
 		sendsSecret +
@@ -144,22 +146,22 @@ var clientErrors = []refusalRule{
 // refusal returns the error that an error response means: ErrProviderUnavailable if it isn't
 // Keycloak's own (5xx, a proxy's 408 or 429, or not a JSON object with an error), and otherwise a
 // *Refusal.
-func refusal(got response, refusals []refusalRule) error {
+func refusal(resp response, rules []refusalRule) error {
 	var body struct {
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
 	}
-	notKeycloak := got.status < 400 || got.status >= 500 ||
-		got.status == http.StatusRequestTimeout || got.status == http.StatusTooManyRequests
-	if notKeycloak || json.Unmarshal(got.body, &body) != nil || body.Error == "" {
-		return unavailable("response %d is not one of Keycloak's%s", got.status, got.note)
+	notKeycloak := resp.status < 400 || resp.status >= 500 ||
+		resp.status == http.StatusRequestTimeout || resp.status == http.StatusTooManyRequests
+	if notKeycloak || json.Unmarshal(resp.body, &body) != nil || body.Error == "" {
+		return unavailableError("response %d is not one of Keycloak's%s", resp.status, resp.note)
 	}
-	for _, rules := range [][]refusalRule{refusals, clientErrors} {
-		for _, rule := range rules {
-			if (rule.status == 0 || rule.status == got.status) &&
+	for _, table := range [][]refusalRule{rules, clientErrors} {
+		for _, rule := range table {
+			if (rule.status == 0 || rule.status == resp.status) &&
 				(rule.code == "" || rule.code == body.Error) &&
 				strings.HasPrefix(body.Description, rule.description) {
-				return &Refusal{got.status, knownText(body.Error, "error"),
+				return &Refusal{resp.status, knownText(body.Error, "error"),
 					knownText(body.Description, "description"), rule.hint, rule.err}
 			}
 		}
@@ -167,26 +169,26 @@ func refusal(got response, refusals []refusalRule) error {
 	panic("keycloak: the last rule of clientErrors matches every response")
 }
 
-// statusDetail returns the detail for operators of a response to a request without credentials that
-// should have been 200: the status, and what to change if Keycloak's error tells.
-func statusDetail(got response) string {
-	text := fmt.Sprintf("response %d; expected 200", got.status)
-	if err, ok := errors.AsType[*Refusal](refusal(got, nil)); ok &&
+// statusDetail returns a detail for operators about an unexpected response to a request without
+// credentials: the status, and what to change if Keycloak's error tells.
+func statusDetail(resp response) string {
+	text := fmt.Sprintf("response %d; expected 200", resp.status)
+	if err, ok := errors.AsType[*Refusal](refusal(resp, nil)); ok &&
 		err.Hint != checkClient {
 		text += ": " + err.Hint
 	}
-	return text + got.note
+	return text + resp.note
 }
 
-// unavailable returns identity.ErrProviderUnavailable with a detail for operators.
-func unavailable(format string, args ...any) error {
+// unavailableError returns identity.ErrProviderUnavailable with a detail for operators.
+func unavailableError(format string, args ...any) error {
 	return &identity.Error{Reason: identity.ErrProviderUnavailable,
 		Detail: fmt.Sprintf(format, args...)}
 }
 
 // knownText returns text if Keycloak is known to send it, and otherwise only how long it is.
-// Keycloak's fixed texts hold no secrets, but other texts may repeat the request, and so may those
-// of a proxy.
+// Keycloak's fixed texts hold no secrets, but its other texts, and a proxy's, may repeat the
+// request.
 func knownText(text, kind string) string {
 	if text == "" || slices.Contains(knownTexts, text) {
 		return text
@@ -259,9 +261,9 @@ var knownTexts = []string{
 
 // truncate bounds untrusted text for a log.
 func truncate(text string) string {
-	const max = 200
-	if len(text) > max {
-		return strings.ToValidUTF8(text[:max], "") + "…"
+	const maxBytes = 200
+	if len(text) > maxBytes {
+		return strings.ToValidUTF8(text[:maxBytes], "") + "…"
 	}
 	return text
 }

@@ -82,7 +82,7 @@ func (s *slot) release() {
 	}
 }
 
-// networkOf returns the caller's network: the invalid Prefix if its address isn't known.
+// networkOf returns the caller's network, or the zero Prefix if its address isn't known.
 func networkOf(ctx context.Context) netip.Prefix {
 	return identity.NetworkOf(identity.Address(ctx))
 }

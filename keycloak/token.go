@@ -21,10 +21,10 @@ type accessToken struct {
 // parse parses a token and checks its header, but not its signature or claims. It returns
 // ErrTokenMalformed; ErrTokenSignature if the algorithm isn't accepted; or ErrTokenNotAccepted if
 // the header's typ isn't that of an access token.
-func parse(text string, accepted []string) (*accessToken, error) {
+func parse(encoded string, accepted []string) (*accessToken, error) {
 	token := &accessToken{}
 	var err error
-	if token.JWS, err = jose.Parse(text, accepted, token.claims.setMember); err == nil {
+	if token.JWS, err = jose.Parse(encoded, accepted, token.claims.setMember); err == nil {
 		return token, nil
 	}
 	joseErr, _ := errors.AsType[*jose.Error](err)
@@ -34,16 +34,16 @@ func parse(text string, accepted []string) (*accessToken, error) {
 			"%v (VerifierConfig.Algorithms; the client's Access token signature algorithm in "+
 				"Keycloak)", err)
 	case jose.Type:
-		return nil, notAccepted("%v", err)
+		return nil, notAcceptedError("%v", err)
 	}
-	return nil, malformed("%v", err)
+	return nil, malformedError("%v", err)
 }
 
-func malformed(format string, args ...any) error {
+func malformedError(format string, args ...any) error {
 	return &identity.Error{Reason: identity.ErrTokenMalformed, Detail: fmt.Sprintf(format, args...)}
 }
 
-func notAccepted(format string, args ...any) error {
+func notAcceptedError(format string, args ...any) error {
 	return &identity.Error{Reason: identity.ErrTokenNotAccepted,
 		Detail: fmt.Sprintf(format, args...)}
 }

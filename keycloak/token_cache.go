@@ -47,7 +47,7 @@ func newTokenCache(bytes int) *tokenCache {
 	return &tokenCache{tokens: otter.Must(&otter.Options[string, *verifiedToken]{
 		MaximumWeight: uint64(bytes),
 		Weigher:       tokenWeight,
-		Executor:      func(evict func()) { evict() }, // in put, not in a goroutine
+		Executor:      func(evict func()) { evict() }, // evict within put, not on a goroutine
 	})}
 }
 
@@ -101,8 +101,8 @@ func (c *tokenCache) put(token string, verified *verifiedToken, user *identity.U
 	c.tokens.CleanUp()
 }
 
-// copyUser returns a user for one request. Its fields may be set, and its lists appended to,
-// without an effect on other requests. Their items and what pointers point to are shared.
+// copyUser returns a copy of the user for one request. Setting the copy's fields and appending to
+// its lists doesn't affect other requests. List items, and what pointers point to, are shared.
 func (v *verifiedToken) copyUser() *identity.User {
 	user, info := v.user, v.info
 	user.Token = &info
@@ -119,8 +119,8 @@ func clipLists(user *identity.User, info *identity.TokenInfo) {
 	info.Scope, info.Claims = slices.Clip(info.Scope), slices.Clip(info.Claims)
 }
 
-// verifyOnce is jose.Verify, but callers with the same token and the same key share one check.
-func (c *tokenCache) verifyOnce(text string, token *accessToken, key Key) bool {
+// verifyOnce calls jose.Verify. Concurrent callers with the same token and key share one check.
+func (c *tokenCache) verifyOnce(encoded string, token *accessToken, key Key) bool {
 	check := func() bool {
 		return jose.Verify(token.Algorithm, key.Public, token.SigningInput, token.Signature)
 	}
@@ -131,11 +131,13 @@ func (c *tokenCache) verifyOnce(text string, token *accessToken, key Key) bool {
 		key   Key
 		valid bool
 	}
-	result, _, _ := c.inFlight.Do(text, func() (any, error) { return verdict{key, check()}, nil })
-	if shared := result.(verdict); shared.key.equal(key) {
-		return shared.valid
+	result, _, _ := c.inFlight.Do(encoded, func() (any, error) {
+		return verdict{key, check()}, nil
+	})
+	if v := result.(verdict); v.key.equal(key) {
+		return v.valid
 	}
-	return check() // the realm has replaced the key meanwhile
+	return check() // another caller's check used a key that the realm has since replaced
 }
 
 // equal reports whether two keys verify the same signatures.

@@ -10,9 +10,9 @@ import (
 )
 
 // readToken reads a token response, RFC 6749 section 5.1, or an error response.
-func readToken(got response, refusals []refusalRule) (*identity.OpenIDToken, error) {
-	if got.status != http.StatusOK {
-		return nil, refusal(got, refusals)
+func readToken(resp response, refusals []refusalRule) (*identity.OpenIDToken, error) {
+	if resp.status != http.StatusOK {
+		return nil, refusal(resp, refusals)
 	}
 	var token struct {
 		AccessToken      string  `json:"access_token"`
@@ -24,13 +24,13 @@ func readToken(got response, refusals []refusalRule) (*identity.OpenIDToken, err
 		Scope            string  `json:"scope"`
 	}
 	// Drop the decoder's error: it could quote the response.
-	if json.Unmarshal(got.body, &token) != nil {
-		return nil, unavailable("response 200 is not a JSON object of the token endpoint")
+	if json.Unmarshal(resp.body, &token) != nil {
+		return nil, unavailableError("response 200 is not a JSON object of the token endpoint")
 	}
 	if token.AccessToken == "" || !strings.EqualFold(token.TokenType, "Bearer") {
-		return nil, unavailable("response 200 holds no bearer token")
+		return nil, unavailableError("response 200 holds no bearer token")
 	}
-	out := &identity.OpenIDToken{
+	result := &identity.OpenIDToken{
 		TokenType:    token.TokenType,
 		AccessToken:  identity.NewSecret(token.AccessToken),
 		ExpiresIn:    seconds(token.ExpiresIn),
@@ -38,12 +38,12 @@ func readToken(got response, refusals []refusalRule) (*identity.OpenIDToken, err
 		IDToken:      optionalSecret(token.IDToken),
 		Scope:        strings.Fields(token.Scope),
 	}
-	// Keycloak sends 0 if there is no refresh token, or if it is an offline token, which doesn't
-	// expire.
-	if left := seconds(token.RefreshExpiresIn); left > 0 {
-		out.RefreshExpiresIn = &left
+	// Keycloak sends 0 if there is no refresh token, or if the refresh token is an offline token,
+	// which doesn't expire.
+	if lifetime := seconds(token.RefreshExpiresIn); lifetime > 0 {
+		result.RefreshExpiresIn = &lifetime
 	}
-	return out, nil
+	return result, nil
 }
 
 // seconds clamps a lifetime to the range of GraphQL's Int, which has 32 bits.

@@ -29,24 +29,24 @@ const maxLeeway = 5 * time.Minute
 type VerifierConfig struct {
 	Issuers []Issuer
 
-	// Audience names this API: a token's aud must hold one of these. It can't hold "account", which
-	// Keycloak puts into every user's tokens.
+	// Audience holds the names of this API: a token's aud must hold one of them. "account" can't be
+	// one, since Keycloak puts it into every user's tokens.
 	Audience []string
 
-	// AuthorizedParty, if set, relaxes that: a token issued to this client (azp) passes with any
-	// aud. Without an audience mapper, Keycloak doesn't put APIs into aud, only the clients in
+	// AuthorizedParty, if set, relaxes Audience: a token issued to this client (azp) passes with
+	// any aud. Without an audience mapper, Keycloak doesn't put APIs into aud, only the clients in
 	// which the user has a role. Then a token doesn't say which API it was meant for, and another
-	// API that receives it can use it here. Leave this empty once the realm has an audience mapper
-	// for this API.
+	// API that receives it can use it to call this one. Leave AuthorizedParty empty once the realm
+	// has an audience mapper for this API.
 	AuthorizedParty string
 
 	// AuthorizedParties, if any, restricts the clients: a token must also have been issued to one
-	// of these (azp). Keycloak puts this API into the aud of every client's tokens once the user
-	// has one of this API's client roles. The realm's administrators control azp: a mapper can set
-	// it.
+	// of these (azp). Audience doesn't restrict clients: once a user has one of this API's client
+	// roles, Keycloak puts this API into the aud of every client's tokens for that user. The
+	// realm's administrators control azp: a mapper can set it.
 	AuthorizedParties []string
 
-	// AllowBound accepts tokens that are bound to a key of their client (cnf: RFC 8705, RFC 9449).
+	// AllowBound accepts tokens that are bound to a client's key (cnf: RFC 8705, RFC 9449).
 	// A bound token needs proof that the client holds the key, and a Verifier never sees that
 	// proof. Set AllowBound only if something in front of this process checks it.
 	AllowBound bool
@@ -58,7 +58,7 @@ type VerifierConfig struct {
 
 	MaxBytes int // of a token; DefaultTokenMaxBytes if zero
 	// CacheBytes bounds the memory for verified tokens: DefaultTokenCacheBytes if zero; negative
-	// means no cache. A cached token is checked again for its times and its key on every use.
+	// means no cache. Each use of a cached token checks its times and its key again.
 	CacheBytes int
 	// Leeway is the tolerance for exp, nbf and iat if clocks differ: 30 s if zero, at most 5 min.
 	Leeway time.Duration
@@ -73,13 +73,14 @@ const DefaultTokenMaxBytes = 16 << 10
 // fetched key set no longer contains a key, tokens signed with that key are refused, even if they
 // are cached.
 type Verifier struct {
-	config   VerifierConfig
-	keys     map[string]Keys // by issuer
-	accepted string          // the issuers, for error details
-	cache    *tokenCache     // nil if there is none
+	config  VerifierConfig
+	keys    map[string]Keys // by issuer
+	issuers string          // all names, quoted, for error details
+	cache   *tokenCache     // nil if there is none
 }
 
-// NewVerifier checks config and returns a Verifier. It copies config's lists and changes nothing.
+// NewVerifier checks config and returns a Verifier. It copies config's lists, and doesn't change
+// them.
 func NewVerifier(config VerifierConfig) (*Verifier, error) {
 	config.Audience, config.Algorithms = slices.Clone(config.Audience),
 		slices.Clone(config.Algorithms)
@@ -87,14 +88,14 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 	v := &Verifier{config: config, keys: map[string]Keys{}}
 	var names []string
 	for _, issuer := range config.Issuers {
-		set, fetched := issuer.Keys.(*KeySet)
-		if issuer.Keys == nil || fetched && set.isZero() {
+		set, isKeySet := issuer.Keys.(*KeySet)
+		if issuer.Keys == nil || isKeySet && set.isZero() {
 			return nil, errors.New(
 				"keycloak: an issuer needs keys, made by NewKeySet or StaticKeys")
 		}
 		issuerNames := issuer.Names
 		if len(issuerNames) == 0 {
-			if !fetched {
+			if !isKeySet {
 				return nil, errors.New(
 					"keycloak: an issuer needs names, unless its keys are a KeySet")
 			}
@@ -108,7 +109,7 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 			names = append(names, name)
 		}
 	}
-	v.accepted = quoteAll(names)
+	v.issuers = quoteAll(names)
 	switch {
 	case len(v.keys) == 0:
 		return nil, errors.New("keycloak: a verifier needs an issuer")
@@ -203,25 +204,25 @@ func (v *Verifier) checkIssuer(c *claims) (Keys, error) {
 	issuer, _ := c.iss.String()
 	keys := v.keys[issuer]
 	if keys == nil {
-		return nil, notAccepted("iss is %s; accepted: %s (Issuer.Names)", c.iss.Quoted(),
-			v.accepted)
+		return nil, notAcceptedError("iss is %s; accepted: %s (Issuer.Names)", c.iss.Quoted(),
+			v.issuers)
 	}
 	return keys, nil
 }
 
 // checkClaims checks the claims by RFC 9068, section 4, and Keycloak's typ claim. It returns the
-// token's validity period, before leeway is applied: notBefore is the later one of nbf and iat, or
-// zero.
+// token's validity period, before leeway is applied. notBefore is the later of nbf and iat, or zero
+// if both are absent.
 func (v *Verifier) checkClaims(c *claims) (notBefore, expires time.Time, err error) {
 	// ID, refresh and logout tokens have the same issuer, and ID tokens are signed with the same
 	// keys. Only typ and aud distinguish an access token.
 	if typ, _ := c.typ.String(); !strings.EqualFold(typ, "Bearer") {
 		return time.Time{}, time.Time{},
-			notAccepted("typ is %s; accepted: \"Bearer\", which access tokens have",
+			notAcceptedError("typ is %s; accepted: \"Bearer\", which access tokens have",
 				c.typ.Quoted())
 	}
 	if c.cnf != nil && !v.config.AllowBound {
-		return time.Time{}, time.Time{}, notAccepted(
+		return time.Time{}, time.Time{}, notAcceptedError(
 			"cnf is %s: the token is bound to a key of its client's, and a bearer proves nothing "+
 				"about that", c.cnf.Quoted())
 	}
@@ -229,7 +230,7 @@ func (v *Verifier) checkClaims(c *claims) (notBefore, expires time.Time, err err
 		return time.Time{}, time.Time{}, err
 	}
 	if sub, _ := c.sub.String(); sub == "" {
-		return time.Time{}, time.Time{}, notAccepted(
+		return time.Time{}, time.Time{}, notAcceptedError(
 			"sub is %s: the client lacks the client scope basic, or gives lightweight access "+
 				"tokens", c.sub.Quoted())
 	}
@@ -248,19 +249,19 @@ func (v *Verifier) checkClaims(c *claims) (notBefore, expires time.Time, err err
 		if at.After(now.Add(v.config.Leeway)) {
 			return time.Time{}, time.Time{}, &identity.Error{Reason: identity.ErrTokenNotYetValid,
 				Detail: fmt.Sprintf("%s is %s; now is %s: do the clocks differ?", date.name,
-					stamp(at), stamp(now))}
+					formatTime(at), formatTime(now))}
 		}
 		notBefore = latest(notBefore, at)
 	}
 	if c.exp == nil {
-		return time.Time{}, time.Time{}, malformed("exp is missing")
+		return time.Time{}, time.Time{}, malformedError("exp is missing")
 	}
 	if expires, err = numericDate("exp", c.exp); err != nil {
 		return time.Time{}, time.Time{}, err
 	}
 	if !now.Before(expires.Add(v.config.Leeway)) {
 		return time.Time{}, time.Time{}, &identity.Error{Reason: identity.ErrTokenExpired,
-			Detail: fmt.Sprintf("exp is %s; now is %s", stamp(expires), stamp(now))}
+			Detail: fmt.Sprintf("exp is %s; now is %s", formatTime(expires), formatTime(now))}
 	}
 	return notBefore, expires, nil
 }
@@ -282,19 +283,19 @@ func (v *Verifier) checkAudience(c *claims) error {
 		})
 	azp, _ := c.azp.String()
 	if !accepted {
-		// AuthorizedParty's tokens pass with any aud that Keycloak writes: none, or one without an
-		// empty name.
-		valid := c.aud == nil || ok && len(audience) > 0 && !slices.Contains(audience, "")
-		accepted = valid && v.config.AuthorizedParty != "" && azp == v.config.AuthorizedParty
+		// AuthorizedParty's tokens pass with any aud that Keycloak writes: it may be absent, but
+		// holds no empty name.
+		isValid := c.aud == nil || ok && len(audience) > 0 && !slices.Contains(audience, "")
+		accepted = isValid && v.config.AuthorizedParty != "" && azp == v.config.AuthorizedParty
 	}
 	if !accepted {
-		return notAccepted(
+		return notAcceptedError(
 			"aud is %s, azp is %s; accepted in aud: %s (VerifierConfig.Audience): add a mapper "+
 				"of type Audience to the client that asks for the token",
 			c.aud.Quoted(), c.azp.Quoted(), quoteAll(v.config.Audience))
 	}
 	if parties := v.config.AuthorizedParties; len(parties) > 0 && !slices.Contains(parties, azp) {
-		return notAccepted("azp is %s; accepted: %s (VerifierConfig.AuthorizedParties)",
+		return notAcceptedError("azp is %s; accepted: %s (VerifierConfig.AuthorizedParties)",
 			c.azp.Quoted(), quoteAll(parties))
 	}
 	return nil
@@ -302,17 +303,17 @@ func (v *Verifier) checkAudience(c *claims) error {
 
 const year10000 = 253402300800 // in Unix time; RFC 3339 ends before it
 
-// numericDate reads a NumericDate of RFC 7519, section 2: seconds since 1970, maybe with a
-// fraction.
+// numericDate reads a NumericDate, RFC 7519 section 2: seconds since 1970. It drops a fraction.
 func numericDate(name string, value strictjson.Value) (time.Time, error) {
 	seconds, ok := value.Float()
 	if !ok || !(seconds >= 0 && seconds < year10000) {
-		return time.Time{}, malformed("%s is %s; expected seconds since 1970", name, value.Quoted())
+		return time.Time{}, malformedError("%s is %s; expected seconds since 1970", name,
+			value.Quoted())
 	}
 	return time.Unix(int64(seconds), 0).UTC(), nil
 }
 
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+func formatTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 func quoteAll(texts []string) string {
 	var quoted []string
