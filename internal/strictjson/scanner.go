@@ -35,8 +35,8 @@ type scanner struct {
 	member              []byte // the current member of the outermost object
 }
 
-// start skips to the value. It returns an error if the value doesn't start with this bracket. Unless
-// the scanner is lenient, it also returns an error if the text isn't UTF-8.
+// start skips to the value. It returns an error if the value doesn't start with this bracket. If
+// the scanner isn't lenient, it also returns an error for text that isn't UTF-8.
 func (s *scanner) start(opening byte, kind string) error {
 	if !s.lenient && !utf8.Valid(s.text) {
 		return errNotUTF8
@@ -191,11 +191,11 @@ func (s *scanner) scanObject(visit func(name []byte, value Value)) (any, error) 
 			name = unescape(inner)
 		}
 		if s.names != nil && s.names.add(object, name) {
-			return nil, duplicateMember(name)
+			return nil, duplicateMemberError(name)
 		}
 		if s.build {
 			if _, duplicate := members[string(name)]; duplicate {
-				return nil, duplicateMember(name)
+				return nil, duplicateMemberError(name)
 			}
 		}
 		if s.skipWhitespace(); !s.skip(':') {
@@ -226,7 +226,7 @@ func (s *scanner) scanObject(visit func(name []byte, value Value)) (any, error) 
 	return members, nil
 }
 
-func duplicateMember(name []byte) error {
+func duplicateMemberError(name []byte) error {
 	return &Error{Reason: DuplicateMember,
 		text: fmt.Sprintf("has the member %s twice", Quote(string(name)))}
 }
@@ -433,7 +433,7 @@ func (s *scanner) scanNumber() (any, error) {
 			text: fmt.Sprintf("has a number of %d characters; accepted: %d", len(text),
 				maxNumberBytes)}
 	case s.boundNumbers && magnitude > maxMagnitude:
-		return nil, numberTooLarge(text)
+		return nil, numberTooLargeError(text)
 	case !s.build:
 		return nil, nil
 	}
@@ -444,12 +444,12 @@ func (s *scanner) scanNumber() (any, error) {
 	}
 	f, err := strconv.ParseFloat(string(text), 64)
 	if err != nil { // it doesn't fit a float64
-		return nil, numberTooLarge(text)
+		return nil, numberTooLargeError(text)
 	}
 	return f, nil
 }
 
-func numberTooLarge(text []byte) error {
+func numberTooLargeError(text []byte) error {
 	return &Error{Reason: NumberTooLarge,
 		text: fmt.Sprintf("has the number %s, which is too large", Escape(200, string(text)))}
 }
