@@ -11,8 +11,8 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// A badResponse is a response of Keycloak, or of a proxy in front of it, instead of the key set:
-// either a fault of the fake Keycloak, or a response that serve writes.
+// A badResponse is what Keycloak, or a proxy in front of it, sends instead of the key set. Either
+// the fake Keycloak sends it, with fault, or serve writes it.
 type badResponse struct {
 	name  string
 	fault keycloaktest.Fault
@@ -21,11 +21,11 @@ type badResponse struct {
 
 const jsonType = "application/json"
 
-// badResponses returns all bad responses. set is the realm's key set, and key one of its keys. If
-// possible, a response contains valid keys, including the new one: a key set that uses such a
-// response by mistake then accepts the new key.
+// badResponses returns all bad responses. set is the realm's key set, and key is one of its keys.
+// Where possible, a response contains valid keys, including the new one: if the KeySet under test
+// wrongly uses such a response, it accepts the new key, and the checks fail.
 func badResponses(set, key string) []badResponse {
-	pageFault := func(status int, contentType, body string) keycloaktest.Fault {
+	responseFault := func(status int, contentType, body string) keycloaktest.Fault {
 		return keycloaktest.Fault{Status: status, ContentType: contentType, Body: body}
 	}
 	var manyKeys []string
@@ -33,25 +33,27 @@ func badResponses(set, key string) []badResponse {
 		kid := fmt.Sprintf(`"kid":"%02x`, n)
 		manyKeys = append(manyKeys, strings.Replace(key, `"kid":"`, kid, 1))
 	}
-	keySetOf := func(keys ...string) string { return `{"keys":[` + strings.Join(keys, ",") + `]}` }
+	encodeKeySet := func(keys ...string) string {
+		return `{"keys":[` + strings.Join(keys, ",") + `]}`
+	}
 	return []badResponse{
-		{name: "garbage", fault: pageFault(200, jsonType, "\x00\xff{{{")},
-		{name: "an empty body", fault: pageFault(200, jsonType, "")},
-		{name: "an HTML page", fault: pageFault(200, "", "<!doctype html><title>Maintenance</title>")},
-		{name: "500", fault: pageFault(500, jsonType, set)},
-		{name: "503 and HTML", fault: pageFault(503, "", "<html>")},
-		{name: "404", fault: pageFault(404, jsonType, `{"error":"Realm does not exist"}`)},
-		{name: "429", fault: pageFault(429, "text/plain", "slow down")},
-		{name: "204", fault: pageFault(204, jsonType, "")},
-		{name: "206", fault: pageFault(206, jsonType, set)},
-		{name: "no keys", fault: pageFault(200, jsonType, `{"keys":[]}`)},
-		{name: "keys that are null", fault: pageFault(200, jsonType, `{"keys":null}`)},
-		{name: "encryption keys only", fault: pageFault(200, jsonType, strings.ReplaceAll(set, `"sig"`, `"enc"`))},
-		{name: "each key twice", fault: pageFault(200, jsonType, keySetOf(key, key))},
-		{name: "113 keys", fault: pageFault(200, jsonType, keySetOf(append(manyKeys, key)...))},
-		{name: "two documents", fault: pageFault(200, jsonType, set+set)},
-		{name: "8 MiB of blanks", fault: pageFault(200, jsonType, set+strings.Repeat(" ", 8<<20))},
-		{name: "8 MiB of HTML", fault: pageFault(502, "", strings.Repeat("<br>", 2<<20))},
+		{name: "garbage", fault: responseFault(200, jsonType, "\x00\xff{{{")},
+		{name: "an empty body", fault: responseFault(200, jsonType, "")},
+		{name: "an HTML page", fault: responseFault(200, "", "<!doctype html><title>Maintenance</title>")},
+		{name: "500", fault: responseFault(500, jsonType, set)},
+		{name: "503 and HTML", fault: responseFault(503, "", "<html>")},
+		{name: "404", fault: responseFault(404, jsonType, `{"error":"Realm does not exist"}`)},
+		{name: "429", fault: responseFault(429, "text/plain", "slow down")},
+		{name: "204", fault: responseFault(204, jsonType, "")},
+		{name: "206", fault: responseFault(206, jsonType, set)},
+		{name: "no keys", fault: responseFault(200, jsonType, `{"keys":[]}`)},
+		{name: "keys that are null", fault: responseFault(200, jsonType, `{"keys":null}`)},
+		{name: "encryption keys only", fault: responseFault(200, jsonType, strings.ReplaceAll(set, `"sig"`, `"enc"`))},
+		{name: "each key twice", fault: responseFault(200, jsonType, encodeKeySet(key, key))},
+		{name: "113 keys", fault: responseFault(200, jsonType, encodeKeySet(append(manyKeys, key)...))},
+		{name: "two documents", fault: responseFault(200, jsonType, set+set)},
+		{name: "8 MiB of blanks", fault: responseFault(200, jsonType, set+strings.Repeat(" ", 8<<20))},
+		{name: "8 MiB of HTML", fault: responseFault(502, "", strings.Repeat("<br>", 2<<20))},
 		{name: "half of the keys", fault: keycloaktest.Fault{Truncate: true}},
 		{name: "a closed connection", fault: keycloaktest.Fault{Disconnect: true}},
 		{name: "a hang", fault: keycloaktest.Fault{Hang: true}},
@@ -62,10 +64,10 @@ func badResponses(set, key string) []badResponse {
 		}},
 		{name: "1 GB in 1 MB of gzip", serve: func(w http.ResponseWriter, keys string) {
 			w.Header().Set("Content-Encoding", "gzip")
-			packed := gzip.NewWriter(w)
-			io.WriteString(packed, keys)
-			writeBlanks(packed, 1<<30)
-			packed.Close()
+			gzipWriter := gzip.NewWriter(w)
+			io.WriteString(gzipWriter, keys)
+			writeBlanks(gzipWriter, 1<<30)
+			gzipWriter.Close()
 		}},
 		{name: "a byte a second", serve: func(w http.ResponseWriter, keys string) { writeSlowly(w, keys) }},
 		{name: "an endless body", serve: func(w http.ResponseWriter, keys string) {
@@ -85,7 +87,7 @@ func writeBlanks(w io.Writer, n int) {
 	}
 }
 
-// writeSlowly writes a byte a second, unless the client disconnects.
+// writeSlowly writes text at a byte a second, unless the client disconnects.
 func writeSlowly(w http.ResponseWriter, text string) {
 	for i := range text {
 		if _, err := io.WriteString(w, text[i:i+1]); err != nil ||
@@ -96,8 +98,8 @@ func writeSlowly(w http.ResponseWriter, text string) {
 	}
 }
 
-// respondBadly rotates the keys, makes Keycloak respond badly to fetches, and then normally again.
-// Meanwhile the cached keys must stay in use.
+// respondBadly rotates the keys and makes Keycloak respond badly to fetches for a while. Meanwhile
+// the cached keys must stay in use. When Keycloak responds normally again, the new key is accepted.
 func respondBadly(s *system, index int, length time.Duration) error {
 	if err := s.start(); err != nil {
 		return err
@@ -105,7 +107,7 @@ func respondBadly(s *system, index int, length time.Duration) error {
 	oldToken := s.validToken()
 	s.rotate()
 	newToken := s.validToken()
-	set, key, err := s.keySet()
+	set, key, err := s.fetchKeySet()
 	if err != nil {
 		return err
 	}
@@ -131,22 +133,22 @@ func respondBadly(s *system, index int, length time.Duration) error {
 		}
 	}
 	stop()
-	took, bytes := s.fetches.cost()
+	longest, largest := s.fetches.maxima()
 	s.checkValid(&validTally)
 	s.checkOutcomes("unknown keys are reported as unavailable", &unknownTally)
 	s.checkTiming(unknownTally.longest <= maxWait+s.tolerance, "unknown keys wait at most 1 s",
 		"%v", unknownTally.longest)
 	s.checkTiming(wrongStatus == 0, "keys usable, failing", "wrong %d of 60 times", wrongStatus)
-	s.checkTiming(took <= fetchTimeout+s.tolerance && bytes <= maxBody,
+	s.checkTiming(longest <= fetchTimeout+s.tolerance && largest <= maxBody,
 		fmt.Sprintf("a fetch takes at most %v and %d KiB", fetchTimeout, maxBody>>10),
 		"%v, %d bytes",
-		took.Round(time.Millisecond), bytes)
+		longest.Round(time.Millisecond), largest)
 	s.checkFetches(max(1, int(length/(12*time.Second))), 5+int(length/(4*time.Second)))
 	s.checkStatus(true, true, 0)
 	restore()
 	s.checkRecovery(fetchTimeout+maxRecovery, oldToken, newToken)
-	open := s.fetches.open.Load()
-	s.checkTiming(open == 0, "all response bodies are closed", "%d are open", open)
+	openBodies := s.fetches.openBodies.Load()
+	s.checkTiming(openBodies == 0, "all response bodies are closed", "%d are open", openBodies)
 	return nil
 }
 
@@ -166,7 +168,7 @@ func (s *system) fail(bad badResponse, keys string) (restore func(), err error) 
 			w.Header().Set("Content-Type", jsonType)
 			bad.serve(w, keys)
 		})}
-	go server.Serve(listener) // until restore
+	go server.Serve(listener) // ends when restore closes the server
 	s.fetches.reset(listener.Addr().String())
 	return func() {
 		s.fetches.reset("")

@@ -12,14 +12,14 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// sendUnknownKeys sends a token with an unknown key each millisecond, on all connections except
-// two. It calls handle with each outcome, concurrently.
+// sendUnknownKeys sends a token with an unknown key each millisecond. It leaves two connections for
+// other tokens. It calls handle with each outcome, concurrently.
 func (s *system) sendUnknownKeys(length time.Duration, handle func(outcome)) {
 	var sending sync.WaitGroup
 	start := time.Now()
-	for c := range connections - 2 {
+	for sender := range connections - 2 {
 		sending.Go(func() {
-			for n := c; time.Duration(n)*time.Millisecond < length; n += connections - 2 {
+			for n := sender; time.Duration(n)*time.Millisecond < length; n += connections - 2 {
 				time.Sleep(time.Until(start.Add(time.Duration(n) * time.Millisecond)))
 				handle(s.send(s.unknownKeyToken(n)))
 			}
@@ -38,9 +38,9 @@ func heapInUse() int {
 	return int(stats.HeapAlloc)
 }
 
-// flood sends a thousand unknown key IDs a second while keys rotate. They must not delay a
+// flood sends a thousand unknown key IDs a second while keys rotate. The IDs must not delay a
 // rotation, and must not cause more fetches or waits than one unknown key a second does. Meanwhile,
-// it sends tokens from before each rotation and the first token of each new key.
+// flood sends tokens signed before each rotation, and the first token signed with each new key.
 func flood(s *system, length time.Duration) error {
 	if err := s.start(); err != nil {
 		return err
@@ -58,8 +58,8 @@ func flood(s *system, length time.Duration) error {
 	sending.Wait()
 	var unknownTally, validTally, newKeyTally tally
 	var mu sync.Mutex             // guards unavailableAt
-	var unavailableAt []time.Time // when tokens couldn't wait for the fetch in flight
-	before, start := heapInUse(), time.Now()
+	var unavailableAt []time.Time // when tokens couldn't wait for a fetch
+	heapBefore, start := heapInUse(), time.Now()
 	sending.Go(func() {
 		s.sendUnknownKeys(length, func(o outcome) {
 			unknownTally.add(o, o.keyMissing() &&
@@ -71,14 +71,14 @@ func flood(s *system, length time.Duration) error {
 			}
 		})
 	})
-	turn := 0
+	sent := 0
 	stop := s.sendRepeatedly(&validTally, 5*time.Millisecond, func() string {
-		turn++
-		return []string{firstToken, *newest.Load()}[turn%2]
+		sent++ // alternate between the tokens
+		return []string{firstToken, *newest.Load()}[sent%2]
 	}, alice)
 	var oldKeys []string // oldest first
 	slowest := time.Duration(0)
-	// With this interval, rotations come at all offsets from a fetch.
+	// With an interval of 2.7 s, rotations come at various times after a fetch.
 	for next := start.Add(minFetchInterval); len(oldKeys) == 0 ||
 		next.Before(start.Add(length-2*time.Second)); next = next.Add(2700 * time.Millisecond) {
 		time.Sleep(time.Until(next))
@@ -91,7 +91,7 @@ func flood(s *system, length time.Duration) error {
 		})
 		slowest = max(slowest, took)
 		newest.Store(&token)
-		if n := len(oldKeys); n > 2 { // keep the first
+		if n := len(oldKeys); n > 2 { // keep the first key
 			s.remove(oldKeys[n-2])
 		}
 	}
@@ -107,19 +107,19 @@ func flood(s *system, length time.Duration) error {
 		"all tokens are sent",
 		"%d", unknownTally.total)
 	s.checkTiming(unknownTally.wrong == 0, "each key is unknown, or still being fetched",
-		"%d other responses%s", unknownTally.wrong, unknownTally.first)
+		"%d other responses%s", unknownTally.wrong, unknownTally.firstWrong)
 	// Each fetch starts as early as allowed.
 	fetches := s.checkFetches(max(1, int(length/(minFetchInterval+time.Millisecond+s.tolerance))),
 		1+int(took/(minFetchInterval-s.tolerance/5)))
-	// A token of the new key is sent each 5 ms, and the unknown key that starts the next fetch
-	// comes up to 1 ms late.
+	// The tolerance is 6 ms: a token of the new key is sent each 5 ms, and the unknown key that
+	// starts the next fetch comes up to 1 ms late.
 	s.checkTiming(slowest <= minFetchInterval+6*time.Millisecond+s.tolerance,
 		"a new key's token passes within 1 s",
 		"%d rotations; at most %v", len(oldKeys), slowest.Round(time.Millisecond))
 	s.checkTiming(newKeyTally.wrong == 0, "until then its key is unknown, or still being fetched",
-		"%d other responses%s", newKeyTally.wrong, newKeyTally.first)
+		"%d other responses%s", newKeyTally.wrong, newKeyTally.firstWrong)
 	waiters := maxConcurrent(unknownTally.waits)
-	// With a fake clock, nearly every fetch has maxWaiters. The new key's token may be one of them.
+	// With a fake clock, nearly every fetch has maxWaiters. One of them may be the new key's token.
 	s.checkTiming(waiters <= maxWaiters && (s.tolerance > 0 || waiters >= maxWaiters-1),
 		fmt.Sprintf("at most %d wait at the same time", maxWaiters), "%d", waiters)
 	s.checkTiming(len(unknownTally.waits) <= maxWaiters*len(fetches) &&
@@ -127,18 +127,18 @@ func flood(s *system, length time.Duration) error {
 		"each waits for one fetch", "%d waits, at most %v, for %d fetches of %v",
 		len(unknownTally.waits),
 		unknownTally.longest.Round(time.Millisecond), len(fetches), keysDelay)
-	stray := 0
+	outsideFetch := 0
 	for _, at := range unavailableAt {
 		if !slices.ContainsFunc(fetches, func(started time.Time) bool {
 			return !at.Before(started.Add(-s.tolerance)) &&
 				!at.After(started.Add(keysDelay+s.tolerance))
 		}) {
-			stray++
+			outsideFetch++
 		}
 	}
-	s.checkTiming(stray == 0 && (len(unavailableAt) > 0 || s.tolerance > 0),
+	s.checkTiming(outsideFetch == 0 && (len(unavailableAt) > 0 || s.tolerance > 0),
 		"keys are unavailable only during a fetch", "%d of %d at another time",
-		stray, len(unavailableAt))
+		outsideFetch, len(unavailableAt))
 	s.checkValid(&validTally)
 	p50, p99 := validTally.percentile(0.5), validTally.percentile(0.99)
 	s.checkTiming(p99 < keysDelay/2, "valid tokens pass at once", "p50 %v, p99 %v",
@@ -151,13 +151,13 @@ func flood(s *system, length time.Duration) error {
 	if s.client != nil {
 		limit = 4 << 20 // for the connections' buffers
 	}
-	after := heapInUse()
-	s.check(after-before < limit, "memory doesn't grow", "heap %d KiB before, %d KiB after",
-		before>>10, after>>10)
+	heapAfter := heapInUse()
+	s.check(heapAfter-heapBefore < limit, "memory doesn't grow", "heap %d KiB before, %d KiB after",
+		heapBefore>>10, heapAfter>>10)
 	return nil
 }
 
-// slowFetches checks that fetches start at least a second apart even if they take almost as long,
+// slowFetches checks that fetches start at least a second apart even if each takes almost a second,
 // whether the refresher or a request starts them.
 func slowFetches(s *system, length time.Duration) error {
 	if err := s.start(); err != nil {
@@ -201,7 +201,7 @@ func floodWhileHanging(s *system, length time.Duration) error {
 		"the next fetch starts a second after the last one ended", "at %v", fetches)
 	waiters := maxConcurrent(unknownTally.waits)
 	s.checkTiming(waiters == maxWaiters, "16 wait at the same time", "%d", waiters)
-	// When a caller has waited for maxWait, another one may wait.
+	// When a request has waited for maxWait, another may wait in its place.
 	limit := maxWaiters * int(fetchTimeout/maxWait) * len(fetches)
 	s.checkTiming(len(unknownTally.waits) <= limit, fmt.Sprintf("at most %d wait", limit), "%d",
 		len(unknownTally.waits))
@@ -224,38 +224,38 @@ func tamper(token string) string {
 	return token[:i] + char + token[i+1:]
 }
 
-// tenThousandAtOnce verifies tokens on ten thousand goroutines while keys rotate. There are no
-// connections in between, so the goroutines compete for the key set. Each must get the outcome for
-// its own token.
+// tenThousandAtOnce verifies tokens on ten thousand goroutines while keys rotate. The goroutines
+// call the middleware without connections, so they compete for the key set. Each must get the
+// outcome for its own token.
 func tenThousandAtOnce(s *system, length time.Duration) error {
 	if err := s.start(); err != nil {
 		return err
 	}
 	const users, goroutines = 100, 10_000
-	user := func(n int) string { return fmt.Sprint("user-", n) }
+	userID := func(n int) string { return fmt.Sprint("user-", n) }
 	tokensForUsers := func(lifetime time.Duration) (tokens []string) {
 		for n := range users {
 			tokens = append(tokens,
 				s.mint(keycloaktest.TokenSpec{Lifetime: lifetime,
-					Claims: map[string]any{"sub": user(n)}}))
+					Claims: map[string]any{"sub": userID(n)}}))
 		}
 		return tokens
 	}
-	oldTokens, expired := tokensForUsers(2*maxAge), tokensForUsers(-time.Hour)
-	var tampered []string
+	oldTokens, expiredTokens := tokensForUsers(2*maxAge), tokensForUsers(-time.Hour)
+	var tamperedTokens []string
 	for _, token := range oldTokens {
-		tampered = append(tampered, tamper(token))
+		tamperedTokens = append(tamperedTokens, tamper(token))
 	}
 	s.rotate()
 	newTokens := tokensForUsers(2 * maxAge)
 	time.Sleep(minFetchInterval)
 	type newToken struct {
-		token string
-		since time.Time
+		token    string
+		mintedAt time.Time
 	}
 	var newest atomic.Pointer[newToken]
 	newest.Store(&newToken{s.validToken(), time.Now()})
-	if got := s.send(newTokens[0]).Result; got != user(0) {
+	if got := s.send(newTokens[0]).Result; got != userID(0) {
 		return fmt.Errorf("the new key wasn't fetched: %s", got)
 	}
 	s.fetches.reset("")
@@ -267,25 +267,25 @@ func tenThousandAtOnce(s *system, length time.Duration) error {
 			for round := 0; round < 3 || time.Since(start) < length; round++ {
 				n, kind := (g+round)%users, (g/users+round)%len(outcomes)
 				var token, want string
-				// keyMayBeMissing allows an unknown key. In real time, the machine may be so busy
-				// that a fetch takes long or fails.
+				// keyMayBeMissing also allows the outcome that the key is missing. In real time,
+				// the machine may be so busy that a fetch takes long or fails.
 				keyMayBeMissing := false
 				switch kind {
 				case 0:
-					token, want = oldTokens[n], user(n)
+					token, want = oldTokens[n], userID(n)
 				case 1:
-					token, want = newTokens[n], user(n)
+					token, want = newTokens[n], userID(n)
 				case 2:
 					token, want, keyMayBeMissing = s.unknownKeyToken(g), unknownKey, true
 				case 3:
-					token, want = expired[n], identity.ErrTokenExpired.Error()
+					token, want = expiredTokens[n], identity.ErrTokenExpired.Error()
 				case 4:
-					token, want = tampered[n], identity.ErrTokenSignature.Error()
+					token, want = tamperedTokens[n], identity.ErrTokenSignature.Error()
 				case 5:
 					current := newest.Load()
 					token, want = current.token, alice
 					keyMayBeMissing = s.tolerance > 0 ||
-						time.Since(current.since) <= minFetchInterval
+						time.Since(current.mintedAt) <= minFetchInterval
 				}
 				o := s.verifyDirect(token)
 				outcomes[kind].add(o, o.Result == want ||
@@ -318,14 +318,14 @@ func tenThousandAtOnce(s *system, length time.Duration) error {
 			}
 		}
 	}
-	total, wrong, first, fewest := 0, 0, "", outcomes[0].total
+	total, wrong, firstWrong, fewest := 0, 0, "", outcomes[0].total
 	for i := range outcomes {
 		t := &outcomes[i]
-		total, wrong, first, fewest = total+t.total, wrong+t.wrong, first+t.first,
-			min(fewest, t.total)
+		total, wrong, fewest = total+t.total, wrong+t.wrong, min(fewest, t.total)
+		firstWrong += t.firstWrong
 	}
 	s.check(wrong == 0, "each token gets its own outcome", "%d of %d wrong, with %d rotations%s",
-		wrong, total, rotations, first)
+		wrong, total, rotations, firstWrong)
 	s.check(fewest >= total/7, "a sixth of the tokens are of each kind", "at least %d", fewest)
 	s.checkTiming(rotations >= 20, "keys rotate meanwhile", "%d times", rotations)
 	s.checkTiming(wrongStatus == 0, "keys usable", "wrong %d times", wrongStatus)

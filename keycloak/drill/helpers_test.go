@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// pipes is an in-memory network. Pipes have no buffers, so the bytes read from a connection are
-// exactly those that its user asked for.
+// pipes is an in-memory network. Pipes have no buffers, so no more bytes are read from a connection
+// than its user requested.
 type pipes struct {
 	mu        sync.Mutex // guards listeners
 	listeners map[string]*pipeListener
@@ -43,10 +43,10 @@ func (p *pipes) dial(ctx context.Context, _, address string) (net.Conn, error) {
 
 // A pipeListener is a net.Listener on pipes.
 type pipeListener struct {
-	port   int
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once // closes closed
+	port      int
+	conns     chan net.Conn
+	closed    chan struct{}
+	closeOnce sync.Once // closes closed
 }
 
 func (l *pipeListener) Accept() (net.Conn, error) {
@@ -59,7 +59,7 @@ func (l *pipeListener) Accept() (net.Conn, error) {
 }
 
 func (l *pipeListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
+	l.closeOnce.Do(func() { close(l.closed) })
 	return nil
 }
 

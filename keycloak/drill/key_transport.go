@@ -11,19 +11,19 @@ import (
 	"time"
 )
 
-// A keyTransport is the key set's HTTP transport. It records the time, duration and size of each
-// fetch, and can redirect fetches to another server.
+// A keyTransport is the key set's HTTP transport. It records when each fetch starts, how long it
+// takes and how large it is, and can redirect fetches to another server.
 type keyTransport struct {
-	base *http.Transport
-	open atomic.Int64 // unclosed response bodies
+	base       *http.Transport
+	openBodies atomic.Int64 // unclosed response bodies
 
-	mu      sync.Mutex    // guards the fields below
-	address string        // of the other server; empty for Keycloak
-	last    time.Time     // start of the last fetch
-	starts  []time.Time   // of the fetches since reset
-	longest time.Duration // of a fetch since reset
-	bytes   int           // read in the current fetch
-	largest int           // bytes of a fetch since reset
+	mu        sync.Mutex    // guards the fields below
+	address   string        // of the other server; empty for Keycloak
+	lastStart time.Time     // start of the last fetch, even before reset
+	starts    []time.Time   // of the fetches since reset
+	longest   time.Duration // duration of the longest fetch since reset
+	largest   int           // bytes of the largest fetch since reset
+	bytes     int           // read in the current fetch
 }
 
 func newKeyTransport(base *http.Transport,
@@ -57,40 +57,41 @@ func (t *keyTransport) reset(address string) {
 func (t *keyTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	start := time.Now()
 	t.mu.Lock()
-	t.starts, t.last, t.bytes = append(t.starts, start), start, 0
+	t.starts, t.lastStart, t.bytes = append(t.starts, start), start, 0
 	t.mu.Unlock()
-	t.open.Add(1)
-	done := sync.OnceFunc(func() {
-		t.open.Add(-1)
+	t.openBodies.Add(1)
+	finish := sync.OnceFunc(func() {
+		t.openBodies.Add(-1)
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		t.longest, t.largest = max(t.longest, time.Since(start)), max(t.largest, t.bytes)
 	})
 	response, err := t.base.RoundTrip(r)
 	if err != nil {
-		done()
+		finish()
 		return nil, err
 	}
-	response.Body = &recordedBody{response.Body, done}
+	response.Body = &recordedBody{response.Body, finish}
 	return response, nil
 }
 
-// times returns the starts of the fetches since the last reset.
-func (t *keyTransport) times() []time.Time {
+// startTimes returns the starts of the fetches since the last reset.
+func (t *keyTransport) startTimes() []time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return slices.Clone(t.starts)
 }
 
-// latest returns the start of the last fetch.
-func (t *keyTransport) latest() time.Time {
+// lastFetch returns the start of the last fetch.
+func (t *keyTransport) lastFetch() time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.last
+	return t.lastStart
 }
 
-// cost returns the duration of the longest fetch and the size of the largest, since the last reset.
-func (t *keyTransport) cost() (longest time.Duration, largest int) {
+// maxima returns the duration of the longest fetch and the size of the largest, since the last
+// reset.
+func (t *keyTransport) maxima() (longest time.Duration, largest int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.longest, t.largest
@@ -110,13 +111,13 @@ func (c *countedConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// A recordedBody calls closed when it is closed.
+// A recordedBody calls onClose when it is closed.
 type recordedBody struct {
 	io.ReadCloser
-	closed func()
+	onClose func()
 }
 
 func (b *recordedBody) Close() error {
-	defer b.closed()
+	defer b.onClose()
 	return b.ReadCloser.Close()
 }

@@ -6,19 +6,19 @@
 // with keycloak.Middleware, reached over real connections. The scenarios are listed in
 // scenarios.go:
 //
-//   - flood.go: a thousand unknown key IDs a second over 64 connections while keys rotate; ten
+//   - flood.go: a thousand unknown key IDs a second over 64 connections while keys rotate, and ten
 //     thousand goroutines that verify valid and invalid tokens concurrently
 //   - rotation.go: new keys while the old ones stay listed, and while they are removed
 //   - outage.go: a Keycloak that goes down, or that is down at the start
 //   - bad_responses.go: a Keycloak that responds slowly, or with something other than its keys
 //
-// The output is a table of what each scenario expects, what was observed, and whether that is OK.
-// If anything isn't, the exit status is 1. The package's tests run the same scenarios, and some
-// longer ones, with a fake clock: there every request can be counted, and a busy machine makes no
+// The output is a table of what each check expects, what was observed, and whether that is OK. If a
+// check isn't OK, the exit status is 1. The package's tests run the same scenarios, and some longer
+// ones, with a fake clock: then every request can be counted, and a busy machine makes no
 // difference. In real time, a busy machine can make checks fail.
 //
-// Keys are on the curve P-256. They are generated in this process during the measurements, and RSA
-// keys would take more time than everything else.
+// Keys are on the curve P-256, because they are generated in this process during the measurements:
+// RSA keys would take more time than everything else.
 package main
 
 import (
@@ -63,50 +63,50 @@ func run(args []string, stdout io.Writer) error {
 	return printTable(stdout, rows)
 }
 
-// runAll runs the scenarios in real time. First come the exclusive scenarios, one after another.
-// The others spend most of their time waiting, and run concurrently.
+// runAll runs the scenarios in real time. Exclusive scenarios run one after another. The others
+// spend most of their time waiting, and run concurrently.
 func runAll(length time.Duration) (rows []row, err error) {
 	all := scenarios()
-	results, failures := make([][]row, len(all)), make([]error, len(all))
+	results, errs := make([][]row, len(all)), make([]error, len(all))
 	var running sync.WaitGroup
 	for i, sc := range all {
-		runOne := func() {
+		runScenario := func() {
 			var s *system
-			if s, failures[i] = newSystem(sc.name, nil); failures[i] == nil {
+			if s, errs[i] = newSystem(sc.name, nil); errs[i] == nil {
 				defer s.Close()
-				failures[i] = sc.run(s, time.Duration(float64(length)*sc.realShare))
+				errs[i] = sc.run(s, time.Duration(float64(length)*sc.realShare))
 				results[i] = s.rows
 			}
 		}
 		switch {
 		case sc.realShare == 0:
 		case sc.exclusive:
-			runOne()
+			runScenario()
 		default:
-			running.Go(runOne)
+			running.Go(runScenario)
 		}
 	}
 	running.Wait()
 	for _, result := range results {
 		rows = append(rows, result...)
 	}
-	return rows, errors.Join(failures...)
+	return rows, errors.Join(errs...)
 }
 
 // printTable prints the rows, and returns errNotOK if one of them isn't OK.
 func printTable(stdout io.Writer, rows []row) error {
-	var failed error
+	var notOK error
 	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "SCENARIO\tEXPECTED\tOBSERVED\tVERDICT")
 	for _, r := range rows {
 		verdict := "ok"
 		if !r.ok {
-			verdict, failed = "NOT OK", errNotOK
+			verdict, notOK = "NOT OK", errNotOK
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", r.scenario, r.expected, r.observed, verdict)
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	return failed
+	return notOK
 }

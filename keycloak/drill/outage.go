@@ -7,19 +7,19 @@ import (
 )
 
 // outage stops Keycloak while valid tokens and tokens with unknown keys are sent. Users who signed
-// in before must stay signed in, for a day.
+// in before the outage must stay signed in for a day.
 func outage(s *system, length time.Duration) error {
 	if err := s.start(); err != nil {
 		return err
 	}
 	token := s.validToken()
-	fetched := s.fetches.latest()
+	fetchedAt := s.fetches.lastFetch()
 	s.fetches.reset("")
 	s.kc.Down()
 	var validTally, unknownTally tally
 	wrongStatus := 0
 	start := time.Now()
-	for n := 0; n == 0 || time.Since(fetched) < length; n++ {
+	for n := 0; n == 0 || time.Since(fetchedAt) < length; n++ {
 		o := s.send(token)
 		validTally.add(o, o.Result == alice)
 		o = s.send(s.unknownKeyToken(n))
@@ -34,21 +34,21 @@ func outage(s *system, length time.Duration) error {
 	s.checkTiming(wrongStatus == 0, "keys usable, failing", "wrong %d of %d times", wrongStatus,
 		validTally.total)
 	took := time.Since(start)
-	tries := s.checkFetches(int(took/(maxRecovery+s.tolerance)), 10+int(took/(4*time.Second)))
-	// After a few failures, unknown keys don't cause more fetches than the refresher.
-	if len(tries) > 5 {
-		shortest := shortestInterval(tries[5:])
+	fetches := s.checkFetches(int(took/(maxRecovery+s.tolerance)), 10+int(took/(4*time.Second)))
+	// After a few failures, unknown keys cause no fetches in addition to the refresher's.
+	if len(fetches) > 5 {
+		shortest := shortestInterval(fetches[5:])
 		s.checkTiming(shortest >= 4*time.Second-s.tolerance/5, "fetches at least 4 s apart",
 			"at least %v apart", shortest)
 	}
 	longest := time.Duration(0)
-	for i := range len(tries) - 1 {
-		longest = max(longest, tries[i+1].Sub(tries[i]))
+	for i := range len(fetches) - 1 {
+		longest = max(longest, fetches[i+1].Sub(fetches[i]))
 	}
 	s.checkTiming(longest <= maxRecovery+s.tolerance, "fetches at most 5 s apart",
 		"at most %v apart", longest)
 	if length > maxAge/2 {
-		time.Sleep(time.Until(fetched.Add(maxAge + time.Second)))
+		time.Sleep(time.Until(fetchedAt.Add(maxAge + time.Second)))
 		got := s.send(token).Result
 		s.check(got == unavailable && s.status(false, true), "keys older than a day aren't used",
 			"%s", got)

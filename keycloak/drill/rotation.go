@@ -2,19 +2,19 @@ package main
 
 import "time"
 
-// pauseAfter returns the pause after the nth rotation. Some are too short for another fetch.
+// pauseAfter returns the pause after the nth rotation. Some pauses are too short for another fetch.
 func pauseAfter(n int) time.Duration { return time.Duration(1+n%5) * 350 * time.Millisecond }
 
 // rotateAndKeep rotates keys as an administrator should: the old key stays listed until its last
-// token has expired. It sends tokens of the current key and of the previous one.
+// token has expired. Meanwhile, tokens of the current key and of the previous one must pass.
 func rotateAndKeep(s *system, length time.Duration) error {
 	if err := s.start(); err != nil {
 		return err
 	}
 	s.fetches.reset("")
-	var oldKeyTally, newKeyTally tally // of tokens of the old key, and of the new one
+	var oldKeyTally, newKeyTally tally // for tokens of the old key and of the new key
 	newToken := s.validToken()
-	rotations, early, slowest := 0, 0, time.Duration(0)
+	rotations, earlyCount, slowest := 0, 0, time.Duration(0)
 	for start := time.Now(); rotations == 0 || time.Since(start) < length; {
 		oldToken, oldKey := newToken, s.rotate()
 		newToken = s.validToken()
@@ -26,10 +26,10 @@ func rotateAndKeep(s *system, length time.Duration) error {
 			oldKeyTally.add(o, o.Result == alice)
 			o = s.send(newToken)
 			tooEarly := o.Result == unknownKey && !passed &&
-				o.Start.Sub(s.fetches.latest()) < minFetchInterval+s.tolerance
+				o.Start.Sub(s.fetches.lastFetch()) < minFetchInterval+s.tolerance
 			newKeyTally.add(o, o.Result == alice || tooEarly)
 			if tooEarly {
-				early++
+				earlyCount++
 			}
 			if o.Result == alice && !passed {
 				passed, slowest = true, max(slowest, time.Since(rotatedAt))
@@ -50,8 +50,8 @@ func rotateAndKeep(s *system, length time.Duration) error {
 	s.checkTiming(newKeyTally.longest <= 4*s.tolerance,
 		"they wait only until Keycloak has responded",
 		"at most %v", newKeyTally.longest)
-	s.checkTiming(early > 0 || rotations < 10, "some tokens come too early for a fetch", "%d",
-		early)
+	s.checkTiming(earlyCount > 0 || rotations < 10, "some tokens come too early for a fetch", "%d",
+		earlyCount)
 	s.checkFetches(rotations, rotations)
 	return nil
 }
@@ -63,10 +63,10 @@ func rotateAndRemove(s *system, length time.Duration) error {
 		return err
 	}
 	s.fetches.reset("")
-	var oldKeyTally, newKeyTally tally // of tokens of the old key, and of the new one
-	rotations, early, mismatches, slowest := 0, 0, 0, time.Duration(0)
+	var oldKeyTally, newKeyTally tally // for tokens of the old key and of the new key
+	rotations, earlyCount, mismatches, slowest := 0, 0, 0, time.Duration(0)
 	for start := time.Now(); rotations == 0 || time.Since(start) < length; {
-		oldToken, fetched := s.validToken(), s.fetches.latest()
+		oldToken, fetchedAt := s.validToken(), s.fetches.lastFetch()
 		s.remove(s.rotate())
 		pause := pauseAfter(rotations)
 		rotations++
@@ -79,12 +79,12 @@ func rotateAndRemove(s *system, length time.Duration) error {
 				o.Start.Sub(rotatedAt) < minFetchInterval+s.tolerance
 			newKeyTally.add(o, o.Result == alice || tooEarly)
 			if tooEarly {
-				early++
+				earlyCount++
 			}
 			if o.Result == alice && !passed {
 				passed, slowest = true, max(slowest, time.Since(rotatedAt))
 			}
-			if s.fetches.latest().After(fetched) != passed {
+			if s.fetches.lastFetch().After(fetchedAt) != passed {
 				mismatches++
 			}
 			time.Sleep(10 * time.Millisecond)
@@ -99,9 +99,9 @@ func rotateAndRemove(s *system, length time.Duration) error {
 	s.checkOutcomes("tokens of the old key are refused from then on", &oldKeyTally)
 	s.checkTiming(mismatches == 0, "one fetch adds the new key and removes the old one", "wrong %d of %d times",
 		mismatches, newKeyTally.total)
-	s.checkTiming(early > 0 || rotations < 10, "some tokens come too early for a fetch", "%d",
-		early)
-	s.checkFetches(rotations, 2*rotations) // tokens of the removed key cause some
+	s.checkTiming(earlyCount > 0 || rotations < 10, "some tokens come too early for a fetch", "%d",
+		earlyCount)
+	s.checkFetches(rotations, 2*rotations) // tokens of the removed key cause fetches, too
 	return nil
 }
 
@@ -121,17 +121,17 @@ func rotateUnnoticed(s *system, _ time.Duration) error {
 	for range 3 {
 		token := s.validToken()
 		send(token)
-		fetched := s.fetches.latest()
+		fetchedAt := s.fetches.lastFetch()
 		time.Sleep(17 * time.Second)
 		s.remove(s.rotate())
-		for s.fetches.latest().Equal(fetched) && time.Since(fetched) <= refreshInterval {
-			// Ignore the outcome if a fetch came meanwhile: the token may pass or not.
-			if o := s.send(token); s.fetches.latest().Equal(fetched) {
+		for s.fetches.lastFetch().Equal(fetchedAt) && time.Since(fetchedAt) <= refreshInterval {
+			// Ignore the outcome if a fetch has started meanwhile: then the token may pass or not.
+			if o := s.send(token); s.fetches.lastFetch().Equal(fetchedAt) {
 				validTally.add(o, o.Result == alice)
 			}
 			time.Sleep(time.Second / 2)
 		}
-		took, got := s.fetches.latest().Sub(fetched), s.send(token).Result
+		took, got := s.fetches.lastFetch().Sub(fetchedAt), s.send(token).Result
 		s.check(got == unknownKey, "a removed key's token is refused after the refresher's fetch",
 			"%s", got)
 		s.check(took >= refreshInterval*4/5 && took <= refreshInterval,

@@ -48,7 +48,8 @@ type row struct {
 
 // check adds a row. format and args describe what was observed.
 func (s *system) check(ok bool, expected, format string, args ...any) {
-	s.rows = append(s.rows, row{s.name, expected, fmt.Sprintf(format, args...), ok, false})
+	s.rows = append(s.rows, row{scenario: s.name, expected: expected,
+		observed: fmt.Sprintf(format, args...), ok: ok})
 }
 
 // checkTiming adds a row that may fail in real time on a busy machine.
@@ -57,8 +58,8 @@ func (s *system) checkTiming(ok bool, expected, format string, args ...any) {
 	s.rows[len(s.rows)-1].timing = true
 }
 
-// checkStatus adds a row about the key set's Status, and the number of lines logged since the last
-// checkStatus.
+// checkStatus adds a row about the key set's Status and the number of lines logged since the last
+// call of checkStatus.
 func (s *system) checkStatus(usable, failing bool, lines int) {
 	logged := s.log.drain()
 	s.checkTiming(s.status(usable, failing) && len(logged) == lines,
@@ -69,20 +70,21 @@ func (s *system) checkStatus(usable, failing bool, lines int) {
 // checkOutcomes adds a row that fails if any outcome was wrong.
 func (s *system) checkOutcomes(expected string, t *tally) {
 	s.checkTiming(t.wrong == 0 && t.total > 0, expected, "%d of %d wrong%s", t.wrong, t.total,
-		t.first)
+		t.firstWrong)
 }
 
-// checkValid adds rows about valid tokens with known keys: none may be refused, and none may wait.
+// checkValid adds rows about valid tokens with known keys: no token may be refused, and none may
+// wait.
 func (s *system) checkValid(t *tally) {
 	s.check(t.wrong == 0 && t.total > 0, "no valid token refused", "%d of %d refused%s", t.wrong,
-		t.total, t.first)
+		t.total, t.firstWrong)
 	s.checkTiming(t.longest == 0, "no valid token waits", "the longest wait was %v", t.longest)
 }
 
 // checkFetches adds a row about the number of fetches and their intervals, and returns when they
 // started.
 func (s *system) checkFetches(minFetches, maxFetches int) []time.Time {
-	times := s.fetches.times()
+	times := s.fetches.startTimes()
 	shortest := shortestInterval(times)
 	s.checkTiming(shortest >= minFetchInterval-s.tolerance/5 &&
 		len(times) >= minFetches && len(times) <= maxFetches,
@@ -93,7 +95,7 @@ func (s *system) checkFetches(minFetches, maxFetches int) []time.Time {
 }
 
 // checkRecovery adds rows about the time after Keycloak has recovered: the keys must be fetched
-// within limit although no token needs them, and these tokens must pass.
+// within limit, although no token needs them, and then these tokens must pass.
 func (s *system) checkRecovery(limit time.Duration, tokens ...string) {
 	took, ok := waitUntil(limit+s.tolerance, func() bool { return s.status(true, false) })
 	s.checkTiming(ok, fmt.Sprintf("keys fetched again within %v", limit), "%v",
@@ -107,6 +109,7 @@ func (s *system) checkRecovery(limit time.Duration, tokens ...string) {
 	s.checkOutcomes("all tokens pass again", &validTally)
 }
 
+// shortestInterval returns the shortest time between two fetches, or an hour if there are no two.
 func shortestInterval(times []time.Time) time.Duration {
 	shortest := time.Hour
 	for i := 1; i < len(times); i++ {

@@ -5,9 +5,9 @@ import (
 	"testing/synctest"
 )
 
-// Every check of every scenario passes with a fake clock. Keycloak runs inside the synctest bubble
-// and is reached over in-memory pipes. HTTP is real but the clock isn't: a request that doesn't
-// wait takes no time at all, so waits can be measured exactly.
+// Every check of every scenario passes with a fake clock. The fake Keycloak runs inside the
+// synctest bubble, and is reached over in-memory pipes. HTTP is real but the clock isn't: a request
+// that doesn't wait takes no time at all, so waits can be measured exactly.
 func TestScenarios(t *testing.T) {
 	for _, sc := range scenarios() {
 		t.Run(sc.name, func(t *testing.T) {
@@ -25,7 +25,7 @@ func TestScenarios(t *testing.T) {
 				}
 				for _, r := range s.rows {
 					if !r.ok {
-						t.Errorf("%s: %s", r.expected, r.observed)
+						t.Errorf("got %s, want %s", r.observed, r.expected)
 					}
 				}
 			})

@@ -25,10 +25,10 @@ import (
 // The documented limits of a KeySet.
 const (
 	minFetchInterval = time.Second     // between the starts of two fetches
-	maxWait          = time.Second     // how long a request waits for a fetch
-	maxWaiters       = 16              // how many requests wait for a fetch
-	fetchTimeout     = 3 * time.Second // how long a fetch takes
-	refreshInterval  = 5 * time.Minute // maximum, between two fetches by the refresher
+	maxWait          = time.Second     // of a request for a fetch
+	maxWaiters       = 16              // requests that wait for the same fetch
+	fetchTimeout     = 3 * time.Second // longest duration of a fetch
+	refreshInterval  = 5 * time.Minute // longest time between two fetches by the refresher
 	maxAge           = 24 * time.Hour  // of keys that can't be refreshed
 	maxBody          = 1<<20 + 64<<10  // bytes of a response that are read, including buffers
 	maxRecovery      = 5 * time.Second // until the next fetch after Keycloak has recovered
@@ -36,7 +36,7 @@ const (
 
 const (
 	connections = 64
-	keysDelay   = 400 * time.Millisecond // of Keycloak's key set, to make requests wait
+	keysDelay   = 400 * time.Millisecond // of the key set's response, to make requests wait
 )
 
 // A system is the system under test: a fake Keycloak, and a server that verifies its tokens.
@@ -53,7 +53,7 @@ type system struct {
 	client     *http.Client // nil if tokens are verified without connections
 	ctx        context.Context
 	stop       context.CancelFunc
-	parts      []string // of a valid token, used for tokens with unknown keys
+	parts      []string // of a valid token, for building tokens with unknown keys
 	log        logLines
 	tolerance  time.Duration // for delays of a busy machine; 0 with a fake clock
 	verifyTime time.Duration // a longer verification must have waited; 0 with a fake clock
@@ -75,8 +75,8 @@ func (l *loopback) dial(ctx context.Context, network, address string) (net.Conn,
 	return l.DialContext(ctx, network, address)
 }
 
-// newSystem returns a system for a scenario. A nil network is 127.0.0.1 in real time; other
-// networks need a fake clock. The key set is idle until start or run. The caller must call Close.
+// newSystem returns a system for a scenario. A nil network means 127.0.0.1 in real time; any other
+// network needs a fake clock. The key set is idle until start or run. The caller must call Close.
 func newSystem(scenario string, n network) (*system, error) {
 	s := &system{name: scenario, network: n}
 	s.ctx, s.stop = context.WithCancel(context.Background())
@@ -90,7 +90,8 @@ func newSystem(scenario string, n network) (*system, error) {
 	return s, nil
 }
 
-// open starts Keycloak and, if tokens are to be sent over connections, the server.
+// open starts the fake Keycloak. If connected is true, it also starts the server, and tokens are
+// sent to it over connections; otherwise they are verified directly.
 func (s *system) open(connected bool) error {
 	listener, err := s.network.listen()
 	if err != nil {
@@ -135,7 +136,7 @@ func (s *system) open(connected bool) error {
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			json.NewEncoder(w).Encode(s.verify(r))
 		})}
-	go s.server.Serve(listener) // until Close
+	go s.server.Serve(listener) // ends with Close
 	s.client = &http.Client{Timeout: 30 * time.Second,
 		Transport: &http.Transport{MaxConnsPerHost: connections, MaxIdleConnsPerHost: connections}}
 	return nil
@@ -193,7 +194,7 @@ var (
 	unavailable = identity.ErrKeysUnavailable.Error()
 )
 
-// keyMissing reports whether the key was unknown, or a fetch in flight might have brought it.
+// keyMissing reports whether the key was unknown, or was still being fetched.
 func (o outcome) keyMissing() bool {
 	return o.Result == unknownKey ||
 		o.Result == unavailable && strings.Contains(o.Detail, "still being fetched")
@@ -275,12 +276,12 @@ func (s *system) unknownKeyToken(n int) string {
 
 // rotate makes the realm sign with a new key, and returns the old one. The old key stays listed as
 // passive, which is how administrators rotate keys.
-func (s *system) rotate() (old string) {
-	old = s.realm.SigningKey("ES256")
+func (s *system) rotate() (oldKey string) {
+	oldKey = s.realm.SigningKey("ES256")
 	_, err := s.realm.RotateKeys("ES256")
 	must(err)
-	must(s.realm.SetKeyPassive(old, true))
-	return old
+	must(s.realm.SetKeyPassive(oldKey, true))
+	return oldKey
 }
 
 // remove removes a key from the realm.
@@ -293,8 +294,8 @@ func must(err error) {
 	}
 }
 
-// keySet fetches the realm's key set, and returns it and one key from it.
-func (s *system) keySet() (set, key string, err error) {
+// fetchKeySet fetches the realm's key set, and returns it and its last key.
+func (s *system) fetchKeySet() (set, key string, err error) {
 	response, err := (&http.Client{Transport: s.fetches.base}).Get(s.realm.Issuer() +
 		"/protocol/openid-connect/certs")
 	if err != nil {
@@ -324,8 +325,8 @@ func waitUntil(limit time.Duration, condition func() bool) (took time.Duration, 
 	return time.Since(start), true
 }
 
-// sendRepeatedly sends the token that token returns, again after each pause, until stop is called.
-// It adds the outcomes to t.
+// sendRepeatedly calls token and sends the token that it returns, and repeats this after each pause
+// until stop is called. It adds the outcomes to t; an outcome other than want is wrong.
 func (s *system) sendRepeatedly(t *tally, pause time.Duration, token func() string,
 	want string) (stop func()) {
 	stopped := make(chan struct{})
@@ -347,14 +348,14 @@ func (s *system) sendRepeatedly(t *tally, pause time.Duration, token func() stri
 	}
 }
 
-// A tally counts outcomes. Read its fields only when no more are added.
+// A tally counts outcomes. Read its fields only when no more outcomes are added.
 type tally struct {
 	mu           sync.Mutex // guards the fields below
 	total, wrong int
-	first        string // the first wrong outcome
+	firstWrong   string // the first wrong outcome
 	took         []time.Duration
-	waits        []outcome     // those that waited for keys
-	longest      time.Duration // wait
+	waits        []outcome     // the outcomes that waited for keys
+	longest      time.Duration // of the waits
 }
 
 // add counts an outcome.
@@ -368,7 +369,7 @@ func (t *tally) add(o outcome, ok bool) {
 	}
 	if !ok {
 		if t.wrong == 0 {
-			t.first = fmt.Sprintf(", first %s at %v after %v", o.Result, o.Start, o.Waited)
+			t.firstWrong = fmt.Sprintf(", first %s at %v after %v", o.Result, o.Start, o.Waited)
 		}
 		t.wrong++
 	}
