@@ -102,7 +102,7 @@ const (
 type Client struct {
 	config    ClientConfig
 	http      *http.Client
-	calls     *sync.WaitGroup // sign-ins and sign-outs in flight, callers gone or not
+	calls     *sync.WaitGroup // sign-ins and sign-outs in flight, even after ctx ended
 	logins    *semaphore
 	accounts  *accounts
 	queue     *loginQueue

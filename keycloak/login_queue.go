@@ -29,7 +29,7 @@ type loginQueue struct {
 type accountQueue struct {
 	size     int                  // running and waiting sign-ins
 	networks map[netip.Prefix]int // running and waiting sign-ins, by network
-	free     chan struct{}        // holds one token while no sign-in runs
+	turn     chan struct{}        // holds one value while no sign-in runs
 }
 
 func newLoginQueue() *loginQueue { return &loginQueue{accounts: map[digest]*accountQueue{}} }
@@ -43,8 +43,8 @@ func (q *loginQueue) enter(ctx context.Context,
 	q.mu.Lock()
 	queue, ok := q.accounts[account]
 	if !ok {
-		queue = &accountQueue{free: make(chan struct{}, 1), networks: map[netip.Prefix]int{}}
-		queue.free <- struct{}{}
+		queue = &accountQueue{turn: make(chan struct{}, 1), networks: map[netip.Prefix]int{}}
+		queue.turn <- struct{}{}
 		q.accounts[account] = queue
 	}
 	if queue.size > maxQueued || network.IsValid() && queue.networks[network] >= maxPerNetwork {
@@ -66,7 +66,7 @@ func (q *loginQueue) enter(ctx context.Context,
 		}
 	}
 	finish := func() {
-		queue.free <- struct{}{} // never blocks: the running sign-in holds the token
+		queue.turn <- struct{}{} // never blocks: the running sign-in took the value
 		remove()
 	}
 	leave = func(pause time.Duration) {
@@ -77,7 +77,7 @@ func (q *loginQueue) enter(ctx context.Context,
 		time.AfterFunc(pause, finish)
 	}
 	select {
-	case <-queue.free: // the runtime wakes waiting goroutines in order
+	case <-queue.turn: // the runtime wakes waiting goroutines in order
 	case <-ctx.Done():
 		remove()
 		return nil, ctx.Err()

@@ -16,18 +16,18 @@ import (
 )
 
 // These constants limit the responses that are cached for the grace period. A response over a limit
-// isn't cached: a tab that presents the same token later must sign in again. Exchanges in flight
+// isn't cached, so a tab that presents the same token later must sign in again. Exchanges in flight
 // are always shared.
 const (
 	maxCached      = 10_000
 	maxCachedBytes = 64 << 20
 )
 
-// exchanges exchanges refresh tokens for new ones, and each token only once per network.
+// exchanges exchanges refresh tokens for new tokens, but each token only once per network.
 //
 // If refresh tokens are single-use, Keycloak responds to a second exchange of the same token by
 // detaching the client from the session, which also invalidates the tokens of the first exchange
-// (seen in 6 of 6 attempts with 26.7.4). Two browser tabs that wake up together are enough. So all
+// (in 6 of 6 attempts with 26.7.4). Two browser tabs that wake up together suffice for that. So all
 // callers that present the same token from one network share one exchange, which runs on its own
 // context: a closed tab must not cut it off halfway. During the grace period, callers that present
 // the same token from that network get the same response, until the new refresh token is presented:
@@ -67,11 +67,11 @@ type networkSession struct {
 
 // An exchange is in flight until done is closed.
 type exchange struct {
-	presented digest       // of the refresh token
-	network   netip.Prefix // of the first caller; zero with anyNetwork
-	session   string       // the token's sid; unverified until Keycloak has accepted the token
-	release   func()       // releases the slot and the session; the caller holds exchanges.mu
-	done      chan struct{}
+	tokenDigest digest       // of the refresh token
+	network     netip.Prefix // of the first caller; zero with anyNetwork
+	session     string       // the token's sid; unverified until Keycloak has accepted the token
+	release     func()       // releases the slot and the session; the caller holds exchanges.mu
+	done        chan struct{}
 
 	signedOut  bool // the session ended while in flight; guarded by exchanges.mu
 	superseded bool // the new refresh token was presented; guarded by exchanges.mu
@@ -83,10 +83,10 @@ type exchange struct {
 	size   int
 }
 
-func newExchanges(f func(context.Context, identity.Secret) (*identity.OpenIDToken, error),
+func newExchanges(call func(context.Context, identity.Secret) (*identity.OpenIDToken, error),
 	grace time.Duration) *exchanges {
 	return &exchanges{
-		exchange: f, grace: grace, semaphore: newSemaphore(DefaultMaxCalls), log: slog.Default(),
+		exchange: call, grace: grace, semaphore: newSemaphore(DefaultMaxCalls), log: slog.Default(),
 		cache: map[digest][]*exchange{}, successors: map[digest]*exchange{},
 		sessions: map[networkSession]bool{},
 	}
@@ -113,7 +113,7 @@ func (x *exchanges) do(ctx context.Context,
 			x.mu.Unlock()
 			return nil, err
 		}
-		e = &exchange{presented: key, network: network, session: session, release: release,
+		e = &exchange{tokenDigest: key, network: network, session: session, release: release,
 			done: make(chan struct{})}
 		x.cache[key] = append(x.cache[key], e)
 		x.inFlight++
@@ -230,7 +230,7 @@ func (x *exchanges) run(ctx context.Context, e *exchange, refreshToken identity.
 	x.bytes += e.size
 	// A realm without single-use tokens may return the presented refresh token again: then
 	// presenting it supersedes nothing.
-	if token.RefreshToken != nil && digestOf(*token.RefreshToken) != e.presented {
+	if token.RefreshToken != nil && digestOf(*token.RefreshToken) != e.tokenDigest {
 		x.successors[digestOf(*token.RefreshToken)] = e
 	}
 	time.AfterFunc(x.grace, func() {
@@ -257,14 +257,14 @@ func (x *exchanges) forget(e *exchange) {
 
 // remove deletes an exchange from the cache, and reports whether it was there. The caller holds mu.
 func (x *exchanges) remove(e *exchange) bool {
-	i := slices.Index(x.cache[e.presented], e)
+	i := slices.Index(x.cache[e.tokenDigest], e)
 	if i < 0 {
 		return false
 	}
-	if len(x.cache[e.presented]) == 1 {
-		delete(x.cache, e.presented)
+	if len(x.cache[e.tokenDigest]) == 1 {
+		delete(x.cache, e.tokenDigest)
 	} else {
-		x.cache[e.presented] = slices.Delete(x.cache[e.presented], i, i+1)
+		x.cache[e.tokenDigest] = slices.Delete(x.cache[e.tokenDigest], i, i+1)
 	}
 	return true
 }
@@ -276,9 +276,9 @@ func (x *exchanges) endSession(refreshToken identity.Secret) {
 	key, session := digestOf(refreshToken), sessionOf(refreshToken)
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for presented, entries := range x.cache {
+	for tokenDigest, entries := range x.cache {
 		for _, e := range slices.Clone(entries) {
-			if presented != key && (session == "" || e.session != session) {
+			if tokenDigest != key && (session == "" || e.session != session) {
 				continue
 			}
 			select {

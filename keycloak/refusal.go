@@ -21,15 +21,15 @@ type Refusal struct {
 	// isn't known to send may repeat a request, so only its length is given.
 	Code, Description string
 	Hint              string // what to change, if a setting is wrong
-	meaning           error
+	err               error
 }
 
 // Error returns the text of the error that the refusal means, without any text from Keycloak.
 func (r *Refusal) Error() string {
-	if r.meaning == nil {
+	if r.err == nil {
 		return "Keycloak refused"
 	}
-	return r.meaning.Error()
+	return r.err.Error()
 }
 
 // LogValue returns the text and the detail: logs are for operators.
@@ -47,7 +47,7 @@ func (r *Refusal) OperatorDetail() string {
 }
 
 // Unwrap returns one of identity's errors.
-func (r *Refusal) Unwrap() error { return r.meaning }
+func (r *Refusal) Unwrap() error { return r.err }
 
 // A refusalRule maps error responses from Keycloak to an error. The first rule that matches
 // applies. A zero status, an empty code and an empty description match every response; description
