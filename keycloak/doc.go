@@ -5,8 +5,9 @@
 //   - Verifier verifies access tokens (verifier.go) with the keys of a KeySet, which fetches and
 //     caches them (key_set.go), or with StaticKeys (keys.go). Protect verifies each request's
 //     bearer token and lets only requests with a valid one pass. Middleware lets all requests pass,
-//     and stores the user, or the reason why there is none, in the context: for GraphQL, where each
-//     field has its own rule. KeySet.Keyfunc is for programs that parse tokens with golang-jwt.
+//     and stores the user, or the reason why there is none, in the context. It is for GraphQL,
+//     where each field has its own rule. KeySet.Keyfunc is for programs that parse tokens with
+//     golang-jwt.
 //   - Client signs people in and out: Login, Refresh, Logout (client.go). The tables in refusal.go
 //     map Keycloak's error responses to errors. refresh_once.go explains why a refresh token must
 //     never be exchanged twice, and how two tabs share one exchange.
@@ -48,12 +49,12 @@
 //   - It has at most 16 KiB and three parts in base64url without padding. Its header and payload
 //     are JSON that no two parsers can read differently: UTF-8, no duplicate member at any depth,
 //     at most 32 levels, and numbers that fit a float64.
-//   - Its header has a kid, an asymmetric alg, no crit, no cty, and a typ of JWT or at+jwt, if any.
-//     Keys and key URLs in the header are ignored.
+//   - Its header has a kid and an asymmetric alg, but neither crit nor cty. The header's typ is JWT,
+//     at+jwt or absent. Keys and key URLs in the header are ignored.
 //   - iss is exactly one of the accepted issuers. typ is Bearer: ID, refresh and logout tokens have
-//     the same issuer, and ID tokens are signed with the same keys. cnf is absent. aud holds
-//     one of the accepted audiences, and azp is one of AuthorizedParties, if any. sub isn't empty.
-//   - nbf and iat, if any, are past, and exp isn't, with a leeway of 30 s.
+//     the same issuer, and ID tokens are signed with the same keys. cnf is absent. aud holds one of
+//     the accepted audiences, and azp is one of AuthorizedParties, if any. sub isn't empty.
+//   - nbf and iat, if any, are in the past, and exp is in the future, with a leeway of 30 s.
 //   - Its kid names one of the issuer's signing keys: RSA of 2048 to 8192 bits, P-256, P-384, P-521
 //     or Ed25519. The token's alg is the one algorithm that the key is for.
 //   - The signature is correct; a PSS salt is as long as the hash.

@@ -50,13 +50,13 @@ const DefaultKeysMaxAge = 24 * time.Hour
 //
 // A KeySet stays fresh whether or not Run is called. Once the keys are about 5 minutes old, the
 // next use, by a token or by Status, starts a fetch in the background and uses the cached keys. So
-// a key that the realm removed stays valid for that long, plus one fetch. If the set hasn't been
+// a key that the realm has removed stays valid until the end of that fetch. If the set hasn't been
 // used for more than 10 minutes, the next token waits up to a second for a fetch; if the fetch
 // takes longer or fails, the cached keys stay valid up to MaxAge. Run refreshes the keys without
 // traffic too, so that no token waits.
 //
 // Anyone can make up a key ID. So fetches start at most once a second, for all callers together. A
-// few callers wait for a fetch, each for at most a second and until its context ends; the others
+// few callers wait for a fetch, each for at most a second or until its context ends; the others
 // don't wait. A fetch has a timeout and a maximum size. After failures, the pause before the next
 // fetch grows to 5 s. A response without a single usable key counts as a failure, and the cached
 // keys stay.

@@ -33,8 +33,7 @@ const (
 // Guesses at accounts without a password can't lower the delay: a refusal that was much faster than
 // the slowest sign-ins isn't recorded. A successful sign-in always is, since Keycloak certainly
 // hashed its password: so the delay shrinks when Keycloak becomes faster. Each network contributes
-// only a few of the samples.
-// The zero value is ready to use.
+// only a few of the samples. The zero value is ready to use.
 type loginTiming struct {
 	mu      sync.Mutex // guards samples
 	samples []sample   // oldest first
