@@ -49,8 +49,8 @@
 //   - It has at most 16 KiB and three parts in base64url without padding. Its header and payload
 //     are JSON that no two parsers can read differently: UTF-8, no duplicate member at any depth,
 //     at most 32 levels, and numbers that fit a float64.
-//   - Its header has a kid and an asymmetric alg, but neither crit nor cty. The header's typ is JWT,
-//     at+jwt or absent. Keys and key URLs in the header are ignored.
+//   - Its header has a kid and an asymmetric alg, but neither crit nor cty. The header's typ is
+//     JWT, at+jwt or absent. Keys and key URLs in the header are ignored.
 //   - iss is exactly one of the accepted issuers. typ is Bearer: ID, refresh and logout tokens have
 //     the same issuer, and ID tokens are signed with the same keys. cnf is absent. aud holds one of
 //     the accepted audiences, and azp is one of AuthorizedParties, if any. sub isn't empty.

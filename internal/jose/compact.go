@@ -75,7 +75,7 @@ func Parse(token string, accepted []string,
 
 // DecodeCompact splits a compact JWS, RFC 7515 section 3.1, and decodes its three parts. The parts
 // must be base64url without padding, line breaks, or stray bits at the end, so that each token has
-// only one spelling. Any error is an *Error whose Reason is Malformed.
+// only one encoding. Any error is an *Error whose Reason is Malformed.
 func DecodeCompact(token string) (decoded [3][]byte, err error) {
 	// Count before splitting: a token of dots has thousands of parts (CVE-2025-30204).
 	if parts := strings.Count(token, ".") + 1; parts != 3 {
