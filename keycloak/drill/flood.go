@@ -15,17 +15,17 @@ import (
 // sendUnknownKeys sends a token with an unknown key each millisecond. It leaves two connections for
 // other tokens. It calls handle with each outcome, concurrently.
 func (s *system) sendUnknownKeys(length time.Duration, handle func(outcome)) {
-	var sending sync.WaitGroup
+	var wg sync.WaitGroup
 	start := time.Now()
 	for sender := range connections - 2 {
-		sending.Go(func() {
+		wg.Go(func() {
 			for n := sender; time.Duration(n)*time.Millisecond < length; n += connections - 2 {
 				time.Sleep(time.Until(start.Add(time.Duration(n) * time.Millisecond)))
 				handle(s.send(s.unknownKeyToken(n)))
 			}
 		})
 	}
-	sending.Wait()
+	wg.Wait()
 }
 
 // heapInUse returns the size of the heap in bytes, after garbage collection.
@@ -51,16 +51,16 @@ func flood(s *system, length time.Duration) error {
 	s.kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Delay: keysDelay})
 	s.fetches.reset("")
 
-	var sending sync.WaitGroup
+	var wg sync.WaitGroup
 	for range connections { // open all connections before memory is measured
-		sending.Go(func() { s.send(firstToken) })
+		wg.Go(func() { s.send(firstToken) })
 	}
-	sending.Wait()
+	wg.Wait()
 	var unknownTally, validTally, newKeyTally tally
 	var mu sync.Mutex             // guards unavailableAt
 	var unavailableAt []time.Time // when tokens couldn't wait for a fetch
 	heapBefore, start := heapInUse(), time.Now()
-	sending.Go(func() {
+	wg.Go(func() {
 		s.sendUnknownKeys(length, func(o outcome) {
 			unknownTally.add(o, o.keyMissing() &&
 				(o.Result == unknownKey || o.Waited == 0 || s.tolerance > 0))
@@ -95,7 +95,7 @@ func flood(s *system, length time.Duration) error {
 			s.remove(oldKeys[n-2])
 		}
 	}
-	sending.Wait()
+	wg.Wait()
 	stop()
 	took := time.Since(start)
 
@@ -165,15 +165,15 @@ func slowFetches(s *system, length time.Duration) error {
 	}
 	s.kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Delay: 700 * time.Millisecond})
 	var unknownTally tally
-	var sending sync.WaitGroup
+	var wg sync.WaitGroup
 	for n := range int(length / (100 * time.Millisecond)) {
 		time.Sleep(100 * time.Millisecond)
-		sending.Go(func() {
+		wg.Go(func() {
 			o := s.send(s.unknownKeyToken(n))
 			unknownTally.add(o, o.keyMissing())
 		})
 	}
-	sending.Wait()
+	wg.Wait()
 	time.Sleep(fetchTimeout)
 	s.checkOutcomes("each key is unknown, or still being fetched", &unknownTally)
 	s.checkFetches(int(length/minFetchInterval)*5/6, 2+int(length/minFetchInterval))
@@ -260,10 +260,10 @@ func tenThousandAtOnce(s *system, length time.Duration) error {
 	}
 	s.fetches.reset("")
 	var outcomes [6]tally
-	var sending sync.WaitGroup
+	var wg sync.WaitGroup
 	start := time.Now()
 	for g := range goroutines {
-		sending.Go(func() {
+		wg.Go(func() {
 			for round := 0; round < 3 || time.Since(start) < length; round++ {
 				n, kind := (g+round)%users, (g/users+round)%len(outcomes)
 				var token, want string
@@ -298,7 +298,7 @@ func tenThousandAtOnce(s *system, length time.Duration) error {
 	}
 	done := make(chan struct{})
 	go func() {
-		sending.Wait()
+		wg.Wait()
 		close(done)
 	}()
 	rotations, wrongStatus := 0, 0

@@ -68,7 +68,7 @@ func run(args []string, stdout io.Writer) error {
 func runAll(length time.Duration) (rows []row, err error) {
 	all := scenarios()
 	results, errs := make([][]row, len(all)), make([]error, len(all))
-	var running sync.WaitGroup
+	var wg sync.WaitGroup
 	for i, sc := range all {
 		runScenario := func() {
 			var s *system
@@ -83,10 +83,10 @@ func runAll(length time.Duration) (rows []row, err error) {
 		case sc.exclusive:
 			runScenario()
 		default:
-			running.Go(runScenario)
+			wg.Go(runScenario)
 		}
 	}
-	running.Wait()
+	wg.Wait()
 	for _, result := range results {
 		rows = append(rows, result...)
 	}

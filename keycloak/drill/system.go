@@ -330,8 +330,8 @@ func waitUntil(limit time.Duration, condition func() bool) (took time.Duration, 
 func (s *system) sendRepeatedly(t *tally, pause time.Duration, token func() string,
 	want string) (stop func()) {
 	stopped := make(chan struct{})
-	var sending sync.WaitGroup
-	sending.Go(func() {
+	var wg sync.WaitGroup
+	wg.Go(func() {
 		for {
 			o := s.send(token())
 			t.add(o, o.Result == want)
@@ -344,7 +344,7 @@ func (s *system) sendRepeatedly(t *tally, pause time.Duration, token func() stri
 	})
 	return func() {
 		close(stopped)
-		sending.Wait()
+		wg.Wait()
 	}
 }
 
