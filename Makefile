@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help dev run keycloak keycloak-stop check test e2e drill soak console generate govulncheck image release-dry-run
+.PHONY: help dev run keycloak keycloak-stop check test e2e drill soak bench console generate govulncheck image release-dry-run
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ e2e: ## run the end-to-end and contract tests against a real Keycloak, which it 
 
 drill: ## show with figures how token verification survives outages and attacks (1 minute)
 	go run ./keycloak/drill
+
+bench: ## what requests cost, beside a bare net/http handler (needs wrk; three minutes)
+	go run ./e2e/bench
 
 soak: ## run at full load against the fake Keycloak; the live heap must not grow (10 minutes)
 	TEST_SOAK=10m go test -count=1 -timeout 20m -v -run TestSoak ./e2e
