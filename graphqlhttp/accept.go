@@ -31,7 +31,7 @@ func (m mediaType) requestErrorStatus() int {
 // ignored, as section 12.4.1 allows. If the client accepts neither type, ok is false and the
 // error is sent as application/json.
 func negotiate(accept []string) (media mediaType, ok bool) {
-	plain, response := preference{rank: -1}, preference{rank: -1}
+	jsonPref, responsePref := preference{rank: -1}, preference{rank: -1}
 	hasRange, rangesLeft := false, maxRanges
 	for _, header := range accept {
 		for header != "" && rangesLeft > 0 {
@@ -45,17 +45,17 @@ func negotiate(accept []string) (media mediaType, ok bool) {
 				continue
 			}
 			hasRange = true
-			plain.consider(r, mediaJSON)
-			response.consider(r, mediaResponse)
+			jsonPref.consider(r, mediaJSON)
+			responsePref.consider(r, mediaResponse)
 		}
 	}
 	switch {
 	case !hasRange:
 		return mediaJSON, true
-	case plain.weight == 0 && response.weight == 0:
+	case jsonPref.weight == 0 && responsePref.weight == 0:
 		return mediaJSON, false
-	case response.weight > plain.weight ||
-		response.weight == plain.weight && response.rank >= rankExact:
+	case responsePref.weight > jsonPref.weight ||
+		responsePref.weight == jsonPref.weight && responsePref.rank >= rankExact:
 		return mediaResponse, true
 	}
 	return mediaJSON, true
@@ -147,23 +147,23 @@ func parseWeight(text string) (weight int, ok bool) {
 // cutOutsideQuotes cuts text at the first separator outside quoted strings. A quote that is never
 // closed doesn't start a quoted string.
 func cutOutsideQuotes(text string, separator byte) (before, after string) {
-	first := -1 // index of the first separator since the open quote
-	quoted := false
+	firstSeparator := -1 // index of the first separator since the open quote
+	inQuotes := false
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
-		case quoted && c == '\\':
+		case inQuotes && c == '\\':
 			i++
 		case c == '"':
-			quoted, first = !quoted, -1
+			inQuotes, firstSeparator = !inQuotes, -1
 		case c != separator:
-		case !quoted:
+		case !inQuotes:
 			return text[:i], text[i+1:]
-		case first < 0:
-			first = i
+		case firstSeparator < 0:
+			firstSeparator = i
 		}
 	}
-	if quoted && first >= 0 {
-		return text[:first], text[first+1:]
+	if inQuotes && firstSeparator >= 0 {
+		return text[:firstSeparator], text[firstSeparator+1:]
 	}
 	return text, ""
 }

@@ -79,6 +79,7 @@ func TestNegotiate(t *testing.T) {
 	}
 }
 
+// FuzzNegotiate checks the media type for random Accept headers.
 func FuzzNegotiate(f *testing.F) {
 	for _, header := range []string{"", "*/*;q=0.8, application/json",
 		`a/b;c="\",", application/graphql-response+json;q=0.001`, ";;,=\"", "application/json;q=0",

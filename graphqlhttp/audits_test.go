@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// An audit has the request of one of the serverAudits of graphql-http 1.23.1, and the strictest of
-// the responses that the audit accepts.
+// An audit is one of the serverAudits of graphql-http 1.23.1: its request, and the response that it
+// requires. If the original accepts several responses, this is the strictest of them.
 type audit struct {
 	id        string
 	request   func() *http.Request
@@ -56,14 +56,14 @@ func auditGet(accept string, parameters url.Values) func() *http.Request {
 
 // newAudits returns the audits in the order of graphql-http.
 func newAudits() []audit {
-	ok := func(id, accept, body string) audit {
+	audit200 := func(id, accept, body string) audit {
 		return audit{id: id, request: auditPost(accept, body), minStatus: 200, maxStatus: 200}
 	}
-	okNoErrors := func(id, accept, body string) audit {
+	audit200NoErrors := func(id, accept, body string) audit {
 		return audit{id: id, request: auditPost(accept, body), minStatus: 200, maxStatus: 200,
 			noErrors: true}
 	}
-	fails := func(id, accept, body string) audit {
+	audit400 := func(id, accept, body string) audit {
 		return audit{id: id, request: auditPost(accept, body), minStatus: 400, maxStatus: 400}
 	}
 	withMedia := func(a audit, media string) audit { a.media = media; return a }
@@ -73,96 +73,97 @@ func newAudits() []audit {
 		"variables": map[string]any{"name": "sometype"}})
 
 	audits := []audit{
-		withMedia(ok("22EB", typeResponse, typenameBody), typeResponse),
-		withMedia(ok("4655", typeJSON, typenameBody), typeJSON),
-		withMedia(ok("47DE", "*/*", typenameBody), typeJSON),
-		withMedia(ok("80D8", "", typenameBody), typeJSON),
-		ok("82A3", "", typenameBody),
+		withMedia(audit200("22EB", typeResponse, typenameBody), typeResponse),
+		withMedia(audit200("4655", typeJSON, typenameBody), typeJSON),
+		withMedia(audit200("47DE", "*/*", typenameBody), typeJSON),
+		withMedia(audit200("80D8", "", typenameBody), typeJSON),
+		audit200("82A3", "", typenameBody),
 		{id: "BF61", minStatus: 200, maxStatus: 200, request: func() *http.Request {
 			r := postText(`{"query":"{ __type(name: \"Run🏃Swim🏊\") { name } }"}`)
 			r.Header.Set("Content-Type", "application/json; charset=utf-8")
 			return r
 		}},
-		ok("78D5", "", typenameBody),
-		ok("2C94", "", typenameBody),
+		audit200("78D5", "", typenameBody),
+		audit200("2C94", "", typenameBody),
 		{id: "5A70", minStatus: 200, maxStatus: 200, request: auditGet("", url.Values{"query": {"{ __typename }"}})},
 		{id: "9C48", minStatus: 400, maxStatus: 499, request: auditGet(typeResponse, url.Values{"query": {"mutation { __typename }"}})},
 		{id: "9ABE", minStatus: 400, maxStatus: 499, request: func() *http.Request {
 			r := postText(typenameBody)
-			// The default of fetch for a string.
+			// fetch sends this Content-Type with a body that is a string.
 			r.Header.Set("Content-Type", "text/plain;charset=UTF-8")
 			return r
 		}},
-		ok("03D4", "", typenameBody),
-		fails("A5BF", "", ""),
-		fails("423L", typeResponse, `{"notquery":"{ __typename }"}`),
+		audit200("03D4", "", typenameBody),
+		audit400("A5BF", "", ""),
+		audit400("423L", typeResponse, `{"notquery":"{ __typename }"}`),
 	}
 	wrongTypes := []string{`{"obj":"ect"}`, `0`, `false`, `["array"]`}
 	for i, value := range wrongTypes {
-		audits = append(audits, fails(fmt.Sprintf("LKJ%d", i), "", `{"query":`+value+`}`))
+		audits = append(audits, audit400(fmt.Sprintf("LKJ%d", i), "", `{"query":`+value+`}`))
 	}
-	audits = append(audits, ok("34A2", typeResponse, typenameBody),
-		okNoErrors("13EE", typeJSON, typenameBody))
+	audits = append(audits, audit200("34A2", typeResponse, typenameBody),
+		audit200NoErrors("13EE", typeJSON, typenameBody))
 	for i, value := range wrongTypes {
 		audits = append(audits,
-			fails(fmt.Sprintf("6C0%d", i), "",
+			audit400(fmt.Sprintf("6C0%d", i), "",
 				`{"operationName":`+value+`,"query":"{ __typename }"}`))
 	}
 	const namedBody = `{"operationName":"Query","query":"query Query { __typename }"}`
-	audits = append(audits, ok("8161", typeResponse, namedBody),
-		okNoErrors("B8B3", typeJSON, namedBody))
+	audits = append(audits, audit200("8161", typeResponse, namedBody),
+		audit200NoErrors("B8B3", typeJSON, namedBody))
 	for i, name := range []string{"variables", "operationName", "extensions"} {
 		body := `{"query":"{ __typename }","` + name + `":null}`
-		audits = append(audits, okNoErrors(fmt.Sprintf("94B%d", i), typeResponse, body),
-			okNoErrors(fmt.Sprintf("022%d", i), typeJSON, body))
+		audits = append(audits, audit200NoErrors(fmt.Sprintf("94B%d", i), typeResponse, body),
+			audit200NoErrors(fmt.Sprintf("022%d", i), typeJSON, body))
 	}
 	wrongTypes[0] = `"string"`
 	for i, value := range wrongTypes {
 		audits = append(audits,
-			fails(fmt.Sprintf("476%d", i), "", `{"query":"{ __typename }","variables":`+value+`}`))
+			audit400(fmt.Sprintf("476%d", i), "", `{"query":"{ __typename }","variables":`+value+`}`))
 	}
 	audits = append(audits,
-		ok("2EA1", typeResponse, string(typeByPost)),
-		okNoErrors("28B9", typeJSON, string(typeByPost)),
+		audit200("2EA1", typeResponse, string(typeByPost)),
+		audit200NoErrors("28B9", typeJSON, string(typeByPost)),
 		audit{id: "D6D5", minStatus: 200, maxStatus: 200, noErrors: true,
 			request: auditGet(typeResponse, typeByGet)},
 		audit{id: "6A70", minStatus: 200, maxStatus: 200, noErrors: true,
 			request: auditGet(typeJSON, typeByGet)})
 	for i, value := range wrongTypes {
 		audits = append(audits,
-			fails(fmt.Sprintf("58B%d", i), "", `{"query":"{ __typename }","extensions":`+value+`}`))
+			audit400(fmt.Sprintf("58B%d", i), "", `{"query":"{ __typename }","extensions":`+value+`}`))
 	}
 	const extendedBody = `{"query":"{ __typename }","extensions":{"some":"value"}}`
 	return append(audits,
-		ok("428F", typeResponse, extendedBody), okNoErrors("1B7A", typeJSON, extendedBody),
-		fails("B6DC", typeJSON, `{ "not a JSON`), fails("BCF8", typeJSON, `{ "not a JSON`),
-		fails("B7N8", typeResponse, `{ "not a JSON`),
-		fails("8764", "", `{"qeury":"{ __typename }"}`),
-		fails("3E3A", "", `{"qeury":"{ __typename }"}`), ok("572B", typeJSON, syntaxError),
-		ok("FDE2", typeJSON, unknownField), ok("7B9B", typeJSON, badVariables),
-		fails("865D", typeResponse, syntaxError), fails("556A", typeResponse, syntaxError),
-		withoutData(fails("D586", typeResponse, syntaxError)),
-		fails("51FE", typeResponse, unknownField),
-		fails("74FF", typeResponse, unknownField),
-		withoutData(fails("5E5B", typeResponse, unknownField)),
-		fails("86EE", typeResponse, badVariables))
+		audit200("428F", typeResponse, extendedBody),
+		audit200NoErrors("1B7A", typeJSON, extendedBody),
+		audit400("B6DC", typeJSON, `{ "not a JSON`), audit400("BCF8", typeJSON, `{ "not a JSON`),
+		audit400("B7N8", typeResponse, `{ "not a JSON`),
+		audit400("8764", "", `{"qeury":"{ __typename }"}`),
+		audit400("3E3A", "", `{"qeury":"{ __typename }"}`), audit200("572B", typeJSON, syntaxError),
+		audit200("FDE2", typeJSON, unknownField), audit200("7B9B", typeJSON, badVariables),
+		audit400("865D", typeResponse, syntaxError), audit400("556A", typeResponse, syntaxError),
+		withoutData(audit400("D586", typeResponse, syntaxError)),
+		audit400("51FE", typeResponse, unknownField),
+		audit400("74FF", typeResponse, unknownField),
+		withoutData(audit400("5E5B", typeResponse, unknownField)),
+		audit400("86EE", typeResponse, badVariables))
 }
 
-// run runs the audit. It returns how the audit failed, or "" if it succeeded.
+// run sends the request of the audit. It returns how the audit failed, or "" if it succeeded.
 func (a audit) run(t *testing.T, config Config, e executable) string {
 	res := sendWith(t, config, e, a.request())
 	var content map[string]json.RawMessage
 	if err := json.Unmarshal(res.Body.Bytes(), &content); err != nil {
 		return err.Error()
 	}
-	_, errs := content["errors"]
-	_, data := content["data"]
+	_, hasErrors := content["errors"]
+	_, hasData := content["data"]
 	switch {
 	case res.Code < a.minStatus || res.Code > a.maxStatus:
 		return fmt.Sprintf("status %d, want %d to %d", res.Code, a.minStatus, a.maxStatus)
 	case !strings.HasPrefix(res.Header().Get("Content-Type"), a.media):
 		return fmt.Sprintf("Content-Type %s, want %s", res.Header().Get("Content-Type"), a.media)
-	case a.noErrors && errs, a.noData && data:
+	case a.noErrors && hasErrors, a.noData && hasData:
 		return "unexpected errors or data: " + res.Body.String()
 	}
 	return ""
@@ -175,12 +176,12 @@ func TestAudits(t *testing.T) {
 	if len(audits) != 61 {
 		t.Errorf("%d audits, want the 61 of graphql-http 1.23.1", len(audits))
 	}
-	seen := map[string]bool{}
+	seenIDs := map[string]bool{}
 	for _, a := range audits {
-		if seen[a.id] {
+		if seenIDs[a.id] {
 			t.Errorf("audit %s is listed twice", a.id)
 		}
-		seen[a.id] = true
+		seenIDs[a.id] = true
 		failure := a.run(t, Config{AllowGET: true, Introspection: true}, introspectionResolvers())
 		if failure != "" {
 			t.Errorf("%s: %s", a.id, failure)

@@ -37,7 +37,7 @@ func TestBody_rejectedByHeaders(t *testing.T) {
 		status        int
 	}{
 		"one byte too large": {"Accept", "*/*", 64<<10 + 1, 413},
-		"huge":               {"Accept", "*/*", 1 << 60, 413},
+		"2^60 bytes":         {"Accept", "*/*", 1 << 60, 413},
 		"gzip":               {"Content-Encoding", "gzip", 100, 415},
 		"form":               {"Content-Type", "application/x-www-form-urlencoded", 100, 415},
 		"Accept: text/html":  {"Accept", "text/html", 100, 406},
@@ -153,20 +153,20 @@ func TestBody_maxNesting(t *testing.T) {
 	nested := func(levels int) string {
 		return strings.Repeat("[", levels) + strings.Repeat("]", levels)
 	}
-	for _, tt := range []struct{ max, levels, status int }{
+	for _, tt := range []struct{ maxNesting, levels, status int }{
 		{0, 62, 200}, {0, 63, 400}, {5, 3, 200}, {5, 4, 400}, {1000, 998, 200}, {1000, 999, 400},
 	} {
 		body := `{"query":"{ leaf }","variables":{"v":` + nested(tt.levels) + `}}`
-		res := sendWith(t, Config{AllowGET: true, Introspection: true, MaxNesting: tt.max},
+		res := sendWith(t, Config{AllowGET: true, Introspection: true, MaxNesting: tt.maxNesting},
 			resolvers(), postText(body))
 		if res.Code != tt.status {
-			t.Errorf("MaxNesting %d, %d levels in a variable: %d %s, want %d", tt.max, tt.levels,
+			t.Errorf("MaxNesting %d, %d levels in a variable: %d %s, want %d", tt.maxNesting, tt.levels,
 				res.Code, res.Body, tt.status)
 		}
-		want := fmt.Sprintf("variables nest deeper than %d levels", tt.max)
-		if tt.max != 0 && tt.status == 400 &&
+		want := fmt.Sprintf("variables nest deeper than %d levels", tt.maxNesting)
+		if tt.maxNesting != 0 && tt.status == 400 &&
 			!strings.Contains(res.Body.String(), want) {
-			t.Errorf("MaxNesting %d: %s, want %s", tt.max, res.Body, want)
+			t.Errorf("MaxNesting %d: %s, want %s", tt.maxNesting, res.Body, want)
 		}
 	}
 	for target, want := range map[string]string{
@@ -309,12 +309,12 @@ func TestFieldErrors_truncated(t *testing.T) {
 	got := content.Errors[0]
 	if len(got.Message) > 1000 || len(got.Message) < 990 || !utf8.ValidString(got.Message) ||
 		strings.ContainsRune(got.Message, utf8.RuneError) || len(got.Locations) != 5 {
-		t.Errorf("message of %d bytes, %d locations; want up to 1000 and 5; message %s",
+		t.Errorf("message of %d bytes, %d locations; want 990 to 1000, and 5; message %s",
 			len(got.Message), len(got.Locations), got.Message)
 	}
-	if fieldErrors(gqlerror.List{longErr}, &language.Locator{}); len(longErr.Message) != 1600 ||
-		len(longErr.Locations) != 50 {
-		t.Errorf("fieldErrors changed the server's error to %d bytes, %d locations",
+	boundFieldErrors(gqlerror.List{longErr}, &language.Locator{})
+	if len(longErr.Message) != 1600 || len(longErr.Locations) != 50 {
+		t.Errorf("boundFieldErrors changed the server's error to %d bytes, %d locations; want 1600, 50",
 			len(longErr.Message), len(longErr.Locations))
 	}
 }
@@ -356,7 +356,7 @@ func TestRequestErrors_truncated(t *testing.T) {
 // TestRequestErrors_fields checks that a request error has a message and extensions, locations if
 // it is about a part of the document, and no other fields.
 func TestRequestErrors_fields(t *testing.T) {
-	for query, located := range map[string]bool{
+	for query, wantLocations := range map[string]bool{
 		"{": true, "{ nothing }": true, "{ need(s: 5) }": true,
 		"query ($v: Int!) { echo(i: $v) }": true, "{ x: leaf x: fails }": true,
 		"{ echo(i: 5000000000) }": true, "{ ... @defer { leaf } }": true,
@@ -372,9 +372,9 @@ func TestRequestErrors_fields(t *testing.T) {
 			delete(e, "locations")
 			delete(e, "message")
 			delete(e, "extensions")
-			if hasLocations != located || len(e) != 0 {
+			if hasLocations != wantLocations || len(e) != 0 {
 				t.Errorf("%s: has locations: %t, want %t; other fields %v, want none", query,
-					hasLocations, located, e)
+					hasLocations, wantLocations, e)
 			}
 		}
 	}

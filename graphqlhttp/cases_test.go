@@ -20,11 +20,11 @@ var update = flag.Bool("update", false,
 // TestCases sends the requests in testdata and compares the responses. Each file has the cases of
 // one subject. A case is a named request, followed by its response. A request has a line with
 // method and target, headers, an empty line, and a body without the last line break. The responses
-// leave out headers that are always the same, which send checks.
+// omit the headers that are the same in every response; send checks those.
 func TestCases(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
-		t.Fatalf("files in testdata: %v, %v, want some", files, err)
+		t.Fatalf("Glob(testdata/*.txtar) = %v, %v, want at least one file", files, err)
 	}
 	for _, file := range files {
 		archive, err := txtar.ParseFile(file)
@@ -78,7 +78,7 @@ func parseRequest(t *testing.T, text []byte) *http.Request {
 	return r
 }
 
-// responseText formats a response as the files in testdata have it.
+// responseText formats a response for the files in testdata.
 func responseText(res result) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s\n",

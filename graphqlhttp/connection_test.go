@@ -25,8 +25,8 @@ func TestConnection_optionsAndHead(t *testing.T) {
 			response.Header.Get("Allow") != "GET, HEAD, OPTIONS, POST" || len(body) != 0 ||
 			response.Header.Get("Content-Type") != "" ||
 			response.Header.Get("Access-Control-Allow-Origin") != "" {
-			t.Errorf("%q: %d %v %q, want 204 with only Allow", request, response.StatusCode,
-				response.Header, body)
+			t.Errorf("%q: %d %v %q, want 204, Allow, no body, no Content-Type and no CORS "+
+				"headers", request, response.StatusCode, response.Header, body)
 		}
 	}
 	get, body := sendRaw(t, server, "GET /?query={leaf} HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -36,8 +36,8 @@ func TestConnection_optionsAndHead(t *testing.T) {
 	}
 	for _, header := range []string{"Content-Type", "Content-Length", "Cache-Control"} {
 		if get.Header.Get(header) == "" || get.Header.Get(header) != head.Header.Get(header) {
-			t.Errorf("%s: GET has %q, HEAD has %q, want the same", header, get.Header.Get(header),
-				head.Header.Get(header))
+			t.Errorf("%s: GET has %q, HEAD has %q, want the same value in both", header,
+				get.Header.Get(header), head.Header.Get(header))
 		}
 	}
 }
@@ -48,20 +48,23 @@ func TestConnection_unreadBody(t *testing.T) {
 	server := httptest.NewServer(newServer(Config{AllowGET: true, Introspection: true},
 		resolvers()))
 	defer server.Close()
-	const json, chunked = "Content-Type: application/json\r\n", "Transfer-Encoding: chunked\r\n"
+	const (
+		jsonHeader    = "Content-Type: application/json\r\n"
+		chunkedHeader = "Transfer-Encoding: chunked\r\n"
+	)
 	for _, tt := range []struct {
 		head   string
 		status int
 	}{
-		{"POST / HTTP/1.1\r\n" + json + "Content-Length: 65537\r\n", 413},
-		{"POST / HTTP/1.1\r\n" + json + "Content-Length: 100000\r\n", 413},
-		{"POST / HTTP/1.1\r\n" + json + "Content-Length: 1000000000000\r\n", 413},
+		{"POST / HTTP/1.1\r\n" + jsonHeader + "Content-Length: 65537\r\n", 413},
+		{"POST / HTTP/1.1\r\n" + jsonHeader + "Content-Length: 100000\r\n", 413},
+		{"POST / HTTP/1.1\r\n" + jsonHeader + "Content-Length: 1000000000000\r\n", 413},
 		{"POST / HTTP/1.1\r\nContent-Length: 100000\r\n", 415},
-		{"POST / HTTP/1.1\r\n" + json + "Content-Encoding: gzip\r\n" + chunked, 415},
-		{"POST / HTTP/1.1\r\n" + json + "Accept: text/html\r\n" + chunked, 406},
-		{"PUT / HTTP/1.1\r\n" + json + chunked, 405},
+		{"POST / HTTP/1.1\r\n" + jsonHeader + "Content-Encoding: gzip\r\n" + chunkedHeader, 415},
+		{"POST / HTTP/1.1\r\n" + jsonHeader + "Accept: text/html\r\n" + chunkedHeader, 406},
+		{"PUT / HTTP/1.1\r\n" + jsonHeader + chunkedHeader, 405},
 		{"GET /?query={leaf} HTTP/1.1\r\nContent-Length: 100000\r\n", 200},
-		{"OPTIONS / HTTP/1.1\r\n" + chunked, 204},
+		{"OPTIONS / HTTP/1.1\r\n" + chunkedHeader, 204},
 	} {
 		// The body is never sent.
 		response, _ := sendRaw(t, server, tt.head+"Host: x\r\n\r\n")
@@ -72,8 +75,8 @@ func TestConnection_unreadBody(t *testing.T) {
 	}
 	const body = `{"query":"{ leaf }"}`
 	for _, request := range []string{
-		"POST / HTTP/1.1\r\nHost: x\r\n" + json + "Content-Length: 20\r\n\r\n" + body,
-		"POST / HTTP/1.1\r\nHost: x\r\n" + json + chunked + "\r\n14\r\n" + body + "\r\n0\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: x\r\n" + jsonHeader + "Content-Length: 20\r\n\r\n" + body,
+		"POST / HTTP/1.1\r\nHost: x\r\n" + jsonHeader + chunkedHeader + "\r\n14\r\n" + body + "\r\n0\r\n\r\n",
 		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n" + body,
 	} {
 		if response, _ := sendRaw(t, server, request); response.Close {

@@ -49,49 +49,50 @@ func (p documentPolicy) lookup(params *graphql.RawParams) (lookup documentLookup
 			return lookup, nil
 		case hasID:
 			// Apollo Client looks for this message, and then sends the whole query.
-			return lookup, rejectedWith(apierror.CodePersistedQueryNotSupported,
+			return lookup, newRejectionWithCode(apierror.CodePersistedQueryNotSupported,
 				"PersistedQueryNotSupported")
 		}
-		return lookup, rejected(http.StatusBadRequest, missingQuery)
+		return lookup, newRejection(http.StatusBadRequest, missingQuery)
 	}
 	id, message := readPersistedQuery(extension)
 	if message != "" {
-		return lookup, rejected(http.StatusBadRequest, message)
+		return lookup, newRejection(http.StatusBadRequest, message)
 	}
 	if params.Query == "" && id == "" {
-		return lookup, rejected(http.StatusBadRequest, missingQuery)
+		return lookup, newRejection(http.StatusBadRequest, missingQuery)
 	}
 	if p.manifest != nil {
 		trusted, mismatch := p.manifest.find(id, params)
 		switch {
 		case mismatch:
-			return lookup, rejected(http.StatusBadRequest, hashMismatch)
+			return lookup, newRejection(http.StatusBadRequest, hashMismatch)
 		case trusted:
 			return lookup, nil
 		case !p.logOnly:
-			return lookup, rejectedWith(apierror.CodeOperationNotAllowed,
+			return lookup, newRejectionWithCode(apierror.CodeOperationNotAllowed,
 				"This server runs only registered operations")
 		}
 		lookup.untrusted = true
 	}
-	rej := p.automatic(&lookup, id, params)
+	rej := p.lookupPersisted(&lookup, id, params)
 	return lookup, rej
 }
 
-// automatic implements Apollo's automatic persisted queries. The id may be empty.
-func (p documentPolicy) automatic(lookup *documentLookup, id string,
+// lookupPersisted implements Apollo's automatic persisted queries: it finds the text for a hash, or
+// checks the hash of a text. The id may be empty.
+func (p documentPolicy) lookupPersisted(lookup *documentLookup, id string,
 	params *graphql.RawParams) *rejection {
 	switch {
 	case id == "":
 		return nil
-	case p.persisted == nil && params.Query != "": // logOnly: the id needn't be a hash
+	case p.persisted == nil && params.Query != "": // with logOnly, the id needn't be a hash
 		return nil
 	case p.persisted == nil:
 		return persistedQueryNotFound()
 	}
 	sum, ok := parseDigest(id)
 	if !ok {
-		return rejected(http.StatusBadRequest,
+		return newRejection(http.StatusBadRequest,
 			"extensions.persistedQuery.sha256Hash must be 64 hexadecimal digits in lower case")
 	}
 	if params.Query == "" {
@@ -101,7 +102,7 @@ func (p documentPolicy) automatic(lookup *documentLookup, id string,
 		return nil
 	}
 	if digest(sha256.Sum256([]byte(params.Query))) != sum {
-		return rejected(http.StatusBadRequest, hashMismatch)
+		return newRejection(http.StatusBadRequest, hashMismatch)
 	}
 	lookup.storeAs = &sum
 	return nil
@@ -115,15 +116,15 @@ func (p documentPolicy) remember(operation *operation) {
 	}
 }
 
-// rejectedWith returns a rejection with a code, and with the status of an invalid document.
-func rejectedWith(code apierror.Code, message string) *rejection {
+// newRejectionWithCode returns a rejection with a code, and with the status of an invalid document.
+func newRejectionWithCode(code apierror.Code, message string) *rejection {
 	return &rejection{errs: gqlerror.List{apierror.New(code, "", message)}}
 }
 
 // persistedQueryNotFound returns the rejection that makes a client send the whole document. Apollo
 // Client looks for this message or this code.
 func persistedQueryNotFound() *rejection {
-	return rejectedWith(apierror.CodePersistedQueryNotFound, "PersistedQueryNotFound")
+	return newRejectionWithCode(apierror.CodePersistedQueryNotFound, "PersistedQueryNotFound")
 }
 
 // readPersistedQuery returns the id in the extension persistedQuery, or "" if the extension is
@@ -161,15 +162,15 @@ func parseDigest(text string) (sum digest, ok bool) {
 	return sum, err == nil
 }
 
-// holdsValues reports whether a document has a mutation or subscription, and also a string or
-// number anywhere in it.
+// holdsValues reports whether a document has a mutation or subscription, and has a string or number
+// anywhere.
 func holdsValues(doc *ast.QueryDocument) bool {
 	notQuery := func(o *ast.OperationDefinition) bool { return o.Operation != ast.Query }
 	if !slices.ContainsFunc(doc.Operations, notQuery) {
 		return false
 	}
 	found := false
-	v := visitor{value: func(value *ast.Value) {
+	v := visitor{onValue: func(value *ast.Value) {
 		switch value.Kind {
 		case ast.IntValue, ast.FloatValue, ast.StringValue, ast.BlockValue:
 			found = true
@@ -177,14 +178,14 @@ func holdsValues(doc *ast.QueryDocument) bool {
 	}}
 	for _, operation := range doc.Operations {
 		for _, variable := range operation.VariableDefinitions {
-			v.values(variable.DefaultValue)
-			v.directives(variable.Directives)
+			v.visitValue(variable.DefaultValue)
+			v.visitDirectives(variable.Directives)
 		}
-		v.directives(operation.Directives)
-		v.selections(operation.SelectionSet)
+		v.visitDirectives(operation.Directives)
+		v.visitSelections(operation.SelectionSet)
 	}
 	for _, fragment := range doc.Fragments {
-		v.directives(fragment.Directives) // the selections were visited at the spreads
+		v.visitDirectives(fragment.Directives) // the selections were visited at the spreads
 	}
 	return found
 }

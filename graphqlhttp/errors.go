@@ -43,8 +43,8 @@ func withPosition(position *ast.Position, err *gqlerror.Error) *gqlerror.Error {
 	return err
 }
 
-// codes returns the distinct codes of errs, each as CODE or CODE/REASON.
-func codes(errs gqlerror.List) []string {
+// distinctCodes returns the distinct codes of errs, each as CODE or CODE/REASON.
+func distinctCodes(errs gqlerror.List) []string {
 	var codes []string
 	for _, err := range errs {
 		code, _ := err.Extensions["code"].(string)
@@ -58,54 +58,55 @@ func codes(errs gqlerror.List) []string {
 	return codes
 }
 
-// fieldErrors bounds the number and the messages of the errors of an operation that ran. A list can
-// have an error for each item.
-func fieldErrors(errs gqlerror.List, locator *language.Locator) gqlerror.List {
-	shown := make(gqlerror.List, 0, min(len(errs), maxFieldErrors+1))
+// boundFieldErrors bounds the number and the messages of the errors of an operation that ran. A
+// list can have an error for each item.
+func boundFieldErrors(errs gqlerror.List, locator *language.Locator) gqlerror.List {
+	clientErrs := make(gqlerror.List, 0, min(len(errs), maxFieldErrors+1))
 	for _, err := range errs {
-		if len(shown) == maxFieldErrors {
+		if len(clientErrs) == maxFieldErrors {
 			message := fmt.Sprintf("Errors beyond the first %d are left out: %d more",
 				maxFieldErrors, len(errs)-maxFieldErrors)
-			return append(shown, apierror.New(apierror.CodeErrorsLeftOut, "", message))
+			return append(clientErrs, apierror.New(apierror.CodeErrorsLeftOut, "", message))
 		}
 		if err == nil { // the server's presenter returned nil
 			err = apierror.New(apierror.CodeInternalServerError, "", messageInternal)
 		}
 		if len(err.Message) > maxFieldMessage || len(err.Locations) > 0 {
-			bounded := *err // the original may be shared
-			bounded.Message = truncate(err.Message, maxFieldMessage)
-			bounded.Locations = locations(err, locator)
-			err = &bounded
+			errCopy := *err // other requests may share err
+			errCopy.Message = truncate(err.Message, maxFieldMessage)
+			errCopy.Locations = correctLocations(err, locator)
+			err = &errCopy
 		}
-		shown = append(shown, err)
+		clientErrs = append(clientErrs, err)
 	}
-	return shown
+	return clientErrs
 }
 
-// requestErrors turns gqlgen's errors for a document into those that a client sees: at most five,
-// each with the code of the stage that failed. They quote nothing of the document except names.
-func (t *httpTransport) requestErrors(operation *graphql.OperationContext, errs gqlerror.List,
-	locator *language.Locator) gqlerror.List {
+// presentRequestErrors turns gqlgen's errors for a document into the errors for the client: at most
+// five, each with the code of the stage that failed. They quote nothing of the document except
+// names.
+func (t *httpTransport) presentRequestErrors(operation *graphql.OperationContext,
+	errs gqlerror.List, locator *language.Locator) gqlerror.List {
 	errs = errs[:min(len(errs), maxRequestErrors)]
-	shown := make(gqlerror.List, len(errs))
+	clientErrs := make(gqlerror.List, len(errs))
 	for i, err := range errs {
-		bounded := t.requestError(operation, err)
-		if len(bounded.Locations) == 0 {
-			bounded.Locations, bounded.Rule, bounded.Err = err.Locations, err.Rule, err.Err
+		clientErr := t.presentRequestError(operation, err)
+		if len(clientErr.Locations) == 0 {
+			clientErr.Locations, clientErr.Rule, clientErr.Err = err.Locations, err.Rule, err.Err
 		}
-		bounded.Locations = locations(bounded, locator)
-		bounded.Message = truncate(bounded.Message, maxRequestMessage)
-		bounded.Path = truncatePath(bounded.Path)
-		shown[i] = bounded
+		clientErr.Locations = correctLocations(clientErr, locator)
+		clientErr.Message = truncate(clientErr.Message, maxRequestMessage)
+		clientErr.Path = truncatePath(clientErr.Path)
+		clientErrs[i] = clientErr
 	}
-	return shown
+	return clientErrs
 }
 
-// locations returns the first few locations of an error, correcting those from gqlparser.
-func locations(err *gqlerror.Error, locator *language.Locator) []gqlerror.Location {
-	bounded := err.Locations[:min(len(err.Locations), maxLocations)]
+// correctLocations returns the first few locations of an error, correcting those from gqlparser.
+func correctLocations(err *gqlerror.Error, locator *language.Locator) []gqlerror.Location {
+	locations := err.Locations[:min(len(err.Locations), maxLocations)]
 	if language.IsLocated(err) {
-		return bounded
+		return locations
 	}
 	correct := locator.Element
 	// These errors are about one token, not about the element that the token belongs to.
@@ -113,15 +114,15 @@ func locations(err *gqlerror.Error, locator *language.Locator) []gqlerror.Locati
 		err.Rule == "KnownFragmentNames" {
 		correct = locator.Token
 	}
-	corrected := make([]gqlerror.Location, len(bounded))
-	for i, location := range bounded {
+	corrected := make([]gqlerror.Location, len(locations))
+	for i, location := range locations {
 		corrected[i] = correct(location)
 	}
 	return corrected
 }
 
-// requestError returns a copy of one of gqlgen's errors with a code and message for clients.
-func (t *httpTransport) requestError(operation *graphql.OperationContext,
+// presentRequestError returns a copy of one of gqlgen's errors with a code and message for clients.
+func (t *httpTransport) presentRequestError(operation *graphql.OperationContext,
 	err *gqlerror.Error) *gqlerror.Error {
 	text, _ := err.Extensions["code"].(string)
 	code := apierror.Code(text)
@@ -146,8 +147,8 @@ func (t *httpTransport) requestError(operation *graphql.OperationContext,
 		// Only the path is used: the message may quote the variable's value.
 		return badVariable(operation.Operation, variableName(err))
 	}
-	original := *err // of an extension, whose message is meant for clients
-	return &original
+	extensionErr := *err // an extension's message is meant for clients
+	return &extensionErr
 }
 
 // badVariable returns the error for a variable whose value doesn't fit its type.
@@ -260,12 +261,12 @@ func truncate(text string, maxBytes int) string {
 
 func truncatePath(path ast.Path) ast.Path {
 	path = path[:min(len(path), maxPathElements)]
-	var bounded ast.Path
+	var truncated ast.Path
 	for _, element := range path {
 		if name, ok := element.(ast.PathName); ok {
 			element = ast.PathName(truncateName(string(name)))
 		}
-		bounded = append(bounded, element)
+		truncated = append(truncated, element)
 	}
-	return bounded
+	return truncated
 }

@@ -18,24 +18,24 @@ const maxQueryParameters = 32 // in a GET; only four are used
 // readGet reads the parameters of an operation from the query string of a GET.
 func (t *httpTransport) readGet(r *http.Request) (*graphql.RawParams, *rejection) {
 	if int64(len(r.URL.RawQuery)) > t.MaxBodyBytes {
-		return nil, rejected(http.StatusRequestEntityTooLarge,
+		return nil, newRejection(http.StatusRequestEntityTooLarge,
 			fmt.Sprintf("The query string is larger than %d bytes", t.MaxBodyBytes))
 	}
 	if strings.Count(r.URL.RawQuery, "&") >= maxQueryParameters {
-		return nil, rejected(http.StatusBadRequest,
+		return nil, newRejection(http.StatusBadRequest,
 			fmt.Sprintf("The query string has more than %d parameters", maxQueryParameters))
 	}
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, rejected(http.StatusBadRequest, "The query string is malformed")
+		return nil, newRejection(http.StatusBadRequest, "The query string is malformed")
 	}
 	for name := range values {
 		if len(values[name]) > 1 {
-			return nil, rejected(http.StatusBadRequest,
+			return nil, newRejection(http.StatusBadRequest,
 				"A parameter of the query string is there twice")
 		}
 		if !utf8.ValidString(values.Get(name)) {
-			return nil, rejected(http.StatusBadRequest, "The query string is not UTF-8")
+			return nil, newRejection(http.StatusBadRequest, "The query string is not UTF-8")
 		}
 	}
 	params := &graphql.RawParams{
@@ -44,12 +44,13 @@ func (t *httpTransport) readGet(r *http.Request) (*graphql.RawParams, *rejection
 		OperationName: values.Get("operationName"), Headers: r.Header,
 	}
 	return paramsOrRejection(params, errors.Join(
-		t.objectParameter(values, "variables", &params.Variables),
-		t.objectParameter(values, "extensions", &params.Extensions)))
+		t.decodeObjectParameter(values, "variables", &params.Variables),
+		t.decodeObjectParameter(values, "extensions", &params.Extensions)))
 }
 
-// objectParameter decodes the JSON object in a query parameter into v.
-func (t *httpTransport) objectParameter(values url.Values, name string, v *map[string]any) error {
+// decodeObjectParameter decodes the JSON object in a query parameter into v.
+func (t *httpTransport) decodeObjectParameter(values url.Values, name string,
+	v *map[string]any) error {
 	text := values.Get(name)
 	if text == "" {
 		return nil

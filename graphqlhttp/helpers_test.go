@@ -92,18 +92,17 @@ func (e executable) Exec(context.Context) graphql.ResponseHandler {
 
 // resolvers returns resolvers for all root fields of schemaText, except for introspection.
 func resolvers() executable {
-	person := func(context.Context, map[string]any) (any, error) {
+	resolvePerson := func(context.Context, map[string]any) (any, error) {
 		return map[string]string{"name": "Ada"}, nil
 	}
-	one := func(context.Context, map[string]any) (any, error) { return 1, nil }
-	fails := func(context.Context, map[string]any) (any, error) {
+	resolveOne := func(context.Context, map[string]any) (any, error) { return 1, nil }
+	fail := func(context.Context, map[string]any) (any, error) {
 		return nil, &gqlerror.Error{Message: "Not today",
 			Extensions: map[string]any{"code": "FAILED", "reason": "TODAY"}}
 	}
 	return executable{
-		"leaf": one, "change": one, "ticks": one, "person": person, "login": echo, "echo": echo,
-		"need":  echo,
-		"fails": fails, "failsWhole": fails,
+		"leaf": resolveOne, "change": resolveOne, "ticks": resolveOne, "person": resolvePerson,
+		"login": echo, "echo": echo, "need": echo, "fails": fail, "failsWhole": fail,
 		"requestID": func(ctx context.Context, _ map[string]any) (any, error) {
 			return RequestID(ctx), nil
 		},
@@ -119,7 +118,8 @@ func echo(_ context.Context, args map[string]any) (any, error) {
 	return strings.Join(out, " "), nil
 }
 
-// introspectionResolvers returns resolvers, along with some for __typename and __type.
+// introspectionResolvers returns resolvers for all root fields of schemaText, and for __typename
+// and __type.
 func introspectionResolvers() executable {
 	e := resolvers()
 	e["__typename"] = func(context.Context, map[string]any) (any, error) { return "Query", nil }
@@ -207,14 +207,14 @@ func sendTo(t testing.TB, transport *httpTransport, e executable, r *http.Reques
 	out := outcomes[0]
 	id := recorder.Header().Get("X-Request-Id")
 	if len(id) != 26 || out.RequestID != id || RequestID(observedCtx) != id {
-		t.Errorf("X-Request-Id is %q, Outcome.RequestID %q, RequestID(ctx) %q; want the same", id,
+		t.Errorf("X-Request-Id is %q, Outcome.RequestID %q, RequestID(ctx) %q; want all three equal", id,
 			out.RequestID, RequestID(observedCtx))
 	}
 	if out.Status != recorder.Code {
 		t.Errorf("Outcome.Status = %d, want %d", out.Status, recorder.Code)
 	}
 	if out.Duration < 0 {
-		t.Errorf("Outcome.Duration = %s, want it not negative", out.Duration)
+		t.Errorf("Outcome.Duration = %s, want at least 0", out.Duration)
 	}
 	for name, want := range map[string]string{"Cache-Control": "no-store",
 		"X-Content-Type-Options": "nosniff"} {
@@ -231,14 +231,14 @@ func sendTo(t testing.TB, transport *httpTransport, e executable, r *http.Reques
 	}
 	if (recorder.Header().Get("Allow") != "") != (noContent ||
 		recorder.Code == http.StatusMethodNotAllowed) {
-		t.Errorf("status %d with Allow %q, want it only with 204 and 405", recorder.Code,
+		t.Errorf("status %d with Allow %q, want Allow only with 204 and 405", recorder.Code,
 			recorder.Header().Get("Allow"))
 	}
 	switch length := recorder.Header().Get("Content-Length"); {
 	case noContent || r.Method == http.MethodHead:
 		if recorder.Body.Len() > 0 || noContent != (length == "") {
-			t.Errorf("%s, status %d: body of %d bytes, Content-Length %q; want no body, and no "+
-				"length only with 204", r.Method, recorder.Code, recorder.Body.Len(), length)
+			t.Errorf("%s, status %d: body of %d bytes, Content-Length %q; want no body, and a "+
+				"length unless the status is 204", r.Method, recorder.Code, recorder.Body.Len(), length)
 		}
 	case length != strconv.Itoa(recorder.Body.Len()):
 		t.Errorf("Content-Length is %s, want %d", length, recorder.Body.Len())
@@ -326,8 +326,8 @@ const (
 	typeJSON     = "application/json"
 	typeResponse = "application/graphql-response+json"
 
-	leafResponse = `{"data":{"leaf":1}}` + "\n" // to { leaf }
+	leafResponse = `{"data":{"leaf":1}}` + "\n" // the response to { leaf }
 )
 
-// errLost is the error of a connection that is lost.
+// errLost is the error of a lost connection.
 var errLost = errors.New("connection lost")

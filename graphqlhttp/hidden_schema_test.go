@@ -13,7 +13,7 @@ var leakPattern = regexp.MustCompile(
 	`Did you mean|Cannot query field|of type|on type|must (not )?have a selection|argument "|is ` +
 		`required|Unknown (type|argument)|expecting type|can never be`)
 
-// schemaProbes has the queries with which such tools probe a server, and for each query the names
+// schemaProbes has the queries with which such tools probe a server. Each query has a list of names
 // of the schema that its error must not contain.
 var schemaProbes = map[string][]string{
 	"{ canary }":                              {"Query"},
@@ -76,7 +76,7 @@ func TestSchema_hidden(t *testing.T) {
 	} {
 		res := sendWith(t, Config{AllowGET: true}, resolvers(), postQuery(query))
 		if !strings.Contains(res.Body.String(), want) {
-			t.Errorf("%s: %s, want %s", query, res.Body, want)
+			t.Errorf("%s: %s, want %s in it", query, res.Body, want)
 		}
 	}
 }
@@ -95,8 +95,8 @@ func TestSchema_shown(t *testing.T) {
 	}
 }
 
-// TestMutation_crossSite checks that no request that a page of another site can send without a
-// preflight runs a mutation: forms, images and simple requests of scripts.
+// TestMutation_crossSite checks that a page of another site can't run a mutation with a request
+// that needs no preflight, as forms, images and scripts can send.
 func TestMutation_crossSite(t *testing.T) {
 	const mutation = `{"query":"mutation { change }"}`
 	e := resolvers()

@@ -36,7 +36,7 @@ func (c *inputCoercion) Validate(schema graphql.ExecutableSchema) error {
 func (c *inputCoercion) MutateOperationContext(_ context.Context,
 	request *graphql.OperationContext) *gqlerror.Error {
 	var err *gqlerror.Error
-	inspect(request.Operation, visitor{value: func(value *ast.Value) {
+	inspect(request.Operation, visitor{onValue: func(value *ast.Value) {
 		switch {
 		case err != nil:
 		case isForbiddenNull(value, request.Variables):
@@ -52,7 +52,7 @@ func (c *inputCoercion) MutateOperationContext(_ context.Context,
 	}
 	for _, variable := range request.Operation.VariableDefinitions {
 		value, found := request.Variables[variable.Variable]
-		if found && !c.fits(variable.Type, reflect.ValueOf(value)) {
+		if found && !c.valueFits(variable.Type, reflect.ValueOf(value)) {
 			return badVariable(request.Operation, variable.Variable)
 		}
 	}
@@ -60,7 +60,7 @@ func (c *inputCoercion) MutateOperationContext(_ context.Context,
 }
 
 // isForbiddenNull reports whether a value is a null variable in a non-null position. Validation
-// allows a nullable variable in such a position if it has a default (section 5.8.5).
+// allows a nullable variable in such a position if the variable has a default (section 5.8.5).
 func isForbiddenNull(value *ast.Value, variables map[string]any) bool {
 	if value.Kind != ast.Variable || value.ExpectedType == nil || !value.ExpectedType.NonNull {
 		return false
@@ -86,16 +86,16 @@ func literalFits(value *ast.Value) bool {
 		_, err := strconv.ParseFloat(value.Raw, 64)
 		return err == nil
 	case ast.ObjectValue:
-		def := value.Definition
-		return def == nil || def.Kind == ast.InputObject ||
-			def.Kind == ast.Scalar && !def.BuiltIn
+		definition := value.Definition
+		return definition == nil || definition.Kind == ast.InputObject ||
+			definition.Kind == ast.Scalar && !definition.BuiltIn
 	}
 	return true
 }
 
-// fits reports whether a variable's value fits its type. gqlparser has already checked its
-// structure.
-func (c *inputCoercion) fits(want *ast.Type, value reflect.Value) bool {
+// valueFits reports whether a variable's value fits its type. gqlparser has already checked the
+// value's structure.
+func (c *inputCoercion) valueFits(want *ast.Type, value reflect.Value) bool {
 	for value.IsValid() && (value.Kind() == reflect.Interface || value.Kind() == reflect.Pointer) {
 		value = value.Elem()
 	}
@@ -104,10 +104,10 @@ func (c *inputCoercion) fits(want *ast.Type, value reflect.Value) bool {
 	}
 	if want.Elem != nil {
 		if value.Kind() != reflect.Slice { // a single value stands for a list of one
-			return c.fits(want.Elem, value)
+			return c.valueFits(want.Elem, value)
 		}
 		for i := range value.Len() {
-			if !c.fits(want.Elem, value.Index(i)) {
+			if !c.valueFits(want.Elem, value.Index(i)) {
 				return false
 			}
 		}
@@ -132,7 +132,7 @@ func (c *inputCoercion) fits(want *ast.Type, value reflect.Value) bool {
 	}
 	for _, field := range definition.Fields {
 		if content := value.MapIndex(reflect.ValueOf(field.Name)); content.IsValid() &&
-			!c.fits(field.Type, content) {
+			!c.valueFits(field.Type, content) {
 			return false
 		}
 	}

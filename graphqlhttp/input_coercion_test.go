@@ -49,23 +49,23 @@ func TestInputCoercion_variables(t *testing.T) {
 // and that the error doesn't quote them.
 func TestInputCoercion_literals(t *testing.T) {
 	const (
-		coercion   = "BAD_USER_INPUT"            // from this package
-		validation = "GRAPHQL_VALIDATION_FAILED" // from gqlparser's rule
+		coercionCode   = "BAD_USER_INPUT"            // from this package
+		validationCode = "GRAPHQL_VALIDATION_FAILED" // from gqlparser's rule
 	)
 	for query, code := range map[string]string{
 		"{ echo(i: 2147483647) }": "", "{ echo(i: -2147483648) }": "",
-		"{ echo(i: 2147483648) }": coercion, "{ echo(i: 5000000000) }": coercion,
-		"{ echo(i: 1.5) }": validation, "{ echo(i: 1e3) }": validation,
-		"{ echo(i: 99999999999999999999) }": validation, "{ echo(f: 1e999) }": validation,
+		"{ echo(i: 2147483648) }": coercionCode, "{ echo(i: 5000000000) }": coercionCode,
+		"{ echo(i: 1.5) }": validationCode, "{ echo(i: 1e3) }": validationCode,
+		"{ echo(i: 99999999999999999999) }": validationCode, "{ echo(f: 1e999) }": validationCode,
 		"{ echo(f: 5000000000) }": "", "{ echo(id: 5000000000) }": "",
 		"{ echo(any: 5000000000) }":                  "",
-		"{ echo(any: 99999999999999999999) }":        coercion,
-		"{ echo(any: {a: [99999999999999999999]}) }": coercion, "{ echo(any: 1e999) }": coercion,
-		"{ echo(matrix: [[1], [5000000000]]) }":                                      coercion,
-		"{ echo(in: {in: {i: 5000000000}}) }":                                        coercion,
-		"query ($v: Int = 5000000000) { echo(i: $v) }":                               coercion,
-		"query ($v: Int = 5000000000) { leaf ... @skip(if: true) { echo(i: $v) } }":  coercion,
-		"{ ...F } fragment F on Query { ... on Query { echo(i: 5000000000) } }":      coercion,
+		"{ echo(any: 99999999999999999999) }":        coercionCode,
+		"{ echo(any: {a: [99999999999999999999]}) }": coercionCode, "{ echo(any: 1e999) }": coercionCode,
+		"{ echo(matrix: [[1], [5000000000]]) }":                                      coercionCode,
+		"{ echo(in: {in: {i: 5000000000}}) }":                                        coercionCode,
+		"query ($v: Int = 5000000000) { echo(i: $v) }":                               coercionCode,
+		"query ($v: Int = 5000000000) { leaf ... @skip(if: true) { echo(i: $v) } }":  coercionCode,
+		"{ ...F } fragment F on Query { ... on Query { echo(i: 5000000000) } }":      coercionCode,
 		"{ leaf @include(if: true) ...F } fragment F on Query { echo(i: 50000000) }": "",
 	} {
 		res := send(t, postQuery(query))
@@ -78,14 +78,14 @@ func TestInputCoercion_literals(t *testing.T) {
 				t.Errorf("%s: %s, want the number not quoted", query, res.Body)
 			}
 		}
-		if code == coercion &&
+		if code == coercionCode &&
 			!strings.Contains(res.Body.String(), `"locations":[{"line":1,"column":`) {
 			t.Errorf("%s: %s, want a location in line 1", query, res.Body)
 		}
 	}
 }
 
-// TestInputCoercion_get checks that values in a GET are checked, too.
+// TestInputCoercion_get checks that the values in a GET are checked, too.
 func TestInputCoercion_get(t *testing.T) {
 	res := send(t,
 		httptest.NewRequest("GET",
@@ -145,7 +145,7 @@ func TestInspect_fragmentsOnce(t *testing.T) {
 	operation := &ast.OperationDefinition{
 		SelectionSet: ast.SelectionSet{&ast.FragmentSpread{Definition: fragment}},
 	}
-	inspect(operation, visitor{directive: func(*ast.Directive) {
+	inspect(operation, visitor{onDirective: func(*ast.Directive) {
 		if visits++; visits > 40 {
 			t.Fatalf("%d visits of 40 fragments, want 40", visits)
 		}

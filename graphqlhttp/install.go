@@ -51,8 +51,8 @@ type Config struct {
 	MaxValues int
 
 	// MaxResponseBytes bounds the body of a response. A larger response is replaced by the error
-	// RESPONSE_TOO_LARGE, with status 200 because the operation ran. This doesn't bound the memory
-	// for the result, which gqlgen builds as a whole before; the result isn't copied.
+	// RESPONSE_TOO_LARGE, with status 200 because the operation ran. The limit doesn't bound the
+	// memory for the result: gqlgen has built the whole result by then. The result isn't copied.
 	MaxResponseBytes int64
 
 	// Timeout bounds the execution of a request. When it has passed, the resolvers' context is
@@ -94,7 +94,7 @@ type Config struct {
 type Errors interface {
 	// Present returns the error that a client sees for err. ctx is the context of the field.
 	Present(ctx context.Context, err error) *gqlerror.Error
-	// Recover returns an error for the value of a panic in a field. It is then passed to Present.
+	// Recover returns an error for a panic's value. The error is then passed to Present.
 	Recover(ctx context.Context, value any) error
 }
 

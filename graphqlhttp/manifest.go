@@ -42,9 +42,9 @@ type Manifest struct {
 // Operations returns the number of operations.
 func (m *Manifest) Operations() int { return len(m.byID) }
 
-// find reports whether the manifest has a request's operation, by its id or its exact text, and
-// sets params.Query. It reports a mismatch if the request has the id of an operation and another
-// text than that operation.
+// find looks up a request's operation by its id or its exact text, and sets params.Query. trusted
+// reports whether the manifest has the operation. mismatch reports that the manifest has the id,
+// with another text than the request's.
 func (m *Manifest) find(id string, params *graphql.RawParams) (trusted, mismatch bool) {
 	if body, ok := m.byID[id]; ok {
 		if params.Query != "" && params.Query != body {
@@ -119,16 +119,16 @@ func ReadManifest(r io.Reader) (*Manifest, error) {
 
 // A manifestOperation is one entry of a manifest. Missing fields are empty.
 type manifestOperation struct {
-	place      string // position or quoted id, for errors
-	id, body   string
-	named      bool // name and kind are required, as in Apollo's format
-	name, kind string
-	expected   string // the error message if something is missing
+	place             string // position or quoted id, for errors
+	id, body          string
+	requiresName      bool // name and kind are required, as in Apollo's format
+	name, kind        string
+	incompleteMessage string // the error message if a field is missing
 }
 
 // manifestOperations returns the entries of a file in any of ReadManifest's formats.
 func manifestOperations(file map[string]any) ([]manifestOperation, error) {
-	const expected = "it must have the members id, name, type and body, " +
+	const incompleteMessage = "it must have the members id, name, type and body, " +
 		"all strings that aren't empty"
 	list := []manifestOperation{}
 	_, hasFormat := file["format"]
@@ -136,7 +136,7 @@ func manifestOperations(file map[string]any) ([]manifestOperation, error) {
 	if !hasFormat && !hasOperations {
 		for _, id := range slices.Sorted(maps.Keys(file)) {
 			entry := manifestOperation{place: fmt.Sprintf("%q", truncateName(id)), id: id,
-				expected: "it must have an id, and the text of its document"}
+				incompleteMessage: "it must have an id, and the text of its document"}
 			switch value := file[id].(type) {
 			case string:
 				entry.body = value
@@ -156,14 +156,15 @@ func manifestOperations(file map[string]any) ([]manifestOperation, error) {
 		return nil, errors.New("the manifest of operations has another version than 1")
 	}
 	add := func(place, id string, operation any) {
-		members, _ := operation.(map[string]any)
-		entry := manifestOperation{place: place, id: id, named: true, expected: expected}
+		fields, _ := operation.(map[string]any)
+		entry := manifestOperation{place: place, id: id, requiresName: true,
+			incompleteMessage: incompleteMessage}
 		if id == "" {
-			entry.id, _ = members["id"].(string)
+			entry.id, _ = fields["id"].(string)
 		}
-		entry.name, _ = members["name"].(string)
-		entry.kind, _ = members["type"].(string)
-		entry.body, _ = members["body"].(string)
+		entry.name, _ = fields["name"].(string)
+		entry.kind, _ = fields["type"].(string)
+		entry.body, _ = fields["body"].(string)
 		list = append(list, entry)
 	}
 	switch operations := operations.(type) {
@@ -183,8 +184,8 @@ func manifestOperations(file map[string]any) ([]manifestOperation, error) {
 
 func (m *Manifest) add(o manifestOperation) error {
 	switch {
-	case o.id == "" || o.body == "" || o.named && (o.name == "" || o.kind == ""):
-		return errors.New(o.expected)
+	case o.id == "" || o.body == "" || o.requiresName && (o.name == "" || o.kind == ""):
+		return errors.New(o.incompleteMessage)
 	case len(o.id) > maxOperationIDBytes:
 		return fmt.Errorf("its id has %d bytes; the limit is %d", len(o.id), maxOperationIDBytes)
 	case m.byID[o.id] == o.body: // a duplicate, if several clients have the operation
@@ -194,8 +195,8 @@ func (m *Manifest) add(o manifestOperation) error {
 	}
 	sum := sha256.Sum256([]byte(o.body))
 	if digits := strings.TrimPrefix(o.id, "sha256:"); len(digits) == hex.EncodedLen(len(sum)) {
-		_, notHex := hex.DecodeString(digits)
-		if want := hex.EncodeToString(sum[:]); notHex == nil && digits != want {
+		_, hexErr := hex.DecodeString(digits)
+		if want := hex.EncodeToString(sum[:]); hexErr == nil && digits != want {
 			return fmt.Errorf("its id looks like a SHA-256, but that of its body is %s", want)
 		}
 	}
@@ -206,24 +207,24 @@ func (m *Manifest) add(o manifestOperation) error {
 	return nil
 }
 
-// checkOperation returns an error unless the body parses and has an operation. If o is named, it
-// must be the only operation and have that name and kind.
+// checkOperation returns an error unless the body parses and has an operation. If o requires a
+// name, the body must have only one operation, with that name and kind.
 func checkOperation(o manifestOperation) error {
 	locator := language.Locator{Document: o.body, Parsed: language.Rewrite(o.body)}
 	doc, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: locator.Parsed},
 		maxOperationTokens)
 	if err != nil {
-		where := ""
-		if found, ok := errors.AsType[*gqlerror.Error](err); ok && len(found.Locations) > 0 {
-			location := locator.Token(found.Locations[0])
-			where = fmt.Sprintf(" at line %d, column %d", location.Line, location.Column)
+		position := ""
+		if parseErr, ok := errors.AsType[*gqlerror.Error](err); ok && len(parseErr.Locations) > 0 {
+			location := locator.Token(parseErr.Locations[0])
+			position = fmt.Sprintf(" at line %d, column %d", location.Line, location.Column)
 		}
-		return fmt.Errorf("its body can't be parsed%s", where)
+		return fmt.Errorf("its body can't be parsed%s", position)
 	}
-	if len(doc.Operations) == 0 || o.named && len(doc.Operations) > 1 {
+	if len(doc.Operations) == 0 || o.requiresName && len(doc.Operations) > 1 {
 		return fmt.Errorf("its body has %d operations, not one", len(doc.Operations))
 	}
-	if operation := doc.Operations[0]; o.named &&
+	if operation := doc.Operations[0]; o.requiresName &&
 		(operation.Name != o.name || string(operation.Operation) != o.kind) {
 		return errors.New("its body holds an operation of another name or type")
 	}

@@ -79,7 +79,7 @@ func TestReadManifest_invalid(t *testing.T) {
 		{"nested too deep", strings.Replace(manifest(leafOperation), `"1"`, strings.Repeat("[", 100)+strings.Repeat("]", 100), 1), "can't be read: it nests deeper than"},
 		{"no format", `{"version":1,"operations":[]}`, `has another format than "apollo-persisted-query-manifest"`},
 		{"old Apollo format", `{"version":2,"operations":[{"signature":"abc","document":"query Leaf { leaf }"}]}`, "has another format than"},
-		{"another version", strings.Replace(manifest(leafOperation), `"version":1`, `"version":2`, 1), "has another version than 1"},
+		{"version 2", strings.Replace(manifest(leafOperation), `"version":1`, `"version":2`, 1), "has another version than 1"},
 		{"version is a string", strings.Replace(manifest(leafOperation), `"version":1`, `"version":"1"`, 1), "has another version than 1"},
 		{"no operations", `{"format":"apollo-persisted-query-manifest","version":1}`, "lacks its list of operations"},
 		{"operations is a string", `{"format":"apollo-persisted-query-manifest","version":1,"operations":"all"}`, "lacks its list of operations"},
@@ -87,7 +87,7 @@ func TestReadManifest_invalid(t *testing.T) {
 		{"empty object", `{}`, "is empty: no request could run"},
 		{"operations is empty", manifest(), "is empty: no request could run"},
 		{"too many operations", manifest(strings.Split(strings.Repeat(`{},`, 10_001)+`{}`, ",")...), "has 10002 operations; the limit is 10000"},
-		{"too large", manifest(leafOperation) + strings.Repeat(" ", 16<<20), "is larger than 16777216 bytes"},
+		{"file too large", manifest(leafOperation) + strings.Repeat(" ", 16<<20), "is larger than 16777216 bytes"},
 		{"operation is null", manifest(leafOperation, `null`), `operation 2 of the manifest, "": ` + incomplete},
 		{"operation is a list", manifest(`[]`), incomplete},
 		{"no id", manifest(operation("", "Leaf", "query", leaf)), `operation 1 of the manifest, "Leaf": ` + incomplete},
@@ -109,14 +109,14 @@ func TestReadManifest_invalid(t *testing.T) {
 		{"map without the source", `{"a":{"name":"Leaf"}}`, `operation "a" of the manifest, "Leaf": it must have an id`},
 		{"wrong hash", manifest(operation(hashOf("x"), "Leaf", "query", leaf)), "its id looks like a SHA-256, but that of its body is " + hashOf(leaf)},
 		{"hash in upper case", manifest(operation(strings.ToUpper(hashOf(leaf)), "Leaf", "query", leaf)), "its id looks like a SHA-256"},
-		{"invalid GraphQL", manifest(operation("1", "Leaf", "query", "query Leaf {\n  leaf")), "its body can't be parsed at line 2, column 7"},
+		{"body with invalid GraphQL", manifest(operation("1", "Leaf", "query", "query Leaf {\n  leaf")), "its body can't be parsed at line 2, column 7"},
 		{"invalid GraphQL after CRLF", manifest(operation("1", "Leaf", "query", "\"d\" query Leaf(\"\"\"d\n\"\"\" $s: S) {\r\n leaf(s: \"\"\"\n\"\"\" ]")), "its body can't be parsed at line 4, column 5"},
 		{"deeply nested body", manifest(operation("1", "Leaf", "query", "query Leaf "+strings.Repeat("{a", 100_000))), "its body can't be parsed"},
-		{"no operation", manifest(operation("1", "F", "query", "fragment F on Query { leaf }")), "its body has 0 operations, not one"},
-		{"two operations", manifest(operation("1", "Leaf", "query", leaf+" query Other { leaf }")), "its body has 2 operations, not one"},
-		{"anonymous", manifest(operation("1", "Leaf", "query", "{ leaf }")), "its body holds an operation of another name or type"},
-		{"another name", manifest(operation("1", "leaf", "query", leaf)), "its body holds an operation of another name or type"},
-		{"another type", manifest(operation("1", "Leaf", "mutation", leaf)), "its body holds an operation of another name or type"},
+		{"body without an operation", manifest(operation("1", "F", "query", "fragment F on Query { leaf }")), "its body has 0 operations, not one"},
+		{"body with two operations", manifest(operation("1", "Leaf", "query", leaf+" query Other { leaf }")), "its body has 2 operations, not one"},
+		{"anonymous operation", manifest(operation("1", "Leaf", "query", "{ leaf }")), "its body holds an operation of another name or type"},
+		{"name in lower case", manifest(operation("1", "leaf", "query", leaf)), "its body holds an operation of another name or type"},
+		{"type of another operation", manifest(operation("1", "Leaf", "mutation", leaf)), "its body holds an operation of another name or type"},
 		{"type in another case", manifest(operation("1", "Leaf", "Query", leaf)), "its body holds an operation of another name or type"},
 		{"long name", manifest(operation("1", strings.Repeat("n", 1000), "query", leaf)), `"` + strings.Repeat("n", 61) + `...": its body holds`},
 	} {
@@ -210,6 +210,8 @@ func TestReadManifest_generators(t *testing.T) {
 	}
 }
 
+// FuzzReadManifest checks that ReadManifest returns either an error or a manifest whose operations
+// are found by id.
 func FuzzReadManifest(f *testing.F) {
 	f.Add([]byte(apolloManifest))
 	f.Add(

@@ -18,7 +18,7 @@ import (
 	"github.com/vektah/gqlparser/v2/validator/rules"
 )
 
-// The canaries are in requests, and must not be in a response or an outcome.
+// Tests put the canaries into requests. No response and no outcome may contain them.
 const (
 	canary       = "Canary_p4ssw0rd" // also a valid name
 	canaryDigits = "7403918265"
@@ -87,35 +87,35 @@ func TestNoEcho_mutationIsValid(t *testing.T) {
 	}
 }
 
-// TestNoEcho_literals checks that a literal isn't echoed, at any position of signIn: if a client
+// TestNoEcho_literals checks that a literal isn't echoed at any position of signIn. If a client
 // builds the query from strings, a password may end up anywhere, in any form.
 func TestNoEcho_literals(t *testing.T) {
 	literals := map[string]string{
-		"string":              `"` + canary + `"`,
-		"escaped string":      `"\u0041` + canary + `\n"`,
-		"block string":        `"""` + canary + `"""`,
-		"integer":             canaryDigits,
-		"negative integer":    "-" + canaryDigits,
-		"float":               canaryDigits + ".5e1",
-		"broken integer":      "0" + canaryDigits,
-		"broken float":        canaryDigits + ".",
-		"number and letters":  canaryDigits + canary,
-		"comment":             "#" + canary + "\n",
-		"open string":         `"` + canary,
-		"open string, broken": `"` + canary + "\n",
-		"open block string":   `"""` + canary,
-		"bad escape":          `"\x` + canary + `"`,
-		"bad unicode escape":  `"\uZZZZ` + canary + `"`,
-		"control character":   "\"" + canary + "\x01\"",
-		"after an open quote": `"x` + "\n" + `"` + canary,
-		"single quotes":       "'" + canary + "'",
-		"dashes":              "%" + canary + "%",
-		"half a spread":       ".." + canaryDigits,
-		"list":                `["` + canary + `"]`,
-		"object":              `{s: "` + canary + `"}`,
-		"argument":            `(password: "` + canary + `")`,
-		"named string":        `x: "` + canary + `"`,
-		"default":             `= "` + canary + `"`,
+		"string":                        `"` + canary + `"`,
+		"escaped string":                `"\u0041` + canary + `\n"`,
+		"block string":                  `"""` + canary + `"""`,
+		"integer":                       canaryDigits,
+		"negative integer":              "-" + canaryDigits,
+		"float":                         canaryDigits + ".5e1",
+		"integer with a leading zero":   "0" + canaryDigits,
+		"float without a fraction":      canaryDigits + ".",
+		"number and letters":            canaryDigits + canary,
+		"comment":                       "#" + canary + "\n",
+		"unclosed string":               `"` + canary,
+		"string with a line break":      `"` + canary + "\n",
+		"unclosed block string":         `"""` + canary,
+		"bad escape":                    `"\x` + canary + `"`,
+		"bad unicode escape":            `"\uZZZZ` + canary + `"`,
+		"control character":             "\"" + canary + "\x01\"",
+		"name after an unclosed string": `"x` + "\n" + `"` + canary,
+		"single quotes":                 "'" + canary + "'",
+		"percent signs":                 "%" + canary + "%",
+		"half a spread":                 ".." + canaryDigits,
+		"list":                          `["` + canary + `"]`,
+		"object":                        `{s: "` + canary + `"}`,
+		"argument":                      `(password: "` + canary + `")`,
+		"string after a name":           `x: "` + canary + `"`,
+		"default value":                 `= "` + canary + `"`,
 	}
 	for name, literal := range literals {
 		t.Run(name, func(t *testing.T) {
@@ -127,13 +127,13 @@ func TestNoEcho_literals(t *testing.T) {
 					before += " " // don't continue a name
 				}
 				text := signIn[token.start:token.end]
-				for where, query := range map[string]string{
-					"before":                before + literal + " " + signIn[token.start:],
-					"before, without space": before + literal + signIn[token.start:],
-					"instead of":            before + literal + signIn[token.end:],
-					"and nothing from":      before + literal,
+				for position, query := range map[string]string{
+					"before":                     before + literal + " " + signIn[token.start:],
+					"directly before":            before + literal + signIn[token.start:],
+					"instead of":                 before + literal + signIn[token.end:],
+					"instead of everything from": before + literal,
 				} {
-					checkNoEcho(t, fmt.Sprintf("%s token %d %q", where, i, text),
+					checkNoEcho(t, fmt.Sprintf("%s token %d %q", position, i, text),
 						post(map[string]any{"query": query, "variables": map[string]any{"p": "x"}}))
 				}
 			}
@@ -164,7 +164,7 @@ func TestNoEcho_unquotedValues(t *testing.T) {
 // TestNoEcho_syntaxErrors checks that a syntax error echoes no names: any of them may be part of a
 // string.
 func TestNoEcho_syntaxErrors(t *testing.T) {
-	rejected := 0
+	syntaxErrors := 0
 	for _, word := range []string{canary, canary + `"`, canary + `" "`, `"` + canary,
 		canary + " " + canary, "$" + canary + "$", canary + "!" + canary} {
 		for i, token := range tokens(t, signIn) {
@@ -174,14 +174,14 @@ func TestNoEcho_syntaxErrors(t *testing.T) {
 			if !slices.Equal(res.outcome.Codes, []string{"GRAPHQL_PARSE_FAILED"}) {
 				continue // it happens to be valid syntax
 			}
-			rejected++
+			syntaxErrors++
 			checkNoEcho(t,
 				fmt.Sprintf("%s before token %d %q", word, i, signIn[token.start:token.end]),
 				postQuery(query))
 		}
 	}
-	if rejected < 100 {
-		t.Errorf("%d documents have a syntax error, want at least 100", rejected)
+	if syntaxErrors < 100 {
+		t.Errorf("%d documents have a syntax error, want at least 100", syntaxErrors)
 	}
 }
 
@@ -213,22 +213,22 @@ func TestNoEcho_variables(t *testing.T) {
 // echoed.
 func TestNoEcho_requests(t *testing.T) {
 	bodies := map[string]string{
-		"not JSON":                canary,
-		"form":                    "password=" + canary,
-		"bare document":           `mutation { login(password: "` + canary + `") { text } }`,
-		"open string":             `{"query":"` + canary,
-		"unquoted name":           `{` + canary + `:1}`,
-		"unquoted value":          `{"query":` + canary + `}`,
-		"after the end":           `{"query":"{ leaf }"}` + canary,
-		"bad escape":              `{"query":"\x` + canary + `"}`,
-		"invalid UTF-8":           `{"query":"` + canary + "\xff" + `"}`,
-		"unknown field":           `{"` + canary + `":"` + canary + `"}`,
-		"query is a list":         `{"query":["` + canary + `"]}`,
-		"operationName":           `{"query":"query A { leaf }","operationName":"` + canary + `"}`,
-		"operationName, two":      `{"query":"query A { leaf } query B { leaf }","operationName":"` + canary + `"}`,
-		"operationName, a number": `{"query":"{ leaf }","operationName":` + canaryDigits + `}`,
-		"variables":               `{"query":"{ leaf }","variables":"` + canary + `"}`,
-		"extensions":              `{"query":"{ leaf }","extensions":"` + canary + `"}`,
+		"not JSON":                              canary,
+		"form data":                             "password=" + canary,
+		"bare document":                         `mutation { login(password: "` + canary + `") { text } }`,
+		"unclosed string":                       `{"query":"` + canary,
+		"unquoted name":                         `{` + canary + `:1}`,
+		"unquoted value":                        `{"query":` + canary + `}`,
+		"text after the JSON":                   `{"query":"{ leaf }"}` + canary,
+		"bad escape":                            `{"query":"\x` + canary + `"}`,
+		"invalid UTF-8":                         `{"query":"` + canary + "\xff" + `"}`,
+		"unknown field":                         `{"` + canary + `":"` + canary + `"}`,
+		"query is a list":                       `{"query":["` + canary + `"]}`,
+		"unknown operationName":                 `{"query":"query A { leaf }","operationName":"` + canary + `"}`,
+		"unknown operationName, two operations": `{"query":"query A { leaf } query B { leaf }","operationName":"` + canary + `"}`,
+		"number as operationName":               `{"query":"{ leaf }","operationName":` + canaryDigits + `}`,
+		"string as variables":                   `{"query":"{ leaf }","variables":"` + canary + `"}`,
+		"string as extensions":                  `{"query":"{ leaf }","extensions":"` + canary + `"}`,
 		"persisted query": `{"extensions":{"persistedQuery":{"sha256Hash":"` + canary +
 			`"}}}`,
 		"batch":                  `["` + canary + `"]`,
@@ -236,10 +236,10 @@ func TestNoEcho_requests(t *testing.T) {
 		"nested duplicate field": `{"` + canary + `":{"` + canary + `":1,"` + canary + `":2}}`,
 		"deep nesting": `{"` + canary + `":` + strings.Repeat(`{"`+canary+`":`, 100) +
 			`1}`,
-		"large number": `{"` + canary + `":[` + canaryDigits + `e999]}`,
+		"number out of range": `{"` + canary + `":[` + canaryDigits + `e999]}`,
 		"too many values": `{"` + canary + `":[` + strings.Repeat(canaryDigits+",", 3000) +
 			`1]}`,
-		"too large": `{"query":"` + canary + strings.Repeat(" ", 1<<20) + `"}`,
+		"body too large": `{"query":"` + canary + strings.Repeat(" ", 1<<20) + `"}`,
 	}
 	for _, name := range slices.Sorted(maps.Keys(bodies)) {
 		checkNoEcho(t, name, postText(bodies[name]))
@@ -275,32 +275,32 @@ func TestNoEcho_requests(t *testing.T) {
 func TestNoEcho_longNames(t *testing.T) {
 	long := strings.Repeat("n", 10_000)
 	for name, query := range map[string]string{
-		"field":                "{ NAME }",
-		"field of a type":      "{ person { NAME } }",
-		"argument":             "{ leaf(NAME: 1) }",
-		"argument, directive":  "{ leaf @tag(NAME: 1) }",
-		"directive":            "{ leaf @NAME }",
-		"type of a variable":   "query ($v: NAME) { leaf }",
-		"type of a fragment":   "{ ...F } fragment F on NAME { leaf }",
-		"type condition":       "{ ... on NAME { leaf } }",
-		"unknown fragment":     "{ ...NAME }",
-		"unused fragment":      "{ leaf } fragment NAME on Query { leaf }",
-		"fragment twice":       "{ ...NAME } fragment NAME on Query { leaf } fragment NAME on Query { leaf }",
-		"fragment in itself":   "{ ...NAME } fragment NAME on Query { ...NAME }",
-		"undefined variable":   "{ need(s: $NAME) }",
-		"undefined, operation": "query NAME { need(s: $NAME) }",
-		"unused variable":      "query NAME($NAME: Int) { leaf }",
-		"variable twice":       "query ($NAME: Int, $NAME: Int) { echo(i: $NAME) }",
-		"variable's place":     "query ($NAME: Int) { need(s: $NAME) }",
-		"operation twice":      "query NAME { leaf } query NAME { leaf }",
-		"alias in conflict":    "{ NAME: leaf NAME: person { name } }",
-		"input field":          "{ echo(in: {NAME: 1}) }",
-		"input field twice":    "{ echo(in: {NAME: 1, NAME: 2}) }",
-		"argument twice":       "{ need(s: \"\", NAME: 1, NAME: 2) }",
-		"enum value":           "{ echo(color: NAME) }",
-		"variable's value":     "query NAME($NAME: String!) { need(s: $NAME) }",
-		"at the root":          "NAME",
-		"after the name":       "query NAME NAME { leaf }",
+		"field":                   "{ NAME }",
+		"field of a type":         "{ person { NAME } }",
+		"argument":                "{ leaf(NAME: 1) }",
+		"argument of a directive": "{ leaf @tag(NAME: 1) }",
+		"directive":               "{ leaf @NAME }",
+		"type of a variable":      "query ($v: NAME) { leaf }",
+		"type of a fragment":      "{ ...F } fragment F on NAME { leaf }",
+		"type condition":          "{ ... on NAME { leaf } }",
+		"unknown fragment":        "{ ...NAME }",
+		"unused fragment":         "{ leaf } fragment NAME on Query { leaf }",
+		"duplicate fragment":      "{ ...NAME } fragment NAME on Query { leaf } fragment NAME on Query { leaf }",
+		"recursive fragment":      "{ ...NAME } fragment NAME on Query { ...NAME }",
+		"undefined variable":      "{ need(s: $NAME) }",
+		"undefined variable in a named operation": "query NAME { need(s: $NAME) }",
+		"unused variable":                         "query NAME($NAME: Int) { leaf }",
+		"duplicate variable":                      "query ($NAME: Int, $NAME: Int) { echo(i: $NAME) }",
+		"variable of another type":                "query ($NAME: Int) { need(s: $NAME) }",
+		"duplicate operation":                     "query NAME { leaf } query NAME { leaf }",
+		"conflicting alias":                       "{ NAME: leaf NAME: person { name } }",
+		"input field":                             "{ echo(in: {NAME: 1}) }",
+		"duplicate input field":                   "{ echo(in: {NAME: 1, NAME: 2}) }",
+		"duplicate argument":                      "{ need(s: \"\", NAME: 1, NAME: 2) }",
+		"enum value":                              "{ echo(color: NAME) }",
+		"missing variable of a named operation":   "query NAME($NAME: String!) { need(s: $NAME) }",
+		"name instead of an operation":            "NAME",
+		"two names of an operation":               "query NAME NAME { leaf }",
 	} {
 		r := postQuery(strings.ReplaceAll(query, "NAME", long))
 		res := sendWith(t, Config{AllowGET: true, Introspection: true}, resolvers(), r)
@@ -327,8 +327,8 @@ func TestNoEcho_longNames(t *testing.T) {
 	}
 }
 
-// misspelledQueries are queries with names that are similar to names of the schema. The secret is a
-// name that a suggestion would contain.
+// misspelledQueries are queries with misspelled names of the schema. The secret is a name that a
+// suggestion would contain.
 var misspelledQueries = map[string]struct{ query, secret string }{
 	"field":              {"{ perso { name } }", "person"},
 	"nested field":       {"{ person { nam } }", `"name"`},
@@ -406,8 +406,8 @@ func TestRequestErrors_max(t *testing.T) {
 }
 
 // TestNamingRules checks that each rule of gqlparser is either in namingRules or known to quote
-// literals. If it fails after an upgrade, read the new rule, and add it here, or to namingRules if
-// its messages quote only names.
+// literals. If the test fails after an upgrade of gqlparser, read the messages of the new rule: add
+// the rule to namingRules if they quote only names, and otherwise to literalRules.
 func TestNamingRules(t *testing.T) {
 	literalRules := []string{"OverlappingFieldsCanBeMerged", "ValuesOfCorrectType"}
 	defaultRules := rules.NewDefaultRules().GetInner()
@@ -418,7 +418,7 @@ func TestNamingRules(t *testing.T) {
 	}
 	for _, name := range literalRules {
 		if namingRules[name] != 0 {
-			t.Errorf("namingRules has %s, want it without, since its message quotes literals", name)
+			t.Errorf("namingRules has %s, want it left out: its message quotes literals", name)
 		}
 		if defaultRules[name] == nil {
 			t.Errorf("literalRules has %s, which gqlparser no longer has", name)

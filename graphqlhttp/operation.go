@@ -11,7 +11,7 @@ import (
 	"github.com/cloakql/cloakql/internal/language"
 )
 
-// An operation is an operation that may run: its document is allowed, parsed and valid.
+// An operation is ready to run: its document is allowed, parsed and valid.
 type operation struct {
 	*graphql.OperationContext
 	document string // as the client sent it; an extension may have rewritten RawQuery
@@ -28,22 +28,22 @@ func (t *httpTransport) prepare(ctx context.Context, exec graphql.GraphExecutor,
 	}
 	out.Untrusted = lookup.untrusted
 	o := &operation{document: params.Query, lookup: lookup}
-	parsed, errs := parse(ctx, exec, params)
-	o.OperationContext = parsed
+	gqlgenOperation, errs := parse(ctx, exec, params)
+	o.OperationContext = gqlgenOperation
 	o.locator = language.Locator{Document: o.document, Parsed: params.Query}
-	if parsed.Operation != nil {
-		out.Operation = string(parsed.Operation.Operation)
-		out.Name = truncateName(parsed.Operation.Name)
+	if gqlgenOperation.Operation != nil {
+		out.Operation = string(gqlgenOperation.Operation.Operation)
+		out.Name = truncateName(gqlgenOperation.Operation.Name)
 	}
 	if len(errs) > 0 {
-		return nil, &rejection{errs: t.requestErrors(parsed, errs, &o.locator)}
+		return nil, &rejection{errs: t.presentRequestErrors(gqlgenOperation, errs, &o.locator)}
 	}
 	// Without package limits, a lone surrogate gets this far.
 	if err := language.Misread(params.Query); err != nil {
 		return nil, &rejection{errs: gqlerror.List{err}}
 	}
-	if err := unsupported(parsed); err != nil {
-		err.Locations = locations(err, &o.locator)
+	if err := checkSupported(gqlgenOperation); err != nil {
+		err.Locations = correctLocations(err, &o.locator)
 		return nil, &rejection{errs: gqlerror.List{err}}
 	}
 	return o, nil
@@ -51,8 +51,8 @@ func (t *httpTransport) prepare(ctx context.Context, exec graphql.GraphExecutor,
 
 // parse lets gqlgen parse and validate a document. If gqlparser would refuse or misread valid
 // GraphQL, parse rewrites the document and tries again. It tries the client's text first because
-// package limits must measure that text. If package limits is installed, it rewrites the document
-// itself during the first try.
+// package limits must measure that text. Package limits, if it is installed, rewrites the document
+// itself, so that the first try succeeds.
 func parse(ctx context.Context, exec graphql.GraphExecutor,
 	params *graphql.RawParams) (*graphql.OperationContext, gqlerror.List) {
 	operation, errs := exec.CreateOperationContext(ctx, params)
@@ -67,13 +67,13 @@ func parse(ctx context.Context, exec graphql.GraphExecutor,
 	return operation, errs
 }
 
-// unsupported returns an error if a valid operation needs more than one response.
-func unsupported(operation *graphql.OperationContext) *gqlerror.Error {
+// checkSupported returns an error if a valid operation needs more than one response.
+func checkSupported(operation *graphql.OperationContext) *gqlerror.Error {
 	if operation.Operation.Operation == ast.Subscription {
 		return badRequest("Subscriptions are not served over this transport")
 	}
 	var err *gqlerror.Error
-	inspect(operation.Operation, visitor{directive: func(directive *ast.Directive) {
+	inspect(operation.Operation, visitor{onDirective: func(directive *ast.Directive) {
 		// gqlgen sends deferred fields in later responses, and never for a mutation.
 		if directive.Name == "defer" && err == nil &&
 			directive.ArgumentMap(operation.Variables)["if"] != false {

@@ -66,8 +66,8 @@ func TestPersistedQuery(t *testing.T) {
 	}
 }
 
-// TestPersistedQuery_invalid checks that a malformed extension, or a hash of another text, is
-// rejected and that nothing is stored.
+// TestPersistedQuery_invalid checks that a malformed extension, or the hash of another text, is
+// rejected, and that nothing is stored.
 func TestPersistedQuery_invalid(t *testing.T) {
 	const query = "{ leaf }"
 	for extension, want := range map[string]string{
@@ -107,12 +107,12 @@ func TestPersistedQuery_invalid(t *testing.T) {
 	res := sendWith(t, Config{AllowGET: true, Introspection: true, PersistedQueryBytes: 4 << 20},
 		resolvers(), postText(`{"extensions":{"persistedQuery":null}}`))
 	if want := `"query is missing"`; res.Code != 400 || !strings.Contains(res.Body.String(), want) {
-		t.Errorf("null: %d %s, want 400 %s", res.Code, res.Body, want)
+		t.Errorf("persistedQuery null: %d %s, want 400 %s", res.Code, res.Body, want)
 	}
 }
 
-// TestPersistedQuery_onlyValid checks that only valid documents are stored, unlike with gqlgen's
-// extension, and that a stored mutation can't be run by GET.
+// TestPersistedQuery_onlyValid checks that only valid documents are stored (gqlgen's extension
+// stores all), and that a stored mutation can't be run by GET.
 func TestPersistedQuery_onlyValid(t *testing.T) {
 	for query, stored := range map[string]bool{
 		"{ leaf }": true, "mutation { change }": true, "{ fails }": true,
@@ -127,7 +127,7 @@ func TestPersistedQuery_onlyValid(t *testing.T) {
 			PersistedQueryBytes: 4 << 20})
 		sendTo(t, transport, resolvers(), persistedPost(hashOf(query), query))
 		if documents, _ := transport.documents.persisted.size(); (documents == 1) != stored {
-			t.Errorf("%.50s: %d documents in the store, want it stored: %t", query, documents,
+			t.Errorf("%.50s: %d documents in the store, want the query stored: %t", query, documents,
 				stored)
 		}
 		res := sendTo(t, transport, resolvers(), persistedPost(hashOf(query), ""))
@@ -190,7 +190,7 @@ func TestPersistedQuery_mutationWithValues(t *testing.T) {
 			t.Errorf("%s: %s, want no errors", query, res.Body)
 		}
 		if documents, _ := transport.documents.persisted.size(); (documents == 1) != stored {
-			t.Errorf("%s: %d documents in the store, want it stored: %t", query, documents, stored)
+			t.Errorf("%s: %d documents in the store, want the query stored: %t", query, documents, stored)
 		}
 	}
 }
@@ -342,7 +342,7 @@ func TestManifest(t *testing.T) {
 	for _, tt := range []struct {
 		name          string
 		request       *http.Request
-		enforced      string // the body; not checked if empty
+		enforced      string // the response body; not checked if empty
 		logged        string
 		loggedWithAPQ string // if it differs from logged
 		untrusted     bool

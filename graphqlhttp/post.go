@@ -17,8 +17,9 @@ import (
 
 var byteOrderMark = []byte("\ufeff")
 
-// closeIfTooLarge announces that the connection is closed after the response, if the body may be
-// too large. Otherwise, net/http would read up to 256 KiB of the body to keep the connection open.
+// closeIfTooLarge announces in a header that the server will close the connection after the
+// response, if the body may be too large. Otherwise, net/http would read up to 256 KiB of the body
+// to keep the connection open.
 func (t *httpTransport) closeIfTooLarge(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength < 0 || r.ContentLength > t.MaxBodyBytes {
 		w.Header().Set("Connection", "close")
@@ -28,10 +29,10 @@ func (t *httpTransport) closeIfTooLarge(w http.ResponseWriter, r *http.Request) 
 // readPost reads the parameters of an operation from the body of a POST.
 func (t *httpTransport) readPost(w http.ResponseWriter,
 	r *http.Request) (*graphql.RawParams, *rejection) {
-	if message := contentError(r.Header); message != "" {
-		return nil, rejected(http.StatusUnsupportedMediaType, message)
+	if message := checkContentHeaders(r.Header); message != "" {
+		return nil, newRejection(http.StatusUnsupportedMediaType, message)
 	}
-	tooLarge := rejected(http.StatusRequestEntityTooLarge,
+	tooLarge := newRejection(http.StatusRequestEntityTooLarge,
 		fmt.Sprintf("The body is larger than %d bytes", t.MaxBodyBytes))
 	if r.ContentLength > t.MaxBodyBytes { // the body isn't read at all
 		return nil, tooLarge
@@ -42,11 +43,11 @@ func (t *httpTransport) readPost(w http.ResponseWriter,
 		return nil, tooLarge
 	}
 	if err != nil {
-		return nil, rejected(http.StatusBadRequest, "The body couldn't be read to its end")
+		return nil, newRejection(http.StatusBadRequest, "The body couldn't be read to its end")
 	}
 	fields, message := t.decodeBody(body)
 	if message != "" {
-		return nil, rejected(http.StatusBadRequest, message)
+		return nil, newRejection(http.StatusBadRequest, message)
 	}
 	params := &graphql.RawParams{Headers: r.Header}
 	return paramsOrRejection(params, errors.Join(
@@ -85,9 +86,9 @@ func (t *httpTransport) decodeBody(body []byte) (fields map[string]any, message 
 	return fields, ""
 }
 
-// contentError returns a message if Content-Type or Content-Encoding isn't supported. Requiring
-// application/json protects against cross-site requests: see the package documentation.
-func contentError(header http.Header) string {
+// checkContentHeaders returns a message if Content-Type or Content-Encoding isn't supported.
+// Requiring application/json protects against cross-site requests: see the package documentation.
+func checkContentHeaders(header http.Header) string {
 	for _, line := range header["Content-Encoding"] {
 		for coding := range strings.SplitSeq(line, ",") {
 			// Some clients send identity, which means no encoding (RFC 9110, section 8.4.1).

@@ -19,21 +19,21 @@ type rejection struct {
 	errs   gqlerror.List
 }
 
-// rejected returns a rejection with the code BAD_REQUEST.
-func rejected(status int, message string) *rejection {
+// newRejection returns a rejection with the code BAD_REQUEST.
+func newRejection(status int, message string) *rejection {
 	return &rejection{status: status, errs: gqlerror.List{badRequest(message)}}
 }
 
-// allow returns the Allow header: the methods that the server supports.
-func (t *httpTransport) allow() string {
+// allowHeader returns the Allow header: the methods that the server supports.
+func (t *httpTransport) allowHeader() string {
 	if !t.AllowGET {
 		return "OPTIONS, POST"
 	}
 	return "GET, HEAD, OPTIONS, POST"
 }
 
-// read returns the parameters of a request. Query is empty if the client sent only its hash. Errors
-// don't quote the body.
+// read returns the parameters of a request. Query is empty if the client sent only the document's
+// hash. Errors don't quote the body.
 func (t *httpTransport) read(w http.ResponseWriter,
 	r *http.Request) (*graphql.RawParams, *rejection) {
 	message := "Method not allowed: use POST, or GET for queries"
@@ -45,8 +45,8 @@ func (t *httpTransport) read(w http.ResponseWriter,
 	case r.Method == http.MethodGet, r.Method == http.MethodHead:
 		return t.readGet(r)
 	}
-	rej := rejected(http.StatusMethodNotAllowed, message)
-	rej.allow = t.allow()
+	rej := newRejection(http.StatusMethodNotAllowed, message)
+	rej.allow = t.allowHeader()
 	return nil, rej
 }
 
@@ -56,7 +56,7 @@ func (*httpTransport) checkMethod(method string, operation *operation) *rejectio
 	if method == http.MethodPost || kind == ast.Query {
 		return nil
 	}
-	rej := rejected(http.StatusMethodNotAllowed,
+	rej := newRejection(http.StatusMethodNotAllowed,
 		fmt.Sprintf("GET is for queries: send a %s with POST", kind))
 	rej.allow = http.MethodPost
 	return rej
@@ -69,21 +69,21 @@ func (t *httpTransport) jsonLimits() strictjson.Limits {
 // jsonMessage returns the message for invalid JSON. name is "variables" or "extensions" if the
 // error is in that field of the request, and otherwise empty.
 func (t *httpTransport) jsonMessage(name string, reason strictjson.Reason) string {
-	subject, verb := name, " "
+	subject, ending := name, " "
 	if name == "" {
-		subject, verb = "The body", "s "
+		subject, ending = "The body", "s "
 	}
 	switch reason {
 	case strictjson.TooDeep:
-		return fmt.Sprintf("%s nest%sdeeper than %d levels", subject, verb, t.MaxNesting)
+		return fmt.Sprintf("%s nest%sdeeper than %d levels", subject, ending, t.MaxNesting)
 	case strictjson.TooManyValues:
-		return fmt.Sprintf("%s hold%smore than %d values", subject, verb, t.MaxValues)
+		return fmt.Sprintf("%s hold%smore than %d values", subject, ending, t.MaxValues)
 	case strictjson.LoneSurrogate:
-		return subject + " hold" + verb + "half of a surrogate pair, which is no character"
+		return subject + " hold" + ending + "half of a surrogate pair, which is no character"
 	case strictjson.NumberTooLarge:
-		return subject + " hold" + verb + "a number that is out of range"
+		return subject + " hold" + ending + "a number that is out of range"
 	case strictjson.DuplicateMember:
-		return subject + " name" + verb + "a member twice in one object"
+		return subject + " name" + ending + "a member twice in one object"
 	}
 	if name == "" {
 		return "The body must be a JSON object"
@@ -94,7 +94,7 @@ func (t *httpTransport) jsonMessage(name string, reason strictjson.Reason) strin
 // paramsOrRejection returns params, or a rejection with the message of err if err isn't nil.
 func paramsOrRejection(params *graphql.RawParams, err error) (*graphql.RawParams, *rejection) {
 	if err != nil {
-		return nil, rejected(http.StatusBadRequest, err.Error())
+		return nil, newRejection(http.StatusBadRequest, err.Error())
 	}
 	return params, nil
 }
@@ -113,7 +113,7 @@ func setField[T any](fields map[string]any, name, want string, v *T) error {
 }
 
 // setObjectField is setField for an object. It treats an empty list as an empty object, because PHP
-// encodes empty objects so.
+// encodes an empty object as [].
 func setObjectField(fields map[string]any, name string, v *map[string]any) error {
 	if list, ok := fields[name].([]any); ok && len(list) == 0 {
 		return nil

@@ -38,7 +38,7 @@ func (m mediaType) reject(rej *rejection) response {
 // failed. A result larger than maxBytes is replaced by an error.
 func executionResponse(media mediaType, result *graphql.Response, locator *language.Locator,
 	maxBytes int64) response {
-	errs := fieldErrors(result.Errors, locator)
+	errs := boundFieldErrors(result.Errors, locator)
 	body, size := [][]byte{[]byte("{")}, int64(len("{}\n"))
 	add := func(name string, value []byte) {
 		if len(body) > 1 {
@@ -89,7 +89,7 @@ var null, newline = []byte("null"), []byte("\n")
 func encode(content any) []byte {
 	var body bytes.Buffer
 	encoder := json.NewEncoder(&body)
-	encoder.SetEscapeHTML(false) // nosniff, below, keeps browsers from treating it as HTML
+	encoder.SetEscapeHTML(false) // nosniff, set in write, keeps browsers from rendering HTML
 	if err := encoder.Encode(content); err != nil {
 		// The server set an extension that has no JSON form.
 		panic("graphqlhttp: a response can't be encoded: " + err.Error())
@@ -128,7 +128,7 @@ func (r response) write(w http.ResponseWriter, method string) {
 }
 
 // retryAfter returns the longest extensions.retryAfter of errs, in seconds, or 0 if there is none.
-// It also goes into the Retry-After header, for clients and proxies that don't read the body. RFC
+// The Retry-After header repeats the value for clients and proxies that don't read the body. RFC
 // 9110, section 10.2.3, allows that header in any response.
 func retryAfter(errs gqlerror.List) (seconds int) {
 	for _, err := range errs {

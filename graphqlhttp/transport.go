@@ -51,7 +51,7 @@ type Outcome struct {
 
 var _ graphql.Transport = (*httpTransport)(nil)
 
-// Supports returns true for every request: if a request is wrong, the response of Do says how.
+// Supports returns true for every request: the response of Do says what is wrong with a request.
 func (*httpTransport) Supports(*http.Request) bool { return true }
 
 // Do serves one request.
@@ -66,7 +66,7 @@ func (t *httpTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql.
 	w.Header().Set("X-Request-Id", out.RequestID)
 	response.write(w, r.Method)
 
-	out.Status, out.Codes = response.status, codes(response.errs)
+	out.Status, out.Codes = response.status, distinctCodes(response.errs)
 	out.Duration = time.Since(start)
 	if errors.Is(r.Context().Err(), context.Canceled) { // the client disconnected
 		out.Codes = []string{"CLIENT_GONE"}
@@ -81,20 +81,20 @@ func (t *httpTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql.
 func (t *httpTransport) respond(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor,
 	out *Outcome) (resp response) {
 	t.closeIfTooLarge(w, r)
-	if r.Method == http.MethodOptions { // not a CORS preflight, which never gets here
-		return response{status: http.StatusNoContent, allow: t.allow()}
+	if r.Method == http.MethodOptions { // also a CORS preflight, if no middleware handles it
+		return response{status: http.StatusNoContent, allow: t.allowHeader()}
 	}
 	media, ok := negotiate(r.Header["Accept"])
 	if !ok {
-		return media.reject(rejected(http.StatusNotAcceptable,
+		return media.reject(newRejection(http.StatusNotAcceptable,
 			"Accept must admit application/graphql-response+json or application/json"))
 	}
-	ctx, started := r.Context(), false
+	ctx, executing := r.Context(), false
 	defer func() {
 		value := recover()
 		switch {
 		case value == nil:
-		case started:
+		case executing:
 			resp = errorResponse(media, panicError(ctx, exec, value))
 		default:
 			resp = media.reject(&rejection{status: http.StatusInternalServerError,
@@ -113,7 +113,7 @@ func (t *httpTransport) respond(w http.ResponseWriter, r *http.Request, exec gra
 		return media.reject(rej)
 	}
 	t.documents.remember(operation)
-	started = true
+	executing = true
 	next, ctx := exec.DispatchOperation(ctx, operation.OperationContext)
 	if result := next(ctx); result != nil {
 		return executionResponse(media, result, &operation.locator, t.MaxResponseBytes)

@@ -40,7 +40,7 @@ func TestBody_tooLarge(t *testing.T) {
 		{"one byte more", fill(maxBytes + 1), false, http.StatusRequestEntityTooLarge},
 		{"chunked, maximum", fill(maxBytes), true, http.StatusOK},
 		{"chunked, one byte more", fill(maxBytes + 1), true, http.StatusRequestEntityTooLarge},
-		{"spaces", strings.Repeat(" ", maxBytes) + `{"query":"{ leaf }"}`, false, http.StatusRequestEntityTooLarge},
+		{"JSON after too many spaces", strings.Repeat(" ", maxBytes) + `{"query":"{ leaf }"}`, false, http.StatusRequestEntityTooLarge},
 		{"chunked, 1 MiB", fill(1 << 20), true, http.StatusRequestEntityTooLarge},
 	} {
 		for _, media := range []string{"application/json", "application/graphql-response+json"} {
@@ -77,8 +77,8 @@ func TestBody_defaultMax(t *testing.T) {
 	}
 }
 
-// TestBody_encoding checks that bodies that aren't JSON in UTF-8 are rejected. They have bytes that
-// the files of TestCases can't contain.
+// TestBody_encoding checks that bodies that aren't JSON in UTF-8 are rejected. The bodies contain
+// bytes that the files of TestCases can't.
 func TestBody_encoding(t *testing.T) {
 	for name, tt := range map[string]struct{ body, want string }{
 		"two byte order marks": {"\ufeff\ufeff" + `{"query":"{ leaf }"}`,
@@ -122,54 +122,54 @@ func TestRequest_lenient(t *testing.T) {
 		reason string
 	}{
 		{name: "variables []", body: `{"query":"{ leaf }","variables":[]}`, reason: "PHP's json_encode writes an empty map like this"},
-		{name: "extensions []", body: `{"query":"{ leaf }","extensions":[]}`, reason: "the same"},
-		{name: "variables [1]", body: `{"query":"{ leaf }","variables":[1]}`, status: 400, want: "variables must be an object", reason: "a list has no names"},
+		{name: "extensions []", body: `{"query":"{ leaf }","extensions":[]}`, reason: "PHP's json_encode writes an empty map like this"},
+		{name: "variables [1]", body: `{"query":"{ leaf }","variables":[1]}`, status: 400, want: "variables must be an object", reason: "list items have no names"},
 		{name: "variables as a string", body: `{"query":"{ leaf }","variables":"{}"}`, status: 400, want: "variables must be an object",
 			reason: "the specification requires a map, and the limits of the body's JSON wouldn't " +
 				"apply inside the string"},
-		{name: "variables an empty string", body: `{"query":"{ leaf }","variables":""}`, status: 400, want: "variables must be an object", reason: "the same"},
-		{name: "variables null", body: `{"query":"{ leaf }","variables":null}`, reason: "null is absent"},
-		{name: "operationName null", body: `{"query":"query A { leaf }","operationName":null}`, reason: "null is absent"},
+		{name: "variables an empty string", body: `{"query":"{ leaf }","variables":""}`, status: 400, want: "variables must be an object", reason: "it is a string, too"},
+		{name: "variables null", body: `{"query":"{ leaf }","variables":null}`, reason: "null is the same as an absent field"},
+		{name: "operationName null", body: `{"query":"query A { leaf }","operationName":null}`, reason: "null is the same as an absent field"},
 		{name: "operationName empty", body: `{"query":"query A { leaf }","operationName":""}`, reason: "no operation has an empty name; Relay and PHP clients send it"},
 		{name: "operationName empty, two operations", body: `{"query":"query A { leaf } query B { leaf }","operationName":""}`,
 			status: 200, want: "operationName is missing", reason: "ambiguous"},
 		{name: "operationName a number", body: `{"query":"{ leaf }","operationName":1}`, status: 400, want: "operationName must be a string", reason: "wrong type"},
-		{name: "fields of other protocols", body: `{"query":"{ leaf }","id":"1","doc_id":"2","documentId":"3"}`, reason: "they don't matter if there is a query"},
+		{name: "fields of other protocols", body: `{"query":"{ leaf }","id":"1","doc_id":"2","documentId":"3"}`, reason: "the query says what to run"},
 		{name: "byte order mark", body: "\ufeff" + leafBody, reason: "RFC 8259 lets a parser ignore it"},
-		{name: "byte order mark and line feed", body: "\ufeff\n" + leafBody, reason: "the same"},
+		{name: "byte order mark and line feed", body: "\ufeff\n" + leafBody, reason: "RFC 8259 lets a parser ignore it"},
 		{name: "white space around", body: "\r\n\t " + leafBody + "\r\n", reason: "JSON allows it"},
-		{name: "empty", body: "", status: 400, want: "The body is empty", reason: "the message says what is missing"},
-		{name: "only a byte order mark", body: "\ufeff", status: 400, want: "The body is empty", reason: "the same"},
+		{name: "empty body", body: "", status: 400, want: "The body is empty", reason: "the message says what is missing"},
+		{name: "only a byte order mark", body: "\ufeff", status: 400, want: "The body is empty", reason: "the message says what is missing"},
 		{name: "NUL at the end", body: leafBody + "\x00", status: 400, want: "The body must be a JSON object", reason: "it isn't JSON"},
 		{name: "two objects", body: leafBody + leafBody, status: 400, want: "The body must be a JSON object", reason: "ambiguous"},
 
 		{name: "charset utf8", header: [2]string{"Content-Type", "application/json;charset=utf8"}, body: leafBody, reason: "a common misspelling"},
 		{name: "charset UTF8", header: [2]string{"Content-Type", "application/json; charset=UTF8"}, body: leafBody, reason: "charset names are case-insensitive"},
-		{name: "charset quoted", header: [2]string{"Content-Type", `application/json; charset="UTF-8"`}, body: leafBody, reason: "the same value: RFC 9110, section 8.3.1"},
+		{name: "charset quoted", header: [2]string{"Content-Type", `application/json; charset="UTF-8"`}, body: leafBody, reason: "quotes don't change the value: RFC 9110, section 8.3.1"},
 		{name: "charset us-ascii", header: [2]string{"Content-Type", "application/json; charset=us-ascii"}, body: leafBody, reason: "ASCII is valid UTF-8"},
 		{name: "charset latin1", header: [2]string{"Content-Type", "application/json; charset=iso-8859-1"}, body: leafBody, status: 415, want: "charset must be utf-8",
 			reason: "it would change a password with an umlaut"},
-		{name: "charset utf-16", header: [2]string{"Content-Type", "application/json; charset=utf-16"}, body: leafBody, status: 415, want: "charset must be utf-8", reason: "a different encoding"},
+		{name: "charset utf-16", header: [2]string{"Content-Type", "application/json; charset=utf-16"}, body: leafBody, status: 415, want: "charset must be utf-8", reason: "JSON must be in UTF-8"},
 		{name: "two charsets", header: [2]string{"Content-Type", "application/json; charset=utf-8; charset=latin1"}, body: leafBody, status: 415,
 			want: "charset must be utf-8", reason: "ambiguous"},
 		{name: "semicolon at the end", header: [2]string{"Content-Type", "application/json;"}, body: leafBody, reason: "a parameter may be empty"},
-		{name: "parameter without a value", header: [2]string{"Content-Type", "application/json; charset"}, body: leafBody, reason: "JSON has no parameters"},
-		{name: "other parameters", header: [2]string{"Content-Type", `Application/JSON ; boundary="a;b" ;x=y`}, body: leafBody, reason: "the same"},
+		{name: "parameter without a value", header: [2]string{"Content-Type", "application/json; charset"}, body: leafBody, reason: "application/json defines no parameters"},
+		{name: "other parameters", header: [2]string{"Content-Type", `Application/JSON ; boundary="a;b" ;x=y`}, body: leafBody, reason: "application/json defines no parameters"},
 		{name: "graphql+json", header: [2]string{"Content-Type", "application/graphql+json"}, body: leafBody, status: 415, want: "Content-Type must be application/json",
-			reason: "an old draft has it, but no client relies on it"},
+			reason: "an old draft defines it, but no client relies on it"},
 		{name: "graphql-response+json", header: [2]string{"Content-Type", "application/graphql-response+json"}, body: leafBody, status: 415,
-			want: "Content-Type must be application/json", reason: "a media type of responses"},
+			want: "Content-Type must be application/json", reason: "it is for responses only"},
 		{name: "application/graphql", header: [2]string{"Content-Type", "application/graphql"}, body: "{ leaf }", status: 415, want: "Content-Type must be application/json",
 			reason: "a bare document, which no specification defines"},
 		{name: "two media types", header: [2]string{"Content-Type", "application/json, text/plain"}, body: leafBody, status: 415, want: "Content-Type must be application/json",
-			reason: "another site may send text/plain"},
+			reason: "a page of another site may send text/plain"},
 		{name: "media type in a parameter", header: [2]string{"Content-Type", "text/plain; application/json"}, body: leafBody, status: 415,
-			want: "Content-Type must be application/json", reason: "another site may send it"},
+			want: "Content-Type must be application/json", reason: "a page of another site may send text/plain"},
 
-		{name: "identity", header: [2]string{"Content-Encoding", "identity"}, body: leafBody, reason: "no encoding: RFC 9110, section 8.4.1"},
-		{name: "Identity and empty elements", header: [2]string{"Content-Encoding", ", Identity ,"}, body: leafBody, reason: "lists may have empty elements"},
-		{name: "empty encoding", header: [2]string{"Content-Encoding", ""}, body: leafBody, reason: "an empty list"},
-		{name: "identity and gzip", header: [2]string{"Content-Encoding", "identity, gzip"}, body: leafBody, status: 415, want: "Content-Encoding is not supported", reason: "encoded"},
+		{name: "encoding identity", header: [2]string{"Content-Encoding", "identity"}, body: leafBody, reason: "it means no encoding: RFC 9110, section 8.4.1"},
+		{name: "encoding Identity and empty elements", header: [2]string{"Content-Encoding", ", Identity ,"}, body: leafBody, reason: "lists may have empty elements"},
+		{name: "empty encoding", header: [2]string{"Content-Encoding", ""}, body: leafBody, reason: "it is an empty list"},
+		{name: "encodings identity and gzip", header: [2]string{"Content-Encoding", "identity, gzip"}, body: leafBody, status: 415, want: "Content-Encoding is not supported", reason: "the body is gzip"},
 	} {
 		r := postText(tt.body)
 		if tt.header[0] != "" {
@@ -181,7 +181,7 @@ func TestRequest_lenient(t *testing.T) {
 			status, want = http.StatusOK, leafResponse
 		}
 		if res.Code != status || !strings.Contains(res.Body.String(), want) {
-			t.Errorf("%s: %d %s, want %d %s (%s)", tt.name, res.Code, res.Body, status, want,
+			t.Errorf("%s: %d %s, want %d %s (reason: %s)", tt.name, res.Code, res.Body, status, want,
 				tt.reason)
 		}
 	}
@@ -216,7 +216,7 @@ func TestResponse_retryAfter(t *testing.T) {
 	}
 }
 
-// brokenBody is a body that ends with errLost instead of io.EOF, like that of a lost connection.
+// brokenBody is a body that ends with errLost instead of io.EOF, as if the connection was lost.
 type brokenBody struct{ io.Reader }
 
 func (b brokenBody) Read(p []byte) (int, error) {
@@ -256,7 +256,7 @@ func TestConnection(t *testing.T) {
 				response.Header)
 		}
 	})
-	t.Run("chunked", func(t *testing.T) {
+	t.Run("chunked body", func(t *testing.T) {
 		response, err := http.Post(server.URL, "application/json",
 			io.MultiReader(strings.NewReader(`{"query":`), strings.NewReader(`"{ leaf }"}`)))
 		if err != nil {
@@ -305,7 +305,7 @@ func TestRequestID(t *testing.T) {
 	}
 }
 
-// TestRequestID_fromClient checks that an id from the client isn't used.
+// TestRequestID_fromClient checks that the client's X-Request-Id isn't used as the id.
 func TestRequestID_fromClient(t *testing.T) {
 	r := postQuery("{ leaf }")
 	r.Header.Set("X-Request-Id", "MALLORY")
@@ -439,15 +439,15 @@ func (panickingExtension) MutateOperationContext(context.Context,
 }
 
 // TestPanic checks the response and the Outcome after a panic outside of a field. gqlgen recovers
-// only from panics in fields, and a client can cause another panic with `@skip(if: $b)` and a null
-// variable. The error must be the same as for a panic in a field, with the request's id.
+// only from panics in fields, and a client can cause a panic elsewhere with `@skip(if: $b)` and a
+// null variable. The error must be the same as for a panic in a field, with the request's id.
 func TestPanic(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		change func(*handler.Server, executable)
 		query  string
 		status int
-		want   string // the rest of the body
+		rest   string // of the body, after the error
 	}{
 		{"in an extension, before execution", func(s *handler.Server, _ executable) { s.Use(panickingExtension{}) }, "{ leaf }", 500, "]}\n"},
 		{"during execution", func(_ *handler.Server, e executable) {
@@ -482,7 +482,7 @@ func TestPanic(t *testing.T) {
 			server.ServeHTTP(recorder, postQuery(tt.query))
 			want := fmt.Sprintf(
 				`{"errors":[{"message":"Internal error","extensions":{"code":"INTERNAL","requestId":%q}}%s`,
-				recorder.Header().Get("X-Request-Id"), tt.want)
+				recorder.Header().Get("X-Request-Id"), tt.rest)
 			if recorder.Code != tt.status || recorder.Body.String() != want {
 				t.Errorf("%d %s\nwant %d %s", recorder.Code, recorder.Body, tt.status, want)
 			}
@@ -499,8 +499,8 @@ func TestPanic(t *testing.T) {
 	}
 }
 
-// TestPanic_otherExecutor checks that the error is this package's if an executor other than
-// gqlgen's has no presenter.
+// TestPanic_otherExecutor checks that the client gets this package's error after a panic of an
+// executor that, unlike gqlgen's, has no error presenter.
 func TestPanic_otherExecutor(t *testing.T) {
 	recorder := httptest.NewRecorder()
 	newTransport(Config{AllowGET: true}).Do(recorder, postQuery("{ leaf }"), brokenExecutor{})
@@ -549,13 +549,14 @@ func TestRequest_headers(t *testing.T) {
 	}
 }
 
-// TestSupports checks that the transport also takes requests with a wrong method.
+// TestSupports checks that the transport also accepts requests with a wrong method.
 func TestSupports(t *testing.T) {
 	if !newTransport(Config{AllowGET: true}).Supports(httptest.NewRequest("PUT", "/", nil)) {
 		t.Error("Supports(PUT) = false, want true: otherwise gqlgen responds")
 	}
 }
 
+// FuzzRequest checks that no request gets status 500, which would mean a panic before execution.
 func FuzzRequest(f *testing.F) {
 	f.Add("POST", "/", "application/json", "", "", `{"query":"{ leaf }"}`)
 	f.Add("POST", "/", "application/json; charset=utf-8", "application/graphql-response+json;q=0.5",
@@ -596,7 +597,7 @@ func FuzzRequest(f *testing.F) {
 		} {
 			res := sendWith(t, config, resolvers(), r)
 			if res.Code == http.StatusInternalServerError {
-				t.Errorf("panic before execution: 500 %s, want another status", res.Body)
+				t.Errorf("status 500 %s, want another status", res.Body)
 			}
 			r.Body = io.NopCloser(strings.NewReader(body))
 		}
@@ -604,7 +605,7 @@ func FuzzRequest(f *testing.F) {
 }
 
 // TestDocument_strings checks that resolvers get the right values of strings that gqlparser would
-// misread, even without package limits, which usually rewrites them.
+// misread. The server has no package limits, which usually rewrites such strings.
 func TestDocument_strings(t *testing.T) {
 	const invalid = "half a surrogate pair"
 	for _, tt := range []struct{ literal, value string }{
@@ -657,12 +658,12 @@ func TestDocument_readOnce(t *testing.T) {
 		`"described" query TooLarge { leaf }`: 2, `{ nowhere(s: "\uD83D\uDD11") }`: 1,
 		`"described" { refused }`: 1,
 	} {
-		n := 0
+		reads := 0
 		server := newServer(Config{}, resolvers())
-		server.Use(readCounter{&n})
+		server.Use(readCounter{&reads})
 		server.ServeHTTP(httptest.NewRecorder(), postQuery(query))
-		if n != want {
-			t.Errorf("%s: read %d times, want %d", query, n, want)
+		if reads != want {
+			t.Errorf("%s: read %d times, want %d", query, reads, want)
 		}
 	}
 }

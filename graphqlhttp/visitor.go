@@ -2,71 +2,72 @@ package graphqlhttp
 
 import "github.com/vektah/gqlparser/v2/ast"
 
-// A visitor has the functions that inspect calls for each directive and value. They may be nil.
+// A visitor holds callbacks: inspect calls onDirective for each directive and onValue for each
+// value. Either may be nil.
 type visitor struct {
-	directive func(*ast.Directive)
-	value     func(*ast.Value)
+	onDirective func(*ast.Directive)
+	onValue     func(*ast.Value)
 
-	visited map[*ast.FragmentDefinition]bool
+	visitedFragments map[*ast.FragmentDefinition]bool
 }
 
-// inspect visits a validated operation. It includes the defaults and directives of variables, and
-// visits each fragment once.
+// inspect visits the directives and values of a validated operation, including those in its
+// variable definitions. It visits each fragment once.
 func inspect(operation *ast.OperationDefinition, v visitor) {
 	for _, variable := range operation.VariableDefinitions {
-		v.values(variable.DefaultValue)
-		v.directives(variable.Directives)
+		v.visitValue(variable.DefaultValue)
+		v.visitDirectives(variable.Directives)
 	}
-	v.directives(operation.Directives)
-	v.selections(operation.SelectionSet)
+	v.visitDirectives(operation.Directives)
+	v.visitSelections(operation.SelectionSet)
 }
 
-func (v *visitor) selections(set ast.SelectionSet) {
+func (v *visitor) visitSelections(set ast.SelectionSet) {
 	for _, selection := range set {
 		switch selection := selection.(type) {
 		case *ast.Field:
-			v.directives(selection.Directives)
-			v.arguments(selection.Arguments)
-			v.selections(selection.SelectionSet)
+			v.visitDirectives(selection.Directives)
+			v.visitArguments(selection.Arguments)
+			v.visitSelections(selection.SelectionSet)
 		case *ast.InlineFragment:
-			v.directives(selection.Directives)
-			v.selections(selection.SelectionSet)
+			v.visitDirectives(selection.Directives)
+			v.visitSelections(selection.SelectionSet)
 		case *ast.FragmentSpread:
-			v.directives(selection.Directives)
+			v.visitDirectives(selection.Directives)
 			fragment := selection.Definition
-			if fragment == nil || v.visited[fragment] {
+			if fragment == nil || v.visitedFragments[fragment] {
 				continue
 			}
-			if v.visited == nil {
-				v.visited = map[*ast.FragmentDefinition]bool{}
+			if v.visitedFragments == nil {
+				v.visitedFragments = map[*ast.FragmentDefinition]bool{}
 			}
-			v.visited[fragment] = true
-			v.selections(fragment.SelectionSet)
+			v.visitedFragments[fragment] = true
+			v.visitSelections(fragment.SelectionSet)
 		}
 	}
 }
 
-func (v *visitor) directives(directives ast.DirectiveList) {
+func (v *visitor) visitDirectives(directives ast.DirectiveList) {
 	for _, directive := range directives {
-		if v.directive != nil {
-			v.directive(directive)
+		if v.onDirective != nil {
+			v.onDirective(directive)
 		}
-		v.arguments(directive.Arguments)
+		v.visitArguments(directive.Arguments)
 	}
 }
 
-func (v *visitor) arguments(arguments ast.ArgumentList) {
+func (v *visitor) visitArguments(arguments ast.ArgumentList) {
 	for _, argument := range arguments {
-		v.values(argument.Value)
+		v.visitValue(argument.Value)
 	}
 }
 
-func (v *visitor) values(value *ast.Value) {
-	if value == nil || v.value == nil {
+func (v *visitor) visitValue(value *ast.Value) {
+	if value == nil || v.onValue == nil {
 		return
 	}
-	v.value(value)
+	v.onValue(value)
 	for _, child := range value.Children {
-		v.values(child.Value)
+		v.visitValue(child.Value)
 	}
 }
