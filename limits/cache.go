@@ -13,13 +13,14 @@ import (
 // A cache stores parsed and validated documents for gqlgen's SetQueryCache, bounded in bytes. It
 // works together with Limits, which looks up or measures the document of a request and passes the
 // entry on in the request's graphql.OperationContext. So gqlgen (v0.17.95) parses only documents
-// that were measured, and none twice. gqlgen adds a document after validation and doesn't change it
-// afterwards, so requests can share it.
+// that were measured, and doesn't parse cached documents again. gqlgen adds a document after
+// validation and doesn't change it afterwards, so requests can share it.
 //
 // The most used documents are kept: many documents that are sent once don't evict those that
-// clients send all the time. A mutation that contains a string or a number isn't cached: a client
-// could guess such a text, with a password in it, and learn from the response time whether another
-// client has sent it. A cache is safe for concurrent use. A nil cache is always empty.
+// clients send all the time. A mutation that contains a string or a number isn't cached. Otherwise,
+// a client could guess the text of a mutation with a password in it, and learn from the response
+// time whether another client has sent that text. A cache is safe for concurrent use. A nil cache
+// is always empty.
 type cache struct{ entries *otter.Cache[string, *entry] }
 
 // An entry is a document with its measurements.
@@ -48,7 +49,7 @@ func newCache(bytes int) *cache {
 
 // Get returns the document of a request, if Limits found it in the cache.
 func (*cache) Get(ctx context.Context, query string) (*ast.QueryDocument, bool) {
-	e := entryFrom(ctx)
+	e := entryFromContext(ctx)
 	if e == nil || e.doc == nil || e.parsed != query {
 		return nil, false
 	}
@@ -58,11 +59,11 @@ func (*cache) Get(ctx context.Context, query string) (*ast.QueryDocument, bool) 
 // Add caches a valid document if there is room and if query is the text that Limits measured: a
 // later extension may have replaced it.
 func (c *cache) Add(ctx context.Context, query string, doc *ast.QueryDocument) {
-	e := entryFrom(ctx)
+	e := entryFromContext(ctx)
 	if c == nil || e == nil || e.bytes == 0 || e.parsed != query {
 		return
 	}
-	cached := *e // a copy, since other requests may have e
+	cached := *e // a copy, since other requests may use e
 	cached.doc = doc
 	c.entries.Set(e.query, &cached)
 }
@@ -75,15 +76,15 @@ func (c *cache) find(query string) (e *entry, ok bool) {
 	return c.entries.GetIfPresent(query)
 }
 
-// store puts e into gqlgen's operation context, where entryFrom finds it.
-func (e *entry) store(ctx context.Context) {
+// storeInContext puts e into gqlgen's operation context, where entryFromContext finds it.
+func (e *entry) storeInContext(ctx context.Context) {
 	if graphql.HasOperationContext(ctx) {
 		graphql.GetOperationContext(ctx).Stats.SetExtension(Limits{}.ExtensionName(), e)
 	}
 }
 
-// entryFrom returns the entry that store has put into ctx, or nil.
-func entryFrom(ctx context.Context) (e *entry) {
+// entryFromContext returns the entry that storeInContext has put into ctx, or nil.
+func entryFromContext(ctx context.Context) (e *entry) {
 	if graphql.HasOperationContext(ctx) {
 		stats := graphql.GetOperationContext(ctx).Stats
 		e, _ = stats.GetExtension(Limits{}.ExtensionName()).(*entry)

@@ -45,8 +45,9 @@ func TestCache_onlyValidDocuments(t *testing.T) {
 	}
 }
 
-// TestCache_parsedOnce checks that a cached document isn't parsed again. It counts the calls of the
-// function that makes rules, which gqlgen calls once for each document that it parses.
+// TestCache_parsedOnce checks that a cached document isn't parsed again. To count the parsed
+// documents, it counts the calls of the function that makes rules: gqlgen calls that function once
+// for each document that it parses.
 func TestCache_parsedOnce(t *testing.T) {
 	cache, parsed, executed := limits.NewCache(1<<20), 0, 0
 	l := limits.Limits{}.WithCache(cache)
@@ -73,7 +74,8 @@ func TestCache_parsedOnce(t *testing.T) {
 	}
 }
 
-// queryReplacer is an extension that replaces the query of each request, unless it is empty.
+// queryReplacer is an extension that replaces the query of each request with its own, unless its
+// own is empty.
 type queryReplacer struct{ query string }
 
 func (*queryReplacer) ExtensionName() string                   { return "QueryReplacer" }
@@ -102,8 +104,8 @@ func TestCache_replacedQuery(t *testing.T) {
 				tt.want, body)
 		}
 		if cache.Has("{ leaf }") == (field == "a") || tt.query != "" && cache.Has(tt.query) {
-			t.Errorf("replaced by %q: cached { leaf } %t, the replacement %t", tt.query,
-				cache.Has("{ leaf }"), cache.Has(tt.query))
+			t.Errorf("replaced by %q: cached { leaf } %t, the replacement %t; want %t, false",
+				tt.query, cache.Has("{ leaf }"), cache.Has(tt.query), field != "a")
 		}
 	}
 }
@@ -216,15 +218,15 @@ func TestCache_keepsMostUsed(t *testing.T) {
 	}
 }
 
-// TestCache_estimate checks that the estimate isn't less than the memory that a document takes, nor
-// more than six times as much.
+// TestCache_estimate checks that the estimate is at least the memory that a document takes, and at
+// most six times as much plus 2 KiB.
 func TestCache_estimate(t *testing.T) {
 	for name, query := range map[string]string{
 		"fields":   "{a{" + repeat(90, "x#:leaf ") + "}}",
 		"values":   "{f(l:[" + strings.Repeat("1 ", 200) + "]){leaf}}",
 		"objects":  "{f(x:{" + repeat(50, "i:{}") + "}){leaf}}",
 		"comments": "{" + strings.Repeat("#\n", 400) + "leaf}",
-		"text":     "{leaf" + strings.Repeat(" ", 10_000) + "}", "small": "{leaf}",
+		"spaces":   "{leaf" + strings.Repeat(" ", 10_000) + "}", "one field": "{leaf}",
 		"variables":  "query(" + repeat(50, "$v#:Int ") + "){leaf}",
 		"fragments":  "{leaf}" + repeat(50, "fragment F# on A{leaf}"),
 		"directives": "{" + repeat(20, "...@d@d@d{leaf}") + "}",
@@ -264,7 +266,7 @@ func TestCache_disabled(t *testing.T) {
 		err := (limits.Limits{}).WithCache(cache).MutateOperationParameters(t.Context(),
 			&graphql.RawParams{Query: `{ leaf }`})
 		if err != nil {
-			t.Error(err)
+			t.Errorf("MutateOperationParameters without a cache = %v, want nil", err)
 		}
 	}
 }

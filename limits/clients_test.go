@@ -133,7 +133,7 @@ func TestIntrospection_depth(t *testing.T) {
 	}
 }
 
-// TestIntrospection_roots checks how introspection is weighed. Without a limit, ten aliases of
+// TestIntrospection_roots checks the cost of introspection. Without a limit, ten aliases of
 // __schema in 714 bytes get a response of 48 kB.
 func TestIntrospection_roots(t *testing.T) {
 	const tooOften = "INTROSPECTION with fragments expanded, an operation requests the schema "
@@ -152,7 +152,7 @@ func TestIntrospection_roots(t *testing.T) {
 		`{ a: __schema { ...F } b: __schema { ...F } } fragment F on __Schema { x: types { name } }`:          tooOften + "12 times",
 		`{ ...F } fragment F on Query { ...G ...G ...G } fragment G on Query { __schema { types { name } } }`: tooOften + "15 times",
 		`{` + repeat(50, `a#: __typename `) + `}`:                                                             "",
-		// Operations are weighed one by one, since only one runs.
+		// The cost is that of the most expensive operation, since only one runs.
 		repeat(3, ` query A# { a: __schema { types { name } } b: __schema { types { name } } }`): "",
 		// These aliases aren't below __schema.
 		`{` + repeat(11, `a#: a { types: leaf } `) + `}`: "",

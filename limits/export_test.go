@@ -58,7 +58,7 @@ func Measure(query string, rootFieldMax map[string]int) (counts Counts, ok bool)
 // Work counts the tokens, nodes and variable items that were visited for a request.
 type Work struct{ Tokens, Nodes, Items int }
 
-// Check is MutateOperationParameters, and also returns its work.
+// Check calls MutateOperationParameters, and also returns the work that it did.
 func Check(l Limits, request *graphql.RawParams) (Work, *gqlerror.Error) {
 	w, err := l.check(context.Background(), request)
 	return Work{w.tokens, w.nodes, w.items}, err
@@ -67,8 +67,8 @@ func Check(l Limits, request *graphql.RawParams) (Work, *gqlerror.Error) {
 // Overlapping runs only the rule for overlapping fields, and returns its steps and errors.
 func Overlapping(schema *ast.Schema, doc *ast.QueryDocument) (steps int, conflicts gqlerror.List) {
 	var observers core.Events
-	c := overlapChecker{visited: map[*ast.FragmentDefinition]bool{},
-		reported: map[*ast.Field]bool{}}
+	c := overlapChecker{spreadFragments: map[*ast.FragmentDefinition]bool{},
+		reportedFields: map[*ast.Field]bool{}}
 	c.addError = func(options ...core.ErrorOption) {
 		err := &gqlerror.Error{}
 		for _, option := range options {
@@ -89,7 +89,7 @@ const MaxSteps = maxSteps
 func (c *Cache) Put(query string, doc *ast.QueryDocument) bool {
 	t := tokens{limits: unlimited(query)}
 	ctx := graphql.WithOperationContext(context.Background(), &graphql.OperationContext{})
-	newEntry(query, query, t.parse(query)).store(ctx)
+	newEntry(query, query, t.parse(query)).storeInContext(ctx)
 	c.Add(ctx, query, doc)
 	return c.Has(query)
 }
@@ -114,7 +114,7 @@ func (c *Cache) Weight() int { return int(c.entries.WeightedSize()) }
 // A Cache is the cache of a server.
 type Cache = cache
 
-// NewCache returns a cache of at most this many bytes.
+// NewCache returns a cache that takes at most this many bytes.
 func NewCache(bytes int) *Cache { return newCache(bytes) }
 
 // WithCache returns l with a cache, as Install sets it.

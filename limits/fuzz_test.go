@@ -26,9 +26,9 @@ func countVisits(doc *ast.QueryDocument) (selections, values, directives int) {
 	return selections, values, directives
 }
 
-// checkQuery checks that gqlparser can parse and validate any text that is within the limits, with
-// no more work than the limits allow. A stack overflow would end the test process, as it would end
-// the server.
+// checkQuery checks that gqlparser can parse and validate any document that is within the limits,
+// with no more work than the limits allow. A stack overflow would end the test process, as it would
+// end the server.
 func checkQuery(t *testing.T, query string) {
 	t.Helper()
 	work, err := limits.Check(limits.Limits{}, &graphql.RawParams{Query: query})
@@ -78,6 +78,8 @@ func checkQuery(t *testing.T, query string) {
 	}
 }
 
+// FuzzDocument checks documents with checkQuery, and the counts of short documents with
+// checkCounts.
 func FuzzDocument(f *testing.F) {
 	f.Add(graphiql)
 	for _, shape := range shapes {

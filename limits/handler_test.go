@@ -119,7 +119,8 @@ func TestSyntaxErrors(t *testing.T) {
 	}
 }
 
-// TestDepth checks the depth of documents, by setting the limit to it and to one less.
+// TestDepth checks the depth of documents, by setting the limit to the expected depth and to one
+// less.
 func TestDepth(t *testing.T) {
 	for _, tt := range []struct {
 		name, query string
@@ -136,8 +137,8 @@ func TestDepth(t *testing.T) {
 		{"fragment", `{ a { ...F } } fragment F on A { leaf }`, 2},
 		{"deep fragment in a deep field", `{ a { a { ...F } } } fragment F on A { b { a { leaf } } }`, 5},
 		{"fragments in fragments", `{ a { ...F } } fragment F on A { a { ...G } } fragment G on A { b { ...H } } fragment H on B { leaf }`, 4},
-		{"fragment spread high, then low", `{ ...Q a { ...F a { a { ...F } } } } fragment Q on Query { leaf } fragment F on A { b { leaf } }`, 5},
-		{"fragment spread low, then high", `{ a { a { a { ...F } } ...F } } fragment F on A { b { leaf } }`, 5},
+		{"fragment spread at depth 1, then deeper", `{ ...Q a { ...F a { a { ...F } } } } fragment Q on Query { leaf } fragment F on A { b { leaf } }`, 5},
+		{"fragment spread deep, then higher up", `{ a { a { a { ...F } } ...F } } fragment F on A { b { leaf } }`, 5},
 		{"fragment defined first", `fragment F on A { b { leaf } } { a { ...F } }`, 3},
 		{"missing fragment", `{ a { ...Nowhere } }`, 1},
 		// Validation visits fragments and operations that aren't used, too.
@@ -161,8 +162,8 @@ func TestDepth(t *testing.T) {
 	}
 }
 
-// TestFragments_visitedOnce checks that each fragment is visited once. Here each one spreads the
-// next one twice, so that a walk of the expanded document would take exponential time.
+// TestFragments_visitedOnce checks that each fragment is visited once. In the test, each fragment
+// spreads the next one twice, so that a walk of the expanded document would take exponential time.
 func TestFragments_visitedOnce(t *testing.T) {
 	for _, operation := range []string{"{...F0}", "{__schema{types{...F0}}}", "{leaf}"} {
 		for n := range 49 {

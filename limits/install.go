@@ -31,8 +31,8 @@ func Install(server *handler.Server, limits Limits) error {
 }
 
 // suggestingRules returns gqlparser's rules, changed so that all of them obey SetDisableSuggestion.
-// gqlgen implements it by replacing two rules of the set before validation; the others check for
-// one of these.
+// gqlgen implements SetDisableSuggestion by replacing two rules of the set before validation. The
+// other rules that suggest names check whether one of those two is still in the set.
 func suggestingRules() *rules.Rules {
 	set := rules.NewDefaultRules()
 	for _, rule := range []struct{ suggesting, silent core.Rule }{

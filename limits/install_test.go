@@ -66,29 +66,29 @@ func TestInstall_rules(t *testing.T) {
 	}
 }
 
-// TestInstall_suggestions checks that SetDisableSuggestion has its effect before or after Install.
+// TestInstall_suggestions checks that SetDisableSuggestion works both before and after Install.
 func TestInstall_suggestions(t *testing.T) {
 	for query, name := range map[string]string{
 		"{ lea }": "leaf", "{ me }": "me {", "{ need(m: 1) }": `\"n\"`,
 		"{ ...F } fragment F on Quer { leaf }": "Query",
 	} {
 		for _, disabled := range []bool{false, true} {
-			for _, before := range []bool{false, true} {
+			for _, beforeInstall := range []bool{false, true} {
 				server := newBareServer()
-				if before {
+				if beforeInstall {
 					server.SetDisableSuggestion(disabled)
 				}
 				if err := limits.Install(server, limits.Limits{}); err != nil {
 					t.Fatal(err)
 				}
-				if !before {
+				if !beforeInstall {
 					server.SetDisableSuggestion(disabled)
 				}
 				got := send(server, query, nil)
 				_, suggestion, suggested := strings.Cut(got, "Did you mean")
 				if suggested == disabled || suggested && !strings.Contains(suggestion, name) {
 					t.Errorf("SetDisableSuggestion(%t), before Install %t: %s: response %s, want a "+
-						"suggestion: %t", disabled, before, query, got, !disabled)
+						"suggestion: %t", disabled, beforeInstall, query, got, !disabled)
 				}
 			}
 		}

@@ -1,5 +1,5 @@
-// Package limits bounds the cost of a GraphQL request: that of its document and its variables. It
-// works with any schema.
+// Package limits bounds the cost of the document and the variables of a GraphQL request. It works
+// with any schema.
 //
 //	server := handler.New(schema)
 //	err := limits.Install(server, limits.Limits{RootFieldMax: map[string]int{"login": 1}})
@@ -10,10 +10,10 @@
 // each one that spreads the next twice doubles the time; and every error is formatted.
 //
 // Two passes check a document. The first (parser.go) reads its tokens by the grammar of the
-// specification, and stops at a syntax error or when a limit is exceeded. Its result takes one
-// thirtieth of the memory of gqlparser's tree. The second (measure.go) counts fields, values and so
-// on as if fragments were inlined, but visits each fragment only once. Both take time linear in the
-// bytes they read and in the limits.
+// specification, and stops at a syntax error or when a limit is exceeded. Its result is about 1/30
+// the size of gqlparser's tree. The second (measure.go) counts fields, values and so on as if
+// fragments were inlined, but visits each fragment only once. Both run in time linear in the
+// document's size and in the limits.
 //
 // Two more parts support this. Rules (rules.go) makes validation linear and stops it after a few
 // errors; gqlparser's own rule for overlapping fields takes exponential time, which no simple limit
@@ -67,7 +67,9 @@ const (
 )
 
 // Limits is a gqlgen extension that rejects documents and variables that are too large or too deep,
-// before validation. A limit of zero stands for its default; no limit can be turned off.
+// before validation. A limit of zero stands for its default, and no limit can be turned off, with
+// two exceptions: a zero in RootFieldMax forbids the field, and a negative CacheBytes turns the
+// cache off.
 //
 // Limits marked *expanded* count fragment spreads as if inlined, summed over all operations and all
 // fragment definitions (used or not), because validation visits all of them.
@@ -123,9 +125,9 @@ type Limits struct {
 	// possibleTypes below __schema or __type: each level multiplies the response. Other fields
 	// there are bounded by Fields and Nesting, since Depth doesn't count them.
 	Introspection int
-	// IntrospectionRoots bounds how often one operation selects the schema, expanded. __type counts
-	// 1, __schema 5, and each alias below them 1. Fields without an alias appear once in the
-	// response, however often they are selected.
+	// IntrospectionRoots is the maximum cost of introspection in one operation, expanded. Each
+	// __type costs 1, each __schema 5, and each alias below them 1. Fields without an alias cost
+	// nothing: they appear once in the response, however often they are selected.
 	IntrospectionRoots int
 
 	// Limits of the decoded variables.
@@ -141,13 +143,14 @@ type Limits struct {
 	// each list item and object field in its value, or in its default if it has no value.
 	Coercions int
 
-	// RootFieldMax bounds how often one operation may select each of these root fields, expanded.
-	// Names count, not aliases, and @skip and @include are ignored. Every operation of the document
-	// must comply, not only the one that runs, so that the result depends only on the document.
+	// RootFieldMax is the maximum number of times that one operation may select each of these root
+	// fields, expanded. Zero forbids the field. Names count, not aliases, and @skip and @include
+	// are ignored. Every operation of the document must comply, not only the one that runs, so that
+	// the result depends only on the document.
 	RootFieldMax map[string]int
 
 	// CacheBytes bounds the memory for valid documents. For a cached document, only the variables
-	// are measured. If it is negative, nothing is cached.
+	// are measured. If CacheBytes is negative, nothing is cached.
 	CacheBytes int
 
 	cache *cache // belongs to one server; nil without Install
@@ -216,7 +219,7 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// MutateOperationParameters returns an error if the request exceeds a limit. It has the code
+// MutateOperationParameters returns an error if the request exceeds a limit. The error has the code
 // OPERATION_TOO_LARGE and a reason, and its message has the limit and the actual number, but quotes
 // nothing from the request. A document with a syntax error by the specification (September 2025)
 // fails with GRAPHQL_PARSE_FAILED, and one with a cycle of fragments with
@@ -232,7 +235,7 @@ func (l Limits) MutateOperationParameters(ctx context.Context,
 // their number is linear in the size of a request.
 type work struct{ tokens, nodes, items int }
 
-// check is MutateOperationParameters, and also returns its work.
+// check implements MutateOperationParameters, and also returns the work that it did.
 func (l Limits) check(ctx context.Context,
 	request *graphql.RawParams) (w work, err *gqlerror.Error) {
 	l = l.withDefaults()
@@ -260,7 +263,7 @@ func (l Limits) check(ctx context.Context,
 		document = newEntry(request.Query, parsed, m)
 	}
 	request.Query = document.parsed
-	document.store(ctx)
+	document.storeInContext(ctx)
 	w.items, err = l.checkVariables(request.Variables, document.uses)
 	return w, err
 }

@@ -18,7 +18,7 @@ func TestLimits(t *testing.T) {
 		max     int
 		query   func(n int) string // returns a document that counts n
 		reason  string
-		message string // with a verb for the number found, and one for the limit
+		message string // a format of the number found and the limit
 	}{
 		{"bytes", limits.DefaultBytes, func(n int) string { return "{leaf}" + strings.Repeat(",", n-6) }, "BYTES",
 			"The document is too large: it has %d bytes; the limit is %d"},
@@ -40,7 +40,7 @@ func TestLimits(t *testing.T) {
 			"A string in the document is too long: it has at least %d bytes; the limit is %d"},
 		{"number", limits.DefaultNumberBytes, func(n int) string { return "{a(x:" + strings.Repeat("9", n) + "){leaf}}" }, "NUMBERS",
 			"A number in the document is too long: it has %d bytes; the limit is %d"},
-		{"fraction", limits.DefaultNumberBytes, func(n int) string { return "{a(x:1." + strings.Repeat("9", n-2) + "){leaf}}" }, "NUMBERS",
+		{"number with a fraction", limits.DefaultNumberBytes, func(n int) string { return "{a(x:1." + strings.Repeat("9", n-2) + "){leaf}}" }, "NUMBERS",
 			"A number in the document is too long: it has %d bytes; the limit is %d"},
 		{"depth", limits.DefaultDepth, func(n int) string { return "{" + enclose(n-1, "a{", "leaf", "}") + "}" }, "DEPTH",
 			"The document is too deep: its fields nest to depth %d; the limit is %d"},

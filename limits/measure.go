@@ -116,7 +116,7 @@ func sum(a, b int) int { return min(a+b, maxCount) }
 func product(a, b int) int { return int(min(int64(a)*int64(b), maxCount)) }
 
 // A definition is an operation or a fragment. The parser sets the counts of its own text; expand
-// adds those of the fragments that it spreads.
+// adds the counts of the fragments that the definition spreads.
 type definition struct {
 	name            string // empty for an operation
 	offset          int

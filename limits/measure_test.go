@@ -9,11 +9,12 @@ import (
 	"github.com/cloakql/cloakql/limits"
 )
 
-// If several root fields are selected too often, the error always names the first one by name.
+// TestRootFieldMax_firstByName checks that if several root fields are selected too often, the error
+// always names the one that comes first alphabetically.
 func TestRootFieldMax_firstByName(t *testing.T) {
-	bounds := limits.Limits{RootFieldMax: map[string]int{"logout": 0, "refresh": 0, "login": 0}}
+	l := limits.Limits{RootFieldMax: map[string]int{"logout": 0, "refresh": 0, "login": 0}}
 	for range 100 {
-		err := bounds.MutateOperationParameters(t.Context(), &graphql.RawParams{
+		err := l.MutateOperationParameters(t.Context(), &graphql.RawParams{
 			Query: `mutation { refresh(refreshToken: "a") { scope } login { scope } logout }`})
 		if err == nil || !strings.Contains(err.Error(), `"login"`) {
 			t.Fatalf("MutateOperationParameters() = %v, want an error that names login", err)

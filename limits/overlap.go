@@ -17,8 +17,8 @@ const maxSteps = 50_000
 // the same object must also have the same name and arguments; their selection sets are merged in
 // turn. The algorithm is Simon Adameit's.
 func overlappingFieldsCanBeMerged(observers *core.Events, addError core.AddErrFunc) {
-	c := overlapChecker{addError: addError, visited: map[*ast.FragmentDefinition]bool{},
-		reported: map[*ast.Field]bool{}}
+	c := overlapChecker{addError: addError, spreadFragments: map[*ast.FragmentDefinition]bool{},
+		reportedFields: map[*ast.Field]bool{}}
 	c.register(observers)
 }
 
@@ -29,8 +29,8 @@ func (c *overlapChecker) register(observers *core.Events) {
 		c.merge([]ast.SelectionSet{operation.SelectionSet}, false)
 	})
 	observers.OnFragment(func(walker *core.Walker, fragment *ast.FragmentDefinition) {
-		// A fragment that is spread was checked there, merged with the fields around the spread.
-		if !c.visited[fragment] {
+		// A fragment that is spread was checked at the spread, merged with the fields around it.
+		if !c.spreadFragments[fragment] {
 			c.schema = walker.Schema
 			c.merge([]ast.SelectionSet{fragment.SelectionSet}, false)
 		}
@@ -39,11 +39,11 @@ func (c *overlapChecker) register(observers *core.Events) {
 
 // An overlapChecker is the state of the rule for one document.
 type overlapChecker struct {
-	schema   *ast.Schema
-	addError core.AddErrFunc
-	visited  map[*ast.FragmentDefinition]bool // fragments that were spread
-	reported map[*ast.Field]bool              // each field is reported once
-	steps    int
+	schema          *ast.Schema
+	addError        core.AddErrFunc
+	spreadFragments map[*ast.FragmentDefinition]bool
+	reportedFields  map[*ast.Field]bool // each field is reported once
+	steps           int
 }
 
 // merge reports the conflicts between selection sets whose fields have the same place in the
@@ -63,29 +63,29 @@ func (c *overlapChecker) merge(sets []ast.SelectionSet, shapeOnly bool) {
 		}
 		if shapeOnly {
 			c.checkShape(fields)
-			c.merge(children(fields), true)
+			c.merge(childSelections(fields), true)
 			continue
 		}
-		parts := c.byObjectType(fields)
+		parts := c.groupByObjectType(fields)
 		for _, part := range parts {
 			c.checkSameField(part) // first, since its errors say more
 		}
 		c.checkShape(fields)
 		if len(parts) > 1 {
-			c.merge(children(fields), true)
+			c.merge(childSelections(fields), true)
 		}
 		for _, part := range parts {
-			c.merge(children(part), false)
+			c.merge(childSelections(part), false)
 		}
 	}
 }
 
-// report adds an error for a field, unless it has one.
+// report adds an error for a field, unless the field already has one.
 func (c *overlapChecker) report(field *ast.Field, conflict string) {
-	if c.reported[field] {
+	if c.reportedFields[field] {
 		return
 	}
-	c.reported[field] = true
+	c.reportedFields[field] = true
 	c.addError(
 		core.Message(
 			`Fields "%s" conflict because %s. Use different aliases on the fields to fetch both `+
@@ -148,14 +148,14 @@ func (g *grouper) add(set ast.SelectionSet) {
 				g.seen = map[*ast.FragmentDefinition]bool{}
 			}
 			g.seen[fragment] = true
-			g.checker.visited[fragment] = true
+			g.checker.spreadFragments[fragment] = true
 			g.add(fragment.SelectionSet)
 		}
 	}
 }
 
-// children returns the selection sets of fields, except for empty ones.
-func children(fields []*ast.Field) []ast.SelectionSet {
+// childSelections returns the selection sets of fields, except for empty ones.
+func childSelections(fields []*ast.Field) []ast.SelectionSet {
 	sets := make([]ast.SelectionSet, 0, len(fields))
 	for _, field := range fields {
 		if len(field.SelectionSet) > 0 {
@@ -165,10 +165,10 @@ func children(fields []*ast.Field) []ast.SelectionSet {
 	return sets
 }
 
-// byObjectType returns, for each object type, the fields that can apply to an object of that type:
-// its own, and those of interfaces and unions. If there are fewer than two object types, it returns
-// all fields as one part. It returns nil if the steps run out.
-func (c *overlapChecker) byObjectType(fields []*ast.Field) [][]*ast.Field {
+// groupByObjectType returns, for each object type, the fields that can apply to an object of that
+// type: its own, and those of interfaces and unions. If there are fewer than two object types, it
+// returns all fields as one part. It returns nil if the steps run out.
+func (c *overlapChecker) groupByObjectType(fields []*ast.Field) [][]*ast.Field {
 	var objectTypes []string
 	for _, field := range fields {
 		parent := field.ObjectDefinition
@@ -262,14 +262,14 @@ func equalValues(a, b *ast.Value) bool {
 func (c *overlapChecker) checkShape(fields []*ast.Field) {
 	first := fields[0]
 	for _, field := range fields[1:] {
-		if conflict := c.conflict(first, field); conflict != "" {
+		if conflict := c.describeConflict(first, field); conflict != "" {
 			c.report(field, conflict)
 		}
 	}
 }
 
-// conflict says why the types of two fields conflict. It returns "" if they don't.
-func (c *overlapChecker) conflict(a, b *ast.Field) string {
+// describeConflict returns why the types of two fields conflict, or "" if they don't.
+func (c *overlapChecker) describeConflict(a, b *ast.Field) string {
 	if a.Definition == nil || b.Definition == nil || a.Definition == b.Definition {
 		return ""
 	}

@@ -11,7 +11,7 @@ import (
 // A parser reads a document and counts its parts. It builds no tree, which would take a hundred
 // times the memory of the text. It follows the grammar of the specification for executable
 // documents (September 2025). gqlparser (v2.5.37) accepts more in some places and less in others;
-// it only gets documents that this parser accepts, rewritten if necessary.
+// it gets only documents that this parser accepts, rewritten if necessary.
 type parser struct {
 	operations, fragments []*definition
 	spreads, nodes        int
@@ -28,13 +28,13 @@ type parser struct {
 // brackets nest, which Limits.Nesting bounds.
 func (p *parser) read() {
 	limits := &p.tokens.limits
-	for p.tokens.next(); p.tokens.more(); {
+	for p.tokens.next(); p.tokens.hasMore(); {
 		start, loc := p.tokens.current.Start, location{root: true}
 		def := &definition{offset: start}
 		p.current = def
-		described := p.tokens.description()
+		hasDescription := p.tokens.skipDescription()
 		switch {
-		case p.tokens.is(lexer.BraceL) && !described:
+		case p.tokens.is(lexer.BraceL) && !hasDescription:
 			p.countOperation(def)
 		case p.tokens.isName("query", "mutation", "subscription"):
 			p.countOperation(def)
@@ -43,8 +43,8 @@ func (p *parser) read() {
 			if p.tokens.is(lexer.Name) {
 				p.tokens.next()
 			}
-			p.variableDefinitions()
-			p.directives(false)
+			p.parseVariableDefinitions()
+			p.parseDirectives(false)
 		case p.tokens.isName("fragment"):
 			def.fragment = true
 			p.fragments = append(p.fragments, def)
@@ -52,20 +52,20 @@ func (p *parser) read() {
 				"it defines at least %d fragments; the limit is %d")
 			p.tokens.next()
 			if p.tokens.isName("on") {
-				p.tokens.unexpected()
+				p.tokens.failUnexpected()
 			}
 			def.name = p.tokens.expect(lexer.Name)
-			p.tokens.keyword("on")
+			p.tokens.expectKeyword("on")
 			// Only introspection types have names that begin with __.
 			loc.inIntrospection = strings.HasPrefix(p.tokens.expect(lexer.Name), "__")
-			p.directives(false)
-		case described && (p.tokens.is(lexer.BraceL) || p.tokens.is(lexer.Name)):
-			p.tokens.syntaxError(start,
+			p.parseDirectives(false)
+		case hasDescription && (p.tokens.is(lexer.BraceL) || p.tokens.is(lexer.Name)):
+			p.tokens.failSyntax(start,
 				"Unexpected description: only query, mutation, subscription and fragment have one")
 		default:
-			p.tokens.unexpected()
+			p.tokens.failUnexpected()
 		}
-		p.selectionSet(loc)
+		p.parseSelectionSet(loc)
 	}
 }
 
@@ -78,47 +78,47 @@ func (p *parser) countOperation(def *definition) {
 
 // checkMax stops with an error if n exceeds a limit that isn't expanded. Limits.checkExpanded
 // checks the expanded limits.
-func (p *parser) checkMax(n, maxCount int, reason apierror.Reason, message string) {
-	if n > maxCount {
-		p.tokens.exceeded(reason, "The document is too large: "+message, n, maxCount)
+func (p *parser) checkMax(n, limit int, reason apierror.Reason, message string) {
+	if n > limit {
+		p.tokens.failLimit(reason, "The document is too large: "+message, n, limit)
 	}
 }
 
-// selectionSet reads a selection set. It is a syntax error if there is none.
-func (p *parser) selectionSet(loc location) {
+// parseSelectionSet parses a selection set. It is a syntax error if there is none.
+func (p *parser) parseSelectionSet(loc location) {
 	p.tokens.expect(lexer.BraceL)
-	p.tokens.some(lexer.BraceR, func(int) {
+	p.tokens.readSome(lexer.BraceR, func(int) {
 		p.nodes++
 		p.current.counts.selections++
 		if p.tokens.skip(lexer.Spread) {
-			p.spreadOrInline(loc)
+			p.parseSpreadOrInline(loc)
 		} else {
-			p.field(loc)
+			p.parseField(loc)
 		}
 	})
 }
 
-// spreadOrInline reads the rest of a fragment spread or an inline fragment, after the dots.
-func (p *parser) spreadOrInline(loc location) {
+// parseSpreadOrInline parses the rest of a fragment spread or an inline fragment, after the dots.
+func (p *parser) parseSpreadOrInline(loc location) {
 	if p.tokens.is(lexer.Name) && !p.tokens.isName("on") {
 		name := p.tokens.expect(lexer.Name)
 		p.spreads++
 		p.checkMax(p.spreads, p.tokens.limits.Spreads, apierror.ReasonFragments,
 			"it spreads fragments at least %d times; the limit is %d")
 		p.current.spreads = append(p.current.spreads, spread{name, loc})
-		p.directives(false)
+		p.parseDirectives(false)
 		return
 	}
 	if p.tokens.isName("on") {
 		p.tokens.next()
 		p.tokens.expect(lexer.Name)
 	}
-	p.directives(false)
-	p.selectionSet(loc)
+	p.parseDirectives(false)
+	p.parseSelectionSet(loc)
 }
 
-// field reads the field at loc.
-func (p *parser) field(loc location) {
+// parseField parses the field at loc.
+func (p *parser) parseField(loc location) {
 	c := &p.current.counts
 	alias := p.tokens.expect(lexer.Name)
 	name := alias
@@ -134,8 +134,8 @@ func (p *parser) field(loc location) {
 	if loc.root {
 		p.countRootField(name)
 	}
-	p.arguments(false)
-	p.directives(false)
+	p.parseArguments(false)
+	p.parseDirectives(false)
 	inner := loc
 	inner.root = false
 	inner.depth++
@@ -158,7 +158,7 @@ func (p *parser) field(loc location) {
 		}
 	}
 	if p.tokens.is(lexer.BraceL) {
-		p.selectionSet(inner)
+		p.parseSelectionSet(inner)
 	}
 }
 
@@ -173,18 +173,18 @@ func (p *parser) countRootField(name string) {
 	}
 }
 
-// variableDefinitions reads variable definitions, if there are any.
-func (p *parser) variableDefinitions() {
+// parseVariableDefinitions parses variable definitions, if there are any.
+func (p *parser) parseVariableDefinitions() {
 	c := &p.current.counts
 	if !p.tokens.skip(lexer.ParenL) {
 		return
 	}
-	p.tokens.some(lexer.ParenR, func(n int) {
+	p.tokens.readSome(lexer.ParenR, func(n int) {
 		p.nodes++
 		p.hasVariables = true
 		p.checkMax(n, p.tokens.limits.Variables, apierror.ReasonVariables,
 			"an operation defines at least %d variables; the limit is %d")
-		p.tokens.description()
+		p.tokens.skipDescription()
 		p.tokens.expect(lexer.Dollar)
 		name := p.tokens.expect(lexer.Name)
 		p.tokens.expect(lexer.Colon)
@@ -201,19 +201,19 @@ func (p *parser) variableDefinitions() {
 		}
 		if p.tokens.skip(lexer.Equals) {
 			before := c.values
-			p.value(0, true)
+			p.parseValue(0, true)
 			if p.defaults == nil {
 				p.defaults = map[string]int{}
 			}
 			p.defaults[name] = max(p.defaults[name], c.values-before-1)
 		}
-		p.directives(true)
+		p.parseDirectives(true)
 	})
 }
 
-// directives reads directives, if there are any. With constant, in this and the following methods,
-// a variable is a syntax error.
-func (p *parser) directives(constant bool) {
+// parseDirectives parses directives, if there are any. If constant is set, a variable in them is a
+// syntax error. The same is true for arguments and values.
+func (p *parser) parseDirectives(constant bool) {
 	n := 0
 	for p.tokens.skip(lexer.At) {
 		n++
@@ -221,32 +221,32 @@ func (p *parser) directives(constant bool) {
 		p.checkMax(n, p.tokens.limits.DirectivesPerNode, apierror.ReasonDirectives,
 			"it has at least %d directives in one place; the limit is %d")
 		p.tokens.expect(lexer.Name)
-		p.arguments(constant)
+		p.parseArguments(constant)
 	}
 	p.current.counts.directives += n
 }
 
-// arguments reads arguments, if there are any.
-func (p *parser) arguments(constant bool) {
+// parseArguments parses arguments, if there are any.
+func (p *parser) parseArguments(constant bool) {
 	if !p.tokens.skip(lexer.ParenL) {
 		return
 	}
-	p.tokens.some(lexer.ParenR, func(n int) {
-		p.argumentName(n)
+	p.tokens.readSome(lexer.ParenR, func(n int) {
+		p.parseArgumentName(n)
 		p.tokens.expect(lexer.Colon)
-		p.value(0, constant)
+		p.parseValue(0, constant)
 	})
 }
 
-// argumentName reads the name of the nth argument or object field, and returns its length.
-func (p *parser) argumentName(n int) int {
+// parseArgumentName parses the name of the nth argument or object field, and returns its length.
+func (p *parser) parseArgumentName(n int) int {
 	p.checkMax(n, p.tokens.limits.Arguments, apierror.ReasonArguments,
 		"it has at least %d arguments or object fields in one place; the limit is %d")
 	return len(p.tokens.expect(lexer.Name))
 }
 
-// value reads a value. depth is the number of enclosing lists and objects.
-func (p *parser) value(depth int, constant bool) {
+// parseValue parses a value. depth is the number of enclosing lists and objects.
+func (p *parser) parseValue(depth int, constant bool) {
 	c := &p.current.counts
 	p.nodes++
 	c.values++
@@ -255,21 +255,21 @@ func (p *parser) value(depth int, constant bool) {
 		c.valueDepth = max(c.valueDepth, depth+1)
 		p.tokens.next()
 		for p.tokens.untilClose(lexer.BracketR) {
-			p.value(depth+1, constant)
+			p.parseValue(depth+1, constant)
 		}
 	case lexer.BraceL:
 		c.valueDepth = max(c.valueDepth, depth+1)
 		p.tokens.next()
 		for n := 1; p.tokens.untilClose(lexer.BraceR); n++ {
-			c.bytes += p.argumentName(n)
+			c.bytes += p.parseArgumentName(n)
 			p.tokens.expect(lexer.Colon)
-			p.value(depth+1, constant)
+			p.parseValue(depth+1, constant)
 		}
 	case lexer.Dollar:
 		dollar := p.tokens.current
 		p.tokens.next() // an error in the next token takes precedence
 		if constant {
-			p.tokens.syntaxError(dollar.Start, "Unexpected "+dollar.Kind.String())
+			p.tokens.failSyntax(dollar.Start, "Unexpected "+dollar.Kind.String())
 			return
 		}
 		name := p.tokens.expect(lexer.Name)
@@ -284,6 +284,6 @@ func (p *parser) value(depth int, constant bool) {
 		c.bytes += len(p.tokens.text())
 		p.tokens.next()
 	default:
-		p.tokens.unexpected()
+		p.tokens.failUnexpected()
 	}
 }

@@ -15,22 +15,23 @@ import (
 	"github.com/cloakql/cloakql/limits"
 )
 
-// expandedCounts counts a document by walking gqlparser's tree, and a fragment again for each
-// spread. It returns false if that takes too many steps.
+// expandedCounts counts a document by walking gqlparser's tree. It walks a fragment again for each
+// spread, and returns false if that takes too many steps.
 func expandedCounts(doc *ast.QueryDocument,
 	rootFieldMax map[string]int) (counts limits.Counts, ok bool) {
 	e := expander{doc: doc, rootFieldMax: rootFieldMax, stepsLeft: 100_000,
 		counts: limits.Counts{Uses: map[string]int{}, Defaults: map[string]int{}}}
 	for _, fragment := range doc.Fragments {
-		e.directives(fragment.Directives)
-		e.set(fragment.SelectionSet, 0, isIntrospectionType(fragment.TypeCondition), 0, nil)
+		e.countDirectives(fragment.Directives)
+		e.countSelections(fragment.SelectionSet, 0, isIntrospectionType(fragment.TypeCondition), 0,
+			nil)
 	}
 	for _, operation := range doc.Operations {
 		e.inOperation, e.rootFields, e.introspectionWeight = true, 0, 0
 		e.rootFieldCounts = map[string]int{}
-		e.directives(operation.Directives)
-		e.variables(operation.VariableDefinitions)
-		e.set(operation.SelectionSet, 0, false, 0, nil)
+		e.countDirectives(operation.Directives)
+		e.countVariables(operation.VariableDefinitions)
+		e.countSelections(operation.SelectionSet, 0, false, 0, nil)
 		e.inOperation = false
 		e.counts.RootFields = max(e.counts.RootFields, e.rootFields)
 		e.counts.IntrospectionWeight = max(e.counts.IntrospectionWeight, e.introspectionWeight)
@@ -59,7 +60,7 @@ type expander struct {
 	cycle        bool
 	defaultItems map[string]int // by variable
 
-	// inOperation is true in an operation and false in a fragment that is walked for itself. The
+	// inOperation is true in an operation, and false in a fragment that is walked on its own. The
 	// fields below are counted for each operation.
 	inOperation         bool
 	rootFields          int
@@ -70,10 +71,10 @@ type expander struct {
 // isIntrospectionType reports whether a type belongs to introspection.
 func isIntrospectionType(typeName string) bool { return strings.HasPrefix(typeName, "__") }
 
-// set counts a selection set. depth and listDepth are the numbers of enclosing fields and of
-// enclosing introspection lists, and path has the names of the enclosing fragments.
-func (e *expander) set(set ast.SelectionSet, depth int, inIntrospection bool, listDepth int,
-	path []string) {
+// countSelections counts a selection set. depth and listDepth are the numbers of enclosing fields
+// and of enclosing introspection lists, and path has the names of the enclosing fragments.
+func (e *expander) countSelections(set ast.SelectionSet, depth int, inIntrospection bool,
+	listDepth int, path []string) {
 	for _, selection := range set {
 		if e.stepsLeft--; e.stepsLeft < 0 || e.cycle {
 			return
@@ -81,8 +82,8 @@ func (e *expander) set(set ast.SelectionSet, depth int, inIntrospection bool, li
 		e.counts.Fields++
 		switch s := selection.(type) {
 		case *ast.Field:
-			e.directives(s.Directives)
-			e.arguments(s.Arguments)
+			e.countDirectives(s.Directives)
+			e.countArguments(s.Arguments)
 			if s.Alias != s.Name {
 				e.counts.Aliases++
 				if inIntrospection && e.inOperation {
@@ -111,12 +112,12 @@ func (e *expander) set(set ast.SelectionSet, depth int, inIntrospection bool, li
 				listDepth++
 				e.counts.Introspection = max(e.counts.Introspection, listDepth)
 			}
-			e.set(s.SelectionSet, depth+1, inIntrospection, listDepth, path)
+			e.countSelections(s.SelectionSet, depth+1, inIntrospection, listDepth, path)
 		case *ast.InlineFragment:
-			e.directives(s.Directives)
-			e.set(s.SelectionSet, depth, inIntrospection, listDepth, path)
+			e.countDirectives(s.Directives)
+			e.countSelections(s.SelectionSet, depth, inIntrospection, listDepth, path)
 		case *ast.FragmentSpread:
-			e.directives(s.Directives)
+			e.countDirectives(s.Directives)
 			fragment := e.doc.Fragments.ForName(s.Name)
 			if fragment == nil {
 				continue
@@ -125,17 +126,17 @@ func (e *expander) set(set ast.SelectionSet, depth int, inIntrospection bool, li
 				e.cycle = true
 				return
 			}
-			e.directives(fragment.Directives)
-			e.set(fragment.SelectionSet, depth,
+			e.countDirectives(fragment.Directives)
+			e.countSelections(fragment.SelectionSet, depth,
 				inIntrospection || isIntrospectionType(fragment.TypeCondition), listDepth,
 				append(path[:len(path):len(path)], s.Name))
 		}
 	}
 }
 
-func (e *expander) variables(list ast.VariableDefinitionList) {
+func (e *expander) countVariables(list ast.VariableDefinitionList) {
 	for _, definition := range list {
-		e.directives(definition.Directives)
+		e.countDirectives(definition.Directives)
 		depth := 0
 		for t := definition.Type; t.Elem != nil; t = t.Elem {
 			depth++
@@ -143,7 +144,7 @@ func (e *expander) variables(list ast.VariableDefinitionList) {
 		e.counts.ValueDepth = max(e.counts.ValueDepth, depth)
 		if definition.DefaultValue != nil {
 			before := e.counts.Values
-			e.value(definition.DefaultValue, 0)
+			e.countValue(definition.DefaultValue, 0)
 			if e.defaultItems == nil {
 				e.defaultItems = map[string]int{}
 			}
@@ -153,20 +154,20 @@ func (e *expander) variables(list ast.VariableDefinitionList) {
 	}
 }
 
-func (e *expander) directives(list ast.DirectiveList) {
+func (e *expander) countDirectives(list ast.DirectiveList) {
 	e.counts.Directives += len(list)
 	for _, directive := range list {
-		e.arguments(directive.Arguments)
+		e.countArguments(directive.Arguments)
 	}
 }
 
-func (e *expander) arguments(list ast.ArgumentList) {
+func (e *expander) countArguments(list ast.ArgumentList) {
 	for _, argument := range list {
-		e.value(argument.Value, 0)
+		e.countValue(argument.Value, 0)
 	}
 }
 
-func (e *expander) value(value *ast.Value, depth int) {
+func (e *expander) countValue(value *ast.Value, depth int) {
 	e.counts.Values++
 	e.counts.Bytes += len(value.Raw)
 	if value.Kind == ast.Variable && e.inOperation {
@@ -177,7 +178,7 @@ func (e *expander) value(value *ast.Value, depth int) {
 	}
 	for _, child := range value.Children {
 		e.counts.Bytes += len(child.Name)
-		e.value(child.Value, depth+1)
+		e.countValue(child.Value, depth+1)
 	}
 }
 
@@ -199,25 +200,25 @@ func (w *documentWriter) document(cycles bool) string {
 		w.out.WriteString(w.choose("", "query ", "mutation M", "subscription ", `"about" query Q`,
 			`"""about""" query Q`))
 		if text := w.out.String(); text != "" && !strings.HasSuffix(text, "}") {
-			w.variables()
-			w.directives()
+			w.writeVariables()
+			w.writeDirectives()
 		}
-		w.set(3, 0, fragments)
+		w.writeSelections(3, 0, fragments)
 	}
 	for i := range fragments {
 		fmt.Fprintf(&w.out, " fragment F%d", i)
 		w.out.WriteString(" on " + w.choose("Query", "A", "B", "Leaf", "AB", "__Type"))
-		w.directives()
+		w.writeDirectives()
 		firstSpread := i + 1
 		if cycles {
 			firstSpread = 0
 		}
-		w.set(2, firstSpread, fragments)
+		w.writeSelections(2, firstSpread, fragments)
 	}
 	return w.out.String()
 }
 
-func (w *documentWriter) variables() {
+func (w *documentWriter) writeVariables() {
 	if w.IntN(3) > 0 {
 		return
 	}
@@ -229,40 +230,40 @@ func (w *documentWriter) variables() {
 			w.out.WriteString("=" + w.choose("1", "[1 [2]]", `{i:{n:"a"}}`, "[]"))
 		}
 		w.constant = true
-		w.directives()
+		w.writeDirectives()
 		w.constant = false
 		w.out.WriteString(w.choose(" ", ",", "#c\n"))
 	}
 	w.out.WriteString(")")
 }
 
-func (w *documentWriter) directives() {
+func (w *documentWriter) writeDirectives() {
 	for w.IntN(6) == 0 {
 		w.out.WriteString("@" + w.choose("skip", "include", "on"))
-		w.arguments()
+		w.writeArguments()
 	}
 }
 
-func (w *documentWriter) arguments() {
+func (w *documentWriter) writeArguments() {
 	if w.IntN(3) > 0 {
 		return
 	}
 	w.out.WriteString("(")
 	for range 1 + w.IntN(2) {
 		w.out.WriteString(w.choose("n", "x", "l", "on") + ":")
-		w.value(2)
+		w.writeValue(2)
 		w.out.WriteString(" ")
 	}
 	w.out.WriteString(")")
 }
 
-func (w *documentWriter) value(depth int) {
+func (w *documentWriter) writeValue(depth int) {
 	kind := w.IntN(6)
 	switch {
 	case depth > 0 && kind == 0:
 		w.out.WriteString("[")
 		for range w.IntN(3) {
-			w.value(depth - 1)
+			w.writeValue(depth - 1)
 			w.out.WriteString(" ")
 		}
 		w.out.WriteString("]")
@@ -270,7 +271,7 @@ func (w *documentWriter) value(depth int) {
 		w.out.WriteString("{")
 		for range w.IntN(3) {
 			w.out.WriteString(w.choose("i", "n", "on") + ":")
-			w.value(depth - 1)
+			w.writeValue(depth - 1)
 			w.out.WriteString(" ")
 		}
 		w.out.WriteString("}")
@@ -283,19 +284,19 @@ func (w *documentWriter) value(depth int) {
 	}
 }
 
-// set writes a selection set of at most depth more levels. It spreads only the fragments with
-// numbers from firstSpread to fragments-1.
-func (w *documentWriter) set(depth, firstSpread, fragments int) {
+// writeSelections writes a selection set that has at most depth levels below it. It spreads only
+// the fragments with numbers from firstSpread to fragments-1.
+func (w *documentWriter) writeSelections(depth, firstSpread, fragments int) {
 	w.out.WriteString("{")
 	for range 1 + w.IntN(4) {
 		switch kind := w.IntN(8); {
 		case kind == 0 && firstSpread < fragments:
 			fmt.Fprintf(&w.out, "...F%d", firstSpread+w.IntN(fragments-firstSpread))
-			w.directives()
+			w.writeDirectives()
 		case kind == 1 && depth > 0:
 			w.out.WriteString("..." + w.choose("", "on A", "on Leaf", "on B", "on on"))
-			w.directives()
-			w.set(depth-1, firstSpread, fragments)
+			w.writeDirectives()
+			w.writeSelections(depth-1, firstSpread, fragments)
 		default:
 			if w.IntN(4) == 0 {
 				w.out.WriteString(w.choose("a", "x", "leaf") + ":")
@@ -303,10 +304,10 @@ func (w *documentWriter) set(depth, firstSpread, fragments int) {
 			name := w.choose("a", "b", "leaf", "name", "__schema", "__type", "fields", "login",
 				"on", "f")
 			w.out.WriteString(name)
-			w.arguments()
-			w.directives()
+			w.writeArguments()
+			w.writeDirectives()
 			if depth > 0 && !slices.Contains([]string{"leaf", "name"}, name) {
-				w.set(depth-1, firstSpread, fragments)
+				w.writeSelections(depth-1, firstSpread, fragments)
 			}
 		}
 		w.out.WriteString(w.choose(" ", "\n", ",", " #c\n"))

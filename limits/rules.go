@@ -21,9 +21,10 @@ const MaxErrors = 5
 //     gqlparser's rule walks a fragment again for each spread.
 //   - For a literal of the wrong type, no enum value with a similar name is suggested.
 //
-// gqlgen (v0.17.95) adds two rules to every set, with or without suggestions. The set has both
-// variants, so that gqlgen uses those with the limit on errors. For that reason only gqlgen can use
-// the set.
+// gqlgen (v0.17.95) adds two rules to every set, in the variant with or without suggestions, and
+// removes the other variant. The set already has both variants, so that gqlgen keeps the one with
+// the limit on errors. Only gqlgen can use the set, since both variants together report each error
+// twice.
 func Rules(base func() *rules.Rules) func() *rules.Rules {
 	if base == nil {
 		base = rules.NewDefaultRules
@@ -58,7 +59,8 @@ func Rules(base func() *rules.Rules) func() *rules.Rules {
 }
 
 // stopAtErrors stops the walk as far as a rule can. The walk still passes over the rest of the
-// current selection set and of those around it, but no rule sees them and no fragment is entered.
+// current selection set and of the enclosing ones, but no rule sees them and no fragment is
+// entered.
 func stopAtErrors(observers *core.Events, found *int) {
 	check := func(walker *core.Walker) {
 		if *found >= MaxErrors {

@@ -70,7 +70,7 @@ func TestOverlappingFields(t *testing.T) {
 // canMerge reports whether the fields of a selection set can be merged. It is the specification's
 // FieldsInSetCanMerge, which compares each pair of fields.
 func canMerge(schema *ast.Schema, set ast.SelectionSet) bool {
-	fields := collect(set)
+	fields := collectFields(set)
 	for i, a := range fields {
 		for _, b := range fields[i+1:] {
 			if a.Alias != b.Alias {
@@ -113,7 +113,7 @@ func sameShape(schema *ast.Schema, a, b *ast.Field) bool {
 	if x.NonNull != y.NonNull || (s.IsLeafType() || t.IsLeafType()) && s != t {
 		return false
 	}
-	merged := collect(slices.Concat(a.SelectionSet, b.SelectionSet))
+	merged := collectFields(slices.Concat(a.SelectionSet, b.SelectionSet))
 	for i, a := range merged {
 		for _, b := range merged[i+1:] {
 			if a.Alias == b.Alias && !sameShape(schema, a, b) {
@@ -124,8 +124,9 @@ func sameShape(schema *ast.Schema, a, b *ast.Field) bool {
 	return true
 }
 
-// collect returns the fields of a selection set, including those in fragments, without duplicates.
-func collect(set ast.SelectionSet) (fields []*ast.Field) {
+// collectFields returns the fields of a selection set, including those in fragments, without
+// duplicates.
+func collectFields(set ast.SelectionSet) (fields []*ast.Field) {
 	for _, selection := range set {
 		switch s := selection.(type) {
 		case *ast.Field:
@@ -133,10 +134,10 @@ func collect(set ast.SelectionSet) (fields []*ast.Field) {
 				fields = append(fields, s)
 			}
 		case *ast.InlineFragment:
-			fields = append(fields, collect(s.SelectionSet)...)
+			fields = append(fields, collectFields(s.SelectionSet)...)
 		case *ast.FragmentSpread:
 			if s.Definition != nil {
-				for _, field := range collect(s.Definition.SelectionSet) {
+				for _, field := range collectFields(s.Definition.SelectionSet) {
 					if !slices.Contains(fields, field) {
 						fields = append(fields, field)
 					}
@@ -165,7 +166,7 @@ func sameArguments(a, b ast.ArgumentList) bool {
 // has the same result as the specification's comparison in pairs.
 func TestOverlappingFields_specification(t *testing.T) {
 	w := overlapWriter{rand.New(rand.NewPCG(3, 4))}
-	documents := map[bool]int{} // by whether their fields can be merged
+	documentCounts := map[bool]int{} // by whether their fields can be merged
 	for range 5_000 {
 		query := w.document()
 		doc := parse(t, query)
@@ -181,7 +182,7 @@ func TestOverlappingFields_specification(t *testing.T) {
 			t.Fatalf("%s: can be merged: %t, want %t; conflicts %v, %d steps", query, got, want,
 				conflicts, steps)
 		}
-		documents[want]++
+		documentCounts[want]++
 		if len(query) > 150 {
 			continue // gqlparser's rule would take minutes for some of these
 		}
@@ -191,9 +192,9 @@ func TestOverlappingFields_specification(t *testing.T) {
 			t.Fatalf("%s: gqlparser finds conflicts %v, want none", query, errs)
 		}
 	}
-	if documents[true] < 500 || documents[false] < 500 {
+	if documentCounts[true] < 500 || documentCounts[false] < 500 {
 		t.Errorf("%d random documents can be merged and %d can't, want at least 500 of each",
-			documents[true], documents[false])
+			documentCounts[true], documentCounts[false])
 	}
 }
 
@@ -203,16 +204,16 @@ type overlapWriter struct{ *rand.Rand }
 // document returns a random document.
 func (w overlapWriter) document() string {
 	types := []string{"A", "B", "Leaf", "A"}
-	query := "{a" + w.set("A", 3, 0) + "}"
+	query := "{a" + w.selectionSet("A", 3, 0) + "}"
 	for i, name := range types {
-		query += " fragment F" + string(rune('0'+i)) + " on " + name + w.set(name, 2, i+1)
+		query += " fragment F" + string(rune('0'+i)) + " on " + name + w.selectionSet(name, 2, i+1)
 	}
 	return query
 }
 
-// set returns a selection set for a type, of at most depth more levels. It spreads only fragments
-// with the number firstSpread or a larger one.
-func (w overlapWriter) set(typeName string, depth, firstSpread int) string {
+// selectionSet returns a random selection set for a type, with at most depth levels below it. It
+// spreads only the fragments with numbers from firstSpread to 3.
+func (w overlapWriter) selectionSet(typeName string, depth, firstSpread int) string {
 	out := "{"
 	for range 1 + w.IntN(3) {
 		alias := [...]string{"", "", "", "", "x:", "y:", "leaf:"}[w.IntN(7)]
@@ -221,9 +222,9 @@ func (w overlapWriter) set(typeName string, depth, firstSpread int) string {
 			out += "...F" + string(rune('0'+firstSpread+w.IntN(4-firstSpread))) + " "
 		case kind < 4 && depth > 0:
 			condition := [...]string{"A", "B", "Leaf"}[w.IntN(3)]
-			out += "... on " + condition + w.set(condition, depth-1, firstSpread)
+			out += "... on " + condition + w.selectionSet(condition, depth-1, firstSpread)
 		case kind < 7 && depth > 0:
-			out += alias + "a" + w.set("A", depth-1, firstSpread)
+			out += alias + "a" + w.selectionSet("A", depth-1, firstSpread)
 		case kind == 7 && typeName != "Leaf":
 			out += alias + "name "
 		default:
@@ -307,8 +308,8 @@ func TestRules_maxErrors(t *testing.T) {
 	}
 }
 
-// TestRules_stopAtErrors checks that after MaxErrors errors, the rest of the document isn't checked
-// and no fragment is visited.
+// TestRules_stopAtErrors checks that after MaxErrors errors, validation ignores the rest of the
+// document and visits no fragment.
 func TestRules_stopAtErrors(t *testing.T) {
 	for n, visited := range map[int]bool{limits.MaxErrors - 1: true, limits.MaxErrors: false} {
 		doc := parse(t, "{"+repeat(n, "u# ")+"leaf ...F} fragment F on Query{name}")

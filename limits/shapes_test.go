@@ -11,8 +11,8 @@ type shape struct {
 	query func(maxBytes int) string // returns a document of at most about maxBytes bytes
 }
 
-// fill returns a function that repeats a piece between before and after until the size is reached.
-// In the piece, %[1]d becomes its index, and %[2]d the next index.
+// fill returns a function that writes before, as many copies of piece as fit into the size, and
+// after. In the piece, %[1]d becomes its index, and %[2]d the next index.
 func fill(before, piece, after string) func(int) string {
 	return func(maxBytes int) string {
 		var out strings.Builder
@@ -32,7 +32,8 @@ func fill(before, piece, after string) func(int) string {
 	}
 }
 
-// nest returns a function that repeats open and closing around middle until the size is reached.
+// nest returns a function that encloses middle in as many pairs of open and closing as fit into the
+// size.
 func nest(before, open, middle, closing, after string) func(int) string {
 	return func(maxBytes int) string {
 		n := max(0, (maxBytes-len(before)-len(middle)-len(after))/(len(open)+len(closing)))
@@ -40,8 +41,8 @@ func nest(before, open, middle, closing, after string) func(int) string {
 	}
 }
 
-// chain returns a function that writes a chain of fragments until the size is reached. In a
-// fragment, %[1]d becomes its index, and %[2]d the index of the next.
+// chain returns a function that writes before, and as many fragments as fit into the size, ending
+// with last. In a fragment, %[1]d becomes its index, and %[2]d the index of the next.
 func chain(before, fragment, last string) func(int) string {
 	return func(maxBytes int) string {
 		var out strings.Builder
@@ -72,8 +73,8 @@ var shapes = []shape{
 	{"nested list types", nest("query($v:", "[", "Int", "]", "){f(l:[$v]){leaf}}")},
 	{"nested lists as a default", nest("query($v:[Int]=", "[", "1", "]", "){f(l:$v){leaf}}")},
 	{"nested parentheses", nest("{", "a(", "x", ")", "}")},
-	{"only braces", fill("", "{", "")},
-	{"only brackets", fill("", "[", "")},
+	{"only opening braces", fill("", "{", "")},
+	{"only opening brackets", fill("", "[", "")},
 	{"only closing braces", fill("{me{id}}", "}", "")},
 	{"repeated anonymous operations", fill("", "{leaf}", "")},
 	// Fragments.
@@ -167,7 +168,7 @@ var shapes = []shape{
 	{"a huge number", fill("{f(n:", "9", "){leaf}}")},
 	{"a huge fraction", fill("{f(n:0.", "9", "){leaf}}")},
 	{"a huge exponent", fill("{f(n:1e", "9", "){leaf}}")},
-	{"a number of zeros", fill("{f(n:", "0", "){leaf}}")},
+	{"a number made of zeros", fill("{f(n:", "0", "){leaf}}")},
 	{"many numbers that are too large", fill("{f(l:[", "99999999999999999999 ", "]){leaf}}")},
 	// Ignored characters, and characters that aren't tokens.
 	{"comments", fill("", "#\n", "{me{id}}x")},

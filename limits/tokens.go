@@ -11,10 +11,10 @@ import (
 )
 
 // tokens reads the tokens of a document for the parser, until a limit is exceeded or there is a
-// syntax error. It keeps the first error; after it, the current token is EOF.
+// syntax error. It keeps the first error; the current token is EOF from then on.
 //
 // The parser recurses only as deep as brackets are open. It stops at the first bracket that doesn't
-// match, and gqlparser never gets such a document.
+// match, so gqlparser never gets a document with unmatched brackets.
 type tokens struct {
 	limits  Limits // with defaults filled in
 	scanner language.Scanner
@@ -29,35 +29,35 @@ type tokens struct {
 func (t *tokens) start(query string) {
 	t.scanner = language.Scanner{Text: query}
 	if n := len(query); n > t.limits.Bytes {
-		t.exceeded(apierror.ReasonBytes,
+		t.failLimit(apierror.ReasonBytes,
 			"The document is too large: it has %d bytes; the limit is %d", n, t.limits.Bytes)
 	}
 }
 
-// exceeded stops with an error that says which limit is exceeded.
-func (t *tokens) exceeded(reason apierror.Reason, message string, n, maxCount int) {
+// failLimit stops with an error that says which limit is exceeded.
+func (t *tokens) failLimit(reason apierror.Reason, message string, n, limit int) {
 	if t.err == nil {
-		t.err = tooLarge(reason, message, n, maxCount)
+		t.err = tooLarge(reason, message, n, limit)
 	}
 	t.current = language.Token{Kind: lexer.EOF}
 }
 
-// syntaxError stops with a syntax error at an offset.
-func (t *tokens) syntaxError(offset int, message string) {
+// failSyntax stops with a syntax error at an offset.
+func (t *tokens) failSyntax(offset int, message string) {
 	if t.err == nil {
 		t.err = language.SyntaxError(t.scanner.Text, offset, message)
 	}
 	t.current = language.Token{Kind: lexer.EOF}
 }
 
-// unexpected stops with a syntax error at the current token.
-func (t *tokens) unexpected() {
-	t.syntaxError(t.current.Start, "Unexpected "+t.current.Kind.String())
+// failUnexpected stops with a syntax error at the current token.
+func (t *tokens) failUnexpected() {
+	t.failSyntax(t.current.Start, "Unexpected "+t.current.Kind.String())
 }
 
-// missing stops with a syntax error that says what the current token should be.
-func (t *tokens) missing(want string) {
-	t.syntaxError(t.current.Start, "Expected "+want+", found "+t.current.Kind.String())
+// failMissing stops with a syntax error that says what the current token should be.
+func (t *tokens) failMissing(want string) {
+	t.failSyntax(t.current.Start, "Expected "+want+", found "+t.current.Kind.String())
 }
 
 // next moves to the next token that isn't a comment.
@@ -67,9 +67,9 @@ func (t *tokens) next() {
 		if err != nil {
 			if t.scanner.Text[token.Start:][:1] == `"` &&
 				err.Offset-token.Start > t.limits.StringBytes {
-				t.longString()
+				t.failLongString()
 			}
-			t.syntaxError(err.Offset, err.Message)
+			t.failSyntax(err.Offset, err.Message)
 			return
 		}
 		t.current = token
@@ -77,7 +77,7 @@ func (t *tokens) next() {
 			return
 		}
 		if t.count++; t.count > t.limits.Tokens {
-			t.exceeded(apierror.ReasonTokens,
+			t.failLimit(apierror.ReasonTokens,
 				"The document is too large: it has at least %d tokens; the limit is %d", t.count,
 				t.limits.Tokens)
 			return
@@ -88,7 +88,7 @@ func (t *tokens) next() {
 			continue
 		case lexer.BraceL, lexer.BracketL, lexer.ParenL:
 			if t.open++; t.open > t.limits.Nesting {
-				t.exceeded(apierror.ReasonNesting,
+				t.failLimit(apierror.ReasonNesting,
 					"The document is too deep: at least %d brackets are open at once; the "+
 						"limit is %d", t.open, t.limits.Nesting)
 			}
@@ -96,35 +96,35 @@ func (t *tokens) next() {
 			t.open = max(t.open-1, 0)
 		case lexer.Name:
 			if n := token.End - token.Start; n > t.limits.NameBytes {
-				t.exceeded(apierror.ReasonNames,
+				t.failLimit(apierror.ReasonNames,
 					"A name in the document is too long: it has %d bytes; the limit is %d", n,
 					t.limits.NameBytes)
 			}
 		case lexer.Int, lexer.Float:
 			if n := token.End - token.Start; n > t.limits.NumberBytes {
-				t.exceeded(apierror.ReasonNumbers,
+				t.failLimit(apierror.ReasonNumbers,
 					"A number in the document is too long: it has %d bytes; the limit is %d", n,
 					t.limits.NumberBytes)
 			}
 		case lexer.String, lexer.BlockString:
 			if token.ContentSize() > t.limits.StringBytes {
-				t.longString()
+				t.failLongString()
 			}
 		}
 		return
 	}
 }
 
-// longString stops with the error that a string is too long.
-func (t *tokens) longString() {
+// failLongString stops with the error that a string is too long.
+func (t *tokens) failLongString() {
 	maxBytes := t.limits.StringBytes
-	t.exceeded(apierror.ReasonStrings,
+	t.failLimit(apierror.ReasonStrings,
 		"A string in the document is too long: it has at least %d bytes; the limit is %d",
 		maxBytes+1, maxBytes)
 }
 
-// more reports whether there is a current token.
-func (t *tokens) more() bool { return t.current.Kind != lexer.EOF && t.err == nil }
+// hasMore reports whether there is a current token.
+func (t *tokens) hasMore() bool { return t.current.Kind != lexer.EOF && t.err == nil }
 
 // is reports whether the current token has this kind.
 func (t *tokens) is(kind lexer.Type) bool { return t.current.Kind == kind }
@@ -137,7 +137,7 @@ func (t *tokens) isName(names ...string) bool {
 	return t.current.Kind == lexer.Name && slices.Contains(names, t.text())
 }
 
-// skip moves past the current token if it has this kind, and reports whether it had.
+// skip reports whether the current token has this kind, and moves past it if so.
 func (t *tokens) skip(kind lexer.Type) bool {
 	if t.current.Kind != kind {
 		return false
@@ -149,7 +149,7 @@ func (t *tokens) skip(kind lexer.Type) bool {
 // expect moves past the current token and returns its text. Any other kind is a syntax error.
 func (t *tokens) expect(kind lexer.Type) string {
 	if t.current.Kind != kind {
-		t.missing(kind.String())
+		t.failMissing(kind.String())
 		return ""
 	}
 	text := t.text()
@@ -157,18 +157,18 @@ func (t *tokens) expect(kind lexer.Type) string {
 	return text
 }
 
-// keyword moves past the current token. Anything but this name is a syntax error.
-func (t *tokens) keyword(name string) {
+// expectKeyword moves past the current token. Anything but this name is a syntax error.
+func (t *tokens) expectKeyword(name string) {
 	if !t.isName(name) {
-		t.missing(`"` + name + `"`)
+		t.failMissing(`"` + name + `"`)
 		return
 	}
 	t.next()
 }
 
-// description moves past a description, if there is one, and reports whether there was. Rewrite
-// removes it, since it has no effect.
-func (t *tokens) description() bool {
+// skipDescription moves past a description, if there is one, and reports whether there was one.
+// Rewrite removes descriptions, since they have no effect.
+func (t *tokens) skipDescription() bool {
 	if !t.is(lexer.String) && !t.is(lexer.BlockString) {
 		return false
 	}
@@ -177,9 +177,9 @@ func (t *tokens) description() bool {
 	return true
 }
 
-// some reads one or more elements and the closing bracket. It calls read for each element, with its
-// number, starting from 1.
-func (t *tokens) some(closing lexer.Type, read func(n int)) {
+// readSome reads one or more elements and the closing bracket. It calls read for each element, with
+// the element's number, starting from 1.
+func (t *tokens) readSome(closing lexer.Type, read func(n int)) {
 	for n := 1; t.err == nil; n++ {
 		if read(n); t.err != nil || t.skip(closing) {
 			return

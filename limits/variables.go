@@ -16,7 +16,7 @@ func (l Limits) checkVariables(values map[string]any,
 	coercions := 0
 	for name, value := range values {
 		before := m.items
-		if err = m.field(name, value, 0); err != nil {
+		if err = m.countField(name, value, 0); err != nil {
 			return m.items, err
 		}
 		coercions = sum(coercions, product(uses[name].times, m.items-before))
@@ -40,14 +40,15 @@ type variableMeter struct {
 	items, bytes int
 }
 
-// field counts a variable or an object field, with its name.
-func (m *variableMeter) field(name string, value any, depth int) *gqlerror.Error {
+// countField counts a variable or an object field, with its name.
+func (m *variableMeter) countField(name string, value any, depth int) *gqlerror.Error {
 	m.bytes += len(name)
-	return m.value(value, depth)
+	return m.countValue(value, depth)
 }
 
-// value counts a value and the values in it. depth is the number of enclosing lists and objects.
-func (m *variableMeter) value(value any, depth int) *gqlerror.Error {
+// countValue counts a value and the values in it. depth is the number of enclosing lists and
+// objects.
+func (m *variableMeter) countValue(value any, depth int) *gqlerror.Error {
 	m.items++
 	switch value := value.(type) {
 	case string:
@@ -74,13 +75,13 @@ func (m *variableMeter) value(value any, depth int) *gqlerror.Error {
 	switch value := value.(type) {
 	case map[string]any:
 		for name, content := range value {
-			if err := m.field(name, content, depth); err != nil {
+			if err := m.countField(name, content, depth); err != nil {
 				return err
 			}
 		}
 	case []any:
 		for _, item := range value {
-			if err := m.value(item, depth); err != nil {
+			if err := m.countValue(item, depth); err != nil {
 				return err
 			}
 		}
