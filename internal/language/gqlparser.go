@@ -10,32 +10,32 @@ import (
 	"github.com/vektah/gqlparser/v2/lexer"
 )
 
-// This file handles the differences between gqlparser v2.5.37 and the specification, as follows.
-// See docs/decisions/0014-september-2025.md. When gqlparser supports September 2025, this file can
-// go.
+// This file handles the differences between gqlparser v2.5.37 and the specification. See
+// docs/decisions/0014-september-2025.md. When gqlparser supports September 2025, this file can be
+// deleted. The differences, and what handles them:
 //
 //	descriptions of operations, variables and fragments    Rewrite blanks them
 //	\u{...}, surrogate pairs, control characters           Rewrite writes the character or \uXXXX
 //	block strings: indentation of the first line, quotes   Rewrite writes a plain string
 //	locations of strings, and after block strings or CRLF  Locator corrects them
 
-// Rewrite returns a document that gqlparser reads as the specification reads the original. It
-// returns a document with a syntax error unchanged. Tokens stay on their lines, and mostly in their
-// columns.
+// Rewrite returns a document that gqlparser reads as the specification reads the original. If the
+// original has a syntax error, Rewrite returns it unchanged. Tokens stay on their lines, and mostly
+// in their columns.
 func Rewrite(document string) string {
 	var (
 		s                     = Scanner{Text: document}
 		out                   strings.Builder
-		copied, depth         int
-		previous              lexer.Type
+		copiedEnd, depth      int
+		previousKind          lexer.Type
 		inVariableDefinitions bool
-		// Parentheses after a directive of an operation or fragment have the directive's arguments.
+		// Parentheses after a directive of an operation or fragment enclose its arguments.
 		afterDirective bool
 	)
 	replace := func(token Token, text string) {
-		out.WriteString(document[copied:token.Start])
+		out.WriteString(document[copiedEnd:token.Start])
 		out.WriteString(text)
-		copied = token.End
+		copiedEnd = token.End
 	}
 	for {
 		token, err := s.Next()
@@ -44,10 +44,10 @@ func Rewrite(document string) string {
 		}
 		switch token.Kind {
 		case lexer.EOF:
-			if copied == 0 {
+			if copiedEnd == 0 {
 				return document
 			}
-			out.WriteString(document[copied:])
+			out.WriteString(document[copiedEnd:])
 			return out.String()
 		case lexer.Comment:
 			if token.Unsupported {
@@ -55,7 +55,7 @@ func Rewrite(document string) string {
 			}
 			continue
 		case lexer.String, lexer.BlockString:
-			if depth == 0 || inVariableDefinitions && depth == 1 && previous != lexer.Equals {
+			if depth == 0 || inVariableDefinitions && depth == 1 && previousKind != lexer.Equals {
 				replace(token, blank(document[token.Start:token.End]))
 			} else if token.Unsupported {
 				replace(token, pad(quote(s.Value(token)), document[token.Start:token.End]))
@@ -71,13 +71,13 @@ func Rewrite(document string) string {
 		case lexer.ParenR, lexer.BracketR, lexer.BraceR:
 			depth--
 		}
-		previous = token.Kind
+		previousKind = token.Kind
 	}
 }
 
-// Misread returns a syntax error if gqlparser, which must accept the document, reads one of its
-// strings differently than the specification. After Rewrite, this is only possible if the document
-// has a syntax error by the specification.
+// Misread returns a syntax error if gqlparser reads a string of the document differently than the
+// specification. The document must be one that gqlparser accepts. After Rewrite, a string is
+// misread only if the document has a syntax error by the specification.
 func Misread(document string) *gqlerror.Error {
 	const message = "a string that this server can't read as it is meant: " +
 		"send its value as a variable"
@@ -96,10 +96,10 @@ func Misread(document string) *gqlerror.Error {
 		return nil
 	}
 	s = Scanner{Text: document}
-	parsed := lexer.New(&ast.Source{Input: document})
+	gqlLexer := lexer.New(&ast.Source{Input: document})
 	for {
 		token, _ := s.Next()
-		theirs, err := parsed.ReadToken()
+		theirs, err := gqlLexer.ReadToken()
 		if err != nil || isString(token.Kind) && theirs.Value != s.Value(token) {
 			return SyntaxError(document, token.Start, message)
 		}
@@ -130,12 +130,13 @@ func quote(value string) string {
 	return string(append(out, '"'))
 }
 
-// blank returns spaces and line breaks to replace a string with. They start with a space, so that
-// the first line feed doesn't form one line break with a carriage return in front of the string.
+// blank returns spaces and line breaks to replace a string with. They start with a space.
+// Otherwise, the first line feed and a carriage return in front of the string would form one line
+// break.
 func blank(text string) string { return pad(" ", text) }
 
 // pad adds line breaks and spaces to a replacement for text, so that it ends in the same line and
-// column as text, or in a later column if it is longer.
+// column as text. A replacement that is longer than text ends in a later column.
 func pad(replacement, text string) string {
 	lines := strings.Split(lineEnds.Replace(text), "\n")
 	replacement += strings.Repeat("\n", len(lines)-1)
@@ -164,8 +165,9 @@ type Locator struct {
 	places map[gqlerror.Location]place // by gqlparser's location
 }
 
-// A place has the location of a token, and of the element that gqlparser locates by the token. An
-// element may start before it: at a description, the @ of a directive or the dots of a fragment.
+// A place has the location of a token, and of the element that gqlparser locates by that token. An
+// element may start before the token: at a description, the @ of a directive or the dots of a
+// fragment.
 type place struct{ token, element gqlerror.Location }
 
 // Token maps the location of a token, for syntax errors. It returns an unknown location unchanged.
@@ -176,7 +178,8 @@ func (l *Locator) Token(location gqlerror.Location) gqlerror.Location {
 	return location
 }
 
-// Element maps the location of a token to the start of its element, for all other errors.
+// Element maps the location of a token to the start of its element, for errors other than syntax
+// errors.
 func (l *Locator) Element(location gqlerror.Location) gqlerror.Location {
 	if p, ok := l.find(location); ok {
 		return p.element
@@ -197,12 +200,12 @@ func (l *Locator) find(location gqlerror.Location) (place, bool) {
 // read scans both texts in parallel and records the place of each token.
 func (l *Locator) read() {
 	document, cursor := Scanner{Text: l.Document}, newCursor(l.Document)
-	parsed := lexer.New(&ast.Source{Input: l.Parsed})
-	// The kind of the previous token, and the start of an element that includes this token.
-	previous, element := lexer.Invalid, cursor.location
+	gqlLexer := lexer.New(&ast.Source{Input: l.Parsed})
+	// The kind of the previous token, and where the element of that token starts.
+	previousKind, element := lexer.Invalid, cursor.location
 	hasDescription := false
 	for {
-		theirs, parseErr := parsed.ReadToken()
+		theirs, parseErr := gqlLexer.ReadToken()
 		ours, err := document.Next()
 		// Only Document has descriptions.
 		for err == nil && isString(ours.Kind) && parseErr == nil && !isString(theirs.Kind) {
@@ -215,8 +218,8 @@ func (l *Locator) read() {
 		}
 		token := cursor.move(offset)
 		p := place{token, token}
-		if hasDescription || previous == lexer.Spread ||
-			previous == lexer.At && ours.Kind == lexer.Name {
+		if hasDescription || previousKind == lexer.Spread ||
+			previousKind == lexer.At && ours.Kind == lexer.Name {
 			p.element = element
 		}
 		l.places[gqlerror.Location{Line: theirs.Pos.Line, Column: theirs.Pos.Column}] = p
@@ -224,7 +227,7 @@ func (l *Locator) read() {
 			return
 		}
 		if ours.Kind != lexer.Comment {
-			previous, element, hasDescription = ours.Kind, token, false
+			previousKind, element, hasDescription = ours.Kind, token, false
 		}
 	}
 }

@@ -29,8 +29,8 @@ func gqlparserTokens(t *testing.T, text string) (tokens []lexer.Token) {
 }
 
 // checkRewrite checks that gqlparser reads the same tokens and values from the rewritten document
-// as Scanner reads from the original, except for descriptions, and that Locator maps their
-// locations. A document with a syntax error must be returned unchanged.
+// as Scanner reads from the original, except for descriptions, and that Locator maps the locations
+// of the tokens. A document with a syntax error must be returned unchanged.
 func checkRewrite(t *testing.T, text string) {
 	t.Helper()
 	scanner := language.Scanner{Text: text}
@@ -39,7 +39,7 @@ func checkRewrite(t *testing.T, text string) {
 		token, err := scanner.Next()
 		if err != nil {
 			if got := language.Rewrite(text); got != text {
-				t.Errorf("Rewrite(%q), with a syntax error, = %q, want it unchanged", text, got)
+				t.Errorf("Rewrite(%q) = %q, want it unchanged because of its syntax error", text, got)
 			}
 			return
 		}
@@ -52,13 +52,13 @@ func checkRewrite(t *testing.T, text string) {
 	}
 	rewritten := language.Rewrite(text)
 	if got := language.Rewrite(rewritten); got != rewritten {
-		t.Errorf("Rewrite(%q), which is Rewrite(%q), = %q, want it unchanged", rewritten, text, got)
+		t.Errorf("Rewrite(Rewrite(%q)) = %q, want %q as after one Rewrite", text, got, rewritten)
 	}
 	if got, want := countLines(rewritten), countLines(text); got != want {
 		t.Errorf("Rewrite(%q) = %q, with %d lines, want %d", text, rewritten, got, want)
 	}
 	if err := language.Misread(rewritten); err != nil {
-		t.Errorf("Rewrite(%q) = %q, which is misread: %v", text, rewritten, err)
+		t.Errorf("Misread(Rewrite(%q)) = %v, want nil; rewritten %q", text, err, rewritten)
 	}
 	locator := language.Locator{Document: text, Parsed: rewritten}
 	for _, theirs := range gqlparserTokens(t, rewritten) {
@@ -84,7 +84,7 @@ func checkRewrite(t *testing.T, text string) {
 		}
 	}
 	if len(tokens) > 0 {
-		t.Errorf("Rewrite(%q) = %q, without the tokens %v", text, rewritten, tokens)
+		t.Errorf("Rewrite(%q) = %q, want also the tokens %v in it", text, rewritten, tokens)
 	}
 }
 
@@ -172,6 +172,7 @@ func TestLocator_Element(t *testing.T) {
 	}
 }
 
+// FuzzRewrite checks random documents with checkRewrite.
 func FuzzRewrite(f *testing.F) {
 	for _, text := range texts {
 		f.Add(text)

@@ -1,6 +1,6 @@
 // Package language reads the text of executable GraphQL documents by the September 2025 edition of
-// the specification: tokens, the values of strings, and lines and columns. It builds no tree. All
-// differences between gqlparser and that edition are handled in gqlparser.go.
+// the specification: tokens, the values of strings, and lines and columns. It builds no tree.
+// gqlparser.go handles all differences between gqlparser and that edition.
 //
 // Specification:
 // https://spec.graphql.org/September2025/#sec-Appendix-Grammar-Summary.Lexical-Tokens
@@ -58,32 +58,32 @@ func (s *Scanner) Next() (Token, *Error) {
 		case c == byteOrderMark[0] && strings.HasPrefix(s.Text[s.pos:], byteOrderMark):
 			s.pos += len(byteOrderMark)
 		case int(c) < len(punctuators) && punctuators[c] != lexer.Invalid:
-			return s.token(punctuators[c], s.pos+1), nil
+			return s.newToken(punctuators[c], s.pos+1), nil
 		case c == '.' && strings.HasPrefix(s.Text[s.pos:], "..."):
-			return s.token(lexer.Spread, s.pos+3), nil
+			return s.newToken(lexer.Spread, s.pos+3), nil
 		case isNameStart(c):
 			end := s.pos + 1
 			for end < len(s.Text) && (isNameStart(s.Text[end]) || isDigit(s.Text[end])) {
 				end++
 			}
-			return s.token(lexer.Name, end), nil
+			return s.newToken(lexer.Name, end), nil
 		case isDigit(c) || c == '-':
-			return s.number()
+			return s.scanNumber()
 		case c == '"' && strings.HasPrefix(s.Text[s.pos:], `"""`):
-			return s.blockString()
+			return s.scanBlockString()
 		case c == '"':
-			return s.string()
+			return s.scanString()
 		case c == '#':
-			return s.comment()
+			return s.scanComment()
 		default:
 			return s.fail(s.pos, "a character that is no part of GraphQL")
 		}
 	}
-	return s.token(lexer.EOF, s.pos), nil
+	return s.newToken(lexer.EOF, s.pos), nil
 }
 
-// token returns the token from the current position to end, and moves to end.
-func (s *Scanner) token(kind lexer.Type, end int) Token {
+// newToken returns the token from the current position to end, and moves to end.
+func (s *Scanner) newToken(kind lexer.Type, end int) Token {
 	token := Token{Kind: kind, Start: s.pos, End: end}
 	s.pos = end
 	return token
@@ -106,7 +106,7 @@ func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
 func isNameStart(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' || c == '_' }
 
-func (s *Scanner) number() (Token, *Error) {
+func (s *Scanner) scanNumber() (Token, *Error) {
 	const missingDigit = "a number that lacks a digit"
 	kind, end := lexer.Int, s.pos
 	digits := func() bool {
@@ -144,29 +144,29 @@ func (s *Scanner) number() (Token, *Error) {
 	if c := s.byteAt(end); c == '.' || isNameStart(c) {
 		return s.fail(end, "a number that doesn't end where it should")
 	}
-	return s.token(kind, end), nil
+	return s.newToken(kind, end), nil
 }
 
-func (s *Scanner) comment() (Token, *Error) {
+func (s *Scanner) scanComment() (Token, *Error) {
 	end, supported := s.pos+1, true
 	for end < len(s.Text) && s.Text[end] != '\n' && s.Text[end] != '\r' {
-		size, ok := s.character(end)
+		size, ok := s.characterSize(end)
 		if !ok {
 			return s.fail(end, notUTF8)
 		}
 		supported = supported && !isControl(s.Text[end])
 		end += size
 	}
-	token := s.token(lexer.Comment, end)
+	token := s.newToken(lexer.Comment, end)
 	token.Unsupported = !supported
 	return token, nil
 }
 
 const notUTF8 = "text that isn't UTF-8"
 
-// character returns the size in bytes of the character at an offset. It returns false if the text
-// there isn't UTF-8.
-func (s *Scanner) character(i int) (size int, ok bool) {
+// characterSize returns the size in bytes of the character at an offset. It returns false if the
+// text there isn't UTF-8.
+func (s *Scanner) characterSize(i int) (size int, ok bool) {
 	if s.Text[i] < utf8.RuneSelf {
 		return 1, true
 	}
@@ -178,18 +178,18 @@ func (s *Scanner) character(i int) (size int, ok bool) {
 // comments.
 func isControl(c byte) bool { return c < ' ' && c != '\t' && c != '\n' && c != '\r' }
 
-func (s *Scanner) string() (Token, *Error) {
+func (s *Scanner) scanString() (Token, *Error) {
 	end, supported := s.pos+1, true
 	for end < len(s.Text) {
 		switch c := s.Text[end]; c {
 		case '"':
-			token := s.token(lexer.String, end+1)
+			token := s.newToken(lexer.String, end+1)
 			token.Unsupported = !supported
 			return token, nil
 		case '\n', '\r':
 			return s.fail(end, notClosed)
 		case '\\':
-			char, size, message := escape(s.Text[end:])
+			char, size, message := decodeEscape(s.Text[end:])
 			if message != "" {
 				return s.fail(end, message)
 			}
@@ -197,7 +197,7 @@ func (s *Scanner) string() (Token, *Error) {
 				char <= 0xFFFF
 			end += size
 		default:
-			size, ok := s.character(end)
+			size, ok := s.characterSize(end)
 			if !ok {
 				return s.fail(end, notUTF8)
 			}
@@ -215,16 +215,16 @@ const (
 	noCharacter = "an escape sequence that is no character of Unicode"
 	minBraced   = len(`\u{0}`)
 	maxBraced   = len(`\u{00000000}`) // the same limit as graphql-js
-	fixedDigits = 4
+	fixedDigits = 4                   // of \uXXXX
 )
 
 var escapes = [...]byte{
 	'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t',
 }
 
-// escape reads the escape sequence at the start of text, and returns its size in bytes. If it is
-// invalid, message says why.
-func escape(text string) (char rune, size int, message string) {
+// decodeEscape decodes the escape sequence at the start of text, and returns its size in bytes. If
+// the sequence is invalid, message says why.
+func decodeEscape(text string) (char rune, size int, message string) {
 	if len(text) < 2 {
 		return 0, 0, notClosed
 	}
@@ -235,7 +235,7 @@ func escape(text string) (char rune, size int, message string) {
 	case c != 'u':
 		return 0, 0, badEscape
 	case strings.HasPrefix(text, `\u{`):
-		return escapeInBraces(text)
+		return decodeBracedEscape(text)
 	}
 	char, ok := parseHex(text, 2)
 	if !ok {
@@ -254,8 +254,8 @@ func escape(text string) (char rune, size int, message string) {
 	return 0, 0, halfPair
 }
 
-// escapeInBraces is escape for a sequence of the form \u{...}.
-func escapeInBraces(text string) (char rune, size int, message string) {
+// decodeBracedEscape is decodeEscape for a sequence of the form \u{...}.
+func decodeBracedEscape(text string) (char rune, size int, message string) {
 	for i := len(`\u{`); i < min(len(text), maxBraced); i++ {
 		if text[i] == '}' {
 			switch {
@@ -304,19 +304,19 @@ func hexDigit(c byte) (rune, bool) {
 
 const quotes = `"""`
 
-func (s *Scanner) blockString() (Token, *Error) {
+func (s *Scanner) scanBlockString() (Token, *Error) {
 	end := s.pos + len(quotes)
 	for end < len(s.Text) {
 		rest := s.Text[end:]
 		switch {
 		case strings.HasPrefix(rest, quotes):
-			token := s.token(lexer.BlockString, end+len(quotes))
+			token := s.newToken(lexer.BlockString, end+len(quotes))
 			token.Unsupported = true
 			return token, nil
 		case strings.HasPrefix(rest, `\`+quotes):
 			end += len(`\` + quotes)
 		default:
-			size, ok := s.character(end)
+			size, ok := s.characterSize(end)
 			if !ok {
 				return s.fail(end, notUTF8)
 			}
@@ -355,7 +355,7 @@ func stringValue(raw string) string {
 	value := make([]byte, 0, len(raw))
 	for next >= 0 {
 		value = append(value, raw[:next]...)
-		char, size, _ := escape(raw[next:]) // checked by the scanner
+		char, size, _ := decodeEscape(raw[next:]) // checked by the scanner
 		value = utf8.AppendRune(value, char)
 		raw = raw[next+size:]
 		next = strings.IndexByte(raw, '\\')
@@ -365,20 +365,21 @@ func stringValue(raw string) string {
 
 var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
-// blockValue returns the value of a block string: BlockStringValue of the specification. It removes
-// the common indentation of all lines except for the first, and blank lines at the start and the
-// end.
+// blockValue returns the value of a block string, as BlockStringValue of the specification defines
+// it. It removes the common indentation of all lines except for the first, and blank lines at the
+// start and the end.
 func blockValue(raw string) string {
 	raw = strings.ReplaceAll(raw, `\`+quotes, quotes)
 	lines := strings.Split(lineEnds.Replace(raw), "\n")
-	common := -1
+	commonIndent := -1
 	for _, line := range lines[1:] {
-		if indent := indentation(line); indent < len(line) && (common < 0 || indent < common) {
-			common = indent
+		if indent := indentation(line); indent < len(line) &&
+			(commonIndent < 0 || indent < commonIndent) {
+			commonIndent = indent
 		}
 	}
 	for i := range lines[1:] {
-		lines[i+1] = lines[i+1][min(max(common, 0), len(lines[i+1])):]
+		lines[i+1] = lines[i+1][min(max(commonIndent, 0), len(lines[i+1])):]
 	}
 	for len(lines) > 0 && indentation(lines[0]) == len(lines[0]) {
 		lines = lines[1:]
@@ -432,7 +433,7 @@ func SyntaxError(text string, offset int, message string) *gqlerror.Error {
 }
 
 // Located sets the location of err to an offset in the client's text, and returns err.
-// IsLocated(err) is then true, so that the location isn't corrected with a Locator.
+// IsLocated(err) is then true, so that no Locator corrects the location.
 func Located(text string, offset int, err *gqlerror.Error) *gqlerror.Error {
 	err.Locations = []gqlerror.Location{Position(text, offset)}
 	err.Err = errLocated

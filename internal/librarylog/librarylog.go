@@ -23,9 +23,9 @@ func RedirectStandard(dst *slog.Logger) {
 	log.SetPrefix("")
 }
 
-// knownLines are the starts of lines that net/http writes (Go 1.26). They are logged without the
-// rest of the line.
-var knownLines = []string{
+// knownPrefixes are the starts of lines that net/http writes (Go 1.26). Only the start of such a
+// line is logged.
+var knownPrefixes = []string{
 	"Unsolicited response received on idle HTTP channel",
 	"RoundTripper returned a response & error; ignoring response",
 	"Error enabling Transport HTTP/2 support",
@@ -60,9 +60,9 @@ var knownLines = []string{
 	"keycloaktest: panic",
 }
 
-// safeLines are the starts of lines that are logged whole: they contain names of functions or
-// errors of the operating system, but no data of a client or server.
-var safeLines = []string{
+// safePrefixes are the starts of lines that are logged whole: these lines contain names of
+// functions or errors of the operating system, but no data of a client or server.
+var safePrefixes = []string{
 	"http: superfluous response.WriteHeader call from ",
 	"http: response.WriteHeader on hijacked connection from ",
 	"http: response.Write on hijacked connection from ",
@@ -84,7 +84,7 @@ func (w writer) Write(line []byte) (int, error) {
 // It removes the panic's value, which comes before the stack. The stack is safe, since it has only
 // the addresses of arguments.
 func redact(line string) (message, stack string) {
-	for _, prefix := range safeLines {
+	for _, prefix := range safePrefixes {
 		if strings.HasPrefix(line, prefix) && !strings.Contains(line, "\n") {
 			return line, ""
 		}
@@ -92,7 +92,7 @@ func redact(line string) (message, stack string) {
 	if i := strings.LastIndex(line, "\ngoroutine "); i >= 0 {
 		stack = line[i+1:]
 	}
-	for _, prefix := range knownLines {
+	for _, prefix := range knownPrefixes {
 		if strings.HasPrefix(line, prefix) {
 			return prefix, stack
 		}

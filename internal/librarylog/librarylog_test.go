@@ -46,7 +46,7 @@ func TestNew_netHTTPLines(t *testing.T) {
 			hasPrefix := func(prefix string) bool { return strings.HasPrefix(format, prefix) }
 			// Debug output is off unless the source of net/http is changed.
 			isDebug := strings.HasPrefix(format, "%s.") || strings.Contains(format, "recv: ")
-			if slices.ContainsFunc(safeLines, hasPrefix) || isDebug {
+			if slices.ContainsFunc(safePrefixes, hasPrefix) || isDebug {
 				continue
 			}
 			lines++

@@ -18,8 +18,8 @@ import (
 // those that CORS always allows.
 var exposedHeaders = []string{"Allow", "Retry-After", "X-Request-Id"}
 
-// CORS lets pages of the allowed origins call next. They may send any request header: the server
-// uses no cookies, so a header gives them no additional access.
+// CORS lets pages of the allowed origins call next. The pages may send any request header: the
+// server uses no cookies, so a header gives them no additional access.
 func CORS(allowed []Origin, next http.Handler) http.Handler {
 	if len(allowed) == 0 {
 		return next
@@ -135,8 +135,8 @@ func ParseOrigin(text string) (Origin, error) {
 	if pattern.anyPort && parsed.port != "" {
 		return Origin{}, errors.New("one port")
 	}
-	if _, notIP := netip.ParseAddr(strings.Trim(parsed.host, "[]")); pattern.anyLabel &&
-		notIP == nil {
+	if _, ipErr := netip.ParseAddr(strings.Trim(parsed.host, "[]")); pattern.anyLabel &&
+		ipErr == nil {
 		return Origin{}, errors.New("a name after *., not an address")
 	}
 	parsed.anyPort, parsed.anyLabel = pattern.anyPort, pattern.anyLabel
@@ -156,7 +156,7 @@ func parsePlainOrigin(text string) (Origin, error) {
 				"sends, of any site")
 	case !found || !isScheme(scheme):
 		return Origin{}, errors.New("a scheme first, as in https://app.example.com")
-	case slices.Contains(schemesWithoutPages, scheme):
+	case slices.Contains(schemesWithoutOrigin, scheme):
 		return Origin{}, fmt.Errorf("http or https, or the scheme of an app's web view: "+
 			"no page has an origin with %s", scheme)
 	case strings.Contains(rest, "@"):
@@ -173,8 +173,8 @@ func parsePlainOrigin(text string) (Origin, error) {
 		port = ""
 	}
 	if scheme != "http" && scheme != "https" { // an app's web view doesn't normalize the host
-		const known = "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + letters + "0123456789-._"
-		if host == "" || strings.Trim(host, known) != "" {
+		const hostCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + letters + "0123456789-._"
+		if host == "" || strings.Trim(host, hostCharacters) != "" {
 			return Origin{}, errors.New("a host")
 		}
 		return Origin{scheme: scheme, host: host, port: port}, nil
@@ -185,8 +185,8 @@ func parsePlainOrigin(text string) (Origin, error) {
 	return Origin{scheme: scheme, host: host, port: port}, nil
 }
 
-// schemesWithoutPages are schemes whose pages have no origin, or the origin null.
-var schemesWithoutPages = []string{
+// schemesWithoutOrigin are schemes whose pages have no origin, or the origin null.
+var schemesWithoutOrigin = []string{
 	"ws", "wss", "ftp", "file", "data", "blob", "about", "javascript",
 }
 

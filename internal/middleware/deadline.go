@@ -9,7 +9,7 @@ import (
 // because http.Server.WriteTimeout would also end event streams.
 func WriteDeadline(d time.Duration, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// Writers without deadlines, such as httptest.ResponseRecorder, need none.
+		// It fails for writers such as httptest.ResponseRecorder, which need no deadline.
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(d))
 		next.ServeHTTP(w, r)
 	})

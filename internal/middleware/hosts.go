@@ -11,18 +11,18 @@ import (
 	"sync"
 )
 
-// A HostRule decides which host names and addresses clients may call the server by. It protects
-// against DNS rebinding, where another site lets its own name resolve to 127.0.0.1 and so has the
-// same origin as the server, and against tunnels that expose a developer's server to the internet.
-// The zero value allows all requests.
+// A HostRule decides under which host names and addresses clients may call the server. It protects
+// against DNS rebinding: another site lets its own name resolve to 127.0.0.1, so that its pages
+// have the same origin as the server. It also protects against tunnels that expose a developer's
+// server to the internet. The zero value allows all requests.
 type HostRule struct {
 	// Local allows only Allowed and the names of this machine. It rejects forwarded requests unless
 	// they come from Proxies.
 	Local   bool
 	Allowed []Host
 	Proxies []netip.Prefix
-	// Probes are the paths that orchestrators call by IP address. Unless Local is set, requests for
-	// them are allowed under any host.
+	// Probes are the paths that orchestrators call by IP address. Unless Local is set, these paths
+	// are allowed under any host.
 	Probes []string
 	// Rewrite, if set, replaces the names of fields in the error message.
 	Rewrite func(string) string
@@ -61,7 +61,7 @@ func ParseHost(text string) (Host, error) {
 	if err != nil {
 		return Host{}, err
 	}
-	if _, notIP := netip.ParseAddr(strings.Trim(host, "[]")); anyLabel && notIP == nil {
+	if _, ipErr := netip.ParseAddr(strings.Trim(host, "[]")); anyLabel && ipErr == nil {
 		return Host{}, errors.New("a name after *., not an address")
 	}
 	return Host{host: strings.TrimSuffix(host, "."), anyLabel: anyLabel}, nil
@@ -129,8 +129,8 @@ func isProxy(proxies []netip.Prefix, remoteAddr string) bool {
 	})
 }
 
-// Handler passes allowed requests on to next, and responds to others with 403 and an error that
-// says why. It logs only the first rejection, without data of the request.
+// Handler passes allowed requests on to next. It responds to others with status 403 and an error
+// that gives the reason. It logs only the first rejection, without data of the request.
 func (rule HostRule) Handler(next http.Handler) http.Handler {
 	var once sync.Once
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
