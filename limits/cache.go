@@ -42,8 +42,7 @@ func newCache(bytes int) *cache {
 	return &cache{otter.Must(&otter.Options[string, *entry]{
 		MaximumWeight: uint64(bytes),
 		Weigher:       func(_ string, e *entry) uint32 { return e.bytes },
-		// Evict in Add, not in a goroutine, so that the cache is never over its bound.
-		Executor: func(evict func()) { evict() },
+		Executor:      func(evict func()) { evict() }, // in Add, not in a goroutine
 	})}
 }
 
@@ -57,7 +56,7 @@ func (*cache) Get(ctx context.Context, query string) (*ast.QueryDocument, bool) 
 }
 
 // Add caches a valid document if there is room and if query is the text that Limits measured: a
-// later extension may have replaced it.
+// later extension may have replaced it. The cache is within its bound when Add returns.
 func (c *cache) Add(ctx context.Context, query string, doc *ast.QueryDocument) {
 	e := entryFromContext(ctx)
 	if c == nil || e == nil || e.bytes == 0 || e.parsed != query {
@@ -66,6 +65,8 @@ func (c *cache) Add(ctx context.Context, query string, doc *ast.QueryDocument) {
 	cached := *e // a copy, since other requests may use e
 	cached.doc = doc
 	c.entries.Set(e.query, &cached)
+	// If another request is evicting, otter defers the eviction for this entry.
+	c.entries.CleanUp()
 }
 
 // find returns the entry of the document that a client sent.

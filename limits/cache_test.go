@@ -192,6 +192,34 @@ func TestCache_bounded(t *testing.T) {
 	}
 }
 
+// TestCache_boundedConcurrently checks that the cache is within its bound when concurrent calls of
+// Add have returned. Without CleanUp it wouldn't be: if a document is added during an eviction,
+// otter handles it only at the next write.
+func TestCache_boundedConcurrently(t *testing.T) {
+	const maxBytes = 64 << 10
+	cache := limits.NewCache(maxBytes)
+	for round := range 200 {
+		var wg sync.WaitGroup
+		for worker := range 8 {
+			wg.Go(func() {
+				for i := range 10 {
+					query := fmt.Sprintf("{ x%d_%d_%d: leaf }", round, worker, i)
+					doc, err := parser.ParseQuery(&ast.Source{Input: query})
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					cache.Put(query, doc)
+				}
+			})
+		}
+		wg.Wait()
+		if got := cache.Weight(); got > maxBytes {
+			t.Fatalf("round %d: %d bytes, want at most %d", round, got, maxBytes)
+		}
+	}
+}
+
 // TestCache_keepsMostUsed checks that documents in use stay cached while many others are sent once
 // each.
 func TestCache_keepsMostUsed(t *testing.T) {

@@ -109,7 +109,13 @@ func (c *Cache) WeightOf(query string) int {
 }
 
 // Weight returns the estimated bytes of all documents.
-func (c *Cache) Weight() int { return int(c.entries.WeightedSize()) }
+func (c *Cache) Weight() int {
+	total := 0
+	for _, e := range c.entries.All() {
+		total += int(e.bytes)
+	}
+	return total
+}
 
 // A Cache is the cache of a server.
 type Cache = cache
