@@ -126,8 +126,8 @@ func TestInstall_cache(t *testing.T) {
 func TestInstall_invalid(t *testing.T) {
 	server := newBareServer()
 	if err := limits.Install(server, limits.Limits{Depth: -1}); err == nil ||
-		!strings.Contains(err.Error(), "below zero") {
-		t.Errorf("Install with a negative limit = %v, want below zero in it", err)
+		!strings.Contains(err.Error(), "Depth is below zero") {
+		t.Errorf("Install with a negative limit = %v, want \"Depth is below zero\" in it", err)
 	}
 	deep := enclose(limits.DefaultDepth, "{ a ", "{ leaf }", "}")
 	if got := send(server, deep, nil); got != `{"data":{}}` {

@@ -26,6 +26,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/gqlerror"
@@ -164,58 +166,67 @@ var _ interface {
 // ExtensionName returns the extension's name for gqlgen.
 func (Limits) ExtensionName() string { return "DocumentLimits" }
 
-// Validate returns an error if a limit is negative.
+// A limitField is a field of Limits and its default.
+type limitField struct {
+	name         string
+	value        *int
+	defaultValue int
+}
+
+// fields returns the fields of l that must not be negative.
+func (l *Limits) fields() [26]limitField {
+	return [...]limitField{
+		{"Bytes", &l.Bytes, DefaultBytes},
+		{"Tokens", &l.Tokens, DefaultTokens},
+		{"Nesting", &l.Nesting, DefaultNesting},
+		{"NameBytes", &l.NameBytes, DefaultNameBytes},
+		{"StringBytes", &l.StringBytes, DefaultStringBytes},
+		{"NumberBytes", &l.NumberBytes, DefaultNumberBytes},
+		{"Depth", &l.Depth, DefaultDepth},
+		{"Fields", &l.Fields, DefaultFields},
+		{"RootFields", &l.RootFields, DefaultRootFields},
+		{"Aliases", &l.Aliases, DefaultAliases},
+		{"Operations", &l.Operations, DefaultOperations},
+		{"Fragments", &l.Fragments, DefaultFragments},
+		{"Spreads", &l.Spreads, DefaultSpreads},
+		{"Directives", &l.Directives, DefaultDirectives},
+		{"DirectivesPerNode", &l.DirectivesPerNode, DefaultDirectivesPerNode},
+		{"Arguments", &l.Arguments, DefaultArguments},
+		{"Variables", &l.Variables, DefaultVariables},
+		{"Values", &l.Values, DefaultValues},
+		{"ValueDepth", &l.ValueDepth, DefaultValueDepth},
+		{"ValueBytes", &l.ValueBytes, DefaultValueBytes},
+		{"Introspection", &l.Introspection, DefaultIntrospection},
+		{"IntrospectionRoots", &l.IntrospectionRoots, DefaultIntrospectionRoots},
+		{"VariableBytes", &l.VariableBytes, DefaultVariableBytes},
+		{"VariableItems", &l.VariableItems, DefaultVariableItems},
+		{"VariableDepth", &l.VariableDepth, DefaultVariableDepth},
+		{"Coercions", &l.Coercions, DefaultCoercions},
+	}
+}
+
+// Validate returns an error that names each negative limit. CacheBytes may be negative.
 func (l Limits) Validate(graphql.ExecutableSchema) error {
-	lowest := min(l.Bytes, l.Tokens, l.Nesting, l.NameBytes, l.StringBytes, l.NumberBytes, l.Depth,
-		l.Fields, l.RootFields, l.Aliases, l.Operations, l.Fragments, l.Spreads, l.Directives,
-		l.DirectivesPerNode, l.Arguments, l.Variables, l.Values, l.ValueDepth, l.ValueBytes,
-		l.Introspection, l.IntrospectionRoots, l.VariableBytes, l.VariableItems, l.VariableDepth,
-		l.Coercions)
-	for _, n := range l.RootFieldMax {
-		lowest = min(lowest, n)
+	var errs []error
+	for _, field := range l.fields() {
+		if *field.value < 0 {
+			errs = append(errs, fmt.Errorf("limits: Limits.%s is below zero", field.name))
+		}
 	}
-	if lowest < 0 {
-		return errors.New("limits: a limit below zero")
+	for _, name := range slices.Sorted(maps.Keys(l.RootFieldMax)) {
+		if l.RootFieldMax[name] < 0 {
+			errs = append(errs, fmt.Errorf("limits: Limits.RootFieldMax[%q] is below zero", name))
+		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // withDefaults returns l with each limit of zero replaced by its default.
 func (l Limits) withDefaults() Limits {
-	for _, limit := range [...]struct {
-		value        *int
-		defaultValue int
-	}{
-		{&l.Bytes, DefaultBytes},
-		{&l.Tokens, DefaultTokens},
-		{&l.Nesting, DefaultNesting},
-		{&l.NameBytes, DefaultNameBytes},
-		{&l.StringBytes, DefaultStringBytes},
-		{&l.NumberBytes, DefaultNumberBytes},
-		{&l.Depth, DefaultDepth},
-		{&l.Fields, DefaultFields},
-		{&l.RootFields, DefaultRootFields},
-		{&l.Aliases, DefaultAliases},
-		{&l.Operations, DefaultOperations},
-		{&l.Fragments, DefaultFragments},
-		{&l.Spreads, DefaultSpreads},
-		{&l.Directives, DefaultDirectives},
-		{&l.DirectivesPerNode, DefaultDirectivesPerNode},
-		{&l.Arguments, DefaultArguments},
-		{&l.Variables, DefaultVariables},
-		{&l.Values, DefaultValues},
-		{&l.ValueDepth, DefaultValueDepth},
-		{&l.ValueBytes, DefaultValueBytes},
-		{&l.Introspection, DefaultIntrospection},
-		{&l.IntrospectionRoots, DefaultIntrospectionRoots},
-		{&l.VariableBytes, DefaultVariableBytes},
-		{&l.VariableItems, DefaultVariableItems},
-		{&l.VariableDepth, DefaultVariableDepth},
-		{&l.Coercions, DefaultCoercions},
-		{&l.CacheBytes, DefaultCacheBytes},
-	} {
-		*limit.value = cmp.Or(*limit.value, limit.defaultValue)
+	for _, field := range l.fields() {
+		*field.value = cmp.Or(*field.value, field.defaultValue)
 	}
+	l.CacheBytes = cmp.Or(l.CacheBytes, DefaultCacheBytes)
 	return l
 }
 

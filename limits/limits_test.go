@@ -3,6 +3,7 @@ package limits_test
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -248,15 +249,50 @@ func TestLimits_quoteNothing(t *testing.T) {
 	}
 }
 
-// TestValidate checks that only negative limits are invalid.
+// TestValidate checks that Validate names each negative limit.
 func TestValidate(t *testing.T) {
-	if err := (limits.Limits{}).Validate(nil); err != nil {
-		t.Errorf("Validate of the zero value = %v, want nil", err)
-	}
-	for _, l := range []limits.Limits{{Bytes: -1}, {Coercions: -1}, {Depth: -1},
-		{RootFieldMax: map[string]int{"a": 1, "b": -1}}} {
-		if err := l.Validate(nil); err == nil {
-			t.Errorf("Validate of %+v = nil, want an error", l)
+	for _, tt := range []struct {
+		limits limits.Limits
+		want   string // the error, or "" for none
+	}{
+		{limits.Limits{}, ""},
+		{limits.Limits{CacheBytes: -1, RootFieldMax: map[string]int{"a": 0}}, ""},
+		{limits.Limits{Bytes: -1}, "limits: Limits.Bytes is below zero"},
+		{limits.Limits{Coercions: -1}, "limits: Limits.Coercions is below zero"},
+		{limits.Limits{Depth: -1, Tokens: -5}, "limits: Limits.Tokens is below zero\n" +
+			"limits: Limits.Depth is below zero"},
+		{limits.Limits{RootFieldMax: map[string]int{"c": -1, "a": 1, "b": -1}},
+			`limits: Limits.RootFieldMax["b"] is below zero` + "\n" +
+				`limits: Limits.RootFieldMax["c"] is below zero`},
+	} {
+		got := ""
+		if err := tt.limits.Validate(nil); err != nil {
+			got = err.Error()
 		}
+		if got != tt.want {
+			t.Errorf("Validate of %+v = %q, want %q", tt.limits, got, tt.want)
+		}
+	}
+}
+
+// TestValidate_allFields checks that Validate covers each number in Limits. The defaults are in the
+// same table.
+func TestValidate_allFields(t *testing.T) {
+	numbers := 0
+	for i, typ := 0, reflect.TypeFor[limits.Limits](); i < typ.NumField(); i++ {
+		field := typ.Field(i)
+		if field.Type.Kind() != reflect.Int || field.Name == "CacheBytes" {
+			continue
+		}
+		numbers++
+		var l limits.Limits
+		reflect.ValueOf(&l).Elem().Field(i).SetInt(-1)
+		want := "limits: Limits." + field.Name + " is below zero"
+		if err := l.Validate(nil); err == nil || err.Error() != want {
+			t.Errorf("Validate with %s = -1: %v, want %s", field.Name, err, want)
+		}
+	}
+	if numbers < 26 {
+		t.Errorf("Limits has %d numbers, want at least 26", numbers)
 	}
 }
