@@ -31,8 +31,8 @@ func TestNegotiate(t *testing.T) {
 		{[]string{"*/*;q=0"}, neither}, {[]string{"*/*;q=0.0, application/*;q=0.00, application/json;q=0.000"}, neither},
 		{[]string{"application/json, application/json;q=0"}, mediaJSON},
 
-		// A malformed weight is ignored. A malformed parameter is ignored together with those after
-		// it. A range with two values for a parameter is ignored.
+		// A malformed weight is ignored. A malformed parameter is ignored together with the
+		// parameters after it. A range with two values for a parameter is ignored.
 		{[]string{"application/json;q=1.001"}, mediaJSON}, {[]string{"application/json;q=0.1234"}, mediaJSON}, {[]string{"application/json;q=-1"}, mediaJSON},
 		{[]string{"application/json;q=NaN"}, mediaJSON}, {[]string{"application/json;q=+1"}, mediaJSON}, {[]string{"application/json;q=1e0"}, mediaJSON},
 		{[]string{"application/json;q=.5"}, mediaJSON}, {[]string{"application/json;q="}, mediaJSON}, {[]string{"application/json;q"}, mediaJSON},

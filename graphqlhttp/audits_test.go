@@ -12,7 +12,7 @@ import (
 )
 
 // An audit is one of the serverAudits of graphql-http 1.23.1: its request, and the response that it
-// requires. If the original accepts several responses, this is the strictest of them.
+// requires. This is the strictest response that the original accepts.
 type audit struct {
 	id        string
 	request   func() *http.Request

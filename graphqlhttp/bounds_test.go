@@ -150,13 +150,13 @@ func TestRequest_duplicateContentHeaders(t *testing.T) {
 // TestBody_maxNesting checks MaxNesting for the body, and the messages for query parameters over a
 // limit.
 func TestBody_maxNesting(t *testing.T) {
-	nested := func(levels int) string {
+	nestedLists := func(levels int) string {
 		return strings.Repeat("[", levels) + strings.Repeat("]", levels)
 	}
 	for _, tt := range []struct{ maxNesting, levels, status int }{
 		{0, 62, 200}, {0, 63, 400}, {5, 3, 200}, {5, 4, 400}, {1000, 998, 200}, {1000, 999, 400},
 	} {
-		body := `{"query":"{ leaf }","variables":{"v":` + nested(tt.levels) + `}}`
+		body := `{"query":"{ leaf }","variables":{"v":` + nestedLists(tt.levels) + `}}`
 		res := sendWith(t, Config{AllowGET: true, Introspection: true, MaxNesting: tt.maxNesting},
 			resolvers(), postText(body))
 		if res.Code != tt.status {
@@ -200,9 +200,9 @@ func TestResponse_tooLarge(t *testing.T) {
 	overhead := len(`{"data":{"leaf":""}}` + "\n")
 	for _, media := range []string{typeJSON, typeResponse} {
 		for _, tt := range []struct {
-			query     string
-			max, size int
-			fits      bool
+			query         string
+			maxSize, size int
+			fits          bool
 		}{
 			{"{ leaf }", 1000, 1000 - overhead, true}, {"{ leaf }", 1000, 1000 - overhead + 1, false}, {"{ leaf }", 1000, 5000, false},
 			{"{ leaf }", 0, 4<<20 - overhead, true}, {"{ leaf }", 0, 4<<20 - overhead + 1, false}, {"{ leaf }", -1, 4<<20 - overhead, true},
@@ -212,8 +212,9 @@ func TestResponse_tooLarge(t *testing.T) {
 			r := postQuery(tt.query)
 			r.Header.Set("Accept", media)
 			res := sendWith(t,
-				Config{AllowGET: true, Introspection: true, MaxResponseBytes: int64(tt.max)}, e, r)
-			maxBytes := tt.max
+				Config{AllowGET: true, Introspection: true, MaxResponseBytes: int64(tt.maxSize)},
+				e, r)
+			maxBytes := tt.maxSize
 			if maxBytes <= 0 {
 				maxBytes = 4 << 20
 			}
@@ -222,7 +223,7 @@ func TestResponse_tooLarge(t *testing.T) {
 			if res.Code != 200 || (res.Body.String() != want) != tt.fits ||
 				tt.fits && res.Body.Len() > maxBytes {
 				t.Errorf("%s with %d bytes, MaxResponseBytes %d: %d %.200s (%d bytes), want it "+
-					"unchanged: %t", tt.query, tt.size, tt.max, res.Code, res.Body,
+					"unchanged: %t", tt.query, tt.size, tt.maxSize, res.Code, res.Body,
 					res.Body.Len(), tt.fits)
 			}
 		}

@@ -169,11 +169,11 @@ func holdsValues(doc *ast.QueryDocument) bool {
 	if !slices.ContainsFunc(doc.Operations, notQuery) {
 		return false
 	}
-	found := false
+	hasValue := false
 	v := visitor{onValue: func(value *ast.Value) {
 		switch value.Kind {
 		case ast.IntValue, ast.FloatValue, ast.StringValue, ast.BlockValue:
-			found = true
+			hasValue = true
 		}
 	}}
 	for _, operation := range doc.Operations {
@@ -187,5 +187,5 @@ func holdsValues(doc *ast.QueryDocument) bool {
 	for _, fragment := range doc.Fragments {
 		v.visitDirectives(fragment.Directives) // the selections were visited at the spreads
 	}
-	return found
+	return hasValue
 }

@@ -187,7 +187,7 @@ type nameSource int
 
 const (
 	documentNames nameSource = iota + 1 // only the client's document
-	schemaNames                         // the schema, too
+	schemaNames                         // the schema, or the document
 )
 
 // namingRules has the rules whose messages quote names but no literals. Messages of other rules may

@@ -56,7 +56,7 @@ var schema = gqlparser.MustLoadSchema(&ast.Source{Name: "test.graphqls", Input: 
 // A resolver returns the value of a root field. A json.RawMessage goes into the response unchanged.
 type resolver func(ctx context.Context, args map[string]any) (any, error)
 
-// An executable resolves root fields by name. It ignores the selections below them.
+// An executable resolves root fields by name. It ignores the selections below root fields.
 type executable map[string]resolver
 
 func (executable) Schema() *ast.Schema { return schema }
@@ -283,7 +283,7 @@ func checkBody(t testing.TB, body []byte, out Outcome) {
 		}
 	}
 	if !slices.Equal(codes, out.Codes) {
-		t.Errorf("Outcome.Codes = %q, want those in the body, %q", out.Codes, codes)
+		t.Errorf("Outcome.Codes = %q, want %q as in the body", out.Codes, codes)
 	}
 }
 

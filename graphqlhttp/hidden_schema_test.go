@@ -84,14 +84,14 @@ func TestSchema_hidden(t *testing.T) {
 // TestSchema_shown checks that with introspection, the same probes reveal names. Otherwise,
 // TestSchema_hidden would prove nothing.
 func TestSchema_shown(t *testing.T) {
-	shown := 0
+	leaks := 0
 	for query := range schemaProbes {
 		if leakPattern.MatchString(send(t, postQuery(query)).Body.String()) {
-			shown++
+			leaks++
 		}
 	}
-	if shown < 12 {
-		t.Errorf("%d of %d probes reveal names, want at least 12", shown, len(schemaProbes))
+	if leaks < 12 {
+		t.Errorf("%d of %d probes reveal names, want at least 12", leaks, len(schemaProbes))
 	}
 }
 

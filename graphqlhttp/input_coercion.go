@@ -51,8 +51,8 @@ func (c *inputCoercion) MutateOperationContext(_ context.Context,
 		return err
 	}
 	for _, variable := range request.Operation.VariableDefinitions {
-		value, found := request.Variables[variable.Variable]
-		if found && !c.valueFits(variable.Type, reflect.ValueOf(value)) {
+		value, ok := request.Variables[variable.Variable]
+		if ok && !c.valueFits(variable.Type, reflect.ValueOf(value)) {
 			return badVariable(request.Operation, variable.Variable)
 		}
 	}
@@ -65,8 +65,8 @@ func isForbiddenNull(value *ast.Value, variables map[string]any) bool {
 	if value.Kind != ast.Variable || value.ExpectedType == nil || !value.ExpectedType.NonNull {
 		return false
 	}
-	content, found := variables[value.Raw]
-	return found && content == nil
+	content, ok := variables[value.Raw]
+	return ok && content == nil
 }
 
 // literalFits reports whether a literal fits its type: a number must be in range, and an object

@@ -46,7 +46,7 @@ func TestInputCoercion_variables(t *testing.T) {
 }
 
 // TestInputCoercion_literals checks which literals are rejected, by this package or by validation,
-// and that the error doesn't quote them.
+// and that the error doesn't quote the literal.
 func TestInputCoercion_literals(t *testing.T) {
 	const (
 		coercionCode   = "BAD_USER_INPUT"            // from this package

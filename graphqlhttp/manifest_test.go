@@ -67,7 +67,7 @@ func TestReadManifest_invalid(t *testing.T) {
 			strings.Join(operations, ",") + `]}`
 	}
 	leafOperation := operation("1", "Leaf", "query", leaf)
-	const incomplete = "it must have the members id, name, type and body, all strings that " +
+	const incompleteMessage = "it must have the members id, name, type and body, all strings that " +
 		"aren't empty"
 	for _, tt := range []struct{ name, text, want string }{
 		{"empty file", ``, "can't be read: it is not JSON"},
@@ -88,14 +88,14 @@ func TestReadManifest_invalid(t *testing.T) {
 		{"operations is empty", manifest(), "is empty: no request could run"},
 		{"too many operations", manifest(strings.Split(strings.Repeat(`{},`, 10_001)+`{}`, ",")...), "has 10002 operations; the limit is 10000"},
 		{"file too large", manifest(leafOperation) + strings.Repeat(" ", 16<<20), "is larger than 16777216 bytes"},
-		{"operation is null", manifest(leafOperation, `null`), `operation 2 of the manifest, "": ` + incomplete},
-		{"operation is a list", manifest(`[]`), incomplete},
-		{"no id", manifest(operation("", "Leaf", "query", leaf)), `operation 1 of the manifest, "Leaf": ` + incomplete},
-		{"no name", manifest(operation("1", "", "query", leaf)), incomplete},
-		{"no type", manifest(operation("1", "Leaf", "", leaf)), incomplete},
-		{"empty body", manifest(operation("1", "Leaf", "query", "")), incomplete},
-		{"id is a number", manifest(strings.Replace(leafOperation, `"1"`, `1`, 1)), incomplete},
-		{"type is missing", manifest(`{"id":"1","name":"Leaf","body":"query Leaf { leaf }"}`), incomplete},
+		{"operation is null", manifest(leafOperation, `null`), `operation 2 of the manifest, "": ` + incompleteMessage},
+		{"operation is a list", manifest(`[]`), incompleteMessage},
+		{"no id", manifest(operation("", "Leaf", "query", leaf)), `operation 1 of the manifest, "Leaf": ` + incompleteMessage},
+		{"no name", manifest(operation("1", "", "query", leaf)), incompleteMessage},
+		{"no type", manifest(operation("1", "Leaf", "", leaf)), incompleteMessage},
+		{"empty body", manifest(operation("1", "Leaf", "query", "")), incompleteMessage},
+		{"id is a number", manifest(strings.Replace(leafOperation, `"1"`, `1`, 1)), incompleteMessage},
+		{"type is missing", manifest(`{"id":"1","name":"Leaf","body":"query Leaf { leaf }"}`), incompleteMessage},
 		{"long id", manifest(operation(strings.Repeat("x", 257), "Leaf", "query", leaf)), "its id has 257 bytes; the limit is 256"},
 		{"duplicate id", manifest(leafOperation, operation("1", "Other", "query", "query Other { leaf }")), `operation 2 of the manifest, "Other": its id is there twice, with another body`},
 		{"wrong hash with prefix", manifest(operation("sha256:"+hashOf("x"), "Leaf", "query", leaf)), "its id looks like a SHA-256, but that of its body is " + hashOf(leaf)},

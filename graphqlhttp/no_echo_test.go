@@ -161,7 +161,7 @@ func TestNoEcho_unquotedValues(t *testing.T) {
 	}
 }
 
-// TestNoEcho_syntaxErrors checks that a syntax error echoes no names: any of them may be part of a
+// TestNoEcho_syntaxErrors checks that a syntax error echoes no names: any name may be part of a
 // string.
 func TestNoEcho_syntaxErrors(t *testing.T) {
 	syntaxErrors := 0
@@ -187,15 +187,15 @@ func TestNoEcho_syntaxErrors(t *testing.T) {
 
 // TestNoEcho_variables checks that values of variables, and names in them, aren't echoed.
 func TestNoEcho_variables(t *testing.T) {
-	quoted := `"` + canary + `"`
+	quotedCanary := `"` + canary + `"`
 	for _, tt := range []struct{ typeName, value string }{
-		{"Int", quoted}, {"Int", canaryDigits + ".5"}, {"Int", canaryDigits + canaryDigits + canaryDigits}, {"Int", "[" + quoted + "]"},
-		{"Float", quoted}, {"Boolean", quoted}, {"Boolean", canaryDigits}, {"String", canaryDigits}, {"String", canaryDigits + "e999"},
-		{"String", "[" + quoted + "]"}, {"String", `{` + quoted + `:` + quoted + `}`}, {"ID", "[" + quoted + "]"}, {"ID", canaryDigits + ".5"},
-		{"Color", quoted}, {"Color", canaryDigits}, {"Color", "[" + quoted + "]"}, {"Color", `"RED\u0000` + canary + `"`},
-		{"[String!]", `["x",` + canaryDigits + `]`}, {"[[Int]]", `[[1],[2,` + quoted + `]]`}, {"[[Int]]", quoted},
-		{"In", quoted}, {"In", `{` + quoted + `:1}`}, {"In", `{"i":` + quoted + `}`}, {"In", `{"in":{"in":{"color":` + quoted + `}}}`},
-		{"In", `{"in":{` + quoted + `:{}}}`}, {"In", `{"x.` + canary + `[0]":1}`}, {"In", `{"` + canary + `.x":1}`}, {"In", `{"list":[` + canaryDigits + `]}`},
+		{"Int", quotedCanary}, {"Int", canaryDigits + ".5"}, {"Int", canaryDigits + canaryDigits + canaryDigits}, {"Int", "[" + quotedCanary + "]"},
+		{"Float", quotedCanary}, {"Boolean", quotedCanary}, {"Boolean", canaryDigits}, {"String", canaryDigits}, {"String", canaryDigits + "e999"},
+		{"String", "[" + quotedCanary + "]"}, {"String", `{` + quotedCanary + `:` + quotedCanary + `}`}, {"ID", "[" + quotedCanary + "]"}, {"ID", canaryDigits + ".5"},
+		{"Color", quotedCanary}, {"Color", canaryDigits}, {"Color", "[" + quotedCanary + "]"}, {"Color", `"RED\u0000` + canary + `"`},
+		{"[String!]", `["x",` + canaryDigits + `]`}, {"[[Int]]", `[[1],[2,` + quotedCanary + `]]`}, {"[[Int]]", quotedCanary},
+		{"In", quotedCanary}, {"In", `{` + quotedCanary + `:1}`}, {"In", `{"i":` + quotedCanary + `}`}, {"In", `{"in":{"in":{"color":` + quotedCanary + `}}}`},
+		{"In", `{"in":{` + quotedCanary + `:{}}}`}, {"In", `{"x.` + canary + `[0]":1}`}, {"In", `{"` + canary + `.x":1}`}, {"In", `{"list":[` + canaryDigits + `]}`},
 	} {
 		arguments := map[string]string{"Int": "i", "Float": "f", "Boolean": "b", "String": "s",
 			"ID": "id", "Color": "color", "[String!]": "list", "[[Int]]": "matrix", "In": "in"}
@@ -377,16 +377,16 @@ func TestSuggestions_hidden(t *testing.T) {
 func TestSuggestions_shown(t *testing.T) {
 	server := handler.New(resolvers())
 	server.AddTransport(newTransport(Config{AllowGET: true, Introspection: true}))
-	suggested := 0
+	suggestions := 0
 	for _, tt := range misspelledQueries {
 		recorder := httptest.NewRecorder()
 		server.ServeHTTP(recorder, postQuery(tt.query))
 		if strings.Contains(recorder.Body.String(), "Did you mean") {
-			suggested++
+			suggestions++
 		}
 	}
-	if suggested < 5 {
-		t.Errorf("%d queries get suggestions, want at least 5", suggested)
+	if suggestions < 5 {
+		t.Errorf("%d queries get suggestions, want at least 5", suggestions)
 	}
 }
 

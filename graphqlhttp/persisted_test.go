@@ -342,9 +342,9 @@ func TestManifest(t *testing.T) {
 	for _, tt := range []struct {
 		name          string
 		request       *http.Request
-		enforced      string // the response body; not checked if empty
-		logged        string
-		loggedWithAPQ string // if it differs from logged
+		enforcedBody  string // the response if the manifest is enforced; not checked if empty
+		loggedBody    string // with ManifestLogOnly
+		loggedAPQBody string // with ManifestLogOnly and APQ, if it differs from loggedBody
 		untrusted     bool
 	}{
 		{"by id", persistedPost(hashOf(leaf), ""), leafResponse, leafResponse, "", false},
@@ -369,12 +369,12 @@ func TestManifest(t *testing.T) {
 			"log with APQ": {Manifest: manifest, ManifestLogOnly: true,
 				PersistedQueryBytes: 4 << 20},
 		} {
-			want, untrusted := tt.enforced, false
+			want, untrusted := tt.enforcedBody, false
 			if config.ManifestLogOnly {
-				want, untrusted = tt.logged, tt.untrusted
+				want, untrusted = tt.loggedBody, tt.untrusted
 			}
-			if config.ManifestLogOnly && config.PersistedQueryBytes > 0 && tt.loggedWithAPQ != "" {
-				want, untrusted = tt.loggedWithAPQ, false // the document didn't run
+			if config.ManifestLogOnly && config.PersistedQueryBytes > 0 && tt.loggedAPQBody != "" {
+				want, untrusted = tt.loggedAPQBody, false // the document didn't run
 			}
 			if want == "" {
 				continue

@@ -110,9 +110,9 @@ func checkContentHeaders(header http.Header) string {
 		return "Content-Type must be application/json"
 	}
 	_, parameters, err := mime.ParseMediaType(types[0])
-	charset, found := parameters["charset"]
-	duplicate := err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter)
-	if duplicate || found && !isUTF8(charset) {
+	charset, hasCharset := parameters["charset"]
+	hasDuplicate := err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter)
+	if hasDuplicate || hasCharset && !isUTF8(charset) {
 		return "charset must be utf-8"
 	}
 	return ""

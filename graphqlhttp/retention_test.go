@@ -31,8 +31,8 @@ func TestPersistedStore_retention(t *testing.T) {
 		line := fmt.Sprintf("{b%d:__typename}", i) + strings.Repeat("x", padding)
 		store.put(sha256.Sum256([]byte(line)), line[:len(line)-padding])
 	}
-	if grown := liveHeap() - before; grown > requests*padding/10 {
-		t.Errorf("%d queries of some 20 bytes retain %d bytes, want at most %d", 2*requests, grown,
+	if growth := liveHeap() - before; growth > requests*padding/10 {
+		t.Errorf("%d queries of some 20 bytes retain %d bytes, want at most %d", 2*requests, growth,
 			requests*padding/10)
 	}
 	runtime.KeepAlive(queries)

@@ -127,7 +127,7 @@ func TestRequest_lenient(t *testing.T) {
 		{name: "variables as a string", body: `{"query":"{ leaf }","variables":"{}"}`, status: 400, want: "variables must be an object",
 			reason: "the specification requires a map, and the limits of the body's JSON wouldn't " +
 				"apply inside the string"},
-		{name: "variables an empty string", body: `{"query":"{ leaf }","variables":""}`, status: 400, want: "variables must be an object", reason: "it is a string, too"},
+		{name: "variables an empty string", body: `{"query":"{ leaf }","variables":""}`, status: 400, want: "variables must be an object", reason: "a string isn't a map"},
 		{name: "variables null", body: `{"query":"{ leaf }","variables":null}`, reason: "null is the same as an absent field"},
 		{name: "operationName null", body: `{"query":"query A { leaf }","operationName":null}`, reason: "null is the same as an absent field"},
 		{name: "operationName empty", body: `{"query":"query A { leaf }","operationName":""}`, reason: "no operation has an empty name; Relay and PHP clients send it"},
