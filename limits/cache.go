@@ -16,7 +16,7 @@ import (
 // that were measured, and doesn't parse cached documents again. gqlgen adds a document after
 // validation and doesn't change it afterwards, so requests can share it.
 //
-// The most used documents are kept: many documents that are sent once don't evict those that
+// The most used documents are kept: many documents that are sent once don't evict documents that
 // clients send all the time. A mutation that contains a string or a number isn't cached. Otherwise,
 // a client could guess the text of a mutation with a password in it, and learn from the response
 // time whether another client has sent that text. A cache is safe for concurrent use. A nil cache
@@ -62,9 +62,9 @@ func (c *cache) Add(ctx context.Context, query string, doc *ast.QueryDocument) {
 	if c == nil || e == nil || e.bytes == 0 || e.parsed != query {
 		return
 	}
-	cached := *e // a copy, since other requests may use e
-	cached.doc = doc
-	c.entries.Set(e.query, &cached)
+	entryWithDoc := *e // a copy, since other requests may use e
+	entryWithDoc.doc = doc
+	c.entries.Set(e.query, &entryWithDoc)
 	// If another request is evicting, otter defers the eviction for this entry.
 	c.entries.CleanUp()
 }

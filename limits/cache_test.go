@@ -21,8 +21,8 @@ import (
 	"github.com/cloakql/cloakql/limits"
 )
 
-// TestCache_onlyValidDocuments checks that invalid documents, and those over a limit, aren't
-// cached.
+// TestCache_onlyValidDocuments checks that a document isn't cached if it is invalid or over a
+// limit.
 func TestCache_onlyValidDocuments(t *testing.T) {
 	cache := limits.NewCache(1 << 20)
 	var docs []*ast.QueryDocument
@@ -49,11 +49,11 @@ func TestCache_onlyValidDocuments(t *testing.T) {
 // documents, it counts the calls of the function that makes rules: gqlgen calls that function once
 // for each document that it parses.
 func TestCache_parsedOnce(t *testing.T) {
-	cache, parsed, executed := limits.NewCache(1<<20), 0, 0
+	cache, parses, executions := limits.NewCache(1<<20), 0, 0
 	l := limits.Limits{}.WithCache(cache)
-	server := newServer(l, false, func(*ast.QueryDocument) { executed++ })
+	server := newServer(l, false, func(*ast.QueryDocument) { executions++ })
 	server.SetValidationRulesFn(func() *rules.Rules {
-		parsed++
+		parses++
 		return limits.Rules(nil)()
 	})
 	for i, query := range []string{`{ leaf }`,
@@ -61,9 +61,9 @@ func TestCache_parsedOnce(t *testing.T) {
 		for range 3 {
 			send(server, query, nil)
 		}
-		if parsed != i+1 || executed != 3*(i+1) {
+		if parses != i+1 || executions != 3*(i+1) {
 			t.Errorf("%s: %d documents parsed and %d executed so far, want %d and %d", query,
-				parsed, executed, i+1, 3*(i+1))
+				parses, executions, i+1, 3*(i+1))
 		}
 		request := &graphql.RawParams{Query: query}
 		want := language.Rewrite(query)
@@ -185,10 +185,10 @@ func TestCache_bounded(t *testing.T) {
 	if cache.Weight() < maxBytes/2 {
 		t.Errorf("%d bytes, want at least half of %d", cache.Weight(), maxBytes)
 	}
-	huge := "{ leaf }" + strings.Repeat(" ", maxBytes)
-	if add(huge); cache.WeightOf(huge) != 0 || cache.Weight() > maxBytes {
+	hugeQuery := "{ leaf }" + strings.Repeat(" ", maxBytes)
+	if add(hugeQuery); cache.WeightOf(hugeQuery) != 0 || cache.Weight() > maxBytes {
 		t.Errorf("document of %d bytes: weight %d in a cache of weight %d, want it not cached",
-			len(huge), cache.WeightOf(huge), cache.Weight())
+			len(hugeQuery), cache.WeightOf(hugeQuery), cache.Weight())
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 	"github.com/cloakql/cloakql/limits"
 )
 
-// clientQueries are documents as common client libraries send them, and as people write them by
+// clientQueries are documents that common client libraries send, and documents that people write by
 // hand.
 var clientQueries = map[string]string{
 	"graphql-request, login": `mutation Login($username: String!, $password: String!, $otp: String) {
@@ -136,21 +136,21 @@ func TestIntrospection_depth(t *testing.T) {
 // TestIntrospection_roots checks the cost of introspection. Without a limit, ten aliases of
 // __schema in 714 bytes get a response of 48 kB.
 func TestIntrospection_roots(t *testing.T) {
-	const tooOften = "INTROSPECTION with fragments expanded, an operation requests the schema "
+	const costMessage = "INTROSPECTION with fragments expanded, an operation requests the schema "
 	for query, want := range map[string]string{
 		graphiql: "",
 		`{` + repeat(2, `a#: __schema { types { name } } `) + `}`:                                             "",
 		`{` + repeat(10, `a#: __type(name: "A") { name } `) + `}`:                                             "",
 		`{ __schema { types { name } } ` + repeat(5, `a#: __type(name: "A") { name } `) + `}`:                 "",
-		`{` + repeat(10, `a#: __schema { types { fields { name } } } `) + `}`:                                 tooOften + "50 times",
-		`{` + repeat(3, `__schema { types { name } } `) + `}`:                                                 tooOften + "15 times",
-		`{` + repeat(50, `a#: __type(name: "A") { name } `) + `}`:                                             tooOften + "50 times",
-		`{ __schema {` + repeat(10, `a#: types { name } `) + `} }`:                                            tooOften + "15 times",
-		`{ __schema { types {` + repeat(10, `a#: fields { name } `) + `} } }`:                                 tooOften + "15 times",
-		`{ __schema { types { ...F } } } fragment F on __Type {` + repeat(10, `a#: name `) + `}`:              tooOften + "15 times",
-		`{ __schema { types { ...F ...F } } } fragment F on __Type {` + repeat(5, `a#: name `) + `}`:          tooOften + "15 times",
-		`{ a: __schema { ...F } b: __schema { ...F } } fragment F on __Schema { x: types { name } }`:          tooOften + "12 times",
-		`{ ...F } fragment F on Query { ...G ...G ...G } fragment G on Query { __schema { types { name } } }`: tooOften + "15 times",
+		`{` + repeat(10, `a#: __schema { types { fields { name } } } `) + `}`:                                 costMessage + "50 times",
+		`{` + repeat(3, `__schema { types { name } } `) + `}`:                                                 costMessage + "15 times",
+		`{` + repeat(50, `a#: __type(name: "A") { name } `) + `}`:                                             costMessage + "50 times",
+		`{ __schema {` + repeat(10, `a#: types { name } `) + `} }`:                                            costMessage + "15 times",
+		`{ __schema { types {` + repeat(10, `a#: fields { name } `) + `} } }`:                                 costMessage + "15 times",
+		`{ __schema { types { ...F } } } fragment F on __Type {` + repeat(10, `a#: name `) + `}`:              costMessage + "15 times",
+		`{ __schema { types { ...F ...F } } } fragment F on __Type {` + repeat(5, `a#: name `) + `}`:          costMessage + "15 times",
+		`{ a: __schema { ...F } b: __schema { ...F } } fragment F on __Schema { x: types { name } }`:          costMessage + "12 times",
+		`{ ...F } fragment F on Query { ...G ...G ...G } fragment G on Query { __schema { types { name } } }`: costMessage + "15 times",
 		`{` + repeat(50, `a#: __typename `) + `}`:                                                             "",
 		// The cost is that of the most expensive operation, since only one runs.
 		repeat(3, ` query A# { a: __schema { types { name } } b: __schema { types { name } } }`): "",

@@ -17,8 +17,8 @@ type Counts struct {
 	Cycle                                                                        bool
 }
 
-// unlimited returns limits that the query can't exceed, whatever it contains.
-func unlimited(query string) Limits {
+// noLimits returns limits that the query can't exceed.
+func noLimits(query string) Limits {
 	n := len(query)
 	return Limits{
 		Bytes: n, Tokens: n, Nesting: n, NameBytes: n, StringBytes: n, NumberBytes: n,
@@ -29,7 +29,7 @@ func unlimited(query string) Limits {
 // Measure returns the counts of a document of any size. It returns false if the document has a
 // syntax error.
 func Measure(query string, rootFieldMax map[string]int) (counts Counts, ok bool) {
-	limits := unlimited(query)
+	limits := noLimits(query)
 	limits.RootFieldMax = rootFieldMax
 	t := tokens{limits: limits}
 	m := t.parse(query)
@@ -87,7 +87,7 @@ const MaxSteps = maxSteps
 // Put adds a document to the cache as a request without limits would, and reports whether the cache
 // has it afterwards.
 func (c *Cache) Put(query string, doc *ast.QueryDocument) bool {
-	t := tokens{limits: unlimited(query)}
+	t := tokens{limits: noLimits(query)}
 	ctx := graphql.WithOperationContext(context.Background(), &graphql.OperationContext{})
 	newEntry(query, query, t.parse(query)).storeInContext(ctx)
 	c.Add(ctx, query, doc)

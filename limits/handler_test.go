@@ -49,8 +49,8 @@ func TestFragments_cycles(t *testing.T) {
 	}
 }
 
-// TestSyntaxErrors checks the messages and locations of syntax errors. Lines and columns are those
-// of graphql-js; a test in e2e compares more documents.
+// TestSyntaxErrors checks the messages and locations of syntax errors. graphql-js reports the same
+// lines and columns; a test in e2e compares more documents.
 func TestSyntaxErrors(t *testing.T) {
 	for _, tt := range []struct {
 		query, want  string

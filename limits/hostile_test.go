@@ -91,7 +91,7 @@ func TestHostile(t *testing.T) {
 
 // TestWork_linear checks that the work is linear in the document's size even if no limit stops it.
 func TestWork_linear(t *testing.T) {
-	unlimited := limits.Limits{
+	hugeLimits := limits.Limits{
 		Bytes: 1 << 30, Tokens: 1 << 30, Nesting: 1 << 10, NameBytes: 1 << 30, StringBytes: 1 << 30,
 		NumberBytes: 1 << 30, Depth: 1 << 30,
 		Fields: 1 << 29, RootFields: 1 << 29, Aliases: 1 << 29, Operations: 1 << 29,
@@ -101,7 +101,7 @@ func TestWork_linear(t *testing.T) {
 	}
 	for _, shape := range shapes {
 		query := shape.query(32 << 10)
-		work, _ := limits.Check(unlimited, &graphql.RawParams{Query: query})
+		work, _ := limits.Check(hugeLimits, &graphql.RawParams{Query: query})
 		if work.Tokens > len(query) || work.Nodes > work.Tokens {
 			t.Errorf("%s: %d tokens read, %d nodes visited for %d bytes; want no more tokens than "+
 				"bytes, and no more nodes than tokens", shape.name, work.Tokens, work.Nodes,
@@ -121,7 +121,7 @@ type cost struct {
 // of a round, since other work of the process only adds to it.
 func measureCost(run func()) cost {
 	run()
-	lowest := cost{cpu: math.MaxInt64, allocs: math.Inf(1), bytes: math.Inf(1)}
+	lowestCost := cost{cpu: math.MaxInt64, allocs: math.Inf(1), bytes: math.Inf(1)}
 	for range 5 {
 		var before, after runtime.MemStats
 		n := 0
@@ -131,13 +131,14 @@ func measureCost(run func()) cost {
 			run()
 			n++
 		}
-		spent := cpuTime() - start
+		elapsed := cpuTime() - start
 		runtime.ReadMemStats(&after)
-		lowest.cpu = min(lowest.cpu, spent/time.Duration(n))
-		lowest.allocs = min(lowest.allocs, float64(after.Mallocs-before.Mallocs)/float64(n))
-		lowest.bytes = min(lowest.bytes, float64(after.TotalAlloc-before.TotalAlloc)/float64(n))
+		lowestCost.cpu = min(lowestCost.cpu, elapsed/time.Duration(n))
+		lowestCost.allocs = min(lowestCost.allocs, float64(after.Mallocs-before.Mallocs)/float64(n))
+		lowestCost.bytes = min(lowestCost.bytes,
+			float64(after.TotalAlloc-before.TotalAlloc)/float64(n))
 	}
-	return lowest
+	return lowestCost
 }
 
 // cpuTime returns the CPU time that this process has used. Unlike elapsed time, it doesn't depend
@@ -179,7 +180,7 @@ func BenchmarkHostile(b *testing.B) {
 			for _, size := range sizes {
 				query := shape.query(size)
 				var stage, reason string
-				measured := measureCost(func() {
+				shapeCost := measureCost(func() {
 					var errs gqlerror.List
 					if stage, errs = validate(limitsFor(size), query); stage != "" {
 						reason, _ = errs[0].Extensions["reason"].(string)
@@ -191,10 +192,10 @@ func BenchmarkHostile(b *testing.B) {
 				b.Logf(
 					"%8d bytes: %9.1f us, %5.1f times; %7.0f allocations, %5.1f times; %9.0f "+
 						"bytes, %5.1f times; rejected by %s %s",
-					size, float64(measured.cpu)/1e3,
-					float64(measured.cpu)/float64(baseline[size].cpu), measured.allocs,
-					measured.allocs/baseline[size].allocs, measured.bytes,
-					measured.bytes/baseline[size].bytes, stage, reason)
+					size, float64(shapeCost.cpu)/1e3,
+					float64(shapeCost.cpu)/float64(baseline[size].cpu), shapeCost.allocs,
+					shapeCost.allocs/baseline[size].allocs, shapeCost.bytes,
+					shapeCost.bytes/baseline[size].bytes, stage, reason)
 			}
 		})
 	}

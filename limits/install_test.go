@@ -19,12 +19,12 @@ func newBareServer() *handler.Server { return newCountingServer(new(int)) }
 // newCountingServer is newBareServer. It sets *documents to the number of distinct parsed documents
 // that were executed.
 func newCountingServer(documents *int) *handler.Server {
-	executed := map[*ast.QueryDocument]bool{}
+	executedDocs := map[*ast.QueryDocument]bool{}
 	server := handler.New(&graphql.ExecutableSchemaMock{
 		SchemaFunc: func() *ast.Schema { return testSchema },
 		ExecFunc: func(ctx context.Context) graphql.ResponseHandler {
-			executed[graphql.GetOperationContext(ctx).Doc] = true
-			*documents = len(executed)
+			executedDocs[graphql.GetOperationContext(ctx).Doc] = true
+			*documents = len(executedDocs)
 			return graphql.OneShot(&graphql.Response{Data: []byte(`{}`)})
 		},
 	})

@@ -124,8 +124,8 @@ type Limits struct {
 	// ValueBytes is the maximum size of all literals and names of object fields, expanded.
 	ValueBytes int
 	// Introspection is the maximum nesting of the lists fields, inputFields, interfaces and
-	// possibleTypes below __schema or __type: each level multiplies the response. Other fields
-	// there are bounded by Fields and Nesting, since Depth doesn't count them.
+	// possibleTypes below __schema or __type: each level multiplies the response. Other fields of
+	// introspection are bounded by Fields and Nesting, since Depth doesn't count them.
 	Introspection int
 	// IntrospectionRoots is the maximum cost of introspection in one operation, expanded. Each
 	// __type costs 1, each __schema 5, and each alias below them 1. Fields without an alias cost
@@ -255,8 +255,8 @@ func (l Limits) check(ctx context.Context,
 			"The operation's name has %d bytes; the limit is %d", len(request.OperationName),
 			l.NameBytes)
 	}
-	document, cached := l.cache.find(request.Query)
-	if !cached {
+	e, isCached := l.cache.find(request.Query)
+	if !isCached {
 		t := tokens{limits: l}
 		m := t.parse(request.Query)
 		w.tokens = t.count
@@ -268,14 +268,14 @@ func (l Limits) check(ctx context.Context,
 			return w, err
 		}
 		parsed := request.Query
-		if t.rewrite {
+		if t.needsRewrite {
 			parsed = language.Rewrite(parsed)
 		}
-		document = newEntry(request.Query, parsed, m)
+		e = newEntry(request.Query, parsed, m)
 	}
-	request.Query = document.parsed
-	document.storeInContext(ctx)
-	w.items, err = l.checkVariables(request.Variables, document.uses)
+	request.Query = e.parsed
+	e.storeInContext(ctx)
+	w.items, err = l.checkVariables(request.Variables, e.uses)
 	return w, err
 }
 

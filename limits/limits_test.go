@@ -179,7 +179,7 @@ func TestRootFieldMax(t *testing.T) {
 
 // TestVariables checks the limits of variables, and of their uses in the document.
 func TestVariables(t *testing.T) {
-	nested := func(n int) any {
+	nestedValue := func(n int) any {
 		value := any("x")
 		for range n {
 			value = map[string]any{"i": []any{value}}
@@ -200,9 +200,9 @@ func TestVariables(t *testing.T) {
 		{"bytes of object fields", `{leaf}`, map[string]any{"v": map[string]any{strings.Repeat("x", limits.DefaultVariableBytes): "x"}}, "BYTES", "The variables are too large: they have at least 65538 bytes; the limit is 65536"},
 		{"items", `{leaf}`, map[string]any{"v": items(limits.DefaultVariableItems - 1)}, "", ""},
 		{"items", `{leaf}`, map[string]any{"v": items(limits.DefaultVariableItems)}, "VARIABLES", "The variables are too large: they have at least 1001 list items and object fields; the limit is 1000"},
-		{"depth", `{leaf}`, map[string]any{"v": nested(5)}, "", ""},
-		{"depth", `{leaf}`, map[string]any{"v": []any{nested(5)}}, "DEPTH", "The variables are too deep: they nest to depth 11 or deeper; the limit is 10"},
-		{"nesting that would overflow the stack", `{leaf}`, map[string]any{"v": nested(1 << 20)}, "DEPTH", "The variables are too deep: they nest to depth 11 or deeper; the limit is 10"},
+		{"depth", `{leaf}`, map[string]any{"v": nestedValue(5)}, "", ""},
+		{"depth", `{leaf}`, map[string]any{"v": []any{nestedValue(5)}}, "DEPTH", "The variables are too deep: they nest to depth 11 or deeper; the limit is 10"},
+		{"nesting that would overflow the stack", `{leaf}`, map[string]any{"v": nestedValue(1 << 20)}, "DEPTH", "The variables are too deep: they nest to depth 11 or deeper; the limit is 10"},
 		{"coercions", `query($v:[Int]){` + repeat(10, "x#:f(l:$v){leaf}") + `}`, map[string]any{"v": items(499)}, "", ""},
 		{"coercions", `query($v:[Int]){` + repeat(10, "x#:f(l:$v){leaf}") + `}`, map[string]any{"v": items(500)}, "COERCIONS", "The variables are used too often: their uses expand to 5010 values; the limit is 5000"},
 		{"coercions through fragments", `query($v:[Int]){...F ...F}fragment F on Query{...G ...G}fragment G on Query{f(l:[$v $v $v]){leaf}}`, map[string]any{"v": items(500)}, "COERCIONS", "The variables are used too often: their uses expand to 6012 values; the limit is 5000"},

@@ -108,7 +108,7 @@ func (c *counts) add(other *counts) {
 }
 
 // maxCount is where counts saturate. Otherwise, a chain of fragments that each spread the next one
-// twice would overflow them.
+// twice would overflow the counts.
 const maxCount = 1 << 30
 
 func sum(a, b int) int { return min(a+b, maxCount) }
@@ -140,7 +140,8 @@ type spread struct {
 type location struct {
 	depth     int // number of enclosing fields
 	listDepth int // number of enclosing introspection lists, in this definition
-	// introspectionDepth is the number of those lists below the outermost __schema or __type.
+	// introspectionDepth is the number of enclosing introspection lists below the outermost
+	// __schema or __type.
 	introspectionDepth int
 	inIntrospection    bool // below __schema or __type, or in a fragment on an introspection type
 	root               bool // at the top level, or only in fragments at the top level
@@ -197,8 +198,8 @@ type expander struct {
 	sorted    []*definition          // fragments, each after the fragments it spreads
 }
 
-// expand adds the counts of the fragments that def spreads to those of def. It sets e.m.cycle if it
-// finds a cycle.
+// expand adds to the counts of def the counts of the fragments that def spreads. It sets e.m.cycle
+// if it finds a cycle.
 func (e *expander) expand(def *definition) {
 	if def.state != unmeasured || e.m.cycle != nil {
 		return

@@ -110,10 +110,10 @@ func (c *overlapChecker) step(n int, selection ast.Selection) bool {
 
 // A grouper groups fields by response name.
 type grouper struct {
-	checker *overlapChecker
-	groups  [][]*ast.Field // in document order
-	index   map[string]int // of the group of each response name
-	seen    map[*ast.FragmentDefinition]bool
+	checker       *overlapChecker
+	groups        [][]*ast.Field // in document order
+	index         map[string]int // of the group of each response name
+	seenFragments map[*ast.FragmentDefinition]bool
 }
 
 // add adds the fields of a selection set, including those in fragments.
@@ -127,8 +127,8 @@ func (g *grouper) add(set ast.SelectionSet) {
 			if selection.ObjectDefinition == nil {
 				continue // of an unknown type, which another rule reports
 			}
-			i, found := g.index[selection.Alias]
-			if !found {
+			i, ok := g.index[selection.Alias]
+			if !ok {
 				if g.index == nil {
 					g.index = make(map[string]int, len(set))
 				}
@@ -141,13 +141,13 @@ func (g *grouper) add(set ast.SelectionSet) {
 			g.add(selection.SelectionSet)
 		case *ast.FragmentSpread:
 			fragment := selection.Definition
-			if fragment == nil || g.seen[fragment] {
+			if fragment == nil || g.seenFragments[fragment] {
 				continue
 			}
-			if g.seen == nil {
-				g.seen = map[*ast.FragmentDefinition]bool{}
+			if g.seenFragments == nil {
+				g.seenFragments = map[*ast.FragmentDefinition]bool{}
 			}
-			g.seen[fragment] = true
+			g.seenFragments[fragment] = true
 			g.checker.spreadFragments[fragment] = true
 			g.add(fragment.SelectionSet)
 		}
@@ -183,7 +183,7 @@ func (c *overlapChecker) groupByObjectType(fields []*ast.Field) [][]*ast.Field {
 	var parts [][]*ast.Field
 	index := map[string]int{}
 	for _, name := range objectTypes {
-		if _, found := index[name]; !found {
+		if _, ok := index[name]; !ok {
 			index[name] = len(parts)
 			parts = append(parts, nil)
 		}
@@ -204,27 +204,27 @@ func (c *overlapChecker) groupByObjectType(fields []*ast.Field) [][]*ast.Field {
 	return parts
 }
 
-// checkSameField reports the fields whose name or arguments differ from those of the first field.
+// checkSameField reports the fields that differ from the first field in their name or arguments.
 func (c *overlapChecker) checkSameField(fields []*ast.Field) {
-	first := fields[0]
+	firstField := fields[0]
 	var arguments map[string]*ast.Value
 	for _, field := range fields[1:] {
-		if field.Name != first.Name {
+		if field.Name != firstField.Name {
 			c.report(field,
-				fmt.Sprintf(`"%s" and "%s" are different fields`, first.Name, field.Name))
+				fmt.Sprintf(`"%s" and "%s" are different fields`, firstField.Name, field.Name))
 			continue
 		}
 		if arguments == nil {
-			arguments = make(map[string]*ast.Value, len(first.Arguments))
-			for _, argument := range first.Arguments {
+			arguments = make(map[string]*ast.Value, len(firstField.Arguments))
+			for _, argument := range firstField.Arguments {
 				arguments[argument.Name] = argument.Value
 			}
 		}
-		equal := len(field.Arguments) == len(first.Arguments)
+		sameArguments := len(field.Arguments) == len(firstField.Arguments)
 		for _, argument := range field.Arguments {
-			equal = equal && equalValues(arguments[argument.Name], argument.Value)
+			sameArguments = sameArguments && equalValues(arguments[argument.Name], argument.Value)
 		}
-		if !equal {
+		if !sameArguments {
 			c.report(field, "they have differing arguments")
 		}
 	}
@@ -258,11 +258,11 @@ func equalValues(a, b *ast.Value) bool {
 	return true
 }
 
-// checkShape reports the fields whose type conflicts with that of the first field.
+// checkShape reports the fields whose type conflicts with the first field's.
 func (c *overlapChecker) checkShape(fields []*ast.Field) {
-	first := fields[0]
+	firstField := fields[0]
 	for _, field := range fields[1:] {
-		if conflict := c.describeConflict(first, field); conflict != "" {
+		if conflict := c.describeConflict(firstField, field); conflict != "" {
 			c.report(field, conflict)
 		}
 	}

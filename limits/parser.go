@@ -136,29 +136,29 @@ func (p *parser) parseField(loc location) {
 	}
 	p.parseArguments(false)
 	p.parseDirectives(false)
-	inner := loc
-	inner.root = false
-	inner.depth++
+	innerLoc := loc
+	innerLoc.root = false
+	innerLoc.depth++
 	if !loc.inIntrospection {
-		c.depth = max(c.depth, inner.depth)
+		c.depth = max(c.depth, innerLoc.depth)
 	}
 	switch name {
 	case "__schema":
 		c.introspectionWeight += schemaWeight
-		inner.inIntrospection = true
+		innerLoc.inIntrospection = true
 	case "__type":
 		c.introspectionWeight++
-		inner.inIntrospection = true
+		innerLoc.inIntrospection = true
 	case "fields", "inputFields", "interfaces", "possibleTypes":
-		inner.listDepth++
-		c.listDepth = max(c.listDepth, inner.listDepth)
-		if inner.inIntrospection {
-			inner.introspectionDepth++
-			c.introspectionDepth = max(c.introspectionDepth, inner.introspectionDepth)
+		innerLoc.listDepth++
+		c.listDepth = max(c.listDepth, innerLoc.listDepth)
+		if innerLoc.inIntrospection {
+			innerLoc.introspectionDepth++
+			c.introspectionDepth = max(c.introspectionDepth, innerLoc.introspectionDepth)
 		}
 	}
 	if p.tokens.is(lexer.BraceL) {
-		p.parseSelectionSet(inner)
+		p.parseSelectionSet(innerLoc)
 	}
 }
 
@@ -200,12 +200,12 @@ func (p *parser) parseVariableDefinitions() {
 			p.tokens.skip(lexer.Bang)
 		}
 		if p.tokens.skip(lexer.Equals) {
-			before := c.values
+			valuesBefore := c.values
 			p.parseValue(0, true)
 			if p.defaults == nil {
 				p.defaults = map[string]int{}
 			}
-			p.defaults[name] = max(p.defaults[name], c.values-before-1)
+			p.defaults[name] = max(p.defaults[name], c.values-valuesBefore-1)
 		}
 		p.parseDirectives(true)
 	})

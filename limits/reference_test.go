@@ -315,8 +315,8 @@ func (w *documentWriter) writeSelections(depth, firstSpread, fragments int) {
 	w.out.WriteString("}")
 }
 
-// checkCounts compares the counts of a document with those of expandedCounts, unless it has a
-// syntax error. It also checks that gqlparser parses the rewritten document.
+// checkCounts compares the counts of a document with the result of expandedCounts, unless the
+// document has a syntax error. It also checks that gqlparser parses the rewritten document.
 func checkCounts(t *testing.T, query string) {
 	t.Helper()
 	rootFieldMax := map[string]int{"login": 1, "leaf": 1}
@@ -338,7 +338,7 @@ func checkCounts(t *testing.T, query string) {
 	}
 }
 
-// TestExpandedCounts checks the counts of random and hostile documents against those of
+// TestExpandedCounts compares the counts of random and hostile documents with the results of
 // expandedCounts, a simpler algorithm.
 func TestExpandedCounts(t *testing.T) {
 	w := documentWriter{Rand: rand.New(rand.NewPCG(1, 2))}

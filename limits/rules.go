@@ -41,18 +41,18 @@ func Rules(base func() *rules.Rules) func() *rules.Rules {
 		} {
 			set.AddRule(rule.Name, rule.RuleFunc)
 		}
-		found := 0
+		errorCount := 0
 		for name, rule := range set.GetInner() {
 			set.ReplaceRule(name, func(observers *core.Events, addError core.AddErrFunc) {
 				rule(observers, func(options ...core.ErrorOption) {
-					if found++; found <= MaxErrors {
+					if errorCount++; errorCount <= MaxErrors {
 						addError(options...)
 					}
 				})
 			})
 		}
 		set.AddRule("StopsAtEnoughErrors", func(observers *core.Events, _ core.AddErrFunc) {
-			stopAtErrors(observers, &found)
+			stopAtErrors(observers, &errorCount)
 		})
 		return set
 	}
@@ -61,9 +61,9 @@ func Rules(base func() *rules.Rules) func() *rules.Rules {
 // stopAtErrors stops the walk as far as a rule can. The walk still passes over the rest of the
 // current selection set and of the enclosing ones, but no rule sees them and no fragment is
 // entered.
-func stopAtErrors(observers *core.Events, found *int) {
+func stopAtErrors(observers *core.Events, errorCount *int) {
 	check := func(walker *core.Walker) {
-		if *found >= MaxErrors {
+		if *errorCount >= MaxErrors {
 			walker.Observers = &core.Events{}
 			walker.Document = &ast.QueryDocument{}
 			walker.Schema = &ast.Schema{}

@@ -16,8 +16,8 @@ import (
 	"github.com/cloakql/cloakql/limits"
 )
 
-// TestOverlappingFields checks examples like those of the specification (October 2021, section
-// 5.3.2), adapted to testSchema.
+// TestOverlappingFields checks examples from the specification (October 2021, section 5.3.2),
+// adapted to testSchema.
 func TestOverlappingFields(t *testing.T) {
 	for _, tt := range []struct{ query, want string }{
 		{`{ leaf leaf }`, ""},
@@ -113,9 +113,9 @@ func sameShape(schema *ast.Schema, a, b *ast.Field) bool {
 	if x.NonNull != y.NonNull || (s.IsLeafType() || t.IsLeafType()) && s != t {
 		return false
 	}
-	merged := collectFields(slices.Concat(a.SelectionSet, b.SelectionSet))
-	for i, a := range merged {
-		for _, b := range merged[i+1:] {
+	mergedFields := collectFields(slices.Concat(a.SelectionSet, b.SelectionSet))
+	for i, a := range mergedFields {
+		for _, b := range mergedFields[i+1:] {
 			if a.Alias == b.Alias && !sameShape(schema, a, b) {
 				return false
 			}
@@ -184,7 +184,7 @@ func TestOverlappingFields_specification(t *testing.T) {
 		}
 		documentCounts[want]++
 		if len(query) > 150 {
-			continue // gqlparser's rule would take minutes for some of these
+			continue // gqlparser's rule would take minutes for some documents
 		}
 		errs := validator.ValidateWithRules(testSchema, parse(t, query),
 			rules.NewRules(rules.OverlappingFieldsCanBeMergedRule))
@@ -235,7 +235,7 @@ func (w overlapWriter) selectionSet(typeName string, depth, firstSpread int) str
 }
 
 // TestOverlappingFields_maxSteps checks that the number of steps is bounded. gqlparser's own rule
-// takes seconds for the first of these documents, and doesn't finish for the others.
+// takes seconds for "repeated fields", and doesn't finish for the other documents.
 func TestOverlappingFields_maxSteps(t *testing.T) {
 	for name, query := range map[string]string{
 		"repeated fields": "{" + strings.Repeat("a{leaf} ", 5_000) + "}",

@@ -16,13 +16,13 @@ import (
 // The parser recurses only as deep as brackets are open. It stops at the first bracket that doesn't
 // match, so gqlparser never gets a document with unmatched brackets.
 type tokens struct {
-	limits  Limits // with defaults filled in
-	scanner language.Scanner
-	current language.Token // EOF at the end, and after an error
-	count   int            // tokens read
-	open    int            // brackets open
-	rewrite bool           // gqlparser can't read the document unless it is rewritten
-	err     *gqlerror.Error
+	limits       Limits // with defaults filled in
+	scanner      language.Scanner
+	current      language.Token // EOF at the end, and after an error
+	count        int            // tokens read
+	openBrackets int
+	needsRewrite bool // gqlparser may reject or misread the original
+	err          *gqlerror.Error
 }
 
 // start sets the document and checks its size.
@@ -82,18 +82,18 @@ func (t *tokens) next() {
 				t.limits.Tokens)
 			return
 		}
-		t.rewrite = t.rewrite || token.Unsupported
+		t.needsRewrite = t.needsRewrite || token.Unsupported
 		switch token.Kind {
 		case lexer.Comment:
 			continue
 		case lexer.BraceL, lexer.BracketL, lexer.ParenL:
-			if t.open++; t.open > t.limits.Nesting {
+			if t.openBrackets++; t.openBrackets > t.limits.Nesting {
 				t.failLimit(apierror.ReasonNesting,
 					"The document is too deep: at least %d brackets are open at once; the "+
-						"limit is %d", t.open, t.limits.Nesting)
+						"limit is %d", t.openBrackets, t.limits.Nesting)
 			}
 		case lexer.BraceR, lexer.BracketR, lexer.ParenR:
-			t.open = max(t.open-1, 0)
+			t.openBrackets = max(t.openBrackets-1, 0)
 		case lexer.Name:
 			if n := token.End - token.Start; n > t.limits.NameBytes {
 				t.failLimit(apierror.ReasonNames,
@@ -172,7 +172,7 @@ func (t *tokens) skipDescription() bool {
 	if !t.is(lexer.String) && !t.is(lexer.BlockString) {
 		return false
 	}
-	t.rewrite = true
+	t.needsRewrite = true
 	t.next()
 	return true
 }

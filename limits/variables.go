@@ -15,11 +15,11 @@ func (l Limits) checkVariables(values map[string]any,
 	m := variableMeter{limits: l}
 	coercions := 0
 	for name, value := range values {
-		before := m.items
+		itemsBefore := m.items
 		if err = m.countField(name, value, 0); err != nil {
 			return m.items, err
 		}
-		coercions = sum(coercions, product(uses[name].times, m.items-before))
+		coercions = sum(coercions, product(uses[name].times, m.items-itemsBefore))
 	}
 	for name, use := range uses {
 		if _, found := values[name]; !found {
