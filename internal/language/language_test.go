@@ -13,9 +13,9 @@ import (
 // gqlparserTokens returns gqlparser's tokens of a text, without comments.
 func gqlparserTokens(t *testing.T, text string) (tokens []lexer.Token) {
 	t.Helper()
-	parsed := lexer.New(&ast.Source{Input: text})
+	gqlLexer := lexer.New(&ast.Source{Input: text})
 	for {
-		token, err := parsed.ReadToken()
+		token, err := gqlLexer.ReadToken()
 		if err != nil {
 			t.Fatalf("gqlparser refuses %q: %v", text, err)
 		}

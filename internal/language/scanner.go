@@ -18,7 +18,7 @@ import (
 )
 
 // A Token is a token of a document, with gqlparser's name for its kind. Start and End are byte
-// offsets; those of a string include its quotes.
+// offsets. A string's offsets include its quotes.
 type Token struct {
 	Kind       lexer.Type
 	Start, End int

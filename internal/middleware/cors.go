@@ -15,17 +15,17 @@ import (
 )
 
 // exposedHeaders are the response headers that pages of allowed origins may read, in addition to
-// those that CORS always allows.
+// the headers that CORS always allows.
 var exposedHeaders = []string{"Allow", "Retry-After", "X-Request-Id"}
 
 // CORS lets pages of the allowed origins call next. The pages may send any request header: the
 // server uses no cookies, so a header gives them no additional access.
-func CORS(allowed []Origin, next http.Handler) http.Handler {
-	if len(allowed) == 0 {
+func CORS(allowedOrigins []Origin, next http.Handler) http.Handler {
+	if len(allowedOrigins) == 0 {
 		return next
 	}
 	options := cors.Options{
-		AllowOriginFunc: newMatcher(allowed),
+		AllowOriginFunc: newMatcher(allowedOrigins),
 		AllowedMethods:  []string{http.MethodGet, http.MethodHead, http.MethodPost},
 		AllowedHeaders:  []string{"*"},
 		ExposedHeaders:  exposedHeaders,
@@ -33,7 +33,7 @@ func CORS(allowed []Origin, next http.Handler) http.Handler {
 		// Without this, Chromium doesn't let a public page call a private address.
 		AllowPrivateNetwork: true,
 	}
-	if slices.Contains(allowed, anyOrigin) {
+	if slices.Contains(allowedOrigins, anyOrigin) {
 		options.AllowOriginFunc, options.AllowedOrigins = nil, []string{"*"}
 	}
 	return cors.New(options).Handler(next)
@@ -59,13 +59,13 @@ var (
 )
 
 // newMatcher returns a function that reports whether an Origin header is allowed.
-func newMatcher(allowed []Origin) func(header string) bool {
+func newMatcher(allowedOrigins []Origin) func(header string) bool {
 	return func(header string) bool {
 		page, err := parsePlainOrigin(header)
 		if err != nil || page.String() != header { // browsers use only the canonical form
 			return false
 		}
-		return slices.ContainsFunc(allowed, func(o Origin) bool { return o.matches(page) })
+		return slices.ContainsFunc(allowedOrigins, func(o Origin) bool { return o.matches(page) })
 	}
 }
 

@@ -95,13 +95,13 @@ func (rule HostRule) check(r *http.Request) string {
 		host, err = parseHost(host)
 	}
 	host = strings.TrimSuffix(host, ".")
-	allowed := err == nil && (rule.Local && isLoopbackHost(host) ||
+	isAllowed := err == nil && (rule.Local && isLoopbackHost(host) ||
 		slices.ContainsFunc(rule.Allowed, func(h Host) bool { return h.matches(host) }))
 	switch {
-	case !allowed && rule.Local:
+	case !isAllowed && rule.Local:
 		return "This server is a developer's (Config.Local): it answers to the names of its own " +
 			"machine, such as localhost, and to those in HTTPConfig.AllowedHosts"
-	case !allowed:
+	case !isAllowed:
 		return "This server answers only to the names in HTTPConfig.AllowedHosts"
 	case rule.Local && isForwarded(r.Header) && !isProxy(rule.Proxies, r.RemoteAddr):
 		return "This server is a developer's (Config.Local): it answers no request that a " +
@@ -186,9 +186,9 @@ func parseHost(text string) (string, error) {
 		return "", errors.New("a host name such as app.example.com, or an address")
 	}
 	// Browsers parse a name whose last label is a number as an IPv4 address.
-	last := labels[len(labels)-1]
-	hex, isHex := strings.CutPrefix(last, "0x")
-	if strings.Trim(last, "0123456789") == "" ||
+	lastLabel := labels[len(labels)-1]
+	hex, isHex := strings.CutPrefix(lastLabel, "0x")
+	if strings.Trim(lastLabel, "0123456789") == "" ||
 		isHex && strings.Trim(hex, "0123456789abcdef") == "" {
 		if address, err := netip.ParseAddr(host); err != nil || !address.Is4() {
 			return "", errors.New("an IPv4 address in its common form, such as 127.0.0.1")
