@@ -344,7 +344,7 @@ func TestRequestErrors_truncated(t *testing.T) {
 	var content struct{ Errors []*gqlerror.Error }
 	if err := json.Unmarshal(recorder.Body.Bytes(), &content); err != nil ||
 		len(content.Errors) != 1 {
-		t.Fatal(err, recorder.Body)
+		t.Fatalf("body %s (%v), want one error in it", recorder.Body, err)
 	}
 	got := content.Errors[0]
 	if len(got.Message) != 300 || len(got.Path) != 32 || len(got.Locations) != 5 ||
@@ -366,7 +366,7 @@ func TestRequestErrors_fields(t *testing.T) {
 		var content struct{ Errors []map[string]any }
 		if err := json.Unmarshal(send(t, postQuery(query)).Body.Bytes(), &content); err != nil ||
 			len(content.Errors) == 0 {
-			t.Fatal(query, err)
+			t.Fatalf("%s: errors %v (%v), want at least one", query, content.Errors, err)
 		}
 		for _, e := range content.Errors {
 			_, hasLocations := e["locations"]

@@ -190,7 +190,7 @@ func TestReadManifest_generators(t *testing.T) {
 	} {
 		m, err := ReadManifest(strings.NewReader(tt.manifest))
 		if err != nil {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: ReadManifest = _, %v, want nil", name, err)
 			continue
 		}
 		if m.Operations() != len(tt.want) {

@@ -206,7 +206,7 @@ func TestCache_boundedConcurrently(t *testing.T) {
 					query := fmt.Sprintf("{ x%d_%d_%d: leaf }", round, worker, i)
 					doc, err := parser.ParseQuery(&ast.Source{Input: query})
 					if err != nil {
-						t.Error(err)
+						t.Errorf("gqlparser refuses %s: %v", query, err)
 						return
 					}
 					cache.Put(query, doc)

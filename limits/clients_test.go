@@ -67,7 +67,7 @@ func TestClients(t *testing.T) {
 			t.Errorf("%s: %v, want no error", name, err)
 		}
 		if counts, ok := limits.Measure(query, nil); !ok {
-			t.Errorf("%s: syntax error", name)
+			t.Errorf("%s: Measure reports a syntax error, want none", name)
 		} else if counts.Fields > limits.DefaultFields/2 || counts.Values > limits.DefaultValues/2 {
 			t.Errorf("%s: %+v, want at most %d fields and %d values", name, counts,
 				limits.DefaultFields/2, limits.DefaultValues/2)
@@ -79,7 +79,7 @@ func TestClients(t *testing.T) {
 // GraphiQL's introspection query.
 func TestIntrospection_graphiQL(t *testing.T) {
 	if executed, body := run(limits.Limits{}, graphiql); !executed {
-		t.Errorf("GraphiQL's introspection query isn't executed: %s", body)
+		t.Errorf("GraphiQL's introspection query: response %s, want it executed", body)
 	}
 	if counts, _ := limits.Measure(graphiql, nil); counts.Depth != 1 ||
 		counts.Introspection != 1 || counts.IntrospectionWeight != 5 || counts.Fields > 500 {
@@ -119,7 +119,7 @@ func TestIntrospection_depth(t *testing.T) {
 			}
 		}
 		if executed, body := run(limits.Limits{Depth: 1}, query); !executed {
-			t.Errorf("not executed: %s\nresponse %s", query, body)
+			t.Errorf("%s\nresponse %s, want it executed", query, body)
 		}
 	}
 	for query, want := range map[string]string{

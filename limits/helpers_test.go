@@ -92,7 +92,7 @@ func parse(t testing.TB, query string) *ast.QueryDocument {
 	t.Helper()
 	doc, err := parser.ParseQuery(&ast.Source{Input: query})
 	if err != nil {
-		t.Fatalf("%s: %v", query, err)
+		t.Fatalf("gqlparser refuses %s: %v", query, err)
 	}
 	return doc
 }

@@ -131,9 +131,9 @@ func measureCost(run func()) cost {
 			run()
 			n++
 		}
-		elapsed := cpuTime() - start
+		cpuUsed := cpuTime() - start
 		runtime.ReadMemStats(&after)
-		lowestCost.cpu = min(lowestCost.cpu, elapsed/time.Duration(n))
+		lowestCost.cpu = min(lowestCost.cpu, cpuUsed/time.Duration(n))
 		lowestCost.allocs = min(lowestCost.allocs, float64(after.Mallocs-before.Mallocs)/float64(n))
 		lowestCost.bytes = min(lowestCost.bytes,
 			float64(after.TotalAlloc-before.TotalAlloc)/float64(n))

@@ -119,7 +119,7 @@ func TestLimits(t *testing.T) {
 			err := limits.Limits{}.MutateOperationParameters(t.Context(),
 				&graphql.RawParams{Query: query})
 			if _, ok := limits.Measure(query, nil); !ok {
-				t.Errorf("%s: %.200s has a syntax error", tt.name, query)
+				t.Errorf("%s: Measure(%.200s) reports a syntax error, want none", tt.name, query)
 			}
 			if excess == 0 {
 				if err != nil {

@@ -24,7 +24,7 @@ func TestNew_netHTTPLines(t *testing.T) {
 	}
 	files, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(root)), "src/net/http/*.go"))
 	if err != nil || len(files) == 0 {
-		t.Fatalf("no source of net/http: %v", err)
+		t.Fatalf("source files of net/http: %v, %v; want at least one", files, err)
 	}
 	callPattern := regexp.MustCompile(
 		`\b(?:log\.Printf|v?logf|condlogf)\((?:err, |r, |tw\.req, )?("(?:[^"\\]|\\.)*")`)
