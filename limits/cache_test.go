@@ -196,20 +196,21 @@ func TestCache_bounded(t *testing.T) {
 // Add have returned. Without CleanUp it wouldn't be: if a document is added during an eviction,
 // otter handles it only at the next write.
 func TestCache_boundedConcurrently(t *testing.T) {
-	const maxBytes = 64 << 10
+	const maxBytes, workers, documents = 64 << 10, 8, 10
 	cache := limits.NewCache(maxBytes)
-	for round := range 200 {
+	for round := range 300 {
+		var adds [workers][documents]func()
+		for worker := range adds {
+			for i := range adds[worker] {
+				query := fmt.Sprintf("{ x%d_%d_%d: leaf }", round, worker, i)
+				adds[worker][i] = cache.PrepareAdd(query, parse(t, query))
+			}
+		}
 		var wg sync.WaitGroup
-		for worker := range 8 {
+		for worker := range adds {
 			wg.Go(func() {
-				for i := range 10 {
-					query := fmt.Sprintf("{ x%d_%d_%d: leaf }", round, worker, i)
-					doc, err := parser.ParseQuery(&ast.Source{Input: query})
-					if err != nil {
-						t.Errorf("gqlparser refuses %s: %v", query, err)
-						return
-					}
-					cache.Put(query, doc)
+				for _, add := range adds[worker] {
+					add()
 				}
 			})
 		}

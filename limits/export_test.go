@@ -87,11 +87,16 @@ const MaxSteps = maxSteps
 // Put adds a document to the cache as a request without limits would, and reports whether the cache
 // has it afterwards.
 func (c *Cache) Put(query string, doc *ast.QueryDocument) bool {
+	c.PrepareAdd(query, doc)()
+	return c.Has(query)
+}
+
+// PrepareAdd measures a document and returns a function that adds it to the cache.
+func (c *Cache) PrepareAdd(query string, doc *ast.QueryDocument) (add func()) {
 	t := tokens{limits: noLimits(query)}
 	ctx := graphql.WithOperationContext(context.Background(), &graphql.OperationContext{})
 	newEntry(query, query, t.parse(query)).storeInContext(ctx)
-	c.Add(ctx, query, doc)
-	return c.Has(query)
+	return func() { c.Add(ctx, query, doc) }
 }
 
 // Has reports whether the cache has a document.
