@@ -6,23 +6,25 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// The benchmarks in this file only measure. The tests in memory_test.go check limits.
+// The benchmarks in this file have no limits and can't fail because they are slow. memory_test.go
+// checks limits on memory.
 
-// perSecond reports the number of iterations per second.
-func perSecond(b *testing.B, unit string) {
+// reportRate reports the benchmark's iterations per second, in the unit unit/s.
+func reportRate(b *testing.B, unit string) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), unit+"/s")
 }
 
 func BenchmarkStart(b *testing.B) {
 	file := localRealm(b)
-	startLocal(b, file).Close() // generates the shared keys
+	startWithFile(b, file).Close() // the first server generates the keys that all servers share
 	b.ReportAllocs()
 	for b.Loop() {
-		startLocal(b, file).Close()
+		startWithFile(b, file).Close()
 	}
-	perSecond(b, "starts")
+	reportRate(b, "starts")
 }
 
+// BenchmarkLogin measures the password grant.
 func BenchmarkLogin(b *testing.B) {
 	_, realm := start(b)
 	login(b, realm, "alice", "alice-password").wantOK(b)
@@ -30,7 +32,7 @@ func BenchmarkLogin(b *testing.B) {
 	for b.Loop() {
 		login(b, realm, "alice", "alice-password").wantOK(b)
 	}
-	perSecond(b, "logins")
+	reportRate(b, "logins")
 }
 
 func BenchmarkRefresh(b *testing.B) {
@@ -40,7 +42,7 @@ func BenchmarkRefresh(b *testing.B) {
 	for b.Loop() {
 		refreshToken = refresh(b, realm, refreshToken).wantOK(b).field("refresh_token")
 	}
-	perSecond(b, "refreshes")
+	reportRate(b, "refreshes")
 }
 
 func BenchmarkUserinfo(b *testing.B) {
@@ -48,18 +50,19 @@ func BenchmarkUserinfo(b *testing.B) {
 	accessToken := signIn(b, realm).AccessToken
 	b.ReportAllocs()
 	for b.Loop() {
-		userinfo(b, realm, accessToken).wantOK(b)
+		getUserinfo(b, realm, accessToken).wantOK(b)
 	}
-	perSecond(b, "requests")
+	reportRate(b, "requests")
 }
 
+// BenchmarkSignIn measures Realm.SignIn, which sends no request.
 func BenchmarkSignIn(b *testing.B) {
 	_, realm := start(b)
 	b.ReportAllocs()
 	for b.Loop() {
 		signIn(b, realm)
 	}
-	perSecond(b, "sign-ins")
+	reportRate(b, "sign-ins")
 }
 
 func BenchmarkMint(b *testing.B) {
@@ -77,7 +80,7 @@ func BenchmarkMint(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			perSecond(b, "tokens")
+			reportRate(b, "tokens")
 		})
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// SetPassword replaces the password, and sessions continue.
+// SetPassword replaces the password and doesn't end the user's sessions.
 func TestUser_SetPassword(t *testing.T) {
 	_, realm := start(t)
 	tokens := signIn(t, realm)
@@ -25,30 +25,32 @@ func TestUser_SetPassword(t *testing.T) {
 	refresh(t, realm, tokens.RefreshToken).wantOK(t)
 }
 
-// Logout ends the user's online sessions and revokes all earlier tokens. Other users aren't
-// affected.
+// Logout ends the user's online sessions and revokes the tokens that the user has. Other users'
+// sessions and tokens aren't affected.
 func TestUser_Logout(t *testing.T) {
 	kc, realm := start(t)
+	// The realm has no groups, so carol is added without hers.
 	_, err := realm.AddUser([]byte(carol[:strings.Index(carol, `, "groups"`)] + "}"))
 	must(t, err)
 	carolTokens, err := realm.SignIn("shop-api", "carol")
 	must(t, err)
-	first, second, offline := signIn(t, realm), signIn(t, realm),
-		signIn(t, realm, "openid", "offline_access")
+	tokens1, tokens2 := signIn(t, realm), signIn(t, realm)
+	offlineTokens := signIn(t, realm, "openid", "offline_access")
 	kc.Advance(time.Minute)
 	must(t, user(t, realm, "alice").Logout())
-	wantSessions(t, realm, carolTokens.SessionID, offline.SessionID)
-	for _, tokens := range []keycloaktest.Tokens{first, second} {
+	wantSessions(t, realm, carolTokens.SessionID, offlineTokens.SessionID)
+	for _, tokens := range []keycloaktest.Tokens{tokens1, tokens2} {
 		wantUserinfo(t, realm, tokens.AccessToken, "user_session_not_found")
 		refresh(t, realm, tokens.RefreshToken).wantOAuthError(t, 400, "Session not active")
 	}
 	// The offline session continues, but its earlier access tokens are revoked.
-	wantUserinfo(t, realm, offline.AccessToken, "User not valid")
+	wantUserinfo(t, realm, offlineTokens.AccessToken, "User not valid")
 	wantUserinfo(t, realm, carolTokens.AccessToken, "")
 	wantUserinfo(t, realm, signIn(t, realm).AccessToken, "")
 }
 
-// GrantRole and RevokeRole change the roles in new tokens, for realm roles and client roles.
+// GrantRole and RevokeRole add and remove realm roles and client roles. New tokens have the changed
+// roles.
 func TestUser_roles(t *testing.T) {
 	_, realm := start(t)
 	alice := user(t, realm, "alice")
@@ -60,7 +62,7 @@ func TestUser_roles(t *testing.T) {
 			claims := parseClaims(t,
 				refresh(t, realm, tokens.RefreshToken).wantOK(t).field("access_token"))
 			if got := slices.Contains(rolesIn(claims, role.Client), role.Name); got != want {
-				t.Errorf("%s: token has role %v: %t, want %t; claims are %v", when, role, got, want,
+				t.Errorf("%s, token has role %v: %t, want %t; claims are %v", when, role, got, want,
 					claims)
 			}
 		}
@@ -71,17 +73,18 @@ func TestUser_roles(t *testing.T) {
 		wantRole("after GrantRole twice and RevokeRole once", false)
 		must(t, alice.RevokeRole(role))
 		wantRole("after RevokeRole twice", false)
-		// A role of another client with the same name is a different role.
+		// Roles of different clients are different roles, even if they have the same name.
 		otherRole := keycloaktest.Role{Client: "broker", Name: role.Name}
 		must(t, alice.GrantRole(otherRole))
-		wantRole("after GrantRole of the other client's role", false)
+		wantRole("after GrantRole of another client's role", false)
 		must(t, alice.GrantRole(role))
 		must(t, alice.RevokeRole(otherRole))
-		wantRole("after RevokeRole of the other client's role", true)
+		wantRole("after RevokeRole of another client's role", true)
 	}
 	wantError(t, alice.GrantRole(keycloaktest.Role{Client: "none", Name: "r"}),
 		`the realm has no client "none"`)
-	if roles := rolesIn(claimsOf(t, realm), ""); !slices.Contains(roles, "default-roles-shop") {
+	roles := rolesIn(newTokenClaims(t, realm), "")
+	if !slices.Contains(roles, "default-roles-shop") {
 		t.Errorf("roles are %v, want default-roles-shop among them", roles)
 	}
 }
@@ -133,8 +136,8 @@ func TestUser_Lock(t *testing.T) {
 	must(t, alice.Unlock())
 	wantState(0, false)
 
-	_, unprotected := start(t)
-	wantError(t, user(t, unprotected, "alice").Lock(time.Hour),
+	_, unprotectedRealm := start(t)
+	wantError(t, user(t, unprotectedRealm, "alice").Lock(time.Hour),
 		"the realm has no brute-force protection")
 }
 
@@ -154,7 +157,7 @@ func TestUser_Unlock_permanentLockout(t *testing.T) {
 	login(t, realm, "alice", "alice-password").wantOK(t)
 }
 
-// OneTimeCode returns the code that the password grant accepts once, and only for a few time steps.
+// The password grant accepts a code from OneTimeCode once. Five minutes later, it rejects the code.
 func TestUser_OneTimeCode(t *testing.T) {
 	kc, realm := startWith(t, nil, nil, map[string]any{"credentials": []map[string]any{
 		{"type": "password", "value": "alice-password"},
@@ -209,8 +212,8 @@ func newBrowser(t *testing.T) *browser {
 		}}}
 }
 
-// open sends a POST with a form or, if form is nil, a GET. It returns the page and the redirect to
-// the client, of which one is empty.
+// open posts a form to an address, or sends a GET request if form is nil. It returns the page or,
+// if the server redirects to the client, the URL of the redirect.
 func (b *browser) open(address string, form url.Values) (page, redirect string) {
 	b.Helper()
 	var response *http.Response
@@ -229,7 +232,7 @@ func (b *browser) open(address string, form url.Values) (page, redirect string) 
 
 var formActionPattern = regexp.MustCompile(`action="([^"]*)"`)
 
-// submit posts the form of a page, and returns the next page and the redirect to the client.
+// submit fills in and posts the form on a page. Its results are those of open.
 func (b *browser) submit(realm *keycloaktest.Realm, page string,
 	form url.Values) (next, redirect string) {
 	b.Helper()
@@ -254,7 +257,8 @@ func TestUser_RevokeConsent(t *testing.T) {
 		"?response_type=code&client_id=shop-api&scope=openid&redirect_uri=" +
 		url.QueryEscape("http://app.test/cb")
 	const consentTitle = "Grant Access to shop-api"
-	// signIn signs in with a new browser, so without single sign-on.
+	// signIn signs in with a new browser, which has no session yet, and grants consent if asked.
+	// It returns the page that follows the login page, and the redirect to the client.
 	signIn := func() (page, redirect string) {
 		b := newBrowser(t)
 		page, _ = b.open(address, nil)
@@ -265,8 +269,8 @@ func TestUser_RevokeConsent(t *testing.T) {
 		}
 		if !strings.HasPrefix(redirect, "http://app.test/cb?") ||
 			!strings.Contains(redirect, "code=") {
-			t.Fatalf("redirect is %q, want one to the client with a code; the page is %s", redirect,
-				page)
+			t.Fatalf("redirect is %q, want http://app.test/cb with a code; the page is %s",
+				redirect, page)
 		}
 		return page, redirect
 	}
@@ -278,12 +282,12 @@ func TestUser_RevokeConsent(t *testing.T) {
 	_, redirect := signIn()
 	parsed, err := url.Parse(redirect)
 	must(t, err)
-	tokens := token(t, realm, "grant_type", "authorization_code", "code",
+	tokens := postToken(t, realm, "grant_type", "authorization_code", "code",
 		parsed.Query().Get("code"), "redirect_uri", "http://app.test/cb").wantOK(t)
 
 	if err := alice.RevokeConsent("another-client"); err == nil ||
 		err.Error() != `keycloaktest: the realm has no client "another-client"` {
-		t.Errorf("RevokeConsent of an unknown client returns %v", err)
+		t.Errorf("RevokeConsent of an unknown client returns %v, want that there is no client", err)
 	}
 	refresh(t, realm, tokens.field("refresh_token")).wantOK(t)
 	must(t, alice.RevokeConsent("shop-api"))
@@ -294,13 +298,16 @@ func TestUser_RevokeConsent(t *testing.T) {
 	}
 }
 
-// RevokeConsent ends the client's offline session and removes the client from the online session.
+// RevokeConsent ends the user's offline session with the client. The user's online session
+// continues without the client.
 func TestUser_RevokeConsent_offline(t *testing.T) {
 	_, realm := start(t)
-	online, offline := signIn(t, realm), signIn(t, realm, "openid", "offline_access")
+	onlineTokens := signIn(t, realm)
+	offlineTokens := signIn(t, realm, "openid", "offline_access")
 	must(t, user(t, realm, "alice").RevokeConsent("shop-api"))
-	wantSessions(t, realm, online.SessionID)
-	refresh(t, realm, offline.RefreshToken).wantOAuthError(t, 400, "Offline user session not found")
-	refresh(t, realm, online.RefreshToken).wantOAuthError(t, 400,
+	wantSessions(t, realm, onlineTokens.SessionID)
+	refresh(t, realm, offlineTokens.RefreshToken).wantOAuthError(t, 400,
+		"Offline user session not found")
+	refresh(t, realm, onlineTokens.RefreshToken).wantOAuthError(t, 400,
 		"Session doesn't have required client")
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// A fault with a Status responds with its Status, Body and ContentType until it is removed.
+// Until a fault with a Status is removed, requests get its Status, Body and ContentType.
 func TestFault_status(t *testing.T) {
 	kc, realm := start(t)
 	for _, tt := range []struct {
@@ -65,24 +65,24 @@ func TestFault_times(t *testing.T) {
 	kc, realm := start(t)
 	remove := kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Times: 2, Status: 503})
 	wantStatus(t, oidcURL(realm, "/certs"), 503)
-	login(t, realm, "alice", "alice-password").wantOK(t) // doesn't count: another endpoint
+	login(t, realm, "alice", "alice-password").wantOK(t) // another endpoint, so it doesn't count
 	wantStatus(t, oidcURL(realm, "/certs"), 503)
 	wantStatus(t, oidcURL(realm, "/certs"), 200)
-	remove() // must not remove the next fault
+	remove() // the fault has already ended
 	kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Status: 500})
-	remove()
+	remove() // must not remove the new fault
 	wantStatus(t, oidcURL(realm, "/certs"), 500)
 	if n := kc.Count("/certs"); n != 4 {
 		t.Errorf("Count(/certs) = %d, want 4", n)
 	}
 }
 
-// Of concurrent requests, exactly Times fail.
+// If requests are concurrent, still exactly Times of them fail.
 func TestFault_times_concurrent(t *testing.T) {
 	kc, realm := start(t)
 	kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Times: 7, Status: 503})
-	var mu sync.Mutex // guards failed
-	failed := 0
+	var mu sync.Mutex // guards failures
+	failures := 0
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
@@ -93,17 +93,18 @@ func TestFault_times_concurrent(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			if r.status == 503 {
-				failed++
+				failures++
 			}
 		})
 	}
 	wg.Wait()
-	if failed != 7 {
-		t.Errorf("%d of 20 requests failed, want 7", failed)
+	if failures != 7 {
+		t.Errorf("%d of 20 requests failed, want 7", failures)
 	}
 }
 
-// The last matching fault applies. Faults can be removed in any order.
+// If several faults match a request, the last one added applies. Faults can be removed in any
+// order.
 func TestFault_lastWins(t *testing.T) {
 	kc, realm := start(t)
 	certs := oidcURL(realm, "/certs")
@@ -113,15 +114,15 @@ func TestFault_lastWins(t *testing.T) {
 	wantStatus(t, certs, 429)
 	wantStatus(t, certs, 500)
 	wantStatus(t, realm.URL(), 503)
-	removeFirst() // before the second one
+	removeFirst() // the fault that was added later stays
 	wantStatus(t, realm.URL(), 200)
 	wantStatus(t, certs, 500)
 	removeSecond()
-	removeSecond()
+	removeSecond() // has no effect
 	wantStatus(t, certs, 200)
 }
 
-// If a fault sets several fields, the order of their precedence is Disconnect, Status, Truncate.
+// Disconnect takes precedence over Status and Truncate, and Status takes precedence over Truncate.
 func TestFault_precedence(t *testing.T) {
 	kc, realm := start(t)
 	remove := kc.Fail(keycloaktest.Fault{Disconnect: true, Status: 503, Truncate: true})
@@ -129,10 +130,10 @@ func TestFault_precedence(t *testing.T) {
 	remove()
 	remove = kc.Fail(keycloaktest.Fault{Status: 503, Body: "all of it", Truncate: true})
 	if r := get(t, oidcURL(realm, "/certs")); r.status != 503 || r.text != "all of it" {
-		t.Errorf("response is %v, want 503 with the whole body", r)
+		t.Errorf("response is %v, want 503 \"all of it\"", r)
 	}
 	remove()
-	kc.Fail(keycloaktest.Fault{}) // no effect
+	kc.Fail(keycloaktest.Fault{}) // has no effect
 	wantStatus(t, oidcURL(realm, "/certs"), 200)
 }
 
@@ -142,7 +143,7 @@ func TestFault_delay(t *testing.T) {
 	const delay = 50 * time.Millisecond
 	kc.Fail(keycloaktest.Fault{Delay: delay, Times: 1})
 	kc.Fail(keycloaktest.Fault{Delay: delay, Status: 503, Times: 1})
-	for _, status := range []int{503, 200} { // with a Status and without
+	for _, status := range []int{503, 200} { // the fault with a Status was added last
 		start := time.Now()
 		r := login(t, realm, "alice", "alice-password")
 		if elapsed := time.Since(start); r.status != status || elapsed < delay {
@@ -152,7 +153,8 @@ func TestFault_delay(t *testing.T) {
 	}
 }
 
-// A delayed request takes effect even if the client gives up. Here it uses up a refresh token.
+// The server executes a delayed request even if the client cancels it. The request in this test
+// uses up a refresh token.
 func TestFault_delay_clientGone(t *testing.T) {
 	spec := shop
 	spec.Settings = map[string]any{"revokeRefreshToken": true}
@@ -169,10 +171,10 @@ func TestFault_delay_clientGone(t *testing.T) {
 	})
 }
 
-// A countingListener counts open connections.
+// A countingListener counts its open connections.
 type countingListener struct {
 	net.Listener
-	mu   sync.Mutex // guards the field below
+	mu   sync.Mutex // guards open
 	open int
 }
 
@@ -197,8 +199,8 @@ type countedConn struct {
 
 func (c *countedConn) Close() error { c.onClose(); return c.Conn.Close() }
 
-// When the client gives up, a hanging request ends on the server too. Otherwise such requests would
-// accumulate.
+// When the client cancels a hanging request, the request ends on the server too. Otherwise, hanging
+// requests would accumulate.
 func TestFault_hang_clientGone(t *testing.T) {
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		t.Run(method, func(t *testing.T) {
@@ -263,31 +265,33 @@ func TestFault_disconnect(t *testing.T) {
 // Truncate sends part of the body with the Content-Length of the whole body.
 func TestFault_truncate(t *testing.T) {
 	kc, realm := start(t)
-	full := get(t, oidcURL(realm, "/certs")).wantOK(t).text
+	wholeBody := get(t, oidcURL(realm, "/certs")).wantOK(t).text
 	kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Truncate: true})
 	response, err := http.Get(oidcURL(realm, "/certs"))
 	must(t, err)
 	defer response.Body.Close()
-	received, err := io.ReadAll(response.Body)
+	partialBody, err := io.ReadAll(response.Body)
 	if !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("reading the body returns %v, want %v", err, io.ErrUnexpectedEOF)
 	}
-	if response.StatusCode != 200 || response.ContentLength != int64(len(full)) {
+	if response.StatusCode != 200 || response.ContentLength != int64(len(wholeBody)) {
 		t.Errorf("status is %d and Content-Length %d, want 200 and %d", response.StatusCode,
-			response.ContentLength, len(full))
+			response.ContentLength, len(wholeBody))
 	}
-	if len(received) == 0 || len(received) == len(full) ||
-		!strings.HasPrefix(full, string(received)) {
-		t.Errorf("received %d bytes, want about half of the %d bytes", len(received), len(full))
+	if len(partialBody) == 0 || len(partialBody) == len(wholeBody) ||
+		!strings.HasPrefix(wholeBody, string(partialBody)) {
+		t.Errorf("received %d bytes, want the first half or so of the %d bytes of the body",
+			len(partialBody), len(wholeBody))
 	}
 }
 
-// Down closes open connections and rejects new ones. Up makes the server reachable again, and its
-// sessions continue.
+// Down closes the server's connections and rejects new ones. Up makes the server reachable again,
+// and the sessions from before continue.
 func TestServer_Down(t *testing.T) {
 	kc, realm := start(t)
 	client := &http.Client{Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
+	// fetch requests the key set, and reports whether the connection was reused.
 	fetch := func() (status int, reused bool, err error) {
 		trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
 			reused = info.Reused
@@ -312,10 +316,10 @@ func TestServer_Down(t *testing.T) {
 				err, reused)
 		}
 		kc.Fail(keycloaktest.Fault{Endpoint: "/userinfo", Hang: true, Times: 1})
-		hanging := make(chan error)
+		hangingErr := make(chan error)
 		go func() {
 			_, err := do(newRequest(t, http.MethodGet, oidcURL(realm, "/userinfo"), ""))
-			hanging <- err
+			hangingErr <- err
 		}()
 		waitFor(t, "the hanging request arrives", func() bool {
 			return kc.Count("/userinfo") > 0
@@ -326,18 +330,18 @@ func TestServer_Down(t *testing.T) {
 		select {
 		case err := <-hanging:
 			if err == nil {
-				t.Error("a hanging request gets a response while the server is down, want an error")
+				t.Error("after Down, a hanging request returns no error, want one")
 			}
 		case <-time.After(waitTimeout):
-			t.Fatal("a request still hangs: its connection is open")
+			t.Fatal("after Down, a request still hangs: its connection is open")
 		}
 		for range 3 {
 			if status, _, err := fetch(); err == nil {
-				t.Errorf("a server that is down returns %d, want an error", status)
+				t.Errorf("after Down, fetch returns %d, want an error", status)
 			}
 		}
 		if n := kc.Count("") - count; n != 0 {
-			t.Errorf("%d requests reached a server that is down, want none", n)
+			t.Errorf("after Down, %d requests reached the server, want none", n)
 		}
 		kc.Up()
 		if status, _, err := fetch(); status != 200 || err != nil {
@@ -348,7 +352,8 @@ func TestServer_Down(t *testing.T) {
 	wantUserinfo(t, realm, tokens.AccessToken, "")
 }
 
-// Calling Down twice, and Close or Up after Down, does no harm.
+// Down can be called twice. Close and Up can be called after Down, and Up doesn't reopen a closed
+// server.
 func TestServer_Down_twice(t *testing.T) {
 	kc, _ := start(t)
 	kc.Down()

@@ -20,7 +20,7 @@ func publishedKIDs(t *testing.T, realm *keycloaktest.Realm) []string {
 	var kids []string
 	for _, key := range set.Keys {
 		if key.D != "" || key.K != "" {
-			t.Errorf("key %s is published with its private part", key.KID)
+			t.Errorf("key %s is published with its private or secret part", key.KID)
 		}
 		kids = append(kids, key.KID)
 	}
@@ -31,20 +31,21 @@ func publishedKIDs(t *testing.T, realm *keycloaktest.Realm) []string {
 func TestRealm_Keys(t *testing.T) {
 	_, realm := start(t)
 	keys := realm.Keys()
-	mustFind := func(algorithm, use string) keycloaktest.Key {
+	mustFindKey := func(algorithm, use string) keycloaktest.Key {
 		i := slices.IndexFunc(keys, func(k keycloaktest.Key) bool {
 			return k.Algorithm == algorithm && k.Use == use
 		})
 		if i < 0 {
-			t.Fatalf("Keys() = %v, want a key for %s and %s", keys, algorithm, use)
+			t.Fatalf("Keys() = %v, want a key with algorithm %s and use %s", keys, algorithm, use)
 		}
 		return keys[i]
 	}
-	rsaKey, hmacKey := mustFind("RS256", "sig"), mustFind("HS512", "sig")
-	mustFind("RSA-OAEP", "enc")
+	rsaKey, hmacKey := mustFindKey("RS256", "sig"), mustFindKey("HS512", "sig")
+	mustFindKey("RSA-OAEP", "enc")
 	if rsaKey.Passive || rsaKey.Priority != 100 || realm.SigningKey("RS256") != rsaKey.ID ||
-		kidOf(t, realm) != rsaKey.ID {
-		t.Errorf("access tokens are signed by %v, want %v", kidOf(t, realm), rsaKey)
+		newTokenKID(t, realm) != rsaKey.ID {
+		t.Errorf("access tokens are signed by %v, want %+v with priority 100",
+			newTokenKID(t, realm), rsaKey)
 	}
 	if realm.SigningKey("HS512") != hmacKey.ID {
 		t.Errorf("refresh tokens are signed by %s, want %s", realm.SigningKey("HS512"), hmacKey.ID)
@@ -59,41 +60,44 @@ func TestRealm_Keys(t *testing.T) {
 	}
 }
 
-// SigningKey generates a key only if the realm has none for the algorithm and Keycloak supports it.
+// SigningKey generates a key if the realm has none for the algorithm, but only for an algorithm
+// that Keycloak supports.
 func TestRealm_SigningKey(t *testing.T) {
 	_, realm := start(t)
 	count := len(realm.Keys())
 	for _, algorithm := range []string{"RS256", "HS512", "none", "RSA-OAEP", ""} {
 		kid := realm.SigningKey(algorithm)
-		if want := algorithm == "RS256" || algorithm == "HS512"; want != (kid != "") ||
+		if wantKey := algorithm == "RS256" || algorithm == "HS512"; wantKey != (kid != "") ||
 			len(realm.Keys()) != count {
-			t.Errorf("SigningKey(%q) = %q, and the realm has %d keys, want %d", algorithm, kid,
-				len(realm.Keys()), count)
+			t.Errorf("SigningKey(%q) = %q, want a key: %t; the realm then has %d keys, want %d",
+				algorithm, kid, wantKey, len(realm.Keys()), count)
 		}
 	}
-	if kid := realm.SigningKey("EdDSA"); kid != realm.SigningKey("EdDSA") ||
-		!slices.Contains(publishedKIDs(t, realm), kid) {
-		t.Error("SigningKey(EdDSA) isn't published, or a second call returns another key")
+	kid1, kid2 := realm.SigningKey("EdDSA"), realm.SigningKey("EdDSA")
+	if kids := publishedKIDs(t, realm); kid1 != kid2 || !slices.Contains(kids, kid1) {
+		t.Errorf("SigningKey(EdDSA) = %s, then %s, want the same key twice, published in %v", kid1,
+			kid2, kids)
 	}
 }
 
-// After RotateKeys, the new key signs, and tokens signed by the old key stay valid.
+// After RotateKeys, the new key signs new tokens, and tokens signed by the old key stay valid.
 func TestRealm_RotateKeys(t *testing.T) {
 	kc, realm := start(t)
 	oldKID := realm.SigningKey("RS256")
 	oldTokens := signIn(t, realm)
 	newKID, err := realm.RotateKeys("RS256")
 	must(t, err)
-	if newKID == oldKID || realm.SigningKey("RS256") != newKID || kidOf(t, realm) != newKID {
-		t.Errorf("tokens are signed by %s, want the new key %s", kidOf(t, realm), newKID)
+	if newKID == oldKID || realm.SigningKey("RS256") != newKID || newTokenKID(t, realm) != newKID {
+		t.Errorf("tokens are signed by %s, want the new key %s", newTokenKID(t, realm), newKID)
 	}
 	if kids := publishedKIDs(t, realm); !slices.Contains(kids, oldKID) ||
 		!slices.Contains(kids, newKID) {
 		t.Errorf("published keys are %v, want both %s and %s", kids, oldKID, newKID)
 	}
-	for _, token := range []string{oldTokens.AccessToken, signIn(t, realm).AccessToken} {
+	for issued, token := range map[string]string{"before": oldTokens.AccessToken,
+		"after": signIn(t, realm).AccessToken} {
 		if _, err := verify(t, kc, realm, token); err != nil {
-			t.Errorf("a token from before or after the rotation doesn't verify: %v", err)
+			t.Errorf("a token issued %s the rotation doesn't verify: %v", issued, err)
 		}
 		wantUserinfo(t, realm, token, "")
 	}
@@ -101,12 +105,13 @@ func TestRealm_RotateKeys(t *testing.T) {
 	_, err = realm.RotateKeys("HS512")
 	must(t, err)
 	refresh(t, realm, oldTokens.RefreshToken).wantOK(t)
-	if kid := headerOf(t, signIn(t, realm).RefreshToken)["kid"]; kid != realm.SigningKey("HS512") {
+	kid := parseHeader(t, signIn(t, realm).RefreshToken)["kid"]
+	if kid != realm.SigningKey("HS512") {
 		t.Errorf("refresh token is signed by %v, want %s", kid, realm.SigningKey("HS512"))
 	}
 	_, err = realm.AddKey(keycloaktest.Key{Algorithm: "RS256", Priority: 500})
 	must(t, err)
-	for range 3 { // the newest key signs, even if another has a high priority
+	for range 3 { // the newest key signs, even if an older key has a high priority
 		newest, err := realm.RotateKeys("RS256")
 		must(t, err)
 		if realm.SigningKey("RS256") != newest {
@@ -137,30 +142,33 @@ func TestRealm_RotateKeys_notShared(t *testing.T) {
 	}
 }
 
-// Of the active keys for an algorithm, the newest with the highest priority signs.
+// Of the active keys for an algorithm, the key with the highest priority signs. Of several such
+// keys, the newest signs.
 func TestRealm_AddKey(t *testing.T) {
 	kc, realm := start(t)
 	initialKID := realm.SigningKey("RS256")
 	lowPriorityKID, err := realm.AddKey(keycloaktest.Key{Algorithm: "RS256", Priority: 50})
 	must(t, err)
 	if realm.SigningKey("RS256") != initialKID {
-		t.Error("a key with a lower priority signs")
+		t.Error("an added key with a lower priority signs, want the initial key to sign")
 	}
 	samePriorityKID, err := realm.AddKey(keycloaktest.Key{Algorithm: "RS256", Priority: 100})
 	must(t, err)
 	if realm.SigningKey("RS256") != samePriorityKID {
-		t.Error("of keys with equal priority, the newest doesn't sign")
+		t.Error("an added key with the same priority doesn't sign, want the newest key to sign")
 	}
-	passive, err := realm.AddKey(keycloaktest.Key{Algorithm: "RS256", Priority: 200, Passive: true})
+	passiveKID, err := realm.AddKey(
+		keycloaktest.Key{Algorithm: "RS256", Priority: 200, Passive: true})
 	must(t, err)
 	if realm.SigningKey("RS256") != samePriorityKID {
 		t.Error("a passive key signs")
 	}
 	if kids := publishedKIDs(t, realm); !slices.Contains(kids, lowPriorityKID) ||
-		!slices.Contains(kids, passive) {
-		t.Errorf("published keys are %v, want %s and %s among them", kids, lowPriorityKID, passive)
+		!slices.Contains(kids, passiveKID) {
+		t.Errorf("published keys are %v, want %s and %s among them", kids, lowPriorityKID,
+			passiveKID)
 	}
-	want := keycloaktest.Key{ID: passive, Algorithm: "RS256", Use: "sig", Priority: 200,
+	want := keycloaktest.Key{ID: passiveKID, Algorithm: "RS256", Use: "sig", Priority: 200,
 		Passive: true}
 	if keys := realm.Keys(); !slices.Contains(keys, want) {
 		t.Errorf("Keys() = %v, want %v among them", keys, want)
@@ -176,7 +184,8 @@ func TestRealm_AddKey(t *testing.T) {
 	}
 }
 
-// AddKey returns an error if the realm has 100 keys, so that a loop doesn't run out of memory.
+// AddKey returns an error if the realm has 100 keys, so that a test with an endless loop can't use
+// up the memory.
 func TestRealm_AddKey_limit(t *testing.T) {
 	_, realm := start(t)
 	var err error
@@ -190,7 +199,8 @@ func TestRealm_AddKey_limit(t *testing.T) {
 	}
 }
 
-// A passive key no longer signs, but its tokens stay valid. It can be made active again.
+// A passive key no longer signs, but the tokens that it signed stay valid. SetKeyPassive can also
+// make the key active again.
 func TestRealm_SetKeyPassive(t *testing.T) {
 	kc, realm := start(t)
 	firstKID := realm.SigningKey("RS256")
@@ -198,7 +208,7 @@ func TestRealm_SetKeyPassive(t *testing.T) {
 	secondKID, err := realm.AddKey(keycloaktest.Key{Algorithm: "RS256"})
 	must(t, err)
 	must(t, realm.SetKeyPassive(firstKID, true))
-	if kidOf(t, realm) != secondKID {
+	if newTokenKID(t, realm) != secondKID {
 		t.Error("a passive key signs")
 	}
 	if _, err := verify(t, kc, realm, oldTokens.AccessToken); err != nil {
@@ -206,7 +216,7 @@ func TestRealm_SetKeyPassive(t *testing.T) {
 	}
 	wantUserinfo(t, realm, oldTokens.AccessToken, "")
 	must(t, realm.SetKeyPassive(firstKID, false))
-	if kidOf(t, realm) != firstKID {
+	if newTokenKID(t, realm) != firstKID {
 		t.Error("a reactivated key doesn't sign")
 	}
 	wantError(t, realm.SetKeyPassive("no-such-key", true), `the realm has no key "no-such-key"`)
@@ -231,8 +241,9 @@ func TestRealm_RemoveKey(t *testing.T) {
 	refresh(t, realm, oldTokens.RefreshToken).wantOK(t) // signed by another key
 	wantError(t, realm.RemoveKey(kid), "the realm has no key")
 	if _, err := verify(t, kc, realm, signIn(t, realm).AccessToken); err != nil ||
-		kidOf(t, realm) == kid {
-		t.Errorf("new token is signed by %v (%v), want a new key", kidOf(t, realm), err)
+		newTokenKID(t, realm) == kid {
+		t.Errorf("verify of a new token returns %v, and %v signs, want no error and a new key", err,
+			newTokenKID(t, realm))
 	}
 	must(t, realm.RemoveKey(realm.SigningKey("HS512")))
 	refresh(t, realm, oldTokens.RefreshToken).wantOAuthError(t, 400, "Invalid refresh token")
@@ -242,7 +253,7 @@ func TestRealm_RemoveKey(t *testing.T) {
 func TestConfig_OwnKeys(t *testing.T) {
 	t.Parallel()
 	file := keycloaktest.RealmSpec{Name: "shop"}.File()
-	// newServerKID returns the signing key of a new server.
+	// newServerKID starts a server and returns the ID of its signing key.
 	newServerKID := func(ownKeys bool) string {
 		kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{file}, OwnKeys: ownKeys})
 		if err != nil {
@@ -255,7 +266,7 @@ func TestConfig_OwnKeys(t *testing.T) {
 	if got := newServerKID(false); got != sharedKID {
 		t.Errorf("second server's key is %s, want the first server's, %s", got, sharedKID)
 	}
-	if ownKeys := newServerKID(true); ownKeys == sharedKID {
+	if got := newServerKID(true); got == sharedKID {
 		t.Error("a server with OwnKeys has the shared key")
 	}
 }

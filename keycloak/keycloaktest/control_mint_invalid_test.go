@@ -19,7 +19,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// These errors are for checks that an API needs in addition to golang-jwt's.
+// acceptToken returns these errors for checks that golang-jwt doesn't make.
 var (
 	errType     = errors.New("not an access token")
 	errSubject  = errors.New("no subject")
@@ -44,7 +44,7 @@ func acceptToken(t *testing.T, kc *keycloaktest.Server, realm *keycloaktest.Real
 	if subject, _ := claims["sub"].(string); subject == "" {
 		return errSubject
 	}
-	if headerOf(t, token)["crit"] != nil {
+	if parseHeader(t, token)["crit"] != nil {
 		return errCritical
 	}
 	return nil
@@ -53,8 +53,8 @@ func acceptToken(t *testing.T, kc *keycloaktest.Server, realm *keycloaktest.Real
 // withoutSignature returns a token with an empty signature.
 func withoutSignature(token string) string { return token[:strings.LastIndex(token, ".")+1] }
 
-// publicKeyPEM returns the realm's public key for RS256 as PEM. An attacker may sign a token with
-// it as an HMAC secret.
+// publicKeyPEM returns the realm's public key for RS256 as PEM. An attacker may try it as an HMAC
+// secret.
 func publicKeyPEM(t *testing.T, realm *keycloaktest.Realm) []byte {
 	t.Helper()
 	var set jwkset.JWKSMarshal
@@ -69,8 +69,8 @@ func publicKeyPEM(t *testing.T, realm *keycloaktest.Realm) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 }
 
-// Mint creates every kind of invalid token that an API must reject. Verifying each token returns
-// the expected error.
+// Mint creates every kind of invalid token that an API must reject. acceptToken returns the
+// expected error for each token.
 func TestRealm_Mint_invalidTokens(t *testing.T) {
 	kc := keycloaktest.New(t, shop.File(), shopNamed("other"))
 	realm, other := kc.Realm("shop"), kc.Realm("other")
@@ -122,42 +122,42 @@ func TestRealm_Mint_invalidTokens(t *testing.T) {
 
 		{"a minted ID token", mintToken(tokenSpec{Claims: claimsWith(object{"typ": "ID"})}), errType},
 		{"a minted logout token", mintToken(tokenSpec{Claims: claimsWith(object{"typ": "Logout"}), Header: object{"typ": "logout+jwt"}}), errType},
-		{"no typ", mintToken(tokenSpec{Claims: claimsWith(object{"typ": nil})}), errType},
+		{"no typ claim", mintToken(tokenSpec{Claims: claimsWith(object{"typ": nil})}), errType},
 		{"a real ID token", tokens.IDToken, errType},
 		{"a real refresh token", tokens.RefreshToken, jwkset.ErrKeyNotFound},
 
 		{"unknown kid", mintToken(tokenSpec{Claims: claimsWith(nil), Header: object{"kid": "another"}}), jwkset.ErrKeyNotFound},
 		{"no kid", mintToken(tokenSpec{Claims: claimsWith(nil), Header: object{"kid": nil}}), jwkset.ErrKeyNotFound},
-		{"removed key", removedKeyToken, jwkset.ErrKeyNotFound},
-		{"attacker's key", mintToken(tokenSpec{Claims: claimsWith(nil), Key: attackerKey}), jwt.ErrTokenSignatureInvalid},
-		{"attacker's key and kid", mintToken(tokenSpec{Claims: claimsWith(nil), Key: attackerKey, Header: object{"kid": "forged"}}), jwkset.ErrKeyNotFound},
-		{"HMAC with the public key", mintToken(tokenSpec{Claims: claimsWith(nil), Algorithm: "HS256", Key: publicKeyPEM(t, realm), Header: object{"kid": kid}}), errAlgorithm},
-		{"wrong algorithm for the key", mintToken(tokenSpec{Claims: claimsWith(nil), Algorithm: "PS256", Header: object{"kid": kid}}), errAlgorithm},
+		{"signed by a removed key", removedKeyToken, jwkset.ErrKeyNotFound},
+		{"signed by an attacker's key", mintToken(tokenSpec{Claims: claimsWith(nil), Key: attackerKey}), jwt.ErrTokenSignatureInvalid},
+		{"signed by an attacker's key, with its kid", mintToken(tokenSpec{Claims: claimsWith(nil), Key: attackerKey, Header: object{"kid": "forged"}}), jwkset.ErrKeyNotFound},
+		{"signed with the public key as HMAC secret", mintToken(tokenSpec{Claims: claimsWith(nil), Algorithm: "HS256", Key: publicKeyPEM(t, realm), Header: object{"kid": kid}}), errAlgorithm},
+		{"PS256 signature by the key for RS256", mintToken(tokenSpec{Claims: claimsWith(nil), Algorithm: "PS256", Header: object{"kid": kid}}), errAlgorithm},
 		{"alg differs from the signature", mintToken(tokenSpec{Claims: claimsWith(nil), Header: object{"alg": "RS512"}}), errAlgorithm},
 		{"unknown alg", mintToken(tokenSpec{Claims: claimsWith(nil), Header: object{"alg": "XS256"}}), jwt.ErrTokenUnverifiable},
 		{"alg none", withoutSignature(mintToken(tokenSpec{Claims: claimsWith(nil), Header: object{"alg": "none"}})), errAlgorithm},
 		{"no signature", withoutSignature(valid), jwt.ErrTokenSignatureInvalid},
 		{"payload of another token", withPayload(valid, mintToken(tokenSpec{Claims: claimsWith(object{"sub": "admin"})})), jwt.ErrTokenSignatureInvalid},
-		{"critical parameters", mintToken(tokenSpec{Claims: claimsWith(nil), Header: object{"crit": []string{"b64"}, "b64": false}}), errCritical},
+		{"unknown critical header parameter", mintToken(tokenSpec{Claims: claimsWith(nil), Header: object{"crit": []string{"b64"}, "b64": false}}), errCritical},
 
-		{"too long", mintToken(tokenSpec{Claims: claimsWith(object{"x": strings.Repeat("x", 20_000)})}), errTooLong},
-		{"two parts", strings.TrimSuffix(withoutSignature(valid), "."), jwt.ErrTokenMalformed},
-		{"not a token", "right", jwt.ErrTokenMalformed},
-		{"invalid base64", valid + "=", jwt.ErrTokenMalformed},
-		{"invalid JSON", base64.RawURLEncoding.EncodeToString([]byte(`{"alg"`)) + valid[strings.Index(valid, "."):], jwt.ErrTokenMalformed},
+		{"too long token", mintToken(tokenSpec{Claims: claimsWith(object{"x": strings.Repeat("x", 20_000)})}), errTooLong},
+		{"only header and payload", strings.TrimSuffix(withoutSignature(valid), "."), jwt.ErrTokenMalformed},
+		{"not a token", "text", jwt.ErrTokenMalformed},
+		{"signature with invalid base64", valid + "=", jwt.ErrTokenMalformed},
+		{"header with invalid JSON", base64.RawURLEncoding.EncodeToString([]byte(`{"alg"`)) + valid[strings.Index(valid, "."):], jwt.ErrTokenMalformed},
 	} {
 		if err := acceptToken(t, kc, realm, tt.token); !errors.Is(err, tt.want) {
-			t.Errorf("%s: error is %v, want %v", tt.name, err, tt.want)
+			t.Errorf("%s: acceptToken returns %v, want %v", tt.name, err, tt.want)
 		}
 	}
 
 	kc.Advance(5 * time.Minute)
 	if err := acceptToken(t, kc, realm, valid); !errors.Is(err, jwt.ErrTokenExpired) {
-		t.Errorf("after five minutes, error is %v, want %v", err, jwt.ErrTokenExpired)
+		t.Errorf("five minutes later, acceptToken returns %v, want %v", err, jwt.ErrTokenExpired)
 	}
 }
 
-// withPayload returns token with the payload of another token.
+// withPayload returns token with its payload replaced by that of other.
 func withPayload(token, other string) string {
 	parts, otherParts := strings.Split(token, "."), strings.Split(other, ".")
 	return parts[0] + "." + otherParts[1] + "." + parts[2]

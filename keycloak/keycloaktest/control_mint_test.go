@@ -31,19 +31,21 @@ func TestRealm_SignIn(t *testing.T) {
 	claims, err := verify(t, kc, realm, tokens.AccessToken)
 	if err != nil || claims["sub"] != user(t, realm, "alice").ID() || claims["typ"] != "Bearer" ||
 		!slices.Contains(rolesIn(claims, "shop-api"), "reader") {
-		t.Errorf("access token's claims are %v (%v), want alice's", claims, err)
+		t.Errorf("access token's claims are %v (%v), want alice as sub, typ Bearer and role reader",
+			claims, err)
 	}
 	if claims, err := verify(t, kc, realm, tokens.IDToken); err != nil || claims["typ"] != "ID" ||
 		claims["sid"] != tokens.SessionID {
 		t.Errorf("ID token's claims are %v (%v), want session %s", claims, err, tokens.SessionID)
 	}
 	if tokens.ExpiresIn != 5*time.Minute || tokens.RefreshExpiresIn != 30*time.Minute {
-		t.Errorf("lifespans are %v and %v, want 5m and 30m", tokens.ExpiresIn,
+		t.Errorf("ExpiresIn is %v and RefreshExpiresIn %v, want 5m and 30m", tokens.ExpiresIn,
 			tokens.RefreshExpiresIn)
 	}
 	if scope := strings.Join(tokens.Scope, " "); scope != claims["scope"] ||
 		!slices.Contains(tokens.Scope, "openid") {
-		t.Errorf("scope is %q, want the scope claim %q, with openid", scope, claims["scope"])
+		t.Errorf("Scope is %q, want openid and the same scopes as the claim %q", scope,
+			claims["scope"])
 	}
 	wantUserinfo(t, realm, tokens.AccessToken, "")
 	refresh(t, realm, tokens.RefreshToken).wantOK(t)
@@ -54,26 +56,27 @@ func TestRealm_SignIn(t *testing.T) {
 	}
 }
 
-// The scopes passed to SignIn determine the ID token, the offline session and the scope claim.
+// The scopes passed to SignIn determine whether it returns an ID token and whether the session is
+// offline. Several scopes may be passed in one string.
 func TestRealm_SignIn_scopes(t *testing.T) {
 	_, realm := start(t)
 	for _, scopes := range [][]string{{"openid", "phone"}, {"openid phone"}} {
 		if tokens := signIn(t, realm, scopes...); !slices.Contains(tokens.Scope, "phone") ||
 			tokens.IDToken == "" {
-			t.Errorf("SignIn(%q) returns scope %q and ID token %q, want phone and a token", scopes,
-				tokens.Scope, tokens.IDToken)
+			t.Errorf("SignIn(%q) returns scope %q and ID token %q, want phone and an ID token",
+				scopes, tokens.Scope, tokens.IDToken)
 		}
 	}
 	if tokens := signIn(t, realm, "profile"); tokens.IDToken != "" ||
 		slices.Contains(tokens.Scope, "openid") {
 		t.Errorf("without openid, SignIn returns scope %q and ID token %q, want neither openid "+
-			"nor a token", tokens.Scope, tokens.IDToken)
+			"nor an ID token", tokens.Scope, tokens.IDToken)
 	}
-	offline := signIn(t, realm, "openid", "offline_access")
-	if typ := parseClaims(t, offline.RefreshToken)["typ"]; typ != "Offline" ||
-		offline.RefreshExpiresIn != 0 {
+	offlineTokens := signIn(t, realm, "openid", "offline_access")
+	if typ := parseClaims(t, offlineTokens.RefreshToken)["typ"]; typ != "Offline" ||
+		offlineTokens.RefreshExpiresIn != 0 {
 		t.Errorf("refresh token has type %v and lifespan %v, want Offline and none", typ,
-			offline.RefreshExpiresIn)
+			offlineTokens.RefreshExpiresIn)
 	}
 	must(t,
 		realm.UpdateClient("shop-api", []byte(`{"attributes": {"use.refresh.tokens": "false"}}`)))
@@ -95,7 +98,7 @@ func TestRealm_SignIn_errors(t *testing.T) {
 		tokens, err := realm.SignIn(tt.client, tt.user, tt.scope)
 		wantError(t, err, tt.want)
 		if tokens.AccessToken != "" || len(realm.Sessions()) != 0 {
-			t.Errorf("SignIn(%v) returns an error, but also returns tokens or creates a session",
+			t.Errorf("SignIn(%v) returns an error, but also tokens, or it creates a session",
 				tt)
 		}
 	}
@@ -116,7 +119,7 @@ func TestRealm_Mint_zeroValue(t *testing.T) {
 	if age := kc.Now().Unix() - int64(claims["iat"].(float64)); age < 0 || age > 60 {
 		t.Errorf("iat is %d s ago, want at most 60", age)
 	}
-	got, want := headerOf(t, token),
+	got, want := parseHeader(t, token),
 		(object{"alg": "RS256", "typ": "JWT", "kid": realm.SigningKey("RS256")})
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("header is %v, want %v", got, want)
@@ -124,10 +127,10 @@ func TestRealm_Mint_zeroValue(t *testing.T) {
 	if second := parseClaims(t, mint(t, realm, tokenSpec{})); second["jti"] == claims["jti"] {
 		t.Error("two tokens have the same jti")
 	}
-	wantUserinfo(t, realm, token, "Token verification failed") // no session
+	wantUserinfo(t, realm, token, "Token verification failed") // the token has no session
 }
 
-// Claims and Header override the defaults, and nil omits a claim or a header parameter.
+// Claims and Header override the defaults. A nil value omits the claim or header parameter.
 func TestRealm_Mint_overrides(t *testing.T) {
 	_, realm := start(t)
 	claims := object{"iss": "https://evil.example", "typ": nil, "aud": []string{"a", "b"},
@@ -142,13 +145,13 @@ func TestRealm_Mint_overrides(t *testing.T) {
 		fmt.Sprint(got["nested"]) != "map[x:1]" {
 		t.Errorf("claims are %v, want the overrides %v", got, claims)
 	}
-	header, want := headerOf(t, token),
+	header, want := parseHeader(t, token),
 		(object{"alg": "RS256", "typ": "at+jwt", "crit": []string{"x"}})
 	if fmt.Sprint(header) != fmt.Sprint(want) {
 		t.Errorf("header is %v, want %v", header, want)
 	}
 	if len(claims) != 6 || claims["typ"] != nil {
-		t.Errorf("Mint changes its argument Claims to %v", claims)
+		t.Errorf("Mint changes TokenSpec.Claims to %v, want them unchanged", claims)
 	}
 }
 
@@ -159,14 +162,15 @@ func TestRealm_Mint_lifetime(t *testing.T) {
 	for lifetime, want := range map[time.Duration]time.Duration{0: 5 * time.Minute,
 		time.Hour: time.Hour, -time.Minute: -time.Minute} {
 		claims := parseClaims(t, mint(t, realm, tokenSpec{Lifetime: lifetime}))
-		if got := seconds(claims, "exp") - seconds(claims, "iat"); got != want {
+		if got := sinceEpoch(claims, "exp") - sinceEpoch(claims, "iat"); got != want {
 			t.Errorf("with Lifetime %v, exp-iat is %v, want %v", lifetime, got, want)
 		}
 	}
 	kc.Advance(-24 * time.Hour)
-	iat := seconds(parseClaims(t, mint(t, realm, tokenSpec{})), "iat")
+	iat := sinceEpoch(parseClaims(t, mint(t, realm, tokenSpec{})), "iat")
 	if iat > time.Duration(start.Unix())*time.Second-23*time.Hour {
-		t.Errorf("after Advance(-24h), iat is %v after 1970, want a day before %v", iat, start)
+		t.Errorf("after Advance(-24h), iat is %v after 1970, want about a day before %v", iat,
+			start)
 	}
 }
 
@@ -174,13 +178,14 @@ func TestRealm_Mint_lifetime(t *testing.T) {
 var algorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384",
 	"ES512", "EdDSA", "HS256", "HS384", "HS512"}
 
-// Mint and SignIn support every signature algorithm. Tokens with a published key verify.
+// Mint and SignIn support every signature algorithm. Minted tokens verify with the published keys,
+// except for tokens signed by HMAC keys, which aren't published.
 func TestRealm_Mint_algorithms(t *testing.T) {
 	kc, realm := start(t)
 	for _, algorithm := range algorithms {
 		token := mint(t, realm,
 			tokenSpec{Algorithm: algorithm, Claims: object{"aud": "shop-api", "sub": "alice"}})
-		if header := headerOf(t, token); header["alg"] != algorithm ||
+		if header := parseHeader(t, token); header["alg"] != algorithm ||
 			header["kid"] != realm.SigningKey(algorithm) {
 			t.Errorf("header is %v, want %s and its key %s", header, algorithm,
 				realm.SigningKey(algorithm))
@@ -188,21 +193,21 @@ func TestRealm_Mint_algorithms(t *testing.T) {
 		claims, err := verify(t, kc, realm, token)
 		if strings.HasPrefix(algorithm, "HS") {
 			if !errors.Is(err, jwkset.ErrKeyNotFound) {
-				t.Errorf("%s: error is %v, want %v: HMAC keys must not be published", algorithm,
-					err, jwkset.ErrKeyNotFound)
+				t.Errorf("%s: verify returns %v, want %v: HMAC keys must not be published",
+					algorithm, err, jwkset.ErrKeyNotFound)
 			}
 		} else if err != nil || claims["sub"] != "alice" {
 			t.Errorf("%s: claims are %v (%v), want alice's", algorithm, claims, err)
 		}
 	}
-	// The realm can use each algorithm as its default.
+	// Each algorithm can be the realm's default.
 	for _, algorithm := range algorithms {
 		must(t, realm.Update([]byte(`{"defaultSignatureAlgorithm": "`+algorithm+`"}`)))
 		wantUserinfo(t, realm, signIn(t, realm).AccessToken, "")
 	}
 }
 
-// foreignKeys returns new keys by algorithm.
+// foreignKeys returns new keys, which no realm has, by algorithm.
 func foreignKeys(t *testing.T) map[string]any {
 	t.Helper()
 	keys := map[string]any{}
@@ -222,16 +227,16 @@ func foreignKeys(t *testing.T) map[string]any {
 	return keys
 }
 
-// Mint signs with TokenSpec.Key. The token's kid is that of the realm's key, but the token verifies
-// only with the public part of TokenSpec.Key.
+// Mint signs with TokenSpec.Key. The header has the kid of the realm's key, but the token verifies
+// only with TokenSpec.Key.
 func TestRealm_Mint_foreignKey(t *testing.T) {
 	kc, realm := start(t)
 	for algorithm, key := range foreignKeys(t) {
 		token := mint(t, realm,
 			tokenSpec{Algorithm: algorithm, Key: key,
 				Claims: object{"aud": "shop-api", "sub": "alice"}})
-		if kid := headerOf(t, token)["kid"]; kid != realm.SigningKey(algorithm) {
-			t.Errorf("kid is %v, want the realm's %s, as in a forged token", kid,
+		if kid := parseHeader(t, token)["kid"]; kid != realm.SigningKey(algorithm) {
+			t.Errorf("kid is %v, want %s, the realm's, as in a forged token", kid,
 				realm.SigningKey(algorithm))
 		}
 		want := jwt.ErrTokenSignatureInvalid
@@ -239,7 +244,7 @@ func TestRealm_Mint_foreignKey(t *testing.T) {
 			want = jwkset.ErrKeyNotFound
 		}
 		if _, err := verify(t, kc, realm, token); !errors.Is(err, want) {
-			t.Errorf("%s: error is %v, want %v", algorithm, err, want)
+			t.Errorf("%s: verify returns %v, want %v", algorithm, err, want)
 		}
 		verificationKey := key
 		if signer, ok := key.(crypto.Signer); ok {
@@ -249,7 +254,7 @@ func TestRealm_Mint_foreignKey(t *testing.T) {
 			return verificationKey, nil
 		})
 		if err != nil {
-			t.Errorf("%s: the token doesn't verify with its key: %v", algorithm, err)
+			t.Errorf("%s: the token doesn't verify with TokenSpec.Key: %v", algorithm, err)
 		}
 	}
 }
@@ -284,7 +289,7 @@ func TestRealm_Mint_errors(t *testing.T) {
 	}
 }
 
-// A time.Time in Claims becomes a NumericDate.
+// Mint writes a time.Time in Claims as a NumericDate, the number of seconds since 1970.
 func TestRealm_Mint_timeClaim(t *testing.T) {
 	t.Parallel()
 	kc := keycloaktest.New(t, keycloaktest.RealmSpec{Name: "shop"}.File())

@@ -24,7 +24,7 @@ func TestServer_Count(t *testing.T) {
 		},
 		"/certs":    func() { get(t, oidcURL(realm, "/certs")) },
 		"/token":    func() { login(t, realm, "alice", "alice-password") },
-		"/userinfo": func() { userinfo(t, realm, tokens.AccessToken) },
+		"/userinfo": func() { getUserinfo(t, realm, tokens.AccessToken) },
 		"/token/introspect": func() {
 			post(t, oidcURL(realm, "/token/introspect"),
 				append(clientAuth, "token", tokens.AccessToken)...)
@@ -55,7 +55,7 @@ func TestServer_Count(t *testing.T) {
 	}
 }
 
-// Count counts failed requests too, whether the error comes from Keycloak or from a fault.
+// Count counts failed requests too, whether Keycloak's rules or a Fault made them fail.
 func TestServer_Count_failures(t *testing.T) {
 	kc, realm := start(t)
 	login(t, realm, "alice", "wrong")
@@ -76,7 +76,7 @@ func TestServer_Requests(t *testing.T) {
 	defer kc.Close()
 	realm := kc.Realm("shop")
 	if got := kc.Requests(); len(got) != 0 {
-		t.Errorf("at the start, Requests() = %v, want none", got)
+		t.Errorf("before the first request, Requests() = %v, want none", got)
 	}
 	get(t, oidcURL(realm, "/certs")+"?a=b")
 	kc.Advance(time.Minute)
@@ -119,18 +119,19 @@ func TestServer_ResetRequests(t *testing.T) {
 	}
 	get(t, oidcURL(realm, "/certs"))
 	if kc.Count("/certs") != 1 || len(kc.Requests()) != 1 {
-		t.Errorf("Count(/certs) = %d and Requests() has %d, want 1", kc.Count("/certs"),
+		t.Errorf("Count(/certs) = %d and Requests() has %d, want 1 and 1", kc.Count("/certs"),
 			len(kc.Requests()))
 	}
 }
 
-// Requests returns only the newest 1,000 requests, so that a long run doesn't run out of memory.
+// Requests returns only the newest 1,000 requests, so that a test with many requests can't use up
+// the memory.
 func TestServer_Requests_limit(t *testing.T) {
 	kc, realm := start(t)
 	const limit = 1000
 	for n := 1; n <= 2*limit+5; n++ {
 		get(t, fmt.Sprint(realm.URL(), "/unknown-", n))
-		if n%100 > 5 { // check samples, including when requests are dropped
+		if n%100 > 5 { // to save time, check only the first few of every hundred counts
 			continue
 		}
 		got := kc.Requests()
@@ -144,7 +145,7 @@ func TestServer_Requests_limit(t *testing.T) {
 		}
 	}
 	if n := kc.Count(""); n != 2*limit+5 {
-		t.Errorf("Count() = %d, want all %d", n, 2*limit+5)
+		t.Errorf("Count(\"\") = %d, want %d, which includes the dropped requests", n, 2*limit+5)
 	}
 }
 
@@ -154,7 +155,7 @@ func TestServer_Requests_noSecrets(t *testing.T) {
 	const canary = "canary-7f3a"
 	login(t, realm, "alice", canary)
 	refresh(t, realm, canary)
-	userinfo(t, realm, canary)
+	getUserinfo(t, realm, canary)
 	post(t, oidcURL(realm, "/token"), "client_id", "shop-api", "client_secret", canary)
 	post(t, oidcURL(realm, "/revoke")+"?token="+canary, "token", canary)
 	get(t, oidcURL(realm, "/auth")+"?state="+canary)

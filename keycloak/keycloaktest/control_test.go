@@ -45,14 +45,15 @@ func TestRealm_EndpointURL(t *testing.T) {
 		t.Errorf("EndpointURL(/device) = %s, want %s", got, want)
 	}
 	defer func() {
-		if got := fmt.Sprint(recover()); got != "keycloaktest: there is no endpoint /cert" {
-			t.Errorf("EndpointURL(/cert) panics with %q, want there is no endpoint", got)
+		const want = "keycloaktest: there is no endpoint /cert"
+		if got := fmt.Sprint(recover()); got != want {
+			t.Errorf("EndpointURL(/cert) panics with %q, want %q", got, want)
 		}
 	}()
 	realm.EndpointURL("/cert")
 }
 
-// Update changes realm settings for new requests; null means no change.
+// Update changes realm settings for later requests. A field with the value null isn't changed.
 func TestRealm_Update(t *testing.T) {
 	kc, realm := start(t)
 	update := func(patch string) { t.Helper(); must(t, realm.Update([]byte(patch))) }
@@ -63,7 +64,7 @@ func TestRealm_Update(t *testing.T) {
 	}
 	update(`{"defaultSignatureAlgorithm": "ES256", "accessTokenLifespan": null}`)
 	tokens := signIn(t, realm)
-	if alg := headerOf(t, tokens.AccessToken)["alg"]; alg != "ES256" ||
+	if alg := parseHeader(t, tokens.AccessToken)["alg"]; alg != "ES256" ||
 		tokens.ExpiresIn != time.Minute {
 		t.Errorf("algorithm is %s and lifespan %v, want ES256 and still 1m", alg, tokens.ExpiresIn)
 	}
@@ -75,20 +76,20 @@ func TestRealm_Update(t *testing.T) {
 	update(`{"enabled": true}`)
 	login(t, realm, "alice", "alice-password").wantOK(t)
 
-	// As in Keycloak, the new attributes replace all old ones.
+	// As in Keycloak, the patch's attributes replace all attributes of the realm.
 	update(`{"attributes": {"frontendUrl": "https://id.example.com"}}`)
 	if want := "https://id.example.com/realms/shop"; realm.Issuer() != want ||
-		claimsOf(t, realm)["iss"] != want {
+		newTokenClaims(t, realm)["iss"] != want {
 		t.Errorf("issuer is %s, want %s", realm.Issuer(), want)
 	}
 	update(`{"attributes": {"a": "b"}}`)
 	if want := kc.URL + "/realms/shop"; realm.Issuer() != want ||
-		claimsOf(t, realm)["iss"] != want {
+		newTokenClaims(t, realm)["iss"] != want {
 		t.Errorf("issuer is %s, want %s again", realm.Issuer(), want)
 	}
 }
 
-// An invalid patch is an error and changes nothing.
+// Update returns an error for an invalid patch, and changes nothing.
 func TestRealm_Update_invalid(t *testing.T) {
 	_, realm := startWith(t,
 		map[string]any{"accessTokenLifespan": 100,
@@ -110,7 +111,8 @@ func TestRealm_Update_invalid(t *testing.T) {
 	}
 }
 
-// SetNotBefore revokes the tokens issued before a time; the zero time makes them valid again.
+// SetNotBefore revokes the tokens that were issued before a time. The zero time makes these tokens
+// valid again.
 func TestRealm_SetNotBefore(t *testing.T) {
 	kc, realm := start(t)
 	oldTokens := signIn(t, realm)
@@ -133,23 +135,24 @@ func TestRealm_UpdateClient(t *testing.T) {
 		t.Helper()
 		must(t, realm.UpdateClient("shop-api", []byte(patch)))
 	}
-	signInWith := func(secret string) reply {
+	loginWithSecret := func(secret string) reply {
 		return login(t, realm, "alice", "alice-password", "client_secret", secret)
 	}
 
 	update(`{"secret": "another"}`)
-	signInWith("shop-api-secret").wantOAuthError(t, 401,
+	loginWithSecret("shop-api-secret").wantOAuthError(t, 401,
 		"Invalid client or Invalid client credentials")
-	signInWith("another").wantOK(t)
+	loginWithSecret("another").wantOK(t)
 	update(`{"secret": "shop-api-secret", "enabled": false}`)
-	signInWith("shop-api-secret").wantOAuthError(t, 401,
+	loginWithSecret("shop-api-secret").wantOAuthError(t, 401,
 		"Invalid client or Invalid client credentials")
 	update(`{"enabled": true, "directAccessGrantsEnabled": false}`)
-	signInWith("shop-api-secret").wantOAuthError(t, 400, "Client not allowed for direct access grants")
+	loginWithSecret("shop-api-secret").wantOAuthError(t, 400,
+		"Client not allowed for direct access grants")
 	update(`{"directAccessGrantsEnabled": true}`)
-	signInWith("shop-api-secret").wantOK(t)
+	loginWithSecret("shop-api-secret").wantOK(t)
 
-	// Each attribute is changed by itself; an empty value deletes an attribute.
+	// A patch changes only the attributes that it contains. An empty value deletes an attribute.
 	update(`{"attributes": {"access.token.lifespan": "60"}}`)
 	update(`{"attributes": {"a": "b"}}`)
 	if d := signIn(t, realm).ExpiresIn; d != time.Minute {
@@ -160,25 +163,26 @@ func TestRealm_UpdateClient(t *testing.T) {
 		t.Errorf("lifespan is %v, want the realm's 5m", d)
 	}
 
-	// The new mappers replace all old ones.
+	// The patch's mappers replace all mappers of the client.
 	update(`{"protocolMappers": [
-		{"name": "a", "protocol": "openid-connect", "protocolMapper": "oidc-hardcoded-claim-mapper", "config": {"claim.name": "hidden", "claim.value": "x"}},
-		{"name": "b", "protocol": "openid-connect", "protocolMapper": "oidc-hardcoded-claim-mapper", "config": {"claim.name": "seen", "claim.value": "x", "access.token.claim": "true"}}]}`)
-	claims := claimsOf(t, realm)
-	if claims["seen"] != "x" || claims["hidden"] != nil || claims["aud"] == "shop-api" ||
-		claims["groups"] != nil {
-		t.Errorf("claims are %v, want only those of the new mappers", claims)
+		{"name": "a", "protocol": "openid-connect", "protocolMapper": "oidc-hardcoded-claim-mapper", "config": {"claim.name": "in-no-token", "claim.value": "x"}},
+		{"name": "b", "protocol": "openid-connect", "protocolMapper": "oidc-hardcoded-claim-mapper", "config": {"claim.name": "in-access-token", "claim.value": "x", "access.token.claim": "true"}}]}`)
+	claims := newTokenClaims(t, realm)
+	if claims["in-access-token"] != "x" || claims["in-no-token"] != nil ||
+		claims["aud"] == "shop-api" || claims["groups"] != nil {
+		t.Errorf("claims are %v, want in-access-token, and no claims of the old mappers", claims)
 	}
 }
 
-// Enabling service accounts creates the client's service account, once.
+// UpdateClient with serviceAccountsEnabled creates the client's service account. The same patch can
+// be repeated.
 func TestRealm_UpdateClient_serviceAccount(t *testing.T) {
 	_, realm := startWith(t, nil, map[string]any{"serviceAccountsEnabled": false}, nil)
-	login := func() reply { return token(t, realm, "grant_type", "client_credentials") }
-	login().wantOAuthError(t, 401, "Client not enabled to retrieve service account")
+	sendGrant := func() reply { return postToken(t, realm, "grant_type", "client_credentials") }
+	sendGrant().wantOAuthError(t, 401, "Client not enabled to retrieve service account")
 	for range 2 {
 		must(t, realm.UpdateClient("shop-api", []byte(`{"serviceAccountsEnabled": true}`)))
-		claims := parseClaims(t, login().wantOK(t).field("access_token"))
+		claims := parseClaims(t, sendGrant().wantOK(t).field("access_token"))
 		if claims["preferred_username"] != "service-account-shop-api" ||
 			claims["client_id"] != "shop-api" {
 			t.Errorf("claims are %v, want a service account's", claims)
@@ -186,7 +190,7 @@ func TestRealm_UpdateClient_serviceAccount(t *testing.T) {
 	}
 }
 
-// An invalid patch of a client is an error and changes nothing.
+// UpdateClient returns an error for an invalid patch, and changes nothing.
 func TestRealm_UpdateClient_invalid(t *testing.T) {
 	_, realm := startWith(t, nil,
 		map[string]any{"enabled": true,
@@ -201,72 +205,77 @@ func TestRealm_UpdateClient_invalid(t *testing.T) {
 		wantError(t, realm.UpdateClient("shop-api", []byte(patch)), want)
 	}
 	wantError(t, realm.UpdateClient("shop", []byte(`{}`)), `the realm has no client "shop"`)
-	// The invalid patches must have no effect, even after a valid one.
+	// The invalid patches must have no effect, even after a valid patch.
 	must(t, realm.UpdateClient("shop-api", []byte(`{"name": "Shop"}`)))
 	r := login(t, realm, "alice", "alice-password").wantOK(t)
 	if claims := parseClaims(t, r.field("access_token")); r.body["expires_in"] != 100.0 ||
 		!slices.Contains(audience(claims), "shop-api") {
-		t.Errorf("lifespan is %v s and the claims are %v, want them unchanged",
-			r.body["expires_in"], claims)
+		t.Errorf("after invalid patches, expires_in is %v and claims are %v, want 100 and the old "+
+			"audience shop-api", r.body["expires_in"], claims)
 	}
 }
 
-// Sessions returns all sessions that are neither ended nor expired.
+// Sessions returns the online and offline sessions that haven't ended or expired.
 func TestRealm_Sessions(t *testing.T) {
 	kc, realm := start(t)
-	if ids := realm.Sessions(); len(ids) != 0 {
-		t.Errorf("at the start, Sessions() = %v, want none", ids)
+	if sessions := realm.Sessions(); len(sessions) != 0 {
+		t.Errorf("before the first sign-in, Sessions() = %v, want none", sessions)
 	}
-	first, second, offline := signIn(t, realm), signIn(t, realm),
-		signIn(t, realm, "openid", "offline_access")
-	wantSessions(t, realm, first.SessionID, second.SessionID, offline.SessionID)
-	if sid := parseClaims(t, first.AccessToken)["sid"]; sid != first.SessionID {
-		t.Errorf("sid is %v, want %s", sid, first.SessionID)
+	tokens1, tokens2 := signIn(t, realm), signIn(t, realm)
+	offlineTokens := signIn(t, realm, "openid", "offline_access")
+	wantSessions(t, realm, tokens1.SessionID, tokens2.SessionID, offlineTokens.SessionID)
+	if sid := parseClaims(t, tokens1.AccessToken)["sid"]; sid != tokens1.SessionID {
+		t.Errorf("sid is %v, want %s", sid, tokens1.SessionID)
 	}
 	for _, s := range realm.Sessions() {
 		want := keycloaktest.Session{ID: s.ID, UserID: user(t, realm, "alice").ID(),
-			Offline: s.ID == offline.SessionID, Clients: []string{"shop-api"}}
+			Offline: s.ID == offlineTokens.SessionID, Clients: []string{"shop-api"}}
 		if fmt.Sprint(s) != fmt.Sprint(want) {
 			t.Errorf("Sessions() has %v, want %v", s, want)
 		}
 	}
 	post(t, oidcURL(realm, "/logout"), "client_id", "shop-api", "client_secret", "shop-api-secret",
-		"refresh_token", second.RefreshToken)
-	wantSessions(t, realm, first.SessionID, offline.SessionID)
-	kc.Advance(first.RefreshExpiresIn)
-	wantSessions(t, realm, offline.SessionID)
+		"refresh_token", tokens2.RefreshToken)
+	wantSessions(t, realm, tokens1.SessionID, offlineTokens.SessionID)
+	kc.Advance(tokens1.RefreshExpiresIn)
+	wantSessions(t, realm, offlineTokens.SessionID)
 }
 
-// EndSession ends exactly the session with the given ID and Offline flag.
+// EndSession ends only the session whose ID and Offline flag match, and reports whether there was
+// one.
 func TestRealm_EndSession(t *testing.T) {
 	_, realm := start(t)
-	tokens, offline, other := signIn(t, realm), signIn(t, realm, "openid", "offline_access"),
-		signIn(t, realm)
+	tokens, otherTokens := signIn(t, realm), signIn(t, realm)
+	offlineTokens := signIn(t, realm, "openid", "offline_access")
 	for _, s := range []keycloaktest.Session{{ID: tokens.SessionID},
-		{ID: offline.SessionID, Offline: true}} {
-		otherKind := keycloaktest.Session{ID: s.ID, Offline: !s.Offline}
-		if realm.EndSession(otherKind) || !realm.EndSession(s) || realm.EndSession(s) {
-			t.Errorf("EndSession(%v) doesn't end exactly this session, or ends it twice", s)
+		{ID: offlineTokens.SessionID, Offline: true}} {
+		otherFlag := keycloaktest.Session{ID: s.ID, Offline: !s.Offline}
+		got := []bool{realm.EndSession(otherFlag), realm.EndSession(s), realm.EndSession(s)}
+		if want := []bool{false, true, false}; !slices.Equal(got, want) {
+			t.Errorf("EndSession(%v), and EndSession(%v) twice, return %v, want %v", otherFlag, s,
+				got, want)
 		}
 	}
 	if realm.EndSession(keycloaktest.Session{ID: "no-such-session"}) {
 		t.Error("EndSession returns true for an unknown session")
 	}
-	wantSessions(t, realm, other.SessionID)
+	wantSessions(t, realm, otherTokens.SessionID)
 	wantUserinfo(t, realm, tokens.AccessToken, "user_session_not_found")
 	refresh(t, realm, tokens.RefreshToken).wantOAuthError(t, 400, "Session not active")
-	refresh(t, realm, offline.RefreshToken).wantOAuthError(t, 400, "Offline user session not found")
+	refresh(t, realm, offlineTokens.RefreshToken).wantOAuthError(t, 400,
+		"Offline user session not found")
 }
 
-// Methods that end a session return after the back-channel logouts have been sent.
+// Methods that end sessions return only when the back-channel logouts have been sent.
 func TestLogout_backchannel(t *testing.T) {
 	logoutTokens := make(chan string, 10)
-	client := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	recordToken := func(_ http.ResponseWriter, r *http.Request) {
 		logoutTokens <- r.PostFormValue("logout_token")
-	}))
-	defer client.Close()
+	}
+	clientServer := httptest.NewServer(http.HandlerFunc(recordToken))
+	defer clientServer.Close()
 	kc, realm := startWith(t, nil, map[string]any{"attributes": map[string]any{
-		"backchannel.logout.url":              client.URL + "/bye",
+		"backchannel.logout.url":              clientServer.URL + "/bye",
 		"backchannel.logout.session.required": "true",
 	}}, nil)
 	alice := user(t, realm, "alice")
@@ -290,6 +299,6 @@ func TestLogout_backchannel(t *testing.T) {
 			t.Errorf("%s sends %v (%v), want a logout token for session %s", name, claims, err,
 				tokens.SessionID)
 		}
-		kc.Advance(time.Second) // Logout revokes all tokens issued in this second
+		kc.Advance(time.Second) // because Logout revokes all tokens of the current second
 	}
 }

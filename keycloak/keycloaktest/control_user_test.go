@@ -13,13 +13,13 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// carol is a user for AddUser, with some names in mixed case.
+// carol is a user for AddUser. Her username and email address are in mixed case.
 const carol = `{"username": "Carol", "email": "Carol@Example.com", "firstName": "Carol", "lastName": "C", "enabled": true,
 	"credentials": [{"type": "password", "value": "carol-password"}], "realmRoles": ["member"], "groups": ["/staff"]}`
 
-// anyAttribute is a user profile that allows all attributes. Keycloak's default profile drops the
-// attributes that it doesn't declare.
-const anyAttribute = `{"attributes": [{"name": "username"}, {"name": "email"}, {"name": "firstName"}, {"name": "lastName"}], "unmanagedAttributePolicy": "ENABLED"}`
+// anyAttributeProfile is a user profile that allows all attributes. With Keycloak's default
+// profile, attributes that the profile doesn't declare are dropped.
+const anyAttributeProfile = `{"attributes": [{"name": "username"}, {"name": "email"}, {"name": "firstName"}, {"name": "lastName"}], "unmanagedAttributePolicy": "ENABLED"}`
 
 // startStaff starts a server whose realm shop has the group staff, and mappers for groups and for
 // the attribute shoe.
@@ -28,7 +28,7 @@ func startStaff(t *testing.T) (*keycloaktest.Server, *keycloaktest.Realm) {
 	kc, realm := startWith(t, object{
 		"groups": []object{{"name": "staff"}},
 		"components": object{"org.keycloak.userprofile.UserProfileProvider": []object{
-			{"providerId": "declarative-user-profile", "config": object{"kc.user.profile.config": []string{anyAttribute}}},
+			{"providerId": "declarative-user-profile", "config": object{"kc.user.profile.config": []string{anyAttributeProfile}}},
 		}},
 	}, nil, nil)
 	must(t, realm.UpdateClient("shop-api", []byte(`{"protocolMappers": [
@@ -39,38 +39,40 @@ func startStaff(t *testing.T) (*keycloaktest.Server, *keycloaktest.Realm) {
 	return kc, realm
 }
 
-// AddUser adds a user who can sign in with the username and the email address in any case.
+// AddUser adds a user who can sign in with the username or the email address, in upper or lower
+// case.
 func TestRealm_AddUser(t *testing.T) {
 	_, realm := startStaff(t)
-	added, err := realm.AddUser([]byte(carol))
+	addedUser, err := realm.AddUser([]byte(carol))
 	must(t, err)
 	for _, name := range []string{"carol", "CAROL", "carol@example.com"} {
-		found := realm.User(name)
-		if found == nil || found.ID() != added.ID() {
-			t.Errorf("User(%q) = %v, want carol", name, found)
+		foundUser := realm.User(name)
+		if foundUser == nil || foundUser.ID() != addedUser.ID() {
+			t.Errorf("User(%q) = %v, want carol", name, foundUser)
 		}
 		claims := parseClaims(t,
 			login(t, realm, name, "carol-password").wantOK(t).field("access_token"))
-		if claims["sub"] != added.ID() || claims["preferred_username"] != "carol" ||
+		if claims["sub"] != addedUser.ID() || claims["preferred_username"] != "carol" ||
 			claims["email"] != "carol@example.com" {
 			t.Errorf("claims are %v, want carol's", claims)
 		}
 		roles := rolesIn(claims, "")
 		if !slices.Contains(roles, "member") || !slices.Contains(roles, "default-roles-shop") ||
 			fmt.Sprint(claims["groups"]) != "[/staff]" {
-			t.Errorf("roles are %v and groups %v, want carol's and the default role",
+			t.Errorf("roles are %v and groups %v, want member, default-roles-shop and /staff",
 				roles, claims["groups"])
 		}
 	}
-	if found := realm.UserByID(added.ID()); found == nil || found.ID() != added.ID() {
-		t.Errorf("UserByID(%s) = %v, want carol", added.ID(), found)
+	if foundUser := realm.UserByID(addedUser.ID()); foundUser == nil ||
+		foundUser.ID() != addedUser.ID() {
+		t.Errorf("UserByID(%s) = %v, want carol", addedUser.ID(), foundUser)
 	}
 	if realm.User("unknown") != nil || realm.UserByID("carol") != nil || realm.User("") != nil {
 		t.Error("User or UserByID returns a user for an unknown name or ID, want nil")
 	}
 }
 
-// A user with a temporary password must change the password first.
+// The password grant rejects a temporary password, because the user must change it first.
 func TestRealm_AddUser_temporaryPassword(t *testing.T) {
 	_, realm := startStaff(t)
 	_, err := realm.AddUser(
@@ -84,7 +86,7 @@ func TestRealm_AddUser_temporaryPassword(t *testing.T) {
 func TestRealm_AddUser_invalid(t *testing.T) {
 	_, realm := startStaff(t)
 	alice := user(t, realm, "alice")
-	for user, want := range map[string]string{
+	for document, want := range map[string]string{
 		`{"username": "ALICE"}`: "another user has this name",
 		`{"username": "x", "email": "Alice@example.com"}`: "another user has the e-mail address " +
 			"alice@example.com",
@@ -97,21 +99,22 @@ func TestRealm_AddUser_invalid(t *testing.T) {
 		`{"username": {}}`:                                    "username",
 		`alice`:                                               "invalid character",
 	} {
-		added, err := realm.AddUser([]byte(user))
+		addedUser, err := realm.AddUser([]byte(document))
 		wantError(t, err, want)
-		if added != nil || realm.User("x") != nil {
-			t.Errorf("AddUser(%s) returns an error but adds a user", user)
+		if addedUser != nil || realm.User("x") != nil {
+			t.Errorf("AddUser(%s) returns an error but adds a user", document)
 		}
 	}
 	login(t, realm, "alice", "alice-password").wantOK(t)
 }
 
-// Update changes the fields in the patch and keeps the others. Attributes are replaced as a whole.
+// Update changes only the fields in the patch. If the patch has attributes, they replace all
+// attributes of the user.
 func TestUser_Update(t *testing.T) {
 	_, realm := startStaff(t)
-	caro, err := realm.AddUser([]byte(carol))
+	carolUser, err := realm.AddUser([]byte(carol))
 	must(t, err)
-	update := func(patch string) { t.Helper(); must(t, caro.Update([]byte(patch))) }
+	update := func(patch string) { t.Helper(); must(t, carolUser.Update([]byte(patch))) }
 	tokens, err := realm.SignIn("shop-api", "carol")
 	must(t, err)
 	refreshedClaims := func() jwt.MapClaims {
@@ -124,17 +127,17 @@ func TestUser_Update(t *testing.T) {
 		`{"firstName": "Caroline", "username": "Caro", "attributes": {"shoe": ["38"], "hat": ["56"]}, "lastName": null}`)
 	if claims := refreshedClaims(); claims["name"] != "Caroline C" ||
 		claims["preferred_username"] != "caro" || claims["shoe"] != "38" ||
-		claims["sub"] != caro.ID() {
-		t.Errorf("claims are %v, want the new names and shoe, and the old sub", claims)
+		claims["sub"] != carolUser.ID() {
+		t.Errorf("claims are %v, want the new names and shoe, and the same sub", claims)
 	}
 	if realm.User("carol") != nil || realm.User("caro") == nil {
-		t.Error("User returns the user for the old name, or not for the new name")
+		t.Error("User finds the old name, or doesn't find the new name")
 	}
 	update(`{"attributes": {"hat": ["57"]}}`) // replaces all attributes
 	if claims := refreshedClaims(); claims["shoe"] != nil ||
 		fmt.Sprint(claims["groups"]) != "[/staff]" ||
 		!slices.Contains(rolesIn(claims, ""), "member") {
-		t.Errorf("claims are %v, want no shoe, and the old roles and groups", claims)
+		t.Errorf("claims are %v, want no shoe, and the same roles and groups", claims)
 	}
 	update(`{"requiredActions": ["UPDATE_PASSWORD"]}`)
 	login(t, realm, "caro", "carol-password").wantOAuthError(t, 400, "Account is not fully set up")
@@ -148,10 +151,10 @@ func TestUser_Update(t *testing.T) {
 	wantUserinfo(t, realm, tokens.AccessToken, "")
 }
 
-// An invalid patch of a user is an error and changes nothing.
+// Update returns an error for an invalid patch, and changes nothing.
 func TestUser_Update_invalid(t *testing.T) {
 	_, realm := startStaff(t)
-	added, err := realm.AddUser(
+	addedUser, err := realm.AddUser(
 		[]byte(strings.Replace(carol, `"enabled"`, `"attributes": {"shoe": ["38"]}, "enabled"`, 1)))
 	must(t, err)
 	const changes = `"firstName": "X", "attributes": {"shoe": ["1"]}, "enabled": false`
@@ -166,21 +169,22 @@ func TestUser_Update_invalid(t *testing.T) {
 		`{"credentials": [], ` + changes + `}`:            "credentials can't be changed",
 		`{"id": "1", ` + changes + `}`:                    "id can't be changed",
 	} {
-		wantError(t, added.Update([]byte(patch)), want)
+		wantError(t, addedUser.Update([]byte(patch)), want)
 		claims := parseClaims(t,
 			login(t, realm, "carol", "carol-password").wantOK(t).field("access_token"))
-		if claims["name"] != "Carol C" || claims["shoe"] != "38" || claims["sub"] != added.ID() {
+		if claims["name"] != "Carol C" || claims["shoe"] != "38" ||
+			claims["sub"] != addedUser.ID() {
 			t.Errorf("after the invalid patch %s, claims are %v, want no change", patch, claims)
 		}
 	}
-	// The user's own name and address don't conflict.
-	must(t, added.Update([]byte(`{"username": "carol", "email": "carol@example.com"}`)))
+	// A patch may repeat the user's current username and email address.
+	must(t, addedUser.Update([]byte(`{"username": "carol", "email": "carol@example.com"}`)))
 }
 
-// Delete ends the user's sessions, and all methods of a deleted user return an error.
+// Delete ends the user's sessions. Afterwards, all methods of the deleted user return an error.
 func TestUser_Delete(t *testing.T) {
 	_, realm := start(t)
-	tokens, offline := signIn(t, realm), signIn(t, realm, "openid", "offline_access")
+	tokens, offlineTokens := signIn(t, realm), signIn(t, realm, "openid", "offline_access")
 	alice := user(t, realm, "alice")
 	alice2 := user(t, realm, "alice") // another handle to the same user
 	must(t, alice.Delete())
@@ -191,7 +195,8 @@ func TestUser_Delete(t *testing.T) {
 	login(t, realm, "alice", "alice-password").wantOAuthError(t, 400, "Invalid user credentials")
 	wantUserinfo(t, realm, tokens.AccessToken, "user_session_not_found")
 	refresh(t, realm, tokens.RefreshToken).wantOAuthError(t, 400, "Session not active")
-	refresh(t, realm, offline.RefreshToken).wantOAuthError(t, 400, "Offline user session not found")
+	refresh(t, realm, offlineTokens.RefreshToken).wantOAuthError(t, 400,
+		"Offline user session not found")
 	_, err := realm.SignIn("shop-api", "alice")
 	wantError(t, err, `no user "alice"`)
 
@@ -216,7 +221,8 @@ func TestUser_Delete(t *testing.T) {
 		for _, handle := range []*keycloaktest.User{alice, alice2} {
 			if err := method(handle); err == nil ||
 				err.Error() != "keycloaktest: the user was deleted" {
-				t.Errorf("%s of a deleted user returns %v, want the user was deleted", name, err)
+				t.Errorf("%s of a deleted user returns %v, want %q", name, err,
+					"keycloaktest: the user was deleted")
 			}
 		}
 	}
@@ -231,12 +237,12 @@ func TestUser_Delete(t *testing.T) {
 		login(t, realm, "alice", "alice-password").wantOK(t).field("access_token"))
 	if claims["sub"] != newUser.ID() || newUser.ID() == alice.ID() ||
 		slices.Contains(rolesIn(claims, "shop-api"), "reader") {
-		t.Errorf("claims are %v, want the new user's", claims)
+		t.Errorf("claims are %v, want the new user's sub, and no role reader", claims)
 	}
 	refresh(t, realm, tokens.RefreshToken).wantOAuthError(t, 400, "Session not active")
 }
 
-// User returns a service account by its username. SignIn rejects a service account.
+// User finds a service account by its username. SignIn returns an error for a service account.
 func TestRealm_User_serviceAccount(t *testing.T) {
 	t.Parallel()
 	kc := keycloaktest.New(t,

@@ -10,10 +10,11 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// A recordingTB records failures and log lines. Fatalf doesn't end the test.
+// A recordingTB is a testing.TB that records failures and log lines. Its Fatalf doesn't end the
+// test.
 type recordingTB struct {
 	*testing.T
-	failures, lines []string
+	failures, logLines []string
 }
 
 func (tb *recordingTB) Fatalf(format string, args ...any) {
@@ -24,7 +25,8 @@ func (tb *recordingTB) Logf(format string, args ...any) {
 	tb.lines = append(tb.lines, fmt.Sprintf(format, args...))
 }
 
-// Server.Realm fails the test for an unknown name, but a request for an unknown realm doesn't.
+// Server.Realm fails the test that was passed to New if there was never a realm with this name. An
+// HTTP request for an unknown realm doesn't fail the test.
 func TestServer_Realm_unknown(t *testing.T) {
 	tb := &recordingTB{T: t}
 	kc := keycloaktest.New(tb, keycloaktest.RealmSpec{Name: "shop"}.File(),
@@ -32,15 +34,15 @@ func TestServer_Realm_unknown(t *testing.T) {
 	if kc.Realm("shop") == nil || len(tb.failures) != 0 {
 		t.Fatalf("Realm(shop) fails the test with %q, want the realm", tb.failures)
 	}
-	if kc.Realm("Shop") != nil || len(tb.failures) != 1 ||
-		tb.failures[0] !=
-			`keycloaktest: there is no realm "Shop": the server has "billing", "shop"` {
-		t.Errorf("Realm(Shop) fails the test with %q, want the names of the realms", tb.failures)
+	want := `keycloaktest: there is no realm "Shop": the server has "billing", "shop"`
+	if kc.Realm("Shop") != nil || len(tb.failures) != 1 || tb.failures[0] != want {
+		t.Errorf("Realm(Shop) fails the test with %q, want %q", tb.failures, want)
 	}
 	tb.failures = nil
-	kc.Remove("billing") // a removed realm's name stays known
+	kc.Remove("billing") // Realm returns nil for the name of a removed realm
 	if kc.Realm("billing") != nil || len(tb.failures) != 0 {
-		t.Errorf("Realm of a removed realm fails the test with %q, want nil", tb.failures)
+		t.Errorf("after Remove, Realm(billing) fails the test with %q, want nil and no failure",
+			tb.failures)
 	}
 	response, err := http.Get(kc.URL + "/realms/typo")
 	must(t, err)
@@ -50,8 +52,9 @@ func TestServer_Realm_unknown(t *testing.T) {
 	}
 }
 
-// Without a test to fail, Server.Realm returns nil for an unknown name. Methods of a nil Realm or
-// User return a helpful error, or panic with one if they return no error.
+// For a server that Start returned, there is no test to fail, and Server.Realm returns nil for an
+// unknown name. The methods of a nil Realm or User return an error. Methods that have no error
+// result panic with the error's message.
 func TestServer_Realm_unknownWithoutTest(t *testing.T) {
 	kc, err := keycloaktest.Start(
 		keycloaktest.Config{Realms: [][]byte{keycloaktest.RealmSpec{Name: "shop"}.File()}})
@@ -132,17 +135,19 @@ func TestUnknownNames(t *testing.T) {
 			keycloaktest.Role{Name: "reader"}),
 		`the client "shop-api" has no role "reader"`: ann.RevokeRole(
 			keycloaktest.Role{Client: "shop-api", Name: "reader"}),
+		// The two calls return the same error. A space makes the second key of the map different.
 		`a secret is given for the client "shop-ap", which no realm has`:  startErr,
 		`a secret is given for the client "shop-ap", which no realm has `: importErr,
 		`the realm has no key "k"`:                                        realm.RemoveKey("k"),
 	} {
 		if err == nil || err.Error() != "keycloaktest: "+strings.TrimSpace(want) {
-			t.Errorf("error is %v, want %s", err, want)
+			t.Errorf("error is %v, want keycloaktest: %s", err, want)
 		}
 	}
 }
 
-// The test's log tells why a user can't sign in, which Keycloak's response doesn't.
+// If a user can't sign in because the account is incomplete, the test's log gives the reason.
+// Keycloak's response doesn't.
 func TestLogin_incompleteProfile(t *testing.T) {
 	tb := &recordingTB{T: t}
 	shop := keycloaktest.RealmSpec{Name: "shop", Clients: []keycloaktest.ClientSpec{{ID: "web"}}}
@@ -164,10 +169,10 @@ func TestLogin_incompleteProfile(t *testing.T) {
 		must(t, err)
 		response.Body.Close()
 		logged := strings.Join(tb.lines, "\n")
-		if ok := tt.want == ""; ok != (response.StatusCode == http.StatusOK) ||
-			ok != (logged == "") || !strings.Contains(logged, tt.want) {
-			t.Errorf("%s: status is %d and log %q, want %q in the log", name, response.StatusCode,
-				logged, tt.want)
+		if wantOK := tt.want == ""; wantOK != (response.StatusCode == http.StatusOK) ||
+			wantOK != (logged == "") || !strings.Contains(logged, tt.want) {
+			t.Errorf("%s: status is %d and log %q, want success: %t, and %q in the log", name,
+				response.StatusCode, logged, wantOK, tt.want)
 		}
 	}
 }

@@ -67,14 +67,14 @@ func ExampleRealm_Mint() {
 	defer kc.Close()
 	realm := kc.Realm("shop")
 
-	for _, invalid := range []keycloaktest.TokenSpec{
+	for _, spec := range []keycloaktest.TokenSpec{
 		{Claims: map[string]any{"aud": "shop-api", "sub": "alice"}, Lifetime: -time.Minute}, // expired
 		{Claims: map[string]any{"aud": "another-api", "sub": "alice"}},                      // for another API
 		{Claims: map[string]any{"aud": "shop-api", "sub": "alice", "exp": nil}},             // never expires
 		{Claims: map[string]any{"aud": "shop-api", "sub": "alice", "typ": "ID"}},            // an ID token
 		{Claims: map[string]any{"aud": "shop-api", "sub": "alice"}, Header: map[string]any{"kid": "another-key"}},
 	} {
-		token, err := realm.Mint(invalid)
+		token, err := realm.Mint(spec)
 		fmt.Println(len(token) > 100, err)
 	}
 	// Output:
@@ -85,7 +85,7 @@ func ExampleRealm_Mint() {
 	// true <nil>
 }
 
-// Code that verifies tokens must notice when keys are rotated and removed.
+// RotateKeys and RemoveKey test whether code that verifies tokens notices changed keys.
 func ExampleRealm_RotateKeys() {
 	kc, _ := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()}})
 	defer kc.Close()

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// FuzzReadRealm checks that Import returns, for any file, an error or a realm that can serve
-// requests and doesn't keep the file's private keys.
+// FuzzReadRealm checks that Import returns an error or a usable realm for any file. The realm must
+// serve requests, and must not contain the file's private keys.
 func FuzzReadRealm(f *testing.F) {
 	for _, name := range []string{"../../deploy/keycloak/local-realm.json",
 		"contract/testdata/export.json"} {
@@ -40,7 +40,7 @@ func FuzzReadRealm(f *testing.F) {
 		}
 		if strings.Contains(strings.Join(r.Ignored(), " "), "BEGIN") ||
 			len(r.settings.Components) > 0 {
-			t.Error("the realm keeps part of a private key")
+			t.Error("the realm contains part of a private key or a component, want neither")
 		}
 		for id := range r.clients {
 			for _, u := range r.users {
@@ -62,17 +62,18 @@ func FuzzReadRealm(f *testing.F) {
 	})
 }
 
-// FuzzForms checks that no form, query or Authorization header makes an endpoint panic.
+// FuzzForms checks that no endpoint panics, for any form, query and Authorization header.
 func FuzzForms(f *testing.F) {
-	const client = "client_id=shop&client_secret=s"
+	const clientAuth = "client_id=shop&client_secret=s"
 	for _, form := range []string{
-		client + "&grant_type=password&username=ann&password=p&scope=openid",
-		client + "&grant_type=refresh_token&refresh_token=a.b.c",
-		client +
-			"&grant_type=authorization_code&code=a.b.c&redirect_uri=http://localhost/cb&code_verifier=x", client + "&grant_type=client_credentials",
-		client + "&grant_type=urn:ietf:params:oauth:grant-type:device_code&device_code=x",
-		client + "&token=a.b.c&token_type_hint=refresh_token",
-		client + "&refresh_token=x",
+		clientAuth + "&grant_type=password&username=ann&password=p&scope=openid",
+		clientAuth + "&grant_type=refresh_token&refresh_token=a.b.c",
+		clientAuth +
+			"&grant_type=authorization_code&code=a.b.c&redirect_uri=http://localhost/cb&code_verifier=x",
+		clientAuth + "&grant_type=client_credentials",
+		clientAuth + "&grant_type=urn:ietf:params:oauth:grant-type:device_code&device_code=x",
+		clientAuth + "&token=a.b.c&token_type_hint=refresh_token",
+		clientAuth + "&refresh_token=x",
 		"id_token_hint=a.b.c&post_logout_redirect_uri=http://localhost/",
 		"device_user_code=ABCD-EFGH", "access_token=x", "username=ann&password=p&credentialId=",
 		"code=x&accept=Yes", "a=%zz", ";&=&&==", strings.Repeat("a=b&", 200),
@@ -98,7 +99,8 @@ func FuzzForms(f *testing.F) {
 				status, body := s.do(method, "/realms/shop"+path+"?"+query, authorization, form)
 				if status < 200 || status > 501 ||
 					status == 500 && (formErr == nil || method != "POST") {
-					t.Errorf("%s %s returns %d %s, want no server error", method, path, status, body)
+					t.Errorf("%s %s returns %d %s, want no internal error", method, path, status,
+						body)
 				}
 			}
 		}

@@ -45,7 +45,8 @@ func newBrowser(t *testing.T, s *Server) *testBrowser {
 			}}}
 }
 
-// read stores a response in b. Its parameters are the results of an http.Client's methods.
+// read stores a response in b. Its parameters are the results of http.Client's Get and PostForm, so
+// that a call of these methods can be the argument.
 func (b *testBrowser) read(resp *http.Response, err error) {
 	b.Helper()
 	if err != nil {
@@ -64,8 +65,8 @@ func (b *testBrowser) read(resp *http.Response, err error) {
 	}
 }
 
-// authorize sends an authorization request. pairs are alternating names and values that add or
-// replace parameters.
+// authorize sends an authorization request. pairs are the names and values of parameters to add or
+// replace, alternating.
 func (b *testBrowser) authorize(pairs ...string) {
 	b.Helper()
 	query := url.Values{
@@ -80,7 +81,7 @@ func (b *testBrowser) authorize(pairs ...string) {
 
 var formActionPattern = regexp.MustCompile(`action="([^"]*)"`)
 
-// formAction returns the URL of the page's form.
+// formAction returns the URL that the page's form is posted to.
 func (b *testBrowser) formAction() string {
 	b.Helper()
 	match := formActionPattern.FindStringSubmatch(b.body)
@@ -108,14 +109,14 @@ func (b *testBrowser) wantPage(text string) {
 	}
 }
 
-// wantParameter checks the value of a parameter of the redirect to the client.
+// wantParameter checks the value of a query parameter in the redirect to the client.
 func (b *testBrowser) wantParameter(name, value string) {
 	b.Helper()
 	if b.redirect == nil {
-		b.Fatalf("no redirect: %s", b.body)
+		b.Fatalf("response is no redirect to the client: %s", b.body)
 	}
 	if got := b.redirect.Query().Get(name); got != value {
-		b.Errorf("%s is %q, want %q: %s", name, got, value, b.redirect)
+		b.Errorf("parameter %s is %q, want %q; the redirect is %s", name, got, value, b.redirect)
 	}
 }
 
@@ -136,7 +137,7 @@ func postForm(t *testing.T, address string, pairs ...string) (int, map[string]an
 	return resp.StatusCode, body
 }
 
-// mustSignIn signs in ann with SignIn at the client app.
+// mustSignIn signs in ann to the client app with Realm.SignIn. It fails the test on an error.
 func mustSignIn(t *testing.T, r *Realm, scopes ...string) Tokens {
 	t.Helper()
 	tokens, err := r.SignIn("app", "ann", scopes...)
@@ -157,21 +158,21 @@ func wantPanic(t *testing.T, want string, f func()) {
 	f()
 }
 
-// wantError checks that the message of err contains want.
+// wantError checks that err isn't nil and that its message contains want.
 func wantError(t *testing.T, err error, want string) {
 	t.Helper()
 	if err == nil || !strings.Contains(err.Error(), want) {
-		t.Errorf("error is %v, want one with %q", err, want)
+		t.Errorf("error is %v, want an error with %q", err, want)
 	}
 }
 
-// weakKey returns a short RSA key for fuzzing: a full-length key takes seconds to generate and use
-// in an instrumented process.
+// weakKey returns a short RSA key for fuzzing. An RSA key of the usual length would be slow: a
+// fuzzing process is instrumented, and takes seconds to generate and use it.
 var weakKey = sync.OnceValue(func() *rsa.PrivateKey {
 	return must(rsa.GenerateKey(rand.Reader, 1024))
 })
 
-// importWithWeakKeys is like Import, but all RSA keys of the realm are weak keys.
+// importWithWeakKeys is like Import, but every RSA key of the realm is weakKey.
 func (s *Server) importWithWeakKeys(file []byte) (*Realm, error) {
 	document, ignored, err := realmfile.Read(file)
 	if err != nil {
@@ -196,7 +197,7 @@ func (s *Server) importWithWeakKeys(file []byte) (*Realm, error) {
 	return r, nil
 }
 
-// newClosedServer returns a server that is closed, so it doesn't listen.
+// newClosedServer returns a server that is already closed, so that it doesn't use a port.
 func newClosedServer() *Server {
 	s, err := Start(Config{})
 	if err != nil {
@@ -206,7 +207,7 @@ func newClosedServer() *Server {
 	return s
 }
 
-// do serves a request without the network, and returns the response.
+// do handles a request without using the network, and returns the response.
 func (s *Server) do(method, path, authorization, form string) (status int, body string) {
 	request := httptest.NewRequest(method, "http://keycloak.test/", strings.NewReader(form))
 	escaped, query, _ := strings.Cut(path, "?")

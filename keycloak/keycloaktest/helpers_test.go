@@ -35,8 +35,8 @@ func start(t testing.TB) (*keycloaktest.Server, *keycloaktest.Realm) {
 type reply struct {
 	status int
 	header http.Header
-	text   string         // the body
-	body   map[string]any // the body if it is a JSON object, or nil
+	text   string         // the body as text
+	body   map[string]any // the body as a JSON object, or nil if it is something else
 }
 
 func (r reply) String() string { return fmt.Sprintf("%d %s", r.status, r.text) }
@@ -61,7 +61,7 @@ func (r reply) wantOAuthError(t testing.TB, status int, description string) {
 	}
 }
 
-// do sends a request. It returns an error if the response can't be read completely.
+// do sends a request. It returns an error if it can't read the whole response.
 func do(request *http.Request) (reply, error) {
 	resp, err := http.DefaultClient.Do(request)
 	if err != nil {
@@ -79,7 +79,7 @@ func do(request *http.Request) (reply, error) {
 	return r, nil
 }
 
-// send is like do, but fails the test if there is no response.
+// send is like do, but fails the test on an error.
 func send(t testing.TB, request *http.Request) reply {
 	t.Helper()
 	r, err := do(request.WithContext(t.Context()))
@@ -95,7 +95,7 @@ func get(t testing.TB, address string) reply {
 	return send(t, newRequest(t, http.MethodGet, address, ""))
 }
 
-// newRequest returns a request with a body, which may be empty.
+// newRequest returns a request. body may be empty.
 func newRequest(t testing.TB, method, address, body string) *http.Request {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, address,
@@ -111,7 +111,7 @@ func oidcURL(realm *keycloaktest.Realm, endpoint string) string {
 	return realm.URL() + "/protocol/openid-connect" + endpoint
 }
 
-// post posts a form of alternating names and values.
+// post posts a form. form has names and values, alternating.
 func post(t testing.TB, address string, form ...string) reply {
 	t.Helper()
 	values := url.Values{}
@@ -123,17 +123,17 @@ func post(t testing.TB, address string, form ...string) reply {
 	return send(t, request)
 }
 
-// token posts a form to the token endpoint as the client shop-api.
-func token(t testing.TB, realm *keycloaktest.Realm, form ...string) reply {
+// postToken posts a form to the token endpoint as the client shop-api.
+func postToken(t testing.TB, realm *keycloaktest.Realm, form ...string) reply {
 	t.Helper()
 	return post(t, oidcURL(realm, "/token"),
 		append([]string{"client_id", "shop-api", "client_secret", "shop-api-secret"}, form...)...)
 }
 
-// login sends a password grant. extra are further parameters as alternating names and values.
+// login sends a password grant. extra has names and values of further parameters, alternating.
 func login(t testing.TB, realm *keycloaktest.Realm, name, password string, extra ...string) reply {
 	t.Helper()
-	return token(t, realm,
+	return postToken(t, realm,
 		append([]string{"grant_type", "password", "scope", "openid", "username", name, "password",
 			password}, extra...)...)
 }
@@ -141,22 +141,22 @@ func login(t testing.TB, realm *keycloaktest.Realm, name, password string, extra
 // refresh exchanges a refresh token for new tokens.
 func refresh(t testing.TB, realm *keycloaktest.Realm, refreshToken string) reply {
 	t.Helper()
-	return token(t, realm, "grant_type", "refresh_token", "refresh_token", refreshToken)
+	return postToken(t, realm, "grant_type", "refresh_token", "refresh_token", refreshToken)
 }
 
-// userinfo sends an access token to the userinfo endpoint.
-func userinfo(t testing.TB, realm *keycloaktest.Realm, accessToken string) reply {
+// getUserinfo sends an access token to the userinfo endpoint.
+func getUserinfo(t testing.TB, realm *keycloaktest.Realm, accessToken string) reply {
 	t.Helper()
 	request := newRequest(t, http.MethodGet, oidcURL(realm, "/userinfo"), "")
 	request.Header.Set("Authorization", "Bearer "+accessToken)
 	return send(t, request)
 }
 
-// wantUserinfo checks that userinfo accepts a token if reason is "", or else rejects it with
-// reason.
+// wantUserinfo sends a token to the userinfo endpoint, and checks that the endpoint rejects the
+// token with reason. If reason is "", the endpoint must accept the token.
 func wantUserinfo(t testing.TB, realm *keycloaktest.Realm, accessToken, reason string) {
 	t.Helper()
-	r := userinfo(t, realm, accessToken)
+	r := getUserinfo(t, realm, accessToken)
 	if reason == "" {
 		r.wantOK(t)
 	} else if challenge := r.header.Get("WWW-Authenticate"); r.status != http.StatusUnauthorized ||
@@ -193,11 +193,11 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// wantError checks that the message of err contains want.
+// wantError checks that err isn't nil and that its message contains want.
 func wantError(t testing.TB, err error, want string) {
 	t.Helper()
 	if err == nil || !strings.Contains(err.Error(), want) {
-		t.Errorf("error is %v, want one with %q", err, want)
+		t.Errorf("error is %v, want an error with %q", err, want)
 	}
 }
 
@@ -211,11 +211,11 @@ func parseClaims(t testing.TB, token string) jwt.MapClaims {
 	return claims
 }
 
-// errAlgorithm is verify's error for a token with an algorithm other than its key's.
+// verify returns errAlgorithm if the alg in a token's header isn't the algorithm of its key.
 var errAlgorithm = errors.New("the token's algorithm isn't the key's")
 
 // verify verifies an access token for shop-api with the realm's published keys. It returns the
-// errors of golang-jwt and jwkset.
+// token's claims, and the error of golang-jwt or jwkset.
 func verify(t testing.TB, kc *keycloaktest.Server, realm *keycloaktest.Realm,
 	token string) (jwt.MapClaims, error) {
 	t.Helper()
@@ -242,17 +242,18 @@ func verify(t testing.TB, kc *keycloaktest.Server, realm *keycloaktest.Realm,
 // waitTimeout is long enough for slow or busy machines.
 const waitTimeout = 4 * time.Minute
 
-// waitFor waits until cond returns true. condition describes cond.
-func waitFor(t testing.TB, condition string, cond func() bool) {
+// waitFor waits until cond returns true. desc describes the condition in the failure.
+func waitFor(t testing.TB, desc string, cond func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(waitTimeout); !cond(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("timed out after %v waiting until %s", waitTimeout, condition)
+			t.Fatalf("timed out after %v waiting until %s", waitTimeout, desc)
 		}
 	}
 }
 
-// startWith is like start, with additional settings for the realm, its client and alice.
+// startWith is like start, with additional settings for the realm, the client shop-api and the user
+// alice.
 func startWith(t *testing.T, realm, client,
 	alice map[string]any) (*keycloaktest.Server, *keycloaktest.Realm) {
 	t.Helper()
@@ -266,14 +267,14 @@ func startWith(t *testing.T, realm, client,
 	return kc, kc.Realm("shop")
 }
 
-// claimsOf returns the claims of a new access token of alice.
-func claimsOf(t testing.TB, realm *keycloaktest.Realm) jwt.MapClaims {
+// newTokenClaims signs in alice and returns the claims of her access token.
+func newTokenClaims(t testing.TB, realm *keycloaktest.Realm) jwt.MapClaims {
 	t.Helper()
 	return parseClaims(t, signIn(t, realm).AccessToken)
 }
 
-// headerOf returns the header of a token without verifying it.
-func headerOf(t testing.TB, token string) map[string]any {
+// parseHeader returns the header of a token without verifying it.
+func parseHeader(t testing.TB, token string) map[string]any {
 	t.Helper()
 	parsed, _, err := jwt.NewParser().ParseUnverified(token, jwt.MapClaims{})
 	must(t, err)
@@ -298,12 +299,13 @@ func wantSessions(t *testing.T, realm *keycloaktest.Realm, want ...string) {
 	}
 }
 
-// rolesIn returns a client's roles in a token or, if client is empty, the realm roles.
+// rolesIn returns the roles at a client that a token's claims contain. If client is empty, it
+// returns the realm roles.
 func rolesIn(claims jwt.MapClaims, client string) []string {
 	access, _ := claims["realm_access"].(map[string]any)
 	if client != "" {
-		all, _ := claims["resource_access"].(map[string]any)
-		access, _ = all[client].(map[string]any)
+		clients, _ := claims["resource_access"].(map[string]any)
+		access, _ = clients[client].(map[string]any)
 	}
 	var names []string
 	roles, _ := access["roles"].([]any)
@@ -326,8 +328,8 @@ func mint(t testing.TB, realm *keycloaktest.Realm, spec keycloaktest.TokenSpec) 
 	return token
 }
 
-// seconds returns a time claim as the duration since 1970.
-func seconds(claims jwt.MapClaims, name string) time.Duration {
+// sinceEpoch returns a claim that is a NumericDate, as the duration since 1970.
+func sinceEpoch(claims jwt.MapClaims, name string) time.Duration {
 	n, _ := claims[name].(float64)
 	return time.Duration(n) * time.Second
 }
@@ -339,10 +341,10 @@ func shopNamed(name string) []byte {
 	return spec.File()
 }
 
-// kidOf returns the kid in the header of a new access token of alice.
-func kidOf(t *testing.T, realm *keycloaktest.Realm) any {
+// newTokenKID signs in alice and returns the kid in the header of her access token.
+func newTokenKID(t *testing.T, realm *keycloaktest.Realm) any {
 	t.Helper()
-	return headerOf(t, signIn(t, realm).AccessToken)["kid"]
+	return parseHeader(t, signIn(t, realm).AccessToken)["kid"]
 }
 
 // localRealm returns this repository's realm file for development.
@@ -353,8 +355,8 @@ func localRealm(t testing.TB) []byte {
 	return file
 }
 
-// startLocal starts a server with a realm file. The caller must close it.
-func startLocal(t testing.TB, file []byte) *keycloaktest.Server {
+// startWithFile starts a server with a realm file. The caller must close the server.
+func startWithFile(t testing.TB, file []byte) *keycloaktest.Server {
 	t.Helper()
 	kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{file}})
 	must(t, err)
@@ -366,7 +368,7 @@ func wantNotListening(t *testing.T, kc *keycloaktest.Server) {
 	t.Helper()
 	if conn, err := net.Dial("tcp", strings.TrimPrefix(kc.URL, "http://")); err == nil {
 		conn.Close()
-		t.Errorf("%s accepts connections, want none", kc.URL)
+		t.Errorf("%s accepts a connection, want an error", kc.URL)
 	}
 }
 
@@ -392,7 +394,7 @@ func wantDisconnect(t *testing.T, address string) {
 func sendAndCancel(t *testing.T, kc *keycloaktest.Server, request *http.Request) {
 	t.Helper()
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	before := kc.Count("")
+	countBefore := kc.Count("")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	done := make(chan error)
@@ -400,7 +402,7 @@ func sendAndCancel(t *testing.T, kc *keycloaktest.Server, request *http.Request)
 		_, err := do(request.WithContext(ctx))
 		done <- err
 	}()
-	waitFor(t, "the request arrives", func() bool { return kc.Count("") > before })
+	waitFor(t, "the request arrives", func() bool { return kc.Count("") > countBefore })
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("request returns %v, want %v", err, context.Canceled)

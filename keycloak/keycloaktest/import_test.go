@@ -11,22 +11,23 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// These files are like the files that kc.sh export writes for a realm with users in separate files.
+// kc.sh export can write a realm and its users to separate files. These constants are such files:
+// one has the realm, and the others have only users.
 const (
-	exportedRealm = `{"realm": "s28", "enabled": true, "groups": [{"name": "staff"}], "clients": [
+	realmDocument = `{"realm": "exported", "enabled": true, "groups": [{"name": "staff"}], "clients": [
 		{"clientId": "app", "secret": "s", "directAccessGrantsEnabled": true}, {"clientId": "job", "secret": "s", "serviceAccountsEnabled": true}]}`
-	exportedUsers = `{"realm": "s28", "users": [{"username": "robin", "email": "robin@example.com", "enabled": true, "firstName": "A", "lastName": "B",
+	usersDocument = `{"realm": "exported", "users": [{"username": "robin", "email": "robin@example.com", "enabled": true, "firstName": "A", "lastName": "B",
 		"groups": ["/staff"], "credentials": [{"type": "password", "value": "pw"}]}]}`
-	exportedServiceAccount = `{"realm": "s28", "users": [{"username": "service-account-job", "enabled": true, "serviceAccountClientId": "job", "realmRoles": ["worker"]}]}`
+	serviceAccountDocument = `{"realm": "exported", "users": [{"username": "service-account-job", "enabled": true, "serviceAccountClientId": "job", "realmRoles": ["worker"]}]}`
 )
 
-// Realm files and separate users files, which kc.sh export writes, are imported in any order at the
-// start. Import adds the users of a users file to an existing realm.
+// Start imports a realm file and its users files in any order. Import adds the users in a users
+// file to the existing realm, and adds none of them if one can't be added.
 func TestImport_exportDirectory(t *testing.T) {
 	t.Parallel()
-	for name, files := range map[string][]string{
-		"realm first": {exportedRealm, exportedUsers, exportedServiceAccount},
-		"users first": {exportedServiceAccount, exportedUsers, exportedRealm},
+	for order, files := range map[string][]string{
+		"realm file first":  {realmDocument, usersDocument, serviceAccountDocument},
+		"users files first": {serviceAccountDocument, usersDocument, realmDocument},
 	} {
 		var realms [][]byte
 		for _, file := range files {
@@ -34,34 +35,36 @@ func TestImport_exportDirectory(t *testing.T) {
 		}
 		s, err := keycloaktest.Start(keycloaktest.Config{Realms: realms})
 		if err != nil {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: %v", order, err)
 			continue
 		}
 		defer s.Close()
-		wantExported(t, name, s.Realm("s28"))
+		checkExported(t, order, s.Realm("exported"))
 	}
 	s := keycloaktest.New(t)
-	for _, file := range []string{exportedRealm, exportedUsers, exportedServiceAccount} {
-		if r, err := s.Import([]byte(file)); err != nil || r != s.Realm("s28") {
+	for _, file := range []string{realmDocument, usersDocument, serviceAccountDocument} {
+		if r, err := s.Import([]byte(file)); err != nil || r != s.Realm("exported") {
 			t.Fatalf("Import returns %v, %v, want the realm", r, err)
 		}
 	}
-	wantExported(t, "one by one", s.Realm("s28"))
+	checkExported(t, "one call of Import for each file", s.Realm("exported"))
 
-	overlapping := strings.Replace(exportedUsers, `"users": [`,
+	annAndRobin := strings.Replace(usersDocument, `"users": [`,
 		`"users": [{"username": "ann", "enabled": true},`, 1)
-	if _, err := s.Import([]byte(overlapping)); err == nil ||
+	if _, err := s.Import([]byte(annAndRobin)); err == nil ||
 		!strings.Contains(err.Error(), "user robin: another user has this name") {
-		t.Errorf("importing an existing user again returns %v, want that robin exists", err)
+		t.Errorf("Import of the existing user robin returns %v, want another user has this name",
+			err)
 	}
-	if s.Realm("s28").User("ann") != nil {
-		t.Error("a failed import adds the user ann")
+	if s.Realm("exported").User("ann") != nil {
+		t.Error("the failed import adds the user ann, want no change")
 	}
 }
 
-// wantExported checks that robin can sign in, and that the service account has exactly the role in
-// the users file. name names the import in failures.
-func wantExported(t *testing.T, name string, r *keycloaktest.Realm) {
+// checkExported checks that the realm has the users in the files: robin can sign in, and only the
+// service account of the client job has the role worker. order says in failures how the files were
+// imported.
+func checkExported(t *testing.T, order string, r *keycloaktest.Realm) {
 	t.Helper()
 	for _, form := range []url.Values{
 		{"grant_type": {"password"}, "client_id": {"app"}, "client_secret": {"s"}, "username": {"robin"}, "password": {"pw"}},
@@ -77,7 +80,8 @@ func wantExported(t *testing.T, name string, r *keycloaktest.Realm) {
 		}
 		if err := json.NewDecoder(resp.Body).Decode(&tokens); err != nil ||
 			resp.StatusCode != http.StatusOK {
-			t.Errorf("%s: grant %s returns %s (%v)", name, form.Get("grant_type"), resp.Status, err)
+			t.Errorf("%s: grant %s returns %s (%v), want 200", order, form.Get("grant_type"),
+				resp.Status, err)
 			continue
 		}
 		payload, err := base64.RawURLEncoding.DecodeString(strings.Split(tokens.AccessToken,
@@ -87,13 +91,13 @@ func wantExported(t *testing.T, name string, r *keycloaktest.Realm) {
 		}
 		if isJob := form.Get("client_id") == "job"; isJob != strings.Contains(string(payload),
 			`"realm_access":{"roles":["worker"]}`) {
-			t.Errorf("%s: token of %s has %s, want the role worker only for job", name,
+			t.Errorf("%s: token for client %s has %s, want the role worker only for job", order,
 				form.Get("client_id"), payload)
 		}
 	}
 }
 
-// Import adds all realms in a list or none.
+// Import of a list of realms adds all of them. If one is invalid, it adds none.
 func TestImport_listOfRealms(t *testing.T) {
 	t.Parallel()
 	s := keycloaktest.New(t,
@@ -103,11 +107,12 @@ func TestImport_listOfRealms(t *testing.T) {
 	}
 	if r, err := s.Import([]byte(`[{"realm": "c"}, {"realm": "d"}]`)); err != nil ||
 		r != s.Realm("c") {
-		t.Errorf("Import returns %v, %v, want the first realm", r, err)
+		t.Errorf("Import returns %v, %v, want the first realm of the list", r, err)
 	}
 	if _, err := s.Import([]byte(`[{"realm": "e"}, {"realm": "f", "colour": 1}]`)); err == nil ||
 		s.Realm("e") != nil {
-		t.Errorf("Import of a list with an invalid realm returns %v, or adds the other realm", err)
+		t.Errorf("Import of realm e and the invalid realm f returns %v and adds e: %t, want an "+
+			"error and false", err, s.Realm("e") != nil)
 	}
 	if _, err := s.Import([]byte(`[]`)); err == nil {
 		t.Error("Import of an empty list returns no error")

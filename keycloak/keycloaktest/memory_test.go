@@ -8,23 +8,23 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// These limits are low enough that every test can have its own server.
+// With these limits, every test of a program can have its own server.
 const (
-	maxStartBytes = 5 << 20 // allocated by Start, except for the shared keys
+	maxStartBytes = 5 << 20 // allocated by Start, without the keys that all servers share
 	maxLiveBytes  = 5 << 20 // in use by a running server
 )
 
-// Start allocates little memory. Its duration depends on the machine, so only a benchmark measures
-// it.
+// Start allocates little memory. How long Start takes depends on the machine, so that no test
+// checks it, but BenchmarkStart measures it.
 func TestStart_memory(t *testing.T) {
 	file := localRealm(t)
-	startLocal(t, file).Close() // generates the shared keys
+	startWithFile(t, file).Close() // the first server generates the keys that all servers share
 	const n = 20
 	var before, after, live runtime.MemStats
 	servers := make([]*keycloaktest.Server, n)
 	readMemStats(&before)
 	for i := range servers {
-		servers[i] = startLocal(t, file)
+		servers[i] = startWithFile(t, file)
 	}
 	runtime.ReadMemStats(&after)
 	readMemStats(&live)
@@ -49,13 +49,13 @@ func readMemStats(stats *runtime.MemStats) {
 	runtime.ReadMemStats(stats)
 }
 
-// A closed server leaves no goroutines and no memory behind, because a package's tests may start
-// thousands of servers.
+// A closed server leaves no goroutines and no memory behind. Otherwise, a package whose tests start
+// thousands of servers would run out of memory.
 func TestClose_leaks(t *testing.T) {
 	file := localRealm(t)
 	// useServer starts a server, closes it while requests are in flight, and drops it.
 	useServer := func() {
-		kc := startLocal(t, file)
+		kc := startWithFile(t, file)
 		realm := kc.Realm("local")
 		tokens, err := realm.SignIn("local-api", "alice")
 		must(t, err)
@@ -87,8 +87,9 @@ func TestClose_leaks(t *testing.T) {
 	for range n {
 		useServer()
 	}
-	// Goroutines of the test itself may remain for a while, but not one for each of 30 servers.
-	waitFor(t, "the goroutines end", func() bool {
+	// A few goroutines of the test itself may still run. If each of the 30 servers left one behind,
+	// there would be more than this limit.
+	waitFor(t, "the goroutines of closed servers end", func() bool {
 		return runtime.NumGoroutine() < goroutines+n/2
 	})
 	readMemStats(&after)

@@ -22,7 +22,8 @@ const browserRealm = `{"realm": "r", "enabled": true, "clients": [
 	{"username": "bob", "enabled": true, "email": "bob@x.test", "firstName": "B", "lastName": "O", "credentials": [{"type": "password", "value": "b"}]}
 ]}`
 
-// An expired sign-in starts again and then redirects to the client with the original state.
+// If a sign-in times out, the user can start it again on the same page. The redirect to the client
+// then has the state of the original request.
 func TestLogin_timeout(t *testing.T) {
 	s := New(t, []byte(browserRealm))
 	b := newBrowser(t, s)
@@ -34,7 +35,8 @@ func TestLogin_timeout(t *testing.T) {
 	b.wantParameter("state", "st")
 }
 
-// A sign-in with "Remember me" returns 501, because the fake doesn't keep such a session longer.
+// A sign-in with "Remember me" returns 501, because Keycloak would give such a session a longer
+// lifespan and the fake doesn't.
 func TestLogin_rememberMe(t *testing.T) {
 	b := newBrowser(t,
 		New(t,
@@ -45,14 +47,14 @@ func TestLogin_rememberMe(t *testing.T) {
 	b.post(form, "username", "ann", "password", "a", "rememberMe", "on")
 	if b.status != 501 || !strings.Contains(b.body, `"not_in_keycloaktest"`) ||
 		!strings.Contains(b.body, "rememberMe") {
-		t.Errorf("login with rememberMe returns %d %s, want 501 and rememberMe",
+		t.Errorf("login with rememberMe returns %d %s, want 501 and an error about rememberMe",
 			b.status, b.body)
 	}
 	b.post(form, "username", "ann", "password", "a")
 	b.wantParameter("state", "st")
 }
 
-// A form that was already submitted isn't accepted again.
+// The server accepts each form only once.
 func TestLogin_formReuse(t *testing.T) {
 	b := newBrowser(t, New(t, []byte(browserRealm)))
 	b.authorize("state", "st")
@@ -67,20 +69,21 @@ func TestLogin_formReuse(t *testing.T) {
 	b.wantParameter("state", "st")
 }
 
-// After ann signed in in one tab, bob can't sign in in another tab of the same browser.
+// If ann has signed in, bob can't sign in with another tab of the same browser.
 func TestLogin_otherUserInSecondTab(t *testing.T) {
 	b := newBrowser(t, New(t, []byte(browserRealm)))
 	b.authorize()
-	secondForm := b.formAction()
+	form1 := b.formAction() // the form in the first tab
 	b.authorize()
 	b.post(b.formAction(), "username", "ann", "password", "a")
-	b.post(secondForm, "username", "bob", "password", "b")
+	b.post(form1, "username", "bob", "password", "b")
 	b.wantPage(
 		"You are already authenticated as different user 'ann' in this session. Please sign out " +
 			"first.")
 }
 
-// The client can request a required action with kc_action, and gets its status.
+// A client can request a required action with kc_action. The redirect to the client then has the
+// status of the action.
 func TestLogin_requestedAction(t *testing.T) {
 	s := New(t, []byte(browserRealm))
 	b := newBrowser(t, s)
@@ -100,7 +103,8 @@ func TestLogin_requestedAction(t *testing.T) {
 	b.wantParameter("iss", s.Realm("r").Issuer())
 }
 
-// After a front-channel logout, the page contains an iframe for the client's logout URL and a link.
+// The page for a front-channel logout has an iframe that loads the client's logout URL, and a link
+// back to the client.
 func TestLogout_frontchannel(t *testing.T) {
 	s := New(t, []byte(browserRealm))
 	b := newBrowser(t, s)
@@ -109,16 +113,17 @@ func TestLogout_frontchannel(t *testing.T) {
 	sid := b.redirect.Query().Get("session_state")
 	b.read(b.client.Get(s.URL +
 		"/realms/r/protocol/openid-connect/logout?client_id=framed&post_logout_redirect_uri=http://framed.test/cb"))
-	code := regexp.MustCompile(`name="session_code" value="([^"]*)"`).FindStringSubmatch(b.body)
-	if code == nil {
+	codePattern := regexp.MustCompile(`name="session_code" value="([^"]*)"`)
+	sessionCode := codePattern.FindStringSubmatch(b.body)
+	if sessionCode == nil {
 		t.Fatalf("no confirmation page: %s", b.body)
 	}
-	b.post(s.URL+b.formAction(), "session_code", code[1], "confirmLogout", "Logout")
+	b.post(s.URL+b.formAction(), "session_code", sessionCode[1], "confirmLogout", "Logout")
 	b.wantPage(`src="http://framed.test/bye?sid=` + sid)
 	b.wantPage(`href="http://framed.test/cb"`)
 }
 
-// The numbers of sign-ins in progress, tabs and devices are limited.
+// A realm limits the number of sign-ins in progress, of tabs in each browser, and of device codes.
 func TestLogin_limits(t *testing.T) {
 	s := New(t, []byte(browserRealm))
 	r := s.Realm("r")
@@ -145,7 +150,7 @@ func TestLogin_limits(t *testing.T) {
 	}
 }
 
-// FuzzRedirectURI checks that redirectURI returns only URIs that the client's patterns allow.
+// FuzzRedirectURI checks that redirectURI only returns URIs that match the client's pattern.
 func FuzzRedirectURI(f *testing.F) {
 	for _, seed := range []string{
 		"http://app.test/a/b", "http://app.test/a", "http://app.test/a/../b",

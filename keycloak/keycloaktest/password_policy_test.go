@@ -9,7 +9,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// A password in a realm file expires as if it was set when the realm was imported.
+// The age of a password in a realm file counts from the import of the realm.
 func TestPasswordPolicy_expiry(t *testing.T) {
 	t.Parallel()
 	kc := keycloaktest.New(t,
@@ -27,7 +27,7 @@ func TestPasswordPolicy_expiry(t *testing.T) {
 		}
 		defer resp.Body.Close()
 		if resp.StatusCode != status {
-			t.Errorf("login %s returns %d, want %d", when, resp.StatusCode, status)
+			t.Errorf("a login %s returns %d, want %d", when, resp.StatusCode, status)
 		}
 	}
 	const day = 24 * time.Hour

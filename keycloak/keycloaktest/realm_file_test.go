@@ -29,13 +29,14 @@ var privateKeyBase64 = sync.OnceValue(func() string {
 	return base64.StdEncoding.EncodeToString(der)
 })
 
-// shopWith returns a realm file of the realm shop with further fields.
+// shopWith returns a realm file for the realm shop with these additional fields.
 func shopWith(fields string) []byte {
 	return []byte(`{"realm": "shop", "enabled": true, ` + fields + `}`)
 }
 
-// Start rejects an invalid realm file and gives the reason. Keycloak rejects most of these files
-// too, with a 400 or 500 that gives no reason; the others use unsupported features.
+// Start returns an error that says what is wrong with a realm file. Keycloak rejects most of these
+// files too, with a 400 or 500 and without a reason. The other files use features that the fake
+// doesn't support.
 func TestImport_invalid(t *testing.T) {
 	t.Parallel()
 	profile := func(attributes string) string {
@@ -77,11 +78,11 @@ func TestImport_invalid(t *testing.T) {
 		{`"scopeMappings": [{"clientScope": "no", "roles": []}]`, "scopeMappings[0].clientScope: the realm has no client scope no"},
 		{`"scopeMappings": [{"roles": []}]`, "scopeMappings[0]: client or clientScope is missing"},
 
-		// Protocol mappers.
+		// Incomplete protocol mappers.
 		{`"clients": [{"clientId": "shop", "protocolMappers": [{"name": "m", "protocol": "openid-connect"}]}]`, "clients[0].protocolMappers[0].protocolMapper: missing"},
 		{`"clients": [{"clientId": "shop", "protocolMappers": [{"name": "m", "protocolMapper": "oidc-sub-mapper"}]}]`, "clients[0].protocolMappers[0].protocol: missing"},
 
-		// URLs, algorithms and other strings with a syntax.
+		// Invalid URLs, enumerations and other values.
 		{`"clients": [{"clientId": "a", "redirectUris": ["not a uri"]}]`, "clients[0].redirectUris: not a uri: not a URL"},
 		{`"clients": [{"clientId": "a", "redirectUris": ["http://localhost/%zz"]}]`, "clients[0].redirectUris: http://localhost/%zz: not a URL"},
 		{`"clients": [{"clientId": "a", "redirectUris": ["http://localhost/#x"]}]`, "clients[0].redirectUris: http://localhost/#x: a fragment isn't allowed"},
@@ -99,7 +100,7 @@ func TestImport_invalid(t *testing.T) {
 		{`"clients": [{"clientId": "web", "redirectUris": ["${BASE_URL}/*"]}]`,
 			"clients[0].redirectUris[0]: ${BASE_URL} is a placeholder, which Keycloak replaces from its environment and the fake doesn't: write the value instead"},
 
-		// Unsupported features that affect the whole realm.
+		// Unsupported components and invalid references.
 		{`"components": {"org.example.Custom": [{"providerId": "x"}]}`, "components[org.example.Custom]: not supported: the fake has no such components"},
 		{`"applications": [{}]`, "applications: not supported: it is from an old release of Keycloak, and the import of Keycloak 26 fails on it"},
 		{`"browserFlow": "own"`, `browserFlow: the file has no authentication flow "own"`},
@@ -132,7 +133,7 @@ func TestImport_invalid(t *testing.T) {
 	}
 }
 
-// wantImportError checks that Start returns an error with exactly this message.
+// wantImportError checks that Start returns an error for file, with exactly the message want.
 func wantImportError(t *testing.T, file []byte, want string) {
 	t.Helper()
 	_, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{file}})
@@ -141,7 +142,8 @@ func wantImportError(t *testing.T, file []byte, want string) {
 	}
 }
 
-// Start accepts the same irregular realm files as Keycloak.
+// Start accepts irregular values in realm files if Keycloak accepts them, such as a number in a
+// string.
 func TestImport_lenient(t *testing.T) {
 	t.Parallel()
 	for _, fields := range []string{
@@ -165,8 +167,8 @@ func TestImport_lenient(t *testing.T) {
 	}
 }
 
-// Ignored lists the parts of a file that have no effect, except for default values. It shortens a
-// long list.
+// Ignored lists the parts of a realm file that have no effect in the fake, unless they have default
+// values. A long list is shortened.
 func TestRealm_Ignored(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -208,12 +210,13 @@ func TestRealm_Ignored(t *testing.T) {
 	ignored := keycloaktest.New(t,
 		shopWith(`"clientScopes": [`+strings.Join(scopes, ",")+`]`)).Realm("shop").Ignored()
 	if len(ignored) != 201 || ignored[200] != "and 100 more" {
-		t.Errorf("Ignored() has %d entries, the last %q, want 200 and a summary", len(ignored),
-			ignored[len(ignored)-1])
+		t.Errorf("Ignored() has %d entries, the last %q, want 201, the last \"and 100 more\"",
+			len(ignored), ignored[len(ignored)-1])
 	}
 }
 
-// For an exported realm, Ignored lists the unused parts, and none of them is important.
+// For a realm exported from Keycloak, Ignored lists the parts that the fake doesn't use. Nothing
+// that affects tokens is among them.
 func TestRealm_Ignored_export(t *testing.T) {
 	t.Parallel()
 	export, err := os.ReadFile("contract/testdata/export.json")
@@ -230,7 +233,7 @@ func TestRealm_Ignored_export(t *testing.T) {
 			t.Errorf("Ignored() = %q, want %s among them", ignored, want)
 		}
 	}
-	harmless := []string{ // unimportant, despite their names
+	harmless := []string{ // have no effect on tokens, although their names contain a word below
 		"accessCodeLifespanUserAction", "accessTokenLifespanForImplicitFlow",
 		"actionTokenGeneratedByAdminLifespan", "actionTokenGeneratedByUserLifespan",
 		"clients[].nodeReRegistrationTimeout",
@@ -239,7 +242,7 @@ func TestRealm_Ignored_export(t *testing.T) {
 		for _, word := range []string{"mapper", "secret", "lifespan", "timeout", "redirect",
 			"flow."} {
 			if strings.Contains(strings.ToLower(entry), word) && !slices.Contains(harmless, entry) {
-				t.Errorf("Ignored() contains %s, want nothing about %s", entry, word)
+				t.Errorf("Ignored() contains %s, want no entry that contains %q", entry, word)
 			}
 		}
 	}

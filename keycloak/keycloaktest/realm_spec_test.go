@@ -33,7 +33,7 @@ var fullSpec = keycloaktest.RealmSpec{
 	Settings: map[string]any{"accessTokenLifespan": 77, "revokeRefreshToken": true},
 }
 
-// A RealmSpec describes the same realm in the fake and in a real Keycloak.
+// The file of a RealmSpec creates the same realm in the fake and in a real Keycloak.
 func TestRealmSpec(t *testing.T) {
 	spec := fullSpec
 	spec.Name = "Spec-" + rand.Text()[:10]
@@ -42,19 +42,20 @@ func TestRealmSpec(t *testing.T) {
 		if ignored := kc.Realm(spec.Name).Ignored(); len(ignored) != 0 {
 			t.Errorf("Ignored() = %v, want none", ignored)
 		}
-		testRealmSpec(t, kc.URL+"/realms/"+spec.Name)
+		checkRealmSpec(t, kc.URL+"/realms/"+spec.Name)
 	})
 	if url := strings.TrimSuffix(os.Getenv("TEST_KEYCLOAK_URL"), "/"); url != "" {
 		t.Run("Keycloak", func(t *testing.T) {
-			adminRequest(t, url, http.MethodPost, "", spec.File())
-			defer adminRequest(t, url, http.MethodDelete, "/"+spec.Name, nil)
-			testRealmSpec(t, url+"/realms/"+spec.Name)
+			sendAdminRequest(t, url, http.MethodPost, "", spec.File())
+			defer sendAdminRequest(t, url, http.MethodDelete, "/"+spec.Name, nil)
+			checkRealmSpec(t, url+"/realms/"+spec.Name)
 		})
 	}
 }
 
-// adminRequest sends a request to the admin API of a real Keycloak, and fails the test on an error.
-func adminRequest(t *testing.T, url, method, path string, content []byte) {
+// sendAdminRequest sends a request to the admin API of a real Keycloak, and fails the test on an
+// error.
+func sendAdminRequest(t *testing.T, url, method, path string, content []byte) {
 	t.Helper()
 	tokens := post(t, url+"/realms/master/protocol/openid-connect/token", "grant_type",
 		"password", "client_id", "admin-cli", "username", "admin", "password", "admin").wantOK(t)
@@ -66,9 +67,10 @@ func adminRequest(t *testing.T, url, method, path string, content []byte) {
 	}
 }
 
-// testRealmSpec checks that the realm at a URL has the settings of fullSpec.
-func testRealmSpec(t *testing.T, realm string) {
-	endpoint := realm + "/protocol/openid-connect"
+// checkRealmSpec checks that the realm with this URL has the clients, users and settings of
+// fullSpec.
+func checkRealmSpec(t *testing.T, realmURL string) {
+	endpoint := realmURL + "/protocol/openid-connect"
 	login := func(client, secret, name string) reply {
 		t.Helper()
 		return post(t, endpoint+"/token", "grant_type", "password", "scope", "openid", "client_id",
@@ -79,34 +81,36 @@ func testRealmSpec(t *testing.T, realm string) {
 	r := login("api", "api-secret", "ann").wantOK(t)
 	elapsed := time.Since(start)
 	claims := parseClaims(t, r.field("access_token"))
-	if iss := claims["iss"]; iss != realm {
-		t.Errorf("issuer is %v, want %s", iss, realm)
+	if iss := claims["iss"]; iss != realmURL {
+		t.Errorf("issuer is %v, want %s", iss, realmURL)
 	}
 	for client, want := range map[string][]string{
-		"": {"default-roles-" + strings.ToLower(realm[strings.LastIndex(realm, "/")+1:]), "member", "offline_access", "uma_authorization"},
+		"": {"default-roles-" + strings.ToLower(realmURL[strings.LastIndex(realmURL, "/")+1:]), "member", "offline_access", "uma_authorization"},
 		// In addition to the roles in the spec, ann has the default roles.
 		"account": {"manage-account", "manage-account-links", "view-groups", "view-profile"},
 		"api":     {"extra", "reader"},
 		"app":     nil,
 	} {
 		if got := slices.Sorted(slices.Values(rolesIn(claims, client))); !slices.Equal(got, want) {
-			t.Errorf("ann's roles at %q are %v, want %v", client, got, want)
+			t.Errorf("ann's roles at client %q (empty: realm roles) are %v, want %v", client, got,
+				want)
 		}
 	}
 	if aud := audience(claims); !slices.Contains(aud, "api") || slices.Contains(aud, "app") {
 		t.Errorf("audience is %v, want it to include api and not app", aud)
 	}
 	for _, token := range []string{r.field("access_token"), r.field("id_token")} {
-		if got := groups(parseClaims(t, token)); !slices.Equal(got,
+		if got := sortedGroups(parseClaims(t, token)); !slices.Equal(got,
 			[]string{"/guests", "/staff", "/staff/night"}) {
 			t.Errorf("ann's groups are %v, want /guests, /staff and /staff/night", got)
 		}
 	}
-	// expires_in is the 77 s in the spec minus the time that Keycloak takes.
+	// expires_in is the spec's 77 s, minus the time that Keycloak needs for the response.
 	expiresIn, _ := r.body["expires_in"].(float64)
 	if claims["email"] != "ann@example.com" || claims["email_verified"] != true ||
 		claims["name"] != "ann Test" || expiresIn > 77 || expiresIn < 76-elapsed.Seconds() {
-		t.Errorf("claims are %v and expires_in %v after %v", claims, expiresIn, elapsed)
+		t.Errorf("claims are %v and expires_in %v, want ann's email and name, and 77 minus at "+
+			"most %v", claims, expiresIn, elapsed)
 	}
 
 	// The spec's Settings make refresh tokens single-use.
@@ -119,14 +123,17 @@ func testRealmSpec(t *testing.T, realm string) {
 
 	// ben has no roles and no groups.
 	benClaims := parseClaims(t, login("app", "", "ben").wantOK(t).field("access_token"))
-	if aud := audience(benClaims); !slices.Contains(aud, "app") || len(groups(benClaims)) != 0 ||
-		len(rolesIn(benClaims, "api")) != 0 || benClaims["email"] != "ben@corp.test" ||
+	if aud := audience(benClaims); !slices.Contains(aud, "app") ||
+		len(sortedGroups(benClaims)) != 0 || len(rolesIn(benClaims, "api")) != 0 ||
+		benClaims["email"] != "ben@corp.test" ||
 		benClaims["name"] != "ben Spec" {
-		t.Errorf("ben's claims are %v, want the spec's, without roles and groups", benClaims)
+		t.Errorf("ben's claims are %v, want the spec's email and name, and no roles and groups",
+			benClaims)
 	}
 	login("api", "api-secret", "cid").wantOAuthError(t, 400, "Account disabled")
 
-	// A client may use all grants that a public or confidential client can.
+	// By default, a client may use all grants that Keycloak allows for a client of its type (public
+	// or confidential).
 	serviceClaims := parseClaims(t,
 		post(t, endpoint+"/token", "grant_type", "client_credentials", "client_id", "api",
 			"client_secret", "api-secret").wantOK(t).field("access_token"))
@@ -138,7 +145,7 @@ func testRealmSpec(t *testing.T, realm string) {
 		endpoint+
 			"/auth?response_type=code&scope=openid&client_id=api&redirect_uri=http%3A%2F%2Fapp.test%2Fcb").wantOK(t)
 	if !strings.Contains(page.text, `name="username"`) {
-		t.Errorf("a client with redirect URIs gets no login page: %s", page.text)
+		t.Errorf("authorization request returns %s, want the login page", page.text)
 	}
 	post(t, endpoint+"/token", "grant_type", "client_credentials", "client_id", "app").
 		wantOAuthError(t, 401, "Public client not allowed to retrieve service account")
@@ -151,17 +158,18 @@ func testRealmSpec(t *testing.T, realm string) {
 		wantOAuthError(t, 401, "Client not enabled to retrieve service account")
 }
 
-// groups returns the groups claim, sorted.
-func groups(claims jwt.MapClaims) []string {
+// sortedGroups returns the groups claim, sorted.
+func sortedGroups(claims jwt.MapClaims) []string {
 	var paths []string
-	all, _ := claims["groups"].([]any)
-	for _, path := range all {
+	values, _ := claims["groups"].([]any)
+	for _, path := range values {
 		paths = append(paths, fmt.Sprint(path))
 	}
 	return slices.Sorted(slices.Values(paths))
 }
 
-// File returns the same file each time and doesn't modify the spec.
+// File doesn't modify the spec, and returns the same file each time. A spec with only a name is
+// valid.
 func TestRealmSpec_File(t *testing.T) {
 	spec := fullSpec
 	spec.Name = "same"
@@ -174,23 +182,23 @@ func TestRealmSpec_File(t *testing.T) {
 	kc := keycloaktest.New(t, keycloaktest.RealmSpec{Name: "empty"}.File())
 	if _, err := kc.Realm("empty").AddUser([]byte(`{"username": "x", "enabled": true}`)); err !=
 		nil {
-		t.Errorf("AddUser in an empty realm returns %v", err)
+		t.Errorf("AddUser in a realm from an empty spec returns %v, want no error", err)
 	}
 }
 
 // File panics if Settings contain a value that JSON can't represent.
 func TestRealmSpec_File_panic(t *testing.T) {
 	defer func() {
-		if got := fmt.Sprint(recover()); !strings.HasPrefix(got,
-			"keycloaktest: a RealmSpec's settings can't be written as JSON: ") {
-			t.Errorf("File panics with %q, want that settings can't be written as JSON", got)
+		const want = "keycloaktest: a RealmSpec's settings can't be written as JSON: "
+		if got := fmt.Sprint(recover()); !strings.HasPrefix(got, want) {
+			t.Errorf("File panics with %q, want the prefix %q", got, want)
 		}
 	}()
 	keycloaktest.RealmSpec{Name: "x",
 		Settings: map[string]any{"accessTokenLifespan": math.Inf(1)}}.File()
 }
 
-// An invalid spec yields a file that Start rejects.
+// For an invalid spec, File returns a file that Start rejects.
 func TestRealmSpec_invalid(t *testing.T) {
 	for _, tt := range []struct {
 		spec keycloaktest.RealmSpec

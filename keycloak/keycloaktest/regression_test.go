@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// The tests in this file are for bugs that were fixed. Comments in the past tense describe the bug.
+// Each test in this file checks that a bug, which was fixed, doesn't come back.
 
 const regressionRealm = `{"realm": "r", "enabled": true, "clients": [
 	{"clientId": "app", "publicClient": true, "directAccessGrantsEnabled": true, "redirectUris": ["http://app.test/a/*"]},
@@ -21,13 +21,14 @@ const regressionRealm = `{"realm": "r", "enabled": true, "clients": [
 	{"username": "ann", "enabled": true, "email": "ann@x.test", "firstName": "A", "lastName": "N", "credentials": [{"type": "password", "value": "a"}]}
 ]}`
 
-// An expired online session hid the offline session with the same ID from userinfo and revocation.
+// Userinfo and revocation find an offline session even if an expired online session has the same
+// ID.
 func TestOfflineSession_sameIDAsOnline(t *testing.T) {
 	s := New(t,
 		[]byte(strings.Replace(browserRealm, `"username": "ann"`,
 			`"username": "ann", "realmRoles": ["offline_access"]`, 1)))
 	r, b := s.Realm("r"), newBrowser(t, s)
-	b.authorize() // keeps the online session from being replaced by the offline session
+	b.authorize() // creates an online session, which the offline session doesn't replace
 	b.post(b.formAction(), "username", "ann", "password", "a")
 	b.authorize("scope", "openid offline_access")
 	_, tokens := postForm(t, r.URL()+oidc+"/token", "grant_type", "authorization_code", "client_id",
@@ -56,7 +57,8 @@ func TestOfflineSession_sameIDAsOnline(t *testing.T) {
 	}
 }
 
-// A mapper for the claim exp.x replaced exp with an object, which made the server panic.
+// A mapper for the claim exp.x doesn't replace the claim exp with an object. The object would make
+// the server panic.
 func TestMapper_nestedInReservedClaim(t *testing.T) {
 	for _, name := range []string{"exp.x", "typ.x", "auth_time.x", "email_verified.x"} {
 		r := New(t,
@@ -76,8 +78,8 @@ func TestMapper_nestedInReservedClaim(t *testing.T) {
 	}
 }
 
-// A user who was deleted during the sign-in still got a code, as did users of a client or realm
-// that was disabled during the sign-in.
+// A sign-in fails if the user is deleted during the sign-in, or if the client or the realm is
+// disabled.
 func TestLogin_disabledDuringSignIn(t *testing.T) {
 	for want, change := range map[string]func(*Realm) error{
 		"An internal server error has occurred": func(r *Realm) error {
@@ -107,27 +109,31 @@ func TestLogin_disabledDuringSignIn(t *testing.T) {
 	}
 }
 
-// Back-channel logouts followed redirects.
+// Back-channel logouts don't follow redirects.
 func TestLogout_backchannelRedirect(t *testing.T) {
-	var followed atomic.Int32
-	target := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-		followed.Add(1)
+	var redirectCount atomic.Int32
+	targetServer := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		redirectCount.Add(1)
 	}))
-	defer target.Close()
-	client := httptest.NewServer(http.RedirectHandler(target.URL, http.StatusTemporaryRedirect))
-	defer client.Close()
+	defer targetServer.Close()
+	clientServer := httptest.NewServer(
+		http.RedirectHandler(targetServer.URL, http.StatusTemporaryRedirect))
+	defer clientServer.Close()
 	r := New(t, []byte(regressionRealm)).Realm("r")
 	err := r.UpdateClient("app",
-		[]byte(`{"attributes": {"backchannel.logout.url": "`+client.URL+`"}}`))
+		[]byte(`{"attributes": {"backchannel.logout.url": "`+clientServer.URL+`"}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !r.EndSession(Session{ID: mustSignIn(t, r).SessionID}) || followed.Load() != 0 {
-		t.Errorf("%d requests followed the redirect, want none", followed.Load())
+	if !r.EndSession(Session{ID: mustSignIn(t, r).SessionID}) {
+		t.Error("EndSession returns false, want true")
+	}
+	if n := redirectCount.Load(); n != 0 {
+		t.Errorf("%d requests followed the redirect, want none", n)
 	}
 }
 
-// The server called Config.Now while it held its lock.
+// The server doesn't hold its lock while it calls Config.Now, so that Now may use the server.
 func TestServer_Now_withoutLock(t *testing.T) {
 	var s *Server
 	s, err := Start(Config{Now: func() time.Time {
@@ -160,7 +166,7 @@ var errBroken = errors.New("broken")
 
 func (brokenListener) Accept() (net.Conn, error) { return nil, errBroken }
 
-// An error of the listener ended the process.
+// If the listener fails, Err returns the listener's error, and the process continues.
 func TestServer_Err_brokenListener(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -177,7 +183,7 @@ func TestServer_Err_brokenListener(t *testing.T) {
 	s.Close()
 }
 
-// Start returns an error for a listener on all interfaces.
+// Start returns an error for a listener that isn't on a loopback address.
 func TestStart_notLoopback(t *testing.T) {
 	listener, err := net.Listen("tcp", "0.0.0.0:0")
 	if err != nil {
@@ -199,15 +205,15 @@ func TestFault_delay_readTimeout(t *testing.T) {
 	status, body := postForm(t, httpServer.URL+"/realms/r"+oidc+"/token", "client_id", "app",
 		"grant_type", "password", "username", "ann", "password", "a")
 	if status != 200 {
-		t.Errorf("after the delay, response is %d %v, want 200", status, body)
+		t.Errorf("delayed response is %d %v, want 200", status, body)
 	}
 	if elapsed := time.Since(start); elapsed < 300*time.Millisecond {
 		t.Errorf("response took %v, want at least 300ms", elapsed)
 	}
 }
 
-// A request to /realms/r/certs counted as a request for the key set, and Count and Fail accepted
-// unknown endpoint names.
+// A request to /realms/r/certs, which isn't the key set's path, doesn't count as a request for the
+// key set. Count and Fail panic for an unknown endpoint.
 func TestServer_Count_unknownEndpoint(t *testing.T) {
 	s := New(t, []byte(regressionRealm))
 	s.Fail(Fault{Endpoint: "/certs", Status: 503})
@@ -234,7 +240,7 @@ func TestServer_Count_unknownEndpoint(t *testing.T) {
 	wantPanic(t, "the status 1000", func() { s.Fail(Fault{Status: 1000}) })
 }
 
-// SignIn returned tokens although the realm, client or user was disabled.
+// SignIn returns an error if the realm, the client or the user is disabled.
 func TestRealm_SignIn_disabled(t *testing.T) {
 	for want, change := range map[string]func(*Realm) error{
 		"user ann is disabled": func(r *Realm) error {
@@ -256,7 +262,8 @@ func TestRealm_SignIn_disabled(t *testing.T) {
 	}
 }
 
-// Userinfo accepted a token without a session whose subject wasn't the client's service account.
+// If a token has no session, userinfo accepts it only if its subject is the client's service
+// account.
 func TestUserinfo_otherSubject(t *testing.T) {
 	r := New(t, []byte(regressionRealm)).Realm("r")
 	for sub, want := range map[string]int{"other-user": 401,
@@ -273,7 +280,7 @@ func TestUserinfo_otherSubject(t *testing.T) {
 	}
 }
 
-// Methods of a removed realm and of its users return an error.
+// The methods of a removed realm, and of its users, return an error.
 func TestRealm_removed(t *testing.T) {
 	s := New(t, []byte(regressionRealm))
 	r := s.Realm("r")
@@ -288,12 +295,12 @@ func TestRealm_removed(t *testing.T) {
 	}
 }
 
-// User finds users by their current names and email addresses only.
+// After changes, User finds a user only by the current username and email address.
 func TestRealm_User_afterChanges(t *testing.T) {
 	r := New(t, []byte(regressionRealm)).Realm("r")
 	ann := r.User("ANN@x.test")
 	if ann == nil || ann.Update([]byte(`{"username": "Anna", "email": "Anna@x.test"}`)) != nil {
-		t.Fatal("User(ANN@x.test) is nil, or Update fails")
+		t.Fatal("User(ANN@x.test) = nil, or Update fails")
 	}
 	for name, want := range map[string]bool{"ann": false, "ann@x.test": false, "anna": true,
 		"anna@X.test": true} {
@@ -304,14 +311,15 @@ func TestRealm_User_afterChanges(t *testing.T) {
 	_, err := r.AddUser([]byte(`{"username": "b", "email": "anna@x.test"}`))
 	wantError(t, err, "another user has the e-mail address")
 	if r.Update([]byte(`{"duplicateEmailsAllowed": true}`)) != nil || r.User("anna@x.test") != nil {
-		t.Error("User finds a user by email address, though addresses needn't be unique")
+		t.Error("Update fails, or User finds a user by an email address that needn't be unique")
 	}
 	if ann.Delete() != nil || r.User("anna") != nil {
-		t.Error("User returns a deleted user")
+		t.Error("Delete fails, or User returns the deleted user")
 	}
 }
 
-// A failed AddUser kept the roles that it created, and a second service account replaced the first.
+// A failed AddUser creates no roles. AddUser returns an error if the client already has a service
+// account.
 func TestRealm_AddUser_atomic(t *testing.T) {
 	r := New(t, []byte(regressionRealm)).Realm("r")
 	_, err := r.AddUser([]byte(`{"username": "u", "realmRoles": ["new"], "groups": ["/none"]}`))
@@ -323,7 +331,7 @@ func TestRealm_AddUser_atomic(t *testing.T) {
 	wantError(t, err, "already has an account")
 }
 
-// A malformed query made a valid form fail.
+// The token endpoint accepts a valid form even if the URL has a malformed query.
 func TestToken_malformedQuery(t *testing.T) {
 	r := New(t, []byte(regressionRealm)).Realm("r")
 	status, body := postForm(t, r.URL()+oidc+"/token?a=b;c", "client_id", "app", "grant_type",
@@ -333,8 +341,8 @@ func TestToken_malformedQuery(t *testing.T) {
 	}
 }
 
-// A second change of settings overwrote the record of when a session would have ended before the
-// first change.
+// When settings change, the server records when each session would have ended without the change. A
+// second change doesn't overwrite this record.
 func TestRealm_Update_twice(t *testing.T) {
 	s := New(t, []byte(regressionRealm))
 	r := s.Realm("r")
@@ -353,7 +361,8 @@ func TestRealm_Update_twice(t *testing.T) {
 	}
 	secondChange := r.sessions[tokens.SessionID].clients["app"].changed
 	if !secondChange.After(firstChange) {
-		t.Errorf("client's change is recorded at %v, want after %v", secondChange, firstChange)
+		t.Errorf("the client's second change is recorded at %v, want a time after the first, %v",
+			secondChange, firstChange)
 	}
 	s.Advance(2 * time.Minute)
 	r.mu.Lock()

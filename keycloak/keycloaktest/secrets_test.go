@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// A realm doesn't keep the private keys and other unused secrets in its file.
+// Import drops the private keys in a realm file, and the other secrets that the fake doesn't use.
 func TestImport_dropsSecrets(t *testing.T) {
 	der, err := x509.MarshalPKCS8PrivateKey(must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)))
 	if err != nil {
@@ -57,15 +57,15 @@ func TestImport_dropsSecrets(t *testing.T) {
 	if got := realm.Ignored(); !slices.Equal(got, want) {
 		t.Errorf("Ignored() = %q,\nwant %q", got, want)
 	}
-	// Don't search the running server, because other goroutines use it.
-	searched := map[uintptr]bool{reflect.ValueOf(kc).Pointer(): true}
-	if contains(reflect.ValueOf(realm), secret, searched) {
-		t.Error("the realm contains a private key or secret from the file")
+	// The search skips the running server, because other goroutines use it.
+	seen := map[uintptr]bool{reflect.ValueOf(kc).Pointer(): true}
+	if contains(reflect.ValueOf(realm), secret, seen) {
+		t.Error("the realm contains a private key or secret from the file, want none")
 	}
 }
 
-// contains reports whether text is anywhere in a value. It follows pointers, except to the values
-// in seen.
+// contains reports whether text is anywhere in v. It follows pointers, except for the addresses in
+// seen.
 func contains(v reflect.Value, text string, seen map[uintptr]bool) bool {
 	switch v.Kind() {
 	case reflect.String:

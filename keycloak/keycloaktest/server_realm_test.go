@@ -8,17 +8,18 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// Realms have different keys, so that tests can find code that accepts another realm's tokens.
+// Realms of a server have different keys. This lets tests find code that accepts another realm's
+// tokens.
 func TestServer_realmKeys(t *testing.T) {
 	kc := keycloaktest.New(t, shopNamed("one"), shopNamed("two"), shopNamed("three"))
-	owner := map[string]string{}
+	owners := map[string]string{}
 	for _, name := range []string{"one", "two", "three"} {
 		for _, algorithm := range []string{"RS256", "HS512"} {
 			kid := kc.Realm(name).SigningKey(algorithm)
-			if otherRealm, ok := owner[kid]; ok {
+			if otherRealm, ok := owners[kid]; ok {
 				t.Errorf("realms %s and %s share a key for %s", otherRealm, name, algorithm)
 			}
-			owner[kid] = name
+			owners[kid] = name
 		}
 	}
 	realm1, realm2 := kc.Realm("one"), kc.Realm("two")
@@ -34,8 +35,8 @@ func shopMasked(name string) []byte {
 	return []byte(strings.Replace(string(shopNamed(name)), `"shop-api-secret"`, `"**********"`, 1))
 }
 
-// ClientSecrets and WithClientSecrets replace masked secrets. A masked secret itself isn't
-// accepted.
+// ClientSecrets and WithClientSecrets replace masked client secrets. The asterisks of a masked
+// secret aren't accepted as a secret.
 func TestConfig_ClientSecrets(t *testing.T) {
 	secrets := map[string]string{"shop-api": "shop-api-secret"}
 	kc, err := keycloaktest.Start(keycloaktest.Config{
@@ -49,7 +50,7 @@ func TestConfig_ClientSecrets(t *testing.T) {
 	must(t, err)
 	login(t, imported, "alice", "alice-password").wantOK(t)
 
-	// If the real secret isn't set, no secret is accepted.
+	// If a masked secret isn't replaced, no secret is accepted.
 	maskedRealm, err := kc.Import(shopMasked("four"))
 	must(t, err)
 	for _, secret := range []string{"shop-api-secret", "**********", ""} {
@@ -62,14 +63,14 @@ func TestConfig_ClientSecrets(t *testing.T) {
 	login(t, maskedRealm, "alice", "alice-password").wantOK(t)
 }
 
-// Remove deletes a realm with its keys. A realm can't be imported twice, but it can be imported
-// again after Remove.
+// Remove removes a realm with its keys. While a realm exists, importing it again is an error; after
+// Remove, it can be imported again and gets new keys.
 func TestServer_Remove(t *testing.T) {
 	kc := keycloaktest.New(t)
 	realm, err := kc.Import(shop.File())
 	must(t, err)
 	if kc.Realm("shop") != realm || realm.Name() != "shop" {
-		t.Error("Realm(shop) isn't the realm that Import returned")
+		t.Error("Realm(shop) or its name differs from the realm that Import returned")
 	}
 	kid := realm.SigningKey("RS256")
 	tokens := signIn(t, realm)
@@ -78,8 +79,10 @@ func TestServer_Remove(t *testing.T) {
 	// The failed import doesn't affect the existing realm.
 	wantUserinfo(t, realm, tokens.AccessToken, "")
 
-	if !kc.Remove("shop") || kc.Remove("shop") || kc.Realm("shop") != nil {
-		t.Error("Remove doesn't return true the first time and false the second time")
+	first, second := kc.Remove("shop"), kc.Remove("shop")
+	if !first || second || kc.Realm("shop") != nil {
+		t.Errorf("Remove(shop) returns %t, then %t, and Realm(shop) = %v, want true, false and nil",
+			first, second, kc.Realm("shop"))
 	}
 	if r := get(t, oidcURL(realm, "/certs")); r.status != http.StatusNotFound {
 		t.Errorf("request to a removed realm returns %v, want 404", r)
@@ -87,7 +90,7 @@ func TestServer_Remove(t *testing.T) {
 	reimported, err := kc.Import(shop.File())
 	must(t, err)
 	if reimported.SigningKey("RS256") == kid {
-		t.Error("the new realm has the removed realm's key, so it would accept the old tokens")
+		t.Error("the new realm has the removed realm's key, want a new key")
 	}
 	wantUserinfo(t, reimported, tokens.AccessToken, "Token verification failed")
 
@@ -101,7 +104,8 @@ func TestServer_Remove(t *testing.T) {
 		"Update":       realm.Update([]byte(`{}`)),
 	} {
 		if err == nil || err.Error() != "keycloaktest: the realm was removed" {
-			t.Errorf("%s of a removed realm returns %v, want the realm was removed", name, err)
+			t.Errorf("%s of a removed realm returns %v, want %q", name, err,
+				"keycloaktest: the realm was removed")
 		}
 	}
 }

@@ -27,7 +27,7 @@ func TestStart_zeroConfig(t *testing.T) {
 		t.Errorf("URL is %s, want one on 127.0.0.1", kc.URL)
 	}
 	if kc.Realm("shop") != nil {
-		t.Error("a server without realm files has a realm")
+		t.Error("Realm(shop) isn't nil in a server without realm files")
 	}
 	if r := get(t, kc.URL+"/realms/shop"); r.status != http.StatusNotFound ||
 		r.field("error") != "Realm does not exist" {
@@ -40,11 +40,11 @@ func TestStart_errors(t *testing.T) {
 	for _, tt := range []struct {
 		name, file, want string
 	}{
-		{"not JSON", "realm: shop", "keycloaktest: realm file: invalid character"},
+		{"file not in JSON", "realm: shop", "keycloaktest: realm file: invalid character"},
 		{"no realm name", "{}", "keycloaktest: realm file: realm: missing"},
 		{"unknown group", `{"realm": "x", "users": [{"username": "u", "groups": ["/g"]}]}`, `keycloaktest: realm x: user u: the realm has no group "/g"`},
 		{"duplicate realm", string(shop.File()), "keycloaktest: there is a realm shop already"},
-		{"too long", `{"realm": "x"}` + strings.Repeat(" ", 16<<20), "keycloaktest: realm file: longer than 16777216 bytes"},
+		{"file too long", `{"realm": "x"}` + strings.Repeat(" ", 16<<20), "keycloaktest: realm file: longer than 16777216 bytes"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -57,7 +57,7 @@ func TestStart_errors(t *testing.T) {
 				kc.Close()
 			}
 			wantError(t, err, tt.want)
-			// An open listener would return a timeout.
+			// For a listener that is still open, Accept would return a timeout.
 			listener.(*net.TCPListener).SetDeadline(time.Now())
 			if _, err := listener.Accept(); !errors.Is(err, net.ErrClosed) {
 				t.Errorf("Accept returns %v, want %v", err, net.ErrClosed)
@@ -66,7 +66,8 @@ func TestStart_errors(t *testing.T) {
 	}
 }
 
-// A fakeTB records the failure and the cleanup functions.
+// A fakeTB is passed to New in place of a *testing.T. It records the failure and the cleanup
+// functions.
 type fakeTB struct {
 	fatal   string
 	cleanup []func()
@@ -118,7 +119,8 @@ func TestClose_twice(t *testing.T) {
 
 // Close aborts hanging and delayed requests.
 func TestClose_requestsInFlight(t *testing.T) {
-	faults := map[string]keycloaktest.Fault{"hanging": {Hang: true}, "slow": {Delay: time.Hour}}
+	faults := map[string]keycloaktest.Fault{"hanging requests": {Hang: true},
+		"delayed requests": {Delay: time.Hour}}
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
 			kc, realm := start(t)
@@ -150,7 +152,7 @@ func TestClose_requestsInFlight(t *testing.T) {
 // Parallel tests don't affect each other if each has its own server.
 func TestServers_parallel(t *testing.T) {
 	for i := range 6 {
-		t.Run(fmt.Sprint(i), func(t *testing.T) {
+		t.Run(fmt.Sprint("server ", i), func(t *testing.T) {
 			t.Parallel()
 			kc, realm := start(t)
 			kid, err := realm.RotateKeys("ES256")
@@ -177,12 +179,12 @@ func TestServers_parallel(t *testing.T) {
 	}
 }
 
-// All methods can be called concurrently. The race detector finds no race.
+// All methods can be called concurrently. With -race, this test finds data races.
 func TestServer_concurrentUse(t *testing.T) {
 	kc, realm := start(t)
 	alice := user(t, realm, "alice")
 	var wg sync.WaitGroup
-	var done atomic.Bool
+	var importsDone atomic.Bool
 	for _, call := range []func(){
 		func() { login(t, realm, "alice", "alice-password") },
 		func() { userinfo(t, realm, signIn(t, realm).AccessToken) },
@@ -200,7 +202,7 @@ func TestServer_concurrentUse(t *testing.T) {
 		func() {
 			kid, err := realm.AddKey(keycloaktest.Key{Algorithm: "EdDSA"})
 			if err != nil || realm.SetKeyPassive(kid, true) != nil || realm.RemoveKey(kid) != nil {
-				t.Error("adding or removing a key fails")
+				t.Errorf("AddKey returns %v, or changing or removing the key fails", err)
 			}
 		},
 		func() { realm.Update([]byte(`{"accessTokenLifespan": 60, "attributes": {"a": "b"}}`)) },
@@ -213,14 +215,14 @@ func TestServer_concurrentUse(t *testing.T) {
 			alice.RevokeRole(keycloaktest.Role{Name: "r"})
 			alice.SetPassword("alice-password")
 		},
-		func() { // the slowest, because it generates keys
-			for n := 0; n < 3 && !done.Load(); n++ {
+		func() { // this function is the slowest, because Import generates keys; it ends the others
+			for n := 0; n < 3 && !importsDone.Load(); n++ {
 				if _, err := kc.Import(keycloaktest.RealmSpec{Name: "other"}.File()); err != nil ||
 					!kc.Remove("other") {
-					t.Errorf("adding or removing a realm fails: %v", err)
+					t.Errorf("Import returns %v, or Remove returns false", err)
 				}
 			}
-			done.Store(true)
+			importsDone.Store(true)
 		},
 		func() {
 			realm.Mint(keycloaktest.TokenSpec{})
@@ -229,7 +231,7 @@ func TestServer_concurrentUse(t *testing.T) {
 		},
 	} {
 		wg.Go(func() {
-			for n := 0; n < 20 || !done.Load(); n++ {
+			for n := 0; n < 20 || !importsDone.Load(); n++ {
 				call()
 			}
 		})
@@ -237,10 +239,10 @@ func TestServer_concurrentUse(t *testing.T) {
 	wg.Wait()
 }
 
-// PathPrefix precedes all paths, with or without slashes around it.
+// All paths start with PathPrefix. In Config, the prefix may have slashes around it or not.
 func TestConfig_PathPrefix(t *testing.T) {
 	for _, prefix := range []string{"/auth", "/auth/", "auth", "/"} {
-		t.Run(prefix, func(t *testing.T) {
+		t.Run(fmt.Sprintf("prefix %q", prefix), func(t *testing.T) {
 			kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()},
 				PathPrefix: prefix})
 			must(t, err)
@@ -304,8 +306,8 @@ func TestConfig_PublicURL(t *testing.T) {
 	}
 }
 
-// The server accepts connections from Listener. Closing the listener stops the server, and Err
-// returns the reason.
+// The server accepts connections from Listener. If the listener is closed, the server stops, and
+// Err returns the listener's error.
 func TestConfig_Listener(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
@@ -318,17 +320,17 @@ func TestConfig_Listener(t *testing.T) {
 	}
 	get(t, kc.Realm("shop").URL()).wantOK(t)
 	if err := kc.Err(); err != nil {
-		t.Errorf("Err() = %v while the server runs", err)
+		t.Errorf("while the server runs, Err() = %v, want nil", err)
 	}
 	must(t, listener.Close())
-	waitFor(t, "Err returns the reason", func() bool {
+	waitFor(t, "Err returns net.ErrClosed", func() bool {
 		return errors.Is(kc.Err(), net.ErrClosed)
 	})
 	wantNotListening(t, kc)
 	kc.Close()
 }
 
-// Now and Advance set the time of tokens and requests.
+// Config.Now and Advance determine the time of tokens and requests.
 func TestConfig_Now(t *testing.T) {
 	noon := time.Date(2031, 2, 3, 12, 0, 0, 0, time.UTC)
 	kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()},
@@ -366,10 +368,11 @@ func TestConfig_Now(t *testing.T) {
 	}
 }
 
-// A panic in a request is logged and returns status 500, so that it doesn't look like a Fault.
+// If a handler panics, the server logs the panic and returns status 500. A closed connection would
+// look like a Fault.
 func TestServer_panic(t *testing.T) {
-	var logged bytes.Buffer
-	log.SetOutput(&logged)
+	var logBuffer bytes.Buffer
+	log.SetOutput(&logBuffer)
 	defer log.SetOutput(os.Stderr)
 	var clockPanics atomic.Bool
 	kc, err := keycloaktest.Start(keycloaktest.Config{Now: func() time.Time {
@@ -387,8 +390,8 @@ func TestServer_panic(t *testing.T) {
 		}
 		remove()
 	}
-	if logged.Len() > 0 {
-		t.Errorf("after faults, log is %q, want nothing", logged.String())
+	if logBuffer.Len() > 0 {
+		t.Errorf("after faults, log is %q, want nothing", logBuffer.String())
 	}
 	clockPanics.Store(true)
 	if r, err := do(newRequest(t, http.MethodGet, kc.URL, "")); err != nil || r.status != 500 ||
@@ -397,8 +400,8 @@ func TestServer_panic(t *testing.T) {
 		t.Errorf("response is %v (%v), want 500 with the panic's message", r, err)
 	}
 	kc.Close()
-	if !strings.Contains(logged.String(), "a broken clock") ||
-		!strings.Contains(logged.String(), "server_test.go") {
-		t.Errorf("log is %q, want the panic's message and stack", logged.String())
+	if !strings.Contains(logBuffer.String(), "a broken clock") ||
+		!strings.Contains(logBuffer.String(), "server_test.go") {
+		t.Errorf("log is %q, want the panic's message and stack", logBuffer.String())
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// mapperTypes contains exactly the protocol mappers that realmfile considers supported.
+// mapperTypes has the same protocol mappers as realmfile.MapperIDs, in the same order.
 func TestMapperTypes_sameAsRealmFile(t *testing.T) {
 	var ids []string
 	for _, m := range mapperTypes {

@@ -31,8 +31,9 @@ func TestUnsupported_requests(t *testing.T) {
 	mapper := func(provider, config string) string {
 		return `"clients": [{` + app + `, "attributes": {"oauth2.device.authorization.grant.enabled": "true"}, "protocolMappers": [{"name": "m", "protocol": "openid-connect", "protocolMapper": "` + provider + `", "config": {` + config + `}}]}]`
 	}
-	// Userinfo and introspection fail if there is no token.
-	tokens := []string{"password", "client_credentials", "userinfo", "introspect"}
+	// The requests that fail if no tokens are issued. Userinfo and introspection need a token of
+	// the password grant.
+	tokenRequests := []string{"password", "client_credentials", "userinfo", "introspect"}
 	for _, tt := range []struct {
 		fields      string
 		unsupported []string // the requests that fail
@@ -42,32 +43,32 @@ func TestUnsupported_requests(t *testing.T) {
 		{`"organizationsEnabled": true`, []string{"authorize", "device"}, "realm shop: organizationsEnabled is not supported"},
 		{`"attributes": {"organizationsEnabled": "true"}`, []string{"authorize", "device"}, "realm shop: organizationsEnabled is not supported"},
 		{`"attributes": {"shortVerificationUri": "http://localhost/d"}`, []string{"device"}, "the attribute shortVerificationUri is not supported"},
-		{`"bruteForceProtected": true, "maxSecondaryAuthFailures": 3`, nil, ""}, // users have no second factor
+		{`"bruteForceProtected": true, "maxSecondaryAuthFailures": 3`, nil, ""}, // no effect: the user has no second factor
 		{realmFlow("browserFlow"), []string{"authorize", "device"}, "browserFlow: mine is not supported"},
 		{realmFlow("directGrantFlow"), []string{"password", "userinfo", "introspect"}, "directGrantFlow: mine is not supported"},
 		{`"browserFlow": "a", "authenticationFlows": [{"alias": "a", "authenticationExecutions": [{"flowAlias": "a", "requirement": "REQUIRED"}]}]`,
 			[]string{"authorize", "device"},
 			"browserFlow: the authentication flow a contains itself"},
-		{realmFlow("clientAuthenticationFlow"), slices.Concat(tokens, []string{"device"}), "clientAuthenticationFlow: mine is not supported"},
+		{realmFlow("clientAuthenticationFlow"), slices.Concat(tokenRequests, []string{"device"}), "clientAuthenticationFlow: mine is not supported"},
 		{clientFlow("browser"), []string{"authorize", "device"}, "client app: authenticationFlowBindingOverrides: browser is not supported"},
 		{clientFlow("direct_grant"), []string{"password", "userinfo", "introspect"}, "client app: authenticationFlowBindingOverrides: direct_grant is not supported"},
-		{`"clientPolicies": {"policies": [{"name": "strict", "enabled": true}]}`, slices.Concat(tokens, []string{"authorize", "device", "logout"}), "the client policy strict is not supported"},
+		{`"clientPolicies": {"policies": [{"name": "strict", "enabled": true}]}`, slices.Concat(tokenRequests, []string{"authorize", "device", "logout"}), "the client policy strict is not supported"},
 		{`"components": {"org.keycloak.storage.UserStorageProvider": [{"providerId": "ldap", "config": {"editMode": ["READ_ONLY"]}}]}`, []string{"unknown user"}, "user federation is not supported"},
 		{`"userFederationProviders": [{"providerName": "ldap"}]`, []string{"unknown user"}, "user federation is not supported"},
 
-		{`"defaultSignatureAlgorithm": "none"`, slices.Concat(tokens, []string{"authorize"}), "defaultSignatureAlgorithm: none isn't a signature algorithm"},
-		{`"attributes": {"defaultSignatureAlgorithm": "none"}`, slices.Concat(tokens, []string{"authorize"}), "defaultSignatureAlgorithm: none isn't a signature algorithm"},
-		{attribute("access.token.lifespan", "soon"), slices.Concat(tokens, []string{"authorize"}), "access.token.lifespan"},
+		{`"defaultSignatureAlgorithm": "none"`, slices.Concat(tokenRequests, []string{"authorize"}), "defaultSignatureAlgorithm: none isn't a signature algorithm"},
+		{`"attributes": {"defaultSignatureAlgorithm": "none"}`, slices.Concat(tokenRequests, []string{"authorize"}), "defaultSignatureAlgorithm: none isn't a signature algorithm"},
+		{attribute("access.token.lifespan", "soon"), slices.Concat(tokenRequests, []string{"authorize"}), "access.token.lifespan"},
 		{attribute("user.info.response.signature.alg", "RS256"), []string{"userinfo"}, "user.info.response.signature.alg"},
 		{attribute("user.info.encrypted.response.alg", "RSA-OAEP"), []string{"userinfo"}, "user.info.encrypted.response.alg"},
 		{attribute("id.token.encrypted.response.alg", "RSA-OAEP"), []string{"password", "authorize", "userinfo", "introspect"}, "id.token.encrypted.response.alg"},
 		{attribute("id.token.signed.response.alg", "XX1"), []string{"password", "authorize", "userinfo", "introspect"}, "id.token.signed.response.alg"},
-		{attribute("access.token.signed.response.alg", "XX1"), slices.Concat(tokens, []string{"authorize"}), "access.token.signed.response.alg"},
+		{attribute("access.token.signed.response.alg", "XX1"), slices.Concat(tokenRequests, []string{"authorize"}), "access.token.signed.response.alg"},
 		{attribute("logout.token.signed.response.alg", "XX1"), []string{"logout"}, "logout.token.signed.response.alg"},
 		{attribute("request.object.required", "request or request_uri"), []string{"authorize", "device"}, "request.object.required"},
 		{attribute("require.pushed.authorization.requests", "true"), []string{"authorize", "device"}, "require.pushed.authorization.requests"},
-		{attribute("tls.client.certificate.bound.access.tokens", "true"), slices.Concat(tokens, []string{"authorize"}), "tls.client.certificate.bound.access.tokens"},
-		{attribute("dpop.bound.access.tokens", "true"), slices.Concat(tokens, []string{"authorize"}), "dpop.bound.access.tokens"},
+		{attribute("tls.client.certificate.bound.access.tokens", "true"), slices.Concat(tokenRequests, []string{"authorize"}), "tls.client.certificate.bound.access.tokens"},
+		{attribute("dpop.bound.access.tokens", "true"), slices.Concat(tokenRequests, []string{"authorize"}), "dpop.bound.access.tokens"},
 		{attribute("exclude.session.state.from.auth.response", "true"), []string{"authorize", "device"}, "exclude.session.state.from.auth.response"},
 		{attribute("exclude.issuer.from.auth.response", "true"), []string{"authorize", "device"}, "exclude.issuer.from.auth.response"},
 		{attribute("allow.oidc.params.in.redirect.uris", "true"), []string{"authorize", "device"}, "allow.oidc.params.in.redirect.uris"},
@@ -75,8 +76,8 @@ func TestUnsupported_requests(t *testing.T) {
 		{attribute("allow.token.introspection.without.audience.check", "true"), []string{"introspect"}, "allow.token.introspection.without.audience.check"},
 		{attribute("client.introspection.response.allow.jwt.claim.enabled", "true"), []string{"introspect"}, "client.introspection.response.allow.jwt.claim.enabled"},
 		{attribute("allow.userinfo.with.lightweight.access.token", "true"), []string{"userinfo"}, "allow.userinfo.with.lightweight.access.token"},
-		{attribute("client.secret.authentication.allowed.method", "client_secret_basic"), slices.Concat(tokens, []string{"device"}), "client.secret.authentication.allowed.method"},
-		{attribute("acr.uri.map", `{"urn:x":"1"}`), nil, ""}, // only SAML reads it
+		{attribute("client.secret.authentication.allowed.method", "client_secret_basic"), slices.Concat(tokenRequests, []string{"device"}), "client.secret.authentication.allowed.method"},
+		{attribute("acr.uri.map", `{"urn:x":"1"}`), nil, ""}, // no effect: Keycloak uses it only for SAML
 		{attribute("default.acr.values", "2"), []string{"authorize", "device"}, "default.acr.values"},
 		{attribute("minimum.acr.value", "2"), []string{"authorize", "device"}, "minimum.acr.value"},
 		{attribute("logout.confirmation.enabled", "false"), nil, ""},
@@ -84,9 +85,9 @@ func TestUnsupported_requests(t *testing.T) {
 		{mapper("oidc-foo-mapper", `"userinfo.token.claim": "true"`), []string{"userinfo"}, "protocolMapper oidc-foo-mapper is not supported: it isn't built into Keycloak"},
 		{mapper("oidc-foo-mapper", `"id.token.claim": "true", "userinfo.token.claim": "false"`), []string{"password", "authorize", "userinfo", "introspect"}, "oidc-foo-mapper"},
 		{mapper("oidc-foo-mapper", `"introspection.token.claim": "true"`), []string{"introspect"}, "oidc-foo-mapper"},
-		{mapper("oidc-foo-mapper", `"access.token.claim": "true"`), slices.Concat(tokens, []string{"authorize"}), "oidc-foo-mapper"},
+		{mapper("oidc-foo-mapper", `"access.token.claim": "true"`), slices.Concat(tokenRequests, []string{"authorize"}), "oidc-foo-mapper"},
 		{mapper("oidc-nonce-backwards-compatible-mapper", ``), []string{"authorize", "device"}, "oidc-nonce-backwards-compatible-mapper"},
-		{mapper("oidc-sha256-pairwise-sub-mapper", ``), slices.Concat(tokens, []string{"authorize", "device", "logout"}), "oidc-sha256-pairwise-sub-mapper"},
+		{mapper("oidc-sha256-pairwise-sub-mapper", ``), slices.Concat(tokenRequests, []string{"authorize", "device", "logout"}), "oidc-sha256-pairwise-sub-mapper"},
 	} {
 		file := `{"realm": "shop", "enabled": true, ` + tt.fields
 		if !strings.Contains(tt.fields, `"clients"`) {
@@ -99,7 +100,7 @@ func TestUnsupported_requests(t *testing.T) {
 			t.Errorf("%s: %v", tt.fields, err)
 			continue
 		}
-		got := unsupportedUses(t, r)
+		got := unsupportedRequests(t, r)
 		for name, message := range got {
 			if !slices.Contains(tt.unsupported, name) {
 				t.Errorf("%s: %s fails with %s, want success", tt.fields, name, message)
@@ -108,27 +109,29 @@ func TestUnsupported_requests(t *testing.T) {
 			}
 		}
 		for _, name := range tt.unsupported {
-			if _, failed := got[name]; !failed {
+			if _, ok := got[name]; !ok {
 				t.Errorf("%s: %s succeeds, want an error", tt.fields, name)
 			}
 		}
 	}
 }
 
-// app is the start of a client with all grants enabled.
+// app has the first fields of a client that has all grants enabled.
 const app = `"clientId": "app", "secret": "s", "directAccessGrantsEnabled": true, "serviceAccountsEnabled": true, "redirectUris": ["http://localhost:8000/*"]`
 
 var noRedirectClient = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error {
 	return http.ErrUseLastResponse
 }}
 
-// unsupportedUses sends all kinds of requests to a realm, and returns the error messages of the
-// requests that fail with not_in_keycloaktest. If there is no token, it includes the requests that
-// need a token, with an empty message.
-func unsupportedUses(t *testing.T, r *keycloaktest.Realm) map[string]string {
+// unsupportedRequests sends a request of each kind to a realm. It returns the error messages of
+// those that fail with not_in_keycloaktest, by the kind of request. If it gets no token, the result
+// also has the kinds that need a token, with an empty message.
+func unsupportedRequests(t *testing.T, r *keycloaktest.Realm) map[string]string {
 	t.Helper()
 	messages := map[string]string{}
-	use := func(name string, send func() (*http.Response, error)) string {
+	// try sends a request and returns the body of the response. It adds an unsupported request to
+	// messages.
+	try := func(name string, send func() (*http.Response, error)) string {
 		resp, err := send()
 		if err != nil {
 			t.Fatal(err)
@@ -160,24 +163,24 @@ func unsupportedUses(t *testing.T, r *keycloaktest.Realm) map[string]string {
 			return http.PostForm(r.EndpointURL(endpoint), values)
 		}
 	}
-	tokens := use("password",
+	tokens := try("password",
 		post("/token", "grant_type", "password", "username", "ann", "password", "pw", "scope",
 			"openid"))
-	use("unknown user",
+	try("unknown user",
 		post("/token", "grant_type", "password", "username", "bob", "password", "pw", "scope",
 			"email"))
 	if message := messages["unknown user"]; message != "" &&
 		(messages["password"] != "" || strings.Contains(message, "client")) {
-		delete(messages, "unknown user") // fails for another reason
+		delete(messages, "unknown user") // it fails for another reason
 	}
-	use("client_credentials", post("/token", "grant_type", "client_credentials"))
-	use("device", post("/auth/device"))
-	use("authorize", func() (*http.Response, error) {
+	try("client_credentials", post("/token", "grant_type", "client_credentials"))
+	try("device", post("/auth/device"))
+	try("authorize", func() (*http.Response, error) {
 		return noRedirectClient.Get(r.EndpointURL("/auth") +
 			"?client_id=app&response_type=code&scope=openid&redirect_uri=" +
 			url.QueryEscape("http://localhost:8000/x"))
 	})
-	use("logout", func() (*http.Response, error) {
+	try("logout", func() (*http.Response, error) {
 		return http.Get(r.EndpointURL("/logout") + "?client_id=app")
 	})
 	_, rest, _ := strings.Cut(tokens, `"access_token":"`)
@@ -186,8 +189,8 @@ func unsupportedUses(t *testing.T, r *keycloaktest.Realm) map[string]string {
 		messages["userinfo"], messages["introspect"] = "", ""
 		return messages
 	}
-	use("introspect", post("/token/introspect", "token", token))
-	use("userinfo", func() (*http.Response, error) {
+	try("introspect", post("/token/introspect", "token", token))
+	try("userinfo", func() (*http.Response, error) {
 		request, err := http.NewRequest(http.MethodGet, r.EndpointURL("/userinfo"), nil)
 		if err != nil {
 			return nil, err
@@ -198,8 +201,8 @@ func unsupportedUses(t *testing.T, r *keycloaktest.Realm) map[string]string {
 	return messages
 }
 
-// SignIn works for a client with an unsupported way to authenticate, because it doesn't
-// authenticate the client. It returns an error if the tokens need an unsupported feature.
+// SignIn doesn't authenticate the client, so it works for a client whose authentication method
+// isn't supported. It returns an error if the tokens need an unsupported feature.
 func TestUnsupported_clientAuthenticator(t *testing.T) {
 	t.Parallel()
 	r, err := keycloaktest.New(t).Import(
