@@ -225,7 +225,7 @@ func (r *Realm) pendingActions(u *user) []string {
 		pending = append(pending, verifyEmail)
 	}
 	const updatePassword = "UPDATE_PASSWORD"
-	if age := realmfile.MaxPasswordAge(r.settings.PasswordPolicy); age > 0 && u.password != "" &&
+	if age := realmfile.PasswordExpiry(r.settings.PasswordPolicy); age > 0 && u.password != "" &&
 		r.server.Now().Sub(u.passwordSet) > age && !disabled(updatePassword) &&
 		!slices.Contains(pending, updatePassword) {
 		pending = append(pending, updatePassword)
@@ -236,7 +236,7 @@ func (r *Realm) pendingActions(u *user) []string {
 // passwordProblem returns why a password violates the realm's password policy, or "".
 func (r *Realm) passwordProblem(u realmfile.User, password string) string {
 	// The policy was validated when the realm file was read.
-	rules, _ := realmfile.PasswordRules(r.settings.PasswordPolicy)
+	rules, _ := realmfile.ParsePasswordPolicy(r.settings.PasswordPolicy)
 	for _, rule := range rules {
 		if problem := rule(u, password); problem != "" {
 			return problem

@@ -187,7 +187,7 @@ func TestServer_concurrentUse(t *testing.T) {
 	var importsDone atomic.Bool
 	for _, call := range []func(){
 		func() { login(t, realm, "alice", "alice-password") },
-		func() { userinfo(t, realm, signIn(t, realm).AccessToken) },
+		func() { getUserinfo(t, realm, signIn(t, realm).AccessToken) },
 		func() { get(t, oidcURL(realm, "/certs")) },
 		func() { kc.Advance(time.Second); kc.Now(); kc.Advance(-time.Second) },
 		func() { kc.Fail(keycloaktest.Fault{Endpoint: "/revoke", Times: 1, Status: 500})() },

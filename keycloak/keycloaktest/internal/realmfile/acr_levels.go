@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// Levels returns the levels of authentication that the attributes of a client or a realm define, by
-// name. It ignores an invalid map: Keycloak only logs a warning.
+// Levels returns the levels of authentication by name, which the attribute acr.loa.map of a client
+// or a realm defines. It returns nil for an invalid map, because Keycloak ignores the map and only
+// logs a warning.
 func Levels(attributes map[string]string) map[string]json.Number {
 	var levels map[string]json.Number
 	if json.Unmarshal(unquoteNumbers(attributes["acr.loa.map"]), &levels) != nil {
@@ -16,7 +17,7 @@ func Levels(attributes map[string]string) map[string]json.Number {
 	return levels
 }
 
-// unquoteNumbers converts {"gold":"2"} to {"gold":2}: Keycloak accepts both.
+// unquoteNumbers converts a document such as {"gold":"2"} to {"gold":2}. Keycloak accepts both.
 func unquoteNumbers(document string) []byte {
 	var values map[string]any
 	if json.Unmarshal([]byte(document), &values) != nil {
@@ -34,8 +35,8 @@ func unquoteNumbers(document string) []byte {
 	return out
 }
 
-// checkRequiredLevels reports levels that a client requires but neither the client nor the realm
-// defines.
+// checkRequiredLevels reports the levels in a client's default.acr.values and minimum.acr.value
+// that neither the client nor the realm defines.
 func (r *reader) checkRequiredLevels(at *path, c *Client, realm *Realm) {
 	levels := Levels(c.Attributes)
 	if len(levels) == 0 {
@@ -45,15 +46,15 @@ func (r *reader) checkRequiredLevels(at *path, c *Client, realm *Realm) {
 		for _, level := range strings.Split(c.Attributes[name], "##") {
 			_, err := strconv.Atoi(level)
 			if _, defined := levels[level]; level != "" && err != nil && !defined {
-				r.problem(at.field("attributes").key(name),
+				r.report(at.field("attributes").key(name),
 					"%s is no level of authentication of the client or the realm", level)
 			}
 		}
 	}
 }
 
-// checkLevelMap checks the map from names to levels of authentication. The acr_values of a request
-// are such names.
+// checkLevelMap checks the attribute acr.loa.map, which maps names to levels of authentication.
+// Requests contain these names in acr_values.
 func (r *reader) checkLevelMap(at *path, attributes map[string]string) {
 	document := attributes["acr.loa.map"]
 	if document == "" {
@@ -61,7 +62,7 @@ func (r *reader) checkLevelMap(at *path, attributes map[string]string) {
 	}
 	var levels map[string]json.Number
 	if err := json.Unmarshal(unquoteNumbers(document), &levels); err != nil {
-		r.problem(at.field("attributes").key("acr.loa.map"),
+		r.report(at.field("attributes").key("acr.loa.map"),
 			"an object of names and numbers is expected")
 	}
 }

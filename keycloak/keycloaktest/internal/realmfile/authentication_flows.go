@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// The fake Keycloak implements the built-in authentication flows. A realm file may contain them
-// under any name; requests that would use a different flow get a 501.
+// The fake Keycloak implements the built-in authentication flows. A realm file may define the same
+// flows with any names. Requests that would use a different flow get a 501.
 
 type Flow struct {
 	ID         string      `json:"id"`
@@ -29,9 +29,9 @@ type AuthenticatorConfig struct {
 	Config map[string]string `json:"config"`
 }
 
-// flowBindings are the realm fields that select a flow, and the flows that the fake implements.
-// supported lists the equivalent definitions of a flow, as describe writes them: the execution that
-// checks the one-time code may be REQUIRED or ALTERNATIVE.
+// flowBindings are the realm fields that select a flow. For each field, supported has the flow that
+// the fake implements, in the format of describe. There are several equivalent definitions, because
+// the execution that checks the one-time code may be REQUIRED or ALTERNATIVE.
 var flowBindings = []struct {
 	field        string
 	defaultAlias string
@@ -52,23 +52,23 @@ var flowBindings = []struct {
 	}},
 }
 
-// builtinFlows are the flows that Keycloak adds if a file doesn't have them.
+// builtinFlows are the flows that Keycloak adds to a realm whose file doesn't define them.
 var builtinFlows = []string{"browser", "direct grant", "registration", "reset credentials",
 	"clients", "first broker login", "docker auth", "forms", "registration form"}
 
-// hasFlow reports whether a flow of the file matches.
+// hasFlow reports whether match returns true for a flow in the file.
 func (file *Realm) hasFlow(match func(Flow) bool) bool {
 	return slices.ContainsFunc(file.AuthenticationFlows, match)
 }
 
-// checkBoundFlows reports realm settings that refer to a flow that doesn't exist. It lists flows
-// that the fake doesn't use as ignored.
+// checkBoundFlows reports realm settings that refer to a flow that doesn't exist. Settings whose
+// flow the fake doesn't use are listed as ignored.
 func (r *reader) checkBoundFlows(file *Realm) {
 	var root *path
 	check := func(name, alias string) {
 		if alias != "" && !slices.Contains(builtinFlows, alias) &&
 			!file.hasFlow(func(f Flow) bool { return f.Alias == alias }) {
-			r.problem(root.field(name), "the file has no authentication flow %q", alias)
+			r.report(root.field(name), "the file has no authentication flow %q", alias)
 		}
 	}
 	for _, binding := range flowBindings {
@@ -87,35 +87,35 @@ func (r *reader) checkBoundFlows(file *Realm) {
 	}
 }
 
-// checkExecutions reports incomplete executions, and executions that refer to a flow or a config
-// that doesn't exist.
+// checkExecutions reports executions that are incomplete, or that refer to a flow or an
+// authenticator config that doesn't exist.
 func (r *reader) checkExecutions(file *Realm) {
 	var root *path
 	flows := root.field("authenticationFlows")
 	for i, flow := range file.AuthenticationFlows {
 		if flow.Executions == nil {
-			r.problem(flows.item(i).field("authenticationExecutions"), "missing")
+			r.report(flows.item(i).field("authenticationExecutions"), "missing")
 		}
 		for j, e := range flow.Executions {
 			at := flows.item(i).field("authenticationExecutions").item(j)
 			if e.Requirement == "" {
-				r.problem(at.field("requirement"), "missing")
+				r.report(at.field("requirement"), "missing")
 			}
 			if e.FlowAlias != "" &&
 				!file.hasFlow(func(f Flow) bool { return f.Alias == e.FlowAlias }) {
-				r.problem(at.field("flowAlias"), "the file has no authentication flow %q",
+				r.report(at.field("flowAlias"), "the file has no authentication flow %q",
 					e.FlowAlias)
 			}
 			matches := func(c AuthenticatorConfig) bool { return c.Alias == e.Config }
 			if e.Config != "" && !slices.ContainsFunc(file.AuthenticatorConfig, matches) {
-				r.problem(at.field("authenticatorConfig"),
+				r.report(at.field("authenticatorConfig"),
 					"the file has no authenticator config %q", e.Config)
 			}
 		}
 	}
 	for i, c := range file.AuthenticatorConfig {
 		if c.Alias == "" {
-			r.problem(root.field("authenticatorConfig").item(i).field("alias"), "missing")
+			r.report(root.field("authenticatorConfig").item(i).field("alias"), "missing")
 		}
 	}
 }
@@ -124,13 +124,13 @@ func (r *reader) checkExecutions(file *Realm) {
 func (r *reader) checkClientFlows(at *path, c *Client, file *Realm) {
 	for name, id := range c.FlowOverrides {
 		if id != "" && !file.hasFlow(func(f Flow) bool { return f.ID == id }) {
-			r.problem(at.field("authenticationFlowBindingOverrides").key(name),
+			r.report(at.field("authenticationFlowBindingOverrides").key(name),
 				"the file has no authentication flow with the id %q", id)
 		}
 	}
 }
 
-// unsupportedFlows returns the realm's selected flows that the fake doesn't support.
+// unsupportedFlows returns the flows that the realm selects and the fake doesn't support.
 func unsupportedFlows(file *Realm) []Unsupported {
 	var unsupported []Unsupported
 	for _, binding := range flowBindings {
@@ -142,7 +142,7 @@ func unsupportedFlows(file *Realm) []Unsupported {
 		d := flowDescriber{file: file}
 		if !file.hasFlow(func(f Flow) bool { return f.Alias == alias }) {
 			if alias != binding.defaultAlias { // Keycloak adds the default flow itself
-				add("%s is not supported: the stand-in does %q", alias, binding.supported[0])
+				add("%s is not supported: the fake Keycloak does %q", alias, binding.supported[0])
 			}
 			continue
 		}
@@ -151,8 +151,8 @@ func unsupportedFlows(file *Realm) []Unsupported {
 		case d.tooDeep:
 			add("the authentication flow %s contains itself", alias)
 		case !slices.Contains(binding.supported, description):
-			add("%s is not supported: it does %q, and the stand-in does %q", alias, description,
-				binding.supported[0])
+			add("%s is not supported: it does %q, and the fake Keycloak does %q", alias,
+				description, binding.supported[0])
 		}
 	}
 	return unsupported
@@ -162,21 +162,22 @@ func unsupportedFlows(file *Realm) []Unsupported {
 type flowDescriber struct {
 	file    *Realm
 	parents []string // aliases of the flows that contain the current one
-	flows   int      // how many flows were described
+	count   int      // how many flows were described
 	tooDeep bool     // a flow contains itself, or there are more than maxFlows
 }
 
-// maxFlows limits how many subflows are described: a flow may contain another several times, and so
-// on.
+// maxFlows limits how many flows are described. Without a limit, a small file whose flows each
+// contain the next flow twice would have a huge description.
 const maxFlows = 1000
 
 // describe returns a flow's enabled executions, with subflows in parentheses. It omits executions
-// that have no effect in the fake: it has no organizations, identity providers or security keys.
+// for organizations, identity providers and security keys. They have no effect in the fake, which
+// has none of these.
 func (d *flowDescriber) describe(alias string) string {
 	i := slices.IndexFunc(d.file.AuthenticationFlows, func(flow Flow) bool {
 		return flow.Alias == alias
 	})
-	if d.flows++; i < 0 || slices.Contains(d.parents, alias) || d.flows > maxFlows {
+	if d.count++; i < 0 || slices.Contains(d.parents, alias) || d.count > maxFlows {
 		d.tooDeep = true
 		return ""
 	}
@@ -194,12 +195,13 @@ func (d *flowDescriber) describe(alias string) string {
 		step := e.Authenticator
 		if e.FlowAlias != "" {
 			subflow := d.describe(e.FlowAlias)
-			if onlyConditions(subflow) {
+			if hasOnlyConditions(subflow) {
 				continue
 			}
 			step = "(" + subflow + ")"
 		}
-		if e.Requirement == "OPTIONAL" { // before release 8: only for users who have configured it
+		// OPTIONAL existed before release 8. It means: for users who have configured the authenticator.
+		if e.Requirement == "OPTIONAL" {
 			e.Requirement, step = "CONDITIONAL",
 				"(REQUIRED conditional-user-configured, REQUIRED "+step+")"
 		}
@@ -208,9 +210,9 @@ func (d *flowDescriber) describe(alias string) string {
 	return strings.Join(steps, ", ")
 }
 
-// irrelevant reports whether an execution has no effect for users whose only credentials are a
-// password and perhaps one-time codes.
-func (d *flowDescriber) irrelevant(e Execution) bool {
+// hasNoEffect reports whether an execution has no effect for users who have no credentials other
+// than a password and one-time codes.
+func (d *flowDescriber) hasNoEffect(e Execution) bool {
 	setting := func(name string) string {
 		for _, c := range d.file.AuthenticatorConfig {
 			if c.Alias == e.Config && e.Config != "" {
@@ -234,7 +236,7 @@ func (d *flowDescriber) irrelevant(e Execution) bool {
 	return false
 }
 
-// onlyConditions reports whether the described flow has only conditions and nothing to execute.
-func onlyConditions(description string) bool {
+// hasOnlyConditions reports whether the described flow has only conditions and nothing to execute.
+func hasOnlyConditions(description string) bool {
 	return description == "" || description == "REQUIRED conditional-user-configured"
 }

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// The fake Keycloak doesn't support authorization services: it rejects their grant with an error
-// that names it. Their settings are only checked for errors that Keycloak's import rejects.
+// The fake Keycloak doesn't support authorization services, and rejects requests with their grant
+// type. It only checks that Keycloak's import would accept their settings.
 
 type authorizationSettings struct {
 	Resources []struct{ Name string }
@@ -22,8 +22,8 @@ type authorizationPolicy struct {
 }
 
 var (
-	// policyTypes are the policy types of Keycloak 26.7.4 (GET /admin/serverinfo). Until release
-	// 18, js was a policy type, too.
+	// policyTypes are the policy types of Keycloak 26.7.4 (GET /admin/serverinfo). Releases before
+	// 18 also had the policy type js.
 	policyTypes = []string{"aggregate", "client", "client-scope", "group", "regex", "resource",
 		"role", "scope", "time", "uma", "user"}
 	enforcementModes = []string{"", "ENFORCING", "PERMISSIVE", "DISABLED"}
@@ -40,7 +40,7 @@ func (r *reader) checkAuthorization(at *path, c *Client, file *Realm) {
 	var settings authorizationSettings
 	if json.Unmarshal(c.Authorization, &fields) != nil ||
 		json.Unmarshal(c.Authorization, &settings) != nil {
-		r.problem(at, "can't be read")
+		r.report(at, "can't be read")
 		return
 	}
 	for name := range fields {
@@ -48,18 +48,18 @@ func (r *reader) checkAuthorization(at *path, c *Client, file *Realm) {
 			"id", "clientId", "name", "allowRemoteResourceManagement", "policyEnforcementMode",
 			"resources", "policies", "scopes", "decisionStrategy", "authorizationSchema",
 		}, name) {
-			r.problem(at.field(name),
+			r.report(at.field(name),
 				"not a field of Keycloak's ResourceServerRepresentation")
 		}
 	}
 	if !slices.Contains(enforcementModes, settings.Mode) {
-		r.problem(at.field("policyEnforcementMode"),
+		r.report(at.field("policyEnforcementMode"),
 			"%s: ENFORCING, PERMISSIVE or DISABLED is expected", settings.Mode)
 	}
 	for i, policy := range settings.Policies {
 		at := at.field("policies").item(i)
 		if !slices.Contains(policyTypes, policy.Type) {
-			r.problem(at.field("type"), "policy %s: Keycloak has no policies of the type %q",
+			r.report(at.field("type"), "policy %s: Keycloak has no policies of the type %q",
 				policy.Name, policy.Type)
 		}
 		for name, exists := range map[string]func(string) bool{
@@ -91,12 +91,12 @@ func (r *reader) checkAuthorization(at *path, c *Client, file *Realm) {
 		} {
 			var names []string
 			if json.Unmarshal([]byte(policy.Config[name]), &names) != nil {
-				continue // a policy's roles and groups are objects, and needn't exist in the realm
+				continue // roles and groups are objects; they needn't exist in the realm
 			}
 			for _, ref := range names {
 				if !exists(ref) {
-					r.problem(at.field("config").key(name),
-						"policy %s: there is none of the name %q", policy.Name, ref)
+					r.report(at.field("config").key(name),
+						"policy %s refers to %q, which doesn't exist", policy.Name, ref)
 				}
 			}
 		}

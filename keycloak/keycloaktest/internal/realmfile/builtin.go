@@ -3,9 +3,9 @@ package realmfile
 // These are the clients, roles and client scopes that Keycloak 26.7.4 adds to every realm whose
 // file doesn't define them, as the admin API exports them.
 
-// mapper returns a protocol mapper of a built-in scope. Its claim is in all tokens, unless config
-// (pairs of a name and a value) overrides that.
-func mapper(name, provider string, config ...string) Mapper {
+// newMapper returns a protocol mapper of a built-in scope. By default, it adds its claim to all
+// tokens. config overrides and adds settings, as alternating names and values.
+func newMapper(name, provider string, config ...string) Mapper {
 	settings := map[string]string{"access.token.claim": "true", "id.token.claim": "true",
 		"introspection.token.claim": "true"}
 	for i := 0; i < len(config); i += 2 {
@@ -15,21 +15,21 @@ func mapper(name, provider string, config ...string) Mapper {
 		Config: settings}
 }
 
-// attribute returns a mapper for a user attribute.
-func attribute(name, attribute, claim, jsonType string) Mapper {
-	return mapper(name, "oidc-usermodel-attribute-mapper", "userinfo.token.claim", "true",
+// newAttributeMapper returns a mapper that adds a user attribute to tokens.
+func newAttributeMapper(name, attribute, claim, jsonType string) Mapper {
+	return newMapper(name, "oidc-usermodel-attribute-mapper", "userinfo.token.claim", "true",
 		"user.attribute", attribute, "claim.name", claim, "jsonType.label", jsonType)
 }
 
-// note returns a mapper for a note in the user's session.
-func note(name, note, claim, jsonType string) Mapper {
-	return mapper(name, "oidc-usersessionmodel-note-mapper", "user.session.note", note, "claim.name",
-		claim, "jsonType.label", jsonType)
+// newNoteMapper returns a mapper that adds a note in the user's session to tokens.
+func newNoteMapper(name, note, claim, jsonType string) Mapper {
+	return newMapper(name, "oidc-usersessionmodel-note-mapper", "user.session.note", note,
+		"claim.name", claim, "jsonType.label", jsonType)
 }
 
-// BuiltinScopes returns the client scopes of a realm whose file has none.
+// BuiltinScopes returns the client scopes of a realm whose file has no field clientScopes.
 func BuiltinScopes() []Scope {
-	scope := func(name, inToken, consent string, mappers ...Mapper) Scope {
+	newScope := func(name, inToken, consent string, mappers ...Mapper) Scope {
 		attributes := map[string]string{"display.on.consent.screen": "false"}
 		if inToken != "" {
 			attributes["include.in.token.scope"] = inToken
@@ -42,62 +42,63 @@ func BuiltinScopes() []Scope {
 			ProtocolMappers: mappers}
 	}
 	return []Scope{
-		scope("basic", "false", "",
-			note("auth_time", "AUTH_TIME", "auth_time", "long"),
-			mapper("sub", "oidc-sub-mapper", "id.token.claim", "false")),
-		scope("profile", "true", "${profileScopeConsentText}",
-			mapper("full name", "oidc-full-name-mapper", "userinfo.token.claim", "true"),
-			attribute("username", "username", "preferred_username", "String"),
-			attribute("given name", "firstName", "given_name", "String"),
-			attribute("family name", "lastName", "family_name", "String"),
-			attribute("middle name", "middleName", "middle_name", "String"),
-			attribute("nickname", "nickname", "nickname", "String"),
-			attribute("profile", "profile", "profile", "String"),
-			attribute("picture", "picture", "picture", "String"),
-			attribute("website", "website", "website", "String"),
-			attribute("gender", "gender", "gender", "String"),
-			attribute("birthdate", "birthdate", "birthdate", "String"),
-			attribute("zoneinfo", "zoneinfo", "zoneinfo", "String"),
-			attribute("locale", "locale", "locale", "String"),
-			attribute("updated at", "updatedAt", "updated_at", "long")),
-		scope("email", "true", "${emailScopeConsentText}",
-			attribute("email", "email", "email", "String"),
-			mapper("email verified", "oidc-usermodel-property-mapper",
+		newScope("basic", "false", "",
+			newNoteMapper("auth_time", "AUTH_TIME", "auth_time", "long"),
+			newMapper("sub", "oidc-sub-mapper", "id.token.claim", "false")),
+		newScope("profile", "true", "${profileScopeConsentText}",
+			newMapper("full name", "oidc-full-name-mapper", "userinfo.token.claim", "true"),
+			newAttributeMapper("username", "username", "preferred_username", "String"),
+			newAttributeMapper("given name", "firstName", "given_name", "String"),
+			newAttributeMapper("family name", "lastName", "family_name", "String"),
+			newAttributeMapper("middle name", "middleName", "middle_name", "String"),
+			newAttributeMapper("nickname", "nickname", "nickname", "String"),
+			newAttributeMapper("profile", "profile", "profile", "String"),
+			newAttributeMapper("picture", "picture", "picture", "String"),
+			newAttributeMapper("website", "website", "website", "String"),
+			newAttributeMapper("gender", "gender", "gender", "String"),
+			newAttributeMapper("birthdate", "birthdate", "birthdate", "String"),
+			newAttributeMapper("zoneinfo", "zoneinfo", "zoneinfo", "String"),
+			newAttributeMapper("locale", "locale", "locale", "String"),
+			newAttributeMapper("updated at", "updatedAt", "updated_at", "long")),
+		newScope("email", "true", "${emailScopeConsentText}",
+			newAttributeMapper("email", "email", "email", "String"),
+			newMapper("email verified", "oidc-usermodel-property-mapper",
 				"userinfo.token.claim", "true", "user.attribute", "emailVerified", "claim.name", "email_verified", "jsonType.label",
 				"boolean")),
-		scope("roles", "false", "${rolesScopeConsentText}",
-			mapper("realm roles", "oidc-usermodel-realm-role-mapper", "id.token.claim", "false",
+		newScope("roles", "false", "${rolesScopeConsentText}",
+			newMapper("realm roles", "oidc-usermodel-realm-role-mapper", "id.token.claim", "false",
 				"claim.name", "realm_access.roles", "jsonType.label", "String", "multivalued",
 				"true"),
-			mapper("client roles", "oidc-usermodel-client-role-mapper", "id.token.claim", "false",
-				"claim.name", "resource_access.${client_id}.roles", "jsonType.label", "String",
+			newMapper("client roles", "oidc-usermodel-client-role-mapper", "id.token.claim",
+				"false", "claim.name", "resource_access.${client_id}.roles", "jsonType.label", "String",
 				"multivalued", "true"),
-			mapper("audience resolve", "oidc-audience-resolve-mapper", "id.token.claim", "false")),
-		scope("web-origins", "false", "",
-			mapper("allowed web origins", "oidc-allowed-origins-mapper",
+			newMapper("audience resolve", "oidc-audience-resolve-mapper", "id.token.claim",
+				"false")),
+		newScope("web-origins", "false", "",
+			newMapper("allowed web origins", "oidc-allowed-origins-mapper",
 				"id.token.claim", "false")),
-		scope("acr", "false", "", mapper("acr loa level", "oidc-acr-mapper")),
-		scope("address", "true", "${addressScopeConsentText}",
-			mapper("address", "oidc-address-mapper", "userinfo.token.claim", "true",
+		newScope("acr", "false", "", newMapper("acr loa level", "oidc-acr-mapper")),
+		newScope("address", "true", "${addressScopeConsentText}",
+			newMapper("address", "oidc-address-mapper", "userinfo.token.claim", "true",
 				"user.attribute.formatted", "formatted", "user.attribute.street", "street",
 				"user.attribute.locality", "locality", "user.attribute.region", "region",
 				"user.attribute.postal_code", "postal_code", "user.attribute.country", "country")),
-		scope("phone", "true", "${phoneScopeConsentText}",
-			attribute("phone number", "phoneNumber", "phone_number", "String"),
-			attribute("phone number verified", "phoneNumberVerified", "phone_number_verified",
-				"boolean")),
-		scope("microprofile-jwt", "true", "",
-			attribute("upn", "username", "upn", "String"),
-			mapper("groups", "oidc-usermodel-realm-role-mapper", "claim.name", "groups",
+		newScope("phone", "true", "${phoneScopeConsentText}",
+			newAttributeMapper("phone number", "phoneNumber", "phone_number", "String"),
+			newAttributeMapper("phone number verified", "phoneNumberVerified",
+				"phone_number_verified", "boolean")),
+		newScope("microprofile-jwt", "true", "",
+			newAttributeMapper("upn", "username", "upn", "String"),
+			newMapper("groups", "oidc-usermodel-realm-role-mapper", "claim.name", "groups",
 				"jsonType.label", "String", "multivalued", "true")),
-		scope("offline_access", "", "${offlineAccessScopeConsentText}"),
-		scope("organization", "true", "${organizationScopeConsentText}",
-			mapper("organization", "oidc-organization-membership-mapper", "claim.name", "organization",
-				"jsonType.label", "String", "multivalued", "true")),
-		scope("service_account", "false", "",
-			note("Client ID", "client_id", "client_id", "String"),
-			note("Client Host", "clientHost", "clientHost", "String"),
-			note("Client IP Address", "clientAddress", "clientAddress", "String")),
+		newScope("offline_access", "", "${offlineAccessScopeConsentText}"),
+		newScope("organization", "true", "${organizationScopeConsentText}",
+			newMapper("organization", "oidc-organization-membership-mapper", "claim.name",
+				"organization", "jsonType.label", "String", "multivalued", "true")),
+		newScope("service_account", "false", "",
+			newNoteMapper("Client ID", "client_id", "client_id", "String"),
+			newNoteMapper("Client Host", "clientHost", "clientHost", "String"),
+			newNoteMapper("Client IP Address", "clientAddress", "clientAddress", "String")),
 	}
 }
 
@@ -107,7 +108,7 @@ var (
 		"organization"}
 )
 
-// BuiltinClientRoles are the roles of the built-in clients.
+// BuiltinClientRoles are the roles of the built-in clients, by client.
 var BuiltinClientRoles = map[string][]string{
 	"account": {"manage-account", "manage-account-links", "view-profile", "view-groups", "view-applications", "view-consent", "manage-consent", "delete-account"},
 	"broker":  {"read-token"},
@@ -120,8 +121,8 @@ var BuiltinClientRoles = map[string][]string{
 	},
 }
 
-// BuiltinComposites are the composite roles of the built-in clients. They contain roles of the same
-// client.
+// BuiltinComposites are the composite roles of the built-in clients, by client, and the roles of
+// the same client that they contain.
 var BuiltinComposites = map[string]map[string][]string{
 	"account": {"manage-account": {"manage-account-links"}, "manage-consent": {"view-consent"}},
 	"realm-management": {
@@ -150,6 +151,6 @@ func BuiltinClients(realm string) []Client {
 			Attributes: map[string]string{"post.logout.redirect.uris": "+",
 				"pkce.code.challenge.method":                  "S256",
 				"client.use.lightweight.access.token.enabled": "true"},
-			ProtocolMappers: []Mapper{attribute("locale", "locale", "locale", "String")}},
+			ProtocolMappers: []Mapper{newAttributeMapper("locale", "locale", "locale", "String")}},
 	}
 }

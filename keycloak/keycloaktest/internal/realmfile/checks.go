@@ -15,20 +15,20 @@ import (
 // The checks in this file report missing and duplicate names, values that Keycloak's import
 // rejects, and realm settings that the fake Keycloak doesn't support.
 
-// checkRealm checks the fields that are only used when the realm is built, and drops secrets.
+// checkRealm checks the fields that are only used when the realm is built. It drops secrets.
 func (r *reader) checkRealm(file *Realm) {
 	var root *path
 	switch at := strings.IndexAny(file.Realm, `:/?#@!$&()*+,;=[]\`); {
 	case file.Realm == "":
-		r.problem(root.field("realm"), "missing")
+		r.report(root.field("realm"), "missing")
 	case at >= 0:
-		r.problem(root.field("realm"), "%q isn't allowed in a name", file.Realm[at])
+		r.report(root.field("realm"), "%q isn't allowed in a name", file.Realm[at])
 	}
-	checkClientID := r.requiredUnique(root.field("clients"), "clientId")
-	checkID := r.unique(root.field("clients"), "id")
+	checkUniqueClientID := r.newRequiredNameCheck(root.field("clients"), "clientId")
+	checkUniqueID := r.newNameCheck(root.field("clients"), "id")
 	for i := range file.Clients {
 		c, at := &file.Clients[i], root.field("clients").item(i)
-		if c.ClientID == "" { // the import uses the id, or generates one
+		if c.ClientID == "" { // the import uses the ID, or generates one
 			if c.ID == "" {
 				c.ID = uuid.NewString()
 			}
@@ -38,9 +38,9 @@ func (r *reader) checkRealm(file *Realm) {
 			c.StandardFlowEnabled = cmp.Or(c.StandardFlowEnabled, new(!*c.DirectGrantsOnly))
 			c.DirectAccessGrantsEnabled = c.DirectAccessGrantsEnabled || *c.DirectGrantsOnly
 		}
-		checkClientID(i, c.ClientID)
+		checkUniqueClientID(i, c.ClientID)
 		if c.ID != "" {
-			checkID(i, c.ID)
+			checkUniqueID(i, c.ID)
 		}
 		r.checkClient(at, c)
 		r.checkClientSessions(at, c, file)
@@ -57,7 +57,7 @@ func (r *reader) checkRealm(file *Realm) {
 	for i, t := range file.templates {
 		sameName := func(s Scope) bool { return s.Name == t.Name }
 		if slices.ContainsFunc(BuiltinScopes(), sameName) || slices.Contains(samlScopes, t.Name) {
-			r.problem(root.field("clientTemplates").item(i).field("name"),
+			r.report(root.field("clientTemplates").item(i).field("name"),
 				"%s is the name of a client scope of Keycloak's own", t.Name)
 		}
 	}
@@ -67,9 +67,9 @@ func (r *reader) checkRealm(file *Realm) {
 	}
 	r.checkGroups(root.field("groups"), file.Groups)
 	r.checkUsers(root.field("users"), file.Users)
-	checkAlias := r.requiredUnique(root.field("requiredActions"), "alias")
+	checkUniqueAlias := r.newRequiredNameCheck(root.field("requiredActions"), "alias")
 	for i, action := range file.RequiredActions {
-		checkAlias(i, action.Alias)
+		checkUniqueAlias(i, action.Alias)
 	}
 	r.checkScopeMappings(root.field("scopeMappings"), file, file.ScopeMappings)
 	for id, mappings := range file.ClientScopeMappings {
@@ -81,37 +81,38 @@ func (r *reader) checkRealm(file *Realm) {
 		r.checkOrganizations(file)
 	}
 	if file.Groups == nil {
-		file.DefaultGroups = nil // Keycloak ignores them if a file has no groups
+		file.DefaultGroups = nil // Keycloak ignores default groups if the file has no groups
 	}
 	for i, path := range file.DefaultGroups {
 		if !file.hasGroup(path) {
-			r.problem(root.field("defaultGroups").item(i), "the realm has no group %q", path)
+			r.report(root.field("defaultGroups").item(i), "the realm has no group %q", path)
 		}
 	}
 	r.checkComponents(root.field("components"), file)
-	file.federated = file.federated || len(file.UserFederationProviders) > 0
+	file.hasFederatedUsers = file.hasFederatedUsers || len(file.UserFederationProviders) > 0
 	file.HasOrganizations = len(file.Organizations) > 0
 	file.UserFederationProviders, file.Organizations = nil, nil
 }
 
-// requiredUnique returns a function that reports an item's name if it is missing or a duplicate.
-func (r *reader) requiredUnique(at *path, field string) func(i int, name string) {
-	unique := r.unique(at, field)
+// newRequiredNameCheck is like newNameCheck, but the function also reports missing names.
+func (r *reader) newRequiredNameCheck(at *path, field string) func(i int, name string) {
+	checkUnique := r.newNameCheck(at, field)
 	return func(i int, name string) {
 		if name == "" {
-			r.problem(at.item(i).field(field), "missing")
+			r.report(at.item(i).field(field), "missing")
 			return
 		}
-		unique(i, name)
+		checkUnique(i, name)
 	}
 }
 
-// unique returns a function that reports an item's name if it is a duplicate.
-func (r *reader) unique(at *path, field string) func(i int, name string) {
+// newNameCheck returns a function that reports an item's name if another item in the list has the
+// same name. at is the path of the list, and field is the field with the name.
+func (r *reader) newNameCheck(at *path, field string) func(i int, name string) {
 	seen := map[string]int{}
 	return func(i int, name string) {
 		if first, ok := seen[name]; ok {
-			r.problem(at.item(i).field(field), "%s is already the name of %s", name,
+			r.report(at.item(i).field(field), "%s is already the name of %s", name,
 				at.item(first))
 			return
 		}
@@ -120,11 +121,11 @@ func (r *reader) unique(at *path, field string) func(i int, name string) {
 }
 
 func (r *reader) checkScopes(at *path, scopes []Scope) {
-	unique := r.unique(at, "name")
+	checkUnique := r.newNameCheck(at, "name")
 	for i := range scopes {
 		s, at := &scopes[i], at.item(i)
 		s.Name = scopeName(s.Name)
-		unique(i, s.Name)
+		checkUnique(i, s.Name)
 		switch s.Protocol {
 		case "", "openid-connect":
 			s.ProtocolMappers = r.checkMappers(at.field("protocolMappers"), s.ProtocolMappers)
@@ -136,21 +137,21 @@ func (r *reader) checkScopes(at *path, scopes []Scope) {
 }
 
 func (r *reader) checkRoles(at *path, roles []Role) {
-	unique := r.unique(at, "name")
+	checkUnique := r.newNameCheck(at, "name")
 	for i, role := range roles {
-		unique(i, role.Name)
+		checkUnique(i, role.Name)
 	}
 }
 
 func (r *reader) checkGroups(at *path, groups []Group) {
-	unique := r.unique(at, "name")
+	checkUnique := r.newNameCheck(at, "name")
 	for i, group := range groups {
-		unique(i, group.Name)
+		checkUnique(i, group.Name)
 		r.checkGroups(at.item(i).field("subGroups"), group.SubGroups)
 	}
 }
 
-// checkOrganizations reports members of organizations that aren't users of the realm.
+// checkOrganizations reports members of an organization who aren't users of the realm.
 func (r *reader) checkOrganizations(file *Realm) {
 	var root *path
 	for i, document := range file.Organizations {
@@ -160,13 +161,13 @@ func (r *reader) checkOrganizations(file *Realm) {
 			} `json:"members"`
 		}
 		if err := json.Unmarshal(document, &o); err != nil {
-			r.problem(root.field("organizations").item(i), "%v", err)
+			r.report(root.field("organizations").item(i), "%v", err)
 		}
 		for _, m := range o.Members {
 			if !slices.ContainsFunc(file.Users, func(u User) bool {
 				return strings.EqualFold(u.Username, m.Username)
 			}) {
-				r.problem(root.field("organizations").item(i).field("members"),
+				r.report(root.field("organizations").item(i).field("members"),
 					"the realm has no user %q", m.Username)
 			}
 		}
@@ -192,16 +193,16 @@ func (r *reader) checkScopeMappings(at *path, file *Realm, mappings []ScopeMappi
 	scopes := file.Scopes()
 	for i, m := range mappings {
 		if m.Roles == nil {
-			r.problem(at.item(i).field("roles"), "missing")
+			r.report(at.item(i).field("roles"), "missing")
 		}
 		sameName := func(s Scope) bool { return s.Name == m.ClientScope }
 		switch {
 		case m.Client != "":
 		case m.ClientScope == "":
-			r.problem(at.item(i), "client or clientScope is missing")
+			r.report(at.item(i), "client or clientScope is missing")
 		case !slices.ContainsFunc(scopes, sameName) && m.ClientScope != "offline_access" &&
 			!slices.Contains(samlScopes, m.ClientScope):
-			r.problem(at.item(i).field("clientScope"), "the realm has no client scope %s",
+			r.report(at.item(i).field("clientScope"), "the realm has no client scope %s",
 				m.ClientScope)
 		}
 	}
@@ -211,20 +212,20 @@ func (r *reader) checkScopeMappings(at *path, file *Realm, mappings []ScopeMappi
 var samlScopes = []string{"role_list", "saml_organization", "AuthnContextClassRef"}
 
 func (r *reader) checkUsers(at *path, users []User) {
-	checkID := r.unique(at, "id")
+	checkUniqueID := r.newNameCheck(at, "id")
 	for i := range users {
 		u := &users[i]
 		if u.ID != "" {
-			checkID(i, u.ID)
+			checkUniqueID(i, u.ID)
 		}
 		for j, c := range u.Credentials {
 			switch at := at.item(i).field("credentials").item(j); {
 			case c.Type == "password" && c.Value == "" && c.SecretData == "" &&
 				c.CredentialData == "" && c.SaltedHash == "":
-				r.problem(at, "neither value nor secretData is there")
+				r.report(at, "value or secretData is missing")
 			case c.Hashed() && c.SaltedHash == "" &&
 				!(json.Valid([]byte(c.SecretData)) && json.Valid([]byte(c.CredentialData))):
-				r.problem(at, "secretData and credentialData are JSON in a text")
+				r.report(at, "secretData and credentialData must be texts with JSON")
 			}
 		}
 		u.Credentials = slices.DeleteFunc(u.Credentials, func(c Credential) bool {
@@ -248,12 +249,12 @@ func (r *reader) checkClient(at *path, c *Client) {
 	case "saml", "docker-v2":
 		r.ignore(fmt.Sprintf("clients[%s] (protocol %s)", c.ClientID, c.Protocol))
 	default:
-		r.problem(at.field("protocol"), "%s isn't a protocol of Keycloak", c.Protocol)
+		r.report(at.field("protocol"), "%s isn't a protocol of Keycloak", c.Protocol)
 	}
 	r.checkPairwise(at, c)
 	c.ProtocolMappers = r.checkMappers(at.field("protocolMappers"), c.ProtocolMappers)
 	if c.Attributes["use.jwks.url"] == "true" && c.Attributes["use.jwks.string"] == "true" {
-		r.problem(at.field("attributes").key("use.jwks.string"), "use.jwks.url is true as well")
+		r.report(at.field("attributes").key("use.jwks.string"), "use.jwks.url is true as well")
 	}
 	for name, urls := range map[string][]string{
 		"redirectUris": c.RedirectURIs, "rootUrl": {c.RootURL}, "baseUrl": {c.BaseURL}, "adminUrl": {c.AdminURL},
@@ -262,23 +263,23 @@ func (r *reader) checkClient(at *path, c *Client) {
 	} {
 		for _, url := range urls {
 			if problem := urlProblem(url); problem != "" {
-				r.problem(at.field(name), "%s: %s", url, problem)
+				r.report(at.field(name), "%s: %s", url, problem)
 			} else if name == "rootUrl" && strings.HasPrefix(url, "/") {
-				r.problem(at.field(name), "%s: an absolute URL is expected", url)
+				r.report(at.field(name), "%s: an absolute URL is expected", url)
 			}
 		}
 	}
 	for _, name := range urlAttributes {
 		for _, url := range strings.Split(c.Attributes[name], "##") {
-			address, _, _ := strings.Cut(url, "#") // a fragment is allowed here
+			address, _, _ := strings.Cut(url, "#") // these URLs may have a fragment
 			if problem := urlProblem(address); problem != "" {
-				r.problem(at.field("attributes").key(name), "%s: %s", url, problem)
+				r.report(at.field("attributes").key(name), "%s: %s", url, problem)
 			}
 		}
 	}
 	if mode := c.Attributes["ciba.backchannel.token.delivery.mode"]; mode != "" && mode != "poll" &&
 		mode != "ping" {
-		r.problem(at.field("attributes").key("ciba.backchannel.token.delivery.mode"),
+		r.report(at.field("attributes").key("ciba.backchannel.token.delivery.mode"),
 			"%s: poll or ping is expected", mode)
 	}
 	r.checkLevelMap(at, c.Attributes)
@@ -290,9 +291,10 @@ func (r *reader) checkClient(at *path, c *Client) {
 	}
 }
 
-// checkPairwise reports pairwise subject mappers whose sector is unknown: without a sector
-// identifier URI, the client's redirect URIs must all have the same host. Keycloak's import fetches
-// a sector identifier URI; the fake doesn't.
+// checkPairwise reports pairwise subject mappers whose sector is unknown. The sector is the host of
+// a mapper's sector identifier URI. Without this URI, it is the host of the client's redirect URIs,
+// which must all be the same. Keycloak's import also fetches the sector identifier URI; the fake
+// doesn't.
 func (r *reader) checkPairwise(at *path, c *Client) {
 	for i, m := range c.ProtocolMappers {
 		if !strings.HasSuffix(m.ProtocolMapper, "pairwise-sub-mapper") {
@@ -302,7 +304,7 @@ func (r *reader) checkPairwise(at *path, c *Client) {
 		if sector := m.Config["sectorIdentifierUri"]; sector != "" {
 			if parsed, err := url.Parse(sector); err != nil || parsed.Scheme == "" ||
 				parsed.Host == "" {
-				r.problem(at.field("config").key("sectorIdentifierUri"), "%s: not a URL", sector)
+				r.report(at.field("config").key("sectorIdentifierUri"), "%s: not a URL", sector)
 			}
 			continue
 		}
@@ -316,25 +318,26 @@ func (r *reader) checkPairwise(at *path, c *Client) {
 			}
 			host, ok := javaHost(address)
 			if !ok {
-				r.problem(at, "%s: not a URL", address)
+				r.report(at, "%s: not a URL", address)
 			}
 			hosts[host] = true
 		}
 		switch len(hosts) {
 		case 0:
-			r.problem(at,
+			r.report(at,
 				"the client has no redirect URI with a host, and the mapper has no "+
 					"sectorIdentifierUri")
 		case 1:
 		default:
-			r.problem(at,
+			r.report(at,
 				"the client has redirect URIs of several hosts, and the mapper has no "+
 					"sectorIdentifierUri")
 		}
 	}
 }
 
-// javaHost returns the host of an address as java.net.URI does: "" if the authority is invalid.
+// javaHost returns the host of an address as Java's java.net.URI does. It returns an empty host if
+// the authority is invalid, and false if the address isn't a URI.
 func javaHost(address string) (host string, ok bool) {
 	if urlProblem(address) != "" || strings.HasPrefix(address, "${") {
 		return "", false
@@ -351,7 +354,7 @@ func javaHost(address string) (host string, ok bool) {
 	return parsed.Hostname(), true
 }
 
-// checkMail checks the sender and the reply-to address if the realm has a mail server.
+// checkMail checks the addresses in from and replyTo if the realm has a mail server.
 func (r *reader) checkMail(at *path, config map[string]string) {
 	if len(config) == 0 {
 		return
@@ -362,10 +365,10 @@ func (r *reader) checkMail(at *path, config map[string]string) {
 			nonASCII > strings.LastIndex(address, "@") || config["allowutf8"] == "true")
 	}
 	if !valid(config["from"]) {
-		r.problem(at.key("from"), "%q: an e-mail address is expected", config["from"])
+		r.report(at.key("from"), "%q: an e-mail address is expected", config["from"])
 	}
 	if replyTo := config["replyTo"]; replyTo != "" && !valid(replyTo) {
-		r.problem(at.key("replyTo"), "%q: an e-mail address is expected", replyTo)
+		r.report(at.key("replyTo"), "%q: an e-mail address is expected", replyTo)
 	}
 	r.ignore(at.String())
 }
@@ -378,15 +381,15 @@ var urlAttributes = []string{
 	"saml_single_logout_service_url_post", "saml_single_logout_service_url_redirect",
 }
 
-// isSecret reports whether the client attribute or key provider setting with this name holds a
-// private key or a secret.
+// isSecret reports whether a client attribute or a setting of a key provider is a private key or a
+// secret, judging by its name.
 func isSecret(name string) bool {
 	name = strings.ToLower(strings.ReplaceAll(name, ".", ""))
 	return strings.HasSuffix(name, "privatekey") || name == "secret"
 }
 
-// urlProblem returns why Keycloak rejects a client's URL, or "" if Keycloak accepts it. A URL may
-// contain * or consist of a +.
+// urlProblem returns why Keycloak rejects a client's URL, or "" if Keycloak accepts it. Keycloak
+// also accepts URLs that contain * and the value +.
 func urlProblem(url string) string {
 	scheme, _, _ := strings.Cut(strings.ToLower(url), ":")
 	switch {
@@ -411,16 +414,16 @@ func isHex(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
 
-// checkMappers checks protocol mappers and returns the OpenID Connect mappers.
+// checkMappers checks protocol mappers, and returns those for OpenID Connect.
 func (r *reader) checkMappers(at *path, mappers []Mapper) []Mapper {
-	unique := r.unique(at, "name")
+	checkUnique := r.newNameCheck(at, "name")
 	for i, m := range mappers {
-		unique(i, m.Protocol+" "+m.Name) // names need only be unique within a protocol
+		checkUnique(i, m.Protocol+" "+m.Name) // mappers of different protocols may share a name
 		switch {
 		case m.Protocol == "":
-			r.problem(at.item(i).field("protocol"), "missing")
+			r.report(at.item(i).field("protocol"), "missing")
 		case m.ProtocolMapper == "":
-			r.problem(at.item(i).field("protocolMapper"), "missing")
+			r.report(at.item(i).field("protocolMapper"), "missing")
 		case m.Protocol != "openid-connect":
 			r.ignore(fmt.Sprintf("%s (protocol %s)", at.pattern(), m.Protocol))
 		}
@@ -430,7 +433,8 @@ func (r *reader) checkMappers(at *path, mappers []Mapper) []Mapper {
 	})
 }
 
-// checkClientSessions reports settings by which a client session would outlast the user's session.
+// checkClientSessions reports client settings that would let a client session outlast the user's
+// session.
 func (r *reader) checkClientSessions(at *path, c *Client, realm *Realm) {
 	idle := valueOr(realm.SSOSessionIdleTimeout, 1800)
 	lifespan := valueOr(realm.SSOSessionMaxLifespan, 36000)
@@ -439,16 +443,16 @@ func (r *reader) checkClientSessions(at *path, c *Client, realm *Realm) {
 		lifespan = max(lifespan, realm.RememberMeMaxLifespan)
 	}
 	if n := IntAttribute(c.Attributes, "client.session.idle.timeout", 0); n > idle {
-		r.problem(at.field("attributes").key("client.session.idle.timeout"),
+		r.report(at.field("attributes").key("client.session.idle.timeout"),
 			"%d is more than the realm's idle timeout of %d", n, idle)
 	}
 	if n := IntAttribute(c.Attributes, "client.session.max.lifespan", 0); n > lifespan {
-		r.problem(at.field("attributes").key("client.session.max.lifespan"),
+		r.report(at.field("attributes").key("client.session.max.lifespan"),
 			"%d is more than the realm's longest session of %d", n, lifespan)
 	}
 }
 
-// checkSettings checks the realm settings that a patch can change.
+// checkSettings checks the realm settings that a patch can change, and sets file.Unsupported.
 func (r *reader) checkSettings(file *Realm) {
 	var root *path
 	file.Unsupported = nil
@@ -457,7 +461,7 @@ func (r *reader) checkSettings(file *Realm) {
 	}
 	ssl := valueOr(file.SSLRequired, "external")
 	if !slices.Contains([]string{"all", "external", "none"}, strings.ToLower(ssl)) {
-		r.problem(root.field("sslRequired"), "%s: all, external or none is expected", ssl)
+		r.report(root.field("sslRequired"), "%s: all, external or none is expected", ssl)
 	}
 	if algorithm := file.DefaultSignatureAlgorithm; algorithm != "" &&
 		!slices.Contains(SignatureAlgorithms, algorithm) {
@@ -471,13 +475,13 @@ func (r *reader) checkSettings(file *Realm) {
 		"minimumQuickLoginWaitSeconds": file.MinimumQuickLoginWait,
 	} {
 		if valueOr(n, 0) < 0 {
-			r.problem(root.field(name), "less than 0")
+			r.report(root.field(name), "less than 0")
 		}
 	}
 	if file.Attributes["shortVerificationUri"] != "" {
 		add(UseDevice,
-			"the attribute shortVerificationUri is not supported: people find the page at its "+
-				"usual address here")
+			"the attribute shortVerificationUri is not supported: the fake Keycloak has the page "+
+				"only at its usual address")
 	}
 	if file.OrganizationsEnabled {
 		add(UseLogin,
@@ -488,12 +492,12 @@ func (r *reader) checkSettings(file *Realm) {
 			"maxSecondaryAuthFailures is not supported: failures with a second factor aren't "+
 				"counted apart")
 	}
-	if file.federated {
+	if file.hasFederatedUsers {
 		add(UseUnknownUser,
-			"user federation is not supported: users of another store can't sign in here")
+			"user federation is not supported: users of user storage providers can't sign in")
 	}
-	if _, err := PasswordRules(file.PasswordPolicy); err != nil {
-		r.problem(root.field("passwordPolicy"), "%v", err)
+	if _, err := ParsePasswordPolicy(file.PasswordPolicy); err != nil {
+		r.report(root.field("passwordPolicy"), "%v", err)
 	}
 	r.checkMail(root.field("smtpServer"), file.SMTPServer)
 	file.SMTPServer = nil // it contains a password

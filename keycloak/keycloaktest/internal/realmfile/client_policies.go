@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// The fake Keycloak doesn't apply client policies: all requests to a realm with an enabled policy
-// get a 501. Policies are checked as in Keycloak's import.
+// The fake Keycloak doesn't apply client policies. If a realm has an enabled policy, all requests
+// to the realm get a 501. The policies are still checked, as in Keycloak's import.
 
 type clientPolicies struct {
 	Policies []struct {
@@ -87,12 +87,12 @@ func (r *reader) checkPolicies(file *Realm) (enabled []string) {
 	for i, profile := range decodeStrict[clientProfiles](file.ClientProfiles).Profiles {
 		at := root.field("clientProfiles").field("profiles").item(i)
 		if slices.Contains(profiles, profile.Name) {
-			r.problem(at.field("name"), "there is a client profile %s already", profile.Name)
+			r.report(at.field("name"), "there is a client profile %s already", profile.Name)
 		}
 		profiles = append(profiles, profile.Name)
 		for j, e := range profile.Executors {
 			if !slices.Contains(policyExecutors, e.Executor) {
-				r.problem(at.field("executors").item(j), "%s is no executor of Keycloak's",
+				r.report(at.field("executors").item(j), "Keycloak has no executor %q",
 					e.Executor)
 			}
 		}
@@ -101,18 +101,18 @@ func (r *reader) checkPolicies(file *Realm) (enabled []string) {
 	for i, policy := range decodeStrict[clientPolicies](file.ClientPolicies).Policies {
 		at := root.field("clientPolicies").field("policies").item(i)
 		if slices.Contains(names, policy.Name) {
-			r.problem(at.field("name"), "there is a client policy %s already", policy.Name)
+			r.report(at.field("name"), "there is a client policy %s already", policy.Name)
 		}
 		names = append(names, policy.Name)
 		for j, c := range policy.Conditions {
 			if !slices.Contains(policyConditions, c.Condition) {
-				r.problem(at.field("conditions").item(j), "%s is no condition of Keycloak's",
+				r.report(at.field("conditions").item(j), "Keycloak has no condition %q",
 					c.Condition)
 			}
 		}
 		for j, name := range policy.Profiles {
 			if !slices.Contains(profiles, name) {
-				r.problem(at.field("profiles").item(j), "the realm has no client profile %s", name)
+				r.report(at.field("profiles").item(j), "the realm has no client profile %s", name)
 			}
 		}
 		if policy.Enabled {
@@ -122,12 +122,13 @@ func (r *reader) checkPolicies(file *Realm) (enabled []string) {
 	return enabled
 }
 
-// unsupportedPolicies checks the client policies, and returns the enabled policies.
+// unsupportedPolicies checks the client policies, and returns each enabled policy as unsupported.
 func (r *reader) unsupportedPolicies(file *Realm) []Unsupported {
 	var unsupported []Unsupported
 	for _, name := range r.checkPolicies(file) {
 		reason := fmt.Sprintf(
-			"the client policy %s is not supported: client policies aren't applied here", name)
+			"the client policy %s is not supported: the fake Keycloak applies no client policies",
+			name)
 		unsupported = append(unsupported, Unsupported{reason, UseAnything})
 	}
 	return unsupported

@@ -7,9 +7,8 @@ import (
 	"strings"
 )
 
-// The fake Keycloak doesn't support identity providers or user storage providers: requests that
-// depend on them get a 501. Their settings are only checked for errors that Keycloak's import
-// rejects.
+// The fake Keycloak doesn't support identity providers and user storage providers. Requests that
+// depend on them get a 501. The settings of a provider are still checked, as in Keycloak's import.
 
 type IdentityProvider struct {
 	Alias                string            `json:"alias"`
@@ -47,17 +46,17 @@ var urlSettings = []string{"authorizationUrl", "tokenUrl", "logoutUrl", "userInf
 // checkLDAP checks the settings of an LDAP user storage provider.
 func (r *reader) checkLDAP(at *path, c Component) {
 	at = at.field("config")
-	mode := first(c.Config["editMode"])
+	mode := firstValue(c.Config["editMode"])
 	switch {
 	case !slices.Contains([]string{"READ_ONLY", "WRITABLE", "UNSYNCED"}, mode):
-		r.problem(at.key("editMode"), "%q: READ_ONLY, WRITABLE or UNSYNCED is expected", mode)
-	case mode == "UNSYNCED" && first(c.Config["importEnabled"]) == "false":
-		r.problem(at.key("editMode"), "UNSYNCED wants importEnabled")
+		r.report(at.key("editMode"), "%q: READ_ONLY, WRITABLE or UNSYNCED is expected", mode)
+	case mode == "UNSYNCED" && firstValue(c.Config["importEnabled"]) == "false":
+		r.report(at.key("editMode"), "UNSYNCED requires importEnabled")
 	}
 	for _, period := range []string{"fullSyncPeriod", "changedSyncPeriod"} {
 		if values := c.Config[period]; len(values) > 0 {
 			if _, err := strconv.Atoi(values[0]); err != nil {
-				r.problem(at.key(period), "a whole number is expected")
+				r.report(at.key(period), "a whole number is expected")
 			}
 		}
 	}
@@ -66,42 +65,42 @@ func (r *reader) checkLDAP(at *path, c Component) {
 // checkRegistrationPolicy checks a client registration policy.
 func (r *reader) checkRegistrationPolicy(at *path, c Component, file *Realm) {
 	if !slices.Contains(registrationPolicies, c.ProviderID) {
-		r.problem(at, "Keycloak has no such policy %q", c.ProviderID)
+		r.report(at, "Keycloak has no such policy %q", c.ProviderID)
 	}
 	settings := at.field("config")
 	switch c.ProviderID {
 	case "max-clients":
-		if _, err := strconv.Atoi(first(c.Config["max-clients"])); err != nil {
-			r.problem(settings.key("max-clients"), "a whole number is expected")
+		if _, err := strconv.Atoi(firstValue(c.Config["max-clients"])); err != nil {
+			r.report(settings.key("max-clients"), "a whole number is expected")
 		}
 	case "trusted-hosts":
 		for _, name := range []string{"host-sending-registration-request-must-match",
 			"client-uris-must-match"} {
 			if len(c.Config[name]) == 0 {
-				r.problem(settings.key(name), "missing")
+				r.report(settings.key(name), "missing")
 			}
-			r.checkFlag(at, c, name)
+			r.checkBool(at, c, name)
 		}
 	case "allowed-client-templates":
 		for i, name := range c.Config["allowed-client-scopes"] {
 			sameName := func(s Scope) bool { return s.Name == name }
 			if !slices.ContainsFunc(file.Scopes(), sameName) && name != "offline_access" &&
 				!slices.Contains(samlScopes, name) {
-				r.problem(settings.key("allowed-client-scopes").item(i),
+				r.report(settings.key("allowed-client-scopes").item(i),
 					"the realm has no client scope %s", name)
 			}
 		}
 	}
 }
 
-// checkComponentIDs reports IDs that two components of a realm share.
+// checkComponentIDs reports an ID that another component already has.
 func (r *reader) checkComponentIDs(at *path, components map[string][]Component) {
 	seen := map[string]bool{}
 	for _, providerType := range sortedNames(components) {
 		for i, c := range components[providerType] {
 			at := at.key(providerType).item(i)
 			if c.ID != "" && seen[c.ID] {
-				r.problem(at.field("id"), "%s is the id of another component already", c.ID)
+				r.report(at.field("id"), "%s is the id of another component already", c.ID)
 			}
 			seen[c.ID] = true
 			r.checkComponentIDs(at.field("subComponents"), c.SubComponents)
@@ -109,15 +108,16 @@ func (r *reader) checkComponentIDs(at *path, components map[string][]Component) 
 	}
 }
 
-// first returns the first value of a component's setting, or "" if it isn't set.
-func first(values []string) string {
+// firstValue returns the first value of a component's setting, or "" if it isn't set.
+func firstValue(values []string) string {
 	if len(values) == 0 {
 		return ""
 	}
 	return values[0]
 }
 
-// checkIdentityProviders checks the identity providers, and drops their secrets.
+// checkIdentityProviders checks the identity providers, and drops their settings, which may contain
+// secrets.
 func (r *reader) checkIdentityProviders(file *Realm) {
 	var root *path
 	var aliases []string
@@ -133,21 +133,21 @@ func (r *reader) checkIdentityProviders(file *Realm) {
 			}
 		}
 		if !slices.Contains(identityProviders, p.ProviderID) {
-			r.problem(at.field("providerId"), "Keycloak has no identity provider %q", p.ProviderID)
+			r.report(at.field("providerId"), "Keycloak has no identity provider %q", p.ProviderID)
 		}
 		if p.Alias != "" && slices.Contains(aliases, p.Alias) {
-			r.problem(at.field("alias"), "there is an identity provider %s already", p.Alias)
+			r.report(at.field("alias"), "there is an identity provider %s already", p.Alias)
 		}
 		aliases = append(aliases, p.Alias)
 		for _, alias := range []string{p.FirstBrokerLoginFlow, p.PostBrokerLoginFlow} {
 			if alias != "" && !slices.Contains(builtinFlows, alias) &&
 				!file.hasFlow(func(f Flow) bool { return f.Alias == alias }) {
-				r.problem(at, "the file has no authentication flow %q", alias)
+				r.report(at, "the file has no authentication flow %q", alias)
 			}
 		}
 		for _, name := range urlSettings {
 			if address := p.Config[name]; address != "" && !isJavaURL(address) {
-				r.problem(at.field("config").key(name), "%s: not a URL", address)
+				r.report(at.field("config").key(name), "%s: not a URL", address)
 			}
 		}
 	}
@@ -156,7 +156,7 @@ func (r *reader) checkIdentityProviders(file *Realm) {
 	}
 }
 
-// isJavaURL reports whether java.net.URL accepts an address: it must have a known scheme.
+// isJavaURL reports whether Java's java.net.URL accepts an address, which needs a known scheme.
 func isJavaURL(address string) bool {
 	parsed, err := url.Parse(address)
 	return err == nil &&

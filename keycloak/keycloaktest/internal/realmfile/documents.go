@@ -8,18 +8,18 @@ import (
 	"slices"
 )
 
-// Keycloak's export may split a realm into several files, and a file may hold several realms: kc.sh
-// import --dir and start --import-realm accept a list of realms, and read X-users-0.json along with
-// X-realm.json.
+// A realm may be split into several files: kc.sh export can write users to X-users-0.json and
+// further files, next to X-realm.json. A file may also contain a list of realms. kc.sh import --dir
+// and kc.sh start --import-realm read both.
 
-// A Document is a realm, or only users of a realm.
+// A Document is the JSON object of a realm, or of users to add to a realm.
 type Document struct {
-	Realm     string // the realm's name; empty if the document has none
+	Realm     string // the realm's name; empty if the document doesn't contain it
 	UsersOnly bool   // the document has users and no other settings
 	Text      json.RawMessage
 }
 
-// Documents splits a file into its realms.
+// Documents splits a file into documents. A file contains a document or a list of documents.
 func Documents(file []byte) ([]Document, error) {
 	if len(file) > maxRealmFile {
 		return nil, fmt.Errorf("longer than %d bytes", maxRealmFile)
@@ -50,7 +50,7 @@ func Documents(file []byte) ([]Document, error) {
 	return documents, nil
 }
 
-// Join merges each document that has only users into its realm's document.
+// Join merges each document that has only users into the document of its realm, if there is one.
 func Join(documents []Document) ([]Document, error) {
 	realms := slices.DeleteFunc(slices.Clone(documents), func(d Document) bool {
 		return d.UsersOnly
@@ -78,19 +78,19 @@ func Join(documents []Document) ([]Document, error) {
 // withUsers returns the realm's document with the users of another document added.
 func (d Document) withUsers(other Document) (json.RawMessage, error) {
 	var fields map[string]json.RawMessage
-	var users, added struct {
+	var oldUsers, newUsers struct {
 		Users []json.RawMessage `json:"users"`
 	}
-	for text, dst := range map[*json.RawMessage]any{&d.Text: &fields, &other.Text: &added} {
+	for text, dst := range map[*json.RawMessage]any{&d.Text: &fields, &other.Text: &newUsers} {
 		if err := json.Unmarshal(*text, dst); err != nil {
 			return nil, err
 		}
 	}
-	if err := json.Unmarshal(d.Text, &users); err != nil {
+	if err := json.Unmarshal(d.Text, &oldUsers); err != nil {
 		return nil, err
 	}
 	var err error
-	fields["users"], err = json.Marshal(slices.Concat(users.Users, added.Users))
+	fields["users"], err = json.Marshal(slices.Concat(oldUsers.Users, newUsers.Users))
 	if err != nil {
 		return nil, err
 	}

@@ -11,13 +11,14 @@ import (
 	"strings"
 )
 
-// A Key describes the key of a key provider in a realm file. The fake Keycloak generates the key.
+// A Key describes the key of a key provider in a realm file. The fake Keycloak generates its own
+// key from this description.
 type Key struct {
 	Provider  string // the provider's name, for errors
 	Material  string // RSA, HMAC, or a curve
-	Algorithm string // a JWA name; Keycloak doesn't require that it matches the material
+	Algorithm string // a JWA name; as in Keycloak, it needn't match the material
 	Use       string // sig or enc
-	ID        string // empty: derived from the generated key
+	ID        string // the kid; empty: derived from the generated key
 	Priority  int
 	Passive   bool
 }
@@ -45,9 +46,9 @@ func MaterialOf(algorithm string) string {
 // keyProviders are the key providers of Keycloak 26.7.4, except java-keystore, whose keys are in a
 // file on the server.
 var keyProviders = map[string]struct {
-	use        string   // empty: for Keycloak's own cookies and the like
+	use        string   // empty: Keycloak uses the key only internally, such as for cookies
 	algorithm  string   // the default; empty: determined by the curve
-	material   string   // empty: the value of variant
+	material   string   // empty: the value of the setting variant
 	variant    string   // the setting that selects a size or a curve
 	variants   []string // the values of that setting; the first is the default
 	privateKey bool     // the file contains the private key
@@ -74,19 +75,19 @@ var (
 // checkComponents checks the components of a realm file, and drops them because they contain
 // secrets.
 func (r *reader) checkComponents(at *path, file *Realm) {
-	profile := ""
+	profileConfig := ""
 	r.checkComponentIDs(at, file.Components)
 	for _, providerType := range sortedNames(file.Components) {
 		components, at := file.Components[providerType], at.key(providerType)
 		switch providerType {
 		case "org.keycloak.keys.KeyProvider":
 			if len(components) > maxKeyProviders {
-				r.problem(at, "at most %d key providers are supported", maxKeyProviders)
+				r.report(at, "at most %d key providers are supported", maxKeyProviders)
 				continue
 			}
 			for i, c := range components {
 				if file.Keys == nil {
-					file.Keys = []Key{} // not nil: replaces Keycloak's default keys
+					file.Keys = []Key{} // not nil, so that there are no default keys
 				}
 				if key, ok := r.readKey(at, at.item(i), c); ok {
 					file.Keys = append(file.Keys, key)
@@ -95,11 +96,11 @@ func (r *reader) checkComponents(at *path, file *Realm) {
 		case "org.keycloak.userprofile.UserProfileProvider":
 			for i, c := range components {
 				if c.ProviderID != "declarative-user-profile" {
-					r.problem(at.item(i).field("providerId"), "Keycloak has no such provider %q",
+					r.report(at.item(i).field("providerId"), "Keycloak has no such provider %q",
 						c.ProviderID)
 				}
 				if values := c.Config["kc.user.profile.config"]; len(values) > 0 {
-					profile = values[0]
+					profileConfig = values[0]
 				}
 			}
 		case "org.keycloak.services.clientregistration.policy.ClientRegistrationPolicy":
@@ -113,53 +114,54 @@ func (r *reader) checkComponents(at *path, file *Realm) {
 			for i, c := range components {
 				switch {
 				case !slices.Contains(userStorageProviders, c.ProviderID):
-					r.problem(at.item(i), "Keycloak has no user store %q", c.ProviderID)
+					r.report(at.item(i), "Keycloak has no user storage provider %q", c.ProviderID)
 				case c.ProviderID == "ldap":
 					r.checkLDAP(at.item(i), c)
 				}
 				for j, mapper := range c.SubComponents["org.keycloak.storage.ldap.mappers.LDAPStorageMapper"] {
 					if !slices.Contains(ldapMappers, mapper.ProviderID) {
-						r.problem(at.item(i).field("subComponents").item(j),
-							"Keycloak has no mapper %q of a user store", mapper.ProviderID)
+						r.report(at.item(i).field("subComponents").item(j),
+							"Keycloak has no LDAP mapper %q", mapper.ProviderID)
 					}
 				}
 				if slices.Equal(c.Config["enabled"], []string{"false"}) {
 					r.ignore(at.String())
 				} else {
-					file.federated = true
+					file.hasFederatedUsers = true
 				}
 			}
 		default:
-			r.problem(at, "not supported: the fake has no such components")
+			r.report(at, "not supported: the fake has no such components")
 		}
 	}
-	p, err := readProfile(profile)
+	p, err := readProfile(profileConfig)
 	if err == nil {
 		err = p.check(file.ClientScopes)
 	}
 	if err != nil {
-		r.problem(at.key("org.keycloak.userprofile.UserProfileProvider"),
+		r.report(at.key("org.keycloak.userprofile.UserProfileProvider"),
 			"kc.user.profile.config: %v", err)
 	}
-	if file.anyAttribute && err == nil {
+	if file.allowsAnyAttribute && err == nil {
 		p.Unmanaged = "ENABLED"
 	}
 	file.Profile, file.Components = p, nil
 }
 
-// readKey reads a key provider. It returns false if the provider is disabled, or if clients never
-// see its key.
+// readKey reads a key provider. It returns false if the provider is disabled, or if Keycloak uses
+// the key only internally.
 func (r *reader) readKey(providers, at *path, c Component) (key Key, ok bool) {
 	provider, ok := keyProviders[c.ProviderID]
 	if !ok {
-		r.problem(at, "key provider %s is not supported", c.ProviderID)
+		r.report(at, "key provider %s is not supported", c.ProviderID)
 		return key, false
 	}
 	name := cmp.Or(c.Name, c.ProviderID)
+	// setting returns the value of a setting, or fallback if it isn't set.
 	setting := func(name, fallback string) string {
 		values := c.Config[name]
 		if len(values) > 1 {
-			r.problem(at.field("config").key(name), "a single value is expected")
+			r.report(at.field("config").key(name), "a single value is expected")
 		}
 		if len(values) == 0 {
 			return fallback
@@ -172,21 +174,21 @@ func (r *reader) readKey(providers, at *path, c Component) (key Key, ok bool) {
 			r.ignore(fmt.Sprintf("%s.%s", providers.key(name), key))
 		}
 	}
-	active, enabled := r.flag(at, c, "active"), r.flag(at, c, "enabled")
+	active, enabled := r.parseBool(at, c, "active"), r.parseBool(at, c, "enabled")
 	priority, err := strconv.ParseInt(setting("priority", "0"), 10, 64)
 	if err != nil {
-		r.problem(at.field("config").key("priority"), "a whole number is expected")
+		r.report(at.field("config").key("priority"), "a whole number is expected")
 	}
 	variant := ""
 	if provider.variant != "" {
 		variant = setting(provider.variant, provider.variants[0])
 		if !slices.Contains(provider.variants, variant) {
-			r.problem(at.field("config").key(provider.variant), "%q: one of %s is expected",
+			r.report(at.field("config").key(provider.variant), "%q: one of %s is expected",
 				variant, strings.Join(provider.variants, ", "))
 		}
 	}
 	if provider.privateKey && !isPrivateKey(setting("privateKey", "")) {
-		r.problem(at.field("config").key("privateKey"), "a private key is expected")
+		r.report(at.field("config").key("privateKey"), "a private key is expected")
 	}
 	if provider.use == "" {
 		return key, false
@@ -212,22 +214,22 @@ func (r *reader) readKey(providers, at *path, c Component) (key Key, ok bool) {
 	return key, enabled
 }
 
-// flag returns a component's boolean setting, which is true by default.
-func (r *reader) flag(at *path, c Component, name string) bool {
-	r.checkFlag(at, c, name)
+// parseBool returns the value of a component's boolean setting, which is true by default.
+func (r *reader) parseBool(at *path, c Component, name string) bool {
+	r.checkBool(at, c, name)
 	values := c.Config[name]
 	return len(values) == 0 || values[0] == "true"
 }
 
-// checkFlag reports a component's setting if it isn't a boolean.
-func (r *reader) checkFlag(at *path, c Component, name string) {
+// checkBool reports a component's setting if its value isn't a boolean.
+func (r *reader) checkBool(at *path, c Component, name string) {
 	values := c.Config[name]
 	if len(values) > 1 || len(values) == 1 && values[0] != "true" && values[0] != "false" {
-		r.problem(at.field("config").key(name), "true or false is expected")
+		r.report(at.field("config").key(name), "true or false is expected")
 	}
 }
 
-// isPrivateKey reports whether text is a private key, in PEM or base64-encoded DER.
+// isPrivateKey reports whether text is a private key in PEM or in base64-encoded DER.
 func isPrivateKey(text string) bool {
 	der, err := base64.StdEncoding.DecodeString(
 		strings.Join(strings.Fields(pemMarkerPattern.ReplaceAllString(text, "")), ""))

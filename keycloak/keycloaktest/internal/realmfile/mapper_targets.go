@@ -12,9 +12,10 @@ const (
 	ForIntrospection
 )
 
-// Includes reports whether a mapper with this configuration writes to the target. The defaults are
-// from Keycloak's OIDCAttributeMapperHelper: the switch for userinfo defaults to the switch for ID
-// tokens, and the switch for introspection to the switch for access tokens.
+// Includes reports whether a mapper with this configuration adds its claim to the target. As in
+// Keycloak's OIDCAttributeMapperHelper, a missing switch for userinfo has the value of the switch
+// for ID tokens, and a missing switch for introspection has the value of the switch for access
+// tokens.
 func (t Target) Includes(config map[string]string) bool {
 	isOn := func(name, fallback string) bool {
 		value, ok := config[name]
@@ -37,8 +38,8 @@ func (t Target) Includes(config map[string]string) bool {
 	}
 }
 
-// IncludesAccessOnly is Includes for a mapper that only writes to access tokens and introspection
-// responses. The switches of such a mapper are on by default.
+// IncludesAccessOnly is like Includes, for a mapper that adds its claim only to access tokens and
+// introspection responses. The switches of such a mapper are on by default.
 func (t Target) IncludesAccessOnly(config map[string]string) bool {
 	switch value, ok := config["introspection.token.claim"]; {
 	case t == ForLightweight:

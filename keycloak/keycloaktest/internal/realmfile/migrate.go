@@ -6,18 +6,19 @@ import (
 	"strings"
 )
 
-// As in Keycloak's import, a file is migrated if its keycloakVersion is an older release.
+// As in Keycloak's import, a file from an older release is migrated. Its field keycloakVersion has
+// the release.
 
-// A release is a major and a minor version.
+// A release is a major and a minor version of Keycloak.
 type release [2]int
 
-// newScopes are the built-in client scopes that a later release added. Migration adds them to an
-// older file that has client scopes.
+// newScopes are built-in client scopes, each with the release that introduced it. Migration adds
+// the scope to a file from an earlier release if the file has client scopes.
 var newScopes = []struct {
 	since        release
 	name         string
-	assign       bool // add it to clients that list their scopes
-	realmDefault bool // make it a default scope of the realm
+	assign       bool // add the scope to clients that list their scopes
+	realmDefault bool // make the scope a default scope of the realm
 }{
 	{release{4, 6}, "roles", true, true}, {release{4, 6}, "web-origins", true, true},
 	{release{18, 0}, "acr", true, true}, {release{25, 0}, "basic", true, true}, {release{26, 1}, "service_account", false, false},
@@ -30,7 +31,7 @@ func (file *Realm) migrate() {
 	if file.KeycloakVersion == "" {
 		return
 	}
-	version := releaseOf(file.KeycloakVersion)
+	version := parseRelease(file.KeycloakVersion)
 	if file.ClientScopes != nil {
 		file.addNewScopes(version)
 	}
@@ -40,7 +41,7 @@ func (file *Realm) migrate() {
 			"account-console")
 	}
 	if version.before(release{24, 0}) && file.Attributes["userProfileEnabled"] != "true" {
-		file.anyAttribute = true
+		file.allowsAnyAttribute = true
 	}
 	if version.before(release{26, 0}) {
 		consoles := []string{"security-admin-console", "admin-cli"}
@@ -53,7 +54,7 @@ func (file *Realm) migrate() {
 	}
 }
 
-// renameOldFields moves values from the fields of releases that called clients applications.
+// renameOldFields moves values from fields of old releases, which called clients "applications".
 func (file *Realm) renameOldFields() {
 	if file.ClientScopeMappings == nil {
 		file.ClientScopeMappings = file.ApplicationScopeMappings
@@ -79,9 +80,9 @@ func (file *Realm) renameOldFields() {
 	}
 }
 
-// convertTemplates converts client templates to client scopes, as Keycloak's import does. They
-// replace the file's client scopes; in a file without client scopes, they are added to Keycloak's
-// built-in scopes.
+// convertTemplates converts client templates to client scopes, as Keycloak's import does. The
+// converted scopes replace the file's client scopes. If the file has no client scopes, the
+// converted scopes are added to Keycloak's built-in scopes.
 func (file *Realm) convertTemplates() {
 	scopes := []Scope{}
 	for _, t := range file.ClientTemplates {
@@ -110,7 +111,7 @@ func (file *Realm) convertTemplates() {
 	}
 }
 
-// scopeName returns the name of a client scope or a template after the import.
+// scopeName returns the name that a client scope or a template has after the import.
 func scopeName(name string) string { return strings.ReplaceAll(name, " ", "_") }
 
 // Scopes returns the client scopes of the file. If there are none, it returns Keycloak's built-in
@@ -122,7 +123,8 @@ func (file *Realm) Scopes() []Scope {
 	return file.ClientScopes
 }
 
-// addNewScopes adds the client scopes that are newer than version and not in the file.
+// addNewScopes adds the client scopes that are newer than version, except for those already in the
+// file.
 func (file *Realm) addNewScopes(version release) {
 	for _, scope := range newScopes {
 		sameName := func(s Scope) bool { return s.Name == scope.name }
@@ -166,9 +168,9 @@ func (file *Realm) setAttribute(name, value string, clientIDs ...string) {
 
 func (r release) before(other release) bool { return slices.Compare(r[:], other[:]) < 0 }
 
-// releaseOf parses a version such as 26.7.4 or 26.0.0.redhat-1. For an invalid version, it returns
-// the zero release, which is before all others.
-func releaseOf(version string) (out release) {
+// parseRelease parses a version such as 26.7.4 or 26.0.0.redhat-1. For an invalid version, it
+// returns the zero release, which is before all others.
+func parseRelease(version string) (out release) {
 	for i, part := range strings.SplitN(version, ".", 3)[:min(2, strings.Count(version, ".")+1)] {
 		n, err := strconv.Atoi(part)
 		if err != nil || n < 0 {

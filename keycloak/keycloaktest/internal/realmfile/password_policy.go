@@ -15,16 +15,17 @@ import (
 // password that violates the rule, and "" otherwise.
 type PasswordRule func(u User, password string) string
 
-// PasswordRules parses a password policy, such as "length(8) and notUsername". Rules about password
-// history and hashing have no effect: the fake Keycloak keeps no history, and doesn't hash.
-func PasswordRules(policy string) ([]PasswordRule, error) {
+// ParsePasswordPolicy parses a password policy such as "length(8) and notUsername". It returns no
+// rules about password history and hashing, because the fake Keycloak stores neither old passwords
+// nor hashes.
+func ParsePasswordPolicy(policy string) ([]PasswordRule, error) {
 	var rules []PasswordRule
-	for _, text := range strings.Split(policy, " and ") {
-		text = strings.TrimSpace(text)
-		if text == "" {
+	for _, ruleText := range strings.Split(policy, " and ") {
+		ruleText = strings.TrimSpace(ruleText)
+		if ruleText == "" {
 			continue
 		}
-		name, value, hasValue := strings.Cut(text, "(")
+		name, value, hasValue := strings.Cut(ruleText, "(")
 		value = strings.TrimSuffix(value, ")")
 		rule, err := newPasswordRule(name, value, hasValue)
 		if err != nil {
@@ -37,9 +38,10 @@ func PasswordRules(policy string) ([]PasswordRule, error) {
 	return rules, nil
 }
 
-// newPasswordRule returns the rule with this name, or nil if the rule has no effect.
+// newPasswordRule returns the rule with this name, or nil if the rule has no effect in the fake.
 func newPasswordRule(name, value string, hasValue bool) (PasswordRule, error) {
-	number := func(fallback int) (int, error) {
+	// parseNumber parses the rule's value. It returns fallback if the rule has no value.
+	parseNumber := func(fallback int) (int, error) {
 		if !hasValue {
 			return fallback, nil
 		}
@@ -49,8 +51,9 @@ func newPasswordRule(name, value string, hasValue bool) (PasswordRule, error) {
 		}
 		return n, nil
 	}
-	atLeast := func(class string, inClass func(rune) bool) (PasswordRule, error) {
-		minCount, err := number(1)
+	// newCountRule returns a rule that requires a minimum number of characters of a class.
+	newCountRule := func(className string, inClass func(rune) bool) (PasswordRule, error) {
+		minCount, err := parseNumber(1)
 		return func(_ User, password string) string {
 			n := 0
 			for _, c := range password {
@@ -58,47 +61,48 @@ func newPasswordRule(name, value string, hasValue bool) (PasswordRule, error) {
 					n++
 				}
 			}
-			return violation(n >= minCount,
-				fmt.Sprintf("must contain at least %d %s.", minCount, class))
+			return messageUnless(n >= minCount,
+				fmt.Sprintf("must contain at least %d %s.", minCount, className))
 		}, err
 	}
 	switch name {
 	case "length":
-		minLength, err := number(8)
+		minLength, err := parseNumber(8)
 		return func(_ User, password string) string {
-			return violation(javaLength(password) >= minLength,
+			return messageUnless(javaLength(password) >= minLength,
 				fmt.Sprintf("minimum length %d.", minLength))
 		}, err
 	case "maxLength":
-		maxLength, err := number(64)
+		maxLength, err := parseNumber(64)
 		return func(_ User, password string) string {
-			return violation(javaLength(password) <= maxLength,
+			return messageUnless(javaLength(password) <= maxLength,
 				fmt.Sprintf("maximum length %d.", maxLength))
 		}, err
 	case "digits":
-		return atLeast("numerical digits", unicode.IsDigit)
+		return newCountRule("numerical digits", unicode.IsDigit)
 	case "lowerCase":
-		return atLeast("lower case characters", unicode.IsLower)
+		return newCountRule("lower case characters", unicode.IsLower)
 	case "upperCase":
-		return atLeast("upper case characters", unicode.IsUpper)
+		return newCountRule("upper case characters", unicode.IsUpper)
 	case "specialChars":
-		return atLeast("special characters", func(c rune) bool {
+		return newCountRule("special characters", func(c rune) bool {
 			return !unicode.IsLetter(c) && !unicode.IsDigit(c)
 		})
 	case "notUsername":
 		return func(u User, password string) string {
-			return violation(!strings.EqualFold(u.Username, password),
+			return messageUnless(!strings.EqualFold(u.Username, password),
 				"must not be equal to the username.")
 		}, nil
 	case "notEmail":
 		return func(u User, password string) string {
-			return violation(u.Email == "" || !strings.EqualFold(u.Email, password),
+			return messageUnless(u.Email == "" || !strings.EqualFold(u.Email, password),
 				"must not be equal to the email.")
 		}, nil
 	case "notContainsUsername":
 		return func(u User, password string) string {
 			password, username := strings.ToLower(password), strings.ToLower(u.Username)
-			return violation(!strings.Contains(password, username), "Can not contain the username.")
+			return messageUnless(!strings.Contains(password, username),
+				"Can not contain the username.")
 		}, nil
 	case "regexPattern":
 		pattern, err := regexp.Compile(`\A(?:` + value + `)\z`)
@@ -106,13 +110,12 @@ func newPasswordRule(name, value string, hasValue bool) (PasswordRule, error) {
 			return nil, fmt.Errorf("regexPattern(%s): %w", value, err)
 		} else if err != nil {
 			return func(User, string) string {
-				return fmt.Sprintf(
-					"regexPattern(%s) is not supported: no password can be checked with it here",
-					value)
+				return fmt.Sprintf("regexPattern(%s) is not supported by the fake Keycloak: Go "+
+					"can't compile the pattern", value)
 			}, nil
 		}
 		return func(_ User, password string) string {
-			return violation(pattern.MatchString(password), "fails to match regex pattern(s).")
+			return messageUnless(pattern.MatchString(password), "fails to match regex pattern(s).")
 		}, nil
 	case "hashAlgorithm":
 		if hasValue &&
@@ -125,32 +128,32 @@ func newPasswordRule(name, value string, hasValue bool) (PasswordRule, error) {
 		return nil, nil
 	case "forceExpiredPasswordChange", "hashIterations", "passwordHistory", "passwordAge",
 		"maxAuthAge", "recoveryCodesWarningThreshold":
-		_, err := number(0)
+		_, err := parseNumber(0)
 		return nil, err
 	case "passwordBlacklist":
 		if hasValue {
 			return nil, fmt.Errorf(
-				"%s is not supported: the list is a file of the server, which Keycloak's import "+
-					"looks for", name)
+				"%s is not supported by the fake Keycloak: the list is in a file on the Keycloak "+
+					"server", name)
 		}
-		return nil, nil // without a list, the rule has no effect
+		return nil, nil // without the name of a list, the rule has no effect
 	}
 	return nil, fmt.Errorf("%s isn't a password policy of Keycloak", name)
 }
 
-// violation returns Keycloak's error message for a violated rule, or "" if ok.
-func violation(ok bool, msg string) string {
+// messageUnless returns Keycloak's error message for a password, or "" if ok is true.
+func messageUnless(ok bool, msg string) string {
 	if ok {
 		return ""
 	}
 	return "Invalid password: " + msg
 }
 
-// MaxPasswordAge returns the time after which passwords expire, from the policy's rule
-// forceExpiredPasswordChange. 0 means that they never expire.
-func MaxPasswordAge(policy string) time.Duration {
-	for _, text := range strings.Split(policy, " and ") {
-		name, value, hasValue := strings.Cut(strings.TrimSpace(text), "(")
+// PasswordExpiry returns the age at which passwords expire, which the policy's rule
+// forceExpiredPasswordChange sets. 0 means that passwords never expire.
+func PasswordExpiry(policy string) time.Duration {
+	for _, ruleText := range strings.Split(policy, " and ") {
+		name, value, hasValue := strings.Cut(strings.TrimSpace(ruleText), "(")
 		if name != "forceExpiredPasswordChange" {
 			continue
 		}

@@ -21,22 +21,22 @@ import (
 //     mail, SAML, display texts.
 //   - An unknown field or a wrong type is an error. Types are converted as in Jackson: a number or
 //     a boolean is accepted as a string, "30" as a number, "true" as a boolean.
-//   - An unsupported setting that would affect responses is loaded, but requests that depend on it
-//     get a 501 (unsupported.go): organizations at the login page, federated users when they sign
-//     in, a flow at its grant, a mapper where its claim would be. Tests that don't use the setting
-//     aren't affected.
+//   - An unsupported setting that would affect responses is loaded, but requests that depend on the
+//     setting get a 501 (unsupported.go). For example, an unsupported flow affects only requests
+//     with its grant, and an unsupported mapper only responses that would have its claim.
 //   - Anything that Keycloak's import rejects is an error: duplicate names, dangling references,
 //     providers and values that Keycloak doesn't have.
 //   - Private keys and hashed passwords are ignored and listed: the fake Keycloak generates its own
 //     keys, and a user with a hashed password can only sign in after SetPassword.
 //   - A placeholder such as ${SECRET:dev} is an error: Keycloak's --import-realm replaces it from
-//     the environment, which the fake doesn't read. Used literally, it would be a wrong secret.
+//     the environment, which the fake doesn't read. Taken literally, the placeholder would be a
+//     wrong secret.
 //
 // The schemas are in schema.go.
 
 // A schema describes a field's values: a scalar, a list, a map, or a record.
 type schema struct {
-	expected string                      // for errors: "a text"
+	expected string                      // what errors call the type: "a text"
 	scalar   func(value any) (any, bool) // decodes a value other than null; false if invalid
 	items    *schema                     // of a list
 	values   *schema                     // of a map
@@ -49,7 +49,8 @@ type record struct {
 	fields  map[string]field
 	lenient bool // unknown fields are allowed, as in Keycloak
 
-	// nameRule is for list items without the field nameField. An empty name counts as a name.
+	// nameRule is for list items that don't have the field nameField. An empty name counts as a
+	// name.
 	nameRule  nameRule
 	nameField string // empty: "name"
 }
@@ -58,7 +59,7 @@ type record struct {
 type nameRule int
 
 const (
-	nameOptional    nameRule = iota // the item has no name, or its name is checked later
+	nameOptional    nameRule = iota // items have no names, or the names are checked later
 	nameRequired                    // the import rejects the item
 	namelessIgnored                 // nothing can refer to the item: it is ignored and listed
 )
@@ -116,7 +117,7 @@ func (p *path) format(pattern bool) string {
 type reader struct {
 	ignored   map[string]bool
 	problems  []error
-	typesOnly bool // only report wrong types, because the value is ignored
+	typesOnly bool // only report wrong types, because the reader ignores the value
 }
 
 const (
@@ -124,8 +125,8 @@ const (
 	maxIgnored  = 200 // how many ignored fields of a realm are listed
 )
 
-// problem reports a problem at a position of the document.
-func (r *reader) problem(at *path, format string, args ...any) {
+// report adds an error about the value at a path of the document.
+func (r *reader) report(at *path, format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	if path := at.String(); path != "" {
 		text = path + ": " + text
@@ -133,7 +134,7 @@ func (r *reader) problem(at *path, format string, args ...any) {
 	r.problems = append(r.problems, errors.New(text))
 }
 
-// ignore lists a path as ignored.
+// ignore adds a path to the list of ignored fields.
 func (r *reader) ignore(path string) {
 	if r.ignored == nil {
 		r.ignored = map[string]bool{}
@@ -150,7 +151,7 @@ func (r *reader) ignoredPaths() []string {
 	return paths
 }
 
-// err returns the reported problems as an error, or nil.
+// err returns the reported problems as one error, or nil if there are none.
 func (r *reader) err() error {
 	if more := len(r.problems) - maxProblems; more > 0 {
 		r.problems = append(r.problems[:maxProblems], fmt.Errorf("and %d more", more))
@@ -158,8 +159,8 @@ func (r *reader) err() error {
 	return errors.Join(r.problems...)
 }
 
-// decode converts a value to its schema's type, and reports whether there is a value. It drops
-// ignored fields, and null, which means the same as an absent value in Keycloak.
+// decode converts a value to its schema's type. It returns false if the value is invalid, ignored
+// or null. For Keycloak, null means the same as an absent value.
 func (r *reader) decode(at *path, s *schema, value any) (any, bool) {
 	if value == nil || len(r.problems) > maxProblems {
 		return nil, false
@@ -168,7 +169,7 @@ func (r *reader) decode(at *path, s *schema, value any) (any, bool) {
 	case s.scalar != nil:
 		decoded, ok := s.scalar(value)
 		if !ok {
-			r.problem(at, "%s is expected", s.expected)
+			r.report(at, "%s is expected", s.expected)
 		}
 		if ok && !r.typesOnly {
 			r.checkPlaceholder(at, decoded)
@@ -177,13 +178,13 @@ func (r *reader) decode(at *path, s *schema, value any) (any, bool) {
 	case s.items != nil:
 		list, ok := value.([]any)
 		if !ok {
-			r.problem(at, "a list is expected")
+			r.report(at, "a list is expected")
 			return nil, false
 		}
 		out := make([]any, 0, len(list))
 		for i, item := range list {
 			if item == nil {
-				r.problem(at.item(i), "null in a list")
+				r.report(at.item(i), "null in a list")
 			} else if decoded, ok := r.decode(at.item(i), s.items, item); ok &&
 				r.checkName(at.item(i), s.items.record, decoded) {
 				out = append(out, decoded)
@@ -193,7 +194,7 @@ func (r *reader) decode(at *path, s *schema, value any) (any, bool) {
 	}
 	object, ok := value.(map[string]any)
 	if !ok {
-		r.problem(at, "an object is expected")
+		r.report(at, "an object is expected")
 		return nil, false
 	}
 	out := make(map[string]any, len(object))
@@ -221,19 +222,19 @@ func (r *reader) checkName(at *path, rec *record, item any) bool {
 	switch {
 	case hasName:
 	case rec.nameRule == nameRequired:
-		r.problem(at.field(name), "missing")
+		r.report(at.field(name), "missing")
 	default:
 		r.ignore(at.pattern() + " (without a name)")
 	}
 	return hasName
 }
 
-// decodeField is decode for a field of a record.
+// decodeField is like decode, for the field of a record with this name.
 func (r *reader) decodeField(at *path, rec *record, name string, value any) (any, bool) {
 	f, ok := rec.fields[name]
 	if !ok {
 		if !rec.lenient {
-			r.problem(at, "not a field of Keycloak's %s", rec.name)
+			r.report(at, "not a field of Keycloak's %s", rec.name)
 		}
 		return nil, false
 	}
@@ -247,14 +248,14 @@ func (r *reader) decodeField(at *path, rec *record, name string, value any) (any
 		return nil, false
 	}
 	if f.disposition == dispositionRefuse {
-		r.problem(at, "not supported: %s", f.reason)
+		r.report(at, "not supported: %s", f.reason)
 	} else {
 		r.ignore(at.pattern())
 	}
 	return nil, false
 }
 
-// isEmpty reports whether a value means the same as an absent one.
+// isEmpty reports whether a value means the same as an absent value.
 func isEmpty(value any) bool {
 	switch value := value.(type) {
 	case nil:
@@ -278,7 +279,7 @@ func isEmpty(value any) bool {
 	return false
 }
 
-// normalize returns the decoded fields of a document as JSON, each in its schema's type.
+// normalize decodes a document and returns its fields as JSON, with values of the schema's types.
 func (r *reader) normalize(document []byte, rec *record) ([]byte, error) {
 	decoder := json.NewDecoder(bytes.NewReader(document))
 	decoder.UseNumber()
@@ -301,8 +302,8 @@ func (r *reader) normalize(document []byte, rec *record) ([]byte, error) {
 	return json.Marshal(decoded)
 }
 
-// attributeOverrides are the realm attributes that set the field with the same name. If a file has
-// both, the attribute wins.
+// attributeOverrides are the realm attributes that set the realm field with the same name. If a
+// file has the attribute and the field, the attribute applies.
 var attributeOverrides = []string{
 	"bruteForceProtected", "bruteForceStrategy", "permanentLockout", "maxTemporaryLockouts",
 	"maxFailureWaitSeconds", "minimumQuickLoginWaitSeconds", "waitIncrementSeconds",

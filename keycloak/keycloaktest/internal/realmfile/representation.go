@@ -105,20 +105,20 @@ type Realm struct {
 	Unsupported []Unsupported `json:"-"`
 }
 
-// derived has the values that were read from parts of the file that are dropped, such as components
-// with secrets, or that migration adds.
+// derived has values that aren't decoded from fields of the same name. The reader takes them from
+// parts of the file that it then drops, such as components with secrets, or migration sets them.
 type derived struct {
 	Keys    []Key // nil: Keycloak's default keys
 	Profile *Profile
 
 	templates []Scope // in addition to Keycloak's built-in scopes
 
-	federated           bool // users of a user storage provider can sign in, too
+	hasFederatedUsers   bool // users of a user storage provider can sign in, too
 	HasOrganizations    bool
 	NeedsAccountConsole bool // migration adds the client account-console to an older file
-	anyAttribute        bool // users may have attributes that aren't in the profile
-	// LateServiceAccountScope means that migration added the scope service_account to an older
-	// file after its service accounts were created: their clients don't have the scope.
+	allowsAnyAttribute  bool // users may have attributes that aren't in the profile
+	// LateServiceAccountScope is true if the clients with service accounts don't have the scope
+	// service_account, because migration adds the scope after it creates the service accounts.
 	LateServiceAccountScope bool
 }
 
@@ -285,8 +285,8 @@ func (c Credential) Hashed() bool {
 		(c.SecretData != "" || c.SaltedHash != "")
 }
 
-// Known reports whether the fake Keycloak supports credentials of this type. It doesn't support
-// security keys.
+// Known reports whether the fake Keycloak supports credentials of this type. Security keys aren't
+// supported.
 func (c Credential) Known() bool {
 	return c.Type == "password" || c.Type == "" || c.Type == "otp" || c.Type == "totp"
 }

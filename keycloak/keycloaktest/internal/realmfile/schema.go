@@ -10,10 +10,10 @@ import (
 	"sync"
 )
 
-// The schemas list the fields of Keycloak 26.7.4's representations, each with its disposition
-// (reader.go): all fields that Keycloak's JSON reader accepts, including old names.
+// The schemas list all fields of representations that Keycloak 26.7.4's JSON reader accepts,
+// including old names. Each field has a disposition (reader.go).
 
-// scalar returns the schema of a scalar. decode converts a value, and returns false if it is
+// scalar returns the schema of a scalar. decode converts a value, and returns false if the value is
 // invalid.
 func scalar(expected string, decode func(any) (any, bool)) *schema {
 	return &schema{expected: expected, scalar: decode}
@@ -37,7 +37,7 @@ var (
 	stringList  = listOf(stringType)
 	stringMap   = mapOf(stringType)
 	stringLists = mapOf(stringList)
-	// In a user's attributes, unlike a group's, Keycloak accepts a string instead of a list.
+	// A user's attribute may be a string instead of a list; a group's attribute must be a list.
 	userAttributes = mapOf(scalar("a list of texts", decodeStringOrList))
 )
 
@@ -126,11 +126,11 @@ func oneOf(names ...string) *schema {
 // Keycloak itself uses strings such as ${client_id}.
 var placeholderPattern = regexp.MustCompile(`\$\{[\w.]+:[^}]*\}|\$\{[A-Z][A-Z0-9_]*\}`)
 
-// checkPlaceholder reports a string that has a placeholder.
+// checkPlaceholder reports a string that contains a placeholder.
 func (r *reader) checkPlaceholder(at *path, value any) {
 	if text, ok := value.(string); ok && strings.Contains(text, "${") {
 		if match := placeholderPattern.FindString(text); match != "" {
-			r.problem(at,
+			r.report(at,
 				"%s is a placeholder, which Keycloak replaces from its environment and the "+
 					"fake doesn't: write the value instead", match)
 		}
@@ -153,8 +153,8 @@ func refuses(reason string, s *schema, names string) fieldGroup {
 	return fieldGroup{names, field{s, dispositionRefuse, reason}}
 }
 
-// with sets the fields of a record, and returns it.
-func (r *record) with(groups ...fieldGroup) *record {
+// withFields sets the fields of a record, and returns the record.
+func (r *record) withFields(groups ...fieldGroup) *record {
 	r.fields = map[string]field{}
 	for _, g := range groups {
 		for _, name := range strings.Fields(g.names) {
@@ -167,7 +167,7 @@ func (r *record) with(groups ...fieldGroup) *record {
 // A schemaSet has a record for each kind of document.
 type schemaSet struct{ realm, client, user *record }
 
-// schemas returns the schemas. They are built on the first call.
+// schemas returns the schemas, which are built on the first call.
 var schemas = sync.OnceValue(func() schemaSet {
 	var (
 		client, user = clientRecord(), userRecord()
@@ -180,18 +180,18 @@ var schemas = sync.OnceValue(func() schemaSet {
 const oldRelease = "it is from an old release of Keycloak, and the import of Keycloak 26 fails on it"
 
 func realmRecord(client, user, role, group *record) *record {
-	roles := (&record{name: "RolesRepresentation"}).with(
+	roles := (&record{name: "RolesRepresentation"}).withFields(
 		decodes(listOf(object(role)), "realm"),
 		decodes(mapOf(listOf(object(role))), "client application"))
-	scopeMapping := (&record{name: "ScopeMappingRepresentation"}).with(
+	scopeMapping := (&record{name: "ScopeMappingRepresentation"}).withFields(
 		decodes(stringType, "client clientScope clientTemplate"), decodes(stringList, "roles"),
 		ignores(stringType, "self"))
 	scope := (&record{name: "ClientScopeRepresentation", lenient: true,
-		nameRule: nameRequired}).with(
+		nameRule: nameRequired}).withFields(
 		decodes(stringType, "name protocol"), decodes(stringMap, "attributes"),
 		decodes(listOf(object(mapperRecord())), "protocolMappers"),
 		ignores(stringType, "id description"))
-	template := (&record{name: "ClientTemplateRepresentation", nameRule: nameRequired}).with(
+	template := (&record{name: "ClientTemplateRepresentation", nameRule: nameRequired}).withFields(
 		decodes(stringType, "name protocol"), decodes(stringMap, "attributes"),
 		decodes(listOf(object(mapperRecord())), "protocolMappers"),
 		ignores(stringType, "id description"),
@@ -199,25 +199,25 @@ func realmRecord(client, user, role, group *record) *record {
 			implicitFlowEnabled directAccessGrantsEnabled serviceAccountsEnabled publicClient
 			frontchannelLogout`))
 	component := &record{name: "ComponentExportRepresentation"}
-	component.with(
+	component.withFields(
 		decodes(stringType, "id name providerId"), decodes(stringLists, "config"),
 		decodes(mapOf(listOf(object(component))), "subComponents"), ignores(stringType, "subType"))
-	execution := (&record{name: "AuthenticationExecutionExportRepresentation"}).with(
+	execution := (&record{name: "AuthenticationExecutionExportRepresentation"}).withFields(
 		decodes(stringType, "authenticatorConfig authenticator flowAlias"),
 		decodes(oneOf("REQUIRED", "CONDITIONAL", "ALTERNATIVE", "DISABLED", "OPTIONAL"),
 			"requirement"), decodes(int32Type, "priority"),
 		ignores(boolType, "authenticatorFlow autheticatorFlow userSetupAllowed"))
-	flow := (&record{name: "AuthenticationFlowRepresentation"}).with(
+	flow := (&record{name: "AuthenticationFlowRepresentation"}).withFields(
 		decodes(stringType, "id alias"),
 		decodes(listOf(object(execution)), "authenticationExecutions"),
 		ignores(stringType, "description providerId"), ignores(boolType, "topLevel builtIn"))
-	authenticatorConfig := (&record{name: "AuthenticatorConfigRepresentation"}).with(
+	authenticatorConfig := (&record{name: "AuthenticatorConfigRepresentation"}).withFields(
 		decodes(stringType, "alias"), decodes(stringMap, "config"), ignores(stringType, "id"))
-	action := (&record{name: "RequiredActionProviderRepresentation"}).with(
+	action := (&record{name: "RequiredActionProviderRepresentation"}).withFields(
 		decodes(stringType, "alias"), decodes(boolType, "enabled defaultAction"),
 		ignores(stringType, "name providerId"), ignores(int32Type, "priority"),
 		ignores(stringMap, "config"))
-	provider := (&record{name: "IdentityProviderRepresentation"}).with(
+	provider := (&record{name: "IdentityProviderRepresentation"}).withFields(
 		decodes(stringType, "alias providerId firstBrokerLoginFlowAlias postBrokerLoginFlowAlias"),
 		decodes(boolType, "enabled"), decodes(stringMap, "config"),
 		ignores(stringType, "displayName internalId updateProfileFirstLoginMode organizationId"),
@@ -225,10 +225,10 @@ func realmRecord(client, user, role, group *record) *record {
 			"trustEmail storeToken addReadTokenRoleOnCreate authenticateByDefault linkOnly hideOnLogin "+
 				"updateProfileFirstLogin"),
 		ignores(stringList, "types"))
-	providerMapper := (&record{name: "IdentityProviderMapperRepresentation"}).with(
+	providerMapper := (&record{name: "IdentityProviderMapperRepresentation"}).withFields(
 		ignores(stringType, "id name identityProviderAlias identityProviderMapper"),
 		ignores(stringMap, "config"))
-	return (&record{name: "RealmRepresentation"}).with(
+	return (&record{name: "RealmRepresentation"}).withFields(
 		decodes(stringType,
 			`id realm sslRequired defaultSignatureAlgorithm otpPolicyType otpPolicyAlgorithm
 			keycloakVersion passwordPolicy browserFlow directGrantFlow clientAuthenticationFlow
@@ -321,9 +321,9 @@ func webAuthnStrings(prefix string) fieldGroup {
 }
 
 func roleRecord() *record {
-	composites := (&record{name: "Composites"}).with(
+	composites := (&record{name: "Composites"}).withFields(
 		decodes(stringList, "realm"), decodes(stringLists, "client application"))
-	return (&record{name: "RoleRepresentation", nameRule: namelessIgnored}).with(
+	return (&record{name: "RoleRepresentation", nameRule: namelessIgnored}).withFields(
 		decodes(stringType, "name"), decodes(object(composites), "composites"),
 		ignores(stringType, "id description containerId"),
 		ignores(boolType, "composite clientRole"), ignores(stringLists, "attributes"),
@@ -332,7 +332,7 @@ func roleRecord() *record {
 
 func groupRecord() *record {
 	group := &record{name: "GroupRepresentation", nameRule: namelessIgnored}
-	return group.with(
+	return group.withFields(
 		decodes(stringType, "name"), decodes(stringLists, "attributes clientRoles"),
 		decodes(stringList, "realmRoles"), decodes(listOf(object(group)), "subGroups"),
 		ignores(stringType, "id description path parentId"), ignores(int64Type, "subGroupCount"),
@@ -340,20 +340,20 @@ func groupRecord() *record {
 }
 
 func userRecord() *record {
-	credential := (&record{name: "CredentialRepresentation"}).with(
+	credential := (&record{name: "CredentialRepresentation"}).withFields(
 		decodes(stringType, "type value secretData credentialData"), decodes(boolType, "temporary"),
 		ignores(stringType, "id userLabel federationLink"), ignores(int64Type, "createdDate"),
 		ignores(int32Type, "priority"), decodes(stringType, "hashedSaltedValue"),
 		ignores(anyType, "device salt hashIterations counter algorithm digits period config"))
-	consent := (&record{name: "UserConsentRepresentation", lenient: true}).with(
+	consent := (&record{name: "UserConsentRepresentation", lenient: true}).withFields(
 		decodes(stringType, "clientId"), decodes(stringList, "grantedClientScopes"),
 		ignores(int64Type, "createdDate lastUpdatedDate"), ignores(stringList, "grantedRealmRoles"))
-	federated := (&record{name: "FederatedIdentityRepresentation"}).with(ignores(stringType,
-		"identityProvider userId userName"))
-	social := (&record{name: "SocialLinkRepresentation"}).with(ignores(stringType,
+	federatedIdentity := (&record{name: "FederatedIdentityRepresentation"}).withFields(
+		ignores(stringType, "identityProvider userId userName"))
+	socialLink := (&record{name: "SocialLinkRepresentation"}).withFields(ignores(stringType,
 		"socialProvider socialUserId socialUsername"))
 	return (&record{name: "UserRepresentation", nameRule: nameRequired,
-		nameField: "username"}).with(
+		nameField: "username"}).withFields(
 		decodes(stringType, "id username email firstName lastName serviceAccountClientId"),
 		decodes(boolType, "enabled emailVerified"), decodes(int32Type, "notBefore"),
 		decodes(userAttributes, "attributes"),
@@ -363,14 +363,14 @@ func userRecord() *record {
 		decodes(listOf(object(consent)), "clientConsents"), decodes(stringType, "federationLink"),
 		ignores(stringType, "self origin"), ignores(int64Type, "createdTimestamp"),
 		ignores(boolType, "totp"), ignores(stringList, "disableableCredentialTypes"),
-		ignores(listOf(object(federated)), "federatedIdentities"),
-		ignores(listOf(object(social)), "socialLinks"), ignores(mapOf(boolType), "access"),
+		ignores(listOf(object(federatedIdentity)), "federatedIdentities"),
+		ignores(listOf(object(socialLink)), "socialLinks"), ignores(mapOf(boolType), "access"),
 		ignores(listOf(anyType), "verifiableCredentials issuedVerifiableCredentials"),
 		ignores(anyType, "userProfileMetadata rawAttributes"))
 }
 
 func clientRecord() *record {
-	return (&record{name: "ClientRepresentation"}).with(
+	return (&record{name: "ClientRepresentation"}).withFields(
 		decodes(nameType, "clientId"),
 		decodes(stringType,
 			"id name protocol clientAuthenticatorType secret rootUrl baseUrl adminUrl clientTemplate"),
@@ -392,7 +392,7 @@ func clientRecord() *record {
 }
 
 func mapperRecord() *record {
-	return (&record{name: "ProtocolMapperRepresentation", nameRule: nameRequired}).with(
+	return (&record{name: "ProtocolMapperRepresentation", nameRule: nameRequired}).withFields(
 		decodes(stringType, "name protocol protocolMapper"), decodes(stringMap, "config"),
 		ignores(stringType, "id"), ignores(anyType, "consentRequired consentText"))
 }

@@ -31,15 +31,15 @@ func recordsByName(t *testing.T) map[string]*record {
 }
 
 // The schemas have exactly the fields that Keycloak accepts. testdata/fields.txt lists the JSON
-// properties that Jackson finds in the representations of keycloak-core 26.7.4, including ignored
-// ones.
+// properties that Jackson finds in the representations of keycloak-core 26.7.4, including
+// properties that Keycloak ignores.
 func TestSchemas_keycloakFields(t *testing.T) {
-	file, err := os.ReadFile("testdata/fields.txt")
+	list, err := os.ReadFile("testdata/fields.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
 	records := recordsByName(t)
-	for _, line := range strings.Split(strings.TrimSpace(string(file)), "\n") {
+	for _, line := range strings.Split(strings.TrimSpace(string(list)), "\n") {
 		name, fields, _ := strings.Cut(line, ": ")
 		if records[name] == nil {
 			t.Errorf("no schema for Keycloak's %s", name)
@@ -59,8 +59,8 @@ func TestSchemas_keycloakFields(t *testing.T) {
 	}
 }
 
-// Every decoded field has a struct field, or its value would be lost silently; and every struct
-// field is decoded, or it would always be empty.
+// Every field that a schema decodes has a struct field, because its value would otherwise be lost
+// silently. Every struct field is decoded, because it would otherwise always be empty.
 func TestSchemas_structFields(t *testing.T) {
 	var compare func(path string, s *schema, typ reflect.Type)
 	seen := map[reflect.Type]bool{}

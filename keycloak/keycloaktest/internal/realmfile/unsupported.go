@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// A realm file may have settings that the fake Keycloak doesn't support. A request that such a
-// setting would affect gets a 501 that names the setting; other requests work.
+// A realm file may have settings that the fake Keycloak doesn't support. If a setting would affect
+// a request, the request gets a 501 that names the setting. Other requests work.
 
-// A Use is a set of ways to use a realm.
+// A Use is a set of kinds of requests to a realm.
 type Use int
 
 const (
@@ -21,7 +21,7 @@ const (
 	UseSecret                        // authentication of a client that has a secret
 	UseIDToken                       // an ID token in a response
 	UseUserinfo                      // the UserInfo endpoint
-	UseIntrospection                 // introspection, by the client or of its tokens
+	UseIntrospection                 // introspection by the client, or of the client's tokens
 	UseLogout                        // logout, by browser or back channel
 	UseOTP                           // a sign-in with a second factor
 	UseUnknownUser                   // a sign-in with a username that the realm doesn't have
@@ -36,7 +36,8 @@ type Unsupported struct {
 	uses   Use
 }
 
-// Reasons returns an error message about the settings that affect u, or "" if none does.
+// Reasons returns an error message about the settings that affect a use in u, or "" if there are
+// none.
 func (u Use) Reasons(settings []Unsupported) string {
 	var reasons []string
 	for _, setting := range settings {
@@ -47,14 +48,15 @@ func (u Use) Reasons(settings []Unsupported) string {
 	return strings.Join(reasons, "; ")
 }
 
-// keycloakMappers are the OpenID Connect protocol mappers of Keycloak 26.7.4 (GET
+// keycloakMappers are the IDs of Keycloak 26.7.4's protocol mappers for OpenID Connect (GET
 // /admin/serverinfo).
 var keycloakMappers = append(slices.Clone(MapperIDs), "oidc-claims-param-token-mapper",
 	"oidc-claims-param-value-idtoken-mapper", "oidc-organization-group-membership-mapper",
 	"oidc-nonce-backwards-compatible-mapper", "oidc-sha256-pairwise-sub-mapper", "oidc-amr-mapper",
 	"oidc-session-state-mapper")
 
-// MapperIDs are the protocol mappers that the fake supports, in the order in which they run.
+// MapperIDs are the IDs of the protocol mappers that the fake supports, in the order in which they
+// run.
 var MapperIDs = []string{
 	"oidc-hardcoded-role-mapper", "oidc-role-name-mapper", "oidc-audience-resolve-mapper",
 	"oidc-audience-mapper", "oidc-sub-mapper", "oidc-usermodel-realm-role-mapper",
@@ -70,46 +72,51 @@ var unsupportedAttributes = map[string]struct {
 	uses     Use      // the uses that the attribute affects
 	defaults []string // the values that have no effect
 }{
-	"user.info.response.signature.alg": {"userinfo isn't signed here",
+	"user.info.response.signature.alg": {"the fake Keycloak doesn't sign userinfo",
 		UseUserinfo, nil},
-	"user.info.encrypted.response.alg": {"userinfo isn't encrypted here",
+	"user.info.encrypted.response.alg": {"the fake Keycloak doesn't encrypt userinfo",
 		UseUserinfo, nil},
-	"id.token.encrypted.response.alg": {"ID tokens aren't encrypted here",
+	"id.token.encrypted.response.alg": {"the fake Keycloak doesn't encrypt ID tokens",
 		UseIDToken, nil},
-	"request.object.required": {"there are no request objects here",
+	"request.object.required": {"the fake Keycloak has no request objects",
 		UseLogin, []string{"not required"}},
 	"require.pushed.authorization.requests": {
-		"there are no pushed authorization requests here", UseLogin, []string{"false"},
+		"the fake Keycloak has no pushed authorization requests", UseLogin, []string{"false"},
 	},
 	"tls.client.certificate.bound.access.tokens": {
-		"tokens aren't bound to certificates here", UseTokens, []string{"false"},
+		"the fake Keycloak doesn't bind tokens to certificates", UseTokens, []string{"false"},
 	},
-	"dpop.bound.access.tokens": {"tokens aren't bound to keys here",
+	"dpop.bound.access.tokens": {"the fake Keycloak doesn't bind tokens to keys",
 		UseTokens, []string{"false"}},
 	"exclude.session.state.from.auth.response": {
-		"session_state is always in the answer here", UseLogin, []string{"false"},
+		"the fake Keycloak always returns session_state", UseLogin, []string{"false"},
 	},
-	"exclude.issuer.from.auth.response": {"iss is always in the answer here",
+	"exclude.issuer.from.auth.response": {"the fake Keycloak always returns iss",
 		UseLogin, []string{"false"}},
-	"allow.oidc.params.in.redirect.uris": {"they are refused here", UseLogin,
+	"allow.oidc.params.in.redirect.uris": {"the fake Keycloak rejects such redirect URIs", UseLogin,
 		[]string{"false"}},
 	"logout.confirmation.enabled": {
-		"logout with an ID token asks nothing here", UseLogout, []string{"false"},
+		"the fake Keycloak asks for no confirmation of a logout with an ID token", UseLogout,
+		[]string{"false"},
 	},
-	"allow.token.introspection.without.audience.check": {"the audience is always checked here",
-		UseIntrospection, []string{"false"}},
-	"client.introspection.response.allow.jwt.claim.enabled": {"introspection answers with JSON here", UseIntrospection, []string{"false"}},
+	"allow.token.introspection.without.audience.check": {
+		"the fake Keycloak always checks the audience", UseIntrospection, []string{"false"},
+	},
+	"client.introspection.response.allow.jwt.claim.enabled": {
+		"the fake Keycloak returns introspection responses as JSON", UseIntrospection,
+		[]string{"false"},
+	},
 	"allow.userinfo.with.lightweight.access.token": {
-		"userinfo refuses lightweight tokens here", UseUserinfo, []string{"false"},
+		"the fake Keycloak's userinfo rejects lightweight tokens", UseUserinfo, []string{"false"},
 	},
 	"client.secret.authentication.allowed.method": {
-		"a secret may come in a header or in the form here", UseSecret, nil,
+		"the fake Keycloak accepts a secret in the header and in the form", UseSecret, nil,
 	},
 	"default.acr.values": {
-		"there are no levels of authentication to step up to here", UseLogin, nil,
+		"the fake Keycloak has no step-up authentication", UseLogin, nil,
 	},
 	"minimum.acr.value": {
-		"there are no levels of authentication to step up to here", UseLogin, nil,
+		"the fake Keycloak has no step-up authentication", UseLogin, nil,
 	},
 }
 
@@ -119,7 +126,7 @@ var SigningAttributes = map[string]Use{
 	"logout.token.signed.response.alg": UseLogout,
 }
 
-// flowUses are the uses that a client's flow override affects, by its key in
+// flowUses are the uses that a client's flow override affects, by the key of the override in
 // authenticationFlowBindingOverrides.
 var flowUses = map[string]Use{"browser": UseLogin, "direct_grant": UsePassword}
 
@@ -151,7 +158,7 @@ func UnsupportedSettings(c Client) []Unsupported {
 	if lifespan := c.Attributes["access.token.lifespan"]; lifespan != "" {
 		if _, err := strconv.Atoi(lifespan); err != nil {
 			add(UseTokens,
-				"the attribute access.token.lifespan: %q is not supported: it is no whole number",
+				"the attribute access.token.lifespan: %q is not supported: it isn't a whole number",
 				lifespan)
 		}
 	}
@@ -173,26 +180,27 @@ func UnsupportedMappers(mappers []Mapper) []Unsupported {
 	for _, m := range mappers {
 		if reason := unsupportedMapper(m); reason != "" {
 			unsupported = append(unsupported,
-				Unsupported{fmt.Sprintf("protocol mapper %s: %s", m.Name, reason), m.uses()})
+				Unsupported{fmt.Sprintf("protocol mapper %s: %s", m.Name, reason),
+					m.affectedUses()})
 		}
 	}
 	return unsupported
 }
 
-// targetUses are the uses whose responses have the claims of a target.
+// targetUses has, for each target, the uses whose responses contain its claims.
 var targetUses = map[Target]Use{
 	ForAccess: UseTokens, ForLightweight: UseTokens, ForID: UseIDToken, ForUserinfo: UseUserinfo,
 	ForIntrospection: UseIntrospection,
 }
 
-// uses returns the uses that a mapper may affect.
-func (m Mapper) uses() Use {
+// affectedUses returns the uses that a mapper may affect.
+func (m Mapper) affectedUses() Use {
 	switch m.ProtocolMapper {
 	case "oidc-claims-param-token-mapper", "oidc-claims-param-value-idtoken-mapper",
 		"oidc-nonce-backwards-compatible-mapper":
 		return UseLogin // these mappers use parameters of authorization requests
 	case "oidc-sha256-pairwise-sub-mapper", "oidc-hardcoded-role-mapper":
-		return UseAnything // these mappers can't be limited to some targets
+		return UseAnything // these mappers always affect all targets
 	}
 	var uses Use
 	for target, u := range targetUses {
@@ -213,11 +221,12 @@ func unsupportedMapper(m Mapper) string {
 			m.ProtocolMapper)
 	}
 	if !slices.Contains(MapperIDs, m.ProtocolMapper) {
-		return fmt.Sprintf("protocolMapper %s is not supported: the stand-in has %s",
+		return fmt.Sprintf("protocolMapper %s is not supported: the fake Keycloak has %s",
 			m.ProtocolMapper, strings.Join(MapperIDs, ", "))
 	}
 	if m.Config["access.tokenResponse.claim"] == "true" {
-		return "access.tokenResponse.claim is not supported: claims are in tokens here"
+		return "access.tokenResponse.claim is not supported: the fake Keycloak adds claims only " +
+			"to tokens"
 	}
 	if name := m.Config["claim.name"]; slices.Contains(reservedClaims, name) {
 		return fmt.Sprintf("claim.name %q is not supported: Keycloak can't read its own token then",
@@ -241,7 +250,7 @@ func unsupportedMapper(m Mapper) string {
 			break
 		}
 		name := strings.ToLower(property[:1]) + property[1:]
-		if slices.Contains(otherProperties, name) ||
+		if slices.Contains(unsupportedProperties, name) ||
 			name != property && slices.Contains(userProperties, name) {
 			return fmt.Sprintf("user.attribute %q is not supported: %s are", property,
 				strings.Join(userProperties, ", "))
@@ -257,9 +266,9 @@ var (
 		"realm_access", "resource_access"}
 	userProperties = []string{"username", "email", "firstName", "lastName", "emailVerified",
 		"enabled", "id"}
-	// otherProperties are properties of Keycloak's users that the fake doesn't have. A mapper for a
-	// property that Keycloak doesn't have adds no claim.
-	otherProperties = []string{
+	// unsupportedProperties are properties that users have in Keycloak but not in the fake. A
+	// mapper for a property that Keycloak doesn't have either adds no claim, as in Keycloak.
+	unsupportedProperties = []string{
 		"attributes", "createdTimestamp", "federated", "groupsCount", "groupsStream",
 		"lastModifiedTimestamp", "realmRoleMappingsStream", "requiredActionsStream",
 		"roleMappingsStream", "serviceAccountClientLink",

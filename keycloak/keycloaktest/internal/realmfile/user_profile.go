@@ -50,8 +50,8 @@ type profileAttribute struct {
 	Group        string          `json:"group"`
 	DefaultValue string          `json:"defaultValue"`
 
-	validators []validator
-	unchecked  string // the name of a validator that the fake doesn't have
+	validators         []validator
+	uncheckedValidator string // the name of a validator whose values the fake can't check
 }
 
 // A validator reports whether a value is valid.
@@ -80,14 +80,14 @@ func readProfile(document string) (*Profile, error) {
 		return nil, err
 	}
 	if !slices.Contains([]string{"", "ENABLED", "ADMIN_VIEW", "ADMIN_EDIT"}, p.Unmanaged) {
-		return nil, fmt.Errorf("unmanagedAttributePolicy: %s is none of Keycloak's", p.Unmanaged)
+		return nil, fmt.Errorf("unmanagedAttributePolicy: Keycloak has no policy %q", p.Unmanaged)
 	}
 	for i := range p.Attributes {
 		a := &p.Attributes[i]
 		if slices.ContainsFunc(p.Attributes[:i], func(other profileAttribute) bool {
 			return other.Name == a.Name
 		}) {
-			return nil, fmt.Errorf("attribute %s: there is one of this name already", a.Name)
+			return nil, fmt.Errorf("attribute %s: another attribute has this name", a.Name)
 		}
 		for _, name := range sortedNames(a.Validations) {
 			v, err := newValidator(name, a.Validations[name])
@@ -98,15 +98,15 @@ func readProfile(document string) (*Profile, error) {
 			if v != nil {
 				a.validators = append(a.validators, v)
 			} else {
-				a.unchecked = name
+				a.uncheckedValidator = name
 			}
 		}
 		if a.Required != nil && len(a.Required.Scopes) > 0 ||
 			len(a.Selector.Scopes) > 0 && (a.Required != nil || len(a.validators) > 0) {
 			p.Unsupported = append(p.Unsupported, Unsupported{
 				"the user profile's attribute " + a.Name +
-					": scopes are not supported: whether it must be there would depend on the " +
-					"request",
+					": scopes are not supported: whether the attribute is required would depend " +
+					"on the request",
 				UsePassword | UseLogin,
 			})
 		}
@@ -121,8 +121,8 @@ func readProfile(document string) (*Profile, error) {
 
 var attributeNamePattern = regexp.MustCompile(`\A[A-Za-z0-9_.-]+\z`)
 
-// check returns an error if Keycloak's import rejects the profile. scopes are the realm's client
-// scopes; nil means Keycloak's built-in scopes.
+// check returns an error if Keycloak's import would reject the profile. scopes has the realm's
+// client scopes; nil means Keycloak's built-in scopes.
 func (p *Profile) check(scopes []Scope) error {
 	if scopes == nil {
 		scopes = BuiltinScopes()
@@ -175,8 +175,8 @@ func (p *Profile) attribute(name string) *profileAttribute {
 	return nil
 }
 
-// AdminCanSet reports whether administrators may set a user's attribute. The admin API silently
-// drops other attributes; the import allows all attributes.
+// AdminCanSet reports whether administrators may set this attribute of users. The admin API
+// silently drops attributes that administrators may not set. The import allows all attributes.
 func (p *Profile) AdminCanSet(name string, settings *Realm) bool {
 	if name == "locale" { // Keycloak adds this attribute to every profile
 		return settings.InternationalizationEnabled
@@ -217,7 +217,7 @@ func (p *Profile) InvalidAttributes(u *User, settings *Realm) (names []string) {
 	return names
 }
 
-// isValid reports whether a user may have these values of the attribute.
+// isValid reports whether the attribute may have these values.
 func (a *profileAttribute) isValid(values []string) bool {
 	if a.requiredOfUsers() &&
 		!slices.ContainsFunc(values, func(value string) bool {
@@ -239,24 +239,24 @@ func (a *profileAttribute) isValid(values []string) bool {
 	return true
 }
 
-// requiredOfUsers reports whether users must have the attribute.
-func (a *profileAttribute) requiredOfUsers() bool {
+// isRequired reports whether users must have the attribute.
+func (a *profileAttribute) isRequired() bool {
 	return a.Required != nil &&
 		(len(a.Required.Roles) == 0 || slices.Contains(a.Required.Roles, "user"))
 }
 
-// UncheckedAttribute returns the name of a user's attribute with a validator that the fake doesn't
-// have, and the name of the validator; it returns "" if there is none.
+// UncheckedAttribute returns the name of an attribute of the user whose values the fake can't
+// check, followed by the name of the validator. It returns "" if there is no such attribute.
 func (p *Profile) UncheckedAttribute(u *User) string {
 	for _, a := range p.Attributes {
-		if a.unchecked != "" && len(u.Attributes[a.Name]) > 0 {
-			return a.Name + ", validator " + a.unchecked
+		if a.uncheckedValidator != "" && len(u.Attributes[a.Name]) > 0 {
+			return a.Name + ", validator " + a.uncheckedValidator
 		}
 	}
 	return ""
 }
 
-// bound returns a number from a validator's configuration, which may have it as a string.
+// bound returns the number with this name in a validator's configuration, where it may be a string.
 func bound(config map[string]any, name string, fallback float64) float64 {
 	switch value := config[name].(type) {
 	case float64:
@@ -282,7 +282,7 @@ var (
 		`)*|\[[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\]|\[IPv6:[0-9a-f:.]+\])\z`)
 )
 
-const maxEmailLocal = 64 // the maximum length of the part of an address before the @
+const maxEmailLocal = 64 // the maximum length of the part of an email address before the @
 
 const domainLabel = `(?:[a-z\x{80}-\x{ffff}0-9!#$%&'*+/=?^` + "`" +
 	`{|}~]-*)*[a-z\x{80}-\x{ffff}0-9!#$%&'*+/=?^` + "`" + `{|}~]`
@@ -299,7 +299,8 @@ func validEmail(address string) bool {
 		len(domain) <= 255 && !slices.ContainsFunc(strings.Split(domain, "."), longLabel)
 }
 
-// newValidator returns a validator, or nil if the fake can't check its values.
+// newValidator returns a validator, or nil if Keycloak has the validator but the fake can't check
+// values with it.
 func newValidator(name string, config map[string]any) (validator, error) {
 	for _, limit := range []string{"min", "max"} {
 		if value, ok := config[limit]; ok && math.IsNaN(bound(config, limit, math.NaN())) {
@@ -371,12 +372,12 @@ func newValidator(name string, config map[string]any) (validator, error) {
 		return func(string) bool { return true }, nil
 	}
 	return nil, errors.New(
-		"the stand-in has double, email, integer, length, multivalued, options, pattern and " +
-			"Keycloak's own of names")
+		"the fake Keycloak has double, email, integer, length, multivalued, options, pattern and " +
+			"Keycloak's validators of names")
 }
 
-// invalidInJava reports whether a pattern that Go rejects with err is invalid in Java, too. Java's
-// patterns have more features.
+// invalidInJava reports whether a pattern that Go rejects with err is invalid in Java, too. Java
+// accepts patterns that Go doesn't support.
 func invalidInJava(err error) bool {
 	var syntaxErr *syntax.Error
 	return errors.As(err, &syntaxErr) && slices.Contains([]syntax.ErrorCode{
@@ -385,8 +386,8 @@ func invalidInJava(err error) bool {
 	}, syntaxErr.Code)
 }
 
-// validURI reports whether Keycloak's validator accepts a URI: its scheme must be http or https,
-// and it must have a host.
+// validURI reports whether Keycloak's validator accepts a URI. The scheme must be http or https,
+// and the URI must have a host.
 func validURI(value string) bool {
 	parsed, err := url.Parse(value)
 	return err == nil && (parsed.Scheme == "http" || parsed.Scheme == "https") && parsed.Host != ""
