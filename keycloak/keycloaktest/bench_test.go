@@ -6,10 +6,9 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// The benchmarks in this file have no limits and can't fail because they are slow. memory_test.go
-// checks limits on memory.
+// The benchmarks in this file check no limits. The tests in memory_test.go limit the memory.
 
-// reportRate reports the benchmark's iterations per second, in the unit unit/s.
+// reportRate reports the benchmark's iterations per second as a metric named after unit.
 func reportRate(b *testing.B, unit string) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), unit+"/s")
 }

@@ -43,7 +43,7 @@ func TestUser_Logout(t *testing.T) {
 		wantUserinfo(t, realm, tokens.AccessToken, "user_session_not_found")
 		refresh(t, realm, tokens.RefreshToken).wantOAuthError(t, 400, "Session not active")
 	}
-	// The offline session continues, but its earlier access tokens are revoked.
+	// The offline session continues, but the access tokens from before Logout are revoked.
 	wantUserinfo(t, realm, offlineTokens.AccessToken, "User not valid")
 	wantUserinfo(t, realm, carolTokens.AccessToken, "")
 	wantUserinfo(t, realm, signIn(t, realm).AccessToken, "")
@@ -285,16 +285,16 @@ func TestUser_RevokeConsent(t *testing.T) {
 	tokens := postToken(t, realm, "grant_type", "authorization_code", "code",
 		parsed.Query().Get("code"), "redirect_uri", "http://app.test/cb").wantOK(t)
 
-	if err := alice.RevokeConsent("another-client"); err == nil ||
-		err.Error() != `keycloaktest: the realm has no client "another-client"` {
-		t.Errorf("RevokeConsent of an unknown client returns %v, want that there is no client", err)
+	const want = `keycloaktest: the realm has no client "another-client"`
+	if err := alice.RevokeConsent("another-client"); err == nil || err.Error() != want {
+		t.Errorf("RevokeConsent of an unknown client returns %v, want %s", err, want)
 	}
 	refresh(t, realm, tokens.field("refresh_token")).wantOK(t)
 	must(t, alice.RevokeConsent("shop-api"))
 	refresh(t, realm, tokens.field("refresh_token")).wantOAuthError(t, 400,
 		"Session doesn't have required client")
 	if page, _ := signIn(); !strings.Contains(page, consentTitle) {
-		t.Error("sign-in after RevokeConsent doesn't show the consent page")
+		t.Error("sign-in after RevokeConsent shows no consent page, want one")
 	}
 }
 

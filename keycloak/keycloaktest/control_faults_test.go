@@ -248,7 +248,7 @@ func TestFault_hang_removed(t *testing.T) {
 				t.Errorf("hanging request returns %d, want 200", status)
 			}
 		case <-time.After(waitTimeout):
-			t.Fatal("a request still hangs")
+			t.Fatal("after the fault was removed, a request still hangs")
 		}
 	}
 }
@@ -280,7 +280,7 @@ func TestFault_truncate(t *testing.T) {
 	}
 	if len(partialBody) == 0 || len(partialBody) == len(wholeBody) ||
 		!strings.HasPrefix(wholeBody, string(partialBody)) {
-		t.Errorf("received %d bytes, want the first half or so of the %d bytes of the body",
+		t.Errorf("received %d bytes, want only the first part of the body of %d bytes",
 			len(partialBody), len(wholeBody))
 	}
 }

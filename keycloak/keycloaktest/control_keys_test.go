@@ -132,13 +132,13 @@ func TestRealm_RotateKeys_notShared(t *testing.T) {
 	kid2, err := realm2.RotateKeys("RS256")
 	must(t, err)
 	if kid1 == kid2 {
-		t.Error("RotateKeys returns the same key in two servers")
+		t.Error("RotateKeys returns the same key in two servers, want different keys")
 	}
 	// A shared key that one server makes passive stays active in other servers.
 	sharedKID := realm2.Keys()[0].ID
 	must(t, realm1.SetKeyPassive(sharedKID, true))
 	if realm2.Keys()[0].Passive {
-		t.Error("SetKeyPassive affects another server")
+		t.Error("SetKeyPassive affects a key of another server, want no effect")
 	}
 }
 
@@ -161,7 +161,7 @@ func TestRealm_AddKey(t *testing.T) {
 		keycloaktest.Key{Algorithm: "RS256", Priority: 200, Passive: true})
 	must(t, err)
 	if realm.SigningKey("RS256") != samePriorityKID {
-		t.Error("a passive key signs")
+		t.Error("a passive key signs, want the active key to sign")
 	}
 	if kids := publishedKIDs(t, realm); !slices.Contains(kids, lowPriorityKID) ||
 		!slices.Contains(kids, passiveKID) {
@@ -209,7 +209,7 @@ func TestRealm_SetKeyPassive(t *testing.T) {
 	must(t, err)
 	must(t, realm.SetKeyPassive(firstKID, true))
 	if newTokenKID(t, realm) != secondKID {
-		t.Error("a passive key signs")
+		t.Error("a passive key signs, want the active key to sign")
 	}
 	if _, err := verify(t, kc, realm, oldTokens.AccessToken); err != nil {
 		t.Errorf("a token signed by a passive key doesn't verify: %v", err)
@@ -217,7 +217,7 @@ func TestRealm_SetKeyPassive(t *testing.T) {
 	wantUserinfo(t, realm, oldTokens.AccessToken, "")
 	must(t, realm.SetKeyPassive(firstKID, false))
 	if newTokenKID(t, realm) != firstKID {
-		t.Error("a reactivated key doesn't sign")
+		t.Error("a reactivated key doesn't sign, want it to sign")
 	}
 	wantError(t, realm.SetKeyPassive("no-such-key", true), `the realm has no key "no-such-key"`)
 }
@@ -230,7 +230,7 @@ func TestRealm_RemoveKey(t *testing.T) {
 	oldTokens := signIn(t, realm)
 	must(t, realm.RemoveKey(kid))
 	if slices.Contains(publishedKIDs(t, realm), kid) {
-		t.Error("a removed key is published")
+		t.Error("a removed key is published, want only the other keys")
 	}
 	_, err := verify(t, kc, realm, oldTokens.AccessToken)
 	if !errors.Is(err, jwkset.ErrKeyNotFound) {
@@ -267,6 +267,6 @@ func TestConfig_OwnKeys(t *testing.T) {
 		t.Errorf("second server's key is %s, want the first server's, %s", got, sharedKID)
 	}
 	if got := newServerKID(true); got == sharedKID {
-		t.Error("a server with OwnKeys has the shared key")
+		t.Error("a server with OwnKeys has the shared key, want a different key")
 	}
 }

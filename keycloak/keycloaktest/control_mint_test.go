@@ -81,7 +81,7 @@ func TestRealm_SignIn_scopes(t *testing.T) {
 	must(t,
 		realm.UpdateClient("shop-api", []byte(`{"attributes": {"use.refresh.tokens": "false"}}`)))
 	if tokens := signIn(t, realm); tokens.RefreshToken != "" || tokens.RefreshExpiresIn != 0 {
-		t.Error("SignIn returns a refresh token for a client without refresh tokens")
+		t.Error("SignIn returns a refresh token for a client without refresh tokens, want none")
 	}
 }
 
@@ -125,7 +125,7 @@ func TestRealm_Mint_zeroValue(t *testing.T) {
 		t.Errorf("header is %v, want %v", got, want)
 	}
 	if second := parseClaims(t, mint(t, realm, tokenSpec{})); second["jti"] == claims["jti"] {
-		t.Error("two tokens have the same jti")
+		t.Error("two tokens have the same jti, want different values")
 	}
 	wantUserinfo(t, realm, token, "Token verification failed") // the token has no session
 }
@@ -197,7 +197,7 @@ func TestRealm_Mint_algorithms(t *testing.T) {
 					algorithm, err, jwkset.ErrKeyNotFound)
 			}
 		} else if err != nil || claims["sub"] != "alice" {
-			t.Errorf("%s: claims are %v (%v), want alice's", algorithm, claims, err)
+			t.Errorf("%s: claims are %v (%v), want alice as sub", algorithm, claims, err)
 		}
 	}
 	// Each algorithm can be the realm's default.
@@ -284,7 +284,7 @@ func TestRealm_Mint_errors(t *testing.T) {
 		token, err := realm.Mint(tt.spec)
 		wantError(t, err, tt.want)
 		if token != "" {
-			t.Errorf("Mint(%v) returns an error and a token", tt.spec)
+			t.Errorf("Mint(%v) returns an error and a token, want only an error", tt.spec)
 		}
 	}
 }

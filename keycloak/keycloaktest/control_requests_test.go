@@ -55,7 +55,7 @@ func TestServer_Count(t *testing.T) {
 	}
 }
 
-// Count counts failed requests too, whether Keycloak's rules or a Fault made them fail.
+// Count includes requests that fail: those that Keycloak would reject, and those that get a Fault.
 func TestServer_Count_failures(t *testing.T) {
 	kc, realm := start(t)
 	login(t, realm, "alice", "wrong")

@@ -185,7 +185,7 @@ func TestRealm_UpdateClient_serviceAccount(t *testing.T) {
 		claims := parseClaims(t, sendGrant().wantOK(t).field("access_token"))
 		if claims["preferred_username"] != "service-account-shop-api" ||
 			claims["client_id"] != "shop-api" {
-			t.Errorf("claims are %v, want a service account's", claims)
+			t.Errorf("claims are %v, want service-account-shop-api and client_id shop-api", claims)
 		}
 	}
 }
@@ -257,7 +257,7 @@ func TestRealm_EndSession(t *testing.T) {
 		}
 	}
 	if realm.EndSession(keycloaktest.Session{ID: "no-such-session"}) {
-		t.Error("EndSession returns true for an unknown session")
+		t.Error("EndSession returns true for an unknown session, want false")
 	}
 	wantSessions(t, realm, otherTokens.SessionID)
 	wantUserinfo(t, realm, tokens.AccessToken, "user_session_not_found")

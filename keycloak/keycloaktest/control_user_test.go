@@ -131,7 +131,7 @@ func TestUser_Update(t *testing.T) {
 		t.Errorf("claims are %v, want the new names and shoe, and the same sub", claims)
 	}
 	if realm.User("carol") != nil || realm.User("caro") == nil {
-		t.Error("User finds the old name, or doesn't find the new name")
+		t.Error("User finds the old name or not the new name, want only the new name")
 	}
 	update(`{"attributes": {"hat": ["57"]}}`) // replaces all attributes
 	if claims := refreshedClaims(); claims["shoe"] != nil ||
@@ -266,6 +266,6 @@ func TestRealm_User_serviceAccount(t *testing.T) {
 		t.Errorf("client credentials grant returns %s, want 200", resp.Status)
 	}
 	if _, err := kc.Realm("shop").SignIn("robot", "service-account-robot"); err == nil {
-		t.Error("SignIn of a service account returns no error")
+		t.Error("SignIn of a service account returns no error, want one")
 	}
 }

@@ -45,8 +45,8 @@ func newBrowser(t *testing.T, s *Server) *testBrowser {
 			}}}
 }
 
-// read stores a response in b. Its parameters are the results of http.Client's Get and PostForm, so
-// that a call of these methods can be the argument.
+// read stores a response in b. The results of http.Client's Get or PostForm can be passed to it
+// directly.
 func (b *testBrowser) read(resp *http.Response, err error) {
 	b.Helper()
 	if err != nil {
@@ -166,8 +166,8 @@ func wantError(t *testing.T, err error, want string) {
 	}
 }
 
-// weakKey returns a short RSA key for fuzzing. An RSA key of the usual length would be slow: a
-// fuzzing process is instrumented, and takes seconds to generate and use it.
+// weakKey returns a short RSA key for fuzzing. In an instrumented process, it takes seconds to
+// generate and use an RSA key of the usual length.
 var weakKey = sync.OnceValue(func() *rsa.PrivateKey {
 	return must(rsa.GenerateKey(rand.Reader, 1024))
 })

@@ -211,11 +211,11 @@ func parseClaims(t testing.TB, token string) jwt.MapClaims {
 	return claims
 }
 
-// verify returns errAlgorithm if the alg in a token's header isn't the algorithm of its key.
+// errAlgorithm means that the alg in a token's header isn't the algorithm of the token's key.
 var errAlgorithm = errors.New("the token's algorithm isn't the key's")
 
 // verify verifies an access token for shop-api with the realm's published keys. It returns the
-// token's claims, and the error of golang-jwt or jwkset.
+// token's claims, and errAlgorithm or an error of golang-jwt or jwkset.
 func verify(t testing.TB, kc *keycloaktest.Server, realm *keycloaktest.Realm,
 	token string) (jwt.MapClaims, error) {
 	t.Helper()
@@ -299,8 +299,8 @@ func wantSessions(t *testing.T, realm *keycloaktest.Realm, want ...string) {
 	}
 }
 
-// rolesIn returns the roles at a client that a token's claims contain. If client is empty, it
-// returns the realm roles.
+// rolesIn returns a client's roles in a token's claims. If client is empty, it returns the realm
+// roles.
 func rolesIn(claims jwt.MapClaims, client string) []string {
 	access, _ := claims["realm_access"].(map[string]any)
 	if client != "" {

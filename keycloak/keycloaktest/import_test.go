@@ -35,7 +35,7 @@ func TestImport_exportDirectory(t *testing.T) {
 		}
 		s, err := keycloaktest.Start(keycloaktest.Config{Realms: realms})
 		if err != nil {
-			t.Errorf("%s: %v", order, err)
+			t.Errorf("%s: Start returns %v, want no error", order, err)
 			continue
 		}
 		defer s.Close()
@@ -115,6 +115,6 @@ func TestImport_listOfRealms(t *testing.T) {
 			"error and false", err, s.Realm("e") != nil)
 	}
 	if _, err := s.Import([]byte(`[]`)); err == nil {
-		t.Error("Import of an empty list returns no error")
+		t.Error("Import of an empty list returns no error, want one")
 	}
 }

@@ -14,8 +14,8 @@ const (
 	maxLiveBytes  = 5 << 20 // in use by a running server
 )
 
-// Start allocates little memory. How long Start takes depends on the machine, so that no test
-// checks it, but BenchmarkStart measures it.
+// Start allocates little memory. The duration of Start depends on the machine, so it has no test,
+// only BenchmarkStart.
 func TestStart_memory(t *testing.T) {
 	file := localRealm(t)
 	startWithFile(t, file).Close() // the first server generates the keys that all servers share

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Each test in this file checks that a bug, which was fixed, doesn't come back.
+// Each test in this file checks that a fixed bug doesn't come back.
 
 const regressionRealm = `{"realm": "r", "enabled": true, "clients": [
 	{"clientId": "app", "publicClient": true, "directAccessGrantsEnabled": true, "redirectUris": ["http://app.test/a/*"]},
@@ -73,7 +73,8 @@ func TestMapper_nestedInReservedClaim(t *testing.T) {
 		r.mu.Unlock()
 		claim, _, _ := strings.Cut(name, ".")
 		if _, isObject := payload[claim].(map[string]any); err != nil || isObject {
-			t.Errorf("mapper for %s replaces %s with an object: %v", name, claim, payload)
+			t.Errorf("with a mapper for %s, claims are %v (%v), want %s not to be an object", name,
+				payload, err, claim)
 		}
 	}
 }
@@ -325,7 +326,7 @@ func TestRealm_AddUser_atomic(t *testing.T) {
 	_, err := r.AddUser([]byte(`{"username": "u", "realmRoles": ["new"], "groups": ["/none"]}`))
 	wantError(t, err, "no group")
 	if r.roles["new"] != nil {
-		t.Error("a failed AddUser creates a role")
+		t.Error("a failed AddUser creates a role, want none")
 	}
 	_, err = r.AddUser([]byte(`{"username": "u", "serviceAccountClientId": "robot"}`))
 	wantError(t, err, "already has an account")

@@ -24,7 +24,7 @@ func TestStart_zeroConfig(t *testing.T) {
 	must(t, err)
 	defer kc.Close()
 	if !strings.HasPrefix(kc.URL, "http://127.0.0.1:") {
-		t.Errorf("URL is %s, want one on 127.0.0.1", kc.URL)
+		t.Errorf("URL is %s, want a URL on 127.0.0.1", kc.URL)
 	}
 	if kc.Realm("shop") != nil {
 		t.Error("Realm(shop) isn't nil in a server without realm files")
@@ -142,7 +142,7 @@ func TestClose_requestsInFlight(t *testing.T) {
 						t.Error("a closed server returns a response, want an error")
 					}
 				case <-time.After(waitTimeout):
-					t.Fatal("a request still hangs")
+					t.Fatal("after Close, a request still hangs")
 				}
 			}
 		})
@@ -250,7 +250,7 @@ func TestConfig_PathPrefix(t *testing.T) {
 			path := strings.TrimSuffix("/"+strings.Trim(prefix, "/"), "/")
 			host, _ := strings.CutSuffix(strings.TrimPrefix(kc.URL, "http://"), path)
 			if _, _, err := net.SplitHostPort(host); err != nil {
-				t.Fatalf("URL is %s, want one that ends in %q", kc.URL, path)
+				t.Fatalf("URL is %s, want a URL that ends in %q", kc.URL, path)
 			}
 			realm := kc.Realm("shop")
 			want := kc.URL + "/realms/shop"
@@ -386,7 +386,7 @@ func TestServer_panic(t *testing.T) {
 	for _, fault := range []keycloaktest.Fault{{Disconnect: true}, {Truncate: true}} {
 		remove := kc.Fail(fault)
 		if _, err := do(newRequest(t, http.MethodGet, kc.URL, "")); err == nil {
-			t.Errorf("request with fault %v returns no error", fault)
+			t.Errorf("request with fault %v returns no error, want one", fault)
 		}
 		remove()
 	}

@@ -97,7 +97,7 @@ func TestUnsupported_requests(t *testing.T) {
 		kc := keycloaktest.New(t)
 		r, err := kc.Import([]byte(file))
 		if err != nil {
-			t.Errorf("%s: %v", tt.fields, err)
+			t.Errorf("Import of %s returns %v, want no error", tt.fields, err)
 			continue
 		}
 		got := unsupportedRequests(t, r)

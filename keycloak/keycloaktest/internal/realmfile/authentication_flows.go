@@ -200,7 +200,7 @@ func (d *flowDescriber) describe(alias string) string {
 			}
 			step = "(" + subflow + ")"
 		}
-		// OPTIONAL existed before release 8. It means: for users who have configured the authenticator.
+		// Releases before 8 have OPTIONAL: only for users who have configured the authenticator.
 		if e.Requirement == "OPTIONAL" {
 			e.Requirement, step = "CONDITIONAL",
 				"(REQUIRED conditional-user-configured, REQUIRED "+step+")"
