@@ -22,7 +22,7 @@ func (tb *recordingTB) Fatalf(format string, args ...any) {
 }
 
 func (tb *recordingTB) Logf(format string, args ...any) {
-	tb.lines = append(tb.lines, fmt.Sprintf(format, args...))
+	tb.logLines = append(tb.logLines, fmt.Sprintf(format, args...))
 }
 
 // Server.Realm fails the test that was passed to New if there was never a realm with this name. An
@@ -160,7 +160,7 @@ func TestLogin_incompleteProfile(t *testing.T) {
 			"credentials": [{"type": "password", "value": "secret"}]}`, "cat can't sign in with a password, as in Keycloak: the user has required actions: UPDATE_PASSWORD"},
 		{`{"username": "dan", "enabled": true, "email": "dan@example.com", "firstName": "Dan", "lastName": "Lee", "credentials": [{"type": "password", "value": "secret"}]}`, ""},
 	} {
-		tb.lines = nil
+		tb.logLines = nil
 		_, err := realm.AddUser([]byte(tt.user))
 		must(t, err)
 		name, _, _ := strings.Cut(strings.TrimPrefix(tt.user, `{"username": "`), `"`)
@@ -168,7 +168,7 @@ func TestLogin_incompleteProfile(t *testing.T) {
 			url.Values{"grant_type": {"password"}, "client_id": {"web"}, "username": {name}, "password": {"secret"}})
 		must(t, err)
 		response.Body.Close()
-		logged := strings.Join(tb.lines, "\n")
+		logged := strings.Join(tb.logLines, "\n")
 		if wantOK := tt.want == ""; wantOK != (response.StatusCode == http.StatusOK) ||
 			wantOK != (logged == "") || !strings.Contains(logged, tt.want) {
 			t.Errorf("%s: status is %d and log %q, want success: %t, and %q in the log", name,

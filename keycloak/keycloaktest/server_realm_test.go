@@ -17,7 +17,8 @@ func TestServer_realmKeys(t *testing.T) {
 		for _, algorithm := range []string{"RS256", "HS512"} {
 			kid := kc.Realm(name).SigningKey(algorithm)
 			if otherRealm, ok := owners[kid]; ok {
-				t.Errorf("realms %s and %s share a key for %s, want different keys", otherRealm, name, algorithm)
+				t.Errorf("realms %s and %s share a key for %s, want different keys", otherRealm,
+					name, algorithm)
 			}
 			owners[kid] = name
 		}

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Levels returns the levels of authentication by name, which the attribute acr.loa.map of a client
-// or a realm defines. It returns nil for an invalid map, because Keycloak ignores the map and only
+// Levels parses the attribute acr.loa.map of a client or a realm. It returns the levels of
+// authentication by name, or nil if the map is invalid. Keycloak, too, ignores an invalid map; it
 // logs a warning.
 func Levels(attributes map[string]string) map[string]json.Number {
 	var levels map[string]json.Number

@@ -189,7 +189,7 @@ func (d *flowDescriber) describe(alias string) string {
 	})
 	var steps []string
 	for _, e := range executions {
-		if e.Requirement == "DISABLED" || d.irrelevant(e) {
+		if e.Requirement == "DISABLED" || d.hasNoEffect(e) {
 			continue
 		}
 		step := e.Authenticator

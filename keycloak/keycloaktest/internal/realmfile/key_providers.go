@@ -44,7 +44,7 @@ func MaterialOf(algorithm string) string {
 }
 
 // keyProviders are the key providers of Keycloak 26.7.4, except java-keystore, whose keys are in a
-// file on the server.
+// file on the Keycloak server.
 var keyProviders = map[string]struct {
 	use        string   // empty: Keycloak uses the key only internally, such as for cookies
 	algorithm  string   // the default; empty: determined by the curve

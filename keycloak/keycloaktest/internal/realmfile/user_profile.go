@@ -219,7 +219,7 @@ func (p *Profile) InvalidAttributes(u *User, settings *Realm) (names []string) {
 
 // isValid reports whether the attribute may have these values.
 func (a *profileAttribute) isValid(values []string) bool {
-	if a.requiredOfUsers() &&
+	if a.isRequired() &&
 		!slices.ContainsFunc(values, func(value string) bool {
 			return strings.TrimSpace(value) != ""
 		}) {
