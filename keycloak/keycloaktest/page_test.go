@@ -22,8 +22,8 @@ const browserRealm = `{"realm": "r", "enabled": true, "clients": [
 	{"username": "bob", "enabled": true, "email": "bob@x.test", "firstName": "B", "lastName": "O", "credentials": [{"type": "password", "value": "b"}]}
 ]}`
 
-// If a sign-in times out, the user can start it again on the same page. The redirect to the client
-// then has the state of the original request.
+// If a sign-in times out, the server shows the login page again. After the sign-in, the redirect to
+// the client has the state of the original request.
 func TestLogin_timeout(t *testing.T) {
 	s := New(t, []byte(browserRealm))
 	b := newBrowser(t, s)

@@ -28,7 +28,7 @@ func TestOfflineSession_sameIDAsOnline(t *testing.T) {
 		[]byte(strings.Replace(browserRealm, `"username": "ann"`,
 			`"username": "ann", "realmRoles": ["offline_access"]`, 1)))
 	r, b := s.Realm("r"), newBrowser(t, s)
-	b.authorize() // creates an online session, which the offline session doesn't replace
+	b.authorize() // first without offline_access, so that there is an online session, too
 	b.post(b.formAction(), "username", "ann", "password", "a")
 	b.authorize("scope", "openid offline_access")
 	_, tokens := postForm(t, r.URL()+oidc+"/token", "grant_type", "authorization_code", "client_id",
