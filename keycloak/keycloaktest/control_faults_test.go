@@ -328,7 +328,7 @@ func TestServer_Down(t *testing.T) {
 
 		kc.Down()
 		select {
-		case err := <-hanging:
+		case err := <-hangingErr:
 			if err == nil {
 				t.Error("after Down, a hanging request returns no error, want one")
 			}
