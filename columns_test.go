@@ -10,10 +10,11 @@ import (
 	"unicode/utf8"
 )
 
-// Go code is at most 100 columns wide, with tabs of 4. Lines with a long string, table rows,
-// examples (which docs quote) and resolvers (whose signatures gqlgen writes) are exempt.
+// Go code is at most 100 columns wide, with a tab counted as 4. Lines with a long string and table
+// rows may be wider. So may examples, which docs quote, and resolvers, whose signatures gqlgen
+// writes.
 func TestColumns(t *testing.T) {
-	for name, want := range map[string]int{
+	for code, want := range map[string]int{
 		"\tx := f(" + strings.Repeat("a, ", 29) + "a)":          0, // 100 columns
 		"\tx := f(" + strings.Repeat("a, ", 29) + "aa)":         1,
 		"\t// " + strings.Repeat("word ", 20):                   1,
@@ -23,8 +24,8 @@ func TestColumns(t *testing.T) {
 		"\tx := `\n" + strings.Repeat("text ", 30) + "\n`":      0,
 		"\tx := f(`a`, " + strings.Repeat("a, ", 40) + "\"b\")": 1,
 	} {
-		if got := wideLines([]byte("package p\nfunc f() {\n" + name + "\n}\n")); len(got) != want {
-			t.Errorf("%s: %d wide lines, want %d", name, len(got), want)
+		if got := wideLines([]byte("package p\nfunc f() {\n" + code + "\n}\n")); len(got) != want {
+			t.Errorf("%s: found %d wide lines, want %d", code, len(got), want)
 		}
 	}
 	checked := 0
@@ -52,7 +53,7 @@ func TestColumns(t *testing.T) {
 	}
 }
 
-// wideLines returns the numbers of the lines that are too wide.
+// wideLines returns the numbers of the lines that are wider than 100 columns and not exempt.
 func wideLines(source []byte) (wide []int) {
 	const columns, longString = 100, 35
 	files := token.NewFileSet()
@@ -84,7 +85,7 @@ func wideLines(source []byte) (wide []int) {
 	return wide
 }
 
-// isCode reports whether a comment can't be wrapped: it is indented, like code, or a directive.
+// isCode reports whether a comment can't be wrapped, because it is indented code or a directive.
 func isCode(comment string) bool {
 	return strings.HasPrefix(comment, "//\t") || !strings.HasPrefix(comment, "// ")
 }

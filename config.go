@@ -26,16 +26,16 @@ import (
 // A Config configures a Server. Realm and Client are required; every other zero value is a safe
 // default. The nested types are documented in their own packages.
 type Config struct {
-	// Local is for a developer's machine: it turns on introspection, explains errors to clients
-	// (extensions.detail), lets pages of this machine call the API, and accepts only this machine's
-	// host names.
+	// Local is for a developer's machine. A local server allows introspection, explains errors to
+	// clients (extensions.detail), and lets pages from this machine call the API. Unless
+	// HTTP.AllowedHosts is set, it accepts only this machine's host names.
 	Local bool
 
 	Realm keycloak.Realm
 
-	// Client is this server's client in the realm. Its Realm, Transport and Log are optional; its
-	// Realm, if set, must be the one above. Client may be empty if Schema is set and has no login;
-	// Tokens.Audience is then required.
+	// Client is this server's client in the realm. Its Realm, Transport and Log are optional; if
+	// Client.Realm is set, it must equal Realm. Client may be empty if Schema is set and has no
+	// login. Then Tokens.Audience is required.
 	Client keycloak.ClientConfig
 
 	// Keys configures how the realm's signing keys are fetched. Its Transport defaults to the
@@ -43,11 +43,12 @@ type Config struct {
 	Keys keycloak.KeySetConfig
 
 	// Tokens says which access tokens are accepted. Issuers defaults to the realm. An Issuer's Keys
-	// default to the realm's keys, and its Names to the issuer of the realm that its Keys belong
-	// to. If Audience is empty, it becomes the client ID, and so does AuthorizedParty unless it is
-	// set: tokens for this API are accepted, and so is any token issued to the client. Once every
-	// client whose tokens should be accepted has an audience mapper, set Audience to stop accepting
-	// other tokens issued to the client.
+	// default to the realm's keys, and its Names to the issuer of the realm whose keys they are.
+	//
+	// If Audience is empty, it becomes the client ID, and AuthorizedParty too unless it is set.
+	// Then the server accepts tokens for this API, and all tokens that were issued to the client.
+	// Set Audience to accept only tokens for this API, once every client that calls it has an
+	// audience mapper.
 	Tokens keycloak.VerifierConfig
 
 	// Attempts limits attempts per account, per token and per address.
@@ -55,47 +56,50 @@ type Config struct {
 
 	HTTP HTTPConfig
 
-	// GraphQL configures GraphQL over HTTP. Its Errors must be nil: the server sets its own, and
-	// the field Errors below adds rows to it. On a local server introspection is always on. Observe
-	// is called after the request has been logged.
+	// GraphQL configures GraphQL over HTTP. GraphQL.Errors must be nil, because the server sets it;
+	// to add rows to the error table, use Config.Errors. On a local server, introspection is always
+	// on. GraphQL.Observe is called after the request has been logged.
 	GraphQL graphqlhttp.Config
 
 	// Limits bounds documents and variables. If RootFieldMax is nil, a request may contain each of
 	// login, refresh and logout once.
 	Limits limits.Limits
 
-	// Schema, if set, returns the schema to serve instead of CloakQL's own. New calls it once, with
-	// the service behind login, refresh and logout for the resolvers to use. If Client is empty,
-	// every call of that service fails. Package plugin generates such a schema; without the plugin,
-	// bind its directives with authz.Bind. Each root field must carry @public or a guard.
+	// Schema, if set, returns the schema to serve instead of CloakQL's own. New calls it once. Its
+	// argument is the service that the resolvers of login, refresh and logout call; if Client is
+	// empty, all its methods return an error. Package plugin generates such a schema. Without the
+	// plugin, bind the directives of the schema with authz.Bind. Each root field must carry @public
+	// or a guard.
 	Schema func(*signin.Service) (graphql.ExecutableSchema, error)
 
-	// Guards names the directives of Schema, without the @, that refuse unauthenticated callers, in
-	// addition to auth. New trusts this list: it can't see what a directive does, or whether gqlgen
-	// has a function for it. A field whose directive has no function fails at request time.
+	// Guards lists the directives of Schema, other than auth, that refuse unauthenticated callers.
+	// Names are written without the @. New trusts this list: it can't see what a directive does, or
+	// whether gqlgen has a function for it. A field whose directive has no function fails when a
+	// client requests it.
 	Guards []string
 
 	// Errors adds the application's own rows to CloakQL's error table.
 	Errors []apierror.Row
 
 	// RewriteDetail, if set, rewrites extensions.detail, which only a local server shows, and the
-	// explanation of a refused host name. The commands use it to replace the names of fields with
-	// those of settings.
+	// error for a refused host name. The commands in cmd use it to replace the names of Go fields
+	// with the names of settings.
 	RewriteDetail func(string) string
 
 	Log *slog.Logger // slog.Default() if nil
 }
 
-// An HTTPConfig says who may call a Server, and what it serves apart from GraphQL.
+// An HTTPConfig says who may call a Server, and what the Server serves in addition to GraphQL.
 type HTTPConfig struct {
-	// CORSOrigins are the origins whose pages may call the API: https://app.example.com, or with
-	// one wildcard: * by itself, https://*.example.com, or http://localhost:*. If empty, no page
-	// may call; on a local server, every page of this machine may.
+	// CORSOrigins are the origins whose pages may call the API, such as https://app.example.com. An
+	// origin may have one wildcard: *, https://*.example.com, or http://localhost:*. If CORSOrigins
+	// is empty, a local server lets every page from this machine call the API; other servers let no
+	// page call it.
 	CORSOrigins []string
 
-	// AllowedHosts are the host names that requests may use, without a port: api.example.com or
-	// *.example.com. If empty, any name is accepted. A local server always accepts the names of
-	// this machine, and accepts no others if AllowedHosts is empty.
+	// AllowedHosts are the host names that requests may use, without a port, such as
+	// api.example.com or *.example.com. A local server accepts the names of this machine too. If
+	// AllowedHosts is empty, a local server accepts only those, and other servers accept any name.
 	AllowedHosts []string
 
 	// Proxies are the reverse proxies whose X-Forwarded-For is trusted (throttle.AddressConfig).
@@ -108,13 +112,13 @@ type HTTPConfig struct {
 	// who opens the page. Only a local server may have them.
 	ConsoleUsers []console.User
 
-	// Middleware, if set, wraps the handler of /graphql. The caller (identity.Require) and the
-	// client's address (identity.Address) are in the request's context. To wrap everything, wrap
-	// Server.Handler.
+	// Middleware, if set, wraps the handler of /graphql. The request's context has the caller
+	// (identity.Require) and the client's address (identity.Address). To wrap the handlers of all
+	// paths, wrap Server.Handler.
 	Middleware func(http.Handler) http.Handler
 }
 
-// withDefaults checks c and fills in defaults.
+// withDefaults checks c, and returns it with its defaults set.
 func (c Config) withDefaults() (Config, error) {
 	if c.Realm == (keycloak.Realm{}) {
 		return c, errors.New("cloakql: Config.Realm is missing: make it with keycloak.NewRealm")
@@ -155,8 +159,8 @@ func (c Config) withDefaults() (Config, error) {
 		if len(issuer.Names) > 0 {
 			continue
 		}
-		if set, ok := issuer.Keys.(*keycloak.KeySet); ok {
-			c.Tokens.Issuers[i].Names = []string{set.Realm().Issuer()}
+		if keySet, ok := issuer.Keys.(*keycloak.KeySet); ok {
+			c.Tokens.Issuers[i].Names = []string{keySet.Realm().Issuer()}
 		} else if issuer.Keys == nil {
 			c.Tokens.Issuers[i].Names = []string{c.Realm.Issuer()}
 		}
@@ -177,8 +181,8 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// hasClient reports whether a Client is configured. A Client with only an ID or only a secret
-// counts: keycloak.NewClient explains what is missing.
+// hasClient reports whether Client has an ID or a secret. One of them is enough, so that
+// keycloak.NewClient is called and says that the other is missing.
 func (c Config) hasClient() bool {
 	return c.Client.ClientID != "" || c.Client.ClientSecret.Reveal() != ""
 }
@@ -208,7 +212,7 @@ func (c Config) issuers() []string {
 
 // LogValue returns the configuration for the log at startup, without secrets.
 func (c Config) LogValue() slog.Value {
-	c, _ = c.withDefaults() // an incomplete Config is logged as it is
+	c, _ = c.withDefaults() // an incomplete Config is logged without some defaults
 	defaults := throttle.Defaults()
 	origins := append([]string{}, c.HTTP.CORSOrigins...)
 	if c.Local && len(origins) == 0 {
@@ -232,7 +236,7 @@ func (c Config) LogValue() slog.Value {
 		slog.Any("allowedHosts", append([]string{}, c.HTTP.AllowedHosts...)),
 		slog.Bool("persistedQueries", c.GraphQL.PersistedQueryBytes > 0),
 		slog.String("trustedDocuments", c.trustedDocuments()),
-		// Rate limits, and the addresses they count by.
+		// Rate limits, and where the addresses come from.
 		slog.Any("trustedProxies", toStrings(c.HTTP.Proxies)),
 		slog.Bool("forwardAddress", c.Client.ForwardAddress),
 		slog.String("loginAccountLimit", formatRate(cmp.Or(c.Attempts.Account, defaults.Account))),
@@ -257,7 +261,8 @@ func (c Config) trustedDocuments() string {
 	return "enforce"
 }
 
-// toStrings returns the String of each item. It never returns nil, which would be logged as null.
+// toStrings returns the result of each item's String method. It never returns nil, which would be
+// logged as null.
 func toStrings[T fmt.Stringer](items []T) []string {
 	list := []string{}
 	for _, item := range items {

@@ -9,10 +9,10 @@ import (
 	"github.com/cloakql/cloakql/settings"
 )
 
-// A preflight describes the request that a browser sends before a cross-origin request.
-type preflight struct{ origin, method, path, headers string } // headers of the later request
+// A preflight describes a request that a browser asks permission for with a preflight request.
+type preflight struct{ origin, method, path, headers string }
 
-// preflight sends p and returns the header of the response.
+// preflight sends the preflight request for p. It returns the header of the response.
 func (s *testServer) preflight(t testing.TB, p preflight) http.Header {
 	t.Helper()
 	request, err := http.NewRequest(http.MethodOptions, s.url+p.path, nil)
@@ -54,7 +54,8 @@ func TestCORS_requestHeaders(t *testing.T) {
 				header.Get("Access-Control-Allow-Headers") != headers ||
 				header.Get("Access-Control-Allow-Methods") != "POST" ||
 				header.Get("Access-Control-Allow-Private-Network") != "true" {
-				t.Errorf("preflight from %s with %q: got %v, want it allowed", origin, headers, header)
+				t.Errorf("preflight from %s with %q: got %v, want headers that allow it", origin, headers,
+					header)
 			}
 			if vary := header.Get("Vary"); !strings.Contains(vary, "Origin") ||
 				!strings.Contains(vary, "Access-Control-Request-Headers") {
@@ -64,17 +65,18 @@ func TestCORS_requestHeaders(t *testing.T) {
 		}
 		if header := s.preflight(t, preflight{"https://example.com", "POST", "/graphql",
 			headers}); header.Get("Access-Control-Allow-Origin") != "" {
-			t.Errorf("an origin that isn't in CORS_ORIGINS may send %q", headers)
+			t.Errorf("preflight from https://example.com with %q: got %v, want nothing allowed", headers,
+				header)
 		}
 	}
 	if header := s.preflight(t, preflight{"http://localhost:5173", "DELETE", "/graphql",
 		""}); header.Get("Access-Control-Allow-Origin") != "" {
-		t.Error("a page may send a DELETE")
+		t.Errorf("preflight for DELETE: got %v, want nothing allowed", header)
 	}
 }
 
-// A page of an allowed origin can read every response, even the response to a refused request or a
-// wrong path, and the headers that CloakQL sets.
+// A page of an allowed origin can read every response, even if the request is refused or its path
+// is wrong. It can also read the headers that CloakQL sets.
 func TestCORS_responses(t *testing.T) {
 	s := newIdleServer(t, "CORS_ORIGINS=https://shop.example.com", "GET_QUERIES=false")
 	for _, tt := range []struct {
@@ -114,16 +116,17 @@ func TestCORS_responses(t *testing.T) {
 		if response.Header.Get("Access-Control-Allow-Origin") != "https://shop.example.com" ||
 			exposed != "Allow, Retry-After, X-Request-Id" ||
 			!slices.Contains(response.Header.Values("Vary"), "Origin") {
-			t.Errorf("a page can't read the %d of %s %s: %v", tt.status, tt.method, tt.path,
-				response.Header)
+			t.Errorf("%s %s: got the headers %v, want headers that let a page read the %d", tt.method,
+				tt.path, response.Header, tt.status)
 		}
 		if response.Header.Get("Access-Control-Allow-Credentials") != "" {
-			t.Errorf("%s %s allows credentials", tt.method, tt.path)
+			t.Errorf("%s %s: got Access-Control-Allow-Credentials, want no such header", tt.method,
+				tt.path)
 		}
 	}
 }
 
-// On a local server, only pages of this machine may call.
+// On a local server, by default, only pages from this machine may call the API.
 func TestCORS_localPages(t *testing.T) {
 	s := newIdleServer(t)
 	for origin, allowed := range map[string]bool{
@@ -151,17 +154,18 @@ func TestCORS_localPages(t *testing.T) {
 			"authorization,content-type"})
 		got := header.Get("Access-Control-Allow-Origin")
 		if want := map[bool]string{true: origin}[allowed]; got != want {
-			t.Errorf("a page of %q is allowed %q, want %q", origin, got, want)
+			t.Errorf("preflight from %q: got Access-Control-Allow-Origin %q, want %q", origin, got, want)
 		}
 	}
 }
 
-// An item of CORS_ORIGINS either matches an origin as browsers write it, or is reported at startup.
+// Each item of CORS_ORIGINS either matches origins in the form that browsers send, or is reported
+// at startup.
 func TestCORS_settings(t *testing.T) {
 	for _, tt := range []struct {
 		setting string
 		origin  string // sent by the browser
-		matches bool
+		matches bool   // the setting matches the origin
 	}{
 		{"https://shop.example", "https://shop.example", true},
 		{"https://shop.example:443", "https://shop.example", true},
@@ -211,7 +215,7 @@ func TestCORS_settings(t *testing.T) {
 			t.Errorf("CORS_ORIGINS=%s allows %q to %s, want %q", tt.setting, got, tt.origin, want)
 		}
 	}
-	for setting, expected := range map[string]string{
+	for setting, wantInError := range map[string]string{
 		"https://münchen.example":       "xn--",
 		"https://shop.example/":         "not even a slash",
 		"https://shop.example/app":      "not even a slash",
@@ -256,11 +260,11 @@ func TestCORS_settings(t *testing.T) {
 		_, err := settings.Read(append(slices.Clone(requiredSettings), "CORS_ORIGINS="+setting),
 			t.TempDir())
 		if err == nil || !strings.Contains(err.Error(), "\nCORS_ORIGINS: ") ||
-			!strings.Contains(err.Error(), expected) {
+			!strings.Contains(err.Error(), wantInError) {
 			t.Errorf("CORS_ORIGINS=%s: got %v, want an error about CORS_ORIGINS with %q", setting,
-				err, expected)
+				err, wantInError)
 		} else if strings.Contains(err.Error(), "canary") {
-			t.Errorf("the error shows a password: %v", err)
+			t.Errorf("CORS_ORIGINS=%s: got %v, want an error without the password", setting, err)
 		}
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// Go code in the README and in docs is an excerpt of compiled and tested code, except for the
-// indentation. docs/extending.md and docs/plugin.md have their own tests.
+// Apart from its indentation, Go code in the README and in docs is an excerpt of compiled and
+// tested code. docs/extending.md and docs/plugin.md have tests of their own.
 func TestDocumentedGo(t *testing.T) {
 	indentPattern := regexp.MustCompile(`(?m)^[\t ]+`)
 	var code []string
@@ -30,9 +30,9 @@ func TestDocumentedGo(t *testing.T) {
 	}
 	compiled, found := strings.Join(code, "\n"), 0
 	blockPattern := regexp.MustCompile("(?ms)^```go\n(.*?)^```$")
-	pagesWithTests := []string{"docs/extending.md", "docs/plugin.md"}
+	pagesWithOwnTests := []string{"docs/extending.md", "docs/plugin.md"}
 	for _, page := range slices.Concat([]string{"README.md"}, glob(t, "docs/*.md")) {
-		if slices.Contains(pagesWithTests, page) {
+		if slices.Contains(pagesWithOwnTests, page) {
 			continue
 		}
 		for _, match := range blockPattern.FindAllStringSubmatch(readSource(t, page), -1) {
@@ -47,8 +47,8 @@ func TestDocumentedGo(t *testing.T) {
 	}
 }
 
-// Every documented npm command has --ignore-scripts, so that installing a package doesn't run its
-// code: people copy these lines.
+// Every documented npm command has --ignore-scripts, because people copy these lines, and without
+// the flag installing a package runs the package's code.
 func TestDocumentedNpm(t *testing.T) {
 	installPattern := regexp.MustCompile("npm (ci|install)\\b[^&|`\"\n]*")
 	found := 0

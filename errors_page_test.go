@@ -34,7 +34,7 @@ func documentedErrors(t *testing.T) map[string][]string {
 	return documented
 }
 
-// tableErrors returns the rows of apierror's table as CODE or CODE/REASON.
+// tableErrors returns the errors in apierror's table, each as CODE or CODE/REASON.
 func tableErrors() (keys []string) {
 	for _, row := range apierror.Rows() {
 		keys = append(keys, strings.TrimSuffix(string(row.Code)+"/"+string(row.Reason), "/"))
@@ -42,8 +42,8 @@ func tableErrors() (keys []string) {
 	return keys
 }
 
-// docs/errors.md documents every error: the rows of apierror's table, and each code and reason that
-// apierror has a constant for. No other package writes a code as a literal.
+// docs/errors.md documents every row of apierror's table, and every code and reason for which
+// apierror has a constant. Other packages use these constants instead of string literals.
 func TestErrorsPage(t *testing.T) {
 	documented := documentedErrors(t)
 	documentedCodes := map[string]bool{}
@@ -54,16 +54,13 @@ func TestErrorsPage(t *testing.T) {
 	}
 	for _, key := range tableErrors() {
 		if documented[key] == nil {
-			t.Errorf(
-				"apierror/table.go has %s, which isn't in docs/errors.md",
-				key)
+			t.Errorf("apierror/table.go has %s, which isn't in docs/errors.md", key)
 		}
 	}
 	constants := map[string]bool{}
 	eachCodeLiteral(t, "apierror", func(word string) {
 		if constants[word] = true; !documentedCodes[word] {
-			t.Errorf(
-				"apierror has the code or reason %s, which isn't in docs/errors.md", word)
+			t.Errorf("apierror has the code or reason %s, which isn't in docs/errors.md", word)
 		}
 	})
 	for word := range documentedCodes {
@@ -71,14 +68,14 @@ func TestErrorsPage(t *testing.T) {
 			t.Errorf("docs/errors.md has %s, for which apierror has no constant", word)
 		}
 	}
-	notErrors := map[string]bool{ // uppercase words that aren't error codes
+	otherWords := map[string]bool{ // words in upper case that aren't error codes
 		"CLIENT_GONE": true, // a value in the log
 		"DELETE":      true, "GET": true, "HEAD": true, "POST": true,
 	}
 	for _, pkg := range []string{"graph", "graphqlhttp", "limits"} {
 		eachCodeLiteral(t, pkg, func(word string) {
-			if !notErrors[word] {
-				t.Errorf("package %s has the literal %q: expected a constant of apierror", pkg, word)
+			if !otherWords[word] {
+				t.Errorf("package %s has the literal %q, want a constant of apierror", pkg, word)
 			}
 		})
 	}
@@ -98,7 +95,7 @@ func eachCodeLiteral(t *testing.T, pkg string, visit func(word string)) {
 	})
 }
 
-// The console explains every documented error, and no others.
+// The console explains every error in docs/errors.md, and no other errors.
 func TestConsoleExplainsErrors(t *testing.T) {
 	text, err := os.ReadFile("console/src/explain.ts")
 	if err != nil {
@@ -117,7 +114,7 @@ func TestConsoleExplainsErrors(t *testing.T) {
 		}
 	}
 	for _, key := range tableErrors() {
-		if !explained[key] && documented[key] == nil { // otherwise the loop above has reported it
+		if !explained[key] && documented[key] == nil { // the loop above reports documented errors
 			t.Errorf("console/src/explain.ts doesn't explain %s, a row of apierror/table.go", key)
 		}
 	}

@@ -18,26 +18,26 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// TestErrorTable provokes every error in apierror/table.go and checks what the client gets: code,
-// reason, message, path, status, and whether there is a data entry. It also checks that
-// docs/errors.md documents exactly these errors.
+// TestErrorTable provokes every error in apierror/table.go. It checks the code, the reason, the
+// message, the path and the status that the client gets, and whether the response has data. It also
+// checks that docs/errors.md documents exactly these errors.
 func TestErrorTable(t *testing.T) {
-	kc := newShop(t, "hush")
-	brokenKeycloak, hungKeycloak := newShop(t, "hush"), newShop(t, "hush")
+	kc := newFakeKeycloak(t, clientSecret)
+	brokenKeycloak, hungKeycloak := newFakeKeycloak(t, clientSecret), newFakeKeycloak(t, clientSecret)
 	brokenKeycloak.Fail(keycloaktest.Fault{Endpoint: "/certs", Status: 500})
 	brokenKeycloak.Fail(keycloaktest.Fault{Endpoint: "/token", Status: 502,
 		Body: "<html>Bad Gateway</html>"})
 	hungKeycloak.Fail(keycloaktest.Fault{Hang: true})
 	localConfig := testConfig(t, withKeycloak(kc))
 	prodConfig := testConfig(t, withKeycloak(kc), "RUNTIME_ENV=prod")
-	shortTimeout := testConfig(t, withKeycloak(hungKeycloak), "RUNTIME_ENV=prod")
-	shortTimeout.GraphQL.Timeout = 20 * time.Millisecond
+	shortTimeoutConfig := testConfig(t, withKeycloak(hungKeycloak), "RUNTIME_ENV=prod")
+	shortTimeoutConfig.GraphQL.Timeout = 20 * time.Millisecond
 	s := newTestServer(t, localConfig, nil)
 	brokenKeycloakServer := newTestServer(t, testConfig(t, withKeycloak(brokenKeycloak)), nil)
 
 	login := func(username string) testRequest {
 		return testRequest{
-			query:     `mutation($u: String!) { login(username: $u, password: "hush") { tokenType } }`,
+			query:     `mutation($u: String!) { login(username: $u, password: "shop-secret") { tokenType } }`,
 			variables: map[string]any{"u": username},
 		}
 	}
@@ -50,27 +50,27 @@ func TestErrorTable(t *testing.T) {
 	}
 	validToken := bearer(t, kc, keycloaktest.TokenSpec{})
 	refreshTokens := refusedTokens(t, kc, localConfig)
-	// the forged signature is as long as a real one
+	// The forged signature is as long as a real one.
 	forgedToken := validToken[:strings.LastIndex(validToken, ".")+1] + strings.Repeat("A", 342)
 
-	persisted := `{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"` +
+	persistedQueryBody := `{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"` +
 		strings.Repeat("ab", 32) + `"}}}`
-	manifest := filepath.Join(t.TempDir(), "manifest.json")
-	err := os.WriteFile(manifest,
+	manifestFile := filepath.Join(t.TempDir(), "manifest.json")
+	err := os.WriteFile(manifestFile,
 		[]byte(
 			`{"format":"apollo-persisted-query-manifest","version":1,"operations":[{"id":"me","name":"Me","type":"query","body":"query Me { me { id } }"}]}`), 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
-	trustedOnly := newTestServer(t,
-		testConfig(t, withKeycloak(kc), "TRUSTED_DOCUMENTS="+manifest), nil)
-	rateLimited := newTestServer(t,
+	manifestServer := newTestServer(t,
+		testConfig(t, withKeycloak(kc), "TRUSTED_DOCUMENTS="+manifestFile), nil)
+	rateLimitedServer := newTestServer(t,
 		testConfig(t, withKeycloak(kc), "LOGIN_ACCOUNT_LIMIT=1/1h"), nil)
-	rateLimited.do(t,
+	rateLimitedServer.do(t,
 		testRequest{query: `mutation { login(username: "Alice", password: "wrong") { tokenType } }`})
 
 	documented, provoked := documentedErrors(t), map[string]bool{}
-	const noPath = "" // the error has no path; usually because no field ran
+	const noPath = "" // for errors without a path, most of which prevent any field from running
 	for _, tt := range []struct {
 		server  *testServer
 		request testRequest
@@ -92,13 +92,13 @@ func TestErrorTable(t *testing.T) {
 
 		{s, login(""), 200, "BAD_USER_INPUT", "Request malformed!", "login"},
 		{s, refresh("tab\there"), 200, "BAD_USER_INPUT", "Request malformed!", "refresh"},
-		{s, login("wrong"), 200, "INVALID_CREDENTIALS", "Username or password is incorrect!", "login"},
+		{s, login("wrong-password"), 200, "INVALID_CREDENTIALS", "Username or password is incorrect!", "login"},
 		{s, login("disabled"), 200, "ACCOUNT_DISABLED", "Your account is disabled", "login"},
 		{s, login("unready"), 200, "ACCOUNT_NOT_READY", "Finish setting up your account in the browser", "login"},
 		{newTestServer(t, testConfig(t, withKeycloak(kc), "KEYCLOAK_CLIENT_ID=no-direct-grants"), nil), login("alice"), 200, "LOGIN_NOT_ALLOWED/DIRECT_GRANT_DISABLED", "Password sign-in is not enabled", "login"},
 		{s, refresh(refreshTokens["expired"]), 200, "INVALID_REFRESH_TOKEN/EXPIRED", "Sign in again", "refresh"},
-		{s, refresh(refreshTokens["ended"]), 200, "INVALID_REFRESH_TOKEN/SESSION_ENDED", "Sign in again", "refresh"},
-		{s, refresh(refreshTokens["detached"]), 200, "INVALID_REFRESH_TOKEN/SESSION_ENDED", "Sign in again", "refresh"},
+		{s, refresh(refreshTokens["session ended"]), 200, "INVALID_REFRESH_TOKEN/SESSION_ENDED", "Sign in again", "refresh"},
+		{s, refresh(refreshTokens["client detached"]), 200, "INVALID_REFRESH_TOKEN/SESSION_ENDED", "Sign in again", "refresh"},
 		{s, refresh(refreshTokens["reused"]), 200, "INVALID_REFRESH_TOKEN/REUSED", "Sign in again", "refresh"},
 		{s, refresh("rubbish"), 200, "INVALID_REFRESH_TOKEN/INVALID", "Sign in again", "refresh"},
 		{s, testRequest{query: `mutation { logout(refreshToken: "rubbish") }`}, 200, "INVALID_REFRESH_TOKEN/INVALID", "Sign in again", "logout"},
@@ -126,17 +126,17 @@ func TestErrorTable(t *testing.T) {
 		{newTestServer(t, testConfig(t, withKeycloak(kc), "LIMIT_VARIABLE_BYTES=1024"), nil), testRequest{query: `mutation($a: String!) { logout(refreshToken: $a) }`, variables: map[string]any{"a": strings.Repeat("a", 1025)}}, 200, "OPERATION_TOO_LARGE/BYTES", "The variables are too large: they have at least 1026 bytes; the limit is 1024", noPath},
 		{newTestServer(t, testConfig(t, withKeycloak(kc), "MAX_RESPONSE_BYTES=1024"), nil), testRequest{query: `{ ` + repeatf(9, "a%d: me { token { claims } } ") + `}`, authorization: validToken}, 200, "RESPONSE_TOO_LARGE", "The response is larger than 1024 bytes: ask for less at once", noPath},
 		{newTestServer(t, testConfig(t, withKeycloak(kc), "LIMIT_ROOT_FIELDS=200", "LIMIT_ALIASES=200"), nil), testRequest{query: `{ ` + repeatf(103, "a%d: me { id } ") + `}`}, 200, "ERRORS_LEFT_OUT", "Errors beyond the first 100 are left out: 3 more", noPath},
-		{trustedOnly, testRequest{query: `{ me { name } }`}, 200, "OPERATION_NOT_ALLOWED", "This server runs only registered operations", noPath},
-		{rateLimited, login("alice"), 200, "RATE_LIMITED", "Too many attempts", "login"},
+		{manifestServer, testRequest{query: `{ me { name } }`}, 200, "OPERATION_NOT_ALLOWED", "This server runs only registered operations", noPath},
+		{rateLimitedServer, login("alice"), 200, "RATE_LIMITED", "Too many attempts", "login"},
 		{s, testRequest{query: `{ me { `}, 200, "GRAPHQL_PARSE_FAILED", "Syntax error: Expected Name, found <EOF>", noPath},
 		{s, testRequest{query: `{ me { zzz } }`}, 200, "GRAPHQL_VALIDATION_FAILED", `Cannot query field "zzz" on type "User".`, noPath},
 		{s, testRequest{query: `{ me { zzz } }`, accept: "application/graphql-response+json"}, 400, "GRAPHQL_VALIDATION_FAILED", `Cannot query field "zzz" on type "User".`, noPath},
 		{s, testRequest{query: `mutation($u: String!) { logout(refreshToken: $u) }`, variables: map[string]any{"u": 5}}, 200, "BAD_USER_INPUT", "Request malformed! The variable $u doesn't fit its type", noPath},
 		{s, testRequest{query: `query A { me { id } } query B { me { id } }`}, 200, "OPERATION_RESOLUTION_FAILURE", "operationName is missing: the document has more than one operation", noPath},
-		{s, testRequest{body: persisted}, 200, "PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotFound", noPath},
-		{newTestServer(t, testConfig(t, withKeycloak(kc), "PERSISTED_QUERIES_BYTES=0"), nil), testRequest{body: persisted}, 200, "PERSISTED_QUERY_NOT_SUPPORTED", "PersistedQueryNotSupported", noPath},
+		{s, testRequest{body: persistedQueryBody}, 200, "PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotFound", noPath},
+		{newTestServer(t, testConfig(t, withKeycloak(kc), "PERSISTED_QUERIES_BYTES=0"), nil), testRequest{body: persistedQueryBody}, 200, "PERSISTED_QUERY_NOT_SUPPORTED", "PersistedQueryNotSupported", noPath},
 		{newTestServer(t, prodConfig, nil), testRequest{query: `{ __schema { types { name } } }`}, 200, "INTROSPECTION_DISABLED", "Introspection is off", "__schema"},
-		{newTestServer(t, shortTimeout, nil), login("alice"), 200, "TIMEOUT", "The request took too long", "login"},
+		{newTestServer(t, shortTimeoutConfig, nil), login("alice"), 200, "TIMEOUT", "The request took too long", "login"},
 		{s, testRequest{body: `{"query"`}, 400, "BAD_REQUEST", "The body must be a JSON object", noPath},
 		{s, testRequest{method: "DELETE"}, 405, "BAD_REQUEST", "Method not allowed: use POST, or GET for queries", noPath},
 		{s, testRequest{query: "{ me { id } }", accept: "text/html"}, 406, "BAD_REQUEST", "Accept must admit application/graphql-response+json or application/json", noPath},
@@ -148,7 +148,8 @@ func TestErrorTable(t *testing.T) {
 		t.Run(tt.code, func(t *testing.T) {
 			if tt.code == "UNAUTHENTICATED/KEY_UNKNOWN" ||
 				tt.code == "UNAUTHENTICATED/TOKEN_SIGNATURE" {
-				tt.server.do(t, me(validToken)) // caches the keys
+				// Caches the keys, so that the error can only be about the token of the request.
+				tt.server.do(t, me(validToken))
 			}
 			response, body := tt.server.do(t, tt.request)
 			var got struct {
@@ -163,13 +164,13 @@ func TestErrorTable(t *testing.T) {
 				t.Fatalf("%v: %s", err, body)
 			}
 			e := got.Errors[0]
-			if tt.code == "ERRORS_LEFT_OUT" { // the last error, in place of the omitted ones
+			if tt.code == "ERRORS_LEFT_OUT" { // it comes last, in place of the omitted errors
 				e = got.Errors[len(got.Errors)-1]
 			}
 			code := strings.TrimSuffix(fmt.Sprintf("%v/%v", e.Extensions["code"],
 				cmp.Or[any](e.Extensions["reason"], "")), "/")
 			if code != tt.code || e.Message != tt.message || response.StatusCode != tt.status {
-				t.Errorf("%d %s %q, want %d %s %q", response.StatusCode, code, e.Message, tt.status,
+				t.Errorf("got %d %s %q, want %d %s %q", response.StatusCode, code, e.Message, tt.status,
 					tt.code, tt.message)
 			}
 			var path []any
@@ -185,14 +186,15 @@ func TestErrorTable(t *testing.T) {
 			if hasData := strings.Contains(body, `"data":`); hasData != wantData {
 				t.Errorf("response has data: %t, want %t\n%s", hasData, wantData, body)
 			}
+			// Only INTERNAL_SERVER_ERROR has a requestId. It equals the header X-Request-Id.
 			if id := e.Extensions["requestId"]; id != nil &&
 				id != response.Header.Get("X-Request-Id") ||
 				(id == nil) == (code == "INTERNAL_SERVER_ERROR") {
-				t.Errorf("requestId is %v, the header says %s", id,
-					response.Header.Get("X-Request-Id"))
+				t.Errorf("requestId of %s is %v, want it only in INTERNAL_SERVER_ERROR, and equal to "+
+					"the header's %s", code, id, response.Header.Get("X-Request-Id"))
 			}
-			// docs/errors.md has either the exact message or, starting in lower case, a
-			// description, which isn't compared.
+			// docs/errors.md has the exact message, or a description of several messages. A
+			// description starts in lower case, and isn't compared.
 			if !slices.ContainsFunc(documented[tt.code], func(text string) bool {
 				return text == tt.message || text[:1] == strings.ToLower(text[:1])
 			}) {
@@ -208,7 +210,7 @@ func TestErrorTable(t *testing.T) {
 		}
 	}
 	for _, code := range tableErrors() {
-		if !provoked[code] && documented[code] == nil { // documented ones were reported above
+		if !provoked[code] && documented[code] == nil { // the loop above reports documented codes
 			t.Errorf("apierror/table.go has %s, but no test case provokes it", code)
 		}
 	}
@@ -217,61 +219,63 @@ func TestErrorTable(t *testing.T) {
 // A wrong password, an unknown user, a locked account, and a wrong password for a disabled account
 // get byte-identical responses, so that an attacker can't tell them apart.
 func TestLogin_identicalFailures(t *testing.T) {
-	s := newTestServer(t, testConfig(t, withKeycloak(newShop(t, "hush"))), nil)
+	s := newTestServer(t, testConfig(t, withKeycloak(newFakeKeycloak(t, clientSecret))), nil)
 	var first string
-	for _, name := range []string{"wrong", "unknown", "locked", "disabled-wrong"} {
+	for _, name := range []string{"wrong-password", "unknown", "locked",
+		"disabled-wrong-password"} {
 		_, body := s.do(t,
 			testRequest{
-				query: `mutation($u: String!) { login(username: $u, password: "hush") { tokenType } }`, variables: map[string]any{"u": name},
+				query: `mutation($u: String!) { login(username: $u, password: "shop-secret") { tokenType } }`, variables: map[string]any{"u": name},
 			})
 		if first = cmp.Or(first, body); body != first ||
 			!strings.Contains(body, "INVALID_CREDENTIALS") {
-			t.Errorf("%s gets\n%swant the same as for the first user:\n%s", name, body, first)
+			t.Errorf("login of %s: got\n%swant the same as for wrong-password:\n%s", name, body, first)
 		}
 	}
 }
 
-// With an invalid token, guarded fields fail and public fields don't.
+// A request with an invalid token can still use public fields; only guarded fields fail.
 func TestPublicFields_invalidToken(t *testing.T) {
-	kc := newShop(t, "hush")
+	kc := newFakeKeycloak(t, clientSecret)
 	s := newTestServer(t, testConfig(t, withKeycloak(kc)), nil)
 	expired := bearer(t, kc, keycloaktest.TokenSpec{Lifetime: -time.Minute})
 	_, body := s.do(t,
-		testRequest{query: `mutation { login(username: "alice", password: "hush") { tokenType } }`,
+		testRequest{query: `mutation { login(username: "alice", password: "shop-secret") { tokenType } }`,
 			authorization: expired})
 	if want := `{"data":{"login":{"tokenType":"Bearer"}}}` + "\n"; body != want {
-		t.Errorf("login with an expired token: %s, want %s", body, want)
+		t.Errorf("login with an expired token: got %s, want %s", body, want)
 	}
 	_, body = s.do(t, testRequest{query: `{ __typename }`, authorization: expired})
 	if want := `{"data":{"__typename":"Query"}}` + "\n"; body != want {
-		t.Errorf("__typename with an expired token: %s, want %s", body, want)
+		t.Errorf("__typename with an expired token: got %s, want %s", body, want)
 	}
 	_, body = s.do(t, testRequest{query: `{ a: me { id } b: me { id } }`, authorization: expired})
 	if strings.Count(body, "TOKEN_EXPIRED") != 2 ||
 		!strings.Contains(body, `"data":{"a":null,"b":null}`) {
-		t.Errorf("two guarded fields with an expired token: %s, want TOKEN_EXPIRED twice", body)
+		t.Errorf("two guarded fields with an expired token: got %s, want null and TOKEN_EXPIRED twice", body)
 	}
 }
 
 // TestSecrets_neverLeak sends a canary as a password, a one-time code, a token and a client secret,
-// in every place that a request has, and checks that it never appears in a response or in the log.
+// in valid and malformed requests of many kinds. Neither a response nor the log may contain it.
 func TestSecrets_neverLeak(t *testing.T) {
-	// Without quotes, the canary lexes as a name and a malformed number, so leaks looks for each.
-	// Neither can occur by chance in an address of a stack trace or in a request ID.
+	// If a document contains the canary without quotes, it is lexed as a name and a malformed
+	// number, and an error may show only one of them. So leaks searches for each part. Neither part
+	// can occur by chance, in an address in a stack trace or in a request ID.
 	const canary = "hunter2canary-9q8w7x6r"
-	leaks := func(text string) bool { // every JWT starts with eyJ
+	leaks := func(text string) bool { // eyJ is the start of every JWT
 		return strings.Contains(text, "hunter2canary") || strings.Contains(text, "9q8w7x6r") ||
 			strings.Contains(text, "eyJ")
 	}
-	kc := newShop(t, canary)
+	kc := newFakeKeycloak(t, canary)
 	config := testConfig(t, withKeycloak(kc), "KEYCLOAK_CLIENT_SECRET_KEY="+canary)
-	noGrant, wrongSecret := config, config
-	noGrant.Client.ClientID = "no-direct-grants"
-	wrongSecret.Client.ClientSecret = identity.NewSecret(canary + " is wrong")
-	panicking := realmFunc(func(context.Context) error { panic(errors.New(canary)) })
+	noGrantConfig, wrongSecretConfig := config, config
+	noGrantConfig.Client.ClientID = "no-direct-grants"
+	wrongSecretConfig.Client.ClientSecret = identity.NewSecret(canary + " is wrong")
+	panickingRealm := realmFunc(func(context.Context) error { panic(errors.New(canary)) })
 	requests := []testRequest{}
-	for _, name := range []string{"alice", "wrong", "unknown", "locked", "disabled",
-		"disabled-wrong", "unready"} {
+	for _, name := range []string{"alice", "wrong-password", "unknown", "locked",
+		"disabled", "disabled-wrong-password", "unready"} {
 		requests = append(requests,
 			testRequest{
 				query: `mutation($u: String!, $p: String!) { login(username: $u, password: $p, otp: $p) { tokenType } }`, variables: map[string]any{"u": name, "p": canary},
@@ -325,8 +329,8 @@ func TestSecrets_neverLeak(t *testing.T) {
 		testRequest{query: `{ me { id } }`, authorization: "Bearer " + canary + " " + canary},
 		testRequest{query: `{ me { id } }`, authorization: canary},
 	)
-	for _, s := range []*testServer{newTestServer(t, config, nil), newTestServer(t, noGrant, nil),
-		newTestServer(t, wrongSecret, nil), newTestServer(t, config, panicking)} {
+	for _, s := range []*testServer{newTestServer(t, config, nil), newTestServer(t, noGrantConfig, nil),
+		newTestServer(t, wrongSecretConfig, nil), newTestServer(t, config, panickingRealm)} {
 		for _, fault := range []keycloaktest.Fault{{}, {Status: 500},
 			{Status: 502, Body: "<html>Bad Gateway</html>"}, {Disconnect: true}} {
 			repair := kc.Fail(fault)
@@ -344,47 +348,47 @@ func TestSecrets_neverLeak(t *testing.T) {
 			}
 		}
 		if s.log.String() == "" {
-			t.Error("the log is empty")
+			t.Error("the log is empty, want lines about the requests")
 		}
 	}
 }
 
-// Limits refuse small documents that gqlparser can't validate safely: a cycle that overflows its
-// stack, fragments that each double its time, and conflicts that take hundreds of megabytes.
-// Without the limits, the cycle would crash this test's process.
+// The limits refuse small documents that gqlparser can't validate safely: fragment cycles, which
+// would overflow its stack and crash this test, fragments that each double the time of validation,
+// and conflicts that take hundreds of megabytes.
 func TestLimits_smallExpensiveDocuments(t *testing.T) {
 	s := newTestServer(t, testConfig(t, "RUNTIME_ENV=prod"), nil)
-	doubling := `{ __type(name: "User") { ...F0 } }`
+	doublingFragments := `{ __type(name: "User") { ...F0 } }`
 	for i := range 40 {
-		doubling += fmt.Sprintf(" fragment F%d on __Type { ...F%d ...F%d }", i, i+1, i+1)
+		doublingFragments += fmt.Sprintf(" fragment F%d on __Type { ...F%d ...F%d }", i, i+1, i+1)
 	}
-	doubling += " fragment F40 on __Type { name }"
-	conflicts := "fragment F on Query { me { " + strings.Repeat("a: id a: name ", 110) + "} }"
+	doublingFragments += " fragment F40 on __Type { name }"
+	conflictingFields := "fragment F on Query { me { " + strings.Repeat("a: id a: name ", 110) + "} }"
 	for i := range 46 {
-		conflicts += fmt.Sprintf(" query q%d { ...F }", i)
+		conflictingFields += fmt.Sprintf(" query q%d { ...F }", i)
 	}
-	nested := func(inside string) string {
-		return "{ me { " + strings.Repeat("... { ", 110) + inside + strings.Repeat("} ", 110) +
-			"} }"
+	nestFragments := func(selections string) string {
+		return "{ me { " + strings.Repeat("... { ", 110) + selections +
+			strings.Repeat("} ", 110) + "} }"
 	}
-	name := strings.Repeat("n", 55_000)
+	longName := strings.Repeat("n", 55_000)
 	longMessages := "{ __type(name: \"User\") { " + strings.Repeat("x: name ", 150) +
-		strings.Repeat("ofType { ...F } ", 90) + "} } fragment F on __Type { ofType { x: " + name +
+		strings.Repeat("ofType { ...F } ", 90) + "} } fragment F on __Type { ofType { x: " + longName +
 		" } }"
 	for name, tt := range map[string]struct{ document, want string }{
-		"nested, repeated": {nested(strings.Repeat("id ", 655)), "OPERATION_TOO_LARGE"},
-		"nested, conflicts": {nested(strings.Repeat("x: id x: name ", 109)),
+		"repeated field in nested fragments": {nestFragments(strings.Repeat("id ", 655)), "OPERATION_TOO_LARGE"},
+		"conflicts in nested fragments": {nestFragments(strings.Repeat("x: id x: name ", 109)),
 			"OPERATION_TOO_LARGE"},
-		"long error messages": {longMessages, "OPERATION_TOO_LARGE"},
-		"a cycle": {`{me{...A}} fragment A on User{token{token{...A}} token{...A}}`,
+		"conflicts with long error messages": {longMessages, "OPERATION_TOO_LARGE"},
+		"fragment cycle": {`{me{...A}} fragment A on User{token{token{...A}} token{...A}}`,
 			"within itself"},
-		"a cycle through the root": {`{...A} fragment A on Query{me{me{...A} id} me{...A}}`, "within itself"},
-		"a cycle through two fragments": {
+		"fragment cycle through the root": {`{...A} fragment A on Query{me{me{...A} id} me{...A}}`, "within itself"},
+		"cycle of two fragments": {
 			`{me{...A}} fragment A on User{token{...B} token{token{...B}}} fragment B on User{token{...A} token{token{...A}}}`, "within itself",
 		},
-		"an unused cycle": {`{me{id}} fragment A on User{token{...A}}`, "within itself"},
-		"doubling":        {doubling, "OPERATION_TOO_LARGE"},
-		"conflicts":       {conflicts, "OPERATION_TOO_LARGE"},
+		"unused fragment cycle": {`{me{id}} fragment A on User{token{...A}}`, "within itself"},
+		"doubling fragments":    {doublingFragments, "OPERATION_TOO_LARGE"},
+		"conflicting fields":    {conflictingFields, "OPERATION_TOO_LARGE"},
 	} {
 		if _, body := s.do(t, testRequest{query: tt.document}); !strings.Contains(body, tt.want) ||
 			len(body) > 1_000 {
@@ -393,9 +397,9 @@ func TestLimits_smallExpensiveDocuments(t *testing.T) {
 	}
 }
 
-// A local server's error names the setting to check.
+// The detail of an error, which only a local server shows, names the setting to check.
 func TestErrorDetail_namesSettings(t *testing.T) {
-	kc := newShop(t, "alice-password")
+	kc := newFakeKeycloak(t, "alice-password")
 	s := newTestServer(t, testConfig(t, withKeycloak(kc)), nil)
 	_, body := s.do(t, testRequest{query: "{ me { id } }",
 		authorization: bearer(t, kc,

@@ -89,16 +89,17 @@ func newGraphQL(
 	return findAddress(findCaller(server)), nil
 }
 
-// A gqlgen server assembled from the parts, as docs/library.md shows it. New does this and more.
+// This example builds a gqlgen server from the packages, as in docs/library.md. New does this and
+// more.
 func Example_parts() {
 	kc := must(keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{keycloaktest.RealmSpec{
 		Name:    "shop",
-		Clients: []keycloaktest.ClientSpec{{ID: "shop-api", Secret: "hush"}},
-		Users:   []keycloaktest.UserSpec{{Name: "alice", Password: "hush"}, {Name: "bob"}},
+		Clients: []keycloaktest.ClientSpec{{ID: "shop-api", Secret: "shop-secret"}},
+		Users:   []keycloaktest.UserSpec{{Name: "alice", Password: "shop-secret"}, {Name: "bob"}},
 	}.File()}}))
 	defer kc.Close()
 	resolvers := application{
-		service: must(newSignIn(kc.URL, identity.NewSecret("hush"))),
+		service: must(newSignIn(kc.URL, identity.NewSecret("shop-secret"))),
 		me: func(ctx context.Context) (*identity.User, error) {
 			user, err := identity.Require(ctx)
 			if err == nil && *user.Username == "bob" {
@@ -112,7 +113,7 @@ func Example_parts() {
 	shop := kc.Realm("shop")
 	const me = `{ me { username } }`
 	fmt.Println(post(h, "",
-		`mutation { login(username: "alice", password: "hush") { tokenType } }`))
+		`mutation { login(username: "alice", password: "shop-secret") { tokenType } }`))
 	fmt.Println(post(h, must(shop.SignIn("shop-api", "alice")).AccessToken, me))
 	fmt.Println(post(h, must(shop.SignIn("shop-api", "bob")).AccessToken, me))
 	fmt.Println(post(h,
@@ -138,7 +139,7 @@ func newOrders(verifier *keycloak.Verifier, log *slog.Logger) http.Handler {
 	return keycloak.Protect(verifier, log)(mux)
 }
 
-// A server without GraphQL, as docs/library.md shows it.
+// This example protects an HTTP handler without GraphQL, as in docs/library.md.
 func Example_verifier() {
 	kc := must(
 		keycloaktest.Start(

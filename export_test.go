@@ -7,8 +7,8 @@ import (
 	"github.com/cloakql/cloakql/signin"
 )
 
-// NewHandler returns the handler of a Server with realm behind login, refresh and logout, for
-// results that keycloaktest can't produce, such as panics and unknown errors.
+// NewHandler returns the handler of a Server whose login, refresh and logout call realm. Tests use
+// it for results that a fake Keycloak can't cause, such as panics and unknown errors.
 func NewHandler(config Config, realm signin.Realm) (http.Handler, error) {
 	s, err := New(config)
 	if err != nil {
@@ -17,8 +17,8 @@ func NewHandler(config Config, realm signin.Realm) (http.Handler, error) {
 	return s.newHandler(realm)
 }
 
-// HTTPServer returns the http.Server that Run makes.
+// HTTPServer returns the http.Server that Run creates.
 func HTTPServer(s *Server) *http.Server { return s.newHTTPServer() }
 
-// RunKeys refreshes the keys as Run does.
+// RunKeys refreshes the keys of s until ctx is done, as Run does.
 func RunKeys(ctx context.Context, s *Server) error { return s.keys.Run(ctx) }

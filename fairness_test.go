@@ -18,14 +18,17 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// attackToken returns a made-up refresh token for the session attack-n.
-func attackToken(n int) string {
-	part := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
-	return part(`{"alg":"HS512"}`) + "." + part(fmt.Sprintf(`{"sid":"attack-%d"}`, n)) + "." +
-		part("signature")
+// forgeRefreshToken returns a refresh token of the session attack-n, with an invalid signature.
+func forgeRefreshToken(n int) string {
+	encode := func(text string) string {
+		return base64.RawURLEncoding.EncodeToString([]byte(text))
+	}
+	return encode(`{"alg":"HS512"}`) + "." + encode(fmt.Sprintf(`{"sid":"attack-%d"}`, n)) + "." +
+		encode("signature")
 }
 
-// isAttack reports whether a form that was sent to Keycloak comes from the attacker of these tests.
+// isAttack reports whether the form in a request to Keycloak is the attacker's: it has a username
+// or a session ID that begins with attack.
 func isAttack(form url.Values) bool {
 	_, rest, _ := strings.Cut(form.Get("refresh_token"), ".")
 	claims, _, _ := strings.Cut(rest, ".")
@@ -34,8 +37,8 @@ func isAttack(form url.Values) bool {
 		strings.Contains(string(text), `"sid":"attack`)
 }
 
-// newSlowKeycloak starts a proxy in front of kc. Until release is called, the proxy holds the
-// attacker's requests and counts them in held. It forwards all other requests.
+// newSlowKeycloak starts a proxy in front of kc. The proxy counts the attacker's requests in held
+// and forwards them only after release is called. It forwards all other requests at once.
 func newSlowKeycloak(t *testing.T,
 	kc *keycloaktest.Server) (address string, held *atomic.Int32, release func()) {
 	t.Helper()
@@ -64,17 +67,19 @@ func newSlowKeycloak(t *testing.T,
 	return server.URL, held, release
 }
 
-// While Keycloak is slow to respond to 100 simultaneous requests from an attacker's address, all of
-// 100 requests from another address succeed. This holds for login, refresh and logout.
+// An attacker sends 100 simultaneous requests to which Keycloak responds slowly. Meanwhile, each of
+// 100 requests from another address succeeds. TestFairness_oneAddressFloods checks this for login,
+// refresh and logout.
 func TestFairness_oneAddressFloods(t *testing.T) {
-	const attacker, user = "192.0.2.7", "198.51.100.7"
-	login := `mutation { login(username: %q, password: "hush") { tokenType } }`
+	const attackerAddress, userAddress = "192.0.2.7", "198.51.100.7"
+	login := `mutation { login(username: %q, password: "shop-secret") { tokenType } }`
 	refresh := `mutation { refresh(refreshToken: %q) { refreshToken } }`
 	logout := `mutation { logout(refreshToken: %q) }`
 	for name, tt := range map[string]struct {
-		attack  func(n int) string
+		attack func(n int) string // returns the attacker's nth query
+		// newUser returns a function that returns the user's next query
 		newUser func(t *testing.T, kc *keycloaktest.Server) func(lastResponse string) string
-		want    string
+		want    string // in the responses to the user
 	}{
 		"login": {
 			func(n int) string { return fmt.Sprintf(login, fmt.Sprint("attack ", n)) },
@@ -84,7 +89,7 @@ func TestFairness_oneAddressFloods(t *testing.T) {
 			`"tokenType":"Bearer"`,
 		},
 		"refresh": {
-			func(n int) string { return fmt.Sprintf(refresh, attackToken(n)) },
+			func(n int) string { return fmt.Sprintf(refresh, forgeRefreshToken(n)) },
 			func(t *testing.T, kc *keycloaktest.Server) func(string) string {
 				token := signIn(t, kc).RefreshToken
 				return func(lastResponse string) string {
@@ -101,7 +106,7 @@ func TestFairness_oneAddressFloods(t *testing.T) {
 			`"refreshToken":"`,
 		},
 		"logout": {
-			func(n int) string { return fmt.Sprintf(logout, attackToken(n)) },
+			func(n int) string { return fmt.Sprintf(logout, forgeRefreshToken(n)) },
 			func(t *testing.T, kc *keycloaktest.Server) func(string) string {
 				return func(string) string {
 					return fmt.Sprintf(logout, signIn(t, kc).RefreshToken)
@@ -111,7 +116,7 @@ func TestFairness_oneAddressFloods(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			kc := newShop(t, "hush")
+			kc := newFakeKeycloak(t, clientSecret)
 			address, held, release := newSlowKeycloak(t, kc)
 			s := newTestServer(t, testConfig(t, "KEYCLOAK_SERVER_URL="+address,
 				"KEYCLOAK_ISSUER="+kc.URL+"/realms/shop",
@@ -120,7 +125,7 @@ func TestFairness_oneAddressFloods(t *testing.T) {
 			var connections sync.WaitGroup
 			for n := range 100 {
 				connections.Go(func() {
-					_, body := s.do(t, testRequest{query: tt.attack(n), address: attacker})
+					_, body := s.do(t, testRequest{query: tt.attack(n), address: attackerAddress})
 					if strings.Contains(body, `"RATE_LIMITED","retryAfter":1`) {
 						limited.Add(1)
 					}
@@ -132,13 +137,14 @@ func TestFairness_oneAddressFloods(t *testing.T) {
 			succeeded, response := 0, ""
 			nextQuery := tt.newUser(t, kc)
 			for range 100 {
-				_, response = s.do(t, testRequest{query: nextQuery(response), address: user})
+				_, response = s.do(t, testRequest{query: nextQuery(response), address: userAddress})
 				if strings.Contains(response, tt.want) {
 					succeeded++
 				}
 			}
 			if succeeded != 100 {
-				t.Errorf("%d of 100 requests succeeded, the last got %s", succeeded, response)
+				t.Errorf("%d of the user's 100 requests succeeded, want 100; the last got %s", succeeded,
+					response)
 			}
 			release()
 			connections.Wait()

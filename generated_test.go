@@ -10,15 +10,15 @@ import (
 	"testing"
 )
 
-// Generated files are up to date. They record digests of their sources, so that go test can check
-// this without the tools that build them. (.ci/run rebuilds everything and compares.)
+// Generated files are up to date. They contain digests or a copy of their sources, so that go test
+// can check this without the tools that generate them. (.ci/run generates all files and compares.)
 func TestGenerated_upToDate(t *testing.T) {
 	t.Run("graph/generated", func(t *testing.T) { // contains a copy of the schema
-		generated := readSource(t, "graph/generated/root_.generated.go")
+		goSource := readSource(t, "graph/generated/root_.generated.go")
 		schemaPattern := regexp.MustCompile("(?s)\\{Name: \"../../(schema/[^\"]+)\", Input: `(.*?)`, " +
 			"BuiltIn: false\\}")
 		recorded := map[string]string{}
-		for _, match := range schemaPattern.FindAllStringSubmatch(generated, -1) {
+		for _, match := range schemaPattern.FindAllStringSubmatch(goSource, -1) {
 			recorded[match[1]] = digest(strings.ReplaceAll(match[2], "` + \"`\" + `", "`"))
 		}
 		compareSources(t, recorded, digests(t, "schema/*.graphqls"), "go generate ./...")
@@ -32,8 +32,8 @@ func TestGenerated_upToDate(t *testing.T) {
 	t.Run("examples/apollo/src/gql", func(t *testing.T) {
 		current := digests(t, "schema/*.graphqls", "examples/apollo/codegen.ts")
 		documentPattern := regexp.MustCompile("\\bgraphql\\(`([^`]*)`")
-		scripts, pages := glob(t, "examples/apollo/src/*.ts"), glob(t, "examples/apollo/src/*.tsx")
-		for _, name := range slices.Concat(scripts, pages) {
+		tsFiles, tsxFiles := glob(t, "examples/apollo/src/*.ts"), glob(t, "examples/apollo/src/*.tsx")
+		for _, name := range slices.Concat(tsFiles, tsxFiles) {
 			var documents strings.Builder
 			for _, match := range documentPattern.FindAllStringSubmatch(readSource(t, name), -1) {
 				documents.WriteString(match[1])
@@ -47,8 +47,8 @@ func TestGenerated_upToDate(t *testing.T) {
 	})
 }
 
-// compareSources checks that the digests of sources recorded by a build are the current ones.
-// Command runs the build again.
+// compareSources checks that the digests of sources that a build recorded equal the current
+// digests. The error names command, which runs the build again.
 func compareSources(t *testing.T, recorded, current map[string]string, command string) {
 	t.Helper()
 	if len(recorded) == 0 {
@@ -68,7 +68,7 @@ func compareSources(t *testing.T, recorded, current map[string]string, command s
 	}
 }
 
-// readSums reads the digests of sources that a build recorded: a digest and a name on each line.
+// readSums reads the digests of sources that a build recorded. Each line has a digest and a name.
 func readSums(t *testing.T, name string) map[string]string {
 	t.Helper()
 	sums := map[string]string{}

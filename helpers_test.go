@@ -36,10 +36,13 @@ import (
 	"github.com/cloakql/cloakql/signin"
 )
 
+// clientSecret is the secret of the client shop-api. Most tests use it as the users' password too.
+const clientSecret = "shop-secret"
+
 // requiredSettings are the settings that have no default.
 var requiredSettings = []string{
 	"KEYCLOAK_SERVER_URL=http://localhost:8080/", "KEYCLOAK_REALM_NAME=shop",
-	"KEYCLOAK_CLIENT_ID=shop-api", "KEYCLOAK_CLIENT_SECRET_KEY=hush",
+	"KEYCLOAK_CLIENT_ID=shop-api", "KEYCLOAK_CLIENT_SECRET_KEY=shop-secret",
 }
 
 // testConfig returns the configuration read from requiredSettings and extra, which takes
@@ -62,10 +65,10 @@ func run(ctx context.Context, environ []string, dir string, out io.Writer) error
 	return program.Serve(ctx, config, out, nil)
 }
 
-// newShop starts a fake Keycloak with the realm shop. It has a user for each outcome of a sign-in.
-// The clients' secret and the users' passwords are all secret, except for the users wrong and
-// disabled-wrong, who have another password.
-func newShop(t testing.TB, secret string) *keycloaktest.Server {
+// newFakeKeycloak starts a fake Keycloak with the realm shop, which has a user for each outcome of
+// a sign-in. The argument secret is the clients' secret and also the users' password, except that
+// the users wrong-password and disabled-wrong-password have another password.
+func newFakeKeycloak(t testing.TB, secret string) *keycloaktest.Server {
 	t.Helper()
 	disabled := map[string]any{"enabled": false}
 	kc := keycloaktest.New(t, keycloaktest.RealmSpec{
@@ -77,10 +80,10 @@ func newShop(t testing.TB, secret string) *keycloaktest.Server {
 		},
 		Users: []keycloaktest.UserSpec{
 			{Name: "alice", Password: secret},
-			{Name: "wrong", Password: "another"},
+			{Name: "wrong-password", Password: "another"},
 			{Name: "locked", Password: secret},
 			{Name: "disabled", Password: secret, Settings: disabled},
-			{Name: "disabled-wrong", Password: "another", Settings: disabled},
+			{Name: "disabled-wrong-password", Password: "another", Settings: disabled},
 			{Name: "unready", Password: secret, Settings: map[string]any{"requiredActions": []string{"UPDATE_PASSWORD"}}},
 		},
 	}.File())
@@ -116,7 +119,7 @@ func bearer(t testing.TB, kc *keycloaktest.Server, spec keycloaktest.TokenSpec) 
 	return "Bearer " + token
 }
 
-// refusedTokens returns refresh tokens that kc refuses, keyed by the reason.
+// refusedTokens returns refresh tokens that kc refuses, keyed by the reason for the refusal.
 func refusedTokens(t testing.TB, kc *keycloaktest.Server, config cloakql.Config) map[string]string {
 	t.Helper()
 	config.Client.RefreshGrace = -1 // never repeat a response
@@ -130,19 +133,20 @@ func refusedTokens(t testing.TB, kc *keycloaktest.Server, config cloakql.Config)
 	ended, reused, stolen := signIn(t, kc), signIn(t, kc), signIn(t, kc)
 	kc.Realm("shop").EndSession(keycloaktest.Session{ID: ended.SessionID})
 	_, err := refresh(reused.RefreshToken)
-	detached, firstErr := refresh(stolen.RefreshToken)
-	// the reuse detaches the client from the session, which also revokes the new token
+	newToken, firstErr := refresh(stolen.RefreshToken)
+	// The reuse detaches the client from the session, which also revokes newToken.
 	_, secondErr := refresh(stolen.RefreshToken)
 	if err != nil || firstErr != nil || !errors.Is(secondErr, identity.ErrRefreshReused) {
 		t.Fatalf("Refresh() = %v, %v and %v; want the third to be ErrRefreshReused", err, firstErr,
 			secondErr)
 	}
-	return map[string]string{"expired": expired.RefreshToken, "ended": ended.RefreshToken,
-		"reused": reused.RefreshToken, "detached": detached.RefreshToken.Reveal()}
+	return map[string]string{"expired": expired.RefreshToken, "session ended": ended.RefreshToken,
+		"reused": reused.RefreshToken, "client detached": newToken.RefreshToken.Reveal()}
 }
 
-// newGate starts a proxy in front of kc that withholds responses while the channel gate is full.
-// (Server.Fail can delay or withhold a response, but a test can't choose when to release it.)
+// newGate starts a proxy in front of kc. A test that sends to the channel gate makes the proxy
+// withhold responses until the test receives from it. (Server.Fail can delay or withhold a
+// response too, but a test can't choose when to release it.)
 func newGate(t testing.TB, kc *keycloaktest.Server) (address string, gate chan struct{}) {
 	t.Helper()
 	gate = make(chan struct{}, 1)
@@ -162,14 +166,14 @@ func newGate(t testing.TB, kc *keycloaktest.Server) (address string, gate chan s
 	return server.URL, gate
 }
 
-// A testServer is a running server and its log.
+// A testServer has the URL and the log of a running server.
 type testServer struct {
 	url string
 	log *lockedBuffer
 }
 
-// newTestServer starts a server with config. A nil realm means the real client. It raises default
-// timeouts, so that tests pass on a slow machine.
+// newTestServer starts a server with config. A nil realm means the real client. If config has the
+// default timeouts, newTestServer raises them, so that tests pass on a slow machine.
 func newTestServer(t testing.TB, config cloakql.Config, realm signin.Realm) *testServer {
 	t.Helper()
 	if defaults := testConfig(t); config.Client.Timeout == defaults.Client.Timeout &&
@@ -244,12 +248,11 @@ type testRequest struct {
 
 	body string // if set, sent instead of query and variables
 
-	// address is the client's, for a testServer that trusts the proxy 127.0.0.1
-	address   string
+	address   string // the client's address, for a testServer that trusts the proxy 127.0.0.1
 	variables map[string]any
 }
 
-// do sends r, and returns the response and its body.
+// do sends r. It returns the response, whose body it has closed, and the text of the body.
 func (s *testServer) do(t testing.TB, r testRequest) (*http.Response, string) {
 	t.Helper()
 	body := r.body
@@ -288,8 +291,8 @@ func (s *testServer) do(t testing.TB, r testRequest) (*http.Response, string) {
 	return response, string(content)
 }
 
-// A realmFunc is a signin.Realm whose methods all call one function. It produces results that
-// keycloaktest can't: panics, unknown errors, ErrBusy, and waiting for the caller.
+// A realmFunc is a signin.Realm whose methods all call one function. It can panic, return an
+// unknown error or ErrBusy, or wait for the caller; a fake Keycloak can't cause these.
 type realmFunc func(context.Context) error
 
 func (f realmFunc) Login(ctx context.Context,
@@ -301,7 +304,7 @@ func (f realmFunc) Refresh(ctx context.Context, _ identity.Secret) (*identity.Op
 }
 func (f realmFunc) Logout(ctx context.Context, _ identity.Secret) error { return f(ctx) }
 
-// get requests a path and returns the status and the body.
+// get sends a GET request for path. It returns the status and the body.
 func (s *testServer) get(t testing.TB, path string) (int, string) {
 	t.Helper()
 	response, err := http.Get(s.url + path)
@@ -313,8 +316,8 @@ func (s *testServer) get(t testing.TB, path string) (int, string) {
 	return response.StatusCode, string(body)
 }
 
-// testTimeout is how long a test waits for something that must happen. Even a slow machine never
-// needs that long.
+// testTimeout is how long a test waits for an event that must happen. It is longer than even a slow
+// machine needs.
 const testTimeout = 4 * time.Minute
 
 // waitFor waits until f returns true, and fails the test after testTimeout.
@@ -327,7 +330,7 @@ func waitFor(t testing.TB, event string, f func() bool) {
 	}
 }
 
-// repeatf concatenates n copies of format, whose %d counts from 0.
+// repeatf formats the numbers from 0 to n-1 with format, and concatenates the results.
 func repeatf(n int, format string) string {
 	var b strings.Builder
 	for i := range n {
@@ -343,7 +346,8 @@ func newIdleServer(t testing.TB, settings ...string) *testServer {
 		realmFunc(func(context.Context) error { return nil }))
 }
 
-// sendRaw sends a request unchanged over a new connection, and returns the response and its body.
+// sendRaw writes request, the text of an HTTP request, to a new connection. It returns the response
+// and its body.
 func (s *testServer) sendRaw(t testing.TB, request string) (*http.Response, string) {
 	t.Helper()
 	connection, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
@@ -374,12 +378,12 @@ func must[T any](value T, err error) T {
 	return value
 }
 
-// publicPackages are the directories of the packages that other projects import.
+// publicPackages lists the directories of the packages that other projects may import.
 var publicPackages = []string{".", "identity", "apierror", "keycloak", "authz", "graph",
 	"graphqlhttp", "limits", "signin", "throttle", "store", "store/storetest", "console",
 	"keycloak/keycloaktest"}
 
-// eachDeclaration visits the top-level declarations of the package in dir, except for its tests.
+// eachDeclaration calls visit for each top-level declaration of the package in dir. It skips tests.
 func eachDeclaration(t *testing.T, dir string, visit func(*ast.File, ast.Decl)) {
 	t.Helper()
 	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
@@ -400,7 +404,8 @@ func eachDeclaration(t *testing.T, dir string, visit func(*ast.File, ast.Decl)) 
 	}
 }
 
-// glob returns the files that match a pattern, with slashes. At least one must match.
+// glob returns the names of the files that match a pattern, written with slashes. It fails the test
+// if no file matches.
 func glob(t *testing.T, pattern string) []string {
 	t.Helper()
 	names, err := filepath.Glob(pattern)
@@ -413,7 +418,7 @@ func glob(t *testing.T, pattern string) []string {
 	return names
 }
 
-// readSource returns the text of a file. It converts line endings to those of the repository, \n.
+// readSource returns the text of a file, with \n line endings even in a checkout with \r\n.
 func readSource(t *testing.T, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(name)
@@ -428,15 +433,15 @@ type transportFunc func(*http.Request) (*http.Response, error)
 
 func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// A pipeListener is a listener in memory, for testing/synctest, where waiting on a real socket
-// would stop the clock.
+// A pipeListener is an in-memory listener for tests with testing/synctest: the fake clock doesn't
+// advance while a goroutine waits on a real socket.
 type pipeListener struct {
 	dialed chan net.Conn
 	closed chan struct{}
 	close  func()
 }
 
-// newPipeListener returns a listener that accepts the connections made with its dial.
+// newPipeListener returns a listener that accepts the connections that its method dial makes.
 func newPipeListener() *pipeListener {
 	l := &pipeListener{dialed: make(chan net.Conn), closed: make(chan struct{})}
 	l.close = sync.OnceFunc(func() { close(l.closed) })

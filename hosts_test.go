@@ -12,8 +12,8 @@ import (
 	"github.com/cloakql/cloakql/settings"
 )
 
-// A local server accepts this machine's names and those in ALLOWED_HOSTS, on every path. A server
-// in production accepts any name unless ALLOWED_HOSTS is set.
+// On every path, a local server accepts this machine's names and the names in ALLOWED_HOSTS. A
+// production server accepts any name unless ALLOWED_HOSTS is set; even then, /healthz accepts any.
 func TestHosts(t *testing.T) {
 	const allowedHosts = "ALLOWED_HOSTS=API.example.com, *.example.org,[2001:DB8:0::1],2001:db8::2,192.0.2.1,devbox."
 	servers := []*testServer{
@@ -23,9 +23,9 @@ func TestHosts(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		host string
-		// the servers that accept host: l is local, L local with ALLOWED_HOSTS, p production, P
-		// production with ALLOWED_HOSTS
-		want string
+		// The servers that accept host: l is local, L is local with ALLOWED_HOSTS, p is production,
+		// and P is production with ALLOWED_HOSTS.
+		acceptedBy string
 	}{
 		{"localhost", "lLp"}, {"localhost:8000", "lLp"}, {"LocalHost.:1", "lLp"}, {"app.localhost:8000", "lLp"}, {"a.b.LOCALHOST", "lLp"},
 		{"127.0.0.1:8000", "lLp"}, {"127.255.0.9", "lLp"}, {"[::1]:8000", "lLp"}, {"[0:0:0:0:0:0:0:1]", "lLp"}, {"[::ffff:127.0.0.1]:8000", "lLp"},
@@ -41,7 +41,7 @@ func TestHosts(t *testing.T) {
 		for i, s := range servers {
 			letter := "lLpP"[i : i+1]
 			want, body := map[bool]string{true: "200",
-				false: "403"}[strings.Contains(tt.want, letter)], `{"query":"{__typename}"}`
+				false: "403"}[strings.Contains(tt.acceptedBy, letter)], `{"query":"{__typename}"}`
 			for _, path := range []string{"/graphql", "/", "/healthz"} {
 				if path == "/healthz" && letter == "P" {
 					want = "200" // orchestrators probe by address
@@ -65,13 +65,14 @@ func TestHosts(t *testing.T) {
 	for _, s := range servers[:2] {
 		if lines := strings.Count(s.log.String(), "under another host"); lines != 1 ||
 			strings.Contains(s.log.String(), "evil") {
-			t.Errorf("the log has %d lines about refused hosts, want 1, which doesn't name the "+
-				"host:\n%s", lines, s.log)
+			t.Errorf("the log has %d lines about refused hosts, want 1, without the host's name:\n%s",
+				lines, s.log)
 		}
 	}
 }
 
-// wantHostError checks that body is a GraphQL error that names the settings to change.
+// wantHostError checks that body is a GraphQL error that names ALLOWED_HOSTS and, if the server is
+// local, RUNTIME_ENV.
 func wantHostError(t *testing.T, body string, local bool) {
 	t.Helper()
 	var response struct {
@@ -87,13 +88,13 @@ func wantHostError(t *testing.T, body string, local bool) {
 	message := response.Errors[0].Message
 	if !strings.Contains(message, "ALLOWED_HOSTS") ||
 		strings.Contains(message, "RUNTIME_ENV") != local {
-		t.Errorf("the message is %q, want it to name ALLOWED_HOSTS, and RUNTIME_ENV if local (%t)",
-			message, local)
+		t.Errorf("local %t: the message is %q, want it to name ALLOWED_HOSTS, and RUNTIME_ENV only if "+
+			"local", local, message)
 	}
 }
 
-// The server checks the effective host (RFC 9112, 3.2.2): that of the request line if it has one,
-// and otherwise that of the Host header.
+// The server checks the effective host (RFC 9112, 3.2.2): the host in the request line if there is
+// one, and otherwise the host in the Host header.
 func TestHosts_requestForms(t *testing.T) {
 	config := testConfig(t)
 	config.Log = slog.New(slog.DiscardHandler)
@@ -124,12 +125,12 @@ func TestHosts_requestForms(t *testing.T) {
 	}
 }
 
-// A local server refuses requests with a header that tunnels and proxies add, unless they come from
-// a trusted proxy.
+// A local server refuses requests with headers that tunnels and proxies add, unless the peer is a
+// trusted proxy.
 func TestHosts_forwarded(t *testing.T) {
 	local := newIdleServer(t)
-	trustsClient := newIdleServer(t, "TRUSTED_PROXIES=127.0.0.1")
-	trustsOthers := newIdleServer(t, "TRUSTED_PROXIES=10.0.0.0/8")
+	trustsPeer := newIdleServer(t, "TRUSTED_PROXIES=127.0.0.1")
+	trustsOtherProxies := newIdleServer(t, "TRUSTED_PROXIES=10.0.0.0/8")
 	production := newIdleServer(t, "RUNTIME_ENV=prod")
 	for _, header := range []string{
 		"X-Forwarded-For: 203.0.113.7", "x-forwarded-host: shop.example",
@@ -140,14 +141,14 @@ func TestHosts_forwarded(t *testing.T) {
 		for _, tt := range []struct {
 			s    *testServer
 			want int
-		}{{local, 403}, {trustsOthers, 403}, {trustsClient, 200}, {production, 200}} {
+		}{{local, 403}, {trustsOtherProxies, 403}, {trustsPeer, 200}, {production, 200}} {
 			response, body := tt.s.sendRaw(t,
 				"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"+header+"\r\n\r\n")
 			if response.StatusCode != tt.want {
-				t.Errorf("with %s the status is %d, want %d", header, response.StatusCode, tt.want)
+				t.Errorf("/healthz with %s is %d, want %d", header, response.StatusCode, tt.want)
 			}
 			if tt.want == 403 && !strings.Contains(body, "TRUSTED_PROXIES") {
-				t.Errorf("the error about %s doesn't name TRUSTED_PROXIES: %s", header, body)
+				t.Errorf("/healthz with %s: got %s, want an error that names TRUSTED_PROXIES", header, body)
 			}
 			if tt.want == 403 {
 				wantHostError(t, body, true)
@@ -158,7 +159,7 @@ func TestHosts_forwarded(t *testing.T) {
 
 // A malformed item of ALLOWED_HOSTS is reported at startup.
 func TestHosts_settings(t *testing.T) {
-	for setting, expected := range map[string]string{
+	for setting, wantInError := range map[string]string{
 		"https://api.example.com": "without a scheme",
 		"api.example.com:8443":    "without a scheme, a port",
 		"api.example.com/graphql": "without a scheme",
@@ -174,15 +175,16 @@ func TestHosts_settings(t *testing.T) {
 		_, err := settings.Read(append(slices.Clone(requiredSettings), "ALLOWED_HOSTS="+setting),
 			t.TempDir())
 		if err == nil || !strings.Contains(err.Error(), "\nALLOWED_HOSTS: ") ||
-			!strings.Contains(err.Error(), expected) {
+			!strings.Contains(err.Error(), wantInError) {
 			t.Errorf("ALLOWED_HOSTS=%s: got %v, want an error about ALLOWED_HOSTS with %q",
-				setting, err, expected)
+				setting, err, wantInError)
 		}
 	}
 }
 
-// Responses have no-store and nosniff, so that they are neither cached nor read as another content
-// type. (Only the console's files are cacheable.)
+// Responses have the headers Cache-Control: no-store, which prevents caching, and
+// X-Content-Type-Options: nosniff, which keeps browsers from guessing another content type. (Only
+// the console's files are cacheable.)
 func TestResponseHeaders(t *testing.T) {
 	s := newIdleServer(t, "CONSOLE=on")
 	for _, request := range []string{
@@ -199,7 +201,7 @@ func TestResponseHeaders(t *testing.T) {
 		header := response.Header
 		if header.Get("X-Content-Type-Options") != "nosniff" ||
 			header.Get("Cache-Control") != "no-store" {
-			t.Errorf("%.40q: %s, %v; want no-store and nosniff", request, response.Status, header)
+			t.Errorf("%.40q: got %s with %v, want no-store and nosniff", request, response.Status, header)
 		}
 	}
 }

@@ -20,9 +20,9 @@ const (
 	keycloakFake = module + "/keycloak/keycloaktest"
 )
 
-// allowedImports lists, for each package of this module, the others that it and its tests may
-// import. In addition, all tests may import keycloaktest. A new package gets a line here and in
-// CONTRIBUTING.md, which says what each package is for.
+// allowedImports lists, for each package of this module, the packages of this module that it and
+// its tests may import. In addition, all tests may import keycloaktest. Add new packages to this
+// table and to CONTRIBUTING.md, which says what each package is for.
 var allowedImports = map[string][]string{
 	"identity":    {},
 	"apierror":    {"identity"},
@@ -30,7 +30,7 @@ var allowedImports = map[string][]string{
 	"limits":      {"apierror", "internal/language"},
 	"throttle":    {"identity", "store"},
 	"console":     {},
-	// Tests the built server from outside, and compares its GraphQL parsing with graphql-js.
+	// e2e tests the built server from outside, and compares its GraphQL parser with graphql-js.
 	"e2e": {"keycloak/keycloaktest", "apierror", "graphqlhttp", "limits"},
 
 	"store":           {"store/storetest"}, // in tests
@@ -48,7 +48,7 @@ var allowedImports = map[string][]string{
 	"deploy/keycloak":     {},
 	"internal/strictjson": {},
 	"internal/jose":       {"internal/strictjson"},
-	// for other projects too, so it imports nothing else of CloakQL
+	// Other projects use it without CloakQL, so it imports no other package of CloakQL.
 	"keycloak/keycloaktest":                    {"keycloak/keycloaktest/internal/realmfile"},
 	"keycloak/keycloaktest/internal/realmfile": {},
 	"keycloak/keycloaktest/contract":           {"keycloak/keycloaktest"},
@@ -65,17 +65,17 @@ var allowedImports = map[string][]string{
 	"signin":          {"identity"},
 }
 
-// Each package imports only the packages in allowedImports. They share types through identity, and
-// only package cloakql ("" in the table) connects them.
+// Each package imports only the packages that allowedImports lists for it. Packages share types
+// through identity, and only package cloakql ("" in allowedImports) connects them.
 func TestImports(t *testing.T) {
 	for file, imports := range importsOf(t) {
 		dir, isTest := path.Dir(file), strings.HasSuffix(file, "_test.go")
 		if slices.Contains(imports, keycloakFake) && !isTest &&
 			!slices.Contains([]string{"cmd/cloakql-dev", "e2e", "e2e/bench", "keycloak/drill"},
 				dir) {
-			t.Errorf("%s imports keycloaktest; apart from tests, only cmd/cloakql-dev may", file)
+			t.Errorf("%s imports keycloaktest; in a server, only cmd/cloakql-dev and tests may", file)
 		}
-		if dir == "." { // connects the packages
+		if dir == "." { // package cloakql, which connects the others
 			for _, imported := range imports {
 				target, _ := strings.CutPrefix(imported, module+"/")
 				if !isTest &&
@@ -102,7 +102,8 @@ func TestImports(t *testing.T) {
 	}
 }
 
-// Package identity imports only the standard library, because nearly every package depends on it.
+// Package identity imports only the standard library, because nearly every other package imports
+// it.
 func TestImports_identity(t *testing.T) {
 	for file, imports := range importsOf(t) {
 		if path.Dir(file) != "identity" {
@@ -117,10 +118,10 @@ func TestImports_identity(t *testing.T) {
 	}
 }
 
-// Packages that refuse requests before any field runs use only the codes, the reasons and New of
-// apierror. Its table and its presenter are for errors of fields.
+// Packages graphqlhttp and limits, which refuse requests before any field runs, use only New, the
+// codes and the reasons of apierror. The table and the presenter are for errors of fields.
 func TestImports_apierrorCodesOnly(t *testing.T) {
-	allowed := regexp.MustCompile(`^(Code|Reason)|^New$`)
+	allowedPattern := regexp.MustCompile(`^(Code|Reason)|^New$`)
 	found := 0
 	for _, dir := range []string{"graphqlhttp", "limits"} {
 		eachDeclaration(t, dir, func(_ *ast.File, declaration ast.Decl) {
@@ -131,7 +132,7 @@ func TestImports_apierrorCodesOnly(t *testing.T) {
 				}
 				if pkg, ok := selector.X.(*ast.Ident); ok && pkg.Name == "apierror" {
 					found++
-					if !allowed.MatchString(selector.Sel.Name) {
+					if !allowedPattern.MatchString(selector.Sel.Name) {
 						t.Errorf("%s uses apierror.%s; it may use only codes, reasons and New", dir,
 							selector.Sel.Name)
 					}
@@ -145,7 +146,8 @@ func TestImports_apierrorCodesOnly(t *testing.T) {
 	}
 }
 
-// importsOf returns the imports of every Go file of this module, ignoring build tags.
+// importsOf returns the imports of every Go file of this module, by file name. It ignores build
+// tags.
 func importsOf(t *testing.T) map[string][]string {
 	t.Helper()
 	imports := map[string][]string{}
@@ -184,7 +186,7 @@ func importsOf(t *testing.T) map[string][]string {
 		t.Fatal(err)
 	}
 	if len(imports) < 20 {
-		t.Fatalf("found only %d Go files", len(imports))
+		t.Fatalf("found %d Go files, want at least 20", len(imports))
 	}
 	return imports
 }

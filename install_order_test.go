@@ -20,39 +20,40 @@ import (
 	"github.com/cloakql/cloakql/limits"
 )
 
-// The order of limits.Install and graphqlhttp.Install doesn't matter: limits apply to the document
-// that the client sent, validation rules and suggestions are the same, and values are read
-// correctly.
-func TestInstall_anyOrder(t *testing.T) {
-	const key = `\uD83D\uDD11` // a surrogate pair, which gqlparser misreads
-	longest := strings.Repeat("x", limits.DefaultStringBytes)
+// limits.Install and graphqlhttp.Install may be called in either order. In both orders, the limits
+// count the document as the client sent it, validation rules and suggestions are the same, and
+// string values are decoded correctly.
+func TestInstall_eitherOrder(t *testing.T) {
+	// the escape of a surrogate pair, which gqlparser would misread
+	const surrogates = `\uD83D\uDD11`
+	longestString := strings.Repeat("x", limits.DefaultStringBytes)
 	queries := map[string]string{
-		"{ me { id } }": "UNAUTHENTICATED/TOKEN_MISSING",
-		"{ __typename ": "GRAPHQL_PARSE_FAILED",
-		"{ nowhere }":   "GRAPHQL_VALIDATION_FAILED",
-		"{ me }":        "GRAPHQL_VALIDATION_FAILED",
+		"{ me { id } }":    "UNAUTHENTICATED/TOKEN_MISSING",
+		"{ __typename ":    "GRAPHQL_PARSE_FAILED",
+		"{ unknownField }": "GRAPHQL_VALIDATION_FAILED",
+		"{ me }":           "GRAPHQL_VALIDATION_FAILED",
 		"{ ...F } fragment F on Quer { me { id } }": "GRAPHQL_VALIDATION_FAILED",
 		`"described" query Me { me { id } }`:        "UNAUTHENTICATED/TOKEN_MISSING",
 
-		`mutation { login(username: "", password: "` + key + `") { scope } }`: "BAD_USER_INPUT",
-		`mutation { logout(refreshToken: "` + key + `", nowhere: 1) }`:        "GRAPHQL_VALIDATION_FAILED",
-		`mutation { logout(refreshToken: {a: "` + key + `"}) }`:               "GRAPHQL_VALIDATION_FAILED",
-		`mutation { logout(refreshToken: "` + key + `") ! }`:                  "GRAPHQL_PARSE_FAILED",
-		`mutation { logout(refreshToken: "\uD83D") }`:                         "GRAPHQL_PARSE_FAILED",
-		// This string is one byte too long as the client wrote it, but not after graphqlhttp has
-		// rewritten the escape.
-		`mutation { logout(refreshToken: "` + key + longest[11:] + `") }`: "OPERATION_TOO_LARGE/STRINGS",
+		`mutation { login(username: "", password: "` + surrogates + `") { scope } }`: "BAD_USER_INPUT",
+		`mutation { logout(refreshToken: "` + surrogates + `", unknownField: 1) }`:   "GRAPHQL_VALIDATION_FAILED",
+		`mutation { logout(refreshToken: {a: "` + surrogates + `"}) }`:               "GRAPHQL_VALIDATION_FAILED",
+		`mutation { logout(refreshToken: "` + surrogates + `") ! }`:                  "GRAPHQL_PARSE_FAILED",
+		`mutation { logout(refreshToken: "\uD83D") }`:                                "GRAPHQL_PARSE_FAILED",
+		// As the client wrote it, this string is one byte too long. After graphqlhttp has rewritten
+		// the escape, it no longer is.
+		`mutation { logout(refreshToken: "` + key + longestString[11:] + `") }`: "OPERATION_TOO_LARGE/STRINGS",
 
 		"{" + strings.Repeat(" a: me { id }", limits.DefaultRootFields+1) + "}": "OPERATION_TOO_LARGE/ROOT_FIELDS",
 		strings.Repeat("{", 5000): "GRAPHQL_PARSE_FAILED",
-		"{ me" + strings.Repeat("\n#", limits.DefaultTokens) + "\n{ id } }":              "OPERATION_TOO_LARGE/TOKENS",
-		"{" + strings.Repeat(" me { nowhere }", limits.DefaultRootFields) + "}":          "GRAPHQL_VALIDATION_FAILED",
-		"{" + strings.Repeat(" me { nowhere }", limits.DefaultRootFields) + `} "\uD83D"`: "GRAPHQL_PARSE_FAILED",
+		"{ me" + strings.Repeat("\n#", limits.DefaultTokens) + "\n{ id } }":                   "OPERATION_TOO_LARGE/TOKENS",
+		"{" + strings.Repeat(" me { unknownField }", limits.DefaultRootFields) + "}":          "GRAPHQL_VALIDATION_FAILED",
+		"{" + strings.Repeat(" me { unknownField }", limits.DefaultRootFields) + `} "\uD83D"`: "GRAPHQL_PARSE_FAILED",
 	}
 	for _, introspection := range []bool{false, true} {
-		servers := installInAnyOrder(t, introspection,
+		servers := installInBothOrders(t, introspection,
 			generated.NewExecutableSchema(generated.Config{
-				Resolvers:  plainServer{},
+				Resolvers:  directResolvers{},
 				Directives: generated.DirectiveRoot{Public: authz.Public, Auth: authz.Auth},
 			}))
 		for query, want := range queries {
@@ -61,27 +62,28 @@ func TestInstall_anyOrder(t *testing.T) {
 			if bodies[0] != bodies[1] || !strings.Contains(bodies[0], `"code":"`+code+`"`) ||
 				reason != "" && !strings.Contains(bodies[0], `"reason":"`+reason+`"`) {
 				t.Errorf(
-					"introspection %t, %.80s:\nlimits first %.300s\nHTTP first   %.300s\nwant "+
-						"%s from both",
+					"introspection %t, %.80s:\nlimits installed first: %.300s\nlimits installed "+
+						"last:  %.300s\nwant %s from both",
 					introspection, query, bodies[0], bodies[1], want)
 			}
 		}
-		// gqlparser's own rules accept these two lists as equal.
+		// gqlparser's own rules treat the two lists in the query below as equal, so only the rules
+		// of package limits report the conflict.
 		schema := gqlparser.MustLoadSchema(&gqlast.Source{Input: "type Query { f(l: [Int]): Int }"})
-		servers = installInAnyOrder(t, introspection,
+		servers = installInBothOrders(t, introspection,
 			&graphql.ExecutableSchemaMock{SchemaFunc: func() *gqlast.Schema { return schema }})
 		for _, server := range servers {
 			if got := postTo(server, "{ f(l: [1]) f(l: [2]) }"); !strings.Contains(got,
 				"GRAPHQL_VALIDATION_FAILED") {
-				t.Errorf("the server lacks the validation rules of limits: %s", got)
+				t.Errorf("conflicting lists: got %s, want GRAPHQL_VALIDATION_FAILED", got)
 			}
 		}
 	}
 }
 
-// installInAnyOrder returns a server on which limits were installed first, and one on which they
-// were installed last.
-func installInAnyOrder(t *testing.T, introspection bool,
+// installInBothOrders returns two servers with package limits and graphqlhttp: one on which limits
+// was installed first, and one on which it was installed last.
+func installInBothOrders(t *testing.T, introspection bool,
 	schema graphql.ExecutableSchema) [2]*handler.Server {
 	t.Helper()
 	installLimits := func(server *handler.Server) error {
@@ -92,13 +94,13 @@ func installInAnyOrder(t *testing.T, introspection bool,
 			Errors: &apierror.Presenter{}, Introspection: introspection, MaxBodyBytes: 1 << 20,
 		})
 	}
-	first, last := handler.New(schema), handler.New(schema)
-	err := errors.Join(installLimits(first), installHTTP(first), installHTTP(last),
-		installLimits(last))
+	limitsFirst, limitsLast := handler.New(schema), handler.New(schema)
+	err := errors.Join(installLimits(limitsFirst), installHTTP(limitsFirst),
+		installHTTP(limitsLast), installLimits(limitsLast))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return [2]*handler.Server{first, last}
+	return [2]*handler.Server{limitsFirst, limitsLast}
 }
 
 // postTo sends a query and returns the body of the response.

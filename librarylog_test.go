@@ -16,9 +16,11 @@ import (
 	"github.com/cloakql/cloakql"
 )
 
+// libraryCanary must not appear in the log of a library.
 const libraryCanary = "canary-9d1e"
 
-// If Keycloak sends a response without a request, the log doesn't contain that response.
+// If Keycloak sends a response that the server didn't request, net/http logs an error that quotes
+// the response. The server's log has the error without the quote.
 func TestLibraryLog_unsolicitedResponse(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -36,7 +38,7 @@ func TestLibraryLog_unsolicitedResponse(t *testing.T) {
 				if _, err := http.ReadRequest(bufio.NewReader(connection)); err != nil {
 					return
 				}
-				// The response to the request, and an unsolicited one in the same write.
+				// Write the response to the request, and an unsolicited response along with it.
 				const keys, tokens = `{"keys":[]}`, `{"access_token":"` + libraryCanary + `"}`
 				fmt.Fprintf(connection, "HTTP/1.1 200 OK\r\nContent-Length: "+
 					"%d\r\n\r\n%sHTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s",
@@ -62,11 +64,12 @@ func TestLibraryLog_unsolicitedResponse(t *testing.T) {
 		t.Error(err)
 	}
 	if strings.Contains(output.String(), libraryCanary) {
-		t.Errorf("the log repeats an unsolicited response:\n%s", output)
+		t.Errorf("got a log with the text of the unsolicited response, want it left out:\n%s", output)
 	}
 }
 
-// The log has a panic's stack trace, but not its value.
+// If a handler panics, net/http logs the panic's value and its stack trace. The server's log has
+// only the stack trace.
 func TestLibraryLog_panic(t *testing.T) {
 	output := &lockedBuffer{}
 	config := testConfig(t)
@@ -82,13 +85,13 @@ func TestLibraryLog_panic(t *testing.T) {
 	go server.Serve(listener)
 	defer server.Close()
 	if _, err := http.Get("http://" + listener.Addr().String()); err == nil {
-		t.Error("the request succeeds, though its handler panics")
+		t.Error("Get() = nil, want an error, because the handler panics")
 	}
 	waitFor(t, "the panic is logged", func() bool {
 		return strings.Contains(output.String(), "http: panic serving")
 	})
 	if text := output.String(); strings.Contains(text, libraryCanary) ||
 		!strings.Contains(text, "TestLibraryLog_panic") {
-		t.Errorf("want a log with the panic's stack trace and without its value, got:\n%s", text)
+		t.Errorf("got the log\n%s\nwant the panic's stack trace without its value", text)
 	}
 }

@@ -16,25 +16,25 @@ import (
 	"github.com/cloakql/cloakql/throttle"
 )
 
-// A lockout simulates sign-ins to a server with default settings and a realm with Keycloak's
-// default brute-force detection, on a fake clock.
-type lockout struct {
+// A lockoutTest has the parts of a server with default settings that take part in a sign-in, and
+// alice, a user of a realm with Keycloak's default brute-force detection. Its clock is fake.
+type lockoutTest struct {
 	t       *testing.T
 	limiter *throttle.Limiter
 	client  *keycloak.Client
 	user    *keycloaktest.User
 }
 
-// withLockout calls f in a synctest bubble.
-func withLockout(t *testing.T, f func(l *lockout)) {
+// withLockout calls f with a new lockoutTest, in a synctest bubble.
+func withLockout(t *testing.T, f func(l *lockoutTest)) {
 	synctest.Test(t, func(t *testing.T) {
 		config := testConfig(t)
 		listener := newPipeListener()
 		kc, err := keycloaktest.Start(keycloaktest.Config{Listener: listener,
 			Realms: [][]byte{keycloaktest.RealmSpec{
 				Name: "shop", Settings: map[string]any{"bruteForceProtected": true},
-				Clients: []keycloaktest.ClientSpec{{ID: "shop-api", Secret: "hush"}},
-				Users: []keycloaktest.UserSpec{{Name: "alice", Password: "hush",
+				Clients: []keycloaktest.ClientSpec{{ID: "shop-api", Secret: clientSecret}},
+				Users: []keycloaktest.UserSpec{{Name: "alice", Password: clientSecret,
 					Settings: map[string]any{"email": "alice@example.com"}}},
 			}.File()}})
 		if err != nil {
@@ -49,12 +49,13 @@ func withLockout(t *testing.T, f func(l *lockout)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f(&lockout{t, limiter, client, kc.Realm("shop").User("alice")})
+		f(&lockoutTest{t, limiter, client, kc.Realm("shop").User("alice")})
 	})
 }
 
-// signIn does what the login resolver does, for a client at an address.
-func (l *lockout) signIn(ctx context.Context, address, name, password string) error {
+// signIn signs in from an address, with the rate limits and the Keycloak client of the login
+// resolver.
+func (l *lockoutTest) signIn(ctx context.Context, address, name, password string) error {
 	ctx = identity.WithAddress(ctx, netip.MustParseAddr(address))
 	credentials := identity.Credentials{Username: name, Password: identity.NewSecret(password)}
 	done, err := l.limiter.Login(ctx, credentials)
@@ -68,7 +69,7 @@ func (l *lockout) signIn(ctx context.Context, address, name, password string) er
 
 // guess tries wrong passwords on several connections as fast as the rate limits allow, until ctx is
 // done. It returns how many guesses Keycloak checked.
-func (l *lockout) guess(ctx context.Context) (checked int) {
+func (l *lockoutTest) guess(ctx context.Context) (checked int) {
 	var mu sync.Mutex
 	var connections sync.WaitGroup
 	for range 5 {
@@ -95,41 +96,42 @@ func (l *lockout) guess(ctx context.Context) (checked int) {
 	return checked
 }
 
-// An attacker guesses one user's password for two days, as fast as the rate limits allow a single
-// network. The user, who signs in every hour, succeeds every time. (Keycloak would lock the account
-// after two failures within a second, or thirty in a row.)
+// An attacker in one network guesses a user's password for two days, as fast as the rate limits
+// allow. The user signs in every hour and always succeeds. (Keycloak would lock the account after
+// two failures within a second, or thirty in a row.)
 func TestLockout_hourlySignIn(t *testing.T) {
-	withLockout(t, func(l *lockout) {
+	withLockout(t, func(l *lockoutTest) {
 		ctx, stop := context.WithTimeout(l.t.Context(), 48*time.Hour)
 		defer stop()
 		guesses := make(chan int)
 		go func() { guesses <- l.guess(ctx) }()
 		for hour := range 47 {
 			time.Sleep(time.Hour)
-			if err := l.signIn(l.t.Context(), "198.51.100.7", "alice", "hush"); err != nil {
-				t.Errorf("sign-in in hour %d: %v", hour, err)
+			if err := l.signIn(l.t.Context(), "198.51.100.7", "alice", clientSecret); err != nil {
+				t.Errorf("signIn() in hour %d = %v, want nil", hour, err)
 			}
 		}
 		if n := <-guesses; n < 150 || n > 20+192 {
-			t.Errorf("%d guesses in two days, want 20 and one every 15 minutes", n)
+			t.Errorf("Keycloak checked %d guesses in two days, want 150 to 212: at most 20, and one "+
+				"every 15 minutes", n)
 		}
 	})
 }
 
-// Every two minutes, two guesses arrive at once: with one name, or with the username and the
-// email address of the same account. By default, Keycloak locks an account for a minute after two
-// failures within a second; the server keeps that from happening.
+// Two guesses for one account arrive at once, every two minutes: both with the username, or one
+// with the email address. Keycloak would lock the account for a minute after two failures within a
+// second. The server prevents that: it waits between the guesses.
 func TestLockout_simultaneousGuesses(t *testing.T) {
 	for _, names := range [][2]string{{"alice", "alice"}, {"alice", "alice@example.com"}} {
 		testSimultaneousGuesses(t, names)
 	}
 }
 
-// testSimultaneousGuesses sends the two guesses of each pair with these names.
+// testSimultaneousGuesses sends 20 pairs of guesses. The guesses of a pair have these two names.
 func testSimultaneousGuesses(t *testing.T, names [2]string) {
-	withLockout(t, func(l *lockout) {
-		// teaches the client that both names belong to one account
-		if err := l.signIn(l.t.Context(), "198.51.100.7", "alice", "hush"); err != nil {
+	withLockout(t, func(l *lockoutTest) {
+		// From this response, the client learns that both names belong to one account.
+		if err := l.signIn(l.t.Context(), "198.51.100.7", "alice", clientSecret); err != nil {
 			t.Fatal(err)
 		}
 		checked := 0
@@ -147,22 +149,22 @@ func testSimultaneousGuesses(t *testing.T, names [2]string) {
 				})
 			}
 			time.Sleep(10 * time.Second)
-			if err := l.signIn(l.t.Context(), "198.51.100.7", "alice", "hush"); err != nil {
-				t.Errorf("after pair %d of %v: %v", pair, names, err)
+			if err := l.signIn(l.t.Context(), "198.51.100.7", "alice", clientSecret); err != nil {
+				t.Errorf("signIn() after pair %d of guesses for %v = %v, want nil", pair, names, err)
 			}
 			guesses.Wait()
 			time.Sleep(2 * time.Minute)
 		}
 		if checked < 20 {
-			t.Errorf("Keycloak checked %d guesses, want at least the limit of 20", checked)
+			t.Errorf("Keycloak checked %d guesses, want at least 20", checked)
 		}
 	})
 }
 
-// If the user doesn't sign in for a day, failures add up until every failure locks the account for
-// a few minutes. The user can still sign in between two lockouts.
+// While the user doesn't sign in for a day, Keycloak adds up failures until each further failure
+// locks the account for a few minutes. The user can still sign in between two lockouts.
 func TestLockout_dailySignIn(t *testing.T) {
-	withLockout(t, func(l *lockout) {
+	withLockout(t, func(l *lockoutTest) {
 		ctx, stop := context.WithTimeout(l.t.Context(), 25*time.Hour)
 		defer stop()
 		guesses := make(chan int)
@@ -173,23 +175,23 @@ func TestLockout_dailySignIn(t *testing.T) {
 			if isLocked, err := l.user.Locked(); err != nil {
 				t.Fatal(err)
 			} else if isLocked && minute < 120 {
-				t.Fatalf("locked after %d minutes, want at least two hours", minute)
+				t.Fatalf("locked after %d minutes, want at least 120", minute)
 			} else if isLocked {
 				locked++
 			}
 		}
 		if locked == 0 || locked > 24*60/5 {
-			t.Errorf("locked for %d of 1440 minutes, want some, and at most a fifth", locked)
+			t.Errorf("locked for %d of 1440 minutes, want 1 to 288", locked)
 		}
 		attempts := 0
 		for ; attempts < 5; attempts++ {
-			if err := l.signIn(l.t.Context(), "198.51.100.7", "alice", "hush"); err == nil {
+			if err := l.signIn(l.t.Context(), "198.51.100.7", "alice", clientSecret); err == nil {
 				break
 			}
 			time.Sleep(time.Minute)
 		}
 		if attempts == 5 {
-			t.Error("the user couldn't sign in within five minutes")
+			t.Error("five sign-ins, a minute apart, all failed; want one to succeed")
 		}
 		if isLocked, err := l.user.Locked(); err != nil || isLocked {
 			t.Errorf("Locked() = %t, %v; want false", isLocked, err)

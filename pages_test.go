@@ -13,7 +13,7 @@ import (
 	"unicode/utf8"
 )
 
-// pages returns the names of all Markdown files.
+// pages returns the names of the repository's Markdown files.
 func pages(t *testing.T) (names []string) {
 	t.Helper()
 	err := filepath.WalkDir(".", func(name string, entry fs.DirEntry, err error) error {
@@ -28,7 +28,7 @@ func pages(t *testing.T) (names []string) {
 		return err
 	})
 	if err != nil || len(names) < 25 {
-		t.Fatalf("found %q, %v; want all pages", names, err)
+		t.Fatalf("found the pages %q (error: %v), want at least 25", names, err)
 	}
 	return names
 }
@@ -41,8 +41,8 @@ var (
 	linkPattern    = regexp.MustCompile(`\]\(([^)\s]+)\)|(?m)^\[[^\]]+\]: (\S+)`)
 )
 
-// anchors returns the fragments that GitHub gives the headings of a page.
-func anchors(page string) map[string]bool {
+// headingFragments returns the URL fragments that GitHub assigns to the headings of a page.
+func headingFragments(page string) map[string]bool {
 	fragments := map[string]bool{}
 	prose := fencePattern.ReplaceAllString(page, "")
 	for _, match := range headingPattern.FindAllStringSubmatch(prose, -1) {
@@ -60,13 +60,14 @@ func anchors(page string) map[string]bool {
 	return fragments
 }
 
-// brokenLinks returns the links of a page to files and headings that don't exist.
+// brokenLinks returns the links in a page whose file or heading doesn't exist. The page has this
+// name and text.
 func brokenLinks(t *testing.T, name, text string) (broken []string) {
 	t.Helper()
 	prose := fencePattern.ReplaceAllString(text, "")
 	for _, match := range linkPattern.FindAllStringSubmatch(prose, -1) {
 		target := match[1] + match[2]
-		file, anchor, hasAnchor := strings.Cut(target, "#")
+		file, fragment, hasFragment := strings.Cut(target, "#")
 		repositoryPath, onGitHub := strings.CutPrefix(file, repository)
 		switch {
 		case strings.HasPrefix(target, "#"):
@@ -82,14 +83,14 @@ func brokenLinks(t *testing.T, name, text string) (broken []string) {
 		}
 		if _, err := os.Stat(filepath.FromSlash(file)); err != nil {
 			broken = append(broken, target)
-		} else if hasAnchor && !anchors(readSource(t, file))[anchor] {
+		} else if hasFragment && !headingFragments(readSource(t, file))[fragment] {
 			broken = append(broken, target)
 		}
 	}
 	return broken
 }
 
-// Every link on a page to a file or a heading resolves.
+// Every link from a page to a file or a heading of this repository works.
 func TestPages_links(t *testing.T) {
 	found := brokenLinks(t, "docs/made-up.md", "# A `b_c` d!\n[1](#a-b_c-d) [2](#nowhere)\n"+
 		"[3](none.md) [4](../README.md#try-it) ![5](pictures/console-me.png) [6](README.md#none)\n"+

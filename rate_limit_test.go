@@ -10,11 +10,11 @@ import (
 	"testing"
 )
 
-// retryAfterPattern matches a number of seconds, which depends on the real clock here. The tests of
-// package throttle check the exact number.
+// retryAfterPattern matches the retryAfter of a response. These tests don't compare the number,
+// which depends on the real clock; the tests of package throttle do.
 var retryAfterPattern = regexp.MustCompile(`"retryAfter":[1-9][0-9]?\b`)
 
-// loginRequest returns a request to sign in.
+// loginRequest returns a login mutation for a username and a password.
 func loginRequest(name, password string) testRequest {
 	return testRequest{
 		query:     `mutation($u: String!, $p: String!) { login(username: $u, password: $p) { tokenType } }`,
@@ -25,7 +25,7 @@ func loginRequest(name, password string) testRequest {
 // Existing and unknown usernames get byte-identical responses, both below the limit and over it,
 // where even the right password is refused.
 func TestRateLimit_knownAndUnknownNames(t *testing.T) {
-	kc := newShop(t, "hush")
+	kc := newFakeKeycloak(t, clientSecret)
 	s := newTestServer(t, testConfig(t, withKeycloak(kc), "LOGIN_REFUSAL_PAUSE=0"), nil)
 	names := []string{"alice", "nobody", "locked", "disabled"}
 	responses := make([][]string, len(names))
@@ -39,7 +39,7 @@ func TestRateLimit_knownAndUnknownNames(t *testing.T) {
 					responses[n] = append(responses[n],
 						retryAfterPattern.ReplaceAllString(body, `"retryAfter":N`))
 				}
-				_, body := s.do(t, loginRequest(name, "hush"))
+				_, body := s.do(t, loginRequest(name, clientSecret))
 				responses[n] = append(responses[n],
 					retryAfterPattern.ReplaceAllString(body, `"retryAfter":N`))
 			})
@@ -60,14 +60,14 @@ func TestRateLimit_knownAndUnknownNames(t *testing.T) {
 		}
 	}
 	if n := kc.Count("/token"); n != 10*len(names) {
-		t.Errorf("Keycloak received %d logins, want 10 for each name", n)
+		t.Errorf("Keycloak received %d logins, want %d: 10 for each name", n, 10*len(names))
 	}
 }
 
-// A request with several attempts is refused as a whole, whether they are aliases, in fragments or
-// in inline fragments. Several requests are counted.
+// One request can't hold several attempts, not even with aliases, fragments or inline fragments: it
+// is refused before Keycloak is called. Attempts in separate requests count one by one.
 func TestRateLimit_aliases(t *testing.T) {
-	kc := newShop(t, "hush")
+	kc := newFakeKeycloak(t, clientSecret)
 	s := newTestServer(t, testConfig(t, withKeycloak(kc)), nil)
 	for _, query := range []string{
 		"mutation { ...F } fragment F on Mutation { " +
@@ -108,9 +108,9 @@ func TestRateLimit_aliases(t *testing.T) {
 // Behind a trusted proxy, each client has its own limit. Without a trusted proxy, the server
 // ignores X-Forwarded-For.
 func TestRateLimit_clientsBehindProxy(t *testing.T) {
-	countRefused := func(t *testing.T, setting ...string) (refused int) {
-		kc := newShop(t, "hush")
-		s := newTestServer(t, testConfig(t, append(setting, withKeycloak(kc), "RUNTIME_ENV=prod",
+	countRefused := func(t *testing.T, settings ...string) (refused int) {
+		kc := newFakeKeycloak(t, clientSecret)
+		s := newTestServer(t, testConfig(t, append(settings, withKeycloak(kc), "RUNTIME_ENV=prod",
 			"LOGIN_ADDRESS_LIMIT=3/1h", "MAX_LOGINS=3")...), nil)
 		for i := range 6 {
 			request, err := http.NewRequest(http.MethodPost, s.url+"/graphql",
@@ -134,18 +134,22 @@ func TestRateLimit_clientsBehindProxy(t *testing.T) {
 				}
 			}
 		}
-		if warned := strings.Count(s.log.String(), "AddressConfig.Trusted"); warned != 1-min(1,
-			len(setting)) {
-			t.Errorf("%v: got %d warnings about an untrusted proxy, want one only without a trusted "+
-				"proxy", setting, warned)
+		wantWarnings := 0
+		if len(settings) == 0 {
+			wantWarnings = 1
+		}
+		warnings := strings.Count(s.log.String(), "AddressConfig.Trusted")
+		if warnings != wantWarnings {
+			t.Errorf("%v: got %d warnings about an untrusted proxy, want %d", settings, warnings,
+				wantWarnings)
 		}
 		return refused
 	}
 	if n := countRefused(t, "TRUSTED_PROXIES=10.0.0.0/8, 127.0.0.1"); n != 0 {
-		t.Errorf("behind a trusted proxy, %d of 6 clients were refused, want none", n)
+		t.Errorf("behind a trusted proxy, %d of 6 clients were refused, want 0", n)
 	}
 	if n := countRefused(t); n != 3 {
-		t.Errorf("without a trusted proxy, %d of 6 were refused, want the 3 over the address's "+
-			"limit", n)
+		t.Errorf("without a trusted proxy, %d of 6 clients were refused, want 3: together they "+
+			"have one limit", n)
 	}
 }

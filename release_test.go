@@ -21,9 +21,9 @@ func readYAML(t *testing.T, name string, v any) {
 	}
 }
 
-// .goreleaser.yaml builds a static binary for six platforms, with the command that SECURITY.md
-// gives for verifying a release, and archives with files that exist. (scripts/release runs
-// goreleaser check, which checks the rest.)
+// .goreleaser.yaml builds a static binary for each of six platforms, with the command with which
+// SECURITY.md verifies a release. The files that it puts into the archives exist. (scripts/release
+// runs goreleaser check, which checks the rest.)
 func TestRelease_config(t *testing.T) {
 	type file struct{ Src string }
 	var config struct {
@@ -49,7 +49,8 @@ func TestRelease_config(t *testing.T) {
 		!slices.Equal(build.GOARCH, []string{"amd64", "arm64"}) ||
 		build.ModTimestamp != "{{ .CommitTimestamp }}" ||
 		build.Hooks != nil || build.Tags != nil || build.GCFlags != nil {
-		t.Errorf("got %+v, want six platforms, the commit's time, and nothing else", build)
+		t.Errorf("got the build %+v, want six platforms, the commit's time, and no hooks, tags or "+
+			"gcflags", build)
 	}
 	command := strings.Join(build.Env, " ") + " GOOS=linux GOARCH=amd64 go build " +
 		strings.Join(build.Flags, " ") + ` -ldflags="` + strings.Join(build.LDFlags, " ") + `" ` +
@@ -58,15 +59,15 @@ func TestRelease_config(t *testing.T) {
 		t.Errorf("SECURITY.md lacks the command of .goreleaser.yaml: %s", command)
 	}
 	for _, file := range config.Archives[0].Files {
-		generated := strings.HasPrefix(file.Src, ".ci/release/") // by scripts/notices
-		if found, err := filepath.Glob(file.Src); err != nil || len(found) == 0 && !generated {
-			t.Errorf(".goreleaser.yaml puts %s into the archives, and there is no such file (%v)",
+		isNotice := strings.HasPrefix(file.Src, ".ci/release/") // written by scripts/notices
+		if found, err := filepath.Glob(file.Src); err != nil || len(found) == 0 && !isNotice {
+			t.Errorf(".goreleaser.yaml puts %s into the archives, which doesn't exist (%v)",
 				file.Src, err)
 		}
 	}
 	for _, flag := range []string{"-noserial", "-notimestamp"} {
 		if !slices.Contains(config.SBOMs[0].Args, flag) {
-			t.Errorf("the SBOMs lack %s, so that two builds differ", flag)
+			t.Errorf("the SBOM's arguments lack %s, without which two builds differ", flag)
 		}
 	}
 }
@@ -81,20 +82,20 @@ func TestRelease_notes(t *testing.T) {
 		out, err := exec.Command("bash", "scripts/release", "notes", version).Output()
 		return string(out), err
 	}
-	headings := regexp.MustCompile(`(?m)^## (\d+\.\d+\.\d+) - (\d{4}-\d\d-\d\d|not yet released)$`)
-	releases := headings.FindAllStringSubmatch(readSource(t, "CHANGELOG.md"), -1)
+	releasePattern := regexp.MustCompile(`(?m)^## (\d+\.\d+\.\d+) - (\d{4}-\d\d-\d\d|not yet released)$`)
+	releases := releasePattern.FindAllStringSubmatch(readSource(t, "CHANGELOG.md"), -1)
 	if len(releases) == 0 {
 		t.Fatal("CHANGELOG.md has no release")
 	}
-	relative := regexp.MustCompile(`\]\([^)h#]`)
+	relativeLinkPattern := regexp.MustCompile(`\]\([^)h#]`)
 	for _, release := range releases {
 		text, err := notes("v" + release[1])
 		if err != nil || len(text) < 100 || strings.Contains(text, "\n## ") ||
 			strings.HasPrefix(text, "\n") {
-			t.Errorf("%s: %v, %q; want its section", release[1], err, text)
+			t.Errorf("notes of %s = %q, %v; want its section in CHANGELOG.md", release[1], text, err)
 		}
-		if link := relative.FindString(text); link != "" {
-			t.Errorf("%s: a relative link, %s", release[1], link)
+		if link := relativeLinkPattern.FindString(text); link != "" {
+			t.Errorf("notes of %s have the relative link %s, want it absolute", release[1], link)
 		}
 	}
 	if text, err := notes("v0.1"); err == nil {
@@ -112,11 +113,11 @@ func TestDockerfile(t *testing.T) {
 		".version=$VERSION ", ".commit=$COMMIT ", `.date=$DATE"`,
 	} {
 		if !strings.Contains(build, want) {
-			t.Errorf("the build lacks %q", want)
+			t.Errorf("the build stage lacks %q", want)
 		}
 	}
 	if !regexp.MustCompile(`\nUSER [1-9]\d*:[1-9]\d*\n`).MatchString(image) {
-		t.Error("the image has no numeric user and group")
+		t.Error("the image stage has no USER with a numeric user and group other than 0")
 	}
 	for label, want := range map[string]string{
 		"title": "CloakQL", "description": "", "source": "https://github.com/cloakql/cloakql",
@@ -130,22 +131,23 @@ func TestDockerfile(t *testing.T) {
 		}
 	}
 	for _, arg := range []string{"VERSION", "COMMIT", "DATE"} {
-		// an ARG is only visible in its own stage
+		// An ARG is visible only in its own stage.
 		if !strings.Contains(build, "\nARG "+arg+"\n") ||
 			!strings.Contains("\n"+image, "\nARG "+arg+"\n") {
 			t.Errorf("ARG %s isn't in both stages", arg)
 		}
 	}
-	// The build can only run files that .dockerignore leaves in its context.
+	// The build can run only files that .dockerignore doesn't exclude.
 	if strings.Contains(readSource(t, ".dockerignore"), "scripts") {
-		t.Error(".dockerignore leaves out scripts/notices, which the build runs")
+		t.Error(".dockerignore excludes scripts, but the build runs scripts/notices")
 	}
 }
 
-// Workflows run pinned actions, have read permission only, time out, and run scripts that exist.
+// Workflows pin each action to a commit, may only read the repository, have timeouts, and run only
+// scripts that exist.
 func TestWorkflows(t *testing.T) {
-	pinned := regexp.MustCompile(`(?m)^ +- uses: actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$`)
-	script := regexp.MustCompile(`(?:scripts|\.ci)/[a-z]+`)
+	pinnedActionPattern := regexp.MustCompile(`(?m)^ +- uses: actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$`)
+	scriptPattern := regexp.MustCompile(`(?:scripts|\.ci)/[a-z]+`)
 	workflows := glob(t, ".github/workflows/*.yml")
 	if len(workflows) != 2 {
 		t.Errorf("got %q, want two workflows", workflows)
@@ -170,29 +172,32 @@ func TestWorkflows(t *testing.T) {
 		actions := 0
 		for id, job := range workflow.Jobs {
 			if job.Timeout == 0 || job.Timeout > 90 || len(job.Steps) == 0 {
-				t.Errorf("%s: %s has no steps or may take %d minutes", name, id, job.Timeout)
+				t.Errorf("%s: job %s has %d steps and a timeout of %d minutes, want steps and 1 to 90 minutes",
+					name, id, len(job.Steps), job.Timeout)
 			}
 			for _, step := range job.Steps {
 				if step.Uses != "" {
 					actions++
 				}
 				if strings.Contains(step.Run, "${{") {
-					t.Errorf("%s: %s puts an expression into a script: %q", name, id, step.Run)
+					t.Errorf("%s: job %s has an expression in a script, want none: %q", name, id,
+						step.Run)
 				}
-				for _, file := range script.FindAllString(step.Run, -1) {
+				for _, file := range scriptPattern.FindAllString(step.Run, -1) {
 					if _, err := os.Stat(file); err != nil {
-						t.Errorf("%s: %s runs %s: %v", name, id, file, err)
+						t.Errorf("%s: job %s runs %s: %v", name, id, file, err)
 					}
 				}
 			}
 		}
-		if got := len(pinned.FindAllString(readSource(t, name), -1)); got != actions {
-			t.Errorf("%s: %d of %d actions are pinned to a commit with its tag", name, got, actions)
+		if got := len(pinnedActionPattern.FindAllString(readSource(t, name), -1)); got != actions {
+			t.Errorf("%s: %d of %d actions are pinned to a commit with its tag, want all", name, got,
+				actions)
 		}
 	}
 }
 
-// Issue forms follow GitHub's rules. GitHub doesn't show a form that breaks them.
+// Issue forms follow GitHub's rules; GitHub doesn't show a form that breaks a rule.
 func TestIssueForms(t *testing.T) {
 	names := glob(t, ".github/ISSUE_TEMPLATE/*.yml")
 	if len(names) != 3 {
@@ -209,7 +214,8 @@ func TestIssueForms(t *testing.T) {
 			readYAML(t, name, &config)
 			if len(config.ContactLinks) == 0 || config.BlankIssuesEnabled == nil ||
 				!strings.HasSuffix(config.ContactLinks[0].URL, "/security/advisories/new") {
-				t.Errorf("%s: %+v, want the private report of vulnerabilities first", name, config)
+				t.Errorf("%s: got %+v, want blank_issues_enabled, and private vulnerability reports as the "+
+					"first link", name, config)
 			}
 			continue
 		}
@@ -232,7 +238,7 @@ func TestIssueForms(t *testing.T) {
 			}
 			if !slices.Contains([]string{"input", "textarea"}, field.Type) || field.ID == "" ||
 				ids[field.ID] || field.Attributes.Label == "" {
-				t.Errorf("%s: %+v, want an input or a textarea with a unique ID and a label", name,
+				t.Errorf("%s: got the field %+v, want an input or a textarea with a unique ID and a label", name,
 					field)
 			}
 			ids[field.ID] = true

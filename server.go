@@ -9,10 +9,10 @@
 //	err = server.Run(ctx, listener)
 //
 // A request passes CORS, the host name check, client address detection, bearer token verification,
-// GraphQL over HTTP and the document limits before it reaches the schema. New connects these parts
-// in this order and decides nothing else. The commands in cmd read the Config from the environment,
-// with package settings. docs/extending.md builds a server with fields of its own, starting from an
-// empty folder; docs/library.md says which package does what.
+// GraphQL over HTTP and the document limits before it reaches the schema. New only connects these
+// parts. The commands in cmd read the Config from the environment, with package settings.
+// docs/extending.md shows how to build a server with your own fields, starting from an empty
+// folder. docs/library.md says which package does what.
 package cloakql
 
 import (
@@ -62,8 +62,8 @@ type Server struct {
 	keys     *keycloak.KeySet
 	client   *keycloak.Client // nil if Config.Client is empty
 	handler  http.Handler
-	running  atomic.Bool // Run was called
-	draining atomic.Bool // Run is stopping, or Close was called
+	running  atomic.Bool // set when Run is called
+	draining atomic.Bool // set when Run starts to stop, or when Close is called
 }
 
 var errZeroServer = errors.New("cloakql: this Server has nothing to serve: make it with cloakql.New")
@@ -129,7 +129,7 @@ func (s *Server) newHandler(realm signin.Realm) (http.Handler, error) {
 
 	mux := http.NewServeMux()
 	mux.Handle("/graphql", operations)
-	// some clients and proxies add a slash; a redirect would lose the body
+	// Some clients and proxies add a slash. A redirect would lose the body.
 	mux.Handle("/graphql/{$}", operations)
 	if c.HTTP.Console {
 		page := console.Handler(c.HTTP.ConsoleUsers...)
@@ -144,9 +144,10 @@ func (s *Server) newHandler(realm signin.Realm) (http.Handler, error) {
 		Local: c.Local, Allowed: hosts, Proxies: c.HTTP.Proxies,
 		Probes: []string{healthPath, readyPath}, Rewrite: c.RewriteDetail, Log: c.Log,
 	}
-	// CORS wraps everything, so that a page can also read errors about a wrong path or host.
-	pages := middleware.CORS(origins, rule.Handler(mux))
-	return middleware.WriteDeadline(c.requestTimeout()+readTimeout+5*time.Second, pages), nil
+	// CORS wraps the host rule and all paths, so that a page can also read errors about a wrong
+	// path or host.
+	h := middleware.CORS(origins, rule.Handler(mux))
+	return middleware.WriteDeadline(c.requestTimeout()+readTimeout+5*time.Second, h), nil
 }
 
 // parseAll parses each item of list, the value of the named field of Config.HTTP.
@@ -163,7 +164,8 @@ func parseAll[T any](field string, list []string, parse func(string) (T, error))
 	return parsed, nil
 }
 
-// newSchema returns the schema, with sign-in through realm, after auditing its access rules.
+// newSchema returns the schema, whose login, refresh and logout call realm. It returns an error if
+// the schema fails the audit of its access rules.
 func (s *Server) newSchema(realm signin.Realm) (graphql.ExecutableSchema, error) {
 	var service *signin.Service
 	if s.config.hasClient() {
@@ -188,6 +190,7 @@ func (s *Server) newSchema(realm signin.Realm) (graphql.ExecutableSchema, error)
 	return schema, authz.Audit(schema.Schema(), s.config.Guards...)
 }
 
+// newGraphQL returns the handler of GraphQL requests, with the limits and the error table.
 func (s *Server) newGraphQL(schema graphql.ExecutableSchema) (http.Handler, error) {
 	c := s.config
 	server := handler.New(schema)
@@ -218,9 +221,9 @@ func (p *presenter) Present(ctx context.Context, err error) *gqlerror.Error {
 	return presented
 }
 
-// Handler returns the handler for /graphql, /healthz, /readyz and, if it is on, the console. Serve
-// it with Run, or with an http.Server of your own: set timeouts on it, and call Close after it has
-// stopped.
+// Handler returns the handler for /graphql, /healthz, /readyz and, if Config.HTTP.Console is set,
+// the console. Run serves this handler. If you serve it with an http.Server of your own, set that
+// server's timeouts, and call Close after it has stopped.
 func (s *Server) Handler() http.Handler {
 	if s == nil || s.handler == nil {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -230,11 +233,11 @@ func (s *Server) Handler() http.Handler {
 	return s.handler
 }
 
-// Run serves connections from listener until ctx is done, then finishes the requests in flight and
-// returns nil. Meanwhile it refreshes the realm's keys even without traffic, and logs a warning if
-// Keycloak's issuer isn't among the accepted ones. If listener fails, Run stops in the same way and
-// returns that error. It always closes listener. A Server runs only once: Run returns an error if
-// it was called before, or after Close.
+// Run serves connections from listener until ctx is done. Then it finishes the requests in flight
+// and returns nil. While Run serves, it refreshes the realm's keys even if there are no requests.
+// It logs a warning if the server doesn't accept Keycloak's issuer. If listener fails, Run finishes
+// the requests in flight and returns the listener's error. It always closes listener. A Server runs
+// only once: Run returns an error if it was called before, or after Close.
 func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 	switch {
 	case listener == nil:
@@ -274,7 +277,7 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 	err := errors.Join(server.Shutdown(drain), s.Close(drain))
 	server.Close() // closes connections that are still open
 	if serveErr == nil {
-		<-served // until the listener is closed
+		<-served // wait until Serve has closed the listener
 	}
 	if err != nil {
 		err = fmt.Errorf("stopped before every request was answered: %w", err)
@@ -282,9 +285,9 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 	return errors.Join(serveErr, err)
 }
 
-// Close waits for calls to Keycloak in flight, even if the client already has a response, because
-// interrupting a refresh can end the user's session. From then on /readyz responds 503. Close
-// returns ctx's error if ctx is done first. Run calls it.
+// Close waits for the calls to Keycloak that are in flight, even those whose clients already have a
+// response, because interrupting a refresh can end the user's session. If ctx is done first, Close
+// returns ctx.Err(). After a call of Close, /readyz responds 503. Run calls Close.
 func (s *Server) Close(ctx context.Context) error {
 	if s == nil {
 		return nil
@@ -296,8 +299,8 @@ func (s *Server) Close(ctx context.Context) error {
 	return s.client.Close(ctx)
 }
 
-// newHTTPServer returns an http.Server with limits on connections. For slow readers, the handler
-// has middleware.WriteDeadline.
+// newHTTPServer returns an http.Server with timeouts for slow clients. It has no WriteTimeout,
+// because the handler sets its own deadline for writing, with middleware.WriteDeadline.
 func (s *Server) newHTTPServer() *http.Server {
 	maxToken := s.config.Tokens.MaxBytes
 	if maxToken == 0 {
@@ -308,7 +311,8 @@ func (s *Server) newHTTPServer() *http.Server {
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       readTimeout,
 		IdleTimeout:       idleTimeout,
-		// room for an oversized token, so that the error can say that it is too large
+		// Headers may be larger than the largest token, so that a token that is too large gets the
+		// error that says so.
 		MaxHeaderBytes: maxToken + 32<<10,
 		ErrorLog:       librarylog.New(s.config.Log),
 
@@ -316,7 +320,8 @@ func (s *Server) newHTTPServer() *http.Server {
 	}
 }
 
-// drainTimeout returns a time longer than any request and its call to Keycloak.
+// drainTimeout returns how long Run waits for requests in flight: longer than any request and its
+// call to Keycloak take.
 func (s *Server) drainTimeout() time.Duration {
 	clientTimeout := s.config.Client.Timeout
 	if clientTimeout <= 0 {
@@ -325,7 +330,8 @@ func (s *Server) drainTimeout() time.Duration {
 	return readTimeout + s.config.requestTimeout() + clientTimeout + 5*time.Second
 }
 
-// ready responds 200 while tokens can be verified, and 503 otherwise. The body names any problem.
+// ready responds 200 while tokens can be verified, and 503 otherwise. If there is a problem, the
+// body says which.
 func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 	usable, fetchErr := s.keys.Status()
 	status, text := http.StatusOK, "ready"
@@ -343,7 +349,7 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 	writeProbe(w, status, text)
 }
 
-// writeProbe writes the response to a probe, which no cache may store.
+// writeProbe writes the response to a probe. Its headers forbid caching.
 func writeProbe(w http.ResponseWriter, status int, text string) {
 	header := w.Header()
 	header.Set("Content-Type", "text/plain; charset=utf-8")
@@ -353,7 +359,7 @@ func writeProbe(w http.ResponseWriter, status int, text string) {
 	io.WriteString(w, text+"\n")
 }
 
-// logRequest returns an observer that logs each request and then calls next, if it isn't nil.
+// logRequest returns an observer that logs each request, and then calls next unless next is nil.
 func logRequest(log *slog.Logger,
 	next func(context.Context, graphqlhttp.Outcome)) func(context.Context, graphqlhttp.Outcome) {
 	return func(ctx context.Context, o graphqlhttp.Outcome) {

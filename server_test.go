@@ -28,14 +28,14 @@ import (
 // With 64 sign-ins in flight, the 65th fails with BUSY at once, and the 64 are unaffected. The 64
 // come from four networks, because one network may have only a quarter of them in flight.
 func TestLogin_busy(t *testing.T) {
-	kc := newShop(t, "hush")
+	kc := newFakeKeycloak(t, clientSecret)
 	address, gate := newGate(t, kc)
 	s := newTestServer(t, testConfig(t, "KEYCLOAK_SERVER_URL="+address, "TRUSTED_PROXIES=127.0.0.1",
 		"KEYCLOAK_TIMEOUT=1m", "REQUEST_TIMEOUT=2m"), nil)
-	// each for a different user, because sign-ins to one account run one after another
+	// Each sign-in is for another user, because sign-ins to one account run one after another.
 	login := func(name string, network int) testRequest {
 		return testRequest{query: `mutation { login(username: "` + name +
-			`", password: "hush") { tokenType } }`, address: fmt.Sprintf("192.0.%d.7", network)}
+			`", password: "shop-secret") { tokenType } }`, address: fmt.Sprintf("192.0.%d.7", network)}
 	}
 	gate <- struct{}{}
 	var logins sync.WaitGroup
@@ -62,7 +62,7 @@ func TestLogin_busy(t *testing.T) {
 	}
 }
 
-// A disconnected client isn't logged as a failure, and a long alias is shortened in the log.
+// The log has a request whose client disconnected, but not as a failure. It shortens long aliases.
 func TestRequestLog(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	s := newTestServer(t, testConfig(t),
@@ -85,21 +85,21 @@ func TestRequestLog(t *testing.T) {
 	}
 
 	s = newTestServer(t, testConfig(t),
-		realmFunc(func(context.Context) error { return errors.New("no") }))
+		realmFunc(func(context.Context) error { return errors.New("unknown error") }))
 	s.do(t,
 		testRequest{
 			query: `mutation { ` + strings.Repeat("a", 128) + `: logout(refreshToken: "a") }`,
 		})
 	if log := s.log.String(); !strings.Contains(log, "field failed") ||
 		strings.Contains(log, strings.Repeat("a", 129)) {
-		t.Errorf("want a log of the failure with a shortened alias, got: %s", log)
+		t.Errorf("got the log %s, want the failure with an alias of at most 128 bytes", log)
 	}
 }
 
-// TestRun starts a server from settings, sends it requests and preflights, and stops it while a
-// request is in flight.
+// TestRun runs a server from settings, as the command does. It sends requests and preflights, and
+// stops the server while a request is in flight.
 func TestRun(t *testing.T) {
-	kc := newShop(t, "hush")
+	kc := newFakeKeycloak(t, clientSecret)
 	address, gate := newGate(t, kc)
 	log := &lockedBuffer{}
 	ctx, stop := context.WithCancel(t.Context())
@@ -111,9 +111,9 @@ func TestRun(t *testing.T) {
 				"KEYCLOAK_ISSUER="+kc.Realm("shop").Issuer(),
 				"CORS_ORIGINS=https://shop.example.com", "GET_QUERIES=true"), t.TempDir(), log)
 	}()
-	serving := regexp.MustCompile(`"url":"(http://127[^"]*)/graphql"`)
-	waitFor(t, "the server listens", func() bool { return serving.MatchString(log.String()) })
-	s := &testServer{url: serving.FindStringSubmatch(log.String())[1], log: log}
+	urlPattern := regexp.MustCompile(`"url":"(http://127[^"]*)/graphql"`)
+	waitFor(t, "the server listens", func() bool { return urlPattern.MatchString(log.String()) })
+	s := &testServer{url: urlPattern.FindStringSubmatch(log.String())[1], log: log}
 	waitFor(t, "the server is ready", func() bool {
 		status, _ := s.get(t, "/readyz")
 		return status == http.StatusOK
@@ -122,7 +122,7 @@ func TestRun(t *testing.T) {
 		t.Errorf("/healthz is %d %q, want 200 and alive", status, text)
 	}
 	if status, _ := s.get(t, "/graphql?query=%7B__typename%7D"); status != http.StatusOK {
-		t.Errorf("a query by GET gets status %d, want 200", status)
+		t.Errorf("GET /graphql with a query is %d, want 200", status)
 	}
 	if _, body := s.do(t,
 		testRequest{query: `query Who { me { username } }`,
@@ -132,7 +132,7 @@ func TestRun(t *testing.T) {
 	}
 	if !strings.Contains(log.String(),
 		`"msg":"request","operation":"query","name":"Who","status":200,"codes":null,"duration":`) {
-		t.Errorf("no line for the request in\n%s", log)
+		t.Errorf("the log lacks a line about the request:\n%s", log)
 	}
 
 	for origin, want := range map[string]string{
@@ -162,7 +162,7 @@ func TestRun(t *testing.T) {
 		defer close(response)
 		_, body := s.do(t,
 			testRequest{
-				query: `mutation { login(username: "alice", password: "hush") { tokenType } }`,
+				query: `mutation { login(username: "alice", password: "shop-secret") { tokenType } }`,
 			})
 		response <- body
 	}()
@@ -177,14 +177,14 @@ func TestRun(t *testing.T) {
 	})
 	<-gate
 	if body := <-response; !strings.Contains(body, `"tokenType":"Bearer"`) {
-		t.Errorf("the sign-in in flight got %s", body)
+		t.Errorf("the sign-in in flight got %s, want tokens", body)
 	}
 	if err := <-returned; err != nil {
-		t.Errorf("run() = %v", err)
+		t.Errorf("run() = %v, want nil", err)
 	}
 }
 
-// With missing settings, or if the port is in use, run returns an error that says so.
+// run returns an error that says what to do if settings are missing or the port is in use.
 func TestRun_failsToStart(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -206,28 +206,28 @@ func TestRun_failsToStart(t *testing.T) {
 	}
 }
 
-// The readiness probe reports failing key fetches even while the cached keys still work. Only a
-// local server says why they fail.
+// /readyz reports that key fetches fail even while the cached keys still work. Only a local server
+// says why they fail.
 func TestReadiness(t *testing.T) {
 	const validKeys = `{"keys":[{"kid":"k","kty":"OKP","alg":"EdDSA","use":"sig","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`
 	for _, tt := range []struct {
 		name            string
 		local, draining bool
-		statuses        []int // of Keycloak's responses; the last one repeats
-		after           time.Duration
+		fetchStatuses   []int         // of Keycloak's responses, one after another; the last repeats
+		after           time.Duration // from the start to the probe
 		status          int
 		want            string
 	}{
-		{"keys", false, false, []int{200}, time.Minute, 200, "ready\n"},
-		{"stopping", false, true, []int{200}, time.Minute, 503, "not ready: stopping\n"},
-		{"no keys", false, false, []int{500}, time.Minute, 503, "not ready: no keys to verify tokens with\n"},
-		{"no keys, local", true, false, []int{500}, time.Minute, 503, "not ready: no keys to verify tokens with: response 500; expected 200\n"},
-		{"keys, refresh fails", false, false, []int{200, 500}, 10 * time.Minute, 200, "ready: the cached keys are still valid, but can't be refreshed\n"},
-		{"keys too old", false, false, []int{200, 500}, 25 * time.Hour, 503, "not ready: no keys to verify tokens with\n"},
-		{"recovered", false, false, []int{500, 500, 200}, time.Minute, 200, "ready\n"},
+		{"keys fetched", false, false, []int{200}, time.Minute, 200, "ready\n"},
+		{"keys fetched, stopping", false, true, []int{200}, time.Minute, 503, "not ready: stopping\n"},
+		{"fetches fail", false, false, []int{500}, time.Minute, 503, "not ready: no keys to verify tokens with\n"},
+		{"fetches fail, local", true, false, []int{500}, time.Minute, 503, "not ready: no keys to verify tokens with: response 500; expected 200\n"},
+		{"later fetches fail", false, false, []int{200, 500}, 10 * time.Minute, 200, "ready: the cached keys are still valid, but can't be refreshed\n"},
+		{"later fetches fail for too long", false, false, []int{200, 500}, 25 * time.Hour, 503, "not ready: no keys to verify tokens with\n"},
+		{"third fetch succeeds", false, false, []int{500, 500, 200}, time.Minute, 200, "ready\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			// a synctest bubble can't use the network, so a transport plays Keycloak
+			// A synctest bubble can't use the network, so a transport stands for Keycloak.
 			synctest.Test(t, func(t *testing.T) {
 				realm, err := keycloak.NewRealm("http://keycloak", "shop")
 				if err != nil {
@@ -237,10 +237,10 @@ func TestReadiness(t *testing.T) {
 				server := newServer(t, cloakql.Config{
 					Local: tt.local, Realm: realm, Log: slog.New(slog.DiscardHandler),
 					Client: keycloak.ClientConfig{ClientID: "shop-api",
-						ClientSecret: identity.NewSecret("hush")},
+						ClientSecret: identity.NewSecret(clientSecret)},
 					Keys: keycloak.KeySetConfig{
 						Transport: transportFunc(func(*http.Request) (*http.Response, error) {
-							status := tt.statuses[min(calls, len(tt.statuses)-1)]
+							status := tt.fetchStatuses[min(calls, len(tt.fetchStatuses)-1)]
 							calls++
 							return &http.Response{StatusCode: status,
 								Body: io.NopCloser(strings.NewReader(validKeys))}, nil
@@ -256,15 +256,15 @@ func TestReadiness(t *testing.T) {
 				request.Host = "localhost"
 				server.Handler().ServeHTTP(w, request)
 				if w.Code != tt.status || w.Body.String() != tt.want {
-					t.Errorf("%d %q, want %d %q", w.Code, w.Body, tt.status, tt.want)
+					t.Errorf("/readyz is %d %q, want %d %q", w.Code, w.Body, tt.status, tt.want)
 				}
 			})
 		})
 	}
 }
 
-// The server closes a connection that stalls in a request's header, in its body, or between
-// requests.
+// The server closes a connection whose client stops sending: in the header of a request, in its
+// body, or between two requests.
 func TestTimeouts_slowClients(t *testing.T) {
 	config := testConfig(t)
 	config.Log = slog.New(slog.DiscardHandler)
@@ -299,7 +299,7 @@ func TestTimeouts_slowClients(t *testing.T) {
 			}
 			connection.SetReadDeadline(time.Now().Add(testTimeout))
 			if _, err := io.ReadAll(connection); err != nil { // nil once the server closes it
-				t.Errorf("the connection is still open: %v", err)
+				t.Errorf("ReadAll() = %v, want nil, because the server closes the connection", err)
 			}
 		})
 	}
@@ -331,13 +331,14 @@ func TestTimeouts_slowReader(t *testing.T) {
 			t.Errorf("Write() = %v, want os.ErrDeadlineExceeded", err)
 		}
 	case <-time.After(testTimeout):
-		t.Error("the server is still writing to a client that doesn't read")
+		t.Error("the server still writes to a client that doesn't read, want a deadline error")
 	}
 }
 
-// BenchmarkMe measures a request for me over HTTP. Its token is verified without calling Keycloak.
+// BenchmarkMe measures the query me over HTTP. The server verifies its token without a call to
+// Keycloak.
 func BenchmarkMe(b *testing.B) {
-	kc := newShop(b, "hush")
+	kc := newFakeKeycloak(b, clientSecret)
 	s := newTestServer(b, testConfig(b, withKeycloak(kc), "RUNTIME_ENV=prod"), nil)
 	token := "Bearer " + signIn(b, kc).AccessToken
 	s.do(b, testRequest{query: `{ me { id username } }`, authorization: token})
@@ -352,7 +353,7 @@ func BenchmarkMe(b *testing.B) {
 	}
 }
 
-// The console and its files are served only if CONSOLE is on.
+// A production server serves the console and its files only if CONSOLE is on.
 func TestConsole(t *testing.T) {
 	for setting, want := range map[string]int{"CONSOLE=on": http.StatusOK,
 		"CONSOLE=off": http.StatusNotFound} {

@@ -13,13 +13,13 @@ import (
 
 // The clients' addresses, which the server takes from X-Forwarded-For.
 const (
-	owner     = "192.0.2.10"
-	neighbour = "192.0.2.77" // in the owner's network
-	thief     = "198.51.100.66"
+	ownerAddress        = "192.0.2.10"
+	sameNetworkAddress  = "192.0.2.77" // of another device in the owner's network
+	otherNetworkAddress = "198.51.100.66"
 )
 
-// refreshFrom refreshes a token as the client at address. It returns the new refresh token, or the
-// reason in the error.
+// refreshFrom sends a refresh mutation as the client at address. It returns the new refresh token,
+// or the reason in the error.
 func (s *testServer) refreshFrom(t testing.TB, address, token string) (next, reason string) {
 	t.Helper()
 	next, reason, body := s.sendFrom(t, address,
@@ -30,14 +30,14 @@ func (s *testServer) refreshFrom(t testing.TB, address, token string) (next, rea
 	return next, reason
 }
 
-// logoutFrom signs out as the client at address.
+// logoutFrom sends a logout mutation as the client at address.
 func (s *testServer) logoutFrom(t testing.TB, address, token string) {
 	t.Helper()
 	s.sendFrom(t, address, fmt.Sprintf(`mutation { logout(refreshToken: %q) }`, token))
 }
 
-// sendFrom sends a query as the client at address. It returns the refresh token and the reason in
-// the response, if any, and its body.
+// sendFrom sends an operation as the client at address. It returns the body of the response, and
+// the refresh token and the reason in it, if there are any.
 func (s *testServer) sendFrom(t testing.TB, address, query string) (token, reason, body string) {
 	t.Helper()
 	request, err := http.NewRequest(http.MethodPost, s.url+"/graphql",
@@ -66,15 +66,16 @@ func (s *testServer) sendFrom(t testing.TB, address, query string) (token, reaso
 	return token, reason, body
 }
 
-// After a stolen refresh token is used by both the thief and the owner, at most one of them stays
-// signed in.
+// After a stolen refresh token is used by both the thief and the owner, at most one of them
+// stays signed in.
 func TestRefresh_stolenToken(t *testing.T) {
 	start := func(t *testing.T, settings ...string) (*keycloaktest.Server, *testServer, string) {
-		kc := newShop(t, "hush")
+		kc := newFakeKeycloak(t, clientSecret)
 		s := newTestServer(t, testConfig(t, append(settings, withKeycloak(kc),
 			"TRUSTED_PROXIES=127.0.0.1",
-			"KEYCLOAK_CLIENT_SECRET_KEY=hush")...), nil)
-		// Keycloak compares times in seconds: it can't tell two tokens of the same second apart.
+			"KEYCLOAK_CLIENT_SECRET_KEY=shop-secret")...), nil)
+		// Keycloak compares times in whole seconds, so tokens issued within one second seem equally
+		// old.
 		kc.Advance(-5 * time.Second)
 		first := signIn(t, kc).RefreshToken
 		kc.Advance(3 * time.Second)
@@ -84,7 +85,7 @@ func TestRefresh_stolenToken(t *testing.T) {
 		t.Helper()
 		next, reason := s.refreshFrom(t, address, token)
 		if reason != wantReason || (next == "") != (wantReason != "") {
-			t.Fatalf("refresh from %s: reason %q, want %q; got a token: %t", address, reason,
+			t.Fatalf("refresh from %s: reason %q, want %q; new token: %t", address, reason,
 				wantReason, next != "")
 		}
 		return next
@@ -101,63 +102,63 @@ func TestRefresh_stolenToken(t *testing.T) {
 	}
 	t.Run("thief after owner", func(t *testing.T) {
 		kc, s, first := start(t)
-		second := refresh(t, s, owner, first, "")
-		if again := refresh(t, s, neighbour, first, ""); again != second {
-			t.Error("another tab of the owner got different tokens")
+		second := refresh(t, s, ownerAddress, first, "")
+		if again := refresh(t, s, sameNetworkAddress, first, ""); again != second {
+			t.Error("the owner's second refresh with the first token got another new token, want the same")
 		}
 		kc.Advance(2 * time.Second)
-		refresh(t, s, thief, first, "REUSED")
-		refresh(t, s, owner, second, "SESSION_ENDED")
+		refresh(t, s, otherNetworkAddress, first, "REUSED")
+		refresh(t, s, ownerAddress, second, "SESSION_ENDED")
 		wantLogged(t, s, 1, 1)
 	})
 	t.Run("thief before owner", func(t *testing.T) {
 		kc, s, first := start(t)
-		stolen := refresh(t, s, thief, first, "")
+		stolen := refresh(t, s, otherNetworkAddress, first, "")
 		kc.Advance(2 * time.Second)
-		refresh(t, s, owner, first, "REUSED")
-		refresh(t, s, thief, stolen, "SESSION_ENDED")
+		refresh(t, s, ownerAddress, first, "REUSED")
+		refresh(t, s, otherNetworkAddress, stolen, "SESSION_ENDED")
 		wantLogged(t, s, 0, 1)
 	})
 	t.Run("thief in the owner's network, after the new token was used", func(t *testing.T) {
 		kc, s, first := start(t)
-		second := refresh(t, s, owner, first, "")
+		second := refresh(t, s, ownerAddress, first, "")
 		kc.Advance(2 * time.Second)
-		refresh(t, s, owner, second, "")
-		refresh(t, s, neighbour, first, "SESSION_ENDED") // Keycloak says "Stale token"
+		refresh(t, s, ownerAddress, second, "")
+		refresh(t, s, sameNetworkAddress, first, "SESSION_ENDED") // Keycloak says "Stale token"
 		wantLogged(t, s, 0, 1)
 	})
 	t.Run("thief in the owner's network, after the owner signed out", func(t *testing.T) {
 		_, s, first := start(t)
-		second := refresh(t, s, owner, first, "")
-		s.logoutFrom(t, owner, second)
-		refresh(t, s, neighbour, first, "SESSION_ENDED")
+		second := refresh(t, s, ownerAddress, first, "")
+		s.logoutFrom(t, ownerAddress, second)
+		refresh(t, s, sameNetworkAddress, first, "SESSION_ENDED")
 	})
-	t.Run("owner changes networks, REFRESH_GRACE_NETWORK=any", func(t *testing.T) {
+	t.Run("owner in another network, REFRESH_GRACE_NETWORK=any", func(t *testing.T) {
 		_, s, first := start(t, "REFRESH_GRACE_NETWORK=any")
-		second := refresh(t, s, owner, first, "")
-		if again := refresh(t, s, thief, first, ""); again != second {
-			t.Error("the owner got different tokens")
+		second := refresh(t, s, ownerAddress, first, "")
+		if again := refresh(t, s, otherNetworkAddress, first, ""); again != second {
+			t.Error("the refresh from the owner's other network got another new token, want the same")
 		}
 		wantLogged(t, s, 1, 0)
 	})
 }
 
-// After a logout that fails because Keycloak is unavailable, a used refresh token doesn't get its
-// cached response again.
+// A logout drops the cached response to a used refresh token even if the logout itself fails,
+// because Keycloak is unavailable.
 func TestRefresh_stolenTokenAfterFailedLogout(t *testing.T) {
-	kc := newShop(t, "hush")
+	kc := newFakeKeycloak(t, clientSecret)
 	s := newTestServer(t, testConfig(t, withKeycloak(kc), "TRUSTED_PROXIES=127.0.0.1",
-		"KEYCLOAK_CLIENT_SECRET_KEY=hush"), nil)
+		"KEYCLOAK_CLIENT_SECRET_KEY=shop-secret"), nil)
 	kc.Advance(-5 * time.Second)
 	first := signIn(t, kc).RefreshToken
 	kc.Advance(3 * time.Second)
-	second, _ := s.refreshFrom(t, owner, first)
+	second, _ := s.refreshFrom(t, ownerAddress, first)
 	kc.Advance(2 * time.Second)
 	repair := kc.Fail(keycloaktest.Fault{Endpoint: "/logout", Status: http.StatusBadGateway})
-	s.logoutFrom(t, owner, second)
+	s.logoutFrom(t, ownerAddress, second)
 	repair()
-	if next, reason := s.refreshFrom(t, neighbour, first); next != "" || reason != "REUSED" {
-		t.Errorf("refresh with the used token: reason %q, want REUSED; got a token: %t", reason,
+	if next, reason := s.refreshFrom(t, sameNetworkAddress, first); next != "" || reason != "REUSED" {
+		t.Errorf("refresh with the used token: reason %q, want REUSED; new token: %t, want false", reason,
 			next != "")
 	}
 }

@@ -36,8 +36,8 @@ import (
 	"github.com/cloakql/cloakql/throttle"
 )
 
-// zeroValues has the zero value of each exported type. TestZeroValues reports types that are
-// missing here.
+// zeroValues has a pointer to the zero value of each exported type. TestZeroValues reports exported
+// types that zeroValues lacks.
 var zeroValues = map[string]any{
 	"identity.Claims": new(identity.Claims), "identity.ClientRoles": new(identity.ClientRoles),
 	"identity.Credentials":    new(identity.Credentials),
@@ -95,7 +95,8 @@ var zeroValues = map[string]any{
 	"keycloaktest.User":       new(keycloaktest.User),
 }
 
-// constructors maps the types that need a constructor to the name that their errors must contain.
+// constructors has the types whose zero value doesn't work. The errors of their methods must
+// contain the name in this map, which is the function or method that makes a value of the type.
 var constructors = map[string]string{
 	"keycloak.Client": "keycloak.NewClient", "keycloak.KeySet": "keycloak.NewKeySet",
 	"keycloak.Verifier":   "keycloak.NewVerifier",
@@ -105,8 +106,8 @@ var constructors = map[string]string{
 	"keycloaktest.User": "Realm.User",
 }
 
-// On a zero value, the methods of each exported type work, or return an error that names the
-// constructor. They never panic.
+// TestZeroValues calls each method of each exported type on the zero value. The method must work or
+// return an error that names the constructor; it must not panic.
 func TestZeroValues(t *testing.T) {
 	for _, dir := range publicPackages {
 		eachDeclaration(t, dir, func(file *ast.File, declaration ast.Decl) {
@@ -145,8 +146,8 @@ func TestZeroValues(t *testing.T) {
 	}
 }
 
-// callZero calls a method with plausible arguments. If the type needs its constructor and the
-// method returns an error, the error must name the constructor.
+// callZero calls a method of receiver, a zero value, with plausible arguments. If constructors has
+// the type and the method can return an error, it must return one that names the constructor.
 func callZero(t *testing.T, name string, receiver reflect.Value, method string) {
 	t.Helper()
 	defer func() {
@@ -160,7 +161,7 @@ func callZero(t *testing.T, name string, receiver reflect.Value, method string) 
 		if function.Type().IsVariadic() && len(arguments) == function.Type().NumIn()-1 {
 			break
 		}
-		arguments = append(arguments, argument(t, name, method, parameter))
+		arguments = append(arguments, plausibleValue(t, method, parameter))
 	}
 	results := function.Call(arguments)
 	var err error
@@ -183,15 +184,15 @@ func callZero(t *testing.T, name string, receiver reflect.Value, method string) 
 	}
 }
 
-// argument returns a plausible value for a parameter of a method of the named type.
-func argument(t *testing.T, name, method string, parameter reflect.Type) reflect.Value {
+// plausibleValue returns an argument for a parameter of a method.
+func plausibleValue(t *testing.T, method string, parameter reflect.Type) reflect.Value {
 	t.Helper()
 	request := httptest.NewRequest(http.MethodPost, "/",
 		strings.NewReader(`{"query":"{ me { username } }"}`))
 	request.Header.Set("Content-Type", "application/json")
-	// as gqlgen's handler does
+	// gqlgen's handler does this too
 	request = request.WithContext(graphql.StartOperationTrace(request.Context()))
-	schema := generated.NewExecutableSchema(generated.Config{Resolvers: plainServer{}})
+	schema := generated.NewExecutableSchema(generated.Config{Resolvers: directResolvers{}})
 	for _, value := range []any{
 		t.Context(), io.Writer(&bytes.Buffer{}), http.ResponseWriter(httptest.NewRecorder()),
 		request, schema, executor.New(schema),
@@ -230,8 +231,9 @@ func (fakeState) Width() (int, bool)     { return 0, false }
 func (fakeState) Precision() (int, bool) { return 0, false }
 func (fakeState) Flag(int) bool          { return false }
 
-// Zero values and nil work as parts of other values, or cause an error that names the constructor.
-func TestZeroValues_nested(t *testing.T) {
+// TestZeroValues_asArguments passes zero values and nil to CloakQL's functions, and in the fields
+// of configurations. They must work or cause an error that says what to use instead.
+func TestZeroValues_asArguments(t *testing.T) {
 	limiter, err := throttle.New(throttle.Config{Store: &store.MemoryBuckets{}})
 	if err != nil {
 		t.Fatal(err)
@@ -244,11 +246,11 @@ func TestZeroValues_nested(t *testing.T) {
 		}
 	}
 	if !errors.Is(err, identity.ErrRateLimited) {
-		t.Errorf("the eleventh attempt: %v, want ErrRateLimited", err)
+		t.Errorf("Login() = %v for the eleventh attempt, want ErrRateLimited", err)
 	}
 
 	server := handler.New(generated.NewExecutableSchema(generated.Config{
-		Resolvers: plainServer{}, Directives: generated.DirectiveRoot{Public: authz.Public,
+		Resolvers: directResolvers{}, Directives: generated.DirectiveRoot{Public: authz.Public,
 			Auth: authz.Auth},
 	}))
 	if err := graphqlhttp.Install(server,
@@ -258,7 +260,7 @@ func TestZeroValues_nested(t *testing.T) {
 	if err := limits.Install(server, limits.Limits{}); err != nil {
 		t.Fatal(err)
 	}
-	guarded := keycloak.Middleware(nil, nil)(server) // accepts no token
+	h := keycloak.Middleware(nil, nil)(server) // without a verifier, it accepts no token
 	const query = "{ me { username } }"
 	body := fmt.Sprintf(`{"query":%q}`, query)
 	for token, want := range map[string]string{"": "TOKEN_MISSING", "a.b.c": "KEYS_UNAVAILABLE"} {
@@ -268,29 +270,31 @@ func TestZeroValues_nested(t *testing.T) {
 			request.Header.Set("Authorization", "Bearer "+token)
 		}
 		got := httptest.NewRecorder()
-		guarded.ServeHTTP(got, request)
+		h.ServeHTTP(got, request)
 		if got.Code != http.StatusOK || !strings.Contains(got.Body.String(), want) {
-			t.Errorf("with the token %q: %d %s, want %s", token, got.Code, got.Body, want)
+			t.Errorf("me with the token %q: got %d %s, want 200 and %s", token, got.Code, got.Body,
+				want)
 		}
 	}
 
 	if _, err := graph.NewSchema(nil); err == nil {
-		t.Error("NewSchema(nil) succeeds")
+		t.Error("NewSchema(nil) = nil, want an error")
 	}
 	if _, err := graph.NewSchema(&graph.Resolver{}); err == nil ||
 		!strings.Contains(err.Error(), "Resolver.SignIn is missing") {
-		t.Errorf("NewSchema of a zero Resolver: %v", err)
+		t.Errorf("NewSchema(&Resolver{}) = %v, want an error about Resolver.SignIn", err)
 	}
 	if err := authz.Audit(nil); err == nil {
-		t.Error("Audit(nil) succeeds")
+		t.Error("Audit(nil) = nil, want an error")
 	}
-	for name, keys := range map[string]*keycloak.KeySet{"no": nil, "zero": {}} {
+	for name, keys := range map[string]*keycloak.KeySet{"a nil KeySet": nil,
+		"a zero KeySet": {}} {
 		_, err := keycloak.NewVerifier(
 			keycloak.VerifierConfig{Issuers: []keycloak.Issuer{{Keys: keys}},
 				Audience: []string{"a"}})
 		if err == nil ||
 			!strings.Contains(err.Error(), "NewKeySet") {
-			t.Errorf("NewVerifier with %s keys: %v, want an error that names NewKeySet", name, err)
+			t.Errorf("NewVerifier() with %s = %v, want an error that names NewKeySet", name, err)
 		}
 	}
 	keysOfZeroRealm := keycloak.NewKeySet(keycloak.Realm{},
@@ -303,30 +307,31 @@ func TestZeroValues_nested(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kc := newPlainKeycloak(t)
+	kc := newKeycloakWithAnn(t)
 	_, err = verifier.Verify(t.Context(),
 		must(kc.Realm("shop").Mint(keycloaktest.TokenSpec{
 			Claims: map[string]any{"iss": "a", "aud": "a", "sub": "s"}})))
 	if !errors.Is(err, identity.ErrKeysUnavailable) ||
 		!strings.Contains(identity.Detail(err), "keycloak.NewRealm") {
-		t.Errorf("keys of a zero Realm: %v, %s, want a detail that names NewRealm", err,
-			identity.Detail(err))
+		t.Errorf("Verify() with the keys of a zero Realm = %v with detail %q, want ErrKeysUnavailable "+
+			"with a detail that names NewRealm", err, identity.Detail(err))
 	}
 	var log strings.Builder
 	keycloak.WarnIssuer(t.Context(), keycloak.Realm{}, nil, nil,
 		slog.New(slog.NewTextHandler(&log, nil)))
 	if !strings.Contains(log.String(), "keycloak.NewRealm") {
-		t.Errorf("WarnIssuer of a zero Realm logs %q, want it to name NewRealm", log.String())
+		t.Errorf("WarnIssuer() of a zero Realm logged %q, want a line that names NewRealm",
+			log.String())
 	}
 	if _, err := keycloak.NewClient(keycloak.ClientConfig{}); err == nil {
-		t.Error("NewClient(ClientConfig{}) succeeds")
+		t.Error("NewClient(ClientConfig{}) = nil, want an error")
 	}
 	var realm *keycloaktest.Realm
 	if err := realm.Update(nil); err == nil || !strings.Contains(err.Error(), "Server.Realm") {
-		t.Errorf("Update of a nil Realm: %v", err)
+		t.Errorf("Update() of a nil Realm = %v, want an error that names Server.Realm", err)
 	}
 	var user *keycloaktest.User
 	if err := user.Delete(); err == nil || !strings.Contains(err.Error(), "Realm.User") {
-		t.Errorf("Delete of a nil User: %v", err)
+		t.Errorf("Delete() of a nil User = %v, want an error that names Realm.User", err)
 	}
 }

@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// The application in docs/plugin.md builds in an empty module with the page's commands and files,
-// and passes its tests with the fake Keycloak. The test leaves out the commands that need the
-// network; enterModule does their work.
+// TestDocumentedApplication follows docs/plugin.md in an empty module: it writes the page's files
+// and runs the page's commands, except for commands that need the network, whose work enterModule
+// does. The application then passes its own tests, which use the fake Keycloak.
 func TestDocumentedApplication(t *testing.T) {
 	page, application := readFile(t, "../docs/plugin.md"), archive(t, "testdata/shop.txtar")
 	root := enterModule(t, application)
@@ -49,8 +49,9 @@ func TestDocumentedApplication(t *testing.T) {
 	}
 }
 
-// readSources reads the Go files in those directories that are below root. go test reuses a cached
-// result unless a file that the test has read changes, so the test must read CloakQL's sources.
+// readSources reads the Go files in the directories that are root or below it. go test caches the
+// result of a test until a file that the test read changes. Here the go command reads CloakQL's
+// sources, so the test must read them too.
 func readSources(t *testing.T, root string, directories []string) {
 	t.Helper()
 	count := 0
@@ -68,18 +69,18 @@ func readSources(t *testing.T, root string, directories []string) {
 		}
 	}
 	if count < 20 {
-		t.Errorf("the application depends on %d files of CloakQL, want at least 20", count)
+		t.Errorf("found %d Go files of CloakQL among the dependencies, want at least 20", count)
 	}
 }
 
-// The plugin works with federation, with type and field names that CloakQL has too, and with every
-// layout and option of gqlgen that changes the text of the resolvers.
+// The plugin works with federation, with types and fields that have the names of CloakQL's, and
+// with gqlgen's other layout and its options that change the code of resolvers.
 func TestUnusualApplication(t *testing.T) {
 	application := archive(t, "testdata/unusual.txtar")
 	enterModule(t, application)
 	run(t, "go", "tool", "cloakql-gqlgen", "-config", "unusual.yml", "-rename", "me=viewer",
 		"-rename-type", "User=Caller", "-without", "logout", "-schema", "whole.graphqls")
-	// In the second run, the schema file is among the files that gqlgen reads.
+	// A second run changes no file, although the schema patterns now match the schema file too.
 	before := files(t)
 	run(t, "go", "tool", "cloakql-gqlgen", "-config", "unusual.yml", "-rename", "me=viewer",
 		"-rename-type", "User=Caller", "-without", "logout", "-schema", "whole.graphqls")

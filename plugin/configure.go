@@ -17,7 +17,7 @@ const (
 	graphqlPackage  = "github.com/99designs/gqlgen/graphql"
 )
 
-// goTypes maps CloakQL's object types to their Go types.
+// goTypes maps each of CloakQL's object types to its Go type.
 var goTypes = map[string]string{
 	"User":        identityPackage + ".User",
 	"ClientRoles": identityPackage + ".ClientRoles",
@@ -26,11 +26,11 @@ var goTypes = map[string]string{
 	"OpenIdToken": identityPackage + ".OpenIDToken",
 }
 
-// scalars lists the Go types that the fields of CloakQL's types use for each scalar.
+// scalars lists, for each scalar, the Go types that CloakQL's types and arguments use.
 var scalars = []struct {
 	name     string
 	models   []string
-	required bool // gqlgen's defaults lack some of the models
+	required bool // add the models even if gqlgen.yml has no entry: gqlgen's defaults lack some
 }{
 	{"Boolean", []string{graphqlPackage + ".Boolean"}, false},
 	{"Claims", []string{identityPackage + ".Claims"}, true},
@@ -40,8 +40,8 @@ var scalars = []struct {
 	{"Time", []string{graphqlPackage + ".Time"}, true},
 }
 
-// configure applies the options and completes gqlgen's configuration, before gqlgen loads Go
-// packages or the schema.
+// configure applies the options to p and adds CloakQL's bindings to gqlgen's configuration. It runs
+// before gqlgen loads Go packages or the schema.
 func (p *injector) configure(cfg *config.Config, options []Option) error {
 	var errs []error
 	for _, option := range options {
@@ -55,16 +55,17 @@ func (p *injector) configure(cfg *config.Config, options []Option) error {
 	return errors.Join(errs...)
 }
 
-// dropSchemaFile keeps gqlgen from reading back the file that writeSchema wrote in an earlier run.
+// dropSchemaFile removes the file that writeSchema wrote in an earlier run from the sources, so
+// that gqlgen doesn't read it as a part of the application's schema.
 func dropSchemaFile(cfg *config.Config) {
 	cfg.Sources = slices.DeleteFunc(cfg.Sources, func(source *ast.Source) bool {
 		return strings.HasPrefix(source.Input, schemaHeader)
 	})
 }
 
-// checkConflicts looks for types and directives of the application's schema with the names of
-// CloakQL's. It omits CloakQL's scalars that the application declares too, such as Time, and
-// returns an error for other types and for directives.
+// checkConflicts returns an error if the application's schema has a type or a directive with the
+// name of one of CloakQL's. The exception is a scalar, such as Time: if the application declares it
+// too, checkConflicts omits CloakQL's declaration.
 func (p *injector) checkConflicts(cfg *config.Config) error {
 	application, err := parser.ParseSchemas(cfg.Sources...)
 	if err != nil {
@@ -93,8 +94,8 @@ func (p *injector) checkConflicts(cfg *config.Config) error {
 	return errors.Join(errs...)
 }
 
-// bindDirectives binds @public and @auth to functions that GenerateCode writes. So gqlgen can't
-// skip the directives, and the application needn't bind them.
+// bindDirectives binds @public and @auth to the functions that GenerateCode writes. gqlgen then
+// can't skip the directives, and the application doesn't have to bind them.
 func bindDirectives(cfg *config.Config) error {
 	var errs []error
 	for _, directive := range directives {
@@ -107,8 +108,8 @@ func bindDirectives(cfg *config.Config) error {
 	return errors.Join(errs...)
 }
 
-// bindTypes binds CloakQL's object types. gqlgen's autobind would prefer a type of the same name in
-// one of the application's packages.
+// bindTypes binds CloakQL's object types to their Go types. Without an entry in Models, gqlgen's
+// autobind would bind User to a Go type User in one of the application's packages.
 func (p *injector) bindTypes(cfg *config.Config) error {
 	var errs []error
 	for _, def := range p.cloakql.definitions {
@@ -117,7 +118,7 @@ func (p *injector) bindTypes(cfg *config.Config) error {
 		}
 		entry := cfg.Models[def.Name]
 		conflict := len(entry.Model) > 0 || entry.ForceGenerate
-		for field := range entry.Fields { // fields that the application adds may have an entry
+		for field := range entry.Fields { // the application may configure fields that it adds
 			conflict = conflict || def.Fields.ForName(field) != nil
 		}
 		if conflict {
@@ -125,14 +126,14 @@ func (p *injector) bindTypes(cfg *config.Config) error {
 				fmt.Errorf("gqlgen.yml configures the type %s (models: %[1]s): remove its entry, "+
 					"or give CloakQL's type another name (RenameType, -rename-type)", def.Name))
 		}
-		entry.Model = config.StringList{goTypes[def.original]}
+		entry.Model = config.StringList{goTypes[def.originalName]}
 		cfg.Models[def.Name] = entry
 	}
 	return errors.Join(errs...)
 }
 
-// bindScalars adds the Go types that CloakQL's fields need to the models of each scalar. The models
-// in gqlgen.yml stay first, so the Go types of the application's own fields don't change.
+// bindScalars appends the Go types that CloakQL needs for each scalar to the scalar's models.
+// gqlgen uses the first model for the application's own fields. So their Go types don't change.
 func (p *injector) bindScalars(cfg *config.Config) {
 	for _, scalar := range scalars {
 		name := scalar.name
@@ -152,8 +153,8 @@ func (p *injector) bindScalars(cfg *config.Config) {
 	}
 }
 
-// checkResolvers returns an error for configurations with which gqlgen would overwrite the type
-// Resolver, and so remove its field SignIn.
+// checkResolvers returns an error if gqlgen isn't configured to write resolvers, or if it would
+// overwrite the type Resolver, and so remove the field SignIn.
 func checkResolvers(cfg *config.Config) error {
 	resolver := cfg.Resolver
 	switch {

@@ -17,8 +17,9 @@ import (
 	"github.com/cloakql/cloakql/plugin"
 )
 
-// The plugin writes the golden files in a first run, and changes no file in a second run. gqlgen's
-// stale files don't break the build when the application's schema grows and shrinks.
+// The first run of the plugin writes the golden files, and the second run changes no file. When
+// types move between gqlgen's files, because the application adds or removes mutations, the code
+// still compiles.
 func TestGenerate(t *testing.T) {
 	golden := absolute(t, "testdata/generated.golden")
 	enterModule(t,
@@ -31,8 +32,9 @@ func TestGenerate(t *testing.T) {
 	mustGenerate(t, false)
 	checkSame(t, firstRun, files(t))
 
-	// The type Mutation moves to another file. gqlgen doesn't remove the old file, so
-	// MutationResolver would be declared twice.
+	// Now the application has a mutation, so gqlgen writes the type Mutation to another file.
+	// gqlgen doesn't remove the old file. If the plugin didn't, MutationResolver would be declared
+	// twice.
 	writeFiles(t,
 		map[string]string{"api/schema/shop.graphqls": shopText +
 			`type Mutation { buy: Int! @auth }`,
@@ -45,8 +47,8 @@ func TestGenerate(t *testing.T) {
 		t.Errorf("gqlgen and the plugin both wrote Mutation():\n%s", text)
 	}
 
-	// A stub that gqlgen wrote before the application used the plugin must not conflict with the
-	// plugin's resolver.
+	// An application that used gqlgen before it used the plugin may have a stub for me. The stub
+	// must not conflict with the plugin's resolver.
 	stub := "\nfunc (r *queryResolver) Me(ctx context.Context) (*identity.User, error) { panic(\"a stub\") }\n"
 	resolvers := readFile(t, "api/resolve/shop.resolvers.go") + stub
 	writeFiles(t, map[string]string{"api/resolve/shop.resolvers.go": resolvers})
@@ -58,7 +60,8 @@ func TestGenerate(t *testing.T) {
 		t.Errorf("the stub queryResolver.Me wasn't removed: got the methods %v", declared)
 	}
 
-	// Back to the first schema, without the application's own mutation.
+	// With the first schema again, which has no mutation of the application, the plugin writes the
+	// same files as in the first run.
 	for _, name := range []string{"api/resolve/shop.resolvers.go", "api/resolve/user.resolvers.go",
 		"api/schema/user.graphqls", "api/gen/user.generated.go"} {
 		if err := os.Remove(name); err != nil {
@@ -70,8 +73,8 @@ func TestGenerate(t *testing.T) {
 	checkSame(t, firstRun, files(t))
 }
 
-// checkGolden checks that the files with these names equal those in the golden file. With -update
-// it writes the golden file.
+// checkGolden checks that the files in got with these names equal those in the txtar file golden.
+// With -update, it writes that file.
 func checkGolden(t *testing.T, golden string, got map[string]string, names ...string) {
 	t.Helper()
 	if *update {
@@ -92,7 +95,7 @@ func checkGolden(t *testing.T, golden string, got map[string]string, names ...st
 	}
 }
 
-// checkSame checks that two sets of files have the same names and texts.
+// checkSame checks that the files in got have the same names and texts as those in want.
 func checkSame(t *testing.T, want, got map[string]string) {
 	t.Helper()
 	if names := slices.Sorted(maps.Keys(got)); !slices.Equal(names,
@@ -124,8 +127,9 @@ func methods(t *testing.T, filename string) []string {
 	return found
 }
 
-// The application's own bindings neither change the Go types of CloakQL's types nor make gqlgen
-// write stubs for their fields. Without the plugin's checks, gqlgen would do both without an error.
+// Bindings in the application's gqlgen.yml and schema don't change the Go types of CloakQL's types,
+// and don't make gqlgen write stubs for their fields. Without the plugin's checks, both would
+// happen without an error.
 func TestGenerate_boundTypes(t *testing.T) {
 	enterModule(t, map[string]string{
 		"gqlgen.yml": configText + `
@@ -171,13 +175,14 @@ func (*Instant) UnmarshalGQL(any) error { return nil }
 	for name := range files(t) {
 		if strings.HasPrefix(name, "api/resolve/") && strings.Contains(name, "cloakql") &&
 			name != "api/resolve/cloakql_resolvers.generated.go" {
-			t.Errorf("%s was written, want no such file", name)
+			t.Errorf("gqlgen wrote %s, want no such file", name)
 		}
 	}
 }
 
-// If gqlgen.yml, the schema or another plugin changes a binding that the plugin has made,
-// generation fails before any file of the application or the plugin is written.
+// Generation fails if gqlgen.yml, the schema or another plugin changes one of the plugin's
+// bindings, or if the plugin would overwrite an application's file. It fails before the plugin
+// writes a file.
 func TestGenerate_fails(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -186,29 +191,29 @@ func TestGenerate_fails(t *testing.T) {
 		mutate  func(*config.Config)
 		want    string
 	}{
-		{"another Go type", nil, nil, func(cfg *config.Config) {
+		{"another Go type for Session", nil, nil, func(cfg *config.Config) {
 			cfg.Models["Session"] = config.TypeMapEntry{
 				Model: config.StringList{"github.com/cloakql/cloakql/identity.ClientRoles"},
 			}
 		},
 			"cloakql: TokenInfo.session isn't bound to a field of github.com/cloakql/cloakql/identity.TokenInfo: models: Session is [github.com/cloakql/cloakql/identity.ClientRoles]\n" +
 				"the type Session is bound to github.com/cloakql/cloakql/identity.ClientRoles instead of github.com/cloakql/cloakql/identity.Session"},
-		{"another Go type of a scalar", nil, nil, func(cfg *config.Config) {
+		{"another Go type for Int", nil, nil, func(cfg *config.Config) {
 			cfg.Models["Int"] = config.TypeMapEntry{
 				Model: config.StringList{"github.com/99designs/gqlgen/graphql.Int64"},
 			}
 		},
 			"cloakql: OpenIdToken.expiresIn isn't bound to a field of github.com/cloakql/cloakql/identity.OpenIDToken: models: Int is [github.com/99designs/gqlgen/graphql.Int64]\n" +
 				"OpenIdToken.refreshExpiresIn isn't bound to a field of github.com/cloakql/cloakql/identity.OpenIDToken: models: Int is [github.com/99designs/gqlgen/graphql.Int64]"},
-		{"skipped directive", nil, nil, func(cfg *config.Config) {
+		{"skip_runtime for auth", nil, nil, func(cfg *config.Config) {
 			cfg.Directives["auth"] = config.DirectiveConfig{SkipRuntime: true}
 		}, "cloakql: the directive auth isn't bound to CloakQL's function"},
-		{"unbound directive", nil, nil, func(cfg *config.Config) { delete(cfg.Directives, "auth") },
+		{"auth without an entry", nil, nil, func(cfg *config.Config) { delete(cfg.Directives, "auth") },
 			"cloakql: the directive auth isn't bound to CloakQL's function"},
-		{"no field SignIn", map[string]string{"api/resolve/root.go": "package resolve\n\ntype Resolver struct{ Stock int }\n"}, nil, nil,
+		{"Resolver without SignIn", map[string]string{"api/resolve/root.go": "package resolve\n\ntype Resolver struct{ Stock int }\n"}, nil, nil,
 			"cloakql: the type Resolver in root.go has no field SignIn: add `SignIn " +
 				"*signin.Service`, from github.com/cloakql/cloakql/signin"},
-		{"another Go type of String", map[string]string{
+		{"another Go type for String", map[string]string{
 			"gqlgen.yml":         configText + "models: {String: {model: example.com/shop/catalog.Text}}",
 			"catalog/catalog.go": "package catalog\n\nimport \"io\"\n\ntype Text string\n\nfunc (Text) MarshalGQL(io.Writer) {}\nfunc (*Text) UnmarshalGQL(any) error { return nil }\n"}, nil, nil,
 			"cloakql: the argument username of login is of type example.com/shop/catalog.Text " +
@@ -242,7 +247,7 @@ func TestGenerate_fails(t *testing.T) {
 	}
 }
 
-// A mutator is another plugin, which changes the configuration after CloakQL's plugin.
+// A mutator is another gqlgen plugin. It changes the configuration after CloakQL's plugin did.
 type mutator struct{ mutate func(*config.Config) }
 
 func (mutator) Name() string { return "mutator" }

@@ -35,8 +35,8 @@ skip_mod_tidy: true
 	shopText = `type Query { products: [String!]! @public } `
 )
 
-// inject calls the plugin's hooks in gqlgen's order, until the schema is complete. Unlike gqlgen,
-// it loads no Go packages.
+// inject calls the plugin's hooks that complete the schema, in gqlgen's order. It returns the
+// configuration with the schema. Unlike gqlgen, it loads no Go packages.
 func inject(t *testing.T, configText, schema string,
 	options ...plugin.Option) (*config.Config, error) {
 	t.Helper()
@@ -81,12 +81,12 @@ func inject(t *testing.T, configText, schema string,
 	return cfg, nil
 }
 
-// tool is the program that applications install.
+// tool is the import path of the program that applications install.
 const tool = "github.com/cloakql/cloakql/cmd/cloakql-gqlgen"
 
-// enterModule creates a module that uses this copy of CloakQL and its tool, and changes the working
-// directory to it. The module has the same dependencies as this repository, in the same versions.
-// enterModule returns the repository's root.
+// enterModule creates a module with these files, and changes the working directory to it. The
+// module uses this copy of CloakQL and its tool, and has the same versions of dependencies as this
+// repository. enterModule returns the repository's root.
 func enterModule(t *testing.T, files map[string]string) string {
 	t.Helper()
 	root := absolute(t, "..")
@@ -104,7 +104,7 @@ func enterModule(t *testing.T, files map[string]string) string {
 	return root
 }
 
-// writeFiles writes files by name, and creates their directories.
+// writeFiles writes the files, which have their names as keys. It creates missing directories.
 func writeFiles(t *testing.T, files map[string]string) {
 	t.Helper()
 	for name, text := range files {
@@ -127,7 +127,7 @@ func readFile(t *testing.T, name string) string {
 	return string(text)
 }
 
-// files returns the files below the working directory by name.
+// files returns the texts of all files below the working directory, by name.
 func files(t *testing.T) map[string]string {
 	t.Helper()
 	texts := map[string]string{}
@@ -142,8 +142,8 @@ func files(t *testing.T) map[string]string {
 	return texts
 }
 
-// generate runs gqlgen in the working directory, and returns gqlgen's log. It compiles the
-// generated code only if compile is true, since that takes long.
+// generate runs gqlgen in the working directory, and returns gqlgen's log. Compiling the generated
+// code takes long, so generate does it only if compile is true.
 func generate(t *testing.T, compile bool, options ...api.Option) (string, error) {
 	t.Helper()
 	cfg, err := config.LoadConfigFromDefaultLocations()
@@ -180,7 +180,7 @@ func run(t *testing.T, name string, args ...string) string {
 	return string(output)
 }
 
-// archive returns the files of a txtar file by name.
+// archive returns the texts of the files in a txtar file, by name.
 func archive(t *testing.T, name string) map[string]string {
 	t.Helper()
 	parsed, err := txtar.ParseFile(name)
@@ -194,7 +194,7 @@ func archive(t *testing.T, name string) map[string]string {
 	return texts
 }
 
-// wantError checks the message of an error.
+// wantError checks that err isn't nil and that its message is want.
 func wantError(t *testing.T, err error, want string) {
 	t.Helper()
 	if err == nil || err.Error() != want {

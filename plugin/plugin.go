@@ -15,19 +15,24 @@
 //		SignIn *signin.Service
 //	}
 //
-// The plugin writes three files: cloakql_directives.generated.go next to gqlgen's generated code,
-// which binds @public and @auth, so that they can't be forgotten; cloakql_resolvers.generated.go
-// next to the application's resolvers; and the whole schema in one file, for editors and client
-// generators (see SchemaFile). It also writes a file with the type Resolver if there is none. It
-// overwrites only files that it or gqlgen has written.
+// The plugin writes three files:
 //
-// Generation fails if gqlgen.yml would change the API, such as with skip_runtime for @auth or
-// another Go type for User, if a GraphQL field would have no Go field or no guard, and if gqlgen
-// would remove or replace the resolvers.
+//   - cloakql_directives.generated.go, next to gqlgen's generated code, binds @public and @auth, so
+//     that the application can't forget to bind them
+//   - cloakql_resolvers.generated.go, next to the application's resolvers, has CloakQL's resolvers
+//   - schema.generated.graphql has the whole schema, for editors and client generators; SchemaFile
+//     sets another name
 //
-// To read the source, start with Use, then configure.go (before gqlgen reads anything), sources.go
-// (the additions to the schema) and generate.go. The package relies on experimental parts of
-// gqlgen, so its tests generate whole applications.
+// If there is no file with the type Resolver, the plugin writes one. It overwrites only files that
+// it or gqlgen has written.
+//
+// Generation fails if gqlgen.yml would change the API, for example with skip_runtime for @auth or
+// with another Go type for User. It also fails if a GraphQL field would have no Go field or no
+// guard, or if gqlgen would remove or replace CloakQL's resolvers.
+//
+// To read the source, start with Use. Then read configure.go (before gqlgen reads the schema),
+// sources.go (additions to the schema) and generate.go (generated files). The package uses
+// experimental parts of gqlgen, so its tests generate whole applications.
 package plugin
 
 import (
@@ -42,22 +47,23 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// Use returns an option for api.Generate that adds CloakQL's API to the generated code. It works
-// with other plugins. Pass it only once. api.Generate fails if an option is invalid.
+// Use returns an option for api.Generate that adds CloakQL's API to the generated code. Pass only
+// one such option to api.Generate; other plugins don't interfere. api.Generate returns an error if
+// one of options is invalid.
 func Use(options ...Option) api.Option {
 	return func(cfg *config.Config, plugins *[]gqlgen.Plugin) {
 		p := &injector{cloakql: load()}
 		p.err = p.configure(cfg, options)
-		// gqlgen's resolver generator runs between injector and finisher.
-		*plugins = slices.Concat([]gqlgen.Plugin{p}, *plugins, []gqlgen.Plugin{finisher{p}})
+		// gqlgen's resolver generator runs between injector and postGenerator.
+		*plugins = slices.Concat([]gqlgen.Plugin{p}, *plugins, []gqlgen.Plugin{postGenerator{p}})
 	}
 }
 
 // An Option changes what Use adds.
 type Option func(*injector) error
 
-// Rename gives one of the fields login, logout, me and refresh another name. Use the new name in
-// limits that refer to the field by name, such as limits.Limits.RootFieldMax.
+// Rename gives one of the fields login, logout, me and refresh another name. If limits refer to the
+// field by name, as limits.Limits.RootFieldMax does, change the name there too.
 func Rename(field, name string) Option {
 	return func(p *injector) error {
 		f, err := p.cloakql.field(field)
@@ -80,8 +86,8 @@ func RenameType(typ, name string) Option {
 	}
 }
 
-// Without omits some of the fields login, logout, me and refresh. Their types stay, since the
-// application's own fields may use them.
+// Without omits some of the fields login, logout, me and refresh. The types of omitted fields stay
+// in the schema, because the application's own fields may use them.
 func Without(fields ...string) Option {
 	return func(p *injector) error {
 		for _, field := range fields {
@@ -95,10 +101,10 @@ func Without(fields ...string) Option {
 	}
 }
 
-// SchemaFile sets the name of the file for the whole schema, the application's and CloakQL's,
-// relative to the directory in which gqlgen runs. The default is schema.generated.graphql next to
-// gqlgen's generated code. The plugin keeps gqlgen from reading the file back, even if it matches
-// the schema patterns of gqlgen.yml.
+// SchemaFile sets the name of the file for the whole schema, which is the application's and
+// CloakQL's together. The name is relative to the directory in which gqlgen runs. The default is
+// schema.generated.graphql next to gqlgen's generated code. Even if the file matches the schema
+// patterns in gqlgen.yml, gqlgen doesn't read it as a part of the application's schema.
 func SchemaFile(filename string) Option {
 	return func(p *injector) error {
 		p.schemaFile = filename
@@ -129,15 +135,16 @@ func wrap(option string, err error) error {
 type injector struct {
 	cloakql    *document // CloakQL's schema
 	schemaFile string    // empty for the default
-	err        error     // from configure, since an api.Option can't return an error
+	err        error     // from configure, because an api.Option can't return an error
 
-	hidden []*codegen.Field // root fields hidden from gqlgen's resolver generator
+	hiddenFields []*codegen.Field // CloakQL's root fields, hidden from gqlgen's resolver generator
 }
 
 // Name returns the prefix of the plugin's errors.
 func (*injector) Name() string { return "cloakql" }
 
-// InjectSourcesEarly adds types and directives early, since the application's schema may use them.
+// InjectSourcesEarly returns CloakQL's types and directives. gqlgen adds them before it loads the
+// application's schema, which may use them.
 func (p *injector) InjectSourcesEarly() ([]*ast.Source, error) {
 	if p.err != nil {
 		return nil, p.err
@@ -145,7 +152,8 @@ func (p *injector) InjectSourcesEarly() ([]*ast.Source, error) {
 	return []*ast.Source{p.cloakql.types()}, nil
 }
 
-// InjectSourcesLate adds the root fields late, when the names of the root types are known.
+// InjectSourcesLate returns CloakQL's root fields. gqlgen adds them when it has loaded the
+// application's schema, so that the names of the root types are known.
 func (p *injector) InjectSourcesLate(schema *ast.Schema) ([]*ast.Source, error) {
 	source, err := p.cloakql.rootFields(schema)
 	if source == nil {
@@ -154,7 +162,8 @@ func (p *injector) InjectSourcesLate(schema *ast.Schema) ([]*ast.Source, error) 
 	return []*ast.Source{source}, nil
 }
 
-// MutateSchema doesn't change the schema. It returns an error if a root field is missing.
+// MutateSchema returns an error if one of CloakQL's root fields is missing in the schema. It
+// doesn't change the schema.
 func (p *injector) MutateSchema(schema *ast.Schema) error {
 	for _, field := range p.cloakql.includedFields() {
 		if rootOf(schema, field.operation).Fields.ForName(field.Name) == nil {

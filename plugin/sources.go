@@ -14,12 +14,12 @@ import (
 	"github.com/cloakql/cloakql/schema"
 )
 
-// gqlgen's follow-schema layouts derive file names from the names of the sources. The names begin
-// with "../" because gqlgen embeds sources below the directory of its generated code as files, and
-// there are no such files for these sources.
+// Parts of the names of the sources that the plugin adds. gqlgen's follow-schema layouts derive
+// file names from the names of sources. The names begin with "../" because gqlgen would embed
+// sources below the directory of its generated code as files, but these sources aren't files.
 const (
-	typesName  = "cloakql_types"
-	fieldsName = "cloakql_fields"
+	typesSource  = "cloakql_types"
+	fieldsSource = "cloakql_fields"
 
 	sourcePrefix = "../cloakql/"
 	sourceSuffix = ".graphqls"
@@ -34,36 +34,36 @@ type document struct {
 
 // A definition is a type, possibly renamed.
 type definition struct {
-	original string // CloakQL's name of the type
-	omitted  bool   // the application's schema declares this scalar too
+	originalName string // the name of the type in CloakQL's schema
+	omitted      bool   // the type is a scalar that the application's schema declares too
 	*ast.Definition
 }
 
 // A rootField is a field of Query or Mutation, possibly renamed.
 type rootField struct {
-	original  string // CloakQL's name of the field
-	omitted   bool
-	operation ast.Operation
+	originalName string // the name of the field in CloakQL's schema
+	omitted      bool
+	operation    ast.Operation
 	*ast.FieldDefinition
 }
 
-// load parses CloakQL's schema.
+// load returns CloakQL's schema. It panics if the embedded schema files are invalid.
 func load() *document {
 	names, err := fs.Glob(schema.Files(), "*.graphqls")
 	if err != nil {
-		panic(err) // fails only for a bad pattern
+		panic(err) // impossible: Glob fails only if the pattern is malformed
 	}
 	var sources []*ast.Source
 	for _, name := range names {
 		text, err := fs.ReadFile(schema.Files(), name)
 		if err != nil {
-			panic(err) // the files are embedded
+			panic(err) // impossible: the files are embedded
 		}
 		sources = append(sources, &ast.Source{Name: name, Input: string(text)})
 	}
 	parsed, err := parser.ParseSchemas(sources...)
 	if err != nil {
-		panic(err) // the server is generated from the same files
+		panic(err) // impossible: gqlgen generates CloakQL's server from the same files
 	}
 	d := &document{directives: parsed.Directives}
 	for _, def := range parsed.Definitions {
@@ -84,10 +84,10 @@ func load() *document {
 func (d *document) field(name string) (*rootField, error) {
 	var names []string
 	for _, field := range d.fields {
-		if field.original == name {
+		if field.originalName == name {
 			return field, nil
 		}
-		names = append(names, field.original)
+		names = append(names, field.originalName)
 	}
 	return nil, fmt.Errorf("CloakQL has no field %q: expected one of %s", name,
 		strings.Join(names, ", "))
@@ -97,10 +97,10 @@ func (d *document) field(name string) (*rootField, error) {
 func (d *document) typeNamed(name string) (*definition, error) {
 	var names []string
 	for _, def := range d.definitions {
-		if def.original == name {
+		if def.originalName == name {
 			return def, nil
 		}
-		names = append(names, def.original)
+		names = append(names, def.originalName)
 	}
 	return nil, fmt.Errorf("CloakQL has no type %q: expected one of %s", name,
 		strings.Join(names, ", "))
@@ -124,12 +124,12 @@ func (d *document) needsSignIn() bool {
 	})
 }
 
-// renameReferences replaces the names of renamed types in all fields.
+// renameReferences replaces the original names of renamed types in the types of all fields.
 func (d *document) renameReferences() {
 	names := map[string]string{}
 	var fields ast.FieldList
 	for _, def := range d.definitions {
-		names[def.original] = def.Name
+		names[def.originalName] = def.Name
 		fields = append(fields, def.Fields...)
 	}
 	for _, field := range d.fields {
@@ -144,7 +144,7 @@ func (d *document) renameReferences() {
 	}
 }
 
-// types returns a source with the directives and types.
+// types returns a source with CloakQL's directives and its types, except for omitted types.
 func (d *document) types() *ast.Source {
 	doc := &ast.SchemaDocument{Directives: d.directives}
 	for _, def := range d.definitions {
@@ -152,7 +152,7 @@ func (d *document) types() *ast.Source {
 			doc.Definitions = append(doc.Definitions, def.Definition)
 		}
 	}
-	return source(typesName, doc)
+	return source(typesSource, doc)
 }
 
 // rootFields returns a source that adds the root fields to the root types of schema. The source is
@@ -178,7 +178,7 @@ func (d *document) rootFields(schema *ast.Schema) (*ast.Source, error) {
 							"-rename), or leave it out (Without, -without)", root.Name, field.Name)
 				}
 			}
-		} else { // the operation is Mutation, since gqlgen always makes a query type
+		} else { // the operation is a mutation, because gqlgen always adds a query type
 			extension.Name = "Mutation"
 			if schema.Types[extension.Name] != nil {
 				return nil, errors.New(
@@ -196,7 +196,7 @@ func (d *document) rootFields(schema *ast.Schema) (*ast.Source, error) {
 	if len(doc.Extensions) == 0 {
 		return nil, nil
 	}
-	return source(fieldsName, doc), nil
+	return source(fieldsSource, doc), nil
 }
 
 // rootOf returns the root type of an operation, or nil if there is none.
@@ -207,7 +207,7 @@ func rootOf(schema *ast.Schema, operation ast.Operation) *ast.Definition {
 	return schema.Mutation
 }
 
-// source returns a source for gqlgen with the text of doc.
+// source returns a source for gqlgen. Its text is doc.
 func source(name string, doc *ast.SchemaDocument) *ast.Source {
 	var text strings.Builder
 	formatter.NewFormatter(&text, formatter.WithIndent("  ")).FormatSchemaDocument(doc)

@@ -13,8 +13,8 @@ import (
 	"github.com/cloakql/cloakql/plugin"
 )
 
-// The application gets the same schema as CloakQL's own server, except for the descriptions of
-// Query and Mutation, which are the application's types.
+// An application without a schema of its own gets the schema of CloakQL's server. Only the
+// descriptions of Query and Mutation are missing, because these types are the application's.
 func TestUse_schema(t *testing.T) {
 	cfg, err := inject(t, configText, "")
 	if err != nil {
@@ -33,7 +33,8 @@ func TestUse_schema(t *testing.T) {
 	}
 }
 
-// schemaText returns the schema of sources as text, without the descriptions of Query and Mutation.
+// schemaText loads sources and returns the schema as text, without the descriptions of Query and
+// Mutation.
 func schemaText(t *testing.T, sources []*ast.Source) string {
 	t.Helper()
 	schema, err := gqlparser.LoadSchema(sources...)
@@ -46,18 +47,18 @@ func schemaText(t *testing.T, sources []*ast.Source) string {
 	return text.String()
 }
 
-// The plugin adds its root fields to the root types, whatever the names of the root types are, and
-// however they are declared. A type named Query that isn't a root type doesn't get them.
+// The plugin adds its root fields to the root types of the application's schema. The root types may
+// have any names and may be declared in any way. A type Query that isn't a root type isn't changed.
 func TestUse_rootTypes(t *testing.T) {
 	for _, tt := range []struct{ name, schema, query, mutation string }{
 		{"types", `type Query { a: Int @public } type Mutation { b: Int @public }`, "Query: a me", "Mutation: b login refresh logout"},
 		{"no mutation", `type Query { a: Int @public }`, "Query: a me", "Mutation: login refresh logout"},
 		{"extensions", `extend type Query { a: Int @public } extend type Mutation { b: Int @public }`, "Query: a me", "Mutation: b login refresh logout"},
-		{"empty", ``, "Query: me", "Mutation: login refresh logout"},
-		{"renamed", `schema { query: Root mutation: Change } type Root { a: Int @public } type Change { b: Int @public }`, "Root: a me", "Change: b login refresh logout"},
-		// The schema definition doesn't name a mutation type, so the plugin must add it there.
-		{"renamed, no mutation", `schema { query: Root } type Root { a: Int @public }`, "Root: a me", "Mutation: login refresh logout"},
-		{"renamed, type Query isn't a root", `schema { query: Root } type Root { a: Query @public } type Query { b: Int }`, "Root: a me", "Mutation: login refresh logout"},
+		{"empty schema", ``, "Query: me", "Mutation: login refresh logout"},
+		{"custom root types", `schema { query: Root mutation: Change } type Root { a: Int @public } type Change { b: Int @public }`, "Root: a me", "Change: b login refresh logout"},
+		// The plugin must add the mutation type to the schema definition.
+		{"custom query type, no mutation", `schema { query: Root } type Root { a: Int @public }`, "Root: a me", "Mutation: login refresh logout"},
+		{"custom query type, type Query isn't a root", `schema { query: Root } type Root { a: Query @public } type Query { b: Int }`, "Root: a me", "Mutation: login refresh logout"},
 		{"extended schema definition", `extend schema @x directive @x on SCHEMA type Query { a: Int @public }`, "Query: a me", "Mutation: login refresh logout"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -66,16 +67,17 @@ func TestUse_rootTypes(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got := fieldNames(cfg.Schema.Query); got != tt.query {
-				t.Errorf("query type %s, want %s", got, tt.query)
+				t.Errorf("the query type is %s, want %s", got, tt.query)
 			}
 			if got := fieldNames(cfg.Schema.Mutation); got != tt.mutation {
-				t.Errorf("mutation type %s, want %s", got, tt.mutation)
+				t.Errorf("the mutation type is %s, want %s", got, tt.mutation)
 			}
 		})
 	}
 }
 
-// fieldNames returns the names of a type and its fields, without introspection fields.
+// fieldNames returns the name of a type and the names of its fields, such as "Query: a me". It
+// leaves out introspection fields, and returns "none" if def is nil.
 func fieldNames(def *ast.Definition) string {
 	if def == nil {
 		return "none"
@@ -89,8 +91,8 @@ func fieldNames(def *ast.Definition) string {
 	return text
 }
 
-// Use returns an error for an invalid option, and for a configuration or a schema with which the
-// plugin can't work.
+// Generation fails if an option is invalid, or if the plugin can't work with the application's
+// configuration or schema.
 func TestUse_fails(t *testing.T) {
 	const layoutError = "gqlgen.yml sets resolver.layout to single-file, so gqlgen would overwrite " +
 		"the type Resolver: use follow-schema, or set preserve_resolver to true with an existing " +
@@ -121,27 +123,27 @@ func TestUse_fails(t *testing.T) {
 		{"syntax error", configText, `type User {`, nil, "shop.graphqls:1:12: Expected Name, found <EOF>"},
 		{"the application has a directive auth", configText, `directive @auth on OBJECT`, nil, "the schema has a directive auth of its own: remove it, or give it another name"},
 
-		// With skip_runtime the guard wouldn't be called, and the audit can't detect that.
-		{"skip_runtime", configText + "directives: {auth: {skip_runtime: true}}", "", nil,
+		// With skip_runtime, gqlgen wouldn't call the guard, and authz.Audit couldn't detect that.
+		{"skip_runtime for auth", configText + "directives: {auth: {skip_runtime: true}}", "", nil,
 			"gqlgen.yml configures the directive auth: remove its entry, since CloakQL binds it"},
-		{"skip_runtime of public", configText + "directives: {public: {skip_runtime: true}}", "", nil,
+		{"skip_runtime for public", configText + "directives: {public: {skip_runtime: true}}", "", nil,
 			"gqlgen.yml configures the directive public: remove its entry, since CloakQL binds it"},
 
-		{"models", configText + "models: {User: {model: example.com/shop.User}}", "", nil,
+		{"models entry for User", configText + "models: {User: {model: example.com/shop.User}}", "", nil,
 			`gqlgen.yml configures the type User (models: User): remove its entry, or give ` +
 				`CloakQL's type another name (RenameType, -rename-type)`},
-		{"models of a renamed type", configText + "models: {Caller: {forceGenerate: true}}", "", []plugin.Option{plugin.RenameType("User", "Caller")},
+		{"models entry for a renamed type", configText + "models: {Caller: {forceGenerate: true}}", "", []plugin.Option{plugin.RenameType("User", "Caller")},
 			`gqlgen.yml configures the type Caller (models: Caller): remove its entry, or give ` +
 				`CloakQL's type another name (RenameType, -rename-type)`},
-		{"models of a field", configText + "models: {Session: {fields: {id: {resolver: true}}}}", "", nil,
+		{"models entry for a field", configText + "models: {Session: {fields: {id: {resolver: true}}}}", "", nil,
 			`gqlgen.yml configures the type Session (models: Session): remove its entry, or give ` +
 				`CloakQL's type another name (RenameType, -rename-type)`},
 
-		{"no resolvers", strings.Replace(configText, "resolver:", "# resolver:", 1), "", nil,
+		{"no resolver section", strings.Replace(configText, "resolver:", "# resolver:", 1), "", nil,
 			"gqlgen.yml has no section resolver: expected one, for the file with CloakQL's " +
 				"resolvers"},
 		{"single-file resolvers", singleFile, "", nil, layoutError},
-		{"single-file resolvers, preserved, missing file", strings.Replace(singleFile, "new.go", "new.go, preserve_resolver: true", 1), "", nil, layoutError},
+		{"single-file resolvers, preserve_resolver without a file", strings.Replace(singleFile, "new.go", "new.go, preserve_resolver: true", 1), "", nil, layoutError},
 
 		{"Rename of an unknown field", configText, "", []plugin.Option{plugin.Rename("mee", "viewer")},
 			`plugin.Rename: CloakQL has no field "mee": expected one of login, refresh, logout, me`},
@@ -168,7 +170,7 @@ func TestUse_fails(t *testing.T) {
 		})
 	}
 	singleFile = strings.Replace(singleFile, "package: resolve,", "package: shop,", 1)
-	t.Run("single-file resolvers, preserved", func(t *testing.T) {
+	t.Run("single-file resolvers, preserve_resolver", func(t *testing.T) {
 		t.Chdir(t.TempDir())
 		writeFiles(t, map[string]string{"go.mod": "module example.com/shop\n"})
 		if err := os.WriteFile("resolver_that_is_new.go", nil, 0o666); err != nil {
@@ -184,7 +186,7 @@ func TestUse_fails(t *testing.T) {
 	})
 }
 
-// Rename and Without change the root fields.
+// Rename changes the names of root fields, and Without omits root fields.
 func TestOptions(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
@@ -204,10 +206,10 @@ func TestOptions(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got := fieldNames(cfg.Schema.Query); got != tt.query {
-				t.Errorf("query type %s, want %s", got, tt.query)
+				t.Errorf("the query type is %s, want %s", got, tt.query)
 			}
 			if got := fieldNames(cfg.Schema.Mutation); got != tt.mutation {
-				t.Errorf("mutation type %s, want %s", got, tt.mutation)
+				t.Errorf("the mutation type is %s, want %s", got, tt.mutation)
 			}
 		})
 	}
@@ -241,8 +243,8 @@ func TestRenameType(t *testing.T) {
 	}
 }
 
-// The models of a scalar are the application's Go types, followed by the Go types that CloakQL's
-// types need.
+// The models of a scalar are the application's Go types, followed by the Go types that CloakQL
+// needs.
 func TestUse_scalars(t *testing.T) {
 	cfg, err := inject(t, configText+`
 models:
@@ -267,14 +269,15 @@ models:
 		}
 	}
 	if _, ok := cfg.Models["Boolean"]; ok {
-		t.Error("Boolean is bound, want gqlgen's default")
+		t.Error("Models has an entry for Boolean, want none, so that gqlgen's default applies")
 	}
 	if !cfg.Models["User"].Fields["orders"].Resolver {
-		t.Error("the entry for User.orders, a field of the application, was removed")
+		t.Error("Models lacks the application's entry for User.orders")
 	}
 }
 
-// gqlgen doesn't read back the file with the whole schema, wherever the application puts it.
+// gqlgen doesn't read the file with the whole schema as a part of the application's schema, even if
+// the schema patterns match the file.
 func TestUse_schemaFile(t *testing.T) {
 	wholeSchema := "# Code generated by github.com/cloakql/cloakql/plugin, DO NOT EDIT.\n\ntype Query { me: String }"
 	cfg, err := inject(t, configText, wholeSchema)
@@ -283,6 +286,6 @@ func TestUse_schemaFile(t *testing.T) {
 	}
 	if got := fieldNames(cfg.Schema.Query); got != "Query: me" ||
 		cfg.Schema.Query.Fields[0].Type.String() != "User" {
-		t.Errorf("query type %s, want Query with only the plugin's me", got)
+		t.Errorf("the query type is %s, want only me, with the type User", got)
 	}
 }

@@ -15,18 +15,20 @@ import (
 	"github.com/cloakql/cloakql/keycloak"
 )
 
-// checkServerURL and checkRealmName check the two parts of a realm separately, so that both can be
-// reported at once.
+// checkServerURL checks KEYCLOAK_SERVER_URL. It and checkRealmName check the two arguments of
+// NewRealm separately, so that problems with both are reported at once.
 func checkServerURL(serverURL string) error {
 	_, err := keycloak.NewRealm(serverURL, "any")
 	return err
 }
 
+// checkRealmName checks KEYCLOAK_REALM_NAME.
 func checkRealmName(name string) error {
 	_, err := keycloak.NewRealm("http://localhost", name)
 	return err
 }
 
+// checkScope returns an error if scope is blank.
 func checkScope(scope string) error {
 	if strings.TrimSpace(scope) == "" {
 		return errors.New(
@@ -35,7 +37,8 @@ func checkScope(scope string) error {
 	return nil
 }
 
-func readAlgorithm(name string) (string, error) {
+// parseAlgorithm checks an item of TOKEN_ALGORITHMS.
+func parseAlgorithm(name string) (string, error) {
 	if !slices.Contains(keycloak.Algorithms(), name) {
 		return "", fmt.Errorf("holds %q: expected some of %s, with a comma between them", name,
 			strings.Join(keycloak.Algorithms(), ","))
@@ -43,7 +46,8 @@ func readAlgorithm(name string) (string, error) {
 	return name, nil
 }
 
-func readOrigin(text string) (string, error) {
+// parseOrigin parses an item of CORS_ORIGINS and returns it in the form that browsers send.
+func parseOrigin(text string) (string, error) {
 	origin, err := middleware.ParseOrigin(text)
 	switch {
 	case err == nil:
@@ -54,7 +58,8 @@ func readOrigin(text string) (string, error) {
 	return "", fmt.Errorf("holds %q: expected %v; several with a comma between them", text, err)
 }
 
-func readHost(text string) (string, error) {
+// parseHost parses an item of ALLOWED_HOSTS and returns it in its normal form.
+func parseHost(text string) (string, error) {
 	host, err := middleware.ParseHost(text)
 	if err != nil {
 		return "", fmt.Errorf("holds %q: expected %v; several with a comma between them", text, err)
@@ -62,7 +67,7 @@ func readHost(text string) (string, error) {
 	return host.String(), nil
 }
 
-// finish derives the parts of the configuration that depend on several settings or on files.
+// finish sets the parts of the configuration that depend on several settings or on files.
 func (raw *rawSettings) finish(p *problems) {
 	server := &raw.Server
 	server.Local = raw.runtimeEnv == "local"
@@ -90,6 +95,7 @@ func (raw *rawSettings) finish(p *problems) {
 	}
 }
 
+// finishAddr sets the default of ADDR, and checks it.
 func (raw *rawSettings) finishAddr(p *problems) {
 	switch {
 	case raw.Addr == "" && raw.Server.Local:
@@ -136,9 +142,10 @@ func (raw *rawSettings) finishSecret(p *problems) {
 	raw.Server.Client.ClientSecret = identity.NewSecret(secret)
 }
 
+// finishRealm sets the realm and its issuers.
 func (raw *rawSettings) finishRealm(p *problems) {
 	realm, err := keycloak.NewRealm(raw.serverURL, raw.realmName)
-	if err != nil { // already reported
+	if err != nil { // checkServerURL or checkRealmName has reported it
 		return
 	}
 	raw.Server.Realm = realm
@@ -154,6 +161,7 @@ func (raw *rawSettings) finishRealm(p *problems) {
 	}
 }
 
+// finishTokens sets the defaults for access tokens, and checks KEYCLOAK_AUDIENCE.
 func (raw *rawSettings) finishTokens(p *problems) {
 	tokens, client := &raw.Server.Tokens, raw.Server.Client.ClientID
 	if len(tokens.Audience) == 0 {
@@ -164,7 +172,7 @@ func (raw *rawSettings) finishTokens(p *problems) {
 			`holds "account", which is in every user's tokens: expected the name of this API`)
 	}
 	if len(tokens.AuthorizedParties) > 0 && !slices.Contains(tokens.AuthorizedParties, client) {
-		// login must not return a token that me refuses
+		// The server must accept the tokens that its own login returns.
 		tokens.AuthorizedParties = append(tokens.AuthorizedParties, client)
 	}
 }
@@ -190,9 +198,10 @@ func (raw *rawSettings) finishDocuments(p *problems) {
 	}
 }
 
+// finishAttempts checks the settings about attempts, and translates 0, which turns a feature off.
 func (raw *rawSettings) finishAttempts(p *problems) {
 	client := &raw.Server.Client
-	// Sign-ins in flight count too: a smaller burst would refuse some that MAX_LOGINS
+	// Sign-ins in flight count too, so a smaller burst would refuse sign-ins that MAX_LOGINS
 	// allows.
 	if burst := raw.Server.Attempts.Address.Burst; burst < client.MaxLogins &&
 		!p.any("LOGIN_ADDRESS_LIMIT", "MAX_LOGINS") {
@@ -226,6 +235,7 @@ func (raw *rawSettings) finishAttempts(p *problems) {
 	}
 }
 
+// isLoopback reports whether host is localhost or a loopback address.
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()

@@ -18,7 +18,7 @@ type group struct {
 	settings []setting
 }
 
-// groups returns all settings, with their destinations in raw. All settings are defined here.
+// groups defines all settings. Their destinations are in raw.
 func (raw *rawSettings) groups() []group {
 	server := &raw.Server
 	client, tokens, graphQL, limit := &server.Client, &server.Tokens, &server.GraphQL,
@@ -132,7 +132,7 @@ func (raw *rawSettings) groups() []group {
 					"token costs no signature check, but is checked for its times and its key " +
 					"on every use. 0 switches the cache off.",
 			}, {
-				name: "TOKEN_ALGORITHMS", dest: eachItem(&tokens.Algorithms, readAlgorithm),
+				name: "TOKEN_ALGORITHMS", dest: eachItem(&tokens.Algorithms, parseAlgorithm),
 				fieldNames: "VerifierConfig.Algorithms", defaultText: "all of them",
 				doc: "The accepted signature algorithms of access tokens, separated by commas: " +
 					"some of `" +
@@ -147,14 +147,14 @@ func (raw *rawSettings) groups() []group {
 				dest: inRange(&graphQL.Timeout, time.Second, 2*time.Minute),
 				doc:  "The time limit for one request. It has to be longer than `KEYCLOAK_TIMEOUT`.",
 			}, {
-				name: "CORS_ORIGINS", dest: eachItem(&server.HTTP.CORSOrigins, readOrigin),
+				name: "CORS_ORIGINS", dest: eachItem(&server.HTTP.CORSOrigins, parseOrigin),
 				defaultText: "none; on a developer's machine, every page of this machine",
 				doc: "The origins whose pages may call this server from a browser, separated by " +
 					"commas. An origin may have one wildcard: `*` by itself, the whole first label " +
 					"(`https://*.example.com`), or the port (`http://localhost:*`). Allowed " +
 					"pages may send any header. Cookies aren't involved: tokens travel in a header.",
 			}, {
-				name: "ALLOWED_HOSTS", dest: eachItem(&server.HTTP.AllowedHosts, readHost),
+				name: "ALLOWED_HOSTS", dest: eachItem(&server.HTTP.AllowedHosts, parseHost),
 				fieldNames:  "HTTPConfig.AllowedHosts",
 				defaultText: "any name; on a developer's machine, the names of this machine",
 				doc: "The host names that requests may use for this server, separated by commas: " +
@@ -346,7 +346,7 @@ func (raw *rawSettings) groups() []group {
 	}
 }
 
-// removedSettings are former settings, which may still be set somewhere.
+// removedSettings are names of former settings. Read warns if one of them is still set.
 var removedSettings = []string{
 	"LIMIT_ARGUMENTS", "LIMIT_COERCIONS", "LIMIT_DIRECTIVES", "LIMIT_DIRECTIVES_AT",
 	"LIMIT_INTROSPECTION", "LIMIT_INTROSPECTION_DEPTH", "LIMIT_INTROSPECTION_ROOTS",
@@ -355,7 +355,7 @@ var removedSettings = []string{
 	"LIMIT_VARIABLES", "LIMIT_VARIABLE_DEPTH",
 }
 
-// settings returns the settings in their order.
+// settings returns all settings, in the order of the reference.
 func (raw *rawSettings) settings() (all []setting) {
 	for _, g := range raw.groups() {
 		all = append(all, g.settings...)
@@ -363,7 +363,7 @@ func (raw *rawSettings) settings() (all []setting) {
 	return all
 }
 
-// names lists the names of the settings in their order.
+// names lists the names of all settings, in the order of the reference.
 var names = func() (names []string) {
 	for _, s := range new(rawSettings).settings() {
 		names = append(names, s.name)

@@ -16,14 +16,14 @@ import (
 	"github.com/joho/godotenv"
 )
 
-// Errors about text files, for operators.
+// Errors about the encoding of text files. Their texts are for operators.
 var (
 	errUTF16 = errors.New("is UTF-16, as > and Out-File of PowerShell 5 write it: expected " +
 		"UTF-8, such as Out-File -Encoding utf8 writes")
 	errNotUTF8 = errors.New("is not UTF-8: expected a text file in UTF-8")
 )
 
-// readText reads a UTF-8 text file, without the byte order mark that editors and shells on Windows
+// readText reads a UTF-8 text file. It drops the byte order mark that editors and shells on Windows
 // add.
 func readText(name string) ([]byte, error) {
 	text, err := os.ReadFile(name)
@@ -40,8 +40,8 @@ func readText(name string) ([]byte, error) {
 	return bytes.TrimPrefix(text, []byte("\ufeff")), nil
 }
 
-// openText opens a UTF-8 text file. The caller limits how much it reads, and skips a byte order
-// mark.
+// openText opens a text file, and returns errUTF16 if it begins with the byte order mark of UTF-16.
+// The caller limits how much it reads, and skips the byte order mark of UTF-8.
 func openText(name string) (io.ReadCloser, error) {
 	file, err := os.Open(name)
 	if err != nil {
@@ -58,9 +58,9 @@ func openText(name string) (io.ReadCloser, error) {
 	}{reader, file}, nil
 }
 
-// readSettingsFile reads the settings in the file name in dir. It also returns the names of
-// settings whose value lost a part to a $. Its errors quote nothing from the file.
-func readSettingsFile(dir, name string) (settings map[string]string, cut []string, err error) {
+// readSettingsFile reads the settings in the file with this name in dir. It also returns the names
+// of settings whose value lost a part because of a $. Its errors don't quote the file.
+func readSettingsFile(dir, name string) (settings map[string]string, lossy []string, err error) {
 	text, err := readText(filepath.Join(dir, name))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -82,11 +82,12 @@ func readSettingsFile(dir, name string) (settings map[string]string, cut []strin
 		return nil, nil, errors.New("can't be read: expected lines NAME=value, with quotes " +
 			"around a value that holds a space, a # or a quote")
 	}
-	return settings, cutAtDollar(text, settings), nil
+	return settings, lossySettings(text, settings), nil
 }
 
-// parseSettings parses a file with godotenv. It works around a bug in godotenv, which drops an
-// escaped quote at the end of a quoted value: it reads "ab\"" as ab\.
+// parseSettings parses the text of a settings file with godotenv. It works around a bug in
+// godotenv, which drops an escaped quote at the end of a quoted value: godotenv reads "ab\"" as
+// ab\.
 func parseSettings(text []byte) (map[string]string, error) {
 	const end = "\x00E" // can't be in text: readText refuses NUL
 	settings, err := godotenv.UnmarshalBytes(bytes.ReplaceAll(text, []byte(`\""`),
@@ -97,13 +98,14 @@ func parseSettings(text []byte) (map[string]string, error) {
 	return settings, err
 }
 
-// cutAtDollar returns the names of the settings whose value lost a part to a $. Godotenv replaces
-// $1 and $WORD with the value of the setting of that name above it in the file, or with nothing: a
-// secret such as pa$1word would silently lose its middle. To see how a value was written,
-// cutAtDollar parses the text again with a mark in place of each $.
-func cutAtDollar(text []byte, settings map[string]string) []string {
+// lossySettings returns the names of the settings whose value lost a part because of a $. Godotenv
+// replaces $1 and $WORD with the value of the setting 1 or WORD, if it is above in the file, and
+// otherwise with nothing. So a secret such as pa$1word would lose its middle without an error. To
+// see how each value was written, lossySettings parses the text again with a mark in place of each
+// $.
+func lossySettings(text []byte, settings map[string]string) []string {
 	const mark = "\x00D" // can't be in text: readText refuses NUL
-	marked, err := parseSettings(dollarPattern.ReplaceAllFunc(text, func(match []byte) []byte {
+	markedSettings, err := parseSettings(dollarPattern.ReplaceAllFunc(text, func(match []byte) []byte {
 		if len(match) > 1 { // escaped
 			return match
 		}
@@ -112,10 +114,10 @@ func cutAtDollar(text []byte, settings map[string]string) []string {
 	if err != nil {
 		return nil
 	}
-	var cut []string
+	var lossy []string
 	for name, value := range settings {
-		written := marked[name]
-		// nothing was replaced: the value is in single quotes, or has no reference
+		written := markedSettings[name]
+		// Nothing was replaced if the value is in single quotes or has no reference.
 		if strings.ReplaceAll(written, mark, "$") == value {
 			continue
 		}
@@ -126,11 +128,11 @@ func cutAtDollar(text []byte, settings map[string]string) []string {
 			return referenced
 		})
 		if missing || strings.ReplaceAll(replaced, mark, "$") != value {
-			cut = append(cut, name)
+			lossy = append(lossy, name)
 		}
 	}
-	slices.Sort(cut)
-	return cut
+	slices.Sort(lossy)
+	return lossy
 }
 
 var (

@@ -5,8 +5,7 @@ import (
 	"strings"
 )
 
-// fieldReplacer replaces the names of fields of CloakQL's packages, in messages for operators, with
-// those of settings.
+// fieldReplacer replaces the names of Go fields with the names of the settings that set them.
 var fieldReplacer = func() *strings.Replacer {
 	var pairs []string
 	for _, s := range new(rawSettings).settings() {
@@ -19,12 +18,12 @@ var fieldReplacer = func() *strings.Replacer {
 	return strings.NewReplacer(pairs...)
 }()
 
-// TranslateFieldNames replaces the names of fields of CloakQL's packages in text with the names of
-// the settings that set them.
+// TranslateFieldNames translates a message of CloakQL's packages for operators of the commands. It
+// replaces the name of each Go field with the name of the setting that sets it.
 func TranslateFieldNames(text string) string { return fieldReplacer.Replace(text) }
 
-// TranslateLogAttr is a slog.HandlerOptions.ReplaceAttr that applies TranslateFieldNames to the
-// messages and errors that CloakQL's packages log.
+// TranslateLogAttr applies TranslateFieldNames to the messages and errors in a log. It is a
+// ReplaceAttr function for slog.HandlerOptions.
 func TranslateLogAttr(_ []string, attr slog.Attr) slog.Attr {
 	switch attr.Key {
 	case slog.MessageKey, "detail", "error", "reason":

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// The messages of package keycloak name only its own fields, never settings, and
-// TranslateFieldNames replaces each of these fields with a setting.
+// Messages of package keycloak name Go fields and never settings. TranslateFieldNames replaces each
+// of these fields with a setting.
 func TestTranslateFieldNames_keycloak(t *testing.T) {
 	fieldPattern := regexp.MustCompile(
 		`(VerifierConfig|ClientConfig|KeySetConfig|Issuer)\.[A-Z]\w+|NewRealm's \w+`)
@@ -40,13 +40,13 @@ func TestTranslateFieldNames_keycloak(t *testing.T) {
 				t.Fatal(err)
 			}
 			if setting := settingNamePattern.FindString(text); setting != "" {
-				t.Errorf("%s: %q names the setting %s, which other programs don't have", name,
-					text, setting)
+				t.Errorf("%s: got %q, want a text without the setting %s, which other programs don't "+
+					"have", name, text, setting)
 			}
 			for _, field := range fieldPattern.FindAllString(text, -1) {
 				found[field] = true
 				if name := TranslateFieldNames(field); !settingNamePattern.MatchString(name) {
-					t.Errorf("%s: TranslateFieldNames has no setting for %s", name, field)
+					t.Errorf("TranslateFieldNames(%q) = %q, want the name of a setting", field, name)
 				}
 			}
 			return true

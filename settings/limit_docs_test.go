@@ -11,14 +11,14 @@ import (
 	"testing"
 )
 
-// limit_docs.go has the comments of the fields of limits.Limits, as documentation of the LIMIT_
+// limit_docs.go is up to date: it has the comments of limits.Limits as documentation of the LIMIT_
 // settings.
 func TestLimitDocs(t *testing.T) {
 	checkGenerated(t, "limit_docs.go", limitDocsFile(t))
 }
 
-// limitDocsFile returns the source of limit_docs.go. It takes the comments of the form
-// "Depth is the maximum ... (DEPTH)."
+// limitDocsFile generates the source of limit_docs.go. It uses each comment of the form "Depth is
+// the maximum ... (DEPTH)."
 func limitDocsFile(t *testing.T) string {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), "../limits/limits.go", nil,

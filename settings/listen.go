@@ -17,6 +17,7 @@ func (c Settings) Listen() (net.Listener, error) {
 	return listener, nil
 }
 
+// listenError returns an error that says how to change ADDR, if it knows the cause of err.
 func listenError(addr string, err error) error {
 	host, port, _ := net.SplitHostPort(addr)
 	switch portNumber, _ := strconv.Atoi(port); {
@@ -29,7 +30,7 @@ func listenError(addr string, err error) error {
 		return fmt.Errorf("ADDR: this user may not listen on %s: set ADDR to a port from 1024 "+
 			"on, such as ADDR=%s", addr, other)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		other := net.JoinHostPort("", port) // every address
+		other := net.JoinHostPort("", port) // on every address
 		if isLoopback(host) {
 			other = net.JoinHostPort("127.0.0.1", port)
 		}

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// listenError turns errors of net.Listen into errors that say how to change ADDR.
+// For each known error of net.Listen, listenError returns an error that says how to change ADDR.
 func TestListenError(t *testing.T) {
 	for _, tt := range []struct {
 		addr string

@@ -10,21 +10,21 @@ import (
 
 // problems collects errors about settings.
 type problems struct {
-	list []problem
-	// settings whose further problems would only follow from one already reported
-	suppressed map[string]bool
+	list       []problem
+	suppressed map[string]bool // settings whose further problems aren't added
 }
 
 // A problem is an error about the named setting, or about the settings file if name is empty.
 type problem struct{ name, text string }
 
+// add adds a problem, unless problems of the named setting are suppressed.
 func (p *problems) add(name, format string, args ...any) {
 	if !p.suppressed[name] {
 		p.list = append(p.list, problem{name, fmt.Sprintf(format, args...)})
 	}
 }
 
-// addEach adds each of the errors that err joins.
+// addEach adds a problem for each of the errors that err joins.
 func (p *problems) addEach(name string, err error) {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, err := range joined.Unwrap() {
@@ -35,8 +35,8 @@ func (p *problems) addEach(name string, err error) {
 	p.add(name, "%s", strings.TrimPrefix(err.Error(), "keycloak: "))
 }
 
-// suppress makes add ignore further problems of these settings: they would only follow from one
-// already reported.
+// suppress makes add ignore further problems of these settings, which would only be consequences of
+// a problem that is already reported.
 func (p *problems) suppress(names ...string) {
 	if p.suppressed == nil {
 		p.suppressed = map[string]bool{}
@@ -46,7 +46,8 @@ func (p *problems) suppress(names ...string) {
 	}
 }
 
-// any reports whether one of the settings has a problem, so that comparing them makes no sense.
+// any reports whether one of these settings has a problem. Then the caller can't compare their
+// values.
 func (p *problems) any(names ...string) bool {
 	return slices.ContainsFunc(names, func(name string) bool {
 		return p.suppressed[name] ||
@@ -54,8 +55,8 @@ func (p *problems) any(names ...string) bool {
 	})
 }
 
-// err joins the problems, in the order of the settings, and then notes. It returns nil if there are
-// no problems.
+// err returns an error that joins the problems, in the order of the settings, and then the notes.
+// It returns nil if there are no problems.
 func (p *problems) err(notes ...string) error {
 	if len(p.list) == 0 {
 		return nil

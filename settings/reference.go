@@ -9,7 +9,7 @@ const intro = "Settings come from the environment and from a file in the working
 	"It warns about names that look like settings but aren't. Its first log line (`serving`) " +
 	"says what is exposed, and to whom."
 
-// columns is the width of the reference.
+// columns is the maximum width of the reference's lines.
 const columns = 100
 
 // Reference returns the documentation of all settings as plain text.
@@ -34,7 +34,7 @@ func Reference() string {
 	return b.String()
 }
 
-// summary returns sentences about a setting's default and accepted values.
+// summary returns sentences about the default of s and its accepted values.
 func (s setting) summary() string {
 	text := "Required."
 	switch {
@@ -50,12 +50,12 @@ func (s setting) summary() string {
 	return text
 }
 
-// plain returns Markdown as plain text.
+// plain returns the text of markdown without backticks and asterisks.
 func plain(markdown string) string {
 	return strings.NewReplacer("`", "", "*Expanded*", "Expanded").Replace(markdown)
 }
 
-// wrap breaks text into lines that begin with indent.
+// wrap breaks text into lines of at most the width columns. Each line begins with indent.
 func wrap(text, indent string) string {
 	var b strings.Builder
 	length := 0

@@ -15,10 +15,11 @@ var update = flag.Bool("update", false, "write the generated files")
 // docs/settings.md and .local.env.example are up to date.
 func TestReference_files(t *testing.T) {
 	checkGenerated(t, "../docs/settings.md", markdown())
-	checkGenerated(t, "../.local.env.example", example())
+	checkGenerated(t, "../.local.env.example", exampleFile())
 }
 
-// checkGenerated checks that a generated file holds want. With -update, it writes the file.
+// checkGenerated checks that the content of a generated file is want. With -update, it first writes
+// the file.
 func checkGenerated(t *testing.T, name, want string) {
 	t.Helper()
 	if *update {
@@ -35,7 +36,7 @@ func checkGenerated(t *testing.T, name, want string) {
 	}
 }
 
-// markdown returns docs/settings.md.
+// markdown generates the text of docs/settings.md.
 func markdown() string {
 	var b strings.Builder
 	write := func(text string) {
@@ -60,7 +61,8 @@ func markdown() string {
 	return b.String()
 }
 
-// withLinks turns "docs/operating.md, Attempts" into a link to that section.
+// withLinks replaces each reference to a section, such as "docs/operating.md, Attempts", with a
+// link.
 func withLinks(text string) string {
 	return sectionPattern.ReplaceAllStringFunc(text, func(match string) string {
 		title := sectionPattern.FindStringSubmatch(match)[1]
@@ -71,8 +73,8 @@ func withLinks(text string) string {
 
 var sectionPattern = regexp.MustCompile(`docs/operating\.md, ([^.]+)`)
 
-// example returns .local.env.example.
-func example() string {
+// exampleFile generates the text of .local.env.example.
+func exampleFile() string {
 	var b strings.Builder
 	b.WriteString(`# Made from settings/definitions.go by go generate ./settings.
 #
@@ -106,11 +108,12 @@ KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret
 	return b.String()
 }
 
-// .local.env.example is a valid settings file, both unchanged and with the defaults uncommented.
+// .local.env.example is a valid settings file, both unchanged and with its defaults uncommented. In
+// both cases Read returns the defaults.
 func TestReference_example(t *testing.T) {
 	for name, text := range map[string]string{
-		"unchanged":         example(),
-		"with the defaults": regexp.MustCompile(`(?m)^#([A-Z_]+=)`).ReplaceAllString(example(), "$1"),
+		"unchanged":            exampleFile(),
+		"defaults uncommented": regexp.MustCompile(`(?m)^#([A-Z_]+=)`).ReplaceAllString(exampleFile(), "$1"),
 	} {
 		dir := t.TempDir()
 		if err := os.WriteFile(dir+"/.local.env", []byte(text), 0o600); err != nil {
@@ -118,18 +121,19 @@ func TestReference_example(t *testing.T) {
 		}
 		s, err := Read(nil, dir)
 		if err != nil || len(s.Warnings) != 0 {
-			t.Errorf("%s: %v, warnings %q", name, err, s.Warnings)
+			t.Errorf("%s: Read() = %v with the warnings %q, want neither", name, err, s.Warnings)
 		}
 		got, want := s.Server.LogValue().String(),
 			readSettings(t, "KEYCLOAK_REALM_NAME=local", "KEYCLOAK_CLIENT_ID=local-api").
 				Server.LogValue().String()
 		if got != want {
-			t.Errorf("%s: read\n%s, want\n%s", name, got, want)
+			t.Errorf("%s: Read() has the config\n%s\nwant\n%s", name, got, want)
 		}
 	}
 }
 
-// Reference returns lines that fit a terminal, with every setting and its default.
+// Reference documents every setting and its default, as plain text with lines of at most 100
+// columns.
 func TestReference(t *testing.T) {
 	text := Reference()
 	for line := range strings.Lines(text) {
@@ -143,22 +147,22 @@ func TestReference(t *testing.T) {
 	for _, s := range new(rawSettings).settings() {
 		if !strings.Contains(text, "\n"+s.name+"\n    "+plain(s.summary())[:len("Default")]) ||
 			!strings.Contains(text, s.defaultValue) {
-			t.Errorf("Reference() lacks %s, or its default", s.name)
+			t.Errorf("Reference() lacks %s or its default", s.name)
 		}
 	}
 }
 
-// Each setting is completely defined and has its own destination.
+// The definition of each setting is complete, and no two settings have the same destination.
 func TestSettings(t *testing.T) {
 	settings := new(rawSettings).settings()
 	if len(settings) < 40 {
-		t.Fatalf("%d settings, want at least 40", len(settings))
+		t.Fatalf("%d settings are defined, want at least 40", len(settings))
 	}
 	names, pointers := map[string]bool{}, map[any]string{}
 	sentencesPattern := regexp.MustCompile(`^[A-Z].*\.$`)
 	for _, s := range settings {
 		if !settingNamePattern.MatchString(s.name) || names[s.name] {
-			t.Errorf("the name %q is malformed, or two settings have it", s.name)
+			t.Errorf("the name %q isn't unique or isn't in upper case", s.name)
 		}
 		names[s.name] = true
 		if other := pointers[s.dest.pointer]; other != "" {
@@ -169,7 +173,7 @@ func TestSettings(t *testing.T) {
 			t.Errorf("%s: got the doc %q, want sentences", s.name, s.doc)
 		}
 		if strings.Count(s.doc, "`")%2 != 0 {
-			t.Errorf("%s: doc has an unpaired backtick", s.name)
+			t.Errorf("%s: the doc has an unpaired backtick", s.name)
 		}
 		nonEmpty := 0
 		for _, text := range []string{s.defaultValue, s.defaultText, s.requiredText} {
@@ -178,11 +182,12 @@ func TestSettings(t *testing.T) {
 			}
 		}
 		if nonEmpty != 1 {
-			t.Errorf("%s: want exactly one of defaultValue, defaultText and requiredText", s.name)
+			t.Errorf("%s: %d of defaultValue, defaultText and requiredText are set, want 1", s.name,
+				nonEmpty)
 		}
 		for _, word := range regexp.MustCompile(`[A-Z]+(_[A-Z]+)+`).FindAllString(s.doc, -1) {
-			if !errorCodes[word] && !contains(settings, word) {
-				t.Errorf("%s: doc names %s, which isn't a setting", s.name, word)
+			if !errorCodes[word] && !containsName(settings, word) {
+				t.Errorf("%s: the doc names %s, which isn't a setting", s.name, word)
 			}
 		}
 	}
@@ -193,11 +198,11 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// errorCodes are the error codes and reasons in the documentation, which look like settings.
+// errorCodes are error codes and reasons in the documentation. They look like names of settings.
 var errorCodes = map[string]bool{"RATE_LIMITED": true, "ROOT_FIELDS": true}
 
-// contains reports whether one of the settings has the name.
-func contains(settings []setting, name string) bool {
+// containsName reports whether one of the settings has the name.
+func containsName(settings []setting, name string) bool {
 	for _, s := range settings {
 		if s.name == name {
 			return true
@@ -206,7 +211,8 @@ func contains(settings []setting, name string) bool {
 	return false
 }
 
-// The minimum and the maximum of each documented range are accepted, and a larger value isn't.
+// Each setting accepts the minimum and the maximum of its documented range, and rejects a value
+// above the maximum.
 func TestSettings_ranges(t *testing.T) {
 	rangePattern := regexp.MustCompile(`^(?:0, or )?(\w+) to (\w+)$`)
 	found := 0
@@ -218,8 +224,8 @@ func TestSettings_ranges(t *testing.T) {
 		found++
 		for _, value := range match[1:] {
 			if problems := problemsOf(s.name, value); len(problems) != 0 {
-				t.Errorf("%s=%s, which is documented as accepted: got %v", s.name, value,
-					problems)
+				t.Errorf("%s=%s: got the problems %v, want none: the value is documented as accepted",
+					s.name, value, problems)
 			}
 		}
 		tooLarge := match[2] + "0"
@@ -237,7 +243,7 @@ func TestSettings_ranges(t *testing.T) {
 	}
 }
 
-// problemsOf parses a single setting and returns its problems.
+// problemsOf parses value as the value of the named setting, and returns the problems.
 func problemsOf(name, value string) []problem {
 	var p problems
 	for _, s := range new(rawSettings).settings() {
@@ -248,14 +254,14 @@ func problemsOf(name, value string) []problem {
 	return p.list
 }
 
-// The value of each setting is stored in its destination.
+// The value of each setting is stored in the setting's destination.
 func TestSettings_destinations(t *testing.T) {
 	for i := range names {
 		var raw rawSettings
 		s := raw.settings()[i]
 		before := reflect.ValueOf(s.dest.pointer).Elem()
 		if !before.IsZero() {
-			t.Fatalf("%s: the field isn't empty in a new rawSettings", s.name)
+			t.Fatalf("%s: the destination is set in a new rawSettings, want its zero value", s.name)
 		}
 		value := s.defaultValue
 		if value == "" {
@@ -267,7 +273,7 @@ func TestSettings_destinations(t *testing.T) {
 		}
 		parse([]setting{s}, map[string]string{s.name: value}, new(problems))
 		if reflect.ValueOf(raw.settings()[i].dest.pointer).Elem().IsZero() {
-			t.Errorf("%s=%s has no effect", s.name, value)
+			t.Errorf("after parsing %s=%s, the destination is zero", s.name, value)
 		}
 	}
 }

@@ -16,33 +16,35 @@ import (
 	"github.com/cloakql/cloakql/throttle"
 )
 
-// A setting describes how one setting is parsed and checked, and what the reference says about it.
+// A setting is the definition of one setting: how it is parsed and checked, and its documentation.
 type setting struct {
 	name string
 
-	// defaultValue is used if the setting is unset; "" means that there is none. The reference
-	// shows defaultText instead if it isn't empty.
+	// defaultValue is the value of the setting if it isn't set, or "" if there is no default. The
+	// reference shows defaultText instead of defaultValue, unless defaultText is empty.
 	defaultValue, defaultText string
 
-	// requiredText describes the value of a required setting: "the client ID". It is empty if the
-	// setting is optional. A required setting may be missing if the setting named unless is set.
+	// requiredText describes the value of a required setting, as in "the client ID". It is empty if
+	// the setting is optional. If the setting named by unless is set, the required setting may be
+	// missing.
 	requiredText, unless string
 
 	dest destination
 
 	// doc is the documentation for operators, in full sentences, with names and values in
-	// backticks. The first sentence must make sense by itself: .local.env.example shows only that.
+	// backticks. The first sentence must make sense by itself, because .local.env.example shows
+	// only that sentence.
 	doc string
 
-	// fieldNames are the names by which errors and logs of CloakQL's packages call this setting,
-	// separated by ", ".
+	// fieldNames are the names that errors and logs of CloakQL's packages use for this setting,
+	// such as "ClientConfig.Timeout". They are separated by ", ".
 	fieldNames string
 }
 
-// A destination is where a setting's value is stored, and which values are accepted.
+// A destination says where the value of a setting is stored, and which values are accepted.
 type destination struct {
 	pointer  any          // to a field of a rawSettings
-	accepted string       // the accepted values, for the reference; "" if any value of the type is
+	accepted string       // the accepted values, for the reference; "" means all values of the type
 	check    func() error // returns an error if the stored value isn't accepted
 }
 
@@ -90,7 +92,8 @@ func oneOf(pointer *string, words ...string) destination {
 	}}
 }
 
-// listOf accepts lists without empty items. Errors call the items by the plural noun.
+// listOf accepts lists without empty items. The argument plural says what the items are, for
+// errors.
 func listOf(pointer *[]string, plural string) destination {
 	return destination{pointer: pointer, check: func() error {
 		if slices.Contains(*pointer, "") {
@@ -100,12 +103,13 @@ func listOf(pointer *[]string, plural string) destination {
 	}}
 }
 
-// eachItem accepts lists whose items read accepts, and stores the values that read returns.
-func eachItem(pointer *[]string, read func(item string) (string, error)) destination {
+// eachItem accepts lists if parse returns no error for any item. It stores the values that parse
+// returns.
+func eachItem(pointer *[]string, parse func(item string) (string, error)) destination {
 	return destination{pointer: pointer, check: func() error {
 		var errs []error
 		for i, item := range *pointer {
-			value, err := read(item)
+			value, err := parse(item)
 			errs = append(errs, err)
 			(*pointer)[i] = value
 		}
@@ -113,8 +117,8 @@ func eachItem(pointer *[]string, read func(item string) (string, error)) destina
 	}}
 }
 
-// rateLimit accepts rate limits. The maximum burst is a fifth of throttle's, which multiplies some
-// limits by five.
+// rateLimit accepts rate limits. The maximum burst is a fifth of the maximum in package throttle,
+// because throttle multiplies some limits by five.
 func rateLimit(pointer *throttle.Rate) destination {
 	return destination{pointer: pointer, check: func() error {
 		if r := *pointer; r.Burst < 1 || r.Burst > 2_000 || r.Every < 5*time.Millisecond ||
@@ -148,8 +152,7 @@ func format[T int | int64 | time.Duration](value T) string {
 // formatRate writes a rate the way settings do.
 func formatRate(r throttle.Rate) string { return strconv.Itoa(r.Burst) + "/" + format(r.Every) }
 
-// A safeError is a parse error whose text may be shown, because it contains no value that could be
-// secret.
+// A safeError is a parse error whose text can't contain a secret, so that it may be shown.
 type safeError struct{ error }
 
 // parsers parse the types that package env doesn't support.
@@ -175,8 +178,8 @@ var parsers = map[reflect.Type]env.ParserFunc{
 	},
 }
 
-// form describes how values of a type are written.
-func form(t reflect.Type) string {
+// syntaxOf describes how values of a type are written.
+func syntaxOf(t reflect.Type) string {
 	switch t {
 	case reflect.TypeFor[time.Duration]():
 		return "a duration such as 10s or 24h"
@@ -198,8 +201,8 @@ func splitList(text string) (list []string) {
 	return list
 }
 
-// parse stores the values in the destinations of the settings and checks each of them. Package env
-// does the parsing, into a struct with a field for each setting.
+// parse parses and checks the values, and stores them in the destinations of the settings. Package
+// env parses them into a struct with a field for each setting.
 func parse(settings []setting, values map[string]string, p *problems) {
 	fields := make([]reflect.StructField, len(settings))
 	environment := map[string]string{}
@@ -232,8 +235,8 @@ func parse(settings []setting, values map[string]string, p *problems) {
 		switch {
 		case ok:
 			p.addEach(s.name, safe.error)
-		case err != nil: // env's own error shows the value
-			expected := form(fields[i].Type)
+		case err != nil: // not in the message, because it shows the value
+			expected := syntaxOf(fields[i].Type)
 			if s.dest.accepted != "" {
 				expected += ": " + s.dest.accepted
 			}
@@ -246,6 +249,6 @@ func parse(settings []setting, values map[string]string, p *problems) {
 			}
 			continue
 		}
-		p.suppress(s.name) // the zero value may cause further errors
+		p.suppress(s.name) // the setting now has its zero value, which may cause further problems
 	}
 }

@@ -1,8 +1,8 @@
 // Package settings reads the server's settings from the environment and a file.
 //
-// Each setting is defined in definitions.go: its name, default, range and documentation, and the
-// field of cloakql.Config that it sets. docs/settings.md, .local.env.example and the output of
-// cloakql settings are generated from these definitions.
+// The file definitions.go defines each setting: its name, its default, its range, its
+// documentation, and the field of cloakql.Config that it sets. docs/settings.md, .local.env.example
+// and the output of the command cloakql settings are generated from these definitions.
 package settings
 
 //go:generate go test -run TestLimitDocs -update .
@@ -19,12 +19,12 @@ import (
 type Settings struct {
 	Server   cloakql.Config
 	Addr     string   // the address to listen on
-	Source   string   // says where the settings come from
+	Source   string   // where the settings come from, such as "the environment and .env"
 	Warnings []string // for the log
 }
 
-// rawSettings holds the parsed values of the settings. Settings that need more than an assignment
-// have fields of their own here, which finish turns into fields of Settings.
+// rawSettings has the parsed values of all settings. If a setting can't be stored in Settings as it
+// is, it has a field in rawSettings, from which finish sets the fields of Settings.
 type rawSettings struct {
 	Settings
 
@@ -39,18 +39,18 @@ type rawSettings struct {
 	trustedDocumentsMode string
 }
 
-// Read reads the settings from environ, whose entries are NAME=value, and from a file in dir:
-// .local.env if RUNTIME_ENV is local or unset, .env otherwise. The environment wins over the file;
-// the file may be missing. An empty value counts as unset, except that an empty RUNTIME_ENV is not
-// local. The error lists every problem, with the name of the setting and what is expected. It shows
-// no secret.
+// Read reads the settings from environ, whose entries are NAME=value, and from a file in dir. The
+// file is .local.env if RUNTIME_ENV is local or unset, and .env otherwise; it may be missing. If a
+// setting is in both, environ takes precedence. An empty value counts as unset, except that an
+// empty RUNTIME_ENV means production. The error lists every problem, with the name of the setting
+// and what is expected. It shows no secret.
 func Read(environ []string, dir string) (Settings, error) {
 	var raw rawSettings
 	var p problems
 	values := readValues(environ, dir, &p)
 	parse(raw.settings(), values.merged, &p)
 	raw.finish(&p)
-	// A setting that seems to be missing may be misspelt.
+	// The error includes the unknown names, because a missing setting may be misspelt.
 	if err := p.err(values.unknown...); err != nil {
 		return Settings{}, fmt.Errorf(
 			"CloakQL can't start with these settings, from %s (docs/settings.md):\n%w",

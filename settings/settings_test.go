@@ -16,10 +16,11 @@ import (
 // requiredSettings are the settings that have no default.
 var requiredSettings = []string{
 	"KEYCLOAK_SERVER_URL=http://localhost:8080/", "KEYCLOAK_REALM_NAME=shop",
-	"KEYCLOAK_CLIENT_ID=shop-api", "KEYCLOAK_CLIENT_SECRET_KEY=hush",
+	"KEYCLOAK_CLIENT_ID=shop-api", "KEYCLOAK_CLIENT_SECRET_KEY=shop-secret",
 }
 
-// readSettings returns the settings read from requiredSettings and extra, which takes precedence.
+// readSettings returns the settings in requiredSettings and extra. If a setting is in both, the
+// value in extra counts.
 func readSettings(t testing.TB, extra ...string) Settings {
 	t.Helper()
 	c, err := Read(slices.Concat(requiredSettings, extra), t.TempDir())
@@ -29,7 +30,7 @@ func readSettings(t testing.TB, extra ...string) Settings {
 	return c
 }
 
-// If only the required settings are set, the others have their defaults.
+// Settings that aren't set have their defaults.
 func TestRead_defaults(t *testing.T) {
 	c := readSettings(t)
 	for _, tt := range []struct {
@@ -42,7 +43,7 @@ func TestRead_defaults(t *testing.T) {
 		{"Issuers", c.Server.Tokens.Issuers[0].Names, []string{"http://localhost:8080/realms/shop"}},
 		{"Audience", c.Server.Tokens.Audience, []string{"shop-api"}},
 		{"AuthorizedParty", c.Server.Tokens.AuthorizedParty, "shop-api"},
-		{"ClientSecret", c.Server.Client.ClientSecret.Reveal(), "hush"},
+		{"ClientSecret", c.Server.Client.ClientSecret.Reveal(), "shop-secret"},
 		{"LoginScope", c.Server.Client.LoginScope, "openid profile email"},
 		{"KeycloakTimeout", c.Server.Client.Timeout, 8 * time.Second},
 		{"RequestTimeout", c.Server.GraphQL.Timeout, 15 * time.Second},
@@ -63,22 +64,22 @@ func TestRead_defaults(t *testing.T) {
 	}
 }
 
-// The server is local only if RUNTIME_ENV is unset or exactly local.
+// The server is local only if RUNTIME_ENV is unset or is exactly the text local.
 func TestRead_production(t *testing.T) {
-	for _, runtime := range []string{"prod", "production", "Local", " local", ""} {
-		c := readSettings(t, "RUNTIME_ENV="+runtime)
+	for _, runtimeEnv := range []string{"prod", "production", "Local", " local", ""} {
+		c := readSettings(t, "RUNTIME_ENV="+runtimeEnv)
 		if c.Server.Local || c.Addr != ":8000" || len(c.Server.HTTP.CORSOrigins) != 0 {
-			t.Errorf("RUNTIME_ENV=%q: local %v, address %s, origins %v; want production", runtime,
+			t.Errorf("RUNTIME_ENV=%q: local %v, address %s, origins %v; want production", runtimeEnv,
 				c.Server.Local, c.Addr, c.Server.HTTP.CORSOrigins)
 		}
 	}
 	if c := readSettings(t, "RUNTIME_ENV=prod",
 		"KEYCLOAK_SERVER_URL=http://keycloak:8080"); len(c.Warnings) != 1 {
-		t.Errorf("plain http to another machine: warnings %v, want one", c.Warnings)
+		t.Errorf("plain http to another machine: got the warnings %q, want one", c.Warnings)
 	}
 }
 
-// By default, the console is served only on a local server.
+// By default, only a local server serves the console.
 func TestRead_console(t *testing.T) {
 	for _, tt := range []struct {
 		environ []string
@@ -98,7 +99,8 @@ func TestRead_console(t *testing.T) {
 	}
 }
 
-// Each LIMIT_ setting sets the field of its name. Limits without a setting keep their defaults.
+// Each LIMIT_ setting sets the field of limits.Limits with its name. Fields without a setting are
+// 0, or have the values that finish sets.
 func TestRead_limits(t *testing.T) {
 	environ, want := []string{}, map[string]int64{"Bytes": 1 << 16, "CacheBytes": 8 << 20}
 	for _, name := range names {
@@ -129,7 +131,7 @@ func TestRead_limits(t *testing.T) {
 	}
 }
 
-// DOCUMENT_CACHE_BYTES=0 turns the cache off, which in Limits is a negative number.
+// DOCUMENT_CACHE_BYTES=0 turns the cache off. In limits.Limits, a negative number does.
 func TestRead_documentCache(t *testing.T) {
 	for bytes, want := range map[string]int{"0": -1, "1024": 1024} {
 		got := readSettings(t, "DOCUMENT_CACHE_BYTES="+bytes).Server.Limits.CacheBytes
@@ -139,14 +141,14 @@ func TestRead_documentCache(t *testing.T) {
 	}
 }
 
-// If KEYCLOAK_AUDIENCE is set, tokens are accepted by their aud only, whatever their azp is.
+// If KEYCLOAK_AUDIENCE is set, the server accepts tokens only by their aud, not by their azp.
 func TestRead_audience(t *testing.T) {
 	c := readSettings(t, "KEYCLOAK_AUDIENCE=shop, web ",
 		"KEYCLOAK_ISSUER=https://a/realms/shop,https://b/realms/shop")
 	if !slices.Equal(c.Server.Tokens.Audience, []string{"shop", "web"}) ||
 		c.Server.Tokens.AuthorizedParty != "" || len(c.Server.Tokens.Issuers[0].Names) != 2 {
-		t.Errorf("got audience %q, authorized party %q and issuers %q; want two audiences, no party "+
-			"and two issuers", c.Server.Tokens.Audience,
+		t.Errorf("got audience %q, authorized party %q and issuers %q; want two audiences, no "+
+			"authorized party and two issuers", c.Server.Tokens.Audience,
 			c.Server.Tokens.AuthorizedParty, c.Server.Tokens.Issuers[0].Names)
 	}
 }
@@ -155,11 +157,11 @@ func TestRead_audience(t *testing.T) {
 func TestRead_algorithms(t *testing.T) {
 	got := readSettings(t, "TOKEN_ALGORITHMS=ES256, PS256").Server.Tokens.Algorithms
 	if !slices.Equal(got, []string{"ES256", "PS256"}) {
-		t.Errorf("algorithms %q", got)
+		t.Errorf("TOKEN_ALGORITHMS: got %q, want ES256 and PS256", got)
 	}
 }
 
-// The server's own client is always an accepted party, because login returns its tokens.
+// The server's own client is always an accepted party, because login returns tokens issued to it.
 func TestRead_authorizedParties(t *testing.T) {
 	for setting, want := range map[string][]string{"": nil, "web": {"web", "shop-api"},
 		"shop-api, web,web": {"shop-api", "web"}} {
@@ -170,8 +172,7 @@ func TestRead_authorizedParties(t *testing.T) {
 	}
 }
 
-// Read returns an error with every problem, each with the name of the setting and what is expected.
-// The error contains no secret.
+// The error of Read lists every problem, each with the name of the setting. It contains no secret.
 func TestRead_problems(t *testing.T) {
 	const canary = "canary-5f0c"
 	for _, tt := range []struct {
@@ -179,33 +180,33 @@ func TestRead_problems(t *testing.T) {
 		environ []string
 		want    []string // the names of the settings with problems, in any order
 	}{
-		{"nothing set", nil,
+		{"no settings", nil,
 			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID",
 				"KEYCLOAK_CLIENT_SECRET_KEY"}},
 		{"empty values", []string{"KEYCLOAK_SERVER_URL=", "KEYCLOAK_REALM_NAME=", "KEYCLOAK_CLIENT_ID=", "KEYCLOAK_CLIENT_SECRET_KEY="},
 			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID",
 				"KEYCLOAK_CLIENT_SECRET_KEY"}},
-		{"parties", append(slices.Clone(requiredSettings), "KEYCLOAK_AUTHORIZED_PARTIES=web,,app"), []string{"KEYCLOAK_AUTHORIZED_PARTIES"}},
-		{"refresh grace", append(slices.Clone(requiredSettings), "REFRESH_GRACE_NETWORK=Any"), []string{"REFRESH_GRACE_NETWORK"}},
-		{"numbers and durations", append(slices.Clone(requiredSettings), "KEYCLOAK_TIMEOUT=soon", "REFRESH_GRACE=10", "TOKEN_MAX_BYTES=16KiB", "KEYS_MAX_AGE=-1h", "REQUEST_TIMEOUT=1y"),
+		{"empty authorized party", append(slices.Clone(requiredSettings), "KEYCLOAK_AUTHORIZED_PARTIES=web,,app"), []string{"KEYCLOAK_AUTHORIZED_PARTIES"}},
+		{"grace network not in lower case", append(slices.Clone(requiredSettings), "REFRESH_GRACE_NETWORK=Any"), []string{"REFRESH_GRACE_NETWORK"}},
+		{"malformed numbers and durations", append(slices.Clone(requiredSettings), "KEYCLOAK_TIMEOUT=soon", "REFRESH_GRACE=10", "TOKEN_MAX_BYTES=16KiB", "KEYS_MAX_AGE=-1h", "REQUEST_TIMEOUT=1y"),
 			[]string{"KEYCLOAK_TIMEOUT", "REFRESH_GRACE", "TOKEN_MAX_BYTES", "KEYS_MAX_AGE",
 				"REQUEST_TIMEOUT"}},
-		{"ranges", append(slices.Clone(requiredSettings), "KEYCLOAK_TIMEOUT=0s", "REFRESH_GRACE=2m", "TOKEN_MAX_BYTES=4095", "KEYS_MAX_AGE=59s", "REQUEST_TIMEOUT=121s"),
+		{"durations out of range", append(slices.Clone(requiredSettings), "KEYCLOAK_TIMEOUT=0s", "REFRESH_GRACE=2m", "TOKEN_MAX_BYTES=4095", "KEYS_MAX_AGE=59s", "REQUEST_TIMEOUT=121s"),
 			[]string{"KEYCLOAK_TIMEOUT", "REFRESH_GRACE", "TOKEN_MAX_BYTES", "KEYS_MAX_AGE",
 				"REQUEST_TIMEOUT"}},
 		{"unsafe algorithm", append(slices.Clone(requiredSettings), "TOKEN_ALGORITHMS=RS256,HS256"), []string{"TOKEN_ALGORITHMS"}},
 		{"empty algorithm", append(slices.Clone(requiredSettings), "TOKEN_ALGORITHMS=RS256,,ES256"), []string{"TOKEN_ALGORITHMS"}},
-		{"proxies", append(slices.Clone(requiredSettings), "TRUSTED_PROXIES=10.0.0.0/8,everybody"), []string{"TRUSTED_PROXIES"}},
+		{"proxy not an address", append(slices.Clone(requiredSettings), "TRUSTED_PROXIES=10.0.0.0/8,everybody"), []string{"TRUSTED_PROXIES"}},
 		{"every address a proxy", append(slices.Clone(requiredSettings), "TRUSTED_PROXIES=0.0.0.0/0"), []string{"TRUSTED_PROXIES"}},
-		{"rate limits", append(slices.Clone(requiredSettings), "LOGIN_ACCOUNT_LIMIT=10", "LOGIN_ADDRESS_LIMIT=0/1s", "REFRESH_TOKEN_LIMIT=ten/1s", "REFRESH_ADDRESS_LIMIT=1/1us",
+		{"bad rate limits", append(slices.Clone(requiredSettings), "LOGIN_ACCOUNT_LIMIT=10", "LOGIN_ADDRESS_LIMIT=0/1s", "REFRESH_TOKEN_LIMIT=ten/1s", "REFRESH_ADDRESS_LIMIT=1/1us",
 			"LOGIN_ACCOUNT_SLOW_LIMIT=20/25h", "ADDRESS_LIMIT=2001/1s"),
 			[]string{"LOGIN_ACCOUNT_LIMIT", "LOGIN_ADDRESS_LIMIT", "REFRESH_TOKEN_LIMIT",
 				"REFRESH_ADDRESS_LIMIT", "LOGIN_ACCOUNT_SLOW_LIMIT", "ADDRESS_LIMIT"}},
-		{"pause", append(slices.Clone(requiredSettings), "LOGIN_REFUSAL_PAUSE=11s"), []string{"LOGIN_REFUSAL_PAUSE"}},
-		{"ranges of numbers", append(slices.Clone(requiredSettings), "MAX_LOGINS=0", "MAX_BODY_BYTES=100", "LIMIT_TOKENS=99", "LIMIT_DEPTH=51", "PERSISTED_QUERIES_BYTES=-1"),
+		{"pause too long", append(slices.Clone(requiredSettings), "LOGIN_REFUSAL_PAUSE=11s"), []string{"LOGIN_REFUSAL_PAUSE"}},
+		{"numbers out of range", append(slices.Clone(requiredSettings), "MAX_LOGINS=0", "MAX_BODY_BYTES=100", "LIMIT_TOKENS=99", "LIMIT_DEPTH=51", "PERSISTED_QUERIES_BYTES=-1"),
 			[]string{"MAX_LOGINS", "MAX_BODY_BYTES", "LIMIT_TOKENS", "LIMIT_DEPTH",
 				"PERSISTED_QUERIES_BYTES"}},
-		{"switches", append(slices.Clone(requiredSettings), "GET_QUERIES=perhaps", "KEYCLOAK_FORWARD_ADDRESS=1h"), []string{"GET_QUERIES", "KEYCLOAK_FORWARD_ADDRESS"}},
+		{"not true or false", append(slices.Clone(requiredSettings), "GET_QUERIES=perhaps", "KEYCLOAK_FORWARD_ADDRESS=1h"), []string{"GET_QUERIES", "KEYCLOAK_FORWARD_ADDRESS"}},
 		{"limit not a number", append(slices.Clone(requiredSettings), "LIMIT_FIELDS=many"), []string{"LIMIT_FIELDS"}},
 		{"manifest missing", append(slices.Clone(requiredSettings), "TRUSTED_DOCUMENTS=/nowhere"), []string{"TRUSTED_DOCUMENTS"}},
 		{"manifest empty", append(slices.Clone(requiredSettings), "TRUSTED_DOCUMENTS=/dev/null"), []string{"TRUSTED_DOCUMENTS"}},
@@ -232,10 +233,10 @@ func TestRead_problems(t *testing.T) {
 			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID",
 				"MAX_LOGINS", "CORS_ORIGINS"}},
 		{"server URL without scheme", append(slices.Clone(requiredSettings), "KEYCLOAK_SERVER_URL=localhost:8080"), []string{"KEYCLOAK_SERVER_URL"}},
-		// A problem doesn't hide others, whether of another setting or of the same.
-		{"missing realm name and bad server URL", []string{"KEYCLOAK_SERVER_URL=localhost:8080", "KEYCLOAK_CLIENT_ID=a", "KEYCLOAK_CLIENT_SECRET_KEY=hush"},
+		// One problem doesn't hide another, of the same setting or of another setting.
+		{"missing realm name and bad server URL", []string{"KEYCLOAK_SERVER_URL=localhost:8080", "KEYCLOAK_CLIENT_ID=a", "KEYCLOAK_CLIENT_SECRET_KEY=shop-secret"},
 			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME"}},
-		{"missing server URL and bad realm name", []string{"KEYCLOAK_REALM_NAME=a/b", "KEYCLOAK_CLIENT_ID=a", "KEYCLOAK_CLIENT_SECRET_KEY=hush"},
+		{"missing server URL and bad realm name", []string{"KEYCLOAK_REALM_NAME=a/b", "KEYCLOAK_CLIENT_ID=a", "KEYCLOAK_CLIENT_SECRET_KEY=shop-secret"},
 			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME"}},
 		{"bad server URL and bad realm name", append(slices.Clone(requiredSettings), "KEYCLOAK_SERVER_URL=localhost:8080", "KEYCLOAK_REALM_NAME=a/b"),
 			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME"}},
@@ -246,10 +247,10 @@ func TestRead_problems(t *testing.T) {
 		{"two bad origins", append(slices.Clone(requiredSettings), "CORS_ORIGINS=https://a.example/,null,https://b.example"), []string{"CORS_ORIGINS", "CORS_ORIGINS"}},
 		{"two bad hosts", append(slices.Clone(requiredSettings), "ALLOWED_HOSTS=a.example:80,https://b.example,c.example"), []string{"ALLOWED_HOSTS", "ALLOWED_HOSTS"}},
 		{"two bad proxies", append(slices.Clone(requiredSettings), "TRUSTED_PROXIES=everybody,0.0.0.0/0,10.0.0.1"), []string{"TRUSTED_PROXIES", "TRUSTED_PROXIES"}},
-		{"two bad origins", append(slices.Clone(requiredSettings), "CORS_ORIGINS=app.example.com,https://a/b"), []string{"CORS_ORIGINS", "CORS_ORIGINS"}},
+		{"only bad origins", append(slices.Clone(requiredSettings), "CORS_ORIGINS=app.example.com,https://a/b"), []string{"CORS_ORIGINS", "CORS_ORIGINS"}},
 		{"audiences account and empty", append(slices.Clone(requiredSettings), "KEYCLOAK_AUDIENCE=account,,a"), []string{"KEYCLOAK_AUDIENCE", "KEYCLOAK_AUDIENCE"}},
 		{"address with two problems", append(slices.Clone(requiredSettings), "ADDR=0.0.0.0:http"), []string{"ADDR", "ADDR"}},
-		{"many settings", []string{"KEYCLOAK_SERVER_URL=x", "KEYCLOAK_TIMEOUT=soon", "LIMIT_FIELDS=many", "MAX_LOGINS=0", "REFRESH_GRACE=2m", "TRUSTED_PROXIES=x", "CONSOLE=yes",
+		{"problems in many settings", []string{"KEYCLOAK_SERVER_URL=x", "KEYCLOAK_TIMEOUT=soon", "LIMIT_FIELDS=many", "MAX_LOGINS=0", "REFRESH_GRACE=2m", "TRUSTED_PROXIES=x", "CONSOLE=yes",
 			"TRUSTED_DOCUMENTS=/nowhere", "TRUSTED_DOCUMENTS_MODE=x", "LOGIN_SCOPE= ", "ADDR=x",
 			"KEYCLOAK_ISSUER=a,", "GET_QUERIES=x", "LOGIN_ACCOUNT_LIMIT=x"},
 			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID",
@@ -268,13 +269,13 @@ func TestRead_problems(t *testing.T) {
 			}
 			_, err := Read(tt.environ, dir)
 			if err == nil {
-				t.Fatal("Read() succeeds")
+				t.Fatal("Read() = nil, want an error")
 			}
 			var got []string
 			head, list, _ := strings.Cut(err.Error(), "\n")
 			if !strings.Contains(head,
 				"since there is no .local.env here (cp .local.env.example .local.env)") {
-				t.Errorf("the error doesn't say where Read looked: %s", head)
+				t.Errorf("the error begins with %s, want it to say where Read looked", head)
 			}
 			for line := range strings.SplitSeq(list, "\n") {
 				name, _, _ := strings.Cut(line, ": ")
@@ -283,17 +284,17 @@ func TestRead_problems(t *testing.T) {
 			slices.Sort(got)
 			slices.Sort(tt.want)
 			if !slices.Equal(got, tt.want) {
-				t.Errorf("problems with %q, want %q; the error:\n%v", got, tt.want, err)
+				t.Errorf("got problems with %q, want %q; the error is\n%v", got, tt.want, err)
 			}
-			if strings.Contains(err.Error(), canary) || strings.Contains(err.Error(), "hush") {
-				t.Errorf("the error shows a secret:\n%v", err)
+			if strings.Contains(err.Error(), canary) || strings.Contains(err.Error(), "shop-secret") {
+				t.Errorf("got an error that shows a secret:\n%v", err)
 			}
 		})
 	}
 }
 
-// Without a .local.env.example, as in an application's repository, the error doesn't suggest
-// copying that file.
+// If there is no .local.env.example, as in an application's repository, the error doesn't suggest
+// to copy it.
 func TestRead_noExample(t *testing.T) {
 	_, err := Read(nil, t.TempDir())
 	want := "since there is no .local.env here (docs/settings.md):"
@@ -302,7 +303,7 @@ func TestRead_noExample(t *testing.T) {
 	}
 }
 
-// RUNTIME_ENV selects the file, and the environment takes precedence over it.
+// RUNTIME_ENV selects the settings file. The environment takes precedence over the file.
 func TestRead_files(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) {
@@ -322,34 +323,35 @@ func TestRead_files(t *testing.T) {
 	}
 	if local.Server.Client.ClientID != "from-local" ||
 		local.Server.Client.ClientSecret.Reveal() != `pa$$wo"rd#1` {
-		t.Errorf("client %q with secret %q, want those in .local.env", local.Server.Client.ClientID,
+		t.Errorf("got the client %q with the secret %q, want those in .local.env", local.Server.Client.ClientID,
 			local.Server.Client.ClientSecret.Reveal())
 	}
 	if !local.Server.Local {
-		t.Error("RUNTIME_ENV in a file had an effect")
+		t.Error("the server isn't local, want RUNTIME_ENV=prod in a file to have no effect")
 	}
 	prod, err := Read([]string{"RUNTIME_ENV=prod"}, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if prod.Server.Client.ClientID != "from-env" {
-		t.Errorf("client %q, want the one in .env", prod.Server.Client.ClientID)
+		t.Errorf("got the client %q, want from-env, as in .env", prod.Server.Client.ClientID)
 	}
 	overridden, err := Read([]string{"KEYCLOAK_CLIENT_ID=from-process"}, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if overridden.Server.Client.ClientID != "from-process" {
-		t.Errorf("client %q, want the one in the environment",
+		t.Errorf("got the client %q, want from-process, as in the environment",
 			overridden.Server.Client.ClientID)
 	}
 
 	write(".local.env", "KEYCLOAK_CLIENT_SECRET_KEY=\"canary-5f0c\nan unfinished quote")
-	// Settings that may be in an unreadable file aren't reported as missing.
+	// If a file can't be read, no setting is reported as missing, because it may be in the file.
 	if _, err = Read(nil, dir); err == nil ||
 		!strings.Contains(err.Error(), "\n.local.env: can't be read") ||
 		strings.Contains(err.Error(), "canary") || strings.Contains(err.Error(), "missing") {
-		t.Errorf("a file that can't be parsed: %v", err)
+		t.Errorf("Read() of a file with an unfinished quote = %v, want an error about the file, "+
+			"without its content or missing settings", err)
 	}
 }
 
@@ -357,34 +359,34 @@ func TestRead_files(t *testing.T) {
 func TestRead_trimsValues(t *testing.T) {
 	c := readSettings(t, "KEYCLOAK_SERVER_URL= http://localhost:8080\n",
 		"KEYCLOAK_REALM_NAME=shop\r\n", "KEYCLOAK_CLIENT_ID=\u00a0shop-api ",
-		"KEYCLOAK_CLIENT_SECRET_KEY=hush\r\n", "KEYCLOAK_TIMEOUT=7s\n", "MAX_LOGINS= 9",
+		"KEYCLOAK_CLIENT_SECRET_KEY=shop-secret\r\n", "KEYCLOAK_TIMEOUT=7s\n", "MAX_LOGINS= 9",
 		"ADDR=127.0.0.1:8001\n")
 	got := fmt.Sprint(c.Server.Realm.Issuer(), c.Server.Client.ClientID,
 		c.Server.Client.ClientSecret.Reveal(), c.Server.Client.Timeout, c.Server.Client.MaxLogins,
 		c.Addr, c.Warnings)
-	want := fmt.Sprint("http://localhost:8080/realms/shop", "shop-api", "hush", 7*time.Second, 9,
+	want := fmt.Sprint("http://localhost:8080/realms/shop", "shop-api", "shop-secret", 7*time.Second, 9,
 		"127.0.0.1:8001", []string(nil))
 	if got != want {
 		t.Errorf("the settings are %s, want %s", got, want)
 	}
-	// From a secret, only newlines are removed, because other characters may be part of it. Blanks
-	// and quotes at its ends cause a warning.
-	for secret, wantWarning := range map[string]string{" hush": "blank", "hush\t\n": "blank",
-		`"hush"`: "quotes", "'hush'": "quotes", `hu"sh"`: "", `"`: ""} {
+	// Read trims only newlines from a secret, because other characters may be part of it. It warns
+	// about blanks and quotes at the ends of a secret.
+	for secret, wantWarning := range map[string]string{" shop-secret": "blank", "shop-secret\t\n": "blank",
+		`"shop-secret"`: "quotes", "'shop-secret'": "quotes", `shop-"secret"`: "", `"`: ""} {
 		c := readSettings(t, "KEYCLOAK_CLIENT_SECRET_KEY="+secret)
 		warnings := strings.Join(c.Warnings, "\n")
 		if c.Server.Client.ClientSecret.Reveal() != strings.TrimRight(secret, "\n") ||
-			strings.Contains(warnings, "hush") ||
+			strings.Contains(warnings, "shop-secret") ||
 			wantWarning == "" && warnings != "" || !strings.Contains(warnings, wantWarning) {
-			t.Errorf("the secret %q is read as %q with warnings %q; want it unchanged, and a "+
-				"warning about %q", secret, c.Server.Client.ClientSecret.Reveal(), warnings,
+			t.Errorf("the secret %q is read as %q with the warnings %q; want it without newlines, "+
+				"and a warning about %q", secret, c.Server.Client.ClientSecret.Reveal(), warnings,
 				wantWarning)
 		}
 	}
 }
 
-// In a settings file, $1 and $WORD refer to another setting. A value that would lose a part that
-// way is an error.
+// In a settings file, $1 and $WORD refer to other settings. Read returns an error if a value loses
+// a part because there is no such setting.
 func TestRead_dollarInFile(t *testing.T) {
 	for _, tt := range []struct{ line, secret string }{ // an empty secret means an error
 		{"pa$1word", ""},
@@ -394,7 +396,7 @@ func TestRead_dollarInFile(t *testing.T) {
 		{"$2y$10$fbdLV2U3Y98Lr", ""},
 		{"pa$(WORD)x", ""},
 		{"pa$$WORD", ""},
-		{"pa$KEYCLOAK_AUDIENCE", ""}, // defined further down
+		{"pa$KEYCLOAK_AUDIENCE", ""}, // defined further down in the file
 		{"$KEYCLOAK_REALM_NAME$WORD", ""},
 		{"'pa$1word'", "pa$1word"},
 		{"'$2y$10$fbdLV2U3Y98Lr'", "$2y$10$fbdLV2U3Y98Lr"},
@@ -407,7 +409,7 @@ func TestRead_dollarInFile(t *testing.T) {
 		{"of-$KEYCLOAK_REALM_NAME", "of-shop"},
 		{`"of-$KEYCLOAK_REALM_NAME\""`, `of-shop"`},
 		{`"pa$WORD\""`, ""},
-		// An escaped quote at the end of a quoted value is part of it.
+		// An escaped quote at the end of a quoted value is a part of the value.
 		{`"ab\""`, `ab"`},
 		{`"\"ab\"" # in quotes`, `"ab"`},
 		{`"a\"b"`, `a"b`},
@@ -432,13 +434,13 @@ func TestRead_dollarInFile(t *testing.T) {
 				"value", tt.line, err)
 		}
 		if _, err := Read([]string{"KEYCLOAK_CLIENT_SECRET_KEY=pa$WORD"}, dir); err != nil {
-			t.Errorf("%s, overridden in the environment: %v", tt.line, err)
+			t.Errorf("Read() with %s overridden in the environment = %v, want nil", tt.line, err)
 		}
 	}
 }
 
-// Read warns of all unknown names in the file, and of those in the environment that look like
-// settings.
+// Read warns about all unknown names in the file, and about unknown names in the environment that
+// look like settings.
 func TestRead_unknownNames(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, ".local.env"),
@@ -456,13 +458,15 @@ func TestRead_unknownNames(t *testing.T) {
 		name, _, _ := strings.Cut(warning, " ")
 		names = append(names, name)
 	}
-	// The fourth line of the file could be the rest of a secret, so the warning doesn't quote it.
+	// The warning "A line of the settings file ..." doesn't quote the fourth line, because it may
+	// be the rest of a secret.
 	if !slices.Equal(names, []string{"A", "KEYCLOAK_AUDIENC", "LOGIN_SCOPES"}) {
-		t.Errorf("warnings: %q", c.Warnings)
+		t.Errorf("got the warnings %q, want 3: about a line, KEYCLOAK_AUDIENC and LOGIN_SCOPES", c.Warnings)
 	}
 }
 
-// Read warns of a LOGIN_REFUSAL_PAUSE that is longer than a queued sign-in waits.
+// Read warns if LOGIN_REFUSAL_PAUSE isn't shorter than KEYCLOAK_TIMEOUT, which is how long a
+// sign-in waits in the account's queue.
 func TestRead_longPause(t *testing.T) {
 	for settings, want := range map[string]int{
 		"KEYCLOAK_TIMEOUT=2s LOGIN_REFUSAL_PAUSE=2s":    1,
@@ -474,13 +478,13 @@ func TestRead_longPause(t *testing.T) {
 		"KEYCLOAK_TIMEOUT=10s LOGIN_REFUSAL_PAUSE=9.9s": 0,
 	} {
 		if got := readSettings(t, strings.Fields(settings)...).Warnings; len(got) != want {
-			t.Errorf("%s: warnings %q, want %d", settings, got, want)
+			t.Errorf("%s: got the warnings %q, want %d", settings, got, want)
 		}
 	}
 }
 
-// Read warns of a large network in TRUSTED_PROXIES, because it probably contains clients.
-func TestRead_wideProxies(t *testing.T) {
+// Read warns about a large network in TRUSTED_PROXIES, because it probably contains clients.
+func TestRead_largeProxyNetworks(t *testing.T) {
 	const list = "128.0.0.0/1,8.0.0.0/7,10.0.0.0/8,192.0.2.1,fc00::/7,2000::/15,2002::/16,::ffff:172.0.0.0/102,::1"
 	var warned []string
 	for _, warning := range readSettings(t, "TRUSTED_PROXIES="+list).Warnings {
@@ -491,7 +495,7 @@ func TestRead_wideProxies(t *testing.T) {
 	}
 	want := []string{"128.0.0.0/1", "8.0.0.0/7", "fc00::/7", "2000::/15", "172.0.0.0/6"}
 	if !slices.Equal(warned, want) {
-		t.Errorf("warnings about %q, want %q", warned, want)
+		t.Errorf("got warnings about %q, want %q", warned, want)
 	}
 }
 
@@ -501,16 +505,16 @@ func TestRead_hidesSecret(t *testing.T) {
 	for _, text := range []string{fmt.Sprintf("%v %+v %#v", c, c, c),
 		c.Server.LogValue().String()} {
 		if strings.Contains(text, "canary") {
-			t.Errorf("the secret is visible in %s", text)
+			t.Errorf("got %s, want a text without the secret", text)
 		}
 	}
 }
 
-// Read accepts UTF-8 with a byte order mark and CRLF, as editors and shells on Windows write it,
-// and reports other encodings.
+// Read accepts text files in UTF-8, also with the byte order mark and the CRLF of Windows programs.
+// For files in other encodings, it returns an error that names the encoding.
 func TestRead_encodings(t *testing.T) {
 	const text = "# settings\nKEYCLOAK_SERVER_URL=http://localhost:8080\nKEYCLOAK_REALM_NAME=shop\nKEYCLOAK_CLIENT_ID=shop-api\nKEYCLOAK_CLIENT_SECRET_KEY='pä$$'\n"
-	windows := strings.ReplaceAll(text, "\n", "\r\n")
+	crlfText := strings.ReplaceAll(text, "\n", "\r\n")
 	utf16le := func(text string) string {
 		out := "\xff\xfe"
 		for _, unit := range utf16.Encode([]rune(text)) {
@@ -519,14 +523,14 @@ func TestRead_encodings(t *testing.T) {
 		return out
 	}
 	for name, tt := range map[string]struct{ content, problem string }{
-		"plain":                        {text, ""},
-		"CRLF":                         {windows, ""},
-		"a byte order mark":            {"\ufeff" + text, ""},
-		"a byte order mark, a setting": {"\ufeff" + strings.TrimPrefix(text, "# settings\n"), ""},
-		"a byte order mark, CRLF":      {"\ufeff" + windows, ""},
-		"UTF-16": {utf16le(windows),
+		"UTF-8":                            {text, ""},
+		"CRLF":                             {crlfText, ""},
+		"byte order mark before a comment": {"\ufeff" + text, ""},
+		"byte order mark before a setting": {"\ufeff" + strings.TrimPrefix(text, "# settings\n"), ""},
+		"byte order mark and CRLF":         {"\ufeff" + crlfText, ""},
+		"UTF-16": {utf16le(crlfText),
 			".local.env: is UTF-16, as > and Out-File of PowerShell 5 write it"},
-		"UTF-16 without a mark": {utf16le(text)[2:], ".local.env: is UTF-16"},
+		"UTF-16 without a byte order mark": {utf16le(text)[2:], ".local.env: is UTF-16"},
 		"Latin-1": {strings.ReplaceAll(text, "ä", "\xe4"),
 			".local.env: is not UTF-8"},
 	} {
@@ -545,20 +549,20 @@ func TestRead_encodings(t *testing.T) {
 			case tt.problem == "" &&
 				(err != nil || c.Server.Client.ClientSecret.Reveal() != "pä$$" ||
 					len(c.Warnings) != 0):
-				t.Errorf("read the secret %q with warnings %q (%v)", c.Server.Client.ClientSecret.Reveal(),
+				t.Errorf("got the secret %q, the warnings %q and %v, want pä$$ and no warnings", c.Server.Client.ClientSecret.Reveal(),
 					c.Warnings, err)
 			}
 		})
 	}
 	for name, tt := range map[string]struct{ content, secret, problem string }{
-		"plain":             {"hüsh", "hüsh", ""},
-		"CRLF":              {"hüsh\r\n", "hüsh", ""},
-		"a byte order mark": {"\ufeffhüsh\r\n", "hüsh", ""},
-		"only a mark": {"\ufeff\r\n", "",
+		"UTF-8":           {"sécret", "sécret", ""},
+		"CRLF":            {"sécret\r\n", "sécret", ""},
+		"byte order mark": {"\ufeffsécret\r\n", "sécret", ""},
+		"only a byte order mark": {"\ufeff\r\n", "",
 			"KEYCLOAK_CLIENT_SECRET_KEY_FILE: names an empty file"},
-		"UTF-16": {utf16le("hush"), "",
+		"UTF-16": {utf16le("shop-secret"), "",
 			"KEYCLOAK_CLIENT_SECRET_KEY_FILE: names a file that is UTF-16"},
-		"Latin-1": {"h\xfcsh", "",
+		"Latin-1": {"s\xe9cret", "",
 			"KEYCLOAK_CLIENT_SECRET_KEY_FILE: names a file that is not UTF-8"},
 	} {
 		t.Run("secret, "+name, func(t *testing.T) {
@@ -574,30 +578,30 @@ func TestRead_encodings(t *testing.T) {
 				t.Errorf("got %v, want an error with %q", err, tt.problem)
 			case tt.problem == "" &&
 				(err != nil || c.Server.Client.ClientSecret.Reveal() != tt.secret):
-				t.Errorf("read the secret %q (%v), want %q",
+				t.Errorf("got the secret %q (error: %v), want %q",
 					c.Server.Client.ClientSecret.Reveal(), err, tt.secret)
 			}
 		})
 	}
 	const manifest = `{"format":"apollo-persisted-query-manifest","version":1,"operations":[{"id":"a","name":"Me","type":"query","body":"query Me { me { id } }"}]}`
-	for name, content := range map[string]string{"plain": manifest,
-		"a byte order mark": "\ufeff" + manifest, "UTF-16": utf16le(manifest)} {
+	for name, content := range map[string]string{"UTF-8": manifest,
+		"byte order mark": "\ufeff" + manifest, "UTF-16": utf16le(manifest)} {
 		file := filepath.Join(t.TempDir(), "manifest.json")
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		c, err := Read(append(slices.Clone(requiredSettings), "TRUSTED_DOCUMENTS="+file),
 			t.TempDir())
-		if bad := name == "UTF-16"; bad != (err != nil) ||
-			!bad && c.Server.GraphQL.Manifest == nil ||
-			bad && !strings.Contains(err.Error(),
+		if wantErr := name == "UTF-16"; wantErr != (err != nil) ||
+			!wantErr && c.Server.GraphQL.Manifest == nil ||
+			wantErr && !strings.Contains(err.Error(),
 				"TRUSTED_DOCUMENTS: names a file that is UTF-16") {
-			t.Errorf("manifest, %s: %v", name, err)
+			t.Errorf("manifest in %s: Read() = %v, want an error only for UTF-16", name, err)
 		}
 	}
 }
 
-// The line that the server logs at startup says what is exposed, and to whom.
+// The line that the server logs at startup says what is exposed and to whom.
 func TestRead_loggedConfig(t *testing.T) {
 	line := func(settings ...string) string {
 		var log strings.Builder
@@ -606,14 +610,14 @@ func TestRead_loggedConfig(t *testing.T) {
 		return log.String()
 	}
 	local := line()
-	closed := line("RUNTIME_ENV=prod")
+	production := line("RUNTIME_ENV=prod")
 	for _, tt := range []struct{ line, want string }{
-		{local, "config.local=true"}, {closed, "config.local=false"},
-		{local, "config.introspection=true"}, {closed, "config.introspection=false"},
-		{local, "config.getQueries=true"}, {closed, "config.getQueries=false"}, {line("RUNTIME_ENV=prod", "GET_QUERIES=true"), "config.getQueries=true"},
-		{local, "config.console=true"}, {closed, "config.console=false"},
-		{closed, "config.corsOrigins=[]"}, {line("CORS_ORIGINS=https://a.example.com"), "config.corsOrigins=[https://a.example.com]"},
-		{closed, "config.allowedHosts=[]"}, {line("ALLOWED_HOSTS=api.example.com"), "config.allowedHosts=[api.example.com]"},
+		{local, "config.local=true"}, {production, "config.local=false"},
+		{local, "config.introspection=true"}, {production, "config.introspection=false"},
+		{local, "config.getQueries=true"}, {production, "config.getQueries=false"}, {line("RUNTIME_ENV=prod", "GET_QUERIES=true"), "config.getQueries=true"},
+		{local, "config.console=true"}, {production, "config.console=false"},
+		{production, "config.corsOrigins=[]"}, {line("CORS_ORIGINS=https://a.example.com"), "config.corsOrigins=[https://a.example.com]"},
+		{production, "config.allowedHosts=[]"}, {line("ALLOWED_HOSTS=api.example.com"), "config.allowedHosts=[api.example.com]"},
 		{local, `config.audience=[shop-api] config.authorizedParty=shop-api`}, {line("KEYCLOAK_AUDIENCE=a,b"), `config.audience="[a b]" config.authorizedParty=""`},
 		{local, "config.authorizedParties=[]"}, {line("KEYCLOAK_AUTHORIZED_PARTIES=web"), `config.authorizedParties="[web shop-api]"`},
 		{local, "config.refreshGrace=10s config.refreshGraceAnyNetwork=false"}, {line("REFRESH_GRACE_NETWORK=any"), "config.refreshGraceAnyNetwork=true"},
@@ -628,7 +632,7 @@ func TestRead_loggedConfig(t *testing.T) {
 		{local, "config.loginAccountLimit=10/1m0s"}, {line("LOGIN_ADDRESS_LIMIT=200/1s"), "config.loginAddressLimit=200/1s"},
 	} {
 		if !strings.Contains(tt.line, tt.want) {
-			t.Errorf("the line lacks %s:\n%s", tt.want, tt.line)
+			t.Errorf("the logged line lacks %s:\n%s", tt.want, tt.line)
 		}
 	}
 }

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// unknownNames returns warnings about names that aren't settings: all such names in the file, but
-// in the environment only those that begin with KEYCLOAK_, were settings once, or look like
-// misspelt settings. Without a warning, a misspelt KEYCLOAK_AUDIENCE would silently widen the
-// audience.
+// unknownNames returns warnings about names that aren't settings. It warns about all such names in
+// the file. In the environment, it warns only about names that begin with KEYCLOAK_, former
+// settings, and names that look like misspelt settings. Without a warning, nobody would notice that
+// a misspelt KEYCLOAK_AUDIENCE accepts more tokens than intended.
 func unknownNames(process, file map[string]string) []string {
 	var unknown []string
 	for name := range file {
@@ -17,18 +17,18 @@ func unknownNames(process, file map[string]string) []string {
 		case slices.Contains(names, name):
 		case settingNamePattern.MatchString(name):
 			unknown = append(unknown, name)
-		default: // may be the second line of a secret
+		default: // not quoted, because it may be the second line of a secret
 			unknown = append(unknown, "A line of the settings file")
 		}
 	}
 	for name := range process {
-		// Kubernetes sets such names for a service whose name begins with keycloak.
+		// Kubernetes sets names such as KEYCLOAK_SERVICE_HOST for a service named keycloak.
 		if _, inFile := file[name]; inFile || slices.Contains(names, name) ||
 			serviceNamePattern.MatchString(name) {
 			continue
 		}
 		if strings.HasPrefix(name, "KEYCLOAK_") || slices.Contains(removedSettings, name) ||
-			misspelt(name) != "" {
+			suggestSetting(name) != "" {
 			unknown = append(unknown, name)
 		}
 	}
@@ -38,8 +38,8 @@ func unknownNames(process, file map[string]string) []string {
 		text := name + " is no setting of this server and has no effect"
 		if slices.Contains(removedSettings, name) {
 			text = name + " is no longer a setting of this server and has no effect"
-		} else if meant := misspelt(name); meant != "" {
-			text += ": did you mean " + meant + "?"
+		} else if suggestion := suggestSetting(name); suggestion != "" {
+			text += ": did you mean " + suggestion + "?"
 		}
 		unknown[i] = text + " (docs/settings.md)"
 	}
@@ -51,13 +51,14 @@ var (
 	serviceNamePattern = regexp.MustCompile(`_SERVICE_(HOST|PORT)|_PORT(_|$)`)
 )
 
-// misspelt returns the setting that a name was probably meant to be, or "". It has to be quite
-// sure, because most names in an environment belong to other programs. So a setting of one word,
-// such as ADDR or CONSOLE, is never guessed from the beginning of a longer name.
-func misspelt(name string) string {
+// suggestSetting returns the setting that a name was probably meant to be, or "" if name is a
+// setting or isn't similar to one. It has to be quite sure, because most names in an environment
+// belong to other programs. For example, it doesn't suggest a setting of one word, such as ADDR or
+// CONSOLE, for a longer name that begins with that word.
+func suggestSetting(name string) string {
 	upper := strings.ReplaceAll(strings.ToUpper(name), "-", "_")
 	upper = strings.TrimPrefix(upper, "CLOAKQL_")
-	best, meant := 3, ""
+	minDistance, suggestion := 3, ""
 	for _, setting := range names {
 		if setting == name {
 			return ""
@@ -75,16 +76,16 @@ func misspelt(name string) string {
 		case len(setting) < 7, len(setting) < 12 && distance > 1:
 			continue
 		}
-		if distance < best {
-			best, meant = distance, setting
+		if distance < minDistance {
+			minDistance, suggestion = distance, setting
 		}
 	}
-	return meant
+	return suggestion
 }
 
-// baseWords returns the words of a name, sorted and in the singular, so that names can be compared
-// regardless of both: TRUSTED_PROXY matches TRUSTED_PROXIES, and LOGIN_LIMIT_ACCOUNT matches
-// LOGIN_ACCOUNT_LIMIT.
+// baseWords returns the words of a name in the singular, and sorted. So two names can be compared
+// regardless of plurals and of the words' order: TRUSTED_PROXY matches TRUSTED_PROXIES, and
+// LOGIN_LIMIT_ACCOUNT matches LOGIN_ACCOUNT_LIMIT.
 func baseWords(name string) string {
 	words := strings.Split(name, "_")
 	for i, word := range words {
@@ -101,8 +102,8 @@ func baseWords(name string) string {
 	return strings.Join(words, "_")
 }
 
-// editDistance returns how many letters have to be inserted, deleted, changed, or swapped with the
-// next letter to turn a into b.
+// editDistance returns how many edits turn a into b. An edit inserts, deletes or changes a letter,
+// or swaps two adjacent letters.
 func editDistance(a, b string) int {
 	rows := [3][]int{make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)}
 	beforePrevious, previous, current := rows[0], rows[1], rows[2]

@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// usualNames are common environment variables of shells, CI services, Kubernetes, cloud providers
+// commonNames are common environment variables of shells, CI services, Kubernetes, cloud providers
 // and other programs.
-const usualNames = `ADDRESS ALLOWED_ORIGINS ALLOWED_IPS ANSIBLE_HOST_KEY_CHECKING API_KEY
+const commonNames = `ADDRESS ALLOWED_ORIGINS ALLOWED_IPS ANSIBLE_HOST_KEY_CHECKING API_KEY
 	API_TIMEOUT APP_ENV APP_NAME APPDATA AUDIENCE AUTH_TOKEN AWS_ACCESS_KEY_ID AWS_DEFAULT_REGION
 	AWS_EXECUTION_ENV AWS_LAMBDA_FUNCTION_NAME AWS_PROFILE AWS_REGION AWS_ROLE_ARN
 	AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_WEB_IDENTITY_TOKEN_FILE AZURE_CLIENT_ID
@@ -61,23 +61,23 @@ const usualNames = `ADDRESS ALLOWED_ORIGINS ALLOWED_IPS ANSIBLE_HOST_KEY_CHECKIN
 	CLOAKQL_SERVICE_HOST CLOAKQL_SERVICE_PORT CLOAKQL_VERSION CLOAKQL_IMAGE KEYCLOAK_SERVICE_HOST
 	KEYCLOAK_PORT_8080_TCP_ADDR`
 
-// unknownNames returns no warnings about usual names.
-func TestUnknownNames_usualNames(t *testing.T) {
-	names := strings.Fields(usualNames)
+// unknownNames doesn't warn about common environment variables.
+func TestUnknownNames_commonNames(t *testing.T) {
+	names := strings.Fields(commonNames)
 	if len(names) < 300 {
-		t.Fatalf("usualNames has %d names, want at least 300", len(names))
+		t.Fatalf("commonNames has %d names, want at least 300", len(names))
 	}
 	process := map[string]string{}
 	for _, name := range names {
 		process[name] = "x"
 	}
 	if warnings := unknownNames(process, nil); len(warnings) != 0 {
-		t.Errorf("unexpected warnings:\n%s", strings.Join(warnings, "\n"))
+		t.Errorf("got the warnings\n%s\nwant none", strings.Join(warnings, "\n"))
 	}
 }
 
-// misspelt recognizes common mistakes and single typos, and doesn't confuse settings.
-func TestMisspelt(t *testing.T) {
+// suggestSetting recognizes common mistakes and single typos, and suggests nothing for a setting.
+func TestSuggestSetting(t *testing.T) {
 	for name, want := range map[string]string{
 		"TRUSTED_DOCUMENT": "TRUSTED_DOCUMENTS", "LOGIN_ACOUNT_LIMIT": "LOGIN_ACCOUNT_LIMIT",
 		"REFRESH_GRACES": "REFRESH_GRACE",
@@ -100,31 +100,31 @@ func TestMisspelt(t *testing.T) {
 		"KEYCLOAK_AUDIENC":       "KEYCLOAK_AUDIENCE", "KEYCLOAK_ISSUERS": "KEYCLOAK_ISSUER",
 		"KEYCLOAK_ADMIN_PASSWORD": "",
 	} {
-		if got := misspelt(name); got != want {
-			t.Errorf("misspelt(%s) = %q, want %q", name, got, want)
+		if got := suggestSetting(name); got != want {
+			t.Errorf("suggestSetting(%s) = %q, want %q", name, got, want)
 		}
 	}
 	for _, name := range names {
-		if got := misspelt(name); got != "" {
-			t.Errorf("misspelt(%s) = %s, though it is a setting", name, got)
+		if got := suggestSetting(name); got != "" {
+			t.Errorf("suggestSetting(%s) = %q, want nothing, because it is a setting", name, got)
 		}
-		// each letter omitted or doubled, in names that are long enough
+		// Omit and double each letter, in names that are long enough.
 		for i := range name {
 			if len(name) < 8 {
 				continue
 			}
 			for _, typo := range []string{name[:i] + name[i+1:],
 				name[:i+1] + name[i:]} {
-				if misspelt(typo) == "" && !slices.Contains(names, typo) {
-					t.Errorf("misspelt(%s) finds nothing, want %s", typo, name)
+				if suggestSetting(typo) == "" && !slices.Contains(names, typo) {
+					t.Errorf("suggestSetting(%s) = \"\", want %s", typo, name)
 				}
 			}
 		}
 	}
 }
 
-// Read reports misspelt settings in the file and in the environment: as warnings or, if there are
-// problems, in the error.
+// Read reports misspelt settings in the file and in the environment. If there are no problems, it
+// reports them as warnings, and otherwise in the error.
 func TestRead_misspeltSettings(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, ".local.env"), []byte("REFRESH_GRACES=0\n"),
@@ -143,12 +143,12 @@ func TestRead_misspeltSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !slices.Equal(c.Warnings, want) {
-		t.Errorf("warnings %q, want %q", c.Warnings, want)
+		t.Errorf("got the warnings %q, want %q", c.Warnings, want)
 	}
 	_, err = Read(append(environ, "REFRESH_GRACE=1h", "KEYCLOAK_REALM=shop",
 		"KEYCLOAK_REALM_NAME="), dir)
 	if err == nil {
-		t.Fatal("Read() succeeds")
+		t.Fatal("Read() = nil, want an error")
 	}
 	for _, line := range append(want, "KEYCLOAK_REALM_NAME: is missing", "REFRESH_GRACE: is 1h",
 		"KEYCLOAK_REALM is no setting of this server and has no effect: did you mean "+
@@ -159,7 +159,7 @@ func TestRead_misspeltSettings(t *testing.T) {
 	}
 }
 
-// Read warns that a setting in the environment or in the file has been removed.
+// Read warns about former settings in the environment and in the file.
 func TestRead_removedSettings(t *testing.T) {
 	var file strings.Builder
 	environ := slices.Clone(requiredSettings)
@@ -180,12 +180,12 @@ func TestRead_removedSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(c.Warnings) != len(removedSettings) {
-		t.Errorf("%d warnings, want %d", len(c.Warnings), len(removedSettings))
+		t.Errorf("got %d warnings, want %d", len(c.Warnings), len(removedSettings))
 	}
 	for i, warning := range c.Warnings {
 		if !strings.HasPrefix(warning,
 			removedSettings[i]+" is no longer a setting of this server and has no effect (") {
-			t.Errorf("%s: warning %q", removedSettings[i], warning)
+			t.Errorf("got the warning %q, want one about %s", warning, removedSettings[i])
 		}
 	}
 }

@@ -11,19 +11,20 @@ import (
 
 const secretName = "KEYCLOAK_CLIENT_SECRET_KEY"
 
-// Values are settings as text, for programs that need some of them before they call Read.
+// Values has the texts of the settings. A program that needs some of them before it calls Read gets
+// them from Lookup.
 type Values struct {
-	Source string // says where settings were looked for
+	Source string // where the settings come from, such as "the environment and .env"
 	File   string // the name of the settings file, even if there is none
 
 	merged map[string]string // by name, from the environment and the file
-	inFile map[string]bool   // settings whose value comes from the file
+	inFile map[string]bool   // whether the value of a setting comes from the file
 
 	unknown    []string // warnings about names that aren't settings
 	suspicious []string // warnings about values that may not be what was meant
 }
 
-// Lookup returns the settings as text. It returns an error if they can't be read.
+// Lookup returns the texts of the settings. It returns an error if they can't be read.
 func Lookup(environ []string, dir string) (Values, error) {
 	var p problems
 	v := readValues(environ, dir, &p)
@@ -36,6 +37,7 @@ func (v Values) Get(name string) string { return v.merged[name] }
 // InFile reports whether the value of a setting comes from the file.
 func (v Values) InFile(name string) bool { return v.inFile[name] }
 
+// readValues reads the texts of the settings, and adds what is wrong with them to p.
 func readValues(environ []string, dir string, p *problems) Values {
 	process := map[string]string{}
 	for _, entry := range environ {
@@ -48,11 +50,11 @@ func readValues(environ []string, dir string, p *problems) Values {
 		name = ".env"
 	}
 	v := Values{Source: "the environment and " + name, File: name, inFile: map[string]bool{}}
-	file, cut, err := readSettingsFile(dir, name)
+	file, lossy, err := readSettingsFile(dir, name)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		v.Source = "the environment only, since there is no " + name + " here"
-		// in a clone of CloakQL
+		// The example file exists only in a clone of CloakQL.
 		if _, err := os.Stat(filepath.Join(dir, name+".example")); err == nil {
 			v.Source += " (cp " + name + ".example " + name + ")"
 		}
@@ -64,34 +66,35 @@ func readValues(environ []string, dir string, p *problems) Values {
 	v.unknown = unknownNames(process, file)
 	v.merged = map[string]string{}
 	maps.Copy(v.merged, file)
-	delete(v.merged, "RUNTIME_ENV") // counts only in the environment, which chose the file
+	delete(v.merged, "RUNTIME_ENV") // it has no effect in the file that it chooses
 	maps.Copy(v.merged, process)
 	for name := range file {
 		_, overridden := process[name]
 		v.inFile[name] = !overridden
 	}
 	maps.DeleteFunc(v.merged, func(_, value string) bool { return value == "" })
-	v.clean(process, cut, p)
-	if isSet && runtimeEnv == "" { // set but empty isn't local
+	v.clean(process, lossy, p)
+	if isSet && runtimeEnv == "" { // an empty RUNTIME_ENV isn't local
 		v.merged["RUNTIME_ENV"] = "production"
 	}
 	return v
 }
 
-// clean trims spaces from the values, and the newline of a Kubernetes secret made with echo, unless
-// they may be part of the value. It reports values that may not be what was meant: with quotes that
-// docker run --env-file and Kubernetes keep, or with a $ that removed a part of the value.
-func (v *Values) clean(process map[string]string, cut []string, p *problems) {
+// clean trims spaces and newlines from the values, such as the newline in a Kubernetes secret that
+// was made with echo. From the client secret it trims only newlines, because spaces may be part of
+// it. clean reports values that may not be what was meant: those with quotes around them, which
+// docker run --env-file and Kubernetes don't remove, and those that lost a part because of a $.
+func (v *Values) clean(process map[string]string, lossy []string, p *problems) {
 	for _, name := range names {
 		value, isSet := v.merged[name]
 		_, inProcess := process[name]
 		switch {
-		case !inProcess && slices.Contains(cut, name):
+		case !inProcess && slices.Contains(lossy, name):
 			p.add(name, "holds a $ in %s, which stands for another setting above it in the "+
 				"file, and there is none of that name: put the value in single quotes", v.File)
 			p.suppress(name)
 			continue
-		case !isSet || name == "RUNTIME_ENV": // only the exact text local means local
+		case !isSet || name == "RUNTIME_ENV": // not trimmed, because only the exact text local is local
 			continue
 		case name == secretName: // spaces may be part of it
 			value = strings.TrimRight(value, "\r\n")

@@ -13,38 +13,39 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// Limits on how much of X-Forwarded-For is read. A client may send a header of any length, to which
-// proxies append.
+// Limits on how much of X-Forwarded-For is read. The header may be of any length, because a client
+// may send it and proxies append to it.
 const (
-	maxHops       = 32 // entries that are read, so proxies between a client and this server
-	maxEntryBytes = 64 // an IPv6 address with its port has 47
+	maxHops       = 32 // entries
+	maxEntryBytes = 64 // in one entry; an IPv6 address with a port has up to 47
 )
 
 // An AddressConfig configures Addresses. The zero value trusts no proxy.
 type AddressConfig struct {
 	// Trusted lists the addresses of the reverse proxies in front of this server. Each proxy must
-	// append the address that a request came from to X-Forwarded-For, or replace the header.
-	// ParseProxies parses such a list.
+	// append its peer's address to X-Forwarded-For, or replace the header with it. ParseProxies
+	// parses such a list.
 	Trusted []netip.Prefix
 	Log     *slog.Logger // slog.Default() if nil
 }
 
-// Addresses returns a middleware that puts the client's address into the context of each request.
-// identity.Address returns it.
+// Addresses returns a middleware that puts the client's address into the context of each request,
+// for identity.Address.
 //
-// The client's address is the peer address of the connection, unless the peer is a trusted proxy.
-// Then it is the last entry of X-Forwarded-For that isn't a trusted proxy: a trusted proxy wrote
-// that entry, but earlier entries may be forged. If all entries are trusted proxies, it is the
-// first entry. Addresses reads backwards from the last entry, and stops at an entry that isn't an
-// address, and after 32 entries. The client's address is then the last address it read, or the
-// peer's.
+// If the peer of the connection isn't a trusted proxy, the client's address is the peer's address.
+// Otherwise it is the last entry of X-Forwarded-For that isn't a trusted proxy's address: a trusted
+// proxy wrote that entry, but earlier entries may be forged. If all entries are trusted proxies'
+// addresses, the client's address is the first entry. Addresses reads backwards from the last
+// entry. It stops at an entry that isn't an address, and after 32 entries; the client's address is
+// then the last address that it read, or the peer's address if it read none.
 //
-// Entries may have a port. Several X-Forwarded-For headers count as one, in their order. Other
-// headers, such as Forwarded (RFC 7239) and X-Real-IP, are never read. IPv4-mapped IPv6 addresses
-// become IPv4, and zones are dropped.
+// Entries may have a port. If a request has several X-Forwarded-For headers, they count as one, in
+// their order. Other headers, such as Forwarded (RFC 7239) and X-Real-IP, are never read.
+// IPv4-mapped IPv6 addresses become IPv4 addresses, and zones are dropped.
 //
-// The first request with X-Forwarded-For from a private address that isn't trusted is logged as a
-// warning: probably that proxy is missing in Trusted, and all its clients count as one address.
+// If a private address that isn't trusted sends X-Forwarded-For, it is probably a proxy that is
+// missing in Trusted, and all its clients count as one address. Addresses logs a warning about the
+// first such request.
 func Addresses(config AddressConfig) func(http.Handler) http.Handler {
 	trusted := make([]netip.Prefix, 0, len(config.Trusted))
 	for _, prefix := range config.Trusted {
@@ -81,9 +82,9 @@ func Addresses(config AddressConfig) func(http.Handler) http.Handler {
 
 // ParseProxies parses addresses and networks in CIDR notation ("10.0.0.0/8", "192.0.2.1",
 // "2001:db8::/32"). It returns an error for anything else, and for a network whose address has bits
-// outside the prefix. It also returns an error if the list covers the whole internet, in one
-// network or in several: then every client could claim any address. The error joins one error for
-// each invalid entry.
+// outside the prefix. It also returns an error if one network or several together cover the whole
+// internet, because then every client could claim any address. The error joins one error for each
+// invalid entry.
 func ParseProxies(list []string) ([]netip.Prefix, error) {
 	prefixes := make([]netip.Prefix, 0, len(list))
 	var errs []error
@@ -108,8 +109,8 @@ func ParseProxies(list []string) ([]netip.Prefix, error) {
 	return prefixes, nil
 }
 
-// wholeInternets has the networks of all IPv4 unicast addresses, and of all assigned IPv6
-// addresses.
+// wholeInternets has two lists of networks: one contains all IPv4 unicast addresses, the other all
+// assigned IPv6 addresses.
 var wholeInternets = [][]netip.Prefix{
 	{
 		netip.MustParsePrefix("0.0.0.0/1"), netip.MustParsePrefix("128.0.0.0/2"),
@@ -118,7 +119,8 @@ var wholeInternets = [][]netip.Prefix{
 	{netip.MustParsePrefix("2000::/3")},
 }
 
-// covers reports whether the networks of list together contain network.
+// covers reports whether the networks in list together contain every address of network. Unless one
+// of them contains all of network, covers checks each half of network.
 func covers(list []netip.Prefix, network netip.Prefix) bool {
 	overlaps := false
 	for _, prefix := range list {
@@ -126,7 +128,7 @@ func covers(list []netip.Prefix, network netip.Prefix) bool {
 			if prefix.Bits() <= network.Bits() {
 				return true
 			}
-			overlaps = true // prefix is a part of network
+			overlaps = true // prefix contains only a part of network
 		}
 	}
 	if !overlaps {
@@ -163,8 +165,8 @@ func parseProxy(text string) (netip.Prefix, error) {
 	return unmapped, nil
 }
 
-// unmapPrefix returns the IPv4 network of an IPv4-mapped IPv6 network such as ::ffff:10.0.0.0/104,
-// and other networks as they are.
+// unmapPrefix converts an IPv4-mapped IPv6 network, such as ::ffff:10.0.0.0/104, to the IPv4
+// network. It returns other networks unchanged.
 func unmapPrefix(prefix netip.Prefix) netip.Prefix {
 	if prefix.Addr().Is4In6() && prefix.Bits() >= 96 {
 		return netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-96)
@@ -172,8 +174,8 @@ func unmapPrefix(prefix netip.Prefix) netip.Prefix {
 	return prefix
 }
 
-// peerOf returns the address that the connection comes from, or the zero Addr if it has none, as on
-// a Unix socket.
+// peerOf returns the address of the connection's peer, or the zero Addr if the peer has no address,
+// as on a Unix socket.
 func peerOf(r *http.Request) netip.Addr {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -182,11 +184,12 @@ func peerOf(r *http.Request) netip.Addr {
 	return unmap(peer.Addr())
 }
 
-// unmap returns the IPv4 address of an IPv4-mapped IPv6 address, and drops zones.
+// unmap converts an IPv4-mapped IPv6 address to the IPv4 address, and drops the zone of an address.
 func unmap(address netip.Addr) netip.Addr { return address.Unmap().WithZone("") }
 
-// clientAddr returns the last address in the headers that isn't a trusted proxy, as documented at
-// Addresses. A trusted proxy wrote every entry that clientAddr reads.
+// clientAddr returns the client's address for a peer that is a trusted proxy, as documented at
+// Addresses. Every entry that clientAddr reads was written by a trusted proxy, because it stops at
+// the first entry that isn't a trusted proxy's address.
 func clientAddr(peer netip.Addr, headers []string, trusted []netip.Prefix) netip.Addr {
 	client := peer
 	hops := 0
@@ -250,8 +253,8 @@ func contains(prefixes []netip.Prefix, address netip.Addr) bool {
 // cgnat is the shared address space of carrier-grade NAT (RFC 6598).
 var cgnat = netip.MustParsePrefix("100.64.0.0/10")
 
-// isPrivate reports whether an address isn't public, so that it is probably the address of a proxy
-// in the same network.
+// isPrivate reports whether an address isn't public. If such an address sends X-Forwarded-For, it
+// is probably a proxy in the same network.
 func isPrivate(address netip.Addr) bool {
 	return address.IsPrivate() || address.IsLoopback() || address.IsLinkLocalUnicast() ||
 		cgnat.Contains(address)

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// Addresses finds the client behind trusted proxies, and ignores forged entries.
+// Addresses finds the address of a client behind trusted proxies, and ignores forged entries.
 func TestAddresses(t *testing.T) {
 	trusted := must(
 		ParseProxies([]string{"10.0.0.0/8", "192.0.2.1", "2001:db8:1::/48",
@@ -29,7 +29,7 @@ func TestAddresses(t *testing.T) {
 		{"zone", "[fe80::1%eth0]:1", nil, "fe80::1"},
 		{"Unix socket", "@", nil, "none"},
 		{"no peer address", "", nil, "none"},
-		{"Unix socket with header", "@", forwardedFor(victimAddr), "none"},
+		{"Unix socket with X-Forwarded-For", "@", forwardedFor(victimAddr), "none"},
 
 		{"one proxy", proxy, forwardedFor(victimAddr), victimAddr},
 		{"two proxies", proxy, forwardedFor(victimAddr + ", 192.0.2.1"), victimAddr},
@@ -37,49 +37,49 @@ func TestAddresses(t *testing.T) {
 		{"IPv6 proxy", "[2001:db8:1::5]:1", forwardedFor(victimAddr), victimAddr},
 		{"proxy with an IPv4-mapped IPv6 address", "[::ffff:10.1.2.3]:1", forwardedFor(victimAddr), victimAddr},
 		{"proxy configured as IPv4-mapped IPv6", "172.16.0.5:1", forwardedFor(victimAddr), victimAddr},
-		{"port", proxy, forwardedFor(victimAddr + ":51234"), victimAddr},
-		{"IPv6", proxy, forwardedFor("2001:db8:9::1"), "2001:db8:9::1"},
-		{"IPv6 in brackets", proxy, forwardedFor("[2001:db8:9::1]"), "2001:db8:9::1"},
-		{"IPv6 with a port", proxy, forwardedFor("[2001:db8:9::1]:51234"), "2001:db8:9::1"},
+		{"entry with a port", proxy, forwardedFor(victimAddr + ":51234"), victimAddr},
+		{"IPv6 entry", proxy, forwardedFor("2001:db8:9::1"), "2001:db8:9::1"},
+		{"IPv6 entry in brackets", proxy, forwardedFor("[2001:db8:9::1]"), "2001:db8:9::1"},
+		{"IPv6 entry with a port", proxy, forwardedFor("[2001:db8:9::1]:51234"), "2001:db8:9::1"},
 		{"client with an IPv4-mapped IPv6 address", proxy, forwardedFor("::ffff:" + victimAddr), victimAddr},
 		{"entry of a proxy with an IPv4-mapped IPv6 address", proxy, forwardedFor(victimAddr + ",::ffff:10.0.0.7"), victimAddr},
-		{"blanks", proxy, forwardedFor("  " + victimAddr + "\t,  192.0.2.1 "), victimAddr},
-		{"no blanks", proxy, forwardedFor(victimAddr + ",192.0.2.1"), victimAddr},
+		{"blanks around entries", proxy, forwardedFor("  " + victimAddr + "\t,  192.0.2.1 "), victimAddr},
+		{"no blank after the comma", proxy, forwardedFor(victimAddr + ",192.0.2.1"), victimAddr},
 		{"client in a trusted network", proxy, forwardedFor("10.9.9.9"), "10.9.9.9"},
-		{"only proxies", proxy, forwardedFor("10.9.9.9, 192.0.2.1, 10.0.0.1"), "10.9.9.9"},
-		{"proxy without header", proxy, nil, "10.1.2.3"},
+		{"all entries are proxies", proxy, forwardedFor("10.9.9.9, 192.0.2.1, 10.0.0.1"), "10.9.9.9"},
+		{"proxy without X-Forwarded-For", proxy, nil, "10.1.2.3"},
 
-		{"forged, no proxy", attackerAddr + ":1", forwardedFor(victimAddr), attackerAddr},
+		{"forged entry, no proxy", attackerAddr + ":1", forwardedFor(victimAddr), attackerAddr},
 		{"forged proxy entry, no proxy", attackerAddr + ":1", forwardedFor(victimAddr + ", 10.1.2.3"), attackerAddr},
 		{"forged entry before the real one", proxy, forwardedFor(victimAddr + ", " + attackerAddr), attackerAddr},
 		{"forged proxies before the real entry", proxy, forwardedFor(victimAddr + ", 10.0.0.1, 192.0.2.1, " + attackerAddr), attackerAddr},
-		{"forged in another header", proxy, forwardedFor(victimAddr, attackerAddr), attackerAddr},
-		{"forged in many headers", proxy, forwardedFor(victimAddr, victimAddr+", 10.0.0.1", attackerAddr+", 10.0.0.1"), attackerAddr},
-		{"name", proxy, forwardedFor(victimAddr + ", localhost"), "10.1.2.3"},
-		{"unknown", proxy, forwardedFor(victimAddr + ", unknown"), "10.1.2.3"},
-		{"obfuscated name", proxy, forwardedFor(victimAddr + ", _hidden"), "10.1.2.3"},
-		{"unknown before a proxy", proxy, forwardedFor(victimAddr + ", unknown, 192.0.2.1"), "192.0.2.1"},
+		{"forged entry in an earlier header", proxy, forwardedFor(victimAddr, attackerAddr), attackerAddr},
+		{"forged entries in several headers", proxy, forwardedFor(victimAddr, victimAddr+", 10.0.0.1", attackerAddr+", 10.0.0.1"), attackerAddr},
+		{"host name", proxy, forwardedFor(victimAddr + ", localhost"), "10.1.2.3"},
+		{"the word unknown", proxy, forwardedFor(victimAddr + ", unknown"), "10.1.2.3"},
+		{"obfuscated identifier", proxy, forwardedFor(victimAddr + ", _hidden"), "10.1.2.3"},
+		{"the word unknown before a proxy", proxy, forwardedFor(victimAddr + ", unknown, 192.0.2.1"), "192.0.2.1"},
 		{"empty header", proxy, forwardedFor(""), "10.1.2.3"},
 		{"empty header at the end", proxy, forwardedFor(victimAddr, ""), "10.1.2.3"},
 		{"comma at the end", proxy, forwardedFor(victimAddr + ","), "10.1.2.3"},
-		{"commas", proxy, forwardedFor(strings.Repeat(",", 5000)), "10.1.2.3"},
+		{"only commas", proxy, forwardedFor(strings.Repeat(",", 5000)), "10.1.2.3"},
 		{"space instead of comma", proxy, forwardedFor(victimAddr + " " + attackerAddr), "10.1.2.3"},
 		{"semicolon instead of comma", proxy, forwardedFor(victimAddr + ";" + attackerAddr), "10.1.2.3"},
-		{"quotes", proxy, forwardedFor(`"` + victimAddr + `"`), "10.1.2.3"},
+		{"entry in quotes", proxy, forwardedFor(`"` + victimAddr + `"`), "10.1.2.3"},
 		{"leading zeros", proxy, forwardedFor("198.051.100.009"), "10.1.2.3"},
-		{"number", proxy, forwardedFor("3325256713"), "10.1.2.3"},
-		{"hexadecimal", proxy, forwardedFor("0xc6336409"), "10.1.2.3"},
-		{"too few parts", proxy, forwardedFor("198.51.100"), "10.1.2.3"},
-		{"network", proxy, forwardedFor(victimAddr + "/32"), "10.1.2.3"},
+		{"IPv4 address as a number", proxy, forwardedFor("3325256713"), "10.1.2.3"},
+		{"IPv4 address in hexadecimal", proxy, forwardedFor("0xc6336409"), "10.1.2.3"},
+		{"IPv4 address with three parts", proxy, forwardedFor("198.51.100"), "10.1.2.3"},
+		{"network in CIDR notation", proxy, forwardedFor(victimAddr + "/32"), "10.1.2.3"},
 		{"IPv4 in brackets", proxy, forwardedFor("[" + victimAddr + "]"), "10.1.2.3"},
 		{"unclosed bracket", proxy, forwardedFor("[2001:db8:9::1"), "10.1.2.3"},
 		{"invalid port", proxy, forwardedFor(victimAddr + ":99999"), "10.1.2.3"},
 		{"Arabic digits", proxy, forwardedFor("١٩٨.51.100.9"), "10.1.2.3"},
-		{"line feed", proxy, forwardedFor(victimAddr + "\n"), "10.1.2.3"},
+		{"line feed at the end", proxy, forwardedFor(victimAddr + "\n"), "10.1.2.3"},
 		{"long zone", proxy, forwardedFor("fe80::1%" + strings.Repeat("x", 100)), "10.1.2.3"},
 		{"zone in a trusted network", proxy, forwardedFor(victimAddr + ", 2001:db8:1::9%x"), victimAddr},
-		{"longest chain", proxy, forwardedFor(victimAddr + strings.Repeat(", 10.0.0.1", maxHops-1)), victimAddr},
-		{"chain too long", proxy, forwardedFor(victimAddr + strings.Repeat(", 10.0.0.1", maxHops)), "10.0.0.1"},
+		{"as many entries as allowed", proxy, forwardedFor(victimAddr + strings.Repeat(", 10.0.0.1", maxHops-1)), victimAddr},
+		{"one entry too many", proxy, forwardedFor(victimAddr + strings.Repeat(", 10.0.0.1", maxHops)), "10.0.0.1"},
 		{"too many headers", proxy, forwardedFor(append([]string{victimAddr}, slices.Repeat([]string{"10.0.0.1"}, 5000)...)...), "10.0.0.1"},
 
 		{"other headers", proxy, http.Header{
@@ -88,9 +88,9 @@ func TestAddresses(t *testing.T) {
 		}, "10.1.2.3"},
 	} {
 		config := AddressConfig{Trusted: trusted, Log: slog.New(slog.DiscardHandler)}
-		got := addressSeen(config, tt.peer, tt.header)
+		got := clientAddress(config, tt.peer, tt.header)
 		if got != tt.want {
-			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
+			t.Errorf("%s: the client is %s, want %s", tt.name, got, tt.want)
 		}
 	}
 }
@@ -99,7 +99,7 @@ func TestAddresses(t *testing.T) {
 func TestAddresses_zeroConfig(t *testing.T) {
 	for _, peer := range []string{attackerAddr, "127.0.0.1", "10.0.0.1", "[::1]", "[fe80::1]"} {
 		want := strings.Trim(peer, "[]")
-		got := addressSeen(AddressConfig{Log: slog.New(slog.DiscardHandler)}, peer+":1",
+		got := clientAddress(AddressConfig{Log: slog.New(slog.DiscardHandler)}, peer+":1",
 			forwardedFor(victimAddr))
 		if got != want {
 			t.Errorf("peer %s: got %s, want %s", peer, got, want)
@@ -112,13 +112,13 @@ func TestAddresses_zeroConfig(t *testing.T) {
 func TestAddresses_mappedProxies(t *testing.T) {
 	config := AddressConfig{Trusted: []netip.Prefix{netip.MustParsePrefix("::ffff:172.16.0.0/108")}}
 	for _, peer := range []string{"172.16.0.5:1", "[::ffff:172.16.0.5]:1"} {
-		if got := addressSeen(config, peer, forwardedFor(victimAddr)); got != victimAddr {
+		if got := clientAddress(config, peer, forwardedFor(victimAddr)); got != victimAddr {
 			t.Errorf("peer %s: got %s, want %s", peer, got, victimAddr)
 		}
 	}
 }
 
-// Addresses logs one warning if a proxy seems to be missing in Trusted, however many there are.
+// Addresses logs only one warning, even if several proxies seem to be missing in Trusted.
 func TestAddresses_missingProxy(t *testing.T) {
 	var text bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&text, nil))
@@ -128,13 +128,13 @@ func TestAddresses_missingProxy(t *testing.T) {
 		r := httptest.NewRequest(http.MethodPost, "/graphql", nil)
 		r.RemoteAddr, r.Header = peer, header
 		for range 3 {
-			// All handlers wrapped with one middleware share its limit of one line.
+			// All handlers that one middleware wraps share its single warning.
 			middleware(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), r)
 		}
 	}
 	send("10.0.0.1:1", forwardedFor(victimAddr)) // a trusted proxy
-	send("10.0.0.2:1", http.Header{})            // no header
-	// A public address: an attacker must not be able to write to the log.
+	send("10.0.0.2:1", http.Header{})            // no X-Forwarded-For
+	// Public addresses cause no warning, because attackers must not be able to write to the log.
 	send(attackerAddr+":1", forwardedFor(victimAddr))
 	send("@", forwardedFor(victimAddr))               // a Unix socket
 	send("[2001:db8::5]:1", forwardedFor(victimAddr)) // public
@@ -148,13 +148,13 @@ func TestAddresses_missingProxy(t *testing.T) {
 	if got := text.String(); strings.Count(got, "\n") != 1 ||
 		!strings.Contains(got, "AddressConfig.Trusted") || !strings.Contains(got, "10.0.0.2") ||
 		strings.Contains(got, victimAddr) {
-		t.Errorf("logged %q, want one line, with AddressConfig.Trusted and 10.0.0.2, and without "+
-			"the header's %s", got, victimAddr)
+		t.Errorf("logged %q, want one line with AddressConfig.Trusted and 10.0.0.2, and without %s "+
+			"from the header", got, victimAddr)
 	}
 	for _, peer := range []string{"127.0.0.1:1", "[::1]:1", "[fd00::1]:1", "[fe80::1%eth0]:1",
 		"100.64.0.1:1", "[::ffff:192.168.0.1]:1"} {
 		text.Reset()
-		addressSeen(AddressConfig{Log: log}, peer, forwardedFor(victimAddr))
+		clientAddress(AddressConfig{Log: log}, peer, forwardedFor(victimAddr))
 		if text.Len() == 0 {
 			t.Errorf("peer %s: logged nothing, want a warning", peer)
 		}
@@ -203,12 +203,12 @@ func TestParseProxies(t *testing.T) {
 	}
 }
 
-// ParseProxies rejects a list that covers the whole internet, in one network or in several. It
-// accepts a list that covers only a part of it.
+// ParseProxies rejects a list whose networks, alone or together, cover the whole internet. It
+// accepts a list that covers only a part of the internet.
 func TestParseProxies_wholeInternet(t *testing.T) {
-	var eighths, allButOne []string
+	var allNetworks, allButOne []string
 	for i := range 224 {
-		eighths = append(eighths, fmt.Sprintf("%d.0.0.0/8", i))
+		allNetworks = append(allNetworks, fmt.Sprintf("%d.0.0.0/8", i))
 		if i != 203 {
 			allButOne = append(allButOne, fmt.Sprintf("%d.0.0.0/8", i))
 		}
@@ -223,7 +223,7 @@ func TestParseProxies_wholeInternet(t *testing.T) {
 		{[]string{"0.0.0.0/1", "128.0.0.0/2", "192.0.0.0/3"}, true}, // the rest isn't unicast
 		{[]string{"::ffff:0.0.0.0/97", "::ffff:128.0.0.0/97"}, true},
 		{[]string{"0.0.0.0/1", "::ffff:128.0.0.0/97"}, true},
-		{eighths, true},
+		{allNetworks, true},
 		{[]string{"::/1", "8000::/1"}, true},
 		{[]string{"2000::/3"}, true},
 		{[]string{"2000::/4", "3000::/4"}, true},
@@ -244,8 +244,8 @@ func TestParseProxies_wholeInternet(t *testing.T) {
 	}
 }
 
-// For any X-Forwarded-For, the address is the peer's, or an entry that a trusted proxy wrote.
-// Entries before the last address that isn't a trusted proxy's have no effect.
+// Whatever a client sends in X-Forwarded-For, Addresses finds the address of the peer, or an
+// address in an entry that a trusted proxy wrote.
 func FuzzAddresses(f *testing.F) {
 	for _, seed := range []string{"", victimAddr, victimAddr + ", 10.0.0.1", ",,,", "[::1]:80",
 		"unknown", "::ffff:10.0.0.1", "fe80::1%", "[", "]", "10.0.0.1,\x00"} {
@@ -254,7 +254,7 @@ func FuzzAddresses(f *testing.F) {
 	trusted := must(ParseProxies([]string{"10.0.0.0/8"}))
 	config := AddressConfig{Trusted: trusted, Log: slog.New(slog.DiscardHandler)}
 	f.Fuzz(func(t *testing.T, first, second string) {
-		got := addressSeen(config, attackerAddr+":1", forwardedFor(first, second))
+		got := clientAddress(config, attackerAddr+":1", forwardedFor(first, second))
 		if got != attackerAddr {
 			t.Errorf("without a proxy: got %s, want %s", got, attackerAddr)
 		}
@@ -262,12 +262,13 @@ func FuzzAddresses(f *testing.F) {
 		for _, header := range []http.Header{forwardedFor(first, second, attackerAddr),
 			forwardedFor(first, second+", "+attackerAddr),
 			forwardedFor(first, second, attackerAddr+",10.0.0.9")} {
-			if got := addressSeen(config, "10.0.0.1:1", header); got != attackerAddr {
+			if got := clientAddress(config, "10.0.0.1:1", header); got != attackerAddr {
 				t.Errorf("%q: got %s, want %s, the entry that the proxy appended", header, got, attackerAddr)
 			}
 		}
-		// If the proxy appends nothing, the result is an address from the header, or the peer's.
-		got = addressSeen(config, "10.0.0.1:1", forwardedFor(first, second))
+		// If the proxy appends nothing, the result is an address in the header, or the peer's
+		// address.
+		got = clientAddress(config, "10.0.0.1:1", forwardedFor(first, second))
 		address, err := netip.ParseAddr(got)
 		if err != nil || address.Zone() != "" || address.Is4In6() {
 			t.Errorf("%q, %q: got %s, want an unmapped address without a zone", first, second, got)

@@ -8,14 +8,14 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// BenchmarkLimiter_Login measures successful sign-ins.
+// BenchmarkLimiter_Login measures Login and done for sign-ins that succeed.
 func BenchmarkLimiter_Login(b *testing.B) {
 	l := must(New(Config{}))
 	credentials := credentialsFor("alice@example.org")
 	address, n := netip.MustParseAddr(addressA), 0
 	ctx := contextFrom(b, addressA)
 	for b.Loop() {
-		if n++; n%1000 == 0 { // the address has used up Attempts
+		if n++; n%1000 == 0 { // the address has used up its limit Config.Attempts
 			address = address.Next()
 			ctx = identity.WithAddress(b.Context(), address)
 		}
@@ -27,7 +27,7 @@ func BenchmarkLimiter_Login(b *testing.B) {
 	}
 }
 
-// BenchmarkLimiter_Login_refused measures refused sign-ins.
+// BenchmarkLimiter_Login_refused measures Login for sign-ins that it refuses.
 func BenchmarkLimiter_Login_refused(b *testing.B) {
 	l := must(New(Config{Account: Rate{10, time.Hour}}))
 	ctx, credentials := contextFrom(b, addressA), credentialsFor("alice@example.org")

@@ -4,12 +4,12 @@
 // It has two parts:
 //
 //   - A Limiter reserves an attempt before the realm is called. Afterwards it refunds the attempt,
-//     unless the attempt failed in a way that counts (limiter.go). An account has one limit for
-//     each network and one for the whole world, so that no single network can use up an account's
-//     attempts. An address has one limit for failures under all accounts, and one for all its
-//     attempts. The counts are in a store.Buckets: in memory, unless Config.Store is set.
-//   - Addresses finds the address of the client that sent a request. It trusts X-Forwarded-For only
-//     from the proxies in its list (addresses.go).
+//     unless the outcome counts (limiter.go). An account has a limit for each network and a limit
+//     for all networks together, so that no single network can use up an account's attempts. An
+//     address has a limit for failures with all accounts together, and a limit for all its attempts.
+//     A store.Buckets stores the counts: in memory, unless Config.Store is set.
+//   - Addresses is a middleware that finds the client's address. It trusts X-Forwarded-For only from
+//     the proxies in its configuration (addresses.go).
 //
 // In a server:
 //
@@ -26,6 +26,6 @@
 //	_, err = realm.Login(ctx, credentials)
 //	done(err)
 //
-// docs/decisions/0009-login-under-attack.md and 0012 explain which attempts count, and why. The
+// docs/decisions/0009-login-under-attack.md and 0012 explain which attempts count and why. The
 // package doesn't depend on Keycloak or on the schema.
 package throttle

@@ -17,7 +17,7 @@ import (
 	"github.com/cloakql/cloakql/store"
 )
 
-// Two addresses in different networks.
+// addressA and addressB are in different networks.
 const addressA, addressB = "192.0.2.7", "198.51.100.7"
 
 // must returns value, and panics if err isn't nil.
@@ -38,7 +38,8 @@ func credentialsFor(name string) identity.Credentials {
 	return identity.Credentials{Username: name}
 }
 
-// A reserveFunc is login, refresh or logout. The subject is a username or a refresh token.
+// A reserveFunc reserves an attempt: it is login, refresh or logout. The subject is the username or
+// the refresh token.
 type reserveFunc func(
 	ctx context.Context, l *Limiter, subject string,
 ) (done func(error), err error)
@@ -58,8 +59,8 @@ func logout(ctx context.Context, l *Limiter, token string) (func(error), error) 
 	return l.Logout(ctx, identity.NewSecret(token))
 }
 
-// attempt makes up to max attempts with this outcome until one is refused. It returns how many were
-// allowed, and the RetryAfter of the refused attempt.
+// attempt makes up to max attempts with this outcome, and stops when one is refused. It returns how
+// many attempts were allowed, and the RetryAfter of the refused attempt.
 func attempt(
 	t *testing.T, l *Limiter, ctx context.Context, reserve reserveFunc, subject string,
 	outcome error, max int,
@@ -78,8 +79,7 @@ func attempt(
 	return allowed, 0
 }
 
-// guess makes up to max sign-ins with wrong passwords until one is refused. It returns the same as
-// attempt.
+// guess calls attempt for sign-ins with a wrong password.
 func guess(
 	t *testing.T, l *Limiter, address, name string, max int,
 ) (allowed int, wait time.Duration) {
@@ -87,7 +87,7 @@ func guess(
 	return attempt(t, l, contextFrom(t, address), login, name, identity.ErrBadCredentials, max)
 }
 
-// wantAttempts checks the results of attempt.
+// wantAttempts checks the results of a call of attempt or guess.
 func wantAttempts(
 	t *testing.T, name string, allowed int, wait time.Duration,
 	wantAllowed int, wantWait time.Duration,
@@ -106,15 +106,16 @@ func withLimiter(t *testing.T, f func(t *testing.T, l *Limiter)) {
 
 var errRefused = errors.New("connection refused")
 
-// A sharedStore stands for a store across a network. It counts calls, and can fail or hang.
+// A sharedStore stands for a store that is reached over a network. It counts calls, and can fail or
+// hang.
 type sharedStore struct {
 	store.MemoryBuckets
-	fails atomic.Bool // calls fail with errRefused
-	hangs atomic.Bool // calls return when their context is done
+	fails atomic.Bool // if set, calls return errRefused
+	hangs atomic.Bool // if set, calls return only when their context is done
 	calls atomic.Int32
 }
 
-// call counts a call, and fails or hangs if fails or hangs is set.
+// call counts a call, and then fails or hangs if the sharedStore is set to.
 func (s *sharedStore) call(ctx context.Context) error {
 	s.calls.Add(1)
 	if err := ctx.Err(); err != nil {
@@ -146,14 +147,14 @@ func (s *sharedStore) Refund(ctx context.Context, buckets []store.Bucket) error 
 	return s.MemoryBuckets.Refund(ctx, buckets)
 }
 
-// A sharedStoreTest has two Limiters that share a store, as two processes would, and a log.
+// A sharedStoreTest has two Limiters that share a store and a log, like Limiters in two processes.
 type sharedStoreTest struct {
 	store              *sharedStore
 	limiterA, limiterB *Limiter
 	log                *bytes.Buffer
 }
 
-// withSharedStore runs a test of Limiters that share a store, with a fake clock.
+// withSharedStore runs a test of two Limiters that share a store, with a fake clock.
 func withSharedStore(t *testing.T, f func(t *testing.T, s sharedStoreTest)) {
 	synctest.Test(t, func(t *testing.T) {
 		s := sharedStoreTest{store: &sharedStore{}, log: &bytes.Buffer{}}
@@ -164,17 +165,17 @@ func withSharedStore(t *testing.T, f func(t *testing.T, s sharedStoreTest)) {
 }
 
 const (
-	victimAddr   = "198.51.100.9" // an attacker claims to have this address
-	attackerAddr = "203.0.113.66" // the attacker's own address
+	victimAddr   = "198.51.100.9" // an attacker forges this address
+	attackerAddr = "203.0.113.66" // the attacker's real address
 )
 
-// addressSeen returns the client's address that Addresses puts into the context of a request, or
-// "none".
-func addressSeen(config AddressConfig, peer string, header http.Header) string {
-	seen := "none"
+// clientAddress sends a request through Addresses. It returns the client's address in the context
+// of the request, or "none".
+func clientAddress(config AddressConfig, peer string, header http.Header) string {
+	client := "none"
 	handler := Addresses(config)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if address := identity.Address(r.Context()); address.IsValid() {
-			seen = address.String()
+			client = address.String()
 		}
 	}))
 	r := httptest.NewRequest(http.MethodPost, "/graphql", nil)
@@ -183,8 +184,8 @@ func addressSeen(config AddressConfig, peer string, header http.Header) string {
 		r.Header = header
 	}
 	handler.ServeHTTP(httptest.NewRecorder(), r)
-	return seen
+	return client
 }
 
-// forwardedFor returns an http.Header with an X-Forwarded-For header for each value.
+// forwardedFor returns the header of a request with one X-Forwarded-For line for each value.
 func forwardedFor(values ...string) http.Header { return http.Header{"X-Forwarded-For": values} }

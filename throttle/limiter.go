@@ -13,8 +13,8 @@ import (
 	"github.com/cloakql/cloakql/store"
 )
 
-// globalFactor is how many networks must use up their limits for an account before the account is
-// refused in all networks.
+// globalFactor is how many times as high the limits for all networks together are as those for one
+// network. So attackers need five networks to lock out a user in another network.
 const globalFactor = 5
 
 const (
@@ -23,14 +23,15 @@ const (
 	storeLogInterval   = time.Minute            // between log lines about failed calls
 )
 
-// A Config sets the limits. A zero Rate means the one from Defaults.
+// A Config sets the limits. A zero Rate stands for the rate in Defaults.
 type Config struct {
 	// Account limits failed sign-ins to one account from one network, an IPv4 /24 or an IPv6 /48.
 	// For all networks together, the burst and the rate are five times as high.
 	Account Rate
 
-	// AccountSlow limits the same attempts over a longer time, such as a day. An attacker who knows
-	// the password can use each attempt to guess a one-time code.
+	// AccountSlow limits the same attempts over a longer time, such as a day. The longer limit
+	// protects one-time codes: an attacker who knows the password can guess one code per attempt,
+	// all day.
 	AccountSlow Rate
 
 	// Address limits failed sign-ins from one address, an IPv4 address or an IPv6 /64, to all
@@ -39,23 +40,23 @@ type Config struct {
 	// sign-ins that may be in flight at once.
 	Address Rate
 
-	// Token limits failed attempts with one refresh token from one address; Refresh and Logout have
-	// one limit each. Attempts in flight count as failed.
+	// Token limits failed attempts with one refresh token from one address. Refresh and Logout are
+	// counted separately. Attempts in flight count as failed.
 	Token Rate
 
-	// TokenAddress limits attempts from one address with tokens that the realm never issued;
-	// Refresh and Logout have one limit each. Expired tokens don't count: on a Monday morning, a
-	// whole office has expired tokens.
+	// TokenAddress limits attempts from one address with tokens that the realm never issued.
+	// Refresh and Logout are counted separately. Attempts with expired tokens don't count: on a
+	// Monday morning, everyone in an office may have an expired token.
 	TokenAddress Rate
 
-	// Attempts limits all attempts from one address, with any outcome; Login, Refresh and Logout
-	// have one limit each. A whole office, or a server in front of this one, may have one address,
-	// so the limit is generous.
+	// Attempts limits all attempts from one address, with any outcome. Login, Refresh and Logout
+	// are counted separately. The default is generous, because all users of an office, or of a
+	// server in front of this one, may have the same address.
 	Attempts Rate
 
-	// Store stores the counts. If nil, they are in the memory of this process. While Store fails,
-	// this process counts in its own memory, starting from zero. So while Store is down, attempts
-	// are still allowed and still limited.
+	// Store stores the counts. If nil, this process counts in its own memory. If Store fails, this
+	// process counts in its own memory too, starting from zero, so attempts are still allowed and
+	// still limited.
 	Store store.Buckets
 
 	Log *slog.Logger // slog.Default() if nil; at most one line a minute while Store fails
@@ -73,33 +74,35 @@ func Defaults() Config {
 	}
 }
 
-// A Limiter limits attempts. Make one with New. It is safe for concurrent use.
+// A Limiter limits attempts to sign in, refresh and sign out. Make one with New. It is safe for
+// concurrent use.
 //
 // Login, Refresh and Logout reserve an attempt before the realm is called. They take one token from
 // every bucket that the attempt counts against. If one of these is empty, they take none and return
 // an *identity.RateLimitError. If ctx is done, they return its error. The address comes from
 // identity.Address; all requests without an address share the same limits.
 //
-// After the realm's response, call done once with the outcome: the realm's error, or nil. Later
-// calls do nothing. done refunds:
+// After the realm's response, call done once with the outcome, which is the realm's error or nil.
+// Later calls do nothing. Except for the token of Config.Attempts, which is never refunded, done
+// refunds:
 //
-//   - everything after a success, and after a failure that shows that the password was right:
+//   - all tokens if the attempt succeeded, or failed although the password was right, because then
 //     nothing was guessed
-//   - everything if the realm didn't decide: it is down, or it rejects this server
-//   - only the account's or the token's limits if the realm was busy or timed out. The attempt
-//     still counts for the address, because it took capacity that others could have used
-//   - nothing if the realm refused, if the request was canceled or its deadline passed before the
-//     realm responded, and for unknown errors
+//   - all tokens if the realm checked nothing, because it is down or rejects this server
+//   - only the tokens of the account or of the refresh token if the realm was busy or timed out. The
+//     attempt still counts for the address, because it took capacity that others could have used
+//   - no tokens if the realm refused, if the request was canceled or its deadline passed before the
+//     realm responded, or if the error is unknown
 //
-// Config.Attempts is never refunded. If done isn't called, the attempt stays counted.
+// If done isn't called, the attempt stays counted.
 type Limiter struct {
 	config Config
-	shared store.Buckets // nil if there is no shared store
-	local  *store.MemoryBuckets
+	shared store.Buckets        // nil if there is no shared store
+	local  *store.MemoryBuckets // in this process
 
 	mu         sync.Mutex // guards the fields below
 	retryAt    time.Time  // when the shared store may be called again
-	lastLogged time.Time
+	lastLogged time.Time  // when a failure of the shared store was last logged
 }
 
 var errZeroLimiter = errors.New(
@@ -131,7 +134,7 @@ func New(config Config) (*Limiter, error) {
 		config.Log = slog.Default()
 	}
 	l := &Limiter{config: config, shared: config.Store}
-	if memory, ok := config.Store.(*store.MemoryBuckets); ok && memory != nil { // it never fails
+	if memory, ok := config.Store.(*store.MemoryBuckets); ok && memory != nil { // it can't fail
 		l.shared, l.local = nil, memory
 	}
 	if l.local == nil {
@@ -140,19 +143,19 @@ func New(config Config) (*Limiter, error) {
 	return l, nil
 }
 
-// Login reserves a sign-in, counted by Credentials.AccountKey.
+// Login reserves a sign-in. It counts by Credentials.AccountKey and by the client's address.
 func (l *Limiter) Login(
 	ctx context.Context, credentials identity.Credentials,
 ) (done func(error), err error) {
-	account, address := credentials.AccountKey(), addressOf(identity.Address(ctx))
+	account, address := credentials.AccountKey(), addressPrefix(identity.Address(ctx))
 	network, anyNetwork := identity.NetworkOf(identity.Address(ctx)), netip.Prefix{}
 	c := l.config
-	// If several buckets are empty, the client sees the RetryAfter of the first. The buckets of the
-	// address come first, since they reveal nothing about the account.
+	// If several buckets are empty, the error has the RetryAfter of the first of them. The buckets
+	// of the address come first, because they reveal nothing about the account.
 	return l.reserve(ctx, []charge{
 		{keyOf("login attempts", address, ""), c.Attempts, always},
-		{keyOf("login network", network, ""), c.Address.times(globalFactor), guessOrSlow},
-		{keyOf("login address", address, ""), c.Address, guessOrSlow},
+		{keyOf("login network", network, ""), c.Address.times(globalFactor), isGuessOrTookCapacity},
+		{keyOf("login address", address, ""), c.Address, isGuessOrTookCapacity},
 		{keyOf("login account network", network, account), c.Account, isGuess},
 		{keyOf("login account network slow", network, account), c.AccountSlow, isGuess},
 		{keyOf("login account", anyNetwork, account), c.Account.times(globalFactor), isGuess},
@@ -164,37 +167,38 @@ func (l *Limiter) Login(
 func (l *Limiter) Refresh(
 	ctx context.Context, refreshToken identity.Secret,
 ) (done func(error), err error) {
-	return l.reserveToken(ctx, "refresh", refreshToken)
+	return l.reserveWithRefreshToken(ctx, "refresh", refreshToken)
 }
 
 // Logout reserves a sign-out.
 func (l *Limiter) Logout(
 	ctx context.Context, refreshToken identity.Secret,
 ) (done func(error), err error) {
-	return l.reserveToken(ctx, "logout", refreshToken)
+	return l.reserveWithRefreshToken(ctx, "logout", refreshToken)
 }
 
-// reserveToken reserves an attempt with a refresh token. It counts by the whole token, because the
-// token's claims are unverified.
-func (l *Limiter) reserveToken(
+// reserveWithRefreshToken reserves an attempt with a refresh token. It counts by the whole token,
+// because nothing has verified the token's claims.
+func (l *Limiter) reserveWithRefreshToken(
 	ctx context.Context, field string, refreshToken identity.Secret,
 ) (done func(error), err error) {
-	address := addressOf(identity.Address(ctx))
+	address := addressPrefix(identity.Address(ctx))
 	return l.reserve(ctx, []charge{
 		{keyOf(field+" attempts", address, ""), l.config.Attempts, always},
-		{keyOf(field+" address", address, ""), l.config.TokenAddress, forgedOrSlow},
+		{keyOf(field+" address", address, ""), l.config.TokenAddress, isForgedOrTookCapacity},
 		{keyOf(field+" token", address, refreshToken.Reveal()), l.config.Token, isGuess},
 	})
 }
 
-// A charge takes one token from one bucket, and refunds it unless the outcome counts.
+// A charge is one token that an attempt takes from one bucket. It is refunded unless counts returns
+// true for the outcome.
 type charge struct {
 	key    store.Key
 	rate   Rate
-	counts func(error) bool // reports whether this outcome counts, so that there is no refund
+	counts func(outcome error) bool
 }
 
-// bucket returns the bucket of the charge.
+// bucket returns the bucket that the charge takes a token from.
 func (c charge) bucket() store.Bucket {
 	return store.Bucket{Key: c.key, Burst: c.rate.Burst, Every: c.rate.Every}
 }
@@ -202,8 +206,8 @@ func (c charge) bucket() store.Bucket {
 // always returns true: every outcome counts.
 func always(error) bool { return true }
 
-// isGuess reports whether an attempt with this outcome counts as a guess: the realm refused it, or
-// may have.
+// isGuess reports whether an attempt with this outcome counts as a guess, because the realm refused
+// it or may have refused it.
 func isGuess(err error) bool {
 	switch {
 	case err == nil, errors.Is(err, identity.ErrAccountDisabled),
@@ -215,32 +219,34 @@ func isGuess(err error) bool {
 		errors.Is(err, identity.ErrRateLimited), errors.Is(err, identity.ErrBadInput):
 		return false // the realm didn't check the password
 	}
-	// context.Canceled and context.DeadlineExceeded count too, because the realm may have counted a
-	// failure. A client can cause either: by disconnecting, or by sending so many fields in one
-	// request that some exceed the deadline.
+	// context.Canceled and context.DeadlineExceeded count, because the realm may have counted a
+	// failure. Clients can cause both: by disconnecting, or by sending so many fields in one
+	// request that some of them exceed the deadline.
 	return true
 }
 
-// isSlow reports whether an attempt with this outcome took capacity that others could have used, or
-// failed because there was none.
-func isSlow(err error) bool {
+// tookCapacity reports whether an attempt with this outcome took capacity that others could have
+// used, or failed because there was none.
+func tookCapacity(err error) bool {
 	return identity.TimedOut(err) || errors.Is(err, identity.ErrBusy)
 }
 
-// guessOrSlow reports whether a sign-in with this outcome counts for its address and network.
-func guessOrSlow(err error) bool { return isGuess(err) || isSlow(err) }
+// isGuessOrTookCapacity reports whether a sign-in with this outcome counts for its address and its
+// network.
+func isGuessOrTookCapacity(err error) bool { return isGuess(err) || tookCapacity(err) }
 
-// forgedOrSlow reports whether a refresh or logout with this outcome counts for its address: the
-// realm never issued the token, or the attempt was slow. Keycloak checks the signature first, so it
-// returns the errors below only for tokens that it signed.
-func forgedOrSlow(err error) bool {
+// isForgedOrTookCapacity reports whether a refresh or a logout with this outcome counts for its
+// address: because the realm never issued the token, or because the attempt took capacity. Keycloak
+// checks a token's signature first. So ErrRefreshExpired, ErrSessionEnded and ErrRefreshReused show
+// that Keycloak issued the token.
+func isForgedOrTookCapacity(err error) bool {
 	issued := errors.Is(err, identity.ErrRefreshExpired) ||
 		errors.Is(err, identity.ErrSessionEnded) || errors.Is(err, identity.ErrRefreshReused)
-	return isSlow(err) || isGuess(err) && !issued
+	return tookCapacity(err) || isGuess(err) && !issued
 }
 
-// reserve makes all charges, or none, in one call to the store. done makes another call if there is
-// something to refund.
+// reserve makes all charges or none, with one call to the store. done makes a second call if there
+// are charges to refund.
 func (l *Limiter) reserve(ctx context.Context, charges []charge) (done func(error), err error) {
 	if l.local == nil {
 		return nil, errZeroLimiter
@@ -249,7 +255,7 @@ func (l *Limiter) reserve(ctx context.Context, charges []charge) (done func(erro
 	for i, c := range charges {
 		buckets[i] = c.bucket()
 	}
-	decision, reservedIn, err := l.decide(ctx, buckets)
+	decision, reservedIn, err := l.reserveTokens(ctx, buckets)
 	if err != nil {
 		return nil, err
 	}
@@ -272,9 +278,10 @@ func (l *Limiter) reserve(ctx context.Context, charges []charge) (done func(erro
 	}, nil
 }
 
-// decide reserves tokens in the shared store, or in this process's memory if there is no shared
-// store or the shared store fails. It also returns the store that it used.
-func (l *Limiter) decide(
+// reserveTokens takes a token from each bucket, or none if one is empty. It uses the shared store,
+// or this process's memory if there is no shared store or the shared store fails. It also returns
+// the store that it used.
+func (l *Limiter) reserveTokens(
 	ctx context.Context, buckets []store.Bucket,
 ) (decision store.Decision, reservedIn store.Buckets, err error) {
 	if l.shared != nil && l.mayCallShared() {
@@ -284,7 +291,7 @@ func (l *Limiter) decide(
 		switch {
 		case err == nil:
 			return decision, l.shared, nil
-		case ctx.Err() != nil: // the request ended; that isn't a failure of the store
+		case ctx.Err() != nil: // the request ended, so the store may be fine
 			return store.Decision{}, nil, ctx.Err()
 		}
 		l.sharedFailed(ctx, err)
@@ -293,7 +300,8 @@ func (l *Limiter) decide(
 	return decision, l.local, err
 }
 
-// refund refunds tokens in the store where they were reserved, even if ctx is done.
+// refund puts a token back into each bucket, in the store where the tokens were reserved. It does
+// so even if ctx is done.
 func (l *Limiter) refund(ctx context.Context, reservedIn store.Buckets, buckets []store.Bucket) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
@@ -302,8 +310,8 @@ func (l *Limiter) refund(ctx context.Context, reservedIn store.Buckets, buckets 
 	}
 }
 
-// mayCallShared reports whether the shared store may be called. After a failure it isn't called for
-// storeRetryInterval, so that a store that hangs doesn't delay every request.
+// mayCallShared reports whether the shared store may be called. It returns false for
+// storeRetryInterval after a failure, so that a store that hangs doesn't delay every request.
 func (l *Limiter) mayCallShared() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -322,13 +330,14 @@ func (l *Limiter) sharedFailed(ctx context.Context, err error) {
 	}
 	l.mu.Unlock()
 	if warn {
-		l.config.Log.WarnContext(ctx, "the store of attempts fails: this process counts by itself",
+		l.config.Log.WarnContext(ctx,
+			"the shared store of attempts fails: this process counts in its own memory",
 			"error", err)
 	}
 }
 
-// keyOf returns a digest of its arguments. The digest's input is unambiguous: the name of the limit
-// ends with a zero byte, the prefix has a fixed length, and the subject comes last.
+// keyOf returns a digest of its arguments. Different arguments have different encodings: the name
+// of the limit ends with a zero byte, the prefix has a fixed length, and the subject comes last.
 func keyOf(limit string, prefix netip.Prefix, subject string) store.Key {
 	var buffer [256]byte
 	address := prefix.Addr().As16()
@@ -338,10 +347,10 @@ func keyOf(limit string, prefix netip.Prefix, subject string) store.Key {
 	return store.Key(sum[:len(store.Key{})])
 }
 
-// addressOf returns the prefix that counts as one address: an IPv4 address, or an IPv6 /64. A /64
-// is the smallest network that providers assign, and its owner may use any address in it. addressOf
-// returns the zero Prefix for the zero Addr.
-func addressOf(address netip.Addr) netip.Prefix {
+// addressPrefix returns the prefix that counts as one address: an IPv4 address or an IPv6 /64. A
+// /64 is the smallest network that providers assign, and its owner may use any address in it. For
+// the zero Addr, addressPrefix returns the zero Prefix.
+func addressPrefix(address netip.Addr) netip.Prefix {
 	address, bits := address.Unmap(), 64
 	if address.Is4() {
 		bits = 32

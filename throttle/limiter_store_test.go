@@ -10,13 +10,13 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// An attempt makes one call to a shared store, and done makes at most one more, because each call
-// is a round trip.
+// Each call to a shared store is a round trip. An attempt makes only one call, and done makes at
+// most one more.
 func TestLimiter_storeCalls(t *testing.T) {
 	for name, tt := range map[string]struct {
 		reserve reserveFunc
 		outcome error
-		refunds int32
+		refunds int32 // calls that done makes
 	}{
 		"login":                   {login, nil, 1},
 		"login, wrong password":   {login, identity.ErrBadCredentials, 0},
@@ -30,7 +30,7 @@ func TestLimiter_storeCalls(t *testing.T) {
 		withSharedStore(t, func(t *testing.T, s sharedStoreTest) {
 			done, err := tt.reserve(contextFrom(t, addressA), s.limiterA, "alice")
 			if n := s.store.calls.Load(); err != nil || n != 1 {
-				t.Errorf("%s: the reservation made %d calls (%v), want 1", name, n, err)
+				t.Errorf("%s: the reservation made %d calls and returned %v, want 1 and nil", name, n, err)
 			}
 			done(tt.outcome)
 			if n := s.store.calls.Load() - 1; n != tt.refunds {
@@ -50,7 +50,7 @@ func TestLimiter_storeCalls(t *testing.T) {
 	})
 }
 
-// Two Limiters with the same store share their limits. They store nothing in local memory.
+// Two Limiters with the same shared store share their limits. They store nothing in local memory.
 func TestLimiter_sharedStore(t *testing.T) {
 	withSharedStore(t, func(t *testing.T, s sharedStoreTest) {
 		guess(t, s.limiterA, addressA, "alice", 6)
@@ -83,12 +83,12 @@ func TestLimiter_sharedStore_fails(t *testing.T) {
 		text := s.log.String()
 		if strings.Count(text, "\n") != 1 || !strings.Contains(text, "level=WARN") ||
 			!strings.Contains(text, "connection refused") || strings.Contains(text, "alice") {
-			t.Errorf("logged %q, want one warning with the error", text)
+			t.Errorf("logged %q, want one warning with the error, without the username", text)
 		}
 	})
 }
 
-// A store that hangs delays only the first attempt, by storeTimeout.
+// If the store hangs, only the first attempt is delayed, by storeTimeout.
 func TestLimiter_sharedStore_hangs(t *testing.T) {
 	withSharedStore(t, func(t *testing.T, s sharedStoreTest) {
 		s.store.hangs.Store(true)
@@ -104,14 +104,14 @@ func TestLimiter_sharedStore_hangs(t *testing.T) {
 		_, err := s.limiterB.Login(ctx, credentialsFor("alice"))
 		suspended := !s.limiterB.mayCallShared()
 		if !errors.Is(err, context.DeadlineExceeded) || s.log.Len() != 0 || suspended {
-			t.Errorf("Login() = %v, logged %q, store suspended: %t; want %v, nothing and false",
+			t.Errorf("Login() = %v, logged %q, calls suspended: %t; want %v, nothing and false",
 				err, s.log, suspended, context.DeadlineExceeded)
 		}
 	})
 }
 
-// An attempt that was reserved in the shared store isn't refunded in local memory when the shared
-// store has failed in the meantime.
+// done refunds an attempt only in the store where it was reserved. If the shared store has failed
+// in the meantime, done doesn't refund in local memory.
 func TestLimiter_sharedStore_failsBeforeDone(t *testing.T) {
 	withSharedStore(t, func(t *testing.T, s sharedStoreTest) {
 		done, err := s.limiterA.Login(contextFrom(t, addressA), credentialsFor("alice"))
@@ -150,7 +150,8 @@ func TestLimiter_done_canceled(t *testing.T) {
 	})
 }
 
-// A second call of done, such as a deferred done(nil), must not turn guesses into successes.
+// Only the first call of done has an effect. Otherwise a deferred done(nil) would turn a guess into
+// a success.
 func TestLimiter_done_twice(t *testing.T) {
 	withSharedStore(t, func(t *testing.T, s sharedStoreTest) {
 		for range 10 {

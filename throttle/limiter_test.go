@@ -13,7 +13,7 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// An account has a burst of ten failed sign-ins, and gains one more per minute.
+// An account may have ten failed sign-ins at once, and one more per minute.
 func TestLimiter_Login_account(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
 		allowed, wait := guess(t, l, addressA, "alice", 100)
@@ -32,7 +32,7 @@ func TestLimiter_Login_account(t *testing.T) {
 	})
 }
 
-// An attacker who knows the password gets few guesses at a one-time code in a day, from one network
+// An attacker who knows the password can guess only a few one-time codes in a day, from one network
 // or from many.
 func TestLimiter_Login_accountSlow(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
@@ -58,7 +58,7 @@ func TestLimiter_Login_accountSlow(t *testing.T) {
 	})
 }
 
-// All attempts from one address count, even successful ones. Another address has its own limit.
+// All attempts from one address count, even if they succeed. Another address has its own limit.
 func TestLimiter_attempts(t *testing.T) {
 	for name, reserve := range map[string]reserveFunc{"login": login, "refresh": refresh,
 		"logout": logout} {
@@ -80,7 +80,7 @@ func TestLimiter_attempts(t *testing.T) {
 	}
 }
 
-// All spellings of a name that Keycloak considers equal share a limit.
+// All spellings of a username that Keycloak considers equal share one limit.
 func TestLimiter_Login_spellings(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
 		for i := range 10 {
@@ -96,8 +96,8 @@ func TestLimiter_Login_spellings(t *testing.T) {
 	})
 }
 
-// Attackers in four networks can't lock out a user in a fifth network; attackers in five networks
-// can. An account also has a limit for any number of networks together.
+// Attackers in four networks can't lock out a user in a fifth network. An account also has a limit
+// for all networks together.
 func TestLimiter_Login_manyNetworks(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
 		for range 60 { // one hour
@@ -109,12 +109,12 @@ func TestLimiter_Login_manyNetworks(t *testing.T) {
 		allowed, wait := guess(t, l, addressB, "alice", 100)
 		wantAttempts(t, "the fifth network", allowed, wait, 10, time.Minute)
 
-		total, last := 0, time.Duration(0)
+		total, lastWait := 0, time.Duration(0)
 		for i := range 200 { // 200 networks at once
 			allowed, wait := guess(t, l, fmt.Sprintf("203.0.%d.1", i), "bob", 100)
-			total, last = total+allowed, wait
+			total, lastWait = total+allowed, wait
 		}
-		wantAttempts(t, "200 networks together", total, last, 50, 12*time.Second)
+		wantAttempts(t, "200 networks together", total, lastWait, 50, 12*time.Second)
 		time.Sleep(time.Minute)
 		total = 0
 		for i := range 200 {
@@ -127,7 +127,7 @@ func TestLimiter_Login_manyNetworks(t *testing.T) {
 	})
 }
 
-// An IPv4 /24 or an IPv6 /48 is one network; an IPv6 /64 is one address.
+// An IPv4 /24 and an IPv6 /48 count as one network. An IPv6 /64 counts as one address.
 func TestLimiter_Login_networkAndAddress(t *testing.T) {
 	for _, tt := range []struct {
 		name, a, b               string
@@ -167,8 +167,8 @@ func TestLimiter_Login_networkAndAddress(t *testing.T) {
 	}
 }
 
-// An address has one limit for failures in all accounts together. Successes don't count, so an
-// office with one address isn't locked out.
+// An address has one limit for failed sign-ins to all accounts together. Successful sign-ins don't
+// count, so an office with one address isn't locked out.
 func TestLimiter_Login_address(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
 		for i := range 800 {
@@ -178,12 +178,12 @@ func TestLimiter_Login_address(t *testing.T) {
 				t.Fatalf("colleague %d was refused", i)
 			}
 		}
-		total, last := 0, time.Duration(0)
+		total, lastWait := 0, time.Duration(0)
 		for i := range 200 {
 			allowed, wait := guess(t, l, addressA, fmt.Sprint("guess ", i), 1)
-			total, last = total+allowed, wait
+			total, lastWait = total+allowed, wait
 		}
-		wantAttempts(t, "guesses", total, last, 100, 6*time.Second)
+		wantAttempts(t, "guesses", total, lastWait, 100, 6*time.Second)
 		allowed, wait := attempt(t, l, contextFrom(t, addressA), login, "colleague 1", nil, 1)
 		wantAttempts(t, "a colleague, after the guesses", allowed, wait, 0, 6*time.Second)
 		allowed, wait = attempt(t, l, contextFrom(t, addressB), login, "colleague 1", nil, 1)
@@ -194,13 +194,13 @@ func TestLimiter_Login_address(t *testing.T) {
 	})
 }
 
-// done refunds every outcome except guesses, and outcomes that may hide a guess.
+// done refunds an attempt unless its outcome is a guess or may be one.
 func TestLimiter_done_outcomes(t *testing.T) {
 	for _, tt := range []struct {
 		outcome        error
-		login, refresh bool // whether the outcome counts for the account, and for the token
-		// address is whether the outcome counts for the address. In Login, an outcome that counts
-		// for the account counts for the address too.
+		login, refresh bool // the outcome counts for the account, and for the token
+		// address is set if the outcome counts for the address. In Login, an outcome that counts
+		// for the account always counts for the address too.
 		address bool
 	}{
 		{nil, false, false, false},
@@ -254,14 +254,15 @@ func TestLimiter_done_outcomes(t *testing.T) {
 				want = check.attempts
 			}
 			if check.allowed != want {
-				t.Errorf("%v, %s: %d allowed, want %d", tt.outcome, check.name, check.allowed, want)
+				t.Errorf("%v, %s: %d attempts allowed, want %d", tt.outcome, check.name, check.allowed, want)
 			}
 		}
 	}
 }
 
-// An attacker can't use up the limit of someone else's token: limits are per address, and count the
-// whole token, not its claims.
+// An attacker can't use up the limit of someone else's token, because each address has its own
+// limit for a token, and a token with the same claims but another signature counts as another
+// token.
 func TestLimiter_Refresh_separateTokens(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
 		allowed, wait := attempt(t, l, contextFrom(t, addressA), refresh, "a.b.c",
@@ -273,7 +274,7 @@ func TestLimiter_Refresh_separateTokens(t *testing.T) {
 		}{
 			"another address":                  {addressB, "a.b.c", refresh},
 			"same claims, other signature":     {addressA, "a.b.d", refresh},
-			"different case":                   {addressA, "A.b.c", refresh},
+			"token in another case":            {addressA, "A.b.c", refresh},
 			"logout with the same token":       {addressA, "a.b.c", logout},
 			"login with the token as the name": {addressA, "a.b.c", login},
 		} {
@@ -286,7 +287,8 @@ func TestLimiter_Refresh_separateTokens(t *testing.T) {
 	})
 }
 
-// Concurrent attempts don't exceed the limit, because each is reserved before the realm is called.
+// Concurrent attempts don't exceed the limit, because each attempt is reserved before the realm is
+// called.
 func TestLimiter_concurrent(t *testing.T) {
 	for name, tt := range map[string]struct {
 		reserve reserveFunc
@@ -322,8 +324,8 @@ func TestLimiter_concurrent(t *testing.T) {
 	}
 }
 
-// An IPv6 /48 contains 65,536 addresses (/64), but has only five times the limit of one address.
-// Attempts that this limit refuses don't count against the accounts.
+// An IPv6 /48 contains 65,536 /64s, each of which counts as an address. All of them together have
+// only five times the limit of one address. Attempts over this limit don't count for the accounts.
 func TestLimiter_Login_network(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
 		total := 0
@@ -367,7 +369,7 @@ func TestLimiter_Login_refused(t *testing.T) {
 	})
 }
 
-// Requests without an address share one limit, apart from the limit of the zero IPv6 address.
+// Requests without an address share one limit. It isn't the limit of the zero IPv6 address.
 func TestLimiter_Login_withoutAddress(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
 		allowed, wait := attempt(t, l, t.Context(), login, "alice", identity.ErrBadCredentials, 100)
@@ -377,13 +379,13 @@ func TestLimiter_Login_withoutAddress(t *testing.T) {
 	})
 }
 
-// If the context is done, Login reserves nothing. done refunds even if the context is canceled.
+// If the context is done, Login reserves nothing. If it is canceled later, done still refunds.
 func TestLimiter_Login_doneContext(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
 		ctx, cancel := context.WithCancel(contextFrom(t, addressA))
 		cancel()
 		if _, err := l.Login(ctx, credentialsFor("alice")); !errors.Is(err, context.Canceled) {
-			t.Errorf("got %v, want %v", err, context.Canceled)
+			t.Errorf("Login() = %v, want %v", err, context.Canceled)
 		}
 		if keys := l.local.Len(); keys != 0 {
 			t.Errorf("%d keys are stored, want none", keys)
@@ -401,7 +403,7 @@ func TestLimiter_Login_doneContext(t *testing.T) {
 	})
 }
 
-// The error for a refused attempt depends on nothing but the wait, so it doesn't reveal whether the
+// The error for a refused attempt contains only the time to wait, so it doesn't reveal whether the
 // account exists.
 func TestLimiter_Login_sameError(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
@@ -412,12 +414,12 @@ func TestLimiter_Login_sameError(t *testing.T) {
 			texts = append(texts, fmt.Sprintf("%v %#v", err, *err.(*identity.RateLimitError)))
 		}
 		if texts[0] != texts[1] || strings.Contains(texts[0], "alice") {
-			t.Errorf("got %q, want the same error for both", texts)
+			t.Errorf("got the errors %q, want them equal and without the name", texts)
 		}
 	})
 }
 
-// New names the field of an invalid rate.
+// If a rate is invalid, New returns an error that names its field.
 func TestNew_invalidRates(t *testing.T) {
 	for name, config := range map[string]Config{
 		"Account":      {Account: Rate{0, time.Minute}},

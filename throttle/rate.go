@@ -5,15 +5,16 @@ import (
 	"time"
 )
 
-// Bounds of a Rate. Even globalFactor times a Rate is within the bounds of a store.Bucket.
+// Upper bounds of a Rate. If a Rate within them is multiplied by globalFactor, it is still within
+// the bounds of a store.Bucket.
 const (
 	maxBurst = 10_000
 	maxEvery = 24 * time.Hour
 )
 
-// A Rate allows Burst attempts at once, and one more per Every. In any interval of length d, at
-// most Burst + d/Every attempts count, plus one for each Every that an attempt in flight at its
-// start had lasted.
+// A Rate allows Burst attempts at once, and then one more per Every. In any interval of length d,
+// at most Burst + d/Every attempts count. If an attempt is already in flight when the interval
+// begins, one more may count for each Every that the attempt has lasted by then.
 type Rate struct {
 	Burst int           // 1 to 10,000
 	Every time.Duration // 1 ms to 24 h
@@ -28,5 +29,5 @@ func (r Rate) check(name string) error {
 	return nil
 }
 
-// times returns n times the rate, for a limit that n addresses or networks may share.
+// times returns the rate multiplied by n, for a limit that n addresses or networks share.
 func (r Rate) times(n int) Rate { return Rate{n * r.Burst, r.Every / time.Duration(n)} }
