@@ -10,24 +10,24 @@ import (
 )
 
 // Audit checks that every field of Query, Mutation and Subscription carries either @public or at
-// least one guard. It returns an error that names each field without a rule, because a missing
-// guard is a mistake, and doesn't make a field public. Fields whose names begin with __ belong to
-// GraphQL itself and are exempt.
+// least one guard. It returns an error that names each field without a rule, because a field
+// without a guard isn't public but a mistake. Fields whose names begin with __ belong to GraphQL
+// itself and are exempt.
 //
-// The query type's _entities and _service are exempt too if gqlgen's federation plugin added them,
-// since they can't carry a directive. A field of the same name in the schema's own files needs a
-// rule. Through _entities, anyone can reach the fields of every type with @key, even if all root
-// fields that return the type are guarded. Guard the fields of these types themselves: Audit
-// doesn't check them.
+// The query type's fields _entities and _service are exempt too if gqlgen's federation plugin added
+// them, because they can't carry a directive. A field of the same name in the schema's own files
+// needs a rule. Through _entities, anyone can read the fields of every type with @key, even if all
+// root fields that return the type are guarded. Audit doesn't check the fields of these types, so
+// put guards on them yourself.
 //
-// The guards are @auth and the named directives of the caller's own schema, which must reject
-// unauthenticated callers. Names are given without the @.
+// The guards are @auth and the directives that the argument guards names, without the @. These
+// directives must reject unauthenticated callers.
 //
 //	authz.Audit(schema, "hasRealmRole")
 //
-// Audit can't see what a directive does, so it trusts the caller's names. But it rejects a name
-// that isn't a directive of the schema, a directive that can't be on fields, and known directives
-// that guard nothing, such as deprecated.
+// Audit can't see what a directive does, so it trusts guards. But it returns an error if a name
+// isn't a directive of the schema, if the directive can't be on fields, or if it is known to guard
+// nothing, such as deprecated.
 func Audit(schema *ast.Schema, guards ...string) error {
 	if schema == nil {
 		return errors.New("authz: there is no schema to audit")
@@ -63,7 +63,7 @@ func addedByFederation(field *ast.FieldDefinition) bool {
 		field.Position != nil && field.Position.Src != nil && field.Position.Src.BuiltIn
 }
 
-// auditGuard returns the reason why name can't be the name of a guard, or "" if it can.
+// auditGuard returns why the directive name can't be a guard, or "" if it can.
 func auditGuard(schema *ast.Schema, name string) string {
 	definition := schema.Directives[name]
 	switch {
@@ -82,17 +82,17 @@ func auditGuard(schema *ast.Schema, name string) string {
 	return ""
 }
 
-// auditField returns what is wrong with the rules of a root field, or "" if nothing is.
+// auditField returns what is wrong with the access rules of a root field, or "" if they are fine.
 func auditField(field *ast.FieldDefinition, guards []string) string {
 	guardCount := 0
 	for _, guard := range guards {
 		guardCount += len(field.Directives.ForNames(guard))
 	}
 	publicCount := len(field.Directives.ForNames("public"))
-	var others []string
+	var otherDirectives []string
 	for _, directive := range field.Directives {
 		if directive.Name != "deprecated" {
-			others = append(others, directive.Name)
+			otherDirectives = append(otherDirectives, directive.Name)
 		}
 	}
 	switch {
@@ -100,12 +100,12 @@ func auditField(field *ast.FieldDefinition, guards []string) string {
 		return "is @public and guarded at once: keep one of the two"
 	case publicCount > 0 || guardCount > 0:
 		return ""
-	case len(others) == 0:
+	case len(otherDirectives) == 0:
 		return "has no access rule: give it @public, or a guard such as @auth"
 	}
 	return fmt.Sprintf("has no access rule: it carries @%s, and the registered guards are @%s; "+
 		"register a directive that guards by its name, "+
 		"as in authz.Audit(schema, %q) or cloakql.Config.Guards, or give the field @public, or a "+
 		"guard such as @auth",
-		strings.Join(others, " and @"), strings.Join(guards, ", @"), others[0])
+		strings.Join(otherDirectives, " and @"), strings.Join(guards, ", @"), otherDirectives[0])
 }

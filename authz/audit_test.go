@@ -11,37 +11,39 @@ import (
 	"github.com/cloakql/cloakql/authz"
 )
 
-const rules = `
+// directives has the definitions of @public, @auth and an application's guard.
+const directives = `
 directive @public on FIELD_DEFINITION | OBJECT | INTERFACE
 directive @auth on FIELD_DEFINITION | OBJECT | INTERFACE
 directive @authenticated on FIELD_DEFINITION
 `
 
+// The parts of Audit's messages after the name of a field.
 const (
 	noRule    = " has no access rule: give it @public, or a guard such as @auth"
 	bothRules = " is @public and guarded at once: keep one of the two"
 )
 
-// unregistered returns Audit's message for a field with directives that aren't registered guards.
-// The message suggests to register one of them.
-func unregistered(directives, suggested string) string {
-	return " has no access rule: it carries " + directives +
+// noGuard returns Audit's message for a field whose directives aren't registered guards. The
+// message suggests to register one of them.
+func noGuard(carried, suggested string) string {
+	return " has no access rule: it carries " + carried +
 		", and the registered guards are @auth; register a directive that guards by its name, " +
 		`as in authz.Audit(schema, "` + suggested +
 		`") or cloakql.Config.Guards, or give the field @public, or a guard such as @auth`
 }
 
-// load returns a schema with the directives in rules and the definitions in text.
-func load(t *testing.T, text string) *ast.Schema {
+// loadSchema returns a schema with the definitions in directives and in text.
+func loadSchema(t *testing.T, text string) *ast.Schema {
 	t.Helper()
-	schema, err := gqlparser.LoadSchema(&ast.Source{Name: "schema.graphqls", Input: rules + text})
+	schema, err := gqlparser.LoadSchema(&ast.Source{Name: "schema.graphqls", Input: directives + text})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return schema
 }
 
-// Audit names each root field that has no rule, or both @public and a guard.
+// The error of Audit names each root field that has no access rule, or both @public and a guard.
 func TestAudit(t *testing.T) {
 	for _, tt := range []struct {
 		name, schema string
@@ -50,14 +52,14 @@ func TestAudit(t *testing.T) {
 		{"public", `type Query { a: Int @public }`, nil},
 		{"guarded", `type Query { a: Int @auth }`, nil},
 		{"no rule", `type Query { a: Int }`, []string{"Query.a" + noRule}},
-		{"both", `type Query { a: Int @public @auth }`, []string{"Query.a" + bothRules}},
-		{"both, reversed", `type Query { a: Int @auth @public }`, []string{"Query.a" + bothRules}},
-		{"unknown directive", `type Query { a: Int @authenticated }`, []string{"Query.a" + unregistered("@authenticated", "authenticated")}},
+		{"public and guarded", `type Query { a: Int @public @auth }`, []string{"Query.a" + bothRules}},
+		{"guarded and public", `type Query { a: Int @auth @public }`, []string{"Query.a" + bothRules}},
+		{"unknown directive", `type Query { a: Int @authenticated }`, []string{"Query.a" + noGuard("@authenticated", "authenticated")}},
 		{"unknown directives", `directive @cost(of: Int) on FIELD_DEFINITION type Query { a: Int @deprecated @cost(of: 2) @authenticated }`,
-			[]string{"Query.a" + unregistered("@cost and @authenticated", "cost")}},
+			[]string{"Query.a" + noGuard("@cost and @authenticated", "cost")}},
 		{"deprecated without a rule", `type Query { a: Int @deprecated b: Int @public }`, []string{"Query.a" + noRule}},
 		{"deprecated with a rule", `type Query { a: Int @deprecated @public }`, nil},
-		{"argument", `type Query { a(b: Int = 1): Int }`, []string{"Query.a" + noRule}},
+		{"field with an argument", `type Query { a(b: Int = 1): Int }`, []string{"Query.a" + noRule}},
 		// gqlgen doesn't enforce a type's directives on its fields.
 		{"rule on the type", `type Query @auth { a: Int }`, []string{"Query.a" + noRule}},
 		{"rule on the interface's field", `interface I { a: Int @auth } type Query implements I { a: Int }`, []string{"Query.a" + noRule}},
@@ -71,7 +73,7 @@ func TestAudit(t *testing.T) {
 		{"type Query isn't a root", `schema { query: Q } type Q { a: Query @public } type Query { b: Int }`, nil},
 		{"type Mutation isn't a root", `schema { query: Q } type Q { a: Mutation @public } type Mutation { b: Int }`, nil},
 		{"extended roots", `type Query { a: Int @public } extend type Query { b: Int }`, []string{"Query.b" + noRule}},
-		{"one type for two roots", `schema { query: R mutation: R } type R { a: Int }`, []string{"R.a" + noRule, "R.a" + noRule}},
+		{"one type as two roots", `schema { query: R mutation: R } type R { a: Int }`, []string{"R.a" + noRule, "R.a" + noRule}},
 		{"several errors", `
 			type Query { a: Int b: Int @public c: Int @public @auth d: Int @auth e: Int }
 			type Mutation { f: Int g: Int @auth }
@@ -85,7 +87,7 @@ func TestAudit(t *testing.T) {
 				want = append(want, "authz: "+message)
 			}
 			got := ""
-			if err := authz.Audit(load(t, tt.schema)); err != nil {
+			if err := authz.Audit(loadSchema(t, tt.schema)); err != nil {
 				got = err.Error()
 			}
 			if got != strings.Join(want, "\n") {
@@ -95,25 +97,25 @@ func TestAudit(t *testing.T) {
 	}
 }
 
-// __schema and __type, which gqlparser adds to the query root, need no rule.
+// The fields __schema and __type, which gqlparser adds to the query type, need no access rule.
 func TestAudit_introspection(t *testing.T) {
-	schema := load(t, `type Query { a: Int @public }`)
+	schema := loadSchema(t, `type Query { a: Int @public }`)
 	if schema.Query.Fields.ForName("__schema") == nil {
 		t.Fatal(
-			"gqlparser no longer adds __schema to the query root: check whether Audit still needs " +
-				"to exempt such fields")
+			"the query type lacks __schema: check whether gqlparser no longer adds it, so that Audit " +
+				"needn't exempt it")
 	}
 	if err := authz.Audit(schema); err != nil {
 		t.Errorf("Audit() = %v, want no error", err)
 	}
 	schema.Query.Fields = append(schema.Query.Fields, &ast.FieldDefinition{Name: "_entities"})
 	if err := authz.Audit(schema); err == nil || err.Error() != "authz: Query._entities"+noRule {
-		t.Errorf("Audit() with one underscore = %v, want an error", err)
+		t.Errorf("Audit() of the field _entities = %v, want an error", err)
 	}
 }
 
-// _entities and _service need no rule on the query root if gqlgen's federation plugin added them.
-// The plugin's sources are marked as built in.
+// The fields _entities and _service of the query type need no access rule if gqlgen's federation
+// plugin added them. The plugin's sources are marked as built in.
 func TestAudit_federation(t *testing.T) {
 	const federationFields = `
 scalar _Any
@@ -124,7 +126,7 @@ extend type Change { _service: _Service! }`
 	const shop = `schema { query: Root mutation: Change } type Root { a: Int @public } type Change { b: Int @public } type Order { id: ID! }`
 	audit := func(builtIn bool, addition string) string {
 		t.Helper()
-		schema, err := gqlparser.LoadSchema(&ast.Source{Input: rules + shop},
+		schema, err := gqlparser.LoadSchema(&ast.Source{Input: directives + shop},
 			&ast.Source{Name: "federation/entity.graphql", Input: addition, BuiltIn: builtIn})
 		if err != nil {
 			t.Fatal(err)
@@ -146,9 +148,9 @@ extend type Change { _service: _Service! }`
 	}
 }
 
-// A duplicate rule isn't valid GraphQL, so Audit needn't check for it.
+// gqlparser rejects a field that carries @public twice, so Audit needn't check for it.
 func TestAudit_duplicateRule(t *testing.T) {
-	_, err := gqlparser.LoadSchema(&ast.Source{Input: rules +
+	_, err := gqlparser.LoadSchema(&ast.Source{Input: directives +
 		`type Query { a: Int @public @public }`})
 	if err == nil || !strings.Contains(err.Error(), "public") {
 		t.Errorf("LoadSchema() = %v, want an error about @public", err)
@@ -162,28 +164,28 @@ func TestAudit_emptySchema(t *testing.T) {
 	}
 }
 
-// A server's own directives count as guards only if their names are given.
+// An application's directives count as guards only if they are passed to Audit.
 func TestAudit_guards(t *testing.T) {
-	schema := load(t,
+	schema := loadSchema(t,
 		`directive @hasTenant on FIELD_DEFINITION type Query { a: Int @hasTenant b: Int @auth @hasTenant }`)
 	if err := authz.Audit(schema, "hasTenant"); err != nil {
 		t.Errorf("Audit() = %v, want no error", err)
 	}
 	if err := authz.Audit(schema); err == nil ||
-		err.Error() != "authz: Query.a"+unregistered("@hasTenant", "hasTenant") {
-		t.Errorf("Audit() without the guard's name = %v", err)
+		err.Error() != "authz: Query.a"+noGuard("@hasTenant", "hasTenant") {
+		t.Errorf("Audit() without the guard's name = %v, want an error about Query.a", err)
 	}
-	public := load(t,
+	publicSchema := loadSchema(t,
 		`directive @hasTenant on FIELD_DEFINITION type Query { a: Int @public @hasTenant }`)
-	if err := authz.Audit(public, "hasTenant"); err == nil ||
+	if err := authz.Audit(publicSchema, "hasTenant"); err == nil ||
 		!strings.Contains(err.Error(), "Query.a is @public and guarded at once") {
-		t.Errorf("Audit() of a public and guarded field = %v", err)
+		t.Errorf("Audit() of a public and guarded field = %v, want an error about Query.a", err)
 	}
 }
 
-// A registered guard must be a directive of the schema that can be on a field.
+// Audit returns an error if a guard isn't a directive of the schema or can't guard a field.
 func TestAudit_invalidGuards(t *testing.T) {
-	schema := load(t,
+	schema := loadSchema(t,
 		`directive @onArguments on ARGUMENT_DEFINITION directive @hasRealmRole(name: String) on FIELD_DEFINITION type Query { a: Int @hasRealmRole(name: "x") }`)
 	if err := authz.Audit(schema, "hasRealmRole", "auth"); err != nil {
 		t.Errorf("Audit() = %v, want no error", err)

@@ -11,10 +11,10 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// A rule is the function of a directive.
+// A rule is the function that implements a directive.
 type rule func(context.Context, any, graphql.Resolver) (any, error)
 
-// callers returns a context for each kind of caller.
+// callers returns a context for each kind of caller, by the kind.
 func callers() map[string]context.Context {
 	return map[string]context.Context{
 		"verified":  identity.NewContext(context.Background(), &identity.User{ID: "alice"}, nil),
@@ -35,7 +35,7 @@ func TestRules(t *testing.T) {
 	}{
 		{"Public", authz.Public, "verified", nil},
 		{"Public", authz.Public, "anonymous", nil},
-		// login works even if an expired token is still sent
+		// So login works even if the client still sends an expired token.
 		{"Public", authz.Public, "bad token", nil},
 		{"Public", authz.Public, "no middleware", nil},
 		{"Auth", authz.Auth, "verified", nil},
@@ -49,30 +49,30 @@ func TestRules(t *testing.T) {
 			return "value", nil
 		})
 		if !errors.Is(err, tt.want) {
-			t.Errorf("%s, %s: got error %v, want %v", tt.name, tt.caller, err, tt.want)
+			t.Errorf("%s, %s: error %v, want %v", tt.name, tt.caller, err, tt.want)
 		}
 		if ran != (tt.want == nil) {
 			t.Errorf("%s, %s: the field ran: %t, want %t", tt.name, tt.caller, ran, tt.want == nil)
 		}
 		if ran && value != "value" || !ran && value != nil {
-			t.Errorf("%s, %s: value %v", tt.name, tt.caller, value)
+			t.Errorf("%s, %s: got %v, want the field's value only if it ran", tt.name, tt.caller, value)
 		}
 	}
 }
 
-// A rule returns the field's own error unchanged, and passes its context on.
+// A rule calls the field with its own context, and returns the field's error unchanged.
 func TestRules_fieldError(t *testing.T) {
 	fieldErr := errors.New("the field's own error")
 	for name, rule := range map[string]rule{"Public": authz.Public, "Auth": authz.Auth} {
 		ctx := callers()["verified"]
 		_, err := rule(ctx, nil, func(inner context.Context) (any, error) {
 			if user, err := identity.Require(inner); err != nil || user.ID != "alice" {
-				t.Errorf("%s: the field's context has %v, %v", name, user, err)
+				t.Errorf("%s: Require() in the field = %v, %v, want alice", name, user, err)
 			}
 			return nil, fieldErr
 		})
 		if !errors.Is(err, fieldErr) {
-			t.Errorf("%s: error %v, want the field's", name, err)
+			t.Errorf("%s: error %v, want %v", name, err, fieldErr)
 		}
 	}
 }

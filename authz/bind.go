@@ -12,20 +12,23 @@ import (
 )
 
 // Schema returns the definitions of @public and @auth in GraphQL's schema language, for servers
-// with their own schema. Write them to one of gqlgen's schema files, or add them in the program
-// that runs gqlgen. gqlgen doesn't try to embed a source whose name begins with "../":
+// with their own schema. Write them to a schema file, or add them as a source in the program that
+// runs gqlgen. The name of the source must begin with "../", so that gqlgen doesn't try to embed a
+// file:
 //
 //	cfg.Sources = append(cfg.Sources, &ast.Source{Name: "../authz.graphqls", Input: authz.Schema()})
 //
 // Package plugin adds and binds both directives for you.
 func Schema() string { return schema.Directives() }
 
-// Bind returns root, which is gqlgen's generated DirectiveRoot, with Public and Auth set if they
-// were nil. It returns an error that names every other directive that is nil: gqlgen itself reports
-// a nil directive only when a client requests a field that carries it. Bind also returns an error
-// if root has no field Public or Auth. Then the schema doesn't define the directive, or
-// skip_runtime in gqlgen.yml keeps gqlgen from calling it, so the fields that carry the directive
-// have no guard.
+// Bind takes gqlgen's generated DirectiveRoot. If its fields Public and Auth are nil, Bind sets
+// them, and returns the result. It returns an error that names every other directive that is nil,
+// because gqlgen itself reports a nil directive only when a client requests a field that carries
+// it.
+//
+// Bind also returns an error if root has no field Public or Auth. Then fields that carry the
+// directive have no guard: either the schema doesn't define the directive, or skip_runtime in
+// gqlgen.yml keeps gqlgen from calling it.
 //
 //	directives, err := authz.Bind(generated.DirectiveRoot{HasTenant: hasTenant})
 func Bind[D any](root D) (D, error) {

@@ -14,7 +14,7 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// These types are like the DirectiveRoots that gqlgen generates.
+// The types in this group are like the DirectiveRoots that gqlgen generates.
 type (
 	minimalRoot struct {
 		Public func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
@@ -39,10 +39,10 @@ type (
 
 var errStaff = errors.New("for staff only")
 
-// staff implements an application's own directive.
+// staff implements the directive @staff of an application.
 func staff(context.Context, any, graphql.Resolver, string) (any, error) { return nil, errStaff }
 
-// Bind binds @public and @auth to Public and Auth.
+// Bind sets the functions of @public and @auth.
 func TestBind(t *testing.T) {
 	root, err := authz.Bind(minimalRoot{})
 	if err != nil {
@@ -51,18 +51,18 @@ func TestBind(t *testing.T) {
 	field := func(context.Context) (any, error) { return "value", nil }
 	anonymous := callers()["anonymous"]
 	if value, err := root.Public(anonymous, nil, field); value != "value" || err != nil {
-		t.Errorf("Public() = %v, %v", value, err)
+		t.Errorf("Public() of an anonymous caller = %v, %v, want the value", value, err)
 	}
 	if value, err := root.Auth(anonymous, nil, field); value != nil ||
 		!errors.Is(err, identity.ErrTokenMissing) {
-		t.Errorf("Auth() = %v, %v", value, err)
+		t.Errorf("Auth() of an anonymous caller = %v, %v, want ErrTokenMissing", value, err)
 	}
 	if value, err := root.Auth(callers()["verified"], nil, field); value != "value" || err != nil {
-		t.Errorf("Auth() of a verified caller = %v, %v", value, err)
+		t.Errorf("Auth() of a verified caller = %v, %v, want the value", value, err)
 	}
 }
 
-// Bind keeps functions that are already set, since an application may wrap a rule.
+// Bind doesn't replace functions that are already set, because an application may wrap a rule.
 func TestBind_alreadyBound(t *testing.T) {
 	staffAuth := func(context.Context, any, graphql.Resolver) (any, error) { return nil, errStaff }
 	root, err := authz.Bind(largerRoot{Auth: staffAuth, Staff: staff, Tenant: authz.Auth})
@@ -70,20 +70,21 @@ func TestBind_alreadyBound(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := root.Auth(context.Background(), nil, nil); !errors.Is(err, errStaff) {
-		t.Errorf("Auth() = %v", err)
+		t.Errorf("Auth() = %v, want %v", err, errStaff)
 	}
 	if _, err := root.Staff(context.Background(), nil, nil, "a"); !errors.Is(err, errStaff) {
-		t.Errorf("Staff() = %v", err)
+		t.Errorf("Staff() = %v, want %v", err, errStaff)
 	}
 }
 
-// Bind returns an error for an unbound directive, and for a DirectiveRoot that doesn't fit Schema.
+// Bind returns an error if a directive isn't bound, or if root isn't a DirectiveRoot with the
+// directives of Schema.
 func TestBind_fails(t *testing.T) {
-	larger, err := authz.Bind(largerRoot{})
+	root, err := authz.Bind(largerRoot{})
 	wantError(t, err,
 		"authz: directive Staff is bound to no function\nauthz: directive Tenant is bound to no "+
 			"function")
-	if larger.Public != nil || larger.Auth != nil {
+	if root.Public != nil || root.Auth != nil {
 		t.Error("Bind() returned directives along with an error")
 	}
 	_, err = authz.Bind(incompleteRoot{})
@@ -98,7 +99,7 @@ func TestBind_fails(t *testing.T) {
 	wantError(t, err, "authz: Bind takes gqlgen's generated DirectiveRoot, not *authz_test.minimalRoot")
 }
 
-// wantError checks the message of an error.
+// wantError checks that err isn't nil and that its message is want.
 func wantError(t *testing.T, err error, want string) {
 	t.Helper()
 	if err == nil || err.Error() != want {
@@ -106,7 +107,7 @@ func wantError(t *testing.T, err error, want string) {
 	}
 }
 
-// An application's schema with the directives of Schema passes the audit.
+// A schema that uses the directives of Schema passes the audit.
 func TestSchema(t *testing.T) {
 	schema, err := gqlparser.LoadSchema(
 		&ast.Source{Name: "../authz.graphqls", Input: authz.Schema()},

@@ -1,5 +1,5 @@
-// Package signin implements login, refresh and logout. Each checks its input, reserves an attempt
-// with the Limiter, calls the Realm, and reports the outcome to the Limiter.
+// Package signin implements login, refresh and logout. Each of them checks its input, reserves an
+// attempt with the Limiter, calls the Realm, and reports the outcome to the Limiter.
 //
 // The package defines the two interfaces that it needs: keycloak.Client is a Realm, and
 // throttle.Limiter is a Limiter. A Service doesn't depend on GraphQL or HTTP; a resolver is one
@@ -18,9 +18,9 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// A Realm signs users in and out. Its methods return the errors of package identity, possibly
-// wrapped, and are safe for concurrent use. They return when ctx is done, unless stopping midway
-// would lose a session.
+// A Realm signs users in and out. Its methods are safe for concurrent use, and return errors of
+// package identity, possibly wrapped. When ctx is done they return, unless the user would lose the
+// session if the call stopped midway.
 type Realm interface {
 	// Login fails with ErrBadCredentials, ErrAccountDisabled, ErrAccountNotReady or
 	// ErrLoginNotAllowed if the realm refuses.
@@ -30,26 +30,26 @@ type Realm interface {
 	// if the realm refuses.
 	Refresh(ctx context.Context, refreshToken identity.Secret) (*identity.OpenIDToken, error)
 
-	// Logout ends the session. It succeeds if the session had already ended, and fails with
-	// ErrRefreshInvalid if the realm doesn't know the token.
+	// Logout ends the session of the refresh token. It returns nil if the session has already
+	// ended. It fails with ErrRefreshInvalid if the realm doesn't know the token.
 	Logout(ctx context.Context, refreshToken identity.Secret) error
 }
 
 // A Limiter limits attempts by account and by address. Each method reserves one attempt, or returns
-// an *identity.RateLimitError with the time to wait. Existing and unknown accounts are treated the
+// an *identity.RateLimitError with the time to wait. It treats existing and unknown accounts the
 // same way.
 //
-// After a reservation, done must be called once, with the error that the realm returned, or nil. If
-// done isn't called, the attempt stays counted. The methods and done are safe for concurrent use.
-// The methods return when ctx is done; done works even then.
+// After a reservation, the caller must call done once, with the realm's error or nil. If it
+// doesn't, the attempt stays counted. The methods and done are safe for concurrent use. The methods
+// return when ctx is done; done has its effect even then.
 type Limiter interface {
 	Login(ctx context.Context, credentials identity.Credentials) (done func(error), err error)
 	Refresh(ctx context.Context, refreshToken identity.Secret) (done func(error), err error)
 	Logout(ctx context.Context, refreshToken identity.Secret) (done func(error), err error)
 }
 
-// A Service signs users in and out. Make one with New: a nil Service and the zero Service fail
-// every call without sending a request. It is safe for concurrent use.
+// A Service signs users in and out. Make one with New: the methods of a nil Service and of the zero
+// Service only return an error. It is safe for concurrent use.
 type Service struct {
 	realm   Realm
 	limiter Limiter
@@ -77,9 +77,9 @@ func isNil(v any) bool {
 	return !value.IsValid() || value.Kind() == reflect.Pointer && value.IsNil()
 }
 
-// Login signs in with a username or an email address, a password and, unless otp is nil, a
-// one-time code. Login returns ErrBadInput for values that no account can have, without calling the
-// limiter or the realm.
+// Login signs a user in with a password and, unless otp is nil, a one-time code. The username may
+// be an email address. If no account can have one of these values, Login returns ErrBadInput
+// without calling the limiter or the realm.
 func (s *Service) Login(ctx context.Context, username, password string,
 	otp *string) (*identity.OpenIDToken, error) {
 	if s == nil || s.realm == nil {
@@ -104,8 +104,8 @@ func (s *Service) Refresh(ctx context.Context, refreshToken string) (*identity.O
 	return attempt(ctx, token, s.limiter.Refresh, s.realm.Refresh)
 }
 
-// Logout ends the session of a refresh token. It returns true if there is no error, like the field
-// in the schema.
+// Logout ends the session of a refresh token. Like the field logout in the schema, it returns true
+// if there is no error.
 func (s *Service) Logout(ctx context.Context, refreshToken string) (bool, error) {
 	if s == nil || s.realm == nil {
 		return false, errNotMade
@@ -117,7 +117,7 @@ func (s *Service) Logout(ctx context.Context, refreshToken string) (bool, error)
 	return attempt(ctx, token, s.limiter.Logout, s.logout)
 }
 
-// logout adapts Realm.Logout to attempt.
+// logout calls Realm.Logout. It has the signature that attempt needs.
 func (s *Service) logout(ctx context.Context, token identity.Secret) (bool, error) {
 	if err := s.realm.Logout(ctx, token); err != nil {
 		return false, err
@@ -125,8 +125,8 @@ func (s *Service) logout(ctx context.Context, token identity.Secret) (bool, erro
 	return true, nil
 }
 
-// attempt reserves an attempt, calls the realm, and calls done. Each run of a GraphQL field counts,
-// also with aliases, fragments and batches.
+// attempt reserves an attempt, calls the realm, and calls done. A GraphQL document may select a
+// field several times, with aliases and fragments; each selection is an attempt.
 func attempt[In, Out any](
 	ctx context.Context, input In,
 	reserve func(context.Context, In) (func(error), error),
@@ -137,7 +137,7 @@ func attempt[In, Out any](
 		var zero Out
 		return zero, err
 	}
-	// Not deferred: an attempt that ends in a panic stays counted.
+	// done isn't deferred, so an attempt that ends in a panic stays counted.
 	output, err := call(ctx, input)
 	done(err)
 	return output, err

@@ -11,12 +11,12 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// A recorder is both a Realm and a Limiter. It records each call with its arguments.
+// A recorder has a Realm and a Limiter, and records each call to them with its arguments.
 type recorder struct {
 	calls    []string
 	limitErr error // returned by the limiter
 	realmErr error // returned by the realm
-	panics   bool  // the realm panics
+	panics   bool  // if set, the realm panics
 }
 
 func (r *recorder) realm() Realm     { return recordedRealm{r} }
@@ -25,8 +25,8 @@ func (r *recorder) limiter() Limiter { return recordedLimiter{r} }
 // A recordedRealm is the Realm of a recorder.
 type recordedRealm struct{ *recorder }
 
-// call records a call, and returns what the recorder is set to return.
-func (r recordedRealm) call(text string) (*identity.OpenIDToken, error) {
+// recordCall records a call to the realm. Then it panics, returns realmErr, or returns tokens.
+func (r recordedRealm) recordCall(text string) (*identity.OpenIDToken, error) {
 	r.calls = append(r.calls, "realm "+text)
 	if r.panics {
 		panic("realm")
@@ -39,23 +39,23 @@ func (r recordedRealm) call(text string) (*identity.OpenIDToken, error) {
 
 func (r recordedRealm) Login(_ context.Context,
 	c identity.Credentials) (*identity.OpenIDToken, error) {
-	return r.call(fmt.Sprintf("login %s %s %s", c.Username, c.Password.Reveal(), c.OTP.Reveal()))
+	return r.recordCall(fmt.Sprintf("login %s %s %s", c.Username, c.Password.Reveal(), c.OTP.Reveal()))
 }
 
 func (r recordedRealm) Refresh(_ context.Context,
 	token identity.Secret) (*identity.OpenIDToken, error) {
-	return r.call("refresh " + token.Reveal())
+	return r.recordCall("refresh " + token.Reveal())
 }
 
 func (r recordedRealm) Logout(_ context.Context, token identity.Secret) error {
-	_, err := r.call("logout " + token.Reveal())
+	_, err := r.recordCall("logout " + token.Reveal())
 	return err
 }
 
 // A recordedLimiter is the Limiter of a recorder.
 type recordedLimiter struct{ *recorder }
 
-// reserve records a reservation. done records its error.
+// reserve records a reservation. The function that it returns, done, records the outcome.
 func (l recordedLimiter) reserve(text string) (func(error), error) {
 	l.calls = append(l.calls, "reserve "+text)
 	if l.limitErr != nil {
@@ -76,10 +76,10 @@ func (l recordedLimiter) Logout(_ context.Context, token identity.Secret) (func(
 	return l.reserve("logout " + token.Reveal())
 }
 
-// methods has the three methods of Service, called with valid arguments, and the calls that each
-// makes to the limiter and the realm.
+// methods has a call of each method of Service with valid arguments, and the calls that the method
+// then makes to the limiter and the realm.
 var methods = map[string]struct {
-	call  func(context.Context, *Service) (ok bool, err error) // ok: there is a result
+	call  func(context.Context, *Service) (ok bool, err error) // ok is set if there is a result
 	calls []string
 }{
 	"login": {func(ctx context.Context, s *Service) (bool, error) {
@@ -112,30 +112,33 @@ func TestService_order(t *testing.T) {
 			r := &recorder{realmErr: realmErr}
 			ok, err := method.call(t.Context(), newService(t, r))
 			if ok != (realmErr == nil) || !errors.Is(err, realmErr) {
-				t.Errorf("%s, the realm returns %v: got %t, %v", name, realmErr, ok, err)
+				t.Errorf("%s: got a result: %t, and %v; want %t and %v", name, ok, err, realmErr == nil,
+					realmErr)
 			}
 			want := append(slices.Clone(method.calls), fmt.Sprintf("done %v", realmErr))
 			if !slices.Equal(r.calls, want) {
-				t.Errorf("%s: calls %q, want %q", name, r.calls, want)
+				t.Errorf("%s made the calls %q, want %q", name, r.calls, want)
 			}
 		}
 	}
 }
 
-// If the limiter refuses, the realm isn't called.
+// If the limiter refuses an attempt, the Service returns the limiter's error and doesn't call the
+// realm.
 func TestService_limited(t *testing.T) {
 	for name, method := range methods {
 		r := &recorder{limitErr: errors.New("too many attempts")}
 		if ok, err := method.call(t.Context(), newService(t, r)); ok || err != r.limitErr {
-			t.Errorf("%s: got %t, %v, want %v", name, ok, err, r.limitErr)
+			t.Errorf("%s: got a result: %t, and %v; want false and %v", name, ok, err, r.limitErr)
 		}
 		if !slices.Equal(r.calls, method.calls[:1]) {
-			t.Errorf("%s: calls %q, want no call to the realm", name, r.calls)
+			t.Errorf("%s made the calls %q, want no call to the realm", name, r.calls)
 		}
 	}
 }
 
-// After a panic the result is unknown, so the attempt stays counted.
+// If the realm panics, the Service doesn't call done: the result is unknown, so the attempt stays
+// counted.
 func TestService_panic(t *testing.T) {
 	for name, method := range methods {
 		r := &recorder{panics: true}
@@ -148,29 +151,29 @@ func TestService_panic(t *testing.T) {
 			method.call(t.Context(), newService(t, r))
 		}()
 		if !slices.Equal(r.calls, method.calls) {
-			t.Errorf("%s: calls %q, want %q", name, r.calls, method.calls)
+			t.Errorf("%s made the calls %q, want %q", name, r.calls, method.calls)
 		}
 	}
 }
 
-// Invalid input is rejected before the limiter is called.
+// The Service rejects invalid input without calling the limiter or the realm.
 func TestService_badInput(t *testing.T) {
 	empty := ""
 	for name, run := range map[string]func(*Service) error{
-		"username": func(s *Service) error {
+		"empty username": func(s *Service) error {
 			_, err := s.Login(t.Context(), "", "p", nil)
 			return err
 		},
-		"password": func(s *Service) error {
+		"password with NUL": func(s *Service) error {
 			_, err := s.Login(t.Context(), "a", "p\x00", nil)
 			return err
 		},
-		"otp": func(s *Service) error {
+		"empty otp": func(s *Service) error {
 			_, err := s.Login(t.Context(), "a", "p", &empty)
 			return err
 		},
-		"refresh token": func(s *Service) error { _, err := s.Refresh(t.Context(), "\n"); return err },
-		"logout token": func(s *Service) error {
+		"refresh token of a line feed": func(s *Service) error { _, err := s.Refresh(t.Context(), "\n"); return err },
+		"refresh token for logout too long": func(s *Service) error {
 			_, err := s.Logout(t.Context(), strings.Repeat("x", identity.MaxRefreshTokenBytes+1))
 			return err
 		},
@@ -178,12 +181,13 @@ func TestService_badInput(t *testing.T) {
 		r := &recorder{}
 		if err := run(newService(t, r)); !errors.Is(err, identity.ErrBadInput) ||
 			len(r.calls) != 0 {
-			t.Errorf("%s: error %v, calls %q; want ErrBadInput and no calls", name, err, r.calls)
+			t.Errorf("%s: got %v and the calls %q, want ErrBadInput and no calls", name, err, r.calls)
 		}
 	}
 }
 
-// New rejects a missing realm or limiter. A Service that New didn't make fails.
+// New returns an error if the realm or the limiter is missing. A Service that New didn't make
+// returns errors.
 func TestNew_missingParts(t *testing.T) {
 	r := &recorder{}
 	for want, newService := range map[string]func() (*Service, error){
@@ -200,11 +204,12 @@ func TestNew_missingParts(t *testing.T) {
 		for _, s := range []*Service{nil, {}} {
 			if ok, err := method.call(t.Context(), s); ok || err == nil ||
 				!strings.Contains(err.Error(), "signin.New") {
-				t.Errorf("%s of %v: got %t, %v, want an error with signin.New", name, s, ok, err)
+				t.Errorf("%s of %v: got a result: %t, and %v; want an error that names signin.New", name,
+					s, ok, err)
 			}
 		}
 	}
 }
 
-// A nilRealm is a type of Realm for a nil pointer.
+// A nilRealm is a Realm whose pointer is nil in a test.
 type nilRealm struct{ Realm }

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A Key identifies an entry in a store. Use a digest, so that someone who can read the store
-// doesn't find usernames in it.
+// A Key identifies an entry in a store. Use a digest as the key, so that the store has no usernames
+// for someone who can read it.
 type Key [16]byte
 
 // A Bucket is a token bucket. It holds up to Burst tokens, and gains one per Every until it is
@@ -18,6 +18,7 @@ type Bucket struct {
 	Every time.Duration // at least 1 µs; Burst times Every is at most 100 years
 }
 
+// maxRefillTime is the maximum of Burst times Every.
 const maxRefillTime = 100 * 365 * 24 * time.Hour
 
 // check returns an error if Burst or Every is out of the bounds documented at Bucket.
@@ -34,46 +35,47 @@ func (b Bucket) refillTime() time.Duration { return time.Duration(b.Burst) * b.E
 
 // A Decision is the result of Reserve. The zero value means that the reservation was refused.
 type Decision struct {
-	// Allowed reports whether a token was taken from every bucket. If false, no token was taken.
+	// Allowed is set if a token was taken from every bucket. Otherwise no token was taken.
 	Allowed bool
 
-	// RetryAfter is zero if Allowed. Otherwise it is the time until the first empty bucket, in the
-	// order of the call, gains a token. Another call may take that token first.
+	// RetryAfter is zero if Allowed is set. Otherwise it is the time until the first empty bucket,
+	// in the order of the call, gains a token. Another call may then take that token.
 	RetryAfter time.Duration
 }
 
 // Buckets stores the levels of token buckets. Each method makes one call to the store for any
 // number of buckets, so a shared store needs one round trip.
 //
-// Callers pass Burst and Every with each call; the store keeps only levels. A key's Burst and Every
-// change only if the caller's settings do; the values in the latest call then apply. The keys in
-// one call are distinct.
+// Callers pass Burst and Every with each call; the store stores only levels. A caller changes the
+// Burst and Every of a key only if its settings change, and the values in the latest call then
+// apply. The keys in one call are distinct.
 //
 // Atomicity: Reserve is atomic. Of any number of concurrent calls, from one or more processes,
 // exactly as many succeed as there are tokens.
 //
 // Precision: in any interval of length d, at most Burst + d/Every tokens are taken from a bucket
-// and not refunded. A reservation that is open at the start of the interval adds one token for each
-// Every that it has been open. A store may round times up to its clock's resolution, at most 1 µs.
+// without a refund. If a reservation is open when the interval begins, one more token may be taken
+// for each Every that it has been open by then. A store may round times up to its clock's
+// resolution, which is at most 1 µs.
 //
 // Clock: a store uses one clock, which never goes back. A shared store uses its own clock, because
 // its callers' clocks differ.
 //
-// Bounds: the store's memory is bounded for any keys, and no number of new keys makes the store
-// forget what was taken under another key. MemoryBuckets shows one way to do both.
+// Bounds: the store's memory is bounded, whatever keys callers use. New keys, however many, never
+// make the store forget the level of another key's bucket. MemoryBuckets shows one way to do both.
 //
-// Errors: after an error the caller doesn't know whether the call took effect. When in doubt, an
-// implementation doesn't give tokens back.
+// Errors: after an error, the caller doesn't know whether the call took effect. An implementation
+// that doesn't know either doesn't refund tokens.
 //
 // All methods are safe for concurrent use.
 type Buckets interface {
-	// Reserve takes a token from each bucket, or none if one of the buckets is empty. It fails
-	// without taking a token if a bucket's Burst or Every is out of bounds. It returns ctx.Err()
-	// soon after ctx is done.
+	// Reserve takes a token from each bucket, or no token if one of the buckets is empty. If a
+	// bucket's Burst or Every is out of bounds, it returns an error and takes no token. It returns
+	// ctx.Err() soon after ctx is done.
 	Reserve(ctx context.Context, buckets []Bucket) (Decision, error)
 
-	// Refund puts one token that Reserve took back into each bucket. The buckets are some or all of
-	// a reservation's. A bucket never exceeds Burst: a refund to a full bucket has no effect, and
-	// isn't an error.
+	// Refund puts one token back into each bucket. The buckets must be some or all buckets of an
+	// earlier, successful call of Reserve. A bucket never has more than Burst tokens: a refund to a
+	// full bucket has no effect, but isn't an error.
 	Refund(ctx context.Context, buckets []Bucket) error
 }

@@ -10,11 +10,11 @@ import (
 	"github.com/cloakql/cloakql/store/storetest"
 )
 
-// MemoryBuckets keeps the contract of Buckets.
+// MemoryBuckets fulfills the contract of Buckets.
 func TestMemoryBuckets(t *testing.T) {
-	// open returns a function that opens a store. Its clock moves with Advance and, if running, by
-	// itself too.
-	open := func(maxKeys int, running bool) func(t *testing.T) storetest.Buckets {
+	// opener returns a function that returns a new store. Advance moves the store's clock forward;
+	// if running is set, the clock also runs by itself.
+	opener := func(maxKeys int, running bool) func(t *testing.T) storetest.Buckets {
 		return func(*testing.T) storetest.Buckets {
 			var offset atomic.Int64
 			start := time.Now()
@@ -29,13 +29,13 @@ func TestMemoryBuckets(t *testing.T) {
 				Advance: func(d time.Duration) { offset.Add(int64(d)) }}
 		}
 	}
-	t.Run("stopped clock", func(t *testing.T) { storetest.RunBuckets(t, open(0, false)) })
-	t.Run("running clock", func(t *testing.T) { storetest.RunBuckets(t, open(0, true)) })
-	// Overflow buckets keep the contract too. This test fails in about one of 65,536 runs, when two
-	// of its keys share a bucket.
-	t.Run("overflow", func(t *testing.T) {
+	t.Run("stopped clock", func(t *testing.T) { storetest.RunBuckets(t, opener(0, false)) })
+	t.Run("running clock", func(t *testing.T) { storetest.RunBuckets(t, opener(0, true)) })
+	// Overflow buckets fulfill the contract too. This test fails in about one of 65,536 runs, in
+	// which two of its keys share an overflow bucket.
+	t.Run("overflow buckets", func(t *testing.T) {
 		storetest.RunBuckets(t, func(t *testing.T) storetest.Buckets {
-			b := open(1, false)(t)
+			b := opener(1, false)(t)
 			other := store.Bucket{Key: store.Key{0xff}, Burst: 1, Every: 10 * 365 * 24 * time.Hour}
 			if _, err := b.Store.Reserve(context.Background(), []store.Bucket{other}); err != nil {
 				t.Fatal(err)

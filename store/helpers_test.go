@@ -24,8 +24,8 @@ func reserve(t testing.TB, m *MemoryBuckets, buckets ...Bucket) Decision {
 	return decision
 }
 
-// drain makes up to max reservations until one is refused. It returns how many were allowed, and
-// the RetryAfter of the refused one.
+// drain makes up to max reservations, and stops when one is refused. It returns how many were
+// allowed, and the RetryAfter of the refused reservation.
 func drain(
 	t testing.TB, m *MemoryBuckets, bucket Bucket, max int,
 ) (allowed int, wait time.Duration) {
@@ -38,7 +38,7 @@ func drain(
 	return allowed, 0
 }
 
-// isStored reports whether the key of a bucket is stored, rather than in an overflow bucket.
+// isStored reports whether a bucket has its own key in m. If not, it uses an overflow bucket.
 func isStored(m *MemoryBuckets, bucket Bucket) bool {
 	_, ok := m.fullAt[bucket.Key]
 	return ok

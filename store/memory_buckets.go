@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// DefaultMaxKeys keys take 15 MB, including the overflow buckets
-	// (BenchmarkMemoryBuckets_millionKeys).
+	// DefaultMaxKeys is the default of MemoryBuckets.MaxKeys. So many keys take 15 MB, including
+	// the overflow buckets (BenchmarkMemoryBuckets_millionKeys).
 	DefaultMaxKeys = 250_000
 
 	overflowBuckets   = 1 << 16 // in each overflow table, which takes 512 kB
@@ -21,23 +21,25 @@ const (
 // Set fields only before the first call.
 //
 // It stores at most MaxKeys keys. When it reaches that number, it drops the keys whose buckets are
-// full, and no others. If the store is still full, a new key uses one of 65,536 overflow buckets,
-// chosen by a keyed hash and shared with other keys. So a flood of new keys doesn't change the
-// levels of the stored keys, but it may empty the bucket that a new key shares. A key that moves
-// from an overflow bucket to its own keeps the level, and later refunds go to its own bucket.
+// full, and no others. If the store still has MaxKeys keys, a new key uses one of 65,536 overflow
+// buckets. The overflow bucket is chosen by a keyed hash, and other keys may share it. So a flood
+// of new keys doesn't change the levels of the stored keys, but it may empty the overflow bucket of
+// a new key. When a key moves from an overflow bucket to its own bucket, its own bucket starts with
+// the level of the overflow bucket, and later refunds go to its own bucket.
 type MemoryBuckets struct {
-	MaxKeys int              // DefaultMaxKeys if it isn't positive
+	MaxKeys int              // DefaultMaxKeys if MaxKeys isn't positive
 	Now     func() time.Time // the clock, which must not go back; time.Now if nil
 
 	mu    sync.Mutex   // guards the fields below
 	start time.Time    // the durations below are times since start
-	seed  maphash.Seed // secret, so that an attacker can't choose keys that share a bucket
+	seed  maphash.Seed // secret, so that attackers can't choose keys that share an overflow bucket
 
-	// fullAt has the level of each bucket, as the time when the bucket will be full. This is the
-	// "theoretical arrival time" of the generic cell rate algorithm (ITU-T I.371): taking a token
-	// adds Bucket.Every, and is refused if the result is more than Bucket.refillTime from now.
+	// fullAt has the time when each bucket will be full. This is the "theoretical arrival time" of
+	// the generic cell rate algorithm (ITU-T I.371). To take a token, add Bucket.Every to this
+	// time; if the result is more than Bucket.refillTime from now, the bucket is empty.
 	fullAt map[Key]time.Duration
-	// overflow has a table of such times for each Bucket.Every, allocated on first use.
+	// overflow has a table of overflow buckets for each Bucket.Every, allocated on first use. An
+	// overflow bucket is also represented by the time when it will be full.
 	overflow  map[time.Duration][]time.Duration
 	lastSweep time.Duration
 }
@@ -52,7 +54,7 @@ func (m *MemoryBuckets) init() (now time.Duration) {
 		if m.MaxKeys <= 0 {
 			m.MaxKeys = DefaultMaxKeys
 		}
-		// Start earlier than now, so that the first sweep needn't wait.
+		// Let start be earlier than now, so that the first sweep may happen at once.
 		m.start = clock().Add(-minSweepInterval)
 		m.seed, m.fullAt = maphash.MakeSeed(), map[Key]time.Duration{}
 	}
@@ -101,7 +103,8 @@ func (m *MemoryBuckets) Len() int {
 	return len(m.fullAt)
 }
 
-// take takes one token, or returns the wait until the bucket gains one. The caller holds mu.
+// take takes one token from a bucket and returns 0. If the bucket is empty, it returns the time
+// until the bucket gains a token. The caller holds mu.
 func (m *MemoryBuckets) take(bucket Bucket, now time.Duration) (wait time.Duration) {
 	fullAt, stored := m.fullAt[bucket.Key]
 	var overflow *time.Duration
@@ -109,7 +112,7 @@ func (m *MemoryBuckets) take(bucket Bucket, now time.Duration) (wait time.Durati
 		if overflow = m.overflowBucket(bucket); overflow != nil {
 			fullAt = *overflow
 		}
-		stored = m.hasRoom(now)
+		stored = m.makeRoom(now)
 	}
 	fullAt = max(fullAt, now) + bucket.Every
 	if wait := fullAt - now - bucket.refillTime(); wait > 0 {
@@ -121,7 +124,7 @@ func (m *MemoryBuckets) take(bucket Bucket, now time.Duration) (wait time.Durati
 	case overflow != nil:
 		*overflow = fullAt
 	default:
-		// A server has fewer values of Every, unless its settings change.
+		// A server uses fewer values of Every than there are tables, unless its settings change.
 		if m.overflow == nil || len(m.overflow) >= maxOverflowTables {
 			m.overflow = map[time.Duration][]time.Duration{}
 		}
@@ -147,8 +150,8 @@ func (m *MemoryBuckets) refund(bucket Bucket, now time.Duration) {
 	}
 }
 
-// overflowBucket returns the overflow bucket of a key, or nil if there is no table for its Every
-// yet. The caller holds mu.
+// overflowBucket returns the overflow bucket that bucket uses, or nil if there is no overflow table
+// for its Every yet. The caller holds mu.
 func (m *MemoryBuckets) overflowBucket(bucket Bucket) *time.Duration {
 	table := m.overflow[bucket.Every]
 	if table == nil {
@@ -157,10 +160,10 @@ func (m *MemoryBuckets) overflowBucket(bucket Bucket) *time.Duration {
 	return &table[maphash.Bytes(m.seed, bucket.Key[:])%overflowBuckets]
 }
 
-// hasRoom reports whether another key can be stored. If necessary, it first drops the keys whose
-// buckets are full. It does that at most once a second, so that a flood doesn't make every call
-// scan all keys. The caller holds mu.
-func (m *MemoryBuckets) hasRoom(now time.Duration) bool {
+// makeRoom reports whether another key can be stored. If the store has MaxKeys keys, makeRoom first
+// drops the keys whose buckets are full. It does that at most once a second, because otherwise
+// every call during a flood would scan all keys. The caller holds mu.
+func (m *MemoryBuckets) makeRoom(now time.Duration) bool {
 	if len(m.fullAt) < m.MaxKeys {
 		return true
 	}
@@ -168,7 +171,7 @@ func (m *MemoryBuckets) hasRoom(now time.Duration) bool {
 		return false
 	}
 	m.lastSweep = now
-	// A new map, because a map with many insertions and deletions keeps growing.
+	// Make a new map, because a map with many insertions and deletions keeps growing.
 	remaining := make(map[Key]time.Duration, m.MaxKeys)
 	for key, fullAt := range m.fullAt {
 		if fullAt > now {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// The zero value uses the real clock, and is exact to the nanosecond.
+// The zero value of MemoryBuckets uses the real clock, and is exact to the nanosecond.
 func TestMemoryBuckets_zeroValue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, bucket := &MemoryBuckets{}, bucketN(1, 10, 30*time.Second)
@@ -25,17 +25,17 @@ func TestMemoryBuckets_zeroValue(t *testing.T) {
 	})
 }
 
-// A flood of new keys doesn't refill the bucket of a stored key, or of one that is new during the
-// flood.
+// A flood of new keys doesn't refill other buckets: neither the bucket of a key that was used
+// before the flood, nor the bucket of a key that is first used during the flood.
 func TestMemoryBuckets_flood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const maxKeys = 1000
 		m := &MemoryBuckets{MaxKeys: maxKeys}
-		before, during := bucketN(-1, 10, time.Minute), bucketN(-2, 10, time.Minute)
-		drain(t, m, before, 10)
+		earlyBucket, lateBucket := bucketN(-1, 10, time.Minute), bucketN(-2, 10, time.Minute)
+		drain(t, m, earlyBucket, 10)
 		for n := range 20 * maxKeys {
 			if n == 10*maxKeys {
-				if allowed, _ := drain(t, m, during, 100); allowed > 10 {
+				if allowed, _ := drain(t, m, lateBucket, 100); allowed > 10 {
 					t.Fatalf("new key during the flood: %d allowed, want at most 10", allowed)
 				}
 			}
@@ -45,7 +45,7 @@ func TestMemoryBuckets_flood(t *testing.T) {
 			}
 		}
 		for name, bucket := range map[string]Bucket{
-			"used before the flood": before, "used during the flood": during,
+			"used before the flood": earlyBucket, "used during the flood": lateBucket,
 		} {
 			if allowed, wait := drain(t, m, bucket, 100); allowed != 0 || wait > time.Minute {
 				t.Errorf("%s: %d allowed, wait %v; want 0, and at most a minute", name, allowed, wait)
@@ -65,7 +65,7 @@ func TestMemoryBuckets_flood(t *testing.T) {
 	})
 }
 
-// A sweep drops full buckets, and only those.
+// A sweep drops the keys of full buckets, and no other keys.
 func TestMemoryBuckets_sweep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const maxKeys = 100
@@ -80,12 +80,12 @@ func TestMemoryBuckets_sweep(t *testing.T) {
 		for n := range maxKeys / 2 {
 			bucket := bucketN(2000+n, 10, time.Minute)
 			if reserve(t, m, bucket); !isStored(m, bucket) {
-				t.Fatalf("key %d isn't stored, but the full buckets should have been dropped", n)
+				t.Fatalf("key %d isn't stored, want it stored after a sweep dropped the full buckets", n)
 			}
 		}
 		bucket := bucketN(3000, 10, time.Minute)
 		if reserve(t, m, bucket); isStored(m, bucket) {
-			t.Error("another key was stored: a bucket that wasn't full was dropped")
+			t.Error("one key more than MaxKeys is stored, want it in an overflow bucket")
 		}
 		if m.Len() != maxKeys {
 			t.Errorf("%d keys are stored, want %d", m.Len(), maxKeys)
@@ -98,7 +98,7 @@ func TestMemoryBuckets_sweep(t *testing.T) {
 	})
 }
 
-// A key is dropped when its only token is refunded, and isn't stored by a refused reservation.
+// A refund that fills a bucket drops its key, and a refused reservation stores no key.
 func TestMemoryBuckets_Len(t *testing.T) {
 	m := &MemoryBuckets{MaxKeys: 10}
 	empty := bucketN(-1, 1, time.Hour)
@@ -115,30 +115,30 @@ func TestMemoryBuckets_Len(t *testing.T) {
 		}
 	}
 	if m.Len() != 1 {
-		t.Errorf("%d keys are stored, want 1, the empty bucket's", m.Len())
+		t.Errorf("%d keys are stored, want 1: the key of the empty bucket", m.Len())
 	}
 }
 
-// A key that moves from an overflow bucket to its own bucket keeps the level. Otherwise a flood
-// would refill the key's bucket.
+// When a key moves from an overflow bucket to its own bucket, the level stays the same. Otherwise a
+// flood would refill the key's bucket.
 func TestMemoryBuckets_overflow_moveOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &MemoryBuckets{MaxKeys: 1}
-		short, long := bucketN(1, 1, time.Second), bucketN(2, 10, time.Hour)
-		drain(t, m, short, 1)
-		drain(t, m, long, 5)
-		if isStored(m, long) {
+		shortBucket, longBucket := bucketN(1, 1, time.Second), bucketN(2, 10, time.Hour)
+		drain(t, m, shortBucket, 1)
+		drain(t, m, longBucket, 5)
+		if isStored(m, longBucket) {
 			t.Fatal("the key is stored, want it in an overflow bucket")
 		}
 		time.Sleep(2 * time.Second)
-		if reserve(t, m, long); !isStored(m, long) {
+		if reserve(t, m, longBucket); !isStored(m, longBucket) {
 			t.Fatal("the key is in an overflow bucket, want it stored")
 		}
-		if allowed, _ := drain(t, m, long, 100); allowed != 4 {
+		if allowed, _ := drain(t, m, longBucket, 100); allowed != 4 {
 			t.Errorf("%d allowed, want the remaining 4 of 10", allowed)
 		}
-		m.Refund(t.Context(), []Bucket{long}) // this token was taken from the overflow bucket
-		if allowed, _ := drain(t, m, long, 100); allowed != 1 {
+		m.Refund(t.Context(), []Bucket{longBucket}) // this token was taken from the overflow bucket
+		if allowed, _ := drain(t, m, longBucket, 100); allowed != 1 {
 			t.Errorf("after a refund: %d allowed, want 1", allowed)
 		}
 	})
@@ -158,7 +158,7 @@ func TestMemoryBuckets_overflow_shared(t *testing.T) {
 		t.Errorf("first key: %d allowed, want 6", allowed)
 	}
 	if reserve(t, m, a, b, a, b, a).Allowed {
-		t.Error("a reservation of 5 tokens was allowed, want it refused: 4 are left")
+		t.Error("a reservation of 5 tokens was allowed, want it refused, because 4 are left")
 	}
 	if allowed, wait := drain(t, m, b, 100); allowed != 4 || wait == 0 || wait > time.Minute {
 		t.Errorf("second key: %d allowed, wait %v; want the remaining 4, and at most a minute",
@@ -170,8 +170,8 @@ func TestMemoryBuckets_overflow_shared(t *testing.T) {
 	}
 }
 
-// No random sequence of calls takes more from a bucket than Buckets' documentation allows, whether
-// the key is always, sometimes or never stored.
+// TestMemoryBuckets_random makes random calls, and checks that no more tokens are taken from a
+// bucket than the documentation of Buckets allows. The key is always stored, sometimes or never.
 func TestMemoryBuckets_random(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for seed := range uint64(300) {
@@ -181,7 +181,8 @@ func TestMemoryBuckets_random(t *testing.T) {
 			if seed%3 == 2 { // the key is never stored
 				reserve(t, m, bucketN(0, 1, 24*time.Hour))
 			}
-			// When each reservation was made: those still open, and those that weren't refunded.
+			// The times of reservations: of those that are still open, and of those that count,
+			// because they were never refunded.
 			var open, counted []time.Time
 			var longestOpen time.Duration
 			for range 300 {
@@ -202,7 +203,7 @@ func TestMemoryBuckets_random(t *testing.T) {
 						open = append(open[:i], open[i+1:]...)
 					}
 				case 3:
-					if seed%3 == 1 { // another key is stored instead, if this one isn't
+					if seed%3 == 1 { // another key takes the only place, if it is free
 						every := time.Duration(1+random.IntN(3)) * time.Second
 						reserve(t, m, bucketN(2+random.IntN(5), 1, every))
 					}
@@ -248,7 +249,8 @@ func TestMemoryBuckets_Refund_overflow(t *testing.T) {
 	})
 }
 
-// The number of overflow tables is bounded even if the settings, and so Every, change often.
+// The number of overflow tables is bounded, even if changes of settings lead to many values of
+// Every.
 func TestMemoryBuckets_overflow_manySettings(t *testing.T) {
 	m := &MemoryBuckets{MaxKeys: 1}
 	drain(t, m, bucketN(0, 1, time.Hour), 1)
@@ -258,13 +260,13 @@ func TestMemoryBuckets_overflow_manySettings(t *testing.T) {
 			t.Errorf("settings %d: %d allowed, want 2", n, allowed)
 		}
 		if len(m.overflow) > maxOverflowTables {
-			t.Fatalf("%d tables, want at most %d", len(m.overflow), maxOverflowTables)
+			t.Fatalf("%d overflow tables, want at most %d", len(m.overflow), maxOverflowTables)
 		}
 	}
 }
 
-// BenchmarkMemoryBuckets_millionKeys uses a million keys twice each, and reports the memory that
-// the store takes.
+// BenchmarkMemoryBuckets_millionKeys makes two reservations for each of a million keys, and reports
+// how much memory the store then takes.
 func BenchmarkMemoryBuckets_millionKeys(b *testing.B) {
 	for b.Loop() {
 		var before, after runtime.MemStats
@@ -287,7 +289,8 @@ func BenchmarkMemoryBuckets_millionKeys(b *testing.B) {
 	}
 }
 
-// BenchmarkMemoryBuckets_sweep measures the most expensive call: a sweep that finds no full bucket.
+// BenchmarkMemoryBuckets_sweep measures the most expensive call: a reservation with a sweep that
+// finds no full bucket.
 func BenchmarkMemoryBuckets_sweep(b *testing.B) {
 	m := &MemoryBuckets{}
 	for n := range DefaultMaxKeys {
@@ -299,8 +302,8 @@ func BenchmarkMemoryBuckets_sweep(b *testing.B) {
 	}
 }
 
-// BenchmarkMemoryBuckets_reserveAndRefund measures the calls for a successful sign-in, with seven
-// buckets.
+// BenchmarkMemoryBuckets_reserveAndRefund measures the two calls of a successful sign-in, which
+// uses seven buckets.
 func BenchmarkMemoryBuckets_reserveAndRefund(b *testing.B) {
 	m := &MemoryBuckets{}
 	buckets := make([]Bucket, 7)

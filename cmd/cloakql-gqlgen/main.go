@@ -1,12 +1,12 @@
-// Command cloakql-gqlgen is gqlgen with package plugin: it generates an application's GraphQL
-// server that includes CloakQL's API. Add it to the application's module, and run it in the
-// directory of gqlgen.yml or below:
+// Command cloakql-gqlgen is gqlgen with package plugin. It generates the code of an application's
+// GraphQL server, including CloakQL's API. Add the command to the application's module, and run it
+// in the directory of gqlgen.yml or below:
 //
 //	go get -tool github.com/cloakql/cloakql/cmd/cloakql-gqlgen
 //	go tool cloakql-gqlgen
 //
-// The flags are the options of package plugin. To combine it with other plugins, write a program of
-// your own.
+// Each option of package plugin is a flag. To use other gqlgen plugins too, write your own program
+// instead.
 package main
 
 import (
@@ -37,7 +37,7 @@ func main() {
 
 var errUsage = errors.New("usage")
 
-// run generates the code. If args are wrong, it explains that on stderr and returns errUsage.
+// run generates the code. If args are wrong, it says so on stderr and returns errUsage.
 func run(args []string, stderr io.Writer) error {
 	var options []plugin.Option
 	flags := flag.NewFlagSet("cloakql-gqlgen", flag.ContinueOnError)
@@ -81,7 +81,8 @@ func run(args []string, stderr io.Writer) error {
 	return api.Generate(cfg, plugin.Use(options...))
 }
 
-// load reads the configuration of gqlgen, by default from gqlgen.yml here or in a directory above.
+// load reads gqlgen's configuration from the named file. If filename is empty, it reads gqlgen.yml
+// in the working directory or in a directory above.
 func load(filename string) (*config.Config, error) {
 	if filename != "" {
 		return config.LoadConfig(filename)
@@ -95,7 +96,8 @@ func load(filename string) (*config.Config, error) {
 	return cfg, err
 }
 
-// appendPair returns a function that parses a flag's value, old=new, and appends the option.
+// appendPair returns a function for a flag whose value has the form old=new. The function appends
+// the option for this value to options.
 func appendPair(options *[]plugin.Option,
 	option func(old, name string) plugin.Option) func(string) error {
 	return func(value string) error {

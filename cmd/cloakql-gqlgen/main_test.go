@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// run explains wrong usage. (The tests of package plugin run this program with valid flags.)
+// If the arguments are wrong, run says why and prints the usage. (The tests of package plugin run
+// this program with valid flags.)
 func TestRun_wrongUsage(t *testing.T) {
 	for _, tt := range []struct {
 		args []string
@@ -24,17 +25,17 @@ func TestRun_wrongUsage(t *testing.T) {
 		}
 		if !strings.HasPrefix(stderr.String(), tt.want+"\n") ||
 			!strings.Contains(stderr.String(), "Usage of cloakql-gqlgen:") {
-			t.Errorf("run(%q) prints %s", tt.args, &stderr)
+			t.Errorf("run(%q) prints %s, want %s and the usage", tt.args, &stderr, tt.want)
 		}
 	}
 	var stderr bytes.Buffer
 	if err := run([]string{"-help"}, &stderr); err != nil ||
 		!strings.Contains(stderr.String(), "-rename me=viewer") {
-		t.Errorf("run(-help) = %v, and prints %s", err, &stderr)
+		t.Errorf("run(-help) = %v and prints %s, want nil and the flags", err, &stderr)
 	}
 }
 
-// Without gqlgen.yml, the error says what is expected.
+// If there is no gqlgen.yml, run returns an error that says so.
 func TestRun_noConfiguration(t *testing.T) {
 	t.Chdir(t.TempDir())
 	err := run(nil, &bytes.Buffer{})

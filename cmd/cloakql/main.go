@@ -41,8 +41,9 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Environ(), ".", os.Stdout, os.Stderr))
 }
 
-// run runs the command in args and returns the exit status: 0, 1 for a failure, or 2 for wrong
-// usage.
+// run runs the command in args and returns the exit status: 0 after a success, 1 after a failure,
+// and
+// 2 for wrong usage.
 func run(ctx context.Context, args, environ []string, dir string, stdout, stderr io.Writer) int {
 	command, err := program.Command(args,
 		"serve", "check", "check --live", "check --ready", "settings", "version")
@@ -69,7 +70,7 @@ func run(ctx context.Context, args, environ []string, dir string, stdout, stderr
 	return 0
 }
 
-// runWithSettings runs a command that needs settings.
+// runWithSettings reads the settings and runs a command that needs them.
 func runWithSettings(ctx context.Context, command string, environ []string, dir string, stdout,
 	stderr io.Writer) error {
 	config, err := settings.Read(environ, dir)

@@ -20,8 +20,8 @@ var requiredSettings = []string{
 	"KEYCLOAK_CLIENT_ID=shop-api", "KEYCLOAK_CLIENT_SECRET_KEY=canary-5f0c",
 }
 
-// A lockedBuffer is a bytes.Buffer that is safe for concurrent use: a fetch of keys may still log
-// an error after run has returned.
+// A lockedBuffer is a bytes.Buffer that is safe for concurrent use, because a fetch of keys may log
+// an error even after run has returned.
 type lockedBuffer struct {
 	mu  sync.Mutex // guards buf
 	buf bytes.Buffer
@@ -39,7 +39,7 @@ func (b *lockedBuffer) String() string {
 	return b.buf.String()
 }
 
-// run prints the expected output and returns the expected exit status for each command.
+// TestRun runs each command, and checks its output and its exit status.
 func TestRun(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -53,17 +53,17 @@ func TestRun(t *testing.T) {
 		status         int
 		stdout, stderr []string // substrings of the output; nil means no output
 	}{
-		"help": {args: []string{"--help"},
+		"--help": {args: []string{"--help"},
 			stdout: []string{"Usage: cloakql [command]\n", "\n  check ", "\n  check --live "}},
-		"-h":                {args: []string{"-h"}, stdout: []string{"Usage: cloakql [command]\n"}},
-		"help as a command": {args: []string{"help"}, stdout: []string{"Usage: cloakql [command]\n"}},
-		"help of serve": {args: []string{"serve", "--help"},
+		"-h":   {args: []string{"-h"}, stdout: []string{"Usage: cloakql [command]\n"}},
+		"help": {args: []string{"help"}, stdout: []string{"Usage: cloakql [command]\n"}},
+		"serve --help": {args: []string{"serve", "--help"},
 			stdout: []string{"Usage: cloakql [command]\n"}},
 		"unknown command": {args: []string{"serv"}, status: 2,
 			stderr: []string{`cloakql: "serv" is not a command` + "\n\nUsage: "}},
 		"unknown command with a flag": {args: []string{"chekc", "--live"}, status: 2,
 			stderr: []string{`cloakql: "chekc" is not a command` + "\n\nUsage: "}},
-		"help with an argument": {args: []string{"help", "--all"},
+		"help with a flag": {args: []string{"help", "--all"},
 			stdout: []string{"Usage: cloakql [command]\n"}},
 		"two commands": {args: []string{"check", "serve"}, status: 2,
 			stderr: []string{`cloakql: unexpected argument "serve"`}},
@@ -88,25 +88,25 @@ func TestRun(t *testing.T) {
 				"settings are valid, from the environment only, since there is no .env " +
 					"here\naddr=:8000 local=false realm=https://sso.example.com/realms/shop client=shop-api ",
 				" console=false introspection=false getQueries=false corsOrigins=[] "}},
-		"check, warning": {args: []string{"check"}, environ: environ("LIMIT_PAIRS=1"),
+		"check, former setting": {args: []string{"check"}, environ: environ("LIMIT_PAIRS=1"),
 			stdout: []string{"settings are valid"},
 			stderr: []string{"warning: LIMIT_PAIRS is no longer a setting"}},
-		"check, problems": {args: []string{"check"}, environ: environ("ADDR=x", "KEYCLOAK_TIMEOUT=soon"), status: 1,
+		"check, bad settings": {args: []string{"check"}, environ: environ("ADDR=x", "KEYCLOAK_TIMEOUT=soon"), status: 1,
 			stderr: []string{"\nADDR: is \"x\": expected",
 				"\nKEYCLOAK_TIMEOUT: expected a duration"}},
-		"check --live, problems": {args: []string{"check", "--live"}, status: 1,
+		"check --live, no settings": {args: []string{"check", "--live"}, status: 1,
 			stderr: []string{"\nKEYCLOAK_SERVER_URL: is missing"}},
 		"check --live, port 0": {args: []string{"check", "--live"},
 			environ: environ("ADDR=127.0.0.1:0"), status: 1,
 			stderr: []string{"ADDR: is 127.0.0.1:0: expected the port that the server listens on"}},
 		"check, no settings": {args: []string{"check"}, status: 1, stderr: []string{"\nKEYCLOAK_SERVER_URL: is missing"}},
 
-		"serve, problems": {status: 1,
+		"default command, no settings": {status: 1,
 			stderr: []string{"\nKEYCLOAK_SERVER_URL: is missing"}},
 		"serve, port in use": {args: []string{"serve"},
 			environ: environ("ADDR=" + listener.Addr().String()), status: 1,
 			stderr: []string{"ADDR: another program listens"}},
-		"default command": {environ: environ("ADDR=127.0.0.1:0"),
+		"default command, then stop": {environ: environ("ADDR=127.0.0.1:0"),
 			stderr: []string{"msg=serving url=http://127.0.0.1:"}},
 		"serve, then stop": {args: []string{"serve"}, environ: environ("ADDR=127.0.0.1:0"), stderr: []string{"msg=serving url=http://127.0.0.1:"}},
 	} {
@@ -116,7 +116,7 @@ func TestRun(t *testing.T) {
 			var stdout, stderr lockedBuffer
 			status := run(ctx, tt.args, tt.environ, t.TempDir(), &stdout, &stderr)
 			if status != tt.status {
-				t.Errorf("status %d, want %d", status, tt.status)
+				t.Errorf("exit status %d, want %d", status, tt.status)
 			}
 			for _, out := range []struct {
 				name string
@@ -132,14 +132,14 @@ func TestRun(t *testing.T) {
 					}
 				}
 				if strings.Contains(out.text, "canary") {
-					t.Errorf("%s shows the secret:\n%s", out.name, out.text)
+					t.Errorf("%s is\n%s\nwant it without the secret", out.name, out.text)
 				}
 			}
 		})
 	}
 }
 
-// The command check reads the settings file, as serve does.
+// The command check reads the settings file, like serve.
 func TestRun_checkFile(t *testing.T) {
 	dir := t.TempDir()
 	err := os.WriteFile(filepath.Join(dir, ".env"),
@@ -153,12 +153,12 @@ func TestRun_checkFile(t *testing.T) {
 	status := run(ctx, []string{"check"}, []string{"RUNTIME_ENV=prod"}, dir, &stdout, &stderr)
 	if want := "settings are valid, from the environment and .env\naddr=127.0.0.1:9 "; status !=
 		0 || !strings.HasPrefix(stdout.String(), want) {
-		t.Errorf("status %d, stdout %q; want 0, %q", status, stdout.String(), want)
+		t.Errorf("exit status %d, stdout %q; want 0 and %q", status, stdout.String(), want)
 	}
 }
 
-// The health checks of the Dockerfile and of compose.yaml run commands that exist, and exit with 0
-// or 1, as Docker requires.
+// The health checks in the Dockerfile and in compose.yaml run existing commands of cloakql. If the
+// server isn't running, they exit with 1, as Docker requires.
 func TestRun_healthChecks(t *testing.T) {
 	for file, commandPattern := range map[string]*regexp.Regexp{
 		"../../Dockerfile":          regexp.MustCompile(`(?m)^HEALTHCHECK .*CMD (\[.*\])$`),
@@ -185,7 +185,7 @@ func TestRun_healthChecks(t *testing.T) {
 		status := run(t.Context(), args[1:], environ, t.TempDir(), &stdout, &stderr)
 		if args[0] != "/cloakql" || status != 1 ||
 			!strings.HasPrefix(stderr.String(), "http://127.0.0.1:1/") {
-			t.Errorf("%s: %q exits with %d, %s; want 1 without a server", file, args, status,
+			t.Errorf("%s: %q exits with %d and prints %s; want 1 and the URL", file, args, status,
 				stderr.String())
 		}
 	}

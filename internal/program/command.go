@@ -12,9 +12,9 @@ import (
 	"github.com/cloakql/cloakql/settings"
 )
 
-// Command returns the command named by args, or the first of commands if args is empty. A command
-// may have one flag after its name, as in "check --live". Command returns flag.ErrHelp if args
-// request help, and another error if they are invalid.
+// Command returns the one of commands that args select, or the first of commands if args is empty.
+// A command may consist of a name and a flag, such as "check --live". If args request help, Command
+// returns flag.ErrHelp; if they are invalid, it returns another error.
 func Command(args []string, commands ...string) (string, error) {
 	flags := newFlags()
 	if err := flags.Parse(args); err != nil {
@@ -54,15 +54,15 @@ func Command(args []string, commands ...string) (string, error) {
 	return command, nil
 }
 
-// newFlags returns an empty set of flags that prints nothing.
+// newFlags returns a FlagSet without flags that prints nothing.
 func newFlags() *flag.FlagSet {
 	flags := flag.NewFlagSet("", flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // the caller prints the error
 	return flags
 }
 
-// Check creates the server for config without starting it. If config is valid, Check says so on
-// stdout and prints what is exposed, and to whom. Warnings go to stderr.
+// Check creates the server for config, but doesn't start it. If config is valid, Check prints that
+// and the attributes that the server would log at startup to stdout. It prints warnings to stderr.
 func Check(config settings.Settings, stdout, stderr io.Writer) error {
 	config.Server.Log = slog.New(slog.DiscardHandler)
 	if _, err := cloakql.New(config.Server); err != nil {

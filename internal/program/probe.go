@@ -17,11 +17,11 @@ import (
 
 const (
 	probeTimeout = 3 * time.Second
-	maxProbeText = 1 << 10
+	maxProbeText = 1 << 10 // bytes of the response that are read
 )
 
-// CheckLive sends a liveness probe to the server that runs with the same config, and prints the
-// response to stdout. It returns an error if the response isn't 200 or takes longer than 3 seconds.
+// CheckLive sends a liveness probe to the server that runs with config, and prints the response to
+// stdout. It returns an error if the status isn't 200 or the response takes longer than 3 seconds.
 // It uses no proxy and follows no redirects.
 func CheckLive(ctx context.Context, config settings.Settings, stdout io.Writer) error {
 	return printProbe(ctx, config, "/healthz", stdout)
@@ -43,7 +43,8 @@ func printProbe(ctx context.Context, config settings.Settings, path string,
 	return err
 }
 
-// probe sends a probe to the server that listens on addr, and returns the text of the response.
+// probe sends a probe to the server that listens on addr. It returns the first line of the
+// response.
 func probe(ctx context.Context, addr, path string, timeout time.Duration) (string, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -53,7 +54,7 @@ func probe(ctx context.Context, addr, path string, timeout time.Duration) (strin
 		return "", fmt.Errorf("ADDR: is %s: expected the port that the server listens on, not 0",
 			addr)
 	}
-	addr = net.JoinHostPort(reachable(host), port)
+	addr = net.JoinHostPort(reachableHost(host), port)
 	text, err := get(ctx, addr, path, timeout)
 	if err != nil {
 		return "", fmt.Errorf("http://%s%s: %w", addr, path, err)
@@ -61,9 +62,9 @@ func probe(ctx context.Context, addr, path string, timeout time.Duration) (strin
 	return text, nil
 }
 
-// reachable returns an address at which a server listening on host can be reached from this
-// machine: loopback if host means every address.
-func reachable(host string) string {
+// reachableHost returns a host at which this machine can reach a server that listens on host. That
+// is a loopback address if the server listens on all addresses.
+func reachableHost(host string) string {
 	address, err := netip.ParseAddr(host)
 	if host == "" || err == nil && address.Unmap().IsUnspecified() {
 		return "127.0.0.1"
@@ -71,8 +72,8 @@ func reachable(host string) string {
 	return host
 }
 
-// get sends a GET request to addr, and returns the first line of the response. It returns an error
-// if the status isn't 200 or the response isn't CloakQL's.
+// get sends a GET request to addr. It returns the first line of the response, or an error if the
+// status isn't 200 or the response isn't CloakQL's.
 func get(ctx context.Context, addr, path string, timeout time.Duration) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout,
 		fmt.Errorf("no response within %s", timeout))

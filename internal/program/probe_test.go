@@ -20,17 +20,17 @@ var requiredSettings = []string{
 	"KEYCLOAK_CLIENT_ID=shop-api", "KEYCLOAK_CLIENT_SECRET_KEY=canary-5f0c",
 }
 
-// CheckLive and CheckReady reach a running server, whatever address it listens on and whatever host
-// names it accepts. Without Keycloak, the server is alive but not ready.
+// CheckLive and CheckReady reach a server on any address and with any list of allowed host names.
+// Without Keycloak, the server is alive but not ready.
 func TestCheckLive_servers(t *testing.T) {
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:9")
 	for name, environ := range map[string][]string{
-		"local":               {"RUNTIME_ENV=local", "ADDR=127.0.0.1:0"},
-		"all addresses":       {"RUNTIME_ENV=prod", "ADDR=:0"},
-		"all IPv4 addresses":  {"RUNTIME_ENV=prod", "ADDR=0.0.0.0:0"},
-		"all IPv6 addresses":  {"RUNTIME_ENV=prod", "ADDR=[::]:0"},
-		"a name":              {"RUNTIME_ENV=prod", "ADDR=localhost:0"},
-		"other allowed names": {"RUNTIME_ENV=prod", "ADDR=:0", "ALLOWED_HOSTS=api.example.com"},
+		"local server":       {"RUNTIME_ENV=local", "ADDR=127.0.0.1:0"},
+		"all addresses":      {"RUNTIME_ENV=prod", "ADDR=:0"},
+		"all IPv4 addresses": {"RUNTIME_ENV=prod", "ADDR=0.0.0.0:0"},
+		"all IPv6 addresses": {"RUNTIME_ENV=prod", "ADDR=[::]:0"},
+		"host name":          {"RUNTIME_ENV=prod", "ADDR=localhost:0"},
+		"ALLOWED_HOSTS":      {"RUNTIME_ENV=prod", "ADDR=:0", "ALLOWED_HOSTS=api.example.com"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config, err := settings.Read(append(environ, requiredSettings...), t.TempDir())
@@ -47,15 +47,15 @@ func TestCheckLive_servers(t *testing.T) {
 			}()
 			select {
 			case err := <-stopped:
-				t.Fatalf("Serve() = %v", err)
-			case running := <-addr:
-				_, port, _ := net.SplitHostPort(running)
+				t.Fatalf("Serve() = %v before it listened", err)
+			case actualAddr := <-addr:
+				_, port, _ := net.SplitHostPort(actualAddr)
 				host, _, _ := net.SplitHostPort(config.Addr)
 				config.Addr = net.JoinHostPort(host, port)
 			}
 			var out strings.Builder
 			if err := CheckLive(ctx, config, &out); err != nil || out.String() != "alive\n" {
-				t.Errorf("CheckLive() = %v, and prints %q; want alive", err, out.String())
+				t.Errorf("CheckLive() = %v and prints %q, want nil and alive", err, out.String())
 			}
 			err = CheckReady(ctx, config, io.Discard)
 			want := `/readyz: status 503, "not ready: no keys to verify tokens with`
@@ -64,16 +64,16 @@ func TestCheckLive_servers(t *testing.T) {
 			}
 			stop()
 			if err := <-stopped; err != nil {
-				t.Errorf("Serve() = %v", err)
+				t.Errorf("Serve() = %v, want nil", err)
 			}
 			if err := CheckLive(t.Context(), config, io.Discard); err == nil {
-				t.Error("CheckLive() = nil after the server stopped")
+				t.Error("CheckLive() = nil after the server stopped, want an error")
 			}
 		})
 	}
 }
 
-// probe returns an error that says what is wrong with the response.
+// If the response is missing or wrong, probe returns an error that says so.
 func TestProbe_failures(t *testing.T) {
 	hang := make(chan struct{})
 	defer close(hang)
@@ -81,14 +81,14 @@ func TestProbe_failures(t *testing.T) {
 		handler http.HandlerFunc
 		want    string
 	}{
-		"hangs": {func(http.ResponseWriter, *http.Request) { <-hang },
+		"no response": {func(http.ResponseWriter, *http.Request) { <-hang },
 			"/healthz: no response within 100ms"},
-		"hangs in its response": {func(w http.ResponseWriter, _ *http.Request) {
+		"response stops midway": {func(w http.ResponseWriter, _ *http.Request) {
 			io.WriteString(w, "alive")
 			http.NewResponseController(w).Flush()
 			<-hang
 		}, "/healthz: no response within 100ms"},
-		"503": {func(w http.ResponseWriter, _ *http.Request) {
+		"status 503": {func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "not ready: stopping", http.StatusServiceUnavailable)
 		}, `/healthz: status 503, "not ready: stopping"`},
 		"redirect": {func(w http.ResponseWriter, r *http.Request) {
@@ -142,7 +142,7 @@ func TestProbe_noServer(t *testing.T) {
 		}
 	}()
 	if text, err := probe(t.Context(), addr, "/healthz", time.Minute); err == nil {
-		t.Errorf("probe() = %q, want an error: the server doesn't speak HTTP", text)
+		t.Errorf("probe() = %q, want an error, because the server doesn't speak HTTP", text)
 	}
 	listener.Close()
 	_, err = probe(t.Context(), addr, "/healthz", time.Minute)
@@ -152,15 +152,15 @@ func TestProbe_noServer(t *testing.T) {
 	}
 }
 
-// reachable replaces only unspecified addresses.
-func TestReachable(t *testing.T) {
+// reachableHost replaces the empty host and unspecified addresses with a loopback address.
+func TestReachableHost(t *testing.T) {
 	for host, want := range map[string]string{
 		"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "127.0.0.1", "::ffff:0.0.0.0": "127.0.0.1",
 		"::1": "::1", "127.0.0.2": "127.0.0.2", "10.1.2.3": "10.1.2.3", "fe80::1%lo": "fe80::1%lo",
 		"localhost": "localhost", "api.example.com": "api.example.com",
 	} {
-		if got := reachable(host); got != want {
-			t.Errorf("reachable(%q) = %q, want %q", host, got, want)
+		if got := reachableHost(host); got != want {
+			t.Errorf("reachableHost(%q) = %q, want %q", host, got, want)
 		}
 	}
 }

@@ -11,9 +11,9 @@ import (
 	"github.com/cloakql/cloakql/settings"
 )
 
-// Serve serves until ctx is done, and returns nil after a graceful shutdown. The log goes to out.
-// If listening isn't nil, it is called with the URL of the GraphQL endpoint once the server
-// listens.
+// Serve serves until ctx is done. After a graceful shutdown, it returns nil. It writes the log to
+// out. Once the server listens, Serve calls listening, unless it is nil, with the URL of the
+// GraphQL endpoint.
 func Serve(ctx context.Context, config settings.Settings, out io.Writer,
 	listening func(url string)) error {
 	log := newLog(config.Server.Local, out)
@@ -38,7 +38,8 @@ func Serve(ctx context.Context, config settings.Settings, out io.Writer,
 	return server.Run(ctx, listener)
 }
 
-// newLog returns a log that writes text if local, and JSON otherwise.
+// newLog returns a log that writes text if local is set, and JSON otherwise. In messages and
+// errors, it replaces the names of Go fields with the names of settings.
 func newLog(local bool, out io.Writer) *slog.Logger {
 	options := &slog.HandlerOptions{ReplaceAttr: settings.TranslateLogAttr}
 	if local {

@@ -8,7 +8,8 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// newLog returns a log that names settings instead of fields of CloakQL's packages.
+// newLog returns a log that replaces the names of Go fields with the names of settings. It does so
+// only in messages and in some attributes, not in requestId.
 func TestNewLog_settingNames(t *testing.T) {
 	for _, local := range []bool{true, false} {
 		var out strings.Builder
@@ -23,7 +24,7 @@ func TestNewLog_settingNames(t *testing.T) {
 			"aud (KEYCLOAK_AUDIENCE)", "check KEYCLOAK_REALM_NAME", "no (REFRESH_GRACE_NETWORK)",
 			"accepted: 9 (TOKEN_MAX_BYTES)", "Issuer.Names"} {
 			if !strings.Contains(out.String(), want) {
-				t.Errorf("local %v: logged %q, want %q in it", local, out.String(), want)
+				t.Errorf("local %t: logged %q, want %q in it", local, out.String(), want)
 			}
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// The linker sets these in builds without a Git repository, as in the Dockerfile:
+// The linker sets these variables in builds without a Git repository, such as the Dockerfile's:
 //
 //	-ldflags="-X github.com/cloakql/cloakql/internal/program.version=v0.1.0"
 var (
@@ -18,13 +18,13 @@ var (
 	date    string // of the commit, in RFC 3339
 )
 
-// A build says what a program was built from. commit and date may be empty.
+// A build says which version of the source a program was built from. commit and date may be empty.
 type build struct {
 	version, commit, date string
 }
 
-// thisBuild returns the build that the linker has set, or else the one that Go has recorded: the
-// version, and in a clone also the commit and its date.
+// thisBuild returns the build of this program. If the linker hasn't set the version, thisBuild uses
+// what Go recorded: the version and, for a build in a clone, the commit and its date.
 func thisBuild() build {
 	b := build{version: version, commit: commit, date: date}
 	if info, ok := debug.ReadBuildInfo(); ok {
@@ -34,7 +34,8 @@ func thisBuild() build {
 	return b
 }
 
-// withDefaults returns b, or if it has no version, the version, the commit and its date in info.
+// withDefaults returns b if it has a version. Otherwise it returns the version, the commit and its
+// date in info.
 func (b build) withDefaults(info *debug.BuildInfo) build {
 	if b.version != "" {
 		return b
@@ -51,7 +52,7 @@ func (b build) withDefaults(info *debug.BuildInfo) build {
 	return b
 }
 
-// LogValue returns the version and, if it is known, the commit.
+// LogValue returns the version and, if it is known, the commit, as one text.
 func (b build) LogValue() slog.Value {
 	if b.commit == "" {
 		return slog.StringValue(b.version)
@@ -59,14 +60,14 @@ func (b build) LogValue() slog.Value {
 	return slog.StringValue(b.version + " (commit " + b.commit + ")")
 }
 
-// Version returns a line with a program's name, its version, the commit and its date if they are
-// known, and the version of Go.
+// Version returns a line with a program's name, its version and the version of Go. If the commit
+// and its date are known, the line has them too.
 func Version(name string) string {
-	return thisBuild().line(name)
+	return thisBuild().versionLine(name)
 }
 
-// line returns the text of Version for b.
-func (b build) line(name string) string {
+// versionLine returns the result of Version for b.
+func (b build) versionLine(name string) string {
 	var details []string
 	if b.commit != "" {
 		details = append(details, "commit "+b.commit)

@@ -19,12 +19,13 @@ type Buckets struct {
 	// Advance moves the store's clock forward.
 	Advance func(time.Duration)
 
-	// Running is set if the clock also runs by itself, like a server's. The tests then accept a
-	// RetryAfter that is shorter by the time the test has taken, which must be less than an hour.
+	// Running is set if the clock also runs by itself, like the clock of a shared store. A
+	// RetryAfter may then be shorter than expected, by at most the time that the test has taken.
+	// The test must take less than an hour.
 	Running bool
 }
 
-// RunBuckets tests an implementation of store.Buckets. Before each test it calls open, which must
+// RunBuckets tests an implementation of store.Buckets. It calls open before each test. open must
 // return a new, empty store.
 func RunBuckets(t *testing.T, open func(t *testing.T) Buckets) {
 	for _, tt := range []struct {
@@ -36,17 +37,17 @@ func RunBuckets(t *testing.T, open func(t *testing.T) Buckets) {
 		{"Reserve/burst of one", (*bucketsTest).burstOfOne},
 		{"Reserve/separate keys", (*bucketsTest).separateKeys},
 		{"Reserve/concurrent", (*bucketsTest).concurrent},
-		{"Reserve/changed settings", (*bucketsTest).changedSettings},
-		{"Reserve/no bucket", (*bucketsTest).reserveNone},
-		{"Reserve/several, all or none", (*bucketsTest).allOrNone},
-		{"Reserve/several, first empty one", (*bucketsTest).firstEmpty},
-		{"Reserve/several, concurrent", (*bucketsTest).severalConcurrent},
+		{"Reserve/changed burst", (*bucketsTest).changedSettings},
+		{"Reserve/no buckets", (*bucketsTest).reserveNone},
+		{"Reserve/several buckets, all or none", (*bucketsTest).allOrNone},
+		{"Reserve/several buckets, RetryAfter of the first empty one", (*bucketsTest).firstEmpty},
+		{"Reserve/several buckets, concurrent", (*bucketsTest).severalConcurrent},
 		{"Reserve/out of bounds", (*bucketsTest).outOfBounds},
 		{"Reserve/done context", (*bucketsTest).doneContext},
 		{"Refund/all of a reservation", (*bucketsTest).refundAll},
 		{"Refund/never above burst", (*bucketsTest).neverAboveBurst},
 		{"Refund/some of a reservation", (*bucketsTest).refundSome},
-		{"Refund/no bucket", (*bucketsTest).refundNone},
+		{"Refund/no buckets", (*bucketsTest).refundNone},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.run(&bucketsTest{Buckets: open(t), T: t, start: time.Now()})
@@ -54,7 +55,7 @@ func RunBuckets(t *testing.T, open func(t *testing.T) Buckets) {
 	}
 }
 
-// A bucketsTest is a running test with its store.
+// A bucketsTest is a running test and the store that it tests.
 type bucketsTest struct {
 	Buckets
 	*testing.T
@@ -79,7 +80,8 @@ func (b *bucketsTest) reserve(list ...store.Bucket) store.Decision {
 		b.Fatal(err)
 	}
 	if decision.Allowed != (decision.RetryAfter == 0) || decision.RetryAfter < 0 {
-		b.Fatalf("%+v, want RetryAfter to be 0 if allowed, and positive if refused", decision)
+		b.Fatalf("Reserve() = %+v, want RetryAfter to be 0 if allowed, and positive if refused",
+			decision)
 	}
 	return decision
 }
@@ -97,7 +99,7 @@ func (b *bucketsTest) wantAllowed(count int, list ...store.Bucket) {
 	b.Helper()
 	for n := range count {
 		if decision := b.reserve(list...); !decision.Allowed {
-			b.Fatalf("reservation %d of %d: %+v, want it allowed", n+1, count, decision)
+			b.Fatalf("Reserve() = %+v for reservation %d of %d, want it allowed", decision, n+1, count)
 		}
 	}
 }
@@ -111,7 +113,7 @@ func (b *bucketsTest) wantRefused(retryAfter time.Duration, list ...store.Bucket
 		min -= time.Since(b.start) + time.Microsecond
 	}
 	if got := decision.RetryAfter; decision.Allowed || got < min || got > max {
-		b.Errorf("%+v, want it refused with RetryAfter %v", decision, retryAfter)
+		b.Errorf("Reserve() = %+v, want it refused with RetryAfter %v", decision, retryAfter)
 	}
 }
 
@@ -130,7 +132,7 @@ func (b *bucketsTest) refill() {
 	b.Advance(3*time.Hour + 15*time.Minute)
 	b.wantAllowed(3, bucket(1))
 	b.wantRefused(45*time.Minute, bucket(1))
-	b.Advance(1000 * time.Hour) // never more than the burst
+	b.Advance(1000 * time.Hour) // refills the bucket, but not above its burst
 	b.wantAllowed(10, bucket(1))
 	b.wantRefused(time.Hour, bucket(1))
 }
@@ -154,11 +156,12 @@ func (b *bucketsTest) separateKeys() {
 func (b *bucketsTest) concurrent() {
 	sameBucket := func(int) []store.Bucket { return []store.Bucket{bucket(1)} }
 	if n := b.reserveConcurrently(100, sameBucket); n != 10 {
-		b.Errorf("%d of 100 were allowed, want 10", n)
+		b.Errorf("%d of 100 concurrent reservations were allowed, want 10", n)
 	}
 }
 
-// reserveConcurrently makes count concurrent reservations, and returns how many were allowed.
+// reserveConcurrently makes count concurrent reservations; reservation n is for bucketsOf(n). It
+// returns how many were allowed.
 func (b *bucketsTest) reserveConcurrently(count int, bucketsOf func(n int) []store.Bucket) int32 {
 	var allowed atomic.Int32
 	var wg sync.WaitGroup
@@ -179,7 +182,7 @@ func (b *bucketsTest) reserveConcurrently(count int, bucketsOf func(n int) []sto
 
 func (b *bucketsTest) changedSettings() {
 	b.wantAllowed(10, bucket(1))
-	b.wantAllowed(10, customBucket(1, 20, time.Hour)) // it has 20 tokens; 10 stay taken
+	b.wantAllowed(10, customBucket(1, 20, time.Hour)) // of its 20 tokens, 10 were already taken
 	b.wantRefused(11*time.Hour, bucket(1))
 }
 
@@ -196,7 +199,7 @@ func (b *bucketsTest) allOrNone() {
 	b.wantRefused(time.Hour, largeBucket)
 	b.Advance(time.Minute)
 	b.wantRefused(59*time.Minute, largeBucket, smallBucket)
-	b.wantAllowed(1, smallBucket) // the refusal took no token
+	b.wantAllowed(1, smallBucket) // the refused reservation took no token
 }
 
 func (b *bucketsTest) firstEmpty() {
@@ -218,7 +221,8 @@ func (b *bucketsTest) severalConcurrent() {
 		return []store.Bucket{first, smallBucket, last}
 	})
 	if n != 5 {
-		b.Errorf("%d of 100 were allowed, want 5, the burst of the smallest bucket", n)
+		b.Errorf("%d of 100 concurrent reservations were allowed, want 5, the burst of the smallest "+
+			"bucket", n)
 	}
 	b.wantAllowed(5, first)
 	b.wantRefused(time.Hour, first)
@@ -235,7 +239,7 @@ func (b *bucketsTest) outOfBounds() {
 	} {
 		decision, err := b.Store.Reserve(b.Context(), []store.Bucket{bucket(1), invalid})
 		if err == nil || decision.Allowed {
-			b.Errorf("%+v: got %+v, %v, want an error", invalid, decision, err)
+			b.Errorf("Reserve() with the bucket %+v = %+v, %v, want an error", invalid, decision, err)
 		}
 	}
 	b.wantAllowed(10, bucket(1)) // the failed calls took no token
@@ -247,7 +251,7 @@ func (b *bucketsTest) doneContext() {
 	cancel()
 	decision, err := b.Store.Reserve(ctx, []store.Bucket{bucket(1)})
 	if decision.Allowed || !errors.Is(err, context.Canceled) {
-		b.Errorf("got %+v, %v, want %v", decision, err, context.Canceled)
+		b.Errorf("Reserve() = %+v, %v, want %v", decision, err, context.Canceled)
 	}
 	b.wantAllowed(10, bucket(1)) // the failed call took no token
 }
