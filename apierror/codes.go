@@ -7,7 +7,7 @@ type Code string
 
 // CloakQL's codes. If Apollo Server has a code for the same case, CloakQL uses that code.
 const (
-	// Errors of fields.
+	// Codes of errors of fields.
 
 	CodeUnauthenticated       Code = "UNAUTHENTICATED"
 	CodeBadUserInput          Code = "BAD_USER_INPUT"
@@ -22,7 +22,7 @@ const (
 	CodeIntrospectionDisabled Code = "INTROSPECTION_DISABLED"
 	CodeInternalServerError   Code = "INTERNAL_SERVER_ERROR"
 
-	// Requests that are rejected before any field runs.
+	// Codes of requests that are rejected before any field runs.
 
 	CodeBadRequest                 Code = "BAD_REQUEST"
 	CodeParseFailed                Code = "GRAPHQL_PARSE_FAILED"
@@ -33,14 +33,14 @@ const (
 	CodePersistedQueryNotFound     Code = "PERSISTED_QUERY_NOT_FOUND"
 	CodePersistedQueryNotSupported Code = "PERSISTED_QUERY_NOT_SUPPORTED"
 
-	// Responses that are too large.
+	// Codes of responses that are too large.
 
 	CodeErrorsLeftOut    Code = "ERRORS_LEFT_OUT"
 	CodeResponseTooLarge Code = "RESPONSE_TOO_LARGE"
 )
 
-// A Reason is the extensions.reason of an error. It distinguishes the cases of a Code. Reasons are
-// a contract too.
+// A Reason is the extensions.reason of an error. It distinguishes cases that have the same Code.
+// Reasons are a contract too.
 type Reason string
 
 // The reasons of CodeUnauthenticated, except for ReasonKeysUnavailable, which is a reason of
@@ -69,7 +69,7 @@ const (
 	ReasonBusy                  Reason = "BUSY"
 )
 
-// The reasons of CodeOperationTooLarge: the limit that was exceeded.
+// The reasons of CodeOperationTooLarge. Each names the limit that was exceeded.
 const (
 	ReasonBytes         Reason = "BYTES"
 	ReasonTokens        Reason = "TOKENS"
@@ -91,9 +91,8 @@ const (
 	ReasonCoercions     Reason = "COERCIONS"
 )
 
-// New returns an error in the shape that clients see: a message, extensions.code, and
-// extensions.reason unless reason is empty. The caller must make sure that clients may read
-// message.
+// New returns an error as clients see it: with a message, extensions.code and, unless reason is
+// empty, extensions.reason. Clients must be allowed to read message.
 func New(code Code, reason Reason, message string) *gqlerror.Error {
 	extensions := map[string]any{"code": string(code)}
 	if reason != "" {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// The table has exactly the codes, reasons and messages of testdata/contract.txt, because they are
-// a contract with clients. Add new rows to that file by hand.
+// The codes, reasons and messages in the table equal those in testdata/contract.txt, because they
+// are a contract with clients. If you add a row to the table, add it to that file by hand.
 func TestTable_contract(t *testing.T) {
 	text, err := os.ReadFile("testdata/contract.txt")
 	if err != nil {

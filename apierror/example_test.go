@@ -19,12 +19,12 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// ErrOutOfStock is an error of the application. Its text, and the texts of errors that wrap it, are
-// only for the log.
+// ErrOutOfStock is an error of the application. Clients never see its text, or the text of an error
+// that wraps it.
 var ErrOutOfStock = errors.New("warehouse 7 has none left")
 
-// In a gqlgen server of your own, resolvers return their errors, and a table defines what clients
-// see.
+// This example is a gqlgen server whose resolvers return their errors unchanged. A table defines
+// what clients see.
 func ExamplePresenter() {
 	presenter := &apierror.Presenter{
 		Rows: []apierror.Row{
@@ -35,7 +35,7 @@ func ExamplePresenter() {
 	if err := presenter.Validate(); err != nil {
 		log.Fatal(err)
 	}
-	server := handler.New(newShop(map[string]resolver{
+	server := handler.New(newShopSchema(map[string]resolver{
 		"buy": func(context.Context) error { return fmt.Errorf("reserve: %w", ErrOutOfStock) },
 		"me":  func(ctx context.Context) error { _, err := identity.Require(ctx); return err },
 		"ship": func(context.Context) error {

@@ -8,12 +8,12 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// A resolver resolves a field of newShop's schema to null, or fails.
+// A resolver resolves a field of newShopSchema to null, or returns the field's error.
 type resolver = func(context.Context) error
 
-// newShop returns an executable schema like the ones that gqlgen generates. Each field fails with
-// its resolver's error.
-func newShop(resolvers map[string]resolver) graphql.ExecutableSchema {
+// newShopSchema returns an executable schema like those that gqlgen generates. Each field fails
+// with the error that its resolver returns.
+func newShopSchema(resolvers map[string]resolver) graphql.ExecutableSchema {
 	schema := gqlparser.MustLoadSchema(
 		&ast.Source{Input: `type Query { buy: Int me: Int ship: Int }`})
 	return &graphql.ExecutableSchemaMock{

@@ -25,22 +25,22 @@ import (
 // The zero value and a nil Presenter work: they have CloakQL's rows, log to slog.Default(), and
 // show no detail. A Presenter is safe for concurrent use, as long as its fields don't change.
 type Presenter struct {
-	// Rows are the application's own rows. They are tried in this order, before CloakQL's rows: if
-	// an error wraps both an application's error and one of CloakQL's, the application's is more
-	// specific. A row can't replace a row of CloakQL's. A row that Validate rejects isn't used: its
-	// error is logged and hidden, like any error without a row.
+	// Rows are the application's rows. Present tries them in this order, and before CloakQL's rows,
+	// because if an error wraps both an application's error and one of CloakQL's, the application's
+	// is more specific. A row can't replace one of CloakQL's rows. A row that Validate rejects
+	// isn't used: its error is logged and hidden, like any error without a row.
 	Rows []Row
 
 	Log *slog.Logger // slog.Default() if nil
 
-	// Detail adds extensions.detail, which explains why a token was rejected, which argument of
-	// login, refresh or logout is malformed, or what is wrong with a document. Set it only on a
-	// developer's machine: details name issuers, audiences and types, and repeat what the client
-	// sent.
+	// Detail adds extensions.detail to some errors. The detail says why a token was rejected, which
+	// argument of login, refresh or logout is malformed, or what is wrong with a document. Set
+	// Detail only on a developer's machine: details name issuers, audiences and types, and repeat
+	// what the client sent.
 	Detail bool
 
-	// RequestID returns the request's ID in the log. Internal errors show it as
-	// extensions.requestId, so that people can quote it. If nil, there is no ID.
+	// RequestID returns the ID that the log has for a request. Clients see it in internal errors,
+	// as extensions.requestId, so that people can quote it. If RequestID is nil, there is no ID.
 	RequestID func(context.Context) string
 }
 
@@ -48,35 +48,36 @@ type Presenter struct {
 // server.
 func (p *Presenter) Validate() error { return validate(p.orZero().Rows) }
 
-// Present is an error presenter for gqlgen. ctx is the context of the field that failed or, with
-// gqlgen's own transports, of the request that was rejected.
+// Present is an error presenter for gqlgen. It returns what clients see of err. ctx is the context
+// of the field that failed. With gqlgen's own transports, it may also be the context of a rejected
+// request.
 func (p *Presenter) Present(ctx context.Context, err error) *gqlerror.Error {
 	p = p.orZero()
 	public := &gqlerror.Error{Path: graphql.GetPath(ctx)}
-	// gqlgen wraps a resolver's error, to add its location in the document.
-	rejected, ok := errors.AsType[*gqlerror.Error](err)
-	if located := rejected; ok {
-		public.Locations = located.Locations
-		if located.Path != nil {
-			public.Path = located.Path
+	// gqlgen wraps a resolver's error to add its location in the document.
+	gqlErr, ok := errors.AsType[*gqlerror.Error](err)
+	if ok {
+		public.Locations = gqlErr.Locations
+		if gqlErr.Path != nil {
+			public.Path = gqlErr.Path
 		}
-		if located.Err != nil {
-			err = located.Err
+		if gqlErr.Err != nil {
+			err = gqlErr.Err
 		}
 	}
 	switch {
 	case introspectionFailed(ctx):
 		err = errIntrospection
-	case argumentsFailed(ctx): // the generated code's message repeats the value
+	case argumentsFailed(ctx): // the message of gqlgen's generated code repeats the value
 		err = identity.ErrBadInput
 		public.Path = graphql.GetFieldContext(ctx).Path() // the path of the field
 	}
 	row, ok := p.rowOf(ctx, err)
-	if !ok && isRequestError(ctx, rejected) {
-		return p.requestError(rejected)
+	if !ok && isRequestError(ctx, gqlErr) {
+		return p.presentRequestError(gqlErr)
 	}
 	if !ok {
-		return p.internal(ctx, err, public)
+		return p.presentInternal(ctx, err, public)
 	}
 	if row.Level != 0 {
 		p.log().Log(ctx, row.Level, "field failed", "path", pathOf(public), "code", row.Code,
@@ -94,18 +95,20 @@ func (p *Presenter) Present(ctx context.Context, err error) *gqlerror.Error {
 	return public
 }
 
-// isRequestError reports whether gqlgen, one of its transports or an extension made err before any
-// field ran: ctx has no field, and err wraps nothing, or has a code.
+// isRequestError reports whether err is the error of a request that gqlgen, one of its transports
+// or an extension rejected before any field ran. Then ctx has no field, and err wraps nothing or
+// has a code.
 func isRequestError(ctx context.Context, err *gqlerror.Error) bool {
 	return err != nil && graphql.GetFieldContext(ctx) == nil &&
 		(err.Err == nil || err.Extensions["code"] != nil)
 }
 
-// requestError returns what a client sees of a request that was rejected before any field ran. Only
-// gqlgen's own transports present such errors. The messages of gqlgen and gqlparser repeat parts of
-// the body, the document or the variables, passwords included, so they are replaced and not logged.
-// Extensions such as package limits choose their own code and message, which stay.
-func (p *Presenter) requestError(err *gqlerror.Error) *gqlerror.Error {
+// presentRequestError returns what clients see of the error of a request that was rejected before
+// any field ran. Only gqlgen's own transports present such errors. Messages of gqlgen and gqlparser
+// repeat parts of the body, the document or the variables, which may contain passwords. So they are
+// replaced, and not logged. Extensions such as package limits set a code of their own; their
+// message stays.
+func (p *Presenter) presentRequestError(err *gqlerror.Error) *gqlerror.Error {
 	text, _ := err.Extensions["code"].(string)
 	var public *gqlerror.Error
 	switch code := Code(text); code {
@@ -126,28 +129,27 @@ func (p *Presenter) requestError(err *gqlerror.Error) *gqlerror.Error {
 	return public
 }
 
-// internal logs an error that has no row, and completes public as an internal error, which hides
-// err.
-func (p *Presenter) internal(ctx context.Context, err error,
+// presentInternal logs err, which has no row, and sets the message and the extensions of public to
+// those of an internal error, which say nothing about err.
+func (p *Presenter) presentInternal(ctx context.Context, err error,
 	public *gqlerror.Error) *gqlerror.Error {
 	id := p.requestID(ctx)
 	switch {
-	case errors.Is(err, errPanic): // Recover has logged it, with its stack
+	case errors.Is(err, errPanic): // Recover has logged the panic, with its stack
 	case errors.Is(err, context.Canceled): // the client has disconnected
 	default:
 		p.log().ErrorContext(ctx, "field failed", "path", pathOf(public), "error", err,
 			detailOf(err), "requestId", id)
 	}
-	hidden := New(CodeInternalServerError, "", "Internal error")
-	public.Message, public.Extensions = hidden.Message, hidden.Extensions
+	internalErr := New(CodeInternalServerError, "", "Internal error")
+	public.Message, public.Extensions = internalErr.Message, internalErr.Extensions
 	if id != "" {
 		public.Extensions["requestId"] = id
 	}
 	return public
 }
 
-// rowOf returns the row that matches err: one of the application's rows if there is one, otherwise
-// one of CloakQL's.
+// rowOf returns the row that matches err. It tries the application's rows before CloakQL's.
 func (p *Presenter) rowOf(ctx context.Context, err error) (Row, bool) {
 	for i, row := range p.Rows {
 		if !errors.Is(err, row.Err) {
@@ -168,10 +170,11 @@ func (p *Presenter) rowOf(ctx context.Context, err error) (Row, bool) {
 	return Row{}, false
 }
 
+// errPanic is the error of a field that panicked.
 var errPanic = errors.New("panic")
 
-// Recover is a panic handler for gqlgen. It logs where the panic happened and the type of its
-// value, but not the value: the code that panicked may have put an argument into it.
+// Recover is a panic handler for gqlgen. It logs where the panic happened, and the type of the
+// panic's value. It doesn't log the value, which may contain an argument of the field.
 func (p *Presenter) Recover(ctx context.Context, value any) error {
 	p = p.orZero()
 	cause := fmt.Sprintf("%T", value)
@@ -207,8 +210,8 @@ func (p *Presenter) requestID(ctx context.Context) string {
 	return p.RequestID(ctx)
 }
 
-// detailOf returns err's detail for operators as a log attribute, or an empty attribute if err has
-// none.
+// detailOf returns a log attribute with err's detail for operators. If err has no detail, it
+// returns an empty attribute.
 func detailOf(err error) slog.Attr {
 	if detail := identity.Detail(err); detail != "" {
 		return slog.String("detail", detail)
@@ -216,8 +219,8 @@ func detailOf(err error) slog.Attr {
 	return slog.Attr{} // handlers omit it
 }
 
-// publicDetail returns the detail of err that clients see if Presenter.Detail is set. The realm's
-// detail about a sign-in is only for the log, because it reveals which accounts exist.
+// publicDetail returns the detail of err that clients see if Presenter.Detail is set. It returns no
+// detail of a failed sign-in, which could reveal whether an account exists and is only for the log.
 func publicDetail(row Row, err error) string {
 	switch row.Err {
 	case identity.ErrBadInput: // the detail names the argument, but not its value
@@ -234,19 +237,20 @@ func publicDetail(row Row, err error) string {
 	return ""
 }
 
-// pathOf returns the error's path for the log, truncated because clients choose the aliases in it.
+// pathOf returns the error's path for the log. It is truncated, because it contains aliases, which
+// clients choose.
 func pathOf(err *gqlerror.Error) string {
 	const max = 200
 	path := err.Path.String()
 	return path[:min(len(path), max)]
 }
 
-// ceilSeconds returns d in seconds, rounded up so that a client that waits doesn't retry too early.
-// It returns at least 1.
+// ceilSeconds returns d in seconds, and at least 1. It rounds up, so that clients don't retry too
+// early.
 func ceilSeconds(d time.Duration) int { return max(1, int((d+time.Second-1)/time.Second)) }
 
-// introspectionFailed reports whether the field that failed is __schema or __type. They fail only
-// if introspection is off.
+// introspectionFailed reports whether the field that failed is __schema or __type. These fields
+// fail only if introspection is off.
 func introspectionFailed(ctx context.Context) bool {
 	field := graphql.GetFieldContext(ctx)
 	if field == nil || field.Field.Field == nil {
@@ -255,9 +259,9 @@ func introspectionFailed(ctx context.Context) bool {
 	return field.Field.Name == "__schema" || field.Field.Name == "__type"
 }
 
-// argumentsFailed reports whether the arguments of a field couldn't be decoded. gqlgen's generated
-// code stores a field's arguments in its context before it calls the resolver, and stores none if
-// an argument doesn't fit its type.
+// argumentsFailed reports whether the field failed because its arguments couldn't be decoded.
+// gqlgen's generated code stores the arguments in the field's context before it calls the resolver.
+// If an argument doesn't fit its type, it stores none.
 func argumentsFailed(ctx context.Context) bool {
 	field := graphql.GetFieldContext(ctx)
 	if field == nil || field.Field.Field == nil || field.Field.Definition == nil {

@@ -29,7 +29,7 @@ const (
 
 var errDatabase = errors.New("dial tcp 10.0.0.7: connection refused")
 
-// newPresenter returns a presenter with an application's rows, and its log.
+// newPresenter returns a presenter with these rows of an application. It also returns the log.
 func newPresenter(detail bool, rows ...Row) (*Presenter, *bytes.Buffer) {
 	var log bytes.Buffer
 	return &Presenter{
@@ -38,7 +38,7 @@ func newPresenter(detail bool, rows ...Row) (*Presenter, *bytes.Buffer) {
 	}, &log
 }
 
-// check fails the test if got isn't want.
+// check reports an error if got isn't want.
 func check(t testing.TB, got, want string) {
 	t.Helper()
 	if got != want {
@@ -46,8 +46,8 @@ func check(t testing.TB, got, want string) {
 	}
 }
 
-// shown returns err as JSON, as clients get it.
-func shown(t testing.TB, err *gqlerror.Error) string {
+// errorJSON returns err in JSON, as clients get it.
+func errorJSON(t testing.TB, err *gqlerror.Error) string {
 	t.Helper()
 	text, marshalErr := json.Marshal(err)
 	if marshalErr != nil {
@@ -56,8 +56,8 @@ func shown(t testing.TB, err *gqlerror.Error) string {
 	return string(text)
 }
 
-// contract repeats the table with the level of each log line. A change of contract affects every
-// client.
+// contract repeats the table, with the level of each log line. If you have to change it, your
+// change affects every client.
 var contract = []contractRow{
 	{identity.ErrTokenMissing, "UNAUTHENTICATED", "TOKEN_MISSING", "Not authenticated", ""},
 	{identity.ErrTokenMalformed, "UNAUTHENTICATED", "TOKEN_MALFORMED", "Token is malformed", ""},
@@ -85,22 +85,23 @@ var contract = []contractRow{
 	{context.DeadlineExceeded, "TIMEOUT", "", "The request took too long", "WARN"},
 }
 
+// A contractRow is what clients and the log must show of err.
 type contractRow struct {
 	err                             error
 	code, reason, message, logLevel string // logLevel is empty if the error isn't logged
 }
 
-// Present shows and logs the error of each row as contract says, wherever it is in the chain.
+// Present returns and logs the error of each row as contract says, also if the error is wrapped.
 func TestPresenter_Present_everyRow(t *testing.T) {
 	for _, tt := range contract {
 		for form, err := range map[string]error{
 			"unwrapped": tt.err,
 			"wrapped": fmt.Errorf("sign in: %w",
 				fmt.Errorf("token endpoint: %w", tt.err)),
-			"joined":           errors.Join(errors.New("first"), tt.err),
-			"located":          &gqlerror.Error{Message: tt.err.Error(), Err: tt.err},
-			"located, wrapped": gqlerror.WrapPath(nil, fmt.Errorf("sign in: %w", tt.err)),
-			"in an Error":      &identity.Error{Reason: tt.err, Detail: canary},
+			"joined":               errors.Join(errors.New("first"), tt.err),
+			"located":              &gqlerror.Error{Message: tt.err.Error(), Err: tt.err},
+			"located, wrapped":     gqlerror.WrapPath(nil, fmt.Errorf("sign in: %w", tt.err)),
+			"in an identity.Error": &identity.Error{Reason: tt.err, Detail: canary},
 		} {
 			p, log := newPresenter(false)
 			got := p.Present(t.Context(), err)
@@ -109,11 +110,11 @@ func TestPresenter_Present_everyRow(t *testing.T) {
 				want["reason"] = tt.reason
 			}
 			if got.Message != tt.message || fmt.Sprint(got.Extensions) != fmt.Sprint(want) {
-				t.Errorf("%s, %s: %q %v, want %q %v", tt.err, form, got.Message, got.Extensions,
+				t.Errorf("%s, %s: got %q %v, want %q %v", tt.err, form, got.Message, got.Extensions,
 					tt.message, want)
 			}
 			if logged := log.String(); tt.logLevel == "" && logged != "" {
-				t.Errorf("%s, %s: logged %s, want nothing: it is the client's error", tt.err,
+				t.Errorf("%s, %s: logged %s, want nothing, because it is the client's error", tt.err,
 					form, logged)
 			} else if tt.logLevel != "" &&
 				(strings.Count(logged, "\n") != 1 ||
@@ -140,22 +141,24 @@ func TestPresenter_Present_everyRow(t *testing.T) {
 	}
 }
 
-// No two rows have the same code and reason, so that clients can tell all cases apart.
+// Each row has a code and a message. No two rows have the same code and reason, so that clients can
+// tell all errors apart.
 func TestRows_unique(t *testing.T) {
 	seen := map[[2]string]error{}
 	for _, row := range table {
 		key := [2]string{string(row.Code), string(row.Reason)}
-		if other, ok := seen[key]; ok {
-			t.Errorf("the rows of %q and %q are both %s/%s", other, row.Err, row.Code, row.Reason)
+		if otherErr, ok := seen[key]; ok {
+			t.Errorf("the rows of %q and %q are both %s/%s", otherErr, row.Err, row.Code, row.Reason)
 		}
 		seen[key] = row.Err
 		if row.Code == "" || row.Message == "" {
-			t.Errorf("%q has no code or no message", row.Err)
+			t.Errorf("the row of %q has the code %q and the message %q, want both set", row.Err, row.Code,
+				row.Message)
 		}
 	}
 }
 
-// Every error of package identity has a row. Without one it would become INTERNAL_SERVER_ERROR.
+// Every error of package identity has a row. Otherwise it would become INTERNAL_SERVER_ERROR.
 func TestRows_haveEveryErrorOfIdentity(t *testing.T) {
 	text, err := os.ReadFile("table.go")
 	if err != nil {
@@ -180,21 +183,23 @@ func TestRows_haveEveryErrorOfIdentity(t *testing.T) {
 		return true
 	})
 	if count < 20 {
-		t.Errorf("%d errors found in identity, want at least 20", count)
+		t.Errorf("found %d errors in package identity, want at least 20", count)
 	}
 }
 
-// An outage that was noticed by a timeout is shown as an outage.
+// If an error wraps both ErrProviderUnavailable and DeadlineExceeded, because a call to the realm
+// timed out, clients see the reason IDENTITY_PROVIDER_UNAVAILABLE.
 func TestPresenter_Present_outageBeforeDeadline(t *testing.T) {
 	p, _ := newPresenter(false)
 	got := p.Present(t.Context(),
 		fmt.Errorf("%w: %w", identity.ErrProviderUnavailable, context.DeadlineExceeded))
 	if got.Extensions["reason"] != "IDENTITY_PROVIDER_UNAVAILABLE" {
-		t.Errorf("extensions %v, want the reason IDENTITY_PROVIDER_UNAVAILABLE", got.Extensions)
+		t.Errorf("got the extensions %v, want the reason IDENTITY_PROVIDER_UNAVAILABLE", got.Extensions)
 	}
 }
 
-// With Detail, clients see why a token was rejected, but no other details.
+// With Detail, clients see why a token was rejected. They don't see details of sign-ins or of
+// internal errors.
 func TestPresenter_Detail(t *testing.T) {
 	rejected := fmt.Errorf("verify: %w",
 		&identity.Error{Reason: identity.ErrTokenNotAccepted, Detail: "iss is X; accepted: Y"})
@@ -203,38 +208,39 @@ func TestPresenter_Detail(t *testing.T) {
 		true:  `{"message":"Token is not meant for this API","extensions":{"code":"UNAUTHENTICATED","detail":"iss is X; accepted: Y","reason":"TOKEN_NOT_ACCEPTED"}}`,
 	} {
 		p, _ := newPresenter(detail)
-		check(t, shown(t, p.Present(t.Context(), rejected)), want)
+		check(t, errorJSON(t, p.Present(t.Context(), rejected)), want)
 	}
 	p, _ := newPresenter(true)
 	check(t,
-		shown(t,
+		errorJSON(t,
 			p.Present(t.Context(),
 				&identity.Error{Reason: identity.ErrBadCredentials, Detail: canary})),
 		`{"message":"Username or password is incorrect!","extensions":{"code":"INVALID_CREDENTIALS"}}`)
-	check(t, shown(t, p.Present(t.Context(), errDatabase)),
+	check(t, errorJSON(t, p.Present(t.Context(), errDatabase)),
 		`{"message":"Internal error","extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"REQUESTID"}}`)
-	check(t, shown(t, p.Present(t.Context(), identity.ErrTokenMissing)),
+	check(t, errorJSON(t, p.Present(t.Context(), identity.ErrTokenMissing)),
 		`{"message":"Not authenticated","extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_MISSING"}}`)
 }
 
-// Outside a field, a panic becomes an internal error without a path.
+// A panic outside a field becomes an internal error without a path.
 func TestPresenter_Present_outsideField(t *testing.T) {
 	p, _ := newPresenter(false)
-	check(t, shown(t, p.Present(t.Context(), p.Recover(t.Context(), canary))),
+	check(t, errorJSON(t, p.Present(t.Context(), p.Recover(t.Context(), canary))),
 		`{"message":"Internal error","extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"REQUESTID"}}`)
 }
 
-// Present doesn't panic if the field context has no field, as in tests and extensions.
+// Present doesn't panic if the FieldContext has no field, as in tests and in extensions.
 func TestPresenter_Present_fieldContextWithoutField(t *testing.T) {
 	p, _ := newPresenter(false)
 	ctx := graphql.WithFieldContext(t.Context(), &graphql.FieldContext{})
 	got := p.Present(ctx, identity.ErrTokenMissing)
 	if got.Extensions["reason"] != "TOKEN_MISSING" {
-		t.Errorf("extensions %v, want the reason TOKEN_MISSING", got.Extensions)
+		t.Errorf("got the extensions %v, want the reason TOKEN_MISSING", got.Extensions)
 	}
 }
 
-// retryAfter is in whole seconds, rounded up so that the next attempt isn't too early.
+// retryAfter is the time to wait in whole seconds. It is rounded up, so that the next attempt isn't
+// too early.
 func TestPresenter_Present_retryAfter(t *testing.T) {
 	for wait, want := range map[time.Duration]int{
 		0: 1, -time.Second: 1, 1: 1, time.Second: 1, time.Second + 1: 2,
@@ -244,13 +250,13 @@ func TestPresenter_Present_retryAfter(t *testing.T) {
 		got := p.Present(t.Context(),
 			fmt.Errorf("wrapped: %w", &identity.RateLimitError{RetryAfter: wait}))
 		if got.Extensions["retryAfter"] != want {
-			t.Errorf("%v: extensions %v, want retryAfter %d", wait, got.Extensions, want)
+			t.Errorf("RetryAfter %v: got the extensions %v, want retryAfter %d", wait, got.Extensions, want)
 		}
 	}
-	p, _ := newPresenter(false) // other rows don't show retryAfter
+	p, _ := newPresenter(false) // errors of other rows don't have retryAfter
 	if got := p.Present(t.Context(),
 		errors.Join(identity.ErrBadCredentials,
 			&identity.RateLimitError{RetryAfter: 1})); len(got.Extensions) != 1 {
-		t.Errorf("extensions %v, want only a code", got.Extensions)
+		t.Errorf("got the extensions %v, want only a code", got.Extensions)
 	}
 }

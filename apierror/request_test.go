@@ -17,8 +17,8 @@ import (
 	"github.com/cloakql/cloakql/apierror"
 )
 
-// gqlgen's own transport repeats the body in its errors, and gqlparser repeats literals. Present
-// replaces these errors, and doesn't log them.
+// Errors of gqlgen's own transport repeat the body of the request, and errors of gqlparser repeat
+// parts of the document. Present replaces their messages, and doesn't log them.
 func TestPresenter_Present_rejectedRequests(t *testing.T) {
 	const canary = "c4nary_p4ssw0rd"
 	for body, want := range map[string]string{
@@ -33,8 +33,8 @@ func TestPresenter_Present_rejectedRequests(t *testing.T) {
 			presenter := &apierror.Presenter{Detail: detail,
 				Log: slog.New(slog.NewTextHandler(&log, nil))}
 			server := handler.New(
-				newShop(map[string]resolver{"buy": func(context.Context) error {
-					panic("the resolver ran")
+				newShopSchema(map[string]resolver{"buy": func(context.Context) error {
+					panic("the resolver was called")
 				}}))
 			server.AddTransport(transport.POST{})
 			server.Use(slowRejecter{})
@@ -48,17 +48,20 @@ func TestPresenter_Present_rejectedRequests(t *testing.T) {
 			if log.Len() != 0 {
 				t.Errorf("%s: logged %s, want nothing", body, log.String())
 			}
+			// The error of slowRejecter has its own message, so it has no detail.
+			wantDetail := detail && !strings.Contains(want, "slow")
 			switch {
 			case !detail && got != `{"errors":[`+want+`],"data":null}`:
 				t.Errorf("%s\n got %s\nwant %s", body, got, want)
-			case strings.Contains(got, `"detail":`) != (detail && !strings.Contains(want, "slow")):
-				t.Errorf("%s: with Detail %t, got %s", body, detail, got)
+			case strings.Contains(got, `"detail":`) != wantDetail:
+				t.Errorf("%s with Detail %t: got %s, want a detail: %t", body, detail, got, wantDetail)
 			}
 		}
 	}
 }
 
-// A slowRejecter is an extension that rejects the operation Slow, like package limits.
+// A slowRejecter is a gqlgen extension that rejects the operation Slow, as package limits rejects
+// large operations.
 type slowRejecter struct{}
 
 func (slowRejecter) ExtensionName() string                   { return "Slow" }

@@ -20,14 +20,14 @@ var (
 	outOfStock    = Row{Err: errOutOfStock, Code: "OUT_OF_STOCK", Message: "This is sold out"}
 )
 
-// An application's row matches wherever its error is in the chain, and is tried before CloakQL's
-// rows.
+// An application's row matches its error, also if the error is wrapped. It takes precedence over
+// CloakQL's rows.
 func TestPresenter_Present_applicationRow(t *testing.T) {
 	const want = `{"message":"This is sold out","extensions":{"code":"OUT_OF_STOCK"}}`
 	for name, err := range map[string]error{
 		"unwrapped":             errOutOfStock,
 		"wrapped":               fmt.Errorf("buy: %w", errReserved),
-		"located":               &gqlerror.Error{Message: canary, Err: errOutOfStock},
+		"in a gqlerror.Error":   &gqlerror.Error{Message: canary, Err: errOutOfStock},
 		"joined":                errors.Join(errDatabase, errOutOfStock),
 		"wraps CloakQL's error": fmt.Errorf("%w: %w", errOutOfStock, context.DeadlineExceeded),
 		"wrapped by CloakQL's error": fmt.Errorf("%w: %w", identity.ErrProviderUnavailable,
@@ -35,18 +35,18 @@ func TestPresenter_Present_applicationRow(t *testing.T) {
 		"with a detail": errors.Join(errOutOfStock, &identity.Error{Detail: canary}),
 	} {
 		p, log := newPresenter(true, Row{Err: errDatabase, Code: "X", Message: "x"}, outOfStock)
-		p.Rows[0].Err = errors.New("another error") // doesn't match
-		if got := shown(t, p.Present(t.Context(), err)); got != want || log.Len() != 0 {
-			t.Errorf("%s: %s, logged %q, want %s and nothing logged", name, got, log, want)
+		p.Rows[0].Err = errors.New("another error") // so that the first row doesn't match
+		if got := errorJSON(t, p.Present(t.Context(), err)); got != want || log.Len() != 0 {
+			t.Errorf("%s: got %s and logged %q, want %s and nothing", name, got, log, want)
 		}
 	}
 }
 
-// Present shows the row's reason, and logs at the row's level.
+// Present adds the row's reason to the error, and logs the error at the row's level.
 func TestPresenter_Present_reasonAndLevel(t *testing.T) {
 	p, log := newPresenter(false,
 		Row{errOutOfStock, CodeServiceUnavailable, "WAREHOUSE", "Later", slog.LevelWarn})
-	check(t, shown(t, p.Present(t.Context(), errOutOfStock)),
+	check(t, errorJSON(t, p.Present(t.Context(), errOutOfStock)),
 		`{"message":"Later","extensions":{"code":"SERVICE_UNAVAILABLE","reason":"WAREHOUSE"}}`)
 	if got := log.String(); !strings.Contains(got, "level=WARN") ||
 		!strings.Contains(got, "code=SERVICE_UNAVAILABLE") {
@@ -54,7 +54,7 @@ func TestPresenter_Present_reasonAndLevel(t *testing.T) {
 	}
 }
 
-// Present uses the first of the application's rows that matches.
+// If several of the application's rows match an error, Present uses the first of them.
 func TestPresenter_Present_firstRow(t *testing.T) {
 	p, _ := newPresenter(false,
 		Row{Err: errReserved, Code: "RESERVED", Message: "This is reserved"}, outOfStock)
@@ -68,27 +68,28 @@ func TestPresenter_Present_firstRow(t *testing.T) {
 	}
 }
 
-// Validate reports each invalid row. If it isn't called, the row's error is hidden and logged, or
-// CloakQL's row is used.
+// Validate returns an error for each invalid row. If Validate isn't called, Present ignores the
+// row: it uses CloakQL's row for the error or, if there is none, hides and logs the error.
 func TestPresenter_Validate(t *testing.T) {
-	const hidden = `{"message":"Internal error","extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"REQUESTID"}}`
+	const internalError = `{"message":"Internal error","extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"REQUESTID"}}`
 	for name, tt := range map[string]struct {
 		row         Row
-		want, shown string // Validate's error, and what clients see ("" for CloakQL's row)
+		want        string // in Validate's error
+		wantPresent string // what clients see; "" means the error of CloakQL's row
 	}{
-		"zero value": {Row{}, "row 0 (<nil>) has no Err", hidden},
-		"no error":   {Row{Code: "X", Message: "x"}, "row 0 (<nil>) has no Err", hidden},
-		"no code":    {Row{Err: errOutOfStock, Message: "x"}, `has the Code ""`, hidden},
-		"lower case": {Row{Err: errOutOfStock, Code: "outOfStock", Message: "x"},
-			`has the Code "outOfStock"`, hidden},
-		"code too long": {Row{Err: errOutOfStock, Code: Code(strings.Repeat("A", 65)),
-			Message: "x"}, "at most 64 capitals", hidden},
-		"bad reason": {Row{Err: errOutOfStock, Code: "X", Reason: "sold out", Message: "x"},
-			`has the Reason "sold out"`, hidden},
-		"no message": {Row{Err: errOutOfStock, Code: "X"}, "has no Message", hidden},
-		"CloakQL's error": {Row{Err: identity.ErrBadCredentials, Code: "X", Message: canary},
+		"zero value": {Row{}, "row 0 (<nil>) has no Err", internalError},
+		"no Err":     {Row{Code: "X", Message: "x"}, "row 0 (<nil>) has no Err", internalError},
+		"no Code":    {Row{Err: errOutOfStock, Message: "x"}, `has the Code ""`, internalError},
+		"Code in lower case": {Row{Err: errOutOfStock, Code: "outOfStock", Message: "x"},
+			`has the Code "outOfStock"`, internalError},
+		"Code too long": {Row{Err: errOutOfStock, Code: Code(strings.Repeat("A", 65)),
+			Message: "x"}, "at most 64 capitals", internalError},
+		"Reason with a blank": {Row{Err: errOutOfStock, Code: "X", Reason: "sold out", Message: "x"},
+			`has the Reason "sold out"`, internalError},
+		"no Message": {Row{Err: errOutOfStock, Code: "X"}, "has no Message", internalError},
+		"Err is CloakQL's": {Row{Err: identity.ErrBadCredentials, Code: "X", Message: canary},
 			"replaces a row of CloakQL's", ""},
-		"deadline": {Row{Err: context.DeadlineExceeded, Code: "X", Message: canary}, "replaces a row of CloakQL's", ""},
+		"Err is DeadlineExceeded": {Row{Err: context.DeadlineExceeded, Code: "X", Message: canary}, "replaces a row of CloakQL's", ""},
 	} {
 		p, log := newPresenter(true, tt.row)
 		if err := p.Validate(); err == nil || !strings.Contains(err.Error(), tt.want) {
@@ -98,20 +99,20 @@ func TestPresenter_Validate(t *testing.T) {
 		if rowErr == nil {
 			rowErr = errOutOfStock
 		}
-		want := tt.shown
+		want := tt.wantPresent
 		if want == "" {
-			cloakql, _ := newPresenter(true)
-			want = shown(t, cloakql.Present(t.Context(), rowErr))
+			defaultPresenter, _ := newPresenter(true)
+			want = errorJSON(t, defaultPresenter.Present(t.Context(), rowErr))
 		}
-		got := shown(t, p.Present(t.Context(), rowErr))
+		got := errorJSON(t, p.Present(t.Context(), rowErr))
 		check(t, got, want)
 		if tt.row.Err != nil && !strings.Contains(log.String(), "error row isn't used") {
-			t.Errorf("%s: logged %q, want that the row isn't used", name, log)
+			t.Errorf("%s: logged %q, want a line that says that the row isn't used", name, log)
 		}
 	}
 }
 
-// Validate reports all invalid rows at once, each with its number.
+// The error of Validate lists all invalid rows, each with its index.
 func TestPresenter_Validate_severalRows(t *testing.T) {
 	p, _ := newPresenter(false, outOfStock, Row{}, Row{Err: errReserved, Code: "X", Message: "x"},
 		outOfStock)
@@ -127,7 +128,7 @@ func TestPresenter_Validate_severalRows(t *testing.T) {
 	}
 }
 
-// An application's error of a type that isn't comparable doesn't cause a panic.
+// Validate and Present don't panic if the type of an application's error isn't comparable.
 func TestPresenter_Validate_uncomparable(t *testing.T) {
 	row := Row{Err: listError{"a"}, Code: "X", Message: "x"}
 	p, _ := newPresenter(false, row, row)
@@ -136,7 +137,7 @@ func TestPresenter_Validate_uncomparable(t *testing.T) {
 	}
 	got := p.Present(t.Context(), listError{"a"}).Extensions["code"]
 	if got != "INTERNAL_SERVER_ERROR" {
-		t.Errorf("code %v, want INTERNAL_SERVER_ERROR", got)
+		t.Errorf("Present() has the code %v, want INTERNAL_SERVER_ERROR", got)
 	}
 }
 
@@ -153,13 +154,13 @@ func TestPresenter_zero(t *testing.T) {
 		var log bytes.Buffer
 		slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
 		check(t,
-			shown(t,
+			errorJSON(t,
 				p.Present(t.Context(),
 					&identity.Error{Reason: identity.ErrTokenExpired, Detail: canary})),
 			`{"message":"Token has expired","extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_EXPIRED"}}`)
-		check(t, shown(t, p.Present(t.Context(), errDatabase)),
+		check(t, errorJSON(t, p.Present(t.Context(), errDatabase)),
 			`{"message":"Internal error","extensions":{"code":"INTERNAL_SERVER_ERROR"}}`)
-		check(t, shown(t, p.Present(t.Context(), p.Recover(t.Context(), canary))),
+		check(t, errorJSON(t, p.Present(t.Context(), p.Recover(t.Context(), canary))),
 			`{"message":"Internal error","extensions":{"code":"INTERNAL_SERVER_ERROR"}}`)
 		if err := p.Validate(); err != nil {
 			t.Errorf("%s: Validate() = %v, want no error", name, err)
@@ -171,7 +172,7 @@ func TestPresenter_zero(t *testing.T) {
 	}
 }
 
-// A caller of Rows can't change the table.
+// Rows returns a copy, so a caller can't change the table.
 func TestRows_copy(t *testing.T) {
 	Rows()[0].Message = canary
 	if table[0].Message == canary {

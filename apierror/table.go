@@ -11,19 +11,20 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// errIntrospection is the error of __schema and __type if introspection is off. gqlgen's own error
-// can't be recognized, because it is only a text.
+// errIntrospection is the error of __schema and __type if introspection is off. It replaces
+// gqlgen's own error, which is only a text and so can't be matched with errors.Is.
 var errIntrospection = errors.New("introspection is off")
 
-// A Row defines what clients see of an error. An application adds a row for each error that its
+// A Row defines what clients see of an error. An application needs a row for each error that its
 // clients should tell apart:
 //
 //	apierror.Row{Err: ErrOutOfStock, Code: "OUT_OF_STOCK", Message: "This is sold out"}
 //
 // The text of the error itself never reaches a client.
 type Row struct {
-	// Err is matched with errors.Is against the error that a resolver returns. To match an error
-	// type, give it a method Unwrap that returns such a variable.
+	// Err is a variable of the application, such as ErrOutOfStock. The row matches an error if
+	// errors.Is(error, Err) is true. To match an error type, give the type a method Unwrap that
+	// returns such a variable.
 	Err error
 	// Code consists of capitals, digits and underscores. It may be one of CloakQL's codes.
 	Code Code
@@ -32,11 +33,11 @@ type Row struct {
 	// Message is for people. It is the same for every error that this row matches.
 	Message string
 	// Level is the level at which the error is logged, with its text and its detail for operators.
-	// Zero, which is slog.LevelInfo, means that it isn't logged.
+	// If Level is zero, which is slog.LevelInfo, the error isn't logged.
 	Level slog.Level
 }
 
-// table has every error that CloakQL's fields may return.
+// table has a row for every error that CloakQL's fields may return.
 var table = []Row{
 	{identity.ErrTokenMissing, CodeUnauthenticated, ReasonTokenMissing, "Not authenticated", 0},
 	{identity.ErrTokenMalformed, CodeUnauthenticated, ReasonTokenMalformed, "Token is malformed", 0},
@@ -68,8 +69,8 @@ var table = []Row{
 		"Sign-in is not available", slog.LevelError},
 	{identity.ErrProviderUnavailable, CodeServiceUnavailable, ReasonProviderUnavailable,
 		"Sign-in is not available", slog.LevelWarn},
-	// ErrBusy and ErrRateLimited aren't logged here: an attacker could cause any number of them,
-	// and the log line of the request has the code.
+	// ErrBusy and ErrRateLimited aren't logged, because an attacker could cause any number of log
+	// lines, and the log line of the request has the code anyway.
 	{identity.ErrBusy, CodeServiceUnavailable, ReasonBusy, "Try again", 0},
 	{identity.ErrRateLimited, CodeRateLimited, "", "Too many attempts", 0},
 
@@ -77,13 +78,13 @@ var table = []Row{
 	{context.DeadlineExceeded, CodeTimeout, "", "The request took too long", slog.LevelWarn},
 }
 
-// Rows returns a copy of CloakQL's own rows: the errors of package identity, introspection that is
-// off, and context.DeadlineExceeded.
+// Rows returns a copy of CloakQL's own rows. There is one for each error of package identity, one
+// for the error of introspection that is off, and one for context.DeadlineExceeded.
 func Rows() []Row { return slices.Clone(table) }
 
 var codePattern = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`)
 
-// check returns an error if a row of an application is invalid.
+// check returns an error if r isn't valid as a row of an application.
 func (r Row) check() error {
 	switch {
 	case r.Err == nil:

@@ -1,17 +1,17 @@
-// Package console serves the GraphQL IDE with a sign-in: GraphiQL's editors, built from src into
-// dist with everything they need, and embedded in the binary. It knows no schema, loads nothing
-// from another host, and works offline.
+// Package console serves a GraphQL IDE with a sign-in. The IDE uses GraphiQL's editors. A build
+// makes the files in dist from src and from all libraries that it needs, and they are embedded in
+// the binary. The console contains no schema, loads nothing from other hosts, and works offline.
 //
-// It is one page and its files, whose names contain a hash of their content:
+// It consists of one page at / and of files below /console/:
 //
 //	mux.Handle("/{$}", page)
 //	mux.Handle("/console/", page)
 //
-// The page calls the GraphQL endpoint at the relative path graphql, so it also works below a path
-// prefix of a reverse proxy. Its Content-Security-Policy allows scripts, workers and connections
-// only from and to this server, and no inline scripts, eval or framing. Styles are the exception:
-// Monaco, the editor, creates style elements, which get a new nonce with each response, and style
-// attributes, which can't have a nonce.
+// The page calls the GraphQL endpoint at the relative path graphql, so it also works if a reverse
+// proxy adds a path prefix. Its Content-Security-Policy allows scripts and workers only from this
+// server, and connections only to this server. It forbids inline scripts, eval and framing. It
+// allows some inline styles, because the editor Monaco creates style elements and style attributes.
+// Style elements need a nonce, which is new for each response; style attributes can't have a nonce.
 package console
 
 import (
@@ -35,46 +35,48 @@ var dist embed.FS
 
 const (
 	pageName         = "index.html"
-	noncePlaceholder = "__NONCE__" // vite.config.ts puts it where the nonce belongs
+	noncePlaceholder = "__NONCE__" // in index.html, where vite.config.ts puts it
 	policy           = "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'; " +
 		"font-src 'self'; img-src 'self' data:; style-src 'self' 'nonce-" + noncePlaceholder +
 		"'; style-src-attr 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
-// hashedName matches the names of files that contain a hash of their content.
-var hashedName = regexp.MustCompile(`^console/.+-[0-9A-Za-z_-]{8}\.[a-z]+$`)
+// hashedNamePattern matches the names of files whose name contains a hash of their content.
+var hashedNamePattern = regexp.MustCompile(`^console/.+-[0-9A-Za-z_-]{8}\.[a-z]+$`)
 
-// mediaTypes are the media types of the files that a build creates. Other files aren't served.
+// mediaTypes has the media type of each kind of file that a build creates, by the file's extension.
+// Other files aren't served.
 var mediaTypes = map[string]string{
 	".html": "text/html; charset=utf-8",
 	".js":   "text/javascript; charset=utf-8",
 	".css":  "text/css; charset=utf-8",
 	".svg":  "image/svg+xml",
 	".ttf":  "font/ttf",
-	".md":   "text/plain; charset=utf-8", // licenses of the libraries in the build
-	".txt":  "text/plain; charset=utf-8", // their notices
+	".md":   "text/plain; charset=utf-8", // the licenses of the libraries
+	".txt":  "text/plain; charset=utf-8", // the notices of the libraries
 }
 
-// A User is a suggestion in the sign-in form. Everyone who opens the page can read the password:
-// suggest only users of a test realm, on a developer's machine.
+// A User is a user that the sign-in form suggests. Everyone who opens the page can read the
+// password, so suggest only users of a test realm, on a developer's machine.
 type User struct {
 	Username string `json:"username"`
 	Password string `json:"password"`
 }
 
-// String returns the username, since passwords aren't printed.
+// String returns the username, so that the password isn't printed.
 func (u User) String() string { return u.Username }
 
-// GoString returns the username.
+// GoString returns the username, so that the password isn't printed.
 func (u User) GoString() string { return u.Username }
 
-// Handler serves the page at / and its files below /console/, for GET and HEAD. The sign-in form
-// suggests users. Each file is compressed once, at its first request; that takes some 2 MB of
-// memory in all. The handler is safe for concurrent use.
+// Handler returns a handler that serves the page at / and its files below /console/, for GET and
+// HEAD. The sign-in form suggests users. The handler compresses each file once, when it is first
+// requested. All compressed files together take about 2 MB of memory. The handler is safe for
+// concurrent use.
 func Handler(users ...User) http.Handler {
 	files, err := load()
 	if err != nil {
-		panic("console: " + err.Error()) // the binary was built without its files
+		panic("console: " + err.Error()) // dist was incomplete when the binary was built
 	}
 	if len(users) > 0 {
 		page := *files[pageName]
@@ -96,7 +98,7 @@ func Handler(users ...User) http.Handler {
 		header.Set("Referrer-Policy", "no-referrer")
 		switch {
 		case file == nil:
-			// not cacheable: during an upgrade, a process of the other build may have the file
+			// Don't let the 404 be cached. During an upgrade, another process may have the file.
 			header.Set("Cache-Control", "no-store")
 			http.NotFound(w, r)
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
@@ -115,12 +117,12 @@ func Handler(users ...User) http.Handler {
 func usersMeta(users []User) string {
 	text, err := json.Marshal(users)
 	if err != nil {
-		panic("console: " + err.Error()) // strings can always be marshalled
+		panic("console: " + err.Error()) // impossible: the fields are strings
 	}
 	return `<meta name="users" content="` + html.EscapeString(string(text)) + `">`
 }
 
-// servePage serves the page with a new nonce, so it must not be cached.
+// servePage serves the page. It must not be cached, because each response has a new nonce.
 func servePage(w http.ResponseWriter, r *http.Request, page *file) {
 	nonce := rand.Text()
 	header := w.Header()
@@ -131,31 +133,34 @@ func servePage(w http.ResponseWriter, r *http.Request, page *file) {
 		bytes.ReplaceAll(page.content, []byte(noncePlaceholder), []byte(nonce)))
 }
 
+// A file is a file of the build.
 type file struct {
-	mediaType  string
-	content    []byte
-	hashed     bool // the name contains a hash of the content
-	compressed func() []byte
+	mediaType string
+	content   []byte
+	cacheable bool          // the name contains a hash of the content
+	gzip      func() []byte // returns the compressed content
 }
 
+// serve serves a file other than the page, compressed if the client accepts gzip.
 func (f *file) serve(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	// A worker uses the policy of its own response, not the page's.
 	header.Set("Content-Security-Policy",
 		strings.ReplaceAll(policy, " 'nonce-"+noncePlaceholder+"'", ""))
 	header.Set("Cache-Control", "no-cache")
-	if f.hashed {
+	if f.cacheable {
 		header.Set("Cache-Control", "public, max-age=31536000, immutable")
 	}
 	header.Add("Vary", "Accept-Encoding")
 	content := f.content
 	if acceptsGzip(r.Header["Accept-Encoding"]) {
-		content = f.compressed()
+		content = f.gzip()
 		header.Set("Content-Encoding", "gzip")
 	}
 	write(w, r, f.mediaType, content)
 }
 
+// write writes a response with this content. For HEAD, it writes only the header.
 func write(w http.ResponseWriter, r *http.Request, mediaType string, content []byte) {
 	w.Header().Set("Content-Type", mediaType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(content)))
@@ -165,8 +170,9 @@ func write(w http.ResponseWriter, r *http.Request, mediaType string, content []b
 	}
 }
 
-// acceptsGzip reads Accept-Encoding (RFC 9110, 12.5.3) as far as browsers and proxies write it:
-// gzip by name, and not with a quality of zero.
+// acceptsGzip reports whether the values of Accept-Encoding allow gzip (RFC 9110, 12.5.3): they
+// must name gzip, with a quality other than zero. It ignores *, which browsers and proxies don't
+// send.
 func acceptsGzip(values []string) bool {
 	for _, value := range values {
 		for coding := range strings.SplitSeq(value, ",") {
@@ -182,7 +188,7 @@ func acceptsGzip(values []string) bool {
 	return false
 }
 
-// load returns the files of the build by their paths below /.
+// load returns the embedded files of the build, by their URL path without the leading slash.
 func load() (map[string]*file, error) {
 	files := map[string]*file{}
 	err := fs.WalkDir(dist, "dist", func(name string, entry fs.DirEntry, err error) error {
@@ -199,8 +205,8 @@ func load() (map[string]*file, error) {
 		}
 		name = strings.TrimPrefix(name, "dist/")
 		files[name] = &file{
-			mediaType: mediaType, content: content, hashed: hashedName.MatchString(name),
-			compressed: sync.OnceValue(func() []byte { return compress(content) }),
+			mediaType: mediaType, content: content, cacheable: hashedNamePattern.MatchString(name),
+			gzip: sync.OnceValue(func() []byte { return compress(content) }),
 		}
 		return nil
 	})
@@ -210,6 +216,7 @@ func load() (map[string]*file, error) {
 	return files, err
 }
 
+// compress returns content compressed with gzip.
 func compress(content []byte) []byte {
 	var out bytes.Buffer
 	writer, err := gzip.NewWriterLevel(&out, gzip.BestCompression)
@@ -220,7 +227,7 @@ func compress(content []byte) []byte {
 		err = writer.Close()
 	}
 	if err != nil {
-		panic("console: " + err.Error()) // writing to a buffer doesn't fail
+		panic("console: " + err.Error()) // impossible: writing to a buffer doesn't fail
 	}
 	return out.Bytes()
 }

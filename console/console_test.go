@@ -15,21 +15,22 @@ import (
 	"testing"
 )
 
-// serve sends a request to handler and returns the response. encoding is the Accept-Encoding
-// header, if any.
-func serve(t *testing.T, handler http.Handler, method, target, encoding string) *http.Response {
+// serve sends a request to handler and returns the response. If acceptEncoding isn't empty, it is
+// the Accept-Encoding header of the request.
+func serve(t *testing.T, handler http.Handler, method, target,
+	acceptEncoding string) *http.Response {
 	t.Helper()
 	request := httptest.NewRequest(method, target, nil)
-	if encoding != "" {
-		request.Header.Set("Accept-Encoding", encoding)
+	if acceptEncoding != "" {
+		request.Header.Set("Accept-Encoding", acceptEncoding)
 	}
 	recorder := httptest.NewRecorder()
 	handler.ServeHTTP(recorder, request)
 	return recorder.Result()
 }
 
-// body returns the body of a response.
-func body(t *testing.T, response *http.Response) []byte {
+// readBody returns the body of a response.
+func readBody(t *testing.T, response *http.Response) []byte {
 	t.Helper()
 	content, err := io.ReadAll(response.Body)
 	if err != nil {
@@ -38,25 +39,25 @@ func body(t *testing.T, response *http.Response) []byte {
 	return content
 }
 
-// The page's Content-Security-Policy allows only this server's files, and neither inline scripts
-// nor eval. Each response has a new nonce.
+// The page's Content-Security-Policy allows files only from this server, and no inline scripts and
+// no eval. Each response has a new nonce.
 func TestHandler_page(t *testing.T) {
 	handler := Handler()
 	noncePattern := regexp.MustCompile(`'nonce-([A-Z0-9]{26})'`)
-	seen := map[string]bool{}
+	seenNonces := map[string]bool{}
 	for range 3 {
 		response := serve(t, handler, http.MethodGet, "/?query=anything", "")
-		page := string(body(t, response))
+		page := string(readBody(t, response))
 		policy := response.Header.Get("Content-Security-Policy")
 		match := noncePattern.FindStringSubmatch(policy)
-		if response.StatusCode != http.StatusOK || match == nil || seen[match[1]] {
-			t.Fatalf("status %d and the policy %q, want 200 and a new nonce",
+		if response.StatusCode != http.StatusOK || match == nil || seenNonces[match[1]] {
+			t.Fatalf("got %d and the policy %q, want 200 and a new nonce",
 				response.StatusCode, policy)
 		}
-		seen[match[1]] = true
+		seenNonces[match[1]] = true
 		if !strings.Contains(page, `nonce="`+match[1]+`"`) ||
 			strings.Contains(page, noncePlaceholder) {
-			t.Errorf("the page lacks the nonce of its policy: %s", page)
+			t.Errorf("got the page\n%s\nwant the policy's nonce in it, and no placeholder", page)
 		}
 		for name, want := range map[string]string{
 			"Cache-Control": "no-store", "Content-Type": "text/html; charset=utf-8",
@@ -70,36 +71,37 @@ func TestHandler_page(t *testing.T) {
 		for _, directive := range strings.Split(policy, "; ") {
 			name, sources, _ := strings.Cut(directive, " ")
 			if unsafe := strings.Contains(sources, "unsafe"); unsafe != (name == "style-src-attr") {
-				t.Errorf("the policy has %q; only style-src-attr may have an unsafe source", directive)
+				t.Errorf("the policy has %q, want an unsafe source only in style-src-attr", directive)
 			}
 			if strings.Contains(sources, ":") && directive != "img-src 'self' data:" ||
 				strings.Contains(sources, "*") {
-				t.Errorf("the policy has %q, which allows sources other than this server", directive)
+				t.Errorf("the policy has %q, want no sources other than this server", directive)
 			}
 		}
 		if !strings.HasPrefix(policy, "default-src 'none'; ") {
-			t.Errorf("the policy %q doesn't begin with default-src 'none'", policy)
+			t.Errorf("the policy is %q, want default-src 'none' first", policy)
 		}
 	}
-	page := string(body(t, serve(t, handler, http.MethodGet, "/", "")))
+	page := string(readBody(t, serve(t, handler, http.MethodGet, "/", "")))
 	if strings.Contains(page, "://") ||
 		regexp.MustCompile(`<script[^>]*>[^<]|<style|\son[a-z]+=|style=`).MatchString(page) {
-		t.Errorf("the page has an inline script or style, or an absolute URL: %s", page)
+		t.Errorf("got the page\n%s\nwant no inline scripts or styles, and no absolute URLs", page)
 	}
 }
 
-// Every file that the page links to is served, under a hashed name, and is cacheable forever.
+// The handler serves every file that the page links to. Clients may cache these files for a year,
+// because their names contain a hash of the content.
 func TestHandler_files(t *testing.T) {
 	handler := Handler()
-	page := string(body(t, serve(t, handler, http.MethodGet, "/", "")))
+	page := string(readBody(t, serve(t, handler, http.MethodGet, "/", "")))
 	links := regexp.MustCompile(`(?:src|href)="\.(/console/[^"]+)"`).FindAllStringSubmatch(page, -1)
 	if len(links) < 3 {
-		t.Fatalf("the page links to %d files, want at least a script, a style and an icon",
+		t.Fatalf("the page links to %d files, want at least 3: a script, a style and an icon",
 			len(links))
 	}
 	for _, link := range links {
 		response := serve(t, handler, http.MethodGet, link[1], "")
-		content := body(t, response)
+		content := readBody(t, response)
 		if response.StatusCode != http.StatusOK || len(content) == 0 ||
 			response.Header.Get("Cache-Control") != "public, max-age=31536000, immutable" {
 			t.Errorf("%s: got status %d, %d bytes and Cache-Control %q; want 200, a body, and "+
@@ -113,34 +115,34 @@ func TestHandler_files(t *testing.T) {
 	}
 }
 
-// The page suggests only the users that are passed to Handler. Their names and passwords are
-// escaped in HTML, and the passwords aren't printed.
+// The page suggests exactly the users that are passed to Handler. It escapes their names and
+// passwords. If a User is printed, the password isn't.
 func TestHandler_users(t *testing.T) {
-	text := fmt.Sprintf("%v %+v %#v %s", User{"alice", "hush"}, []User{{"alice", "hush"}},
-		User{"alice", "hush"}, &User{"alice", "hush"})
-	if strings.Contains(text, "hush") {
-		t.Errorf("a user is printed with the password: %s", text)
+	alice := User{"alice", "alice-password"}
+	text := fmt.Sprintf("%v %+v %#v %s", alice, []User{alice}, alice, &alice)
+	if strings.Contains(text, alice.Password) {
+		t.Errorf("Users are printed as %s, want them without the password", text)
 	}
 	usersPattern := regexp.MustCompile(`<meta name="users" content="([^"<>]*)">`)
-	users := []User{{"alice", "alice-password"},
+	users := []User{alice,
 		{`"><script>alert('b')</script>`, `&quot;__NONCE__`}}
-	page := string(body(t, serve(t, Handler(users...), http.MethodGet, "/", "")))
+	page := string(readBody(t, serve(t, Handler(users...), http.MethodGet, "/", "")))
 	match := usersPattern.FindStringSubmatch(page)
 	if match == nil {
-		t.Fatalf("the page suggests no users: %s", page)
+		t.Fatalf("got the page\n%s\nwant it to suggest users", page)
 	}
 	var got []User
 	if err := json.Unmarshal([]byte(html.UnescapeString(match[1])), &got); err != nil ||
 		got[0] != users[0] || got[1].Username != users[1].Username {
-		t.Errorf("the page suggests %v (%v), want %v", got, err, users)
+		t.Errorf("the page suggests %v (error: %v), want %v", got, err, users)
 	}
-	if page := string(body(t, serve(t, Handler(), http.MethodGet, "/", ""))); strings.Contains(page,
+	if page := string(readBody(t, serve(t, Handler(), http.MethodGet, "/", ""))); strings.Contains(page,
 		"alice") || usersPattern.MatchString(page) {
-		t.Errorf("the page suggests users, want none: %s", page)
+		t.Errorf("got the page\n%s\nwant it to suggest no users", page)
 	}
 }
 
-// Only the page and the files of the build are served, and only for GET and HEAD.
+// The handler serves only the page and the files of the build, and only for GET and HEAD.
 func TestHandler_routes(t *testing.T) {
 	handler := Handler()
 	for _, tt := range []struct {
@@ -163,7 +165,7 @@ func TestHandler_routes(t *testing.T) {
 	} {
 		response := serve(t, handler, tt.method, tt.target, "")
 		if response.StatusCode != tt.status || response.Header.Get("Allow") != tt.allow {
-			t.Errorf("%s %s: %d, Allow %q; want %d, %q", tt.method, tt.target, response.StatusCode,
+			t.Errorf("%s %s: got %d and Allow %q, want %d and %q", tt.method, tt.target, response.StatusCode,
 				response.Header.Get("Allow"), tt.status, tt.allow)
 		}
 		if got := response.Header.Get("Cache-Control"); tt.status == http.StatusNotFound &&
@@ -171,15 +173,16 @@ func TestHandler_routes(t *testing.T) {
 			t.Errorf("%s: the 404 has Cache-Control %q, want no-store", tt.target, got)
 		}
 		if tt.method == http.MethodHead &&
-			(len(body(t, response)) > 0 || response.Header.Get("Content-Length") == "0") {
-			t.Error("the response to HEAD has a body or no length, want only the length")
+			(len(readBody(t, response)) > 0 || response.Header.Get("Content-Length") == "0") {
+			t.Error("HEAD: got a body or no Content-Length, want only a Content-Length")
 		}
 	}
 	licenses := serve(t, handler, http.MethodGet, "/console/licenses.md", "")
 	if licenses.Header.Get("Cache-Control") != "no-cache" {
-		t.Error("licenses.md has no hash in its name: want Cache-Control no-cache")
+		t.Errorf("licenses.md has Cache-Control %q, want no-cache, because its name has no hash",
+			licenses.Header.Get("Cache-Control"))
 	}
-	text := string(body(t, licenses))
+	text := string(readBody(t, licenses))
 	for _, name := range []string{"@graphiql/react", "graphql", "monaco-editor", "monaco-graphql",
 		"react", "react-dom", "zustand"} {
 		if !strings.Contains(text, "## "+name+" - ") {
@@ -188,8 +191,8 @@ func TestHandler_routes(t *testing.T) {
 	}
 }
 
-// Clients that accept gzip get it, and other clients get the same content uncompressed. Concurrent
-// first requests get the same response.
+// Clients that accept gzip get compressed files, and other clients get the same content
+// uncompressed. Concurrent first requests for a file get the same response.
 func TestHandler_compression(t *testing.T) {
 	files, err := load()
 	if err != nil {
@@ -201,15 +204,14 @@ func TestHandler_compression(t *testing.T) {
 		if name == pageName {
 			continue
 		}
-		plain := body(t, serve(t, handler, http.MethodGet, "/"+name, "br, gzip;q=0"))
-		if !bytes.Equal(plain, file.content) {
+		uncompressed := readBody(t, serve(t, handler, http.MethodGet, "/"+name, "br, gzip;q=0"))
+		if !bytes.Equal(uncompressed, file.content) {
 			t.Errorf("%s: the uncompressed response differs from the file", name)
 		}
-		unhashed := name == "console/licenses.md" || name == "console/notices.txt"
+		isUnhashed := name == "console/licenses.md" || name == "console/notices.txt"
 		got := serve(t, handler, http.MethodGet, "/"+name, "").Header.Get("Cache-Control")
-		if (got == "no-cache") != unhashed {
-			t.Errorf("%s has Cache-Control %q; only files with a hash in their name may be cached",
-				name, got)
+		if (got == "no-cache") != isUnhashed {
+			t.Errorf("%s has Cache-Control %q, want no-cache: %t", name, got, isUnhashed)
 		}
 		var wg sync.WaitGroup
 		responses := make([]*http.Response, 4)
@@ -220,17 +222,19 @@ func TestHandler_compression(t *testing.T) {
 		}
 		wg.Wait()
 		for _, response := range responses {
-			compressed := body(t, response)
+			compressed := readBody(t, response)
 			reader, err := gzip.NewReader(bytes.NewReader(compressed))
 			if err != nil || response.Header.Get("Content-Encoding") != "gzip" ||
 				response.Header.Get("Vary") != "Accept-Encoding" {
-				t.Fatalf("%s isn't compressed: %v", name, err)
+				t.Fatalf("%s: got the header %v (error: %v), want a gzip response", name,
+					response.Header, err)
 			}
-			if got, err := io.ReadAll(reader); err != nil || !bytes.Equal(got, plain) {
-				t.Fatalf("%s differs after decompression: %v", name, err)
+			if got, err := io.ReadAll(reader); err != nil || !bytes.Equal(got, uncompressed) {
+				t.Fatalf("%s differs from the uncompressed response after decompression (error: %v)",
+					name, err)
 			}
 		}
-		rawBytes, gzipBytes = rawBytes+len(plain), gzipBytes+len(file.compressed())
+		rawBytes, gzipBytes = rawBytes+len(uncompressed), gzipBytes+len(file.gzip())
 	}
 	t.Logf("%d files: %d KiB, compressed %d KiB", len(files), rawBytes>>10, gzipBytes>>10)
 	if maxBytes := 2 << 20; gzipBytes > maxBytes {
@@ -238,14 +242,14 @@ func TestHandler_compression(t *testing.T) {
 	}
 }
 
-// acceptsGzip reads the header's codings and their qualities.
+// acceptsGzip reports whether Accept-Encoding contains gzip with a quality above zero.
 func TestAcceptsGzip(t *testing.T) {
 	for value, want := range map[string]bool{
 		"": false, "gzip": true, "br, GZIP": true, "gzip;q=0": false, "gzip; q=0.5": true,
 		"gzip;q=0.000": false, "deflate": false, "xgzip": false, "gzip;q=x": false,
 	} {
 		if got := acceptsGzip([]string{value}); got != want {
-			t.Errorf("acceptsGzip(%q) = %v, want %v", value, got, want)
+			t.Errorf("acceptsGzip(%q) = %t, want %t", value, got, want)
 		}
 	}
 }

@@ -12,11 +12,11 @@ import (
 	"testing"
 )
 
-// If a library contains a copy of another one, the copy isn't in the lock file, so no tool reports
-// its vulnerabilities. vite.config.ts looks for such copies in the sources of a build, where
-// comments name them. This test looks in the built files.
+// If a library contains a copy of another library, the copy isn't in the lock file, so no tool
+// reports its vulnerabilities. During a build, vite.config.ts looks for copies in the source files,
+// where comments name libraries. The tests in this file look for copies in the built files.
 
-// lockedVersions returns the versions of each library in package-lock.json.
+// lockedVersions returns the versions of each library in package-lock.json, by the library's name.
 func lockedVersions(t *testing.T) map[string][]string {
 	t.Helper()
 	var lock struct {
@@ -33,7 +33,8 @@ func lockedVersions(t *testing.T) map[string][]string {
 	return versions
 }
 
-// allowedCopies returns the libraries and constants that vendored.json allows.
+// allowedCopies returns the names of copied libraries, and the constants that look like versions,
+// that vendored.json allows.
 func allowedCopies(t *testing.T) map[string]bool {
 	t.Helper()
 	var entries []struct{ Library, Constant, Within, Why string }
@@ -42,7 +43,8 @@ func allowedCopies(t *testing.T) map[string]bool {
 	for _, e := range entries {
 		name := cmp.Or(e.Library, e.Constant)
 		if name == "" || e.Within == "" || e.Why == "" {
-			t.Errorf("vendored.json has an entry without a name, a place or a reason: %+v", e)
+			t.Errorf("vendored.json has the entry %+v, want a library or a constant, a place and a reason",
+				e)
 		}
 		names[name] = true
 	}
@@ -61,14 +63,15 @@ func readJSON(t *testing.T, name string, v any) {
 	}
 }
 
+// semver is a regular expression for a version.
 const semver = `(\d+\.\d+\.\d+(?:-[0-9A-Za-z.]+)?)`
 
 // bannerPattern matches comments that name a library and its version.
 var bannerPattern = regexp.MustCompile(
 	`(?:/\*|//|<!--)[!*\s]*(?:@license\s+)?((?:@[\w.-]+/)?[A-Za-z][\w.-]*?)(?:\.js)?\s+(?:v|version\s+)?` + semver)
 
-// A signature recognizes a library in minified code, which has no comments. Its group is the
-// version.
+// A signature recognizes a library in minified code, which has no comments. The group of its
+// pattern is the version.
 type signature struct {
 	library string
 	pattern *regexp.Regexp
@@ -81,27 +84,27 @@ var signatures = []signature{
 	{"react-dom", regexp.MustCompile(`version:\s*["'` + "`]" + semver + `["'` + "`]" + `,\s*rendererPackageName:\s*["'` + "`]" + `react-dom`)},
 }
 
-// versionPattern matches string literals that consist of a version.
+// versionPattern matches string literals that consist only of a version.
 var versionPattern = regexp.MustCompile(`["'` + "`]" + semver + `["'` + "`]")
 
-// findCopies returns the libraries in a file that aren't in the lock file. If a version is found
-// without a name, it returns the text around it.
+// findCopies returns the libraries in text, each with its version, that are neither locked nor
+// allowed. For a version without the name of a library, it returns the text around the version.
 func findCopies(text string, locked map[string][]string,
 	allowed map[string]bool) (copies []string) {
-	check := func(library, version string) {
+	checkLibrary := func(library, version string) {
 		library = strings.ToLower(library)
 		if !slices.Contains(locked[library], version) && !allowed[library] {
 			copies = append(copies, library+" "+version)
 		}
 	}
 	for _, found := range bannerPattern.FindAllStringSubmatch(text, -1) {
-		check(found[1], found[2])
+		checkLibrary(found[1], found[2])
 	}
 	identified := map[int]bool{} // positions of versions whose library is known
 	for _, s := range signatures {
 		for _, match := range s.pattern.FindAllStringSubmatchIndex(text, -1) {
 			identified[match[2]] = true
-			check(s.library, text[match[2]:match[3]])
+			checkLibrary(s.library, text[match[2]:match[3]])
 		}
 	}
 	versions := map[string]bool{}
@@ -120,7 +123,8 @@ func findCopies(text string, locked map[string][]string,
 	return copies
 }
 
-// The built files contain no library that isn't in the lock file.
+// The built files contain no library that isn't in the lock file, except for those that
+// vendored.json allows.
 func TestVendoredLibraries(t *testing.T) {
 	files, err := load()
 	if err != nil {
@@ -142,7 +146,7 @@ func TestVendoredLibraries(t *testing.T) {
 	if checked < 10 {
 		t.Errorf("checked %d files, want at least 10", checked)
 	}
-	// These libraries are part of the console, so their signatures must match.
+	// These libraries are in the build, so their signatures must match a file.
 	for _, library := range []string{"dompurify", "punycode.js", "react-dom"} {
 		i := slices.IndexFunc(signatures, func(s signature) bool { return s.library == library })
 		found := false
@@ -150,13 +154,14 @@ func TestVendoredLibraries(t *testing.T) {
 			found = found || signatures[i].pattern.Match(file.content)
 		}
 		if !found {
-			t.Errorf("%s is in the build but wasn't found: its signature %s is out of date", library,
+			t.Errorf("%s is in the build, but its signature %s matches no file: update the signature", library,
 				signatures[i].pattern)
 		}
 	}
 }
 
-// findCopies finds libraries by their comments, by their signatures, and by unknown versions.
+// findCopies finds copies of libraries by comments, by signatures, and by versions that aren't in
+// the lock file.
 func TestFindCopies(t *testing.T) {
 	locked := map[string][]string{"dompurify": {"3.5.0"}, "react": {"19.3.1"},
 		"marked": {"14.1.4", "15.0.0"}}

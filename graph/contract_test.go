@@ -11,10 +11,10 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/contract.graphqls")
 
-// The schema that clients see equals testdata/contract.graphqls. To change it, run this test with
-// -update; the diff of the file shows what changes for clients.
+// The schema that clients see equals testdata/contract.graphqls. If you change the schema, run this
+// test with -update. The diff of the file shows what changes for clients.
 func TestSchema_contract(t *testing.T) {
-	schema, err := NewSchema(resolver(t, fakeRealm{}, fakeLimiter{}))
+	schema, err := NewSchema(newResolver(t, fakeRealm{}, fakeLimiter{}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,21 +13,21 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// An error that no row of the table matches is logged with its text, but clients get only an
-// internal error with the request's ID.
+// If no row of the error table matches an error, the error is logged with its text. Clients get
+// only an internal error with the request's ID.
 func TestErrors_unknown(t *testing.T) {
 	s := newServer(t,
 		fakeRealm{logout: func(identity.Secret) error {
 			return fmt.Errorf("read sessions: %w", errDatabase)
 		}})
-	check(t, s.anonymous(`mutation { out: logout(refreshToken: "t") }`),
+	check(t, s.sendWithoutToken(`mutation { out: logout(refreshToken: "t") }`),
 		`{"errors":[{"message":"Internal error","path":["out"],"locations":[{"line":1,"column":12}],"extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"REQUESTID"}}],"data":null}`)
-	check(t, fmt.Sprint(s.logged(t)),
+	check(t, fmt.Sprint(s.logLines(t)),
 		`[map[error:read sessions: dial tcp 10.0.0.7: connection refused level:ERROR msg:field failed path:out requestId:REQUESTID]]`)
 }
 
-// A resolver that returns gqlgen's error type can't choose the message or extensions that clients
-// get.
+// If a resolver returns an error of gqlgen's type, clients don't get the error's message or
+// extensions.
 func TestErrors_gqlerror(t *testing.T) {
 	for name, err := range map[string]error{
 		"message": gqlerror.Errorf("%s", canary),
@@ -41,7 +41,7 @@ func TestErrors_gqlerror(t *testing.T) {
 		"nil inner error": &gqlerror.Error{Message: canary, Err: nil},
 	} {
 		s := newServer(t, fakeRealm{logout: func(identity.Secret) error { return err }})
-		got := s.anonymous(`mutation { logout(refreshToken: "t") }`)
+		got := s.sendWithoutToken(`mutation { logout(refreshToken: "t") }`)
 		if strings.Contains(got, canary) || strings.Contains(got, "FORBIDDEN") ||
 			!strings.Contains(got, `"code":"INTERNAL_SERVER_ERROR"`) {
 			t.Errorf("%s: got %s, want INTERNAL_SERVER_ERROR without the error's text", name, got)
@@ -49,22 +49,23 @@ func TestErrors_gqlerror(t *testing.T) {
 	}
 }
 
-// A gqlerror.Error that wraps an error of the table gets the table's message and code.
-func TestErrors_gqlerrorWrapsKnownError(t *testing.T) {
+// If a resolver returns a gqlerror.Error that wraps an error in the error table, clients get the
+// message and the code of the table.
+func TestErrors_gqlerrorWrapsTableError(t *testing.T) {
 	s := newServer(t, fakeRealm{logout: func(identity.Secret) error {
 		return &gqlerror.Error{Message: canary, Err: identity.ErrRefreshReused,
 			Extensions: map[string]any{"code": "MINE", "x": canary}}
 	}})
-	check(t, s.anonymous(`mutation { logout(refreshToken: "t") }`),
+	check(t, s.sendWithoutToken(`mutation { logout(refreshToken: "t") }`),
 		`{"errors":[{"message":"Sign in again","path":["logout"],"locations":[{"line":1,"column":12}],"extensions":{"code":"INVALID_REFRESH_TOKEN","reason":"REUSED"}}],"data":null}`)
 }
 
-// A request that the client canceled isn't logged as an error.
+// If the client canceled the request, the error isn't logged.
 func TestErrors_canceled(t *testing.T) {
 	for _, err := range []error{context.Canceled,
 		fmt.Errorf("call the realm: %w", context.Canceled)} {
 		s := newServer(t, fakeRealm{logout: func(identity.Secret) error { return err }})
-		if got := s.anonymous(`mutation { logout(refreshToken: "t") }`); !strings.Contains(got,
+		if got := s.sendWithoutToken(`mutation { logout(refreshToken: "t") }`); !strings.Contains(got,
 			"INTERNAL_SERVER_ERROR") {
 			t.Errorf("%v: got %s, want INTERNAL_SERVER_ERROR", err, got)
 		}
@@ -74,33 +75,33 @@ func TestErrors_canceled(t *testing.T) {
 	}
 }
 
-// An exceeded deadline is the code TIMEOUT, and is logged as a warning.
+// If the deadline was exceeded, clients get the code TIMEOUT, and the error is logged as a warning.
 func TestErrors_deadline(t *testing.T) {
 	s := newServer(t,
 		fakeRealm{logout: func(identity.Secret) error {
 			return fmt.Errorf("call the realm: %w", context.DeadlineExceeded)
 		}})
-	check(t, s.anonymous(`mutation { logout(refreshToken: "t") }`),
+	check(t, s.sendWithoutToken(`mutation { logout(refreshToken: "t") }`),
 		`{"errors":[{"message":"The request took too long","path":["logout"],"locations":[{"line":1,"column":12}],"extensions":{"code":"TIMEOUT"}}],"data":null}`)
-	if lines := s.logged(t); len(lines) != 1 || lines[0]["level"] != "WARN" ||
+	if lines := s.logLines(t); len(lines) != 1 || lines[0]["level"] != "WARN" ||
 		lines[0]["path"] != "logout" {
 		t.Errorf("logged %v, want one warning with the path", lines)
 	}
 }
 
-// With Detail, clients get an error's detail.
+// With Presenter.Detail, clients get the detail of a token's error.
 func TestErrors_detail(t *testing.T) {
 	s := newServer(t, fakeRealm{})
 	s.presenter.Detail = true
 	s.SetErrorPresenter(s.presenter.Present)
 	check(t,
-		s.query(nil, &identity.Error{Reason: identity.ErrTokenExpired, Detail: "exp was yesterday"},
+		s.send(nil, &identity.Error{Reason: identity.ErrTokenExpired, Detail: "exp was yesterday"},
 			`{ me { id } }`, nil),
 		`{"errors":[{"message":"Token has expired","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","detail":"exp was yesterday","reason":"TOKEN_EXPIRED"}}],"data":{"me":null}}`)
 }
 
-// Only with Detail, BAD_USER_INPUT names the argument. It helps developers whose form sends an
-// empty string instead of null for a missing one-time code.
+// Only with Presenter.Detail, the error BAD_USER_INPUT says which argument is malformed. That helps
+// developers whose form sends an empty string, instead of null, if there is no one-time code.
 func TestErrors_detailOfArgument(t *testing.T) {
 	for detail, want := range map[bool]string{
 		false: `{"errors":[{"message":"Request malformed!","path":["login"],"locations":[{"line":1,"column":12}],"extensions":{"code":"BAD_USER_INPUT"}}],"data":null}`,
@@ -111,17 +112,17 @@ func TestErrors_detailOfArgument(t *testing.T) {
 		s.presenter.Detail = detail
 		s.SetErrorPresenter(s.presenter.Present)
 		check(t,
-			s.query(nil, nil,
+			s.send(nil, nil,
 				`mutation { login(username: "alice", password: "secret", otp: "") { accessToken } }`, nil), want)
 	}
 }
 
-// A leakyError has a password, which fmt would print.
+// A leakyError is an error whose text is a password.
 type leakyError struct{ password string }
 
 func (e *leakyError) Error() string { return e.password }
 
-// A panic is logged with the type of its value, but without the value.
+// If a resolver panics, the log has the type of the panic's value, but not the value.
 func TestPanic_value(t *testing.T) {
 	for typeName, value := range map[string]any{
 		"string":              canary,
@@ -135,12 +136,12 @@ func TestPanic_value(t *testing.T) {
 		"identity.Secret":     identity.NewSecret(canary),
 	} {
 		s := newServer(t, fakeRealm{logout: func(identity.Secret) error { panic(value) }})
-		check(t, s.anonymous(`mutation { logout(refreshToken: "`+canary+`") }`),
+		check(t, s.sendWithoutToken(`mutation { logout(refreshToken: "`+canary+`") }`),
 			`{"errors":[{"message":"Internal error","path":["logout"],"extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"REQUESTID"}}],"data":null}`)
 		if strings.Contains(s.log.String(), canary) {
-			t.Errorf("%s: logged %s, want it without the value", typeName, s.log.String())
+			t.Errorf("panic with a %s: logged %s, want it without the value", typeName, s.log.String())
 		}
-		lines := s.logged(t)
+		lines := s.logLines(t)
 		if len(lines) != 1 {
 			t.Fatalf("%s: logged %d lines, want one: %v", typeName, len(lines), lines)
 		}
@@ -151,12 +152,13 @@ func TestPanic_value(t *testing.T) {
 		}
 		if stack, _ := line["stack"].(string); !strings.Contains(stack,
 			"graph.(*mutationResolver).Logout") {
-			t.Errorf("%s: the stack lacks the resolver: %s", typeName, stack)
+			t.Errorf("panic with a %s: the stack lacks the resolver: %s", typeName, stack)
 		}
 	}
 }
 
-// A runtime error is logged with its message, which contains only indexes and types.
+// If a resolver panics with a runtime error, the log has the error's message, which contains only
+// indexes and types.
 func TestPanic_runtimeError(t *testing.T) {
 	var nilUser *identity.User
 	var empty []int
@@ -173,44 +175,44 @@ func TestPanic_runtimeError(t *testing.T) {
 		},
 	} {
 		s := newServer(t, fakeRealm{logout: func(identity.Secret) error { fail(); return nil }})
-		s.anonymous(`mutation { logout(refreshToken: "t") }`)
-		if lines := s.logged(t); len(lines) != 1 || lines[0]["panic"] != want ||
+		s.sendWithoutToken(`mutation { logout(refreshToken: "t") }`)
+		if lines := s.logLines(t); len(lines) != 1 || lines[0]["panic"] != want ||
 			strings.Contains(s.log.String(), canary) {
 			t.Errorf("logged %v, want %q", lines, want)
 		}
 	}
 }
 
-// Without gqlgen's Introspection extension, __schema and __type fail.
+// Without gqlgen's Introspection extension, the fields __schema and __type fail.
 func TestIntrospectionOff(t *testing.T) {
 	s := newServer(t, fakeRealm{})
 	for query, want := range map[string]string{
 		`{ __schema { queryType { name } } }`: `{"errors":[{"message":"Introspection is off","path":["__schema"],"locations":[{"line":1,"column":3}],"extensions":{"code":"INTROSPECTION_DISABLED"}}],"data":{"__schema":null}}`,
 		`{ s: __schema { types { name } } }`:  `{"errors":[{"message":"Introspection is off","path":["s"],"locations":[{"line":1,"column":3}],"extensions":{"code":"INTROSPECTION_DISABLED"}}],"data":{"s":null}}`,
 		`{ __type(name: "User") { name } }`:   `{"errors":[{"message":"Introspection is off","path":["__type"],"locations":[{"line":1,"column":3}],"extensions":{"code":"INTROSPECTION_DISABLED"}}],"data":{"__type":null}}`,
-		// __typename works: many clients select it, and it reveals nothing.
+		// __typename works, because many clients select it and it reveals nothing.
 		`{ __typename }`:          `{"data":{"__typename":"Query"}}`,
 		`mutation { __typename }`: `{"data":{"__typename":"Mutation"}}`,
 	} {
-		check(t, s.anonymous(query), want)
+		check(t, s.sendWithoutToken(query), want)
 	}
 	if s.log.Len() != 0 {
 		t.Errorf("logged %s, want nothing", s.log.String())
 	}
 }
 
-// With gqlgen's Introspection extension, __schema and __type work.
+// With gqlgen's Introspection extension, the fields __schema and __type work.
 func TestIntrospectionOn(t *testing.T) {
 	s := newServer(t, fakeRealm{})
 	s.Use(extension.Introspection{})
-	check(t, s.anonymous(`{ __schema { queryType { name } } __type(name: "Session") { kind } }`),
+	check(t, s.sendWithoutToken(`{ __schema { queryType { name } } __type(name: "Session") { kind } }`),
 		`{"data":{"__schema":{"queryType":{"name":"Query"}},"__type":{"kind":"OBJECT"}}}`)
 }
 
-// Other fields in a document with introspection keep their own errors.
+// If introspection is off, other fields of a document that uses it still get their own errors.
 func TestIntrospectionOff_otherError(t *testing.T) {
 	s := newServer(t, fakeRealm{})
-	got := s.anonymous(`{ me { id } __type(name: "User") { name } }`)
+	got := s.sendWithoutToken(`{ me { id } __type(name: "User") { name } }`)
 	for _, want := range []string{
 		`{"message":"Not authenticated","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_MISSING"}}`,
 		`{"message":"Introspection is off","path":["__type"],"locations":[{"line":1,"column":13}],"extensions":{"code":"INTROSPECTION_DISABLED"}}`,
@@ -222,14 +224,14 @@ func TestIntrospectionOff_otherError(t *testing.T) {
 	}
 }
 
-// An argument of the wrong type that passes validation is BAD_USER_INPUT. Its value is in neither
-// the response nor the log.
+// If an argument has the wrong type but passes validation, the error is BAD_USER_INPUT. Neither the
+// response nor the log contains the value.
 func TestErrors_invalidArgument(t *testing.T) {
 	s := newServer(t, fakeRealm{})
-	got := s.anonymous(`mutation { login(username: {}, password: "` + canary + `") { tokenType } }`)
+	got := s.sendWithoutToken(`mutation { login(username: {}, password: "` + canary + `") { tokenType } }`)
 	check(t, got,
 		`{"errors":[{"message":"Request malformed!","path":["login"],"extensions":{"code":"BAD_USER_INPUT"}}],"data":null}`)
 	if s.log.Len() != 0 {
-		t.Errorf("logged %s, want nothing: it is the client's error", s.log.String())
+		t.Errorf("logged %s, want nothing, because it is the client's error", s.log.String())
 	}
 }

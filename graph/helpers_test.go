@@ -67,15 +67,15 @@ func (l fakeLimiter) reserveOrAllow(field, subject string) (func(error), error) 
 	return l.reserve(field, subject)
 }
 
-// A server serves the real schema with gqlgen's own handler, and has a log.
+// A server serves the real schema with gqlgen's own handler. Its presenter logs to log.
 type server struct {
 	*handler.Server
 	log       bytes.Buffer
 	presenter apierror.Presenter
 }
 
-// resolver returns a Resolver with this realm and limiter.
-func resolver(t testing.TB, realm signin.Realm, limiter signin.Limiter) *Resolver {
+// newResolver returns a Resolver with this realm and limiter.
+func newResolver(t testing.TB, realm signin.Realm, limiter signin.Limiter) *Resolver {
 	t.Helper()
 	service, err := signin.New(realm, limiter)
 	if err != nil {
@@ -84,16 +84,16 @@ func resolver(t testing.TB, realm signin.Realm, limiter signin.Limiter) *Resolve
 	return &Resolver{SignIn: service}
 }
 
-// newServer returns a server without limits on attempts.
+// newServer returns a server with this realm, which allows every attempt.
 func newServer(t testing.TB, realm signin.Realm) *server {
 	t.Helper()
 	return newLimitedServer(t, realm, fakeLimiter{})
 }
 
-// newLimitedServer returns a server with this limiter.
+// newLimitedServer returns a server with this realm and limiter.
 func newLimitedServer(t testing.TB, realm signin.Realm, limiter signin.Limiter) *server {
 	t.Helper()
-	schema, err := NewSchema(resolver(t, realm, limiter))
+	schema, err := NewSchema(newResolver(t, realm, limiter))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,9 +106,9 @@ func newLimitedServer(t testing.TB, realm signin.Realm, limiter signin.Limiter) 
 	return s
 }
 
-// query runs a query and returns the body of the response. user and tokenErr are the result of
+// send sends an operation and returns the body of the response. user and tokenErr are the result of
 // verifying the request's token.
-func (s *server) query(user *identity.User, tokenErr error, query string,
+func (s *server) send(user *identity.User, tokenErr error, query string,
 	variables map[string]any) string {
 	body, err := json.Marshal(map[string]any{"query": query, "variables": variables})
 	if err != nil {
@@ -121,11 +121,11 @@ func (s *server) query(user *identity.User, tokenErr error, query string,
 	return recorder.Body.String()
 }
 
-// anonymous runs a query without a token.
-func (s *server) anonymous(query string) string { return s.query(nil, nil, query, nil) }
+// sendWithoutToken sends an operation without a token.
+func (s *server) sendWithoutToken(query string) string { return s.send(nil, nil, query, nil) }
 
-// logged returns the decoded lines of the log, without their times.
-func (s *server) logged(t testing.TB) []map[string]any {
+// logLines returns the attributes of each line of the log, without the time.
+func (s *server) logLines(t testing.TB) []map[string]any {
 	t.Helper()
 	var lines []map[string]any
 	for line := range strings.Lines(s.log.String()) {
@@ -139,7 +139,7 @@ func (s *server) logged(t testing.TB) []map[string]any {
 	return lines
 }
 
-// check fails the test if got isn't want.
+// check reports an error if got isn't want.
 func check(t testing.TB, got, want string) {
 	t.Helper()
 	if got != want {

@@ -10,13 +10,14 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// A recorder allows a number of attempts, and records each attempt with its outcome.
+// A recorder is a limiter that allows a number of attempts, and records each attempt with its
+// outcome.
 type recorder struct {
-	allowed int      // attempts that are left
-	lines   []string // such as "login alice: <nil>"
+	allowed int      // attempts that it still allows
+	lines   []string // one per attempt, such as "login alice: <nil>"
 }
 
-// limiter returns a limiter that records to r.
+// limiter returns a fakeLimiter that records in r.
 func (r *recorder) limiter() fakeLimiter {
 	return fakeLimiter{reserve: func(field, subject string) (func(error), error) {
 		if r.allowed--; r.allowed < 0 {
@@ -29,7 +30,7 @@ func (r *recorder) limiter() fakeLimiter {
 	}}
 }
 
-// refusingRealm returns a realm that refuses every call, and counts the calls.
+// refusingRealm returns a realm that refuses every call. It counts the calls in calls.
 func refusingRealm(calls *int) fakeRealm {
 	return fakeRealm{
 		login: func(identity.Credentials) (*identity.OpenIDToken, error) {
@@ -44,45 +45,45 @@ func refusingRealm(calls *int) fakeRealm {
 	}
 }
 
-// Each run of a login, refresh or logout field is an attempt, however the document selects the
-// field.
+// Each time that the server runs a field login, refresh or logout, that is an attempt. It doesn't
+// matter how the document selects the field.
 func TestLimiter_fields(t *testing.T) {
 	for name, tt := range map[string]struct {
 		query string
 		want  []string
 	}{
-		"once": {`mutation { login(username: "a", password: "p") { scope } }`,
+		"one field": {`mutation { login(username: "a", password: "p") { scope } }`,
 			[]string{"login a"}},
 		"aliases": {`mutation { x: login(username: "a", password: "1") { scope } y: login(username: "a", password: "2") { scope } z: login(username: "b", password: "3") { scope } }`, []string{"login a", "login a", "login b"}},
 		"fragments": {`mutation { ...F ... on Mutation { y: login(username: "b", password: "2") { scope } } ...G }
 			fragment F on Mutation { x: login(username: "a", password: "1") { scope } ...G }
 			fragment G on Mutation { z: login(username: "c", password: "3") { scope } }`, []string{"login a", "login c", "login b"}},
 		"merged fields": {`mutation { login(username: "a", password: "p") { scope } login(username: "a", password: "p") { tokenType } }`, []string{"login a"}},
-		"skipped": {
+		"@skip and @include": {
 			`mutation { login(username: "a", password: "p") @skip(if: true) { scope } x: login(username: "b", password: "p") @include(if: true) { scope } }`, []string{"login b"},
 		},
-		"other fields": {
+		"refresh and logout": {
 			`mutation { refresh(refreshToken: "r") { scope } x: refresh(refreshToken: "s") { scope } y: logout(refreshToken: "t") }`, []string{"refresh r", "refresh s", "logout t"},
 		},
 		"bad input": {`mutation { login(username: "", password: "p") { scope } refresh(refreshToken: "") { scope } }`, nil},
 	} {
 		calls, rec := 0, &recorder{allowed: 100}
-		// Every field fails. The fields are non-null, so data is null, but all fields run.
+		// Every field fails and is non-null, so data is null. Still, all fields run.
 		s := newLimitedServer(t, refusingRealm(&calls), rec.limiter())
-		got := s.anonymous(tt.query)
+		got := s.sendWithoutToken(tt.query)
 		var attempts []string
 		for _, line := range rec.lines {
 			attempt, _, _ := strings.Cut(line, ":")
 			attempts = append(attempts, attempt)
 		}
 		if calls != len(tt.want) || !slices.Equal(attempts, tt.want) {
-			t.Errorf("%s: attempts %q, %d calls to the realm, want %q\n%s", name, attempts, calls,
-				tt.want, got)
+			t.Errorf("%s: got the attempts %q and %d calls to the realm, want %q and as many calls\n%s",
+				name, attempts, calls, tt.want, got)
 		}
 	}
 }
 
-// An attempt that the limiter refuses doesn't reach the realm. The error says only when to retry.
+// If the limiter refuses an attempt, the realm isn't called. The error says only when to retry.
 func TestLimiter_refused(t *testing.T) {
 	for _, query := range []string{
 		`mutation { login(username: "alice", password: "` + canary + `") { scope } }`,
@@ -92,7 +93,7 @@ func TestLimiter_refused(t *testing.T) {
 	} {
 		s := newLimitedServer(t, fakeRealm{}, (&recorder{}).limiter())
 		field, _, _ := strings.Cut(strings.TrimPrefix(query, "mutation { "), "(")
-		check(t, s.anonymous(query), fmt.Sprintf(
+		check(t, s.sendWithoutToken(query), fmt.Sprintf(
 			`{"errors":[{"message":"Too many attempts","path":[%q],"locations":[{"line":1,"column":12}],"extensions":{"code":"RATE_LIMITED","retryAfter":2}}],"data":null}`, field))
 		if s.log.Len() != 0 {
 			t.Errorf("logged %s, want nothing", s.log.String())
@@ -100,30 +101,30 @@ func TestLimiter_refused(t *testing.T) {
 	}
 }
 
-// done gets the realm's error unchanged.
+// The limiter's done gets the realm's error unchanged.
 func TestLimiter_done(t *testing.T) {
-	wrapped := fmt.Errorf("log in: %w", identity.ErrBadCredentials)
+	wrappedErr := fmt.Errorf("log in: %w", identity.ErrBadCredentials)
 	for want, err := range map[string]error{"login alice: <nil>": nil,
-		"login alice: log in: bad credentials": wrapped} {
+		"login alice: log in: bad credentials": wrappedErr} {
 		rec := &recorder{allowed: 1}
 		s := newLimitedServer(t,
 			fakeRealm{login: func(identity.Credentials) (*identity.OpenIDToken, error) {
 				return tokens(), err
 			}}, rec.limiter())
-		s.anonymous(`mutation { login(username: "alice", password: "p") { scope } }`)
+		s.sendWithoutToken(`mutation { login(username: "alice", password: "p") { scope } }`)
 		if len(rec.lines) != 1 || rec.lines[0] != want {
 			t.Errorf("the limiter recorded %q, want %q", rec.lines, want)
 		}
 	}
 }
 
-// After a panic the result is unknown, so done isn't called and the attempt stays counted.
+// If the realm panics, done isn't called: the result is unknown, so the attempt stays counted.
 func TestLimiter_panic(t *testing.T) {
 	rec := &recorder{allowed: 1}
 	s := newLimitedServer(t,
 		fakeRealm{login: func(identity.Credentials) (*identity.OpenIDToken, error) { panic("x") }},
 		rec.limiter())
-	s.anonymous(`mutation { login(username: "alice", password: "p") { scope } }`)
+	s.sendWithoutToken(`mutation { login(username: "alice", password: "p") { scope } }`)
 	if len(rec.lines) != 0 || rec.allowed != 0 {
 		t.Errorf("the limiter recorded %q, and %d attempts are left; want nothing and 0",
 			rec.lines, rec.allowed)

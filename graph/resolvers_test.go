@@ -11,6 +11,7 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
+// tokenFields selects every field of a token response.
 const tokenFields = `{ tokenType accessToken expiresIn refreshToken refreshExpiresIn idToken scope }`
 
 // tokens returns a token response with every field.
@@ -22,11 +23,12 @@ func tokens() *identity.OpenIDToken {
 	}
 }
 
+// tokensJSON is the result of tokenFields for tokens.
 const tokensJSON = `{"tokenType":"Bearer","accessToken":"access","expiresIn":300,"refreshToken":"refresh","refreshExpiresIn":1800,"idToken":"id","scope":["openid","email"]}`
 
 // login passes its arguments to the realm unchanged, and returns all tokens.
 func TestLogin_arguments(t *testing.T) {
-	const oddPassword = "a&b+c%20d\"e\\f ü🔑 "
+	const password = "a&b+c%20d\"e\\f ü🔑 "
 	for _, otp := range []any{nil, "123456"} {
 		var got identity.Credentials
 		s := newServer(t,
@@ -35,28 +37,29 @@ func TestLogin_arguments(t *testing.T) {
 				return tokens(), nil
 			}})
 		check(t,
-			s.query(nil, nil,
+			s.send(nil, nil,
 				`mutation ($u: String!, $p: String!, $o: String) { login(username: $u, password: $p, otp: $o) `+tokenFields+` }`,
-				map[string]any{"u": " Alice@Example.org", "p": oddPassword, "o": otp}),
+				map[string]any{"u": " Alice@Example.org", "p": password, "o": otp}),
 			`{"data":{"login":`+tokensJSON+`}}`)
 		want, _ := otp.(string)
-		if got.Username != " Alice@Example.org" || got.Password.Reveal() != oddPassword ||
+		if got.Username != " Alice@Example.org" || got.Password.Reveal() != password ||
 			got.OTP.Reveal() != want {
-			t.Errorf("the realm got %q, %q, %q", got.Username, got.Password.Reveal(),
-				got.OTP.Reveal())
+			t.Errorf("the realm got %q, %q and %q, want the arguments unchanged", got.Username,
+				got.Password.Reveal(), got.OTP.Reveal())
 		}
 	}
 }
 
-// login works with literals instead of variables, and without a one-time code.
+// login works with literals instead of variables, and without the argument otp.
 func TestLogin_literalsWithoutOTP(t *testing.T) {
 	s := newServer(t, fakeRealm{login: func(c identity.Credentials) (*identity.OpenIDToken, error) {
 		if c.Username != "alice" || c.Password.Reveal() != "p" || c.OTP.Reveal() != "" {
-			t.Errorf("the realm got %q, %q, %q", c.Username, c.Password.Reveal(), c.OTP.Reveal())
+			t.Errorf("the realm got %q, %q and %q, want alice, p and no code", c.Username,
+				c.Password.Reveal(), c.OTP.Reveal())
 		}
 		return tokens(), nil
 	}})
-	check(t, s.anonymous(`mutation { login(username: "alice", password: "p") { accessToken } }`),
+	check(t, s.sendWithoutToken(`mutation { login(username: "alice", password: "p") { accessToken } }`),
 		`{"data":{"login":{"accessToken":"access"}}}`)
 }
 
@@ -65,23 +68,24 @@ func TestRefresh_Logout_token(t *testing.T) {
 	s := newServer(t, fakeRealm{
 		refresh: func(token identity.Secret) (*identity.OpenIDToken, error) {
 			if token.Reveal() != "old" {
-				t.Errorf("the realm got %q", token.Reveal())
+				t.Errorf("the realm got %q, want old", token.Reveal())
 			}
 			return tokens(), nil
 		},
 		logout: func(token identity.Secret) error {
 			if token.Reveal() != "newest" {
-				t.Errorf("the realm got %q", token.Reveal())
+				t.Errorf("the realm got %q, want newest", token.Reveal())
 			}
 			return nil
 		},
 	})
-	check(t, s.anonymous(`mutation { refresh(refreshToken: "old") `+tokenFields+` }`),
+	check(t, s.sendWithoutToken(`mutation { refresh(refreshToken: "old") `+tokenFields+` }`),
 		`{"data":{"refresh":`+tokensJSON+`}}`)
-	check(t, s.anonymous(`mutation { logout(refreshToken: "newest") }`), `{"data":{"logout":true}}`)
+	check(t, s.sendWithoutToken(`mutation { logout(refreshToken: "newest") }`), `{"data":{"logout":true}}`)
 }
 
-// Without a refresh token, or with one that doesn't expire, refreshExpiresIn is null.
+// If the realm returns no refresh token, refreshToken and refreshExpiresIn are null. If the refresh
+// token doesn't expire, only refreshExpiresIn is null.
 func TestRefresh_missingValues(t *testing.T) {
 	response := &identity.OpenIDToken{TokenType: "Bearer", AccessToken: identity.NewSecret("a"),
 		Scope: []string{}}
@@ -89,15 +93,15 @@ func TestRefresh_missingValues(t *testing.T) {
 		fakeRealm{refresh: func(identity.Secret) (*identity.OpenIDToken, error) {
 			return response, nil
 		}})
-	check(t, s.anonymous(`mutation { refresh(refreshToken: "t") `+tokenFields+` }`),
+	check(t, s.sendWithoutToken(`mutation { refresh(refreshToken: "t") `+tokenFields+` }`),
 		`{"data":{"refresh":{"tokenType":"Bearer","accessToken":"a","expiresIn":0,"refreshToken":null,"refreshExpiresIn":null,"idToken":null,"scope":[]}}}`)
 	response.RefreshToken = ptr(identity.NewSecret("endless"))
 	check(t,
-		s.anonymous(`mutation { refresh(refreshToken: "t") { refreshToken refreshExpiresIn } }`),
+		s.sendWithoutToken(`mutation { refresh(refreshToken: "t") { refreshToken refreshExpiresIn } }`),
 		`{"data":{"refresh":{"refreshToken":"endless","refreshExpiresIn":null}}}`)
 }
 
-// Bad input doesn't reach the realm. The fake realm has no functions, so a call would panic.
+// If an argument is malformed, the realm isn't called. (A call of this fake realm would panic.)
 func TestBadInput(t *testing.T) {
 	for _, query := range []string{
 		`mutation { login(username: "", password: "` + canary + `") { scope } }`,
@@ -118,7 +122,7 @@ func TestBadInput(t *testing.T) {
 	} {
 		s := newServer(t, fakeRealm{})
 		field, _, _ := strings.Cut(strings.TrimPrefix(query, "mutation { "), "(")
-		check(t, s.anonymous(query), fmt.Sprintf(
+		check(t, s.sendWithoutToken(query), fmt.Sprintf(
 			`{"errors":[{"message":"Request malformed!","path":[%q],"locations":[{"line":1,"column":12}],"extensions":{"code":"BAD_USER_INPUT"}}],"data":null}`, field))
 		if s.log.Len() != 0 {
 			t.Errorf("logged %s, want nothing", s.log.String())
@@ -126,7 +130,7 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// An error from the realm gets its code, and the response doesn't contain the realm's message.
+// If the realm refuses a login, clients get the code of the realm's error, but not its text.
 func TestLogin_refused(t *testing.T) {
 	for _, tt := range []struct {
 		err  error
@@ -140,22 +144,22 @@ func TestLogin_refused(t *testing.T) {
 			fakeRealm{login: func(identity.Credentials) (*identity.OpenIDToken, error) {
 				return nil, fmt.Errorf("log in: %w: realm responded %s", tt.err, canary)
 			}})
-		check(t, s.anonymous(`mutation { login(username: "alice", password: "p") { scope } }`),
+		check(t, s.sendWithoutToken(`mutation { login(username: "alice", password: "p") { scope } }`),
 			`{"errors":[`+tt.want+`],"data":null}`)
 	}
 }
 
-// logout returns an error, not true, if the realm is unavailable.
+// If the realm is unavailable, logout fails instead of returning true.
 func TestLogout_failed(t *testing.T) {
 	s := newServer(t,
 		fakeRealm{logout: func(identity.Secret) error { return identity.ErrProviderUnavailable }})
-	got := s.anonymous(`mutation { logout(refreshToken: "t") }`)
+	got := s.sendWithoutToken(`mutation { logout(refreshToken: "t") }`)
 	if strings.Contains(got, "true") || !strings.Contains(got, "IDENTITY_PROVIDER_UNAVAILABLE") {
 		t.Errorf("got %s, want an error and no result", got)
 	}
 }
 
-// If a panic or an error contains a password, the password is in neither the response nor the log.
+// If a panic or an error contains the password, neither the response nor the log contains it.
 func TestLogin_passwordInPanic(t *testing.T) {
 	for name, realm := range map[string]fakeRealm{
 		"panic with the password": {login: func(c identity.Credentials) (*identity.OpenIDToken, error) { panic("bad: " + c.Password.Reveal()) }},
@@ -172,12 +176,12 @@ func TestLogin_passwordInPanic(t *testing.T) {
 	} {
 		for argument, run := range map[string]func(*server) string{
 			"variable": func(s *server) string {
-				return s.query(nil, nil,
+				return s.send(nil, nil,
 					`mutation ($p: String!) { login(username: "alice", password: $p, otp: "`+canary+
 						`") { scope } }`, map[string]any{"p": canary})
 			},
 			"literal": func(s *server) string {
-				return s.anonymous(`mutation { login(username: "alice", password: "` + canary +
+				return s.sendWithoutToken(`mutation { login(username: "alice", password: "` + canary +
 					`") { scope } }`)
 			},
 		} {
@@ -194,18 +198,18 @@ func TestLogin_passwordInPanic(t *testing.T) {
 	}
 }
 
-// Fields that conflict are rejected before the realm is called. The error's message comes from
-// package graphqlhttp, which this server doesn't use.
+// If two login fields conflict, validation fails and the realm isn't called. The test doesn't check
+// the message of the error, which comes from package graphqlhttp; this server doesn't use it.
 func TestLogin_fieldConflict(t *testing.T) {
 	called := false
 	s := newServer(t, fakeRealm{login: func(identity.Credentials) (*identity.OpenIDToken, error) {
 		called = true
 		return tokens(), nil
 	}})
-	got := s.anonymous(
+	got := s.sendWithoutToken(
 		`mutation { login(username: "a", password: "p") { scope } login(username: "b", password: "p") { scope } }`)
 	if called || !strings.Contains(got, `"errors"`) || !strings.Contains(got, `"data":null`) {
-		t.Errorf("realm called: %t, response %s; want an error and no call", called, got)
+		t.Errorf("got %s, and the realm was called: %t; want an error and no call", got, called)
 	}
 }
 
@@ -217,7 +221,7 @@ func TestLogin_order(t *testing.T) {
 		return tokens(), nil
 	}})
 	check(t,
-		s.anonymous(
+		s.sendWithoutToken(
 			`mutation { x: login(username: "a", password: "p") { scope } y: login(username: "b", password: "p") { scope } }`),
 		`{"data":{"x":{"scope":["openid","email"]},"y":{"scope":["openid","email"]}}}`)
 	if fmt.Sprint(usernames) != "[a b]" {
@@ -225,10 +229,10 @@ func TestLogin_order(t *testing.T) {
 	}
 }
 
-// Without a token, each me fails with TOKEN_MISSING.
+// If the request has no token, each field me fails with TOKEN_MISSING.
 func TestMe_anonymous(t *testing.T) {
 	s := newServer(t, fakeRealm{})
-	got := s.anonymous(`{ a: me { id } b: me { id } }`)
+	got := s.sendWithoutToken(`{ a: me { id } b: me { id } }`)
 	for _, want := range []string{
 		`{"message":"Not authenticated","path":["a"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_MISSING"}}`,
 		`{"message":"Not authenticated","path":["b"],"locations":[{"line":1,"column":16}],"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_MISSING"}}`,
@@ -240,7 +244,7 @@ func TestMe_anonymous(t *testing.T) {
 	}
 }
 
-// Even without the directive, me fails for unauthenticated callers.
+// Even if @auth isn't enforced, the resolver of me fails for unauthenticated callers.
 func TestMe_withoutDirective(t *testing.T) {
 	for _, want := range []error{identity.ErrTokenMissing, identity.ErrTokenExpired} {
 		ctx := context.Background()
@@ -253,20 +257,21 @@ func TestMe_withoutDirective(t *testing.T) {
 	}
 }
 
-// A bad token stops only guarded fields: login works even if an expired token is still sent, but me
-// fails and says why.
+// If the token of a request is invalid, only guarded fields fail: login works even if the client
+// still sends an expired token, but me fails with the reason.
 func TestBadToken(t *testing.T) {
 	s := newServer(t,
 		fakeRealm{login: func(identity.Credentials) (*identity.OpenIDToken, error) {
 			return tokens(), nil
 		}})
-	expired := &identity.Error{Reason: identity.ErrTokenExpired, Detail: "exp was yesterday"}
-	check(t, s.query(nil, expired, `mutation { login(username: "a", password: "p") { scope } }`, nil),
+	expiredErr := &identity.Error{Reason: identity.ErrTokenExpired, Detail: "exp was yesterday"}
+	check(t, s.send(nil, expiredErr, `mutation { login(username: "a", password: "p") { scope } }`, nil),
 		`{"data":{"login":{"scope":["openid","email"]}}}`)
-	check(t, s.query(nil, expired, `{ me { id } __typename }`, nil),
+	check(t, s.send(nil, expiredErr, `{ me { id } __typename }`, nil),
 		`{"errors":[{"message":"Token has expired","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_EXPIRED"}}],"data":{"me":null,"__typename":"Query"}}`)
 }
 
+// meFields selects every field of me.
 const meFields = `{ me { id username email emailVerified name givenName familyName realmRoles clientRoles { client roles } groups
   token { scope expiresAt acr session { id authenticatedAt } claims } } }`
 
@@ -288,14 +293,14 @@ func TestMe_everyField(t *testing.T) {
 			Claims: identity.Claims(`{"sub":"0b7c"}`),
 		},
 	}
-	check(t, s.query(alice, nil, meFields, nil),
+	check(t, s.send(alice, nil, meFields, nil),
 		`{"data":{"me":{"id":"0b7c","username":"alice","email":"alice@example.org","emailVerified":false,`+
 			`"name":"Alice Ü. 🔑","givenName":"Alice","familyName":"\u003cb\u003e\u0026","realmRoles":["user","admin"],`+
 			`"clientRoles":[{"client":"account","roles":["view"]},{"client":"api","roles":[]}],"groups":["/staff"],`+
 			`"token":{"scope":["openid"],"expiresAt":"2026-01-02T15:04:05Z","acr":"1","session":{"id":"s1","authenticatedAt":"2026-01-02T15:00:00Z"},"claims":{"sub":"0b7c"}}}}}`)
 }
 
-// For a service account without roles, me returns null and empty lists.
+// For a service account without roles, the optional fields of me are null, and its lists are empty.
 func TestMe_serviceAccount(t *testing.T) {
 	s := newServer(t, fakeRealm{})
 	account := &identity.User{
@@ -304,21 +309,21 @@ func TestMe_serviceAccount(t *testing.T) {
 		Token: &identity.TokenInfo{Scope: []string{},
 			ExpiresAt: time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC), Claims: identity.Claims(`{}`)},
 	}
-	check(t, s.query(account, nil, meFields, nil),
+	check(t, s.send(account, nil, meFields, nil),
 		`{"data":{"me":{"id":"robot","username":null,"email":null,"emailVerified":null,"name":null,"givenName":null,"familyName":null,`+
 			`"realmRoles":[],"clientRoles":[],"groups":[],"token":{"scope":[],"expiresAt":"2026-01-02T15:04:05Z","acr":null,"session":null,"claims":{}}}}}`)
 	account.Token = nil
-	check(t, s.query(account, nil, `{ me { token { scope } } }`, nil),
+	check(t, s.send(account, nil, `{ me { token { scope } } }`, nil),
 		`{"data":{"me":{"token":null}}}`)
 }
 
-// Claims are returned exactly as they were signed: numbers aren't rounded, and fields keep their
-// order.
+// The field claims returns the claims exactly as they were signed: numbers aren't rounded, and the
+// order of fields doesn't change.
 func TestMe_claims(t *testing.T) {
 	const claims = `{"z":1,"a":12345678901234567890123,"f":1.0,"e":1e400,"nested":{"list":[null,true,{"x":"ü\u0041"}]},"z2":""}`
 	s := newServer(t, fakeRealm{})
 	alice := &identity.User{ID: "alice",
 		Token: &identity.TokenInfo{Claims: identity.Claims(claims)}}
-	check(t, s.query(alice, nil, `{ me { token { claims } } }`, nil),
+	check(t, s.send(alice, nil, `{ me { token { claims } } }`, nil),
 		`{"data":{"me":{"token":{"claims":`+claims+`}}}}`)
 }

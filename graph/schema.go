@@ -1,12 +1,12 @@
 // Package graph implements CloakQL's GraphQL schema: it has the resolvers, and binds the
 // directives. Package apierror turns the errors of resolvers into the errors that clients see.
 //
-// Start with NewSchema, then read a resolver (session.resolvers.go). Resolvers have no logic of
-// their own: each calls a use case of package signin, or returns the caller. The package doesn't
-// depend on Keycloak or HTTP.
+// To read the source, start with NewSchema, and then read a resolver (session.resolvers.go).
+// Resolvers have no logic of their own: each calls a method of signin.Service, or returns the
+// caller. The package doesn't depend on Keycloak or HTTP.
 //
-// gqlgen writes graph/generated from schema/*.graphqls, and adds a stub to a *.resolvers.go file
-// for each new field. Keep helpers out of those files: gqlgen comments them out.
+// gqlgen writes graph/generated from schema/*.graphqls. For each new field, it adds a stub to a
+// *.resolvers.go file. Don't put helpers into the *.resolvers.go files: gqlgen comments them out.
 package graph
 
 import (
@@ -18,9 +18,9 @@ import (
 	"github.com/cloakql/cloakql/graph/generated"
 )
 
-// NewSchema returns the schema with its resolvers and access rules. It returns an error that names
-// the field or directive if a root field has no access rule, if a directive of the schema isn't
-// bound, or if r lacks a field.
+// NewSchema returns the schema with its resolvers and access rules. It returns an error if a root
+// field has no access rule, if a directive isn't bound to a function, or if a field of r isn't set.
+// The error names the field or the directive.
 func NewSchema(r *Resolver) (graphql.ExecutableSchema, error) {
 	if r == nil || r.SignIn == nil {
 		return nil, errors.New("graph: Resolver.SignIn is missing: make it with signin.New")
@@ -37,7 +37,7 @@ func NewSchema(r *Resolver) (graphql.ExecutableSchema, error) {
 	return schema, nil
 }
 
-// guards lists the directives besides auth, without the @, that reject unauthenticated callers. The
-// audit accepts no other directives as guards: a root field that has only other directives keeps
-// the server from starting.
+// guards lists the directives, other than auth, that reject unauthenticated callers. Names are
+// written without the @. If a root field has only directives that aren't guards, NewSchema returns
+// an error.
 var guards []string

@@ -15,10 +15,10 @@ import (
 	gql "github.com/vektah/gqlparser/v2/ast"
 )
 
-// Each root field has the access rule that this test repeats, so that changing a rule by mistake
-// fails.
+// Each root field has the access rule that this test expects. So nobody changes an access rule by
+// mistake.
 func TestNewSchema_rules(t *testing.T) {
-	schema, err := NewSchema(resolver(t, fakeRealm{}, fakeLimiter{}))
+	schema, err := NewSchema(newResolver(t, fakeRealm{}, fakeLimiter{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,10 +40,10 @@ func TestNewSchema_rules(t *testing.T) {
 	}
 }
 
-// Every type, field, argument, enum value and directive has a description, since the schema is the
-// API's documentation.
+// Every type, field, argument, enum value and directive has a description, because the schema is
+// the API's documentation.
 func TestSchema_descriptions(t *testing.T) {
-	executable, err := NewSchema(resolver(t, fakeRealm{}, fakeLimiter{}))
+	executable, err := NewSchema(newResolver(t, fakeRealm{}, fakeLimiter{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,19 +83,19 @@ func TestSchema_descriptions(t *testing.T) {
 		checkArguments("@"+directive.Name, directive.Arguments)
 	}
 	if checked < 30 {
-		t.Errorf("%d descriptions were checked, want at least 30", checked)
+		t.Errorf("found %d places for descriptions, want at least 30", checked)
 	}
 }
 
-// gqlgen generates no models: every type of the schema is in package identity.
+// gqlgen generates no models, because every type of the schema has a Go type in package identity.
 func TestSchema_noModels(t *testing.T) {
 	if _, err := os.Stat("generated/models.generated.go"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("generated/models.generated.go exists (error: %v), want none: define its types in "+
+		t.Errorf("Stat(generated/models.generated.go) = %v, want no such file: define its types in "+
 			"package identity", err)
 	}
 }
 
-// Each resolver is at most five lines long, and isn't a stub that gqlgen wrote.
+// The body of each resolver has at most five lines, and isn't a stub that gqlgen wrote.
 func TestResolvers_short(t *testing.T) {
 	files, err := filepath.Glob("*.resolvers.go")
 	if err != nil || len(files) == 0 {
@@ -107,8 +107,7 @@ func TestResolvers_short(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// gqlgen's stub for a new field panics, and gqlgen writes the warning above code that it
-		// has commented out.
+		// A stub panics. Above code that gqlgen has commented out, it writes a warning.
 		for _, stub := range []string{"panic(", "!!! WARNING !!!"} {
 			if strings.Contains(string(text), stub) {
 				t.Errorf("%s contains %q: replace gqlgen's stub, or restore the code", name, stub)
@@ -138,11 +137,11 @@ func TestResolvers_short(t *testing.T) {
 		}
 	}
 	if resolvers < 4 {
-		t.Errorf("%d resolvers were checked, want at least 4", resolvers)
+		t.Errorf("found %d resolvers, want at least 4", resolvers)
 	}
 }
 
-// NewSchema returns an error if Resolver.SignIn is missing, so that the server doesn't start.
+// If Resolver.SignIn is missing, NewSchema returns an error, so the server doesn't start.
 func TestNewSchema_incompleteResolver(t *testing.T) {
 	for _, resolver := range []*Resolver{nil, {}} {
 		if _, err := NewSchema(resolver); err == nil ||
@@ -152,19 +151,19 @@ func TestNewSchema_incompleteResolver(t *testing.T) {
 	}
 }
 
-// The generated code is up to date. Otherwise the server would lack new fields of the schema,
-// without an error.
+// The generated code has the current schema. If it hadn't, the server would lack new fields without
+// an error.
 func TestSchema_generated(t *testing.T) {
 	const remedy = "run go generate ./... and fill in the stubs that it adds to " +
 		"graph/*.resolvers.go"
-	schema, err := NewSchema(resolver(t, fakeRealm{}, fakeLimiter{}))
+	schema, err := NewSchema(newResolver(t, fakeRealm{}, fakeLimiter{}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	generated := map[string]string{}
+	generatedSources := map[string]string{} // the copies in graph/generated
 	add := func(position *gql.Position) {
 		if position != nil && position.Src != nil && !position.Src.BuiltIn {
-			generated[filepath.Base(position.Src.Name)] = position.Src.Input
+			generatedSources[filepath.Base(position.Src.Name)] = position.Src.Input
 		}
 	}
 	for _, definition := range schema.Schema().Types {
@@ -186,15 +185,15 @@ func TestSchema_generated(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if source, ok := generated[name]; !ok {
+		if source, ok := generatedSources[name]; !ok {
 			t.Errorf("graph/generated lacks schema/%s: %s", name, remedy)
 		} else if source != string(text) {
 			t.Errorf("graph/generated differs from schema/%s at line %d: %s", name,
 				firstDifference(source, string(text)), remedy)
 		}
-		delete(generated, name)
+		delete(generatedSources, name)
 	}
-	for name := range generated {
+	for name := range generatedSources {
 		t.Errorf("graph/generated has schema/%s, which doesn't exist: %s", name, remedy)
 	}
 }

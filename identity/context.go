@@ -13,9 +13,9 @@ type caller struct {
 	err  error
 }
 
-// NewContext returns a context that carries the result of verifying a request's token: the user, or
-// the error with which the token was rejected. Only the verifier's middleware and
-// tests of resolvers should call it.
+// NewContext returns a context that carries the result of verifying a request's token. The result
+// is the user, or the error with which the verifier rejected the token, or neither if there is no
+// token. Only the verifier's middleware and tests of resolvers should call NewContext.
 func NewContext(ctx context.Context, user *User, err error) context.Context {
 	return context.WithValue(ctx, callerKey{}, caller{user, err})
 }
@@ -35,22 +35,22 @@ func Require(ctx context.Context) (*User, error) {
 
 type addressKey struct{}
 
-// WithAddress returns a context that carries the network address of the client that sent a request.
-// Only the middleware that knows the trusted proxies should call it.
+// WithAddress returns a context that carries the address of the client that sent the request. Only
+// the middleware that knows the trusted proxies should call it.
 func WithAddress(ctx context.Context, address netip.Addr) context.Context {
 	return context.WithValue(ctx, addressKey{}, address)
 }
 
-// Address returns the network address of the client that sent the request, or the zero Addr, which
-// isn't valid, if it is unknown. An address isn't proof of who sent the request.
+// Address returns the address of the client that sent the request. If the address is unknown, it
+// returns the zero Addr, which isn't valid. An address doesn't prove who sent the request.
 func Address(ctx context.Context) netip.Addr {
 	address, _ := ctx.Value(addressKey{}).(netip.Addr)
 	return address
 }
 
-// NetworkOf returns an address's IPv4 /24 or IPv6 /48, for limits that count all addresses of a
-// network together: it costs little to get a network of that size. It returns the zero Prefix,
-// which isn't valid, for an address that isn't valid.
+// NetworkOf returns the IPv4 /24 or IPv6 /48 that contains address. It is for limits that count all
+// addresses of a network together, because an attacker can easily get a network of that size. If
+// address isn't valid, NetworkOf returns the zero Prefix, which isn't valid either.
 func NetworkOf(address netip.Addr) netip.Prefix {
 	address, bits := address.Unmap().WithZone(""), 48
 	if address.Is4() {

@@ -11,7 +11,7 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// Without NewContext, Require returns ErrTokenMissing.
+// If NewContext wasn't called, Require returns ErrTokenMissing.
 func TestRequire_noContext(t *testing.T) {
 	user, err := identity.Require(context.Background())
 	if user != nil || !errors.Is(err, identity.ErrTokenMissing) {
@@ -36,7 +36,8 @@ func TestRequire_verified(t *testing.T) {
 	}
 }
 
-// A request with a bad token isn't anonymous: Require returns the verifier's error unchanged.
+// For a token that was rejected, Require returns the verifier's error unchanged, not
+// ErrTokenMissing.
 func TestRequire_badToken(t *testing.T) {
 	tokenErr := &identity.Error{Reason: identity.ErrTokenExpired, Detail: "exp is yesterday"}
 	user, err := identity.Require(identity.NewContext(context.Background(), nil, tokenErr))
@@ -60,7 +61,8 @@ func TestRequire_userAndError(t *testing.T) {
 	}
 }
 
-// No other package can replace the caller, because the context key has an unexported type.
+// Other packages can't replace the caller in a context, because the type of the context key is
+// unexported.
 func TestRequire_foreignKeys(t *testing.T) {
 	type callerKey struct{}
 	ctx := identity.NewContext(context.Background(), nil, identity.ErrTokenExpired)
@@ -73,7 +75,7 @@ func TestRequire_foreignKeys(t *testing.T) {
 	}
 }
 
-// The innermost NewContext counts.
+// If NewContext was called several times, Require uses the innermost context.
 func TestRequire_innerContext(t *testing.T) {
 	outer := identity.NewContext(context.Background(), &identity.User{ID: "alice"}, nil)
 	if _, err := identity.Require(identity.NewContext(outer, nil, nil)); !errors.Is(err,
@@ -82,12 +84,13 @@ func TestRequire_innerContext(t *testing.T) {
 	}
 }
 
-// An Error matches its Reason, and only Detail returns its detail.
+// errors.Is matches an Error with its Reason. The text of an Error doesn't contain its detail; the
+// function Detail returns it.
 func TestError(t *testing.T) {
 	err := fmt.Errorf("verify: %w",
 		&identity.Error{Reason: identity.ErrTokenNotAccepted, Detail: "iss is X; accepted: Y"})
 	if !errors.Is(err, identity.ErrTokenNotAccepted) {
-		t.Errorf("errors.Is(%v, ErrTokenNotAccepted) = false", err)
+		t.Errorf("errors.Is(%v, ErrTokenNotAccepted) = false, want true", err)
 	}
 	if want := "verify: token is not meant for this API"; err.Error() != want {
 		t.Errorf("error %q, want %q", err, want)
@@ -97,7 +100,7 @@ func TestError(t *testing.T) {
 	}
 }
 
-// Claims decode like JSON, and a client can't send them.
+// Claims can be decoded like JSON. A client can't send them as an argument.
 func TestClaims(t *testing.T) {
 	claims := identity.Claims(`{"big":12345678901234567890,"nested":{"a":[1,"ü"]}}`)
 	var got struct{ Nested struct{ A []any } }
@@ -113,7 +116,8 @@ func TestClaims(t *testing.T) {
 	}
 }
 
-// Address returns the address of WithAddress. An address doesn't make a caller.
+// Address returns the address that was passed to WithAddress. A context with an address still has
+// no caller.
 func TestAddress(t *testing.T) {
 	if got := identity.Address(context.Background()); got.IsValid() {
 		t.Errorf("Address() of an empty context = %v, want none", got)
@@ -128,7 +132,7 @@ func TestAddress(t *testing.T) {
 	}
 }
 
-// A RateLimitError matches ErrRateLimited, and its text has the time to wait.
+// errors.Is matches a RateLimitError with ErrRateLimited. Its text contains the time to wait.
 func TestRateLimitError(t *testing.T) {
 	err := fmt.Errorf("login: %w", &identity.RateLimitError{RetryAfter: 90 * time.Second})
 	if !errors.Is(err, identity.ErrRateLimited) ||
@@ -137,7 +141,7 @@ func TestRateLimitError(t *testing.T) {
 	}
 }
 
-// NetworkOf returns an IPv4 /24 or an IPv6 /48.
+// NetworkOf returns the IPv4 /24 or the IPv6 /48 that contains an address.
 func TestNetworkOf(t *testing.T) {
 	for address, want := range map[string]string{
 		"192.0.2.7": "192.0.2.0/24", "::ffff:192.0.2.7": "192.0.2.0/24",
@@ -148,6 +152,6 @@ func TestNetworkOf(t *testing.T) {
 		}
 	}
 	if got := identity.NetworkOf(netip.Addr{}); got.IsValid() {
-		t.Errorf("NetworkOf of the zero Addr = %v, want the zero Prefix", got)
+		t.Errorf("NetworkOf(netip.Addr{}) = %v, want the zero Prefix", got)
 	}
 }

@@ -7,7 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// Limits on the arguments of a sign-in, in bytes. Keycloak's usernames have up to 255 characters.
+// Limits on the arguments of login, refresh and logout, in bytes. Usernames in Keycloak have up to
+// 255 characters, which take up to 1020 bytes.
 const (
 	MaxUsernameBytes     = 1020
 	MaxPasswordBytes     = 4096
@@ -15,16 +16,16 @@ const (
 	MaxRefreshTokenBytes = 32 << 10
 )
 
-// Credentials are what a user signs in with. Make them with NewCredentials.
+// Credentials are the input of a sign-in. Make them with NewCredentials.
 type Credentials struct {
-	Username string // or email address, as typed: Keycloak ignores case, but doesn't trim it
+	Username string // or an email address, as the user typed it
 	Password Secret
 	OTP      Secret // a one-time code; empty if there is none
 }
 
-// NewCredentials returns the credentials that a client sent. It returns ErrBadInput if a value is
-// empty, too long, not UTF-8, or has a control character, so that such values are never sent to the
-// realm. If otp is nil, there is no one-time code.
+// NewCredentials checks and returns the credentials that a client sent. If a value is empty, too
+// long or not UTF-8, or contains a control character, it returns ErrBadInput. So such values are
+// never sent to the realm. If otp is nil, there is no one-time code.
 func NewCredentials(username, password string, otp *string) (Credentials, error) {
 	credentials := Credentials{Username: username, Password: NewSecret(password)}
 	if err := check("username", username, MaxUsernameBytes); err != nil {
@@ -42,16 +43,16 @@ func NewCredentials(username, password string, otp *string) (Credentials, error)
 	return credentials, nil
 }
 
-// AccountKey returns a key for counting attempts: LookupName, trimmed and case-folded. Names that
-// Keycloak considers equal share a key, whether it looks them up in its database or in a directory
-// that ignores blanks around a name. Different names may share a key too. A user who can also sign
-// in by email has two keys.
+// AccountKey returns a key for counting attempts. The key is LookupName, trimmed and case-folded.
+// All names that Keycloak considers equal have the same key, even if Keycloak looks names up in a
+// directory that ignores blanks around a name. Different names may have the same key too. A user
+// who can sign in with a username and with an email address has two keys.
 func (c Credentials) AccountKey() string {
 	return strings.Map(foldRune, strings.TrimSpace(c.LookupName()))
 }
 
-// foldRune maps letters that differ only in case to the same letter, such as s and ſ to s.
-// unicode.ToLower isn't enough, because two lower-case letters may have the same upper case.
+// foldRune maps all letters that differ only in case to the same letter. For example, it maps S, s
+// and ſ to s. unicode.ToLower doesn't, because ſ is a lower-case letter too.
 func foldRune(r rune) rune {
 	smallest := r
 	for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
@@ -60,7 +61,8 @@ func foldRune(r rune) rune {
 	return unicode.ToLower(smallest) // for ASCII letters, smallest is in upper case
 }
 
-// NewRefreshToken returns the refresh token that a client sent, after the checks of NewCredentials.
+// NewRefreshToken checks and returns the refresh token that a client sent. It makes the same checks
+// as NewCredentials.
 func NewRefreshToken(token string) (Secret, error) {
 	if err := check("refreshToken", token, MaxRefreshTokenBytes); err != nil {
 		return Secret{}, err
@@ -68,7 +70,8 @@ func NewRefreshToken(token string) (Secret, error) {
 	return NewSecret(token), nil
 }
 
-// check returns an error that names the argument and what is wrong with it, but not its value.
+// check returns ErrBadInput if value isn't valid. The error names the argument and says what is
+// wrong with it, but doesn't contain the value.
 func check(name, value string, maxBytes int) error {
 	switch {
 	case value == "":

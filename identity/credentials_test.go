@@ -7,11 +7,11 @@ import (
 	"unicode"
 )
 
-// An argument is a value from a client, and the function that checks it.
+// An argument is an argument that clients send, and the function that checks its values.
 type argument struct {
 	name     string
 	maxBytes int
-	parse    func(value string) (got string, err error)
+	parse    func(value string) (got string, err error) // returns the value, or an error
 }
 
 // arguments returns all arguments of NewCredentials and NewRefreshToken.
@@ -36,7 +36,8 @@ func arguments() []argument {
 	}
 }
 
-// An invalid argument is ErrBadInput. The message names the argument, but not its value.
+// If an argument is invalid, the error is ErrBadInput. The message names the argument, but doesn't
+// contain its value.
 func TestArguments_invalid(t *testing.T) {
 	for _, arg := range arguments() {
 		for _, tt := range []struct{ name, value, want string }{
@@ -51,8 +52,8 @@ func TestArguments_invalid(t *testing.T) {
 			{"delete", canary + "\x7f", "holds a control character"},
 			{"next line (C1)", canary + "\u0085", "holds a control character"},
 			{"not UTF-8", canary + "\xff", "is not UTF-8"},
-			{"half a rune", canary + "\xc3", "is not UTF-8"},
-			{"a surrogate", canary + "\xed\xa0\x80", "is not UTF-8"},
+			{"incomplete rune", canary + "\xc3", "is not UTF-8"},
+			{"surrogate half", canary + "\xed\xa0\x80", "is not UTF-8"},
 		} {
 			got, err := arg.parse(tt.value)
 			wantBadInput(t, arg.name+": "+tt.name, got, err, arg.name+" "+tt.want)
@@ -60,7 +61,8 @@ func TestArguments_invalid(t *testing.T) {
 	}
 }
 
-// wantBadInput checks that err is ErrBadInput with this message, and that no value was returned.
+// wantBadInput checks that err is ErrBadInput with the message want, and that the value got is
+// empty.
 func wantBadInput(t *testing.T, name, got string, err error, want string) {
 	t.Helper()
 	if !errors.Is(err, ErrBadInput) {
@@ -70,11 +72,11 @@ func wantBadInput(t *testing.T, name, got string, err error, want string) {
 		t.Errorf("%s: error %q, want %q", name, text, "bad input: "+want)
 	}
 	if got != "" {
-		t.Errorf("%s: an invalid value was returned", name)
+		t.Errorf("%s: got a value along with an error, want none", name)
 	}
 }
 
-// The longest valid argument has as many bytes as its limit.
+// An argument may have as many bytes as its limit, and not one more.
 func TestArguments_maxBytes(t *testing.T) {
 	messages := map[string]string{
 		"username": "is longer than 1020 bytes", "password": "is longer than 4096 bytes",
@@ -88,7 +90,7 @@ func TestArguments_maxBytes(t *testing.T) {
 		got, err := arg.parse(longest + "x")
 		wantBadInput(t, arg.name, got, err, arg.name+" "+messages[arg.name])
 
-		// The limit counts bytes instead of runes, since it bounds memory.
+		// The limit counts bytes, not runes, because it bounds memory.
 		multibyte := strings.Repeat("ü", arg.maxBytes/2)
 		if got, err := arg.parse(multibyte); err != nil || got != multibyte {
 			t.Errorf("%s of %d bytes in two-byte runes: %v, want no error", arg.name, arg.maxBytes,
@@ -99,7 +101,7 @@ func TestArguments_maxBytes(t *testing.T) {
 	}
 }
 
-// Valid arguments are returned unchanged, since blanks may be part of a password, and the realm
+// Valid arguments are returned unchanged, because blanks may be part of a password, and the realm
 // decides which usernames are equal.
 func TestArguments_unchanged(t *testing.T) {
 	for _, arg := range arguments() {
@@ -116,7 +118,7 @@ func TestArguments_unchanged(t *testing.T) {
 	}
 }
 
-// A nil otp means no one-time code.
+// If otp is nil, the credentials have no one-time code.
 func TestNewCredentials_otp(t *testing.T) {
 	credentials, err := NewCredentials("alice", canary, nil)
 	if err != nil {
@@ -137,12 +139,12 @@ func TestNewCredentials_otp(t *testing.T) {
 func TestNewCredentials_firstError(t *testing.T) {
 	otp := ""
 	_, err := NewCredentials("", "", &otp)
-	wantBadInput(t, "all empty", "", err, "username is empty")
+	wantBadInput(t, "all arguments empty", "", err, "username is empty")
 	_, err = NewCredentials("alice", "", &otp)
 	wantBadInput(t, "password and otp empty", "", err, "password is empty")
 }
 
-// For any arguments, NewCredentials returns them unchanged, or ErrBadInput and no credentials.
+// NewCredentials returns its arguments unchanged, or ErrBadInput and no credentials.
 func FuzzNewCredentials(f *testing.F) {
 	f.Add("alice", canary, "123456")
 	f.Add("", "\x00", "\xff")
@@ -153,19 +155,19 @@ func FuzzNewCredentials(f *testing.F) {
 				t.Fatalf("error %v, want ErrBadInput", err)
 			}
 			if credentials != (Credentials{}) {
-				t.Fatal("NewCredentials() returned credentials along with an error")
+				t.Fatal("NewCredentials() returned credentials along with an error, want none")
 			}
 			return
 		}
 		if credentials.Username != username || credentials.Password.Reveal() != password ||
 			credentials.OTP.Reveal() != otp {
-			t.Fatal("NewCredentials() changed a value")
+			t.Fatal("NewCredentials() changed a value, want it unchanged")
 		}
 	})
 }
 
-// Spellings of a name that Keycloak considers equal share a key. Otherwise another spelling would
-// have a limit of its own.
+// Names that Keycloak considers equal have the same key. Otherwise an attacker could evade the
+// limit of an account with another spelling of its name.
 func TestCredentials_AccountKey_spellings(t *testing.T) {
 	for _, names := range [][]string{
 		{"alice", "Alice", "ALICE", " alice ", "alice\u00a0", "\u2003aLiCe"},
@@ -197,7 +199,7 @@ func TestCredentials_AccountKey_spellings(t *testing.T) {
 	}
 }
 
-// Every letter has the same key as its lower case, including İ, whose lower case in Java is two
+// Every letter has the same key as its lower case. That includes İ, whose lower case in Java is two
 // letters.
 func TestCredentials_AccountKey_everyLetter(t *testing.T) {
 	key := func(name string) string { return Credentials{Username: name}.AccountKey() }

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Clients may read the text of every error in this file: it names no address, issuer or setting,
-// and repeats nothing that a client or the realm sent. Details for operators are in Error.Detail;
+// Clients may read the texts of all errors in this file. They name no address, issuer or setting,
+// and repeat nothing that a client or the realm sent. Details for operators are in Error.Detail;
 // the function Detail finds them in a chain of errors.
 
 // Reasons why a request has no caller. Package apierror has a row for each of these errors.
@@ -32,15 +32,16 @@ var (
 
 	// ErrBadInput is returned without a call to the realm.
 	ErrBadInput = errors.New("bad input")
-	// ErrBadCredentials stands for an unknown user, a wrong password or one-time code, and a locked
-	// account, so that clients can't find out which.
+	// ErrBadCredentials means that the user is unknown, the password or the one-time code is wrong,
+	// or the account is locked. Clients can't find out which.
 	ErrBadCredentials = errors.New("bad credentials")
 	// ErrAccountDisabled and ErrAccountNotReady mean that the password was right.
 	ErrAccountDisabled = errors.New("account is disabled")
 	ErrAccountNotReady = errors.New("account is not fully set up")
 	// ErrLoginNotAllowed means that the realm doesn't allow password sign-in for this client.
 	ErrLoginNotAllowed = errors.New("password sign-in is off")
-	// ErrRefreshReused may mean that the realm has ended the session, because of the reuse.
+	// ErrRefreshReused means that the token was used before. The realm may have ended the session
+	// because of that.
 	ErrRefreshReused = errors.New("refresh token was used twice")
 	// ErrProviderUnavailable means that the realm is down or slow, or that its response is invalid.
 	ErrProviderUnavailable = errors.New("realm is unavailable")
@@ -52,9 +53,9 @@ var (
 	ErrRateLimited = errors.New("too many attempts")
 )
 
-// An Error is one of the errors above with a detail for operators, such as why an access token was
-// rejected, why the realm couldn't be called, or what was wrong with the realm's response. Its text
-// is the text of its Reason, so clients may read it.
+// An Error is one of the errors above with a detail for operators. The detail says, for example,
+// why an access token was rejected, or what was wrong with the realm's response. The text of an
+// Error is the text of its Reason, so clients may read it.
 type Error struct {
 	Reason error // one of the errors above, for errors.Is
 	// Detail is for operators, such as "iss is X; accepted: Y". It may contain addresses, settings
@@ -86,12 +87,12 @@ func (e *Error) Unwrap() error { return e.Reason }
 // OperatorDetail returns Detail.
 func (e *Error) OperatorDetail() string { return e.Detail }
 
-// LogValue returns the text and the detail, since operators read the log.
+// LogValue returns the text and the detail, because the log is for operators.
 func (e *Error) LogValue() slog.Value { return logValue(e) }
 
-// Detail returns err's detail for operators, or "" if it has none. It is for logs, and must not
-// reach a client in production. The detail is the result of OperatorDetail of the first error in
-// err's tree that has a method OperatorDetail() string, such as Error or keycloak.Refusal.
+// Detail returns err's detail for operators, or "" if err has none. Details are for logs; clients
+// must not see them in production. Detail calls OperatorDetail of the first error in err's tree
+// that has a method OperatorDetail() string, such as an Error or a keycloak.Refusal.
 func Detail(err error) string {
 	if detailed, ok := errors.AsType[operatorError](err); ok {
 		return detailed.OperatorDetail()
@@ -113,10 +114,10 @@ func logValue(err operatorError) slog.Value {
 	return slog.StringValue(err.Error())
 }
 
-// A RateLimitError means that there were too many attempts. It is the same for existing and unknown
-// usernames.
+// A RateLimitError means that there were too many attempts. Existing and unknown usernames get the
+// same error.
 type RateLimitError struct {
-	RetryAfter time.Duration // attempts before that time has passed fail too
+	RetryAfter time.Duration // the time to wait; earlier attempts fail too
 }
 
 // Error returns the text of ErrRateLimited with the time to wait.

@@ -5,10 +5,10 @@ import (
 	"unicode"
 )
 
-// LookupName returns the username as Keycloak looks it up, both as a username and as an email
-// address: in Java's lower case, and not trimmed. All spellings of a name that Keycloak considers
-// equal have the same lookup name. So do names that differ only in σ and ς, because in Java the
-// lower case of Σ depends on its position in the word.
+// LookupName returns the name with which Keycloak looks up Username, both as a username and as an
+// email address: it is in Java's lower case, and not trimmed. All spellings of a name that Keycloak
+// considers equal have the same lookup name. Names that differ only in σ and ς also have the same
+// lookup name, because in Java the lower case of Σ depends on its position in the word.
 func (c Credentials) LookupName() string {
 	var lower strings.Builder
 	lower.Grow(len(c.Username))
@@ -25,8 +25,8 @@ func (c Credentials) LookupName() string {
 	return lower.String()
 }
 
-// lowerRune returns r's lower case in Java 25, which has Unicode 16. Go 1.26 and Java 21 have
-// Unicode 15, which lacks the letters in this switch.
+// lowerRune returns the lower case of r in Java 25, which has Unicode 16. Go 1.26 and Java 21 have
+// Unicode 15, which lacks the letters in the switch below.
 func lowerRune(r rune) rune {
 	switch {
 	case r >= 0x10d50 && r <= 0x10d65: // Garay

@@ -8,7 +8,7 @@ import (
 	"unicode"
 )
 
-// javaLower maps texts to their lower case in Java 25, as printed by testdata/Lower.java.
+// javaLower returns texts with their lower case in Java 25, as testdata/Lower.java printed them.
 func javaLower(t *testing.T) map[string]string {
 	t.Helper()
 	file, err := os.ReadFile("testdata/java-lower.txt")
@@ -24,7 +24,8 @@ func javaLower(t *testing.T) map[string]string {
 	return lower
 }
 
-// decode returns the text of hexadecimal code points that are separated by blanks.
+// decode returns the text that consists of these code points. They are hexadecimal, with blanks
+// between them.
 func decode(t *testing.T, points string) string {
 	t.Helper()
 	var text strings.Builder
@@ -38,11 +39,11 @@ func decode(t *testing.T, points string) string {
 	return text.String()
 }
 
-// mergeSigmas replaces ς with σ, which is the only difference between LookupName and Java's lower
+// mergeSigmas replaces ς with σ, as LookupName does. Apart from that, LookupName is Java's lower
 // case.
 func mergeSigmas(text string) string { return strings.ReplaceAll(text, "ς", "σ") }
 
-// LookupName of every code point is its lower case in Java.
+// For every code point, LookupName returns the lower case in Java.
 func TestCredentials_LookupName_everyCodePoint(t *testing.T) {
 	java := javaLower(t)
 	for r := rune(1); r <= unicode.MaxRune; r++ {
@@ -59,7 +60,7 @@ func TestCredentials_LookupName_everyCodePoint(t *testing.T) {
 	}
 }
 
-// LookupName of words is their lower case in Java, even if they contain Σ.
+// For words, even with Σ, LookupName returns the lower case in Java.
 func TestCredentials_LookupName_words(t *testing.T) {
 	finalSigmas := 0
 	for word, want := range javaLower(t) {
@@ -94,8 +95,8 @@ func TestCredentials_LookupName_similar(t *testing.T) {
 	}
 }
 
-// A name and its lower case in Java share a key. Otherwise another spelling of a name would have
-// a limit of its own.
+// A name and its lower case in Java have the same key. Otherwise an attacker could evade the limit
+// of an account with another spelling of its name.
 func TestCredentials_AccountKey_java(t *testing.T) {
 	for word, lower := range javaLower(t) {
 		a, b := Credentials{Username: word}.AccountKey(),

@@ -11,18 +11,18 @@ import (
 const redacted = "[redacted]"
 
 // A Secret is a password or a token that can't be printed, logged or encoded by accident: the
-// result is always "[redacted]". Only Reveal and MarshalGQL reveal the text: Reveal for the realm,
-// and MarshalGQL for the client that the secret belongs to. The zero value is the empty secret. A
-// Secret is immutable and safe for concurrent use.
+// result is always "[redacted]". Only two methods reveal the text: Reveal, for the realm, and
+// MarshalGQL, for the client that the secret belongs to. The zero value is the empty secret. A
+// Secret is immutable, and safe for concurrent use.
 //
-// The text is behind a pointer because fmt doesn't call the methods of unexported fields. If such a
-// field is a Secret, fmt prints an address instead of the text.
+// The text is behind a pointer, because fmt doesn't call methods of unexported fields. If an
+// unexported field is a Secret, fmt prints the address of the text instead of the text.
 type Secret struct{ text *string }
 
 // NewSecret returns text as a Secret.
 func NewSecret(text string) Secret { return Secret{&text} }
 
-// Reveal returns the text. Call it only where the text is sent to its recipient.
+// Reveal returns the text. Call it only to send the text to its recipient.
 func (s Secret) Reveal() string {
 	if s.text == nil {
 		return ""
@@ -36,19 +36,19 @@ func (Secret) String() string { return redacted }
 // GoString returns "[redacted]".
 func (Secret) GoString() string { return redacted }
 
-// Format writes "[redacted]" for every verb, %x and %d included.
+// Format writes "[redacted]" for every verb, even for %x and %d.
 func (Secret) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
 
 // LogValue returns "[redacted]".
 func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// MarshalText returns "[redacted]"; encoding/json and encoding/xml use it.
+// MarshalText returns "[redacted]". encoding/json and encoding/xml call it.
 func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // MarshalGQL writes the text as a GraphQL string, for the client that the secret belongs to.
 func (s Secret) MarshalGQL(w io.Writer) {
 	text, err := json.Marshal(s.Reveal())
-	if err != nil { // a string always encodes
+	if err != nil { // impossible for a string
 		panic("identity: " + err.Error())
 	}
 	w.Write(text)

@@ -15,21 +15,23 @@ import (
 // canary is a secret that must not appear in any output.
 const canary = "c4nary-p4ssw0rd"
 
-// leaks reports whether text contains the canary, as text or as bytes formatted with %x or %d.
+// leaks reports whether text contains the canary, or the canary's bytes as fmt formats them with %x
+// or %d.
 func leaks(text string) bool {
-	for _, form := range []string{
+	for _, encoded := range []string{
 		canary,
 		fmt.Sprintf("%x", canary),
 		strings.Trim(fmt.Sprint([]byte(canary)), "[]"),
 	} {
-		if strings.Contains(strings.ToLower(text), form) {
+		if strings.Contains(strings.ToLower(text), encoded) {
 			return true
 		}
 	}
 	return false
 }
 
-// leaks finds the canary in every format that the other tests use.
+// leaks finds the canary in the formats that fmt's verbs produce. Otherwise the tests below would
+// prove nothing.
 func TestLeaks(t *testing.T) {
 	for _, format := range []string{"%v", "%q", "%x", "%X", "%#v", "%d"} {
 		var value any = canary
@@ -37,12 +39,12 @@ func TestLeaks(t *testing.T) {
 			value = []byte(canary)
 		}
 		if text := fmt.Sprintf(format, value); !leaks(text) {
-			t.Errorf("leaks(%q) = false, so the other tests prove nothing", text)
+			t.Errorf("leaks(%q) = false, want true", text)
 		}
 	}
 }
 
-// secretHolders returns values that contain the canary as a Secret.
+// secretHolders returns values that contain a Secret with the canary, by a description.
 func secretHolders() map[string]any {
 	type exported struct{ Password Secret }
 	type pointer struct{ Password *Secret }
@@ -51,8 +53,8 @@ func secretHolders() map[string]any {
 	type embedded struct{ Secret }
 	type nested struct{ inner struct{ list []Secret } }
 	secret := NewSecret(canary)
-	deep := nested{}
-	deep.inner.list = []Secret{secret}
+	nestedStruct := nested{}
+	nestedStruct.inner.list = []Secret{secret}
 	return map[string]any{
 		"Secret":                          secret,
 		"*Secret":                         &secret,
@@ -62,7 +64,7 @@ func secretHolders() map[string]any {
 		"unexported field with a pointer": unexportedPointer{&secret},
 		"pointer to a struct":             &unexported{secret},
 		"embedded field":                  embedded{secret},
-		"slice in an unexported field":    deep,
+		"slice in an unexported field":    nestedStruct,
 		"slice":                           []Secret{secret},
 		"slice of pointers":               []*Secret{&secret},
 		"array":                           [1]Secret{secret},
@@ -78,7 +80,7 @@ func secretHolders() map[string]any {
 	}
 }
 
-// No verb of fmt prints a secret.
+// fmt doesn't print the text of a Secret, with any verb.
 func TestSecret_fmt(t *testing.T) {
 	for name, holder := range secretHolders() {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "% x", "%#x",
@@ -93,7 +95,7 @@ func TestSecret_fmt(t *testing.T) {
 	}
 }
 
-// A printed secret is [redacted].
+// A Secret is printed as [redacted].
 func TestSecret_redacted(t *testing.T) {
 	secret := NewSecret(canary)
 	for verb, want := range map[string]string{
@@ -116,7 +118,7 @@ func TestSecret_redacted(t *testing.T) {
 	}
 }
 
-// slog's handlers don't write a secret.
+// slog's handlers don't write the text of a Secret.
 func TestSecret_slog(t *testing.T) {
 	var out bytes.Buffer
 	handlers := map[string]slog.Handler{
@@ -130,18 +132,18 @@ func TestSecret_slog(t *testing.T) {
 			log.Info("sign in", "value", holder, slog.Group("group", "value", holder))
 			log.With("value", holder).WithGroup("later").Info("sign in", slog.Any("again", holder))
 			if leaks(out.String()) {
-				t.Errorf("%s handler, %s leaks: %s", handlerName, name, out.String())
+				t.Errorf("the %s handler leaks a %s: %s", handlerName, name, out.String())
 			}
 		}
 		out.Reset()
 		log.Info("sign in", "password", NewSecret(canary))
 		if !strings.Contains(out.String(), "[redacted]") {
-			t.Errorf("%s handler wrote %s, want [redacted] in it", handlerName, out.String())
+			t.Errorf("the %s handler wrote %s, want [redacted] in it", handlerName, out.String())
 		}
 	}
 }
 
-// JSON and XML don't contain a secret.
+// Encoded in JSON or XML, values don't contain the text of a Secret.
 func TestSecret_encoding(t *testing.T) {
 	for name, holder := range secretHolders() {
 		if text, err := json.Marshal(holder); leaks(string(text)) ||
@@ -167,7 +169,7 @@ func TestSecret_encoding(t *testing.T) {
 	}
 }
 
-// The zero Secret prints like any other Secret, and is an empty GraphQL string.
+// The zero Secret is printed like any other Secret. In GraphQL it is an empty string.
 func TestSecret_zero(t *testing.T) {
 	var zero Secret
 	if zero.Reveal() != "" {
@@ -176,7 +178,7 @@ func TestSecret_zero(t *testing.T) {
 	a, b := fmt.Sprintf("%v %#v", zero, zero),
 		fmt.Sprintf("%v %#v", NewSecret(canary), NewSecret(canary))
 	if a != b {
-		t.Errorf("the zero Secret prints %s, another Secret prints %s, want the same", a, b)
+		t.Errorf("the zero Secret is printed as %s, another Secret as %s, want the same", a, b)
 	}
 	var out bytes.Buffer
 	zero.MarshalGQL(&out)
@@ -185,11 +187,11 @@ func TestSecret_zero(t *testing.T) {
 	}
 	text := fmt.Sprintf("%v %+v %s", (*Secret)(nil), (*Secret)(nil), (*Secret)(nil))
 	if text != "<nil> <nil> <nil>" {
-		t.Errorf("nil pointers print %s, want <nil>", text)
+		t.Errorf("nil pointers are printed as %s, want <nil> <nil> <nil>", text)
 	}
 }
 
-// Reveal returns the text, from a copy of the Secret too.
+// Reveal returns the text, also if the Secret was copied.
 func TestSecret_Reveal(t *testing.T) {
 	secret := NewSecret(canary)
 	copied := secret
@@ -201,16 +203,16 @@ func TestSecret_Reveal(t *testing.T) {
 // MarshalGQL writes a JSON string with the text.
 func TestSecret_MarshalGQL(t *testing.T) {
 	for name, text := range map[string]string{
-		"plain":              canary,
-		"empty":              "",
-		"quotes, backslash":  `"say \"hi\" \ u0000"`,
-		"control characters": "\x00\x01\b\f\n\r\t\x1f\x7f",
-		"HTML":               "<script>&amp;</script>",
-		"line separators":    "a\u2028b\u2029c",
-		"beyond the BMP":     "\U0001f511\U0010fffd",
-		"lone surrogate":     "\xed\xa0\x80",
-		"invalid UTF-8":      "a\xff\xc3b\x80",
-		"JWT":                "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl-_",
+		"ASCII text":                canary,
+		"empty":                     "",
+		"quotes, backslash":         `"say \"hi\" \ u0000"`,
+		"control characters":        "\x00\x01\b\f\n\r\t\x1f\x7f",
+		"HTML":                      "<script>&amp;</script>",
+		"line separators":           "a\u2028b\u2029c",
+		"supplementary code points": "\U0001f511\U0010fffd",
+		"lone surrogate":            "\xed\xa0\x80",
+		"invalid UTF-8":             "a\xff\xc3b\x80",
+		"JWT":                       "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl-_",
 	} {
 		var out bytes.Buffer
 		NewSecret(text).MarshalGQL(&out)
@@ -219,7 +221,7 @@ func TestSecret_MarshalGQL(t *testing.T) {
 			t.Errorf("%s: %s isn't JSON: %v", name, out.Bytes(), err)
 			continue
 		}
-		// JSON can't represent invalid UTF-8: each byte of it becomes U+FFFD.
+		// JSON can't represent invalid UTF-8, so its text isn't compared.
 		if want := strings.ToValidUTF8(text, "\ufffd"); utf8.ValidString(text) && got != want {
 			t.Errorf("%s: %s decodes to %q, want %q", name, out.Bytes(), got, want)
 		}
@@ -233,7 +235,8 @@ func TestSecret_MarshalGQL(t *testing.T) {
 func TestSecret_UnmarshalGQL(t *testing.T) {
 	var secret Secret
 	if err := secret.UnmarshalGQL(canary); err != nil || secret.Reveal() != canary {
-		t.Errorf("UnmarshalGQL(%q) = %v, secret %q", canary, err, secret.Reveal())
+		t.Errorf("UnmarshalGQL(%q) = %v with the text %q, want nil and the same text", canary, err,
+			secret.Reveal())
 	}
 	for _, value := range []any{nil, 5, int64(5), 1.5, true, []byte(canary), []any{canary},
 		map[string]any{canary: canary}, json.Number("5"), errors.New(canary)} {
@@ -243,19 +246,19 @@ func TestSecret_UnmarshalGQL(t *testing.T) {
 			t.Errorf("UnmarshalGQL(%T) = %v, want: must be a string", value, err)
 		}
 		if secret.Reveal() != "before" {
-			t.Errorf("UnmarshalGQL(%T) changed the secret", value)
+			t.Errorf("UnmarshalGQL(%T) changed the Secret, want it unchanged", value)
 		}
 	}
 }
 
-// A Secret equals its copies, but not another Secret with the same text: otherwise, code could find
-// the text by comparing guesses.
+// A Secret equals its copies, but not another Secret with the same text. Otherwise code could find
+// out the text by comparing the Secret with guesses.
 func TestSecret_compare(t *testing.T) {
 	a := NewSecret(canary)
 	if b := a; a != b {
-		t.Error("a copy isn't equal to the original")
+		t.Error("a copy of a Secret isn't equal to it, want it equal")
 	}
 	if NewSecret(canary) == a {
-		t.Error("two secrets with the same text are equal")
+		t.Error("two Secrets with the same text are equal, want them different")
 	}
 }

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// A User is a person or a service account, as described by an access token. The fields come from
-// the verified token; a pointer is nil if the token lacks the claim. Treat a User as read-only: all
-// resolvers of a request share it, and requests with the same token share what it points to.
+// A User is a person or a service account. Its fields come from a verified access token; if the
+// token lacks a claim, the pointer is nil. Treat a User as read-only: all resolvers of a request
+// share it, and requests with the same token share the data that it points to.
 type User struct {
 	ID            string // the subject: stable, unique within the issuer
 	Username      *string
@@ -23,32 +23,33 @@ type User struct {
 	RealmRoles    []string      // never nil
 	ClientRoles   []ClientRoles // ordered by client, never nil
 	Groups        []string      // never nil
-	Token         *TokenInfo    // the token of this request; nil for every user except the caller
+	Token         *TokenInfo    // the token of the request; nil for users other than the caller
 }
 
-// HasRealmRole reports whether the token lists role among the realm roles (realm_access). Names are
-// compared exactly. Keycloak expands composite roles when it issues the token. Like the
-// methods below, it returns false for a nil User.
+// HasRealmRole reports whether the token has this realm role (in the claim realm_access). Names are
+// compared exactly. A role that is part of a composite role counts, because Keycloak expands
+// composite roles when it issues the token. HasRealmRole and the other methods return false for a
+// nil User.
 func (u *User) HasRealmRole(role string) bool {
 	return u != nil && slices.Contains(u.RealmRoles, role)
 }
 
-// HasClientRole reports whether the token lists role among the roles of the client with this client
-// ID (resource_access). Names are compared exactly. A realm role of the same name doesn't count.
+// HasClientRole reports whether the token has this role of the client with this ID (in the claim
+// resource_access). Names are compared exactly. A realm role of the same name doesn't count.
 func (u *User) HasClientRole(client, role string) bool {
 	return u != nil && slices.ContainsFunc(u.ClientRoles, func(c ClientRoles) bool {
 		return c.Client == client && slices.Contains(c.Roles, role)
 	})
 }
 
-// InGroup reports whether the token lists the group (groups). The realm needs a mapper of type
-// Group Membership for this claim. The path is compared exactly, as the mapper writes it:
-// "/staff/admins" if Full group path is on, which is the default, otherwise "admins". Being in a
-// subgroup doesn't count.
+// InGroup reports whether the token has this group (in the claim groups). For this claim, the realm
+// needs a mapper of type Group Membership. The path is compared exactly. If the mapper's Full group
+// path is on, which is the default, a path has the form "/staff/admins"; otherwise it has the form
+// "admins". A user who is only in a subgroup isn't in the group.
 func (u *User) InGroup(path string) bool { return u != nil && slices.Contains(u.Groups, path) }
 
-// HasScope reports whether the request's token has this scope (scope). Names are compared exactly.
-// It returns false for a user who isn't the caller.
+// HasScope reports whether the token has this scope (in the claim scope). Names are compared
+// exactly. It returns false for a user who isn't the caller.
 func (u *User) HasScope(scope string) bool {
 	return u != nil && u.Token != nil && slices.Contains(u.Token.Scope, scope)
 }
@@ -68,7 +69,8 @@ type TokenInfo struct {
 	Claims    Claims
 }
 
-// A Session is one sign-in of a user, shared by all clients that the user signed in to with it.
+// A Session starts when a user signs in. All clients that the user then uses without signing in
+// again share it.
 type Session struct {
 	ID              string
 	AuthenticatedAt *time.Time // known only for sign-ins through a browser
@@ -77,8 +79,9 @@ type Session struct {
 // Claims is the whole payload of a verified token: a JSON object, exactly as it was signed.
 type Claims json.RawMessage
 
-// Decode stores the claims in v, as json.Unmarshal does. Its error wraps json.Unmarshal's error,
-// but doesn't repeat its text, which names Go types and values, so it isn't for clients.
+// Decode stores the claims in v, as json.Unmarshal does. Its error wraps the error of
+// json.Unmarshal. Clients may read the text of Decode's error, but not the text of the wrapped
+// error, which names Go types and values.
 func (c Claims) Decode(v any) error {
 	if err := json.Unmarshal(c, v); err != nil {
 		return &decodeError{err}
@@ -97,7 +100,7 @@ func (e *decodeError) LogValue() slog.Value   { return logValue(e) }
 // MarshalGQL writes the JSON object.
 func (c Claims) MarshalGQL(w io.Writer) { w.Write(c) }
 
-// UnmarshalGQL always returns an error: claims come only from verified tokens.
+// UnmarshalGQL returns an error, because claims come only from verified tokens.
 func (c *Claims) UnmarshalGQL(any) error { return errors.New("claims can't be given, only read") }
 
 // An OpenIDToken is the token response of a sign-in or a refresh (OpenID Connect Core 1.0, section

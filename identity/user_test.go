@@ -2,7 +2,8 @@ package identity
 
 import "testing"
 
-// The Has methods and InGroup compare names exactly, and return false for the zero User and nil.
+// HasRealmRole, HasClientRole, InGroup and HasScope compare names exactly. They return false for
+// the zero User and for nil.
 func TestUser_has(t *testing.T) {
 	alice := &User{
 		RealmRoles: []string{"customer", "Admin"},
@@ -24,16 +25,16 @@ func TestUser_has(t *testing.T) {
 		{"client role", func(u *User) bool { return u.HasClientRole("shop-api", "buyer") }, true},
 		{"client role of another client", func(u *User) bool { return u.HasClientRole("shop-api", "viewer") }, false},
 		{"realm role as client role", func(u *User) bool { return u.HasClientRole("shop-api", "customer") }, false},
-		{"client role of an empty client", func(u *User) bool { return u.HasClientRole("", "buyer") }, false},
+		{"client role of a client without ID", func(u *User) bool { return u.HasClientRole("", "buyer") }, false},
 		{"group", func(u *User) bool { return u.InGroup("/staff/admins") }, true},
 		{"parent group", func(u *User) bool { return u.InGroup("/staff") }, false},
-		{"group without path", func(u *User) bool { return u.InGroup("admins") }, false},
+		{"group without its path", func(u *User) bool { return u.InGroup("admins") }, false},
 		{"scope", func(u *User) bool { return u.HasScope("orders:read") }, true},
 		{"part of a scope", func(u *User) bool { return u.HasScope("orders") }, false},
-		{"two scopes in one", func(u *User) bool { return u.HasScope("openid orders:read") }, false},
+		{"two scopes in one argument", func(u *User) bool { return u.HasScope("openid orders:read") }, false},
 	} {
 		if got := tt.has(alice); got != tt.want {
-			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
+			t.Errorf("%s: got %t, want %t", tt.name, got, tt.want)
 		}
 		if tt.has(zeroUser) || tt.has(nilUser) {
 			t.Errorf("%s: got true for the zero User or nil, want false", tt.name)
