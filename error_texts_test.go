@@ -299,7 +299,8 @@ func TestErrors_safeForClients(t *testing.T) {
 		t.Errorf("found %d exported errors, want at least 25", found)
 	}
 	if err := (identity.Claims(`{"a":"s3cret"}`)).Decode(&struct{ A int }{}); err == nil ||
-		!safeTextPattern.MatchString(err.Error()) || !strings.Contains(identity.Detail(err), "int") {
+		!safeTextPattern.MatchString(err.Error()) ||
+		!strings.Contains(identity.Detail(err), "int") {
 		t.Errorf("Decode() = %v with detail %q, want a text for clients, and json's error as the detail",
 			err, identity.Detail(err))
 	}

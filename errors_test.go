@@ -23,7 +23,8 @@ import (
 // checks that docs/errors.md documents exactly these errors.
 func TestErrorTable(t *testing.T) {
 	kc := newFakeKeycloak(t, clientSecret)
-	brokenKeycloak, hungKeycloak := newFakeKeycloak(t, clientSecret), newFakeKeycloak(t, clientSecret)
+	brokenKeycloak := newFakeKeycloak(t, clientSecret)
+	hungKeycloak := newFakeKeycloak(t, clientSecret)
 	brokenKeycloak.Fail(keycloaktest.Fault{Endpoint: "/certs", Status: 500})
 	brokenKeycloak.Fail(keycloaktest.Fault{Endpoint: "/token", Status: 502,
 		Body: "<html>Bad Gateway</html>"})
@@ -170,8 +171,8 @@ func TestErrorTable(t *testing.T) {
 			code := strings.TrimSuffix(fmt.Sprintf("%v/%v", e.Extensions["code"],
 				cmp.Or[any](e.Extensions["reason"], "")), "/")
 			if code != tt.code || e.Message != tt.message || response.StatusCode != tt.status {
-				t.Errorf("got %d %s %q, want %d %s %q", response.StatusCode, code, e.Message, tt.status,
-					tt.code, tt.message)
+				t.Errorf("got %d %s %q, want %d %s %q", response.StatusCode, code, e.Message,
+					tt.status, tt.code, tt.message)
 			}
 			var path []any
 			if tt.path != noPath {
@@ -329,7 +330,8 @@ func TestSecrets_neverLeak(t *testing.T) {
 		testRequest{query: `{ me { id } }`, authorization: "Bearer " + canary + " " + canary},
 		testRequest{query: `{ me { id } }`, authorization: canary},
 	)
-	for _, s := range []*testServer{newTestServer(t, config, nil), newTestServer(t, noGrantConfig, nil),
+	for _, s := range []*testServer{newTestServer(t, config, nil),
+		newTestServer(t, noGrantConfig, nil),
 		newTestServer(t, wrongSecretConfig, nil), newTestServer(t, config, panickingRealm)} {
 		for _, fault := range []keycloaktest.Fault{{}, {Status: 500},
 			{Status: 502, Body: "<html>Bad Gateway</html>"}, {Disconnect: true}} {
@@ -363,7 +365,8 @@ func TestLimits_smallExpensiveDocuments(t *testing.T) {
 		doublingFragments += fmt.Sprintf(" fragment F%d on __Type { ...F%d ...F%d }", i, i+1, i+1)
 	}
 	doublingFragments += " fragment F40 on __Type { name }"
-	conflictingFields := "fragment F on Query { me { " + strings.Repeat("a: id a: name ", 110) + "} }"
+	conflictingFields := "fragment F on Query { me { " +
+		strings.Repeat("a: id a: name ", 110) + "} }"
 	for i := range 46 {
 		conflictingFields += fmt.Sprintf(" query q%d { ...F }", i)
 	}

@@ -32,7 +32,8 @@ func TestGenerated_upToDate(t *testing.T) {
 	t.Run("examples/apollo/src/gql", func(t *testing.T) {
 		current := digests(t, "schema/*.graphqls", "examples/apollo/codegen.ts")
 		documentPattern := regexp.MustCompile("\\bgraphql\\(`([^`]*)`")
-		tsFiles, tsxFiles := glob(t, "examples/apollo/src/*.ts"), glob(t, "examples/apollo/src/*.tsx")
+		tsFiles := glob(t, "examples/apollo/src/*.ts")
+		tsxFiles := glob(t, "examples/apollo/src/*.tsx")
 		for _, name := range slices.Concat(tsFiles, tsxFiles) {
 			var documents strings.Builder
 			for _, match := range documentPattern.FindAllStringSubmatch(readSource(t, name), -1) {

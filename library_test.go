@@ -355,9 +355,8 @@ func TestConfig_middleware(t *testing.T) {
 // Changing a Config after New doesn't affect the Server.
 func TestNew_copiesConfig(t *testing.T) {
 	kc := newFakeKeycloak(t, clientSecret)
-	config := applicationConfig(t, kc, application{me: func(context.Context) (*identity.User, error) {
-		return nil, errOutOfStock
-	}})
+	me := func(context.Context) (*identity.User, error) { return nil, errOutOfStock }
+	config := applicationConfig(t, kc, application{me: me})
 	config.Limits.RootFieldMax = map[string]int{"me": 1}
 	h, token := newServer(t, config).Handler(), signIn(t, kc).AccessToken
 	config.Errors[0].Code, config.Limits.RootFieldMax["me"] = "CHANGED", 2

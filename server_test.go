@@ -213,7 +213,7 @@ func TestReadiness(t *testing.T) {
 	for _, tt := range []struct {
 		name            string
 		local, draining bool
-		fetchStatuses   []int         // of Keycloak's responses, one after another; the last repeats
+		fetchStatuses   []int         // of Keycloak's responses in order; the last repeats
 		after           time.Duration // from the start to the probe
 		status          int
 		want            string

@@ -157,7 +157,8 @@ func TestRefresh_stolenTokenAfterFailedLogout(t *testing.T) {
 	repair := kc.Fail(keycloaktest.Fault{Endpoint: "/logout", Status: http.StatusBadGateway})
 	s.logoutFrom(t, ownerAddress, second)
 	repair()
-	if next, reason := s.refreshFrom(t, sameNetworkAddress, first); next != "" || reason != "REUSED" {
+	next, reason := s.refreshFrom(t, sameNetworkAddress, first)
+	if next != "" || reason != "REUSED" {
 		t.Errorf("refresh with the used token: reason %q, want REUSED; new token: %t, want false", reason,
 			next != "")
 	}

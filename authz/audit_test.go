@@ -36,7 +36,8 @@ func noGuard(carried, suggested string) string {
 // loadSchema returns a schema with the definitions in directives and in text.
 func loadSchema(t *testing.T, text string) *ast.Schema {
 	t.Helper()
-	schema, err := gqlparser.LoadSchema(&ast.Source{Name: "schema.graphqls", Input: directives + text})
+	schema, err := gqlparser.LoadSchema(
+		&ast.Source{Name: "schema.graphqls", Input: directives + text})
 	if err != nil {
 		t.Fatal(err)
 	}

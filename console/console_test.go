@@ -136,8 +136,8 @@ func TestHandler_users(t *testing.T) {
 		got[0] != users[0] || got[1].Username != users[1].Username {
 		t.Errorf("the page suggests %v (error: %v), want %v", got, err, users)
 	}
-	if page := string(readBody(t, serve(t, Handler(), http.MethodGet, "/", ""))); strings.Contains(page,
-		"alice") || usersPattern.MatchString(page) {
+	page = string(readBody(t, serve(t, Handler(), http.MethodGet, "/", "")))
+	if strings.Contains(page, "alice") || usersPattern.MatchString(page) {
 		t.Errorf("got the page\n%s\nwant it to suggest no users", page)
 	}
 }

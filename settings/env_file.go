@@ -105,12 +105,13 @@ func parseSettings(text []byte) (map[string]string, error) {
 // $.
 func lossySettings(text []byte, settings map[string]string) []string {
 	const mark = "\x00D" // can't be in text: readText refuses NUL
-	markedSettings, err := parseSettings(dollarPattern.ReplaceAllFunc(text, func(match []byte) []byte {
+	markedText := dollarPattern.ReplaceAllFunc(text, func(match []byte) []byte {
 		if len(match) > 1 { // escaped
 			return match
 		}
 		return []byte(mark)
-	}))
+	})
+	markedSettings, err := parseSettings(markedText)
 	if err != nil {
 		return nil
 	}

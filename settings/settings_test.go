@@ -286,7 +286,8 @@ func TestRead_problems(t *testing.T) {
 			if !slices.Equal(got, tt.want) {
 				t.Errorf("got problems with %q, want %q; the error is\n%v", got, tt.want, err)
 			}
-			if strings.Contains(err.Error(), canary) || strings.Contains(err.Error(), "shop-secret") {
+			if strings.Contains(err.Error(), canary) ||
+				strings.Contains(err.Error(), "shop-secret") {
 				t.Errorf("got an error that shows a secret:\n%v", err)
 			}
 		})
@@ -371,8 +372,9 @@ func TestRead_trimsValues(t *testing.T) {
 	}
 	// Read trims only newlines from a secret, because other characters may be part of it. It warns
 	// about blanks and quotes at the ends of a secret.
-	for secret, wantWarning := range map[string]string{" shop-secret": "blank", "shop-secret\t\n": "blank",
-		`"shop-secret"`: "quotes", "'shop-secret'": "quotes", `shop-"secret"`: "", `"`: ""} {
+	for secret, wantWarning := range map[string]string{" shop-secret": "blank",
+		"shop-secret\t\n": "blank",
+		`"shop-secret"`:   "quotes", "'shop-secret'": "quotes", `shop-"secret"`: "", `"`: ""} {
 		c := readSettings(t, "KEYCLOAK_CLIENT_SECRET_KEY="+secret)
 		warnings := strings.Join(c.Warnings, "\n")
 		if c.Server.Client.ClientSecret.Reveal() != strings.TrimRight(secret, "\n") ||

@@ -94,7 +94,7 @@ func (v *Values) clean(process map[string]string, lossy []string, p *problems) {
 				"file, and there is none of that name: put the value in single quotes", v.File)
 			p.suppress(name)
 			continue
-		case !isSet || name == "RUNTIME_ENV": // not trimmed, because only the exact text local is local
+		case !isSet || name == "RUNTIME_ENV": // only the exact text local is local
 			continue
 		case name == secretName: // spaces may be part of it
 			value = strings.TrimRight(value, "\r\n")

@@ -39,7 +39,8 @@ func (r recordedRealm) recordCall(text string) (*identity.OpenIDToken, error) {
 
 func (r recordedRealm) Login(_ context.Context,
 	c identity.Credentials) (*identity.OpenIDToken, error) {
-	return r.recordCall(fmt.Sprintf("login %s %s %s", c.Username, c.Password.Reveal(), c.OTP.Reveal()))
+	return r.recordCall(
+		fmt.Sprintf("login %s %s %s", c.Username, c.Password.Reveal(), c.OTP.Reveal()))
 }
 
 func (r recordedRealm) Refresh(_ context.Context,

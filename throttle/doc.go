@@ -6,10 +6,10 @@
 //   - A Limiter reserves an attempt before the realm is called. Afterwards it refunds the attempt,
 //     unless the outcome counts (limiter.go). An account has a limit for each network and a limit
 //     for all networks together, so that no single network can use up an account's attempts. An
-//     address has a limit for failures with all accounts together, and a limit for all its attempts.
-//     A store.Buckets stores the counts: in memory, unless Config.Store is set.
-//   - Addresses is a middleware that finds the client's address. It trusts X-Forwarded-For only from
-//     the proxies in its configuration (addresses.go).
+//     address has a limit for failures with all accounts together, and a limit for all its
+//     attempts. A store.Buckets stores the counts: in memory, unless Config.Store is set.
+//   - Addresses is a middleware that finds the client's address. It trusts X-Forwarded-For only
+//     from the proxies in its configuration (addresses.go).
 //
 // In a server:
 //

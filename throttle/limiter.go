@@ -89,8 +89,9 @@ func Defaults() Config {
 //   - all tokens if the attempt succeeded, or failed although the password was right, because then
 //     nothing was guessed
 //   - all tokens if the realm checked nothing, because it is down or rejects this server
-//   - only the tokens of the account or of the refresh token if the realm was busy or timed out. The
-//     attempt still counts for the address, because it took capacity that others could have used
+//   - only the tokens of the account or of the refresh token if the realm was busy or timed out.
+//     The attempt still counts for the address, because it took capacity that others could have
+//     used
 //   - no tokens if the realm refused, if the request was canceled or its deadline passed before the
 //     realm responded, or if the error is unknown
 //
