@@ -42,7 +42,7 @@ func TestInstall_eitherOrder(t *testing.T) {
 		`mutation { logout(refreshToken: "\uD83D") }`:                                "GRAPHQL_PARSE_FAILED",
 		// As the client wrote it, this string is one byte too long. After graphqlhttp has rewritten
 		// the escape, it no longer is.
-		`mutation { logout(refreshToken: "` + key + longestString[11:] + `") }`: "OPERATION_TOO_LARGE/STRINGS",
+		`mutation { logout(refreshToken: "` + surrogates + longestString[11:] + `") }`: "OPERATION_TOO_LARGE/STRINGS",
 
 		"{" + strings.Repeat(" a: me { id }", limits.DefaultRootFields+1) + "}": "OPERATION_TOO_LARGE/ROOT_FIELDS",
 		strings.Repeat("{", 5000): "GRAPHQL_PARSE_FAILED",

@@ -55,11 +55,11 @@ func TestMemoryBuckets_flood(t *testing.T) {
 		for n := range 20 * maxKeys {
 			reserve(t, m, bucketN(1<<30+n, 10, time.Minute))
 		}
-		if allowed, wait := drain(t, m, before, 100); allowed != 0 || wait != 30*time.Second {
+		if allowed, wait := drain(t, m, earlyBucket, 100); allowed != 0 || wait != 30*time.Second {
 			t.Errorf("after 30 s: %d allowed, wait %v; want 0 and 30s", allowed, wait)
 		}
 		time.Sleep(30 * time.Second)
-		if allowed, _ := drain(t, m, before, 100); allowed != 1 {
+		if allowed, _ := drain(t, m, earlyBucket, 100); allowed != 1 {
 			t.Errorf("after a minute: %d allowed, want 1", allowed)
 		}
 	})
