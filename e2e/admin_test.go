@@ -15,7 +15,8 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// A realm is a realm of a Keycloak. Its methods are the administrator's.
+// A realm identifies a realm on a Keycloak server. Its methods call Keycloak directly, except for
+// serve, which starts CloakQL for the realm.
 type realm struct {
 	k    *keycloak
 	name string
@@ -24,9 +25,9 @@ type realm struct {
 // object is a JSON object, such as a part of a realm file.
 type object = map[string]any
 
-// administrator is the HTTP client with which the tests call Keycloak. Because of its timeout, a
-// Keycloak that hangs fails one test and doesn't block the whole run.
-var administrator = &http.Client{Timeout: 3 * time.Minute}
+// keycloakClient is the HTTP client with which the tests call Keycloak directly. Because of its
+// timeout, a Keycloak that hangs fails one test and doesn't block the whole run.
+var keycloakClient = &http.Client{Timeout: 3 * time.Minute}
 
 // token calls the realm's token endpoint directly, as other clients of Keycloak would. It returns
 // the status and the body.
@@ -35,14 +36,14 @@ func (k *keycloak) token(t *testing.T, realm string, form ...string) (int, strin
 	return k.post(t, "/realms/"+realm+"/protocol/openid-connect/token", form...)
 }
 
-// post sends a form, given as names and values, and returns the status and the body.
+// post sends a form, given as alternating names and values, and returns the status and the body.
 func (k *keycloak) post(t *testing.T, path string, form ...string) (int, string) {
 	t.Helper()
 	values := url.Values{}
 	for i := 0; i < len(form); i += 2 {
 		values.Set(form[i], form[i+1])
 	}
-	response, err := administrator.PostForm(k.url+path, values)
+	response, err := keycloakClient.PostForm(k.url+path, values)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,24 +55,25 @@ func (k *keycloak) post(t *testing.T, path string, form ...string) (int, string)
 	return response.StatusCode, string(body)
 }
 
-// refresh exchanges a refresh token at Keycloak itself, without the server.
+// refresh exchanges a refresh token directly at Keycloak, bypassing CloakQL.
 func (r realm) refresh(t *testing.T, refreshToken string) (int, string) {
 	t.Helper()
 	return r.k.token(t, r.name, "grant_type", "refresh_token", "client_id", "local-api",
 		"client_secret", "local-api-secret", "refresh_token", refreshToken)
 }
 
-// wantRefused checks that Keycloak itself refuses a refresh token with this description.
+// wantRefused checks that a refresh directly at Keycloak fails with invalid_grant and this
+// description.
 func (r realm) wantRefused(t *testing.T, refreshToken, description string) {
 	t.Helper()
 	want := `{"error":"invalid_grant","error_description":"` + description + `"}`
 	if status, body := r.refresh(t, refreshToken); status != http.StatusBadRequest || body != want {
-		t.Errorf("Keycloak responds %d %s, want 400 %s", status, body, want)
+		t.Errorf("refresh at Keycloak: got %d %s, want 400 %s", status, body, want)
 	}
 }
 
-// admin calls the admin API, and fails the test unless it succeeds. It returns the body and the ID
-// of the created object.
+// admin calls the admin API at a path below /admin/realms, and fails the test if the call fails. It
+// returns the body and, if the call creates an object, its ID.
 func (k *keycloak) admin(t *testing.T, method, path string, content any) (body []byte, id string) {
 	t.Helper()
 	return k.adminAt(t, method, "/admin/realms"+path, content)
@@ -81,44 +83,44 @@ func (k *keycloak) admin(t *testing.T, method, path string, content any) (body [
 func (k *keycloak) adminAt(t *testing.T, method, path string, content any) (
 	body []byte, id string) {
 	t.Helper()
-	_, response := k.token(t, "master", "grant_type", "password", "client_id", "admin-cli",
+	_, tokenResponse := k.token(t, "master", "grant_type", "password", "client_id", "admin-cli",
 		"username", "admin", "password", "admin")
 	var token struct {
 		AccessToken string `json:"access_token"`
 	}
-	if json.Unmarshal([]byte(response), &token); token.AccessToken == "" {
-		t.Fatalf("the administrator admin/admin can't sign in: %s", response)
+	if json.Unmarshal([]byte(tokenResponse), &token); token.AccessToken == "" {
+		t.Fatalf("the administrator admin/admin can't sign in: %s", tokenResponse)
 	}
-	text, err := json.Marshal(content)
+	requestBody, err := json.Marshal(content)
 	if err != nil {
 		t.Fatal(err)
 	}
-	request, err := http.NewRequest(method, k.url+path, bytes.NewReader(text))
+	request, err := http.NewRequest(method, k.url+path, bytes.NewReader(requestBody))
 	if err != nil {
 		t.Fatal(err)
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Authorization", "Bearer "+token.AccessToken)
-	r, err := administrator.Do(request)
+	response, err := keycloakClient.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Body.Close()
-	body, err = io.ReadAll(r.Body)
+	defer response.Body.Close()
+	body, err = io.ReadAll(response.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.StatusCode >= 300 {
-		t.Fatalf("%s %s: %d %s", method, path, r.StatusCode, body)
+	if response.StatusCode >= 300 {
+		t.Fatalf("%s %s: got %d %s, want success", method, path, response.StatusCode, body)
 	}
-	location := r.Header.Get("Location")
+	location := response.Header.Get("Location")
 	return body, location[strings.LastIndex(location, "/")+1:]
 }
 
-// before26_6 reports whether this is a real Keycloak older than 26.6. That version changed the
+// isBefore26_6 reports whether this is a real Keycloak older than 26.6. That version changed the
 // response to a wrong password from 401 to 400, no longer reveals that an account is disabled, and
 // added a setting for how a client may send its secret.
-func (k *keycloak) before26_6(t *testing.T) bool {
+func (k *keycloak) isBefore26_6(t *testing.T) bool {
 	t.Helper()
 	if k.fake != nil {
 		return false
@@ -137,7 +139,7 @@ func (k *keycloak) before26_6(t *testing.T) bool {
 }
 
 // newRealm creates a realm for one test, with single-use refresh tokens and a client like that of
-// the realm local. Settings override these. The realm is deleted when the test ends.
+// the realm local. settings overrides these fields. The realm is deleted when the test ends.
 func newRealm(t *testing.T, k *keycloak, settings object) realm {
 	t.Helper()
 	r := realm{k, "e2e-" + strings.ToLower(rand.Text()[:10])}
@@ -170,11 +172,10 @@ func encode(t *testing.T, o object) []byte {
 	return out
 }
 
-// The methods below do an administrator's work. They use the fake's methods, or the admin API of a
-// real Keycloak.
+// The following methods change users and realms as an administrator would, with the methods of the
+// fake or with the admin API of a real Keycloak.
 
-// withFakeUser calls f with the fake's user and returns true. If Keycloak is real, it returns
-// false.
+// withFakeUser calls f with the user if Keycloak is a fake, and reports whether it is one.
 func (r realm) withFakeUser(t *testing.T, id string, f func(*keycloaktest.User) error) bool {
 	t.Helper()
 	if r.k.fake == nil {
@@ -186,8 +187,8 @@ func (r realm) withFakeUser(t *testing.T, id string, f func(*keycloaktest.User) 
 	return true
 }
 
-// locked reports whether brute-force protection has locked a user.
-func (r realm) locked(t *testing.T, id string) (locked bool) {
+// isLocked reports whether brute-force protection has locked a user.
+func (r realm) isLocked(t *testing.T, id string) (locked bool) {
 	t.Helper()
 	if r.withFakeUser(t, id, func(u *keycloaktest.User) (err error) {
 		locked, err = u.Locked()
@@ -195,9 +196,9 @@ func (r realm) locked(t *testing.T, id string) (locked bool) {
 	}) {
 		return locked
 	}
-	status, _ := r.k.admin(t, http.MethodGet, "/"+r.name+"/attack-detection/brute-force/users/"+id,
+	body, _ := r.k.admin(t, http.MethodGet, "/"+r.name+"/attack-detection/brute-force/users/"+id,
 		nil)
-	return bytes.Contains(status, []byte(`"disabled":true`))
+	return bytes.Contains(body, []byte(`"disabled":true`))
 }
 
 // removeRole removes a realm role from a user.
@@ -249,7 +250,7 @@ func (r realm) update(t *testing.T, patch object) {
 	}
 }
 
-// apiClient returns the client local-api for a realm file. Settings override its fields.
+// apiClient returns the client local-api for a realm file. settings overrides its fields.
 func apiClient(settings object) object {
 	client := object{
 		"clientId": "local-api", "enabled": true, "secret": "local-api-secret",
@@ -267,8 +268,8 @@ func apiClient(settings object) object {
 	return client
 }
 
-// newUser adds a user with the password "secret". Settings override the user's fields. Tests whose
-// sign-ins fail need their own user, since brute-force protection counts failures.
+// newUser adds a user with the password "secret". settings overrides the user's fields. A test
+// whose sign-ins fail needs its own user, since brute-force protection counts the failures.
 func (r realm) newUser(t *testing.T, settings object) (username, id string) {
 	t.Helper()
 	name := "user-" + strings.ToLower(rand.Text()[:10])
@@ -281,11 +282,11 @@ func (r realm) newUser(t *testing.T, settings object) (username, id string) {
 		user[key] = value
 	}
 	if r.k.fake != nil {
-		added, err := r.k.fake.Realm(r.name).AddUser(encode(t, user))
+		fakeUser, err := r.k.fake.Realm(r.name).AddUser(encode(t, user))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return fmt.Sprint(user["username"]), added.ID()
+		return fmt.Sprint(user["username"]), fakeUser.ID()
 	}
 	_, id = r.k.admin(t, http.MethodPost, "/"+r.name+"/users", user)
 	return fmt.Sprint(user["username"]), id

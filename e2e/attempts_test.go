@@ -16,65 +16,66 @@ import (
 
 // Five concurrent sign-ins of one user, with the right password, all succeed. The realm has
 // brute-force protection on: a real Keycloak that received them at once would refuse four of them
-// as if the password were wrong. They come from three networks, since at most two sign-ins of a
-// network may wait in a username's queue.
+// as if the password were wrong. The sign-ins come from three networks, since at most two from the
+// same network may wait in a username's queue.
 func TestLogin_concurrent(t *testing.T) {
 	t.Parallel()
-	user, _ := realm{shared, "local"}.newUser(t, nil)
-	s := serve(t, shared, "TRUSTED_PROXIES=127.0.0.1")
+	user, _ := realm{sharedKeycloak, "local"}.newUser(t, nil)
+	s := serve(t, sharedKeycloak, "TRUSTED_PROXIES=127.0.0.1")
 	var callers sync.WaitGroup
 	for i, name := range []string{user, strings.ToUpper(user), user, user, user} {
 		callers.Go(func() {
 			got, err := s.tryFrom(t.Context(), fmt.Sprintf("192.0.%d.7", i/2), "", loginQuery,
 				map[string]any{"u": name, "p": "secret"})
 			if err != nil || !strings.Contains(string(got.body), `"accessToken"`) {
-				t.Errorf("%s: %v, want tokens: %s", name, err, got.body)
+				t.Errorf("login as %s: got %s, error %v; want tokens", name, got.body, err)
 			}
 		})
 	}
 	callers.Wait()
 }
 
-// A tally counts responses by error code; the empty code is success.
-type tally struct {
-	mu    sync.Mutex // guards codes
-	codes map[string]int
+// A codeCounter counts responses by error code; the empty code is success.
+type codeCounter struct {
+	mu     sync.Mutex // guards counts
+	counts map[string]int
 }
 
-// add counts a response, or an error by its text.
-func (y *tally) add(got result, err error) {
+// add counts a response by its code or, if there is none, an error by its text.
+func (c *codeCounter) add(got result, err error) {
 	code := got.code()
 	if err != nil {
 		code = err.Error()
 	}
-	y.mu.Lock()
-	defer y.mu.Unlock()
-	if y.codes == nil {
-		y.codes = map[string]int{}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.counts == nil {
+		c.counts = map[string]int{}
 	}
-	y.codes[code]++
+	c.counts[code]++
 }
 
 // wantSuccess checks that at least 95 of 100 calls succeeded.
-func (y *tally) wantSuccess(t *testing.T, who string) {
+func (c *codeCounter) wantSuccess(t *testing.T, name string) {
 	t.Helper()
 	total := 0
-	for _, n := range y.codes {
+	for _, n := range c.counts {
 		total += n
 	}
-	t.Logf("%s: %v", who, y.codes)
-	if total != 100 || y.codes[""] < 95 {
-		t.Errorf("%s: %d of %d calls succeeded, want at least 95 of 100: %v", who, y.codes[""],
-			total, y.codes)
+	t.Logf("%s: %v", name, c.counts)
+	if total != 100 || c.counts[""] < 95 {
+		t.Errorf("%s: %d of %d calls succeeded, want at least 95 of 100: %v", name, c.counts[""],
+			total, c.counts)
 	}
 }
 
-// runDuringAttack calls f while 100 goroutines call attack repeatedly, and counts the responses to
-// attack. The goroutines have the numbers 0 to 99, and n counts the calls of each from 0.
+// runDuringAttack calls f while 100 goroutines call attack repeatedly, and returns the counts of
+// attack's responses. attack gets the number of its goroutine, from 0 to 99, and the number of the
+// calls that this goroutine has already made.
 func runDuringAttack(t *testing.T,
-	attack func(ctx context.Context, connection, n int) (result, error), f func()) *tally {
+	attack func(ctx context.Context, connection, n int) (result, error), f func()) *codeCounter {
 	t.Helper()
-	var responses tally
+	var responses codeCounter
 	ctx, stop := context.WithCancel(t.Context())
 	var connections sync.WaitGroup
 	started := make(chan bool, 100)
@@ -88,7 +89,7 @@ func runDuringAttack(t *testing.T,
 				if n == 0 {
 					started <- true
 				}
-				// Not a busy loop, since the test shares its cores with the server.
+				// Pause, since the test shares its cores with the server.
 				select {
 				case <-time.After(200 * time.Millisecond):
 				case <-ctx.Done():
@@ -102,29 +103,29 @@ func runDuringAttack(t *testing.T,
 	f()
 	stop()
 	connections.Wait()
-	t.Logf("responses to the attack: %v", responses.codes)
+	t.Logf("responses to the attack: %v", responses.counts)
 	return &responses
 }
 
 const (
-	attacker, owner = "192.0.2.7", "198.51.100.7"
-	// Slow responses on this machine must not fail the tests.
+	attackerIP, ownerIP = "192.0.2.7", "198.51.100.7"
+	// longTimeout keeps a slow test machine from failing the tests.
 	longTimeout = "KEYCLOAK_TIMEOUT=55s"
 )
 
-// newAttackedServer returns a server that distinguishes clients by address, and its realm, which
-// has Keycloak's default limits for brute-force protection.
+// newAttackedServer creates a realm with Keycloak's default limits for brute-force protection, and
+// starts a server for it that distinguishes clients by address.
 func newAttackedServer(t *testing.T) (realm, *server) {
 	t.Helper()
-	r := newRealm(t, shared, object{"bruteForceProtected": true, "clients": []object{
+	r := newRealm(t, sharedKeycloak, object{"bruteForceProtected": true, "clients": []object{
 		apiClient(object{"serviceAccountsEnabled": true,
 			"attributes": object{"client_credentials.use_refresh_token": "true"}}),
 	}})
 	return r, r.serve(t, "TRUSTED_PROXIES=127.0.0.1", longTimeout, "REQUEST_TIMEOUT=2m")
 }
 
-// hundredTimes calls f with 0 to 99, four at a time.
-func hundredTimes(f func(i int)) {
+// callHundredTimes calls f with each number from 0 to 99, four calls at a time.
+func callHundredTimes(f func(i int)) {
 	var workers sync.WaitGroup
 	next := make(chan int)
 	for range 4 {
@@ -152,27 +153,27 @@ func TestLogin_underAttack(t *testing.T) {
 		name, _ = r.newUser(t, nil)
 		ownerNames = append(ownerNames, name)
 	}
-	var got tally
+	var ownerResponses codeCounter
 	runDuringAttack(t, func(ctx context.Context, connection, n int) (result, error) {
 		name, password := fmt.Sprintf("nobody-%d-%d", connection, n), "guess"
 		if connection%2 == 0 {
 			name, password = attackerNames[connection/2%len(attackerNames)], "secret"
 		}
-		return s.tryFrom(ctx, attacker, "", loginQuery, object{"u": name, "p": password})
+		return s.tryFrom(ctx, attackerIP, "", loginQuery, object{"u": name, "p": password})
 	}, func() {
-		hundredTimes(func(i int) {
-			got.add(s.tryFrom(t.Context(), owner, "", loginQuery,
+		callHundredTimes(func(i int) {
+			ownerResponses.add(s.tryFrom(t.Context(), ownerIP, "", loginQuery,
 				object{"u": ownerNames[i%4], "p": "secret"}))
 		})
 	})
-	got.wantSuccess(t, "sign-ins from another address")
+	ownerResponses.wantSuccess(t, "sign-ins from another address")
 }
 
-// sessions starts n sessions at Keycloak itself, and returns their refresh tokens. They are
+// startSessions starts n sessions directly at Keycloak, and returns their refresh tokens. They are
 // sessions of the client's service account, which Keycloak starts without hashing a password.
-func (r realm) sessions(t *testing.T, n int) []string {
+func (r realm) startSessions(t *testing.T, n int) []string {
 	t.Helper()
-	var list []string
+	var refreshTokens []string
 	for range n {
 		status, body := r.k.token(t, r.name, "grant_type", "client_credentials", "client_id",
 			"local-api", "client_secret", "local-api-secret")
@@ -180,25 +181,27 @@ func (r realm) sessions(t *testing.T, n int) []string {
 			RefreshToken string `json:"refresh_token"`
 		}
 		if json.Unmarshal([]byte(body), &token); token.RefreshToken == "" {
-			t.Fatalf("Keycloak responds %d %s, want a refresh token", status, body)
+			t.Fatalf("token request at Keycloak: got %d %s, want a refresh token", status, body)
 		}
-		list = append(list, token.RefreshToken)
+		refreshTokens = append(refreshTokens, token.RefreshToken)
 	}
-	return list
+	return refreshTokens
 }
 
 // forgedToken returns a well-formed refresh token that the realm never issued.
 func forgedToken(n int) string {
-	part := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
-	return part(`{"alg":"HS512","typ":"JWT","kid":"none"}`) + "." +
-		part(fmt.Sprintf(`{"sid":"session-%d"}`, n)) + "." + part("no signature")
+	segment := func(text string) string {
+		return base64.RawURLEncoding.EncodeToString([]byte(text))
+	}
+	return segment(`{"alg":"HS512","typ":"JWT","kid":"none"}`) + "." +
+		segment(fmt.Sprintf(`{"sid":"session-%d"}`, n)) + "." + segment("no signature")
 }
 
 // While an attacker refreshes over 100 connections, with sessions of their own and with forged
 // tokens, users at another address can refresh.
 func TestRefresh_underAttack(t *testing.T) {
 	r, s := newAttackedServer(t)
-	attackerTokens, ownerTokens := r.sessions(t, 20), r.sessions(t, 4)
+	attackerTokens, ownerTokens := r.startSessions(t, 20), r.startSessions(t, 4)
 	refresh := func(ctx context.Context, address string, token *string) (result, error) {
 		got, err := s.tryFrom(ctx, address, "", refreshQuery, object{"r": *token})
 		if raw := got.Data["refresh"]; err == nil && raw != nil {
@@ -209,45 +212,46 @@ func TestRefresh_underAttack(t *testing.T) {
 		}
 		return got, err
 	}
-	var got tally
+	var ownerResponses codeCounter
 	runDuringAttack(t, func(ctx context.Context, connection, n int) (result, error) {
 		if connection < len(attackerTokens) {
-			return refresh(ctx, attacker, &attackerTokens[connection])
+			return refresh(ctx, attackerIP, &attackerTokens[connection])
 		}
 		token := forgedToken(100*n + connection)
-		return refresh(ctx, attacker, &token)
+		return refresh(ctx, attackerIP, &token)
 	}, func() {
 		var workers sync.WaitGroup
 		for i := range ownerTokens {
 			workers.Go(func() {
 				for range 25 {
-					got.add(refresh(t.Context(), owner, &ownerTokens[i]))
+					ownerResponses.add(refresh(t.Context(), ownerIP, &ownerTokens[i]))
 				}
 			})
 		}
 		workers.Wait()
 	})
-	got.wantSuccess(t, "refreshes from another address")
+	ownerResponses.wantSuccess(t, "refreshes from another address")
 }
 
 // While an attacker signs out over 100 connections, with tokens of ended sessions and with forged
 // ones, users at another address can sign out.
 func TestLogout_underAttack(t *testing.T) {
 	r, s := newAttackedServer(t)
-	endedTokens, ownerTokens := r.sessions(t, 4), r.sessions(t, 100)
-	var got tally
+	endedTokens, ownerTokens := r.startSessions(t, 4), r.startSessions(t, 100)
+	var ownerResponses codeCounter
 	runDuringAttack(t, func(ctx context.Context, connection, n int) (result, error) {
 		token := forgedToken(100*n + connection)
 		if connection%2 == 0 {
 			token = endedTokens[connection/2%len(endedTokens)]
 		}
-		return s.tryFrom(ctx, attacker, "", logoutQuery, object{"r": token})
+		return s.tryFrom(ctx, attackerIP, "", logoutQuery, object{"r": token})
 	}, func() {
-		hundredTimes(func(i int) {
-			got.add(s.tryFrom(t.Context(), owner, "", logoutQuery, object{"r": ownerTokens[i]}))
+		callHundredTimes(func(i int) {
+			ownerResponses.add(s.tryFrom(t.Context(), ownerIP, "", logoutQuery,
+				object{"r": ownerTokens[i]}))
 		})
 	})
-	got.wantSuccess(t, "sign-outs from another address")
+	ownerResponses.wantSuccess(t, "sign-outs from another address")
 }
 
 // While an attacker guesses the password of an account, in several spellings of its name and as
@@ -258,26 +262,27 @@ func TestLogin_duringGuesses(t *testing.T) {
 	user, _ := r.newUser(t, nil)
 	email := user + "@example.com"
 	spellings := []string{email, strings.ToUpper(email), email + "\u00a0", " " + email}
-	var got tally
-	attacks := runDuringAttack(t, func(ctx context.Context, connection, n int) (result, error) {
-		return s.tryFrom(ctx, attacker, "", loginQuery,
+	var ownerResponses codeCounter
+	attack := func(ctx context.Context, connection, n int) (result, error) {
+		return s.tryFrom(ctx, attackerIP, "", loginQuery,
 			object{"u": spellings[connection%len(spellings)],
 				"p": fmt.Sprint("guess ", connection, n)})
-	}, func() {
+	}
+	attackResponses := runDuringAttack(t, attack, func() {
 		for range 100 {
-			got.add(s.tryFrom(t.Context(), owner, "", loginQuery,
+			ownerResponses.add(s.tryFrom(t.Context(), ownerIP, "", loginQuery,
 				object{"u": email, "p": "secret"}))
 		}
 	})
-	got.wantSuccess(t, "the owner")
-	if guesses := attacks.codes["INVALID_CREDENTIALS"]; guesses == 0 || guesses > 40 {
-		t.Errorf("Keycloak checked %d guesses, want at least 1, and at most the name's limit",
-			guesses)
+	ownerResponses.wantSuccess(t, "sign-ins of the owner")
+	if guesses := attackResponses.counts["INVALID_CREDENTIALS"]; guesses == 0 || guesses > 40 {
+		t.Errorf("Keycloak checked %d guesses, want 1 to 40, the limit of the name", guesses)
 	}
 }
 
-// Keycloak considers two usernames equal if Java's lower case of both is the same, and only then.
-// Sign-ins queue by identity's table of Java's lower case, which relies on this.
+// Keycloak considers two usernames equal if and only if Java converts both to the same lower case.
+// CloakQL relies on this: it queues sign-ins by the lower case of the username, according to a
+// table of Java's lower case in package identity.
 func TestLogin_spellings(t *testing.T) {
 	t.Parallel()
 	r, s := newAttackedServer(t)
@@ -290,27 +295,27 @@ func TestLogin_spellings(t *testing.T) {
 	replace := func(old, new string) func(string) string {
 		return func(s string) string { return strings.Replace(s, old, new, 1) }
 	}
-	add := func(before, after string) func(string) string {
+	surround := func(before, after string) func(string) string {
 		return func(s string) string { return before + s + after }
 	}
 	for _, tt := range []struct {
 		spell func(name, email string) string
-		same  bool
+		equal bool // whether the spelling signs in
 	}{
-		{byName(add("", "")), true},
+		{byName(surround("", "")), true},
 		{byName(strings.ToUpper), true},
 		{byName(replace("-k-", "-\u212a-")), true}, // the Kelvin sign
-		{byEmail(add("", "")), true},
+		{byEmail(surround("", "")), true},
 		{byEmail(strings.ToUpper), true},
 		{byEmail(replace("example", "EXAMPLE")), true},
 		{byEmail(replace("-k-", "-\u212a-")), true},
-		{byName(add("", " ")), false},
-		{byName(add(" ", "")), false},
-		{byName(add("", "\u00a0")), false},
-		{byEmail(add("", "\u00a0")), false},
-		{byEmail(add("", "\u2003")), false},
-		{byName(add("", "\u00ad")), false},
-		{byName(add("", "\u200d")), false},
+		{byName(surround("", " ")), false},
+		{byName(surround(" ", "")), false},
+		{byName(surround("", "\u00a0")), false},
+		{byEmail(surround("", "\u00a0")), false},
+		{byEmail(surround("", "\u2003")), false},
+		{byName(surround("", "\u00ad")), false},
+		{byName(surround("", "\u200d")), false},
 		{byName(replace("user", "u\u017fer")), false}, // the long s, whose upper case is S
 		{byName(replace("\u00e9", "e\u0301")), false},
 		{byEmail(replace("e", "\uff45")), false}, // full width
@@ -321,21 +326,21 @@ func TestLogin_spellings(t *testing.T) {
 		email := stem + "mail@example.com"
 		user, _ := r.newUser(t, object{"username": stem + "\u00e9", "email": email})
 		spelling := tt.spell(user, email)
-		got, err := s.tryFrom(t.Context(), owner, "", loginQuery,
+		got, err := s.tryFrom(t.Context(), ownerIP, "", loginQuery,
 			object{"u": spelling, "p": "secret"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if signedIn := got.code() == ""; signedIn != tt.same {
-			t.Errorf("%+q signed in as %+q: %t, want %t: %s", spelling, user, signedIn, tt.same,
+		if signedIn := got.code() == ""; signedIn != tt.equal {
+			t.Errorf("%+q signed in as %+q: %t, want %t: %s", spelling, user, signedIn, tt.equal,
 				got.body)
 		}
 	}
 }
 
-// A wrong password gets the same response for an account with a password, for an account without
-// one, which Keycloak refuses sooner, and for an unknown user. Each account is tried once, so that
-// no response is delayed.
+// A sign-in with a wrong password gets the same response if the account has a password, if it has
+// none, and if it doesn't exist. Keycloak itself refuses an account without a password sooner. Each
+// account is tried once, so that no response is delayed.
 //
 // TEST_FIGURES=1 tries twenty accounts of each kind, and logs how long the responses take.
 func TestLogin_sameResponse(t *testing.T) {
@@ -343,14 +348,14 @@ func TestLogin_sameResponse(t *testing.T) {
 	if os.Getenv("TEST_FIGURES") != "" {
 		rounds = 20
 	}
-	bodies := map[string]string{} // kind of account by response body
+	bodies := map[string]string{} // the kind of account, by response body
 	r, s := newAttackedServer(t)
 	user, _ := r.newUser(t, nil)
 	durations := map[string][]time.Duration{}
 	for i := range rounds {
-		if got, err := s.tryFrom(t.Context(), owner, "", loginQuery,
+		if got, err := s.tryFrom(t.Context(), ownerIP, "", loginQuery,
 			object{"u": user, "p": "secret"}); err != nil || got.code() != "" {
-			t.Fatal(got.body, err)
+			t.Fatalf("login: got %s, error %v; want tokens", got.body, err)
 		}
 		withPassword, _ := r.newUser(t, nil)
 		withoutPassword, _ := r.newUser(t, object{"credentials": []object{}})
@@ -359,10 +364,11 @@ func TestLogin_sameResponse(t *testing.T) {
 			"unknown user": fmt.Sprint("nobody-", i),
 		} {
 			start := time.Now()
-			got, err := s.tryFrom(t.Context(), attacker, "", loginQuery,
+			got, err := s.tryFrom(t.Context(), attackerIP, "", loginQuery,
 				object{"u": name, "p": "wrong"})
 			if err != nil || got.code() != "INVALID_CREDENTIALS" {
-				t.Fatal(got.body, err)
+				t.Fatalf("login, %s: got %s, error %v; want INVALID_CREDENTIALS", kind, got.body,
+					err)
 			}
 			durations[kind] = append(durations[kind], time.Since(start))
 			bodies[got.body] = kind
@@ -374,7 +380,7 @@ func TestLogin_sameResponse(t *testing.T) {
 		}
 	}
 	if len(bodies) != 1 {
-		t.Errorf("%d different responses, want one: %q", len(bodies), bodies)
+		t.Errorf("got %d different responses, want one: %q", len(bodies), bodies)
 	}
 	for kind, list := range durations {
 		slices.Sort(list)

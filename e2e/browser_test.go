@@ -26,11 +26,11 @@ var update = flag.Bool("update", false,
 // machine.
 const tokenLifetime = 20 * 60
 
-const pictures = repository + "/docs/pictures"
+const pictureDir = repository + "/docs/pictures"
 
-// withBrowser returns the path of Chromium if TEST_BROWSER is set, as in .ci/run, and fails the
-// test if Chromium, Node.js or its modules are then missing. If TEST_BROWSER isn't set, it logs
-// that the test didn't run.
+// withBrowser returns the path of Chromium if TEST_BROWSER is set, as it is in .ci/run; it fails
+// the test if Chromium, Node.js or the modules in e2e/node are missing. If TEST_BROWSER isn't set,
+// it logs that the test didn't run.
 func withBrowser(t *testing.T) (chromium string, ok bool) {
 	t.Helper()
 	name := os.Getenv("TEST_BROWSER")
@@ -46,7 +46,7 @@ func withBrowser(t *testing.T) (chromium string, ok bool) {
 	return path, withNode(t)
 }
 
-// A link is a proxy to a Keycloak that can be cut off.
+// A link is a proxy in front of Keycloak that a test can take down.
 type link struct {
 	*httptest.Server
 	down atomic.Bool
@@ -71,7 +71,7 @@ func newLink(t *testing.T, k *keycloak) *link {
 	return l
 }
 
-// serve starts the server for a realm, which it reaches through the link.
+// serve starts a server that reaches the realm's Keycloak only through the link.
 func (l *link) serve(t *testing.T, r realm, settings ...string) *server {
 	t.Helper()
 	return r.serve(t,
@@ -79,9 +79,9 @@ func (l *link) serve(t *testing.T, r realm, settings ...string) *server {
 			"KEYCLOAK_ISSUER=" + r.k.url + "/realms/" + r.name}, settings...)...)
 }
 
-// newExpiredToken signs a user in with an access token that expires after a second, and then raises
-// the realm's lifetime of access tokens to tokenLifetime. The returned function waits until the
-// server rejects the token as expired, after its leeway of 30 s, and returns the token.
+// newExpiredToken signs a user in while access tokens expire after a second, and then raises their
+// lifetime in the realm to tokenLifetime. The returned function waits until the server rejects the
+// token as expired, after its leeway of 30 s, and returns the token.
 func newExpiredToken(t *testing.T, r realm, s *server, username,
 	password string) func(context.Context) (string, error) {
 	t.Helper()
@@ -99,11 +99,11 @@ func newExpiredToken(t *testing.T, r realm, s *server, username,
 	}
 }
 
-// newControl starts a server that a script calls to control what happens outside its browser, and
-// returns its URL. POST /down and /up cut the link and restore it, /otp returns the current
-// one-time code, and /expired returns an expired access token.
+// newControl starts a server through which a script controls what happens outside its browser, and
+// returns the server's URL. POST /down and /up take the link down and restore it, /otp returns the
+// current one-time code, and /expired returns an expired access token.
 func newControl(t *testing.T, l *link, secret string,
-	expired func(context.Context) (string, error)) string {
+	expiredToken func(context.Context) (string, error)) string {
 	t.Helper()
 	control := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.Method + r.URL.Path {
@@ -114,7 +114,7 @@ func newControl(t *testing.T, l *link, secret string,
 		case "POST/otp":
 			io.WriteString(w, totp(secret, time.Now()))
 		case "POST/expired":
-			token, err := expired(r.Context())
+			token, err := expiredToken(r.Context())
 			if err != nil {
 				http.Error(w, err.Error(), http.StatusBadGateway)
 				return
@@ -137,9 +137,8 @@ func must[T any](value T, err error) T {
 }
 
 // browse runs a script that drives Chromium, and compares the results of its cases with want, which
-// has a line NAME: RESULT for each. It also checks that the script takes the screenshots whose
-// names start with prefix in docs/pictures and in the pages of docs. Chromium is heavy, so tests
-// that call browse aren't parallel.
+// has a line NAME: RESULT for each case. It also passes the script's screenshots to
+// comparePictures. Chromium is heavy, so tests that call browse aren't parallel.
 func browse(t *testing.T, script string, settings object, prefix, want string) {
 	t.Helper()
 	settings["pictures"] = t.TempDir()
@@ -159,18 +158,18 @@ func browse(t *testing.T, script string, settings object, prefix, want string) {
 		if i := slices.Index(missing, got); i >= 0 {
 			missing = slices.Delete(missing, i, i+1)
 		} else {
-			t.Errorf("got %s", got)
+			t.Errorf("unexpected result: %s", got)
 		}
 	}
 	for _, line := range missing {
-		t.Errorf("want %s", line)
+		t.Errorf("missing result: %s", line)
 	}
 	comparePictures(t, settings["pictures"].(string), prefix)
 }
 
-// comparePictures checks that the screenshots in the directory dir have the same names as those
-// in docs/pictures, and that the pages of docs show exactly these. With -update, it first copies
-// them there.
+// comparePictures checks that the screenshots in the directory dir, whose names start with prefix,
+// have the same names as those in docs/pictures, and that the pages of docs show exactly these
+// screenshots. With -update, it first copies them to docs/pictures.
 func comparePictures(t *testing.T, dir, prefix string) {
 	t.Helper()
 	pictureNames := func(dir string) (names []string) {
@@ -180,19 +179,19 @@ func comparePictures(t *testing.T, dir, prefix string) {
 		return names
 	}
 	if *update {
-		if err := os.MkdirAll(pictures, 0o755); err != nil {
+		if err := os.MkdirAll(pictureDir, 0o755); err != nil {
 			t.Fatal(err)
 		}
 		for _, name := range pictureNames(dir) {
-			err := os.WriteFile(pictures+"/"+name, must(os.ReadFile(dir+"/"+name)), 0o644)
+			err := os.WriteFile(pictureDir+"/"+name, must(os.ReadFile(dir+"/"+name)), 0o644)
 			if err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	if got, want := pictureNames(dir), pictureNames(pictures); !slices.Equal(got, want) {
-		t.Errorf("the test takes the screenshots %q, docs/pictures has %q: run it with -update", got,
-			want)
+	if got, want := pictureNames(dir), pictureNames(pictureDir); !slices.Equal(got, want) {
+		t.Errorf("the test takes the screenshots %q, but docs/pictures has %q: run the test "+
+			"with -update", got, want)
 	}
 	pages := ""
 	for _, page := range must(filepath.Glob(repository + "/docs/*.md")) {
@@ -201,7 +200,7 @@ func comparePictures(t *testing.T, dir, prefix string) {
 	for _, match := range regexp.MustCompile(`\(pictures/(`+prefix+
 		`[a-z-]+\.png)`).FindAllStringSubmatch(pages, -1) {
 		if !slices.Contains(pictureNames(dir), match[1]) {
-			t.Errorf("a page of docs shows %s, which no test takes", match[1])
+			t.Errorf("a page of docs shows %s, but the test takes no such screenshot", match[1])
 		}
 	}
 	for _, name := range pictureNames(dir) {
@@ -216,8 +215,8 @@ func comparePictures(t *testing.T, dir, prefix string) {
 func browserSettings(t *testing.T, chromium string) object {
 	t.Helper()
 	const password, secret = "correct-horse", "otp-secret-of-a-browser"
-	l := newLink(t, shared)
-	r := newRealm(t, shared, nil)
+	l := newLink(t, sharedKeycloak)
+	r := newRealm(t, sharedKeycloak, nil)
 	r.newUser(t, object{"username": "alice", "email": "alice@example.com",
 		"firstName": "Alice", "lastName": "Archer",
 		"credentials": []object{{"type": "password", "value": password, "temporary": false}}})

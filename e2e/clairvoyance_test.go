@@ -13,7 +13,7 @@ import (
 var namePattern = regexp.MustCompile(`[_A-Za-z][_0-9A-Za-z]*`)
 
 // schemaNames returns the names of types, fields and arguments in the schema's files. It includes
-// the built-in scalars, since a guess at an argument could reveal its type.
+// the built-in scalars, since the error for a guessed argument could reveal the argument's type.
 func schemaNames(t *testing.T) map[string]bool {
 	t.Helper()
 	files, err := filepath.Glob(repository + "/schema/*.graphqls")
@@ -36,7 +36,7 @@ func schemaNames(t *testing.T) map[string]bool {
 		"union", "extend", "repeatable", "FIELD_DEFINITION"} {
 		delete(names, word) // keywords, not names
 	}
-	delete(names, "name") // error messages use this word
+	delete(names, "name") // error messages use the English word
 	for _, name := range []string{"Int", "Float", "String", "Boolean", "ID"} {
 		names[name] = true
 	}
@@ -51,8 +51,8 @@ func schemaNames(t *testing.T) map[string]bool {
 
 var (
 	// clairvoyanceRoots are documents that clairvoyance sends to recover a schema without
-	// introspection (github.com/nikitastupin/clairvoyance, oracle.py, 2.5.5). It replaces FUZZ with
-	// its guesses, and extends its root documents with the fields that it has found.
+	// introspection (github.com/nikitastupin/clairvoyance, oracle.py, 2.5.5). Clairvoyance replaces
+	// FUZZ with its guesses, and extends these documents with the fields that it has found.
 	clairvoyanceRoots = []string{
 		"query { FUZZ }", "mutation { FUZZ }", "subscription { FUZZ }", "{ me { FUZZ } }",
 		"{ me { token { FUZZ } } }",
@@ -68,13 +68,13 @@ var (
 	}
 )
 
-// No response to clairvoyance's documents, with each word or with allWords words together, contains
-// a name of the schema that isn't in the request, in a suggestion or in the message of a validation
-// rule.
+// No response to clairvoyance's documents contains a name of the schema that isn't in the request.
+// Such a name could be in a suggestion or in the message of a validation rule. The documents guess
+// each word separately, and all words at once.
 func TestClairvoyance(t *testing.T) {
 	t.Parallel()
 	names := schemaNames(t)
-	s := serve(t, shared, "RUNTIME_ENV=prod")
+	s := serve(t, sharedKeycloak, "RUNTIME_ENV=prod")
 	probes := 0
 	probe := func(t *testing.T, document string) {
 		t.Helper()
@@ -90,12 +90,12 @@ func TestClairvoyance(t *testing.T) {
 			Errors []struct{ Message string }
 		}
 		if err := json.Unmarshal([]byte(got.body), &response); err != nil {
-			t.Fatalf("%s: %d %s", document, got.status, got.body)
+			t.Fatalf("%s: got %d %s, want JSON", document, got.status, got.body)
 		}
 		reported := map[string]bool{}
 		for _, e := range response.Errors {
 			if strings.Contains(e.Message, "Did you mean") {
-				t.Errorf("%s: %s", document, e.Message)
+				t.Errorf("%s: the response suggests a name: %s", document, e.Message)
 			}
 			for _, name := range namePattern.FindAllString(e.Message, -1) {
 				if names[name] && !sentNames[name] && !reported[name] &&
@@ -125,9 +125,9 @@ func TestClairvoyance(t *testing.T) {
 			}
 		})
 	}
-	// Validation rules that clairvoyance doesn't trigger, but its successors do: variables,
-	// fragments, directives.
-	t.Run("other rules", func(t *testing.T) {
+	// These documents trigger validation rules that clairvoyance doesn't, but that its successors
+	// do: for variables, fragments and directives.
+	t.Run("other validation rules", func(t *testing.T) {
 		for _, word := range append([]string{"User", "Usr", "OpenIdTokn", "Sesion", "Claim", "Tim",
 			"Strin"}, clairvoyanceWords...) {
 			for _, document := range []string{
@@ -144,6 +144,6 @@ func TestClairvoyance(t *testing.T) {
 		}
 	})
 	if probes < 1000 {
-		t.Errorf("%d probes, want at least 1000", probes)
+		t.Errorf("sent %d probes, want at least 1000", probes)
 	}
 }

@@ -35,8 +35,8 @@ var urqlCases = strings.Replace(strings.Replace(apolloCases,
 	"first: true <- GET 400 response PERSISTED_QUERY_NOT_FOUND; POST 200 response",
 	"first: true <- GET 400 response PERSISTED_QUERY_NOT_FOUND; GET 200 response", 1)
 
-// graphqlRequestCases has no persisted queries, which graphql-request doesn't support. It has a
-// batch, which the server rejects.
+// graphqlRequestCases has the expected output for graphql-request. It has no cases with persisted
+// queries, which graphql-request doesn't support, but one with a batch, which the server rejects.
 const graphqlRequestCases = `
 me, anonymous: error UNAUTHENTICATED/TOKEN_MISSING <- POST 200 response UNAUTHENTICATED/TOKEN_MISSING
 login, wrong password: error INVALID_CREDENTIALS <- POST 200 response INVALID_CREDENTIALS
@@ -51,8 +51,8 @@ logout: {"logout":true} <- POST 200 response
 refresh, signed out: error INVALID_REFRESH_TOKEN/SESSION_ENDED <- POST 200 response INVALID_REFRESH_TOKEN/SESSION_ENDED
 `
 
-// relayCases differs in that Relay returns a nullable field that is null as data, along with the
-// error.
+// relayCases has the expected output for Relay. If a nullable field fails, Relay returns the data,
+// with null for the field, along with the error.
 const relayCases = `
 me, anonymous: {"me":null,"errors":["UNAUTHENTICATED/TOKEN_MISSING"]} <- POST 200 response UNAUTHENTICATED/TOKEN_MISSING
 login, wrong password: error INVALID_CREDENTIALS <- POST 200 response INVALID_CREDENTIALS
@@ -68,8 +68,9 @@ logout: {"logout":true} <- POST 200 response
 refresh, signed out: error INVALID_REFRESH_TOKEN/SESSION_ENDED <- POST 200 response INVALID_REFRESH_TOKEN/SESSION_ENDED
 `
 
-// withoutPersisted returns the cases for a server without persisted queries: after one error,
-// Apollo Client and urql stop sending hashes. second and refresh are the requests of those cases.
+// withoutPersisted returns the cases for a server without persisted queries: after one
+// PERSISTED_QUERY_NOT_SUPPORTED, Apollo Client and urql stop sending hashes. second is the request
+// in the case "me, persisted, second", and refresh is that in "refresh, persisted".
 func withoutPersisted(cases, second, refresh string) string {
 	return strings.NewReplacer(
 		"PERSISTED_QUERY_NOT_FOUND", "PERSISTED_QUERY_NOT_SUPPORTED",
@@ -88,7 +89,8 @@ other ID: error OPERATION_NOT_ALLOWED <- GET 400 response OPERATION_NOT_ALLOWED
 other text: error OPERATION_NOT_ALLOWED <- POST 400 response OPERATION_NOT_ALLOWED
 `
 
-// Third-party clients work with the server, and send and get the expected requests and responses.
+// Third-party clients work with the server, and exchange the expected requests and responses with
+// it.
 func TestClients(t *testing.T) {
 	t.Parallel()
 	if !withNode(t) {
@@ -104,24 +106,24 @@ func TestClients(t *testing.T) {
 	if err := os.WriteFile(manifest, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	const off = "PERSISTED_QUERIES_BYTES=0"
+	const noPersistedQueries = "PERSISTED_QUERIES_BYTES=0"
 	for _, tt := range []struct {
 		script, name string
 		settings     []string
 		want         string
 	}{
 		{"apollo.mjs", "", nil, apolloCases},
-		{"apollo.mjs", "no persisted queries", []string{off}, withoutPersisted(apolloCases, "POST 200 response", "POST 200 response")},
+		{"apollo.mjs", "no persisted queries", []string{noPersistedQueries}, withoutPersisted(apolloCases, "POST 200 response", "POST 200 response")},
 		{"urql.mjs", "", nil, urqlCases},
-		{"urql.mjs", "no persisted queries", []string{off}, withoutPersisted(urqlCases, "GET 200 response", "POST 200 response")},
+		{"urql.mjs", "no persisted queries", []string{noPersistedQueries}, withoutPersisted(urqlCases, "GET 200 response", "POST 200 response")},
 		{"graphql-request.mjs", "", nil, graphqlRequestCases},
 		{"relay.mjs", "", nil, relayCases},
-		{"trusted.mjs", "enforce", []string{"TRUSTED_DOCUMENTS=" + manifest, "TRUSTED_DOCUMENTS_MODE=enforce"}, trustedCases},
+		{"trusted.mjs", "trusted documents enforced", []string{"TRUSTED_DOCUMENTS=" + manifest, "TRUSTED_DOCUMENTS_MODE=enforce"}, trustedCases},
 	} {
 		t.Run(strings.TrimSuffix(tt.script+" "+tt.name, " "), func(t *testing.T) {
 			t.Parallel()
-			user, _ := realm{shared, "local"}.newUser(t, nil)
-			s := serve(t, shared,
+			user, _ := realm{sharedKeycloak, "local"}.newUser(t, nil)
+			s := serve(t, sharedKeycloak,
 				append([]string{"RUNTIME_ENV=prod", "GET_QUERIES=true"}, tt.settings...)...)
 			var got strings.Builder
 			for _, line := range runNode[struct {

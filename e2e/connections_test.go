@@ -25,7 +25,7 @@ type slowClient struct {
 
 // slowClients are clients that hold a connection open.
 var slowClients = []slowClient{
-	{"nothing", "", ""},
+	{"no data", "", ""},
 	{"half of a request line", "POST /gra", ""},
 	{"headers, a byte at a time", jsonHead + "X-Header: ", "x"},
 	{"half of the headers", jsonHead, ""},
@@ -44,19 +44,19 @@ var slowClients = []slowClient{
 func TestManyConnections(t *testing.T) {
 	t.Parallel()
 	idle, slow := 2000, 500
-	var files syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
+	var fileLimit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &fileLimit); err != nil {
 		t.Fatal(err)
 	}
-	if available := int(min(files.Cur, 1<<20)) - 500; available < idle+slow {
+	if available := int(min(fileLimit.Cur, 1<<20)) - 500; available < idle+slow {
 		t.Logf("ONLY %d of %d connections: a process can open %d files; run ulimit -n 4096", available,
-			idle+slow, files.Cur)
+			idle+slow, fileLimit.Cur)
 		idle, slow = available*4/5, available/5
 	}
-	user, _ := realm{shared, "local"}.newUser(t, nil)
-	token := serve(t, shared).mustLogin(t, user, "secret").AccessToken
-	s := serve(t, shared, "RUNTIME_ENV=prod", "KEYCLOAK_TIMEOUT=4s", "REQUEST_TIMEOUT=5s")
-	before := s.openFiles(t)
+	user, _ := realm{sharedKeycloak, "local"}.newUser(t, nil)
+	token := serve(t, sharedKeycloak).mustLogin(t, user, "secret").AccessToken
+	s := serve(t, sharedKeycloak, "RUNTIME_ENV=prod", "KEYCLOAK_TIMEOUT=4s", "REQUEST_TIMEOUT=5s")
+	filesBefore := s.openFiles(t)
 
 	connections := make([]net.Conn, idle)
 	for i := range connections {
@@ -66,7 +66,7 @@ func TestManyConnections(t *testing.T) {
 			t.Fatalf("idle connection %d: %v", i+1, err)
 		}
 		if got := readResponse(t, bufio.NewReader(connections[i])); got != "200 UNAUTHENTICATED" {
-			t.Fatalf("idle connection %d: response %s", i+1, got)
+			t.Fatalf("idle connection %d: got %s, want 200 UNAUTHENTICATED", i+1, got)
 		}
 	}
 
@@ -84,15 +84,15 @@ func TestManyConnections(t *testing.T) {
 	for i, end := range ends {
 		counts[slowClients[i%len(slowClients)].name+": "+end]++
 		if !strings.HasSuffix(end, "closed") {
-			t.Errorf("%s: %s, want it closed by the server", slowClients[i%len(slowClients)].name,
-				end)
+			t.Errorf("%s: got %s, want the server to close it",
+				slowClients[i%len(slowClients)].name, end)
 		}
 	}
 	for end, n := range counts {
 		t.Logf("%3d of %s", n, end)
 	}
-	eventually(t, "the files of the slow connections are closed", func() bool {
-		return s.openFiles(t) <= before+idle+20
+	eventually(t, "the file descriptors of the slow connections are closed", func() bool {
+		return s.openFiles(t) <= filesBefore+idle+20
 	})
 
 	// The idle connections still work.
@@ -103,20 +103,20 @@ func TestManyConnections(t *testing.T) {
 		}
 		got := readResponse(t, bufio.NewReader(connections[i]))
 		if got != "200 UNAUTHENTICATED" {
-			t.Errorf("idle connection %d, again: response %s", i+1, got)
+			t.Errorf("idle connection %d, again: got %s, want 200 UNAUTHENTICATED", i+1, got)
 		}
 	}
 	if os.Getenv("TEST_IDLE") == "1" {
 		for i, connection := range connections {
 			if n, err := connection.Read(make([]byte, 1)); !errors.Is(err, io.EOF) &&
 				!errors.Is(err, syscall.ECONNRESET) {
-				t.Errorf("idle connection %d: read %d, %v; want it closed by the server", i+1, n,
-					err)
+				t.Errorf("idle connection %d: read %d bytes, error %v; want the server to close it",
+					i+1, n, err)
 			}
 		}
 		t.Logf("the last idle connection was closed after %v", time.Since(start).Round(time.Second))
-		eventually(t, "the files of the idle connections are closed", func() bool {
-			return s.openFiles(t) <= before+20
+		eventually(t, "the file descriptors of the idle connections are closed", func() bool {
+			return s.openFiles(t) <= filesBefore+20
 		})
 	} else {
 		t.Log("not run: the end of the idle connections, after two minutes; set TEST_IDLE=1")
@@ -130,7 +130,7 @@ func TestManyConnections(t *testing.T) {
 // connections.
 func TestClientThatNeverReads(t *testing.T) {
 	t.Parallel()
-	s := serve(t, shared, "RUNTIME_ENV=prod", "KEYCLOAK_TIMEOUT=4s", "REQUEST_TIMEOUT=5s")
+	s := serve(t, sharedKeycloak, "RUNTIME_ENV=prod", "KEYCLOAK_TIMEOUT=4s", "REQUEST_TIMEOUT=5s")
 	connection := s.dial(t).(*net.TCPConn)
 	connection.SetReadBuffer(4 << 10)
 	requests := []byte(strings.Repeat(withLength(jsonHead, meBody), 100))
@@ -151,7 +151,7 @@ func TestClientThatNeverReads(t *testing.T) {
 	})
 	response := s.query(t, "", usernameQuery, nil)
 	if response.code() != "UNAUTHENTICATED/TOKEN_MISSING" {
-		t.Errorf("me afterwards is %s", response.body)
+		t.Errorf("me afterwards: got %s, want TOKEN_MISSING", response.body)
 	}
 }
 
@@ -170,7 +170,7 @@ func (s *server) hasConnection(t *testing.T, connection net.Conn) bool {
 		fields := strings.Fields(line)
 		if strings.HasSuffix(fields[1], port(connection.RemoteAddr())) &&
 			strings.HasSuffix(fields[2], port(connection.LocalAddr())) {
-			return fields[3] == "01"
+			return fields[3] == "01" // TCP_ESTABLISHED
 		}
 	}
 	return false
@@ -199,7 +199,7 @@ func (s *server) keepQuerying(ctx context.Context, t *testing.T, user, token str
 		body, _ := io.ReadAll(response.Body)
 		response.Body.Close()
 		if !strings.Contains(string(body), user) {
-			t.Errorf("me, after %d queries: %s", queries, body)
+			t.Errorf("me, after %d queries: got %s, want %s in it", queries, body, user)
 			return
 		}
 		queries++
@@ -221,15 +221,15 @@ func (s *server) holdOpen(ctx context.Context, t *testing.T, client slowClient) 
 	}
 	defer connection.Close()
 	connection.SetDeadline(time.Now().Add(timeout))
-	ended := make(chan struct{})
-	defer close(ended)
+	done := make(chan struct{})
+	defer close(done)
 	go func() {
 		if _, err := io.WriteString(connection, client.start); err != nil || client.drip == "" {
 			return
 		}
 		for {
 			select {
-			case <-ended:
+			case <-done:
 				return
 			case <-ctx.Done():
 				return

@@ -9,11 +9,11 @@ import (
 	"testing"
 )
 
-// The curl examples in the README and in docs/getting-started.md get responses of the shape that
-// the page shows below each. The test changes only the port, and runs the examples of a page one
-// after the other in one shell.
+// Each curl example in the README and in docs/getting-started.md gets a response of the shape that
+// the page shows below the example. The test replaces only the server's address, and runs the
+// examples of a page one after the other in one shell.
 //
-// Not parallel: the examples sign alice in.
+// Not parallel: the examples sign alice in, and Keycloak refuses one of two concurrent sign-ins.
 func TestCurlExamples(t *testing.T) {
 	for _, page := range []struct {
 		name     string
@@ -27,7 +27,7 @@ func TestCurlExamples(t *testing.T) {
 			examples := regexp.MustCompile(
 				"(?s)```sh\n([^`]*?curl .*?)```\n```json\n(.*?)```").FindAllStringSubmatch(text, -1)
 			if len(examples) != page.examples {
-				t.Fatalf("%d examples with a response, want %d", len(examples), page.examples)
+				t.Fatalf("found %d examples with a response, want %d", len(examples), page.examples)
 			}
 			runExamples(t, examples)
 		})
@@ -38,20 +38,20 @@ func TestCurlExamples(t *testing.T) {
 // command is its first group, and the expected JSON its second.
 func runExamples(t *testing.T, examples [][]string) {
 	t.Helper()
-	s := serve(t, shared)
-	const mark = "=== next ===" // on a line by itself after the output of each example
+	s := serve(t, sharedKeycloak)
+	const separator = "=== next ===" // on a line by itself after the output of each example
 	var script strings.Builder
 	script.WriteString("set -euo pipefail\n")
 	for _, example := range examples {
 		script.WriteString(strings.ReplaceAll(example[1], "http://localhost:8000", s.url) +
-			"echo\necho '" + mark + "'\n")
+			"echo\necho '" + separator + "'\n")
 	}
 	shell := exec.Command("bash", "-c", script.String())
 	out, err := shell.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	responses := strings.Split(string(out), mark)
+	responses := strings.Split(string(out), separator)
 	for i, example := range examples {
 		var got, want any
 		if err := json.Unmarshal([]byte(responses[i]), &got); err != nil {
@@ -68,9 +68,9 @@ func runExamples(t *testing.T, examples [][]string) {
 	}
 }
 
-// difference returns the path at which got doesn't have the shape of want, or "". "…" stands for
-// any text, {"…": "…"} for any object, and ["…"] for any list; numbers may differ, since lifetimes
-// are counted down.
+// difference returns the first path at which got doesn't have the shape of want, or "" if there is
+// none. In want, "…" stands for any text but "", {"…": "…"} for any object, and ["…"] for any list.
+// Numbers may differ, since lifetimes are counted down.
 func difference(got, want any, path string) string {
 	switch want := want.(type) {
 	case string:
@@ -91,7 +91,7 @@ func difference(got, want any, path string) string {
 		}
 		for i := range want {
 			if path == ".data.login.scope" {
-				continue // Keycloak gives scopes in any order
+				continue // Keycloak returns scopes in any order
 			}
 			if path := difference(list[i], want[i], path+"[]"); path != "" {
 				return path

@@ -61,18 +61,18 @@ func TestDev(t *testing.T) {
 		})
 		return lines, stop
 	}
-	// untilServing returns the lines up to the one about serving, or all lines of a server that
-	// exits before.
-	untilServing := func(lines chan string) (all []string) {
+	// readUntilServing reads the log up to the line that reports serving, or to its end if the
+	// server exits before that.
+	readUntilServing := func(lines chan string) (logLines []string) {
 		for line := range lines {
-			if all = append(all, line); servingPattern.MatchString(line) {
+			if logLines = append(logLines, line); servingPattern.MatchString(line) {
 				break
 			}
 		}
-		return all
+		return logLines
 	}
-	// printed returns the first n lines that aren't log lines.
-	printed := func(lines chan string, n int) (found []string) {
+	// readPrinted returns the first n lines that aren't log lines.
+	readPrinted := func(lines chan string, n int) (found []string) {
 		for line := range lines {
 			if !strings.HasPrefix(line, "time=") {
 				if found = append(found, line); len(found) == n {
@@ -86,7 +86,7 @@ func TestDev(t *testing.T) {
 	t.Run("no settings", func(t *testing.T) {
 		launched := time.Now()
 		lines, stop := start(t)
-		found := printed(lines, 4)
+		found := readPrinted(lines, 4)
 		t.Logf("ready after %v", time.Since(launched).Round(time.Millisecond))
 		if len(found) != 4 || !strings.HasPrefix(found[1], "GraphQL ") ||
 			!strings.Contains(found[2], "alice-password") || !strings.HasPrefix(found[3], "Try ") {
@@ -96,8 +96,8 @@ func TestDev(t *testing.T) {
 		if console == nil {
 			t.Fatalf("cloakql-dev prints %q, want the console's address", found[0])
 		}
-		page := &server{url: strings.TrimSuffix(console[1], "/")}
-		if status, body := page.get(t, "/"); status != http.StatusOK ||
+		consoleServer := &server{url: strings.TrimSuffix(console[1], "/")}
+		if status, body := consoleServer.get(t, "/"); status != http.StatusOK ||
 			!strings.Contains(body, "<title>CloakQL console</title>") {
 			t.Errorf("%s responds %d %s, want the console", console[1], status, body)
 		}
@@ -116,32 +116,35 @@ func TestDev(t *testing.T) {
 			t.Errorf("cloakql-dev exits with %v, want exit status 0", err)
 		}
 	})
-	t.Run("with a Keycloak", func(t *testing.T) {
-		lines, stop := start(t, "KEYCLOAK_SERVER_URL="+shared.url, "KEYCLOAK_REALM_NAME=local",
-			"KEYCLOAK_CLIENT_ID=local-api", "KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret")
-		if found := printed(lines, 1); len(found) != 1 ||
-			!strings.Contains(found[0], "uses the Keycloak at "+shared.url) {
-			t.Errorf("cloakql-dev prints %q, want that it uses the configured Keycloak", found)
+	t.Run("another Keycloak", func(t *testing.T) {
+		lines, stop := start(t, "KEYCLOAK_SERVER_URL="+sharedKeycloak.url,
+			"KEYCLOAK_REALM_NAME=local", "KEYCLOAK_CLIENT_ID=local-api",
+			"KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret")
+		if found := readPrinted(lines, 1); len(found) != 1 ||
+			!strings.Contains(found[0], "uses the Keycloak at "+sharedKeycloak.url) {
+			t.Errorf("cloakql-dev prints %q, want a line that it uses the Keycloak at %s", found,
+				sharedKeycloak.url)
 		}
 		if _, err := stop(); err != nil {
 			t.Errorf("cloakql-dev exits with %v, want exit status 0", err)
 		}
 	})
 	// In production, the log is JSON.
-	t.Run("with a Keycloak, in production", func(t *testing.T) {
-		lines, stop := start(t, "KEYCLOAK_SERVER_URL="+shared.url, "KEYCLOAK_REALM_NAME=local",
-			"KEYCLOAK_CLIENT_ID=local-api", "KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret",
+	t.Run("another Keycloak, in production", func(t *testing.T) {
+		lines, stop := start(t, "KEYCLOAK_SERVER_URL="+sharedKeycloak.url,
+			"KEYCLOAK_REALM_NAME=local", "KEYCLOAK_CLIENT_ID=local-api",
+			"KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret",
 			"RUNTIME_ENV=prod")
-		all := untilServing(lines)
+		logLines := readUntilServing(lines)
 		rest, err := stop()
 		if err != nil {
 			t.Errorf("cloakql-dev exits with %v, want exit status 0", err)
 		}
-		all = append(all, rest...)
-		if !servingPattern.MatchString(strings.Join(all, "\n")) {
-			t.Errorf("cloakql-dev prints %q, want that it is serving", all)
+		logLines = append(logLines, rest...)
+		if !servingPattern.MatchString(strings.Join(logLines, "\n")) {
+			t.Errorf("cloakql-dev logs %q, want a line that reports serving", logLines)
 		}
-		for _, line := range all {
+		for _, line := range logLines {
 			if !json.Valid([]byte(line)) {
 				t.Errorf("the log line %q isn't JSON", line)
 			}
@@ -155,9 +158,11 @@ func TestDev(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			lines, stop := start(t, tt.setting)
-			all := untilServing(lines)
-			if _, err := stop(); err == nil || !strings.Contains(strings.Join(all, "\n"), tt.want) {
-				t.Errorf("cloakql-dev prints %q, want that it refuses to start: %s", all, tt.want)
+			logLines := readUntilServing(lines)
+			if _, err := stop(); err == nil ||
+				!strings.Contains(strings.Join(logLines, "\n"), tt.want) {
+				t.Errorf("cloakql-dev prints %q and exits with %v, want an error and %q",
+					logLines, err, tt.want)
 			}
 		})
 	}
@@ -166,7 +171,7 @@ func TestDev(t *testing.T) {
 // The production binary contains no code or users of the fake Keycloak. Without settings, it exits
 // with a message that suggests cloakql-dev.
 func TestProgram_withoutFake(t *testing.T) {
-	dependencies := func(name string) string {
+	listDependencies := func(name string) string {
 		command := exec.Command("go", "list", "-deps", "./cmd/"+name)
 		command.Dir = repository
 		out, err := command.CombinedOutput()
@@ -176,20 +181,21 @@ func TestProgram_withoutFake(t *testing.T) {
 		return string(out)
 	}
 	for _, dependency := range []string{"/keycloaktest", "pquerna/otp", "html/template"} {
-		if strings.Contains(dependencies("cloakql"), dependency) {
+		if strings.Contains(listDependencies("cloakql"), dependency) {
 			t.Errorf("cmd/cloakql depends on %s", dependency)
 		}
-		if !strings.Contains(dependencies("cloakql-dev"), dependency) {
+		if !strings.Contains(listDependencies("cloakql-dev"), dependency) {
 			t.Errorf("cmd/cloakql-dev doesn't depend on %s: this test checks the wrong name",
 				dependency)
 		}
 	}
-	// The development realm's users, which the console of cloakql-dev suggests.
+	// The console of cloakql-dev suggests the users of the development realm and their passwords.
+	// The production binary must not contain them.
 	dev := filepath.Join(t.TempDir(), "cloakql-dev")
 	if err := build(dev, "cloakql-dev"); err != nil {
 		t.Fatal(err)
 	}
-	for _, binary := range []string{cloakql, dev} {
+	for _, binary := range []string{cloakqlBinary, dev} {
 		found := bytes.Contains(must(os.ReadFile(binary)), []byte("alice-password"))
 		if found != (binary == dev) {
 			t.Errorf("%s contains alice-password: %v, want it only in cloakql-dev",
@@ -198,12 +204,13 @@ func TestProgram_withoutFake(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
-	server := exec.CommandContext(ctx, cloakql)
+	server := exec.CommandContext(ctx, cloakqlBinary)
 	server.Dir, server.Env = t.TempDir(), []string{}
 	out, err := server.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "KEYCLOAK_SERVER_URL: is missing") ||
 		!strings.Contains(string(out), "go run ./cmd/cloakql-dev") {
-		t.Errorf("without settings, cloakql prints %s (%v), want the missing settings and what to do", out, err)
+		t.Errorf("without settings, cloakql prints %s (%v), want the missing settings and a hint at "+
+			"cloakql-dev", out, err)
 	}
 }
 
@@ -225,7 +232,7 @@ func TestProgram_commands(t *testing.T) {
 		{"chekc", validSettings, 2, `"chekc" is not a command`},
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), timeout)
-		command := exec.CommandContext(ctx, cloakql, tt.argument)
+		command := exec.CommandContext(ctx, cloakqlBinary, tt.argument)
 		command.Dir, command.Env = t.TempDir(), append([]string{}, tt.environ...)
 		out, _ := command.CombinedOutput()
 		cancel()

@@ -1,16 +1,17 @@
 // Package e2e tests the built server together with a Keycloak, over HTTP. By default, that is the
 // fake Keycloak of keycloak/keycloaktest, in this process. Set TEST_KEYCLOAK_URL to use a real one,
-// whose administrator must be admin with the password admin:
+// whose administrator must be admin with the password admin. The following command starts a real
+// Keycloak for the tests and stops it afterwards:
 //
 //	scripts/keycloak with go test -count=1 ./e2e
 //
-// starts one for the duration of the command. The tests are the same for both; only administration
-// (admin_test.go) and starting, stopping and waiting (main_test.go) differ.
+// Both kinds of Keycloak run the same tests. Only the helpers differ that administer Keycloak
+// (admin_test.go) and that start it, stop it and let time pass (main_test.go).
 //
 // Some tests run only if a variable is set, and otherwise log that they didn't run:
 //
 //	npm ci --ignore-scripts --prefix e2e/node && TEST_NODE=1 go test ./e2e # third-party clients and audits; needs Node.js 20 or later
-//	TEST_NODE=1 TEST_BROWSER=chromium go test ./e2e # the console and the examples in Chromium; needs their modules too
+//	TEST_NODE=1 TEST_BROWSER=chromium go test ./e2e # the console and the examples in Chromium; also needs the examples' modules
 //	TEST_IDLE=1 go test -run TestManyConnections ./e2e      # waits two minutes until idle connections are closed
 //	TEST_FIGURES=1 go test -v -run TestHostile ./e2e        # measures the cost of hostile requests
 //	make soak                                               # ten minutes at full load

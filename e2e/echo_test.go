@@ -100,7 +100,7 @@ func coerce(typ *ast.Type, value any) any {
 			result[field.Name] = coerce(field.Type, fieldValue)
 		}
 	}
-	for name := range input { // unknown fields, which must not reach a resolver
+	for name := range input { // pass on unknown fields: tests fail if one gets this far
 		if _, ok := result[name]; !ok {
 			result[name] = input[name]
 		}
@@ -110,11 +110,11 @@ func coerce(typ *ast.Type, value any) any {
 
 // newEcho returns a server for the echo with CloakQL's limits and transport.
 func newEcho() *handler.Server {
-	return install(installLimits, installHTTP)
+	return newEchoWith(installLimits, installHTTP)
 }
 
-// install returns a server for the echo with these extensions.
-func install(installers ...func(*handler.Server) error) *handler.Server {
+// newEchoWith returns a server for the echo with the extensions that the installers add.
+func newEchoWith(installers ...func(*handler.Server) error) *handler.Server {
 	server := handler.New(echo{})
 	for _, installer := range installers {
 		if err := installer(server); err != nil {
@@ -131,8 +131,8 @@ func installHTTP(server *handler.Server) error {
 		graphqlhttp.Config{Errors: &apierror.Presenter{}, Introspection: true})
 }
 
-// ask sends a document to the echo, with its variables as JSON.
-func ask(t *testing.T, server *handler.Server, query, variables string) (response struct {
+// queryEcho sends a document to the echo, with its variables as JSON.
+func queryEcho(t *testing.T, server *handler.Server, query, variables string) (response struct {
 	Data   any
 	Errors []struct {
 		Message    string

@@ -22,14 +22,14 @@ const (
 // responses, byte for byte.
 func TestLogin_refused(t *testing.T) {
 	t.Parallel()
-	r := newRealm(t, shared, object{"bruteForceProtected": true, "failureFactor": 3})
-	s, oldKeycloak := r.serve(t), shared.before26_6(t)
+	r := newRealm(t, sharedKeycloak, object{"bruteForceProtected": true, "failureFactor": 3})
+	s, oldKeycloak := r.serve(t), sharedKeycloak.isBefore26_6(t)
 	for _, tt := range []struct {
 		name         string
 		user         object // nil for an unknown user
 		password     string
 		locked       bool   // lock the account first, with wrong passwords sent to Keycloak itself
-		keycloakBody string // of Keycloak's own response
+		keycloakBody string // Keycloak's response to the same sign-in
 		code         string
 		generic      bool // the server's response must be badCredentialsBody
 	}{
@@ -49,13 +49,14 @@ func TestLogin_refused(t *testing.T) {
 			if tt.user != nil {
 				name, id = r.newUser(t, tt.user)
 			}
-			// Keycloak counts a failure on another thread. Until it has, it refuses the account's
-			// next sign-in without counting it.
+			// Keycloak counts a failed sign-in on another thread. Until it has, it refuses the
+			// account's next sign-in without counting that one, so sign in until the user is
+			// locked.
 			if tt.locked {
 				eventually(t, "the user is locked", func() bool {
 					r.k.token(t, r.name, "grant_type", "password", "client_id", "local-api",
 						"client_secret", "local-api-secret", "username", name, "password", "wrong")
-					return r.locked(t, id)
+					return r.isLocked(t, id)
 				})
 			}
 			wantStatus := http.StatusBadRequest
@@ -71,7 +72,8 @@ func TestLogin_refused(t *testing.T) {
 			status, body := r.k.token(t, r.name, "grant_type", "password", "client_id", "local-api",
 				"client_secret", "local-api-secret", "username", name, "password", tt.password)
 			if status != wantStatus || body != tt.keycloakBody {
-				t.Fatalf("Keycloak responds %d %s, want %d %s", status, body, wantStatus, tt.keycloakBody)
+				t.Fatalf("login at Keycloak: got %d %s, want %d %s", status, body, wantStatus,
+					tt.keycloakBody)
 			}
 			_, response := s.login(t, name, tt.password)
 			wantCode(t, "login", response, tt.code)
@@ -86,8 +88,8 @@ func TestLogin_refused(t *testing.T) {
 // otto, whose account requires a one-time code, signs in with the current code.
 func TestLogin_oneTimeCode(t *testing.T) {
 	t.Parallel()
-	s := serve(t, shared)
-	// An earlier run may have used the current code: then try the next one.
+	s := serve(t, sharedKeycloak)
+	// If an earlier run has used the current code, try the next one.
 	response := s.query(t, "", loginQuery,
 		object{"u": "otto", "p": "otto-password", "o": totp("otto-otp-secret-0001", time.Now())})
 	if response.code() != "" {
@@ -102,7 +104,7 @@ func TestLogin_oneTimeCode(t *testing.T) {
 // the log names the setting to change.
 func TestLogin_misconfigured(t *testing.T) {
 	t.Parallel()
-	r := newRealm(t, shared, object{"clients": []object{
+	r := newRealm(t, sharedKeycloak, object{"clients": []object{
 		apiClient(nil),
 		apiClient(object{"clientId": "no-direct-grants", "directAccessGrantsEnabled": false}),
 		apiClient(object{"clientId": "asks-consent", "consentRequired": true}),
@@ -113,8 +115,8 @@ func TestLogin_misconfigured(t *testing.T) {
 	user, _ := r.newUser(t, nil)
 	rolelessUser, id := r.newUser(t, nil)
 	r.removeRole(t, id, "default-roles-"+r.name)
-	disabledRealm := newRealm(t, shared, object{"enabled": false})
-	httpsRealm := newRealm(t, shared, object{"sslRequired": "all"})
+	disabledRealm := newRealm(t, sharedKeycloak, object{"enabled": false})
+	httpsRealm := newRealm(t, sharedKeycloak, object{"sslRequired": "all"})
 
 	const misconfigured = "SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_MISCONFIGURED"
 	type row struct {
@@ -140,28 +142,30 @@ func TestLogin_misconfigured(t *testing.T) {
 		{"direct grants off", "KEYCLOAK_CLIENT_ID=no-direct-grants", user, "LOGIN_NOT_ALLOWED/DIRECT_GRANT_DISABLED",
 			`400 "unauthorized_client" "Client not allowed for direct access grants"`,
 			"Direct access grants"},
-		{"consent", "KEYCLOAK_CLIENT_ID=asks-consent", user, misconfigured,
+		{"consent required", "KEYCLOAK_CLIENT_ID=asks-consent", user, misconfigured,
 			`400 "invalid_client" "Client requires user consent"`, "Consent required"},
-		{"scope", "LOGIN_SCOPE=openid bogus", user, misconfigured,
+		{"unknown scope", "LOGIN_SCOPE=openid bogus", user, misconfigured,
 			`400 "invalid_scope" "Invalid scopes: [12 bytes]"`, "LOGIN_SCOPE"},
-		{"offline access", "LOGIN_SCOPE=openid offline_access", rolelessUser, misconfigured,
-			`400 "not_allowed" "Offline tokens not allowed for the user or client"`, "LOGIN_SCOPE"},
+		{"offline access not allowed", "LOGIN_SCOPE=openid offline_access", rolelessUser,
+			misconfigured, `400 "not_allowed" "Offline tokens not allowed for the user or client"`,
+			"LOGIN_SCOPE"},
 		{"unknown realm", "KEYCLOAK_REALM_NAME=nowhere", user, misconfigured,
 			`404 "Realm does not exist" ""`, "KEYCLOAK_REALM_NAME"},
 		{"disabled realm", "KEYCLOAK_REALM_NAME=" + disabledRealm.name, user, misconfigured,
 			`403 "access_denied" "Realm not enabled"`, "enable the realm"},
 		{"https required", "KEYCLOAK_REALM_NAME=" + httpsRealm.name, user, misconfigured,
 			`403 "invalid_request" "HTTPS required"`, "https URL"},
-		{"wrong path prefix", "KEYCLOAK_SERVER_URL=" + shared.url + "/auth", user, misconfigured,
-			`404 "Unable to find matching target resource method" ""`, "KEYCLOAK_SERVER_URL"},
+		{"wrong path prefix", "KEYCLOAK_SERVER_URL=" + sharedKeycloak.url + "/auth", user,
+			misconfigured, `404 "Unable to find matching target resource method" ""`,
+			"KEYCLOAK_SERVER_URL"},
 	}
-	oldKeycloak := shared.before26_6(t)
+	oldKeycloak := sharedKeycloak.isBefore26_6(t)
 	if oldKeycloak {
 		i := slices.IndexFunc(rows, func(r row) bool { return r.name == "bearer-only client" })
 		rows[i].response = `401 "unauthorized_client" "Invalid client or Invalid client credentials"`
 	}
-	if usesRealKeycloak() { // the fake has its own messages for such clients
-		unsupportedRealm := newRealm(t, shared, object{"clients": []object{
+	if usesRealKeycloak() { // the fake has its own messages for these clients
+		unsupportedRealm := newRealm(t, sharedKeycloak, object{"clients": []object{
 			apiClient(object{"clientId": "basic",
 				"attributes": object{
 					"client.secret.authentication.allowed.method": "client_secret_basic",
@@ -186,19 +190,20 @@ func TestLogin_misconfigured(t *testing.T) {
 				"Allowed authentication method"})
 		}
 		rows = append(rows,
-			row{"signed JWT", settings + "signed", user, misconfigured,
+			row{"client with a signed JWT", settings + "signed", user, misconfigured,
 				`"Parameter client_assertion_type is missing"`, "Client Authenticator"},
-			row{"JWT signed by the secret", settings + "signed-by-secret", user, misconfigured,
-				`"Parameter client_assertion_type is missing"`, "Client Authenticator"},
-			row{"certificate of the client", settings + "certificate", user, misconfigured,
+			row{"client with a JWT signed by its secret", settings + "signed-by-secret", user,
+				misconfigured, `"Parameter client_assertion_type is missing"`, "Client Authenticator"},
+			row{"client certificate", settings + "certificate", user, misconfigured,
 				`401 "invalid_client"`, "Client Authenticator"},
-			row{"SAML", settings + "saml", user, misconfigured, `"Wrong client protocol."`, "SAML"},
-			row{"DPoP", settings + "dpop", user, misconfigured, `"DPoP proof is missing"`,
+			row{"SAML client", settings + "saml", user, misconfigured,
+				`"Wrong client protocol."`, "SAML"},
+			row{"DPoP required", settings + "dpop", user, misconfigured, `"DPoP proof is missing"`,
 				"Require DPoP bound tokens"},
 			row{"tokens bound to certificates", settings + "bound", user, misconfigured,
 				`"Client Certification missing for MTLS HoK Token Binding"`, "Mutual TLS"},
 		)
-		policyRealm := newRealm(t, shared, nil)
+		policyRealm := newRealm(t, sharedKeycloak, nil)
 		policyRealm.k.admin(t, http.MethodPut, "/"+policyRealm.name+"/client-policies/profiles",
 			object{"profiles": []object{
 				{"name": "p", "executors": []object{{"executor": "reject-ropc-grant", "configuration": object{"auto-configure": "false"}}}},
@@ -227,10 +232,10 @@ func TestLogin_misconfigured(t *testing.T) {
 // the server the expected reason.
 func TestRefresh_refused(t *testing.T) {
 	t.Parallel()
-	r := newRealm(t, shared,
+	r := newRealm(t, sharedKeycloak,
 		object{"clients": []object{apiClient(nil), apiClient(object{"clientId": "other"})}})
 	s := r.serve(t, "REFRESH_GRACE=0")
-	shortRealm := newRealm(t, shared,
+	shortRealm := newRealm(t, sharedKeycloak,
 		object{"ssoSessionIdleTimeout": 2, "ssoSessionMaxLifespan": 2})
 	shortServer := shortRealm.serve(t, "REFRESH_GRACE=0")
 	login := func(t *testing.T, r realm, s *server) (tokens, string) {
@@ -271,7 +276,7 @@ func TestRefresh_refused(t *testing.T) {
 			first, _ := login(t, r, s)
 			status, body := r.refresh(t, first.RefreshToken)
 			if status != http.StatusOK {
-				t.Fatalf("%d %s", status, body)
+				t.Fatalf("refresh at Keycloak: got %d %s, want 200", status, body)
 			}
 			time.Sleep(2 * time.Second)
 			var second struct {
@@ -293,9 +298,9 @@ func TestRefresh_refused(t *testing.T) {
 			token := tt.token(t)
 			_, response := tt.server.refresh(t, token)
 			wantCode(t, "refresh", response, "INVALID_REFRESH_TOKEN/"+tt.reason)
-			// Keycloak itself returns this description, except after REUSED: by then, it has
-			// detached the client from the session. The row "newest token, after a reuse" checks
-			// the description of a reuse.
+			// After REUSED, Keycloak has detached the client from the session, so it no longer
+			// returns the description of a reuse. The row "newest token, after a reuse" checks that
+			// description.
 			tokenRealm := r
 			if tt.server == shortServer {
 				tokenRealm = shortRealm
@@ -308,21 +313,21 @@ func TestRefresh_refused(t *testing.T) {
 
 	t.Run("offline session ended", func(t *testing.T) {
 		t.Parallel()
-		offline := r.serve(t, "LOGIN_SCOPE=openid offline_access", "REFRESH_GRACE=0")
-		first, id := login(t, r, offline)
+		offlineServer := r.serve(t, "LOGIN_SCOPE=openid offline_access", "REFRESH_GRACE=0")
+		first, id := login(t, r, offlineServer)
 		if first.RefreshExpiresIn != 0 {
-			t.Errorf("an offline token expires in %d s, want null, since it doesn't expire",
+			t.Errorf("refreshExpiresIn of an offline token is %d, want null: it doesn't expire",
 				first.RefreshExpiresIn)
 		}
 		r.revokeConsent(t, id, "local-api")
 		r.wantRefused(t, first.RefreshToken, "Offline user session not found")
-		_, response := offline.refresh(t, first.RefreshToken)
+		_, response := offlineServer.refresh(t, first.RefreshToken)
 		wantCode(t, "refresh", response, "INVALID_REFRESH_TOKEN/SESSION_ENDED")
 	})
 
 	t.Run("tokens revoked by the realm's not-before time", func(t *testing.T) {
 		t.Parallel()
-		notBeforeRealm := newRealm(t, shared, nil)
+		notBeforeRealm := newRealm(t, sharedKeycloak, nil)
 		s := notBeforeRealm.serve(t, "REFRESH_GRACE=0")
 		first, _ := login(t, notBeforeRealm, s)
 		notBeforeRealm.update(t, object{"notBefore": time.Now().Unix() + 2})
@@ -337,26 +342,27 @@ func TestRefresh_refused(t *testing.T) {
 			"client_id", "local-api", "client_secret", "local-api-secret", "refresh_token",
 			"garbage")
 		if want := `{"error":"invalid_grant","error_description":"Invalid refresh token"}`; status != 400 || body != want {
-			t.Errorf("Keycloak responds %d %s, want 400 %s", status, body, want)
+			t.Errorf("logout at Keycloak: got %d %s, want 400 %s", status, body, want)
 		}
 		wantCode(t, "logout", s.logout(t, "garbage"), "INVALID_REFRESH_TOKEN/INVALID")
 	})
 }
 
-// The server rejects every kind of Keycloak token that isn't an access token for its API, with the
-// reason. It also checks that tokens are accepted shortly after they expire.
+// The server rejects each kind of Keycloak token that isn't an access token for its API, and
+// returns the reason. It accepts access tokens until shortly after they expire.
 func TestMe_rejectedTokens(t *testing.T) {
 	t.Parallel()
-	lightweight := apiClient(object{"clientId": "lightweight",
+	lightweightClient := apiClient(object{"clientId": "lightweight",
 		"attributes": object{"client.use.lightweight.access.token.enabled": "true"}})
-	unmapped := apiClient(object{"clientId": "unmapped", "protocolMappers": []object{}})
+	unmappedClient := apiClient(object{"clientId": "unmapped", "protocolMappers": []object{}})
 	k := isolatedKeycloak(t)
-	r := newRealm(t, k, object{"clients": []object{apiClient(nil), lightweight, unmapped}})
+	r := newRealm(t, k, object{"clients": []object{apiClient(nil), lightweightClient,
+		unmappedClient}})
 	s := r.serve(t)
 	user, _ := r.newUser(t, nil)
 	userTokens := s.mustLogin(t, user, "secret")
-	other, _ := realm{k, "local"}.newUser(t, nil)
-	foreignToken := serve(t, k).mustLogin(t, other, "secret").AccessToken
+	otherUser, _ := realm{k, "local"}.newUser(t, nil)
+	foreignToken := serve(t, k).mustLogin(t, otherUser, "secret").AccessToken
 
 	lightUser, _ := r.newUser(t, nil)
 	lightServer := r.serve(t, "KEYCLOAK_CLIENT_ID=lightweight")
@@ -367,19 +373,20 @@ func TestMe_rejectedTokens(t *testing.T) {
 	plainServer := r.serve(t, "KEYCLOAK_CLIENT_ID=unmapped")
 	plainToken := plainServer.mustLogin(t, plainUser, "secret").AccessToken
 	if name, response := plainServer.me(t, plainToken); name != plainUser {
-		t.Errorf("me without an audience mapper is %q, want the user\n%s", name, response.body)
+		t.Errorf("me without an audience mapper is %q, want %q\n%s", name, plainUser,
+			response.body)
 	}
 	audienceServer := r.serve(t, "KEYCLOAK_CLIENT_ID=unmapped", "KEYCLOAK_AUDIENCE=unmapped")
 
-	header, rest, _ := strings.Cut(userTokens.AccessToken, ".")
-	decoded, err := base64.RawURLEncoding.DecodeString(header)
+	headerSegment, rest, _ := strings.Cut(userTokens.AccessToken, ".")
+	header, err := base64.RawURLEncoding.DecodeString(headerSegment)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var fields struct{ Kid string }
-	json.Unmarshal(decoded, &fields)
+	json.Unmarshal(header, &fields)
 	unknownKeyToken := base64.RawURLEncoding.EncodeToString(
-		bytes.Replace(decoded, []byte(fields.Kid), []byte("another-key"), 1)) + "." + rest
+		bytes.Replace(header, []byte(fields.Kid), []byte("another-key"), 1)) + "." + rest
 	signature := userTokens.AccessToken[strings.LastIndex(userTokens.AccessToken, ".")+1:]
 	badSignature := strings.Replace(userTokens.AccessToken, "."+signature, ".A"+signature[1:], 1)
 	if signature[0] == 'A' {
@@ -398,8 +405,8 @@ func TestMe_rejectedTokens(t *testing.T) {
 		{"ID token", userTokens.IdToken, s, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", `typ is "ID"`},
 		{"refresh token", userTokens.RefreshToken, s, "UNAUTHENTICATED/TOKEN_SIGNATURE", "HS512"},
 		{"token of another realm", foreignToken, s, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", "KEYCLOAK_ISSUER"},
-		{"lightweight", lightToken, lightServer, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", "lightweight"},
-		{"without audience", plainToken, audienceServer, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", "Audience"},
+		{"lightweight token", lightToken, lightServer, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", "lightweight"},
+		{"token without an audience", plainToken, audienceServer, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", "Audience"},
 		{"unknown key", unknownKeyToken, s, "UNAUTHENTICATED/KEY_UNKNOWN", "another-key"},
 		{"changed signature", badSignature, s, "UNAUTHENTICATED/TOKEN_SIGNATURE", "doesn't match"},
 		{"Keycloak down from the start", userTokens.AccessToken, downServer, "SERVICE_UNAVAILABLE/KEYS_UNAVAILABLE", "can't be fetched"},
@@ -429,7 +436,7 @@ func TestMe_rejectedTokens(t *testing.T) {
 		lateTokens := k.agedTokens(2*time.Second, login)
 		name, response := s.me(t, lateTokens.AccessToken)
 		if tooSlow = time.Since(start) > 25*time.Second; !tooSlow && name != user {
-			t.Errorf("me within the leeway is %q, want the user\n%s", name, response.body)
+			t.Errorf("me within the leeway is %q, want %q\n%s", name, user, response.body)
 		}
 	}
 	expiredTokens := k.agedTokens(33*time.Second, login)
@@ -439,7 +446,7 @@ func TestMe_rejectedTokens(t *testing.T) {
 	_, response = s.me(t, expiredTokens.IdToken)
 	wantCode(t, "me with an expired ID token", response, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED")
 	// Public fields run even with an expired token.
-	_, response = gotTokens(t, "refresh",
+	_, response = decodeTokens(t, "refresh",
 		s.query(t, expiredTokens.AccessToken, refreshQuery,
 			object{"r": expiredTokens.RefreshToken}))
 	wantCode(t, "refresh with an expired token in the header", response, "")

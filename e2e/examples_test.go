@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// apolloAppCases has the results of the example for Apollo Client in Chromium. The names of the
-// cases describe the expected results.
+// apolloAppCases has the expected results of the example for Apollo Client in Chromium. The names
+// of the cases describe what is expected.
 const apolloAppCases = `
 wrong password: "Username, password or one-time code is wrong."
 one-time code: "signed in"
@@ -40,10 +40,10 @@ func TestApolloApp(t *testing.T) {
 	}
 	needModules(t, "apollo")
 	dir := t.TempDir()
-	build := exec.CommandContext(t.Context(), "npm", "run", "--silent", "build", "--", "--outDir",
-		dir, "--emptyOutDir", "--logLevel", "warn")
-	build.Dir = repository + "/examples/apollo"
-	if out, err := build.CombinedOutput(); err != nil {
+	buildCommand := exec.CommandContext(t.Context(), "npm", "run", "--silent", "build", "--",
+		"--outDir", dir, "--emptyOutDir", "--logLevel", "warn")
+	buildCommand.Dir = repository + "/examples/apollo"
+	if out, err := buildCommand.CombinedOutput(); err != nil {
 		t.Fatalf("the example doesn't build: %v\n%s", err, out)
 	}
 	settings := browserSettings(t, chromium)
@@ -61,7 +61,7 @@ func TestExamples(t *testing.T) {
 	}
 	t.Parallel()
 	needModules(t, "urql")
-	r := newRealm(t, shared, nil)
+	r := newRealm(t, sharedKeycloak, nil)
 	user, _ := r.newUser(t, nil)
 	s := r.serve(t)
 	expired, err := newExpiredToken(t, r, s, user, "secret")(t.Context())
@@ -89,18 +89,18 @@ func TestExamples_fail(t *testing.T) {
 	}
 	t.Parallel()
 	needModules(t, "urql")
-	s := serve(t, shared)
+	s := serve(t, sharedKeycloak)
 	listener, port := freePort()
 	listener.Close()
 	for _, tt := range []struct {
 		name  string
 		fetch string // the message of the example for fetch
-		urql  string // that of the example for urql, unless it is the same
+		urql  string // the message of the example for urql; if empty, the one for fetch
 		args  []string
 	}{
 		{"wrong password", "Username or password is incorrect! (INVALID_CREDENTIALS)", "", []string{s.url + "/graphql", "nobody", "wrong"}},
 		{"no server", "fetch failed (ECONNREFUSED)", "[Network] fetch failed (ECONNREFUSED)", []string{"http://127.0.0.1:" + port + "/graphql", "alice", "wrong"}},
-		{"not GraphQL", "The response isn't GraphQL: HTTP status 404", "[Network] Not Found", []string{s.url + "/nowhere", "alice", "wrong"}},
+		{"URL of another page", "The response isn't GraphQL: HTTP status 404", "[Network] Not Found", []string{s.url + "/nowhere", "alice", "wrong"}},
 		{"invalid URL", "Failed to parse URL from nowhere (ERR_INVALID_URL)", "[Network] Failed to parse URL from nowhere (ERR_INVALID_URL)", []string{"nowhere", "alice", "wrong"}},
 		{"no password", "usage: node main.mjs URL USERNAME PASSWORD [ONE-TIME-CODE]", "", []string{s.url + "/graphql", "alice"}},
 		{"no arguments", "usage: node main.mjs URL USERNAME PASSWORD [ONE-TIME-CODE]", "", nil},
@@ -124,7 +124,7 @@ func TestExamples_fail(t *testing.T) {
 	}
 }
 
-// Examples stay short, so that people read them.
+// The examples have fewer than 70 lines, so that people read them.
 func TestExamples_short(t *testing.T) {
 	for _, name := range []string{"fetch", "urql"} {
 		if lines := bytes.Count(must(os.ReadFile(repository+"/examples/"+name+"/main.mjs")),

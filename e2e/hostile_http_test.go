@@ -17,10 +17,10 @@ import (
 	"time"
 )
 
-// A rawShape is a hostile HTTP request, which is written to a connection unchanged.
-// The expected response for each size is a status and a code, such as "415 BAD_REQUEST", only a
-// status if net/http responds by itself, or "closed" for a connection that is closed without a
-// response. " or " separates alternatives.
+// A rawShape is a hostile HTTP request, which is written to a connection unchanged. want has the
+// expected response for each size: a status and a code, such as "415 BAD_REQUEST"; only a status if
+// net/http responds by itself; or "closed" if the connection is closed without a response. " or "
+// separates alternatives.
 type rawShape struct {
 	name    string
 	request func(size int) string
@@ -39,9 +39,9 @@ func withLength(head, body string) string {
 	return fmt.Sprintf("%sContent-Length: %d\r\n\r\n%s", head, len(body), body)
 }
 
-// bomb returns about size bytes of gzip that expand to a thousand times as many blanks. A gzip file
-// may have many members (RFC 1952, section 2.2).
-func bomb(size int) string {
+// gzipBomb returns about size bytes of gzip that expand to a thousand times as many blanks. A gzip
+// file may have many members (RFC 1952, section 2.2).
+func gzipBomb(size int) string {
 	var member bytes.Buffer
 	w := gzip.NewWriter(&member)
 	w.Write(bytes.Repeat([]byte(" "), 512<<10))
@@ -49,14 +49,14 @@ func bomb(size int) string {
 	return strings.Repeat(member.String(), 1+size/member.Len())
 }
 
-// withEncoding returns a request with a bomb and this Content-Encoding.
+// withEncoding returns a function that makes a request with a gzip bomb and this Content-Encoding.
 func withEncoding(name string) func(int) string {
 	return func(size int) string {
-		return withLength(jsonHead+"Content-Encoding: "+name+"\r\n", bomb(size))
+		return withLength(jsonHead+"Content-Encoding: "+name+"\r\n", gzipBomb(size))
 	}
 }
 
-// withContentType returns a request with this Content-Type.
+// withContentType returns a function that makes a request with this Content-Type.
 func withContentType(name string) func(int) string {
 	return func(size int) string {
 		return withLength("POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: "+name+"\r\n",
@@ -64,7 +64,8 @@ func withContentType(name string) func(int) string {
 	}
 }
 
-// withHeaders returns a request with as many copies of a header line as fit into its size.
+// withHeaders returns a function that makes a request with as many copies of a header line as fit
+// into its size.
 func withHeaders(line string) func(int) string {
 	return func(size int) string { return repeat(getHead, line, "\r\n")(size) }
 }
@@ -72,14 +73,14 @@ func withHeaders(line string) func(int) string {
 var rawShapes = []rawShape{
 	// Bodies with other encodings and media types.
 	{"gzip bomb", withEncoding("gzip"), codes{"415 BAD_REQUEST"}},
-	{"gzip bomb, GZIP", withEncoding("GZIP"), codes{"415 BAD_REQUEST"}},
+	{"gzip bomb, uppercase encoding", withEncoding("GZIP"), codes{"415 BAD_REQUEST"}},
 	{"nested gzip bomb", withEncoding("gzip, gzip"), codes{"415 BAD_REQUEST"}},
 	{"deflate", withEncoding("deflate"), codes{"415 BAD_REQUEST"}},
 	{"br", withEncoding("br"), codes{"415 BAD_REQUEST"}},
 	{"zstd", withEncoding("zstd"), codes{"415 BAD_REQUEST"}},
-	{"form", withContentType("application/x-www-form-urlencoded"), codes{"415 BAD_REQUEST"}},
+	{"urlencoded form", withContentType("application/x-www-form-urlencoded"), codes{"415 BAD_REQUEST"}},
 	{"multipart form", withContentType("multipart/form-data; boundary=x"), codes{"415 BAD_REQUEST"}},
-	{"text", withContentType("text/plain"), codes{"415 BAD_REQUEST"}},
+	{"plain text", withContentType("text/plain"), codes{"415 BAD_REQUEST"}},
 	{"GraphQL document", withContentType("application/graphql"), codes{"415 BAD_REQUEST"}},
 	{"UTF-16", withContentType("application/json; charset=utf-16"), codes{"415 BAD_REQUEST"}},
 	{"two media types", withContentType("application/json, text/plain"), codes{"415 BAD_REQUEST"}},
@@ -88,8 +89,8 @@ var rawShapes = []rawShape{
 			strings.Repeat("x", size)+"\r\n", meBody)
 	}, codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
 
-	// Wrong lengths. The server never reads the rest of such a body.
-	{"length of exabytes", func(size int) string {
+	// Wrong lengths. The server doesn't read these bodies to their end.
+	{"Content-Length of exabytes", func(size int) string {
 		return jsonHead + "Content-Length: 4611686018427387904\r\n\r\n" +
 			strings.Repeat(" ", max(size, bodyLimit+1))
 	}, codes{"413 BAD_REQUEST"}},
@@ -100,8 +101,8 @@ var rawShapes = []rawShape{
 	{"unknown expectation", func(size int) string {
 		return withLength(jsonHead+"Expect: the unexpected\r\n", string(pad(size)))
 	}, codes{"417"}},
-	{"negative length", func(int) string { return jsonHead + "Content-Length: -1\r\n\r\n" + meBody }, codes{"400"}},
-	{"two lengths", func(int) string { return jsonHead + "Content-Length: 5\r\n" + withLength("", meBody) }, codes{"400"}},
+	{"negative Content-Length", func(int) string { return jsonHead + "Content-Length: -1\r\n\r\n" + meBody }, codes{"400"}},
+	{"two Content-Length headers", func(int) string { return jsonHead + "Content-Length: 5\r\n" + withLength("", meBody) }, codes{"400"}},
 	{"endless chunks over the limit", func(size int) string {
 		return chunked +
 			strings.Repeat(fmt.Sprintf("400\r\n%s\r\n", strings.Repeat(" ", 1<<10)),
@@ -137,8 +138,8 @@ var rawShapes = []rawShape{
 	}, codes{"501"}},
 
 	// Headers.
-	{"headers", withHeaders("X-Header: x\r\n"), codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
-	{"cookies", withHeaders("Cookie: a=b; c=d\r\n"), codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
+	{"many headers", withHeaders("X-Header: x\r\n"), codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
+	{"many cookies", withHeaders("Cookie: a=b; c=d\r\n"), codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
 	{"long header", func(size int) string { return repeat(getHead+"X-Header: ", "x", "\r\n\r\n")(size) },
 		codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
 	{"long header name", func(size int) string { return repeat(getHead, "x", ": x\r\n\r\n")(size) },
@@ -153,16 +154,16 @@ var rawShapes = []rawShape{
 	{"many X-Forwarded-For", withHeaders("X-Forwarded-For: 10.0.0.1, 10.0.0.2\r\n"), codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
 	{"header without colon", func(int) string { return getHead + "Header\r\n\r\n" }, codes{"400"}},
 	{"NUL in a header", func(int) string { return getHead + "X: \x00\r\n\r\n" }, codes{"400"}},
-	{"no host", func(int) string { return "GET /graphql HTTP/1.1\r\n\r\n" }, codes{"400"}},
-	{"upgrade", func(int) string { return getHead + "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n" }, codes{"200 UNAUTHENTICATED"}},
+	{"no Host header", func(int) string { return "GET /graphql HTTP/1.1\r\n\r\n" }, codes{"400"}},
+	{"upgrade to WebSocket", func(int) string { return getHead + "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n" }, codes{"200 UNAUTHENTICATED"}},
 
-	// Request lines, and data that has none.
+	// Request lines, and data without a request line.
 	{"long query string", func(size int) string {
 		return "GET /graphql?query=" +
 			url.QueryEscape(nest("{me", "{a", "{id}", "}", "}")(size/2)) +
 			" HTTP/1.1\r\nHost: x\r\nAccept: application/graphql-response+json\r\n\r\n"
 	}, codes{"400 OPERATION_TOO_LARGE", "400 OPERATION_TOO_LARGE", "431 or closed"}},
-	{"many parameters", func(size int) string {
+	{"many query parameters", func(size int) string {
 		return repeat("GET /graphql?query=%7Bme%7Bid%7D%7D", "&x=x",
 			" HTTP/1.1\r\nHost: x\r\n\r\n")(size)
 	},
@@ -189,8 +190,8 @@ var rawShapes = []rawShape{
 // Each rawShape gets the expected response at each size, and the server still works afterwards.
 func TestHostileHTTP(t *testing.T) {
 	t.Parallel()
-	user, _ := realm{shared, "local"}.newUser(t, nil)
-	s := serve(t, shared, "RUNTIME_ENV=prod", "GET_QUERIES=true")
+	user, _ := realm{sharedKeycloak, "local"}.newUser(t, nil)
+	s := serve(t, sharedKeycloak, "RUNTIME_ENV=prod", "GET_QUERIES=true")
 	token := s.mustLogin(t, user, "secret").AccessToken
 	for _, tt := range rawShapes {
 		t.Run(tt.name, func(t *testing.T) {
@@ -199,7 +200,7 @@ func TestHostileHTTP(t *testing.T) {
 				request := tt.request(size)
 				got := s.roundTrip(t, request)
 				if want := tt.want.forSize(i); !slices.Contains(strings.Split(want, " or "), got) {
-					t.Errorf("%d bytes: response %s, want %s", len(request), got, want)
+					t.Errorf("%d bytes: got %s, want %s", len(request), got, want)
 				}
 				if os.Getenv("TEST_FIGURES") != "" {
 					t.Logf("%-40s %8d bytes: %s, %v", tt.name, len(request), got,
@@ -207,7 +208,7 @@ func TestHostileHTTP(t *testing.T) {
 				}
 			}
 			if name, response := s.me(t, token); name != user {
-				t.Errorf("me afterwards is %q, want the user\n%s", name, response.body)
+				t.Errorf("me afterwards is %q, want %q\n%s", name, user, response.body)
 			}
 		})
 	}
@@ -217,7 +218,7 @@ func TestHostileHTTP(t *testing.T) {
 		reader := bufio.NewReader(connection)
 		for i := range 100 {
 			if got := readResponse(t, reader); got != "200 UNAUTHENTICATED" {
-				t.Fatalf("response %d is %s, want 200 UNAUTHENTICATED", i+1, got)
+				t.Fatalf("response %d: got %s, want 200 UNAUTHENTICATED", i+1, got)
 			}
 		}
 	})
@@ -228,7 +229,7 @@ func TestHostileHTTP(t *testing.T) {
 			connection.Close()
 		}
 		if name, response := s.me(t, token); name != user {
-			t.Errorf("me afterwards is %q, want the user\n%s", name, response.body)
+			t.Errorf("me afterwards is %q, want %q\n%s", name, user, response.body)
 		}
 	})
 }
@@ -268,7 +269,7 @@ func readResponse(t *testing.T, reader *bufio.Reader) string {
 		}
 		return "closed"
 	}
-	// If the connection is being closed, a part of the body may be missing.
+	// Ignore errors: if the connection is being closed, a part of the body may be missing.
 	body, _ := io.ReadAll(response.Body)
 	response.Body.Close()
 	code, _, _ := strings.Cut(httpResponse{body: string(body)}.code(), "/")

@@ -35,17 +35,17 @@ const (
 type shape struct {
 	name  string
 	body  func(size int) []byte
-	codes codes // of sizes up to bodyLimit; the code for a larger body is always badRequest
+	codes codes // for sizes up to bodyLimit; the code for a larger body is always badRequest
 }
 
-// codes has the expected code for each of hostileSizes. The last code also applies to all larger
+// codes has the expected code for each of hostileSizes. The last code also applies to all later
 // sizes.
 type codes []string
 
 // forSize returns the code for hostileSizes[i].
 func (c codes) forSize(i int) string { return c[min(i, len(c)-1)] }
 
-// repeat returns before, as many units as fit into size, and after.
+// repeat returns a function that returns before, as many units as fit into size, and after.
 func repeat(before, unit, after string) func(size int) string {
 	return func(size int) string {
 		return before + strings.Repeat(unit, max(1, (size-len(before)-len(after))/len(unit))) +
@@ -53,16 +53,16 @@ func repeat(before, unit, after string) func(size int) string {
 	}
 }
 
-// nest returns middle inside as many pairs of unit and closing as fit into size, between before
-// and after.
-func nest(before, unit, middle, closing, after string) func(size int) string {
+// nest is like repeat, but nests: between before and after, it returns middle inside as many pairs
+// of opening and closing as fit into size.
+func nest(before, opening, middle, closing, after string) func(size int) string {
 	return func(size int) string {
-		n := max(1, (size-len(before)-len(middle)-len(after))/(len(unit)+len(closing)))
-		return before + strings.Repeat(unit, n) + middle + strings.Repeat(closing, n) + after
+		n := max(1, (size-len(before)-len(middle)-len(after))/(len(opening)+len(closing)))
+		return before + strings.Repeat(opening, n) + middle + strings.Repeat(closing, n) + after
 	}
 }
 
-// enumerate is like repeat, but replaces each # in a unit with its number.
+// enumerate is like repeat, but replaces each # in a unit with the number of the unit, from 1.
 func enumerate(before, unit, after string) func(size int) string {
 	return func(size int) string {
 		var b strings.Builder
@@ -77,12 +77,13 @@ func enumerate(before, unit, after string) func(size int) string {
 	}
 }
 
-// rawBody returns a body that is the text itself.
+// rawBody returns a function that returns the text itself as the body.
 func rawBody(text func(size int) string) func(size int) []byte {
 	return func(size int) []byte { return []byte(text(size)) }
 }
 
-// documentBody returns a JSON body with a document, at most size bytes long.
+// documentBody returns a function that returns a JSON body with a document, at most size bytes
+// long.
 func documentBody(text func(size int) string) func(size int) []byte {
 	return func(size int) []byte {
 		for n := size - len(`{"query":""}`); ; {
@@ -98,7 +99,8 @@ func documentBody(text func(size int) string) func(size int) []byte {
 	}
 }
 
-// pad returns the query of me after blanks that make it size bytes long. Blanks cost the least.
+// pad returns meBody after as many blanks as make the result size bytes long. A server parses
+// blanks faster than other text.
 func pad(size int) []byte {
 	return append(bytes.Repeat([]byte(" "), max(0, size-len(meBody))), meBody...)
 }
@@ -114,10 +116,10 @@ func TestHostileDocuments(t *testing.T) {
 	if n := len(shapes); n < 30 {
 		t.Fatalf("%d shapes, want at least 30", n)
 	}
-	user, _ := realm{shared, "local"}.newUser(t, nil)
-	s := serve(t, shared, "RUNTIME_ENV=prod")
+	user, _ := realm{sharedKeycloak, "local"}.newUser(t, nil)
+	s := serve(t, sharedKeycloak, "RUNTIME_ENV=prod")
 	token := s.mustLogin(t, user, "secret").AccessToken
-	accept := http.Header{"Content-Type": {"application/json"}, "Accept": {"application/graphql-response+json"}}
+	header := http.Header{"Content-Type": {"application/json"}, "Accept": {"application/graphql-response+json"}}
 	figures := newFigures(t, s, token)
 	for _, tt := range shapes {
 		t.Run(tt.name, func(t *testing.T) {
@@ -133,11 +135,11 @@ func TestHostileDocuments(t *testing.T) {
 				case code == unauthenticated:
 					status = http.StatusOK
 				}
-				response := send(t, http.MethodPost, s.url+"/graphql", accept,
+				response := send(t, http.MethodPost, s.url+"/graphql", header,
 					bytes.NewReader(body))
 				got, _, _ := strings.Cut(response.code(), "/")
 				if response.status != status || got != code {
-					t.Errorf("%d bytes: response %d %s, want %d %s\n%.500s", len(body), response.status,
+					t.Errorf("%d bytes: got %d %s, want %d %s\n%.500s", len(body), response.status,
 						response.code(), status, code, response.body)
 				}
 				if status != http.StatusOK && strings.Contains(response.body, `"data"`) {
@@ -147,26 +149,26 @@ func TestHostileDocuments(t *testing.T) {
 				if len(response.body) > 4<<10 {
 					t.Errorf("%d bytes: the response has %d bytes, want at most 4096", len(body), len(response.body))
 				}
-				figures.log(t, tt.name, body, accept)
+				figures.log(t, tt.name, body, header)
 			}
 			if name, response := s.me(t, token); name != user {
-				t.Errorf("me afterwards is %q, want the user\n%s", name, response.body)
+				t.Errorf("me afterwards is %q, want %q\n%s", name, user, response.body)
 			}
 		})
 	}
 	if figures != nil {
-		t.Logf("the most expensive is %s: %.2f times an accepted query", figures.maxName,
+		t.Logf("the most expensive request is %s: %.2f times an accepted query", figures.maxName,
 			figures.maxRatio)
 	}
 }
 
 // figures measures the server's CPU time per request, if TEST_FIGURES is set.
 type figures struct {
-	server   *server
-	bearer   http.Header
-	accepted map[int]time.Duration // for an accepted query, by size
-	maxRatio float64               // the highest ratio so far
-	maxName  string                // the shape with that ratio
+	server       *server
+	bearer       http.Header
+	acceptedCost map[int]time.Duration // of an accepted query, by size
+	maxRatio     float64               // the highest ratio so far
+	maxName      string                // the shape with that ratio
 }
 
 // newFigures measures accepted queries. It returns nil unless TEST_FIGURES is set.
@@ -174,11 +176,11 @@ func newFigures(t *testing.T, s *server, token string) *figures {
 	if os.Getenv("TEST_FIGURES") == "" {
 		return nil
 	}
-	f := &figures{server: s, accepted: map[int]time.Duration{},
+	f := &figures{server: s, acceptedCost: map[int]time.Duration{},
 		bearer: http.Header{"Content-Type": {"application/json"}, "Authorization": {"Bearer " + token}}}
 	for _, size := range hostileSizes {
-		f.accepted[size] = f.cost(t, pad(min(size, bodyLimit)), f.bearer)
-		t.Logf("me, accepted, %d bytes: %v", min(size, bodyLimit), f.accepted[size])
+		f.acceptedCost[size] = f.cost(t, pad(min(size, bodyLimit)), f.bearer)
+		t.Logf("me, accepted, %d bytes: %v", min(size, bodyLimit), f.acceptedCost[size])
 	}
 	return f
 }
@@ -206,7 +208,7 @@ func (f *figures) log(t *testing.T, name string, body []byte, header http.Header
 	size := hostileSizes[slices.IndexFunc(hostileSizes, func(size int) bool {
 		return len(body) <= size
 	})]
-	cost, accepted := f.cost(t, body, header), f.accepted[size]
+	cost, accepted := f.cost(t, body, header), f.acceptedCost[size]
 	ratio := float64(cost) / float64(accepted)
 	if ratio > f.maxRatio {
 		f.maxRatio, f.maxName = ratio, fmt.Sprintf("%s, %d bytes", name, len(body))
@@ -236,6 +238,6 @@ func cpuTime(t *testing.T, pid int) (spent time.Duration) {
 		t.Fatal(err)
 	}
 	_, rest, _ := strings.Cut(string(text), ") ")
-	fields := strings.Fields(rest) // from the third field on
+	fields := strings.Fields(rest) // the fields from the third one, the state, on
 	return time.Duration(atoi(fields[11])+atoi(fields[12])) * 10 * time.Millisecond
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/99designs/gqlgen/graphql/handler"
 )
 
-// A languageCase is a document with variables, and the result of graphql-js 16.15 for it.
+// A languageCase is a document with variables, and the result that graphql-js 16.15 has for them.
 type languageCase struct {
 	Query string `json:"query"`
 	// Variables is JSON as text, so that numbers keep their spelling.
@@ -27,9 +27,9 @@ type languageCase struct {
 	Stricter string `json:"stricter,omitempty"`
 }
 
-// A languageWant is a result of graphql-js.
+// A languageWant is the result of graphql-js, which CloakQL's is compared with.
 type languageWant struct {
-	Verdict   string     `json:"verdict"` // syntax, invalid, refused, failed or ran
+	Verdict   string     `json:"verdict"` // syntax, invalid, refused (no data), failed or ran
 	Locations []location `json:"locations,omitempty"`
 	Data      string     `json:"data,omitempty"` // JSON as text
 }
@@ -38,11 +38,11 @@ const languageFile = "testdata/language.json"
 
 // compareWithGraphQLJS checks that the echo and graphql-js both accept the document and get the
 // same values, or that both reject it. Syntax errors must have the same location; other locations
-// must be inside the document. It doesn't compare documents over a limit, for which it returns
-// true.
+// must be inside the document. If the document is over one of CloakQL's limits,
+// compareWithGraphQLJS returns true without comparing.
 func compareWithGraphQLJS(t *testing.T, server *handler.Server, c languageCase) (overLimit bool) {
 	t.Helper()
-	got, want := ask(t, server, c.Query, c.Variables), c.Want
+	got, want := queryEcho(t, server, c.Query, c.Variables), c.Want
 	fail := func(format string, args ...any) {
 		t.Helper()
 		t.Errorf("%q with %s: %s\n graphql-js: %+v\n CloakQL: %+v", c.Query, c.Variables,
@@ -53,8 +53,8 @@ func compareWithGraphQLJS(t *testing.T, server *handler.Server, c languageCase) 
 		code = got.Errors[0].Extensions.Code
 	}
 	// The second response uses the cached document.
-	if again := ask(t, server, c.Query, c.Variables); !reflect.DeepEqual(got, again) {
-		fail("the second response differs: %+v", again)
+	if second := queryEcho(t, server, c.Query, c.Variables); !reflect.DeepEqual(got, second) {
+		fail("the second response differs: %+v", second)
 	}
 	switch {
 	case code == "OPERATION_TOO_LARGE":
@@ -81,8 +81,8 @@ func compareWithGraphQLJS(t *testing.T, server *handler.Server, c languageCase) 
 		return false
 	}
 	if (want.Verdict == "syntax") != (code == "GRAPHQL_PARSE_FAILED") &&
-		!inOtherStage(c, code) {
-		fail("another stage rejects it")
+		!mayDifferInStage(c, code) {
+		fail("CloakQL and graphql-js reject it in different stages")
 	}
 	for i, err := range got.Errors {
 		for _, loc := range err.Locations {
@@ -98,10 +98,11 @@ func compareWithGraphQLJS(t *testing.T, server *handler.Server, c languageCase) 
 	return false
 }
 
-// inOtherStage reports whether CloakQL and graphql-js reject a document in different stages. That
-// is right for documents with definitions of types, which graphql-js rejects in validation, and for
-// documents without definitions, for which it reports a syntax error.
-func inOtherStage(c languageCase, code string) bool {
+// mayDifferInStage reports whether CloakQL may reject a document with this code although graphql-js
+// rejects it in another stage. There are two such kinds of documents: those with type definitions,
+// which graphql-js rejects in validation, and those without definitions, for which graphql-js
+// reports a syntax error.
+func mayDifferInStage(c languageCase, code string) bool {
 	return c.Want.Verdict == "invalid" && code == "GRAPHQL_PARSE_FAILED" ||
 		c.Want.Verdict == "syntax" && code == "GRAPHQL_VALIDATION_FAILED"
 }
@@ -129,17 +130,17 @@ func TestLanguage(t *testing.T) {
 		t.Fatal(err)
 	}
 	if os.Getenv("TEST_NODE") == "1" && withNode(t) {
-		fresh := runGraphQLJS(t, cases)
+		current := runGraphQLJS(t, cases)
 		if *update {
-			if err := os.WriteFile(languageFile, encodeCases(t, fresh), 0o644); err != nil {
+			if err := os.WriteFile(languageFile, encodeCases(t, current), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			cases = fresh
+			cases = current
 		}
 		for i, c := range cases {
-			if !reflect.DeepEqual(c.Want, fresh[i].Want) {
-				t.Errorf("%q with %s: recorded result %+v, graphql-js returns %+v; record it "+
-					"again with -update", c.Query, c.Variables, c.Want, fresh[i].Want)
+			if !reflect.DeepEqual(c.Want, current[i].Want) {
+				t.Errorf("%q with %s: recorded result %+v, but graphql-js returns %+v; record "+
+					"it again with -update", c.Query, c.Variables, c.Want, current[i].Want)
 			}
 		}
 	}
@@ -154,7 +155,7 @@ func TestLanguage(t *testing.T) {
 		if compareWithGraphQLJS(t, server, c) {
 			t.Errorf("%q is over a limit", c.Query)
 		}
-		if got := ask(t, server, c.Query, c.Variables); len(got.Errors) > 0 &&
+		if got := queryEcho(t, server, c.Query, c.Variables); len(got.Errors) > 0 &&
 			len(got.Errors[0].Locations) > 0 && c.Want.Verdict != "ran" {
 			locations++
 			if !slices.Contains(c.Want.Locations, got.Errors[0].Locations[0]) {
@@ -162,14 +163,14 @@ func TestLanguage(t *testing.T) {
 			}
 		}
 	}
-	// gqlparser has no locations for type names and unknown arguments.
+	// A few locations may differ, since gqlparser has none for type names and unknown arguments.
 	if locations < 500 || differing > 15 {
 		t.Errorf("%d of %d first errors have another location than with graphql-js, want at most "+
 			"15 of at least 500", differing, locations)
 	}
 	for _, verdict := range []string{"syntax", "invalid", "refused", "ran"} {
 		if verdicts[verdict] < 20 {
-			t.Errorf("%d cases are %s, want at least 20", verdicts[verdict], verdict)
+			t.Errorf("%d cases have the verdict %s, want at least 20", verdicts[verdict], verdict)
 		}
 	}
 }
@@ -186,14 +187,14 @@ func TestRandomDocuments(t *testing.T) {
 		fmt.Sscan(text, &seed)
 	}
 	t.Logf("TEST_SEED=%d", seed)
-	w := writer{Rand: rand.New(rand.NewPCG(seed, 0))}
+	w := documentWriter{Rand: rand.New(rand.NewPCG(seed, 0))}
 	cases := make([]languageCase, 5_000)
 	for i := range cases {
-		cases[i] = w.write()
+		cases[i] = w.newCase()
 	}
 	server, verdicts := newEcho(), map[string]int{}
 	for _, c := range runGraphQLJS(t, cases) {
-		if unsupportedNumber.MatchString(c.Query) {
+		if unsupportedNumberPattern.MatchString(c.Query) {
 			continue
 		}
 		if compareWithGraphQLJS(t, server, c) {
@@ -202,19 +203,21 @@ func TestRandomDocuments(t *testing.T) {
 		verdicts[c.Want.Verdict]++
 	}
 	t.Log(verdicts)
-	for verdict, min := range map[string]int{"syntax": 500, "invalid": 250, "ran": 500} {
-		if verdicts[verdict] < min {
-			t.Errorf("%d documents are %s, want at least %d", verdicts[verdict], verdict, min)
+	for verdict, minCount := range map[string]int{"syntax": 500, "invalid": 250, "ran": 500} {
+		if verdicts[verdict] < minCount {
+			t.Errorf("%d documents have the verdict %s, want at least %d", verdicts[verdict],
+				verdict, minCount)
 		}
 	}
 	if verdicts["over a limit"] > len(cases)/20 {
-		t.Errorf("%d of %d documents are over a limit", verdicts["over a limit"], len(cases))
+		t.Errorf("%d of %d documents are over a limit, want at most a twentieth",
+			verdicts["over a limit"], len(cases))
 	}
 }
 
-// unsupportedNumber matches numbers that CloakQL may reject although graphql-js accepts them: -0 as
-// an ID, and integers of more than 64 bits. The recorded cases cover them.
-var unsupportedNumber = regexp.MustCompile(`-0([^.0-9eE]|$)|[0-9]{19}`)
+// unsupportedNumberPattern matches numbers that CloakQL may reject although graphql-js accepts
+// them: -0 as an ID, and integers of more than 64 bits. The recorded cases cover them.
+var unsupportedNumberPattern = regexp.MustCompile(`-0([^.0-9eE]|$)|[0-9]{19}`)
 
 // runGraphQLJS returns the cases with the results of graphql-js.
 func runGraphQLJS(t *testing.T, cases []languageCase) []languageCase {
@@ -225,16 +228,16 @@ func runGraphQLJS(t *testing.T, cases []languageCase) []languageCase {
 	}
 	results := runNode[languageWant](t, "language.mjs", file)
 	if len(results) != len(cases) {
-		t.Fatalf("graphql-js has %d results for %d cases", len(results), len(cases))
+		t.Fatalf("graphql-js returned %d results for %d cases", len(results), len(cases))
 	}
-	fresh := slices.Clone(cases)
+	current := slices.Clone(cases)
 	for i := range results {
 		if len(results[i].Locations) == 0 { // an empty list is omitted from the file
 			results[i].Locations = nil
 		}
-		fresh[i].Want = &results[i]
+		current[i].Want = &results[i]
 	}
-	return fresh
+	return current
 }
 
 // encodeCases returns the cases as JSON, one per line.

@@ -12,15 +12,16 @@ import (
 	"testing"
 )
 
-// However a password is written as a string literal, Keycloak gets the right one.
+// Keycloak gets the right password for each way to write it as a string literal. A literal or
+// variable with half of a surrogate pair is rejected.
 func TestPasswordLiteral(t *testing.T) {
 	t.Parallel()
 	const password = "pä🔑s \"\\s"
-	user, _ := realm{shared, "local"}.newUser(t,
+	user, _ := realm{sharedKeycloak, "local"}.newUser(t,
 		object{"credentials": []object{{"type": "password", "value": password}}})
-	s := serve(t, shared)
+	s := serve(t, sharedKeycloak)
 	for name, literal := range map[string]string{
-		"characters":            `"pä🔑s \"\\s"`,
+		"unescaped characters":  `"pä🔑s \"\\s"`,
 		"surrogate pair":        `"p\u00e4\uD83D\udd11s\u0020\u0022\u005Cs"`,
 		"escapes in braces":     `"p\u{E4}\u{1F511}s\u{20}\u{0022}\\s"`,
 		"block string":          `"""` + password + `"""`,
@@ -35,8 +36,10 @@ func TestPasswordLiteral(t *testing.T) {
 	wantCode(t, "an operation with descriptions",
 		s.query(t, "", document, map[string]any{"user": user, "password": password}), "")
 	for name, literal := range map[string]string{
-		"first half of a pair": `"p\u00e4\uD83D"`, "second half of a pair": `"\uDD11"`,
-		"halves in braces": `"\u{D83D}\u{DD11}"`, "beyond Unicode": `"\u{110000}"`,
+		"first half of a surrogate pair":  `"p\u00e4\uD83D"`,
+		"second half of a surrogate pair": `"\uDD11"`,
+		"surrogate halves in braces":      `"\u{D83D}\u{DD11}"`,
+		"code point beyond Unicode":       `"\u{110000}"`,
 	} {
 		response := s.query(t, "",
 			`mutation { login(username: "`+user+`", password: `+literal+`) { expiresIn } }`, nil)
@@ -52,8 +55,8 @@ func TestPasswordLiteral(t *testing.T) {
 	if content, err := io.ReadAll(response.Body); err != nil ||
 		response.StatusCode != http.StatusBadRequest ||
 		!strings.Contains(string(content), "half of a surrogate pair") {
-		t.Errorf("half of a surrogate pair in a variable: %d %s %v", response.StatusCode, content,
-			err)
+		t.Errorf("half of a surrogate pair in a variable: got %d %s, error %v; want 400",
+			response.StatusCode, content, err)
 	}
 }
 
@@ -61,7 +64,7 @@ func TestPasswordLiteral(t *testing.T) {
 // don't bypass any limit.
 func TestDescriptions(t *testing.T) {
 	t.Parallel()
-	s := serve(t, shared)
+	s := serve(t, sharedKeycloak)
 	for _, query := range []string{
 		"\"Who is signed in\"\nquery Me { __typename }",
 		"\"\"\"\nWho is\nsigned in\n\"\"\"\nquery Me { __typename }",
@@ -107,8 +110,8 @@ func TestDescriptions_persisted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, s := range map[string]*server{"persisted": serve(t, shared),
-		"trusted": serve(t, shared, "TRUSTED_DOCUMENTS="+manifest)} {
+	for name, s := range map[string]*server{"persisted": serve(t, sharedKeycloak),
+		"trusted": serve(t, sharedKeycloak, "TRUSTED_DOCUMENTS="+manifest)} {
 		for _, body := range []string{`{"query":` + string(quoted) + `,` + extensions + `}`,
 			`{` + extensions + `}`, `{"query":` + string(quoted) + `}`} {
 			response, err := http.Post(s.url+"/graphql", "application/json",
@@ -119,17 +122,17 @@ func TestDescriptions_persisted(t *testing.T) {
 			content, err := io.ReadAll(response.Body)
 			response.Body.Close()
 			if err != nil || string(content) != `{"data":{"__typename":"Query"}}`+"\n" {
-				t.Errorf("%s: %s: %s %v", name, body, content, err)
+				t.Errorf("%s document, request %s: got %s, error %v", name, body, content, err)
 			}
 		}
 	}
 }
 
-// Errors have the line and column of the client's text, in spite of CRLF, astral characters, block
-// strings and descriptions before them.
+// Errors have the line and column in the client's text, even after CRLF, astral characters, block
+// strings and descriptions.
 func TestErrorLocations(t *testing.T) {
 	t.Parallel()
-	s := serve(t, shared)
+	s := serve(t, sharedKeycloak)
 	for query, want := range map[string]string{
 		"{\r\n  🔑\r\n}":       `[{"line":2,"column":3}]`,
 		"{\r\n  nowhere\r\n}": `[{"line":2,"column":3}]`,
@@ -142,15 +145,16 @@ func TestErrorLocations(t *testing.T) {
 	} {
 		response := s.query(t, "", query, nil)
 		if !strings.Contains(response.body, `"locations":`+want) {
-			t.Errorf("%q: %s, want %s", query, response.body, want)
+			t.Errorf("%q: got %s, want the locations %s", query, response.body, want)
 		}
 	}
 }
 
-// IDEs and code generators can introspect the schema even if LIMIT_DEPTH is small.
+// IDEs and code generators can introspect the schema even if LIMIT_DEPTH is small. Introspection
+// has its own limits.
 func TestIntrospection_smallDepth(t *testing.T) {
 	t.Parallel()
-	s := serve(t, shared, "LIMIT_DEPTH=2")
+	s := serve(t, sharedKeycloak, "LIMIT_DEPTH=2")
 	typeRef := strings.Repeat("{ kind name ofType ", 10) + "{ kind name }" +
 		strings.Repeat(" }", 10)
 	query := `query IntrospectionQuery { __schema { types { ...FullType } directives { name args { ...InputValue } } } }
@@ -158,12 +162,12 @@ func TestIntrospection_smallDepth(t *testing.T) {
 		fragment InputValue on __InputValue { name type { ...TypeRef } defaultValue }
 		fragment TypeRef on __Type ` + typeRef
 	wantCode(t, "one level deeper than graphql-js's query", s.query(t, "", query, nil), "")
-	wantCode(t, "data", s.query(t, "", `{ me { token { acr } } }`, nil),
+	wantCode(t, "a data query that is too deep", s.query(t, "", `{ me { token { acr } } }`, nil),
 		"OPERATION_TOO_LARGE/DEPTH")
 	var aliases strings.Builder
 	for i := range 10 {
 		fmt.Fprintf(&aliases, "a%d: __schema { types { name fields { name type { name } } } } ", i)
 	}
-	wantCode(t, "ten aliases", s.query(t, "", "{ "+aliases.String()+"}", nil),
+	wantCode(t, "ten aliases of __schema", s.query(t, "", "{ "+aliases.String()+"}", nil),
 		"OPERATION_TOO_LARGE/INTROSPECTION")
 }

@@ -20,13 +20,13 @@ import (
 
 const repository = ".." // the root directory of the repository
 
-// timeout is how long a test waits for an event. It is so long that even a slow machine reaches it
-// only if there is a bug.
+// timeout is how long a test waits for an event. Even on a slow machine, only a bug makes a test
+// wait that long.
 const timeout = 4 * time.Minute
 
 var (
-	cloakql string    // the path of the built server
-	shared  *keycloak // used by several tests, which don't stop it
+	cloakqlBinary  string    // the path of the built server
+	sharedKeycloak *keycloak // used by several tests, which don't stop it
 )
 
 func TestMain(m *testing.M) { os.Exit(runAll(m)) }
@@ -39,21 +39,21 @@ func runAll(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 
-	cloakql = filepath.Join(dir, "cloakql")
-	if err := build(cloakql, "cloakql"); err != nil {
+	cloakqlBinary = filepath.Join(dir, "cloakql")
+	if err := build(cloakqlBinary, "cloakql"); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e: the server doesn't build:", err)
 		return 1
 	}
 	if url := os.Getenv("TEST_KEYCLOAK_URL"); url != "" {
-		shared = &keycloak{url: strings.TrimRight(url, "/")}
+		sharedKeycloak = &keycloak{url: strings.TrimRight(url, "/")}
 		return m.Run()
 	}
-	shared = newKeycloak(dir)
-	if err := shared.start(); err != nil {
+	sharedKeycloak = newKeycloak(dir)
+	if err := sharedKeycloak.start(); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e: the fake Keycloak doesn't start:", err)
 		return 1
 	}
-	defer shared.stop()
+	defer sharedKeycloak.stop()
 	return m.Run()
 }
 
@@ -87,8 +87,8 @@ func build(output, name string, flags ...string) error {
 }
 
 // A keycloak is the Keycloak that the server under test uses: a fake or, if TEST_KEYCLOAK_URL is
-// set, a real one. A Keycloak from newKeycloak can be started, stopped and hung; scripts/keycloak
-// runs it if it is real.
+// set, a real one. Tests can start, stop and hang a Keycloak from newKeycloak; if it is real,
+// scripts/keycloak runs it.
 type keycloak struct {
 	url  string
 	port string
@@ -104,7 +104,7 @@ type keycloak struct {
 func usesRealKeycloak() bool { return os.Getenv("TEST_KEYCLOAK_URL") != "" }
 
 // newKeycloak picks free ports for a Keycloak, but doesn't start it. A fake's port is reserved
-// until start or stop: until then, it accepts connections and doesn't respond.
+// until start or stop: until then, connections to it are accepted and get no response.
 func newKeycloak(dir string) *keycloak {
 	listener, port := freePort()
 	k := &keycloak{url: "http://localhost:" + port, port: port, listener: listener}
@@ -122,12 +122,12 @@ func newKeycloak(dir string) *keycloak {
 	return k
 }
 
-// isolatedKeycloak returns a Keycloak for a test that moves the clock: a fake for this test only.
-// If Keycloak is real, it is the shared one, whose clock doesn't move.
+// isolatedKeycloak returns a Keycloak for a test that moves the clock: a fake for this test only
+// or, if Keycloak is real, sharedKeycloak, whose clock doesn't move.
 func isolatedKeycloak(t *testing.T) *keycloak {
 	t.Helper()
 	if usesRealKeycloak() {
-		return shared
+		return sharedKeycloak
 	}
 	k := newKeycloak(t.TempDir())
 	t.Cleanup(func() { k.stop() })
@@ -173,7 +173,7 @@ func (k *keycloak) stop() error {
 	return nil
 }
 
-// hang makes the Keycloak accept connections without responding, until unhang.
+// hang makes the Keycloak accept connections without responding, until unhang is called.
 func (k *keycloak) hang() error {
 	if k.env == nil {
 		k.resume = k.fake.Fail(keycloaktest.Fault{Hang: true})
@@ -182,7 +182,7 @@ func (k *keycloak) hang() error {
 	return k.signal(syscall.SIGSTOP)
 }
 
-// unhang ends hang.
+// unhang makes the Keycloak respond again.
 func (k *keycloak) unhang() error {
 	if k.env == nil {
 		k.resume()
@@ -219,17 +219,17 @@ func (k *keycloak) script(command string) error {
 	return nil
 }
 
-// agedTokens returns f's tokens once they are d old. It waits or, with a fake, sets the clock back
-// while f runs.
-func (k *keycloak) agedTokens(d time.Duration, f func() tokens) tokens {
+// agedTokens calls login, and returns its tokens when they are d old. It waits or, with a fake,
+// sets the clock back while login runs.
+func (k *keycloak) agedTokens(d time.Duration, login func() tokens) tokens {
 	if k.fake == nil {
-		result := f()
+		result := login()
 		time.Sleep(d)
 		return result
 	}
 	k.fake.Advance(-d)
 	defer k.fake.Advance(d)
-	return f()
+	return login()
 }
 
 // freePort returns a free port, which is reserved while the listener is open.

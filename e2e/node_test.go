@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// withNode reports whether TEST_NODE=1 is set, as in .ci/run, and fails the test if Node.js or its
-// modules are then missing. If TEST_NODE isn't set, it logs that the test didn't run.
+// withNode reports whether TEST_NODE=1 is set, as it is in .ci/run; it fails the test if it is set,
+// but Node.js or the modules in e2e/node are missing. If TEST_NODE isn't set, it logs that the test
+// didn't run.
 func withNode(t *testing.T) bool {
 	t.Helper()
 	if os.Getenv("TEST_NODE") != "1" {
@@ -29,9 +30,9 @@ func withNode(t *testing.T) bool {
 	return true
 }
 
-// runNode runs a script of the directory node, which prints a line of JSON for each case, and
-// decodes the lines.
-func runNode[line any](t *testing.T, script string, args ...string) (lines []line) {
+// runNode runs a script in the directory node and decodes its output, which has a line of JSON for
+// each case.
+func runNode[Line any](t *testing.T, script string, args ...string) (lines []Line) {
 	t.Helper()
 	ctx := t.Context()
 	if deadline, ok := t.Deadline(); ok { // stop early enough to log the output
@@ -52,13 +53,13 @@ func runNode[line any](t *testing.T, script string, args ...string) (lines []lin
 		t.Logf("%s logged:\n%s", script, &stderr)
 	}
 	for text := range bytes.Lines(out) {
-		var l line
+		var line Line
 		decoder := json.NewDecoder(bytes.NewReader(text))
 		decoder.DisallowUnknownFields()
-		if err := decoder.Decode(&l); err != nil {
+		if err := decoder.Decode(&line); err != nil {
 			t.Fatalf("node %s prints %q: %v", script, text, err)
 		}
-		lines = append(lines, l)
+		lines = append(lines, line)
 	}
 	return lines
 }

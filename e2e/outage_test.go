@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// A server that is never restarted survives a Keycloak that isn't running yet, starts, hangs,
-// resumes, stops and starts again with other keys.
+// Without a restart, the server survives a Keycloak that isn't running yet, then starts, hangs,
+// resumes, stops, and starts again with other keys.
 func TestOutage(t *testing.T) {
 	k := newKeycloak(t.TempDir())
 	defer k.stop()
-	if err := k.stop(); err != nil { // its port refuses connections
+	if err := k.stop(); err != nil { // from now on, its port refuses connections
 		t.Fatal(err)
 	}
-	s := serve(t, k, "KEYCLOAK_TIMEOUT=8s", "REQUEST_TIMEOUT=15s") // as by default
+	s := serve(t, k, "KEYCLOAK_TIMEOUT=8s", "REQUEST_TIMEOUT=15s") // the default timeouts
 
 	// Keycloak isn't running yet: login fails at once, and /readyz says why the server isn't ready.
 	_, response := s.login(t, "alice", "alice-password")
@@ -25,10 +25,11 @@ func TestOutage(t *testing.T) {
 		"SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE")
 	if status, text := s.get(t, "/readyz"); status != http.StatusServiceUnavailable ||
 		!strings.Contains(text, "not ready: no keys") {
-		t.Errorf("readyz before Keycloak is %d %s", status, text)
+		t.Errorf("/readyz before Keycloak starts: got %d %s, want 503 with the reason", status,
+			text)
 	}
 	if status, _ := s.get(t, "/healthz"); status != http.StatusOK {
-		t.Errorf("healthz before Keycloak is %d, want 200, since a restart would not help",
+		t.Errorf("/healthz before Keycloak starts: got %d, want 200: a restart would not help",
 			status)
 	}
 
@@ -36,7 +37,7 @@ func TestOutage(t *testing.T) {
 	if err := k.start(); err != nil {
 		t.Fatal(err)
 	}
-	took := eventually(t, "ready after Keycloak is", func() bool {
+	took := eventually(t, "the server is ready after Keycloak", func() bool {
 		status, _ := s.get(t, "/readyz")
 		return status == http.StatusOK
 	})
@@ -50,8 +51,8 @@ func TestOutage(t *testing.T) {
 	if err := k.hang(); err != nil {
 		t.Fatal(err)
 	}
-	// The token's key is unknown, so the request waits for keys and then for the sign-in. Sleep,
-	// since keys are fetched at most once a second.
+	// The bearer token has an unknown key, so the request waits for keys and then for the sign-in.
+	// Sleep first, since keys are fetched at most once a second.
 	time.Sleep(1100 * time.Millisecond)
 	start := time.Now()
 	_, rest, _ := strings.Cut(oldTokens.AccessToken, ".")
@@ -88,7 +89,7 @@ func TestOutage(t *testing.T) {
 			response.body)
 	}
 
-	// Keycloak starts again, with new keys, since it keeps them in memory here.
+	// Keycloak starts again, with new keys, since this Keycloak stores its keys only in memory.
 	if err := k.start(); err != nil {
 		t.Fatal(err)
 	}
@@ -101,19 +102,20 @@ func TestOutage(t *testing.T) {
 	_, response = s.me(t, oldTokens.AccessToken)
 	wantCode(t, "me with a token of the old keys", response, "UNAUTHENTICATED/KEY_UNKNOWN")
 	if status, text := s.get(t, "/readyz"); status != http.StatusOK || text != "ready\n" {
-		t.Errorf("readyz at the end is %d %s", status, text)
+		t.Errorf("/readyz at the end: got %d %s, want 200 ready", status, text)
 	}
 }
 
 // The server's memory stays below 30 MB. The test also logs the time until the server listens, but
-// doesn't check it, because it depends on the machine's load. docs/performance.md has both figures.
+// doesn't check that time, because it depends on the machine's load. docs/performance.md has both
+// figures.
 func TestFootprint(t *testing.T) {
-	s := serve(t, shared)
+	s := serve(t, sharedKeycloak)
 	for i := range 5 {
-		another := serve(t, shared)
-		t.Logf("start %d: listening after %v", i+1, another.startup.Round(time.Millisecond))
-		s.startup = min(s.startup, another.startup)
-		another.stop(t)
+		next := serve(t, sharedKeycloak)
+		t.Logf("start %d: listening after %v", i+1, next.startup.Round(time.Millisecond))
+		s.startup = min(s.startup, next.startup)
+		next.stop(t)
 	}
 	s.mustLogin(t, "alice", "alice-password")
 	status, err := os.ReadFile("/proc/" + itoa(s.cmd.Process.Pid) + "/status")

@@ -7,30 +7,30 @@ import (
 	"strings"
 )
 
-// A writer writes random documents for the echo's schema. Most are valid.
-type writer struct {
+// A documentWriter writes random documents for the echo's schema. Most of them are valid.
+type documentWriter struct {
 	*rand.Rand
 	out       strings.Builder
 	variables []string // the names of the declared variables
 }
 
 // choose returns one of the choices.
-func (w *writer) choose(choices ...string) string { return choices[w.IntN(len(choices))] }
+func (w *documentWriter) choose(choices ...string) string { return choices[w.IntN(len(choices))] }
 
-// often is usually true, and rarely is usually false.
-func (w *writer) often() bool  { return w.IntN(4) > 0 }
-func (w *writer) rarely() bool { return w.IntN(8) == 0 }
+// often usually returns true, and rarely usually returns false.
+func (w *documentWriter) often() bool  { return w.IntN(4) > 0 }
+func (w *documentWriter) rarely() bool { return w.IntN(8) == 0 }
 
 // mostly returns value, or rarely one of the wrong values.
-func (w *writer) mostly(value string, wrong ...string) string {
+func (w *documentWriter) mostly(value string, wrong ...string) string {
 	if w.IntN(50) == 0 {
 		return w.choose(wrong...)
 	}
 	return value
 }
 
-// put writes tokens, with random text between them that parsers ignore.
-func (w *writer) put(tokens ...string) {
+// put writes tokens and, between them, random text that parsers ignore.
+func (w *documentWriter) put(tokens ...string) {
 	for _, token := range tokens {
 		w.out.WriteString(token)
 		if w.IntN(3) == 0 {
@@ -40,16 +40,18 @@ func (w *writer) put(tokens ...string) {
 	}
 }
 
+// variableTypes has the types of the arguments of the field echo. Each variable is named after the
+// argument that it is for.
 var variableTypes = map[string]string{
 	"s": "String", "i": "Int", "f": "Float", "b": "Boolean", "id": "ID", "color": "Color",
 	"in": "In", "list": "[String!]", "matrix": "[[Int]]", "need": "Need",
 }
 
-// write returns a new case: a document and its variables. A third of the documents are mutated.
-func (w *writer) write() languageCase {
+// newCase returns a new document and its variables. A third of the documents are mutated.
+func (w *documentWriter) newCase() languageCase {
 	w.out.Reset()
 	w.variables = nil
-	w.description()
+	w.writeDescription()
 	if w.rarely() {
 		w.put("\ufeff")
 	}
@@ -59,11 +61,11 @@ func (w *writer) write() languageCase {
 		if w.often() {
 			w.put("(")
 			for range 1 + w.IntN(3) {
-				name := w.argument()
+				name := w.chooseArgument()
 				if slices.Contains(w.variables, name) {
 					continue
 				}
-				w.description()
+				w.writeDescription()
 				typ, required := variableTypes[name], w.IntN(20) == 0
 				if required {
 					typ += "!"
@@ -72,23 +74,23 @@ func (w *writer) write() languageCase {
 				w.variables = append(w.variables, name)
 				if w.IntN(3) == 0 {
 					w.put("=")
-					w.value(name, true)
+					w.writeValue(name, true)
 				}
-				w.directive(true)
+				w.writeDirective(true)
 				if required || w.often() {
-					values = append(values, fmt.Sprintf("%q:%s", name, w.json(name, 2)))
+					values = append(values, fmt.Sprintf("%q:%s", name, w.variableJSON(name, 2)))
 				}
 			}
 			w.put(")")
 		}
-		w.directive(false)
+		w.writeDirective(false)
 	}
-	w.selections(2)
+	w.writeSelections(2)
 	if strings.Contains(w.out.String(), "...F") {
-		w.description()
+		w.writeDescription()
 		w.put("fragment ", "F ", "on ", "Query")
-		w.directive(false)
-		w.selections(1)
+		w.writeDirective(false)
+		w.writeSelections(1)
 	}
 	c := languageCase{Query: w.out.String(), Variables: "{" + strings.Join(values, ",") + "}"}
 	if w.IntN(3) == 0 {
@@ -99,20 +101,20 @@ func (w *writer) write() languageCase {
 	return c
 }
 
-// description rarely writes a description.
-func (w *writer) description() {
+// writeDescription writes a description, but rarely.
+func (w *documentWriter) writeDescription() {
 	if w.rarely() {
-		w.string()
+		w.writeString()
 	}
 }
 
-// argument returns the name of an argument of the field echo. Its variable has the same name.
-func (w *writer) argument() string {
+// chooseArgument returns the name of an argument of the field echo.
+func (w *documentWriter) chooseArgument() string {
 	return w.choose("s", "s", "i", "f", "b", "id", "color", "in", "list", "matrix", "need")
 }
 
-// selections writes a selection set with at most depth levels below it.
-func (w *writer) selections(depth int) {
+// writeSelections writes a selection set with at most depth levels below it.
+func (w *documentWriter) writeSelections(depth int) {
 	w.put("{")
 	for _, name := range w.variables { // variables must be used
 		w.put("use_", name, ":", "echo", "(", name, ":", "$", name, ")")
@@ -121,61 +123,62 @@ func (w *writer) selections(depth int) {
 		switch kind := w.IntN(8); {
 		case kind == 0 && depth > 1:
 			w.put("...", "F")
-			w.directive(false)
+			w.writeDirective(false)
 		case kind == 1 && depth > 0:
 			w.put("...", w.choose("", "on Query"))
-			w.directive(false)
-			w.selections(depth - 1)
+			w.writeDirective(false)
+			w.writeSelections(depth - 1)
 		case kind == 2 && depth > 0:
 			w.put("self ")
-			w.directive(false)
-			w.selections(depth - 1)
+			w.writeDirective(false)
+			w.writeSelections(depth - 1)
 		default:
 			w.put(w.choose("a", "b", "c", "on", "null")+fmt.Sprint(w.IntN(1000)), ":", "echo")
-			w.arguments()
-			w.directive(false)
+			w.writeArguments()
+			w.writeDirective(false)
 			w.put(" ")
 		}
 	}
 	w.put("}")
 }
 
-// arguments writes the arguments of the field echo.
-func (w *writer) arguments() {
+// writeArguments writes the arguments of the field echo.
+func (w *documentWriter) writeArguments() {
 	if w.rarely() {
 		return
 	}
 	w.put("(")
 	seen := map[string]bool{}
 	for range 1 + w.IntN(3) {
-		if name := w.argument(); !seen[name] {
+		if name := w.chooseArgument(); !seen[name] {
 			seen[name] = true
 			w.put(name, ":")
-			w.value(name, false)
+			w.writeValue(name, false)
 			w.put(" ")
 		}
 	}
 	w.put(")")
 }
 
-// directive rarely writes a directive, without variables if constant is true.
-func (w *writer) directive(constant bool) {
+// writeDirective writes a directive, but rarely. If constant is true, the directive has no
+// variables.
+func (w *documentWriter) writeDirective(constant bool) {
 	if w.IntN(10) > 0 {
 		return
 	}
 	w.put("@", "tag", "(", "name", ":")
-	w.value("s", constant)
+	w.writeValue("s", constant)
 	w.put(")")
 }
 
-// string writes a string.
-func (w *writer) string() {
-	w.out.WriteString(w.stringText())
+// writeString writes a random string.
+func (w *documentWriter) writeString() {
+	w.out.WriteString(w.stringLiteral())
 	w.put("")
 }
 
-// stringText returns a random string literal or block string.
-func (w *writer) stringText() string {
+// stringLiteral returns a random string literal or block string.
+func (w *documentWriter) stringLiteral() string {
 	var text strings.Builder
 	if w.IntN(3) == 0 {
 		text.WriteString(`"""`)
@@ -198,8 +201,8 @@ func (w *writer) stringText() string {
 	return text.String()
 }
 
-// value writes a value for an argument, without variables if constant is true.
-func (w *writer) value(name string, constant bool) {
+// writeValue writes a value for an argument. If constant is true, the value has no variables.
+func (w *documentWriter) writeValue(name string, constant bool) {
 	if !constant && len(w.variables) > 0 && w.IntN(2) == 0 {
 		for _, variable := range w.variables {
 			if variable == name || w.IntN(64) == 0 {
@@ -209,11 +212,11 @@ func (w *writer) value(name string, constant bool) {
 		}
 	}
 	if w.IntN(50) == 0 {
-		name = w.argument() // probably of another type
+		name = w.chooseArgument() // probably of another type
 	}
 	switch name {
 	case "s":
-		w.string()
+		w.writeString()
 	case "i":
 		w.put(w.mostly(w.choose("0", "1", "-17", "2147483647", "-2147483648"), "2147483648",
 			"-2147483649", "1.0", "99999999999999999999"))
@@ -227,11 +230,11 @@ func (w *writer) value(name string, constant bool) {
 	case "color":
 		w.put(w.mostly(w.choose("RED", "GREEN", "null"), "red", "BLUE", `"RED"`))
 	case "list":
-		w.list("s", constant)
+		w.writeList("s", constant)
 	case "matrix":
 		w.put("[")
 		for range w.IntN(3) {
-			w.list("i", constant)
+			w.writeList("i", constant)
 		}
 		w.put("]")
 	case "in", "need":
@@ -239,7 +242,7 @@ func (w *writer) value(name string, constant bool) {
 		seen := map[string]bool{}
 		if name == "need" && w.often() {
 			w.put("s", ":")
-			w.string()
+			w.writeString()
 		} else if name == "in" {
 			for range w.IntN(3) {
 				field := w.choose("s", "i", "f", "b", "id", "color", "list", "in", "preset")
@@ -249,7 +252,7 @@ func (w *writer) value(name string, constant bool) {
 					if field == "preset" {
 						field = "i"
 					}
-					w.value(field, constant)
+					w.writeValue(field, constant)
 					w.put(" ")
 				}
 			}
@@ -258,23 +261,23 @@ func (w *writer) value(name string, constant bool) {
 	}
 }
 
-// list writes a list of values for the argument item, or rarely a single value.
-func (w *writer) list(item string, constant bool) {
+// writeList writes a list of values for the argument item, or rarely a single value.
+func (w *documentWriter) writeList(item string, constant bool) {
 	if w.rarely() {
-		w.value(item, constant)
+		w.writeValue(item, constant)
 		return
 	}
 	w.put("[")
 	for range w.IntN(3) {
-		w.value(item, constant)
+		w.writeValue(item, constant)
 		w.put(" ")
 	}
 	w.put("]")
 }
 
-// json returns a random JSON value for a variable. It contains only numbers that JavaScript
-// represents exactly.
-func (w *writer) json(name string, depth int) string {
+// variableJSON returns a random JSON value for the variable of this name. Its numbers are only
+// those that JavaScript represents exactly.
+func (w *documentWriter) variableJSON(name string, depth int) string {
 	if w.IntN(20) == 0 {
 		return w.choose("null", "[]", "{}", "1", `"1"`, "true", "1.5", `[null]`, `["a"]`, "[[1]]",
 			`{"__typename":"In"}`, `{"s":1}`, `"RED"`)
@@ -305,7 +308,7 @@ func (w *writer) json(name string, depth int) string {
 	fields, seen := []string{}, map[string]bool{}
 	if name == "need" {
 		seen["s"] = true
-		fields = append(fields, `"s":`+w.json("s", 0))
+		fields = append(fields, `"s":`+w.variableJSON("s", 0))
 	}
 	for range w.IntN(3) {
 		field := w.choose("s", "i", "f", "b", "id", "color", "list", "in", "preset", "nowhere",
@@ -321,13 +324,13 @@ func (w *writer) json(name string, depth int) string {
 		if field == "preset" {
 			typ = "i"
 		}
-		fields = append(fields, fmt.Sprintf("%q:%s", field, w.json(typ, depth-1)))
+		fields = append(fields, fmt.Sprintf("%q:%s", field, w.variableJSON(typ, depth-1)))
 	}
 	return "{" + strings.Join(fields, ",") + "}"
 }
 
 // mutate inserts, replaces or removes something at a random position of a document.
-func (w *writer) mutate(query string) string {
+func (w *documentWriter) mutate(query string) string {
 	start := w.IntN(len(query) + 1)
 	for start < len(query) && query[start]&0xC0 == 0x80 {
 		start++

@@ -136,7 +136,7 @@ var graphqlCop = []struct {
 	}},
 }
 
-// hasTypename reports whether the response has data.
+// hasTypename reports whether the response has a value for __typename.
 func hasTypename(r httpResponse) bool { return r.lookup("data", "__typename") != nil }
 
 // copQuery returns a function that posts a query.
@@ -163,37 +163,38 @@ func TestGraphQLCop(t *testing.T) {
 		t.Fatalf("%d checks, want graphql-cop's 13", len(graphqlCop))
 	}
 	for _, tt := range []struct {
-		name     string
-		settings []string
-		reports  []string
+		name        string
+		settings    []string
+		wantReports []string
 	}{
 		{"default settings", []string{"RUNTIME_ENV=prod"}, nil},
-		{"with GET", []string{"RUNTIME_ENV=prod", "GET_QUERIES=true"}, []string{"GET Method Query Support"}},
-		{"with the console", []string{"RUNTIME_ENV=prod", "CONSOLE=on"}, []string{"GraphQL IDE"}},
+		{"GET queries on", []string{"RUNTIME_ENV=prod", "GET_QUERIES=true"}, []string{"GET Method Query Support"}},
+		{"console on", []string{"RUNTIME_ENV=prod", "CONSOLE=on"}, []string{"GraphQL IDE"}},
 		// This row shows that the checks can fail.
-		{"on a developer's machine", nil, []string{"Field Suggestions", "Introspection", "GraphQL IDE", "GET Method Query Support"}},
+		{"development settings", nil, []string{"Field Suggestions", "Introspection", "GraphQL IDE", "GET Method Query Support"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			s := serve(t, shared, tt.settings...)
+			s := serve(t, sharedKeycloak, tt.settings...)
 			for _, check := range graphqlCop {
 				got := check.send(t, s)
-				reported, want := check.reports(got), slices.Contains(tt.reports, check.name)
+				reported, want := check.reports(got), slices.Contains(tt.wantReports,
+					check.name)
 				if reported != want {
-					t.Errorf("%s: reported: %t, want %t, for\n%d %.500s", check.name, reported, want,
-						got.status, got.body)
+					t.Errorf("%s: reported: %t, want %t, for the response\n%d %.500s", check.name,
+						reported, want, got.status, got.body)
 				}
 			}
 		})
 	}
 }
 
-// A request with many sign-ins, such as those with which CrackQL guesses passwords
-// (github.com/nicholasaleks/CrackQL, sample-queries/login.graphql), causes at most one call to
-// Keycloak.
+// A request with many sign-ins causes at most one call to Keycloak. CrackQL guesses passwords with
+// such requests (github.com/nicholasaleks/CrackQL, sample-queries/login.graphql).
 func TestLogin_manyInOneRequest(t *testing.T) {
 	t.Parallel()
 	const guess = `login(username: "admin", password: "guess-%d") { accessToken }`
+	// guesses returns n lines in this format, in which each %d is the number of the line.
 	guesses := func(n int, format string) string {
 		var b strings.Builder
 		for i := range n {
@@ -201,38 +202,38 @@ func TestLogin_manyInOneRequest(t *testing.T) {
 		}
 		return b.String()
 	}
-	r := newRealm(t, shared, nil)
-	gate := newGate(t, shared.url)
+	r := newRealm(t, sharedKeycloak, nil)
+	gate := newGate(t, sharedKeycloak.url)
 	s := serve(t, &keycloak{url: gate.url}, "RUNTIME_ENV=prod", "KEYCLOAK_REALM_NAME="+r.name,
-		"KEYCLOAK_ISSUER="+shared.url+"/realms/"+r.name)
+		"KEYCLOAK_ISSUER="+sharedKeycloak.url+"/realms/"+r.name)
 	for _, tt := range []struct {
 		name, code string
 		body       any
 	}{
-		{"CrackQL's 1,000 aliases", "BAD_REQUEST", object{"query": "mutation {" + guesses(1000, "\n    alias%d: "+guess) + "\n}"}}, // over the body's limit
+		{"CrackQL's 1,000 aliases", "BAD_REQUEST", object{"query": "mutation {" + guesses(1000, "\n    alias%d: "+guess) + "\n}"}}, // over MAX_BODY_BYTES
 		{"100 aliases", "OPERATION_TOO_LARGE", object{"query": "mutation {" + guesses(100, "alias%d: "+guess) + "}"}},
 		{"2 aliases", "OPERATION_TOO_LARGE", object{"query": "mutation {" + guesses(2, "alias%d: "+guess) + "}"}},
 		{"with and without alias", "OPERATION_TOO_LARGE", object{"query": "mutation { a: " + fmt.Sprintf(guess, 1) + fmt.Sprintf(guess, 2) + "}"}},
-		{"fragments", "OPERATION_TOO_LARGE", object{"query": "mutation { ...A ...B } fragment A on Mutation { a: " + fmt.Sprintf(guess, 1) +
+		{"2 fragments", "OPERATION_TOO_LARGE", object{"query": "mutation { ...A ...B } fragment A on Mutation { a: " + fmt.Sprintf(guess, 1) +
 			"} fragment B on Mutation { b: " + fmt.Sprintf(guess, 2) + "}"}},
-		{"inline fragments", "OPERATION_TOO_LARGE", object{"query": "mutation { ... { " + guesses(2, "... on Mutation { a%d: "+guess+"}") + "} }"}},
-		{"refreshes", "OPERATION_TOO_LARGE", object{"query": "mutation {" + guesses(2, `a%d: refresh(refreshToken: "guess-%d") { accessToken }`) + "}"}},
-		{"batch", "BAD_REQUEST", slices.Repeat([]object{{"query": "mutation {" + fmt.Sprintf(guess, 1) + "}"}}, 10)},
+		{"2 inline fragments", "OPERATION_TOO_LARGE", object{"query": "mutation { ... { " + guesses(2, "... on Mutation { a%d: "+guess+"}") + "} }"}},
+		{"2 aliases of refresh", "OPERATION_TOO_LARGE", object{"query": "mutation {" + guesses(2, `a%d: refresh(refreshToken: "guess-%d") { accessToken }`) + "}"}},
+		{"batch of 10", "BAD_REQUEST", slices.Repeat([]object{{"query": "mutation {" + fmt.Sprintf(guess, 1) + "}"}}, 10)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			before := gate.calls.Load()
 			got := s.postJSON(t, tt.body)
 			if code, _, _ := strings.Cut(got.code(), "/"); code != tt.code ||
 				strings.Contains(got.body, "guess-") {
-				t.Errorf("response %d %.500s, want the code %s, and no guess in it", got.status, got.body,
-					tt.code)
+				t.Errorf("got %d %.500s, want the code %s and none of the guesses", got.status,
+					got.body, tt.code)
 			}
 			if calls := gate.calls.Load() - before; calls != 0 {
 				t.Errorf("%d calls to Keycloak, want none", calls)
 			}
 		})
 	}
-	t.Run("many operations", func(t *testing.T) {
+	t.Run("10 operations in a document", func(t *testing.T) {
 		before := gate.calls.Load()
 		s.postJSON(t,
 			object{"query": guesses(10, "mutation m%d { "+guess+" }"), "operationName": "m3"})
@@ -241,12 +242,12 @@ func TestLogin_manyInOneRequest(t *testing.T) {
 		}
 	})
 	// CrackQL with one guess per request.
-	t.Run("one after another", func(t *testing.T) {
-		guess := func(i int) httpResponse {
+	t.Run("1 guess per request", func(t *testing.T) {
+		sendGuess := func(i int) httpResponse {
 			return s.postJSON(t, object{"query": fmt.Sprintf("mutation { "+guess+" }", i)})
 		}
 		attempts := 0
-		for guess(attempts).code() != "RATE_LIMITED" {
+		for sendGuess(attempts).code() != "RATE_LIMITED" {
 			if attempts++; attempts == 200 {
 				t.Fatal("200 guesses weren't limited")
 			}
@@ -254,7 +255,7 @@ func TestLogin_manyInOneRequest(t *testing.T) {
 		t.Logf("%d guesses until RATE_LIMITED", attempts)
 		before := gate.calls.Load()
 		for i := range 20 {
-			got := guess(i)
+			got := sendGuess(i)
 			var limited struct {
 				Errors []struct {
 					Extensions struct{ RetryAfter int }
@@ -262,7 +263,7 @@ func TestLogin_manyInOneRequest(t *testing.T) {
 			}
 			if err := json.Unmarshal([]byte(got.body), &limited); err != nil ||
 				got.code() != "RATE_LIMITED" || limited.Errors[0].Extensions.RetryAfter < 1 {
-				t.Fatalf("guess %d after that: %d %s, want RATE_LIMITED with a retryAfter",
+				t.Fatalf("guess %d after that: got %d %s, want RATE_LIMITED with a retryAfter",
 					i+1, got.status, got.body)
 			}
 		}

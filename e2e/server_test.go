@@ -32,12 +32,12 @@ type server struct {
 var servingPattern = regexp.MustCompile(
 	`msg=serving url=(\S+)/graphql|"msg":"serving","url":"([^"]+)/graphql"`)
 
-// serve starts the server for the realm local of k, and stops it when the test ends. Settings
-// override the default ones, which have long timeouts since Keycloak may be slow here. The server
-// has no other environment variables and no settings file.
+// serve starts the server for the realm local of k, and stops it when the test ends. settings
+// overrides the default settings, whose timeouts are long since the test machine may be slow. The
+// server has no other environment variables and no settings file.
 func serve(t *testing.T, k *keycloak, settings ...string) *server {
 	t.Helper()
-	return serveWith(t, cloakql, func(string) bool { return true }, k, settings...)
+	return serveWith(t, cloakqlBinary, func(string) bool { return true }, k, settings...)
 }
 
 // serveWith is like serve, but runs this binary and stores only the log lines for which keep
@@ -86,9 +86,9 @@ func startServer(t *testing.T, binary string, keep func(line string) bool,
 	select {
 	case s.url = <-listening:
 	case <-s.done:
-		t.Fatalf("the server exited:\n%s", s.logged())
+		t.Fatalf("the server exited:\n%s", s.storedLog())
 	case <-time.After(timeout):
-		t.Fatalf("the server isn't listening after %v:\n%s", timeout, s.logged())
+		t.Fatalf("the server isn't listening after %v:\n%s", timeout, s.storedLog())
 	}
 	return s
 }
@@ -101,25 +101,26 @@ func (s *server) stop(t *testing.T) {
 	s.cmd.Process.Signal(syscall.SIGTERM)
 	<-s.done
 	if err := s.cmd.Wait(); err != nil {
-		t.Errorf("the server exited with %v, want exit status 0\n%s", err, s.logged())
+		t.Errorf("the server exited with %v, want exit status 0\n%s", err, s.storedLog())
 	}
 	if t.Failed() {
-		t.Logf("the server's log:\n%s", s.logged())
+		t.Logf("the server's log:\n%s", s.storedLog())
 	}
 }
 
-// logged returns the stored log.
-func (s *server) logged() string {
+// storedLog returns the log lines that were stored so far.
+func (s *server) storedLog() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.log.String()
 }
 
-// wantLog waits until the log contains text. It ignores that slog's text handler escapes quotes.
+// wantLog waits until the log contains text. It compares without the backslashes with which slog's
+// text handler escapes quotes.
 func (s *server) wantLog(t *testing.T, text string) {
 	t.Helper()
 	eventually(t, "the log contains "+text, func() bool {
-		return strings.Contains(strings.ReplaceAll(s.logged(), `\"`, `"`), text)
+		return strings.Contains(strings.ReplaceAll(s.storedLog(), `\"`, `"`), text)
 	})
 }
 
@@ -151,8 +152,8 @@ func (s *server) try(ctx context.Context, bearer, query string,
 	return s.tryFrom(ctx, "", bearer, query, variables)
 }
 
-// tryFrom is like try, but sends the address as a proxy in front of the server would send its
-// client's. The server needs TRUSTED_PROXIES=127.0.0.1.
+// tryFrom is like try, but also sends address as the client's address, as a proxy in front of the
+// server would. The server needs TRUSTED_PROXIES=127.0.0.1.
 func (s *server) tryFrom(ctx context.Context, address, bearer, query string,
 	variables map[string]any) (result, error) {
 	body, err := json.Marshal(map[string]any{"query": query, "variables": variables})
@@ -216,14 +217,15 @@ const (
 // login signs in.
 func (s *server) login(t *testing.T, username, password string) (tokens, result) {
 	t.Helper()
-	return gotTokens(t, "login",
+	return decodeTokens(t, "login",
 		s.query(t, "", loginQuery, map[string]any{"u": username, "p": password}))
 }
 
 // refresh exchanges a refresh token.
 func (s *server) refresh(t *testing.T, refreshToken string) (tokens, result) {
 	t.Helper()
-	return gotTokens(t, "refresh", s.query(t, "", refreshQuery, map[string]any{"r": refreshToken}))
+	return decodeTokens(t, "refresh",
+		s.query(t, "", refreshQuery, map[string]any{"r": refreshToken}))
 }
 
 // logout signs out.
@@ -240,7 +242,7 @@ func (s *server) mustLogin(t *testing.T, username, password string) tokens {
 	return got
 }
 
-// me returns the caller's name, and the whole response.
+// me queries me, and returns the username and the whole response.
 func (s *server) me(t *testing.T, accessToken string) (string, result) {
 	t.Helper()
 	response := s.query(t, accessToken, usernameQuery, nil)
@@ -249,8 +251,9 @@ func (s *server) me(t *testing.T, accessToken string) (string, result) {
 	return user.Username, response
 }
 
-// gotTokens decodes the tokens of a field, if it has any, and also returns the response.
-func gotTokens(t *testing.T, field string, response result) (out tokens, _ result) {
+// decodeTokens decodes the tokens in a field of the response, if it has any. It also returns the
+// response.
+func decodeTokens(t *testing.T, field string, response result) (out tokens, _ result) {
 	t.Helper()
 	if raw := response.Data[field]; raw != nil {
 		if err := json.Unmarshal(raw, &out); err != nil {
@@ -268,7 +271,7 @@ func wantCode(t *testing.T, name string, got result, want string) {
 	}
 }
 
-// get returns the status and the text of a page of the server.
+// get sends a GET request to the server, and returns the status and the body.
 func (s *server) get(t *testing.T, path string) (int, string) {
 	t.Helper()
 	response, err := http.Get(s.url + path)
@@ -286,14 +289,14 @@ func eventually(t *testing.T, name string, f func() bool) time.Duration {
 	start := time.Now()
 	for !f() {
 		if time.Since(start) > timeout {
-			t.Fatalf("not within %v: %s", timeout, name)
+			t.Fatalf("after %v, this is still not true: %s", timeout, name)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
 	return time.Since(start)
 }
 
-// decodeSegment returns the text of a part of a JWT.
+// decodeSegment decodes a segment of a JWT.
 func decodeSegment(t *testing.T, segment string) string {
 	t.Helper()
 	text, err := base64.RawURLEncoding.DecodeString(segment)

@@ -18,8 +18,8 @@ import (
 // A user can sign in, query me, refresh and sign out. After that, refreshing fails.
 func TestSession(t *testing.T) {
 	t.Parallel()
-	user, _ := realm{shared, "local"}.newUser(t, nil)
-	s := serve(t, shared)
+	user, _ := realm{sharedKeycloak, "local"}.newUser(t, nil)
+	s := serve(t, sharedKeycloak)
 	start := time.Now()
 	first := s.mustLogin(t, user, "secret")
 	// Keycloak counts the lifetimes from the start of the request.
@@ -27,11 +27,12 @@ func TestSession(t *testing.T) {
 	if !strings.EqualFold(first.TokenType, "Bearer") || first.ExpiresIn < 300-took ||
 		first.ExpiresIn > 300 || first.RefreshExpiresIn < 1800-took ||
 		first.RefreshExpiresIn > 1800 || first.IdToken == "" {
-		t.Errorf("login returned lifetimes %d and %d, type %q, ID token of %d bytes", first.ExpiresIn,
+		t.Errorf("login returned lifetimes of %d and %d s, type %q, and an ID token of %d bytes; "+
+			"want about 300 and 1800 s, Bearer, and an ID token", first.ExpiresIn,
 			first.RefreshExpiresIn, first.TokenType, len(first.IdToken))
 	}
 	if name, response := s.me(t, first.AccessToken); name != user {
-		t.Errorf("me is %q, want the user\n%s", name, response.body)
+		t.Errorf("me is %q, want %q\n%s", name, user, response.body)
 	}
 	second, response := s.refresh(t, first.RefreshToken)
 	wantCode(t, "refresh", response, "")
@@ -39,7 +40,7 @@ func TestSession(t *testing.T) {
 		t.Error("refresh returned the same refresh token")
 	}
 	if name, _ := s.me(t, second.AccessToken); name != user {
-		t.Errorf("me after refresh is %q, want the user", name)
+		t.Errorf("me after refresh is %q, want %q", name, user)
 	}
 	for range 2 { // signing out twice isn't an error
 		response = s.logout(t, second.RefreshToken)
@@ -50,7 +51,7 @@ func TestSession(t *testing.T) {
 	}
 	_, response = s.refresh(t, second.RefreshToken)
 	wantCode(t, "refresh after logout", response, "INVALID_REFRESH_TOKEN/SESSION_ENDED")
-	// The response of the first refresh was cached; logout has dropped it.
+	// Logout also drops the cached response of the first refresh.
 	_, response = s.refresh(t, first.RefreshToken)
 	wantCode(t, "refresh of the older token after logout", response,
 		"INVALID_REFRESH_TOKEN/SESSION_ENDED")
@@ -61,7 +62,7 @@ func TestSession(t *testing.T) {
 // Not parallel: if alice signs in twice at once, Keycloak's brute-force protection refuses one of
 // the sign-ins even with the right password.
 func TestMe(t *testing.T) {
-	s := serve(t, shared)
+	s := serve(t, sharedKeycloak)
 	token := s.mustLogin(t, "alice", "alice-password").AccessToken
 	response := s.query(t, token,
 		`{ me { username email emailVerified name givenName familyName realmRoles groups
@@ -70,7 +71,7 @@ func TestMe(t *testing.T) {
 		`"username":"alice"`, `"email":"alice@example.com"`, `"emailVerified":true`,
 		`"name":"Alice Archer"`, `"givenName":"Alice"`, `"familyName":"Archer"`, `"user"`,
 		`"groups":["/staff"]`, `{"client":"local-api","roles":["reader"]}`, `"acr":"1"`,
-		`"session":{"authenticatedAt":null}`, `"iss":"` + shared.url + `/realms/local"`,
+		`"session":{"authenticatedAt":null}`, `"iss":"` + sharedKeycloak.url + `/realms/local"`,
 		`"typ":"Bearer"`, `"azp":"local-api"`,
 	} {
 		if !strings.Contains(response.body, want) {
@@ -82,8 +83,8 @@ func TestMe(t *testing.T) {
 // Without REFRESH_GRACE, using a refresh token twice ends the session, as in Keycloak.
 func TestRefresh_reuseWithoutGrace(t *testing.T) {
 	t.Parallel()
-	user, _ := realm{shared, "local"}.newUser(t, nil)
-	s := serve(t, shared, "REFRESH_GRACE=0")
+	user, _ := realm{sharedKeycloak, "local"}.newUser(t, nil)
+	s := serve(t, sharedKeycloak, "REFRESH_GRACE=0")
 	first := s.mustLogin(t, user, "secret")
 	// Within a second, Keycloak can mistake an older token for the newest.
 	time.Sleep(2 * time.Second)
@@ -100,17 +101,17 @@ func TestRefresh_reuseWithoutGrace(t *testing.T) {
 // ends the session.
 func TestRefresh_reuseWithGrace(t *testing.T) {
 	t.Parallel()
-	user, _ := realm{shared, "local"}.newUser(t, nil)
-	s := serve(t, shared, "REFRESH_GRACE=1m")
+	user, _ := realm{sharedKeycloak, "local"}.newUser(t, nil)
+	s := serve(t, sharedKeycloak, "REFRESH_GRACE=1m")
 	first := s.mustLogin(t, user, "secret")
 	second, response := s.refresh(t, first.RefreshToken)
 	wantCode(t, "refresh", response, "")
-	again, response := s.refresh(t, first.RefreshToken)
+	repeated, response := s.refresh(t, first.RefreshToken)
 	wantCode(t, "refresh within the grace", response, "")
-	if again.AccessToken != second.AccessToken || again.RefreshToken != second.RefreshToken {
+	if repeated.AccessToken != second.AccessToken || repeated.RefreshToken != second.RefreshToken {
 		t.Error("refresh within the grace returned other tokens, want the same tokens again")
 	}
-	s = serve(t, shared, "REFRESH_GRACE=1s")
+	s = serve(t, sharedKeycloak, "REFRESH_GRACE=1s")
 	first = s.mustLogin(t, user, "secret")
 	// Within a second, Keycloak can mistake an older token for the newest.
 	time.Sleep(2 * time.Second)
@@ -121,12 +122,11 @@ func TestRefresh_reuseWithGrace(t *testing.T) {
 	wantCode(t, "refresh after the grace", response, "INVALID_REFRESH_TOKEN/REUSED")
 }
 
-// me works for everyone who signs in with login, no matter what roles they have in other clients.
-// For those roles, Keycloak adds the other clients to aud, but never the client that requests the
-// token.
+// me accepts the token of each user who signs in with login, regardless of their roles in other
+// clients. Keycloak adds those other clients to aud, but never the client that requests the token.
 func TestMe_rolesInOtherClients(t *testing.T) {
 	t.Parallel()
-	r := newRealm(t, shared, object{
+	r := newRealm(t, sharedKeycloak, object{
 		"clients": []object{
 			apiClient(object{"protocolMappers": []object{}}),
 			{"clientId": "billing", "enabled": true, "bearerOnly": true},
@@ -136,16 +136,17 @@ func TestMe_rolesInOtherClients(t *testing.T) {
 		"roles": object{"client": object{"billing": []object{{"name": "reader"}},
 			"local-api": []object{{"name": "buyer"}}}},
 		"users": []object{
-			userWith("plain", nil), userWith("billed", object{"billing": []string{"reader"}}),
-			userWith("helper", object{"realm-management": []string{"view-users"}}),
-			userWith("buyer", object{"local-api": []string{"buyer"}}),
+			userWithRoles("plain", nil),
+			userWithRoles("billed", object{"billing": []string{"reader"}}),
+			userWithRoles("helper", object{"realm-management": []string{"view-users"}}),
+			userWithRoles("buyer", object{"local-api": []string{"buyer"}}),
 		},
 	})
 	defaultServer := r.serve(t)
 	for _, name := range []string{"plain", "billed", "helper", "buyer"} {
 		token := defaultServer.mustLogin(t, name, "secret").AccessToken
 		if got, response := defaultServer.me(t, token); got != name {
-			t.Errorf("me of %s is %s", name, response.body)
+			t.Errorf("me is %q, want %q\n%s", got, name, response.body)
 		}
 	}
 	otherClientToken := func(name string) string {
@@ -155,16 +156,16 @@ func TestMe_rolesInOtherClients(t *testing.T) {
 			AccessToken string `json:"access_token"`
 		}
 		if json.Unmarshal([]byte(body), &token); token.AccessToken == "" {
-			t.Fatalf("%d %s", status, body)
+			t.Fatalf("login at Keycloak: got %d %s, want an access token", status, body)
 		}
 		return token.AccessToken
 	}
 	narrowServer := r.serve(t, "KEYCLOAK_AUTHORIZED_PARTIES=yet-another")
 	for _, tt := range []struct {
-		name  string
-		s     *server
-		token string
-		want  string
+		name   string
+		server *server
+		token  string
+		want   string
 	}{
 		{"other client, user without a role of local-api", defaultServer, otherClientToken("billed"), "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED"},
 		{"other client, user with a role of local-api", defaultServer, otherClientToken("buyer"), ""},
@@ -173,13 +174,13 @@ func TestMe_rolesInOtherClients(t *testing.T) {
 		{"local-api, other authorized parties", narrowServer, narrowServer.mustLogin(t, "billed", "secret").AccessToken, ""},
 		{"local-api, with an audience", r.serve(t, "KEYCLOAK_AUDIENCE=local-api"), defaultServer.mustLogin(t, "billed", "secret").AccessToken, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED"},
 	} {
-		_, response := tt.s.me(t, tt.token)
+		_, response := tt.server.me(t, tt.token)
 		wantCode(t, tt.name, response, tt.want)
 	}
 }
 
-// userWith returns a user with the password "secret" for a realm file.
-func userWith(name string, clientRoles object) object {
+// userWithRoles returns a user for a realm file, with the password "secret" and these client roles.
+func userWithRoles(name string, clientRoles object) object {
 	return object{
 		"username": name, "enabled": true, "email": name + "@example.com", "firstName": "Test",
 		"lastName":    "User",
@@ -188,13 +189,13 @@ func userWith(name string, clientRoles object) object {
 	}
 }
 
-// If the owner and a thief at another address use the same refresh token, in either order, the
-// server doesn't return its cached response to the second: it calls Keycloak, which ends the
-// session for both.
+// If the owner of a refresh token and a thief at another address use the token, in either order,
+// the server doesn't return its cached response to the second of them. Instead, it calls Keycloak,
+// which ends the session for both.
 func TestRefresh_stolenToken(t *testing.T) {
 	t.Parallel()
-	const owner, thief = "192.0.2.10", "198.51.100.66"
-	s := serve(t, shared, "TRUSTED_PROXIES=127.0.0.1")
+	const ownerAddress, thiefAddress = "192.0.2.10", "198.51.100.66"
+	s := serve(t, sharedKeycloak, "TRUSTED_PROXIES=127.0.0.1")
 	refresh := func(t *testing.T, address, token, want string) tokens {
 		t.Helper()
 		response, err := s.tryFrom(t.Context(), address, "", refreshQuery,
@@ -203,16 +204,16 @@ func TestRefresh_stolenToken(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantCode(t, "refresh from "+address, response, want)
-		got, _ := gotTokens(t, "refresh", response)
+		got, _ := decodeTokens(t, "refresh", response)
 		// Within a second, Keycloak can mistake an older token for the newest.
 		time.Sleep(2 * time.Second)
 		return got
 	}
-	for name, order := range map[string][2]string{"the owner first": {owner, thief},
-		"the thief first": {thief, owner}} {
+	for name, order := range map[string][2]string{"the owner first": {ownerAddress, thiefAddress},
+		"the thief first": {thiefAddress, ownerAddress}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			user, _ := realm{shared, "local"}.newUser(t, nil)
+			user, _ := realm{sharedKeycloak, "local"}.newUser(t, nil)
 			first := s.mustLogin(t, user, "secret")
 			time.Sleep(2 * time.Second)
 			second := refresh(t, order[0], first.RefreshToken, "")
@@ -221,31 +222,31 @@ func TestRefresh_stolenToken(t *testing.T) {
 			s.wantLog(t, "the response isn't repeated")
 		})
 	}
-	t.Run("after the owner used the new token, from the same network", func(t *testing.T) {
+	t.Run("first token after two refreshes, from the same address", func(t *testing.T) {
 		t.Parallel()
-		user, _ := realm{shared, "local"}.newUser(t, nil)
+		user, _ := realm{sharedKeycloak, "local"}.newUser(t, nil)
 		first := s.mustLogin(t, user, "secret")
 		time.Sleep(2 * time.Second)
-		second := refresh(t, owner, first.RefreshToken, "")
-		third := refresh(t, owner, second.RefreshToken, "")
-		// "Stale token"
-		refresh(t, owner, first.RefreshToken, "INVALID_REFRESH_TOKEN/SESSION_ENDED")
-		refresh(t, owner, third.RefreshToken, "INVALID_REFRESH_TOKEN/SESSION_ENDED")
+		second := refresh(t, ownerAddress, first.RefreshToken, "")
+		third := refresh(t, ownerAddress, second.RefreshToken, "")
+		// Keycloak responds "Stale token".
+		refresh(t, ownerAddress, first.RefreshToken, "INVALID_REFRESH_TOKEN/SESSION_ENDED")
+		refresh(t, ownerAddress, third.RefreshToken, "INVALID_REFRESH_TOKEN/SESSION_ENDED")
 	})
 }
 
-// Keycloak accepts a refresh token in several spellings. The server passes on only the canonical
-// spelling, so that others don't get their own rate limit, call to Keycloak or cached response.
+// Keycloak accepts a refresh token in several spellings. The server accepts only the canonical one.
+// Otherwise, each spelling would have its own rate limit, call to Keycloak and cached response.
 func TestRefresh_spellings(t *testing.T) {
 	t.Parallel()
-	user, _ := realm{shared, "local"}.newUser(t, nil)
-	s := serve(t, shared)
+	user, _ := realm{sharedKeycloak, "local"}.newUser(t, nil)
+	s := serve(t, sharedKeycloak)
 	token := s.mustLogin(t, user, "secret").RefreshToken
-	last := strings.LastIndexByte(token, '.') + 1
+	signatureStart := strings.LastIndexByte(token, '.') + 1
 	for name, spelling := range map[string]string{
 		"padding": token + "==",
-		"base64 alphabet": token[:last] +
-			strings.NewReplacer("-", "+", "_", "/").Replace(token[last:]) + "=",
+		"base64 alphabet": token[:signatureStart] +
+			strings.NewReplacer("-", "+", "_", "/").Replace(token[signatureStart:]) + "=",
 		// The signature has 64 bytes, so its last character has unused bits.
 		"unused bits": token[:len(token)-1] +
 			"BRhx"[strings.IndexByte("AQgw", token[len(token)-1]):][:1],
@@ -264,9 +265,9 @@ func TestRefresh_spellings(t *testing.T) {
 // before Keycloak responds.
 func TestRefresh_eightTabs(t *testing.T) {
 	t.Parallel()
-	user, _ := realm{shared, "local"}.newUser(t, nil)
-	gate := newGate(t, shared.url)
-	s := serve(t, &keycloak{url: gate.url}, "KEYCLOAK_ISSUER="+shared.url+"/realms/local")
+	user, _ := realm{sharedKeycloak, "local"}.newUser(t, nil)
+	gate := newGate(t, sharedKeycloak.url)
+	s := serve(t, &keycloak{url: gate.url}, "KEYCLOAK_ISSUER="+sharedKeycloak.url+"/realms/local")
 	first := s.mustLogin(t, user, "secret")
 
 	gate.close()
@@ -287,30 +288,30 @@ func TestRefresh_eightTabs(t *testing.T) {
 				t.Errorf("tab %d: %v %s", i+2, err, response.body)
 				return
 			}
-			results[i], _ = gotTokens(t, "refresh", response)
+			results[i], _ = decodeTokens(t, "refresh", response)
 		})
 	}
-	time.Sleep(200 * time.Millisecond) // the seven requests arrive
+	time.Sleep(200 * time.Millisecond) // until the seven requests have arrived
 	closeTab()
 	if err := <-closed; !errors.Is(err, context.Canceled) {
 		t.Errorf("the closed tab got %v, want %v", err, context.Canceled)
 	}
 	gate.open()
 	tabs.Wait()
-	if calls := gate.held.Load(); calls != 1 {
-		t.Errorf("%d calls to Keycloak, want one", calls)
+	if calls := gate.heldCalls.Load(); calls != 1 {
+		t.Errorf("got %d calls to Keycloak, want one", calls)
 	}
 	for i, result := range results[1:] {
 		if result.RefreshToken != results[0].RefreshToken {
 			t.Errorf("tab %d got other tokens than tab 2, want the same", i+3)
 		}
 	}
-	// The session goes on: the newest tokens work, with CloakQL and with Keycloak itself.
+	// The session continues: its newest tokens work with CloakQL and directly at Keycloak.
 	if name, response := s.me(t, results[0].AccessToken); name != user {
-		t.Errorf("me is %q, want the user\n%s", name, response.body)
+		t.Errorf("me is %q, want %q\n%s", name, user, response.body)
 	}
 	request, _ := http.NewRequest(http.MethodGet,
-		shared.url+"/realms/local/protocol/openid-connect/userinfo", nil)
+		sharedKeycloak.url+"/realms/local/protocol/openid-connect/userinfo", nil)
 	request.Header.Set("Authorization", "Bearer "+results[0].AccessToken)
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
@@ -318,19 +319,19 @@ func TestRefresh_eightTabs(t *testing.T) {
 	}
 	response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		t.Errorf("Keycloak's userinfo responds %d, want 200", response.StatusCode)
+		t.Errorf("userinfo at Keycloak: got %d, want 200", response.StatusCode)
 	}
-	_, last := s.refresh(t, results[0].RefreshToken)
-	wantCode(t, "refresh of the newest token", last, "")
+	_, finalResponse := s.refresh(t, results[0].RefreshToken)
+	wantCode(t, "refresh of the newest token", finalResponse, "")
 }
 
 // A gate is a proxy in front of Keycloak. While it is closed, it holds back calls to the token
 // endpoint.
 type gate struct {
-	url     string
-	calls   atomic.Int32  // all calls to the token endpoint
-	held    atomic.Int32  // the calls that were held back
-	arrived chan struct{} // receives a value for each call that is held back
+	url       string
+	calls     atomic.Int32  // all calls to the token endpoint
+	heldCalls atomic.Int32  // the calls that were held back
+	arrived   chan struct{} // receives a value for each call that is held back
 
 	mu   sync.Mutex    // guards wait
 	wait chan struct{} // closed when the gate opens; nil while it is open
@@ -355,7 +356,7 @@ func newGate(t *testing.T, target string) *gate {
 			g.calls.Add(1)
 		}
 		if wait != nil && strings.HasSuffix(r.URL.Path, "/token") {
-			g.held.Add(1)
+			g.heldCalls.Add(1)
 			g.arrived <- struct{}{}
 			<-wait
 		}
@@ -391,12 +392,12 @@ func (g *gate) waitForCall(t *testing.T) {
 	}
 }
 
-// While it stops, the server finishes the requests in flight.
+// A stopping server finishes the requests in flight.
 func TestLogin_whileStopping(t *testing.T) {
 	t.Parallel()
-	user, _ := realm{shared, "local"}.newUser(t, nil)
-	gate := newGate(t, shared.url)
-	s := serve(t, &keycloak{url: gate.url}, "KEYCLOAK_ISSUER="+shared.url+"/realms/local")
+	user, _ := realm{sharedKeycloak, "local"}.newUser(t, nil)
+	gate := newGate(t, sharedKeycloak.url)
+	s := serve(t, &keycloak{url: gate.url}, "KEYCLOAK_ISSUER="+sharedKeycloak.url+"/realms/local")
 	gate.close()
 	responses := make(chan result, 1)
 	go func() {
@@ -410,8 +411,8 @@ func TestLogin_whileStopping(t *testing.T) {
 	gate.waitForCall(t)
 	stopped := make(chan struct{})
 	go func() { s.stop(t); close(stopped) }()
-	eventually(t, "the log says that the server stops", func() bool {
-		return strings.Contains(s.logged(), "stopping")
+	eventually(t, "the log reports that the server is stopping", func() bool {
+		return strings.Contains(s.storedLog(), "stopping")
 	})
 	gate.open()
 	if response := <-responses; response.code() != "" {

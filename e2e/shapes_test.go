@@ -7,7 +7,7 @@ var shapes = []shape{
 	// Nesting, which may overflow the stack of recursive parsers and validators.
 	{name: "selection sets", codes: codes{tooLarge}, body: documentBody(nest("{me", "{a", "{id}", "}", "}"))},
 	{name: "selection sets, never closed", codes: codes{tooLarge}, body: documentBody(repeat("", "{a", ""))},
-	{name: "braces", codes: codes{parseFailed}, body: documentBody(repeat("", "{", ""))},
+	{name: "opening braces", codes: codes{parseFailed}, body: documentBody(repeat("", "{", ""))},
 	{name: "inline fragments", codes: codes{tooLarge}, body: documentBody(nest("", "{...", "{__typename}", "}", ""))},
 	{name: "lists in an argument", codes: codes{tooLarge}, body: documentBody(nest("{me(a:", "[", "1", "]", "){id}}"))},
 	{name: "lists, never closed", codes: codes{tooLarge}, body: documentBody(repeat("{me(a:", "[", ""))},
@@ -29,18 +29,18 @@ var shapes = []shape{
 	{name: "a field, repeated", codes: codes{tooLarge}, body: documentBody(repeat("{", "me{id}", "}"))},
 	{name: "a leaf, repeated", codes: codes{unauthenticated, tooLarge}, body: documentBody(repeat("{me{", "id ", "}}"))},
 	{name: "unknown fields", codes: codes{tooLarge}, body: documentBody(enumerate("{", "x# ", "}"))},
-	{name: "aliases", codes: codes{tooLarge}, body: documentBody(enumerate("{", "a#:me{id}", "}"))},
+	{name: "many aliases", codes: codes{tooLarge}, body: documentBody(enumerate("{", "a#:me{id}", "}"))},
 	{name: "aliases of one name", codes: codes{tooLarge}, body: documentBody(enumerate("{me{", "a:id a:username ", "}}"))},
-	{name: "directives", codes: codes{tooLarge}, body: documentBody(repeat("{me ", "@skip(if:false)", "{id}}"))},
+	{name: "a directive, repeated", codes: codes{tooLarge}, body: documentBody(repeat("{me ", "@skip(if:false)", "{id}}"))},
 	{name: "unknown directives", codes: codes{tooLarge}, body: documentBody(enumerate("{me ", "@d# ", "{id}}"))},
-	{name: "arguments", codes: codes{tooLarge}, body: documentBody(enumerate("{me(", "a#:1 ", "){id}}"))},
+	{name: "many arguments", codes: codes{tooLarge}, body: documentBody(enumerate("{me(", "a#:1 ", "){id}}"))},
 	{name: "an argument, repeated", codes: codes{tooLarge}, body: documentBody(repeat("{me(", "a:1 ", "){id}}"))},
-	{name: "declared variables", codes: codes{tooLarge}, body: documentBody(enumerate("query(", "$v#:Int ", "){me{id}}"))},
-	{name: "operations", codes: codes{tooLarge}, body: documentBody(enumerate("", "query q#{me{id}}", ""))},
-	{name: "anonymous operations", codes: codes{tooLarge}, body: documentBody(repeat("", "{me{id}}", ""))},
-	{name: "type definitions", codes: codes{parseFailed}, body: documentBody(enumerate("{me{id}}", "type T#{a:Int}", ""))},
-	{name: "items of a list", codes: codes{tooLarge}, body: documentBody(repeat("{me(a:[", "1 ", "]){id}}"))},
-	{name: "unknown characters", codes: codes{parseFailed}, body: documentBody(repeat("{me{id}}", "%", ""))},
+	{name: "many variables", codes: codes{tooLarge}, body: documentBody(enumerate("query(", "$v#:Int ", "){me{id}}"))},
+	{name: "many operations", codes: codes{tooLarge}, body: documentBody(enumerate("", "query q#{me{id}}", ""))},
+	{name: "many anonymous operations", codes: codes{tooLarge}, body: documentBody(repeat("", "{me{id}}", ""))},
+	{name: "many type definitions", codes: codes{parseFailed}, body: documentBody(enumerate("{me{id}}", "type T#{a:Int}", ""))},
+	{name: "many items of a list", codes: codes{tooLarge}, body: documentBody(repeat("{me(a:[", "1 ", "]){id}}"))},
+	{name: "invalid characters", codes: codes{parseFailed}, body: documentBody(repeat("{me{id}}", "%", ""))},
 
 	// Huge tokens.
 	{name: "long name", codes: codes{tooLarge}, body: documentBody(repeat("{", "n", "}"))},
@@ -48,7 +48,7 @@ var shapes = []shape{
 	{name: "long operation name", codes: codes{tooLarge}, body: documentBody(repeat("query ", "n", "{me{id}}"))},
 	{name: "long string", codes: codes{validationFailed, validationFailed, tooLarge}, body: documentBody(repeat(`{me(a:"`, "s", `"){id}}`))},
 	{name: "long string, never closed", codes: codes{parseFailed, parseFailed, tooLarge}, body: documentBody(repeat(`{me(a:"`, "s", ""))},
-	{name: "escapes in a string", codes: codes{validationFailed, validationFailed, tooLarge}, body: documentBody(repeat(`{me(a:"`, `\n`, `"){id}}`))},
+	{name: "many escapes in a string", codes: codes{validationFailed, validationFailed, tooLarge}, body: documentBody(repeat(`{me(a:"`, `\n`, `"){id}}`))},
 	{name: "long block string", codes: codes{validationFailed, validationFailed, tooLarge}, body: documentBody(repeat(`{me(a:"""`, "\n   s", `"""){id}}`))},
 	{name: "long block string, never closed", codes: codes{parseFailed, parseFailed, tooLarge}, body: documentBody(repeat(`{me(a:"""`, "\n", ""))},
 	{name: "long integer", codes: codes{tooLarge}, body: documentBody(repeat("{me(a:1", "0", "){id}}"))},
@@ -87,17 +87,17 @@ var shapes = []shape{
 	{name: "JSON, a long hash", codes: codes{badRequest}, body: rawBody(repeat(`{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"`, "0", `"}}}`))},
 }
 
-// fragmentChain returns a chain of fragments. Each spreads the next fragment this many times, and
-// the last one selects last.
-func fragmentChain(times int, last string) func(size int) string {
+// fragmentChain returns a function that returns a document with a chain of fragments. Each fragment
+// spreads the next one this many times, and the last fragment has this selection.
+func fragmentChain(times int, selection string) func(size int) string {
 	return func(size int) string {
 		var b strings.Builder
 		b.WriteString("{...F1}")
 		for i := 1; ; i++ {
-			name, on := "fragment F"+itoa(i), " on Query{"
-			link := name + on + strings.Repeat("...F"+itoa(i+1)+" ", times) + "}"
-			if b.Len()+len(link)+len(name+on+last+"}")+1 > size {
-				return b.String() + name + on + last + "}"
+			name, condition := "fragment F"+itoa(i), " on Query{"
+			link := name + condition + strings.Repeat("...F"+itoa(i+1)+" ", times) + "}"
+			if b.Len()+len(link)+len(name+condition+selection+"}")+1 > size {
+				return b.String() + name + condition + selection + "}"
 			}
 			b.WriteString(link)
 		}

@@ -47,7 +47,7 @@ func TestSoak(t *testing.T) {
 		}
 		lines++
 		return lines < 1000 && !strings.Contains(line, `"msg":"request"`)
-	}, shared, "RUNTIME_ENV=prod", "GET_QUERIES=true", "TRUSTED_PROXIES=127.0.0.1")
+	}, sharedKeycloak, "RUNTIME_ENV=prod", "GET_QUERIES=true", "TRUSTED_PROXIES=127.0.0.1")
 
 	ctx, stop := context.WithTimeout(t.Context(), duration)
 	defer stop()
@@ -55,7 +55,7 @@ func TestSoak(t *testing.T) {
 	var pause sync.RWMutex // read-locked while a request is in flight
 	var loads [soakWorkers]soakLoad
 	for i := range loads {
-		user, _ := realm{shared, "local"}.newUser(t, nil)
+		user, _ := realm{sharedKeycloak, "local"}.newUser(t, nil)
 		loads[i] = soakLoad{server: s, user: user, pause: &pause,
 			warmUntil: time.Now().Add(duration / 10)}
 		workers.Go(func() { loads[i].run(ctx, t) })
@@ -75,7 +75,7 @@ func TestSoak(t *testing.T) {
 			case <-s.done:
 				t.Fatal("the server exited")
 			case <-time.After(timeout):
-				t.Fatal("the server doesn't log its live heap")
+				t.Fatal("the server didn't log its live heap")
 			}
 			pause.Unlock()
 		}
@@ -97,15 +97,16 @@ func TestSoak(t *testing.T) {
 		t.Logf("tenth %2d: live heap %6.2f MiB (median of %d, %.2f to %.2f)", i+1,
 			mebi(medians[i]), len(tenth), mebi(tenth[0]), mebi(tenth[len(tenth)-1]))
 	}
-	// In a shorter test, failed sign-ins are remembered for longer than the first tenth.
+	// The server remembers failed sign-ins for longer than the first tenth of a shorter test.
 	if duration < 5*time.Minute {
 		t.Log("not compared: in so short a time, the stores aren't full in the second tenth")
 	} else if second, last := medians[1], medians[9]; float64(last) > 1.1*float64(second) {
-		t.Errorf("live heap grew from %.2f MiB to %.2f", mebi(second), mebi(last))
+		t.Errorf("live heap grew from %.2f MiB to %.2f MiB, want at most a tenth more",
+			mebi(second), mebi(last))
 	}
 	response := s.query(t, "", usernameQuery, nil)
 	if response.code() != "UNAUTHENTICATED/TOKEN_MISSING" {
-		t.Errorf("me afterwards is %s", response.body)
+		t.Errorf("me afterwards: got %s, want TOKEN_MISSING", response.body)
 	}
 }
 
@@ -142,7 +143,7 @@ type soakLoad struct {
 	server    *server
 	user      string
 	pause     *sync.RWMutex
-	warmUntil time.Time // until then, send more requests that fill the server's stores
+	warmUntil time.Time // before that, send more of the requests that fill the server's stores
 	responses atomic.Int64
 }
 
@@ -154,7 +155,7 @@ func (l *soakLoad) run(ctx context.Context, t *testing.T) {
 		// A new client each time, with another address and its own session.
 		address := fmt.Sprintf("10.%d.%d.%d", mathrand.IntN(256), mathrand.IntN(256),
 			mathrand.IntN(256))
-		ask := func(bearer string, want string, body any) (got result) {
+		post := func(bearer string, want string, body any) (got result) {
 			text, isText := body.(string)
 			if !isText {
 				encoded, _ := json.Marshal(body)
@@ -163,56 +164,56 @@ func (l *soakLoad) run(ctx context.Context, t *testing.T) {
 			return l.send(ctx, t, client,
 				soakRequest{address: address, bearer: bearer, body: text, want: want})
 		}
-		login, _ := gotTokens(t, "login",
-			ask("", "",
+		login, _ := decodeTokens(t, "login",
+			post("", "",
 				object{"query": loginQuery, "variables": object{"u": l.user, "p": "secret"}}))
 		if login.AccessToken == "" {
 			continue
 		}
 		for i := range 100 {
-			ask(login.AccessToken, "", meBody)
+			post(login.AccessToken, "", meBody)
 			// a new document
-			ask(login.AccessToken, "",
+			post(login.AccessToken, "",
 				object{"query": fmt.Sprintf("query Q%s { me { username } }", rand.Text())})
 			if i%10 == 0 || time.Now().Before(l.warmUntil) {
 				// a password spray
-				ask("", "any",
+				post("", "any",
 					object{"query": loginQuery,
 						"variables": object{"u": rand.Text(), "p": "wrong"}})
 			}
 			if i%10 == 0 {
-				ask("", "any", object{"query": fmt.Sprintf("{ x%s }", rand.Text())})
+				post("", "any", object{"query": fmt.Sprintf("{ x%s }", rand.Text())})
 				query := fmt.Sprintf("query P%s { __typename }", rand.Text())
-				ask("", "any",
+				post("", "any",
 					object{"query": query,
 						"extensions": object{"persistedQuery": object{"version": 1,
 							"sha256Hash": digest(query)}}})
 				shape := shapes[mathrand.IntN(len(shapes))]
-				ask("", "any", string(shape.body(8<<10)))
+				post("", "any", string(shape.body(8<<10)))
 				l.send(ctx, t, client,
 					soakRequest{address: address,
-						get: "?query=" + url.QueryEscape("{ __typename }"), want: ""})
+						queryString: "?query=" + url.QueryEscape("{ __typename }"), want: ""})
 			}
 		}
-		refresh, _ := gotTokens(t, "refresh",
-			ask("", "",
+		refresh, _ := decodeTokens(t, "refresh",
+			post("", "",
 				object{"query": refreshQuery, "variables": object{"r": login.RefreshToken}}))
-		ask("", "", object{"query": logoutQuery, "variables": object{"r": refresh.RefreshToken}})
+		post("", "", object{"query": logoutQuery, "variables": object{"r": refresh.RefreshToken}})
 	}
 }
 
-// A soakRequest is a request of a client at an address. get is its query string if it is a GET
-// request, and want is the expected code, or "any".
-type soakRequest struct{ address, bearer, body, get, want string }
+// A soakRequest is a request from a client at an address. It is a GET request if it has a
+// queryString. want is the expected code, or "any".
+type soakRequest struct{ address, bearer, body, queryString, want string }
 
 // send sends a request and checks the response's code.
 func (l *soakLoad) send(ctx context.Context, t *testing.T, client *http.Client,
 	r soakRequest) (got result) {
 	method := http.MethodPost
-	if r.get != "" {
+	if r.queryString != "" {
 		method = http.MethodGet
 	}
-	request, err := http.NewRequest(method, l.server.url+"/graphql"+r.get,
+	request, err := http.NewRequest(method, l.server.url+"/graphql"+r.queryString,
 		bytes.NewReader([]byte(r.body)))
 	if err != nil || ctx.Err() != nil {
 		return result{}
@@ -240,7 +241,8 @@ func (l *soakLoad) send(ctx context.Context, t *testing.T, client *http.Client,
 	}
 	// An overloaded server responds BUSY.
 	if code := got.code(); r.want != "any" && code != r.want && code != "SERVICE_UNAVAILABLE/BUSY" {
-		t.Errorf("%.200s: response %d %.300s", r.body, response.StatusCode, body)
+		t.Errorf("%.200s: got %d %.300s, want the code %q", r.body, response.StatusCode, body,
+			r.want)
 	}
 	l.responses.Add(1)
 	return got

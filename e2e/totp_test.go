@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// totp returns the six-digit code of RFC 6238 for a time. Keycloak uses the bytes of the secret as
-// the key.
+// totp returns the six-digit one-time code for a time, as in RFC 6238. The key is the bytes of the
+// secret, as in Keycloak.
 func totp(secret string, t time.Time) string {
 	mac := hmac.New(sha1.New, []byte(secret))
 	mac.Write(binary.BigEndian.AppendUint64(nil, uint64(t.Unix()/30)))
@@ -19,8 +19,8 @@ func totp(secret string, t time.Time) string {
 	return fmt.Sprintf("%06d", (binary.BigEndian.Uint32(sum[offset:])&0x7fffffff)%1_000_000)
 }
 
-// otpCredentials returns the credentials of a user with a password and a device for one-time codes,
-// as in a realm file.
+// otpCredentials returns a password and a device for one-time codes, as the credentials of a user
+// in a realm file.
 func otpCredentials(password, secret string) []object {
 	return []object{
 		{"type": "password", "value": password, "temporary": false},

@@ -16,10 +16,10 @@ import (
 
 var update = flag.Bool("update", false, "write docs/schema.md")
 
-// docs/schema.md is what reference returns for the schema.
+// docs/schema.md is up to date with the schema.
 func TestReference(t *testing.T) {
 	const name = "../docs/schema.md"
-	want := reference(load(t))
+	want := renderReference(loadSchema(t))
 	if *update {
 		if err := os.WriteFile(name, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
@@ -34,8 +34,8 @@ func TestReference(t *testing.T) {
 	}
 }
 
-// load returns the schema of all files.
-func load(t *testing.T) *ast.Schema {
+// loadSchema returns the schema that all files declare.
+func loadSchema(t *testing.T) *ast.Schema {
 	t.Helper()
 	var sources []*ast.Source
 	names, err := fs.Glob(Files(), "*.graphqls")
@@ -85,8 +85,8 @@ func declaredDirectives(schema *ast.Schema) (directives []*ast.DirectiveDefiniti
 	return directives
 }
 
-// reference returns the text of docs/schema.md.
-func reference(schema *ast.Schema) string {
+// renderReference returns the text of docs/schema.md.
+func renderReference(schema *ast.Schema) string {
 	var b strings.Builder
 	b.WriteString("<!-- Generated from schema/*.graphqls by go generate ./schema. Don't edit. " +
 		"-->\n\n# Schema\n\nThe fields and types of CloakQL's API. [schema/](../schema/) has the same in " +

@@ -1,5 +1,5 @@
 // Package schema contains CloakQL's GraphQL schema: one file per subject, with a description of
-// every type and field. Package plugin adds it to the schemas of applications.
+// every type and field. Package plugin adds this schema to those of applications.
 package schema
 
 import (

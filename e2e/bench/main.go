@@ -25,12 +25,12 @@ import (
 	"time"
 )
 
-// options are the command line's flags.
+// options are the values of the command line's flags.
 type options struct {
 	rounds      int
 	window      time.Duration
 	connections int
-	only        string
+	only        string // a part of the names of the targets to run
 	binary      string
 }
 
@@ -80,15 +80,15 @@ func run(o options) error {
 		}
 	}
 	fmt.Printf("%s, %d cores, %s, %d connections, %d rounds of %v in random order, medians.\n\n",
-		commit(), runtime.NumCPU(), runtime.Version(), o.connections, o.rounds, o.window)
-	fmt.Println("| target | requests/s | CPU µs/request | × bare | per CPU, of bare | p50 ms | " +
+		describeCommit(), runtime.NumCPU(), runtime.Version(), o.connections, o.rounds, o.window)
+	fmt.Println("| target | requests/s | CPU µs/request | × bare | 1 / (× bare) | p50 ms | " +
 		"p99 ms | p99.9 ms |")
 	fmt.Println("|---|---|---|---|---|---|---|---|")
 	bare := targets[0]
 	for _, t := range targets {
-		factors := make([]float64, len(t.results))
+		ratios := make([]float64, len(t.results))
 		for i, r := range t.results {
-			factors[i] = r.cpu / bare.results[i].cpu
+			ratios[i] = r.cpu / bare.results[i].cpu
 		}
 		medianOf := func(field func(result) float64) float64 {
 			var values []float64
@@ -97,10 +97,10 @@ func run(o options) error {
 			}
 			return median(values)
 		}
-		factor := median(factors)
+		ratio := median(ratios)
 		fmt.Printf("| %s | %.0f | %.1f | %.2f | %.2f | %.2f | %.2f | %.2f |\n", t.name,
 			medianOf(func(r result) float64 { return r.rate }),
-			medianOf(func(r result) float64 { return r.cpu }), factor, 1/factor,
+			medianOf(func(r result) float64 { return r.cpu }), ratio, 1/ratio,
 			medianOf(func(r result) float64 { return r.p50 }),
 			medianOf(func(r result) float64 { return r.p99 }),
 			medianOf(func(r result) float64 { return r.p999 }))
@@ -119,8 +119,9 @@ func median(values []float64) float64 {
 	return (sorted[middle-1] + sorted[middle]) / 2
 }
 
-// commit returns the commit that this program was built from.
-func commit() string {
+// describeCommit returns the commit that this program was built from, as the table's heading names
+// it.
+func describeCommit() string {
 	info, _ := debug.ReadBuildInfo()
 	var revision, modified string
 	for _, s := range info.Settings {

@@ -20,17 +20,18 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-const meQuery = `{"query":"{ me { id username email realmRoles groups } }"}`
+// meBody is the body of a request that queries me.
+const meBody = `{"query":"{ me { id username email realmRoles groups } }"}`
 
 // A setup has the servers to measure, and the fake Keycloak that they use.
 type setup struct {
-	dir              string
-	keycloak         *keycloaktest.Server
-	bare, main, cold *process      // cold has no token cache
-	start            time.Duration // how long main took to listen
+	dir                  string
+	keycloak             *keycloaktest.Server
+	bare, main, uncached *process      // uncached is a CloakQL without a token cache
+	startup              time.Duration // how long main took to listen
 }
 
-// A process is a server in a process of its own.
+// A process is a server that runs as a separate process.
 type process struct {
 	command *exec.Cmd
 	url     string
@@ -77,16 +78,16 @@ func newSetup(binary string) (s *setup, err error) {
 	if s.main, err = s.startCloakQL(binary, "main", settings); err != nil {
 		return nil, err
 	}
-	s.start = time.Since(before)
-	s.cold, err = s.startCloakQL(binary, "cold", append(settings, "TOKEN_CACHE_BYTES=0"))
+	s.startup = time.Since(before)
+	s.uncached, err = s.startCloakQL(binary, "uncached", append(settings, "TOKEN_CACHE_BYTES=0"))
 	if err != nil {
 		return nil, err
 	}
-	token, err := s.mint(0)
+	token, err := s.mintToken(0)
 	if err != nil {
 		return nil, err
 	}
-	response, err := s.main.post("/graphql", token, meQuery)
+	response, err := s.main.post("/graphql", token, meBody)
 	if err != nil || !bytes.Contains(response, []byte(`"data":{"me":{"id"`)) {
 		return nil, fmt.Errorf("me responds %s, %w", response, err)
 	}
@@ -103,16 +104,17 @@ func newSetup(binary string) (s *setup, err error) {
 	return s, err
 }
 
-// startCloakQL starts a CloakQL with these settings.
+// startCloakQL starts CloakQL with these settings.
 func (s *setup) startCloakQL(binary, name string, settings []string) (*process, error) {
 	command := exec.Command(binary)
 	command.Env = settings
 	return s.startProcess(name, command, regexp.MustCompile(`"url":"(http://[^"]+)/graphql"`))
 }
 
-// startProcess starts a server and waits until its log has the URL. Its log goes to a file, as a
-// service's does.
-func (s *setup) startProcess(name string, command *exec.Cmd, url *regexp.Regexp) (*process, error) {
+// startProcess starts a server, whose log goes to a file as that of a service does. It waits until
+// the log has the server's URL.
+func (s *setup) startProcess(name string, command *exec.Cmd, urlPattern *regexp.Regexp) (
+	*process, error) {
 	file := filepath.Join(s.dir, name+".log")
 	out, err := os.Create(file)
 	if err != nil {
@@ -129,7 +131,7 @@ func (s *setup) startProcess(name string, command *exec.Cmd, url *regexp.Regexp)
 		if err != nil {
 			return nil, err
 		}
-		if match := url.FindSubmatch(text); match != nil {
+		if match := urlPattern.FindSubmatch(text); match != nil {
 			p.url = string(match[1])
 			return p, nil
 		}
@@ -150,7 +152,7 @@ func (p *process) stop() {
 // close stops the servers and the fake Keycloak, and removes their files.
 func (s *setup) close() {
 	s.main.stop()
-	s.cold.stop()
+	s.uncached.stop()
 	s.bare.stop()
 	if s.keycloak != nil {
 		s.keycloak.Close()
@@ -160,8 +162,8 @@ func (s *setup) close() {
 	}
 }
 
-// mint returns an access token of alice's, a different one for each n.
-func (s *setup) mint(n int) (string, error) {
+// mintToken returns an access token for alice. Each n gives a different token.
+func (s *setup) mintToken(n int) (string, error) {
 	return s.keycloak.Realm("bench").Mint(keycloaktest.TokenSpec{
 		Lifetime: 10 * time.Hour,
 		Claims: map[string]any{
@@ -199,10 +201,10 @@ func (p *process) cpu() (time.Duration, error) {
 	}
 	// Skip the command's name, which may contain blanks. The first field after it is the state.
 	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	user, err := strconv.Atoi(fields[11])
-	system, err2 := strconv.Atoi(fields[12])
+	user, userErr := strconv.Atoi(fields[11])
+	system, systemErr := strconv.Atoi(fields[12])
 	const tick = 10 * time.Millisecond // USER_HZ is 100 on every Linux that Go supports
-	return time.Duration(user+system) * tick, errors.Join(err, err2)
+	return time.Duration(user+system) * tick, errors.Join(userErr, systemErr)
 }
 
 // rss returns the resident memory of the process in MB.
@@ -215,16 +217,16 @@ func (p *process) rss() (float64, error) {
 	return float64(pages*os.Getpagesize()) / 1e6, err
 }
 
-// report prints the figures of the main server that aren't about single requests.
+// report prints the main server's startup time and memory.
 func (s *setup) report() error {
 	rss, err := s.main.rss()
 	fmt.Printf("Start to listening %v; %.0f MB resident after all rounds.\n",
-		s.start.Round(100*time.Microsecond), rss)
+		s.startup.Round(100*time.Microsecond), rss)
 	return err
 }
 
-// serveBare serves a file: at /graphql, with a handler that only copies its bytes, and at /json,
-// with a handler that decodes the request and encodes the response.
+// serveBare serves the JSON in a file. The handler of /graphql responds with the file's bytes; the
+// handler of /json decodes the request and encodes the response.
 func serveBare(file string) error {
 	body, err := os.ReadFile(file)
 	if err != nil {

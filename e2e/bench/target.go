@@ -21,7 +21,7 @@ type target struct {
 	tokens  []string // sent in turn
 	bodies  []string // sent in turn
 	want    string   // a part of each response
-	script  string   // the file of wrk's script
+	script  string   // the path of the script for wrk
 	results []result
 }
 
@@ -31,9 +31,9 @@ type result struct{ rate, cpu, p50, p99, p999 float64 }
 
 // targets returns the bare server and the targets whose names contain filter.
 func (s *setup) targets(filter string) ([]*target, error) {
-	mintTokens := func(n, from int) (list []string, err error) {
+	mintTokens := func(n, first int) (list []string, err error) {
 		for i := range n {
-			token, err := s.mint(from + i)
+			token, err := s.mintToken(first + i)
 			if err != nil {
 				return nil, err
 			}
@@ -53,34 +53,34 @@ func (s *setup) targets(filter string) ([]*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	var bodies []string
+	var differentBodies []string
 	for i := range 100 {
-		bodies = append(bodies, fmt.Sprintf(
+		differentBodies = append(differentBodies, fmt.Sprintf(
 			`{"query":"query Me%d { me { id username email realmRoles groups } }"}`, i))
 	}
-	me, data := []string{meQuery}, `"data":{"me":{"id"`
-	login := `{"query":"mutation { login(username: \"alice\", password: \"alice-password\") ` +
+	meBodies, meData := []string{meBody}, `"data":{"me":{"id"`
+	loginBody := `{"query":"mutation { login(username: \"alice\", password: \"alice-password\") ` +
 		`{ accessToken refreshToken } }"}`
-	deep := `{"query":"` + strings.Repeat("{ a ", 30) + strings.Repeat("} ", 30) + `"}`
+	deepBody := `{"query":"` + strings.Repeat("{ a ", 30) + strings.Repeat("} ", 30) + `"}`
 	targets := []*target{
-		{name: "bare net/http", server: s.bare, path: "/graphql", bodies: me, want: data},
-		{name: "bare, JSON in and out", server: s.bare, path: "/json", bodies: me, want: `"me"`},
-		{name: "me, one token", server: s.main, tokens: oneToken, bodies: me, want: data},
-		{name: "me, 1,000 tokens", server: s.main, tokens: manyTokens[:1000], bodies: me, want: data},
-		{name: "me, 10,000 tokens", server: s.main, tokens: manyTokens, bodies: me, want: data},
-		{name: "me, 100 documents", server: s.main, tokens: oneToken, bodies: bodies, want: data},
-		{name: "me, no token cache", server: s.cold, tokens: oneToken, bodies: me, want: data},
-		{name: "me, a wrong signature", server: s.main, tokens: []string{alter(oneToken[0])}, bodies: me,
-			want: "TOKEN_SIGNATURE"},
-		{name: "me, an unknown key", server: s.main, tokens: []string{unknownKeyToken}, bodies: me,
+		{name: "bare net/http", server: s.bare, path: "/graphql", bodies: meBodies, want: meData},
+		{name: "bare, JSON in and out", server: s.bare, path: "/json", bodies: meBodies, want: `"me"`},
+		{name: "me, one token", server: s.main, tokens: oneToken, bodies: meBodies, want: meData},
+		{name: "me, 1,000 tokens", server: s.main, tokens: manyTokens[:1000], bodies: meBodies, want: meData},
+		{name: "me, 10,000 tokens", server: s.main, tokens: manyTokens, bodies: meBodies, want: meData},
+		{name: "me, 100 documents", server: s.main, tokens: oneToken, bodies: differentBodies, want: meData},
+		{name: "me, no token cache", server: s.uncached, tokens: oneToken, bodies: meBodies, want: meData},
+		{name: "me, a wrong signature", server: s.main, tokens: []string{changeSignature(oneToken[0])},
+			bodies: meBodies, want: "TOKEN_SIGNATURE"},
+		{name: "me, an unknown key", server: s.main, tokens: []string{unknownKeyToken}, bodies: meBodies,
 			want: "KEY"},
 		{name: "an invalid document", server: s.main, tokens: oneToken,
 			bodies: []string{`{"query":"{ me { nothing } }"}`}, want: "GRAPHQL_VALIDATION_FAILED"},
 		{name: "a document that is too deep", server: s.main, tokens: oneToken,
-			bodies: []string{deep}, want: "OPERATION_TOO_LARGE"},
-		{name: "login", server: s.main, bodies: []string{login}, want: "accessToken"},
+			bodies: []string{deepBody}, want: "OPERATION_TOO_LARGE"},
+		{name: "login", server: s.main, bodies: []string{loginBody}, want: "accessToken"},
 	}
-	var chosen []*target
+	var selected []*target
 	for i, t := range targets {
 		if i > 0 && !strings.Contains(t.name, filter) {
 			continue
@@ -91,13 +91,13 @@ func (s *setup) targets(filter string) ([]*target, error) {
 		if t.script, err = s.writeScript(i, t); err != nil {
 			return nil, err
 		}
-		chosen = append(chosen, t)
+		selected = append(selected, t)
 	}
-	return chosen, nil
+	return selected, nil
 }
 
-// alter returns a token with a letter of its signature changed.
-func alter(token string) string {
+// changeSignature returns a token with one letter of its signature changed.
+func changeSignature(token string) string {
 	i := len(token) - 40
 	letter := "A"
 	if token[i] == 'A' {
@@ -108,7 +108,7 @@ func alter(token string) string {
 
 // writeScript writes the script that makes wrk send a target's tokens and bodies in turn.
 func (s *setup) writeScript(n int, t *target) (string, error) {
-	quoted := func(texts []string) string {
+	luaTable := func(texts []string) string {
 		var b strings.Builder
 		for _, text := range texts {
 			b.WriteString("[==[" + text + "]==],\n")
@@ -116,8 +116,8 @@ func (s *setup) writeScript(n int, t *target) (string, error) {
 		return "{" + b.String() + "}"
 	}
 	script := `
-local tokens = ` + quoted(t.tokens) + `
-local bodies = ` + quoted(t.bodies) + `
+local tokens = ` + luaTable(t.tokens) + `
+local bodies = ` + luaTable(t.bodies) + `
 local threads, n = 0, 0
 function setup(thread) thread:set("n", threads); threads = threads + 1 end
 function request()
@@ -136,7 +136,7 @@ end
 	return file, os.WriteFile(file, []byte(script), 0o600)
 }
 
-var resultLine = regexp.MustCompile(`RESULT (\d+) (\d+) (\S+) (\S+) (\S+) (\d+)`)
+var resultPattern = regexp.MustCompile(`RESULT (\d+) (\d+) (\S+) (\S+) (\S+) (\d+)`)
 
 // measure measures the target for one window, and appends the result.
 func (t *target) measure(opts options) error {
@@ -161,7 +161,7 @@ func (t *target) measure(opts options) error {
 	if err != nil {
 		return err
 	}
-	match := resultLine.FindSubmatch(out)
+	match := resultPattern.FindSubmatch(out)
 	if match == nil {
 		return fmt.Errorf("wrk printed %s", out)
 	}

@@ -17,6 +17,8 @@ import (
 	"example.com/notes/notes"
 )
 
+// Users can sign in, and add and list their own notes. Requests without a token for this API are
+// rejected.
 func TestServer(t *testing.T) {
 	kc := keycloaktest.New(t, keycloaktest.RealmSpec{ // a Keycloak in this process, for this test
 		Name:    "notes",
@@ -38,7 +40,7 @@ func TestServer(t *testing.T) {
 		Claims: map[string]any{"aud": "billing"},
 	}))
 
-	ask := func(token, query, want string) {
+	wantResponse := func(token, query, want string) {
 		t.Helper()
 		body := strings.NewReader(`{"query":` + strconv.Quote(query) + `}`)
 		request := httptest.NewRequest(http.MethodPost, "/graphql", body)
@@ -53,22 +55,23 @@ func TestServer(t *testing.T) {
 		}
 	}
 	const login, addNote = `mutation { login(username: "alice", password: "pa55word") { tokenType } }`, `mutation { addNote(text: "milk") { id text } }`
-	ask("", login, `{"data":{"login":{"tokenType":"Bearer"}}}`)
-	ask(alice, `{ me { username } }`, `{"data":{"me":{"username":"alice"}}}`)
-	ask(alice, addNote, `{"data":{"addNote":{"id":"1","text":"milk"}}}`)
-	ask(alice, `{ notes { text } }`, `{"data":{"notes":[{"text":"milk"}]}}`)
-	ask(bob, `{ notes { text } }`, `{"data":{"notes":[]}}`)
-	ask("", `{ notes { text } }`, `{"errors":[{"message":"Not authenticated","path":["notes"],"locations":[{"line":1,"column":3}],`+
+	wantResponse("", login, `{"data":{"login":{"tokenType":"Bearer"}}}`)
+	wantResponse(alice, `{ me { username } }`, `{"data":{"me":{"username":"alice"}}}`)
+	wantResponse(alice, addNote, `{"data":{"addNote":{"id":"1","text":"milk"}}}`)
+	wantResponse(alice, `{ notes { text } }`, `{"data":{"notes":[{"text":"milk"}]}}`)
+	wantResponse(bob, `{ notes { text } }`, `{"data":{"notes":[]}}`)
+	wantResponse("", `{ notes { text } }`, `{"errors":[{"message":"Not authenticated","path":["notes"],"locations":[{"line":1,"column":3}],`+
 		`"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_MISSING"}}],"data":null}`)
-	ask(foreign, `{ notes { text } }`, `{"errors":[{"message":"Token is not meant for this API","path":["notes"],"locations":[{"line":1,"column":3}],`+
+	wantResponse(foreign, `{ notes { text } }`, `{"errors":[{"message":"Token is not meant for this API","path":["notes"],"locations":[{"line":1,"column":3}],`+
 		`"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_NOT_ACCEPTED"}}],"data":null}`)
 	for range 99 {
 		must(store.Add(t.Context(), kc.Realm("notes").User("alice").ID(), "more"))
 	}
-	ask(alice, addNote, `{"errors":[{"message":"You can't keep more than 100 notes","path":["addNote"],"locations":[{"line":1,"column":12}],`+
+	wantResponse(alice, addNote, `{"errors":[{"message":"You can't keep more than 100 notes","path":["addNote"],"locations":[{"line":1,"column":12}],`+
 		`"extensions":{"code":"NOTEBOOK_FULL"}}],"data":null}`)
 }
 
+// must returns value, and panics if err isn't nil.
 func must[T any](value T, err error) T {
 	if err != nil {
 		panic(err)

@@ -16,31 +16,31 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// Following docs/extending.md in an empty directory creates the program in this directory. The test
-// compares both, and runs the program with keycloaktest in place of a real Keycloak.
+// Following docs/extending.md in an empty directory creates the same program as in this directory.
+// The test compares both, and runs the program with keycloaktest in place of a real Keycloak.
 func TestExtendingPage(t *testing.T) {
 	dir := must(os.Getwd())
 	root := filepath.Join(dir, "../..")
 	page := readFile(t, filepath.Join(root, "docs/extending.md"))
-	shell(t, "go mod tidy -diff && go -C ../.. mod download") // the rest needs no network
+	runShell(t, "go mod tidy -diff && go -C ../.. mod download") // later commands need no network
 	t.Setenv("GOPROXY",
-		"file://"+filepath.ToSlash(strings.TrimSpace(shell(t, "go env GOMODCACHE")))+
+		"file://"+filepath.ToSlash(strings.TrimSpace(runShell(t, "go env GOMODCACHE")))+
 			"/cache/download")
 	t.Setenv("GOFLAGS", "-mod=mod")
 	t.Setenv("GOWORK", "off")
 	t.Chdir(t.TempDir())
 	writeFile(t, "main_test.go", readFile(t, filepath.Join(dir, "main_test.go")))
 
-	block := regexp.MustCompile("(?ms)^```(\\w+)\n(?:(?://|#) (\\S+)\n)?(.*?)^```$")
-	for _, match := range block.FindAllStringSubmatch(page, -1) {
+	blockPattern := regexp.MustCompile("(?ms)^```(\\w+)\n(?:(?://|#) (\\S+)\n)?(.*?)^```$")
+	for _, match := range blockPattern.FindAllStringSubmatch(page, -1) {
 		switch language, name, text := match[1], match[2], match[3]; {
 		case name != "":
 			writeFile(t, name, text)
 		case language == "sh":
 			for command := range strings.Lines(text) {
-				shell(t, command)
+				runShell(t, command)
 				if strings.HasPrefix(command, "go mod init ") {
-					shell(t,
+					runShell(t,
 						"go mod edit -require=github.com/cloakql/cloakql@v0.0.0-00010101000000-000000000000 "+
 							"-replace=github.com/cloakql/cloakql="+root)
 					writeFile(t, "go.sum",
@@ -54,15 +54,16 @@ func TestExtendingPage(t *testing.T) {
 		}
 	}
 
-	// the lines of go.mod that differ between machines
-	varying := regexp.MustCompile(`(?m)^(go |replace .* => ).*`)
-	got, want := files(t, "."), files(t, dir)
+	// matches the lines of go.mod that differ between machines
+	varyingPattern := regexp.MustCompile(`(?m)^(go |replace .* => ).*`)
+	got, want := readFiles(t, "."), readFiles(t, dir)
 	for _, name := range []string{"page_test.go", ".local.env"} {
 		delete(want, name)
 		delete(got, name)
 	}
 	for name := range want {
-		if varying.ReplaceAllString(got[name], "$1") != varying.ReplaceAllString(want[name], "$1") {
+		gotText := varyingPattern.ReplaceAllString(got[name], "$1")
+		if gotText != varyingPattern.ReplaceAllString(want[name], "$1") {
 			t.Errorf("%s differs from what the page creates:\n%s", name, got[name])
 		}
 		delete(got, name)
@@ -71,7 +72,7 @@ func TestExtendingPage(t *testing.T) {
 		t.Errorf("the page creates %s, which isn't in this directory", name)
 	}
 
-	shell(t, "go build -o notes-server .")
+	runShell(t, "go build -o notes-server .")
 	kc := keycloaktest.New(t,
 		[]byte(readFile(t, filepath.Join(root, "deploy/keycloak/local-realm.json"))))
 	address := start(t, "./notes-server", "KEYCLOAK_SERVER_URL="+kc.URL, "ADDR=127.0.0.1:0")
@@ -127,8 +128,8 @@ func start(t *testing.T, program string, environ ...string) (address string) {
 	}
 }
 
-// shell runs a command line in the working directory and returns its output.
-func shell(t *testing.T, line string) string {
+// runShell runs a command line in the working directory and returns its output.
+func runShell(t *testing.T, line string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
@@ -142,8 +143,8 @@ func shell(t *testing.T, line string) string {
 	return string(output)
 }
 
-// files returns the contents of the files below a directory by name.
-func files(t *testing.T, directory string) map[string]string {
+// readFiles returns the contents of the files below a directory, by path.
+func readFiles(t *testing.T, directory string) map[string]string {
 	t.Helper()
 	found := map[string]string{}
 	err := filepath.WalkDir(directory, func(name string, entry fs.DirEntry, err error) error {
@@ -158,6 +159,7 @@ func files(t *testing.T, directory string) map[string]string {
 	return found
 }
 
+// readFile returns the contents of a file.
 func readFile(t *testing.T, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(name)
@@ -167,6 +169,7 @@ func readFile(t *testing.T, name string) string {
 	return string(text)
 }
 
+// writeFile writes a file, and creates its directory.
 func writeFile(t *testing.T, name, text string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
