@@ -84,7 +84,7 @@ func newResolver(t testing.TB, realm signin.Realm, limiter signin.Limiter) *Reso
 	return &Resolver{SignIn: service}
 }
 
-// newServer returns a server with this realm, which allows every attempt.
+// newServer returns a server with this realm and a limiter that allows every attempt.
 func newServer(t testing.TB, realm signin.Realm) *server {
 	t.Helper()
 	return newLimitedServer(t, realm, fakeLimiter{})

@@ -15,8 +15,8 @@ import (
 	gql "github.com/vektah/gqlparser/v2/ast"
 )
 
-// Each root field has the access rule that this test expects. So nobody changes an access rule by
-// mistake.
+// Each root field has the access rule that this test lists, so that a rule that was changed by
+// mistake is noticed.
 func TestNewSchema_rules(t *testing.T) {
 	schema, err := NewSchema(newResolver(t, fakeRealm{}, fakeLimiter{}))
 	if err != nil {
