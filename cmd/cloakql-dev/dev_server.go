@@ -14,28 +14,28 @@ import (
 	"github.com/cloakql/cloakql/settings"
 )
 
-// A devServer is the environment from which the server reads its settings, and the fake Keycloak
-// that the settings point to.
+// A devServer holds the environment from which the server reads its settings, and the fake Keycloak
+// that these settings name.
 type devServer struct {
-	environ []string                        // the process environment, with settings for the fake
-	note    string                          // shown with errors in the settings; may be empty
-	users   []console.User                  // suggested in the console's sign-in form
-	print   func(out io.Writer, url string) // called once the server listens; may be nil
-	stop    func()                          // stops the fake; nil if there is none
+	environ      []string                        // the process environment, with settings for the fake
+	settingsNote string                          // added to errors in the settings; may be empty
+	users        []console.User                  // suggested in the console's sign-in form
+	printHelp    func(out io.Writer, url string) // called once the server listens; may be nil
+	stop         func()                          // stops the fake; nil if there is none
 }
 
-// newDevServer starts a fake Keycloak with the realm local, and adds settings that point to it. If
-// the settings already name a Keycloak, it starts nothing. The server doesn't know that its
-// Keycloak is a fake, and verifies the tokens as usual.
+// newDevServer starts a fake Keycloak with the realm local, and adds settings that name it. If the
+// settings already name a Keycloak, newDevServer starts nothing. CloakQL doesn't know that its
+// Keycloak is a fake, and verifies tokens as usual.
 func newDevServer(environ []string, dir string) (devServer, error) {
 	values, err := settings.Lookup(environ, dir)
 	if err != nil {
-		return devServer{environ: environ}, nil // settings.Read reports it
+		return devServer{environ: environ}, nil // settings.Read reports the error
 	}
-	runtime, set := runtimeEnv(environ)
-	local := !set || runtime == "local"
+	runtime, isSet := runtimeEnv(environ)
+	isLocal := !isSet || runtime == "local"
 	if address := values.Get("KEYCLOAK_SERVER_URL"); address != "" {
-		if !local { // print nothing, because the log is JSON
+		if !isLocal { // print nothing, because the log is JSON
 			return devServer{environ: environ}, nil
 		}
 		source, remedy := "the environment", "unset KEYCLOAK_SERVER_URL"
@@ -46,31 +46,31 @@ func newDevServer(environ []string, dir string) (devServer, error) {
 		note := fmt.Sprintf(
 			"This is not the fake Keycloak: %s sets KEYCLOAK_SERVER_URL, so the server uses the "+
 				"Keycloak at %s. To use the fake, %s.", source, redactURL(address), remedy)
-		print := func(out io.Writer, _ string) { fmt.Fprintln(out, note) }
-		return devServer{environ: environ, note: note, print: print}, nil
+		printHelp := func(out io.Writer, _ string) { fmt.Fprintln(out, note) }
+		return devServer{environ: environ, settingsNote: note, printHelp: printHelp}, nil
 	}
-	if !local {
+	if !isLocal {
 		return devServer{}, fmt.Errorf(
 			"RUNTIME_ENV is %q: the fake Keycloak is for a developer's machine only. "+
 				"Use cmd/cloakql, and set KEYCLOAK_SERVER_URL (docs/settings.md)",
 			runtime)
 	}
-	if err := checkPartial(values, environ, dir); err != nil {
+	if err := checkPartialSettings(values, environ, dir); err != nil {
 		return devServer{}, err
 	}
 	fake, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{localrealm.JSON}})
 	if err != nil {
 		return devServer{}, err
 	}
-	added := fakeSettings(fake.URL)
+	fakeEnviron := fakeSettings(fake.URL)
 	if values.Get("KEYCLOAK_AUDIENCE") == "" {
-		added = append(added, "KEYCLOAK_AUDIENCE=local-api")
+		fakeEnviron = append(fakeEnviron, "KEYCLOAK_AUDIENCE=local-api")
 	}
 	return devServer{
-		environ: slices.Concat(environ, added),
+		environ: slices.Concat(environ, fakeEnviron),
 		users:   []console.User{{Username: "alice", Password: "alice-password"}},
 		stop:    fake.Close,
-		print: func(out io.Writer, url string) {
+		printHelp: func(out io.Writer, url string) {
 			const login = `{"query":"mutation { login(username: \"alice\", password: \"alice-password\") { accessToken refreshToken expiresIn } }"}`
 			fmt.Fprint(out, strings.Join([]string{
 				"Console   " + strings.TrimSuffix(url, "graphql") +
@@ -86,9 +86,9 @@ func newDevServer(environ []string, dir string) (devServer, error) {
 	}, nil
 }
 
-// checkPartial returns an error if the settings name a realm or a client, but no Keycloak. The
-// error includes any other problems in the settings.
-func checkPartial(values settings.Values, environ []string, dir string) error {
+// checkPartialSettings returns an error if the settings name a realm or a client, but no Keycloak.
+// The error includes any other problems in the settings.
+func checkPartialSettings(values settings.Values, environ []string, dir string) error {
 	var names []string
 	for _, name := range []string{
 		"KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID", "KEYCLOAK_CLIENT_SECRET_KEY",
@@ -113,7 +113,8 @@ func checkPartial(values settings.Values, environ []string, dir string) error {
 	return errors.Join(err, otherErr)
 }
 
-// fakeSettings returns the settings for the realm local of the Keycloak at address.
+// fakeSettings returns the settings for the realm local at a Keycloak, as environment entries.
+// address is the Keycloak's URL.
 func fakeSettings(address string) []string {
 	return []string{
 		"KEYCLOAK_SERVER_URL=" + address, "KEYCLOAK_REALM_NAME=local",
@@ -121,7 +122,7 @@ func fakeSettings(address string) []string {
 	}
 }
 
-// withVerb returns "A is" or "A, B and C are".
+// withVerb joins names and adds a verb: "A is", or "A, B and C are".
 func withVerb(names []string) string {
 	if len(names) == 1 {
 		return names[0] + " is"
@@ -138,12 +139,12 @@ func redactURL(text string) string {
 	return parsed.Redacted()
 }
 
-// runtimeEnv returns the value of RUNTIME_ENV, and whether it is set, even if empty.
-func runtimeEnv(environ []string) (value string, set bool) {
+// runtimeEnv returns the value of RUNTIME_ENV. isSet is true even if the value is empty.
+func runtimeEnv(environ []string) (value string, isSet bool) {
 	for _, entry := range environ {
 		if name, text, _ := strings.Cut(entry, "="); name == "RUNTIME_ENV" {
-			value, set = text, true
+			value, isSet = text, true
 		}
 	}
-	return value, set
+	return value, isSet
 }

@@ -8,20 +8,20 @@ import (
 	"testing"
 )
 
-// With settings for a real Keycloak, the fake isn't started. The output tells this, and how to use
-// the fake instead.
+// With settings for a real Keycloak, newDevServer doesn't start the fake. The output says so, and
+// how to use the fake instead.
 func TestNewDevServer_realKeycloak(t *testing.T) {
-	const real = "KEYCLOAK_SERVER_URL=http://localhost:8080\nKEYCLOAK_REALM_NAME=local\nKEYCLOAK_CLIENT_ID=local-api\nKEYCLOAK_CLIENT_SECRET_KEY=hush\n"
+	const realKeycloakSettings = "KEYCLOAK_SERVER_URL=http://localhost:8080\nKEYCLOAK_REALM_NAME=local\nKEYCLOAK_CLIENT_ID=local-api\nKEYCLOAK_CLIENT_SECRET_KEY=hush\n"
 	for name, tt := range map[string]struct {
 		file    string
 		environ []string
 		want    string
 	}{
-		"file": {real, nil, "This is not the fake Keycloak: .local.env sets KEYCLOAK_SERVER_URL, so the server uses the Keycloak at http://localhost:8080. " +
+		"settings file": {realKeycloakSettings, nil, "This is not the fake Keycloak: .local.env sets KEYCLOAK_SERVER_URL, so the server uses the Keycloak at http://localhost:8080. " +
 			"To use the fake, move .local.env away, or remove its KEYCLOAK_ lines."},
-		"environment": {"", strings.Fields(real), "This is not the fake Keycloak: the environment sets KEYCLOAK_SERVER_URL, so the server uses the Keycloak at http://localhost:8080. " +
+		"environment": {"", strings.Fields(realKeycloakSettings), "This is not the fake Keycloak: the environment sets KEYCLOAK_SERVER_URL, so the server uses the Keycloak at http://localhost:8080. " +
 			"To use the fake, unset KEYCLOAK_SERVER_URL."},
-		"both": {real, []string{"KEYCLOAK_SERVER_URL=http://me:s3cret@sso.example.com"}, "the environment sets KEYCLOAK_SERVER_URL, so the server uses the Keycloak at http://me:xxxxx@sso.example.com."},
+		"environment overrides file": {realKeycloakSettings, []string{"KEYCLOAK_SERVER_URL=http://me:s3cret@sso.example.com"}, "the environment sets KEYCLOAK_SERVER_URL, so the server uses the Keycloak at http://me:xxxxx@sso.example.com."},
 	} {
 		dir := t.TempDir()
 		if tt.file != "" {
@@ -35,20 +35,25 @@ func TestNewDevServer_realKeycloak(t *testing.T) {
 			t.Fatal(err)
 		}
 		var out strings.Builder
-		dev.print(&out, "http://127.0.0.1:8000/graphql")
-		if !strings.Contains(out.String(), tt.want) || dev.stop != nil {
+		dev.printHelp(&out, "http://127.0.0.1:8000/graphql")
+		if !strings.Contains(out.String(), tt.want) {
 			t.Errorf("%s: printed %q, want %q", name, out.String(), tt.want)
+		}
+		if dev.stop != nil {
+			t.Errorf("%s: newDevServer started the fake Keycloak", name)
 		}
 		// If the settings have a problem, the error includes the note.
 		err = run(t.Context(), append(tt.environ, "REFRESH_GRACE=1h"), dir, io.Discard)
 		if err == nil || !strings.Contains(err.Error(), "REFRESH_GRACE: is 1h") ||
 			!strings.Contains(err.Error(), tt.want) {
-			t.Errorf("%s: run() = %v, want the problem and %q", name, err, tt.want)
+			t.Errorf("%s: run() = %v, want an error about REFRESH_GRACE and %q", name, err,
+				tt.want)
 		}
 	}
 }
 
-// Settings that name a realm or a client but no Keycloak are an error, along with other problems.
+// Settings that name a realm or a client but no Keycloak are an error, which also includes other
+// problems in the settings.
 func TestNewDevServer_partialSettings(t *testing.T) {
 	_, err := newDevServer([]string{"KEYCLOAK_REALM_NAME=a/b", "KEYCLOAK_CLIENT_ID=a",
 		"REFRESH_GRACE=1h"}, t.TempDir())
@@ -56,7 +61,7 @@ func TestNewDevServer_partialSettings(t *testing.T) {
 		"KEYCLOAK_SERVER_URL isn't", "KEYCLOAK_REALM_NAME: \"a/b\" can't be",
 		"REFRESH_GRACE: is 1h"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("newDevServer() = %v, want %q", err, want)
+			t.Errorf("newDevServer() = %v, want an error with %q", err, want)
 		}
 	}
 }

@@ -39,7 +39,7 @@ func main() {
 	}
 }
 
-// run serves until ctx is done.
+// run serves until ctx is done, and writes its output to out.
 func run(ctx context.Context, environ []string, dir string, out io.Writer) error {
 	dev, err := newDevServer(environ, dir)
 	if err != nil {
@@ -50,15 +50,15 @@ func run(ctx context.Context, environ []string, dir string, out io.Writer) error
 	}
 	config, err := settings.Read(dev.environ, dir)
 	if err != nil {
-		if dev.note != "" {
-			err = fmt.Errorf("%w\n%s", err, dev.note)
+		if dev.settingsNote != "" {
+			err = fmt.Errorf("%w\n%s", err, dev.settingsNote)
 		}
 		return err
 	}
 	config.Server.HTTP.ConsoleUsers = dev.users
 	return program.Serve(ctx, config, out, func(url string) {
-		if dev.print != nil {
-			dev.print(out, url)
+		if dev.printHelp != nil {
+			dev.printHelp(out, url)
 		}
 	})
 }

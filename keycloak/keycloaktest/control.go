@@ -44,8 +44,8 @@ func (r *Realm) EndpointURL(endpoint string) string {
 func (r *Realm) Ignored() []string { return slices.Clone(r.mustExist().ignored) }
 
 // Update changes realm settings as a PUT to the admin API does. patch is a JSON object with fields
-// of a realm file, which replace the realm's. Update can't change users, clients, roles, groups,
-// client scopes or keys.
+// of a realm file; they replace the realm's values. Update can't change users, clients, roles,
+// groups, client scopes or keys.
 func (r *Realm) Update(patch []byte) error {
 	if err := r.check(); err != nil {
 		return err
@@ -73,7 +73,7 @@ func (r *Realm) SetNotBefore(t time.Time) {
 }
 
 // UpdateClient changes a client's settings, secret and protocol mappers as Update changes a realm's
-// settings. It keeps attributes that aren't in patch; an empty value deletes an attribute.
+// settings. Attributes that aren't in patch stay; an empty value deletes an attribute.
 func (r *Realm) UpdateClient(clientID string, patch []byte) error {
 	if err := r.check(); err != nil {
 		return err
@@ -108,7 +108,7 @@ func (r *Realm) UpdateClient(clientID string, patch []byte) error {
 	c.enabled, c.standardFlow, c.fullScope = valueOr(patched.Enabled, true),
 		valueOr(patched.StandardFlowEnabled, true),
 		valueOr(patched.FullScopeAllowed, !patched.ConsentRequired)
-	// Updating a client adds this scope; importing a file that lists the account doesn't.
+	// An update adds the scope service_account. An import doesn't if the file has the account.
 	r.addServiceAccountScope(c)
 	c.unsupported = realmfile.UnsupportedSettings(patched)
 	if patched.Secret != maskedSecret {
@@ -117,16 +117,16 @@ func (r *Realm) UpdateClient(clientID string, patch []byte) error {
 	return nil
 }
 
-// A Session describes a user's session. An offline session may have the same ID as the session that
-// it was created from.
+// A Session describes a user's session. An offline session may have the same ID as the online
+// session that it was created from.
 type Session struct {
 	ID, UserID string
 	Offline    bool
 	Clients    []string // the client IDs of the session's clients, sorted
 }
 
-// EndSession ends the session with the ID and the Offline flag of session, and sends the
-// back-channel logouts. It ignores the other fields. It reports whether the session existed.
+// EndSession ends a session and sends the back-channel logouts. It finds the session by ID and
+// Offline and ignores the other fields. It reports whether the session existed.
 func (r *Realm) EndSession(session Session) bool {
 	r.mustExist().mu.Lock()
 	s := r.sessionByID(session.ID, session.Offline)
@@ -134,7 +134,7 @@ func (r *Realm) EndSession(session Session) bool {
 		r.mu.Unlock()
 		return false
 	}
-	notices := r.end(s, r.server.Now())
+	notices := r.endSession(s, r.server.Now())
 	r.mu.Unlock()
 	r.notify(notices)
 	return true
@@ -149,9 +149,9 @@ func (r *Realm) Sessions() []Session {
 	defer r.mu.Unlock()
 	now := r.server.Now()
 	var all []Session
-	for _, sessions := range []map[string]*session{r.sessions, r.offline} {
+	for _, sessions := range []map[string]*session{r.sessions, r.offlineSessions} {
 		for _, s := range sessions {
-			if r.alive(s, now) {
+			if r.sessionActive(s, now) {
 				all = append(all,
 					Session{s.id, s.user.ID, s.offline, slices.Sorted(maps.Keys(s.clients))})
 			}
@@ -167,7 +167,7 @@ var (
 			"for a name that the server doesn't have, or from Server.Import")
 )
 
-// check returns an error if the realm was removed or r is nil or empty.
+// check returns an error if the realm was removed, or if r is nil or the zero Realm.
 func (r *Realm) check() error {
 	if r == nil || r.server == nil {
 		return errNoRealm

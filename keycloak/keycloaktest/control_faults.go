@@ -13,7 +13,7 @@ import (
 )
 
 // A Fault makes requests fail. Set one of Hang, Disconnect, Status and Truncate; if several are
-// set, the first in this order applies. Delay can be combined with any of them, or used without.
+// set, the first in this order applies. Delay works with each of them, and by itself.
 type Fault struct {
 	// Endpoint is the endpoint that fails, named as in Request: "/token", "/certs". Empty means all
 	// endpoints.
@@ -28,18 +28,19 @@ type Fault struct {
 	Hang bool
 	// Disconnect closes the connection without a response.
 	Disconnect bool
-	// Status is the status of a response with Body and ContentType; the default type is text/html.
+	// Status responds with this status, Body and ContentType. The default type is text/html.
 	Status      int
 	Body        string
 	ContentType string
-	// Truncate sends the first half of the normal response, with the Content-Length of the whole.
+	// Truncate sends the first half of the normal response, with the full response's
+	// Content-Length.
 	Truncate bool
 
 	removed chan struct{} // closed when the fault is removed
 }
 
-// Fail injects a fault and returns a function that removes it. Calling the function more than once
-// does nothing. If several faults match a request, the last one injected applies. Fail ignores a
+// Fail injects a fault and returns a function that removes it. Further calls of the function do
+// nothing. If several faults match a request, the last one injected applies. Fail ignores a
 // fault with no effect. It panics if the fake has no such Endpoint or Status isn't a valid status
 // code, because the fault would never happen.
 func (s *Server) Fail(f Fault) (remove func()) {

@@ -7,18 +7,18 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// createKeys creates the keys of a new realm: the keys that its realm file configures or, as in
-// Keycloak, an RSA signing key, an RSA encryption key and an HMAC key, which isn't published. index
-// is the realm's index in its server.
+// createKeys creates the keys of a new realm: the keys that its realm file configures or else, as
+// in Keycloak, an RSA signing key, an RSA encryption key and an unpublished HMAC key. index is the
+// realm's index in its server.
 func (r *Realm) createKeys(index int) {
 	if r.settings.Keys != nil {
 		r.createFileKeys(index)
 		return
 	}
 	go encryptionKey() // the first realm of a process needs two RSA keys: generate them in parallel
-	signingKey := rsaKey(r.server.rsaKey(index, 0), "RS256", r.name)
+	signingKey := keyFromRSA(r.server.rsaKey(index, 0), "RS256", r.name)
 	signingKey.priority = 100
-	encKey := rsaKey(encryptionKey(), "RSA-OAEP", r.name)
+	encKey := keyFromRSA(encryptionKey(), "RSA-OAEP", r.name)
 	refreshKey := newKey("HMAC", "HS512", r.name)
 	refreshKey.priority = 100
 	r.keys = keySet{r.name, []*key{signingKey, encKey, refreshKey}}
@@ -29,7 +29,8 @@ type Key struct {
 	ID        string // kid
 	Algorithm string // RS256, HS512, RSA-OAEP ...
 	Use       string // sig or enc
-	// Priority decides which active key signs: the highest, or the newest of equal priority.
+	// Priority selects the signing key: the active key with the highest priority signs, or the
+	// newest of several such keys.
 	Priority int
 	Passive  bool // published and used to verify signatures, but not to sign
 }
@@ -45,8 +46,8 @@ func (r *Realm) Keys() []Key {
 	return keys
 }
 
-// AddKey generates a signing key with the Algorithm, Priority and Passive of k, and returns its
-// kid.
+// AddKey generates a signing key with the Algorithm, Priority and Passive fields of k, and returns
+// its kid.
 func (r *Realm) AddKey(k Key) (kid string, err error) {
 	if err := r.check(); err != nil {
 		return "", err
@@ -55,8 +56,8 @@ func (r *Realm) AddKey(k Key) (kid string, err error) {
 		return "", fmt.Errorf("keycloaktest: %q isn't a signature algorithm of Keycloak",
 			k.Algorithm)
 	}
-	added := newKey(realmfile.MaterialOf(k.Algorithm), k.Algorithm, r.name)
-	added.priority, added.passive = k.Priority, k.Passive
+	signingKey := newKey(realmfile.MaterialOf(k.Algorithm), k.Algorithm, r.name)
+	signingKey.priority, signingKey.passive = k.Priority, k.Passive
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.check(); err != nil {
@@ -65,8 +66,8 @@ func (r *Realm) AddKey(k Key) (kid string, err error) {
 	if len(r.keys.keys) >= maxKeys {
 		return "", fmt.Errorf("keycloaktest: a realm has at most %d keys: remove some", maxKeys)
 	}
-	r.keys.keys = append(r.keys.keys, added)
-	return added.kid, nil
+	r.keys.keys = append(r.keys.keys, signingKey)
+	return signingKey.kid, nil
 }
 
 // maxKeys is the maximum number of keys of a realm.
@@ -104,7 +105,7 @@ func (r *Realm) SetKeyPassive(kid string, passive bool) error {
 	return fmt.Errorf("keycloaktest: the realm has no key %q", kid)
 }
 
-// RemoveKey deletes a key. Tokens that it signed are no longer valid.
+// RemoveKey deletes a key. Tokens signed with it become invalid.
 func (r *Realm) RemoveKey(kid string) error {
 	if err := r.check(); err != nil {
 		return err

@@ -65,11 +65,12 @@ func (r *Realm) signIn(clientID, username, scope string) (*unsignedResponse, err
 	if err != nil {
 		return nil, errors.New("keycloaktest: " + err.description)
 	}
-	g := &grant{realm: r, client: c, user: u, scope: granted, shortcut: "ro", now: r.server.Now()}
+	g := &grant{realm: r, client: c, user: u, scope: granted, grantTypeShortcut: "ro",
+		now: r.server.Now()}
 	if err := r.startSession(g); err != nil {
 		return nil, errors.New("keycloaktest: " + err.description)
 	}
-	return g.issue(!c.isFalse("use.refresh.tokens")), nil
+	return g.issue(!c.attributeIsFalse("use.refresh.tokens")), nil
 }
 
 // A TokenSpec describes a token for Mint, valid or not. The zero value describes a JWT that has the
@@ -92,8 +93,8 @@ type TokenSpec struct {
 }
 
 // Mint creates a token without creating a session. Userinfo and introspection accept the token if
-// azp names a client and sid a session of that client. A token without sid counts as a token of the
-// client's service account.
+// its azp claim names a client and its sid claim names a session of that client. A token without
+// sid counts as a token of the client's service account.
 func (r *Realm) Mint(spec TokenSpec) (string, error) {
 	if err := r.check(); err != nil {
 		return "", err

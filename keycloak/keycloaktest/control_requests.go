@@ -48,7 +48,7 @@ func (s *Server) Count(endpoint string) int {
 	return total
 }
 
-// ResetRequests clears the records of Requests and the counters of Count.
+// ResetRequests clears the results of Requests and Count.
 func (s *Server) ResetRequests() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -58,7 +58,7 @@ func (s *Server) ResetRequests() {
 
 // record records a request and returns the fault that applies to it, or nil.
 func (s *Server) record(request *http.Request) *Fault {
-	now := s.clock() // the caller's code, so call it without the lock
+	now := s.clock() // may be the test's own function, so call it without the lock
 	endpoint := ""
 	if _, rest, inRealm := s.locate(request.URL); inRealm && isEndpoint(rest) {
 		endpoint = strings.TrimPrefix(rest, oidc)
@@ -78,8 +78,8 @@ func (s *Server) record(request *http.Request) *Fault {
 // isEndpoint reports whether a path below /realms/{realm} is an endpoint.
 func isEndpoint(path string) bool { _, ok := endpoints()[path]; return ok }
 
-// mustBeEndpoint panics if name isn't an endpoint's name as Request.Endpoint has it. The empty
-// name, for all endpoints, is allowed.
+// mustBeEndpoint panics unless name is an endpoint's name, in the form of Request.Endpoint, or
+// empty, which stands for all endpoints.
 func mustBeEndpoint(name string) {
 	if strings.HasPrefix(name, oidc) || !isEndpoint(name) && !isEndpoint(oidc+name) {
 		panic(

@@ -40,7 +40,8 @@ func (r *Realm) User(name string) *User {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if account := r.names[strings.ToLower(name)]; account != nil && account.ServiceAccountOf != "" {
+	account := r.usersByName[strings.ToLower(name)]
+	if account != nil && account.ServiceAccountOf != "" {
 		return &User{r, account.ID}
 	}
 	if found := r.userByLogin(name); found != nil {
@@ -59,7 +60,7 @@ func (r *Realm) UserByID(id string) *User {
 	return &User{r, id}
 }
 
-// AddUser adds a user. document is an entry of the users list of a realm file. Like Keycloak's
+// AddUser adds a user. document is an entry from the users list of a realm file. Like Keycloak's
 // admin API, and unlike an import, AddUser assigns the realm's default role, groups and required
 // actions, and drops attributes that the realm's user profile doesn't declare, unless the profile
 // allows unmanaged attributes.
@@ -80,10 +81,10 @@ func (r *Realm) AddUser(document []byte) (*User, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !slices.Contains(rep.RealmRoles, r.defaultRole()) {
-		rep.RealmRoles = append(rep.RealmRoles, r.defaultRole())
+	if !slices.Contains(rep.RealmRoles, r.defaultRoleName()) {
+		rep.RealmRoles = append(rep.RealmRoles, r.defaultRoleName())
 	}
-	// The rest of this function is what the admin API does and an import doesn't.
+	// From here on, the function does what the admin API does and an import doesn't.
 	rep.Groups = slices.Concat(rep.Groups, r.settings.DefaultGroups)
 	for _, credential := range rep.Credentials {
 		if credential.Temporary {
@@ -127,7 +128,8 @@ func (u *User) change(f func(*user) error) error {
 }
 
 // Update changes the user as a PUT to the admin API does. patch is a JSON object with fields of a
-// user in a realm file, which replace the user's. Update can't change roles, groups or credentials.
+// user in a realm file; they replace the user's values. Update can't change roles, groups or
+// credentials.
 func (u *User) Update(patch []byte) error {
 	return u.change(func(found *user) error {
 		patched, err := realmfile.PatchUser(found.User, patch)
@@ -156,7 +158,7 @@ func (u *User) Update(patch []byte) error {
 func (u *User) Delete() error {
 	return u.change(func(found *user) error {
 		u.realm.unindex(found)
-		for _, sessions := range []map[string]*session{u.realm.sessions, u.realm.offline} {
+		for _, sessions := range []map[string]*session{u.realm.sessions, u.realm.offlineSessions} {
 			maps.DeleteFunc(sessions, func(_ string, s *session) bool { return s.user == found })
 		}
 		return nil
@@ -172,7 +174,7 @@ func (u *User) Logout() error {
 		found.NotBefore = now.Unix()
 		for _, s := range u.realm.sessions {
 			if s.user == found {
-				notices = append(notices, u.realm.end(s, now)...)
+				notices = append(notices, u.realm.endSession(s, now)...)
 			}
 		}
 		return nil
@@ -191,7 +193,7 @@ func (u *User) RevokeConsent(clientID string) error {
 			return fmt.Errorf("keycloaktest: the realm has no client %q", clientID)
 		}
 		delete(found.consents, clientID)
-		for _, sessions := range []map[string]*session{u.realm.sessions, u.realm.offline} {
+		for _, sessions := range []map[string]*session{u.realm.sessions, u.realm.offlineSessions} {
 			for _, s := range sessions {
 				if s.user != found {
 					continue
@@ -223,7 +225,7 @@ type Role struct {
 	Name   string
 }
 
-// realmRoles returns r as the first argument of Realm.rolesOf.
+// realmRoles returns r in a list of realm roles, or nil if r is a client role.
 func (r Role) realmRoles() []string {
 	if r.Client != "" {
 		return nil
@@ -231,7 +233,7 @@ func (r Role) realmRoles() []string {
 	return []string{r.Name}
 }
 
-// clientRoles returns r as the second argument of Realm.rolesOf.
+// clientRoles returns r by client, as a realm file lists client roles, or nil if r is a realm role.
 func (r Role) clientRoles() map[string][]string {
 	if r.Client == "" {
 		return nil
@@ -239,11 +241,11 @@ func (r Role) clientRoles() map[string][]string {
 	return map[string][]string{r.Client: {r.Name}}
 }
 
-// GrantRole assigns a role to the user, creating the role if necessary. It returns an error if the
-// realm has no such client.
+// GrantRole assigns a role to the user, creating the role if necessary. It returns an error if
+// r.Client doesn't exist.
 func (u *User) GrantRole(r Role) error {
 	return u.change(func(found *user) error {
-		roles, err := u.realm.rolesOf(r.realmRoles(), r.clientRoles(), true)
+		roles, err := u.realm.findRoles(r.realmRoles(), r.clientRoles(), true)
 		if err != nil {
 			return fmt.Errorf("keycloaktest: %w", err)
 		}
@@ -252,11 +254,11 @@ func (u *User) GrantRole(r Role) error {
 	})
 }
 
-// RevokeRole removes a role assigned to the user. Roles that the user has through groups stay. It
-// returns an error if the realm has no such role.
+// RevokeRole removes a role assigned to the user. The user keeps roles that a group gives them.
+// RevokeRole returns an error if the realm has no such role.
 func (u *User) RevokeRole(r Role) error {
 	return u.change(func(found *user) error {
-		if _, err := u.realm.rolesOf(r.realmRoles(), r.clientRoles(), false); err != nil {
+		if _, err := u.realm.findRoles(r.realmRoles(), r.clientRoles(), false); err != nil {
 			return fmt.Errorf("keycloaktest: %w", err)
 		}
 		found.roles = slices.DeleteFunc(found.roles, func(assigned *role) bool {
@@ -293,7 +295,7 @@ func (u *User) Failures() (count int, err error) {
 // Locked reports whether brute-force protection has locked the user.
 func (u *User) Locked() (locked bool, err error) {
 	err = u.change(func(found *user) error {
-		locked = u.realm.locked(found, u.realm.server.Now())
+		locked = u.realm.isLocked(found, u.realm.server.Now())
 		return nil
 	})
 	return locked, err

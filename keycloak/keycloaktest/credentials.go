@@ -23,8 +23,8 @@ type otpCredential struct {
 	usedSteps []int64 // time steps of accepted codes, newest last
 }
 
-// addCredential sets the user's password or one-time code secret to a credential of a realm file.
-func (u *user) addCredential(rep realmfile.Credential, settings realmfile.Realm) error {
+// addCredential sets the user's password or one-time code secret from a credential in a realm file.
+func (u *user) addCredential(rep realmfile.Credential) error {
 	switch {
 	case rep.Hashed() || !rep.Known(): // not supported; Ignored lists it
 		return nil
@@ -162,7 +162,7 @@ func (r *Realm) recordFailure(u *user, now time.Time) {
 	}
 	quickLogin := time.Millisecond *
 		time.Duration(valueOr(settings.QuickLoginCheckMilliSeconds, 1000))
-	// Hashing a password takes Keycloak longer than this, so its failures are further apart.
+	// Keycloak's failures are further apart than this, because it takes longer to hash a password.
 	const minInterval = 10 * time.Millisecond
 	if wait == 0 && !isFirst && sinceLast < quickLogin && quickLogin > minInterval {
 		wait = seconds(valueOr(settings.MinimumQuickLoginWait, 60))
@@ -187,24 +187,24 @@ func (r *Realm) resetFailures(u *user) {
 }
 
 // locked reports whether brute-force protection has locked the user, temporarily or permanently.
-func (r *Realm) locked(u *user, now time.Time) bool {
+func (r *Realm) isLocked(u *user, now time.Time) bool {
 	return r.settings.BruteForceProtected && now.Before(u.lockedUntil) || u.lockedPermanently
 }
 
 // verifyProfile is the required action of users with an incomplete profile.
 const verifyProfile = "VERIFY_PROFILE"
 
-// profileIncomplete reports whether a user's profile lacks required attributes.
-func (r *Realm) profileIncomplete(u *user) bool {
+// hasIncompleteProfile reports whether a user's profile lacks required attributes.
+func (r *Realm) hasIncompleteProfile(u *user) bool {
 	return u.ServiceAccountOf == "" && !r.profile.Complete(&u.User, &r.settings)
 }
 
 // pendingActions returns the required actions that a user must complete: the actions assigned to
-// the user and the actions that follow from the realm's settings, except for disabled ones.
+// the user and the actions that follow from the realm's settings, except for disabled actions.
 func (r *Realm) pendingActions(u *user) []string {
 	disabled := func(alias string) bool {
 		if r.settings.RequiredActions == nil {
-			return false // without a list in the file, Keycloak enables its defaults
+			return false // if the file has no list, Keycloak enables its default actions
 		}
 		for _, action := range r.settings.RequiredActions {
 			if action.Alias == alias {
@@ -216,7 +216,7 @@ func (r *Realm) pendingActions(u *user) []string {
 	pending := slices.DeleteFunc(slices.Clone(u.RequiredActions), func(alias string) bool {
 		return alias == verifyProfile || disabled(alias)
 	})
-	if r.profileIncomplete(u) && !disabled(verifyProfile) {
+	if r.hasIncompleteProfile(u) && !disabled(verifyProfile) {
 		pending = append(pending, verifyProfile)
 	}
 	const verifyEmail = "VERIFY_EMAIL"
@@ -226,7 +226,7 @@ func (r *Realm) pendingActions(u *user) []string {
 	}
 	const updatePassword = "UPDATE_PASSWORD"
 	if age := realmfile.PasswordExpiry(r.settings.PasswordPolicy); age > 0 && u.password != "" &&
-		r.server.Now().Sub(u.passwordSet) > age && !disabled(updatePassword) &&
+		r.server.Now().Sub(u.passwordSetAt) > age && !disabled(updatePassword) &&
 		!slices.Contains(pending, updatePassword) {
 		pending = append(pending, updatePassword)
 	}

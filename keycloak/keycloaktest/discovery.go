@@ -23,7 +23,7 @@ func (r *Realm) Issuer() string {
 }
 
 // loadFrontendURL sets r.frontendURL from the realm's attributes. The caller holds the lock, unless
-// the realm is new.
+// the realm is still being built.
 func (r *Realm) loadFrontendURL() {
 	address := r.settings.Attributes["frontendUrl"]
 	r.frontendURL.Store(&address)
@@ -47,12 +47,12 @@ func (r *Realm) info(*request) response {
 // keySetType is the media type of a key set (RFC 7517 8.5.2).
 const keySetType = "application/jwk-set+json"
 
-// certs serves the realm's key set.
+// certs serves the realm's JSON Web Key Set.
 func (r *Realm) certs(req *request) response {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.checkTLS(req); err != nil {
-		return err.plain()
+		return err.plainResponse()
 	}
 	resp := jsonResponse(200, noCache, r.keys.jwks())
 	if strings.Contains(req.Header.Get("Accept"), keySetType) &&
@@ -68,7 +68,7 @@ func (r *Realm) discovery(req *request) response {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.checkTLS(req); err != nil {
-		return err.plain()
+		return err.plainResponse()
 	}
 	base := r.Issuer() + oidc
 	clientAuthentication := []string{"client_secret_basic", "client_secret_post"}
@@ -93,7 +93,7 @@ func (r *Realm) discovery(req *request) response {
 		"subject_types_supported":               []string{"public"},
 		"id_token_signing_alg_values_supported": realmfile.SignatureAlgorithms,
 		"scopes_supported":                      scopes,
-		"acr_values_supported":                  r.levels(),
+		"acr_values_supported":                  r.acrValues(),
 		"claims_supported": []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "name",
 			"given_name", "family_name", "preferred_username",
 			"email", "acr", "azp", "nonce"},
@@ -109,9 +109,9 @@ func (r *Realm) discovery(req *request) response {
 	})
 }
 
-// levels returns the names of the realm's authentication levels, including 0 and 1, which every
-// realm has.
-func (r *Realm) levels() []string {
+// acrValues returns the names of the realm's authentication levels, including "0" and "1", which
+// every realm has.
+func (r *Realm) acrValues() []string {
 	return append([]string{"0", "1"},
 		slices.Sorted(maps.Keys(realmfile.Levels(r.settings.Attributes)))...)
 }

@@ -13,8 +13,8 @@
 // The fake has the endpoints for discovery and keys, authorization (with PKCE and a plain login
 // page), tokens, device authorization, userinfo, introspection, revocation, and logout with a
 // refresh token or in the browser. The token endpoint supports the grants password (with one-time
-// codes), refresh_token, authorization_code, client_credentials and device_code. Clients that
-// configure back-channel logout get it.
+// codes), refresh_token, authorization_code, client_credentials and device_code. The fake
+// sends back-channel logouts to the clients that configure them.
 //
 // Sessions and their lifespans, single-use refresh tokens and the penalty for reusing one, required
 // actions, brute-force protection, client scopes and protocol mappers work as in Keycloak, down to
@@ -28,7 +28,7 @@
 // names the feature; other requests work. Requests to Keycloak's other endpoints, such as the admin
 // API, get 501 too: use the methods of [Server], [Realm] and [User] instead. If Keycloak's import
 // rejects a file, the fake rejects it too, and gives the reason. It ignores private keys in a realm
-// file; each realm generates its own.
+// file: each realm generates its own keys.
 //
 // # Outgoing requests
 //

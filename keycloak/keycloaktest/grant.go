@@ -7,66 +7,66 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-const deviceGrant = "urn:ietf:params:oauth:grant-type:device_code"
+const deviceGrantType = "urn:ietf:params:oauth:grant-type:device_code"
 
-// grantTypes returns the supported grants by grant_type. Keycloak's other grants are in
-// otherGrants.
+// grantTypes returns the functions that handle the supported grants, by grant_type. Keycloak's
+// other grants are in otherGrants.
 func grantTypes() map[string]func(*request, *client) (*unsignedResponse, *oauthError) {
 	return map[string]func(*request, *client) (*unsignedResponse, *oauthError){
 		"password":           (*request).passwordGrant,
 		"refresh_token":      (*request).refreshGrant,
 		"client_credentials": (*request).clientCredentialsGrant,
 		"authorization_code": (*request).codeGrant,
-		deviceGrant:          (*request).deviceGrant,
+		deviceGrantType:      (*request).deviceGrant,
 	}
 }
 
-// otherGrants are the grants that only Keycloak supports. A client without the grant gets
-// Keycloak's error; other clients get 501.
+// otherGrants handles the grants that only Keycloak supports. A client that may not use the grant
+// gets Keycloak's error; other clients get 501.
 var otherGrants = map[string]func(*request, *client) (*unsignedResponse, *oauthError){
-	tokenExchange: func(req *request, caller *client) (*unsignedResponse, *oauthError) {
-		if caller.isTrue("standard.token.exchange.enabled") {
+	tokenExchangeGrantType: func(req *request, caller *client) (*unsignedResponse, *oauthError) {
+		if caller.attributeIsTrue("standard.token.exchange.enabled") {
 			return nil, unsupportedGrant(req)
 		}
 		return nil, newOAuthError(400, "invalid_request",
 			"Standard token exchange is not enabled for the requested client")
 	},
 	"urn:openid:params:grant-type:ciba": func(req *request, caller *client) (*unsignedResponse, *oauthError) {
-		if caller.isTrue("oidc.ciba.grant.enabled") {
+		if caller.attributeIsTrue("oidc.ciba.grant.enabled") {
 			return nil, unsupportedGrant(req)
 		}
 		return nil, invalidGrant("Client not allowed OIDC CIBA Grant")
 	},
 	"urn:ietf:params:oauth:grant-type:jwt-bearer": func(req *request, caller *client) (*unsignedResponse, *oauthError) {
-		assertion, sent := req.param("assertion")
+		assertion, hasAssertion := req.param("assertion")
 		switch {
-		case !sent:
+		case !hasAssertion:
 			return nil, invalidGrant("Missing parameter:assertion")
 		case strings.Count(assertion, ".") != 2:
 			return nil, invalidGrant("The provided assertion is not a valid JWT")
 		}
 		return nil, unsupportedGrant(req)
 	},
-	umaGrant: func(req *request, _ *client) (*unsignedResponse, *oauthError) {
+	umaGrantType: func(req *request, _ *client) (*unsignedResponse, *oauthError) {
 		return nil, unsupportedGrant(req)
 	},
 }
 
 const (
-	umaGrant      = "urn:ietf:params:oauth:grant-type:uma-ticket"
-	tokenExchange = "urn:ietf:params:oauth:grant-type:token-exchange"
+	umaGrantType           = "urn:ietf:params:oauth:grant-type:uma-ticket"
+	tokenExchangeGrantType = "urn:ietf:params:oauth:grant-type:token-exchange"
 )
 
 // repeatableParameters lists the parameters of a grant that may be sent more than once.
 var repeatableParameters = map[string][]string{
-	tokenExchange: {"audience", "resource"},
-	umaGrant:      {"audience", "permission", "resource"},
+	tokenExchangeGrantType: {"audience", "resource"},
+	umaGrantType:           {"audience", "permission", "resource"},
 }
 
 // unsupportedGrant returns the error for a grant that only Keycloak supports.
 func unsupportedGrant(req *request) *oauthError {
 	grantType, _ := req.param("grant_type")
-	return unsupported("grant " + grantType)
+	return unsupportedError("grant " + grantType)
 }
 
 // codeUnsupported is the error code for features that the fake lacks.
@@ -82,7 +82,7 @@ func (r *Realm) token(req *request) response {
 	return jsonResponse(200, noStore, unsigned.sign())
 }
 
-// runGrant runs the grant of a token request.
+// runGrant checks a token request and issues its tokens, which aren't signed yet.
 func (r *Realm) runGrant(req *request) (*unsignedResponse, *oauthError) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -90,8 +90,8 @@ func (r *Realm) runGrant(req *request) (*unsignedResponse, *oauthError) {
 		return nil, err
 	}
 	req.sanitize = true
-	grantType, sent := req.param("grant_type")
-	if !sent {
+	grantType, hasGrantType := req.param("grant_type")
+	if !hasGrantType {
 		return nil, newOAuthError(400, "invalid_request", "Missing form parameter: grant_type")
 	}
 	issueTokens := grantTypes()[grantType]
@@ -101,9 +101,9 @@ func (r *Realm) runGrant(req *request) (*unsignedResponse, *oauthError) {
 	if issueTokens == nil {
 		return nil, newOAuthError(400, "unsupported_grant_type", "Unsupported grant_type")
 	}
-	if scheme, _, _ := strings.Cut(req.Header.Get("Authorization"), " "); grantType == umaGrant &&
-		strings.EqualFold(scheme, "Bearer") {
-		return nil, unsupportedGrant(req) // authenticated by its token, not as a client
+	scheme, _, _ := strings.Cut(req.Header.Get("Authorization"), " ")
+	if grantType == umaGrantType && strings.EqualFold(scheme, "Bearer") {
+		return nil, unsupportedGrant(req) // a token, not a client, authenticates the request
 	}
 	caller, err := req.authenticateClient()
 	if err != nil {
@@ -112,7 +112,7 @@ func (r *Realm) runGrant(req *request) (*unsignedResponse, *oauthError) {
 	if caller.BearerOnly {
 		return nil, newOAuthError(400, "invalid_client", "Bearer-only not allowed")
 	}
-	if hasRepeated(req.form, repeatableParameters[grantType]...) {
+	if hasRepeatedParameter(req.form, repeatableParameters[grantType]...) {
 		return nil, newOAuthError(400, "invalid_request", "duplicated parameter")
 	}
 	if err := r.checkSupported(caller, realmfile.UseTokens); err != nil {
@@ -121,7 +121,7 @@ func (r *Realm) runGrant(req *request) (*unsignedResponse, *oauthError) {
 	if err := req.checkOrigin(caller); err != nil {
 		return nil, err
 	}
-	if err := req.unsupportedParameters(tokenParameters); err != nil {
+	if err := req.checkParametersSupported(tokenParameters); err != nil {
 		return nil, err
 	}
 	return issueTokens(req, caller)
@@ -149,8 +149,8 @@ func (r *Realm) checkTLS(*request) *oauthError {
 
 // requestedScope returns the scopes granted for the request's scope parameter.
 func (req *request) requestedScope(caller *client) ([]string, *oauthError) {
-	parameter, sent := req.param("scope")
-	return req.realm.resolveScopes(caller, parameter, sent)
+	parameter, hasScope := req.param("scope")
+	return req.realm.resolveScopes(caller, parameter, hasScope)
 }
 
 var errInvalidCredentials = newOAuthError(400, "invalid_grant", "Invalid user credentials")
@@ -158,24 +158,25 @@ var errInvalidCredentials = newOAuthError(400, "invalid_grant", "Invalid user cr
 // passwordSession starts a session for a password grant and issues its tokens.
 func (req *request) passwordSession(caller *client, u *user,
 	scope []string) (*unsignedResponse, *oauthError) {
-	g := &grant{realm: req.realm, client: caller, user: u, scope: scope, shortcut: "ro",
+	g := &grant{realm: req.realm, client: caller, user: u, scope: scope, grantTypeShortcut: "ro",
 		now: req.now}
 	if err := req.realm.startSession(g); err != nil {
 		return nil, err
 	}
-	return g.issue(!caller.isFalse("use.refresh.tokens")), nil
+	return g.issue(!caller.attributeIsFalse("use.refresh.tokens")), nil
 }
 
-func (c *client) isFalse(attribute string) bool { return c.Attributes[attribute] == "false" }
+// attributeIsFalse reports whether a client attribute is "false".
+func (c *client) attributeIsFalse(name string) bool { return c.Attributes[name] == "false" }
 
 // startSession starts a session for a grant.
 func (r *Realm) startSession(g *grant) *oauthError {
-	offline := g.has("offline_access")
+	offline := g.hasScope("offline_access")
 	if offline && !g.offlineAllowed() {
 		return newOAuthError(400, "not_allowed", "Offline tokens not allowed for the user or client")
 	}
 	g.session = r.newSession(g.user, offline, g.now)
-	g.clientSession = g.session.attach(g.client, g.scope, g.now)
+	g.clientSession = g.session.newClientSession(g.client, g.scope, g.now)
 	return nil
 }
 
@@ -183,5 +184,5 @@ func (r *Realm) startSession(g *grant) *oauthError {
 // includes it.
 func (g *grant) offlineAllowed() bool {
 	return g.realm.scopes["offline_access"] != nil &&
-		slices.Contains(g.shownRoles(), g.realm.roles["offline_access"])
+		slices.Contains(g.rolesInScope(), g.realm.roles["offline_access"])
 }

@@ -25,11 +25,12 @@ func (req *request) clientCredentialsGrant(caller *client) (*unsignedResponse, *
 	}
 	host, _, _ := strings.Cut(req.RemoteAddr, ":")
 	g := &grant{
-		realm: req.realm, client: caller, user: account, scope: scope, shortcut: "cc", now: req.now,
+		realm: req.realm, client: caller, user: account, scope: scope, now: req.now,
+		grantTypeShortcut: "cc",
 		notes: map[string]string{"client_id": caller.ClientID, "clientId": caller.ClientID,
 			"clientHost": host, "clientAddress": host},
 	}
-	if !caller.isTrue("client_credentials.use_refresh_token") {
+	if !caller.attributeIsTrue("client_credentials.use_refresh_token") {
 		return g.issue(false), nil
 	}
 	if err := req.realm.startSession(g); err != nil {

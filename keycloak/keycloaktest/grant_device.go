@@ -24,7 +24,7 @@ type device struct {
 	interval   time.Duration
 	nextPoll   time.Time // earlier polls get slow_down
 	state      deviceState
-	sessionID  string // the session of the user who approved it
+	sessionID  string // the session of the user who approved the device
 }
 
 type deviceState int
@@ -38,14 +38,14 @@ const (
 // maxDevices is the maximum number of device authorizations of a realm.
 const maxDevices = 1_000
 
-// isForgotten reports whether the realm no longer knows a device. It still knows a device for a
-// while after the device expired, and then returns expired_token.
+// isForgotten reports whether the realm has forgotten a device. After a device code expires, the
+// realm remembers the device for a while and returns expired_token.
 func (d *device) isForgotten(now time.Time) bool {
 	return !now.Before(d.expiresAt.Add(d.interval + 10*time.Second))
 }
 
-// request returns the device's request for authorization.
-func (d *device) request() *authRequest {
+// newAuthRequest returns the authorization request that the user approves for the device.
+func (d *device) newAuthRequest() *authRequest {
 	parameters := maps.Clone(d.parameters)
 	parameters.Set("client_id", d.client.ClientID)
 	parameters.Set("device_user_code", d.userCode)
@@ -67,8 +67,8 @@ func (r *Realm) deviceByUserCode(userCode string) *device {
 // devicePage.
 func (r *Realm) deviceAuthorization(req *request) response { return r.devicePage(req) }
 
-// devicePage serves the URL that devices show to users: browsers get the page, and other clients
-// start the grant.
+// devicePage serves the URL that devices show to users. Browsers get the page for the user code;
+// any other client starts a device grant.
 func (r *Realm) devicePage(req *request) response {
 	if req.Method == http.MethodPost && !prefersPage(req.Header.Get("Accept")) {
 		r.mu.Lock()
@@ -76,7 +76,7 @@ func (r *Realm) devicePage(req *request) response {
 		page := &pageRequest{request: req}
 		return page.startDevice()
 	}
-	return r.servePage(req, (*pageRequest).userCode)
+	return r.servePage(req, (*pageRequest).enterUserCode)
 }
 
 // prefersPage reports whether an Accept header prefers HTML to JSON. An empty header and "*/*" have
@@ -110,28 +110,28 @@ func (req *pageRequest) startDevice() response {
 	}
 	caller, err := req.authenticateClient()
 	if err != nil {
-		return err.plain()
+		return err.plainResponse()
 	}
 	if err := req.checkOrigin(caller); err != nil {
-		return err.plain()
+		return err.plainResponse()
 	}
 	if err := r.checkSupported(caller, realmfile.UseDevice|realmfile.UseLogin); err != nil {
-		return err.plain()
+		return err.plainResponse()
 	}
-	if !caller.isTrue("oauth2.device.authorization.grant.enabled") {
+	if !caller.attributeIsTrue("oauth2.device.authorization.grant.enabled") {
 		req.corsAllowed = false
 		return newOAuthError(400, "unauthorized_client",
 			"Client is not allowed to initiate OAuth 2.0 Device Authorization Grant. The flow is "+
-				"disabled for the client.").plain()
+				"disabled for the client.").plainResponse()
 	}
-	if hasRepeated(req.form) {
-		return invalidGrant("duplicated parameter").plain()
+	if hasRepeatedParameter(req.form) {
+		return invalidGrant("duplicated parameter").plainResponse()
 	}
 	if resp, invalid := req.checkParameters(req.form); invalid {
 		return resp
 	}
-	if problem := caller.checkChallenge(req.form); problem != "" {
-		return newOAuthError(400, "invalid_request", problem).plain().
+	if problem := caller.challengeProblem(req.form); problem != "" {
+		return newOAuthError(400, "invalid_request", problem).plainResponse().
 			with("Cache-Control", neverCache)
 	}
 	settings := r.settings
@@ -140,7 +140,7 @@ func (req *pageRequest) startDevice() response {
 	interval := realmfile.IntAttribute(caller.Attributes, "oauth2.device.polling.interval",
 		valueOr(settings.OAuth2DevicePollingInterval, 5))
 	d := &device{
-		code: opaque(43), userCode: r.newUserCode(), client: caller,
+		code: randomString(43), userCode: r.newUserCode(), client: caller,
 		scope: r.allowedScopes(caller, req.rawParam("scope")),
 		parameters: selectParameters(req.form,
 			[]string{"nonce", "code_challenge", "code_challenge_method"}),
@@ -182,8 +182,9 @@ func (r *Realm) allowedScopes(c *client, parameter string) []string {
 	return scope
 }
 
-// userCode serves the page on which users type the code that a device shows, and handles its form.
-func (req *pageRequest) userCode() response {
+// enterUserCode serves the page on which users type the code that a device shows, and handles its
+// form.
+func (req *pageRequest) enterUserCode() response {
 	if resp, unavailable := req.checkAvailable(); unavailable {
 		return resp
 	}
@@ -202,7 +203,7 @@ func (req *pageRequest) userCode() response {
 		return req.userCodePage(
 			"The code has expired. Please go back to your device and try connecting again.")
 	}
-	as := req.newAuthSession(d.request())
+	as := req.newAuthSession(d.newAuthRequest())
 	req.setRestartCookie(as)
 	return req.redirect(as.address(req.realm))
 }
@@ -220,7 +221,7 @@ func (req *pageRequest) userCodePage(problem string) response {
 	return p.response(200, neverCache)
 }
 
-// deviceStatus serves the page that shows the result to the user.
+// deviceStatus serves the page that tells the user whether the device was approved.
 func (r *Realm) deviceStatus(req *request) response {
 	if req.Method == http.MethodPost {
 		return frameworkError(req.Request, 404, "HTTP 404 Not Found")
@@ -240,15 +241,15 @@ func (r *Realm) deviceStatus(req *request) response {
 	return p.response(200, "")
 }
 
-// deviceGrant handles the polling of a device (RFC 8628 3.4). The code stays usable after a wrong
-// code verifier.
+// deviceGrant handles a device's request for tokens, which the device repeats until the user has
+// decided (RFC 8628 3.4). A wrong code verifier doesn't use up the device code.
 func (req *request) deviceGrant(caller *client) (*unsignedResponse, *oauthError) {
 	r := req.realm
-	if !caller.isTrue("oauth2.device.authorization.grant.enabled") {
+	if !caller.attributeIsTrue("oauth2.device.authorization.grant.enabled") {
 		return nil, invalidGrant("Client not allowed OAuth 2.0 Device Authorization Grant")
 	}
-	code, sent := req.param("device_code")
-	if !sent {
+	code, hasCode := req.param("device_code")
+	if !hasCode {
 		return nil, newOAuthError(400, "invalid_request", "Missing parameter: device_code")
 	}
 	d := r.devices[code]
@@ -270,13 +271,13 @@ func (req *request) deviceGrant(caller *client) (*unsignedResponse, *oauthError)
 	case deviceDenied:
 		return nil, newOAuthError(400, "access_denied", "The end user denied the authorization request")
 	}
-	auth := d.request()
-	verifier, sent := req.param("code_verifier")
-	if err := auth.checkVerifier(verifier, sent); err != nil {
+	authReq := d.newAuthRequest()
+	verifier, hasVerifier := req.param("code_verifier")
+	if err := authReq.checkVerifier(verifier, hasVerifier); err != nil {
 		return nil, err
 	}
 	s := r.sessions[d.sessionID]
-	if s == nil || !r.alive(s, req.now) || r.users[s.user.ID] == nil ||
+	if s == nil || !r.sessionActive(s, req.now) || r.users[s.user.ID] == nil ||
 		s.clients[caller.ClientID] == nil {
 		return nil, newOAuthError(400, "authorization_pending",
 			"The authorization request is verified but can not lookup the user session yet")
@@ -288,7 +289,7 @@ func (req *request) deviceGrant(caller *client) (*unsignedResponse, *oauthError)
 	g := &grant{
 		realm: r, client: caller, user: s.user,
 		session: s, clientSession: s.clients[caller.ClientID],
-		scope: d.scope, shortcut: "dg", nonce: auth.value("nonce"), now: req.now,
+		scope: d.scope, nonce: authReq.value("nonce"), grantTypeShortcut: "dg", now: req.now,
 	}
-	return g.issueOnline()
+	return g.issueForBrowserSession()
 }

@@ -24,8 +24,8 @@ func (req *request) passwordGrant(caller *client) (*unsignedResponse, *oauthErro
 	if err != nil {
 		return nil, err
 	}
-	name, sent := req.param("username")
-	if !sent {
+	name, hasName := req.param("username")
+	if !hasName {
 		return nil, newOAuthError(401, "invalid_request", "Missing parameter: username")
 	}
 	u := req.realm.userByLogin(name)
@@ -40,14 +40,14 @@ func (req *request) passwordGrant(caller *client) (*unsignedResponse, *oauthErro
 			return nil, err
 		}
 	}
-	otp, sent := req.param("otp")
-	if !sent {
-		otp, sent = req.param("totp")
+	otp, hasOTP := req.param("otp")
+	if !hasOTP {
+		otp, hasOTP = req.param("totp")
 	}
 	if err := req.realm.checkPassword(u, req.rawParam("password"), req.now); err != nil {
 		return nil, err
 	}
-	if u.otp != nil && (!sent || !u.otp.accepts(otp, req.now, req.realm.settings)) {
+	if u.otp != nil && (!hasOTP || !u.otp.accepts(otp, req.now, req.realm.settings)) {
 		req.realm.recordFailure(u, req.now)
 		return nil, errInvalidCredentials
 	}
@@ -65,7 +65,7 @@ func (r *Realm) checkPassword(u *user, password string, now time.Time) *oauthErr
 		return newOAuthError(501, codeUnsupported,
 			"user "+u.Username+": users of user storage providers can't sign in here")
 	}
-	if r.locked(u, now) {
+	if r.isLocked(u, now) {
 		return errInvalidCredentials
 	}
 	if u.password == "" || password != u.password {
@@ -85,21 +85,22 @@ func (r *Realm) checkPassword(u *user, password string, now time.Time) *oauthErr
 	return nil
 }
 
-// checkSetUp returns an error if the user has required actions, which need a browser.
+// checkSetUp returns an error if the user has required actions, because users complete them in a
+// browser.
 func (r *Realm) checkSetUp(u *user) *oauthError {
 	// Actions assigned to the user count even if the realm has disabled them, except for
 	// verifyProfile, which pendingActions checks.
-	assigned := slices.ContainsFunc(u.RequiredActions, func(alias string) bool {
+	hasAssignedAction := slices.ContainsFunc(u.RequiredActions, func(alias string) bool {
 		return alias != verifyProfile
 	})
-	if assigned || len(r.pendingActions(u)) > 0 {
+	if hasAssignedAction || len(r.pendingActions(u)) > 0 {
 		r.explainNotSetUp(u)
 		return newOAuthError(400, "invalid_grant", "Account is not fully set up")
 	}
 	return nil
 }
 
-// explainNotSetUp logs why the user can't sign in, which Keycloak's response doesn't tell.
+// explainNotSetUp logs why the user can't sign in, because Keycloak's response doesn't say it.
 func (r *Realm) explainNotSetUp(u *user) {
 	if invalid := r.profile.InvalidAttributes(&u.User, &r.settings); u.ServiceAccountOf == "" &&
 		len(invalid) > 0 {

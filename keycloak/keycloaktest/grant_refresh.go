@@ -19,8 +19,8 @@ func invalidGrant(description string) *oauthError {
 // single-use, reusing one removes the client from the session (TokenManager, Keycloak 26.7.4).
 func (req *request) refreshGrant(caller *client) (*unsignedResponse, *oauthError) {
 	r := req.realm
-	token, sent := req.param("refresh_token")
-	if !sent {
+	token, hasToken := req.param("refresh_token")
+	if !hasToken {
 		return nil, newOAuthError(400, "invalid_request", "No refresh token")
 	}
 	scope, hasScope := req.param("scope")
@@ -29,11 +29,11 @@ func (req *request) refreshGrant(caller *client) (*unsignedResponse, *oauthError
 			return nil, err
 		}
 	}
-	payload, err := r.readRefresh(token, caller)
+	payload, err := r.verifyRefreshToken(token)
 	if err != nil {
 		return nil, err
 	}
-	if expired(payload, req.now) {
+	if isExpired(payload, req.now) {
 		return nil, invalidGrant("Token is not active")
 	}
 	issuedAt := timeClaim(payload, "iat")
@@ -46,7 +46,7 @@ func (req *request) refreshGrant(caller *client) (*unsignedResponse, *oauthError
 	}
 	offline := stringClaim(payload, "typ") == "Offline"
 	s := r.sessionByID(stringClaim(payload, "sid"), offline)
-	if s == nil || !r.alive(s, req.now) || r.users[s.user.ID] == nil {
+	if s == nil || !r.sessionActive(s, req.now) || r.users[s.user.ID] == nil {
 		if s != nil {
 			r.deleteSession(s)
 		}
@@ -62,7 +62,7 @@ func (req *request) refreshGrant(caller *client) (*unsignedResponse, *oauthError
 	if cs == nil {
 		return nil, invalidGrant("Session doesn't have required client")
 	}
-	if !r.clientAlive(cs, s, req.now) {
+	if !r.clientSessionActive(cs, s, req.now) {
 		delete(s.clients, caller.ClientID)
 		if offline {
 			return nil, invalidGrant("Session doesn't have required client")
@@ -74,40 +74,41 @@ func (req *request) refreshGrant(caller *client) (*unsignedResponse, *oauthError
 	}
 	familyID := stringClaim(payload, "reuse_id")
 	if r.settings.RevokeRefreshToken {
-		err := s.redeem(caller, cs, familyID, stringClaim(payload, "jti"), issuedAt,
+		err := s.recordUse(caller, cs, familyID, stringClaim(payload, "jti"), issuedAt,
 			r.settings.RefreshTokenMaxReuse, req.now.Unix())
 		if err != nil {
 			return nil, err
 		}
 	}
-	// The scope parameter can omit optional scopes in this response only. It can't add scopes:
-	// Keycloak ignores names that weren't granted originally.
+	// The scope parameter can leave optional scopes out of this response; later refreshes can
+	// include them again. It can't add scopes: Keycloak ignores names outside the original grant.
 	g := &grant{
 		realm: r, client: caller, user: s.user, session: s, clientSession: cs,
-		shortcut: "rt", now: req.now, familyID: familyID,
+		grantTypeShortcut: "rt", now: req.now, familyID: familyID,
 	}
-	g.granted = slices.DeleteFunc(strings.Fields(stringClaim(payload, "scope")),
+	g.grantedScope = slices.DeleteFunc(strings.Fields(stringClaim(payload, "scope")),
 		func(name string) bool { return name != "openid" && r.scopes[name] == nil })
-	if err := r.checkGrantSupported(caller, g.granted); err != nil {
+	if err := r.checkGrantSupported(caller, g.grantedScope); err != nil {
 		return nil, err
 	}
 	if offline && !g.offlineAllowed() {
 		return nil, invalidGrant(
 			"Offline session invalid because offline access not granted anymore")
 	}
-	g.responseGranted = offline // Keycloak returns all granted scopes for offline sessions
-	g.scope = slices.DeleteFunc(slices.Clone(g.granted), func(name string) bool {
+	g.returnGrantedScope = offline // Keycloak returns all granted scopes for offline sessions
+	g.scope = slices.DeleteFunc(slices.Clone(g.grantedScope), func(name string) bool {
 		return hasScope && !slices.Contains(caller.defaultScopes, name) &&
 			!slices.Contains(strings.Fields(scope), name)
 	})
 	s.lastUsed, cs.lastUsed = req.now, req.now
-	return g.issue(!caller.isFalse("use.refresh.tokens")), nil
+	return g.issue(!caller.attributeIsFalse("use.refresh.tokens")), nil
 }
 
-// redeem counts a use of a single-use refresh token. It returns an error if the token was used too
-// often or a newer token of its family has been used. Times have a resolution of seconds, as in
-// Keycloak: a token issued in the second of that use counts as the newest.
-func (s *session) redeem(caller *client, cs *clientSession, familyID, id string, issuedAt int64,
+// recordUse counts a use of a single-use refresh token. It returns an error if the token was used
+// too often, or if a newer token of its family has been used. As in Keycloak, times are in whole
+// seconds, so a token counts as newer than the last token if it was issued in the same second in
+// which that token was first used.
+func (s *session) recordUse(caller *client, cs *clientSession, familyID, id string, issuedAt int64,
 	maxUses int, now int64) *oauthError {
 	if familyID == "" {
 		familyID = uuid.NewString()
@@ -115,33 +116,33 @@ func (s *session) redeem(caller *client, cs *clientSession, familyID, id string,
 	family := cs.families[familyID]
 	if family == nil {
 		evict(cs.families, maxTokenFamilies, func(f *tokenFamily) time.Time {
-			return time.Unix(f.firstUsed, 0)
+			return time.Unix(f.lastFirstUsed, 0)
 		}, func(*tokenFamily) bool { return false })
 		family = &tokenFamily{}
 		cs.families[familyID] = family
 	}
-	if family.lastID != "" && family.lastID != id && issuedAt < family.firstUsed {
+	if family.lastID != "" && family.lastID != id && issuedAt < family.lastFirstUsed {
 		delete(s.clients, caller.ClientID)
 		return invalidGrant("Stale token")
 	}
 	if family.lastID != id {
-		family.lastID, family.uses, family.firstUsed = id, 0, now
+		family.lastID, family.lastUses, family.lastFirstUsed = id, 0, now
 	}
-	if family.uses > maxUses {
+	if family.lastUses > maxUses {
 		delete(s.clients, caller.ClientID)
 		return invalidGrant("Maximum allowed refresh token reuse exceeded")
 	}
-	family.uses++
+	family.lastUses++
 	return nil
 }
 
-// maxTokenFamilies is the maximum number of token families in a client's part of a session.
+// maxTokenFamilies is the maximum number of token families in a client session.
 const maxTokenFamilies = 100
 
-// readRefresh returns the claims of a refresh token. It verifies the token's signature, type and
-// issuer, but not its expiry or client.
-func (r *Realm) readRefresh(token string, caller *client) (claims, *oauthError) {
-	payload, err := r.verified(token)
+// verifyRefreshToken returns the claims of a refresh token. It verifies the token's signature, type
+// and issuer, but not its expiry or client.
+func (r *Realm) verifyRefreshToken(token string) (claims, *oauthError) {
+	payload, err := r.verifyToken(token)
 	typ := stringClaim(payload, "typ")
 	if err != nil || typ != "Refresh" && typ != "Offline" {
 		return nil, invalidGrant("Invalid refresh token")
@@ -152,18 +153,18 @@ func (r *Realm) readRefresh(token string, caller *client) (claims, *oauthError) 
 	return payload, nil
 }
 
-// withoutControls is a strings.Map function that drops control characters.
-func withoutControls(r rune) rune {
+// dropControl is a strings.Map function that drops control characters.
+func dropControl(r rune) rune {
 	if unicode.IsControl(r) {
 		return -1
 	}
 	return r
 }
 
-// canonical returns the canonical encoding of a token. Keycloak also accepts trailing dots and, in
-// the signature, padding, the standard base64 alphabet and non-zero trailing bits. canonical
-// returns "" if the signature can't be decoded.
-func canonical(token string) string {
+// canonicalToken returns the canonical encoding of a token, or "" if the signature can't be
+// decoded. Keycloak also accepts a token with trailing dots, and a signature with padding, the
+// standard base64 alphabet or non-zero trailing bits.
+func canonicalToken(token string) string {
 	token = strings.TrimRight(token, ".")
 	signatureStart := strings.LastIndexByte(token, '.') + 1
 	signature, _, _ := strings.Cut(token[signatureStart:], "=")

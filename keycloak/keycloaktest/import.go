@@ -14,25 +14,25 @@ func (r *Realm) addFileUsers(content []byte) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var added []*user
+	var addedUsers []*user
 	for _, rep := range file.Users {
 		if c := r.clients[rep.ServiceAccountOf]; c != nil && c.accountGenerated {
 			r.removeServiceAccount(c) // the file's account replaces the generated one
 		}
 		u, err := r.addUser(rep)
 		if err != nil {
-			for _, u := range added {
+			for _, u := range addedUsers {
 				r.unindex(u)
 			}
 			return fmt.Errorf("user %s: %w", rep.Username, err)
 		}
-		added = append(added, u)
+		addedUsers = append(addedUsers, u)
 	}
 	return nil
 }
 
-// importFiles imports all of the files or none. It returns all realms that the files name, and the
-// realms that it added. A users file may precede the file of its realm.
+// importFiles imports all of the files or none. It returns all realms that the files name, and
+// which of them it added. A users file may come before the file of its realm.
 func (s *Server) importFiles(files [][]byte,
 	options importOptions) (realms, added []*Realm, err error) {
 	var documents []realmfile.Document
@@ -56,7 +56,7 @@ func (s *Server) importFiles(files [][]byte,
 			added = append(added, r)
 		}
 		if err != nil {
-			s.removeAll(added)
+			s.removeRealms(added)
 			return nil, nil, err
 		}
 		realms = append(realms, r)
@@ -64,8 +64,8 @@ func (s *Server) importFiles(files [][]byte,
 	return realms, added, nil
 }
 
-// removeAll removes realms after a failed import.
-func (s *Server) removeAll(realms []*Realm) {
+// removeRealms removes realms after a failed import.
+func (s *Server) removeRealms(realms []*Realm) {
 	for _, r := range realms {
 		s.Remove(r.name)
 	}

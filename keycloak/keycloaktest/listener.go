@@ -5,16 +5,17 @@ import (
 	"sync"
 )
 
-// A pausableListener can close its connections and reject new ones.
+// A pausableListener can close its open connections and reject new connections.
 type pausableListener struct {
 	net.Listener
 
-	mu   sync.Mutex // guards the fields below
-	down bool
-	open map[net.Conn]struct{}
+	mu    sync.Mutex // guards the fields below
+	down  bool
+	conns map[net.Conn]struct{} // open connections
 }
 
-// setDown closes all connections if down is set, and sets whether new connections are closed.
+// setDown sets whether the listener rejects new connections. If down is true, it also closes the
+// open connections.
 func (l *pausableListener) setDown(down bool) {
 	if l == nil { // zero Server
 		return
@@ -23,7 +24,7 @@ func (l *pausableListener) setDown(down bool) {
 	defer l.mu.Unlock()
 	l.down = down
 	if down {
-		for conn := range l.open {
+		for conn := range l.conns {
 			conn.Close()
 		}
 	}
@@ -37,10 +38,10 @@ func (l *pausableListener) Accept() (net.Conn, error) {
 		}
 		l.mu.Lock()
 		if !l.down {
-			if l.open == nil {
-				l.open = map[net.Conn]struct{}{}
+			if l.conns == nil {
+				l.conns = map[net.Conn]struct{}{}
 			}
-			l.open[conn] = struct{}{}
+			l.conns[conn] = struct{}{}
 			l.mu.Unlock()
 			return &trackedConn{conn, l}, nil
 		}
@@ -60,7 +61,7 @@ type trackedConn struct {
 
 func (c *trackedConn) Close() error {
 	c.listener.mu.Lock()
-	delete(c.listener.open, c.Conn)
+	delete(c.listener.conns, c.Conn)
 	c.listener.mu.Unlock()
 	return c.Conn.Close()
 }

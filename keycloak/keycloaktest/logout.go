@@ -13,8 +13,8 @@ import (
 // logout serves the end session endpoint. A POST with a refresh token is Keycloak's logout for
 // clients; any other request is RP-initiated logout in a browser (page_logout.go).
 func (r *Realm) logout(req *request) response {
-	token, sent := req.param("refresh_token")
-	if req.Method != http.MethodPost || !sent {
+	token, hasToken := req.param("refresh_token")
+	if req.Method != http.MethodPost || !hasToken {
 		return r.browserLogout(req)
 	}
 	notices, resp := r.clientLogout(req, token)
@@ -22,45 +22,46 @@ func (r *Realm) logout(req *request) response {
 	return resp
 }
 
-// clientLogout ends the session of a refresh token. It returns the back-channel logouts to send.
+// clientLogout ends the session of a refresh token. It returns the back-channel logouts to send,
+// and the response.
 func (r *Realm) clientLogout(req *request, token string) ([]notice, response) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.checkTLS(req); err != nil {
-		return nil, err.plain()
+		return nil, err.plainResponse()
 	}
 	caller, err := req.authenticateClient()
 	if err != nil {
-		return nil, err.plain()
+		return nil, err.plainResponse()
 	}
 	if caller.BearerOnly {
-		return nil, newOAuthError(400, "invalid_client", "Bearer-only not allowed").plain()
+		return nil, newOAuthError(400, "invalid_client", "Bearer-only not allowed").plainResponse()
 	}
 	if err := req.checkOrigin(caller); err != nil {
-		return nil, err.plain()
+		return nil, err.plainResponse()
 	}
-	payload, err := r.readRefresh(token, caller)
+	payload, err := r.verifyRefreshToken(token)
 	if err != nil {
-		return nil, err.plain()
+		return nil, err.plainResponse()
 	}
 	if stringClaim(payload, "azp") != caller.ClientID {
 		return nil, invalidGrant(
-			"Invalid refresh token. Token client and authorized client don't match").plain()
+			"Invalid refresh token. Token client and authorized client don't match").plainResponse()
 	}
-	noContent := secured(response{status: 204}).with("Cache-Control", noCache)
+	noContent := withSecurityHeaders(response{status: 204}).with("Cache-Control", noCache)
 	s := r.sessionByID(stringClaim(payload, "sid"), stringClaim(payload, "typ") == "Offline")
 	if s == nil {
 		return nil, noContent
 	}
-	return r.end(s, req.now), noContent
+	return r.endSession(s, req.now), noContent
 }
 
-// end ends a session and returns the back-channel logouts to send. The caller holds the realm's
-// lock, and must release it before calling notify.
-func (r *Realm) end(s *session, now time.Time) []notice {
+// endSession ends a session and returns the back-channel logouts to send. The caller holds the
+// realm's lock, and must release it before calling notify.
+func (r *Realm) endSession(s *session, now time.Time) []notice {
 	var notices []notice
 	for _, cs := range s.clients {
-		if n, ok := r.notice(cs.client, s, now); ok {
+		if n, ok := r.newNotice(cs.client, s, now); ok {
 			notices = append(notices, n)
 		}
 	}
@@ -75,7 +76,8 @@ type notice struct {
 }
 
 const (
-	// backchannelTimeout is the timeout for sending a notice. The logout waits for the notices.
+	// backchannelTimeout is the timeout for sending a notice. The logout response waits for its
+	// notices.
 	backchannelTimeout = 5 * time.Second
 	maxNotices         = 16 // in flight at once per logout
 )
@@ -91,9 +93,9 @@ func newNoticeClient() *http.Client {
 	}
 }
 
-// notice returns the notice that tells a client about a session's end. ok is false if the client
-// has no back-channel logout.
-func (r *Realm) notice(c *client, s *session, now time.Time) (n notice, ok bool) {
+// newNotice returns the notice that tells a client that a session has ended. ok is false if the
+// client has no back-channel logout.
+func (r *Realm) newNotice(c *client, s *session, now time.Time) (n notice, ok bool) {
 	address := c.Attributes["backchannel.logout.url"]
 	if address == "" || c.FrontchannelLogout {
 		return notice{}, false
@@ -102,7 +104,7 @@ func (r *Realm) notice(c *client, s *session, now time.Time) (n notice, ok bool)
 		address = strings.TrimSuffix(c.RootURL, "/") + address
 	}
 	events := claims{"http://schemas.openid.net/event/backchannel-logout": claims{}}
-	if c.isTrue("backchannel.logout.revoke.offline.tokens") {
+	if c.attributeIsTrue("backchannel.logout.revoke.offline.tokens") {
 		events["revoke_offline_access"] = true
 	}
 	payload := claims{
@@ -114,7 +116,7 @@ func (r *Realm) notice(c *client, s *session, now time.Time) (n notice, ok bool)
 		payload["sid"] = s.id
 	}
 	g := &grant{realm: r, client: c, user: s.user, now: now}
-	token := g.newUnsigned(payload, "logout.token.signed.response.alg", "logout+jwt")
+	token := g.newUnsignedToken(payload, "logout.token.signed.response.alg", "logout+jwt")
 	return notice{address, token}, true
 }
 

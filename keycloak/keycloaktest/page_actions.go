@@ -15,8 +15,8 @@ var actionOrder = []string{
 	"delete_account", "UPDATE_EMAIL",
 }
 
-// hasAction reports whether the realm has an action enabled.
-func (r *Realm) hasAction(alias string) bool {
+// actionEnabled reports whether a required action is enabled in the realm.
+func (r *Realm) actionEnabled(alias string) bool {
 	for _, action := range r.settings.RequiredActions {
 		if action.Alias == alias {
 			return action.Enabled
@@ -32,18 +32,18 @@ func (r *Realm) hasAction(alias string) bool {
 func (req *pageRequest) nextStep(as *authSession) string {
 	pending := req.realm.pendingActions(as.user)
 	for _, alias := range actionOrder {
-		if slices.Contains(pending, alias) && req.realm.hasAction(alias) {
+		if slices.Contains(pending, alias) && req.realm.actionEnabled(alias) {
 			return alias
 		}
 	}
 	if requested := as.requestedAction(); requested != "" && as.actionStatus == "" {
 		// If the profile were incomplete, VERIFY_PROFILE would be pending.
-		if req.realm.hasAction(requested) && requested != verifyProfile {
+		if req.realm.actionEnabled(requested) && requested != verifyProfile {
 			return requested
 		}
 		as.actionStatus = "error"
 	}
-	if req.consentDue(as) {
+	if req.needsConsent(as) {
 		return stepConsent
 	}
 	return ""
@@ -52,12 +52,12 @@ func (req *pageRequest) nextStep(as *authSession) string {
 // requestedAction returns the action that the client requests with kc_action, without its
 // parameter.
 func (as *authSession) requestedAction() string {
-	name, _, _ := strings.Cut(as.request.value("kc_action"), ":")
+	name, _, _ := strings.Cut(as.authReq.value("kc_action"), ":")
 	return name
 }
 
-// isRequestedAction reports whether the client requested the current step and the user isn't
-// required to complete it. The user may cancel such an action.
+// isRequestedAction reports whether the current step is an action that the client requested and
+// that isn't among the user's required actions. The user may cancel such an action.
 func (as *authSession) isRequestedAction() bool {
 	return as.requestedAction() == as.step && !slices.Contains(as.user.RequiredActions, as.step)
 }
@@ -89,16 +89,16 @@ func (req *pageRequest) requiredAction() response {
 			return req.completeAction(as)
 		}
 		if as.isRequestedAction() {
-			break // Keycloak asks first whether to send the email
+			break // Keycloak first shows a page that asks whether to send the email
 		}
-		return req.failure(500, "Failed to send email, please try again later.")
+		return req.showError(500, "Failed to send email, please try again later.")
 	}
 	return errorPage(501,
 		"This is keycloaktest, a fake Keycloak for tests, and it has no page for the required "+
 			"action "+as.step+".")
 }
 
-// completeAction marks the current required action as done and continues.
+// completeAction marks the current required action as done and goes to the next step.
 func (req *pageRequest) completeAction(as *authSession) response {
 	if as.requestedAction() == as.step {
 		as.actionStatus = "success"
@@ -138,7 +138,7 @@ func (req *pageRequest) updatePassword(as *authSession, submitted bool) response
 	return p.response(200, neverCache)
 }
 
-// withCancelButton adds a button to cancel the action if the user may cancel it.
+// withCancelButton adds a Cancel button if the user may cancel the current action.
 func (as *authSession) withCancelButton(fields []field) []field {
 	if as.isRequestedAction() {
 		fields = append(fields,
@@ -149,10 +149,10 @@ func (as *authSession) withCancelButton(fields []field) []field {
 
 // endOtherSessions ends the user's sessions in other browsers.
 func (req *pageRequest) endOtherSessions(as *authSession) {
-	for _, sessions := range []map[string]*session{req.realm.sessions, req.realm.offline} {
+	for _, sessions := range []map[string]*session{req.realm.sessions, req.realm.offlineSessions} {
 		for _, s := range sessions {
-			if s.user == as.user && s != as.sso && s.id != as.root.id {
-				req.notices = append(req.notices, req.realm.end(s, req.now)...)
+			if s.user == as.user && s != as.ssoSession && s.id != as.root.id {
+				req.notices = append(req.notices, req.realm.endSession(s, req.now)...)
 			}
 		}
 	}
@@ -160,54 +160,54 @@ func (req *pageRequest) endOtherSessions(as *authSession) {
 
 func (req *pageRequest) updateProfile(as *authSession, submitted bool) response {
 	u := as.user
-	email, first, last := u.Email, u.FirstName, u.LastName
+	email, firstName, lastName := u.Email, u.FirstName, u.LastName
 	p := page{ID: "login-login-update-profile", Title: "Update Account Information"}
 	if submitted {
-		email, first, last = strings.TrimSpace(req.rawParam("email")), req.rawParam("firstName"),
-			req.rawParam("lastName")
+		email = strings.TrimSpace(req.rawParam("email"))
+		firstName, lastName = req.rawParam("firstName"), req.rawParam("lastName")
 	} else if as.step != verifyProfile && !as.isRequestedAction() {
 		p.Note = "You need to update your user profile to activate your account."
 	}
 	if submitted || as.step == verifyProfile {
-		p.Errors = req.profileErrors(u, email, first, last)
+		p.Errors = req.profileErrors(u, email, firstName, lastName)
 	}
 	if submitted && len(p.Errors) == 0 {
 		if email = strings.ToLower(email); email != u.Email {
 			u.EmailVerified = false
 		}
 		req.realm.unindex(u)
-		u.Email, u.FirstName, u.LastName = email, first, last
+		u.Email, u.FirstName, u.LastName = email, firstName, lastName
 		req.realm.index(u)
 		return req.completeAction(as)
 	}
 	p.Form = &form{ID: "kc-update-profile-form", Action: as.formAction(req.realm), Submit: "Submit",
 		Fields: as.withCancelButton([]field{
 			{Name: "email", Kind: "text", Label: "Email", Value: email},
-			{Name: "firstName", Kind: "text", Label: "First name", Value: first},
-			{Name: "lastName", Kind: "text", Label: "Last name", Value: last},
+			{Name: "firstName", Kind: "text", Label: "First name", Value: firstName},
+			{Name: "lastName", Kind: "text", Label: "Last name", Value: lastName},
 		})}
 	return p.response(200, neverCache)
 }
 
-// profileErrors returns the problems of a profile, in the order of its fields.
-func (req *pageRequest) profileErrors(u *user, email, first, last string) []string {
-	const missing = "Please specify this field."
+// profileErrors returns the error messages for a submitted profile, in the order of its fields.
+func (req *pageRequest) profileErrors(u *user, email, firstName, lastName string) []string {
+	const missingMessage = "Please specify this field."
 	var problems []string
 	_, err := mail.ParseAddress(email)
 	switch {
 	case email == "" && req.form.Has("email"):
-		problems = append(problems, "Please specify email. "+missing)
+		problems = append(problems, "Please specify email. "+missingMessage)
 	case email == "":
-		problems = append(problems, missing)
+		problems = append(problems, missingMessage)
 	case err != nil:
 		problems = append(problems, "Invalid email address.")
 	case !req.realm.settings.DuplicateEmailsAllowed &&
 		req.realm.emailTaken(strings.ToLower(email), u.ID):
 		problems = append(problems, "Email already exists.")
 	}
-	for _, name := range []string{first, last} {
+	for _, name := range []string{firstName, lastName} {
 		if strings.TrimSpace(name) == "" {
-			problems = append(problems, missing)
+			problems = append(problems, missingMessage)
 		}
 	}
 	return problems

@@ -15,21 +15,21 @@ import (
 // An authRequest is a client's authorization request (OpenID Connect Core 3.1.2.1), or a device's
 // request for the user's approval.
 type authRequest struct {
-	parameters url.Values // see requestParameters
-	client     *client
-	redirect   string // the redirect URI of the response
-	mode       string // response mode: query, fragment, form_post
-	scope      []string
-	maxAge     *int64
-	level      bool    // an authentication level is requested, so single sign-on doesn't suffice
-	device     *device // the device that requests approval, or nil
+	parameters   url.Values // see requestParameters
+	client       *client
+	redirectURI  string // where the response goes
+	responseMode string // query, fragment or form_post
+	scope        []string
+	maxAge       *int64
+	loaRequested bool    // a level of authentication is requested, so single sign-on isn't enough
+	device       *device // the device that requests approval, or nil
 }
 
-func (auth *authRequest) value(name string) string { return auth.parameters.Get(name) }
+func (authReq *authRequest) value(name string) string { return authReq.parameters.Get(name) }
 
 // hasPrompt reports whether the prompt parameter contains a value.
-func (auth *authRequest) hasPrompt(value string) bool {
-	return slices.Contains(strings.Fields(auth.value("prompt")), value)
+func (authReq *authRequest) hasPrompt(value string) bool {
+	return slices.Contains(strings.Fields(authReq.value("prompt")), value)
 }
 
 // authorize serves the authorization endpoint.
@@ -39,13 +39,13 @@ func (r *Realm) authorize(req *request) response {
 
 func (req *pageRequest) authorize() response {
 	if req.Method == http.MethodGet && !isPrintable(req.URL.Query()) {
-		return req.failure(400, "An internal server error has occurred")
+		return req.showError(400, "An internal server error has occurred")
 	}
-	auth, resp := req.readRequest(req.parameters())
-	if auth == nil {
+	authReq, resp := req.readRequest(req.parameters())
+	if authReq == nil {
 		return resp
 	}
-	as := req.newAuthSession(auth)
+	as := req.newAuthSession(authReq)
 	req.setRestartCookie(as)
 	return req.start(as)
 }
@@ -63,7 +63,7 @@ func isPrintable(query url.Values) bool {
 	return true
 }
 
-// requestParameters lists the parameters that are stored while a request is in progress.
+// requestParameters lists the parameters that an authSession stores from an authorization request.
 var requestParameters = []string{
 	"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce",
 	"prompt", "max_age", "login_hint", "acr_values", "claims", "code_challenge",
@@ -84,73 +84,73 @@ func selectParameters(parameters url.Values, names []string) url.Values {
 // maxParameter is the maximum length of state and nonce. Keycloak silently ignores longer values.
 const maxParameter = 4_000
 
-// readRequest validates a request in the same order as Keycloak (AuthorizationEndpoint, 26.7.4). An
-// error before the redirect URI has been validated is shown on a page; a later error is sent to the
+// readRequest validates a request in the same order as Keycloak (AuthorizationEndpoint, 26.7.4).
+// Until it has validated the redirect URI, errors are shown on a page. Later errors are sent to the
 // client.
 func (req *pageRequest) readRequest(parameters url.Values) (*authRequest, response) {
-	caller, resp := req.knownClient(parameters)
+	caller, resp := req.requestedClient(parameters)
 	if caller == nil {
 		return nil, resp
 	}
-	if err := req.unsupportedParameters(authParameters); err != nil {
-		return nil, err.plain()
+	if err := req.checkParametersSupported(authParameters); err != nil {
+		return nil, err.plainResponse()
 	}
 	for name, values := range parameters {
 		if !slices.Contains(credentialParameters, name) && name != "max_age" &&
 			name != "login_hint" {
 			for i := range values {
-				values[i] = strings.Map(withoutControls, values[i])
+				values[i] = strings.Map(dropControl, values[i])
 			}
 		}
 	}
-	auth := &authRequest{parameters: parameters, client: caller, mode: "query"}
-	auth.maxAge, _ = maxAge(parameters)
+	authReq := &authRequest{parameters: parameters, client: caller, responseMode: "query"}
+	authReq.maxAge, _ = maxAge(parameters)
 	for _, name := range []string{"state", "nonce"} {
-		if len(auth.value(name)) > maxParameter {
+		if len(authReq.value(name)) > maxParameter {
 			parameters.Del(name)
 		}
 	}
-	if resp, err := req.checkParameters(parameters); err {
+	if resp, invalid := req.checkParameters(parameters); invalid {
 		return nil, resp
 	}
-	openID := slices.Contains(strings.Fields(auth.value("scope")), "openid")
+	isOpenID := slices.Contains(strings.Fields(authReq.value("scope")), "openid")
 	var ok bool
-	auth.redirect, ok = req.realm.redirectURI(caller, caller.RedirectURIs,
-		auth.value("redirect_uri"), parameters.Has("redirect_uri"), openID)
+	authReq.redirectURI, ok = req.realm.validateRedirectURI(caller, caller.RedirectURIs,
+		authReq.value("redirect_uri"), parameters.Has("redirect_uri"), isOpenID)
 	if !ok {
-		return nil, req.failure(400, "Invalid parameter: redirect_uri")
+		return nil, req.showError(400, "Invalid parameter: redirect_uri")
 	}
-	if err := auth.checkType(); err != nil {
+	if err := authReq.checkResponseType(); err != nil {
 		if err.status == http.StatusNotImplemented {
 			return nil, notImplemented(err.description)
 		}
-		return nil, req.respondError(auth, err)
+		return nil, req.respondError(authReq, err)
 	}
 	var err *oauthError
-	switch problem := caller.checkChallenge(parameters); {
-	case hasRepeated(parameters):
+	switch problem := caller.challengeProblem(parameters); {
+	case hasRepeatedParameter(parameters):
 		err = newOAuthError(302, "invalid_request", "duplicated parameter")
 	default:
-		auth.scope, err = req.realm.resolveScopes(caller, auth.value("scope"),
+		authReq.scope, err = req.realm.resolveScopes(caller, authReq.value("scope"),
 			parameters.Has("scope"))
 		if err == nil && problem != "" {
 			err = newOAuthError(302, "invalid_request", problem)
 		}
 	}
 	if err != nil {
-		return nil, req.respondError(auth, err)
+		return nil, req.respondError(authReq, err)
 	}
-	if !auth.readLevel(req.realm) {
-		return nil, req.failure(400, "Invalid parameter: claims")
+	if !authReq.readACR(req.realm) {
+		return nil, req.showError(400, "Invalid parameter: claims")
 	}
-	if auth.hasPrompt("create") && req.realm.settings.RegistrationAllowed {
+	if authReq.hasPrompt("create") && req.realm.settings.RegistrationAllowed {
 		return nil, notImplemented("page where users register")
 	}
-	if auth.hasPrompt("create") {
-		return nil, req.failure(400, "Registration not allowed")
+	if authReq.hasPrompt("create") {
+		return nil, req.showError(400, "Registration not allowed")
 	}
-	auth.parameters = selectParameters(parameters, requestParameters)
-	return auth, response{}
+	authReq.parameters = selectParameters(parameters, requestParameters)
+	return authReq, response{}
 }
 
 // checkParameters returns an error response, and true, if a parameter is malformed or unsupported.
@@ -158,11 +158,11 @@ func (req *pageRequest) checkParameters(parameters url.Values) (response, bool) 
 	_, ageErr := maxAge(parameters)
 	switch {
 	case ageErr != nil:
-		return req.failure(400, "Invalid Request"), true
+		return req.showError(400, "Invalid Request"), true
 	case strings.Count(parameters.Get("request"), ".") > 1:
 		return notImplemented("request objects"), true
 	case parameters.Has("request"), parameters.Has("request_uri"):
-		return req.failure(400, "Invalid Request"), true
+		return req.showError(400, "Invalid Request"), true
 	}
 	return response{}, false
 }
@@ -176,11 +176,11 @@ func maxAge(parameters url.Values) (*int64, error) {
 	return &n, err
 }
 
-// knownClient returns the client that a request names. If the client is unknown or may not use
+// requestedClient returns the client that a request names. If the client is unknown or may not use
 // browser flows, it returns nil and the error response.
-func (req *pageRequest) knownClient(parameters url.Values) (*client, response) {
+func (req *pageRequest) requestedClient(parameters url.Values) (*client, response) {
 	if len(parameters["client_id"]) != 1 {
-		return nil, req.failure(400, "Invalid Request")
+		return nil, req.showError(400, "Invalid Request")
 	}
 	if resp, unavailable := req.checkAvailable(); unavailable {
 		return nil, resp
@@ -188,11 +188,11 @@ func (req *pageRequest) knownClient(parameters url.Values) (*client, response) {
 	caller := req.realm.clients[parameters.Get("client_id")]
 	switch {
 	case caller == nil:
-		return nil, req.failure(400, "Client not found.")
+		return nil, req.showError(400, "Client not found.")
 	case !caller.enabled:
-		return nil, req.failure(400, "Client disabled.")
+		return nil, req.showError(400, "Client disabled.")
 	case caller.BearerOnly:
-		return nil, req.failure(403,
+		return nil, req.showError(403,
 			"Bearer-only applications are not allowed to initiate browser login")
 	}
 	if err := req.realm.checkSupported(caller, realmfile.UseLogin); err != nil {
@@ -204,43 +204,43 @@ func (req *pageRequest) knownClient(parameters url.Values) (*client, response) {
 // checkAvailable returns an error page, and true, if the realm is disabled or requires TLS.
 func (req *pageRequest) checkAvailable() (response, bool) {
 	if err := req.realm.checkTLS(req.request); err != nil {
-		return req.failure(400, err.description), true
+		return req.showError(400, err.description), true
 	}
 	if !req.realm.settings.Enabled {
-		return req.failure(400, "Realm not enabled"), true
+		return req.showError(400, "Realm not enabled"), true
 	}
 	return response{}, false
 }
 
 // respondError returns the response that sends an error to the client.
-func (req *pageRequest) respondError(auth *authRequest, err *oauthError) response {
+func (req *pageRequest) respondError(authReq *authRequest, err *oauthError) response {
 	pairs := []string{"error", err.code}
 	if err.description != "" {
 		pairs = append(pairs, "error_description", err.description)
 	}
-	return req.respond(auth, pairs...)
+	return req.respond(authReq, pairs...)
 }
 
 const flowDisabled = "Client is not allowed to initiate browser login with given response_type. "
 
-// checkType validates response_type and response_mode.
-func (auth *authRequest) checkType() *oauthError {
-	types := strings.Fields(auth.value("response_type"))
+// checkResponseType validates response_type and response_mode.
+func (authReq *authRequest) checkResponseType() *oauthError {
+	types := strings.Fields(authReq.value("response_type"))
 	// In the implicit and hybrid flows, the response contains tokens.
 	implicit := slices.Contains(types, "token") || slices.Contains(types, "id_token")
-	mode, sent := auth.value("response_mode"), auth.parameters.Has("response_mode")
-	modeKnown := !sent || slices.Contains([]string{"query", "fragment", "form_post"}, mode)
+	mode, hasMode := authReq.value("response_mode"), authReq.parameters.Has("response_mode")
+	modeKnown := !hasMode || slices.Contains([]string{"query", "fragment", "form_post"}, mode)
 	switch {
-	case sent && modeKnown:
-		auth.mode = mode
-	case implicit && !sent:
-		auth.mode = "fragment"
+	case hasMode && modeKnown:
+		authReq.responseMode = mode
+	case implicit && !hasMode:
+		authReq.responseMode = "fragment"
 	}
 	hasUnknownType := slices.ContainsFunc(types, func(word string) bool {
 		return !slices.Contains([]string{"code", "token", "id_token", "none"}, word)
 	})
 	switch {
-	case !auth.parameters.Has("response_type"):
+	case !authReq.parameters.Has("response_type"):
 		return newOAuthError(302, "invalid_request", "Missing parameter: response_type")
 	case len(types) == 0 || hasUnknownType || len(types) > 1 && slices.Contains(types, "none"):
 		return newOAuthError(302, "unsupported_response_type", "")
@@ -248,19 +248,19 @@ func (auth *authRequest) checkType() *oauthError {
 		return newOAuthError(http.StatusNotImplemented, codeUnsupported, "response_mode "+mode)
 	case !modeKnown:
 		return newOAuthError(302, "invalid_request", "Invalid parameter: response_mode")
-	case implicit && auth.mode == "query":
+	case implicit && authReq.responseMode == "query":
 		return newOAuthError(302, "invalid_request",
 			"Response_mode 'query' not allowed for implicit or hybrid flow")
 	case (slices.Contains(types, "code") || slices.Contains(types, "none")) &&
-		!auth.client.standardFlow:
+		!authReq.client.standardFlow:
 		return newOAuthError(302, "unauthorized_client",
 			flowDisabled+"Standard flow is disabled for the client.")
-	case implicit && !auth.client.ImplicitFlowEnabled:
+	case implicit && !authReq.client.ImplicitFlowEnabled:
 		return newOAuthError(302, "unauthorized_client",
 			flowDisabled+"Implicit flow is disabled for the client.")
 	case implicit:
 		return newOAuthError(http.StatusNotImplemented, codeUnsupported,
-			"response_type "+auth.value("response_type"))
+			"response_type "+authReq.value("response_type"))
 	}
 	return nil
 }
@@ -268,8 +268,9 @@ func (auth *authRequest) checkType() *oauthError {
 // pkcePattern matches valid code verifiers and challenges (RFC 7636 4.1).
 var pkcePattern = regexp.MustCompile(`^[0-9A-Za-z._~-]{43,128}$`)
 
-// checkChallenge returns what is wrong with a request's code challenge (RFC 7636 4.3), or "".
-func (c *client) checkChallenge(parameters url.Values) string {
+// challengeProblem returns the error description for a request's code challenge (RFC 7636 4.3), or
+// "" if the code challenge is valid or not needed.
+func (c *client) challengeProblem(parameters url.Values) string {
 	challenge, method := parameters.Get("code_challenge"), parameters.Get("code_challenge_method")
 	requiredMethod := c.Attributes["pkce.code.challenge.method"]
 	switch {
@@ -290,8 +291,9 @@ func (c *client) checkChallenge(parameters url.Values) string {
 	return ""
 }
 
-// hasRepeated reports whether any parameter, except those in repeatable, was sent more than once.
-func hasRepeated(parameters url.Values, repeatable ...string) bool {
+// hasRepeatedParameter reports whether any parameter, except those in repeatable, was sent more
+// than once.
+func hasRepeatedParameter(parameters url.Values, repeatable ...string) bool {
 	for name, values := range parameters {
 		if len(values) > 1 && !slices.Contains(repeatable, name) {
 			return true
@@ -300,10 +302,10 @@ func hasRepeated(parameters url.Values, repeatable ...string) bool {
 	return false
 }
 
-// readLevel sets auth.level if the request names an authentication level. The login flow has only
-// one level, so any named level just requires a password. readLevel returns false if an essential
-// level is unknown.
-func (auth *authRequest) readLevel(r *Realm) bool {
+// readACR sets loaRequested if the request names a level of authentication. The login flow has only
+// one level, so a request for any level just means that the user must enter the password. readACR
+// returns false if the request marks a level as essential that is unknown.
+func (authReq *authRequest) readACR(r *Realm) bool {
 	var parsed struct {
 		IDToken struct {
 			ACR struct {
@@ -313,14 +315,14 @@ func (auth *authRequest) readLevel(r *Realm) bool {
 			} `json:"acr"`
 		} `json:"id_token"`
 	}
-	json.Unmarshal([]byte(auth.value("claims")), &parsed) // ignore invalid claims
+	json.Unmarshal([]byte(authReq.value("claims")), &parsed) // ignore invalid claims
 	acr := parsed.IDToken.ACR
 	levels := acr.Values
 	if acr.Value != "" {
 		levels = append(levels, acr.Value)
 	}
-	auth.level = len(levels) > 0 || auth.parameters.Has("acr_values")
-	levelNames := realmfile.Levels(auth.client.Attributes)
+	authReq.loaRequested = len(levels) > 0 || authReq.parameters.Has("acr_values")
+	levelNames := realmfile.Levels(authReq.client.Attributes)
 	if len(levelNames) == 0 {
 		levelNames = realmfile.Levels(r.settings.Attributes)
 	}

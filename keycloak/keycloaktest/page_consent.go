@@ -5,28 +5,28 @@ import (
 	"slices"
 )
 
-// consentDue reports whether to ask the user for consent: always for a device, and for a client
-// that requires consent unless the user has already consented to all scopes.
-func (req *pageRequest) consentDue(as *authSession) bool {
+// needsConsent reports whether the user must consent: always for a device, and for a client that
+// requires consent unless the user has already consented to all scopes.
+func (req *pageRequest) needsConsent(as *authSession) bool {
 	switch {
-	case as.consented:
+	case as.consentGiven:
 		return false
-	case as.request.device != nil:
+	case as.authReq.device != nil:
 		return true
 	case !as.client.ConsentRequired:
 		return false
 	}
-	consented := as.user.consents[as.client.ClientID]
-	if as.request.hasPrompt("consent") {
-		consented = nil
+	consentedScopes := as.user.consents[as.client.ClientID]
+	if as.authReq.hasPrompt("consent") {
+		consentedScopes = nil
 	}
-	return slices.ContainsFunc(req.realm.shownScopes(as.request.scope), func(name string) bool {
-		return !slices.Contains(consented, name)
+	return slices.ContainsFunc(req.realm.consentScopes(as.authReq.scope), func(name string) bool {
+		return !slices.Contains(consentedScopes, name)
 	})
 }
 
-// shownScopes returns the scopes to show on the consent page.
-func (r *Realm) shownScopes(scope []string) []string {
+// consentScopes returns the scopes to show on the consent page.
+func (r *Realm) consentScopes(scope []string) []string {
 	var names []string
 	for _, name := range scope {
 		if s := r.scopes[name]; s != nil && s.Attributes["display.on.consent.screen"] != "false" {
@@ -43,11 +43,11 @@ func (req *pageRequest) consentPage(as *authSession) response {
 	}
 	// As in Keycloak, the URL has neither a host nor a session_code.
 	action := withParameters(req.realm.basePath()+consentPath, false, as.parameters())
-	as.code = opaque(43)
+	as.sessionCode = randomString(43)
 	return page{ID: "login-login-oauth-grant", Title: "Grant Access to " + name,
-		List: req.realm.shownScopes(as.request.scope), Form: &form{
+		List: req.realm.consentScopes(as.authReq.scope), Form: &form{
 			Action: action, Fields: []field{
-				{Name: "code", Kind: "hidden", Value: as.code},
+				{Name: "code", Kind: "hidden", Value: as.sessionCode},
 				{Name: "accept", Kind: "submit", Label: "Yes"},
 				{Name: "cancel", Kind: "submit", Label: "No"},
 			},
@@ -72,10 +72,10 @@ func (req *pageRequest) consent() response {
 	case req.form.Has("cancel"):
 		return req.endWithError(as, "access_denied")
 	}
-	as.consented = true
+	as.consentGiven = true
 	if as.client.ConsentRequired {
 		consents := as.user.consents
-		for _, name := range req.realm.shownScopes(as.request.scope) {
+		for _, name := range req.realm.consentScopes(as.authReq.scope) {
 			if !slices.Contains(consents[as.client.ClientID], name) {
 				consents[as.client.ClientID] = append(consents[as.client.ClientID], name)
 			}

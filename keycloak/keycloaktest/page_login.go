@@ -66,21 +66,22 @@ func (as *authSession) parameters() []string {
 // formAction returns the URL for the current step's form. It has a new session_code, which
 // invalidates the forms of earlier pages.
 func (as *authSession) formAction(r *Realm) string {
-	as.code = opaque(43)
+	as.sessionCode = randomString(43)
 	return withParameters(r.Issuer()+as.path(), false,
-		append([]string{"session_code", as.code, "execution", as.execution(r)}, as.parameters()...))
+		append([]string{"session_code", as.sessionCode, "execution", as.execution(r)},
+			as.parameters()...))
 }
 
 // start signs the user in by single sign-on if possible, or else shows the login page.
 func (req *pageRequest) start(as *authSession) response {
 	as.step = stepPassword
 	if s := req.ssoSession(); s != nil {
-		mustReauthenticate := as.request.hasPrompt("login") ||
-			as.request.maxAge != nil && !s.authTime.IsZero() &&
-				s.authTime.Unix()+*as.request.maxAge < req.now.Unix()
-		if !mustReauthenticate && !as.request.level {
+		mustReauthenticate := as.authReq.hasPrompt("login") ||
+			as.authReq.maxAge != nil && !s.authTime.IsZero() &&
+				s.authTime.Unix()+*as.authReq.maxAge < req.now.Unix()
+		if !mustReauthenticate && !as.authReq.loaRequested {
 			s.lastUsed = req.now
-			as.sso, as.user = s, s.user
+			as.ssoSession, as.user = s, s.user
 			return req.proceed(as)
 		}
 		as.user = s.user
@@ -88,10 +89,10 @@ func (req *pageRequest) start(as *authSession) response {
 			as.message = "Please re-authenticate to continue"
 		}
 	}
-	if as.request.hasPrompt("none") {
+	if as.authReq.hasPrompt("none") {
 		return req.endWithError(as, "login_required")
 	}
-	if alias := as.request.value("kc_idp_hint"); req.realm.hasProvider(alias) {
+	if alias := as.authReq.value("kc_idp_hint"); req.realm.hasProvider(alias) {
 		return notImplemented("identity providers, but kc_idp_hint names " + alias)
 	}
 	return req.passwordPage(as)
@@ -112,7 +113,7 @@ func (req *pageRequest) locale(as *authSession) string {
 	if !settings.InternationalizationEnabled {
 		return "en"
 	}
-	preferred := strings.Fields(as.request.value("ui_locales"))
+	preferred := strings.Fields(as.authReq.value("ui_locales"))
 	for _, entry := range strings.Split(req.Header.Get("Accept-Language"), ",") {
 		language, _, _ := strings.Cut(entry, ";")
 		preferred = append(preferred, strings.TrimSpace(language))
@@ -128,7 +129,7 @@ func (req *pageRequest) locale(as *authSession) string {
 }
 
 // enterAuthSession returns the authSession that a request continues, and whether the request
-// submits a form. If there is no such authSession, as is nil and resp is the response.
+// submits a form. If there is no such authSession, as is nil and resp is the response to send.
 func (req *pageRequest) enterAuthSession(
 	path string) (as *authSession, submitted bool, resp response) {
 	if resp, unavailable := req.checkAvailable(); unavailable {
@@ -137,10 +138,10 @@ func (req *pageRequest) enterAuthSession(
 	query := req.URL.Query()
 	hasCookie := req.cookie(loginCookie) != "" || req.cookie(restartCookie) != ""
 	if hasCookie && req.realm.clients[query.Get("client_id")] == nil {
-		return nil, false, req.failure(400,
+		return nil, false, req.showError(400,
 			"An error occurred, please login again through your application.")
 	}
-	as = req.authSessionOf(query)
+	as = req.findAuthSession(query)
 	if as == nil || as.step == stepLogout {
 		return nil, false, req.restart(query)
 	}
@@ -152,63 +153,63 @@ func (req *pageRequest) enterAuthSession(
 		execution != as.execution(req.realm) && (execution != "" || code != "") {
 		return nil, false, req.expiredPage(as)
 	}
-	if code != "" && code != as.code {
+	if code != "" && code != as.sessionCode {
 		as.message = "Action expired. Please continue with login now."
 		return nil, false, req.redirect(as.address(req.realm))
 	}
 	return as, code != "", response{}
 }
 
-// checkUsable returns an error page, and true, if the client was disabled or the user deleted in
-// the meantime.
+// checkUsable returns an error page, and true, if the client was disabled or the user was deleted
+// after the sign-in started.
 func (req *pageRequest) checkUsable(as *authSession) (response, bool) {
 	switch {
 	case !as.client.enabled:
 		req.closeAuthSession(as)
-		return req.failure(400, "Login requester not enabled"), true
+		return req.showError(400, "Login requester not enabled"), true
 	case as.user != nil && req.realm.users[as.user.ID] != as.user:
-		return req.failure(500, "An internal server error has occurred"), true
+		return req.showError(500, "An internal server error has occurred"), true
 	}
 	return response{}, false
 }
 
-// restart starts an expired sign-in again from the restart cookie.
+// restart restarts an expired sign-in with the authorization request in the restart cookie.
 func (req *pageRequest) restart(query url.Values) response {
 	decoded, err := base64.RawURLEncoding.DecodeString(req.cookie(restartCookie))
 	parameters, queryErr := url.ParseQuery(string(decoded))
 	if err == nil && queryErr == nil && parameters.Get("client_id") == query.Get("client_id") {
-		if auth := req.restoredRequest(parameters); auth != nil {
-			as := req.newAuthSession(auth)
+		if authReq := req.restoreRequest(parameters); authReq != nil {
+			as := req.newAuthSession(authReq)
 			req.setRestartCookie(as)
 			as.message = "Your login attempt timed out. Login will start from the beginning."
 			return req.redirect(as.address(req.realm))
 		}
 	}
 	if req.ssoSession() != nil { // already signed in, in another tab
-		return req.alreadySignedIn(query)
+		return req.alreadySignedInResponse(query)
 	}
-	return req.failure(400,
+	return req.showError(400,
 		"Restart login cookie not found. It may have expired; it may have been deleted or "+
 			"cookies are disabled in your browser. If cookies are disabled then enable them. "+
 			"Click Back to Application to login again.")
 }
 
-// restoredRequest returns the request in the restart cookie, or nil.
-func (req *pageRequest) restoredRequest(parameters url.Values) *authRequest {
+// restoreRequest returns the request in the restart cookie, or nil.
+func (req *pageRequest) restoreRequest(parameters url.Values) *authRequest {
 	if code := parameters.Get("device_user_code"); code != "" {
 		d := req.realm.deviceByUserCode(code)
 		if d == nil {
 			return nil
 		}
-		return d.request()
+		return d.newAuthRequest()
 	}
-	auth, _ := req.readRequest(parameters)
-	return auth
+	authReq, _ := req.readRequest(parameters)
+	return authReq
 }
 
-// alreadySignedIn returns the response to the form of a sign-in that is already complete: a
+// alreadySignedInResponse returns the response to the form of a sign-in that is already complete: a
 // redirect to the client if possible, or else a page.
-func (req *pageRequest) alreadySignedIn(query url.Values) response {
+func (req *pageRequest) alreadySignedInResponse(query url.Values) response {
 	caller := req.realm.clients[query.Get("client_id")]
 	if caller == nil {
 		caller = &client{}
@@ -216,15 +217,15 @@ func (req *pageRequest) alreadySignedIn(query url.Values) response {
 	decoded, err := base64.RawURLEncoding.DecodeString(query.Get("client_data"))
 	var data clientData
 	if err == nil && json.Unmarshal(decoded, &data) == nil {
-		redirect, ok := req.realm.redirectURI(caller, caller.RedirectURIs, data.Redirect, true,
-			true)
+		redirectURI, ok := req.realm.validateRedirectURI(caller, caller.RedirectURIs,
+			data.Redirect, true, true)
 		if ok {
-			auth := &authRequest{client: caller, redirect: redirect, mode: data.ResponseMode,
-				parameters: url.Values{}}
+			authReq := &authRequest{client: caller, redirectURI: redirectURI,
+				responseMode: data.ResponseMode, parameters: url.Values{}}
 			if data.State != "" {
-				auth.parameters.Set("state", data.State)
+				authReq.parameters.Set("state", data.State)
 			}
-			return req.respond(auth, "error", "temporarily_unavailable", "error_description",
+			return req.respond(authReq, "error", "temporarily_unavailable", "error_description",
 				"authentication_expired")
 		}
 	}
@@ -232,20 +233,20 @@ func (req *pageRequest) alreadySignedIn(query url.Values) response {
 		Text: "You are already logged in."}.response(200, neverCache)
 }
 
-// reset returns to the first step.
+// reset takes the authSession back to the first step.
 func (as *authSession) reset() {
-	as.step, as.user, as.sso, as.consented = stepStart, nil, nil, false
+	as.step, as.user, as.ssoSession, as.consentGiven = stepStart, nil, nil, false
 	as.actionStatus, as.actionShown, as.message = "", false, ""
 }
 
-// restartLogin handles the restart link on the page for an expired form.
+// restartLogin handles the restart link of expiredPage.
 func (r *Realm) restartLogin(req *request) response {
 	return r.servePage(req, func(req *pageRequest) response {
 		if resp, unavailable := req.checkAvailable(); unavailable {
 			return resp
 		}
 		query := req.URL.Query()
-		as := req.authSessionOf(query)
+		as := req.findAuthSession(query)
 		if as == nil || as.step == stepLogout {
 			return req.restart(query)
 		}
@@ -324,13 +325,13 @@ func (req *pageRequest) checkLogin(as *authSession) response {
 
 // checkOTP handles the form of the one-time code page.
 func (req *pageRequest) checkOTP(as *authSession) response {
-	otp, sent := req.param("otp")
+	otp, hasOTP := req.param("otp")
 	r, u := req.realm, as.user
-	if !sent {
+	if !hasOTP {
 		return req.otpPage(as)
 	}
-	if r.locked(u, req.now) || u.otp == nil || !u.otp.accepts(otp, req.now, r.settings) {
-		if !r.locked(u, req.now) {
+	if r.isLocked(u, req.now) || u.otp == nil || !u.otp.accepts(otp, req.now, r.settings) {
+		if !r.isLocked(u, req.now) {
 			r.recordFailure(u, req.now)
 		}
 		as.message = "Invalid authenticator code."
@@ -343,7 +344,7 @@ func (req *pageRequest) checkOTP(as *authSession) response {
 // proceed redirects an authenticated user to the next step, or finishes the sign-in.
 func (req *pageRequest) proceed(as *authSession) response {
 	if step := req.nextStep(as); step != "" {
-		if as.request.hasPrompt("none") {
+		if as.authReq.hasPrompt("none") {
 			return req.endWithError(as, "interaction_required")
 		}
 		as.step = step
@@ -352,59 +353,61 @@ func (req *pageRequest) proceed(as *authSession) response {
 	return req.finish(as)
 }
 
-// finish creates or joins the session and responds to the client.
+// finish adds the client to the session, creates the session if necessary, and responds to the
+// client.
 func (req *pageRequest) finish(as *authSession) response {
-	if as.sso != nil &&
-		(req.realm.sessions[as.sso.id] != as.sso || !req.realm.alive(as.sso, req.now)) {
-		as.reset() // the session has ended in the meantime
+	if as.ssoSession != nil &&
+		(req.realm.sessions[as.ssoSession.id] != as.ssoSession ||
+			!req.realm.sessionActive(as.ssoSession, req.now)) {
+		as.reset() // the session has ended since the sign-in started
 		return req.start(as)
 	}
-	if d := as.request.device; d != nil && d.state != devicePending {
+	if d := as.authReq.device; d != nil && d.state != devicePending {
 		return req.endWithError(as, "expired_token")
 	}
-	s, isNew := req.sessionFor(as)
+	s, isNew := req.ensureSession(as)
 	if s == nil {
-		return req.failure(400,
+		return req.showError(400,
 			"You are already authenticated as different user '"+
 				req.realm.sessions[as.root.id].user.Username+
 				"' in this session. Please sign out first.")
 	}
-	cs := req.realm.join(s, as.request, req.now)
-	cs.startedSession = isNew && slices.Contains(as.request.scope, "offline_access")
-	cs.level = "1"
-	if as.sso != nil {
-		cs.level = "0"
+	cs := req.realm.ensureClientSession(s, as.authReq, req.now)
+	cs.createdForOffline = isNew && slices.Contains(as.authReq.scope, "offline_access")
+	cs.loa = "1"
+	if as.ssoSession != nil {
+		cs.loa = "0"
 	}
 	req.closeAuthSession(as)
 	req.setIdentityCookies(s)
-	if d := as.request.device; d != nil {
+	if d := as.authReq.device; d != nil {
 		d.state, d.sessionID = deviceApproved, s.id
 		return req.redirect(req.realm.Issuer() + "/device/status")
 	}
 	pairs := []string{"session_state", s.id}
 	if as.actionStatus != "" {
 		name := as.requestedAction()
-		if !as.actionShown { // Keycloak returns the name of the current step, still the sign-in
+		if !as.actionShown { // Keycloak returns the current step's name: still the sign-in step's
 			name = (&authSession{step: stepPassword}).execution(req.realm)
 		}
 		pairs = append(pairs, "kc_action", name, "kc_action_status", as.actionStatus)
 	}
-	if as.request.value("response_type") != "none" {
-		pairs = append(pairs, "code", req.realm.newCode(as.request, s, req.now))
+	if as.authReq.value("response_type") != "none" {
+		pairs = append(pairs, "code", req.realm.newCode(as.authReq, s, req.now))
 	}
-	return req.respond(as.request, pairs...)
+	return req.respond(as.authReq, pairs...)
 }
 
-// sessionFor returns the session for a sign-in, and whether the session is new. It returns the
-// session of single sign-on or else the browser's session. It returns nil if the browser has a
-// session of another user.
-func (req *pageRequest) sessionFor(as *authSession) (s *session, isNew bool) {
-	if as.sso != nil {
-		return as.sso, false
+// ensureSession returns the session for a sign-in, and whether the session is new. After single
+// sign-on, that is the session used for it; otherwise it is the browser's session, which is created
+// if necessary. It returns nil if the browser's session belongs to another user.
+func (req *pageRequest) ensureSession(as *authSession) (s *session, isNew bool) {
+	if as.ssoSession != nil {
+		return as.ssoSession, false
 	}
 	s = req.realm.sessions[as.root.id]
 	switch {
-	case s == nil || !req.realm.alive(s, req.now):
+	case s == nil || !req.realm.sessionActive(s, req.now):
 		s, isNew = req.realm.addSession(&session{id: as.root.id, user: as.user}, req.now), true
 	case s.user != as.user:
 		return nil, false
@@ -415,7 +418,7 @@ func (req *pageRequest) sessionFor(as *authSession) (s *session, isNew bool) {
 
 // endWithError ends an authSession and returns an error response to the client.
 func (req *pageRequest) endWithError(as *authSession, code string) response {
-	if d := as.request.device; d != nil {
+	if d := as.authReq.device; d != nil {
 		// As in Keycloak, the authSession remains, but it can't be completed any more.
 		if code == "access_denied" && d.state == devicePending {
 			d.state = deviceDenied
@@ -424,11 +427,11 @@ func (req *pageRequest) endWithError(as *authSession, code string) response {
 			[]string{"error", code}))
 	}
 	req.closeAuthSession(as)
-	return req.respond(as.request, "error", code)
+	return req.respond(as.authReq, "error", code)
 }
 
-// failure returns an error page, or the error as JSON if the request accepts JSON.
-func (req *pageRequest) failure(status int, message string) response {
+// showError returns an error page, or the error as JSON if the request accepts JSON.
+func (req *pageRequest) showError(status int, message string) response {
 	if strings.Contains(req.Header.Get("Accept"), "application/json") {
 		return jsonResponse(status, "", errorBody{Error: message})
 	}
@@ -442,9 +445,9 @@ func (req *pageRequest) passwordPage(as *authSession) response {
 	p := page{ID: "login-login", Title: "Sign in to your account", Note: as.takeMessage()}
 	f := form{ID: "kc-form-login", Action: as.formAction(req.realm)}
 	if as.user == nil {
-		name := as.request.value("login_hint")
-		if typed, sent := req.param("username"); sent && req.Method == http.MethodPost {
-			name = typed
+		name := as.authReq.value("login_hint")
+		if username, ok := req.param("username"); ok && req.Method == http.MethodPost {
+			name = username
 		}
 		f.Fields = append(f.Fields,
 			field{Name: "username", Kind: "text", Label: "Username or email", Value: name})
@@ -477,7 +480,7 @@ func (req *pageRequest) expiredPage(as *authSession) response {
 	}}.response(200, neverCache)
 }
 
-// takeMessage returns the message for the next page and clears it.
+// takeMessage returns the message for the next page, and clears it.
 func (as *authSession) takeMessage() string {
 	message := as.message
 	as.message = ""

@@ -10,9 +10,9 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// browserLogout serves RP-initiated logout (OpenID Connect RP-Initiated Logout 1.0). It doesn't ask
-// the user for confirmation if the ID token names the browser's session or the browser has no
-// session.
+// browserLogout serves RP-initiated logout (OpenID Connect RP-Initiated Logout 1.0). It asks the
+// user for confirmation if the browser has a session that the ID token doesn't name, or if there is
+// neither a session nor an ID token nor a redirect URI.
 func (r *Realm) browserLogout(req *request) response {
 	return r.servePage(req, (*pageRequest).logout)
 }
@@ -20,20 +20,20 @@ func (r *Realm) browserLogout(req *request) response {
 func (req *pageRequest) logout() response {
 	parameters := req.parameters()
 	if err := req.realm.checkTLS(req.request); err != nil {
-		return req.failure(400, err.description)
+		return req.showError(400, err.description)
 	}
 	hint, redirect := parameters.Get("id_token_hint"), parameters.Get("post_logout_redirect_uri")
 	if redirect != "" && hint == "" && !parameters.Has("client_id") {
-		return req.logoutFailure("Missing parameters: id_token_hint")
+		return req.showLogoutError("Missing parameters: id_token_hint")
 	}
 	caller := req.realm.clients[parameters.Get("client_id")]
 	sid := ""
 	if hint != "" {
-		payload, err := req.realm.verified(hint)
+		payload, err := req.realm.verifyToken(hint)
 		clientID := stringClaim(payload, "azp")
 		if err != nil || stringClaim(payload, "typ") != "ID" ||
 			parameters.Has("client_id") && parameters.Get("client_id") != clientID {
-			return req.logoutFailure("Invalid parameter: id_token_hint")
+			return req.showLogoutError("Invalid parameter: id_token_hint")
 		}
 		caller, sid = req.realm.clients[clientID], stringClaim(payload, "sid")
 	}
@@ -44,12 +44,13 @@ func (req *pageRequest) logout() response {
 	}
 	if redirect != "" {
 		if caller == nil {
-			return req.logoutFailure("Invalid redirect uri")
+			return req.showLogoutError("Invalid redirect uri")
 		}
 		var ok bool
-		redirect, ok = req.realm.redirectURI(caller, caller.logoutURIs(), redirect, true, true)
+		redirect, ok = req.realm.validateRedirectURI(caller, caller.logoutURIs(), redirect, true,
+			true)
 		if !ok {
-			return req.logoutFailure("Invalid redirect uri")
+			return req.showLogoutError("Invalid redirect uri")
 		}
 	}
 	logoutClient := caller
@@ -57,13 +58,13 @@ func (req *pageRequest) logout() response {
 		logoutClient = req.realm.clients["account"]
 	}
 	as := req.newAuthSession(
-		&authRequest{client: logoutClient, redirect: redirect, parameters: url.Values{}})
-	as.step, as.hintedSession, as.state = stepLogout, sid, parameters.Get("state")
+		&authRequest{client: logoutClient, redirectURI: redirect, parameters: url.Values{}})
+	as.step, as.hintedSessionID, as.logoutState = stepLogout, sid, parameters.Get("state")
 	s := req.ssoSession()
 	if s != nil && sid != s.id || s == nil && hint == "" && redirect == "" {
 		return req.confirmPage(as)
 	}
-	return req.endSignedIn(as, s)
+	return req.finishLogout(as, s)
 }
 
 // logoutURIs returns the allowed post-logout redirect URIs of a client. "+" stands for its redirect
@@ -82,47 +83,47 @@ func (c *client) logoutURIs() []string {
 	return uris
 }
 
-func (req *pageRequest) logoutFailure(message string) response {
-	return req.failure(400, message).with("Cache-Control", noCache)
+func (req *pageRequest) showLogoutError(message string) response {
+	return req.showError(400, message).with("Cache-Control", noCache)
 }
 
 func (req *pageRequest) confirmPage(as *authSession) response {
-	as.code = opaque(43)
+	as.sessionCode = randomString(43)
 	action := withParameters(req.realm.basePath()+oidc+"/logout/logout-confirm", false,
 		[]string{"client_id", as.client.ClientID, "tab_id", as.id})
 	return page{ID: "login-logout-confirm", Title: "Logging out", Text: "Do you want to log out?",
 		Form: &form{Action: action, Fields: []field{
-			{Name: "session_code", Kind: "hidden", Value: as.code},
+			{Name: "session_code", Kind: "hidden", Value: as.sessionCode},
 			{Name: "confirmLogout", Kind: "submit", Label: "Logout", Value: "Logout"},
 		}}}.response(200, noCache)
 }
 
-// logoutConfirm handles the form of the confirmation page.
+// logoutConfirm serves the confirmation page again and handles its form.
 func (r *Realm) logoutConfirm(req *request) response {
-	return r.servePage(req, (*pageRequest).confirm)
+	return r.servePage(req, (*pageRequest).confirmLogout)
 }
 
-func (req *pageRequest) confirm() response {
-	as := req.authSessionOf(req.URL.Query())
+func (req *pageRequest) confirmLogout() response {
+	as := req.findAuthSession(req.URL.Query())
 	switch {
 	case (as == nil || as.step != stepLogout) && req.Method != http.MethodPost:
 		return loggedOutPage(400)
 	case as == nil || as.step != stepLogout:
-		return req.logoutFailure("Logout failed")
+		return req.showLogoutError("Logout failed")
 	case req.Method != http.MethodPost:
 		return req.confirmPage(as)
-	case req.rawParam("session_code") != as.code:
-		return req.failure(500, "An internal server error has occurred").with("Cache-Control",
+	case req.rawParam("session_code") != as.sessionCode:
+		return req.showError(500, "An internal server error has occurred").with("Cache-Control",
 			noCache)
 	}
-	return req.endSignedIn(as, req.ssoSession())
+	return req.finishLogout(as, req.ssoSession())
 }
 
-// endSignedIn ends the session that the ID token names or, if that session has already ended, the
+// finishLogout ends the session that the ID token names or, if that session has already ended, the
 // browser's session.
-func (req *pageRequest) endSignedIn(as *authSession, browserSession *session) response {
+func (req *pageRequest) finishLogout(as *authSession, browserSession *session) response {
 	req.closeAuthSession(as)
-	target := req.realm.sessions[as.hintedSession]
+	target := req.realm.sessions[as.hintedSessionID]
 	if target == nil {
 		target = browserSession
 	}
@@ -132,13 +133,13 @@ func (req *pageRequest) endSignedIn(as *authSession, browserSession *session) re
 	if browserSession != nil {
 		req.deleteCookies(identityCookie, sessionCookie)
 	}
-	redirect := as.request.redirect
-	if redirect != "" && as.state != "" {
-		redirect = withParameters(redirect, false, []string{"state", as.state})
+	redirect := as.authReq.redirectURI
+	if redirect != "" && as.logoutState != "" {
+		redirect = withParameters(redirect, false, []string{"state", as.logoutState})
 	}
 	if target != nil {
-		frames := req.realm.frontChannel(target)
-		req.notices = append(req.notices, req.realm.end(target, req.now)...)
+		frames := req.realm.frontChannelFrames(target)
+		req.notices = append(req.notices, req.realm.endSession(target, req.now)...)
 		if browserSession != nil && len(frames) > 0 {
 			return page{ID: "login-frontchannel-logout", Title: "Logging out", Frames: frames,
 				Next: template.URL(redirect)}.response(200, noCache)
@@ -155,17 +156,17 @@ func loggedOutPage(status int) response {
 		Text: "You are logged out"}.response(status, noCache)
 }
 
-// frontChannel returns the iframes that log out the session's clients (OpenID Connect Front-Channel
-// Logout 1.0).
-func (r *Realm) frontChannel(s *session) []frame {
+// frontChannelFrames returns the iframes that log out the session's clients (OpenID Connect
+// Front-Channel Logout 1.0).
+func (r *Realm) frontChannelFrames(s *session) []frame {
 	var frames []frame
 	for _, cs := range s.clients {
 		address := cs.client.Attributes["frontchannel.logout.url"]
 		if !cs.client.FrontchannelLogout || address == "" {
 			continue
 		}
-		address = r.redirectURIs(cs.client, []string{address})[0]
-		if !cs.client.isFalse("frontchannel.logout.session.required") {
+		address = r.resolveRedirectURIs(cs.client, []string{address})[0]
+		if !cs.client.attributeIsFalse("frontchannel.logout.session.required") {
 			address = withParameters(address, false, []string{"sid", s.id, "iss", r.Issuer()})
 		}
 		frames = append(frames, frame{cs.client.ClientID, address})

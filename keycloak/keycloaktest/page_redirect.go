@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// redirectURI returns the redirect URI of the response: the requested URI if the client's patterns
-// allow it. In a request without the scope openid, a client with a single URI may omit the
-// parameter (RedirectUtils, Keycloak 26.7.4).
-func (r *Realm) redirectURI(c *client, patterns []string, uri string, sent,
-	openID bool) (string, bool) {
-	if !sent {
-		if openID || len(patterns) != 1 {
+// validateRedirectURI returns the redirect URI for the response, or false if the client's patterns
+// don't allow the requested URI. In a request without the scope openid, a client with a single
+// pattern may omit the URI (RedirectUtils, Keycloak 26.7.4).
+func (r *Realm) validateRedirectURI(c *client, patterns []string, uri string, hasURI,
+	isOpenID bool) (string, bool) {
+	if !hasURI {
+		if isOpenID || len(patterns) != 1 {
 			return "", false
 		}
 		uri, _, _ = strings.Cut(patterns[0], "/*")
@@ -25,20 +25,20 @@ func (r *Realm) redirectURI(c *client, patterns []string, uri string, sent,
 		hasDotDot(parsed.Path) {
 		return "", false
 	}
-	patterns = r.redirectURIs(c, patterns)
-	pattern, ok := matchRedirect(patterns, parsed, uri)
+	patterns = r.resolveRedirectURIs(c, patterns)
+	pattern, ok := matchRedirectURI(patterns, parsed, uri)
 	if !ok && isLoopback(parsed) {
 		// Native apps don't know their port in advance (RFC 8252 7.3).
 		portless := *parsed
 		portless.Host = strings.TrimSuffix(parsed.Host, ":"+parsed.Port())
-		pattern, ok = matchRedirect(patterns, &portless, portless.String())
+		pattern, ok = matchRedirectURI(patterns, &portless, portless.String())
 	}
 	isWeb := parsed.Scheme == "" || parsed.Scheme == "http" || parsed.Scheme == "https"
 	if !ok || !isWeb && !strings.HasPrefix(pattern, parsed.Scheme+":") {
 		return "", false
 	}
 	if strings.HasPrefix(uri, "/") {
-		uri = r.redirectURIs(c, []string{uri})[0]
+		uri = r.resolveRedirectURIs(c, []string{uri})[0]
 	} else if parsed.Scheme == "" {
 		uri = r.server.publicURL + "/" + uri
 	}
@@ -67,10 +67,10 @@ func isLoopback(uri *url.URL) bool {
 		uri.Port() != ""
 }
 
-// matchRedirect returns the pattern that allows a URI. parsed is the parsed uri. A "*" at the end
-// of a pattern matches any rest of the path, query and fragment. It doesn't match URIs with user
-// information.
-func matchRedirect(patterns []string, parsed *url.URL, uri string) (string, bool) {
+// matchRedirectURI returns the pattern that allows uri; parsed is the parsed uri. A "*" at the end
+// of a pattern matches any characters, including a query and a fragment, but the pattern then
+// doesn't allow URIs with user information.
+func matchRedirectURI(patterns []string, parsed *url.URL, uri string) (string, bool) {
 	path, _, _ := strings.Cut(uri, "#")
 	path, _, _ = strings.Cut(path, "?")
 	for _, pattern := range patterns {
@@ -86,12 +86,13 @@ func matchRedirect(patterns []string, parsed *url.URL, uri string) (string, bool
 	return "", false
 }
 
-// neverCache prevents browsers from showing a page again when the user goes back.
+// neverCache is a Cache-Control header with which browsers don't show a page again when the user
+// goes back.
 const neverCache = "no-store, must-revalidate, max-age=0"
 
 // redirect returns a response that redirects the browser.
 func (req *pageRequest) redirect(address string) response {
-	resp := secured(response{status: http.StatusFound}).
+	resp := withSecurityHeaders(response{status: http.StatusFound}).
 		with("Location", address).with("Cache-Control", neverCache)
 	if req.Method != http.MethodPost {
 		// Keycloak sets X-Frame-Options only if the response or the request has a media type.
@@ -103,15 +104,16 @@ func (req *pageRequest) redirect(address string) response {
 // respond returns the authorization response in the request's response mode (OAuth 2.0 Multiple
 // Response Types 2.1, Form Post Response Mode). pairs are alternating names and values of its
 // parameters.
-func (req *pageRequest) respond(auth *authRequest, pairs ...string) response {
-	if state := auth.value("state"); state != "" || auth.parameters.Has("state") {
+func (req *pageRequest) respond(authReq *authRequest, pairs ...string) response {
+	if state := authReq.value("state"); state != "" || authReq.parameters.Has("state") {
 		pairs = append(pairs, "state", state)
 	}
 	pairs = append(pairs, "iss", req.realm.Issuer())
-	if auth.mode == "form_post" {
-		return formPost(auth.redirect, pairs)
+	if authReq.responseMode == "form_post" {
+		return formPostPage(authReq.redirectURI, pairs)
 	}
-	return req.redirect(withParameters(auth.redirect, auth.mode == "fragment", pairs))
+	return req.redirect(withParameters(authReq.redirectURI, authReq.responseMode == "fragment",
+		pairs))
 }
 
 // withParameters adds parameters to the query or fragment of a URL.

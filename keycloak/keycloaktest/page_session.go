@@ -18,9 +18,9 @@ import (
 // collects the cookies to set and the back-channel logouts to send.
 type pageRequest struct {
 	*request
-	cookies []*http.Cookie
-	notices []notice
-	newRoot bool // this request created the root authentication session
+	cookies     []*http.Cookie
+	notices     []notice
+	createdRoot bool // this request created the rootAuthSession
 }
 
 // servePage calls serve under the realm's lock, and then sends the notices without the lock.
@@ -46,7 +46,7 @@ func (req *pageRequest) parameters() url.Values {
 	return req.URL.Query()
 }
 
-// Keycloak's cookies. They are Secure even over plain HTTP, which browsers accept on loopback.
+// Keycloak's cookies. They are Secure even over plain HTTP; browsers accept that on loopback.
 const (
 	loginCookie = "AUTH_SESSION_ID"      // ID of the rootAuthSession, then of the session
 	hashCookie  = "KC_AUTH_SESSION_HASH" // for scripts on Keycloak's pages
@@ -101,21 +101,21 @@ type rootAuthSession struct {
 // An authSession is an authorization request in progress in a browser tab: Keycloak's
 // authentication session.
 type authSession struct {
-	id      string
-	code    string // the session_code that the next form must have
-	root    *rootAuthSession
-	client  *client
-	request *authRequest
-	step    string // the user's next step
-	message string // shown on the next page
+	id          string
+	sessionCode string // the session_code that the next form must have
+	root        *rootAuthSession
+	client      *client
+	authReq     *authRequest
+	step        string // the user's next step
+	message     string // shown on the next page
 
-	user          *user    // signed-in user, or nil; at the password step, who must sign in
-	sso           *session // the session used for single sign-on; nil after a password
-	consented     bool     // to the requested scopes
-	actionStatus  string   // result of the action in kc_action: success, cancelled, error
-	actionShown   bool     // the page of the action in kc_action was shown
-	state         string   // the state parameter of a logout
-	hintedSession string   // the session ID in the id_token_hint of a logout
+	user            *user    // the user, if known; at the password step, only this user may sign in
+	ssoSession      *session // used for single sign-on; nil if the user entered a password
+	consentGiven    bool     // the user consented to the requested scopes
+	actionStatus    string   // result of the action in kc_action: success, cancelled, error
+	actionShown     bool     // the page of the action in kc_action was shown
+	logoutState     string   // the state parameter of a logout
+	hintedSessionID string   // the session ID in the id_token_hint of a logout
 }
 
 const (
@@ -128,8 +128,9 @@ func (r *Realm) loginLifespan() time.Duration {
 	return seconds(valueOr(r.settings.AccessCodeLifespanLogin, 1800))
 }
 
-// liveRootAuthSession returns the rootAuthSession with this ID, or nil if it is unknown or expired.
-func (r *Realm) liveRootAuthSession(id string, now time.Time) *rootAuthSession {
+// activeRootAuthSession returns the rootAuthSession with this ID, or nil if it is unknown or
+// expired.
+func (r *Realm) activeRootAuthSession(id string, now time.Time) *rootAuthSession {
 	root := r.rootAuthSessions[id]
 	if root == nil || !now.Before(root.lastUsed.Add(r.loginLifespan())) {
 		return nil
@@ -138,25 +139,25 @@ func (r *Realm) liveRootAuthSession(id string, now time.Time) *rootAuthSession {
 }
 
 // rootAuthSession returns the browser's root authentication session. If there is none, it creates
-// one and sets the cookie. The new one has the same ID as the browser's session if that is alive.
+// one and sets the cookie. If the browser has an active session, the rootAuthSession gets its ID.
 func (req *pageRequest) rootAuthSession() *rootAuthSession {
 	r, id := req.realm, req.cookie(loginCookie)
-	if root := r.liveRootAuthSession(id, req.now); root != nil {
+	if root := r.activeRootAuthSession(id, req.now); root != nil {
 		root.lastUsed = req.now
 		return root
 	}
-	if s := r.sessions[id]; s == nil || !r.alive(s, req.now) {
-		id = opaque(24)
+	if s := r.sessions[id]; s == nil || !r.sessionActive(s, req.now) {
+		id = randomString(24)
 	} else if !s.user.Enabled {
-		req.notices = append(req.notices, r.end(s, req.now)...)
-		id = opaque(24)
+		req.notices = append(req.notices, r.endSession(s, req.now)...)
+		id = randomString(24)
 	}
 	evict(r.rootAuthSessions, maxRootAuthSessions, func(root *rootAuthSession) time.Time {
 		return root.lastUsed
-	}, func(root *rootAuthSession) bool { return r.liveRootAuthSession(root.id, req.now) == nil })
+	}, func(root *rootAuthSession) bool { return r.activeRootAuthSession(root.id, req.now) == nil })
 	root := &rootAuthSession{id: id, lastUsed: req.now, authSessions: map[string]*authSession{}}
 	r.rootAuthSessions[id] = root
-	req.newRoot = true
+	req.createdRoot = true
 	req.setCookie(http.Cookie{Name: loginCookie, Value: id, HttpOnly: true})
 	return root
 }
@@ -180,12 +181,12 @@ func evict[T any](items map[string]T, limit int, timeOf func(T) time.Time, expir
 }
 
 // newAuthSession starts an authSession for a request.
-func (req *pageRequest) newAuthSession(request *authRequest) *authSession {
+func (req *pageRequest) newAuthSession(authReq *authRequest) *authSession {
 	root := req.rootAuthSession()
 	if len(root.authSessions) >= maxAuthSessions {
 		clear(root.authSessions)
 	}
-	as := &authSession{id: opaque(11), root: root, client: request.client, request: request}
+	as := &authSession{id: randomString(11), root: root, client: authReq.client, authReq: authReq}
 	root.authSessions[as.id] = as
 	return as
 }
@@ -199,9 +200,10 @@ func (req *pageRequest) closeAuthSession(as *authSession) {
 	}
 }
 
-// authSessionOf returns the authSession that a query names, or nil if the browser doesn't have it.
-func (req *pageRequest) authSessionOf(query url.Values) *authSession {
-	root := req.realm.liveRootAuthSession(req.cookie(loginCookie), req.now)
+// findAuthSession returns the authSession that a query names, or nil if the browser doesn't have
+// it.
+func (req *pageRequest) findAuthSession(query url.Values) *authSession {
+	root := req.realm.activeRootAuthSession(req.cookie(loginCookie), req.now)
 	if root == nil {
 		return nil
 	}
@@ -212,21 +214,21 @@ func (req *pageRequest) authSessionOf(query url.Values) *authSession {
 	return as
 }
 
-// setRestartCookie sets the cookie with which an expired sign-in can start again and, for a new
-// rootAuthSession, the cookie with its hash.
+// setRestartCookie sets the cookie from which an expired sign-in can start again. For a new
+// rootAuthSession, it also sets the cookie with the hash of the ID.
 func (req *pageRequest) setRestartCookie(as *authSession) {
-	if req.newRoot {
-		req.setCookie(http.Cookie{Name: hashCookie, Value: hashOf(as.root.id), MaxAge: 60})
+	if req.createdRoot {
+		req.setCookie(http.Cookie{Name: hashCookie, Value: sessionHash(as.root.id), MaxAge: 60})
 	}
-	if !as.request.hasPrompt("none") {
+	if !as.authReq.hasPrompt("none") {
 		req.setCookie(http.Cookie{Name: restartCookie,
-			Value:    base64.RawURLEncoding.EncodeToString([]byte(as.request.parameters.Encode())),
+			Value:    base64.RawURLEncoding.EncodeToString([]byte(as.authReq.parameters.Encode())),
 			HttpOnly: true})
 	}
 }
 
-// hashOf returns the hash of a session's ID in cookies.
-func hashOf(id string) string {
+// sessionHash returns the hash of a session's ID, which some cookies contain.
+func sessionHash(id string) string {
 	sum := sha512.Sum384([]byte(id))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
@@ -242,7 +244,7 @@ func (req *pageRequest) setIdentityCookies(s *session) {
 	}
 	req.setCookie(http.Cookie{Name: identityCookie,
 		Value: unsignedToken{"JWT", identity, r.keys.signingKey("HS512")}.sign(), HttpOnly: true})
-	req.setCookie(http.Cookie{Name: sessionCookie, Value: hashOf(s.id),
+	req.setCookie(http.Cookie{Name: sessionCookie, Value: sessionHash(s.id),
 		MaxAge: int(maxLifespan / time.Second)})
 }
 
@@ -250,12 +252,12 @@ func (req *pageRequest) setIdentityCookies(s *session) {
 // ended.
 func (req *pageRequest) ssoSession() *session {
 	r := req.realm
-	payload, err := r.verified(req.cookie(identityCookie))
+	payload, err := r.verifyToken(req.cookie(identityCookie))
 	if err == nil && stringClaim(payload, "typ") == "Serialized-ID" &&
 		stringClaim(payload, "iss") == r.Issuer() && req.now.Unix() < timeClaim(payload, "exp") {
 		s, issuedAt := r.sessions[stringClaim(payload, "sid")], timeClaim(payload, "iat")
-		if s != nil && r.alive(s, req.now) && s.user.Enabled && issuedAt >= s.user.NotBefore &&
-			issuedAt >= r.settings.NotBefore {
+		if s != nil && r.sessionActive(s, req.now) && s.user.Enabled &&
+			issuedAt >= s.user.NotBefore && issuedAt >= r.settings.NotBefore {
 			return s
 		}
 	}
@@ -273,7 +275,7 @@ type clientData struct {
 }
 
 func (as *authSession) clientData() string {
-	auth := as.request
-	return base64.RawURLEncoding.EncodeToString(must(json.Marshal(clientData{auth.redirect,
-		auth.value("response_type"), auth.value("response_mode"), auth.value("state")})))
+	authReq := as.authReq
+	return base64.RawURLEncoding.EncodeToString(must(json.Marshal(clientData{authReq.redirectURI,
+		authReq.value("response_type"), authReq.value("response_mode"), authReq.value("state")})))
 }

@@ -10,8 +10,8 @@ import (
 type page struct {
 	ID       string // data-page-id
 	Title    string
-	Username string // the username, if it can't be changed
-	Note     string // a message at the top
+	Username string // shown instead of the username field if the user is known
+	Note     string // message at the top of the page
 	Errors   []string
 	Text     string
 	Links    []link
@@ -68,7 +68,7 @@ func render(t *template.Template, content any, status int, cache string) respons
 	if err := t.Execute(&body, content); err != nil {
 		panic("keycloaktest: a page can't be rendered: " + err.Error())
 	}
-	resp := secured(response{status: status, body: body.Bytes()})
+	resp := withSecurityHeaders(response{status: status, body: body.Bytes()})
 	if cache != "" {
 		resp = resp.with("Cache-Control", cache)
 	}
@@ -93,7 +93,7 @@ var formPostTemplate = template.Must(template.New("form_post").Parse(`<HTML>
 </HTML>
 `))
 
-func formPost(action string, pairs []string) response {
+func formPostPage(action string, pairs []string) response {
 	f := struct {
 		Action template.URL // validated, like page.Next
 		Fields []field

@@ -168,7 +168,7 @@ func FuzzRedirectURI(f *testing.F) {
 	r := s.Realm("r")
 	f.Fuzz(func(t *testing.T, uri string) {
 		app := r.clients["app"]
-		redirect, ok := r.redirectURI(app, app.RedirectURIs, uri, true, true)
+		redirect, ok := r.validateRedirectURI(app, app.RedirectURIs, uri, true, true)
 		if !ok {
 			return
 		}

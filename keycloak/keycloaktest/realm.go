@@ -22,7 +22,8 @@ type Realm struct {
 	name    string
 	ignored []string
 
-	frontendURL atomic.Pointer[string] // the realm's frontendUrl attribute; atomic for Issuer
+	// frontendURL is the realm's frontendUrl attribute. It is atomic so that Issuer needs no lock.
+	frontendURL atomic.Pointer[string]
 
 	removed atomic.Bool // set by Server.Remove
 
@@ -35,15 +36,16 @@ type Realm struct {
 	scopes   map[string]*scope
 	clients  map[string]*client // by client ID
 	users    map[string]*user   // by ID
-	names    map[string]*user   // by username; index and unindex maintain names and emails
-	emails   map[string][]*user // by email address
+	// index and unindex maintain these maps.
+	usersByName  map[string]*user
+	usersByEmail map[string][]*user
 
 	sessions         map[string]*session // online sessions by ID
-	offline          map[string]*session // offline sessions by ID
+	offlineSessions  map[string]*session // by ID
 	codes            map[string]*authCode
 	devices          map[string]*device
 	rootAuthSessions map[string]*rootAuthSession // by ID: sign-ins in progress
-	revoked          map[string]time.Time        // expiry of revoked access tokens, by jti
+	revokedTokens    map[string]time.Time        // expiry of revoked access tokens, by jti
 }
 
 // A role is a realm role or a client role.
@@ -69,15 +71,15 @@ type scope struct {
 	unsupported []realmfile.Unsupported
 }
 
-// hasMapper reports whether the scope has a protocol mapper of a type.
-func (s *scope) hasMapper(id string) bool {
+// hasMapper reports whether the scope has a protocol mapper of the given type.
+func (s *scope) hasMapper(mapperType string) bool {
 	return slices.ContainsFunc(s.ProtocolMappers, func(m realmfile.Mapper) bool {
-		return m.ProtocolMapper == id
+		return m.ProtocolMapper == mapperType
 	})
 }
 
-// shown reports whether scope claims include the scope's name.
-func (s *scope) shown() bool { return s.Attributes["include.in.token.scope"] != "false" }
+// inScopeClaim reports whether scope claims include the scope's name.
+func (s *scope) inScopeClaim() bool { return s.Attributes["include.in.token.scope"] != "false" }
 
 // A client is a client in the realm file, with its roles and scopes resolved.
 type client struct {
@@ -90,26 +92,26 @@ type client struct {
 	unsupported      []realmfile.Unsupported
 	standardFlow     bool
 	enabled          bool
-	fromFile         bool // not one of Keycloak's built-in clients
+	fromFile         bool // in the realm file, not built in
 	accountGenerated bool // the service account isn't in the file
 	fullScope        bool
-	secretUnknown    bool // the file has a masked secret, and no option has the real one
+	secretUnknown    bool // the file's secret is masked, and no ClientSecrets replace it
 }
 
-// isTrue reports whether a client attribute is "true".
-func (c *client) isTrue(name string) bool { return c.Attributes[name] == "true" }
+// attributeIsTrue reports whether a client attribute is "true".
+func (c *client) attributeIsTrue(name string) bool { return c.Attributes[name] == "true" }
 
 // newRealm builds a realm from its realm file.
 func newRealm(server *Server, rep realmfile.Realm, options importOptions) (*Realm, error) {
 	r := &Realm{
 		server: server, name: rep.Realm, settings: rep, profile: rep.Profile,
 		roles: map[string]*role{}, groups: map[string]*group{}, scopes: map[string]*scope{},
-		clients: map[string]*client{}, users: map[string]*user{}, names: map[string]*user{},
-		emails:   map[string][]*user{},
-		sessions: map[string]*session{}, offline: map[string]*session{},
+		clients: map[string]*client{}, users: map[string]*user{}, usersByName: map[string]*user{},
+		usersByEmail: map[string][]*user{},
+		sessions:     map[string]*session{}, offlineSessions: map[string]*session{},
 		codes:   map[string]*authCode{},
 		devices: map[string]*device{}, rootAuthSessions: map[string]*rootAuthSession{},
-		revoked: map[string]time.Time{},
+		revokedTokens: map[string]time.Time{},
 	}
 	r.loadFrontendURL()
 	for _, build := range []func(importOptions) error{
@@ -158,7 +160,7 @@ func (r *Realm) buildClients(options importOptions) error {
 		})
 	}
 	for _, builtin := range realmfile.BuiltinClients(r.name) {
-		// Keycloak creates the account console only when it creates the client account.
+		// Keycloak creates the account console only together with the client account.
 		if !inFile(builtin.ClientID) &&
 			(builtin.ClientID != "account-console" || !inFile("account") ||
 				r.settings.NeedsAccountConsole) {
@@ -235,8 +237,8 @@ func (c *client) addBuiltinRoles() {
 // maskedSecret replaces client secrets in Keycloak's exports.
 const maskedSecret = "**********"
 
-// existingScopes returns the names that are names of scopes. Like Keycloak's import, it silently
-// drops the others.
+// existingScopes returns the names that are client scopes of the realm. Like Keycloak's import, it
+// silently drops other names.
 func (r *Realm) existingScopes(names []string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
 		return r.scopes[name] == nil
@@ -251,11 +253,11 @@ func (r *Realm) oidcScopes(names []string) []string {
 	})
 }
 
-// buildRoles creates the roles of the file and Keycloak's built-in roles, and composes the default
+// buildRoles creates the file's roles and Keycloak's built-in roles, and adds roles to the default
 // role. A built-in role becomes part of the default role only if the file doesn't define it.
 func (r *Realm) buildRoles(importOptions) error {
 	roles := r.settings.Roles
-	defaultRole := &role{name: r.defaultRole()}
+	defaultRole := &role{name: r.defaultRoleName()}
 	r.roles[defaultRole.name] = defaultRole
 	if !r.definesOfflineAccess() {
 		r.roles["offline_access"] = &role{name: "offline_access"}
@@ -282,7 +284,7 @@ func (r *Realm) buildRoles(importOptions) error {
 		}
 	}
 	compose := func(target *role, rep realmfile.Role) error {
-		parts, err := r.rolesOf(rep.Composites.Realm, rep.Composites.Client, false)
+		parts, err := r.findRoles(rep.Composites.Realm, rep.Composites.Client, false)
 		if err != nil {
 			return fmt.Errorf("role %s: %w", rep.Name, err)
 		}
@@ -304,8 +306,8 @@ func (r *Realm) buildRoles(importOptions) error {
 	return r.addDefaultRoles()
 }
 
-// addDefaultRoles adds the default roles listed in files from Keycloak before 13. Newer files have
-// a default role instead.
+// addDefaultRoles adds the default roles of files from Keycloak 12 and earlier, which list several.
+// Newer files have one composite role instead.
 func (r *Realm) addDefaultRoles() error {
 	if r.settings.DefaultRole != nil {
 		return nil
@@ -316,8 +318,8 @@ func (r *Realm) addDefaultRoles() error {
 			clientRoles[c.ClientID] = c.DefaultRoles
 		}
 	}
-	roles, err := r.rolesOf(r.settings.DefaultRoles, clientRoles, true)
-	defaultRole := r.roles[r.defaultRole()]
+	roles, err := r.findRoles(r.settings.DefaultRoles, clientRoles, true)
+	defaultRole := r.roles[r.defaultRoleName()]
 	defaultRole.composites = union(defaultRole.composites, roles)
 	return err
 }
@@ -338,7 +340,7 @@ func (r *Realm) buildFinalRoles(importOptions) error {
 	const name = "uma_authorization"
 	if r.roles[name] == nil {
 		r.roles[name] = &role{name: name}
-		defaultRole := r.roles[r.defaultRole()]
+		defaultRole := r.roles[r.defaultRoleName()]
 		defaultRole.composites = append(defaultRole.composites, r.roles[name])
 	}
 	return nil
@@ -348,36 +350,36 @@ func (r *Realm) buildFinalRoles(importOptions) error {
 // scope of that name. If either is missing, Keycloak adds it and gives the role to all users.
 func (r *Realm) definesOfflineAccess() bool {
 	const name = "offline_access"
-	return r.hasRole(name) &&
+	return r.fileHasRole(name) &&
 		slices.ContainsFunc(r.settings.ClientScopes, func(s realmfile.Scope) bool {
 			return s.Name == name
 		})
 }
 
-// hasRole reports whether the file has a realm role with this name.
-func (r *Realm) hasRole(name string) bool {
+// fileHasRole reports whether the file has a realm role with this name.
+func (r *Realm) fileHasRole(name string) bool {
 	return slices.ContainsFunc(r.settings.Roles.Realm, func(rep realmfile.Role) bool {
 		return rep.Name == name
 	})
 }
 
-// defaultRole returns the name of the role that all users get: the one in the file, or Keycloak's
-// default name, numbered if the file has a role of that name.
-func (r *Realm) defaultRole() string {
+// defaultRoleName returns the name of the role that all users get: the name in the file, or else
+// Keycloak's default name, with a number if the file has another role of that name.
+func (r *Realm) defaultRoleName() string {
 	if r.settings.DefaultRole != nil {
 		return r.settings.DefaultRole.Name
 	}
 	name := "default-roles-" + strings.ToLower(r.name)
 	unique := name
-	for n := 1; r.hasRole(unique); n++ {
+	for n := 1; r.fileHasRole(unique); n++ {
 		unique = fmt.Sprintf("%s-%d", name, n)
 	}
 	return unique
 }
 
-// rolesOf returns the roles with these names. If create is set, it creates missing roles, as
-// Keycloak does for the roles of users.
-func (r *Realm) rolesOf(realmRoles []string, clientRoles map[string][]string,
+// findRoles returns the roles with these names. If create is set, it creates missing roles, as
+// Keycloak does for roles assigned to users and groups.
+func (r *Realm) findRoles(realmRoles []string, clientRoles map[string][]string,
 	create bool) ([]*role, error) {
 	var roles []*role
 	for _, name := range realmRoles {
@@ -431,7 +433,7 @@ func (r *Realm) buildGroups(importOptions) error {
 				g.path = parent.path + g.path
 			}
 			var err error
-			g.roles, err = r.rolesOf(rep.RealmRoles, rep.ClientRoles, true)
+			g.roles, err = r.findRoles(rep.RealmRoles, rep.ClientRoles, true)
 			if err != nil {
 				return fmt.Errorf("group %s: %w", g.path, err)
 			}
@@ -468,7 +470,7 @@ func (r *Realm) buildScopeMappings(importOptions) error {
 		return nil
 	}
 	for _, mapping := range r.settings.ScopeMappings {
-		roles, err := r.rolesOf(mapping.Roles, nil, true)
+		roles, err := r.findRoles(mapping.Roles, nil, true)
 		if err != nil {
 			return err
 		}
@@ -478,7 +480,7 @@ func (r *Realm) buildScopeMappings(importOptions) error {
 	}
 	for _, clientID := range slices.Sorted(maps.Keys(r.settings.ClientScopeMappings)) {
 		for _, mapping := range r.settings.ClientScopeMappings[clientID] {
-			roles, err := r.rolesOf(nil, map[string][]string{clientID: mapping.Roles}, true)
+			roles, err := r.findRoles(nil, map[string][]string{clientID: mapping.Roles}, true)
 			if err != nil {
 				return err
 			}

@@ -20,10 +20,10 @@ type RealmSpec struct {
 	Settings map[string]any
 }
 
-// A ClientSpec describes a client, which may use every grant that a public or confidential client
-// can. The client's access tokens contain its client ID in the audience, and the user's groups. The
-// tokens of a client created in Keycloak's admin console contain neither until somebody adds the
-// mappers: to test with such a client, set "protocolMappers" in Settings.
+// A ClientSpec describes a public or confidential client with every grant that its kind of client
+// can have. The client's access tokens contain its client ID in the audience, and the user's
+// groups. The tokens of a client created in Keycloak's admin console contain neither until somebody
+// adds the mappers: to test with such a client, set "protocolMappers" in Settings.
 type ClientSpec struct {
 	ID     string
 	Secret string // empty for a public client
@@ -112,7 +112,7 @@ func (spec RealmSpec) File() []byte {
 		if u.Password != "" {
 			credentials = append(credentials, object{"type": "password", "value": u.Password})
 		}
-		var name any // nil becomes null, which a realm file may not contain, unlike an empty name
+		var name any // if missing, null: Import rejects null, but not an empty username
 		if u.Name != "" {
 			name = u.Name
 		}
@@ -153,8 +153,8 @@ func groupTree(paths []string) []object {
 	return groups
 }
 
-// withOverrides copies settings into generated, replacing fields that both have.
-func withOverrides(generated, settings object) object {
-	maps.Copy(generated, settings)
-	return generated
+// withOverrides copies settings into fields, replacing fields that both have.
+func withOverrides(fields, settings object) object {
+	maps.Copy(fields, settings)
+	return fields
 }

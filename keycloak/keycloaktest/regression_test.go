@@ -34,9 +34,9 @@ func TestOfflineSession_sameIDAsOnline(t *testing.T) {
 	_, tokens := postForm(t, r.URL()+oidc+"/token", "grant_type", "authorization_code", "client_id",
 		"app", "code", b.redirect.Query().Get("code"),
 		"redirect_uri", "http://app.test/a/cb")
-	if len(r.sessions) != 1 || len(r.offline) != 1 {
+	if len(r.sessions) != 1 || len(r.offlineSessions) != 1 {
 		t.Fatalf("realm has %d online and %d offline sessions, want one of each: %v", len(r.sessions),
-			len(r.offline), tokens)
+			len(r.offlineSessions), tokens)
 	}
 	s.Advance(time.Hour)
 	_, tokens = postForm(t, r.URL()+oidc+"/token", "grant_type", "refresh_token",
@@ -69,7 +69,7 @@ func TestMapper_nestedInReservedClaim(t *testing.T) {
 			"users": [{"username": "ann", "enabled": true}]}`)).Realm("r")
 		tokens := mustSignIn(t, r)
 		r.mu.Lock()
-		payload, err := r.verified(tokens.AccessToken)
+		payload, err := r.verifyToken(tokens.AccessToken)
 		r.mu.Unlock()
 		claim, _, _ := strings.Cut(name, ".")
 		if _, isObject := payload[claim].(map[string]any); err != nil || isObject {
@@ -368,8 +368,8 @@ func TestRealm_Update_twice(t *testing.T) {
 	s.Advance(2 * time.Minute)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	payload, _ := r.verified(tokens.AccessToken)
-	if _, reason := r.grantOf(payload, s.Now()); reason != "session_expired" {
-		t.Errorf("grantOf returns %q, want session_expired", reason)
+	payload, _ := r.verifyToken(tokens.AccessToken)
+	if _, reason := r.grantForToken(payload, s.Now()); reason != "session_expired" {
+		t.Errorf("grantForToken returns %q, want session_expired", reason)
 	}
 }

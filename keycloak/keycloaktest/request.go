@@ -21,15 +21,15 @@ import (
 type request struct {
 	*http.Request
 	realm *Realm
-	form  url.Values // of a POST; as in Keycloak, empty if the content type isn't a form's
+	form  url.Values // a POST's form; as in Keycloak, empty if the content type is another
 	now   time.Time
 
-	// sanitize makes param drop control characters and ignore values that are too long, except for
-	// credentials. The token endpoint sets it.
+	// sanitize makes param drop control characters and ignore values that are too long, except in
+	// credentialParameters. The token endpoint sets sanitize.
 	sanitize bool
 
-	// corsAllowed lets the request's origin read the response. Keycloak allows all origins until
-	// the client is known, and then the client's web origins.
+	// corsAllowed lets the request's origin read the response. Until the client is authenticated,
+	// Keycloak allows all origins; afterwards, it allows the client's web origins.
 	corsAllowed    bool
 	exposedHeaders string
 }
@@ -86,7 +86,7 @@ func (req *request) param(name string) (string, bool) {
 		return "", false
 	}
 	if req.sanitize && !slices.Contains(credentialParameters, name) {
-		value := strings.Map(withoutControls, values[0])
+		value := strings.Map(dropControl, values[0])
 		if utf8.RuneCountInString(value) > maxParameter && name != "grant_type" {
 			return "", false
 		}
@@ -110,8 +110,8 @@ func (req *request) rawParam(name string) string { return req.form.Get(name) }
 
 const invalidClientMessage = "Invalid client or Invalid client credentials"
 
-// authenticateClient returns the client that the request authenticates as, with parameters of the
-// form or else with basic authentication (RFC 6749 2.3.1). The caller holds the realm's lock.
+// authenticateClient returns the client whose credentials the request has, in the form or else in a
+// Basic Authorization header (RFC 6749 2.3.1). The caller holds the realm's lock.
 func (req *request) authenticateClient() (*client, *oauthError) {
 	req.corsAllowed = true
 	id, hasID := req.param("client_id")
@@ -120,11 +120,11 @@ func (req *request) authenticateClient() (*client, *oauthError) {
 		scheme, encoded, _ := strings.Cut(header, " ")
 		decoded, err := decodeBasic(strings.TrimSpace(encoded))
 		name, password, hasColon := strings.Cut(string(decoded), ":")
-		basic := strings.EqualFold(scheme, "Basic")
-		if basic && (err != nil || !hasColon) && !hasID {
+		isBasic := strings.EqualFold(scheme, "Basic")
+		if isBasic && (err != nil || !hasColon) && !hasID {
 			return nil, newOAuthError(401, "invalid_client", invalidClientMessage)
 		}
-		if basic && err == nil && hasColon {
+		if isBasic && err == nil && hasColon {
 			// Both parts are form-encoded (RFC 6749 2.3.1).
 			name, nameErr := url.QueryUnescape(name)
 			password, passwordErr := url.QueryUnescape(password)
@@ -148,7 +148,7 @@ func (req *request) authenticateClient() (*client, *oauthError) {
 		return nil, newOAuthError(401, "invalid_client", invalidClientMessage)
 	}
 	if !c.PublicClient {
-		// The client may be configured for an unsupported way to authenticate.
+		// The client may be configured for an authentication method that the fake lacks.
 		if err := req.realm.checkSupported(c, realmfile.UseSecret); err != nil {
 			return nil, err
 		}
@@ -215,7 +215,7 @@ func (r *Realm) webOrigins(c *client) []string {
 			add(origin)
 			continue
 		}
-		for _, uri := range r.redirectURIs(c, c.RedirectURIs) {
+		for _, uri := range r.resolveRedirectURIs(c, c.RedirectURIs) {
 			add(originOf(uri))
 		}
 	}
@@ -238,18 +238,18 @@ func (r *Realm) allowsOrigin(c *client, origin string) bool {
 	return slices.Contains(origins, origin) || slices.Contains(origins, "*")
 }
 
-// redirectURIs resolves relative patterns against the client's root URL.
-func (r *Realm) redirectURIs(c *client, patterns []string) []string {
+// resolveRedirectURIs resolves relative patterns against the client's root URL.
+func (r *Realm) resolveRedirectURIs(c *client, patterns []string) []string {
 	root := c.RootURL
 	if root == "" || root == "${authBaseUrl}" || root == "${authAdminUrl}" {
 		root = r.server.publicURL
 	}
-	var out []string
+	var resolved []string
 	for _, pattern := range patterns {
 		if strings.HasPrefix(pattern, "/") {
 			pattern = strings.TrimSuffix(root, "/") + pattern
 		}
-		out = append(out, pattern)
+		resolved = append(resolved, pattern)
 	}
-	return out
+	return resolved
 }

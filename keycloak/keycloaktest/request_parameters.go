@@ -28,9 +28,9 @@ var keycloakParameters = []string{
 	"ui_locales", "user_code", "username",
 }
 
-// endpointParameters lists how an endpoint handles the parameters that Keycloak knows. A parameter
-// in neither list is an error, so that none is forgotten. A test in the contract suite sends each
-// ignored parameter to Keycloak.
+// endpointParameters lists how an endpoint handles the parameters that Keycloak knows. A known
+// parameter that neither list contains is an error, so that no parameter is forgotten. A test in
+// the contract suite sends each ignored parameter to Keycloak.
 type endpointParameters struct {
 	read    []string // used by the fake
 	ignored []string // ignored by the fake and by Keycloak
@@ -44,7 +44,7 @@ var tokenParameters = endpointParameters{
 		"code", "code_verifier", "device_code", "grant_type", "otp", "password", "redirect_uri",
 		"refresh_token", "scope", "totp", "username",
 	},
-	// Some belong to grants that aren't supported anyway.
+	// Some of these parameters belong to grants that the fake lacks anyway.
 	ignored: []string{
 		"access_token", "acr_values", "actor_token", "actor_token_type", "audience", "auth_req_id",
 		"authorization_details", "binding_message", "claim_token", "claim_token_format", "claims",
@@ -62,8 +62,8 @@ var tokenParameters = endpointParameters{
 	headers: []string{"DPoP"},
 }
 
-// authParameters lists the parameters of the authorization endpoint. Whether the endpoint supports
-// some of the parameters that it reads depends on the realm's settings: see readRequest.
+// authParameters lists the parameters of the authorization endpoint. Some parameters
+// in read are supported only with certain settings of the realm: see readRequest.
 var authParameters = endpointParameters{
 	read: []string{
 		"acr_values", "claims", "client_id", "code_challenge", "code_challenge_method", "kc_action",
@@ -87,26 +87,26 @@ var authParameters = endpointParameters{
 	},
 }
 
-// unsupported returns the sent parameters that Keycloak knows and parameters doesn't list.
-func (parameters endpointParameters) unsupported(sent url.Values) []string {
+// unsupportedIn returns the parameters of form that Keycloak knows and that neither list contains.
+func (parameters endpointParameters) unsupportedIn(form url.Values) []string {
 	return slices.DeleteFunc(slices.Clone(keycloakParameters), func(name string) bool {
-		return !sent.Has(name) || slices.Contains(parameters.read, name) ||
+		return !form.Has(name) || slices.Contains(parameters.read, name) ||
 			slices.Contains(parameters.ignored, name)
 	})
 }
 
-// unsupportedParameters returns an error if the request has an unsupported parameter or header.
-func (req *request) unsupportedParameters(parameters endpointParameters) *oauthError {
-	sent := req.form
+// checkParametersSupported returns an error if the request has an unsupported parameter or header.
+func (req *request) checkParametersSupported(parameters endpointParameters) *oauthError {
+	form := req.form
 	if req.Method == "GET" {
-		sent = req.URL.Query()
+		form = req.URL.Query()
 	}
-	for _, name := range parameters.unsupported(sent) {
-		return unsupported("parameter " + name)
+	for _, name := range parameters.unsupportedIn(form) {
+		return unsupportedError("parameter " + name)
 	}
 	for _, name := range parameters.headers {
 		if len(req.Header.Values(name)) > 0 {
-			return unsupported("header " + name)
+			return unsupportedError("header " + name)
 		}
 	}
 	return nil

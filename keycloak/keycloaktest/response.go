@@ -26,7 +26,7 @@ func (resp response) with(name, value string) response {
 	return resp
 }
 
-// withAdded returns a copy of resp with a further value for a header that resp already has.
+// withAdded returns a copy of resp with another value for a header that resp already has.
 func (resp response) withAdded(name, value string) response {
 	header := resp.header.Clone()
 	header.Add(name, value)
@@ -44,8 +44,9 @@ func (resp response) without(names ...string) response {
 	return resp
 }
 
-// secured adds the headers that Keycloak sets on all responses of a realm.
-func secured(resp response) response {
+// withSecurityHeaders returns a copy of resp with the headers that Keycloak sets on all responses
+// of a realm.
+func withSecurityHeaders(resp response) response {
 	return resp.with("Referrer-Policy", "no-referrer").
 		with("Strict-Transport-Security", "max-age=31536000; includeSubDomains").
 		with("X-Content-Type-Options", "nosniff").
@@ -71,7 +72,7 @@ func jsonResponse(status int, cacheControl string, content any) response {
 	if cacheControl == noStore {
 		resp = resp.with("Pragma", noCache)
 	}
-	return secured(resp)
+	return withSecurityHeaders(resp)
 }
 
 // An errorBody is the body of an error response (RFC 6749 5.2).
@@ -97,8 +98,9 @@ func (e *oauthError) response() response {
 	return jsonResponse(e.status, noStore, errorBody{e.code, e.description})
 }
 
-// plain is like response, but without the headers that prevent caching, which some endpoints lack.
-func (e *oauthError) plain() response {
+// plainResponse is like response, but without the headers that prevent caching. Some endpoints
+// don't send these headers with errors.
+func (e *oauthError) plainResponse() response {
 	return jsonResponse(e.status, "", errorBody{e.code, e.description})
 }
 

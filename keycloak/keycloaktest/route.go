@@ -60,8 +60,8 @@ var endpoints = sync.OnceValue(func() map[string]endpoint {
 	}
 })
 
-// keycloakOnly lists paths and path prefixes below a realm that Keycloak has and the fake doesn't.
-// They return 501: 404 would be wrong, since Keycloak has them.
+// keycloakOnly lists paths and path prefixes below a realm that Keycloak has and the fake lacks.
+// The fake returns 501 for them. 404 would wrongly mean that Keycloak doesn't have them either.
 var keycloakOnly = []string{
 	"/account", "/broker", "/authz", "/clients-registrations", "/clients-managements",
 	"/login-actions", "/.well-known/uma2-configuration", "/clients",
@@ -71,13 +71,14 @@ var keycloakOnly = []string{
 	"/.well-known/webfinger",
 }
 
-// notImplemented is like unsupported, but returns a response.
+// notImplemented is like unsupportedError, but returns a response.
 func notImplemented(feature string) response {
-	return unsupported(feature).plain()
+	return unsupportedError(feature).plainResponse()
 }
 
-// unsupported returns the error for a request that needs a feature of Keycloak that the fake lacks.
-func unsupported(feature string) *oauthError {
+// unsupportedError returns the error for a request that needs a feature of Keycloak that the fake
+// lacks.
+func unsupportedError(feature string) *oauthError {
 	return newOAuthError(http.StatusNotImplemented, codeUnsupported,
 		"this is keycloaktest, a fake Keycloak for tests, and it has no "+feature)
 }
@@ -101,7 +102,8 @@ func (s *Server) route(w http.ResponseWriter, request *http.Request) response {
 	if fullPath == "/" || fullPath == s.prefix+"/" {
 		return notImplemented("page at /")
 	}
-	notFound := frameworkError(request, 404, "Unable to find matching target resource method").bare()
+	notFound := frameworkError(request, 404, "Unable to find matching target resource method").
+		withOnlyContentType()
 	subpath, ok := strings.CutPrefix(fullPath, s.prefix)
 	if !ok || !strings.HasPrefix(subpath, "/") {
 		return notFound
@@ -135,8 +137,8 @@ const loginActions = "/login-actions"
 // rootMetadata is the prefix of the path at which RFC 8414 3.1 puts a realm's metadata.
 const rootMetadata = "/.well-known/oauth-authorization-server/realms/"
 
-// locate splits a URL into a realm's name and the path below the realm. inside is false if the URL
-// isn't below /realms/.
+// locate splits a URL into a realm's name and the path below the realm. inRealm is false if the
+// URL isn't below /realms/.
 func (s *Server) locate(address *url.URL) (realm, rest string, inRealm bool) {
 	subpath, ok := strings.CutPrefix(address.EscapedPath(), s.prefix)
 	if name, found := strings.CutPrefix(subpath, rootMetadata); found {
@@ -157,13 +159,14 @@ func (s *Server) locate(address *url.URL) (realm, rest string, inRealm bool) {
 // badPath returns Keycloak's response to a malformed path.
 func badPath(code, description string) response {
 	return jsonResponse(400, "", errorBody{code, description}).with("Content-Type",
-		"application/json; charset=UTF-8").bare()
+		"application/json; charset=UTF-8").withOnlyContentType()
 }
 
-// bare returns a copy of resp without the headers that Keycloak sets only on responses of a realm.
-func (resp response) bare() response {
-	bare := response{status: resp.status, body: resp.body}
-	return bare.with("Content-Type", resp.header.Get("Content-Type"))
+// withOnlyContentType returns a copy of resp without the headers that Keycloak sets only on
+// responses of a realm.
+func (resp response) withOnlyContentType() response {
+	stripped := response{status: resp.status, body: resp.body}
+	return stripped.with("Content-Type", resp.header.Get("Content-Type"))
 }
 
 // route dispatches a request to the endpoint at path rest and adds the CORS headers.
@@ -198,7 +201,7 @@ func (r *Realm) route(w http.ResponseWriter, request *http.Request, rest string)
 	}
 	req, err := newRequest(w, request, r, r.server.Now())
 	if err != nil {
-		return err.plain()
+		return err.plainResponse()
 	}
 	resp := ep.serve(r, req)
 	if origin == "" || !req.corsAllowed && !ep.cors.public {
@@ -212,10 +215,10 @@ func (r *Realm) route(w http.ResponseWriter, request *http.Request, rest string)
 	return resp
 }
 
-// preflightResponse returns the response to a preflight request. Keycloak allows all origins in it,
-// and checks the origin of the actual request.
+// preflightResponse returns the response to a preflight request. A preflight
+// allows all origins; Keycloak checks the origin of the request that follows.
 func (c cors) preflightResponse(origin string) response {
-	resp := secured(response{status: 200}).without("X-Frame-Options")
+	resp := withSecurityHeaders(response{status: 200}).without("X-Frame-Options")
 	if c.allow != "" {
 		return resp.with("Allow", c.allow)
 	}
@@ -269,7 +272,7 @@ func acceptsJSON(request *http.Request, rest string) bool {
 func notAcceptable(request *http.Request, rest string) response {
 	if strings.HasPrefix(rest, "/.well-known/") {
 		return frameworkError(request, http.StatusNotAcceptable,
-			"The accept header value did not match the value in @Produces").bare()
+			"The accept header value did not match the value in @Produces").withOnlyContentType()
 	}
 	return frameworkError(request, http.StatusNotAcceptable, "HTTP 406 Not Acceptable")
 }

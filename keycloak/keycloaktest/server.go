@@ -40,8 +40,8 @@ type Config struct {
 	// Now is the clock, which Advance moves; nil means time.Now. It must not call methods of the
 	// server or its realms, because it may be called while a realm is locked.
 	Now func() time.Time
-	// Logf, if set, logs what error responses don't tell about a failed sign-in, such as the
-	// missing fields of the user's profile. New sets it to the test's Logf.
+	// Logf, if set, logs details of failed sign-ins that Keycloak's error responses omit, such as
+	// the missing fields of the user's profile. New sets it to the test's Logf.
 	Logf func(format string, args ...any)
 }
 
@@ -68,14 +68,14 @@ type Server struct {
 
 	test TB // the test passed to New; nil for a server created by Start
 
-	mu         sync.Mutex // guards the fields below
-	realms     map[string]*Realm
-	removed    map[string]bool // names of removed realms
-	realmCount int             // including removed realms, for createKeys
-	offset     time.Duration
-	faults     []*Fault
-	log        []Request
-	counts     map[string]int
+	mu           sync.Mutex // guards the fields below
+	realms       map[string]*Realm
+	removedNames map[string]bool // names of removed realms
+	realmCount   int             // including removed realms, for createKeys
+	offset       time.Duration
+	faults       []*Fault
+	log          []Request
+	counts       map[string]int
 }
 
 // Start starts a server, which Close stops. It returns an error if a realm file can't be imported.
@@ -100,7 +100,7 @@ func Start(config Config) (*Server, error) {
 	s := &Server{
 		URL: "http://" + listener.Addr().String() + prefix, prefix: prefix, clock: config.Now,
 		serveDone: make(chan struct{}), listener: &pausableListener{Listener: listener},
-		realms: map[string]*Realm{}, removed: map[string]bool{}, counts: map[string]int{},
+		realms: map[string]*Realm{}, removedNames: map[string]bool{}, counts: map[string]int{},
 		noticeClient: newNoticeClient(), ownKeys: config.OwnKeys, logf: config.Logf,
 	}
 	if s.clock == nil {
@@ -215,7 +215,7 @@ func (s *Server) Import(file []byte, opts ...ImportOption) (*Realm, error) {
 		return nil, err
 	}
 	if err := unusedSecrets(options.secrets, realms...); err != nil {
-		s.removeAll(added)
+		s.removeRealms(added)
 		return nil, err
 	}
 	return realms[0], nil
@@ -244,7 +244,7 @@ func (s *Server) importRealm(file []byte, options importOptions) (*Realm, error)
 	}
 	errExists := fmt.Errorf("keycloaktest: there is a realm %s already", document.Realm)
 	if s.find(document.Realm) != nil {
-		return nil, errExists // before generating keys
+		return nil, errExists // checked again below, but generating keys is slow
 	}
 	r, err := newRealm(s, document, options)
 	if err != nil {
@@ -289,7 +289,7 @@ func (s *Server) find(name string) *Realm {
 func (s *Server) wasRemoved(name string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.removed[name]
+	return s.removedNames[name]
 }
 
 // realmNames lists the names of the server's realms for an error message.
@@ -328,7 +328,7 @@ func (s *Server) Remove(name string) bool {
 	r, ok := s.realms[name]
 	if ok {
 		r.removed.Store(true)
-		s.removed[name] = true
+		s.removedNames[name] = true
 		delete(s.realms, name)
 	}
 	return ok
@@ -336,7 +336,7 @@ func (s *Server) Remove(name string) bool {
 
 // Now returns the server's time.
 func (s *Server) Now() time.Time {
-	clock := s.clock // the caller's code, so call it without the lock
+	clock := s.clock // may be the test's own function, so call it without the lock
 	if clock == nil {
 		clock = time.Now
 	}

@@ -10,8 +10,8 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// A session is a user's single sign-on session and the clients that take part in it. The realm's
-// lock guards it.
+// A session is a user's single sign-on session, with the client sessions of the clients that the
+// user signed in to. The realm's lock guards it.
 type session struct {
 	id       string // sid, 24 characters
 	user     *user
@@ -24,37 +24,38 @@ type session struct {
 	shortenedSession
 }
 
-// A clientSession is a client's part of a session.
+// A clientSession is the part of a session that belongs to one client.
 type clientSession struct {
 	client   *client
 	started  time.Time
 	lastUsed time.Time
 	// scope lists the granted client scopes, and openid if requested.
 	scope []string
-	// level is the authentication level: "1" after the login page, "0" after single sign-on.
-	level          string
-	startedSession bool                    // the session was created only for this offline access
-	families       map[string]*tokenFamily // by reuse_id
+	// loa is the level of authentication: "1" after the login page, "0" after single sign-on.
+	loa string
+	// createdForOffline is true if the session was created only for offline access.
+	createdForOffline bool
+	families          map[string]*tokenFamily // by reuse_id
 	shortenedSession
 }
 
 // A shortenedSession records whether a session ended early because settings changed after its last
 // use. Keycloak still knows such a session, and returns a different error for it.
 type shortenedSession struct {
-	changed time.Time // when the settings changed
-	oldEnd  time.Time // when the session would have ended under the old settings
+	changedAt time.Time // when the settings changed
+	oldEnd    time.Time // when the session would have ended under the old settings
 }
 
-// isShortened reports whether a session would still be alive under the old settings. lastUsed is
+// isShortened reports whether a session would still be active under the old settings. lastUsed is
 // the session's last use.
 func (s shortenedSession) isShortened(lastUsed, now time.Time) bool {
-	return !s.changed.IsZero() && !s.changed.Before(lastUsed) && now.Before(s.oldEnd)
+	return !s.changedAt.IsZero() && !s.changedAt.Before(lastUsed) && now.Before(s.oldEnd)
 }
 
-// updated returns the record after a further change of settings. lastUsed is the session's last
-// use, and end is its end under the settings before this change.
-func (s shortenedSession) updated(lastUsed, now, end time.Time) shortenedSession {
-	if !s.changed.IsZero() && !s.changed.Before(lastUsed) && s.oldEnd.After(end) {
+// afterChange returns the record after another change of settings. lastUsed is the session's last
+// use, and end is when the session would have ended without this change.
+func (s shortenedSession) afterChange(lastUsed, now, end time.Time) shortenedSession {
+	if !s.changedAt.IsZero() && !s.changedAt.Before(lastUsed) && s.oldEnd.After(end) {
 		end = s.oldEnd
 	}
 	return shortenedSession{now, end}
@@ -62,9 +63,9 @@ func (s shortenedSession) updated(lastUsed, now, end time.Time) shortenedSession
 
 // A tokenFamily tracks the use of single-use refresh tokens that descend from one sign-in.
 type tokenFamily struct {
-	lastID    string // the jti of the last token used
-	uses      int
-	firstUsed int64 // when lastID was first used, in Unix seconds
+	lastID        string // the jti of the last token used
+	lastUses      int    // how often the last token was used
+	lastFirstUsed int64  // when the last token was first used, in Unix seconds
 }
 
 // maxSessions is the maximum number of sessions of a realm. Beyond it, the least recently used
@@ -73,7 +74,7 @@ const maxSessions = 20_000
 
 // newSession starts a session with a new ID.
 func (r *Realm) newSession(u *user, offline bool, now time.Time) *session {
-	return r.addSession(&session{id: opaque(24), user: u, offline: offline}, now)
+	return r.addSession(&session{id: randomString(24), user: u, offline: offline}, now)
 }
 
 // addSession starts a session.
@@ -82,18 +83,18 @@ func (r *Realm) addSession(s *session, now time.Time) *session {
 		map[string]string{}
 	sessions := r.sessions
 	if s.offline {
-		sessions = r.offline
+		sessions = r.offlineSessions
 	}
 	evict(sessions, maxSessions, func(s *session) time.Time {
 		return s.lastUsed
-	}, func(s *session) bool { return !r.alive(s, now) })
+	}, func(s *session) bool { return !r.sessionActive(s, now) })
 	sessions[s.id] = s
 	return s
 }
 
-// attach adds a client to the session. It replaces the client's earlier part of the session.
-func (s *session) attach(c *client, scope []string, now time.Time) *clientSession {
-	cs := &clientSession{client: c, started: now, lastUsed: now, scope: scope, level: "1",
+// newClientSession adds a client to the session. It replaces the client's earlier client session.
+func (s *session) newClientSession(c *client, scope []string, now time.Time) *clientSession {
+	cs := &clientSession{client: c, started: now, lastUsed: now, scope: scope, loa: "1",
 		families: map[string]*tokenFamily{}}
 	s.clients[c.ClientID] = cs
 	return cs
@@ -102,22 +103,22 @@ func (s *session) attach(c *client, scope []string, now time.Time) *clientSessio
 // sessionByID returns the online or offline session with this ID, or nil.
 func (r *Realm) sessionByID(id string, offline bool) *session {
 	if offline {
-		return r.offline[id]
+		return r.offlineSessions[id]
 	}
 	return r.sessions[id]
 }
 
-// liveSession returns the session of a client's access or ID token. Such a token doesn't tell
-// whether its session is offline, so liveSession returns the online session with this ID if it is
-// alive and has the client, or else the offline session. If neither is alive, it returns either, or
-// nil if there is none.
-func (r *Realm) liveSession(id, clientID string, now time.Time) *session {
-	online, offline := r.sessions[id], r.offline[id]
+// sessionForToken returns the session of a client's access or ID token. Such a token doesn't tell
+// whether its session is offline, so sessionForToken returns the online session with this ID if it
+// is active and has the client, or else the offline session if that is active. If neither is, it
+// returns either session that exists, or nil.
+func (r *Realm) sessionForToken(id, clientID string, now time.Time) *session {
+	online, offline := r.sessions[id], r.offlineSessions[id]
 	switch {
 	case online == nil:
 		return offline
-	case r.alive(online, now) && online.clients[clientID] != nil, offline == nil,
-		!r.alive(offline, now):
+	case r.sessionActive(online, now) && online.clients[clientID] != nil, offline == nil,
+		!r.sessionActive(offline, now):
 		return online
 	}
 	return offline
@@ -125,14 +126,15 @@ func (r *Realm) liveSession(id, clientID string, now time.Time) *session {
 
 func (r *Realm) deleteSession(s *session) {
 	if s.offline {
-		delete(r.offline, s.id)
+		delete(r.offlineSessions, s.id)
 	} else {
 		delete(r.sessions, s.id)
 	}
 }
 
-// alive reports whether a session has exceeded neither its idle timeout nor its maximum lifespan.
-func (r *Realm) alive(s *session, now time.Time) bool {
+// sessionActive reports whether a session has exceeded neither its idle timeout nor its maximum
+// lifespan.
+func (r *Realm) sessionActive(s *session, now time.Time) bool {
 	return now.Unix() < r.sessionEnd(s).Unix() // Keycloak counts in seconds
 }
 
@@ -141,19 +143,20 @@ func (r *Realm) sessionEnd(s *session) time.Time {
 	idle, maxLifespan := r.lifespans(s.offline)
 	end := s.lastUsed.Add(idle)
 	if maxLifespan > 0 {
-		end = earlier(end, s.started.Add(maxLifespan))
+		end = minTime(end, s.started.Add(maxLifespan))
 	}
 	return end
 }
 
-// clientAlive is alive for a client's part of a session.
-func (r *Realm) clientAlive(cs *clientSession, s *session, now time.Time) bool {
+// clientSessionActive reports whether a client session has exceeded neither its own idle timeout
+// nor its own maximum lifespan.
+func (r *Realm) clientSessionActive(cs *clientSession, s *session, now time.Time) bool {
 	end := r.clientSessionEnd(cs, s)
 	return end.IsZero() || now.Unix() < end.Unix()
 }
 
-// clientSessionEnd is sessionEnd for a client's part of a session. It returns the zero time if the
-// part ends only with the session.
+// clientSessionEnd returns when a client session ends unless it is used again. It returns the zero
+// time if the client session ends only with the session.
 func (r *Realm) clientSessionEnd(cs *clientSession, s *session) time.Time {
 	idle, maxLifespan := r.clientLifespans(cs.client, s.offline)
 	var end time.Time
@@ -166,17 +169,18 @@ func (r *Realm) clientSessionEnd(cs *clientSession, s *session) time.Time {
 	return end
 }
 
-// recordLifespans records when the sessions end. Call it before settings change.
+// recordLifespans records when sessions end under the current settings. Call it before a change of
+// settings.
 func (r *Realm) recordLifespans(now time.Time) {
-	for _, sessions := range []map[string]*session{r.sessions, r.offline} {
+	for _, sessions := range []map[string]*session{r.sessions, r.offlineSessions} {
 		for _, s := range sessions {
-			s.shortenedSession = s.updated(s.lastUsed, now, r.sessionEnd(s))
+			s.shortenedSession = s.afterChange(s.lastUsed, now, r.sessionEnd(s))
 			for _, cs := range s.clients {
 				end := r.clientSessionEnd(cs, s)
 				if end.IsZero() {
 					end = r.sessionEnd(s)
 				}
-				cs.shortenedSession = cs.updated(cs.lastUsed, now, end)
+				cs.shortenedSession = cs.afterChange(cs.lastUsed, now, end)
 			}
 		}
 	}
@@ -204,8 +208,8 @@ func lifespan(value *int, fallback int) time.Duration {
 	return seconds(fallback)
 }
 
-// clientLifespans returns the idle timeout and maximum lifespan of a client's part of a session; 0
-// means that of the session.
+// clientLifespans returns the idle timeout and maximum lifespan of client sessions; 0 means that
+// only the session's own applies.
 func (r *Realm) clientLifespans(c *client, offline bool) (idle, maxLifespan time.Duration) {
 	if offline {
 		return seconds(realmfile.IntAttribute(c.Attributes, "client.offline.session.idle.timeout",
@@ -219,7 +223,8 @@ func (r *Realm) clientLifespans(c *client, offline bool) (idle, maxLifespan time
 			r.settings.ClientSessionMaxLifespan))
 }
 
-// accessExpiry returns when a new access token expires, which is never after its session.
+// accessExpiry returns when a new access token expires: at the latest when its session reaches its
+// maximum lifespan.
 func (r *Realm) accessExpiry(c *client, s *session, cs *clientSession, now time.Time) time.Time {
 	lifespan := valueOr(r.settings.AccessTokenLifespan, 300)
 	if n, err := strconv.Atoi(c.Attributes["access.token.lifespan"]); err == nil {
@@ -242,10 +247,10 @@ func (r *Realm) accessExpiry(c *client, s *session, cs *clientSession, now time.
 			0))
 	}
 	if maxLifespan > 0 {
-		expiry = earlier(expiry, started.Add(maxLifespan))
+		expiry = minTime(expiry, started.Add(maxLifespan))
 	}
 	if clientMax > 0 {
-		expiry = earlier(expiry, clientStarted.Add(clientMax))
+		expiry = minTime(expiry, clientStarted.Add(clientMax))
 	}
 	return expiry
 }
@@ -262,15 +267,15 @@ func (r *Realm) refreshExpiry(c *client, s *session, cs *clientSession, now time
 	}
 	expiry := now.Add(idle)
 	if maxLifespan > 0 {
-		expiry = earlier(expiry, s.started.Add(maxLifespan))
+		expiry = minTime(expiry, s.started.Add(maxLifespan))
 	}
 	if clientMax > 0 {
-		expiry = earlier(expiry, cs.started.Add(clientMax))
+		expiry = minTime(expiry, cs.started.Add(clientMax))
 	}
 	return expiry
 }
 
-func earlier(a, b time.Time) time.Time {
+func minTime(a, b time.Time) time.Time {
 	if b.Before(a) {
 		return b
 	}
@@ -279,9 +284,9 @@ func earlier(a, b time.Time) time.Time {
 
 // resolveScopes returns the scopes granted for a scope parameter: the client's default scopes, and
 // openid and optional scopes if the parameter names them. Any other name is an error.
-func (r *Realm) resolveScopes(c *client, value string, sent bool) ([]string, *oauthError) {
+func (r *Realm) resolveScopes(c *client, value string, hasScope bool) ([]string, *oauthError) {
 	granted := slices.Clone(c.defaultScopes)
-	if !sent {
+	if !hasScope {
 		return granted, r.checkGrantSupported(c, granted)
 	}
 	names := strings.Split(value, " ") // Keycloak rejects two spaces in a row
@@ -290,13 +295,13 @@ func (r *Realm) resolveScopes(c *client, value string, sent bool) ([]string, *oa
 	}
 	invalid := len(names) == 0 && value == ""
 	for _, name := range names {
-		hasName := strings.HasPrefix(name, organization+":")
-		if (hasName || name == organization) && c.knowsOrganizations() {
+		namesOne := strings.HasPrefix(name, organization+":")
+		if (namesOne || name == organization) && c.hasOrganizationScope() {
 			if !r.settings.OrganizationsEnabled {
 				continue // no user is in an organization
 			}
-			if hasName {
-				return nil, unsupported("scope " + name)
+			if namesOne {
+				return nil, unsupportedError("scope " + name)
 			}
 		}
 		known := name == "openid" || slices.Contains(c.defaultScopes, name) ||
@@ -337,16 +342,16 @@ func (r *Realm) checkGrantSupported(c *client, granted []string) *oauthError {
 }
 
 // organization is the scope for all of a user's organizations; organization:name is the scope for
-// one organization. A realm without organizations accepts both scopes and grants nothing.
+// one organization. A realm without organizations accepts both, but doesn't grant them.
 const organization = "organization"
 
-func (c *client) knowsOrganizations() bool {
+func (c *client) hasOrganizationScope() bool {
 	return slices.Contains(c.defaultScopes, organization) ||
 		slices.Contains(c.optionalScopes, organization)
 }
 
-// opaque returns a random string of n characters from Keycloak's alphabet.
-func opaque(n int) string {
+// randomString returns a random string of n characters from Keycloak's alphabet.
+func randomString(n int) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	letters := make([]byte, n)
 	rand.Read(letters) // never fails (crypto/rand)

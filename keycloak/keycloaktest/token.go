@@ -23,41 +23,42 @@ import (
 // claims is the payload of a token.
 type claims = map[string]any
 
-// A grant has everything needed to issue tokens. The realm's lock must be held to use it.
+// A grant holds what is needed to issue tokens. The realm's lock guards it.
 type grant struct {
-	realm         *Realm
-	client        *client
-	user          *user
-	session       *session       // nil for a service account without a session
-	clientSession *clientSession // in session; nil if session is nil
-	scope         []string
-	shortcut      string // the grant type in the jti of access tokens: ro, ac, rt, cc or dg
-	notes         map[string]string
-	nonce         string // of the authorization request
-	now           time.Time
-	familyID      string // reuse_id of the refresh token; empty for a new family
-	// granted is the originally granted scope in a refresh, which may request less, or else nil.
-	granted         []string
-	responseGranted bool // the response's scope is granted, not scope
+	realm             *Realm
+	client            *client
+	user              *user
+	session           *session       // nil for a service account without a session
+	clientSession     *clientSession // in session; nil if session is nil
+	scope             []string
+	grantTypeShortcut string // the grant type in the jti of access tokens: ro, ac, rt, cc or dg
+	notes             map[string]string
+	nonce             string // of the authorization request
+	now               time.Time
+	familyID          string // reuse_id of the refresh token; empty for a new family
+	// grantedScope is the originally granted scope in a refresh, whose scope may be smaller. It is
+	// nil in other grants.
+	grantedScope       []string
+	returnGrantedScope bool // the response's scope is grantedScope, not scope
 }
 
 // refreshScope returns the scope of refresh tokens.
 func (g *grant) refreshScope() []string {
-	if g.granted != nil {
-		return g.granted
+	if g.grantedScope != nil {
+		return g.grantedScope
 	}
 	return g.scope
 }
 
-func (g *grant) has(scope string) bool { return slices.Contains(g.scope, scope) }
+func (g *grant) hasScope(scope string) bool { return slices.Contains(g.scope, scope) }
 
-// mappers returns the protocol mappers of the client and of the granted scopes. For userinfo, which
-// uses the token's scope claim, it omits scopes that aren't in the claim.
+// mappers returns the protocol mappers of the client and of the granted scopes. For userinfo, it
+// omits the scopes that aren't in the token's scope claim.
 func (g *grant) mappers(target realmfile.Target) []realmfile.Mapper {
 	all := slices.Clone(g.client.ProtocolMappers)
 	for _, name := range g.scope {
-		if s := g.realm.scopes[name]; s != nil && g.permitted(s) &&
-			(target != realmfile.ForUserinfo || s.shown()) {
+		if s := g.realm.scopes[name]; s != nil && g.userMayHave(s) &&
+			(target != realmfile.ForUserinfo || s.inScopeClaim()) {
 			all = append(all, s.ProtocolMappers...)
 		}
 	}
@@ -66,27 +67,27 @@ func (g *grant) mappers(target realmfile.Target) []realmfile.Mapper {
 	})
 }
 
-// permitted reports whether the user may have a scope: if the scope has roles, the user needs one
+// userMayHave reports whether the user may have a scope: if the scope has roles, the user needs one
 // of them.
-func (g *grant) permitted(s *scope) bool {
+func (g *grant) userMayHave(s *scope) bool {
 	if len(s.roles) == 0 {
 		return true
 	}
 	roles := g.user.effectiveRoles()
-	return slices.ContainsFunc(expand(s.roles), func(r *role) bool {
+	return slices.ContainsFunc(expandComposites(s.roles), func(r *role) bool {
 		return slices.Contains(roles, r)
 	})
 }
 
-// scopeText returns the scope claim of access tokens.
-func (g *grant) scopeText() string {
+// scopeClaim returns the scope claim of access tokens.
+func (g *grant) scopeClaim() string {
 	var names []string
-	if g.has("openid") {
+	if g.hasScope("openid") {
 		names = append(names, "openid")
 	}
 	for _, name := range g.scope {
-		if s := g.realm.scopes[name]; s != nil && name != "openid" && name != "" && s.shown() &&
-			g.permitted(s) {
+		if s := g.realm.scopes[name]; s != nil && name != "openid" && name != "" &&
+			s.inScopeClaim() && g.userMayHave(s) {
 			names = append(names, name)
 		}
 	}
@@ -95,16 +96,16 @@ func (g *grant) scopeText() string {
 
 // responseScope returns the scope in the token endpoint's response.
 func (g *grant) responseScope() string {
-	if !g.responseGranted {
-		return g.scopeText()
+	if !g.returnGrantedScope {
+		return g.scopeClaim()
 	}
 	withGranted := *g
 	withGranted.scope = g.refreshScope()
-	return withGranted.scopeText()
+	return withGranted.scopeClaim()
 }
 
-func (g *grant) lightweight() bool {
-	return g.client.isTrue("client.use.lightweight.access.token.enabled")
+func (g *grant) isLightweight() bool {
+	return g.client.attributeIsTrue("client.use.lightweight.access.token.enabled")
 }
 
 // baseClaims returns the claims that all tokens of a grant have.
@@ -120,33 +121,33 @@ func (g *grant) baseClaims(typ, id string, expiry time.Time) claims {
 	return out
 }
 
-// accessID returns the jti of an access token, whose prefix tells the kind of session, the kind of
-// token and the grant type.
-func (g *grant) accessID() string {
-	session, token := "on", "rt"
+// newAccessID returns the jti of an access token, whose prefix encodes the types of session, token
+// and grant.
+func (g *grant) newAccessID() string {
+	sessionType, tokenType := "on", "rt"
 	if g.session == nil {
-		session = "tr"
+		sessionType = "tr"
 	} else if g.session.offline {
-		session = "of"
+		sessionType = "of"
 	}
-	if g.lightweight() {
-		token = "lt"
+	if g.isLightweight() {
+		tokenType = "lt"
 	}
-	return session + token + g.shortcut + ":" + uuid.NewString()
+	return sessionType + tokenType + g.grantTypeShortcut + ":" + uuid.NewString()
 }
 
 func (g *grant) accessClaims() claims {
 	typ := "Bearer"
-	if g.client.isTrue("token.response.type.bearer.lower-case") {
+	if g.client.attributeIsTrue("token.response.type.bearer.lower-case") {
 		typ = "bearer"
 	}
 	expiry := g.realm.accessExpiry(g.client, g.session, g.clientSession, g.now)
-	out := g.baseClaims(typ, g.accessID(), expiry)
-	out["scope"] = g.scopeText()
+	out := g.baseClaims(typ, g.newAccessID(), expiry)
+	out["scope"] = g.scopeClaim()
 	if g.session == nil { // without a session, only sub identifies the service account
 		out["sub"] = g.user.ID
 	}
-	if g.lightweight() {
+	if g.isLightweight() {
 		g.applyMappers(out, realmfile.ForLightweight)
 	} else {
 		g.applyMappers(out, realmfile.ForAccess)
@@ -197,9 +198,9 @@ type unsignedToken struct {
 	key    *key
 }
 
-// newUnsigned returns a token of the grant's client. attribute is the client attribute for the
-// signature algorithm.
-func (g *grant) newUnsigned(payload claims, attribute, typ string) unsignedToken {
+// newUnsignedToken returns a token for the grant's client. attribute is the client attribute for
+// the signature algorithm.
+func (g *grant) newUnsignedToken(payload claims, attribute, typ string) unsignedToken {
 	algorithm := g.realm.algorithm(g.client, attribute)
 	return unsignedToken{typ, payload, g.realm.keys.signingKey(algorithm)}
 }
@@ -210,10 +211,10 @@ func (r *Realm) algorithm(c *client, attribute string) string {
 	return cmp.Or(c.Attributes[attribute], r.settings.DefaultSignatureAlgorithm, "RS256")
 }
 
-// sign returns the signed token. The spaces in the header are as in Keycloak's tokens.
+// sign returns the signed token. Its header has the same spaces as in Keycloak's tokens.
 func (u unsignedToken) sign() string {
-	header := `{"alg":` + quoted(u.key.algorithm) + `,"typ" : ` + quoted(u.typ) + `,"kid" : ` +
-		quoted(u.key.kid) + `}`
+	header := `{"alg":` + quoteJSON(u.key.algorithm) + `,"typ" : ` + quoteJSON(u.typ) +
+		`,"kid" : ` + quoteJSON(u.key.kid) + `}`
 	payload, err := json.Marshal(u.claims)
 	if err != nil {
 		// impossible: all claims come from JSON or this package
@@ -234,8 +235,8 @@ func sign(header string, payload []byte, k *key) (string, error) {
 	return input + "." + encode(signature), nil
 }
 
-// quoted returns s as a JSON string.
-func quoted(s string) string { return string(must(json.Marshal(s))) }
+// quoteJSON returns s as a JSON string.
+func quoteJSON(s string) string { return string(must(json.Marshal(s))) }
 
 // tokenResponse is the body of a successful response of the token endpoint.
 type tokenResponse struct {
@@ -260,10 +261,10 @@ type unsignedResponse struct {
 func (g *grant) issue(withRefresh bool) *unsignedResponse {
 	access := g.accessClaims()
 	typ := "JWT"
-	if g.client.isTrue("access.token.header.type.rfc9068") {
+	if g.client.attributeIsTrue("access.token.header.type.rfc9068") {
 		typ = "at+jwt"
 	}
-	unsignedAccess := g.newUnsigned(access, "access.token.signed.response.alg", typ)
+	unsignedAccess := g.newUnsignedToken(access, "access.token.signed.response.alg", typ)
 	out := &unsignedResponse{access: &unsignedAccess, response: tokenResponse{
 		ExpiresIn: access["exp"].(int64) - g.now.Unix(), TokenType: access["typ"].(string),
 		Scope:           g.responseScope(),
@@ -273,7 +274,7 @@ func (g *grant) issue(withRefresh bool) *unsignedResponse {
 		out.response.SessionState = g.session.id
 	}
 	if slices.Contains(g.refreshScope(), "openid") {
-		id := g.newUnsigned(g.idClaims(access), "id.token.signed.response.alg", "JWT")
+		id := g.newUnsignedToken(g.idClaims(access), "id.token.signed.response.alg", "JWT")
 		out.id = &id
 	}
 	if withRefresh {
@@ -291,7 +292,7 @@ func (u *unsignedResponse) sign() tokenResponse {
 	out := u.response
 	out.AccessToken = u.access.sign()
 	if u.id != nil {
-		u.id.claims["at_hash"] = accessHash(u.id.key.algorithm, out.AccessToken)
+		u.id.claims["at_hash"] = atHash(u.id.key.algorithm, out.AccessToken)
 		out.IDToken = u.id.sign()
 	}
 	if u.refresh != nil {
@@ -300,9 +301,9 @@ func (u *unsignedResponse) sign() tokenResponse {
 	return out
 }
 
-// accessHash returns the at_hash claim (OpenID Connect Core 3.1.3.6): the first half of the access
+// atHash returns the at_hash claim (OpenID Connect Core 3.1.3.6): the first half of the access
 // token's hash, with the hash function of the ID token's algorithm.
-func accessHash(algorithm, accessToken string) string {
+func atHash(algorithm, accessToken string) string {
 	hash := crypto.SHA256
 	switch {
 	case strings.HasSuffix(algorithm, "384"):
@@ -316,31 +317,31 @@ func accessHash(algorithm, accessToken string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
 }
 
-var errToken = errors.New("not a token of this realm")
+var errInvalidToken = errors.New("not a token of this realm")
 
-// verified verifies a token's signature, but not its expiry, and returns its claims. The caller
+// verifyToken verifies a token's signature, but not its expiry, and returns its claims. The caller
 // holds the realm's lock.
-func (r *Realm) verified(token string) (claims, error) {
+func (r *Realm) verifyToken(token string) (claims, error) {
 	parser := jwt.NewParser(jwt.WithoutClaimsValidation(),
 		jwt.WithValidMethods(realmfile.SignatureAlgorithms), jwt.WithStrictDecoding())
-	parsed, err := parser.ParseWithClaims(canonical(token), jwt.MapClaims{},
+	parsed, err := parser.ParseWithClaims(canonicalToken(token), jwt.MapClaims{},
 		func(t *jwt.Token) (any, error) {
 			kid, _ := t.Header["kid"].(string)
 			k := r.keys.verificationKey(kid)
 			if k == nil || k.algorithm != t.Method.Alg() {
-				return nil, errToken
+				return nil, errInvalidToken
 			}
 			return k.public(), nil
 		})
 	if err != nil {
-		return nil, errToken
+		return nil, errInvalidToken
 	}
 	return parsed.Claims.(jwt.MapClaims), nil
 }
 
-// expired reports whether a token has expired. A token is valid up to and including the second of
+// isExpired reports whether a token has expired. A token is valid up to and including the second of
 // exp.
-func expired(payload claims, now time.Time) bool {
+func isExpired(payload claims, now time.Time) bool {
 	exp := timeClaim(payload, "exp")
 	return exp != 0 && now.Unix() > exp
 }

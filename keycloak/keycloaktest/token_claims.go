@@ -13,8 +13,8 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// The functions in this file turn a mapper's values into a claim, like Keycloak's
-// OIDCAttributeMapperHelper.
+// The functions in this file turn a mapper's values into a claim, as Keycloak's class
+// OIDCAttributeMapperHelper does.
 
 // putOne sets the claim to a single value, even if the mapper is multivalued.
 func (run *mapperRun) putOne(config map[string]string, value string) {
@@ -75,8 +75,8 @@ func (run *mapperRun) putAll(config map[string]string, values []any) {
 		existing, _ := parent[name].([]any)
 		all := slices.Clone(existing)
 		for _, value := range convertedValues {
-			if !slices.ContainsFunc(existing, func(e any) bool {
-				return reflect.DeepEqual(e, value)
+			if !slices.ContainsFunc(existing, func(other any) bool {
+				return reflect.DeepEqual(other, value)
 			}) {
 				all = append(all, value)
 			}
@@ -92,8 +92,8 @@ func mayWrite(claim string, value any) bool {
 	case "iss", "exp", "iat", "jti", "typ", "nonce", "session_state", "scope":
 		return false
 	case "acr":
-		_, object := value.(claims)
-		return !object
+		_, isObject := value.(claims)
+		return !isObject
 	case "auth_time":
 		_, ok := value.(int64)
 		return ok
@@ -128,7 +128,7 @@ func splitClaim(name string) []string {
 	return parts
 }
 
-// convert converts a value to a mapper's type, jsonType.label. ok is false if it can't.
+// convert converts a value to a mapper's type, which label names. ok is false if it can't.
 func convert(value any, label string) (converted any, ok bool) {
 	text, isString := value.(string)
 	if !isString {

@@ -7,66 +7,66 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// introspect serves the introspection endpoint, without CORS because it is for servers.
+// introspect serves the introspection endpoint. It has no CORS, because only servers use it.
 func (r *Realm) introspect(req *request) response {
-	resp := r.introspection(req)
+	resp := r.introspectionResponse(req)
 	req.corsAllowed = false
 	return resp
 }
 
-// introspection returns the response of token introspection (RFC 7662). A token is active only for
-// a client in its audience.
-func (r *Realm) introspection(req *request) response {
+// introspectionResponse returns the response of token introspection (RFC 7662). A token is active
+// only for a client in its audience.
+func (r *Realm) introspectionResponse(req *request) response {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.checkAvailable(req); err != nil {
-		return err.plain()
+		return err.plainResponse()
 	}
 	caller, err := req.authenticateClient()
 	if err != nil {
 		if err.code == "unauthorized_client" {
 			err = newOAuthError(401, "invalid_client", "Client authentication failed.")
 		}
-		return err.plain()
+		return err.plainResponse()
 	}
 	if caller.PublicClient {
-		return newOAuthError(403, "invalid_request", "Client not allowed.").plain()
+		return newOAuthError(403, "invalid_request", "Client not allowed.").plainResponse()
 	}
 	if err := r.checkSupported(caller, realmfile.UseIntrospection); err != nil {
-		return err.plain()
+		return err.plainResponse()
 	}
-	if hasRepeated(req.form) {
-		return newOAuthError(400, "invalid_request", "duplicated parameter").plain()
+	if hasRepeatedParameter(req.form) {
+		return newOAuthError(400, "invalid_request", "duplicated parameter").plainResponse()
 	}
-	token, sent := req.param("token")
-	if !sent {
-		return newOAuthError(400, "invalid_request", "Token not provided.").plain()
+	token, hasToken := req.param("token")
+	if !hasToken {
+		return newOAuthError(400, "invalid_request", "Token not provided.").plainResponse()
 	}
 	switch hint, hasHint := req.param("token_type_hint"); {
 	case !hasHint, hint == "access_token", hint == "refresh_token":
-		out, err := r.introspected(caller, token, hint == "refresh_token", req.now)
+		out, err := r.introspectToken(caller, token, hint == "refresh_token", req.now)
 		if err != nil {
-			return err.plain()
+			return err.plainResponse()
 		}
 		return jsonResponse(200, noCache, out)
 	case hint == "requesting_party_token":
 		return notImplemented("introspection of requesting party tokens")
 	}
-	return newOAuthError(400, "invalid_request", "Unsupported token type.").plain()
+	return newOAuthError(400, "invalid_request", "Unsupported token type.").plainResponse()
 }
 
-// introspected returns the claims in the introspection response for a token. As in Keycloak, the
+// introspectToken returns the claims in the introspection response for a token. As in Keycloak, the
 // mappers run again, even for lightweight and ID tokens, so the claims reflect the user's current
 // state.
-func (r *Realm) introspected(caller *client, token string, refresh bool,
+func (r *Realm) introspectToken(caller *client, token string, isRefresh bool,
 	now time.Time) (claims, *oauthError) {
 	inactive := claims{"active": false}
-	payload, err := r.verified(token)
+	payload, err := r.verifyToken(token)
 	typ := stringClaim(payload, "typ")
-	if err != nil || typ == "Logout" || refresh != (typ == "Refresh" || typ == "Offline") {
+	if err != nil || typ == "Logout" || isRefresh != (typ == "Refresh" || typ == "Offline") {
 		return inactive, nil
 	}
-	g, _ := r.grantOf(payload, now)
+	g, _ := r.grantForToken(payload, now)
 	if g == nil {
 		return inactive, nil
 	}
@@ -76,7 +76,7 @@ func (r *Realm) introspected(caller *client, token string, refresh bool,
 	if err := r.checkScopesSupported(g.scope, realmfile.UseIntrospection); err != nil {
 		return nil, err
 	}
-	if refresh && (g.client != caller || g.alreadyUsed(payload)) {
+	if isRefresh && (g.client != caller || g.isUsedUp(payload)) {
 		return inactive, nil
 	}
 	out := claims{}
@@ -87,10 +87,10 @@ func (r *Realm) introspected(caller *client, token string, refresh bool,
 		}
 	}
 	g.applyMappers(out, realmfile.ForIntrospection)
-	if refresh {
+	if isRefresh {
 		(&mapperRun{claims: out}).addAudience(r.Issuer())
 	}
-	if !hasAudience(out["aud"], caller.ClientID) && !refresh {
+	if !hasAudience(out["aud"], caller.ClientID) && !isRefresh {
 		return inactive, nil
 	}
 	out["client_id"], out["username"], out["token_type"], out["active"] = g.client.ClientID,
@@ -98,8 +98,8 @@ func (r *Realm) introspected(caller *client, token string, refresh bool,
 	return out, nil
 }
 
-// alreadyUsed reports whether a single-use refresh token can't be used any more.
-func (g *grant) alreadyUsed(payload claims) bool {
+// isUsedUp reports whether a single-use refresh token can no longer be used.
+func (g *grant) isUsedUp(payload claims) bool {
 	if !g.realm.settings.RevokeRefreshToken || g.clientSession == nil {
 		return false
 	}
@@ -108,9 +108,9 @@ func (g *grant) alreadyUsed(payload claims) bool {
 		return false
 	}
 	if family.lastID == stringClaim(payload, "jti") {
-		return family.uses > g.realm.settings.RefreshTokenMaxReuse
+		return family.lastUses > g.realm.settings.RefreshTokenMaxReuse
 	}
-	return timeClaim(payload, "iat") < family.firstUsed
+	return timeClaim(payload, "iat") < family.lastFirstUsed
 }
 
 func hasAudience(aud any, want string) bool {

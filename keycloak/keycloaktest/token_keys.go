@@ -53,17 +53,17 @@ type keySet struct {
 	keys  []*key
 }
 
-// activeKey returns the active signing key of an algorithm with the highest priority, or nil. Of
-// keys with equal priority, it returns the newest.
+// activeKey returns an algorithm's active signing key with the highest priority, or nil. If several
+// keys have the highest priority, it returns the newest.
 func (set *keySet) activeKey(algorithm string) *key {
-	var best *key
+	var active *key
 	for _, k := range set.keys {
 		if k.algorithm == algorithm && k.use == "sig" && !k.passive &&
-			(best == nil || k.priority >= best.priority) {
-			best = k
+			(active == nil || k.priority >= active.priority) {
+			active = k
 		}
 	}
-	return best
+	return active
 }
 
 // signingKey returns the key that signs with an algorithm. Like Keycloak, it generates a key if the
@@ -130,8 +130,8 @@ func (set *keySet) jwks() jwkset.JWKSMarshal {
 	return out
 }
 
-// ed448JWK returns a JWK for an Ed448 key. Go lacks Ed448, so the public key is made up and no
-// token can be signed.
+// ed448JWK returns a JWK for an Ed448 key. Go lacks Ed448, so the public key is made up and the
+// realm can't sign with the key.
 func ed448JWK(k *key) jwkset.JWKMarshal {
 	point := sha512.Sum512([]byte(k.kid))
 	return jwkset.JWKMarshal{
@@ -146,7 +146,7 @@ func newKey(material, algorithm, realm string) *key {
 	k := &key{kid: uuid.NewString(), algorithm: algorithm, use: "sig", material: material}
 	switch material {
 	case "RSA":
-		return rsaKey(rsaKeys.newKey(), algorithm, realm)
+		return keyFromRSA(rsaKeys.newKey(), algorithm, realm)
 	case "HMAC":
 		secret := make([]byte, 128)
 		rand.Read(secret) // never fails (crypto/rand)
@@ -177,8 +177,9 @@ func keyID(public any) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// rsaKey returns an RSA key with a self-signed certificate, which Keycloak publishes with the key.
-func rsaKey(private *rsa.PrivateKey, algorithm, realm string) *key {
+// keyFromRSA returns a realm key for an RSA key, with a self-signed certificate, which Keycloak
+// publishes with the key.
+func keyFromRSA(private *rsa.PrivateKey, algorithm, realm string) *key {
 	use := "sig"
 	if strings.HasPrefix(algorithm, "RSA-") {
 		use = "enc"
@@ -198,8 +199,8 @@ func rsaKey(private *rsa.PrivateKey, algorithm, realm string) *key {
 var rsaKeys rsaKeyPool
 
 type rsaKeyPool struct {
-	mu     sync.Mutex // guards the field below
-	shared map[[2]int]func() *rsa.PrivateKey
+	mu         sync.Mutex                        // guards the field below
+	sharedKeys map[[2]int]func() *rsa.PrivateKey // by realm number and key number
 }
 
 // rsaKey returns RSA key number n of realm number realm of the server. It is shared with other
@@ -215,16 +216,16 @@ func (s *Server) rsaKey(realm, n int) *rsa.PrivateKey {
 // used.
 var encryptionKey = sync.OnceValue(rsaKeys.newKey)
 
-// sharedKey returns RSA key number n of realm number realm, the same for each server.
+// sharedKey returns RSA key number n of realm number realm. Every server gets the same key.
 func (p *rsaKeyPool) sharedKey(realm, n int) *rsa.PrivateKey {
 	p.mu.Lock()
-	key := p.shared[[2]int{realm, n}]
+	key := p.sharedKeys[[2]int{realm, n}]
 	if key == nil {
-		if p.shared == nil {
-			p.shared = map[[2]int]func() *rsa.PrivateKey{}
+		if p.sharedKeys == nil {
+			p.sharedKeys = map[[2]int]func() *rsa.PrivateKey{}
 		}
 		key = sync.OnceValue(p.newKey)
-		p.shared[[2]int{realm, n}] = key
+		p.sharedKeys[[2]int{realm, n}] = key
 	}
 	p.mu.Unlock()
 	return key()
@@ -253,10 +254,10 @@ func (r *Realm) createFileKeys(index int) {
 		case spec.Material != "RSA":
 			k = newKey(spec.Material, spec.Algorithm, r.name)
 		case spec.Use == "enc" && encryptionKeys == 0:
-			k = rsaKey(encryptionKey(), spec.Algorithm, r.name)
+			k = keyFromRSA(encryptionKey(), spec.Algorithm, r.name)
 			encryptionKeys++
 		default:
-			k = rsaKey(r.server.rsaKey(index, rsaCount), spec.Algorithm, r.name)
+			k = keyFromRSA(r.server.rsaKey(index, rsaCount), spec.Algorithm, r.name)
 			rsaCount++
 		}
 		k.use, k.priority, k.passive, k.provider = spec.Use, spec.Priority, spec.Passive,

@@ -7,7 +7,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// A mapperRun is a run of a grant's protocol mappers.
+// A mapperRun holds the state of a run of a grant's protocol mappers.
 type mapperRun struct {
 	*grant
 	claims claims
@@ -48,9 +48,9 @@ func changesRoles(id string) bool {
 	return id == "oidc-hardcoded-role-mapper" || id == "oidc-role-name-mapper"
 }
 
-// applyMappers adds the claims of the grant's protocol mappers.
-func (g *grant) applyMappers(into claims, target realmfile.Target) {
-	run := &mapperRun{grant: g, claims: into, target: target, roles: g.shownRoles()}
+// applyMappers runs the grant's protocol mappers, which add their claims to out.
+func (g *grant) applyMappers(out claims, target realmfile.Target) {
+	run := &mapperRun{grant: g, claims: out, target: target, roles: g.rolesInScope()}
 	mappers := g.mappers(target)
 	for _, t := range mapperTypes {
 		if t.tokensOnly && target == realmfile.ForUserinfo {
@@ -140,7 +140,7 @@ func mapAddress(run *mapperRun, config map[string]string) {
 }
 
 func mapHardcodedClaim(run *mapperRun, config map[string]string) {
-	if value, set := config["claim.value"]; set {
+	if value, ok := config["claim.value"]; ok {
 		run.putOne(config, value)
 	}
 }
@@ -164,7 +164,7 @@ func mapSessionNote(run *mapperRun, config map[string]string) {
 func mapACR(run *mapperRun, _ map[string]string) {
 	level := "1"
 	if run.clientSession != nil {
-		level = run.clientSession.level
+		level = run.clientSession.loa
 	}
 	for _, attributes := range []map[string]string{run.client.Attributes,
 		run.realm.settings.Attributes} {

@@ -11,53 +11,54 @@ func (r *Realm) revoke(req *request) response {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.checkAvailable(req); err != nil {
-		return err.plain()
+		return err.plainResponse()
 	}
 	caller, err := req.authenticateClient()
 	if err != nil {
-		return err.plain()
+		return err.plainResponse()
 	}
 	if caller.BearerOnly {
-		return newOAuthError(400, "invalid_client", "Bearer-only not allowed").plain()
+		return newOAuthError(400, "invalid_client", "Bearer-only not allowed").plainResponse()
 	}
-	if hasRepeated(req.form) {
-		return newOAuthError(400, "invalid_request", "duplicated parameter").plain()
+	if hasRepeatedParameter(req.form) {
+		return newOAuthError(400, "invalid_request", "duplicated parameter").plainResponse()
 	}
 	if err := req.checkOrigin(caller); err != nil {
-		return err.plain()
+		return err.plainResponse()
 	}
-	token, sent := req.param("token")
-	if !sent {
-		return newOAuthError(400, "invalid_request", "Token not provided").plain()
+	token, hasToken := req.param("token")
+	if !hasToken {
+		return newOAuthError(400, "invalid_request", "Token not provided").plainResponse()
 	}
 	invalid := jsonResponse(200, "", errorBody{"invalid_token", "Invalid token"})
-	payload, verifyErr := r.verified(token)
+	payload, verifyErr := r.verifyToken(token)
 	if verifyErr != nil || stringClaim(payload, "iss") != r.Issuer() {
 		return invalid
 	}
 	typ := stringClaim(payload, "typ")
 	if typ != "Refresh" && typ != "Offline" && !strings.EqualFold(typ, "Bearer") {
-		return newOAuthError(400, "unsupported_token_type", "Unsupported token type").plain()
+		return newOAuthError(400, "unsupported_token_type",
+			"Unsupported token type").plainResponse()
 	}
 	if stringClaim(payload, "azp") != caller.ClientID {
-		return newOAuthError(400, "invalid_request", "Unmatching clients").plain()
+		return newOAuthError(400, "invalid_request", "Unmatching clients").plainResponse()
 	}
-	if expired(payload, req.now) {
+	if isExpired(payload, req.now) {
 		return invalid
 	}
-	success := secured(response{status: 200})
+	success := withSecurityHeaders(response{status: 200})
 	id := stringClaim(payload, "sid")
 	if strings.EqualFold(typ, "Bearer") {
-		s := r.liveSession(id, caller.ClientID, req.now)
-		if id != "" && (s == nil || !r.alive(s, req.now)) {
+		s := r.sessionForToken(id, caller.ClientID, req.now)
+		if id != "" && (s == nil || !r.sessionActive(s, req.now)) {
 			return invalid
 		}
-		r.revokeAccess(stringClaim(payload, "jti"), time.Unix(timeClaim(payload, "exp"), 0),
+		r.revokeAccessToken(stringClaim(payload, "jti"), time.Unix(timeClaim(payload, "exp"), 0),
 			req.now)
 		return success
 	}
 	s := r.sessionByID(id, typ == "Offline")
-	if s == nil || !r.alive(s, req.now) || s.clients[caller.ClientID] == nil {
+	if s == nil || !r.sessionActive(s, req.now) || s.clients[caller.ClientID] == nil {
 		return invalid
 	}
 	delete(s.clients, caller.ClientID)
@@ -67,10 +68,10 @@ func (r *Realm) revoke(req *request) response {
 	return success
 }
 
-// revokeAccess records that an access token is revoked, until the token expires.
-func (r *Realm) revokeAccess(id string, expiresAt, now time.Time) {
-	evict(r.revoked, maxSessions, func(expiresAt time.Time) time.Time {
+// revokeAccessToken marks an access token as revoked until it expires.
+func (r *Realm) revokeAccessToken(id string, expiresAt, now time.Time) {
+	evict(r.revokedTokens, maxSessions, func(expiresAt time.Time) time.Time {
 		return expiresAt
 	}, func(expiresAt time.Time) bool { return !now.Before(expiresAt) })
-	r.revoked[id] = expiresAt
+	r.revokedTokens[id] = expiresAt
 }

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// shownRoles returns the user's roles that the client's scope includes. If the client has full
-// scope, that is all of them, or else the client's own roles and the roles mapped to the client or
-// to a granted scope.
-func (g *grant) shownRoles() []*role {
+// rolesInScope returns the user's roles that the client's scope includes. A client with full scope
+// gets all of them. Any other client gets its own roles, and the roles mapped to it or to a granted
+// scope.
+func (g *grant) rolesInScope() []*role {
 	roles := g.user.effectiveRoles()
 	if g.client.fullScope {
 		return roles
@@ -22,13 +22,13 @@ func (g *grant) shownRoles() []*role {
 			allowed = append(allowed, s.roles...)
 		}
 	}
-	allowed = expand(allowed)
+	allowed = expandComposites(allowed)
 	return slices.DeleteFunc(roles, func(r *role) bool { return !slices.Contains(allowed, r) })
 }
 
-// roleNamed returns the role with a name from a mapper's configuration, or nil. The name of a
-// client role is client.role.
-func (r *Realm) roleNamed(name string) *role {
+// findMapperRole returns the role with a name from a mapper's configuration, or nil. A client
+// role is named client.role.
+func (r *Realm) findMapperRole(name string) *role {
 	if dot := strings.LastIndex(name, "."); dot >= 0 {
 		if c := r.clients[name[:dot]]; c != nil && c.roles[name[dot+1:]] != nil {
 			return c.roles[name[dot+1:]]
@@ -40,7 +40,7 @@ func (r *Realm) roleNamed(name string) *role {
 // addHardcodedRole adds a role to the token, even if the role doesn't exist. The part of the name
 // before the last dot is the client.
 func addHardcodedRole(run *mapperRun, config map[string]string) {
-	added := run.realm.roleNamed(config["role"])
+	added := run.realm.findMapperRole(config["role"])
 	if added == nil {
 		added = &role{name: config["role"]}
 	}
@@ -52,18 +52,18 @@ func addHardcodedRole(run *mapperRun, config map[string]string) {
 	}
 }
 
-// renameRole renames a role in the token. The new name may be a client role's: client.role.
+// renameRole renames a role in the token. The new name client.role makes it a client role.
 func renameRole(run *mapperRun, config map[string]string) {
-	i := slices.Index(run.roles, run.realm.roleNamed(config["role"]))
+	i := slices.Index(run.roles, run.realm.findMapperRole(config["role"]))
 	if i < 0 {
 		return
 	}
-	renamed := &role{name: config["new.role.name"]}
-	if client, name, isClientRole := strings.Cut(renamed.name, "."); isClientRole {
-		renamed = &role{name: name, client: client}
+	newRole := &role{name: config["new.role.name"]}
+	if client, name, isClientRole := strings.Cut(newRole.name, "."); isClientRole {
+		newRole = &role{name: name, client: client}
 	}
 	run.roles = slices.Clone(run.roles)
-	run.roles[i] = renamed
+	run.roles[i] = newRole
 }
 
 // addAudience adds an audience to the aud claim, which is a string for one audience and a list for
@@ -111,14 +111,14 @@ func mapRealmRoles(run *mapperRun, config map[string]string) {
 }
 
 func mapClientRoles(run *mapperRun, config map[string]string) {
-	byClient := map[string][]any{}
+	namesByClient := map[string][]any{}
 	var clientIDs []string
 	for _, r := range run.roles {
 		if r.client != "" {
-			if byClient[r.client] == nil {
+			if namesByClient[r.client] == nil {
 				clientIDs = append(clientIDs, r.client)
 			}
-			byClient[r.client] = append(byClient[r.client],
+			namesByClient[r.client] = append(namesByClient[r.client],
 				config["usermodel.clientRoleMapping.rolePrefix"]+r.name)
 		}
 	}
@@ -129,16 +129,16 @@ func mapClientRoles(run *mapperRun, config map[string]string) {
 		config := cloneWith(config, "claim.name",
 			strings.ReplaceAll(config["claim.name"], "${client_id}",
 				strings.ReplaceAll(id, ".", `\.`)))
-		run.putAll(config, byClient[id])
+		run.putAll(config, namesByClient[id])
 	}
 }
 
 // cloneWith returns a copy of config with one setting changed.
 func cloneWith(config map[string]string, name, value string) map[string]string {
 	out := map[string]string{name: value}
-	for key, old := range config {
+	for key, oldValue := range config {
 		if key != name {
-			out[key] = old
+			out[key] = oldValue
 		}
 	}
 	return out

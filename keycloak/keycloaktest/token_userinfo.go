@@ -10,17 +10,17 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// grantOf returns the grant of an access or ID token if its session, client and user are still
+// grantForToken returns a grant for an access or ID token if its session, client and user are still
 // active. Otherwise it returns nil and userinfo's error description. The caller holds the realm's
 // lock.
-func (r *Realm) grantOf(payload claims, now time.Time) (g *grant, reason string) {
+func (r *Realm) grantForToken(payload claims, now time.Time) (g *grant, reason string) {
 	const verificationFailed = "Token verification failed"
 	issuedAt := timeClaim(payload, "iat")
 	c := r.clients[stringClaim(payload, "azp")]
 	switch {
-	case stringClaim(payload, "iss") != r.Issuer(), expired(payload, now),
+	case stringClaim(payload, "iss") != r.Issuer(), isExpired(payload, now),
 		issuedAt < r.settings.NotBefore, c == nil,
-		now.Before(r.revoked[stringClaim(payload, "jti")]):
+		now.Before(r.revokedTokens[stringClaim(payload, "jti")]):
 		return nil, verificationFailed
 	case !c.enabled:
 		return nil, "Client disabled"
@@ -35,17 +35,17 @@ func (r *Realm) grantOf(payload claims, now time.Time) (g *grant, reason string)
 			return nil, "user_session_not_found"
 		}
 		g.user = c.serviceAccount
-		for _, name := range c.defaultScopes { // the scope claim may omit some
-			if !g.has(name) {
+		for _, name := range c.defaultScopes { // the scope claim may omit default scopes
+			if !g.hasScope(name) {
 				g.scope = append(g.scope, name)
 			}
 		}
 	} else {
-		s := r.liveSession(id, c.ClientID, now)
+		s := r.sessionForToken(id, c.ClientID, now)
 		if s == nil || r.users[s.user.ID] == nil {
 			return nil, "user_session_not_found"
 		}
-		if !r.alive(s, now) {
+		if !r.sessionActive(s, now) {
 			if s.isShortened(s.lastUsed, now) {
 				return nil, "session_expired"
 			}
@@ -56,7 +56,7 @@ func (r *Realm) grantOf(payload claims, now time.Time) (g *grant, reason string)
 			return nil, "user_session_not_found"
 		}
 		cs := g.clientSession
-		if !r.clientAlive(cs, s, now) && !cs.isShortened(cs.lastUsed, now) {
+		if !r.clientSessionActive(cs, s, now) && !cs.isShortened(cs.lastUsed, now) {
 			return nil, "user_session_not_found"
 		}
 		g.scope = g.clientSession.scope
@@ -81,7 +81,7 @@ func (r *Realm) userinfo(req *request) response {
 		if code != "" {
 			header += fmt.Sprintf(`, error=%q, error_description=%q`, code, description)
 		}
-		resp := secured(response{status: status}).with("WWW-Authenticate",
+		resp := withSecurityHeaders(response{status: status}).with("WWW-Authenticate",
 			header).with("Cache-Control", noStore).
 			with("Pragma", noCache).with("Content-Type", "text/plain;charset=utf-8")
 		if req.Method == http.MethodGet {
@@ -93,7 +93,7 @@ func (r *Realm) userinfo(req *request) response {
 		return jsonResponse(401, noStore, errorBody{Error: "HTTP 401 Unauthorized"})
 	}
 	scheme, token, _ := strings.Cut(strings.TrimSpace(req.Header.Get("Authorization")), " ")
-	if strings.Contains(token, " ") { // malformed
+	if strings.Contains(token, " ") { // a malformed header
 		token = ""
 	}
 	if strings.EqualFold(scheme, "DPoP") {
@@ -102,25 +102,25 @@ func (r *Realm) userinfo(req *request) response {
 	if !strings.EqualFold(scheme, "Bearer") {
 		token = ""
 	}
-	formToken, sent := req.param("access_token")
+	formToken, hasFormToken := req.param("access_token")
 	switch {
 	case len(req.form["access_token"]) > 1:
 		return challenge(400, "invalid_request", "Duplicate parameter")
-	case sent && token != "":
+	case hasFormToken && token != "":
 		return challenge(400, "invalid_request",
 			"More than one method used for including an access token")
-	case sent:
+	case hasFormToken:
 		token = formToken
 	}
 	req.corsAllowed = true
-	if token == "" && !sent {
+	if token == "" && !hasFormToken {
 		return challenge(401, "", "")
 	}
-	payload, err := r.verified(token)
+	payload, err := r.verifyToken(token)
 	if err != nil || !strings.EqualFold(stringClaim(payload, "typ"), "Bearer") {
 		return challenge(401, "invalid_token", "Token verification failed")
 	}
-	g, reason := r.grantOf(payload, req.now)
+	g, reason := r.grantForToken(payload, req.now)
 	if g == nil {
 		return challenge(401, "invalid_token", reason)
 	}

@@ -7,8 +7,8 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// checkSupported returns an error if a client's request depends on an unsupported realm setting,
-// client setting or key.
+// checkSupported returns an error if a client's use of the fake depends on an unsupported realm
+// setting, client setting or key.
 func (r *Realm) checkSupported(c *client, use realmfile.Use) *oauthError {
 	realmProblems := slices.Concat(r.settings.Unsupported, r.profile.Unsupported)
 	if problem := use.Reasons(realmProblems); problem != "" {
@@ -34,7 +34,7 @@ func (r *Realm) checkSupported(c *client, use realmfile.Use) *oauthError {
 	return nil
 }
 
-// checkScopesSupported returns an error if a scope has an unsupported protocol mapper.
+// checkScopesSupported returns an error if a scope has an unsupported protocol mapper for use.
 func (r *Realm) checkScopesSupported(names []string, use realmfile.Use) *oauthError {
 	for _, name := range names {
 		if s := r.scopes[name]; s != nil {

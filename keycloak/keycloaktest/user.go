@@ -15,23 +15,23 @@ import (
 // A user is a user in the realm file, with roles and groups resolved.
 type user struct {
 	realmfile.User
-	password    string
-	passwordSet time.Time // when the password was set
-	otp         *otpCredential
-	roles       []*role
-	groups      []*group
+	password      string
+	passwordSetAt time.Time
+	otp           *otpCredential
+	roles         []*role
+	groups        []*group
 
 	consents map[string][]string // the scopes that the user consented to, by client ID
 	failures
 }
 
 func (u *user) setPassword(password string, now time.Time) {
-	u.password, u.passwordSet = password, now
+	u.password, u.passwordSetAt = password, now
 }
 
 // attribute returns the values of a user's property or attribute. If the user lacks the attribute,
-// it returns the values of the first group that has it. If aggregate is set, it returns the values
-// of the user and of all groups.
+// it returns the values of the first of the user's groups that has it. If aggregate is set, it
+// returns the values of the user and of all groups.
 func (u *user) attribute(name string, aggregate bool) []string {
 	switch name {
 	case "username":
@@ -74,11 +74,11 @@ func (u *user) effectiveRoles() []*role {
 			all = append(all, g.roles...)
 		}
 	}
-	return expand(all)
+	return expandComposites(all)
 }
 
 // expand returns roles and all roles that they contain as composites. Composites may form cycles.
-func expand(roles []*role) []*role {
+func expandComposites(roles []*role) []*role {
 	var all []*role
 	seen := map[*role]bool{}
 	var visit func([]*role)
@@ -109,7 +109,8 @@ func (r *Realm) buildUsers(importOptions) error {
 	return nil
 }
 
-// addServiceAccount creates a client's service account if the client should have one and doesn't.
+// addServiceAccount creates a client's service account if the client's settings enable it and it
+// doesn't exist.
 // As in Keycloak, the account gets the default role, and the client gets the scope service_account.
 func (r *Realm) addServiceAccount(c *client) error {
 	if !c.ServiceAccountsEnabled || c.serviceAccount != nil {
@@ -118,7 +119,7 @@ func (r *Realm) addServiceAccount(c *client) error {
 	account, err := r.addUser(realmfile.User{
 		Username: "service-account-" + strings.ToLower(c.ClientID), Enabled: true,
 		ServiceAccountOf: c.ClientID,
-		RealmRoles:       []string{r.defaultRole()},
+		RealmRoles:       []string{r.defaultRoleName()},
 	})
 	if err != nil {
 		return fmt.Errorf("service account of %s: %w", c.ClientID, err)
@@ -176,11 +177,11 @@ func (r *Realm) addUser(rep realmfile.User) (*user, error) {
 		}
 	}
 	for _, credential := range rep.Credentials {
-		if err := u.addCredential(credential, r.settings); err != nil {
+		if err := u.addCredential(credential); err != nil {
 			return nil, err
 		}
 	}
-	u.passwordSet = r.server.Now()
+	u.passwordSetAt = r.server.Now()
 	if problem := r.passwordProblem(u.User, u.password); problem != "" && u.password != "" {
 		return nil, fmt.Errorf("credentials: %s", problem)
 	}
@@ -205,8 +206,8 @@ func (r *Realm) addUser(rep realmfile.User) (*user, error) {
 		return nil, fmt.Errorf("serviceAccountClientId: the client %q already has an account",
 			rep.ServiceAccountOf)
 	}
-	var err error // resolve roles last, because rolesOf creates missing roles
-	if u.roles, err = r.rolesOf(rep.RealmRoles, rep.ClientRoles, true); err != nil {
+	var err error // resolve roles last, because findRoles creates missing roles
+	if u.roles, err = r.findRoles(rep.RealmRoles, rep.ClientRoles, true); err != nil {
 		return nil, err
 	}
 	if owner != nil {
@@ -226,14 +227,14 @@ func (r *Realm) useEmailAsUsername(rep *realmfile.User) {
 }
 
 // normalizeNames lower-cases the username and email address, as Keycloak does. It returns an error
-// if another user has one of them.
+// if another user already has the username or email address.
 func (r *Realm) normalizeNames(rep *realmfile.User) error {
 	rep.Username = strings.ToLower(rep.Username)
 	rep.Email = strings.ToLower(rep.Email)
 	if len(rep.Username) > maxNameLength {
 		return fmt.Errorf("username is longer than %d bytes", maxNameLength)
 	}
-	if other := r.names[rep.Username]; other != nil && other.ID != rep.ID {
+	if other := r.usersByName[rep.Username]; other != nil && other.ID != rep.ID {
 		return fmt.Errorf("another user has this name")
 	}
 	if !r.settings.DuplicateEmailsAllowed && r.emailTaken(rep.Email, rep.ID) {
@@ -245,41 +246,45 @@ func (r *Realm) normalizeNames(rep *realmfile.User) error {
 // maxNameLength is the maximum length of a username, in bytes.
 const maxNameLength = 255
 
-// index adds a user to the maps by ID, username and email address. To change one of these, call
-// unindex before the change and index after it.
+// index adds a user to the maps by ID, username and email address. To change a user's ID, username
+// or email address, call unindex before the change and index after it.
 func (r *Realm) index(u *user) {
-	r.users[u.ID], r.names[u.Username] = u, u
+	r.users[u.ID], r.usersByName[u.Username] = u, u
 	if u.Email != "" {
-		r.emails[u.Email] = append(r.emails[u.Email], u)
+		r.usersByEmail[u.Email] = append(r.usersByEmail[u.Email], u)
 	}
 }
 
 // unindex removes a user from the maps.
 func (r *Realm) unindex(u *user) {
 	delete(r.users, u.ID)
-	delete(r.names, u.Username)
-	others := slices.DeleteFunc(r.emails[u.Email], func(other *user) bool { return other == u })
-	if r.emails[u.Email] = others; len(others) == 0 {
-		delete(r.emails, u.Email)
+	delete(r.usersByName, u.Username)
+	others := slices.DeleteFunc(r.usersByEmail[u.Email], func(other *user) bool {
+		return other == u
+	})
+	if r.usersByEmail[u.Email] = others; len(others) == 0 {
+		delete(r.usersByEmail, u.Email)
 	}
 }
 
 // emailTaken reports whether a user with another ID has this email address.
 func (r *Realm) emailTaken(email, id string) bool {
-	return slices.ContainsFunc(r.emails[email], func(other *user) bool { return other.ID != id })
+	return slices.ContainsFunc(r.usersByEmail[email], func(other *user) bool {
+		return other.ID != id
+	})
 }
 
 // userByLogin returns the user who signs in as name, or nil. name is a username or, if the realm
 // allows that, a unique email address. Service accounts can't sign in.
 func (r *Realm) userByLogin(name string) *user {
 	name = strings.ToLower(name)
-	if u := r.names[name]; u != nil && u.ServiceAccountOf == "" {
+	if u := r.usersByName[name]; u != nil && u.ServiceAccountOf == "" {
 		return u
 	}
 	if !valueOr(r.settings.LoginWithEmailAllowed, true) || r.settings.DuplicateEmailsAllowed {
 		return nil
 	}
-	for _, u := range r.emails[name] {
+	for _, u := range r.usersByEmail[name] {
 		if u.ServiceAccountOf == "" {
 			return u
 		}
