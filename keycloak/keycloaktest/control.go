@@ -110,7 +110,7 @@ func (r *Realm) UpdateClient(clientID string, patch []byte) error {
 		valueOr(patched.FullScopeAllowed, !patched.ConsentRequired)
 	// An update adds the scope service_account. An import doesn't if the file has the account.
 	r.addServiceAccountScope(c)
-	c.unsupported = realmfile.UnsupportedSettings(patched)
+	c.unsupportedSettings = realmfile.UnsupportedSettings(patched)
 	if patched.Secret != maskedSecret {
 		c.secretUnknown = false
 	}
@@ -136,7 +136,7 @@ func (r *Realm) EndSession(session Session) bool {
 	}
 	notices := r.endSession(s, r.server.Now())
 	r.mu.Unlock()
-	r.notify(notices)
+	r.sendNotices(notices)
 	return true
 }
 

@@ -114,7 +114,7 @@ func (r *Realm) Mint(spec TokenSpec) (string, error) {
 		return "", errors.New("keycloaktest: " + problem)
 	}
 	if spec.Key != nil {
-		k.private = spec.Key
+		k.privateKey = spec.Key
 	}
 	lifetime := spec.Lifetime
 	if lifetime == 0 {

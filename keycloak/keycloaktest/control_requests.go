@@ -60,7 +60,7 @@ func (s *Server) ResetRequests() {
 func (s *Server) record(request *http.Request) *Fault {
 	now := s.clock() // may be the test's own function, so call it without the lock
 	endpoint := ""
-	if _, rest, inRealm := s.locate(request.URL); inRealm && isEndpoint(rest) {
+	if _, rest, inRealm := s.splitURL(request.URL); inRealm && isEndpoint(rest) {
 		endpoint = strings.TrimPrefix(rest, oidc)
 	}
 	s.mu.Lock()

@@ -44,8 +44,8 @@ func (r *Realm) User(name string) *User {
 	if account != nil && account.ServiceAccountOf != "" {
 		return &User{r, account.ID}
 	}
-	if found := r.userByLogin(name); found != nil {
-		return &User{r, found.ID}
+	if u := r.userByLogin(name); u != nil {
+		return &User{r, u.ID}
 	}
 	return nil
 }
@@ -120,19 +120,19 @@ func (u *User) change(f func(*user) error) error {
 	}
 	u.realm.mu.Lock()
 	defer u.realm.mu.Unlock()
-	found := u.realm.users[u.id]
-	if found == nil {
+	account := u.realm.users[u.id]
+	if account == nil {
 		return errUserDeleted
 	}
-	return f(found)
+	return f(account)
 }
 
 // Update changes the user as a PUT to the admin API does. patch is a JSON object with fields of a
 // user in a realm file; they replace the user's values. Update can't change roles, groups or
 // credentials.
 func (u *User) Update(patch []byte) error {
-	return u.change(func(found *user) error {
-		patched, err := realmfile.PatchUser(found.User, patch)
+	return u.change(func(account *user) error {
+		patched, err := realmfile.PatchUser(account.User, patch)
 		if err != nil {
 			return fmt.Errorf("keycloaktest: user: %w", err)
 		}
@@ -144,11 +144,11 @@ func (u *User) Update(patch []byte) error {
 			return fmt.Errorf("keycloaktest: user: %w", err)
 		}
 		u.realm.dropAttributes(patched.Attributes)
-		u.realm.unindex(found)
-		found.User = patched
-		u.realm.index(found)
+		u.realm.unindex(account)
+		account.User = patched
+		u.realm.index(account)
 		if patched.Enabled {
-			found.lockedPermanently = false
+			account.lockedPermanently = false
 		}
 		return nil
 	})
@@ -156,10 +156,10 @@ func (u *User) Update(patch []byte) error {
 
 // Delete deletes the user. The user's sessions end without back-channel logout.
 func (u *User) Delete() error {
-	return u.change(func(found *user) error {
-		u.realm.unindex(found)
+	return u.change(func(account *user) error {
+		u.realm.unindex(account)
 		for _, sessions := range []map[string]*session{u.realm.sessions, u.realm.offlineSessions} {
-			maps.DeleteFunc(sessions, func(_ string, s *session) bool { return s.user == found })
+			maps.DeleteFunc(sessions, func(_ string, s *session) bool { return s.user == account })
 		}
 		return nil
 	})
@@ -169,18 +169,18 @@ func (u *User) Delete() error {
 // logouts, like a logout by an administrator. Offline sessions continue.
 func (u *User) Logout() error {
 	var notices []notice
-	err := u.change(func(found *user) error {
+	err := u.change(func(account *user) error {
 		now := u.realm.server.Now()
-		found.NotBefore = now.Unix()
+		account.NotBefore = now.Unix()
 		for _, s := range u.realm.sessions {
-			if s.user == found {
+			if s.user == account {
 				notices = append(notices, u.realm.endSession(s, now)...)
 			}
 		}
 		return nil
 	})
 	if err == nil {
-		u.realm.notify(notices)
+		u.realm.sendNotices(notices)
 	}
 	return err
 }
@@ -188,14 +188,14 @@ func (u *User) Logout() error {
 // RevokeConsent revokes the user's consent for a client and removes the client from the user's
 // sessions.
 func (u *User) RevokeConsent(clientID string) error {
-	return u.change(func(found *user) error {
+	return u.change(func(account *user) error {
 		if u.realm.clients[clientID] == nil {
 			return fmt.Errorf("keycloaktest: the realm has no client %q", clientID)
 		}
-		delete(found.consents, clientID)
+		delete(account.consents, clientID)
 		for _, sessions := range []map[string]*session{u.realm.sessions, u.realm.offlineSessions} {
 			for _, s := range sessions {
-				if s.user != found {
+				if s.user != account {
 					continue
 				}
 				if delete(s.clients, clientID); s.offline && len(s.clients) == 0 {
@@ -210,11 +210,11 @@ func (u *User) RevokeConsent(clientID string) error {
 // SetPassword sets the user's password. It returns an error if the password violates the realm's
 // password policy. The user's sessions continue.
 func (u *User) SetPassword(password string) error {
-	return u.change(func(found *user) error {
-		if problem := u.realm.passwordProblem(found.User, password); problem != "" {
+	return u.change(func(account *user) error {
+		if problem := u.realm.passwordProblem(account.User, password); problem != "" {
 			return errors.New("keycloaktest: " + problem)
 		}
-		found.setPassword(password, u.realm.server.Now())
+		account.setPassword(password, u.realm.server.Now())
 		return nil
 	})
 }
@@ -244,12 +244,12 @@ func (r Role) clientRoles() map[string][]string {
 // GrantRole assigns a role to the user, creating the role if necessary. It returns an error if
 // r.Client doesn't exist.
 func (u *User) GrantRole(r Role) error {
-	return u.change(func(found *user) error {
+	return u.change(func(account *user) error {
 		roles, err := u.realm.findRoles(r.realmRoles(), r.clientRoles(), true)
 		if err != nil {
 			return fmt.Errorf("keycloaktest: %w", err)
 		}
-		found.roles = union(found.roles, roles)
+		account.roles = union(account.roles, roles)
 		return nil
 	})
 }
@@ -257,11 +257,11 @@ func (u *User) GrantRole(r Role) error {
 // RevokeRole removes a role assigned to the user. The user keeps roles that a group gives them.
 // RevokeRole returns an error if the realm has no such role.
 func (u *User) RevokeRole(r Role) error {
-	return u.change(func(found *user) error {
+	return u.change(func(account *user) error {
 		if _, err := u.realm.findRoles(r.realmRoles(), r.clientRoles(), false); err != nil {
 			return fmt.Errorf("keycloaktest: %w", err)
 		}
-		found.roles = slices.DeleteFunc(found.roles, func(assigned *role) bool {
+		account.roles = slices.DeleteFunc(account.roles, func(assigned *role) bool {
 			return assigned.client == r.Client && assigned.name == r.Name
 		})
 		return nil
@@ -271,31 +271,31 @@ func (u *User) RevokeRole(r Role) error {
 // Lock locks the user for d, as brute-force protection does. It returns an error if the realm has
 // brute-force protection off.
 func (u *User) Lock(d time.Duration) error {
-	return u.change(func(found *user) error {
+	return u.change(func(account *user) error {
 		if !u.realm.settings.BruteForceProtected {
 			return errors.New(
 				"keycloaktest: the realm has no brute-force protection, so Lock would have no effect")
 		}
-		found.lockedUntil = u.realm.server.Now().Add(d)
+		account.lockedUntil = u.realm.server.Now().Add(d)
 		return nil
 	})
 }
 
 // Unlock ends a lock and resets the count of failed sign-ins.
 func (u *User) Unlock() error {
-	return u.change(func(found *user) error { u.realm.resetFailures(found); return nil })
+	return u.change(func(account *user) error { u.realm.resetFailures(account); return nil })
 }
 
 // Failures returns the number of failed sign-ins that brute-force protection has counted.
 func (u *User) Failures() (count int, err error) {
-	err = u.change(func(found *user) error { count = found.failureCount; return nil })
+	err = u.change(func(account *user) error { count = account.failureCount; return nil })
 	return count, err
 }
 
 // Locked reports whether brute-force protection has locked the user.
 func (u *User) Locked() (locked bool, err error) {
-	err = u.change(func(found *user) error {
-		locked = u.realm.isLocked(found, u.realm.server.Now())
+	err = u.change(func(account *user) error {
+		locked = u.realm.isLocked(account, u.realm.server.Now())
 		return nil
 	})
 	return locked, err
@@ -303,11 +303,11 @@ func (u *User) Locked() (locked bool, err error) {
 
 // OneTimeCode returns the user's current one-time code.
 func (u *User) OneTimeCode() (code string, err error) {
-	err = u.change(func(found *user) error {
-		if found.otp == nil {
+	err = u.change(func(account *user) error {
+		if account.otp == nil {
 			return errors.New("keycloaktest: the user has no one-time codes")
 		}
-		code = found.otp.code(u.realm.server.Now().Unix() / found.otp.period)
+		code = account.otp.code(u.realm.server.Now().Unix() / account.otp.period)
 		return nil
 	})
 	return code, err

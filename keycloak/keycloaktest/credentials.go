@@ -101,18 +101,18 @@ func (o *otpCredential) code(step int64) string {
 // accepts reports whether code is valid for a time step in the look-ahead window around now. It
 // accepts a code only once unless the realm allows reuse.
 func (o *otpCredential) accepts(code string, now time.Time, settings realmfile.Realm) bool {
-	window, reusable := int64(1), false
+	lookAhead, allowReuse := int64(1), false
 	if settings.OTPPolicyType != "" { // an import ignores a policy without a type
-		window = int64(valueOr(settings.OTPPolicyLookAheadWindow, 1))
-		reusable = settings.OTPPolicyCodeReusable ||
+		lookAhead = int64(valueOr(settings.OTPPolicyLookAheadWindow, 1))
+		allowReuse = settings.OTPPolicyCodeReusable ||
 			settings.Attributes["realmReusableOtpCode"] == "true"
 	}
 	currentStep := now.Unix() / o.period
-	for step := currentStep - window; step <= currentStep+window; step++ {
+	for step := currentStep - lookAhead; step <= currentStep+lookAhead; step++ {
 		if o.code(step) != code {
 			continue
 		}
-		if reusable {
+		if allowReuse {
 			return true
 		}
 		if slices.Contains(o.usedSteps, step) {
@@ -202,7 +202,7 @@ func (r *Realm) hasIncompleteProfile(u *user) bool {
 // pendingActions returns the required actions that a user must complete: the actions assigned to
 // the user and the actions that follow from the realm's settings, except for disabled actions.
 func (r *Realm) pendingActions(u *user) []string {
-	disabled := func(alias string) bool {
+	isDisabled := func(alias string) bool {
 		if r.settings.RequiredActions == nil {
 			return false // if the file has no list, Keycloak enables its default actions
 		}
@@ -214,19 +214,19 @@ func (r *Realm) pendingActions(u *user) []string {
 		return true // not in the realm's list
 	}
 	pending := slices.DeleteFunc(slices.Clone(u.RequiredActions), func(alias string) bool {
-		return alias == verifyProfile || disabled(alias)
+		return alias == verifyProfile || isDisabled(alias)
 	})
-	if r.hasIncompleteProfile(u) && !disabled(verifyProfile) {
+	if r.hasIncompleteProfile(u) && !isDisabled(verifyProfile) {
 		pending = append(pending, verifyProfile)
 	}
 	const verifyEmail = "VERIFY_EMAIL"
 	if r.settings.VerifyEmail && !u.EmailVerified && u.ServiceAccountOf == "" &&
-		!disabled(verifyEmail) && !slices.Contains(pending, verifyEmail) {
+		!isDisabled(verifyEmail) && !slices.Contains(pending, verifyEmail) {
 		pending = append(pending, verifyEmail)
 	}
 	const updatePassword = "UPDATE_PASSWORD"
 	if age := realmfile.PasswordExpiry(r.settings.PasswordPolicy); age > 0 && u.password != "" &&
-		r.server.Now().Sub(u.passwordSetAt) > age && !disabled(updatePassword) &&
+		r.server.Now().Sub(u.passwordSetAt) > age && !isDisabled(updatePassword) &&
 		!slices.Contains(pending, updatePassword) {
 		pending = append(pending, updatePassword)
 	}

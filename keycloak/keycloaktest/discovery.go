@@ -36,7 +36,7 @@ func (r *Realm) info(*request) response {
 	if problem := r.keys.signingProblem("RS256"); problem != "" {
 		return newOAuthError(501, codeUnsupported, "realm "+r.name+": "+problem).response()
 	}
-	der := must(x509.MarshalPKIXPublicKey(r.keys.signingKey("RS256").public()))
+	der := must(x509.MarshalPKIXPublicKey(r.keys.signingKey("RS256").publicKey()))
 	return jsonResponse(200, noCache, map[string]any{
 		"realm": r.name, "public_key": base64.StdEncoding.EncodeToString(der),
 		"token-service": r.Issuer() + oidc, "account-service": r.Issuer() + "/account",

@@ -83,7 +83,7 @@ func (r *Realm) devicePage(req *request) response {
 // no preference.
 func prefersPage(accept string) bool {
 	bestQuality := func(types ...string) float64 {
-		highest := 0.0
+		highestQuality := 0.0
 		for _, entry := range strings.Split(accept, ",") {
 			mediaType, parameters, _ := strings.Cut(strings.TrimSpace(entry), ";")
 			quality := 1.0
@@ -91,10 +91,10 @@ func prefersPage(accept string) bool {
 				quality, _ = strconv.ParseFloat(strings.TrimSpace(q), 64)
 			}
 			if slices.Contains(types, strings.TrimSpace(mediaType)) {
-				highest = max(highest, quality)
+				highestQuality = max(highestQuality, quality)
 			}
 		}
-		return highest
+		return highestQuality
 	}
 	jsonQuality := bestQuality("application/json", "application/*", "*/*")
 	htmlQuality := bestQuality("text/html", "text/*", "*/*")

@@ -191,7 +191,7 @@ func (s *Server) importWithWeakKeys(file []byte) (*Realm, error) {
 	for _, algorithm := range []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"} {
 		r.keys.keys = append(r.keys.keys,
 			&key{kid: algorithm, algorithm: algorithm, use: "sig", material: "RSA",
-				private: weakKey()})
+				privateKey: weakKey()})
 	}
 	s.realms[r.name] = r
 	return r, nil

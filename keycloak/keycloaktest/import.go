@@ -34,7 +34,7 @@ func (r *Realm) addFileUsers(content []byte) error {
 // importFiles imports all of the files or none. It returns all realms that the files name, and
 // which of them it added. A users file may come before the file of its realm.
 func (s *Server) importFiles(files [][]byte,
-	options importOptions) (realms, added []*Realm, err error) {
+	options importOptions) (realms, addedRealms []*Realm, err error) {
 	var documents []realmfile.Document
 	for _, file := range files {
 		parsed, err := realmfile.Documents(file)
@@ -47,21 +47,21 @@ func (s *Server) importFiles(files [][]byte,
 		return nil, nil, fmt.Errorf("keycloaktest: realm file: %w", err)
 	}
 	for _, document := range documents {
-		r := s.find(document.Realm)
+		r := s.findRealm(document.Realm)
 		if r != nil && document.UsersOnly {
 			if err = r.addFileUsers(document.Text); err != nil {
 				err = fmt.Errorf("keycloaktest: realm %s: %w", r.name, err)
 			}
 		} else if r, err = s.importRealm(document.Text, options); err == nil {
-			added = append(added, r)
+			addedRealms = append(addedRealms, r)
 		}
 		if err != nil {
-			s.removeRealms(added)
+			s.removeRealms(addedRealms)
 			return nil, nil, err
 		}
 		realms = append(realms, r)
 	}
-	return realms, added, nil
+	return realms, addedRealms, nil
 }
 
 // removeRealms removes realms after a failed import.

@@ -18,7 +18,7 @@ func (r *Realm) logout(req *request) response {
 		return r.browserLogout(req)
 	}
 	notices, resp := r.clientLogout(req, token)
-	r.notify(notices)
+	r.sendNotices(notices)
 	return resp
 }
 
@@ -57,7 +57,7 @@ func (r *Realm) clientLogout(req *request, token string) ([]notice, response) {
 }
 
 // endSession ends a session and returns the back-channel logouts to send. The caller holds the
-// realm's lock, and must release it before calling notify.
+// realm's lock, and must release it before calling sendNotices.
 func (r *Realm) endSession(s *session, now time.Time) []notice {
 	var notices []notice
 	for _, cs := range s.clients {
@@ -120,9 +120,9 @@ func (r *Realm) newNotice(c *client, s *session, now time.Time) (n notice, ok bo
 	return notice{address, token}, true
 }
 
-// notify sends notices concurrently and waits until they are sent or the server is closed. It
+// sendNotices sends notices concurrently and waits until they are sent or the server is closed. It
 // ignores the responses.
-func (r *Realm) notify(notices []notice) {
+func (r *Realm) sendNotices(notices []notice) {
 	var wg sync.WaitGroup
 	semaphore := make(chan struct{}, maxNotices)
 	for _, n := range notices {

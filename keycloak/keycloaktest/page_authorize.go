@@ -304,7 +304,7 @@ func hasRepeatedParameter(parameters url.Values, repeatable ...string) bool {
 
 // readACR sets loaRequested if the request names a level of authentication. The login flow has only
 // one level, so a request for any level just means that the user must enter the password. readACR
-// returns false if the request marks a level as essential that is unknown.
+// returns false if a level that the request marks as essential is unknown.
 func (authReq *authRequest) readACR(r *Realm) bool {
 	var parsed struct {
 		IDToken struct {

@@ -113,12 +113,12 @@ func (req *pageRequest) locale(as *authSession) string {
 	if !settings.InternationalizationEnabled {
 		return "en"
 	}
-	preferred := strings.Fields(as.authReq.value("ui_locales"))
+	preferredLanguages := strings.Fields(as.authReq.value("ui_locales"))
 	for _, entry := range strings.Split(req.Header.Get("Accept-Language"), ",") {
 		language, _, _ := strings.Cut(entry, ";")
-		preferred = append(preferred, strings.TrimSpace(language))
+		preferredLanguages = append(preferredLanguages, strings.TrimSpace(language))
 	}
-	for _, tag := range append(preferred, settings.DefaultLocale) {
+	for _, tag := range append(preferredLanguages, settings.DefaultLocale) {
 		for ; tag != ""; tag = tag[:max(0, strings.LastIndex(tag, "-"))] {
 			if slices.Contains(settings.SupportedLocales, tag) {
 				return tag

@@ -29,9 +29,9 @@ func (r *Realm) validateRedirectURI(c *client, patterns []string, uri string, ha
 	pattern, ok := matchRedirectURI(patterns, parsed, uri)
 	if !ok && isLoopback(parsed) {
 		// Native apps don't know their port in advance (RFC 8252 7.3).
-		portless := *parsed
-		portless.Host = strings.TrimSuffix(parsed.Host, ":"+parsed.Port())
-		pattern, ok = matchRedirectURI(patterns, &portless, portless.String())
+		portlessURI := *parsed
+		portlessURI.Host = strings.TrimSuffix(parsed.Host, ":"+parsed.Port())
+		pattern, ok = matchRedirectURI(patterns, &portlessURI, portlessURI.String())
 	}
 	isWeb := parsed.Scheme == "" || parsed.Scheme == "http" || parsed.Scheme == "https"
 	if !ok || !isWeb && !strings.HasPrefix(pattern, parsed.Scheme+":") {
@@ -51,11 +51,11 @@ func hasDotDot(path string) bool {
 		if slices.Contains(strings.Split(path, "/"), "..") {
 			return true
 		}
-		unescaped, err := url.PathUnescape(path)
-		if err != nil || unescaped == path {
+		unescapedPath, err := url.PathUnescape(path)
+		if err != nil || unescapedPath == path {
 			return false
 		}
-		path = unescaped
+		path = unescapedPath
 	}
 	return false
 }

@@ -27,7 +27,7 @@ type pageRequest struct {
 func (r *Realm) servePage(req *request, serve func(*pageRequest) response) response {
 	page := &pageRequest{request: req}
 	resp := page.serveLocked(serve)
-	r.notify(page.notices)
+	r.sendNotices(page.notices)
 	resp.cookies = page.cookies
 	return resp
 }

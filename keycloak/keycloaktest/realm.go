@@ -67,8 +67,9 @@ type group struct {
 // A scope is a client scope.
 type scope struct {
 	realmfile.Scope
-	roles       []*role // users need one of these roles to get the scope; nil means no restriction
-	unsupported []realmfile.Unsupported
+	// roles restricts the scope to users who have one of these roles; nil means no restriction.
+	roles              []*role
+	unsupportedMappers []realmfile.Unsupported
 }
 
 // hasMapper reports whether the scope has a protocol mapper of the given type.
@@ -81,21 +82,21 @@ func (s *scope) hasMapper(mapperType string) bool {
 // inScopeClaim reports whether scope claims include the scope's name.
 func (s *scope) inScopeClaim() bool { return s.Attributes["include.in.token.scope"] != "false" }
 
-// A client is a client in the realm file, with its roles and scopes resolved.
+// A client is a client of the realm, from the file or built in, with its roles and scopes resolved.
 type client struct {
 	realmfile.Client
-	roles            map[string]*role
-	defaultScopes    []string
-	optionalScopes   []string
-	scopeMappings    []*role
-	serviceAccount   *user
-	unsupported      []realmfile.Unsupported
-	standardFlow     bool
-	enabled          bool
-	fromFile         bool // in the realm file, not built in
-	accountGenerated bool // the service account isn't in the file
-	fullScope        bool
-	secretUnknown    bool // the file's secret is masked, and no ClientSecrets replace it
+	roles               map[string]*role
+	defaultScopes       []string
+	optionalScopes      []string
+	scopeMappings       []*role
+	serviceAccount      *user
+	unsupportedSettings []realmfile.Unsupported
+	standardFlow        bool
+	enabled             bool
+	fromFile            bool // in the realm file, not built in
+	accountGenerated    bool // the service account isn't in the file
+	fullScope           bool
+	secretUnknown       bool // the file's secret is masked, and no ClientSecrets replace it
 }
 
 // attributeIsTrue reports whether a client attribute is "true".
@@ -147,7 +148,7 @@ func (r *Realm) buildScopes(importOptions) error {
 			continue // a SAML scope, which Ignored lists
 		}
 		r.scopes[rep.Name] = &scope{Scope: rep,
-			unsupported: realmfile.UnsupportedMappers(rep.ProtocolMappers)}
+			unsupportedMappers: realmfile.UnsupportedMappers(rep.ProtocolMappers)}
 	}
 	return nil
 }
@@ -201,17 +202,17 @@ func (r *Realm) buildClients(options importOptions) error {
 				}
 			}
 		}
-		c.defaultScopes, c.optionalScopes = r.existingScopes(c.DefaultClientScopes),
-			r.existingScopes(c.OptionalClientScopes)
+		c.defaultScopes, c.optionalScopes = r.filterScopes(c.DefaultClientScopes),
+			r.filterScopes(c.OptionalClientScopes)
 		if c.DefaultClientScopes == nil && c.OptionalClientScopes == nil {
-			c.defaultScopes, c.optionalScopes = r.oidcScopes(r.settings.DefaultDefaultClientScopes),
-				r.oidcScopes(r.settings.DefaultOptionalClientScopes)
+			c.defaultScopes = r.filterOIDCScopes(r.settings.DefaultDefaultClientScopes)
+			c.optionalScopes = r.filterOIDCScopes(r.settings.DefaultOptionalClientScopes)
 			if name := c.ClientTemplate; r.scopes[name] != nil &&
 				!slices.Contains(c.defaultScopes, name) {
 				c.defaultScopes = append(c.defaultScopes, name)
 			}
 		}
-		c.unsupported = realmfile.UnsupportedSettings(rep)
+		c.unsupportedSettings = realmfile.UnsupportedSettings(rep)
 		if !c.fromFile {
 			c.addBuiltinRoles()
 		}
@@ -237,18 +238,18 @@ func (c *client) addBuiltinRoles() {
 // maskedSecret replaces client secrets in Keycloak's exports.
 const maskedSecret = "**********"
 
-// existingScopes returns the names that are client scopes of the realm. Like Keycloak's import, it
-// silently drops other names.
-func (r *Realm) existingScopes(names []string) []string {
+// filterScopes returns the names of existing client scopes. Like Keycloak's import, it silently
+// drops all other names.
+func (r *Realm) filterScopes(names []string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
 		return r.scopes[name] == nil
 	})
 }
 
-// oidcScopes is like existingScopes, but also drops scopes without a protocol. It is for clients
-// that list no scopes in the file.
-func (r *Realm) oidcScopes(names []string) []string {
-	return slices.DeleteFunc(r.existingScopes(names), func(name string) bool {
+// filterOIDCScopes is like filterScopes, but also drops scopes without a protocol. It is for
+// clients that list no scopes in the file.
+func (r *Realm) filterOIDCScopes(names []string) []string {
+	return slices.DeleteFunc(r.filterScopes(names), func(name string) bool {
 		return r.scopes[name].Protocol == ""
 	})
 }
@@ -411,7 +412,7 @@ func (r *Realm) findRoles(realmRoles []string, clientRoles map[string][]string,
 	return roles, nil
 }
 
-// union appends the roles in added that aren't in roles.
+// union appends the roles in added to roles, without duplicates.
 func union(roles, added []*role) []*role {
 	for _, r := range added {
 		if !slices.Contains(roles, r) {

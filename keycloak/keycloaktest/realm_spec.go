@@ -112,7 +112,8 @@ func (spec RealmSpec) File() []byte {
 		if u.Password != "" {
 			credentials = append(credentials, object{"type": "password", "value": u.Password})
 		}
-		var name any // if missing, null: Import rejects null, but not an empty username
+		// A missing name stays nil: an import rejects null, but accepts an empty username.
+		var name any
 		if u.Name != "" {
 			name = u.Name
 		}

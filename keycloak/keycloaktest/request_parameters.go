@@ -62,8 +62,8 @@ var tokenParameters = endpointParameters{
 	headers: []string{"DPoP"},
 }
 
-// authParameters lists the parameters of the authorization endpoint. Some parameters
-// in read are supported only with certain settings of the realm: see readRequest.
+// authParameters lists the parameters of the authorization endpoint. Some parameters in read are
+// supported only with certain settings of the realm: see readRequest.
 var authParameters = endpointParameters{
 	read: []string{
 		"acr_values", "claims", "client_id", "code_challenge", "code_challenge_method", "kc_action",

@@ -116,11 +116,11 @@ func (s *Server) route(w http.ResponseWriter, request *http.Request) response {
 	if strings.HasPrefix(subpath, "/.well-known/") && !strings.HasPrefix(subpath, rootMetadata) {
 		return frameworkError(request, 404, "HTTP 404 Not Found")
 	}
-	name, rest, inRealm := s.locate(request.URL)
+	name, rest, inRealm := s.splitURL(request.URL)
 	if !inRealm || subpath == "/realms/" {
 		return notFound
 	}
-	r := s.find(name)
+	r := s.findRealm(name)
 	if r == nil {
 		return frameworkError(request, 404, "Realm does not exist")
 	}
@@ -137,9 +137,9 @@ const loginActions = "/login-actions"
 // rootMetadata is the prefix of the path at which RFC 8414 3.1 puts a realm's metadata.
 const rootMetadata = "/.well-known/oauth-authorization-server/realms/"
 
-// locate splits a URL into a realm's name and the path below the realm. inRealm is false if the
+// splitURL splits a URL into a realm's name and the path below the realm. inRealm is false if the
 // URL isn't below /realms/.
-func (s *Server) locate(address *url.URL) (realm, rest string, inRealm bool) {
+func (s *Server) splitURL(address *url.URL) (realm, rest string, inRealm bool) {
 	subpath, ok := strings.CutPrefix(address.EscapedPath(), s.prefix)
 	if name, found := strings.CutPrefix(subpath, rootMetadata); found {
 		subpath = "/realms/" + name + "/.well-known/oauth-authorization-server"
@@ -215,8 +215,8 @@ func (r *Realm) route(w http.ResponseWriter, request *http.Request, rest string)
 	return resp
 }
 
-// preflightResponse returns the response to a preflight request. A preflight
-// allows all origins; Keycloak checks the origin of the request that follows.
+// preflightResponse returns the response to a preflight request. Like Keycloak, it allows all
+// origins; only the actual request's origin is checked.
 func (c cors) preflightResponse(origin string) response {
 	resp := withSecurityHeaders(response{status: 200}).without("X-Frame-Options")
 	if c.allow != "" {

@@ -115,7 +115,7 @@ func Start(config Config) (*Server, error) {
 		listener.Close()
 		return nil, err
 	}
-	if err := unusedSecrets(config.ClientSecrets, realms...); err != nil {
+	if err := checkSecretsUsed(config.ClientSecrets, realms...); err != nil {
 		listener.Close()
 		return nil, err
 	}
@@ -210,19 +210,19 @@ func (s *Server) Import(file []byte, opts ...ImportOption) (*Realm, error) {
 	for _, option := range opts {
 		option(&options)
 	}
-	realms, added, err := s.importFiles([][]byte{file}, options)
+	realms, addedRealms, err := s.importFiles([][]byte{file}, options)
 	if err != nil {
 		return nil, err
 	}
-	if err := unusedSecrets(options.secrets, realms...); err != nil {
-		s.removeRealms(added)
+	if err := checkSecretsUsed(options.secrets, realms...); err != nil {
+		s.removeRealms(addedRealms)
 		return nil, err
 	}
 	return realms[0], nil
 }
 
-// unusedSecrets returns an error if secrets names a client that none of the realms has.
-func unusedSecrets(secrets map[string]string, realms ...*Realm) error {
+// checkSecretsUsed returns an error if secrets names a client that none of the realms has.
+func checkSecretsUsed(secrets map[string]string, realms ...*Realm) error {
 	for id := range secrets {
 		if !slices.ContainsFunc(realms, func(r *Realm) bool {
 			r.mu.Lock()
@@ -243,7 +243,7 @@ func (s *Server) importRealm(file []byte, options importOptions) (*Realm, error)
 		return nil, fmt.Errorf("keycloaktest: realm file: %w", err)
 	}
 	errExists := fmt.Errorf("keycloaktest: there is a realm %s already", document.Realm)
-	if s.find(document.Realm) != nil {
+	if s.findRealm(document.Realm) != nil {
 		return nil, errExists // checked again below, but generating keys is slow
 	}
 	r, err := newRealm(s, document, options)
@@ -272,7 +272,7 @@ func (s *Server) Realm(name string) *Realm {
 	if s.test != nil {
 		s.test.Helper()
 	}
-	if found := s.find(name); found != nil || s.test == nil || s.wasRemoved(name) {
+	if found := s.findRealm(name); found != nil || s.test == nil || s.wasRemoved(name) {
 		return found
 	}
 	s.test.Fatalf("keycloaktest: there is no realm %q: the server has %s", name, s.realmNames())
@@ -280,7 +280,7 @@ func (s *Server) Realm(name string) *Realm {
 }
 
 // find returns the realm with this name, or nil.
-func (s *Server) find(name string) *Realm {
+func (s *Server) findRealm(name string) *Realm {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.realms[name]

@@ -13,22 +13,22 @@ import (
 // A session is a user's single sign-on session, with the client sessions of the clients that the
 // user signed in to. The realm's lock guards it.
 type session struct {
-	id       string // sid, 24 characters
-	user     *user
-	offline  bool
-	started  time.Time
-	lastUsed time.Time // by a refresh or a sign-in
-	authTime time.Time // time of the sign-in; zero after a password grant, which has no login page
-	clients  map[string]*clientSession
-	notes    map[string]string
+	id        string // sid, 24 characters
+	user      *user
+	offline   bool
+	startedAt time.Time
+	lastUsed  time.Time // time of the last sign-in or refresh
+	authTime  time.Time // time of the sign-in; zero after a password grant, which has no login page
+	clients   map[string]*clientSession
+	notes     map[string]string
 	shortenedSession
 }
 
 // A clientSession is the part of a session that belongs to one client.
 type clientSession struct {
-	client   *client
-	started  time.Time
-	lastUsed time.Time
+	client    *client
+	startedAt time.Time
+	lastUsed  time.Time
 	// scope lists the granted client scopes, and openid if requested.
 	scope []string
 	// loa is the level of authentication: "1" after the login page, "0" after single sign-on.
@@ -79,7 +79,7 @@ func (r *Realm) newSession(u *user, offline bool, now time.Time) *session {
 
 // addSession starts a session.
 func (r *Realm) addSession(s *session, now time.Time) *session {
-	s.started, s.lastUsed, s.clients, s.notes = now, now, map[string]*clientSession{},
+	s.startedAt, s.lastUsed, s.clients, s.notes = now, now, map[string]*clientSession{},
 		map[string]string{}
 	sessions := r.sessions
 	if s.offline {
@@ -94,7 +94,7 @@ func (r *Realm) addSession(s *session, now time.Time) *session {
 
 // newClientSession adds a client to the session. It replaces the client's earlier client session.
 func (s *session) newClientSession(c *client, scope []string, now time.Time) *clientSession {
-	cs := &clientSession{client: c, started: now, lastUsed: now, scope: scope, loa: "1",
+	cs := &clientSession{client: c, startedAt: now, lastUsed: now, scope: scope, loa: "1",
 		families: map[string]*tokenFamily{}}
 	s.clients[c.ClientID] = cs
 	return cs
@@ -143,7 +143,7 @@ func (r *Realm) sessionEnd(s *session) time.Time {
 	idle, maxLifespan := r.lifespans(s.offline)
 	end := s.lastUsed.Add(idle)
 	if maxLifespan > 0 {
-		end = minTime(end, s.started.Add(maxLifespan))
+		end = minTime(end, s.startedAt.Add(maxLifespan))
 	}
 	return end
 }
@@ -163,8 +163,8 @@ func (r *Realm) clientSessionEnd(cs *clientSession, s *session) time.Time {
 	if idle > 0 {
 		end = cs.lastUsed.Add(idle)
 	}
-	if maxLifespan > 0 && (end.IsZero() || cs.started.Add(maxLifespan).Before(end)) {
-		end = cs.started.Add(maxLifespan)
+	if maxLifespan > 0 && (end.IsZero() || cs.startedAt.Add(maxLifespan).Before(end)) {
+		end = cs.startedAt.Add(maxLifespan)
 	}
 	return end
 }
@@ -235,9 +235,9 @@ func (r *Realm) accessExpiry(c *client, s *session, cs *clientSession, now time.
 	}
 	expiry := now.Add(seconds(lifespan))
 	// A service account may have no session.
-	started, clientStarted, offline := now, now, false
+	startedAt, clientStartedAt, offline := now, now, false
 	if s != nil {
-		started, clientStarted, offline = s.started, cs.started, s.offline
+		startedAt, clientStartedAt, offline = s.startedAt, cs.startedAt, s.offline
 	}
 	_, maxLifespan := r.lifespans(offline)
 	_, clientMax := r.clientLifespans(c, offline)
@@ -247,10 +247,10 @@ func (r *Realm) accessExpiry(c *client, s *session, cs *clientSession, now time.
 			0))
 	}
 	if maxLifespan > 0 {
-		expiry = minTime(expiry, started.Add(maxLifespan))
+		expiry = minTime(expiry, startedAt.Add(maxLifespan))
 	}
 	if clientMax > 0 {
-		expiry = minTime(expiry, clientStarted.Add(clientMax))
+		expiry = minTime(expiry, clientStartedAt.Add(clientMax))
 	}
 	return expiry
 }
@@ -267,10 +267,10 @@ func (r *Realm) refreshExpiry(c *client, s *session, cs *clientSession, now time
 	}
 	expiry := now.Add(idle)
 	if maxLifespan > 0 {
-		expiry = minTime(expiry, s.started.Add(maxLifespan))
+		expiry = minTime(expiry, s.startedAt.Add(maxLifespan))
 	}
 	if clientMax > 0 {
-		expiry = minTime(expiry, cs.started.Add(clientMax))
+		expiry = minTime(expiry, cs.startedAt.Add(clientMax))
 	}
 	return expiry
 }

@@ -36,8 +36,8 @@ type grant struct {
 	nonce             string // of the authorization request
 	now               time.Time
 	familyID          string // reuse_id of the refresh token; empty for a new family
-	// grantedScope is the originally granted scope in a refresh, whose scope may be smaller. It is
-	// nil in other grants.
+	// grantedScope is the originally granted scope, of which a refresh may request only a part. It
+	// is nil in other grants.
 	grantedScope       []string
 	returnGrantedScope bool // the response's scope is grantedScope, not scope
 }
@@ -99,9 +99,9 @@ func (g *grant) responseScope() string {
 	if !g.returnGrantedScope {
 		return g.scopeClaim()
 	}
-	withGranted := *g
-	withGranted.scope = g.refreshScope()
-	return withGranted.scopeClaim()
+	withGrantedScope := *g
+	withGrantedScope.scope = g.refreshScope()
+	return withGrantedScope.scopeClaim()
 }
 
 func (g *grant) isLightweight() bool {
@@ -228,7 +228,7 @@ func (u unsignedToken) sign() string {
 func sign(header string, payload []byte, k *key) (string, error) {
 	encode := base64.RawURLEncoding.EncodeToString
 	input := encode([]byte(header)) + "." + encode(payload)
-	signature, err := jwt.GetSigningMethod(k.algorithm).Sign(input, k.private)
+	signature, err := jwt.GetSigningMethod(k.algorithm).Sign(input, k.privateKey)
 	if err != nil {
 		return "", fmt.Errorf("keycloaktest: sign with %s: %w", k.algorithm, err)
 	}
@@ -331,7 +331,7 @@ func (r *Realm) verifyToken(token string) (claims, error) {
 			if k == nil || k.algorithm != t.Method.Alg() {
 				return nil, errInvalidToken
 			}
-			return k.public(), nil
+			return k.publicKey(), nil
 		})
 	if err != nil {
 		return nil, errInvalidToken

@@ -41,17 +41,18 @@ func (run *mapperRun) putAll(config map[string]string, values []any) {
 	}
 	var convertedValues []any
 	for _, value := range values {
-		converted, ok := convert(value, config["jsonType.label"])
+		convertedValue, ok := convert(value, config["jsonType.label"])
 		if !ok && !multivalued {
 			return
 		}
-		convertedValues = append(convertedValues, converted)
+		convertedValues = append(convertedValues, convertedValue)
 	}
-	topLevel := convertedValues[0]
+	topLevelValue := convertedValues[0]
 	if len(path) > 1 { // a claim exp.x would replace exp with an object
-		topLevel = claims{}
+		topLevelValue = claims{}
 	}
-	if !mayWrite(path[0], topLevel) || path[0] == "acr" && run.target == realmfile.ForUserinfo {
+	if !mayWrite(path[0], topLevelValue) ||
+		path[0] == "acr" && run.target == realmfile.ForUserinfo {
 		return
 	}
 	parent := run.claims
@@ -72,10 +73,10 @@ func (run *mapperRun) putAll(config map[string]string, values []any) {
 	default:
 		// Mappers with the same claim add to the same list: the scope microprofile-jwt and a group
 		// mapper both write "groups".
-		existing, _ := parent[name].([]any)
-		all := slices.Clone(existing)
+		existingValues, _ := parent[name].([]any)
+		all := slices.Clone(existingValues)
 		for _, value := range convertedValues {
-			if !slices.ContainsFunc(existing, func(other any) bool {
+			if !slices.ContainsFunc(existingValues, func(other any) bool {
 				return reflect.DeepEqual(other, value)
 			}) {
 				all = append(all, value)
@@ -129,7 +130,7 @@ func splitClaim(name string) []string {
 }
 
 // convert converts a value to a mapper's type, which label names. ok is false if it can't.
-func convert(value any, label string) (converted any, ok bool) {
+func convert(value any, label string) (convertedValue any, ok bool) {
 	text, isString := value.(string)
 	if !isString {
 		return value, true

@@ -32,19 +32,19 @@ type key struct {
 	use       string // sig or enc
 	material  string // RSA, HMAC, or a curve
 	// *rsa.PrivateKey, *ecdsa.PrivateKey, ed25519.PrivateKey, or []byte for HMAC; nil for Ed448
-	private     any
+	privateKey  any
 	provider    string // the key provider's name in the realm file, or empty
 	certificate *x509.Certificate
 	priority    int
 	passive     bool // published and used to verify signatures, but not to sign
 }
 
-// public returns the key that verifies signatures: the public key, or the secret for HMAC.
-func (k *key) public() any {
-	if signer, ok := k.private.(crypto.Signer); ok {
+// publicKey returns the key that verifies signatures: the public key, or the secret for HMAC.
+func (k *key) publicKey() any {
+	if signer, ok := k.privateKey.(crypto.Signer); ok {
 		return signer.Public()
 	}
-	return k.private
+	return k.privateKey
 }
 
 // A keySet holds a realm's keys. The realm's lock guards it.
@@ -117,11 +117,11 @@ func (set *keySet) jwks() jwkset.JWKSMarshal {
 		if k.certificate != nil {
 			options.X509.X5C = []*x509.Certificate{k.certificate}
 		}
-		if k.private == nil {
+		if k.privateKey == nil {
 			out.Keys = append(out.Keys, ed448JWK(k))
 			continue
 		}
-		jwk, err := jwkset.NewJWKFromKey(k.public(), options)
+		jwk, err := jwkset.NewJWKFromKey(k.publicKey(), options)
 		if err != nil {
 			panic(fmt.Sprintf("keycloaktest: a generated key can't be written as a JWK: %v", err))
 		}
@@ -150,19 +150,19 @@ func newKey(material, algorithm, realm string) *key {
 	case "HMAC":
 		secret := make([]byte, 128)
 		rand.Read(secret) // never fails (crypto/rand)
-		k.private = secret
+		k.privateKey = secret
 		return k
 	case "Ed25519":
 		_, ed, err := ed25519.GenerateKey(rand.Reader)
-		k.private = must(ed, err)
+		k.privateKey = must(ed, err)
 	case "Ed448":
 		return k
 	default:
 		curve := map[string]elliptic.Curve{"P-256": elliptic.P256(), "P-384": elliptic.P384(),
 			"P-521": elliptic.P521()}[material]
-		k.private = must(ecdsa.GenerateKey(curve, rand.Reader))
+		k.privateKey = must(ecdsa.GenerateKey(curve, rand.Reader))
 	}
-	k.kid = keyID(k.private.(crypto.Signer).Public())
+	k.kid = keyID(k.privateKey.(crypto.Signer).Public())
 	return k
 }
 
@@ -179,7 +179,7 @@ func keyID(public any) string {
 
 // keyFromRSA returns a realm key for an RSA key, with a self-signed certificate, which Keycloak
 // publishes with the key.
-func keyFromRSA(private *rsa.PrivateKey, algorithm, realm string) *key {
+func keyFromRSA(privateKey *rsa.PrivateKey, algorithm, realm string) *key {
 	use := "sig"
 	if strings.HasPrefix(algorithm, "RSA-") {
 		use = "enc"
@@ -188,9 +188,10 @@ func keyFromRSA(private *rsa.PrivateKey, algorithm, realm string) *key {
 		SerialNumber: big.NewInt(time.Now().UnixMilli()), Subject: pkix.Name{CommonName: realm},
 		NotBefore: time.Now().Add(-100 * time.Second), NotAfter: time.Now().AddDate(10, 0, 0),
 	}
-	der := must(x509.CreateCertificate(rand.Reader, template, template, private.Public(), private))
-	return &key{kid: keyID(private.Public()), algorithm: algorithm, use: use, material: "RSA",
-		private: private, certificate: must(x509.ParseCertificate(der))}
+	der := must(x509.CreateCertificate(rand.Reader, template, template, privateKey.Public(),
+		privateKey))
+	return &key{kid: keyID(privateKey.Public()), algorithm: algorithm, use: use, material: "RSA",
+		privateKey: privateKey, certificate: must(x509.ParseCertificate(der))}
 }
 
 // rsaKeys generates the RSA keys of this process. Generating a key takes 0.1 seconds or more, and
@@ -247,18 +248,18 @@ func must[T any](value T, err error) T {
 // server.
 func (r *Realm) createFileKeys(index int) {
 	r.keys = keySet{realm: r.name}
-	rsaCount, encryptionKeys := 0, 0
+	rsaKeyCount, encryptionKeyCount := 0, 0
 	for _, spec := range r.settings.Keys {
 		var k *key
 		switch {
 		case spec.Material != "RSA":
 			k = newKey(spec.Material, spec.Algorithm, r.name)
-		case spec.Use == "enc" && encryptionKeys == 0:
+		case spec.Use == "enc" && encryptionKeyCount == 0:
 			k = keyFromRSA(encryptionKey(), spec.Algorithm, r.name)
-			encryptionKeys++
+			encryptionKeyCount++
 		default:
-			k = keyFromRSA(r.server.rsaKey(index, rsaCount), spec.Algorithm, r.name)
-			rsaCount++
+			k = keyFromRSA(r.server.rsaKey(index, rsaKeyCount), spec.Algorithm, r.name)
+			rsaKeyCount++
 		}
 		k.use, k.priority, k.passive, k.provider = spec.Use, spec.Priority, spec.Passive,
 			spec.Provider

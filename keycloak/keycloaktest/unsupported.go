@@ -14,7 +14,7 @@ func (r *Realm) checkSupported(c *client, use realmfile.Use) *oauthError {
 	if problem := use.Reasons(realmProblems); problem != "" {
 		return newOAuthError(501, codeUnsupported, "realm "+r.name+": "+problem)
 	}
-	if problem := use.Reasons(c.unsupported); problem != "" {
+	if problem := use.Reasons(c.unsupportedSettings); problem != "" {
 		return newOAuthError(501, codeUnsupported, "client "+c.ClientID+": "+problem)
 	}
 	algorithms := []string{}
@@ -38,7 +38,7 @@ func (r *Realm) checkSupported(c *client, use realmfile.Use) *oauthError {
 func (r *Realm) checkScopesSupported(names []string, use realmfile.Use) *oauthError {
 	for _, name := range names {
 		if s := r.scopes[name]; s != nil {
-			if problem := use.Reasons(s.unsupported); problem != "" {
+			if problem := use.Reasons(s.unsupportedMappers); problem != "" {
 				return newOAuthError(501, codeUnsupported, "client scope "+name+": "+problem)
 			}
 		}
