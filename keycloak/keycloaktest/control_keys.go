@@ -24,7 +24,7 @@ func (r *Realm) createKeys(index int) {
 	r.keys = keySet{r.name, []*key{signingKey, encKey, refreshKey}}
 }
 
-// A Key describes a realm key, without the key itself.
+// A Key describes a realm key. It doesn't contain the key itself.
 type Key struct {
 	ID        string // kid
 	Algorithm string // RS256, HS512, RSA-OAEP ...

@@ -186,7 +186,7 @@ func (r *Realm) resetFailures(u *user) {
 	u.failures = failures{lockedPermanently: u.lockedPermanently}
 }
 
-// locked reports whether brute-force protection has locked the user, temporarily or permanently.
+// isLocked reports whether brute-force protection has locked the user, temporarily or permanently.
 func (r *Realm) isLocked(u *user, now time.Time) bool {
 	return r.settings.BruteForceProtected && now.Before(u.lockedUntil) || u.lockedPermanently
 }

@@ -13,7 +13,7 @@ import (
 // oidc is the path of OpenID Connect endpoints below a realm.
 const oidc = "/protocol/openid-connect"
 
-// An endpoint is an endpoint of a realm.
+// An endpoint describes an HTTP endpoint of a realm.
 type endpoint struct {
 	methods []string
 	serve   func(*Realm, *request) response
@@ -162,8 +162,8 @@ func badPath(code, description string) response {
 		"application/json; charset=UTF-8").withOnlyContentType()
 }
 
-// withOnlyContentType returns a copy of resp without the headers that Keycloak sets only on
-// responses of a realm.
+// withOnlyContentType returns a copy of resp without other headers than Content-Type. Keycloak sets
+// the others only on responses of a realm.
 func (resp response) withOnlyContentType() response {
 	stripped := response{status: resp.status, body: resp.body}
 	return stripped.with("Content-Type", resp.header.Get("Content-Type"))

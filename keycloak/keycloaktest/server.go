@@ -200,8 +200,8 @@ func WithClientSecrets(secrets map[string]string) ImportOption {
 // Keycloak's import would reject it, or if the server already has a realm of this name.
 //
 // If the file is a list of realms, Import adds all of them or none, and returns the first. If the
-// file contains only users, like the separate files that kc.sh export writes, Import adds the users
-// to their realm, which must exist.
+// file contains only users, Import adds them to their realm, which must exist. kc.sh export writes
+// such files if it exports users separately.
 func (s *Server) Import(file []byte, opts ...ImportOption) (*Realm, error) {
 	if s.listener == nil {
 		return nil, errNoServer
@@ -266,8 +266,9 @@ func (s *Server) importRealm(file []byte, options importOptions) (*Realm, error)
 }
 
 // Realm returns the realm with this name. If the server never had such a realm, Realm fails the
-// test passed to New, with the names of the existing realms. If the realm was removed, or if Start
-// created the server, so that there is no test to fail, Realm returns nil.
+// test passed to New, with the names of the existing realms. Realm returns nil if the
+// realm was removed. It also returns nil if Start created the server, because there is no test to
+// fail.
 func (s *Server) Realm(name string) *Realm {
 	if s.test != nil {
 		s.test.Helper()
@@ -279,7 +280,7 @@ func (s *Server) Realm(name string) *Realm {
 	return nil
 }
 
-// find returns the realm with this name, or nil.
+// findRealm returns the realm with this name, or nil.
 func (s *Server) findRealm(name string) *Realm {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -320,8 +321,8 @@ var errNoServer = errors.New(
 	"keycloaktest: the zero Server doesn't listen: make one with keycloaktest.New or " +
 		"keycloaktest.Start")
 
-// Remove deletes a realm and reports whether it existed. Afterwards, methods of the Realm and of
-// its Users return an error if their signature has one.
+// Remove deletes a realm and reports whether it existed. Afterwards, those methods of the Realm
+// and of its Users that can return an error do so.
 func (s *Server) Remove(name string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -28,8 +28,8 @@ func (run *mapperRun) put(config map[string]string, values []any) {
 }
 
 // putAll sets the mapper's claim to all values if the mapper is multivalued, or else to the first
-// one. It converts the values to the mapper's type. A value that can't be converted becomes null in
-// a list; otherwise the claim is omitted.
+// one. It converts the values to the mapper's type. In a list, a value that can't be converted
+// becomes null. If a single value can't be converted, the claim is omitted.
 func (run *mapperRun) putAll(config map[string]string, values []any) {
 	path := splitClaim(config["claim.name"])
 	if len(values) == 0 || len(path) == 0 {
@@ -129,7 +129,7 @@ func splitClaim(name string) []string {
 	return parts
 }
 
-// convert converts a value to a mapper's type, which label names. ok is false if it can't.
+// convert converts a value to a mapper's type, which label names. ok is false if that fails.
 func convert(value any, label string) (convertedValue any, ok bool) {
 	text, isString := value.(string)
 	if !isString {

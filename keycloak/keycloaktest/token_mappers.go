@@ -159,8 +159,8 @@ func mapSessionNote(run *mapperRun, config map[string]string) {
 	}
 }
 
-// mapACR sets acr to the authentication level, or to its name if the client or the realm configures
-// one.
+// mapACR sets acr to the level of authentication, or to the level's name if the client or the realm
+// configures one.
 func mapACR(run *mapperRun, _ map[string]string) {
 	level := "1"
 	if run.clientSession != nil {

@@ -77,7 +77,8 @@ func (u *user) effectiveRoles() []*role {
 	return expandComposites(all)
 }
 
-// expand returns roles and all roles that they contain as composites. Composites may form cycles.
+// expandComposites returns roles and all roles that they contain as composites. Composites may form
+// cycles.
 func expandComposites(roles []*role) []*role {
 	var all []*role
 	seen := map[*role]bool{}
@@ -110,8 +111,8 @@ func (r *Realm) buildUsers(importOptions) error {
 }
 
 // addServiceAccount creates a client's service account if the client's settings enable it and it
-// doesn't exist.
-// As in Keycloak, the account gets the default role, and the client gets the scope service_account.
+// doesn't exist. As in Keycloak, the account gets the default role, and the client gets the scope
+// service_account.
 func (r *Realm) addServiceAccount(c *client) error {
 	if !c.ServiceAccountsEnabled || c.serviceAccount != nil {
 		return nil
