@@ -113,7 +113,8 @@ func (f *Fault) apply(s *Server, w http.ResponseWriter, request *http.Request) b
 		panic(http.ErrAbortHandler)
 	case f.Status != 0:
 		contentType := cmp.Or(f.ContentType, "text/html;charset=UTF-8")
-		response{status: f.Status, body: []byte(f.Body)}.with("Content-Type", contentType).write(w)
+		resp := response{status: f.Status, body: []byte(f.Body)}
+		resp.withHeader("Content-Type", contentType).write(w)
 		return true
 	}
 	return false
@@ -121,7 +122,7 @@ func (f *Fault) apply(s *Server, w http.ResponseWriter, request *http.Request) b
 
 // writeTruncated sends half of a response and closes the connection.
 func writeTruncated(w http.ResponseWriter, resp response) {
-	resp = resp.with("Content-Length", strconv.Itoa(len(resp.body)))
+	resp = resp.withHeader("Content-Length", strconv.Itoa(len(resp.body)))
 	resp.body = resp.body[:len(resp.body)/2]
 	resp.write(w)
 	if flusher, ok := w.(http.Flusher); ok {

@@ -41,7 +41,7 @@ func (r *Realm) info(*request) response {
 		"realm": r.name, "public_key": base64.StdEncoding.EncodeToString(der),
 		"token-service": r.Issuer() + oidc, "account-service": r.Issuer() + "/account",
 		"tokens-not-before": r.settings.NotBefore,
-	}).with("Content-Type", "application/json;charset=UTF-8")
+	}).withHeader("Content-Type", "application/json;charset=UTF-8")
 }
 
 // keySetType is the media type of a key set (RFC 7517 8.5.2).
@@ -57,7 +57,7 @@ func (r *Realm) certs(req *request) response {
 	resp := jsonResponse(200, noCache, r.keys.jwks())
 	if strings.Contains(req.Header.Get("Accept"), keySetType) &&
 		!strings.Contains(req.Header.Get("Accept"), "application/json") {
-		resp = resp.with("Content-Type", keySetType)
+		resp = resp.withHeader("Content-Type", keySetType)
 	}
 	return resp
 }

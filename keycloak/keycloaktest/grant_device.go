@@ -132,7 +132,7 @@ func (req *pageRequest) startDevice() response {
 	}
 	if problem := caller.challengeProblem(req.form); problem != "" {
 		return newOAuthError(400, "invalid_request", problem).plainResponse().
-			with("Cache-Control", neverCache)
+			withHeader("Cache-Control", neverCache)
 	}
 	settings := r.settings
 	lifespan := realmfile.IntAttribute(caller.Attributes, "oauth2.device.code.lifespan",

@@ -48,7 +48,7 @@ func (r *Realm) clientLogout(req *request, token string) ([]notice, response) {
 		return nil, invalidGrant(
 			"Invalid refresh token. Token client and authorized client don't match").plainResponse()
 	}
-	noContent := withSecurityHeaders(response{status: 204}).with("Cache-Control", noCache)
+	noContent := withSecurityHeaders(response{status: 204}).withHeader("Cache-Control", noCache)
 	s := r.sessionByID(stringClaim(payload, "sid"), stringClaim(payload, "typ") == "Offline")
 	if s == nil {
 		return nil, noContent

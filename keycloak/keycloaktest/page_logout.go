@@ -84,7 +84,7 @@ func (c *client) logoutURIs() []string {
 }
 
 func (req *pageRequest) showLogoutError(message string) response {
-	return req.showError(400, message).with("Cache-Control", noCache)
+	return req.showError(400, message).withHeader("Cache-Control", noCache)
 }
 
 func (req *pageRequest) confirmPage(as *authSession) response {
@@ -113,8 +113,8 @@ func (req *pageRequest) confirmLogout() response {
 	case req.Method != http.MethodPost:
 		return req.confirmPage(as)
 	case req.rawParam("session_code") != as.sessionCode:
-		return req.showError(500, "An internal server error has occurred").with("Cache-Control",
-			noCache)
+		return req.showError(500, "An internal server error has occurred").
+			withHeader("Cache-Control", noCache)
 	}
 	return req.finishLogout(as, req.ssoSession())
 }
@@ -148,7 +148,7 @@ func (req *pageRequest) finishLogout(as *authSession, browserSession *session) r
 	if redirect == "" {
 		return loggedOutPage(200)
 	}
-	return req.redirect(redirect).with("Cache-Control", noCache)
+	return req.redirect(redirect).withHeader("Cache-Control", noCache)
 }
 
 func loggedOutPage(status int) response {

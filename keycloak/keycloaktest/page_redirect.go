@@ -93,10 +93,10 @@ const neverCache = "no-store, must-revalidate, max-age=0"
 // redirect returns a response that redirects the browser.
 func (req *pageRequest) redirect(address string) response {
 	resp := withSecurityHeaders(response{status: http.StatusFound}).
-		with("Location", address).with("Cache-Control", neverCache)
+		withHeader("Location", address).withHeader("Cache-Control", neverCache)
 	if req.Method != http.MethodPost {
 		// Keycloak sets X-Frame-Options only if the response or the request has a media type.
-		return resp.without("X-Frame-Options")
+		return resp.withoutHeaders("X-Frame-Options")
 	}
 	return resp
 }

@@ -60,7 +60,8 @@ var pageTemplate = template.Must(template.New("page").Parse(`<!DOCTYPE html>
 `))
 
 func (p page) response(status int, cache string) response {
-	return render(pageTemplate, p, status, cache).with("Content-Type", "text/html;charset=utf-8")
+	return render(pageTemplate, p, status, cache).
+		withHeader("Content-Type", "text/html;charset=utf-8")
 }
 
 func render(t *template.Template, content any, status int, cache string) response {
@@ -70,7 +71,7 @@ func render(t *template.Template, content any, status int, cache string) respons
 	}
 	resp := withSecurityHeaders(response{status: status, body: body.Bytes()})
 	if cache != "" {
-		resp = resp.with("Cache-Control", cache)
+		resp = resp.withHeader("Cache-Control", cache)
 	}
 	return resp
 }
@@ -101,5 +102,5 @@ func formPostPage(action string, pairs []string) response {
 	for i := 0; i+1 < len(pairs); i += 2 {
 		f.Fields = append(f.Fields, field{Name: pairs[i], Value: pairs[i+1]})
 	}
-	return render(formPostTemplate, f, 200, neverCache).with("Content-Type", "text/html")
+	return render(formPostTemplate, f, 200, neverCache).withHeader("Content-Type", "text/html")
 }

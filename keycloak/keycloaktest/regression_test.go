@@ -354,13 +354,13 @@ func TestRealm_Update_twice(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	firstChange := r.sessions[tokens.SessionID].clients["app"].changed
+	firstChange := r.sessions[tokens.SessionID].clients["app"].changedAt
 	s.Advance(time.Second)
 	err := r.UpdateClient("app", []byte(`{"attributes": {"client.session.idle.timeout": "40"}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	secondChange := r.sessions[tokens.SessionID].clients["app"].changed
+	secondChange := r.sessions[tokens.SessionID].clients["app"].changedAt
 	if !secondChange.After(firstChange) {
 		t.Errorf("the client's second change is recorded at %v, want a time after the first, %v",
 			secondChange, firstChange)

@@ -15,8 +15,8 @@ type response struct {
 	cookies []*http.Cookie
 }
 
-// with returns a copy of resp with a header set.
-func (resp response) with(name, value string) response {
+// withHeader returns a copy of resp with a header set.
+func (resp response) withHeader(name, value string) response {
 	header := maps.Clone(resp.header)
 	if header == nil {
 		header = http.Header{}
@@ -26,16 +26,16 @@ func (resp response) with(name, value string) response {
 	return resp
 }
 
-// withAdded returns a copy of resp with another value for a header that resp already has.
-func (resp response) withAdded(name, value string) response {
+// withAddedHeader returns a copy of resp with another value for a header that resp already has.
+func (resp response) withAddedHeader(name, value string) response {
 	header := resp.header.Clone()
 	header.Add(name, value)
 	resp.header = header
 	return resp
 }
 
-// without returns a copy of resp without some headers.
-func (resp response) without(names ...string) response {
+// withoutHeaders returns a copy of resp without some headers.
+func (resp response) withoutHeaders(names ...string) response {
 	header := maps.Clone(resp.header)
 	for _, name := range names {
 		header.Del(name)
@@ -47,11 +47,11 @@ func (resp response) without(names ...string) response {
 // withSecurityHeaders returns a copy of resp with the headers that Keycloak sets on all responses
 // of a realm.
 func withSecurityHeaders(resp response) response {
-	return resp.with("Referrer-Policy", "no-referrer").
-		with("Strict-Transport-Security", "max-age=31536000; includeSubDomains").
-		with("X-Content-Type-Options", "nosniff").
-		with("X-Frame-Options", "SAMEORIGIN").
-		with("X-Robots-Tag", "none")
+	return resp.withHeader("Referrer-Policy", "no-referrer").
+		withHeader("Strict-Transport-Security", "max-age=31536000; includeSubDomains").
+		withHeader("X-Content-Type-Options", "nosniff").
+		withHeader("X-Frame-Options", "SAMEORIGIN").
+		withHeader("X-Robots-Tag", "none")
 }
 
 const (
@@ -65,12 +65,12 @@ func jsonResponse(status int, cacheControl string, content any) response {
 	if err != nil {
 		panic("keycloaktest: a response can't be written as JSON: " + err.Error())
 	}
-	resp := response{status: status, body: body}.with("Content-Type", "application/json")
+	resp := response{status: status, body: body}.withHeader("Content-Type", "application/json")
 	if cacheControl != "" {
-		resp = resp.with("Cache-Control", cacheControl)
+		resp = resp.withHeader("Cache-Control", cacheControl)
 	}
 	if cacheControl == noStore {
-		resp = resp.with("Pragma", noCache)
+		resp = resp.withHeader("Pragma", noCache)
 	}
 	return withSecurityHeaders(resp)
 }

@@ -22,27 +22,27 @@ type endpoint struct {
 
 // A cors configures cross-origin requests to an endpoint.
 type cors struct {
-	preflight string // the methods in preflight responses; empty for an endpoint without CORS
-	public    bool   // all origins may read the response
-	allow     string // the Allow header of OPTIONS responses, instead of preflight
+	preflightMethods string // methods in preflight responses; empty for endpoints without CORS
+	anyOrigin        bool   // all origins may read the response
+	allowHeader      string // the Allow header of OPTIONS responses, instead of preflightMethods
 }
 
 // endpoints returns the implemented endpoints by path below /realms/{realm}.
 var endpoints = sync.OnceValue(func() map[string]endpoint {
 	const get, post = http.MethodGet, http.MethodPost
-	publicCORS := cors{preflight: "GET", public: true}
-	postCORS := cors{preflight: "POST, OPTIONS"}
-	getCORS := cors{preflight: "GET, HEAD, OPTIONS"}
-	pageCORS := cors{allow: "HEAD, POST, GET, OPTIONS"}
+	publicCORS := cors{preflightMethods: "GET", anyOrigin: true}
+	postCORS := cors{preflightMethods: "POST, OPTIONS"}
+	getCORS := cors{preflightMethods: "GET, HEAD, OPTIONS"}
+	pageCORS := cors{allowHeader: "HEAD, POST, GET, OPTIONS"}
 	return map[string]endpoint{
 		"": {[]string{get}, (*Realm).info,
-			cors{preflight: "GET, HEAD, OPTIONS", public: true}},
+			cors{preflightMethods: "GET, HEAD, OPTIONS", anyOrigin: true}},
 		"/.well-known/openid-configuration":       {[]string{get}, (*Realm).discovery, publicCORS},
 		"/.well-known/oauth-authorization-server": {[]string{get}, (*Realm).discovery, publicCORS},
 		oidc + "/certs": {[]string{get}, (*Realm).certs, publicCORS},
 		oidc + "/token": {[]string{post}, (*Realm).token, postCORS},
 		oidc + "/token/introspect": {[]string{post}, (*Realm).introspect,
-			cors{allow: "HEAD, POST, OPTIONS"}},
+			cors{allowHeader: "HEAD, POST, OPTIONS"}},
 		oidc + "/revoke":                {[]string{post}, (*Realm).revoke, postCORS},
 		oidc + "/userinfo":              {[]string{get, post}, (*Realm).userinfo, getCORS},
 		oidc + "/logout":                {[]string{get, post}, (*Realm).logout, getCORS},
@@ -126,7 +126,7 @@ func (s *Server) route(w http.ResponseWriter, request *http.Request) response {
 	}
 	resp := r.route(w, request, rest)
 	if rest == loginActions || strings.HasPrefix(rest, loginActions+"/") {
-		resp = resp.with("Cache-Control", neverCache)
+		resp = resp.withHeader("Cache-Control", neverCache)
 	}
 	return resp
 }
@@ -158,7 +158,7 @@ func (s *Server) splitURL(address *url.URL) (realm, rest string, inRealm bool) {
 
 // badPath returns Keycloak's response to a malformed path.
 func badPath(code, description string) response {
-	return jsonResponse(400, "", errorBody{code, description}).with("Content-Type",
+	return jsonResponse(400, "", errorBody{code, description}).withHeader("Content-Type",
 		"application/json; charset=UTF-8").withOnlyContentType()
 }
 
@@ -166,7 +166,7 @@ func badPath(code, description string) response {
 // the others only on responses of a realm.
 func (resp response) withOnlyContentType() response {
 	stripped := response{status: resp.status, body: resp.body}
-	return stripped.with("Content-Type", resp.header.Get("Content-Type"))
+	return stripped.withHeader("Content-Type", resp.header.Get("Content-Type"))
 }
 
 // route dispatches a request to the endpoint at path rest and adds the CORS headers.
@@ -186,7 +186,7 @@ func (r *Realm) route(w http.ResponseWriter, request *http.Request, rest string)
 	}
 	origin := request.Header.Get("Origin")
 	if request.Method == http.MethodOptions &&
-		(ep.cors.preflight != "" || ep.cors.allow != "") {
+		(ep.cors.preflightMethods != "" || ep.cors.allowHeader != "") {
 		return ep.cors.preflightResponse(origin)
 	}
 	if !slices.Contains(ep.methods, request.Method) &&
@@ -196,7 +196,7 @@ func (r *Realm) route(w http.ResponseWriter, request *http.Request, rest string)
 		}
 		return frameworkError(request, 405, "HTTP 405 Method Not Allowed")
 	}
-	if ep.cors.public && !strings.HasPrefix(rest, oidc) && !acceptsJSON(request, rest) {
+	if ep.cors.anyOrigin && !strings.HasPrefix(rest, oidc) && !acceptsJSON(request, rest) {
 		return notAcceptable(request, rest)
 	}
 	req, err := newRequest(w, request, r, r.server.Now())
@@ -204,13 +204,13 @@ func (r *Realm) route(w http.ResponseWriter, request *http.Request, rest string)
 		return err.plainResponse()
 	}
 	resp := ep.serve(r, req)
-	if origin == "" || !req.corsAllowed && !ep.cors.public {
+	if origin == "" || !req.corsAllowed && !ep.cors.anyOrigin {
 		return resp
 	}
-	resp = resp.with("Access-Control-Allow-Origin", origin).with("Access-Control-Allow-Credentials",
-		"true")
-	if !ep.cors.public {
-		resp = resp.with("Access-Control-Expose-Headers", req.exposedHeaders)
+	resp = resp.withHeader("Access-Control-Allow-Origin", origin).
+		withHeader("Access-Control-Allow-Credentials", "true")
+	if !ep.cors.anyOrigin {
+		resp = resp.withHeader("Access-Control-Expose-Headers", req.exposedHeaders)
 	}
 	return resp
 }
@@ -218,17 +218,18 @@ func (r *Realm) route(w http.ResponseWriter, request *http.Request, rest string)
 // preflightResponse returns the response to a preflight request. Like Keycloak, it allows all
 // origins; only the actual request's origin is checked.
 func (c cors) preflightResponse(origin string) response {
-	resp := withSecurityHeaders(response{status: 200}).without("X-Frame-Options")
-	if c.allow != "" {
-		return resp.with("Allow", c.allow)
+	resp := withSecurityHeaders(response{status: 200}).withoutHeaders("X-Frame-Options")
+	if c.allowHeader != "" {
+		return resp.withHeader("Allow", c.allowHeader)
 	}
 	if origin == "" {
 		return resp
 	}
-	return resp.with("Access-Control-Allow-Origin", origin).with("Access-Control-Allow-Credentials",
-		"true").
-		with("Access-Control-Max-Age", "3600").with("Access-Control-Allow-Methods", c.preflight).
-		with("Access-Control-Allow-Headers",
+	return resp.withHeader("Access-Control-Allow-Origin", origin).
+		withHeader("Access-Control-Allow-Credentials", "true").
+		withHeader("Access-Control-Max-Age", "3600").
+		withHeader("Access-Control-Allow-Methods", c.preflightMethods).
+		withHeader("Access-Control-Allow-Headers",
 			"Origin, Accept, X-Requested-With, Access-Control-Request-Method, "+
 				"Access-Control-Request-Headers, DPoP, Content-Type, Authorization")
 }

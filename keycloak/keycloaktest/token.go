@@ -155,8 +155,8 @@ func (g *grant) accessClaims() claims {
 	return out
 }
 
-func (g *grant) idClaims(access claims) claims {
-	out := g.baseClaims("ID", uuid.NewString(), time.Unix(access["exp"].(int64), 0))
+func (g *grant) idClaims(accessClaims claims) claims {
+	out := g.baseClaims("ID", uuid.NewString(), time.Unix(accessClaims["exp"].(int64), 0))
 	out["aud"] = g.client.ClientID
 	out["sub"] = g.user.ID
 	if g.nonce != "" {
@@ -166,7 +166,7 @@ func (g *grant) idClaims(access claims) claims {
 	return out
 }
 
-func (g *grant) refreshClaims(access claims) claims {
+func (g *grant) refreshClaims(accessClaims claims) claims {
 	typ := "Refresh"
 	if g.session.offline {
 		typ = "Offline"
@@ -176,10 +176,10 @@ func (g *grant) refreshClaims(access claims) claims {
 	out["aud"] = g.realm.Issuer()
 	out["scope"] = strings.Join(g.refreshScope(), " ")
 	out["prov"] = "default"
-	if audience, ok := access["aud"]; ok {
+	if audience, ok := accessClaims["aud"]; ok {
 		out["aud_x"] = audience
 	}
-	if subject, ok := access["sub"]; ok {
+	if subject, ok := accessClaims["sub"]; ok {
 		out["sub"] = subject
 	}
 	if g.realm.settings.RevokeRefreshToken {
@@ -253,20 +253,21 @@ type tokenResponse struct {
 
 // An unsignedResponse is a response of the token endpoint with tokens that aren't signed yet.
 type unsignedResponse struct {
-	response            tokenResponse
-	access, id, refresh *unsignedToken
+	response                           tokenResponse
+	accessToken, idToken, refreshToken *unsignedToken
 }
 
 // issue creates the tokens of a grant. The caller holds the realm's lock.
-func (g *grant) issue(withRefresh bool) *unsignedResponse {
-	access := g.accessClaims()
+func (g *grant) issue(withRefreshToken bool) *unsignedResponse {
+	accessClaims := g.accessClaims()
 	typ := "JWT"
 	if g.client.attributeIsTrue("access.token.header.type.rfc9068") {
 		typ = "at+jwt"
 	}
-	unsignedAccess := g.newUnsignedToken(access, "access.token.signed.response.alg", typ)
-	out := &unsignedResponse{access: &unsignedAccess, response: tokenResponse{
-		ExpiresIn: access["exp"].(int64) - g.now.Unix(), TokenType: access["typ"].(string),
+	accessToken := g.newUnsignedToken(accessClaims, "access.token.signed.response.alg", typ)
+	out := &unsignedResponse{accessToken: &accessToken, response: tokenResponse{
+		ExpiresIn:       accessClaims["exp"].(int64) - g.now.Unix(),
+		TokenType:       accessClaims["typ"].(string),
 		Scope:           g.responseScope(),
 		NotBeforePolicy: max(g.realm.settings.NotBefore, g.user.NotBefore, g.client.NotBefore),
 	}}
@@ -274,13 +275,15 @@ func (g *grant) issue(withRefresh bool) *unsignedResponse {
 		out.response.SessionState = g.session.id
 	}
 	if slices.Contains(g.refreshScope(), "openid") {
-		id := g.newUnsignedToken(g.idClaims(access), "id.token.signed.response.alg", "JWT")
-		out.id = &id
+		idToken := g.newUnsignedToken(g.idClaims(accessClaims), "id.token.signed.response.alg",
+			"JWT")
+		out.idToken = &idToken
 	}
-	if withRefresh {
-		refresh := unsignedToken{"JWT", g.refreshClaims(access), g.realm.keys.signingKey("HS512")}
-		out.refresh = &refresh
-		if expiry, ok := refresh.claims["exp"]; ok {
+	if withRefreshToken {
+		refreshToken := unsignedToken{"JWT", g.refreshClaims(accessClaims),
+			g.realm.keys.signingKey("HS512")}
+		out.refreshToken = &refreshToken
+		if expiry, ok := refreshToken.claims["exp"]; ok {
 			out.response.RefreshExpiresIn = expiry.(int64) - g.now.Unix()
 		}
 	}
@@ -290,13 +293,13 @@ func (g *grant) issue(withRefresh bool) *unsignedResponse {
 // sign signs the tokens and returns the response. Call it without the realm's lock.
 func (u *unsignedResponse) sign() tokenResponse {
 	out := u.response
-	out.AccessToken = u.access.sign()
-	if u.id != nil {
-		u.id.claims["at_hash"] = atHash(u.id.key.algorithm, out.AccessToken)
-		out.IDToken = u.id.sign()
+	out.AccessToken = u.accessToken.sign()
+	if u.idToken != nil {
+		u.idToken.claims["at_hash"] = atHash(u.idToken.key.algorithm, out.AccessToken)
+		out.IDToken = u.idToken.sign()
 	}
-	if u.refresh != nil {
-		out.RefreshToken = u.refresh.sign()
+	if u.refreshToken != nil {
+		out.RefreshToken = u.refreshToken.sign()
 	}
 	return out
 }

@@ -81,11 +81,11 @@ func (r *Realm) userinfo(req *request) response {
 		if code != "" {
 			header += fmt.Sprintf(`, error=%q, error_description=%q`, code, description)
 		}
-		resp := withSecurityHeaders(response{status: status}).with("WWW-Authenticate",
-			header).with("Cache-Control", noStore).
-			with("Pragma", noCache).with("Content-Type", "text/plain;charset=utf-8")
+		resp := withSecurityHeaders(response{status: status}).withHeader("WWW-Authenticate",
+			header).withHeader("Cache-Control", noStore).
+			withHeader("Pragma", noCache).withHeader("Content-Type", "text/plain;charset=utf-8")
 		if req.Method == http.MethodGet {
-			resp = resp.without("X-Frame-Options")
+			resp = resp.withoutHeaders("X-Frame-Options")
 		}
 		return resp
 	}
@@ -142,5 +142,5 @@ func (r *Realm) userinfo(req *request) response {
 	}
 	out := claims{"sub": g.user.ID}
 	g.applyMappers(out, realmfile.ForUserinfo)
-	return jsonResponse(200, noStore, out).withAdded("Cache-Control", noCache)
+	return jsonResponse(200, noStore, out).withAddedHeader("Cache-Control", noCache)
 }
