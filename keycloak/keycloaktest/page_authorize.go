@@ -17,7 +17,7 @@ import (
 type authRequest struct {
 	parameters   url.Values // see requestParameters
 	client       *client
-	redirectURI  string // where the response goes
+	redirectURI  string // validated; the response goes to this URI
 	responseMode string // query, fragment or form_post
 	scope        []string
 	maxAge       *int64

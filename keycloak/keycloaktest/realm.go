@@ -35,8 +35,8 @@ type Realm struct {
 	groups   map[string]*group // by path
 	scopes   map[string]*scope
 	clients  map[string]*client // by client ID
-	users    map[string]*user   // by ID
-	// index and unindex maintain these maps.
+	// index and unindex maintain the three maps of users.
+	users        map[string]*user // by ID
 	usersByName  map[string]*user
 	usersByEmail map[string][]*user
 

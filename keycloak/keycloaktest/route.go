@@ -162,8 +162,8 @@ func badPath(code, description string) response {
 		"application/json; charset=UTF-8").withOnlyContentType()
 }
 
-// withOnlyContentType returns a copy of resp without other headers than Content-Type. Keycloak sets
-// the others only on responses of a realm.
+// withOnlyContentType returns a copy of resp in which Content-Type is the only header. Keycloak
+// sets the security headers only on responses of a realm.
 func (resp response) withOnlyContentType() response {
 	stripped := response{status: resp.status, body: resp.body}
 	return stripped.withHeader("Content-Type", resp.header.Get("Content-Type"))

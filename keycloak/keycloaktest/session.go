@@ -110,8 +110,8 @@ func (r *Realm) sessionByID(id string, offline bool) *session {
 
 // sessionForToken returns the session of a client's access or ID token. Such a token doesn't tell
 // whether its session is offline, so sessionForToken returns the online session with this ID if it
-// is active and has the client, or else the offline session if that is active. If neither is, it
-// returns either session that exists, or nil.
+// is active and has the client, or else the offline session if that is active. If neither is
+// active, it returns any session with this ID, or nil.
 func (r *Realm) sessionForToken(id, clientID string, now time.Time) *session {
 	online, offline := r.sessions[id], r.offlineSessions[id]
 	switch {
@@ -342,7 +342,7 @@ func (r *Realm) checkGrantSupported(c *client, granted []string) *oauthError {
 }
 
 // organization is the scope for all of a user's organizations; organization:name is the scope for
-// one organization. A realm without organizations accepts both, but doesn't grant them.
+// one organization. A realm without organizations accepts both scopes without granting them.
 const organization = "organization"
 
 func (c *client) hasOrganizationScope() bool {

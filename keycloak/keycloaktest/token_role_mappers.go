@@ -83,7 +83,7 @@ func (run *mapperRun) addAudience(audience string) {
 	}
 }
 
-// mapResolvedAudience adds the other clients in which the user has a role to the audience.
+// mapResolvedAudience adds to the audience all other clients of which the user has a role.
 func mapResolvedAudience(run *mapperRun, _ map[string]string) {
 	for _, r := range run.roles {
 		if r.client != "" && r.client != run.client.ClientID {
