@@ -17,7 +17,7 @@ import (
 // A devServer holds the environment from which the server reads its settings, and the fake Keycloak
 // that these settings name.
 type devServer struct {
-	environ      []string                        // the process environment, plus the fake's settings
+	environ      []string                        // the environment, plus the fake's settings
 	settingsNote string                          // added to errors in the settings; may be empty
 	users        []console.User                  // suggested in the console's sign-in form
 	printHelp    func(out io.Writer, url string) // called once the server listens; may be nil
