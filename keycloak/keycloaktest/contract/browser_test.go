@@ -8,21 +8,21 @@ import (
 )
 
 // A browser stores cookies and follows redirects to the server. It doesn't follow redirects to a
-// client, because no client is running: the redirect is the response.
+// client, because no client is running: the scenario gets the redirect as the response.
 type browser struct {
-	scenario *scenario
-	client   *http.Client
-	follow   bool // if false, it follows no redirects
+	scenario        *scenario
+	client          *http.Client
+	followRedirects bool // if false, follow no redirects at all
 }
 
-// browser returns a new browser without cookies.
-func (s *scenario) browser() *browser {
+// newBrowser returns a browser without cookies.
+func (s *scenario) newBrowser() *browser {
 	jar, err := cookiejar.New(nil)
 	s.must(err)
-	b := &browser{scenario: s, follow: true}
+	b := &browser{scenario: s, followRedirects: true}
 	b.client = &http.Client{Jar: jar, Transport: httpClient.Transport, Timeout: patience,
 		CheckRedirect: func(next *http.Request, _ []*http.Request) error {
-			if b.follow && strings.HasPrefix(next.URL.String(), s.kc.base()+"/") {
+			if b.followRedirects && strings.HasPrefix(next.URL.String(), s.kc.base()+"/") {
 				return nil
 			}
 			return http.ErrUseLastResponse
@@ -62,7 +62,7 @@ func (b *browser) submitForm(page response, id string, fields ...string) respons
 		address, err = address.Parse(f.action)
 		b.scenario.must(err)
 		return b.scenario.sendWith(b.client, http.MethodPost, address.String(),
-			with(values, fields...).Encode(), "Accept", browserAccept, "Content-Type",
+			withParams(values, fields...).Encode(), "Accept", browserAccept, "Content-Type",
 			"application/x-www-form-urlencoded")
 	}
 	b.scenario.Fatalf("no form %q at %s: %d %s", id, page.url, page.status, page.body)
@@ -75,7 +75,7 @@ const callback = "http://localhost:8000/callback"
 // authURL returns the URL of an authorization request by the client "api" with the scope openid.
 // Pairs override parameters; a parameter with an empty value is removed.
 func (r *realm) authURL(pairs ...string) string {
-	values := with(form("client_id", "api", "response_type", "code", "redirect_uri", callback,
+	values := withParams(form("client_id", "api", "response_type", "code", "redirect_uri", callback,
 		"scope", "openid", "state", "st"), pairs...)
 	for i := 0; i+1 < len(pairs); i += 2 {
 		if pairs[i+1] == "" {
@@ -91,7 +91,7 @@ func (b *browser) login(u *user, pairs ...string) response {
 	b.scenario.Helper()
 	page := b.open(u.realm.authURL(pairs...))
 	if page.status != http.StatusOK {
-		return page // single sign-on
+		return page // not a login page, because of single sign-on or an error
 	}
 	return b.submit(page, "username", u.username, "password", "secret")
 }
@@ -110,13 +110,13 @@ func (r response) redirectQuery() url.Values {
 	return location.Query()
 }
 
-// code signs the user in with a new browser and returns the authorization code.
+// code signs the user in with a new browser, and returns the authorization code.
 func (s *scenario) code(u *user, pairs ...string) string {
 	s.Helper()
-	resp := s.browser().login(u, pairs...)
+	resp := s.newBrowser().login(u, pairs...)
 	code := resp.redirectQuery().Get("code")
 	if code == "" {
-		s.Fatalf("no code: %s", resp.header.Get("Location"))
+		s.Fatalf("got the redirect %s, want a code", resp.header.Get("Location"))
 	}
 	return code
 }

@@ -11,27 +11,27 @@ import (
 	"time"
 )
 
-// How times are compared: the server creates a time while a request is in flight, which can take
-// long on a slow machine. The record has the offset of that time from the response, as if only
-// scenario.wait took time. A scenario passes if the recorded offset is possible, given when its
-// requests were sent and their responses received.
+// How times are compared: the server creates a time, such as iat, while a request is in flight. On
+// a slow machine, a request can take long. The recording has the offset of the time from the
+// response, as if requests took no time, and only scenario.wait did. A scenario passes if the
+// recorded offset is possible, given when requests were sent and when responses were received.
 
 // patience is the timeout for requests, and for waiting until Keycloak reaches a state.
 const patience = 3 * time.Minute
 
 // A window is the time in which a request was in flight, by the server's clock.
 type window struct {
-	sent, received time.Time
-	waited         time.Duration // how long scenario.wait had waited before the request
+	sentAt, receivedAt time.Time
+	waited             time.Duration // the total time in scenario.wait before the request
 }
 
 // isZero reports whether w is the zero window.
-func (w window) isZero() bool { return w.sent.IsZero() }
+func (w window) isZero() bool { return w.sentAt.IsZero() }
 
 // A span is the range of possible values of a number, from min to max.
 type span struct{ min, max int64 }
 
-// clockText formats an offset from base, such as <iat+300>, or <iat+299..+300> if both are
+// clockText formats an offset from base, such as <iat+300>, or <iat+299..+300> if both offsets are
 // possible.
 func clockText(base string, s span) string {
 	format := "%+d"
@@ -44,31 +44,31 @@ func clockText(base string, s span) string {
 	return fmt.Sprintf("<"+base+format+".."+format+">", s.min, s.max)
 }
 
-// offset returns the possible offsets of a time that was created in w from the response in base, as
-// if requests took no time.
-func (w window) offset(at int64, base window) span {
+// offset returns the possible offsets between a time and the response in base, as if requests took
+// no time. The time was created in w.
+func (w window) offset(unixTime int64, base window) span {
 	waited := w.waited - base.waited
-	return span{at - w.received.Add(-waited).Unix(), at - w.sent.Add(-waited).Unix()}
+	return span{unixTime - w.receivedAt.Add(-waited).Unix(),
+		unixTime - w.sentAt.Add(-waited).Unix()}
 }
 
-// offset is like window.offset, for a time that may have been created by any request of the
-// scenario.
-func (s *scenario) offset(at int64, base window) span {
-	return span{at - base.received.Unix(), at - s.started.Add(base.waited).Unix()}
+// offset is like window.offset, for a time that any request of the scenario may have created.
+func (s *scenario) offset(unixTime int64, base window) span {
+	return span{unixTime - base.receivedAt.Unix(), unixTime - s.startedAt.Add(base.waited).Unix()}
 }
 
-// remaining returns the possible values of a number of remaining seconds, as if requests took no
-// time.
+// remaining returns the possible values of a number of seconds that remain after the response in w,
+// as if requests took no time.
 func (s *scenario) remaining(seconds int64, w window) span {
-	return span{seconds, seconds + w.received.Unix() - s.started.Add(w.waited).Unix()}
+	return span{seconds, seconds + w.receivedAt.Unix() - s.startedAt.Add(w.waited).Unix()}
 }
 
 // sinceStart returns the window from the start of the scenario until now.
-func (s *scenario) sinceStart() window { return window{s.started, s.kc.now(), s.waited} }
+func (s *scenario) sinceStart() window { return window{s.startedAt, s.kc.now(), s.waited} }
 
 // resetStart moves the start of the scenario to now. Times that are recorded afterwards must have
 // been created after the new start.
-func (s *scenario) resetStart() { s.started = s.kc.now().Add(-s.waited) }
+func (s *scenario) resetStart() { s.startedAt = s.kc.now().Add(-s.waited) }
 
 // claimTime returns the time in a claim.
 func (s *scenario) claimTime(claim any) time.Time { return time.Unix(asInt(claim), 0) }
@@ -86,29 +86,29 @@ func (s *scenario) storeWindows(body string, w window) {
 	json.Unmarshal([]byte(body), &fields)
 	for _, value := range fields {
 		if decoded, ok := decodeToken(asString(value)); ok {
-			if id := asString(decoded.claims["jti"]); id != "" && s.issuedBy[id].isZero() {
-				s.issuedBy[id] = w
+			if id := asString(decoded.claims["jti"]); id != "" && s.issueWindows[id].isZero() {
+				s.issueWindows[id] = w
 			}
 		}
 	}
 }
 
-// issued returns the window of the request that issued these claims, or the zero window if they
-// have no iat.
-func (s *scenario) issued(claims object, w window) window {
+// issueWindow returns the window of the request that issued these claims, or the zero window if
+// they have no iat.
+func (s *scenario) issueWindow(claims object, w window) window {
 	if claims["iat"] == nil {
 		return window{}
 	}
-	if issuing := s.issuedBy[asString(claims["jti"])]; !issuing.isZero() {
+	if issuing := s.issueWindows[asString(claims["jti"])]; !issuing.isZero() {
 		return issuing
 	}
 	return w
 }
 
-// deadline sets a deadline for requests that must be done before something expires. It applies
-// until done is called or the scenario ends. If the requests take longer than d, the machine is too
-// slow, and the scenario runs again.
-func (s *scenario) deadline(d time.Duration) (done func()) {
+// setDeadline sets a deadline for requests that must be done before a token or a session expires.
+// The deadline applies until done is called or the scenario ends. If the requests take longer than
+// d, the machine is too slow, and the scenario runs again.
+func (s *scenario) setDeadline(d time.Duration) (done func()) {
 	dl := &deadline{s.kc.now(), d}
 	s.deadlines = append(s.deadlines, dl)
 	return func() {
@@ -121,23 +121,23 @@ func (s *scenario) deadline(d time.Duration) (done func()) {
 
 // A deadline limits how long requests may take.
 type deadline struct {
-	started time.Time
-	max     time.Duration
+	startedAt time.Time
+	max       time.Duration
 }
 
-// tooSlow is the panic value of a scenario that missed a deadline and must run again.
-type tooSlow struct{ took, max time.Duration }
+// A missedDeadline is the panic value of a scenario that must run again.
+type missedDeadline struct{ took, max time.Duration }
 
-func (s tooSlow) String() string {
+func (m missedDeadline) String() string {
 	return fmt.Sprintf("the machine is too slow: requests took %v, want at most %v",
-		s.took.Round(time.Millisecond), s.max)
+		m.took.Round(time.Millisecond), m.max)
 }
 
-// checkDeadlines panics with tooSlow if a deadline has passed.
+// checkDeadlines panics with a missedDeadline if a deadline has passed.
 func (s *scenario) checkDeadlines() {
 	for _, dl := range s.deadlines {
-		if took := s.kc.now().Sub(dl.started); took > dl.max {
-			panic(tooSlow{took, dl.max})
+		if took := s.kc.now().Sub(dl.startedAt); took > dl.max {
+			panic(missedDeadline{took, dl.max})
 		}
 	}
 }
@@ -157,7 +157,7 @@ func (s *scenario) Fatalf(format string, args ...any) {
 	s.T.Fatalf(format, args...)
 }
 
-// clockPattern matches an offset: <iat+300>, <now-2> or <~300> in the record, and also a span such
+// clockPattern matches an offset: <iat+300>, <now-2> or <~300> in a recording, and also a span such
 // as <now-3..-2> in a running scenario.
 var clockPattern = regexp.MustCompile(`<(now|iat|~)([+-]?\d+)(?:\.\.([+-]?\d+))?>`)
 
@@ -171,12 +171,13 @@ func parseSpan(match []string) span {
 	return span{min, max}
 }
 
-// sameText reports whether two texts are the same, except that a recorded offset need only be in
-// the span of the other text.
+// sameText reports whether the recorded text and the text of a running scenario are equal. A
+// recorded offset equals a span that contains it.
 func sameText(want, got string) bool {
 	return slices.EqualFunc(strings.Split(want, "\n"), strings.Split(got, "\n"), sameLine)
 }
 
+// sameLine is like sameText, for one line.
 func sameLine(want, got string) bool {
 	if want == got {
 		return true
@@ -186,15 +187,15 @@ func sameLine(want, got string) bool {
 	}
 	gotMatches := clockPattern.FindAllStringSubmatch(got, -1)
 	for i, match := range clockPattern.FindAllStringSubmatch(want, -1) {
-		w, g := parseSpan(match), parseSpan(gotMatches[i])
-		if w.max < g.min || w.min > g.max {
+		wantSpan, gotSpan := parseSpan(match), parseSpan(gotMatches[i])
+		if wantSpan.max < gotSpan.min || wantSpan.min > gotSpan.max {
 			return false
 		}
 	}
 	return true
 }
 
-// roundClocks replaces each span with its roundest number, for the record.
+// roundClocks replaces each span with its roundest number, for the recording.
 func roundClocks(text string) string {
 	return clockPattern.ReplaceAllStringFunc(text, func(number string) string {
 		match := clockPattern.FindStringSubmatch(number)
@@ -217,37 +218,38 @@ func roundest(s span) span {
 	return s
 }
 
-// TestClockNumbers checks which recorded offsets are possible, given when requests were in flight.
-func TestClockNumbers(t *testing.T) {
-	const second0 = 2_000_000_000
-	started := time.Unix(second0, 0)
+// TestClockOffsets checks which recorded offsets are possible, given when requests were in flight.
+func TestClockOffsets(t *testing.T) {
+	const start = 2_000_000_000
+	startedAt := time.Unix(start, 0)
 	at := func(seconds float64) time.Time {
-		return started.Add(time.Duration(seconds * float64(time.Second)))
+		return startedAt.Add(time.Duration(seconds * float64(time.Second)))
 	}
-	s := &scenario{started: started, issuedBy: map[string]window{"old": {at(0.5), at(3.5), 0}}}
-	// The response arrived nine seconds after the start, of which two were in wait.
-	slow := timing{window: window{at(6), at(9), 2 * time.Second}}
+	s := &scenario{startedAt: startedAt,
+		issueWindows: map[string]window{"old": {at(0.5), at(3.5), 0}}}
+	// The response arrived nine seconds after the start; two of the seconds were spent in wait.
+	slowResponse := timing{window: window{at(6), at(9), 2 * time.Second}}
 	for _, row := range []struct {
 		key      string
 		claims   object
 		recorded string
 		want     bool // whether the recorded offset is possible
 	}{
-		{"iat", object{"iat": second0 + 6.0}, "<now+0>", true},
-		{"iat", object{"iat": second0 + 9.0}, "<now+0>", true},
-		{"iat", object{"iat": second0 + 5.0}, "<now+0>", false},  // before the request
-		{"iat", object{"iat": second0 + 10.0}, "<now+0>", false}, // after the response
-		{"iat", object{"iat": second0 + 3.0, "jti": "old"}, "<now-2>", true},
-		{"iat", object{"iat": second0 + 0.0, "jti": "old"}, "<now-2>", true},
-		{"iat", object{"iat": second0 + 4.0, "jti": "old"}, "<now-2>", false},
-		{"iat", object{"iat": second0 + 0.0, "jti": "old"}, "<now+0>", false},
-		{"exp", object{"iat": second0 + 6.0, "exp": second0 + 309.0}, "<iat+300>", true},
-		{"exp", object{"iat": second0 + 9.0, "exp": second0 + 310.0}, "<iat+300>", false},
-		{"exp", object{"iat": second0 + 9.0, "exp": second0 + 301.0}, "<iat+300>", false},
-		{"exp", object{"iat": second0 + 9.0, "exp": second0 + 304.0}, "<iat+302>", true}, // set when the session started
-		{"auth_time", object{"iat": second0 + 6.0, "auth_time": second0 + 1.0}, "<iat-2>", true},
-		{"auth_time", object{"iat": second0 + 9.0, "auth_time": second0 - 1.0}, "<iat-2>", false},
-		{"auth_time", object{"auth_time": second0 + 8.0}, "<now-2>", false},
+		{"iat", object{"iat": start + 6.0}, "<now+0>", true},
+		{"iat", object{"iat": start + 9.0}, "<now+0>", true},
+		{"iat", object{"iat": start + 5.0}, "<now+0>", false},  // before the request
+		{"iat", object{"iat": start + 10.0}, "<now+0>", false}, // after the response
+		{"iat", object{"iat": start + 3.0, "jti": "old"}, "<now-2>", true},
+		{"iat", object{"iat": start + 0.0, "jti": "old"}, "<now-2>", true},
+		{"iat", object{"iat": start + 4.0, "jti": "old"}, "<now-2>", false},
+		{"iat", object{"iat": start + 0.0, "jti": "old"}, "<now+0>", false},
+		{"exp", object{"iat": start + 6.0, "exp": start + 309.0}, "<iat+300>", true},
+		{"exp", object{"iat": start + 9.0, "exp": start + 310.0}, "<iat+300>", false},
+		{"exp", object{"iat": start + 9.0, "exp": start + 301.0}, "<iat+300>", false},
+		{"exp", object{"iat": start + 9.0, "exp": start + 304.0}, "<iat+302>", true}, // exp was set when the session started
+		{"auth_time", object{"iat": start + 6.0, "auth_time": start + 1.0}, "<iat-2>", true},
+		{"auth_time", object{"iat": start + 9.0, "auth_time": start - 1.0}, "<iat-2>", false},
+		{"auth_time", object{"auth_time": start + 8.0}, "<now-2>", false},
 		{"expires_in", object{"expires_in": 300.0}, "<~300>", true},
 		{"expires_in", object{"expires_in": 293.0}, "<~300>", true},
 		{"expires_in", object{"expires_in": 292.0}, "<~300>", false},
@@ -259,8 +261,8 @@ func TestClockNumbers(t *testing.T) {
 		{"refresh_expires_in", object{"refresh_expires_in": 0.0}, "0", true}, // for ever
 		{"refresh_expires_in", object{"refresh_expires_in": -1.0}, "0", false},
 	} {
-		tm := slow
-		tm.issued = s.issued(row.claims, tm.window)
+		tm := slowResponse
+		tm.issueWindow = s.issueWindow(row.claims, tm.window)
 		got := s.formatNumber(row.key, row.claims[row.key], tm)
 		if sameLine(row.recorded, got) != row.want {
 			t.Errorf("%s of %v: got %s; matches the recorded %s: %t, want %t", row.key, row.claims,

@@ -7,58 +7,60 @@ import (
 	"testing"
 )
 
+// codeVerifier is the PKCE code verifier of the tests.
 var codeVerifier = strings.Repeat("verifier-", 5)
 
-// codeChallenge returns the S256 challenge of RFC 7636.
+// codeChallenge returns the S256 code challenge for a verifier (RFC 7636).
 func codeChallenge(verifier string) string {
 	sum := sha256.Sum256([]byte(verifier))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// codePKCE declares scenarios that exchange a code whose authorization request had a challenge (RFC
-// 7636).
-func codePKCE(g *group, r *realm) {
-	s256 := []string{"code_challenge", codeChallenge(codeVerifier), "code_challenge_method", "S256"}
-	pkce := func(name string, challenge []string, verifier string) {
-		g.scenario(name, func(s *scenario) {
-			code := s.code(s.user(r, nil), challenge...)
+// addCodePKCE adds scenarios that exchange a code after an authorization request with a code
+// challenge (RFC 7636).
+func addCodePKCE(suite *testSuite, r *realm) {
+	s256Params := []string{"code_challenge", codeChallenge(codeVerifier), "code_challenge_method",
+		"S256"}
+	addExchange := func(name string, challenge []string, verifier string) {
+		suite.add(name, func(s *scenario) {
+			code := s.code(s.addUser(r, nil), challenge...)
 			first := s.token(r, codeGrant(code, "code_verifier", verifier))
-			if s.outcome("exchange", first); first.status == 200 {
+			if s.recordOutcome("exchange", first); first.status == 200 {
 				return
 			}
-			s.outcome("right request after it",
+			s.recordOutcome("right request after it",
 				s.token(r, codeGrant(code, "code_verifier", codeVerifier)))
 		})
 	}
-	pkce("S256: right verifier", s256, codeVerifier)
-	pkce("S256: wrong verifier", s256, strings.Repeat("w", 43))
-	pkce("S256: the challenge as verifier", s256, codeChallenge(codeVerifier))
-	pkce("S256: 42 characters", s256, strings.Repeat("w", 42))
-	pkce("S256: 129 characters", s256, strings.Repeat("w", 129))
-	pkce("S256: empty verifier", s256, "")
-	pkce("S256: bad characters", s256, strings.Repeat("!", 43))
-	g.scenario("S256: no verifier", func(s *scenario) {
-		code := s.code(s.user(r, nil), s256...)
-		s.show(s.token(r, codeGrant(code)))
-		s.outcome("right request after it",
+	addExchange("S256: right verifier", s256Params, codeVerifier)
+	addExchange("S256: wrong verifier", s256Params, strings.Repeat("w", 43))
+	addExchange("S256: the challenge as verifier", s256Params, codeChallenge(codeVerifier))
+	addExchange("S256: 42 characters", s256Params, strings.Repeat("w", 42))
+	addExchange("S256: 129 characters", s256Params, strings.Repeat("w", 129))
+	addExchange("S256: empty verifier", s256Params, "")
+	addExchange("S256: bad characters", s256Params, strings.Repeat("!", 43))
+	suite.add("S256: no verifier", func(s *scenario) {
+		code := s.code(s.addUser(r, nil), s256Params...)
+		s.record(s.token(r, codeGrant(code)))
+		s.recordOutcome("right request after it",
 			s.token(r, codeGrant(code, "code_verifier", codeVerifier)))
 	})
-	pkce("plain: right verifier",
+	addExchange("plain: right verifier",
 		[]string{"code_challenge", codeVerifier, "code_challenge_method", "plain"}, codeVerifier)
-	pkce("plain by default", []string{"code_challenge", codeVerifier}, codeVerifier)
-	pkce("plain: wrong verifier",
+	addExchange("plain by default", []string{"code_challenge", codeVerifier}, codeVerifier)
+	addExchange("plain: wrong verifier",
 		[]string{"code_challenge", codeVerifier, "code_challenge_method", "plain"},
 		strings.Repeat("w", 43))
 }
 
 // TestCode_challenge records authorization requests with a code challenge (RFC 7636).
 func TestCode_challenge(t *testing.T) {
-	run(t, "code-challenge", func(g *group) {
+	run(t, "code-challenge", func(suite *testSuite) {
 		clientRequiring := func(id, method string) object {
-			return clientFile(id,
+			return clientRep(id,
 				object{"attributes": object{"pkce.code.challenge.method": method}})
 		}
-		r := g.realm(realmFile(nil,
+		r := suite.addRealm(realmFile(nil,
 			clientRequiring("s256", "S256"), clientRequiring("plain", "plain")))
 		challenge := codeChallenge(codeVerifier)
 		for _, row := range []struct {
@@ -84,17 +86,18 @@ func TestCode_challenge(t *testing.T) {
 			{"plain: S256", []string{"code_challenge", challenge, "code_challenge_method", "S256"}},
 			{"plain: plain", []string{"code_challenge", challenge, "code_challenge_method", "plain"}},
 		} {
-			g.scenario(row.name, func(s *scenario) {
+			suite.add(row.name, func(s *scenario) {
 				client, _, _ := strings.Cut(row.name, ":")
-				s.showFinal(s.browser().open(r.authURL(append(row.pairs, "client_id", client)...)))
+				s.recordFinal(s.newBrowser().open(r.authURL(append(row.pairs, "client_id",
+					client)...)))
 			})
 		}
 	})
 }
 
-// showFinal records in one line the final response to an authorization request: a page, or a
+// recordFinal records the final response to an authorization request in one line: a page, or a
 // redirect to the client.
-func (s *scenario) showFinal(resp response) {
+func (s *scenario) recordFinal(resp response) {
 	s.out.WriteString(resp.formatRequest())
 	switch location := resp.header.Get("Location"); {
 	case location != "":

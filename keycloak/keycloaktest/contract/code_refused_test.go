@@ -4,27 +4,27 @@ import "testing"
 
 // TestCode_refused records authorization requests that fail before the login page.
 func TestCode_refused(t *testing.T) {
-	run(t, "code-refused", func(g *group) {
-		r := g.realm(realmFile(nil,
-			clientFile("off", object{"enabled": false}),
-			clientFile("bearer", object{"bearerOnly": true}),
-			clientFile("no-code", object{"standardFlowEnabled": false}),
+	run(t, "code-refused", func(suite *testSuite) {
+		r := suite.addRealm(realmFile(nil,
+			clientRep("off", object{"enabled": false}),
+			clientRep("bearer", object{"bearerOnly": true}),
+			clientRep("no-code", object{"standardFlowEnabled": false}),
 		))
-		disabledRealm := g.realm(realmFile(object{"enabled": false}))
-		g.scenario("page for a browser", func(s *scenario) {
-			s.show(s.browser().open(r.authURL("client_id", "nope")))
+		disabledRealm := suite.addRealm(realmFile(object{"enabled": false}))
+		suite.add("page for a browser", func(s *scenario) {
+			s.record(s.newBrowser().open(r.authURL("client_id", "nope")))
 		})
-		g.scenario("JSON for other clients", func(s *scenario) {
-			s.show(s.get(r.authURL("client_id", "nope"), "Accept", "application/json"))
+		suite.add("JSON for other clients", func(s *scenario) {
+			s.record(s.get(r.authURL("client_id", "nope"), "Accept", "application/json"))
 		})
-		g.scenario("redirect", func(s *scenario) {
-			s.show(s.browser().open(r.authURL("scope", "openid bogus")))
+		suite.add("redirect", func(s *scenario) {
+			s.record(s.newBrowser().open(r.authURL("scope", "openid bogus")))
 		})
-		g.scenario("redirect without a state", func(s *scenario) {
-			s.showFinal(s.browser().open(r.authURL("scope", "openid bogus", "state", "")))
+		suite.add("redirect without a state", func(s *scenario) {
+			s.recordFinal(s.newBrowser().open(r.authURL("scope", "openid bogus", "state", "")))
 		})
-		g.scenario("disabled realm", func(s *scenario) {
-			s.show(s.browser().open(disabledRealm.authURL()))
+		suite.add("disabled realm", func(s *scenario) {
+			s.record(s.newBrowser().open(disabledRealm.authURL()))
 		})
 		for _, row := range []struct{ name, address string }{
 			{"client absent", r.authURL("client_id", "")},
@@ -52,7 +52,9 @@ func TestCode_refused(t *testing.T) {
 			{"client twice", r.authURL() + "&client_id=api"},
 			{"redirect_uri twice", r.authURL() + "&redirect_uri=" + callback},
 		} {
-			g.scenario(row.name, func(s *scenario) { s.showFinal(s.browser().open(row.address)) })
+			suite.add(row.name, func(s *scenario) {
+				s.recordFinal(s.newBrowser().open(row.address))
+			})
 		}
 	})
 }
@@ -60,11 +62,11 @@ func TestCode_refused(t *testing.T) {
 // TestCode_redirects records which redirect URIs a client may use. With prompt=none, Keycloak
 // redirects immediately if the URI is allowed.
 func TestCode_redirects(t *testing.T) {
-	run(t, "code-redirects", func(g *group) {
+	run(t, "code-redirects", func(suite *testSuite) {
 		clientWithURIs := func(id string, uris ...string) object {
-			return clientFile(id, object{"redirectUris": uris})
+			return clientRep(id, object{"redirectUris": uris})
 		}
-		r := g.realm(realmFile(nil,
+		r := suite.addRealm(realmFile(nil,
 			clientWithURIs("exact", "http://app.test/cb", "http://app.test/other"),
 			clientWithURIs("wildcard", "http://app.test/a/*"),
 			merge(clientWithURIs("relative", "/cb/*"), object{"rootUrl": "http://rel.test"}),
@@ -93,10 +95,10 @@ func TestCode_redirects(t *testing.T) {
 			{"loopback", []string{"http://127.0.0.1/cb", "http://127.0.0.1:4567/cb", "http://localhost:4567/cb", "http://127.0.0.1:4567/no"}},
 			{"scheme", []string{"com.example.app:/cb", "com.example.app:/no"}},
 		} {
-			g.scenario(row.client, func(s *scenario) {
-				b := s.browser()
+			suite.add(row.client, func(s *scenario) {
+				b := s.newBrowser()
 				for _, uri := range row.uris {
-					s.showFinal(
+					s.recordFinal(
 						b.open(r.authURL("client_id", row.client, "redirect_uri", uri, "prompt",
 							"none")))
 				}

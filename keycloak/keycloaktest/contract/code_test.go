@@ -11,247 +11,252 @@ import (
 	"time"
 )
 
-// TestCode records the authorization code flow in a browser: pages, response modes, single sign-on.
+// TestCode records the authorization code flow in a browser: pages, response modes, and single
+// sign-on.
 func TestCode(t *testing.T) {
-	run(t, "code", func(g *group) {
-		r := g.realm(realmFile(nil, clientFile("other", nil)))
-		bruteForceRealm := g.realm(realmFile(object{
+	run(t, "code", func(suite *testSuite) {
+		r := suite.addRealm(realmFile(nil, clientRep("other", nil)))
+		bruteForceRealm := suite.addRealm(realmFile(object{
 			"bruteForceProtected": true, "failureFactor": 3, "waitIncrementSeconds": 600,
 		}))
-		codePages(g, r)
-		codeLocked(g, bruteForceRealm)
-		codeResponseModes(g, r)
-		codeSingleSignOn(g, r)
+		addCodePages(suite, r)
+		addCodeLocked(suite, bruteForceRealm)
+		addCodeResponseModes(suite, r)
+		addCodeSingleSignOn(suite, r)
 	})
 }
 
-func codePages(g *group, r *realm) {
-	g.scenario("login page", func(s *scenario) { s.show(s.browser().open(r.authURL())) })
-	g.scenario("login page by POST", func(s *scenario) {
+func addCodePages(suite *testSuite, r *realm) {
+	suite.add("login page", func(s *scenario) { s.record(s.newBrowser().open(r.authURL())) })
+	suite.add("login page by POST", func(s *scenario) {
 		address, _ := url.Parse(r.authURL())
-		s.show(s.post(r.oidc("/auth"), address.Query(), "Accept", browserAccept))
+		s.record(s.post(r.oidc("/auth"), address.Query(), "Accept", browserAccept))
 	})
-	g.scenario("right password", func(s *scenario) { s.show(s.browser().login(s.user(r, nil))) })
-	g.scenario("right password with the e-mail", func(s *scenario) {
-		u := s.user(r, nil)
-		b := s.browser()
-		s.show(b.submit(b.open(r.authURL()), "username", u.username+"@example.com", "password",
+	suite.add("right password", func(s *scenario) {
+		s.record(s.newBrowser().login(s.addUser(r, nil)))
+	})
+	suite.add("right password with the e-mail", func(s *scenario) {
+		u := s.addUser(r, nil)
+		b := s.newBrowser()
+		s.record(b.submit(b.open(r.authURL()), "username", u.username+"@example.com", "password",
 			"secret"))
 	})
-	g.scenario("no state", func(s *scenario) {
-		s.show(s.browser().login(s.user(r, nil), "state", ""))
+	suite.add("no state", func(s *scenario) {
+		s.record(s.newBrowser().login(s.addUser(r, nil), "state", ""))
 	})
-	g.scenario("state with special characters", func(s *scenario) {
-		s.show(s.browser().login(s.user(r, nil), "state", "a b&c=d/é+%"))
+	suite.add("state with special characters", func(s *scenario) {
+		s.record(s.newBrowser().login(s.addUser(r, nil), "state", "a b&c=d/é+%"))
 	})
-	g.scenario("state too long", func(s *scenario) {
+	suite.add("state too long", func(s *scenario) {
 		for _, n := range []int{4000, 4001} {
-			redirect := s.browser().open(r.authURL("prompt", "none", "state",
+			redirect := s.newBrowser().open(r.authURL("prompt", "none", "state",
 				strings.Repeat("s", n))).redirectQuery()
 			s.note("%d characters: %s, state of %d", n, redirect.Get("error"),
 				len(redirect.Get("state")))
 		}
 	})
-	g.scenario("wrong password, then right", func(s *scenario) {
-		u := s.user(r, nil)
-		b := s.browser()
+	suite.add("wrong password, then right", func(s *scenario) {
+		u := s.addUser(r, nil)
+		b := s.newBrowser()
 		page := b.submit(b.open(r.authURL()), "username", u.username, "password", "wrong")
-		s.show(page)
+		s.record(page)
 		s.note("the form has the username: %t", fieldValue(page, "username") == u.username)
-		s.show(b.submit(page, "username", u.username, "password", "secret"))
+		s.record(b.submit(page, "username", u.username, "password", "secret"))
 	})
-	g.scenario("unknown user", func(s *scenario) {
-		b := s.browser()
-		s.show(b.submit(b.open(r.authURL()), "username", "nobody", "password", "secret"))
+	suite.add("unknown user", func(s *scenario) {
+		b := s.newBrowser()
+		s.record(b.submit(b.open(r.authURL()), "username", "nobody", "password", "secret"))
 	})
-	g.scenario("no username and no password", func(s *scenario) {
-		b := s.browser()
-		s.show(b.submit(b.open(r.authURL()), "username", "", "password", ""))
+	suite.add("no username and no password", func(s *scenario) {
+		b := s.newBrowser()
+		s.record(b.submit(b.open(r.authURL()), "username", "", "password", ""))
 	})
-	g.scenario("user is disabled", func(s *scenario) {
-		u := s.user(r, object{"enabled": false})
-		b := s.browser()
+	suite.add("user is disabled", func(s *scenario) {
+		u := s.addUser(r, object{"enabled": false})
+		b := s.newBrowser()
 		page := b.login(u)
-		s.show(page)
-		s.show(b.submit(page, "username", u.username, "password", "wrong"))
+		s.record(page)
+		s.record(b.submit(page, "username", u.username, "password", "wrong"))
 	})
-	g.scenario("one-time code: wrong, then right", func(s *scenario) {
-		u := s.user(r, object{"credentials": defaultTOTP.credentials()})
-		b := s.browser()
+	suite.add("one-time code: wrong, then right", func(s *scenario) {
+		u := s.addUser(r, object{"credentials": defaultTOTP.credentials()})
+		b := s.newBrowser()
 		page := b.login(u)
-		s.show(page)
+		s.record(page)
 		page = b.submit(page, "otp", "000000")
-		s.show(page)
-		s.show(b.submit(page, "otp", defaultTOTP.codeAt(s.kc.now().Unix()/defaultTOTP.period)))
+		s.record(page)
+		s.record(b.submit(page, "otp", defaultTOTP.codeAt(s.kc.now().Unix()/defaultTOTP.period)))
 	})
-	g.scenario("required action: update password", func(s *scenario) {
-		u := s.user(r, object{"requiredActions": []string{"UPDATE_PASSWORD"}})
-		b := s.browser()
+	suite.add("required action: update password", func(s *scenario) {
+		u := s.addUser(r, object{"requiredActions": []string{"UPDATE_PASSWORD"}})
+		b := s.newBrowser()
 		page := b.open(r.authURL())
-		b.follow = false
+		b.followRedirects = false
 		page = b.submit(page, "username", u.username, "password", "secret")
-		s.show(page)
+		s.record(page)
 		page = b.open(page.header.Get("Location"))
-		s.show(page)
-		s.show(b.submit(page, "password-new", "another", "password-confirm", "another"))
-		s.outcome("login with the new password",
+		s.record(page)
+		s.record(b.submit(page, "password-new", "another", "password-confirm", "another"))
+		s.recordOutcome("login with the new password",
 			s.token(r, passwordGrant(u, "password", "another")))
 	})
-	g.scenario("required action: update profile", func(s *scenario) {
-		u := s.user(r, object{"requiredActions": []string{"UPDATE_PROFILE"}})
-		b := s.browser()
+	suite.add("required action: update profile", func(s *scenario) {
+		u := s.addUser(r, object{"requiredActions": []string{"UPDATE_PROFILE"}})
+		b := s.newBrowser()
 		page := b.login(u)
-		s.show(page)
-		s.show(b.submit(page, "email", u.username+"@example.com", "firstName", "New", "lastName",
+		s.record(page)
+		s.record(b.submit(page, "email", u.username+"@example.com", "firstName", "New", "lastName",
 			"Name"))
 	})
-	g.scenario("login posted without cookies", func(s *scenario) {
-		u := s.user(r, nil)
-		page := s.browser().open(r.authURL())
-		s.show(s.browser().submit(page, "username", u.username, "password", "secret"))
+	suite.add("login posted without cookies", func(s *scenario) {
+		u := s.addUser(r, nil)
+		page := s.newBrowser().open(r.authURL())
+		s.record(s.newBrowser().submit(page, "username", u.username, "password", "secret"))
 	})
-	g.scenario("login hint", func(s *scenario) {
-		page := s.browser().open(r.authURL("login_hint", "somebody"))
-		s.show(page)
+	suite.add("login hint", func(s *scenario) {
+		page := s.newBrowser().open(r.authURL("login_hint", "somebody"))
+		s.record(page)
 		s.note("username in the form: %s", fieldValue(page, "username"))
 	})
 }
 
-func codeLocked(g *group, r *realm) {
-	g.scenario("user is locked", func(s *scenario) {
-		u := s.user(r, nil)
-		b := s.browser()
+func addCodeLocked(suite *testSuite, r *realm) {
+	suite.add("user is locked", func(s *scenario) {
+		u := s.addUser(r, nil)
+		b := s.newBrowser()
 		page := b.open(r.authURL())
 		for n := 1; n <= 3; n++ {
 			if n > 1 {
 				// Two failures within quickLoginCheckMilliSeconds, one second by default, would
-				// lock the user.
-				s.wait(sec(2))
+				// lock the user immediately.
+				s.wait(seconds(2))
 			}
 			page = b.submit(page, "username", u.username, "password", "wrong")
 			s.must(s.kc.awaitFailures(u.userRef, n))
 		}
 		s.must(s.kc.awaitLocked(u.userRef))
-		s.show(b.submit(page, "username", u.username, "password", "secret"))
+		s.record(b.submit(page, "username", u.username, "password", "secret"))
 	})
 }
 
-func codeResponseModes(g *group, r *realm) {
-	g.scenario("response_mode=query", func(s *scenario) {
-		s.show(s.browser().login(s.user(r, nil), "response_mode", "query"))
+func addCodeResponseModes(suite *testSuite, r *realm) {
+	suite.add("response_mode=query", func(s *scenario) {
+		s.record(s.newBrowser().login(s.addUser(r, nil), "response_mode", "query"))
 	})
-	g.scenario("response_mode=fragment", func(s *scenario) {
-		s.show(s.browser().login(s.user(r, nil), "response_mode", "fragment"))
+	suite.add("response_mode=fragment", func(s *scenario) {
+		s.record(s.newBrowser().login(s.addUser(r, nil), "response_mode", "fragment"))
 	})
-	g.scenario("response_mode=form_post", func(s *scenario) {
-		page := s.browser().login(s.user(r, nil), "response_mode", "form_post")
-		s.show(page)
-		s.showFormPost(page)
+	suite.add("response_mode=form_post", func(s *scenario) {
+		page := s.newBrowser().login(s.addUser(r, nil), "response_mode", "form_post")
+		s.record(page)
+		s.recordFormPost(page)
 	})
-	g.scenario("response_mode=form_post of an error", func(s *scenario) {
-		page := s.browser().open(r.authURL("response_mode", "form_post", "scope", "openid bogus"))
-		s.show(page)
-		s.showFormPost(page)
+	suite.add("response_mode=form_post of an error", func(s *scenario) {
+		page := s.newBrowser().open(r.authURL("response_mode", "form_post", "scope",
+			"openid bogus"))
+		s.record(page)
+		s.recordFormPost(page)
 	})
-	g.scenario("response_mode=fragment of an error", func(s *scenario) {
-		s.show(s.browser().open(r.authURL("response_mode", "fragment", "scope", "openid bogus")))
+	suite.add("response_mode=fragment of an error", func(s *scenario) {
+		s.record(s.newBrowser().open(r.authURL("response_mode", "fragment", "scope",
+			"openid bogus")))
 	})
 }
 
-func codeSingleSignOn(g *group, r *realm) {
-	g.scenario("second login in the same browser", func(s *scenario) {
-		b := s.browser()
-		first := b.login(s.user(r, nil))
-		tokens := s.showCodeClaims(r, first, "acr")
+func addCodeSingleSignOn(suite *testSuite, r *realm) {
+	suite.add("second login in the same browser", func(s *scenario) {
+		b := s.newBrowser()
+		first := b.login(s.addUser(r, nil))
+		tokens := s.recordCodeClaims(r, first, "acr")
 		s.wait(2 * time.Second)
 		second := b.open(r.authURL())
-		s.show(second)
+		s.record(second)
 		s.note("same session: %t",
 			first.redirectQuery().Get("session_state") ==
 				second.redirectQuery().Get("session_state"))
 		s.note("auth_time is that of the login: %t",
-			sameAuthTime(tokens, s.showCodeClaims(r, second, "acr")))
+			sameAuthTime(tokens, s.recordCodeClaims(r, second, "acr")))
 	})
-	g.scenario("second login for another client", func(s *scenario) {
-		b := s.browser()
-		first := b.login(s.user(r, nil))
+	suite.add("second login for another client", func(s *scenario) {
+		b := s.newBrowser()
+		first := b.login(s.addUser(r, nil))
 		second := b.open(r.authURL("client_id", "other"))
-		s.show(second)
+		s.record(second)
 		s.note("same session: %t",
 			first.redirectQuery().Get("session_state") ==
 				second.redirectQuery().Get("session_state"))
-		s.showCodeClaims(r, first, "acr")
+		s.recordCodeClaims(r, first, "acr")
 		other := s.token(r,
 			codeGrant(second.redirectQuery().Get("code"), credsOf("other")...))
-		s.showClaims(other.ok(), "access_token", "acr", "azp")
+		s.recordClaims(other.mustOK(), "access_token", "acr", "azp")
 	})
-	g.scenario("prompt=login after a login", func(s *scenario) {
-		u := s.user(r, nil)
-		b := s.browser()
+	suite.add("prompt=login after a login", func(s *scenario) {
+		u := s.addUser(r, nil)
+		b := s.newBrowser()
 		first := b.login(u)
-		tokens := s.showCodeClaims(r, first, "acr")
+		tokens := s.recordCodeClaims(r, first, "acr")
 		s.wait(2 * time.Second)
 		page := b.open(r.authURL("prompt", "login"))
-		s.show(page)
+		s.record(page)
 		page = b.submit(page, "username", u.username, "password", "secret")
-		s.show(page)
+		s.record(page)
 		s.note("same session: %t",
 			first.redirectQuery().Get("session_state") == page.redirectQuery().Get("session_state"))
 		s.note("auth_time is that of the first login: %t",
-			sameAuthTime(tokens, s.showCodeClaims(r, page, "acr")))
+			sameAuthTime(tokens, s.recordCodeClaims(r, page, "acr")))
 	})
-	g.scenario("max_age=0 after a login", func(s *scenario) {
-		u := s.user(r, nil)
-		b := s.browser()
+	suite.add("max_age=0 after a login", func(s *scenario) {
+		u := s.addUser(r, nil)
+		b := s.newBrowser()
 		b.login(u)
 		s.wait(2 * time.Second) // within one second, the login would be recent enough
 		page := b.open(r.authURL("max_age", "0"))
-		s.show(page)
-		s.show(b.submit(page, "username", u.username, "password", "secret"))
+		s.record(page)
+		s.record(b.submit(page, "username", u.username, "password", "secret"))
 	})
-	g.scenario("max_age exceeded or not", func(s *scenario) {
-		b := s.browser()
-		b.login(s.user(r, nil))
+	suite.add("max_age exceeded or not", func(s *scenario) {
+		b := s.newBrowser()
+		b.login(s.addUser(r, nil))
 		s.wait(2500 * time.Millisecond)
-		s.show(b.open(r.authURL("max_age", "100")))
-		s.show(b.open(r.authURL("max_age", "1")))
+		s.record(b.open(r.authURL("max_age", "100")))
+		s.record(b.open(r.authURL("max_age", "1")))
 	})
-	g.scenario("prompt=none without a login", func(s *scenario) {
-		s.show(s.browser().open(r.authURL("prompt", "none")))
+	suite.add("prompt=none without a login", func(s *scenario) {
+		s.record(s.newBrowser().open(r.authURL("prompt", "none")))
 	})
-	g.scenario("prompt=none after a login", func(s *scenario) {
-		b := s.browser()
-		b.login(s.user(r, nil))
-		s.show(b.open(r.authURL("prompt", "none")))
+	suite.add("prompt=none after a login", func(s *scenario) {
+		b := s.newBrowser()
+		b.login(s.addUser(r, nil))
+		s.record(b.open(r.authURL("prompt", "none")))
 	})
-	g.scenario("prompt=none after the session ended", func(s *scenario) {
-		b := s.browser()
-		first := b.login(s.user(r, nil))
+	suite.add("prompt=none after the session ended", func(s *scenario) {
+		b := s.newBrowser()
+		first := b.login(s.addUser(r, nil))
 		s.must(
 			s.kc.endSession(sessionRef{realm: r.name,
 				sid: first.redirectQuery().Get("session_state")}))
-		s.show(b.open(r.authURL("prompt", "none")))
+		s.record(b.open(r.authURL("prompt", "none")))
 	})
-	g.scenario("unknown prompt is ignored", func(s *scenario) {
-		b := s.browser()
-		b.login(s.user(r, nil))
-		s.show(b.open(r.authURL("prompt", "select_account")))
+	suite.add("unknown prompt is ignored", func(s *scenario) {
+		b := s.newBrowser()
+		b.login(s.addUser(r, nil))
+		s.record(b.open(r.authURL("prompt", "select_account")))
 	})
-	g.scenario("a code with offline_access ends single sign-on", func(s *scenario) {
-		b := s.browser()
-		login := b.login(s.user(r, nil), "scope", "openid offline_access")
-		s.show(s.token(r, codeGrant(login.redirectQuery().Get("code"))))
-		s.show(b.open(r.authURL("prompt", "none")))
+	suite.add("a code with offline_access ends single sign-on", func(s *scenario) {
+		b := s.newBrowser()
+		login := b.login(s.addUser(r, nil), "scope", "openid offline_access")
+		s.record(s.token(r, codeGrant(login.redirectQuery().Get("code"))))
+		s.record(b.open(r.authURL("prompt", "none")))
 	})
 }
 
-// showCodeClaims exchanges the code of a redirect, and records claims of the access token and the
+// recordCodeClaims exchanges the code of a redirect, and records claims of the access token and the
 // ID token.
-func (s *scenario) showCodeClaims(r *realm, redirect response, names ...string) response {
+func (s *scenario) recordCodeClaims(r *realm, redirect response, names ...string) response {
 	s.Helper()
-	tokens := s.token(r, codeGrant(redirect.redirectQuery().Get("code"))).ok()
-	s.showClaims(tokens, "access_token", names...)
-	s.showClaims(tokens, "id_token", names...)
+	tokens := s.token(r, codeGrant(redirect.redirectQuery().Get("code"))).mustOK()
+	s.recordClaims(tokens, "access_token", names...)
+	s.recordClaims(tokens, "id_token", names...)
 	return tokens
 }
 
@@ -279,8 +284,8 @@ var (
 	formPostFieldPattern  = regexp.MustCompile(`(?i)<input type="hidden" name="([^"]*)" value="([^"]*)"`)
 )
 
-// showFormPost records the action and the fields of a form_post page.
-func (s *scenario) showFormPost(page response) {
+// recordFormPost records the action and the fields of a form_post page.
+func (s *scenario) recordFormPost(page response) {
 	s.Helper()
 	action := formPostActionPattern.FindStringSubmatch(page.body)
 	if action == nil {
@@ -298,126 +303,126 @@ func (s *scenario) showFormPost(page response) {
 
 // TestCode_exchange records token requests with a code.
 func TestCode_exchange(t *testing.T) {
-	run(t, "code-exchange", func(g *group) {
-		r := g.realm(realmFile(object{"revokeRefreshToken": true}, clientFile("other", nil)))
-		shortCodeRealm := g.realm(realmFile(object{"accessCodeLifespan": 1}))
-		codeSuccess(g, r)
-		codeFailures(g, r, shortCodeRealm)
-		codePKCE(g, r)
+	run(t, "code-exchange", func(suite *testSuite) {
+		r := suite.addRealm(realmFile(object{"revokeRefreshToken": true}, clientRep("other", nil)))
+		shortCodeRealm := suite.addRealm(realmFile(object{"accessCodeLifespan": 1}))
+		addCodeSuccess(suite, r)
+		addCodeFailures(suite, r, shortCodeRealm)
+		addCodePKCE(suite, r)
 	})
 }
 
-func codeSuccess(g *group, r *realm) {
-	g.scenario("code for tokens", func(s *scenario) {
-		s.show(s.token(r, codeGrant(s.code(s.user(r, nil), "nonce", "a-nonce"))))
+func addCodeSuccess(suite *testSuite, r *realm) {
+	suite.add("code for tokens", func(s *scenario) {
+		s.record(s.token(r, codeGrant(s.code(s.addUser(r, nil), "nonce", "a-nonce"))))
 	})
-	g.scenario("without the scope openid", func(s *scenario) {
-		s.showBody(s.token(r, codeGrant(s.code(s.user(r, nil), "scope", "email"))))
+	suite.add("without the scope openid", func(s *scenario) {
+		s.recordBody(s.token(r, codeGrant(s.code(s.addUser(r, nil), "scope", "email"))))
 	})
-	g.scenario("without a scope", func(s *scenario) {
-		tokens := s.token(r, codeGrant(s.code(s.user(r, nil), "scope", ""))).ok()
+	suite.add("without a scope", func(s *scenario) {
+		tokens := s.token(r, codeGrant(s.code(s.addUser(r, nil), "scope", ""))).mustOK()
 		s.note("scope %s, ID token: %t", s.normalizeValue("scope", tokens.field("scope")),
 			tokens.value("id_token") != nil)
 	})
-	g.scenario("by a public client", func(s *scenario) {
-		code := s.code(s.user(r, nil), "client_id", "spa")
-		s.showClaims(s.token(r,
+	suite.add("by a public client", func(s *scenario) {
+		code := s.code(s.addUser(r, nil), "client_id", "spa")
+		s.recordClaims(s.token(r,
 			form("grant_type", "authorization_code", "client_id", "spa", "code", code,
-				"redirect_uri", callback)).ok(),
+				"redirect_uri", callback)).mustOK(),
 			"access_token", "azp", "aud")
 	})
-	g.scenario("with basic authentication", func(s *scenario) {
-		code := s.code(s.user(r, nil))
-		s.outcome("exchange",
+	suite.add("with basic authentication", func(s *scenario) {
+		code := s.code(s.addUser(r, nil))
+		s.recordOutcome("exchange",
 			s.token(r,
 				form("grant_type", "authorization_code", "code", code, "redirect_uri", callback),
 				"Authorization", basicAuth("api", "api-secret")))
 	})
-	g.scenario("a scope at the exchange is ignored", func(s *scenario) {
-		tokens := s.token(r, codeGrant(s.code(s.user(r, nil)), "scope", "bogus")).ok()
+	suite.add("a scope at the exchange is ignored", func(s *scenario) {
+		tokens := s.token(r, codeGrant(s.code(s.addUser(r, nil)), "scope", "bogus")).mustOK()
 		s.note("scope %s", s.normalizeValue("scope", tokens.field("scope")))
 	})
-	g.scenario("refresh afterwards", func(s *scenario) {
-		tokens := s.token(r, codeGrant(s.code(s.user(r, nil), "nonce", "a-nonce"))).ok()
+	suite.add("refresh afterwards", func(s *scenario) {
+		tokens := s.token(r, codeGrant(s.code(s.addUser(r, nil), "nonce", "a-nonce"))).mustOK()
 		s.wait(2100 * time.Millisecond)
-		refreshed := s.refresh(r, tokens).ok()
-		s.showClaims(refreshed, "access_token", "acr", "jti")
-		s.showClaims(refreshed, "id_token", "acr", "nonce")
+		refreshed := s.refresh(r, tokens).mustOK()
+		s.recordClaims(refreshed, "access_token", "acr", "jti")
+		s.recordClaims(refreshed, "id_token", "acr", "nonce")
 		s.note("auth_time is that of the login: %t", sameAuthTime(tokens, refreshed))
 	})
 }
 
-func codeFailures(g *group, r, shortCodeRealm *realm) {
-	// A request that fails after client authentication invalidates the code: failure sends a wrong
-	// request, and then the right one.
-	failure := func(name string, wrongForm func(code string) url.Values) {
-		g.scenario(name, func(s *scenario) {
-			code := s.code(s.user(r, nil))
-			s.show(s.token(r, wrongForm(code)))
-			s.outcome("right request after it", s.token(r, codeGrant(code)))
+func addCodeFailures(suite *testSuite, r, shortCodeRealm *realm) {
+	// A request that fails after client authentication invalidates the code. Each scenario sends a
+	// wrong request, and then the right request with the same code.
+	addFailure := func(name string, wrongForm func(code string) url.Values) {
+		suite.add(name, func(s *scenario) {
+			code := s.code(s.addUser(r, nil))
+			s.record(s.token(r, wrongForm(code)))
+			s.recordOutcome("right request after it", s.token(r, codeGrant(code)))
 		})
 	}
-	failure("redirect_uri differs", func(code string) url.Values {
+	addFailure("redirect_uri differs", func(code string) url.Values {
 		return codeGrant(code, "redirect_uri", callback+"/x")
 	})
-	failure("redirect_uri absent", func(code string) url.Values {
-		return without(codeGrant(code), "redirect_uri")
+	addFailure("redirect_uri absent", func(code string) url.Values {
+		return withoutParams(codeGrant(code), "redirect_uri")
 	})
-	failure("code of another client", func(code string) url.Values {
+	addFailure("code of another client", func(code string) url.Values {
 		return codeGrant(code, credsOf("other")...)
 	})
-	failure("verifier without a challenge", func(code string) url.Values {
+	addFailure("verifier without a challenge", func(code string) url.Values {
 		return codeGrant(code, "code_verifier", codeVerifier)
 	})
-	failure("wrong secret keeps the code valid", func(code string) url.Values {
+	addFailure("wrong secret keeps the code valid", func(code string) url.Values {
 		return codeGrant(code, "client_secret", "wrong")
 	})
-	failure("missing code keeps the code valid", func(code string) url.Values {
-		return without(codeGrant(code), "code")
+	addFailure("missing code keeps the code valid", func(code string) url.Values {
+		return withoutParams(codeGrant(code), "code")
 	})
-	g.scenario("unknown code", func(s *scenario) {
-		s.show(s.token(r, codeGrant("")))
-		s.outcome("garbage", s.token(r, codeGrant("garbage")))
-		s.outcome("well-formed",
+	suite.add("unknown code", func(s *scenario) {
+		s.record(s.token(r, codeGrant("")))
+		s.recordOutcome("garbage", s.token(r, codeGrant("garbage")))
+		s.recordOutcome("well-formed",
 			s.token(r,
 				codeGrant(
 					"18964dd4-e999-07c9-d1a9-8a001ac7e07e.uSWnJNfG1382D4rZLvdjOP_v.79eaa745-5cd2-49d5-b101-e0b8f0a282e1")))
 	})
-	g.scenario("code expired", func(s *scenario) {
-		code := s.code(s.user(shortCodeRealm, nil))
+	suite.add("code expired", func(s *scenario) {
+		code := s.code(s.addUser(shortCodeRealm, nil))
 		s.wait(2500 * time.Millisecond)
-		s.show(s.token(shortCodeRealm, codeGrant(code)))
+		s.record(s.token(shortCodeRealm, codeGrant(code)))
 	})
-	g.scenario("code used twice", func(s *scenario) {
-		u := s.user(r, nil)
-		b := s.browser()
+	suite.add("code used twice", func(s *scenario) {
+		u := s.addUser(r, nil)
+		b := s.newBrowser()
 		code := b.login(u).redirectQuery().Get("code")
-		tokens := s.token(r, codeGrant(code)).ok()
-		s.show(s.token(r, codeGrant(code)))
-		s.outcome("refresh of the first use", s.refresh(r, tokens))
-		s.outcome("userinfo of the first use", s.userinfo(r, tokens))
+		tokens := s.token(r, codeGrant(code)).mustOK()
+		s.record(s.token(r, codeGrant(code)))
+		s.recordOutcome("refresh of the first use", s.refresh(r, tokens))
+		s.recordOutcome("userinfo of the first use", s.userinfo(r, tokens))
 		sso := b.open(r.authURL())
 		s.note("single sign-on afterwards: %d", sso.status)
-		s.outcome("its code", s.token(r, codeGrant(sso.redirectQuery().Get("code"))))
+		s.recordOutcome("its code", s.token(r, codeGrant(sso.redirectQuery().Get("code"))))
 	})
-	g.scenario("session ended before the exchange", func(s *scenario) {
-		redirect := s.browser().login(s.user(r, nil))
+	suite.add("session ended before the exchange", func(s *scenario) {
+		redirect := s.newBrowser().login(s.addUser(r, nil))
 		s.must(
 			s.kc.endSession(sessionRef{realm: r.name,
 				sid: redirect.redirectQuery().Get("session_state")}))
-		s.show(s.token(r, codeGrant(redirect.redirectQuery().Get("code"))))
+		s.record(s.token(r, codeGrant(redirect.redirectQuery().Get("code"))))
 	})
-	g.scenario("user disabled before the exchange", func(s *scenario) {
-		u := s.user(r, nil)
+	suite.add("user disabled before the exchange", func(s *scenario) {
+		u := s.addUser(r, nil)
 		code := s.code(u)
 		s.must(s.kc.patchUser(u.userRef, object{"enabled": false}))
-		s.show(s.token(r, codeGrant(code)))
+		s.record(s.token(r, codeGrant(code)))
 	})
 }
 
 // userinfo calls the UserInfo endpoint with the access token of a response.
-func (s *scenario) userinfo(r *realm, last response) response {
+func (s *scenario) userinfo(r *realm, tokens response) response {
 	s.Helper()
 	return s.send(http.MethodGet, r.oidc("/userinfo"), "", "Authorization",
-		"Bearer "+last.field("access_token"))
+		"Bearer "+tokens.field("access_token"))
 }

@@ -13,8 +13,9 @@ import (
 	"testing"
 )
 
-// sameFields are the fields of the discovery document that are equal in the fake and in Keycloak.
-var sameFields = []string{
+// equalFields are the fields of the discovery document that have the same value on the fake and on
+// Keycloak.
+var equalFields = []string{
 	"issuer", "authorization_endpoint", "token_endpoint", "introspection_endpoint",
 	"userinfo_endpoint", "end_session_endpoint", "jwks_uri", "revocation_endpoint",
 	"device_authorization_endpoint", "acr_values_supported", "claim_types_supported",
@@ -23,8 +24,8 @@ var sameFields = []string{
 	"backchannel_logout_session_supported",
 }
 
-// partialLists are the fields of the discovery document where the fake lists only some of
-// Keycloak's values, but at least these.
+// partialLists are the fields of the discovery document for which the fake lists fewer values than
+// Keycloak. Each field has the values that both of them must list.
 var partialLists = map[string][]string{
 	"grant_types_supported": {"authorization_code", "client_credentials", "password", "refresh_token",
 		"urn:ietf:params:oauth:grant-type:device_code"},
@@ -40,13 +41,13 @@ var partialLists = map[string][]string{
 
 // TestDiscovery records the discovery document at each of its URLs.
 func TestDiscovery(t *testing.T) {
-	run(t, "discovery", func(g *group) {
+	run(t, "discovery", func(suite *testSuite) {
 		const path = "/.well-known/openid-configuration"
-		r := g.realm(realmFile(nil))
-		g.scenario("openid-configuration", func(s *scenario) {
+		r := suite.addRealm(realmFile(nil))
+		suite.add("openid-configuration", func(s *scenario) {
 			resp := s.get(r.url(path))
-			s.showHead(resp)
-			s.showFields(resp, sameFields...)
+			s.recordHead(resp)
+			s.recordFields(resp, equalFields...)
 			for _, name := range sortedKeys(partialLists) {
 				for _, element := range partialLists[name] {
 					list, _ := resp.value(name).([]any)
@@ -54,7 +55,7 @@ func TestDiscovery(t *testing.T) {
 				}
 			}
 		})
-		g.scenario("no field or value that Keycloak doesn't have", func(s *scenario) {
+		suite.add("no field or value that Keycloak doesn't have", func(s *scenario) {
 			var fields object
 			s.must(json.Unmarshal([]byte(s.get(r.url(path)).body), &fields))
 			var lines []string
@@ -66,47 +67,47 @@ func TestDiscovery(t *testing.T) {
 				}
 			}
 			slices.Sort(lines)
-			s.showAllowed(lines)
+			s.recordFeatures(lines)
 		})
-		g.scenario("oauth-authorization-server", func(s *scenario) {
+		suite.add("oauth-authorization-server", func(s *scenario) {
 			want := s.get(r.url(path)).body
 			for _, address := range []string{
 				r.url("/.well-known/oauth-authorization-server"),
 				s.kc.base() + "/.well-known/oauth-authorization-server/realms/" + r.name,
 			} {
 				resp := s.get(address)
-				s.showHead(resp)
+				s.recordHead(resp)
 				s.note("the same document: %t", resp.body == want)
 			}
 		})
-		g.scenario("openid-configuration is not at the root", func(s *scenario) {
-			s.show(s.get(s.kc.base() + path + "/realms/" + r.name))
+		suite.add("openid-configuration is not at the root", func(s *scenario) {
+			s.record(s.get(s.kc.base() + path + "/realms/" + r.name))
 		})
-		g.scenario("oauth-authorization-server at the root, unknown realm", func(s *scenario) {
-			s.show(s.get(s.kc.base() +
+		suite.add("oauth-authorization-server at the root, unknown realm", func(s *scenario) {
+			s.record(s.get(s.kc.base() +
 				"/.well-known/oauth-authorization-server/realms/no-such-realm"))
 		})
-		acrRealm := g.realm(acrRealmFile())
-		g.scenario("acr values of the realm", func(s *scenario) {
-			s.showFields(s.get(acrRealm.url(path)), "acr_values_supported", "scopes_supported")
+		acrRealm := suite.addRealm(acrRealmFile())
+		suite.add("acr values of the realm", func(s *scenario) {
+			s.recordFields(s.get(acrRealm.url(path)), "acr_values_supported", "scopes_supported")
 		})
 	})
 }
 
 // TestCerts records the published key set.
 func TestCerts(t *testing.T) {
-	run(t, "certs", func(g *group) {
-		r := g.realm(realmFile(nil))
-		g.scenario("certs of one key type", func(s *scenario) {
-			s.show(s.get(r.oidc("/certs/rsa")))
+	run(t, "certs", func(suite *testSuite) {
+		r := suite.addRealm(realmFile(nil))
+		suite.add("certs of one key type", func(s *scenario) {
+			s.record(s.get(r.oidc("/certs/rsa")))
 		})
-		g.scenario("keys", func(s *scenario) {
-			r := s.realm(realmFile(generatedKeys))
-			s.show(s.get(r.oidc("/certs")))
+		suite.add("keys", func(s *scenario) {
+			r := s.importRealm(realmFile(generatedKeys))
+			s.record(s.get(r.oidc("/certs")))
 			keys := s.publishedKeys(r.url(""))
 			slices.SortFunc(keys, func(a, b jwk) int { return strings.Compare(b.Use, a.Use) })
 			for _, k := range keys {
-				s.note("%s %s: %s", k.Use, k.Alg, certificateProblems(k, r.name))
+				s.note("%s %s: %s", k.Use, k.Alg, compareCertificate(k, r.name))
 			}
 			for _, p := range []keyProvider{
 				{name: "es256", provider: "ecdsa-generated", config: map[string]string{"ecdsaEllipticCurveKey": "P-256"}},
@@ -118,36 +119,36 @@ func TestCerts(t *testing.T) {
 				_, err := s.kc.addKeyProvider(r.name, p)
 				s.must(err)
 			}
-			s.show(s.get(r.oidc("/certs")))
+			s.record(s.get(r.oidc("/certs")))
 		})
-		g.scenarioOn("keycloak", "a key given in the realm file", func(s *scenario) {
+		suite.addOn("keycloak", "a key given in the realm file", func(s *scenario) {
 			key := newSigningKey()
-			r := s.realm(realmFile(object{"components": object{keyProviderType: []object{{
+			r := s.importRealm(realmFile(object{"components": object{keyProviderType: []object{{
 				"name": "given", "providerId": "rsa",
 				"config": object{"privateKey": []string{key.pem}, "priority": []string{"100"}},
 			}}}}))
-			s.show(s.get(r.oidc("/certs")))
-			public, err := x509.MarshalPKIXPublicKey(&key.private.PublicKey)
+			s.record(s.get(r.oidc("/certs")))
+			publicKey, err := x509.MarshalPKIXPublicKey(&key.private.PublicKey)
 			s.must(err)
-			sum := sha256.Sum256(public)
-			want := base64.RawURLEncoding.EncodeToString(sum[:])
+			sum := sha256.Sum256(publicKey)
+			wantID := base64.RawURLEncoding.EncodeToString(sum[:])
 			s.note("the id is the SHA-256 of the public key: %t",
-				s.publishedKeys(r.url(""))[0].Kid == want)
-			resp := s.login(s.user(r, nil))
-			s.note("it signs: %t", kidOf(resp.field("access_token")) == want)
-			s.showClaims(resp, "refresh_token", "typ")
-			s.outcome("refresh", s.refresh(r, resp))
+				s.publishedKeys(r.url(""))[0].Kid == wantID)
+			resp := s.login(s.addUser(r, nil))
+			s.note("it signs: %t", kidOf(resp.field("access_token")) == wantID)
+			s.recordClaims(resp, "refresh_token", "typ")
+			s.recordOutcome("refresh", s.refresh(r, resp))
 		})
 	})
 }
 
 // TestRealmInfo records the realm info, which has the public key of the realm.
 func TestRealmInfo(t *testing.T) {
-	run(t, "realm-info", func(g *group) {
-		r := g.realm(realmFile(nil))
-		g.scenario("info", func(s *scenario) { s.show(s.get(r.url(""))) })
-		g.scenario("the public key is the signing key", func(s *scenario) {
-			s.note("%t", infoHasKey(s, r, kidOf(s.login(s.user(r, nil)).field("access_token"))))
+	run(t, "realm-info", func(suite *testSuite) {
+		r := suite.addRealm(realmFile(nil))
+		suite.add("info", func(s *scenario) { s.record(s.get(r.url(""))) })
+		suite.add("the public key is the signing key", func(s *scenario) {
+			s.note("%t", infoHasKey(s, r, kidOf(s.login(s.addUser(r, nil)).field("access_token"))))
 		})
 	})
 }
@@ -160,8 +161,8 @@ func infoHasKey(s *scenario, r *realm, kid string) bool {
 	return base64.RawURLEncoding.EncodeToString(sum[:]) == kid
 }
 
-// certificateProblems compares a JWK with its certificate, and describes the differences.
-func certificateProblems(k jwk, realm string) string {
+// compareCertificate compares a JWK with its certificate, and describes the differences.
+func compareCertificate(k jwk, realm string) string {
 	if len(k.X5C) != 1 {
 		return fmt.Sprintf("%d certificates", len(k.X5C))
 	}
@@ -173,27 +174,27 @@ func certificateProblems(k jwk, realm string) string {
 	if err != nil {
 		return err.Error()
 	}
-	var problems []string
+	var differences []string
 	check := func(name string, ok bool) {
 		if !ok {
-			problems = append(problems, name)
+			differences = append(differences, name)
 		}
 	}
-	sha1sum, sha256sum, kid := sha1.Sum(der), sha256.Sum256(der),
+	sha1Sum, sha256Sum, keySum := sha1.Sum(der), sha256.Sum256(der),
 		sha256.Sum256(certificate.RawSubjectPublicKeyInfo)
-	check("x5t", k.X5T == base64.RawURLEncoding.EncodeToString(sha1sum[:]))
-	check("x5t#S256", k.X5TS256 == base64.RawURLEncoding.EncodeToString(sha256sum[:]))
-	check("kid", k.Kid == base64.RawURLEncoding.EncodeToString(kid[:]))
+	check("x5t", k.X5T == base64.RawURLEncoding.EncodeToString(sha1Sum[:]))
+	check("x5t#S256", k.X5TS256 == base64.RawURLEncoding.EncodeToString(sha256Sum[:]))
+	check("kid", k.Kid == base64.RawURLEncoding.EncodeToString(keySum[:]))
 	key, ok := k.publicKey().(interface{ Equal(crypto.PublicKey) bool })
 	check("key", ok && key.Equal(certificate.PublicKey))
 	check("subject "+certificate.Subject.String(), certificate.Subject.String() == "CN="+realm)
 	check("self-signed",
 		certificate.CheckSignature(certificate.SignatureAlgorithm, certificate.RawTBSCertificate,
 			certificate.Signature) == nil)
-	if problems == nil {
+	if differences == nil {
 		return "kid, x5t, x5t#S256, key and subject are those of the certificate"
 	}
-	return "wrong: " + strings.Join(problems, ", ")
+	return "wrong: " + strings.Join(differences, ", ")
 }
 
 // jsonType returns the JSON type of a value.

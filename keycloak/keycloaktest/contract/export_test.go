@@ -12,10 +12,11 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// TestImport_partialExport checks that the fake loads a partial export of the realm in
-// deploy/keycloak from Keycloak's admin API, and that alice can sign in. An export has no users,
-// and masks client secrets: the option WithClientSecrets sets them. The recorded export is
-// shortened. If there is a real Keycloak, the test also loads its current export.
+// TestImport_partialExport checks that the fake can import a partial export, and that alice can
+// then sign in. The export was made by Keycloak's Admin API from the realm in deploy/keycloak, and
+// shortened. A partial export has no users, and it masks client secrets: the option
+// WithClientSecrets sets them. If there is a real Keycloak, the test also imports a new export from
+// it.
 func TestImport_partialExport(t *testing.T) {
 	recorded, err := os.ReadFile("testdata/export.json")
 	if err != nil {
@@ -34,7 +35,8 @@ func TestImport_partialExport(t *testing.T) {
 	}
 }
 
-// signInFromExport imports an export, adds alice, and checks her tokens.
+// signInFromExport imports an export, adds alice, and checks her tokens. It also checks that she
+// can't sign in if the client's secret is masked.
 func signInFromExport(t *testing.T, export []byte) {
 	kc := keycloaktest.New(t)
 	r, err := kc.Import(export,
@@ -68,7 +70,7 @@ func signInFromExport(t *testing.T, export []byte) {
 	}
 	if err := json.NewDecoder(resp.Body).Decode(&tokens); err != nil ||
 		resp.StatusCode != http.StatusOK {
-		t.Fatalf("login of alice: got %s (%v), want tokens", resp.Status, err)
+		t.Fatalf("login of alice: got %s (%v), want 200 and tokens", resp.Status, err)
 	}
 	var claims struct {
 		jwt.RegisteredClaims
@@ -89,8 +91,8 @@ func signInFromExport(t *testing.T, export []byte) {
 	}
 
 	// Without the option, the client gets a 501, because its secret can't be checked.
-	masked := keycloaktest.New(t, export)
-	resp, err = http.PostForm(masked.Realm("local").EndpointURL("/token"), url.Values{
+	maskedServer := keycloaktest.New(t, export)
+	resp, err = http.PostForm(maskedServer.Realm("local").EndpointURL("/token"), url.Values{
 		"grant_type": {"password"}, "client_id": {"local-api"}, "client_secret": {"local-api-secret"}, "username": {"alice"}, "password": {"alice-password"},
 	})
 	if err != nil {

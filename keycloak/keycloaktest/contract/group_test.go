@@ -15,18 +15,19 @@ import (
 	"time"
 )
 
-// A group has the scenarios of one subject. The scenarios share the group's realms, but each has
-// its own users: Keycloak counts failed logins per user, and rejects a user's concurrent logins
-// while it does.
-type group struct {
+// A testSuite has the scenarios for one subject. The scenarios share the suite's realms, but each
+// scenario adds its own users: Keycloak counts failed logins per user, and while it counts, it
+// rejects other logins of that user.
+type testSuite struct {
 	t          *testing.T
 	kc         server
 	name       string
-	record     *record
+	recording  *recording
 	realmFiles map[*realm]object
 	scenarios  []declaration
-	allNames   map[string]bool // of all scenarios, including those that don't run on this server
-	keys       sync.Map        // the public keys of recorded tokens, by issuer and key ID
+	// scenarioNames has the names of all scenarios, even if they don't run on this server.
+	scenarioNames map[string]bool
+	publicKeys    sync.Map // the keys that verify recorded tokens, by issuer and key ID
 }
 
 // A declaration is the name and the code of a scenario.
@@ -35,142 +36,146 @@ type declaration struct {
 	run  func(*scenario)
 }
 
-// A scenario is the state of a running scenario: a testing.T that also collects the record.
+// A scenario is a running scenario: a testing.T that also collects the record of the responses.
 type scenario struct {
 	*testing.T
-	group        *group
+	suite        *testSuite
 	kc           server
 	name         string
-	placeholders []string // pairs of a value that differs from run to run and its placeholder
-	users        int
+	placeholders []string // each value that differs from run to run, followed by its placeholder
+	userCount    int
 	out          strings.Builder
 
 	// These fields are for clock_test.go.
-	started   time.Time // by the server's clock
-	waited    time.Duration
-	issuedBy  map[string]window // of the request that issued a token, by jti
-	deadlines []*deadline
+	startedAt    time.Time         // by the server's clock
+	waited       time.Duration     // the total time in wait
+	issueWindows map[string]window // when each token was issued, by jti
+	deadlines    []*deadline
 }
 
-// run runs a group on every server.
-func run(t *testing.T, name string, declare func(*group)) {
+// run runs a suite on every server.
+func run(t *testing.T, name string, declare func(*testSuite)) {
 	t.Parallel()
-	record := readRecord(t, name)
-	for _, s := range servers(t) {
+	recording := readRecording(t, name)
+	for _, s := range startServers(t) {
 		t.Run(s.name(), func(t *testing.T) {
 			t.Parallel()
-			g := &group{t: t, kc: s, name: name, record: record, realmFiles: map[*realm]object{},
-				allNames: map[string]bool{}}
-			declare(g)
-			g.run()
+			suite := &testSuite{t: t, kc: s, name: name, recording: recording,
+				realmFiles: map[*realm]object{}, scenarioNames: map[string]bool{}}
+			declare(suite)
+			suite.run()
 		})
 	}
 }
 
-// realm declares a realm for all scenarios of the group, which must not change it. {realm} in the
-// file stands for the realm's name. On a real Keycloak, where an import takes half a second, groups
-// that run at the same time share realms with the same file.
-func (g *group) realm(file object) *realm {
-	srv, ok := g.kc.(*realServer)
+// addRealm adds a realm for all scenarios of the suite. They must not change the realm. {realm} in
+// the file stands for the realm's name. On a real Keycloak, an import takes half a second: suites
+// that run at the same time share a realm if its file is the same.
+func (suite *testSuite) addRealm(file object) *realm {
+	srv, ok := suite.kc.(*realServer)
 	if !ok {
-		r := newRealm(g.kc)
-		g.realmFiles[r] = file
-		g.t.Cleanup(func() { g.kc.removeRealm(r.name) })
+		r := newRealm(suite.kc)
+		suite.realmFiles[r] = file
+		suite.t.Cleanup(func() { suite.kc.removeRealm(r.name) })
 		return r
 	}
 	r := srv.acquireRealm(file)
-	g.realmFiles[r] = file
-	g.t.Cleanup(func() { srv.releaseRealm(file) })
+	suite.realmFiles[r] = file
+	suite.t.Cleanup(func() { srv.releaseRealm(file) })
 	return r
 }
 
-// scenario declares a scenario. Its name must be unique in the group, because it is the name of the
-// section in the record.
-func (g *group) scenario(name string, f func(*scenario)) {
-	if g.allNames[name] {
-		g.t.Fatalf("there are two scenarios %q", name)
+// add adds a scenario. Its name must be unique in the suite, because the scenario's section in the
+// recording has that name.
+func (suite *testSuite) add(name string, f func(*scenario)) {
+	if suite.scenarioNames[name] {
+		suite.t.Fatalf("two scenarios have the name %q", name)
 	}
-	g.allNames[name] = true
-	g.scenarios = append(g.scenarios, declaration{name, f})
+	suite.scenarioNames[name] = true
+	suite.scenarios = append(suite.scenarios, declaration{name, f})
 }
 
-// scenarioOn declares a scenario that runs only on this server. The summary lists it.
-func (g *group) scenarioOn(server, name string, f func(*scenario)) {
-	oneServerOnly.add(g.name + ": " + name + " (" + server + ")")
-	if g.kc.name() == server {
-		g.scenario(name, f)
+// addOn adds a scenario that runs only on the named server. The summary lists the scenario.
+func (suite *testSuite) addOn(server, name string, f func(*scenario)) {
+	oneServerOnly.add(suite.name + ": " + name + " (" + server + ")")
+	if suite.kc.name() == server {
+		suite.add(name, f)
 	}
-	g.allNames[name] = true
+	suite.scenarioNames[name] = true
 }
 
-// run imports the realms and runs the scenarios. With -update, it writes the record.
-func (g *group) run() {
+// run imports the realms and runs the scenarios. With -update, it writes the recording.
+func (suite *testSuite) run() {
 	var jobs []func()
-	var failed sync.Map
-	for r, file := range g.realmFiles {
+	var importErrs sync.Map // by realm
+	for r, file := range suite.realmFiles {
 		jobs = append(jobs, func() {
-			g.acquireSlot()
-			defer g.releaseSlot()
+			suite.acquireSlot()
+			defer suite.releaseSlot()
 			if err := r.load(file); err != nil {
-				failed.Store(r.name, err)
+				importErrs.Store(r.name, err)
 			}
 		})
 	}
-	g.runAll(jobs)
-	failed.Range(func(realm, err any) bool {
-		g.t.Errorf("import %s: %v", realm, err)
+	suite.runAll(jobs)
+	importErrs.Range(func(realm, err any) bool {
+		suite.t.Errorf("import %s: %v", realm, err)
 		return true
 	})
-	if g.t.Failed() {
+	if suite.t.Failed() {
 		return
 	}
 	jobs = nil
-	for _, d := range g.scenarios {
-		jobs = append(jobs, func() { g.t.Run(d.name, func(t *testing.T) { g.runScenario(t, d) }) })
+	for _, d := range suite.scenarios {
+		jobs = append(jobs, func() {
+			suite.t.Run(d.name, func(t *testing.T) { suite.runScenario(t, d) })
+		})
 	}
-	g.runAll(jobs)
+	suite.runAll(jobs)
 	if *update {
-		g.record.write(g.t, g.scenarios)
+		suite.recording.write(suite.t, suite.scenarios)
 		return
 	}
-	g.record.checkSections(g.t, g.allNames)
+	suite.recording.checkSections(suite.t, suite.scenarioNames)
 }
 
-// runScenario runs a scenario and checks its record. If the machine was too slow, it tries again.
-func (g *group) runScenario(t *testing.T, d declaration) {
-	g.acquireSlot()
-	defer g.releaseSlot()
+// runScenario runs a scenario and checks its record. If the scenario misses a deadline, it runs
+// again.
+func (suite *testSuite) runScenario(t *testing.T, d declaration) {
+	suite.acquireSlot()
+	defer suite.releaseSlot()
 	passed := false
-	defer func() { results.add(g.kc, g.name+"/"+d.name, passed) }() // also after Fatal
+	defer func() { results.add(suite.kc, suite.name+"/"+d.name, passed) }() // also after Fatal
 	for attempt := 1; ; attempt++ {
-		got, slow := g.attempt(t, d)
-		if slow == nil {
-			passed = !t.Failed() && g.record.check(t, d.name, got)
+		got, missed := suite.attempt(t, d)
+		if missed == nil {
+			passed = !t.Failed() && suite.recording.check(t, d.name, got)
 			return
 		}
 		if attempt == maxAttempts {
-			t.Fatalf("%v (%d attempts)", slow, attempt)
+			t.Fatalf("%v (%d attempts)", missed, attempt)
 		}
-		t.Logf("retrying: %v", slow)
+		t.Logf("running again: %v", missed)
 	}
 }
 
-// maxAttempts limits how often a scenario is tried on a slow machine.
+// maxAttempts limits how often a scenario runs if it keeps missing a deadline.
 const maxAttempts = 6
 
-// attempt runs a scenario. It returns the record, or a tooSlow if the machine was too slow.
-func (g *group) attempt(t *testing.T, d declaration) (got string, slow any) {
-	s := &scenario{T: t, group: g, kc: g.kc, name: d.name, started: g.kc.now(),
-		issuedBy: map[string]window{}}
-	for r := range g.realmFiles {
-		s.placeholder("{realm}", r.name)
+// attempt runs a scenario once. It returns the record, or the deadline that the scenario missed.
+func (suite *testSuite) attempt(t *testing.T, d declaration) (got string, missed *missedDeadline) {
+	s := &scenario{T: t, suite: suite, kc: suite.kc, name: d.name, startedAt: suite.kc.now(),
+		issueWindows: map[string]window{}}
+	for r := range suite.realmFiles {
+		s.addPlaceholder("{realm}", r.name)
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			if _, ok := r.(tooSlow); !ok {
+			deadline, ok := r.(missedDeadline)
+			if !ok {
 				panic(r)
 			}
-			slow = r
+			missed = &deadline
 		}
 	}()
 	d.run(s)
@@ -178,7 +183,7 @@ func (g *group) attempt(t *testing.T, d declaration) (got string, slow any) {
 	got = strings.TrimSpace(s.out.String()) + "\n\n"
 	for i := 0; i < len(s.placeholders); i += 2 {
 		if strings.Contains(got, s.placeholders[i]) {
-			t.Errorf("the record has %s, which differs from run to run, instead of %s:\n%s",
+			t.Errorf("the record contains %s, want the placeholder %s:\n%s",
 				s.placeholders[i], s.placeholders[i+1], got)
 		}
 	}
@@ -186,10 +191,10 @@ func (g *group) attempt(t *testing.T, d declaration) (got string, slow any) {
 }
 
 // runAll runs the jobs, concurrently if the server allows it.
-func (g *group) runAll(jobs []func()) {
+func (suite *testSuite) runAll(jobs []func()) {
 	var wg sync.WaitGroup
 	for _, job := range jobs {
-		if g.kc.concurrent() {
+		if suite.kc.concurrent() {
 			wg.Go(job)
 		} else {
 			job()
@@ -198,9 +203,9 @@ func (g *group) runAll(jobs []func()) {
 	wg.Wait()
 }
 
-// requestSlots limits how many scenarios of all groups run at the same time on a real Keycloak:
-// more would only slow each other down.
-var requestSlots = semaphore{max: 6}
+// scenarioSlots limits how many scenarios of all suites run at the same time on a real Keycloak.
+// More scenarios would only slow each other down.
+var scenarioSlots = semaphore{max: 6}
 
 // A semaphore limits how many callers hold it at the same time.
 type semaphore struct {
@@ -222,8 +227,8 @@ func (s *semaphore) acquire() {
 	s.held++
 }
 
-// reacquire acquires the semaphore without waiting, even beyond max: after scenario.wait, a
-// scenario must continue on time.
+// reacquire acquires the semaphore without waiting, even if it is full already. After
+// scenario.wait, a scenario must continue on time.
 func (s *semaphore) reacquire() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -239,15 +244,15 @@ func (s *semaphore) release() {
 	}
 }
 
-func (g *group) acquireSlot() {
-	if g.kc.concurrent() {
-		requestSlots.acquire()
+func (suite *testSuite) acquireSlot() {
+	if suite.kc.concurrent() {
+		scenarioSlots.acquire()
 	}
 }
 
-func (g *group) releaseSlot() {
-	if g.kc.concurrent() {
-		requestSlots.release()
+func (suite *testSuite) releaseSlot() {
+	if suite.kc.concurrent() {
+		scenarioSlots.release()
 	}
 }
 
@@ -258,14 +263,13 @@ func (s *scenario) wait(d time.Duration) {
 		s.kc.wait(d)
 		return
 	}
-	requestSlots.release()
-	defer requestSlots.reacquire()
+	scenarioSlots.release()
+	defer scenarioSlots.reacquire()
 	s.kc.wait(d)
 }
 
-// placeholder sets the name that replaces a value in the record, because the value differs from run
-// to run.
-func (s *scenario) placeholder(name, value string) {
+// addPlaceholder replaces value in the record by name, because the value differs from run to run.
+func (s *scenario) addPlaceholder(name, value string) {
 	s.placeholders = append(s.placeholders, value, name)
 	if upper := strings.ToUpper(value); upper != value {
 		s.placeholders = append(s.placeholders, upper, strings.ToUpper(name))
@@ -290,8 +294,8 @@ func (s *scenario) must(err error) {
 type realm struct {
 	kc   server
 	name string
-	// tries is how often to try an import that gets a 500. Keycloak sends it for a bad file, but
-	// also because of a race: see realServer.call.
+	// tries limits how often load sends an import that gets a 500. Keycloak responds with a 500 to
+	// a bad file, but also because of a race: see realServer.call.
 	tries int
 
 	once sync.Once // sets the field below
@@ -304,7 +308,7 @@ func newRealm(s server) *realm { return &realm{kc: s, name: "c-" + randomName(),
 // randomName returns a random name.
 func randomName() string { return strings.ToLower(rand.Text()[:10]) }
 
-// load imports the realm on the first call, and returns the error of that import.
+// load imports the realm when it is first called. Every call returns the error of that import.
 func (r *realm) load(file object) error {
 	r.once.Do(func() {
 		file = merge(file, object{"realm": r.name})
@@ -329,22 +333,23 @@ func (r *realm) load(file object) error {
 	return r.err
 }
 
-// realm imports a realm for this scenario only. The scenario may change it.
-func (s *scenario) realm(file object) *realm {
+// importRealm imports a realm for this scenario only. The scenario may change the realm.
+func (s *scenario) importRealm(file object) *realm {
 	s.Helper()
-	r, err := s.tryRealm(file)
+	r, err := s.tryImport(file)
 	s.must(err)
 	return r
 }
 
-// tryRealm is like realm, for a file that the server may reject with an *importError.
-func (s *scenario) tryRealm(file object) (*realm, error) {
+// tryImport is like importRealm, but returns the error. It is an *importError if the server rejects
+// the file.
+func (s *scenario) tryImport(file object) (*realm, error) {
 	r := newRealm(s.kc)
-	s.placeholder("{realm}", r.name)
-	if recorded := s.group.record.sections[s.name]; !*update &&
+	s.addPlaceholder("{realm}", r.name)
+	if recorded := s.suite.recording.sections[s.name]; !*update &&
 		(strings.HasPrefix(recorded, "# refused\n") ||
 			strings.HasPrefix(recorded, "# refused: true")) {
-		r.tries = 1
+		r.tries = 1 // Keycloak may reject the file with a 500
 	}
 	err := r.load(file)
 	if err == nil {
@@ -353,7 +358,8 @@ func (s *scenario) tryRealm(file object) (*realm, error) {
 	return r, err
 }
 
-// url returns a URL in the realm. For the path "", it is the issuer; the realm info is at that URL.
+// url returns the URL of a path in the realm. url("") returns the issuer, which is also the URL of
+// the realm info.
 func (r *realm) url(path string) string { return r.kc.base() + "/realms/" + r.name + path }
 
 // oidc returns the URL of an OpenID Connect endpoint, such as "/token".
@@ -378,17 +384,17 @@ type user struct {
 	username string
 }
 
-// user adds an enabled user with an e-mail address and names, so that signing in has no required
-// actions. Settings override these fields; nil removes a field. {user} in a setting stands for the
-// username.
-func (s *scenario) user(r *realm, settings object) *user {
+// addUser adds an enabled user with an e-mail address and names, so that Keycloak requires no
+// action at login. userFields override these fields; nil removes a field. {user} in a value stands
+// for the username.
+func (s *scenario) addUser(r *realm, userFields object) *user {
 	s.Helper()
 	u := &user{userRef{realm: r.name}, r, "u" + randomName()}
 	file := merge(object{
 		"username": "{user}", "enabled": true, "email": "{user}@example.com", "firstName": "Test",
 		"lastName":    "User",
 		"credentials": []object{{"type": "password", "value": "secret", "temporary": false}},
-	}, settings)
+	}, userFields)
 	maps.DeleteFunc(file, func(_ string, value any) bool { return value == nil })
 	text, err := json.Marshal(file)
 	s.must(err)
@@ -396,17 +402,17 @@ func (s *scenario) user(r *realm, settings object) *user {
 	s.must(json.Unmarshal([]byte(strings.ReplaceAll(string(text), "{user}", u.username)), &file))
 	u.id, err = s.kc.addUser(r.name, file)
 	s.must(err)
-	s.users++
+	s.userCount++
 	name := "user"
-	if s.users > 1 {
-		name = fmt.Sprint("user", s.users)
+	if s.userCount > 1 {
+		name = fmt.Sprint("user", s.userCount)
 	}
-	s.placeholder("{"+name+"}", u.username)
-	s.placeholder("{"+name+" id}", u.id)
+	s.addPlaceholder("{"+name+"}", u.username)
+	s.addPlaceholder("{"+name+" id}", u.id)
 	return u
 }
 
-// form returns a form with these pairs of a name and a value. A name may occur several times.
+// form returns a form. pairs are names and values; a name may occur several times.
 func form(pairs ...string) url.Values {
 	values := url.Values{}
 	for i := 0; i+1 < len(pairs); i += 2 {
@@ -415,8 +421,8 @@ func form(pairs ...string) url.Values {
 	return values
 }
 
-// with returns a copy of a form with these pairs set.
-func with(values url.Values, pairs ...string) url.Values {
+// withParams returns a copy of a form with these parameters set. pairs are names and values.
+func withParams(values url.Values, pairs ...string) url.Values {
 	values = maps.Clone(values)
 	for i := 0; i+1 < len(pairs); i += 2 {
 		values.Set(pairs[i], pairs[i+1])
@@ -424,8 +430,8 @@ func with(values url.Values, pairs ...string) url.Values {
 	return values
 }
 
-// without returns a copy of a form without these names.
-func without(values url.Values, names ...string) url.Values {
+// withoutParams returns a copy of a form without the named parameters.
+func withoutParams(values url.Values, names ...string) url.Values {
 	values = maps.Clone(values)
 	for _, name := range names {
 		values.Del(name)

@@ -11,148 +11,152 @@ import (
 
 // TestImport records the defaults of a realm file, and which files an import rejects.
 func TestImport(t *testing.T) {
-	run(t, "import", func(g *group) {
-		userFile := func(name string, settings object) object {
+	run(t, "import", func(suite *testSuite) {
+		userRep := func(name string, userFields object) object {
 			u := merge(object{
 				"username": name, "enabled": true, "email": name + "@example.com",
 				"firstName": "Test", "lastName": "User",
 				"credentials": []object{{"type": "password", "value": "secret"}},
 				"realmRoles":  []string{"default-roles-{realm}"},
-			}, settings)
+			}, userFields)
 			maps.DeleteFunc(u, func(_ string, value any) bool { return value == nil })
 			return u
 		}
 		users := func(list ...object) object { return object{"users": list} }
-		// imported returns a user from a realm's file.
-		imported := func(r *realm, name string) *user {
+		// importedUser returns a user whom the realm's file has.
+		importedUser := func(r *realm, name string) *user {
 			return &user{userRef{realm: r.name}, r, name}
 		}
-		// logins declares a realm with users, and a scenario in which each of them signs in.
-		logins := func(prefix string, file object, list ...object) *realm {
-			r := g.realm(realmFile(merge(file, users(list...)),
+		// addLogins adds a realm with users, and for each user a scenario in which the user signs
+		// in.
+		addLogins := func(prefix string, file object, list ...object) *realm {
+			r := suite.addRealm(realmFile(merge(file, users(list...)),
 				object{"clientId": "bare", "secret": "bare-secret"},
 				object{"clientId": "barest", "redirectUris": []string{callback}}))
 			for _, u := range list {
 				name := u["username"].(string)
-				g.scenario(prefix+name, func(s *scenario) {
-					resp := s.token(r, passwordGrant(imported(r, name), "scope", "openid"))
-					s.outcome("login", resp)
+				suite.add(prefix+name, func(s *scenario) {
+					resp := s.token(r, passwordGrant(importedUser(r, name), "scope", "openid"))
+					s.recordOutcome("login", resp)
 					if resp.status == 200 {
-						s.showClaims(resp, "access_token", "preferred_username", "aud",
+						s.recordClaims(resp, "access_token", "preferred_username", "aud",
 							"realm_access", "resource_access", "groups", "scope")
 					}
 				})
 			}
 			return r
 		}
-		id := "6f0e5a52-0000-4c1b-9f62-" + randomHex(12) // unique in the whole server
-		r := logins("user: ", nil,
-			userFile("usual", nil), userFile("In-Upper-Case", nil), userFile("ab", nil),
-			userFile("without-enabled", object{"enabled": nil}),
-			userFile("without-roles", object{"realmRoles": nil}),
-			userFile("with-a-temporary-password",
+		// An ID must be unique in the whole server.
+		userID := "6f0e5a52-0000-4c1b-9f62-" + randomHex(12)
+		r := addLogins("user: ", nil,
+			userRep("usual", nil), userRep("In-Upper-Case", nil), userRep("ab", nil),
+			userRep("without-enabled", object{"enabled": nil}),
+			userRep("without-roles", object{"realmRoles": nil}),
+			userRep("with-a-temporary-password",
 				object{
 					"credentials": []object{{"type": "password", "value": "secret",
 						"temporary": true}},
 				}),
-			userFile("with-a-required-action",
+			userRep("with-a-required-action",
 				object{"requiredActions": []string{"UPDATE_PASSWORD"}}),
-			userFile("without-email", object{"email": nil}),
-			userFile("with-a-bad-email", object{"email": "nope"}),
-			userFile("without-first-name", object{"firstName": nil}),
-			userFile("without-last-name", object{"lastName": nil}),
-			userFile("with-unknown-roles", object{
+			userRep("without-email", object{"email": nil}),
+			userRep("with-a-bad-email", object{"email": "nope"}),
+			userRep("without-first-name", object{"firstName": nil}),
+			userRep("without-last-name", object{"lastName": nil}),
+			userRep("with-unknown-roles", object{
 				"realmRoles":  []string{"default-roles-{realm}", "no-such-role"},
 				"clientRoles": object{"api": []string{"no-such-role"}, "spa": []string{"another"}},
 			}),
-			userFile("with-an-id", object{"id": id}),
+			userRep("with-an-id", object{"id": userID}),
 		)
-		logins("no required actions: ", object{"requiredActions": []object{}},
-			userFile("without-names", object{"email": nil, "firstName": nil, "lastName": nil}))
-		logins("VERIFY_PROFILE is off: ", object{"requiredActions": []object{
+		addLogins("no required actions: ", object{"requiredActions": []object{}},
+			userRep("without-names", object{"email": nil, "firstName": nil, "lastName": nil}))
+		addLogins("VERIFY_PROFILE is off: ", object{"requiredActions": []object{
 			{"alias": "VERIFY_PROFILE", "name": "Verify Profile", "providerId": "VERIFY_PROFILE", "enabled": false, "defaultAction": false, "priority": 100, "config": object{}},
-		}}, userFile("without-names", object{"email": nil, "firstName": nil, "lastName": nil}))
-		groupRealm := logins("groups and a default role: ", object{
+		}}, userRep("without-names", object{"email": nil, "firstName": nil, "lastName": nil}))
+		groupRealm := addLogins("groups and a default role: ", object{
 			"groups":        []object{{"name": "staff", "subGroups": []object{{"name": "leads"}}}},
 			"defaultGroups": []string{"/staff"},
-			"clients": []object{clientFile("api",
+			"clients": []object{clientRep("api",
 				object{
-					"protocolMappers": []object{mapperFile("groups", "oidc-group-membership-mapper",
+					"protocolMappers": []object{mapperRep("groups", "oidc-group-membership-mapper",
 						merge(allTargets, object{"claim.name": "groups", "full.path": "true"}))},
 				})},
 			"defaultRole": object{"name": "default-roles-{realm}", "composite": true},
 			"roles": object{"realm": []object{
 				{"name": "member"}, {"name": "default-roles-{realm}", "composite": true, "composites": object{"realm": []string{"member"}}},
 			}},
-		}, userFile("of-the-file", object{"groups": []string{"/staff/leads"}}),
-			userFile("of-the-file-without-groups", nil))
-		g.scenario("groups and a default role: added later", func(s *scenario) {
-			s.showClaims(s.login(s.user(groupRealm, nil)), "access_token", "groups", "realm_access")
+		}, userRep("of-the-file", object{"groups": []string{"/staff/leads"}}),
+			userRep("of-the-file-without-groups", nil))
+		suite.add("groups and a default role: added later", func(s *scenario) {
+			s.recordClaims(s.login(s.addUser(groupRealm, nil)), "access_token", "groups",
+				"realm_access")
 		})
-		g.scenario("offline access without default roles", func(s *scenario) {
-			s.outcome("login",
+		suite.add("offline access without default roles", func(s *scenario) {
+			s.recordOutcome("login",
 				s.token(r,
-					passwordGrant(imported(r, "without-roles"), "scope", "offline_access")))
+					passwordGrant(importedUser(r, "without-roles"), "scope", "offline_access")))
 		})
-		g.scenario("user ID", func(s *scenario) {
-			s.placeholder("{given id}", id)
-			s.showClaims(s.login(imported(r, "with-an-id")), "access_token", "sub")
+		suite.add("user ID", func(s *scenario) {
+			s.addPlaceholder("{given id}", userID)
+			s.recordClaims(s.login(importedUser(r, "with-an-id")), "access_token", "sub")
 		})
-		g.scenario("client without flags", func(s *scenario) {
-			u := s.user(r, nil)
-			s.outcome("password grant",
+		suite.add("client without flags", func(s *scenario) {
+			u := s.addUser(r, nil)
+			s.recordOutcome("password grant",
 				s.token(r,
 					passwordGrant(u, credsOf("bare")...)))
-			s.outcome("client credentials",
-				s.token(r, with(secretOf("bare"), "grant_type", "client_credentials")))
-			s.outcome("without its secret",
+			s.recordOutcome("client credentials",
+				s.token(r, withParams(credsForm("bare"), "grant_type", "client_credentials")))
+			s.recordOutcome("without its secret",
 				s.token(r, form("client_id", "barest", "grant_type", "client_credentials")))
-			s.outcome("code flow", s.browser().open(r.authURL("client_id", "barest")))
+			s.recordOutcome("code flow", s.newBrowser().open(r.authURL("client_id", "barest")))
 		})
-		g.scenario("realm without enabled", func(s *scenario) {
-			r := s.realm(realmFile(object{"enabled": nil}))
-			s.outcome("token", s.token(r, secretOf("api")))
+		suite.add("realm without enabled", func(s *scenario) {
+			r := s.importRealm(realmFile(object{"enabled": nil}))
+			s.recordOutcome("token", s.token(r, credsForm("api")))
 		})
-		g.scenario("attributes not in the profile", func(s *scenario) {
+		suite.add("attributes not in the profile", func(s *scenario) {
 			attributes := object{"text": []string{"a text"}, "phoneNumber": []string{"+44"},
 				"locale": []string{"en"}}
-			mapper := mapperFile("text", "oidc-usermodel-attribute-mapper",
+			mapper := mapperRep("text", "oidc-usermodel-attribute-mapper",
 				merge(allTargets,
 					object{"claim.name": "text", "user.attribute": "text",
 						"jsonType.label": "String"}))
 			for _, profile := range []object{nil, unmanagedAttributes()} {
-				r := s.realm(
+				r := s.importRealm(
 					realmFile(merge(profile,
-						users(userFile("ann", object{"attributes": attributes}))),
-						clientFile("mapped", object{"protocolMappers": []object{mapper}})))
-				for _, u := range []*user{imported(r, "ann"),
-					s.user(r, object{"attributes": attributes})} {
-					s.showClaims(s.login(u, "client_id", "mapped", "client_secret", "mapped-secret",
+						users(userRep("ann", object{"attributes": attributes}))),
+						clientRep("mapped", object{"protocolMappers": []object{mapper}})))
+				for _, u := range []*user{importedUser(r, "ann"),
+					s.addUser(r, object{"attributes": attributes})} {
+					s.recordClaims(s.login(u, "client_id", "mapped", "client_secret",
+						"mapped-secret",
 						"scope", "openid phone"), "access_token", "text", "phone_number", "locale")
 				}
 			}
 		})
-		g.scenario("service account listed", func(s *scenario) {
-			r := s.realm(realmFile(object{
+		suite.add("service account listed", func(s *scenario) {
+			r := s.importRealm(realmFile(object{
 				"roles": object{"realm": []object{{"name": "worker"}}},
 				"users": []object{{"username": "service-account-service", "enabled": true,
 					"serviceAccountClientId": "service", "realmRoles": []string{"worker"}}},
 			}))
-			show := func() {
+			recordGrant := func() {
 				resp := s.token(r,
-					with(secretOf("service"), "grant_type", "client_credentials")).ok()
-				s.showClaims(resp, "access_token", "aud", "client_id", "clientHost",
+					withParams(credsForm("service"), "grant_type", "client_credentials")).mustOK()
+				s.recordClaims(resp, "access_token", "aud", "client_id", "clientHost",
 					"clientAddress", "preferred_username", "realm_access", "resource_access",
 					"scope")
 			}
-			show()
+			recordGrant()
 			r.patchClient(s, "service", object{"description": "changed"})
-			show()
+			recordGrant()
 		})
 
-		importFile := func(name string, file object) {
-			g.scenario(name, func(s *scenario) {
-				_, err := s.tryRealm(realmFile(file))
+		addImport := func(name string, file object) {
+			suite.add(name, func(s *scenario) {
+				_, err := s.tryImport(realmFile(file))
 				if err != nil && !errors.As(err, new(*importError)) {
 					s.Fatal(err)
 				}
@@ -160,22 +164,22 @@ func TestImport(t *testing.T) {
 			})
 		}
 		clients := func(list ...object) object { return object{"clients": list} }
-		importFile("unknown client in clientRoles",
-			users(userFile("ann", object{"clientRoles": object{"nobody": []string{"reader"}}})))
-		importFile("unknown group", users(userFile("ann", object{"groups": []string{"/nowhere"}})))
-		importFile("password violates the policy",
-			merge(users(userFile("ann", nil)), object{"passwordPolicy": "length(8)"}))
-		importFile("unknown member", object{"colour": "blue"})
-		importFile("duplicate e-mail",
-			users(userFile("ann", nil), userFile("bob", object{"email": "ann@example.com"})))
-		importFile("duplicate client ID", clients(clientFile("api", nil), clientFile("api", nil)))
-		importFile("bad redirect URI",
-			clients(clientFile("api", object{"redirectUris": []string{"not a uri"}})))
-		importFile("unknown default scope and role, redirect URI of any host", merge(
-			users(userFile("ann", object{"realmRoles": []string{"no-such-role"}})),
+		addImport("unknown client in clientRoles",
+			users(userRep("ann", object{"clientRoles": object{"nobody": []string{"reader"}}})))
+		addImport("unknown group", users(userRep("ann", object{"groups": []string{"/nowhere"}})))
+		addImport("password violates the policy",
+			merge(users(userRep("ann", nil)), object{"passwordPolicy": "length(8)"}))
+		addImport("unknown member", object{"colour": "blue"})
+		addImport("duplicate e-mail",
+			users(userRep("ann", nil), userRep("bob", object{"email": "ann@example.com"})))
+		addImport("duplicate client ID", clients(clientRep("api", nil), clientRep("api", nil)))
+		addImport("bad redirect URI",
+			clients(clientRep("api", object{"redirectUris": []string{"not a uri"}})))
+		addImport("unknown default scope and role, redirect URI of any host", merge(
+			users(userRep("ann", object{"realmRoles": []string{"no-such-role"}})),
 			clients(
-				clientFile("scoped", object{"defaultClientScopes": []string{"no-such-scope"}}),
-				clientFile("redirected", object{"redirectUris": []string{"http://*"}}),
+				clientRep("scoped", object{"defaultClientScopes": []string{"no-such-scope"}}),
+				clientRep("redirected", object{"redirectUris": []string{"http://*"}}),
 			)))
 	})
 }
@@ -190,44 +194,44 @@ func randomHex(n int) string {
 // TestImport_scopes records that a realm whose file lists client scopes gets no other client
 // scopes, and that a client that lists its default scopes gets no other default scopes.
 func TestImport_scopes(t *testing.T) {
-	run(t, "import-scopes", func(g *group) {
+	run(t, "import-scopes", func(suite *testSuite) {
 		tenant := object{"name": "tenant", "protocol": "openid-connect",
 			"protocolMappers": []object{
-				mapperFile("tenant", "oidc-hardcoded-claim-mapper",
+				mapperRep("tenant", "oidc-hardcoded-claim-mapper",
 					merge(allTargets,
 						object{"claim.name": "tenant", "claim.value": "acme",
 							"jsonType.label": "String"})),
 			}}
-		scopes := func(name string, file object, requested []string, client string) {
-			r := g.realm(file)
-			g.scenario(name, func(s *scenario) {
-				u := s.user(r, nil)
+		addScopes := func(name string, file object, requestedScopes []string, client string) {
+			r := suite.addRealm(file)
+			suite.add(name, func(s *scenario) {
+				u := s.addUser(r, nil)
 				resp := s.login(u, credsOf(client)...)
-				s.showFields(resp, "scope")
+				s.recordFields(resp, "scope")
 				for _, token := range []string{"access_token", "id_token", "refresh_token"} {
 					s.note("%s: %v", token, sortedKeys(resp.claims(token)))
 				}
-				s.showClaims(resp, "access_token", "scope", "tenant")
-				s.showClaims(resp, "refresh_token", "scope")
-				s.showBody(s.get(r.oidc("/userinfo"), "Authorization",
+				s.recordClaims(resp, "access_token", "scope", "tenant")
+				s.recordClaims(resp, "refresh_token", "scope")
+				s.recordBody(s.get(r.oidc("/userinfo"), "Authorization",
 					"Bearer "+resp.field("access_token")))
-				for _, scope := range requested {
-					s.outcome("scope="+scope,
+				for _, scope := range requestedScopes {
+					s.recordOutcome("scope="+scope,
 						s.token(r,
 							passwordGrant(u, "client_id", client, "client_secret", client+"-secret",
 								"scope", scope)))
 				}
-				var supported []string
+				var supportedScopes []string
 				list, _ := s.get(r.url("/.well-known/openid-configuration")).value(
 					"scopes_supported").([]any)
-				for _, s := range list {
-					supported = append(supported, asString(s))
+				for _, scope := range list {
+					supportedScopes = append(supportedScopes, asString(scope))
 				}
-				slices.Sort(supported)
-				s.note("scopes_supported: %v", supported)
+				slices.Sort(supportedScopes)
+				s.note("scopes_supported: %v", supportedScopes)
 			})
 		}
-		requested := []string{"profile", "phone", "tenant", "billing", "offline_access"}
+		requestedScopes := []string{"profile", "phone", "tenant", "billing", "offline_access"}
 		files := map[string]object{
 			"one scope":                      {"clientScopes": []object{tenant}},
 			"one scope, of an older release": {"clientScopes": []object{tenant}, "keycloakVersion": "24.0.0"},
@@ -239,19 +243,19 @@ func TestImport_scopes(t *testing.T) {
 			},
 		}
 		for _, name := range sortedKeys(files) {
-			scopes(name, realmFile(files[name]), requested, "api")
+			addScopes(name, realmFile(files[name]), requestedScopes, "api")
 		}
-		perClient := realmFile(nil,
-			clientFile("default-scopes",
+		clientScopesFile := realmFile(nil,
+			clientRep("default-scopes",
 				object{"defaultClientScopes": []string{"profile", "email"}}),
-			clientFile("default-scopes-one-unknown",
+			clientRep("default-scopes-one-unknown",
 				object{"defaultClientScopes": []string{"basic", "no-such-scope"}}),
-			clientFile("optional-scopes", object{"optionalClientScopes": []string{"phone"}}),
-			clientFile("no-default-scopes", object{"defaultClientScopes": []string{}}),
+			clientRep("optional-scopes", object{"optionalClientScopes": []string{"phone"}}),
+			clientRep("no-default-scopes", object{"defaultClientScopes": []string{}}),
 		)
 		for _, client := range []string{"default-scopes", "default-scopes-one-unknown",
 			"optional-scopes", "no-default-scopes"} {
-			scopes("client's "+client, perClient, requested, client)
+			addScopes("client's "+client, clientScopesFile, requestedScopes, client)
 		}
 	})
 }

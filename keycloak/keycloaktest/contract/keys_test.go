@@ -7,137 +7,140 @@ import (
 
 // TestKeys records which tokens stay valid after keys are added, disabled and removed.
 func TestKeys(t *testing.T) {
-	run(t, "keys", func(g *group) {
+	run(t, "keys", func(suite *testSuite) {
 		file := realmFile(nil,
-			clientFile("server", object{"protocolMappers": []object{audienceMapper("server")}}))
+			clientRep("server", object{"protocolMappers": []object{audienceMapper("server")}}))
 		creds := credsOf("server")
 		newerKey := keyProvider{name: "newer", provider: "rsa-generated",
 			config: map[string]string{"priority": "200"}}
-		// showTokens records which requests still accept the tokens, and which key signs new
-		// tokens.
-		showTokens := func(s *scenario, r *realm, tokens response) {
-			s.outcome("userinfo", s.userinfo(r, tokens))
-			s.outcomeActive("introspection",
+		// recordTokens records which requests still accept the tokens, and whether the same keys
+		// sign new tokens.
+		recordTokens := func(s *scenario, r *realm, tokens response) {
+			s.recordOutcome("userinfo", s.userinfo(r, tokens))
+			s.recordActive("introspection",
 				s.introspect(r, "server", tokens.field("access_token")))
 			next := s.refresh(r, tokens, creds...)
-			s.outcome("refresh", next)
+			s.recordOutcome("refresh", next)
 			if next.status == 200 {
-				s.note("signed by the same key: %t", keyOf(next) == keyOf(tokens))
+				s.note("signed by the same key: %t",
+					kidOf(next.field("access_token")) == kidOf(tokens.field("access_token")))
 				s.note("the refresh token by the same key: %t",
-					keyOfToken(next, "refresh_token") == keyOfToken(tokens, "refresh_token"))
-				s.outcome("userinfo with the next", s.userinfo(r, next))
+					kidOf(next.field("refresh_token")) == kidOf(tokens.field("refresh_token")))
+				s.recordOutcome("userinfo with the next", s.userinfo(r, next))
 			}
 		}
-		g.scenario("newer key", func(s *scenario) {
-			r := s.realm(file)
-			tokens := s.login(s.user(r, nil), creds...)
+		suite.add("newer key", func(s *scenario) {
+			r := s.importRealm(file)
+			tokens := s.login(s.addUser(r, nil), creds...)
 			before := s.get(r.url("")).field("public_key")
 			s.addKey(r, newerKey)
-			s.show(s.get(r.oidc("/certs")))
+			s.record(s.get(r.oidc("/certs")))
 			s.note("realm info has the same key: %t",
 				s.get(r.url("")).field("public_key") == before)
-			showTokens(s, r, tokens)
+			recordTokens(s, r, tokens)
 		})
-		g.scenario("key of lower priority", func(s *scenario) {
-			r := s.realm(file)
-			tokens := s.login(s.user(r, nil), creds...)
+		suite.add("key of lower priority", func(s *scenario) {
+			r := s.importRealm(file)
+			tokens := s.login(s.addUser(r, nil), creds...)
 			s.addKey(r,
 				keyProvider{name: "older", provider: "rsa-generated",
 					config: map[string]string{"priority": "1"}})
-			s.showKeys(r)
-			showTokens(s, r, tokens)
+			s.recordKeys(r)
+			recordTokens(s, r, tokens)
 		})
-		replaceKey := func(name string, end func(s *scenario, r *realm, old keyProvider)) {
-			g.scenario(name, func(s *scenario) {
-				r := s.realm(file)
-				tokens := s.login(s.user(r, nil), creds...)
-				old := s.keyProvider(r, "given")
+		addReplacedKey := func(name string,
+			retire func(s *scenario, r *realm, oldKey keyProvider)) {
+			suite.add(name, func(s *scenario) {
+				r := s.importRealm(file)
+				tokens := s.login(s.addUser(r, nil), creds...)
+				oldKey := s.keyProvider(r, "given")
 				s.addKey(r, newerKey)
-				end(s, r, old)
-				s.showKeys(r)
-				showTokens(s, r, tokens)
+				retire(s, r, oldKey)
+				s.recordKeys(r)
+				recordTokens(s, r, tokens)
 			})
 		}
-		replaceKey("old key is passive", func(s *scenario, r *realm, old keyProvider) {
-			old.config = map[string]string{"active": "false"}
-			s.must(s.kc.patchKeyProvider(r.name, old))
+		addReplacedKey("old key is passive", func(s *scenario, r *realm, oldKey keyProvider) {
+			oldKey.config = map[string]string{"active": "false"}
+			s.must(s.kc.patchKeyProvider(r.name, oldKey))
 		})
-		replaceKey("old key is disabled", func(s *scenario, r *realm, old keyProvider) {
-			old.config = map[string]string{"enabled": "false"}
-			s.must(s.kc.patchKeyProvider(r.name, old))
+		addReplacedKey("old key is disabled", func(s *scenario, r *realm, oldKey keyProvider) {
+			oldKey.config = map[string]string{"enabled": "false"}
+			s.must(s.kc.patchKeyProvider(r.name, oldKey))
 		})
-		replaceKey("old key is removed", func(s *scenario, r *realm, old keyProvider) {
-			s.must(s.kc.removeKeyProvider(r.name, old.id))
+		addReplacedKey("old key is removed", func(s *scenario, r *realm, oldKey keyProvider) {
+			s.must(s.kc.removeKeyProvider(r.name, oldKey.id))
 		})
-		g.scenario("last key is removed", func(s *scenario) {
-			r := s.realm(file)
-			tokens := s.login(s.user(r, nil), creds...)
+		suite.add("last key is removed", func(s *scenario) {
+			r := s.importRealm(file)
+			tokens := s.login(s.addUser(r, nil), creds...)
 			s.must(s.kc.removeKeyProvider(r.name, s.keyProvider(r, "given").id))
-			showTokens(s, r, tokens)
-			s.showKeys(r)
+			recordTokens(s, r, tokens)
+			s.recordKeys(r)
 		})
-		g.scenario("hint signed by a removed key", func(s *scenario) {
-			r := s.realm(file)
-			tokens := s.login(s.user(r, nil), creds...)
+		suite.add("hint signed by a removed key", func(s *scenario) {
+			r := s.importRealm(file)
+			tokens := s.login(s.addUser(r, nil), creds...)
 			s.addKey(r, newerKey)
 			s.must(s.kc.removeKeyProvider(r.name, s.keyProvider(r, "given").id))
-			s.showFinal(s.browser().open(r.logoutURL("id_token_hint", tokens.field("id_token"))))
+			s.recordFinal(s.newBrowser().open(r.logoutURL("id_token_hint",
+				tokens.field("id_token"))))
 		})
-		g.scenario("HMAC key is removed", func(s *scenario) {
-			r := s.realm(file)
-			u := s.user(r, nil)
-			b := s.browser()
+		suite.add("HMAC key is removed", func(s *scenario) {
+			r := s.importRealm(file)
+			u := s.addUser(r, nil)
+			b := s.newBrowser()
 			code := b.login(u, "client_id", "server").redirectQuery().Get("code")
-			tokens := s.token(r, codeGrant(code, creds...)).ok()
+			tokens := s.token(r, codeGrant(code, creds...)).mustOK()
 			s.must(s.kc.removeKeyProvider(r.name, s.keyProvider(r, "hmac-generated-hs512").id))
-			s.show(s.refresh(r, tokens, creds...))
-			s.outcome("userinfo", s.userinfo(r, tokens))
-			s.outcome("logout", s.logout(r, tokens.field("refresh_token"), creds...))
-			s.outcomeActive("introspection of the refresh token",
+			s.record(s.refresh(r, tokens, creds...))
+			s.recordOutcome("userinfo", s.userinfo(r, tokens))
+			s.recordOutcome("logout", s.logout(r, tokens.field("refresh_token"), creds...))
+			s.recordActive("introspection of the refresh token",
 				s.introspect(r, "server", tokens.field("refresh_token"), "token_type_hint",
 					"refresh_token"))
-			s.showFinal(b.open(r.authURL("prompt", "none")))
+			s.recordFinal(b.open(r.authURL("prompt", "none")))
 			next := s.login(u, creds...)
-			s.outcome("refresh of a new login", s.refresh(r, next, creds...))
-			s.showProviders(r)
+			s.recordOutcome("refresh of a new login", s.refresh(r, next, creds...))
+			s.recordProviders(r)
 		})
-		g.scenario("newer HMAC key", func(s *scenario) {
-			r := s.realm(file)
-			tokens := s.login(s.user(r, nil), creds...)
+		suite.add("newer HMAC key", func(s *scenario) {
+			r := s.importRealm(file)
+			tokens := s.login(s.addUser(r, nil), creds...)
 			s.addKey(r,
 				keyProvider{name: "newer", provider: "hmac-generated",
 					config: map[string]string{"priority": "200", "algorithm": "HS512"}})
-			showTokens(s, r, tokens)
+			recordTokens(s, r, tokens)
 		})
-		for _, key := range []struct{ alg, provider, setting, value string }{
+		for _, row := range []struct{ alg, provider, setting, value string }{
 			{"ES256", "ecdsa-generated", "ecdsaEllipticCurveKey", "P-256"},
 			{"EdDSA", "eddsa-generated", "eddsaEllipticCurveKey", "Ed25519"},
 			{"PS256", "rsa-generated", "algorithm", "PS256"},
 		} {
-			g.scenario("client that wants "+key.alg, func(s *scenario) {
-				r := s.realm(file)
-				u := s.user(r, nil)
+			suite.add("client that wants "+row.alg, func(s *scenario) {
+				r := s.importRealm(file)
+				u := s.addUser(r, nil)
 				s.addKey(r,
-					keyProvider{name: "curve", provider: key.provider,
-						config: map[string]string{"priority": "200", key.setting: key.value}})
+					keyProvider{name: "curve", provider: row.provider,
+						config: map[string]string{"priority": "200", row.setting: row.value}})
 				r.patchClient(s, "server",
-					object{"attributes": object{"access.token.signed.response.alg": key.alg}})
-				s.show(s.get(r.oidc("/certs")))
+					object{"attributes": object{"access.token.signed.response.alg": row.alg}})
+				s.record(s.get(r.oidc("/certs")))
 				tokens := s.login(u, creds...)
 				s.note("access token %s, ID token %s", algorithmOf(tokens, "access_token"),
 					algorithmOf(tokens, "id_token"))
 				s.note("access token %s", s.describeSignatureOf(tokens, "access_token"))
-				showTokens(s, r, tokens)
+				recordTokens(s, r, tokens)
 			})
 		}
-		g.scenario("client that wants ES256, without a key for it", func(s *scenario) {
-			r := s.realm(file)
+		suite.add("client that wants ES256, without a key for it", func(s *scenario) {
+			r := s.importRealm(file)
 			r.patchClient(s, "server",
 				object{"attributes": object{"access.token.signed.response.alg": "ES256"}})
-			tokens := s.login(s.user(r, nil), creds...)
+			tokens := s.login(s.addUser(r, nil), creds...)
 			s.note("access token %s %s", algorithmOf(tokens, "access_token"),
 				s.describeSignatureOf(tokens, "access_token"))
-			s.showProviders(r)
+			s.recordProviders(r)
 		})
 	})
 }
@@ -161,8 +164,8 @@ func (s *scenario) keyProvider(r *realm, name string) keyProvider {
 	return providers[i]
 }
 
-// showProviders records the names of the realm's key providers.
-func (s *scenario) showProviders(r *realm) {
+// recordProviders records the types and the names of the realm's key providers.
+func (s *scenario) recordProviders(r *realm) {
 	s.Helper()
 	providers, err := s.kc.keyProviders(r.name)
 	s.must(err)
@@ -174,23 +177,14 @@ func (s *scenario) showProviders(r *realm) {
 	s.note("key providers: %q", names)
 }
 
-// showKeys records the use and the algorithm of the published keys.
-func (s *scenario) showKeys(r *realm) {
+// recordKeys records the use and the algorithm of each published key.
+func (s *scenario) recordKeys(r *realm) {
 	var keys []string
 	for _, k := range s.publishedKeys(r.url("")) {
 		keys = append(keys, k.Use+" "+k.Alg)
 	}
 	slices.Sort(keys)
 	s.note("published: %q", keys)
-}
-
-// keyOf returns the ID of the key that signed the access token of a response.
-func keyOf(tokens response) string { return keyOfToken(tokens, "access_token") }
-
-// keyOfToken returns the ID of the key that signed the token in this field of a response.
-func keyOfToken(tokens response, name string) string {
-	decoded, _ := decodeToken(tokens.field(name))
-	return decoded.kid
 }
 
 // algorithmOf returns the signature algorithm of the token in this field of a response.

@@ -7,29 +7,29 @@ import (
 
 // TestLifespans records the lifespans of tokens and sessions.
 func TestLifespans(t *testing.T) {
-	run(t, "lifespans", func(g *group) {
+	run(t, "lifespans", func(suite *testSuite) {
 		creds := credsOf("app")
-		lifespanRows(g, creds)
-		// The Admin API rejects these settings, but an import accepts them.
+		addLifespanRows(suite, creds)
+		// The Admin API rejects client sessions that outlast the session; an import accepts them.
 		for _, setting := range []string{"clientSessionIdleTimeout", "clientSessionMaxLifespan"} {
-			g.scenario(setting+" longer than the session's", func(s *scenario) {
-				r := s.realm(
+			suite.add(setting+" longer than the session's", func(s *scenario) {
+				r := s.importRealm(
 					realmFile(object{"ssoSessionIdleTimeout": 100, "ssoSessionMaxLifespan": 200,
-						setting: 9000}, clientFile("app", nil)))
-				s.showLifespans("login", s.login(s.user(r, nil), creds...))
+						setting: 9000}, clientRep("app", nil)))
+				s.recordLifespans("login", s.login(s.addUser(r, nil), creds...))
 			})
 		}
-		lifespanEnds(g, creds)
-		lifespanChanges(g, creds)
+		addLifespanEnds(suite, creds)
+		addLifespanChanges(suite, creds)
 	})
 }
 
-// lifespanRows declares a scenario that records the lifespans of tokens for each row of settings.
-// All rows share one realm, because importing a realm for each row would take seconds.
-func lifespanRows(g *group, creds []string) {
-	g.scenario("settings and tokens", func(s *scenario) {
-		r := s.realm(realmFile(nil, clientFile("app", object{"serviceAccountsEnabled": true})))
-		u := s.user(r, nil)
+// addLifespanRows adds one scenario, which records the lifespans of tokens for each row of
+// settings. All rows share one realm, because importing a realm for each row would take seconds.
+func addLifespanRows(suite *testSuite, creds []string) {
+	suite.add("settings and tokens", func(s *scenario) {
+		r := s.importRealm(realmFile(nil, clientRep("app", object{"serviceAccountsEnabled": true})))
+		u := s.addUser(r, nil)
 		maxLifespan := object{
 			"offlineSessionMaxLifespanEnabled": true, "offlineSessionMaxLifespan": 5000,
 		}
@@ -97,12 +97,13 @@ func lifespanRows(g *group, creds []string) {
 			}, row.client)})
 			s.note("%s", row.name)
 			s.resetStart()
-			s.showLifespans("  login", s.login(u, creds...))
+			s.recordLifespans("  login", s.login(u, creds...))
 			s.resetStart()
-			s.showLifespans("  with offline_access",
+			s.recordLifespans("  with offline_access",
 				s.login(u, append(creds, "scope", "openid offline_access")...))
 			s.resetStart()
-			service := s.token(r, with(secretOf("app"), "grant_type", "client_credentials")).ok()
+			service := s.token(r, withParams(credsForm("app"), "grant_type",
+				"client_credentials")).mustOK()
 			s.note("  service account: expires_in %s",
 				s.render("expires_in", service.value("expires_in"), timing{window: service.window},
 					""))
@@ -110,9 +111,9 @@ func lifespanRows(g *group, creds []string) {
 	})
 }
 
-// showLifespans records the lifespans of a response's tokens, from the response's fields and from
+// recordLifespans records the lifespans of a response's tokens, from the response's fields and from
 // the tokens' claims.
-func (s *scenario) showLifespans(step string, tokens response) {
+func (s *scenario) recordLifespans(step string, tokens response) {
 	s.Helper()
 	lifespan := func(name string) any {
 		claims := tokens.claims(name)
@@ -131,33 +132,37 @@ func (s *scenario) showLifespans(step string, tokens response) {
 		lifespan("refresh_token"))
 }
 
-// lifespanEnds declares scenarios in which a session or a token expires.
-func lifespanEnds(g *group, creds []string) {
+// addLifespanEnds adds scenarios in which a session or a token expires.
+func addLifespanEnds(suite *testSuite, creds []string) {
 	const lifespan = 14 * time.Second
-	const expiry = lifespan + 1500*time.Millisecond // Keycloak counts whole seconds
-	idleRealm := g.realm(realmFile(object{"ssoSessionIdleTimeout": 14}, clientFile("app", nil)))
-	maxRealm := g.realm(realmFile(object{"ssoSessionMaxLifespan": 14}, clientFile("app", nil)))
-	clientIdleRealm := g.realm(realmFile(nil,
-		clientFile("app", object{"attributes": object{"client.session.idle.timeout": "14"}})))
-	showExpired := func(s *scenario, r *realm, b *browser, tokens response) {
-		s.outcome("userinfo", s.userinfo(r, tokens))
-		s.outcome("refresh", s.refresh(r, tokens, creds...))
-		s.outcome("logout", s.logout(r, tokens.field("refresh_token"), creds...))
-		s.showFinal(b.open(r.authURL("prompt", "none")))
+	const expiry = lifespan + 1500*time.Millisecond // more, because Keycloak counts whole seconds
+	idleRealm := suite.addRealm(realmFile(object{"ssoSessionIdleTimeout": 14},
+		clientRep("app", nil)))
+	maxRealm := suite.addRealm(realmFile(object{"ssoSessionMaxLifespan": 14},
+		clientRep("app", nil)))
+	clientIdleRealm := suite.addRealm(realmFile(nil,
+		clientRep("app", object{"attributes": object{"client.session.idle.timeout": "14"}})))
+	recordExpired := func(s *scenario, r *realm, b *browser, tokens response) {
+		s.recordOutcome("userinfo", s.userinfo(r, tokens))
+		s.recordOutcome("refresh", s.refresh(r, tokens, creds...))
+		s.recordOutcome("logout", s.logout(r, tokens.field("refresh_token"), creds...))
+		s.recordFinal(b.open(r.authURL("prompt", "none")))
 	}
 	codeLogin := func(s *scenario, r *realm) (*browser, response) {
-		b := s.browser()
+		b := s.newBrowser()
 		return b, s.token(r,
-			codeGrant(b.login(s.user(r, nil), "client_id", "app").redirectQuery().Get("code"),
-				creds...)).ok()
+			codeGrant(b.login(s.addUser(r, nil), "client_id", "app").redirectQuery().Get("code"),
+				creds...)).mustOK()
 	}
-	offlineRealm := func(setting object, attributes object) *realm {
-		return g.realm(realmFile(setting, clientFile("app", object{"attributes": attributes})))
+	addOfflineRealm := func(setting object, attributes object) *realm {
+		return suite.addRealm(realmFile(setting, clientRep("app",
+			object{"attributes": attributes})))
 	}
-	offlineIdleRealm := offlineRealm(object{"offlineSessionIdleTimeout": 14}, nil)
-	offlineClientIdleRealm := offlineRealm(nil, object{"client.offline.session.idle.timeout": "14"})
-	offlineClientMaxRealm := offlineRealm(nil, object{"client.offline.session.max.lifespan": "14"})
-	offlineRealmClientIdleRealm := offlineRealm(object{"clientOfflineSessionIdleTimeout": 14}, nil)
+	offlineIdleRealm := addOfflineRealm(object{"offlineSessionIdleTimeout": 14}, nil)
+	offlineClientIdleRealm := addOfflineRealm(nil, object{"client.offline.session.idle.timeout": "14"})
+	offlineClientMaxRealm := addOfflineRealm(nil, object{"client.offline.session.max.lifespan": "14"})
+	offlineRealmClientIdleRealm := addOfflineRealm(object{"clientOfflineSessionIdleTimeout": 14},
+		nil)
 	for _, row := range []struct {
 		name  string
 		realm *realm
@@ -167,26 +172,27 @@ func lifespanEnds(g *group, creds []string) {
 		{"offline client session max lifespan", offlineClientMaxRealm},
 		{"offline client session idle timeout of the realm", offlineRealmClientIdleRealm},
 	} {
-		g.scenario(row.name, func(s *scenario) {
+		suite.add(row.name, func(s *scenario) {
 			r := row.realm
-			done := s.deadline(lifespan - time.Second)
-			u := s.user(r, nil)
+			done := s.setDeadline(lifespan - time.Second)
+			u := s.addUser(r, nil)
 			tokens := s.login(u, append(creds, "scope", "openid offline_access")...)
-			s.outcome("at once", s.refresh(r, tokens, creds...))
+			s.recordOutcome("at once", s.refresh(r, tokens, creds...))
 			done()
 			s.wait(expiry)
-			s.outcome("userinfo", s.userinfo(r, tokens))
-			s.outcome("refresh", s.refresh(r, tokens, creds...))
+			s.recordOutcome("userinfo", s.userinfo(r, tokens))
+			s.recordOutcome("refresh", s.refresh(r, tokens, creds...))
 		})
 	}
-	// atSecond sends requests one second before the end of the lifespan, at its end, and one second
-	// after it.
-	atSecond := func(name string, r *realm, send func(s *scenario, tokens response, step string)) {
-		g.scenario(name, func(s *scenario) {
-			u := s.user(r, nil)
+	// addAroundEnd adds a scenario that sends requests one second before the end of the lifespan,
+	// at its end, and one second after its end.
+	addAroundEnd := func(name string, r *realm,
+		send func(s *scenario, tokens response, step string)) {
+		suite.add(name, func(s *scenario) {
+			u := s.addUser(r, nil)
 			// Sign in within one second: Keycloak stamps the session after the token.
 			s.waitUntil(s.kc.now().Truncate(time.Second).Add(time.Second))
-			done := s.deadline(900 * time.Millisecond)
+			done := s.setDeadline(900 * time.Millisecond)
 			tokens := s.login(u, creds...)
 			done()
 			end := s.claimTime(tokens.claims("access_token")["iat"]).Add(lifespan)
@@ -196,111 +202,114 @@ func lifespanEnds(g *group, creds []string) {
 			}{{"the second before", end.Add(-time.Second)}, {"at the second", end},
 				{"the second after", end.Add(time.Second)}} {
 				s.waitUntil(step.at.Add(100 * time.Millisecond))
-				done := s.deadline(step.at.Add(900 * time.Millisecond).Sub(s.kc.now()))
+				done := s.setDeadline(step.at.Add(900 * time.Millisecond).Sub(s.kc.now()))
 				send(s, tokens, step.name)
 				done()
 			}
 		})
 	}
-	shortTokenRealm := g.realm(realmFile(object{"accessTokenLifespan": 14}, clientFile("app", nil)))
-	atSecond("the second when an access token expires", shortTokenRealm,
+	shortTokenRealm := suite.addRealm(realmFile(object{"accessTokenLifespan": 14},
+		clientRep("app", nil)))
+	addAroundEnd("the second when an access token expires", shortTokenRealm,
 		func(s *scenario, tokens response, step string) {
-			s.outcome(step, s.userinfo(shortTokenRealm, tokens))
+			s.recordOutcome(step, s.userinfo(shortTokenRealm, tokens))
 		})
-	atSecond("the second of a session's idle timeout", idleRealm,
+	addAroundEnd("the second of a session's idle timeout", idleRealm,
 		func(s *scenario, tokens response, step string) {
-			s.outcome(step, s.userinfo(idleRealm, tokens))
+			s.recordOutcome(step, s.userinfo(idleRealm, tokens))
 		})
-	atSecond("the second of a session's max lifespan", maxRealm,
+	addAroundEnd("the second of a session's max lifespan", maxRealm,
 		func(s *scenario, tokens response, step string) {
-			s.outcome(step, s.userinfo(maxRealm, tokens))
+			s.recordOutcome(step, s.userinfo(maxRealm, tokens))
 		})
-	atSecond("the second when a refresh token expires", maxRealm,
+	addAroundEnd("the second when a refresh token expires", maxRealm,
 		func(s *scenario, tokens response, step string) {
 			if step != "the second before" { // a refresh would restart the idle timeout
-				s.outcome(step, s.refresh(maxRealm, tokens, creds...))
+				s.recordOutcome(step, s.refresh(maxRealm, tokens, creds...))
 			}
 		})
-	// sessionDeadline sets a deadline for requests that need the session.
-	sessionDeadline := func(s *scenario) (done func()) { return s.deadline(lifespan - time.Second) }
-	g.scenario("session idle timeout", func(s *scenario) {
-		done := sessionDeadline(s)
+	// setSessionDeadline sets a deadline for requests that need the session.
+	setSessionDeadline := func(s *scenario) (done func()) {
+		return s.setDeadline(lifespan - time.Second)
+	}
+	suite.add("session idle timeout", func(s *scenario) {
+		done := setSessionDeadline(s)
 		b, tokens := codeLogin(s, idleRealm)
 		done()
 		s.wait(expiry)
-		showExpired(s, idleRealm, b, tokens)
+		recordExpired(s, idleRealm, b, tokens)
 	})
-	g.scenario("refreshes extend a session", func(s *scenario) {
-		done := sessionDeadline(s)
+	suite.add("refreshes extend a session", func(s *scenario) {
+		done := setSessionDeadline(s)
 		_, tokens := codeLogin(s, idleRealm)
 		for range 2 {
 			s.wait(8 * time.Second)
-			next := sessionDeadline(s)
-			tokens = s.refresh(idleRealm, tokens, creds...).ok()
+			next := setSessionDeadline(s)
+			tokens = s.refresh(idleRealm, tokens, creds...).mustOK()
 			done()
 			done = next
 		}
-		s.outcome("userinfo", s.userinfo(idleRealm, tokens))
+		s.recordOutcome("userinfo", s.userinfo(idleRealm, tokens))
 		done()
 		s.wait(expiry)
-		s.outcome("refresh after a pause", s.refresh(idleRealm, tokens, creds...))
+		s.recordOutcome("refresh after a pause", s.refresh(idleRealm, tokens, creds...))
 	})
-	g.scenario("userinfo doesn't extend a session", func(s *scenario) {
-		done := sessionDeadline(s)
+	suite.add("userinfo doesn't extend a session", func(s *scenario) {
+		done := setSessionDeadline(s)
 		_, tokens := codeLogin(s, idleRealm)
 		s.wait(8 * time.Second)
-		s.outcome("userinfo", s.userinfo(idleRealm, tokens))
+		s.recordOutcome("userinfo", s.userinfo(idleRealm, tokens))
 		done()
 		s.wait(expiry - 8*time.Second)
-		s.outcome("userinfo again", s.userinfo(idleRealm, tokens))
+		s.recordOutcome("userinfo again", s.userinfo(idleRealm, tokens))
 	})
-	g.scenario("session max lifespan", func(s *scenario) {
-		done := sessionDeadline(s)
+	suite.add("session max lifespan", func(s *scenario) {
+		done := setSessionDeadline(s)
 		b, tokens := codeLogin(s, maxRealm)
 		s.wait(8 * time.Second)
-		tokens = s.refresh(maxRealm, tokens, creds...).ok()
+		tokens = s.refresh(maxRealm, tokens, creds...).mustOK()
 		done()
 		s.note("shorter after a refresh: %t",
 			asInt(tokens.value("expires_in")) <= 6 &&
 				asInt(tokens.value("refresh_expires_in")) <= 6)
 		s.wait(expiry - 8*time.Second)
-		showExpired(s, maxRealm, b, tokens)
+		recordExpired(s, maxRealm, b, tokens)
 	})
-	g.scenario("client session idle timeout", func(s *scenario) {
-		done := sessionDeadline(s)
+	suite.add("client session idle timeout", func(s *scenario) {
+		done := setSessionDeadline(s)
 		b, tokens := codeLogin(s, clientIdleRealm)
 		done()
 		s.wait(expiry)
-		s.outcome("userinfo", s.userinfo(clientIdleRealm, tokens))
-		s.outcome("refresh", s.refresh(clientIdleRealm, tokens, creds...))
-		s.outcome("userinfo after it", s.userinfo(clientIdleRealm, tokens))
-		s.showFinal(b.open(clientIdleRealm.authURL("prompt", "none")))
+		s.recordOutcome("userinfo", s.userinfo(clientIdleRealm, tokens))
+		s.recordOutcome("refresh", s.refresh(clientIdleRealm, tokens, creds...))
+		s.recordOutcome("userinfo after it", s.userinfo(clientIdleRealm, tokens))
+		s.recordFinal(b.open(clientIdleRealm.authURL("prompt", "none")))
 	})
 }
 
-// lifespanChanges declares scenarios in which a setting is reduced after the tokens were issued.
-func lifespanChanges(g *group, creds []string) {
-	file := realmFile(nil, clientFile("app", nil))
+// addLifespanChanges adds scenarios in which a setting is reduced after the tokens were issued.
+func addLifespanChanges(suite *testSuite, creds []string) {
+	file := realmFile(nil, clientRep("app", nil))
 	for _, row := range []struct{ name, setting string }{
 		{"idle timeout of the session reduced", "ssoSessionIdleTimeout"},
 		{"max lifespan of the session reduced", "ssoSessionMaxLifespan"},
 		{"idle timeout of the client session reduced", "clientSessionIdleTimeout"},
 		{"max lifespan of the client session reduced", "clientSessionMaxLifespan"},
 	} {
-		g.scenario(row.name, func(s *scenario) {
-			r := s.realm(file)
-			u := s.user(r, nil)
-			b := s.browser()
+		suite.add(row.name, func(s *scenario) {
+			r := s.importRealm(file)
+			u := s.addUser(r, nil)
+			b := s.newBrowser()
 			tokens := s.token(r,
 				codeGrant(b.login(u, "client_id", "app").redirectQuery().Get("code"),
-					creds...)).ok()
+					creds...)).mustOK()
 			r.patch(s, object{row.setting: 1})
 			s.wait(2500 * time.Millisecond)
-			s.outcome("userinfo", s.userinfo(r, tokens))
-			s.show(s.refresh(r, tokens, creds...))
-			s.outcome("userinfo after it", s.userinfo(r, tokens))
-			s.outcome("refresh again", s.refresh(r, tokens, creds...))
-			s.showFinal(b.open(r.authURL("prompt", "none")))
+			s.recordOutcome("userinfo", s.userinfo(r, tokens))
+			s.record(s.refresh(r, tokens, creds...))
+			s.recordOutcome("userinfo after it", s.userinfo(r, tokens))
+			s.recordOutcome("refresh again", s.refresh(r, tokens, creds...))
+			s.recordFinal(b.open(r.authURL("prompt", "none")))
 		})
 	}
 }

@@ -21,8 +21,8 @@ func TestMain(m *testing.M) {
 		os.Exit(2)
 	}
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
-		// Groups mostly wait, and requestSlots limits their requests. With more groups at once,
-		// there would be more realms, which make Keycloak slow: see realmSlots.
+		// Suites mostly wait, so more suites than CPUs can run in parallel. The limit is 8,
+		// because each suite has realms, and many realms make Keycloak slow: see realmSlots.
 		f.Value.Set("8")
 	}
 	status := m.Run()
@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// realKeycloak returns the real Keycloak that all groups share, or nil.
+// realKeycloak returns the real Keycloak that all suites share, or nil if there is none.
 var realKeycloak = sync.OnceValue(func() *realServer {
 	if url := os.Getenv("TEST_KEYCLOAK_URL"); url != "" {
 		return newRealServer(url)
@@ -38,25 +38,25 @@ var realKeycloak = sync.OnceValue(func() *realServer {
 	return nil
 })
 
-// servers returns the servers to run a group on. Each group has its own fake, and may advance its
-// clock.
-func servers(t *testing.T) []server {
-	var s []server
+// startServers returns the servers to run a suite on. Each suite has its own fake, because
+// its scenarios advance the fake's clock.
+func startServers(t *testing.T) []server {
+	var servers []server
 	if srv := realKeycloak(); srv != nil {
-		s = append(s, srv)
+		servers = append(servers, srv)
 	}
 	if *update {
-		return s // only a real Keycloak is recorded
+		return servers // only a real Keycloak is recorded
 	}
 	fake, err := startFake()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(fake.Close)
-	return append(s, fake)
+	return append(servers, fake)
 }
 
-// The summary reports results and oneServerOnly.
+// tally.report prints a summary of these variables.
 var (
 	results       tally
 	oneServerOnly nameSet
@@ -80,8 +80,8 @@ func (t *tally) add(s server, scenario string, passed bool) {
 	t.byServer[s.name()][scenario] = passed
 }
 
-// results returns the results on a server by scenario, and how many scenarios passed.
-func (t *tally) results(server string) (results map[string]bool, passed int) {
+// resultsOn returns the results on a server by scenario, and how many scenarios passed.
+func (t *tally) resultsOn(server string) (results map[string]bool, passed int) {
 	results = t.byServer[server]
 	for _, ok := range results {
 		if ok {
@@ -95,21 +95,22 @@ func (t *tally) results(server string) (results map[string]bool, passed int) {
 func (t *tally) report() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	fake, passedFake := t.results("fake")
-	keycloak, passedKeycloak := t.results("keycloak")
-	all, both := map[string]bool{}, 0
+	fake, passedFake := t.resultsOn("fake")
+	keycloak, passedKeycloak := t.resultsOn("keycloak")
+	scenarios, passedBoth := map[string]bool{}, 0
 	for scenario := range fake {
-		all[scenario] = true
+		scenarios[scenario] = true
 		if fake[scenario] && keycloak[scenario] {
-			both++
+			passedBoth++
 		}
 	}
 	for scenario := range keycloak {
-		all[scenario] = true
+		scenarios[scenario] = true
 	}
-	line := fmt.Sprintf("contract: %d scenarios; %d passed on the fake", len(all), passedFake)
+	line := fmt.Sprintf("contract: %d scenarios; %d passed on the fake", len(scenarios), passedFake)
 	if srv := realKeycloak(); srv != nil {
-		line += fmt.Sprintf(", %d on Keycloak at %s, %d on both", passedKeycloak, srv.url, both)
+		line += fmt.Sprintf(", %d on Keycloak at %s, %d on both", passedKeycloak, srv.url,
+			passedBoth)
 	}
 	if names := oneServerOnly.sorted(); len(names) > 0 {
 		line += "; on one server only: " + strings.Join(names, ", ")

@@ -6,14 +6,15 @@ import (
 )
 
 var (
-	builtinDefaults  = []string{"web-origins", "acr", "profile", "roles", "basic", "email"}
-	builtinOptionals = []string{"address", "phone", "offline_access", "microprofile-jwt"}
+	builtinDefaultScopes  = []string{"web-origins", "acr", "profile", "roles", "basic", "email"}
+	builtinOptionalScopes = []string{"address", "phone", "offline_access", "microprofile-jwt"}
 )
 
 // unmanagedAttributes returns the component that the console's setting "Unmanaged Attributes"
 // writes. Without it, the Admin API silently drops attributes that aren't in the user profile, such
-// as phoneNumber, which the built-in scope phone uses. An import keeps them. The Admin API always
-// drops "locale", because Keycloak adds it to the profile only in realms with internationalization.
+// as phoneNumber, which the built-in scope phone uses. A realm import keeps such attributes even
+// without the component. The Admin API always drops "locale", because Keycloak adds this attribute
+// to the profile only in realms with internationalization.
 func unmanagedAttributes() object {
 	permissions := object{"view": []string{"admin", "user"}, "edit": []string{"admin", "user"}}
 	attribute := func(name string) object {
@@ -36,59 +37,60 @@ var allTargets = object{"access.token.claim": "true", "id.token.claim": "true",
 
 // TestMappers records the claims of protocol mappers of each type. Each case has its own client.
 func TestMappers(t *testing.T) {
-	run(t, "mappers", func(g *group) {
-		attribute := func(claim, attribute, jsonType string, extra object) object {
-			return mapperFile(claim, "oidc-usermodel-attribute-mapper",
+	run(t, "mappers", func(suite *testSuite) {
+		attribute := func(claim, attributeName, jsonType string, extraConfig object) object {
+			return mapperRep(claim, "oidc-usermodel-attribute-mapper",
 				merge(merge(allTargets, object{
-					"claim.name": claim, "user.attribute": attribute, "jsonType.label": jsonType,
-				}), extra))
+					"claim.name": claim, "user.attribute": attributeName,
+					"jsonType.label": jsonType,
+				}), extraConfig))
 		}
 		hardcoded := func(claim, value, jsonType string) object {
-			return mapperFile(claim, "oidc-hardcoded-claim-mapper",
+			return mapperRep(claim, "oidc-hardcoded-claim-mapper",
 				merge(allTargets,
 					object{"claim.name": claim, "claim.value": value,
 						"jsonType.label": jsonType}))
 		}
-		property := func(claim, name string) object {
-			return mapperFile(claim, "oidc-usermodel-property-mapper",
+		property := func(claim, propertyName string) object {
+			return mapperRep(claim, "oidc-usermodel-property-mapper",
 				merge(allTargets,
-					object{"claim.name": claim, "user.attribute": name,
+					object{"claim.name": claim, "user.attribute": propertyName,
 						"jsonType.label": "String"}))
 		}
 		multivalued := object{"multivalued": "true"}
 		onlyIn := func(target string) object {
-			switches := object{"access.token.claim": "false", "id.token.claim": "false",
+			targets := object{"access.token.claim": "false", "id.token.claim": "false",
 				"userinfo.token.claim": "false"}
 			if target != "" {
-				switches[target] = "true"
+				targets[target] = "true"
 			}
-			return switches
+			return targets
 		}
-		realmRoles := func(claim string, extra object) object {
-			return mapperFile(claim, "oidc-usermodel-realm-role-mapper",
+		realmRoles := func(claim string, extraConfig object) object {
+			return mapperRep(claim, "oidc-usermodel-realm-role-mapper",
 				merge(merge(allTargets, object{"claim.name": claim, "jsonType.label": "String"}),
-					extra))
+					extraConfig))
 		}
-		clientRoles := func(claim string, extra object) object {
-			return mapperFile(claim, "oidc-usermodel-client-role-mapper",
+		clientRoles := func(claim string, extraConfig object) object {
+			return mapperRep(claim, "oidc-usermodel-client-role-mapper",
 				merge(merge(allTargets, object{"claim.name": claim, "jsonType.label": "String"}),
-					extra))
+					extraConfig))
 		}
-		groups := func(claim string, extra object) object {
-			return mapperFile(claim, "oidc-group-membership-mapper",
-				merge(merge(allTargets, object{"claim.name": claim}), extra))
+		groups := func(claim string, extraConfig object) object {
+			return mapperRep(claim, "oidc-group-membership-mapper",
+				merge(merge(allTargets, object{"claim.name": claim}), extraConfig))
 		}
-		note := func(claim, note, jsonType string) object {
-			return mapperFile(claim, "oidc-usersessionmodel-note-mapper",
+		sessionNote := func(claim, noteName, jsonType string) object {
+			return mapperRep(claim, "oidc-usersessionmodel-note-mapper",
 				merge(allTargets,
-					object{"claim.name": claim, "user.session.note": note,
+					object{"claim.name": claim, "user.session.note": noteName,
 						"jsonType.label": jsonType}))
 		}
 
 		type mapperCase struct {
 			client  string
 			mappers []object
-			claims  []string // to record; nil means the names of the mappers
+			claims  []string // the claims to record; nil means those with the mappers' names
 		}
 		cases := []mapperCase{
 			{"attribute-types", []object{attribute("c1", "text", "String", nil), attribute("c2", "number", "long", nil), attribute("c3", "number", "int", nil),
@@ -108,7 +110,7 @@ func TestMappers(t *testing.T) {
 			{"attribute-switches", []object{attribute("c1", "text", "String", onlyIn("access.token.claim")), attribute("c2", "text", "String", onlyIn("id.token.claim")),
 				attribute("c3", "text", "String", onlyIn("userinfo.token.claim")),
 				attribute("c4", "text", "String", onlyIn("")),
-				mapperFile("c5", "oidc-usermodel-attribute-mapper",
+				mapperRep("c5", "oidc-usermodel-attribute-mapper",
 					object{"claim.name": "c5", "user.attribute": "text",
 						"jsonType.label": "String"})}, nil},
 			// A mapper of a missing attribute writes no claim, and some of Keycloak's own claims
@@ -122,10 +124,10 @@ func TestMappers(t *testing.T) {
 				property("c6", "text")}, nil},
 			{"hardcoded-claims", []object{hardcoded("c1", "fixed", "String"), hardcoded("c2", "7", "long"), hardcoded("c3", "true", "boolean"), hardcoded("c4", `{"a":[1,2]}`, "JSON"),
 				hardcoded("nest.fixed", "x", "String")}, []string{"c1", "c2", "c3", "c4", "nest"}},
-			{"hardcoded-roles", []object{mapperFile("r1", "oidc-hardcoded-role-mapper", object{"role": "given"}), mapperFile("r2", "oidc-hardcoded-role-mapper", object{"role": "spa.reader"})},
+			{"hardcoded-roles", []object{mapperRep("r1", "oidc-hardcoded-role-mapper", object{"role": "given"}), mapperRep("r2", "oidc-hardcoded-role-mapper", object{"role": "spa.reader"})},
 				[]string{"realm_access", "resource_access", "aud"}},
-			{"renamed-roles", []object{mapperFile("r1", "oidc-role-name-mapper", object{"role": "worker", "new.role.name": "renamed"}),
-				mapperFile("r2", "oidc-role-name-mapper",
+			{"renamed-roles", []object{mapperRep("r1", "oidc-role-name-mapper", object{"role": "worker", "new.role.name": "renamed"}),
+				mapperRep("r2", "oidc-role-name-mapper",
 					object{"role": "spa.writer", "new.role.name": "renamed-writer"})},
 				[]string{"realm_access", "resource_access"}},
 			{"realm-roles", []object{realmRoles("c1", multivalued), realmRoles("c2", merge(multivalued, object{"usermodel.realmRoleMapping.rolePrefix": "R_"})),
@@ -141,23 +143,23 @@ func TestMappers(t *testing.T) {
 				clientRoles("c4", object{"usermodel.clientRoleMapping.clientId": "spa"})},
 				[]string{"c1", "c2", "c3", "c4", "by"}},
 			{"groups", []object{groups("c1", object{"full.path": "true"}), groups("c2", object{"full.path": "false"}), groups("c3", nil)}, nil},
-			{"full-name", []object{mapperFile("c1", "oidc-full-name-mapper", allTargets)}, []string{"name"}},
-			{"session-notes", []object{note("c1", "clientId", "String"), note("auth_time", "AUTH_TIME", "long"), note("c3", "missing", "String")}, nil},
+			{"full-name", []object{mapperRep("c1", "oidc-full-name-mapper", allTargets)}, []string{"name"}},
+			{"session-notes", []object{sessionNote("c1", "clientId", "String"), sessionNote("auth_time", "AUTH_TIME", "long"), sessionNote("c3", "missing", "String")}, nil},
 		}
 		unknownMapper := mapperCase{"unknown-mapper",
-			[]object{mapperFile("c1", "oidc-no-such-mapper", allTargets),
+			[]object{mapperRep("c1", "oidc-no-such-mapper", allTargets),
 				attribute("c2", "text", "String", nil)}, nil}
 		// Keycloak ignores an unknown mapper. The fake rejects the file.
-		if g.kc.name() == "keycloak" {
+		if suite.kc.name() == "keycloak" {
 			cases = append(cases, unknownMapper)
 		} else {
-			g.scenarioOn("keycloak", unknownMapper.client, nil)
+			suite.addOn("keycloak", unknownMapper.client, nil)
 		}
 		var clients []object
 		for _, c := range cases {
-			clients = append(clients, clientFile(c.client, object{"protocolMappers": c.mappers}))
+			clients = append(clients, clientRep(c.client, object{"protocolMappers": c.mappers}))
 		}
-		r := g.realm(realmFile(merge(unmanagedAttributes(), object{
+		r := suite.addRealm(realmFile(merge(unmanagedAttributes(), object{
 			"roles": object{
 				"realm":  []object{{"name": "given"}, {"name": "worker"}},
 				"client": object{"spa": []object{{"name": "reader"}, {"name": "writer"}}},
@@ -167,7 +169,7 @@ func TestMappers(t *testing.T) {
 				"subGroups": []object{{"name": "leads",
 					"attributes": object{"team": []string{"red"}}}}}, {"name": "other"}},
 		}), clients...))
-		settings := object{"groups": []string{"/staff/leads", "/other"}, "attributes": object{
+		userFields := object{"groups": []string{"/staff/leads", "/other"}, "attributes": object{
 			"text": []string{"a text"}, "number": []string{"42"},
 			"large": []string{"9007199254740993"}, "flag": []string{"true"},
 			"json": []string{`{"k":[1,"two",null]}`},
@@ -180,95 +182,100 @@ func TestMappers(t *testing.T) {
 					names = append(names, m["name"].(string))
 				}
 			}
-			g.scenario(c.client, func(s *scenario) {
-				u := s.user(r, settings)
+			suite.add(c.client, func(s *scenario) {
+				u := s.addUser(r, userFields)
 				s.must(s.kc.grantRole(u.userRef, roleRef{name: "worker"}))
 				s.must(s.kc.grantRole(u.userRef, roleRef{"spa", "writer"}))
 				resp := s.login(u, credsOf(c.client)...)
-				if c.client == "session-notes" { // the session of a password grant has no notes
-					s.showClaims(resp, "access_token", names...)
+				if c.client == "session-notes" {
+					// The session of a password grant has no notes: record that its token lacks the
+					// claims. Then sign in with a code, because that session has notes.
+					s.recordClaims(resp, "access_token", names...)
 					resp = s.token(r,
-						codeGrant(s.code(u, "client_id", c.client), credsOf(c.client)...)).ok()
+						codeGrant(s.code(u, "client_id", c.client), credsOf(c.client)...)).mustOK()
 				}
-				s.showClaims(resp, "access_token", names...)
-				s.showClaims(resp, "id_token", names...)
+				s.recordClaims(resp, "access_token", names...)
+				s.recordClaims(resp, "id_token", names...)
 				info := s.get(r.oidc("/userinfo"), "Authorization",
 					"Bearer "+resp.field("access_token"))
-				s.outcome("userinfo", info)
-				s.showFields(info, names...)
+				s.recordOutcome("userinfo", info)
+				s.recordFields(info, names...)
 			})
 		}
 	})
 }
 
-// scopesFile returns the part of a realm file that adds client scopes. It also lists Keycloak's
-// built-in scopes and the default scopes of clients, because a file with client scopes replaces
-// them.
-func scopesFile(scopes ...object) object {
+// scopesRep returns the part of a realm file that adds client scopes. It also lists Keycloak's
+// built-in scopes and the default scopes of clients, because a file that lists client scopes
+// replaces them.
+func scopesRep(scopes ...object) object {
 	return object{
 		"clientScopes":                append(builtinScopes(), scopes...),
-		"defaultDefaultClientScopes":  builtinDefaults,
-		"defaultOptionalClientScopes": builtinOptionals,
+		"defaultDefaultClientScopes":  builtinDefaultScopes,
+		"defaultOptionalClientScopes": builtinOptionalScopes,
 	}
 }
 
 // builtinScopes returns the parts of Keycloak's built-in client scopes that these tests use.
 func builtinScopes() []object {
-	attribute := func(claim, name string) object {
-		return mapperFile(claim, "oidc-usermodel-attribute-mapper",
+	attribute := func(claim, attributeName string) object {
+		return mapperRep(claim, "oidc-usermodel-attribute-mapper",
 			merge(allTargets,
-				object{"claim.name": claim, "user.attribute": name, "jsonType.label": "String"}))
+				object{"claim.name": claim, "user.attribute": attributeName,
+					"jsonType.label": "String"}))
 	}
-	scope := func(name, included string, mappers ...object) object {
+	scope := func(name, includeInTokenScope string, mappers ...object) object {
 		return object{"name": name, "protocol": "openid-connect",
-			"attributes": object{"include.in.token.scope": included}, "protocolMappers": mappers}
+			"attributes":      object{"include.in.token.scope": includeInTokenScope},
+			"protocolMappers": mappers}
 	}
-	flag := func(claim, mapper, name string) object {
-		return mapperFile(claim, mapper,
+	booleanClaim := func(claim, mapperType, attributeName string) object {
+		return mapperRep(claim, mapperType,
 			merge(allTargets,
-				object{"claim.name": claim, "user.attribute": name, "jsonType.label": "boolean"}))
+				object{"claim.name": claim, "user.attribute": attributeName,
+					"jsonType.label": "boolean"}))
 	}
 	return []object{
 		scope("basic", "false",
-			mapperFile("sub", "oidc-sub-mapper", object{"access.token.claim": "true"}),
-			mapperFile("auth_time", "oidc-usersessionmodel-note-mapper",
+			mapperRep("sub", "oidc-sub-mapper", object{"access.token.claim": "true"}),
+			mapperRep("auth_time", "oidc-usersessionmodel-note-mapper",
 				merge(allTargets,
 					object{"claim.name": "auth_time", "user.session.note": "AUTH_TIME",
 						"jsonType.label": "long"}))),
 		scope("acr", "false",
-			mapperFile("acr loa level", "oidc-acr-mapper",
+			mapperRep("acr loa level", "oidc-acr-mapper",
 				object{"id.token.claim": "true", "access.token.claim": "true"})),
 		scope("web-origins", "false",
-			mapperFile("allowed web origins", "oidc-allowed-origins-mapper",
+			mapperRep("allowed web origins", "oidc-allowed-origins-mapper",
 				object{"access.token.claim": "true"})),
 		scope("roles", "false",
-			mapperFile("realm roles", "oidc-usermodel-realm-role-mapper",
+			mapperRep("realm roles", "oidc-usermodel-realm-role-mapper",
 				object{"claim.name": "realm_access.roles", "jsonType.label": "String",
 					"multivalued": "true", "access.token.claim": "true"}),
-			mapperFile("client roles", "oidc-usermodel-client-role-mapper",
+			mapperRep("client roles", "oidc-usermodel-client-role-mapper",
 				object{"claim.name": "resource_access.${client_id}.roles",
 					"jsonType.label": "String", "multivalued": "true",
 					"access.token.claim": "true"}),
-			mapperFile("audience resolve", "oidc-audience-resolve-mapper",
+			mapperRep("audience resolve", "oidc-audience-resolve-mapper",
 				object{"access.token.claim": "true"})),
-		scope("profile", "true", mapperFile("full name", "oidc-full-name-mapper", allTargets),
+		scope("profile", "true", mapperRep("full name", "oidc-full-name-mapper", allTargets),
 			attribute("given_name", "firstName"), attribute("family_name", "lastName"),
 			attribute("preferred_username", "username"), attribute("nickname", "nickname"),
 			attribute("website", "website"), attribute("locale", "locale")),
 		scope("email", "true", attribute("email", "email"),
-			flag("email_verified", "oidc-usermodel-property-mapper", "emailVerified")),
+			booleanClaim("email_verified", "oidc-usermodel-property-mapper", "emailVerified")),
 		scope("address", "true",
-			mapperFile("address", "oidc-address-mapper", merge(allTargets, object{
+			mapperRep("address", "oidc-address-mapper", merge(allTargets, object{
 				"user.attribute.street": "street", "user.attribute.locality": "locality",
 				"user.attribute.postal_code": "postal_code",
 				"user.attribute.country":     "country", "user.attribute.region": "region",
 				"user.attribute.formatted": "formatted",
 			}))),
 		scope("phone", "true", attribute("phone_number", "phoneNumber"),
-			flag("phone_number_verified", "oidc-usermodel-attribute-mapper",
+			booleanClaim("phone_number_verified", "oidc-usermodel-attribute-mapper",
 				"phoneNumberVerified")),
 		scope("microprofile-jwt", "true", attribute("upn", "username"),
-			mapperFile("groups", "oidc-usermodel-realm-role-mapper",
+			mapperRep("groups", "oidc-usermodel-realm-role-mapper",
 				merge(allTargets,
 					object{"claim.name": "groups", "jsonType.label": "String",
 						"multivalued": "true"}))),

@@ -15,15 +15,16 @@ import (
 	"strings"
 )
 
-// A timing says in which windows a value may have been created.
+// A timing has the windows in which a time in a response may have been created.
 type timing struct {
-	window window // of the request whose response has the value
-	issued window // of the request that issued the object with the value; zero if it has no iat
+	window      window // of the request whose response has the value
+	issueWindow window // of the request that issued the token; zero if there is no iat
 }
 
 // opaqueFields are fields and parameters with opaque values: only their shape is recorded.
 var opaqueFields = newSet("kid", "sid", "session_state", "jti", "at_hash", "c_hash", "s_hash",
-	"x5t", "x5t#S256", "n", "x", "y", "code", "device_code", "user_code", "reuse_id", "jkt", "otp", "totp",
+	"x5t", "x5t#S256", "n", "x", "y", "code", "device_code", "user_code", "reuse_id", "jkt", "otp",
+	"totp",
 	"ath")
 
 // internalParams are parameters that only Keycloak's own pages use. Not even the shape of their
@@ -34,12 +35,12 @@ var internalParams = newSet("session_code", "tab_id", "client_data", "execution"
 var timeFields = newSet("exp", "iat", "nbf", "auth_time", "updated_at", "tokens-not-before",
 	"not-before-policy")
 
-// milliFields are fields with a time in milliseconds.
-var milliFields = newSet("start", "lastAccess", "createdTimestamp", "createdDate", "time")
+// millisecondFields are fields with a time in milliseconds.
+var millisecondFields = newSet("start", "lastAccess", "createdTimestamp", "createdDate", "time")
 
-// secondsFields are fields with a number of remaining seconds. It may be less than the configured
-// number, because time has passed.
-var secondsFields = newSet("expires_in", "refresh_expires_in")
+// remainingFields are fields with a number of remaining seconds. This number may be less than the
+// configured lifespan, because time has passed.
+var remainingFields = newSet("expires_in", "refresh_expires_in")
 
 // newSet returns a set of names.
 func newSet(names ...string) map[string]bool {
@@ -51,6 +52,7 @@ func newSet(names ...string) map[string]bool {
 }
 
 // render formats a JSON value, with fields and array items sorted, and short objects on one line.
+// key is the name of the field with the value.
 func (s *scenario) render(key string, value any, tm timing, indent string) string {
 	switch value := value.(type) {
 	case object:
@@ -77,9 +79,9 @@ func (s *scenario) render(key string, value any, tm timing, indent string) strin
 	return string(text)
 }
 
-// renderObject is render for an object.
+// renderObject is like render, for an object.
 func (s *scenario) renderObject(value object, tm timing, indent string) string {
-	tm.issued = s.issued(value, tm.window)
+	tm.issueWindow = s.issueWindow(value, tm.window)
 	var fields []string
 	for _, name := range slices.Sorted(maps.Keys(value)) {
 		fields = append(fields,
@@ -104,15 +106,16 @@ func quote(s string) string {
 func (s *scenario) formatNumber(key string, value any, tm timing) string {
 	secs := asInt(value)
 	switch {
-	case secondsFields[key] && (secs != 0 || key == "expires_in"): // otherwise, 0 means never
+	// A refresh_expires_in of 0 means never.
+	case remainingFields[key] && (secs != 0 || key == "expires_in"):
 		return clockText("~", s.remaining(secs, tm.window))
 	case timeFields[key] && secs > 1e9 && key == "iat":
-		return clockText("now", tm.issued.offset(secs, tm.window))
-	case timeFields[key] && secs > 1e9 && !tm.issued.isZero():
-		return clockText("iat", s.offset(secs, tm.issued))
+		return clockText("now", tm.issueWindow.offset(secs, tm.window))
+	case timeFields[key] && secs > 1e9 && !tm.issueWindow.isZero():
+		return clockText("iat", s.offset(secs, tm.issueWindow))
 	case timeFields[key] && secs > 1e9:
 		return clockText("now", s.offset(secs, tm.window))
-	case milliFields[key] && secs > 1e12:
+	case millisecondFields[key] && secs > 1e12:
 		return clockText("now", s.offset(secs/1000, tm.window)) + " ms"
 	}
 	text, _ := json.Marshal(value)
@@ -131,7 +134,7 @@ func asInt(value any) int64 {
 	return 0
 }
 
-// normalizeValue normalizes a string. key is the field or parameter that has it.
+// normalizeValue normalizes a string. key is the name of the field or parameter with this value.
 func (s *scenario) normalizeValue(key, text string) string {
 	switch {
 	case key == "scope":
@@ -156,7 +159,7 @@ func (s *scenario) normalizeValue(key, text string) string {
 
 var (
 	uuidPattern = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
-	// Codes have the form <uuid>.<session>.<uuid>, and user codes ABCD-EFGH.
+	// An authorization code has the form <uuid>.<session>.<uuid>, a user code ABCD-EFGH.
 	codePattern         = regexp.MustCompile(`^<uuid>\.[\w-]{24}\.<uuid>$`)
 	userCodePattern     = regexp.MustCompile(`^[A-Z]{4}-[A-Z]{4}$`)
 	urlSafePattern      = regexp.MustCompile(`^[\w-]+$`)
@@ -172,7 +175,7 @@ func (s *scenario) normalize(text string) string {
 	return uuidPattern.ReplaceAllString(text, "<uuid>")
 }
 
-// shapeOf describes an opaque value.
+// shapeOf describes the form and the length of an opaque value.
 func shapeOf(text string) string {
 	text = uuidPattern.ReplaceAllString(text, "<uuid>")
 	switch {
@@ -244,7 +247,7 @@ func sortedWords(text, separator string) string {
 	return strings.Join(words, separator)
 }
 
-// describePublicKey describes a public key in base64.
+// describePublicKey describes a base64-encoded public key.
 func describePublicKey(text string) string {
 	der, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {
@@ -260,7 +263,7 @@ func describePublicKey(text string) string {
 	return fmt.Sprintf("<%T>", key)
 }
 
-// describeCertificates describes a chain of certificates in base64.
+// describeCertificates describes a chain of base64-encoded certificates.
 func describeCertificates(chain []any) string {
 	var parts []string
 	for _, item := range chain {

@@ -36,22 +36,23 @@ func (t totp) credentials() []object {
 	}
 }
 
-// code returns the code for the time step that is steps from the current one. The first call in a
-// scenario waits for the next time step if less than half of the current one is left. A scenario
-// that doesn't end within that time step runs again.
-func (t totp) code(s *scenario, steps int64) string {
+// code returns the code for a time step: 0 is the current step, -1 the step before it. If less than
+// half of the current step is left, the first call in a scenario waits for the next step. If the
+// scenario doesn't end within that step, it runs again.
+func (t totp) code(s *scenario, step int64) string {
 	if len(s.deadlines) == 0 {
 		left := t.period - s.kc.now().Unix()%t.period
 		if left < t.period/2 {
-			s.wait(sec(int(left)))
+			s.wait(seconds(int(left)))
 			left = t.period
 		}
-		s.deadline(sec(int(left) - 1))
+		s.setDeadline(seconds(int(left) - 1))
 	}
-	return t.codeAt(s.kc.now().Unix()/t.period + steps)
+	return t.codeAt(s.kc.now().Unix()/t.period + step)
 }
 
-// codeAt returns the code for a time step. See https://www.rfc-editor.org/rfc/rfc4226#section-5.3.
+// codeAt returns the code for a time step, counted from 1970. See
+// https://www.rfc-editor.org/rfc/rfc4226#section-5.3.
 func (t totp) codeAt(step int64) string {
 	newHash := map[string]func() hash.Hash{"HmacSHA1": sha1.New,
 		"HmacSHA256": sha256.New}[t.algorithm]
@@ -69,107 +70,114 @@ func (t totp) codeAt(step int64) string {
 
 // TestOTP records the password grant with one-time codes.
 func TestOTP(t *testing.T) {
-	run(t, "otp", func(g *group) {
-		r := g.realm(realmFile(nil))
+	run(t, "otp", func(suite *testSuite) {
+		r := suite.addRealm(realmFile(nil))
 		otp := defaultTOTP
 		withOTP := object{"credentials": otp.credentials()}
-		// step signs in with the code for the time step that is n from the current one.
-		step := func(name string, n int64) {
-			g.scenario(name, func(s *scenario) {
-				u := s.user(r, withOTP)
-				s.outcome("login", s.token(r, passwordGrant(u, "otp", otp.code(s, n))))
+		// addStep adds a scenario that signs in with the code for a time step: see totp.code.
+		addStep := func(name string, step int64) {
+			suite.add(name, func(s *scenario) {
+				u := s.addUser(r, withOTP)
+				s.recordOutcome("login", s.token(r, passwordGrant(u, "otp", otp.code(s, step))))
 			})
 		}
-		step("current step", 0)
-		step("previous step", -1)
-		step("next step", 1)
-		step("two steps ago", -2)
-		step("three steps ago", -3)
-		step("three steps ahead", 3)
-		login := func(name string, settings object, pairs ...string) {
-			g.scenario(name, func(s *scenario) {
-				s.outcome("login", s.token(r, passwordGrant(s.user(r, settings), pairs...)))
+		addStep("current step", 0)
+		addStep("previous step", -1)
+		addStep("next step", 1)
+		addStep("two steps ago", -2)
+		addStep("three steps ago", -3)
+		addStep("three steps ahead", 3)
+		addLogin := func(name string, userFields object, pairs ...string) {
+			suite.add(name, func(s *scenario) {
+				s.recordOutcome("login", s.token(r, passwordGrant(s.addUser(r, userFields),
+					pairs...)))
 			})
 		}
-		g.scenario("no code", func(s *scenario) {
-			s.show(s.token(r, passwordGrant(s.user(r, withOTP))))
+		suite.add("no code", func(s *scenario) {
+			s.record(s.token(r, passwordGrant(s.addUser(r, withOTP))))
 		})
-		login("empty code", withOTP, "otp", "")
-		login("not digits", withOTP, "otp", "abcdef")
-		login("user without OTP", nil, "otp", "123456")
-		g.scenario("wrong code", func(s *scenario) {
-			u := s.user(r, withOTP)
-			wrong := "000000"
-			if otp.code(s, 0) == wrong || otp.code(s, 1) == wrong || otp.code(s, -1) == wrong {
-				wrong = "000001"
+		addLogin("empty code", withOTP, "otp", "")
+		addLogin("not digits", withOTP, "otp", "abcdef")
+		addLogin("user without OTP", nil, "otp", "123456")
+		suite.add("wrong code", func(s *scenario) {
+			u := s.addUser(r, withOTP)
+			wrongCode := "000000"
+			if otp.code(s, 0) == wrongCode || otp.code(s, 1) == wrongCode ||
+				otp.code(s, -1) == wrongCode {
+				wrongCode = "000001"
 			}
-			s.outcome("login", s.token(r, passwordGrant(u, "otp", wrong)))
-			s.outcome("then the right one", s.token(r, passwordGrant(u, "otp", otp.code(s, 0))))
+			s.recordOutcome("login", s.token(r, passwordGrant(u, "otp", wrongCode)))
+			s.recordOutcome("then the right one", s.token(r,
+				passwordGrant(u, "otp", otp.code(s, 0))))
 		})
-		g.scenario("right code, wrong password", func(s *scenario) {
-			u := s.user(r, withOTP)
+		suite.add("right code, wrong password", func(s *scenario) {
+			u := s.addUser(r, withOTP)
 			code := otp.code(s, 0)
-			s.outcome("login", s.token(r, passwordGrant(u, "otp", code, "password", "wrong")))
-			s.outcome("the same code, right password", s.token(r, passwordGrant(u, "otp", code)))
+			s.recordOutcome("login", s.token(r, passwordGrant(u, "otp", code, "password", "wrong")))
+			s.recordOutcome("the same code, right password",
+				s.token(r, passwordGrant(u, "otp", code)))
 		})
-		g.scenario("replayed", func(s *scenario) {
-			u := s.user(r, withOTP)
+		suite.add("replayed", func(s *scenario) {
+			u := s.addUser(r, withOTP)
 			code := otp.code(s, 0)
-			s.outcome("first", s.token(r, passwordGrant(u, "otp", code)))
-			s.outcome("again", s.token(r, passwordGrant(u, "otp", code)))
-			s.outcome("the code of the step before",
+			s.recordOutcome("first", s.token(r, passwordGrant(u, "otp", code)))
+			s.recordOutcome("again", s.token(r, passwordGrant(u, "otp", code)))
+			s.recordOutcome("the code of the step before",
 				s.token(r, passwordGrant(u, "otp", otp.code(s, -1))))
-			s.outcome("the code of the next step",
+			s.recordOutcome("the code of the next step",
 				s.token(r, passwordGrant(u, "otp", otp.code(s, 1))))
 		})
-		g.scenario("parameter totp", func(s *scenario) {
-			u := s.user(r, withOTP)
-			s.outcome("alone", s.token(r, passwordGrant(u, "totp", otp.code(s, 0))))
-			s.outcome("otp wins",
+		suite.add("parameter totp", func(s *scenario) {
+			u := s.addUser(r, withOTP)
+			s.recordOutcome("alone", s.token(r, passwordGrant(u, "totp", otp.code(s, 0))))
+			s.recordOutcome("otp wins",
 				s.token(r, passwordGrant(u, "totp", otp.code(s, 1), "otp", "000000")))
-			s.outcome("otp wins",
+			s.recordOutcome("otp wins",
 				s.token(r, passwordGrant(u, "totp", "000000", "otp", otp.code(s, 1))))
 		})
-		g.scenario("spaces around", func(s *scenario) {
-			s.outcome("login",
-				s.token(r, passwordGrant(s.user(r, withOTP), "otp", " "+otp.code(s, 0)+" ")))
+		suite.add("spaces around", func(s *scenario) {
+			s.recordOutcome("login",
+				s.token(r, passwordGrant(s.addUser(r, withOTP), "otp", " "+otp.code(s, 0)+" ")))
 		})
-		g.scenario("another algorithm, length and period than the realm's", func(s *scenario) {
+		suite.add("another algorithm, length and period than the realm's", func(s *scenario) {
 			otp := totp{"another-otp-secret", "HmacSHA256", 8, 60}
-			u := s.user(r, object{"credentials": otp.credentials()})
-			s.outcome("login", s.token(r, passwordGrant(u, "otp", otp.code(s, 0))))
+			u := s.addUser(r, object{"credentials": otp.credentials()})
+			s.recordOutcome("login", s.token(r, passwordGrant(u, "otp", otp.code(s, 0))))
 		})
-		g.scenario("disabled user", func(s *scenario) {
-			u := s.user(r, merge(withOTP, object{"enabled": false}))
-			s.outcome("right code", s.token(r, passwordGrant(u, "otp", otp.code(s, 0))))
-			s.outcome("no code", s.token(r, passwordGrant(u)))
+		suite.add("disabled user", func(s *scenario) {
+			u := s.addUser(r, merge(withOTP, object{"enabled": false}))
+			s.recordOutcome("right code", s.token(r, passwordGrant(u, "otp", otp.code(s, 0))))
+			s.recordOutcome("no code", s.token(r, passwordGrant(u)))
 		})
-		// An import ignores an OTP policy without a type.
+		// An import ignores an OTP policy without a type, so test it with and without.
 		policy := object{"otpPolicyCodeReusable": true, "otpPolicyLookAheadWindow": 0}
 		for _, settings := range []object{policy,
 			merge(policy, object{"otpPolicyType": "totp"})} {
-			reusableCodeRealm := g.realm(realmFile(settings))
-			g.scenario(fmt.Sprint("reusable codes, no look-ahead, type ", settings["otpPolicyType"]),
+			reusableCodeRealm := suite.addRealm(realmFile(settings))
+			suite.add(fmt.Sprint("reusable codes, no look-ahead, type ", settings["otpPolicyType"]),
 				func(s *scenario) {
-					u := s.user(reusableCodeRealm, withOTP)
+					u := s.addUser(reusableCodeRealm, withOTP)
 					code := otp.code(s, 0)
-					s.outcome("first", s.token(reusableCodeRealm, passwordGrant(u, "otp", code)))
-					s.outcome("again", s.token(reusableCodeRealm, passwordGrant(u, "otp", code)))
-					s.outcome("the step before",
+					s.recordOutcome("first", s.token(reusableCodeRealm,
+						passwordGrant(u, "otp", code)))
+					s.recordOutcome("again", s.token(reusableCodeRealm,
+						passwordGrant(u, "otp", code)))
+					s.recordOutcome("the step before",
 						s.token(reusableCodeRealm, passwordGrant(u, "otp", otp.code(s, -1))))
 				})
 		}
-		g.scenario("CONFIGURE_TOTP required", func(s *scenario) {
-			u := s.user(r, object{"requiredActions": []string{"CONFIGURE_TOTP"}})
-			s.outcome("login", s.token(r, passwordGrant(u)))
+		suite.add("CONFIGURE_TOTP required", func(s *scenario) {
+			u := s.addUser(r, object{"requiredActions": []string{"CONFIGURE_TOTP"}})
+			s.recordOutcome("login", s.token(r, passwordGrant(u)))
 		})
 	})
 }
 
-// sec returns n seconds.
-func sec(n int) time.Duration { return time.Duration(n) * time.Second }
+// seconds returns a duration of n seconds.
+func seconds(n int) time.Duration { return time.Duration(n) * time.Second }
 
-// atHash returns the at_hash for an access token that is signed with a 256-bit algorithm.
+// atHash returns the at_hash for an access token that is signed with a 256-bit algorithm, such as
+// RS256.
 func atHash(token string) string {
 	sum := sha256.Sum256([]byte(token))
 	return base64.RawURLEncoding.EncodeToString(sum[:16])

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// These patterns extract what is recorded of an HTML page: its ID, its title, its messages, and the
-// fields of its forms.
+// These patterns match the parts of an HTML page that are recorded: its ID, its title, its
+// messages, and the fields of its forms.
 var (
 	pageIDPattern    = regexp.MustCompile(`data-page-id="([^"]*)"`)
 	pageTitlePattern = regexp.MustCompile(`(?s)id="kc-page-title"[^>]*>(.*?)</h1>`)
@@ -37,7 +37,7 @@ func (r response) isPage() bool {
 	return strings.HasPrefix(r.header.Get("Content-Type"), "text/html")
 }
 
-// forms returns the forms of a page. Their fields are the elements that have a name.
+// forms returns the forms of a page. A form's fields are its elements that have a name.
 func (r response) forms() []htmlForm {
 	var forms []htmlForm
 	for _, block := range formPattern.FindAllStringSubmatch(r.body, -1) {

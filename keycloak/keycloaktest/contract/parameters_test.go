@@ -24,35 +24,36 @@ var parameters = strings.Fields(
 	subject_token_type submit_request ticket token token_type_hint totp ui_locales user_code
 	username`)
 
-// TestParameters records which parameters each endpoint ignores. It sends requests with one
-// additional parameter, whose value is invalid.
+// TestParameters records which parameters each endpoint ignores. Each request has one additional
+// parameter, with an invalid value.
 func TestParameters(t *testing.T) {
-	run(t, "parameters", func(g *group) {
-		r := g.realm(realmFile(nil,
-			clientFile("server", object{"protocolMappers": []object{audienceMapper("server")}}),
-			clientFile("device",
+	run(t, "parameters", func(suite *testSuite) {
+		r := suite.addRealm(realmFile(nil,
+			clientRep("server", object{"protocolMappers": []object{audienceMapper("server")}}),
+			clientRep("device",
 				object{"attributes": object{"oauth2.device.authorization.grant.enabled": "true"}}),
 		))
-		// addEach sends a form, and then sends it again with each of the other parameters added.
+		// addEach adds a scenario that sends a form, and then sends the form again for each other
+		// parameter, with that parameter added.
 		addEach := func(endpoint string, newForm func(*scenario) url.Values,
 			send func(*scenario, url.Values) response) {
-			g.scenario(endpoint, func(s *scenario) {
+			suite.add(endpoint, func(s *scenario) {
 				values := newForm(s)
 				baseline := send(s, values)
-				s.outcome("usual", baseline)
+				s.recordOutcome("usual", baseline)
 				var ignored []string
 				for _, name := range parameters {
 					// TestUnsupported tests dpop_jkt.
 					if values.Has(name) || name == "dpop_jkt" && endpoint == "authorization" {
 						continue
 					}
-					switch resp := send(s, with(values, name, "zz")); {
+					switch resp := send(s, withParams(values, name, "zz")); {
 					case resp.summary() == baseline.summary():
 						ignored = append(ignored, name)
 					case resp.status == http.StatusNotImplemented:
-						s.showOrUnsupported(name, "parameter "+name, resp)
+						s.recordOr501(name, "parameter "+name, resp)
 					default:
-						s.showOrUnsupported(name, "", resp)
+						s.recordOr501(name, "", resp)
 					}
 				}
 				s.note("ignored: %s", strings.Join(ignored, " "))
@@ -64,33 +65,33 @@ func TestParameters(t *testing.T) {
 			}
 		}
 		addEach("password grant", func(s *scenario) url.Values {
-			return passwordGrant(s.user(r, nil), "scope", "openid")
+			return passwordGrant(s.addUser(r, nil), "scope", "openid")
 		}, post("/token"))
 		addEach("refresh", func(s *scenario) url.Values {
-			return refreshGrant(s.login(s.user(r, nil)).field("refresh_token"))
+			return refreshGrant(s.login(s.addUser(r, nil)).field("refresh_token"))
 		}, post("/token"))
 		addEach("client credentials", func(*scenario) url.Values {
-			return with(secretOf("service"), "grant_type", "client_credentials")
+			return withParams(credsForm("service"), "grant_type", "client_credentials")
 		}, post("/token"))
 		addEach("code", func(*scenario) url.Values { return codeGrant("garbage") }, post("/token"))
 		addEach("device grant", func(*scenario) url.Values {
 			return deviceGrant("device", "garbage")
 		}, post("/token"))
 		addEach("introspection", func(s *scenario) url.Values {
-			token := s.login(s.user(r, nil), credsOf("server")...).field("access_token")
-			return with(secretOf("server"), "token", token)
+			token := s.login(s.addUser(r, nil), credsOf("server")...).field("access_token")
+			return withParams(credsForm("server"), "token", token)
 		}, post("/token/introspect"))
 		addEach("revocation", func(*scenario) url.Values {
-			return with(secretOf("api"), "token", "garbage")
+			return withParams(credsForm("api"), "token", "garbage")
 		}, post("/revoke"))
 		addEach("userinfo", func(s *scenario) url.Values {
-			return form("access_token", s.login(s.user(r, nil)).field("access_token"))
+			return form("access_token", s.login(s.addUser(r, nil)).field("access_token"))
 		}, post("/userinfo"))
 		addEach("device", func(*scenario) url.Values {
-			return secretOf("device")
+			return credsForm("device")
 		}, post("/auth/device"))
 		addEach("logout by refresh token", func(*scenario) url.Values {
-			return with(secretOf("api"), "refresh_token", "garbage")
+			return withParams(credsForm("api"), "refresh_token", "garbage")
 		}, post("/logout"))
 		addEach("logout by browser", func(*scenario) url.Values {
 			return form("state", "st")
@@ -109,28 +110,29 @@ func TestParameters(t *testing.T) {
 // TestParameters_controlCharacters records that Keycloak removes control characters from
 // authorization requests.
 func TestParameters_controlCharacters(t *testing.T) {
-	run(t, "control-characters", func(g *group) {
-		r := g.realm(realmFile(nil))
+	run(t, "control-characters", func(suite *testSuite) {
+		r := suite.addRealm(realmFile(nil))
 		values := form("client_id", "api", "response_type", "code", "redirect_uri", callback,
 			"scope", "openid", "state", "st", "nonce", "n-1", "response_mode", "query", "prompt",
 			"login", "code_challenge", codeChallenge(codeVerifier), "code_challenge_method", "S256",
 			"max_age", "100", "login_hint", "somebody")
 		for _, name := range sortedKeys(values) {
-			g.scenario(name, func(s *scenario) {
+			suite.add(name, func(s *scenario) {
 				value := values.Get(name)
-				for _, changed := range []string{value + "\t", value[:1] + "\n" + value[1:],
+				for _, changedValue := range []string{value + "\t", value[:1] + "\n" + value[1:],
 					value[:1] + "\x01" + value[1:]} {
-					resp := s.get(r.oidc("/auth?"+with(values, name, changed).Encode()), "Accept",
+					resp := s.get(r.oidc("/auth?"+withParams(values, name, changedValue).Encode()),
+						"Accept",
 						browserAccept)
-					s.note("%q: %d %s", s.normalize(changed), resp.status, resp.summary())
+					s.note("%q: %d %s", s.normalize(changedValue), resp.status, resp.summary())
 				}
 			})
 		}
-		g.scenario("returned to the client", func(s *scenario) {
-			resp := s.browser().login(s.user(r, nil), "state", "s\nt", "nonce", "n\t")
+		suite.add("returned to the client", func(s *scenario) {
+			resp := s.newBrowser().login(s.addUser(r, nil), "state", "s\nt", "nonce", "n\t")
 			s.note("redirected: %s", s.formatForm(resp.redirectQuery()))
-			tokens := s.token(r, codeGrant(resp.redirectQuery().Get("code"))).ok()
-			s.showClaims(tokens, "id_token", "nonce")
+			tokens := s.token(r, codeGrant(resp.redirectQuery().Get("code"))).mustOK()
+			s.recordClaims(tokens, "id_token", "nonce")
 		})
 	})
 }
@@ -151,9 +153,9 @@ func (r response) summary() string {
 	return http.StatusText(r.status) + r.scenario.normalize(details)
 }
 
-// showOrUnsupported records the outcome of a step. The fake may instead respond with a 501 whose
-// description contains feature; if feature is "", it may not.
-func (s *scenario) showOrUnsupported(step, feature string, resp response) {
+// recordOr501 records the outcome of a step. The fake may instead respond with a 501 whose
+// description contains feature. If feature is "", it may not respond with a 501.
+func (s *scenario) recordOr501(step, feature string, resp response) {
 	s.Helper()
 	line := step + " (or 501 from the fake): " + http.StatusText(resp.status) + " "
 	if resp.summary() != "" {
@@ -162,9 +164,10 @@ func (s *scenario) showOrUnsupported(step, feature string, resp response) {
 	if s.kc.name() != "keycloak" && resp.status == http.StatusNotImplemented {
 		if resp.value("error") != "not_in_keycloaktest" || feature == "" ||
 			!strings.Contains(asString(resp.value("error_description")), feature) {
-			s.Errorf("%s: got 501 %s, want %q", step, resp.body, feature)
+			s.Errorf("%s: got 501 %s, want not_in_keycloaktest and a description with %q", step,
+				resp.body, feature)
 		}
-		recorded := strings.Split(s.group.record.sections[s.name], "\n")
+		recorded := strings.Split(s.suite.recording.sections[s.name], "\n")
 		i := slices.IndexFunc(recorded, func(line string) bool {
 			return strings.HasPrefix(line, "# "+step+" (or 501")
 		})
@@ -178,61 +181,62 @@ func (s *scenario) showOrUnsupported(step, feature string, resp response) {
 // TestUnsupported checks that the fake responds to requests for unsupported features with a 501
 // that names the feature.
 func TestUnsupported(t *testing.T) {
-	run(t, "unsupported", func(g *group) {
-		clientWith := func(id, authenticator string) object {
-			return clientFile(id, object{"clientAuthenticatorType": authenticator})
+	run(t, "unsupported", func(suite *testSuite) {
+		clientWithAuthenticator := func(id, authenticator string) object {
+			return clientRep(id, object{"clientAuthenticatorType": authenticator})
 		}
-		r := g.realm(realmFile(nil, clientWith("signing", "client-jwt"),
-			clientWith("sharing", "client-secret-jwt"), clientWith("tls", "client-x509")))
+		r := suite.addRealm(realmFile(nil, clientWithAuthenticator("signing", "client-jwt"),
+			clientWithAuthenticator("sharing", "client-secret-jwt"),
+			clientWithAuthenticator("tls", "client-x509")))
 		uma := func(pairs ...string) url.Values {
-			return with(form("grant_type", "urn:ietf:params:oauth:grant-type:uma-ticket"), pairs...)
+			return withParams(form("grant_type", "urn:ietf:params:oauth:grant-type:uma-ticket"), pairs...)
 		}
-		step := func(name, feature string, send func(*scenario) response) {
-			g.scenario(name, func(s *scenario) {
-				s.showOrUnsupported("response", feature, send(s))
+		addStep := func(name, feature string, send func(*scenario) response) {
+			suite.add(name, func(s *scenario) {
+				s.recordOr501("response", feature, send(s))
 			})
 		}
 		bearer := func(s *scenario) string {
-			return "Bearer " + s.login(s.user(r, nil)).field("access_token")
+			return "Bearer " + s.login(s.addUser(r, nil)).field("access_token")
 		}
-		step("UMA by a bearer token", "uma-ticket", func(s *scenario) response {
+		addStep("UMA by a bearer token", "uma-ticket", func(s *scenario) response {
 			return s.token(r, uma("audience", "api"), "Authorization", bearer(s))
 		})
-		step("UMA by a bearer token, no audience", "uma-ticket", func(s *scenario) response {
+		addStep("UMA by a bearer token, no audience", "uma-ticket", func(s *scenario) response {
 			return s.token(r, uma(), "Authorization", bearer(s))
 		})
-		step("UMA by garbage", "uma-ticket", func(s *scenario) response {
+		addStep("UMA by garbage", "uma-ticket", func(s *scenario) response {
 			return s.token(r, uma("audience", "api"), "Authorization", "Bearer x")
 		})
-		step("UMA without a client", "", func(s *scenario) response { return s.token(r, uma()) })
-		step("UMA by a wrong secret", "", func(s *scenario) response {
+		addStep("UMA without a client", "", func(s *scenario) response { return s.token(r, uma()) })
+		addStep("UMA by a wrong secret", "", func(s *scenario) response {
 			return s.token(r, uma("client_id", "api", "client_secret", "wrong"))
 		})
-		step("UMA by a client", "uma-ticket", func(s *scenario) response {
+		addStep("UMA by a client", "uma-ticket", func(s *scenario) response {
 			return s.token(r, uma("client_id", "api", "client_secret", "api-secret"))
 		})
 		for _, name := range []string{"audience", "permission", "resource"} {
-			step("UMA: "+name+" twice", "uma-ticket", func(s *scenario) response {
+			addStep("UMA: "+name+" twice", "uma-ticket", func(s *scenario) response {
 				values := uma("client_id", "api", "client_secret", "api-secret")
 				values[name] = []string{"a", "b"}
 				return s.token(r, values)
 			})
 		}
 		for _, name := range []string{"audience", "resource", "scope"} {
-			step("token exchange: "+name+" twice", "token-exchange", func(s *scenario) response {
-				values := with(secretOf("api"), "grant_type",
+			addStep("token exchange: "+name+" twice", "token-exchange", func(s *scenario) response {
+				values := withParams(credsForm("api"), "grant_type",
 					"urn:ietf:params:oauth:grant-type:token-exchange")
 				values[name] = []string{"a", "b"}
 				return s.token(r, values)
 			})
 		}
-		g.scenario("introspection of a requesting party token", func(s *scenario) {
+		suite.add("introspection of a requesting party token", func(s *scenario) {
 			introspect := func(step, hint, token string) {
-				values := with(secretOf("api"), "token_type_hint", hint)
+				values := withParams(credsForm("api"), "token_type_hint", hint)
 				if token != "" {
 					values.Set("token", token)
 				}
-				s.showOrUnsupported(step, "requesting party token",
+				s.recordOr501(step, "requesting party token",
 					s.post(r.oidc("/token/introspect"), values))
 			}
 			introspect("hint", "requesting_party_token", "garbage")
@@ -241,7 +245,7 @@ func TestUnsupported(t *testing.T) {
 			introspect("an empty hint", "", "garbage")
 		})
 		assertion := func(client string) string {
-			return signed(object{"alg": "HS512"},
+			return signToken(object{"alg": "HS512"},
 				object{"sub": client, "iss": client, "aud": r.url("")})
 		}
 		const jwtBearer = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -249,55 +253,56 @@ func TestUnsupported(t *testing.T) {
 			return form(append([]string{"grant_type", "client_credentials"}, pairs...)...)
 		}
 		for _, client := range []string{"signing", "sharing", "tls", "api", "spa", "nobody"} {
-			step("assertion of "+client, "clientAuthenticatorType", func(s *scenario) response {
+			addStep("assertion of "+client, "clientAuthenticatorType", func(s *scenario) response {
 				return s.token(r,
 					grant("client_assertion", assertion(client), "client_assertion_type",
 						jwtBearer))
 			})
 		}
-		step("assertion and client id", "clientAuthenticatorType", func(s *scenario) response {
+		addStep("assertion and client id", "clientAuthenticatorType", func(s *scenario) response {
 			return s.token(r,
 				grant("client_id", "signing", "client_assertion", assertion("signing"),
 					"client_assertion_type", jwtBearer))
 		})
-		step("assertion without its type", "", func(s *scenario) response {
+		addStep("assertion without its type", "", func(s *scenario) response {
 			return s.token(r, grant("client_assertion", assertion("signing")))
 		})
-		step("invalid assertion", "", func(s *scenario) response {
+		addStep("invalid assertion", "", func(s *scenario) response {
 			return s.token(r,
 				grant("client_assertion", "garbage", "client_assertion_type", jwtBearer))
 		})
-		step("certificate for a client with a secret", "clientAuthenticatorType",
+		addStep("certificate for a client with a secret", "clientAuthenticatorType",
 			func(s *scenario) response { return s.token(r, grant("client_id", "tls")) })
 
-		dpop := func(name string, values func(*scenario) url.Values) {
-			step("DPoP: "+name, "header DPoP", func(s *scenario) response {
+		addDPoP := func(name string, values func(*scenario) url.Values) {
+			addStep("DPoP: "+name, "header DPoP", func(s *scenario) response {
 				return s.post(r.oidc("/token"), values(s), "DPoP", "garbage")
 			})
 		}
-		dpop("password grant", func(s *scenario) url.Values {
-			return passwordGrant(s.user(r, nil))
+		addDPoP("password grant", func(s *scenario) url.Values {
+			return passwordGrant(s.addUser(r, nil))
 		})
-		dpop("client credentials", func(*scenario) url.Values {
-			return with(secretOf("service"), "grant_type", "client_credentials")
+		addDPoP("client credentials", func(*scenario) url.Values {
+			return withParams(credsForm("service"), "grant_type", "client_credentials")
 		})
-		dpop("code", func(*scenario) url.Values { return codeGrant("garbage") })
-		dpop("refresh", func(s *scenario) url.Values {
-			return refreshGrant(s.login(s.user(r, nil)).field("refresh_token"))
+		addDPoP("code", func(*scenario) url.Values { return codeGrant("garbage") })
+		addDPoP("refresh", func(s *scenario) url.Values {
+			return refreshGrant(s.login(s.addUser(r, nil)).field("refresh_token"))
 		})
-		step("DPoP: wrong secret", "", func(s *scenario) response {
-			return s.post(r.oidc("/token"), with(codeGrant("garbage"), "client_secret", "wrong"),
+		addStep("DPoP: wrong secret", "", func(s *scenario) response {
+			return s.post(r.oidc("/token"), withParams(codeGrant("garbage"), "client_secret",
+				"wrong"),
 				"DPoP", "garbage")
 		})
-		step("DPoP: userinfo by bearer", "", func(s *scenario) response {
+		addStep("DPoP: userinfo by bearer", "", func(s *scenario) response {
 			return s.get(r.oidc("/userinfo"), "Authorization", bearer(s), "DPoP", "garbage")
 		})
-		step("DPoP: userinfo", "scheme DPoP", func(s *scenario) response {
+		addStep("DPoP: userinfo", "scheme DPoP", func(s *scenario) response {
 			return s.get(r.oidc("/userinfo"), "Authorization",
 				strings.Replace(bearer(s), "Bearer", "DPoP", 1), "DPoP", "garbage")
 		})
-		step("DPoP: bound code", "parameter dpop_jkt", func(s *scenario) response {
-			return s.browser().open(r.authURL("dpop_jkt", strings.Repeat("k", 43)))
+		addStep("DPoP: bound code", "parameter dpop_jkt", func(s *scenario) response {
+			return s.newBrowser().open(r.authURL("dpop_jkt", strings.Repeat("k", 43)))
 		})
 	})
 }

@@ -10,22 +10,24 @@ import (
 	"testing"
 )
 
-// A fileRow is a row of testdata/realm-files.json: a small realm file, and requests to its realm.
-// The record shows whether Keycloak accepts the file, and its responses to the requests.
+// A fileRow is a row of testdata/realm-files.json: a small realm file, and requests to that realm.
+// The recording shows whether Keycloak accepts the file, and how it responds to the requests.
 //
 // The file has only the settings that the row tests. The test adds the realm's name, the client app
-// and the user robin, or their missing fields if the file has them. Unless the file has keys or a
-// password policy, the test also adds the signing key and the fast password hash from realmFile,
-// because generating two RSA keys would take nearly half of the time of an import.
+// and the user robin. If the file already has that client or user, the test adds only the missing
+// fields. The test also adds the signing key and the password policy from realmFile, unless the
+// file has keys or a policy: generating two RSA keys would take nearly half of the time of an
+// import.
 type fileRow struct {
 	Row      string        `json:"row"`
 	Realm    object        `json:"realm"`
-	Requests []fileRequest `json:"requests"` // if there are none, robin signs in
-	Bare     bool          `json:"bare"`     // don't add the key and the hash
+	Requests []fileRequest `json:"requests"` // if there are no requests, robin signs in
+	Bare     bool          `json:"bare"`     // don't add the signing key and the policy
 }
 
-// A fileRequest is a request to the realm. The test adds the password grant if there is no grant
-// type, the credentials of app if there is no client, and those of robin to a password grant.
+// A fileRequest is a request to the realm. If the form has no grant_type, the test adds the
+// password grant. If the form has no client_id, the test adds the credentials of app. To a password
+// grant, it also adds the credentials of robin.
 type fileRequest struct {
 	// To is "userinfo", "introspect", "authorize", "discovery", "certs", or empty for the token
 	// endpoint.
@@ -46,16 +48,16 @@ func TestRealmFiles(t *testing.T) {
 	if err := json.Unmarshal(text, &rows); err != nil {
 		t.Fatal(err)
 	}
-	run(t, "realm-files", func(g *group) {
+	run(t, "realm-files", func(suite *testSuite) {
 		for _, row := range rows {
-			g.scenario(row.Row, func(s *scenario) { s.runRow(row) })
+			suite.add(row.Row, func(s *scenario) { s.runRow(row) })
 		}
 	})
 }
 
 // runRow imports the file of a row, and sends the row's requests.
 func (s *scenario) runRow(row fileRow) {
-	r, err := s.tryRealm(row.file())
+	r, err := s.tryImport(row.file())
 	switch {
 	case errors.As(err, new(*importError)):
 		s.note("refused")
@@ -84,7 +86,7 @@ func (s *scenario) runRow(row fileRow) {
 		case resp.isPage():
 			fmt.Fprintf(&s.out, "%s: %d, a page\n", step, resp.status)
 		default:
-			s.outcome(step, resp)
+			s.recordOutcome(step, resp)
 		}
 		switch {
 		case resp.status != 200:
@@ -98,17 +100,17 @@ func (s *scenario) runRow(row fileRow) {
 			fmt.Fprintf(&s.out, "access_token %s\n",
 				s.render("", claims, timing{window: resp.window}, ""))
 		case request.To == "discovery":
-			s.showFields(resp, "acr_values_supported", "scopes_supported")
+			s.recordFields(resp, "acr_values_supported", "scopes_supported")
 		case request.To == "certs":
-			s.showKeySet(resp)
+			s.recordKeySet(resp)
 		case !resp.isPage():
 			s.out.WriteString(s.formatJSON(resp.body, resp.window))
 		}
 	}
 }
 
-// showKeySet records the types and algorithms of a key set, sorted.
-func (s *scenario) showKeySet(resp response) {
+// recordKeySet records the types and the algorithms of the keys in a key set.
+func (s *scenario) recordKeySet(resp response) {
 	var lines []string
 	keys, _ := resp.value("keys").([]any)
 	for _, k := range keys {
@@ -121,10 +123,10 @@ func (s *scenario) showKeySet(resp response) {
 	s.out.WriteString(strings.Join(lines, ""))
 }
 
-// copyRecorded copies a step from the record, for a request that the fake doesn't support.
+// copyRecorded copies a step from the recording, for a request that the fake doesn't support.
 func (s *scenario) copyRecorded(step string) {
 	inStep := false
-	for line := range strings.Lines(s.group.record.sections[s.name]) {
+	for line := range strings.Lines(s.suite.recording.sections[s.name]) {
 		if strings.TrimSpace(line) == "" {
 			break
 		}
@@ -142,6 +144,8 @@ func (s *scenario) copyRecorded(step string) {
 // file returns the row's realm file with the additions that fileRow describes.
 func (row fileRow) file() object {
 	file := merge(object{"enabled": true}, row.Realm)
+	// complete adds defaults to the list. If an entry of the list has the same key, complete adds
+	// only the fields that the entry lacks.
 	complete := func(list, key string, defaults object) {
 		entries, _ := file[list].([]any)
 		i := slices.IndexFunc(entries, func(entry any) bool {
@@ -177,9 +181,9 @@ func (row fileRow) file() object {
 	return file
 }
 
-// send sends the request, and returns a name for the record along with the response. tokens is the
-// last response that had tokens.
-func (f fileRequest) send(s *scenario, r *realm, tokens response) (step string, out response) {
+// send sends the request, and returns the name of the step in the record along with the response.
+// tokens is the last response that had tokens.
+func (f fileRequest) send(s *scenario, r *realm, tokens response) (step string, resp response) {
 	values := form()
 	for name, value := range f.Form {
 		values.Set(name, value)
@@ -218,7 +222,7 @@ func (f fileRequest) send(s *scenario, r *realm, tokens response) (step string, 
 		setDefault("response_type", "code")
 		setDefault("redirect_uri", callback)
 		setDefault("scope", "openid")
-		return step, s.browser().open(r.oidc("/auth?" + values.Encode()))
+		return step, s.newBrowser().open(r.oidc("/auth?" + values.Encode()))
 	case "certs":
 		return step, s.get(r.oidc("/certs"))
 	case "discovery":

@@ -15,21 +15,21 @@ import (
 	"golang.org/x/tools/txtar"
 )
 
-// A record is the recording of a group: Keycloak's responses in each scenario.
-type record struct {
+// A recording has Keycloak's responses in each scenario of a suite.
+type recording struct {
 	file     string
 	sections map[string]string // by scenario
 	comment  []byte
 
-	mu      sync.Mutex // guards the field below
-	updated map[string]string
+	mu          sync.Mutex        // guards the field below
+	newSections map[string]string // for -update
 }
 
-// readRecord reads the record of a group from testdata.
-func readRecord(t *testing.T, group string) *record {
+// readRecording reads the recording of a suite from testdata.
+func readRecording(t *testing.T, suite string) *recording {
 	t.Helper()
-	r := &record{file: filepath.Join("testdata", group+".txtar"), sections: map[string]string{},
-		updated: map[string]string{}}
+	r := &recording{file: filepath.Join("testdata", suite+".txtar"), sections: map[string]string{},
+		newSections: map[string]string{}}
 	archive, err := txtar.ParseFile(r.file)
 	if errors.Is(err, fs.ErrNotExist) && *update {
 		return r
@@ -44,20 +44,20 @@ func readRecord(t *testing.T, group string) *record {
 	return r
 }
 
-// check compares the responses of a scenario with the record, and reports whether they agree. With
-// -update, it stores the responses instead.
-func (r *record) check(t *testing.T, scenario, got string) bool {
+// check reports whether the record of a scenario agrees with the recording. With -update, it stores
+// the record instead.
+func (r *recording) check(t *testing.T, scenario, got string) bool {
 	t.Helper()
 	want, ok := r.sections[scenario]
 	same := ok && sameText(want, got)
 	if *update {
-		// If the recorded times are possible, too, keep them.
+		// If the old section agrees with the record, keep it, so that its times don't change.
 		if got = roundClocks(got); same {
 			got = want
 		}
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.updated[scenario] = got
+		r.newSections[scenario] = got
 		return true
 	}
 	switch {
@@ -66,20 +66,20 @@ func (r *record) check(t *testing.T, scenario, got string) bool {
 			scenario)
 	case !same:
 		t.Errorf(
-			"the responses differ from %s (- recorded, + got; on the fake, this means that the "+
-				"fake is wrong):\n%s",
+			"the responses differ from %s (- recorded, + got). If the server is the fake, the "+
+				"fake is wrong:\n%s",
 			r.file, diff(want, got))
 	}
 	return same
 }
 
-// write writes the record in the order of the scenarios. If -run selects only some scenarios, it
-// keeps the sections of the others.
-func (r *record) write(t *testing.T, scenarios []declaration) {
+// write writes the recording in the order of the scenarios. If -run selects only some scenarios,
+// write keeps the sections of the other scenarios.
+func (r *recording) write(t *testing.T, scenarios []declaration) {
 	archive := &txtar.Archive{Comment: r.comment}
 	for _, d := range scenarios {
-		text, ok := r.updated[d.name]
-		if !ok && r.partial() {
+		text, ok := r.newSections[d.name]
+		if !ok && r.hasRunFilter() {
 			text, ok = r.sections[d.name]
 		}
 		if ok {
@@ -91,13 +91,13 @@ func (r *record) write(t *testing.T, scenarios []declaration) {
 	}
 }
 
-// partial reports whether -run may select only some of the scenarios.
-func (r *record) partial() bool {
+// hasRunFilter reports whether -run may select only some of the scenarios.
+func (r *recording) hasRunFilter() bool {
 	return strings.Contains(flag.Lookup("test.run").Value.String(), "/")
 }
 
 // checkSections checks that every section belongs to a scenario.
-func (r *record) checkSections(t *testing.T, scenarios map[string]bool) {
+func (r *recording) checkSections(t *testing.T, scenarios map[string]bool) {
 	for _, name := range slices.Sorted(maps.Keys(r.sections)) {
 		if !scenarios[name] {
 			t.Errorf("%s: section %q has no scenario", r.file, name)
@@ -105,8 +105,8 @@ func (r *record) checkSections(t *testing.T, scenarios map[string]bool) {
 	}
 }
 
-// diff returns the lines of both texts. Lines that are only in want start with -, and lines that
-// are only in got with +.
+// diff returns the lines of both texts. A line that is only in want starts with -, and a line that
+// is only in got starts with +.
 func diff(want, got string) string {
 	a, b := strings.Split(strings.TrimSuffix(want, "\n"), "\n"),
 		strings.Split(strings.TrimSuffix(got, "\n"), "\n")

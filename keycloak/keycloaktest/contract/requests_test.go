@@ -18,17 +18,18 @@ import (
 //	spa     public, direct grants, code flow
 //	service confidential, secret "service-secret", service account only
 //
-// The file has a signing key, because generating two RSA keys takes nearly all of the time of an
-// import; with generatedKeys, Keycloak generates the keys. The file's password policy makes hashing
-// fast, because hashing takes nearly all of the time of a login.
+// The file has a signing key. Without that key, Keycloak would generate two RSA keys, which would
+// take nearly all of the time of an import. If the keys matter, use generatedKeys as settings. The
+// file also has a password policy with a fast hash, because hashing takes nearly all of the time of
+// a login.
 func realmFile(settings object, clients ...object) object {
 	file := merge(object{
 		"enabled":        true,
 		"passwordPolicy": "hashAlgorithm(pbkdf2-sha256) and hashIterations(1)",
 		"clients": append([]object{
-			clientFile("api", nil),
-			clientFile("spa", object{"publicClient": true, "secret": nil}),
-			clientFile("service",
+			clientRep("api", nil),
+			clientRep("spa", object{"publicClient": true, "secret": nil}),
+			clientRep("service",
 				object{"serviceAccountsEnabled": true, "directAccessGrantsEnabled": false,
 					"standardFlowEnabled": false}),
 		}, clients...),
@@ -67,25 +68,25 @@ func newSigningKey() signingKey {
 	return signingKey{key, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))}
 }
 
-// clientFile returns a client for a realm file: confidential, with the secret "<id>-secret", direct
-// grants and code flow. Settings override these fields.
-func clientFile(id string, settings object) object {
+// clientRep returns a client for a realm file: confidential, with the secret "<id>-secret", direct
+// grants and code flow. clientFields override these fields.
+func clientRep(id string, clientFields object) object {
 	return merge(object{
 		"clientId": id, "enabled": true, "secret": id + "-secret",
 		"directAccessGrantsEnabled": true,
 		"redirectUris":              []string{callback},
-	}, settings)
+	}, clientFields)
 }
 
-// mapperFile returns a protocol mapper for a realm file.
-func mapperFile(name, mapper string, config object) object {
-	return object{"name": name, "protocol": "openid-connect", "protocolMapper": mapper,
+// mapperRep returns a protocol mapper for a realm file.
+func mapperRep(name, mapperType string, config object) object {
+	return object{"name": name, "protocol": "openid-connect", "protocolMapper": mapperType,
 		"config": config}
 }
 
 // audienceMapper returns a mapper that adds a client to the audience of access tokens.
 func audienceMapper(client string) object {
-	return mapperFile("audience "+client, "oidc-audience-mapper",
+	return mapperRep("audience "+client, "oidc-audience-mapper",
 		object{"included.client.audience": client, "access.token.claim": "true"})
 }
 
@@ -95,8 +96,8 @@ func (s *scenario) token(r *realm, values url.Values, headers ...string) respons
 	return s.post(r.oidc("/token"), values, headers...)
 }
 
-// secretOf returns a form with a client's ID and secret.
-func secretOf(client string) url.Values {
+// credsForm returns a form with a client's ID and secret.
+func credsForm(client string) url.Values {
 	return form(credsOf(client)...)
 }
 
@@ -108,37 +109,37 @@ func credsOf(client string) []string {
 // passwordGrant returns the form of a password grant with the client api. Pairs override
 // parameters.
 func passwordGrant(u *user, pairs ...string) url.Values {
-	return with(with(secretOf("api"), "grant_type", "password", "username", u.username, "password",
-		"secret"), pairs...)
+	return withParams(withParams(credsForm("api"), "grant_type", "password",
+		"username", u.username, "password", "secret"), pairs...)
 }
 
 // refreshGrant returns the form of a refresh with the client api. Pairs override parameters.
 func refreshGrant(refreshToken string, pairs ...string) url.Values {
-	return with(with(secretOf("api"), "grant_type", "refresh_token", "refresh_token", refreshToken),
-		pairs...)
+	return withParams(withParams(credsForm("api"), "grant_type", "refresh_token",
+		"refresh_token", refreshToken), pairs...)
 }
 
 // codeGrant returns the form of a code exchange with the client api. Pairs override parameters.
 func codeGrant(code string, pairs ...string) url.Values {
-	return with(with(secretOf("api"), "grant_type", "authorization_code", "code", code,
+	return withParams(withParams(credsForm("api"), "grant_type", "authorization_code", "code", code,
 		"redirect_uri", callback), pairs...)
 }
 
-// login signs a user in with the client api and the scope openid, which must succeed. Pairs
+// login signs a user in with the client api and the scope openid. The login must succeed. Pairs
 // override parameters.
 func (s *scenario) login(u *user, pairs ...string) response {
 	s.Helper()
-	return s.token(u.realm, with(passwordGrant(u, "scope", "openid"), pairs...)).ok()
+	return s.token(u.realm, withParams(passwordGrant(u, "scope", "openid"), pairs...)).mustOK()
 }
 
-// refresh sends a refresh with the refresh token of a response and the client api. Pairs override
-// parameters.
-func (s *scenario) refresh(r *realm, last response, pairs ...string) response {
+// refresh sends a refresh grant with the client api and the refresh token of a response. Pairs
+// override parameters.
+func (s *scenario) refresh(r *realm, tokens response, pairs ...string) response {
 	s.Helper()
-	return s.token(r, refreshGrant(last.field("refresh_token"), pairs...))
+	return s.token(r, refreshGrant(tokens.field("refresh_token"), pairs...))
 }
 
-// basicAuth returns the Basic Authorization header of a client.
+// basicAuth returns a client's Authorization header for HTTP Basic authentication.
 func basicAuth(id, secret string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(id+":"+secret))
 }

@@ -32,13 +32,13 @@ var httpClient = &http.Client{
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
-// send sends a request. headers are pairs of a name and a value; Go only adds its User-Agent.
+// send sends a request. headers are names and values; Go adds only its User-Agent.
 func (s *scenario) send(method, address, body string, headers ...string) response {
 	s.Helper()
 	return s.sendWith(httpClient, method, address, body, headers...)
 }
 
-// sendWith is send with another client.
+// sendWith is like send, with another HTTP client.
 func (s *scenario) sendWith(client *http.Client, method, address, requestBody string,
 	headers ...string) response {
 	s.Helper()
@@ -48,13 +48,13 @@ func (s *scenario) sendWith(client *http.Client, method, address, requestBody st
 		request.Header.Add(headers[i], headers[i+1])
 	}
 	requestHeader := request.Header.Clone()
-	sent := s.kc.now()
+	sentAt := s.kc.now()
 	resp, err := client.Do(request)
 	s.must(err)
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	s.must(err)
-	w := window{sent, s.kc.now(), s.waited}
+	w := window{sentAt, s.kc.now(), s.waited}
 	s.storeWindows(string(body), w)
 	return response{s, method, address, requestHeader, requestBody, resp.StatusCode, resp.Header,
 		string(body), w}
@@ -73,35 +73,35 @@ func (s *scenario) post(address string, values url.Values, headers ...string) re
 	return s.send(http.MethodPost, address, values.Encode(), headers...)
 }
 
-// value returns the value of a field of a JSON response, or nil.
+// value returns a field of a JSON response, or nil if the field is missing.
 func (r response) value(name string) any {
 	var fields object
 	json.Unmarshal([]byte(r.body), &fields)
 	return fields[name]
 }
 
-// field returns the value of a field of a JSON response. It must be a string.
+// field returns a field of a JSON response, which must be a string.
 func (r response) field(name string) string {
 	r.scenario.Helper()
 	text, ok := r.value(name).(string)
 	if !ok {
-		r.scenario.Fatalf("no %s in %d %s", name, r.status, r.body)
+		r.scenario.Fatalf("field %s: got %d %s, want a string", name, r.status, r.body)
 	}
 	return text
 }
 
-// claims returns the claims of a token in a JSON response.
+// claims returns the claims of the token in a field of a JSON response.
 func (r response) claims(name string) object {
 	r.scenario.Helper()
 	decoded, ok := decodeToken(r.field(name))
 	if !ok {
-		r.scenario.Fatalf("%s is not a token: %s", name, r.body)
+		r.scenario.Fatalf("field %s: got %s, want a token", name, r.body)
 	}
 	return decoded.claims
 }
 
-// ok returns the response if its status is 200, and ends the scenario otherwise.
-func (r response) ok() response {
+// mustOK returns the response if its status is 200, and ends the scenario otherwise.
+func (r response) mustOK() response {
 	r.scenario.Helper()
 	if r.status != http.StatusOK {
 		r.scenario.Fatalf("%s %s: got %d %s %s, want 200", r.method, r.url, r.status,
@@ -110,8 +110,8 @@ func (r response) ok() response {
 	return r
 }
 
-// show records the status, the headers and the body of responses.
-func (s *scenario) show(responses ...response) {
+// record records the status, the headers and the body of responses.
+func (s *scenario) record(responses ...response) {
 	for _, resp := range responses {
 		s.out.WriteString(resp.formatRequest())
 		fmt.Fprintln(&s.out, resp.status)
@@ -125,51 +125,53 @@ func (s *scenario) show(responses ...response) {
 	}
 }
 
-// showHead records only the status and the headers.
-func (s *scenario) showHead(responses ...response) {
+// recordHead records only the status and the headers.
+func (s *scenario) recordHead(responses ...response) {
 	for _, resp := range responses {
 		fmt.Fprintf(&s.out, "%s%d\n%s\n", resp.formatRequest(), resp.status, resp.formatHeaders())
 	}
 }
 
-// showAllowed records the lines "field: type" and "field: has element" of a document that lists
-// features. The fake may lack lines, except for fields that other scenarios of the group record,
-// but it may not have additional lines.
-func (s *scenario) showAllowed(lines []string) {
+// recordFeatures records a document that lists features, as lines "field: type" and "field: has
+// element". A line that Keycloak has may be missing on the fake, unless another scenario of the
+// suite records the field. A line that Keycloak doesn't have is an error.
+func (s *scenario) recordFeatures(lines []string) {
 	if s.kc.name() != "keycloak" {
-		var others strings.Builder
-		for name, text := range s.group.record.sections {
+		var otherSections strings.Builder
+		for name, text := range s.suite.recording.sections {
 			if name != s.name {
-				others.WriteString(text)
+				otherSections.WriteString(text)
 			}
 		}
-		recorded := strings.Split(strings.TrimSpace(s.group.record.sections[s.name]), "\n")
-		recorded = slices.DeleteFunc(recorded, func(line string) bool {
+		recordedLines := strings.Split(
+			strings.TrimSpace(s.suite.recording.sections[s.name]), "\n")
+		recordedLines = slices.DeleteFunc(recordedLines, func(line string) bool {
 			field, value, _ := strings.Cut(line, ": ")
-			shown := strings.Contains(others.String(), `"`+field+`": `) ||
-				strings.Contains(others.String(), "# "+field+" has ")
-			return shown && !strings.HasPrefix(value, "has ") && !slices.Contains(lines, line)
+			inOtherSection := strings.Contains(otherSections.String(), `"`+field+`": `) ||
+				strings.Contains(otherSections.String(), "# "+field+" has ")
+			return inOtherSection && !strings.HasPrefix(value, "has ") &&
+				!slices.Contains(lines, line)
 		})
 		for _, line := range lines {
-			if !slices.Contains(recorded, line) {
-				recorded = append(recorded, line)
+			if !slices.Contains(recordedLines, line) {
+				recordedLines = append(recordedLines, line)
 			}
 		}
-		lines = recorded
+		lines = recordedLines
 	}
 	fmt.Fprintln(&s.out, strings.Join(lines, "\n"))
 }
 
-// showBody records only the status and the body.
-func (s *scenario) showBody(responses ...response) {
+// recordBody records only the status and the body.
+func (s *scenario) recordBody(responses ...response) {
 	for _, resp := range responses {
 		fmt.Fprintf(&s.out, "%s%d\n%s\n", resp.formatRequest(), resp.status,
 			s.formatJSON(resp.body, resp.window))
 	}
 }
 
-// outcome records the status and the error of a step in one line, such as "first use: 200".
-func (s *scenario) outcome(step string, resp response) {
+// recordOutcome records the status and the error of a step in one line, such as "first use: 200".
+func (s *scenario) recordOutcome(step string, resp response) {
 	line := fmt.Sprint(step, ": ", resp.status)
 	for _, text := range []any{resp.value("error"), resp.value("error_description"),
 		resp.header.Get("WWW-Authenticate")} {
@@ -180,23 +182,23 @@ func (s *scenario) outcome(step string, resp response) {
 	fmt.Fprintln(&s.out, line)
 }
 
-// showToken records the decoded token in this field of a response.
-func (s *scenario) showToken(resp response, name string) {
+// recordToken records the decoded token in a field of a response.
+func (s *scenario) recordToken(resp response, name string) {
 	s.Helper()
 	s.out.WriteString(s.formatToken(name, resp.field(name), resp.window))
 }
 
-// showFields records some fields of a JSON response.
-func (s *scenario) showFields(resp response, names ...string) {
+// recordFields records the named fields of a JSON response.
+func (s *scenario) recordFields(resp response, names ...string) {
 	var fields object
 	decoder := json.NewDecoder(strings.NewReader(resp.body))
 	decoder.UseNumber()
 	decoder.Decode(&fields)
-	fmt.Fprintln(&s.out, s.render("", subset(fields, names), timing{window: resp.window}, ""))
+	fmt.Fprintln(&s.out, s.render("", selectFields(fields, names), timing{window: resp.window}, ""))
 }
 
-// subset returns the fields of an object with these names.
-func subset(o object, names []string) object {
+// selectFields returns a copy of an object with only the named fields.
+func selectFields(o object, names []string) object {
 	out := object{}
 	for _, name := range names {
 		if value, ok := o[name]; ok {
@@ -206,11 +208,11 @@ func subset(o object, names []string) object {
 	return out
 }
 
-// showClaims records some claims of the token in this field of a response.
-func (s *scenario) showClaims(resp response, token string, names ...string) {
+// recordClaims records the named claims of the token in a field of a response.
+func (s *scenario) recordClaims(resp response, token string, names ...string) {
 	s.Helper()
 	fmt.Fprintf(&s.out, "%s %s\n", token,
-		s.render("", subset(resp.claims(token), names), timing{window: resp.window}, ""))
+		s.render("", selectFields(resp.claims(token), names), timing{window: resp.window}, ""))
 }
 
 // formatRequest formats the request for the record.
@@ -244,7 +246,7 @@ var headerNames = []string{
 	"Access-Control-Max-Age",
 }
 
-// securityHeaders are sent with nearly every response. The record has one line for all of them.
+// securityHeaders are sent with nearly every response, so the record has one line for all of them.
 var securityHeaders = http.Header{
 	"Referrer-Policy":           {"no-referrer"},
 	"Strict-Transport-Security": {"max-age=31536000; includeSubDomains"},
@@ -285,13 +287,13 @@ func (r response) formatHeaders() string {
 
 // formatSecurityHeaders formats how the response differs from securityHeaders.
 func (r response) formatSecurityHeaders() string {
-	var missing, other []string
+	var missing, changed []string
 	for _, name := range slices.Sorted(maps.Keys(securityHeaders)) {
 		switch values := r.header[name]; {
 		case len(values) == 0:
 			missing = append(missing, name)
 		case !slices.Equal(values, securityHeaders[name]):
-			other = append(other, fmt.Sprintf("%s: %s\n", name, strings.Join(values, " | ")))
+			changed = append(changed, fmt.Sprintf("%s: %s\n", name, strings.Join(values, " | ")))
 		}
 	}
 	switch {
@@ -299,9 +301,9 @@ func (r response) formatSecurityHeaders() string {
 		return "(no security headers)\n"
 	case len(missing) > 0:
 		return "(security headers without " + strings.Join(missing, ", ") + ")\n" +
-			strings.Join(other, "")
+			strings.Join(changed, "")
 	}
-	return "(security headers)\n" + strings.Join(other, "")
+	return "(security headers)\n" + strings.Join(changed, "")
 }
 
 // formatJSON normalizes a JSON body and decodes its tokens. In other bodies, it only replaces

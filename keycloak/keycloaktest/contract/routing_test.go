@@ -8,30 +8,30 @@ import (
 
 // TestRouting records responses to unknown paths, wrong methods, and unusual spellings of paths.
 func TestRouting(t *testing.T) {
-	run(t, "routing", func(g *group) {
-		r := g.realm(realmFile(nil))
-		request := func(name, method, path string, headers ...string) {
-			g.scenario(name, func(s *scenario) {
-				s.show(s.send(method, s.kc.base()+path, "", headers...))
+	run(t, "routing", func(suite *testSuite) {
+		r := suite.addRealm(realmFile(nil))
+		addRequest := func(name, method, path string, headers ...string) {
+			suite.add(name, func(s *scenario) {
+				s.record(s.send(method, s.kc.base()+path, "", headers...))
 			})
 		}
-		realm, oidc := "/realms/"+r.name, "/realms/"+r.name+"/protocol/openid-connect"
+		realmPath, oidcPath := "/realms/"+r.name, "/realms/"+r.name+"/protocol/openid-connect"
 
-		request("unknown realm: realm info", "GET", "/realms/no-such-realm")
-		request("unknown realm: discovery", "GET",
+		addRequest("unknown realm: realm info", "GET", "/realms/no-such-realm")
+		addRequest("unknown realm: discovery", "GET",
 			"/realms/no-such-realm/.well-known/openid-configuration")
-		request("unknown realm: certs", "GET", "/realms/no-such-realm/protocol/openid-connect/certs")
-		g.scenario("unknown realm: token", func(s *scenario) {
-			s.show(s.post(s.kc.base()+"/realms/no-such-realm/protocol/openid-connect/token",
-				secretOf("api")))
+		addRequest("unknown realm: certs", "GET", "/realms/no-such-realm/protocol/openid-connect/certs")
+		suite.add("unknown realm: token", func(s *scenario) {
+			s.record(s.post(s.kc.base()+"/realms/no-such-realm/protocol/openid-connect/token",
+				credsForm("api")))
 		})
-		request("unknown realm: unknown path", "GET", "/realms/no-such-realm/no-such-path")
-		g.scenario("realm in another case", func(s *scenario) {
-			s.show(s.get(s.kc.base() + "/realms/" + strings.ToUpper(r.name) +
+		addRequest("unknown realm: unknown path", "GET", "/realms/no-such-realm/no-such-path")
+		suite.add("realm in another case", func(s *scenario) {
+			s.record(s.get(s.kc.base() + "/realms/" + strings.ToUpper(r.name) +
 				"/protocol/openid-connect/certs"))
 		})
 
-		g.scenario("login-actions are never cached", func(s *scenario) {
+		suite.add("login-actions are never cached", func(s *scenario) {
 			for _, request := range []string{
 				"GET /authenticate", "POST /authenticate", "PUT /authenticate",
 				"OPTIONS /authenticate", "GET /consent", "POST /consent", "GET /restart",
@@ -43,152 +43,154 @@ func TestRouting(t *testing.T) {
 			}
 		})
 
-		request("unknown path in a realm", "GET", realm+"/no-such-path")
-		request("unknown path below openid-connect", "GET", oidc+"/no-such-path")
-		request("unknown protocol", "GET", realm+"/protocol/no-such-protocol/token")
-		request("unknown well-known", "GET", realm+"/.well-known/no-such-document")
-		request("unknown path outside of realms", "GET", "/no-such-path")
-		request("path of old releases", "GET", "/auth/realms/"+r.name)
-		request("health is not on this port", "GET", "/health")
+		addRequest("unknown path in a realm", "GET", realmPath+"/no-such-path")
+		addRequest("unknown path below openid-connect", "GET", oidcPath+"/no-such-path")
+		addRequest("unknown protocol", "GET", realmPath+"/protocol/no-such-protocol/token")
+		addRequest("unknown well-known", "GET", realmPath+"/.well-known/no-such-document")
+		addRequest("unknown path outside of realms", "GET", "/no-such-path")
+		addRequest("path of old releases", "GET", "/auth/realms/"+r.name)
+		addRequest("health is not on this port", "GET", "/health")
 
-		request("wrong method: GET token", "GET", oidc+"/token")
-		request("wrong method: PUT token", "PUT", oidc+"/token")
-		request("wrong method: GET introspect", "GET", oidc+"/token/introspect")
-		request("wrong method: GET revoke", "GET", oidc+"/revoke")
-		request("wrong method: POST certs", "POST", oidc+"/certs")
-		request("wrong method: DELETE userinfo", "DELETE", oidc+"/userinfo")
-		request("wrong method: POST realm info", "POST", realm)
-		request("wrong method: POST discovery", "POST", realm+"/.well-known/openid-configuration")
-		request("HEAD certs", "HEAD", oidc+"/certs")
+		addRequest("wrong method: GET token", "GET", oidcPath+"/token")
+		addRequest("wrong method: PUT token", "PUT", oidcPath+"/token")
+		addRequest("wrong method: GET introspect", "GET", oidcPath+"/token/introspect")
+		addRequest("wrong method: GET revoke", "GET", oidcPath+"/revoke")
+		addRequest("wrong method: POST certs", "POST", oidcPath+"/certs")
+		addRequest("wrong method: DELETE userinfo", "DELETE", oidcPath+"/userinfo")
+		addRequest("wrong method: POST realm info", "POST", realmPath)
+		addRequest("wrong method: POST discovery", "POST", realmPath+"/.well-known/openid-configuration")
+		addRequest("HEAD certs", "HEAD", oidcPath+"/certs")
 
-		request("two slashes", "GET", "/realms//"+r.name)
-		request("two slashes before the last segment", "GET", oidc+"//certs")
-		request("parent directory", "GET", realm+"/../"+r.name)
-		request("current directory", "GET", realm+"/./protocol/openid-connect/certs")
-		request("semicolon", "GET", realm+";a=b")
-		request("escaped letter", "GET", realm+"/prot%6Fcol/openid-connect/certs")
-		request("escaped letter of a realm", "GET", "/realms/%63-realm")
-		request("no realm", "GET", "/realms")
-		request("no realm, with a slash", "GET", "/realms/")
-		request("no protocol", "GET", realm+"/protocol")
-		request("no endpoint", "GET", oidc)
-		request("preflight of realm info", "OPTIONS", realm, "Origin", otherOrigin)
-		request("preflight of an unknown path", "OPTIONS", realm+"/no-such-path", "Origin",
+		addRequest("two slashes", "GET", "/realms//"+r.name)
+		addRequest("two slashes before the last segment", "GET", oidcPath+"//certs")
+		addRequest("parent directory", "GET", realmPath+"/../"+r.name)
+		addRequest("current directory", "GET", realmPath+"/./protocol/openid-connect/certs")
+		addRequest("semicolon", "GET", realmPath+";a=b")
+		addRequest("escaped letter", "GET", realmPath+"/prot%6Fcol/openid-connect/certs")
+		addRequest("escaped letter of a realm", "GET", "/realms/%63-realm")
+		addRequest("no realm", "GET", "/realms")
+		addRequest("no realm, with a slash", "GET", "/realms/")
+		addRequest("no protocol", "GET", realmPath+"/protocol")
+		addRequest("no endpoint", "GET", oidcPath)
+		addRequest("preflight of realm info", "OPTIONS", realmPath, "Origin", otherOrigin)
+		addRequest("preflight of an unknown path", "OPTIONS", realmPath+"/no-such-path", "Origin",
 			otherOrigin)
-		request("trailing slash: realm info", "GET", realm+"/")
-		g.scenario("trailing slash: certs and discovery", func(s *scenario) {
-			s.showHead(s.get(r.oidc("/certs/")), s.get(r.url("/.well-known/openid-configuration/")))
+		addRequest("trailing slash: realm info", "GET", realmPath+"/")
+		suite.add("trailing slash: certs and discovery", func(s *scenario) {
+			s.recordHead(s.get(r.oidc("/certs/")), s.get(r.url("/.well-known/openid-configuration/")))
 		})
-		g.scenario("trailing slash: token", func(s *scenario) {
-			s.showHead(s.post(r.oidc("/token/"), passwordGrant(s.user(r, nil))))
+		suite.add("trailing slash: token", func(s *scenario) {
+			s.recordHead(s.post(r.oidc("/token/"), passwordGrant(s.addUser(r, nil))))
 		})
 	})
 }
 
-// TestRouting_bodies records how the token endpoint reads bodies and credentials. It treats a body
-// that isn't a form as an empty form.
+// TestRouting_bodies records how the token endpoint reads bodies and credentials. Keycloak treats a
+// body that isn't a form as an empty form.
 func TestRouting_bodies(t *testing.T) {
-	run(t, "routing-bodies", func(g *group) {
-		r := g.realm(realmFile(nil))
-		g.scenario("JSON", func(s *scenario) {
-			s.show(s.send("POST", r.oidc("/token"), `{"grant_type":"password"}`, "Content-Type",
+	run(t, "routing-bodies", func(suite *testSuite) {
+		r := suite.addRealm(realmFile(nil))
+		suite.add("JSON", func(s *scenario) {
+			s.record(s.send("POST", r.oidc("/token"), `{"grant_type":"password"}`, "Content-Type",
 				"application/json"))
 		})
-		g.scenario("no content type", func(s *scenario) {
-			s.show(s.send("POST", r.oidc("/token"), "grant_type=password"))
+		suite.add("no content type", func(s *scenario) {
+			s.record(s.send("POST", r.oidc("/token"), "grant_type=password"))
 		})
-		g.scenario("text", func(s *scenario) {
-			s.show(s.send("POST", r.oidc("/token"), "grant_type=password", "Content-Type",
+		suite.add("text", func(s *scenario) {
+			s.record(s.send("POST", r.oidc("/token"), "grant_type=password", "Content-Type",
 				"text/plain"))
 		})
-		g.scenario("in the query", func(s *scenario) {
-			values := passwordGrant(s.user(r, nil))
-			s.show(s.post(r.oidc("/token?"+values.Encode()), nil))
+		suite.add("in the query", func(s *scenario) {
+			values := passwordGrant(s.addUser(r, nil))
+			s.record(s.post(r.oidc("/token?"+values.Encode()), nil))
 		})
-		g.scenario("form and query", func(s *scenario) {
-			values := passwordGrant(s.user(r, nil))
-			s.outcome("a bad scope in the query", s.post(r.oidc("/token?scope=bogus"), values))
-			s.outcome("a name of the form in the query, too",
+		suite.add("form and query", func(s *scenario) {
+			values := passwordGrant(s.addUser(r, nil))
+			s.recordOutcome("a bad scope in the query",
+				s.post(r.oidc("/token?scope=bogus"), values))
+			s.recordOutcome("a name of the form in the query, too",
 				s.post(r.oidc("/token?grant_type=password"), values))
 		})
-		g.scenario("form with a charset", func(s *scenario) {
-			values := passwordGrant(s.user(r, nil))
-			s.outcome("charset",
+		suite.add("form with a charset", func(s *scenario) {
+			values := passwordGrant(s.addUser(r, nil))
+			s.recordOutcome("charset",
 				s.send("POST", r.oidc("/token"), values.Encode(), "Content-Type",
 					"application/x-www-form-urlencoded; charset=UTF-8"))
 		})
-		// sendBody sends a password grant after changing the text of the form.
-		sendBody := func(name string, change func(form string) string, headers ...string) {
-			g.scenario(name, func(s *scenario) {
-				form := change(passwordGrant(s.user(r, nil)).Encode())
+		// addBody adds a scenario that changes the text of a password grant's form and sends it.
+		addBody := func(name string, change func(form string) string, headers ...string) {
+			suite.add(name, func(s *scenario) {
+				form := change(passwordGrant(s.addUser(r, nil)).Encode())
 				if len(headers) == 0 {
 					headers = []string{"Content-Type", "application/x-www-form-urlencoded"}
 				}
-				s.outcome("login", s.send("POST", r.oidc("/token"), form, headers...))
+				s.recordOutcome("login", s.send("POST", r.oidc("/token"), form, headers...))
 			})
 		}
-		add := func(suffix string) func(string) string {
+		appendText := func(suffix string) func(string) string {
 			return func(form string) string { return form + suffix }
 		}
-		sendBody("a semicolon in a value", add("&x=a;b"))
-		sendBody("a semicolon in the scope", add("&scope=openid;email"))
-		sendBody("content type in capitals", add(""), "Content-Type",
+		addBody("a semicolon in a value", appendText("&x=a;b"))
+		addBody("a semicolon in the scope", appendText("&scope=openid;email"))
+		addBody("content type in capitals", appendText(""), "Content-Type",
 			"Application/X-WWW-Form-Urlencoded")
-		sendBody("two ampersands", add("&&x=1"))
-		sendBody("two ampersands, twice", add("&&x=1&&y=1"))
-		sendBody("trailing ampersand", add("&"))
-		sendBody("two trailing ampersands", add("&&"))
-		sendBody("three trailing ampersands", add("&&&"))
-		sendBody("leading ampersand", func(form string) string { return "&" + form })
-		sendBody("name without a value", add("&x"))
-		sendBody("scope without a value", add("&scope"))
-		sendBody("value without a name", add("&=x"))
-		sendBody("invalid escape", add("&x=%zz"))
-		sendBody("incomplete escape", add("&x=%2"))
-		sendBody("invalid UTF-8", add("&x=%ff"))
-		sendBody("a long parameter", add("&x="+strings.Repeat("a", 30000)))
-		sendBody("a long scope", add("&scope="+strings.Repeat("a", 5000)))
-		sendBody("a scope of 4,000", add("&scope="+strings.Repeat("a", 4000)))
-		sendBody("a scope of 4,001", add("&scope="+strings.Repeat("a", 4001)))
-		g.scenario("long parameters and control characters", func(s *scenario) {
-			s.outcome("a long code", s.token(r, codeGrant(strings.Repeat("a", 5000))))
-			s.outcome("a long grant type",
-				s.token(r, with(secretOf("api"), "grant_type", strings.Repeat("a", 5000))))
-			code := s.code(s.user(r, nil))
-			s.outcome("control characters",
-				s.token(r, with(codeGrant("\x01"+code), "redirect_uri", "\t"+callback)))
+		addBody("two ampersands", appendText("&&x=1"))
+		addBody("two ampersands, twice", appendText("&&x=1&&y=1"))
+		addBody("trailing ampersand", appendText("&"))
+		addBody("two trailing ampersands", appendText("&&"))
+		addBody("three trailing ampersands", appendText("&&&"))
+		addBody("leading ampersand", func(form string) string { return "&" + form })
+		addBody("name without a value", appendText("&x"))
+		addBody("scope without a value", appendText("&scope"))
+		addBody("value without a name", appendText("&=x"))
+		addBody("invalid escape", appendText("&x=%zz"))
+		addBody("incomplete escape", appendText("&x=%2"))
+		addBody("invalid UTF-8", appendText("&x=%ff"))
+		addBody("a long parameter", appendText("&x="+strings.Repeat("a", 30000)))
+		addBody("a long scope", appendText("&scope="+strings.Repeat("a", 5000)))
+		addBody("a scope of 4,000", appendText("&scope="+strings.Repeat("a", 4000)))
+		addBody("a scope of 4,001", appendText("&scope="+strings.Repeat("a", 4001)))
+		suite.add("long parameters and control characters", func(s *scenario) {
+			s.recordOutcome("a long code", s.token(r, codeGrant(strings.Repeat("a", 5000))))
+			s.recordOutcome("a long grant type",
+				s.token(r, withParams(credsForm("api"), "grant_type", strings.Repeat("a", 5000))))
+			code := s.code(s.addUser(r, nil))
+			s.recordOutcome("control characters",
+				s.token(r, withParams(codeGrant("\x01"+code), "redirect_uri", "\t"+callback)))
 		})
 		for _, value := range []string{"Basic YXBpOmFwaS1zZWNyZXQ", "basic YXBpOmFwaS1zZWNyZXQ=",
 			"Basic  YXBpOmFwaS1zZWNyZXQ=", "Basic YXBpOmFwaS1zZWNyZXQ= x"} {
-			g.scenario("basic authentication: "+strings.ReplaceAll(value, "  ", " two blanks "),
+			suite.add("basic authentication: "+strings.ReplaceAll(value, "  ", " two blanks "),
 				func(s *scenario) {
-					s.outcome("login",
+					s.recordOutcome("login",
 						s.token(r,
-							without(passwordGrant(s.user(r, nil)), "client_id", "client_secret"),
+							withoutParams(passwordGrant(s.addUser(r, nil)), "client_id",
+								"client_secret"),
 							"Authorization", value))
 				})
 		}
-		g.scenario("form decoding", func(s *scenario) {
-			u := s.user(r,
+		suite.add("form decoding", func(s *scenario) {
+			u := s.addUser(r,
 				object{
 					"credentials": []object{{"type": "password", "value": "pä ss+&=%",
 						"temporary": false}},
 				})
-			s.outcome("password with all that a form escapes",
+			s.recordOutcome("password with all that a form escapes",
 				s.token(r, passwordGrant(u, "password", "pä ss+&=%")))
 		})
 	})
 }
 
-// TestRouting_accept records responses by Accept header. Browsers get a page for an error of the
-// routing, but not for an OAuth error.
+// TestRouting_accept records responses to different Accept headers. A browser gets a page for a
+// routing error such as an unknown path, but not for an OAuth error.
 func TestRouting_accept(t *testing.T) {
-	run(t, "routing-accept", func(g *group) {
-		r := g.realm(realmFile(nil))
+	run(t, "routing-accept", func(suite *testSuite) {
+		r := suite.addRealm(realmFile(nil))
 		for _, accept := range []string{"text/html", browserAccept, "*/*", "application/json",
 			"text/plain", "image/png"} {
-			g.scenario("unknown path, "+accept, func(s *scenario) {
-				s.show(s.get(r.url("/no-such-path"), "Accept", accept))
+			suite.add("unknown path, "+accept, func(s *scenario) {
+				s.record(s.get(r.url("/no-such-path"), "Accept", accept))
 			})
 		}
 		for _, accept := range []string{
@@ -197,9 +199,9 @@ func TestRouting_accept(t *testing.T) {
 			"application/*", "application/xml, */*;q=0.1", "application/json;q=0",
 			"text/html, application/json;q=0.1",
 		} {
-			g.scenario("metadata, "+accept, func(s *scenario) {
+			suite.add("metadata, "+accept, func(s *scenario) {
 				// The first discovery response of a realm may be a 500.
-				s.get(r.url("/.well-known/openid-configuration")).ok()
+				s.get(r.url("/.well-known/openid-configuration")).mustOK()
 				for _, address := range []string{r.oidc("/certs"),
 					r.url("/.well-known/openid-configuration"), r.url("")} {
 					resp := s.get(address, "Accept", accept)
@@ -208,87 +210,89 @@ func TestRouting_accept(t *testing.T) {
 				}
 			})
 		}
-		g.scenario("unknown realm, text/html", func(s *scenario) {
-			s.show(s.get(s.kc.base()+"/realms/no-such-realm", "Accept", "text/html"))
+		suite.add("unknown realm, text/html", func(s *scenario) {
+			s.record(s.get(s.kc.base()+"/realms/no-such-realm", "Accept", "text/html"))
 		})
-		g.scenario("wrong method, text/html", func(s *scenario) {
-			s.show(s.get(r.oidc("/token"), "Accept", "text/html"))
+		suite.add("wrong method, text/html", func(s *scenario) {
+			s.record(s.get(r.oidc("/token"), "Accept", "text/html"))
 		})
-		g.scenario("outside of realms, text/html", func(s *scenario) {
-			s.show(s.get(s.kc.base()+"/no-such-path", "Accept", "text/html"))
+		suite.add("outside of realms, text/html", func(s *scenario) {
+			s.record(s.get(s.kc.base()+"/no-such-path", "Accept", "text/html"))
 		})
-		g.scenario("OAuth error, text/html", func(s *scenario) {
-			s.show(s.token(r, form("grant_type", "bogus"), "Accept", "text/html"))
+		suite.add("OAuth error, text/html", func(s *scenario) {
+			s.record(s.token(r, form("grant_type", "bogus"), "Accept", "text/html"))
 		})
-		g.scenario("OAuth error of the client, text/html", func(s *scenario) {
-			s.show(s.token(r, form("grant_type", "password"), "Accept", "text/html"))
+		suite.add("OAuth error of the client, text/html", func(s *scenario) {
+			s.record(s.token(r, form("grant_type", "password"), "Accept", "text/html"))
 		})
-		g.scenario("userinfo, text/html", func(s *scenario) {
-			s.show(s.get(r.oidc("/userinfo"), "Accept", "text/html"))
+		suite.add("userinfo, text/html", func(s *scenario) {
+			s.record(s.get(r.oidc("/userinfo"), "Accept", "text/html"))
 		})
-		g.scenario("token, text/html", func(s *scenario) {
-			s.showHead(s.token(r, passwordGrant(s.user(r, nil)), "Accept", "text/html"))
+		suite.add("token, text/html", func(s *scenario) {
+			s.recordHead(s.token(r, passwordGrant(s.addUser(r, nil)), "Accept", "text/html"))
 		})
-		g.scenario("certs, text/html", func(s *scenario) {
-			s.showHead(s.get(r.oidc("/certs"), "Accept", "text/html"))
+		suite.add("certs, text/html", func(s *scenario) {
+			s.recordHead(s.get(r.oidc("/certs"), "Accept", "text/html"))
 		})
-		g.scenario("realm info, text/html", func(s *scenario) {
-			s.show(s.get(r.url(""), "Accept", "text/html"))
+		suite.add("realm info, text/html", func(s *scenario) {
+			s.record(s.get(r.url(""), "Accept", "text/html"))
 		})
-		g.scenario("discovery, text/html", func(s *scenario) {
+		suite.add("discovery, text/html", func(s *scenario) {
 			// The first discovery response of a realm may be a 500.
-			s.get(r.url("/.well-known/openid-configuration")).ok()
-			s.show(s.get(r.url("/.well-known/openid-configuration"), "Accept", "text/html"))
+			s.get(r.url("/.well-known/openid-configuration")).mustOK()
+			s.record(s.get(r.url("/.well-known/openid-configuration"), "Accept", "text/html"))
 		})
-		g.scenario("discovery, a browser", func(s *scenario) {
-			s.showHead(s.get(r.url("/.well-known/openid-configuration"), "Accept", browserAccept))
+		suite.add("discovery, a browser", func(s *scenario) {
+			s.recordHead(s.get(r.url("/.well-known/openid-configuration"), "Accept", browserAccept))
 		})
 	})
 }
 
 // TestRouting_closedRealms records the responses of realms that are disabled or require HTTPS.
 func TestRouting_closedRealms(t *testing.T) {
-	run(t, "routing-closed-realms", func(g *group) {
-		closed := map[string]object{
+	run(t, "routing-closed-realms", func(suite *testSuite) {
+		closedRealms := map[string]object{
 			"disabled": {"enabled": false}, "https only": {"sslRequired": "all"},
 		}
-		for _, name := range sortedKeys(closed) {
-			r := g.realm(realmFile(closed[name]))
-			get := func(endpoint, address string) {
-				g.scenario(name+": "+endpoint, func(s *scenario) { s.show(s.get(address)) })
+		for _, name := range sortedKeys(closedRealms) {
+			r := suite.addRealm(realmFile(closedRealms[name]))
+			addGet := func(endpoint, address string) {
+				suite.add(name+": "+endpoint, func(s *scenario) { s.record(s.get(address)) })
 			}
-			g.scenario(name+": token", func(s *scenario) {
-				s.show(s.token(r, passwordGrant(s.user(r, nil))))
+			suite.add(name+": token", func(s *scenario) {
+				s.record(s.token(r, passwordGrant(s.addUser(r, nil))))
 			})
-			g.scenario(name+": empty token request", func(s *scenario) {
-				s.show(s.token(r, nil))
+			suite.add(name+": empty token request", func(s *scenario) {
+				s.record(s.token(r, nil))
 			})
-			g.scenario(name+": token of an unknown client", func(s *scenario) {
-				s.show(s.token(r, with(secretOf("nobody"), "grant_type", "password")))
+			suite.add(name+": token of an unknown client", func(s *scenario) {
+				s.record(s.token(r, withParams(credsForm("nobody"), "grant_type", "password")))
 			})
-			get("userinfo", r.oidc("/userinfo"))
-			get("realm info", r.url(""))
-			g.scenario(name+": certs", func(s *scenario) {
-				s.outcome("certs", s.get(r.oidc("/certs")))
+			addGet("userinfo", r.oidc("/userinfo"))
+			addGet("realm info", r.url(""))
+			suite.add(name+": certs", func(s *scenario) {
+				s.recordOutcome("certs", s.get(r.oidc("/certs")))
 			})
-			g.scenario(name+": discovery", func(s *scenario) {
+			suite.add(name+": discovery", func(s *scenario) {
 				resp := s.get(r.url("/.well-known/openid-configuration"))
-				s.showHead(resp)
+				s.recordHead(resp)
 				s.note("issuer: %v, error: %v", s.normalize(asString(resp.value("issuer"))),
 					resp.value("error"))
 			})
-			g.scenario(name+": introspect", func(s *scenario) {
-				s.show(s.post(r.oidc("/token/introspect"),
-					with(secretOf("api"), "token", "garbage")))
+			suite.add(name+": introspect", func(s *scenario) {
+				s.record(s.post(r.oidc("/token/introspect"),
+					withParams(credsForm("api"), "token", "garbage")))
 			})
-			g.scenario(name+": revoke", func(s *scenario) {
-				s.show(s.post(r.oidc("/revoke"), with(secretOf("api"), "token", "garbage")))
+			suite.add(name+": revoke", func(s *scenario) {
+				s.record(s.post(r.oidc("/revoke"), withParams(credsForm("api"), "token",
+					"garbage")))
 			})
-			g.scenario(name+": logout", func(s *scenario) {
-				s.show(s.post(r.oidc("/logout"), with(secretOf("api"), "refresh_token", "garbage")))
+			suite.add(name+": logout", func(s *scenario) {
+				s.record(s.post(r.oidc("/logout"), withParams(credsForm("api"), "refresh_token",
+					"garbage")))
 			})
-			g.scenario(name+": login page", func(s *scenario) {
-				s.show(s.browser().open(r.authURL()))
+			suite.add(name+": login page", func(s *scenario) {
+				s.record(s.newBrowser().open(r.authURL()))
 			})
 		}
 	})
@@ -300,100 +304,102 @@ const (
 	otherOrigin = "https://evil.example"
 )
 
-// TestRouting_origins records CORS headers. Responses to preflight requests allow every origin,
-// other responses only the client's origins.
+// TestRouting_origins records CORS headers. Responses to preflight requests allow every origin.
+// Other responses allow only the client's origins.
 func TestRouting_origins(t *testing.T) {
-	run(t, "routing-origins", func(g *group) {
-		r := g.realm(realmFile(nil,
-			clientFile("web", object{"webOrigins": []string{webOrigin}}),
-			clientFile("plus",
+	run(t, "routing-origins", func(suite *testSuite) {
+		r := suite.addRealm(realmFile(nil,
+			clientRep("web", object{"webOrigins": []string{webOrigin}}),
+			clientRep("plus",
 				object{"webOrigins": []string{"+"},
 					"redirectUris": []string{"https://plus.example/cb"}}),
-			clientFile("star", object{"webOrigins": []string{"*"}}),
-			clientFile("none", object{"webOrigins": []string{}}),
+			clientRep("star", object{"webOrigins": []string{"*"}}),
+			clientRep("none", object{"webOrigins": []string{}}),
 		))
-		preflight := func(name, path string, headers ...string) {
-			g.scenario(name, func(s *scenario) {
-				s.show(s.send(http.MethodOptions, r.oidc(path), "", headers...))
+		addPreflight := func(name, path string, headers ...string) {
+			suite.add(name, func(s *scenario) {
+				s.record(s.send(http.MethodOptions, r.oidc(path), "", headers...))
 			})
 		}
-		preflight("preflight", "/token", "Origin", otherOrigin, "Access-Control-Request-Method",
+		addPreflight("preflight", "/token", "Origin", otherOrigin, "Access-Control-Request-Method",
 			"POST", "Access-Control-Request-Headers", "content-type")
-		preflight("preflight without origin", "/token")
-		preflight("preflight of userinfo", "/userinfo", "Origin", webOrigin,
+		addPreflight("preflight without origin", "/token")
+		addPreflight("preflight of userinfo", "/userinfo", "Origin", webOrigin,
 			"Access-Control-Request-Method", "GET")
-		preflight("preflight of certs", "/certs", "Origin", webOrigin,
+		addPreflight("preflight of certs", "/certs", "Origin", webOrigin,
 			"Access-Control-Request-Method", "GET")
-		preflight("preflight of logout", "/logout", "Origin", webOrigin,
+		addPreflight("preflight of logout", "/logout", "Origin", webOrigin,
 			"Access-Control-Request-Method", "POST")
-		preflight("preflight of revoke", "/revoke", "Origin", webOrigin,
+		addPreflight("preflight of revoke", "/revoke", "Origin", webOrigin,
 			"Access-Control-Request-Method", "POST")
-		g.scenario("introspection", func(s *scenario) {
-			s.showHead(s.post(r.oidc("/token/introspect"),
-				with(secretOf("web"), "token", "garbage"), "Origin", webOrigin))
-			s.showHead(s.post(r.oidc("/token/introspect"),
+		suite.add("introspection", func(s *scenario) {
+			s.recordHead(s.post(r.oidc("/token/introspect"),
+				withParams(credsForm("web"), "token", "garbage"), "Origin", webOrigin))
+			s.recordHead(s.post(r.oidc("/token/introspect"),
 				form("client_id", "web", "client_secret", "wrong"), "Origin", webOrigin))
 		})
-		preflight("preflight of introspect", "/token/introspect", "Origin", webOrigin,
+		addPreflight("preflight of introspect", "/token/introspect", "Origin", webOrigin,
 			"Access-Control-Request-Method", "POST")
 
-		login := func(name, client, origin string, pairs ...string) {
-			g.scenario(name, func(s *scenario) {
-				s.showHead(s.token(r,
-					with(passwordGrant(s.user(r, nil), credsOf(client)...), pairs...),
+		addLogin := func(name, client, origin string, pairs ...string) {
+			suite.add(name, func(s *scenario) {
+				s.recordHead(s.token(r,
+					withParams(passwordGrant(s.addUser(r, nil), credsOf(client)...), pairs...),
 					"Origin", origin))
 			})
 		}
-		login("token, allowed origin", "web", webOrigin)
-		login("token, origin of a redirect URI", "plus", "https://plus.example")
-		login("token, any origin", "star", otherOrigin)
-		login("token, wrong password, allowed origin", "web", webOrigin, "password", "wrong")
-		g.scenario("token, invalid origin", func(s *scenario) {
-			s.show(s.token(r,
-				with(passwordGrant(s.user(r, nil)), credsOf("web")...), "Origin", otherOrigin))
+		addLogin("token, allowed origin", "web", webOrigin)
+		addLogin("token, origin of a redirect URI", "plus", "https://plus.example")
+		addLogin("token, any origin", "star", otherOrigin)
+		addLogin("token, wrong password, allowed origin", "web", webOrigin, "password", "wrong")
+		suite.add("token, invalid origin", func(s *scenario) {
+			s.record(s.token(r,
+				withParams(passwordGrant(s.addUser(r, nil)), credsOf("web")...), "Origin",
+				otherOrigin))
 		})
-		g.scenario("token, no origins", func(s *scenario) {
-			s.show(s.token(r,
-				with(passwordGrant(s.user(r, nil)), credsOf("none")...), "Origin", webOrigin))
+		suite.add("token, no origins", func(s *scenario) {
+			s.record(s.token(r,
+				withParams(passwordGrant(s.addUser(r, nil)), credsOf("none")...), "Origin",
+				webOrigin))
 		})
-		g.scenario("token, wrong password, invalid origin", func(s *scenario) {
-			s.show(s.token(r,
-				with(passwordGrant(s.user(r, nil)), "client_id", "web", "client_secret",
+		suite.add("token, wrong password, invalid origin", func(s *scenario) {
+			s.record(s.token(r,
+				withParams(passwordGrant(s.addUser(r, nil)), "client_id", "web", "client_secret",
 					"web-secret", "password", "wrong"), "Origin", otherOrigin))
 		})
-		g.scenario("token, wrong secret, invalid origin", func(s *scenario) {
-			s.show(s.token(r,
+		suite.add("token, wrong secret, invalid origin", func(s *scenario) {
+			s.record(s.token(r,
 				form("grant_type", "password", "client_id", "web", "client_secret", "wrong"),
 				"Origin", otherOrigin))
 		})
-		g.scenario("token, unknown client", func(s *scenario) {
-			s.show(s.token(r, form("grant_type", "password", "client_id", "nobody"), "Origin",
+		suite.add("token, unknown client", func(s *scenario) {
+			s.record(s.token(r, form("grant_type", "password", "client_id", "nobody"), "Origin",
 				otherOrigin))
 		})
-		g.scenario("token, unknown grant", func(s *scenario) {
-			s.show(s.token(r, form("grant_type", "bogus"), "Origin", otherOrigin))
+		suite.add("token, unknown grant", func(s *scenario) {
+			s.record(s.token(r, form("grant_type", "bogus"), "Origin", otherOrigin))
 		})
-		g.scenario("userinfo", func(s *scenario) {
+		suite.add("userinfo", func(s *scenario) {
 			resp := s.token(r,
-				with(passwordGrant(s.user(r, nil)), "client_id", "web", "client_secret",
-					"web-secret", "scope", "openid")).ok()
+				withParams(passwordGrant(s.addUser(r, nil)), "client_id", "web", "client_secret",
+					"web-secret", "scope", "openid")).mustOK()
 			bearer := "Bearer " + resp.field("access_token")
-			s.showHead(s.get(r.oidc("/userinfo"), "Authorization", bearer, "Origin", webOrigin))
-			s.show(s.get(r.oidc("/userinfo"), "Authorization", bearer, "Origin", otherOrigin))
-			s.show(s.get(r.oidc("/userinfo"), "Authorization", "Bearer garbage", "Origin",
+			s.recordHead(s.get(r.oidc("/userinfo"), "Authorization", bearer, "Origin", webOrigin))
+			s.record(s.get(r.oidc("/userinfo"), "Authorization", bearer, "Origin", otherOrigin))
+			s.record(s.get(r.oidc("/userinfo"), "Authorization", "Bearer garbage", "Origin",
 				otherOrigin))
 		})
-		g.scenario("certs", func(s *scenario) {
-			s.showHead(s.get(r.oidc("/certs"), "Origin", otherOrigin))
+		suite.add("certs", func(s *scenario) {
+			s.recordHead(s.get(r.oidc("/certs"), "Origin", otherOrigin))
 		})
-		g.scenario("discovery", func(s *scenario) {
-			s.showHead(s.get(r.url("/.well-known/openid-configuration"), "Origin", otherOrigin))
+		suite.add("discovery", func(s *scenario) {
+			s.recordHead(s.get(r.url("/.well-known/openid-configuration"), "Origin", otherOrigin))
 		})
-		g.scenario("realm info", func(s *scenario) {
-			s.showHead(s.get(r.url(""), "Origin", otherOrigin))
+		suite.add("realm info", func(s *scenario) {
+			s.recordHead(s.get(r.url(""), "Origin", otherOrigin))
 		})
-		g.scenario("unknown path", func(s *scenario) {
-			s.show(s.get(r.url("/no-such-path"), "Origin", otherOrigin))
+		suite.add("unknown path", func(s *scenario) {
+			s.record(s.get(r.url("/no-such-path"), "Origin", otherOrigin))
 		})
 	})
 }

@@ -13,19 +13,20 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// A fakeServer is the fake Keycloak of one group. Its clock is fake, too: waiting takes no time.
+// A fakeServer is the fake Keycloak of one suite. Its clock is fake, too: waiting takes no time.
 type fakeServer struct {
 	*keycloaktest.Server
 
-	mu       sync.Mutex        // guards the fields below
-	names    map[string]string // of added key providers, by ID
-	disabled map[string]bool   // IDs of disabled key providers, whose keys were removed
+	mu           sync.Mutex        // guards the fields below
+	keyNames     map[string]string // the names of added key providers, by ID
+	disabledKeys map[string]bool   // the IDs of disabled key providers, whose keys were removed
 }
 
 // startFake starts a fake.
 func startFake() (*fakeServer, error) {
 	s, err := keycloaktest.Start(keycloaktest.Config{})
-	return &fakeServer{Server: s, names: map[string]string{}, disabled: map[string]bool{}}, err
+	return &fakeServer{Server: s, keyNames: map[string]string{},
+		disabledKeys: map[string]bool{}}, err
 }
 
 func (s *fakeServer) name() string         { return "fake" }
@@ -105,6 +106,7 @@ func (s *fakeServer) patchUser(ref userRef, patch object) error {
 func (s *fakeServer) deleteUser(ref userRef) error {
 	return s.withUser(ref, (*keycloaktest.User).Delete)
 }
+
 func (s *fakeServer) logoutUser(ref userRef) error {
 	return s.withUser(ref, (*keycloaktest.User).Logout)
 }
@@ -136,7 +138,7 @@ func (s *fakeServer) endSession(ref sessionRef) error {
 	return nil
 }
 
-// awaitFailures doesn't wait, because the fake counts a failure before it responds.
+// awaitFailures doesn't wait, because the fake counts a failed login before it responds.
 func (s *fakeServer) awaitFailures(ref userRef, n int) error {
 	return s.withUser(ref, func(u *keycloaktest.User) error {
 		if count, err := u.Failures(); err != nil || count != n {
@@ -149,7 +151,7 @@ func (s *fakeServer) awaitFailures(ref userRef, n int) error {
 func (s *fakeServer) awaitLocked(ref userRef) error {
 	return s.withUser(ref, func(u *keycloaktest.User) error {
 		if locked, err := u.Locked(); err != nil || !locked {
-			return fmt.Errorf("the user isn't locked (%v)", err)
+			return fmt.Errorf("locked: got %t (%v), want true", locked, err)
 		}
 		return nil
 	})
@@ -159,7 +161,7 @@ func (s *fakeServer) unlock(ref userRef) error {
 	return s.withUser(ref, (*keycloaktest.User).Unlock)
 }
 
-// keyProviders returns a provider for each of the realm's keys, with the ID of the key: the fake
+// keyProviders returns one provider for each key of the realm, with the key's ID, because the fake
 // has keys, but no key providers.
 func (s *fakeServer) keyProviders(realm string) ([]keyProvider, error) {
 	var providers []keyProvider
@@ -175,12 +177,12 @@ func (s *fakeServer) keyProviders(realm string) ([]keyProvider, error) {
 		case k.Algorithm == "EdDSA":
 			provider = "eddsa-generated"
 		}
-		name := s.nameOf(k.ID)
+		name := s.keyName(k.ID)
 		switch {
 		case name != "":
 		case k.Priority < 0:
 			name = "fallback-" + k.Algorithm
-		case k.Algorithm == "RS256": // from realmFile, as the HS512 key
+		case k.Algorithm == "RS256": // this key and the HS512 key are from realmFile
 			name, provider = "given", "rsa"
 		case k.Algorithm == "HS512":
 			name = "hmac-generated-hs512"
@@ -192,15 +194,15 @@ func (s *fakeServer) keyProviders(realm string) ([]keyProvider, error) {
 			"active": strconv.FormatBool(!k.Passive), "enabled": "true",
 		}})
 	}
-	// The fake doesn't list the key for Keycloak's own cookies.
+	// Keycloak also has a key for its cookies, which the fake doesn't list.
 	return append(providers, keyProvider{name: "aes-generated", provider: "aes-generated"}), nil
 }
 
-// nameOf returns the name of an added key provider, or "".
-func (s *fakeServer) nameOf(id string) string {
+// keyName returns the name of an added key provider, or "" for other keys.
+func (s *fakeServer) keyName(id string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.names[id]
+	return s.keyNames[id]
 }
 
 func (s *fakeServer) addKeyProvider(realm string, p keyProvider) (string, error) {
@@ -218,14 +220,14 @@ func (s *fakeServer) addKeyProvider(realm string, p keyProvider) (string, error)
 		Passive: p.config["active"] == "false"})
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.names[id] = p.name
+	s.keyNames[id] = p.name
 	return id, err
 }
 
 func (s *fakeServer) patchKeyProvider(realm string, p keyProvider) error {
 	if p.config["enabled"] == "false" {
 		s.mu.Lock()
-		s.disabled[p.id] = true
+		s.disabledKeys[p.id] = true
 		s.mu.Unlock()
 		return s.mustRealm(realm).RemoveKey(p.id)
 	}
@@ -234,7 +236,7 @@ func (s *fakeServer) patchKeyProvider(realm string, p keyProvider) error {
 
 func (s *fakeServer) removeKeyProvider(realm, id string) error {
 	s.mu.Lock()
-	disabled := s.disabled[id]
+	disabled := s.disabledKeys[id]
 	s.mu.Unlock()
 	if disabled {
 		return nil // patchKeyProvider has removed the key

@@ -27,13 +27,13 @@ func newRealServer(url string) *realServer {
 		realms: map[string]*sharedRealm{}}
 }
 
-// A sharedRealm is a realm that several groups may use at the same time.
+// A sharedRealm is a realm that several suites may use at the same time.
 type sharedRealm struct {
 	realm *realm
-	refs  int
+	refs  int // the number of suites that use the realm
 }
 
-// acquireRealm returns a realm with this file, which other groups may be using, too.
+// acquireRealm returns a realm with this file, which other suites may be using, too.
 func (s *realServer) acquireRealm(file object) *realm {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -45,7 +45,7 @@ func (s *realServer) acquireRealm(file object) *realm {
 	return s.realms[key].realm
 }
 
-// releaseRealm removes the realm if no other group uses it.
+// releaseRealm removes the realm with this file if no other suite uses it.
 func (s *realServer) releaseRealm(file object) error {
 	s.mu.Lock()
 	key := fileKey(file)
@@ -61,7 +61,7 @@ func (s *realServer) releaseRealm(file object) error {
 	return s.removeRealm(shared.realm.name)
 }
 
-// fileKey returns a realm file as a map key.
+// fileKey returns the key of a realm file in realServer.realms.
 func fileKey(file object) string {
 	text, err := json.Marshal(file)
 	if err != nil {
@@ -76,7 +76,8 @@ func (s *realServer) concurrent() bool     { return true }
 func (s *realServer) now() time.Time       { return time.Now() }
 func (s *realServer) wait(d time.Duration) { time.Sleep(d) }
 
-// importRealm imports a realm with an additional client that may administer the realm: see bearer.
+// importRealm imports a realm with an additional client that may administer it: see
+// accessToken.
 func (s *realServer) importRealm(realm object) error {
 	clients, _ := realm["clients"].([]any)
 	users, _ := realm["users"].([]any)
@@ -93,15 +94,16 @@ func (s *realServer) importRealm(realm object) error {
 	})
 	realmSlots.acquire()
 	defer realmSlots.release()
-	status, body, _, err := s.callOnce(http.MethodPost, "", realm) // realm.load retries
+	// callOnce, because realm.load retries.
+	status, body, _, err := s.callOnce(http.MethodPost, "", realm)
 	if err == nil && status >= 300 {
 		return &importError{status, body}
 	}
 	return err
 }
 
-// realmSlots limits how many realms are imported or removed at the same time: for each of them,
-// Keycloak reads the roles of all realms.
+// realmSlots limits how many realms are imported or removed at the same time, because for each
+// import and removal, Keycloak reads the roles of all realms.
 var realmSlots = semaphore{max: 2}
 
 func (s *realServer) removeRealm(realm string) error {
@@ -115,16 +117,16 @@ func (s *realServer) patchRealm(realm string, patch object) error {
 }
 
 func (s *realServer) patchClient(ref clientRef, patch object) error {
-	var found []object
-	err := s.get("/"+ref.realm+"/clients?clientId="+url.QueryEscape(ref.clientID), &found)
+	var clients []object
+	err := s.get("/"+ref.realm+"/clients?clientId="+url.QueryEscape(ref.clientID), &clients)
 	if err != nil {
 		return err
 	}
-	if len(found) != 1 {
-		return fmt.Errorf("%d clients %s", len(found), ref.clientID)
+	if len(clients) != 1 {
+		return fmt.Errorf("clients with the ID %s: got %d, want 1", ref.clientID, len(clients))
 	}
-	return s.do(http.MethodPut, fmt.Sprintf("/%s/clients/%s", ref.realm, found[0]["id"]),
-		merge(found[0], patch))
+	return s.do(http.MethodPut, fmt.Sprintf("/%s/clients/%s", ref.realm, clients[0]["id"]),
+		merge(clients[0], patch))
 }
 
 func (s *realServer) addUser(realm string, user object) (string, error) {
@@ -172,11 +174,11 @@ func (s *realServer) mapRole(method string, ref userRef, role roleRef) error {
 		definition, mapping = "/"+ref.realm+"/clients/"+id+"/roles/"+role.name,
 			ref.path()+"/role-mappings/clients/"+id
 	}
-	var found object
-	if err := s.get(definition, &found); err != nil {
+	var roleRep object
+	if err := s.get(definition, &roleRep); err != nil {
 		return err
 	}
-	return s.do(method, mapping, []object{found})
+	return s.do(method, mapping, []object{roleRep})
 }
 
 func (s *realServer) revokeConsent(ref userRef, client string) error {
@@ -225,13 +227,13 @@ func (s *realServer) awaitLockStatus(ref userRef, reached func(lockStatus) bool)
 const keyProviderType = "org.keycloak.keys.KeyProvider"
 
 func (s *realServer) keyProviders(realm string) ([]keyProvider, error) {
-	var found []struct {
+	var components []struct {
 		ID, Name, ProviderID string
 		Config               map[string][]string
 	}
-	err := s.get("/"+realm+"/components?type="+keyProviderType, &found)
+	err := s.get("/"+realm+"/components?type="+keyProviderType, &components)
 	var providers []keyProvider
-	for _, c := range found {
+	for _, c := range components {
 		config := map[string]string{}
 		for name, values := range c.Config {
 			config[name] = strings.Join(values, ",")
@@ -242,8 +244,8 @@ func (s *realServer) keyProviders(realm string) ([]keyProvider, error) {
 }
 
 func (s *realServer) addKeyProvider(realm string, p keyProvider) (string, error) {
-	var found struct{ ID string }
-	if err := s.get("/"+realm, &found); err != nil {
+	var realmRep struct{ ID string }
+	if err := s.get("/"+realm, &realmRep); err != nil {
 		return "", err
 	}
 	config := object{}
@@ -252,7 +254,7 @@ func (s *realServer) addKeyProvider(realm string, p keyProvider) (string, error)
 	}
 	return s.create("/"+realm+"/components", object{
 		"name": p.name, "providerId": p.provider, "providerType": keyProviderType,
-		"parentId": found.ID, "config": config,
+		"parentId": realmRep.ID, "config": config,
 	})
 }
 
@@ -278,15 +280,15 @@ func (ref userRef) path() string { return "/" + ref.realm + "/users/" + ref.id }
 
 // clientUUID returns the ID of a client, which differs from its client ID.
 func (s *realServer) clientUUID(ref clientRef) (string, error) {
-	var found []struct{ ID string }
-	err := s.get("/"+ref.realm+"/clients?clientId="+url.QueryEscape(ref.clientID), &found)
-	if err == nil && len(found) != 1 {
-		err = fmt.Errorf("%d clients %s", len(found), ref.clientID)
+	var clients []struct{ ID string }
+	err := s.get("/"+ref.realm+"/clients?clientId="+url.QueryEscape(ref.clientID), &clients)
+	if err == nil && len(clients) != 1 {
+		err = fmt.Errorf("clients with the ID %s: got %d, want 1", ref.clientID, len(clients))
 	}
 	if err != nil {
 		return "", err
 	}
-	return found[0].ID, nil
+	return clients[0].ID, nil
 }
 
 // get decodes the response to a GET request into dst.
@@ -298,7 +300,7 @@ func (s *realServer) get(path string, dst any) error {
 	return errors.Join(err, json.Unmarshal([]byte(body), dst))
 }
 
-// do sends a request without using the response body.
+// do sends a request, and ignores the body of a successful response.
 func (s *realServer) do(method, path string, content any) error {
 	status, body, _, err := s.call(method, path, content)
 	if err == nil && status >= 300 {
@@ -316,8 +318,8 @@ func (s *realServer) create(path string, content any) (id string, err error) {
 	return location[strings.LastIndex(location, "/")+1:], err
 }
 
-// call sends a request to the Admin API. It retries after a 500, because Keycloak's role cache has
-// a race.
+// call sends a request to the Admin API. It retries after a 500, which may be the effect of a race
+// in Keycloak's role cache.
 func (s *realServer) call(method, path string,
 	content any) (status int, body, location string, err error) {
 	for range 3 {
@@ -329,7 +331,7 @@ func (s *realServer) call(method, path string,
 	return status, body, location, err
 }
 
-// callOnce is call without retries.
+// callOnce is like call, without retries.
 func (s *realServer) callOnce(method, path string,
 	content any) (status int, body, location string, err error) {
 	var text []byte
@@ -343,7 +345,7 @@ func (s *realServer) callOnce(method, path string,
 		realm = "master"
 	}
 	for {
-		bearer, err := s.bearer(realm)
+		token, err := s.accessToken(realm)
 		if err != nil {
 			return 0, "", "", err
 		}
@@ -354,7 +356,7 @@ func (s *realServer) callOnce(method, path string,
 		if content != nil {
 			request.Header.Set("Content-Type", "application/json")
 		}
-		request.Header.Set("Authorization", "Bearer "+bearer)
+		request.Header.Set("Authorization", "Bearer "+token)
 		resp, err := httpClient.Do(request)
 		if err != nil {
 			return 0, "", "", err
@@ -372,15 +374,16 @@ func (s *realServer) callOnce(method, path string,
 // adminClient is a client that importRealm adds to every realm.
 const adminClient = "suite-administrator"
 
-// bearer returns an access token for administering a realm. A token of the realm's adminClient is
-// much cheaper than a token of the administrator of all realms: for the latter, Keycloak reads the
-// roles of all realms, again after each import or removal of a realm.
-func (s *realServer) bearer(realm string) (string, error) {
+// accessToken returns an access token for administering a realm. A token of the realm's adminClient
+// is much cheaper than a token of the administrator of all realms. For the administrator's token,
+// Keycloak reads the roles of all realms, and it reads them again after each import or removal of a
+// realm.
+func (s *realServer) accessToken(realm string) (string, error) {
 	s.mu.Lock()
 	cached := s.tokens[realm]
 	s.mu.Unlock()
 	if time.Now().Before(cached.refreshAt) {
-		return cached.token, nil
+		return cached.value, nil
 	}
 	grant := form("grant_type", "client_credentials", "client_id", adminClient, "client_secret",
 		adminClient)
@@ -399,7 +402,7 @@ func (s *realServer) bearer(realm string) (string, error) {
 	}
 	json.NewDecoder(resp.Body).Decode(&body)
 	if body.AccessToken == "" && realm != "master" {
-		return s.bearer("master") // the realm is disabled, or has no adminClient
+		return s.accessToken("master") // the realm is disabled, or has no adminClient
 	}
 	if body.AccessToken == "" {
 		return "", fmt.Errorf("the administrator admin/admin can't sign in at %s: %d", s.url,
@@ -407,18 +410,18 @@ func (s *realServer) bearer(realm string) (string, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.tokens[realm] = adminToken{body.AccessToken, time.Now().Add(sec(body.ExpiresIn / 2))}
+	s.tokens[realm] = adminToken{body.AccessToken, time.Now().Add(seconds(body.ExpiresIn / 2))}
 	return body.AccessToken, nil
 }
 
 // An adminToken is a cached access token.
 type adminToken struct {
-	token     string
+	value     string
 	refreshAt time.Time
 }
 
-// merge returns a copy of an object with the fields of patch added or replaced. It merges nested
-// objects, too.
+// merge returns a copy of o with the fields of patch added or replaced. It merges nested objects,
+// too.
 func merge(o, patch object) object {
 	merged := object{}
 	for name, value := range o {

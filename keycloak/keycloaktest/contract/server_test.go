@@ -6,13 +6,13 @@ import "time"
 type object = map[string]any
 
 // A server is a Keycloak to run the scenarios on: a real one, or the fake. Scenarios send their
-// requests over HTTP. The methods are for actions that a client can't take: administer realms, and
-// let time pass.
+// requests over HTTP. The methods are for what a client can't do: administer realms, and let time
+// pass.
 //
 // The methods are safe for concurrent use. Objects are representations of the Admin API, which
 // realm files use, too. A patch has only the fields to change; attributes are merged.
 type server interface {
-	name() string // for the summary and as the name of subtests
+	name() string // "fake" or "keycloak"
 	base() string // "http://localhost:8080"
 
 	// concurrent reports whether scenarios may run at the same time. They may not if wait advances
@@ -36,8 +36,8 @@ type server interface {
 	revokeConsent(ref userRef, client string) error // also ends the client's offline sessions
 	endSession(sessionRef) error
 
-	// awaitFailures waits until n failed logins are counted, and awaitLocked until the user is
-	// locked: Keycloak counts asynchronously, after the response.
+	// awaitFailures waits until the server has counted n failed logins, and awaitLocked waits
+	// until the user is locked. Keycloak counts a failure only after it has responded.
 	awaitFailures(ref userRef, n int) error
 	awaitLocked(userRef) error
 	unlock(userRef) error

@@ -8,9 +8,9 @@ import (
 )
 
 // TestSettings records requests that a realm or client setting affects. The fake either supports
-// the setting, or responds with a 501 that names it.
+// that setting, or responds with a 501 that names it.
 func TestSettings(t *testing.T) {
-	run(t, "settings", func(g *group) {
+	run(t, "settings", func(suite *testSuite) {
 		provider := object{"alias": "elsewhere", "providerId": "oidc", "enabled": true,
 			"config": object{
 				"clientId": "x", "clientSecret": "y", "authorizationUrl": "https://id.example/auth",
@@ -21,129 +21,131 @@ func TestSettings(t *testing.T) {
 					hours*3600)},
 			}
 		}
-		r := g.realm(realmFile(object{
+		r := suite.addRealm(realmFile(object{
 			"registrationAllowed": true, "rememberMe": true, "resetPasswordAllowed": true,
 			"identityProviders": []object{provider},
 		}))
-		defaultRealm := g.realm(realmFile(nil))
-		expiringRealm := g.realm(realmFile(nil, clientFile("expired", secretExpiresIn(-1)),
-			clientFile("expires", secretExpiresIn(1)),
-			clientFile("never",
+		defaultRealm := suite.addRealm(realmFile(nil))
+		expiringRealm := suite.addRealm(realmFile(nil, clientRep("expired", secretExpiresIn(-1)),
+			clientRep("expires", secretExpiresIn(1)),
+			clientRep("never",
 				object{"attributes": object{"client.secret.expiration.time": "0"}})))
 		for _, client := range []string{"expired", "expires", "never"} {
-			g.scenario("secret of a client: "+client, func(s *scenario) {
-				s.outcome("login",
+			suite.add("secret of a client: "+client, func(s *scenario) {
+				s.recordOutcome("login",
 					s.token(expiringRealm,
-						passwordGrant(s.user(expiringRealm, nil), credsOf(client)...)))
-				s.outcome("introspection",
+						passwordGrant(s.addUser(expiringRealm, nil), credsOf(client)...)))
+				s.recordOutcome("introspection",
 					s.post(expiringRealm.oidc("/token/introspect"),
-						with(secretOf(client), "token", "garbage")))
+						withParams(credsForm(client), "token", "garbage")))
 			})
 		}
-		authorize := func(name, feature string, r *realm, pairs ...string) {
-			g.scenario(name, func(s *scenario) {
-				s.showOrUnsupported("response", feature, s.browser().open(r.authURL(pairs...)))
+		addAuthorization := func(name, feature string, r *realm, pairs ...string) {
+			suite.add(name, func(s *scenario) {
+				s.recordOr501("response", feature, s.newBrowser().open(r.authURL(pairs...)))
 			})
 		}
-		authorize("prompt=create without registration", "", defaultRealm, "prompt", "create")
-		authorize("prompt=create", "register", r, "prompt", "create")
-		authorize("login page", "", r)
-		g.scenario("kc_idp_hint", func(s *scenario) {
-			resp := s.browser().open(r.authURL("kc_idp_hint", "elsewhere"))
+		addAuthorization("prompt=create without registration", "", defaultRealm, "prompt", "create")
+		addAuthorization("prompt=create", "register", r, "prompt", "create")
+		addAuthorization("login page", "", r)
+		suite.add("kc_idp_hint", func(s *scenario) {
+			resp := s.newBrowser().open(r.authURL("kc_idp_hint", "elsewhere"))
 			if location, err := url.Parse(resp.header.Get("Location")); err == nil &&
 				location.Host == "id.example" {
-				s.placeholder("{nonce}", location.Query().Get("nonce"))
-				s.placeholder("{broker's state}", location.Query().Get("state"))
+				s.addPlaceholder("{nonce}", location.Query().Get("nonce"))
+				s.addPlaceholder("{broker's state}", location.Query().Get("state"))
 			}
-			s.showOrUnsupported("response", "kc_idp_hint names elsewhere", resp)
+			s.recordOr501("response", "kc_idp_hint names elsewhere", resp)
 		})
-		authorize("kc_idp_hint of an unknown provider", "", r, "kc_idp_hint", "nobody")
-		authorize("kc_idp_hint without providers", "", defaultRealm, "kc_idp_hint", "elsewhere")
-		authorize("kc_idp_hint without a session", "", r, "kc_idp_hint", "elsewhere", "prompt",
+		addAuthorization("kc_idp_hint of an unknown provider", "", r, "kc_idp_hint", "nobody")
+		addAuthorization("kc_idp_hint without providers", "", defaultRealm, "kc_idp_hint",
+			"elsewhere")
+		addAuthorization("kc_idp_hint without a session", "", r, "kc_idp_hint", "elsewhere",
+			"prompt",
 			"none")
-		g.scenario("kc_idp_hint in an existing session", func(s *scenario) {
-			b := s.browser()
-			b.login(s.user(r, nil))
-			s.outcome("again", b.open(r.authURL("kc_idp_hint", "elsewhere")))
+		suite.add("kc_idp_hint in an existing session", func(s *scenario) {
+			b := s.newBrowser()
+			b.login(s.addUser(r, nil))
+			s.recordOutcome("again", b.open(r.authURL("kc_idp_hint", "elsewhere")))
 		})
-		loginRemembered := func(name string, r *realm) {
-			g.scenario(name, func(s *scenario) {
-				b, u := s.browser(), s.user(r, nil)
+		addRememberMe := func(name string, r *realm) {
+			suite.add(name, func(s *scenario) {
+				b, u := s.newBrowser(), s.addUser(r, nil)
 				resp := b.submit(b.open(r.authURL()), "username", u.username, "password", "secret",
 					"rememberMe", "on")
 				if resp.status == 302 {
 					s.note("the cookie is remembered: %t", len(resp.header["Set-Cookie"]) > 3)
 					return
 				}
-				s.showOrUnsupported("response", "rememberMe", resp)
+				s.recordOr501("response", "rememberMe", resp)
 			})
 		}
-		loginRemembered("rememberMe, not enabled", defaultRealm)
+		addRememberMe("rememberMe, not enabled", defaultRealm)
 
-		germanRealm := g.realm(
+		germanRealm := suite.addRealm(
 			realmFile(object{"internationalizationEnabled": true,
 				"supportedLocales": []string{"en", "de"}, "defaultLocale": "de"}))
-		page := func(name, feature string, headers []string, pairs ...string) {
-			g.scenario("language: "+name, func(s *scenario) {
+		addLanguage := func(name, feature string, headers []string, pairs ...string) {
+			suite.add("language: "+name, func(s *scenario) {
 				resp := s.get(germanRealm.authURL(pairs...),
 					append([]string{"Accept", browserAccept}, headers...)...)
-				s.showOrUnsupported("response", feature, resp)
+				s.recordOr501("response", feature, resp)
 			})
 		}
-		page("the realm's", "language de", nil)
-		page("the browser's", "", []string{"Accept-Language", "en-GB,en;q=0.8"})
-		page("the client's", "", nil, "ui_locales", "fr en")
-		page("the client's, before the browser's", "language de", []string{"Accept-Language", "en"},
+		addLanguage("the realm's", "language de", nil)
+		addLanguage("the browser's", "", []string{"Accept-Language", "en-GB,en;q=0.8"})
+		addLanguage("the client's", "", nil, "ui_locales", "fr en")
+		addLanguage("the client's, before the browser's", "language de", []string{"Accept-Language", "en"},
 			"ui_locales", "de")
-		page("not supported", "language de", []string{"Accept-Language", "fr"})
+		addLanguage("not supported", "language de", []string{"Accept-Language", "fr"})
 	})
 }
 
 // TestActions records actions that a client requests with kc_action, and required actions of a
 // user.
 func TestActions(t *testing.T) {
-	run(t, "actions", func(g *group) {
-		r := g.realm(realmFile(nil))
-		// showNext records the redirect to the client, or the next page.
-		showNext := func(s *scenario, resp response) {
+	run(t, "actions", func(suite *testSuite) {
+		r := suite.addRealm(realmFile(nil))
+		// recordNext records the redirect to the client, or the next page.
+		recordNext := func(s *scenario, resp response) {
 			if resp.status == 302 {
 				s.note("redirected: %s", s.formatForm(resp.redirectQuery()))
 				return
 			}
-			s.showOrUnsupported("page", "", resp)
+			s.recordOr501("page", "", resp)
 		}
-		request := func(name, action string, user object, fields ...string) {
-			g.scenario(name, func(s *scenario) {
-				b := s.browser()
-				resp := b.login(s.user(r, user), "kc_action", action)
-				if len(fields) > 0 {
-					s.showOrUnsupported("page", "", resp)
-					resp = b.submit(resp, fields...)
+		addAction := func(name, action string, userFields object, pageFields ...string) {
+			suite.add(name, func(s *scenario) {
+				b := s.newBrowser()
+				resp := b.login(s.addUser(r, userFields), "kc_action", action)
+				if len(pageFields) > 0 {
+					s.recordOr501("page", "", resp)
+					resp = b.submit(resp, pageFields...)
 				}
-				showNext(s, resp)
+				recordNext(s, resp)
 			})
 		}
-		password := []string{"password-new", "another", "password-confirm", "another"}
-		request("a new password", "UPDATE_PASSWORD", nil, password...)
-		request("a new password, with a parameter", "UPDATE_PASSWORD:x", nil, password...)
-		request("a new password, declined", "UPDATE_PASSWORD", nil, "cancel-aia", "true")
-		request("a new password, declined, with a parameter", "UPDATE_PASSWORD:x", nil, "cancel-aia",
+		passwordFields := []string{"password-new", "another", "password-confirm", "another"}
+		addAction("a new password", "UPDATE_PASSWORD", nil, passwordFields...)
+		addAction("a new password, with a parameter", "UPDATE_PASSWORD:x", nil, passwordFields...)
+		addAction("a new password, declined", "UPDATE_PASSWORD", nil, "cancel-aia", "true")
+		addAction("a new password, declined, with a parameter", "UPDATE_PASSWORD:x", nil, "cancel-aia",
 			"true")
-		request("unknown action", "bogus", nil)
-		request("unknown action, with a parameter", "bogus:x", nil)
-		request("complete profile", "VERIFY_PROFILE", nil)
-		request("disabled action", "TERMS_AND_CONDITIONS", nil)
-		request("verified address", "VERIFY_EMAIL", object{"emailVerified": true})
-		g.scenario("required: verified address", func(s *scenario) {
-			u := s.user(r,
+		addAction("unknown action", "bogus", nil)
+		addAction("unknown action, with a parameter", "bogus:x", nil)
+		addAction("complete profile", "VERIFY_PROFILE", nil)
+		addAction("disabled action", "TERMS_AND_CONDITIONS", nil)
+		addAction("verified address", "VERIFY_EMAIL", object{"emailVerified": true})
+		suite.add("required: verified address", func(s *scenario) {
+			u := s.addUser(r,
 				object{"emailVerified": true, "requiredActions": []string{"VERIFY_EMAIL"}})
-			s.outcome("password grant before", s.token(r, passwordGrant(u)))
-			showNext(s, s.browser().login(u))
-			s.outcome("password grant after", s.token(r, passwordGrant(u)))
+			s.recordOutcome("password grant before", s.token(r, passwordGrant(u)))
+			recordNext(s, s.newBrowser().login(u))
+			s.recordOutcome("password grant after", s.token(r, passwordGrant(u)))
 		})
-		g.scenario("required: unverified address", func(s *scenario) {
-			u := s.user(r, object{"requiredActions": []string{"VERIFY_EMAIL"}})
-			showNext(s, s.browser().login(u))
+		suite.add("required: unverified address", func(s *scenario) {
+			u := s.addUser(r, object{"requiredActions": []string{"VERIFY_EMAIL"}})
+			recordNext(s, s.newBrowser().login(u))
 		})
 	})
 }

@@ -56,7 +56,8 @@ func kidOf(token string) string {
 	return decoded.kid
 }
 
-// headerForRecord returns the header byte for byte, with the shape of the key ID.
+// headerForRecord returns the header byte for byte, except that the key ID is replaced by its
+// shape.
 func (t decodedToken) headerForRecord() string {
 	if t.kid == "" {
 		return t.header
@@ -65,7 +66,7 @@ func (t decodedToken) headerForRecord() string {
 }
 
 // formatToken formats a token: its header, whether its signature is valid, and its claims. It
-// returns "" for other strings.
+// returns "" if the string isn't a token.
 func (s *scenario) formatToken(name, token string, w window) string {
 	decoded, ok := decodeToken(token)
 	if !ok {
@@ -75,8 +76,8 @@ func (s *scenario) formatToken(name, token string, w window) string {
 		s.describeSignature(token, decoded), s.render("", decoded.claims, timing{window: w}, ""))
 }
 
-// describeSignature describes the signature of a token: whether a key that the issuer publishes
-// verifies it.
+// describeSignature describes the signature of a token. The signature is verified with the key that
+// the issuer publishes.
 func (s *scenario) describeSignature(token string, decoded decodedToken) string {
 	if strings.HasPrefix(decoded.alg, "HS") {
 		return "(key not published)"
@@ -85,13 +86,13 @@ func (s *scenario) describeSignature(token string, decoded decodedToken) string 
 	if !strings.HasPrefix(issuer, s.kc.base()) {
 		return "(issuer elsewhere)"
 	}
-	id := issuer + " " + decoded.kid
-	key, ok := s.group.keys.Load(id)
+	cacheKey := issuer + " " + decoded.kid
+	key, ok := s.suite.publicKeys.Load(cacheKey)
 	if !ok {
 		for _, k := range s.publishedKeys(issuer) {
 			if k.Kid == decoded.kid && k.Use == "sig" && k.Alg == decoded.alg {
 				key = k.publicKey()
-				s.group.keys.Store(id, key)
+				s.suite.publicKeys.Store(cacheKey, key)
 			}
 		}
 	}
@@ -126,7 +127,7 @@ func (s *scenario) publishedKeys(issuer string) []jwk {
 
 // publicKey returns the public key, or nil if it is invalid.
 func (k jwk) publicKey() any {
-	bytes := func(text string) []byte {
+	decode := func(text string) []byte {
 		b, _ := base64.RawURLEncoding.DecodeString(text)
 		return b
 	}
@@ -134,16 +135,16 @@ func (k jwk) publicKey() any {
 		"P-521": elliptic.P521()}[k.Crv]
 	switch {
 	case k.Kty == "RSA":
-		return &rsa.PublicKey{N: new(big.Int).SetBytes(bytes(k.N)),
-			E: int(new(big.Int).SetBytes(bytes(k.E)).Int64())}
+		return &rsa.PublicKey{N: new(big.Int).SetBytes(decode(k.N)),
+			E: int(new(big.Int).SetBytes(decode(k.E)).Int64())}
 	case k.Kty == "EC" && curve != nil:
 		key, err := ecdsa.ParseUncompressedPublicKey(curve,
-			append(append([]byte{4}, bytes(k.X)...), bytes(k.Y)...))
+			append(append([]byte{4}, decode(k.X)...), decode(k.Y)...))
 		if err == nil {
 			return key
 		}
 	case k.Kty == "OKP" && k.Crv == "Ed25519":
-		return ed25519.PublicKey(bytes(k.X))
+		return ed25519.PublicKey(decode(k.X))
 	}
 	return nil
 }
