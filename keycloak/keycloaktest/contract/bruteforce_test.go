@@ -89,8 +89,8 @@ func TestBruteForce(t *testing.T) {
 			u := s.addUser(r, object{"credentials": defaultTOTP.credentials()})
 			fail(s, u, 3, "password", "secret", "otp", "none")
 			s.must(s.kc.awaitLocked(u.userRef))
-			s.recordOutcome("right code", s.token(r, passwordGrant(u, "otp",
-				defaultTOTP.code(s, 0))))
+			s.recordOutcome("right code",
+				s.token(r, passwordGrant(u, "otp", defaultTOTP.code(s, 0))))
 		})
 		suite.add("e-mail and username share a count", func(s *scenario) {
 			u := s.addUser(r, nil)
@@ -114,16 +114,16 @@ func TestBruteForce(t *testing.T) {
 			"quickLoginCheckMilliSeconds": 600000, "minimumQuickLoginWaitSeconds": 600})
 		suite.add("two quick failures lock", func(s *scenario) {
 			u := s.addUser(quickLoginRealm, nil)
-			s.recordOutcome("wrong", s.token(quickLoginRealm,
-				passwordGrant(u, "password", "wrong")))
+			s.recordOutcome("wrong",
+				s.token(quickLoginRealm, passwordGrant(u, "password", "wrong")))
 			s.must(s.kc.awaitFailures(u.userRef, 1))
-			s.recordOutcome("wrong", s.token(quickLoginRealm,
-				passwordGrant(u, "password", "wrong")))
+			s.recordOutcome("wrong",
+				s.token(quickLoginRealm, passwordGrant(u, "password", "wrong")))
 			s.must(s.kc.awaitLocked(u.userRef))
 			s.recordOutcome("right", s.token(quickLoginRealm, passwordGrant(u)))
 		})
-		permanentLockRealm := addProtectedRealm(object{"permanentLockout": true,
-			"failureFactor": 2})
+		permanentLockRealm := addProtectedRealm(
+			object{"permanentLockout": true, "failureFactor": 2})
 		suite.add("permanent lockout", func(s *scenario) {
 			u := s.addUser(permanentLockRealm, nil)
 			login := succeed(s, u)

@@ -73,8 +73,7 @@ func TestClaims(t *testing.T) {
 		laxRealm := suite.addRealm(laxRealmFile())
 		suite.add("missing e-mail and names", func(s *scenario) {
 			for _, userFields := range []object{{"email": nil}, {"firstName": nil},
-				{"lastName": nil},
-				{"firstName": nil, "lastName": nil, "email": nil}} {
+				{"lastName": nil}, {"firstName": nil, "lastName": nil, "email": nil}} {
 				resp := s.login(s.addUser(laxRealm, userFields))
 				s.recordClaims(resp, "id_token", "name", "given_name", "family_name", "email",
 					"email_verified", "preferred_username")
@@ -261,8 +260,7 @@ func TestClientScopes(t *testing.T) {
 			"nickname": []string{"nick"}, "website": []string{"https://me.example"},
 		}}
 		claimNames := []string{"scope", "tenant", "phone_number", "phone_number_verified",
-			"address",
-			"upn", "groups", "nickname", "website", "email", "name"}
+			"address", "upn", "groups", "nickname", "website", "email", "name"}
 		addScope := func(name, client, scope string) {
 			suite.add(name, func(s *scenario) {
 				u := s.addUser(r, userFields)
@@ -294,8 +292,7 @@ func TestClientScopes(t *testing.T) {
 		})
 		suite.add("address of a user without an address", func(s *scenario) {
 			resp := s.login(s.addUser(r, nil), "client_id", "asked", "client_secret",
-				"asked-secret",
-				"scope", "openid address phone")
+				"asked-secret", "scope", "openid address phone")
 			s.recordClaims(resp, "access_token", claimNames...)
 		})
 	})

@@ -147,8 +147,7 @@ func TestTokenRequest(t *testing.T) {
 			s.recordOutcome("password grant",
 				s.token(r,
 					passwordGrant(s.addUser(r, nil), "code", "", "redirect_uri", "",
-						"refresh_token",
-						"garbage", "extra", "1")))
+						"refresh_token", "garbage", "extra", "1")))
 		})
 	})
 }

@@ -19,8 +19,8 @@ func codeChallenge(verifier string) string {
 // addCodePKCE adds scenarios that exchange a code after an authorization request with a code
 // challenge (RFC 7636).
 func addCodePKCE(suite *testSuite, r *realm) {
-	s256Params := []string{"code_challenge", codeChallenge(codeVerifier), "code_challenge_method",
-		"S256"}
+	s256Params := []string{"code_challenge", codeChallenge(codeVerifier),
+		"code_challenge_method", "S256"}
 	addExchange := func(name string, challenge []string, verifier string) {
 		suite.add(name, func(s *scenario) {
 			code := s.code(s.addUser(r, nil), challenge...)
@@ -88,8 +88,8 @@ func TestCode_challenge(t *testing.T) {
 		} {
 			suite.add(row.name, func(s *scenario) {
 				client, _, _ := strings.Cut(row.name, ":")
-				s.recordFinal(s.newBrowser().open(r.authURL(append(row.pairs, "client_id",
-					client)...)))
+				address := r.authURL(append(row.pairs, "client_id", client)...)
+				s.recordFinal(s.newBrowser().open(address))
 			})
 		}
 	})

@@ -5,8 +5,8 @@ import "testing"
 // TestConsent records the consent page, and how consent is stored and revoked.
 func TestConsent(t *testing.T) {
 	run(t, "consent", func(suite *testSuite) {
-		r := suite.addRealm(realmFile(nil, clientRep("consent-client",
-			object{"consentRequired": true}),
+		r := suite.addRealm(realmFile(nil,
+			clientRep("consent-client", object{"consentRequired": true}),
 			clientRep("named-consent-client",
 				object{"consentRequired": true, "name": "The Client"})))
 		consentClient := []string{"client_id", "consent-client"}
@@ -58,8 +58,8 @@ func TestConsent(t *testing.T) {
 			s.recordFinal(b.submit(b.login(u, consentClient...), "accept", "Yes"))
 			page := b.open(r.authURL("client_id", "consent-client", "scope", "openid phone"))
 			s.recordFinal(page)
-			tokens := s.token(r, codeGrant("", codeParams(b.submit(page, "accept",
-				"Yes"))...)).mustOK()
+			redirect := b.submit(page, "accept", "Yes")
+			tokens := s.token(r, codeGrant("", codeParams(redirect)...)).mustOK()
 			s.note("scope %s", s.normalizeValue("scope", tokens.field("scope")))
 			s.recordFinal(b.open(r.authURL("client_id", "consent-client", "scope", "openid phone")))
 		})

@@ -255,8 +255,8 @@ func addDevicePolls(suite *testSuite, r *realm) {
 }
 
 func addDevicePKCE(suite *testSuite, r *realm) {
-	s256Params := []string{"code_challenge", codeChallenge(codeVerifier), "code_challenge_method",
-		"S256"}
+	s256Params := []string{"code_challenge", codeChallenge(codeVerifier),
+		"code_challenge_method", "S256"}
 	suite.add("PKCE: a wrong verifier leaves the code usable", func(s *scenario) {
 		u := s.addUser(r, nil)
 		start := s.startDevice(r, "proving", s256Params...)
@@ -268,8 +268,8 @@ func addDevicePKCE(suite *testSuite, r *realm) {
 		s.wait(2 * time.Second)
 		s.recordOutcome("bad verifier", s.poll(r, "proving", start, "code_verifier", "short"))
 		s.wait(2 * time.Second)
-		s.recordOutcome("right verifier", s.poll(r, "proving", start, "code_verifier",
-			codeVerifier))
+		s.recordOutcome("right verifier",
+			s.poll(r, "proving", start, "code_verifier", codeVerifier))
 	})
 	suite.add("PKCE: verifier without a challenge", func(s *scenario) {
 		u := s.addUser(r, nil)

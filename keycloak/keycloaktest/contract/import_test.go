@@ -89,8 +89,8 @@ func TestImport(t *testing.T) {
 		}, userRep("of-the-file", object{"groups": []string{"/staff/leads"}}),
 			userRep("of-the-file-without-groups", nil))
 		suite.add("groups and a default role: added later", func(s *scenario) {
-			s.recordClaims(s.login(s.addUser(groupRealm, nil)), "access_token", "groups",
-				"realm_access")
+			s.recordClaims(s.login(s.addUser(groupRealm, nil)),
+				"access_token", "groups", "realm_access")
 		})
 		suite.add("offline access without default roles", func(s *scenario) {
 			s.recordOutcome("login",
@@ -107,7 +107,7 @@ func TestImport(t *testing.T) {
 				s.token(r,
 					passwordGrant(u, credsOf("bare")...)))
 			s.recordOutcome("client credentials",
-				s.token(r, withParams(credsForm("bare"), "grant_type", "client_credentials")))
+				s.token(r, clientCredentialsGrant("bare")))
 			s.recordOutcome("without its secret",
 				s.token(r, form("client_id", "barest", "grant_type", "client_credentials")))
 			s.recordOutcome("code flow", s.newBrowser().open(r.authURL("client_id", "barest")))
@@ -144,7 +144,7 @@ func TestImport(t *testing.T) {
 			}))
 			recordGrant := func() {
 				resp := s.token(r,
-					withParams(credsForm("service"), "grant_type", "client_credentials")).mustOK()
+					clientCredentialsGrant("service")).mustOK()
 				s.recordClaims(resp, "access_token", "aud", "client_id", "clientHost",
 					"clientAddress", "preferred_username", "realm_access", "resource_access",
 					"scope")

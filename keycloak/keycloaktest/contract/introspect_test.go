@@ -131,8 +131,7 @@ func addIntrospectTokens(suite *testSuite, r *realm, creds []string) {
 		s.note("given_name now %v", resp.value("given_name"))
 	})
 	suite.add("service account", func(s *scenario) {
-		tokens := s.token(r, withParams(credsForm("robot"), "grant_type",
-			"client_credentials")).mustOK()
+		tokens := s.token(r, clientCredentialsGrant("robot")).mustOK()
 		s.record(s.introspect(r, "robot", tokens.field("access_token")))
 	})
 	suite.add("offline token", func(s *scenario) {

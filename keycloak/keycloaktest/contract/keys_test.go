@@ -83,8 +83,8 @@ func TestKeys(t *testing.T) {
 			tokens := s.login(s.addUser(r, nil), creds...)
 			s.addKey(r, newerKey)
 			s.must(s.kc.removeKeyProvider(r.name, s.keyProvider(r, "given").id))
-			s.recordFinal(s.newBrowser().open(r.logoutURL("id_token_hint",
-				tokens.field("id_token"))))
+			s.recordFinal(
+				s.newBrowser().open(r.logoutURL("id_token_hint", tokens.field("id_token"))))
 		})
 		suite.add("HMAC key is removed", func(s *scenario) {
 			r := s.importRealm(file)

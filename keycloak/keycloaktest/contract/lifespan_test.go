@@ -102,8 +102,7 @@ func addLifespanRows(suite *testSuite, creds []string) {
 			s.recordLifespans("  with offline_access",
 				s.login(u, append(creds, "scope", "openid offline_access")...))
 			s.resetStart()
-			service := s.token(r, withParams(credsForm("app"), "grant_type",
-				"client_credentials")).mustOK()
+			service := s.token(r, clientCredentialsGrant("app")).mustOK()
 			s.note("  service account: expires_in %s",
 				s.render("expires_in", service.value("expires_in"), timing{window: service.window},
 					""))
@@ -155,8 +154,8 @@ func addLifespanEnds(suite *testSuite, creds []string) {
 				creds...)).mustOK()
 	}
 	addOfflineRealm := func(setting object, attributes object) *realm {
-		return suite.addRealm(realmFile(setting, clientRep("app",
-			object{"attributes": attributes})))
+		return suite.addRealm(realmFile(setting,
+			clientRep("app", object{"attributes": attributes})))
 	}
 	offlineIdleRealm := addOfflineRealm(object{"offlineSessionIdleTimeout": 14}, nil)
 	offlineClientIdleRealm := addOfflineRealm(nil, object{"client.offline.session.idle.timeout": "14"})

@@ -66,9 +66,8 @@ func addLogoutByToken(suite *testSuite, r *realm) {
 	})
 	suite.add("refresh token of a public client", func(s *scenario) {
 		login := s.token(r,
-			form("grant_type", "password", "client_id", "spa", "username",
-				s.addUser(r, nil).username,
-				"password", "secret")).mustOK()
+			form("grant_type", "password", "client_id", "spa",
+				"username", s.addUser(r, nil).username, "password", "secret")).mustOK()
 		s.recordOutcome("logout",
 			s.post(r.oidc("/logout"),
 				form("client_id", "spa", "refresh_token", login.field("refresh_token"))))
@@ -87,8 +86,8 @@ func addLogoutByToken(suite *testSuite, r *realm) {
 	})
 	suite.add("all clients of the session and the browser", func(s *scenario) {
 		b := s.newBrowser()
-		tokens := s.token(r, codeGrant(b.login(s.addUser(r,
-			nil)).redirectQuery().Get("code"))).mustOK()
+		redirect := b.login(s.addUser(r, nil))
+		tokens := s.token(r, codeGrant(redirect.redirectQuery().Get("code"))).mustOK()
 		code := b.open(r.authURL("client_id", "other")).redirectQuery().Get("code")
 		otherCreds := credsOf("other")
 		otherTokens := s.token(r, codeGrant(code, otherCreds...)).mustOK()
@@ -261,8 +260,8 @@ func addLogoutConfirmed(suite *testSuite, r *realm) {
 	})
 	suite.add("hint of the browser's session", func(s *scenario) {
 		b := s.newBrowser()
-		tokens := s.token(r, codeGrant(b.login(s.addUser(r,
-			nil)).redirectQuery().Get("code"))).mustOK()
+		redirect := b.login(s.addUser(r, nil))
+		tokens := s.token(r, codeGrant(redirect.redirectQuery().Get("code"))).mustOK()
 		s.record(
 			b.open(r.logoutURL("id_token_hint", tokens.field("id_token"),
 				"post_logout_redirect_uri", callback, "state", "st")))

@@ -24,8 +24,7 @@ type timing struct {
 // opaqueFields are fields and parameters with opaque values: only their shape is recorded.
 var opaqueFields = newSet("kid", "sid", "session_state", "jti", "at_hash", "c_hash", "s_hash",
 	"x5t", "x5t#S256", "n", "x", "y", "code", "device_code", "user_code", "reuse_id", "jkt", "otp",
-	"totp",
-	"ath")
+	"totp", "ath")
 
 // internalParams are parameters that only Keycloak's own pages use. Not even the shape of their
 // values is recorded.

@@ -47,15 +47,14 @@ func TestNotBefore(t *testing.T) {
 		suite.add("realm: a service account", func(s *scenario) {
 			r := s.importRealm(file)
 			token := s.token(r,
-				withParams(credsForm("service"), "grant_type", "client_credentials", "scope",
+				clientCredentialsGrant("service", "scope",
 					"openid")).mustOK()
 			s.recordOutcome("userinfo", s.userinfo(r, token))
 			s.wait(pause)
 			changedAt := s.kc.now()
 			r.patch(s, object{"notBefore": changedAt.Unix()})
 			s.recordOutcome("userinfo after it", s.userinfo(r, token))
-			next := s.token(r, withParams(credsForm("service"), "grant_type",
-				"client_credentials")).mustOK()
+			next := s.token(r, clientCredentialsGrant("service")).mustOK()
 			s.recordNotBefore("next token", next, changedAt)
 		})
 		suite.add("client", func(s *scenario) {
@@ -154,8 +153,8 @@ func TestNotBefore(t *testing.T) {
 			r.patch(s, object{"enabled": false})
 			s.record(s.userinfo(r, tokens))
 			s.recordOutcome("refresh", s.refresh(r, tokens, creds...))
-			s.recordOutcome("introspection", s.introspect(r, "server",
-				tokens.field("access_token")))
+			s.recordOutcome("introspection",
+				s.introspect(r, "server", tokens.field("access_token")))
 			s.recordOutcome("revoke", s.revoke(r, tokens.field("access_token"), creds...))
 			s.record(s.logout(r, tokens.field("refresh_token"), creds...))
 			r.patch(s, object{"enabled": true})

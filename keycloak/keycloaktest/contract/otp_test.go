@@ -89,8 +89,8 @@ func TestOTP(t *testing.T) {
 		addStep("three steps ahead", 3)
 		addLogin := func(name string, userFields object, pairs ...string) {
 			suite.add(name, func(s *scenario) {
-				s.recordOutcome("login", s.token(r, passwordGrant(s.addUser(r, userFields),
-					pairs...)))
+				u := s.addUser(r, userFields)
+				s.recordOutcome("login", s.token(r, passwordGrant(u, pairs...)))
 			})
 		}
 		suite.add("no code", func(s *scenario) {
@@ -107,8 +107,8 @@ func TestOTP(t *testing.T) {
 				wrongCode = "000001"
 			}
 			s.recordOutcome("login", s.token(r, passwordGrant(u, "otp", wrongCode)))
-			s.recordOutcome("then the right one", s.token(r,
-				passwordGrant(u, "otp", otp.code(s, 0))))
+			s.recordOutcome("then the right one",
+				s.token(r, passwordGrant(u, "otp", otp.code(s, 0))))
 		})
 		suite.add("right code, wrong password", func(s *scenario) {
 			u := s.addUser(r, withOTP)
@@ -158,10 +158,10 @@ func TestOTP(t *testing.T) {
 				func(s *scenario) {
 					u := s.addUser(reusableCodeRealm, withOTP)
 					code := otp.code(s, 0)
-					s.recordOutcome("first", s.token(reusableCodeRealm,
-						passwordGrant(u, "otp", code)))
-					s.recordOutcome("again", s.token(reusableCodeRealm,
-						passwordGrant(u, "otp", code)))
+					s.recordOutcome("first",
+						s.token(reusableCodeRealm, passwordGrant(u, "otp", code)))
+					s.recordOutcome("again",
+						s.token(reusableCodeRealm, passwordGrant(u, "otp", code)))
 					s.recordOutcome("the step before",
 						s.token(reusableCodeRealm, passwordGrant(u, "otp", otp.code(s, -1))))
 				})

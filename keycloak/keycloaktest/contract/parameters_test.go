@@ -71,7 +71,7 @@ func TestParameters(t *testing.T) {
 			return refreshGrant(s.login(s.addUser(r, nil)).field("refresh_token"))
 		}, post("/token"))
 		addEach("client credentials", func(*scenario) url.Values {
-			return withParams(credsForm("service"), "grant_type", "client_credentials")
+			return clientCredentialsGrant("service")
 		}, post("/token"))
 		addEach("code", func(*scenario) url.Values { return codeGrant("garbage") }, post("/token"))
 		addEach("device grant", func(*scenario) url.Values {
@@ -121,9 +121,8 @@ func TestParameters_controlCharacters(t *testing.T) {
 				value := values.Get(name)
 				for _, changedValue := range []string{value + "\t", value[:1] + "\n" + value[1:],
 					value[:1] + "\x01" + value[1:]} {
-					resp := s.get(r.oidc("/auth?"+withParams(values, name, changedValue).Encode()),
-						"Accept",
-						browserAccept)
+					query := withParams(values, name, changedValue).Encode()
+					resp := s.get(r.oidc("/auth?"+query), "Accept", browserAccept)
 					s.note("%q: %d %s", s.normalize(changedValue), resp.status, resp.summary())
 				}
 			})
@@ -283,7 +282,7 @@ func TestUnsupported(t *testing.T) {
 			return passwordGrant(s.addUser(r, nil))
 		})
 		addDPoP("client credentials", func(*scenario) url.Values {
-			return withParams(credsForm("service"), "grant_type", "client_credentials")
+			return clientCredentialsGrant("service")
 		})
 		addDPoP("code", func(*scenario) url.Values { return codeGrant("garbage") })
 		addDPoP("refresh", func(s *scenario) url.Values {
@@ -291,8 +290,7 @@ func TestUnsupported(t *testing.T) {
 		})
 		addStep("DPoP: wrong secret", "", func(s *scenario) response {
 			return s.post(r.oidc("/token"), withParams(codeGrant("garbage"), "client_secret",
-				"wrong"),
-				"DPoP", "garbage")
+				"wrong"), "DPoP", "garbage")
 		})
 		addStep("DPoP: userinfo by bearer", "", func(s *scenario) response {
 			return s.get(r.oidc("/userinfo"), "Authorization", bearer(s), "DPoP", "garbage")

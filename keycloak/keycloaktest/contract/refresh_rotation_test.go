@@ -26,8 +26,8 @@ func TestRefresh_rotation(t *testing.T) {
 			s.recordOutcome("the newest", s.refresh(singleUseRealm, refreshed))
 			s.recordOutcome("the first, again", s.refresh(singleUseRealm, login))
 			bearer := "Bearer " + refreshed.field("access_token")
-			s.recordOutcome("userinfo", s.get(singleUseRealm.oidc("/userinfo"), "Authorization",
-				bearer))
+			s.recordOutcome("userinfo",
+				s.get(singleUseRealm.oidc("/userinfo"), "Authorization", bearer))
 			s.recordBody(s.post(singleUseRealm.oidc("/token/introspect"),
 				withParams(credsForm("api"), "token", refreshed.field("access_token"))))
 		})
@@ -44,8 +44,9 @@ func TestRefresh_rotation(t *testing.T) {
 		suite.add("used twice, another client of the session", func(s *scenario) {
 			u := s.addUser(singleUseRealm, nil)
 			b := s.newBrowser()
-			first := s.token(
-				singleUseRealm, codeGrant(b.login(u).redirectQuery().Get("code"))).mustOK()
+			redirect := b.login(u)
+			first := s.token(singleUseRealm,
+				codeGrant(redirect.redirectQuery().Get("code"))).mustOK()
 			code := b.open(singleUseRealm.authURL("client_id", "other")).redirectQuery().Get("code")
 			other := s.token(singleUseRealm,
 				codeGrant(code, credsOf("other")...)).mustOK()
@@ -59,8 +60,8 @@ func TestRefresh_rotation(t *testing.T) {
 			u := s.addUser(singleUseRealm, nil)
 			login := s.login(u)
 			s.recordOutcome("bad scope", s.refresh(singleUseRealm, login, "scope", "bogus"))
-			s.recordOutcome("wrong secret", s.refresh(singleUseRealm, login, "client_secret",
-				"wrong"))
+			s.recordOutcome("wrong secret",
+				s.refresh(singleUseRealm, login, "client_secret", "wrong"))
 			s.must(s.kc.patchUser(u.userRef, object{"enabled": false}))
 			s.recordOutcome("user disabled", s.refresh(singleUseRealm, login))
 			s.must(s.kc.patchUser(u.userRef, object{"enabled": true}))

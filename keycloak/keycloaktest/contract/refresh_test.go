@@ -138,8 +138,8 @@ func TestRefresh_refused(t *testing.T) {
 		otherRealm := suite.addRealm(realmFile(nil))
 		addRefused := func(name string, token func(*scenario, response) string) {
 			suite.add(name, func(s *scenario) {
-				s.recordOutcome("refresh", s.token(r, refreshGrant(token(s,
-					s.login(s.addUser(r, nil))))))
+				login := s.login(s.addUser(r, nil))
+				s.recordOutcome("refresh", s.token(r, refreshGrant(token(s, login))))
 			})
 		}
 		suite.add("absent", func(s *scenario) {

@@ -113,6 +113,11 @@ func passwordGrant(u *user, pairs ...string) url.Values {
 		"username", u.username, "password", "secret"), pairs...)
 }
 
+// clientCredentialsGrant returns the form of a client credentials grant. Pairs override parameters.
+func clientCredentialsGrant(client string, pairs ...string) url.Values {
+	return withParams(withParams(credsForm(client), "grant_type", "client_credentials"), pairs...)
+}
+
 // refreshGrant returns the form of a refresh with the client api. Pairs override parameters.
 func refreshGrant(refreshToken string, pairs ...string) url.Values {
 	return withParams(withParams(credsForm("api"), "grant_type", "refresh_token",

@@ -24,15 +24,15 @@ func TestRevoke(t *testing.T) {
 			tokens := s.login(s.addUser(r, nil), serverCreds...)
 			s.record(s.revoke(r, tokens.field("refresh_token"), serverCreds...))
 			recordTokens(s, tokens)
-			s.recordOutcome("revoke again", s.revoke(r, tokens.field("refresh_token"),
-				serverCreds...))
+			s.recordOutcome("revoke again",
+				s.revoke(r, tokens.field("refresh_token"), serverCreds...))
 		})
 		suite.add("access token", func(s *scenario) {
 			tokens := s.login(s.addUser(r, nil), serverCreds...)
 			s.record(s.revoke(r, tokens.field("access_token"), serverCreds...))
 			recordTokens(s, tokens)
-			s.recordOutcome("revoke again", s.revoke(r, tokens.field("access_token"),
-				serverCreds...))
+			s.recordOutcome("revoke again",
+				s.revoke(r, tokens.field("access_token"), serverCreds...))
 		})
 		suite.add("access token, then another of the session", func(s *scenario) {
 			tokens := s.login(s.addUser(r, nil), serverCreds...)

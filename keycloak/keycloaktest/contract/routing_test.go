@@ -284,12 +284,12 @@ func TestRouting_closedRealms(t *testing.T) {
 					withParams(credsForm("api"), "token", "garbage")))
 			})
 			suite.add(name+": revoke", func(s *scenario) {
-				s.record(s.post(r.oidc("/revoke"), withParams(credsForm("api"), "token",
-					"garbage")))
+				s.record(s.post(r.oidc("/revoke"),
+					withParams(credsForm("api"), "token", "garbage")))
 			})
 			suite.add(name+": logout", func(s *scenario) {
-				s.record(s.post(r.oidc("/logout"), withParams(credsForm("api"), "refresh_token",
-					"garbage")))
+				s.record(s.post(r.oidc("/logout"),
+					withParams(credsForm("api"), "refresh_token", "garbage")))
 			})
 			suite.add(name+": login page", func(s *scenario) {
 				s.record(s.newBrowser().open(r.authURL()))

@@ -76,8 +76,7 @@ func (s *realServer) concurrent() bool     { return true }
 func (s *realServer) now() time.Time       { return time.Now() }
 func (s *realServer) wait(d time.Duration) { time.Sleep(d) }
 
-// importRealm imports a realm with an additional client that may administer it: see
-// accessToken.
+// importRealm imports a realm with adminClient, which may administer the realm: see accessToken.
 func (s *realServer) importRealm(realm object) error {
 	clients, _ := realm["clients"].([]any)
 	users, _ := realm["users"].([]any)
@@ -94,7 +93,7 @@ func (s *realServer) importRealm(realm object) error {
 	})
 	realmSlots.acquire()
 	defer realmSlots.release()
-	// callOnce, because realm.load retries.
+	// Don't retry here, because realm.load retries.
 	status, body, _, err := s.callOnce(http.MethodPost, "", realm)
 	if err == nil && status >= 300 {
 		return &importError{status, body}

@@ -19,18 +19,16 @@ func TestServiceAccount(t *testing.T) {
 					"attributes": object{"client.use.lightweight.access.token.enabled": "true"},
 				}),
 			serviceClient("public", object{"publicClient": true}),
-			serviceClient(
-				"audience", object{"protocolMappers": []object{audienceMapper("audience")}}),
+			serviceClient("audience",
+				object{"protocolMappers": []object{audienceMapper("audience")}}),
 			serviceClient("roles", nil),
 			serviceClient("retired", nil),
 			serviceClient("origins", object{"webOrigins": []string{webOrigin}}),
 		))
-		grant := func(client string, pairs ...string) map[string][]string {
-			return withParams(withParams(credsForm(client), "grant_type", "client_credentials"),
-				pairs...)
-		}
 		addRequest := func(name, client string, pairs ...string) {
-			suite.add(name, func(s *scenario) { s.record(s.token(r, grant(client, pairs...))) })
+			suite.add(name, func(s *scenario) {
+				s.record(s.token(r, clientCredentialsGrant(client, pairs...)))
+			})
 		}
 		addRequest("success", "service")
 		addRequest("openid", "service", "scope", "openid")
@@ -43,38 +41,43 @@ func TestServiceAccount(t *testing.T) {
 		addRequest("wrong secret", "service", "client_secret", "wrong")
 		addRequest("bad scope", "service", "scope", "bogus")
 		suite.add("a user's parameters are ignored", func(s *scenario) {
-			resp := s.token(r, grant("service", "username", "nobody", "password", "wrong"))
+			resp := s.token(r,
+				clientCredentialsGrant("service", "username", "nobody", "password", "wrong"))
 			s.recordOutcome("token", resp)
 			s.recordClaims(resp, "access_token", "preferred_username")
 		})
 		addClaims := func(name, client string, names ...string) {
 			suite.add(name, func(s *scenario) {
-				s.recordClaims(s.token(r, grant(client)).mustOK(), "access_token", names...)
+				tokens := s.token(r, clientCredentialsGrant(client)).mustOK()
+				s.recordClaims(tokens, "access_token", names...)
 			})
 		}
 		addClaims("audience", "audience", "aud")
 		addClaims("origins", "origins", "allowed-origins")
+		// serviceAccount returns the user behind a client's service account.
+		serviceAccount := func(s *scenario, client string) userRef {
+			tokens := s.token(r, clientCredentialsGrant(client)).mustOK()
+			return userRef{r.name, asString(tokens.claims("access_token")["sub"])}
+		}
 		suite.add("roles", func(s *scenario) {
-			account := userRef{r.name,
-				asString(s.token(r, grant("roles")).mustOK().claims("access_token")["sub"])}
+			account := serviceAccount(s, "roles")
 			s.must(s.kc.grantRole(account, roleRef{name: "worker"}))
 			s.must(s.kc.grantRole(account, roleRef{client: "api", name: "reader"}))
-			s.recordClaims(s.token(r, grant("roles")).mustOK(), "access_token", "aud",
-				"realm_access",
-				"resource_access")
+			s.recordClaims(s.token(r, clientCredentialsGrant("roles")).mustOK(), "access_token",
+				"aud", "realm_access", "resource_access")
 		})
 		suite.add("scope service_account", func(s *scenario) {
-			resp := s.token(r, grant("service", "scope", "service_account"))
+			resp := s.token(r, clientCredentialsGrant("service", "scope", "service_account"))
 			s.recordOutcome("scope=service_account", resp)
 			s.recordFields(resp, "scope")
 		})
 		suite.add("refresh", func(s *scenario) {
-			resp := s.token(r, grant("renewing", "scope", "openid")).mustOK()
+			resp := s.token(r, clientCredentialsGrant("renewing", "scope", "openid")).mustOK()
 			s.recordBody(s.refresh(r, resp, credsOf("renewing")...))
 		})
 		suite.add("userinfo", func(s *scenario) {
 			for _, scope := range []string{"email", "openid"} {
-				resp := s.token(r, grant("service", "scope", scope)).mustOK()
+				resp := s.token(r, clientCredentialsGrant("service", "scope", scope)).mustOK()
 				s.record(s.get(r.oidc("/userinfo"), "Authorization",
 					"Bearer "+resp.field("access_token")))
 			}
@@ -86,14 +89,13 @@ func TestServiceAccount(t *testing.T) {
 						"service-account-service", "password", "")))
 		})
 		suite.add("the account is disabled", func(s *scenario) {
-			account := userRef{r.name,
-				asString(s.token(r, grant("retired")).mustOK().claims("access_token")["sub"])}
+			account := serviceAccount(s, "retired")
 			s.must(s.kc.patchUser(account, object{"enabled": false}))
-			s.recordOutcome("disabled", s.token(r, grant("retired")))
+			s.recordOutcome("disabled", s.token(r, clientCredentialsGrant("retired")))
 		})
 		suite.add("every token has the same subject", func(s *scenario) {
-			first, second := s.token(r, grant("service")).mustOK(),
-				s.token(r, grant("service")).mustOK()
+			first, second := s.token(r, clientCredentialsGrant("service")).mustOK(),
+				s.token(r, clientCredentialsGrant("service")).mustOK()
 			s.note("%t",
 				first.claims("access_token")["sub"] == second.claims("access_token")["sub"])
 		})

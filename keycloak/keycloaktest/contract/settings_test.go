@@ -61,8 +61,7 @@ func TestSettings(t *testing.T) {
 		addAuthorization("kc_idp_hint without providers", "", defaultRealm, "kc_idp_hint",
 			"elsewhere")
 		addAuthorization("kc_idp_hint without a session", "", r, "kc_idp_hint", "elsewhere",
-			"prompt",
-			"none")
+			"prompt", "none")
 		suite.add("kc_idp_hint in an existing session", func(s *scenario) {
 			b := s.newBrowser()
 			b.login(s.addUser(r, nil))

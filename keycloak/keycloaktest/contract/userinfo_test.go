@@ -218,12 +218,11 @@ func addUserinfoRefused(suite *testSuite, r, otherRealm *realm) {
 	})
 	suite.add("refused: service account", func(s *scenario) {
 		s.record(s.userinfo(r,
-			s.token(r, withParams(credsForm("service"), "grant_type",
-				"client_credentials")).mustOK()))
+			s.token(r, clientCredentialsGrant("service")).mustOK()))
 		s.recordOutcome("with openid",
 			s.userinfo(r,
 				s.token(r,
-					withParams(credsForm("service"), "grant_type", "client_credentials", "scope",
+					clientCredentialsGrant("service", "scope",
 						"openid")).mustOK()))
 	})
 	suite.add("refused: lightweight token", func(s *scenario) {
