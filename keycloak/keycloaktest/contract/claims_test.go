@@ -237,14 +237,14 @@ func TestClientScopes(t *testing.T) {
 			"claim.name": "tenant", "claim.value": "acme", "jsonType.label": "String",
 			"access.token.claim": "true", "id.token.claim": "true",
 		})
-		scope := func(name, includeInTokenScope string) object {
+		scopeRep := func(name, includeInTokenScope string) object {
 			return object{"name": name, "protocol": "openid-connect",
 				"attributes":      object{"include.in.token.scope": includeInTokenScope},
 				"protocolMappers": []object{tenant}}
 		}
 		r := suite.addRealm(
 			realmFile(merge(unmanagedAttributes(),
-				scopesRep(scope("tenant", "true"), scope("quiet", "false"))),
+				scopesRep(scopeRep("tenant", "true"), scopeRep("quiet", "false"))),
 				clientRep("asked",
 					object{"defaultClientScopes": builtinDefaultScopes,
 						"optionalClientScopes": append([]string{"tenant", "quiet"},

@@ -109,36 +109,36 @@ func TestTokenRequest(t *testing.T) {
 		addRequest := func(name string, pairs ...string) {
 			suite.add(name, func(s *scenario) { s.record(s.token(r, form(pairs...))) })
 		}
-		withAPI := func(pairs ...string) []string {
+		withAPICreds := func(pairs ...string) []string {
 			return append(credsOf("api"), pairs...)
 		}
 		addRequest("empty")
-		addRequest("no grant type", withAPI()...)
+		addRequest("no grant type", withAPICreds()...)
 		addRequest("no grant type, wrong secret", "client_id", "api", "client_secret", "wrong")
-		addRequest("empty grant type", withAPI("grant_type", "")...)
-		addRequest("unknown grant type", withAPI("grant_type", "bogus")...)
+		addRequest("empty grant type", withAPICreds("grant_type", "")...)
+		addRequest("unknown grant type", withAPICreds("grant_type", "bogus")...)
 		addRequest("unknown grant type, unknown client", "grant_type", "bogus", "client_id", "nobody")
-		addRequest("implicit", withAPI("grant_type", "implicit")...)
-		addRequest("grant type in another case", withAPI("grant_type", "PASSWORD")...)
-		addRequest("grant type twice", withAPI("grant_type", "password", "grant_type",
+		addRequest("implicit", withAPICreds("grant_type", "implicit")...)
+		addRequest("grant type in another case", withAPICreds("grant_type", "PASSWORD")...)
+		addRequest("grant type twice", withAPICreds("grant_type", "password", "grant_type",
 			"password")...)
 		addRequest("two grant types",
-			withAPI("grant_type", "password", "grant_type", "refresh_token")...)
+			withAPICreds("grant_type", "password", "grant_type", "refresh_token")...)
 		addRequest("a parameter twice",
-			withAPI("grant_type", "password", "username", "a", "username", "b")...)
+			withAPICreds("grant_type", "password", "username", "a", "username", "b")...)
 		addRequest("an unknown parameter twice",
-			withAPI("grant_type", "password", "extra", "1", "extra", "2")...)
+			withAPICreds("grant_type", "password", "extra", "1", "extra", "2")...)
 		addRequest("a parameter twice, wrong secret", "client_id", "api", "client_secret", "wrong",
 			"grant_type", "password", "extra", "1", "extra", "2")
-		addRequest("client id twice", withAPI("client_id", "api", "grant_type", "password")...)
+		addRequest("client id twice", withAPICreds("client_id", "api", "grant_type", "password")...)
 		addRequest("jwt-bearer without an assertion",
-			withAPI("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer")...)
+			withAPICreds("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer")...)
 		addRequest("jwt-bearer with garbage",
-			withAPI("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion",
+			withAPICreds("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion",
 				"garbage")...)
 		addRequest("ciba",
-			withAPI("grant_type", "urn:openid:params:grant-type:ciba", "auth_req_id", "garbage")...)
-		addRequest("a control character in the grant type", withAPI("grant_type", "refresh\x01_token")...)
+			withAPICreds("grant_type", "urn:openid:params:grant-type:ciba", "auth_req_id", "garbage")...)
+		addRequest("a control character in the grant type", withAPICreds("grant_type", "refresh\x01_token")...)
 		addRequest("a control character in the client id", "client_id", "a\x01pi", "client_secret",
 			"api-secret", "grant_type", "password")
 		addRequest("a control character in the secret", "client_id", "api", "client_secret",

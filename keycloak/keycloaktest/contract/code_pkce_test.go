@@ -56,12 +56,12 @@ func addCodePKCE(suite *testSuite, r *realm) {
 // TestCode_challenge records authorization requests with a code challenge (RFC 7636).
 func TestCode_challenge(t *testing.T) {
 	run(t, "code-challenge", func(suite *testSuite) {
-		clientRequiring := func(id, method string) object {
+		clientRequiringPKCE := func(id, method string) object {
 			return clientRep(id,
 				object{"attributes": object{"pkce.code.challenge.method": method}})
 		}
 		r := suite.addRealm(realmFile(nil,
-			clientRequiring("s256", "S256"), clientRequiring("plain", "plain")))
+			clientRequiringPKCE("s256", "S256"), clientRequiringPKCE("plain", "plain")))
 		challenge := codeChallenge(codeVerifier)
 		for _, row := range []struct {
 			name  string

@@ -289,7 +289,7 @@ func (s *scenario) recordFormPost(page response) {
 	s.Helper()
 	action := formPostActionPattern.FindStringSubmatch(page.body)
 	if action == nil {
-		s.Fatalf("no form to post: %s", page.body)
+		s.Fatalf("form_post page: got %s, want a form", page.body)
 	}
 	var fields []string
 	for _, field := range formPostFieldPattern.FindAllStringSubmatch(page.body, -1) {

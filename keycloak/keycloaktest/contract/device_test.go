@@ -44,7 +44,7 @@ func (s *scenario) startDevice(r *realm, client string, pairs ...string) respons
 	resp := s.post(r.oidc("/auth/device"), withParams(credsForm(client), pairs...))
 	if code, ok := resp.value("user_code").(string); ok {
 		if !userCodePattern.MatchString(code) {
-			s.Errorf("user_code: got %q, want ABCD-EFGH", code)
+			s.Errorf("user_code: got %q, want the form ABCD-EFGH", code)
 		}
 		s.addPlaceholder("{user code}", code)
 	}

@@ -25,7 +25,7 @@ var equalFields = []string{
 }
 
 // partialLists are the fields of the discovery document for which the fake lists fewer values than
-// Keycloak. Each field has the values that both of them must list.
+// Keycloak. The map has the values that both must list.
 var partialLists = map[string][]string{
 	"grant_types_supported": {"authorization_code", "client_credentials", "password", "refresh_token",
 		"urn:ietf:params:oauth:grant-type:device_code"},

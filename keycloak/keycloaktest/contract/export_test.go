@@ -28,7 +28,7 @@ func TestImport_partialExport(t *testing.T) {
 			status, export, _, err := srv.call(http.MethodPost,
 				"/local/partial-export?exportClients=true&exportGroupsAndRoles=true", nil)
 			if err != nil || status != http.StatusOK {
-				t.Fatalf("partial-export: %d %v\n%s", status, err, export)
+				t.Fatalf("partial-export: got %d (%v), want 200:\n%s", status, err, export)
 			}
 			signInFromExport(t, []byte(export))
 		})

@@ -23,7 +23,7 @@ func TestImport(t *testing.T) {
 			return u
 		}
 		users := func(list ...object) object { return object{"users": list} }
-		// importedUser returns a user whom the realm's file has.
+		// importedUser returns a user from the realm's file.
 		importedUser := func(r *realm, name string) *user {
 			return &user{userRef{realm: r.name}, r, name}
 		}

@@ -110,8 +110,8 @@ func addLifespanRows(suite *testSuite, creds []string) {
 	})
 }
 
-// recordLifespans records the lifespans of a response's tokens, from the response's fields and from
-// the tokens' claims.
+// recordLifespans records how long the tokens in a response are valid, according to the response's
+// fields and according to the tokens' claims.
 func (s *scenario) recordLifespans(step string, tokens response) {
 	s.Helper()
 	lifespan := func(name string) any {
@@ -134,7 +134,8 @@ func (s *scenario) recordLifespans(step string, tokens response) {
 // addLifespanEnds adds scenarios in which a session or a token expires.
 func addLifespanEnds(suite *testSuite, creds []string) {
 	const lifespan = 14 * time.Second
-	const expiry = lifespan + 1500*time.Millisecond // more, because Keycloak counts whole seconds
+	// expiry is longer than the lifespan, because Keycloak counts whole seconds.
+	const expiry = lifespan + 1500*time.Millisecond
 	idleRealm := suite.addRealm(realmFile(object{"ssoSessionIdleTimeout": 14},
 		clientRep("app", nil)))
 	maxRealm := suite.addRealm(realmFile(object{"ssoSessionMaxLifespan": 14},

@@ -11,18 +11,18 @@ var (
 )
 
 // unmanagedAttributes returns the component that the console's setting "Unmanaged Attributes"
-// writes. Without it, the Admin API silently drops attributes that aren't in the user profile, such
-// as phoneNumber, which the built-in scope phone uses. A realm import keeps such attributes even
-// without the component. The Admin API always drops "locale", because Keycloak adds this attribute
-// to the profile only in realms with internationalization.
+// writes. Without the component, the Admin API silently drops attributes that aren't in the user
+// profile, such as phoneNumber, which the built-in scope phone uses. A realm import keeps such
+// attributes even without the component. The Admin API always drops "locale", because Keycloak adds
+// this attribute to the profile only in realms with internationalization.
 func unmanagedAttributes() object {
 	permissions := object{"view": []string{"admin", "user"}, "edit": []string{"admin", "user"}}
-	attribute := func(name string) object {
+	profileAttribute := func(name string) object {
 		return object{"name": name, "permissions": permissions}
 	}
 	profile, _ := json.Marshal(object{
-		"attributes": []object{attribute("username"), attribute("email"),
-			attribute("firstName"), attribute("lastName")},
+		"attributes": []object{profileAttribute("username"), profileAttribute("email"),
+			profileAttribute("firstName"), profileAttribute("lastName")},
 		"unmanagedAttributePolicy": "ENABLED",
 	})
 	return object{"components": object{"org.keycloak.userprofile.UserProfileProvider": []object{{
@@ -38,27 +38,27 @@ var allTargets = object{"access.token.claim": "true", "id.token.claim": "true",
 // TestMappers records the claims of protocol mappers of each type. Each case has its own client.
 func TestMappers(t *testing.T) {
 	run(t, "mappers", func(suite *testSuite) {
-		attribute := func(claim, attributeName, jsonType string, extraConfig object) object {
+		attributeClaim := func(claim, attributeName, jsonType string, extraConfig object) object {
 			return mapperRep(claim, "oidc-usermodel-attribute-mapper",
 				merge(merge(allTargets, object{
 					"claim.name": claim, "user.attribute": attributeName,
 					"jsonType.label": jsonType,
 				}), extraConfig))
 		}
-		hardcoded := func(claim, value, jsonType string) object {
+		hardcodedClaim := func(claim, value, jsonType string) object {
 			return mapperRep(claim, "oidc-hardcoded-claim-mapper",
 				merge(allTargets,
 					object{"claim.name": claim, "claim.value": value,
 						"jsonType.label": jsonType}))
 		}
-		property := func(claim, propertyName string) object {
+		propertyClaim := func(claim, propertyName string) object {
 			return mapperRep(claim, "oidc-usermodel-property-mapper",
 				merge(allTargets,
 					object{"claim.name": claim, "user.attribute": propertyName,
 						"jsonType.label": "String"}))
 		}
 		multivalued := object{"multivalued": "true"}
-		onlyIn := func(target string) object {
+		onlyTarget := func(target string) object {
 			targets := object{"access.token.claim": "false", "id.token.claim": "false",
 				"userinfo.token.claim": "false"}
 			if target != "" {
@@ -66,21 +66,21 @@ func TestMappers(t *testing.T) {
 			}
 			return targets
 		}
-		realmRoles := func(claim string, extraConfig object) object {
+		realmRolesClaim := func(claim string, extraConfig object) object {
 			return mapperRep(claim, "oidc-usermodel-realm-role-mapper",
 				merge(merge(allTargets, object{"claim.name": claim, "jsonType.label": "String"}),
 					extraConfig))
 		}
-		clientRoles := func(claim string, extraConfig object) object {
+		clientRolesClaim := func(claim string, extraConfig object) object {
 			return mapperRep(claim, "oidc-usermodel-client-role-mapper",
 				merge(merge(allTargets, object{"claim.name": claim, "jsonType.label": "String"}),
 					extraConfig))
 		}
-		groups := func(claim string, extraConfig object) object {
+		groupsClaim := func(claim string, extraConfig object) object {
 			return mapperRep(claim, "oidc-group-membership-mapper",
 				merge(merge(allTargets, object{"claim.name": claim}), extraConfig))
 		}
-		sessionNote := func(claim, noteName, jsonType string) object {
+		sessionNoteClaim := func(claim, noteName, jsonType string) object {
 			return mapperRep(claim, "oidc-usersessionmodel-note-mapper",
 				merge(allTargets,
 					object{"claim.name": claim, "user.session.note": noteName,
@@ -93,62 +93,66 @@ func TestMappers(t *testing.T) {
 			claims  []string // the claims to record; nil means those with the mappers' names
 		}
 		cases := []mapperCase{
-			{"attribute-types", []object{attribute("c1", "text", "String", nil), attribute("c2", "number", "long", nil), attribute("c3", "number", "int", nil),
-				attribute("c4", "flag", "boolean", nil), attribute("c5", "json", "JSON", nil),
-				attribute("c6", "number", "String", nil), attribute("c7", "large", "long", nil)},
+			{"attribute-types", []object{attributeClaim("c1", "text", "String", nil), attributeClaim("c2", "number", "long", nil), attributeClaim("c3", "number", "int", nil),
+				attributeClaim("c4", "flag", "boolean", nil),
+				attributeClaim("c5", "json", "JSON", nil),
+				attributeClaim("c6", "number", "String", nil),
+				attributeClaim("c7", "large", "long", nil)},
 				nil},
-			{"attribute-invalid-values", []object{attribute("c1", "text", "boolean", nil), attribute("c2", "text", "JSON", nil), attribute("c3", "missing", "String", nil),
-				attribute("c4", "empty", "String", nil), attribute("c5", "text", "", nil)}, nil},
-			{"attribute-no-number", []object{attribute("c1", "text", "long", nil), attribute("c2", "number", "String", nil)}, nil},
-			{"attribute-multivalued", []object{attribute("c1", "many", "String", multivalued), attribute("c2", "many", "String", nil), attribute("c3", "text", "String", multivalued),
-				attribute("c4", "numbers", "long", multivalued),
-				attribute("c5", "missing", "String", multivalued)}, nil},
-			{"attribute-nested", []object{attribute("nest.inner", "text", "String", nil), attribute("nest.deep.number", "number", "long", nil),
-				attribute(`dotted\.name`, "text", "String", nil),
-				attribute("https://claims\\.example/x", "text", "String", nil)},
+			{"attribute-invalid-values", []object{attributeClaim("c1", "text", "boolean", nil), attributeClaim("c2", "text", "JSON", nil), attributeClaim("c3", "missing", "String", nil),
+				attributeClaim("c4", "empty", "String", nil),
+				attributeClaim("c5", "text", "", nil)}, nil},
+			{"attribute-no-number", []object{attributeClaim("c1", "text", "long", nil), attributeClaim("c2", "number", "String", nil)}, nil},
+			{"attribute-multivalued", []object{attributeClaim("c1", "many", "String", multivalued), attributeClaim("c2", "many", "String", nil), attributeClaim("c3", "text", "String", multivalued),
+				attributeClaim("c4", "numbers", "long", multivalued),
+				attributeClaim("c5", "missing", "String", multivalued)}, nil},
+			{"attribute-nested", []object{attributeClaim("nest.inner", "text", "String", nil), attributeClaim("nest.deep.number", "number", "long", nil),
+				attributeClaim(`dotted\.name`, "text", "String", nil),
+				attributeClaim("https://claims\\.example/x", "text", "String", nil)},
 				[]string{"nest", "dotted.name", "https://claims.example/x"}},
-			{"attribute-switches", []object{attribute("c1", "text", "String", onlyIn("access.token.claim")), attribute("c2", "text", "String", onlyIn("id.token.claim")),
-				attribute("c3", "text", "String", onlyIn("userinfo.token.claim")),
-				attribute("c4", "text", "String", onlyIn("")),
+			{"attribute-switches", []object{attributeClaim("c1", "text", "String", onlyTarget("access.token.claim")), attributeClaim("c2", "text", "String", onlyTarget("id.token.claim")),
+				attributeClaim("c3", "text", "String", onlyTarget("userinfo.token.claim")),
+				attributeClaim("c4", "text", "String", onlyTarget("")),
 				mapperRep("c5", "oidc-usermodel-attribute-mapper",
 					object{"claim.name": "c5", "user.attribute": "text",
 						"jsonType.label": "String"})}, nil},
-			// A mapper of a missing attribute writes no claim, and some of Keycloak's own claims
+			// A mapper for a missing attribute writes no claim, and some of Keycloak's own claims
 			// can't be overwritten. Two mappers for the same claim aren't tested: either may win.
-			{"attribute-existing-claims", []object{attribute("typ", "text", "String", nil), attribute("iss", "text", "String", nil),
-				attribute("preferred_username", "missing", "String", nil)},
+			{"attribute-existing-claims", []object{attributeClaim("typ", "text", "String", nil), attributeClaim("iss", "text", "String", nil),
+				attributeClaim("preferred_username", "missing", "String", nil)},
 				[]string{"typ", "iss", "preferred_username"}},
-			{"attribute-of-groups", []object{attribute("c1", "team", "String", nil), attribute("c2", "team", "String", object{"multivalued": "true", "aggregate.attrs": "true"}),
-				attribute("c3", "text", "String", nil)}, nil},
-			{"properties", []object{property("c1", "username"), property("c2", "email"), property("c3", "firstName"), property("c4", "emailVerified"), property("c5", "id"),
-				property("c6", "text")}, nil},
-			{"hardcoded-claims", []object{hardcoded("c1", "fixed", "String"), hardcoded("c2", "7", "long"), hardcoded("c3", "true", "boolean"), hardcoded("c4", `{"a":[1,2]}`, "JSON"),
-				hardcoded("nest.fixed", "x", "String")}, []string{"c1", "c2", "c3", "c4", "nest"}},
+			{"attribute-of-groups", []object{attributeClaim("c1", "team", "String", nil), attributeClaim("c2", "team", "String", object{"multivalued": "true", "aggregate.attrs": "true"}),
+				attributeClaim("c3", "text", "String", nil)}, nil},
+			{"properties", []object{propertyClaim("c1", "username"), propertyClaim("c2", "email"), propertyClaim("c3", "firstName"), propertyClaim("c4", "emailVerified"), propertyClaim("c5", "id"),
+				propertyClaim("c6", "text")}, nil},
+			{"hardcoded-claims", []object{hardcodedClaim("c1", "fixed", "String"), hardcodedClaim("c2", "7", "long"), hardcodedClaim("c3", "true", "boolean"), hardcodedClaim("c4", `{"a":[1,2]}`, "JSON"),
+				hardcodedClaim("nest.fixed", "x", "String")},
+				[]string{"c1", "c2", "c3", "c4", "nest"}},
 			{"hardcoded-roles", []object{mapperRep("r1", "oidc-hardcoded-role-mapper", object{"role": "given"}), mapperRep("r2", "oidc-hardcoded-role-mapper", object{"role": "spa.reader"})},
 				[]string{"realm_access", "resource_access", "aud"}},
 			{"renamed-roles", []object{mapperRep("r1", "oidc-role-name-mapper", object{"role": "worker", "new.role.name": "renamed"}),
 				mapperRep("r2", "oidc-role-name-mapper",
 					object{"role": "spa.writer", "new.role.name": "renamed-writer"})},
 				[]string{"realm_access", "resource_access"}},
-			{"realm-roles", []object{realmRoles("c1", multivalued), realmRoles("c2", merge(multivalued, object{"usermodel.realmRoleMapping.rolePrefix": "R_"})),
-				realmRoles("nest.roles", multivalued)}, []string{"c1", "c2", "nest"}},
-			{"client-roles", []object{clientRoles("c1", merge(multivalued, object{"usermodel.clientRoleMapping.clientId": "spa"})),
-				clientRoles("c2",
+			{"realm-roles", []object{realmRolesClaim("c1", multivalued), realmRolesClaim("c2", merge(multivalued, object{"usermodel.realmRoleMapping.rolePrefix": "R_"})),
+				realmRolesClaim("nest.roles", multivalued)}, []string{"c1", "c2", "nest"}},
+			{"client-roles", []object{clientRolesClaim("c1", merge(multivalued, object{"usermodel.clientRoleMapping.clientId": "spa"})),
+				clientRolesClaim("c2",
 					merge(multivalued,
 						object{"usermodel.clientRoleMapping.clientId": "spa",
 							"usermodel.clientRoleMapping.rolePrefix": "C_"})),
-				clientRoles("c3",
+				clientRolesClaim("c3",
 					merge(multivalued, object{"usermodel.clientRoleMapping.clientId": "api"})),
-				clientRoles("by.${client_id}.roles", multivalued),
-				clientRoles("c4", object{"usermodel.clientRoleMapping.clientId": "spa"})},
+				clientRolesClaim("by.${client_id}.roles", multivalued),
+				clientRolesClaim("c4", object{"usermodel.clientRoleMapping.clientId": "spa"})},
 				[]string{"c1", "c2", "c3", "c4", "by"}},
-			{"groups", []object{groups("c1", object{"full.path": "true"}), groups("c2", object{"full.path": "false"}), groups("c3", nil)}, nil},
+			{"groups", []object{groupsClaim("c1", object{"full.path": "true"}), groupsClaim("c2", object{"full.path": "false"}), groupsClaim("c3", nil)}, nil},
 			{"full-name", []object{mapperRep("c1", "oidc-full-name-mapper", allTargets)}, []string{"name"}},
-			{"session-notes", []object{sessionNote("c1", "clientId", "String"), sessionNote("auth_time", "AUTH_TIME", "long"), sessionNote("c3", "missing", "String")}, nil},
+			{"session-notes", []object{sessionNoteClaim("c1", "clientId", "String"), sessionNoteClaim("auth_time", "AUTH_TIME", "long"), sessionNoteClaim("c3", "missing", "String")}, nil},
 		}
 		unknownMapper := mapperCase{"unknown-mapper",
 			[]object{mapperRep("c1", "oidc-no-such-mapper", allTargets),
-				attribute("c2", "text", "String", nil)}, nil}
+				attributeClaim("c2", "text", "String", nil)}, nil}
 		// Keycloak ignores an unknown mapper. The fake rejects the file.
 		if suite.kc.name() == "keycloak" {
 			cases = append(cases, unknownMapper)
@@ -218,13 +222,13 @@ func scopesRep(scopes ...object) object {
 
 // builtinScopes returns the parts of Keycloak's built-in client scopes that these tests use.
 func builtinScopes() []object {
-	attribute := func(claim, attributeName string) object {
+	attributeClaim := func(claim, attributeName string) object {
 		return mapperRep(claim, "oidc-usermodel-attribute-mapper",
 			merge(allTargets,
 				object{"claim.name": claim, "user.attribute": attributeName,
 					"jsonType.label": "String"}))
 	}
-	scope := func(name, includeInTokenScope string, mappers ...object) object {
+	scopeRep := func(name, includeInTokenScope string, mappers ...object) object {
 		return object{"name": name, "protocol": "openid-connect",
 			"attributes":      object{"include.in.token.scope": includeInTokenScope},
 			"protocolMappers": mappers}
@@ -236,19 +240,19 @@ func builtinScopes() []object {
 					"jsonType.label": "boolean"}))
 	}
 	return []object{
-		scope("basic", "false",
+		scopeRep("basic", "false",
 			mapperRep("sub", "oidc-sub-mapper", object{"access.token.claim": "true"}),
 			mapperRep("auth_time", "oidc-usersessionmodel-note-mapper",
 				merge(allTargets,
 					object{"claim.name": "auth_time", "user.session.note": "AUTH_TIME",
 						"jsonType.label": "long"}))),
-		scope("acr", "false",
+		scopeRep("acr", "false",
 			mapperRep("acr loa level", "oidc-acr-mapper",
 				object{"id.token.claim": "true", "access.token.claim": "true"})),
-		scope("web-origins", "false",
+		scopeRep("web-origins", "false",
 			mapperRep("allowed web origins", "oidc-allowed-origins-mapper",
 				object{"access.token.claim": "true"})),
-		scope("roles", "false",
+		scopeRep("roles", "false",
 			mapperRep("realm roles", "oidc-usermodel-realm-role-mapper",
 				object{"claim.name": "realm_access.roles", "jsonType.label": "String",
 					"multivalued": "true", "access.token.claim": "true"}),
@@ -258,27 +262,28 @@ func builtinScopes() []object {
 					"access.token.claim": "true"}),
 			mapperRep("audience resolve", "oidc-audience-resolve-mapper",
 				object{"access.token.claim": "true"})),
-		scope("profile", "true", mapperRep("full name", "oidc-full-name-mapper", allTargets),
-			attribute("given_name", "firstName"), attribute("family_name", "lastName"),
-			attribute("preferred_username", "username"), attribute("nickname", "nickname"),
-			attribute("website", "website"), attribute("locale", "locale")),
-		scope("email", "true", attribute("email", "email"),
+		scopeRep("profile", "true", mapperRep("full name", "oidc-full-name-mapper", allTargets),
+			attributeClaim("given_name", "firstName"), attributeClaim("family_name", "lastName"),
+			attributeClaim("preferred_username", "username"),
+			attributeClaim("nickname", "nickname"), attributeClaim("website", "website"),
+			attributeClaim("locale", "locale")),
+		scopeRep("email", "true", attributeClaim("email", "email"),
 			booleanClaim("email_verified", "oidc-usermodel-property-mapper", "emailVerified")),
-		scope("address", "true",
+		scopeRep("address", "true",
 			mapperRep("address", "oidc-address-mapper", merge(allTargets, object{
 				"user.attribute.street": "street", "user.attribute.locality": "locality",
 				"user.attribute.postal_code": "postal_code",
 				"user.attribute.country":     "country", "user.attribute.region": "region",
 				"user.attribute.formatted": "formatted",
 			}))),
-		scope("phone", "true", attribute("phone_number", "phoneNumber"),
+		scopeRep("phone", "true", attributeClaim("phone_number", "phoneNumber"),
 			booleanClaim("phone_number_verified", "oidc-usermodel-attribute-mapper",
 				"phoneNumberVerified")),
-		scope("microprofile-jwt", "true", attribute("upn", "username"),
+		scopeRep("microprofile-jwt", "true", attributeClaim("upn", "username"),
 			mapperRep("groups", "oidc-usermodel-realm-role-mapper",
 				merge(allTargets,
 					object{"claim.name": "groups", "jsonType.label": "String",
 						"multivalued": "true"}))),
-		scope("offline_access", "true"),
+		scopeRep("offline_access", "true"),
 	}
 }

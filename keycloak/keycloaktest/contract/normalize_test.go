@@ -18,7 +18,7 @@ import (
 // A timing has the windows in which a time in a response may have been created.
 type timing struct {
 	window      window // of the request whose response has the value
-	issueWindow window // of the request that issued the token; zero if there is no iat
+	issueWindow window // of the request that issued the token; zero if the object has no iat
 }
 
 // opaqueFields are fields and parameters with opaque values: only their shape is recorded.
@@ -158,7 +158,8 @@ func (s *scenario) normalizeValue(key, text string) string {
 
 var (
 	uuidPattern = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
-	// An authorization code has the form <uuid>.<session>.<uuid>, a user code ABCD-EFGH.
+	// An authorization code has the form <uuid>.<session>.<uuid>. A user code has the form
+	// ABCD-EFGH.
 	codePattern         = regexp.MustCompile(`^<uuid>\.[\w-]{24}\.<uuid>$`)
 	userCodePattern     = regexp.MustCompile(`^[A-Z]{4}-[A-Z]{4}$`)
 	urlSafePattern      = regexp.MustCompile(`^[\w-]+$`)

@@ -163,8 +163,7 @@ func TestNotBefore(t *testing.T) {
 	})
 }
 
-// recordNotBefore records whether the not-before-policy of a response is 0 or the time of the last
-// change.
+// recordNotBefore records whether the not-before-policy of a response is the time of a change.
 func (s *scenario) recordNotBefore(step string, tokens response, changedAt time.Time) {
 	s.Helper()
 	switch policy := asInt(tokens.value("not-before-policy")); {

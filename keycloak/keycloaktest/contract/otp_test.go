@@ -25,7 +25,8 @@ type totp struct {
 // defaultTOTP has the parameters of a realm's default OTP policy.
 var defaultTOTP = totp{"otp-secret-of-a-test", "HmacSHA1", 6, 30}
 
-// credentials returns a password and the one-time code credential, for a realm file.
+// credentials returns a user's credentials for a realm file: the password "secret" and the one-time
+// codes.
 func (t totp) credentials() []object {
 	secret, _ := json.Marshal(object{"value": t.secret})
 	data, _ := json.Marshal(object{"subType": "totp", "algorithm": t.algorithm, "digits": t.digits,
@@ -149,7 +150,7 @@ func TestOTP(t *testing.T) {
 			s.recordOutcome("right code", s.token(r, passwordGrant(u, "otp", otp.code(s, 0))))
 			s.recordOutcome("no code", s.token(r, passwordGrant(u)))
 		})
-		// An import ignores an OTP policy without a type, so test it with and without.
+		// An import ignores an OTP policy without a type: test the policy without and with a type.
 		policy := object{"otpPolicyCodeReusable": true, "otpPolicyLookAheadWindow": 0}
 		for _, settings := range []object{policy,
 			merge(policy, object{"otpPolicyType": "totp"})} {

@@ -33,8 +33,8 @@ func TestParameters(t *testing.T) {
 			clientRep("device",
 				object{"attributes": object{"oauth2.device.authorization.grant.enabled": "true"}}),
 		))
-		// addEach adds a scenario that sends a form, and then sends the form again for each other
-		// parameter, with that parameter added.
+		// addEach adds a scenario that sends a form several times: first unchanged, and then with
+		// one more parameter each time.
 		addEach := func(endpoint string, newForm func(*scenario) url.Values,
 			send func(*scenario, url.Values) response) {
 			suite.add(endpoint, func(s *scenario) {
@@ -187,7 +187,7 @@ func TestUnsupported(t *testing.T) {
 		r := suite.addRealm(realmFile(nil, clientWithAuthenticator("signing", "client-jwt"),
 			clientWithAuthenticator("sharing", "client-secret-jwt"),
 			clientWithAuthenticator("tls", "client-x509")))
-		uma := func(pairs ...string) url.Values {
+		umaForm := func(pairs ...string) url.Values {
 			return withParams(form("grant_type", "urn:ietf:params:oauth:grant-type:uma-ticket"), pairs...)
 		}
 		addStep := func(name, feature string, send func(*scenario) response) {
@@ -195,28 +195,30 @@ func TestUnsupported(t *testing.T) {
 				s.recordOr501("response", feature, send(s))
 			})
 		}
-		bearer := func(s *scenario) string {
+		bearerHeader := func(s *scenario) string {
 			return "Bearer " + s.login(s.addUser(r, nil)).field("access_token")
 		}
 		addStep("UMA by a bearer token", "uma-ticket", func(s *scenario) response {
-			return s.token(r, uma("audience", "api"), "Authorization", bearer(s))
+			return s.token(r, umaForm("audience", "api"), "Authorization", bearerHeader(s))
 		})
 		addStep("UMA by a bearer token, no audience", "uma-ticket", func(s *scenario) response {
-			return s.token(r, uma(), "Authorization", bearer(s))
+			return s.token(r, umaForm(), "Authorization", bearerHeader(s))
 		})
 		addStep("UMA by garbage", "uma-ticket", func(s *scenario) response {
-			return s.token(r, uma("audience", "api"), "Authorization", "Bearer x")
+			return s.token(r, umaForm("audience", "api"), "Authorization", "Bearer x")
 		})
-		addStep("UMA without a client", "", func(s *scenario) response { return s.token(r, uma()) })
+		addStep("UMA without a client", "", func(s *scenario) response {
+			return s.token(r, umaForm())
+		})
 		addStep("UMA by a wrong secret", "", func(s *scenario) response {
-			return s.token(r, uma("client_id", "api", "client_secret", "wrong"))
+			return s.token(r, umaForm("client_id", "api", "client_secret", "wrong"))
 		})
 		addStep("UMA by a client", "uma-ticket", func(s *scenario) response {
-			return s.token(r, uma("client_id", "api", "client_secret", "api-secret"))
+			return s.token(r, umaForm("client_id", "api", "client_secret", "api-secret"))
 		})
 		for _, name := range []string{"audience", "permission", "resource"} {
 			addStep("UMA: "+name+" twice", "uma-ticket", func(s *scenario) response {
-				values := uma("client_id", "api", "client_secret", "api-secret")
+				values := umaForm("client_id", "api", "client_secret", "api-secret")
 				values[name] = []string{"a", "b"}
 				return s.token(r, values)
 			})
@@ -243,35 +245,38 @@ func TestUnsupported(t *testing.T) {
 			introspect("another hint", "id_token", "garbage")
 			introspect("an empty hint", "", "garbage")
 		})
-		assertion := func(client string) string {
+		clientAssertion := func(client string) string {
 			return signToken(object{"alg": "HS512"},
 				object{"sub": client, "iss": client, "aud": r.url("")})
 		}
 		const jwtBearer = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-		grant := func(pairs ...string) url.Values {
+		clientCredentials := func(pairs ...string) url.Values {
 			return form(append([]string{"grant_type", "client_credentials"}, pairs...)...)
 		}
 		for _, client := range []string{"signing", "sharing", "tls", "api", "spa", "nobody"} {
 			addStep("assertion of "+client, "clientAuthenticatorType", func(s *scenario) response {
 				return s.token(r,
-					grant("client_assertion", assertion(client), "client_assertion_type",
+					clientCredentials("client_assertion", clientAssertion(client),
+						"client_assertion_type",
 						jwtBearer))
 			})
 		}
 		addStep("assertion and client id", "clientAuthenticatorType", func(s *scenario) response {
 			return s.token(r,
-				grant("client_id", "signing", "client_assertion", assertion("signing"),
+				clientCredentials("client_id", "signing", "client_assertion",
+					clientAssertion("signing"),
 					"client_assertion_type", jwtBearer))
 		})
 		addStep("assertion without its type", "", func(s *scenario) response {
-			return s.token(r, grant("client_assertion", assertion("signing")))
+			return s.token(r, clientCredentials("client_assertion", clientAssertion("signing")))
 		})
 		addStep("invalid assertion", "", func(s *scenario) response {
 			return s.token(r,
-				grant("client_assertion", "garbage", "client_assertion_type", jwtBearer))
+				clientCredentials("client_assertion", "garbage", "client_assertion_type",
+					jwtBearer))
 		})
 		addStep("certificate for a client with a secret", "clientAuthenticatorType",
-			func(s *scenario) response { return s.token(r, grant("client_id", "tls")) })
+			func(s *scenario) response { return s.token(r, clientCredentials("client_id", "tls")) })
 
 		addDPoP := func(name string, values func(*scenario) url.Values) {
 			addStep("DPoP: "+name, "header DPoP", func(s *scenario) response {
@@ -293,11 +298,11 @@ func TestUnsupported(t *testing.T) {
 				"wrong"), "DPoP", "garbage")
 		})
 		addStep("DPoP: userinfo by bearer", "", func(s *scenario) response {
-			return s.get(r.oidc("/userinfo"), "Authorization", bearer(s), "DPoP", "garbage")
+			return s.get(r.oidc("/userinfo"), "Authorization", bearerHeader(s), "DPoP", "garbage")
 		})
 		addStep("DPoP: userinfo", "scheme DPoP", func(s *scenario) response {
 			return s.get(r.oidc("/userinfo"), "Authorization",
-				strings.Replace(bearer(s), "Bearer", "DPoP", 1), "DPoP", "garbage")
+				strings.Replace(bearerHeader(s), "Bearer", "DPoP", 1), "DPoP", "garbage")
 		})
 		addStep("DPoP: bound code", "parameter dpop_jkt", func(s *scenario) response {
 			return s.newBrowser().open(r.authURL("dpop_jkt", strings.Repeat("k", 43)))

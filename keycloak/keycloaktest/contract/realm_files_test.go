@@ -27,7 +27,7 @@ type fileRow struct {
 
 // A fileRequest is a request to the realm. If the form has no grant_type, the test adds the
 // password grant. If the form has no client_id, the test adds the credentials of app. To a password
-// grant, it also adds the credentials of robin.
+// grant, the test also adds the credentials of robin.
 type fileRequest struct {
 	// To is "userinfo", "introspect", "authorize", "discovery", "certs", or empty for the token
 	// endpoint.

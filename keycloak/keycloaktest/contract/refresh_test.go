@@ -129,9 +129,8 @@ func TestRefresh(t *testing.T) {
 	})
 }
 
-// TestRefresh_refused records refresh tokens that Keycloak rejects. Other tests are in
-// lifespan_test.go (expired tokens), notbefore_test.go (revoked tokens) and keys_test.go (rotated
-// keys).
+// TestRefresh_refused records refresh tokens that Keycloak rejects. Expired tokens are in
+// lifespan_test.go, revoked tokens in notbefore_test.go, and rotated keys in keys_test.go.
 func TestRefresh_refused(t *testing.T) {
 	run(t, "refresh-refused", func(suite *testSuite) {
 		r := suite.addRealm(realmFile(nil, clientRep("other", nil)))

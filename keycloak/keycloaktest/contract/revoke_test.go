@@ -164,7 +164,7 @@ func (s *scenario) introspect(r *realm, client, token string, pairs ...string) r
 }
 
 // recordActive records whether an introspection response says that the token is active. It records
-// an error response like recordOutcome.
+// an error response like recordOutcome does.
 func (s *scenario) recordActive(step string, resp response) {
 	if active, ok := resp.value("active").(bool); ok {
 		s.note("%s: %d, active %t", step, resp.status, active)

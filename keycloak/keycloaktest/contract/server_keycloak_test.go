@@ -190,11 +190,12 @@ func (s *realServer) endSession(ref sessionRef) error {
 }
 
 func (s *realServer) awaitFailures(ref userRef, n int) error {
-	return s.awaitLockStatus(ref, func(s lockStatus) bool { return s.NumFailures == n })
+	return s.awaitLockStatus(ref, fmt.Sprint(n, " failures"),
+		func(s lockStatus) bool { return s.NumFailures == n })
 }
 
 func (s *realServer) awaitLocked(ref userRef) error {
-	return s.awaitLockStatus(ref, func(s lockStatus) bool { return s.Disabled })
+	return s.awaitLockStatus(ref, "locked", func(s lockStatus) bool { return s.Disabled })
 }
 
 func (s *realServer) unlock(ref userRef) error {
@@ -207,8 +208,10 @@ type lockStatus struct {
 	Disabled    bool
 }
 
-// awaitLockStatus waits until reached returns true for the status of brute-force protection.
-func (s *realServer) awaitLockStatus(ref userRef, reached func(lockStatus) bool) error {
+// awaitLockStatus waits until reached returns true for the user's status. want describes that
+// status.
+func (s *realServer) awaitLockStatus(ref userRef, want string,
+	reached func(lockStatus) bool) error {
 	var status lockStatus
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(
 		50 * time.Millisecond) {
@@ -220,7 +223,7 @@ func (s *realServer) awaitLockStatus(ref userRef, reached func(lockStatus) bool)
 			return nil
 		}
 	}
-	return fmt.Errorf("brute-force protection: got %+v after %v", status, patience)
+	return fmt.Errorf("brute-force protection: got %+v after %v, want %s", status, patience, want)
 }
 
 const keyProviderType = "org.keycloak.keys.KeyProvider"

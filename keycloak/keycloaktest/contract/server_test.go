@@ -15,8 +15,8 @@ type server interface {
 	name() string // "fake" or "keycloak"
 	base() string // "http://localhost:8080"
 
-	// concurrent reports whether scenarios may run at the same time. They may not if wait advances
-	// a clock that they share.
+	// concurrent reports whether scenarios may run at the same time. They must run one after the
+	// other if wait advances a clock that they share.
 	concurrent() bool
 	now() time.Time
 	wait(time.Duration)
