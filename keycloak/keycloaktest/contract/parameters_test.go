@@ -257,15 +257,13 @@ func TestUnsupported(t *testing.T) {
 			addStep("assertion of "+client, "clientAuthenticatorType", func(s *scenario) response {
 				return s.token(r,
 					clientCredentials("client_assertion", clientAssertion(client),
-						"client_assertion_type",
-						jwtBearer))
+						"client_assertion_type", jwtBearer))
 			})
 		}
 		addStep("assertion and client id", "clientAuthenticatorType", func(s *scenario) response {
 			return s.token(r,
 				clientCredentials("client_id", "signing", "client_assertion",
-					clientAssertion("signing"),
-					"client_assertion_type", jwtBearer))
+					clientAssertion("signing"), "client_assertion_type", jwtBearer))
 		})
 		addStep("assertion without its type", "", func(s *scenario) response {
 			return s.token(r, clientCredentials("client_assertion", clientAssertion("signing")))
