@@ -148,7 +148,7 @@ func addLifespanEnds(suite *testSuite, creds []string) {
 		s.recordOutcome("logout", s.logout(r, tokens.field("refresh_token"), creds...))
 		s.recordFinal(b.open(r.authURL("prompt", "none")))
 	}
-	codeLogin := func(s *scenario, r *realm) (*browser, response) {
+	loginWithCode := func(s *scenario, r *realm) (*browser, response) {
 		b := s.newBrowser()
 		return b, s.token(r,
 			codeGrant(b.login(s.addUser(r, nil), "client_id", "app").redirectQuery().Get("code"),
@@ -234,14 +234,14 @@ func addLifespanEnds(suite *testSuite, creds []string) {
 	}
 	suite.add("session idle timeout", func(s *scenario) {
 		done := setSessionDeadline(s)
-		b, tokens := codeLogin(s, idleRealm)
+		b, tokens := loginWithCode(s, idleRealm)
 		done()
 		s.wait(expiry)
 		recordExpired(s, idleRealm, b, tokens)
 	})
 	suite.add("refreshes extend a session", func(s *scenario) {
 		done := setSessionDeadline(s)
-		_, tokens := codeLogin(s, idleRealm)
+		_, tokens := loginWithCode(s, idleRealm)
 		for range 2 {
 			s.wait(8 * time.Second)
 			next := setSessionDeadline(s)
@@ -256,7 +256,7 @@ func addLifespanEnds(suite *testSuite, creds []string) {
 	})
 	suite.add("userinfo doesn't extend a session", func(s *scenario) {
 		done := setSessionDeadline(s)
-		_, tokens := codeLogin(s, idleRealm)
+		_, tokens := loginWithCode(s, idleRealm)
 		s.wait(8 * time.Second)
 		s.recordOutcome("userinfo", s.userinfo(idleRealm, tokens))
 		done()
@@ -265,7 +265,7 @@ func addLifespanEnds(suite *testSuite, creds []string) {
 	})
 	suite.add("session max lifespan", func(s *scenario) {
 		done := setSessionDeadline(s)
-		b, tokens := codeLogin(s, maxRealm)
+		b, tokens := loginWithCode(s, maxRealm)
 		s.wait(8 * time.Second)
 		tokens = s.refresh(maxRealm, tokens, creds...).mustOK()
 		done()
@@ -277,7 +277,7 @@ func addLifespanEnds(suite *testSuite, creds []string) {
 	})
 	suite.add("client session idle timeout", func(s *scenario) {
 		done := setSessionDeadline(s)
-		b, tokens := codeLogin(s, clientIdleRealm)
+		b, tokens := loginWithCode(s, clientIdleRealm)
 		done()
 		s.wait(expiry)
 		s.recordOutcome("userinfo", s.userinfo(clientIdleRealm, tokens))
