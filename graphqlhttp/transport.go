@@ -51,7 +51,7 @@ type Outcome struct {
 
 var _ graphql.Transport = (*httpTransport)(nil)
 
-// Supports returns true for every request: the response of Do says what is wrong with a request.
+// Supports reports true for every request, so that Do responds to unsupported ones too.
 func (*httpTransport) Supports(*http.Request) bool { return true }
 
 // Do serves one request.
@@ -123,9 +123,9 @@ func (t *httpTransport) respond(w http.ResponseWriter, r *http.Request, exec gra
 		errs: gqlerror.List{apierror.New(apierror.CodeTimeout, "", messageTimeout)}})
 }
 
-// panicError returns the error for a panic outside of a field; gqlgen recovers from panics in
-// fields. It calls the server's error hooks. gqlgen's handler would call them too, but without the
-// request's id, and its response would have no media type.
+// panicError returns the error for a panic outside of a field; gqlgen itself recovers from panics
+// in fields. It calls the server's recover function and error presenter. If the panic reached
+// gqlgen's handler, they would get no request ID, and the response no media type.
 func panicError(ctx context.Context, exec graphql.GraphExecutor, value any) *gqlerror.Error {
 	presenter, ok := exec.(interface {
 		PresentRecoveredError(context.Context, any) error

@@ -77,8 +77,8 @@ func TestBody_defaultMax(t *testing.T) {
 	}
 }
 
-// TestBody_encoding checks that bodies that aren't JSON in UTF-8 are rejected. The bodies contain
-// bytes that the files of TestCases can't.
+// TestBody_encoding checks that bodies that aren't JSON in UTF-8 are rejected. These bodies have
+// bytes that can't be written in the text files that TestCases reads.
 func TestBody_encoding(t *testing.T) {
 	for name, tt := range map[string]struct{ body, want string }{
 		"two byte order marks": {"\ufeff\ufeff" + `{"query":"{ leaf }"}`,
@@ -130,11 +130,11 @@ func TestRequest_lenient(t *testing.T) {
 		{name: "variables an empty string", body: `{"query":"{ leaf }","variables":""}`, status: 400, want: "variables must be an object", reason: "a string isn't a map"},
 		{name: "variables null", body: `{"query":"{ leaf }","variables":null}`, reason: "null is the same as an absent field"},
 		{name: "operationName null", body: `{"query":"query A { leaf }","operationName":null}`, reason: "null is the same as an absent field"},
-		{name: "operationName empty", body: `{"query":"query A { leaf }","operationName":""}`, reason: "no operation has an empty name; Relay and PHP clients send it"},
+		{name: "operationName empty", body: `{"query":"query A { leaf }","operationName":""}`, reason: "Relay and PHP clients send an empty name, which can't be that of an operation"},
 		{name: "operationName empty, two operations", body: `{"query":"query A { leaf } query B { leaf }","operationName":""}`,
 			status: 200, want: "operationName is missing", reason: "ambiguous"},
 		{name: "operationName a number", body: `{"query":"{ leaf }","operationName":1}`, status: 400, want: "operationName must be a string", reason: "wrong type"},
-		{name: "fields of other protocols", body: `{"query":"{ leaf }","id":"1","doc_id":"2","documentId":"3"}`, reason: "the query says what to run"},
+		{name: "fields of other protocols", body: `{"query":"{ leaf }","id":"1","doc_id":"2","documentId":"3"}`, reason: "the request has a query, so IDs of persisted queries are ignored"},
 		{name: "byte order mark", body: "\ufeff" + leafBody, reason: "RFC 8259 lets a parser ignore it"},
 		{name: "byte order mark and line feed", body: "\ufeff\n" + leafBody, reason: "RFC 8259 lets a parser ignore it"},
 		{name: "white space around", body: "\r\n\t " + leafBody + "\r\n", reason: "JSON allows it"},
@@ -148,7 +148,7 @@ func TestRequest_lenient(t *testing.T) {
 		{name: "charset quoted", header: [2]string{"Content-Type", `application/json; charset="UTF-8"`}, body: leafBody, reason: "quotes don't change the value: RFC 9110, section 8.3.1"},
 		{name: "charset us-ascii", header: [2]string{"Content-Type", "application/json; charset=us-ascii"}, body: leafBody, reason: "ASCII is valid UTF-8"},
 		{name: "charset latin1", header: [2]string{"Content-Type", "application/json; charset=iso-8859-1"}, body: leafBody, status: 415, want: "charset must be utf-8",
-			reason: "it would change a password with an umlaut"},
+			reason: "reading Latin-1 as UTF-8 would corrupt a password with an umlaut"},
 		{name: "charset utf-16", header: [2]string{"Content-Type", "application/json; charset=utf-16"}, body: leafBody, status: 415, want: "charset must be utf-8", reason: "JSON must be in UTF-8"},
 		{name: "two charsets", header: [2]string{"Content-Type", "application/json; charset=utf-8; charset=latin1"}, body: leafBody, status: 415,
 			want: "charset must be utf-8", reason: "ambiguous"},
@@ -162,9 +162,9 @@ func TestRequest_lenient(t *testing.T) {
 		{name: "application/graphql", header: [2]string{"Content-Type", "application/graphql"}, body: "{ leaf }", status: 415, want: "Content-Type must be application/json",
 			reason: "a bare document, which no specification defines"},
 		{name: "two media types", header: [2]string{"Content-Type", "application/json, text/plain"}, body: leafBody, status: 415, want: "Content-Type must be application/json",
-			reason: "a page of another site may send text/plain"},
+			reason: "browsers send text/plain to other sites without a CORS preflight"},
 		{name: "media type in a parameter", header: [2]string{"Content-Type", "text/plain; application/json"}, body: leafBody, status: 415,
-			want: "Content-Type must be application/json", reason: "a page of another site may send text/plain"},
+			want: "Content-Type must be application/json", reason: "browsers send text/plain to other sites without a CORS preflight"},
 
 		{name: "encoding identity", header: [2]string{"Content-Encoding", "identity"}, body: leafBody, reason: "it means no encoding: RFC 9110, section 8.4.1"},
 		{name: "encoding Identity and empty elements", header: [2]string{"Content-Encoding", ", Identity ,"}, body: leafBody, reason: "lists may have empty elements"},
@@ -237,8 +237,8 @@ func TestBody_truncated(t *testing.T) {
 	}
 }
 
-// TestConnection checks HEAD, chunked and incomplete bodies over a connection, since a
-// ResponseRecorder behaves differently.
+// TestConnection checks HEAD requests, chunked bodies and incomplete bodies over a connection,
+// since a ResponseRecorder behaves differently.
 func TestConnection(t *testing.T) {
 	server := httptest.NewServer(newServer(Config{AllowGET: true, Introspection: true},
 		resolvers()))
@@ -549,7 +549,8 @@ func TestRequest_headers(t *testing.T) {
 	}
 }
 
-// TestSupports checks that the transport also accepts requests with a wrong method.
+// TestSupports checks that Supports is true for an unsupported method too, so that this transport
+// responds and not gqlgen.
 func TestSupports(t *testing.T) {
 	if !newTransport(Config{AllowGET: true}).Supports(httptest.NewRequest("PUT", "/", nil)) {
 		t.Error("Supports(PUT) = false, want true: otherwise gqlgen responds")
@@ -605,7 +606,7 @@ func FuzzRequest(f *testing.F) {
 }
 
 // TestDocument_strings checks that resolvers get the right values of strings that gqlparser would
-// misread. The server has no package limits, which usually rewrites such strings.
+// misread. The server runs without limits.Limits, which usually rewrites such strings.
 func TestDocument_strings(t *testing.T) {
 	const invalid = "half a surrogate pair"
 	for _, tt := range []struct{ literal, value string }{
@@ -641,7 +642,7 @@ func (readCounter) Validate(graphql.ExecutableSchema) error { return nil }
 func (c readCounter) MutateOperationParameters(_ context.Context,
 	params *graphql.RawParams) *gqlerror.Error {
 	*c.n++
-	if strings.Contains(params.Query, "refused") { // as limits does for a syntax error
+	if strings.Contains(params.Query, "refused") { // as limits.Limits does for a syntax error
 		return language.SyntaxError(params.Query, 0, "refused")
 	}
 	return nil

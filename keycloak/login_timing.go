@@ -12,17 +12,17 @@ const (
 	maxSamples           = 64
 	maxSamplesPerNetwork = maxSamples / 16
 
-	// slowestShare is the inverse of a fraction: a refusal takes as long as one of the slowest
-	// eighth of the samples.
-	slowestShare = 8
+	// slowestDivisor selects the slowest samples: a refusal takes as long as one of the slowest
+	// 1/slowestDivisor of them.
+	slowestDivisor = 8
 
 	// initialDelay is how long refusals take while there are no samples. Keycloak hashes a
 	// password in less time unless it is busy.
 	initialDelay = 500 * time.Millisecond
 
-	// sampleAge is how old a sample may get before the next one replaces it: last night's load says
-	// nothing about now.
-	sampleAge = 10 * time.Minute
+	// maxSampleAge is the age at which samples are dropped, when the next one is recorded: last
+	// night's load says nothing about now.
+	maxSampleAge = 10 * time.Minute
 )
 
 // A loginTiming records the durations of recent sign-ins that Keycloak accepted or refused, and
@@ -30,10 +30,11 @@ const (
 // a password. A refusal is delayed until it has taken as long as one of the slowest sign-ins,
 // chosen at random each time: a fixed minimum would reveal which refusals were delayed.
 //
-// Guesses at accounts without a password can't lower the delay: a refusal that was much faster than
-// the slowest sign-ins isn't recorded. A successful sign-in always is, since Keycloak certainly
-// hashed its password: so the delay shrinks when Keycloak becomes faster. Each network contributes
-// only a few of the samples. The zero value is ready to use.
+// If an account has no password, Keycloak refuses sign-ins to it quickly, because it hashes
+// nothing. Such refusals can't lower the delay: one that is much faster than the slowest sign-ins
+// isn't recorded. A successful sign-in is always recorded, because Keycloak certainly hashed the
+// password. So the delay shrinks when Keycloak becomes faster. Each network contributes only a few
+// of the samples. The zero value is ready to use.
 type loginTiming struct {
 	mu      sync.Mutex // guards samples
 	samples []sample   // oldest first
@@ -56,7 +57,7 @@ func (l *loginTiming) observe(network netip.Prefix, duration time.Duration, refu
 	}
 	now := time.Now()
 	l.samples = slices.DeleteFunc(l.samples, func(s sample) bool {
-		return now.Sub(s.recordedAt) > sampleAge
+		return now.Sub(s.recordedAt) > maxSampleAge
 	})
 	count, oldest := 0, 0
 	for i, s := range slices.Backward(l.samples) {
@@ -85,7 +86,7 @@ func (l *loginTiming) slowest() []time.Duration {
 	}
 	slices.Sort(durations)
 	slices.Reverse(durations)
-	return durations[:max(1, len(durations)/slowestShare)]
+	return durations[:max(1, len(durations)/slowestDivisor)]
 }
 
 // target returns how long a refusal should take: as long as a random one of the slowest samples.

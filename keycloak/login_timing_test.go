@@ -268,7 +268,7 @@ func TestLoginTiming_forgetsBurst(t *testing.T) {
 		}
 		timing.observe(otherNetwork, timeWithHash, false)
 		wantTarget(time.Minute)
-		time.Sleep(sampleAge + 1)
+		time.Sleep(maxSampleAge + 1)
 		timing.observe(otherNetwork, timeWithoutHash, true)
 		wantTarget(time.Minute)
 		timing.observe(otherNetwork, timeWithHash, false)

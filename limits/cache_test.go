@@ -110,9 +110,9 @@ func TestCache_replacedQuery(t *testing.T) {
 	}
 }
 
-// TestCache_mutationWithValues checks that a mutation with a string or number isn't cached.
-// Otherwise a client could check guesses of a password in it by the response time, without a login
-// attempt.
+// TestCache_mutationWithValues checks that a mutation with a string or number isn't cached. A
+// cached document is answered faster, so a client could test guesses of another user's password by
+// the response time, without a login attempt.
 func TestCache_mutationWithValues(t *testing.T) {
 	for query, cached := range map[string]bool{
 		`mutation { login(username: "alice", password: "hush") { t } }`:                        false,
@@ -192,9 +192,9 @@ func TestCache_bounded(t *testing.T) {
 	}
 }
 
-// TestCache_boundedConcurrently checks that the cache is within its bound when concurrent calls of
-// Add have returned. Without CleanUp it wouldn't be: if a document is added during an eviction,
-// otter handles it only at the next write.
+// TestCache_boundedConcurrently checks that the cache is within its bound once concurrent adds have
+// returned. This depends on CleanUp: otter doesn't count a document that is added during an
+// eviction until the next write.
 func TestCache_boundedConcurrently(t *testing.T) {
 	const maxBytes, workers, documents = 64 << 10, 8, 10
 	cache := limits.NewCache(maxBytes)
@@ -267,7 +267,7 @@ func TestCache_estimate(t *testing.T) {
 		var before, after runtime.MemStats
 		caches := make([]*limits.Cache, n)
 		for i := range caches {
-			caches[i] = limits.NewCache(1 << 20) // not measured
+			caches[i] = limits.NewCache(1 << 20) // allocated before the heap is measured
 		}
 		runtime.GC()
 		runtime.ReadMemStats(&before)

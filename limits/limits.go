@@ -6,8 +6,9 @@
 //
 // The limits are checked before gqlparser (v2.5.37) sees the document. Its parser recurses on every
 // bracket, and a stack overflow ends the process. Its validation is vulnerable even to small
-// documents: a cycle of fragments, 62 bytes long, overflows the stack; in a chain of fragments,
-// each one that spreads the next twice doubles the time; and every error is formatted.
+// documents: a cycle of fragments, 62 bytes long, overflows the stack; a chain of fragments, each
+// of which spreads the next twice, takes exponential time; and a document can have thousands of
+// errors, each of which is formatted.
 //
 // Two passes check a document. The first (parser.go) reads its tokens by the grammar of the
 // specification, and stops at a syntax error or when a limit is exceeded. Its result is about 1/30
@@ -100,7 +101,7 @@ type Limits struct {
 	// Fields is the maximum number of fields, spreads and inline fragments, expanded (FIELDS).
 	Fields int
 	// RootFields is the maximum number of root fields in one operation, expanded (ROOT_FIELDS).
-	// Fields that @skip or @include leaves out count.
+	// Fields excluded by @skip or @include count too.
 	RootFields int
 	// Aliases is the maximum number of aliases, expanded (ALIASES).
 	Aliases    int

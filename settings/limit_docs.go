@@ -7,7 +7,7 @@ var limitDocs = map[string]string{
 	"Tokens":        "The maximum number of names, numbers, strings, brackets and comments in a document (`TOKENS`).",
 	"Depth":         "The maximum nesting of fields, expanded (`DEPTH`). A root field has depth 1. Fields below `__schema` and `__type` don't count.",
 	"Fields":        "The maximum number of fields, spreads and inline fragments, expanded (`FIELDS`).",
-	"RootFields":    "The maximum number of root fields in one operation, expanded (`ROOT_FIELDS`). Fields that `@skip` or `@include` leaves out count.",
+	"RootFields":    "The maximum number of root fields in one operation, expanded (`ROOT_FIELDS`). Fields excluded by `@skip` or `@include` count too.",
 	"Aliases":       "The maximum number of aliases, expanded (`ALIASES`).",
 	"Fragments":     "The maximum number of fragments defined in a document, used or not (`FRAGMENTS`).",
 	"VariableBytes": "The maximum size of all variables' values, in bytes (`BYTES`). Strings, numbers and names of object fields count.",
