@@ -10,8 +10,8 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// The tokens in this file are rejected because they aren't meant for this API. Nearly all are
-// signed with the realm's keys, so nothing else is wrong with them.
+// The tokens in this file are rejected for their claims. Nearly all of them are signed with the
+// realm's keys, so nothing else is wrong with them.
 
 // issuerAttacks returns tokens whose iss isn't the realm's issuer.
 func issuerAttacks(f *forge) []attack {
@@ -23,8 +23,8 @@ func issuerAttacks(f *forge) []attack {
 		row("iss null", "RFC 7519, section 4.1.1", withIss(nil), errNotAccepted, "iss"),
 		row("iss empty", "RFC 9068, section 4", withIss(""), errNotAccepted, `iss is ""`),
 		row("iss is a number", "RFC 7519, section 4.1.1", withIss(1), errNotAccepted, "iss is 1"),
-		row("iss is a list with ours", "RFC 7519, section 4.1.1", withIss([]string{localIssuer}),
-			errNotAccepted, "iss is ["),
+		row("iss is a list that contains ours", "RFC 7519, section 4.1.1",
+			withIss([]string{localIssuer}), errNotAccepted, "iss is ["),
 		row("iss is an object", "RFC 7519, section 4.1.1", withIss(object{localIssuer: true}),
 			errNotAccepted, "iss is {"),
 		row("iss of another realm on the server", "RFC 8725, section 3.8", withIss(otherIssuer),
@@ -35,7 +35,7 @@ func issuerAttacks(f *forge) []attack {
 			localIssuer+"2"),
 		row("iss is a prefix of ours", "RFC 9068, section 4",
 			withIss(localIssuer[:len(localIssuer)-1]), errNotAccepted, "iss"),
-		row("iss is a part of ours", "CVE-2024-53861", withIss("local"), errNotAccepted,
+		row("iss is only the realm's name", "CVE-2024-53861", withIss("local"), errNotAccepted,
 			`iss is "local"`),
 		row("iss with a trailing slash", "RFC 9068, section 4", withIss(localIssuer+"/"),
 			errNotAccepted, "iss"),
@@ -43,7 +43,7 @@ func issuerAttacks(f *forge) []attack {
 			errNotAccepted, "iss"),
 		row("iss with https", "RFC 9068, section 4",
 			withIss(strings.Replace(localIssuer, "http:", "https:", 1)), errNotAccepted, "iss"),
-		row("iss with a path that resolves to ours", "RFC 9068, section 4",
+		row("iss whose path, with the dots resolved, is ours", "RFC 9068, section 4",
 			withIss("http://localhost:8080/realms/other/../local"), errNotAccepted, "iss"),
 		row("iss with another host before ours", "RFC 9068, section 4",
 			withIss("http://evil.example/?"+localIssuer), errNotAccepted, "evil.example"),
@@ -54,7 +54,7 @@ func issuerAttacks(f *forge) []attack {
 		row("iss with a trailing NUL byte", "RFC 9068, section 4", withIss(localIssuer+"\x00"),
 			errNotAccepted, "iss"),
 		row("iss of the attacker's server, with its key", "RFC 8725, section 2.9",
-			f.token(f.evil, nil, object{"iss": f.canary.URL}), errNotAccepted, f.canary.URL),
+			f.token(f.attacker, nil, object{"iss": f.canary.URL}), errNotAccepted, f.canary.URL),
 		row("iss with a forged log line", "RFC 8725, section 3.10",
 			withIss("x\nlevel=ERROR msg=forged"), errNotAccepted, "forged"),
 		row("iss only in the header", "RFC 7519, section 5.3",
@@ -67,15 +67,17 @@ func issuerAttacks(f *forge) []attack {
 // that have no sub.
 func typeAttacks(f *forge) []attack {
 	errNotAccepted := identity.ErrTokenNotAccepted
-	typ := func(typ any) string { return f.token(f.ed, nil, object{"typ": typ}) }
-	// issued returns a token signed by the realm, with the claims that every token has and these.
+	withTyp := func(typ any) string { return f.token(f.ed, nil, object{"typ": typ}) }
+	// issued returns a token signed by the realm. It has these claims in addition to those that
+	// every token of the realm has.
 	issued := func(s signer, headerTyp string, claims object) string {
 		base := object{"iat": noonPlus(-time.Minute), "exp": noonPlus(4 * time.Minute),
 			"iss": localIssuer, "jti": "6e0ffcf1-7c2c-4b1f-8a30-1b6f4bd0a7a5"}
 		return s.sign(f.header(s, object{"typ": headerTyp}), patch(f.t, toJSON(base), claims))
 	}
-	// internal returns a token for Keycloak's own use. Its secret key is in no key set.
-	internal := func(claims object) string {
+	// hs512Token returns a token that Keycloak makes for its own use. Keycloak publishes no key for
+	// HS512, so the signature is all zeros.
+	hs512Token := func(claims object) string {
 		base := object{"iat": noonPlus(-time.Minute), "exp": noonPlus(time.Hour),
 			"iss": localIssuer, "aud": localIssuer, "sub": aliceID}
 		input := f.signingInput(
@@ -83,26 +85,26 @@ func typeAttacks(f *forge) []attack {
 			patch(f.t, toJSON(base), claims))
 		return f.compact(input, make([]byte, crypto.SHA512.Size()))
 	}
-	user := object{"sub": aliceID, "aud": localAudience, "azp": "local-api",
+	userClaims := object{"sub": aliceID, "aud": localAudience, "azp": "local-api",
 		"sid": "q1c9HhvZ3rXxkUe7a0uWZJ2b"}
 	forUser := func(changes object) object {
 		out := object{}
-		for _, members := range []object{user, changes} {
-			for name, value := range members {
+		for _, claims := range []object{userClaims, changes} {
+			for name, value := range claims {
 				out[name] = value
 			}
 		}
 		return out
 	}
-	event := object{"http://schemas.openid.net/event/backchannel-logout": object{}}
+	logoutEvents := object{"http://schemas.openid.net/event/backchannel-logout": object{}}
 	thumbprint := "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
 	errSignature := identity.ErrTokenSignature
 	return []attack{
-		row("typ in lowercase",
+		row("typ bearer in lowercase",
 			"Keycloak 26.7.4: the client attribute token.response.type.bearer.lower-case",
-			typ("bearer"), nil),
+			withTyp("bearer"), nil),
 		row("an ID token",
-			"Keycloak 26.7.4: an ID token has typ ID, and key and issuer of the access token",
+			"Keycloak 26.7.4: an ID token has typ ID, and the access token's key and issuer",
 			issued(f.rsa, "JWT", forUser(object{"typ": "ID", "at_hash": "x"})), errNotAccepted,
 			`"ID"`),
 		row("an expired ID token",
@@ -113,30 +115,30 @@ func typeAttacks(f *forge) []attack {
 			issued(f.rsa, "JWT", forUser(object{"nonce": "n-0S6_WzA2Mj"})), errNotAccepted,
 			"typ is missing"),
 		row("a refresh token", "Keycloak 26.7.4: refresh tokens are signed with HS512",
-			internal(object{"typ": "Refresh", "prov": "default"}), errSignature, `"HS512"`),
+			hs512Token(object{"typ": "Refresh", "prov": "default"}), errSignature, `"HS512"`),
 		row("a refresh token signed with the realm's RSA key", "RFC 8725, section 2.8",
 			issued(f.rsa, "JWT", forUser(object{"typ": "Refresh"})), errNotAccepted, `"Refresh"`),
 		row("an offline token", "Keycloak 26.7.4: an offline token has typ Offline and no exp",
-			internal(object{"typ": "Offline", "exp": absent}), errSignature, `"HS512"`),
+			hs512Token(object{"typ": "Offline", "exp": absent}), errSignature, `"HS512"`),
 		row("an offline token signed with the realm's RSA key", "RFC 8725, section 2.8",
 			issued(f.rsa, "JWT", forUser(object{"typ": "Offline", "exp": absent})), errNotAccepted,
 			`"Offline"`),
 		row("a logout token", "Keycloak 26.7.4: a logout token has the header typ logout+jwt",
-			issued(f.rsa, "logout+jwt", forUser(object{"typ": "Logout", "events": event})),
+			issued(f.rsa, "logout+jwt", forUser(object{"typ": "Logout", "events": logoutEvents})),
 			errNotAccepted, "logout+jwt"),
 		row("a logout token with typ JWT in its header",
 			"OpenID Connect Back-Channel Logout 1.0, section 2.4",
-			issued(f.rsa, "JWT", forUser(object{"typ": "Logout", "events": event})), errNotAccepted,
-			`"Logout"`),
+			issued(f.rsa, "JWT", forUser(object{"typ": "Logout", "events": logoutEvents})),
+			errNotAccepted, `"Logout"`),
 		row("the login cookie",
 			"Keycloak 26.7.4: KEYCLOAK_IDENTITY is a token of typ Serialized-ID",
-			internal(object{"typ": "Serialized-ID"}), errSignature, `"HS512"`),
+			hs512Token(object{"typ": "Serialized-ID"}), errSignature, `"HS512"`),
 		row("the login cookie signed with the realm's RSA key", "RFC 8725, section 2.8",
 			issued(f.rsa, "JWT", forUser(object{"typ": "Serialized-ID"})), errNotAccepted,
 			`"Serialized-ID"`),
 		row("a registration access token",
 			"Keycloak 26.7.4: a registration access token has typ RegistrationAccessToken",
-			internal(object{"typ": "RegistrationAccessToken",
+			hs512Token(object{"typ": "RegistrationAccessToken",
 				"registration_auth": "authenticated"}), errSignature, `"HS512"`),
 		row("an initial access token signed with the realm's RSA key",
 			"Keycloak 26.7.4: an initial access token has typ InitialAccessToken",
@@ -144,7 +146,7 @@ func typeAttacks(f *forge) []attack {
 			`"InitialAccessToken"`),
 		row("a password reset link",
 			"Keycloak 26.7.4: an action token has the action's name as its typ",
-			internal(object{"typ": "reset-credentials", "asid": "x"}), errSignature, `"HS512"`),
+			hs512Token(object{"typ": "reset-credentials", "asid": "x"}), errSignature, `"HS512"`),
 		row("an action link signed with the realm's RSA key",
 			"Keycloak 26.7.4: an action token has the action's name as its typ",
 			issued(f.rsa, "JWT", forUser(object{"typ": "execute-actions"})), errNotAccepted,
@@ -159,42 +161,45 @@ func typeAttacks(f *forge) []attack {
 			issued(f.ed, "JWT", object{"iss": "local-api", "sub": "local-api", "aud": localIssuer}),
 			errNotAccepted, `iss is "local-api"`),
 
-		row("typ missing", "RFC 8725, section 3.12", typ(absent), errNotAccepted, "typ is missing"),
-		row("typ in the claims is null", "RFC 8725, section 3.12", typ(nil), errNotAccepted, "typ"),
-		row("typ in the claims is empty", "RFC 8725, section 3.12", typ(""), errNotAccepted,
-			`typ is ""`),
-		row("typ in the claims is a list", "RFC 8725, section 3.12", typ([]string{"Bearer"}),
+		row("typ in the claims is missing", "RFC 8725, section 3.12", withTyp(absent),
+			errNotAccepted, "typ is missing"),
+		row("typ in the claims is null", "RFC 8725, section 3.12", withTyp(nil), errNotAccepted,
+			"typ"),
+		row("typ in the claims is empty", "RFC 8725, section 3.12", withTyp(""),
+			errNotAccepted, `typ is ""`),
+		row("typ in the claims is a list", "RFC 8725, section 3.12", withTyp([]string{"Bearer"}),
 			errNotAccepted, "typ is ["),
-		row("typ Bearer and ID at once", "RFC 8725, section 3.12", typ("Bearer ID"), errNotAccepted,
-			"Bearer ID"),
-		row("typ Bearer with a trailing space", "RFC 8725, section 3.12", typ("Bearer "),
+		row("typ in the claims lists Bearer and ID", "RFC 8725, section 3.12",
+			withTyp("Bearer ID"), errNotAccepted, "Bearer ID"),
+		row("typ Bearer with a trailing space", "RFC 8725, section 3.12", withTyp("Bearer "),
 			errNotAccepted, `"Bearer "`),
 		row("typ Bearer only in the header", "RFC 8725, section 3.12",
 			f.token(f.ed, object{"typ": "Bearer"}, object{"typ": absent}), errNotAccepted,
 			"typ in the header"),
-		row("another typ, Bearer in TYP", "RFC 7519, section 7.3",
+		row("typ is ID, TYP is Bearer", "RFC 7519, section 7.3",
 			f.token(f.ed, nil, object{"typ": "ID", "TYP": "Bearer"}), errNotAccepted, `"ID"`),
 
-		row("bound to a DPoP key",
+		row("a token bound to a DPoP key",
 			"RFC 9449, section 6.1; Keycloak 26.7.4: such a token has typ DPoP", f.token(f.ed, nil,
 				object{"typ": "DPoP", "cnf": object{"jkt": thumbprint}}), errNotAccepted, `"DPoP"`),
-		row("bound to a DPoP key, with typ Bearer", "RFC 9449, section 7.2",
+		row("a token bound to a DPoP key, with typ Bearer", "RFC 9449, section 7.2",
 			f.token(f.ed, nil, object{"cnf": object{"jkt": thumbprint}}), errNotAccepted, "cnf"),
-		row("bound to a certificate", "RFC 8705, section 3.1", f.token(f.ed, nil,
+		row("a token bound to a certificate", "RFC 8705, section 3.1", f.token(f.ed, nil,
 			object{"cnf": object{"x5t#S256": thumbprint}}), errNotAccepted, "cnf"),
-		row("bound to a key in the token", "RFC 7800, section 3.2",
-			f.token(f.ed, nil, object{"cnf": object{"jwk": f.evil.jwk()}}), errNotAccepted, "cnf"),
-		row("bound to a key at a URL", "RFC 7800, section 3.5", f.token(f.ed, nil,
-			object{"cnf": object{"jku": f.canary.URL, "kid": "evil"}}), errNotAccepted, "cnf"),
-		row("bound by an empty cnf", "RFC 7800, section 3.1",
-			f.token(f.ed, nil, object{"cnf": object{}}), errNotAccepted, "cnf"),
-		row("bound by a string", "RFC 7800, section 3.1",
-			f.token(f.ed, nil, object{"cnf": thumbprint}), errNotAccepted, "cnf"),
-		row("bound by a null cnf", "RFC 7800, section 3.1", f.token(f.ed, nil, object{"cnf": nil}),
+		row("a token bound to a key in its cnf", "RFC 7800, section 3.2",
+			f.token(f.ed, nil, object{"cnf": object{"jwk": f.attacker.jwk()}}),
 			errNotAccepted, "cnf"),
-		row("bound to a certificate that a proxy checks", "RFC 8705, section 3.1",
+		row("a token bound to a key at a URL", "RFC 7800, section 3.5", f.token(f.ed, nil,
+			object{"cnf": object{"jku": f.canary.URL, "kid": "evil"}}), errNotAccepted, "cnf"),
+		row("cnf is an empty object", "RFC 7800, section 3.1",
+			f.token(f.ed, nil, object{"cnf": object{}}), errNotAccepted, "cnf"),
+		row("cnf is a string", "RFC 7800, section 3.1",
+			f.token(f.ed, nil, object{"cnf": thumbprint}), errNotAccepted, "cnf"),
+		row("cnf is null", "RFC 7800, section 3.1", f.token(f.ed, nil, object{"cnf": nil}),
+			errNotAccepted, "cnf"),
+		row("AllowBound: a token bound to a certificate", "RFC 8705, section 3.1",
 			f.token(f.ed, nil, object{"cnf": object{"x5t#S256": thumbprint}}), nil).onSite("bound"),
-		row("bound to a DPoP key, where a proxy checks certificates", "RFC 9449, section 6.1",
+		row("AllowBound: a token bound to a DPoP key", "RFC 9449, section 6.1",
 			f.token(f.ed, nil, object{"typ": "DPoP", "cnf": object{"jkt": thumbprint}}),
 			errNotAccepted, `"DPoP"`).onSite("bound"),
 
@@ -213,7 +218,7 @@ func typeAttacks(f *forge) []attack {
 	}
 }
 
-// audienceAttacks returns tokens whose aud and azp don't fit the site's VerifierConfig.
+// audienceAttacks returns tokens whose aud or azp the site's VerifierConfig doesn't accept.
 func audienceAttacks(f *forge) []attack {
 	withAud := func(aud any) string { return f.token(f.ed, nil, object{"aud": aud}) }
 	withAudAzp := func(aud, azp any) string {
@@ -230,7 +235,7 @@ func audienceAttacks(f *forge) []attack {
 		row("aud empty", "RFC 7519, section 4.1.3", withAud(""), errNotAccepted, `aud is ""`),
 		row("aud is an empty list", "CVE-2020-26160", withAud([]string{}), errNotAccepted,
 			"aud is []"),
-		row("aud is a list of an empty string", "CVE-2020-26160", withAud([]string{""}),
+		row("aud is a list that contains only an empty string", "CVE-2020-26160", withAud([]string{""}),
 			errNotAccepted, "aud"),
 		row("aud is another API", "RFC 8725, section 3.9", withAud("billing"), errNotAccepted,
 			`"billing"`),
@@ -244,7 +249,7 @@ func audienceAttacks(f *forge) []attack {
 			errNotAccepted, "local-api-admin"),
 		row("aud is a prefix of ours", "RFC 7519, section 4.1.3", withAud("local"), errNotAccepted,
 			`"local"`),
-		row("aud is a string that lists ours", "RFC 7519, section 4.1.3",
+		row("aud is one string that lists three APIs", "RFC 7519, section 4.1.3",
 			withAud("billing local-api account"), errNotAccepted, "billing"),
 		row("aud with a trailing space", "RFC 7519, section 4.1.3", withAud("local-api "),
 			errNotAccepted, "local-api "),
@@ -252,12 +257,12 @@ func audienceAttacks(f *forge) []attack {
 			withAud([]string{"*", ".*", "local-*"}), errNotAccepted, "local-*"),
 		row("aud is a number", "RFC 7519, section 4.1.3", withAud(0), errNotAccepted, "aud is 0"),
 		row("aud is true", "RFC 7519, section 4.1.3", withAud(true), errNotAccepted, "aud is true"),
-		row("aud is an object with ours", "RFC 7519, section 4.1.3",
+		row("aud is an object that contains ours", "RFC 7519, section 4.1.3",
 			withAud(object{"local-api": true, "0": "local-api", "length": 1}), errNotAccepted,
 			"aud is {"),
 		row("aud is a list in a list", "RFC 7519, section 4.1.3",
 			withAud([]any{[]string{"local-api"}}), errNotAccepted, "aud is [["),
-		row("aud is a list with ours and a number", "RFC 7519, section 4.1.3",
+		row("aud is a list of ours and a number", "RFC 7519, section 4.1.3",
 			withAud([]any{"local-api", 7}), errNotAccepted, "7"),
 		row("AUD instead of aud", "RFC 7519, section 7.3",
 			f.token(f.ed, nil, object{"aud": absent, "AUD": "local-api", "audience": "local-api"}),
@@ -283,49 +288,50 @@ func audienceAttacks(f *forge) []attack {
 			withAudAzp("billing", "web"), errNotAccepted, "billing").onSite("party"),
 		row("AuthorizedParty: aud is our client, azp another client", "RFC 9068, section 4",
 			withAudAzp("local-api", "web"), nil).onSite("party"),
-		row("AuthorizedParty: aud is a list with an empty string", "RFC 7519, section 4.1.3",
+		row("AuthorizedParty: aud lists an empty string", "RFC 7519, section 4.1.3",
 			withAudAzp([]string{"billing", ""}, "local-api"), errNotAccepted,
 			"aud").onSite("party"),
 		row("AuthorizedParty: aud lists another API and a number", "RFC 7519, section 4.1.3",
 			withAudAzp([]any{"billing", 7}, "local-api"), errNotAccepted, "7").onSite("party"),
 		row("AuthorizedParty: aud empty", "RFC 7519, section 4.1.3", withAudAzp("", "local-api"),
 			errNotAccepted, `aud is ""`).onSite("party"),
-		row("AuthorizedParty: another API's token, our client in AZP", "RFC 7519, section 7.3",
+		row("AuthorizedParty: azp is another client, AZP is ours", "RFC 7519, section 7.3",
 			f.token(f.ed, nil, object{"aud": "billing", "azp": "web", "AZP": "local-api"}),
 			errNotAccepted, `azp is "web"`).onSite("party"),
 
-		row("azp is the second authorized party",
+		row("AuthorizedParties: azp is the second of them",
 			"Keycloak 26.7.4: azp is the client that a token was issued to",
 			withAudAzp(localAudience, "web"), nil).onSite("parties"),
-		row("azp is another client, the user has a role in ours",
+		row("AuthorizedParties: azp is another client, the user has a role in ours",
 			"Keycloak 26.7.4: aud has each client in which the user has a role",
 			withAudAzp([]string{"account", localAudience}, "other-web"), errNotAccepted,
 			`azp is "other-web"`).onSite("parties"),
 		row("azp is another client, without AuthorizedParties", "RFC 9068, section 4",
 			withAudAzp([]string{"account", localAudience}, "other-web"), nil),
-		row("the service account of another client",
+		row("AuthorizedParties: the service account of another client",
 			"Keycloak 26.7.4: a service account's azp is its client",
 			f.token(f.ed, nil,
 				object{"aud": localAudience, "azp": "robot", "client_id": "robot", "sid": absent}),
 			errNotAccepted, `azp is "robot"`).onSite("parties"),
-		row("azp is an authorized party, aud another API", "RFC 9068, section 4",
+		row("AuthorizedParties: azp is one of them, aud another API", "RFC 9068, section 4",
 			withAudAzp("billing", "web"), errNotAccepted, "billing").onSite("parties"),
-		row("azp is an authorized party, aud missing", "RFC 9068, section 4",
+		row("AuthorizedParties: azp is one of them, aud missing", "RFC 9068, section 4",
 			withAudAzp(absent, "local-api"), errNotAccepted, "aud is missing").onSite("parties"),
-		row("azp missing", "RFC 9068, section 2.2", withAudAzp(localAudience, absent),
-			errNotAccepted, "azp is missing").onSite("parties"),
-		row("azp empty", "RFC 9068, section 2.2", withAudAzp(localAudience, ""), errNotAccepted,
-			`azp is ""`).onSite("parties"),
-		row("azp is a list", "OpenID Connect Core 1.0, section 2", withAudAzp(localAudience,
-			[]string{"web"}), errNotAccepted, "azp is [").onSite("parties"),
-		row("azp in another case", "OpenID Connect Core 1.0, section 2",
+		row("AuthorizedParties: azp missing", "RFC 9068, section 2.2",
+			withAudAzp(localAudience, absent), errNotAccepted, "azp is missing").onSite("parties"),
+		row("AuthorizedParties: azp empty", "RFC 9068, section 2.2", withAudAzp(localAudience, ""),
+			errNotAccepted, `azp is ""`).onSite("parties"),
+		row("AuthorizedParties: azp is a list", "OpenID Connect Core 1.0, section 2",
+			withAudAzp(localAudience, []string{"web"}), errNotAccepted,
+			"azp is [").onSite("parties"),
+		row("AuthorizedParties: azp in another case", "OpenID Connect Core 1.0, section 2",
 			withAudAzp(localAudience, "WEB"), errNotAccepted, "WEB").onSite("parties"),
-		row("azp starts with an authorized party", "OpenID Connect Core 1.0, section 2",
+		row("AuthorizedParties: azp starts with one of them", "OpenID Connect Core 1.0, section 2",
 			withAudAzp(localAudience, "web-evil"), errNotAccepted, "web-evil").onSite("parties"),
-		row("azp lists two clients in one string", "OpenID Connect Core 1.0, section 2",
+		row("AuthorizedParties: azp lists two clients in one string", "OpenID Connect Core 1.0, section 2",
 			withAudAzp(localAudience, "local-api,web"), errNotAccepted,
 			"local-api,web").onSite("parties"),
-		row("client_id is an authorized party", "RFC 9068, section 2.2",
+		row("AuthorizedParties: client_id is one of them, azp isn't", "RFC 9068, section 2.2",
 			f.token(f.ed, nil, object{"azp": "other-web", "client_id": "web"}), errNotAccepted,
 			`azp is "other-web"`).onSite("parties"),
 		row("AuthorizedParty: aud is account, azp another client", "RFC 8725, section 2.7",
@@ -334,7 +340,7 @@ func audienceAttacks(f *forge) []attack {
 			withAudAzp("account", absent), errNotAccepted, "azp is missing").onSite("party"),
 		row("AuthorizedParty: aud missing, azp another client", "RFC 8725, section 2.7",
 			withAudAzp(absent, "web"), errNotAccepted, `azp is "web"`).onSite("party"),
-		row("AuthorizedParty: azp is a list with ours", "OpenID Connect Core 1.0, section 2",
+		row("AuthorizedParty: azp is a list that contains ours", "OpenID Connect Core 1.0, section 2",
 			withAudAzp("account", []string{"local-api"}), errNotAccepted,
 			"azp is [").onSite("party"),
 		row("AuthorizedParty: azp in another case", "RFC 8725, section 2.7",
@@ -344,12 +350,13 @@ func audienceAttacks(f *forge) []attack {
 			errNotAccepted, "azp is missing").onSite("party"),
 		row("AuthorizedParty: aud is a number", "RFC 7519, section 4.1.3", withAudAzp(7,
 			"local-api"), errNotAccepted, "aud is 7").onSite("party"),
-		row("AuthorizedParty: aud is a list with null", "RFC 7519, section 4.1.3",
+		row("AuthorizedParty: aud is a list that contains null", "RFC 7519, section 4.1.3",
 			withAudAzp([]any{nil}, "local-api"), errNotAccepted, "aud").onSite("party"),
 	}
 }
 
-// timeAttacks returns tokens with wrong times, or with times that aren't numbers.
+// timeAttacks returns tokens that have expired, that aren't valid yet, or whose times aren't valid
+// numbers.
 func timeAttacks(f *forge) []attack {
 	withClaim := func(name string, value any) string {
 		return f.token(f.ed, nil, object{name: value})
@@ -379,7 +386,7 @@ func timeAttacks(f *forge) []attack {
 		row("exp is almost zero", "RFC 7519, section 2", withNumber("exp", "1e-300"), errExpired,
 			"exp"),
 		row("exp in the past, key unknown", "RFC 9068, section 4",
-			f.token(f.evil, nil, object{"exp": noonPlus(-time.Hour)}), errExpired, "exp"),
+			f.token(f.attacker, nil, object{"exp": noonPlus(-time.Hour)}), errExpired, "exp"),
 		row("exp missing", "RFC 9068, section 2.2; RFC 9068, section 4", withClaim("exp", absent),
 			errMalformed, "exp is missing"),
 		row("EXP instead of exp", "RFC 7519, section 7.3",
@@ -407,8 +414,9 @@ func timeAttacks(f *forge) []attack {
 			errMalformed, "exp"),
 		row("exp whose low 64 bits are in the future", "RFC 8259, section 6",
 			withNumber("exp", "18446744075476820656"), errMalformed, "exp"),
-		row("exp 1e300", "RFC 8259, section 6", withNumber("exp", "1e300"), errMalformed, "exp"),
-		row("exp 1e400", "RFC 8259, section 6", withNumber("exp", "1e400"), errMalformed, "1e400"),
+		row("exp is 1e300", "RFC 8259, section 6", withNumber("exp", "1e300"), errMalformed, "exp"),
+		row("exp is 1e400", "RFC 8259, section 6", withNumber("exp", "1e400"), errMalformed,
+			"1e400"),
 
 		row("nbf is a second past the leeway", "RFC 7519, section 4.1.5", withClaim("nbf",
 			noonPlus(31*time.Second)), errNotYetValid, "nbf is 2026-01-01T12:00:31Z"),

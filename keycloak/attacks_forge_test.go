@@ -24,42 +24,44 @@ import (
 	"testing"
 )
 
-// A forge makes the tokens of the attacks.
+// A forge makes the tokens of the attacks, and holds the keys to sign them.
 type forge struct {
 	t       *testing.T
 	canary  *httptest.Server // the attacker's server; it must never be called
-	calls   atomic.Int32     // to the canary
-	secrets []string         // must not appear in any log
+	calls   atomic.Int32     // counts requests to the canary
+	secrets []string         // texts that must not appear in any log
 
 	rsa, ps, ec, ec384, ec521, ed signer // the realm's keys
-	evil                          signer // the attacker's key, with its own kid
+	attacker                      signer // the attacker's key, with the attacker's own kid
 }
 
-// evilRSAKey is the attacker's RSA key, as strong as the realm's.
-var evilRSAKey = sync.OnceValue(func() crypto.Signer {
+// attackerRSAKey is the attacker's RSA key, as strong as the realm's.
+var attackerRSAKey = sync.OnceValue(func() crypto.Signer {
 	return must(rsa.GenerateKey(rand.Reader, 2048))
 })
 
+// newForge returns a forge, and starts its canary.
 func newForge(t *testing.T) *forge {
 	f := &forge{
 		t: t, rsa: rs256(), ps: signer{"ps-1", "PS256", rsaKey()}, ec: es256(),
 		ec384: signer{"ec-384", "ES384", p384Key()},
 		ec521: signer{"ec-521", "ES512", p521Key()}, ed: edDSA(),
-		evil: signer{"evil", "EdDSA", otherEdKey()},
+		attacker: signer{"evil", "EdDSA", otherEdKey()},
 	}
 	f.canary = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		f.calls.Add(1)
-		io.WriteString(w, certsOf(f.evil, f.evil.withKID("ed-1")))
+		io.WriteString(w, jwksOf(f.attacker, f.attacker.withKID("ed-1")))
 	}))
 	t.Cleanup(f.canary.Close)
 	return f
 }
 
-// checkCanary checks that the canary was never called, and that it does count calls.
+// checkCanary checks that the canary got no request. Then it sends one, to check that requests are
+// counted.
 func (f *forge) checkCanary(t *testing.T) {
 	t.Helper()
 	if calls := f.calls.Load(); calls != 0 {
-		t.Errorf("a URL from a token was fetched %d times", calls)
+		t.Errorf("URLs from tokens were fetched %d times, want never", calls)
 	}
 	response, err := f.canary.Client().Get(f.canary.URL)
 	if err != nil {
@@ -67,7 +69,7 @@ func (f *forge) checkCanary(t *testing.T) {
 	}
 	response.Body.Close()
 	if f.calls.Load() == 0 {
-		t.Error("the canary doesn't count calls")
+		t.Error("the canary counted no request, want 1")
 	}
 }
 
@@ -78,11 +80,13 @@ func (f *forge) secret() string {
 	return secret
 }
 
+// claims returns alice's payload with changes.
 func (f *forge) claims(changes object) string { return patch(f.t, alice(f.t), changes) }
 
+// header returns the signer's usual header with changes.
 func (f *forge) header(s signer, changes object) string { return patch(f.t, s.header(), changes) }
 
-// token returns alice's token with changes to its header and claims.
+// token returns a token of alice with changes to its header and claims.
 func (f *forge) token(s signer, header, claims object) string {
 	return s.sign(f.header(s, header), f.claims(claims))
 }
@@ -108,22 +112,24 @@ func (f *forge) hmacToken(alg string, hash crypto.Hash, kid string, secret []byt
 	return f.compact(input, mac.Sum(nil))
 }
 
-// jwe encrypts a payload with the realm's public encryption key, as anyone can (RFC 7516).
+// jwe encrypts a payload as a JWE (RFC 7516). Anyone can do so, because the encryption key is the
+// realm's public key.
 func (f *forge) jwe(header object, payload string) string {
 	protected := base64url([]byte(toJSON(header)))
 	key, nonce := make([]byte, 32), make([]byte, 12)
 	rand.Read(key)
 	rand.Read(nonce)
-	sealed := must(cipher.NewGCM(must(aes.NewCipher(key)))).Seal(nil, nonce, []byte(payload),
+	ciphertext := must(cipher.NewGCM(must(aes.NewCipher(key)))).Seal(nil, nonce, []byte(payload),
 		[]byte(protected))
-	wrapped := must(rsa.EncryptOAEP(sha1.New(), rand.Reader, rsaKey().Public().(*rsa.PublicKey),
-		key, nil))
-	parts := []string{protected, base64url(wrapped), base64url(nonce),
-		base64url(sealed[:len(sealed)-16]), base64url(sealed[len(sealed)-16:])}
+	encryptedKey := must(rsa.EncryptOAEP(sha1.New(), rand.Reader,
+		rsaKey().Public().(*rsa.PublicKey), key, nil))
+	parts := []string{protected, base64url(encryptedKey), base64url(nonce),
+		base64url(ciphertext[:len(ciphertext)-16]), base64url(ciphertext[len(ciphertext)-16:])}
 	return strings.Join(parts, ".")
 }
 
-// padTo appends spaces to a JSON text until its length modulo three is remainder.
+// padTo appends spaces to JSON text until its length modulo three is remainder. The remainder
+// decides whether the last character in base64url has unused bits.
 func padTo(remainder int, text string) string {
 	for len(text)%3 != remainder {
 		text += " "
@@ -131,20 +137,20 @@ func padTo(remainder int, text string) string {
 	return text
 }
 
-// sshString encodes a string as in RFC 4251, section 5.
+// sshString encodes a string for SSH (RFC 4251, section 5).
 func sshString(text []byte) []byte {
 	return append(binary.BigEndian.AppendUint32(nil, uint32(len(text))), text...)
 }
 
-// rsaRaw applies the realm's private RSA key to any block, even one with wrong padding.
-func (f *forge) rsaRaw(block []byte) []byte {
+// rsaPrivate applies the realm's private RSA key to a block, even if its padding is wrong.
+func (f *forge) rsaPrivate(block []byte) []byte {
 	key := rsaKey().(*rsa.PrivateKey)
 	return new(big.Int).Exp(new(big.Int).SetBytes(block), key.D,
 		key.N).FillBytes(make([]byte, key.Size()))
 }
 
-// DigestInfo prefixes (RFC 8017, section 9.2): the one for SHA-256, and some that a careless
-// verifier accepts instead.
+// These are DigestInfo prefixes (RFC 8017, section 9.2): the right one for RS256, which is
+// infoSHA256, and some that a careless verifier accepts instead.
 const (
 	infoSHA256     = "3031300d060960864801650304020105000420"
 	infoSHA512     = "3051300d060960864801650304020305000440"
@@ -172,22 +178,22 @@ func pkcs1Block(blockType byte, padding int, data []byte, garbage byte) []byte {
 	return out
 }
 
-// pkcs1Token signs an input with a correctly padded block.
+// pkcs1Token returns a token whose signature is correctly padded, with this DigestInfo prefix.
 func (f *forge) pkcs1Token(input, info string, digest []byte) string {
 	data := append(decodeHex(info), digest...)
-	return f.compact(input, f.rsaRaw(pkcs1Block(1, 256-3-len(data), data, 0)))
+	return f.compact(input, f.rsaPrivate(pkcs1Block(1, 256-3-len(data), data, 0)))
 }
 
 // A pss holds the parameters of an EMSA-PSS encoding (RFC 8017, section 9.1.1).
 type pss struct {
-	hash, mask crypto.Hash
-	salt       int
+	hash, mask crypto.Hash // of the message, and of the mask generation function
+	salt       int         // length in bytes
 	trailer    byte
 	separator  byte
 }
 
-// pssToken returns a token of the PS256 key, with an RSASSA-PSS signature that has these
-// parameters.
+// pssToken returns a token with the kid of the PS256 key, and with an RSASSA-PSS signature that has
+// these parameters.
 func (f *forge) pssToken(p pss) string {
 	input := f.goodSigningInput(f.ps)
 	sum := func(h crypto.Hash, data []byte) []byte {
@@ -210,10 +216,11 @@ func (f *forge) pssToken(p pss) string {
 		db[i] ^= mask[i]
 	}
 	db[0] &= 0x7f
-	return f.compact(input, f.rsaRaw(append(append(db, digest...), p.trailer)))
+	return f.compact(input, f.rsaPrivate(append(append(db, digest...), p.trailer)))
 }
 
-// encodeECDSA encodes an ECDSA signature for a JWS (RFC 7518, section 3.4).
+// encodeECDSA encodes an ECDSA signature for a JWS (RFC 7518, section 3.4), with size bytes for
+// each number.
 func encodeECDSA(size int, r, s *big.Int) []byte {
 	return append(r.FillBytes(make([]byte, size)), s.FillBytes(make([]byte, size))...)
 }
@@ -228,31 +235,33 @@ func (f *forge) ecdsaSign(input string) (r, s *big.Int) {
 	return r, s
 }
 
-// A smallRSA is an RSA key with a size or an exponent that crypto/rsa may reject.
-type smallRSA struct{ n, e, d *big.Int }
+// A weakRSA is an RSA key whose size or exponent crypto/rsa may reject.
+type weakRSA struct{ n, e, d *big.Int }
 
-// newSmallRSA returns a new key of this size and with this public exponent.
-func newSmallRSA(bits int, exponent int64) smallRSA {
+// newWeakRSA returns a new key with this size and public exponent.
+func newWeakRSA(bits int, exponent int64) weakRSA {
 	e, one := big.NewInt(exponent), big.NewInt(1)
 	for {
 		p, q := must(rand.Prime(rand.Reader, bits/2)), must(rand.Prime(rand.Reader, bits-bits/2))
 		n := new(big.Int).Mul(p, q)
 		phi := new(big.Int).Mul(new(big.Int).Sub(p, one), new(big.Int).Sub(q, one))
 		if d := new(big.Int).ModInverse(e, phi); d != nil && n.BitLen() == bits {
-			return smallRSA{n, e, d}
+			return weakRSA{n, e, d}
 		}
 	}
 }
 
-func (k smallRSA) jwk(kid string) object { return rsaJWK(kid, k.n, k.e) }
+// jwk returns the public key as a JWK.
+func (k weakRSA) jwk(kid string) object { return rsaJWK(kid, k.n, k.e) }
 
+// rsaJWK returns the JWK of an RSA key for RS256.
 func rsaJWK(kid string, n, e *big.Int) object {
 	return object{"kid": kid, "use": "sig", "alg": "RS256", "kty": "RSA", "n": base64url(n.Bytes()),
 		"e": base64url(e.Bytes())}
 }
 
 // token returns a token with a correct RS256 signature by this key.
-func (k smallRSA) token(f *forge, kid string) string {
+func (k weakRSA) token(f *forge, kid string) string {
 	input := f.goodSigningInput(signer{kid, "RS256", nil})
 	digest := sha256.Sum256([]byte(input))
 	size := (k.n.BitLen() + 7) / 8
@@ -275,13 +284,14 @@ func littleEndian(n *big.Int) []byte {
 	return out
 }
 
-const defaultSite = "default" // the site of most rows
+// defaultSite is the name of the site that most rows use.
+const defaultSite = "default"
 
 // sites returns the configurations of the sites, by name.
 func (f *forge) sites() map[string]siteConfig {
 	encryptionJWK := f.rsa.withKID("enc-1").jwk() // every realm has one
 	encryptionJWK["use"], encryptionJWK["alg"] = "enc", "RSA-OAEP"
-	keys := certs(f.rsa.jwk(), f.ps.jwk(), f.ec.jwk(), f.ec384.jwk(), f.ec521.jwk(), f.ed.jwk(),
+	keys := jwks(f.rsa.jwk(), f.ps.jwk(), f.ec.jwk(), f.ec384.jwk(), f.ec521.jwk(), f.ed.jwk(),
 		encryptionJWK)
 	manyKeys := make([]any, 0, 101)
 	for i := range 101 {
@@ -295,20 +305,20 @@ func (f *forge) sites() map[string]siteConfig {
 		}
 	}
 	return map[string]siteConfig{
-		defaultSite: {local: keys},
-		"party":     {local: keys, config: VerifierConfig{AuthorizedParty: "local-api"}},
-		"parties": {local: keys,
+		defaultSite: {localKeys: keys},
+		"party":     {localKeys: keys, config: VerifierConfig{AuthorizedParty: "local-api"}},
+		"parties": {localKeys: keys,
 			config: VerifierConfig{AuthorizedParties: []string{"local-api", "web"}}},
-		"bound":      {local: keys, config: VerifierConfig{AllowBound: true}},
-		"narrow":     {local: keys, config: VerifierConfig{Algorithms: []string{"ES256"}}},
-		"rejected":   {local: f.rejectedKeys()},
-		"two realms": {local: certsOf(f.ed), other: certsOf(f.evil.withKID("ed-1"), f.ec.withKID("only-theirs"))},
-		"crowded":    {local: certs(manyKeys...)},
-		"bare":       {local: certs(encryptionJWK)},
-		"redirect":   {serveLocal: serve(http.StatusTemporaryRedirect, "")},
-		"down":       {serveLocal: serve(http.StatusInternalServerError, certsOf(f.ed))},
-		"html":       {serveLocal: serve(http.StatusOK, "<html>"+certsOf(f.ed)+"</html>")},
-		"large":      {serveLocal: serve(http.StatusOK, strings.Repeat(" ", 1<<20)+certsOf(f.ed))},
+		"bound":          {localKeys: keys, config: VerifierConfig{AllowBound: true}},
+		"only ES256":     {localKeys: keys, config: VerifierConfig{Algorithms: []string{"ES256"}}},
+		"rejected keys":  {localKeys: f.rejectedKeys()},
+		"two realms":     {localKeys: jwksOf(f.ed), otherKeys: jwksOf(f.attacker.withKID("ed-1"), f.ec.withKID("only-theirs"))},
+		"too many keys":  {localKeys: jwks(manyKeys...)},
+		"no signing key": {localKeys: jwks(encryptionJWK)},
+		"redirect":       {serveLocal: serve(http.StatusTemporaryRedirect, "")},
+		"500":            {serveLocal: serve(http.StatusInternalServerError, jwksOf(f.ed))},
+		"html":           {serveLocal: serve(http.StatusOK, "<html>"+jwksOf(f.ed)+"</html>")},
+		"large":          {serveLocal: serve(http.StatusOK, strings.Repeat(" ", 1<<20)+jwksOf(f.ed))},
 	}
 }
 

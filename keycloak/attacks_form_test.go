@@ -14,11 +14,12 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// requestAttacks returns ways to send a token, usually a good one. If two programs read different
-// tokens from one request, or one of them reads none, an attacker can fool one of them.
+// requestAttacks returns unusual ways to send a token, which is usually a good one. If two programs
+// read different tokens from a request, or only one of them finds a token, an attacker can use the
+// difference.
 func requestAttacks(f *forge) []attack {
 	errMissing, errMalformed := identity.ErrTokenMissing, identity.ErrTokenMalformed
-	goodToken, forgedToken := f.token(f.ed, nil, nil), f.evil.token(alice(f.t))
+	goodToken, forgedToken := f.token(f.ed, nil, nil), f.attacker.token(alice(f.t))
 	setHeader := func(name, value string) func(*http.Request, string) {
 		return func(r *http.Request, _ string) { r.Header.Set(name, value) }
 	}
@@ -30,17 +31,17 @@ func requestAttacks(f *forge) []attack {
 	}
 	basicAuth := "Basic " + base64.StdEncoding.EncodeToString([]byte("alice:"+f.secret()))
 	return []attack{
-		row("the scheme Bearer", "RFC 6750, section 2.1", goodToken, nil),
-		row("the scheme in lowercase", "RFC 9110, section 11.1", goodToken,
+		row("a single Bearer header", "RFC 6750, section 2.1", goodToken, nil),
+		row("the scheme Bearer in lowercase", "RFC 9110, section 11.1", goodToken,
 			nil).withHeaders("bearer " + goodToken),
-		row("a folded header", "RFC 9112, section 5.2", goodToken,
+		row("a header folded before the token", "RFC 9112, section 5.2", goodToken,
 			nil).withRawHeaders("Authorization: Bearer\r\n " + goodToken),
 
 		row("no Authorization header", "RFC 6750, section 3.1", "",
 			errMissing).attachedBy(func(*http.Request, string) {}),
 		row("an empty Authorization header", "RFC 6750, section 2.1", "",
 			errMissing).withHeaders(""),
-		row("another scheme", "RFC 6750, section 2.1", goodToken,
+		row("the scheme Basic", "RFC 6750, section 2.1", goodToken,
 			errMissing).withHeaders(basicAuth),
 		row("a token as the password of Basic", "RFC 6749, section 2.3.1", goodToken,
 			errMissing).attachedBy(func(r *http.Request, token string) {
@@ -58,11 +59,11 @@ func requestAttacks(f *forge) []attack {
 			errMissing).withHeaders("JWT " + goodToken),
 		row("a token without a scheme", "RFC 6750, section 2.1", goodToken,
 			errMissing).withHeaders(goodToken),
-		row("a scheme with a colon", "RFC 9110, section 11.4", goodToken,
+		row("a colon after the scheme", "RFC 9110, section 11.4", goodToken,
 			errMissing).withHeaders("Bearer: " + goodToken),
 		row("an equals sign instead of the space", "RFC 9110, section 11.4", goodToken,
 			errMissing).withHeaders("Bearer=" + goodToken),
-		row("no space", "RFC 9110, section 11.4", goodToken,
+		row("no space after the scheme", "RFC 9110, section 11.4", goodToken,
 			errMissing).withHeaders("Bearer" + goodToken),
 		row("the scheme in quotes", "RFC 9110, section 11.1", goodToken,
 			errMissing).withHeaders(`"Bearer" ` + goodToken),
@@ -78,28 +79,28 @@ func requestAttacks(f *forge) []attack {
 			errMalformed).withHeaders("Bearer \u00a0" + goodToken),
 		row("a no-break space after the token", "RFC 6750, section 2.1", goodToken,
 			errMalformed).withHeaders("Bearer " + goodToken + "\u00a0"),
-		row("a list that starts with Basic", "RFC 9110, section 11.6.2", goodToken,
+		row("one header that lists Basic, then Bearer", "RFC 9110, section 11.6.2", goodToken,
 			errMissing).withHeaders(basicAuth + ", Bearer " + goodToken),
 
-		row("in the query", "RFC 6750, section 2.3", goodToken,
+		row("a token in the query", "RFC 6750, section 2.3", goodToken,
 			errMissing).attachedBy(func(r *http.Request, token string) {
 			r.URL.RawQuery = "access_token=" + token
 		}),
-		row("in a form", "RFC 6750, section 2.2", goodToken,
+		row("a token in a form", "RFC 6750, section 2.2", goodToken,
 			errMissing).attachedBy(setBody("application/x-www-form-urlencoded",
 			"access_token="+goodToken)),
-		row("in a JSON body", "RFC 6750, section 2", goodToken,
+		row("a token in a JSON body", "RFC 6750, section 2", goodToken,
 			errMissing).attachedBy(setBody("application/json", `{"access_token":"`+goodToken+`"}`)),
-		row("in a cookie", "RFC 6750, section 2", goodToken,
+		row("a token in a cookie", "RFC 6750, section 2", goodToken,
 			errMissing).attachedBy(setHeader("Cookie",
 			"access_token="+goodToken+"; KEYCLOAK_IDENTITY="+goodToken)),
-		row("in X-Forwarded-Access-Token", "RFC 6750, section 2", goodToken,
+		row("a token in X-Forwarded-Access-Token", "RFC 6750, section 2", goodToken,
 			errMissing).attachedBy(setHeader("X-Forwarded-Access-Token", goodToken)),
-		row("in Proxy-Authorization", "RFC 9110, section 11.7.2", goodToken,
+		row("a token in Proxy-Authorization", "RFC 9110, section 11.7.2", goodToken,
 			errMissing).attachedBy(setHeader("Proxy-Authorization", "Bearer "+goodToken)),
-		row("in Sec-WebSocket-Protocol", "RFC 6455, section 11.3.4", goodToken,
+		row("a token in Sec-WebSocket-Protocol", "RFC 6455, section 11.3.4", goodToken,
 			errMissing).attachedBy(setHeader("Sec-WebSocket-Protocol", "bearer, "+goodToken)),
-		row("in a trailer", "RFC 9110, section 6.5.1", goodToken,
+		row("a token in a trailer", "RFC 9110, section 6.5.1", goodToken,
 			errMissing).attachedBy(func(r *http.Request, token string) {
 			r.Body, r.ContentLength = io.NopCloser(strings.NewReader("{}")), -1
 			r.Trailer = http.Header{"Authorization": {"Bearer " + token}}
@@ -109,27 +110,27 @@ func requestAttacks(f *forge) []attack {
 			"2").withHeaders("Bearer "+goodToken, "Bearer "+goodToken),
 		row("two headers, the second forged", "RFC 9110, section 5.3", forgedToken, errMalformed,
 			"2").withHeaders("Bearer "+goodToken, "Bearer "+forgedToken),
-		row("two headers with different case", "RFC 9110, section 5.1", goodToken, errMalformed,
+		row("two headers whose names differ in case", "RFC 9110, section 5.1", goodToken, errMalformed,
 			"2").withRawHeaders("Authorization: Bearer " + goodToken + "\r\nauthorization: Bearer " + goodToken),
-		row("two headers, Basic first", "RFC 9110, section 5.3", goodToken, errMalformed,
+		row("two headers, the first with Basic", "RFC 9110, section 5.3", goodToken, errMalformed,
 			"2").withHeaders(basicAuth, "Bearer "+goodToken),
-		row("two headers, an empty one first", "RFC 9110, section 5.3", goodToken, errMalformed,
+		row("two headers, the first empty", "RFC 9110, section 5.3", goodToken, errMalformed,
 			"2").withHeaders("", "Bearer "+goodToken),
-		row("two tokens", "RFC 6750, section 2.1", goodToken, errMalformed,
+		row("two tokens separated by a space", "RFC 6750, section 2.1", goodToken, errMalformed,
 			"more than one").withHeaders("Bearer " + goodToken + " " + goodToken),
-		row("Bearer twice", "RFC 6750, section 2.1", goodToken, errMalformed,
+		row("the scheme Bearer twice", "RFC 6750, section 2.1", goodToken, errMalformed,
 			"more than one").withHeaders("Bearer Bearer " + goodToken),
 		row("Bearer without a token", "RFC 6750, section 2.1", "",
 			errMalformed).withHeaders("Bearer"),
 		row("Bearer null", "RFC 6750, section 2.1", "", errMalformed,
-			"dots: 1").withHeaders("Bearer null"),
-		row("a list of two tokens", "RFC 9110, section 11.6.2", goodToken, errMalformed,
+			"parts between dots: 1").withHeaders("Bearer null"),
+		row("two tokens separated by a comma and a space", "RFC 9110, section 11.6.2", goodToken, errMalformed,
 			"more than one").withHeaders("Bearer " + goodToken + ", " + goodToken),
-		row("a list without spaces", "RFC 9110, section 11.6.2", goodToken, errMalformed,
+		row("two tokens separated by a comma", "RFC 9110, section 11.6.2", goodToken, errMalformed,
 			"dots: 5").withHeaders("Bearer " + goodToken + "," + goodToken),
 		row("a comma after the token", "RFC 9110, section 5.6.1", goodToken, errMalformed,
 			"part 3").withHeaders("Bearer " + goodToken + ","),
-		row("a list that ends with Basic", "RFC 9110, section 11.6.2", goodToken,
+		row("one header that lists Bearer, then Basic", "RFC 9110, section 11.6.2", goodToken,
 			errMalformed).withHeaders("Bearer " + goodToken + ", " + basicAuth),
 		row("a quoted token", "RFC 6750, section 2.1", goodToken, errMalformed,
 			"part 1").withHeaders(`Bearer "` + goodToken + `"`),
@@ -141,7 +142,7 @@ func requestAttacks(f *forge) []attack {
 			"more than one").withHeaders(`Bearer realm="local" ` + goodToken),
 		row("a space inside the token", "RFC 6750, section 2.1", goodToken, errMalformed,
 			"more than one").withHeaders("Bearer " + goodToken[:40] + " " + goodToken[40:]),
-		row("a fold inside the token", "RFC 9112, section 5.2", goodToken, errMalformed,
+		row("a header folded inside the token", "RFC 9112, section 5.2", goodToken, errMalformed,
 			"more than one").withRawHeaders("Authorization: Bearer " + goodToken[:40] + "\r\n " +
 			goodToken[40:]),
 		row("a line break inside the token", "RFC 9110, section 5.5", goodToken,
@@ -149,15 +150,15 @@ func requestAttacks(f *forge) []attack {
 			goodToken[40:]),
 		row("a NUL byte after the token", "RFC 9110, section 5.5", goodToken,
 			errNotHTTP).withRawHeaders("Authorization: Bearer " + goodToken + "\x00"),
-		row("a space before the colon", "RFC 9112, section 5.1", goodToken,
+		row("a space before the header's colon", "RFC 9112, section 5.1", goodToken,
 			errNotHTTP).withRawHeaders("Authorization : Bearer " + goodToken),
 		row("a vertical tab instead of the space", "RFC 9110, section 5.5", goodToken,
 			errNotHTTP).withRawHeaders("Authorization: Bearer\v" + goodToken),
 	}
 }
 
-// formAttacks returns tokens that break the compact serialization of RFC 7515, or that have another
-// serialization.
+// formAttacks returns tokens that aren't a valid compact serialization as in RFC 7515, and tokens
+// whose payload or header isn't JSON.
 func formAttacks(f *forge) []attack {
 	errMalformed := identity.ErrTokenMalformed
 	goodToken := f.token(f.ed, nil, nil)
@@ -166,44 +167,45 @@ func formAttacks(f *forge) []attack {
 	malloryPayload := base64url([]byte(f.claims(object{"sub": "mallory"})))
 	jwe := f.jwe(object{"alg": "RSA-OAEP", "enc": "A256GCM", "kid": "enc-1", "cty": "JWT"},
 		alice(f.t))
-	pbes2 := object{"alg": "PBES2-HS256+A128KW", "enc": "A256GCM", "p2s": "AAAA", "p2c": 1 << 31,
-		"kid": "ed-1"}
-	// bomb is small enough for the size limit, but large once decompressed.
-	bomb := f.jwe(object{"alg": "RSA-OAEP", "enc": "A256GCM", "kid": "enc-1", "zip": "DEF"},
+	pbes2Header := object{"alg": "PBES2-HS256+A128KW", "enc": "A256GCM", "p2s": "AAAA",
+		"p2c": 1 << 31, "kid": "ed-1"}
+	// decompressionBomb is within the size limit, but large once decompressed.
+	decompressionBomb := f.jwe(
+		object{"alg": "RSA-OAEP", "enc": "A256GCM", "kid": "enc-1", "zip": "DEF"},
 		deflate(strings.Repeat(" ", 4<<20)))
 	flattened := object{"protected": header, "payload": payload, "signature": signature}
-	// Every part of loose ends in a character with unused bits.
-	loose := f.ed.sign(padTo(1, f.ed.header()), padTo(1, alice(f.t)))
-	looseHeader, loosePayload, looseSignature := splitToken(loose)
+	// Every part of looseToken ends in a character with unused bits.
+	looseToken := f.ed.sign(padTo(1, f.ed.header()), padTo(1, alice(f.t)))
+	looseHeader, loosePayload, looseSignature := splitToken(looseToken)
 	return []attack{
-		row("one part", "RFC 7515, section 7.1", header, errMalformed, "dots: 1"),
-		row("two parts, no signature", "RFC 7515, section 7.1", joinParts(header, payload),
+		row("a token of one part", "RFC 7515, section 7.1", header, errMalformed, "dots: 1"),
+		row("a token of two parts, without a signature", "RFC 7515, section 7.1", joinParts(header, payload),
 			errMalformed, "dots: 2"),
-		row("four parts", "RFC 7515, section 7.1", joinParts(goodToken, signature), errMalformed,
-			"dots: 4"),
-		row("only dots", "RFC 7515, section 7.1", "..", errMalformed, "header"),
+		row("a token of four parts", "RFC 7515, section 7.1", joinParts(goodToken, signature),
+			errMalformed, "dots: 4"),
+		row("a token of three empty parts", "RFC 7515, section 7.1", "..", errMalformed, "header"),
 		row("an empty header", "RFC 7515, section 7.1", joinParts("", payload, signature),
 			errMalformed, "header"),
 		row("a detached payload", "RFC 7515, appendix F", joinParts(header, "", signature),
 			errMalformed, "payload"),
 		row("an empty signature", "CVE-2020-28042", joinParts(header, malloryPayload, ""),
 			identity.ErrTokenSignature, "signature"),
-		row("encrypted with the realm's public key", "RFC 7516, section 7.1; CVE-2023-51774", jwe,
+		row("a JWE encrypted with the realm's public key", "RFC 7516, section 7.1; CVE-2023-51774", jwe,
 			errMalformed, "dots: 5"),
-		row("encrypted, with an expensive key derivation", "CVE-2022-36083",
-			f.jwe(pbes2, alice(f.t)), errMalformed, "dots: 5"),
-		row("encrypted, compressed a thousandfold", "CVE-2024-28180; RFC 8725, section 3.6",
-			bomb, errMalformed, "dots: 5"),
-		row("thousands of dots", "CVE-2025-30204; CVE-2025-27144", strings.Repeat(".", 16<<10),
+		row("a JWE with an expensive key derivation", "CVE-2022-36083",
+			f.jwe(pbes2Header, alice(f.t)), errMalformed, "dots: 5"),
+		row("a JWE that is a decompression bomb", "CVE-2024-28180; RFC 8725, section 3.6",
+			decompressionBomb, errMalformed, "dots: 5"),
+		row("a token of only dots, within the size limit", "CVE-2025-30204; CVE-2025-27144", strings.Repeat(".", 16<<10),
 			errMalformed, "dots: 16385"),
 		row("a good token followed by thousands of dots", "CVE-2025-22868",
 			goodToken+strings.Repeat(".", 4000), errMalformed, "dots: 4003"),
-		row("too many dots for the size limit", "CVE-2025-30204", strings.Repeat(".", 16<<10+1),
+		row("a token of only dots, above the size limit", "CVE-2025-30204", strings.Repeat(".", 16<<10+1),
 			identity.ErrTokenTooLarge, "16384"),
 		row("a good token above the size limit", "RFC 8725, section 3.10",
 			f.token(f.ed, nil, object{"x": strings.Repeat("x", 16<<10)}), identity.ErrTokenTooLarge,
 			"VerifierConfig.MaxBytes"),
-		row("half a megabyte", "RFC 8725, section 3.10", strings.Repeat("A", 1<<19),
+		row("a token of half a megabyte", "RFC 8725, section 3.10", strings.Repeat("A", 1<<19),
 			identity.ErrTokenTooLarge),
 
 		row("the flattened JSON serialization", "RFC 7515, section 7.2.2", toJSON(flattened),
@@ -211,9 +213,9 @@ func formAttacks(f *forge) []attack {
 		row("the general JSON serialization", "RFC 7515, section 7.2.1",
 			toJSON(object{"payload": payload, "signatures": []object{flattened}}), errMalformed,
 			"dots: 1"),
-		row("a JSON serialization around a compact token", "CVE-2022-39227", `{"`+joinParts(header,
+		row("a compact token inside a JSON serialization", "CVE-2022-39227", `{"`+joinParts(header,
 			malloryPayload, "")+`":"",`+toJSON(flattened)[1:], errMalformed, "part 1"),
-		row("a JSON serialization in three parts", "CVE-2022-39227", joinParts(`{"`+header,
+		row("a JSON serialization that two dots split", "CVE-2022-39227", joinParts(`{"`+header,
 			malloryPayload, `":"",`+toJSON(flattened)[1:]), errMalformed, "part 1"),
 		row("a token in base64", "RFC 7515, section 7.1", base64url([]byte(goodToken)),
 			errMalformed, "dots: 1"),
@@ -235,19 +237,19 @@ func formAttacks(f *forge) []attack {
 			joinParts(header, payload, withStrayBits(signature)), errMalformed, "part 3"),
 		row("the standard base64 alphabet", "RFC 4648, section 5",
 			joinParts(header, payload, standardBase64Signature(f.ed)), errMalformed, "part 3"),
-		row("characters that aren't base64", "CVE-2022-25898; RFC 4648, section 3.3",
+		row("characters that aren't base64url", "CVE-2022-25898; RFC 4648, section 3.3",
 			joinParts(header, payload, signature[:20]+"!*"+signature[20:]), errMalformed, "part 3"),
 		row("a signature of one character", "RFC 4648, section 4", joinParts(header, payload, "A"),
 			errMalformed, "part 3"),
-		row("full-width dots", "RFC 7515, section 7.1",
+		row("full-width dots between the parts", "RFC 7515, section 7.1",
 			strings.ReplaceAll(goodToken, ".", "\uff0e"), errMalformed, "dots: 1"),
 
 		row("an unencoded payload", "RFC 7797, section 3", f.unencodedToken(object{"b64": false,
 			"crit": []string{"b64"}}, false), errMalformed, "part 2"),
-		row("an unencoded payload, sent encoded", "RFC 7797, section 6",
+		row("an unencoded payload that is sent encoded", "RFC 7797, section 6",
 			f.unencodedToken(object{"b64": false, "crit": []string{"b64"}}, true), errMalformed,
 			"crit"),
-		row("an unencoded payload without crit", "RFC 7797, section 6",
+		row("an unencoded payload, without crit", "RFC 7797, section 6",
 			f.unencodedToken(object{"b64": false}, true), identity.ErrTokenSignature),
 		row("a compressed payload", "RFC 7516, section 4.1.3",
 			f.ed.sign(f.header(f.ed, object{"zip": "DEF"}), deflate(alice(f.t))), errMalformed,
@@ -270,24 +272,25 @@ func deflate(text string) string {
 	return out.String()
 }
 
-// unencodedToken signs alice's claims without encoding them (RFC 7797). If encoded is set, the
-// token contains them in base64url all the same.
-func (f *forge) unencodedToken(header object, encoded bool) string {
-	head, payload := base64url([]byte(f.header(f.ed, header))),
+// unencodedToken signs alice's payload without encoding it (RFC 7797). If sendEncoded is set, the
+// token still contains the payload in base64url.
+func (f *forge) unencodedToken(header object, sendEncoded bool) string {
+	encodedHeader, payload := base64url([]byte(f.header(f.ed, header))),
 		strings.ReplaceAll(alice(f.t), ".", "")
 	payload = strings.ReplaceAll(payload, " ", "")
-	signature := must(f.ed.key.Sign(nil, []byte(head+"."+payload), crypto.Hash(0)))
-	if encoded {
+	signature := must(f.ed.key.Sign(nil, []byte(encodedHeader+"."+payload), crypto.Hash(0)))
+	if sendEncoded {
 		payload = base64url([]byte(payload))
 	}
-	return fmt.Sprintf("%s.%s.%s", head, payload, base64url(signature))
+	return fmt.Sprintf("%s.%s.%s", encodedHeader, payload, base64url(signature))
 }
 
-// jsonAttacks returns tokens with JSON that two parsers may read differently.
+// jsonAttacks returns tokens whose JSON is invalid, or is read differently by different parsers.
 func jsonAttacks(f *forge) []attack {
 	errMalformed := identity.ErrTokenMalformed
 	sign := func(header, payload string) string { return f.ed.sign(header, payload) }
-	// withFirst and withLast add members at the start and at the end of alice's claims.
+	// withFirst and withLast return a token with members added at the start or the end of alice's
+	// payload.
 	withFirst := func(members string) string {
 		return sign(f.ed.header(), "{"+members+","+alice(f.t)[1:])
 	}
@@ -298,7 +301,7 @@ func jsonAttacks(f *forge) []attack {
 		return sign("{"+members+","+f.ed.header()[1:], alice(f.t))
 	}
 	return []attack{
-		row("claims that differ only in case", "RFC 7519, section 7.3",
+		row("claims whose names differ only in case", "RFC 7519, section 7.3",
 			withLast(`"SUB":"mallory","Sub":"mallory","EXP":9999999999`), nil),
 		row("alg twice, the first none", "RFC 7515, section 4", withFirstInHeader(`"alg":"none"`),
 			errMalformed, `"alg" twice`),
@@ -315,11 +318,11 @@ func jsonAttacks(f *forge) []attack {
 			`"exp" twice`),
 		row("iss twice", "RFC 8725, section 2.6", withLast(`"iss":"`+f.canary.URL+`"`),
 			errMalformed, `"iss" twice`),
-		row("a duplicate name, once escaped", "RFC 8259, section 8.3",
+		row("a duplicate name, once written with an escape", "RFC 8259, section 8.3",
 			withLast(`"s\u0075b":"mallory"`), errMalformed, `"sub" twice`),
-		row("a duplicate name, once as two surrogates", "RFC 8259, section 8.3",
+		row("a duplicate name, once written as two surrogates", "RFC 8259, section 8.3",
 			withLast(`"🔑":1,"\ud83d\udd11":2`), errMalformed, "twice"),
-		row("a duplicate name, around an object that has it too", "RFC 7519, section 4",
+		row("a duplicate name, with the same name in nested objects", "RFC 7519, section 4",
 			withLast(`"x":1,"y":{"x":2,"z":{"x":3}},"x":4`), errMalformed, `"x" twice`),
 		row("a duplicate name among hundreds", "RFC 7519, section 4",
 			withLast(members(300)+`,"m7":0`), errMalformed, `"m7" twice`),
@@ -327,49 +330,53 @@ func jsonAttacks(f *forge) []attack {
 			withLast(`"x":[{"y":{"roles":[],"roles":["admin"]}}]`), errMalformed, `"roles" twice`),
 		row("a duplicate name inside a header member", "RFC 7517, section 4",
 			withFirstInHeader(`"jwk":{"kty":"OKP","kty":"oct"}`), errMalformed, `"kty" twice`),
-		row("lone surrogates that decode to one name", "RFC 8259, section 8.2",
+		row("two names of lone surrogates that decode to the same name", "RFC 8259, section 8.2",
 			withLast(`"\ud800":1,"\udfff":2`), errMalformed, "escape"),
 		row("a lone surrogate in iss", "RFC 8259, section 8.2", f.ed.sign(f.ed.header(),
 			strings.Replace(alice(f.t), `realms/local"`, `realms/local\ud800"`, 1)), errMalformed,
 			"escape"),
-		row("a lone surrogate before a pair", "RFC 8259, section 8.2",
+		row("a lone surrogate before a surrogate pair", "RFC 8259, section 8.2",
 			withLast(`"x":"\ud83d\ud83d\ude00"`), errMalformed, "escape"),
-		row("two objects", "RFC 8259, section 2",
+		row("two objects in the payload", "RFC 8259, section 2",
 			sign(f.ed.header(), alice(f.t)+`{"sub":"mallory"}`), errMalformed, "followed by more"),
-		row("two headers in one", "RFC 8259, section 2",
+		row("two objects in the header", "RFC 8259, section 2",
 			sign(f.ed.header()+`{"alg":"none"}`, alice(f.t)), errMalformed, "followed by more"),
-		row("a NUL byte and more", "RFC 8259, section 2", sign(f.ed.header(), alice(f.t)+"\x00{}"),
+		row("a NUL byte and an object after the payload", "RFC 8259, section 2", sign(f.ed.header(), alice(f.t)+"\x00{}"),
 			errMalformed, "payload"),
-		row("a list of claims", "RFC 7519, section 3", sign(f.ed.header(), "["+alice(f.t)+"]"),
+		row("a payload that is a list", "RFC 7519, section 3",
+			sign(f.ed.header(), "["+alice(f.t)+"]"), errMalformed, "object"),
+		row("a header that is a list", "RFC 7515, section 4",
+			sign("["+f.ed.header()+"]", alice(f.t)), errMalformed, "object"),
+		row("a payload that is null", "RFC 7519, section 3", sign(f.ed.header(), "null"),
 			errMalformed, "object"),
-		row("a list of headers", "RFC 7515, section 4", sign("["+f.ed.header()+"]", alice(f.t)),
-			errMalformed, "object"),
-		row("null for claims", "RFC 7519, section 3", sign(f.ed.header(), "null"), errMalformed,
-			"object"),
 		row("a byte order mark in the header", "RFC 8259, section 8.1",
 			sign("\ufeff"+f.ed.header(), alice(f.t)), errMalformed, "header"),
 		row("a byte order mark in the payload", "RFC 8259, section 8.1",
 			sign(f.ed.header(), "\ufeff"+alice(f.t)), errMalformed, "payload"),
-		row("UTF-16", "RFC 8725, section 3.7", sign(f.ed.header(), encodeUTF16(alice(f.t))),
-			errMalformed, "payload"),
+		row("a payload in UTF-16", "RFC 8725, section 3.7",
+			sign(f.ed.header(), encodeUTF16(alice(f.t))), errMalformed, "payload"),
 		row("a byte that is not UTF-8", "RFC 8725, section 3.7", withLast("\"x\":\"\xff\""),
 			errMalformed, "UTF-8"),
-		row("an overlong slash", "RFC 3629, section 10", withLast("\"x\":\"\xc0\xaf\""),
+		row("an overlong UTF-8 encoding of a slash", "RFC 3629, section 10", withLast("\"x\":\"\xc0\xaf\""),
 			errMalformed, "UTF-8"),
 		row("a surrogate encoded as UTF-8", "RFC 3629, section 3",
 			withLast("\"x\":\"\xed\xa0\x80\""), errMalformed, "UTF-8"),
 		row("a line break inside a string", "RFC 8259, section 7", withLast("\"x\":\"a\nb\""),
 			errMalformed, "JSON"),
-		row("single quotes", "RFC 8259, section 7", withLast("'x':1"), errMalformed, "JSON"),
-		row("a comment", "RFC 8259, section 2", withLast(`"x":1/*,"sub":"mallory"*/`), errMalformed,
+		row("a name in single quotes", "RFC 8259, section 7", withLast("'x':1"), errMalformed,
 			"JSON"),
-		row("a trailing comma", "RFC 8259, section 4",
+		row("a comment in the payload", "RFC 8259, section 2",
+			withLast(`"x":1/*,"sub":"mallory"*/`), errMalformed, "JSON"),
+		row("a trailing comma in the payload", "RFC 8259, section 4",
 			sign(f.ed.header(), strings.TrimSuffix(alice(f.t), "}")+",}"), errMalformed, "JSON"),
-		row("Infinity", "RFC 8259, section 6", withLast(`"x":Infinity`), errMalformed, "JSON"),
-		row("a leading zero", "RFC 8259, section 6", withLast(`"x":01`), errMalformed, "JSON"),
+		row("the number Infinity", "RFC 8259, section 6", withLast(`"x":Infinity`), errMalformed,
+			"JSON"),
+		row("a number with a leading zero", "RFC 8259, section 6", withLast(`"x":01`), errMalformed,
+			"JSON"),
 		row("a hexadecimal number", "RFC 8259, section 6", withLast(`"x":0x10`), errMalformed,
 			"JSON"),
-		row("a leading plus", "RFC 8259, section 6", withLast(`"x":+1`), errMalformed, "JSON"),
+		row("a number with a leading plus", "RFC 8259, section 6", withLast(`"x":+1`), errMalformed,
+			"JSON"),
 		row("a number without digits", "RFC 8259, section 6", withLast(`"x":-`), errMalformed,
 			"JSON"),
 		row("a number with an empty fraction", "RFC 8259, section 6", withLast(`"x":1.`),
@@ -406,14 +413,14 @@ func jsonAttacks(f *forge) []attack {
 			sign(f.ed.header(), strings.Repeat("[", 11000)), errMalformed, "deep"),
 		row("a header of brackets", "CVE-2020-36518", sign(strings.Repeat("[", 11000), alice(f.t)),
 			errMalformed, "deep"),
-		row("nested objects", "CVE-2020-36518",
+		row("a payload of deeply nested objects", "CVE-2020-36518",
 			sign(f.ed.header(), strings.Repeat(`{"a":`, 2000)), errMalformed, "deep"),
 		row("a good payload with a deeply nested claim", "RFC 8259, section 9",
-			withLast(`"x":`+nested(200)), errMalformed, "deep"),
+			withLast(`"x":`+nestedArrays(200)), errMalformed, "deep"),
 	}
 }
 
-// members returns count JSON members.
+// members returns count members of a JSON object: "m0" and so on.
 func members(count int) string {
 	var out []string
 	for i := range count {
@@ -422,7 +429,7 @@ func members(count int) string {
 	return strings.Join(out, ",")
 }
 
-// encodeUTF16 encodes an ASCII text in little-endian UTF-16.
+// encodeUTF16 encodes ASCII text in little-endian UTF-16.
 func encodeUTF16(text string) string {
 	var out strings.Builder
 	for _, r := range text {

@@ -17,7 +17,8 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// algorithmAttacks returns tokens that try to choose the verification algorithm.
+// algorithmAttacks returns tokens whose alg tries to make the verifier use a weaker algorithm, or a
+// key with the wrong algorithm.
 func algorithmAttacks(f *forge) []attack {
 	errSignature, errMalformed := identity.ErrTokenSignature, identity.ErrTokenMalformed
 	// unsignedToken returns a token with this alg and an empty signature.
@@ -27,16 +28,17 @@ func algorithmAttacks(f *forge) []attack {
 	}
 	signedToken := func(alg any) string { return f.token(f.ed, object{"alg": alg}, nil) }
 	rsaPublic, ecPublic := rsaKey().Public().(*rsa.PublicKey), p256Key().Public().(*ecdsa.PublicKey)
-	spki, pkcs1 := must(x509.MarshalPKIXPublicKey(rsaPublic)), x509.MarshalPKCS1PublicKey(rsaPublic)
+	spkiDER := must(x509.MarshalPKIXPublicKey(rsaPublic))
+	pkcs1DER := x509.MarshalPKCS1PublicKey(rsaPublic)
 	toPEM := func(blockType string, der []byte) []byte {
 		return pem.EncodeToMemory(&pem.Block{Type: blockType, Bytes: der})
 	}
-	publicPEM := toPEM("PUBLIC KEY", spki)
+	publicPEM := toPEM("PUBLIC KEY", spkiDER)
 	point := must(ecPublic.Bytes())
-	sshEC := append(append(sshString([]byte("ecdsa-sha2-nistp256")),
+	sshECKey := append(append(sshString([]byte("ecdsa-sha2-nistp256")),
 		sshString([]byte("nistp256"))...), sshString(point)...)
 	edPublic := edKey().Public().(ed25519.PublicKey)
-	sshEd := append(sshString([]byte("ssh-ed25519")), sshString(edPublic)...)
+	sshEdKey := append(sshString([]byte("ssh-ed25519")), sshString(edPublic)...)
 	b64 := base64.StdEncoding.EncodeToString
 	hs256Token := func(secret []byte) string {
 		return f.hmacToken("HS256", crypto.SHA256, "rsa-1", secret)
@@ -61,14 +63,15 @@ func algorithmAttacks(f *forge) []attack {
 		row("alg none with an unknown kid", "RFC 7518, section 3.6",
 			f.signingInput(`{"alg":"none","kid":"unknown"}`, alice(f.t))+".", errSignature,
 			`alg is "none"`),
-		row("alg none in two parts", "RFC 7519, section 6",
+		row("alg none in a token of two parts", "RFC 7519, section 6",
 			strings.TrimSuffix(unsignedToken("none"), "."), errMalformed, "dots: 2"),
-		row("alg empty", "RFC 7515, section 4.1.1", unsignedToken(""), errSignature, `alg is ""`),
+		row("alg is empty", "RFC 7515, section 4.1.1", unsignedToken(""), errSignature,
+			`alg is ""`),
 		row("alg missing", "RFC 7515, section 4.1.1", unsignedToken(absent), errMalformed,
 			"alg is missing"),
-		row("alg null", "RFC 7515, section 4.1.1", unsignedToken(nil), errMalformed, "alg"),
-		row("alg false", "RFC 7515, section 4.1.1", unsignedToken(false), errMalformed, "alg"),
-		row("alg 0", "RFC 7515, section 4.1.1", unsignedToken(0), errMalformed, "alg"),
+		row("alg is null", "RFC 7515, section 4.1.1", unsignedToken(nil), errMalformed, "alg"),
+		row("alg is false", "RFC 7515, section 4.1.1", unsignedToken(false), errMalformed, "alg"),
+		row("alg is 0", "RFC 7515, section 4.1.1", unsignedToken(0), errMalformed, "alg"),
 		row("alg is a list", "RFC 7515, section 4.1.1", signedToken([]string{"EdDSA"}),
 			errMalformed, "alg"),
 		row("alg is an object", "RFC 7515, section 4.1.1", signedToken(object{"EdDSA": true}),
@@ -92,21 +95,21 @@ func algorithmAttacks(f *forge) []attack {
 			hs256Token(publicPEM), errSignature, `alg is "HS256"`),
 		row("HS256 with the PEM, without its last newline", "CVE-2015-9235",
 			hs256Token(publicPEM[:len(publicPEM)-1]), errSignature, `alg is "HS256"`),
-		row("HS256 with the PEM after a newline", "RFC 8725, section 2.1",
+		row("HS256 with the PEM, with a newline before it", "RFC 8725, section 2.1",
 			hs256Token(append([]byte("\n"), publicPEM...)), errSignature, `alg is "HS256"`),
-		row("HS256 with the public key's DER", "CVE-2016-5431", hs256Token(spki), errSignature,
+		row("HS256 with the public key's DER", "CVE-2016-5431", hs256Token(spkiDER), errSignature,
 			`alg is "HS256"`),
 		row("HS256 with the PKCS#1 PEM", "CVE-2017-11424; CVE-2023-48223",
-			hs256Token(toPEM("RSA PUBLIC KEY", pkcs1)), errSignature, `alg is "HS256"`),
-		row("HS256 with the PKCS#1 DER", "RFC 8725, section 3.1", hs256Token(pkcs1), errSignature,
-			`alg is "HS256"`),
-		row("HS256 with the key as Keycloak shows it",
+			hs256Token(toPEM("RSA PUBLIC KEY", pkcs1DER)), errSignature, `alg is "HS256"`),
+		row("HS256 with the PKCS#1 DER", "RFC 8725, section 3.1", hs256Token(pkcs1DER),
+			errSignature, `alg is "HS256"`),
+		row("HS256 with the public key as Keycloak shows it",
 			"Keycloak 26.7.4: the realm's public_key is the DER in base64",
-			hs256Token([]byte(b64(spki))), errSignature, `alg is "HS256"`),
-		row("HS256 with the JWK", "RFC 8725, section 2.1", hs256Token([]byte(toJSON(f.rsa.jwk()))),
-			errSignature, `alg is "HS256"`),
-		row("HS256 with the modulus", "RFC 7518, section 6.3.1.1", hs256Token(rsaPublic.N.Bytes()),
-			errSignature, `alg is "HS256"`),
+			hs256Token([]byte(b64(spkiDER))), errSignature, `alg is "HS256"`),
+		row("HS256 with the public key's JWK", "RFC 8725, section 2.1",
+			hs256Token([]byte(toJSON(f.rsa.jwk()))), errSignature, `alg is "HS256"`),
+		row("HS256 with the RSA key's modulus", "RFC 7518, section 6.3.1.1",
+			hs256Token(rsaPublic.N.Bytes()), errSignature, `alg is "HS256"`),
 		row("HS256 with a certificate", "RFC 8725, section 3.1", hs256Token(toPEM("CERTIFICATE",
 			f.certificate(rsaKey()))), errSignature, `alg is "HS256"`),
 		row("HS384 with the public key's PEM", "CVE-2015-9235", f.hmacToken("HS384", crypto.SHA384,
@@ -114,10 +117,10 @@ func algorithmAttacks(f *forge) []attack {
 		row("HS512 with the public key's PEM", "CVE-2015-9235", f.hmacToken("HS512", crypto.SHA512,
 			"rsa-1", publicPEM), errSignature, `alg is "HS512"`),
 		row("HS256 with the EC key as OpenSSH writes it", "CVE-2022-29217; CVE-2024-33663",
-			f.hmacToken("HS256", crypto.SHA256, "ec-1", []byte("ecdsa-sha2-nistp256 "+b64(sshEC))),
-			errSignature, `alg is "HS256"`),
+			f.hmacToken("HS256", crypto.SHA256, "ec-1",
+				[]byte("ecdsa-sha2-nistp256 "+b64(sshECKey))), errSignature, `alg is "HS256"`),
 		row("HS256 with the Ed25519 key as OpenSSH writes it", "CVE-2022-29217",
-			f.hmacToken("HS256", crypto.SHA256, "ed-1", []byte("ssh-ed25519 "+b64(sshEd))),
+			f.hmacToken("HS256", crypto.SHA256, "ed-1", []byte("ssh-ed25519 "+b64(sshEdKey))),
 			errSignature, `alg is "HS256"`),
 		row("HS256 with the bytes of the Ed25519 key", "RFC 8037, section 2",
 			f.hmacToken("HS256", crypto.SHA256, "ed-1", edPublic), errSignature, `alg is "HS256"`),
@@ -125,9 +128,9 @@ func algorithmAttacks(f *forge) []attack {
 			errSignature, `alg is "HS256"`),
 		row("HS256 with a guessable secret", "RFC 8725, section 2.2",
 			hs256Token([]byte("secret")), errSignature, `alg is "HS256"`),
-		row("HS256 with the key ID as its secret", "CVE-2021-46743", f.hmacToken("HS256",
+		row("HS256 with the key ID as the secret", "CVE-2021-46743", f.hmacToken("HS256",
 			crypto.SHA256, "rsa-1", []byte("rsa-1")), errSignature, `alg is "HS256"`),
-		row("RS256 with an HMAC for its signature", "RFC 8725, section 2.1",
+		row("RS256 with an HMAC as the signature", "RFC 8725, section 2.1",
 			f.hmacToken("RS256", crypto.SHA256, "rsa-1", publicPEM), errSignature, "signature"),
 
 		row("RS256 with the kid of an EC key", "RFC 8725, section 3.1",
@@ -156,60 +159,62 @@ func (f *forge) certificate(key crypto.Signer) []byte {
 	return must(x509.CreateCertificate(rand.Reader, template, template, key.Public(), key))
 }
 
-// headerAttacks returns tokens with header members that provide keys or change the token's meaning.
+// headerAttacks returns tokens with header members that bring their own keys or change how the
+// token is read.
 func headerAttacks(f *forge) []attack {
 	errSignature, errKeyUnknown, errMalformed, errNotAccepted := identity.ErrTokenSignature,
 		identity.ErrKeyUnknown, identity.ErrTokenMalformed, identity.ErrTokenNotAccepted
-	// A realmToken is signed by the realm. A forgedToken and an attackerToken are signed by the
-	// attacker: the forgedToken under the realm's kid ed-1, the attackerToken under the attacker's
-	// kid.
+	// realmToken returns a token that the realm signed. forgedToken and attackerToken return tokens
+	// that the attacker signed: forgedToken with the kid of a realm key, attackerToken with the
+	// attacker's own kid.
 	realmToken := func(header object) string { return f.token(f.ed, header, nil) }
 	forgedToken := func(header object) string {
-		return f.token(f.evil.withKID("ed-1"), header, object{"sub": "mallory"})
+		return f.token(f.attacker.withKID("ed-1"), header, object{"sub": "mallory"})
 	}
 	attackerToken := func(header object) string {
-		return f.token(f.evil, header, object{"sub": "mallory"})
+		return f.token(f.attacker, header, object{"sub": "mallory"})
 	}
-	jwk, privateJWK := f.evil.jwk(), f.evil.jwk()
+	jwk, privateJWK := f.attacker.jwk(), f.attacker.jwk()
 	privateJWK["d"] = f.secret()
 	chain := []string{base64.StdEncoding.EncodeToString(f.certificate(otherEdKey()))}
 	jku := f.canary.URL + "/certs"
 	return []attack{
-		row("at+jwt", "RFC 9068, section 2.1", realmToken(object{"typ": "at+jwt"}), nil),
-		row("application/at+jwt in capitals", "RFC 7515, section 4.1.9",
+		row("typ at+jwt", "RFC 9068, section 2.1", realmToken(object{"typ": "at+jwt"}), nil),
+		row("typ application/at+jwt in capitals", "RFC 7515, section 4.1.9",
 			realmToken(object{"typ": "APPLICATION/AT+JWT"}), nil),
-		row("a good token with other keys in its header", "RFC 7515, section 4.1",
+		row("a good token with the attacker's keys in its header", "RFC 7515, section 4.1",
 			realmToken(object{"jwk": jwk, "jku": jku, "x5u": jku, "x5c": chain}), nil),
 
-		row("a key in the header", "RFC 7515, section 4.1.3; CVE-2018-0114",
+		row("a JWK in the header", "RFC 7515, section 4.1.3; CVE-2018-0114",
 			attackerToken(object{"jwk": jwk}), errKeyUnknown, `"evil"`),
-		row("a key in the header, with the realm's kid", "CVE-2018-0114",
-			forgedToken(object{"jwk": f.evil.withKID("ed-1").jwk()}), errSignature, "signature"),
-		row("a key in the header, without a kid", "CVE-2018-0114",
+		row("a JWK in the header, with the realm's kid", "CVE-2018-0114",
+			forgedToken(object{"jwk": f.attacker.withKID("ed-1").jwk()}), errSignature,
+			"signature"),
+		row("a JWK in the header, without a kid", "CVE-2018-0114",
 			attackerToken(object{"jwk": jwk, "kid": absent}), errMalformed, "kid is missing"),
-		row("a private key in the header", "RFC 7515, section 4.1.3",
+		row("a private JWK in the header", "RFC 7515, section 4.1.3",
 			attackerToken(object{"jwk": privateJWK}), errKeyUnknown, `"evil"`),
 		row("a key set URL in the header", "RFC 7515, section 4.1.2",
 			attackerToken(object{"jku": jku}), errKeyUnknown, `"evil"`),
-		row("a key set URL, with the realm's kid", "RFC 7515, section 4.1.2",
+		row("a key set URL in the header, with the realm's kid", "RFC 7515, section 4.1.2",
 			forgedToken(object{"jku": jku}), errSignature, "signature"),
 		row("a key set URL that looks like the realm's", "RFC 8725, section 2.9",
 			forgedToken(object{"jku": "http://localhost:8080@" + strings.TrimPrefix(jku,
 				"http://") + "?" + localIssuer}), errSignature, "signature"),
-		row("a key set URL of a file", "RFC 8725, section 2.9",
+		row("a key set URL that names a file", "RFC 8725, section 2.9",
 			forgedToken(object{"jku": "file:///etc/passwd"}), errSignature, "signature"),
-		row("a certificate URL", "RFC 7515, section 4.1.5", attackerToken(object{"x5u": jku}),
-			errKeyUnknown, `"evil"`),
-		row("a certificate URL, with the realm's kid", "RFC 7515, section 4.1.5",
+		row("a certificate URL in the header", "RFC 7515, section 4.1.5",
+			attackerToken(object{"x5u": jku}), errKeyUnknown, `"evil"`),
+		row("a certificate URL in the header, with the realm's kid", "RFC 7515, section 4.1.5",
 			forgedToken(object{"x5u": jku}), errSignature, "signature"),
 		row("a certificate in the header", "RFC 7515, section 4.1.6",
 			attackerToken(object{"x5c": chain}), errKeyUnknown, `"evil"`),
-		row("a certificate, with the realm's kid", "RFC 7515, section 4.1.6",
+		row("a certificate in the header, with the realm's kid", "RFC 7515, section 4.1.6",
 			forgedToken(object{"x5c": chain, "x5t": "x", "x5t#S256": "x"}), errSignature,
 			"signature"),
-		row("a certificate digest instead of a kid", "RFC 7515, section 4.1.8",
+		row("a certificate thumbprint instead of a kid", "RFC 7515, section 4.1.8",
 			realmToken(object{"kid": absent, "x5t#S256": "ed-1"}), errMalformed, "kid is missing"),
-		row("all of these at once", "RFC 8725, section 2.9",
+		row("a JWK, a key set URL and certificates in the header", "RFC 8725, section 2.9",
 			forgedToken(object{"jwk": jwk, "jku": jku, "x5u": jku, "x5c": chain, "url": jku,
 				"iss": f.canary.URL}), errSignature, "signature"),
 
@@ -223,25 +228,25 @@ func headerAttacks(f *forge) []attack {
 			realmToken(object{"crit": []string{"alg"}}), errMalformed, "crit"),
 		row("crit with a missing member", "RFC 7515, section 4.1.11",
 			realmToken(object{"crit": []string{"b64"}}), errMalformed, "crit"),
-		row("crit empty", "RFC 7515, section 4.1.11", realmToken(object{"crit": []string{}}),
+		row("crit is an empty list", "RFC 7515, section 4.1.11",
+			realmToken(object{"crit": []string{}}), errMalformed, "crit"),
+		row("crit is null", "RFC 7515, section 4.1.11", realmToken(object{"crit": nil}),
 			errMalformed, "crit"),
-		row("crit null", "RFC 7515, section 4.1.11", realmToken(object{"crit": nil}), errMalformed,
-			"crit"),
 		row("crit is a string", "RFC 7515, section 4.1.11", realmToken(object{"crit": "b64"}),
 			errMalformed, "crit"),
-		row("crit in a forged token", "RFC 7515, section 4.1.11",
+		row("crit in a token with a wrong signature", "RFC 7515, section 4.1.11",
 			forgedToken(object{"crit": []string{"x"}, "x": 1}), errMalformed, "crit"),
 
 		row("cty JWT", "RFC 7519, section 5.2", realmToken(object{"cty": "JWT"}), errMalformed,
 			"cty"),
-		row("cty JWT around a token", "RFC 7519, section 5.2",
-			f.ed.sign(f.header(f.ed, object{"cty": "JWT"}), toJSON(f.token(f.evil, nil, nil))),
+		row("cty JWT, with a token as the payload", "RFC 7519, section 5.2",
+			f.ed.sign(f.header(f.ed, object{"cty": "JWT"}), toJSON(f.token(f.attacker, nil, nil))),
 			errMalformed, "payload"),
 		row("cty application/json", "RFC 7515, section 4.1.10",
 			realmToken(object{"cty": "application/json"}), errMalformed, "cty"),
-		row("cty null", "RFC 7515, section 4.1.10", realmToken(object{"cty": nil}), errMalformed,
+		row("cty is null", "RFC 7515, section 4.1.10", realmToken(object{"cty": nil}), errMalformed,
 			"cty"),
-		row("cty empty", "RFC 7515, section 4.1.10", realmToken(object{"cty": ""}), errMalformed,
+		row("cty is empty", "RFC 7515, section 4.1.10", realmToken(object{"cty": ""}), errMalformed,
 			"cty"),
 
 		row("typ of a logout token", "OpenID Connect Back-Channel Logout 1.0, section 2.4",
@@ -264,36 +269,36 @@ func headerAttacks(f *forge) []attack {
 			"JWE"),
 		row("typ with another media type tree", "RFC 7515, section 4.1.9",
 			realmToken(object{"typ": "text/at+jwt"}), errNotAccepted, "text/at+jwt"),
-		row("typ with application twice", "RFC 7515, section 4.1.9",
+		row("typ with the prefix application/ twice", "RFC 7515, section 4.1.9",
 			realmToken(object{"typ": "application/application/jwt"}), errNotAccepted,
 			"application"),
 		row("typ with a parameter", "RFC 7515, section 4.1.9",
 			realmToken(object{"typ": "at+jwt;v=1"}), errNotAccepted, "v=1"),
-		row("typ with a trailing space", "RFC 7515, section 4.1.9",
+		row("typ in the header with a trailing space", "RFC 7515, section 4.1.9",
 			realmToken(object{"typ": "JWT "}), errNotAccepted, "JWT "),
-		row("typ empty", "RFC 8725, section 3.11", realmToken(object{"typ": ""}), errNotAccepted,
-			"typ"),
-		row("typ null", "RFC 8725, section 3.11", realmToken(object{"typ": nil}), errNotAccepted,
-			"typ"),
-		row("typ is a list", "RFC 8725, section 3.11", realmToken(object{"typ": []string{"JWT"}}),
+		row("typ in the header is empty", "RFC 8725, section 3.11", realmToken(object{"typ": ""}),
 			errNotAccepted, "typ"),
+		row("typ in the header is null", "RFC 8725, section 3.11", realmToken(object{"typ": nil}),
+			errNotAccepted, "typ"),
+		row("typ in the header is a list", "RFC 8725, section 3.11",
+			realmToken(object{"typ": []string{"JWT"}}), errNotAccepted, "typ"),
 		row("typ with a dotted capital I", "RFC 2045, section 5.1",
 			realmToken(object{"typ": "appl\u0130cation/jwt"}), errNotAccepted, "typ"),
 	}
 }
 
-// kidAttacks returns tokens whose kid could harm a verifier that doesn't check it before the key
-// lookup.
+// kidAttacks returns tokens whose kid could harm a verifier that looks up a key without checking
+// the kid first.
 func kidAttacks(f *forge) []attack {
 	errKeyUnknown, errMalformed := identity.ErrKeyUnknown, identity.ErrTokenMalformed
-	forgedToken := func(kid any) string { return f.token(f.evil, object{"kid": kid}, nil) }
+	forgedToken := func(kid any) string { return f.token(f.attacker, object{"kid": kid}, nil) }
 	realmToken := func(kid any) string { return f.token(f.ed, object{"kid": kid}, nil) }
 	source := "RFC 8725, section 2.9"
 	return []attack{
 		row("kid missing", "RFC 7515, section 4.1.4", realmToken(absent), errMalformed,
 			"kid is missing"),
-		row("kid null", "RFC 7515, section 4.1.4", realmToken(nil), errMalformed, "kid"),
-		row("kid empty", "RFC 7515, section 4.1.4", realmToken(""), errMalformed, "kid"),
+		row("kid is null", "RFC 7515, section 4.1.4", realmToken(nil), errMalformed, "kid"),
+		row("kid is empty", "RFC 7515, section 4.1.4", realmToken(""), errMalformed, "kid"),
 		row("kid is a number", "RFC 7515, section 4.1.4", realmToken(1), errMalformed, "kid is 1"),
 		row("kid is a list", "RFC 7515, section 4.1.4", realmToken([]string{"ed-1"}), errMalformed,
 			"kid"),
@@ -301,10 +306,10 @@ func kidAttacks(f *forge) []attack {
 			errMalformed, "kid"),
 		row("KID instead of kid", "RFC 7515, section 4", f.token(f.ed, object{"kid": absent,
 			"KID": "ed-1"}, nil), errMalformed, "kid is missing"),
-		row("kid too long", source, forgedToken(strings.Repeat("k", 257)), errMalformed, "256"),
+		row("kid of 257 bytes", source, forgedToken(strings.Repeat("k", 257)), errMalformed, "256"),
 		row("kid is a path", source, forgedToken("../../../../../../dev/null"), errKeyUnknown,
 			"dev/null"),
-		row("kid is a device, signed with an empty secret", source, f.hmacToken("HS256",
+		row("kid is a device, HS256 with an empty secret", source, f.hmacToken("HS256",
 			crypto.SHA256, "../../../dev/null", nil), identity.ErrTokenSignature, `"HS256"`),
 		row("kid is an SQL injection", source, forgedToken("x' UNION SELECT 'secret' -- "),
 			errKeyUnknown, "UNION"),
@@ -319,7 +324,7 @@ func kidAttacks(f *forge) []attack {
 			errKeyUnknown, "ed-1"),
 		row("kid in capitals", "RFC 7515, section 4.1.4", realmToken("ED-1"), errKeyUnknown,
 			"ED-1"),
-		row("kid is a prefix of the realm's", "RFC 7515, section 4.1.4", realmToken("ed"),
+		row("kid is a prefix of a realm key's", "RFC 7515, section 4.1.4", realmToken("ed"),
 			errKeyUnknown, `"ed"`),
 		row("kid with a Unicode hyphen", "RFC 7515, section 10.13",
 			realmToken("ed\u20101"), errKeyUnknown, "2010"),
@@ -329,7 +334,7 @@ func kidAttacks(f *forge) []attack {
 			errKeyUnknown, "forged"),
 		row("kid of the encryption key", "RFC 7517, section 4.2",
 			f.rsa.withKID("enc-1").token(alice(f.t)), errKeyUnknown, `"enc-1"`),
-		row("kid of a former key",
+		row("kid of a key that the realm no longer has",
 			"Keycloak 26.7.4: a key that is disabled or deleted leaves the key set",
 			f.ed.withKID("ed-0").token(alice(f.t)), errKeyUnknown, `"ed-0"`),
 	}

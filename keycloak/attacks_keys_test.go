@@ -13,15 +13,15 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// These RSA keys are weak. The exponent 3 of cubeRSA lets anyone forge a signature that passes a
-// verifier without a complete padding check; with the exponent 1 of identityRSA, a forged signature
-// passes every verifier.
+// These RSA keys are weak, or have an unusual exponent. For cubeRSA, whose exponent is 3, anyone
+// can forge a signature that passes a verifier without a complete padding check. For identityRSA,
+// whose exponent is 1, a forged signature passes every verifier.
 var (
-	cubeRSA     = sync.OnceValue(func() smallRSA { return newSmallRSA(2048, 3) })
-	wideRSA     = sync.OnceValue(func() smallRSA { return newSmallRSA(2048, 1<<32+15) })
-	narrowRSA   = sync.OnceValue(func() smallRSA { return newSmallRSA(2047, 65537) })
-	tinyRSA     = sync.OnceValue(func() smallRSA { return newSmallRSA(1024, 65537) })
-	identityRSA = sync.OnceValue(func() smallRSA { return newSmallRSA(2048, 1) })
+	cubeRSA         = sync.OnceValue(func() weakRSA { return newWeakRSA(2048, 3) })
+	longExponentRSA = sync.OnceValue(func() weakRSA { return newWeakRSA(2048, 1<<32+15) })
+	rsa2047         = sync.OnceValue(func() weakRSA { return newWeakRSA(2047, 65537) })
+	rsa1024         = sync.OnceValue(func() weakRSA { return newWeakRSA(1024, 65537) })
+	identityRSA     = sync.OnceValue(func() weakRSA { return newWeakRSA(2048, 1) })
 )
 
 // changedJWK returns the signer's JWK with changes.
@@ -37,7 +37,7 @@ func (f *forge) changedJWK(s signer, changes object) object {
 	return out
 }
 
-// rejectedKeys returns a key set in which nearly all keys must be rejected.
+// rejectedKeys returns a key set with keys that must be rejected, and a few that must not.
 func (f *forge) rejectedKeys() string {
 	ed := func(kid string, changes object) object {
 		return f.changedJWK(f.ed.withKID(kid), changes)
@@ -48,9 +48,9 @@ func (f *forge) rejectedKeys() string {
 	rsa := func(kid string, changes object) object {
 		return f.changedJWK(f.rsa.withKID(kid), changes)
 	}
-	huge := new(big.Int).Lsh(big.NewInt(1), 16384)
-	huge.Sub(huge, big.NewInt(1))
-	set := certs(
+	modulus16384 := new(big.Int).Lsh(big.NewInt(1), 16384)
+	modulus16384.Sub(modulus16384, big.NewInt(1))
+	keySet := jwks(
 		ed("ed-1", nil), ec("no-alg", object{"alg": absent}),
 		ed("ops-verify", object{"key_ops": []string{"sign", "verify"}}),
 		rsa("use-enc", object{"use": "enc"}), ed("use-none", object{"use": absent}),
@@ -58,7 +58,7 @@ func (f *forge) rejectedKeys() string {
 		ed("ops-sign", object{"key_ops": []string{"sign"}}),
 		ed("ops-empty", object{"key_ops": []string{}}),
 		ed("ops-wrap", object{"key_ops": []string{"wrapKey", "deriveKey"}}),
-		f.ed.withKID("twin").jwk(), f.evil.withKID("twin").jwk(), ed("half-twin", nil),
+		f.ed.withKID("twin").jwk(), f.attacker.withKID("twin").jwk(), ed("half-twin", nil),
 		ed("half-twin", object{"use": "enc"}),
 		ed("private", object{"d": f.secret()}), rsa("private-rsa", object{"d": f.secret()}),
 		rsa("private-null", object{"d": nil}),
@@ -77,9 +77,9 @@ func (f *forge) rejectedKeys() string {
 			"k": base64url([]byte("secret"))},
 		object{"kid": "oct-rs", "use": "sig", "alg": "RS256", "kty": "oct",
 			"k": base64url([]byte("secret"))},
-		tinyRSA().jwk("rsa-1024"), narrowRSA().jwk("rsa-2047"),
-		rsaJWK("rsa-16384", huge, big.NewInt(65537)),
-		identityRSA().jwk("rsa-e1"), cubeRSA().jwk("rsa-e3"), wideRSA().jwk("rsa-e5bytes"),
+		rsa1024().jwk("rsa-1024"), rsa2047().jwk("rsa-2047"),
+		rsaJWK("rsa-16384", modulus16384, big.NewInt(65537)),
+		identityRSA().jwk("rsa-e1"), cubeRSA().jwk("rsa-e3"), longExponentRSA().jwk("rsa-e5bytes"),
 		rsa("rsa-even", object{"e": "AQAC"}), rsa("rsa-e0", object{"e": "AA"}),
 		rsa("rsa-e9bytes", object{"e": base64url(decodeHex("010000000000010001"))}),
 		f.changedJWK(f.ec384.withKID("ec-384-256"), object{"alg": "ES256"}),
@@ -96,18 +96,18 @@ func (f *forge) rejectedKeys() string {
 		ed("ed-order4", object{"x": base64url(smallOrderPoints()[2])}),
 		"no key at all", 7, nil, []string{"ed-1"},
 	)
-	// A map can't have a duplicate member, so edit the text.
+	// A Go map can't have a duplicate member, so add the second kid to the JSON text.
 	keyWithTwoKIDs := strings.Replace(toJSON(ed("inner-twice", nil)), "{",
 		`{"kid":"inner-other",`, 1)
-	return strings.TrimSuffix(set, "]}") + "," + keyWithTwoKIDs + "]}"
+	return strings.TrimSuffix(keySet, "]}") + "," + keyWithTwoKIDs + "]}"
 }
 
-// keyAttacks returns tokens whose key is in the key set but must not be used. If possible, their
-// signatures are correct.
+// keyAttacks returns tokens whose key is in the key set but must not be used. Their signatures are
+// correct where the key can make one.
 func keyAttacks(f *forge) []attack {
 	errKeyUnknown, errSignature := identity.ErrKeyUnknown, identity.ErrTokenSignature
-	key := func(name, source, token string, want error, detail string) attack {
-		return row(name, source, token, want, detail).onSite("rejected")
+	keyRow := func(name, source, token string, want error, detail string) attack {
+		return row(name, source, token, want, detail).onSite("rejected keys")
 	}
 	edToken := func(kid string) string { return f.ed.withKID(kid).token(alice(f.t)) }
 	rsaToken := func(kid string) string { return f.rsa.withKID(kid).token(alice(f.t)) }
@@ -122,129 +122,132 @@ func keyAttacks(f *forge) []attack {
 		return f.hmacToken(alg, crypto.SHA256, kid, []byte("secret"))
 	}
 	return []attack{
-		key("key_ops with sign and verify", "RFC 7517, section 4.3", edToken("ops-verify"), nil,
+		keyRow("a key whose key_ops are sign and verify", "RFC 7517, section 4.3", edToken("ops-verify"), nil,
 			""),
-		key("an EC key without alg, whose curve implies it", "RFC 7517, section 4.4",
+		keyRow("an EC key without alg, whose curve implies it", "RFC 7517, section 4.4",
 			ecToken("no-alg"), nil, ""),
 
-		key("use enc", "RFC 7517, section 4.2", rsaToken("use-enc"), errKeyUnknown, `"use-enc"`),
-		key("use missing", "RFC 7517, section 4.2", edToken("use-none"), errKeyUnknown,
+		keyRow("a key with use enc", "RFC 7517, section 4.2", rsaToken("use-enc"), errKeyUnknown,
+			`"use-enc"`),
+		keyRow("a key without use", "RFC 7517, section 4.2", edToken("use-none"), errKeyUnknown,
 			`"use-none"`),
-		key("use in another case", "RFC 7517, section 4.2", edToken("use-case"), errKeyUnknown,
+		keyRow("a key with use SIG", "RFC 7517, section 4.2", edToken("use-case"), errKeyUnknown,
 			`"use-case"`),
-		key("use is a list", "RFC 7517, section 4.2", edToken("use-list"), errKeyUnknown,
-			`"use-list"`),
-		key("key_ops with only sign", "RFC 7517, section 4.3", edToken("ops-sign"), errKeyUnknown,
-			"key_ops"),
-		key("key_ops empty", "RFC 7517, section 4.3", edToken("ops-empty"), errKeyUnknown,
-			"key_ops"),
-		key("key_ops for encryption", "RFC 7517, section 4.3", edToken("ops-wrap"), errKeyUnknown,
-			"key_ops"),
-		key("two keys with one kid, signed with the first", "RFC 7517, section 4.5",
+		keyRow("a key whose use is a list", "RFC 7517, section 4.2", edToken("use-list"),
+			errKeyUnknown, `"use-list"`),
+		keyRow("a key whose key_ops has only sign", "RFC 7517, section 4.3", edToken("ops-sign"),
+			errKeyUnknown, "key_ops"),
+		keyRow("a key with empty key_ops", "RFC 7517, section 4.3", edToken("ops-empty"),
+			errKeyUnknown, "key_ops"),
+		keyRow("a key with key_ops for encryption", "RFC 7517, section 4.3", edToken("ops-wrap"),
+			errKeyUnknown, "key_ops"),
+		keyRow("two keys with one kid, signed with the first", "RFC 7517, section 4.5",
 			edToken("twin"), errKeyUnknown, "more than one"),
-		key("two keys with one kid, signed with the second", "RFC 7517, section 4.5",
-			f.evil.withKID("twin").token(alice(f.t)), errKeyUnknown, "more than one"),
-		key("an encryption key with the same kid",
+		keyRow("two keys with one kid, signed with the second", "RFC 7517, section 4.5",
+			f.attacker.withKID("twin").token(alice(f.t)), errKeyUnknown, "more than one"),
+		keyRow("an encryption key with the signing key's kid",
 			"RFC 7517, section 4.5", edToken("half-twin"), nil, ""),
-		key("a key set that publishes a private key", "RFC 7517, section 9.2", edToken("private"),
+		keyRow("a key set that publishes a private key", "RFC 7517, section 9.2", edToken("private"),
 			errKeyUnknown, "private"),
-		key("a key set that publishes a private RSA key", "RFC 7518, section 6.3.2",
+		keyRow("a key set that publishes a private RSA key", "RFC 7518, section 6.3.2",
 			rsaToken("private-rsa"), errKeyUnknown, "private"),
-		key("an RSA key whose d is null", "RFC 7518, section 6.3.2", rsaToken("private-null"),
+		keyRow("an RSA key whose d is null", "RFC 7518, section 6.3.2", rsaToken("private-null"),
 			errKeyUnknown, "private"),
-		key("a key in padded base64url", "RFC 7518, section 2", edToken("x-padded"), errKeyUnknown,
+		keyRow("a key in padded base64url", "RFC 7518, section 2", edToken("x-padded"),
+			errKeyUnknown, "base64url"),
+		keyRow("a key with a line break", "RFC 7518, section 2", rsaToken("n-lines"), errKeyUnknown,
 			"base64url"),
-		key("a key with a line break", "RFC 7518, section 2", rsaToken("n-lines"), errKeyUnknown,
-			"base64url"),
-		key("a coordinate with too many bytes", "RFC 7518, section 6.2.1.2", ecToken("x-long"),
+		keyRow("a coordinate with too many bytes", "RFC 7518, section 6.2.1.2", ecToken("x-long"),
 			errKeyUnknown, `"x-long"`),
-		key("a key in a list", "RFC 8037, section 2", edToken("x-list"), errKeyUnknown, `"x-list"`),
-		key("a kid that is too long, in the key set too", "RFC 7517, section 4.5",
+		keyRow("a key in a list", "RFC 8037, section 2", edToken("x-list"), errKeyUnknown,
+			`"x-list"`),
+		keyRow("a kid that is too long, in the key set too", "RFC 7517, section 4.5",
 			edToken(strings.Repeat("k", 256)+"k"), identity.ErrTokenMalformed, "256"),
-		key("a kid that is a number in the key set", "RFC 7517, section 4.5", edToken("7"),
+		keyRow("a kid that is a number in the key set", "RFC 7517, section 4.5", edToken("7"),
 			errKeyUnknown, `"7"`),
-		key("a key with KID instead of kid", "RFC 7517, section 4", edToken("kid-case"),
+		keyRow("a key with KID instead of kid", "RFC 7517, section 4", edToken("kid-case"),
 			errKeyUnknown, `"kid-case"`),
-		key("a key with two kids, by the first", "RFC 7517, section 4", edToken("inner-other"),
+		keyRow("a key with two kids, the token with the first", "RFC 7517, section 4", edToken("inner-other"),
 			errKeyUnknown, `"inner-other"`),
-		key("a key with two kids, by the last", "RFC 7517, section 4", edToken("inner-twice"),
+		keyRow("a key with two kids, the token with the last", "RFC 7517, section 4", edToken("inner-twice"),
 			errKeyUnknown, `"inner-twice"`),
 
-		key("an RSA key without alg", "RFC 8725, section 3.1", rsaToken("no-alg-rsa"),
+		keyRow("an RSA key without alg", "RFC 8725, section 3.1", rsaToken("no-alg-rsa"),
 			errKeyUnknown, "its alg is missing"),
-		key("a key with alg none", "RFC 7518, section 3.6", rsaToken("alg-none"), errKeyUnknown,
+		keyRow("a key with alg none", "RFC 7518, section 3.6", rsaToken("alg-none"), errKeyUnknown,
 			`its alg is "none"`),
-		key("a key with an encryption alg", "RFC 7517, section 4.4", rsaToken("alg-oaep"),
+		keyRow("a key with an encryption alg", "RFC 7517, section 4.4", rsaToken("alg-oaep"),
 			errKeyUnknown, `its alg is "RSA-OAEP"`),
-		key("an RSA key with an EC alg", "RFC 7518, section 3.1", rsaToken("alg-ec"), errKeyUnknown,
-			"ES256"),
-		key("a P-256 key with alg ES384", "RFC 7518, section 3.4", ecToken("alg-es384"),
+		keyRow("an RSA key with an EC alg", "RFC 7518, section 3.1", rsaToken("alg-ec"),
+			errKeyUnknown, "ES256"),
+		keyRow("a P-256 key with alg ES384", "RFC 7518, section 3.4", ecToken("alg-es384"),
 			errKeyUnknown, `"alg-es384"`),
-		key("a P-384 key with alg ES256", "RFC 7518, section 3.4", zeroToken("ES256", "ec-384-256"),
-			errKeyUnknown, `"ec-384-256"`),
-		key("a P-256 key with alg ES256K", "RFC 8812, section 3.2", ecToken("alg-k"), errKeyUnknown,
-			`its alg is "ES256K"`),
-		key("an Ed25519 key with alg HS256", "RFC 8725, section 3.1", edToken("alg-hs"),
+		keyRow("a P-384 key with alg ES256", "RFC 7518, section 3.4",
+			zeroToken("ES256", "ec-384-256"), errKeyUnknown, `"ec-384-256"`),
+		keyRow("a P-256 key with alg ES256K", "RFC 8812, section 3.2", ecToken("alg-k"),
+			errKeyUnknown, `its alg is "ES256K"`),
+		keyRow("an Ed25519 key with alg HS256", "RFC 8725, section 3.1", edToken("alg-hs"),
 			errKeyUnknown, `its alg is "HS256"`),
-		key("a key with alg in lowercase", "RFC 7517, section 4.4", edToken("alg-case"),
+		keyRow("a key with alg in lowercase", "RFC 7517, section 4.4", edToken("alg-case"),
 			errKeyUnknown, `its alg is "eddsa"`),
-		key("HS256 with a secret from the key set", "RFC 7518, section 6.4", hmacToken("HS256",
+		keyRow("HS256 with a secret from the key set", "RFC 7518, section 6.4", hmacToken("HS256",
 			"oct-1"), errSignature, `"HS256"`),
-		key("RS256 with a secret from the key set", "RFC 7518, section 6.4", hmacToken("RS256",
+		keyRow("RS256 with a secret from the key set", "RFC 7518, section 6.4", hmacToken("RS256",
 			"oct-rs"), errKeyUnknown, "oct"),
 
-		key("RSA with 1024 bits", "RFC 7518, section 3.3", tinyRSA().token(f, "rsa-1024"),
+		keyRow("RSA with 1024 bits", "RFC 7518, section 3.3", rsa1024().token(f, "rsa-1024"),
 			errKeyUnknown, `"rsa-1024"`),
-		key("RSA with 2047 bits", "RFC 7518, section 3.3", narrowRSA().token(f, "rsa-2047"),
+		keyRow("RSA with 2047 bits", "RFC 7518, section 3.3", rsa2047().token(f, "rsa-2047"),
 			errKeyUnknown, `"rsa-2047"`),
-		key("RSA with 16384 bits", "CVE-2023-29409", zeroToken("RS256", "rsa-16384"), errKeyUnknown,
-			`"rsa-16384"`),
-		key("RSA with exponent 1, where the padded digest is the signature",
+		keyRow("RSA with 16384 bits", "CVE-2023-29409", zeroToken("RS256", "rsa-16384"),
+			errKeyUnknown, `"rsa-16384"`),
+		keyRow("RSA with exponent 1, where the padded digest is the signature",
 			"RFC 7518, section 6.3.1.2", identityRSA().token(f, "rsa-e1"), errKeyUnknown,
 			`"rsa-e1"`),
-		key("RSA with exponent 3", "RFC 7518, section 6.3.1.2", cubeRSA().token(f, "rsa-e3"),
+		keyRow("RSA with exponent 3", "RFC 7518, section 6.3.1.2", cubeRSA().token(f, "rsa-e3"),
 			errKeyUnknown, `"rsa-e3"`),
-		key("RSA with exponent 3, forged with a cube root", "CVE-2006-4339",
-			f.compact(cubicInput, cubeRoot(cubicInput)), errKeyUnknown, `"rsa-e3"`),
-		key("RSA with an exponent of five bytes", "RFC 7518, section 6.3.1.2",
-			wideRSA().token(f, "rsa-e5bytes"), errKeyUnknown, `"rsa-e5bytes"`),
-		key("RSA with an exponent whose low 64 bits are 65537", "RFC 7518, section 6.3.1.2",
+		keyRow("RSA with exponent 3, forged with a cube root", "CVE-2006-4339",
+			f.compact(cubicInput, forgeCubeRoot(cubicInput)), errKeyUnknown, `"rsa-e3"`),
+		keyRow("RSA with an exponent of five bytes", "RFC 7518, section 6.3.1.2",
+			longExponentRSA().token(f, "rsa-e5bytes"), errKeyUnknown, `"rsa-e5bytes"`),
+		keyRow("RSA with an exponent whose low 64 bits are 65537", "RFC 7518, section 6.3.1.2",
 			rsaToken("rsa-e9bytes"), errKeyUnknown, `"rsa-e9bytes"`),
-		key("RSA with an even exponent", "RFC 7518, section 6.3.1.2", zeroToken("RS256",
+		keyRow("RSA with an even exponent", "RFC 7518, section 6.3.1.2", zeroToken("RS256",
 			"rsa-even"), errKeyUnknown, `"rsa-even"`),
-		key("RSA with exponent 0", "RFC 7518, section 6.3.1.2",
+		keyRow("RSA with exponent 0", "RFC 7518, section 6.3.1.2",
 			f.compact(f.goodSigningInput(signer{"rsa-e0", "RS256", nil}),
 				big.NewInt(1).FillBytes(make([]byte, 256))), errKeyUnknown, `"rsa-e0"`),
-		key("a point that isn't on the curve", "CVE-2017-12974", zeroToken("ES256", "ec-off"),
+		keyRow("a point that isn't on the curve", "CVE-2017-12974", zeroToken("ES256", "ec-off"),
 			errKeyUnknown, `"ec-off"`),
-		key("a point with zero coordinates", "RFC 8725, section 3.4", zeroToken("ES256", "ec-zero"),
-			errKeyUnknown, `"ec-zero"`),
-		key("a curve that is too small", "RFC 7518, section 6.2.1.1", zeroToken("ES256", "ec-224"),
-			errKeyUnknown, `"ec-224"`),
-		key("the curve secp256k1", "RFC 8812, section 3.1", zeroToken("ES256", "ec-k"),
+		keyRow("a point with zero coordinates", "RFC 8725, section 3.4",
+			zeroToken("ES256", "ec-zero"), errKeyUnknown, `"ec-zero"`),
+		keyRow("a P-224 key", "RFC 7518, section 6.2.1.1",
+			zeroToken("ES256", "ec-224"), errKeyUnknown, `"ec-224"`),
+		keyRow("a secp256k1 key", "RFC 8812, section 3.1", zeroToken("ES256", "ec-k"),
 			errKeyUnknown, `"ec-k"`),
-		key("a point on another curve", "RFC 7518, section 6.2.1.1", zeroToken("ES384", "ec-384"),
-			errKeyUnknown, `"ec-384"`),
-		key("a key for key agreement", "RFC 8037, section 3.2", zeroToken("EdDSA", "ed-x25519"),
+		keyRow("a point on another curve", "RFC 7518, section 6.2.1.1",
+			zeroToken("ES384", "ec-384"), errKeyUnknown, `"ec-384"`),
+		keyRow("an X25519 key, which is for key agreement", "RFC 8037, section 3.2", zeroToken("EdDSA", "ed-x25519"),
 			errKeyUnknown, `"ed-x25519"`),
-		key("an Ed25519 key of 31 bytes", "RFC 8032, section 5.1.7", zeroToken("EdDSA", "ed-short"),
-			errKeyUnknown, `"ed-short"`),
-		key("an Ed448 key", "RFC 8037, section 2", zeroToken("EdDSA", "ed-448"), errKeyUnknown,
+		keyRow("an Ed25519 key of 31 bytes", "RFC 8032, section 5.1.7",
+			zeroToken("EdDSA", "ed-short"), errKeyUnknown, `"ed-short"`),
+		keyRow("an Ed448 key", "RFC 8037, section 2", zeroToken("EdDSA", "ed-448"), errKeyUnknown,
 			`its crv is "Ed448"`),
-		key("a key set that publishes an RSA key's primes", "RFC 7518, section 6.3.2",
+		keyRow("a key set that publishes an RSA key's primes", "RFC 7518, section 6.3.2",
 			rsaToken("private-primes"), errKeyUnknown, "private"),
-		key("a public key of order one, for which anyone can sign", "RFC 8725, section 3.4",
+		keyRow("a public key of order one, for which anyone can sign", "RFC 8725, section 3.4",
 			f.compact(f.goodSigningInput(f.ed.withKID("ed-order1")), forgedSignature),
 			errKeyUnknown, `"ed-order1"`),
-		key("a public key of order four", "RFC 8725, section 3.4",
+		keyRow("a public key of order four", "RFC 8725, section 3.4",
 			f.compact(f.goodSigningInput(f.ed.withKID("ed-order4")), forgedSignature),
 			errKeyUnknown, `"ed-order4"`),
 	}
 }
 
-// cubeRoot forges a signature for an RSA key with exponent 3: its cube starts like a block with too
-// little padding and ends in garbage that a careless verifier doesn't read.
-func cubeRoot(input string) []byte {
+// forgeCubeRoot returns a forged signature for any RSA key with exponent 3. The signature's cube
+// starts like a block with too little padding, and ends in garbage that a careless verifier doesn't
+// read.
+func forgeCubeRoot(input string) []byte {
 	digest := sha256.Sum256([]byte(input))
 	target := new(big.Int).SetBytes(pkcs1Block(1, 8, append(decodeHex(infoSHA256), digest[:]...),
 		0xff))
@@ -262,18 +265,19 @@ func cubeRoot(input string) []byte {
 	}
 }
 
-// realmAttacks returns tokens with the keys of another realm, or with keys that can't be fetched.
+// realmAttacks returns tokens signed with another realm's keys, with an algorithm that the site
+// doesn't accept, or with keys that can't be fetched.
 func realmAttacks(f *forge) []attack {
 	errKeyUnknown, errSignature, errUnavailable := identity.ErrKeyUnknown,
 		identity.ErrTokenSignature, identity.ErrKeysUnavailable
 	// Both realms have a key with the kid ed-1, as happens when a realm is copied.
-	theirSigner := f.evil.withKID("ed-1")
+	theirSigner := f.attacker.withKID("ed-1")
 	token := func(s signer, issuer string) string {
 		return f.token(s, nil, object{"iss": issuer})
 	}
 	source := "RFC 8725, section 3.8"
 	return []attack{
-		row("the other realm's token", source, token(theirSigner, otherIssuer),
+		row("the other realm's own token", source, token(theirSigner, otherIssuer),
 			nil).onSite("two realms"),
 		row("our issuer, the other realm's key with the same kid", source,
 			token(theirSigner, localIssuer), errSignature, "signature").onSite("two realms"),
@@ -286,21 +290,21 @@ func realmAttacks(f *forge) []attack {
 			identity.ErrTokenNotAccepted, otherIssuer).onSite("two realms"),
 
 		row("an algorithm that isn't accepted", "RFC 8725, section 3.1",
-			f.rsa.token(alice(f.t)), errSignature, `"RS256"; accepted: ES256`).onSite("narrow"),
-		row("an algorithm that isn't accepted, and an unknown key",
-			"RFC 8725, section 3.1", f.evil.token(alice(f.t)), errSignature,
-			`"EdDSA"; accepted: ES256`).onSite("narrow"),
+			f.rsa.token(alice(f.t)), errSignature, `"RS256"; accepted: ES256`).onSite("only ES256"),
+		row("an algorithm that isn't accepted, with an unknown key",
+			"RFC 8725, section 3.1", f.attacker.token(alice(f.t)), errSignature,
+			`"EdDSA"; accepted: ES256`).onSite("only ES256"),
 		row("an accepted algorithm with a key for another one", "RFC 8725, section 3.1",
-			f.ec.withKID("rsa-1").token(alice(f.t)), errSignature, "ES256").onSite("narrow"),
+			f.ec.withKID("rsa-1").token(alice(f.t)), errSignature, "ES256").onSite("only ES256"),
 
 		row("a key set with too many keys", "RFC 7517, section 5",
-			f.ed.withKID("ed-1").token(alice(f.t)), errUnavailable).onSite("crowded"),
+			f.ed.withKID("ed-1").token(alice(f.t)), errUnavailable).onSite("too many keys"),
 		row("a key set with only an encryption key", "RFC 7517, section 4.2",
-			f.rsa.withKID("enc-1").token(alice(f.t)), errUnavailable).onSite("bare"),
-		row("a key set behind a redirect", "RFC 9110, section 15.4", f.evil.token(alice(f.t)),
+			f.rsa.withKID("enc-1").token(alice(f.t)), errUnavailable).onSite("no signing key"),
+		row("a key set behind a redirect", "RFC 9110, section 15.4", f.attacker.token(alice(f.t)),
 			errUnavailable, "redirect").onSite("redirect"),
 		row("a key set in a 500 response", "RFC 9110, section 15.6.1", f.ed.token(alice(f.t)),
-			errUnavailable, "500").onSite("down"),
+			errUnavailable, "500").onSite("500"),
 		row("a key set in an HTML page", "RFC 7517, section 5", f.ed.token(alice(f.t)),
 			errUnavailable).onSite("html"),
 		row("a key set after a megabyte of spaces", "RFC 8259, section 9", f.ed.token(alice(f.t)),

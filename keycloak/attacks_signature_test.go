@@ -15,10 +15,11 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// Malformed signatures are made with the realm's private key, so only their form is wrong. The
-// accepted rows prove that.
+// The malformed signatures in this file are made with the realm's private key, so that only their
+// form is wrong. The accepted rows prove that the key is the right one.
 
-// swapAttacks returns tokens with a signature of something else.
+// swapAttacks returns tokens whose signature was made for other content or with another key, or was
+// changed afterward.
 func swapAttacks(f *forge) []attack {
 	errSignature := identity.ErrTokenSignature
 	goodToken := f.ed.token(alice(f.t))
@@ -30,12 +31,12 @@ func swapAttacks(f *forge) []attack {
 		return must(f.ed.key.Sign(nil, []byte(input), crypto.Hash(0)))
 	}
 	return []attack{
-		row("another payload", source, header+"."+malloryPayload+"."+signature, errSignature,
-			"signature"),
-		row("another header", source,
+		row("a payload that wasn't signed", source, header+"."+malloryPayload+"."+signature,
+			errSignature, "signature"),
+		row("a header that wasn't signed", source,
 			base64url([]byte(f.header(f.ed, object{"typ": "at+jwt"})))+"."+payload+"."+signature,
 			errSignature, "signature"),
-		row("the payload with a space added", "RFC 7515, section 5.2",
+		row("a space added to the payload after signing", "RFC 7515, section 5.2",
 			header+"."+spacedPayload+"."+signature, errSignature, "signature"),
 		row("the signature of another token", source,
 			header+"."+payload+
@@ -43,9 +44,10 @@ func swapAttacks(f *forge) []attack {
 					header+"."+base64url([]byte(f.claims(object{"sub": "x"})))), errSignature,
 			"signature"),
 		row("the attacker's signature with the realm's kid", source,
-			f.evil.withKID("ed-1").token(alice(f.t)), errSignature, "signature"),
+			f.attacker.withKID("ed-1").token(alice(f.t)), errSignature, "signature"),
 		row("the attacker's RSA signature with the realm's kid", source,
-			signer{"rsa-1", "RS256", evilRSAKey()}.token(alice(f.t)), errSignature, "signature"),
+			signer{"rsa-1", "RS256", attackerRSAKey()}.token(alice(f.t)),
+			errSignature, "signature"),
 		row("a signature of only the payload", source, f.compact(header+"."+payload, sign(payload)),
 			errSignature, "signature"),
 		row("a signature of the decoded header and payload", source,
@@ -79,9 +81,9 @@ func rsaAttacks(f *forge) []attack {
 	sha512Sum := sha512.Sum512([]byte(input))
 	sha1Sum := sha1.Sum([]byte(input))
 	digestInfo := append(decodeHex(infoSHA256), sha256Sum[:]...)
-	goodSignature := f.rsaRaw(pkcs1Block(1, 256-3-len(digestInfo), digestInfo, 0))
+	goodSignature := f.rsaPrivate(pkcs1Block(1, 256-3-len(digestInfo), digestInfo, 0))
 	tokenWith := func(signature []byte) string { return f.compact(input, signature) }
-	tokenWithBlock := func(b []byte) string { return tokenWith(f.rsaRaw(b)) }
+	tokenWithBlock := func(b []byte) string { return tokenWith(f.rsaPrivate(b)) }
 	allOnes := make([]byte, 256)
 	for i := range allOnes {
 		allOnes[i] = 0xff
@@ -92,9 +94,10 @@ func rsaAttacks(f *forge) []attack {
 	source := "RFC 8017, section 8.2.2"
 	return []attack{
 		row("PKCS#1: correct", source, tokenWith(goodSignature), nil),
-		rejected("RSA: empty", "RFC 8725, section 2.1", tokenWith(nil)),
-		rejected("RSA: zeros", source, tokenWith(make([]byte, 256))),
-		rejected("RSA: one", source, tokenWith(big.NewInt(1).FillBytes(make([]byte, 256)))),
+		rejected("RSA: an empty signature", "RFC 8725, section 2.1", tokenWith(nil)),
+		rejected("RSA: a signature of zeros", source, tokenWith(make([]byte, 256))),
+		rejected("RSA: the number one", source,
+			tokenWith(big.NewInt(1).FillBytes(make([]byte, 256)))),
 		rejected("RSA: all bits set", "RFC 8017, section 5.2.2", tokenWith(allOnes)),
 		rejected("RSA: the modulus", "RFC 8017, section 5.2.2", tokenWith(key.N.Bytes())),
 		rejected("RSA: the modulus minus one", source,
@@ -107,11 +110,11 @@ func rsaAttacks(f *forge) []attack {
 			tokenWith(append([]byte{0}, goodSignature...))),
 		rejected("RSA: with a trailing zero byte", source,
 			tokenWith(append(append([]byte{}, goodSignature...), 0))),
-		rejected("RSA: twice", source, tokenWith(append(append([]byte{}, goodSignature...),
-			goodSignature...))),
-		rejected("RSA: the unsigned block", source, tokenWith(pkcs1Block(1, 256-3-len(digestInfo),
+		rejected("RSA: the signature twice", source,
+			tokenWith(append(append([]byte{}, goodSignature...), goodSignature...))),
+		rejected("RSA: the padded digest instead of a signature", source, tokenWith(pkcs1Block(1, 256-3-len(digestInfo),
 			digestInfo, 0))),
-		rejected("RSA: reversed", source, tokenWith(reverse(goodSignature))),
+		rejected("RSA: the signature in reverse order", source, tokenWith(reverse(goodSignature))),
 
 		rejected("PKCS#1: garbage after the digest", "CVE-2006-4339; CVE-2022-24772",
 			tokenWithBlock(pkcs1Block(1, 8, digestInfo, 0xff))),
@@ -139,7 +142,7 @@ func rsaAttacks(f *forge) []attack {
 			f.pkcs1Token(input, infoSHA512, sha512Sum[:])),
 		rejected("PKCS#1: SHA-256 in the DigestInfo of SHA-512", "RFC 8017, section 9.2",
 			f.pkcs1Token(input, infoSHA512, append(sha256Sum[:], sha256Sum[:]...))),
-		rejected("PSS under RS256", "RFC 7518, section 3.5",
+		rejected("PKCS#1: a PSS signature under RS256", "RFC 7518, section 3.5",
 			tokenWith(
 				must(rsa.SignPSS(rand.Reader, key, crypto.SHA256, sha256Sum[:],
 					&rsa.PSSOptions{SaltLength: 32})))),
@@ -184,18 +187,19 @@ func pssAttacks(f *forge) []attack {
 		rejected("PSS: the longest salt", source, withSalt(256-32-2)),
 		rejected("PSS: a mask with SHA-1", source, f.pssToken(wrongMask)),
 		rejected("PSS: a digest with SHA-384", source, f.pssToken(wrongHash)),
-		rejected("PSS: another trailer", "RFC 8017, section 9.1.2", f.pssToken(wrongTrailer)),
-		rejected("PSS: another separator before the salt", "RFC 8017, section 9.1.2",
+		rejected("PSS: a wrong trailer byte", "RFC 8017, section 9.1.2", f.pssToken(wrongTrailer)),
+		rejected("PSS: a wrong separator before the salt", "RFC 8017, section 9.1.2",
 			f.pssToken(wrongSeparator)),
-		rejected("PSS: zeros", "RFC 8017, section 8.1.2", f.compact(input, make([]byte, 256))),
+		rejected("PSS: a signature of zeros", "RFC 8017, section 8.1.2",
+			f.compact(input, make([]byte, 256))),
 		rejected("PSS: with leading zero bytes", "CVE-2020-14968",
 			f.compact(input, append(make([]byte, 2), goodSignature...))),
 		rejected("PSS: without its last byte", "RFC 8017, section 8.1.2", f.compact(input,
 			goodSignature[:255])),
 		rejected("PSS: the signature plus the modulus", "RFC 8017, section 5.2.2", f.compact(input,
 			new(big.Int).Add(key.N, new(big.Int).SetBytes(goodSignature)).Bytes())),
-		rejected("PKCS#1 under PS256", "RFC 8725, section 3.1",
-			f.compact(input, f.rsaRaw(pkcs1Block(1, 256-3-len(digestInfo), digestInfo, 0)))),
+		rejected("PSS: a PKCS#1 signature under PS256", "RFC 8725, section 3.1",
+			f.compact(input, f.rsaPrivate(pkcs1Block(1, 256-3-len(digestInfo), digestInfo, 0)))),
 	}
 }
 
@@ -236,9 +240,9 @@ func ecdsaAttacks(f *forge) []attack {
 		rejected("ECDSA: r and s swapped", source, tokenWithPair(s, r)),
 		rejected("ECDSA: ES384 of zeros", "CVE-2022-21449", zeroToken(f.ec384, 96)),
 		rejected("ECDSA: ES512 of zeros", "CVE-2022-21449", zeroToken(f.ec521, 132)),
-		rejected("ECDSA: empty", "RFC 8725, section 2.1", tokenWith(nil)),
-		rejected("ECDSA: DER", source, tokenWith(must(ecdsa.SignASN1(rand.Reader, key,
-			sha256Sum[:])))),
+		rejected("ECDSA: an empty signature", "RFC 8725, section 2.1", tokenWith(nil)),
+		rejected("ECDSA: a signature in DER", source,
+			tokenWith(must(ecdsa.SignASN1(rand.Reader, key, sha256Sum[:])))),
 		rejected("ECDSA: only r", source, tokenWith(goodSignature[:32])),
 		rejected("ECDSA: without its last byte", source, tokenWith(goodSignature[:63])),
 		rejected("ECDSA: with a trailing byte", source, tokenWith(append(append([]byte{},
@@ -255,8 +259,8 @@ func ecdsaAttacks(f *forge) []attack {
 	}
 }
 
-// smallOrderPoints returns encodings of Ed25519 points of order 1, 2, 4 and 8, and two that aren't
-// canonical.
+// smallOrderPoints returns encodings of Ed25519 points of order 1, 2, 4 and 8, then non-canonical
+// encodings of points of order 4 and 1.
 func smallOrderPoints() [][]byte {
 	return [][]byte{
 		decodeHex("0100000000000000000000000000000000000000000000000000000000000000"),
@@ -292,7 +296,7 @@ func edAttacks(f *forge) []attack {
 			tokenWithHalves(goodSignature[:32], sPlusOrder)),
 		rejected("Ed25519: S is the order", source, tokenWithHalves(points[0],
 			littleEndian(curveOrder))),
-		rejected("Ed25519: zeros", source, f.compact(input, make([]byte, 64))),
+		rejected("Ed25519: a signature of zeros", source, f.compact(input, make([]byte, 64))),
 		rejected("Ed25519: all bits set", source, f.compact(input, []byte(strings.Repeat("\xff",
 			64)))),
 		rejected("Ed25519: R of order 1, S zero", source, tokenWithHalves(points[0], make([]byte,
@@ -301,26 +305,26 @@ func edAttacks(f *forge) []attack {
 			32))),
 		rejected("Ed25519: R of order 8, S zero", source, tokenWithHalves(points[3], make([]byte,
 			32))),
-		rejected("Ed25519: R of order 4, not canonical", source, tokenWithHalves(points[4],
+		rejected("Ed25519: R of order 4, in a non-canonical encoding, S zero", source, tokenWithHalves(points[4],
 			make([]byte, 32))),
-		rejected("Ed25519: R of order 1, not canonical", source, tokenWithHalves(points[5],
+		rejected("Ed25519: R of order 1, in a non-canonical encoding, S zero", source, tokenWithHalves(points[5],
 			make([]byte, 32))),
-		rejected("Ed25519: R is the key, S zero", source,
+		rejected("Ed25519: R is the public key, S zero", source,
 			tokenWithHalves(key.Public().(ed25519.PublicKey), make([]byte, 32))),
-		rejected("Ed25519: halves swapped", source, tokenWithHalves(goodSignature[32:],
+		rejected("Ed25519: R and S swapped", source, tokenWithHalves(goodSignature[32:],
 			goodSignature[:32])),
-		rejected("Ed25519: empty", "RFC 8725, section 2.1", f.compact(input, nil)),
+		rejected("Ed25519: an empty signature", "RFC 8725, section 2.1", f.compact(input, nil)),
 		rejected("Ed25519: without its last byte", source, f.compact(input, goodSignature[:63])),
 		rejected("Ed25519: with a trailing byte", source,
 			f.compact(input, append(append([]byte{}, goodSignature...), 0))),
 		rejected("Ed25519: followed by the message", source,
 			f.compact(input, append(append([]byte{}, goodSignature...), input...))),
-		rejected("Ed25519ph", "RFC 8037, section 3.1",
+		rejected("Ed25519: a signature by Ed25519ph", "RFC 8037, section 3.1",
 			f.compact(input, must(key.Sign(nil, digest[:],
 				&ed25519.Options{Hash: crypto.SHA512})))),
-		rejected("Ed25519ctx", "RFC 8037, section 3.1",
+		rejected("Ed25519: a signature by Ed25519ctx", "RFC 8037, section 3.1",
 			f.compact(input, must(key.Sign(nil, []byte(input), &ed25519.Options{Context: "JWT"})))),
-		rejected("Ed25519 of a digest", "RFC 8037, section 3.1",
+		rejected("Ed25519: a signature of the digest", "RFC 8037, section 3.1",
 			f.compact(input, ed25519.Sign(key, digest[:]))),
 	}
 }

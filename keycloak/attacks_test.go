@@ -20,51 +20,52 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// TestAttacks runs a table of attacks. Each row is a token, or a way to send one, that has fooled
-// some verifier or that a specification forbids. The token is sent over a real connection through
-// Middleware, and must be rejected for exactly the expected reason: a rejection for another reason
-// could hide a hole. To print the table: go test -run TestAttacks -v ./keycloak
+// TestAttacks runs a table of attacks. Each row is a token, or a way to send a token, that has
+// fooled some verifier or that a specification forbids. The test sends the token over a real
+// connection through Middleware. It must be rejected for exactly the expected reason, because a
+// rejection for another reason could hide a hole.
+//
+// To print the table: go test -run TestAttacks -v ./keycloak
 
-// minAttacks guards against rows that get lost.
+// minAttacks is the least number of rows. It detects groups of rows that are no longer run.
 const minAttacks = 500
 
 // An attack is a row of the table.
 type attack struct {
 	name, source string
 	token        string
-	want         error  // nil in rows that show that a good token is accepted
+	want         error  // nil in control rows, whose token must be accepted
 	detail       string // a part of the error's detail
-	site         string // defaultSite if empty
+	site         string // name in forge.sites; defaultSite if empty
 
 	// attach adds the token to the request; nil means a single Authorization: Bearer header.
 	attach func(r *http.Request, token string)
-	// wire holds raw header lines, for requests that a net/http client wouldn't send.
-	wire string
+	// rawHeaders, if set, replaces that header. A net/http client wouldn't send such lines.
+	rawHeaders string
 }
 
-// row returns an attack. Several details are joined with spaces.
+// row returns an attack. It joins the details with spaces.
 func row(name, source, token string, want error, detail ...string) attack {
 	return attack{name: name, source: source, token: token, want: want,
 		detail: strings.Join(detail, " ")}
 }
 
-// onSite sends the token to another site.
+// onSite returns the attack, sent to another site.
 func (a attack) onSite(site string) attack { a.site = site; return a }
 
-// attachedBy adds the token to the request in another way.
-func (a attack) attachedBy(attach func(*http.Request,
-	string)) attack {
+// attachedBy returns the attack with another way to add the token to the request.
+func (a attack) attachedBy(attach func(*http.Request, string)) attack {
 	a.attach = attach
 	return a
 }
 
-// withHeaders sends these Authorization headers instead of the usual one.
+// withHeaders returns the attack with these Authorization headers instead of the usual one.
 func (a attack) withHeaders(values ...string) attack {
 	return a.attachedBy(func(r *http.Request, _ string) { r.Header["Authorization"] = values })
 }
 
-// withRawHeaders sends these header lines instead of the usual header.
-func (a attack) withRawHeaders(lines string) attack { a.wire = lines; return a }
+// withRawHeaders returns the attack with these header lines instead of the usual header.
+func (a attack) withRawHeaders(lines string) attack { a.rawHeaders = lines; return a }
 
 // mayFetch reports whether the row may cause a fetch of keys.
 func (a attack) mayFetch() bool {
@@ -72,10 +73,10 @@ func (a attack) mayFetch() bool {
 		errors.Is(a.want, identity.ErrKeysUnavailable)
 }
 
-// errNotHTTP stands for requests that net/http itself rejects with 400.
+// errNotHTTP is the reason of requests that net/http rejects with 400 before Middleware runs.
 var errNotHTTP = errors.New("not HTTP")
 
-// attackReasons names the reasons of rejections in the table.
+// attackReasons holds the names of the reasons in the table.
 var attackReasons = []struct {
 	name string
 	err  error
@@ -104,23 +105,25 @@ func reasonName(err error) string {
 	return strings.Join(names, "+")
 }
 
-// A site is an API behind Middleware, together with a server for the key sets of its realms.
+// A site is an API server behind Middleware, and a server for the key sets of the realms that the
+// API trusts.
 type site struct {
 	api     *httptest.Server
 	log     *logBuffer
-	fetches *atomic.Int32 // of keys
+	fetches *atomic.Int32 // counts fetches of key sets
 }
 
 // A siteConfig configures a site. A realm without a key set isn't trusted.
 type siteConfig struct {
-	local, other string           // the key sets of the realms local and other
-	serveLocal   http.HandlerFunc // serves the local realm's keys instead
-	config       VerifierConfig
+	localKeys, otherKeys string           // the key sets of the realms local and other
+	serveLocal           http.HandlerFunc // serves the local realm's keys instead of localKeys
+	config               VerifierConfig
 }
 
 const otherIssuer = "http://localhost:8080/realms/other"
 
-// A verdict is the response of a site's handler: who the caller is, or why it has no user.
+// A verdict is the response of a site's handler: the caller's user ID, or the reason why the caller
+// has no user.
 type verdict struct{ Reason, Detail, User string }
 
 // newSite starts a site, which runs until the test ends.
@@ -133,7 +136,7 @@ func newSite(t *testing.T, name string, c siteConfig) *site {
 	}))
 	t.Cleanup(keycloak.Close)
 	c.config.Audience, c.config.Now = []string{localAudience}, func() time.Time { return noon }
-	for i, body := range []string{c.local, c.other} {
+	for i, body := range []string{c.localKeys, c.otherKeys} {
 		realmName, handler := []string{"local", "other"}[i],
 			func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, body) }
 		switch {
@@ -166,7 +169,7 @@ func newSite(t *testing.T, name string, c siteConfig) *site {
 		io.WriteString(w, toJSON(got))
 	})))
 	t.Cleanup(s.api.Close)
-	// Fetch every key set once, by sending a token with an unknown key.
+	// A token with an unknown key makes the site fetch the key set of the token's issuer.
 	for _, issuer := range c.config.Issuers {
 		token := signer{"warm-up", "ES256",
 			p256Key()}.token(patch(t, alice(t), object{"iss": issuer.Names[0]}))
@@ -203,8 +206,8 @@ func (s *site) send(t *testing.T, a attack) verdict {
 
 // do sends the request of an attack.
 func (s *site) do(t *testing.T, a attack) (*http.Response, error) {
-	if a.wire != "" {
-		return s.sendLines(t, a.wire)
+	if a.rawHeaders != "" {
+		return s.sendRawHeaders(t, a.rawHeaders)
 	}
 	r, err := http.NewRequestWithContext(t.Context(), "POST", s.api.URL+"/graphql",
 		strings.NewReader("{}"))
@@ -219,8 +222,8 @@ func (s *site) do(t *testing.T, a attack) (*http.Response, error) {
 	return s.api.Client().Do(r)
 }
 
-// sendLines sends a request with these raw header lines.
-func (s *site) sendLines(t *testing.T, lines string) (*http.Response, error) {
+// sendRawHeaders sends a request with these header lines, exactly as they are.
+func (s *site) sendRawHeaders(t *testing.T, lines string) (*http.Response, error) {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(t.Context(), "tcp", s.api.Listener.Addr().String())
 	if err != nil {
@@ -238,7 +241,8 @@ func (s *site) sendLines(t *testing.T, lines string) (*http.Response, error) {
 	return http.ReadResponse(bufio.NewReader(conn), nil)
 }
 
-// Each attack is rejected for the expected reason, and fetches keys only if its reason is the key.
+// Each attack is rejected for the expected reason. It causes a fetch of keys only if the reason is
+// the key.
 func TestAttacks(t *testing.T) {
 	t.Run("with cache", func(t *testing.T) { testAttacks(t, 0) })
 	t.Run("without cache", func(t *testing.T) { testAttacks(t, -1) })
@@ -262,8 +266,8 @@ func testAttacks(t *testing.T, cacheBytes int) {
 	}
 	checkAttackTable(t, rows, sites)
 
-	// Within a second of a fetch, no token causes another one. Let that second pass, so that the
-	// rows that must not cause a fetch are tested when they could.
+	// For a second after a fetch, no token causes another fetch. Wait until a fetch is possible
+	// before testing the rows that must not cause one.
 	time.Sleep(time.Second + 100*time.Millisecond)
 	for _, row := range rows {
 		if !row.mayFetch() {
@@ -277,7 +281,7 @@ func testAttacks(t *testing.T, cacheBytes int) {
 		}
 	}
 	if sites[defaultSite].fetches.Load() == before {
-		t.Error("no unknown key caused a fetch, want at least one: are fetches counted?")
+		t.Error("no unknown key caused a fetch, want at least one fetch: are they counted?")
 	}
 	f.checkCanary(t)
 	for name, s := range sites {
@@ -292,13 +296,13 @@ func testAttacks(t *testing.T, cacheBytes int) {
 	}
 }
 
-// runAttack sends an attack twice: a cached token must get the same verdict.
-// runAttack sends an attack and checks the verdict and the number of fetches.
+// runAttack sends an attack twice, because the second verdict may come from the cache. It checks
+// both verdicts and the number of fetches.
 func runAttack(t *testing.T, a attack, s *site, maxFetches int32) {
 	before := s.fetches.Load()
 	got := s.send(t, a)
 	if again := s.send(t, a); again.Reason != got.Reason || again.User != got.User {
-		t.Errorf("%s: the second time got %+v, want %+v", a.source, again, got)
+		t.Errorf("%s: the second verdict is %+v, want %+v", a.source, again, got)
 	}
 	if want := reasonName(a.want); got.Reason != want {
 		t.Errorf("%s: got %+v, want %s", a.source, got, want)
@@ -317,18 +321,19 @@ func runAttack(t *testing.T, a attack, s *site, maxFetches int32) {
 // aliceID is the sub of testdata/alice.json.
 const aliceID = "0b2a8b0f-6a0f-4f7b-9a53-2d4d5f1f5c11"
 
-// attackSource matches one source of a row. Several are separated by semicolons.
-var attackSource = regexp.MustCompile(
+// attackSourcePattern matches one source of a row. Semicolons separate a row's sources.
+var attackSourcePattern = regexp.MustCompile(
 	`^(RFC \d{4}, (section|appendix) [\dA-Z.]+\d?|CVE-\d{4}-\d{4,6}|Keycloak 26\.7\.4: .{10,}|OpenID Connect [A-Z][\w. -]+, section [\d.]*\d)$`)
 
-// checkAttackTable checks that names are unique, sources well-formed, and sites and reasons known.
+// checkAttackTable checks that each row has a unique name, well-formed sources, a known site and a
+// known reason.
 func checkAttackTable(t *testing.T, rows []attack, sites map[string]*site) {
 	t.Helper()
 	if len(rows) < minAttacks {
 		t.Errorf("the table has %d rows, want at least %d", len(rows), minAttacks)
 	}
 	names := map[string]bool{}
-	accepted := 0
+	acceptedRows := 0
 	for i := range rows {
 		row := &rows[i]
 		if row.site == "" {
@@ -339,8 +344,8 @@ func checkAttackTable(t *testing.T, rows []attack, sites map[string]*site) {
 		}
 		names[row.name] = true
 		for _, source := range strings.Split(row.source, "; ") {
-			if !attackSource.MatchString(source) {
-				t.Errorf("%s: %q is not a source", row.name, source)
+			if !attackSourcePattern.MatchString(source) {
+				t.Errorf("%s: the source %q doesn't match attackSourcePattern", row.name, source)
 			}
 		}
 		if sites[row.site] == nil {
@@ -350,16 +355,17 @@ func checkAttackTable(t *testing.T, rows []attack, sites map[string]*site) {
 			t.Errorf("%s: %v is not in attackReasons", row.name, row.want)
 		}
 		if row.want == nil {
-			accepted++
+			acceptedRows++
 		}
 	}
-	if accepted == 0 || accepted > len(rows)/6 {
-		t.Errorf("%d of %d rows are accepted, want 1 to %d", accepted, len(rows), len(rows)/6)
+	if acceptedRows == 0 || acceptedRows > len(rows)/6 {
+		t.Errorf("%d of %d rows expect acceptance, want 1 to %d", acceptedRows, len(rows),
+			len(rows)/6)
 	}
 }
 
-// tokenPieces returns pieces of the rows' tokens that are too long to occur in a log by chance. It
-// leaves out claims in clear text, because a detail may quote them.
+// tokenPieces returns pieces of the rows' tokens. Each piece is too long to occur in a log by
+// chance. Claims in clear text are left out, because the detail of an error may quote them.
 func tokenPieces(t *testing.T, rows []attack) (pieces []string) {
 	for _, row := range rows {
 		for _, piece := range strings.FieldsFunc(row.token, func(r rune) bool {
@@ -374,8 +380,8 @@ func tokenPieces(t *testing.T, rows []attack) (pieces []string) {
 	return slices.Compact(pieces)
 }
 
-// checkAttackLog checks that a log contains no secret and no part of a token, and that no token has
-// forged a line in it.
+// checkAttackLog checks that a log contains none of these secrets, and that no token has forged a
+// line in it.
 func checkAttackLog(t *testing.T, site, log string, secrets []string) {
 	t.Helper()
 	if log == "" {

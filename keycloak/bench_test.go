@@ -17,21 +17,21 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// BenchmarkVerify measures the cost of a token that isn't cached. x-bare is that cost divided
-// by the cost of only the hash and the signature check. The two are measured alternately, because
-// machines are noisy. The goal is at most 1.35 for RS256 and 1.2 for ES256.
+// BenchmarkVerify measures the cost of verifying a token that isn't cached. The metric x-bare is
+// that cost divided by the cost of only the hash and the signature check. Both are measured
+// alternately, because timings vary. The goal is at most 1.35 for RS256 and 1.2 for ES256.
 func BenchmarkVerify(b *testing.B) {
 	for _, s := range []signer{rs256(), es256()} {
 		b.Run(s.alg, func(b *testing.B) {
-			verifier := newVerifier(b, newKeys(b, certsOf(s)), VerifierConfig{CacheBytes: -1})
+			verifier := newVerifier(b, newKeys(b, jwksOf(s)), VerifierConfig{CacheBytes: -1})
 			token := s.token(alice(b))
-			bare := bareCheck(b, s, token)
+			checkSignature := signatureCheck(b, s, token)
 			alternate(b, "x-bare", func() {
 				if _, err := verifier.Verify(b.Context(), token); err != nil {
 					b.Fatal(err)
 				}
 			}, func() {
-				if !bare() {
+				if !checkSignature() {
 					b.Fatal("the signature is wrong")
 				}
 			})
@@ -39,9 +39,9 @@ func BenchmarkVerify(b *testing.B) {
 	}
 }
 
-// BenchmarkVerify_cached measures the cost of a cached token, with several goroutines.
+// BenchmarkVerify_cached measures the cost of verifying a cached token in parallel goroutines.
 func BenchmarkVerify_cached(b *testing.B) {
-	verifier := newVerifier(b, newKeys(b, certsOf(rs256())), VerifierConfig{})
+	verifier := newVerifier(b, newKeys(b, jwksOf(rs256())), VerifierConfig{})
 	token := rs256().token(alice(b))
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
@@ -53,7 +53,8 @@ func BenchmarkVerify_cached(b *testing.B) {
 	})
 }
 
-// Allocations don't depend on the machine, so a change that adds many of them fails here.
+// Verify makes at most max allocations. Unlike times, allocations don't depend on the machine, so a
+// test can limit them.
 func TestVerify_allocations(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -65,7 +66,7 @@ func TestVerify_allocations(t *testing.T) {
 		{"ES256", es256(), object{}, 105},
 		{"expired", rs256(), object{"exp": 0}, 30},
 	} {
-		verifier := newVerifier(t, newKeys(t, certsOf(tt.signer)), VerifierConfig{CacheBytes: -1})
+		verifier := newVerifier(t, newKeys(t, jwksOf(tt.signer)), VerifierConfig{CacheBytes: -1})
 		token := tt.signer.token(patch(t, alice(t), tt.change))
 		n := testing.AllocsPerRun(100, func() {
 			verifier.Verify(t.Context(), token)
@@ -77,78 +78,79 @@ func TestVerify_allocations(t *testing.T) {
 }
 
 // alternate runs two functions alternately in small batches. It reports the time and allocations of
-// the first, and, as unit, its time divided by that of the second.
-func alternate(b *testing.B, unit string, first, second func()) {
-	const batch = 50
-	var firstTook, secondTook time.Duration
+// the first. As the metric ratioUnit, it reports the time of the first divided by that of the
+// second.
+func alternate(b *testing.B, ratioUnit string, first, second func()) {
+	const batchSize = 50
+	var firstTime, secondTime time.Duration
 	batches := 0
 	for b.Loop() {
 		start := time.Now()
-		for range batch {
+		for range batchSize {
 			first()
 		}
 		middle := time.Now()
-		for range batch {
+		for range batchSize {
 			second()
 		}
-		firstTook, secondTook = firstTook+middle.Sub(start), secondTook+time.Since(middle)
+		firstTime, secondTime = firstTime+middle.Sub(start), secondTime+time.Since(middle)
 		batches++
 	}
-	b.ReportMetric(float64(firstTook)/float64(batches*batch), "ns/op")
-	b.ReportMetric(float64(firstTook)/float64(secondTook), unit)
-	b.ReportMetric(testing.AllocsPerRun(batch, first), "allocs")
+	b.ReportMetric(float64(firstTime)/float64(batches*batchSize), "ns/op")
+	b.ReportMetric(float64(firstTime)/float64(secondTime), ratioUnit)
+	b.ReportMetric(testing.AllocsPerRun(batchSize, first), "allocs")
 }
 
-// bareCheck returns a function that only hashes a token and checks a signature of it, with the
-// standard library.
-func bareCheck(tb testing.TB, s signer, token string) func() bool {
-	signed := []byte(token[:strings.LastIndexByte(token, '.')])
-	digest := sha256.Sum256(signed)
+// signatureCheck returns a function that does only the unavoidable work of Verify: it hashes the
+// token's signing input and checks a signature, both with the standard library.
+func signatureCheck(tb testing.TB, s signer, token string) func() bool {
+	signingInput := []byte(token[:strings.LastIndexByte(token, '.')])
+	digest := sha256.Sum256(signingInput)
 	switch key := s.key.(type) {
 	case *rsa.PrivateKey:
 		signature := must(rsa.SignPKCS1v15(nil, key, crypto.SHA256, digest[:]))
 		return func() bool {
-			digest := sha256.Sum256(signed)
+			digest := sha256.Sum256(signingInput)
 			return rsa.VerifyPKCS1v15(&key.PublicKey, crypto.SHA256, digest[:], signature) == nil
 		}
 	case *ecdsa.PrivateKey:
 		signature := must(key.Sign(nil, digest[:], crypto.SHA256))
 		return func() bool {
-			digest := sha256.Sum256(signed)
+			digest := sha256.Sum256(signingInput)
 			return ecdsa.VerifyASN1(&key.PublicKey, digest[:], signature)
 		}
 	}
-	tb.Fatalf("no check for a %T", s.key)
+	tb.Fatalf("signatureCheck doesn't support a %T", s.key)
 	return nil
 }
 
-// BenchmarkRefuse measures the cost of rejecting a bad token, since anyone can send one. x-accepted
-// is that cost divided by the cost of accepting a token of the same size. The goal is less than a
-// third.
+// BenchmarkRefuse measures the cost of rejecting a bad token, because anyone can send bad tokens.
+// The metric x-accepted is that cost divided by the cost of accepting a token of about the same
+// size. The goal is less than a third.
 func BenchmarkRefuse(b *testing.B) {
 	key := rs256()
-	verifier := newVerifier(b, newKeys(b, certsOf(key)), VerifierConfig{CacheBytes: -1})
+	verifier := newVerifier(b, newKeys(b, jwksOf(key)), VerifierConfig{CacheBytes: -1})
 	header, payload, signature := splitToken(key.token(alice(b)))
 	for _, bench := range []struct {
-		name, token string
-		accepted    string // a token to compare with; alice's if empty
-		want        error
+		name, token   string
+		acceptedToken string // the token to compare with; alice's if empty
+		want          error
 	}{
-		{"form", header + "." + payload + "." + signature + "=", "", identity.ErrTokenMalformed},
+		{"malformed", header + "." + payload + "." + signature + "=", "", identity.ErrTokenMalformed},
 		{"algorithm", key.sign(patch(b, key.header(), object{"alg": "none"}), alice(b)), "", identity.ErrTokenSignature},
 		{"issuer", key.token(patch(b, alice(b), object{"iss": "https://evil.example"})), "", identity.ErrTokenNotAccepted},
 		{"audience", key.token(patch(b, alice(b), object{"aud": strings.Split(strings.Repeat("billing ", 40), " ")})), "", identity.ErrTokenNotAccepted},
 		{"expired", key.token(patch(b, alice(b), object{"exp": 0})), "", identity.ErrTokenExpired},
 		{"key", signer{"unknown", "RS256", rsaKey()}.token(alice(b)), "", identity.ErrKeyUnknown},
 		{"large", key.token(withLongClaim(b, "exp", 0)), key.token(withLongClaim(b, "x", 0)), identity.ErrTokenExpired},
-		{"many-members", key.token(withManyClaims(b, "exp", 0)), key.token(withManyClaims(b, "x", 0)), identity.ErrTokenExpired},
+		{"many-claims", key.token(withManyClaims(b, "exp", 0)), key.token(withManyClaims(b, "x", 0)), identity.ErrTokenExpired},
 		{"objects", key.token(withObjects(b, "exp", 0)), key.token(withObjects(b, "x", 0)), identity.ErrTokenExpired},
 		{"numbers", key.token(withNumbers(b, "exp", 0)), key.token(withNumbers(b, "y", 0)), identity.ErrTokenExpired},
 		{"escapes", key.token(withEscapes(b, "exp", 0)), key.token(withEscapes(b, "x", 0)), identity.ErrTokenExpired},
 	} {
-		accepted := bench.accepted
-		if accepted == "" {
-			accepted = key.token(alice(b))
+		acceptedToken := bench.acceptedToken
+		if acceptedToken == "" {
+			acceptedToken = key.token(alice(b))
 		}
 		b.Run(bench.name, func(b *testing.B) {
 			alternate(b, "x-accepted", func() {
@@ -157,7 +159,7 @@ func BenchmarkRefuse(b *testing.B) {
 					b.Fatal(err)
 				}
 			}, func() {
-				if _, err := verifier.Verify(b.Context(), accepted); err != nil {
+				if _, err := verifier.Verify(b.Context(), acceptedToken); err != nil {
 					b.Fatal(err)
 				}
 			})
@@ -165,13 +167,14 @@ func BenchmarkRefuse(b *testing.B) {
 	}
 }
 
-// These functions return alice's claims with one claim changed, and with others added that are
-// expensive to parse, up to the limit of 16 KiB.
-
+// withLongClaim and the functions below return alice's claims with one claim changed. They add
+// claims that are expensive to parse, within the limit of 16 KiB for a token. withLongClaim adds a
+// long string.
 func withLongClaim(tb testing.TB, name string, value any) string {
 	return patch(tb, alice(tb), object{name: value, "padding": strings.Repeat("x", 10_000)})
 }
 
+// withManyClaims adds a thousand claims.
 func withManyClaims(tb testing.TB, name string, value any) string {
 	claims := object{name: value}
 	for i := range 1000 {
@@ -180,8 +183,8 @@ func withManyClaims(tb testing.TB, name string, value any) string {
 	return patch(tb, alice(tb), claims)
 }
 
-// withObjects adds objects with just enough members that the parser makes a hash table of their
-// names.
+// withObjects adds objects with just enough members to make the parser build a hash table of the
+// names in each object.
 func withObjects(tb testing.TB, name string, value any) string {
 	var objects []any
 	for range 50 {
@@ -194,12 +197,14 @@ func withObjects(tb testing.TB, name string, value any) string {
 	return patch(tb, alice(tb), object{name: value, "objects": objects})
 }
 
-// withNumbers adds numbers halfway between two float64s, which take longest to convert.
+// withNumbers adds numbers that lie halfway between two float64s, because they take longest to
+// convert.
 func withNumbers(tb testing.TB, name string, value any) string {
 	number := json.Number("1.2345678901234567890123456789012345678901234567890123571e+300")
 	return patch(tb, alice(tb), object{name: value, "x": slices.Repeat([]any{number}, 150)})
 }
 
+// withEscapes adds claims whose names are written with escapes.
 func withEscapes(tb testing.TB, name string, value any) string {
 	text := patch(tb, alice(tb), object{name: value})
 	for i := range 600 {

@@ -12,7 +12,7 @@ import (
 func verifyPayload(t *testing.T, payload string) *identity.User {
 	t.Helper()
 	key := edDSA()
-	user, err := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{}).Verify(t.Context(),
+	user, err := newVerifier(t, newKeys(t, jwksOf(key)), VerifierConfig{}).Verify(t.Context(),
 		key.token(payload))
 	if err != nil {
 		t.Fatal(err)
@@ -20,7 +20,8 @@ func verifyPayload(t *testing.T, payload string) *identity.User {
 	return user
 }
 
-// A person's token fills all fields of the User except AuthenticatedAt.
+// Verify fills all fields of the User from a person's token. AuthenticatedAt stays nil, because a
+// token from a password grant has no auth_time.
 func TestUser_person(t *testing.T) {
 	payload := alice(t)
 	want := &identity.User{
@@ -45,7 +46,7 @@ func TestUser_person(t *testing.T) {
 	}
 }
 
-// AuthenticatedAt is the token's auth_time, which only sign-ins through a browser have.
+// AuthenticatedAt is the token's auth_time. Keycloak sets it only for a sign-in in a browser.
 func TestUser_authTime(t *testing.T) {
 	session := verifyPayload(t,
 		patch(t, alice(t), object{"auth_time": noonPlus(-time.Hour)})).Token.Session
@@ -76,16 +77,17 @@ func TestUser_serviceAccount(t *testing.T) {
 func TestVerify_lightweightToken(t *testing.T) {
 	key := edDSA()
 	// Such a token has no aud. It passes the audience check by its azp, but it has no sub either.
-	verifier := newVerifier(t, newKeys(t, certsOf(key)),
+	verifier := newVerifier(t, newKeys(t, jwksOf(key)),
 		VerifierConfig{AuthorizedParty: "local-api"})
 	_, err := verifier.Verify(t.Context(), key.token(readTestdata(t, "lightweight.json")))
 	checkRefusal(t, err, identity.ErrTokenNotAccepted, "sub is missing", "client scope basic",
 		"lightweight")
 }
 
-// Mappers can write anything into a token. A claim of the wrong type counts as missing.
+// An optional claim of the wrong type counts as missing, because a mapper can write any JSON value
+// into a token.
 func TestUser_claimsOfWrongType(t *testing.T) {
-	optional := object{
+	optionalClaims := object{
 		"preferred_username": absent, "email": absent, "email_verified": absent, "name": absent,
 		"given_name": absent, "family_name": absent,
 		"realm_access": absent, "resource_access": absent, "groups": absent, "scope": absent,
@@ -95,7 +97,7 @@ func TestUser_claimsOfWrongType(t *testing.T) {
 	for _, value := range []any{absent, nil, true, 5, "", []any{}, []any{1, nil}, object{},
 		object{"roles": nil}, object{"roles": object{}}, object{"roles": []any{"a", 1}}} {
 		changes := object{}
-		for name := range optional {
+		for name := range optionalClaims {
 			changes[name] = value
 		}
 		payload := patch(t, alice(t), changes)
@@ -107,7 +109,7 @@ func TestUser_claimsOfWrongType(t *testing.T) {
 			}
 			for _, roles := range user.ClientRoles {
 				if len(roles.Roles) != 0 {
-					t.Errorf("got the roles %+v, want none", roles)
+					t.Errorf("got the client roles %+v, want none", roles)
 				}
 			}
 			if user.RealmRoles == nil || user.ClientRoles == nil || user.Groups == nil ||
@@ -117,7 +119,7 @@ func TestUser_claimsOfWrongType(t *testing.T) {
 			if _, ok := value.(string); !ok &&
 				(user.Username != nil || user.Email != nil || user.Name != nil ||
 					user.GivenName != nil || user.FamilyName != nil || user.Token.ACR != nil) {
-				t.Errorf("got %+v, want no strings", user)
+				t.Errorf("got %+v, want nil for each optional string", user)
 			}
 			if _, ok := value.(bool); !ok && user.EmailVerified != nil {
 				t.Errorf("EmailVerified = %v, want nil", *user.EmailVerified)
@@ -126,7 +128,8 @@ func TestUser_claimsOfWrongType(t *testing.T) {
 	}
 }
 
-// A string is not a list with one element: a wrong mapper must not grant a role.
+// A string in place of a list isn't read as a list of one element. Otherwise a wrong mapper could
+// grant a role.
 func TestUser_stringForList(t *testing.T) {
 	user := verifyPayload(t, patch(t, alice(t), object{
 		"realm_access":    object{"roles": "admin"},
@@ -134,7 +137,7 @@ func TestUser_stringForList(t *testing.T) {
 	}))
 	if len(user.RealmRoles) != 0 || len(user.Groups) != 0 || len(user.ClientRoles) != 1 ||
 		len(user.ClientRoles[0].Roles) != 0 {
-		t.Errorf("got the roles %q and %q, and the groups %q; want none", user.RealmRoles,
+		t.Errorf("got the realm roles %q, client roles %q and groups %q; want none", user.RealmRoles,
 			user.ClientRoles, user.Groups)
 	}
 }

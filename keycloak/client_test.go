@@ -17,36 +17,37 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// Each call sends exactly the method, path, headers and form that Keycloak expects.
+// Each call sends the method, path, headers and form that Keycloak expects, and no other form
+// fields.
 func TestClient_requests(t *testing.T) {
-	login := url.Values{
+	loginForm := url.Values{
 		"client_id": {"local-api"}, "client_secret": {canary + "-secret"},
 		"grant_type": {"password"}, "username": {"älice+1@example.com"},
 		"password": {canary + ` & + % " \ = ; ü 🔑`}, "otp": {canary + "-123456"}, "scope": {"openid profile email"},
 	}
-	refresh := url.Values{
+	refreshForm := url.Values{
 		"client_id": {"local-api"}, "client_secret": {canary + "-secret"},
 		"grant_type": {"refresh_token"}, "refresh_token": {canary + "AA.refreshA.tokenAAA"},
 	}
-	logout := url.Values{
+	logoutForm := url.Values{
 		"client_id": {"local-api"}, "client_secret": {canary + "-secret"}, "refresh_token": {canary + "AA.refreshA.tokenAAA"},
 	}
-	const oidc = "/auth/realms/My%20Shop/protocol/openid-connect"
+	const oidcPath = "/auth/realms/My%20Shop/protocol/openid-connect"
 	for _, tt := range []struct {
 		call, path string
 		form       url.Values
 	}{
-		{"login", oidc + "/token", login},
-		{"refresh", oidc + "/token", refresh}, // no scope: it would only narrow
-		{"logout", oidc + "/logout", logout},
+		{"login", oidcPath + "/token", loginForm},
+		{"refresh", oidcPath + "/token", refreshForm}, // without a scope, the granted scope stays
+		{"logout", oidcPath + "/logout", logoutForm},
 	} {
 		t.Run(tt.call, func(t *testing.T) {
-			received := make(chan *http.Request, 1)
+			requests := make(chan *http.Request, 1)
 			client := newClient(t, func(w http.ResponseWriter, r *http.Request) {
 				if err := r.ParseForm(); err != nil {
 					t.Error(err)
 				}
-				received <- r
+				requests <- r
 				succeed(w, r)
 			}, func(c *ClientConfig) {
 				serverURL := strings.TrimSuffix(c.Realm.Issuer(), "/realms/local") + "/auth/"
@@ -55,12 +56,12 @@ func TestClient_requests(t *testing.T) {
 			if err := calls[tt.call](t.Context(), client); err != nil {
 				t.Fatal(err)
 			}
-			r := <-received
+			r := <-requests
 			if r.Method != "POST" || r.RequestURI != tt.path {
 				t.Errorf("got %s %s, want POST %s", r.Method, r.RequestURI, tt.path)
 			}
 			if !reflect.DeepEqual(r.PostForm, tt.form) {
-				t.Errorf("sent  %q\nwant %q", r.PostForm, tt.form)
+				t.Errorf("sent the form\n%q, want\n%q", r.PostForm, tt.form)
 			}
 			for name, want := range map[string]string{
 				"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded",
@@ -74,7 +75,7 @@ func TestClient_requests(t *testing.T) {
 	}
 }
 
-// Login sends the configured scope, and otp only if there is one.
+// Login sends ClientConfig.LoginScope. It sends the field otp only if the credentials have an OTP.
 func TestLogin_scopeAndOTP(t *testing.T) {
 	var form url.Values
 	client := newClient(t, func(w http.ResponseWriter, r *http.Request) {
@@ -88,43 +89,43 @@ func TestLogin_scopeAndOTP(t *testing.T) {
 		t.Fatal(err)
 	}
 	if form.Has("otp") {
-		t.Error("an otp was sent without one in the credentials")
+		t.Error("sent the field otp for credentials without an OTP")
 	}
 	if got := form.Get("scope"); got != "openid offline_access" {
 		t.Errorf("sent the scope %q, want %q", got, "openid offline_access")
 	}
 }
 
-// Login reads the fields of a token response, of which most are optional.
+// Login reads the fields of a token response. Most fields are optional.
 func TestLogin_tokenResponses(t *testing.T) {
-	changed := func(changes object) string { return patch(t, tokens, changes) }
+	changedResponse := func(changes object) string { return patch(t, tokenResponse, changes) }
 	type fields struct {
-		tokenType          string
-		expires            int
-		refreshExpires     *int
-		refresh, id, scope string
+		tokenType                    string
+		expiresIn                    int
+		refreshExpiresIn             *int
+		refreshToken, idToken, scope string
 	}
-	fromKeycloak := fields{"Bearer", 300, new(1800), canary + "-r", canary + "-i",
+	usualFields := fields{"Bearer", 300, new(1800), canary + "-r", canary + "-i",
 		"openid profile email"}
 	for _, tt := range []struct {
 		name, body string
 		change     func(*fields)
 	}{
-		{"from Keycloak", tokens, func(*fields) {}},
-		{"unknown fields", changed(object{"upgraded": false, "x": []int{1}}), func(*fields) {}},
-		{"an offline token, which doesn't expire", changed(object{"refresh_expires_in": 0}), func(f *fields) { f.refreshExpires = nil }},
-		{"no refresh token", changed(object{"refresh_token": absent, "refresh_expires_in": 0}), func(f *fields) { f.refresh, f.refreshExpires = "", nil }},
-		{"no refresh_expires_in", changed(object{"refresh_expires_in": absent}), func(f *fields) { f.refreshExpires = nil }},
-		{"no id_token, without the scope openid", changed(object{"id_token": absent, "scope": "profile email"}), func(f *fields) { f.id, f.scope = "", "profile email" }},
-		{"bearer in lowercase, a client setting", changed(object{"token_type": "bearer"}), func(f *fields) { f.tokenType = "bearer" }},
-		{"no scope", changed(object{"scope": absent}), func(f *fields) { f.scope = "" }},
-		{"extra spaces in the scope", changed(object{"scope": "  openid   email "}), func(f *fields) { f.scope = "openid email" }},
-		{"lifetimes beyond 32 bits", changed(object{"expires_in": 1e300, "refresh_expires_in": 4294967296}), func(f *fields) { f.expires, f.refreshExpires = math.MaxInt32, new(math.MaxInt32) }},
-		{"negative lifetimes", changed(object{"expires_in": -5, "refresh_expires_in": -1}), func(f *fields) { f.expires, f.refreshExpires = 0, nil }},
-		{"lifetimes with fractions", changed(object{"expires_in": 299.9, "refresh_expires_in": 0.5}), func(f *fields) { f.expires, f.refreshExpires = 299, nil }},
+		{"from Keycloak", tokenResponse, func(*fields) {}},
+		{"with unknown fields", changedResponse(object{"upgraded": false, "x": []int{1}}), func(*fields) {}},
+		{"an offline token, which doesn't expire", changedResponse(object{"refresh_expires_in": 0}), func(f *fields) { f.refreshExpiresIn = nil }},
+		{"no refresh token", changedResponse(object{"refresh_token": absent, "refresh_expires_in": 0}), func(f *fields) { f.refreshToken, f.refreshExpiresIn = "", nil }},
+		{"no refresh_expires_in", changedResponse(object{"refresh_expires_in": absent}), func(f *fields) { f.refreshExpiresIn = nil }},
+		{"no id_token, because the scope lacks openid", changedResponse(object{"id_token": absent, "scope": "profile email"}), func(f *fields) { f.idToken, f.scope = "", "profile email" }},
+		{"token_type bearer in lowercase, a client setting", changedResponse(object{"token_type": "bearer"}), func(f *fields) { f.tokenType = "bearer" }},
+		{"no scope", changedResponse(object{"scope": absent}), func(f *fields) { f.scope = "" }},
+		{"extra spaces in the scope", changedResponse(object{"scope": "  openid   email "}), func(f *fields) { f.scope = "openid email" }},
+		{"lifetimes beyond 32 bits", changedResponse(object{"expires_in": 1e300, "refresh_expires_in": 4294967296}), func(f *fields) { f.expiresIn, f.refreshExpiresIn = math.MaxInt32, new(math.MaxInt32) }},
+		{"negative lifetimes", changedResponse(object{"expires_in": -5, "refresh_expires_in": -1}), func(f *fields) { f.expiresIn, f.refreshExpiresIn = 0, nil }},
+		{"lifetimes with fractions", changedResponse(object{"expires_in": 299.9, "refresh_expires_in": 0.5}), func(f *fields) { f.expiresIn, f.refreshExpiresIn = 299, nil }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			want := fromKeycloak
+			want := usualFields
 			tt.change(&want)
 			token, err := newClient(t, jsonHandler(200, tt.body)).Login(t.Context(),
 				aliceCredentials())
@@ -132,20 +133,20 @@ func TestLogin_tokenResponses(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got := token.AccessToken.Reveal(); got != canary+"-a" {
-				t.Errorf("AccessToken = %q", got)
+				t.Errorf("AccessToken = %q, want %q", got, canary+"-a")
 			}
-			if token.TokenType != want.tokenType || token.ExpiresIn != want.expires ||
-				!reflect.DeepEqual(token.RefreshExpiresIn, want.refreshExpires) {
+			if token.TokenType != want.tokenType || token.ExpiresIn != want.expiresIn ||
+				!reflect.DeepEqual(token.RefreshExpiresIn, want.refreshExpiresIn) {
 				t.Errorf("got %+v, want %+v", token, want)
 			}
 			for name, pair := range map[string]struct {
 				got  *identity.Secret
 				want string
-			}{"RefreshToken": {token.RefreshToken, want.refresh},
-				"IDToken": {token.IDToken, want.id}} {
+			}{"RefreshToken": {token.RefreshToken, want.refreshToken},
+				"IDToken": {token.IDToken, want.idToken}} {
 				if (pair.got == nil) != (pair.want == "") ||
 					pair.got != nil && pair.got.Reveal() != pair.want {
-					t.Errorf("%s is not %q", name, pair.want)
+					t.Errorf("%s is wrong, want %q (empty means nil)", name, pair.want)
 				}
 			}
 			if token.Scope == nil || strings.Join(token.Scope, " ") != want.scope {
@@ -172,7 +173,7 @@ func TestClient_printsNoSecrets(t *testing.T) {
 		aliceCredentials(), refreshToken())
 }
 
-// If the caller cancels, the error must not say that Keycloak is unavailable.
+// If the caller cancels, the error is context.Canceled, not ErrProviderUnavailable.
 func TestClient_callerCancels(t *testing.T) {
 	for _, name := range []string{"login", "refresh"} {
 		t.Run(name, func(t *testing.T) {
@@ -197,7 +198,7 @@ func TestClient_callerCancels(t *testing.T) {
 	}
 }
 
-// A logout continues if its caller cancels.
+// A logout continues if its caller cancels, so that the session ends.
 func TestLogout_callerCancels(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	client := newClient(t, func(w http.ResponseWriter, r *http.Request) {
@@ -205,12 +206,13 @@ func TestLogout_callerCancels(t *testing.T) {
 		succeed(w, r)
 	})
 	if err := client.Logout(ctx, refreshToken()); err != nil {
-		t.Errorf("Logout() = %v, want nil: the session must end", err)
+		t.Errorf("Logout() = %v, want nil", err)
 	}
 }
 
-// No call starts once its context is done. A call outlives its caller, so without this rule a
-// GraphQL request with a hundred fields would go on for minutes after its deadline.
+// A call whose context is already done sends no request. Once started, a call continues after its
+// caller's deadline, so a GraphQL request with a hundred fields could otherwise keep calling
+// Keycloak for minutes.
 func TestClient_contextAlreadyDone(t *testing.T) {
 	var requests atomic.Int32
 	client := newClient(t, func(http.ResponseWriter, *http.Request) { requests.Add(1) })
@@ -218,7 +220,7 @@ func TestClient_contextAlreadyDone(t *testing.T) {
 	cancel()
 	for name, call := range calls {
 		if err := call(ctx, client); !errors.Is(err, context.Canceled) {
-			t.Errorf("%s: %v, want %v", name, err, context.Canceled)
+			t.Errorf("%s: got %v, want %v", name, err, context.Canceled)
 		}
 	}
 	if n := requests.Load(); n != 0 {
@@ -253,12 +255,12 @@ func TestNewClient_invalid(t *testing.T) {
 		config := validConfig
 		change(&config)
 		if _, err := NewClient(config); err == nil {
-			t.Errorf("NewClient() without a %s succeeded", name)
+			t.Errorf("NewClient() without a %s succeeded, want an error", name)
 		}
 	}
 }
 
-// With DefaultMaxCalls calls in flight, one more fails at once and the others succeed.
+// With DefaultMaxCalls calls in flight, one more call fails at once. The others succeed.
 func TestClient_tooManyCalls(t *testing.T) {
 	for name := range calls {
 		t.Run(name, func(t *testing.T) {
@@ -302,7 +304,7 @@ func TestClient_tooManyCalls(t *testing.T) {
 			close(release)
 			callers.Wait()
 			if err := calls[name](t.Context(), client); err != nil {
-				t.Errorf("after the burst: %v", err)
+				t.Errorf("after the burst: got %v, want nil", err)
 			}
 		})
 	}

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// discoveryEndpoint returns a transport that sends the responses in turn, then repeats the last
-// one. It counts the requests in calls.
+// discoveryEndpoint returns a transport that returns the responses one after another, then repeats
+// the last one. It counts the requests in calls.
 func discoveryEndpoint(t *testing.T, calls *int,
 	responses ...func() (*http.Response, error)) http.RoundTripper {
 	return roundTrip(func(r *http.Request) (*http.Response, error) {
@@ -23,40 +23,40 @@ func discoveryEndpoint(t *testing.T, calls *int,
 	})
 }
 
-// reply returns a function for discoveryEndpoint that returns this response.
-func reply(status int, body string) func() (*http.Response, error) {
+// responseFunc returns a function that returns this response, for discoveryEndpoint.
+func responseFunc(status int, body string) func() (*http.Response, error) {
 	return func() (*http.Response, error) { return respond(status, body) }
 }
 
-// WarnIssuer warns if the realm's issuer isn't accepted, and is silent otherwise.
+// WarnIssuer logs a warning if the realm's issuer isn't accepted, and nothing otherwise.
 func TestWarnIssuer(t *testing.T) {
 	const document = `{"issuer":"https://sso.example.com/realms/local","jwks_uri":"https://sso.example.com/never/called"}`
 	for _, tt := range []struct {
-		name     string
-		accepted []string
-		warning  bool
+		name            string
+		acceptedIssuers []string
+		wantWarning     bool
 	}{
-		{"another issuer", []string{localIssuer}, true},
-		{"the issuer", []string{"https://sso.example.com/realms/local"}, false},
-		{"the issuer among others", []string{localIssuer, "https://sso.example.com/realms/local"}, false},
-		{"the issuer in another case", []string{"https://SSO.example.com/realms/local"}, true},
+		{"only another issuer is accepted", []string{localIssuer}, true},
+		{"the issuer is accepted", []string{"https://sso.example.com/realms/local"}, false},
+		{"the issuer and another are accepted", []string{localIssuer, "https://sso.example.com/realms/local"}, false},
+		{"the issuer is accepted only in another case", []string{"https://SSO.example.com/realms/local"}, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var calls int
 			var log logBuffer
-			WarnIssuer(t.Context(), localRealm(t), tt.accepted,
-				discoveryEndpoint(t, &calls, reply(200, document)), log.logger())
+			WarnIssuer(t.Context(), localRealm(t), tt.acceptedIssuers,
+				discoveryEndpoint(t, &calls, responseFunc(200, document)), log.logger())
 			text := log.String()
-			if !tt.warning && text != "" {
+			if !tt.wantWarning && text != "" {
 				t.Errorf("logged %q, want nothing", text)
 			}
-			if tt.warning &&
+			if tt.wantWarning &&
 				(strings.Count(text, "\n") != 1 || !strings.Contains(text, "level=WARN")) {
 				t.Errorf("logged %q, want one warning", text)
 			}
 			for _, part := range []string{"Issuer.Names",
-				"issuer=https://sso.example.com/realms/local", tt.accepted[0]} {
-				if tt.warning && !strings.Contains(text, part) {
+				"issuer=https://sso.example.com/realms/local", tt.acceptedIssuers[0]} {
+				if tt.wantWarning && !strings.Contains(text, part) {
 					t.Errorf("logged %q, want it to contain %q", text, part)
 				}
 			}
@@ -67,7 +67,7 @@ func TestWarnIssuer(t *testing.T) {
 	}
 }
 
-// WarnIssuer retries until a response names an issuer.
+// WarnIssuer retries until a response contains the issuer.
 func TestWarnIssuer_retries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls int
@@ -75,18 +75,18 @@ func TestWarnIssuer_retries(t *testing.T) {
 		start := time.Now()
 		WarnIssuer(t.Context(), localRealm(t), []string{localIssuer}, discoveryEndpoint(t, &calls,
 			func() (*http.Response, error) { return nil, errors.New("connection refused") },
-			reply(404, `{"error":"Realm does not exist"}`),
-			reply(503, ""),
-			reply(200, "<html>"),
-			reply(200, `{"issuer":""}`),
-			reply(200, `[]`),
-			reply(200, `{"issuer":"https://sso.example.com/realms/local"}`),
+			responseFunc(404, `{"error":"Realm does not exist"}`),
+			responseFunc(503, ""),
+			responseFunc(200, "<html>"),
+			responseFunc(200, `{"issuer":""}`),
+			responseFunc(200, `[]`),
+			responseFunc(200, `{"issuer":"https://sso.example.com/realms/local"}`),
 		), log.logger())
 		if calls != 7 || strings.Count(log.String(), "Issuer.Names") != 1 {
 			t.Errorf("%d requests, logged %q; want 7 requests and one warning", calls, log.String())
 		}
 		if took := time.Since(start); took != 6*maxRetry {
-			t.Errorf("took %v, want %v between tries", took, maxRetry)
+			t.Errorf("7 requests took %v, want %v: %v between requests", took, 6*maxRetry, maxRetry)
 		}
 	})
 }
@@ -99,15 +99,16 @@ func TestWarnIssuer_contextDone(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 58*time.Second)
 		defer cancel()
 		WarnIssuer(ctx, localRealm(t), []string{localIssuer},
-			discoveryEndpoint(t, &calls, reply(503, "")), log.logger())
+			discoveryEndpoint(t, &calls, responseFunc(503, "")), log.logger())
 		if ctx.Err() == nil || calls != 12 || log.String() != "" {
-			t.Errorf("%d requests, %v, logged %q; want 12 requests, the deadline and no log", calls,
-				ctx.Err(), log.String())
+			t.Errorf("%d requests, context error %v, logged %q; want 12 requests, a context error "+
+				"and no log", calls, ctx.Err(), log.String())
 		}
 	})
 }
 
-// Each try has a timeout, so a server that never responds doesn't block the next try.
+// Each request of WarnIssuer has a timeout, so a server that never responds doesn't block the next
+// request.
 func TestWarnIssuer_timeoutPerTry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tries := 0

@@ -10,8 +10,8 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// bearer returns a token only from a single Authorization header of the scheme Bearer, and the
-// token has no spaces.
+// bearer returns a token only if there is a single Authorization header, with the scheme Bearer and
+// a token without spaces.
 func FuzzBearer(f *testing.F) {
 	for _, header := range []string{"", "Bearer a.b.c", "bearer  x", "BEARER", "Basic eDp5",
 		"Bearer a b", "Bearer\ta", "Bearer a,b", "\u00a0Bearer\u2003x", "Bearer \xff"} {
@@ -23,11 +23,11 @@ func FuzzBearer(f *testing.F) {
 		token, err := bearer(headers)
 		switch {
 		case err != nil && !errors.Is(err, identity.ErrTokenMalformed):
-			t.Errorf("bearer(%q) = %v", headers, err)
+			t.Errorf("bearer(%q) = %v, want %v", headers, err, identity.ErrTokenMalformed)
 		case err != nil && token != "":
-			t.Errorf("bearer(%q) = %q and %v", headers, token, err)
+			t.Errorf("bearer(%q) = %q, %v; want no token with an error", headers, token, err)
 		case len(headers) == 2 && err == nil:
-			t.Errorf("bearer(%q) succeeded with two headers", headers)
+			t.Errorf("bearer(%q) = %q, want an error for two headers", headers, token)
 		case token == "":
 			return
 		}
@@ -35,15 +35,15 @@ func FuzzBearer(f *testing.F) {
 		if strings.ContainsAny(token, " \t") ||
 			!strings.HasSuffix(strings.TrimRight(first, " \t"), token) ||
 			!strings.EqualFold(scheme, "Bearer") {
-			t.Errorf("bearer(%q) = %q", headers, token)
+			t.Errorf("bearer(%q) = %q, want the token after the scheme Bearer", headers, token)
 		}
 	})
 }
 
-// Every response becomes either tokens or exactly one error of package identity.
+// readToken returns either tokens or an error with exactly one reason, for every response.
 func FuzzRefusal(f *testing.F) {
 	for _, status := range []int{200, 204, 302, 400, 401, 403, 404, 408, 429, 500, 0, -1} {
-		for _, body := range []string{tokens,
+		for _, body := range []string{tokenResponse,
 			`{"error":"invalid_grant","error_description":"Account disabled"}`,
 			`{"error":"invalid_client"}`, `null`, `[]`, "", "<html>"} {
 			f.Add(status, []byte(body))
@@ -57,18 +57,18 @@ func FuzzRefusal(f *testing.F) {
 			case err != nil:
 				checkOneReason(t, err)
 				if token != nil {
-					t.Errorf("got tokens with the error %v", err)
+					t.Errorf("got tokens together with the error %v, want nil", err)
 				}
 			case status != 200 || token.AccessToken.Reveal() == "" || token.Scope == nil ||
 				token.ExpiresIn < 0:
-				t.Errorf("%d %q became %+v", status, body, token)
+				t.Errorf("the response %d %q became the tokens %+v, want an error", status, body, token)
 			}
 		}
 	})
 }
 
-// checkRefreshToken accepts only the canonical encoding of a refresh token: decoding and encoding
-// its parts returns the same token.
+// checkRefreshToken accepts only the canonical encoding of a refresh token, which is the one that
+// decoding and encoding its parts returns.
 func FuzzRefreshToken(f *testing.F) {
 	for _, token := range []string{refreshTokenOf("s1", "1").Reveal(), "AA.AA.AA", "AB.AA.AA",
 		"AA.AA.",
@@ -82,15 +82,16 @@ func FuzzRefreshToken(f *testing.F) {
 			content, _ := base64.RawURLEncoding.DecodeString(part)
 			parts = append(parts, base64.RawURLEncoding.EncodeToString(content))
 		}
-		canonical := len(parts) == 3 && !slices.Contains(parts, "") &&
+		isCanonical := len(parts) == 3 && !slices.Contains(parts, "") &&
 			strings.Join(parts, ".") == token
 		switch {
-		case canonical != (err == nil):
-			t.Errorf("checkRefreshToken(%q) = %v, but canonical is %v", token, err, canonical)
+		case isCanonical != (err == nil):
+			t.Errorf("checkRefreshToken(%q) = %v; canonical: %v, want nil only if so", token, err,
+				isCanonical)
 		case err != nil && !errors.Is(err, identity.ErrRefreshInvalid):
 			t.Errorf("checkRefreshToken(%q) = %v, want %v", token, err, identity.ErrRefreshInvalid)
 		case err != nil && len(token) > 3 && strings.Contains(err.Error(), token):
-			t.Errorf("the error quotes the token %q", token)
+			t.Errorf("the error %q quotes the token", err)
 		}
 	})
 }

@@ -15,14 +15,14 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// Every token that our parser accepts is also accepted by golang-jwt, with the same content. If two
-// parsers read a token differently, an attacker can fool one of them.
+// golang-jwt accepts every token that our parser accepts, and reads the same content. If two
+// parsers read a token differently, an attacker can exploit the difference.
 func FuzzParse(f *testing.F) {
 	key := edDSA()
 	for _, payload := range []string{
 		`{"sub":"a","exp":1767269040}`, `{}`,
 		`{"a":[1,{"b":null}],"c":1.5e3,"\u0064":"\ud83d\ude00\ud800"}`, `{"a":1,"a":2}`, `[]`,
-		`null`, nested(40), ` {"n":12345678901234567890} `, "{\"a\":\"\xff\"}", `{} {}`,
+		`null`, nestedArrays(40), ` {"n":12345678901234567890} `, "{\"a\":\"\xff\"}", `{} {}`,
 		`{"exp":1e999}`,
 	} {
 		f.Add(key.header(), payload, "")
@@ -30,17 +30,17 @@ func FuzzParse(f *testing.F) {
 		f.Add(`{"alg":"RS256","kid":"x","typ":"at+jwt","x":1e999}`, payload, ".")
 	}
 	f.Fuzz(func(t *testing.T, header, payload, signature string) {
-		raw := base64url([]byte(header)) + "." + base64url([]byte(payload)) + "." + signature
-		token, err := parse(raw, Algorithms())
+		text := base64url([]byte(header)) + "." + base64url([]byte(payload)) + "." + signature
+		token, err := parse(text, Algorithms())
 		if err != nil {
-			checkIsError(t, raw, err)
+			checkIsError(t, text, err)
 			return
 		}
 		claims := jwt.MapClaims{}
 		parsed, _, err := jwt.NewParser(jwt.WithStrictDecoding(),
-			jwt.WithJSONNumber()).ParseUnverified(raw, claims)
+			jwt.WithJSONNumber()).ParseUnverified(text, claims)
 		if err != nil {
-			t.Fatalf("golang-jwt rejects %q: %v", raw, err)
+			t.Fatalf("golang-jwt rejects %q, which we accept: %v", text, err)
 		}
 		if parsed.Header["alg"] != token.Algorithm || parsed.Header["kid"] != token.KeyID ||
 			!bytes.Equal(parsed.Signature, token.Signature) || string(token.Payload) != payload {
@@ -53,7 +53,7 @@ func FuzzParse(f *testing.F) {
 		} {
 			if value == nil {
 				if _, ok := claims[name]; ok {
-					t.Errorf("only golang-jwt reads %s", name)
+					t.Errorf("golang-jwt reads %s as %v, we read no such claim", name, claims[name])
 				}
 			} else if got := decodeJSON(t, value); !reflect.DeepEqual(got, claims[name]) {
 				t.Errorf("golang-jwt reads %s as %v, we read it as %v", name, claims[name], got)
@@ -63,17 +63,17 @@ func FuzzParse(f *testing.F) {
 }
 
 // checkIsError checks that err is an identity.Error with a reason and a detail.
-func checkIsError(t *testing.T, raw string, err error) {
+func checkIsError(t *testing.T, token string, err error) {
 	t.Helper()
 	if identityErr, ok := errors.AsType[*identity.Error](err); !ok || identityErr.Reason == nil ||
 		identityErr.Detail == "" {
-		t.Errorf("%q: got %#v, want an *identity.Error with a reason and a detail", raw, err)
+		t.Errorf("%q: got %#v, want an *identity.Error with a reason and a detail", token, err)
 	}
 }
 
-// Every token that we accept is also accepted by golang-jwt with its strictest options. The fuzzer
-// changes fields of a good header and payload, or replaces both. The signature is correct, except
-// that the fuzzer may flip one bit of the token.
+// golang-jwt, with its strictest options, accepts every token that a Verifier accepts. The fuzzer
+// changes fields of a good header and payload, or replaces both. The token is then signed
+// correctly, but the fuzzer may flip a bit of it.
 func FuzzVerifyLikeGolangJWT(f *testing.F) {
 	for _, text := range []string{`{}`, `{"exp":1767269040.9}`, `{"exp":"1767269040"}`,
 		`{"nbf":1767268830,"iat":0}`, `{"nbf":1e300}`, `{"aud":["a","local-api"]}`,
@@ -88,20 +88,21 @@ func FuzzVerifyLikeGolangJWT(f *testing.F) {
 		}
 	}
 	signers := []signer{edDSA(), es256(), rs256()}
-	keys := newKeys(f, certsOf(signers...))
+	keys := newKeys(f, jwksOf(signers...))
 	verifier := newVerifier(f, keys, VerifierConfig{})
 	strictParser := jwt.NewParser(jwt.WithStrictDecoding(), jwt.WithJSONNumber(),
 		jwt.WithValidMethods(Algorithms()), jwt.WithExpirationRequired(), jwt.WithIssuedAt(),
 		jwt.WithIssuer(localIssuer), jwt.WithAudience(localAudience),
 		jwt.WithLeeway(30*time.Second), jwt.WithTimeFunc(func() time.Time { return noon }))
-	f.Fuzz(func(t *testing.T, header, payload string, signerIndex uint8, flip uint16, merge bool) {
+	f.Fuzz(func(t *testing.T, header, payload string, signerIndex uint8, flipBit uint16,
+		merge bool) {
 		s := signers[int(signerIndex)%len(signers)]
-		if merge { // the fuzzer alone rarely makes a valid token
+		if merge { // without merging, the fuzzer rarely makes a valid token
 			header, payload = mergeJSON(s.header(), header), mergeJSON(alice(t), payload)
 		}
 		token := s.sign(header, payload)
-		if i := int(flip) / 8; flip > 0 && i < len(token) {
-			token = token[:i] + string(rune(token[i]^1<<(flip%8))) + token[i+1:]
+		if i := int(flipBit) / 8; flipBit > 0 && i < len(token) {
+			token = token[:i] + string(rune(token[i]^1<<(flipBit%8))) + token[i+1:]
 		}
 		user, err := verifier.Verify(t.Context(), token)
 		if err != nil {
@@ -127,14 +128,14 @@ func FuzzVerifyLikeGolangJWT(f *testing.F) {
 	})
 }
 
-// mergeJSON returns the JSON object text with the fields of changes. If either isn't an object, it
-// returns changes.
+// mergeJSON returns the JSON object in text with the fields of the one in changes added or
+// replaced. If either isn't a JSON object, it returns changes.
 func mergeJSON(text, changes string) string {
-	var fields, changed map[string]json.RawMessage
+	var fields, changedFields map[string]json.RawMessage
 	if json.Unmarshal([]byte(text), &fields) != nil ||
-		json.Unmarshal([]byte(changes), &changed) != nil {
+		json.Unmarshal([]byte(changes), &changedFields) != nil {
 		return changes
 	}
-	maps.Copy(fields, changed)
+	maps.Copy(fields, changedFields)
 	return toJSON(fields)
 }

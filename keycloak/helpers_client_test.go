@@ -29,11 +29,11 @@ func aliceCredentials() identity.Credentials {
 	}
 }
 
-// refreshToken returns a well-formed refresh token that names no session.
+// refreshToken returns a well-formed refresh token without a session ID.
 func refreshToken() identity.Secret { return identity.NewSecret(canary + "AA.refreshA.tokenAAA") }
 
-// refreshTokenOf returns a refresh token of the session sid. Like Keycloak's own, it has a
-// signature that only Keycloak could verify.
+// refreshTokenOf returns a refresh token of the session sid. As with Keycloak's own refresh tokens,
+// a client can't verify its signature.
 func refreshTokenOf(sid, jti string) identity.Secret {
 	header, payload := `{"alg":"HS512","typ" : "JWT","kid" : "0b1d"}`,
 		toJSON(object{"sid": sid, "jti": jti, "typ": "Refresh"})
@@ -41,11 +41,11 @@ func refreshTokenOf(sid, jti string) identity.Secret {
 		base64url([]byte("signature")))
 }
 
-// tokens is a token response from Keycloak 26.7.4.
-const tokens = `{"access_token":"canary-a","expires_in":300,"refresh_expires_in":1800,"refresh_token":"canary-r","token_type":"Bearer",` +
+// tokenResponse is the body of a token response from Keycloak 26.7.4.
+const tokenResponse = `{"access_token":"canary-a","expires_in":300,"refresh_expires_in":1800,"refresh_token":"canary-r","token_type":"Bearer",` +
 	`"id_token":"canary-i","not-before-policy":0,"session_state":"q1c9HhvZ3rXxkUe7a0uWZJ2b","scope":"openid profile email"}`
 
-// newClient returns a client of a realm that handler serves.
+// newClient returns a client of a realm whose endpoints are served by handler.
 func newClient(t testing.TB, handler http.HandlerFunc, changes ...func(*ClientConfig)) *Client {
 	t.Helper()
 	server := httptest.NewServer(handler)
@@ -59,7 +59,7 @@ func newClient(t testing.TB, handler http.HandlerFunc, changes ...func(*ClientCo
 	return must(NewClient(config))
 }
 
-// withTimeout returns a change for newClient that sets Timeout.
+// withTimeout returns a change to a ClientConfig that sets Timeout.
 func withTimeout(d time.Duration) func(*ClientConfig) {
 	return func(c *ClientConfig) { c.Timeout = d }
 }
@@ -73,13 +73,13 @@ func jsonHandler(status int, body string) http.HandlerFunc {
 	}
 }
 
-// succeed responds to a logout with 204, and to other requests with tokens.
+// succeed responds to a logout with 204, and to other requests with tokenResponse.
 func succeed(w http.ResponseWriter, r *http.Request) {
 	if strings.HasSuffix(r.URL.Path, "/logout") {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	jsonHandler(200, tokens)(w, r)
+	jsonHandler(200, tokenResponse)(w, r)
 }
 
 // calls holds the three calls that a Client makes to Keycloak.
@@ -95,7 +95,7 @@ var calls = map[string]func(context.Context, *Client) error{
 	"logout": func(ctx context.Context, c *Client) error { return c.Logout(ctx, refreshToken()) },
 }
 
-// distinctCalls holds the same calls, with a different account or session for each n.
+// distinctCalls holds the same calls as calls, but with a different account or session for each n.
 var distinctCalls = map[string]func(ctx context.Context, c *Client, n int) error{
 	"login": func(ctx context.Context, c *Client, n int) error {
 		return signIn(ctx, c, fmt.Sprint("user ", n))
@@ -116,17 +116,17 @@ func signIn(ctx context.Context, c *Client, name string) error {
 	return err
 }
 
-// A slowRealm responds to every request with tokens after a delay, and counts the requests that are
-// in flight. It must run in a synctest bubble.
+// A slowRealm responds to every request with tokenResponse after a delay, and counts the requests
+// that are in flight. It must run in a synctest bubble.
 type slowRealm struct {
 	delay time.Duration
 
 	mu            sync.Mutex     // guards the fields below
-	inFlight      map[string]int // by lowercase username
-	total         int            // in flight, of all accounts
-	usernames     []string       // of all requests, in order
-	maxPerAccount int            // in flight at once, of one account
-	maxTotal      int            // in flight at once, of all accounts
+	inFlight      map[string]int // requests in flight, by lowercase username
+	total         int            // requests in flight, of all accounts
+	usernames     []string       // of all requests so far, in order
+	maxPerAccount int            // highest number in flight at once for one account
+	maxTotal      int            // highest number in flight at once for all accounts
 }
 
 func (r *slowRealm) respond(request *http.Request) (*http.Response, error) {
@@ -153,7 +153,7 @@ func (r *slowRealm) respond(request *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return respond(200, tokens)
+	return respond(200, tokenResponse)
 }
 
 // newSlowRealm returns a slowRealm and a client for it.
@@ -184,8 +184,8 @@ func isRateLimitError(err error) bool {
 	return ok && limited.RetryAfter > 0
 }
 
-// checkNoLeak checks that no secret appears when values, and the errors that they wrap, are printed
-// in any way that a log might print them.
+// checkNoLeak prints the values, and the errors that they wrap, with each verb that a log might
+// use. It checks that no secret appears.
 func checkNoLeak(t *testing.T, values ...any) {
 	t.Helper()
 	for _, value := range values {
@@ -209,7 +209,7 @@ func checkNoLeak(t *testing.T, values ...any) {
 	}
 }
 
-// refusalReasons lists the errors that a response of Keycloak can become.
+// refusalReasons lists the reasons of the errors that a Client makes of Keycloak's responses.
 var refusalReasons = []error{
 	identity.ErrBadCredentials, identity.ErrAccountDisabled, identity.ErrAccountNotReady,
 	identity.ErrLoginNotAllowed, identity.ErrRefreshExpired, identity.ErrSessionEnded,
@@ -217,8 +217,8 @@ var refusalReasons = []error{
 	identity.ErrProviderMisconfigured,
 }
 
-// checkOneReason checks that err is exactly one of refusalReasons, so that a table of errors by
-// reason is never ambiguous.
+// checkOneReason checks that err matches exactly one of refusalReasons. Code that maps errors to
+// reasons relies on that.
 func checkOneReason(t *testing.T, err error) {
 	t.Helper()
 	var found []error
@@ -228,6 +228,6 @@ func checkOneReason(t *testing.T, err error) {
 		}
 	}
 	if len(found) != 1 {
-		t.Errorf("%v matches %v, want exactly one reason", err, found)
+		t.Errorf("%v matches the reasons %v, want exactly one", err, found)
 	}
 }

@@ -32,7 +32,7 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// The issuer and audience of the tokens in testdata.
+// localIssuer and localAudience are the issuer and the audience of the tokens in testdata.
 const (
 	localIssuer   = "http://localhost:8080/realms/local"
 	localAudience = "local-api"
@@ -93,12 +93,12 @@ func must[T any](value T, err error) T {
 	return value
 }
 
-// rs256, es256 and edDSA return the local realm's signers.
+// rs256, es256 and edDSA each return a signer of the local realm.
 func rs256() signer { return signer{"rsa-1", "RS256", rsaKey()} }
 func es256() signer { return signer{"ec-1", "ES256", p256Key()} }
 func edDSA() signer { return signer{"ed-1", "EdDSA", edKey()} }
 
-// jwk returns the key's entry in a key set as Keycloak writes it, without certificates.
+// jwk returns the public key as a JWK, as Keycloak writes it but without certificates.
 func (s signer) jwk() map[string]any {
 	jwk := map[string]any{"kid": s.kid, "use": "sig", "alg": s.alg}
 	switch key := s.key.Public().(type) {
@@ -136,16 +136,16 @@ func (s signer) token(payload string) string { return s.sign(s.header(), payload
 // base64url encodes data in unpadded base64url, as JWS does.
 func base64url(data []byte) string { return base64.RawURLEncoding.EncodeToString(data) }
 
-// strictBase64 is base64url without stray bits in the last character.
+// strictBase64 is unpadded base64url. Decoding fails if unused bits of the last character are set.
 var strictBase64 = base64.RawURLEncoding.Strict()
 
 // An object is a JSON object.
 type object map[string]any
 
-// absent removes a field: it is the field's value in the changes for patch.
+// absent, as the value of a field in the changes for patch, removes that field.
 var absent = new(int)
 
-// patch returns the JSON object text with changes to its fields.
+// patch returns the JSON object in text with these changes to its fields.
 func patch(t testing.TB, text string, changes object) string {
 	t.Helper()
 	fields := object{}
@@ -172,22 +172,22 @@ func readTestdata(t testing.TB, name string) string {
 	return string(text)
 }
 
-// alice returns the claims of a user's access token from a password grant.
+// alice returns the payload of an access token that the user alice got by a password grant.
 func alice(t testing.TB) string { return readTestdata(t, "alice.json") }
 
-// certs returns the JSON of a key set, as the realm's certs endpoint sends it.
-func certs(keys ...any) string { return toJSON(map[string]any{"keys": append([]any{}, keys...)}) }
+// jwks returns the JSON of a key set, as the realm's certs endpoint sends it.
+func jwks(keys ...any) string { return toJSON(map[string]any{"keys": append([]any{}, keys...)}) }
 
-// certsOf returns the JSON of a key set with the signers' public keys.
-func certsOf(signers ...signer) string {
+// jwksOf returns the JSON of a key set with the signers' public keys.
+func jwksOf(signers ...signer) string {
 	var keys []any
 	for _, s := range signers {
 		keys = append(keys, s.jwk())
 	}
-	return certs(keys...)
+	return jwks(keys...)
 }
 
-// A roundTrip is an http.RoundTripper made of a function.
+// A roundTrip is a function that implements http.RoundTripper.
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
@@ -247,7 +247,7 @@ func (b *logBuffer) String() string {
 	return b.text.String()
 }
 
-// logger returns a logger that writes to b, at all levels.
+// logger returns a logger that writes records of all levels to b.
 func (b *logBuffer) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
@@ -303,12 +303,12 @@ func decodeJSON(t *testing.T, text []byte) (value any) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
 	if err := decoder.Decode(&value); err != nil {
-		t.Errorf("%q: %v", text, err)
+		t.Errorf("decoding %q: %v", text, err)
 	}
 	return value
 }
 
-// unknownSigner returns a signer whose key is in no key set. Its kid contains n.
+// unknownSigner returns a signer whose kid, which contains n, is in no key set.
 func unknownSigner(n int) signer { return signer{fmt.Sprint("unknown-", n), "EdDSA", otherEdKey()} }
 
 // splitToken splits a token into its three parts.
@@ -319,8 +319,8 @@ func splitToken(token string) (header, payload, signature string) {
 
 const base64Alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
-// withStrayBits sets unused bits in the last character of a base64url text. A lax decoder still
-// reads the same bytes.
+// withStrayBits sets unused bits in the last character of a base64url text. A lenient decoder
+// returns the same bytes as before.
 func withStrayBits(text string) string {
 	last := strings.IndexByte(base64Alphabet, text[len(text)-1])
 	out := text[:len(text)-1] + base64Alphabet[last+1:last+2]
@@ -330,7 +330,8 @@ func withStrayBits(text string) string {
 	return out
 }
 
-// standardBase64Signature returns a signature by key in standard base64, with a + or a /.
+// standardBase64Signature returns a signature by key in standard base64 that contains + or /, which
+// base64url doesn't use.
 func standardBase64Signature(key signer) string {
 	for i := range 1000 {
 		_, _, signature := splitToken(key.token(fmt.Sprintf(`{"n":%d}`, i)))
@@ -341,13 +342,15 @@ func standardBase64Signature(key signer) string {
 	panic("no signature contains - or _")
 }
 
-// nested returns JSON arrays nested to this depth.
-func nested(depth int) string { return strings.Repeat("[", depth) + strings.Repeat("]", depth) }
+// nestedArrays returns a JSON array that nests to this depth.
+func nestedArrays(depth int) string {
+	return strings.Repeat("[", depth) + strings.Repeat("]", depth)
+}
 
 // keyOf returns the signer's public key as a Key.
 func keyOf(s signer) Key { return Key{ID: s.kid, Algorithm: s.alg, Public: s.key.Public()} }
 
-// A certsEndpoint is a fake of a realm's certs endpoint. A test can change its response.
+// A certsEndpoint is a fake certs endpoint of a realm. A test can change its response.
 type certsEndpoint struct {
 	mu       sync.Mutex // guards the fields below
 	requests []time.Time
@@ -362,6 +365,7 @@ func (e *certsEndpoint) RoundTrip(r *http.Request) (*http.Response, error) {
 	return respond(r)
 }
 
+// set changes the response.
 func (e *certsEndpoint) set(respond roundTrip) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -377,11 +381,11 @@ func (e *certsEndpoint) times() []time.Time {
 
 // serveKeys responds with the signers' key set.
 func serveKeys(signers ...signer) roundTrip {
-	body := certsOf(signers...)
+	body := jwksOf(signers...)
 	return func(*http.Request) (*http.Response, error) { return respond(200, body) }
 }
 
-// refuseConnection fails as if nothing listened at the address.
+// refuseConnection returns the error of a connection to an address where nothing listens.
 func refuseConnection(*http.Request) (*http.Response, error) {
 	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 }
@@ -427,22 +431,22 @@ func (t *keyTest) verify(s signer, want error) {
 func (t *keyTest) wantFetches(want int) {
 	t.Helper()
 	if got := len(t.endpoint.times()); got != want {
-		t.Errorf("%d fetches of keys, want %d", got, want)
+		t.Errorf("keys were fetched %d times, want %d", got, want)
 	}
 }
 
-// wantStatus checks the result of Status.
+// wantStatus checks whether Status reports usable keys and whether it reports a failure.
 func (t *keyTest) wantStatus(usable, failing bool) {
 	t.Helper()
 	if gotUsable, failure := t.keys.Status(); gotUsable != usable || (failure != nil) != failing {
-		t.Errorf("Status() = %v, %v; want usable %v and failing %v", gotUsable, failure, usable,
-			failing)
+		t.Errorf("Status() = %v, %v; want usable keys: %v, a failure: %v", gotUsable, failure,
+			usable, failing)
 	}
 }
 
-// callerOf sends a request through Middleware to a handler, and returns the results of its
-// identity.Require.
-func callerOf(t *testing.T, log *logBuffer, verifier *Verifier,
+// callMiddleware sends a request with these Authorization headers through Middleware, and returns
+// what identity.Require returns in the handler.
+func callMiddleware(t *testing.T, log *logBuffer, verifier *Verifier,
 	authorization ...string) (user *identity.User, err error) {
 	t.Helper()
 	handlerRan := false
@@ -467,8 +471,8 @@ func callerOf(t *testing.T, log *logBuffer, verifier *Verifier,
 	server.Close() // the handler has returned
 	if !handlerRan || response.StatusCode != http.StatusTeapot ||
 		response.Header.Get("WWW-Authenticate") != "" {
-		t.Errorf("handler ran: %v, got %d %v; want only the handler's response", handlerRan,
-			response.StatusCode, response.Header)
+		t.Errorf("handler ran: %v, got %d %v; want the handler's unchanged 418 response",
+			handlerRan, response.StatusCode, response.Header)
 	}
 	return user, err
 }

@@ -23,8 +23,8 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// hijack returns a handler that writes raw bytes to the connection and closes it.
-func hijack(raw string) http.HandlerFunc {
+// rawHandler returns a handler that writes raw bytes to the connection and closes it.
+func rawHandler(raw string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
 		conn, _, err := http.NewResponseController(w).Hijack()
@@ -36,8 +36,8 @@ func hijack(raw string) http.HandlerFunc {
 	}
 }
 
-// html returns a handler that sends an HTML page with the request's form values.
-func html(status int) http.HandlerFunc {
+// htmlHandler returns a handler that sends an HTML page with the request's form values.
+func htmlHandler(status int) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		r.ParseForm()
 		w.Header().Set("Content-Type", "text/html")
@@ -46,23 +46,23 @@ func html(status int) http.HandlerFunc {
 	}
 }
 
-// bomb returns two megabytes compressed with gzip to a few kilobytes.
-var bomb = sync.OnceValue(func() string {
-	var packed strings.Builder
-	writer := gzip.NewWriter(&packed)
+// gzipBomb returns two megabytes of zeros, compressed with gzip to a few kilobytes.
+var gzipBomb = sync.OnceValue(func() string {
+	var compressed strings.Builder
+	writer := gzip.NewWriter(&compressed)
 	writer.Write(make([]byte, 2<<20))
 	writer.Close()
-	return packed.String()
+	return compressed.String()
 })
 
-// sendBomb sends bomb.
-func sendBomb(w http.ResponseWriter, _ *http.Request) {
+// sendGzipBomb responds with gzipBomb.
+func sendGzipBomb(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Encoding", "gzip")
-	io.WriteString(w, bomb())
+	io.WriteString(w, gzipBomb())
 }
 
-// A response that isn't one of Keycloak's becomes ErrProviderUnavailable, which doesn't blame the
-// caller. The error contains nothing from the request or the response.
+// A response that Keycloak wouldn't send becomes ErrProviderUnavailable, which doesn't blame the
+// caller. The error quotes neither the request nor the response.
 func TestClient_badResponses(t *testing.T) {
 	const anyCall = ""
 	for _, tt := range []struct {
@@ -70,54 +70,54 @@ func TestClient_badResponses(t *testing.T) {
 		handler    http.HandlerFunc
 		detail     string
 	}{
-		{"HTML with 200", anyCall, html(200), "response 200"},
-		{"HTML with 400", anyCall, html(400), "response 400 is not one of Keycloak's"},
-		{"HTML with 401", anyCall, html(401), "response 401"},
-		{"HTML with 404", anyCall, html(404), "response 404"},
-		{"502 from a proxy", anyCall, html(502), "response 502"},
+		{"HTML with 200", anyCall, htmlHandler(200), "response 200"},
+		{"HTML with 400", anyCall, htmlHandler(400), "response 400 is not one of Keycloak's"},
+		{"HTML with 401", anyCall, htmlHandler(401), "response 401"},
+		{"HTML with 404", anyCall, htmlHandler(404), "response 404"},
+		{"502 from a proxy", anyCall, htmlHandler(502), "response 502"},
 		{"503 without a body", anyCall, jsonHandler(503, ""), "response 503"},
 		{"500 from Keycloak", anyCall, jsonHandler(500, `{"error":"unknown_error","error_description":"For more on this error consult the server log."}`), "response 500"},
 		{"500 with invalid_grant", anyCall, jsonHandler(500, `{"error":"invalid_grant","error_description":"Account disabled"}`), "response 500"},
-		{"429", anyCall, jsonHandler(429, `{"error":"invalid_grant"}`), "response 429"},
-		{"408", anyCall, jsonHandler(408, `{"error":"invalid_grant"}`), "response 408"},
-		{"201", anyCall, jsonHandler(201, tokens), "response 201"},
+		{"429 with invalid_grant", anyCall, jsonHandler(429, `{"error":"invalid_grant"}`), "response 429"},
+		{"408 with invalid_grant", anyCall, jsonHandler(408, `{"error":"invalid_grant"}`), "response 408"},
+		{"201 with a token response", anyCall, jsonHandler(201, tokenResponse), "response 201"},
 		{"201 with invalid_grant", anyCall, jsonHandler(201, `{"error":"invalid_grant","error_description":"Account disabled"}`), "response 201"},
 		{"200 without a body", anyCall, jsonHandler(200, ""), "response 200"},
 		{"400 without a body", anyCall, jsonHandler(400, ""), "response 400"},
-		{"400 with null", anyCall, jsonHandler(400, "null"), "response 400"},
+		{"400 with null for the body", anyCall, jsonHandler(400, "null"), "response 400"},
 		{"400 with a list", anyCall, jsonHandler(400, `[{"error":"invalid_grant"}]`), "response 400"},
 		{"400 with an empty error", anyCall, jsonHandler(400, `{"error":""}`), "response 400"},
 		{"400 with a number for error", anyCall, jsonHandler(400, `{"error":5}`), "response 400"},
 		{"400 from another server", anyCall, jsonHandler(400, `{"message":"canary","code":17}`), "response 400"},
 		{"400 with truncated JSON", anyCall, jsonHandler(400, `{"error":"invalid_grant","error_desc`), "response 400"},
 
-		{"204 for a login", "login", jsonHandler(204, ""), "response 204"},
-		{"204 for a refresh", "refresh", jsonHandler(204, ""), "response 204"},
-		{"200 with null", "login", jsonHandler(200, "null"), "no bearer token"},
-		{"200 with a list", "login", jsonHandler(200, "["+tokens+"]"), "not a JSON object"},
+		{"204 instead of tokens", "login", jsonHandler(204, ""), "response 204"},
+		{"204 instead of tokens", "refresh", jsonHandler(204, ""), "response 204"},
+		{"200 with null for the body", "login", jsonHandler(200, "null"), "no bearer token"},
+		{"200 with a list", "login", jsonHandler(200, "["+tokenResponse+"]"), "not a JSON object"},
 		{"200 with a string", "login", jsonHandler(200, `"`+canary+`"`), "not a JSON object"},
 		{"200 with other fields", "login", jsonHandler(200, `{"token":"canary"}`), "no bearer token"},
 		{"200 with an error", "login", jsonHandler(200, `{"error":"invalid_grant"}`), "no bearer token"},
-		{"200 with an empty token", "login", jsonHandler(200, patch(t, tokens, object{"access_token": ""})), "no bearer token"},
-		{"200 with a token bound to a key", "login", jsonHandler(200, patch(t, tokens, object{"token_type": "DPoP"})), "no bearer token"},
-		{"200 without token_type", "refresh", jsonHandler(200, patch(t, tokens, object{"token_type": absent})), "no bearer token"},
-		{"200 with a number for the token", "refresh", jsonHandler(200, patch(t, tokens, object{"access_token": 5})), "not a JSON object"},
-		{"200 with a string for a number", "login", jsonHandler(200, patch(t, tokens, object{"expires_in": "canary"})), "not a JSON object"},
-		{"200 with a number that is too large", "login", jsonHandler(200, strings.Replace(tokens, ":300,", ":1e999,", 1)), "not a JSON object"},
-		{"200 with truncated JSON", "login", jsonHandler(200, tokens[:60]), "not a JSON object"},
-		// Keycloak shows a confirmation page if the form has no refresh_token.
-		{"200 for a logout", "logout", html(200), "response 200"},
+		{"200 with an empty token", "login", jsonHandler(200, patch(t, tokenResponse, object{"access_token": ""})), "no bearer token"},
+		{"200 with a token bound to a key", "login", jsonHandler(200, patch(t, tokenResponse, object{"token_type": "DPoP"})), "no bearer token"},
+		{"200 without token_type", "refresh", jsonHandler(200, patch(t, tokenResponse, object{"token_type": absent})), "no bearer token"},
+		{"200 with a number for the token", "refresh", jsonHandler(200, patch(t, tokenResponse, object{"access_token": 5})), "not a JSON object"},
+		{"200 with a string for expires_in", "login", jsonHandler(200, patch(t, tokenResponse, object{"expires_in": "canary"})), "not a JSON object"},
+		{"200 with a number too large for expires_in", "login", jsonHandler(200, strings.Replace(tokenResponse, ":300,", ":1e999,", 1)), "not a JSON object"},
+		{"200 with truncated JSON", "login", jsonHandler(200, tokenResponse[:60]), "not a JSON object"},
+		// If a logout form has no refresh_token, Keycloak responds with a confirmation page.
+		{"200 instead of 204", "logout", htmlHandler(200), "response 200"},
 
-		{"a body shorter than Content-Length", anyCall, hijack("HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n" + tokens), "cut short"},
-		{"chunks that end early", anyCall, hijack("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n" + tokens[:60]), "cut short"},
-		{"a truncated header", anyCall, hijack("HTTP/1.1 200 OK\r\nContent-Le"), ""},
-		{"a closed connection", anyCall, hijack(""), ""},
-		{"another protocol", anyCall, hijack("SSH-2.0-OpenSSH_9.9\r\n"), ""},
-		{"an invalid status", anyCall, hijack("HTTP/1.1 9999 " + canary + "\r\n\r\n"), ""},
-		{"larger than a megabyte", anyCall, jsonHandler(200, patch(t, tokens, object{"x": strings.Repeat("x", maxResponseBytes)})), "larger than 1048576 bytes"},
-		{"larger than a megabyte once decompressed", anyCall, sendBomb, "larger than 1048576 bytes"},
-		{"invalid gzip", anyCall, hijack("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello"), ""},
-		{"an endless header", anyCall, hijack("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20)), ""},
+		{"a body shorter than Content-Length", anyCall, rawHandler("HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n" + tokenResponse), "cut short"},
+		{"chunks that end early", anyCall, rawHandler("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n" + tokenResponse[:60]), "cut short"},
+		{"a truncated response header", anyCall, rawHandler("HTTP/1.1 200 OK\r\nContent-Le"), ""},
+		{"a closed connection", anyCall, rawHandler(""), ""},
+		{"an SSH server", anyCall, rawHandler("SSH-2.0-OpenSSH_9.9\r\n"), ""},
+		{"an invalid status", anyCall, rawHandler("HTTP/1.1 9999 " + canary + "\r\n\r\n"), ""},
+		{"a body larger than a megabyte", anyCall, jsonHandler(200, patch(t, tokenResponse, object{"x": strings.Repeat("x", maxResponseBytes)})), "larger than 1048576 bytes"},
+		{"a body larger than a megabyte once decompressed", anyCall, sendGzipBomb, "larger than 1048576 bytes"},
+		{"invalid gzip", anyCall, rawHandler("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello"), ""},
+		{"a header of a megabyte", anyCall, rawHandler("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20)), ""},
 	} {
 		for name, call := range calls {
 			if tt.call != anyCall && tt.call != name {
@@ -146,28 +146,28 @@ func checkUnavailable(t *testing.T, err error, detail string) {
 	checkNoLeak(t, err)
 }
 
-// A proxy in front of Keycloak may quote a request that it rejects. Errors must not contain such
-// quotes.
+// A proxy in front of Keycloak may quote the request in its response. The error doesn't repeat such
+// a quote.
 func TestClient_echoesWithheld(t *testing.T) {
-	for name, echo := range map[string]http.HandlerFunc{
-		"description": func(w http.ResponseWriter, r *http.Request) {
+	for name, echoHandler := range map[string]http.HandlerFunc{
+		"in error_description": func(w http.ResponseWriter, r *http.Request) {
 			r.ParseForm()
 			w.WriteHeader(http.StatusBadRequest)
 			json.NewEncoder(w).Encode(map[string]string{"error": "invalid_request",
 				"error_description": fmt.Sprint("what is this: ", r.PostForm)})
 		},
-		"description, encoded and near the length limit": func(w http.ResponseWriter,
+		"in error_description, encoded and near the length limit": func(w http.ResponseWriter,
 			r *http.Request) {
 			body, _ := io.ReadAll(r.Body)
 			w.WriteHeader(http.StatusForbidden)
 			json.NewEncoder(w).Encode(map[string]string{"error": "denied",
 				"error_description": strings.Repeat("x", 190) + string(body)})
 		},
-		"error": func(w http.ResponseWriter, r *http.Request) {
+		"in error": func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(http.StatusUnauthorized)
 			json.NewEncoder(w).Encode(map[string]string{"error": r.PostFormValue("client_secret")})
 		},
-		"redirect": func(w http.ResponseWriter, r *http.Request) {
+		"in the URL of a redirect": func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Location",
 				"http://%zz/"+"?p="+r.PostFormValue("password")+r.PostFormValue("refresh_token"))
 			w.WriteHeader(http.StatusFound)
@@ -175,10 +175,11 @@ func TestClient_echoesWithheld(t *testing.T) {
 	} {
 		for callName, call := range calls {
 			t.Run(callName+": "+name, func(t *testing.T) {
-				err := call(t.Context(), newClient(t, echo))
+				err := call(t.Context(), newClient(t, echoHandler))
 				if detail := identity.Detail(err); !strings.Contains(detail, "[an unknown ") &&
 					!strings.Contains(detail, "an invalid URL") {
-					t.Errorf("got %v, %q; want only the length of the text", err, detail)
+					t.Errorf("got %v with the detail %q, want only the length of the text in it", err,
+						detail)
 				}
 				checkClientSafe(t, err)
 				checkNoLeak(t, err)
@@ -189,19 +190,19 @@ func TestClient_echoesWithheld(t *testing.T) {
 
 // A response of exactly the maximum size is accepted.
 func TestClient_largestResponse(t *testing.T) {
-	padding := maxResponseBytes - len(patch(t, tokens, object{"x": ""}))
-	client := newClient(t, jsonHandler(200, patch(t, tokens,
+	padding := maxResponseBytes - len(patch(t, tokenResponse, object{"x": ""}))
+	client := newClient(t, jsonHandler(200, patch(t, tokenResponse,
 		object{"x": strings.Repeat("x", padding)})))
 	if _, err := client.Login(t.Context(), aliceCredentials()); err != nil {
 		t.Error(err)
 	}
 }
 
-// Redirects aren't followed: they would send a password to a host that isn't configured.
+// A Client doesn't follow redirects, which could send a password to a host that isn't configured.
 func TestClient_redirects(t *testing.T) {
-	var reached atomic.Int32
+	var otherRequests atomic.Int32
 	otherServer := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-		reached.Add(1)
+		otherRequests.Add(1)
 	}))
 	defer otherServer.Close()
 	for _, status := range []int{301, 302, 303, 307, 308} {
@@ -226,7 +227,7 @@ func TestClient_redirects(t *testing.T) {
 			}
 		}
 	}
-	if n := reached.Load(); n != 0 {
+	if n := otherRequests.Load(); n != 0 {
 		t.Errorf("the other server got %d requests, want none", n)
 	}
 }
@@ -250,12 +251,12 @@ func TestClient_connectionRefused(t *testing.T) {
 	}
 }
 
-// A slow response becomes a timeout, before its header and in the middle of its body.
+// A call times out if Keycloak is slow to send the header or the rest of the body.
 func TestClient_timeout(t *testing.T) {
-	for name, sendStart := range map[string]func(http.ResponseWriter){
-		"before the response": func(http.ResponseWriter) {},
+	for name, sendFirstPart := range map[string]func(http.ResponseWriter){
+		"before the response header": func(http.ResponseWriter) {},
 		"in the middle of the body": func(w http.ResponseWriter) {
-			io.WriteString(w, tokens[:60])
+			io.WriteString(w, tokenResponse[:60])
 			http.NewResponseController(w).Flush()
 		},
 	} {
@@ -263,7 +264,7 @@ func TestClient_timeout(t *testing.T) {
 			t.Run(callName+" "+name, func(t *testing.T) {
 				done := make(chan bool)
 				client := newClient(t, func(w http.ResponseWriter, _ *http.Request) {
-					sendStart(w)
+					sendFirstPart(w)
 					<-done
 				}, withTimeout(20*time.Millisecond))
 				defer close(done)
@@ -273,11 +274,11 @@ func TestClient_timeout(t *testing.T) {
 	}
 }
 
-// An error about a malformed response doesn't quote it: it may contain a token.
+// An error about a malformed response doesn't quote the response, which may contain a token.
 func TestSend_malformedResponse(t *testing.T) {
 	const canary = "canary-77aa"
 	for name, response := range map[string]string{
-		"no HTTP":                  canary + "\r\n\r\n",
+		"not HTTP":                 canary + "\r\n\r\n",
 		"no status":                "HTTP/1.1 " + canary + "\r\n\r\n",
 		"no version":               "HTTP/" + canary + " 200 OK\r\n\r\n",
 		"a header without a colon": "HTTP/1.1 200 OK\r\n" + canary + "\r\n\r\n",
@@ -294,11 +295,11 @@ func TestSend_malformedResponse(t *testing.T) {
 			"\r\nContent-Length: 0\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			server := httptest.NewServer(hijack(response))
+			server := httptest.NewServer(rawHandler(response))
 			defer server.Close()
 			_, err := get(t.Context(), newHTTPClient(nil), server.URL+"/certs")
 			if err == nil {
-				t.Fatal("get() succeeded")
+				t.Fatal("get() succeeded, want an error")
 			}
 			if strings.Contains(fmt.Sprintf("%v %+v %q", err, err, err), canary) {
 				t.Errorf("the error quotes the response: %v", err)
@@ -307,8 +308,8 @@ func TestSend_malformedResponse(t *testing.T) {
 	}
 }
 
-// The text of an error is shown only if none of it can come from the server. Of other errors, only
-// a known prefix is shown.
+// redact keeps the text of an error only if no part of it can come from the server. Of any other
+// error it keeps a known prefix at most.
 func TestRedact(t *testing.T) {
 	const canary = "canary-77aa"
 	dialErr := &net.OpError{Op: "dial", Net: "tcp",
@@ -341,8 +342,8 @@ func TestRedact(t *testing.T) {
 	}
 }
 
-// If a proxy from the environment responds instead of Keycloak, the error says so. People often
-// forget that HTTP_PROXY is set.
+// If a proxy from the environment responds instead of Keycloak, the error says so, because people
+// often forget that HTTP_PROXY is set.
 func TestSend_proxyResponds(t *testing.T) {
 	const canary = "canary-77aa"
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -371,11 +372,12 @@ func TestSend_proxyResponds(t *testing.T) {
 		}
 		text := err.Error() + ": " + identity.Detail(err)
 		if !strings.Contains(text, want) || strings.Contains(text, canary) {
-			t.Errorf("%s: got %s, want %q and nothing of the proxy's response", server, text, want)
+			t.Errorf("%s: got %s; want it to contain %q but nothing from the proxy's response",
+				server, text, want)
 		}
 	}
 	if got := statusDetail(response{status: 403, note: " (note)"}); got !=
 		"response 403; expected 200 (note)" {
-		t.Errorf("statusDetail() = %q", got)
+		t.Errorf("statusDetail() = %q, want %q", got, "response 403; expected 200 (note)")
 	}
 }

@@ -30,17 +30,17 @@ func x25519JWK() map[string]any {
 		"x": base64url([]byte(strings.Repeat("x", 32)))}
 }
 
-// An endlessBody is a response body that never ends. It counts the bytes that are read.
-type endlessBody struct{ read int }
+// An endlessBody is a response body that never ends. It counts the bytes that are read from it.
+type endlessBody struct{ bytesRead int }
 
 func (b *endlessBody) Read(p []byte) (int, error) {
-	b.read += len(p)
+	b.bytesRead += len(p)
 	return len(p), nil
 }
 
 func (*endlessBody) Close() error { return nil }
 
-// A bad response doesn't replace the last good key set.
+// A bad response doesn't replace the cached key set. Status reports the failure.
 func TestKeySet_badResponses(t *testing.T) {
 	body := &endlessBody{}
 	respondWith := func(status int, text string) roundTrip {
@@ -52,30 +52,30 @@ func TestKeySet_badResponses(t *testing.T) {
 		detail  string
 	}{
 		{"no keys", respondWith(200, `{"keys":[]}`), "no key"},
-		{"keys null", respondWith(200, `{"keys":null}`), "no list of keys"},
-		{"keys twice", respondWith(200, `{"keys":[],`+certsOf(unknownSigner(0))[1:]), "no list of keys"},
-		{"keys in another case", respondWith(200, strings.Replace(certsOf(unknownSigner(0)), "keys", "Keys", 1)), "no list of keys"},
-		{"too many keys", respondWith(200, certs(slices.Repeat([]any{unknownSigner(0).jwk()}, 101)...)), "holds 101 keys; accepted: 100"},
-		{"two keys with the same kid", respondWith(200, certsOf(unknownSigner(0), signer{"unknown-0", "ES256", p256Key()})), "more than one key for signatures of this kid"},
+		{"a null list of keys", respondWith(200, `{"keys":null}`), "no list of keys"},
+		{"two members named keys", respondWith(200, `{"keys":[],`+jwksOf(unknownSigner(0))[1:]), "no list of keys"},
+		{"Keys instead of keys", respondWith(200, strings.Replace(jwksOf(unknownSigner(0)), "keys", "Keys", 1)), "no list of keys"},
+		{"too many keys", respondWith(200, jwks(slices.Repeat([]any{unknownSigner(0).jwk()}, 101)...)), "holds 101 keys; accepted: 100"},
+		{"two keys with the same kid", respondWith(200, jwksOf(unknownSigner(0), signer{"unknown-0", "ES256", p256Key()})), "more than one key for signatures of this kid"},
 		{"an object without keys", respondWith(200, `{"realm":"local"}`), "no list of keys"},
-		{"keys not a list", respondWith(200, `{"keys":{}}`), "not a JSON Web Key Set"},
-		{"only an encryption key", respondWith(200, certs(map[string]any{"kid": "e", "kty": "RSA", "use": "enc", "n": "AQAB", "e": "AQAB"})), "no key"},
-		{"only a key that can't sign", respondWith(200, certs(x25519JWK())), "no key"},
-		{"only a weak key", respondWith(200, certsOf(signer{"weak", "RS256", weakRSAKey()})), "no key"},
-		{"only a secret key", respondWith(200, certs(map[string]any{"kid": "o", "kty": "oct", "use": "sig", "alg": "HS256", "k": "c2VjcmV0"})), "no key"},
+		{"keys that is an object", respondWith(200, `{"keys":{}}`), "not a JSON Web Key Set"},
+		{"only an encryption key", respondWith(200, jwks(map[string]any{"kid": "e", "kty": "RSA", "use": "enc", "n": "AQAB", "e": "AQAB"})), "no key"},
+		{"only a key that can't sign", respondWith(200, jwks(x25519JWK())), "no key"},
+		{"only a weak key", respondWith(200, jwksOf(signer{"weak", "RS256", weakRSAKey()})), "no key"},
+		{"only a secret key", respondWith(200, jwks(map[string]any{"kid": "o", "kty": "oct", "use": "sig", "alg": "HS256", "k": "c2VjcmV0"})), "no key"},
 		{"HTML", respondWith(200, "<html>"), "not a JSON Web Key Set"},
 		{"an empty body", respondWith(200, ""), "not a JSON Web Key Set"},
 		{"null", respondWith(200, "null"), "not a JSON Web Key Set"},
-		{"truncated JSON", respondWith(200, certsOf(edDSA())[:40]), "not a JSON Web Key Set"},
-		{"another status", respondWith(404, `{"error":"Realm does not exist"}`), "response 404"},
-		{"good keys with another status", respondWith(203, certsOf(unknownSigner(0))), "response 203"},
+		{"truncated JSON", respondWith(200, jwksOf(edDSA())[:40]), "not a JSON Web Key Set"},
+		{"status 404", respondWith(404, `{"error":"Realm does not exist"}`), "response 404"},
+		{"good keys with status 203", respondWith(203, jwksOf(unknownSigner(0))), "response 203"},
 		{"a redirect", func(*http.Request) (*http.Response, error) {
 			response, err := respond(302, "")
 			response.Header.Set("Location", "/elsewhere")
 			return response, err
 		}, "redirect"},
 		{"an error while reading the body", func(*http.Request) (*http.Response, error) {
-			broken := io.MultiReader(strings.NewReader(certsOf(unknownSigner(0))), errorReader{})
+			broken := io.MultiReader(strings.NewReader(jwksOf(unknownSigner(0))), errorReader{})
 			return &http.Response{StatusCode: 200, Header: http.Header{},
 				Body: io.NopCloser(broken)}, nil
 		}, "cut short"},
@@ -86,7 +86,7 @@ func TestKeySet_badResponses(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				body.read = 0
+				body.bytesRead = 0
 				k := newKeyTest(t, serveKeys(edDSA()))
 				ctx, stop := context.WithCancel(t.Context())
 				defer stop()
@@ -107,13 +107,14 @@ func TestKeySet_badResponses(t *testing.T) {
 						usable, failure, tt.detail)
 				}
 				checkClientSafe(t, failure)
-				// A token with an unknown key may be good, so the error must blame the outage.
+				// A token with an unknown key may be valid, so the error blames the failed fetch.
 				k.verify(unknownSigner(0), identity.ErrKeysUnavailable)
 				stop()
 				time.Sleep(fetchTimeout) // let the last fetch end
 				synctest.Wait()
-				if tries := len(k.endpoint.times()); body.read > tries*(maxResponseBytes+1) {
-					t.Errorf("read %d bytes of an endless body in %d tries", body.read, tries)
+				if tries := len(k.endpoint.times()); body.bytesRead > tries*(maxResponseBytes+1) {
+					t.Errorf("read %d bytes of an endless body in %d fetches, want at most %d",
+						body.bytesRead, tries, tries*(maxResponseBytes+1))
 				}
 			})
 		})
@@ -125,7 +126,8 @@ type errorReader struct{}
 
 func (errorReader) Read([]byte) (int, error) { return 0, errors.New("connection reset by peer") }
 
-// A key that can't be used doesn't affect the others: a realm may have keys of every kind.
+// A JWK that can't be used doesn't affect the other keys of the set: a realm may have keys of every
+// kind.
 func TestKeySet_unusableKey(t *testing.T) {
 	goodSigner := rs256()
 	changedJWK := func(s signer, changes object) any {
@@ -142,16 +144,16 @@ func TestKeySet_unusableKey(t *testing.T) {
 		return jwk
 	}
 	for _, tt := range []struct {
-		name string
-		bad  any
-		want error // for a token signed with the key; ErrKeyUnknown if it is skipped
+		name   string
+		badJWK any
+		want   error // for a token signed with badJWK; ErrKeyUnknown if badJWK is skipped
 	}{
 		{"null", nil, identity.ErrKeyUnknown},
 		{"a number", 5, identity.ErrKeyUnknown},
 		{"a list", []any{}, identity.ErrKeyUnknown},
 		{"no fields", object{}, identity.ErrKeyUnknown},
 		{"no kid", changedJWK(edDSA(), object{"kid": absent}), identity.ErrKeyUnknown},
-		{"kid a number", changedJWK(edDSA(), object{"kid": 5}), identity.ErrKeyUnknown},
+		{"kid is a number", changedJWK(edDSA(), object{"kid": 5}), identity.ErrKeyUnknown},
 		{"no use", changedJWK(edDSA(), object{"use": absent}), identity.ErrKeyUnknown},
 		{"use enc", changedJWK(edDSA(), object{"use": "enc"}), identity.ErrKeyUnknown},
 		{"use SIG", changedJWK(edDSA(), object{"use": "SIG"}), identity.ErrKeyUnknown},
@@ -161,8 +163,8 @@ func TestKeySet_unusableKey(t *testing.T) {
 		{"a secret key", object{"kid": "bad", "kty": "oct", "use": "sig", "alg": "HS256", "k": "c2VjcmV0"}, identity.ErrKeyUnknown},
 		{"x too short", changedJWK(edDSA(), object{"x": "AAAA"}), identity.ErrKeyUnknown},
 		{"no n", changedJWK(rs256(), object{"n": absent}), identity.ErrKeyUnknown},
-		{"n not base64url", changedJWK(rs256(), object{"n": "!!"}), identity.ErrKeyUnknown},
-		{"n a number", changedJWK(rs256(), object{"n": 5}), identity.ErrKeyUnknown},
+		{"n isn't base64url", changedJWK(rs256(), object{"n": "!!"}), identity.ErrKeyUnknown},
+		{"n is a number", changedJWK(rs256(), object{"n": 5}), identity.ErrKeyUnknown},
 		{"n with padding", changedJWK(rs256(), object{"n": rs256().jwk()["n"].(string) + "="}), identity.ErrKeyUnknown},
 		{"n with a line break", changedJWK(rs256(), object{"n": "\n" + rs256().jwk()["n"].(string)}), identity.ErrKeyUnknown},
 		{"n is even", changedJWK(rs256(), object{"n": evenModulus(rs256())}), identity.ErrKeyUnknown},
@@ -172,36 +174,36 @@ func TestKeySet_unusableKey(t *testing.T) {
 		{"e is even", changedJWK(rs256(), object{"e": "AQAC"}), identity.ErrKeyUnknown},
 		{"e whose low 64 bits are 65537", changedJWK(rs256(), object{"e": base64url([]byte{1, 0, 0, 0, 0, 0, 1, 0, 1})}), identity.ErrKeyUnknown},
 		{"a coordinate that is too short", changedJWK(es256(), object{"x": "AQ"}), identity.ErrKeyUnknown},
-		{"no alg, where several fit", changedJWK(rs256(), object{"alg": absent}), identity.ErrKeyUnknown},
+		{"no alg, and several fit the key", changedJWK(rs256(), object{"alg": absent}), identity.ErrKeyUnknown},
 		{"alg for another curve", changedJWK(es256(), object{"alg": "ES384"}), identity.ErrKeyUnknown},
 		{"alg for another key type", changedJWK(edDSA(), object{"alg": "ES256"}), identity.ErrKeyUnknown},
-		{"alg null", changedJWK(edDSA(), object{"alg": nil}), identity.ErrKeyUnknown},
+		{"alg is null", changedJWK(edDSA(), object{"alg": nil}), identity.ErrKeyUnknown},
 		{"alg for encryption", changedJWK(rs256(), object{"alg": "RSA-OAEP"}), identity.ErrKeyUnknown},
 		{"key_ops without verify", changedJWK(edDSA(), object{"key_ops": []string{"sign"}}), identity.ErrKeyUnknown},
-		{"key_ops empty", changedJWK(edDSA(), object{"key_ops": []string{}}), identity.ErrKeyUnknown},
-		{"key_ops a string", changedJWK(edDSA(), object{"key_ops": "verify"}), identity.ErrKeyUnknown},
+		{"key_ops is empty", changedJWK(edDSA(), object{"key_ops": []string{}}), identity.ErrKeyUnknown},
+		{"key_ops is a string", changedJWK(edDSA(), object{"key_ops": "verify"}), identity.ErrKeyUnknown},
 		{"a duplicate field", json.RawMessage(`{"use":"sig",` + toJSON(changedJWK(edDSA(), object{}))[1:]), identity.ErrKeyUnknown},
 		{"a kid that is too long", changedJWK(edDSA(), object{"kid": strings.Repeat("k", 257)}), identity.ErrKeyUnknown},
 		{"fields in capitals", object{"KID": "bad", "KTY": "OKP", "USE": "sig", "CRV": "Ed25519", "X": edDSA().jwk()["x"]}, identity.ErrKeyUnknown},
 		{"a private key", changedJWK(edDSA(), object{"d": base64url([]byte(strings.Repeat("d", 32)))}), identity.ErrKeyUnknown},
 		{"a point that isn't on its curve", changedJWK(es256(), object{"x": es256().jwk()["y"]}), identity.ErrKeyUnknown},
 		{"crv that isn't the point's curve", changedJWK(es256(), object{"crv": "P-384"}), identity.ErrKeyUnknown},
-		// Fields that aren't used don't matter if they are well-formed.
+		// A KeySet ignores these fields, as long as they are well-formed JSON.
 		{"a wrong x5t", changedJWK(edDSA(), object{"x5t": "AAAA", "x5t#S256": "AAAA"}), nil},
 		{"garbage in x5c", changedJWK(edDSA(), object{"x5c": []string{"garbage"}}), nil},
 		{"an x5u", changedJWK(edDSA(), object{"x5u": "http://evil.example"}), nil},
 		{"a number too large for a float", changedJWK(edDSA(), object{"x-note": json.RawMessage("1e400")}), identity.ErrKeyUnknown},
 		{"a lone surrogate", changedJWK(edDSA(), object{"x-note": json.RawMessage(`"\ud800"`)}), identity.ErrKeyUnknown},
-		{"deep nesting", changedJWK(edDSA(), object{"x-note": json.RawMessage(nested(40))}), identity.ErrKeyUnknown},
+		{"deep nesting", changedJWK(edDSA(), object{"x-note": json.RawMessage(nestedArrays(40))}), identity.ErrKeyUnknown},
 		{"two kids", json.RawMessage(`{"kid":"rsa-1","kid":"bad"}`), identity.ErrKeyUnknown},
 		{"an encryption key with the good key's kid", changedJWK(es256(), object{"kid": "rsa-1", "use": "enc"}), identity.ErrKeyUnknown},
-		{"no alg, where only one fits", changedJWK(edDSA(), object{"alg": absent}), nil},
+		{"no alg, and only one fits the key", changedJWK(edDSA(), object{"alg": absent}), nil},
 		{"key_ops with verify", changedJWK(edDSA(), object{"key_ops": []string{"sign", "verify"}}), nil},
 		{"unknown fields", changedJWK(edDSA(), object{"x-note": object{}}), nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			for _, body := range []string{certs(tt.bad, goodSigner.jwk()),
-				certs(goodSigner.jwk(), tt.bad)} {
+			for _, body := range []string{jwks(tt.badJWK, goodSigner.jwk()),
+				jwks(goodSigner.jwk(), tt.badJWK)} {
 				verifier := newVerifier(t, newKeys(t, body), VerifierConfig{})
 				_, err := verifier.Verify(t.Context(), goodSigner.token(alice(t)))
 				checkRefusal(t, err, nil)
@@ -219,7 +221,8 @@ func evenModulus(s signer) string {
 	return base64url(new(big.Int).Sub(n, big.NewInt(1)).Bytes())
 }
 
-// Keys that can't be used are logged once. Encryption keys aren't logged: every realm has one.
+// A KeySet logs each key that can't be used once, even if it is fetched again. Encryption keys
+// aren't logged, because every realm has one.
 func TestKeySet_logsUnusableKeysOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		encryptionJWK, privateJWK := es256().jwk(), edDSA().jwk()
@@ -227,7 +230,7 @@ func TestKeySet_logsUnusableKeysOnce(t *testing.T) {
 		privateJWK["d"], privateJWK["kid"] = "secret-half", "private"
 		weakJWK := signer{"weak", "RS256", weakRSAKey()}.jwk()
 		k := newKeyTest(t, func(*http.Request) (*http.Response, error) {
-			return respond(200, certs(encryptionJWK, weakJWK, edDSA().jwk(), privateJWK, nil))
+			return respond(200, jwks(encryptionJWK, weakJWK, edDSA().jwk(), privateJWK, nil))
 		})
 		go k.keys.Run(t.Context())
 		time.Sleep(time.Hour)
@@ -244,7 +247,8 @@ func TestKeySet_logsUnusableKeysOnce(t *testing.T) {
 	})
 }
 
-// Tokens with made-up kids, and Keycloak nodes whose key sets differ, must not fill the log.
+// Unusable keys with new kids in each fetch don't fill the log. Keycloak nodes may have different
+// key sets, and anyone can cause fetches with made-up kids.
 func TestKeySet_unusableKeysLogLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, nil)
@@ -256,21 +260,20 @@ func TestKeySet_unusableKeysLogLimit(t *testing.T) {
 				keys = append(keys,
 					map[string]any{"kid": fmt.Sprint(responses, "-", i), "use": "sig"})
 			}
-			return respond(200, certs(keys...))
+			return respond(200, jwks(keys...))
 		})
 		for range 60 {
 			k.verify(unknownSigner(0), identity.ErrKeyUnknown)
 			time.Sleep(minFetchInterval)
 		}
 		if lines := strings.Count(k.log.String(), "key skipped"); responses < 60 || lines > 100 {
-			t.Errorf("%d warnings for %d key sets, want at most 100 for at least 60", lines,
-				responses)
+			t.Errorf("%d warnings in %d fetches, want at most 100 in at least 60", lines, responses)
 		}
 	})
 }
 
-// net/http quotes a response that it can't parse. A server in Keycloak's place must not be able to
-// fill the log that way.
+// net/http quotes a response that it can't parse. The quote is truncated, so that a wrong server in
+// Keycloak's place can't fill the log.
 func TestKeySet_longErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, func(*http.Request) (*http.Response, error) {
@@ -290,14 +293,14 @@ func TestKeySet_longErrors(t *testing.T) {
 func TestKeySet_certificates(t *testing.T) {
 	key := rs256()
 	jwk := key.jwk()
-	// This isn't a certificate, to show that x5c isn't read.
+	// x5c holds a public key instead of a certificate, so that reading it would fail.
 	certificate := base64.StdEncoding.EncodeToString(
 		must(x509.MarshalPKIXPublicKey(key.key.Public())))
 	jwk["x5c"], jwk["x5t"], jwk["x5t#S256"] = []string{certificate}, "AAAA", "AAAA"
 	encryptionJWK := signer{"enc", "RSA-OAEP", rsaKey()}.jwk()
 	encryptionJWK["use"] = "enc"
-	// Keycloak uses either order.
-	for _, body := range []string{certs(jwk, encryptionJWK), certs(encryptionJWK, jwk)} {
+	// Keycloak may list the keys in either order.
+	for _, body := range []string{jwks(jwk, encryptionJWK), jwks(encryptionJWK, jwk)} {
 		_, err := newVerifier(t, newKeys(t, body), VerifierConfig{}).Verify(t.Context(),
 			key.token(alice(t)))
 		checkRefusal(t, err, nil)
@@ -306,10 +309,10 @@ func TestKeySet_certificates(t *testing.T) {
 
 // Key fetches don't follow redirects.
 func TestKeySet_redirect(t *testing.T) {
-	var reached atomic.Int32
+	var targetRequests atomic.Int32
 	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		reached.Add(1)
-		io.WriteString(w, certsOf(edDSA()))
+		targetRequests.Add(1)
+		io.WriteString(w, jwksOf(edDSA()))
 	}))
 	defer target.Close()
 	server := httptest.NewServer(http.RedirectHandler(target.URL, http.StatusFound))
@@ -317,15 +320,14 @@ func TestKeySet_redirect(t *testing.T) {
 	keys := NewKeySet(must(NewRealm(server.URL, "local")),
 		KeySetConfig{Transport: http.DefaultTransport, Log: slog.New(slog.DiscardHandler)})
 	_, err := keys.download(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "redirect") || reached.Load() != 0 {
+	if err == nil || !strings.Contains(err.Error(), "redirect") || targetRequests.Load() != 0 {
 		t.Errorf("download() = %v, with %d requests to the target; want an error and no request",
-			err,
-			reached.Load())
+			err, targetRequests.Load())
 	}
 }
 
-// A panic during a fetch becomes an error. A fetch runs on its own goroutine, where a panic would
-// end the process.
+// A panic during a fetch becomes an error. A fetch runs on a goroutine of its own, where an
+// unrecovered panic would end the process.
 func TestKeySet_panicInTransport(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, func(*http.Request) (*http.Response, error) {

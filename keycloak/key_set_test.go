@@ -13,7 +13,8 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// Unknown keys cause at most one fetch per second.
+// Tokens with unknown keys cause at most one fetch per minFetchInterval. Until the next fetch is
+// allowed, they are rejected at once.
 func TestKeySet_unknownKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, serveKeys(edDSA()))
@@ -36,7 +37,8 @@ func TestKeySet_unknownKey(t *testing.T) {
 	})
 }
 
-// Keycloak uses a new key as soon as it has one. The first token signed with it is accepted.
+// Keycloak signs with a new key as soon as the realm has one. A KeySet already accepts the first
+// token signed with it.
 func TestKeySet_newKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, serveKeys(edDSA()))
@@ -49,31 +51,33 @@ func TestKeySet_newKey(t *testing.T) {
 	})
 }
 
-// Anyone can make up key IDs. A token that is rejected for its claims must not cause a fetch.
+// A token that is rejected for its claims doesn't cause a fetch, since anyone can send tokens with
+// made-up key IDs.
 func TestKeySet_noFetchForRejectedToken(t *testing.T) {
 	k := newKeyTest(t, serveKeys(edDSA()))
 	for _, change := range []object{{"iss": "x"}, {"typ": "ID"}, {"aud": "x"}, {"sub": absent},
 		{"iat": noonPlus(time.Hour)}, {"exp": noonPlus(-time.Hour)}} {
 		_, err := k.verifier.Verify(t.Context(), unknownSigner(0).token(patch(t, alice(t), change)))
 		if err == nil {
-			t.Errorf("Verify() of a token with %v succeeded", change)
+			t.Errorf("Verify() of a token with %v succeeded, want an error", change)
 		}
 	}
 	k.wantFetches(0)
 }
 
-// Of many tokens with unknown keys, maxWaiters wait for the fetch. The others fail at once.
+// If many tokens with unknown keys arrive at once, maxWaiters calls wait for the fetch. The others
+// fail at once.
 func TestKeySet_manyUnknownKeys(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
-		cached bool          // keys have been fetched before
-		took   time.Duration // by the fetch
-		waited time.Duration // by its waiters
+		cached bool          // whether keys have been fetched before
+		took   time.Duration // how long the fetch takes
+		waited time.Duration // how long its waiters wait
 		want   error         // the waiters' error; a slow fetch must not sign users out
 	}{
-		{"with keys", true, time.Second / 2, time.Second / 2, identity.ErrKeyUnknown},
+		{"with cached keys", true, time.Second / 2, time.Second / 2, identity.ErrKeyUnknown},
 		{"before the first fetch", false, time.Second / 2, time.Second / 2, identity.ErrKeyUnknown},
-		{"when the fetch takes too long", true, 2 * time.Second, maxWait, identity.ErrKeysUnavailable},
+		{"with a fetch that takes longer than maxWait", true, 2 * time.Second, maxWait, identity.ErrKeysUnavailable},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -108,12 +112,12 @@ func TestKeySet_manyUnknownKeys(t *testing.T) {
 					})
 				}
 				synctest.Wait()
-				if tt.cached { // known keys work meanwhile
+				if tt.cached { // cached keys still verify tokens meanwhile
 					k.verify(edDSA(), nil)
 				}
 				callers.Wait()
 				if waits[0] != 1000-maxWaiters || waits[tt.waited] != maxWaiters {
-					t.Errorf("waited %v; want all but %d calls to return at once", waits,
+					t.Errorf("calls by duration: %v; want all but %d to return at once", waits,
 						maxWaiters)
 				}
 				time.Sleep(time.Second)
@@ -123,7 +127,7 @@ func TestKeySet_manyUnknownKeys(t *testing.T) {
 	}
 }
 
-// A caller waits for a fetch until its context is done. The fetch continues.
+// A caller waits for a fetch until the caller's context is done. The fetch continues.
 func TestKeySet_waiterCancels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, delayResponse(1200*time.Millisecond, serveKeys(edDSA())))
@@ -149,8 +153,8 @@ func TestKeySet_waiterCancels(t *testing.T) {
 	})
 }
 
-// A waiter whose context is done makes room for another one. Otherwise, clients that disconnect at
-// once could keep all others from waiting.
+// A waiter whose context is done leaves its place to another caller. Otherwise, clients that
+// disconnect at once could occupy all places.
 func TestKeySet_cancelFreesWaiter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, serveKeys(edDSA()))
@@ -172,8 +176,8 @@ func TestKeySet_cancelFreesWaiter(t *testing.T) {
 	})
 }
 
-// All callers share a fetch, so it uses neither the values nor the cancellation of its caller's
-// context.
+// A fetch is shared by all callers, so it uses neither the values nor the cancellation of the
+// context of the caller that started it.
 func TestKeySet_fetchIgnoresCallerContext(t *testing.T) {
 	type contextKey struct{}
 	synctest.Test(t, func(t *testing.T) {
@@ -224,7 +228,8 @@ func TestKeySet_outage(t *testing.T) {
 	})
 }
 
-// If Keycloak hangs, so that each try times out, its recovery is noticed within ten seconds.
+// If each fetch has timed out because Keycloak hangs, a KeySet still notices within ten seconds
+// when Keycloak recovers.
 func TestKeySet_recoveryAfterHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, delayResponse(time.Hour, serveKeys(edDSA())))
@@ -270,7 +275,7 @@ func TestKeySet_Run_backoff(t *testing.T) {
 	})
 }
 
-// checkGaps checks that the times are minGap to maxGap apart.
+// checkGaps checks that successive times are at least minGap and at most maxGap apart.
 func checkGaps(t *testing.T, times []time.Time, minGap, maxGap time.Duration) {
 	t.Helper()
 	if len(times) < 2 {
@@ -298,7 +303,7 @@ func TestKeySet_removedKey(t *testing.T) {
 	})
 }
 
-// A KeySet logs when fetches start to fail and when they succeed again, not every fetch.
+// A KeySet logs only the first failed fetch of an outage and the first successful one after it.
 func TestKeySet_logsChangesOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, refuseConnection)
@@ -313,7 +318,7 @@ func TestKeySet_logsChangesOnce(t *testing.T) {
 			}
 			if last := lines[len(lines)-1]; !strings.Contains(last, level) ||
 				!strings.Contains(last, msg) || !strings.Contains(last, "/certs") {
-				t.Errorf("logged %q, want %s, %q and the URL", last, level, msg)
+				t.Errorf("logged %q, want it to contain %s, %q and the URL", last, level, msg)
 			}
 		}
 		time.Sleep(time.Hour)
@@ -330,8 +335,8 @@ func TestKeySet_logsChangesOnce(t *testing.T) {
 	})
 }
 
-// Without Run, the first request after the refresh interval refreshes the keys. Until that fetch is
-// done, a removed key still verifies. No request waits for the fetch, and all requests share it.
+// Without Run, the first token that is verified after the refresh interval starts a fetch. Calls
+// share the fetch and don't wait for it. Until it is done, a removed key still verifies tokens.
 func TestKeySet_withoutRun_removedKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, serveKeys(edDSA(), es256()))
@@ -352,7 +357,7 @@ func TestKeySet_withoutRun_removedKey(t *testing.T) {
 		}
 		callers.Wait()
 		if waited := time.Since(start); waited != 0 {
-			t.Errorf("requests with a known key waited %v for the refresh, want no wait", waited)
+			t.Errorf("calls with a known key waited %v for the fetch, want no wait", waited)
 		}
 		k.wantFetches(2)
 		k.endpoint.set(serveKeys(edDSA()))
@@ -382,8 +387,8 @@ func TestKeySet_withoutRun_idle(t *testing.T) {
 	}
 }
 
-// Without Run, keys stay valid during an outage for as long as with it. Once the outage is known,
-// no caller waits.
+// Without Run, keys stay valid in an outage for as long as with Run. Once a fetch has failed, no
+// caller waits for the next fetch.
 func TestKeySet_withoutRun_outage(t *testing.T) {
 	for name, outage := range map[string]roundTrip{"down": refuseConnection,
 		"hangs": delayResponse(time.Hour, refuseConnection)} {
@@ -396,15 +401,15 @@ func TestKeySet_withoutRun_outage(t *testing.T) {
 				start := time.Now()
 				k.verify(edDSA(), nil)
 				if waited := time.Since(start); waited > maxWait {
-					t.Errorf("the first token waited for %v, want at most %v", waited, maxWait)
+					t.Errorf("the first Verify() took %v, want at most %v", waited, maxWait)
 				}
 				time.Sleep(fetchTimeout)
-				// The outage is known now: no caller waits, and fetches are as rare as with Run.
+				// A fetch has failed: now no caller waits, and fetches are as rare as with Run.
 				for range 60 {
 					start = time.Now()
 					k.verify(edDSA(), nil)
 					if waited := time.Since(start); waited != 0 {
-						t.Errorf("a token waited for %v in a known outage, want no wait", waited)
+						t.Errorf("Verify() took %v after a failed fetch, want no wait", waited)
 					}
 					time.Sleep(time.Second)
 				}
@@ -416,7 +421,7 @@ func TestKeySet_withoutRun_outage(t *testing.T) {
 				k.verify(edDSA(), nil) // starts the fetch that drops this key
 				synctest.Wait()
 				k.verify(edDSA(), identity.ErrKeyUnknown)
-				// A past failure doesn't exempt a later token from waiting for fresh keys.
+				// After a later outage and a long idle time, a token waits for fresh keys again.
 				k.endpoint.set(refuseConnection)
 				time.Sleep(refreshInterval)
 				k.verify(es256(), nil)
@@ -430,8 +435,8 @@ func TestKeySet_withoutRun_outage(t *testing.T) {
 	}
 }
 
-// Status fetches keys too. Otherwise a server that gets no traffic until it is ready would never
-// become ready.
+// Status also starts a fetch. Otherwise a server that gets no traffic before it reports that it is
+// ready would never become ready.
 func TestKeySet_Status_refreshes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, serveKeys(edDSA()))
@@ -443,7 +448,7 @@ func TestKeySet_Status_refreshes(t *testing.T) {
 			k.wantStatus(true, false)
 		}
 		if times := k.endpoint.times(); len(times) < 48*60/6 || len(times) > 48*60/4 {
-			t.Errorf("%d fetches in 48 hours, want one in about five minutes", len(times))
+			t.Errorf("%d fetches in 48 hours, want one about every five minutes", len(times))
 		}
 	})
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// StaticKeys returns an error for keys that can't be used, and for no keys.
+// StaticKeys returns an error if a key can't be used, and if there are no keys.
 func TestStaticKeys_invalid(t *testing.T) {
 	goodKey := keyOf(edDSA())
 	for name, tt := range map[string]struct {
@@ -26,23 +26,23 @@ func TestStaticKeys_invalid(t *testing.T) {
 	}{
 		"no key":       {nil, "no keys"},
 		"the zero key": {[]Key{{}}, "expected 1 to 256"},
-		"no ID": {[]Key{{Algorithm: "EdDSA", Public: edKey().Public()}},
+		"a key without an ID": {[]Key{{Algorithm: "EdDSA", Public: edKey().Public()}},
 			"expected 1 to 256"},
-		"a long ID": {[]Key{{strings.Repeat("k", 257), "EdDSA", edKey().Public()}},
+		"an ID that is too long": {[]Key{{strings.Repeat("k", 257), "EdDSA", edKey().Public()}},
 			"expected 1 to 256"},
-		"no algorithm":                 {[]Key{{"a", "", edKey().Public()}}, "not one for"},
-		"none":                         {[]Key{{"a", "none", edKey().Public()}}, "not one for"},
-		"a secret":                     {[]Key{{"a", "HS256", []byte("secret")}}, "not one for"},
-		"another key type's algorithm": {[]Key{{"a", "RS256", edKey().Public()}}, "not one for"},
+		"a key without an algorithm":        {[]Key{{"a", "", edKey().Public()}}, "not one for"},
+		"the algorithm none":                {[]Key{{"a", "none", edKey().Public()}}, "not one for"},
+		"an HMAC secret":                    {[]Key{{"a", "HS256", []byte("secret")}}, "not one for"},
+		"an algorithm for another key type": {[]Key{{"a", "RS256", edKey().Public()}}, "not one for"},
 		"a weak key": {[]Key{goodKey, {"a", "RS256", weakRSAKey().Public()}},
 			`"a" can't be used: it is too weak`},
 		"a private key": {[]Key{{"a", "EdDSA", edKey()}}, "not one for"},
 		"a key of small order": {[]Key{{"a", "EdDSA", ed25519.PublicKey(make([]byte, 32))}},
 			"too weak"},
-		"no public key":             {[]Key{{"a", "EdDSA", nil}}, "not one for"},
-		"two keys with one ID":      {[]Key{goodKey, goodKey}, "two keys have the kid"},
-		"an ID with a line break":   {[]Key{{"a\nb", "EdDSA", nil}}, `a\nb`},
-		"another curve's algorithm": {[]Key{{"a", "ES256", p384Key().Public()}}, "not one for"},
+		"a key without a public key":     {[]Key{{"a", "EdDSA", nil}}, "not one for"},
+		"two keys with one ID":           {[]Key{goodKey, goodKey}, "two keys have the kid"},
+		"an ID with a line break":        {[]Key{{"a\nb", "EdDSA", nil}}, `a\nb`},
+		"an algorithm for another curve": {[]Key{{"a", "ES256", p384Key().Public()}}, "not one for"},
 	} {
 		if _, err := StaticKeys(tt.keys...); err == nil ||
 			!strings.Contains(err.Error(), tt.wantErr) || strings.Contains(err.Error(), "\n") {
@@ -52,11 +52,11 @@ func TestStaticKeys_invalid(t *testing.T) {
 	}
 }
 
-// ParseKeys selects the same keys as a KeySet.
+// ParseKeys uses and skips the same keys of a key set as a KeySet does.
 func TestParseKeys(t *testing.T) {
 	encryptionJWK, weakJWK := es256().jwk(), signer{"weak", "RS256", weakRSAKey()}.jwk()
 	encryptionJWK["use"] = "enc"
-	keys, err := ParseKeys([]byte(certs(encryptionJWK, weakJWK, edDSA().jwk())))
+	keys, err := ParseKeys([]byte(jwks(encryptionJWK, weakJWK, edDSA().jwk())))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,8 +70,8 @@ func TestParseKeys(t *testing.T) {
 		_, err := verifier.Verify(t.Context(), tt.signer.token(alice(t)))
 		checkRefusal(t, err, tt.want)
 	}
-	for _, text := range []string{"", "{}", `{"keys":[]}`, certs(encryptionJWK),
-		certs(weakJWK)} {
+	for _, text := range []string{"", "{}", `{"keys":[]}`, jwks(encryptionJWK),
+		jwks(weakJWK)} {
 		if _, err := ParseKeys([]byte(text)); err == nil {
 			t.Errorf("ParseKeys(%.40s) succeeded, want an error", text)
 		}
@@ -83,8 +83,8 @@ type keysFunc func(context.Context, string) (Key, error)
 
 func (f keysFunc) Key(ctx context.Context, id string) (Key, error) { return f(ctx, id) }
 
-// A Verifier checks the keys of every implementation of Keys, and gives its errors the right
-// reason.
+// A Verifier also checks the keys that a custom implementation of Keys returns. An error of the
+// implementation gets the right reason.
 func TestVerify_customKeys(t *testing.T) {
 	weakSigner := signer{"weak", "RS256", weakRSAKey()}
 	keysReturning := func(key Key, err error) Keys {
@@ -101,14 +101,14 @@ func TestVerify_customKeys(t *testing.T) {
 		{"a weak key", keysReturning(keyOf(weakSigner), nil), weakSigner, identity.ErrTokenSignature, "doesn't match"},
 		{"the zero key", keysReturning(Key{}, nil), edDSA(), identity.ErrTokenSignature, "is for"},
 		{"a key for another algorithm", keysReturning(Key{"rsa-1", "RS512", rsaKey().Public()}, nil), rs256(), identity.ErrTokenSignature, `is for "RS512"`},
-		{"another key", keysReturning(Key{"ed-1", "EdDSA", otherEdKey().Public()}, nil), edDSA(), identity.ErrTokenSignature, "doesn't match"},
+		{"a key that didn't sign the token", keysReturning(Key{"ed-1", "EdDSA", otherEdKey().Public()}, nil), edDSA(), identity.ErrTokenSignature, "doesn't match"},
 		{"an unknown key", keysReturning(Key{}, fmt.Errorf("row: %w", identity.ErrKeyUnknown)), edDSA(), identity.ErrKeyUnknown, "row"},
 		{"an error with another reason", keysReturning(Key{}, &identity.Error{Reason: identity.ErrProviderUnavailable}), edDSA(), identity.ErrKeysUnavailable, "realm is unavailable"},
-		{"an error of its own", keysReturning(Key{}, errors.New("db-7.internal is down")), edDSA(), identity.ErrKeysUnavailable, "db-7.internal"},
+		{"an error without a reason", keysReturning(Key{}, errors.New("db-7.internal is down")), edDSA(), identity.ErrKeysUnavailable, "db-7.internal"},
 	} {
 		verifier := newVerifier(t, nil,
 			VerifierConfig{Issuers: []Issuer{{Names: []string{localIssuer}, Keys: tt.keys}}})
-		for range 2 { // the second time from the cache, if the token is valid
+		for range 2 { // a valid token comes from the cache the second time
 			_, err := verifier.Verify(t.Context(), tt.signer.token(alice(t)))
 			checkRefusal(t, err, tt.want, tt.detail)
 		}
@@ -126,7 +126,7 @@ func TestVerify_customKeys(t *testing.T) {
 	}
 }
 
-// Only a KeySet knows its realm. Other keys need the names of their issuer.
+// An Issuer with StaticKeys needs Names, because only a KeySet knows its realm.
 func TestNewVerifier_staticKeysNeedNames(t *testing.T) {
 	keys := must(StaticKeys(keyOf(edDSA())))
 	_, err := NewVerifier(VerifierConfig{Issuers: []Issuer{{Keys: keys}}, Audience: []string{"a"}})
@@ -147,11 +147,11 @@ func TestKeySet_Keyfunc(t *testing.T) {
 		token string
 		want  error // nil if the token is accepted
 	}{
-		"EdDSA": {edDSA().token(alice(t)), nil},
-		"RS256": {rs256().token(alice(t)), nil},
+		"a key for EdDSA": {edDSA().token(alice(t)), nil},
+		"a key for RS256": {rs256().token(alice(t)), nil},
 		"no kid": {edDSA().sign(`{"alg":"EdDSA"}`, alice(t)),
 			identity.ErrTokenMalformed},
-		"kid a number": {edDSA().sign(`{"alg":"EdDSA","kid":5}`, alice(t)),
+		"kid is a number": {edDSA().sign(`{"alg":"EdDSA","kid":5}`, alice(t)),
 			jwt.ErrTokenUnverifiable},
 		"another algorithm": {signer{"rsa-1", "RS512", rsaKey()}.token(alice(t)), jwt.ErrTokenUnverifiable},
 		"another key": {signer{"ed-1", "EdDSA", otherEdKey()}.token(alice(t)),
@@ -163,9 +163,9 @@ func TestKeySet_Keyfunc(t *testing.T) {
 		}
 	}
 	k.wantFetches(1)
-	zeroSet := &KeySet{}
-	if _, err := jwt.Parse(edDSA().token(alice(t)), zeroSet.Keyfunc(t.Context())); !errors.Is(err,
-		identity.ErrKeysUnavailable) {
+	zeroKeySet := &KeySet{}
+	_, err := jwt.Parse(edDSA().token(alice(t)), zeroKeySet.Keyfunc(t.Context()))
+	if !errors.Is(err, identity.ErrKeysUnavailable) {
 		t.Errorf("jwt.Parse() with the zero KeySet = %v, want %v", err, identity.ErrKeysUnavailable)
 	}
 }
@@ -198,12 +198,12 @@ func TestStorage(t *testing.T) {
 	for _, err := range []error{deleteErr, store.KeyWrite(t.Context(), jwk),
 		store.KeyReplaceAll(t.Context(), nil)} {
 		if !errors.Is(err, errReadOnly) {
-			t.Errorf("a write returned %v, want %v", err, errReadOnly)
+			t.Errorf("a write or delete returned %v, want %v", err, errReadOnly)
 		}
 	}
 }
 
-// Timeouts hold even if the transport ignores the context of its request.
+// Login and Verify return at their timeouts even if the transport ignores the request's context.
 func TestTransport_ignoresContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})

@@ -19,7 +19,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// checkQueuesEmpty checks that no account has a queue.
+// checkQueuesEmpty checks that no account has a running or queued sign-in.
 func checkQueuesEmpty(t *testing.T, c *Client) {
 	t.Helper()
 	c.queue.mu.Lock()
@@ -29,7 +29,8 @@ func checkQueuesEmpty(t *testing.T, c *Client) {
 	}
 }
 
-// Sign-ins of one account run one after another, in order. Other accounts don't wait.
+// Sign-ins of one account run one at a time, in the order of their arrival. Sign-ins of other
+// accounts don't wait for them.
 func TestLogin_oneAtATimePerAccount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm, client := newSlowRealm(time.Second)
@@ -52,14 +53,14 @@ func TestLogin_oneAtATimePerAccount(t *testing.T) {
 		})
 		callers.Wait()
 		if realm.maxPerAccount != 1 || realm.maxTotal != 2 || time.Since(start) != 5*time.Second {
-			t.Errorf("%d at once of one account, %d of all, in %v; want 1, 2 and 5s",
+			t.Errorf("at most %d sign-ins of an account and %d in total at once, in %v; want 1, 2, 5s",
 				realm.maxPerAccount, realm.maxTotal, time.Since(start))
 		}
 		got := slices.DeleteFunc(realm.usernames, func(name string) bool {
 			return name == "bob"
 		})
 		if !slices.Equal(got, names) {
-			t.Errorf("ran in the order %q, want %q", got, names)
+			t.Errorf("sign-ins ran in the order %q, want %q", got, names)
 		}
 		checkQueuesEmpty(t, client)
 	})
@@ -78,7 +79,7 @@ func TestLogin_queueFull(t *testing.T) {
 				if errors.Is(err, identity.ErrBusy) {
 					busy.Add(1)
 					if time.Since(start) != 0 {
-						t.Errorf("ErrBusy came after %v, want no wait", time.Since(start))
+						t.Errorf("signIn() returned ErrBusy after %v, want at once", time.Since(start))
 					}
 				} else if err != nil {
 					t.Error(err)
@@ -88,12 +89,12 @@ func TestLogin_queueFull(t *testing.T) {
 		}
 		callers.Wait()
 		if want := int32(100 - 1 - maxQueued); busy.Load() != want || realm.maxPerAccount != 1 {
-			t.Errorf("%d sign-ins failed and %d ran at once, want %d and 1", busy.Load(),
+			t.Errorf("%d sign-ins failed, at most %d ran at once; want %d and 1", busy.Load(),
 				realm.maxPerAccount, want)
 		}
 		checkQueuesEmpty(t, client)
 		if err := signIn(t.Context(), client, "alice"); err != nil {
-			t.Errorf("after the burst: %v", err)
+			t.Errorf("after the burst: got %v, want nil", err)
 		}
 	})
 }
@@ -120,7 +121,7 @@ func TestLogin_twoQueuedPerNetwork(t *testing.T) {
 		start := time.Now()
 		if err := signIn(contextWithAddress(t, addressB), client, "alice"); err != nil ||
 			time.Since(start) != 3*time.Second {
-			t.Errorf("the owner, from another network: %v after %v, want nil after 3s", err,
+			t.Errorf("the owner's sign-in from another network: %v after %v, want nil after 3s", err,
 				time.Since(start))
 		}
 		callers.Wait()
@@ -132,7 +133,7 @@ func TestLogin_twoQueuedPerNetwork(t *testing.T) {
 	})
 }
 
-// Similar usernames that may be different accounts have separate queues.
+// Usernames that look alike but may belong to different accounts have separate queues.
 func TestLogin_similarNames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, client := newSlowRealm(time.Second)
@@ -152,8 +153,8 @@ func TestLogin_similarNames(t *testing.T) {
 	})
 }
 
-// A successful sign-in reveals the account's username and email address. From then on both share a
-// queue, because guesses at either name are guesses at one account.
+// A successful sign-in reveals the account's username and email address. From then on both names
+// share a queue, because a password guess with either name is a guess at the same account.
 func TestLogin_namesOfOneAccount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		encode := func(text string) string {
@@ -190,13 +191,13 @@ func TestLogin_namesOfOneAccount(t *testing.T) {
 		if requestTimes["alice"] != 0 ||
 			requestTimes["alice@example.com"] != DefaultRefusalPause ||
 			requestTimes["alice@example.com\u00a0"] != 0 {
-			t.Errorf("requests at %v, want only alice@example.com to wait for the pause",
+			t.Errorf("request times %v, want only alice@example.com delayed by the refusal pause",
 				requestTimes)
 		}
 	})
 }
 
-// At most maxNames names are remembered.
+// accounts remembers at most maxNames names.
 func TestAccounts_bound(t *testing.T) {
 	a := newAccounts()
 	encode := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
@@ -207,12 +208,12 @@ func TestAccounts_bound(t *testing.T) {
 			&identity.OpenIDToken{AccessToken: identity.NewSecret("e30." + claims + ".c2ln")})
 	}
 	if len(a.names) != maxNames {
-		t.Errorf("%d names are remembered, want %d", len(a.names), maxNames)
+		t.Errorf("accounts remembers %d names, want %d", len(a.names), maxNames)
 	}
 }
 
-// An attacker whose username or email address is the name of another account doesn't share that
-// account's queue.
+// An attacker may choose a username or an email address that is another account's name. The two
+// accounts still have separate queues.
 func TestAccounts_claimedName(t *testing.T) {
 	encode := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
 	learn := func(a *accounts, name, subject, username, email string) {
@@ -226,19 +227,19 @@ func TestAccounts_claimedName(t *testing.T) {
 		learn(a, "mallory", "2", username, email)
 	}
 	for name, signIns := range map[string]func(*accounts){
-		"an email address, after the owner": func(a *accounts) {
+		"attacker takes the email address, after the owner's sign-in": func(a *accounts) {
 			ownerSignsIn(a)
 			attackerSignsIn(a, "mallory", "Dave@example.com")
 		},
-		"an email address, before the owner": func(a *accounts) {
+		"attacker takes the email address, before the owner's sign-in": func(a *accounts) {
 			attackerSignsIn(a, "mallory", "dave@example.com")
 			ownerSignsIn(a)
 		},
-		"a username, after the owner": func(a *accounts) {
+		"attacker takes the username, after the owner's sign-in": func(a *accounts) {
 			ownerSignsIn(a)
 			attackerSignsIn(a, "DAVE@example.com", "")
 		},
-		"both, before and after": func(a *accounts) {
+		"attacker takes username and email address, before and after the owner's sign-in": func(a *accounts) {
 			attackerSignsIn(a, "dave@example.com", "dave@example.com")
 			ownerSignsIn(a)
 			attackerSignsIn(a, "dave@example.com", "dave@example.com")
@@ -253,10 +254,10 @@ func TestAccounts_claimedName(t *testing.T) {
 	}
 }
 
-// After a refusal the account's next sign-in waits for RefusalPause, because Keycloak's quick login
-// check locks an account for two failures in a short time. After a success there is no pause.
+// After a refusal, the account's next sign-in waits for RefusalPause. Keycloak's quick login check
+// locks an account after two failures in a short time. After a success there is no pause.
 func TestLogin_pauseAfterRefusal(t *testing.T) {
-	for pause, want := range map[time.Duration]time.Duration{0: DefaultRefusalPause,
+	for pause, wantPause := range map[time.Duration]time.Duration{0: DefaultRefusalPause,
 		3 * time.Second: 3 * time.Second, -1: 0} {
 		synctest.Test(t, func(t *testing.T) {
 			var requestTimes []time.Duration
@@ -267,7 +268,7 @@ func TestLogin_pauseAfterRefusal(t *testing.T) {
 				Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 					requestTimes = append(requestTimes, time.Since(start))
 					if len(requestTimes) > 2 {
-						return respond(200, tokens)
+						return respond(200, tokenResponse)
 					}
 					return respond(400,
 						`{"error":"invalid_grant","error_description":"Invalid user credentials"}`)
@@ -280,9 +281,9 @@ func TestLogin_pauseAfterRefusal(t *testing.T) {
 					t.Errorf("sign-in %d: got %v, want an error for the first two only", i, err)
 				}
 			}
-			wantTimes := []time.Duration{0, want, 2 * want, 2 * want, 2 * want}
+			wantTimes := []time.Duration{0, wantPause, 2 * wantPause, 2 * wantPause, 2 * wantPause}
 			if !slices.Equal(requestTimes, wantTimes) {
-				t.Errorf("with a pause of %v: requests at %v, want %v", pause, requestTimes,
+				t.Errorf("with RefusalPause %v: requests at %v, want %v", pause, requestTimes,
 					wantTimes)
 			}
 			synctest.Wait()
@@ -291,13 +292,13 @@ func TestLogin_pauseAfterRefusal(t *testing.T) {
 	}
 }
 
-// A sign-in waits in the queue for at most Timeout. The request to Keycloak then gets its own
-// Timeout. Otherwise a long wait would look like a slow Keycloak, and Keycloak would go on with a
-// sign-in whose result isn't used.
+// A sign-in waits in the queue for at most Timeout. Its request to Keycloak then gets the whole
+// Timeout again. If both shared one Timeout, a long wait would look like a slow Keycloak, and
+// Keycloak would work on sign-ins whose callers have given up.
 func TestLogin_queueTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm, client := newSlowRealm(time.Second, withTimeout(8*time.Second))
-		// A sign-in that doesn't end.
+		// This sign-in stays at the head of the queue until done is called.
 		done, err := client.queue.enter(t.Context(), nameDigest("alice"))
 		if err != nil {
 			t.Fatal(err)
@@ -331,8 +332,8 @@ func TestLogin_queueTimeout(t *testing.T) {
 	})
 }
 
-// If a caller cancels, its sign-in still finishes before the next one starts: Keycloak doesn't
-// stop, and would refuse a concurrent sign-in even with the right password.
+// If a caller cancels, the account's next sign-in still waits for the canceled one: Keycloak
+// continues with it, and would refuse a concurrent sign-in even with the right password.
 func TestLogin_callerCancelsWhileRunning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm, client := newSlowRealm(2 * time.Second)
@@ -341,12 +342,12 @@ func TestLogin_callerCancelsWhileRunning(t *testing.T) {
 		defer cancel()
 		if err := signIn(ctx, client, "alice"); !errors.Is(err, context.DeadlineExceeded) ||
 			time.Since(start) != time.Second {
-			t.Errorf("the canceled call: %v after %v, want %v after 1s", err, time.Since(start),
+			t.Errorf("the canceled sign-in: %v after %v, want %v after 1s", err, time.Since(start),
 				context.DeadlineExceeded)
 		}
 		if err := signIn(t.Context(), client, "alice"); err != nil ||
 			time.Since(start) != 4*time.Second {
-			t.Errorf("the next call: %v after %v, want nil after 4s", err, time.Since(start))
+			t.Errorf("the next sign-in: %v after %v, want nil after 4s", err, time.Since(start))
 		}
 		if realm.maxPerAccount != 1 {
 			t.Errorf("%d sign-ins ran at once, want 1", realm.maxPerAccount)
@@ -355,8 +356,8 @@ func TestLogin_callerCancelsWhileRunning(t *testing.T) {
 	})
 }
 
-// A panic in the transport becomes an error, and frees the slot and the queue. Calls run on their
-// own goroutines, where a panic would end the process.
+// A panic in the transport becomes an error, and frees the slot and the queue. A Client runs each
+// call on a goroutine of its own, where an unrecovered panic would end the process.
 func TestClient_panicInTransport(t *testing.T) {
 	client := must(NewClient(ClientConfig{
 		Realm: localRealm(t), ClientID: "local-api", ClientSecret: identity.NewSecret("secret"),
@@ -389,7 +390,7 @@ func TestClient_panicInTransport(t *testing.T) {
 	checkQueuesEmpty(t, client)
 }
 
-// A caller that cancels while it is queued makes room for another one.
+// A caller that cancels while its sign-in is queued leaves its place to another sign-in.
 func TestLogin_callerCancelsInQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm, client := newSlowRealm(time.Second)
@@ -429,7 +430,8 @@ func TestLogin_callerCancelsInQueue(t *testing.T) {
 	})
 }
 
-// A queued sign-in holds no slot, so sign-ins of one account can't keep other accounts out.
+// A queued sign-in holds no slot, so one account's sign-ins can't use up the slots that other
+// accounts need.
 func TestLogin_queuedHoldNoSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm, client := newSlowRealm(time.Second, func(c *ClientConfig) { c.MaxLogins = 2 })
@@ -437,19 +439,19 @@ func TestLogin_queuedHoldNoSlot(t *testing.T) {
 		for range 1 + maxQueued {
 			callers.Go(func() {
 				if err := signIn(t.Context(), client, "alice"); err != nil {
-					t.Errorf("alice: %v", err)
+					t.Errorf("alice: got %v, want nil", err)
 				}
 			})
 		}
 		synctest.Wait()
 		callers.Go(func() {
 			if err := signIn(t.Context(), client, "bob"); err != nil {
-				t.Errorf("bob: %v", err)
+				t.Errorf("bob: got %v, want nil", err)
 			}
 		})
 		synctest.Wait()
 		if err := signIn(t.Context(), client, "carol"); !errors.Is(err, identity.ErrBusy) {
-			t.Errorf("carol: %v, want %v", err, identity.ErrBusy)
+			t.Errorf("carol, while both slots are in use: got %v, want %v", err, identity.ErrBusy)
 		}
 		callers.Wait()
 		if realm.maxTotal != 2 {
@@ -459,8 +461,8 @@ func TestLogin_queuedHoldNoSlot(t *testing.T) {
 	})
 }
 
-// Logins, refreshes and logouts have separate limits: many sign-ins don't keep anyone from
-// refreshing or signing out.
+// Logins, refreshes and logouts have separate limits, so many sign-ins can't block refreshes or
+// logouts.
 func TestClient_separateLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, client := newSlowRealm(time.Second, func(c *ClientConfig) {
@@ -475,15 +477,15 @@ func TestClient_separateLimits(t *testing.T) {
 				_, err := client.Refresh(t.Context(), refreshTokenOf("s", fmt.Sprint(i)))
 				return err
 			}, 2},
-			// Logouts fail because a slowRealm responds with 200 instead of 204, but until then
-			// they are in flight.
+			// These logouts fail after a second, because a slowRealm responds with 200 instead of
+			// 204. Until then they count as in flight.
 			"logout": {func(i int) error { return client.Logout(t.Context(), refreshTokenOf("s", fmt.Sprint(i))) }, 3},
 		}
-		busy := map[string]*atomic.Int32{}
+		busyCounts := map[string]*atomic.Int32{} // by call
 		var callers sync.WaitGroup
 		for name, limit := range limits {
 			count := new(atomic.Int32)
-			busy[name] = count
+			busyCounts[name] = count
 			for i := range 10 {
 				callers.Go(func() {
 					if errors.Is(limit.call(i), identity.ErrBusy) {
@@ -494,7 +496,7 @@ func TestClient_separateLimits(t *testing.T) {
 		}
 		callers.Wait()
 		for name, limit := range limits {
-			if got, want := busy[name].Load(), int32(10-limit.max); got != want {
+			if got, want := busyCounts[name].Load(), int32(10-limit.max); got != want {
 				t.Errorf("%s: %d of 10 calls failed with ErrBusy, want %d", name, got, want)
 			}
 		}
@@ -504,9 +506,9 @@ func TestClient_separateLimits(t *testing.T) {
 	})
 }
 
-// Sign-ins of one account never overlap at Keycloak. The fake Keycloak would accept that, so the
-// test reads its request log: each request takes delay, so the next one must come at least that
-// much later.
+// Sign-ins of one account never overlap at Keycloak. The fake Keycloak accepts overlapping
+// sign-ins, so the test compares the times in its request log. Each request takes delay, so the
+// next one must arrive at least delay later.
 func TestLogin_oneAtATimeAtKeycloak(t *testing.T) {
 	const delay = 30 * time.Millisecond
 	spec := keycloaktest.RealmSpec{
@@ -538,12 +540,14 @@ func TestLogin_oneAtATimeAtKeycloak(t *testing.T) {
 	}
 	for i, request := range requests[1:] {
 		if gap := request.Time.Sub(requests[i].Time); gap < delay {
-			t.Errorf("request %d came %v after the previous one, want at least %v", i+1, gap, delay)
+			t.Errorf("request %d arrived %v after the previous one, want at least %v", i+1, gap,
+				delay)
 		}
 	}
 }
 
-// Keycloak gets the caller's address only with ForwardAddress, and nothing else of its request.
+// A Client forwards the caller's address to Keycloak only with ForwardAddress. It forwards no other
+// header of the caller's request.
 func TestClient_forwardAddress(t *testing.T) {
 	for _, tt := range []struct {
 		address string

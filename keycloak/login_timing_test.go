@@ -15,11 +15,12 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// Keycloak takes this long to refuse a sign-in, with and without hashing a password.
+// timeWithHash and timeWithoutHash are how long Keycloak takes to refuse a sign-in with and without
+// hashing the password.
 const timeWithHash, timeWithoutHash = 290 * time.Millisecond, 8 * time.Millisecond
 
-// newRefusedClient returns a client whose sign-ins are all refused. Names that start with "social"
-// belong to accounts without a password, so Keycloak hashes none.
+// newRefusedClient returns a client whose sign-ins are all refused. Usernames that start with
+// "social" belong to accounts without a password, for which Keycloak hashes nothing.
 func newRefusedClient(t *testing.T, changes ...func(*ClientConfig)) *Client {
 	t.Helper()
 	config := ClientConfig{
@@ -57,20 +58,21 @@ func TestLogin_refusalsTakeEqualTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := newRefusedClient(t)
 		refusalTime(t, contextWithAddress(t, addressA), client, "alice")
-		for i := range 1000 { // Keycloak hashes a password in every hundredth sign-in only
+		for i := range 1000 { // Keycloak hashes a password in only every hundredth sign-in
 			name := "social"
 			if i%100 == 0 {
 				name = []string{"alice", "nobody"}[i/100%2]
 			}
 			if took := refusalTime(t, contextWithAddress(t, addressA), client,
 				name); took != timeWithHash {
-				t.Fatalf("refusal %d of %s came after %v, want %v", i, name, took, timeWithHash)
+				t.Fatalf("refusal %d, of %s, took %v, want %v", i, name, took, timeWithHash)
 			}
 		}
 	})
 }
 
-// A delayed refusal holds no slot, and ends with its caller's context.
+// A sign-in whose refusal is being delayed holds no slot. It returns early if the caller's context
+// is done.
 func TestLogin_delayedRefusalHoldsNoSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := newRefusedClient(t, func(c *ClientConfig) { c.MaxLogins = 1 })
@@ -105,7 +107,7 @@ func TestLogin_delayedRefusalHoldsNoSlot(t *testing.T) {
 	})
 }
 
-// A refusal is delayed for at most half of the timeout, even if Keycloak was slower before. It
+// A refusal is delayed for at most half of Timeout, even if Keycloak was slower before. The delay
 // holds up the account's next sign-in for at most maxQueueHold.
 func TestLogin_refusalDelayBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -116,7 +118,7 @@ func TestLogin_refusalDelayBound(t *testing.T) {
 		for _, want := range []time.Duration{4 * time.Second, maxQueueHold + 4*time.Second} {
 			callers.Go(func() {
 				if refusalTime(t, t.Context(), client, "alice"); time.Since(start) != want {
-					t.Errorf("signIn() was refused after %v, want %v", time.Since(start), want)
+					t.Errorf("the refusal came after %v, want %v", time.Since(start), want)
 				}
 			})
 			synctest.Wait()
@@ -125,11 +127,11 @@ func TestLogin_refusalDelayBound(t *testing.T) {
 	})
 }
 
-// The timing of other sign-ins doesn't reveal whether an account has a password: neither the
-// account's next sign-in does, nor one that waits for its network's share of the slots.
+// The timing of other sign-ins doesn't reveal whether an account has a password. The test times the
+// account's next sign-in, and a sign-in of another account that waits for a slot of the network.
 func TestLogin_refusalTimingSideChannels(t *testing.T) {
 	for _, pause := range []time.Duration{-1, 0} {
-		// Each holds one time with a password, and one without.
+		// Each slice gets two times: first of the account with a password, then of the one without.
 		var secondRefusals, slotWaits []time.Duration
 		for _, name := range []string{"alice", "social"} {
 			synctest.Test(t, func(t *testing.T) {
@@ -168,7 +170,7 @@ func TestLogin_refusalTimingSideChannels(t *testing.T) {
 			})
 		}
 		if secondRefusals[0] != secondRefusals[1] || slotWaits[0] != slotWaits[1] {
-			t.Errorf("with a pause of %v: second refusals after %v, free slots after %v; want two "+
+			t.Errorf("with RefusalPause %v: second refusals after %v, free slots after %v; want two "+
 				"equal times each", pause, secondRefusals, slotWaits)
 		}
 	}
@@ -190,7 +192,7 @@ func TestLogin_firstRefusals(t *testing.T) {
 	})
 }
 
-// Only Keycloak's refusals are delayed and become samples; other errors don't.
+// An error that isn't a refusal by Keycloak isn't delayed and doesn't become a sample.
 func TestLogin_otherErrorsNotDelayed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := newRefusedClient(t, func(c *ClientConfig) {
@@ -215,8 +217,8 @@ func TestLogin_otherErrorsNotDelayed(t *testing.T) {
 	})
 }
 
-// Quick sign-ins from one network don't shorten the delay, nor do quick refusals from any number of
-// networks.
+// Quick successful sign-ins from a single network don't shorten the delay. Quick refusals don't
+// shorten it either, no matter from how many networks.
 func TestLoginTiming_oneNetwork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var timing loginTiming
@@ -250,7 +252,7 @@ func TestLoginTiming_oneNetwork(t *testing.T) {
 	})
 }
 
-// The slow samples of a burst expire even if few networks sign in, but only once there is a new
+// Slow samples from a burst expire even if few networks sign in, but not before there is a new
 // sample.
 func TestLoginTiming_forgetsBurst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

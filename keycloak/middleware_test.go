@@ -14,12 +14,13 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// Middleware tells a missing token from an invalid one, in every form of the Authorization header.
+// Middleware distinguishes a missing token from an invalid one, for many forms of the Authorization
+// header.
 func TestMiddleware_authorization(t *testing.T) {
 	key := edDSA()
-	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
+	verifier := newVerifier(t, newKeys(t, jwksOf(key)), VerifierConfig{})
 	token := key.token(alice(t))
-	expired := key.token(patch(t, alice(t), object{"exp": 0}))
+	expiredToken := key.token(patch(t, alice(t), object{"exp": 0}))
 	for _, tt := range []struct {
 		name          string
 		authorization []string
@@ -28,47 +29,47 @@ func TestMiddleware_authorization(t *testing.T) {
 		{"a good token", []string{"Bearer " + token}, nil},
 		{"bearer in lowercase", []string{"bearer " + token}, nil},
 		{"bearer in capitals", []string{"BEARER " + token}, nil},
-		{"several spaces", []string{"Bearer    " + token}, nil},
-		{"a tab", []string{"Bearer\t" + token}, nil},
+		{"several spaces after the scheme", []string{"Bearer    " + token}, nil},
+		{"a tab after the scheme", []string{"Bearer\t" + token}, nil},
 		{"spaces around the header", []string{"  Bearer " + token + " "}, nil},
 
-		// A missing token is not an invalid one.
+		// In these rows, the token is missing rather than invalid.
 		{"no header", nil, identity.ErrTokenMissing},
 		{"an empty header", []string{""}, identity.ErrTokenMissing},
-		{"only spaces", []string{"   "}, identity.ErrTokenMissing},
-		{"Basic", []string{"Basic YWxpY2U6YWxpY2U="}, identity.ErrTokenMissing},
-		{"DPoP", []string{"DPoP " + token}, identity.ErrTokenMissing},
+		{"a header of only spaces", []string{"   "}, identity.ErrTokenMissing},
+		{"the scheme Basic", []string{"Basic YWxpY2U6YWxpY2U="}, identity.ErrTokenMissing},
+		{"the scheme DPoP", []string{"DPoP " + token}, identity.ErrTokenMissing},
 		{"a token without a scheme", []string{token}, identity.ErrTokenMissing},
-		{"a longer scheme", []string{"Bearers " + token}, identity.ErrTokenMissing},
+		{"the scheme Bearers", []string{"Bearers " + token}, identity.ErrTokenMissing},
 		{"no space after the scheme", []string{"Bearer" + token}, identity.ErrTokenMissing},
 		{"a comma instead of the space", []string{"Bearer," + token}, identity.ErrTokenMissing},
 		{"a quoted scheme", []string{`"Bearer" ` + token}, identity.ErrTokenMissing},
-		// A list counts as one header with the first scheme. The token in it is ignored.
-		{"a list that starts with Basic", []string{"Basic YWxpY2U6YWxpY2U=, Bearer " + token}, identity.ErrTokenMissing},
+		// The first scheme counts for the whole header, so the token in it is ignored.
+		{"one header that lists Basic, then Bearer", []string{"Basic YWxpY2U6YWxpY2U=, Bearer " + token}, identity.ErrTokenMissing},
 
-		// An invalid token is not a missing one.
-		{"only Bearer", []string{"Bearer"}, identity.ErrTokenMalformed},
-		{"Bearer and a space", []string{"Bearer "}, identity.ErrTokenMalformed},
-		{"null, from a careless client", []string{"Bearer null"}, identity.ErrTokenMalformed},
-		{"undefined", []string{"Bearer undefined"}, identity.ErrTokenMalformed},
-		{"two tokens", []string{"Bearer " + token + " " + token}, identity.ErrTokenMalformed},
-		{"Bearer twice", []string{"Bearer Bearer " + token}, identity.ErrTokenMalformed},
-		{"a list of two tokens", []string{"Bearer " + token + ", Bearer " + token}, identity.ErrTokenMalformed},
-		{"a list without a space", []string{"Bearer " + token + "," + token}, identity.ErrTokenMalformed},
-		{"a list that ends with Basic", []string{"Bearer " + token + ", Basic YWxpY2U6YWxpY2U="}, identity.ErrTokenMalformed},
+		// In these rows, the token is invalid rather than missing.
+		{"Bearer without a token", []string{"Bearer"}, identity.ErrTokenMalformed},
+		{"Bearer with a space, but without a token", []string{"Bearer "}, identity.ErrTokenMalformed},
+		{"Bearer null, from a careless client", []string{"Bearer null"}, identity.ErrTokenMalformed},
+		{"Bearer undefined, from a careless client", []string{"Bearer undefined"}, identity.ErrTokenMalformed},
+		{"two tokens separated by a space", []string{"Bearer " + token + " " + token}, identity.ErrTokenMalformed},
+		{"the scheme Bearer twice", []string{"Bearer Bearer " + token}, identity.ErrTokenMalformed},
+		{"one header that lists two tokens", []string{"Bearer " + token + ", Bearer " + token}, identity.ErrTokenMalformed},
+		{"two tokens separated by a comma", []string{"Bearer " + token + "," + token}, identity.ErrTokenMalformed},
+		{"one header that lists Bearer, then Basic", []string{"Bearer " + token + ", Basic YWxpY2U6YWxpY2U="}, identity.ErrTokenMalformed},
 		{"a quoted token", []string{`Bearer "` + token + `"`}, identity.ErrTokenMalformed},
 		{"two headers", []string{"Bearer " + token, "Bearer " + token}, identity.ErrTokenMalformed},
 		{"two headers, Bearer and Basic", []string{"Bearer " + token, "Basic YWxpY2U6YWxpY2U="}, identity.ErrTokenMalformed},
 		{"two headers, Basic and Bearer", []string{"Basic YWxpY2U6YWxpY2U=", "Bearer " + token}, identity.ErrTokenMalformed},
 		{"two headers, one empty", []string{"", "Bearer " + token}, identity.ErrTokenMalformed},
 		{"two headers without a token", []string{"Basic YWxpY2U6YWxpY2U=", "Digest x"}, identity.ErrTokenMalformed},
-		{"an expired token", []string{"Bearer " + expired}, identity.ErrTokenExpired},
-		{"a token too large", []string{"Bearer " + strings.Repeat("x", 17<<10)}, identity.ErrTokenTooLarge},
+		{"an expired token", []string{"Bearer " + expiredToken}, identity.ErrTokenExpired},
+		{"a token that is too large", []string{"Bearer " + strings.Repeat("x", 17<<10)}, identity.ErrTokenTooLarge},
 		{"a wrong signature", []string{"Bearer " + corruptSignature(token)}, identity.ErrTokenSignature},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var log logBuffer
-			user, err := callerOf(t, &log, verifier, tt.authorization...)
+			user, err := callMiddleware(t, &log, verifier, tt.authorization...)
 			if !errors.Is(err, tt.want) {
 				t.Errorf("identity.Require() = %v, want %v", err, tt.want)
 			}
@@ -81,7 +82,7 @@ func TestMiddleware_authorization(t *testing.T) {
 					t.Errorf("logged %q, want nothing", text)
 				}
 			}
-			checkNoToken(t, log.String(), token, expired)
+			checkNoToken(t, log.String(), token, expiredToken)
 		})
 	}
 }
@@ -97,10 +98,11 @@ func checkNoToken(t *testing.T, log string, tokens ...string) {
 	}
 }
 
-// A good token that isn't accepted usually means a wrong setting. The log names the setting.
+// If Middleware rejects a token that Keycloak issued, a setting is usually wrong. The log names the
+// setting.
 func TestMiddleware_logsRejectedToken(t *testing.T) {
 	key := edDSA()
-	verifier := newVerifier(t, newKeys(t, certsOf(key)),
+	verifier := newVerifier(t, newKeys(t, jwksOf(key)),
 		VerifierConfig{AuthorizedParties: []string{localAudience}})
 	for _, tt := range []struct {
 		name   string
@@ -108,21 +110,21 @@ func TestMiddleware_logsRejectedToken(t *testing.T) {
 		level  string
 		parts  []string // of the log line
 	}{
-		{"issuer", object{"iss": "https://public.example.com/realms/local"}, "WARN", []string{"https://public.example.com/realms/local", localIssuer, "Issuer.Names"}},
-		{"audience", object{"aud": "account"}, "WARN", []string{"account", localAudience, "VerifierConfig.Audience", "mapper of type Audience"}},
+		{"another issuer", object{"iss": "https://public.example.com/realms/local"}, "WARN", []string{"https://public.example.com/realms/local", localIssuer, "Issuer.Names"}},
+		{"another audience", object{"aud": "account"}, "WARN", []string{"account", localAudience, "VerifierConfig.Audience", "mapper of type Audience"}},
 		{"an ID token", object{"typ": "ID"}, "WARN", []string{"ID", "Bearer"}},
-		{"lightweight", object{"sub": absent}, "WARN", []string{"client scope basic"}},
+		{"a lightweight token", object{"sub": absent}, "WARN", []string{"client scope basic"}},
 		{"another client", object{"azp": "other"}, "WARN", []string{"other", "VerifierConfig.AuthorizedParties"}},
 		{"not yet valid", object{"nbf": 9e9}, "WARN", []string{"nbf", "clocks"}},
-		{"issued later", object{"iat": 9e9}, "WARN", []string{"iat", "clocks"}},
-		{"too many roles", object{"groups": strings.Repeat("x", 17<<10)}, "WARN", []string{"VerifierConfig.MaxBytes"}},
-		// Expiry is normal, and no setting is wrong.
+		{"issued in the future", object{"iat": 9e9}, "WARN", []string{"iat", "clocks"}},
+		{"a groups claim that is too long", object{"groups": strings.Repeat("x", 17<<10)}, "WARN", []string{"VerifierConfig.MaxBytes"}},
+		// Tokens expire all the time, so this is logged only at level DEBUG.
 		{"expired", object{"exp": 0}, "DEBUG", []string{"token has expired"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var log logBuffer
 			token := key.token(patch(t, alice(t), tt.change))
-			callerOf(t, &log, verifier, "Bearer "+token)
+			callMiddleware(t, &log, verifier, "Bearer "+token)
 			text := log.String()
 			if strings.Count(text, "\n") != 1 {
 				t.Errorf("logged %q, want one line", text)
@@ -141,14 +143,14 @@ func TestMiddleware_logsRejectedToken(t *testing.T) {
 func TestMiddleware_logsAlgorithm(t *testing.T) {
 	key := edDSA()
 	var log logBuffer
-	_, err := callerOf(t, &log,
-		newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{Algorithms: []string{"RS256"}}),
+	_, err := callMiddleware(t, &log,
+		newVerifier(t, newKeys(t, jwksOf(key)), VerifierConfig{Algorithms: []string{"RS256"}}),
 		"Bearer "+key.token(alice(t)))
 	for _, part := range []string{"level=WARN", "EdDSA", "accepted: RS256",
 		"VerifierConfig.Algorithms"} {
 		if text := log.String(); !strings.Contains(text, part) ||
 			!errors.Is(err, identity.ErrTokenSignature) {
-			t.Errorf("got %v, logged %q; want %v, and %q in the log", err, text,
+			t.Errorf("got %v and logged %q; want %v, and %q in the log", err, text,
 				identity.ErrTokenSignature, part)
 		}
 	}
@@ -158,35 +160,35 @@ func TestMiddleware_logsAlgorithm(t *testing.T) {
 // accept. Middleware treats the token as missing, and the error's detail tells the developer why.
 func TestMiddleware_schemeNotBearer(t *testing.T) {
 	key := edDSA()
-	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
+	verifier := newVerifier(t, newKeys(t, jwksOf(key)), VerifierConfig{})
 	token := key.token(alice(t))
-	for header, want := range map[string]bool{
+	for header, wantHint := range map[string]bool{
 		token: true, "JWT " + token: true, "Token " + token: true, "Bearer:" + token: true,
 		"Basic YTpi": true,
 		"":           false, " ": false, "Bearer": false, "bearer " + token: false,
 	} {
 		var log logBuffer
-		_, err := callerOf(t, &log, verifier, header)
-		if got := strings.Contains(identity.Detail(err), "expected Bearer"); got != want {
-			t.Errorf("Authorization: %.12s: %v with the detail %q; want Bearer in it: %v",
-				header, err, identity.Detail(err), want)
+		_, err := callMiddleware(t, &log, verifier, header)
+		if got := strings.Contains(identity.Detail(err), "expected Bearer"); got != wantHint {
+			t.Errorf("Authorization: %.12s: got %v with the detail %q; \"expected Bearer\" in it: "+
+				"%v, want %v", header, err, identity.Detail(err), got, wantHint)
 		}
-		if want &&
+		if wantHint &&
 			(!errors.Is(err, identity.ErrTokenMissing) || log.String() != "" ||
 				strings.Contains(identity.Detail(err), token)) {
-			t.Errorf("Authorization: %.12s: %v, logged %q; want ErrTokenMissing and no log",
-				header, err, log.String())
+			t.Errorf("Authorization: %.12s: got %v, logged %q; want %v, an empty log and no "+
+				"token in the detail", header, err, log.String(), identity.ErrTokenMissing)
 		}
 	}
 }
 
-// The claims of a token can neither fill the log nor forge a line in it.
+// Long claims of a token can neither fill the log nor forge a line in it.
 func TestMiddleware_logsLongClaims(t *testing.T) {
 	key := edDSA()
-	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
+	verifier := newVerifier(t, newKeys(t, jwksOf(key)), VerifierConfig{})
 	var log logBuffer
 	longClaim := "\nlevel=ERROR msg=forged" + strings.Repeat("x", 4000)
-	callerOf(t, &log, verifier,
+	callMiddleware(t, &log, verifier,
 		"Bearer "+key.token(patch(t, alice(t), object{"aud": longClaim, "azp": longClaim})))
 	if text := log.String(); strings.Count(text, "\n") != 1 || len(text) > 1500 {
 		t.Errorf("logged %d lines and %d bytes, want one line of at most 1500: %s",
@@ -194,11 +196,12 @@ func TestMiddleware_logsLongClaims(t *testing.T) {
 	}
 }
 
-// Middleware logs one warning per second and cause, since anyone can send thousands of bad tokens.
+// Middleware logs at most one warning per second and cause, because anyone can send thousands of
+// bad tokens.
 func TestMiddleware_logRateLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		key := edDSA()
-		verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
+		verifier := newVerifier(t, newKeys(t, jwksOf(key)), VerifierConfig{})
 		var log logBuffer
 		handler := Middleware(verifier,
 			slog.New(slog.NewTextHandler(&log, nil)))(http.NotFoundHandler())
@@ -228,7 +231,7 @@ func TestMiddleware_logRateLimit(t *testing.T) {
 // Concurrent requests don't get each other's users.
 func TestMiddleware_concurrent(t *testing.T) {
 	key := edDSA()
-	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
+	verifier := newVerifier(t, newKeys(t, jwksOf(key)), VerifierConfig{})
 	handler := Middleware(verifier,
 		(&logBuffer{}).logger())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if user, err := identity.Require(r.Context()); err == nil {
@@ -241,7 +244,7 @@ func TestMiddleware_concurrent(t *testing.T) {
 			for range 20 {
 				want := ""
 				request := httptest.NewRequest("GET", "/", nil)
-				if i > 0 { // 0 has no token
+				if i > 0 { // subtest 0 sends no token
 					want = fmt.Sprint("user ", i)
 					request.Header.Set("Authorization",
 						"Bearer "+key.token(patch(t, alice(t), object{"sub": want})))

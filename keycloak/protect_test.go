@@ -13,11 +13,11 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// Protect passes only requests with a valid token. It responds to all others with a status, a
-// challenge and a short text.
+// Protect passes only requests with a valid token to the handler. It responds to all other requests
+// with a status, a short text and, with status 401, a challenge.
 func TestProtect(t *testing.T) {
 	key := edDSA()
-	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
+	verifier := newVerifier(t, newKeys(t, jwksOf(key)), VerifierConfig{})
 	verifierWithoutKeys := newVerifier(t, newKeys(t, "<html>"), VerifierConfig{})
 	verifierWithFailingKeys := newVerifier(t, nil,
 		VerifierConfig{
@@ -43,19 +43,19 @@ func TestProtect(t *testing.T) {
 	}{
 		{"a good token", verifier, token(nil), 200, "", "alice"},
 		{"no token", verifier, "", 401, missingChallenge, "no bearer token"},
-		{"another scheme", verifier, "Basic YTpi", 401, missingChallenge, "no bearer token"},
-		{"no scheme", verifier, strings.TrimPrefix(token(nil), "Bearer "), 401, missingChallenge, "no bearer token"},
-		{"malformed", verifier, `Bearer a"b`, 401, invalidChallenge("token is malformed"), "token is malformed"},
-		{"too large", verifier, "Bearer " + strings.Repeat("x", 17<<10), 401, invalidChallenge("token is too large"), "token is too large"},
+		{"the scheme Basic", verifier, "Basic YTpi", 401, missingChallenge, "no bearer token"},
+		{"a token without a scheme", verifier, strings.TrimPrefix(token(nil), "Bearer "), 401, missingChallenge, "no bearer token"},
+		{"a malformed token", verifier, `Bearer a"b`, 401, invalidChallenge("token is malformed"), "token is malformed"},
+		{"a token that is too large", verifier, "Bearer " + strings.Repeat("x", 17<<10), 401, invalidChallenge("token is too large"), "token is too large"},
 		{"another issuer", verifier, token(object{"iss": "https://evil.example"}), 401, invalidChallenge("token is not meant for this API"), "token is not meant for this API"},
 		{"another audience", verifier, token(object{"aud": "billing"}), 401, invalidChallenge("token is not meant for this API"), "token is not meant for this API"},
-		{"not yet valid", verifier, token(object{"nbf": 9e9}), 401, invalidChallenge("token is not valid yet"), "token is not valid yet"},
-		{"expired", verifier, token(object{"exp": 0}), 401, invalidChallenge("token has expired"), "token has expired"},
-		{"unknown key", verifier, "Bearer " + unknownSigner(0).token(alice(t)), 401, invalidChallenge("token is signed with an unknown key"), "token is signed with an unknown key"},
-		{"wrong signature", verifier, "Bearer " + corruptSignature(key.token(alice(t))), 401, invalidChallenge("token signature is wrong"), "token signature is wrong"},
-		{"no keys", verifierWithoutKeys, token(nil), 503, "", "the keys to verify tokens are unavailable"},
-		{"keys that return another error", verifierWithFailingKeys, token(nil), 503, "", "the keys to verify tokens are unavailable"},
-		{"no verifier", nil, token(nil), 503, "", "the keys to verify tokens are unavailable"},
+		{"a token that isn't valid yet", verifier, token(object{"nbf": 9e9}), 401, invalidChallenge("token is not valid yet"), "token is not valid yet"},
+		{"an expired token", verifier, token(object{"exp": 0}), 401, invalidChallenge("token has expired"), "token has expired"},
+		{"an unknown key", verifier, "Bearer " + unknownSigner(0).token(alice(t)), 401, invalidChallenge("token is signed with an unknown key"), "token is signed with an unknown key"},
+		{"a wrong signature", verifier, "Bearer " + corruptSignature(key.token(alice(t))), 401, invalidChallenge("token signature is wrong"), "token signature is wrong"},
+		{"a key set that isn't JSON", verifierWithoutKeys, token(nil), 503, "", "the keys to verify tokens are unavailable"},
+		{"keys that return an error", verifierWithFailingKeys, token(nil), 503, "", "the keys to verify tokens are unavailable"},
+		{"a nil verifier", nil, token(nil), 503, "", "the keys to verify tokens are unavailable"},
 	} {
 		for _, method := range []string{"GET", "POST", "HEAD", "OPTIONS", "PROPFIND"} {
 			t.Run(tt.name+", "+method, func(t *testing.T) {
@@ -66,7 +66,7 @@ func TestProtect(t *testing.T) {
 					handlerRan = true
 					user, err := identity.Require(r.Context())
 					if err != nil {
-						t.Errorf("identity.Require() = %v behind Protect", err)
+						t.Errorf("identity.Require() behind Protect = %v, want nil", err)
 						return
 					}
 					io.WriteString(w, *user.Username)
@@ -99,12 +99,12 @@ func TestProtect(t *testing.T) {
 					t.Errorf("WWW-Authenticate is %s, want %s", got, tt.challenge)
 				}
 				if got := response.Header.Get("Retry-After"); (got == "5") != (tt.status == 503) {
-					t.Errorf("Retry-After is %q with status %d, want 5 with 503 only", got,
+					t.Errorf("Retry-After is %q with status %d, want 5 only with 503", got,
 						tt.status)
 				}
 				if got := response.Header.Get("Cache-Control"); (got == "no-store") !=
 					(tt.status != 200) {
-					t.Errorf("Cache-Control is %q with status %d, want no-store unless 200", got,
+					t.Errorf("Cache-Control is %q with status %d, want no-store except with 200", got,
 						tt.status)
 				}
 				server.Close() // the handler has returned
@@ -114,18 +114,18 @@ func TestProtect(t *testing.T) {
 				leaked := regexp.MustCompile(`local|evil|billing|internal|accepted`).FindString(
 					string(body) + response.Header.Get("WWW-Authenticate"))
 				if leaked != "" {
-					t.Errorf("the response contains %q", leaked)
+					t.Errorf("the response contains %q, want no internal detail", leaked)
 				}
 			})
 		}
 	}
 }
 
-// If the request's context ends while the keys are fetched, the response is 503: the token may be
-// good.
+// If the request's context is done before the keys are fetched, the response is 503 rather than
+// 401, because the token may be valid.
 func TestProtect_contextDone(t *testing.T) {
 	key := edDSA()
-	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
+	verifier := newVerifier(t, newKeys(t, jwksOf(key)), VerifierConfig{})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	request := httptest.NewRequestWithContext(ctx, "GET", "/", nil)
@@ -133,6 +133,6 @@ func TestProtect_contextDone(t *testing.T) {
 	response := httptest.NewRecorder()
 	Protect(verifier, (&logBuffer{}).logger())(http.NotFoundHandler()).ServeHTTP(response, request)
 	if response.Code != 503 || response.Header().Get("WWW-Authenticate") != "" {
-		t.Errorf("got %d %v %s, want 503", response.Code, response.Header(), response.Body)
+		t.Errorf("got %d %v %s, want 503 without a challenge", response.Code, response.Header(), response.Body)
 	}
 }

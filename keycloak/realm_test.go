@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// NewRealm joins the server URL and the escaped name to the issuer.
+// NewRealm makes the issuer of the server URL and the escaped realm name.
 func TestNewRealm(t *testing.T) {
 	for _, tt := range []struct{ server, name, issuer string }{
 		{"http://localhost:8080", "local", "http://localhost:8080/realms/local"},
@@ -26,7 +26,8 @@ func TestNewRealm(t *testing.T) {
 	}
 }
 
-// NewRealm returns an error for a wrong URL or name, and never repeats a password in it.
+// NewRealm returns an error if the server URL or the name is wrong. The error never contains the
+// URL's password.
 func TestNewRealm_invalid(t *testing.T) {
 	for _, tt := range []struct{ server, name, wantErr string }{
 		{"", "local", "http:// or https://"},
@@ -40,7 +41,7 @@ func TestNewRealm_invalid(t *testing.T) {
 		{"http://localhost?x=1", "local", "query"},
 		{"http://localhost?", "local", "query"}, // the realm's path would become the query
 		{"http://localhost#x", "local", "fragment"},
-		// Copied from the issuer, or from a link in the admin console.
+		// These URLs were copied from the issuer or from the admin console.
 		{"http://localhost/realms/local", "local", "end before /realms"},
 		{"http://localhost/realms/local/", "local", "end before /realms"},
 		{"https://sso.example.com/auth/realms", "local", "end before /realms"},

@@ -17,16 +17,16 @@ import (
 
 const grace = 10 * time.Second
 
-// A fakeRealm takes two seconds to exchange a refresh token, and counts the exchanges. It refuses
+// A fakeRealm takes two seconds to exchange a refresh token, and counts the exchanges. It rejects
 // tokens that end in "forged".
 type fakeRealm struct {
-	calls atomic.Int32
-	err   error
+	exchangeCount atomic.Int32
+	err           error // returned for all other tokens, if set
 }
 
 func (r *fakeRealm) exchange(ctx context.Context,
 	token identity.Secret) (*identity.OpenIDToken, error) {
-	n := r.calls.Add(1)
+	n := r.exchangeCount.Add(1)
 	select {
 	case <-time.After(2 * time.Second):
 	case <-ctx.Done():
@@ -52,7 +52,7 @@ func cacheSize(x *exchanges) (responses, bytes int) {
 	return len(x.cache), x.bytes
 }
 
-// checkRefresh refreshes a token and checks that the response comes from exchange number want.
+// checkRefresh refreshes a token and checks that it gets the response of exchange number want.
 func checkRefresh(t *testing.T, x *exchanges, token identity.Secret, want int) {
 	t.Helper()
 	got, err := x.do(t.Context(), token)
@@ -61,7 +61,8 @@ func checkRefresh(t *testing.T, x *exchanges, token identity.Secret, want int) {
 	}
 }
 
-// Concurrent callers share an exchange. It continues if the first of them cancels.
+// Concurrent callers with the same token share an exchange, which continues if the first caller
+// cancels.
 func TestExchanges_shared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm := &fakeRealm{}
@@ -80,14 +81,14 @@ func TestExchanges_shared(t *testing.T) {
 		time.Sleep(time.Second)
 		cancel()
 		callers.Wait()
-		if n := realm.calls.Load(); n != 1 {
+		if n := realm.exchangeCount.Load(); n != 1 {
 			t.Errorf("%d exchanges, want 1", n)
 		}
 	})
 }
 
 // An exchange continues if its only caller cancels. Otherwise the session would be lost: Keycloak
-// has used up the token, but no one has received the next one.
+// no longer accepts the old refresh token, and no client has received the new one.
 func TestExchanges_outliveCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm := &fakeRealm{}
@@ -107,7 +108,7 @@ func TestExchanges_outliveCaller(t *testing.T) {
 	})
 }
 
-// In a repeated response, the lifetimes are reduced by the time that has passed.
+// In a repeated response, both lifetimes are reduced by the time since the exchange.
 func TestExchanges_repeatWithinGrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		response := identity.OpenIDToken{ExpiresIn: 5, RefreshExpiresIn: new(8),
@@ -116,9 +117,9 @@ func TestExchanges_repeatWithinGrace(t *testing.T) {
 			token := response
 			return &token, nil
 		}, grace)
-		for _, want := range []struct {
-			after            time.Duration
-			expires, refresh int
+		for _, tt := range []struct {
+			after                    time.Duration
+			wantExpires, wantRefresh int
 		}{
 			{0, 5, 8},
 			{900 * time.Millisecond, 5, 8},
@@ -129,12 +130,13 @@ func TestExchanges_repeatWithinGrace(t *testing.T) {
 			if _, err := x.do(t.Context(), refreshToken()); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(want.after)
+			time.Sleep(tt.after)
 			got, err := x.do(t.Context(), refreshToken())
-			if err != nil || got.ExpiresIn != want.expires ||
-				*got.RefreshExpiresIn != want.refresh {
-				t.Errorf("after %v: %d and %d seconds left, %v; want %d and %d", want.after,
-					got.ExpiresIn, *got.RefreshExpiresIn, err, want.expires, want.refresh)
+			if err != nil || got.ExpiresIn != tt.wantExpires ||
+				*got.RefreshExpiresIn != tt.wantRefresh {
+				t.Errorf("after %v: ExpiresIn = %d, RefreshExpiresIn = %d, error %v; want %d and %d",
+					tt.after, got.ExpiresIn, *got.RefreshExpiresIn, err, tt.wantExpires,
+					tt.wantRefresh)
 			}
 			time.Sleep(grace + time.Second) // the next row starts with an empty cache
 		}
@@ -144,7 +146,7 @@ func TestExchanges_repeatWithinGrace(t *testing.T) {
 	})
 }
 
-// A repeated response with a refresh token that doesn't expire still has no lifetime for it.
+// If the refresh token doesn't expire, RefreshExpiresIn is nil in the repeated response too.
 func TestExchanges_repeatOfflineToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newExchanges(func(context.Context, identity.Secret) (*identity.OpenIDToken, error) {
@@ -160,7 +162,7 @@ func TestExchanges_repeatOfflineToken(t *testing.T) {
 	})
 }
 
-// After the grace period, the same token is exchanged again.
+// Once the grace period has passed, a token that is presented again causes another exchange.
 func TestExchanges_afterGrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm := &fakeRealm{}
@@ -187,7 +189,7 @@ func TestExchanges_withoutGrace(t *testing.T) {
 		callers.Wait()
 		checkRefresh(t, x, refreshToken(), 2)
 		if responses, bytes := cacheSize(x); responses != 0 || bytes != 0 {
-			t.Errorf("%d responses and %d bytes are left, want none", responses, bytes)
+			t.Errorf("the cache has %d responses and %d bytes, want none", responses, bytes)
 		}
 	})
 }
@@ -198,7 +200,7 @@ func TestExchanges_failuresNotCached(t *testing.T) {
 		realm := &fakeRealm{err: identity.ErrProviderUnavailable}
 		x := newExchanges(realm.exchange, grace)
 		var callers sync.WaitGroup
-		for range 3 { // all callers that share the exchange get its error
+		for range 3 { // each of the callers that share the exchange gets its error
 			callers.Go(func() {
 				if _, err := x.do(t.Context(), refreshToken()); !errors.Is(err, realm.err) {
 					t.Errorf("got %v, want %v", err, realm.err)
@@ -211,12 +213,12 @@ func TestExchanges_failuresNotCached(t *testing.T) {
 	})
 }
 
-// A logout removes the cached responses of its session, and no others.
+// A logout removes only the cached responses of its own session.
 func TestLogout_forgetsSession(t *testing.T) {
 	for name, token := range map[string]identity.Secret{
-		"by the token that was exchanged": refreshTokenOf("s1", "1"),
-		"by the token that was returned":  refreshTokenOf("s1", "2"),
-		"by another token of the session": refreshTokenOf("s1", "3"),
+		"logout with the token that was exchanged": refreshTokenOf("s1", "1"),
+		"logout with the token that was returned":  refreshTokenOf("s1", "2"),
+		"logout with another token of the session": refreshTokenOf("s1", "3"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -235,36 +237,36 @@ func TestLogout_forgetsSession(t *testing.T) {
 				time.Sleep(grace)
 				synctest.Wait()
 				if responses, bytes := cacheSize(x); responses != 0 || bytes != 0 {
-					t.Errorf("%d responses and %d bytes are left, want none", responses, bytes)
+					t.Errorf("the cache has %d responses and %d bytes, want none", responses, bytes)
 				}
 			})
 		})
 	}
 }
 
-// A logout with a token that names no session removes only this token's response.
+// A logout with a token that has no session ID removes only this token's response.
 func TestLogout_opaqueToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm := &fakeRealm{}
 		x := newExchanges(realm.exchange, grace)
-		opaque := []identity.Secret{
+		opaqueTokens := []identity.Secret{
 			identity.NewSecret("a"), identity.NewSecret("b.b.b"),
 			identity.NewSecret("c." + base64url([]byte("{}")) + ".c"),
 			identity.NewSecret("d." + base64url([]byte(`{"sid":5}`)) + ".d"),
 			refreshTokenOf("", "5"),
 		}
-		for i, token := range opaque {
+		for i, token := range opaqueTokens {
 			checkRefresh(t, x, token, i+1)
 		}
-		x.endSession(opaque[4])
-		for i, token := range opaque[:4] {
+		x.endSession(opaqueTokens[4])
+		for i, token := range opaqueTokens[:4] {
 			checkRefresh(t, x, token, i+1)
 		}
-		checkRefresh(t, x, opaque[4], 6)
+		checkRefresh(t, x, opaqueTokens[4], 6)
 	})
 }
 
-// If the session ends during an exchange, its tokens are dropped.
+// If a session ends during an exchange, the caller gets ErrSessionEnded instead of the new tokens.
 func TestLogout_duringExchange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm := &fakeRealm{}
@@ -286,14 +288,14 @@ func TestLogout_duringExchange(t *testing.T) {
 		callers.Wait()
 		synctest.Wait()
 		if responses, _ := cacheSize(x); responses != 1 {
-			t.Errorf("%d cached responses, want only that of the other session", responses)
+			t.Errorf("%d cached responses, want 1: that of the other session", responses)
 		}
 	})
 }
 
-// The cache is bounded by the number of its responses and by their size.
+// The cache is bounded both by the number of responses and by their size in bytes.
 func TestExchanges_cacheBounds(t *testing.T) {
-	returning := func(response *identity.OpenIDToken) func(context.Context,
+	exchangeReturning := func(response *identity.OpenIDToken) func(context.Context,
 		identity.Secret) (*identity.OpenIDToken, error) {
 		return func(context.Context, identity.Secret) (*identity.OpenIDToken, error) {
 			return response, nil
@@ -305,7 +307,8 @@ func TestExchanges_cacheBounds(t *testing.T) {
 				t.Fatal(err)
 			}
 			if responses, bytes := cacheSize(x); responses > maxCached+1 || bytes > maxCachedBytes {
-				t.Fatalf("the cache has %d responses and %d bytes", responses, bytes)
+				t.Fatalf("the cache has %d responses and %d bytes, want at most %d and %d", responses,
+					bytes, maxCached+1, maxCachedBytes)
 			}
 		}
 	}
@@ -313,12 +316,13 @@ func TestExchanges_cacheBounds(t *testing.T) {
 		time.Sleep(grace)
 		synctest.Wait()
 		if responses, bytes := cacheSize(x); responses != 0 || bytes != 0 {
-			t.Errorf("%d responses and %d bytes are left after the grace period", responses, bytes)
+			t.Errorf("after the grace period, the cache has %d responses and %d bytes, want none",
+				responses, bytes)
 		}
 	}
 	t.Run("by count", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			x := newExchanges(returning(&identity.OpenIDToken{}), grace)
+			x := newExchanges(exchangeReturning(&identity.OpenIDToken{}), grace)
 			fill(t, x, maxCached+5)
 			synctest.Wait()
 			if responses, _ := cacheSize(x); responses != maxCached {
@@ -331,7 +335,7 @@ func TestExchanges_cacheBounds(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			megabyte := identity.NewSecret(strings.Repeat("x", 1<<20))
 			x := newExchanges(
-				returning(&identity.OpenIDToken{AccessToken: megabyte,
+				exchangeReturning(&identity.OpenIDToken{AccessToken: megabyte,
 					RefreshToken: &megabyte, IDToken: &megabyte}), grace)
 			fill(t, x, 30)
 			synctest.Wait()
@@ -344,7 +348,8 @@ func TestExchanges_cacheBounds(t *testing.T) {
 	})
 }
 
-// With DefaultMaxCalls exchanges in flight, one more fails, but callers can still join the others.
+// With DefaultMaxCalls exchanges in flight, one more fails. A caller whose token is already being
+// exchanged can still share that exchange.
 func TestExchanges_tooMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm := &fakeRealm{}
@@ -363,21 +368,21 @@ func TestExchanges_tooMany(t *testing.T) {
 			t.Errorf("one more exchange: got %v, want %v", err, identity.ErrBusy)
 		}
 		if _, err := x.do(t.Context(), identity.NewSecret("0")); err != nil {
-			t.Errorf("joining an exchange: %v", err)
+			t.Errorf("sharing an exchange in flight: got %v, want nil", err)
 		}
 		callers.Wait()
 		if _, err := x.do(t.Context(), identity.NewSecret("one more")); err != nil {
-			t.Errorf("after the burst: %v", err)
+			t.Errorf("after the burst: got %v, want nil", err)
 		}
 	})
 }
 
-// wait, which Close calls, waits for the exchanges in flight or until its context is done.
+// wait, which Close calls, returns when no exchange is in flight or when its context is done.
 func TestClose_waitsForExchanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newExchanges((&fakeRealm{}).exchange, grace)
 		if err := x.wait(t.Context()); err != nil {
-			t.Errorf("without an exchange: %v", err)
+			t.Errorf("wait() without an exchange = %v, want nil", err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		start := time.Now()
@@ -397,8 +402,8 @@ func TestClose_waitsForExchanges(t *testing.T) {
 	})
 }
 
-// An attacker who knows a session ID can forge a token with it. That token neither joins nor stops
-// the owner's exchange.
+// An attacker who knows a session ID can forge a token with it. The forged token gets an exchange
+// of its own, and doesn't stop that of the session's owner.
 func TestExchanges_forgedToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm := &fakeRealm{}
@@ -430,13 +435,13 @@ func TestExchanges_contextAlreadyDone(t *testing.T) {
 			t.Errorf("got %v, want %v", err, context.Canceled)
 		}
 		synctest.Wait()
-		if n := realm.calls.Load(); n != 0 {
+		if n := realm.exchangeCount.Load(); n != 0 {
 			t.Errorf("%d exchanges, want none", n)
 		}
 	})
 }
 
-// wait returns when the last exchange has ended, even one that started after another had ended.
+// wait also waits for an exchange that starts after another one has ended.
 func TestClose_waitsForLastExchange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newExchanges((&fakeRealm{}).exchange, grace)
@@ -455,7 +460,7 @@ func TestClose_waitsForLastExchange(t *testing.T) {
 	})
 }
 
-// checkRefreshFrom does the same as checkRefresh for a caller with this address.
+// checkRefreshFrom does the same as checkRefresh, for a caller with this address.
 func checkRefreshFrom(t *testing.T, x *exchanges, address string, token identity.Secret, want int) {
 	t.Helper()
 	got, err := x.do(contextWithAddress(t, address), token)
@@ -465,20 +470,20 @@ func checkRefreshFrom(t *testing.T, x *exchanges, address string, token identity
 	}
 }
 
-// A response is repeated only to callers in the network of the first caller.
+// A response is repeated only to callers in the first caller's network.
 func TestExchanges_repeatWithinNetwork(t *testing.T) {
 	for _, tt := range []struct {
-		name, first, second  string
-		anyNetwork, repeated bool
+		name, first, second      string
+		anyNetwork, wantRepeated bool
 	}{
 		{"the same address", "192.0.2.1", "192.0.2.1", false, true},
 		{"the same IPv4 /24", "192.0.2.1", "192.0.2.254", false, true},
 		{"the next IPv4 /24", "192.0.2.255", "192.0.3.0", false, false},
-		{"IPv4 within IPv6", "192.0.2.1", "::ffff:192.0.2.7", false, true},
+		{"the same IPv4 /24, one address mapped to IPv6", "192.0.2.1", "::ffff:192.0.2.7", false, true},
 		{"the same IPv6 /48", "2001:db8:1::1", "2001:db8:1:ffff::9", false, true},
 		{"the next IPv6 /48", "2001:db8:1::1", "2001:db8:2::1", false, false},
-		{"another protocol", "192.0.2.1", "2001:db8:1::1", false, false},
-		{"another network, with anyNetwork", "192.0.2.1", "2001:db8:1::1", true, true},
+		{"IPv4, then IPv6", "192.0.2.1", "2001:db8:1::1", false, false},
+		{"IPv4, then IPv6, with anyNetwork", "192.0.2.1", "2001:db8:1::1", true, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -486,7 +491,7 @@ func TestExchanges_repeatWithinNetwork(t *testing.T) {
 				x := newExchanges(realm.exchange, grace)
 				x.anyNetwork = tt.anyNetwork
 				want := 2
-				if tt.repeated {
+				if tt.wantRepeated {
 					want = 1
 				}
 				checkRefreshFrom(t, x, tt.first, refreshToken(), 1)
@@ -498,15 +503,16 @@ func TestExchanges_repeatWithinNetwork(t *testing.T) {
 				if responses, bytes := cacheSize(x); responses != 0 || bytes != 0 ||
 					x.cached != 0 ||
 					len(x.successors) != 0 {
-					t.Errorf("%d responses, %d bytes, %d cached and %d successors are left after "+
-						"the grace period", responses, bytes, x.cached, len(x.successors))
+					t.Errorf("after the grace period: %d responses, %d bytes, %d cached, "+
+						"%d successors; want none", responses, bytes, x.cached,
+						len(x.successors))
 				}
 			})
 		})
 	}
 }
 
-// Callers without an address share responses only with each other.
+// A response to a caller without an address is repeated only to callers without an address.
 func TestExchanges_repeatWithoutAddresses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newExchanges((&fakeRealm{}).exchange, grace)
@@ -516,20 +522,20 @@ func TestExchanges_repeatWithoutAddresses(t *testing.T) {
 	})
 }
 
-// A response isn't repeated once its new refresh token has been used: that shows that the owner has
-// received the response.
+// A response isn't repeated once the new refresh token in it has been used, because then the owner
+// has received the response.
 func TestExchanges_repeatUntilSuccessorUsed(t *testing.T) {
 	uses := map[string]func(*testing.T, *exchanges, identity.Secret){
-		"to refresh": func(t *testing.T, x *exchanges, next identity.Secret) {
+		"refresh with the new token": func(t *testing.T, x *exchanges, next identity.Secret) {
 			checkRefreshFrom(t, x, "192.0.2.1", next, 2)
 		},
-		"to refresh, from another network": func(t *testing.T, x *exchanges,
+		"refresh with the new token, from another network": func(t *testing.T, x *exchanges,
 			next identity.Secret) {
 			checkRefreshFrom(t, x, "198.51.100.1", next, 2)
 		},
-		"to log out": func(t *testing.T, x *exchanges, next identity.Secret) {
+		"logout with the new token": func(t *testing.T, x *exchanges, next identity.Secret) {
 			x.markUsed(next)
-			x.exchange(t.Context(), next) // counts as exchange 2 here too
+			x.exchange(t.Context(), next) // so that the next exchange is number 3 in this row too
 		},
 	}
 	for name, use := range uses {
@@ -546,16 +552,17 @@ func TestExchanges_repeatUntilSuccessorUsed(t *testing.T) {
 				if responses, bytes := cacheSize(x); responses != 0 || bytes != 0 ||
 					x.cached != 0 ||
 					len(x.successors) != 0 {
-					t.Errorf("%d responses, %d bytes, %d cached and %d successors are left after "+
-						"the grace period", responses, bytes, x.cached, len(x.successors))
+					t.Errorf("after the grace period: %d responses, %d bytes, %d cached, "+
+						"%d successors; want none", responses, bytes, x.cached,
+						len(x.successors))
 				}
 			})
 		})
 	}
 }
 
-// A caller that joined an exchange gets its response, even if the successor is used before this
-// caller wakes up.
+// A caller that shares an exchange gets its response, even if the new refresh token is used before
+// the caller's goroutine runs.
 func TestExchanges_successorUsedWhileWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newExchanges((&fakeRealm{}).exchange, grace)
@@ -570,8 +577,8 @@ func TestExchanges_successorUsedWhileWaiting(t *testing.T) {
 	})
 }
 
-// If the same token comes from two networks at once, there are two exchanges: Keycloak must see
-// that the token is used twice, and end the session, because either caller may be the thief.
+// If the same token comes from two networks at once, there is one exchange for each network. Either
+// caller may be a thief, so Keycloak must notice the second use and end the session.
 func TestExchanges_twoNetworks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm := &fakeRealm{}
@@ -586,13 +593,13 @@ func TestExchanges_twoNetworks(t *testing.T) {
 			})
 		}
 		callers.Wait()
-		if n := realm.calls.Load(); n != 2 {
+		if n := realm.exchangeCount.Load(); n != 2 {
 			t.Errorf("%d exchanges, want one for each network", n)
 		}
 	})
 }
 
-// Tokens that are presented again are logged.
+// Each use of a token that was already exchanged is logged.
 func TestExchanges_log(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out strings.Builder

@@ -40,7 +40,7 @@ func TestRefresh_concurrent(t *testing.T) {
 		tabs.Go(func() {
 			token, err := client.Refresh(t.Context(), refreshTokenOf("s1", "1"))
 			if err != nil || token.AccessToken.Reveal() != canary+"-a" {
-				t.Errorf("Refresh() = %v, %v", token, err)
+				t.Errorf("Refresh() = %v, %v; want the access token %q", token, err, canary+"-a")
 			}
 		})
 	}
@@ -53,7 +53,8 @@ func TestRefresh_concurrent(t *testing.T) {
 	}
 }
 
-// An attacker who knows a session ID can forge a token with it. It must not affect the session.
+// An attacker who knows a session ID can forge a token with it. The forged token doesn't affect the
+// session's cached response.
 func TestRefresh_forgedToken(t *testing.T) {
 	realm := &countingRealm{}
 	client := newClient(t, realm.ServeHTTP, func(c *ClientConfig) { c.RefreshGrace = time.Minute })
@@ -74,17 +75,17 @@ func TestRefresh_forgedToken(t *testing.T) {
 	if n := realm.refreshes.Load(); n != 2 {
 		t.Errorf("Keycloak got %d requests, want 2: one for each token", n)
 	}
-	// A logout with a valid token of the session does affect it.
+	// A logout with a valid token of the session removes the cached response.
 	if err := client.Logout(t.Context(), refreshTokenOf("s1", "2")); err != nil {
 		t.Fatal(err)
 	}
 	refresh(validToken, nil)
 	if n := realm.refreshes.Load(); n != 3 {
-		t.Errorf("Keycloak got %d requests, want 3: the logout must clear the cache", n)
+		t.Errorf("Keycloak got %d requests, want 3: the logout removes the response", n)
 	}
 }
 
-// Without a grace period, the same token is exchanged again.
+// Without a grace period, a token that is presented again causes another exchange.
 func TestRefresh_withoutGrace(t *testing.T) {
 	realm := &countingRealm{}
 	client := newClient(t, realm.ServeHTTP)
@@ -101,7 +102,8 @@ func TestRefresh_withoutGrace(t *testing.T) {
 	}
 }
 
-// If a browser tab closes during a refresh, the session must not be lost.
+// An exchange continues if its caller cancels, so the session isn't lost when a browser tab closes
+// during a refresh.
 func TestRefresh_callerCancels(t *testing.T) {
 	realm := &countingRealm{}
 	arrived, release := make(chan bool, 2), make(chan bool)
@@ -112,7 +114,7 @@ func TestRefresh_callerCancels(t *testing.T) {
 		case <-release:
 			realm.ServeHTTP(w, r)
 		case <-r.Context().Done():
-			t.Error("the exchange was canceled with its caller")
+			t.Error("the request to Keycloak was canceled, want it to continue")
 		}
 	}, func(c *ClientConfig) { c.RefreshGrace = time.Minute })
 	ctx, cancel := context.WithCancel(t.Context())
@@ -128,16 +130,16 @@ func TestRefresh_callerCancels(t *testing.T) {
 	}
 	close(release)
 	if _, err := client.Refresh(t.Context(), refreshToken()); err != nil {
-		t.Errorf("the other tab got %v", err)
+		t.Errorf("the other tab got %v, want nil", err)
 	}
 	if n := realm.refreshes.Load(); n != 1 {
 		t.Errorf("Keycloak got %d requests, want 1", n)
 	}
 }
 
-// Keycloak accepts hundreds of encodings of the same refresh token. If we did too, each would have
-// its own exchange and its own rate limit: a token could be used twice, or guessed at without
-// limit.
+// Keycloak accepts hundreds of encodings of one refresh token; a Client accepts only the canonical
+// one. Otherwise each encoding would have its own exchange and its own rate limit, so a token could
+// be used twice, and guesses would be unlimited.
 func TestRefresh_oneEncoding(t *testing.T) {
 	realm := &countingRealm{}
 	client := newClient(t, realm.ServeHTTP, func(c *ClientConfig) { c.RefreshGrace = time.Minute })
@@ -148,8 +150,8 @@ func TestRefresh_oneEncoding(t *testing.T) {
 		"stray bits":                  parts[0] + "." + parts[1] + ".AR",
 		"padding":                     token + "=",
 		"padding after the header":    parts[0] + "==." + parts[1] + "." + parts[2],
-		"the other alphabet, +":       parts[0] + "." + parts[1] + ".ab+d",
-		"the other alphabet, /":       parts[0] + "." + parts[1] + ".ab/d",
+		"standard base64, with +":     parts[0] + "." + parts[1] + ".ab+d",
+		"standard base64, with /":     parts[0] + "." + parts[1] + ".ab/d",
 		"a line feed":                 token + "\n",
 		"a line break in the header":  token[:9] + "\r\n" + token[9:],
 		"a line break in the payload": strings.Replace(token, ".", ".\n", 1),

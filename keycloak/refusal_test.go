@@ -10,15 +10,16 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// An errorResponse is an error response seen from Keycloak 26.7.4, and the error it must become.
+// An errorResponse is an error response that Keycloak 26.7.4 sends, and the error that a Client
+// must make of it.
 type errorResponse struct {
 	status            int
 	code, description string
 	want              error
-	detail            string // part of the error's detail: the setting to change, if one is wrong
+	detail            string // part of the error's detail: the wrong setting, if there is one
 }
 
-// anyCallErrors holds the responses that any call may get.
+// anyCallErrors holds the error responses that every call may get.
 var anyCallErrors = []errorResponse{
 	{404, "Realm does not exist", "", identity.ErrProviderMisconfigured, "NewRealm's name"},
 	{404, "HTTP 404 Not Found", "", identity.ErrProviderMisconfigured, "NewRealm's serverURL"},
@@ -49,7 +50,7 @@ var anyCallErrors = []errorResponse{
 	{418, "never seen before", "", identity.ErrProviderMisconfigured, "admin console"},
 }
 
-// callErrors holds the responses that only one call gets, by the call's name.
+// callErrors holds the error responses that only one call gets, by the name of the call in calls.
 var callErrors = map[string][]errorResponse{
 	"login": {
 		{400, "invalid_grant", "Invalid user credentials", identity.ErrBadCredentials, ""},
@@ -59,7 +60,7 @@ var callErrors = map[string][]errorResponse{
 		{400, "invalid_grant", "Account disabled", identity.ErrAccountDisabled, ""},
 		{401, "invalid_grant", "Account disabled", identity.ErrAccountDisabled, ""}, // before 26.6
 		{400, "invalid_grant", "Account is not fully set up", identity.ErrAccountNotReady, ""},
-		{400, "invalid_grant", "Session not active", identity.ErrBadCredentials, ""}, // the text of a refresh has no meaning here
+		{400, "invalid_grant", "Session not active", identity.ErrBadCredentials, ""}, // the login rules ignore a text that only refreshes get
 		{400, "unauthorized_client", "Client not allowed for direct access grants", identity.ErrLoginNotAllowed, "Direct access grants"},
 		{400, "invalid_grant", "resource owner password credentials grant is prohibited.", identity.ErrLoginNotAllowed, "executor reject-ropc-grant"},
 		{400, "invalid_client", "Client requires user consent", identity.ErrProviderMisconfigured, "Consent required"},
@@ -84,7 +85,7 @@ var callErrors = map[string][]errorResponse{
 		{400, "invalid_grant", "Offline session invalid because offline access not granted anymore", identity.ErrSessionEnded, ""},
 		{400, "invalid_grant", "Client certificate missing, or its thumbprint and one in the token did NOT match", identity.ErrProviderMisconfigured, "Mutual TLS"},
 		{400, "invalid_grant", "Maximum allowed refresh token reuse exceeded", identity.ErrRefreshReused, ""},
-		{400, "invalid_grant", "Account disabled", identity.ErrRefreshInvalid, ""}, // the text of a login has no meaning here
+		{400, "invalid_grant", "Account disabled", identity.ErrRefreshInvalid, ""}, // the refresh rules ignore a text that only logins get
 		{400, "invalid_scope", "Invalid scopes: nope", identity.ErrProviderMisconfigured, "ClientConfig.LoginScope"},
 		{400, "unauthorized_client", "Client not allowed for direct access grants", identity.ErrProviderMisconfigured, ""},
 	},
@@ -95,8 +96,8 @@ var callErrors = map[string][]errorResponse{
 	},
 }
 
-// Each error response becomes the right error, and the detail quotes the response and names the
-// setting to change.
+// Each error response becomes the right error. The error's detail quotes the response, and names
+// the setting to change if one is wrong.
 func TestRefusals(t *testing.T) {
 	for call, responses := range callErrors {
 		for _, tt := range append(append([]errorResponse{}, responses...), anyCallErrors...) {
@@ -125,12 +126,12 @@ func TestRefusals(t *testing.T) {
 					if want := "keycloak: " + call + ": " + tt.want.Error(); err.Error() != want {
 						t.Errorf("the error is %q, want %q", err, want)
 					}
-					for _, word := range []string{fmt.Sprint(tt.status),
+					for _, text := range []string{fmt.Sprint(tt.status),
 						fmt.Sprintf("%q", description),
 						tt.detail} {
-						if !strings.Contains(identity.Detail(err), word) {
+						if !strings.Contains(identity.Detail(err), text) {
 							t.Errorf("the detail %q doesn't contain %q", identity.Detail(err),
-								word)
+								text)
 						}
 					}
 					checkNoLeak(t, err)
@@ -148,12 +149,12 @@ func TestRefusal_longText(t *testing.T) {
 				"error_description": "a\nb" + longText}))))
 	if !errors.Is(err, identity.ErrProviderMisconfigured) || len(identity.Detail(err)) > 1000 ||
 		strings.Contains(identity.Detail(err), "\n") {
-		t.Errorf("got %d bytes, want one short line: %v", len(identity.Detail(err)),
-			identity.Detail(err))
+		t.Errorf("got %v with a detail of %d bytes, want %v with one line of at most 1000: %s", err,
+			len(identity.Detail(err)), identity.ErrProviderMisconfigured, identity.Detail(err))
 	}
 }
 
-// Keycloak's errors about the path of the URL become errors that name the setting.
+// If Keycloak rejects the path of the URL, the error's detail names the setting serverURL.
 func TestRefusal_pathErrors(t *testing.T) {
 	for _, body := range []string{
 		`{"error":"missingNormalization","error_description":"Request path not normalized"}`,
@@ -167,12 +168,14 @@ func TestRefusal_pathErrors(t *testing.T) {
 		err := refusal(response{status: status, body: []byte(body)}, loginRefusals)
 		if !errors.Is(err, identity.ErrProviderMisconfigured) ||
 			!strings.Contains(identity.Detail(err), "NewRealm's serverURL") {
-			t.Errorf("%s: got %v, want one that names serverURL", body, err)
+			t.Errorf("%s: got %v with the detail %q, want %v with %q", body, err,
+				identity.Detail(err), identity.ErrProviderMisconfigured, "NewRealm's serverURL")
 		}
 	}
 }
 
-// Only known texts of Keycloak's are shown. Others may quote the request.
+// knownText keeps only texts that Keycloak is known to send, because other texts may quote the
+// request.
 func TestKnownText(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                               "",
@@ -197,14 +200,15 @@ func TestKnownText(t *testing.T) {
 	}
 }
 
-// The texts of all rules are known texts, so that the operator sees the reason for a hint.
+// The texts that refusal rules match are known texts. Otherwise the operator would see a hint
+// without the response that caused it.
 func TestKnownText_allRules(t *testing.T) {
 	for _, rule := range slices.Concat(loginRefusals, refreshRefusals, clientErrors) {
 		for _, text := range []string{rule.code, rule.description} {
 			hasPrefix := func(known string) bool { return strings.HasPrefix(known, text) }
 			if text != "" && !slices.ContainsFunc(knownTexts, hasPrefix) &&
 				!slices.ContainsFunc(knownPrefixes, hasPrefix) {
-				t.Errorf("%q is not a known text", text)
+				t.Errorf("%q is neither in knownTexts nor in knownPrefixes", text)
 			}
 		}
 	}
@@ -214,7 +218,8 @@ func TestKnownText_allRules(t *testing.T) {
 	}
 }
 
-// Secrets of one letter occur in most texts. Keycloak's known texts are shown all the same.
+// A known text is shown even if it contains the caller's secrets: a secret of one letter occurs in
+// most texts.
 func TestRefusal_shortSecrets(t *testing.T) {
 	client := newClient(t,
 		jsonHandler(401,
@@ -224,11 +229,12 @@ func TestRefusal_shortSecrets(t *testing.T) {
 			OTP: identity.NewSecret("n")})
 	if detail := identity.Detail(err); !strings.Contains(detail,
 		`"Invalid client or Invalid client credentials": the client secret is wrong`) {
-		t.Errorf("the detail is %q, want Keycloak's description in it", detail)
+		t.Errorf("the detail is %q, want it to contain Keycloak's description", detail)
 	}
 }
 
-// A server's first request is for the keys, so an error there says which setting to change.
+// statusDetail names the setting to change. The first request of a server fetches keys, so this is
+// the first error that an operator with a wrong setting sees.
 func TestStatusDetail(t *testing.T) {
 	for _, tt := range []struct {
 		status int
@@ -242,7 +248,7 @@ func TestStatusDetail(t *testing.T) {
 			"response 403; expected 200: set NewRealm's serverURL to an https URL, or change " +
 				"Require SSL in the realm's settings"},
 		{403, `{"error":"access_denied","error_description":"Realm not enabled"}`, "response 403; expected 200: enable the realm in its settings"},
-		// Errors about a client don't apply, and a proxy's page contains no advice.
+		// For unknown errors and for responses of a proxy, there is no advice.
 		{400, `{"error":"unknown"}`, "response 400; expected 200"},
 		{404, `<html>canary</html>`, "response 404; expected 200"},
 		{502, `{"error":"canary"}`, "response 502; expected 200"},

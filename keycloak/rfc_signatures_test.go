@@ -17,8 +17,8 @@ import (
 	"github.com/cloakql/cloakql/internal/jose"
 )
 
-// The signatures in the RFCs are valid. After any change to the algorithm, the key, the signing
-// input or the signature, they aren't.
+// The signatures in the RFCs are valid. A signature is no longer valid once the algorithm, the key,
+// the signing input or the signature itself is changed.
 func TestRFCSignatures(t *testing.T) {
 	rfc := readRFC(t)
 	keys := map[string]crypto.PublicKey{}
@@ -36,13 +36,13 @@ func TestRFCSignatures(t *testing.T) {
 			alg, key, signingInput, signature := e.member(t, "alg"), keys[e.Key], e.signingInput(),
 				e.signature()
 			if !jose.Verify(alg, key, signingInput, signature) {
-				t.Fatalf("jose.Verify(%s) = false", alg)
+				t.Fatalf("jose.Verify(%s) = false, want true", alg)
 			}
 			wantInvalid := func(name, alg string, key crypto.PublicKey, signingInput string,
 				signature []byte) {
 				t.Helper()
 				if jose.Verify(alg, key, signingInput, signature) {
-					t.Errorf("%s: jose.Verify(%s) = true", name, alg)
+					t.Errorf("%s: jose.Verify(%s) = true, want false", name, alg)
 				}
 			}
 			for _, other := range Algorithms() {
@@ -61,9 +61,9 @@ func TestRFCSignatures(t *testing.T) {
 			for name, broken := range brokenInputs(signingInput) {
 				wantInvalid(name, alg, key, broken, signature)
 			}
-			sampled := isP521(key)
+			sampleOnly := isP521(key)
 			for i := range len(signingInput) {
-				if sampled && i%16 != 0 && i != len(signingInput)-1 {
+				if sampleOnly && i%16 != 0 && i != len(signingInput)-1 {
 					continue
 				}
 				broken := []byte(signingInput)
@@ -72,7 +72,7 @@ func TestRFCSignatures(t *testing.T) {
 					signature)
 			}
 			for i := range 8 * len(signature) {
-				if sampled && !isSample(i, len(signature)) {
+				if sampleOnly && !isSample(i, len(signature)) {
 					continue
 				}
 				broken := bytes.Clone(signature)
@@ -84,78 +84,82 @@ func TestRFCSignatures(t *testing.T) {
 	}
 }
 
-// isP521 reports whether the key is on P-521. Checking one of its signatures takes a millisecond,
-// or ten with the race detector, so not every change is tested.
+// isP521 reports whether the key is on the curve P-521. Checking a signature on this curve takes a
+// millisecond, or ten with the race detector, so only a sample of the changes is tested.
 func isP521(key crypto.PublicKey) bool {
 	ec, ok := key.(*ecdsa.PublicKey)
 	return ok && ec.Curve == elliptic.P521()
 }
 
-// isSample selects the bits to flip in a signature of two numbers: one of each byte, at a changing
-// position, and all bits at the start and the end of either number.
-func isSample(bit, size int) bool {
-	index := bit / 8 % (size / 2)
-	return index <= 1 || index == size/2-1 || bit%8 == index%8
+// isSample reports whether to flip this bit of a signature that consists of two numbers of equal
+// size. The sample has a bit of each byte, and all bits of the first two bytes and the last byte of
+// each number.
+func isSample(bit, signatureSize int) bool {
+	index := bit / 8 % (signatureSize / 2)
+	return index <= 1 || index == signatureSize/2-1 || bit%8 == index%8
 }
 
-// brokenSignatures returns signatures that a careless verifier might accept.
-func brokenSignatures(t *testing.T, key crypto.PublicKey, good []byte) map[string][]byte {
+// brokenSignatures returns invalid variants of a signature, by name. A careless verifier might
+// accept some of them.
+func brokenSignatures(t *testing.T, key crypto.PublicKey, signature []byte) map[string][]byte {
 	t.Helper()
-	half, size := len(good)/2, len(good)
+	half, size := len(signature)/2, len(signature)
 	broken := map[string][]byte{
-		"none":            nil,
-		"empty":           {},
-		"one byte":        good[:1],
-		"half":            good[:half],
-		"no last byte":    good[:size-1],
-		"no first byte":   good[1:],
-		"a leading zero":  append([]byte{0}, good...),
-		"a trailing zero": append(bytes.Clone(good), 0),
-		"only zeros":      make([]byte, size),
-		"all bits set":    bytes.Repeat([]byte{0xff}, size),
-		"halves swapped":  slices.Concat(good[half:], good[:half]),
-		"repeated":        slices.Concat(good, good),
-		"in base64url":    []byte(base64url(good)),
+		"nil signature":          nil,
+		"empty signature":        {},
+		"only the first byte":    signature[:1],
+		"only the first half":    signature[:half],
+		"without the last byte":  signature[:size-1],
+		"without the first byte": signature[1:],
+		"a leading zero":         append([]byte{0}, signature...),
+		"a trailing zero":        append(bytes.Clone(signature), 0),
+		"only zeros":             make([]byte, size),
+		"all bits set":           bytes.Repeat([]byte{0xff}, size),
+		"halves swapped":         slices.Concat(signature[half:], signature[:half]),
+		"signature twice":        slices.Concat(signature, signature),
+		"encoded in base64url":   []byte(base64url(signature)),
 	}
 	switch key := key.(type) {
 	case *rsa.PublicKey:
 		broken["the modulus"] = key.N.FillBytes(make([]byte, size))
-		broken["one"] = big.NewInt(1).FillBytes(make([]byte, size))
-		// Congruent to the signature, but not less than the modulus (RFC 8017, 8.1.2 and 8.2.2).
-		sum := new(big.Int).Add(new(big.Int).SetBytes(good), key.N)
-		broken["plus the modulus"] = sum.FillBytes(make([]byte, (sum.BitLen()+7)/8))
+		broken["the number one"] = big.NewInt(1).FillBytes(make([]byte, size))
+		// This sum is congruent to the signature, but not less than the modulus (RFC 8017, sections
+		// 8.1.2 and 8.2.2).
+		sum := new(big.Int).Add(new(big.Int).SetBytes(signature), key.N)
+		broken["signature plus the modulus"] = sum.FillBytes(make([]byte, (sum.BitLen()+7)/8))
 	case *ecdsa.PublicKey:
-		r, s := new(big.Int).SetBytes(good[:half]), new(big.Int).SetBytes(good[half:])
-		broken["in DER"] = must(asn1.Marshal(struct {
+		r, s := new(big.Int).SetBytes(signature[:half]), new(big.Int).SetBytes(signature[half:])
+		broken["encoded in DER"] = must(asn1.Marshal(struct {
 			R, S *big.Int
 		}{r, s}))
-		broken["r is zero"] = append(make([]byte, half), good[half:]...)
-		broken["s is zero"] = append(bytes.Clone(good[:half]), make([]byte, half)...)
+		broken["r is zero"] = append(make([]byte, half), signature[half:]...)
+		broken["s is zero"] = append(bytes.Clone(signature[:half]), make([]byte, half)...)
 		order := key.Params().N.FillBytes(make([]byte, half))
 		broken["r and s are the order"] = slices.Concat(order, order)
 		if sum := new(big.Int).Add(r, key.Params().N); sum.BitLen() <= 8*half {
-			broken["r plus the order"] = append(sum.FillBytes(make([]byte, half)), good[half:]...)
+			broken["r plus the order"] = append(sum.FillBytes(make([]byte, half)),
+				signature[half:]...)
 		}
 		if sum := new(big.Int).Add(s, key.Params().N); sum.BitLen() <= 8*half {
-			broken["s plus the order"] = append(bytes.Clone(good[:half]),
+			broken["s plus the order"] = append(bytes.Clone(signature[:half]),
 				sum.FillBytes(make([]byte, half))...)
 		}
 	case ed25519.PublicKey:
-		// s must be less than the order, or each signature would have several encodings (RFC 8032,
-		// section 5.1.7).
-		s := bytes.Clone(good[half:])
+		// A verifier must reject an s that isn't less than the order. Otherwise each signature
+		// would have several encodings (RFC 8032, section 5.1.7).
+		s := bytes.Clone(signature[half:])
 		slices.Reverse(s)
 		sum := littleEndian(new(big.Int).Add(new(big.Int).SetBytes(s), curveOrder))
-		broken["s plus the order"] = append(bytes.Clone(good[:half]), sum...)
+		broken["s plus the order"] = append(bytes.Clone(signature[:half]), sum...)
 	}
 	return broken
 }
 
-// brokenInputs returns variants of a signing input.
+// brokenInputs returns changed variants of a signing input, by name.
 func brokenInputs(signingInput string) map[string]string {
 	header, payload, _ := strings.Cut(signingInput, ".")
 	return map[string]string{
-		"empty":              "",
+		"empty input":        "",
 		"only a dot":         ".",
 		"no payload":         header + ".",
 		"no header":          payload,

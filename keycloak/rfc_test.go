@@ -18,22 +18,22 @@ import (
 	"github.com/cloakql/cloakql/internal/jose"
 )
 
-// The examples of RFC 7515, 7519, 7520 and 8037 are in testdata/rfc.json: headers and signatures
-// exactly as in the RFCs, line breaks included, and the public half of each key. HMAC keys, which
-// have no public half, are included whole.
+// testdata/rfc.json has the examples of RFC 7515, 7519, 7520 and 8037. Headers and signatures are
+// exactly as in the RFCs, with the line breaks. Of each key there is only the public half, except
+// for HMAC keys, which have none.
 
 // An rfcExample is one example: a signature or an encrypted token.
 type rfcExample struct {
 	Name      string
 	Source    []string
-	Allowed   bool   // whether the algorithm is one of Algorithms
-	Key       string // name in rfcExamples.Keys
-	Protected string // the protected header, as JSON
-	Header    object // the unprotected header
-	Payload   string // in base64url, like the signature
-	Signature string
-	Compact   string
-	JSON      []string // the JSON serializations that the RFC shows
+	Allowed   bool     // whether its algorithm is one of Algorithms
+	Key       string   // the key's name in rfcExamples.Keys
+	Protected string   // the protected header, as JSON
+	Header    object   // the unprotected header
+	Payload   string   // in base64url
+	Signature string   // in base64url
+	Compact   string   // the compact serialization, if the RFC shows it
+	JSON      []string // which JSON serializations the RFC shows: "flattened" or "general"
 	Detached  bool     // whether the payload isn't part of the message
 }
 
@@ -44,6 +44,7 @@ func (e rfcExample) signingInput() string {
 	return base64url([]byte(e.Protected)) + "." + e.Payload
 }
 
+// signature returns the decoded signature.
 func (e rfcExample) signature() []byte {
 	return must(strictBase64.DecodeString(e.Signature))
 }
@@ -107,8 +108,8 @@ func readRFC(t *testing.T) rfcExamples {
 	return rfc
 }
 
-// jwk returns the example's key as a realm would publish it: with the kid, use and alg that some
-// RFCs leave out.
+// jwk returns the example's key as a realm would publish it: jwk adds the kid, use or alg if the
+// RFC leaves them out.
 func (r rfcExamples) jwk(t *testing.T, e rfcExample) object {
 	t.Helper()
 	jwk := object{"kid": "the RFC's"}
@@ -117,7 +118,7 @@ func (r rfcExamples) jwk(t *testing.T, e rfcExample) object {
 	return jwk
 }
 
-// testdata/rfc.json has every example of these RFCs' sections.
+// testdata/rfc.json has every example of these sections of the RFCs.
 func TestRFCExamples_complete(t *testing.T) {
 	rfc := readRFC(t)
 	got := map[string]int{}
@@ -150,36 +151,36 @@ func TestRFCExamples_complete(t *testing.T) {
 	}
 }
 
-// The parts of each example fit together. Otherwise, rejecting the example would prove nothing. The
-// signatures of accepted algorithms are checked by TestRFCSignatures.
+// The parts of each example fit together; otherwise rejecting the example would prove nothing.
+// TestRFCSignatures checks the signatures with accepted algorithms.
 func TestRFCExamples_consistent(t *testing.T) {
 	rfc := readRFC(t)
 	for _, e := range rfc.Examples {
 		alg := e.member(t, "alg")
 		if e.Allowed != slices.Contains(Algorithms(), alg) {
-			t.Errorf("%v: Allowed is %v with the algorithm %s", e, e.Allowed, alg)
+			t.Errorf("%v: Allowed is %v, want %v for the algorithm %s", e, e.Allowed, !e.Allowed, alg)
 		}
 		if e.Allowed && (rfc.Keys[e.Key] == nil || e.Signature == "") {
-			t.Errorf("%v: no key or no signature", e)
+			t.Errorf("%v: the key or the signature is missing", e)
 		}
 		header, rest, _ := strings.Cut(e.Compact, ".")
 		payload, signature, _ := strings.Cut(rest, ".")
-		switch sent := e.Payload; {
+		switch wantPayload := e.Payload; {
 		case e.Compact == "":
 			if len(e.JSON) == 0 {
-				t.Errorf("%v: no serialization", e)
+				t.Errorf("%v: has neither Compact nor JSON", e)
 			}
 		case header != base64url([]byte(e.Protected)):
 			t.Errorf("%v: the header differs from the compact serialization", e)
 		case strings.Count(e.Compact, ".") == 4: // encrypted; its content is not in the file
 			if e.Payload != "" || e.Signature != "" {
-				t.Errorf("%v: encrypted, but with a payload", e)
+				t.Errorf("%v: has a payload or a signature, although it is encrypted", e)
 			}
 		default:
 			if e.Detached {
-				sent = ""
+				wantPayload = ""
 			}
-			if payload != sent || signature != e.Signature {
+			if payload != wantPayload || signature != e.Signature {
 				t.Errorf("%v: the parts differ from the compact serialization", e)
 			}
 		}
@@ -187,7 +188,7 @@ func TestRFCExamples_consistent(t *testing.T) {
 			mac := hmac.New(sha256.New, must(strictBase64.DecodeString(secret)))
 			mac.Write([]byte(e.signingInput()))
 			if alg != "HS256" || !hmac.Equal(mac.Sum(nil), e.signature()) {
-				t.Errorf("%v: wrong %s", e, alg)
+				t.Errorf("%v: the signature isn't an HS256 MAC by the example's key", e)
 			}
 		}
 	}
@@ -201,10 +202,10 @@ func TestRFCExamples_consistent(t *testing.T) {
 	}
 }
 
-// rfcKey returns the public key that jose reads from a key set of this JWK.
+// rfcKey returns the public key that jose.ReadKeySet reads from a key set with only this JWK.
 func rfcKey(t *testing.T, jwk object) crypto.PublicKey {
 	t.Helper()
-	keys, err := jose.ReadKeySet([]byte(certs(jwk)))
+	keys, err := jose.ReadKeySet([]byte(jwks(jwk)))
 	if err != nil {
 		t.Fatalf("jose.ReadKeySet(%v): %v", jwk, err)
 	}
@@ -215,7 +216,7 @@ func rfcKey(t *testing.T, jwk object) crypto.PublicKey {
 	return key.Public
 }
 
-// jose.ReadKeySet reads the RFCs' keys as crypto does.
+// jose.ReadKeySet reads the same public keys from the RFCs' JWKs as the crypto packages.
 func TestRFCKeys(t *testing.T) {
 	rfc := readRFC(t)
 	for _, e := range rfc.Examples {
@@ -245,8 +246,8 @@ func TestRFCKeys(t *testing.T) {
 	}
 }
 
-// Only one of the RFCs' keys can be used exactly as it is in the RFC. The others lack a kid, a use
-// or the alg of an RSA key, or are secret.
+// Only one of the RFCs' keys can be used without changes. Each of the others lacks a kid or a use,
+// lacks an alg although it is an RSA key, or is secret.
 func TestRFCKeys_verbatim(t *testing.T) {
 	keys := readRFC(t).Keys
 	wantErrs := map[string]string{
@@ -261,7 +262,7 @@ func TestRFCKeys_verbatim(t *testing.T) {
 		"8037":        "its kid is missing",
 	}
 	for name, jwk := range keys {
-		switch keys, err := jose.ReadKeySet([]byte(certs(jwk))); {
+		switch keys, err := jose.ReadKeySet([]byte(jwks(jwk))); {
 		case wantErrs[name] == "":
 			if err != nil || keys.Keys["bilbo.baggins@hobbiton.example"].Public == nil {
 				t.Errorf("%s: jose.ReadKeySet() = %v, %v; want the key", name, keys, err)
@@ -283,7 +284,7 @@ func TestRFCKeys_verbatim(t *testing.T) {
 	}
 }
 
-// An rfcRefusal is the reason for which an example is rejected, and a part of the error's detail.
+// An rfcRefusal is the expected reason of an example's rejection, and a part of the error's detail.
 type rfcRefusal struct {
 	reason error
 	detail string
@@ -303,12 +304,12 @@ var (
 	signatureRefusal = rfcRefusal{identity.ErrTokenSignature, "the signature doesn't match the key"}
 )
 
-// No example is a Keycloak access token, so all must be rejected although the realm has their keys.
-// Most are rejected for their form or payload, which isn't what the example is about. So each is
-// also sent with the claims of a good token and the kid that the RFC left out.
+// No example is a Keycloak access token, so Middleware rejects all of them, although the realm has
+// their keys. Most examples are rejected for their form or payload, which isn't what they are
+// about. So the test also sends each example with the claims of a good token and with a kid.
 func TestMiddleware_rfcExamples(t *testing.T) {
 	rfc := readRFC(t)
-	wantVerbatim := map[string]rfcRefusal{ // for examples with a compact serialization
+	wantUnmodified := map[string]rfcRefusal{ // only examples with a compact serialization
 		"HMAC":                kidRefusal,
 		"RSA":                 kidRefusal,
 		"P-256":               kidRefusal,
@@ -357,23 +358,24 @@ func TestMiddleware_rfcExamples(t *testing.T) {
 	for _, e := range rfc.Examples {
 		t.Run(e.String(), func(t *testing.T) {
 			jwk := rfc.jwk(t, e)
-			verifier := newVerifier(t, newKeys(t, certs(realmSigner.jwk(), jwk)), VerifierConfig{})
-			if _, err := callerOf(t, new(logBuffer), verifier, "Bearer "+goodToken); err != nil {
-				t.Fatalf("a good token: %v", err)
+			verifier := newVerifier(t, newKeys(t, jwks(realmSigner.jwk(), jwk)), VerifierConfig{})
+			_, err := callMiddleware(t, new(logBuffer), verifier, "Bearer "+goodToken)
+			if err != nil {
+				t.Fatalf("a good token: got %v, want nil", err)
 			}
 			check := func(token string, want rfcRefusal) {
 				t.Helper()
 				if want.reason == nil {
-					t.Fatal("no expected refusal for this example")
+					t.Fatal("wantUnmodified or wantModified lacks this example")
 				}
-				user, err := callerOf(t, new(logBuffer), verifier, "Bearer "+token)
+				user, err := callMiddleware(t, new(logBuffer), verifier, "Bearer "+token)
 				checkRefusal(t, err, want.reason, want.detail)
 				if user != nil {
 					t.Errorf("got the user %+v, want nil", user)
 				}
 			}
 			if e.Compact != "" {
-				check(e.Compact, wantVerbatim[e.Name])
+				check(e.Compact, wantUnmodified[e.Name])
 			}
 			for _, form := range e.JSON {
 				check(e.serialize(form, rfc.Examples), jsonRefusal)

@@ -12,8 +12,8 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// A network gets a quarter of the slots, no matter how many of its addresses it uses. Other
-// networks get the rest.
+// A network gets at most a quarter of the slots, no matter how many addresses its callers use. The
+// other slots remain free for other networks.
 func TestSemaphore_networkShare(t *testing.T) {
 	for name, call := range distinctCalls {
 		synctest.Test(t, func(t *testing.T) {
@@ -42,13 +42,13 @@ func TestSemaphore_networkShare(t *testing.T) {
 			}
 			callers.Wait()
 			if limited.Load() != 96 || busy.Load() != 1 || realm.maxTotal != 16 {
-				t.Errorf("%s: %d limited, %d busy, %d in flight; want 96, 1 and 16", name,
-					limited.Load(), busy.Load(), realm.maxTotal)
+				t.Errorf("%s: %d rate-limited, %d busy, at most %d in flight; want 96, 1 and 16",
+					name, limited.Load(), busy.Load(), realm.maxTotal)
 			}
 			time.Sleep(time.Second)
 			if err := call(contextWithAddress(t, addressA), client, 200); isRateLimitError(err) ||
 				errors.Is(err, identity.ErrBusy) {
-				t.Errorf("%s: after the burst: %v", name, err)
+				t.Errorf("%s: after the burst: got %v, want a free slot", name, err)
 			}
 		})
 	}
@@ -63,11 +63,11 @@ func TestSemaphore_withoutAddresses(t *testing.T) {
 		}
 	}
 	if _, err := s.acquire(t.Context()); !errors.Is(err, identity.ErrBusy) {
-		t.Errorf("acquire() of one slot too many = %v, want %v", err, identity.ErrBusy)
+		t.Errorf("the ninth acquire() = %v, want %v", err, identity.ErrBusy)
 	}
 }
 
-// A network gets at least one slot, and releasing a slot twice has no effect.
+// A network can get a slot even if there is only one. Releasing a slot twice has no effect.
 func TestSemaphore_small(t *testing.T) {
 	s := newSemaphore(1)
 	slot, err := s.acquire(contextWithAddress(t, addressA))
@@ -81,9 +81,8 @@ func TestSemaphore_small(t *testing.T) {
 	}
 }
 
-// If Keycloak is slow, the caller's timeout ends its call. The slot stays in use until Keycloak has
-// responded, or for at most 24 s: Keycloak goes on with the request, so a caller that tries again
-// must not double Keycloak's work.
+// If Keycloak is slow, a call returns after Timeout. Its slot stays in use until Keycloak responds,
+// but at most 24 s: Keycloak still works on the request, so a retry would double its work.
 func TestSemaphore_heldUntilResponse(t *testing.T) {
 	for _, tt := range []struct{ delay, slotHeld time.Duration }{
 		{20 * time.Second, 20 * time.Second},
@@ -113,7 +112,7 @@ func TestSemaphore_heldUntilResponse(t *testing.T) {
 				realm.delay = time.Second
 				if err := call(contextWithAddress(t, addressB), client, 3); errors.Is(err,
 					identity.ErrBusy) {
-					t.Errorf("%s: after %v: %v", name, time.Since(start), err)
+					t.Errorf("%s: after %v: got %v, want a free slot", name, time.Since(start), err)
 				}
 				if err := client.Close(t.Context()); err != nil {
 					t.Error(err)
@@ -123,8 +122,8 @@ func TestSemaphore_heldUntilResponse(t *testing.T) {
 	}
 }
 
-// A network can have one exchange per session in flight, even with different tokens. So an attacker
-// who knows a session ID can't keep the session's owner from refreshing.
+// A network can have only one exchange per session in flight, even with different tokens. Otherwise
+// an attacker who knows a session ID could keep the session's owner from refreshing.
 func TestRefresh_onePerSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, client := newSlowRealm(time.Second)
@@ -148,17 +147,17 @@ func TestRefresh_onePerSession(t *testing.T) {
 		synctest.Wait()
 		callers.Go(func() {
 			if err := refresh(addressA, 100); err != nil {
-				t.Errorf("the owner, at the same time: %v", err)
+				t.Errorf("the owner's refresh at the same time: got %v, want nil", err)
 			}
 		})
 		callers.Wait()
 		if limited.Load() != 49 || succeeded.Load() != 1 {
-			t.Errorf("%d calls were limited and %d succeeded, want 49 and 1", limited.Load(),
+			t.Errorf("%d calls were rate-limited and %d succeeded, want 49 and 1", limited.Load(),
 				succeeded.Load())
 		}
 		for n := 200; n < 203; n++ { // sequential refreshes aren't limited
 			if err := refresh(addressA, n); err != nil {
-				t.Errorf("the owner, afterward: %v", err)
+				t.Errorf("the owner's refresh afterward: got %v, want nil", err)
 			}
 		}
 	})

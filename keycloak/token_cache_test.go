@@ -18,7 +18,7 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// countingKeys implements Keys. A test can change its keys and its error, and it counts lookups.
+// countingKeys implements Keys and counts the lookups. A test can change its keys and its error.
 type countingKeys struct {
 	mu      sync.Mutex // guards the fields below
 	keys    map[string]Key
@@ -37,6 +37,7 @@ func (c *countingKeys) Key(_ context.Context, id string) (Key, error) {
 	return key, c.err
 }
 
+// set replaces all keys.
 func (c *countingKeys) set(keys ...Key) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -46,12 +47,13 @@ func (c *countingKeys) set(keys ...Key) {
 	}
 }
 
-// otherP256Key is a key that no test's realm has.
+// otherP256Key returns a key that isn't the local realm's.
 var otherP256Key = sync.OnceValue(func() crypto.Signer {
 	return must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 })
 
-// newCachingVerifier returns a verifier with these keys, and its clock as nanoseconds since noon.
+// newCachingVerifier returns a verifier with these keys, and a clock for it. The clock holds the
+// nanoseconds since noon.
 func newCachingVerifier(t testing.TB, keys Keys, cacheBytes int) (*Verifier, *atomic.Int64) {
 	t.Helper()
 	clock := &atomic.Int64{}
@@ -66,11 +68,11 @@ func newCachingVerifier(t testing.TB, keys Keys, cacheBytes int) (*Verifier, *at
 func wantCached(t *testing.T, v *Verifier, token string, want bool) {
 	t.Helper()
 	if _, got := v.cache.tokens.GetIfPresent(token); got != want {
-		t.Errorf("the token is cached: %v, want %v", got, want)
+		t.Errorf("token in the cache: %v, want %v", got, want)
 	}
 }
 
-// A token is in the cache after its first use, and its user is the same.
+// A token is in the cache after its first use. Its second use returns the same user.
 func TestTokenCache(t *testing.T) {
 	keys := &countingKeys{}
 	keys.set(keyOf(es256()))
@@ -88,8 +90,8 @@ func TestTokenCache(t *testing.T) {
 	}
 }
 
-// Setting a field of a user, or appending to one of its lists, has no effect on other requests with
-// the same token.
+// Each request gets its own copy of a cached user: setting a field or appending to a list has no
+// effect on other requests with the same token.
 func TestTokenCache_copies(t *testing.T) {
 	keys := &countingKeys{}
 	keys.set(keyOf(es256()))
@@ -101,7 +103,7 @@ func TestTokenCache_copies(t *testing.T) {
 	}))
 	want := toJSON(must(verifier.Verify(t.Context(), token)))
 	var users []*identity.User
-	for n := range 3 { // the first one isn't from the cache
+	for n := range 3 {
 		user := must(verifier.Verify(t.Context(), token))
 		if got := toJSON(user); got != want {
 			t.Errorf("user %d is %s, want %s", n, got, want)
@@ -116,19 +118,20 @@ func TestTokenCache_copies(t *testing.T) {
 	for n, user := range users {
 		if !user.HasRealmRole(fmt.Sprint("admin", n)) || user.HasRealmRole("admin0") != (n == 0) ||
 			!user.HasScope(fmt.Sprint("admin", n)) || !user.InGroup(fmt.Sprint("/admin", n)) {
-			t.Errorf("user %d has the roles %q, the groups %q and the scope %q", n,
-				user.RealmRoles, user.Groups, user.Token.Scope)
+			t.Errorf("user %d has the roles %q, the groups %q and the scope %q; want its own "+
+				"additions only", n, user.RealmRoles, user.Groups, user.Token.Scope)
 		}
 	}
 }
 
-// Keys may return a key under another ID than that of the token. Only the token's ID counts.
+// Keys may return a key whose ID differs from the token's kid. The verifier looks up the key by the
+// kid for a cached token too.
 func TestTokenCache_keyID(t *testing.T) {
 	for _, id := range []string{"", "alias"} {
-		known := true
-		verifier, _ := newCachingVerifier(t, keysFunc(func(_ context.Context, asked string) (
+		keyExists := true
+		verifier, _ := newCachingVerifier(t, keysFunc(func(_ context.Context, kid string) (
 			Key, error) {
-			if !known || asked != es256().kid {
+			if !keyExists || kid != es256().kid {
 				return Key{}, &identity.Error{Reason: identity.ErrKeyUnknown}
 			}
 			key := keyOf(es256())
@@ -138,30 +141,32 @@ func TestTokenCache_keyID(t *testing.T) {
 		token := es256().token(alice(t))
 		for range 2 {
 			if _, err := verifier.Verify(t.Context(), token); err != nil {
-				t.Errorf("with the ID %q, Verify() = %v", id, err)
+				t.Errorf("with the key ID %q, Verify() = %v, want nil", id, err)
 			}
 		}
-		known = false
+		keyExists = false
 		if _, err := verifier.Verify(t.Context(), token); !errors.Is(err, identity.ErrKeyUnknown) {
-			t.Errorf("with the ID %q, Verify() = %v once the key is gone", id, err)
+			t.Errorf("with the key ID %q, after the key was removed: Verify() = %v, want %v", id,
+				err, identity.ErrKeyUnknown)
 		}
 	}
 }
 
-// The size of an entry with many list items is estimated too.
+// tokenWeight counts the items of all lists of a token.
 func TestTokenCache_weight(t *testing.T) {
-	plain := &verifiedToken{}
-	many := &verifiedToken{info: identity.TokenInfo{Scope: make([]string, 100)}}
-	many.user.ClientRoles = []identity.ClientRoles{{Roles: make([]string, 100)}}
-	difference := tokenWeight("token", many) - tokenWeight("token", plain)
+	emptyToken := &verifiedToken{}
+	longToken := &verifiedToken{info: identity.TokenInfo{Scope: make([]string, 100)}}
+	longToken.user.ClientRoles = []identity.ClientRoles{{Roles: make([]string, 100)}}
+	difference := tokenWeight("token", longToken) - tokenWeight("token", emptyToken)
 	if difference < 200*16 {
-		t.Errorf("200 list items add %d bytes, want at least those of 200 strings", difference)
+		t.Errorf("200 list items add %d bytes, want at least %d", difference, 200*16)
 	}
 }
 
-// A repeated token costs no signature check, no parsing, and few allocations.
+// Verifying a cached token makes few allocations, because the token isn't parsed and its signature
+// isn't checked.
 func TestTokenCache_allocations(t *testing.T) {
-	verifier := newVerifier(t, newKeys(t, certsOf(rs256())), VerifierConfig{})
+	verifier := newVerifier(t, newKeys(t, jwksOf(rs256())), VerifierConfig{})
 	token := rs256().token(alice(t))
 	n := testing.AllocsPerRun(100, func() {
 		if _, err := verifier.Verify(t.Context(), token); err != nil {
@@ -169,12 +174,12 @@ func TestTokenCache_allocations(t *testing.T) {
 		}
 	})
 	if n > 4 {
-		t.Errorf("a cached token costs %v allocations, want at most 4", n)
+		t.Errorf("Verify() of a cached token made %v allocations, want at most 4", n)
 	}
 }
 
-// A cached token is rejected as soon as its key or the time no longer fits, and accepted again when
-// both fit.
+// A cached token is rejected as soon as its key changes or the time is outside its validity. It is
+// accepted again once the change is undone.
 func TestTokenCache_dropped(t *testing.T) {
 	otherSigner := signer{es256().kid, "ES256", otherP256Key()}
 	for _, tt := range []struct {
@@ -214,31 +219,30 @@ func TestTokenCache_dropped(t *testing.T) {
 	}
 }
 
-// The leeway counts for a cached token as for a new one, to the second.
+// The leeway is the same for a cached token and a new one, to the second.
 func TestTokenCache_leeway(t *testing.T) {
 	keys := &countingKeys{}
 	keys.set(keyOf(es256()))
-	cached, cachedClock := newCachingVerifier(t, keys, 0)
-	fresh, freshClock := newCachingVerifier(t, keys, -1)
+	withCache, clockWithCache := newCachingVerifier(t, keys, 0)
+	withoutCache, clockWithoutCache := newCachingVerifier(t, keys, -1)
 	token := es256().token(alice(t))
-	must(cached.Verify(t.Context(), token))
+	must(withCache.Verify(t.Context(), token))
 	for seconds := -2 * 3600; seconds < 2*3600; seconds++ {
-		cachedClock.Store(int64(time.Duration(seconds) * time.Second))
-		freshClock.Store(cachedClock.Load())
-		_, got := cached.Verify(t.Context(), token)
-		_, want := fresh.Verify(t.Context(), token)
+		clockWithCache.Store(int64(time.Duration(seconds) * time.Second))
+		clockWithoutCache.Store(clockWithCache.Load())
+		_, got := withCache.Verify(t.Context(), token)
+		_, want := withoutCache.Verify(t.Context(), token)
 		if fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Fatalf("%d s from noon: Verify() = %v with the cache, %v without", seconds, got, want)
 		}
-		if got != nil { // put it back into the cache
-			cachedClock.Store(0)
-			must(cached.Verify(t.Context(), token))
+		if got != nil { // put the token back into the cache
+			clockWithCache.Store(0)
+			must(withCache.Verify(t.Context(), token))
 		}
 	}
 }
 
-// A rejected token doesn't enter the cache, even if it differs from a cached token in only one
-// character.
+// A rejected token isn't cached, even if it differs from a cached token in only one character.
 func TestTokenCache_refused(t *testing.T) {
 	keys := &countingKeys{}
 	keys.set(keyOf(es256()))
@@ -251,49 +255,50 @@ func TestTokenCache_refused(t *testing.T) {
 			changed[i] = 'B'
 		}
 		if _, err := verifier.Verify(t.Context(), string(changed)); err == nil {
-			t.Fatalf("Verify() accepted a token with character %d changed", i)
+			t.Fatalf("Verify() accepted a token with character %d changed, want an error", i)
 		}
 		wantCached(t, verifier, string(changed), false)
 	}
 	wantCached(t, verifier, validToken, true)
 }
 
-// The cache stays within its limit in bytes, and the heap shows that tokenWeight's estimate is
-// about right.
+// The cache stays within its limit in bytes. The growth of the heap shows that tokenWeight's
+// estimate is about right.
 func TestTokenCache_bound(t *testing.T) {
-	const bytes = 1 << 20
+	const cacheBytes = 1 << 20
 	keys := &countingKeys{}
 	keys.set(keyOf(edDSA()))
-	verifier, _ := newCachingVerifier(t, keys, bytes)
+	verifier, _ := newCachingVerifier(t, keys, cacheBytes)
 	token := func(n int) string {
 		return edDSA().token(patch(t, alice(t), object{"jti": fmt.Sprint(n)}))
 	}
 	hotToken := token(-1)
-	heap := func() int64 {
+	heapBytes := func() int64 {
 		runtime.GC()
 		var stats runtime.MemStats
 		runtime.ReadMemStats(&stats)
 		return int64(stats.HeapAlloc)
 	}
 	must(verifier.Verify(t.Context(), hotToken))
-	before := heap()
+	before := heapBytes()
 	for n := range 2000 {
 		must(verifier.Verify(t.Context(), token(n)))
 		must(verifier.Verify(t.Context(), hotToken))
-		if size := verifier.cache.tokens.WeightedSize(); size > bytes {
-			t.Fatalf("after %d tokens the cache has %d bytes, want at most %d", n+1, size, bytes)
+		if size := verifier.cache.tokens.WeightedSize(); size > cacheBytes {
+			t.Fatalf("after %d tokens the cache has %d bytes, want at most %d", n+1, size,
+				cacheBytes)
 		}
 	}
-	if grown := heap() - before; grown > 2*bytes {
-		t.Errorf("the heap grew by %d bytes for a cache of %d, want at most %d", grown, bytes,
-			2*bytes)
+	if growth := heapBytes() - before; growth > 2*cacheBytes {
+		t.Errorf("the heap grew by %d bytes for a cache of %d, want at most %d", growth,
+			cacheBytes, 2*cacheBytes)
 	}
-	wantCached(t, verifier, hotToken, true) // tokens that are used once don't evict it
+	wantCached(t, verifier, hotToken, true) // tokens that are used only once don't evict it
 	runtime.KeepAlive(verifier)
 }
 
-// Callers that send a new token at the same moment share one signature check. A caller whose key
-// differs from the first caller's gets its own check.
+// Concurrent callers with the same new token share one signature check. A caller whose key differs
+// from the first caller's gets its own check.
 func TestTokenCache_sharedCheck(t *testing.T) {
 	cache := newTokenCache(1 << 20)
 	text := es256().token(alice(t))
@@ -314,13 +319,14 @@ func TestTokenCache_sharedCheck(t *testing.T) {
 	callers.Wait()
 }
 
-// Under load, no token is accepted after its key was removed.
+// Under load, a token is accepted exactly while the key set has its key.
 func TestTokenCache_rotation(t *testing.T) {
 	keys := &countingKeys{}
 	verifier, _ := newCachingVerifier(t, keys, 0)
 	signers := []signer{{"a", "ES256", p256Key()}, {"b", "ES256", otherP256Key()}}
 	tokens := []string{signers[0].token(alice(t)), signers[1].token(alice(t))}
-	var version atomic.Int64 // 2n while the set has the key of signer n%2, 2n+1 while it changes
+	// version is 2n while keys has the key of signer n%2, and 2n+1 while keys is being changed.
+	var version atomic.Int64
 	keys.set(keyOf(signers[0]))
 	ctx, stop := context.WithCancel(t.Context())
 	var callers sync.WaitGroup
@@ -333,7 +339,8 @@ func TestTokenCache_rotation(t *testing.T) {
 					continue
 				}
 				if accepted := err == nil; accepted != (before/2%2 == int64(n%2)) {
-					t.Errorf("with the key of signer %d, token %d: %v", before/2%2, n%2, err)
+					t.Errorf("with the key of signer %d: Verify() of a token of signer %d = %v",
+						before/2%2, n%2, err)
 				}
 			}
 		})

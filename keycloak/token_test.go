@@ -12,14 +12,15 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// Verify rejects a token whose form or JSON is wrong, and says which part is.
+// Verify rejects a token that isn't a well-formed JWS of two JSON objects. The error's detail names
+// the malformed part.
 func TestVerify_form(t *testing.T) {
 	key := edDSA()
-	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
+	verifier := newVerifier(t, newKeys(t, jwksOf(key)), VerifierConfig{})
 	goodToken := key.token(alice(t))
 	header, payload, signature := splitToken(goodToken)
 	sign := func(header, payload string) string { return key.sign(header, payload) }
-	// payloadWith returns alice's claims after these ones.
+	// payloadWith returns alice's payload with these claims inserted at the front.
 	payloadWith := func(claims string) string { return "{" + claims + "," + alice(t)[1:] }
 	for _, tt := range []struct {
 		name, token string
@@ -27,11 +28,11 @@ func TestVerify_form(t *testing.T) {
 		detail      string
 	}{
 		{"from Keycloak", goodToken, nil, ""},
-		{"empty", "", identity.ErrTokenMalformed, "dots: 1; expected 3"},
-		{"one part", "null", identity.ErrTokenMalformed, "dots: 1; expected 3"},
-		{"two parts", header + "." + payload, identity.ErrTokenMalformed, "dots: 2; expected 3"},
-		{"four parts", goodToken + ".x", identity.ErrTokenMalformed, "dots: 4; expected 3"},
-		{"five parts, like an encrypted token", goodToken + ".x.y", identity.ErrTokenMalformed, "dots: 5; expected 3"},
+		{"empty", "", identity.ErrTokenMalformed, "parts between dots: 1; expected 3"},
+		{"one part", "null", identity.ErrTokenMalformed, "parts between dots: 1; expected 3"},
+		{"two parts", header + "." + payload, identity.ErrTokenMalformed, "parts between dots: 2; expected 3"},
+		{"four parts", goodToken + ".x", identity.ErrTokenMalformed, "parts between dots: 4; expected 3"},
+		{"five parts, like an encrypted token", goodToken + ".x.y", identity.ErrTokenMalformed, "parts between dots: 5; expected 3"},
 		{"empty signature", header + "." + payload + ".", identity.ErrTokenSignature, "doesn't match"},
 
 		{"padding after the header", header + "=." + payload + "." + signature, identity.ErrTokenMalformed, "part 1"},
@@ -40,34 +41,34 @@ func TestVerify_form(t *testing.T) {
 		{"a line break in the header", header[:4] + "\r\n" + header[4:] + "." + payload + "." + signature, identity.ErrTokenMalformed, "part 1"},
 		{"a leading space", " " + goodToken, identity.ErrTokenMalformed, "part 1"},
 		{"a trailing NUL byte", goodToken + "\x00", identity.ErrTokenMalformed, "part 3"},
-		// Code that compares tokens would take a second encoding for another token.
+		// If two encodings of a signature were valid, the same token could look like two tokens.
 		{"stray bits in the signature", header + "." + payload + "." + withStrayBits(signature), identity.ErrTokenMalformed, "part 3"},
 
-		{"header not JSON", sign("x", alice(t)), identity.ErrTokenMalformed, "the header is not JSON"},
-		{"header a list", sign("[]", alice(t)), identity.ErrTokenMalformed, "not a JSON object"},
-		{"payload a string", sign(key.header(), `"x"`), identity.ErrTokenMalformed, "not a JSON object"},
-		{"payload truncated", sign(key.header(), alice(t)[:100]), identity.ErrTokenMalformed, "not JSON"},
-		{"a second value", sign(key.header(), alice(t)+"{}"), identity.ErrTokenMalformed, "followed by more"},
+		{"header that isn't JSON", sign("x", alice(t)), identity.ErrTokenMalformed, "the header is not JSON"},
+		{"header that is a list", sign("[]", alice(t)), identity.ErrTokenMalformed, "not a JSON object"},
+		{"payload that is a string", sign(key.header(), `"x"`), identity.ErrTokenMalformed, "not a JSON object"},
+		{"truncated payload", sign(key.header(), alice(t)[:100]), identity.ErrTokenMalformed, "not JSON"},
+		{"a second object after the payload", sign(key.header(), alice(t)+"{}"), identity.ErrTokenMalformed, "followed by more"},
 		{"text after the header", sign(key.header()+"x", alice(t)), identity.ErrTokenMalformed, "the header is followed by more"},
-		{"an extra closing brace", sign(key.header(), alice(t)+"}"), identity.ErrTokenMalformed, "followed by more"},
-		{"white space around both", sign(" "+key.header()+"\n", "\t"+alice(t)+" \n"), nil, ""},
-		{"UTF-16", sign(key.header(), "{\x00\"\x00}\x00"), identity.ErrTokenMalformed, "not JSON"},
+		{"a closing brace after the payload", sign(key.header(), alice(t)+"}"), identity.ErrTokenMalformed, "followed by more"},
+		{"white space around the header and the payload", sign(" "+key.header()+"\n", "\t"+alice(t)+" \n"), nil, ""},
+		{"payload in UTF-16", sign(key.header(), "{\x00\"\x00}\x00"), identity.ErrTokenMalformed, "not JSON"},
 		{"a control character in a string", sign(key.header(), payloadWith("\"x\":\"a\nb\"")), identity.ErrTokenMalformed, "not JSON"},
-		{"a name without quotes", sign(key.header(), payloadWith("x:1")), identity.ErrTokenMalformed, "not JSON"},
-		{"a number as a name", sign(key.header(), payloadWith("1:1")), identity.ErrTokenMalformed, "not JSON"},
-		{"NaN", sign(key.header(), payloadWith(`"x":NaN`)), identity.ErrTokenMalformed, "not JSON"},
-		{"a comment", sign(key.header(), payloadWith(`"x":1 /* */`)), identity.ErrTokenMalformed, "not JSON"},
+		{"a member name without quotes", sign(key.header(), payloadWith("x:1")), identity.ErrTokenMalformed, "not JSON"},
+		{"a number as a member name", sign(key.header(), payloadWith("1:1")), identity.ErrTokenMalformed, "not JSON"},
+		{"NaN as a value", sign(key.header(), payloadWith(`"x":NaN`)), identity.ErrTokenMalformed, "not JSON"},
+		{"a comment in the payload", sign(key.header(), payloadWith(`"x":1 /* */`)), identity.ErrTokenMalformed, "not JSON"},
 
 		{"a duplicate member in the header", sign(`{"alg":"EdDSA",`+key.header()[1:], alice(t)), identity.ErrTokenMalformed, `the header has the member "alg" twice`},
-		{"a duplicate member, once escaped", sign(key.header(), payloadWith(`"s\u0075b":"mallory"`)), identity.ErrTokenMalformed, `"sub" twice`},
-		{"a duplicate member, first null", sign(key.header(), payloadWith(`"sub":null`)), identity.ErrTokenMalformed, `"sub" twice`},
-		{"a duplicate member, nested", sign(key.header(), payloadWith(`"x":{"y":[{"roles":1,"roles":2}]}`)), identity.ErrTokenMalformed, `"roles" twice`},
-		{"one name at two depths", sign(key.header(), payloadWith(`"x":{"sub":"nested"}`)), nil, ""},
+		{"a duplicate member, one name written with an escape", sign(key.header(), payloadWith(`"s\u0075b":"mallory"`)), identity.ErrTokenMalformed, `"sub" twice`},
+		{"a duplicate member, the first value null", sign(key.header(), payloadWith(`"sub":null`)), identity.ErrTokenMalformed, `"sub" twice`},
+		{"a duplicate member in a nested object", sign(key.header(), payloadWith(`"x":{"y":[{"roles":1,"roles":2}]}`)), identity.ErrTokenMalformed, `"roles" twice`},
+		{"the same member name at two depths", sign(key.header(), payloadWith(`"x":{"sub":"nested"}`)), nil, ""},
 
-		{"the deepest nesting", sign(key.header(), payloadWith(`"x":`+nested(32-1))), nil, ""},
-		{"nesting too deep", sign(key.header(), payloadWith(`"x":`+nested(32+1))), identity.ErrTokenMalformed, "nests deeper than 32"},
-		{"nesting that would overflow a stack", sign(key.header(), strings.Repeat("[", 8000)), identity.ErrTokenMalformed, "nests deeper"},
-		{"the same in the header", sign(strings.Repeat("[", 8000), alice(t)), identity.ErrTokenMalformed, "nests deeper"},
+		{"payload nested to the limit", sign(key.header(), payloadWith(`"x":`+nestedArrays(32-1))), nil, ""},
+		{"payload nested too deeply", sign(key.header(), payloadWith(`"x":`+nestedArrays(32+1))), identity.ErrTokenMalformed, "nests deeper than 32"},
+		{"payload nested so deeply that recursion would overflow the stack", sign(key.header(), strings.Repeat("[", 8000)), identity.ErrTokenMalformed, "nests deeper"},
+		{"header nested so deeply that recursion would overflow the stack", sign(strings.Repeat("[", 8000), alice(t)), identity.ErrTokenMalformed, "nests deeper"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := verifier.Verify(t.Context(), tt.token)
@@ -76,11 +77,11 @@ func TestVerify_form(t *testing.T) {
 	}
 }
 
-// Verify accepts a token of MaxBytes, and rejects a longer one.
+// Verify accepts a token of exactly MaxBytes, and rejects a longer one. The default is 16 KiB.
 func TestVerify_size(t *testing.T) {
 	key := edDSA()
 	token := key.token(alice(t))
-	keys := newKeys(t, certsOf(key))
+	keys := newKeys(t, jwksOf(key))
 	_, err := newVerifier(t, keys, VerifierConfig{MaxBytes: len(token)}).Verify(t.Context(), token)
 	checkRefusal(t, err, nil)
 	_, err = newVerifier(t, keys, VerifierConfig{MaxBytes: len(token) - 1}).Verify(t.Context(),
@@ -97,7 +98,7 @@ func TestVerify_size(t *testing.T) {
 // Verify checks kid, alg, crit and typ in the header.
 func TestVerify_header(t *testing.T) {
 	key := edDSA()
-	verifier := newVerifier(t, newKeys(t, certsOf(key)), VerifierConfig{})
+	verifier := newVerifier(t, newKeys(t, jwksOf(key)), VerifierConfig{})
 	for _, tt := range []struct {
 		name   string
 		change object
@@ -105,26 +106,26 @@ func TestVerify_header(t *testing.T) {
 		detail string
 	}{
 		{"from Keycloak", object{}, nil, ""},
-		{"the longest kid", object{"kid": strings.Repeat("k", 256)}, identity.ErrKeyUnknown, "kkk"},
+		{"kid of the maximum length", object{"kid": strings.Repeat("k", 256)}, identity.ErrKeyUnknown, "kkk"},
 		{"kid too long", object{"kid": strings.Repeat("k", 256+1)}, identity.ErrTokenMalformed, "1 to 256 bytes"},
-		{"kid a path", object{"kid": "../../../dev/null"}, identity.ErrKeyUnknown, "not in the key set"},
+		{"kid that is a path", object{"kid": "../../../dev/null"}, identity.ErrKeyUnknown, "not in the key set"},
 
 		{"alg missing", object{"alg": absent}, identity.ErrTokenMalformed, "alg is missing"},
-		{"alg a number", object{"alg": 256}, identity.ErrTokenMalformed, "alg is 256"},
+		{"alg that is a number", object{"alg": 256}, identity.ErrTokenMalformed, "alg is 256"},
 		{"alg empty", object{"alg": ""}, identity.ErrTokenSignature, "accepted: RS256"},
 		{"alg None", object{"alg": "None"}, identity.ErrTokenSignature, "None"},
 		{"alg nOnE", object{"alg": "nOnE"}, identity.ErrTokenSignature, "nOnE"},
 		{"alg HS256", object{"alg": "HS256"}, identity.ErrTokenSignature, "HS256"},
-		{"alg HS512, of refresh tokens", object{"alg": "HS512"}, identity.ErrTokenSignature, "HS512"},
-		{"alg for another key type", object{"alg": "RS256"}, identity.ErrTokenSignature, "RS256"},
+		{"alg HS512, which Keycloak uses for refresh tokens", object{"alg": "HS512"}, identity.ErrTokenSignature, "HS512"},
+		{"alg RS256 with an Ed25519 key", object{"alg": "RS256"}, identity.ErrTokenSignature, "RS256"},
 
-		{"crit", object{"crit": []string{"exp"}}, identity.ErrTokenMalformed, "crit"},
+		{"crit present", object{"crit": []string{"exp"}}, identity.ErrTokenMalformed, "crit"},
 
 		{"typ missing", object{"typ": absent}, nil, ""},
 		{"typ jwt", object{"typ": "jwt"}, nil, ""},
 		{"typ AT+JWT", object{"typ": "AT+JWT"}, nil, ""},
 		{"typ application/at+jwt", object{"typ": "application/at+jwt"}, nil, ""},
-		{"typ a number", object{"typ": 7}, identity.ErrTokenNotAccepted, "typ in the header is 7"},
+		{"typ that is a number", object{"typ": 7}, identity.ErrTokenNotAccepted, "typ in the header is 7"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := verifier.Verify(t.Context(),
@@ -134,7 +135,8 @@ func TestVerify_header(t *testing.T) {
 	}
 }
 
-// Verify accepts each of Algorithms, and for each it rejects changed signatures and payloads.
+// Verify accepts a token signed with each of Algorithms, but not after its signature or payload has
+// been changed.
 func TestVerify_algorithms(t *testing.T) {
 	signers := map[string]signer{
 		"RS256": {"rs256", "RS256", rsaKey()}, "RS384": {"rs384", "RS384", rsaKey()}, "RS512": {"rs512", "RS512", rsaKey()},
@@ -146,7 +148,7 @@ func TestVerify_algorithms(t *testing.T) {
 	for _, s := range signers {
 		allSigners = append(allSigners, s)
 	}
-	verifier := newVerifier(t, newKeys(t, certsOf(allSigners...)), VerifierConfig{})
+	verifier := newVerifier(t, newKeys(t, jwksOf(allSigners...)), VerifierConfig{})
 	for _, alg := range Algorithms() {
 		t.Run(alg, func(t *testing.T) {
 			token := signers[alg].token(alice(t))
@@ -165,7 +167,8 @@ func TestVerify_algorithms(t *testing.T) {
 	}
 }
 
-// A key verifies only signatures of its own algorithm, in the encoding of a JWS.
+// A key verifies only signatures that were made with its own algorithm and are encoded as JWS
+// requires.
 func TestVerify_keyAlgorithm(t *testing.T) {
 	rsaSigner, ecSigner := rs256(), es256()
 	withoutAlg := func(s signer) map[string]any {
@@ -174,12 +177,12 @@ func TestVerify_keyAlgorithm(t *testing.T) {
 		return jwk
 	}
 	p384 := signer{"p384", "ES384", p384Key()}
-	encryptionSigner := signer{"enc", "RS256", rsaKey()}
-	encryptionJWK := encryptionSigner.jwk()
+	encryptionKey := signer{"enc", "RS256", rsaKey()}
+	encryptionJWK := encryptionKey.jwk()
 	encryptionJWK["use"], encryptionJWK["alg"] = "enc", "RSA-OAEP"
 	weakSigner := signer{"weak", "RS256", weakRSAKey()}
 	verifier := newVerifier(t,
-		newKeys(t, certs(rsaSigner.jwk(), withoutAlg(ecSigner), withoutAlg(p384), encryptionJWK,
+		newKeys(t, jwks(rsaSigner.jwk(), withoutAlg(ecSigner), withoutAlg(p384), encryptionJWK,
 			weakSigner.jwk())),
 		VerifierConfig{})
 
@@ -205,12 +208,12 @@ func TestVerify_keyAlgorithm(t *testing.T) {
 		want        error
 		detail      string
 	}{
-		{"the algorithm of the key", rsaSigner.token(alice(t)), nil, ""},
+		{"the key's own algorithm", rsaSigner.token(alice(t)), nil, ""},
 		{"a key without alg", ecSigner.token(alice(t)), nil, ""},
-		{"another curve", signES256(p384Key().(*ecdsa.PrivateKey), "p384"), identity.ErrTokenSignature, `is for "ES384"`},
-		{"the right curve", signES256(p256Key().(*ecdsa.PrivateKey), "ec-1"), nil, ""},
-		{"a key for encryption", encryptionSigner.token(alice(t)), identity.ErrKeyUnknown, `was skipped: its use is "enc"`},
-		{"RSA with 1024 bits", weakSigner.token(alice(t)), identity.ErrKeyUnknown, "was skipped: it is too weak"},
+		{"ES256 with a P-384 key", signES256(p384Key().(*ecdsa.PrivateKey), "p384"), identity.ErrTokenSignature, `is for "ES384"`},
+		{"ES256 with a P-256 key", signES256(p256Key().(*ecdsa.PrivateKey), "ec-1"), nil, ""},
+		{"an encryption key", encryptionKey.token(alice(t)), identity.ErrKeyUnknown, `was skipped: its use is "enc"`},
+		{"an RSA key of 1024 bits", weakSigner.token(alice(t)), identity.ErrKeyUnknown, "was skipped: it is too weak"},
 		{"an ECDSA signature in DER", signingInput + "." + base64url(derSignature), identity.ErrTokenSignature, "doesn't match"},
 		{"an ECDSA signature of zeros", signingInput + "." + base64url(make([]byte, 64)), identity.ErrTokenSignature, "doesn't match"},
 		{"an RSA signature of zeros", zeroSignature(rsaSigner, alice(t)), identity.ErrTokenSignature, "doesn't match"},
