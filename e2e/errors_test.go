@@ -163,6 +163,7 @@ func TestLogin_misconfigured(t *testing.T) {
 	if oldKeycloak {
 		i := slices.IndexFunc(rows, func(r row) bool { return r.name == "bearer-only client" })
 		rows[i].response = `401 "unauthorized_client" "Invalid client or Invalid client credentials"`
+		rows[i].hint = "KEYCLOAK_CLIENT_SECRET_KEY"
 	}
 	if usesRealKeycloak() { // the fake has its own messages for these clients
 		unsupportedRealm := newRealm(t, sharedKeycloak, object{"clients": []object{
