@@ -114,7 +114,8 @@ func newKeycloak(dir string) *keycloak {
 		listener.Close()
 		k.listener = nil
 		k.env = append(slices.DeleteFunc(os.Environ(), func(entry string) bool {
-			return strings.HasPrefix(entry, "KEYCLOAK_")
+			return strings.HasPrefix(entry, "KEYCLOAK_") &&
+				!strings.HasPrefix(entry, "KEYCLOAK_VERSION=")
 		}),
 			"KEYCLOAK_PORT="+port, "KEYCLOAK_MANAGEMENT_PORT="+management,
 			"KEYCLOAK_RUN_DIR="+filepath.Join(dir, "keycloak-"+port))
