@@ -147,8 +147,9 @@ func TestPersistedQuery_onlyValid(t *testing.T) {
 }
 
 // TestPersistedQuery_mutationWithValues checks that a mutation with a string or number isn't
-// stored. Otherwise a client could check guesses of a password in it by the hash, without a login
-// attempt. Values in queries, and enum values, don't matter.
+// stored. Otherwise a client could test a guess of a password by sending only the hash of the login
+// with that password: the response shows whether the mutation is stored, and no login runs. Values
+// in queries, and enum values, don't matter.
 func TestPersistedQuery_mutationWithValues(t *testing.T) {
 	for query, stored := range map[string]bool{
 		`mutation { login(username: "alice", password: "hush") { text } }`:                                                     false,

@@ -58,7 +58,7 @@ func foldRune(r rune) rune {
 	for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
 		smallest = min(smallest, next)
 	}
-	return unicode.ToLower(smallest) // for ASCII letters, smallest is in upper case
+	return unicode.ToLower(smallest) // the smallest of s, S and ſ is S; keys are in lower case
 }
 
 // NewRefreshToken checks and returns the refresh token that a client sent. It makes the same checks

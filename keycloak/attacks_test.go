@@ -241,8 +241,8 @@ func (s *site) sendRawHeaders(t *testing.T, lines string) (*http.Response, error
 	return http.ReadResponse(bufio.NewReader(conn), nil)
 }
 
-// Each attack is rejected for the expected reason. It causes a fetch of keys only if the reason is
-// the key.
+// Each attack is rejected for the expected reason. It causes a fetch of keys only if it is rejected
+// because its key is unknown or the keys are unavailable.
 func TestAttacks(t *testing.T) {
 	t.Run("with cache", func(t *testing.T) { testAttacks(t, 0) })
 	t.Run("without cache", func(t *testing.T) { testAttacks(t, -1) })

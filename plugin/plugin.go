@@ -27,12 +27,13 @@
 // it or gqlgen has written.
 //
 // Generation fails if gqlgen.yml would change the API, for example with skip_runtime for @auth or
-// with another Go type for User. It also fails if a GraphQL field would have no Go field or no
-// guard, or if gqlgen would remove or replace CloakQL's resolvers.
+// with another Go type for User. It also fails if a field of CloakQL's types would have no Go
+// field, if the generated code would skip the check of @auth, or if gqlgen would remove or replace
+// CloakQL's resolvers.
 //
 // To read the source, start with Use. Then read configure.go (before gqlgen reads the schema),
-// sources.go (additions to the schema) and generate.go (generated files). The package uses
-// experimental parts of gqlgen, so its tests generate whole applications.
+// sources.go (additions to the schema) and generate.go (generated files). The package relies on
+// experimental parts of gqlgen, which may change; to notice, its tests generate whole applications.
 package plugin
 
 import (

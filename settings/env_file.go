@@ -86,8 +86,11 @@ func readSettingsFile(dir, name string) (settings map[string]string, lossy []str
 }
 
 // parseSettings parses the text of a settings file with godotenv. It works around a bug in
-// godotenv, which drops an escaped quote at the end of a quoted value: godotenv reads "ab\"" as
-// ab\.
+// godotenv, which drops an escaped quote at the end of a quoted value. It reads
+//
+//	NAME="ab\""
+//
+// as ab\ and not as ab".
 func parseSettings(text []byte) (map[string]string, error) {
 	const end = "\x00E" // can't be in text: readText refuses NUL
 	settings, err := godotenv.UnmarshalBytes(bytes.ReplaceAll(text, []byte(`\""`),

@@ -11,8 +11,9 @@ import (
 )
 
 // browserLogout serves RP-initiated logout (OpenID Connect RP-Initiated Logout 1.0). It asks the
-// user for confirmation if the browser has a session that the ID token doesn't name, or if there is
-// neither a session nor an ID token nor a redirect URI.
+// user for confirmation in two cases: the browser has a session, and the request has no ID token or
+// one for another session; or the browser has no session, and the request has neither an ID token
+// nor a redirect URI.
 func (r *Realm) browserLogout(req *request) response {
 	return r.servePage(req, (*pageRequest).logout)
 }
