@@ -15,7 +15,7 @@ import (
 // deleted. The differences, and what handles them:
 //
 //	descriptions of operations, variables and fragments    Rewrite blanks them
-//	\u{...}, surrogate pairs, control characters           Rewrite writes the character or \uXXXX
+//	\u{...}, surrogate pairs, control characters           Rewrite writes the character or a \u escape
 //	block strings: indentation of the first line, quotes   Rewrite writes a plain string
 //	locations of strings, and after block strings or CRLF  Locator corrects them
 

@@ -215,7 +215,7 @@ const (
 	noCharacter = "an escape sequence that is no character of Unicode"
 	minBraced   = len(`\u{0}`)
 	maxBraced   = len(`\u{00000000}`) // the same limit as graphql-js
-	fixedDigits = 4                   // of \uXXXX
+	fixedDigits = 4                   // of a \u escape without braces
 )
 
 var escapes = [...]byte{
