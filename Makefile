@@ -28,7 +28,7 @@ e2e: ## run the end-to-end and contract tests against a real Keycloak, which it 
 drill: ## show with figures how token verification survives outages and attacks (1 minute)
 	go run ./keycloak/drill
 
-bench: ## what requests cost, beside a bare net/http handler (needs wrk; three minutes)
+bench: ## what requests cost, compared with a bare net/http handler (needs wrk; three minutes)
 	go run ./e2e/bench
 
 soak: ## run at full load against the fake Keycloak; the live heap must not grow (10 minutes)

@@ -85,7 +85,7 @@ func (raw *rawSettings) groups() []group {
 				defaultText: "`KEYCLOAK_CLIENT_ID`",
 				doc: "The accepted audiences (`aud`) of access tokens, separated by commas. " +
 					"While it is unset, a token that was issued to `KEYCLOAK_CLIENT_ID` is " +
-					"accepted too, whatever its audience. Set it once every client whose tokens " +
+					"accepted too, with any audience. Set it once every client whose tokens " +
 					"should be accepted has an audience mapper: docs/operating.md, Whose tokens " +
 					"are accepted.",
 			}, {

@@ -8,8 +8,8 @@ import (
 
 // unknownNames returns warnings about names that aren't settings. It warns about all such names in
 // the file. In the environment, it warns only about names that begin with KEYCLOAK_, former
-// settings, and names that look like misspelt settings. Without a warning, nobody would notice that
-// a misspelt KEYCLOAK_AUDIENCE accepts more tokens than intended.
+// settings, and names that look like misspelt settings. Without a warning, an operator wouldn't
+// notice that a misspelt KEYCLOAK_AUDIENCE accepts more tokens than intended.
 func unknownNames(process, file map[string]string) []string {
 	var unknown []string
 	for name := range file {

@@ -203,7 +203,7 @@ func TestParseProxies(t *testing.T) {
 	}
 }
 
-// ParseProxies rejects a list whose networks, alone or together, cover the whole internet. It
+// ParseProxies rejects a list whose networks, singly or together, cover the whole internet. It
 // accepts a list that covers only a part of the internet.
 func TestParseProxies_wholeInternet(t *testing.T) {
 	var allNetworks, allButOne []string
@@ -244,7 +244,7 @@ func TestParseProxies_wholeInternet(t *testing.T) {
 	}
 }
 
-// Whatever a client sends in X-Forwarded-For, Addresses finds the address of the peer, or an
+// For every X-Forwarded-For that a client sends, Addresses finds the address of the peer, or an
 // address in an entry that a trusted proxy wrote.
 func FuzzAddresses(f *testing.F) {
 	for _, seed := range []string{"", victimAddr, victimAddr + ", 10.0.0.1", ",,,", "[::1]:80",

@@ -19,7 +19,7 @@
 // Decode builds no values until it has checked the grammar and the limits of the whole text. The
 // caller must bound the number of bytes.
 //
-// Whatever this package accepts, encoding/json understands in the same way; fuzz tests check this.
+// All that this package accepts, encoding/json understands in the same way; fuzz tests check this.
 // Parsing takes linear time for any text.
 //
 // Members passes the members of an object to a function as text, without building values. It is for
