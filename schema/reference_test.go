@@ -92,7 +92,7 @@ func renderReference(schema *ast.Schema) string {
 		"-->\n\n# Schema\n\nThe fields and types of CloakQL's API. [schema/](../schema/) has the same in " +
 		"SDL, and\n[Error codes](errors.md) the codes.\n")
 	for _, definition := range declaredTypes(schema) {
-		fmt.Fprintf(&b, "\n## %s\n\n%s\n", definition.Name, wrap(markdown(definition.Description)))
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n", definition.Name, markdown(definition.Description))
 		if len(definition.Fields) == 0 {
 			continue
 		}
@@ -131,24 +131,4 @@ func typeMarkdown(schema *ast.Schema, t *ast.Type) string {
 func markdown(description string) string {
 	codePattern := regexp.MustCompile(`\b[A-Z]{3,}(_[A-Z]+)+\b|\bUNAUTHENTICATED\b`)
 	return codePattern.ReplaceAllString(strings.Join(strings.Fields(description), " "), "`$0`")
-}
-
-// wrap breaks text into lines of at most 100 columns.
-func wrap(text string) string {
-	var b strings.Builder
-	column := 0
-	for word := range strings.FieldsSeq(text) {
-		switch {
-		case column == 0:
-		case column+1+len(word) > 100:
-			b.WriteByte('\n')
-			column = 0
-		default:
-			b.WriteByte(' ')
-			column++
-		}
-		b.WriteString(word)
-		column += len(word)
-	}
-	return b.String()
 }
