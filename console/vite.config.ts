@@ -12,7 +12,7 @@ type Vendored = { library?: string; constant?: string; within: string; why: stri
 const vendored: Vendored[] = JSON.parse(readFileSync(source("./vendored.json"), "utf8"));
 const locked: Record<string, { version?: string }> = JSON.parse(readFileSync(source("./package-lock.json"), "utf8")).packages;
 
-// Copies of libraries inside other packages aren't in the lock file, so nobody would notice their vulnerabilities. If a
+// Copies of libraries inside other packages aren't in the lock file, so no tool would notice their vulnerabilities. If a
 // file in the bundle names another library, in a banner or as its path before bundling, then that library has the version
 // in the lock file, or vendored.json says why the copy may stay. vendored_test.go checks the list that this writes.
 const noCopies = (): Plugin => ({

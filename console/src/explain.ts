@@ -168,7 +168,7 @@ function large(items: string): Entry {
 /** An error as the console shows it. The code is empty if the error has none. */
 export type Explanation = { code: string; meaning: string; advice: string; detail?: string; retryAfter?: number };
 
-/** Explains an error. If its code isn't listed above, such as a product's own, the meaning is the error's message. */
+/** Explains an error. If its code isn't listed above, such as the application's own, the meaning is the error's message. */
 export function explain({ message, extensions = {} }: ResponseError): Explanation {
   const { code, reason, detail, retryAfter } = extensions;
   const name = [code, reason].filter((part) => typeof part === "string" && part).join("/");

@@ -11,10 +11,10 @@
  * `refresh` through this client: it would wait for itself.
  *
  * - An operation is sent unchanged when its context says `anonymous: true`, when it already has an `authorization`
- *   header, and when nobody is signed in.
+ *   header, and when no user is signed in.
  * - An operation is repeated at most once. A mutation is repeated only if none of its fields can have run.
  * - Operations that fail together share one refresh.
- * - Without a new token, the operation ends with the server's error. The link never signs anybody out.
+ * - Without a new token, the operation ends with the server's error. The link never signs a user out.
  *
  * This file imports only @apollo/client 4 and rxjs, so it can also be copied.
  */
@@ -23,7 +23,7 @@ import { getMainDefinition } from "@apollo/client/utilities";
 import { catchError, concatMap, defer, from, of, switchMap, throwError, type Observable } from "rxjs";
 
 export interface TokenSource {
-  /** Returns the access token to send, or undefined if nobody is signed in. */
+  /** Returns the access token to send, or undefined if no user is signed in. */
   accessToken(): Promise<string | undefined>;
   /**
    * Returns the token that replaces `stale`, or undefined if its session has ended. Callers with the same `stale` must

@@ -5,7 +5,7 @@
  *   BroadcastChannel. When the only tab is closed or reloaded, the person has to sign in again.
  * - The realm may accept a refresh token only once, so one tab at a time refreshes, under a Web Lock, and the others
  *   take its tokens. Within a tab, any number of callers share one refresh.
- * - Only INVALID_REFRESH_TOKEN ends a session. While Keycloak can't be reached, nobody is signed out.
+ * - Only INVALID_REFRESH_TOKEN ends a session. While Keycloak can't be reached, no user is signed out.
  * - Signing out ends the session in all tabs at once, and wins over a refresh in flight.
  *
  * This file imports nothing, so it can also be copied. Web Locks need a secure context (https, or localhost). Without
@@ -47,7 +47,7 @@ export type SessionState =
 export type SignedOutReason = "SIGNED_OUT" | "EXPIRED" | "SESSION_ENDED" | "REUSED" | "INVALID" | (string & {});
 
 /**
- * An error that the server returned. `code` and `reason` are those in docs/errors.md, or a product's own. `code` is empty
+ * An error that the server returned. `code` and `reason` are those in docs/errors.md, or the application's own. `code` is empty
  * if the error has none.
  */
 export class ServerError extends Error {
@@ -174,7 +174,7 @@ export class Session {
     if (tokens.refreshToken) await this.#call<boolean>("logout", { refreshToken: tokens.refreshToken });
   }
 
-  /** Returns the access token to send, refreshed if it has expired, or undefined if nobody is signed in. */
+  /** Returns the access token to send, refreshed if it has expired, or undefined if no user is signed in. */
   async accessToken(): Promise<string | undefined> {
     await this.#ready();
     const tokens = this.#tokens();

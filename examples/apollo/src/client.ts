@@ -5,7 +5,7 @@ import { graphqlURL } from "./graphqlURL";
 
 export const session = new Session({ url: graphqlURL });
 
-/** Returns the ID of the session, or null if nobody is signed in. It stays the same when tokens are refreshed. */
+/** Returns the ID of the session, or null if no user is signed in. It stays the same when tokens are refreshed. */
 export const sessionID = (state: SessionState): string | null => (state.status === "signedIn" ? state.tokens.sessionID : null);
 
 let client = newClient();
