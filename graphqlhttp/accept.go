@@ -8,19 +8,20 @@ import (
 )
 
 const (
-	mediaJSON     mediaType = "application/json"
-	mediaResponse mediaType = "application/graphql-response+json"
+	mediaJSON            mediaType = "application/json"
+	mediaGraphQLResponse mediaType = "application/graphql-response+json"
 
-	maxRanges = 64 // read from the Accept headers; browsers send fewer than ten
+	maxAcceptRanges = 64 // read from the Accept headers; browsers send fewer than ten
 )
 
 // A mediaType is a media type of a response.
 type mediaType string
 
 // requestErrorStatus returns the status of a response to a request whose document or variables are
-// invalid (GraphQL over HTTP, section 6.4). Older clients read a JSON body only if it is 200.
+// invalid (GraphQL over HTTP, section 6.4). Older clients read a JSON body only if the status is
+// 200.
 func (m mediaType) requestErrorStatus() int {
-	if m == mediaResponse {
+	if m == mediaGraphQLResponse {
 		return http.StatusBadRequest
 	}
 	return http.StatusOK
@@ -31,40 +32,40 @@ func (m mediaType) requestErrorStatus() int {
 // ignored, as section 12.4.1 allows. If the client accepts neither type, ok is false and the
 // error is sent as application/json.
 func negotiate(accept []string) (media mediaType, ok bool) {
-	jsonPref, responsePref := preference{rank: -1}, preference{rank: -1}
-	hasRange, rangesLeft := false, maxRanges
+	jsonPref, graphQLPref := preference{rank: -1}, preference{rank: -1}
+	hasRange, remainingRanges := false, maxAcceptRanges
 	for _, header := range accept {
-		for header != "" && rangesLeft > 0 {
+		for header != "" && remainingRanges > 0 {
 			var element string
 			if element, header = cutOutsideQuotes(header, ','); strings.Trim(element, " \t") == "" {
 				continue // RFC 9110 section 5.6.1: a list may have empty elements
 			}
-			rangesLeft--
+			remainingRanges--
 			r, ok := parseRange(element)
 			if !ok {
 				continue
 			}
 			hasRange = true
 			jsonPref.consider(r, mediaJSON)
-			responsePref.consider(r, mediaResponse)
+			graphQLPref.consider(r, mediaGraphQLResponse)
 		}
 	}
 	switch {
 	case !hasRange:
 		return mediaJSON, true
-	case jsonPref.weight == 0 && responsePref.weight == 0:
+	case jsonPref.weight == 0 && graphQLPref.weight == 0:
 		return mediaJSON, false
-	case responsePref.weight > jsonPref.weight ||
-		responsePref.weight == jsonPref.weight && responsePref.rank >= rankExact:
-		return mediaResponse, true
+	case graphQLPref.weight > jsonPref.weight ||
+		graphQLPref.weight == jsonPref.weight && graphQLPref.rank >= rankExact:
+		return mediaGraphQLResponse, true
 	}
 	return mediaJSON, true
 }
 
-// A mediaRange is one element of an Accept header.
+// A mediaRange is an element of an Accept header.
 type mediaRange struct {
 	name    string // in lower case
-	charset bool   // whether it has the parameter charset=utf-8
+	hasUTF8 bool   // it has the parameter charset=utf-8
 	weight  int    // 0 to 1000
 }
 
@@ -90,7 +91,7 @@ func (p *preference) consider(r mediaRange, media mediaType) {
 		rank = rankApplication
 	case string(media):
 		rank = rankExact
-		if r.charset {
+		if r.hasUTF8 {
 			rank = rankExactCharset
 		}
 	default:
@@ -112,7 +113,7 @@ func parseRange(element string) (r mediaRange, ok bool) {
 		!strings.Contains(name, "/") {
 		return mediaRange{}, false
 	}
-	r = mediaRange{name: name, weight: 1000, charset: isUTF8(parameters["charset"])}
+	r = mediaRange{name: name, weight: 1000, hasUTF8: isUTF8(parameters["charset"])}
 	if weight, ok := parseWeight(parameters["q"]); ok {
 		r.weight = weight
 	}

@@ -18,7 +18,7 @@ type audit struct {
 	request   func() *http.Request
 	minStatus int
 	maxStatus int
-	media     string // prefix of Content-Type
+	media     string // required prefix of Content-Type
 	noErrors  bool
 	noData    bool
 }
@@ -35,7 +35,7 @@ const (
 // empty.
 func auditPost(accept, body string) func() *http.Request {
 	return func() *http.Request {
-		r := postText(body)
+		r := postBody(body)
 		if accept != "" {
 			r.Header.Set("Accept", accept)
 		}
@@ -66,42 +66,42 @@ func newAudits() []audit {
 	audit400 := func(id, accept, body string) audit {
 		return audit{id: id, request: auditPost(accept, body), minStatus: 400, maxStatus: 400}
 	}
-	withMedia := func(a audit, media string) audit { a.media = media; return a }
-	withoutData := func(a audit) audit { a.noData = true; return a }
+	requireMedia := func(a audit, media string) audit { a.media = media; return a }
+	requireNoData := func(a audit) audit { a.noData = true; return a }
 	typeByGet := url.Values{"query": {typeQuery}, "variables": {`{"name":"sometype"}`}}
 	typeByPost, _ := json.Marshal(map[string]any{"query": typeQuery,
 		"variables": map[string]any{"name": "sometype"}})
 
 	audits := []audit{
-		withMedia(audit200("22EB", typeResponse, typenameBody), typeResponse),
-		withMedia(audit200("4655", typeJSON, typenameBody), typeJSON),
-		withMedia(audit200("47DE", "*/*", typenameBody), typeJSON),
-		withMedia(audit200("80D8", "", typenameBody), typeJSON),
+		requireMedia(audit200("22EB", typeGraphQLResponse, typenameBody), typeGraphQLResponse),
+		requireMedia(audit200("4655", typeJSON, typenameBody), typeJSON),
+		requireMedia(audit200("47DE", "*/*", typenameBody), typeJSON),
+		requireMedia(audit200("80D8", "", typenameBody), typeJSON),
 		audit200("82A3", "", typenameBody),
 		{id: "BF61", minStatus: 200, maxStatus: 200, request: func() *http.Request {
-			r := postText(`{"query":"{ __type(name: \"Run🏃Swim🏊\") { name } }"}`)
+			r := postBody(`{"query":"{ __type(name: \"Run🏃Swim🏊\") { name } }"}`)
 			r.Header.Set("Content-Type", "application/json; charset=utf-8")
 			return r
 		}},
 		audit200("78D5", "", typenameBody),
 		audit200("2C94", "", typenameBody),
 		{id: "5A70", minStatus: 200, maxStatus: 200, request: auditGet("", url.Values{"query": {"{ __typename }"}})},
-		{id: "9C48", minStatus: 400, maxStatus: 499, request: auditGet(typeResponse, url.Values{"query": {"mutation { __typename }"}})},
+		{id: "9C48", minStatus: 400, maxStatus: 499, request: auditGet(typeGraphQLResponse, url.Values{"query": {"mutation { __typename }"}})},
 		{id: "9ABE", minStatus: 400, maxStatus: 499, request: func() *http.Request {
-			r := postText(typenameBody)
+			r := postBody(typenameBody)
 			// fetch sends this Content-Type with a body that is a string.
 			r.Header.Set("Content-Type", "text/plain;charset=UTF-8")
 			return r
 		}},
 		audit200("03D4", "", typenameBody),
 		audit400("A5BF", "", ""),
-		audit400("423L", typeResponse, `{"notquery":"{ __typename }"}`),
+		audit400("423L", typeGraphQLResponse, `{"notquery":"{ __typename }"}`),
 	}
 	wrongTypes := []string{`{"obj":"ect"}`, `0`, `false`, `["array"]`}
 	for i, value := range wrongTypes {
 		audits = append(audits, audit400(fmt.Sprintf("LKJ%d", i), "", `{"query":`+value+`}`))
 	}
-	audits = append(audits, audit200("34A2", typeResponse, typenameBody),
+	audits = append(audits, audit200("34A2", typeGraphQLResponse, typenameBody),
 		audit200NoErrors("13EE", typeJSON, typenameBody))
 	for i, value := range wrongTypes {
 		audits = append(audits,
@@ -109,11 +109,12 @@ func newAudits() []audit {
 				`{"operationName":`+value+`,"query":"{ __typename }"}`))
 	}
 	const namedBody = `{"operationName":"Query","query":"query Query { __typename }"}`
-	audits = append(audits, audit200("8161", typeResponse, namedBody),
+	audits = append(audits, audit200("8161", typeGraphQLResponse, namedBody),
 		audit200NoErrors("B8B3", typeJSON, namedBody))
 	for i, name := range []string{"variables", "operationName", "extensions"} {
 		body := `{"query":"{ __typename }","` + name + `":null}`
-		audits = append(audits, audit200NoErrors(fmt.Sprintf("94B%d", i), typeResponse, body),
+		audits = append(audits,
+			audit200NoErrors(fmt.Sprintf("94B%d", i), typeGraphQLResponse, body),
 			audit200NoErrors(fmt.Sprintf("022%d", i), typeJSON, body))
 	}
 	wrongTypes[0] = `"string"`
@@ -122,10 +123,10 @@ func newAudits() []audit {
 			audit400(fmt.Sprintf("476%d", i), "", `{"query":"{ __typename }","variables":`+value+`}`))
 	}
 	audits = append(audits,
-		audit200("2EA1", typeResponse, string(typeByPost)),
+		audit200("2EA1", typeGraphQLResponse, string(typeByPost)),
 		audit200NoErrors("28B9", typeJSON, string(typeByPost)),
 		audit{id: "D6D5", minStatus: 200, maxStatus: 200, noErrors: true,
-			request: auditGet(typeResponse, typeByGet)},
+			request: auditGet(typeGraphQLResponse, typeByGet)},
 		audit{id: "6A70", minStatus: 200, maxStatus: 200, noErrors: true,
 			request: auditGet(typeJSON, typeByGet)})
 	for i, value := range wrongTypes {
@@ -134,19 +135,20 @@ func newAudits() []audit {
 	}
 	const extendedBody = `{"query":"{ __typename }","extensions":{"some":"value"}}`
 	return append(audits,
-		audit200("428F", typeResponse, extendedBody),
+		audit200("428F", typeGraphQLResponse, extendedBody),
 		audit200NoErrors("1B7A", typeJSON, extendedBody),
 		audit400("B6DC", typeJSON, `{ "not a JSON`), audit400("BCF8", typeJSON, `{ "not a JSON`),
-		audit400("B7N8", typeResponse, `{ "not a JSON`),
+		audit400("B7N8", typeGraphQLResponse, `{ "not a JSON`),
 		audit400("8764", "", `{"qeury":"{ __typename }"}`),
 		audit400("3E3A", "", `{"qeury":"{ __typename }"}`), audit200("572B", typeJSON, syntaxError),
 		audit200("FDE2", typeJSON, unknownField), audit200("7B9B", typeJSON, badVariables),
-		audit400("865D", typeResponse, syntaxError), audit400("556A", typeResponse, syntaxError),
-		withoutData(audit400("D586", typeResponse, syntaxError)),
-		audit400("51FE", typeResponse, unknownField),
-		audit400("74FF", typeResponse, unknownField),
-		withoutData(audit400("5E5B", typeResponse, unknownField)),
-		audit400("86EE", typeResponse, badVariables))
+		audit400("865D", typeGraphQLResponse, syntaxError),
+		audit400("556A", typeGraphQLResponse, syntaxError),
+		requireNoData(audit400("D586", typeGraphQLResponse, syntaxError)),
+		audit400("51FE", typeGraphQLResponse, unknownField),
+		audit400("74FF", typeGraphQLResponse, unknownField),
+		requireNoData(audit400("5E5B", typeGraphQLResponse, unknownField)),
+		audit400("86EE", typeGraphQLResponse, badVariables))
 }
 
 // run sends the request of the audit. It returns how the audit failed, or "" if it succeeded.

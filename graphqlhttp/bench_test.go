@@ -19,10 +19,10 @@ import (
 )
 
 // newCachedServer returns a server with a query cache, so that benchmarks don't measure the parser.
-func newCachedServer(t graphql.Transport, e executable) *handler.Server {
+func newCachedServer(transport graphql.Transport, e executable) *handler.Server {
 	server := handler.New(e)
 	server.SetQueryCache(lru.New[*ast.QueryDocument](10))
-	server.AddTransport(t)
+	server.AddTransport(transport)
 	return server
 }
 
@@ -54,10 +54,10 @@ func newSender(server http.Handler, body string, length int64, header http.Heade
 // BenchmarkAgainstGqlgen sends the same request in turn to this package's transport and to
 // gqlgen's. The metric time-ratio is this package's time divided by gqlgen's.
 func BenchmarkAgainstGqlgen(b *testing.B) {
-	me := json.RawMessage(
+	person := json.RawMessage(
 		`{"id":"8f31403d","username":"alice","email":"alice@example.org","realmRoles":["user","admin"]}`)
 	e := resolvers()
-	e["person"] = func(context.Context, map[string]any) (any, error) { return me, nil }
+	e["person"] = func(context.Context, map[string]any) (any, error) { return person, nil }
 	e["__typename"] = func(context.Context, map[string]any) (any, error) { return "Query", nil }
 	for name, body := range map[string]string{
 		"typename":  `{"query":"{ __typename }"}`,

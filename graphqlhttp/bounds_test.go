@@ -42,12 +42,12 @@ func TestBody_rejectedByHeaders(t *testing.T) {
 		"form":               {"Content-Type", "application/x-www-form-urlencoded", 100, 415},
 		"Accept: text/html":  {"Accept", "text/html", 100, 406},
 	} {
-		r := postText("")
+		r := postBody("")
 		r.Body, r.ContentLength = io.NopCloser(unreadBody{t}), tt.length
 		r.Header.Set(tt.header, tt.value)
 		res := sendWith(t, Config{AllowGET: true, Introspection: true}, resolvers(), r)
 		if res.Code != tt.status || codeOf(t, res) != "BAD_REQUEST" {
-			t.Errorf("%s: %d %s, want %d", name, res.Code, res.Body, tt.status)
+			t.Errorf("%s: %d %s, want %d and BAD_REQUEST", name, res.Code, res.Body, tt.status)
 		}
 	}
 }
@@ -55,45 +55,45 @@ func TestBody_rejectedByHeaders(t *testing.T) {
 // countingReader counts the bytes that were read.
 type countingReader struct {
 	io.Reader
-	n int64
+	bytesRead int64
 }
 
 func (c *countingReader) Read(p []byte) (int, error) {
 	n, err := c.Reader.Read(p)
-	c.n += int64(n)
+	c.bytesRead += int64(n)
 	return n, err
 }
 
 // TestBody_readUpToMax checks that a chunked body is read only up to the limit.
 func TestBody_readUpToMax(t *testing.T) {
 	body := &countingReader{Reader: strings.NewReader(strings.Repeat(" ", 2<<20))}
-	r := postText("")
+	r := postBody("")
 	r.Body, r.ContentLength = io.NopCloser(body), -1
 	res := sendWith(t, Config{AllowGET: true, Introspection: true}, resolvers(), r)
 	if res.Code != http.StatusRequestEntityTooLarge {
 		t.Errorf("%d %s, want 413", res.Code, res.Body)
 	}
-	if body.n > 64<<10+1 { // one more byte shows that the body is too large
-		t.Errorf("%d bytes were read, want at most %d", body.n, 64<<10+1)
+	if body.bytesRead > 64<<10+1 { // one more byte shows that the body is too large
+		t.Errorf("%d bytes were read, want at most %d", body.bytesRead, 64<<10+1)
 	}
 }
 
 // bufferMeter is a reader that records the size of the largest buffer passed to Read. Read returns
-// errLost.
-type bufferMeter struct{ maxSize int }
+// errConnectionLost.
+type bufferMeter struct{ maxBytes int }
 
 func (m *bufferMeter) Read(p []byte) (int, error) {
-	m.maxSize = max(m.maxSize, len(p))
-	return 0, errLost
+	m.maxBytes = max(m.maxBytes, len(p))
+	return 0, errConnectionLost
 }
 
 // TestReadBody_untrustedLength checks that no large buffer is allocated for a connection that
 // announces a large body and sends nothing.
 func TestReadBody_untrustedLength(t *testing.T) {
 	m := &bufferMeter{}
-	if _, err := readBody(m, 64<<10); err != errLost || m.maxSize > 4<<10 {
-		t.Errorf("readBody: error %v, buffer of %d bytes; want %v, at most 4 KiB", err, m.maxSize,
-			errLost)
+	if _, err := readBody(m, 64<<10); err != errConnectionLost || m.maxBytes > 4<<10 {
+		t.Errorf("readBody: error %v, buffer of %d bytes; want %v, at most 4 KiB", err, m.maxBytes,
+			errConnectionLost)
 	}
 }
 
@@ -116,7 +116,7 @@ func TestBody_maxValues(t *testing.T) {
 		}
 	}
 	res := send(t,
-		postText(`{"query":"{ leaf }","variables":{"v":[`+strings.Repeat("0,", 1997)+`0]}}`))
+		postBody(`{"query":"{ leaf }","variables":{"v":[`+strings.Repeat("0,", 1997)+`0]}}`))
 	if want := "variables hold more than 2000 values"; res.Code != 400 ||
 		!strings.Contains(res.Body.String(), want) {
 		t.Errorf("2001 values: %d %s, want 400 %s", res.Code, res.Body, want)
@@ -124,7 +124,7 @@ func TestBody_maxValues(t *testing.T) {
 	for maxValues, status := range map[int]int{0: 200, 2000: 200, 1999: 400} {
 		body := `{"query":"{ leaf }","variables":{"v":[` + strings.Repeat("0,", 1995) + `0]}}`
 		res := sendWith(t, Config{AllowGET: true, Introspection: true, MaxValues: maxValues},
-			resolvers(), postText(body))
+			resolvers(), postBody(body))
 		if res.Code != status {
 			t.Errorf("2000 values, MaxValues %d: %d %s, want %d", maxValues, res.Code, res.Body,
 				status)
@@ -158,7 +158,7 @@ func TestBody_maxNesting(t *testing.T) {
 	} {
 		body := `{"query":"{ leaf }","variables":{"v":` + nestedLists(tt.levels) + `}}`
 		res := sendWith(t, Config{AllowGET: true, Introspection: true, MaxNesting: tt.maxNesting},
-			resolvers(), postText(body))
+			resolvers(), postBody(body))
 		if res.Code != tt.status {
 			t.Errorf("MaxNesting %d, %d levels in a variable: %d %s, want %d", tt.maxNesting, tt.levels,
 				res.Code, res.Body, tt.status)
@@ -198,11 +198,11 @@ func TestResponse_tooLarge(t *testing.T) {
 			Extensions: map[string]any{"code": "FAILED", "detail": strings.Repeat("x", size)}}
 	}
 	overhead := len(`{"data":{"leaf":""}}` + "\n")
-	for _, media := range []string{typeJSON, typeResponse} {
+	for _, media := range []string{typeJSON, typeGraphQLResponse} {
 		for _, tt := range []struct {
-			query         string
-			maxSize, size int
-			fits          bool
+			query          string
+			maxBytes, size int
+			fits           bool
 		}{
 			{"{ leaf }", 1000, 1000 - overhead, true}, {"{ leaf }", 1000, 1000 - overhead + 1, false}, {"{ leaf }", 1000, 5000, false},
 			{"{ leaf }", 0, 4<<20 - overhead, true}, {"{ leaf }", 0, 4<<20 - overhead + 1, false}, {"{ leaf }", -1, 4<<20 - overhead, true},
@@ -212,9 +212,9 @@ func TestResponse_tooLarge(t *testing.T) {
 			r := postQuery(tt.query)
 			r.Header.Set("Accept", media)
 			res := sendWith(t,
-				Config{AllowGET: true, Introspection: true, MaxResponseBytes: int64(tt.maxSize)},
+				Config{AllowGET: true, Introspection: true, MaxResponseBytes: int64(tt.maxBytes)},
 				e, r)
-			maxBytes := tt.maxSize
+			maxBytes := tt.maxBytes
 			if maxBytes <= 0 {
 				maxBytes = 4 << 20
 			}
@@ -223,7 +223,7 @@ func TestResponse_tooLarge(t *testing.T) {
 			if res.Code != 200 || (res.Body.String() != want) != tt.fits ||
 				tt.fits && res.Body.Len() > maxBytes {
 				t.Errorf("%s with %d bytes, MaxResponseBytes %d: %d %.200s (%d bytes), want it "+
-					"unchanged: %t", tt.query, tt.size, tt.maxSize, res.Code, res.Body,
+					"unchanged: %t", tt.query, tt.size, tt.maxBytes, res.Code, res.Body,
 					res.Body.Len(), tt.fits)
 			}
 		}
@@ -254,12 +254,12 @@ func TestResponse_extensionsTooLarge(t *testing.T) {
 // TestFieldErrors_max checks that a response has at most 100 field errors, and then one that counts
 // the rest. A list may have an error for each item.
 func TestFieldErrors_max(t *testing.T) {
-	for n, want := range map[int]string{100: "",
+	for errorCount, want := range map[int]string{100: "",
 		101:  "Errors beyond the first 100 are left out: 1 more",
 		5000: "Errors beyond the first 100 are left out: 4900 more"} {
 		e := resolvers()
 		e["leaf"] = func(ctx context.Context, _ map[string]any) (any, error) {
-			for i := range n {
+			for i := range errorCount {
 				graphql.AddError(ctx,
 					&gqlerror.Error{Message: "No", Path: ast.Path{ast.PathIndex(i)},
 						Extensions: map[string]any{"code": "FAILED"}})
@@ -279,14 +279,14 @@ func TestFieldErrors_max(t *testing.T) {
 		}
 		got := len(content.Errors)
 		if want == "" {
-			if got != n {
-				t.Errorf("%d errors: %d in the response, want all", n, got)
+			if got != errorCount {
+				t.Errorf("%d errors: %d in the response, want all", errorCount, got)
 			}
 			continue
 		}
 		if last := content.Errors[got-1]; got != 101 || last.Message != want ||
 			last.Extensions.Code != "ERRORS_LEFT_OUT" || content.Errors[99].Path[0] != 99 {
-			t.Errorf("%d errors: %d in the response, the last is %q; want 101, %q", n, got,
+			t.Errorf("%d errors: %d in the response, the last is %q; want 101, %q", errorCount, got,
 				last.Message, want)
 		}
 	}
@@ -384,7 +384,7 @@ func TestRequestErrors_fields(t *testing.T) {
 // TestDefer checks that @defer is rejected: gqlgen would need several responses for it, and loses
 // the deferred fields of a mutation.
 func TestDefer(t *testing.T) {
-	for query, rejected := range map[string]bool{
+	for query, wantRejected := range map[string]bool{
 		"{ ... @defer { leaf } }": true,
 		"{ person { ...F @defer(label: \"x\") } } fragment F on Person { name }":                      true,
 		"mutation { change ... @defer { login(username: \"a\") { text } } }":                          true,
@@ -395,9 +395,10 @@ func TestDefer(t *testing.T) {
 		"{ ...A ...A } fragment A on Query { ...B } fragment B on Query { leaf }":                     false,
 	} {
 		res := send(t, postQuery(query))
-		if got := strings.Contains(res.Body.String(), "@defer is not served"); got != rejected ||
-			rejected && codeOf(t, res) != "BAD_REQUEST" {
-			t.Errorf("%s: %s, want it rejected: %t", query, res.Body, rejected)
+		rejected := strings.Contains(res.Body.String(), "@defer is not served")
+		if rejected != wantRejected ||
+			wantRejected && codeOf(t, res) != "BAD_REQUEST" {
+			t.Errorf("%s: %s, want it rejected: %t", query, res.Body, wantRejected)
 		}
 	}
 }

@@ -34,7 +34,7 @@
 //
 // # Documents
 //
-// Documents follow the September 2025 edition of GraphQL. Syntax that gqlparser would refuse or
+// Documents follow the September 2025 edition of GraphQL. Syntax that gqlparser would reject or
 // misread is rewritten to equivalent syntax that it reads correctly, and the locations in its
 // errors are mapped back to the client's text.
 //

@@ -14,80 +14,80 @@ import (
 )
 
 const (
-	hashMismatch = "extensions.persistedQuery.sha256Hash is not that of the query"
-	missingQuery = "query is missing"
+	messageHashMismatch = "extensions.persistedQuery.sha256Hash is not that of the query"
+	messageMissingQuery = "query is missing"
 )
 
 // A documentPolicy decides which documents may run, and finds documents that a request names by
 // hash or id. It is safe for concurrent use.
 type documentPolicy struct {
-	manifest  *Manifest       // nil if every document may run
-	logOnly   bool            // documents that aren't in the manifest run too
-	persisted *persistedStore // nil if automatic persisted queries are off
+	manifest         *Manifest            // nil if every document may run
+	logOnly          bool                 // documents that aren't in the manifest run too
+	persistedQueries *persistedQueryStore // nil if automatic persisted queries are off
 }
 
 func newDocumentPolicy(config Config) documentPolicy {
 	return documentPolicy{
 		manifest: config.Manifest, logOnly: config.ManifestLogOnly,
-		persisted: newPersistedStore(config.PersistedQueryBytes),
+		persistedQueries: newPersistedQueryStore(config.PersistedQueryBytes),
 	}
 }
 
-// A documentLookup is the result of documentPolicy.lookup.
+// A documentLookup is the result of documentPolicy.lookup for a request that may run.
 type documentLookup struct {
-	storeAs   *digest // the hash to store the document under if it is valid, or nil
+	storeKey  *digest // the hash to store a valid document under, or nil
 	untrusted bool    // the document isn't in the manifest
 }
 
 // lookup sets params.Query if the request names its document by hash or id. It rejects the request
 // if the manifest doesn't allow its document.
-func (p documentPolicy) lookup(params *graphql.RawParams) (lookup documentLookup, _ *rejection) {
+func (p documentPolicy) lookup(params *graphql.RawParams) (result documentLookup, _ *rejection) {
 	extension, hasID := params.Extensions["persistedQuery"]
-	if p.persisted == nil && p.manifest == nil {
+	if p.persistedQueries == nil && p.manifest == nil {
 		switch {
 		case params.Query != "":
-			return lookup, nil
+			return result, nil
 		case hasID:
 			// Apollo Client looks for this message, and then sends the whole query.
-			return lookup, newRejectionWithCode(apierror.CodePersistedQueryNotSupported,
+			return result, newRejectionWithCode(apierror.CodePersistedQueryNotSupported,
 				"PersistedQueryNotSupported")
 		}
-		return lookup, newRejection(http.StatusBadRequest, missingQuery)
+		return result, newRejection(http.StatusBadRequest, messageMissingQuery)
 	}
-	id, message := readPersistedQuery(extension)
+	id, message := persistedQueryID(extension)
 	if message != "" {
-		return lookup, newRejection(http.StatusBadRequest, message)
+		return result, newRejection(http.StatusBadRequest, message)
 	}
 	if params.Query == "" && id == "" {
-		return lookup, newRejection(http.StatusBadRequest, missingQuery)
+		return result, newRejection(http.StatusBadRequest, messageMissingQuery)
 	}
 	if p.manifest != nil {
 		trusted, mismatch := p.manifest.find(id, params)
 		switch {
 		case mismatch:
-			return lookup, newRejection(http.StatusBadRequest, hashMismatch)
+			return result, newRejection(http.StatusBadRequest, messageHashMismatch)
 		case trusted:
-			return lookup, nil
+			return result, nil
 		case !p.logOnly:
-			return lookup, newRejectionWithCode(apierror.CodeOperationNotAllowed,
+			return result, newRejectionWithCode(apierror.CodeOperationNotAllowed,
 				"This server runs only registered operations")
 		}
-		lookup.untrusted = true
+		result.untrusted = true
 	}
-	rej := p.lookupPersisted(&lookup, id, params)
-	return lookup, rej
+	rej := p.lookupPersisted(&result, id, params)
+	return result, rej
 }
 
 // lookupPersisted implements Apollo's automatic persisted queries: it finds the text for a hash, or
 // checks the hash of a text. The id may be empty.
-func (p documentPolicy) lookupPersisted(lookup *documentLookup, id string,
+func (p documentPolicy) lookupPersisted(result *documentLookup, id string,
 	params *graphql.RawParams) *rejection {
 	switch {
 	case id == "":
 		return nil
-	case p.persisted == nil && params.Query != "": // with logOnly, the id needn't be a hash
+	case p.persistedQueries == nil && params.Query != "": // with logOnly, the id needn't be a hash
 		return nil
-	case p.persisted == nil:
+	case p.persistedQueries == nil:
 		return persistedQueryNotFound()
 	}
 	sum, ok := parseDigest(id)
@@ -96,23 +96,23 @@ func (p documentPolicy) lookupPersisted(lookup *documentLookup, id string,
 			"extensions.persistedQuery.sha256Hash must be 64 hexadecimal digits in lower case")
 	}
 	if params.Query == "" {
-		if params.Query, ok = p.persisted.get(sum); !ok {
+		if params.Query, ok = p.persistedQueries.get(sum); !ok {
 			return persistedQueryNotFound()
 		}
 		return nil
 	}
 	if digest(sha256.Sum256([]byte(params.Query))) != sum {
-		return newRejection(http.StatusBadRequest, hashMismatch)
+		return newRejection(http.StatusBadRequest, messageHashMismatch)
 	}
-	lookup.storeAs = &sum
+	result.storeKey = &sum
 	return nil
 }
 
 // remember stores the document of a valid operation if the request sent its hash. Later requests
 // may then send only the hash.
 func (p documentPolicy) remember(operation *operation) {
-	if sum := operation.lookup.storeAs; sum != nil && !holdsValues(operation.Doc) {
-		p.persisted.put(*sum, operation.document)
+	if sum := operation.lookup.storeKey; sum != nil && !mayContainSecrets(operation.Doc) {
+		p.persistedQueries.put(*sum, operation.document)
 	}
 }
 
@@ -127,14 +127,14 @@ func persistedQueryNotFound() *rejection {
 	return newRejectionWithCode(apierror.CodePersistedQueryNotFound, "PersistedQueryNotFound")
 }
 
-// readPersistedQuery returns the id in the extension persistedQuery, or "" if the extension is
+// persistedQueryID returns the id in the extension persistedQuery, or "" if the extension is
 // absent or null. If the extension is malformed, message says how.
-func readPersistedQuery(extension any) (id, message string) {
+func persistedQueryID(extension any) (id, message string) {
 	if extension == nil {
 		return "", ""
 	}
-	fields, ok := extension.(map[string]any)
-	if !ok {
+	fields, isObject := extension.(map[string]any)
+	if !isObject {
 		return "", "extensions.persistedQuery must be an object"
 	}
 	if version, ok := fields["version"].(int64); !ok || version != 1 {
@@ -162,11 +162,11 @@ func parseDigest(text string) (sum digest, ok bool) {
 	return sum, err == nil
 }
 
-// holdsValues reports whether a document has a mutation or subscription, and has a string or number
-// anywhere.
-func holdsValues(doc *ast.QueryDocument) bool {
-	notQuery := func(o *ast.OperationDefinition) bool { return o.Operation != ast.Query }
-	if !slices.ContainsFunc(doc.Operations, notQuery) {
+// mayContainSecrets reports whether a document has a mutation or a subscription, and a string or a
+// number anywhere: see persistedQueryStore.
+func mayContainSecrets(doc *ast.QueryDocument) bool {
+	isNotQuery := func(o *ast.OperationDefinition) bool { return o.Operation != ast.Query }
+	if !slices.ContainsFunc(doc.Operations, isNotQuery) {
 		return false
 	}
 	hasValue := false
@@ -177,12 +177,7 @@ func holdsValues(doc *ast.QueryDocument) bool {
 		}
 	}}
 	for _, operation := range doc.Operations {
-		for _, variable := range operation.VariableDefinitions {
-			v.visitValue(variable.DefaultValue)
-			v.visitDirectives(variable.Directives)
-		}
-		v.visitDirectives(operation.Directives)
-		v.visitSelections(operation.SelectionSet)
+		v.visitOperation(operation)
 	}
 	for _, fragment := range doc.Fragments {
 		v.visitDirectives(fragment.Directives) // the selections were visited at the spreads

@@ -16,22 +16,27 @@ import (
 	"github.com/cloakql/cloakql/internal/language"
 )
 
-// Limits of the errors in a response.
+// Limits of the errors in a response. Request errors reject a request; field errors belong to an
+// operation that ran.
 const (
-	maxRequestErrors   = 5    // in the response to a rejected request
-	maxFieldErrors     = 100  // of an operation that ran; one more error says how many are left out
-	maxRequestMessage  = 300  // bytes of a message in the response to a rejected request
-	maxFieldMessage    = 1000 // bytes of a message of an operation that ran
-	maxLocations       = 5
-	maxPathElements    = 32
-	maxNameBytes       = 64
-	ellipsis           = "..."
+	maxRequestErrors       = 5
+	maxFieldErrors         = 100 // one more error says how many are left out
+	maxRequestMessageBytes = 300
+	maxFieldMessageBytes   = 1000
+	maxLocations           = 5
+	maxPathElements        = 32
+	maxNameBytes           = 64
+)
+
+const ellipsis = "..." // ends truncated text
+
+const (
 	messageInternal    = "Internal error"
 	messageTimeout     = "The request took too long"
 	messageNoOperation = "The document has no operation"
 )
 
-func badRequest(message string) *gqlerror.Error {
+func badRequestError(message string) *gqlerror.Error {
 	return apierror.New(apierror.CodeBadRequest, "", message)
 }
 
@@ -71,9 +76,9 @@ func boundFieldErrors(errs gqlerror.List, locator *language.Locator) gqlerror.Li
 		if err == nil { // the server's presenter returned nil
 			err = apierror.New(apierror.CodeInternalServerError, "", messageInternal)
 		}
-		if len(err.Message) > maxFieldMessage || len(err.Locations) > 0 {
+		if len(err.Message) > maxFieldMessageBytes || len(err.Locations) > 0 {
 			errCopy := *err // other requests may share err
-			errCopy.Message = truncate(err.Message, maxFieldMessage)
+			errCopy.Message = truncate(err.Message, maxFieldMessageBytes)
 			errCopy.Locations = correctLocations(err, locator)
 			err = &errCopy
 		}
@@ -95,7 +100,7 @@ func (t *httpTransport) presentRequestErrors(operation *graphql.OperationContext
 			clientErr.Locations, clientErr.Rule, clientErr.Err = err.Locations, err.Rule, err.Err
 		}
 		clientErr.Locations = correctLocations(clientErr, locator)
-		clientErr.Message = truncate(clientErr.Message, maxRequestMessage)
+		clientErr.Message = truncate(clientErr.Message, maxRequestMessageBytes)
 		clientErr.Path = truncatePath(clientErr.Path)
 		clientErrs[i] = clientErr
 	}
@@ -108,15 +113,15 @@ func correctLocations(err *gqlerror.Error, locator *language.Locator) []gqlerror
 	if language.IsLocated(err) {
 		return locations
 	}
-	correct := locator.Element
+	correctLocation := locator.Element
 	// These errors are about one token, not about the element that the token belongs to.
 	if err.Extensions["code"] == string(apierror.CodeParseFailed) ||
 		err.Rule == "KnownFragmentNames" {
-		correct = locator.Token
+		correctLocation = locator.Token
 	}
 	corrected := make([]gqlerror.Location, len(locations))
 	for i, location := range locations {
-		corrected[i] = correct(location)
+		corrected[i] = correctLocation(location)
 	}
 	return corrected
 }
@@ -145,14 +150,14 @@ func (t *httpTransport) presentRequestError(operation *graphql.OperationContext,
 			"The document has no operation with that operationName")
 	case code == apierror.CodeValidationFailed:
 		// Only the path is used: the message may quote the variable's value.
-		return badVariable(operation.Operation, variableName(err))
+		return badVariableError(operation.Operation, variableName(err))
 	}
 	extensionErr := *err // an extension's message is meant for clients
 	return &extensionErr
 }
 
-// badVariable returns the error for a variable whose value doesn't fit its type.
-func badVariable(operation *ast.OperationDefinition, name string) *gqlerror.Error {
+// badVariableError returns the error for a variable whose value doesn't fit its type.
+func badVariableError(operation *ast.OperationDefinition, name string) *gqlerror.Error {
 	err := apierror.New(apierror.CodeBadUserInput, "",
 		"Request malformed! The variable $"+truncateName(name)+" doesn't fit its type")
 	if definition := operation.VariableDefinitions.ForName(name); definition != nil {
@@ -170,13 +175,13 @@ func variableName(err *gqlerror.Error) string {
 	return name
 }
 
-// syntaxErrorPattern matches gqlparser's message up to the kind of token. The rest quotes the
+// syntaxMessagePattern matches gqlparser's message up to the kind of token. The rest quotes the
 // document, which may have a password there if the client forgot a quote.
-var syntaxErrorPattern = regexp.MustCompile(
+var syntaxMessagePattern = regexp.MustCompile(
 	`^(?:Unexpected|Expected ("[a-z]+"|[^",]+), found) (<EOF>|<Invalid>|Name|Int|Float|String|BlockString|[!$&():=@\[\]{}|]|\.\.\.)`)
 
 func syntaxMessage(message string) string {
-	if prefix := syntaxErrorPattern.FindString(message); prefix != "" {
+	if prefix := syntaxMessagePattern.FindString(message); prefix != "" {
 		return "Syntax error: " + prefix
 	}
 	return "Syntax error"
@@ -186,52 +191,52 @@ func syntaxMessage(message string) string {
 type nameSource int
 
 const (
-	documentNames nameSource = iota + 1 // only the client's document
-	schemaNames                         // the schema, or the document
+	sourceDocument nameSource = iota + 1 // only the client's document
+	sourceSchema                         // the schema, or the document
 )
 
-// namingRules has the rules whose messages quote names but no literals. Messages of other rules may
-// quote literals.
-var namingRules = map[string]nameSource{
-	"FieldsOnCorrectType":                   schemaNames,
-	"FieldsOnCorrectTypeWithoutSuggestions": schemaNames,
-	"FragmentsOnCompositeTypes":             schemaNames,
-	"KnownArgumentNames":                    schemaNames,
-	"KnownArgumentNamesWithoutSuggestions":  schemaNames,
-	"KnownDirectives":                       schemaNames,
-	"KnownFragmentNames":                    documentNames,
-	"KnownRootType":                         schemaNames,
-	"KnownTypeNames":                        schemaNames,
-	"KnownTypeNamesWithoutSuggestions":      schemaNames,
-	"LoneAnonymousOperation":                documentNames,
-	"MaxIntrospectionDepth":                 documentNames,
-	"NoFragmentCycles":                      documentNames,
-	"NoUndefinedVariables":                  documentNames,
-	"NoUnusedFragments":                     documentNames,
-	"NoUnusedVariables":                     documentNames,
-	"PossibleFragmentSpreads":               schemaNames,
-	"ProvidedRequiredArguments":             schemaNames,
-	"ScalarLeafs":                           schemaNames,
-	"ScalarLeafsWithoutSuggestions":         schemaNames,
-	"SingleFieldSubscriptions":              documentNames,
-	"UniqueArgumentNames":                   documentNames,
-	"UniqueDirectivesPerLocation":           documentNames,
-	"UniqueFragmentNames":                   documentNames,
-	"UniqueInputFieldNames":                 documentNames,
-	"UniqueOperationNames":                  documentNames,
-	"UniqueVariableNames":                   documentNames,
-	"VariablesAreInputTypes":                schemaNames,
-	"VariablesInAllowedPosition":            schemaNames,
+// nameSources has gqlparser's rules whose messages quote names but no literals. Messages of other
+// rules may quote literals.
+var nameSources = map[string]nameSource{
+	"FieldsOnCorrectType":                   sourceSchema,
+	"FieldsOnCorrectTypeWithoutSuggestions": sourceSchema,
+	"FragmentsOnCompositeTypes":             sourceSchema,
+	"KnownArgumentNames":                    sourceSchema,
+	"KnownArgumentNamesWithoutSuggestions":  sourceSchema,
+	"KnownDirectives":                       sourceSchema,
+	"KnownFragmentNames":                    sourceDocument,
+	"KnownRootType":                         sourceSchema,
+	"KnownTypeNames":                        sourceSchema,
+	"KnownTypeNamesWithoutSuggestions":      sourceSchema,
+	"LoneAnonymousOperation":                sourceDocument,
+	"MaxIntrospectionDepth":                 sourceDocument,
+	"NoFragmentCycles":                      sourceDocument,
+	"NoUndefinedVariables":                  sourceDocument,
+	"NoUnusedFragments":                     sourceDocument,
+	"NoUnusedVariables":                     sourceDocument,
+	"PossibleFragmentSpreads":               sourceSchema,
+	"ProvidedRequiredArguments":             sourceSchema,
+	"ScalarLeafs":                           sourceSchema,
+	"ScalarLeafsWithoutSuggestions":         sourceSchema,
+	"SingleFieldSubscriptions":              sourceDocument,
+	"UniqueArgumentNames":                   sourceDocument,
+	"UniqueDirectivesPerLocation":           sourceDocument,
+	"UniqueFragmentNames":                   sourceDocument,
+	"UniqueInputFieldNames":                 sourceDocument,
+	"UniqueOperationNames":                  sourceDocument,
+	"UniqueVariableNames":                   sourceDocument,
+	"VariablesAreInputTypes":                sourceSchema,
+	"VariablesInAllowedPosition":            sourceSchema,
 }
 
 // validationMessage returns a message without literals, and without names of the schema if
 // hideSchema is set.
 func validationMessage(err *gqlerror.Error, hideSchema bool) string {
-	names := namingRules[err.Rule]
+	source := nameSources[err.Rule]
 	switch {
-	case names == documentNames, names == schemaNames && !hideSchema:
+	case source == sourceDocument, source == sourceSchema && !hideSchema:
 		return longNamePattern.ReplaceAllStringFunc(err.Message, truncateName)
-	case names == schemaNames:
+	case source == sourceSchema:
 		return "The document doesn't fit the schema"
 	case err.Rule == "":
 		return messageNoOperation

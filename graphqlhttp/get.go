@@ -32,14 +32,14 @@ func (t *httpTransport) readGet(r *http.Request) (*graphql.RawParams, *rejection
 	for name := range values {
 		if len(values[name]) > 1 {
 			return nil, newRejection(http.StatusBadRequest,
-				"A parameter of the query string is there twice")
+				"The query string has a parameter more than once")
 		}
 		if !utf8.ValidString(values.Get(name)) {
 			return nil, newRejection(http.StatusBadRequest, "The query string is not UTF-8")
 		}
 	}
 	params := &graphql.RawParams{
-		// A copy, so that a cache that stores the query doesn't retain the whole request line.
+		// Clone, because a cache of the query would otherwise retain the whole request line.
 		Query:         strings.Clone(values.Get("query")),
 		OperationName: values.Get("operationName"), Headers: r.Header,
 	}

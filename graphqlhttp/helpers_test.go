@@ -36,7 +36,7 @@ type Query {
   need(s: String!): String
   person: Person
   fails: Int
-  failsWhole: Int!
+  failsNonNull: Int!
   requestID: String
 }
 type Mutation {
@@ -102,7 +102,7 @@ func resolvers() executable {
 	}
 	return executable{
 		"leaf": resolveOne, "change": resolveOne, "ticks": resolveOne, "person": resolvePerson,
-		"login": echo, "echo": echo, "need": echo, "fails": fail, "failsWhole": fail,
+		"login": echo, "echo": echo, "need": echo, "fails": fail, "failsNonNull": fail,
 		"requestID": func(ctx context.Context, _ map[string]any) (any, error) {
 			return RequestID(ctx), nil
 		},
@@ -184,7 +184,7 @@ func send(t testing.TB, r *http.Request) result {
 		resolvers(), r)
 }
 
-// sendWith is send with the given configuration and resolvers.
+// sendWith is send with a configuration and resolvers.
 func sendWith(t testing.TB, config Config, e executable, r *http.Request) result {
 	t.Helper()
 	return sendTo(t, newTransport(config), e, r)
@@ -296,24 +296,24 @@ func codeOf(t testing.TB, res result) string {
 	return res.outcome.Codes[0]
 }
 
-// post returns a POST with the given fields in its body.
+// post returns a POST with fields in its body.
 func post(fields map[string]any) *http.Request {
 	text, err := json.Marshal(fields)
 	if err != nil {
 		panic(err)
 	}
-	return postText(string(text))
+	return postBody(string(text))
 }
 
-// postText returns a POST of application/json with the given body.
-func postText(body string) *http.Request {
+// postBody returns a POST of application/json with a body.
+func postBody(body string) *http.Request {
 	r := httptest.NewRequest(http.MethodPost, "/graphql", strings.NewReader(body))
 	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil }
 	r.Header.Set("Content-Type", "application/json")
 	return r
 }
 
-// postQuery returns a POST with the given query.
+// postQuery returns a POST with a query.
 func postQuery(query string) *http.Request { return post(map[string]any{"query": query}) }
 
 // hashOf returns the SHA-256 of a query in hexadecimal.
@@ -323,11 +323,11 @@ func hashOf(query string) string {
 }
 
 const (
-	typeJSON     = "application/json"
-	typeResponse = "application/graphql-response+json"
+	typeJSON            = "application/json"
+	typeGraphQLResponse = "application/graphql-response+json"
 
 	leafResponse = `{"data":{"leaf":1}}` + "\n" // the response to { leaf }
 )
 
-// errLost is the error of a lost connection.
-var errLost = errors.New("connection lost")
+// errConnectionLost is the error of a lost connection.
+var errConnectionLost = errors.New("connection lost")

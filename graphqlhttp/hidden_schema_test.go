@@ -105,7 +105,7 @@ func TestMutation_crossSite(t *testing.T) {
 	for _, media := range []string{"", "text/plain", "text/plain; charset=utf-8",
 		"application/x-www-form-urlencoded", "multipart/form-data; boundary=x",
 		"text/plain;application/json", "application/json, text/plain"} {
-		r := postText(mutation)
+		r := postBody(mutation)
 		r.Header.Set("Content-Type", media)
 		requests = append(requests, r)
 	}

@@ -36,24 +36,25 @@ func (c *inputCoercion) Validate(schema graphql.ExecutableSchema) error {
 func (c *inputCoercion) MutateOperationContext(_ context.Context,
 	request *graphql.OperationContext) *gqlerror.Error {
 	var err *gqlerror.Error
-	inspect(request.Operation, visitor{onValue: func(value *ast.Value) {
+	v := visitor{onValue: func(value *ast.Value) {
 		switch {
 		case err != nil:
 		case isForbiddenNull(value, request.Variables):
-			err = badVariable(request.Operation, value.Raw)
+			err = badVariableError(request.Operation, value.Raw)
 		case !literalFits(value):
 			err = withPosition(value.Position,
 				apierror.New(apierror.CodeBadUserInput, "",
 					"Request malformed! A value doesn't fit the type of its argument"))
 		}
-	}})
+	}}
+	v.visitOperation(request.Operation)
 	if err != nil {
 		return err
 	}
 	for _, variable := range request.Operation.VariableDefinitions {
 		value, ok := request.Variables[variable.Variable]
 		if ok && !c.valueFits(variable.Type, reflect.ValueOf(value)) {
-			return badVariable(request.Operation, variable.Variable)
+			return badVariableError(request.Operation, variable.Variable)
 		}
 	}
 	return nil
@@ -65,8 +66,8 @@ func isForbiddenNull(value *ast.Value, variables map[string]any) bool {
 	if value.Kind != ast.Variable || value.ExpectedType == nil || !value.ExpectedType.NonNull {
 		return false
 	}
-	content, ok := variables[value.Raw]
-	return ok && content == nil
+	variable, ok := variables[value.Raw]
+	return ok && variable == nil
 }
 
 // literalFits reports whether a literal fits its type: a number must be in range, and an object
@@ -95,31 +96,31 @@ func literalFits(value *ast.Value) bool {
 
 // valueFits reports whether a variable's value fits its type. gqlparser has already checked the
 // value's structure.
-func (c *inputCoercion) valueFits(want *ast.Type, value reflect.Value) bool {
+func (c *inputCoercion) valueFits(typ *ast.Type, value reflect.Value) bool {
 	for value.IsValid() && (value.Kind() == reflect.Interface || value.Kind() == reflect.Pointer) {
 		value = value.Elem()
 	}
 	if !value.IsValid() { // null
 		return true
 	}
-	if want.Elem != nil {
+	if typ.Elem != nil {
 		if value.Kind() != reflect.Slice { // a single value stands for a list of one
-			return c.valueFits(want.Elem, value)
+			return c.valueFits(typ.Elem, value)
 		}
 		for i := range value.Len() {
-			if !c.valueFits(want.Elem, value.Index(i)) {
+			if !c.valueFits(typ.Elem, value.Index(i)) {
 				return false
 			}
 		}
 		return true
 	}
-	switch want.NamedType {
+	switch typ.NamedType {
 	case "Int":
 		return fitsInt(value)
 	case "Float":
 		return fitsFloat(value)
 	}
-	definition := c.schema.Types[want.NamedType]
+	definition := c.schema.Types[typ.NamedType]
 	if definition != nil && definition.Kind == ast.Enum {
 		return value.Kind() == reflect.String &&
 			definition.EnumValues.ForName(value.String()) != nil
@@ -131,8 +132,8 @@ func (c *inputCoercion) valueFits(want *ast.Type, value reflect.Value) bool {
 		return false
 	}
 	for _, field := range definition.Fields {
-		if content := value.MapIndex(reflect.ValueOf(field.Name)); content.IsValid() &&
-			!c.valueFits(field.Type, content) {
+		if member := value.MapIndex(reflect.ValueOf(field.Name)); member.IsValid() &&
+			!c.valueFits(field.Type, member) {
 			return false
 		}
 	}

@@ -17,7 +17,7 @@ func TestInputCoercion_variables(t *testing.T) {
 	for _, tt := range []struct {
 		typeName string
 		json     string
-		fits     bool
+		accepted bool
 	}{
 		{"Int", "2147483647", true}, {"Int", "-2147483648", true}, {"Int", "0", true}, {"Int", "null", true},
 		{"Int", "2147483648", false}, {"Int", "-2147483649", false}, {"Int", "5000000000", false}, {"Int", "99999999999999999999", false},
@@ -32,15 +32,15 @@ func TestInputCoercion_variables(t *testing.T) {
 		{"In", `{"__typename":"In"}`, false}, {"In", `{"in":{"__typename":null}}`, false},
 		{"ID", "5000000000", true}, {"ID", `"99999999999999999999"`, true}, {"String", `"5000000000"`, true}, {"Any", `{"a":[5000000000,1e99]}`, true},
 	} {
-		r := postText(
+		r := postBody(
 			fmt.Sprintf(`{"query":"query ($v: %s) { echo(%s: $v) }","variables":{"v":%s}}`, tt.typeName,
 				arguments[tt.typeName], tt.json))
 		res := send(t, r)
-		fits := len(res.outcome.Codes) == 0
+		accepted := len(res.outcome.Codes) == 0
 		want := `{"errors":[{"message":"Request malformed! The variable $v doesn't fit its type","locations":[{"line":1,"column":8}],"extensions":{"code":"BAD_USER_INPUT"}}]}` + "\n"
-		if fits != tt.fits || !fits && res.Body.String() != want {
+		if accepted != tt.accepted || !accepted && res.Body.String() != want {
 			t.Errorf("variable of type %s = %s: %s, want it accepted: %t", tt.typeName, tt.json,
-				res.Body, tt.fits)
+				res.Body, tt.accepted)
 		}
 	}
 }
@@ -52,7 +52,7 @@ func TestInputCoercion_literals(t *testing.T) {
 		coercionCode   = "BAD_USER_INPUT"            // from this package
 		validationCode = "GRAPHQL_VALIDATION_FAILED" // from gqlparser's rule
 	)
-	for query, code := range map[string]string{
+	for query, wantCode := range map[string]string{
 		"{ echo(i: 2147483647) }": "", "{ echo(i: -2147483648) }": "",
 		"{ echo(i: 2147483648) }": coercionCode, "{ echo(i: 5000000000) }": coercionCode,
 		"{ echo(i: 1.5) }": validationCode, "{ echo(i: 1e3) }": validationCode,
@@ -69,23 +69,23 @@ func TestInputCoercion_literals(t *testing.T) {
 		"{ leaf @include(if: true) ...F } fragment F on Query { echo(i: 50000000) }": "",
 	} {
 		res := send(t, postQuery(query))
-		if got := strings.Join(res.outcome.Codes, " "); got != code {
-			t.Errorf("%s: %s, want %q", query, res.Body, code)
+		if got := strings.Join(res.outcome.Codes, " "); got != wantCode {
+			t.Errorf("%s: codes %q, want %q; body %s", query, got, wantCode, res.Body)
 		}
 		if strings.Contains(res.Body.String(), "00000000") ||
 			strings.Contains(res.Body.String(), "99999") {
-			if code != "" {
+			if wantCode != "" {
 				t.Errorf("%s: %s, want the number not quoted", query, res.Body)
 			}
 		}
-		if code == coercionCode &&
+		if wantCode == coercionCode &&
 			!strings.Contains(res.Body.String(), `"locations":[{"line":1,"column":`) {
 			t.Errorf("%s: %s, want a location in line 1", query, res.Body)
 		}
 	}
 }
 
-// TestInputCoercion_get checks that the values in a GET are checked, too.
+// TestInputCoercion_get checks that a GET is rejected for a value that doesn't fit its type.
 func TestInputCoercion_get(t *testing.T) {
 	res := send(t,
 		httptest.NewRequest("GET",
@@ -119,7 +119,7 @@ func TestInputCoercion_literalTypes(t *testing.T) {
 	}
 }
 
-// TestInputCoercion_directives checks that the arguments of directives are checked.
+// TestInputCoercion_directives checks that invalid arguments of directives are rejected.
 func TestInputCoercion_directives(t *testing.T) {
 	for _, query := range []string{"query @tag(name: {}) { leaf }", "{ leaf @tag(name: {}) }",
 		"{ ...F @include(if: {}) } fragment F on Query { leaf }",
@@ -130,9 +130,9 @@ func TestInputCoercion_directives(t *testing.T) {
 	}
 }
 
-// TestInspect_fragmentsOnce checks that inspect visits each fragment once. If it visited a fragment
-// at each spread, fragments that spread the next one twice would take exponential time.
-func TestInspect_fragmentsOnce(t *testing.T) {
+// TestVisitor_fragmentsOnce checks that each fragment is visited once. Visiting it at each spread
+// would take exponential time if each fragment spreads the next one twice.
+func TestVisitor_fragmentsOnce(t *testing.T) {
 	fragment := &ast.FragmentDefinition{}
 	for range 40 {
 		spread := &ast.FragmentSpread{Definition: fragment}
@@ -145,11 +145,12 @@ func TestInspect_fragmentsOnce(t *testing.T) {
 	operation := &ast.OperationDefinition{
 		SelectionSet: ast.SelectionSet{&ast.FragmentSpread{Definition: fragment}},
 	}
-	inspect(operation, visitor{onDirective: func(*ast.Directive) {
+	v := visitor{onDirective: func(*ast.Directive) {
 		if visits++; visits > 40 {
 			t.Fatalf("%d visits of 40 fragments, want 40", visits)
 		}
-	}})
+	}}
+	v.visitOperation(operation)
 	if visits != 40 {
 		t.Errorf("%d fragments were visited, want 40", visits)
 	}
@@ -158,7 +159,7 @@ func TestInspect_fragmentsOnce(t *testing.T) {
 // TestInputCoercion_nullVariables checks that a null variable is rejected in a non-null position,
 // even if the variable has a default.
 func TestInputCoercion_nullVariables(t *testing.T) {
-	for query, fits := range map[string]bool{
+	for query, accepted := range map[string]bool{
 		`query ($v: Boolean = true) { leaf @skip(if: $v) }`:                                   false,
 		`query ($v: Boolean = true) { ...F } fragment F on Query { leaf @include(if: $v) }`:   false,
 		`query ($v: String = "x") { need(s: $v) }`:                                            false,
@@ -168,8 +169,9 @@ func TestInputCoercion_nullVariables(t *testing.T) {
 		`query ($v: Boolean = true) { leaf ... on Query @include(if: true) { echo(b: $v) } }`: true,
 	} {
 		res := send(t, post(map[string]any{"query": query, "variables": map[string]any{"v": nil}}))
-		if fits && len(res.outcome.Codes) != 0 || !fits && codeOf(t, res) != "BAD_USER_INPUT" {
-			t.Errorf("%s with null: %s, want it accepted: %t", query, res.Body, fits)
+		if accepted && len(res.outcome.Codes) != 0 ||
+			!accepted && codeOf(t, res) != "BAD_USER_INPUT" {
+			t.Errorf("%s with null: %s, want it accepted: %t", query, res.Body, accepted)
 		}
 		// Without the variable, its default is used.
 		if res := send(t, postQuery(query)); len(res.outcome.Codes) != 0 {

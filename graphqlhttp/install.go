@@ -20,7 +20,7 @@ const (
 	DefaultTimeout          = 15 * time.Second
 )
 
-const maxNesting = 1_000 // the JSON decoder is recursive
+const maxNestingLimit = 1_000 // the JSON decoder is recursive
 
 // A Config configures Install. Only Errors is required. A limit of zero stands for the default of
 // the same name; every other zero value is the strict choice.
@@ -149,9 +149,9 @@ func (c Config) validate() error {
 			errs = append(errs, fmt.Errorf("graphqlhttp: Config.%s is below zero", limit.name))
 		}
 	}
-	if c.MaxNesting > maxNesting {
+	if c.MaxNesting > maxNestingLimit {
 		errs = append(errs, fmt.Errorf("graphqlhttp: Config.MaxNesting is %d: expected at most %d",
-			c.MaxNesting, maxNesting))
+			c.MaxNesting, maxNestingLimit))
 	}
 	return errors.Join(errs...)
 }

@@ -43,8 +43,8 @@ type Manifest struct {
 func (m *Manifest) Operations() int { return len(m.byID) }
 
 // find looks up a request's operation by its id or its exact text, and sets params.Query. trusted
-// reports whether the manifest has the operation. mismatch reports that the manifest has the id,
-// with another text than the request's.
+// reports whether the manifest has the operation. mismatch reports whether the manifest has another
+// text for the id.
 func (m *Manifest) find(id string, params *graphql.RawParams) (trusted, mismatch bool) {
 	if body, ok := m.byID[id]; ok {
 		if params.Query != "" && params.Query != body {
@@ -72,12 +72,12 @@ func (m *Manifest) find(id string, params *graphql.RawParams) (trusted, mismatch
 // iOS. Other fields are ignored, and so is a byte order mark.
 //
 // Because its operations are trusted, the file is checked strictly. No object may have two fields
-// with the same name, and no two bodies the same id. Each body must parse and have an operation; in
-// Apollo's format, exactly one, with the entry's name and type. An id of 64 hexadecimal digits,
-// with or without the prefix "sha256:", must be the SHA-256 of its body. A file is limited to 16
-// MiB and 10,000 operations, an operation to 20,000 tokens, and an id to 256 bytes. Operations are
-// validated against the schema only when a client requests them. An error names the invalid
-// operation by its position or id, and by its name.
+// with the same name, and no two bodies may share an id. Each body must parse and have an
+// operation. In Apollo's format, it must have exactly one, with the entry's name and type. An id of
+// 64 hexadecimal digits, with or without the prefix "sha256:", must be the SHA-256 of its body. A
+// file is limited to 16 MiB and 10,000 operations, an operation to 20,000 tokens, and an id to 256
+// bytes. Operations are validated against the schema only when a client requests them. An error
+// names the invalid operation by its position or id, and by its name.
 func ReadManifest(r io.Reader) (*Manifest, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxManifestBytes+1))
 	if err != nil {
@@ -110,7 +110,7 @@ func ReadManifest(r io.Reader) (*Manifest, error) {
 		bodies: make(map[string]bool, len(operations))}
 	for _, operation := range operations {
 		if err := m.add(operation); err != nil {
-			return nil, fmt.Errorf("operation %s of the manifest, %q: %w", operation.place,
+			return nil, fmt.Errorf("operation %s of the manifest, %q: %w", operation.label,
 				truncateName(operation.name), err)
 		}
 	}
@@ -119,7 +119,7 @@ func ReadManifest(r io.Reader) (*Manifest, error) {
 
 // A manifestOperation is one entry of a manifest. Missing fields are empty.
 type manifestOperation struct {
-	place             string // position or quoted id, for errors
+	label             string // position or quoted id, for errors
 	id, body          string
 	requiresName      bool // name and kind are required, as in Apollo's format
 	name, kind        string
@@ -130,12 +130,12 @@ type manifestOperation struct {
 func manifestOperations(file map[string]any) ([]manifestOperation, error) {
 	const incompleteMessage = "it must have the members id, name, type and body, " +
 		"all strings that aren't empty"
-	list := []manifestOperation{}
+	entries := []manifestOperation{}
 	_, hasFormat := file["format"]
 	operations, hasOperations := file["operations"]
 	if !hasFormat && !hasOperations {
 		for _, id := range slices.Sorted(maps.Keys(file)) {
-			entry := manifestOperation{place: fmt.Sprintf("%q", truncateName(id)), id: id,
+			entry := manifestOperation{label: fmt.Sprintf("%q", truncateName(id)), id: id,
 				incompleteMessage: "it must have an id, and the text of its document"}
 			switch value := file[id].(type) {
 			case string:
@@ -144,9 +144,9 @@ func manifestOperations(file map[string]any) ([]manifestOperation, error) {
 				entry.body, _ = value["source"].(string)
 				entry.name, _ = value["name"].(string)
 			}
-			list = append(list, entry)
+			entries = append(entries, entry)
 		}
-		return list, nil
+		return entries, nil
 	}
 	if file["format"] != manifestFormat {
 		return nil, fmt.Errorf("the manifest of operations has another format than %q",
@@ -155,9 +155,9 @@ func manifestOperations(file map[string]any) ([]manifestOperation, error) {
 	if file["version"] != int64(1) {
 		return nil, errors.New("the manifest of operations has another version than 1")
 	}
-	add := func(place, id string, operation any) {
+	addEntry := func(label, id string, operation any) {
 		fields, _ := operation.(map[string]any)
-		entry := manifestOperation{place: place, id: id, requiresName: true,
+		entry := manifestOperation{label: label, id: id, requiresName: true,
 			incompleteMessage: incompleteMessage}
 		if id == "" {
 			entry.id, _ = fields["id"].(string)
@@ -165,21 +165,21 @@ func manifestOperations(file map[string]any) ([]manifestOperation, error) {
 		entry.name, _ = fields["name"].(string)
 		entry.kind, _ = fields["type"].(string)
 		entry.body, _ = fields["body"].(string)
-		list = append(list, entry)
+		entries = append(entries, entry)
 	}
 	switch operations := operations.(type) {
 	case []any:
 		for i, operation := range operations {
-			add(strconv.Itoa(i+1), "", operation)
+			addEntry(strconv.Itoa(i+1), "", operation)
 		}
 	case map[string]any: // @replit/graphql-codegen-persisted-queries
 		for _, id := range slices.Sorted(maps.Keys(operations)) {
-			add(fmt.Sprintf("%q", truncateName(id)), id, operations[id])
+			addEntry(fmt.Sprintf("%q", truncateName(id)), id, operations[id])
 		}
 	default:
 		return nil, errors.New("the manifest of operations lacks its list of operations")
 	}
-	return list, nil
+	return entries, nil
 }
 
 func (m *Manifest) add(o manifestOperation) error {
@@ -191,7 +191,7 @@ func (m *Manifest) add(o manifestOperation) error {
 	case m.byID[o.id] == o.body: // a duplicate, if several clients have the operation
 		return nil
 	case m.byID[o.id] != "":
-		return errors.New("its id is there twice, with another body")
+		return errors.New("its id appears twice, with different bodies")
 	}
 	sum := sha256.Sum256([]byte(o.body))
 	if digits := strings.TrimPrefix(o.id, "sha256:"); len(digits) == hex.EncodedLen(len(sum)) {

@@ -40,17 +40,17 @@ func TestReadManifest(t *testing.T) {
 		t.Fatal(err)
 	}
 	if m.Operations() != 2 {
-		t.Errorf("%d operations, want 2", m.Operations())
+		t.Errorf("Operations() = %d, want 2", m.Operations())
 	}
-	for id, prefix := range map[string]string{
+	for id, wantPrefix := range map[string]string{
 		"df0bd01bcdfb417c8daca6c2fece06b12b116c3b995bd2ea7a4020a576c2cbb0": "query Me {\n  me {\n",
 		"6dee701e687fe2b68ae48b3efbdaa307132fe793011a9d33bd4e0a1f06f991c1": "mutation SignIn($u: String!",
 	} {
 		params := &graphql.RawParams{}
 		if trusted, mismatch := m.find(id, params); !trusted || mismatch ||
-			!strings.HasPrefix(params.Query, prefix) {
+			!strings.HasPrefix(params.Query, wantPrefix) {
 			t.Errorf("find(%s) = %t, %t, query %q; want true, false, %q...", id, trusted, mismatch,
-				params.Query, prefix)
+				params.Query, wantPrefix)
 		}
 	}
 }
@@ -97,7 +97,7 @@ func TestReadManifest_invalid(t *testing.T) {
 		{"id is a number", manifest(strings.Replace(leafOperation, `"1"`, `1`, 1)), incompleteMessage},
 		{"type is missing", manifest(`{"id":"1","name":"Leaf","body":"query Leaf { leaf }"}`), incompleteMessage},
 		{"long id", manifest(operation(strings.Repeat("x", 257), "Leaf", "query", leaf)), "its id has 257 bytes; the limit is 256"},
-		{"duplicate id", manifest(leafOperation, operation("1", "Other", "query", "query Other { leaf }")), `operation 2 of the manifest, "Other": its id is there twice, with another body`},
+		{"duplicate id", manifest(leafOperation, operation("1", "Other", "query", "query Other { leaf }")), `operation 2 of the manifest, "Other": its id appears twice, with different bodies`},
 		{"wrong hash with prefix", manifest(operation("sha256:"+hashOf("x"), "Leaf", "query", leaf)), "its id looks like a SHA-256, but that of its body is " + hashOf(leaf)},
 		{"map with a number", `{"a":"query A { leaf }","b":1}`, `operation "b" of the manifest, "": it must have an id, and the text of its document`},
 		{"map with an empty id", `{"":"query A { leaf }"}`, `operation "" of the manifest, "": it must have an id`},
@@ -122,11 +122,13 @@ func TestReadManifest_invalid(t *testing.T) {
 	} {
 		m, err := ReadManifest(strings.NewReader(tt.text))
 		if m != nil || err == nil || !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("%s: ReadManifest = %v, %v, want %q", tt.name, m, err, tt.want)
+			t.Errorf("%s: ReadManifest = %v, %v; want an error with %q in it", tt.name, m, err,
+				tt.want)
 		}
 	}
-	if _, err := ReadManifest(iotest.ErrReader(errLost)); !errors.Is(err, errLost) {
-		t.Errorf("failing reader: %v, want %v", err, errLost)
+	_, err := ReadManifest(iotest.ErrReader(errConnectionLost))
+	if !errors.Is(err, errConnectionLost) {
+		t.Errorf("failing reader: %v, want %v", err, errConnectionLost)
 	}
 }
 
@@ -194,7 +196,7 @@ func TestReadManifest_generators(t *testing.T) {
 			continue
 		}
 		if m.Operations() != len(tt.want) {
-			t.Errorf("%s: %d operations, want %d", name, m.Operations(), len(tt.want))
+			t.Errorf("%s: Operations() = %d, want %d", name, m.Operations(), len(tt.want))
 		}
 		for id, text := range tt.want {
 			byID, byText := &graphql.RawParams{}, &graphql.RawParams{Query: text}

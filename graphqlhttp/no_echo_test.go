@@ -18,7 +18,7 @@ import (
 	"github.com/vektah/gqlparser/v2/validator/rules"
 )
 
-// Tests put the canaries into requests. No response and no outcome may contain them.
+// Tests put canaries into requests. No response and no outcome may contain a canary.
 const (
 	canary       = "Canary_p4ssw0rd" // also a valid name
 	canaryDigits = "7403918265"
@@ -43,8 +43,8 @@ func checkNoEcho(t *testing.T, name string, r *http.Request) result {
 	return res
 }
 
-// signIn is a valid mutation with every kind of token.
-const signIn = `mutation SignIn($p: String! = "x", $c: Color = RED) @tag(name: "t") {
+// loginMutation is a valid mutation with every kind of token.
+const loginMutation = `mutation SignIn($p: String! = "x", $c: Color = RED) @tag(name: "t") {
   first: login(username: "alice", password: $p, color: $c, in: {s: "s", i: 5, f: 1.5, list: ["a", """b"""], color: GREEN}) {
     ...T @include(if: true)
     ... on Token { text }
@@ -78,17 +78,18 @@ func tokens(t *testing.T, query string) []token {
 	}
 }
 
-// TestNoEcho_mutationIsValid checks that signIn is valid. Otherwise, the tests that insert
-// something into it would all test the same error.
+// TestNoEcho_mutationIsValid checks that loginMutation is valid. Otherwise, all tests that insert
+// something into it would test the same error.
 func TestNoEcho_mutationIsValid(t *testing.T) {
-	res := send(t, post(map[string]any{"query": signIn, "variables": map[string]any{"p": "x"}}))
+	res := send(t,
+		post(map[string]any{"query": loginMutation, "variables": map[string]any{"p": "x"}}))
 	if len(res.outcome.Codes) != 0 {
-		t.Fatalf("signIn: %s, want no error", res.Body)
+		t.Fatalf("loginMutation: %s, want no error", res.Body)
 	}
 }
 
-// TestNoEcho_literals checks that a literal isn't echoed at any position of signIn. If a client
-// builds the query from strings, a password may end up anywhere, in any form.
+// TestNoEcho_literals checks that a literal isn't echoed at any position of loginMutation. If a
+// client builds the query from strings, a password may end up anywhere, in any form.
 func TestNoEcho_literals(t *testing.T) {
 	literals := map[string]string{
 		"string":                        `"` + canary + `"`,
@@ -120,17 +121,17 @@ func TestNoEcho_literals(t *testing.T) {
 	for name, literal := range literals {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for i, token := range tokens(t, signIn) {
-				before := signIn[:token.start]
+			for i, token := range tokens(t, loginMutation) {
+				before := loginMutation[:token.start]
 				if nameCharacterPattern.MatchString(before[max(0, len(before)-1):]) &&
 					nameCharacterPattern.MatchString(literal[:1]) {
 					before += " " // don't continue a name
 				}
-				text := signIn[token.start:token.end]
+				text := loginMutation[token.start:token.end]
 				for position, query := range map[string]string{
-					"before":                     before + literal + " " + signIn[token.start:],
-					"directly before":            before + literal + signIn[token.start:],
-					"instead of":                 before + literal + signIn[token.end:],
+					"before":                     before + literal + " " + loginMutation[token.start:],
+					"directly before":            before + literal + loginMutation[token.start:],
+					"instead of":                 before + literal + loginMutation[token.end:],
 					"instead of everything from": before + literal,
 				} {
 					checkNoEcho(t, fmt.Sprintf("%s token %d %q", position, i, text),
@@ -144,15 +145,15 @@ func TestNoEcho_literals(t *testing.T) {
 // TestNoEcho_unquotedValues checks that a name in the place of a value isn't echoed: it may be a
 // password whose quotes are missing.
 func TestNoEcho_unquotedValues(t *testing.T) {
-	for i, token := range tokens(t, signIn) {
-		text := signIn[token.start:token.end]
+	for i, token := range tokens(t, loginMutation) {
+		text := loginMutation[token.start:token.end]
 		isValue := token.kind == lexer.String || token.kind == lexer.BlockString ||
 			token.kind == lexer.Int || token.kind == lexer.Float ||
 			slices.Contains([]string{"RED", "GREEN", "true"}, text)
 		if !isValue {
 			continue
 		}
-		query := signIn[:token.start] + canary + signIn[token.end:]
+		query := loginMutation[:token.start] + canary + loginMutation[token.end:]
 		res := checkNoEcho(t, fmt.Sprintf("instead of token %d %q", i, text), postQuery(query))
 		if code := codeOf(t, res); code != "GRAPHQL_VALIDATION_FAILED" {
 			t.Errorf("instead of token %d %q: code %s, want GRAPHQL_VALIDATION_FAILED", i, text,
@@ -167,8 +168,8 @@ func TestNoEcho_syntaxErrors(t *testing.T) {
 	syntaxErrors := 0
 	for _, word := range []string{canary, canary + `"`, canary + `" "`, `"` + canary,
 		canary + " " + canary, "$" + canary + "$", canary + "!" + canary} {
-		for i, token := range tokens(t, signIn) {
-			query := signIn[:token.start] + " " + word + " " + signIn[token.start:]
+		for i, token := range tokens(t, loginMutation) {
+			query := loginMutation[:token.start] + " " + word + " " + loginMutation[token.start:]
 			res := sendWith(t, Config{AllowGET: true, Introspection: true}, resolvers(),
 				postQuery(query))
 			if !slices.Equal(res.outcome.Codes, []string{"GRAPHQL_PARSE_FAILED"}) {
@@ -176,7 +177,8 @@ func TestNoEcho_syntaxErrors(t *testing.T) {
 			}
 			syntaxErrors++
 			checkNoEcho(t,
-				fmt.Sprintf("%s before token %d %q", word, i, signIn[token.start:token.end]),
+				fmt.Sprintf("%s before token %d %q", word, i,
+					loginMutation[token.start:token.end]),
 				postQuery(query))
 		}
 	}
@@ -201,10 +203,10 @@ func TestNoEcho_variables(t *testing.T) {
 			"ID": "id", "Color": "color", "[String!]": "list", "[[Int]]": "matrix", "In": "in"}
 		body := fmt.Sprintf(`{"query":"query ($v: %s) { echo(%s: $v) }","variables":{"v":%s}}`,
 			tt.typeName, arguments[tt.typeName], tt.value)
-		checkNoEcho(t, tt.typeName+" "+tt.value, postText(body))
+		checkNoEcho(t, tt.typeName+" "+tt.value, postBody(body))
 		// The document declares neither of the two variables.
 		checkNoEcho(t, "undeclared "+tt.value,
-			postText(fmt.Sprintf(`{"query":"{ leaf }","variables":{"v":%s,%q:1}}`, tt.value,
+			postBody(fmt.Sprintf(`{"query":"{ leaf }","variables":{"v":%s,%q:1}}`, tt.value,
 				canary)))
 	}
 }
@@ -242,7 +244,7 @@ func TestNoEcho_requests(t *testing.T) {
 		"body too large": `{"query":"` + canary + strings.Repeat(" ", 1<<20) + `"}`,
 	}
 	for _, name := range slices.Sorted(maps.Keys(bodies)) {
-		checkNoEcho(t, name, postText(bodies[name]))
+		checkNoEcho(t, name, postBody(bodies[name]))
 	}
 	for _, query := range []string{
 		canary, "%zz" + canary, "query=" + canary + "%zz", "query={leaf};" + canary,
@@ -273,7 +275,7 @@ func TestNoEcho_requests(t *testing.T) {
 // TestNoEcho_longNames checks that errors quote at most 64 bytes of a name. Names are quoted to
 // help the author of a document.
 func TestNoEcho_longNames(t *testing.T) {
-	long := strings.Repeat("n", 10_000)
+	longName := strings.Repeat("n", 10_000)
 	for name, query := range map[string]string{
 		"field":                   "{ NAME }",
 		"field of a type":         "{ person { NAME } }",
@@ -302,20 +304,20 @@ func TestNoEcho_longNames(t *testing.T) {
 		"name instead of an operation":            "NAME",
 		"two names of an operation":               "query NAME NAME { leaf }",
 	} {
-		r := postQuery(strings.ReplaceAll(query, "NAME", long))
+		r := postQuery(strings.ReplaceAll(query, "NAME", longName))
 		res := sendWith(t, Config{AllowGET: true, Introspection: true}, resolvers(), r)
 		if len(res.outcome.Codes) == 0 {
 			t.Errorf("%s: %s, want an error", name, res.Body)
 		}
-		if strings.Contains(res.Body.String()+fmt.Sprint(res.outcome), long[:65]) {
-			t.Errorf("%s: %s, want at most 64 bytes of a name in it", name, res.Body)
+		if strings.Contains(res.Body.String()+fmt.Sprint(res.outcome), longName[:65]) {
+			t.Errorf("%s: %s, want at most 64 bytes of the name in it", name, res.Body)
 		}
-		// A name of 64 bytes is quoted as a whole.
-		short := strings.Repeat("n", 64)
+		// A name of 64 bytes isn't truncated.
+		name64 := strings.Repeat("n", 64)
 		res = sendWith(t, Config{AllowGET: true, Introspection: true}, resolvers(),
-			postQuery(strings.ReplaceAll(query, "NAME", short)))
+			postQuery(strings.ReplaceAll(query, "NAME", name64)))
 		if text := res.Body.String(); strings.Contains(text, "nnn") &&
-			!strings.Contains(text, short) {
+			!strings.Contains(text, name64) {
 			t.Errorf("%s: %s, want the whole name of 64 bytes in it", name, text)
 		}
 	}
@@ -363,7 +365,7 @@ func TestSuggestions_hidden(t *testing.T) {
 	// gqlparser also suggests names for the values of variables.
 	for _, variables := range []string{`{"v":{"color":"GREE"}}`, `{"v":{"lis":[]}}`} {
 		text := sendWith(t, Config{AllowGET: true}, resolvers(),
-			postText(`{"query":"query ($v: In) { echo(in: $v) }","variables":`+variables+
+			postBody(`{"query":"query ($v: In) { echo(in: $v) }","variables":`+variables+
 				`}`)).Body.String()
 		if strings.Contains(text, "Did you mean") || strings.Contains(text, "GREEN") ||
 			strings.Contains(text, "list") {
@@ -392,41 +394,42 @@ func TestSuggestions_shown(t *testing.T) {
 
 // TestRequestErrors_max checks that the response to an invalid document has at most five errors.
 func TestRequestErrors_max(t *testing.T) {
-	for n, want := range map[int]int{1: 1, 5: 5, 6: 5, 90: 5} {
+	for unknownFields, want := range map[int]int{1: 1, 5: 5, 6: 5, 90: 5} {
 		var query strings.Builder
-		for i := range n {
+		for i := range unknownFields {
 			fmt.Fprintf(&query, " f%d", i)
 		}
 		var content struct{ Errors []json.RawMessage }
 		err := json.Unmarshal(send(t, postQuery("{"+query.String()+" }")).Body.Bytes(), &content)
 		if err != nil || len(content.Errors) != want {
-			t.Errorf("%d unknown fields: %d errors, %v; want %d", n, len(content.Errors), err, want)
+			t.Errorf("%d unknown fields: %d errors, %v; want %d", unknownFields,
+				len(content.Errors), err, want)
 		}
 	}
 }
 
-// TestNamingRules checks that each rule of gqlparser is either in namingRules or known to quote
+// TestNameSources checks that each rule of gqlparser is either in nameSources or known to quote
 // literals. If the test fails after an upgrade of gqlparser, read the messages of the new rule: add
-// the rule to namingRules if they quote only names, and otherwise to literalRules.
-func TestNamingRules(t *testing.T) {
+// the rule to nameSources if they quote only names, and otherwise to literalRules.
+func TestNameSources(t *testing.T) {
 	literalRules := []string{"OverlappingFieldsCanBeMerged", "ValuesOfCorrectType"}
 	defaultRules := rules.NewDefaultRules().GetInner()
 	for name := range defaultRules {
-		if namingRules[name] == 0 && !slices.Contains(literalRules, name) {
-			t.Errorf("rule %s is new: does its message quote literals?", name)
+		if nameSources[name] == 0 && !slices.Contains(literalRules, name) {
+			t.Errorf("rule %s is missing in nameSources and literalRules", name)
 		}
 	}
 	for _, name := range literalRules {
-		if namingRules[name] != 0 {
-			t.Errorf("namingRules has %s, want it left out: its message quotes literals", name)
+		if nameSources[name] != 0 {
+			t.Errorf("nameSources has %s, want it left out: its message quotes literals", name)
 		}
 		if defaultRules[name] == nil {
 			t.Errorf("literalRules has %s, which gqlparser no longer has", name)
 		}
 	}
-	for name := range namingRules {
+	for name := range nameSources {
 		if defaultRules[strings.TrimSuffix(name, "WithoutSuggestions")] == nil {
-			t.Errorf("namingRules has %s, which gqlparser no longer has", name)
+			t.Errorf("nameSources has %s, which gqlparser no longer has", name)
 		}
 	}
 }

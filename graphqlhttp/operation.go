@@ -19,26 +19,27 @@ type operation struct {
 	locator  language.Locator
 }
 
-// prepare finds, parses and validates the document of a request. It records the operation in out.
+// prepare finds, parses and validates the document of a request. It records the operation in
+// outcome.
 func (t *httpTransport) prepare(ctx context.Context, exec graphql.GraphExecutor,
-	params *graphql.RawParams, out *Outcome) (*operation, *rejection) {
+	params *graphql.RawParams, outcome *Outcome) (*operation, *rejection) {
 	lookup, rej := t.documents.lookup(params)
 	if rej != nil {
 		return nil, rej
 	}
-	out.Untrusted = lookup.untrusted
+	outcome.Untrusted = lookup.untrusted
 	o := &operation{document: params.Query, lookup: lookup}
 	gqlgenOperation, errs := parse(ctx, exec, params)
 	o.OperationContext = gqlgenOperation
 	o.locator = language.Locator{Document: o.document, Parsed: params.Query}
 	if gqlgenOperation.Operation != nil {
-		out.Operation = string(gqlgenOperation.Operation.Operation)
-		out.Name = truncateName(gqlgenOperation.Operation.Name)
+		outcome.Operation = string(gqlgenOperation.Operation.Operation)
+		outcome.Name = truncateName(gqlgenOperation.Operation.Name)
 	}
 	if len(errs) > 0 {
 		return nil, &rejection{errs: t.presentRequestErrors(gqlgenOperation, errs, &o.locator)}
 	}
-	// Without package limits, a lone surrogate gets this far.
+	// Package limits rejects lone surrogates earlier, but it may not be installed.
 	if err := language.Misread(params.Query); err != nil {
 		return nil, &rejection{errs: gqlerror.List{err}}
 	}
@@ -49,7 +50,7 @@ func (t *httpTransport) prepare(ctx context.Context, exec graphql.GraphExecutor,
 	return o, nil
 }
 
-// parse lets gqlgen parse and validate a document. If gqlparser would refuse or misread valid
+// parse lets gqlgen parse and validate a document. If gqlparser would reject or misread valid
 // GraphQL, parse rewrites the document and tries again. It tries the client's text first because
 // package limits must measure that text. Package limits, if it is installed, rewrites the document
 // itself, so that the first try succeeds.
@@ -70,16 +71,17 @@ func parse(ctx context.Context, exec graphql.GraphExecutor,
 // checkSupported returns an error if a valid operation needs more than one response.
 func checkSupported(operation *graphql.OperationContext) *gqlerror.Error {
 	if operation.Operation.Operation == ast.Subscription {
-		return badRequest("Subscriptions are not served over this transport")
+		return badRequestError("Subscriptions are not served over this transport")
 	}
 	var err *gqlerror.Error
-	inspect(operation.Operation, visitor{onDirective: func(directive *ast.Directive) {
+	v := visitor{onDirective: func(directive *ast.Directive) {
 		// gqlgen sends deferred fields in later responses, and never for a mutation.
 		if directive.Name == "defer" && err == nil &&
 			directive.ArgumentMap(operation.Variables)["if"] != false {
 			err = withPosition(directive.Position,
-				badRequest("@defer is not served: ask for the fields without it"))
+				badRequestError("@defer is not served: ask for the fields without it"))
 		}
-	}})
+	}}
+	v.visitOperation(operation.Operation)
 	return err
 }

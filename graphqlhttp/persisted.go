@@ -11,10 +11,10 @@ import (
 // A digest is the SHA-256 of a document's text.
 type digest [sha256.Size]byte
 
-const entryBytes = 256 // estimated overhead of an entry
+const entryOverheadBytes = 256 // estimated, in addition to the text
 
-// A persistedStore stores document texts by hash, for automatic persisted queries. It is bounded in
-// bytes and keeps the most used documents. It is safe for concurrent use.
+// A persistedQueryStore stores document texts by hash, for automatic persisted queries. It is
+// bounded in bytes and keeps the most used documents. It is safe for concurrent use.
 //
 // Only valid documents are stored, and no mutation that contains a string or a number. Otherwise, a
 // client could guess the text of a mutation with a password in it, and learn from the response to
@@ -22,32 +22,34 @@ const entryBytes = 256 // estimated overhead of an entry
 // Documents that are sent once don't evict documents in use. While the store is full, a new
 // document may have to be sent several times before it is stored, each time with an extra round
 // trip.
-type persistedStore struct {
+type persistedQueryStore struct {
 	maxBytes int64
 	texts    *otter.Cache[digest, string]
 }
 
-// newPersistedStore returns an empty store that takes at most maxBytes of memory, including its
-// overhead, or nil if maxBytes isn't positive.
-func newPersistedStore(maxBytes int64) *persistedStore {
+// newPersistedQueryStore returns an empty store that takes at most maxBytes of memory, including
+// overhead. It returns nil if maxBytes isn't positive.
+func newPersistedQueryStore(maxBytes int64) *persistedQueryStore {
 	if maxBytes <= 0 {
 		return nil
 	}
-	return &persistedStore{maxBytes, otter.Must(&otter.Options[digest, string]{
+	return &persistedQueryStore{maxBytes, otter.Must(&otter.Options[digest, string]{
 		MaximumWeight: uint64(maxBytes),
-		Weigher:       func(_ digest, text string) uint32 { return uint32(len(text) + entryBytes) },
-		Executor:      func(evict func()) { evict() }, // in put, not in a goroutine
+		Weigher: func(_ digest, text string) uint32 {
+			return uint32(len(text) + entryOverheadBytes)
+		},
+		Executor: func(evict func()) { evict() }, // in put, not in a goroutine
 	})}
 }
 
-func (s *persistedStore) get(sum digest) (text string, ok bool) {
+func (s *persistedQueryStore) get(sum digest) (text string, ok bool) {
 	return s.texts.GetIfPresent(sum)
 }
 
 // put stores a document if there is room, or if it is used more often than others. The store is
 // within its bound when put returns.
-func (s *persistedStore) put(sum digest, text string) {
-	if int64(len(text))+entryBytes > min(s.maxBytes, math.MaxUint32) {
+func (s *persistedQueryStore) put(sum digest, text string) {
+	if int64(len(text))+entryOverheadBytes > min(s.maxBytes, math.MaxUint32) {
 		return
 	}
 	if _, ok := s.texts.GetIfPresent(sum); ok { // this counts as a use

@@ -40,21 +40,21 @@ const notFoundResponse = `{"errors":[{"message":"PersistedQueryNotFound","extens
 // TestPersistedQuery sends requests as Apollo Client's persisted query link does: the hash, then
 // the hash with the text, then only the hash again.
 func TestPersistedQuery(t *testing.T) {
-	for _, media := range []string{typeJSON, typeResponse} {
+	for _, media := range []string{typeJSON, typeGraphQLResponse} {
 		transport := newTransport(Config{AllowGET: true, Introspection: true,
 			PersistedQueryBytes: 4 << 20})
 		const query = "query Leaf { leaf }"
 		for i, tt := range []struct {
 			request *http.Request
-			status  map[string]int
+			status  map[string]int // by media type
 			want    string
 		}{
-			{persistedPost(hashOf(query), ""), map[string]int{typeJSON: 200, typeResponse: 400}, notFoundResponse},
-			{persistedGet(hashOf(query)), map[string]int{typeJSON: 200, typeResponse: 400}, notFoundResponse},
-			{persistedPost(hashOf(query), query), map[string]int{typeJSON: 200, typeResponse: 200}, leafResponse},
-			{persistedPost(hashOf(query), ""), map[string]int{typeJSON: 200, typeResponse: 200}, leafResponse},
-			{persistedGet(hashOf(query)), map[string]int{typeJSON: 200, typeResponse: 200}, leafResponse},
-			{postQuery(query), map[string]int{typeJSON: 200, typeResponse: 200}, leafResponse},
+			{persistedPost(hashOf(query), ""), map[string]int{typeJSON: 200, typeGraphQLResponse: 400}, notFoundResponse},
+			{persistedGet(hashOf(query)), map[string]int{typeJSON: 200, typeGraphQLResponse: 400}, notFoundResponse},
+			{persistedPost(hashOf(query), query), map[string]int{typeJSON: 200, typeGraphQLResponse: 200}, leafResponse},
+			{persistedPost(hashOf(query), ""), map[string]int{typeJSON: 200, typeGraphQLResponse: 200}, leafResponse},
+			{persistedGet(hashOf(query)), map[string]int{typeJSON: 200, typeGraphQLResponse: 200}, leafResponse},
+			{postQuery(query), map[string]int{typeJSON: 200, typeGraphQLResponse: 200}, leafResponse},
 		} {
 			tt.request.Header.Set("Accept", media)
 			res := sendTo(t, transport, resolvers(), tt.request)
@@ -88,24 +88,24 @@ func TestPersistedQuery_invalid(t *testing.T) {
 		`{"version":1,"sha256Hash":"00"}`:                                     "extensions.persistedQuery.sha256Hash must be 64 hexadecimal digits in lower case",
 		`{"version":1,"sha256Hash":"` + strings.ToUpper(hashOf(query)) + `"}`: "extensions.persistedQuery.sha256Hash must be 64 hexadecimal digits in lower case",
 		`{"version":1,"sha256Hash":"` + strings.Repeat("canary_x", 8) + `"}`:  "extensions.persistedQuery.sha256Hash must be 64 hexadecimal digits in lower case",
-		`{"version":1,"sha256Hash":"` + hashOf(query+" ") + `"}`:              hashMismatch,
+		`{"version":1,"sha256Hash":"` + hashOf(query+" ") + `"}`:              messageHashMismatch,
 		`{"version":1,"sha256Hash":"` + hashOf(query) + `","sha256Hash":"00"}`: "extensions name " +
 			"a member twice in one object",
 	} {
 		transport := newTransport(Config{AllowGET: true, Introspection: true,
 			PersistedQueryBytes: 4 << 20})
 		res := sendTo(t, transport, resolvers(),
-			postText(`{"query":"`+query+`","extensions":{"persistedQuery":`+extension+`}}`))
+			postBody(`{"query":"`+query+`","extensions":{"persistedQuery":`+extension+`}}`))
 		if want := fmt.Sprintf(`{"errors":[{"message":%q,"extensions":{"code":"BAD_REQUEST"}}]}`+
 			"\n", want); res.Code != 400 || res.Body.String() != want {
 			t.Errorf("%s: %d %s, want 400 %s", extension, res.Code, res.Body, want)
 		}
-		if documents, _ := transport.documents.persisted.size(); documents != 0 {
+		if documents, _ := transport.documents.persistedQueries.size(); documents != 0 {
 			t.Errorf("%s: %d documents were stored, want none", extension, documents)
 		}
 	}
 	res := sendWith(t, Config{AllowGET: true, Introspection: true, PersistedQueryBytes: 4 << 20},
-		resolvers(), postText(`{"extensions":{"persistedQuery":null}}`))
+		resolvers(), postBody(`{"extensions":{"persistedQuery":null}}`))
 	if want := `"query is missing"`; res.Code != 400 || !strings.Contains(res.Body.String(), want) {
 		t.Errorf("persistedQuery null: %d %s, want 400 %s", res.Code, res.Body, want)
 	}
@@ -114,7 +114,7 @@ func TestPersistedQuery_invalid(t *testing.T) {
 // TestPersistedQuery_onlyValid checks that only valid documents are stored (gqlgen's extension
 // stores all), and that a stored mutation can't be run by GET.
 func TestPersistedQuery_onlyValid(t *testing.T) {
-	for query, stored := range map[string]bool{
+	for query, wantStored := range map[string]bool{
 		"{ leaf }": true, "mutation { change }": true, "{ fails }": true,
 		"query Q($s: String!) { need(s: $s) }": false,
 		"{":                                    false, "{ nothing }": false,
@@ -126,19 +126,21 @@ func TestPersistedQuery_onlyValid(t *testing.T) {
 		transport := newTransport(Config{AllowGET: true, Introspection: true,
 			PersistedQueryBytes: 4 << 20})
 		sendTo(t, transport, resolvers(), persistedPost(hashOf(query), query))
-		if documents, _ := transport.documents.persisted.size(); (documents == 1) != stored {
+		documents, _ := transport.documents.persistedQueries.size()
+		if (documents == 1) != wantStored {
 			t.Errorf("%.50s: %d documents in the store, want the query stored: %t", query, documents,
-				stored)
+				wantStored)
 		}
 		res := sendTo(t, transport, resolvers(), persistedPost(hashOf(query), ""))
-		if found := res.Body.String() != notFoundResponse; found != stored {
-			t.Errorf("%.50s: found by hash: %t, want %t; body %s", query, found, stored, res.Body)
+		if found := res.Body.String() != notFoundResponse; found != wantStored {
+			t.Errorf("%.50s: found by hash: %t, want %t; body %s", query, found, wantStored,
+				res.Body)
 		}
 	}
 	transport := newTransport(Config{AllowGET: true, Introspection: true,
 		PersistedQueryBytes: 4 << 20})
 	const mutation = "mutation { change }"
-	transport.documents.persisted.put(sha256.Sum256([]byte(mutation)), mutation)
+	transport.documents.persistedQueries.put(sha256.Sum256([]byte(mutation)), mutation)
 	if res := sendTo(t, transport, resolvers(), persistedGet(hashOf(mutation))); res.Code != 405 ||
 		res.Header().Get("Allow") != "POST" {
 		t.Errorf("GET of a stored mutation: %d %s, Allow %q; want 405, POST", res.Code, res.Body,
@@ -151,7 +153,7 @@ func TestPersistedQuery_onlyValid(t *testing.T) {
 // with that password: the response shows whether the mutation is stored, and no login runs. Values
 // in queries, and enum values, don't matter.
 func TestPersistedQuery_mutationWithValues(t *testing.T) {
-	for query, stored := range map[string]bool{
+	for query, wantStored := range map[string]bool{
 		`mutation { login(username: "alice", password: "hush") { text } }`:                                                     false,
 		`mutation($u: String!) { login(username: $u, password: "hush") { text } }`:                                             false,
 		`mutation($u: String!) { login(username: $u, password: """hush""") { text } }`:                                         false,
@@ -190,22 +192,24 @@ func TestPersistedQuery_mutationWithValues(t *testing.T) {
 			strings.Contains(res.Body.String(), "errors") {
 			t.Errorf("%s: %s, want no errors", query, res.Body)
 		}
-		if documents, _ := transport.documents.persisted.size(); (documents == 1) != stored {
-			t.Errorf("%s: %d documents in the store, want the query stored: %t", query, documents, stored)
+		documents, _ := transport.documents.persistedQueries.size()
+		if (documents == 1) != wantStored {
+			t.Errorf("%s: %d documents in the store, want the query stored: %t", query, documents,
+				wantStored)
 		}
 	}
 }
 
 // size returns the number of documents in the store, and their bytes as the store counts them.
-func (s *persistedStore) size() (documents int, bytes int64) {
+func (s *persistedQueryStore) size() (documents int, bytes int64) {
 	return s.texts.EstimatedSize(), int64(s.texts.WeightedSize())
 }
 
-// TestPersistedStore_bounded checks that the store is never over its maximum, isn't left half
+// TestPersistedQueryStore_bounded checks that the store is never over its maximum, isn't left half
 // empty, and keeps a document that is used all the time.
-func TestPersistedStore_bounded(t *testing.T) {
+func TestPersistedQueryStore_bounded(t *testing.T) {
 	const maxBytes = 10_000
-	store := newPersistedStore(maxBytes)
+	store := newPersistedQueryStore(maxBytes)
 	sum := func(i int) digest { return sha256.Sum256(fmt.Append(nil, i)) }
 	text := func(i int) string { return strings.Repeat("x", i%700) }
 	evictions := 0 // of document 0
@@ -218,7 +222,7 @@ func TestPersistedStore_bounded(t *testing.T) {
 		}
 		want := int64(0)
 		for _, text := range store.texts.All() {
-			want += int64(len(text)) + entryBytes
+			want += int64(len(text)) + entryOverheadBytes
 		}
 		if documents, bytes := store.size(); bytes > maxBytes || bytes != want {
 			t.Fatalf("after put %d: %d documents, %d bytes; want %d, and at most %d", i, documents,
@@ -232,22 +236,22 @@ func TestPersistedStore_bounded(t *testing.T) {
 		t.Errorf("the most used document was evicted %d times, want at most 10", evictions)
 	}
 	before, _ := store.size()
-	store.put(sum(-1), strings.Repeat("x", maxBytes-entryBytes+1))
+	store.put(sum(-1), strings.Repeat("x", maxBytes-entryOverheadBytes+1))
 	if after, _ := store.size(); after != before {
 		t.Errorf("put of a document that is too large: %d documents, want %d", after, before)
 	}
-	store = newPersistedStore(maxBytes)
-	store.put(sum(-2), strings.Repeat("x", maxBytes-entryBytes))
+	store = newPersistedQueryStore(maxBytes)
+	store.put(sum(-2), strings.Repeat("x", maxBytes-entryOverheadBytes))
 	if documents, bytes := store.size(); documents != 1 || bytes != maxBytes {
 		t.Errorf("put of a document of maximum size: %d documents, %d bytes; want 1, %d",
 			documents, bytes, maxBytes)
 	}
 }
 
-// TestPersistedStore_newDocumentsWhenFull checks that a full store takes new documents if they are
-// sent repeatedly.
-func TestPersistedStore_newDocumentsWhenFull(t *testing.T) {
-	store := newPersistedStore(100 * entryBytes)
+// TestPersistedQueryStore_newDocumentsWhenFull checks that a full store takes new documents if they
+// are sent repeatedly.
+func TestPersistedQueryStore_newDocumentsWhenFull(t *testing.T) {
+	store := newPersistedQueryStore(100 * entryOverheadBytes)
 	sum := func(i int) digest { return sha256.Sum256(fmt.Append(nil, i)) }
 	for range 20 {
 		for i := range 100 {
@@ -273,12 +277,12 @@ func TestPersistedStore_newDocumentsWhenFull(t *testing.T) {
 	t.Logf("%d rounds", round)
 }
 
-// TestPersistedStore_concurrent checks that the store is within its bound when concurrent calls of
-// put have returned. Without CleanUp it wouldn't be: if an entry is added during an eviction, otter
-// handles it only at the next write.
-func TestPersistedStore_concurrent(t *testing.T) {
-	const documents = 20
-	store := newPersistedStore(documents * entryBytes)
+// TestPersistedQueryStore_concurrent checks that the store is within its bound when concurrent
+// calls of put have returned. Without CleanUp it wouldn't be: if an entry is added during an
+// eviction, otter handles it only at the next write.
+func TestPersistedQueryStore_concurrent(t *testing.T) {
+	const maxDocuments = 20
+	store := newPersistedQueryStore(maxDocuments * entryOverheadBytes)
 	for round := range 300 {
 		var wg sync.WaitGroup
 		for worker := range 8 {
@@ -295,8 +299,9 @@ func TestPersistedStore_concurrent(t *testing.T) {
 		for range store.texts.All() {
 			got++
 		}
-		if got > documents || got < documents/2 {
-			t.Fatalf("round %d: %d documents, want %d to %d", round, got, documents/2, documents)
+		if got > maxDocuments || got < maxDocuments/2 {
+			t.Fatalf("round %d: %d documents, want %d to %d", round, got, maxDocuments/2,
+				maxDocuments)
 		}
 	}
 }
@@ -336,7 +341,7 @@ func TestManifest(t *testing.T) {
 			"query Other { leaf }"
 		notAllowedResponse = `{"errors":[{"message":"This server runs only registered operations","extensions":{"code":"OPERATION_NOT_ALLOWED"}}]}` + "\n"
 		changeResponse     = `{"data":{"change":1}}` + "\n"
-		mismatchResponse   = `{"errors":[{"message":"` + hashMismatch +
+		mismatchResponse   = `{"errors":[{"message":"` + messageHashMismatch +
 			`","extensions":{"code":"BAD_REQUEST"}}]}` + "\n"
 	)
 	manifest := newManifest(t, map[string]string{hashOf(leaf): leaf, "change-1": change})
@@ -402,12 +407,13 @@ func TestManifest(t *testing.T) {
 func TestManifest_status(t *testing.T) {
 	transport := newTransport(Config{AllowGET: true, Introspection: true,
 		Manifest: newManifest(t, map[string]string{"1": "query Leaf { leaf }"})})
-	for media, status := range map[string]int{typeJSON: 200, typeResponse: 400} {
+	for media, status := range map[string]int{typeJSON: 200, typeGraphQLResponse: 400} {
 		r := postQuery("{ leaf }")
 		r.Header.Set("Accept", media)
 		if res := sendTo(t, transport, resolvers(), r); res.Code != status ||
 			codeOf(t, res) != "OPERATION_NOT_ALLOWED" {
-			t.Errorf("%s: %d %s, want %d", media, res.Code, res.Body, status)
+			t.Errorf("%s: %d %s, want %d and OPERATION_NOT_ALLOWED", media, res.Code, res.Body,
+				status)
 		}
 	}
 }
@@ -439,7 +445,7 @@ func TestPersistedQuery_storedAsSent(t *testing.T) {
 		}
 	}
 	sum, _ := parseDigest(hashOf(query))
-	if stored, _ := transport.documents.persisted.get(sum); stored != query {
+	if stored, _ := transport.documents.persistedQueries.get(sum); stored != query {
 		t.Errorf("the store has %q, want %q", stored, query)
 	}
 	recorder := httptest.NewRecorder()

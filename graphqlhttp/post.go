@@ -17,9 +17,8 @@ import (
 
 var byteOrderMark = []byte("\ufeff")
 
-// closeIfTooLarge announces in a header that the server will close the connection after the
-// response, if the body may be too large. Otherwise, net/http would read up to 256 KiB of the body
-// to keep the connection open.
+// closeIfTooLarge sets the header Connection: close if the body is too large or its length is
+// unknown. Otherwise, net/http would read up to 256 KiB of the body to keep the connection open.
 func (t *httpTransport) closeIfTooLarge(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength < 0 || r.ContentLength > t.MaxBodyBytes {
 		w.Header().Set("Connection", "close")
@@ -111,29 +110,29 @@ func checkContentHeaders(header http.Header) string {
 	}
 	_, parameters, err := mime.ParseMediaType(types[0])
 	charset, hasCharset := parameters["charset"]
-	hasDuplicate := err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter)
-	if hasDuplicate || hasCharset && !isUTF8(charset) {
+	hasDuplicateParameter := err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter)
+	if hasDuplicateParameter || hasCharset && !isUTF8(charset) {
 		return "charset must be utf-8"
 	}
 	return ""
 }
 
-// readBody reads body to the end. It doesn't trust length, the Content-Length: a client that opens
-// many connections and sends no body must not make the server allocate large buffers.
-func readBody(body io.Reader, length int64) ([]byte, error) {
-	const maxInitial = 4 << 10
+// readBody reads body to the end. It doesn't trust contentLength: a client that opens many
+// connections and sends no body must not make the server allocate large buffers.
+func readBody(body io.Reader, contentLength int64) ([]byte, error) {
+	const maxInitialBytes = 4 << 10
 	// One extra byte, to reach EOF without growing the buffer.
-	text := make([]byte, 0, min(max(length+1, 512), maxInitial))
+	buf := make([]byte, 0, min(max(contentLength+1, 512), maxInitialBytes))
 	for {
-		n, err := body.Read(text[len(text):cap(text)])
-		text = text[:len(text)+n]
+		n, err := body.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
 		switch {
 		case err == io.EOF:
-			return text, nil
+			return buf, nil
 		case err != nil:
 			return nil, err
-		case len(text) == cap(text):
-			text = append(make([]byte, 0, 2*cap(text)), text...)
+		case len(buf) == cap(buf):
+			buf = append(make([]byte, 0, 2*cap(buf)), buf...)
 		}
 	}
 }

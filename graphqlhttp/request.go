@@ -21,7 +21,7 @@ type rejection struct {
 
 // newRejection returns a rejection with the code BAD_REQUEST.
 func newRejection(status int, message string) *rejection {
-	return &rejection{status: status, errs: gqlerror.List{badRequest(message)}}
+	return &rejection{status: status, errs: gqlerror.List{badRequestError(message)}}
 }
 
 // allowHeader returns the Allow header: the methods that the server supports.
@@ -32,9 +32,9 @@ func (t *httpTransport) allowHeader() string {
 	return "GET, HEAD, OPTIONS, POST"
 }
 
-// read returns the parameters of a request. Query is empty if the client sent only the document's
-// hash. Errors don't quote the body.
-func (t *httpTransport) read(w http.ResponseWriter,
+// readParams returns the parameters of a request. Query is empty if the client sent only the
+// document's hash. Errors don't quote the body.
+func (t *httpTransport) readParams(w http.ResponseWriter,
 	r *http.Request) (*graphql.RawParams, *rejection) {
 	message := "Method not allowed: use POST, or GET for queries"
 	switch {
@@ -69,21 +69,21 @@ func (t *httpTransport) jsonLimits() strictjson.Limits {
 // jsonMessage returns the message for invalid JSON. name is "variables" or "extensions" if the
 // error is in that field of the request, and otherwise empty.
 func (t *httpTransport) jsonMessage(name string, reason strictjson.Reason) string {
-	subject, ending := name, " "
+	subject, verbEnding := name, " "
 	if name == "" {
-		subject, ending = "The body", "s "
+		subject, verbEnding = "The body", "s "
 	}
 	switch reason {
 	case strictjson.TooDeep:
-		return fmt.Sprintf("%s nest%sdeeper than %d levels", subject, ending, t.MaxNesting)
+		return fmt.Sprintf("%s nest%sdeeper than %d levels", subject, verbEnding, t.MaxNesting)
 	case strictjson.TooManyValues:
-		return fmt.Sprintf("%s hold%smore than %d values", subject, ending, t.MaxValues)
+		return fmt.Sprintf("%s hold%smore than %d values", subject, verbEnding, t.MaxValues)
 	case strictjson.LoneSurrogate:
-		return subject + " hold" + ending + "half of a surrogate pair, which is no character"
+		return subject + " hold" + verbEnding + "half of a surrogate pair, which is not a character"
 	case strictjson.NumberTooLarge:
-		return subject + " hold" + ending + "a number that is out of range"
+		return subject + " hold" + verbEnding + "a number that is out of range"
 	case strictjson.DuplicateMember:
-		return subject + " name" + ending + "a member twice in one object"
+		return subject + " name" + verbEnding + "a member twice in one object"
 	}
 	if name == "" {
 		return "The body must be a JSON object"
@@ -100,14 +100,14 @@ func paramsOrRejection(params *graphql.RawParams, err error) (*graphql.RawParams
 }
 
 // setField stores fields[name] in v unless it is absent or null. The error doesn't quote the value.
-func setField[T any](fields map[string]any, name, want string, v *T) error {
+func setField[T any](fields map[string]any, name, wantType string, v *T) error {
 	value := fields[name]
 	if value == nil {
 		return nil
 	}
 	var ok bool
 	if *v, ok = value.(T); !ok {
-		return errors.New(name + " must be " + want)
+		return errors.New(name + " must be " + wantType)
 	}
 	return nil
 }

@@ -25,22 +25,23 @@ type response struct {
 	body   [][]byte // in pieces, so that data isn't copied
 }
 
-// reject returns the response to a rejected request. It has no data entry, since nothing ran.
-func (m mediaType) reject(rej *rejection) response {
+// rejectionResponse returns the response to a rejected request. It has no data entry, since nothing
+// ran.
+func rejectionResponse(media mediaType, rej *rejection) response {
 	content := struct {
 		Errors gqlerror.List `json:"errors"`
 	}{rej.errs}
-	return response{media: m, status: cmp.Or(rej.status, m.requestErrorStatus()),
-		allow: rej.allow, errs: rej.errs, body: [][]byte{encode(content), newline}}
+	return response{media: media, status: cmp.Or(rej.status, media.requestErrorStatus()),
+		allow: rej.allow, errs: rej.errs, body: [][]byte{encodeJSON(content), newline}}
 }
 
-// executionResponse returns the response to an operation that ran. Its status is 200 even if fields
+// resultResponse returns the response to an operation that ran. Its status is 200 even if fields
 // failed. A result larger than maxBytes is replaced by an error.
-func executionResponse(media mediaType, result *graphql.Response, locator *language.Locator,
+func resultResponse(media mediaType, result *graphql.Response, locator *language.Locator,
 	maxBytes int64) response {
 	errs := boundFieldErrors(result.Errors, locator)
 	body, size := [][]byte{[]byte("{")}, int64(len("{}\n"))
-	add := func(name string, value []byte) {
+	addMember := func(name string, value []byte) {
 		if len(body) > 1 {
 			name = "," + name
 		}
@@ -48,45 +49,46 @@ func executionResponse(media mediaType, result *graphql.Response, locator *langu
 		size += int64(len(name) + len(value))
 	}
 	if size += int64(len(result.Data)); size <= maxBytes && len(errs) > 0 {
-		add(`"errors":`, encode(errs))
+		addMember(`"errors":`, encodeJSON(errs))
 	}
 	if size <= maxBytes {
 		data := result.Data
 		if data == nil {
-			data = null
+			data = jsonNull
 		}
 		if !json.Valid(data) { // a custom scalar wrote invalid JSON
 			panic("graphqlhttp: the data of a response isn't JSON")
 		}
 		size -= int64(len(result.Data)) // counted above
-		add(`"data":`, data)
+		addMember(`"data":`, data)
 	}
 	if size <= maxBytes && len(result.Extensions) > 0 {
-		add(`"extensions":`, encode(result.Extensions))
+		addMember(`"extensions":`, encodeJSON(result.Extensions))
 	}
 	if size > maxBytes {
 		message := fmt.Sprintf("The response is larger than %d bytes: ask for less at once",
 			maxBytes)
-		return errorResponse(media, apierror.New(apierror.CodeResponseTooLarge, "", message))
+		return executionErrorResponse(media,
+			apierror.New(apierror.CodeResponseTooLarge, "", message))
 	}
 	return response{media: media, status: http.StatusOK, errs: errs,
 		body: append(body, []byte("}\n"))}
 }
 
-// errorResponse returns the response to an operation that ran but has no usable result.
-func errorResponse(media mediaType, err *gqlerror.Error) response {
+// executionErrorResponse returns the response to an operation that ran but has no usable result.
+func executionErrorResponse(media mediaType, err *gqlerror.Error) response {
 	errs := gqlerror.List{err}
 	content := struct {
 		Errors gqlerror.List `json:"errors"`
 		Data   any           `json:"data"`
 	}{errs, nil}
 	return response{media: media, status: http.StatusOK, errs: errs,
-		body: [][]byte{encode(content), newline}}
+		body: [][]byte{encodeJSON(content), newline}}
 }
 
-var null, newline = []byte("null"), []byte("\n")
+var jsonNull, newline = []byte("null"), []byte("\n")
 
-func encode(content any) []byte {
+func encodeJSON(content any) []byte {
 	var body bytes.Buffer
 	encoder := json.NewEncoder(&body)
 	encoder.SetEscapeHTML(false) // nosniff, set in write, keeps browsers from rendering HTML

@@ -11,11 +11,11 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 )
 
-// TestPersistedStore_retention checks that a stored query doesn't retain the memory of a larger
-// string. net/url returns the query as a substring of the whole request line.
-func TestPersistedStore_retention(t *testing.T) {
+// TestPersistedQueryStore_retention checks that a stored query doesn't retain the memory of a
+// larger string. net/url returns the query as a substring of the whole request line.
+func TestPersistedQueryStore_retention(t *testing.T) {
 	const requests, padding = 500, 40_000
-	store := newPersistedStore(1 << 20)
+	store := newPersistedQueryStore(1 << 20)
 	queries := make([]*graphql.RawParams, 0, 2*requests)
 	before := liveHeap()
 	for i := range requests {

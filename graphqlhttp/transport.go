@@ -57,36 +57,36 @@ func (*httpTransport) Supports(*http.Request) bool { return true }
 // Do serves one request.
 func (t *httpTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
 	start := time.Now()
-	out := Outcome{RequestID: rand.Text()}
-	ctx := context.WithValue(r.Context(), requestIDKey{}, out.RequestID)
+	outcome := Outcome{RequestID: rand.Text()}
+	ctx := context.WithValue(r.Context(), requestIDKey{}, outcome.RequestID)
 	ctx, cancel := context.WithTimeout(ctx, t.Timeout)
 	defer cancel()
 
-	response := t.respond(w, r.WithContext(ctx), exec, &out)
-	w.Header().Set("X-Request-Id", out.RequestID)
+	response := t.respond(w, r.WithContext(ctx), exec, &outcome)
+	w.Header().Set("X-Request-Id", outcome.RequestID)
 	response.write(w, r.Method)
 
-	out.Status, out.Codes = response.status, distinctCodes(response.errs)
-	out.Duration = time.Since(start)
+	outcome.Status, outcome.Codes = response.status, distinctCodes(response.errs)
+	outcome.Duration = time.Since(start)
 	if errors.Is(r.Context().Err(), context.Canceled) { // the client disconnected
-		out.Codes = []string{"CLIENT_GONE"}
+		outcome.Codes = []string{"CLIENT_GONE"}
 	}
 	if t.Observe != nil {
-		t.Observe(ctx, out)
+		t.Observe(ctx, outcome)
 	}
 }
 
 // respond reads the request, prepares its operation and executes it. It records the operation in
-// out.
+// outcome.
 func (t *httpTransport) respond(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor,
-	out *Outcome) (resp response) {
+	outcome *Outcome) (resp response) {
 	t.closeIfTooLarge(w, r)
 	if r.Method == http.MethodOptions { // also a CORS preflight, if no middleware handles it
 		return response{status: http.StatusNoContent, allow: t.allowHeader()}
 	}
 	media, ok := negotiate(r.Header["Accept"])
 	if !ok {
-		return media.reject(newRejection(http.StatusNotAcceptable,
+		return rejectionResponse(media, newRejection(http.StatusNotAcceptable,
 			"Accept must admit application/graphql-response+json or application/json"))
 	}
 	ctx, executing := r.Context(), false
@@ -95,31 +95,31 @@ func (t *httpTransport) respond(w http.ResponseWriter, r *http.Request, exec gra
 		switch {
 		case value == nil:
 		case executing:
-			resp = errorResponse(media, panicError(ctx, exec, value))
+			resp = executionErrorResponse(media, panicError(ctx, exec, value))
 		default:
-			resp = media.reject(&rejection{status: http.StatusInternalServerError,
+			resp = rejectionResponse(media, &rejection{status: http.StatusInternalServerError,
 				errs: gqlerror.List{panicError(ctx, exec, value)}})
 		}
 	}()
-	params, rej := t.read(w, r)
+	params, rej := t.readParams(w, r)
 	if rej != nil {
-		return media.reject(rej)
+		return rejectionResponse(media, rej)
 	}
-	operation, rej := t.prepare(ctx, exec, params, out)
+	operation, rej := t.prepare(ctx, exec, params, outcome)
 	if rej != nil {
-		return media.reject(rej)
+		return rejectionResponse(media, rej)
 	}
 	if rej := t.checkMethod(r.Method, operation); rej != nil {
-		return media.reject(rej)
+		return rejectionResponse(media, rej)
 	}
 	t.documents.remember(operation)
 	executing = true
 	next, ctx := exec.DispatchOperation(ctx, operation.OperationContext)
 	if result := next(ctx); result != nil {
-		return executionResponse(media, result, &operation.locator, t.MaxResponseBytes)
+		return resultResponse(media, result, &operation.locator, t.MaxResponseBytes)
 	}
 	// gqlgen returns no response once the context is done.
-	return media.reject(&rejection{
+	return rejectionResponse(media, &rejection{
 		errs: gqlerror.List{apierror.New(apierror.CodeTimeout, "", messageTimeout)}})
 }
 

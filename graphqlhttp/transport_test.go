@@ -44,7 +44,7 @@ func TestBody_tooLarge(t *testing.T) {
 		{"chunked, 1 MiB", fill(1 << 20), true, http.StatusRequestEntityTooLarge},
 	} {
 		for _, media := range []string{"application/json", "application/graphql-response+json"} {
-			r := postText(tt.body)
+			r := postBody(tt.body)
 			r.Header.Set("Accept", media)
 			if tt.chunked {
 				r.ContentLength, r.Body = -1, io.NopCloser(strings.NewReader(tt.body))
@@ -70,7 +70,7 @@ func TestBody_defaultMax(t *testing.T) {
 	for size, status := range map[int]int{64 << 10: http.StatusOK,
 		64<<10 + 1: http.StatusRequestEntityTooLarge} {
 		res := sendWith(t, Config{AllowGET: true, Introspection: true}, resolvers(),
-			postText(body+strings.Repeat(" ", size-len(body))))
+			postBody(body+strings.Repeat(" ", size-len(body))))
 		if res.Code != status {
 			t.Errorf("%d bytes: status %d, want %d", size, res.Code, status)
 		}
@@ -100,7 +100,7 @@ func TestBody_encoding(t *testing.T) {
 			"variables nest deeper than 64 levels"},
 	} {
 		res := sendWith(t, Config{AllowGET: true, Introspection: true}, resolvers(),
-			postText(tt.body))
+			postBody(tt.body))
 		want := fmt.Sprintf(`{"errors":[{"message":%q,"extensions":{"code":"BAD_REQUEST"}}]}`+"\n",
 			tt.want)
 		if res.Code != http.StatusBadRequest || res.Body.String() != want {
@@ -109,9 +109,9 @@ func TestBody_encoding(t *testing.T) {
 	}
 }
 
-// TestRequest_lenient checks that unusual requests are accepted if they are unambiguous, and
+// TestRequest_unusual checks that unusual requests are accepted if they are unambiguous, and
 // otherwise rejected with a helpful message. Each row gives the reason.
-func TestRequest_lenient(t *testing.T) {
+func TestRequest_unusual(t *testing.T) {
 	const leafBody = `{"query":"{ leaf }"}`
 	for _, tt := range []struct {
 		name   string
@@ -171,7 +171,7 @@ func TestRequest_lenient(t *testing.T) {
 		{name: "empty encoding", header: [2]string{"Content-Encoding", ""}, body: leafBody, reason: "it is an empty list"},
 		{name: "encodings identity and gzip", header: [2]string{"Content-Encoding", "identity, gzip"}, body: leafBody, status: 415, want: "Content-Encoding is not supported", reason: "the body is gzip"},
 	} {
-		r := postText(tt.body)
+		r := postBody(tt.body)
 		if tt.header[0] != "" {
 			r.Header[tt.header[0]] = []string{tt.header[1]}
 		}
@@ -216,20 +216,21 @@ func TestResponse_retryAfter(t *testing.T) {
 	}
 }
 
-// brokenBody is a body that ends with errLost instead of io.EOF, as if the connection was lost.
+// brokenBody is a body that ends with errConnectionLost instead of io.EOF, as if the connection was
+// lost.
 type brokenBody struct{ io.Reader }
 
 func (b brokenBody) Read(p []byte) (int, error) {
 	n, err := b.Reader.Read(p)
 	if err == io.EOF {
-		return n, errLost
+		return n, errConnectionLost
 	}
 	return n, err
 }
 
 // TestBody_truncated checks the response if the connection is lost before the end of the body.
 func TestBody_truncated(t *testing.T) {
-	r := postText("")
+	r := postBody("")
 	r.Body = io.NopCloser(brokenBody{strings.NewReader(`{"query":"{ leaf }"}`)})
 	res := send(t, r)
 	if want := `{"errors":[{"message":"The body couldn't be read to its end","extensions":{"code":"BAD_REQUEST"}}]}` + "\n"; res.Code != http.StatusBadRequest || res.Body.String() != want {
@@ -293,12 +294,12 @@ func TestRequestID(t *testing.T) {
 		res := send(t, postQuery("{ requestID }"))
 		id := res.Header().Get("X-Request-Id")
 		if want := `{"data":{"requestID":"` + id + `"}}` + "\n"; res.Body.String() != want {
-			t.Errorf("requestID: %s, want the id in X-Request-Id, %s", res.Body, id)
+			t.Errorf("requestID: %s, want %s, with the id in X-Request-Id", res.Body, want)
 		}
 		ids[id] = true
 	}
 	if len(ids) != 3 {
-		t.Errorf("ids %v, want three", ids)
+		t.Errorf("%d distinct ids %v, want 3", len(ids), ids)
 	}
 	if id := RequestID(context.Background()); id != "" {
 		t.Errorf("RequestID outside of a request = %q, want none", id)
@@ -310,7 +311,7 @@ func TestRequestID_fromClient(t *testing.T) {
 	r := postQuery("{ leaf }")
 	r.Header.Set("X-Request-Id", "MALLORY")
 	if res := send(t, r); res.Header().Get("X-Request-Id") == "MALLORY" {
-		t.Error("X-Request-Id is the client's, want a new one")
+		t.Error("X-Request-Id = MALLORY, which the client sent; want a new id")
 	}
 }
 
@@ -330,7 +331,7 @@ func TestObserve(t *testing.T) {
 		{"several errors with one code", postQuery("{ a b c }"), Outcome{Status: 200, Codes: []string{"GRAPHQL_VALIDATION_FAILED"}}},
 		{"syntax error", postQuery("query Q {"), Outcome{Status: 200, Codes: []string{"GRAPHQL_PARSE_FAILED"}}},
 		{"too many tokens", postQuery(strings.Repeat("{ leaf", 200)), Outcome{Status: 200, Codes: []string{"OPERATION_TOO_LARGE/TOKENS"}}},
-		{"invalid JSON", postText("x"), Outcome{Status: 400, Codes: []string{"BAD_REQUEST"}}},
+		{"invalid JSON", postBody("x"), Outcome{Status: 400, Codes: []string{"BAD_REQUEST"}}},
 		{"GET of a mutation", httptest.NewRequest("GET", "/?query=mutation+M{change}", nil), Outcome{Operation: "mutation", Name: "M", Status: 405, Codes: []string{"BAD_REQUEST"}}},
 		{"long name", postQuery("query " + name + " { leaf }"), Outcome{Operation: "query", Name: name[:61] + "...", Status: 200}},
 	} {
@@ -367,8 +368,8 @@ func TestTimeout(t *testing.T) {
 			start := time.Now()
 			res := sendWith(t, Config{AllowGET: true, Introspection: true, Timeout: timeout}, e,
 				postQuery("{ leaf }"))
-			if took := time.Since(start); took != want || res.outcome.Duration != want {
-				t.Errorf("Timeout %s: took %s, Outcome.Duration = %s, want %s", timeout, took,
+			if elapsed := time.Since(start); elapsed != want || res.outcome.Duration != want {
+				t.Errorf("Timeout %s: took %s, Outcome.Duration = %s, want %s", timeout, elapsed,
 					res.outcome.Duration, want)
 			}
 			if res.Code != http.StatusOK || codeOf(t, res) != "TIMEOUT" {
@@ -412,7 +413,7 @@ func TestTimeout_beforeExecution(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			e := resolvers()
 			e["change"] = func(context.Context, map[string]any) (any, error) {
-				t.Error("the resolver was called, want it not called")
+				t.Error("the resolver was called after the timeout, want no call")
 				return 1, nil
 			}
 			server := handler.New(e)
@@ -444,10 +445,10 @@ func (panickingExtension) MutateOperationContext(context.Context,
 func TestPanic(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
-		change func(*handler.Server, executable)
+		setup  func(*handler.Server, executable)
 		query  string
 		status int
-		rest   string // of the body, after the error
+		end    string // of the body, after the error
 	}{
 		{"in an extension, before execution", func(s *handler.Server, _ executable) { s.Use(panickingExtension{}) }, "{ leaf }", 500, "]}\n"},
 		{"during execution", func(_ *handler.Server, e executable) {
@@ -469,7 +470,7 @@ func TestPanic(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			e := resolvers()
 			server := handler.New(e)
-			tt.change(server, e)
+			tt.setup(server, e)
 			var outcomes []Outcome
 			observe := func(_ context.Context, o Outcome) { outcomes = append(outcomes, o) }
 			server.AddTransport(newTransport(Config{AllowGET: true, Introspection: true,
@@ -482,7 +483,7 @@ func TestPanic(t *testing.T) {
 			server.ServeHTTP(recorder, postQuery(tt.query))
 			want := fmt.Sprintf(
 				`{"errors":[{"message":"Internal error","extensions":{"code":"INTERNAL","requestId":%q}}%s`,
-				recorder.Header().Get("X-Request-Id"), tt.rest)
+				recorder.Header().Get("X-Request-Id"), tt.end)
 			if recorder.Code != tt.status || recorder.Body.String() != want {
 				t.Errorf("%d %s\nwant %d %s", recorder.Code, recorder.Body, tt.status, want)
 			}
@@ -635,20 +636,20 @@ func TestDocument_strings(t *testing.T) {
 }
 
 // readCounter is an extension that counts how often gqlgen starts to read a document.
-type readCounter struct{ n *int }
+type readCounter struct{ reads *int }
 
 func (readCounter) ExtensionName() string                   { return "ReadCounter" }
 func (readCounter) Validate(graphql.ExecutableSchema) error { return nil }
 func (c readCounter) MutateOperationParameters(_ context.Context,
 	params *graphql.RawParams) *gqlerror.Error {
-	*c.n++
-	if strings.Contains(params.Query, "refused") { // as limits.Limits does for a syntax error
-		return language.SyntaxError(params.Query, 0, "refused")
+	*c.reads++
+	if strings.Contains(params.Query, "rejected") { // as limits.Limits does for a syntax error
+		return language.SyntaxError(params.Query, 0, "rejected")
 	}
 	return nil
 }
 
-// TestDocument_readOnce checks that a document is read a second time only if gqlparser would refuse
+// TestDocument_readOnce checks that a document is read a second time only if gqlparser would reject
 // or misread the original.
 func TestDocument_readOnce(t *testing.T) {
 	for query, want := range map[string]int{
@@ -657,7 +658,7 @@ func TestDocument_readOnce(t *testing.T) {
 		`{ need(s: "\u{1F511}") }`: 2, `"described" query { leaf }`: 2,
 		`{ need(s: "\uD83D\uDD11") }`:         2,
 		`"described" query TooLarge { leaf }`: 2, `{ nowhere(s: "\uD83D\uDD11") }`: 1,
-		`"described" { refused }`: 1,
+		`"described" { rejected }`: 1,
 	} {
 		reads := 0
 		server := newServer(Config{}, resolvers())

@@ -2,8 +2,8 @@ package graphqlhttp
 
 import "github.com/vektah/gqlparser/v2/ast"
 
-// A visitor holds callbacks: inspect calls onDirective for each directive and onValue for each
-// value. Either may be nil.
+// A visitor calls onDirective for each directive of an operation, and onValue for each value.
+// Either function may be nil. Each fragment is visited once.
 type visitor struct {
 	onDirective func(*ast.Directive)
 	onValue     func(*ast.Value)
@@ -11,9 +11,8 @@ type visitor struct {
 	visitedFragments map[*ast.FragmentDefinition]bool
 }
 
-// inspect visits the directives and values of a validated operation, including those in its
-// variable definitions. It visits each fragment once.
-func inspect(operation *ast.OperationDefinition, v visitor) {
+// visitOperation visits a validated operation, including its variable definitions.
+func (v *visitor) visitOperation(operation *ast.OperationDefinition) {
 	for _, variable := range operation.VariableDefinitions {
 		v.visitValue(variable.DefaultValue)
 		v.visitDirectives(variable.Directives)
