@@ -31,12 +31,12 @@ func TestCache_onlyValidDocuments(t *testing.T) {
 	})
 	for _, query := range []string{`{ leaf }`, `{ nothing }`, `{ leaf`,
 		`{ ...F } fragment F on Query { ...F }`, "{" + strings.Repeat("leaf ", 51) + "}"} {
-		before := cache.Weight()
+		weightBefore := cache.Weight()
 		send(server, query, nil)
 		if cached := cache.Has(query); cached != (query == `{ leaf }`) ||
-			cached == (cache.Weight() == before) {
+			cached == (cache.Weight() == weightBefore) {
 			t.Errorf("%.30s: cached %t, weight %d, was %d; want only { leaf } cached", query, cached,
-				cache.Weight(), before)
+				cache.Weight(), weightBefore)
 		}
 	}
 	send(server, `{ leaf }`, nil)
@@ -45,9 +45,8 @@ func TestCache_onlyValidDocuments(t *testing.T) {
 	}
 }
 
-// TestCache_parsedOnce checks that a cached document isn't parsed again. To count the parsed
-// documents, it counts the calls of the function that makes rules: gqlgen calls that function once
-// for each document that it parses.
+// TestCache_parsedOnce checks that a cached document isn't parsed again. gqlgen calls the function
+// that makes the rules once for each document that it parses.
 func TestCache_parsedOnce(t *testing.T) {
 	cache, parses, executions := limits.NewCache(1<<20), 0, 0
 	l := limits.Limits{}.WithCache(cache)
@@ -74,15 +73,15 @@ func TestCache_parsedOnce(t *testing.T) {
 	}
 }
 
-// queryReplacer is an extension that replaces the query of each request with its own, unless its
-// own is empty.
-type queryReplacer struct{ query string }
+// A queryReplacer is an extension that replaces the query of each request, unless replacement is
+// empty.
+type queryReplacer struct{ replacement string }
 
 func (*queryReplacer) ExtensionName() string                   { return "QueryReplacer" }
 func (*queryReplacer) Validate(graphql.ExecutableSchema) error { return nil }
 func (r *queryReplacer) MutateOperationParameters(_ context.Context,
 	request *graphql.RawParams) *gqlerror.Error {
-	request.Query = cmp.Or(r.query, request.Query)
+	request.Query = cmp.Or(r.replacement, request.Query)
 	return nil
 }
 
@@ -95,17 +94,18 @@ func TestCache_replacedQuery(t *testing.T) {
 		field = doc.Operations[0].SelectionSet[0].(*ast.Field).Name
 	})
 	server.Use(replacer)
-	for _, tt := range []struct{ query, want string }{
+	for _, tt := range []struct{ replacement, want string }{
 		{"{ a { leaf } }", "a"}, {"", "leaf"}, {"{ b { leaf } }", "b"}, {"", "leaf"},
 	} {
-		replacer.query = tt.query
+		replacer.replacement = tt.replacement
 		if body := send(server, "{ leaf }", nil); field != tt.want {
-			t.Errorf("replaced by %q: field %q was executed, want %q; response %s", tt.query, field,
-				tt.want, body)
+			t.Errorf("replaced by %q: field %q was executed, want %q; response %s", tt.replacement,
+				field, tt.want, body)
 		}
-		if cache.Has("{ leaf }") == (field == "a") || tt.query != "" && cache.Has(tt.query) {
+		if cache.Has("{ leaf }") == (field == "a") ||
+			tt.replacement != "" && cache.Has(tt.replacement) {
 			t.Errorf("replaced by %q: cached { leaf } %t, the replacement %t; want %t, false",
-				tt.query, cache.Has("{ leaf }"), cache.Has(tt.query), field != "a")
+				tt.replacement, cache.Has("{ leaf }"), cache.Has(tt.replacement), field != "a")
 		}
 	}
 }
@@ -114,7 +114,7 @@ func TestCache_replacedQuery(t *testing.T) {
 // cached document is answered faster, so a client could test guesses of another user's password by
 // the response time, without a login attempt.
 func TestCache_mutationWithValues(t *testing.T) {
-	for query, cached := range map[string]bool{
+	for query, want := range map[string]bool{
 		`mutation { login(username: "alice", password: "hush") { t } }`:                        false,
 		`mutation($p: String = "hush") { login(password: $p) { t } }`:                          false,
 		`mutation { login(in: {list: [{code: 123456}]}) { t } }`:                               false,
@@ -135,13 +135,13 @@ func TestCache_mutationWithValues(t *testing.T) {
 			t.Fatal(err)
 		}
 		cache := limits.NewCache(1 << 20)
-		if got := cache.Put(query, doc); got != cached {
-			t.Errorf("%s: cached %t, want %t", query, got, cached)
+		if got := cache.Put(query, doc); got != want {
+			t.Errorf("%s: cached %t, want %t", query, got, want)
 		}
 	}
 }
 
-// TestCache_measuredOnce checks that only the variables are measured for a cached document.
+// TestCache_measuredOnce checks that for a cached document, only the variables are measured.
 func TestCache_measuredOnce(t *testing.T) {
 	cache := limits.NewCache(1 << 20)
 	l := limits.Limits{}.WithCache(cache)
@@ -170,8 +170,8 @@ func TestCache_measuredOnce(t *testing.T) {
 	}
 }
 
-// TestCache_bounded checks that the cache never holds more than its maximum, and isn't left half
-// empty.
+// TestCache_bounded checks that the cache never exceeds its maximum, and is at least half full
+// after many documents.
 func TestCache_bounded(t *testing.T) {
 	const maxBytes = 256 << 10
 	cache := limits.NewCache(maxBytes)
@@ -192,9 +192,9 @@ func TestCache_bounded(t *testing.T) {
 	}
 }
 
-// TestCache_boundedConcurrently checks that the cache is within its bound once concurrent adds have
-// returned. This depends on CleanUp: otter doesn't count a document that is added during an
-// eviction until the next write.
+// TestCache_boundedConcurrently checks that the cache is within its bound after concurrent adds.
+// Without CleanUp, otter wouldn't count a document that is added during an eviction until the next
+// write.
 func TestCache_boundedConcurrently(t *testing.T) {
 	const maxBytes, workers, documents = 64 << 10, 8, 10
 	cache := limits.NewCache(maxBytes)
@@ -221,8 +221,8 @@ func TestCache_boundedConcurrently(t *testing.T) {
 	}
 }
 
-// TestCache_keepsMostUsed checks that documents in use stay cached while many others are sent once
-// each.
+// TestCache_keepsMostUsed checks that documents that are sent often stay cached while many others
+// are sent once.
 func TestCache_keepsMostUsed(t *testing.T) {
 	cache := limits.NewCache(128 << 10)
 	usedQueries := make([]string, 5)
@@ -243,7 +243,7 @@ func TestCache_keepsMostUsed(t *testing.T) {
 		}
 	}
 	if evictions > 250 { // of 25,000 checks
-		t.Errorf("documents in use were evicted %d times, want at most 250", evictions)
+		t.Errorf("documents that are sent often were evicted %d times, want at most 250", evictions)
 	}
 }
 

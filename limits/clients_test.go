@@ -1,6 +1,7 @@
 package limits_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -9,8 +10,7 @@ import (
 	"github.com/cloakql/cloakql/limits"
 )
 
-// clientQueries are documents that common client libraries send, and documents that people write by
-// hand.
+// clientQueries are documents that common client libraries send or that people write by hand.
 var clientQueries = map[string]string{
 	"graphql-request, login": `mutation Login($username: String!, $password: String!, $otp: String) {
   login(username: $username, password: $password, otp: $otp) { accessToken expiresIn refreshToken refreshExpiresIn tokenType idToken scope }
@@ -56,8 +56,8 @@ fragment U on User { id name avatar(size: 64) { url } } fragment O on Organizati
 	"GraphiQL's introspection": graphiql,
 }
 
-// TestClients checks that documents of common clients are well within the default limits.
-func TestClients(t *testing.T) {
+// TestLimits_clientQueries checks that clientQueries are well within the default limits.
+func TestLimits_clientQueries(t *testing.T) {
 	l := limits.Limits{RootFieldMax: map[string]int{"login": 1, "refresh": 1}}
 	for name, query := range clientQueries {
 		request := &graphql.RawParams{Query: query,
@@ -75,30 +75,30 @@ func TestClients(t *testing.T) {
 	}
 }
 
-// TestIntrospection_graphiQL checks the numbers that the documentation of the defaults gives for
-// GraphiQL's introspection query.
+// TestIntrospection_graphiQL checks the numbers in the comment of the defaults about GraphiQL's
+// introspection query.
 func TestIntrospection_graphiQL(t *testing.T) {
 	if executed, body := run(limits.Limits{}, graphiql); !executed {
 		t.Errorf("GraphiQL's introspection query: response %s, want it executed", body)
 	}
 	if counts, _ := limits.Measure(graphiql, nil); counts.Depth != 1 ||
-		counts.Introspection != 1 || counts.IntrospectionWeight != 5 || counts.Fields > 500 {
-		t.Errorf("GraphiQL's introspection query has %+v, want Depth 1, Introspection 1, "+
-			"IntrospectionWeight 5 and at most 500 fields", counts)
+		counts.IntrospectionDepth != 1 || counts.IntrospectionCost != 5 || counts.Fields > 500 {
+		t.Errorf("GraphiQL's introspection query has %+v, want Depth 1, IntrospectionDepth 1, "+
+			"IntrospectionCost 5 and at most 500 fields", counts)
 	}
 }
 
-// typeRef returns the selection set with which tools unwrap a type, down to a number of levels.
+// typeRef returns a selection set that unwraps this many levels of a type, as tools do.
 func typeRef(levels int) string {
 	return strings.Repeat("{ kind name ofType ", levels) + "{ kind name }" +
 		strings.Repeat(" }", levels)
 }
 
 // TestIntrospection_depth checks that Limits.Depth doesn't apply to introspection, so that IDEs and
-// code generators work whatever its value. graphql-js unwraps 9 levels of types; graphql-java and
-// older tools unwrap 7, without fragments.
+// code generators work with every depth limit. graphql-js unwraps 9 levels of types; graphql-java
+// and older tools unwrap 7, without fragments.
 func TestIntrospection_depth(t *testing.T) {
-	unwrapTypes := func(levels int) string {
+	unwrapQuery := func(levels int) string {
 		arguments := "{ name description type " + typeRef(levels) + " defaultValue }"
 		return "query { __schema { queryType { name } types { kind name fields(includeDeprecated: true) { name args " + arguments + " type " + typeRef(levels) + " } inputFields " +
 			arguments + " interfaces " + typeRef(levels) + " possibleTypes " + typeRef(levels) +
@@ -108,8 +108,8 @@ func TestIntrospection_depth(t *testing.T) {
 		"fragment TypeRef on __Type { ofType { ofType { ofType { ...Inner } } } } fragment Inner on __Type {", 1)
 	nestedFragments := `{ ...A } fragment A on Query { __schema { ... on __Schema { types { ...B } } } } fragment B on __Type { ...C fields { type { ...C } } } fragment C on __Type ` + typeRef(9)
 	for _, query := range []string{
-		graphiql, deepTypeRef, nestedFragments, unwrapTypes(7), unwrapTypes(9), unwrapTypes(10),
-		unwrapTypes(14), `{ __type(name: "A") ` + typeRef(25) + ` leaf }`,
+		graphiql, deepTypeRef, nestedFragments, unwrapQuery(7), unwrapQuery(9),
+		unwrapQuery(10), unwrapQuery(14), `{ __type(name: "A") ` + typeRef(25) + ` leaf }`,
 	} {
 		for _, depth := range []int{0, 1, 2} {
 			err := (limits.Limits{Depth: depth}).MutateOperationParameters(t.Context(),
@@ -161,18 +161,17 @@ func TestIntrospection_roots(t *testing.T) {
 	}
 }
 
-// checkError checks that the limits l return an error whose reason and message start with want, or
-// no error if want is empty.
+// checkError checks that the limits l return an error whose reason and details start with want, or
+// no error if want is empty. The details are the part of the message after the colon.
 func checkError(t *testing.T, l limits.Limits, query, want string) {
 	t.Helper()
-	got, reason := "", ""
+	got := ""
 	err := l.MutateOperationParameters(t.Context(), &graphql.RawParams{Query: query})
 	if err != nil {
-		reason, _ = err.Extensions["reason"].(string)
-		_, got, _ = strings.Cut(err.Message, ": ")
-		got = reason + " " + got
+		_, details, _ := strings.Cut(err.Message, ": ")
+		got = fmt.Sprint(err.Extensions["reason"], " ", details)
 	}
 	if !strings.HasPrefix(got, want) || want == "" && got != "" {
-		t.Errorf("%s: %q, want %q", query, got, want)
+		t.Errorf("%s: got %q, want it to start with %q", query, got, want)
 	}
 }

@@ -9,12 +9,12 @@ import (
 	"github.com/vektah/gqlparser/v2/validator/core"
 )
 
-// Counts holds the counts of a document, so that tests can compare them with their own.
+// Counts holds the counts of a document.
 type Counts struct {
-	Fields, Aliases, Directives, Values, Bytes, Depth, ValueDepth, Introspection int
-	IntrospectionWeight, RootFields                                              int
-	RootFieldCounts, Uses, Defaults                                              map[string]int
-	Cycle                                                                        bool
+	Fields, Aliases, Directives, Values, Bytes, Depth, ValueDepth, IntrospectionDepth int
+	IntrospectionCost, RootFields                                                     int
+	RootFieldCounts, Uses, Defaults                                                   map[string]int
+	Cycle                                                                             bool
 }
 
 // noLimits returns limits that the query can't exceed.
@@ -32,7 +32,7 @@ func Measure(query string, rootFieldMax map[string]int) (counts Counts, ok bool)
 	limits := noLimits(query)
 	limits.RootFieldMax = rootFieldMax
 	t := tokens{limits: limits}
-	m := t.parse(query)
+	m := t.measure(query)
 	if m == nil {
 		return counts, false
 	}
@@ -42,14 +42,15 @@ func Measure(query string, rootFieldMax map[string]int) (counts Counts, ok bool)
 	total := m.total
 	counts = Counts{
 		Fields: total.selections, Aliases: total.aliases, Directives: total.directives,
-		Values: total.values, Bytes: total.bytes,
-		Depth: total.depth, ValueDepth: total.valueDepth, Introspection: total.introspectionDepth,
-		IntrospectionWeight: m.introspectionWeight, RootFields: m.rootFields,
+		Values: total.values, Bytes: total.valueBytes,
+		Depth: total.depth, ValueDepth: total.valueDepth,
+		IntrospectionDepth: total.introspectionDepth, IntrospectionCost: m.introspectionCost,
+		RootFields:      m.rootFields,
 		RootFieldCounts: m.rootFieldCounts, Uses: map[string]int{}, Defaults: map[string]int{},
 	}
 	for name, use := range m.uses {
-		if use.times > 0 {
-			counts.Uses[name], counts.Defaults[name] = use.times, use.defaultItems
+		if use.count > 0 {
+			counts.Uses[name], counts.Defaults[name] = use.count, use.defaultItems
 		}
 	}
 	return counts, true
@@ -64,8 +65,8 @@ func Check(l Limits, request *graphql.RawParams) (Work, *gqlerror.Error) {
 	return Work{w.tokens, w.nodes, w.items}, err
 }
 
-// Overlapping runs only the rule for overlapping fields, and returns its steps and errors.
-func Overlapping(schema *ast.Schema, doc *ast.QueryDocument) (steps int, conflicts gqlerror.List) {
+// CheckOverlap runs only the rule for overlapping fields, and returns its steps and errors.
+func CheckOverlap(schema *ast.Schema, doc *ast.QueryDocument) (steps int, conflicts gqlerror.List) {
 	var observers core.Events
 	c := overlapChecker{spreadFragments: map[*ast.FragmentDefinition]bool{},
 		reportedFields: map[*ast.Field]bool{}}
@@ -81,11 +82,10 @@ func Overlapping(schema *ast.Schema, doc *ast.QueryDocument) (steps int, conflic
 	return c.steps, conflicts
 }
 
-// MaxSteps is the maximum number of steps of the rule for overlapping fields.
-const MaxSteps = maxSteps
+// MaxOverlapSteps is the maximum number of steps of the rule for overlapping fields.
+const MaxOverlapSteps = maxOverlapSteps
 
-// Put adds a document to the cache as a request without limits would, and reports whether the cache
-// has it afterwards.
+// Put adds a document of any size to the cache, and reports whether the cache has it afterwards.
 func (c *Cache) Put(query string, doc *ast.QueryDocument) bool {
 	c.PrepareAdd(query, doc)()
 	return c.Has(query)
@@ -95,7 +95,7 @@ func (c *Cache) Put(query string, doc *ast.QueryDocument) bool {
 func (c *Cache) PrepareAdd(query string, doc *ast.QueryDocument) (add func()) {
 	t := tokens{limits: noLimits(query)}
 	ctx := graphql.WithOperationContext(context.Background(), &graphql.OperationContext{})
-	newEntry(query, query, t.parse(query)).storeInContext(ctx)
+	newEntry(query, query, t.measure(query)).storeInContext(ctx)
 	return func() { c.Add(ctx, query, doc) }
 }
 

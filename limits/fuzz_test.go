@@ -60,19 +60,20 @@ func checkQuery(t *testing.T, query string) {
 	// gqlparser's own token limit isn't set.
 	doc, parseErr := parser.ParseQuery(&ast.Source{Input: request.Query})
 	if parseErr != nil {
-		t.Fatalf("gqlparser refuses %q, the rewritten form of %q: %v", request.Query, query,
+		t.Fatalf("gqlparser rejects %q, the rewritten form of %q: %v", request.Query, query,
 			parseErr)
 	}
 	if selections, values, directives := countVisits(doc); selections > limits.DefaultFields ||
 		values > limits.DefaultValues || directives > limits.DefaultDirectives {
-		t.Errorf("%q: validation visits %d fields and fragments, %d values, %d directives, more "+
-			"than the limits", query, selections, values, directives)
+		t.Errorf("%q: validation visits %d fields and fragments, %d values, %d directives; want "+
+			"at most %d, %d, %d", query, selections, values, directives, limits.DefaultFields,
+			limits.DefaultValues, limits.DefaultDirectives)
 	}
-	if steps, _ := limits.Overlapping(testSchema, doc); steps > limits.MaxSteps+1 {
+	if steps, _ := limits.CheckOverlap(testSchema, doc); steps > limits.MaxOverlapSteps+1 {
 		t.Errorf("%q: the rule for overlapping fields takes %d steps, want at most %d", query,
-			steps, limits.MaxSteps+1)
+			steps, limits.MaxOverlapSteps+1)
 	}
-	errs := validator.ValidateWithRules(testSchema, doc, ruleSet())
+	errs := validator.ValidateWithRules(testSchema, doc, rulesWithoutSuggestions())
 	if len(errs) > limits.MaxErrors {
 		t.Errorf("%q: %d errors, want at most %d", query, len(errs), limits.MaxErrors)
 	}

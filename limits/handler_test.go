@@ -28,8 +28,8 @@ func TestLimits_response(t *testing.T) {
 	}
 }
 
-// TestFragments_cycles checks that cycles of fragments are rejected: they overflow the stack in
-// gqlparser's validation.
+// TestFragments_cycles checks that cycles of fragments are rejected. They would overflow the stack
+// in gqlparser's validation.
 func TestFragments_cycles(t *testing.T) {
 	for _, query := range []string{
 		`{ a { ...F } } fragment F on A { a { ...F leaf } }`,

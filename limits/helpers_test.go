@@ -1,6 +1,7 @@
 package limits_test
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -64,8 +65,8 @@ func newServer(l limits.Limits, suggest bool, execute func(*ast.QueryDocument)) 
 
 // send posts a query and returns the body of the response.
 func send(server http.Handler, query string, variables map[string]any) string {
-	text, _ := json.Marshal(map[string]any{"query": query, "variables": variables})
-	request := httptest.NewRequest(http.MethodPost, "/graphql", strings.NewReader(string(text)))
+	body, _ := json.Marshal(map[string]any{"query": query, "variables": variables})
+	request := httptest.NewRequest(http.MethodPost, "/graphql", bytes.NewReader(body))
 	request.Header.Set("Content-Type", "application/json")
 	recorder := httptest.NewRecorder()
 	server.ServeHTTP(recorder, request)
@@ -79,8 +80,8 @@ func run(l limits.Limits, query string) (executed bool, body string) {
 	return executed, body
 }
 
-// ruleSet returns the rules that gqlgen uses if suggestions are disabled.
-func ruleSet() *rules.Rules {
+// rulesWithoutSuggestions returns the rules that gqlgen uses when suggestions are disabled.
+func rulesWithoutSuggestions() *rules.Rules {
 	set := limits.Rules(nil)()
 	set.RemoveRule(rules.FieldsOnCorrectTypeRule.Name)
 	set.RemoveRule(rules.ScalarLeafsRule.Name)
@@ -92,7 +93,7 @@ func parse(t testing.TB, query string) *ast.QueryDocument {
 	t.Helper()
 	doc, err := parser.ParseQuery(&ast.Source{Input: query})
 	if err != nil {
-		t.Fatalf("gqlparser refuses %s: %v", query, err)
+		t.Fatalf("gqlparser rejects %s: %v", query, err)
 	}
 	return doc
 }

@@ -32,20 +32,20 @@ func Install(server *handler.Server, limits Limits) error {
 
 // suggestingRules returns gqlparser's rules, changed so that all of them obey SetDisableSuggestion.
 // gqlgen implements SetDisableSuggestion by replacing two rules of the set before validation. The
-// other rules that suggest names check whether one of those two is still in the set.
+// changed rules check whether one of those two is still in the set.
 func suggestingRules() *rules.Rules {
 	set := rules.NewDefaultRules()
-	for _, rule := range []struct{ suggesting, silent core.Rule }{
+	for _, rule := range []struct{ withSuggestions, withoutSuggestions core.Rule }{
 		{rules.KnownArgumentNamesRule, rules.KnownArgumentNamesRuleWithoutSuggestions},
 		{rules.KnownTypeNamesRule, rules.KnownTypeNamesRuleWithoutSuggestions},
 	} {
-		set.ReplaceRule(rule.suggesting.Name,
+		set.ReplaceRule(rule.withSuggestions.Name,
 			func(observers *core.Events, addError core.AddErrFunc) {
-				_, enabled := set.GetInner()[rules.FieldsOnCorrectTypeRule.Name]
-				if enabled {
-					rule.suggesting.RuleFunc(observers, addError)
+				_, suggest := set.GetInner()[rules.FieldsOnCorrectTypeRule.Name]
+				if suggest {
+					rule.withSuggestions.RuleFunc(observers, addError)
 				} else {
-					rule.silent.RuleFunc(observers, addError)
+					rule.withoutSuggestions.RuleFunc(observers, addError)
 				}
 			})
 	}

@@ -16,15 +16,15 @@ import (
 // newBareServer returns gqlgen's handler with only gqlgen's transport.
 func newBareServer() *handler.Server { return newCountingServer(new(int)) }
 
-// newCountingServer is newBareServer. It sets *documents to the number of distinct parsed documents
-// that were executed.
-func newCountingServer(documents *int) *handler.Server {
+// newCountingServer is like newBareServer. The server sets *documentCount to the number of distinct
+// parsed documents that it has executed.
+func newCountingServer(documentCount *int) *handler.Server {
 	executedDocs := map[*ast.QueryDocument]bool{}
 	server := handler.New(&graphql.ExecutableSchemaMock{
 		SchemaFunc: func() *ast.Schema { return testSchema },
 		ExecFunc: func(ctx context.Context) graphql.ResponseHandler {
 			executedDocs[graphql.GetOperationContext(ctx).Doc] = true
-			*documents = len(executedDocs)
+			*documentCount = len(executedDocs)
 			return graphql.OneShot(&graphql.Response{Data: []byte(`{}`)})
 		},
 	})
@@ -99,23 +99,23 @@ func TestInstall_suggestions(t *testing.T) {
 // and that CacheBytes sets its size.
 func TestInstall_cache(t *testing.T) {
 	for name, tt := range map[string]struct {
-		bytes     int
-		documents int // distinct documents in three requests
+		cacheBytes int
+		want       int // distinct documents in three requests
 	}{"default": {0, 1}, "1 MiB": {1 << 20, 1}, "none": {-1, 3}} {
 		for range 2 { // the second server must not use the cache of the first
-			documents := 0
-			server := newCountingServer(&documents)
-			if err := limits.Install(server, limits.Limits{CacheBytes: tt.bytes}); err != nil {
+			got := 0
+			server := newCountingServer(&got)
+			err := limits.Install(server, limits.Limits{CacheBytes: tt.cacheBytes})
+			if err != nil {
 				t.Fatal(err)
 			}
 			for range 3 {
-				if got := send(server, "{ leaf }", nil); got != `{"data":{}}` {
-					t.Fatalf("%s: response %s, want no error", name, got)
+				if body := send(server, "{ leaf }", nil); body != `{"data":{}}` {
+					t.Fatalf("%s: response %s, want no error", name, body)
 				}
 			}
-			if documents != tt.documents {
-				t.Errorf("%s: %d distinct documents were executed, want %d", name, documents,
-					tt.documents)
+			if got != tt.want {
+				t.Errorf("%s: %d distinct documents were executed, want %d", name, got, tt.want)
 			}
 		}
 	}

@@ -60,8 +60,8 @@ const (
 	DefaultValues             = 250
 	DefaultValueDepth         = 10
 	DefaultValueBytes         = 32 << 10
-	DefaultIntrospection      = 2
-	DefaultIntrospectionRoots = 10
+	DefaultIntrospectionDepth = 2
+	DefaultIntrospectionCost  = 10
 	DefaultVariableBytes      = 64 << 10
 	DefaultVariableItems      = 1_000
 	DefaultVariableDepth      = 10
@@ -124,14 +124,14 @@ type Limits struct {
 	ValueDepth int
 	// ValueBytes is the maximum size of all literals and names of object fields, expanded.
 	ValueBytes int
-	// Introspection is the maximum nesting of the lists fields, inputFields, interfaces and
-	// possibleTypes below __schema or __type: each level multiplies the response. Other fields of
-	// introspection are bounded by Fields and Nesting, since Depth doesn't count them.
-	Introspection int
-	// IntrospectionRoots is the maximum cost of introspection in one operation, expanded. Each
+	// IntrospectionDepth is the maximum nesting of the lists fields, inputFields, interfaces and
+	// possibleTypes below __schema or __type. Each level multiplies the response's size. For other
+	// fields of introspection, which Depth doesn't count, Fields and Nesting are the limits.
+	IntrospectionDepth int
+	// IntrospectionCost is the maximum cost of introspection in one operation, expanded. Each
 	// __type costs 1, each __schema 5, and each alias below them 1. Fields without an alias cost
 	// nothing: they appear once in the response, however often they are selected.
-	IntrospectionRoots int
+	IntrospectionCost int
 
 	// Limits of the decoded variables.
 
@@ -142,18 +142,18 @@ type Limits struct {
 	// their values (VARIABLES).
 	VariableItems int
 	VariableDepth int // maximum nesting of lists and objects in a variable
-	// Coercions bounds the work of coercing variables. Each use of a variable counts 1, and 1 for
-	// each list item and object field in its value, or in its default if it has no value.
+	// Coercions bounds the work of coercing variables. Each use of a variable costs 1 plus the
+	// number of list items and object fields in its value, or in its default if it has no value.
 	Coercions int
 
 	// RootFieldMax is the maximum number of times that one operation may select each of these root
-	// fields, expanded. Zero forbids the field. Names count, not aliases, and @skip and @include
-	// are ignored. Every operation of the document must comply, not only the one that runs, so that
-	// the result depends only on the document.
+	// fields, expanded. Zero forbids the field. Fields are counted by name, not by alias, even if
+	// @skip or @include excludes them. Every operation of the document must comply, not only the
+	// one that runs, so that the result depends only on the document.
 	RootFieldMax map[string]int
 
-	// CacheBytes bounds the memory for valid documents. For a cached document, only the variables
-	// are measured. If CacheBytes is negative, nothing is cached.
+	// CacheBytes is the maximum memory for cached documents, which aren't measured again. If it is
+	// negative, nothing is cached.
 	CacheBytes int
 
 	cache *cache // belongs to one server; nil without Install
@@ -197,8 +197,8 @@ func (l *Limits) fields() [26]limitField {
 		{"Values", &l.Values, DefaultValues},
 		{"ValueDepth", &l.ValueDepth, DefaultValueDepth},
 		{"ValueBytes", &l.ValueBytes, DefaultValueBytes},
-		{"Introspection", &l.Introspection, DefaultIntrospection},
-		{"IntrospectionRoots", &l.IntrospectionRoots, DefaultIntrospectionRoots},
+		{"IntrospectionDepth", &l.IntrospectionDepth, DefaultIntrospectionDepth},
+		{"IntrospectionCost", &l.IntrospectionCost, DefaultIntrospectionCost},
 		{"VariableBytes", &l.VariableBytes, DefaultVariableBytes},
 		{"VariableItems", &l.VariableItems, DefaultVariableItems},
 		{"VariableDepth", &l.VariableDepth, DefaultVariableDepth},
@@ -234,8 +234,8 @@ func (l Limits) withDefaults() Limits {
 // MutateOperationParameters returns an error if the request exceeds a limit. The error has the code
 // OPERATION_TOO_LARGE and a reason, and its message has the limit and the actual number, but quotes
 // nothing from the request. A document with a syntax error by the specification (September 2025)
-// fails with GRAPHQL_PARSE_FAILED, and one with a cycle of fragments with
-// GRAPHQL_VALIDATION_FAILED. A valid document that gqlparser would refuse or misread is rewritten
+// fails with GRAPHQL_PARSE_FAILED, and a document with a cycle of fragments fails with
+// GRAPHQL_VALIDATION_FAILED. A valid document that gqlparser would reject or misread is rewritten
 // to an equivalent one.
 func (l Limits) MutateOperationParameters(ctx context.Context,
 	request *graphql.RawParams) *gqlerror.Error {
@@ -243,8 +243,8 @@ func (l Limits) MutateOperationParameters(ctx context.Context,
 	return err
 }
 
-// work counts the tokens, nodes and variable items that were visited, so that tests can check that
-// their number is linear in the size of a request.
+// work counts the tokens, nodes and variable items that were visited. Tests check that these
+// numbers are linear in the size of the request.
 type work struct{ tokens, nodes, items int }
 
 // check implements MutateOperationParameters, and also returns the work that it did.
@@ -252,14 +252,14 @@ func (l Limits) check(ctx context.Context,
 	request *graphql.RawParams) (w work, err *gqlerror.Error) {
 	l = l.withDefaults()
 	if len(request.OperationName) > l.NameBytes {
-		return w, tooLarge(apierror.ReasonNames,
+		return w, tooLargeError(apierror.ReasonNames,
 			"The operation's name has %d bytes; the limit is %d", len(request.OperationName),
 			l.NameBytes)
 	}
-	e, isCached := l.cache.find(request.Query)
-	if !isCached {
+	e, ok := l.cache.find(request.Query)
+	if !ok {
 		t := tokens{limits: l}
-		m := t.parse(request.Query)
+		m := t.measure(request.Query)
 		w.tokens = t.count
 		if m == nil {
 			return w, t.err
@@ -268,32 +268,32 @@ func (l Limits) check(ctx context.Context,
 		if err = l.checkExpanded(request.Query, m); err != nil {
 			return w, err
 		}
-		parsed := request.Query
+		parserInput := request.Query
 		if t.needsRewrite {
-			parsed = language.Rewrite(parsed)
+			parserInput = language.Rewrite(request.Query)
 		}
-		e = newEntry(request.Query, parsed, m)
+		e = newEntry(request.Query, parserInput, m)
 	}
-	request.Query = e.parsed
+	request.Query = e.parserInput
 	e.storeInContext(ctx)
 	w.items, err = l.checkVariables(request.Variables, e.uses)
 	return w, err
 }
 
-// parse reads a document and measures it. It returns nil and sets t.err if the document has a
+// measure reads a document and measures it. It returns nil and sets t.err if the document has a
 // syntax error or its text exceeds a limit.
-func (t *tokens) parse(query string) *measurement {
+func (t *tokens) measure(query string) *measurement {
 	if t.start(query); t.err != nil {
 		return nil
 	}
 	p := parser{tokens: t}
-	if p.read(); t.err != nil {
+	if p.parseDocument(); t.err != nil {
 		return nil
 	}
 	return p.measure()
 }
 
-// tooLarge returns an error with the code OPERATION_TOO_LARGE.
-func tooLarge(reason apierror.Reason, message string, args ...any) *gqlerror.Error {
-	return apierror.New(apierror.CodeOperationTooLarge, reason, fmt.Sprintf(message, args...))
+// tooLargeError returns an error with the code OPERATION_TOO_LARGE.
+func tooLargeError(reason apierror.Reason, format string, args ...any) *gqlerror.Error {
+	return apierror.New(apierror.CodeOperationTooLarge, reason, fmt.Sprintf(format, args...))
 }

@@ -12,14 +12,14 @@ import (
 	"github.com/cloakql/cloakql/limits"
 )
 
-// TestLimits checks each limit with a document at its default, and with a document one over it.
+// TestLimits checks each limit with a document at the default, and with a document one above it.
 func TestLimits(t *testing.T) {
 	for _, tt := range []struct {
-		name    string
-		max     int
-		query   func(n int) string // returns a document that counts n
-		reason  string
-		message string // a format of the number found and the limit
+		name   string
+		limit  int
+		query  func(n int) string // returns a document that counts n
+		reason string
+		format string // of the message, with the actual number and the limit
 	}{
 		{"bytes", limits.DefaultBytes, func(n int) string { return "{leaf}" + strings.Repeat(",", n-6) }, "BYTES",
 			"The document is too large: it has %d bytes; the limit is %d"},
@@ -104,18 +104,18 @@ func TestLimits(t *testing.T) {
 		}, "VALUES",
 			"The document is too large: with fragments expanded, its values have %d bytes; " +
 				"the limit is %d"},
-		{"introspection", limits.DefaultIntrospection, func(n int) string {
+		{"introspection", limits.DefaultIntrospectionDepth, func(n int) string {
 			return "{__schema{types{" + enclose(n, "fields{type{", "name", "}}") + "}}}"
 		}, "INTROSPECTION",
 			"The document is too deep: introspection lists are nested %d deep; the limit is %d"},
-		{"introspection through fragments", limits.DefaultIntrospection, func(n int) string {
+		{"introspection through fragments", limits.DefaultIntrospectionDepth, func(n int) string {
 			return `{__type(name:"A"){fields{type{...F}}}}fragment F on __Type{` +
 				enclose(n-1, "interfaces{", "name", "}") + "}"
 		}, "INTROSPECTION",
 			"The document is too deep: introspection lists are nested %d deep; the limit is %d"},
 	} {
 		for excess := range 2 {
-			query := tt.query(tt.max + excess)
+			query := tt.query(tt.limit + excess)
 			err := limits.Limits{}.MutateOperationParameters(t.Context(),
 				&graphql.RawParams{Query: query})
 			if _, ok := limits.Measure(query, nil); !ok {
@@ -127,7 +127,7 @@ func TestLimits(t *testing.T) {
 				}
 				continue
 			}
-			want := fmt.Sprintf(tt.message, tt.max+1, tt.max)
+			want := fmt.Sprintf(tt.format, tt.limit+1, tt.limit)
 			if err == nil || err.Message != want || err.Extensions["reason"] != tt.reason ||
 				err.Extensions["code"] != "OPERATION_TOO_LARGE" {
 				t.Errorf("%s: over the limit: %v, want %s: %s", tt.name, err, tt.reason, want)
@@ -222,8 +222,8 @@ func TestVariables(t *testing.T) {
 	}
 }
 
-// TestOperationName checks that NameBytes bounds the request's operationName.
-func TestOperationName(t *testing.T) {
+// TestLimits_operationName checks that NameBytes bounds the request's operationName.
+func TestLimits_operationName(t *testing.T) {
 	for n, want := range map[int]string{limits.DefaultNameBytes: "",
 		limits.DefaultNameBytes + 1: "The operation's name has 129 bytes; the limit is 128"} {
 		err := limits.Limits{}.MutateOperationParameters(t.Context(),
@@ -236,8 +236,8 @@ func TestOperationName(t *testing.T) {
 	}
 }
 
-// TestLimits_quoteNothing checks that no error quotes the document.
-func TestLimits_quoteNothing(t *testing.T) {
+// TestLimits_errorsQuoteNothing checks that no error quotes the document.
+func TestLimits_errorsQuoteNothing(t *testing.T) {
 	for _, shape := range shapes {
 		query := strings.NewReplacer("leaf", "canary", "login", "canary", "F0",
 			"canary").Replace(shape.query(8 << 10))
@@ -275,16 +275,15 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-// TestValidate_allFields checks that Validate covers each number in Limits. The defaults are in the
-// same table.
+// TestValidate_allFields checks that Validate covers each number in Limits.
 func TestValidate_allFields(t *testing.T) {
-	numbers := 0
+	numberCount := 0
 	for i, typ := 0, reflect.TypeFor[limits.Limits](); i < typ.NumField(); i++ {
 		field := typ.Field(i)
 		if field.Type.Kind() != reflect.Int || field.Name == "CacheBytes" {
 			continue
 		}
-		numbers++
+		numberCount++
 		var l limits.Limits
 		reflect.ValueOf(&l).Elem().Field(i).SetInt(-1)
 		want := "limits: Limits." + field.Name + " is below zero"
@@ -292,7 +291,7 @@ func TestValidate_allFields(t *testing.T) {
 			t.Errorf("Validate with %s = -1: %v, want %s", field.Name, err, want)
 		}
 	}
-	if numbers < 26 {
-		t.Errorf("Limits has %d numbers, want at least 26", numbers)
+	if numberCount < 26 {
+		t.Errorf("Limits has %d numbers, want at least 26", numberCount)
 	}
 }

@@ -22,35 +22,34 @@ func (l Limits) checkExpanded(query string, m *measurement) *gqlerror.Error {
 	}
 	total := &m.total
 	for _, limit := range [...]struct {
-		n, max  int
-		reason  apierror.Reason
-		message string
+		n, max int
+		reason apierror.Reason
+		format string
 	}{
 		{total.depth, l.Depth, apierror.ReasonDepth, "its fields nest to depth %d; the limit is %d"},
 		{total.valueDepth, l.ValueDepth, apierror.ReasonDepth, "its values nest to depth %d; the limit is %d"},
-		{total.introspectionDepth, l.Introspection, apierror.ReasonIntrospection, "introspection lists are nested %d deep; the limit is %d"},
-		{m.introspectionWeight, l.IntrospectionRoots, apierror.ReasonIntrospection, "with fragments expanded, an operation requests the schema %d times; the limit is %d, and __schema counts as 5"},
+		{total.introspectionDepth, l.IntrospectionDepth, apierror.ReasonIntrospection, "introspection lists are nested %d deep; the limit is %d"},
+		{m.introspectionCost, l.IntrospectionCost, apierror.ReasonIntrospection, "with fragments expanded, an operation requests the schema %d times; the limit is %d, and __schema counts as 5"},
 		{total.selections, l.Fields, apierror.ReasonFields, "with fragments expanded, it has %d fields and fragments; the limit is %d"},
 		{m.rootFields, l.RootFields, apierror.ReasonRootFields, "with fragments expanded, an operation has %d root fields; the limit is %d"},
 		{total.aliases, l.Aliases, apierror.ReasonAliases, "with fragments expanded, it has %d aliases; the limit is %d"},
 		{total.directives, l.Directives, apierror.ReasonDirectives, "with fragments expanded, it has %d directives; the limit is %d"},
 		{total.values, l.Values, apierror.ReasonValues, "with fragments expanded, it has %d values; the limit is %d"},
-		{total.bytes, l.ValueBytes, apierror.ReasonValues, "with fragments expanded, its values have %d bytes; the limit is %d"},
+		{total.valueBytes, l.ValueBytes, apierror.ReasonValues, "with fragments expanded, its values have %d bytes; the limit is %d"},
 	} {
 		if limit.n > limit.max {
-			adjective := "large: "
-			if strings.Contains(limit.message, " nest") {
-				adjective = "deep: "
+			prefix := "The document is too large: "
+			if strings.Contains(limit.format, " nest") {
+				prefix = "The document is too deep: "
 			}
-			return tooLarge(limit.reason, "The document is too "+adjective+limit.message, limit.n,
-				limit.max)
+			return tooLargeError(limit.reason, prefix+limit.format, limit.n, limit.max)
 		}
 	}
 	// Sorted, so that the message depends only on the document.
 	for _, name := range slices.Sorted(maps.Keys(m.rootFieldCounts)) {
 		n := m.rootFieldCounts[name]
 		if n > l.RootFieldMax[name] { // safe to quote: the name comes from the server
-			return tooLarge(apierror.ReasonRootFields,
+			return tooLargeError(apierror.ReasonRootFields,
 				"The document is too large: with fragments expanded, an operation has the root "+
 					"field %q %d times; the limit is %d", name, n, l.RootFieldMax[name])
 		}
@@ -66,68 +65,71 @@ type measurement struct {
 	nodes                 int  // number of nodes visited
 	cycle                 *int // offset of a fragment that spreads itself
 	uses                  map[string]variableUse
-	holdsValues           bool // has a mutation or subscription, and also a string or number
+	mayHoldSecret         bool // has a mutation or subscription, and also a string or number
 
-	// Of these fields, the maximum over the operations is taken.
-	rootFields          int
-	rootFieldCounts     map[string]int // by name, for the names in Limits.RootFieldMax
-	introspectionWeight int            // see Limits.IntrospectionRoots
+	// These fields are the maximum over the operations.
+	rootFields        int
+	rootFieldCounts   map[string]int // by name, for the names in Limits.RootFieldMax
+	introspectionCost int            // see Limits.IntrospectionCost
 }
 
 // counts holds the counts of a part of a document.
 type counts struct {
 	// These fields are summed.
-	selections, aliases, directives, values, bytes int
-	introspectionWeight                            int // __type counts 1
-	introspectionAliases                           int // below __schema or __type
+	selections, aliases, directives, values int
+	valueBytes                              int
+	introspectionCost                       int // of __schema and __type
+	introspectionAliases                    int // below __schema or __type
 
-	// Of these fields, the maximum is taken.
+	// The maximum of these fields is taken.
 	depth              int // nesting of fields outside introspection
 	valueDepth         int
 	listDepth          int // nesting of introspection lists anywhere
 	introspectionDepth int // nesting of introspection lists below __schema or __type
 }
 
-// schemaWeight is the weight of __schema. It leads to all types; __type, with weight 1, to only
-// one.
-const schemaWeight = 5
+// The costs of __schema, which gives access to all types, and of __type, which gives access to one.
+const (
+	schemaCost = 5
+	typeCost   = 1
+)
 
 // add adds other to c.
 func (c *counts) add(other *counts) {
-	c.selections = sum(c.selections, other.selections)
-	c.aliases = sum(c.aliases, other.aliases)
-	c.directives = sum(c.directives, other.directives)
-	c.values = sum(c.values, other.values)
-	c.bytes = sum(c.bytes, other.bytes)
-	c.introspectionWeight = sum(c.introspectionWeight, other.introspectionWeight)
-	c.introspectionAliases = sum(c.introspectionAliases, other.introspectionAliases)
+	c.selections = saturatingAdd(c.selections, other.selections)
+	c.aliases = saturatingAdd(c.aliases, other.aliases)
+	c.directives = saturatingAdd(c.directives, other.directives)
+	c.values = saturatingAdd(c.values, other.values)
+	c.valueBytes = saturatingAdd(c.valueBytes, other.valueBytes)
+	c.introspectionCost = saturatingAdd(c.introspectionCost, other.introspectionCost)
+	c.introspectionAliases = saturatingAdd(c.introspectionAliases, other.introspectionAliases)
 	c.depth = max(c.depth, other.depth)
 	c.valueDepth = max(c.valueDepth, other.valueDepth)
 	c.listDepth = max(c.listDepth, other.listDepth)
 	c.introspectionDepth = max(c.introspectionDepth, other.introspectionDepth)
 }
 
-// maxCount is where counts saturate. Otherwise, a chain of fragments that each spread the next one
-// twice would overflow the counts.
+// maxCount is the value at which counts saturate. Otherwise, a chain of fragments that each spread
+// the next one twice would overflow the counts.
 const maxCount = 1 << 30
 
-func sum(a, b int) int { return min(a+b, maxCount) }
+func saturatingAdd(a, b int) int { return min(a+b, maxCount) }
 
-func product(a, b int) int { return int(min(int64(a)*int64(b), maxCount)) }
+func saturatingMul(a, b int) int { return int(min(int64(a)*int64(b), maxCount)) }
 
 // A definition is an operation or a fragment. The parser sets the counts of its own text; expand
 // adds the counts of the fragments that the definition spreads.
 type definition struct {
 	name            string // empty for an operation
 	offset          int
-	fragment        bool
+	isFragment      bool
 	counts          counts
 	rootFields      int            // number of top-level fields
 	rootFieldCounts map[string]int // by name, for the names in Limits.RootFieldMax
 	uses            map[string]int // uses of each variable, not expanded
 	spreads         []spread
-	expansions      int // how often operations spread it, directly or through fragments
-	state           int8
+	expansions      int // number of times that operations spread it, directly or through fragments
+	state           expansionState
 }
 
 // A spread is a fragment spread in a definition.
@@ -144,20 +146,24 @@ type location struct {
 	// __schema or __type.
 	introspectionDepth int
 	inIntrospection    bool // below __schema or __type, or in a fragment on an introspection type
-	root               bool // at the top level, or only in fragments at the top level
+	atRoot             bool // no enclosing field
 }
 
+type expansionState int8
+
 const (
-	unmeasured = int8(iota)
-	measuring
-	done
+	notExpanded expansionState = iota
+	expanding
+	expanded
 )
 
 // measure adds up the counts of a document in time linear in its size: it counts each fragment
 // once, and adds the result at each spread. It recurses as deep as fragments spread each other.
 func (p *parser) measure() *measurement {
-	m := &measurement{operations: len(p.operations), fragments: len(p.fragments), nodes: p.nodes,
-		holdsValues: p.hasNonQuery && p.hasLiteral}
+	m := &measurement{
+		operations: len(p.operations), fragments: len(p.fragments), nodes: p.nodes,
+		mayHoldSecret: p.hasNonQuery && p.hasLiteral,
+	}
 	e := expander{m: m}
 	if len(p.fragments) > 0 {
 		e.fragments = make(map[string]*definition, len(p.fragments))
@@ -178,8 +184,8 @@ func (p *parser) measure() *measurement {
 	}
 	for _, def := range p.operations {
 		m.rootFields = max(m.rootFields, def.rootFields)
-		m.introspectionWeight = max(m.introspectionWeight,
-			sum(def.counts.introspectionWeight, def.counts.introspectionAliases))
+		m.introspectionCost = max(m.introspectionCost,
+			saturatingAdd(def.counts.introspectionCost, def.counts.introspectionAliases))
 		for name, n := range def.rootFieldCounts {
 			if m.rootFieldCounts == nil {
 				m.rootFieldCounts = map[string]int{}
@@ -193,25 +199,25 @@ func (p *parser) measure() *measurement {
 
 // An expander adds the counts of fragments to the definitions that spread them.
 type expander struct {
-	m         *measurement
-	fragments map[string]*definition // by name
-	sorted    []*definition          // fragments, each after the fragments it spreads
+	m               *measurement
+	fragments       map[string]*definition // by name
+	sortedFragments []*definition          // each after the fragments it spreads
 }
 
 // expand adds to the counts of def the counts of the fragments that def spreads. It sets e.m.cycle
 // if it finds a cycle.
 func (e *expander) expand(def *definition) {
-	if def.state != unmeasured || e.m.cycle != nil {
+	if def.state != notExpanded || e.m.cycle != nil {
 		return
 	}
-	def.state = measuring
+	def.state = expanding
 	for _, spread := range def.spreads {
 		e.m.nodes++
 		fragment := e.fragments[spread.name]
 		if fragment == nil {
 			continue
 		}
-		if fragment.state == measuring {
+		if fragment.state == expanding {
 			e.m.cycle = &fragment.offset
 			return
 		}
@@ -225,25 +231,25 @@ func (e *expander) expand(def *definition) {
 		}
 		c.listDepth += loc.listDepth
 		def.counts.add(&c)
-		if loc.root {
-			def.rootFields = sum(def.rootFields, fragment.rootFields)
+		if loc.atRoot {
+			def.rootFields = saturatingAdd(def.rootFields, fragment.rootFields)
 			for name, n := range fragment.rootFieldCounts {
 				if def.rootFieldCounts == nil {
 					def.rootFieldCounts = map[string]int{}
 				}
-				def.rootFieldCounts[name] = sum(def.rootFieldCounts[name], n)
+				def.rootFieldCounts[name] = saturatingAdd(def.rootFieldCounts[name], n)
 			}
 		}
 	}
-	def.state = done
-	if def.fragment {
-		e.sorted = append(e.sorted, def)
+	def.state = expanded
+	if def.isFragment {
+		e.sortedFragments = append(e.sortedFragments, def)
 	}
 }
 
 // A variableUse counts the uses of a variable in a document.
 type variableUse struct {
-	times        int // in all operations together, expanded
+	count        int // in all operations together, expanded
 	defaultItems int // list items and object fields in its default
 }
 
@@ -256,19 +262,20 @@ func (e *expander) countUses(p *parser) {
 	addUses := func(def *definition) {
 		for _, spread := range def.spreads {
 			if fragment := e.fragments[spread.name]; fragment != nil {
-				fragment.expansions = sum(fragment.expansions, def.expansions)
+				fragment.expansions = saturatingAdd(fragment.expansions, def.expansions)
 			}
 		}
 		for name, n := range def.uses {
-			times := sum(e.m.uses[name].times, product(n, def.expansions))
-			e.m.uses[name] = variableUse{times, p.defaults[name]}
+			count := saturatingAdd(e.m.uses[name].count, saturatingMul(n, def.expansions))
+			e.m.uses[name] = variableUse{count: count, defaultItems: p.defaultItems[name]}
 		}
 	}
 	for _, def := range p.operations {
 		def.expansions = 1
 		addUses(def)
 	}
-	for _, def := range slices.Backward(e.sorted) { // each before the fragments it spreads
+	for _, def := range slices.Backward(e.sortedFragments) {
+		// The operations and fragments that spread def were visited before.
 		addUses(def)
 	}
 }

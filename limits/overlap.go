@@ -7,9 +7,10 @@ import (
 	"github.com/vektah/gqlparser/v2/validator/core"
 )
 
-// maxSteps bounds the one case that isn't linear in the document's size: a field of an interface or
-// union is compared again for each object type that is selected next to it, on every level.
-const maxSteps = 50_000
+// maxOverlapSteps bounds the one case that isn't linear in the document's size: on every level, a
+// field of an interface or union is compared again for each object type that is selected next to
+// it.
+const maxOverlapSteps = 50_000
 
 // overlappingFieldsCanBeMerged is the rule of that name (GraphQL specification, October 2021,
 // section 5.3.2). It groups the fields of merged selection sets by response name. All fields of a
@@ -26,13 +27,13 @@ func overlappingFieldsCanBeMerged(observers *core.Events, addError core.AddErrFu
 func (c *overlapChecker) register(observers *core.Events) {
 	observers.OnOperation(func(walker *core.Walker, operation *ast.OperationDefinition) {
 		c.schema = walker.Schema
-		c.merge([]ast.SelectionSet{operation.SelectionSet}, false)
+		c.checkMerge([]ast.SelectionSet{operation.SelectionSet}, false)
 	})
 	observers.OnFragment(func(walker *core.Walker, fragment *ast.FragmentDefinition) {
 		// A fragment that is spread was checked at the spread, merged with the fields around it.
 		if !c.spreadFragments[fragment] {
 			c.schema = walker.Schema
-			c.merge([]ast.SelectionSet{fragment.SelectionSet}, false)
+			c.checkMerge([]ast.SelectionSet{fragment.SelectionSet}, false)
 		}
 	})
 }
@@ -46,10 +47,10 @@ type overlapChecker struct {
 	steps           int
 }
 
-// merge reports the conflicts between selection sets whose fields have the same place in the
+// checkMerge reports the conflicts between selection sets whose fields have the same place in the
 // response. With shapeOnly, the sets belong to different objects, and only the shapes of their
 // fields must be the same.
-func (c *overlapChecker) merge(sets []ast.SelectionSet, shapeOnly bool) {
+func (c *overlapChecker) checkMerge(sets []ast.SelectionSet, shapeOnly bool) {
 	if len(sets) == 0 {
 		return
 	}
@@ -58,30 +59,30 @@ func (c *overlapChecker) merge(sets []ast.SelectionSet, shapeOnly bool) {
 		g.add(set)
 	}
 	for _, fields := range g.groups {
-		if c.steps > maxSteps {
+		if c.steps > maxOverlapSteps {
 			return
 		}
 		if shapeOnly {
 			c.checkShape(fields)
-			c.merge(childSelections(fields), true)
+			c.checkMerge(childSelections(fields), true)
 			continue
 		}
-		parts := c.groupByObjectType(fields)
-		for _, part := range parts {
-			c.checkSameField(part) // first, since its errors say more
+		typeGroups := c.groupByObjectType(fields)
+		for _, typeGroup := range typeGroups {
+			c.checkSameField(typeGroup) // first, since its errors are more specific
 		}
 		c.checkShape(fields)
-		if len(parts) > 1 {
-			c.merge(childSelections(fields), true)
+		if len(typeGroups) > 1 {
+			c.checkMerge(childSelections(fields), true)
 		}
-		for _, part := range parts {
-			c.merge(childSelections(part), false)
+		for _, typeGroup := range typeGroups {
+			c.checkMerge(childSelections(typeGroup), false)
 		}
 	}
 }
 
 // report adds an error for a field, unless the field already has one.
-func (c *overlapChecker) report(field *ast.Field, conflict string) {
+func (c *overlapChecker) report(field *ast.Field, reason string) {
 	if c.reportedFields[field] {
 		return
 	}
@@ -89,18 +90,18 @@ func (c *overlapChecker) report(field *ast.Field, conflict string) {
 	c.addError(
 		core.Message(
 			`Fields "%s" conflict because %s. Use different aliases on the fields to fetch both `+
-				`if this was intentional.`, field.Alias, conflict),
+				`if this was intentional.`, field.Alias, reason),
 		core.At(field.Position),
 	)
 }
 
-// step counts n steps and reports whether the total is still within maxSteps. When it first exceeds
-// maxSteps, step adds an error at the selection.
-func (c *overlapChecker) step(n int, selection ast.Selection) bool {
-	if c.steps > maxSteps {
+// countSteps counts n steps and reports whether the total is still within maxOverlapSteps. When it
+// first exceeds maxOverlapSteps, countSteps adds an error at the selection.
+func (c *overlapChecker) countSteps(n int, selection ast.Selection) bool {
+	if c.steps > maxOverlapSteps {
 		return false
 	}
-	if c.steps += n; c.steps > maxSteps {
+	if c.steps += n; c.steps > maxOverlapSteps {
 		c.addError(core.Message("The document merges too many fields of interfaces or unions."),
 			core.At(selection.GetPosition()))
 		return false
@@ -112,14 +113,14 @@ func (c *overlapChecker) step(n int, selection ast.Selection) bool {
 type grouper struct {
 	checker       *overlapChecker
 	groups        [][]*ast.Field // in document order
-	index         map[string]int // of the group of each response name
+	groupIndex    map[string]int // by response name
 	seenFragments map[*ast.FragmentDefinition]bool
 }
 
 // add adds the fields of a selection set, including those in fragments.
 func (g *grouper) add(set ast.SelectionSet) {
 	for _, selection := range set {
-		if !g.checker.step(1, selection) {
+		if !g.checker.countSteps(1, selection) {
 			return
 		}
 		switch selection := selection.(type) {
@@ -127,13 +128,13 @@ func (g *grouper) add(set ast.SelectionSet) {
 			if selection.ObjectDefinition == nil {
 				continue // of an unknown type, which another rule reports
 			}
-			i, ok := g.index[selection.Alias]
+			i, ok := g.groupIndex[selection.Alias]
 			if !ok {
-				if g.index == nil {
-					g.index = make(map[string]int, len(set))
+				if g.groupIndex == nil {
+					g.groupIndex = make(map[string]int, len(set))
 				}
 				i = len(g.groups)
-				g.index[selection.Alias] = i
+				g.groupIndex[selection.Alias] = i
 				g.groups = append(g.groups, nil)
 			}
 			g.groups[i] = append(g.groups[i], selection)
@@ -167,7 +168,7 @@ func childSelections(fields []*ast.Field) []ast.SelectionSet {
 
 // groupByObjectType returns, for each object type, the fields that can apply to an object of that
 // type: its own, and those of interfaces and unions. If there are fewer than two object types, it
-// returns all fields as one part. It returns nil if the steps run out.
+// returns all fields as one group. It returns nil if the steps run out.
 func (c *overlapChecker) groupByObjectType(fields []*ast.Field) [][]*ast.Field {
 	var objectTypes []string
 	for _, field := range fields {
@@ -180,28 +181,28 @@ func (c *overlapChecker) groupByObjectType(fields []*ast.Field) [][]*ast.Field {
 	if len(objectTypes) < 2 {
 		return [][]*ast.Field{fields}
 	}
-	var parts [][]*ast.Field
-	index := map[string]int{}
+	var typeGroups [][]*ast.Field
+	groupIndex := map[string]int{} // by object type
 	for _, name := range objectTypes {
-		if _, ok := index[name]; !ok {
-			index[name] = len(parts)
-			parts = append(parts, nil)
+		if _, ok := groupIndex[name]; !ok {
+			groupIndex[name] = len(typeGroups)
+			typeGroups = append(typeGroups, nil)
 		}
 	}
 	for _, field := range fields {
 		if parent := field.ObjectDefinition; parent.Kind == ast.Object {
-			i := index[parent.Name]
-			parts[i] = append(parts[i], field)
+			i := groupIndex[parent.Name]
+			typeGroups[i] = append(typeGroups[i], field)
 			continue
 		}
-		if !c.step(len(parts), field) {
+		if !c.countSteps(len(typeGroups), field) {
 			return nil
 		}
-		for i := range parts {
-			parts[i] = append(parts[i], field)
+		for i := range typeGroups {
+			typeGroups[i] = append(typeGroups[i], field)
 		}
 	}
-	return parts
+	return typeGroups
 }
 
 // checkSameField reports the fields that differ from the first field in their name or arguments.
@@ -262,24 +263,27 @@ func equalValues(a, b *ast.Value) bool {
 func (c *overlapChecker) checkShape(fields []*ast.Field) {
 	firstField := fields[0]
 	for _, field := range fields[1:] {
-		if conflict := c.describeConflict(firstField, field); conflict != "" {
-			c.report(field, conflict)
+		if reason := c.describeTypeConflict(firstField, field); reason != "" {
+			c.report(field, reason)
 		}
 	}
 }
 
-// describeConflict returns why the types of two fields conflict, or "" if they don't.
-func (c *overlapChecker) describeConflict(a, b *ast.Field) string {
+// describeTypeConflict describes the conflict between the types of two fields. It returns "" if
+// there is none.
+func (c *overlapChecker) describeTypeConflict(a, b *ast.Field) string {
 	if a.Definition == nil || b.Definition == nil || a.Definition == b.Definition {
 		return ""
 	}
-	for x, y := a.Definition.Type, b.Definition.Type; ; x, y = x.Elem, y.Elem {
-		if x.NonNull == y.NonNull && x.Elem != nil && y.Elem != nil {
+	for aType, bType := a.Definition.Type, b.Definition.Type; ; {
+		if aType.NonNull == bType.NonNull && aType.Elem != nil && bType.Elem != nil {
+			aType, bType = aType.Elem, bType.Elem
 			continue
 		}
-		if x.NonNull == y.NonNull && x.Elem == nil && y.Elem == nil {
-			s, t := c.schema.Types[x.NamedType], c.schema.Types[y.NamedType]
-			if s == t || s != nil && t != nil && !s.IsLeafType() && !t.IsLeafType() {
+		if aType.NonNull == bType.NonNull && aType.Elem == nil && bType.Elem == nil {
+			aDef, bDef := c.schema.Types[aType.NamedType], c.schema.Types[bType.NamedType]
+			if aDef == bDef ||
+				aDef != nil && bDef != nil && !aDef.IsLeafType() && !bDef.IsLeafType() {
 				return ""
 			}
 		}

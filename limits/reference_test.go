@@ -19,40 +19,40 @@ import (
 // spread, and returns false if that takes too many steps.
 func expandedCounts(doc *ast.QueryDocument,
 	rootFieldMax map[string]int) (counts limits.Counts, ok bool) {
-	e := expander{doc: doc, rootFieldMax: rootFieldMax, stepsLeft: 100_000,
+	c := referenceCounter{doc: doc, rootFieldMax: rootFieldMax, stepsLeft: 100_000,
 		counts: limits.Counts{Uses: map[string]int{}, Defaults: map[string]int{}}}
 	for _, fragment := range doc.Fragments {
-		e.countDirectives(fragment.Directives)
-		e.countSelections(fragment.SelectionSet, 0, isIntrospectionType(fragment.TypeCondition), 0,
+		c.countDirectives(fragment.Directives)
+		c.countSelections(fragment.SelectionSet, 0, isIntrospectionType(fragment.TypeCondition), 0,
 			nil)
 	}
 	for _, operation := range doc.Operations {
-		e.inOperation, e.rootFields, e.introspectionWeight = true, 0, 0
-		e.rootFieldCounts = map[string]int{}
-		e.countDirectives(operation.Directives)
-		e.countVariables(operation.VariableDefinitions)
-		e.countSelections(operation.SelectionSet, 0, false, 0, nil)
-		e.inOperation = false
-		e.counts.RootFields = max(e.counts.RootFields, e.rootFields)
-		e.counts.IntrospectionWeight = max(e.counts.IntrospectionWeight, e.introspectionWeight)
-		for name, n := range e.rootFieldCounts {
-			if e.counts.RootFieldCounts == nil {
-				e.counts.RootFieldCounts = map[string]int{}
+		c.inOperation, c.rootFields, c.introspectionCost = true, 0, 0
+		c.rootFieldCounts = map[string]int{}
+		c.countDirectives(operation.Directives)
+		c.countVariables(operation.VariableDefinitions)
+		c.countSelections(operation.SelectionSet, 0, false, 0, nil)
+		c.inOperation = false
+		c.counts.RootFields = max(c.counts.RootFields, c.rootFields)
+		c.counts.IntrospectionCost = max(c.counts.IntrospectionCost, c.introspectionCost)
+		for name, n := range c.rootFieldCounts {
+			if c.counts.RootFieldCounts == nil {
+				c.counts.RootFieldCounts = map[string]int{}
 			}
-			e.counts.RootFieldCounts[name] = max(e.counts.RootFieldCounts[name], n)
+			c.counts.RootFieldCounts[name] = max(c.counts.RootFieldCounts[name], n)
 		}
 	}
-	for name := range e.counts.Uses {
-		e.counts.Defaults[name] = e.defaultItems[name]
+	for name := range c.counts.Uses {
+		c.counts.Defaults[name] = c.defaultItems[name]
 	}
-	if e.cycle {
-		return limits.Counts{Cycle: true}, e.stepsLeft > 0
+	if c.cycle {
+		return limits.Counts{Cycle: true}, c.stepsLeft > 0
 	}
-	return e.counts, e.stepsLeft > 0
+	return c.counts, c.stepsLeft > 0
 }
 
-// An expander is the state of expandedCounts.
-type expander struct {
+// A referenceCounter is the state of expandedCounts.
+type referenceCounter struct {
 	doc          *ast.QueryDocument
 	rootFieldMax map[string]int
 	counts       limits.Counts
@@ -62,123 +62,123 @@ type expander struct {
 
 	// inOperation is true in an operation, and false in a fragment that is walked on its own. The
 	// fields below are counted for each operation.
-	inOperation         bool
-	rootFields          int
-	introspectionWeight int
-	rootFieldCounts     map[string]int
+	inOperation       bool
+	rootFields        int
+	introspectionCost int
+	rootFieldCounts   map[string]int
 }
 
-// isIntrospectionType reports whether a type belongs to introspection.
+// isIntrospectionType reports whether a type is an introspection type, such as __Type.
 func isIntrospectionType(typeName string) bool { return strings.HasPrefix(typeName, "__") }
 
 // countSelections counts a selection set. depth and listDepth are the numbers of enclosing fields
 // and of enclosing introspection lists, and path has the names of the enclosing fragments.
-func (e *expander) countSelections(set ast.SelectionSet, depth int, inIntrospection bool,
+func (c *referenceCounter) countSelections(set ast.SelectionSet, depth int, inIntrospection bool,
 	listDepth int, path []string) {
 	for _, selection := range set {
-		if e.stepsLeft--; e.stepsLeft < 0 || e.cycle {
+		if c.stepsLeft--; c.stepsLeft < 0 || c.cycle {
 			return
 		}
-		e.counts.Fields++
+		c.counts.Fields++
 		switch s := selection.(type) {
 		case *ast.Field:
-			e.countDirectives(s.Directives)
-			e.countArguments(s.Arguments)
+			c.countDirectives(s.Directives)
+			c.countArguments(s.Arguments)
 			if s.Alias != s.Name {
-				e.counts.Aliases++
-				if inIntrospection && e.inOperation {
-					e.introspectionWeight++
+				c.counts.Aliases++
+				if inIntrospection && c.inOperation {
+					c.introspectionCost++
 				}
 			}
-			if depth == 0 && e.inOperation {
-				e.rootFields++
-				if _, bounded := e.rootFieldMax[s.Name]; bounded {
-					e.rootFieldCounts[s.Name]++
+			if depth == 0 && c.inOperation {
+				c.rootFields++
+				if _, bounded := c.rootFieldMax[s.Name]; bounded {
+					c.rootFieldCounts[s.Name]++
 				}
 			}
 			inIntrospection, listDepth := inIntrospection, listDepth
 			if !inIntrospection {
-				e.counts.Depth = max(e.counts.Depth, depth+1)
+				c.counts.Depth = max(c.counts.Depth, depth+1)
 			}
 			if s.Name == "__schema" || s.Name == "__type" {
 				inIntrospection = true
-				if e.inOperation {
-					e.introspectionWeight += map[string]int{"__schema": 5, "__type": 1}[s.Name]
+				if c.inOperation {
+					c.introspectionCost += map[string]int{"__schema": 5, "__type": 1}[s.Name]
 				}
 			}
 			if inIntrospection &&
 				slices.Contains([]string{"fields", "inputFields", "interfaces", "possibleTypes"},
 					s.Name) {
 				listDepth++
-				e.counts.Introspection = max(e.counts.Introspection, listDepth)
+				c.counts.IntrospectionDepth = max(c.counts.IntrospectionDepth, listDepth)
 			}
-			e.countSelections(s.SelectionSet, depth+1, inIntrospection, listDepth, path)
+			c.countSelections(s.SelectionSet, depth+1, inIntrospection, listDepth, path)
 		case *ast.InlineFragment:
-			e.countDirectives(s.Directives)
-			e.countSelections(s.SelectionSet, depth, inIntrospection, listDepth, path)
+			c.countDirectives(s.Directives)
+			c.countSelections(s.SelectionSet, depth, inIntrospection, listDepth, path)
 		case *ast.FragmentSpread:
-			e.countDirectives(s.Directives)
-			fragment := e.doc.Fragments.ForName(s.Name)
+			c.countDirectives(s.Directives)
+			fragment := c.doc.Fragments.ForName(s.Name)
 			if fragment == nil {
 				continue
 			}
 			if slices.Contains(path, s.Name) {
-				e.cycle = true
+				c.cycle = true
 				return
 			}
-			e.countDirectives(fragment.Directives)
-			e.countSelections(fragment.SelectionSet, depth,
+			c.countDirectives(fragment.Directives)
+			c.countSelections(fragment.SelectionSet, depth,
 				inIntrospection || isIntrospectionType(fragment.TypeCondition), listDepth,
 				append(path[:len(path):len(path)], s.Name))
 		}
 	}
 }
 
-func (e *expander) countVariables(list ast.VariableDefinitionList) {
+func (c *referenceCounter) countVariables(list ast.VariableDefinitionList) {
 	for _, definition := range list {
-		e.countDirectives(definition.Directives)
+		c.countDirectives(definition.Directives)
 		depth := 0
 		for t := definition.Type; t.Elem != nil; t = t.Elem {
 			depth++
 		}
-		e.counts.ValueDepth = max(e.counts.ValueDepth, depth)
+		c.counts.ValueDepth = max(c.counts.ValueDepth, depth)
 		if definition.DefaultValue != nil {
-			before := e.counts.Values
-			e.countValue(definition.DefaultValue, 0)
-			if e.defaultItems == nil {
-				e.defaultItems = map[string]int{}
+			valuesBefore := c.counts.Values
+			c.countValue(definition.DefaultValue, 0)
+			if c.defaultItems == nil {
+				c.defaultItems = map[string]int{}
 			}
-			e.defaultItems[definition.Variable] = max(e.defaultItems[definition.Variable],
-				e.counts.Values-before-1)
+			c.defaultItems[definition.Variable] = max(c.defaultItems[definition.Variable],
+				c.counts.Values-valuesBefore-1)
 		}
 	}
 }
 
-func (e *expander) countDirectives(list ast.DirectiveList) {
-	e.counts.Directives += len(list)
+func (c *referenceCounter) countDirectives(list ast.DirectiveList) {
+	c.counts.Directives += len(list)
 	for _, directive := range list {
-		e.countArguments(directive.Arguments)
+		c.countArguments(directive.Arguments)
 	}
 }
 
-func (e *expander) countArguments(list ast.ArgumentList) {
+func (c *referenceCounter) countArguments(list ast.ArgumentList) {
 	for _, argument := range list {
-		e.countValue(argument.Value, 0)
+		c.countValue(argument.Value, 0)
 	}
 }
 
-func (e *expander) countValue(value *ast.Value, depth int) {
-	e.counts.Values++
-	e.counts.Bytes += len(value.Raw)
-	if value.Kind == ast.Variable && e.inOperation {
-		e.counts.Uses[value.Raw]++
+func (c *referenceCounter) countValue(value *ast.Value, depth int) {
+	c.counts.Values++
+	c.counts.Bytes += len(value.Raw)
+	if value.Kind == ast.Variable && c.inOperation {
+		c.counts.Uses[value.Raw]++
 	}
 	if value.Kind == ast.ListValue || value.Kind == ast.ObjectValue {
-		e.counts.ValueDepth = max(e.counts.ValueDepth, depth+1)
+		c.counts.ValueDepth = max(c.counts.ValueDepth, depth+1)
 	}
 	for _, child := range value.Children {
-		e.counts.Bytes += len(child.Name)
-		e.countValue(child.Value, depth+1)
+		c.counts.Bytes += len(child.Name)
+		c.countValue(child.Value, depth+1)
 	}
 }
 
@@ -192,10 +192,10 @@ type documentWriter struct {
 // choose returns one of the choices.
 func (w *documentWriter) choose(choices ...string) string { return choices[w.IntN(len(choices))] }
 
-// document returns a random document. With cycles, fragments may spread each other in a cycle.
-func (w *documentWriter) document(cycles bool) string {
+// document returns a random document. With allowCycles, fragments may spread each other in a cycle.
+func (w *documentWriter) document(allowCycles bool) string {
 	w.out.Reset()
-	fragments := w.IntN(4)
+	fragmentCount := w.IntN(4)
 	for range 1 + w.IntN(2) {
 		w.out.WriteString(w.choose("", "query ", "mutation M", "subscription ", `"about" query Q`,
 			`"""about""" query Q`))
@@ -203,17 +203,17 @@ func (w *documentWriter) document(cycles bool) string {
 			w.writeVariables()
 			w.writeDirectives()
 		}
-		w.writeSelections(3, 0, fragments)
+		w.writeSelections(3, 0, fragmentCount)
 	}
-	for i := range fragments {
+	for i := range fragmentCount {
 		fmt.Fprintf(&w.out, " fragment F%d", i)
 		w.out.WriteString(" on " + w.choose("Query", "A", "B", "Leaf", "AB", "__Type"))
 		w.writeDirectives()
 		firstSpread := i + 1
-		if cycles {
+		if allowCycles {
 			firstSpread = 0
 		}
-		w.writeSelections(2, firstSpread, fragments)
+		w.writeSelections(2, firstSpread, fragmentCount)
 	}
 	return w.out.String()
 }
@@ -285,18 +285,18 @@ func (w *documentWriter) writeValue(depth int) {
 }
 
 // writeSelections writes a selection set that has at most depth levels below it. It spreads only
-// the fragments with numbers from firstSpread to fragments-1.
-func (w *documentWriter) writeSelections(depth, firstSpread, fragments int) {
+// the fragments with numbers from firstSpread to fragmentCount-1.
+func (w *documentWriter) writeSelections(depth, firstSpread, fragmentCount int) {
 	w.out.WriteString("{")
 	for range 1 + w.IntN(4) {
 		switch kind := w.IntN(8); {
-		case kind == 0 && firstSpread < fragments:
-			fmt.Fprintf(&w.out, "...F%d", firstSpread+w.IntN(fragments-firstSpread))
+		case kind == 0 && firstSpread < fragmentCount:
+			fmt.Fprintf(&w.out, "...F%d", firstSpread+w.IntN(fragmentCount-firstSpread))
 			w.writeDirectives()
 		case kind == 1 && depth > 0:
 			w.out.WriteString("..." + w.choose("", "on A", "on Leaf", "on B", "on on"))
 			w.writeDirectives()
-			w.writeSelections(depth-1, firstSpread, fragments)
+			w.writeSelections(depth-1, firstSpread, fragmentCount)
 		default:
 			if w.IntN(4) == 0 {
 				w.out.WriteString(w.choose("a", "x", "leaf") + ":")
@@ -307,7 +307,7 @@ func (w *documentWriter) writeSelections(depth, firstSpread, fragments int) {
 			w.writeArguments()
 			w.writeDirectives()
 			if depth > 0 && !slices.Contains([]string{"leaf", "name"}, name) {
-				w.writeSelections(depth-1, firstSpread, fragments)
+				w.writeSelections(depth-1, firstSpread, fragmentCount)
 			}
 		}
 		w.out.WriteString(w.choose(" ", "\n", ",", " #c\n"))
@@ -326,7 +326,7 @@ func checkCounts(t *testing.T, query string) {
 	}
 	doc, err := parser.ParseQuery(&ast.Source{Input: language.Rewrite(query)})
 	if err != nil {
-		t.Fatalf("gqlparser refuses %q, the rewritten form of %q: %v", language.Rewrite(query),
+		t.Fatalf("gqlparser rejects %q, the rewritten form of %q: %v", language.Rewrite(query),
 			query, err)
 	}
 	want, ok := expandedCounts(doc, rootFieldMax)
@@ -357,7 +357,7 @@ func TestExpandedCounts(t *testing.T) {
 		}
 	}
 	if cycles < 25 {
-		t.Errorf("%d of the random documents have cycles, want at least 25", cycles)
+		t.Errorf("%d random documents have cycles, want at least 25", cycles)
 	}
 	for _, shape := range shapes {
 		checkCounts(t, shape.query(512))

@@ -17,13 +17,12 @@ const MaxErrors = 5
 //   - Fields with the same response name are compared in groups, not in pairs. The result is the
 //     specification's (section 5.3.2); gqlparser overlooks differences between lists and between
 //     objects in arguments.
-//   - The rule for the depth of introspection is removed: Limits.Introspection replaces it.
+//   - The rule for the depth of introspection is removed: Limits.IntrospectionDepth replaces it.
 //     gqlparser's rule walks a fragment again for each spread.
-//   - For a literal of the wrong type, no enum value with a similar name is suggested.
+//   - An error about a literal of the wrong type suggests no enum value with a similar name.
 //
-// gqlgen (v0.17.95) adds two rules to every set, in the variant with or without suggestions, and
-// removes the other variant. The set already has both variants, so that gqlgen keeps the one with
-// the limit on errors. Only gqlgen can use the set, since both variants together report each error
+// Two rules of the set have a variant with suggestions and a variant without. gqlgen (v0.17.95)
+// removes one of them. Don't use the set without gqlgen: both variants together report each error
 // twice.
 func Rules(base func() *rules.Rules) func() *rules.Rules {
 	if base == nil {
@@ -51,17 +50,16 @@ func Rules(base func() *rules.Rules) func() *rules.Rules {
 				})
 			})
 		}
-		set.AddRule("StopsAtEnoughErrors", func(observers *core.Events, _ core.AddErrFunc) {
-			stopAtErrors(observers, &errorCount)
+		set.AddRule("StopAtMaxErrors", func(observers *core.Events, _ core.AddErrFunc) {
+			stopAtMaxErrors(observers, &errorCount)
 		})
 		return set
 	}
 }
 
-// stopAtErrors stops the walk as far as a rule can. The walk still passes over the rest of the
-// current selection set and of the enclosing ones, but no rule sees them and no fragment is
-// entered.
-func stopAtErrors(observers *core.Events, errorCount *int) {
+// stopAtMaxErrors stops the walk as far as a rule can. The walk still visits the rest of the
+// current selection set and of the enclosing ones, but calls no rule and enters no fragment.
+func stopAtMaxErrors(observers *core.Events, errorCount *int) {
 	check := func(walker *core.Walker) {
 		if *errorCount >= MaxErrors {
 			walker.Observers = &core.Events{}

@@ -57,7 +57,7 @@ func TestOverlappingFields(t *testing.T) {
 		{`{ a { ...P } } fragment P on Leaf { x: leaf ... on B { x: name } }`, `"leaf" and "name" are different fields`},
 		{`{ a { ...P } } fragment P on Leaf { ... on A { x: leaf } ... on B { x: leaf } x: __typename }`, `"leaf" and "__typename" are different fields`},
 	} {
-		_, conflicts := limits.Overlapping(testSchema, parse(t, tt.query))
+		_, conflicts := limits.CheckOverlap(testSchema, parse(t, tt.query))
 		if tt.want == "" && len(conflicts) > 0 ||
 			tt.want != "" &&
 				(len(conflicts) == 0 || !strings.Contains(conflicts[0].Message, tt.want) ||
@@ -102,15 +102,16 @@ func sameShape(schema *ast.Schema, a, b *ast.Field) bool {
 	if a.Definition == nil || b.Definition == nil {
 		return true
 	}
-	x, y := a.Definition.Type, b.Definition.Type
-	for x.Elem != nil || y.Elem != nil {
-		if x.NonNull != y.NonNull || x.Elem == nil || y.Elem == nil {
+	aType, bType := a.Definition.Type, b.Definition.Type
+	for aType.Elem != nil || bType.Elem != nil {
+		if aType.NonNull != bType.NonNull || aType.Elem == nil || bType.Elem == nil {
 			return false
 		}
-		x, y = x.Elem, y.Elem
+		aType, bType = aType.Elem, bType.Elem
 	}
-	s, t := schema.Types[x.NamedType], schema.Types[y.NamedType]
-	if x.NonNull != y.NonNull || (s.IsLeafType() || t.IsLeafType()) && s != t {
+	aDef, bDef := schema.Types[aType.NamedType], schema.Types[bType.NamedType]
+	if aType.NonNull != bType.NonNull ||
+		(aDef.IsLeafType() || bDef.IsLeafType()) && aDef != bDef {
 		return false
 	}
 	mergedFields := collectFields(slices.Concat(a.SelectionSet, b.SelectionSet))
@@ -170,7 +171,7 @@ func TestOverlappingFields_specification(t *testing.T) {
 	for range 5_000 {
 		query := w.document()
 		doc := parse(t, query)
-		steps, conflicts := limits.Overlapping(testSchema, doc)
+		steps, conflicts := limits.CheckOverlap(testSchema, doc)
 		want := true
 		for _, operation := range doc.Operations {
 			want = want && canMerge(testSchema, operation.SelectionSet)
@@ -178,7 +179,7 @@ func TestOverlappingFields_specification(t *testing.T) {
 		for _, fragment := range doc.Fragments {
 			want = want && canMerge(testSchema, fragment.SelectionSet)
 		}
-		if got := len(conflicts) == 0; got != want || steps > limits.MaxSteps {
+		if got := len(conflicts) == 0; got != want || steps > limits.MaxOverlapSteps {
 			t.Fatalf("%s: can be merged: %t, want %t; conflicts %v, %d steps", query, got, want,
 				conflicts, steps)
 		}
@@ -248,9 +249,9 @@ func TestOverlappingFields_maxSteps(t *testing.T) {
 		"a cycle":                     `{ a { ...F } } fragment F on A { a { ...F leaf } a { ...F } }`,
 		"a cycle in unused fragments": `{ leaf } fragment F on A { a { ...G } } fragment G on A { a { ...F } }`,
 	} {
-		steps, conflicts := limits.Overlapping(testSchema, parse(t, query))
-		if steps > limits.MaxSteps+1 {
-			t.Errorf("%s: %d steps, want at most %d", name, steps, limits.MaxSteps+1)
+		steps, conflicts := limits.CheckOverlap(testSchema, parse(t, query))
+		if steps > limits.MaxOverlapSteps+1 {
+			t.Errorf("%s: %d steps, want at most %d", name, steps, limits.MaxOverlapSteps+1)
 		}
 		cycle := strings.Contains(name, "cycle")
 		if cycle != (len(conflicts) == 1 &&
@@ -269,8 +270,8 @@ func TestOverlappingFields_manyTypes(t *testing.T) {
 			repeat(300, " type T# implements N { x: Int }")})
 	for n, rejected := range map[int]bool{100: false, 300: true} {
 		query := "{n{" + repeat(300, "...on T#{x}") + strings.Repeat("x ", n) + "}}"
-		steps, conflicts := limits.Overlapping(schema, parse(t, query))
-		if steps > limits.MaxSteps+300 || rejected != (len(conflicts) == 1) {
+		steps, conflicts := limits.CheckOverlap(schema, parse(t, query))
+		if steps > limits.MaxOverlapSteps+300 || rejected != (len(conflicts) == 1) {
 			t.Errorf("%d fields of an interface: %d steps, conflicts %v; want an error: %t", n,
 				steps, conflicts, rejected)
 		}
@@ -286,12 +287,12 @@ func TestRules_maxErrors(t *testing.T) {
 		if counts, _ := limits.Measure(query, nil); err != nil || counts.Cycle {
 			continue
 		}
-		errs := validator.ValidateWithRules(testSchema, doc, ruleSet())
+		errs := validator.ValidateWithRules(testSchema, doc, rulesWithoutSuggestions())
 		if len(errs) > limits.MaxErrors {
 			t.Errorf("%s: %d errors, want at most %d", shape.name, len(errs), limits.MaxErrors)
 		}
 	}
-	for _, suggest := range []bool{true, false} { // depending on it, gqlgen replaces two rules
+	for _, suggest := range []bool{true, false} { // decides which variant of a rule gqlgen keeps
 		server := newServer(limits.Limits{}, suggest, func(*ast.QueryDocument) {})
 		body := send(server, "{a{"+repeat(100, "canary# ")+"}}", nil)
 		if n := strings.Count(body, `"message":`); n != limits.MaxErrors ||
@@ -313,7 +314,7 @@ func TestRules_maxErrors(t *testing.T) {
 func TestRules_stopAtErrors(t *testing.T) {
 	for n, visited := range map[int]bool{limits.MaxErrors - 1: true, limits.MaxErrors: false} {
 		doc := parse(t, "{"+repeat(n, "u# ")+"leaf ...F} fragment F on Query{name}")
-		errs := validator.ValidateWithRules(testSchema, doc, ruleSet())
+		errs := validator.ValidateWithRules(testSchema, doc, rulesWithoutSuggestions())
 		got := doc.Operations[0].SelectionSet[n+1].(*ast.FragmentSpread).Definition != nil
 		if len(errs) != n || got != visited {
 			t.Errorf("%d errors, fragment visited: %t; want %d, %t", len(errs), got, n, visited)
@@ -321,7 +322,7 @@ func TestRules_stopAtErrors(t *testing.T) {
 	}
 }
 
-// TestIntrospection_likeGqlparser checks that Limits.Introspection allows the same nesting as
+// TestIntrospection_likeGqlparser checks that Limits.IntrospectionDepth allows the same nesting as
 // gqlparser's rule MaxIntrospectionDepth.
 func TestIntrospection_likeGqlparser(t *testing.T) {
 	for _, tt := range []struct {
@@ -341,8 +342,8 @@ func TestIntrospection_likeGqlparser(t *testing.T) {
 			&graphql.RawParams{Query: tt.query})
 		if len(errs) > 0 != tt.rejected || (err != nil) != tt.rejected ||
 			tt.rejected && err.Extensions["reason"] != "INTROSPECTION" {
-			t.Errorf("%s: gqlparser's errors %v, ours %v, want an error: %t", tt.query, errs, err,
-				tt.rejected)
+			t.Errorf("%s: gqlparser's errors %v, our error %v; want errors: %t", tt.query, errs,
+				err, tt.rejected)
 		}
 	}
 }
@@ -356,13 +357,14 @@ func TestRules_likeGqlparser(t *testing.T) {
 		if counts, _ := limits.Measure(query, nil); err != nil || counts.Cycle {
 			continue
 		}
-		theirRules := rules.NewDefaultRules()
-		theirRules.RemoveRule(rules.MaxIntrospectionDepth.Name) // Limits.Introspection replaces it
-		theirs := validator.ValidateWithRules(testSchema, doc, theirRules)
-		ours := validator.ValidateWithRules(testSchema, parse(t, query), ruleSet())
-		if len(theirs) == 0 != (len(ours) == 0) {
+		gqlparserRules := rules.NewDefaultRules()
+		// Limits.IntrospectionDepth replaces this rule.
+		gqlparserRules.RemoveRule(rules.MaxIntrospectionDepth.Name)
+		wantErrs := validator.ValidateWithRules(testSchema, doc, gqlparserRules)
+		errs := validator.ValidateWithRules(testSchema, parse(t, query), rulesWithoutSuggestions())
+		if len(errs) == 0 != (len(wantErrs) == 0) {
 			t.Errorf("%s: %s: errors %v, gqlparser's are %v; want both or none", shape.name, query,
-				ours, theirs)
+				errs, wantErrs)
 		}
 	}
 }

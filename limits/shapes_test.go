@@ -11,8 +11,8 @@ type shape struct {
 	query func(maxBytes int) string // returns a document of at most about maxBytes bytes
 }
 
-// fill returns a function that writes before, as many copies of piece as fit into the size, and
-// after. In the piece, %[1]d becomes its index, and %[2]d the next index.
+// fill returns a function that returns before, as many copies of piece as fit into the size, and
+// after. In each copy, %[1]d becomes its index, and %[2]d the next index.
 func fill(before, piece, after string) func(int) string {
 	return func(maxBytes int) string {
 		var out strings.Builder
@@ -41,8 +41,8 @@ func nest(before, open, middle, closing, after string) func(int) string {
 	}
 }
 
-// chain returns a function that writes before, and as many fragments as fit into the size, ending
-// with last. In a fragment, %[1]d becomes its index, and %[2]d the index of the next.
+// chain returns a function that returns before, as many copies of fragment as fit into the size,
+// and last. In each copy, %[1]d becomes its index, and %[2]d the next index.
 func chain(before, fragment, last string) func(int) string {
 	return func(maxBytes int) string {
 		var out strings.Builder
@@ -103,7 +103,7 @@ var shapes = []shape{
 	{"repeated fields with different arguments", fill("{", "a:f(n:%[1]d){leaf} ", "}")},
 	{"fields of four names, and one unknown", fill("{a{", "leaf a{leaf}b{a{name}}...{name}", "u}}")},
 	{"fields by alias, and one unknown", fill("{a{", "a{a:name b:leaf}", "u}}")},
-	{"nested unknown fields", fill("{a{", "u%[1]d ", "}}")},
+	{"unknown fields in a field", fill("{a{", "u%[1]d ", "}}")},
 	{"unknown fields in a fragment that is spread often", fill("{a{...F ...F ...F ...F}}fragment F on A{", "u%[1]d ", "}")},
 	{"arguments of many fields, and one unknown", fill("{", "f(n:1,x:{i:{}}){leaf}", "u}")},
 	{"unknown fields", fill("{", "u%[1]d ", "}")},

@@ -18,10 +18,10 @@ import (
 type tokens struct {
 	limits       Limits // with defaults filled in
 	scanner      language.Scanner
-	current      language.Token // EOF at the end, and after an error
+	token        language.Token // the current token: EOF at the end, and after an error
 	count        int            // tokens read
 	openBrackets int
-	needsRewrite bool // gqlparser may reject or misread the original
+	needsRewrite bool // gqlparser may reject or misread the document
 	err          *gqlerror.Error
 }
 
@@ -35,11 +35,11 @@ func (t *tokens) start(query string) {
 }
 
 // failLimit stops with an error that says which limit is exceeded.
-func (t *tokens) failLimit(reason apierror.Reason, message string, n, limit int) {
+func (t *tokens) failLimit(reason apierror.Reason, format string, n, limit int) {
 	if t.err == nil {
-		t.err = tooLarge(reason, message, n, limit)
+		t.err = tooLargeError(reason, format, n, limit)
 	}
-	t.current = language.Token{Kind: lexer.EOF}
+	t.token = language.Token{Kind: lexer.EOF}
 }
 
 // failSyntax stops with a syntax error at an offset.
@@ -47,17 +47,17 @@ func (t *tokens) failSyntax(offset int, message string) {
 	if t.err == nil {
 		t.err = language.SyntaxError(t.scanner.Text, offset, message)
 	}
-	t.current = language.Token{Kind: lexer.EOF}
+	t.token = language.Token{Kind: lexer.EOF}
 }
 
 // failUnexpected stops with a syntax error at the current token.
 func (t *tokens) failUnexpected() {
-	t.failSyntax(t.current.Start, "Unexpected "+t.current.Kind.String())
+	t.failSyntax(t.token.Start, "Unexpected "+t.token.Kind.String())
 }
 
-// failMissing stops with a syntax error that says what the current token should be.
-func (t *tokens) failMissing(want string) {
-	t.failSyntax(t.current.Start, "Expected "+want+", found "+t.current.Kind.String())
+// failExpected stops with a syntax error: the current token isn't want.
+func (t *tokens) failExpected(want string) {
+	t.failSyntax(t.token.Start, "Expected "+want+", found "+t.token.Kind.String())
 }
 
 // next moves to the next token that isn't a comment.
@@ -72,7 +72,7 @@ func (t *tokens) next() {
 			t.failSyntax(err.Offset, err.Message)
 			return
 		}
-		t.current = token
+		t.token = token
 		if token.Kind == lexer.EOF {
 			return
 		}
@@ -124,32 +124,32 @@ func (t *tokens) failLongString() {
 }
 
 // hasMore reports whether there is a current token.
-func (t *tokens) hasMore() bool { return t.current.Kind != lexer.EOF && t.err == nil }
+func (t *tokens) hasMore() bool { return t.token.Kind != lexer.EOF && t.err == nil }
 
 // is reports whether the current token has this kind.
-func (t *tokens) is(kind lexer.Type) bool { return t.current.Kind == kind }
+func (t *tokens) is(kind lexer.Type) bool { return t.token.Kind == kind }
 
 // text returns the current token's text, or a string's value.
-func (t *tokens) text() string { return t.scanner.Value(t.current) }
+func (t *tokens) text() string { return t.scanner.Value(t.token) }
 
 // isName reports whether the current token is one of these names.
 func (t *tokens) isName(names ...string) bool {
-	return t.current.Kind == lexer.Name && slices.Contains(names, t.text())
+	return t.token.Kind == lexer.Name && slices.Contains(names, t.text())
 }
 
 // skip reports whether the current token has this kind, and moves past it if so.
 func (t *tokens) skip(kind lexer.Type) bool {
-	if t.current.Kind != kind {
+	if t.token.Kind != kind {
 		return false
 	}
 	t.next()
 	return true
 }
 
-// expect moves past the current token and returns its text. Any other kind is a syntax error.
+// expect moves past a token of this kind and returns its text. Any other kind is a syntax error.
 func (t *tokens) expect(kind lexer.Type) string {
-	if t.current.Kind != kind {
-		t.failMissing(kind.String())
+	if t.token.Kind != kind {
+		t.failExpected(kind.String())
 		return ""
 	}
 	text := t.text()
@@ -157,17 +157,17 @@ func (t *tokens) expect(kind lexer.Type) string {
 	return text
 }
 
-// expectKeyword moves past the current token. Anything but this name is a syntax error.
+// expectKeyword moves past this name. Any other token is a syntax error.
 func (t *tokens) expectKeyword(name string) {
 	if !t.isName(name) {
-		t.failMissing(`"` + name + `"`)
+		t.failExpected(`"` + name + `"`)
 		return
 	}
 	t.next()
 }
 
-// skipDescription moves past a description, if there is one, and reports whether there was one.
-// Rewrite removes descriptions, since they have no effect.
+// skipDescription reports whether the current token is a description, and moves past it if so.
+// gqlparser doesn't support descriptions, so Rewrite removes them.
 func (t *tokens) skipDescription() bool {
 	if !t.is(lexer.String) && !t.is(lexer.BlockString) {
 		return false
@@ -177,9 +177,9 @@ func (t *tokens) skipDescription() bool {
 	return true
 }
 
-// readSome reads one or more elements and the closing bracket. It calls read for each element, with
-// the element's number, starting from 1.
-func (t *tokens) readSome(closing lexer.Type, read func(n int)) {
+// readElements reads one or more elements and the closing bracket. It calls read for each element,
+// with the element's number, starting from 1.
+func (t *tokens) readElements(closing lexer.Type, read func(n int)) {
 	for n := 1; t.err == nil; n++ {
 		if read(n); t.err != nil || t.skip(closing) {
 			return
@@ -187,6 +187,6 @@ func (t *tokens) readSome(closing lexer.Type, read func(n int)) {
 	}
 }
 
-// untilClose reports whether there is another element before the closing bracket. If not, it moves
-// past the bracket.
-func (t *tokens) untilClose(closing lexer.Type) bool { return t.err == nil && !t.skip(closing) }
+// hasElement reports whether there is an element before the closing bracket. If there is none, it
+// moves past the bracket.
+func (t *tokens) hasElement(closing lexer.Type) bool { return t.err == nil && !t.skip(closing) }
