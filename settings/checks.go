@@ -88,10 +88,10 @@ func (raw *rawSettings) finish(p *problems) {
 	raw.finishTokens(p)
 	raw.finishDocuments(p)
 	raw.finishAttempts(p)
-	if request, call := server.GraphQL.Timeout, server.Client.Timeout; request <= call &&
-		!p.any("REQUEST_TIMEOUT", "KEYCLOAK_TIMEOUT") {
+	if server.GraphQL.Timeout <= server.Client.Timeout &&
+		!p.hasAny("REQUEST_TIMEOUT", "KEYCLOAK_TIMEOUT") {
 		p.add("REQUEST_TIMEOUT", "is %s: expected more than KEYCLOAK_TIMEOUT, which is %s",
-			format(request), format(call))
+			format(server.GraphQL.Timeout), format(server.Client.Timeout))
 	}
 }
 
@@ -163,17 +163,17 @@ func (raw *rawSettings) finishRealm(p *problems) {
 
 // finishTokens sets the defaults for access tokens, and checks KEYCLOAK_AUDIENCE.
 func (raw *rawSettings) finishTokens(p *problems) {
-	tokens, client := &raw.Server.Tokens, raw.Server.Client.ClientID
+	tokens, clientID := &raw.Server.Tokens, raw.Server.Client.ClientID
 	if len(tokens.Audience) == 0 {
-		tokens.Audience, tokens.AuthorizedParty = []string{client}, client
+		tokens.Audience, tokens.AuthorizedParty = []string{clientID}, clientID
 	}
 	if slices.Contains(tokens.Audience, "account") {
 		p.add("KEYCLOAK_AUDIENCE",
 			`holds "account", which is in every user's tokens: expected the name of this API`)
 	}
-	if len(tokens.AuthorizedParties) > 0 && !slices.Contains(tokens.AuthorizedParties, client) {
+	if len(tokens.AuthorizedParties) > 0 && !slices.Contains(tokens.AuthorizedParties, clientID) {
 		// The server must accept the tokens that its own login returns.
-		tokens.AuthorizedParties = append(tokens.AuthorizedParties, client)
+		tokens.AuthorizedParties = append(tokens.AuthorizedParties, clientID)
 	}
 }
 
@@ -204,7 +204,7 @@ func (raw *rawSettings) finishAttempts(p *problems) {
 	// Sign-ins in flight count too, so a smaller burst would refuse sign-ins that MAX_LOGINS
 	// allows.
 	if burst := raw.Server.Attempts.Address.Burst; burst < client.MaxLogins &&
-		!p.any("LOGIN_ADDRESS_LIMIT", "MAX_LOGINS") {
+		!p.hasAny("LOGIN_ADDRESS_LIMIT", "MAX_LOGINS") {
 		p.add("LOGIN_ADDRESS_LIMIT",
 			"has a burst of %d: expected at least MAX_LOGINS, which is %d", burst,
 			client.MaxLogins)
@@ -216,7 +216,8 @@ func (raw *rawSettings) finishAttempts(p *problems) {
 				"limits. Name your proxies, not networks with clients in them", proxy))
 		}
 	}
-	if client.RefusalPause >= client.Timeout && !p.any("LOGIN_REFUSAL_PAUSE", "KEYCLOAK_TIMEOUT") {
+	if client.RefusalPause >= client.Timeout &&
+		!p.hasAny("LOGIN_REFUSAL_PAUSE", "KEYCLOAK_TIMEOUT") {
 		raw.Warnings = append(raw.Warnings,
 			fmt.Sprintf(
 				"LOGIN_REFUSAL_PAUSE is %s, but sign-ins to the same account wait for each other "+

@@ -65,7 +65,7 @@ func (raw *rawSettings) groups() []group {
 				requiredText: "the secret on the client's Credentials tab, or " + secretName +
 					"_FILE with the path " +
 					"of a file that holds it",
-				unless: secretName + "_FILE",
+				alternative: secretName + "_FILE",
 				doc: "The client's secret, from the client's Credentials tab. In a settings " +
 					"file, put a secret that holds a `$` in single quotes.",
 			}, {
@@ -356,15 +356,15 @@ var removedSettings = []string{
 }
 
 // settings returns all settings, in the order of the reference.
-func (raw *rawSettings) settings() (all []setting) {
+func (raw *rawSettings) settings() (list []setting) {
 	for _, g := range raw.groups() {
-		all = append(all, g.settings...)
+		list = append(list, g.settings...)
 	}
-	return all
+	return list
 }
 
-// names lists the names of all settings, in the order of the reference.
-var names = func() (names []string) {
+// settingNames has the names of all settings, in the order of the reference.
+var settingNames = func() (names []string) {
 	for _, s := range new(rawSettings).settings() {
 		names = append(names, s.name)
 	}

@@ -58,9 +58,11 @@ func openText(name string) (io.ReadCloser, error) {
 	}{reader, file}, nil
 }
 
-// readSettingsFile reads the settings in the file with this name in dir. It also returns the names
-// of settings whose value lost a part because of a $. Its errors don't quote the file.
-func readSettingsFile(dir, name string) (settings map[string]string, lossy []string, err error) {
+// readSettingsFile reads the settings in the named file in dir. It also returns the names of
+// settings whose value lost a part because of a $. Its errors don't quote the file.
+func readSettingsFile(
+	dir, name string,
+) (settings map[string]string, lossyNames []string, err error) {
 	text, err := readText(filepath.Join(dir, name))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -86,57 +88,58 @@ func readSettingsFile(dir, name string) (settings map[string]string, lossy []str
 }
 
 // parseSettings parses the text of a settings file with godotenv. It works around a bug in
-// godotenv, which drops an escaped quote at the end of a quoted value. It reads
+// godotenv, which drops an escaped quote at the end of a quoted value: godotenv reads
 //
 //	NAME="ab\""
 //
 // as ab\ and not as ab".
 func parseSettings(text []byte) (map[string]string, error) {
-	const end = "\x00E" // can't be in text: readText refuses NUL
+	const separator = "\x00E" // can't be in text: readText refuses NUL
 	settings, err := godotenv.UnmarshalBytes(bytes.ReplaceAll(text, []byte(`\""`),
-		[]byte(`\"`+end+`"`)))
+		[]byte(`\"`+separator+`"`)))
 	for name, value := range settings {
-		settings[name] = strings.ReplaceAll(value, end, "")
+		settings[name] = strings.ReplaceAll(value, separator, "")
 	}
 	return settings, err
 }
 
 // lossySettings returns the names of the settings whose value lost a part because of a $. Godotenv
-// replaces $1 and $WORD with the value of the setting 1 or WORD, if it is above in the file, and
-// otherwise with nothing. So a secret such as pa$1word would lose its middle without an error. To
-// see how each value was written, lossySettings parses the text again with a mark in place of each
-// $.
+// replaces $1 and $WORD with the value of the setting 1 or WORD if the file has it further up, and
+// with nothing if it doesn't. So a secret such as pa$1word would lose its middle without an error.
+// To see each value as it was written, lossySettings parses the text again with a mark in place of
+// each $.
 func lossySettings(text []byte, settings map[string]string) []string {
-	const mark = "\x00D" // can't be in text: readText refuses NUL
+	const dollarMark = "\x00D" // can't be in text: readText refuses NUL
 	markedText := dollarPattern.ReplaceAllFunc(text, func(match []byte) []byte {
 		if len(match) > 1 { // escaped
 			return match
 		}
-		return []byte(mark)
+		return []byte(dollarMark)
 	})
 	markedSettings, err := parseSettings(markedText)
 	if err != nil {
 		return nil
 	}
-	var lossy []string
+	var lossyNames []string
 	for name, value := range settings {
-		written := markedSettings[name]
+		markedValue := markedSettings[name]
 		// Nothing was replaced if the value is in single quotes or has no reference.
-		if strings.ReplaceAll(written, mark, "$") == value {
+		if strings.ReplaceAll(markedValue, dollarMark, "$") == value {
 			continue
 		}
-		missing := false
-		replaced := referencePattern.ReplaceAllStringFunc(written, func(match string) string {
-			referenced := settings[referencePattern.FindStringSubmatch(match)[1]]
-			missing = missing || referenced == ""
-			return referenced
+		hasUndefined := false
+		expandedValue := referencePattern.ReplaceAllStringFunc(markedValue, func(
+			reference string) string {
+			replacement := settings[referencePattern.FindStringSubmatch(reference)[1]]
+			hasUndefined = hasUndefined || replacement == ""
+			return replacement
 		})
-		if missing || strings.ReplaceAll(replaced, mark, "$") != value {
-			lossy = append(lossy, name)
+		if hasUndefined || strings.ReplaceAll(expandedValue, dollarMark, "$") != value {
+			lossyNames = append(lossyNames, name)
 		}
 	}
-	slices.Sort(lossy)
-	return lossy
+	slices.Sort(lossyNames)
+	return lossyNames
 }
 
 var (

@@ -18,8 +18,9 @@ var fieldReplacer = func() *strings.Replacer {
 	return strings.NewReplacer(pairs...)
 }()
 
-// TranslateFieldNames translates a message of CloakQL's packages for operators of the commands. It
-// replaces the name of each Go field with the name of the setting that sets it.
+// TranslateFieldNames replaces the name of each Go field in text with the name of the setting that
+// sets it. The commands use it for messages of CloakQL's packages, because operators know only
+// settings.
 func TranslateFieldNames(text string) string { return fieldReplacer.Replace(text) }
 
 // TranslateLogAttr applies TranslateFieldNames to the messages and errors in a log. It is a

@@ -9,33 +9,33 @@ import (
 )
 
 // Listen listens on Addr. If it can't, the error says how to change ADDR.
-func (c Settings) Listen() (net.Listener, error) {
-	listener, err := net.Listen("tcp", c.Addr)
+func (s Settings) Listen() (net.Listener, error) {
+	listener, err := net.Listen("tcp", s.Addr)
 	if err != nil {
-		return nil, listenError(c.Addr, err)
+		return nil, listenError(s.Addr, err)
 	}
 	return listener, nil
 }
 
-// listenError returns an error that says how to change ADDR, if it knows the cause of err.
+// listenError returns an error that says how to change ADDR, if err has a known cause.
 func listenError(addr string, err error) error {
 	host, port, _ := net.SplitHostPort(addr)
 	switch portNumber, _ := strconv.Atoi(port); {
 	case errors.Is(err, syscall.EADDRINUSE):
-		other := net.JoinHostPort(host, strconv.Itoa(max(1024, portNumber%65535+1)))
+		suggestion := net.JoinHostPort(host, strconv.Itoa(max(1024, portNumber%65535+1)))
 		return fmt.Errorf("ADDR: another program listens on %s already: end it, or set ADDR to "+
-			"another address, such as ADDR=%s", addr, other)
+			"another address, such as ADDR=%s", addr, suggestion)
 	case errors.Is(err, syscall.EACCES):
-		other := net.JoinHostPort(host, "8000")
-		return fmt.Errorf("ADDR: this user may not listen on %s: set ADDR to a port from 1024 "+
-			"on, such as ADDR=%s", addr, other)
+		suggestion := net.JoinHostPort(host, "8000")
+		return fmt.Errorf("ADDR: this user may not listen on %s: set ADDR to port 1024 or "+
+			"above, such as ADDR=%s", addr, suggestion)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		other := net.JoinHostPort("", port) // on every address
+		suggestion := net.JoinHostPort("", port) // on every address
 		if isLoopback(host) {
-			other = net.JoinHostPort("127.0.0.1", port)
+			suggestion = net.JoinHostPort("127.0.0.1", port)
 		}
-		return fmt.Errorf("ADDR: %s is no address of this machine: set ADDR to one that is, "+
-			"such as ADDR=%s", addr, other)
+		return fmt.Errorf("ADDR: %s isn't an address of this machine: set ADDR to one that is, "+
+			"such as ADDR=%s", addr, suggestion)
 	}
 	return fmt.Errorf("ADDR: %w", err)
 }

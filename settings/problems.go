@@ -11,7 +11,7 @@ import (
 // problems collects errors about settings.
 type problems struct {
 	list       []problem
-	suppressed map[string]bool // settings whose further problems aren't added
+	suppressed map[string]bool // names of settings; add ignores further problems of these
 }
 
 // A problem is an error about the named setting, or about the settings file if name is empty.
@@ -46,9 +46,9 @@ func (p *problems) suppress(names ...string) {
 	}
 }
 
-// any reports whether one of these settings has a problem. Then the caller can't compare their
-// values.
-func (p *problems) any(names ...string) bool {
+// hasAny reports whether one of these settings has a problem. If so, their values can't be
+// compared.
+func (p *problems) hasAny(names ...string) bool {
 	return slices.ContainsFunc(names, func(name string) bool {
 		return p.suppressed[name] ||
 			slices.ContainsFunc(p.list, func(q problem) bool { return q.name == name })
@@ -62,7 +62,7 @@ func (p *problems) err(notes ...string) error {
 		return nil
 	}
 	slices.SortStableFunc(p.list, func(a, b problem) int {
-		return cmp.Compare(slices.Index(names, a.name), slices.Index(names, b.name))
+		return cmp.Compare(slices.Index(settingNames, a.name), slices.Index(settingNames, b.name))
 	})
 	var errs []error
 	for _, q := range p.list {

@@ -10,25 +10,25 @@ const intro = "Settings come from the environment and from a file in the working
 	"says what is exposed, and to whom."
 
 // columns is the maximum width of the reference's lines.
-const columns = 100
+const maxColumns = 100
 
 // Reference returns the documentation of all settings as plain text.
 func Reference() string {
 	var b strings.Builder
 	write := func(text, indent string) {
 		for paragraph := range strings.SplitSeq(text, "\n\n") {
-			b.WriteString("\n" + wrap(plain(paragraph), indent))
+			b.WriteString("\n" + wrap(plainText(paragraph), indent))
 		}
 	}
-	b.WriteString(wrap(plain(intro), ""))
+	b.WriteString(wrap(plainText(intro), ""))
 	for _, g := range new(rawSettings).groups() {
 		b.WriteString("\n\n" + strings.ToUpper(g.title) + "\n")
 		if g.doc != "" {
 			write(g.doc, "")
 		}
 		for _, s := range g.settings {
-			b.WriteString("\n" + s.name + "\n" + wrap(plain(s.summary()), "    ") +
-				wrap(plain(s.doc), "    "))
+			b.WriteString("\n" + s.name + "\n" + wrap(plainText(s.summary()), "    ") +
+				wrap(plainText(s.doc), "    "))
 		}
 	}
 	return b.String()
@@ -44,35 +44,35 @@ func (s setting) summary() string {
 	default:
 		text = "Default: `" + s.defaultValue + "`."
 	}
-	if s.dest.accepted != "" {
-		text += " Accepted: " + s.dest.accepted + "."
+	if s.dest.acceptedValues != "" {
+		text += " Accepted: " + s.dest.acceptedValues + "."
 	}
 	return text
 }
 
 // plain returns the text of markdown without backticks and asterisks.
-func plain(markdown string) string {
+func plainText(markdown string) string {
 	return strings.NewReplacer("`", "", "*Expanded*", "Expanded").Replace(markdown)
 }
 
 // wrap breaks text into lines of at most the width columns. Each line begins with indent.
 func wrap(text, indent string) string {
 	var b strings.Builder
-	length := 0
+	lineLength := 0
 	for word := range strings.FieldsSeq(text) {
 		switch {
-		case length == 0:
+		case lineLength == 0:
 			b.WriteString(indent)
-			length = len(indent)
-		case length+1+len(word) > columns:
+			lineLength = len(indent)
+		case lineLength+1+len(word) > maxColumns:
 			b.WriteString("\n" + indent)
-			length = len(indent)
+			lineLength = len(indent)
 		default:
 			b.WriteString(" ")
-			length++
+			lineLength++
 		}
 		b.WriteString(word)
-		length += len(word)
+		lineLength += len(word)
 	}
 	return b.String() + "\n"
 }

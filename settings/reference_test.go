@@ -98,7 +98,7 @@ KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret
 		if s.requiredText != "" || s.name == "RUNTIME_ENV" { // no effect in a file
 			continue
 		}
-		sentence := regexp.MustCompile(`^.*?\.( |$)`).FindString(plain(s.doc))
+		sentence := regexp.MustCompile(`^.*?\.( |$)`).FindString(plainText(s.doc))
 		value := s.defaultValue
 		if strings.Contains(value, " ") {
 			value = `"` + value + `"`
@@ -137,15 +137,15 @@ func TestReference_example(t *testing.T) {
 func TestReference(t *testing.T) {
 	text := Reference()
 	for line := range strings.Lines(text) {
-		if utf8.RuneCountInString(strings.TrimSuffix(line, "\n")) > columns {
-			t.Errorf("a line is wider than %d columns: %s", columns, line)
+		if utf8.RuneCountInString(strings.TrimSuffix(line, "\n")) > maxColumns {
+			t.Errorf("a line is wider than %d columns: %s", maxColumns, line)
 		}
 	}
 	if strings.ContainsAny(text, "`") {
 		t.Error("Reference() contains a backtick, want plain text")
 	}
 	for _, s := range new(rawSettings).settings() {
-		if !strings.Contains(text, "\n"+s.name+"\n    "+plain(s.summary())[:len("Default")]) ||
+		if !strings.Contains(text, "\n"+s.name+"\n    "+plainText(s.summary())[:len("Default")]) ||
 			!strings.Contains(text, s.defaultValue) {
 			t.Errorf("Reference() lacks %s or its default", s.name)
 		}
@@ -217,7 +217,7 @@ func TestSettings_ranges(t *testing.T) {
 	rangePattern := regexp.MustCompile(`^(?:0, or )?(\w+) to (\w+)$`)
 	found := 0
 	for _, s := range new(rawSettings).settings() {
-		match := rangePattern.FindStringSubmatch(s.dest.accepted)
+		match := rangePattern.FindStringSubmatch(s.dest.acceptedValues)
 		if match == nil {
 			continue
 		}
@@ -233,9 +233,9 @@ func TestSettings_ranges(t *testing.T) {
 			tooLarge = "1" + match[2]
 		}
 		if problems := problemsOf(s.name, tooLarge); len(problems) != 1 ||
-			!strings.Contains(problems[0].text, s.dest.accepted) {
+			!strings.Contains(problems[0].text, s.dest.acceptedValues) {
 			t.Errorf("%s=%s: got %v, want one problem that names the range %s", s.name,
-				tooLarge, problems, s.dest.accepted)
+				tooLarge, problems, s.dest.acceptedValues)
 		}
 	}
 	if found < 20 {
@@ -256,7 +256,7 @@ func problemsOf(name, value string) []problem {
 
 // The value of each setting is stored in the setting's destination.
 func TestSettings_destinations(t *testing.T) {
-	for i := range names {
+	for i := range settingNames {
 		var raw rawSettings
 		s := raw.settings()[i]
 		before := reflect.ValueOf(s.dest.pointer).Elem()

@@ -25,9 +25,9 @@ type setting struct {
 	defaultValue, defaultText string
 
 	// requiredText describes the value of a required setting, as in "the client ID". It is empty if
-	// the setting is optional. If the setting named by unless is set, the required setting may be
-	// missing.
-	requiredText, unless string
+	// the setting is optional. A required setting may be missing if the setting named alternative
+	// is set.
+	requiredText, alternative string
 
 	dest destination
 
@@ -43,9 +43,9 @@ type setting struct {
 
 // A destination says where the value of a setting is stored, and which values are accepted.
 type destination struct {
-	pointer  any          // to a field of a rawSettings
-	accepted string       // the accepted values, for the reference; "" means all values of the type
-	check    func() error // returns an error if the stored value isn't accepted
+	pointer        any          // to a field of a rawSettings
+	acceptedValues string       // for the reference; "" means all values of the type
+	check          func() error // returns an error if the stored value isn't accepted
 }
 
 // anyValue accepts any value of the type.
@@ -60,10 +60,10 @@ func checked[T any](pointer *T, check func(T) error) destination {
 
 // inRange accepts the values from min to max.
 func inRange[T int | int64 | time.Duration](pointer *T, min, max T) destination {
-	accepted := format(min) + " to " + format(max)
-	return destination{pointer, accepted, func() error {
+	acceptedRange := format(min) + " to " + format(max)
+	return destination{pointer, acceptedRange, func() error {
 		if *pointer < min || *pointer > max {
-			return fmt.Errorf("is %s: expected %s", format(*pointer), accepted)
+			return fmt.Errorf("is %s: expected %s", format(*pointer), acceptedRange)
 		}
 		return nil
 	}}
@@ -71,10 +71,10 @@ func inRange[T int | int64 | time.Duration](pointer *T, min, max T) destination 
 
 // zeroOrInRange accepts zero, and the values from min to max.
 func zeroOrInRange[T int | int64 | time.Duration](pointer *T, min, max T) destination {
-	accepted := "0, or " + format(min) + " to " + format(max)
-	return destination{pointer, accepted, func() error {
+	acceptedRange := "0, or " + format(min) + " to " + format(max)
+	return destination{pointer, acceptedRange, func() error {
 		if *pointer != 0 && (*pointer < min || *pointer > max) {
-			return fmt.Errorf("is %s: expected %s", format(*pointer), accepted)
+			return fmt.Errorf("is %s: expected %s", format(*pointer), acceptedRange)
 		}
 		return nil
 	}}
@@ -83,17 +83,16 @@ func zeroOrInRange[T int | int64 | time.Duration](pointer *T, min, max T) destin
 // oneOf accepts each of the words.
 func oneOf(pointer *string, words ...string) destination {
 	last := len(words) - 1
-	accepted := strings.Join(words[:last], ", ") + " or " + words[last]
-	return destination{pointer, accepted, func() error {
+	acceptedWords := strings.Join(words[:last], ", ") + " or " + words[last]
+	return destination{pointer, acceptedWords, func() error {
 		if !slices.Contains(words, *pointer) {
-			return errors.New("expected " + accepted)
+			return errors.New("expected " + acceptedWords)
 		}
 		return nil
 	}}
 }
 
-// listOf accepts lists without empty items. The argument plural says what the items are, for
-// errors.
+// listOf accepts lists without empty items. Its errors call the items plural, such as "issuers".
 func listOf(pointer *[]string, plural string) destination {
 	return destination{pointer: pointer, check: func() error {
 		if slices.Contains(*pointer, "") {
@@ -117,8 +116,8 @@ func eachItem(pointer *[]string, parse func(item string) (string, error)) destin
 	}}
 }
 
-// rateLimit accepts rate limits. The maximum burst is a fifth of the maximum in package throttle,
-// because throttle multiplies some limits by five.
+// rateLimit accepts rate limits. The maximum burst and the minimum interval leave room for package
+// throttle, which multiplies some limits by five.
 func rateLimit(pointer *throttle.Rate) destination {
 	return destination{pointer: pointer, check: func() error {
 		if r := *pointer; r.Burst < 1 || r.Burst > 2_000 || r.Every < 5*time.Millisecond ||
@@ -171,10 +170,10 @@ var parsers = map[reflect.Type]env.ParserFunc{
 		return proxies, nil
 	},
 	reflect.TypeFor[throttle.Rate](): func(text string) (any, error) {
-		burst, every, _ := strings.Cut(text, "/")
-		number, errBurst := strconv.Atoi(burst)
-		interval, errEvery := time.ParseDuration(every)
-		return throttle.Rate{Burst: number, Every: interval}, errors.Join(errBurst, errEvery)
+		burstText, intervalText, _ := strings.Cut(text, "/")
+		burst, burstErr := strconv.Atoi(burstText)
+		interval, intervalErr := time.ParseDuration(intervalText)
+		return throttle.Rate{Burst: burst, Every: interval}, errors.Join(burstErr, intervalErr)
 	},
 }
 
@@ -235,13 +234,13 @@ func parse(settings []setting, values map[string]string, p *problems) {
 		switch {
 		case ok:
 			p.addEach(s.name, safe.error)
-		case err != nil: // not in the message, because it shows the value
+		case err != nil: // err isn't in the message, because err shows the value
 			expected := syntaxOf(fields[i].Type)
-			if s.dest.accepted != "" {
-				expected += ": " + s.dest.accepted
+			if s.dest.acceptedValues != "" {
+				expected += ": " + s.dest.acceptedValues
 			}
 			p.add(s.name, "expected %s", expected)
-		case s.requiredText != "" && values[s.name] == "" && values[s.unless] == "":
+		case s.requiredText != "" && values[s.name] == "" && values[s.alternative] == "":
 			p.add(s.name, "is missing: expected %s", s.requiredText)
 		default:
 			if err := s.dest.check(); err != nil {

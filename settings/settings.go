@@ -23,8 +23,8 @@ type Settings struct {
 	Warnings []string // for the log
 }
 
-// rawSettings has the parsed values of all settings. If a setting can't be stored in Settings as it
-// is, it has a field in rawSettings, from which finish sets the fields of Settings.
+// rawSettings has the parsed values of all settings. A setting that can't be stored in Settings as
+// it is has a field of its own here; from these fields, finish sets the fields of Settings.
 type rawSettings struct {
 	Settings
 
@@ -48,15 +48,15 @@ func Read(environ []string, dir string) (Settings, error) {
 	var raw rawSettings
 	var p problems
 	values := readValues(environ, dir, &p)
-	parse(raw.settings(), values.merged, &p)
+	parse(raw.settings(), values.texts, &p)
 	raw.finish(&p)
 	// The error includes the unknown names, because a missing setting may be misspelt.
-	if err := p.err(values.unknown...); err != nil {
+	if err := p.err(values.nameWarnings...); err != nil {
 		return Settings{}, fmt.Errorf(
 			"CloakQL can't start with these settings, from %s (docs/settings.md):\n%w",
 			values.Source, err)
 	}
 	raw.Source = values.Source
-	raw.Warnings = slices.Concat(raw.Warnings, values.unknown, values.suspicious)
+	raw.Warnings = slices.Concat(raw.Warnings, values.nameWarnings, values.valueWarnings)
 	return raw.Settings, nil
 }

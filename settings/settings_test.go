@@ -19,44 +19,47 @@ var requiredSettings = []string{
 	"KEYCLOAK_CLIENT_ID=shop-api", "KEYCLOAK_CLIENT_SECRET_KEY=shop-secret",
 }
 
-// readSettings returns the settings in requiredSettings and extra. If a setting is in both, the
-// value in extra counts.
+// withRequired returns requiredSettings followed by extra. If a setting is in both, Read uses the
+// value in extra.
+func withRequired(extra ...string) []string { return slices.Concat(requiredSettings, extra) }
+
+// readSettings reads requiredSettings and extra.
 func readSettings(t testing.TB, extra ...string) Settings {
 	t.Helper()
-	c, err := Read(slices.Concat(requiredSettings, extra), t.TempDir())
+	s, err := Read(withRequired(extra...), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c
+	return s
 }
 
 // Settings that aren't set have their defaults.
 func TestRead_defaults(t *testing.T) {
-	c := readSettings(t)
+	s := readSettings(t)
 	for _, tt := range []struct {
 		name      string
 		got, want any
 	}{
-		{"Local", c.Server.Local, true},
-		{"Addr", c.Addr, "127.0.0.1:8000"},
-		{"Realm", c.Server.Realm.Issuer(), "http://localhost:8080/realms/shop"},
-		{"Issuers", c.Server.Tokens.Issuers[0].Names, []string{"http://localhost:8080/realms/shop"}},
-		{"Audience", c.Server.Tokens.Audience, []string{"shop-api"}},
-		{"AuthorizedParty", c.Server.Tokens.AuthorizedParty, "shop-api"},
-		{"ClientSecret", c.Server.Client.ClientSecret.Reveal(), "shop-secret"},
-		{"LoginScope", c.Server.Client.LoginScope, "openid profile email"},
-		{"KeycloakTimeout", c.Server.Client.Timeout, 8 * time.Second},
-		{"RequestTimeout", c.Server.GraphQL.Timeout, 15 * time.Second},
-		{"RefreshGrace", c.Server.Client.RefreshGrace, 10 * time.Second},
-		{"GraceAnyNetwork", c.Server.Client.RefreshGraceAnyNetwork, false},
-		{"RefusalPause", c.Server.Client.RefusalPause, 1500 * time.Millisecond},
+		{"Local", s.Server.Local, true},
+		{"Addr", s.Addr, "127.0.0.1:8000"},
+		{"Realm", s.Server.Realm.Issuer(), "http://localhost:8080/realms/shop"},
+		{"Issuers", s.Server.Tokens.Issuers[0].Names, []string{"http://localhost:8080/realms/shop"}},
+		{"Audience", s.Server.Tokens.Audience, []string{"shop-api"}},
+		{"AuthorizedParty", s.Server.Tokens.AuthorizedParty, "shop-api"},
+		{"ClientSecret", s.Server.Client.ClientSecret.Reveal(), "shop-secret"},
+		{"LoginScope", s.Server.Client.LoginScope, "openid profile email"},
+		{"KeycloakTimeout", s.Server.Client.Timeout, 8 * time.Second},
+		{"RequestTimeout", s.Server.GraphQL.Timeout, 15 * time.Second},
+		{"RefreshGrace", s.Server.Client.RefreshGrace, 10 * time.Second},
+		{"GraceAnyNetwork", s.Server.Client.RefreshGraceAnyNetwork, false},
+		{"RefusalPause", s.Server.Client.RefusalPause, 1500 * time.Millisecond},
 		{"no RefusalPause", readSettings(t, "LOGIN_REFUSAL_PAUSE=0").Server.Client.RefusalPause, -1 * time.Nanosecond},
-		{"TokenMaxBytes", c.Server.Tokens.MaxBytes, 16 << 10},
-		{"TokenCacheBytes", c.Server.Tokens.CacheBytes, 32 << 20},
+		{"TokenMaxBytes", s.Server.Tokens.MaxBytes, 16 << 10},
+		{"TokenCacheBytes", s.Server.Tokens.CacheBytes, 32 << 20},
 		{"no TokenCacheBytes", readSettings(t, "TOKEN_CACHE_BYTES=0").Server.Tokens.CacheBytes, -1},
-		{"TokenAlgorithms", c.Server.Tokens.Algorithms, []string{}},
-		{"KeysMaxAge", c.Server.Keys.MaxAge, 24 * time.Hour},
-		{"CORSOrigins", c.Server.HTTP.CORSOrigins, []string{}},
+		{"TokenAlgorithms", s.Server.Tokens.Algorithms, []string{}},
+		{"KeysMaxAge", s.Server.Keys.MaxAge, 24 * time.Hour},
+		{"CORSOrigins", s.Server.HTTP.CORSOrigins, []string{}},
 	} {
 		if fmt.Sprint(tt.got) != fmt.Sprint(tt.want) {
 			t.Errorf("%s is %v, want %v", tt.name, tt.got, tt.want)
@@ -67,15 +70,15 @@ func TestRead_defaults(t *testing.T) {
 // The server is local only if RUNTIME_ENV is unset or is exactly the text local.
 func TestRead_production(t *testing.T) {
 	for _, runtimeEnv := range []string{"prod", "production", "Local", " local", ""} {
-		c := readSettings(t, "RUNTIME_ENV="+runtimeEnv)
-		if c.Server.Local || c.Addr != ":8000" || len(c.Server.HTTP.CORSOrigins) != 0 {
+		s := readSettings(t, "RUNTIME_ENV="+runtimeEnv)
+		if s.Server.Local || s.Addr != ":8000" || len(s.Server.HTTP.CORSOrigins) != 0 {
 			t.Errorf("RUNTIME_ENV=%q: local %v, address %s, origins %v; want production", runtimeEnv,
-				c.Server.Local, c.Addr, c.Server.HTTP.CORSOrigins)
+				s.Server.Local, s.Addr, s.Server.HTTP.CORSOrigins)
 		}
 	}
-	if c := readSettings(t, "RUNTIME_ENV=prod",
-		"KEYCLOAK_SERVER_URL=http://keycloak:8080"); len(c.Warnings) != 1 {
-		t.Errorf("plain http to another machine: got the warnings %q, want one", c.Warnings)
+	if s := readSettings(t, "RUNTIME_ENV=prod",
+		"KEYCLOAK_SERVER_URL=http://keycloak:8080"); len(s.Warnings) != 1 {
+		t.Errorf("plain http to another machine: got the warnings %q, want one", s.Warnings)
 	}
 }
 
@@ -103,7 +106,7 @@ func TestRead_console(t *testing.T) {
 // 0, or have the values that finish sets.
 func TestRead_limits(t *testing.T) {
 	environ, want := []string{}, map[string]int64{"Bytes": 1 << 16, "CacheBytes": 8 << 20}
-	for _, name := range names {
+	for _, name := range settingNames {
 		if words, ok := strings.CutPrefix(name, "LIMIT_"); ok {
 			field := ""
 			for word := range strings.SplitSeq(words, "_") {
@@ -143,13 +146,13 @@ func TestRead_documentCache(t *testing.T) {
 
 // If KEYCLOAK_AUDIENCE is set, the server accepts tokens only by their aud, not by their azp.
 func TestRead_audience(t *testing.T) {
-	c := readSettings(t, "KEYCLOAK_AUDIENCE=shop, web ",
+	s := readSettings(t, "KEYCLOAK_AUDIENCE=shop, web ",
 		"KEYCLOAK_ISSUER=https://a/realms/shop,https://b/realms/shop")
-	if !slices.Equal(c.Server.Tokens.Audience, []string{"shop", "web"}) ||
-		c.Server.Tokens.AuthorizedParty != "" || len(c.Server.Tokens.Issuers[0].Names) != 2 {
+	if !slices.Equal(s.Server.Tokens.Audience, []string{"shop", "web"}) ||
+		s.Server.Tokens.AuthorizedParty != "" || len(s.Server.Tokens.Issuers[0].Names) != 2 {
 		t.Errorf("got audience %q, authorized party %q and issuers %q; want two audiences, no "+
-			"authorized party and two issuers", c.Server.Tokens.Audience,
-			c.Server.Tokens.AuthorizedParty, c.Server.Tokens.Issuers[0].Names)
+			"authorized party and two issuers", s.Server.Tokens.Audience,
+			s.Server.Tokens.AuthorizedParty, s.Server.Tokens.Issuers[0].Names)
 	}
 }
 
@@ -165,8 +168,8 @@ func TestRead_algorithms(t *testing.T) {
 func TestRead_authorizedParties(t *testing.T) {
 	for setting, want := range map[string][]string{"": nil, "web": {"web", "shop-api"},
 		"shop-api, web,web": {"shop-api", "web"}} {
-		c := readSettings(t, "KEYCLOAK_AUTHORIZED_PARTIES="+setting)
-		if got := c.Server.Tokens.AuthorizedParties; !slices.Equal(got, want) {
+		s := readSettings(t, "KEYCLOAK_AUTHORIZED_PARTIES="+setting)
+		if got := s.Server.Tokens.AuthorizedParties; !slices.Equal(got, want) {
 			t.Errorf("KEYCLOAK_AUTHORIZED_PARTIES=%s: got %q, want %q", setting, got, want)
 		}
 	}
@@ -186,70 +189,70 @@ func TestRead_problems(t *testing.T) {
 		{"empty values", []string{"KEYCLOAK_SERVER_URL=", "KEYCLOAK_REALM_NAME=", "KEYCLOAK_CLIENT_ID=", "KEYCLOAK_CLIENT_SECRET_KEY="},
 			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID",
 				"KEYCLOAK_CLIENT_SECRET_KEY"}},
-		{"empty authorized party", append(slices.Clone(requiredSettings), "KEYCLOAK_AUTHORIZED_PARTIES=web,,app"), []string{"KEYCLOAK_AUTHORIZED_PARTIES"}},
-		{"grace network not in lower case", append(slices.Clone(requiredSettings), "REFRESH_GRACE_NETWORK=Any"), []string{"REFRESH_GRACE_NETWORK"}},
-		{"malformed numbers and durations", append(slices.Clone(requiredSettings), "KEYCLOAK_TIMEOUT=soon", "REFRESH_GRACE=10", "TOKEN_MAX_BYTES=16KiB", "KEYS_MAX_AGE=-1h", "REQUEST_TIMEOUT=1y"),
+		{"empty authorized party", withRequired("KEYCLOAK_AUTHORIZED_PARTIES=web,,app"), []string{"KEYCLOAK_AUTHORIZED_PARTIES"}},
+		{"grace network not in lower case", withRequired("REFRESH_GRACE_NETWORK=Any"), []string{"REFRESH_GRACE_NETWORK"}},
+		{"malformed numbers and durations", withRequired("KEYCLOAK_TIMEOUT=soon", "REFRESH_GRACE=10", "TOKEN_MAX_BYTES=16KiB", "KEYS_MAX_AGE=-1h", "REQUEST_TIMEOUT=1y"),
 			[]string{"KEYCLOAK_TIMEOUT", "REFRESH_GRACE", "TOKEN_MAX_BYTES", "KEYS_MAX_AGE",
 				"REQUEST_TIMEOUT"}},
-		{"durations out of range", append(slices.Clone(requiredSettings), "KEYCLOAK_TIMEOUT=0s", "REFRESH_GRACE=2m", "TOKEN_MAX_BYTES=4095", "KEYS_MAX_AGE=59s", "REQUEST_TIMEOUT=121s"),
+		{"durations out of range", withRequired("KEYCLOAK_TIMEOUT=0s", "REFRESH_GRACE=2m", "TOKEN_MAX_BYTES=4095", "KEYS_MAX_AGE=59s", "REQUEST_TIMEOUT=121s"),
 			[]string{"KEYCLOAK_TIMEOUT", "REFRESH_GRACE", "TOKEN_MAX_BYTES", "KEYS_MAX_AGE",
 				"REQUEST_TIMEOUT"}},
-		{"unsafe algorithm", append(slices.Clone(requiredSettings), "TOKEN_ALGORITHMS=RS256,HS256"), []string{"TOKEN_ALGORITHMS"}},
-		{"empty algorithm", append(slices.Clone(requiredSettings), "TOKEN_ALGORITHMS=RS256,,ES256"), []string{"TOKEN_ALGORITHMS"}},
-		{"proxy not an address", append(slices.Clone(requiredSettings), "TRUSTED_PROXIES=10.0.0.0/8,everybody"), []string{"TRUSTED_PROXIES"}},
-		{"every address a proxy", append(slices.Clone(requiredSettings), "TRUSTED_PROXIES=0.0.0.0/0"), []string{"TRUSTED_PROXIES"}},
-		{"bad rate limits", append(slices.Clone(requiredSettings), "LOGIN_ACCOUNT_LIMIT=10", "LOGIN_ADDRESS_LIMIT=0/1s", "REFRESH_TOKEN_LIMIT=ten/1s", "REFRESH_ADDRESS_LIMIT=1/1us",
+		{"unsafe algorithm", withRequired("TOKEN_ALGORITHMS=RS256,HS256"), []string{"TOKEN_ALGORITHMS"}},
+		{"empty algorithm", withRequired("TOKEN_ALGORITHMS=RS256,,ES256"), []string{"TOKEN_ALGORITHMS"}},
+		{"proxy not an address", withRequired("TRUSTED_PROXIES=10.0.0.0/8,everybody"), []string{"TRUSTED_PROXIES"}},
+		{"every address a proxy", withRequired("TRUSTED_PROXIES=0.0.0.0/0"), []string{"TRUSTED_PROXIES"}},
+		{"bad rate limits", withRequired("LOGIN_ACCOUNT_LIMIT=10", "LOGIN_ADDRESS_LIMIT=0/1s", "REFRESH_TOKEN_LIMIT=ten/1s", "REFRESH_ADDRESS_LIMIT=1/1us",
 			"LOGIN_ACCOUNT_SLOW_LIMIT=20/25h", "ADDRESS_LIMIT=2001/1s"),
 			[]string{"LOGIN_ACCOUNT_LIMIT", "LOGIN_ADDRESS_LIMIT", "REFRESH_TOKEN_LIMIT",
 				"REFRESH_ADDRESS_LIMIT", "LOGIN_ACCOUNT_SLOW_LIMIT", "ADDRESS_LIMIT"}},
-		{"pause too long", append(slices.Clone(requiredSettings), "LOGIN_REFUSAL_PAUSE=11s"), []string{"LOGIN_REFUSAL_PAUSE"}},
-		{"numbers out of range", append(slices.Clone(requiredSettings), "MAX_LOGINS=0", "MAX_BODY_BYTES=100", "LIMIT_TOKENS=99", "LIMIT_DEPTH=51", "PERSISTED_QUERIES_BYTES=-1"),
+		{"pause too long", withRequired("LOGIN_REFUSAL_PAUSE=11s"), []string{"LOGIN_REFUSAL_PAUSE"}},
+		{"numbers out of range", withRequired("MAX_LOGINS=0", "MAX_BODY_BYTES=100", "LIMIT_TOKENS=99", "LIMIT_DEPTH=51", "PERSISTED_QUERIES_BYTES=-1"),
 			[]string{"MAX_LOGINS", "MAX_BODY_BYTES", "LIMIT_TOKENS", "LIMIT_DEPTH",
 				"PERSISTED_QUERIES_BYTES"}},
-		{"not true or false", append(slices.Clone(requiredSettings), "GET_QUERIES=perhaps", "KEYCLOAK_FORWARD_ADDRESS=1h"), []string{"GET_QUERIES", "KEYCLOAK_FORWARD_ADDRESS"}},
-		{"limit not a number", append(slices.Clone(requiredSettings), "LIMIT_FIELDS=many"), []string{"LIMIT_FIELDS"}},
-		{"manifest missing", append(slices.Clone(requiredSettings), "TRUSTED_DOCUMENTS=/nowhere"), []string{"TRUSTED_DOCUMENTS"}},
-		{"manifest empty", append(slices.Clone(requiredSettings), "TRUSTED_DOCUMENTS=/dev/null"), []string{"TRUSTED_DOCUMENTS"}},
-		{"unknown mode", append(slices.Clone(requiredSettings), "TRUSTED_DOCUMENTS_MODE=off"), []string{"TRUSTED_DOCUMENTS_MODE"}},
-		{"request timeout not longer than Keycloak's", append(slices.Clone(requiredSettings), "KEYCLOAK_TIMEOUT=10s", "REQUEST_TIMEOUT=10s"), []string{"REQUEST_TIMEOUT"}},
-		{"local server on a public address", append(slices.Clone(requiredSettings), "ADDR=:8000"), []string{"ADDR"}},
-		{"address without port", append(slices.Clone(requiredSettings), "ADDR=localhost"), []string{"ADDR"}},
-		{"address with a named port", append(slices.Clone(requiredSettings), "ADDR=127.0.0.1:http-alt"), []string{"ADDR"}},
-		{"realm name is a path", append(slices.Clone(requiredSettings), "KEYCLOAK_REALM_NAME=realms/shop"), []string{"KEYCLOAK_REALM_NAME"}},
-		{"secret and secret file", append(slices.Clone(requiredSettings), "KEYCLOAK_CLIENT_SECRET_KEY_FILE=/dev/null"), []string{"KEYCLOAK_CLIENT_SECRET_KEY"}},
-		{"secret file missing", append(slices.Clone(requiredSettings), "KEYCLOAK_CLIENT_SECRET_KEY=", "KEYCLOAK_CLIENT_SECRET_KEY_FILE=/nowhere"), []string{"KEYCLOAK_CLIENT_SECRET_KEY_FILE"}},
-		{"secret file empty", append(slices.Clone(requiredSettings), "KEYCLOAK_CLIENT_SECRET_KEY=", "KEYCLOAK_CLIENT_SECRET_KEY_FILE=/dev/null"), []string{"KEYCLOAK_CLIENT_SECRET_KEY_FILE"}},
-		{"audience account", append(slices.Clone(requiredSettings), "KEYCLOAK_AUDIENCE=shop,account"), []string{"KEYCLOAK_AUDIENCE"}},
-		{"client account", append(slices.Clone(requiredSettings), "KEYCLOAK_CLIENT_ID=account"), []string{"KEYCLOAK_AUDIENCE"}},
-		{"empty audience", append(slices.Clone(requiredSettings), "KEYCLOAK_AUDIENCE=shop,,web"), []string{"KEYCLOAK_AUDIENCE"}},
-		{"empty issuer", append(slices.Clone(requiredSettings), "KEYCLOAK_ISSUER=https://a,"), []string{"KEYCLOAK_ISSUER"}},
-		{"console not a mode", append(slices.Clone(requiredSettings), "CONSOLE=true"), []string{"CONSOLE"}},
-		{"origin with a path", append(slices.Clone(requiredSettings), "CORS_ORIGINS=https://app.example.com/"), []string{"CORS_ORIGINS"}},
-		{"origin without scheme", append(slices.Clone(requiredSettings), "CORS_ORIGINS=app.example.com"), []string{"CORS_ORIGINS"}},
-		{"blank scope", append(slices.Clone(requiredSettings), "LOGIN_SCOPE= "), []string{"LOGIN_SCOPE"}},
-		{"realm URL as server URL", append(slices.Clone(requiredSettings), "KEYCLOAK_SERVER_URL=http://localhost:8080/realms/shop"), []string{"KEYCLOAK_SERVER_URL"}},
-		{"quotes kept by docker run --env-file", append(slices.Clone(requiredSettings), `KEYCLOAK_SERVER_URL="http://localhost:8080"`, `KEYCLOAK_REALM_NAME="shop"`,
+		{"not true or false", withRequired("GET_QUERIES=perhaps", "KEYCLOAK_FORWARD_ADDRESS=1h"), []string{"GET_QUERIES", "KEYCLOAK_FORWARD_ADDRESS"}},
+		{"limit not a number", withRequired("LIMIT_FIELDS=many"), []string{"LIMIT_FIELDS"}},
+		{"manifest missing", withRequired("TRUSTED_DOCUMENTS=/nowhere"), []string{"TRUSTED_DOCUMENTS"}},
+		{"manifest empty", withRequired("TRUSTED_DOCUMENTS=/dev/null"), []string{"TRUSTED_DOCUMENTS"}},
+		{"unknown mode", withRequired("TRUSTED_DOCUMENTS_MODE=off"), []string{"TRUSTED_DOCUMENTS_MODE"}},
+		{"request timeout not longer than Keycloak's", withRequired("KEYCLOAK_TIMEOUT=10s", "REQUEST_TIMEOUT=10s"), []string{"REQUEST_TIMEOUT"}},
+		{"local server on a public address", withRequired("ADDR=:8000"), []string{"ADDR"}},
+		{"address without port", withRequired("ADDR=localhost"), []string{"ADDR"}},
+		{"address with a named port", withRequired("ADDR=127.0.0.1:http-alt"), []string{"ADDR"}},
+		{"realm name is a path", withRequired("KEYCLOAK_REALM_NAME=realms/shop"), []string{"KEYCLOAK_REALM_NAME"}},
+		{"secret and secret file", withRequired("KEYCLOAK_CLIENT_SECRET_KEY_FILE=/dev/null"), []string{"KEYCLOAK_CLIENT_SECRET_KEY"}},
+		{"secret file missing", withRequired("KEYCLOAK_CLIENT_SECRET_KEY=", "KEYCLOAK_CLIENT_SECRET_KEY_FILE=/nowhere"), []string{"KEYCLOAK_CLIENT_SECRET_KEY_FILE"}},
+		{"secret file empty", withRequired("KEYCLOAK_CLIENT_SECRET_KEY=", "KEYCLOAK_CLIENT_SECRET_KEY_FILE=/dev/null"), []string{"KEYCLOAK_CLIENT_SECRET_KEY_FILE"}},
+		{"audience account", withRequired("KEYCLOAK_AUDIENCE=shop,account"), []string{"KEYCLOAK_AUDIENCE"}},
+		{"client account", withRequired("KEYCLOAK_CLIENT_ID=account"), []string{"KEYCLOAK_AUDIENCE"}},
+		{"empty audience", withRequired("KEYCLOAK_AUDIENCE=shop,,web"), []string{"KEYCLOAK_AUDIENCE"}},
+		{"empty issuer", withRequired("KEYCLOAK_ISSUER=https://a,"), []string{"KEYCLOAK_ISSUER"}},
+		{"console not a mode", withRequired("CONSOLE=true"), []string{"CONSOLE"}},
+		{"origin with a path", withRequired("CORS_ORIGINS=https://app.example.com/"), []string{"CORS_ORIGINS"}},
+		{"origin without scheme", withRequired("CORS_ORIGINS=app.example.com"), []string{"CORS_ORIGINS"}},
+		{"blank scope", withRequired("LOGIN_SCOPE= "), []string{"LOGIN_SCOPE"}},
+		{"realm URL as server URL", withRequired("KEYCLOAK_SERVER_URL=http://localhost:8080/realms/shop"), []string{"KEYCLOAK_SERVER_URL"}},
+		{"quotes kept by docker run --env-file", withRequired(`KEYCLOAK_SERVER_URL="http://localhost:8080"`, `KEYCLOAK_REALM_NAME="shop"`,
 			"KEYCLOAK_CLIENT_ID='shop-api'", `MAX_LOGINS="64"`, `CORS_ORIGINS="https://a.example"`),
 			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID",
 				"MAX_LOGINS", "CORS_ORIGINS"}},
-		{"server URL without scheme", append(slices.Clone(requiredSettings), "KEYCLOAK_SERVER_URL=localhost:8080"), []string{"KEYCLOAK_SERVER_URL"}},
+		{"server URL without scheme", withRequired("KEYCLOAK_SERVER_URL=localhost:8080"), []string{"KEYCLOAK_SERVER_URL"}},
 		// One problem doesn't hide another, of the same setting or of another setting.
 		{"missing realm name and bad server URL", []string{"KEYCLOAK_SERVER_URL=localhost:8080", "KEYCLOAK_CLIENT_ID=a", "KEYCLOAK_CLIENT_SECRET_KEY=shop-secret"},
 			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME"}},
 		{"missing server URL and bad realm name", []string{"KEYCLOAK_REALM_NAME=a/b", "KEYCLOAK_CLIENT_ID=a", "KEYCLOAK_CLIENT_SECRET_KEY=shop-secret"},
 			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME"}},
-		{"bad server URL and bad realm name", append(slices.Clone(requiredSettings), "KEYCLOAK_SERVER_URL=localhost:8080", "KEYCLOAK_REALM_NAME=a/b"),
+		{"bad server URL and bad realm name", withRequired("KEYCLOAK_SERVER_URL=localhost:8080", "KEYCLOAK_REALM_NAME=a/b"),
 			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME"}},
-		{"server URL with three problems", append(slices.Clone(requiredSettings), "KEYCLOAK_SERVER_URL=ftp://me:"+canary+"@host?x"),
+		{"server URL with three problems", withRequired("KEYCLOAK_SERVER_URL=ftp://me:" + canary + "@host?x"),
 			[]string{"KEYCLOAK_SERVER_URL", "KEYCLOAK_SERVER_URL", "KEYCLOAK_SERVER_URL"}},
-		{"two bad algorithms", append(slices.Clone(requiredSettings), "TOKEN_ALGORITHMS=HS256,none"), []string{"TOKEN_ALGORITHMS", "TOKEN_ALGORITHMS"}},
-		{"every address a proxy, in two halves", append(slices.Clone(requiredSettings), "TRUSTED_PROXIES=0.0.0.0/1,128.0.0.0/1"), []string{"TRUSTED_PROXIES"}},
-		{"two bad origins", append(slices.Clone(requiredSettings), "CORS_ORIGINS=https://a.example/,null,https://b.example"), []string{"CORS_ORIGINS", "CORS_ORIGINS"}},
-		{"two bad hosts", append(slices.Clone(requiredSettings), "ALLOWED_HOSTS=a.example:80,https://b.example,c.example"), []string{"ALLOWED_HOSTS", "ALLOWED_HOSTS"}},
-		{"two bad proxies", append(slices.Clone(requiredSettings), "TRUSTED_PROXIES=everybody,0.0.0.0/0,10.0.0.1"), []string{"TRUSTED_PROXIES", "TRUSTED_PROXIES"}},
-		{"only bad origins", append(slices.Clone(requiredSettings), "CORS_ORIGINS=app.example.com,https://a/b"), []string{"CORS_ORIGINS", "CORS_ORIGINS"}},
-		{"audiences account and empty", append(slices.Clone(requiredSettings), "KEYCLOAK_AUDIENCE=account,,a"), []string{"KEYCLOAK_AUDIENCE", "KEYCLOAK_AUDIENCE"}},
-		{"address with two problems", append(slices.Clone(requiredSettings), "ADDR=0.0.0.0:http"), []string{"ADDR", "ADDR"}},
+		{"two bad algorithms", withRequired("TOKEN_ALGORITHMS=HS256,none"), []string{"TOKEN_ALGORITHMS", "TOKEN_ALGORITHMS"}},
+		{"every address a proxy, in two halves", withRequired("TRUSTED_PROXIES=0.0.0.0/1,128.0.0.0/1"), []string{"TRUSTED_PROXIES"}},
+		{"two bad origins", withRequired("CORS_ORIGINS=https://a.example/,null,https://b.example"), []string{"CORS_ORIGINS", "CORS_ORIGINS"}},
+		{"two bad hosts", withRequired("ALLOWED_HOSTS=a.example:80,https://b.example,c.example"), []string{"ALLOWED_HOSTS", "ALLOWED_HOSTS"}},
+		{"two bad proxies", withRequired("TRUSTED_PROXIES=everybody,0.0.0.0/0,10.0.0.1"), []string{"TRUSTED_PROXIES", "TRUSTED_PROXIES"}},
+		{"only bad origins", withRequired("CORS_ORIGINS=app.example.com,https://a/b"), []string{"CORS_ORIGINS", "CORS_ORIGINS"}},
+		{"audiences account and empty", withRequired("KEYCLOAK_AUDIENCE=account,,a"), []string{"KEYCLOAK_AUDIENCE", "KEYCLOAK_AUDIENCE"}},
+		{"address with two problems", withRequired("ADDR=0.0.0.0:http"), []string{"ADDR", "ADDR"}},
 		{"problems in many settings", []string{"KEYCLOAK_SERVER_URL=x", "KEYCLOAK_TIMEOUT=soon", "LIMIT_FIELDS=many", "MAX_LOGINS=0", "REFRESH_GRACE=2m", "TRUSTED_PROXIES=x", "CONSOLE=yes",
 			"TRUSTED_DOCUMENTS=/nowhere", "TRUSTED_DOCUMENTS_MODE=x", "LOGIN_SCOPE= ", "ADDR=x",
 			"KEYCLOAK_ISSUER=a,", "GET_QUERIES=x", "LOGIN_ACCOUNT_LIMIT=x"},
@@ -258,8 +261,8 @@ func TestRead_problems(t *testing.T) {
 				"REFRESH_GRACE", "TRUSTED_PROXIES", "CONSOLE", "TRUSTED_DOCUMENTS",
 				"TRUSTED_DOCUMENTS_MODE", "LOGIN_SCOPE", "ADDR", "KEYCLOAK_ISSUER", "GET_QUERIES",
 				"LOGIN_ACCOUNT_LIMIT"}},
-		{"password in the URL", append(slices.Clone(requiredSettings), "KEYCLOAK_SERVER_URL=http://me:"+canary+"@localhost:8080"), []string{"KEYCLOAK_SERVER_URL"}},
-		{"password in a malformed URL", append(slices.Clone(requiredSettings), "KEYCLOAK_SERVER_URL=http://me:"+canary+"@local host:%zz"), []string{"KEYCLOAK_SERVER_URL"}},
+		{"password in the URL", withRequired("KEYCLOAK_SERVER_URL=http://me:" + canary + "@localhost:8080"), []string{"KEYCLOAK_SERVER_URL"}},
+		{"password in a malformed URL", withRequired("KEYCLOAK_SERVER_URL=http://me:" + canary + "@local host:%zz"), []string{"KEYCLOAK_SERVER_URL"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -358,13 +361,13 @@ func TestRead_files(t *testing.T) {
 
 // Read trims spaces and newlines around values, except for RUNTIME_ENV (TestRead_production).
 func TestRead_trimsValues(t *testing.T) {
-	c := readSettings(t, "KEYCLOAK_SERVER_URL= http://localhost:8080\n",
+	s := readSettings(t, "KEYCLOAK_SERVER_URL= http://localhost:8080\n",
 		"KEYCLOAK_REALM_NAME=shop\r\n", "KEYCLOAK_CLIENT_ID=\u00a0shop-api ",
 		"KEYCLOAK_CLIENT_SECRET_KEY=shop-secret\r\n", "KEYCLOAK_TIMEOUT=7s\n", "MAX_LOGINS= 9",
 		"ADDR=127.0.0.1:8001\n")
-	got := fmt.Sprint(c.Server.Realm.Issuer(), c.Server.Client.ClientID,
-		c.Server.Client.ClientSecret.Reveal(), c.Server.Client.Timeout, c.Server.Client.MaxLogins,
-		c.Addr, c.Warnings)
+	got := fmt.Sprint(s.Server.Realm.Issuer(), s.Server.Client.ClientID,
+		s.Server.Client.ClientSecret.Reveal(), s.Server.Client.Timeout, s.Server.Client.MaxLogins,
+		s.Addr, s.Warnings)
 	want := fmt.Sprint("http://localhost:8080/realms/shop", "shop-api", "shop-secret", 7*time.Second, 9,
 		"127.0.0.1:8001", []string(nil))
 	if got != want {
@@ -375,13 +378,13 @@ func TestRead_trimsValues(t *testing.T) {
 	for secret, wantWarning := range map[string]string{" shop-secret": "blank",
 		"shop-secret\t\n": "blank",
 		`"shop-secret"`:   "quotes", "'shop-secret'": "quotes", `shop-"secret"`: "", `"`: ""} {
-		c := readSettings(t, "KEYCLOAK_CLIENT_SECRET_KEY="+secret)
-		warnings := strings.Join(c.Warnings, "\n")
-		if c.Server.Client.ClientSecret.Reveal() != strings.TrimRight(secret, "\n") ||
+		s := readSettings(t, "KEYCLOAK_CLIENT_SECRET_KEY="+secret)
+		warnings := strings.Join(s.Warnings, "\n")
+		if s.Server.Client.ClientSecret.Reveal() != strings.TrimRight(secret, "\n") ||
 			strings.Contains(warnings, "shop-secret") ||
 			wantWarning == "" && warnings != "" || !strings.Contains(warnings, wantWarning) {
 			t.Errorf("the secret %q is read as %q with the warnings %q; want it without newlines, "+
-				"and a warning about %q", secret, c.Server.Client.ClientSecret.Reveal(), warnings,
+				"and a warning about %q", secret, s.Server.Client.ClientSecret.Reveal(), warnings,
 				wantWarning)
 		}
 	}
@@ -424,11 +427,11 @@ func TestRead_dollarInFile(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, ".local.env"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		c, err := Read(nil, dir)
+		s, err := Read(nil, dir)
 		switch {
-		case tt.secret != "" && (err != nil || c.Server.Client.ClientSecret.Reveal() != tt.secret):
+		case tt.secret != "" && (err != nil || s.Server.Client.ClientSecret.Reveal() != tt.secret):
 			t.Errorf("%s is read as %q, %v; want %q", tt.line,
-				c.Server.Client.ClientSecret.Reveal(), err, tt.secret)
+				s.Server.Client.ClientSecret.Reveal(), err, tt.secret)
 		case tt.secret == "" && (err == nil ||
 			!strings.Contains(err.Error(), "\nKEYCLOAK_CLIENT_SECRET_KEY: holds a $") ||
 			strings.Contains(err.Error(), "WORD")):
@@ -450,20 +453,20 @@ func TestRead_unknownNames(t *testing.T) {
 			"LOGIN_SCOPES=openid\nKEYCLOAK_AUDIENCE=shop\nKEYCLOAK_AUDIENC=shop\nc2Vjb25kIGxpbmU=\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := Read(append(slices.Clone(requiredSettings), "KEYCLOAK_AUDIENC=shop", "PATH=/bin",
+	s, err := Read(withRequired("KEYCLOAK_AUDIENC=shop", "PATH=/bin",
 		"KEYCLOAK_SERVICE_HOST=10.0.0.1", "KEYCLOAK_HTTP_PORT_8080_TCP=x"), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var names []string
-	for _, warning := range c.Warnings {
+	for _, warning := range s.Warnings {
 		name, _, _ := strings.Cut(warning, " ")
 		names = append(names, name)
 	}
 	// The warning "A line of the settings file ..." doesn't quote the fourth line, because it may
 	// be the rest of a secret.
 	if !slices.Equal(names, []string{"A", "KEYCLOAK_AUDIENC", "LOGIN_SCOPES"}) {
-		t.Errorf("got the warnings %q, want 3: about a line, KEYCLOAK_AUDIENC and LOGIN_SCOPES", c.Warnings)
+		t.Errorf("got the warnings %q, want 3: about a line, KEYCLOAK_AUDIENC and LOGIN_SCOPES", s.Warnings)
 	}
 }
 
@@ -503,9 +506,9 @@ func TestRead_largeProxyNetworks(t *testing.T) {
 
 // Settings can be printed and logged without showing the secret.
 func TestRead_hidesSecret(t *testing.T) {
-	c := readSettings(t, "KEYCLOAK_CLIENT_SECRET_KEY=canary-5f0c")
-	for _, text := range []string{fmt.Sprintf("%v %+v %#v", c, c, c),
-		c.Server.LogValue().String()} {
+	s := readSettings(t, "KEYCLOAK_CLIENT_SECRET_KEY=canary-5f0c")
+	for _, text := range []string{fmt.Sprintf("%v %+v %#v", s, s, s),
+		s.Server.LogValue().String()} {
 		if strings.Contains(text, "canary") {
 			t.Errorf("got %s, want a text without the secret", text)
 		}
@@ -542,17 +545,17 @@ func TestRead_encodings(t *testing.T) {
 				0o600); err != nil {
 				t.Fatal(err)
 			}
-			c, err := Read(nil, dir)
+			s, err := Read(nil, dir)
 			switch {
 			case tt.problem != "" &&
 				(err == nil || !strings.Contains(err.Error(), "\n"+tt.problem) ||
 					strings.Contains(err.Error(), "missing")):
 				t.Errorf("got %v, want an error with %q", err, tt.problem)
 			case tt.problem == "" &&
-				(err != nil || c.Server.Client.ClientSecret.Reveal() != "pä$$" ||
-					len(c.Warnings) != 0):
-				t.Errorf("got the secret %q, the warnings %q and %v, want pä$$ and no warnings", c.Server.Client.ClientSecret.Reveal(),
-					c.Warnings, err)
+				(err != nil || s.Server.Client.ClientSecret.Reveal() != "pä$$" ||
+					len(s.Warnings) != 0):
+				t.Errorf("got the secret %q, the warnings %q and %v, want pä$$ and no warnings", s.Server.Client.ClientSecret.Reveal(),
+					s.Warnings, err)
 			}
 		})
 	}
@@ -572,16 +575,16 @@ func TestRead_encodings(t *testing.T) {
 			if err := os.WriteFile(file, []byte(tt.content), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			c, err := Read(append(slices.Clone(requiredSettings), "KEYCLOAK_CLIENT_SECRET_KEY=",
+			s, err := Read(withRequired("KEYCLOAK_CLIENT_SECRET_KEY=",
 				"KEYCLOAK_CLIENT_SECRET_KEY_FILE="+file), t.TempDir())
 			switch {
 			case tt.problem != "" &&
 				(err == nil || !strings.Contains(err.Error(), "\n"+tt.problem)):
 				t.Errorf("got %v, want an error with %q", err, tt.problem)
 			case tt.problem == "" &&
-				(err != nil || c.Server.Client.ClientSecret.Reveal() != tt.secret):
+				(err != nil || s.Server.Client.ClientSecret.Reveal() != tt.secret):
 				t.Errorf("got the secret %q (error: %v), want %q",
-					c.Server.Client.ClientSecret.Reveal(), err, tt.secret)
+					s.Server.Client.ClientSecret.Reveal(), err, tt.secret)
 			}
 		})
 	}
@@ -592,10 +595,10 @@ func TestRead_encodings(t *testing.T) {
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		c, err := Read(append(slices.Clone(requiredSettings), "TRUSTED_DOCUMENTS="+file),
+		s, err := Read(withRequired("TRUSTED_DOCUMENTS="+file),
 			t.TempDir())
 		if wantErr := name == "UTF-16"; wantErr != (err != nil) ||
-			!wantErr && c.Server.GraphQL.Manifest == nil ||
+			!wantErr && s.Server.GraphQL.Manifest == nil ||
 			wantErr && !strings.Contains(err.Error(),
 				"TRUSTED_DOCUMENTS: names a file that is UTF-16") {
 			t.Errorf("manifest in %s: Read() = %v, want an error only for UTF-16", name, err)

@@ -10,20 +10,20 @@ import (
 // the file. In the environment, it warns only about names that begin with KEYCLOAK_, former
 // settings, and names that look like misspelt settings. Without a warning, an operator wouldn't
 // notice that a misspelt KEYCLOAK_AUDIENCE accepts more tokens than intended.
-func unknownNames(process, file map[string]string) []string {
+func unknownNames(environment, file map[string]string) []string {
 	var unknown []string
 	for name := range file {
 		switch {
-		case slices.Contains(names, name):
+		case slices.Contains(settingNames, name):
 		case settingNamePattern.MatchString(name):
 			unknown = append(unknown, name)
 		default: // not quoted, because it may be the second line of a secret
 			unknown = append(unknown, "A line of the settings file")
 		}
 	}
-	for name := range process {
+	for name := range environment {
 		// Kubernetes sets names such as KEYCLOAK_SERVICE_HOST for a service named keycloak.
-		if _, inFile := file[name]; inFile || slices.Contains(names, name) ||
+		if _, inFile := file[name]; inFile || slices.Contains(settingNames, name) ||
 			serviceNamePattern.MatchString(name) {
 			continue
 		}
@@ -35,7 +35,7 @@ func unknownNames(process, file map[string]string) []string {
 	slices.Sort(unknown)
 	unknown = slices.Compact(unknown)
 	for i, name := range unknown {
-		text := name + " is no setting of this server and has no effect"
+		text := name + " isn't a setting of this server and has no effect"
 		if slices.Contains(removedSettings, name) {
 			text = name + " is no longer a setting of this server and has no effect"
 		} else if suggestion := suggestSetting(name); suggestion != "" {
@@ -56,22 +56,22 @@ var (
 // belong to other programs. For example, it doesn't suggest a setting of one word, such as ADDR or
 // CONSOLE, for a longer name that begins with that word.
 func suggestSetting(name string) string {
-	upper := strings.ReplaceAll(strings.ToUpper(name), "-", "_")
-	upper = strings.TrimPrefix(upper, "CLOAKQL_")
+	normalized := strings.ReplaceAll(strings.ToUpper(name), "-", "_")
+	normalized = strings.TrimPrefix(normalized, "CLOAKQL_")
 	minDistance, suggestion := 3, ""
-	for _, setting := range names {
+	for _, setting := range settingNames {
 		if setting == name {
 			return ""
 		}
-		distance := editDistance(upper, setting)
+		distance := editDistance(normalized, setting)
 		switch {
-		case upper == setting && name != upper, // login_scope, CLOAKQL_ADDR
-			baseWords(upper) == baseWords(setting) && strings.Contains(setting, "_"),
+		case normalized == setting && name != normalized, // login_scope, CLOAKQL_ADDR
+			baseWords(normalized) == baseWords(setting) && strings.Contains(setting, "_"),
 			// RUNTIME_ENVIRONMENT, REQUEST_TIMEOUT_SECONDS
-			strings.Contains(setting, "_") && strings.HasPrefix(upper, setting),
-			strings.HasPrefix(setting, "KEYCLOAK_") && strings.HasPrefix(setting, upper+"_") &&
-				upper != "KEYCLOAK",
-			strings.Count(upper, "_") > 0 && setting == upper+"_BYTES":
+			strings.Contains(setting, "_") && strings.HasPrefix(normalized, setting),
+			strings.HasPrefix(setting, "KEYCLOAK_") && strings.HasPrefix(setting, normalized+"_") &&
+				normalized != "KEYCLOAK",
+			strings.Count(normalized, "_") > 0 && setting == normalized+"_BYTES":
 			distance = 0
 		case len(setting) < 7, len(setting) < 12 && distance > 1:
 			continue

@@ -104,7 +104,7 @@ func TestSuggestSetting(t *testing.T) {
 			t.Errorf("suggestSetting(%s) = %q, want %q", name, got, want)
 		}
 	}
-	for _, name := range names {
+	for _, name := range settingNames {
 		if got := suggestSetting(name); got != "" {
 			t.Errorf("suggestSetting(%s) = %q, want nothing, because it is a setting", name, got)
 		}
@@ -115,7 +115,7 @@ func TestSuggestSetting(t *testing.T) {
 			}
 			for _, typo := range []string{name[:i] + name[i+1:],
 				name[:i+1] + name[i:]} {
-				if suggestSetting(typo) == "" && !slices.Contains(names, typo) {
+				if suggestSetting(typo) == "" && !slices.Contains(settingNames, typo) {
 					t.Errorf("suggestSetting(%s) = \"\", want %s", typo, name)
 				}
 			}
@@ -133,17 +133,17 @@ func TestRead_misspeltSettings(t *testing.T) {
 	}
 	environ := slices.Concat(requiredSettings, []string{"TRUSTED_DOCUMENT=x.json", "PATH=/bin"})
 	want := []string{
-		"REFRESH_GRACES is no setting of this server and has no effect: did you mean " +
+		"REFRESH_GRACES isn't a setting of this server and has no effect: did you mean " +
 			"REFRESH_GRACE? (docs/settings.md)",
-		"TRUSTED_DOCUMENT is no setting of this server and has no effect: did you mean " +
+		"TRUSTED_DOCUMENT isn't a setting of this server and has no effect: did you mean " +
 			"TRUSTED_DOCUMENTS? (docs/settings.md)",
 	}
-	c, err := Read(environ, dir)
+	s, err := Read(environ, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(c.Warnings, want) {
-		t.Errorf("got the warnings %q, want %q", c.Warnings, want)
+	if !slices.Equal(s.Warnings, want) {
+		t.Errorf("got the warnings %q, want %q", s.Warnings, want)
 	}
 	_, err = Read(append(environ, "REFRESH_GRACE=1h", "KEYCLOAK_REALM=shop",
 		"KEYCLOAK_REALM_NAME="), dir)
@@ -151,7 +151,7 @@ func TestRead_misspeltSettings(t *testing.T) {
 		t.Fatal("Read() = nil, want an error")
 	}
 	for _, line := range append(want, "KEYCLOAK_REALM_NAME: is missing", "REFRESH_GRACE: is 1h",
-		"KEYCLOAK_REALM is no setting of this server and has no effect: did you mean "+
+		"KEYCLOAK_REALM isn't a setting of this server and has no effect: did you mean "+
 			"KEYCLOAK_REALM_NAME?") {
 		if !strings.Contains(err.Error(), "\n"+line) {
 			t.Errorf("the error lacks the line %q:\n%v", line, err)
@@ -175,14 +175,14 @@ func TestRead_removedSettings(t *testing.T) {
 		0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := Read(environ, dir)
+	s, err := Read(environ, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Warnings) != len(removedSettings) {
-		t.Errorf("got %d warnings, want %d", len(c.Warnings), len(removedSettings))
+	if len(s.Warnings) != len(removedSettings) {
+		t.Errorf("got %d warnings, want %d", len(s.Warnings), len(removedSettings))
 	}
-	for i, warning := range c.Warnings {
+	for i, warning := range s.Warnings {
 		if !strings.HasPrefix(warning,
 			removedSettings[i]+" is no longer a setting of this server and has no effect (") {
 			t.Errorf("got the warning %q, want one about %s", warning, removedSettings[i])

@@ -17,11 +17,11 @@ type Values struct {
 	Source string // where the settings come from, such as "the environment and .env"
 	File   string // the name of the settings file, even if there is none
 
-	merged map[string]string // by name, from the environment and the file
+	texts  map[string]string // by name, from the environment and the file
 	inFile map[string]bool   // whether the value of a setting comes from the file
 
-	unknown    []string // warnings about names that aren't settings
-	suspicious []string // warnings about values that may not be what was meant
+	nameWarnings  []string // warnings about names that aren't settings
+	valueWarnings []string // warnings about values that are probably mistakes
 }
 
 // Lookup returns the texts of the settings. It returns an error if they can't be read.
@@ -32,25 +32,25 @@ func Lookup(environ []string, dir string) (Values, error) {
 }
 
 // Get returns the value of a setting, or "" if it isn't set. It may be a secret.
-func (v Values) Get(name string) string { return v.merged[name] }
+func (v Values) Get(name string) string { return v.texts[name] }
 
 // InFile reports whether the value of a setting comes from the file.
 func (v Values) InFile(name string) bool { return v.inFile[name] }
 
 // readValues reads the texts of the settings, and adds what is wrong with them to p.
 func readValues(environ []string, dir string, p *problems) Values {
-	process := map[string]string{}
+	environment := map[string]string{}
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
-		process[name] = value
+		environment[name] = value
 	}
-	runtimeEnv, isSet := process["RUNTIME_ENV"]
+	runtimeEnv, isSet := environment["RUNTIME_ENV"]
 	name := ".local.env"
 	if isSet && runtimeEnv != "local" {
 		name = ".env"
 	}
 	v := Values{Source: "the environment and " + name, File: name, inFile: map[string]bool{}}
-	file, lossy, err := readSettingsFile(dir, name)
+	file, lossyNames, err := readSettingsFile(dir, name)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		v.Source = "the environment only, since there is no " + name + " here"
@@ -63,60 +63,60 @@ func readValues(environ []string, dir string, p *problems) Values {
 		// These settings may be in the file that can't be read.
 		p.suppress("KEYCLOAK_SERVER_URL", "KEYCLOAK_REALM_NAME", "KEYCLOAK_CLIENT_ID", secretName)
 	}
-	v.unknown = unknownNames(process, file)
-	v.merged = map[string]string{}
-	maps.Copy(v.merged, file)
-	delete(v.merged, "RUNTIME_ENV") // it has no effect in the file that it chooses
-	maps.Copy(v.merged, process)
+	v.nameWarnings = unknownNames(environment, file)
+	v.texts = map[string]string{}
+	maps.Copy(v.texts, file)
+	delete(v.texts, "RUNTIME_ENV") // it has no effect in the file that it chooses
+	maps.Copy(v.texts, environment)
 	for name := range file {
-		_, overridden := process[name]
-		v.inFile[name] = !overridden
+		_, isOverridden := environment[name]
+		v.inFile[name] = !isOverridden
 	}
-	maps.DeleteFunc(v.merged, func(_, value string) bool { return value == "" })
-	v.clean(process, lossy, p)
+	maps.DeleteFunc(v.texts, func(_, value string) bool { return value == "" })
+	v.clean(environment, lossyNames, p)
 	if isSet && runtimeEnv == "" { // an empty RUNTIME_ENV isn't local
-		v.merged["RUNTIME_ENV"] = "production"
+		v.texts["RUNTIME_ENV"] = "production"
 	}
 	return v
 }
 
 // clean trims spaces and newlines from the values, such as the newline in a Kubernetes secret that
-// was made with echo. From the client secret it trims only newlines, because spaces may be part of
-// it. clean reports values that may not be what was meant: those with quotes around them, which
-// docker run --env-file and Kubernetes don't remove, and those that lost a part because of a $.
-func (v *Values) clean(process map[string]string, lossy []string, p *problems) {
-	for _, name := range names {
-		value, isSet := v.merged[name]
-		_, inProcess := process[name]
+// was made with echo. From the client secret it trims only newlines. clean reports values that are
+// probably mistakes: those with quotes around them, which docker run --env-file and Kubernetes
+// don't remove, and those that lost a part because of a $.
+func (v *Values) clean(environment map[string]string, lossyNames []string, p *problems) {
+	for _, name := range settingNames {
+		value, isSet := v.texts[name]
+		_, inEnvironment := environment[name]
 		switch {
-		case !inProcess && slices.Contains(lossy, name):
+		case !inEnvironment && slices.Contains(lossyNames, name):
 			p.add(name, "holds a $ in %s, which stands for another setting above it in the "+
 				"file, and there is none of that name: put the value in single quotes", v.File)
 			p.suppress(name)
 			continue
 		case !isSet || name == "RUNTIME_ENV": // only the exact text local is local
 			continue
-		case name == secretName: // spaces may be part of it
+		case name == secretName: // spaces may be part of the secret
 			value = strings.TrimRight(value, "\r\n")
 		case strings.TrimSpace(value) != "":
 			value = strings.TrimSpace(value)
 		}
-		v.merged[name] = value
-		quoted := len(value) > 1 && (value[0] == '"' || value[0] == '\'') &&
+		v.texts[name] = value
+		isQuoted := len(value) > 1 && (value[0] == '"' || value[0] == '\'') &&
 			value[len(value)-1] == value[0]
 		switch {
-		case inProcess && quoted && name == secretName:
-			v.suspicious = append(v.suspicious,
+		case inEnvironment && isQuoted && name == secretName:
+			v.valueWarnings = append(v.valueWarnings,
 				secretName+
 					" has quotes around it in the environment, which are sent to Keycloak as "+
 					"part of it: unless the secret has them, leave them out (docker run "+
 					"--env-file and Kubernetes keep them)")
-		case inProcess && quoted:
+		case inEnvironment && isQuoted:
 			p.add(name, "has quotes around its value in the environment: leave them out "+
 				"(docker run --env-file and Kubernetes keep them)")
 			p.suppress(name)
 		case name == secretName && strings.TrimSpace(value) != value:
-			v.suspicious = append(v.suspicious,
+			v.valueWarnings = append(v.valueWarnings,
 				secretName+" begins or ends with a blank, which is sent to Keycloak as part of it")
 		}
 	}

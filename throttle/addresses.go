@@ -55,7 +55,7 @@ func Addresses(config AddressConfig) func(http.Handler) http.Handler {
 	if log == nil {
 		log = slog.Default()
 	}
-	var once sync.Once
+	var warnOnce sync.Once
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			peer := peerOf(r)
@@ -65,7 +65,7 @@ func Addresses(config AddressConfig) func(http.Handler) http.Handler {
 			case contains(trusted, peer):
 				address = clientAddr(peer, forwarded, trusted)
 			case len(forwarded) > 0 && isPrivate(peer):
-				once.Do(func() {
+				warnOnce.Do(func() {
 					log.WarnContext(r.Context(), "X-Forwarded-For is not read: it comes from an "+
 						"address that isn't in AddressConfig.Trusted. If that is your proxy, "+
 						"name it there; until then all its clients count as one address",
@@ -99,9 +99,9 @@ func ParseProxies(list []string) ([]netip.Prefix, error) {
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	for _, internet := range wholeInternets {
+	for _, space := range addressSpaces {
 		uncovered := func(network netip.Prefix) bool { return !covers(prefixes, network) }
-		if !slices.ContainsFunc(internet, uncovered) {
+		if !slices.ContainsFunc(space, uncovered) {
 			return nil, errors.New("holds the whole internet, in several networks: that " +
 				"trusts everyone, and so lets every client claim any address")
 		}
@@ -109,9 +109,9 @@ func ParseProxies(list []string) ([]netip.Prefix, error) {
 	return prefixes, nil
 }
 
-// wholeInternets has two lists of networks: one contains all IPv4 unicast addresses, the other all
+// addressSpaces has two lists of networks: one covers all IPv4 unicast addresses, the other all
 // assigned IPv6 addresses.
-var wholeInternets = [][]netip.Prefix{
+var addressSpaces = [][]netip.Prefix{
 	{
 		netip.MustParsePrefix("0.0.0.0/1"), netip.MustParsePrefix("128.0.0.0/2"),
 		netip.MustParsePrefix("192.0.0.0/3"),
@@ -194,8 +194,8 @@ func clientAddr(peer netip.Addr, headers []string, trusted []netip.Prefix) netip
 	client := peer
 	hops := 0
 	for i := len(headers) - 1; i >= 0; i-- {
-		rest, more := headers[i], true
-		for more {
+		rest, hasMore := headers[i], true
+		for hasMore {
 			if hops++; hops > maxHops {
 				return client
 			}
@@ -203,7 +203,7 @@ func clientAddr(peer netip.Addr, headers []string, trusted []netip.Prefix) netip
 			if comma := strings.LastIndexByte(rest, ','); comma >= 0 {
 				rest, entry = rest[:comma], rest[comma+1:]
 			} else {
-				entry, more = rest, false
+				entry, hasMore = rest, false
 			}
 			address, ok := parseEntry(entry)
 			if !ok {

@@ -63,10 +63,10 @@ func logout(ctx context.Context, l *Limiter, token string) (func(error), error) 
 // many attempts were allowed, and the RetryAfter of the refused attempt.
 func attempt(
 	t *testing.T, l *Limiter, ctx context.Context, reserve reserveFunc, subject string,
-	outcome error, max int,
+	outcome error, maxAttempts int,
 ) (allowed int, wait time.Duration) {
 	t.Helper()
-	for ; allowed < max; allowed++ {
+	for ; allowed < maxAttempts; allowed++ {
 		done, err := reserve(ctx, l, subject)
 		if limited, ok := errors.AsType[*identity.RateLimitError](err); ok {
 			return allowed, limited.RetryAfter
@@ -81,10 +81,11 @@ func attempt(
 
 // guess calls attempt for sign-ins with a wrong password.
 func guess(
-	t *testing.T, l *Limiter, address, name string, max int,
+	t *testing.T, l *Limiter, address, name string, maxAttempts int,
 ) (allowed int, wait time.Duration) {
 	t.Helper()
-	return attempt(t, l, contextFrom(t, address), login, name, identity.ErrBadCredentials, max)
+	return attempt(t, l, contextFrom(t, address), login, name, identity.ErrBadCredentials,
+		maxAttempts)
 }
 
 // wantAttempts checks the results of a call of attempt or guess.
@@ -106,17 +107,17 @@ func withLimiter(t *testing.T, f func(t *testing.T, l *Limiter)) {
 
 var errRefused = errors.New("connection refused")
 
-// A sharedStore stands for a store that is reached over a network. It counts calls, and can fail or
-// hang.
-type sharedStore struct {
+// A fakeSharedStore stands for a store that is reached over a network. It counts calls, and can
+// fail or hang.
+type fakeSharedStore struct {
 	store.MemoryBuckets
 	fails atomic.Bool // if set, calls return errRefused
 	hangs atomic.Bool // if set, calls return only when their context is done
 	calls atomic.Int32
 }
 
-// call counts a call, and then fails or hangs if the sharedStore is set to.
-func (s *sharedStore) call(ctx context.Context) error {
+// call counts a call, and then fails or hangs if the fakeSharedStore is set to.
+func (s *fakeSharedStore) call(ctx context.Context) error {
 	s.calls.Add(1)
 	if err := ctx.Err(); err != nil {
 		return err
@@ -132,7 +133,9 @@ func (s *sharedStore) call(ctx context.Context) error {
 }
 
 // Reserve implements store.Buckets.
-func (s *sharedStore) Reserve(ctx context.Context, buckets []store.Bucket) (store.Decision, error) {
+func (s *fakeSharedStore) Reserve(
+	ctx context.Context, buckets []store.Bucket,
+) (store.Decision, error) {
 	if err := s.call(ctx); err != nil {
 		return store.Decision{}, err
 	}
@@ -140,7 +143,7 @@ func (s *sharedStore) Reserve(ctx context.Context, buckets []store.Bucket) (stor
 }
 
 // Refund implements store.Buckets.
-func (s *sharedStore) Refund(ctx context.Context, buckets []store.Bucket) error {
+func (s *fakeSharedStore) Refund(ctx context.Context, buckets []store.Bucket) error {
 	if err := s.call(ctx); err != nil {
 		return err
 	}
@@ -149,7 +152,7 @@ func (s *sharedStore) Refund(ctx context.Context, buckets []store.Bucket) error 
 
 // A sharedStoreTest has two Limiters that share a store and a log, like Limiters in two processes.
 type sharedStoreTest struct {
-	store              *sharedStore
+	store              *fakeSharedStore
 	limiterA, limiterB *Limiter
 	log                *bytes.Buffer
 }
@@ -157,7 +160,7 @@ type sharedStoreTest struct {
 // withSharedStore runs a test of two Limiters that share a store, with a fake clock.
 func withSharedStore(t *testing.T, f func(t *testing.T, s sharedStoreTest)) {
 	synctest.Test(t, func(t *testing.T) {
-		s := sharedStoreTest{store: &sharedStore{}, log: &bytes.Buffer{}}
+		s := sharedStoreTest{store: &fakeSharedStore{}, log: &bytes.Buffer{}}
 		config := Config{Store: s.store, Log: slog.New(slog.NewTextHandler(s.log, nil))}
 		s.limiterA, s.limiterB = must(New(config)), must(New(config))
 		f(t, s)

@@ -13,8 +13,9 @@ import (
 	"github.com/cloakql/cloakql/store"
 )
 
-// globalFactor is how many times as high the limits for all networks together are as those for one
-// network. So attackers need five networks to lock out a user in another network.
+// globalFactor multiplies the limits for one network to get those for all networks together. So
+// attackers need five networks to lock out a user in another network. It also multiplies the limit
+// for one address to get that for its network.
 const globalFactor = 5
 
 const (
@@ -97,9 +98,9 @@ func Defaults() Config {
 //
 // If done isn't called, the attempt stays counted.
 type Limiter struct {
-	config Config
-	shared store.Buckets        // nil if there is no shared store
-	local  *store.MemoryBuckets // in this process
+	config      Config
+	sharedStore store.Buckets        // may be nil
+	localStore  *store.MemoryBuckets // in this process
 
 	mu         sync.Mutex // guards the fields below
 	retryAt    time.Time  // when the shared store may be called again
@@ -134,12 +135,12 @@ func New(config Config) (*Limiter, error) {
 	if config.Log == nil {
 		config.Log = slog.Default()
 	}
-	l := &Limiter{config: config, shared: config.Store}
+	l := &Limiter{config: config, sharedStore: config.Store}
 	if memory, ok := config.Store.(*store.MemoryBuckets); ok && memory != nil { // it can't fail
-		l.shared, l.local = nil, memory
+		l.sharedStore, l.localStore = nil, memory
 	}
-	if l.local == nil {
-		l.local = &store.MemoryBuckets{}
+	if l.localStore == nil {
+		l.localStore = &store.MemoryBuckets{}
 	}
 	return l, nil
 }
@@ -154,7 +155,7 @@ func (l *Limiter) Login(
 	// If several buckets are empty, the error has the RetryAfter of the first of them. The buckets
 	// of the address come first, because they reveal nothing about the account.
 	return l.reserve(ctx, []charge{
-		{keyOf("login attempts", address, ""), c.Attempts, always},
+		{keyOf("login attempts", address, ""), c.Attempts, alwaysCounts},
 		{keyOf("login network", network, ""), c.Address.times(globalFactor), isGuessOrTookCapacity},
 		{keyOf("login address", address, ""), c.Address, isGuessOrTookCapacity},
 		{keyOf("login account network", network, account), c.Account, isGuess},
@@ -181,13 +182,13 @@ func (l *Limiter) Logout(
 // reserveWithRefreshToken reserves an attempt with a refresh token. It counts by the whole token,
 // because nothing has verified the token's claims.
 func (l *Limiter) reserveWithRefreshToken(
-	ctx context.Context, field string, refreshToken identity.Secret,
+	ctx context.Context, operation string, refreshToken identity.Secret,
 ) (done func(error), err error) {
 	address := addressPrefix(identity.Address(ctx))
 	return l.reserve(ctx, []charge{
-		{keyOf(field+" attempts", address, ""), l.config.Attempts, always},
-		{keyOf(field+" address", address, ""), l.config.TokenAddress, isForgedOrTookCapacity},
-		{keyOf(field+" token", address, refreshToken.Reveal()), l.config.Token, isGuess},
+		{keyOf(operation+" attempts", address, ""), l.config.Attempts, alwaysCounts},
+		{keyOf(operation+" address", address, ""), l.config.TokenAddress, isForgedOrTookCapacity},
+		{keyOf(operation+" token", address, refreshToken.Reveal()), l.config.Token, isGuess},
 	})
 }
 
@@ -204,8 +205,8 @@ func (c charge) bucket() store.Bucket {
 	return store.Bucket{Key: c.key, Burst: c.rate.Burst, Every: c.rate.Every}
 }
 
-// always returns true: every outcome counts.
-func always(error) bool { return true }
+// alwaysCounts returns true: every outcome counts.
+func alwaysCounts(error) bool { return true }
 
 // isGuess reports whether an attempt with this outcome counts as a guess, because the realm refused
 // it or may have refused it.
@@ -249,14 +250,14 @@ func isForgedOrTookCapacity(err error) bool {
 // reserve makes all charges or none, with one call to the store. done makes a second call if there
 // are charges to refund.
 func (l *Limiter) reserve(ctx context.Context, charges []charge) (done func(error), err error) {
-	if l.local == nil {
+	if l.localStore == nil {
 		return nil, errZeroLimiter
 	}
 	buckets := make([]store.Bucket, len(charges))
 	for i, c := range charges {
 		buckets[i] = c.bucket()
 	}
-	decision, reservedIn, err := l.reserveTokens(ctx, buckets)
+	decision, usedStore, err := l.reserveTokens(ctx, buckets)
 	if err != nil {
 		return nil, err
 	}
@@ -273,7 +274,7 @@ func (l *Limiter) reserve(ctx context.Context, charges []charge) (done func(erro
 				}
 			}
 			if len(refunds) > 0 {
-				l.refund(ctx, reservedIn, refunds)
+				l.refund(ctx, usedStore, refunds)
 			}
 		})
 	}, nil
@@ -284,53 +285,53 @@ func (l *Limiter) reserve(ctx context.Context, charges []charge) (done func(erro
 // the store that it used.
 func (l *Limiter) reserveTokens(
 	ctx context.Context, buckets []store.Bucket,
-) (decision store.Decision, reservedIn store.Buckets, err error) {
-	if l.shared != nil && l.mayCallShared() {
+) (decision store.Decision, usedStore store.Buckets, err error) {
+	if l.sharedStore != nil && l.mayCallSharedStore() {
 		callCtx, cancel := context.WithTimeout(ctx, storeTimeout)
-		decision, err := l.shared.Reserve(callCtx, buckets)
+		decision, err := l.sharedStore.Reserve(callCtx, buckets)
 		cancel()
 		switch {
 		case err == nil:
-			return decision, l.shared, nil
+			return decision, l.sharedStore, nil
 		case ctx.Err() != nil: // the request ended, so the store may be fine
 			return store.Decision{}, nil, ctx.Err()
 		}
-		l.sharedFailed(ctx, err)
+		l.suspendSharedStore(ctx, err)
 	}
-	decision, err = l.local.Reserve(ctx, buckets)
-	return decision, l.local, err
+	decision, err = l.localStore.Reserve(ctx, buckets)
+	return decision, l.localStore, err
 }
 
 // refund puts a token back into each bucket, in the store where the tokens were reserved. It does
 // so even if ctx is done.
-func (l *Limiter) refund(ctx context.Context, reservedIn store.Buckets, buckets []store.Bucket) {
+func (l *Limiter) refund(ctx context.Context, usedStore store.Buckets, buckets []store.Bucket) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
-	if err := reservedIn.Refund(ctx, buckets); err != nil {
-		l.sharedFailed(ctx, err)
+	if err := usedStore.Refund(ctx, buckets); err != nil {
+		l.suspendSharedStore(ctx, err)
 	}
 }
 
-// mayCallShared reports whether the shared store may be called. It returns false for
+// mayCallSharedStore reports whether the shared store may be called. It returns false for
 // storeRetryInterval after a failure, so that a store that hangs doesn't delay every request.
-func (l *Limiter) mayCallShared() bool {
+func (l *Limiter) mayCallSharedStore() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return !time.Now().Before(l.retryAt)
 }
 
-// sharedFailed suspends calls to the shared store for storeRetryInterval, and logs the failure at
-// most once per storeLogInterval.
-func (l *Limiter) sharedFailed(ctx context.Context, err error) {
+// suspendSharedStore suspends calls to the shared store for storeRetryInterval. It logs err at most
+// once per storeLogInterval.
+func (l *Limiter) suspendSharedStore(ctx context.Context, err error) {
 	l.mu.Lock()
 	now := time.Now()
 	l.retryAt = now.Add(storeRetryInterval)
-	warn := l.lastLogged.IsZero() || now.Sub(l.lastLogged) >= storeLogInterval
-	if warn {
+	shouldLog := l.lastLogged.IsZero() || now.Sub(l.lastLogged) >= storeLogInterval
+	if shouldLog {
 		l.lastLogged = now
 	}
 	l.mu.Unlock()
-	if warn {
+	if shouldLog {
 		l.config.Log.WarnContext(ctx,
 			"the shared store of attempts fails: this process counts in its own memory",
 			"error", err)

@@ -57,7 +57,7 @@ func TestLimiter_sharedStore(t *testing.T) {
 		allowed, wait := guess(t, s.limiterB, addressA, "alice", 100)
 		wantAttempts(t, "the second limiter", allowed, wait, 4, time.Minute)
 		attempt(t, s.limiterB, contextFrom(t, addressA), login, "bob", nil, 100)
-		local := s.limiterA.local.Len() + s.limiterB.local.Len()
+		local := s.limiterA.localStore.Len() + s.limiterB.localStore.Len()
 		if local != 0 || s.store.Len() != 7 || s.log.Len() != 0 {
 			t.Errorf("%d keys in local memory, %d in the store, logged %q; want 0, 7 and nothing",
 				local, s.store.Len(), s.log)
@@ -102,7 +102,7 @@ func TestLimiter_sharedStore_hangs(t *testing.T) {
 		ctx, cancel := context.WithTimeout(contextFrom(t, addressA), time.Millisecond)
 		defer cancel()
 		_, err := s.limiterB.Login(ctx, credentialsFor("alice"))
-		suspended := !s.limiterB.mayCallShared()
+		suspended := !s.limiterB.mayCallSharedStore()
 		if !errors.Is(err, context.DeadlineExceeded) || s.log.Len() != 0 || suspended {
 			t.Errorf("Login() = %v, logged %q, calls suspended: %t; want %v, nothing and false",
 				err, s.log, suspended, context.DeadlineExceeded)

@@ -130,7 +130,7 @@ func TestLimiter_Login_manyNetworks(t *testing.T) {
 // An IPv4 /24 and an IPv6 /48 count as one network. An IPv6 /64 counts as one address.
 func TestLimiter_Login_networkAndAddress(t *testing.T) {
 	for _, tt := range []struct {
-		name, a, b               string
+		name, first, second      string
 		sameNetwork, sameAddress bool
 	}{
 		{"same address", "192.0.2.7", "192.0.2.7", true, true},
@@ -143,21 +143,21 @@ func TestLimiter_Login_networkAndAddress(t *testing.T) {
 		{"next /48", "2001:db8:1:2::1", "2001:db8:2:2::1", false, false},
 	} {
 		withLimiter(t, func(t *testing.T, l *Limiter) {
-			guess(t, l, tt.a, "alice", 100)
+			guess(t, l, tt.first, "alice", 100)
 			want := 10
 			if tt.sameNetwork {
 				want = 0
 			}
-			allowed, _ := guess(t, l, tt.b, "alice", 100)
+			allowed, _ := guess(t, l, tt.second, "alice", 100)
 			if allowed != want {
 				t.Errorf("%s: %d attempts allowed for the account, want %d", tt.name, allowed, want)
 			}
 		})
 		withLimiter(t, func(t *testing.T, l *Limiter) {
 			for i := range 20 {
-				guess(t, l, tt.a, fmt.Sprint("name ", i), 5)
+				guess(t, l, tt.first, fmt.Sprint("name ", i), 5)
 			}
-			allowed, wait := guess(t, l, tt.b, "another name", 1)
+			allowed, wait := guess(t, l, tt.second, "another name", 1)
 			if tt.sameAddress {
 				wantAttempts(t, tt.name+", another account", allowed, wait, 0, 6*time.Second)
 			} else {
@@ -188,7 +188,7 @@ func TestLimiter_Login_address(t *testing.T) {
 		wantAttempts(t, "a colleague, after the guesses", allowed, wait, 0, 6*time.Second)
 		allowed, wait = attempt(t, l, contextFrom(t, addressB), login, "colleague 1", nil, 1)
 		wantAttempts(t, "another address", allowed, wait, 1, 0)
-		if keys := l.local.Len(); keys > 4+4*100 { // 4 for each address, and 4 for each name
+		if keys := l.localStore.Len(); keys > 4+4*100 { // 4 for each address, and 4 for each name
 			t.Errorf("%d keys are stored, want none for refused attempts", keys)
 		}
 	})
@@ -226,9 +226,11 @@ func TestLimiter_done_outcomes(t *testing.T) {
 		if outcome != nil {
 			outcome = fmt.Errorf("call the realm: %w", outcome)
 		}
-		count := func(reserve reserveFunc, subject func(i int) string, max int) (allowed int) {
+		countAllowed := func(
+			reserve reserveFunc, subject func(i int) string, attempts int,
+		) (allowed int) {
 			withLimiter(t, func(t *testing.T, l *Limiter) {
-				for i := range max {
+				for i := range attempts {
 					n, _ := attempt(t, l, contextFrom(t, addressA), reserve, subject(i), outcome, 1)
 					allowed += n
 				}
@@ -242,12 +244,12 @@ func TestLimiter_done_outcomes(t *testing.T) {
 			allowed, limit, attempts int
 			counts                   bool
 		}{
-			{"login to one account", count(login, sameSubject, 60), 10, 60, tt.login},
-			{"login from one address", count(login, newSubject, 120), 100, 120, tt.login || tt.address},
-			{"refresh with one token", count(refresh, sameSubject, 60), 30, 60, tt.refresh},
-			{"logout with one token", count(logout, sameSubject, 60), 30, 60, tt.refresh},
-			{"refresh from one address", count(refresh, newSubject, 120), 100, 120, tt.address},
-			{"logout from one address", count(logout, newSubject, 120), 100, 120, tt.address},
+			{"login to one account", countAllowed(login, sameSubject, 60), 10, 60, tt.login},
+			{"login from one address", countAllowed(login, newSubject, 120), 100, 120, tt.login || tt.address},
+			{"refresh with one token", countAllowed(refresh, sameSubject, 60), 30, 60, tt.refresh},
+			{"logout with one token", countAllowed(logout, sameSubject, 60), 30, 60, tt.refresh},
+			{"refresh from one address", countAllowed(refresh, newSubject, 120), 100, 120, tt.address},
+			{"logout from one address", countAllowed(logout, newSubject, 120), 100, 120, tt.address},
 		} {
 			want := check.limit
 			if !check.counts {
@@ -351,7 +353,7 @@ func TestLimiter_Login_refused(t *testing.T) {
 				t.Fatalf("Login() = %v, want %v", err, identity.ErrRateLimited)
 			}
 		}
-		before := l.local.Len()
+		before := l.localStore.Len()
 		allowed, _ := guess(t, l, addressA, "bob", 1)
 		if allowed != 1 {
 			t.Errorf("another account: %d attempts allowed, want 1", allowed)
@@ -387,7 +389,7 @@ func TestLimiter_Login_doneContext(t *testing.T) {
 		if _, err := l.Login(ctx, credentialsFor("alice")); !errors.Is(err, context.Canceled) {
 			t.Errorf("Login() = %v, want %v", err, context.Canceled)
 		}
-		if keys := l.local.Len(); keys != 0 {
+		if keys := l.localStore.Len(); keys != 0 {
 			t.Errorf("%d keys are stored, want none", keys)
 		}
 		ctx, cancel = context.WithCancel(contextFrom(t, addressA))
@@ -397,7 +399,7 @@ func TestLimiter_Login_doneContext(t *testing.T) {
 			t.Fatal(err)
 		}
 		done(nil)
-		if keys := l.local.Len(); keys != 1 {
+		if keys := l.localStore.Len(); keys != 1 {
 			t.Errorf("%d keys are stored, want 1, for Attempts", keys)
 		}
 	})

@@ -13,8 +13,8 @@ const (
 )
 
 // A Rate allows Burst attempts at once, and then one more per Every. In any interval of length d,
-// at most Burst + d/Every attempts count. If an attempt is already in flight when the interval
-// begins, one more may count for each Every that the attempt has lasted by then.
+// at most Burst + d/Every attempts count. More may count if attempts were in flight when the
+// interval began: t/Every more, if the oldest of these had lasted for t by then.
 type Rate struct {
 	Burst int           // 1 to 10,000
 	Every time.Duration // 1 ms to 24 h
