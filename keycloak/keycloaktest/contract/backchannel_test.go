@@ -116,16 +116,16 @@ func TestLogout_backchannel(t *testing.T) {
 			l.record(s, u)
 		})
 		addWithoutLogoutToken := func(name string,
-			end func(s *scenario, u *user, tokens response)) {
+			invalidate func(s *scenario, u *user, tokens response)) {
 			suite.add("no logout token: "+name, func(s *scenario) {
 				u := s.addUser(r, nil)
-				end(s, u, login(s, u, "sid-required"))
+				invalidate(s, u, login(s, u, "sid-required"))
 				l.recordPaths(s, u)
 			})
 		}
 		addWithoutLogoutToken("revoked", func(s *scenario, u *user, tokens response) {
 			s.recordOutcome("revoke",
-				s.post(r.oidc("/revoke"),
+				s.post(r.endpoint("/revoke"),
 					withParams(credsForm("sid-required"), "token", tokens.field("refresh_token"))))
 		})
 		addWithoutLogoutToken("user disabled", func(s *scenario, u *user, tokens response) {

@@ -20,9 +20,9 @@ func (s *scenario) newBrowser() *browser {
 	jar, err := cookiejar.New(nil)
 	s.must(err)
 	b := &browser{scenario: s, followRedirects: true}
-	b.client = &http.Client{Jar: jar, Transport: httpClient.Transport, Timeout: patience,
+	b.client = &http.Client{Jar: jar, Transport: httpClient.Transport, Timeout: timeout,
 		CheckRedirect: func(next *http.Request, _ []*http.Request) error {
-			if b.followRedirects && strings.HasPrefix(next.URL.String(), s.kc.base()+"/") {
+			if b.followRedirects && strings.HasPrefix(next.URL.String(), s.kc.baseURL()+"/") {
 				return nil
 			}
 			return http.ErrUseLastResponse
@@ -82,7 +82,7 @@ func (r *realm) authURL(pairs ...string) string {
 			values.Del(pairs[i])
 		}
 	}
-	return r.oidc("/auth?" + values.Encode())
+	return r.endpoint("/auth?" + values.Encode())
 }
 
 // login opens the login page and signs the user in. It returns the redirect to the client, or the

@@ -52,7 +52,7 @@ func TestBruteForce(t *testing.T) {
 			s.recordOutcome("right", s.token(r, passwordGrant(u)))
 			s.recordOutcome("refresh", s.refresh(r, login))
 			s.recordOutcome("userinfo",
-				s.get(r.oidc("/userinfo"), "Authorization", "Bearer "+login.field("access_token")))
+				s.userinfo(r, login))
 		})
 		suite.add("in the browser", func(s *scenario) {
 			u := s.addUser(r, nil)

@@ -270,8 +270,7 @@ func TestClientScopes(t *testing.T) {
 				s.recordClaims(resp, "access_token", claimNames...)
 				s.recordClaims(resp, "id_token", claimNames...)
 				s.recordClaims(resp, "refresh_token", "scope")
-				s.recordFields(s.get(r.oidc("/userinfo"), "Authorization",
-					"Bearer "+resp.field("access_token")), claimNames...)
+				s.recordFields(s.userinfo(r, resp), claimNames...)
 			})
 		}
 		addScope("none", "asked", "openid")

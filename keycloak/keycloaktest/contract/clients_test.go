@@ -1,6 +1,9 @@
 package contract
 
-import "testing"
+import (
+	"net/url"
+	"testing"
+)
 
 // TestClientAuthentication records which credentials the token endpoint accepts from a client. A
 // 401 always means that client authentication failed, and nearly all 401 responses have the same
@@ -16,7 +19,7 @@ func TestClientAuthentication(t *testing.T) {
 			clientRep("changing", nil),
 		))
 		// loginForm returns a password grant without client authentication.
-		loginForm := func(s *scenario) (values map[string][]string) {
+		loginForm := func(s *scenario) url.Values {
 			return withoutParams(passwordGrant(s.addUser(r, nil)), "client_id", "client_secret")
 		}
 		addLogin := func(name, authorization string, pairs ...string) {

@@ -13,11 +13,11 @@ import (
 
 // How times are compared: the server creates a time, such as iat, while a request is in flight. On
 // a slow machine, a request can take long. The recording has the offset of the time from the
-// response, as if requests took no time, and only scenario.wait did. A scenario passes if the
-// recorded offset is possible, given when requests were sent and when responses were received.
+// response, as if only scenario.wait took time. A scenario passes if the recorded offset is
+// possible, given when requests were sent and when responses were received.
 
-// patience is the timeout for requests, and for waiting until Keycloak reaches a state.
-const patience = 3 * time.Minute
+// timeout limits a request, and a wait until Keycloak reaches a state.
+const timeout = 3 * time.Minute
 
 // A window is the time in which a request was in flight, by the server's clock.
 type window struct {
@@ -31,9 +31,9 @@ func (w window) isZero() bool { return w.sentAt.IsZero() }
 // A span is the range of possible values of a number, from min to max.
 type span struct{ min, max int64 }
 
-// clockText formats an offset from base, such as <iat+300>, or <iat+299..+300> if both offsets are
-// possible.
-func clockText(base string, s span) string {
+// formatOffset formats an offset from base, such as <iat+300>, or <iat+299..+300> if both offsets
+// are possible.
+func formatOffset(base string, s span) string {
 	format := "%+d"
 	if base == "~" {
 		format = "%d"
@@ -44,8 +44,8 @@ func clockText(base string, s span) string {
 	return fmt.Sprintf("<"+base+format+".."+format+">", s.min, s.max)
 }
 
-// offset returns the possible offsets between a time and the response in base, as if requests took
-// no time. The time was created in w.
+// offset returns the possible offsets of a time from the response in base, as if requests took no
+// time. The time was created in w.
 func (w window) offset(unixTime int64, base window) span {
 	waited := w.waited - base.waited
 	return span{unixTime - w.receivedAt.Add(-waited).Unix(),
@@ -99,8 +99,8 @@ func (s *scenario) issueWindow(claims object, w window) window {
 	if claims["iat"] == nil {
 		return window{}
 	}
-	if issuing := s.issueWindows[asString(claims["jti"])]; !issuing.isZero() {
-		return issuing
+	if stored := s.issueWindows[asString(claims["jti"])]; !stored.isZero() {
+		return stored
 	}
 	return w
 }
@@ -122,22 +122,22 @@ func (s *scenario) setDeadline(d time.Duration) (done func()) {
 // A deadline limits how long requests may take.
 type deadline struct {
 	startedAt time.Time
-	max       time.Duration
+	limit     time.Duration
 }
 
 // A missedDeadline is the panic value of a scenario that must run again.
-type missedDeadline struct{ took, max time.Duration }
+type missedDeadline struct{ took, limit time.Duration }
 
 func (m missedDeadline) String() string {
 	return fmt.Sprintf("the machine is too slow: requests took %v, want at most %v",
-		m.took.Round(time.Millisecond), m.max)
+		m.took.Round(time.Millisecond), m.limit)
 }
 
 // checkDeadlines panics with a missedDeadline if a deadline has passed.
 func (s *scenario) checkDeadlines() {
 	for _, dl := range s.deadlines {
-		if took := s.kc.now().Sub(dl.startedAt); took > dl.max {
-			panic(missedDeadline{took, dl.max})
+		if took := s.kc.now().Sub(dl.startedAt); took > dl.limit {
+			panic(missedDeadline{took, dl.limit})
 		}
 	}
 }
@@ -157,11 +157,11 @@ func (s *scenario) Fatalf(format string, args ...any) {
 	s.T.Fatalf(format, args...)
 }
 
-// clockPattern matches an offset: <iat+300>, <now-2> or <~300> in a recording, and also a span such
-// as <now-3..-2> in a running scenario.
-var clockPattern = regexp.MustCompile(`<(now|iat|~)([+-]?\d+)(?:\.\.([+-]?\d+))?>`)
+// offsetPattern matches an offset: <iat+300>, <now-2> or <~300> in a recording, and also a span
+// such as <now-3..-2> in a running scenario.
+var offsetPattern = regexp.MustCompile(`<(now|iat|~)([+-]?\d+)(?:\.\.([+-]?\d+))?>`)
 
-// parseSpan returns the span of a match of clockPattern.
+// parseSpan returns the span of a match of offsetPattern.
 func parseSpan(match []string) span {
 	min, _ := strconv.ParseInt(match[2], 10, 64)
 	max := min
@@ -182,11 +182,11 @@ func sameLine(want, got string) bool {
 	if want == got {
 		return true
 	}
-	if clockPattern.ReplaceAllString(want, "<$1>") != clockPattern.ReplaceAllString(got, "<$1>") {
+	if offsetPattern.ReplaceAllString(want, "<$1>") != offsetPattern.ReplaceAllString(got, "<$1>") {
 		return false
 	}
-	gotMatches := clockPattern.FindAllStringSubmatch(got, -1)
-	for i, match := range clockPattern.FindAllStringSubmatch(want, -1) {
+	gotMatches := offsetPattern.FindAllStringSubmatch(got, -1)
+	for i, match := range offsetPattern.FindAllStringSubmatch(want, -1) {
 		wantSpan, gotSpan := parseSpan(match), parseSpan(gotMatches[i])
 		if wantSpan.max < gotSpan.min || wantSpan.min > gotSpan.max {
 			return false
@@ -195,11 +195,11 @@ func sameLine(want, got string) bool {
 	return true
 }
 
-// roundClocks replaces each span with its roundest number, for the recording.
-func roundClocks(text string) string {
-	return clockPattern.ReplaceAllStringFunc(text, func(number string) string {
-		match := clockPattern.FindStringSubmatch(number)
-		return clockText(match[1], roundest(parseSpan(match)))
+// roundOffsets replaces each span with its roundest number, for the recording.
+func roundOffsets(text string) string {
+	return offsetPattern.ReplaceAllStringFunc(text, func(number string) string {
+		match := offsetPattern.FindStringSubmatch(number)
+		return formatOffset(match[1], roundest(parseSpan(match)))
 	})
 }
 
@@ -269,8 +269,8 @@ func TestClockOffsets(t *testing.T) {
 				got, row.recorded, !row.want, row.want)
 		}
 	}
-	if got := roundClocks("<iat+298..+301> <now-3..+0> <~35999..36003> <now-2>"); got !=
+	if got := roundOffsets("<iat+298..+301> <now-3..+0> <~35999..36003> <now-2>"); got !=
 		"<iat+300> <now+0> <~36000> <now-2>" {
-		t.Errorf("roundClocks: got %s, want <iat+300> <now+0> <~36000> <now-2>", got)
+		t.Errorf("roundOffsets: got %s, want <iat+300> <now+0> <~36000> <now-2>", got)
 	}
 }

@@ -30,7 +30,7 @@ func addCodePages(suite *testSuite, r *realm) {
 	suite.add("login page", func(s *scenario) { s.record(s.newBrowser().open(r.authURL())) })
 	suite.add("login page by POST", func(s *scenario) {
 		address, _ := url.Parse(r.authURL())
-		s.record(s.post(r.oidc("/auth"), address.Query(), "Accept", browserAccept))
+		s.record(s.post(r.endpoint("/auth"), address.Query(), "Accept", browserAccept))
 	})
 	suite.add("right password", func(s *scenario) {
 		s.record(s.newBrowser().login(s.addUser(r, nil)))
@@ -423,6 +423,6 @@ func addCodeFailures(suite *testSuite, r, shortCodeRealm *realm) {
 // userinfo calls the UserInfo endpoint with the access token of a response.
 func (s *scenario) userinfo(r *realm, tokens response) response {
 	s.Helper()
-	return s.send(http.MethodGet, r.oidc("/userinfo"), "", "Authorization",
+	return s.send(http.MethodGet, r.endpoint("/userinfo"), "", "Authorization",
 		"Bearer "+tokens.field("access_token"))
 }

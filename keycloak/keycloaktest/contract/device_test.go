@@ -41,7 +41,7 @@ func TestDevice(t *testing.T) {
 // startDevice sends a device authorization request. Pairs override parameters.
 func (s *scenario) startDevice(r *realm, client string, pairs ...string) response {
 	s.Helper()
-	resp := s.post(r.oidc("/auth/device"), withParams(credsForm(client), pairs...))
+	resp := s.post(r.endpoint("/auth/device"), withParams(credsForm(client), pairs...))
 	if code, ok := resp.value("user_code").(string); ok {
 		if !userCodePattern.MatchString(code) {
 			s.Errorf("user_code: got %q, want the form ABCD-EFGH", code)
@@ -63,13 +63,12 @@ func deviceGrant(client, code string, pairs ...string) url.Values {
 		"device_code", code), pairs...)
 }
 
-// submitDevice signs the user in at verification_uri_complete, and presses a button on the consent
-// page.
-func (b *browser) submitDevice(u *user, start response, button string) response {
+// approveDevice signs the user in at verification_uri_complete, and accepts the consent page.
+func (b *browser) approveDevice(u *user, start response) response {
 	b.scenario.Helper()
 	page := b.submit(b.open(start.field("verification_uri_complete")), "username", u.username,
 		"password", "secret")
-	return b.submit(page, button, "pressed")
+	return b.submit(page, "accept", "pressed")
 }
 
 func addDeviceStarts(suite *testSuite, r, disabledRealm *realm) {
@@ -85,13 +84,14 @@ func addDeviceStarts(suite *testSuite, r, disabledRealm *realm) {
 	})
 	suite.add("start with basic authentication", func(s *scenario) {
 		s.recordOutcome("start",
-			s.post(r.oidc("/auth/device"), form(), "Authorization", basicAuth("tv", "tv-secret")))
+			s.post(r.endpoint("/auth/device"), form(), "Authorization",
+				basicAuth("tv", "tv-secret")))
 	})
 	suite.add("a bad scope is ignored", func(s *scenario) {
 		u := s.addUser(r, nil)
 		start := s.startDevice(r, "tv", "scope", "openid bogus")
 		s.recordOutcome("start", start)
-		s.recordFinal(s.newBrowser().submitDevice(u, start, "accept"))
+		s.recordFinal(s.newBrowser().approveDevice(u, start))
 		s.record(s.poll(r, "tv", start))
 	})
 	suite.add("start refused: not enabled", func(s *scenario) { s.record(s.startDevice(r, "api")) })
@@ -102,13 +102,13 @@ func addDeviceStarts(suite *testSuite, r, disabledRealm *realm) {
 		s.record(s.startDevice(r, "nope"))
 	})
 	suite.add("start refused: no client", func(s *scenario) {
-		s.record(s.post(r.oidc("/auth/device"), form("scope", "openid")))
+		s.record(s.post(r.endpoint("/auth/device"), form("scope", "openid")))
 	})
 	suite.add("start refused: disabled realm", func(s *scenario) {
 		s.record(s.startDevice(disabledRealm, "tv"))
 	})
 	suite.add("start refused: scope twice", func(s *scenario) {
-		s.record(s.post(r.oidc("/auth/device"),
+		s.record(s.post(r.endpoint("/auth/device"),
 			form("client_id", "tv", "client_secret", "tv-secret", "scope", "openid", "scope",
 				"email")))
 	})
@@ -117,7 +117,7 @@ func addDeviceStarts(suite *testSuite, r, disabledRealm *realm) {
 func addDevicePages(suite *testSuite, r *realm) {
 	suite.add("page for the code", func(s *scenario) {
 		s.record(s.newBrowser().open(r.url("/device")))
-		s.recordFinal(s.newBrowser().open(r.oidc("/auth/device")))
+		s.recordFinal(s.newBrowser().open(r.endpoint("/auth/device")))
 	})
 	suite.add("wrong user code", func(s *scenario) {
 		b := s.newBrowser()
@@ -190,7 +190,7 @@ func addDevicePages(suite *testSuite, r *realm) {
 	suite.add("consent is asked every time", func(s *scenario) {
 		u := s.addUser(r, nil)
 		b := s.newBrowser()
-		s.recordFinal(b.submitDevice(u, s.startDevice(r, "tv"), "accept"))
+		s.recordFinal(b.approveDevice(u, s.startDevice(r, "tv")))
 		s.recordFinal(b.open(s.startDevice(r, "tv").field("verification_uri_complete")))
 	})
 }
@@ -213,7 +213,7 @@ func addDevicePolls(suite *testSuite, r *realm) {
 		u := s.addUser(r, nil)
 		start := s.startDevice(r, "slow")
 		s.recordOutcome("before", s.poll(r, "slow", start))
-		s.newBrowser().submitDevice(u, start, "accept")
+		s.newBrowser().approveDevice(u, start)
 		s.recordOutcome("right after", s.poll(r, "slow", start))
 	})
 	suite.add("expired", func(s *scenario) {
@@ -232,7 +232,7 @@ func addDevicePolls(suite *testSuite, r *realm) {
 	suite.add("another client's code", func(s *scenario) {
 		u := s.addUser(r, nil)
 		start := s.startDevice(r, "quick")
-		s.newBrowser().submitDevice(u, start, "accept")
+		s.newBrowser().approveDevice(u, start)
 		s.record(s.poll(r, "tv", start))
 		s.wait(2 * time.Second)
 		s.recordOutcome("the client's own poll", s.poll(r, "quick", start))
@@ -248,7 +248,7 @@ func addDevicePolls(suite *testSuite, r *realm) {
 	suite.add("user disabled before the poll", func(s *scenario) {
 		u := s.addUser(r, nil)
 		start := s.startDevice(r, "tv")
-		s.newBrowser().submitDevice(u, start, "accept")
+		s.newBrowser().approveDevice(u, start)
 		s.must(s.kc.patchUser(u.userRef, object{"enabled": false}))
 		s.recordOutcome("poll", s.poll(r, "tv", start))
 	})
@@ -260,7 +260,7 @@ func addDevicePKCE(suite *testSuite, r *realm) {
 	suite.add("PKCE: a wrong verifier leaves the code usable", func(s *scenario) {
 		u := s.addUser(r, nil)
 		start := s.startDevice(r, "proving", s256Params...)
-		s.newBrowser().submitDevice(u, start, "accept")
+		s.newBrowser().approveDevice(u, start)
 		s.record(s.poll(r, "proving", start))
 		s.wait(2 * time.Second)
 		s.recordOutcome("wrong verifier",
@@ -274,7 +274,7 @@ func addDevicePKCE(suite *testSuite, r *realm) {
 	suite.add("PKCE: verifier without a challenge", func(s *scenario) {
 		u := s.addUser(r, nil)
 		start := s.startDevice(r, "tv")
-		s.newBrowser().submitDevice(u, start, "accept")
+		s.newBrowser().approveDevice(u, start)
 		s.recordOutcome("poll", s.poll(r, "tv", start, "code_verifier", codeVerifier))
 	})
 	suite.add("PKCE: starts", func(s *scenario) {

@@ -46,7 +46,7 @@ func TestDiscovery(t *testing.T) {
 		r := suite.addRealm(realmFile(nil))
 		suite.add("openid-configuration", func(s *scenario) {
 			resp := s.get(r.url(path))
-			s.recordHead(resp)
+			s.recordHeaders(resp)
 			s.recordFields(resp, equalFields...)
 			for _, name := range sortedKeys(partialLists) {
 				for _, element := range partialLists[name] {
@@ -73,18 +73,18 @@ func TestDiscovery(t *testing.T) {
 			want := s.get(r.url(path)).body
 			for _, address := range []string{
 				r.url("/.well-known/oauth-authorization-server"),
-				s.kc.base() + "/.well-known/oauth-authorization-server/realms/" + r.name,
+				s.kc.baseURL() + "/.well-known/oauth-authorization-server/realms/" + r.name,
 			} {
 				resp := s.get(address)
-				s.recordHead(resp)
+				s.recordHeaders(resp)
 				s.note("the same document: %t", resp.body == want)
 			}
 		})
 		suite.add("openid-configuration is not at the root", func(s *scenario) {
-			s.record(s.get(s.kc.base() + path + "/realms/" + r.name))
+			s.record(s.get(s.kc.baseURL() + path + "/realms/" + r.name))
 		})
 		suite.add("oauth-authorization-server at the root, unknown realm", func(s *scenario) {
-			s.record(s.get(s.kc.base() +
+			s.record(s.get(s.kc.baseURL() +
 				"/.well-known/oauth-authorization-server/realms/no-such-realm"))
 		})
 		acrRealm := suite.addRealm(acrRealmFile())
@@ -99,11 +99,11 @@ func TestCerts(t *testing.T) {
 	run(t, "certs", func(suite *testSuite) {
 		r := suite.addRealm(realmFile(nil))
 		suite.add("certs of one key type", func(s *scenario) {
-			s.record(s.get(r.oidc("/certs/rsa")))
+			s.record(s.get(r.endpoint("/certs/rsa")))
 		})
 		suite.add("keys", func(s *scenario) {
 			r := s.importRealm(realmFile(generatedKeys))
-			s.record(s.get(r.oidc("/certs")))
+			s.record(s.get(r.endpoint("/certs")))
 			keys := s.publishedKeys(r.url(""))
 			slices.SortFunc(keys, func(a, b jwk) int { return strings.Compare(b.Use, a.Use) })
 			for _, k := range keys {
@@ -119,7 +119,7 @@ func TestCerts(t *testing.T) {
 				_, err := s.kc.addKeyProvider(r.name, p)
 				s.must(err)
 			}
-			s.record(s.get(r.oidc("/certs")))
+			s.record(s.get(r.endpoint("/certs")))
 		})
 		suite.addOn("keycloak", "a key given in the realm file", func(s *scenario) {
 			key := newSigningKey()
@@ -127,8 +127,8 @@ func TestCerts(t *testing.T) {
 				"name": "given", "providerId": "rsa",
 				"config": object{"privateKey": []string{key.pem}, "priority": []string{"100"}},
 			}}}}))
-			s.record(s.get(r.oidc("/certs")))
-			publicKey, err := x509.MarshalPKIXPublicKey(&key.private.PublicKey)
+			s.record(s.get(r.endpoint("/certs")))
+			publicKey, err := x509.MarshalPKIXPublicKey(&key.privateKey.PublicKey)
 			s.must(err)
 			sum := sha256.Sum256(publicKey)
 			wantID := base64.RawURLEncoding.EncodeToString(sum[:])
@@ -148,13 +148,14 @@ func TestRealmInfo(t *testing.T) {
 		r := suite.addRealm(realmFile(nil))
 		suite.add("info", func(s *scenario) { s.record(s.get(r.url(""))) })
 		suite.add("the public key is the signing key", func(s *scenario) {
-			s.note("%t", infoHasKey(s, r, kidOf(s.login(s.addUser(r, nil)).field("access_token"))))
+			tokens := s.login(s.addUser(r, nil))
+			s.note("%t", realmInfoHasKey(s, r, kidOf(tokens.field("access_token"))))
 		})
 	})
 }
 
-// infoHasKey reports whether the realm info has the key with this ID.
-func infoHasKey(s *scenario, r *realm, kid string) bool {
+// realmInfoHasKey reports whether the realm info has the key with this ID.
+func realmInfoHasKey(s *scenario, r *realm, kid string) bool {
 	der, err := base64.StdEncoding.DecodeString(s.get(r.url("")).field("public_key"))
 	s.must(err)
 	sum := sha256.Sum256(der)

@@ -14,7 +14,7 @@
 // The second command updates the recordings: review the diff in testdata. With -v, or when
 // run in this directory, go test prints how many scenarios passed on each server.
 //
-// Start with server_test.go for the setup that works on both servers, group_test.go for how
+// Start with server_test.go for the setup that works on both servers, suite_test.go for how
 // scenarios run, and response_test.go for how responses are recorded. Then read the
 // scenarios in any other file, such as discovery_test.go.
 package contract

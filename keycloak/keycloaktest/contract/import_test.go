@@ -213,8 +213,7 @@ func TestImport_scopes(t *testing.T) {
 				}
 				s.recordClaims(resp, "access_token", "scope", "tenant")
 				s.recordClaims(resp, "refresh_token", "scope")
-				s.recordBody(s.get(r.oidc("/userinfo"), "Authorization",
-					"Bearer "+resp.field("access_token")))
+				s.recordBody(s.userinfo(r, resp))
 				for _, scope := range requestedScopes {
 					s.recordOutcome("scope="+scope,
 						s.token(r,

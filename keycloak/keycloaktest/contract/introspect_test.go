@@ -47,7 +47,7 @@ func addIntrospectTokens(suite *testSuite, r *realm, creds []string) {
 	suite.add("access token, basic authentication", func(s *scenario) {
 		tokens := s.login(s.addUser(r, nil), creds...)
 		s.recordActive("introspection",
-			s.post(r.oidc("/token/introspect"), form("token", tokens.field("access_token")),
+			s.post(r.endpoint("/token/introspect"), form("token", tokens.field("access_token")),
 				"Authorization", basicAuth("server", "server-secret")))
 	})
 	suite.add("access token of a code", func(s *scenario) {
@@ -81,12 +81,12 @@ func addIntrospectTokens(suite *testSuite, r *realm, creds []string) {
 	})
 	suite.add("used refresh token", func(s *scenario) {
 		tokens := s.login(s.addUser(r, nil), creds...)
-		next := s.refresh(r, tokens, creds...).mustOK()
+		refreshed := s.refresh(r, tokens, creds...).mustOK()
 		s.recordActive("used",
 			s.introspect(r, "server", tokens.field("refresh_token"), "token_type_hint",
 				"refresh_token"))
 		s.recordActive("newer",
-			s.introspect(r, "server", next.field("refresh_token"), "token_type_hint",
+			s.introspect(r, "server", refreshed.field("refresh_token"), "token_type_hint",
 				"refresh_token"))
 		s.recordActive("older access token",
 			s.introspect(r, "server", tokens.field("access_token")))
@@ -143,11 +143,11 @@ func addIntrospectTokens(suite *testSuite, r *realm, creds []string) {
 }
 
 func addIntrospectInactive(suite *testSuite, r *realm, creds []string) {
-	addInactive := func(name string, end func(s *scenario, u *user, tokens response)) {
+	addInactive := func(name string, invalidate func(s *scenario, u *user, tokens response)) {
 		suite.add(name, func(s *scenario) {
 			u := s.addUser(r, nil)
 			tokens := s.login(u, creds...)
-			end(s, u, tokens)
+			invalidate(s, u, tokens)
 			s.recordActive("access token", s.introspect(r, "server", tokens.field("access_token")))
 			s.recordActive("refresh token",
 				s.introspect(r, "server", tokens.field("refresh_token"), "token_type_hint",
@@ -197,38 +197,38 @@ func addIntrospectRefused(suite *testSuite, r *realm, creds []string) {
 		return s.introspect(r, "server", token, "client_secret", "wrong")
 	})
 	addRefused("no secret", func(s *scenario, token string) response {
-		return s.post(r.oidc("/token/introspect"), form("client_id", "server", "token", token))
+		return s.post(r.endpoint("/token/introspect"), form("client_id", "server", "token", token))
 	})
 	addRefused("wrong secret, basic authentication", func(s *scenario, token string) response {
-		return s.post(r.oidc("/token/introspect"), form("token", token), "Authorization",
+		return s.post(r.endpoint("/token/introspect"), form("token", token), "Authorization",
 			basicAuth("server", "wrong"))
 	})
 	addRefused("unknown client", func(s *scenario, token string) response {
 		return s.introspect(r, "nope", token)
 	})
 	addRefused("no client", func(s *scenario, token string) response {
-		return s.post(r.oidc("/token/introspect"), form("token", token))
+		return s.post(r.endpoint("/token/introspect"), form("token", token))
 	})
 	addRefused("bearer instead of a client", func(s *scenario, token string) response {
-		return s.post(r.oidc("/token/introspect"), form("token", token), "Authorization",
+		return s.post(r.endpoint("/token/introspect"), form("token", token), "Authorization",
 			"Bearer "+token)
 	})
 	addRefused("public client", func(s *scenario, token string) response {
-		return s.post(r.oidc("/token/introspect"), form("client_id", "spa", "token", token))
+		return s.post(r.endpoint("/token/introspect"), form("client_id", "spa", "token", token))
 	})
 	suite.add("bearer-only client", func(s *scenario) {
 		token := s.login(s.addUser(r, nil), creds...).field("access_token")
 		s.record(s.introspect(r, "bearer", token))
 	})
 	addRefused("no token", func(s *scenario, token string) response {
-		return s.post(r.oidc("/token/introspect"), credsForm("server"))
+		return s.post(r.endpoint("/token/introspect"), credsForm("server"))
 	})
 	addRefused("token twice", func(s *scenario, token string) response {
 		values := withParams(credsForm("server"), "token", token)
 		values.Add("token", token)
-		return s.post(r.oidc("/token/introspect"), values)
+		return s.post(r.endpoint("/token/introspect"), values)
 	})
 	addRefused("GET", func(s *scenario, token string) response {
-		return s.send(http.MethodGet, r.oidc("/token/introspect"), "")
+		return s.send(http.MethodGet, r.endpoint("/token/introspect"), "")
 	})
 }

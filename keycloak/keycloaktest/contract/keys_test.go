@@ -19,24 +19,24 @@ func TestKeys(t *testing.T) {
 			s.recordOutcome("userinfo", s.userinfo(r, tokens))
 			s.recordActive("introspection",
 				s.introspect(r, "server", tokens.field("access_token")))
-			next := s.refresh(r, tokens, creds...)
-			s.recordOutcome("refresh", next)
-			if next.status == 200 {
+			refreshed := s.refresh(r, tokens, creds...)
+			s.recordOutcome("refresh", refreshed)
+			if refreshed.status == 200 {
 				s.note("signed by the same key: %t",
-					kidOf(next.field("access_token")) == kidOf(tokens.field("access_token")))
+					kidOf(refreshed.field("access_token")) == kidOf(tokens.field("access_token")))
 				s.note("the refresh token by the same key: %t",
-					kidOf(next.field("refresh_token")) == kidOf(tokens.field("refresh_token")))
-				s.recordOutcome("userinfo with the next", s.userinfo(r, next))
+					kidOf(refreshed.field("refresh_token")) == kidOf(tokens.field("refresh_token")))
+				s.recordOutcome("userinfo with the next", s.userinfo(r, refreshed))
 			}
 		}
 		suite.add("newer key", func(s *scenario) {
 			r := s.importRealm(file)
 			tokens := s.login(s.addUser(r, nil), creds...)
-			before := s.get(r.url("")).field("public_key")
+			oldPublicKey := s.get(r.url("")).field("public_key")
 			s.addKey(r, newerKey)
-			s.record(s.get(r.oidc("/certs")))
+			s.record(s.get(r.endpoint("/certs")))
 			s.note("realm info has the same key: %t",
-				s.get(r.url("")).field("public_key") == before)
+				s.get(r.url("")).field("public_key") == oldPublicKey)
 			recordTokens(s, r, tokens)
 		})
 		suite.add("key of lower priority", func(s *scenario) {
@@ -100,8 +100,8 @@ func TestKeys(t *testing.T) {
 				s.introspect(r, "server", tokens.field("refresh_token"), "token_type_hint",
 					"refresh_token"))
 			s.recordFinal(b.open(r.authURL("prompt", "none")))
-			next := s.login(u, creds...)
-			s.recordOutcome("refresh of a new login", s.refresh(r, next, creds...))
+			newTokens := s.login(u, creds...)
+			s.recordOutcome("refresh of a new login", s.refresh(r, newTokens, creds...))
 			s.recordProviders(r)
 		})
 		suite.add("newer HMAC key", func(s *scenario) {
@@ -125,7 +125,7 @@ func TestKeys(t *testing.T) {
 						config: map[string]string{"priority": "200", row.setting: row.value}})
 				r.patchClient(s, "server",
 					object{"attributes": object{"access.token.signed.response.alg": row.alg}})
-				s.record(s.get(r.oidc("/certs")))
+				s.record(s.get(r.endpoint("/certs")))
 				tokens := s.login(u, creds...)
 				s.note("access token %s, ID token %s", algorithmOf(tokens, "access_token"),
 					algorithmOf(tokens, "id_token"))

@@ -19,7 +19,7 @@ func TestLifespans(t *testing.T) {
 				s.recordLifespans("login", s.login(s.addUser(r, nil), creds...))
 			})
 		}
-		addLifespanEnds(suite, creds)
+		addLifespanExpiry(suite, creds)
 		addLifespanChanges(suite, creds)
 	})
 }
@@ -34,9 +34,9 @@ func addLifespanRows(suite *testSuite, creds []string) {
 			"offlineSessionMaxLifespanEnabled": true, "offlineSessionMaxLifespan": 5000,
 		}
 		for _, row := range []struct {
-			name     string
-			settings object
-			client   object
+			name             string
+			settings         object
+			clientAttributes object
 		}{
 			{"defaults", nil, nil},
 			{"access token of the realm", object{"accessTokenLifespan": 60}, nil},
@@ -94,7 +94,7 @@ func addLifespanRows(suite *testSuite, creds []string) {
 				"client.session.max.lifespan":         "",
 				"client.offline.session.idle.timeout": "",
 				"client.offline.session.max.lifespan": "",
-			}, row.client)})
+			}, row.clientAttributes)})
 			s.note("%s", row.name)
 			s.resetStart()
 			s.recordLifespans("  login", s.login(u, creds...))
@@ -102,10 +102,10 @@ func addLifespanRows(suite *testSuite, creds []string) {
 			s.recordLifespans("  with offline_access",
 				s.login(u, append(creds, "scope", "openid offline_access")...))
 			s.resetStart()
-			service := s.token(r, clientCredentialsGrant("app")).mustOK()
+			serviceTokens := s.token(r, clientCredentialsGrant("app")).mustOK()
 			s.note("  service account: expires_in %s",
-				s.render("expires_in", service.value("expires_in"), timing{window: service.window},
-					""))
+				s.render("expires_in", serviceTokens.value("expires_in"),
+					timing{window: serviceTokens.window}, ""))
 		}
 	})
 }
@@ -119,7 +119,7 @@ func (s *scenario) recordLifespans(step string, tokens response) {
 		if claims["exp"] == nil {
 			return "for ever"
 		}
-		return clockText("~", s.offset(asInt(claims["exp"]), tokens.window))
+		return formatOffset("~", s.offset(asInt(claims["exp"]), tokens.window))
 	}
 	tm := timing{window: tokens.window}
 	s.note(
@@ -131,11 +131,11 @@ func (s *scenario) recordLifespans(step string, tokens response) {
 		lifespan("refresh_token"))
 }
 
-// addLifespanEnds adds scenarios in which a session or a token expires.
-func addLifespanEnds(suite *testSuite, creds []string) {
+// addLifespanExpiry adds scenarios in which a session or a token expires.
+func addLifespanExpiry(suite *testSuite, creds []string) {
 	const lifespan = 14 * time.Second
-	// expiry is longer than the lifespan, because Keycloak counts whole seconds.
-	const expiry = lifespan + 1500*time.Millisecond
+	// untilExpired is longer than the lifespan, because Keycloak counts whole seconds.
+	const untilExpired = lifespan + 1500*time.Millisecond
 	idleRealm := suite.addRealm(realmFile(object{"ssoSessionIdleTimeout": 14},
 		clientRep("app", nil)))
 	maxRealm := suite.addRealm(realmFile(object{"ssoSessionMaxLifespan": 14},
@@ -179,7 +179,7 @@ func addLifespanEnds(suite *testSuite, creds []string) {
 			tokens := s.login(u, append(creds, "scope", "openid offline_access")...)
 			s.recordOutcome("at once", s.refresh(r, tokens, creds...))
 			done()
-			s.wait(expiry)
+			s.wait(untilExpired)
 			s.recordOutcome("userinfo", s.userinfo(r, tokens))
 			s.recordOutcome("refresh", s.refresh(r, tokens, creds...))
 		})
@@ -190,7 +190,7 @@ func addLifespanEnds(suite *testSuite, creds []string) {
 		send func(s *scenario, tokens response, step string)) {
 		suite.add(name, func(s *scenario) {
 			u := s.addUser(r, nil)
-			// Sign in within one second: Keycloak stamps the session after the token.
+			// Sign in within one second, because Keycloak creates the session after the token.
 			s.waitUntil(s.kc.now().Truncate(time.Second).Add(time.Second))
 			done := s.setDeadline(900 * time.Millisecond)
 			tokens := s.login(u, creds...)
@@ -236,7 +236,7 @@ func addLifespanEnds(suite *testSuite, creds []string) {
 		done := setSessionDeadline(s)
 		b, tokens := loginWithCode(s, idleRealm)
 		done()
-		s.wait(expiry)
+		s.wait(untilExpired)
 		recordExpired(s, idleRealm, b, tokens)
 	})
 	suite.add("refreshes extend a session", func(s *scenario) {
@@ -244,14 +244,14 @@ func addLifespanEnds(suite *testSuite, creds []string) {
 		_, tokens := loginWithCode(s, idleRealm)
 		for range 2 {
 			s.wait(8 * time.Second)
-			next := setSessionDeadline(s)
+			nextDone := setSessionDeadline(s)
 			tokens = s.refresh(idleRealm, tokens, creds...).mustOK()
 			done()
-			done = next
+			done = nextDone
 		}
 		s.recordOutcome("userinfo", s.userinfo(idleRealm, tokens))
 		done()
-		s.wait(expiry)
+		s.wait(untilExpired)
 		s.recordOutcome("refresh after a pause", s.refresh(idleRealm, tokens, creds...))
 	})
 	suite.add("userinfo doesn't extend a session", func(s *scenario) {
@@ -260,7 +260,7 @@ func addLifespanEnds(suite *testSuite, creds []string) {
 		s.wait(8 * time.Second)
 		s.recordOutcome("userinfo", s.userinfo(idleRealm, tokens))
 		done()
-		s.wait(expiry - 8*time.Second)
+		s.wait(untilExpired - 8*time.Second)
 		s.recordOutcome("userinfo again", s.userinfo(idleRealm, tokens))
 	})
 	suite.add("session max lifespan", func(s *scenario) {
@@ -272,14 +272,14 @@ func addLifespanEnds(suite *testSuite, creds []string) {
 		s.note("shorter after a refresh: %t",
 			asInt(tokens.value("expires_in")) <= 6 &&
 				asInt(tokens.value("refresh_expires_in")) <= 6)
-		s.wait(expiry - 8*time.Second)
+		s.wait(untilExpired - 8*time.Second)
 		recordExpired(s, maxRealm, b, tokens)
 	})
 	suite.add("client session idle timeout", func(s *scenario) {
 		done := setSessionDeadline(s)
 		b, tokens := loginWithCode(s, clientIdleRealm)
 		done()
-		s.wait(expiry)
+		s.wait(untilExpired)
 		s.recordOutcome("userinfo", s.userinfo(clientIdleRealm, tokens))
 		s.recordOutcome("refresh", s.refresh(clientIdleRealm, tokens, creds...))
 		s.recordOutcome("userinfo after it", s.userinfo(clientIdleRealm, tokens))

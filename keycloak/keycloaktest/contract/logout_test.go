@@ -35,7 +35,7 @@ func logoutClient(id string, attributes object) object {
 // logout sends a client's logout request with a refresh token. Pairs override parameters.
 func (s *scenario) logout(r *realm, refreshToken string, pairs ...string) response {
 	s.Helper()
-	return s.post(r.oidc("/logout"),
+	return s.post(r.endpoint("/logout"),
 		withParams(withParams(credsForm("api"), "refresh_token", refreshToken), pairs...))
 }
 
@@ -49,9 +49,9 @@ func addLogoutByToken(suite *testSuite, r *realm) {
 	})
 	suite.add("used refresh token", func(s *scenario) {
 		login := s.login(s.addUser(r, nil))
-		next := s.refresh(r, login).mustOK()
+		refreshed := s.refresh(r, login).mustOK()
 		s.recordOutcome("logout", s.logout(r, login.field("refresh_token")))
-		s.recordOutcome("refresh with the newer token", s.refresh(r, next))
+		s.recordOutcome("refresh with the newer token", s.refresh(r, refreshed))
 	})
 	suite.add("expired refresh token", func(s *scenario) {
 		login := s.login(s.addUser(r, nil), credsOf("brief")...)
@@ -69,13 +69,13 @@ func addLogoutByToken(suite *testSuite, r *realm) {
 			form("grant_type", "password", "client_id", "spa",
 				"username", s.addUser(r, nil).username, "password", "secret")).mustOK()
 		s.recordOutcome("logout",
-			s.post(r.oidc("/logout"),
+			s.post(r.endpoint("/logout"),
 				form("client_id", "spa", "refresh_token", login.field("refresh_token"))))
 	})
 	suite.add("basic authentication", func(s *scenario) {
 		login := s.login(s.addUser(r, nil))
 		s.recordOutcome("logout",
-			s.post(r.oidc("/logout"), form("refresh_token", login.field("refresh_token")),
+			s.post(r.endpoint("/logout"), form("refresh_token", login.field("refresh_token")),
 				"Authorization", basicAuth("api", "api-secret")))
 	})
 	suite.add("other sessions of the user stay", func(s *scenario) {
@@ -123,10 +123,10 @@ func addLogoutByToken(suite *testSuite, r *realm) {
 		return s.logout(r, resp.field("refresh_token"), "client_id", "nope")
 	})
 	addRefused("refused: no client", func(s *scenario, resp response) response {
-		return s.post(r.oidc("/logout"), form("refresh_token", resp.field("refresh_token")))
+		return s.post(r.endpoint("/logout"), form("refresh_token", resp.field("refresh_token")))
 	})
 	addRefused("no token: confirmation page", func(s *scenario, _ response) response {
-		return s.post(r.oidc("/logout"), credsForm("api"), "Accept", "application/json")
+		return s.post(r.endpoint("/logout"), credsForm("api"), "Accept", "application/json")
 	})
 }
 
@@ -135,7 +135,7 @@ const logoutRedirect = "http://app.test/out"
 
 // logoutURL returns the URL that logs a browser out.
 func (r *realm) logoutURL(pairs ...string) string {
-	return r.oidc("/logout?" + form(pairs...).Encode())
+	return r.endpoint("/logout?" + form(pairs...).Encode())
 }
 
 func addLogoutByBrowser(suite *testSuite, r *realm) {
@@ -184,7 +184,7 @@ func addLogoutByBrowser(suite *testSuite, r *realm) {
 	})
 	suite.add("hint by POST", func(s *scenario) {
 		login := s.login(s.addUser(r, nil))
-		s.record(s.post(r.oidc("/logout"),
+		s.record(s.post(r.endpoint("/logout"),
 			form("id_token_hint", login.field("id_token"), "post_logout_redirect_uri", callback,
 				"state", "st")))
 		s.recordOutcome("refresh after it", s.refresh(r, login))
@@ -285,6 +285,6 @@ func addLogoutConfirmed(suite *testSuite, r *realm) {
 		s.record(b.submit(page, "confirmLogout", "Logout"))
 	})
 	suite.add("unknown method", func(s *scenario) {
-		s.record(s.send(http.MethodPut, r.oidc("/logout"), url.Values{}.Encode()))
+		s.record(s.send(http.MethodPut, r.endpoint("/logout"), url.Values{}.Encode()))
 	})
 }

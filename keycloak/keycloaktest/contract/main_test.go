@@ -58,8 +58,8 @@ func startServers(t *testing.T) []server {
 
 // tally.report prints a summary of these variables.
 var (
-	results       tally
-	oneServerOnly nameSet
+	results               tally
+	singleServerScenarios nameSet
 )
 
 // A tally records which scenarios passed on each server.
@@ -112,7 +112,7 @@ func (t *tally) report() {
 		line += fmt.Sprintf(", %d on Keycloak at %s, %d on both", passedKeycloak, srv.url,
 			passedBoth)
 	}
-	if names := oneServerOnly.sorted(); len(names) > 0 {
+	if names := singleServerScenarios.sorted(); len(names) > 0 {
 		line += "; on one server only: " + strings.Join(names, ", ")
 	}
 	fmt.Println(line)

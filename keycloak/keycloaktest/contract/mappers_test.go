@@ -200,8 +200,7 @@ func TestMappers(t *testing.T) {
 				}
 				s.recordClaims(resp, "access_token", names...)
 				s.recordClaims(resp, "id_token", names...)
-				info := s.get(r.oidc("/userinfo"), "Authorization",
-					"Bearer "+resp.field("access_token"))
+				info := s.userinfo(r, resp)
 				s.recordOutcome("userinfo", info)
 				s.recordFields(info, names...)
 			})

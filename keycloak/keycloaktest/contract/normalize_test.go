@@ -107,15 +107,15 @@ func (s *scenario) formatNumber(key string, value any, tm timing) string {
 	switch {
 	// A refresh_expires_in of 0 means never.
 	case remainingFields[key] && (secs != 0 || key == "expires_in"):
-		return clockText("~", s.remaining(secs, tm.window))
+		return formatOffset("~", s.remaining(secs, tm.window))
 	case timeFields[key] && secs > 1e9 && key == "iat":
-		return clockText("now", tm.issueWindow.offset(secs, tm.window))
+		return formatOffset("now", tm.issueWindow.offset(secs, tm.window))
 	case timeFields[key] && secs > 1e9 && !tm.issueWindow.isZero():
-		return clockText("iat", s.offset(secs, tm.issueWindow))
+		return formatOffset("iat", s.offset(secs, tm.issueWindow))
 	case timeFields[key] && secs > 1e9:
-		return clockText("now", s.offset(secs, tm.window))
+		return formatOffset("now", s.offset(secs, tm.window))
 	case millisecondFields[key] && secs > 1e12:
-		return clockText("now", s.offset(secs/1000, tm.window)) + " ms"
+		return formatOffset("now", s.offset(secs/1000, tm.window)) + " ms"
 	}
 	text, _ := json.Marshal(value)
 	return string(text)
@@ -125,8 +125,8 @@ func (s *scenario) formatNumber(key string, value any, tm timing) string {
 func asInt(value any) int64 {
 	switch value := value.(type) {
 	case json.Number:
-		s, _ := strconv.ParseInt(value.String(), 10, 64)
-		return s
+		n, _ := strconv.ParseInt(value.String(), 10, 64)
+		return n
 	case float64:
 		return int64(value)
 	}
@@ -169,8 +169,8 @@ var (
 // normalize replaces the parts of a string that differ from run to run.
 func (s *scenario) normalize(text string) string {
 	text = strings.NewReplacer(s.placeholders...).Replace(text)
-	text = strings.ReplaceAll(text, s.kc.base(), "{base}")
-	text = strings.ReplaceAll(text, strings.TrimPrefix(s.kc.base(), "http://"), "{host}")
+	text = strings.ReplaceAll(text, s.kc.baseURL(), "{base}")
+	text = strings.ReplaceAll(text, strings.TrimPrefix(s.kc.baseURL(), "http://"), "{host}")
 	text = resourcePathPattern.ReplaceAllString(text, "/resources/<version>/")
 	return uuidPattern.ReplaceAllString(text, "<uuid>")
 }

@@ -42,12 +42,12 @@ func (t totp) credentials() []object {
 // scenario doesn't end within that step, it runs again.
 func (t totp) code(s *scenario, step int64) string {
 	if len(s.deadlines) == 0 {
-		left := t.period - s.kc.now().Unix()%t.period
-		if left < t.period/2 {
-			s.wait(seconds(int(left)))
-			left = t.period
+		remaining := t.period - s.kc.now().Unix()%t.period
+		if remaining < t.period/2 {
+			s.wait(seconds(int(remaining)))
+			remaining = t.period
 		}
-		s.setDeadline(seconds(int(left) - 1))
+		s.setDeadline(seconds(int(remaining) - 1))
 	}
 	return t.codeAt(s.kc.now().Unix()/t.period + step)
 }
@@ -62,11 +62,11 @@ func (t totp) codeAt(step int64) string {
 	sum := mac.Sum(nil)
 	offset := sum[len(sum)-1] & 15
 	number := uint64(binary.BigEndian.Uint32(sum[offset:]) & 0x7fffffff)
-	limit := uint64(1)
+	modulus := uint64(1)
 	for range t.digits {
-		limit *= 10
+		modulus *= 10
 	}
-	return fmt.Sprintf("%0*d", t.digits, number%limit)
+	return fmt.Sprintf("%0*d", t.digits, number%modulus)
 }
 
 // TestOTP records the password grant with one-time codes.
@@ -74,11 +74,11 @@ func TestOTP(t *testing.T) {
 	run(t, "otp", func(suite *testSuite) {
 		r := suite.addRealm(realmFile(nil))
 		otp := defaultTOTP
-		withOTP := object{"credentials": otp.credentials()}
+		userWithOTP := object{"credentials": otp.credentials()}
 		// addStep adds a scenario that signs in with the code for a time step: see totp.code.
 		addStep := func(name string, step int64) {
 			suite.add(name, func(s *scenario) {
-				u := s.addUser(r, withOTP)
+				u := s.addUser(r, userWithOTP)
 				s.recordOutcome("login", s.token(r, passwordGrant(u, "otp", otp.code(s, step))))
 			})
 		}
@@ -95,13 +95,13 @@ func TestOTP(t *testing.T) {
 			})
 		}
 		suite.add("no code", func(s *scenario) {
-			s.record(s.token(r, passwordGrant(s.addUser(r, withOTP))))
+			s.record(s.token(r, passwordGrant(s.addUser(r, userWithOTP))))
 		})
-		addLogin("empty code", withOTP, "otp", "")
-		addLogin("not digits", withOTP, "otp", "abcdef")
+		addLogin("empty code", userWithOTP, "otp", "")
+		addLogin("not digits", userWithOTP, "otp", "abcdef")
 		addLogin("user without OTP", nil, "otp", "123456")
 		suite.add("wrong code", func(s *scenario) {
-			u := s.addUser(r, withOTP)
+			u := s.addUser(r, userWithOTP)
 			wrongCode := "000000"
 			if otp.code(s, 0) == wrongCode || otp.code(s, 1) == wrongCode ||
 				otp.code(s, -1) == wrongCode {
@@ -112,14 +112,14 @@ func TestOTP(t *testing.T) {
 				s.token(r, passwordGrant(u, "otp", otp.code(s, 0))))
 		})
 		suite.add("right code, wrong password", func(s *scenario) {
-			u := s.addUser(r, withOTP)
+			u := s.addUser(r, userWithOTP)
 			code := otp.code(s, 0)
 			s.recordOutcome("login", s.token(r, passwordGrant(u, "otp", code, "password", "wrong")))
 			s.recordOutcome("the same code, right password",
 				s.token(r, passwordGrant(u, "otp", code)))
 		})
 		suite.add("replayed", func(s *scenario) {
-			u := s.addUser(r, withOTP)
+			u := s.addUser(r, userWithOTP)
 			code := otp.code(s, 0)
 			s.recordOutcome("first", s.token(r, passwordGrant(u, "otp", code)))
 			s.recordOutcome("again", s.token(r, passwordGrant(u, "otp", code)))
@@ -129,7 +129,7 @@ func TestOTP(t *testing.T) {
 				s.token(r, passwordGrant(u, "otp", otp.code(s, 1))))
 		})
 		suite.add("parameter totp", func(s *scenario) {
-			u := s.addUser(r, withOTP)
+			u := s.addUser(r, userWithOTP)
 			s.recordOutcome("alone", s.token(r, passwordGrant(u, "totp", otp.code(s, 0))))
 			s.recordOutcome("otp wins",
 				s.token(r, passwordGrant(u, "totp", otp.code(s, 1), "otp", "000000")))
@@ -138,7 +138,7 @@ func TestOTP(t *testing.T) {
 		})
 		suite.add("spaces around", func(s *scenario) {
 			s.recordOutcome("login",
-				s.token(r, passwordGrant(s.addUser(r, withOTP), "otp", " "+otp.code(s, 0)+" ")))
+				s.token(r, passwordGrant(s.addUser(r, userWithOTP), "otp", " "+otp.code(s, 0)+" ")))
 		})
 		suite.add("another algorithm, length and period than the realm's", func(s *scenario) {
 			otp := totp{"another-otp-secret", "HmacSHA256", 8, 60}
@@ -146,7 +146,7 @@ func TestOTP(t *testing.T) {
 			s.recordOutcome("login", s.token(r, passwordGrant(u, "otp", otp.code(s, 0))))
 		})
 		suite.add("disabled user", func(s *scenario) {
-			u := s.addUser(r, merge(withOTP, object{"enabled": false}))
+			u := s.addUser(r, merge(userWithOTP, object{"enabled": false}))
 			s.recordOutcome("right code", s.token(r, passwordGrant(u, "otp", otp.code(s, 0))))
 			s.recordOutcome("no code", s.token(r, passwordGrant(u)))
 		})
@@ -157,7 +157,7 @@ func TestOTP(t *testing.T) {
 			reusableCodeRealm := suite.addRealm(realmFile(settings))
 			suite.add(fmt.Sprint("reusable codes, no look-ahead, type ", settings["otpPolicyType"]),
 				func(s *scenario) {
-					u := s.addUser(reusableCodeRealm, withOTP)
+					u := s.addUser(reusableCodeRealm, userWithOTP)
 					code := otp.code(s, 0)
 					s.recordOutcome("first",
 						s.token(reusableCodeRealm, passwordGrant(u, "otp", code)))

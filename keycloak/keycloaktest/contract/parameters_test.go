@@ -33,9 +33,9 @@ func TestParameters(t *testing.T) {
 			clientRep("device",
 				object{"attributes": object{"oauth2.device.authorization.grant.enabled": "true"}}),
 		))
-		// addEach adds a scenario that sends a form several times: first unchanged, and then with
-		// one more parameter each time.
-		addEach := func(endpoint string, newForm func(*scenario) url.Values,
+		// addParameters adds a scenario that sends a form several times: first unchanged, and then
+		// with one more parameter each time.
+		addParameters := func(endpoint string, newForm func(*scenario) url.Values,
 			send func(*scenario, url.Values) response) {
 			suite.add(endpoint, func(s *scenario) {
 				values := newForm(s)
@@ -59,50 +59,52 @@ func TestParameters(t *testing.T) {
 				s.note("ignored: %s", strings.Join(ignored, " "))
 			})
 		}
-		post := func(path string) func(*scenario, url.Values) response {
+		postTo := func(path string) func(*scenario, url.Values) response {
 			return func(s *scenario, values url.Values) response {
-				return s.post(r.oidc(path), values)
+				return s.post(r.endpoint(path), values)
 			}
 		}
-		addEach("password grant", func(s *scenario) url.Values {
+		addParameters("password grant", func(s *scenario) url.Values {
 			return passwordGrant(s.addUser(r, nil), "scope", "openid")
-		}, post("/token"))
-		addEach("refresh", func(s *scenario) url.Values {
+		}, postTo("/token"))
+		addParameters("refresh", func(s *scenario) url.Values {
 			return refreshGrant(s.login(s.addUser(r, nil)).field("refresh_token"))
-		}, post("/token"))
-		addEach("client credentials", func(*scenario) url.Values {
+		}, postTo("/token"))
+		addParameters("client credentials", func(*scenario) url.Values {
 			return clientCredentialsGrant("service")
-		}, post("/token"))
-		addEach("code", func(*scenario) url.Values { return codeGrant("garbage") }, post("/token"))
-		addEach("device grant", func(*scenario) url.Values {
+		}, postTo("/token"))
+		addParameters("code", func(*scenario) url.Values {
+			return codeGrant("garbage")
+		}, postTo("/token"))
+		addParameters("device grant", func(*scenario) url.Values {
 			return deviceGrant("device", "garbage")
-		}, post("/token"))
-		addEach("introspection", func(s *scenario) url.Values {
+		}, postTo("/token"))
+		addParameters("introspection", func(s *scenario) url.Values {
 			token := s.login(s.addUser(r, nil), credsOf("server")...).field("access_token")
 			return withParams(credsForm("server"), "token", token)
-		}, post("/token/introspect"))
-		addEach("revocation", func(*scenario) url.Values {
+		}, postTo("/token/introspect"))
+		addParameters("revocation", func(*scenario) url.Values {
 			return withParams(credsForm("api"), "token", "garbage")
-		}, post("/revoke"))
-		addEach("userinfo", func(s *scenario) url.Values {
+		}, postTo("/revoke"))
+		addParameters("userinfo", func(s *scenario) url.Values {
 			return form("access_token", s.login(s.addUser(r, nil)).field("access_token"))
-		}, post("/userinfo"))
-		addEach("device", func(*scenario) url.Values {
+		}, postTo("/userinfo"))
+		addParameters("device", func(*scenario) url.Values {
 			return credsForm("device")
-		}, post("/auth/device"))
-		addEach("logout by refresh token", func(*scenario) url.Values {
+		}, postTo("/auth/device"))
+		addParameters("logout by refresh token", func(*scenario) url.Values {
 			return withParams(credsForm("api"), "refresh_token", "garbage")
-		}, post("/logout"))
-		addEach("logout by browser", func(*scenario) url.Values {
+		}, postTo("/logout"))
+		addParameters("logout by browser", func(*scenario) url.Values {
 			return form("state", "st")
 		}, func(s *scenario, values url.Values) response {
-			return s.get(r.oidc("/logout?"+values.Encode()), "Accept", browserAccept)
+			return s.get(r.endpoint("/logout?"+values.Encode()), "Accept", browserAccept)
 		})
-		addEach("authorization", func(*scenario) url.Values {
+		addParameters("authorization", func(*scenario) url.Values {
 			return form("client_id", "api", "response_type", "code", "redirect_uri", callback,
 				"scope", "openid", "state", "st")
 		}, func(s *scenario, values url.Values) response {
-			return s.get(r.oidc("/auth?"+values.Encode()), "Accept", browserAccept)
+			return s.get(r.endpoint("/auth?"+values.Encode()), "Accept", browserAccept)
 		})
 	})
 }
@@ -122,7 +124,7 @@ func TestParameters_controlCharacters(t *testing.T) {
 				for _, changedValue := range []string{value + "\t", value[:1] + "\n" + value[1:],
 					value[:1] + "\x01" + value[1:]} {
 					query := withParams(values, name, changedValue).Encode()
-					resp := s.get(r.oidc("/auth?"+query), "Accept", browserAccept)
+					resp := s.get(r.endpoint("/auth?"+query), "Accept", browserAccept)
 					s.note("%q: %d %s", s.normalize(changedValue), resp.status, resp.summary())
 				}
 			})
@@ -190,7 +192,7 @@ func TestUnsupported(t *testing.T) {
 		umaForm := func(pairs ...string) url.Values {
 			return withParams(form("grant_type", "urn:ietf:params:oauth:grant-type:uma-ticket"), pairs...)
 		}
-		addStep := func(name, feature string, send func(*scenario) response) {
+		addCase := func(name, feature string, send func(*scenario) response) {
 			suite.add(name, func(s *scenario) {
 				s.recordOr501("response", feature, send(s))
 			})
@@ -198,33 +200,33 @@ func TestUnsupported(t *testing.T) {
 		bearerHeader := func(s *scenario) string {
 			return "Bearer " + s.login(s.addUser(r, nil)).field("access_token")
 		}
-		addStep("UMA by a bearer token", "uma-ticket", func(s *scenario) response {
+		addCase("UMA by a bearer token", "uma-ticket", func(s *scenario) response {
 			return s.token(r, umaForm("audience", "api"), "Authorization", bearerHeader(s))
 		})
-		addStep("UMA by a bearer token, no audience", "uma-ticket", func(s *scenario) response {
+		addCase("UMA by a bearer token, no audience", "uma-ticket", func(s *scenario) response {
 			return s.token(r, umaForm(), "Authorization", bearerHeader(s))
 		})
-		addStep("UMA by garbage", "uma-ticket", func(s *scenario) response {
+		addCase("UMA by garbage", "uma-ticket", func(s *scenario) response {
 			return s.token(r, umaForm("audience", "api"), "Authorization", "Bearer x")
 		})
-		addStep("UMA without a client", "", func(s *scenario) response {
+		addCase("UMA without a client", "", func(s *scenario) response {
 			return s.token(r, umaForm())
 		})
-		addStep("UMA by a wrong secret", "", func(s *scenario) response {
+		addCase("UMA by a wrong secret", "", func(s *scenario) response {
 			return s.token(r, umaForm("client_id", "api", "client_secret", "wrong"))
 		})
-		addStep("UMA by a client", "uma-ticket", func(s *scenario) response {
+		addCase("UMA by a client", "uma-ticket", func(s *scenario) response {
 			return s.token(r, umaForm("client_id", "api", "client_secret", "api-secret"))
 		})
 		for _, name := range []string{"audience", "permission", "resource"} {
-			addStep("UMA: "+name+" twice", "uma-ticket", func(s *scenario) response {
+			addCase("UMA: "+name+" twice", "uma-ticket", func(s *scenario) response {
 				values := umaForm("client_id", "api", "client_secret", "api-secret")
 				values[name] = []string{"a", "b"}
 				return s.token(r, values)
 			})
 		}
 		for _, name := range []string{"audience", "resource", "scope"} {
-			addStep("token exchange: "+name+" twice", "token-exchange", func(s *scenario) response {
+			addCase("token exchange: "+name+" twice", "token-exchange", func(s *scenario) response {
 				values := withParams(credsForm("api"), "grant_type",
 					"urn:ietf:params:oauth:grant-type:token-exchange")
 				values[name] = []string{"a", "b"}
@@ -238,7 +240,7 @@ func TestUnsupported(t *testing.T) {
 					values.Set("token", token)
 				}
 				s.recordOr501(step, "requesting party token",
-					s.post(r.oidc("/token/introspect"), values))
+					s.post(r.endpoint("/token/introspect"), values))
 			}
 			introspect("hint", "requesting_party_token", "garbage")
 			introspect("without a token", "requesting_party_token", "")
@@ -254,31 +256,31 @@ func TestUnsupported(t *testing.T) {
 			return form(append([]string{"grant_type", "client_credentials"}, pairs...)...)
 		}
 		for _, client := range []string{"signing", "sharing", "tls", "api", "spa", "nobody"} {
-			addStep("assertion of "+client, "clientAuthenticatorType", func(s *scenario) response {
+			addCase("assertion of "+client, "clientAuthenticatorType", func(s *scenario) response {
 				return s.token(r,
 					clientCredentials("client_assertion", clientAssertion(client),
 						"client_assertion_type", jwtBearer))
 			})
 		}
-		addStep("assertion and client id", "clientAuthenticatorType", func(s *scenario) response {
+		addCase("assertion and client id", "clientAuthenticatorType", func(s *scenario) response {
 			return s.token(r,
 				clientCredentials("client_id", "signing", "client_assertion",
 					clientAssertion("signing"), "client_assertion_type", jwtBearer))
 		})
-		addStep("assertion without its type", "", func(s *scenario) response {
+		addCase("assertion without its type", "", func(s *scenario) response {
 			return s.token(r, clientCredentials("client_assertion", clientAssertion("signing")))
 		})
-		addStep("invalid assertion", "", func(s *scenario) response {
+		addCase("invalid assertion", "", func(s *scenario) response {
 			return s.token(r,
 				clientCredentials("client_assertion", "garbage", "client_assertion_type",
 					jwtBearer))
 		})
-		addStep("certificate for a client with a secret", "clientAuthenticatorType",
+		addCase("certificate for a client with a secret", "clientAuthenticatorType",
 			func(s *scenario) response { return s.token(r, clientCredentials("client_id", "tls")) })
 
 		addDPoP := func(name string, values func(*scenario) url.Values) {
-			addStep("DPoP: "+name, "header DPoP", func(s *scenario) response {
-				return s.post(r.oidc("/token"), values(s), "DPoP", "garbage")
+			addCase("DPoP: "+name, "header DPoP", func(s *scenario) response {
+				return s.post(r.endpoint("/token"), values(s), "DPoP", "garbage")
 			})
 		}
 		addDPoP("password grant", func(s *scenario) url.Values {
@@ -291,18 +293,19 @@ func TestUnsupported(t *testing.T) {
 		addDPoP("refresh", func(s *scenario) url.Values {
 			return refreshGrant(s.login(s.addUser(r, nil)).field("refresh_token"))
 		})
-		addStep("DPoP: wrong secret", "", func(s *scenario) response {
-			return s.post(r.oidc("/token"), withParams(codeGrant("garbage"), "client_secret",
+		addCase("DPoP: wrong secret", "", func(s *scenario) response {
+			return s.post(r.endpoint("/token"), withParams(codeGrant("garbage"), "client_secret",
 				"wrong"), "DPoP", "garbage")
 		})
-		addStep("DPoP: userinfo by bearer", "", func(s *scenario) response {
-			return s.get(r.oidc("/userinfo"), "Authorization", bearerHeader(s), "DPoP", "garbage")
+		addCase("DPoP: userinfo by bearer", "", func(s *scenario) response {
+			return s.get(r.endpoint("/userinfo"), "Authorization", bearerHeader(s), "DPoP",
+				"garbage")
 		})
-		addStep("DPoP: userinfo", "scheme DPoP", func(s *scenario) response {
-			return s.get(r.oidc("/userinfo"), "Authorization",
+		addCase("DPoP: userinfo", "scheme DPoP", func(s *scenario) response {
+			return s.get(r.endpoint("/userinfo"), "Authorization",
 				strings.Replace(bearerHeader(s), "Bearer", "DPoP", 1), "DPoP", "garbage")
 		})
-		addStep("DPoP: bound code", "parameter dpop_jkt", func(s *scenario) response {
+		addCase("DPoP: bound code", "parameter dpop_jkt", func(s *scenario) response {
 			return s.newBrowser().open(r.authURL("dpop_jkt", strings.Repeat("k", 43)))
 		})
 	})

@@ -227,8 +227,7 @@ func TestSigning(t *testing.T) {
 							s.note("at_hash: %s", shapeOf(hash))
 						}
 					}
-					bearer := "Bearer " + resp.field("access_token")
-					s.recordOutcome("userinfo", s.get(r.oidc("/userinfo"), "Authorization", bearer))
+					s.recordOutcome("userinfo", s.userinfo(r, resp))
 					s.recordOutcome("refresh",
 						s.refresh(r, resp, credsOf(client)...))
 				}

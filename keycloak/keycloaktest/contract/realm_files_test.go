@@ -19,7 +19,7 @@ import (
 // file has keys or a policy: generating two RSA keys would take nearly half of the time of an
 // import.
 type fileRow struct {
-	Row      string        `json:"row"`
+	Name     string        `json:"row"`
 	Realm    object        `json:"realm"`
 	Requests []fileRequest `json:"requests"` // if there are no requests, robin signs in
 	Bare     bool          `json:"bare"`     // don't add the signing key and the policy
@@ -29,12 +29,12 @@ type fileRow struct {
 // password grant. If the form has no client_id, the test adds the credentials of app. To a password
 // grant, the test also adds the credentials of robin.
 type fileRequest struct {
-	// To is "userinfo", "introspect", "authorize", "discovery", "certs", or empty for the token
-	// endpoint.
-	To   string            `json:"to"`
-	Form map[string]string `json:"form"`
+	// Endpoint is "userinfo", "introspect", "authorize", "discovery", "certs", or empty for the
+	// token endpoint.
+	Endpoint string            `json:"to"`
+	Form     map[string]string `json:"form"`
 	// NotSupported means that the fake responds with a 501 instead.
-	NotSupported bool `json:"refusedHere"`
+	NotSupported bool `json:"notSupported"`
 }
 
 // TestRealmFiles checks that the fake accepts the same realm files as Keycloak, and that the
@@ -50,7 +50,7 @@ func TestRealmFiles(t *testing.T) {
 	}
 	run(t, "realm-files", func(suite *testSuite) {
 		for _, row := range rows {
-			suite.add(row.Row, func(s *scenario) { s.runRow(row) })
+			suite.add(row.Name, func(s *scenario) { s.runRow(row) })
 		}
 	})
 }
@@ -90,7 +90,7 @@ func (s *scenario) runRow(row fileRow) {
 		}
 		switch {
 		case resp.status != 200:
-		case request.To == "":
+		case request.Endpoint == "":
 			tokens = resp
 			claims := resp.claims("access_token")
 			// claims_test.go tests these claims.
@@ -99,9 +99,9 @@ func (s *scenario) runRow(row fileRow) {
 			}
 			fmt.Fprintf(&s.out, "access_token %s\n",
 				s.render("", claims, timing{window: resp.window}, ""))
-		case request.To == "discovery":
+		case request.Endpoint == "discovery":
 			s.recordFields(resp, "acr_values_supported", "scopes_supported")
-		case request.To == "certs":
+		case request.Endpoint == "certs":
 			s.recordKeySet(resp)
 		case !resp.isPage():
 			s.out.WriteString(s.formatJSON(resp.body, resp.window))
@@ -144,9 +144,9 @@ func (s *scenario) copyRecorded(step string) {
 // file returns the row's realm file with the additions that fileRow describes.
 func (row fileRow) file() object {
 	file := merge(object{"enabled": true}, row.Realm)
-	// complete adds defaults to the list. If an entry of the list has the same key, complete adds
-	// only the fields that the entry lacks.
-	complete := func(list, key string, defaults object) {
+	// addEntry adds an entry to the list. If an entry of the list has the same key, addEntry adds
+	// only the fields that this entry lacks.
+	addEntry := func(list, key string, defaults object) {
 		entries, _ := file[list].([]any)
 		i := slices.IndexFunc(entries, func(entry any) bool {
 			e, ok := entry.(object)
@@ -170,10 +170,10 @@ func (row fileRow) file() object {
 			file["components"] = merge(components, defaults["components"].(object))
 		}
 	}
-	complete("clients", "clientId",
+	addEntry("clients", "clientId",
 		object{"clientId": "app", "secret": "app-secret", "directAccessGrantsEnabled": true,
 			"redirectUris": []any{callback}})
-	complete("users", "username", object{
+	addEntry("users", "username", object{
 		"username": "robin", "email": "robin@example.com", "enabled": true, "firstName": "Test",
 		"lastName":    "Person",
 		"credentials": []any{object{"type": "password", "value": "secret"}},
@@ -194,7 +194,7 @@ func (f fileRequest) send(s *scenario, r *realm, tokens response) (step string, 
 		}
 	}
 	pairs := s.formatForm(values)
-	if f.To == "" {
+	if f.Endpoint == "" {
 		setDefault("grant_type", "password")
 		if values.Get("grant_type") == "password" {
 			setDefault("username", "robin")
@@ -206,28 +206,27 @@ func (f fileRequest) send(s *scenario, r *realm, tokens response) (step string, 
 		values.Set("client_id", "app")
 		setDefault("client_secret", "app-secret")
 	}
-	step = strings.TrimSpace(f.To + " " + pairs)
-	switch f.To {
+	step = strings.TrimSpace(f.Endpoint + " " + pairs)
+	switch f.Endpoint {
 	case "":
 		step = strings.TrimSpace("token " + pairs)
-		return step, s.post(r.oidc("/token"), values)
+		return step, s.post(r.endpoint("/token"), values)
 	case "userinfo":
-		return step, s.get(r.oidc("/userinfo"), "Authorization",
-			"Bearer "+tokens.field("access_token"))
+		return step, s.userinfo(r, tokens)
 	case "introspect":
 		values.Set("token", tokens.field("access_token"))
-		return step, s.post(r.oidc("/token/introspect"), values)
+		return step, s.post(r.endpoint("/token/introspect"), values)
 	case "authorize":
 		values.Del("client_secret")
 		setDefault("response_type", "code")
 		setDefault("redirect_uri", callback)
 		setDefault("scope", "openid")
-		return step, s.newBrowser().open(r.oidc("/auth?" + values.Encode()))
+		return step, s.newBrowser().open(r.endpoint("/auth?" + values.Encode()))
 	case "certs":
-		return step, s.get(r.oidc("/certs"))
+		return step, s.get(r.endpoint("/certs"))
 	case "discovery":
 		return step, s.get(r.url("/.well-known/openid-configuration"))
 	}
-	s.Fatalf("unknown request %q", f.To)
+	s.Fatalf("unknown request %q", f.Endpoint)
 	return "", response{}
 }

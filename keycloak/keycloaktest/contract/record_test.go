@@ -49,10 +49,10 @@ func readRecording(t *testing.T, suite string) *recording {
 func (r *recording) check(t *testing.T, scenario, got string) bool {
 	t.Helper()
 	want, ok := r.sections[scenario]
-	same := ok && sameText(want, got)
+	matches := ok && sameText(want, got)
 	if *update {
 		// If the old section agrees with the record, keep it, so that its times don't change.
-		if got = roundClocks(got); same {
+		if got = roundOffsets(got); matches {
 			got = want
 		}
 		r.mu.Lock()
@@ -64,13 +64,13 @@ func (r *recording) check(t *testing.T, scenario, got string) bool {
 	case !ok:
 		t.Errorf("%s has no section %q: record it with -update and a real Keycloak", r.file,
 			scenario)
-	case !same:
+	case !matches:
 		t.Errorf(
 			"the responses differ from %s (- recorded, + got). If the server is the fake, the "+
 				"fake is wrong:\n%s",
 			r.file, diff(want, got))
 	}
-	return same
+	return matches
 }
 
 // write writes the recording in the order of the scenarios. If -run selects only some scenarios,

@@ -27,8 +27,8 @@ func TestRefresh_rotation(t *testing.T) {
 			s.recordOutcome("the first, again", s.refresh(singleUseRealm, login))
 			bearer := "Bearer " + refreshed.field("access_token")
 			s.recordOutcome("userinfo",
-				s.get(singleUseRealm.oidc("/userinfo"), "Authorization", bearer))
-			s.recordBody(s.post(singleUseRealm.oidc("/token/introspect"),
+				s.get(singleUseRealm.endpoint("/userinfo"), "Authorization", bearer))
+			s.recordBody(s.post(singleUseRealm.endpoint("/token/introspect"),
 				withParams(credsForm("api"), "token", refreshed.field("access_token"))))
 		})
 		suite.add("two generations old", func(s *scenario) {
@@ -71,7 +71,7 @@ func TestRefresh_rotation(t *testing.T) {
 			login := s.login(s.addUser(singleUseRealm, nil))
 			refreshed := s.refresh(singleUseRealm, login).mustOK()
 			s.recordOutcome("logout",
-				s.post(singleUseRealm.oidc("/logout"),
+				s.post(singleUseRealm.endpoint("/logout"),
 					withParams(credsForm("api"), "refresh_token", login.field("refresh_token"))))
 			s.recordOutcome("the newest", s.refresh(singleUseRealm, refreshed))
 		})

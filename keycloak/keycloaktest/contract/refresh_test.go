@@ -24,7 +24,7 @@ func TestRefresh(t *testing.T) {
 			s.note("same jti: %t",
 				refreshed.claims("refresh_token")["jti"] == login.claims("refresh_token")["jti"])
 			s.recordOutcome("the old access token",
-				s.get(r.oidc("/userinfo"), "Authorization", "Bearer "+login.field("access_token")))
+				s.userinfo(r, login))
 			s.recordOutcome("the old refresh token", s.refresh(r, login))
 		})
 		suite.add("without openid", func(s *scenario) {
@@ -211,7 +211,7 @@ func TestRefresh_refused(t *testing.T) {
 			} {
 				s.recordOutcome("refresh, "+spelling.name, s.token(r, refreshGrant(spelling.token)))
 				s.recordOutcome("logout, "+spelling.name,
-					s.post(r.oidc("/logout"),
+					s.post(r.endpoint("/logout"),
 						withParams(credsForm("api"), "refresh_token", spelling.token)))
 			}
 		})
@@ -237,12 +237,12 @@ func TestRefresh_refused(t *testing.T) {
 		}
 		addAfter("after logout", func(s *scenario, _ *user, resp response) {
 			s.recordOutcome("logout",
-				s.post(r.oidc("/logout"),
+				s.post(r.endpoint("/logout"),
 					withParams(credsForm("api"), "refresh_token", resp.field("refresh_token"))))
 		})
 		addAfter("after revocation", func(s *scenario, _ *user, resp response) {
 			s.recordOutcome("revoke",
-				s.post(r.oidc("/revoke"),
+				s.post(r.endpoint("/revoke"),
 					withParams(credsForm("api"), "token", resp.field("refresh_token"))))
 		})
 		addAfter("after a logout by the administrator", func(s *scenario, u *user, _ response) {
@@ -268,7 +268,7 @@ func TestRefresh_refused(t *testing.T) {
 			other := s.token(r, codeGrant(code, credsOf("other")...)).mustOK()
 			s.note("same session: %t", first.field("session_state") == other.field("session_state"))
 			s.recordOutcome("revoke",
-				s.post(r.oidc("/revoke"),
+				s.post(r.endpoint("/revoke"),
 					withParams(credsForm("api"), "token", first.field("refresh_token"))))
 			s.recordOutcome("refresh", s.refresh(r, first))
 			s.recordOutcome("refresh of the other",
@@ -283,27 +283,27 @@ func TestRefresh_refused(t *testing.T) {
 			r.patch(s, object{"attributes": object{"frontendUrl": "https://id.example"}})
 			s.recordOutcome("refresh", s.refresh(r, login))
 			s.recordOutcome("userinfo",
-				s.get(r.oidc("/userinfo"), "Authorization", "Bearer "+login.field("access_token")))
+				s.userinfo(r, login))
 			s.recordFields(s.get(r.url("/.well-known/openid-configuration")), "issuer",
 				"token_endpoint", "jwks_uri")
 		})
 
-		addOffline := func(name string, end func(*scenario, *user, response)) {
+		addOffline := func(name string, invalidate func(*scenario, *user, response)) {
 			suite.add("offline: "+name, func(s *scenario) {
 				u := s.addUser(r, nil)
 				login := s.login(u, "scope", "openid offline_access")
-				end(s, u, login)
+				invalidate(s, u, login)
 				s.recordOutcome("refresh", s.refresh(r, login))
 			})
 		}
 		addOffline("after logout", func(s *scenario, _ *user, resp response) {
 			s.recordOutcome("logout",
-				s.post(r.oidc("/logout"),
+				s.post(r.endpoint("/logout"),
 					withParams(credsForm("api"), "refresh_token", resp.field("refresh_token"))))
 		})
 		addOffline("after revocation", func(s *scenario, _ *user, resp response) {
 			s.recordOutcome("revoke",
-				s.post(r.oidc("/revoke"),
+				s.post(r.endpoint("/revoke"),
 					withParams(credsForm("api"), "token", resp.field("refresh_token"))))
 		})
 		addOffline("after consent was revoked", func(s *scenario, u *user, _ response) {
@@ -333,10 +333,10 @@ func signToken(header, claims object) string {
 		text, _ := json.Marshal(o)
 		return base64.RawURLEncoding.EncodeToString(text)
 	}
-	content := encode(header) + "." + encode(claims)
+	signingInput := encode(header) + "." + encode(claims)
 	mac := hmac.New(sha512.New, []byte("a key that Keycloak doesn't have"))
-	mac.Write([]byte(content))
-	return content + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+	mac.Write([]byte(signingInput))
+	return signingInput + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
 // flipLowestBit returns the base64url character that differs from char only in its lowest bit. In

@@ -49,8 +49,8 @@ var generatedKeys = object{"components": nil}
 
 // A signingKey is an RSA key for a realm file.
 type signingKey struct {
-	private *rsa.PrivateKey
-	pem     string
+	privateKey *rsa.PrivateKey
+	pem        string
 }
 
 // sharedKey returns the key that all realm files share.
@@ -93,7 +93,7 @@ func audienceMapper(client string) object {
 // token sends a request to the token endpoint.
 func (s *scenario) token(r *realm, values url.Values, headers ...string) response {
 	s.Helper()
-	return s.post(r.oidc("/token"), values, headers...)
+	return s.post(r.endpoint("/token"), values, headers...)
 }
 
 // credsForm returns a form with a client's ID and secret.

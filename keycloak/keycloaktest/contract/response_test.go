@@ -28,7 +28,7 @@ type response struct {
 // httpClient is a client that doesn't follow redirects, store cookies, or request compression.
 var httpClient = &http.Client{
 	Transport:     &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 16},
-	Timeout:       patience,
+	Timeout:       timeout,
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
@@ -125,8 +125,8 @@ func (s *scenario) record(responses ...response) {
 	}
 }
 
-// recordHead records only the status and the headers.
-func (s *scenario) recordHead(responses ...response) {
+// recordHeaders records only the status and the headers.
+func (s *scenario) recordHeaders(responses ...response) {
 	for _, resp := range responses {
 		fmt.Fprintf(&s.out, "%s%d\n%s\n", resp.formatRequest(), resp.status, resp.formatHeaders())
 	}
@@ -199,13 +199,13 @@ func (s *scenario) recordFields(resp response, names ...string) {
 
 // selectFields returns a copy of an object with only the named fields.
 func selectFields(o object, names []string) object {
-	out := object{}
+	selected := object{}
 	for _, name := range names {
 		if value, ok := o[name]; ok {
-			out[name] = value
+			selected[name] = value
 		}
 	}
-	return out
+	return selected
 }
 
 // recordClaims records the named claims of the token in a field of a response.

@@ -36,9 +36,9 @@ func TestRevoke(t *testing.T) {
 		})
 		suite.add("access token, then another of the session", func(s *scenario) {
 			tokens := s.login(s.addUser(r, nil), serverCreds...)
-			next := s.refresh(r, tokens, serverCreds...).mustOK()
+			refreshed := s.refresh(r, tokens, serverCreds...).mustOK()
 			s.recordOutcome("revoke", s.revoke(r, tokens.field("access_token"), serverCreds...))
-			s.recordOutcome("userinfo of the next", s.userinfo(r, next))
+			s.recordOutcome("userinfo of the next", s.userinfo(r, refreshed))
 		})
 		suite.add("offline token", func(s *scenario) {
 			tokens := s.login(s.addUser(r, nil),
@@ -51,13 +51,13 @@ func TestRevoke(t *testing.T) {
 				form("grant_type", "password", "client_id", "spa", "username",
 					s.addUser(r, nil).username, "password", "secret")).mustOK()
 			s.recordOutcome("revoke",
-				s.post(r.oidc("/revoke"),
+				s.post(r.endpoint("/revoke"),
 					form("client_id", "spa", "token", tokens.field("refresh_token"))))
 		})
 		suite.add("basic authentication", func(s *scenario) {
 			tokens := s.login(s.addUser(r, nil))
 			s.recordOutcome("revoke",
-				s.post(r.oidc("/revoke"), form("token", tokens.field("refresh_token")),
+				s.post(r.endpoint("/revoke"), form("token", tokens.field("refresh_token")),
 					"Authorization", basicAuth("api", "api-secret")))
 		})
 		suite.add("other sessions of the user stay", func(s *scenario) {
@@ -104,7 +104,7 @@ func TestRevoke(t *testing.T) {
 			return s.revoke(r, "", serverCreds...)
 		})
 		addNotRevoked("absent", func(s *scenario, _ response) response {
-			return s.post(r.oidc("/revoke"), credsForm("server"))
+			return s.post(r.endpoint("/revoke"), credsForm("server"))
 		})
 		addNotRevoked("ID token", func(s *scenario, resp response) response {
 			return s.revoke(r, resp.field("id_token"), serverCreds...)
@@ -123,12 +123,12 @@ func TestRevoke(t *testing.T) {
 			return s.revoke(r, resp.field("refresh_token"), "client_id", "nope")
 		})
 		addNotRevoked("no client", func(s *scenario, resp response) response {
-			return s.post(r.oidc("/revoke"), form("token", resp.field("refresh_token")))
+			return s.post(r.endpoint("/revoke"), form("token", resp.field("refresh_token")))
 		})
 		addNotRevoked("token twice", func(s *scenario, resp response) response {
 			values := withParams(credsForm("server"), "token", resp.field("refresh_token"))
 			values.Add("token", "garbage")
-			return s.post(r.oidc("/revoke"), values)
+			return s.post(r.endpoint("/revoke"), values)
 		})
 		suite.add("hints are ignored", func(s *scenario) {
 			u := s.addUser(r, nil)
@@ -152,14 +152,14 @@ func TestRevoke(t *testing.T) {
 // revoke revokes a token with the client api. Pairs override parameters.
 func (s *scenario) revoke(r *realm, token string, pairs ...string) response {
 	s.Helper()
-	return s.post(r.oidc("/revoke"), withParams(withParams(credsForm("api"), "token", token),
+	return s.post(r.endpoint("/revoke"), withParams(withParams(credsForm("api"), "token", token),
 		pairs...))
 }
 
 // introspect sends an introspection request for a token. Pairs override parameters.
 func (s *scenario) introspect(r *realm, client, token string, pairs ...string) response {
 	s.Helper()
-	return s.post(r.oidc("/token/introspect"),
+	return s.post(r.endpoint("/token/introspect"),
 		withParams(withParams(credsForm(client), "token", token), pairs...))
 }
 

@@ -12,7 +12,7 @@ func TestRouting(t *testing.T) {
 		r := suite.addRealm(realmFile(nil))
 		addRequest := func(name, method, path string, headers ...string) {
 			suite.add(name, func(s *scenario) {
-				s.record(s.send(method, s.kc.base()+path, "", headers...))
+				s.record(s.send(method, s.kc.baseURL()+path, "", headers...))
 			})
 		}
 		realmPath, oidcPath := "/realms/"+r.name, "/realms/"+r.name+"/protocol/openid-connect"
@@ -22,12 +22,12 @@ func TestRouting(t *testing.T) {
 			"/realms/no-such-realm/.well-known/openid-configuration")
 		addRequest("unknown realm: certs", "GET", "/realms/no-such-realm/protocol/openid-connect/certs")
 		suite.add("unknown realm: token", func(s *scenario) {
-			s.record(s.post(s.kc.base()+"/realms/no-such-realm/protocol/openid-connect/token",
+			s.record(s.post(s.kc.baseURL()+"/realms/no-such-realm/protocol/openid-connect/token",
 				credsForm("api")))
 		})
 		addRequest("unknown realm: unknown path", "GET", "/realms/no-such-realm/no-such-path")
 		suite.add("realm in another case", func(s *scenario) {
-			s.record(s.get(s.kc.base() + "/realms/" + strings.ToUpper(r.name) +
+			s.record(s.get(s.kc.baseURL() + "/realms/" + strings.ToUpper(r.name) +
 				"/protocol/openid-connect/certs"))
 		})
 
@@ -77,10 +77,10 @@ func TestRouting(t *testing.T) {
 			otherOrigin)
 		addRequest("trailing slash: realm info", "GET", realmPath+"/")
 		suite.add("trailing slash: certs and discovery", func(s *scenario) {
-			s.recordHead(s.get(r.oidc("/certs/")), s.get(r.url("/.well-known/openid-configuration/")))
+			s.recordHeaders(s.get(r.endpoint("/certs/")), s.get(r.url("/.well-known/openid-configuration/")))
 		})
 		suite.add("trailing slash: token", func(s *scenario) {
-			s.recordHead(s.post(r.oidc("/token/"), passwordGrant(s.addUser(r, nil))))
+			s.recordHeaders(s.post(r.endpoint("/token/"), passwordGrant(s.addUser(r, nil))))
 		})
 	})
 }
@@ -91,41 +91,41 @@ func TestRouting_bodies(t *testing.T) {
 	run(t, "routing-bodies", func(suite *testSuite) {
 		r := suite.addRealm(realmFile(nil))
 		suite.add("JSON", func(s *scenario) {
-			s.record(s.send("POST", r.oidc("/token"), `{"grant_type":"password"}`, "Content-Type",
-				"application/json"))
+			s.record(s.send("POST", r.endpoint("/token"), `{"grant_type":"password"}`,
+				"Content-Type", "application/json"))
 		})
 		suite.add("no content type", func(s *scenario) {
-			s.record(s.send("POST", r.oidc("/token"), "grant_type=password"))
+			s.record(s.send("POST", r.endpoint("/token"), "grant_type=password"))
 		})
 		suite.add("text", func(s *scenario) {
-			s.record(s.send("POST", r.oidc("/token"), "grant_type=password", "Content-Type",
+			s.record(s.send("POST", r.endpoint("/token"), "grant_type=password", "Content-Type",
 				"text/plain"))
 		})
 		suite.add("in the query", func(s *scenario) {
 			values := passwordGrant(s.addUser(r, nil))
-			s.record(s.post(r.oidc("/token?"+values.Encode()), nil))
+			s.record(s.post(r.endpoint("/token?"+values.Encode()), nil))
 		})
 		suite.add("form and query", func(s *scenario) {
 			values := passwordGrant(s.addUser(r, nil))
 			s.recordOutcome("a bad scope in the query",
-				s.post(r.oidc("/token?scope=bogus"), values))
+				s.post(r.endpoint("/token?scope=bogus"), values))
 			s.recordOutcome("a name of the form in the query, too",
-				s.post(r.oidc("/token?grant_type=password"), values))
+				s.post(r.endpoint("/token?grant_type=password"), values))
 		})
 		suite.add("form with a charset", func(s *scenario) {
 			values := passwordGrant(s.addUser(r, nil))
 			s.recordOutcome("charset",
-				s.send("POST", r.oidc("/token"), values.Encode(), "Content-Type",
+				s.send("POST", r.endpoint("/token"), values.Encode(), "Content-Type",
 					"application/x-www-form-urlencoded; charset=UTF-8"))
 		})
 		// addBody adds a scenario that changes the text of a password grant's form and sends it.
 		addBody := func(name string, change func(form string) string, headers ...string) {
 			suite.add(name, func(s *scenario) {
-				form := change(passwordGrant(s.addUser(r, nil)).Encode())
+				body := change(passwordGrant(s.addUser(r, nil)).Encode())
 				if len(headers) == 0 {
 					headers = []string{"Content-Type", "application/x-www-form-urlencoded"}
 				}
-				s.recordOutcome("login", s.send("POST", r.oidc("/token"), form, headers...))
+				s.recordOutcome("login", s.send("POST", r.endpoint("/token"), body, headers...))
 			})
 		}
 		appendText := func(suffix string) func(string) string {
@@ -202,7 +202,7 @@ func TestRouting_accept(t *testing.T) {
 			suite.add("metadata, "+accept, func(s *scenario) {
 				// The first discovery response of a realm may be a 500.
 				s.get(r.url("/.well-known/openid-configuration")).mustOK()
-				for _, address := range []string{r.oidc("/certs"),
+				for _, address := range []string{r.endpoint("/certs"),
 					r.url("/.well-known/openid-configuration"), r.url("")} {
 					resp := s.get(address, "Accept", accept)
 					s.note("%s: %d %s %v", s.formatURL(address), resp.status,
@@ -211,13 +211,13 @@ func TestRouting_accept(t *testing.T) {
 			})
 		}
 		suite.add("unknown realm, text/html", func(s *scenario) {
-			s.record(s.get(s.kc.base()+"/realms/no-such-realm", "Accept", "text/html"))
+			s.record(s.get(s.kc.baseURL()+"/realms/no-such-realm", "Accept", "text/html"))
 		})
 		suite.add("wrong method, text/html", func(s *scenario) {
-			s.record(s.get(r.oidc("/token"), "Accept", "text/html"))
+			s.record(s.get(r.endpoint("/token"), "Accept", "text/html"))
 		})
 		suite.add("outside of realms, text/html", func(s *scenario) {
-			s.record(s.get(s.kc.base()+"/no-such-path", "Accept", "text/html"))
+			s.record(s.get(s.kc.baseURL()+"/no-such-path", "Accept", "text/html"))
 		})
 		suite.add("OAuth error, text/html", func(s *scenario) {
 			s.record(s.token(r, form("grant_type", "bogus"), "Accept", "text/html"))
@@ -226,13 +226,13 @@ func TestRouting_accept(t *testing.T) {
 			s.record(s.token(r, form("grant_type", "password"), "Accept", "text/html"))
 		})
 		suite.add("userinfo, text/html", func(s *scenario) {
-			s.record(s.get(r.oidc("/userinfo"), "Accept", "text/html"))
+			s.record(s.get(r.endpoint("/userinfo"), "Accept", "text/html"))
 		})
 		suite.add("token, text/html", func(s *scenario) {
-			s.recordHead(s.token(r, passwordGrant(s.addUser(r, nil)), "Accept", "text/html"))
+			s.recordHeaders(s.token(r, passwordGrant(s.addUser(r, nil)), "Accept", "text/html"))
 		})
 		suite.add("certs, text/html", func(s *scenario) {
-			s.recordHead(s.get(r.oidc("/certs"), "Accept", "text/html"))
+			s.recordHeaders(s.get(r.endpoint("/certs"), "Accept", "text/html"))
 		})
 		suite.add("realm info, text/html", func(s *scenario) {
 			s.record(s.get(r.url(""), "Accept", "text/html"))
@@ -243,7 +243,7 @@ func TestRouting_accept(t *testing.T) {
 			s.record(s.get(r.url("/.well-known/openid-configuration"), "Accept", "text/html"))
 		})
 		suite.add("discovery, a browser", func(s *scenario) {
-			s.recordHead(s.get(r.url("/.well-known/openid-configuration"), "Accept", browserAccept))
+			s.recordHeaders(s.get(r.url("/.well-known/openid-configuration"), "Accept", browserAccept))
 		})
 	})
 }
@@ -268,27 +268,27 @@ func TestRouting_closedRealms(t *testing.T) {
 			suite.add(name+": token of an unknown client", func(s *scenario) {
 				s.record(s.token(r, withParams(credsForm("nobody"), "grant_type", "password")))
 			})
-			addGet("userinfo", r.oidc("/userinfo"))
+			addGet("userinfo", r.endpoint("/userinfo"))
 			addGet("realm info", r.url(""))
 			suite.add(name+": certs", func(s *scenario) {
-				s.recordOutcome("certs", s.get(r.oidc("/certs")))
+				s.recordOutcome("certs", s.get(r.endpoint("/certs")))
 			})
 			suite.add(name+": discovery", func(s *scenario) {
 				resp := s.get(r.url("/.well-known/openid-configuration"))
-				s.recordHead(resp)
+				s.recordHeaders(resp)
 				s.note("issuer: %v, error: %v", s.normalize(asString(resp.value("issuer"))),
 					resp.value("error"))
 			})
 			suite.add(name+": introspect", func(s *scenario) {
-				s.record(s.post(r.oidc("/token/introspect"),
+				s.record(s.post(r.endpoint("/token/introspect"),
 					withParams(credsForm("api"), "token", "garbage")))
 			})
 			suite.add(name+": revoke", func(s *scenario) {
-				s.record(s.post(r.oidc("/revoke"),
+				s.record(s.post(r.endpoint("/revoke"),
 					withParams(credsForm("api"), "token", "garbage")))
 			})
 			suite.add(name+": logout", func(s *scenario) {
-				s.record(s.post(r.oidc("/logout"),
+				s.record(s.post(r.endpoint("/logout"),
 					withParams(credsForm("api"), "refresh_token", "garbage")))
 			})
 			suite.add(name+": login page", func(s *scenario) {
@@ -318,7 +318,7 @@ func TestRouting_origins(t *testing.T) {
 		))
 		addPreflight := func(name, path string, headers ...string) {
 			suite.add(name, func(s *scenario) {
-				s.record(s.send(http.MethodOptions, r.oidc(path), "", headers...))
+				s.record(s.send(http.MethodOptions, r.endpoint(path), "", headers...))
 			})
 		}
 		addPreflight("preflight", "/token", "Origin", otherOrigin, "Access-Control-Request-Method",
@@ -333,9 +333,9 @@ func TestRouting_origins(t *testing.T) {
 		addPreflight("preflight of revoke", "/revoke", "Origin", webOrigin,
 			"Access-Control-Request-Method", "POST")
 		suite.add("introspection", func(s *scenario) {
-			s.recordHead(s.post(r.oidc("/token/introspect"),
+			s.recordHeaders(s.post(r.endpoint("/token/introspect"),
 				withParams(credsForm("web"), "token", "garbage"), "Origin", webOrigin))
-			s.recordHead(s.post(r.oidc("/token/introspect"),
+			s.recordHeaders(s.post(r.endpoint("/token/introspect"),
 				form("client_id", "web", "client_secret", "wrong"), "Origin", webOrigin))
 		})
 		addPreflight("preflight of introspect", "/token/introspect", "Origin", webOrigin,
@@ -343,7 +343,7 @@ func TestRouting_origins(t *testing.T) {
 
 		addLogin := func(name, client, origin string, pairs ...string) {
 			suite.add(name, func(s *scenario) {
-				s.recordHead(s.token(r,
+				s.recordHeaders(s.token(r,
 					withParams(passwordGrant(s.addUser(r, nil), credsOf(client)...), pairs...),
 					"Origin", origin))
 			})
@@ -384,19 +384,20 @@ func TestRouting_origins(t *testing.T) {
 				withParams(passwordGrant(s.addUser(r, nil)), "client_id", "web", "client_secret",
 					"web-secret", "scope", "openid")).mustOK()
 			bearer := "Bearer " + resp.field("access_token")
-			s.recordHead(s.get(r.oidc("/userinfo"), "Authorization", bearer, "Origin", webOrigin))
-			s.record(s.get(r.oidc("/userinfo"), "Authorization", bearer, "Origin", otherOrigin))
-			s.record(s.get(r.oidc("/userinfo"), "Authorization", "Bearer garbage", "Origin",
+			s.recordHeaders(s.get(r.endpoint("/userinfo"), "Authorization", bearer, "Origin",
+				webOrigin))
+			s.record(s.get(r.endpoint("/userinfo"), "Authorization", bearer, "Origin", otherOrigin))
+			s.record(s.get(r.endpoint("/userinfo"), "Authorization", "Bearer garbage", "Origin",
 				otherOrigin))
 		})
 		suite.add("certs", func(s *scenario) {
-			s.recordHead(s.get(r.oidc("/certs"), "Origin", otherOrigin))
+			s.recordHeaders(s.get(r.endpoint("/certs"), "Origin", otherOrigin))
 		})
 		suite.add("discovery", func(s *scenario) {
-			s.recordHead(s.get(r.url("/.well-known/openid-configuration"), "Origin", otherOrigin))
+			s.recordHeaders(s.get(r.url("/.well-known/openid-configuration"), "Origin", otherOrigin))
 		})
 		suite.add("realm info", func(s *scenario) {
-			s.recordHead(s.get(r.url(""), "Origin", otherOrigin))
+			s.recordHeaders(s.get(r.url(""), "Origin", otherOrigin))
 		})
 		suite.add("unknown path", func(s *scenario) {
 			s.record(s.get(r.url("/no-such-path"), "Origin", otherOrigin))

@@ -30,7 +30,7 @@ func startFake() (*fakeServer, error) {
 }
 
 func (s *fakeServer) name() string         { return "fake" }
-func (s *fakeServer) base() string         { return s.URL }
+func (s *fakeServer) baseURL() string      { return s.URL }
 func (s *fakeServer) concurrent() bool     { return false }
 func (s *fakeServer) now() time.Time       { return s.Now() }
 func (s *fakeServer) wait(d time.Duration) { s.Advance(d) }

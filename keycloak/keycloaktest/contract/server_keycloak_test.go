@@ -71,7 +71,7 @@ func fileKey(file object) string {
 }
 
 func (s *realServer) name() string         { return "keycloak" }
-func (s *realServer) base() string         { return s.url }
+func (s *realServer) baseURL() string      { return s.url }
 func (s *realServer) concurrent() bool     { return true }
 func (s *realServer) now() time.Time       { return time.Now() }
 func (s *realServer) wait(d time.Duration) { time.Sleep(d) }
@@ -103,7 +103,7 @@ func (s *realServer) importRealm(realm object) error {
 
 // realmSlots limits how many realms are imported or removed at the same time, because for each
 // import and removal, Keycloak reads the roles of all realms.
-var realmSlots = semaphore{max: 2}
+var realmSlots = semaphore{capacity: 2}
 
 func (s *realServer) removeRealm(realm string) error {
 	realmSlots.acquire()
@@ -155,29 +155,29 @@ func (s *realServer) resetPassword(ref userRef, password string) error {
 }
 
 func (s *realServer) grantRole(ref userRef, role roleRef) error {
-	return s.mapRole(http.MethodPost, ref, role)
+	return s.changeRoleMapping(http.MethodPost, ref, role)
 }
 
 func (s *realServer) revokeRole(ref userRef, role roleRef) error {
-	return s.mapRole(http.MethodDelete, ref, role)
+	return s.changeRoleMapping(http.MethodDelete, ref, role)
 }
 
-// mapRole adds or removes a role mapping.
-func (s *realServer) mapRole(method string, ref userRef, role roleRef) error {
-	definition, mapping := "/"+ref.realm+"/roles/"+role.name, ref.path()+"/role-mappings/realm"
+// changeRoleMapping adds or removes a role mapping.
+func (s *realServer) changeRoleMapping(method string, ref userRef, role roleRef) error {
+	rolePath, mappingPath := "/"+ref.realm+"/roles/"+role.name, ref.path()+"/role-mappings/realm"
 	if role.client != "" {
 		id, err := s.clientUUID(clientRef{ref.realm, role.client})
 		if err != nil {
 			return err
 		}
-		definition, mapping = "/"+ref.realm+"/clients/"+id+"/roles/"+role.name,
+		rolePath, mappingPath = "/"+ref.realm+"/clients/"+id+"/roles/"+role.name,
 			ref.path()+"/role-mappings/clients/"+id
 	}
 	var roleRep object
-	if err := s.get(definition, &roleRep); err != nil {
+	if err := s.get(rolePath, &roleRep); err != nil {
 		return err
 	}
-	return s.do(method, mapping, []object{roleRep})
+	return s.do(method, mappingPath, []object{roleRep})
 }
 
 func (s *realServer) revokeConsent(ref userRef, client string) error {
@@ -213,7 +213,7 @@ type lockStatus struct {
 func (s *realServer) awaitLockStatus(ref userRef, want string,
 	reached func(lockStatus) bool) error {
 	var status lockStatus
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(
+	for deadline := time.Now().Add(timeout); time.Now().Before(deadline); time.Sleep(
 		50 * time.Millisecond) {
 		err := s.get("/"+ref.realm+"/attack-detection/brute-force/users/"+ref.id, &status)
 		if err != nil {
@@ -223,7 +223,7 @@ func (s *realServer) awaitLockStatus(ref userRef, want string,
 			return nil
 		}
 	}
-	return fmt.Errorf("brute-force protection: got %+v after %v, want %s", status, patience, want)
+	return fmt.Errorf("brute-force protection: got %+v after %v, want %s", status, timeout, want)
 }
 
 const keyProviderType = "org.keycloak.keys.KeyProvider"
@@ -336,9 +336,9 @@ func (s *realServer) call(method, path string,
 // callOnce is like call, without retries.
 func (s *realServer) callOnce(method, path string,
 	content any) (status int, body, location string, err error) {
-	var text []byte
+	var requestBody []byte
 	if content != nil {
-		if text, err = json.Marshal(content); err != nil {
+		if requestBody, err = json.Marshal(content); err != nil {
 			return 0, "", "", err
 		}
 	}
@@ -351,7 +351,8 @@ func (s *realServer) callOnce(method, path string,
 		if err != nil {
 			return 0, "", "", err
 		}
-		request, err := http.NewRequest(method, s.url+"/admin/realms"+path, bytes.NewReader(text))
+		request, err := http.NewRequest(method, s.url+"/admin/realms"+path,
+			bytes.NewReader(requestBody))
 		if err != nil {
 			return 0, "", "", err
 		}

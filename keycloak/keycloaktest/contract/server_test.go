@@ -12,8 +12,8 @@ type object = map[string]any
 // The methods are safe for concurrent use. Objects are representations of the Admin API, which
 // realm files use, too. A patch has only the fields to change; attributes are merged.
 type server interface {
-	name() string // "fake" or "keycloak"
-	base() string // "http://localhost:8080"
+	name() string    // "fake" or "keycloak"
+	baseURL() string // "http://localhost:8080"
 
 	// concurrent reports whether scenarios may run at the same time. They must run one after the
 	// other if wait advances a clock that they share.

@@ -78,8 +78,7 @@ func TestServiceAccount(t *testing.T) {
 		suite.add("userinfo", func(s *scenario) {
 			for _, scope := range []string{"email", "openid"} {
 				resp := s.token(r, clientCredentialsGrant("service", "scope", scope)).mustOK()
-				s.record(s.get(r.oidc("/userinfo"), "Authorization",
-					"Bearer "+resp.field("access_token")))
+				s.record(s.userinfo(r, resp))
 			}
 		})
 		suite.add("the account can't sign in", func(s *scenario) {

@@ -36,7 +36,7 @@ func TestSettings(t *testing.T) {
 					s.token(expiringRealm,
 						passwordGrant(s.addUser(expiringRealm, nil), credsOf(client)...)))
 				s.recordOutcome("introspection",
-					s.post(expiringRealm.oidc("/token/introspect"),
+					s.post(expiringRealm.endpoint("/token/introspect"),
 						withParams(credsForm(client), "token", "garbage")))
 			})
 		}

@@ -83,7 +83,7 @@ func (s *scenario) describeSignature(token string, decoded decodedToken) string 
 		return "(key not published)"
 	}
 	issuer, _ := decoded.claims["iss"].(string)
-	if !strings.HasPrefix(issuer, s.kc.base()) {
+	if !strings.HasPrefix(issuer, s.kc.baseURL()) {
 		return "(issuer elsewhere)"
 	}
 	cacheKey := issuer + " " + decoded.kid

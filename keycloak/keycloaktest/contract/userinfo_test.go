@@ -46,23 +46,25 @@ func TestUserinfo(t *testing.T) {
 func addUserinfoClaims(suite *testSuite, r *realm) {
 	suite.add("GET", func(s *scenario) { s.record(s.userinfo(r, s.login(s.addUser(r, nil)))) })
 	suite.add("POST with the header", func(s *scenario) {
-		s.record(s.send(http.MethodPost, r.oidc("/userinfo"), "", "Authorization",
+		s.record(s.send(http.MethodPost, r.endpoint("/userinfo"), "", "Authorization",
 			"Bearer "+s.login(s.addUser(r, nil)).field("access_token")))
 	})
 	suite.add("POST with a form", func(s *scenario) {
-		s.record(s.post(r.oidc("/userinfo"),
+		s.record(s.post(r.endpoint("/userinfo"),
 			form("access_token", s.login(s.addUser(r, nil)).field("access_token"))))
 	})
 	suite.add("case of the scheme", func(s *scenario) {
 		token := s.login(s.addUser(r, nil)).field("access_token")
 		for _, scheme := range []string{"bearer", "BEARER"} {
-			s.recordOutcome(scheme, s.get(r.oidc("/userinfo"), "Authorization", scheme+" "+token))
+			s.recordOutcome(scheme,
+				s.get(r.endpoint("/userinfo"), "Authorization", scheme+" "+token))
 		}
 	})
 	suite.add("with another Accept", func(s *scenario) {
 		token := s.login(s.addUser(r, nil)).field("access_token")
 		for _, accept := range []string{"text/html", "application/json", browserAccept} {
-			resp := s.get(r.oidc("/userinfo"), "Authorization", "Bearer "+token, "Accept", accept)
+			resp := s.get(r.endpoint("/userinfo"), "Authorization", "Bearer "+token, "Accept",
+				accept)
 			s.note("%s: %d %s", accept, resp.status, resp.header.Get("Content-Type"))
 		}
 	})
@@ -95,42 +97,42 @@ func addUserinfoRefused(suite *testSuite, r, otherRealm *realm) {
 		})
 	}
 	addRefused("no token", func(s *scenario, _ string) response {
-		return s.get(r.oidc("/userinfo"))
+		return s.get(r.endpoint("/userinfo"))
 	})
 	addRefused("no token by POST", func(s *scenario, _ string) response {
-		return s.post(r.oidc("/userinfo"), form())
+		return s.post(r.endpoint("/userinfo"), form())
 	})
 	addRefused("basic", func(s *scenario, _ string) response {
-		return s.get(r.oidc("/userinfo"), "Authorization", basicAuth("api", "api-secret"))
+		return s.get(r.endpoint("/userinfo"), "Authorization", basicAuth("api", "api-secret"))
 	})
 	addRefused("empty bearer", func(s *scenario, _ string) response {
-		return s.get(r.oidc("/userinfo"), "Authorization", "Bearer ")
+		return s.get(r.endpoint("/userinfo"), "Authorization", "Bearer ")
 	})
 	addRefused("token in the query", func(s *scenario, token string) response {
-		return s.get(r.oidc("/userinfo?access_token=" + token))
+		return s.get(r.endpoint("/userinfo?access_token=" + token))
 	})
 	addRefused("garbage", func(s *scenario, _ string) response {
-		return s.get(r.oidc("/userinfo"), "Authorization", "Bearer garbage")
+		return s.get(r.endpoint("/userinfo"), "Authorization", "Bearer garbage")
 	})
 	addRefused("unsigned", func(s *scenario, _ string) response {
-		return s.get(r.oidc("/userinfo"), "Authorization", "Bearer "+unsignedToken(r.url("")))
+		return s.get(r.endpoint("/userinfo"), "Authorization", "Bearer "+unsignedToken(r.url("")))
 	})
 	addRefused("bad signature", func(s *scenario, token string) response {
 		parts := strings.Split(token, ".")
 		claims, _ := base64.RawURLEncoding.DecodeString(parts[1])
 		parts[1] = base64.RawURLEncoding.EncodeToString(
 			[]byte(strings.Replace(string(claims), `"scope":"`, `"scope":"admin `, 1)))
-		return s.get(r.oidc("/userinfo"), "Authorization", "Bearer "+strings.Join(parts, "."))
+		return s.get(r.endpoint("/userinfo"), "Authorization", "Bearer "+strings.Join(parts, "."))
 	})
 	addRefused("token in header and form", func(s *scenario, token string) response {
-		return s.post(r.oidc("/userinfo"), form("access_token", token), "Authorization",
+		return s.post(r.endpoint("/userinfo"), form("access_token", token), "Authorization",
 			"Bearer "+token)
 	})
 	addRefused("other realm", func(s *scenario, token string) response {
-		return s.get(otherRealm.oidc("/userinfo"), "Authorization", "Bearer "+token)
+		return s.get(otherRealm.endpoint("/userinfo"), "Authorization", "Bearer "+token)
 	})
 	addRefused("PUT", func(s *scenario, token string) response {
-		return s.send(http.MethodPut, r.oidc("/userinfo"), "", "Authorization", "Bearer "+token)
+		return s.send(http.MethodPut, r.endpoint("/userinfo"), "", "Authorization", "Bearer "+token)
 	})
 	addTokenSyntax := func(name string, send func(s *scenario, token string) response) {
 		suite.add("token syntax: "+name, func(s *scenario) {
@@ -139,7 +141,7 @@ func addUserinfoRefused(suite *testSuite, r, otherRealm *realm) {
 	}
 	addInHeader := func(name string, headers func(token string) []string) {
 		addTokenSyntax(name, func(s *scenario, token string) response {
-			return s.get(r.oidc("/userinfo"), headers(token)...)
+			return s.get(r.endpoint("/userinfo"), headers(token)...)
 		})
 	}
 	addInHeader("two blanks", func(token string) []string {
@@ -166,7 +168,7 @@ func addUserinfoRefused(suite *testSuite, r, otherRealm *realm) {
 	})
 	addInForm := func(name, contentType string, body func(token string) string, headers ...string) {
 		addTokenSyntax(name, func(s *scenario, token string) response {
-			return s.send(http.MethodPost, r.oidc("/userinfo"), body(token),
+			return s.send(http.MethodPost, r.endpoint("/userinfo"), body(token),
 				append([]string{"Content-Type", contentType}, headers...)...)
 		})
 	}
@@ -202,7 +204,7 @@ func addUserinfoRefused(suite *testSuite, r, otherRealm *realm) {
 	suite.add("refused: ID token and refresh token", func(s *scenario) {
 		tokens := s.login(s.addUser(r, nil))
 		for _, name := range []string{"id_token", "refresh_token"} {
-			s.record(s.get(r.oidc("/userinfo"), "Authorization", "Bearer "+tokens.field(name)))
+			s.record(s.get(r.endpoint("/userinfo"), "Authorization", "Bearer "+tokens.field(name)))
 		}
 	})
 	suite.add("refused: expired", func(s *scenario) {
@@ -229,11 +231,11 @@ func addUserinfoRefused(suite *testSuite, r, otherRealm *realm) {
 		s.record(s.userinfo(r,
 			s.login(s.addUser(r, nil), credsOf("lightweight")...)))
 	})
-	addAfterEnd := func(name string, end func(s *scenario, u *user, tokens response)) {
+	addAfterEnd := func(name string, invalidate func(s *scenario, u *user, tokens response)) {
 		suite.add("refused: "+name, func(s *scenario) {
 			u := s.addUser(r, nil)
 			tokens := s.login(u)
-			end(s, u, tokens)
+			invalidate(s, u, tokens)
 			s.record(s.userinfo(r, tokens))
 		})
 	}
@@ -258,23 +260,23 @@ func addUserinfoOrigins(suite *testSuite, r *realm) {
 	originsCreds := credsOf("origins")
 	suite.add("origin of the client", func(s *scenario) {
 		token := s.login(s.addUser(r, nil), originsCreds...).field("access_token")
-		s.record(s.get(r.oidc("/userinfo"), "Authorization", "Bearer "+token, "Origin",
+		s.record(s.get(r.endpoint("/userinfo"), "Authorization", "Bearer "+token, "Origin",
 			"http://app.test"))
 	})
 	suite.add("origin that isn't allowed", func(s *scenario) {
 		token := s.login(s.addUser(r, nil), originsCreds...).field("access_token")
-		s.record(s.get(r.oidc("/userinfo"), "Authorization", "Bearer "+token, "Origin",
+		s.record(s.get(r.endpoint("/userinfo"), "Authorization", "Bearer "+token, "Origin",
 			"http://evil.test"))
 	})
 	suite.add("origin with an invalid token", func(s *scenario) {
-		s.record(s.get(r.oidc("/userinfo"), "Authorization", "Bearer garbage", "Origin",
+		s.record(s.get(r.endpoint("/userinfo"), "Authorization", "Bearer garbage", "Origin",
 			"http://evil.test"))
-		s.record(s.get(r.oidc("/userinfo"), "Origin", "http://evil.test"))
+		s.record(s.get(r.endpoint("/userinfo"), "Origin", "http://evil.test"))
 	})
 	suite.add("preflight", func(s *scenario) {
-		s.record(s.send(http.MethodOptions, r.oidc("/userinfo"), "", "Origin", "http://evil.test",
-			"Access-Control-Request-Method", "GET", "Access-Control-Request-Headers",
-			"authorization"))
+		s.record(s.send(http.MethodOptions, r.endpoint("/userinfo"), "",
+			"Origin", "http://evil.test", "Access-Control-Request-Method", "GET",
+			"Access-Control-Request-Headers", "authorization"))
 	})
 }
 

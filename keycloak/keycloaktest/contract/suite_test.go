@@ -36,7 +36,8 @@ type declaration struct {
 	run  func(*scenario)
 }
 
-// A scenario is a running scenario: a testing.T that also collects the record of the responses.
+// A scenario is one run of a declared scenario. It is a testing.T that also collects the record of
+// the responses.
 type scenario struct {
 	*testing.T
 	suite        *testSuite
@@ -69,8 +70,8 @@ func run(t *testing.T, name string, declare func(*testSuite)) {
 }
 
 // addRealm adds a realm for all scenarios of the suite. They must not change the realm. {realm} in
-// the file stands for the realm's name. On a real Keycloak, an import takes half a second: suites
-// that run at the same time share a realm if its file is the same.
+// the file stands for the realm's name. On a real Keycloak, suites that run at the
+// same time share a realm if its file is the same, because an import takes half a second.
 func (suite *testSuite) addRealm(file object) *realm {
 	srv, ok := suite.kc.(*realServer)
 	if !ok {
@@ -97,7 +98,7 @@ func (suite *testSuite) add(name string, f func(*scenario)) {
 
 // addOn adds a scenario that runs only on the named server. The summary lists the scenario.
 func (suite *testSuite) addOn(server, name string, f func(*scenario)) {
-	oneServerOnly.add(suite.name + ": " + name + " (" + server + ")")
+	singleServerScenarios.add(suite.name + ": " + name + " (" + server + ")")
 	if suite.kc.name() == server {
 		suite.add(name, f)
 	}
@@ -205,14 +206,15 @@ func (suite *testSuite) runAll(jobs []func()) {
 
 // scenarioSlots limits how many scenarios of all suites run at the same time on a real Keycloak.
 // More scenarios would only slow each other down.
-var scenarioSlots = semaphore{max: 6}
+var scenarioSlots = semaphore{capacity: 6}
 
 // A semaphore limits how many callers hold it at the same time.
 type semaphore struct {
-	max  int
-	mu   sync.Mutex // guards the fields below
-	held int
-	cond *sync.Cond // signals that held is less than max
+	capacity int
+
+	mu    sync.Mutex // guards the fields below
+	inUse int
+	cond  *sync.Cond // signals that inUse is less than capacity
 }
 
 func (s *semaphore) acquire() {
@@ -221,10 +223,10 @@ func (s *semaphore) acquire() {
 	if s.cond == nil {
 		s.cond = sync.NewCond(&s.mu)
 	}
-	for s.held >= s.max {
+	for s.inUse >= s.capacity {
 		s.cond.Wait()
 	}
-	s.held++
+	s.inUse++
 }
 
 // reacquire acquires the semaphore without waiting, even if it is full already. After
@@ -232,14 +234,14 @@ func (s *semaphore) acquire() {
 func (s *semaphore) reacquire() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.held++
+	s.inUse++
 }
 
 func (s *semaphore) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.held--
-	if s.held < s.max {
+	s.inUse--
+	if s.inUse < s.capacity {
 		s.cond.Signal()
 	}
 }
@@ -294,16 +296,18 @@ func (s *scenario) must(err error) {
 type realm struct {
 	kc   server
 	name string
-	// tries limits how often load sends an import that gets a 500. Keycloak responds with a 500 to
-	// a bad file, but also because of a race: see realServer.call.
-	tries int
+	// importAttempts limits how often load sends an import that gets a 500. Keycloak responds with
+	// a 500 to a bad file, but also because of a race: see realServer.call.
+	importAttempts int
 
 	once sync.Once // sets the field below
 	err  error
 }
 
 // newRealm returns a realm that isn't imported yet.
-func newRealm(s server) *realm { return &realm{kc: s, name: "c-" + randomName(), tries: 3} }
+func newRealm(s server) *realm {
+	return &realm{kc: s, name: "c-" + randomName(), importAttempts: 3}
+}
 
 // randomName returns a random name.
 func randomName() string { return strings.ToLower(rand.Text()[:10]) }
@@ -322,7 +326,7 @@ func (r *realm) load(file object) error {
 		if r.err = json.Unmarshal(text, &file); r.err != nil {
 			return
 		}
-		for range r.tries {
+		for range r.importAttempts {
 			r.err = r.kc.importRealm(file)
 			var importErr *importError
 			if !errors.As(r.err, &importErr) || importErr.status != http.StatusInternalServerError {
@@ -349,7 +353,7 @@ func (s *scenario) tryImport(file object) (*realm, error) {
 	if recorded := s.suite.recording.sections[s.name]; !*update &&
 		(strings.HasPrefix(recorded, "# refused\n") ||
 			strings.HasPrefix(recorded, "# refused: true")) {
-		r.tries = 1 // Keycloak may reject the file with a 500
+		r.importAttempts = 1 // Keycloak may reject the file with a 500
 	}
 	err := r.load(file)
 	if err == nil {
@@ -360,10 +364,10 @@ func (s *scenario) tryImport(file object) (*realm, error) {
 
 // url returns the URL of a path in the realm. url("") returns the issuer, which is also the URL of
 // the realm info.
-func (r *realm) url(path string) string { return r.kc.base() + "/realms/" + r.name + path }
+func (r *realm) url(path string) string { return r.kc.baseURL() + "/realms/" + r.name + path }
 
-// oidc returns the URL of an OpenID Connect endpoint, such as "/token".
-func (r *realm) oidc(path string) string { return r.url("/protocol/openid-connect" + path) }
+// endpoint returns the URL of an OpenID Connect endpoint, such as "/token".
+func (r *realm) endpoint(path string) string { return r.url("/protocol/openid-connect" + path) }
 
 // patch changes the realm.
 func (r *realm) patch(s *scenario, patch object) {
