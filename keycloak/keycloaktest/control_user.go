@@ -41,7 +41,7 @@ func (r *Realm) User(name string) *User {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	account := r.usersByName[strings.ToLower(name)]
-	if account != nil && account.ServiceAccountOf != "" {
+	if account != nil && account.ServiceAccountClientID != "" {
 		return &User{r, account.ID}
 	}
 	if u := r.userByLogin(name); u != nil {

@@ -26,7 +26,7 @@ type otpCredential struct {
 // addCredential sets the user's password or one-time code secret from a credential in a realm file.
 func (u *user) addCredential(rep realmfile.Credential) error {
 	switch {
-	case rep.Hashed() || !rep.Known(): // not supported; Ignored lists it
+	case rep.IsHashed() || !rep.IsSupported(): // not supported; Ignored lists it
 		return nil
 	case rep.SecretData == "" && rep.Type != "password" && rep.Type != "":
 		return errors.New("credential: secretData is missing")
@@ -196,7 +196,7 @@ const verifyProfile = "VERIFY_PROFILE"
 
 // hasIncompleteProfile reports whether a user's profile lacks required attributes.
 func (r *Realm) hasIncompleteProfile(u *user) bool {
-	return u.ServiceAccountOf == "" && !r.profile.Complete(&u.User, &r.settings)
+	return u.ServiceAccountClientID == "" && !r.profile.IsComplete(&u.User, &r.settings)
 }
 
 // pendingActions returns the required actions that a user must complete: the actions assigned to
@@ -220,7 +220,7 @@ func (r *Realm) pendingActions(u *user) []string {
 		pending = append(pending, verifyProfile)
 	}
 	const verifyEmail = "VERIFY_EMAIL"
-	if r.settings.VerifyEmail && !u.EmailVerified && u.ServiceAccountOf == "" &&
+	if r.settings.VerifyEmail && !u.EmailVerified && u.ServiceAccountClientID == "" &&
 		!isDisabled(verifyEmail) && !slices.Contains(pending, verifyEmail) {
 		pending = append(pending, verifyEmail)
 	}

@@ -102,8 +102,8 @@ func (r *Realm) checkSetUp(u *user) *oauthError {
 
 // explainNotSetUp logs why the user can't sign in, because Keycloak's response doesn't say it.
 func (r *Realm) explainNotSetUp(u *user) {
-	if invalid := r.profile.InvalidAttributes(&u.User, &r.settings); u.ServiceAccountOf == "" &&
-		len(invalid) > 0 {
+	invalid := r.profile.InvalidAttributes(&u.User, &r.settings)
+	if u.ServiceAccountClientID == "" && len(invalid) > 0 {
 		r.server.explain(
 			"%s can't sign in with a password, as in Keycloak: the realm's user profile requires a "+
 				"valid %s; set these fields of the user in the realm file, or with AddUser or "+

@@ -16,7 +16,7 @@ func (r *Realm) addFileUsers(content []byte) error {
 	defer r.mu.Unlock()
 	var addedUsers []*user
 	for _, rep := range file.Users {
-		if c := r.clients[rep.ServiceAccountOf]; c != nil && c.accountGenerated {
+		if c := r.clients[rep.ServiceAccountClientID]; c != nil && c.accountGenerated {
 			r.removeServiceAccount(c) // the file's account replaces the generated one
 		}
 		u, err := r.addUser(rep)

@@ -69,7 +69,7 @@ type scope struct {
 	realmfile.Scope
 	// roles restricts the scope to users who have one of these roles; nil means no restriction.
 	roles              []*role
-	unsupportedMappers []realmfile.Unsupported
+	unsupportedMappers []realmfile.UnsupportedSetting
 }
 
 // hasMapper reports whether the scope has a protocol mapper of the given type.
@@ -90,7 +90,7 @@ type client struct {
 	optionalScopes      []string
 	scopeMappings       []*role
 	serviceAccount      *user
-	unsupportedSettings []realmfile.Unsupported
+	unsupportedSettings []realmfile.UnsupportedSetting
 	standardFlow        bool
 	enabled             bool
 	fromFile            bool // in the realm file, not built in

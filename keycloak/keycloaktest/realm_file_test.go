@@ -123,7 +123,7 @@ func TestImport_invalid(t *testing.T) {
 		{``, "EOF"},
 		{`[]`, "the list has no realm"},
 		{`[1]`, "a JSON object is expected"},
-		{`{"realm": "shop"} {}`, "something follows the JSON document"},
+		{`{"realm": "shop"} {}`, "unexpected data after the JSON document"},
 		{`{"enabled": true}`, "realm: missing"},
 		{`{"realm": "a/b"}`, "realm: '/' isn't allowed in a name"},
 		{`{"realm": "` + strings.Repeat("x", 16<<20) + `"}`, "longer than 16777216 bytes"},

@@ -58,7 +58,7 @@ func (g *grant) mappers(target realmfile.Target) []realmfile.Mapper {
 	all := slices.Clone(g.client.ProtocolMappers)
 	for _, name := range g.scope {
 		if s := g.realm.scopes[name]; s != nil && g.userMayHave(s) &&
-			(target != realmfile.ForUserinfo || s.inScopeClaim()) {
+			(target != realmfile.TargetUserinfo || s.inScopeClaim()) {
 			all = append(all, s.ProtocolMappers...)
 		}
 	}
@@ -148,9 +148,9 @@ func (g *grant) accessClaims() claims {
 		out["sub"] = g.user.ID
 	}
 	if g.isLightweight() {
-		g.applyMappers(out, realmfile.ForLightweight)
+		g.applyMappers(out, realmfile.TargetLightweightToken)
 	} else {
-		g.applyMappers(out, realmfile.ForAccess)
+		g.applyMappers(out, realmfile.TargetAccessToken)
 	}
 	return out
 }
@@ -162,7 +162,7 @@ func (g *grant) idClaims(accessClaims claims) claims {
 	if g.nonce != "" {
 		out["nonce"] = g.nonce
 	}
-	g.applyMappers(out, realmfile.ForID)
+	g.applyMappers(out, realmfile.TargetIDToken)
 	return out
 }
 

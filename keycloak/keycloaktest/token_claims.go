@@ -52,7 +52,7 @@ func (run *mapperRun) putAll(config map[string]string, values []any) {
 		topLevelValue = claims{}
 	}
 	if !mayWrite(path[0], topLevelValue) ||
-		path[0] == "acr" && run.target == realmfile.ForUserinfo {
+		path[0] == "acr" && run.target == realmfile.TargetUserinfo {
 		return
 	}
 	parent := run.claims

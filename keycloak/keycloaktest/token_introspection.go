@@ -86,7 +86,7 @@ func (r *Realm) introspectToken(caller *client, token string, isRefresh bool,
 			out[name] = value
 		}
 	}
-	g.applyMappers(out, realmfile.ForIntrospection)
+	g.applyMappers(out, realmfile.TargetIntrospection)
 	if isRefresh {
 		(&mapperRun{claims: out}).addAudience(r.Issuer())
 	}

@@ -53,7 +53,7 @@ func (g *grant) applyMappers(out claims, target realmfile.Target) {
 	run := &mapperRun{grant: g, claims: out, target: target, roles: g.rolesInScope()}
 	mappers := g.mappers(target)
 	for _, t := range mapperTypes {
-		if t.tokensOnly && target == realmfile.ForUserinfo {
+		if t.tokensOnly && target == realmfile.TargetUserinfo {
 			continue
 		}
 		for _, m := range mappers {

@@ -141,6 +141,6 @@ func (r *Realm) userinfo(req *request) response {
 			"Lightweight access token not allowed for userinfo endpoint")
 	}
 	out := claims{"sub": g.user.ID}
-	g.applyMappers(out, realmfile.ForUserinfo)
+	g.applyMappers(out, realmfile.TargetUserinfo)
 	return jsonResponse(200, noStore, out).withAddedHeader("Cache-Control", noCache)
 }

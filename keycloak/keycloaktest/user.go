@@ -119,8 +119,8 @@ func (r *Realm) addServiceAccount(c *client) error {
 	}
 	account, err := r.addUser(realmfile.User{
 		Username: "service-account-" + strings.ToLower(c.ClientID), Enabled: true,
-		ServiceAccountOf: c.ClientID,
-		RealmRoles:       []string{r.defaultRoleName()},
+		ServiceAccountClientID: c.ClientID,
+		RealmRoles:             []string{r.defaultRoleName()},
 	})
 	if err != nil {
 		return fmt.Errorf("service account of %s: %w", c.ClientID, err)
@@ -197,15 +197,15 @@ func (r *Realm) addUser(rep realmfile.User) (*user, error) {
 		}
 		u.consents[consent.ClientID] = consent.Scopes
 	}
-	owner := r.clients[rep.ServiceAccountOf]
+	owner := r.clients[rep.ServiceAccountClientID]
 	switch {
-	case rep.ServiceAccountOf == "":
+	case rep.ServiceAccountClientID == "":
 	case owner == nil:
 		return nil, fmt.Errorf("serviceAccountClientId: the realm has no client %q",
-			rep.ServiceAccountOf)
+			rep.ServiceAccountClientID)
 	case owner.serviceAccount != nil:
 		return nil, fmt.Errorf("serviceAccountClientId: the client %q already has an account",
-			rep.ServiceAccountOf)
+			rep.ServiceAccountClientID)
 	}
 	var err error // resolve roles last, because findRoles creates missing roles
 	if u.roles, err = r.findRoles(rep.RealmRoles, rep.ClientRoles, true); err != nil {
@@ -222,7 +222,7 @@ func (r *Realm) addUser(rep realmfile.User) (*user, error) {
 // Keycloak does this when it adds or changes a user, but not on import.
 func (r *Realm) useEmailAsUsername(rep *realmfile.User) {
 	if r.settings.RegistrationEmailAsUsername && rep.Email != "" &&
-		rep.ServiceAccountOf == "" {
+		rep.ServiceAccountClientID == "" {
 		rep.Username = rep.Email
 	}
 }
@@ -279,14 +279,14 @@ func (r *Realm) emailTaken(email, id string) bool {
 // allows that, a unique email address. Service accounts can't sign in.
 func (r *Realm) userByLogin(name string) *user {
 	name = strings.ToLower(name)
-	if u := r.usersByName[name]; u != nil && u.ServiceAccountOf == "" {
+	if u := r.usersByName[name]; u != nil && u.ServiceAccountClientID == "" {
 		return u
 	}
 	if !valueOr(r.settings.LoginWithEmailAllowed, true) || r.settings.DuplicateEmailsAllowed {
 		return nil
 	}
 	for _, u := range r.usersByEmail[name] {
-		if u.ServiceAccountOf == "" {
+		if u.ServiceAccountClientID == "" {
 			return u
 		}
 	}

@@ -28,16 +28,16 @@ func unquoteNumbers(document string) []byte {
 			values[name] = json.Number(text)
 		}
 	}
-	out, err := json.Marshal(values)
+	converted, err := json.Marshal(values)
 	if err != nil {
 		return []byte(document)
 	}
-	return out
+	return converted
 }
 
 // checkRequiredLevels reports the levels in a client's default.acr.values and minimum.acr.value
 // that neither the client nor the realm defines.
-func (r *reader) checkRequiredLevels(at *path, c *Client, realm *Realm) {
+func (r *reader) checkRequiredLevels(path *fieldPath, c *Client, realm *Realm) {
 	levels := Levels(c.Attributes)
 	if len(levels) == 0 {
 		levels = Levels(realm.Attributes)
@@ -46,8 +46,8 @@ func (r *reader) checkRequiredLevels(at *path, c *Client, realm *Realm) {
 		for _, level := range strings.Split(c.Attributes[name], "##") {
 			_, err := strconv.Atoi(level)
 			if _, defined := levels[level]; level != "" && err != nil && !defined {
-				r.report(at.field("attributes").key(name),
-					"%s is no level of authentication of the client or the realm", level)
+				r.report(path.field("attributes").key(name),
+					"neither the client nor the realm has the level of authentication %s", level)
 			}
 		}
 	}
@@ -55,14 +55,14 @@ func (r *reader) checkRequiredLevels(at *path, c *Client, realm *Realm) {
 
 // checkLevelMap checks the attribute acr.loa.map, which maps names to levels of authentication.
 // Requests contain these names in acr_values.
-func (r *reader) checkLevelMap(at *path, attributes map[string]string) {
+func (r *reader) checkLevelMap(path *fieldPath, attributes map[string]string) {
 	document := attributes["acr.loa.map"]
 	if document == "" {
 		return
 	}
 	var levels map[string]json.Number
 	if err := json.Unmarshal(unquoteNumbers(document), &levels); err != nil {
-		r.report(at.field("attributes").key("acr.loa.map"),
+		r.report(path.field("attributes").key("acr.loa.map"),
 			"an object of names and numbers is expected")
 	}
 }

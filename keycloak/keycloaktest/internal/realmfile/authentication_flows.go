@@ -64,7 +64,7 @@ func (file *Realm) hasFlow(match func(Flow) bool) bool {
 // checkBoundFlows reports realm settings that refer to a flow that doesn't exist. Settings whose
 // flow the fake doesn't use are listed as ignored.
 func (r *reader) checkBoundFlows(file *Realm) {
-	var root *path
+	var root *fieldPath
 	check := func(name, alias string) {
 		if alias != "" && !slices.Contains(builtinFlows, alias) &&
 			!file.hasFlow(func(f Flow) bool { return f.Alias == alias }) {
@@ -90,25 +90,25 @@ func (r *reader) checkBoundFlows(file *Realm) {
 // checkExecutions reports executions that are incomplete, or that refer to a flow or an
 // authenticator config that doesn't exist.
 func (r *reader) checkExecutions(file *Realm) {
-	var root *path
+	var root *fieldPath
 	flows := root.field("authenticationFlows")
 	for i, flow := range file.AuthenticationFlows {
 		if flow.Executions == nil {
 			r.report(flows.item(i).field("authenticationExecutions"), "missing")
 		}
 		for j, e := range flow.Executions {
-			at := flows.item(i).field("authenticationExecutions").item(j)
+			path := flows.item(i).field("authenticationExecutions").item(j)
 			if e.Requirement == "" {
-				r.report(at.field("requirement"), "missing")
+				r.report(path.field("requirement"), "missing")
 			}
 			if e.FlowAlias != "" &&
 				!file.hasFlow(func(f Flow) bool { return f.Alias == e.FlowAlias }) {
-				r.report(at.field("flowAlias"), "the file has no authentication flow %q",
+				r.report(path.field("flowAlias"), "the file has no authentication flow %q",
 					e.FlowAlias)
 			}
 			matches := func(c AuthenticatorConfig) bool { return c.Alias == e.Config }
 			if e.Config != "" && !slices.ContainsFunc(file.AuthenticatorConfig, matches) {
-				r.report(at.field("authenticatorConfig"),
+				r.report(path.field("authenticatorConfig"),
 					"the file has no authenticator config %q", e.Config)
 			}
 		}
@@ -121,22 +121,22 @@ func (r *reader) checkExecutions(file *Realm) {
 }
 
 // checkClientFlows reports a client's flow overrides that refer to a flow that doesn't exist.
-func (r *reader) checkClientFlows(at *path, c *Client, file *Realm) {
+func (r *reader) checkClientFlows(path *fieldPath, c *Client, file *Realm) {
 	for name, id := range c.FlowOverrides {
 		if id != "" && !file.hasFlow(func(f Flow) bool { return f.ID == id }) {
-			r.report(at.field("authenticationFlowBindingOverrides").key(name),
+			r.report(path.field("authenticationFlowBindingOverrides").key(name),
 				"the file has no authentication flow with the id %q", id)
 		}
 	}
 }
 
 // unsupportedFlows returns the flows that the realm selects and the fake doesn't support.
-func unsupportedFlows(file *Realm) []Unsupported {
-	var unsupported []Unsupported
+func unsupportedFlows(file *Realm) []UnsupportedSetting {
+	var unsupported []UnsupportedSetting
 	for _, binding := range flowBindings {
 		add := func(format string, args ...any) {
-			unsupported = append(unsupported,
-				Unsupported{binding.field + ": " + fmt.Sprintf(format, args...), binding.use})
+			reason := binding.field + ": " + fmt.Sprintf(format, args...)
+			unsupported = append(unsupported, UnsupportedSetting{reason, binding.use})
 		}
 		alias := cmp.Or(binding.alias(file), binding.defaultAlias)
 		d := flowDescriber{file: file}
@@ -148,7 +148,7 @@ func unsupportedFlows(file *Realm) []Unsupported {
 		}
 		description := d.describe(alias)
 		switch {
-		case d.tooDeep:
+		case d.tooLarge:
 			add("the authentication flow %s contains itself", alias)
 		case !slices.Contains(binding.supported, description):
 			add("%s is not supported: it does %q, and the fake Keycloak does %q", alias,
@@ -160,10 +160,10 @@ func unsupportedFlows(file *Realm) []Unsupported {
 
 // A flowDescriber formats flows as text, so that they can be compared.
 type flowDescriber struct {
-	file    *Realm
-	parents []string // aliases of the flows that contain the current one
-	count   int      // how many flows were described
-	tooDeep bool     // a flow contains itself, or there are more than maxFlows
+	file      *Realm
+	parents   []string // aliases of the flows that contain the current one
+	flowCount int      // how many flows were described
+	tooLarge  bool     // a flow contains itself, or there are more than maxFlows
 }
 
 // maxFlows limits how many flows are described. Without a limit, a small file whose flows each
@@ -177,8 +177,8 @@ func (d *flowDescriber) describe(alias string) string {
 	i := slices.IndexFunc(d.file.AuthenticationFlows, func(flow Flow) bool {
 		return flow.Alias == alias
 	})
-	if d.count++; i < 0 || slices.Contains(d.parents, alias) || d.count > maxFlows {
-		d.tooDeep = true
+	if d.flowCount++; i < 0 || slices.Contains(d.parents, alias) || d.flowCount > maxFlows {
+		d.tooLarge = true
 		return ""
 	}
 	d.parents = append(d.parents, alias)

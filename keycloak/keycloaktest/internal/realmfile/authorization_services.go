@@ -31,16 +31,16 @@ var (
 
 // checkAuthorization checks a client's settings for authorization services, even if the client
 // doesn't enable them.
-func (r *reader) checkAuthorization(at *path, c *Client, file *Realm) {
+func (r *reader) checkAuthorization(path *fieldPath, c *Client, file *Realm) {
 	if len(c.Authorization) == 0 {
 		return
 	}
-	at = at.field("authorizationSettings")
+	path = path.field("authorizationSettings")
 	var fields map[string]json.RawMessage
 	var settings authorizationSettings
 	if json.Unmarshal(c.Authorization, &fields) != nil ||
 		json.Unmarshal(c.Authorization, &settings) != nil {
-		r.report(at, "can't be read")
+		r.report(path, "can't be read")
 		return
 	}
 	for name := range fields {
@@ -48,18 +48,18 @@ func (r *reader) checkAuthorization(at *path, c *Client, file *Realm) {
 			"id", "clientId", "name", "allowRemoteResourceManagement", "policyEnforcementMode",
 			"resources", "policies", "scopes", "decisionStrategy", "authorizationSchema",
 		}, name) {
-			r.report(at.field(name),
+			r.report(path.field(name),
 				"not a field of Keycloak's ResourceServerRepresentation")
 		}
 	}
 	if !slices.Contains(enforcementModes, settings.Mode) {
-		r.report(at.field("policyEnforcementMode"),
+		r.report(path.field("policyEnforcementMode"),
 			"%s: ENFORCING, PERMISSIVE or DISABLED is expected", settings.Mode)
 	}
 	for i, policy := range settings.Policies {
-		at := at.field("policies").item(i)
+		path := path.field("policies").item(i)
 		if !slices.Contains(policyTypes, policy.Type) {
-			r.report(at.field("type"), "policy %s: Keycloak has no policies of the type %q",
+			r.report(path.field("type"), "policy %s: Keycloak has no policies of the type %q",
 				policy.Name, policy.Type)
 		}
 		for name, exists := range map[string]func(string) bool{
@@ -95,7 +95,7 @@ func (r *reader) checkAuthorization(at *path, c *Client, file *Realm) {
 			}
 			for _, ref := range names {
 				if !exists(ref) {
-					r.report(at.field("config").key(name),
+					r.report(path.field("config").key(name),
 						"policy %s refers to %q, which doesn't exist", policy.Name, ref)
 				}
 			}

@@ -17,17 +17,17 @@ import (
 
 // checkRealm checks the fields that are only used when the realm is built. It drops secrets.
 func (r *reader) checkRealm(file *Realm) {
-	var root *path
-	switch at := strings.IndexAny(file.Realm, `:/?#@!$&()*+,;=[]\`); {
+	var root *fieldPath
+	switch i := strings.IndexAny(file.Realm, `:/?#@!$&()*+,;=[]\`); {
 	case file.Realm == "":
 		r.report(root.field("realm"), "missing")
-	case at >= 0:
-		r.report(root.field("realm"), "%q isn't allowed in a name", file.Realm[at])
+	case i >= 0:
+		r.report(root.field("realm"), "%q isn't allowed in a name", file.Realm[i])
 	}
 	checkUniqueClientID := r.newRequiredNameCheck(root.field("clients"), "clientId")
 	checkUniqueID := r.newNameCheck(root.field("clients"), "id")
 	for i := range file.Clients {
-		c, at := &file.Clients[i], root.field("clients").item(i)
+		c, path := &file.Clients[i], root.field("clients").item(i)
 		if c.ClientID == "" { // the import uses the ID, or generates one
 			if c.ID == "" {
 				c.ID = uuid.NewString()
@@ -42,11 +42,11 @@ func (r *reader) checkRealm(file *Realm) {
 		if c.ID != "" {
 			checkUniqueID(i, c.ID)
 		}
-		r.checkClient(at, c)
-		r.checkClientSessions(at, c, file)
-		r.checkRequiredLevels(at, c, file)
-		r.checkClientFlows(at, c, file)
-		r.checkAuthorization(at, c, file)
+		r.checkClient(path, c)
+		r.checkClientSessions(path, c, file)
+		r.checkRequiredLevels(path, c, file)
+		r.checkClientFlows(path, c, file)
+		r.checkAuthorization(path, c, file)
 		if len(c.Authorization) > 0 {
 			r.ignore("clients[].authorizationSettings")
 		}
@@ -58,7 +58,7 @@ func (r *reader) checkRealm(file *Realm) {
 		sameName := func(s Scope) bool { return s.Name == t.Name }
 		if slices.ContainsFunc(BuiltinScopes(), sameName) || slices.Contains(samlScopes, t.Name) {
 			r.report(root.field("clientTemplates").item(i).field("name"),
-				"%s is the name of a client scope of Keycloak's own", t.Name)
+				"Keycloak has a built-in client scope %s", t.Name)
 		}
 	}
 	r.checkRoles(root.field("roles").field("realm"), file.Roles.Realm)
@@ -95,11 +95,11 @@ func (r *reader) checkRealm(file *Realm) {
 }
 
 // newRequiredNameCheck is like newNameCheck, but the function also reports missing names.
-func (r *reader) newRequiredNameCheck(at *path, field string) func(i int, name string) {
-	checkUnique := r.newNameCheck(at, field)
+func (r *reader) newRequiredNameCheck(path *fieldPath, field string) func(i int, name string) {
+	checkUnique := r.newNameCheck(path, field)
 	return func(i int, name string) {
 		if name == "" {
-			r.report(at.item(i).field(field), "missing")
+			r.report(path.item(i).field(field), "missing")
 			return
 		}
 		checkUnique(i, name)
@@ -107,28 +107,28 @@ func (r *reader) newRequiredNameCheck(at *path, field string) func(i int, name s
 }
 
 // newNameCheck returns a function that reports an item's name if another item in the list has the
-// same name. at is the path of the list, and field is the field with the name.
-func (r *reader) newNameCheck(at *path, field string) func(i int, name string) {
+// same name. path is the list, and field is the field with the name.
+func (r *reader) newNameCheck(path *fieldPath, field string) func(i int, name string) {
 	seen := map[string]int{}
 	return func(i int, name string) {
 		if first, ok := seen[name]; ok {
-			r.report(at.item(i).field(field), "%s is already the name of %s", name,
-				at.item(first))
+			r.report(path.item(i).field(field), "%s is already the name of %s", name,
+				path.item(first))
 			return
 		}
 		seen[name] = i
 	}
 }
 
-func (r *reader) checkScopes(at *path, scopes []Scope) {
-	checkUnique := r.newNameCheck(at, "name")
+func (r *reader) checkScopes(path *fieldPath, scopes []Scope) {
+	checkUnique := r.newNameCheck(path, "name")
 	for i := range scopes {
-		s, at := &scopes[i], at.item(i)
+		s, path := &scopes[i], path.item(i)
 		s.Name = scopeName(s.Name)
 		checkUnique(i, s.Name)
 		switch s.Protocol {
 		case "", "openid-connect":
-			s.ProtocolMappers = r.checkMappers(at.field("protocolMappers"), s.ProtocolMappers)
+			s.ProtocolMappers = r.checkMappers(path.field("protocolMappers"), s.ProtocolMappers)
 		default:
 			r.ignore(fmt.Sprintf("clientScopes[%s] (protocol %s)", s.Name, s.Protocol))
 			s.ProtocolMappers = nil
@@ -136,24 +136,24 @@ func (r *reader) checkScopes(at *path, scopes []Scope) {
 	}
 }
 
-func (r *reader) checkRoles(at *path, roles []Role) {
-	checkUnique := r.newNameCheck(at, "name")
+func (r *reader) checkRoles(path *fieldPath, roles []Role) {
+	checkUnique := r.newNameCheck(path, "name")
 	for i, role := range roles {
 		checkUnique(i, role.Name)
 	}
 }
 
-func (r *reader) checkGroups(at *path, groups []Group) {
-	checkUnique := r.newNameCheck(at, "name")
+func (r *reader) checkGroups(path *fieldPath, groups []Group) {
+	checkUnique := r.newNameCheck(path, "name")
 	for i, group := range groups {
 		checkUnique(i, group.Name)
-		r.checkGroups(at.item(i).field("subGroups"), group.SubGroups)
+		r.checkGroups(path.item(i).field("subGroups"), group.SubGroups)
 	}
 }
 
 // checkOrganizations reports members of an organization who aren't users of the realm.
 func (r *reader) checkOrganizations(file *Realm) {
-	var root *path
+	var root *fieldPath
 	for i, document := range file.Organizations {
 		var o struct {
 			Members []struct {
@@ -189,20 +189,20 @@ func (file *Realm) hasGroup(path string) bool {
 
 // checkScopeMappings reports mappings without roles, and mappings for client scopes that don't
 // exist. Mappings for clients are checked when the realm is built.
-func (r *reader) checkScopeMappings(at *path, file *Realm, mappings []ScopeMapping) {
+func (r *reader) checkScopeMappings(path *fieldPath, file *Realm, mappings []ScopeMapping) {
 	scopes := file.Scopes()
 	for i, m := range mappings {
 		if m.Roles == nil {
-			r.report(at.item(i).field("roles"), "missing")
+			r.report(path.item(i).field("roles"), "missing")
 		}
 		sameName := func(s Scope) bool { return s.Name == m.ClientScope }
 		switch {
 		case m.Client != "":
 		case m.ClientScope == "":
-			r.report(at.item(i), "client or clientScope is missing")
+			r.report(path.item(i), "client or clientScope is missing")
 		case !slices.ContainsFunc(scopes, sameName) && m.ClientScope != "offline_access" &&
 			!slices.Contains(samlScopes, m.ClientScope):
-			r.report(at.item(i).field("clientScope"), "the realm has no client scope %s",
+			r.report(path.item(i).field("clientScope"), "the realm has no client scope %s",
 				m.ClientScope)
 		}
 	}
@@ -211,29 +211,29 @@ func (r *reader) checkScopeMappings(at *path, file *Realm, mappings []ScopeMappi
 // samlScopes are the built-in client scopes for SAML.
 var samlScopes = []string{"role_list", "saml_organization", "AuthnContextClassRef"}
 
-func (r *reader) checkUsers(at *path, users []User) {
-	checkUniqueID := r.newNameCheck(at, "id")
+func (r *reader) checkUsers(path *fieldPath, users []User) {
+	checkUniqueID := r.newNameCheck(path, "id")
 	for i := range users {
 		u := &users[i]
 		if u.ID != "" {
 			checkUniqueID(i, u.ID)
 		}
 		for j, c := range u.Credentials {
-			switch at := at.item(i).field("credentials").item(j); {
+			switch path := path.item(i).field("credentials").item(j); {
 			case c.Type == "password" && c.Value == "" && c.SecretData == "" &&
 				c.CredentialData == "" && c.SaltedHash == "":
-				r.report(at, "value or secretData is missing")
-			case c.Hashed() && c.SaltedHash == "" &&
+				r.report(path, "value or secretData is missing")
+			case c.IsHashed() && c.SaltedHash == "" &&
 				!(json.Valid([]byte(c.SecretData)) && json.Valid([]byte(c.CredentialData))):
-				r.report(at, "secretData and credentialData must be texts with JSON")
+				r.report(path, "secretData and credentialData must be texts with JSON")
 			}
 		}
 		u.Credentials = slices.DeleteFunc(u.Credentials, func(c Credential) bool {
 			switch {
-			case c.Hashed():
+			case c.IsHashed():
 				r.ignore(fmt.Sprintf("users[%s].credentials (a hashed password)", u.Username))
 				return true
-			case !c.Known():
+			case !c.IsSupported():
 				r.ignore(fmt.Sprintf("users[%s].credentials (type %s)", u.Username, c.Type))
 				return true
 			}
@@ -243,18 +243,18 @@ func (r *reader) checkUsers(at *path, users []User) {
 }
 
 // checkClient checks the fields of a client that a patch can change.
-func (r *reader) checkClient(at *path, c *Client) {
+func (r *reader) checkClient(path *fieldPath, c *Client) {
 	switch c.Protocol {
 	case "", "openid-connect":
 	case "saml", "docker-v2":
 		r.ignore(fmt.Sprintf("clients[%s] (protocol %s)", c.ClientID, c.Protocol))
 	default:
-		r.report(at.field("protocol"), "%s isn't a protocol of Keycloak", c.Protocol)
+		r.report(path.field("protocol"), "%s isn't a protocol of Keycloak", c.Protocol)
 	}
-	r.checkPairwise(at, c)
-	c.ProtocolMappers = r.checkMappers(at.field("protocolMappers"), c.ProtocolMappers)
+	r.checkPairwise(path, c)
+	c.ProtocolMappers = r.checkMappers(path.field("protocolMappers"), c.ProtocolMappers)
 	if c.Attributes["use.jwks.url"] == "true" && c.Attributes["use.jwks.string"] == "true" {
-		r.report(at.field("attributes").key("use.jwks.string"), "use.jwks.url is true as well")
+		r.report(path.field("attributes").key("use.jwks.string"), "use.jwks.url is true as well")
 	}
 	for name, urls := range map[string][]string{
 		"redirectUris": c.RedirectURIs, "rootUrl": {c.RootURL}, "baseUrl": {c.BaseURL}, "adminUrl": {c.AdminURL},
@@ -263,9 +263,9 @@ func (r *reader) checkClient(at *path, c *Client) {
 	} {
 		for _, url := range urls {
 			if problem := urlProblem(url); problem != "" {
-				r.report(at.field(name), "%s: %s", url, problem)
+				r.report(path.field(name), "%s: %s", url, problem)
 			} else if name == "rootUrl" && strings.HasPrefix(url, "/") {
-				r.report(at.field(name), "%s: an absolute URL is expected", url)
+				r.report(path.field(name), "%s: an absolute URL is expected", url)
 			}
 		}
 	}
@@ -273,16 +273,16 @@ func (r *reader) checkClient(at *path, c *Client) {
 		for _, url := range strings.Split(c.Attributes[name], "##") {
 			address, _, _ := strings.Cut(url, "#") // these URLs may have a fragment
 			if problem := urlProblem(address); problem != "" {
-				r.report(at.field("attributes").key(name), "%s: %s", url, problem)
+				r.report(path.field("attributes").key(name), "%s: %s", url, problem)
 			}
 		}
 	}
 	if mode := c.Attributes["ciba.backchannel.token.delivery.mode"]; mode != "" && mode != "poll" &&
 		mode != "ping" {
-		r.report(at.field("attributes").key("ciba.backchannel.token.delivery.mode"),
+		r.report(path.field("attributes").key("ciba.backchannel.token.delivery.mode"),
 			"%s: poll or ping is expected", mode)
 	}
-	r.checkLevelMap(at, c.Attributes)
+	r.checkLevelMap(path, c.Attributes)
 	for name := range c.Attributes {
 		if isSecret(name) {
 			r.ignore(fmt.Sprintf("clients[%s].attributes[%s]", c.ClientID, name))
@@ -295,16 +295,16 @@ func (r *reader) checkClient(at *path, c *Client) {
 // a mapper's sector identifier URI. Without this URI, it is the host of the client's redirect URIs,
 // which must all be the same. Keycloak's import also fetches the sector identifier URI; the fake
 // doesn't.
-func (r *reader) checkPairwise(at *path, c *Client) {
+func (r *reader) checkPairwise(path *fieldPath, c *Client) {
 	for i, m := range c.ProtocolMappers {
 		if !strings.HasSuffix(m.ProtocolMapper, "pairwise-sub-mapper") {
 			continue
 		}
-		at := at.field("protocolMappers").item(i)
+		path := path.field("protocolMappers").item(i)
 		if sector := m.Config["sectorIdentifierUri"]; sector != "" {
 			if parsed, err := url.Parse(sector); err != nil || parsed.Scheme == "" ||
 				parsed.Host == "" {
-				r.report(at.field("config").key("sectorIdentifierUri"), "%s: not a URL", sector)
+				r.report(path.field("config").key("sectorIdentifierUri"), "%s: not a URL", sector)
 			}
 			continue
 		}
@@ -318,18 +318,18 @@ func (r *reader) checkPairwise(at *path, c *Client) {
 			}
 			host, ok := javaHost(address)
 			if !ok {
-				r.report(at, "%s: not a URL", address)
+				r.report(path, "%s: not a URL", address)
 			}
 			hosts[host] = true
 		}
 		switch len(hosts) {
 		case 0:
-			r.report(at,
+			r.report(path,
 				"the client has no redirect URI with a host, and the mapper has no "+
 					"sectorIdentifierUri")
 		case 1:
 		default:
-			r.report(at,
+			r.report(path,
 				"the client has redirect URIs of several hosts, and the mapper has no "+
 					"sectorIdentifierUri")
 		}
@@ -355,22 +355,22 @@ func javaHost(address string) (host string, ok bool) {
 }
 
 // checkMail checks the addresses in from and replyTo if the realm has a mail server.
-func (r *reader) checkMail(at *path, config map[string]string) {
+func (r *reader) checkMail(path *fieldPath, config map[string]string) {
 	if len(config) == 0 {
 		return
 	}
-	valid := func(address string) bool {
+	isValid := func(address string) bool {
 		nonASCII := strings.IndexFunc(address, func(c rune) bool { return c > unicode.MaxASCII })
 		return validEmail(address) && (nonASCII < 0 ||
 			nonASCII > strings.LastIndex(address, "@") || config["allowutf8"] == "true")
 	}
-	if !valid(config["from"]) {
-		r.report(at.key("from"), "%q: an e-mail address is expected", config["from"])
+	if !isValid(config["from"]) {
+		r.report(path.key("from"), "%q: an e-mail address is expected", config["from"])
 	}
-	if replyTo := config["replyTo"]; replyTo != "" && !valid(replyTo) {
-		r.report(at.key("replyTo"), "%q: an e-mail address is expected", replyTo)
+	if replyTo := config["replyTo"]; replyTo != "" && !isValid(replyTo) {
+		r.report(path.key("replyTo"), "%q: an e-mail address is expected", replyTo)
 	}
-	r.ignore(at.String())
+	r.ignore(path.String())
 }
 
 // urlAttributes are the client attributes that hold URLs.
@@ -415,17 +415,17 @@ func isHex(c byte) bool {
 }
 
 // checkMappers checks protocol mappers, and returns those for OpenID Connect.
-func (r *reader) checkMappers(at *path, mappers []Mapper) []Mapper {
-	checkUnique := r.newNameCheck(at, "name")
+func (r *reader) checkMappers(path *fieldPath, mappers []Mapper) []Mapper {
+	checkUnique := r.newNameCheck(path, "name")
 	for i, m := range mappers {
 		checkUnique(i, m.Protocol+" "+m.Name) // mappers of different protocols may share a name
 		switch {
 		case m.Protocol == "":
-			r.report(at.item(i).field("protocol"), "missing")
+			r.report(path.item(i).field("protocol"), "missing")
 		case m.ProtocolMapper == "":
-			r.report(at.item(i).field("protocolMapper"), "missing")
+			r.report(path.item(i).field("protocolMapper"), "missing")
 		case m.Protocol != "openid-connect":
-			r.ignore(fmt.Sprintf("%s (protocol %s)", at.pattern(), m.Protocol))
+			r.ignore(fmt.Sprintf("%s (protocol %s)", path.pattern(), m.Protocol))
 		}
 	}
 	return slices.DeleteFunc(slices.Clone(mappers), func(m Mapper) bool {
@@ -435,7 +435,7 @@ func (r *reader) checkMappers(at *path, mappers []Mapper) []Mapper {
 
 // checkClientSessions reports client settings that would let a client session outlast the user's
 // session.
-func (r *reader) checkClientSessions(at *path, c *Client, realm *Realm) {
+func (r *reader) checkClientSessions(path *fieldPath, c *Client, realm *Realm) {
 	idle := valueOr(realm.SSOSessionIdleTimeout, 1800)
 	lifespan := valueOr(realm.SSOSessionMaxLifespan, 36000)
 	if realm.RememberMe {
@@ -443,21 +443,22 @@ func (r *reader) checkClientSessions(at *path, c *Client, realm *Realm) {
 		lifespan = max(lifespan, realm.RememberMeMaxLifespan)
 	}
 	if n := IntAttribute(c.Attributes, "client.session.idle.timeout", 0); n > idle {
-		r.report(at.field("attributes").key("client.session.idle.timeout"),
+		r.report(path.field("attributes").key("client.session.idle.timeout"),
 			"%d is more than the realm's idle timeout of %d", n, idle)
 	}
 	if n := IntAttribute(c.Attributes, "client.session.max.lifespan", 0); n > lifespan {
-		r.report(at.field("attributes").key("client.session.max.lifespan"),
+		r.report(path.field("attributes").key("client.session.max.lifespan"),
 			"%d is more than the realm's longest session of %d", n, lifespan)
 	}
 }
 
 // checkSettings checks the realm settings that a patch can change, and sets file.Unsupported.
 func (r *reader) checkSettings(file *Realm) {
-	var root *path
+	var root *fieldPath
 	file.Unsupported = nil
 	add := func(uses Use, format string, args ...any) {
-		file.Unsupported = append(file.Unsupported, Unsupported{fmt.Sprintf(format, args...), uses})
+		reason := fmt.Sprintf(format, args...)
+		file.Unsupported = append(file.Unsupported, UnsupportedSetting{reason, uses})
 	}
 	ssl := valueOr(file.SSLRequired, "external")
 	if !slices.Contains([]string{"all", "external", "none"}, strings.ToLower(ssl)) {
@@ -485,12 +486,12 @@ func (r *reader) checkSettings(file *Realm) {
 	}
 	if file.OrganizationsEnabled {
 		add(UseLogin,
-			"organizationsEnabled is not supported: the login page would ask for a name first")
+			"organizationsEnabled is not supported: the login page would ask for a username first")
 	}
 	if file.BruteForceProtected && file.MaxSecondaryFailures > 0 {
 		add(UseOTP,
 			"maxSecondaryAuthFailures is not supported: failures with a second factor aren't "+
-				"counted apart")
+				"counted separately")
 	}
 	if file.hasFederatedUsers {
 		add(UseUnknownUser,

@@ -82,37 +82,37 @@ func decodeStrict[T any](document json.RawMessage) (out T) {
 
 // checkPolicies checks the client policies, and returns the names of the enabled policies.
 func (r *reader) checkPolicies(file *Realm) (enabled []string) {
-	var root *path
+	var root *fieldPath
 	profiles := slices.Clone(globalProfiles)
 	for i, profile := range decodeStrict[clientProfiles](file.ClientProfiles).Profiles {
-		at := root.field("clientProfiles").field("profiles").item(i)
+		path := root.field("clientProfiles").field("profiles").item(i)
 		if slices.Contains(profiles, profile.Name) {
-			r.report(at.field("name"), "there is a client profile %s already", profile.Name)
+			r.report(path.field("name"), "there is a client profile %s already", profile.Name)
 		}
 		profiles = append(profiles, profile.Name)
 		for j, e := range profile.Executors {
 			if !slices.Contains(policyExecutors, e.Executor) {
-				r.report(at.field("executors").item(j), "Keycloak has no executor %q",
+				r.report(path.field("executors").item(j), "Keycloak has no executor %q",
 					e.Executor)
 			}
 		}
 	}
 	var names []string
 	for i, policy := range decodeStrict[clientPolicies](file.ClientPolicies).Policies {
-		at := root.field("clientPolicies").field("policies").item(i)
+		path := root.field("clientPolicies").field("policies").item(i)
 		if slices.Contains(names, policy.Name) {
-			r.report(at.field("name"), "there is a client policy %s already", policy.Name)
+			r.report(path.field("name"), "there is a client policy %s already", policy.Name)
 		}
 		names = append(names, policy.Name)
 		for j, c := range policy.Conditions {
 			if !slices.Contains(policyConditions, c.Condition) {
-				r.report(at.field("conditions").item(j), "Keycloak has no condition %q",
+				r.report(path.field("conditions").item(j), "Keycloak has no condition %q",
 					c.Condition)
 			}
 		}
 		for j, name := range policy.Profiles {
 			if !slices.Contains(profiles, name) {
-				r.report(at.field("profiles").item(j), "the realm has no client profile %s", name)
+				r.report(path.field("profiles").item(j), "the realm has no client profile %s", name)
 			}
 		}
 		if policy.Enabled {
@@ -123,13 +123,13 @@ func (r *reader) checkPolicies(file *Realm) (enabled []string) {
 }
 
 // unsupportedPolicies checks the client policies, and returns each enabled policy as unsupported.
-func (r *reader) unsupportedPolicies(file *Realm) []Unsupported {
-	var unsupported []Unsupported
+func (r *reader) unsupportedPolicies(file *Realm) []UnsupportedSetting {
+	var unsupported []UnsupportedSetting
 	for _, name := range r.checkPolicies(file) {
 		reason := fmt.Sprintf(
 			"the client policy %s is not supported: the fake Keycloak applies no client policies",
 			name)
-		unsupported = append(unsupported, Unsupported{reason, UseAnything})
+		unsupported = append(unsupported, UnsupportedSetting{reason, UseAnything})
 	}
 	return unsupported
 }

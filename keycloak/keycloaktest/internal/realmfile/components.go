@@ -44,30 +44,30 @@ var (
 var urlSettings = []string{"authorizationUrl", "tokenUrl", "logoutUrl", "userInfoUrl", "jwksUrl"}
 
 // checkLDAP checks the settings of an LDAP user storage provider.
-func (r *reader) checkLDAP(at *path, c Component) {
-	at = at.field("config")
+func (r *reader) checkLDAP(path *fieldPath, c Component) {
+	path = path.field("config")
 	mode := firstValue(c.Config["editMode"])
 	switch {
 	case !slices.Contains([]string{"READ_ONLY", "WRITABLE", "UNSYNCED"}, mode):
-		r.report(at.key("editMode"), "%q: READ_ONLY, WRITABLE or UNSYNCED is expected", mode)
+		r.report(path.key("editMode"), "%q: READ_ONLY, WRITABLE or UNSYNCED is expected", mode)
 	case mode == "UNSYNCED" && firstValue(c.Config["importEnabled"]) == "false":
-		r.report(at.key("editMode"), "UNSYNCED requires importEnabled")
+		r.report(path.key("editMode"), "UNSYNCED requires importEnabled")
 	}
 	for _, period := range []string{"fullSyncPeriod", "changedSyncPeriod"} {
 		if values := c.Config[period]; len(values) > 0 {
 			if _, err := strconv.Atoi(values[0]); err != nil {
-				r.report(at.key(period), "a whole number is expected")
+				r.report(path.key(period), "a whole number is expected")
 			}
 		}
 	}
 }
 
 // checkRegistrationPolicy checks a client registration policy.
-func (r *reader) checkRegistrationPolicy(at *path, c Component, file *Realm) {
+func (r *reader) checkRegistrationPolicy(path *fieldPath, c Component, file *Realm) {
 	if !slices.Contains(registrationPolicies, c.ProviderID) {
-		r.report(at, "Keycloak has no such policy %q", c.ProviderID)
+		r.report(path, "Keycloak has no such policy %q", c.ProviderID)
 	}
-	settings := at.field("config")
+	settings := path.field("config")
 	switch c.ProviderID {
 	case "max-clients":
 		if _, err := strconv.Atoi(firstValue(c.Config["max-clients"])); err != nil {
@@ -79,7 +79,7 @@ func (r *reader) checkRegistrationPolicy(at *path, c Component, file *Realm) {
 			if len(c.Config[name]) == 0 {
 				r.report(settings.key(name), "missing")
 			}
-			r.checkBool(at, c, name)
+			r.checkBool(path, c, name)
 		}
 	case "allowed-client-templates":
 		for i, name := range c.Config["allowed-client-scopes"] {
@@ -94,16 +94,16 @@ func (r *reader) checkRegistrationPolicy(at *path, c Component, file *Realm) {
 }
 
 // checkComponentIDs reports an ID that another component already has.
-func (r *reader) checkComponentIDs(at *path, components map[string][]Component) {
+func (r *reader) checkComponentIDs(path *fieldPath, components map[string][]Component) {
 	seen := map[string]bool{}
 	for _, providerType := range sortedNames(components) {
 		for i, c := range components[providerType] {
-			at := at.key(providerType).item(i)
+			path := path.key(providerType).item(i)
 			if c.ID != "" && seen[c.ID] {
-				r.report(at.field("id"), "%s is the id of another component already", c.ID)
+				r.report(path.field("id"), "%s is the id of another component already", c.ID)
 			}
 			seen[c.ID] = true
-			r.checkComponentIDs(at.field("subComponents"), c.SubComponents)
+			r.checkComponentIDs(path.field("subComponents"), c.SubComponents)
 		}
 	}
 }
@@ -119,35 +119,35 @@ func firstValue(values []string) string {
 // checkIdentityProviders checks the identity providers, and drops their settings, which may contain
 // secrets.
 func (r *reader) checkIdentityProviders(file *Realm) {
-	var root *path
+	var root *fieldPath
 	var aliases []string
 	for i, p := range file.IdentityProviders {
-		at := root.field("identityProviders").item(i)
+		path := root.field("identityProviders").item(i)
 		for field, isSet := range map[string]bool{
 			"providerId": p.ProviderID != "", "config": len(p.Config) > 0,
 			"firstBrokerLoginFlowAlias": p.FirstBrokerLoginFlow != "",
 			"postBrokerLoginFlowAlias":  p.PostBrokerLoginFlow != "",
 		} {
 			if isSet {
-				r.ignore(at.field(field).pattern())
+				r.ignore(path.field(field).pattern())
 			}
 		}
 		if !slices.Contains(identityProviders, p.ProviderID) {
-			r.report(at.field("providerId"), "Keycloak has no identity provider %q", p.ProviderID)
+			r.report(path.field("providerId"), "Keycloak has no identity provider %q", p.ProviderID)
 		}
 		if p.Alias != "" && slices.Contains(aliases, p.Alias) {
-			r.report(at.field("alias"), "there is an identity provider %s already", p.Alias)
+			r.report(path.field("alias"), "there is an identity provider %s already", p.Alias)
 		}
 		aliases = append(aliases, p.Alias)
 		for _, alias := range []string{p.FirstBrokerLoginFlow, p.PostBrokerLoginFlow} {
 			if alias != "" && !slices.Contains(builtinFlows, alias) &&
 				!file.hasFlow(func(f Flow) bool { return f.Alias == alias }) {
-				r.report(at, "the file has no authentication flow %q", alias)
+				r.report(path, "the file has no authentication flow %q", alias)
 			}
 		}
 		for _, name := range urlSettings {
 			if address := p.Config[name]; address != "" && !isJavaURL(address) {
-				r.report(at.field("config").key(name), "%s: not a URL", address)
+				r.report(path.field("config").key(name), "%s: not a URL", address)
 			}
 		}
 	}

@@ -74,29 +74,29 @@ var (
 
 // checkComponents checks the components of a realm file, and drops them because they contain
 // secrets.
-func (r *reader) checkComponents(at *path, file *Realm) {
+func (r *reader) checkComponents(path *fieldPath, file *Realm) {
 	profileConfig := ""
-	r.checkComponentIDs(at, file.Components)
+	r.checkComponentIDs(path, file.Components)
 	for _, providerType := range sortedNames(file.Components) {
-		components, at := file.Components[providerType], at.key(providerType)
+		components, path := file.Components[providerType], path.key(providerType)
 		switch providerType {
 		case "org.keycloak.keys.KeyProvider":
 			if len(components) > maxKeyProviders {
-				r.report(at, "at most %d key providers are supported", maxKeyProviders)
+				r.report(path, "at most %d key providers are supported", maxKeyProviders)
 				continue
 			}
 			for i, c := range components {
 				if file.Keys == nil {
 					file.Keys = []Key{} // not nil, so that there are no default keys
 				}
-				if key, ok := r.readKey(at, at.item(i), c); ok {
+				if key, ok := r.readKey(path, path.item(i), c); ok {
 					file.Keys = append(file.Keys, key)
 				}
 			}
 		case "org.keycloak.userprofile.UserProfileProvider":
 			for i, c := range components {
 				if c.ProviderID != "declarative-user-profile" {
-					r.report(at.item(i).field("providerId"), "Keycloak has no such provider %q",
+					r.report(path.item(i).field("providerId"), "Keycloak has no such provider %q",
 						c.ProviderID)
 				}
 				if values := c.Config["kc.user.profile.config"]; len(values) > 0 {
@@ -104,34 +104,34 @@ func (r *reader) checkComponents(at *path, file *Realm) {
 				}
 			}
 		case "org.keycloak.services.clientregistration.policy.ClientRegistrationPolicy":
-			r.ignore(at.String())
+			r.ignore(path.String())
 			for i, c := range components {
-				r.checkRegistrationPolicy(at.item(i), c, file)
+				r.checkRegistrationPolicy(path.item(i), c, file)
 			}
 		case "org.keycloak.models.workflow.WorkflowProvider":
-			r.ignore(at.String())
+			r.ignore(path.String())
 		case "org.keycloak.storage.UserStorageProvider":
 			for i, c := range components {
 				switch {
 				case !slices.Contains(userStorageProviders, c.ProviderID):
-					r.report(at.item(i), "Keycloak has no user storage provider %q", c.ProviderID)
+					r.report(path.item(i), "Keycloak has no user storage provider %q", c.ProviderID)
 				case c.ProviderID == "ldap":
-					r.checkLDAP(at.item(i), c)
+					r.checkLDAP(path.item(i), c)
 				}
 				for j, mapper := range c.SubComponents["org.keycloak.storage.ldap.mappers.LDAPStorageMapper"] {
 					if !slices.Contains(ldapMappers, mapper.ProviderID) {
-						r.report(at.item(i).field("subComponents").item(j),
+						r.report(path.item(i).field("subComponents").item(j),
 							"Keycloak has no LDAP mapper %q", mapper.ProviderID)
 					}
 				}
 				if slices.Equal(c.Config["enabled"], []string{"false"}) {
-					r.ignore(at.String())
+					r.ignore(path.String())
 				} else {
 					file.hasFederatedUsers = true
 				}
 			}
 		default:
-			r.report(at, "not supported: the fake has no such components")
+			r.report(path, "not supported: the fake has no such components")
 		}
 	}
 	p, err := readProfile(profileConfig)
@@ -139,21 +139,21 @@ func (r *reader) checkComponents(at *path, file *Realm) {
 		err = p.check(file.ClientScopes)
 	}
 	if err != nil {
-		r.report(at.key("org.keycloak.userprofile.UserProfileProvider"),
+		r.report(path.key("org.keycloak.userprofile.UserProfileProvider"),
 			"kc.user.profile.config: %v", err)
 	}
 	if file.allowsAnyAttribute && err == nil {
-		p.Unmanaged = "ENABLED"
+		p.UnmanagedPolicy = "ENABLED"
 	}
 	file.Profile, file.Components = p, nil
 }
 
 // readKey reads a key provider. It returns false if the provider is disabled, or if Keycloak uses
 // the key only internally.
-func (r *reader) readKey(providers, at *path, c Component) (key Key, ok bool) {
+func (r *reader) readKey(providers, path *fieldPath, c Component) (key Key, ok bool) {
 	provider, ok := keyProviders[c.ProviderID]
 	if !ok {
-		r.report(at, "key provider %s is not supported", c.ProviderID)
+		r.report(path, "key provider %s is not supported", c.ProviderID)
 		return key, false
 	}
 	name := cmp.Or(c.Name, c.ProviderID)
@@ -161,7 +161,7 @@ func (r *reader) readKey(providers, at *path, c Component) (key Key, ok bool) {
 	setting := func(name, fallback string) string {
 		values := c.Config[name]
 		if len(values) > 1 {
-			r.report(at.field("config").key(name), "a single value is expected")
+			r.report(path.field("config").key(name), "a single value is expected")
 		}
 		if len(values) == 0 {
 			return fallback
@@ -174,21 +174,21 @@ func (r *reader) readKey(providers, at *path, c Component) (key Key, ok bool) {
 			r.ignore(fmt.Sprintf("%s.%s", providers.key(name), key))
 		}
 	}
-	active, enabled := r.parseBool(at, c, "active"), r.parseBool(at, c, "enabled")
+	active, enabled := r.parseBool(path, c, "active"), r.parseBool(path, c, "enabled")
 	priority, err := strconv.ParseInt(setting("priority", "0"), 10, 64)
 	if err != nil {
-		r.report(at.field("config").key("priority"), "a whole number is expected")
+		r.report(path.field("config").key("priority"), "a whole number is expected")
 	}
 	variant := ""
 	if provider.variant != "" {
 		variant = setting(provider.variant, provider.variants[0])
 		if !slices.Contains(provider.variants, variant) {
-			r.report(at.field("config").key(provider.variant), "%q: one of %s is expected",
+			r.report(path.field("config").key(provider.variant), "%q: one of %s is expected",
 				variant, strings.Join(provider.variants, ", "))
 		}
 	}
 	if provider.privateKey && !isPrivateKey(setting("privateKey", "")) {
-		r.report(at.field("config").key("privateKey"), "a private key is expected")
+		r.report(path.field("config").key("privateKey"), "a private key is expected")
 	}
 	if provider.use == "" {
 		return key, false
@@ -215,17 +215,17 @@ func (r *reader) readKey(providers, at *path, c Component) (key Key, ok bool) {
 }
 
 // parseBool returns the value of a component's boolean setting, which is true by default.
-func (r *reader) parseBool(at *path, c Component, name string) bool {
-	r.checkBool(at, c, name)
+func (r *reader) parseBool(path *fieldPath, c Component, name string) bool {
+	r.checkBool(path, c, name)
 	values := c.Config[name]
 	return len(values) == 0 || values[0] == "true"
 }
 
 // checkBool reports a component's setting if its value isn't a boolean.
-func (r *reader) checkBool(at *path, c Component, name string) {
+func (r *reader) checkBool(path *fieldPath, c Component, name string) {
 	values := c.Config[name]
 	if len(values) > 1 || len(values) == 1 && values[0] != "true" && values[0] != "false" {
-		r.report(at.field("config").key(name), "true or false is expected")
+		r.report(path.field("config").key(name), "true or false is expected")
 	}
 }
 

@@ -5,11 +5,11 @@ package realmfile
 type Target int
 
 const (
-	ForAccess Target = iota
-	ForLightweight
-	ForID
-	ForUserinfo
-	ForIntrospection
+	TargetAccessToken Target = iota
+	TargetLightweightToken
+	TargetIDToken
+	TargetUserinfo
+	TargetIntrospection
 )
 
 // Includes reports whether a mapper with this configuration adds its claim to the target. As in
@@ -25,13 +25,13 @@ func (t Target) Includes(config map[string]string) bool {
 		return value == "true"
 	}
 	switch t {
-	case ForAccess:
+	case TargetAccessToken:
 		return isOn("access.token.claim", "")
-	case ForLightweight:
+	case TargetLightweightToken:
 		return isOn("lightweight.claim", "")
-	case ForID:
+	case TargetIDToken:
 		return isOn("id.token.claim", "")
-	case ForUserinfo:
+	case TargetUserinfo:
 		return isOn("userinfo.token.claim", "id.token.claim")
 	default:
 		return isOn("introspection.token.claim", "access.token.claim")
@@ -42,11 +42,11 @@ func (t Target) Includes(config map[string]string) bool {
 // introspection responses. The switches of such a mapper are on by default.
 func (t Target) IncludesAccessOnly(config map[string]string) bool {
 	switch value, ok := config["introspection.token.claim"]; {
-	case t == ForLightweight:
+	case t == TargetLightweightToken:
 		return config["lightweight.claim"] == "true"
-	case t == ForIntrospection && ok:
+	case t == TargetIntrospection && ok:
 		return value == "true"
-	case t == ForAccess || t == ForIntrospection:
+	case t == TargetAccessToken || t == TargetIntrospection:
 		value, ok := config["access.token.claim"]
 		return !ok || value == "true"
 	}

@@ -12,13 +12,13 @@ import (
 // A release is a major and a minor version of Keycloak.
 type release [2]int
 
-// newScopes are built-in client scopes, each with the release that introduced it. Migration adds
-// the scope to a file from an earlier release if the file has client scopes.
-var newScopes = []struct {
-	since        release
-	name         string
-	assign       bool // add the scope to clients that list their scopes
-	realmDefault bool // make the scope a default scope of the realm
+// scopeReleases are built-in client scopes with the releases that introduced them. Migration adds a
+// scope to a file from an earlier release if the file has client scopes.
+var scopeReleases = []struct {
+	since           release
+	name            string
+	assignToClients bool // add the scope to clients that list their scopes
+	isRealmDefault  bool // make the scope a default scope of the realm
 }{
 	{release{4, 6}, "roles", true, true}, {release{4, 6}, "web-origins", true, true},
 	{release{18, 0}, "acr", true, true}, {release{25, 0}, "basic", true, true}, {release{26, 1}, "service_account", false, false},
@@ -126,7 +126,7 @@ func (file *Realm) Scopes() []Scope {
 // addNewScopes adds the client scopes that are newer than version, except for those already in the
 // file.
 func (file *Realm) addNewScopes(version release) {
-	for _, scope := range newScopes {
+	for _, scope := range scopeReleases {
 		sameName := func(s Scope) bool { return s.Name == scope.name }
 		if !version.before(scope.since) || slices.ContainsFunc(file.ClientScopes, sameName) {
 			continue
@@ -137,10 +137,10 @@ func (file *Realm) addNewScopes(version release) {
 		if scope.name == "service_account" {
 			file.LateServiceAccountScope = true
 		}
-		if scope.realmDefault {
+		if scope.isRealmDefault {
 			file.DefaultDefaultClientScopes = append(file.DefaultDefaultClientScopes, scope.name)
 		}
-		if !scope.assign {
+		if !scope.assignToClients {
 			continue
 		}
 		for i := range file.Clients {

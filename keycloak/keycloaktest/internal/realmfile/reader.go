@@ -70,34 +70,40 @@ type disposition int
 const (
 	dispositionDecode disposition = iota
 	dispositionIgnore             // ignore it, and list it unless it is empty
-	dispositionRefuse             // report an error unless it is empty
+	dispositionReject             // report an error unless it is empty
 )
 
 type field struct {
 	schema      *schema
 	disposition disposition
-	reason      string // for dispositionRefuse: why it is an error
+	reason      string // for dispositionReject: why it is an error
 }
 
-// A path is the position of a value in a document; nil is the root.
-type path struct {
-	parent *path
+// A fieldPath is the position of a value in a document; nil is the root.
+type fieldPath struct {
+	parent *fieldPath
 	name   string // ".field" or "[key]"; empty for an item of a list
 	index  int    // of an item in its list
 }
 
-func (p *path) field(name string) *path { return &path{parent: p, name: "." + name} }
-func (p *path) key(name string) *path   { return &path{parent: p, name: "[" + name + "]"} }
-func (p *path) item(index int) *path    { return &path{parent: p, index: index} }
+func (p *fieldPath) field(name string) *fieldPath {
+	return &fieldPath{parent: p, name: "." + name}
+}
+
+func (p *fieldPath) key(name string) *fieldPath {
+	return &fieldPath{parent: p, name: "[" + name + "]"}
+}
+
+func (p *fieldPath) item(index int) *fieldPath { return &fieldPath{parent: p, index: index} }
 
 // String returns the path for errors, such as clients[2].redirectUris.
-func (p *path) String() string { return p.format(false) }
+func (p *fieldPath) String() string { return p.format(false) }
 
 // pattern returns the path without indices and keys, such as clients[].redirectUris, for the list
 // of ignored fields.
-func (p *path) pattern() string { return p.format(true) }
+func (p *fieldPath) pattern() string { return p.format(true) }
 
-func (p *path) format(pattern bool) string {
+func (p *fieldPath) format(pattern bool) string {
 	var parts []string
 	for ; p != nil; p = p.parent {
 		switch {
@@ -115,9 +121,9 @@ func (p *path) format(pattern bool) string {
 
 // A reader decodes and checks one document.
 type reader struct {
-	ignored   map[string]bool
-	problems  []error
-	typesOnly bool // only report wrong types, because the reader ignores the value
+	ignoredFields  map[string]bool
+	problems       []error
+	checkTypesOnly bool // only report wrong types, because the reader ignores the value
 }
 
 const (
@@ -126,25 +132,25 @@ const (
 )
 
 // report adds an error about the value at a path of the document.
-func (r *reader) report(at *path, format string, args ...any) {
+func (r *reader) report(path *fieldPath, format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
-	if path := at.String(); path != "" {
-		text = path + ": " + text
+	if prefix := path.String(); prefix != "" {
+		text = prefix + ": " + text
 	}
 	r.problems = append(r.problems, errors.New(text))
 }
 
 // ignore adds a path to the list of ignored fields.
 func (r *reader) ignore(path string) {
-	if r.ignored == nil {
-		r.ignored = map[string]bool{}
+	if r.ignoredFields == nil {
+		r.ignoredFields = map[string]bool{}
 	}
-	r.ignored[path] = true
+	r.ignoredFields[path] = true
 }
 
 // ignoredPaths returns the sorted paths of ignored fields, at most maxIgnored of them.
 func (r *reader) ignoredPaths() []string {
-	paths := slices.Sorted(maps.Keys(r.ignored))
+	paths := slices.Sorted(maps.Keys(r.ignoredFields))
 	if more := len(paths) - maxIgnored; more > 0 {
 		paths = append(paths[:maxIgnored:maxIgnored], fmt.Sprintf("and %d more", more))
 	}
@@ -161,7 +167,7 @@ func (r *reader) err() error {
 
 // decode converts a value to its schema's type. It returns false if the value is invalid, ignored
 // or null. For Keycloak, null means the same as an absent value.
-func (r *reader) decode(at *path, s *schema, value any) (any, bool) {
+func (r *reader) decode(path *fieldPath, s *schema, value any) (any, bool) {
 	if value == nil || len(r.problems) > maxProblems {
 		return nil, false
 	}
@@ -169,24 +175,24 @@ func (r *reader) decode(at *path, s *schema, value any) (any, bool) {
 	case s.scalar != nil:
 		decoded, ok := s.scalar(value)
 		if !ok {
-			r.report(at, "%s is expected", s.expected)
+			r.report(path, "%s is expected", s.expected)
 		}
-		if ok && !r.typesOnly {
-			r.checkPlaceholder(at, decoded)
+		if ok && !r.checkTypesOnly {
+			r.checkPlaceholder(path, decoded)
 		}
 		return decoded, ok && decoded != nil
 	case s.items != nil:
 		list, ok := value.([]any)
 		if !ok {
-			r.report(at, "a list is expected")
+			r.report(path, "a list is expected")
 			return nil, false
 		}
 		out := make([]any, 0, len(list))
 		for i, item := range list {
 			if item == nil {
-				r.report(at.item(i), "null in a list")
-			} else if decoded, ok := r.decode(at.item(i), s.items, item); ok &&
-				r.checkName(at.item(i), s.items.record, decoded) {
+				r.report(path.item(i), "null in a list")
+			} else if decoded, ok := r.decode(path.item(i), s.items, item); ok &&
+				r.checkName(path.item(i), s.items.record, decoded) {
 				out = append(out, decoded)
 			}
 		}
@@ -194,18 +200,18 @@ func (r *reader) decode(at *path, s *schema, value any) (any, bool) {
 	}
 	object, ok := value.(map[string]any)
 	if !ok {
-		r.report(at, "an object is expected")
+		r.report(path, "an object is expected")
 		return nil, false
 	}
 	out := make(map[string]any, len(object))
 	for _, name := range slices.Sorted(maps.Keys(object)) {
 		if s.values != nil {
-			if decoded, ok := r.decode(at.key(name), s.values, object[name]); ok {
+			if decoded, ok := r.decode(path.key(name), s.values, object[name]); ok {
 				out[name] = decoded
 			}
 			continue
 		}
-		if decoded, ok := r.decodeField(at.field(name), s.record, name, object[name]); ok {
+		if decoded, ok := r.decodeField(path.field(name), s.record, name, object[name]); ok {
 			out[name] = decoded
 		}
 	}
@@ -213,8 +219,8 @@ func (r *reader) decode(at *path, s *schema, value any) (any, bool) {
 }
 
 // checkName applies a record's nameRule to a list item, and reports whether to keep the item.
-func (r *reader) checkName(at *path, rec *record, item any) bool {
-	if rec == nil || rec.nameRule == nameOptional || r.typesOnly {
+func (r *reader) checkName(path *fieldPath, rec *record, item any) bool {
+	if rec == nil || rec.nameRule == nameOptional || r.checkTypesOnly {
 		return true
 	}
 	name := cmp.Or(rec.nameField, "name")
@@ -222,35 +228,35 @@ func (r *reader) checkName(at *path, rec *record, item any) bool {
 	switch {
 	case hasName:
 	case rec.nameRule == nameRequired:
-		r.report(at.field(name), "missing")
+		r.report(path.field(name), "missing")
 	default:
-		r.ignore(at.pattern() + " (without a name)")
+		r.ignore(path.pattern() + " (without a name)")
 	}
 	return hasName
 }
 
 // decodeField is like decode, for the field of a record with this name.
-func (r *reader) decodeField(at *path, rec *record, name string, value any) (any, bool) {
+func (r *reader) decodeField(path *fieldPath, rec *record, name string, value any) (any, bool) {
 	f, ok := rec.fields[name]
 	if !ok {
 		if !rec.lenient {
-			r.report(at, "not a field of Keycloak's %s", rec.name)
+			r.report(path, "not a field of Keycloak's %s", rec.name)
 		}
 		return nil, false
 	}
 	if f.disposition == dispositionDecode {
-		return r.decode(at, f.schema, value)
+		return r.decode(path, f.schema, value)
 	}
-	typeChecker := &reader{typesOnly: true}
-	typeChecker.decode(at, f.schema, value)
+	typeChecker := &reader{checkTypesOnly: true}
+	typeChecker.decode(path, f.schema, value)
 	r.problems = append(r.problems, typeChecker.problems...)
-	if isEmpty(value) || r.typesOnly {
+	if isEmpty(value) || r.checkTypesOnly {
 		return nil, false
 	}
-	if f.disposition == dispositionRefuse {
-		r.report(at, "not supported: %s", f.reason)
+	if f.disposition == dispositionReject {
+		r.report(path, "not supported: %s", f.reason)
 	} else {
-		r.ignore(at.pattern())
+		r.ignore(path.pattern())
 	}
 	return nil, false
 }
@@ -288,7 +294,7 @@ func (r *reader) normalize(document []byte, rec *record) ([]byte, error) {
 		return nil, err
 	}
 	if _, err := decoder.Token(); err != io.EOF {
-		return nil, errors.New("something follows the JSON document")
+		return nil, errors.New("unexpected data after the JSON document")
 	}
 	if object, ok := value.(map[string]any); !ok {
 		return nil, errors.New("a JSON object is expected")
@@ -338,7 +344,7 @@ func PatchRealm(old Realm, patch []byte) (Realm, error) {
 	if err != nil {
 		return changed, err
 	}
-	changed.derived = old.derived
+	changed.derivedFields = old.derivedFields
 	checker := &reader{}
 	checker.checkSettings(&changed)
 	return changed, checker.err()

@@ -101,13 +101,14 @@ type Realm struct {
 	ClientTemplates          []Template                `json:"clientTemplates"`
 	ApplicationScopeMappings map[string][]ScopeMapping `json:"applicationScopeMappings"`
 
-	derived     `json:"-"`
-	Unsupported []Unsupported `json:"-"`
+	derivedFields `json:"-"`
+	Unsupported   []UnsupportedSetting `json:"-"`
 }
 
-// derived has values that aren't decoded from fields of the same name. The reader takes them from
-// parts of the file that it then drops, such as components with secrets, or migration sets them.
-type derived struct {
+// derivedFields has values that aren't decoded from fields of the same name. The reader takes them
+// from parts of the file that it then drops, such as components with secrets, or migration sets
+// them.
+type derivedFields struct {
 	Keys    []Key // nil: Keycloak's default keys
 	Profile *Profile
 
@@ -153,24 +154,24 @@ type Group struct {
 }
 
 type User struct {
-	ID               string              `json:"id"`
-	Username         string              `json:"username"`
-	Email            string              `json:"email"`
-	FirstName        string              `json:"firstName"`
-	LastName         string              `json:"lastName"`
-	EmailVerified    bool                `json:"emailVerified"`
-	Enabled          bool                `json:"enabled"` // absent means disabled, as in Keycloak
-	NotBefore        int64               `json:"notBefore"`
-	Attributes       map[string][]string `json:"attributes"`
-	Credentials      []Credential        `json:"credentials"`
-	RequiredActions  []string            `json:"requiredActions"`
-	RealmRoles       []string            `json:"realmRoles"`
-	ClientRoles      map[string][]string `json:"clientRoles"`
-	ApplicationRoles map[string][]string `json:"applicationRoles"` // from older releases
-	Groups           []string            `json:"groups"`
-	ServiceAccountOf string              `json:"serviceAccountClientId"`
-	Consents         []Consent           `json:"clientConsents"`
-	FederationLink   string              `json:"federationLink"`
+	ID                     string              `json:"id"`
+	Username               string              `json:"username"`
+	Email                  string              `json:"email"`
+	FirstName              string              `json:"firstName"`
+	LastName               string              `json:"lastName"`
+	EmailVerified          bool                `json:"emailVerified"`
+	Enabled                bool                `json:"enabled"` // absent means disabled
+	NotBefore              int64               `json:"notBefore"`
+	Attributes             map[string][]string `json:"attributes"`
+	Credentials            []Credential        `json:"credentials"`
+	RequiredActions        []string            `json:"requiredActions"`
+	RealmRoles             []string            `json:"realmRoles"`
+	ClientRoles            map[string][]string `json:"clientRoles"`
+	ApplicationRoles       map[string][]string `json:"applicationRoles"` // from older releases
+	Groups                 []string            `json:"groups"`
+	ServiceAccountClientID string              `json:"serviceAccountClientId"`
+	Consents               []Consent           `json:"clientConsents"`
+	FederationLink         string              `json:"federationLink"`
 }
 
 type Consent struct {
@@ -279,14 +280,14 @@ func IntAttribute(attributes map[string]string, name string, fallback int) int {
 	return n
 }
 
-// Hashed reports whether a credential is a hashed password, which the fake Keycloak can't check.
-func (c Credential) Hashed() bool {
+// IsHashed reports whether a credential is a hashed password, which the fake Keycloak can't check.
+func (c Credential) IsHashed() bool {
 	return (c.Type == "password" || c.Type == "") && c.Value == "" &&
 		(c.SecretData != "" || c.SaltedHash != "")
 }
 
-// Known reports whether the fake Keycloak supports credentials of this type. Security keys aren't
-// supported.
-func (c Credential) Known() bool {
+// IsSupported reports whether the fake Keycloak supports credentials of this type. It doesn't
+// support security keys.
+func (c Credential) IsSupported() bool {
 	return c.Type == "password" || c.Type == "" || c.Type == "otp" || c.Type == "totp"
 }

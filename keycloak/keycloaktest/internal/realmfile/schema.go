@@ -127,10 +127,10 @@ func oneOf(names ...string) *schema {
 var placeholderPattern = regexp.MustCompile(`\$\{[\w.]+:[^}]*\}|\$\{[A-Z][A-Z0-9_]*\}`)
 
 // checkPlaceholder reports a string that contains a placeholder.
-func (r *reader) checkPlaceholder(at *path, value any) {
+func (r *reader) checkPlaceholder(path *fieldPath, value any) {
 	if text, ok := value.(string); ok && strings.Contains(text, "${") {
 		if match := placeholderPattern.FindString(text); match != "" {
-			r.report(at,
+			r.report(path,
 				"%s is a placeholder, which Keycloak replaces from its environment and the "+
 					"fake doesn't: write the value instead", match)
 		}
@@ -149,8 +149,8 @@ func decodes(s *schema, names string) fieldGroup {
 func ignores(s *schema, names string) fieldGroup {
 	return fieldGroup{names, field{s, dispositionIgnore, ""}}
 }
-func refuses(reason string, s *schema, names string) fieldGroup {
-	return fieldGroup{names, field{s, dispositionRefuse, reason}}
+func rejects(reason string, s *schema, names string) fieldGroup {
+	return fieldGroup{names, field{s, dispositionReject, reason}}
 }
 
 // withFields sets the fields of a record, and returns the record.
@@ -269,7 +269,7 @@ func realmRecord(client, user, role, group *record) *record {
 		decodes(listOf(anyType), "organizations"),
 		ignores(listOf(anyType), "userFederationMappers"),
 		ignores(listOf(object(user)), "federatedUsers"),
-		refuses(oldRelease, listOf(anyType), "applications oauthClients"),
+		rejects(oldRelease, listOf(anyType), "applications oauthClients"),
 		decodes(listOf(object(template)), "clientTemplates"),
 		decodes(mapOf(listOf(object(scopeMapping))), "applicationScopeMappings"),
 

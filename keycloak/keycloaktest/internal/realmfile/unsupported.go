@@ -29,16 +29,16 @@ const (
 	UseAnything Use = -1
 )
 
-// An Unsupported is a setting of a realm, a client or a client scope that the fake doesn't support,
-// with the uses that it would affect.
-type Unsupported struct {
+// An UnsupportedSetting is a setting of a realm, a client or a client scope that the fake doesn't
+// support, with the uses that it would affect.
+type UnsupportedSetting struct {
 	reason string
 	uses   Use
 }
 
 // Reasons returns an error message about the settings that affect a use in u, or "" if there are
 // none.
-func (u Use) Reasons(settings []Unsupported) string {
+func (u Use) Reasons(settings []UnsupportedSetting) string {
 	var reasons []string
 	for _, setting := range settings {
 		if setting.uses&u != 0 {
@@ -131,10 +131,10 @@ var SigningAttributes = map[string]Use{
 var flowUses = map[string]Use{"browser": UseLogin, "direct_grant": UsePassword}
 
 // UnsupportedSettings returns the client's settings that the fake doesn't support.
-func UnsupportedSettings(c Client) []Unsupported {
-	var unsupported []Unsupported
+func UnsupportedSettings(c Client) []UnsupportedSetting {
+	var unsupported []UnsupportedSetting
 	add := func(uses Use, format string, args ...any) {
-		unsupported = append(unsupported, Unsupported{fmt.Sprintf(format, args...), uses})
+		unsupported = append(unsupported, UnsupportedSetting{fmt.Sprintf(format, args...), uses})
 	}
 	if c.Protocol != "" && c.Protocol != "openid-connect" {
 		add(UseAnything, "protocol %q is not supported: openid-connect is", c.Protocol)
@@ -175,12 +175,12 @@ func UnsupportedSettings(c Client) []Unsupported {
 }
 
 // UnsupportedMappers returns the mappers that the fake doesn't support.
-func UnsupportedMappers(mappers []Mapper) []Unsupported {
-	var unsupported []Unsupported
+func UnsupportedMappers(mappers []Mapper) []UnsupportedSetting {
+	var unsupported []UnsupportedSetting
 	for _, m := range mappers {
 		if reason := unsupportedMapper(m); reason != "" {
 			unsupported = append(unsupported,
-				Unsupported{fmt.Sprintf("protocol mapper %s: %s", m.Name, reason),
+				UnsupportedSetting{fmt.Sprintf("protocol mapper %s: %s", m.Name, reason),
 					m.affectedUses()})
 		}
 	}
@@ -189,8 +189,8 @@ func UnsupportedMappers(mappers []Mapper) []Unsupported {
 
 // targetUses has, for each target, the uses whose responses contain its claims.
 var targetUses = map[Target]Use{
-	ForAccess: UseTokens, ForLightweight: UseTokens, ForID: UseIDToken, ForUserinfo: UseUserinfo,
-	ForIntrospection: UseIntrospection,
+	TargetAccessToken: UseTokens, TargetLightweightToken: UseTokens, TargetIDToken: UseIDToken,
+	TargetUserinfo: UseUserinfo, TargetIntrospection: UseIntrospection,
 }
 
 // affectedUses returns the uses that a mapper may affect.

@@ -21,11 +21,11 @@ import (
 // attributes of users. A user with invalid attributes must correct them at the next sign-in, and
 // can't use the password grant until then.
 type Profile struct {
-	Attributes []profileAttribute `json:"attributes"`
-	Groups     json.RawMessage    `json:"groups"`
-	Unmanaged  string             `json:"unmanagedAttributePolicy"`
+	Attributes      []profileAttribute `json:"attributes"`
+	Groups          json.RawMessage    `json:"groups"`
+	UnmanagedPolicy string             `json:"unmanagedAttributePolicy"`
 
-	Unsupported []Unsupported `json:"-"`
+	Unsupported []UnsupportedSetting `json:"-"`
 }
 
 type profileAttribute struct {
@@ -79,8 +79,8 @@ func readProfile(document string) (*Profile, error) {
 	if err := decoder.Decode(&p); err != nil {
 		return nil, err
 	}
-	if !slices.Contains([]string{"", "ENABLED", "ADMIN_VIEW", "ADMIN_EDIT"}, p.Unmanaged) {
-		return nil, fmt.Errorf("unmanagedAttributePolicy: Keycloak has no policy %q", p.Unmanaged)
+	if !slices.Contains([]string{"", "ENABLED", "ADMIN_VIEW", "ADMIN_EDIT"}, p.UnmanagedPolicy) {
+		return nil, fmt.Errorf("unmanagedAttributePolicy: Keycloak has no policy %q", p.UnmanagedPolicy)
 	}
 	for i := range p.Attributes {
 		a := &p.Attributes[i]
@@ -103,7 +103,7 @@ func readProfile(document string) (*Profile, error) {
 		}
 		if a.Required != nil && len(a.Required.Scopes) > 0 ||
 			len(a.Selector.Scopes) > 0 && (a.Required != nil || len(a.validators) > 0) {
-			p.Unsupported = append(p.Unsupported, Unsupported{
+			p.Unsupported = append(p.Unsupported, UnsupportedSetting{
 				"the user profile's attribute " + a.Name +
 					": scopes are not supported: whether the attribute is required would depend " +
 					"on the request",
@@ -184,11 +184,11 @@ func (p *Profile) AdminCanSet(name string, settings *Realm) bool {
 	if a := p.attribute(name); a != nil {
 		return slices.Contains(a.Permissions.Edit, "admin")
 	}
-	return p.Unmanaged == "ENABLED" || p.Unmanaged == "ADMIN_EDIT"
+	return p.UnmanagedPolicy == "ENABLED" || p.UnmanagedPolicy == "ADMIN_EDIT"
 }
 
-// Complete reports whether all attributes of a user are valid.
-func (p *Profile) Complete(u *User, settings *Realm) bool {
+// IsComplete reports whether all attributes of a user are valid.
+func (p *Profile) IsComplete(u *User, settings *Realm) bool {
 	return len(p.InvalidAttributes(u, settings)) == 0
 }
 
@@ -226,7 +226,7 @@ func (a *profileAttribute) isValid(values []string) bool {
 		return false
 	}
 	if config := a.Validations["multivalued"]; len(values) > 1 &&
-		(!a.Multivalued || len(values) > int(bound(config, "max", math.MaxInt32))) {
+		(!a.Multivalued || len(values) > int(numberSetting(config, "max", math.MaxInt32))) {
 		return false
 	}
 	for _, value := range values {
@@ -256,8 +256,9 @@ func (p *Profile) UncheckedAttribute(u *User) string {
 	return ""
 }
 
-// bound returns the number with this name in a validator's configuration, where it may be a string.
-func bound(config map[string]any, name string, fallback float64) float64 {
+// numberSetting returns the number with this name in a validator's configuration. It may be a
+// string.
+func numberSetting(config map[string]any, name string, fallback float64) float64 {
 	switch value := config[name].(type) {
 	case float64:
 		return value
@@ -289,25 +290,26 @@ const domainLabel = `(?:[a-z\x{80}-\x{ffff}0-9!#$%&'*+/=?^` + "`" +
 
 // validEmail reports whether Keycloak accepts an e-mail address.
 func validEmail(address string) bool {
-	at := strings.LastIndex(address, "@")
-	if at < 0 || javaLength(address[:at]) > maxEmailLocal {
+	i := strings.LastIndex(address, "@")
+	if i < 0 || javaLength(address[:i]) > maxEmailLocal {
 		return false
 	}
-	domain := address[at+1:]
-	longLabel := func(label string) bool { return len(label) > 63 }
-	return emailLocalPattern.MatchString(address[:at]) && emailDomainPattern.MatchString(domain) &&
-		len(domain) <= 255 && !slices.ContainsFunc(strings.Split(domain, "."), longLabel)
+	domain := address[i+1:]
+	isTooLong := func(label string) bool { return len(label) > 63 }
+	return emailLocalPattern.MatchString(address[:i]) && emailDomainPattern.MatchString(domain) &&
+		len(domain) <= 255 && !slices.ContainsFunc(strings.Split(domain, "."), isTooLong)
 }
 
 // newValidator returns a validator, or nil if Keycloak has the validator but the fake can't check
 // values with it.
 func newValidator(name string, config map[string]any) (validator, error) {
 	for _, limit := range []string{"min", "max"} {
-		if value, ok := config[limit]; ok && math.IsNaN(bound(config, limit, math.NaN())) {
+		if value, ok := config[limit]; ok && math.IsNaN(numberSetting(config, limit, math.NaN())) {
 			return nil, fmt.Errorf("%s: %v: a number is expected", limit, value)
 		}
 	}
-	lower, upper := bound(config, "min", math.Inf(-1)), bound(config, "max", math.Inf(1))
+	lower := numberSetting(config, "min", math.Inf(-1))
+	upper := numberSetting(config, "max", math.Inf(1))
 	switch name {
 	case "length":
 		return func(value string) bool {
