@@ -63,7 +63,7 @@ func TestHosts(t *testing.T) {
 		}
 	}
 	for _, s := range servers[:2] {
-		if lines := strings.Count(s.log.String(), "under another host"); lines != 1 ||
+		if lines := strings.Count(s.log.String(), "for another host"); lines != 1 ||
 			strings.Contains(s.log.String(), "evil") {
 			t.Errorf("the log has %d lines about refused hosts, want 1, without the host's name:\n%s",
 				lines, s.log)

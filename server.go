@@ -141,8 +141,8 @@ func (s *Server) newHandler(realm signin.Realm) (http.Handler, error) {
 	})
 	mux.HandleFunc("GET "+readyPath, s.ready)
 	rule := middleware.HostRule{
-		Local: c.Local, Allowed: hosts, Proxies: c.HTTP.Proxies,
-		Probes: []string{healthPath, readyPath}, Rewrite: c.RewriteDetail, Log: c.Log,
+		Local: c.Local, AllowedHosts: hosts, Proxies: c.HTTP.Proxies,
+		ProbePaths: []string{healthPath, readyPath}, RewriteMessage: c.RewriteDetail, Log: c.Log,
 	}
 	// CORS wraps the host rule and all paths, so that a page can also read errors about a wrong
 	// path or host.

@@ -25,7 +25,7 @@ func CORS(allowedOrigins []Origin, next http.Handler) http.Handler {
 		return next
 	}
 	options := cors.Options{
-		AllowOriginFunc: newMatcher(allowedOrigins),
+		AllowOriginFunc: newOriginMatcher(allowedOrigins),
 		AllowedMethods:  []string{http.MethodGet, http.MethodHead, http.MethodPost},
 		AllowedHeaders:  []string{"*"},
 		ExposedHeaders:  exposedHeaders,
@@ -46,9 +46,9 @@ type Origin struct {
 	host   string // in lower case; an IPv6 address in brackets
 	port   string // empty for the scheme's default, which browsers omit
 
-	anyLabel bool // matches any one label in front of host
-	anyPort  bool
-	loopback bool // matches http and https on this machine, under any name and port
+	wildcardLabel bool // matches any one label in front of host
+	wildcardPort  bool
+	loopback      bool // matches http and https on this machine, under any name and port
 }
 
 var (
@@ -58,8 +58,8 @@ var (
 	Loopback = Origin{loopback: true}
 )
 
-// newMatcher returns a function that reports whether an Origin header is allowed.
-func newMatcher(allowedOrigins []Origin) func(header string) bool {
+// newOriginMatcher returns a function that reports whether an Origin header is allowed.
+func newOriginMatcher(allowedOrigins []Origin) func(header string) bool {
 	return func(header string) bool {
 		page, err := parsePlainOrigin(header)
 		if err != nil || page.String() != header { // browsers use only the canonical form
@@ -78,10 +78,10 @@ func (o Origin) matches(page Origin) bool {
 		return (page.scheme == "http" || page.scheme == "https") && isLoopbackHost(page.host)
 	}
 	host := page.host
-	if o.anyLabel {
+	if o.wildcardLabel {
 		_, host, _ = strings.Cut(host, ".")
 	}
-	return page.scheme == o.scheme && host == o.host && (o.anyPort || page.port == o.port)
+	return page.scheme == o.scheme && host == o.host && (o.wildcardPort || page.port == o.port)
 }
 
 // String returns o as in a setting.
@@ -93,12 +93,12 @@ func (o Origin) String() string {
 		return "every page of this machine"
 	}
 	text := o.scheme + "://"
-	if o.anyLabel {
+	if o.wildcardLabel {
 		text += "*."
 	}
 	text += o.host
 	switch {
-	case o.anyPort:
+	case o.wildcardPort:
 		text += ":*"
 	case o.port != "":
 		text += ":" + o.port
@@ -116,30 +116,30 @@ func ParseOrigin(text string) (Origin, error) {
 	var pattern Origin
 	scheme, rest, _ := strings.Cut(text, "://")
 	if trimmed, ok := strings.CutSuffix(rest, ":*"); ok {
-		pattern.anyPort, rest = true, trimmed
+		pattern.wildcardPort, rest = true, trimmed
 	}
 	if trimmed, ok := strings.CutPrefix(rest, "*."); ok {
-		pattern.anyLabel, rest = true, trimmed
+		pattern.wildcardLabel, rest = true, trimmed
 	}
-	if strings.Contains(rest, "*") || pattern.anyPort && pattern.anyLabel {
+	if strings.Contains(rest, "*") || pattern.wildcardPort && pattern.wildcardLabel {
 		return Origin{}, errors.New("one wildcard at most: only a *, the whole first label " +
 			"(https://*.example.com), or the port (http://localhost:*)")
 	}
-	if pattern.anyPort || pattern.anyLabel {
+	if pattern.wildcardPort || pattern.wildcardLabel {
 		text = scheme + "://" + rest
 	}
 	parsed, err := parsePlainOrigin(text)
 	if err != nil {
 		return Origin{}, err
 	}
-	if pattern.anyPort && parsed.port != "" {
+	if pattern.wildcardPort && parsed.port != "" {
 		return Origin{}, errors.New("one port")
 	}
-	if _, ipErr := netip.ParseAddr(strings.Trim(parsed.host, "[]")); pattern.anyLabel &&
+	if _, ipErr := netip.ParseAddr(strings.Trim(parsed.host, "[]")); pattern.wildcardLabel &&
 		ipErr == nil {
 		return Origin{}, errors.New("a name after *., not an address")
 	}
-	parsed.anyPort, parsed.anyLabel = pattern.anyPort, pattern.anyLabel
+	parsed.wildcardPort, parsed.wildcardLabel = pattern.wildcardPort, pattern.wildcardLabel
 	return parsed, nil
 }
 
@@ -151,9 +151,8 @@ func parsePlainOrigin(text string) (Origin, error) {
 	scheme = asciiLower(scheme)
 	switch {
 	case text == "null":
-		return Origin{}, errors.New(
-			"an origin: null is what every sandboxed frame and every file " +
-				"sends, of any site")
+		return Origin{}, errors.New("an origin other than null, " +
+			"which every sandboxed frame and every file sends")
 	case !found || !isScheme(scheme):
 		return Origin{}, errors.New("a scheme first, as in https://app.example.com")
 	case slices.Contains(schemesWithoutOrigin, scheme):
@@ -162,10 +161,10 @@ func parsePlainOrigin(text string) (Origin, error) {
 	case strings.Contains(rest, "@"):
 		return Origin{}, errors.New("no user and no password")
 	case strings.ContainsAny(rest, "/?#"):
-		return Origin{}, errors.New("scheme, host and port only, with nothing behind them, " +
+		return Origin{}, errors.New("only scheme, host and port, with nothing after them, " +
 			"not even a slash")
 	}
-	host, port, err := cutPort(rest)
+	host, port, err := splitPort(rest)
 	if err != nil {
 		return Origin{}, err
 	}
@@ -173,7 +172,7 @@ func parsePlainOrigin(text string) (Origin, error) {
 		port = ""
 	}
 	if scheme != "http" && scheme != "https" { // an app's web view doesn't normalize the host
-		const hostCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + letters + "0123456789-._"
+		const hostCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + lowercaseLetters + "0123456789-._"
 		if host == "" || strings.Trim(host, hostCharacters) != "" {
 			return Origin{}, errors.New("a host")
 		}
@@ -191,12 +190,12 @@ var schemesWithoutOrigin = []string{
 }
 
 func isScheme(text string) bool {
-	return text != "" && strings.Contains(letters, text[:1]) &&
-		strings.Trim(text, letters+"0123456789+-.") == ""
+	return text != "" && strings.Contains(lowercaseLetters, text[:1]) &&
+		strings.Trim(text, lowercaseLetters+"0123456789+-.") == ""
 }
 
-// cutPort splits host:port. The port is empty if there is none, and has no leading zeros.
-func cutPort(text string) (host, port string, err error) {
+// splitPort splits host:port. The port is empty if there is none, and has no leading zeros.
+func splitPort(text string) (host, port string, err error) {
 	host = text
 	if i := strings.LastIndexByte(text, ':'); i > strings.LastIndexByte(text, ']') {
 		host, port = text[:i], text[i+1:]
@@ -209,7 +208,7 @@ func cutPort(text string) (host, port string, err error) {
 	return host, port, nil
 }
 
-const letters = "abcdefghijklmnopqrstuvwxyz"
+const lowercaseLetters = "abcdefghijklmnopqrstuvwxyz"
 
 func asciiLower(text string) string {
 	return strings.Map(func(r rune) rune {

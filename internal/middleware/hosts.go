@@ -12,32 +12,32 @@ import (
 )
 
 // A HostRule decides under which host names and addresses clients may call the server. It protects
-// against DNS rebinding: another site lets its own name resolve to 127.0.0.1, so that its pages
-// have the same origin as the server. It also protects against tunnels that expose a developer's
-// server to the internet. The zero value allows all requests.
+// against DNS rebinding, where another site lets its own name resolve to 127.0.0.1, so that its
+// pages have the same origin as the server. It also protects against tunnels that expose a
+// developer's server to the internet. The zero value allows all requests.
 type HostRule struct {
-	// Local allows only Allowed and the names of this machine. It rejects forwarded requests unless
-	// they come from Proxies.
-	Local   bool
-	Allowed []Host
-	Proxies []netip.Prefix
-	// Probes are the paths that orchestrators call by IP address. Unless Local is set, these paths
-	// are allowed under any host.
-	Probes []string
-	// Rewrite, if set, replaces the names of fields in the error message.
-	Rewrite func(string) string
-	Log     *slog.Logger
+	// Local allows only AllowedHosts and the names of this machine. It rejects forwarded requests
+	// unless they come from Proxies.
+	Local        bool
+	AllowedHosts []Host
+	Proxies      []netip.Prefix
+	// ProbePaths are the paths that orchestrators call by IP address. Unless Local is set, these
+	// paths are allowed under any host.
+	ProbePaths []string
+	// RewriteMessage, if set, replaces the names of fields in the error message.
+	RewriteMessage func(string) string
+	Log            *slog.Logger
 }
 
 // A Host is a host name or address, or a pattern that matches several names.
 type Host struct {
-	host     string // as parseHost returns it
-	anyLabel bool   // matches any one label in front of host
+	host          string // as parseHost returns it
+	wildcardLabel bool   // matches any one label in front of host
 }
 
 // String returns h as in a setting.
 func (h Host) String() string {
-	if h.anyLabel {
+	if h.wildcardLabel {
 		return "*." + h.host
 	}
 	return h.host
@@ -45,7 +45,7 @@ func (h Host) String() string {
 
 // ParseHost parses an entry of HTTPConfig.AllowedHosts. The error says what was expected.
 func ParseHost(text string) (Host, error) {
-	rest, anyLabel := strings.CutPrefix(text, "*.")
+	rest, wildcardLabel := strings.CutPrefix(text, "*.")
 	if strings.Contains(rest, "*") {
 		return Host{}, errors.New("names; a * stands for the whole first label, " +
 			"as in *.example.com")
@@ -53,7 +53,7 @@ func ParseHost(text string) (Host, error) {
 	if address, err := netip.ParseAddr(rest); err == nil && address.Is6() {
 		rest = "[" + rest + "]" // as in a request
 	}
-	if _, port, err := cutPort(rest); err != nil || port != "" || strings.Contains(rest, "/") {
+	if _, port, err := splitPort(rest); err != nil || port != "" || strings.Contains(rest, "/") {
 		return Host{}, errors.New("names without a scheme, a port or a path, " +
 			"such as api.example.com")
 	}
@@ -61,15 +61,15 @@ func ParseHost(text string) (Host, error) {
 	if err != nil {
 		return Host{}, err
 	}
-	if _, ipErr := netip.ParseAddr(strings.Trim(host, "[]")); anyLabel && ipErr == nil {
+	if _, ipErr := netip.ParseAddr(strings.Trim(host, "[]")); wildcardLabel && ipErr == nil {
 		return Host{}, errors.New("a name after *., not an address")
 	}
-	return Host{host: strings.TrimSuffix(host, "."), anyLabel: anyLabel}, nil
+	return Host{host: strings.TrimSuffix(host, "."), wildcardLabel: wildcardLabel}, nil
 }
 
 // matches reports whether h matches the host of a request.
 func (h Host) matches(host string) bool {
-	if h.anyLabel {
+	if h.wildcardLabel {
 		_, host, _ = strings.Cut(host, ".")
 	}
 	return host == h.host
@@ -80,23 +80,23 @@ var forwardingHeaders = []string{
 	"Forwarded", "X-Real-Ip", "True-Client-Ip", "Cf-Connecting-Ip", "Via",
 }
 
-// check returns why a request is rejected, or "" if it is allowed.
-func (rule HostRule) check(r *http.Request) string {
+// rejectionMessage returns why a request is rejected, or "" if it is allowed.
+func (rule HostRule) rejectionMessage(r *http.Request) string {
 	switch {
 	case rule.Local:
-	case len(rule.Allowed) == 0:
+	case len(rule.AllowedHosts) == 0:
 		return ""
-	case slices.Contains(rule.Probes, r.URL.Path):
+	case slices.Contains(rule.ProbePaths, r.URL.Path):
 		return ""
 	}
 	// For an absolute request target, r.Host is its host (RFC 9112, section 3.2.2).
-	host, _, err := cutPort(r.Host)
+	host, _, err := splitPort(r.Host)
 	if err == nil {
 		host, err = parseHost(host)
 	}
 	host = strings.TrimSuffix(host, ".")
 	isAllowed := err == nil && (rule.Local && isLoopbackHost(host) ||
-		slices.ContainsFunc(rule.Allowed, func(h Host) bool { return h.matches(host) }))
+		slices.ContainsFunc(rule.AllowedHosts, func(h Host) bool { return h.matches(host) }))
 	switch {
 	case !isAllowed && rule.Local:
 		return "This server is a developer's (Config.Local): it answers to the names of its own " +
@@ -104,7 +104,7 @@ func (rule HostRule) check(r *http.Request) string {
 	case !isAllowed:
 		return "This server answers only to the names in HTTPConfig.AllowedHosts"
 	case rule.Local && isForwarded(r.Header) && !isProxy(rule.Proxies, r.RemoteAddr):
-		return "This server is a developer's (Config.Local): it answers no request that a " +
+		return "This server is a developer's (Config.Local): it rejects requests that a " +
 			"proxy or a tunnel forwarded. Put the proxy's address into HTTPConfig.Proxies, and " +
 			"the name that clients call it by into HTTPConfig.AllowedHosts"
 	}
@@ -129,21 +129,21 @@ func isProxy(proxies []netip.Prefix, remoteAddr string) bool {
 	})
 }
 
-// Handler passes allowed requests on to next. It responds to others with status 403 and an error
+// Handler passes allowed requests to next. It responds to all others with status 403 and an error
 // that gives the reason. It logs only the first rejection, without data of the request.
 func (rule HostRule) Handler(next http.Handler) http.Handler {
 	var once sync.Once
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		message := rule.check(r)
+		message := rule.rejectionMessage(r)
 		if message == "" {
 			next.ServeHTTP(w, r)
 			return
 		}
-		if rule.Rewrite != nil {
-			message = rule.Rewrite(message)
+		if rule.RewriteMessage != nil {
+			message = rule.RewriteMessage(message)
 		}
 		once.Do(func() {
-			rule.Log.WarnContext(r.Context(), "requests under another host are refused", "answer",
+			rule.Log.WarnContext(r.Context(), "requests for another host are rejected", "response",
 				message)
 		})
 		header := w.Header()
@@ -182,7 +182,7 @@ func parseHost(text string) (string, error) {
 	}
 	name := strings.TrimSuffix(host, ".")
 	labels := strings.Split(name, ".")
-	if strings.Trim(name, letters+"0123456789-._") != "" || slices.Contains(labels, "") {
+	if strings.Trim(name, lowercaseLetters+"0123456789-._") != "" || slices.Contains(labels, "") {
 		return "", errors.New("a host name such as app.example.com, or an address")
 	}
 	// Browsers parse a name whose last label is a number as an IPv4 address.
