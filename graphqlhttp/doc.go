@@ -42,9 +42,9 @@
 //
 // A page of another site can make a browser send requests, but they are anonymous: this package
 // reads and sets no cookies, and the page doesn't know the bearer token. A GET therefore doesn't
-// need one of Apollo's CSRF headers (apollo-require-preflight, x-apollo-operation-name). All that
-// such a page can do is run an anonymous query, as any client can, and it can't read the response
-// unless CORS allows that. A server that adds cookies in front of this package must require one of
+// need one of Apollo's CSRF headers (apollo-require-preflight, x-apollo-operation-name). Such a
+// page can only run an anonymous query, as any client can, and it can't read the response unless
+// CORS allows that. A server that adds cookies in front of this package must require one of
 // these headers on each GET. GET runs only queries. Mutations need a POST of application/json,
 // which no form or image can send, and which a script can send only after a preflight.
 package graphqlhttp

@@ -19,9 +19,9 @@ const entryOverheadBytes = 256 // estimated, in addition to the text
 // Only valid documents are stored, and no mutation that contains a string or a number. Otherwise, a
 // client could guess the text of a mutation with a password in it, and learn from the response to
 // its hash whether another client has sent that text. Clients should send such values as variables.
-// Documents that are sent once don't evict documents in use. While the store is full, a new
-// document may have to be sent several times before it is stored, each time with an extra round
-// trip.
+// A document that is sent once doesn't evict documents that are sent often. While the store is
+// full, a new document may have to be sent several times before it is stored, each time with an
+// extra round trip.
 type persistedQueryStore struct {
 	maxBytes int64
 	texts    *otter.Cache[digest, string]

@@ -124,8 +124,8 @@ func (t *httpTransport) respond(w http.ResponseWriter, r *http.Request, exec gra
 }
 
 // panicError returns the error for a panic outside of a field; gqlgen itself recovers from panics
-// in fields. It calls the server's recover function and error presenter. If the panic reached
-// gqlgen's handler, they would get no request ID, and the response no media type.
+// in fields. It calls the server's recover function and error presenter. gqlgen's handler would
+// recover too, but without the request ID and the negotiated media type.
 func panicError(ctx context.Context, exec graphql.GraphExecutor, value any) *gqlerror.Error {
 	presenter, ok := exec.(interface {
 		PresentRecoveredError(context.Context, any) error
