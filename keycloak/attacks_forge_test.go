@@ -81,7 +81,7 @@ func (f *forge) secret() string {
 }
 
 // claims returns alice's payload with changes.
-func (f *forge) claims(changes object) string { return patch(f.t, alice(f.t), changes) }
+func (f *forge) claims(changes object) string { return patch(f.t, aliceClaims(f.t), changes) }
 
 // header returns the signer's usual header with changes.
 func (f *forge) header(s signer, changes object) string { return patch(f.t, s.header(), changes) }
@@ -97,7 +97,9 @@ func (f *forge) signingInput(header, payload string) string {
 }
 
 // goodSigningInput returns the signing input of a good token.
-func (f *forge) goodSigningInput(s signer) string { return f.signingInput(s.header(), alice(f.t)) }
+func (f *forge) goodSigningInput(s signer) string {
+	return f.signingInput(s.header(), aliceClaims(f.t))
+}
 
 // compact joins a signing input and a signature into a token.
 func (f *forge) compact(input string, signature []byte) string {
@@ -106,7 +108,7 @@ func (f *forge) compact(input string, signature []byte) string {
 
 // hmacToken returns a token with alice's claims and an HMAC as its signature.
 func (f *forge) hmacToken(alg string, hash crypto.Hash, kid string, secret []byte) string {
-	input := f.signingInput(toJSON(object{"alg": alg, "typ": "JWT", "kid": kid}), alice(f.t))
+	input := f.signingInput(toJSON(object{"alg": alg, "typ": "JWT", "kid": kid}), aliceClaims(f.t))
 	mac := hmac.New(hash.New, secret)
 	mac.Write([]byte(input))
 	return f.compact(input, mac.Sum(nil))

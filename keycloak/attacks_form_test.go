@@ -19,7 +19,7 @@ import (
 // difference.
 func requestAttacks(f *forge) []attack {
 	errMissing, errMalformed := identity.ErrTokenMissing, identity.ErrTokenMalformed
-	goodToken, forgedToken := f.token(f.ed, nil, nil), f.attacker.token(alice(f.t))
+	goodToken, forgedToken := f.token(f.ed, nil, nil), f.attacker.token(aliceClaims(f.t))
 	setHeader := func(name, value string) func(*http.Request, string) {
 		return func(r *http.Request, _ string) { r.Header.Set(name, value) }
 	}
@@ -166,7 +166,7 @@ func formAttacks(f *forge) []attack {
 	joinParts := func(p ...string) string { return strings.Join(p, ".") }
 	malloryPayload := base64url([]byte(f.claims(object{"sub": "mallory"})))
 	jwe := f.jwe(object{"alg": "RSA-OAEP", "enc": "A256GCM", "kid": "enc-1", "cty": "JWT"},
-		alice(f.t))
+		aliceClaims(f.t))
 	pbes2Header := object{"alg": "PBES2-HS256+A128KW", "enc": "A256GCM", "p2s": "AAAA",
 		"p2c": 1 << 31, "kid": "ed-1"}
 	// decompressionBomb is within the size limit, but large once decompressed.
@@ -175,7 +175,7 @@ func formAttacks(f *forge) []attack {
 		deflate(strings.Repeat(" ", 4<<20)))
 	flattened := object{"protected": header, "payload": payload, "signature": signature}
 	// Every part of looseToken ends in a character with unused bits.
-	looseToken := f.ed.sign(padTo(1, f.ed.header()), padTo(1, alice(f.t)))
+	looseToken := f.ed.sign(padTo(1, f.ed.header()), padTo(1, aliceClaims(f.t)))
 	looseHeader, loosePayload, looseSignature := splitToken(looseToken)
 	return []attack{
 		row("a token of one part", "RFC 7515, section 7.1", header, errMalformed, "dots: 1"),
@@ -193,7 +193,7 @@ func formAttacks(f *forge) []attack {
 		row("a JWE encrypted with the realm's public key", "RFC 7516, section 7.1; CVE-2023-51774", jwe,
 			errMalformed, "dots: 5"),
 		row("a JWE with an expensive key derivation", "CVE-2022-36083",
-			f.jwe(pbes2Header, alice(f.t)), errMalformed, "dots: 5"),
+			f.jwe(pbes2Header, aliceClaims(f.t)), errMalformed, "dots: 5"),
 		row("a JWE that is a decompression bomb", "CVE-2024-28180; RFC 8725, section 3.6",
 			decompressionBomb, errMalformed, "dots: 5"),
 		row("a token of only dots, within the size limit", "CVE-2025-30204; CVE-2025-27144", strings.Repeat(".", 16<<10),
@@ -252,13 +252,15 @@ func formAttacks(f *forge) []attack {
 		row("an unencoded payload, without crit", "RFC 7797, section 6",
 			f.unencodedToken(object{"b64": false}, true), identity.ErrTokenSignature),
 		row("a compressed payload", "RFC 7516, section 4.1.3",
-			f.ed.sign(f.header(f.ed, object{"zip": "DEF"}), deflate(alice(f.t))), errMalformed,
+			f.ed.sign(f.header(f.ed, object{"zip": "DEF"}), deflate(aliceClaims(f.t))),
+			errMalformed,
 			"payload"),
 		row("a token as the payload", "RFC 7519, section 5.2", f.ed.sign(f.ed.header(), goodToken),
 			errMalformed, "payload"),
 		row("a token as the payload, in quotes", "RFC 7519, section 7.2",
 			f.ed.sign(f.ed.header(), `"`+goodToken+`"`), errMalformed, "payload"),
-		row("a token as the header", "RFC 7519, section 7.2", f.ed.sign(goodToken, alice(f.t)),
+		row("a token as the header", "RFC 7519, section 7.2",
+			f.ed.sign(goodToken, aliceClaims(f.t)),
 			errMalformed, "header"),
 	}
 }
@@ -276,7 +278,7 @@ func deflate(text string) string {
 // token still contains the payload in base64url.
 func (f *forge) unencodedToken(header object, sendEncoded bool) string {
 	encodedHeader, payload := base64url([]byte(f.header(f.ed, header))),
-		strings.ReplaceAll(alice(f.t), ".", "")
+		strings.ReplaceAll(aliceClaims(f.t), ".", "")
 	payload = strings.ReplaceAll(payload, " ", "")
 	signature := must(f.ed.key.Sign(nil, []byte(encodedHeader+"."+payload), crypto.Hash(0)))
 	if sendEncoded {
@@ -292,13 +294,13 @@ func jsonAttacks(f *forge) []attack {
 	// withFirst and withLast return a token with members added at the start or the end of alice's
 	// payload.
 	withFirst := func(members string) string {
-		return sign(f.ed.header(), "{"+members+","+alice(f.t)[1:])
+		return sign(f.ed.header(), "{"+members+","+aliceClaims(f.t)[1:])
 	}
 	withLast := func(members string) string {
-		return sign(f.ed.header(), strings.TrimSuffix(alice(f.t), "}")+","+members+"}")
+		return sign(f.ed.header(), strings.TrimSuffix(aliceClaims(f.t), "}")+","+members+"}")
 	}
 	withFirstInHeader := func(members string) string {
-		return sign("{"+members+","+f.ed.header()[1:], alice(f.t))
+		return sign("{"+members+","+f.ed.header()[1:], aliceClaims(f.t))
 	}
 	return []attack{
 		row("claims whose names differ only in case", "RFC 7519, section 7.3",
@@ -306,7 +308,8 @@ func jsonAttacks(f *forge) []attack {
 		row("alg twice, the first none", "RFC 7515, section 4", withFirstInHeader(`"alg":"none"`),
 			errMalformed, `"alg" twice`),
 		row("alg twice, the last none", "RFC 7515, section 4",
-			sign(strings.TrimSuffix(f.ed.header(), "}")+`,"alg":"none"}`, alice(f.t)), errMalformed,
+			sign(strings.TrimSuffix(f.ed.header(), "}")+`,"alg":"none"}`, aliceClaims(f.t)),
+			errMalformed,
 			`"alg" twice`),
 		row("kid twice", "RFC 7515, section 4", withFirstInHeader(`"kid":"evil"`), errMalformed,
 			`"kid" twice`),
@@ -333,28 +336,31 @@ func jsonAttacks(f *forge) []attack {
 		row("two names of lone surrogates that decode to the same name", "RFC 8259, section 8.2",
 			withLast(`"\ud800":1,"\udfff":2`), errMalformed, "escape"),
 		row("a lone surrogate in iss", "RFC 8259, section 8.2", f.ed.sign(f.ed.header(),
-			strings.Replace(alice(f.t), `realms/local"`, `realms/local\ud800"`, 1)), errMalformed,
+			strings.Replace(aliceClaims(f.t), `realms/local"`, `realms/local\ud800"`, 1)),
+			errMalformed,
 			"escape"),
 		row("a lone surrogate before a surrogate pair", "RFC 8259, section 8.2",
 			withLast(`"x":"\ud83d\ud83d\ude00"`), errMalformed, "escape"),
 		row("two objects in the payload", "RFC 8259, section 2",
-			sign(f.ed.header(), alice(f.t)+`{"sub":"mallory"}`), errMalformed, "followed by more"),
+			sign(f.ed.header(), aliceClaims(f.t)+`{"sub":"mallory"}`), errMalformed,
+			"followed by more"),
 		row("two objects in the header", "RFC 8259, section 2",
-			sign(f.ed.header()+`{"alg":"none"}`, alice(f.t)), errMalformed, "followed by more"),
-		row("a NUL byte and an object after the payload", "RFC 8259, section 2", sign(f.ed.header(), alice(f.t)+"\x00{}"),
+			sign(f.ed.header()+`{"alg":"none"}`, aliceClaims(f.t)), errMalformed,
+			"followed by more"),
+		row("a NUL byte and an object after the payload", "RFC 8259, section 2", sign(f.ed.header(), aliceClaims(f.t)+"\x00{}"),
 			errMalformed, "payload"),
 		row("a payload that is a list", "RFC 7519, section 3",
-			sign(f.ed.header(), "["+alice(f.t)+"]"), errMalformed, "object"),
+			sign(f.ed.header(), "["+aliceClaims(f.t)+"]"), errMalformed, "object"),
 		row("a header that is a list", "RFC 7515, section 4",
-			sign("["+f.ed.header()+"]", alice(f.t)), errMalformed, "object"),
+			sign("["+f.ed.header()+"]", aliceClaims(f.t)), errMalformed, "object"),
 		row("a payload that is null", "RFC 7519, section 3", sign(f.ed.header(), "null"),
 			errMalformed, "object"),
 		row("a byte order mark in the header", "RFC 8259, section 8.1",
-			sign("\ufeff"+f.ed.header(), alice(f.t)), errMalformed, "header"),
+			sign("\ufeff"+f.ed.header(), aliceClaims(f.t)), errMalformed, "header"),
 		row("a byte order mark in the payload", "RFC 8259, section 8.1",
-			sign(f.ed.header(), "\ufeff"+alice(f.t)), errMalformed, "payload"),
+			sign(f.ed.header(), "\ufeff"+aliceClaims(f.t)), errMalformed, "payload"),
 		row("a payload in UTF-16", "RFC 8725, section 3.7",
-			sign(f.ed.header(), encodeUTF16(alice(f.t))), errMalformed, "payload"),
+			sign(f.ed.header(), encodeUTF16(aliceClaims(f.t))), errMalformed, "payload"),
 		row("a byte that is not UTF-8", "RFC 8725, section 3.7", withLast("\"x\":\"\xff\""),
 			errMalformed, "UTF-8"),
 		row("an overlong UTF-8 encoding of a slash", "RFC 3629, section 10", withLast("\"x\":\"\xc0\xaf\""),
@@ -368,7 +374,8 @@ func jsonAttacks(f *forge) []attack {
 		row("a comment in the payload", "RFC 8259, section 2",
 			withLast(`"x":1/*,"sub":"mallory"*/`), errMalformed, "JSON"),
 		row("a trailing comma in the payload", "RFC 8259, section 4",
-			sign(f.ed.header(), strings.TrimSuffix(alice(f.t), "}")+",}"), errMalformed, "JSON"),
+			sign(f.ed.header(), strings.TrimSuffix(aliceClaims(f.t), "}")+",}"), errMalformed,
+			"JSON"),
 		row("the number Infinity", "RFC 8259, section 6", withLast(`"x":Infinity`), errMalformed,
 			"JSON"),
 		row("a number with a leading zero", "RFC 8259, section 6", withLast(`"x":01`), errMalformed,
@@ -388,10 +395,11 @@ func jsonAttacks(f *forge) []attack {
 		row("an escape with letters past F", "RFC 8259, section 7", withLast(`"x":"\u00gg"`),
 			errMalformed, "JSON"),
 		row("an escape cut off by the end", "RFC 8259, section 7",
-			sign(f.ed.header(), strings.TrimSuffix(alice(f.t), "}")+`,"x":"\u00`), errMalformed,
+			sign(f.ed.header(), strings.TrimSuffix(aliceClaims(f.t), "}")+`,"x":"\u00`),
+			errMalformed,
 			"JSON"),
 		row("a literal cut off by the end", "RFC 8259, section 3", sign(f.ed.header(),
-			strings.TrimSuffix(alice(f.t), "}")+`,"x":nul`), errMalformed, "JSON"),
+			strings.TrimSuffix(aliceClaims(f.t), "}")+`,"x":nul`), errMalformed, "JSON"),
 		row("a literal in capitals", "RFC 8259, section 3", withLast(`"x":TRUE`), errMalformed,
 			"JSON"),
 		row("a no-break space as white space", "RFC 8259, section 2", withLast("\u00a0\"x\":1"),
@@ -411,7 +419,8 @@ func jsonAttacks(f *forge) []attack {
 			withLast(`"x":0e`+strings.Repeat("9", 1000)), errMalformed, "payload"),
 		row("a payload of brackets", "RFC 8259, section 9; CVE-2020-36518",
 			sign(f.ed.header(), strings.Repeat("[", 11000)), errMalformed, "deep"),
-		row("a header of brackets", "CVE-2020-36518", sign(strings.Repeat("[", 11000), alice(f.t)),
+		row("a header of brackets", "CVE-2020-36518",
+			sign(strings.Repeat("[", 11000), aliceClaims(f.t)),
 			errMalformed, "deep"),
 		row("a payload of deeply nested objects", "CVE-2020-36518",
 			sign(f.ed.header(), strings.Repeat(`{"a":`, 2000)), errMalformed, "deep"),

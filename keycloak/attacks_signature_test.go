@@ -22,10 +22,10 @@ import (
 // changed afterward.
 func swapAttacks(f *forge) []attack {
 	errSignature := identity.ErrTokenSignature
-	goodToken := f.ed.token(alice(f.t))
+	goodToken := f.ed.token(aliceClaims(f.t))
 	header, payload, signature := splitToken(goodToken)
 	malloryPayload := base64url([]byte(f.claims(object{"sub": "mallory"})))
-	spacedPayload := base64url([]byte(" " + alice(f.t)))
+	spacedPayload := base64url([]byte(" " + aliceClaims(f.t)))
 	source := "RFC 7515, section 5.2"
 	sign := func(input string) []byte {
 		return must(f.ed.key.Sign(nil, []byte(input), crypto.Hash(0)))
@@ -44,14 +44,14 @@ func swapAttacks(f *forge) []attack {
 					header+"."+base64url([]byte(f.claims(object{"sub": "x"})))), errSignature,
 			"signature"),
 		row("the attacker's signature with the realm's kid", source,
-			f.attacker.withKID("ed-1").token(alice(f.t)), errSignature, "signature"),
+			f.attacker.withKID("ed-1").token(aliceClaims(f.t)), errSignature, "signature"),
 		row("the attacker's RSA signature with the realm's kid", source,
-			signer{"rsa-1", "RS256", attackerRSAKey()}.token(alice(f.t)),
+			signer{"rsa-1", "RS256", attackerRSAKey()}.token(aliceClaims(f.t)),
 			errSignature, "signature"),
 		row("a signature of only the payload", source, f.compact(header+"."+payload, sign(payload)),
 			errSignature, "signature"),
 		row("a signature of the decoded header and payload", source,
-			f.compact(header+"."+payload, sign(f.ed.header()+"."+alice(f.t))), errSignature,
+			f.compact(header+"."+payload, sign(f.ed.header()+"."+aliceClaims(f.t))), errSignature,
 			"signature"),
 		row("a signature of the payload before the header", source,
 			f.compact(header+"."+payload, sign(payload+"."+header)), errSignature, "signature"),

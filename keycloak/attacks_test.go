@@ -172,7 +172,7 @@ func newSite(t *testing.T, name string, c siteConfig) *site {
 	// A token with an unknown key makes the site fetch the key set of the token's issuer.
 	for _, issuer := range c.config.Issuers {
 		token := signer{"warm-up", "ES256",
-			p256Key()}.token(patch(t, alice(t), object{"iss": issuer.Names[0]}))
+			p256Key()}.token(patch(t, aliceClaims(t), object{"iss": issuer.Names[0]}))
 		s.send(t, attack{token: token})
 	}
 	if got := int(s.fetches.Load()); got != len(c.config.Issuers) {
@@ -371,7 +371,7 @@ func tokenPieces(t *testing.T, rows []attack) (pieces []string) {
 		for _, piece := range strings.FieldsFunc(row.token, func(r rune) bool {
 			return !strings.ContainsRune(base64Alphabet, r)
 		}) {
-			if len(piece) >= 32 && !strings.Contains(alice(t), piece[:32]) {
+			if len(piece) >= 32 && !strings.Contains(aliceClaims(t), piece[:32]) {
 				pieces = append(pieces, piece[:32])
 			}
 		}

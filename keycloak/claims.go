@@ -69,8 +69,8 @@ func (c *claims) setMember(name []byte, value strictjson.Value) {
 }
 
 // newUser returns the user of a verified access token. A claim of an unexpected type counts as
-// absent. Duplicate member names need no check: parse rejects them at any depth.
-func newUser(c *claims, payload []byte, expires time.Time) *identity.User {
+// absent. Duplicate member names need no check: parseToken rejects them at any depth.
+func newUser(c *claims, payload []byte, expiresAt time.Time) *identity.User {
 	user := &identity.User{
 		Username:    optionalString(c.username),
 		Email:       optionalString(c.email),
@@ -82,14 +82,14 @@ func newUser(c *claims, payload []byte, expires time.Time) *identity.User {
 		Groups:      stringList(c.groups),
 		Token: &identity.TokenInfo{
 			Scope:     []string{},
-			ExpiresAt: expires,
+			ExpiresAt: expiresAt,
 			ACR:       optionalString(c.acr),
 			Claims:    identity.Claims(payload),
 		},
 	}
 	user.ID, _ = c.sub.String()
-	if verified := c.emailVerified.Equal("true"); verified || c.emailVerified.Equal("false") {
-		user.EmailVerified = &verified
+	if isVerified := c.emailVerified.Equal("true"); isVerified || c.emailVerified.Equal("false") {
+		user.EmailVerified = &isVerified
 	}
 	if scope, ok := c.scope.String(); ok {
 		user.Token.Scope = strings.Fields(scope)
@@ -98,8 +98,8 @@ func newUser(c *claims, payload []byte, expires time.Time) *identity.User {
 		user.Token.Session = &identity.Session{ID: sid}
 		// Only sign-ins through a browser have an auth_time.
 		if c.authTime != nil {
-			if at, err := numericDate("auth_time", c.authTime); err == nil {
-				user.Token.Session.AuthenticatedAt = &at
+			if authTime, err := parseNumericDate("auth_time", c.authTime); err == nil {
+				user.Token.Session.AuthenticatedAt = &authTime
 			}
 		}
 	}
@@ -115,9 +115,9 @@ func optionalString(v strictjson.Value) *string {
 }
 
 // clientRoles reads {"client": {"roles": ["a", "b"]}}.
-func clientRoles(access strictjson.Value) []identity.ClientRoles {
+func clientRoles(resourceAccess strictjson.Value) []identity.ClientRoles {
 	clients := []identity.ClientRoles{}
-	err := strictjson.ScanMembers(access, func(name []byte, value strictjson.Value) {
+	err := strictjson.ScanMembers(resourceAccess, func(name []byte, value strictjson.Value) {
 		clients = append(clients,
 			identity.ClientRoles{Client: string(name), Roles: roleNames(value)})
 	})
@@ -131,9 +131,9 @@ func clientRoles(access strictjson.Value) []identity.ClientRoles {
 }
 
 // roleNames reads {"roles": ["a", "b"]}.
-func roleNames(access strictjson.Value) (names []string) {
+func roleNames(realmAccess strictjson.Value) (names []string) {
 	names = []string{}
-	err := strictjson.ScanMembers(access, func(name []byte, value strictjson.Value) {
+	err := strictjson.ScanMembers(realmAccess, func(name []byte, value strictjson.Value) {
 		if string(name) == "roles" {
 			names = stringList(value)
 		}
@@ -147,8 +147,8 @@ func roleNames(access strictjson.Value) (names []string) {
 // stringList reads an array of strings. It never returns nil. A single string doesn't count as an
 // array of one: a misconfigured mapper must not grant a role.
 func stringList(v strictjson.Value) []string {
-	if texts, ok := v.Strings(); ok {
-		return texts
+	if list, ok := v.Strings(); ok {
+		return list
 	}
 	return []string{}
 }

@@ -23,7 +23,7 @@ func verifyPayload(t *testing.T, payload string) *identity.User {
 // Verify fills all fields of the User from a person's token. AuthenticatedAt stays nil, because a
 // token from a password grant has no auth_time.
 func TestUser_person(t *testing.T) {
-	payload := alice(t)
+	payload := aliceClaims(t)
 	want := &identity.User{
 		ID: "0b2a8b0f-6a0f-4f7b-9a53-2d4d5f1f5c11", Username: new("alice"),
 		Email: new("alice@example.com"), EmailVerified: new(true),
@@ -49,7 +49,7 @@ func TestUser_person(t *testing.T) {
 // AuthenticatedAt is the token's auth_time. Keycloak sets it only for a sign-in in a browser.
 func TestUser_authTime(t *testing.T) {
 	session := verifyPayload(t,
-		patch(t, alice(t), object{"auth_time": noonPlus(-time.Hour)})).Token.Session
+		patch(t, aliceClaims(t), object{"auth_time": noonPlus(-time.Hour)})).Token.Session
 	if session.AuthenticatedAt == nil || !session.AuthenticatedAt.Equal(noon.Add(-time.Hour)) {
 		t.Errorf("AuthenticatedAt = %v, want an hour before noon", session.AuthenticatedAt)
 	}
@@ -80,7 +80,7 @@ func TestVerify_lightweightToken(t *testing.T) {
 	verifier := newVerifier(t, newKeys(t, jwksOf(key)),
 		VerifierConfig{AuthorizedParty: "local-api"})
 	_, err := verifier.Verify(t.Context(), key.token(readTestdata(t, "lightweight.json")))
-	checkRefusal(t, err, identity.ErrTokenNotAccepted, "sub is missing", "client scope basic",
+	checkVerifyError(t, err, identity.ErrTokenNotAccepted, "sub is missing", "client scope basic",
 		"lightweight")
 }
 
@@ -100,7 +100,7 @@ func TestUser_claimsOfWrongType(t *testing.T) {
 		for name := range optionalClaims {
 			changes[name] = value
 		}
-		payload := patch(t, alice(t), changes)
+		payload := patch(t, aliceClaims(t), changes)
 		t.Run(payload, func(t *testing.T) {
 			user := verifyPayload(t, payload)
 			if len(user.RealmRoles)+len(user.Groups)+len(user.Token.Scope) != 0 ||
@@ -131,7 +131,7 @@ func TestUser_claimsOfWrongType(t *testing.T) {
 // A string in place of a list isn't read as a list of one element. Otherwise a wrong mapper could
 // grant a role.
 func TestUser_stringForList(t *testing.T) {
-	user := verifyPayload(t, patch(t, alice(t), object{
+	user := verifyPayload(t, patch(t, aliceClaims(t), object{
 		"realm_access":    object{"roles": "admin"},
 		"resource_access": object{"local-api": object{"roles": "admin"}}, "groups": "/staff",
 	}))
@@ -145,7 +145,8 @@ func TestUser_stringForList(t *testing.T) {
 // An auth_time of the wrong type counts as missing; the session remains.
 func TestUser_invalidAuthTime(t *testing.T) {
 	for _, value := range []any{nil, "1767268740", -1, object{}} {
-		session := verifyPayload(t, patch(t, alice(t), object{"auth_time": value})).Token.Session
+		session := verifyPayload(
+			t, patch(t, aliceClaims(t), object{"auth_time": value})).Token.Session
 		if session == nil || session.AuthenticatedAt != nil {
 			t.Errorf("auth_time %v: got the session %+v, want one without AuthenticatedAt", value,
 				session)
@@ -156,7 +157,7 @@ func TestUser_invalidAuthTime(t *testing.T) {
 // Claims is exactly the signed payload: its white space, order, numbers and escapes are unchanged.
 func TestUser_claimsVerbatim(t *testing.T) {
 	payload := " {\"z\" : 1.50e1, \"a\":\"\\u0041\" ,\"n\":12345678901234567890123," +
-		alice(t)[1:] + "\n"
+		aliceClaims(t)[1:] + "\n"
 	if got := string(verifyPayload(t, payload).Token.Claims); got != payload {
 		t.Errorf("Claims = %q, want %q", got, payload)
 	}

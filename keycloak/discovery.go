@@ -10,9 +10,9 @@ import (
 )
 
 // WarnIssuer fetches the issuer that the realm puts into its tokens, and logs a warning if that
-// issuer isn't in accepted. It retries until a response names the issuer, or ctx ends. A nil
+// issuer isn't one of issuers. It retries until a response names the issuer, or ctx ends. A nil
 // transport means NewTransport(), and a nil log means slog.Default().
-func WarnIssuer(ctx context.Context, realm Realm, accepted []string, transport http.RoundTripper,
+func WarnIssuer(ctx context.Context, realm Realm, issuers []string, transport http.RoundTripper,
 	log *slog.Logger) {
 	client := newHTTPClient(transport)
 	if log == nil {
@@ -24,16 +24,16 @@ func WarnIssuer(ctx context.Context, realm Realm, accepted []string, transport h
 	}
 	for {
 		if issuer, ok := discoverIssuer(ctx, realm, client); ok {
-			if !slices.Contains(accepted, issuer) {
+			if !slices.Contains(issuers, issuer) {
 				log.Warn(
 					"the realm's tokens will be refused: set Issuer.Names to the issuer that "+
 						"it names",
-					"issuer", truncate(issuer), "accepted", accepted)
+					"issuer", truncateText(issuer), "accepted", issuers)
 			}
 			return
 		}
 		select {
-		case <-time.After(maxRetry):
+		case <-time.After(maxRetryDelay):
 		case <-ctx.Done():
 			return
 		}

@@ -66,8 +66,8 @@
 //
 // A Verifier's errors are identity.Errors: Reason is for errors.Is, and Detail says what was found
 // and what is accepted. The text of these errors, and of a Client's errors, is safe for clients, so
-// a resolver may return it unchanged. The Detail is for operators: Middleware logs it for refused
-// tokens, but a server that calls a Client must log identity.Detail(err) itself.
+// a resolver may return it unchanged. The Detail is for operators: Middleware logs it for
+// rejected tokens, but a server that calls a Client must log identity.Detail(err) itself.
 //
 // In a gqlgen server, package apierror adds the code and the reason that clients branch on to each
 // of these errors, logs the details that operators need, and hides all other errors:
@@ -78,7 +78,7 @@
 //
 // # What an attacker can do
 //
-// Anyone can send tokens with any content. A token that is refused before its key is looked up
+// Anyone can send tokens with any content. A token that is rejected before its key is looked up
 // costs a fraction of a signature check and has no side effects. A token that gets further with a
 // made-up kid causes a fetch of the realm's keys, but a KeySet fetches at most once a second: at
 // most 16 callers wait for a fetch, each for at most a second, and the others don't wait. So the

@@ -10,9 +10,9 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// bearer returns a token only if there is a single Authorization header, with the scheme Bearer and
-// a token without spaces.
-func FuzzBearer(f *testing.F) {
+// bearerToken returns a token only if there is a single Authorization header, with the scheme
+// Bearer and a token without spaces.
+func FuzzBearerToken(f *testing.F) {
 	for _, header := range []string{"", "Bearer a.b.c", "bearer  x", "BEARER", "Basic eDp5",
 		"Bearer a b", "Bearer\ta", "Bearer a,b", "\u00a0Bearer\u2003x", "Bearer \xff"} {
 		f.Add(header, header, uint8(1))
@@ -20,14 +20,14 @@ func FuzzBearer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, first, second string, count uint8) {
 		headers := []string{first, second}[:count%3]
-		token, err := bearer(headers)
+		token, err := bearerToken(headers)
 		switch {
 		case err != nil && !errors.Is(err, identity.ErrTokenMalformed):
-			t.Errorf("bearer(%q) = %v, want %v", headers, err, identity.ErrTokenMalformed)
+			t.Errorf("bearerToken(%q) = %v, want %v", headers, err, identity.ErrTokenMalformed)
 		case err != nil && token != "":
-			t.Errorf("bearer(%q) = %q, %v; want no token with an error", headers, token, err)
+			t.Errorf("bearerToken(%q) = %q, %v; want no token with an error", headers, token, err)
 		case len(headers) == 2 && err == nil:
-			t.Errorf("bearer(%q) = %q, want an error for two headers", headers, token)
+			t.Errorf("bearerToken(%q) = %q, want an error for two headers", headers, token)
 		case token == "":
 			return
 		}
@@ -35,7 +35,7 @@ func FuzzBearer(f *testing.F) {
 		if strings.ContainsAny(token, " \t") ||
 			!strings.HasSuffix(strings.TrimRight(first, " \t"), token) ||
 			!strings.EqualFold(scheme, "Bearer") {
-			t.Errorf("bearer(%q) = %q, want the token after the scheme Bearer", headers, token)
+			t.Errorf("bearerToken(%q) = %q, want the token after the scheme Bearer", headers, token)
 		}
 	})
 }

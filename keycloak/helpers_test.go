@@ -172,8 +172,8 @@ func readTestdata(t testing.TB, name string) string {
 	return string(text)
 }
 
-// alice returns the payload of an access token that the user alice got by a password grant.
-func alice(t testing.TB) string { return readTestdata(t, "alice.json") }
+// aliceClaims returns the payload of an access token of the user alice, from a password grant.
+func aliceClaims(t testing.TB) string { return readTestdata(t, "alice.json") }
 
 // jwks returns the JSON of a key set, as the realm's certs endpoint sends it.
 func jwks(keys ...any) string { return toJSON(map[string]any{"keys": append([]any{}, keys...)}) }
@@ -264,9 +264,9 @@ func checkClientSafe(t *testing.T, err error) {
 	}
 }
 
-// checkRefusal checks that err, from Verify, has the reason want (nil means no error), and that its
-// detail contains each of details.
-func checkRefusal(t *testing.T, err, want error, details ...string) {
+// checkVerifyError checks that err, from Verify, has the reason want (nil means no error), and that
+// its detail contains each of details.
+func checkVerifyError(t *testing.T, err, want error, details ...string) {
 	t.Helper()
 	if !errors.Is(err, want) {
 		t.Fatalf("Verify() = %v, want %v", err, want)
@@ -330,11 +330,11 @@ func withStrayBits(text string) string {
 	return out
 }
 
-// standardBase64Signature returns a signature by key in standard base64 that contains + or /, which
+// standardBase64Signature returns a signature in standard base64 that contains + or /, which
 // base64url doesn't use.
-func standardBase64Signature(key signer) string {
+func standardBase64Signature(s signer) string {
 	for i := range 1000 {
-		_, _, signature := splitToken(key.token(fmt.Sprintf(`{"n":%d}`, i)))
+		_, _, signature := splitToken(s.token(fmt.Sprintf(`{"n":%d}`, i)))
 		if strings.ContainsAny(signature, "-_") {
 			return strings.NewReplacer("-", "+", "_", "/").Replace(signature)
 		}
@@ -365,15 +365,15 @@ func (e *certsEndpoint) RoundTrip(r *http.Request) (*http.Response, error) {
 	return respond(r)
 }
 
-// set changes the response.
-func (e *certsEndpoint) set(respond roundTrip) {
+// setResponse changes the response.
+func (e *certsEndpoint) setResponse(respond roundTrip) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.respond = respond
 }
 
-// times returns the times of all requests.
-func (e *certsEndpoint) times() []time.Time {
+// requestTimes returns the times of all requests.
+func (e *certsEndpoint) requestTimes() []time.Time {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return append([]time.Time{}, e.requests...)
@@ -422,25 +422,26 @@ func newKeyTest(t *testing.T, respond roundTrip) *keyTest {
 // verify verifies a token and checks the error.
 func (t *keyTest) verify(s signer, want error) {
 	t.Helper()
-	if _, err := t.verifier.Verify(t.Context(), s.token(alice(t))); !errors.Is(err, want) {
+	if _, err := t.verifier.Verify(t.Context(), s.token(aliceClaims(t))); !errors.Is(err, want) {
 		t.Errorf("Verify() of a token signed with %s = %v, want %v", s.kid, err, want)
 	}
 }
 
-// wantFetches checks how many times the keys were fetched.
-func (t *keyTest) wantFetches(want int) {
+// checkFetches checks how many times the keys were fetched.
+func (t *keyTest) checkFetches(want int) {
 	t.Helper()
-	if got := len(t.endpoint.times()); got != want {
+	if got := len(t.endpoint.requestTimes()); got != want {
 		t.Errorf("keys were fetched %d times, want %d", got, want)
 	}
 }
 
-// wantStatus checks whether Status reports usable keys and whether it reports a failure.
-func (t *keyTest) wantStatus(usable, failing bool) {
+// checkStatus checks whether Status reports usable keys and whether it reports a failure.
+func (t *keyTest) checkStatus(wantUsable, wantFailure bool) {
 	t.Helper()
-	if gotUsable, failure := t.keys.Status(); gotUsable != usable || (failure != nil) != failing {
-		t.Errorf("Status() = %v, %v; want usable keys: %v, a failure: %v", gotUsable, failure,
-			usable, failing)
+	usable, fetchErr := t.keys.Status()
+	if usable != wantUsable || (fetchErr != nil) != wantFailure {
+		t.Errorf("Status() = %v, %v; want usable keys: %v, a failure: %v", usable, fetchErr,
+			wantUsable, wantFailure)
 	}
 }
 

@@ -18,23 +18,22 @@ import (
 
 const (
 	// refreshInterval is fixed, because Keycloak's cache headers only say no-cache.
-	refreshInterval  = 5 * time.Minute
-	minFetchInterval = time.Second // between the starts of two fetches
-	fetchTimeout     = 3 * time.Second
-	firstRetry       = 1250 * time.Millisecond // pause after the first failed fetch; it doubles
-	maxRetry         = 5 * time.Second         // longest pause after a failed fetch
-	maxWaiters       = 16                      // per fetch; other callers don't wait
-	maxWait          = time.Second             // how long one caller waits for a fetch
-	maxLoggedKeys    = 100                     // rejected keys
+	refreshInterval     = 5 * time.Minute
+	minFetchInterval    = time.Second // between the starts of two fetches
+	fetchTimeout        = 3 * time.Second
+	initialRetryDelay   = 1250 * time.Millisecond // pause after the first failed fetch; it doubles
+	maxRetryDelay       = 5 * time.Second         // longest pause after a failed fetch
+	maxWaiters          = 16                      // per fetch; other callers don't wait
+	maxWait             = time.Second             // how long one caller waits for a fetch
+	maxLoggedRejections = 100
 )
 
-// A KeySetConfig configures a KeySet. The zero value has the defaults.
+// A KeySetConfig configures a KeySet. The zero value means the defaults.
 type KeySetConfig struct {
 	// MaxAge is how long keys stay in use while they can't be refreshed; DefaultKeysMaxAge if zero.
 	MaxAge time.Duration
-	// Transport makes the HTTP calls; NewTransport() if nil. It must respect the deadline of a
-	// request's context, as net/http's does: the next fetch starts only after the last one has
-	// ended.
+	// Transport makes the HTTP calls; NewTransport() if nil. It must respect the deadline of each
+	// request's context, as net/http's does: until a fetch ends, no other fetch starts.
 	Transport http.RoundTripper
 	// Log gets a line when fetches start to fail, one when they succeed again, and one for each key
 	// that can't be used, up to a hundred keys; slog.Default() if nil.
@@ -55,30 +54,30 @@ const DefaultKeysMaxAge = 24 * time.Hour
 // takes longer or fails, the cached keys stay valid up to MaxAge. Run refreshes the keys without
 // traffic too, so that no token waits.
 //
-// Anyone can make up a key ID. So fetches start at most once a second, for all callers together. A
+// Anyone can make up a key ID, so fetches start at most once a second, for all callers together. A
 // few callers wait for a fetch, each for at most a second or until its context ends; the others
 // don't wait. A fetch has a timeout and a maximum size. After failures, the pause before the next
 // fetch grows to 5 s. A response without a single usable key counts as a failure, and the cached
 // keys stay.
 type KeySet struct {
-	realm    Realm
-	url      string
-	maxAge   time.Duration
-	http     *http.Client // nil in the zero KeySet
-	log      *slog.Logger
-	wakeRun  chan struct{} // tells Run that a fetch has ended
-	snapshot atomic.Pointer[keySnapshot]
+	realm      Realm
+	url        string
+	maxAge     time.Duration
+	httpClient *http.Client // nil in the zero KeySet
+	log        *slog.Logger
+	fetchEnded chan struct{} // tells Run that a fetch has ended
+	snapshot   atomic.Pointer[keySnapshot]
 
-	mu          sync.Mutex // guards the fields below
-	keys        jose.KeySet
-	fetchedAt   time.Time // when keys were fetched; zero before the first time
-	triedAt     time.Time // when the last fetch ended, successful or not
-	failure     error     // of the last fetch; nil after a successful one
-	failures    int       // since the last successful fetch
-	fetch       *keyFetch // in flight, or nil
-	notBefore   time.Time // earliest start of the next fetch
-	nextRefresh time.Time // when Run, or the next use after it, starts a fetch
-	logged      map[jose.RejectedKey]bool
+	mu               sync.Mutex // guards the fields below
+	keys             jose.KeySet
+	fetchedAt        time.Time // when keys were fetched; zero before the first time
+	lastFetchEnd     time.Time // when the last fetch ended, successful or not
+	fetchErr         error     // of the last fetch; nil after a successful one
+	failureCount     int       // since the last successful fetch
+	fetch            *keyFetch // in flight, or nil
+	earliestFetch    time.Time // earliest start of the next fetch
+	nextRefresh      time.Time // from then on, Run or the next use starts a fetch
+	loggedRejections map[jose.RejectedKey]bool
 }
 
 // A keySnapshot holds the keys after a fetch. Until they are due for a refresh, a token signed with
@@ -90,17 +89,18 @@ type keySnapshot struct {
 
 // A keyFetch is a fetch in flight.
 type keyFetch struct {
-	started time.Time
-	done    chan struct{}
-	waiters int
+	startedAt time.Time
+	done      chan struct{}
+	waiters   int
 }
 
 // NewKeySet returns an empty set. Run or its first use starts the first fetch.
 func NewKeySet(realm Realm, config KeySetConfig) *KeySet {
 	k := &KeySet{
 		realm: realm, url: realm.certsURL(), maxAge: config.MaxAge,
-		http: newHTTPClient(config.Transport),
-		log:  config.Log, wakeRun: make(chan struct{}, 1), logged: map[jose.RejectedKey]bool{},
+		httpClient: newHTTPClient(config.Transport),
+		log:        config.Log, fetchEnded: make(chan struct{}, 1),
+		loggedRejections: map[jose.RejectedKey]bool{},
 	}
 	if k.maxAge <= 0 {
 		k.maxAge = DefaultKeysMaxAge
@@ -123,7 +123,7 @@ func (k *KeySet) Realm() Realm {
 }
 
 // isZero reports whether the set wasn't made by NewKeySet.
-func (k *KeySet) isZero() bool { return k == nil || k.http == nil }
+func (k *KeySet) isZero() bool { return k == nil || k.httpClient == nil }
 
 // Run refreshes the keys until ctx is done, and returns ctx.Err(). It starts the first fetch at
 // once; without Run, the first token waits for it. A fetch that is in flight when ctx ends may
@@ -153,7 +153,7 @@ func (k *KeySet) Run(ctx context.Context) error {
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
-		case <-k.wakeRun: // nextRefresh has changed
+		case <-k.fetchEnded: // nextRefresh has changed
 		case <-ctx.Done():
 			timer.Stop()
 			return ctx.Err()
@@ -163,19 +163,19 @@ func (k *KeySet) Run(ctx context.Context) error {
 }
 
 // Status reports whether tokens can be verified. usable is false before the first successful fetch,
-// and once the keys are older than MaxAge. failure is nil after a successful fetch; otherwise it is
-// identity.ErrKeysUnavailable, and its identity.Detail says why the last fetch failed.
-func (k *KeySet) Status() (usable bool, failure error) {
+// and once the keys are older than MaxAge. fetchErr is nil unless the last fetch failed; then it is
+// identity.ErrKeysUnavailable, and its identity.Detail says why.
+func (k *KeySet) Status() (usable bool, fetchErr error) {
 	if k.isZero() {
 		return false, errNoKeySet
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.refreshIfDue()
-	if k.failure != nil {
-		failure = &identity.Error{Reason: identity.ErrKeysUnavailable, Detail: k.failure.Error()}
+	if k.fetchErr != nil {
+		fetchErr = &identity.Error{Reason: identity.ErrKeysUnavailable, Detail: k.fetchErr.Error()}
 	}
-	return k.isUsable(), failure
+	return k.isUsable(), fetchErr
 }
 
 // cachedKeys returns the cached keys, without a fetch.
@@ -200,29 +200,29 @@ func (k *KeySet) isUsable() bool {
 	return len(k.keys.Keys) > 0 && elapsed(k.fetchedAt, time.Now()) <= k.maxAge
 }
 
-// elapsed returns the time from then to now, by the monotonic clock or the wall clock, whichever
+// elapsed returns the time from start to now, by the monotonic clock or the wall clock, whichever
 // shows more: the monotonic clock stops while the machine sleeps, and the wall clock can be set
 // back.
-func elapsed(then, now time.Time) time.Duration {
-	return max(now.Sub(then), now.Round(0).Sub(then.Round(0)))
+func elapsed(start, now time.Time) time.Duration {
+	return max(now.Sub(start), now.Round(0).Sub(start.Round(0)))
 }
 
-// interval returns how old the keys get before they are refreshed.
-func (k *KeySet) interval() time.Duration { return min(refreshInterval, k.maxAge/2) }
+// refreshAge returns the age at which the keys are due for a refresh.
+func (k *KeySet) refreshAge() time.Duration { return min(refreshInterval, k.maxAge/2) }
 
 // refreshIfDue starts a fetch in the background, if one is due and none is in flight. The caller
 // holds mu.
 func (k *KeySet) refreshIfDue() {
 	now := time.Now()
-	due := !now.Before(k.nextRefresh) || elapsed(k.fetchedAt, now) > k.interval()
-	if due && k.fetch == nil && !now.Before(k.notBefore) {
+	isDue := !now.Before(k.nextRefresh) || elapsed(k.fetchedAt, now) > k.refreshAge()
+	if isDue && k.fetch == nil && !now.Before(k.earliestFetch) {
 		k.startFetch()
 	}
 }
 
 // isStale reports whether the last fetch, successful or not, was so long ago that a token should
 // wait for another fetch. The caller holds mu.
-func (k *KeySet) isStale() bool { return elapsed(k.triedAt, time.Now()) > 2*k.interval() }
+func (k *KeySet) isStale() bool { return elapsed(k.lastFetchEnd, time.Now()) > 2*k.refreshAge() }
 
 // Key returns the key with this ID, after a fetch if the ID is unknown and a fetch is allowed. It
 // returns the errors that Keys documents.
@@ -233,24 +233,24 @@ func (k *KeySet) Key(ctx context.Context, id string) (Key, error) {
 	}
 	if snapshot := k.snapshot.Load(); snapshot != nil {
 		now := time.Now()
-		key, known := snapshot.keys[id]
-		if known && now.Before(snapshot.nextRefresh) &&
-			elapsed(snapshot.fetchedAt, now) <= k.interval() {
+		key, ok := snapshot.keys[id]
+		if ok && now.Before(snapshot.nextRefresh) &&
+			elapsed(snapshot.fetchedAt, now) <= k.refreshAge() {
 			return Key(key), nil
 		}
 	}
 	k.mu.Lock()
-	key, known := k.keys.Keys[id]
-	if known && k.isUsable() && !k.isStale() {
+	key, ok := k.keys.Keys[id]
+	if ok && k.isUsable() && !k.isStale() {
 		k.refreshIfDue()
 		k.mu.Unlock()
 		return Key(key), nil
 	}
-	if err := ctx.Err(); err != nil { // don't start a fetch for a caller that is already gone
+	if err := ctx.Err(); err != nil { // don't start a fetch for a canceled call
 		k.mu.Unlock()
 		return Key{}, err
 	}
-	fetch := k.join()
+	fetch := k.joinFetch()
 	k.mu.Unlock()
 	var waitErr error
 	if fetch != nil {
@@ -260,22 +260,22 @@ func (k *KeySet) Key(ctx context.Context, id string) (Key, error) {
 	if fetch != nil {
 		fetch.waiters--
 	}
-	key, known = k.keys.Keys[id]
-	usable, keys, failure, inFlight := k.isUsable(), k.keys, k.failure, k.fetch != nil
+	key, ok = k.keys.Keys[id]
+	usable, keys, fetchErr, inFlight := k.isUsable(), k.keys, k.fetchErr, k.fetch != nil
 	k.mu.Unlock()
 	switch {
 	case waitErr != nil:
 		return Key{}, waitErr
-	case known && usable:
+	case ok && usable:
 		return Key(key), nil
 	}
 	// Format the error outside the lock. During an outage it must not be ErrKeyUnknown, which would
 	// sign users out.
 	identityErr := &identity.Error{Reason: identity.ErrKeysUnavailable}
 	switch {
-	case failure != nil:
-		identityErr.Detail = fmt.Sprintf("the key set can't be fetched from %s: %v", k.url, failure)
-	case inFlight, !usable: // the fetch in flight may bring the key
+	case fetchErr != nil:
+		identityErr.Detail = fmt.Sprintf("the key set can't be fetched from %s: %v", k.url, fetchErr)
+	case inFlight, !usable: // the fetch in flight may return the key
 		identityErr.Detail = "the key set is still being fetched from " + k.url
 	default:
 		identityErr = &identity.Error{Reason: identity.ErrKeyUnknown,
@@ -284,12 +284,12 @@ func (k *KeySet) Key(ctx context.Context, id string) (Key, error) {
 	return Key{}, identityErr
 }
 
-// join adds a waiter to the fetch in flight, or starts a fetch. It returns nil if the fetch has
-// maxWaiters already, or if it is too early for another fetch. The caller holds mu.
-func (k *KeySet) join() *keyFetch {
+// joinFetch adds a waiter to the fetch in flight, or starts a fetch. It returns nil if the fetch
+// has maxWaiters already, or if it is too early for another fetch. The caller holds mu.
+func (k *KeySet) joinFetch() *keyFetch {
 	fetch := k.fetch
 	if fetch == nil {
-		if time.Now().Before(k.notBefore) {
+		if time.Now().Before(k.earliestFetch) {
 			return nil
 		}
 		fetch = k.startFetch()
@@ -317,54 +317,56 @@ func (f *keyFetch) wait(ctx context.Context) error {
 // startFetch starts a fetch. It doesn't use a caller's context: the fetch serves all callers and
 // has a deadline of its own. The caller holds mu.
 func (k *KeySet) startFetch() *keyFetch {
-	fetch := &keyFetch{started: time.Now(), done: make(chan struct{})}
+	fetch := &keyFetch{startedAt: time.Now(), done: make(chan struct{})}
 	k.fetch = fetch
 	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
 	go func() {
 		defer cancel()
-		k.finish(k.download(ctx))
+		k.finishFetch(k.fetchKeys(ctx))
 	}()
 	return fetch
 }
 
-// finish stores the result of a fetch. It logs the first result, and then each change between
+// finishFetch stores the result of a fetch. It logs the first result, and then each change between
 // success and failure.
-func (k *KeySet) finish(keys jose.KeySet, err error) {
+func (k *KeySet) finishFetch(keys jose.KeySet, err error) {
 	k.mu.Lock()
-	now, isFirst := time.Now(), k.failures == 0 && k.fetchedAt.IsZero()
-	changed := isFirst || (k.failure != nil) != (err != nil)
-	k.failure, k.triedAt = err, now
-	k.notBefore = k.fetch.started.Add(minFetchInterval)
+	now, isFirst := time.Now(), k.failureCount == 0 && k.fetchedAt.IsZero()
+	shouldLog := isFirst || (k.fetchErr != nil) != (err != nil)
+	k.fetchErr, k.lastFetchEnd = err, now
+	k.earliestFetch = k.fetch.startedAt.Add(minFetchInterval)
 	if err == nil {
-		k.keys, k.fetchedAt, k.failures = keys, now, 0
-		k.nextRefresh = latest(k.notBefore, now.Add(jitter(k.interval())))
+		k.keys, k.fetchedAt, k.failureCount = keys, now, 0
+		k.nextRefresh = latest(k.earliestFetch, now.Add(jitter(k.refreshAge())))
 	} else {
-		k.notBefore = now.Add(jitter(min(firstRetry<<min(k.failures, 8), maxRetry)))
-		k.failures++
-		k.nextRefresh = k.notBefore
+		k.earliestFetch = now.Add(
+			jitter(min(initialRetryDelay<<min(k.failureCount, 8), maxRetryDelay)))
+		k.failureCount++
+		k.nextRefresh = k.earliestFetch
 	}
 	var newlyRejected []jose.RejectedKey
 	for _, key := range keys.Rejected {
-		if !key.Expected && !k.logged[key] && len(k.logged) < maxLoggedKeys {
-			k.logged[key] = true
+		if !key.Expected && !k.loggedRejections[key] &&
+			len(k.loggedRejections) < maxLoggedRejections {
+			k.loggedRejections[key] = true
 			newlyRejected = append(newlyRejected, key)
 		}
 	}
-	count := len(k.keys.Keys)
+	keyCount := len(k.keys.Keys)
 	k.snapshot.Store(&keySnapshot{k.keys.Keys, k.fetchedAt, k.nextRefresh})
 	close(k.fetch.done)
 	k.fetch = nil
 	k.mu.Unlock()
 	select {
-	case k.wakeRun <- struct{}{}:
+	case k.fetchEnded <- struct{}{}:
 	default: // an earlier wake-up is still pending
 	}
 	// Log outside the lock: a slow log must not hold up verification.
 	switch {
-	case changed && err != nil:
-		k.log.Warn("keys can't be fetched", "url", k.url, "error", err, "cached", count)
-	case changed:
-		k.log.Info("keys fetched", "url", k.url, "keys", count)
+	case shouldLog && err != nil:
+		k.log.Warn("keys can't be fetched", "url", k.url, "error", err, "cached", keyCount)
+	case shouldLog:
+		k.log.Info("keys fetched", "url", k.url, "keys", keyCount)
 	}
 	for _, key := range newlyRejected {
 		k.log.Warn("key skipped", "url", k.url, "kid", key.ID, "why", key.Why)
@@ -381,10 +383,10 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// download fetches the key set. It returns an error if no key in the set is usable: such a response
-// must not replace a good set.
-func (k *KeySet) download(ctx context.Context) (keys jose.KeySet, err error) {
-	// A library parses the response, and no caller could recover a panic on this goroutine.
+// fetchKeys fetches the key set. It returns an error if no key in the set is usable: such a
+// response must not replace a good set.
+func (k *KeySet) fetchKeys(ctx context.Context) (keys jose.KeySet, err error) {
+	// The parser is a library's, and an unrecovered panic on this goroutine would end the process.
 	defer func() {
 		if recover() != nil {
 			keys, err = jose.KeySet{}, errors.New("reading the key set panicked")
@@ -394,7 +396,7 @@ func (k *KeySet) download(ctx context.Context) (keys jose.KeySet, err error) {
 		return jose.KeySet{}, errors.New(
 			"the zero Realm has no address: make it with keycloak.NewRealm")
 	}
-	resp, err := get(ctx, k.http, k.url)
+	resp, err := get(ctx, k.httpClient, k.url)
 	if err != nil { // err may quote names from the server's certificate
 		return jose.KeySet{}, truncatedError{err}
 	}

@@ -75,9 +75,9 @@ func TestKeySet_badResponses(t *testing.T) {
 			return response, err
 		}, "redirect"},
 		{"an error while reading the body", func(*http.Request) (*http.Response, error) {
-			broken := io.MultiReader(strings.NewReader(jwksOf(unknownSigner(0))), errorReader{})
+			brokenBody := io.MultiReader(strings.NewReader(jwksOf(unknownSigner(0))), errorReader{})
 			return &http.Response{StatusCode: 200, Header: http.Header{},
-				Body: io.NopCloser(broken)}, nil
+				Body: io.NopCloser(brokenBody)}, nil
 		}, "cut short"},
 		{"an endless body", func(*http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: body}, nil
@@ -92,7 +92,7 @@ func TestKeySet_badResponses(t *testing.T) {
 				defer stop()
 				go k.keys.Run(ctx)
 				synctest.Wait()
-				k.endpoint.set(func(r *http.Request) (*http.Response, error) {
+				k.endpoint.setResponse(func(r *http.Request) (*http.Response, error) {
 					if r.URL.Path != "/realms/local/protocol/openid-connect/certs" {
 						t.Errorf("got a request for %s", r.URL)
 					}
@@ -100,21 +100,22 @@ func TestKeySet_badResponses(t *testing.T) {
 				})
 				time.Sleep(refreshInterval + 10*time.Second)
 				k.verify(edDSA(), nil)
-				usable, failure := k.keys.Status()
-				if !usable || failure == nil ||
-					!strings.Contains(identity.Detail(failure), tt.detail) {
+				usable, fetchErr := k.keys.Status()
+				if !usable || fetchErr == nil ||
+					!strings.Contains(identity.Detail(fetchErr), tt.detail) {
 					t.Errorf("Status() = %v, %#v; want usable keys and a failure with %q",
-						usable, failure, tt.detail)
+						usable, fetchErr, tt.detail)
 				}
-				checkClientSafe(t, failure)
+				checkClientSafe(t, fetchErr)
 				// A token with an unknown key may be valid, so the error blames the failed fetch.
 				k.verify(unknownSigner(0), identity.ErrKeysUnavailable)
 				stop()
 				time.Sleep(fetchTimeout) // let the last fetch end
 				synctest.Wait()
-				if tries := len(k.endpoint.times()); body.bytesRead > tries*(maxResponseBytes+1) {
+				fetches := len(k.endpoint.requestTimes())
+				if maxBytes := fetches * (maxResponseBytes + 1); body.bytesRead > maxBytes {
 					t.Errorf("read %d bytes of an endless body in %d fetches, want at most %d",
-						body.bytesRead, tries, tries*(maxResponseBytes+1))
+						body.bytesRead, fetches, maxBytes)
 				}
 			})
 		})
@@ -205,11 +206,11 @@ func TestKeySet_unusableKey(t *testing.T) {
 			for _, body := range []string{jwks(tt.badJWK, goodSigner.jwk()),
 				jwks(goodSigner.jwk(), tt.badJWK)} {
 				verifier := newVerifier(t, newKeys(t, body), VerifierConfig{})
-				_, err := verifier.Verify(t.Context(), goodSigner.token(alice(t)))
-				checkRefusal(t, err, nil)
+				_, err := verifier.Verify(t.Context(), goodSigner.token(aliceClaims(t)))
+				checkVerifyError(t, err, nil)
 				_, err = verifier.Verify(t.Context(),
-					signer{"bad", "EdDSA", edKey()}.token(alice(t)))
-				checkRefusal(t, err, tt.want)
+					signer{"bad", "EdDSA", edKey()}.token(aliceClaims(t)))
+				checkVerifyError(t, err, tt.want)
 			}
 		})
 	}
@@ -242,8 +243,8 @@ func TestKeySet_logsUnusableKeysOnce(t *testing.T) {
 			}
 		}
 		_, err := k.verifier.Verify(t.Context(),
-			signer{"private", "EdDSA", edKey()}.token(alice(t)))
-		checkRefusal(t, err, identity.ErrKeyUnknown, "for everyone to read")
+			signer{"private", "EdDSA", edKey()}.token(aliceClaims(t)))
+		checkVerifyError(t, err, identity.ErrKeyUnknown, "for everyone to read")
 	})
 }
 
@@ -253,7 +254,7 @@ func TestKeySet_unusableKeysLogLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, nil)
 		responses := 0
-		k.endpoint.set(func(*http.Request) (*http.Response, error) {
+		k.endpoint.setResponse(func(*http.Request) (*http.Response, error) {
 			responses++
 			keys := []any{edDSA().jwk()}
 			for i := range 99 {
@@ -279,12 +280,12 @@ func TestKeySet_longErrors(t *testing.T) {
 		k := newKeyTest(t, func(*http.Request) (*http.Response, error) {
 			return nil, errors.New("malformed HTTP response " + strings.Repeat("\u202e", 60_000))
 		})
-		_, err := k.verifier.Verify(t.Context(), edDSA().token(alice(t)))
-		checkRefusal(t, err, identity.ErrKeysUnavailable, "malformed HTTP response")
-		if _, failure := k.keys.Status(); len(identity.Detail(err)) > 2000 ||
-			len(identity.Detail(failure)) > 2000 || len(k.log.String()) > 2000 {
+		_, err := k.verifier.Verify(t.Context(), edDSA().token(aliceClaims(t)))
+		checkVerifyError(t, err, identity.ErrKeysUnavailable, "malformed HTTP response")
+		if _, fetchErr := k.keys.Status(); len(identity.Detail(err)) > 2000 ||
+			len(identity.Detail(fetchErr)) > 2000 || len(k.log.String()) > 2000 {
 			t.Errorf("%d bytes in the error, %d in the status, %d in the log; want at most 2000",
-				len(identity.Detail(err)), len(identity.Detail(failure)), len(k.log.String()))
+				len(identity.Detail(err)), len(identity.Detail(fetchErr)), len(k.log.String()))
 		}
 	})
 }
@@ -302,8 +303,8 @@ func TestKeySet_certificates(t *testing.T) {
 	// Keycloak may list the keys in either order.
 	for _, body := range []string{jwks(jwk, encryptionJWK), jwks(encryptionJWK, jwk)} {
 		_, err := newVerifier(t, newKeys(t, body), VerifierConfig{}).Verify(t.Context(),
-			key.token(alice(t)))
-		checkRefusal(t, err, nil)
+			key.token(aliceClaims(t)))
+		checkVerifyError(t, err, nil)
 	}
 }
 
@@ -319,9 +320,9 @@ func TestKeySet_redirect(t *testing.T) {
 	defer server.Close()
 	keys := NewKeySet(must(NewRealm(server.URL, "local")),
 		KeySetConfig{Transport: http.DefaultTransport, Log: slog.New(slog.DiscardHandler)})
-	_, err := keys.download(t.Context())
+	_, err := keys.fetchKeys(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "redirect") || targetRequests.Load() != 0 {
-		t.Errorf("download() = %v, with %d requests to the target; want an error and no request",
+		t.Errorf("fetchKeys() = %v, with %d requests to the target; want an error and no request",
 			err, targetRequests.Load())
 	}
 }
@@ -334,8 +335,9 @@ func TestKeySet_panicInTransport(t *testing.T) {
 			panic("a bug in a library")
 		})
 		k.verify(edDSA(), identity.ErrKeysUnavailable)
-		if _, failure := k.keys.Status(); !strings.Contains(identity.Detail(failure), "panicked") {
-			t.Errorf("Status() returned %#v, want an error about the panic", failure)
+		if _, fetchErr := k.keys.Status(); !strings.Contains(
+			identity.Detail(fetchErr), "panicked") {
+			t.Errorf("Status() returned %#v, want an error about the panic", fetchErr)
 		}
 	})
 }
@@ -352,8 +354,8 @@ func TestKeySet_shortMaxAge(t *testing.T) {
 		go keys.Run(ctx)
 		for range 600 {
 			time.Sleep(time.Second)
-			if usable, failure := keys.Status(); !usable || failure != nil {
-				t.Fatalf("Status() = %v, %v; want usable keys", usable, failure)
+			if usable, fetchErr := keys.Status(); !usable || fetchErr != nil {
+				t.Fatalf("Status() = %v, %v; want usable keys", usable, fetchErr)
 			}
 		}
 	})

@@ -18,21 +18,21 @@ import (
 func TestKeySet_unknownKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, serveKeys(edDSA()))
-		k.wantStatus(false, false)
+		k.checkStatus(false, false)
 		start := time.Now()
 		k.verify(edDSA(), nil)
-		k.wantFetches(1)
+		k.checkFetches(1)
 		for i := range 20 { // within minFetchInterval
 			k.verify(unknownSigner(i), identity.ErrKeyUnknown)
 		}
-		k.wantFetches(1)
+		k.checkFetches(1)
 		time.Sleep(minFetchInterval)
 		k.verify(unknownSigner(0), identity.ErrKeyUnknown)
 		k.verify(unknownSigner(0), identity.ErrKeyUnknown)
 		k.verify(edDSA(), nil)
-		k.wantFetches(2)
-		if took := time.Since(start); took != minFetchInterval {
-			t.Errorf("Verify() waited for %v, want no wait", took-minFetchInterval)
+		k.checkFetches(2)
+		if duration := time.Since(start); duration != minFetchInterval {
+			t.Errorf("Verify() waited for %v, want no wait", duration-minFetchInterval)
 		}
 	})
 }
@@ -43,11 +43,11 @@ func TestKeySet_newKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, serveKeys(edDSA()))
 		k.verify(edDSA(), nil)
-		k.endpoint.set(serveKeys(edDSA(), es256()))
+		k.endpoint.setResponse(serveKeys(edDSA(), es256()))
 		time.Sleep(minFetchInterval)
 		k.verify(es256(), nil)
 		k.verify(edDSA(), nil)
-		k.wantFetches(2)
+		k.checkFetches(2)
 	})
 }
 
@@ -57,23 +57,24 @@ func TestKeySet_noFetchForRejectedToken(t *testing.T) {
 	k := newKeyTest(t, serveKeys(edDSA()))
 	for _, change := range []object{{"iss": "x"}, {"typ": "ID"}, {"aud": "x"}, {"sub": absent},
 		{"iat": noonPlus(time.Hour)}, {"exp": noonPlus(-time.Hour)}} {
-		_, err := k.verifier.Verify(t.Context(), unknownSigner(0).token(patch(t, alice(t), change)))
+		_, err := k.verifier.Verify(
+			t.Context(), unknownSigner(0).token(patch(t, aliceClaims(t), change)))
 		if err == nil {
 			t.Errorf("Verify() of a token with %v succeeded, want an error", change)
 		}
 	}
-	k.wantFetches(0)
+	k.checkFetches(0)
 }
 
-// If many tokens with unknown keys arrive at once, maxWaiters calls wait for the fetch. The others
-// fail at once.
+// If many tokens with unknown keys arrive at once, maxWaiters calls wait for the fetch, and the
+// others fail at once.
 func TestKeySet_manyUnknownKeys(t *testing.T) {
 	for _, tt := range []struct {
-		name   string
-		cached bool          // whether keys have been fetched before
-		took   time.Duration // how long the fetch takes
-		waited time.Duration // how long its waiters wait
-		want   error         // the waiters' error; a slow fetch must not sign users out
+		name          string
+		hasCachedKeys bool          // whether keys have been fetched before
+		took          time.Duration // how long the fetch takes
+		waitTime      time.Duration // how long its waiters wait
+		want          error         // the waiters' error; a slow fetch must not sign users out
 	}{
 		{"with cached keys", true, time.Second / 2, time.Second / 2, identity.ErrKeyUnknown},
 		{"before the first fetch", false, time.Second / 2, time.Second / 2, identity.ErrKeyUnknown},
@@ -83,15 +84,15 @@ func TestKeySet_manyUnknownKeys(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				k := newKeyTest(t, serveKeys(edDSA()))
 				fetches := 1
-				if tt.cached {
+				if tt.hasCachedKeys {
 					k.verify(edDSA(), nil)
 					fetches = 2
 				}
-				k.endpoint.set(delayResponse(tt.took, serveKeys(edDSA())))
+				k.endpoint.setResponse(delayResponse(tt.took, serveKeys(edDSA())))
 				time.Sleep(minFetchInterval)
-				payload := alice(t)
+				payload := aliceClaims(t)
 				var mu sync.Mutex
-				waits := map[time.Duration]int{} // number of calls, by their duration
+				callsByDuration := map[time.Duration]int{} // number of calls, by their duration
 				start := time.Now()
 				var callers sync.WaitGroup
 				for i := range 1000 {
@@ -100,10 +101,10 @@ func TestKeySet_manyUnknownKeys(t *testing.T) {
 						mu.Lock()
 						defer mu.Unlock()
 						took := time.Since(start)
-						waits[took]++
+						callsByDuration[took]++
 						want := tt.want
 						if took == 0 {
-							// The fetch in flight may bring the key.
+							// The fetch in flight may return the key.
 							want = identity.ErrKeysUnavailable
 						}
 						if !errors.Is(err, want) {
@@ -112,16 +113,17 @@ func TestKeySet_manyUnknownKeys(t *testing.T) {
 					})
 				}
 				synctest.Wait()
-				if tt.cached { // cached keys still verify tokens meanwhile
+				if tt.hasCachedKeys { // cached keys still verify tokens meanwhile
 					k.verify(edDSA(), nil)
 				}
 				callers.Wait()
-				if waits[0] != 1000-maxWaiters || waits[tt.waited] != maxWaiters {
-					t.Errorf("calls by duration: %v; want all but %d to return at once", waits,
+				if callsByDuration[0] != 1000-maxWaiters ||
+					callsByDuration[tt.waitTime] != maxWaiters {
+					t.Errorf("calls by duration: %v; want all but %d to return at once", callsByDuration,
 						maxWaiters)
 				}
 				time.Sleep(time.Second)
-				k.wantFetches(fetches)
+				k.checkFetches(fetches)
 			})
 		})
 	}
@@ -135,9 +137,9 @@ func TestKeySet_waiterCancels(t *testing.T) {
 		defer cancel()
 		var others sync.WaitGroup
 		start := time.Now()
-		_, err := k.verifier.Verify(ctx, edDSA().token(alice(t)))
+		_, err := k.verifier.Verify(ctx, edDSA().token(aliceClaims(t)))
 		if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second/2 {
-			t.Errorf("got %v after %v, want %v after half a second", err, time.Since(start),
+			t.Errorf("Verify() = %v after %v, want %v after half a second", err, time.Since(start),
 				context.DeadlineExceeded)
 		}
 		if identityErr, ok := errors.AsType[*identity.Error](err); ok {
@@ -146,10 +148,10 @@ func TestKeySet_waiterCancels(t *testing.T) {
 		// Other callers wait for the fetch that the first one started.
 		others.Go(func() { k.verify(edDSA(), nil) })
 		others.Wait()
-		if took := time.Since(start); took != 1200*time.Millisecond {
-			t.Errorf("the fetch took %v, want 1.2 s", took)
+		if duration := time.Since(start); duration != 1200*time.Millisecond {
+			t.Errorf("the fetch took %v, want 1.2 s", duration)
 		}
-		k.wantFetches(1)
+		k.checkFetches(1)
 	})
 }
 
@@ -159,11 +161,11 @@ func TestKeySet_cancelFreesWaiter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, serveKeys(edDSA()))
 		k.verify(edDSA(), nil)
-		k.endpoint.set(delayResponse(time.Second/2, serveKeys(edDSA(), es256())))
+		k.endpoint.setResponse(delayResponse(time.Second/2, serveKeys(edDSA(), es256())))
 		time.Sleep(minFetchInterval)
 		ctx, cancel := context.WithCancel(t.Context())
 		var waiters sync.WaitGroup
-		payload := alice(t)
+		payload := aliceClaims(t)
 		for i := range maxWaiters {
 			waiters.Go(func() { k.verifier.Verify(ctx, unknownSigner(i).token(payload)) })
 		}
@@ -172,7 +174,7 @@ func TestKeySet_cancelFreesWaiter(t *testing.T) {
 		cancel()
 		waiters.Wait()
 		k.verify(es256(), nil)
-		k.wantFetches(2)
+		k.checkFetches(2)
 	})
 }
 
@@ -188,15 +190,15 @@ func TestKeySet_fetchIgnoresCallerContext(t *testing.T) {
 			return serveKeys(edDSA())(r)
 		})
 		_, err := k.verifier.Verify(context.WithValue(t.Context(), contextKey{}, "a caller's"),
-			edDSA().token(alice(t)))
-		checkRefusal(t, err, nil)
+			edDSA().token(aliceClaims(t)))
+		checkVerifyError(t, err, nil)
 		canceled, cancel := context.WithCancel(t.Context())
 		cancel()
 		time.Sleep(time.Hour)
 		if err := k.keys.Run(canceled); !errors.Is(err, context.Canceled) {
 			t.Errorf("Run() = %v, want %v", err, context.Canceled)
 		}
-		k.wantFetches(1)
+		k.checkFetches(1)
 	})
 }
 
@@ -206,23 +208,23 @@ func TestKeySet_outage(t *testing.T) {
 		k := newKeyTest(t, serveKeys(edDSA()))
 		go k.keys.Run(t.Context())
 		synctest.Wait()
-		k.wantStatus(true, false)
-		k.endpoint.set(refuseConnection)
+		k.checkStatus(true, false)
+		k.endpoint.setResponse(refuseConnection)
 		time.Sleep(refreshInterval + time.Second)
-		k.wantStatus(true, true)
+		k.checkStatus(true, true)
 		k.verify(edDSA(), nil)
 		k.verify(unknownSigner(0), identity.ErrKeysUnavailable)
 
 		time.Sleep(24*time.Hour - refreshInterval - 2*time.Second)
 		k.verify(edDSA(), nil)
 		time.Sleep(2 * time.Second)
-		k.wantStatus(false, true)
+		k.checkStatus(false, true)
 		k.verify(edDSA(), identity.ErrKeysUnavailable)
 		k.verify(unknownSigner(0), identity.ErrKeysUnavailable)
 
-		k.endpoint.set(serveKeys(edDSA()))
+		k.endpoint.setResponse(serveKeys(edDSA()))
 		time.Sleep(10 * time.Second)
-		k.wantStatus(true, false)
+		k.checkStatus(true, false)
 		k.verify(edDSA(), nil)
 		k.verify(unknownSigner(0), identity.ErrKeyUnknown)
 	})
@@ -235,10 +237,10 @@ func TestKeySet_recoveryAfterHang(t *testing.T) {
 		k := newKeyTest(t, delayResponse(time.Hour, serveKeys(edDSA())))
 		go k.keys.Run(t.Context())
 		time.Sleep(time.Hour)
-		k.wantStatus(false, true)
-		k.endpoint.set(serveKeys(edDSA()))
+		k.checkStatus(false, true)
+		k.endpoint.setResponse(serveKeys(edDSA()))
 		time.Sleep(10 * time.Second)
-		k.wantStatus(true, false)
+		k.checkStatus(true, false)
 	})
 }
 
@@ -250,28 +252,28 @@ func TestKeySet_Run_refreshes(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() { result <- k.keys.Run(ctx) }()
 		time.Sleep(24 * time.Hour)
-		checkGaps(t, k.endpoint.times(), refreshInterval*4/5, refreshInterval)
+		checkGaps(t, k.endpoint.requestTimes(), refreshInterval*4/5, refreshInterval)
 		cancel()
 		if err := <-result; !errors.Is(err, context.Canceled) {
 			t.Errorf("Run() = %v, want %v", err, context.Canceled)
 		}
-		count := len(k.endpoint.times())
+		count := len(k.endpoint.requestTimes())
 		time.Sleep(time.Hour)
-		k.wantFetches(count)
+		k.checkFetches(count)
 	})
 }
 
-// Run retries a failed fetch after increasing delays, up to maxRetry.
+// Run retries a failed fetch after increasing delays, up to maxRetryDelay.
 func TestKeySet_Run_backoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, refuseConnection)
 		go k.keys.Run(t.Context())
 		time.Sleep(time.Hour)
-		times := k.endpoint.times()
-		for i, retry := range []time.Duration{firstRetry, 2 * firstRetry} {
+		times := k.endpoint.requestTimes()
+		for i, retry := range []time.Duration{initialRetryDelay, 2 * initialRetryDelay} {
 			checkGaps(t, times[i:i+2], retry*4/5, retry)
 		}
-		checkGaps(t, times[2:], maxRetry*4/5, maxRetry)
+		checkGaps(t, times[2:], maxRetryDelay*4/5, maxRetryDelay)
 	})
 }
 
@@ -296,7 +298,7 @@ func TestKeySet_removedKey(t *testing.T) {
 		go k.keys.Run(t.Context())
 		synctest.Wait()
 		k.verify(edDSA(), nil)
-		k.endpoint.set(serveKeys(es256()))
+		k.endpoint.setResponse(serveKeys(es256()))
 		time.Sleep(refreshInterval + time.Second)
 		k.verify(edDSA(), identity.ErrKeyUnknown)
 		k.verify(es256(), nil)
@@ -323,13 +325,14 @@ func TestKeySet_logsChangesOnce(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		wantLine("level=WARN", "connection refused")
-		k.endpoint.set(serveKeys(edDSA()))
+		k.endpoint.setResponse(serveKeys(edDSA()))
 		time.Sleep(time.Hour)
 		wantLine("level=INFO", "keys fetched")
-		k.endpoint.set(func(*http.Request) (*http.Response, error) { return respond(503, "") })
+		k.endpoint.setResponse(
+			func(*http.Request) (*http.Response, error) { return respond(503, "") })
 		time.Sleep(time.Hour)
 		wantLine("level=WARN", "response 503")
-		k.endpoint.set(serveKeys(edDSA()))
+		k.endpoint.setResponse(serveKeys(edDSA()))
 		time.Sleep(time.Hour)
 		wantLine("level=INFO", "keys=1")
 	})
@@ -341,26 +344,26 @@ func TestKeySet_withoutRun_removedKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, serveKeys(edDSA(), es256()))
 		k.verify(es256(), nil)
-		k.endpoint.set(delayResponse(2*time.Second, serveKeys(edDSA())))
+		k.endpoint.setResponse(delayResponse(2*time.Second, serveKeys(edDSA())))
 		time.Sleep(refreshInterval*4/5 - time.Second) // still fresh
 		k.verify(es256(), nil)
 		synctest.Wait()
-		k.wantFetches(1)
+		k.checkFetches(1)
 		time.Sleep(refreshInterval/5 + time.Second)
 		k.verify(es256(), nil) // starts the fetch
 		synctest.Wait()
-		k.wantFetches(2)
+		k.checkFetches(2)
 		start := time.Now()
 		var callers sync.WaitGroup
 		for range 100 {
 			callers.Go(func() { k.verify(edDSA(), nil) })
 		}
 		callers.Wait()
-		if waited := time.Since(start); waited != 0 {
-			t.Errorf("calls with a known key waited %v for the fetch, want no wait", waited)
+		if duration := time.Since(start); duration != 0 {
+			t.Errorf("calls with a known key waited %v for the fetch, want no wait", duration)
 		}
-		k.wantFetches(2)
-		k.endpoint.set(serveKeys(edDSA()))
+		k.checkFetches(2)
+		k.endpoint.setResponse(serveKeys(edDSA()))
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		k.verify(es256(), identity.ErrKeyUnknown)
@@ -377,11 +380,11 @@ func TestKeySet_withoutRun_idle(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				k := newKeyTest(t, serveKeys(edDSA(), es256()))
 				k.verify(es256(), nil)
-				k.endpoint.set(delayResponse(500*time.Millisecond, serveKeys(edDSA())))
+				k.endpoint.setResponse(delayResponse(500*time.Millisecond, serveKeys(edDSA())))
 				time.Sleep(idle)
 				k.verify(es256(), identity.ErrKeyUnknown)
 				k.verify(edDSA(), nil)
-				k.wantFetches(2)
+				k.checkFetches(2)
 			})
 		})
 	}
@@ -396,38 +399,38 @@ func TestKeySet_withoutRun_outage(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				k := newKeyTest(t, serveKeys(edDSA()))
 				k.verify(edDSA(), nil)
-				k.endpoint.set(outage)
+				k.endpoint.setResponse(outage)
 				time.Sleep(23 * time.Hour)
 				start := time.Now()
 				k.verify(edDSA(), nil)
-				if waited := time.Since(start); waited > maxWait {
-					t.Errorf("the first Verify() took %v, want at most %v", waited, maxWait)
+				if duration := time.Since(start); duration > maxWait {
+					t.Errorf("the first Verify() took %v, want at most %v", duration, maxWait)
 				}
 				time.Sleep(fetchTimeout)
 				// A fetch has failed: now no caller waits, and fetches are as rare as with Run.
 				for range 60 {
 					start = time.Now()
 					k.verify(edDSA(), nil)
-					if waited := time.Since(start); waited != 0 {
-						t.Errorf("Verify() took %v after a failed fetch, want no wait", waited)
+					if duration := time.Since(start); duration != 0 {
+						t.Errorf("Verify() took %v after a failed fetch, want no wait", duration)
 					}
 					time.Sleep(time.Second)
 				}
-				if tries := len(k.endpoint.times()); tries > 30 {
-					t.Errorf("%d fetches in a minute of outage, want at most 30", tries)
+				if fetches := len(k.endpoint.requestTimes()); fetches > 30 {
+					t.Errorf("%d fetches in a minute of outage, want at most 30", fetches)
 				}
-				k.endpoint.set(serveKeys(es256()))
-				time.Sleep(2 * maxRetry)
+				k.endpoint.setResponse(serveKeys(es256()))
+				time.Sleep(2 * maxRetryDelay)
 				k.verify(edDSA(), nil) // starts the fetch that drops this key
 				synctest.Wait()
 				k.verify(edDSA(), identity.ErrKeyUnknown)
 				// After a later outage and a long idle time, a token waits for fresh keys again.
-				k.endpoint.set(refuseConnection)
+				k.endpoint.setResponse(refuseConnection)
 				time.Sleep(refreshInterval)
 				k.verify(es256(), nil)
 				synctest.Wait()
-				k.wantStatus(true, true)
-				k.endpoint.set(serveKeys(edDSA()))
+				k.checkStatus(true, true)
+				k.endpoint.setResponse(serveKeys(edDSA()))
 				time.Sleep(time.Hour)
 				k.verify(es256(), identity.ErrKeyUnknown)
 			})
@@ -440,14 +443,14 @@ func TestKeySet_withoutRun_outage(t *testing.T) {
 func TestKeySet_Status_refreshes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, serveKeys(edDSA()))
-		k.wantStatus(false, false)
+		k.checkStatus(false, false)
 		synctest.Wait()
-		k.wantStatus(true, false)
+		k.checkStatus(true, false)
 		for range 48 * 60 {
 			time.Sleep(time.Minute)
-			k.wantStatus(true, false)
+			k.checkStatus(true, false)
 		}
-		if times := k.endpoint.times(); len(times) < 48*60/6 || len(times) > 48*60/4 {
+		if times := k.endpoint.requestTimes(); len(times) < 48*60/6 || len(times) > 48*60/4 {
 			t.Errorf("%d fetches in 48 hours, want one about every five minutes", len(times))
 		}
 	})
@@ -468,6 +471,6 @@ func TestKeySet_Run_withTraffic(t *testing.T) {
 		if err := <-result; !errors.Is(err, context.Canceled) {
 			t.Errorf("Run() = %v, want %v", err, context.Canceled)
 		}
-		checkGaps(t, k.endpoint.times(), refreshInterval*4/5, refreshInterval+time.Second)
+		checkGaps(t, k.endpoint.requestTimes(), refreshInterval*4/5, refreshInterval+time.Second)
 	})
 }

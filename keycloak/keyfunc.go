@@ -35,7 +35,7 @@ func (k *KeySet) Keyfunc(ctx context.Context) jwt.Keyfunc {
 }
 
 // A storage adapts a KeySet to jwkset.Storage, read-only.
-type storage struct{ set *KeySet }
+type storage struct{ keySet *KeySet }
 
 var _ jwkset.Storage = storage{}
 
@@ -43,7 +43,7 @@ var errReadOnly = errors.New("keycloak: a KeySet is read-only")
 
 // KeyRead returns a key, after a fetch if its ID is unknown and a fetch is allowed.
 func (s storage) KeyRead(ctx context.Context, id string) (jwkset.JWK, error) {
-	key, err := s.set.Key(ctx, id)
+	key, err := s.keySet.Key(ctx, id)
 	if err != nil {
 		return jwkset.JWK{}, err
 	}
@@ -53,7 +53,7 @@ func (s storage) KeyRead(ctx context.Context, id string) (jwkset.JWK, error) {
 // memorySet returns a copy of the cached keys.
 func (s storage) memorySet(ctx context.Context) (*jwkset.MemoryJWKSet, error) {
 	set := jwkset.NewMemoryStorage()
-	for _, key := range s.set.cachedKeys() {
+	for _, key := range s.keySet.cachedKeys() {
 		jwk, err := key.toJWK()
 		if err != nil {
 			return nil, err
@@ -79,22 +79,22 @@ func (s storage) KeyReadAll(ctx context.Context) ([]jwkset.JWK, error) {
 	return set.KeyReadAll(ctx)
 }
 
-func (s storage) MarshalWithOptions(ctx context.Context, marshal jwkset.JWKMarshalOptions,
-	validate jwkset.JWKValidateOptions) (jwkset.JWKSMarshal, error) {
+func (s storage) MarshalWithOptions(ctx context.Context, marshalOptions jwkset.JWKMarshalOptions,
+	validateOptions jwkset.JWKValidateOptions) (jwkset.JWKSMarshal, error) {
 	set, err := s.memorySet(ctx)
 	if err != nil {
 		return jwkset.JWKSMarshal{}, err
 	}
-	return set.MarshalWithOptions(ctx, marshal, validate)
+	return set.MarshalWithOptions(ctx, marshalOptions, validateOptions)
 }
 
 func (s storage) Marshal(ctx context.Context) (jwkset.JWKSMarshal, error) {
 	return s.MarshalWithOptions(ctx, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
 }
 
-func (s storage) JSONWithOptions(ctx context.Context, marshal jwkset.JWKMarshalOptions,
-	validate jwkset.JWKValidateOptions) (json.RawMessage, error) {
-	set, err := s.MarshalWithOptions(ctx, marshal, validate)
+func (s storage) JSONWithOptions(ctx context.Context, marshalOptions jwkset.JWKMarshalOptions,
+	validateOptions jwkset.JWKValidateOptions) (json.RawMessage, error) {
+	set, err := s.MarshalWithOptions(ctx, marshalOptions, validateOptions)
 	if err != nil {
 		return nil, err
 	}

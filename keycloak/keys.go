@@ -15,8 +15,8 @@ import (
 // ParseKeys return fixed keys, for example for unit tests.
 //
 // Key returns the key with this ID. If there is no such key, it returns an identity.Error with the
-// Reason ErrKeyUnknown. If it can't tell whether there is, the Reason is ErrKeysUnavailable. If ctx
-// ends first, it returns ctx.Err(). A Verifier treats any other error as ErrKeysUnavailable.
+// Reason ErrKeyUnknown. If it can't find out, the Reason is ErrKeysUnavailable. If ctx ends first,
+// it returns ctx.Err(). A Verifier treats any other error as ErrKeysUnavailable.
 // Attackers can make up IDs, so a call with an unknown ID must be cheap. Key must be safe for
 // concurrent use.
 //
@@ -46,7 +46,7 @@ func StaticKeys(keys ...Key) (Keys, error) {
 			return nil, fmt.Errorf("keycloak: the key %s can't be used: %w",
 				strictjson.Quote(key.ID), err)
 		}
-		if _, duplicate := byID[key.ID]; duplicate {
+		if _, exists := byID[key.ID]; exists {
 			return nil, fmt.Errorf("keycloak: two keys have the kid %s", strictjson.Quote(key.ID))
 		}
 		byID[key.ID] = key
@@ -60,8 +60,8 @@ func StaticKeys(keys ...Key) (Keys, error) {
 // ParseKeys returns the keys of a JSON Web Key Set (RFC 7517) as Keys that never change. Like
 // KeySet, it skips keys that aren't for signatures or can't be used. It returns an error if no
 // key is left.
-func ParseKeys(set []byte) (Keys, error) {
-	keys, err := jose.ReadKeySet(set)
+func ParseKeys(jwks []byte) (Keys, error) {
+	keys, err := jose.ReadKeySet(jwks)
 	if err != nil {
 		return nil, fmt.Errorf("keycloak: %w", err)
 	}
@@ -83,7 +83,7 @@ func (s staticKeys) Key(_ context.Context, id string) (Key, error) {
 
 // verifySignature verifies a token's signature with the key that its header names, and returns the
 // key. Its errors are ErrKeyUnknown, ErrKeysUnavailable, ErrTokenSignature and ctx.Err().
-func (v *Verifier) verifySignature(ctx context.Context, keys Keys, encoded string,
+func (v *Verifier) verifySignature(ctx context.Context, keys Keys, rawToken string,
 	token *accessToken) (Key, error) {
 	key, err := keys.Key(ctx, token.KeyID)
 	switch {
@@ -93,7 +93,7 @@ func (v *Verifier) verifySignature(ctx context.Context, keys Keys, encoded strin
 		return Key{}, signatureError("alg is %s; the key %s is for %s",
 			strictjson.Quote(token.Algorithm), strictjson.Quote(token.KeyID),
 			strictjson.Quote(key.Algorithm))
-	case !v.cache.verifyOnce(encoded, token, key):
+	case !v.cache.verifyOnce(rawToken, token, key):
 		return Key{}, signatureError("the signature doesn't match the key %s",
 			strictjson.Quote(token.KeyID))
 	}

@@ -67,8 +67,8 @@ func TestParseKeys(t *testing.T) {
 		want   error
 	}{{edDSA(), nil}, {es256(), identity.ErrKeyUnknown},
 		{signer{"weak", "RS256", weakRSAKey()}, identity.ErrKeyUnknown}} {
-		_, err := verifier.Verify(t.Context(), tt.signer.token(alice(t)))
-		checkRefusal(t, err, tt.want)
+		_, err := verifier.Verify(t.Context(), tt.signer.token(aliceClaims(t)))
+		checkVerifyError(t, err, tt.want)
 	}
 	for _, text := range []string{"", "{}", `{"keys":[]}`, jwks(encryptionJWK),
 		jwks(weakJWK)} {
@@ -109,8 +109,8 @@ func TestVerify_customKeys(t *testing.T) {
 		verifier := newVerifier(t, nil,
 			VerifierConfig{Issuers: []Issuer{{Names: []string{localIssuer}, Keys: tt.keys}}})
 		for range 2 { // a valid token comes from the cache the second time
-			_, err := verifier.Verify(t.Context(), tt.signer.token(alice(t)))
-			checkRefusal(t, err, tt.want, tt.detail)
+			_, err := verifier.Verify(t.Context(), tt.signer.token(aliceClaims(t)))
+			checkVerifyError(t, err, tt.want, tt.detail)
 		}
 	}
 	canceled, cancel := context.WithCancel(t.Context())
@@ -120,7 +120,7 @@ func TestVerify_customKeys(t *testing.T) {
 			Issuers: []Issuer{{Names: []string{localIssuer},
 				Keys: keysReturning(Key{}, canceled.Err())}},
 		})
-	if _, err := verifier.Verify(canceled, edDSA().token(alice(t))); !errors.Is(err,
+	if _, err := verifier.Verify(canceled, edDSA().token(aliceClaims(t))); !errors.Is(err,
 		context.Canceled) {
 		t.Errorf("Verify() = %v, want %v", err, context.Canceled)
 	}
@@ -147,24 +147,24 @@ func TestKeySet_Keyfunc(t *testing.T) {
 		token string
 		want  error // nil if the token is accepted
 	}{
-		"a key for EdDSA": {edDSA().token(alice(t)), nil},
-		"a key for RS256": {rs256().token(alice(t)), nil},
-		"no kid": {edDSA().sign(`{"alg":"EdDSA"}`, alice(t)),
+		"a key for EdDSA": {edDSA().token(aliceClaims(t)), nil},
+		"a key for RS256": {rs256().token(aliceClaims(t)), nil},
+		"no kid": {edDSA().sign(`{"alg":"EdDSA"}`, aliceClaims(t)),
 			identity.ErrTokenMalformed},
-		"kid is a number": {edDSA().sign(`{"alg":"EdDSA","kid":5}`, alice(t)),
+		"kid is a number": {edDSA().sign(`{"alg":"EdDSA","kid":5}`, aliceClaims(t)),
 			jwt.ErrTokenUnverifiable},
-		"another algorithm": {signer{"rsa-1", "RS512", rsaKey()}.token(alice(t)), jwt.ErrTokenUnverifiable},
-		"another key": {signer{"ed-1", "EdDSA", otherEdKey()}.token(alice(t)),
+		"another algorithm": {signer{"rsa-1", "RS512", rsaKey()}.token(aliceClaims(t)), jwt.ErrTokenUnverifiable},
+		"another key": {signer{"ed-1", "EdDSA", otherEdKey()}.token(aliceClaims(t)),
 			jwt.ErrTokenSignatureInvalid},
-		"an unknown key": {unknownSigner(0).token(alice(t)), identity.ErrKeyUnknown},
+		"an unknown key": {unknownSigner(0).token(aliceClaims(t)), identity.ErrKeyUnknown},
 	} {
 		if err := parse(tt.token); !errors.Is(err, tt.want) {
 			t.Errorf("%s: jwt.Parse() = %v, want %v", name, err, tt.want)
 		}
 	}
-	k.wantFetches(1)
+	k.checkFetches(1)
 	zeroKeySet := &KeySet{}
-	_, err := jwt.Parse(edDSA().token(alice(t)), zeroKeySet.Keyfunc(t.Context()))
+	_, err := jwt.Parse(edDSA().token(aliceClaims(t)), zeroKeySet.Keyfunc(t.Context()))
 	if !errors.Is(err, identity.ErrKeysUnavailable) {
 		t.Errorf("jwt.Parse() with the zero KeySet = %v, want %v", err, identity.ErrKeysUnavailable)
 	}
@@ -173,17 +173,17 @@ func TestKeySet_Keyfunc(t *testing.T) {
 // A KeySet works as a read-only jwkset.Storage.
 func TestStorage(t *testing.T) {
 	k := newKeyTest(t, serveKeys(edDSA(), rs256(), es256()))
-	store := storage{k.keys}
-	if keys, err := store.KeyReadAll(t.Context()); err != nil || len(keys) != 0 {
+	s := storage{k.keys}
+	if keys, err := s.KeyReadAll(t.Context()); err != nil || len(keys) != 0 {
 		t.Errorf("KeyReadAll() before a fetch = %v, %v; want no keys", keys, err)
 	}
-	jwk, err := store.KeyRead(t.Context(), "ec-1")
+	jwk, err := s.KeyRead(t.Context(), "ec-1")
 	if err != nil || jwk.Marshal().ALG != "ES256" || jwk.Marshal().USE != "sig" {
 		t.Errorf("KeyRead() = %v, %v; want a signing key for ES256", jwk.Marshal(), err)
 	}
 	for name, read := range map[string]func(context.Context) (json.RawMessage,
-		error){"JSON": store.JSON, "JSONPublic": store.JSONPublic,
-		"JSONPrivate": store.JSONPrivate} {
+		error){"JSON": s.JSON, "JSONPublic": s.JSONPublic,
+		"JSONPrivate": s.JSONPrivate} {
 		text, err := read(t.Context())
 		keys, parseErr := ParseKeys(text)
 		if err != nil || parseErr != nil || len(keys.(staticKeys)) != 3 ||
@@ -191,12 +191,12 @@ func TestStorage(t *testing.T) {
 			t.Errorf("%s() = %s, %v, %v; want the three public keys", name, text, err, parseErr)
 		}
 	}
-	if set, err := store.Marshal(t.Context()); err != nil || len(set.Keys) != 3 {
-		t.Errorf("Marshal() = %v, %v; want three keys", set, err)
+	if jwks, err := s.Marshal(t.Context()); err != nil || len(jwks.Keys) != 3 {
+		t.Errorf("Marshal() = %v, %v; want three keys", jwks, err)
 	}
-	_, deleteErr := store.KeyDelete(t.Context(), "ec-1")
-	for _, err := range []error{deleteErr, store.KeyWrite(t.Context(), jwk),
-		store.KeyReplaceAll(t.Context(), nil)} {
+	_, deleteErr := s.KeyDelete(t.Context(), "ec-1")
+	for _, err := range []error{deleteErr, s.KeyWrite(t.Context(), jwk),
+		s.KeyReplaceAll(t.Context(), nil)} {
 		if !errors.Is(err, errReadOnly) {
 			t.Errorf("a write or delete returned %v, want %v", err, errReadOnly)
 		}
@@ -219,14 +219,14 @@ func TestTransport_ignoresContext(t *testing.T) {
 		start := time.Now()
 		_, err = client.Login(t.Context(),
 			identity.Credentials{Username: "alice", Password: identity.NewSecret("x")})
-		if took := time.Since(start); !identity.TimedOut(err) || took != 4*time.Second {
-			t.Errorf("Login() = %v after %v, want a timeout after 4s", err, took)
+		if duration := time.Since(start); !identity.TimedOut(err) || duration != 4*time.Second {
+			t.Errorf("Login() = %v after %v, want a timeout after 4s", err, duration)
 		}
 		k := newKeyTest(t, transport)
 		start = time.Now()
 		k.verify(edDSA(), identity.ErrKeysUnavailable)
-		if took := time.Since(start); took != maxWait {
-			t.Errorf("Verify() took %v, want %v", took, maxWait)
+		if duration := time.Since(start); duration != maxWait {
+			t.Errorf("Verify() took %v, want %v", duration, maxWait)
 		}
 		close(release)
 		if err := client.Close(t.Context()); err != nil {

@@ -36,7 +36,7 @@ func Middleware(v *Verifier, log *slog.Logger) func(http.Handler) http.Handler {
 	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			token, err := bearer(r.Header.Values("Authorization"))
+			token, err := bearerToken(r.Header.Values("Authorization"))
 			var user *identity.User
 			if err == nil && token != "" {
 				user, err = v.Verify(r.Context(), token)
@@ -48,8 +48,8 @@ func Middleware(v *Verifier, log *slog.Logger) func(http.Handler) http.Handler {
 				level, suppressed := slog.LevelDebug, 0
 				// One limiter per cause: a flood of one cause must not hide another.
 				if limiter := limiters[causeOf(identityErr)]; limiter != nil {
-					var allowed bool
-					if suppressed, allowed = limiter.allow(time.Now()); allowed {
+					var ok bool
+					if suppressed, ok = limiter.allow(time.Now()); ok {
 						level = slog.LevelWarn
 					}
 				}
@@ -104,10 +104,10 @@ func (l *logLimiter) allow(now time.Time) (suppressed int, ok bool) {
 	return suppressed, true
 }
 
-// bearer returns the bearer token from the Authorization headers of a request, or "" if there is
-// none. It returns ErrTokenMalformed if Bearer isn't followed by exactly one token, or if there are
-// several headers.
-func bearer(headers []string) (token string, err error) {
+// bearerToken returns the bearer token from the Authorization headers of a request, or "" if there
+// is none. It returns ErrTokenMalformed if Bearer isn't followed by exactly one token, or if there
+// are several headers.
+func bearerToken(headers []string) (token string, err error) {
 	switch len(headers) {
 	case 0:
 		return "", nil

@@ -19,8 +19,8 @@ import (
 func TestMiddleware_authorization(t *testing.T) {
 	key := edDSA()
 	verifier := newVerifier(t, newKeys(t, jwksOf(key)), VerifierConfig{})
-	token := key.token(alice(t))
-	expiredToken := key.token(patch(t, alice(t), object{"exp": 0}))
+	token := key.token(aliceClaims(t))
+	expiredToken := key.token(patch(t, aliceClaims(t), object{"exp": 0}))
 	for _, tt := range []struct {
 		name          string
 		authorization []string
@@ -123,7 +123,7 @@ func TestMiddleware_logsRejectedToken(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var log logBuffer
-			token := key.token(patch(t, alice(t), tt.change))
+			token := key.token(patch(t, aliceClaims(t), tt.change))
 			callMiddleware(t, &log, verifier, "Bearer "+token)
 			text := log.String()
 			if strings.Count(text, "\n") != 1 {
@@ -145,7 +145,7 @@ func TestMiddleware_logsAlgorithm(t *testing.T) {
 	var log logBuffer
 	_, err := callMiddleware(t, &log,
 		newVerifier(t, newKeys(t, jwksOf(key)), VerifierConfig{Algorithms: []string{"RS256"}}),
-		"Bearer "+key.token(alice(t)))
+		"Bearer "+key.token(aliceClaims(t)))
 	for _, part := range []string{"level=WARN", "EdDSA", "accepted: RS256",
 		"VerifierConfig.Algorithms"} {
 		if text := log.String(); !strings.Contains(text, part) ||
@@ -161,7 +161,7 @@ func TestMiddleware_logsAlgorithm(t *testing.T) {
 func TestMiddleware_schemeNotBearer(t *testing.T) {
 	key := edDSA()
 	verifier := newVerifier(t, newKeys(t, jwksOf(key)), VerifierConfig{})
-	token := key.token(alice(t))
+	token := key.token(aliceClaims(t))
 	for header, wantHint := range map[string]bool{
 		token: true, "JWT " + token: true, "Token " + token: true, "Bearer:" + token: true,
 		"Basic YTpi": true,
@@ -189,7 +189,7 @@ func TestMiddleware_logsLongClaims(t *testing.T) {
 	var log logBuffer
 	longClaim := "\nlevel=ERROR msg=forged" + strings.Repeat("x", 4000)
 	callMiddleware(t, &log, verifier,
-		"Bearer "+key.token(patch(t, alice(t), object{"aud": longClaim, "azp": longClaim})))
+		"Bearer "+key.token(patch(t, aliceClaims(t), object{"aud": longClaim, "azp": longClaim})))
 	if text := log.String(); strings.Count(text, "\n") != 1 || len(text) > 1500 {
 		t.Errorf("logged %d lines and %d bytes, want one line of at most 1500: %s",
 			strings.Count(text, "\n"), len(text), text)
@@ -205,7 +205,7 @@ func TestMiddleware_logRateLimit(t *testing.T) {
 		var log logBuffer
 		handler := Middleware(verifier,
 			slog.New(slog.NewTextHandler(&log, nil)))(http.NotFoundHandler())
-		token := key.token(patch(t, alice(t), object{"iss": "https://evil.example"}))
+		token := key.token(patch(t, aliceClaims(t), object{"iss": "https://evil.example"}))
 		for range 3000 { // in three seconds
 			request := httptest.NewRequest("GET", "/", nil)
 			request.Header.Set("Authorization", "Bearer "+token)
@@ -216,7 +216,7 @@ func TestMiddleware_logRateLimit(t *testing.T) {
 		// Many warnings about one claim must not suppress those about another.
 		request := httptest.NewRequest("GET", "/", nil)
 		request.Header.Set("Authorization",
-			"Bearer "+key.token(patch(t, alice(t), object{"aud": "account"})))
+			"Bearer "+key.token(patch(t, aliceClaims(t), object{"aud": "account"})))
 		handler.ServeHTTP(httptest.NewRecorder(), request)
 		if !strings.Contains(log.String(), "VerifierConfig.Audience") {
 			t.Errorf("logged %s, want a warning about the audience", log.String())
@@ -247,7 +247,7 @@ func TestMiddleware_concurrent(t *testing.T) {
 				if i > 0 { // subtest 0 sends no token
 					want = fmt.Sprint("user ", i)
 					request.Header.Set("Authorization",
-						"Bearer "+key.token(patch(t, alice(t), object{"sub": want})))
+						"Bearer "+key.token(patch(t, aliceClaims(t), object{"sub": want})))
 				}
 				recorder := httptest.NewRecorder()
 				handler.ServeHTTP(recorder, request)

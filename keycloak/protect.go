@@ -27,7 +27,7 @@ func Protect(v *Verifier, log *slog.Logger) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return authenticate(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if _, err := identity.Require(r.Context()); err != nil {
-				refuse(w, err)
+				writeError(w, err)
 				return
 			}
 			next.ServeHTTP(w, r)
@@ -35,22 +35,23 @@ func Protect(v *Verifier, log *slog.Logger) func(http.Handler) http.Handler {
 	}
 }
 
-// refuse responds to a request that has no verified user. It sends only err's text, not its detail.
-func refuse(w http.ResponseWriter, err error) {
+// writeError responds to a request that has no verified user. It sends only err's text, not its
+// detail.
+func writeError(w http.ResponseWriter, err error) {
 	// RFC 6750, section 3: at least one parameter must follow the scheme, and without a token there
 	// should be no error.
 	const challenge = `Bearer realm="api"`
-	header, status, text := w.Header(), http.StatusUnauthorized, err.Error()
+	header, status, message := w.Header(), http.StatusUnauthorized, err.Error()
 	header.Set("Cache-Control", "no-store")
 	switch identityErr, ok := errors.AsType[*identity.Error](err); {
 	case errors.Is(err, identity.ErrTokenMissing):
 		header.Set("WWW-Authenticate", challenge)
 	case ok && identityErr.Reason != identity.ErrKeysUnavailable:
 		header.Set("WWW-Authenticate",
-			challenge+`, error="invalid_token", error_description="`+text+`"`)
+			challenge+`, error="invalid_token", error_description="`+message+`"`)
 	default: // no keys, or the context ended while they were being fetched
-		status, text = http.StatusServiceUnavailable, identity.ErrKeysUnavailable.Error()
-		header.Set("Retry-After", strconv.Itoa(int(maxRetry.Seconds())))
+		status, message = http.StatusServiceUnavailable, identity.ErrKeysUnavailable.Error()
+		header.Set("Retry-After", strconv.Itoa(int(maxRetryDelay.Seconds())))
 	}
-	http.Error(w, text, status)
+	http.Error(w, message, status)
 }

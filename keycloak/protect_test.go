@@ -27,7 +27,7 @@ func TestProtect(t *testing.T) {
 				})}},
 		})
 	token := func(changes object) string {
-		return "Bearer " + key.token(patch(t, alice(t), changes))
+		return "Bearer " + key.token(patch(t, aliceClaims(t), changes))
 	}
 	const missingChallenge = `Bearer realm="api"`
 	invalidChallenge := func(description string) string {
@@ -51,8 +51,8 @@ func TestProtect(t *testing.T) {
 		{"another audience", verifier, token(object{"aud": "billing"}), 401, invalidChallenge("token is not meant for this API"), "token is not meant for this API"},
 		{"a token that isn't valid yet", verifier, token(object{"nbf": 9e9}), 401, invalidChallenge("token is not valid yet"), "token is not valid yet"},
 		{"an expired token", verifier, token(object{"exp": 0}), 401, invalidChallenge("token has expired"), "token has expired"},
-		{"an unknown key", verifier, "Bearer " + unknownSigner(0).token(alice(t)), 401, invalidChallenge("token is signed with an unknown key"), "token is signed with an unknown key"},
-		{"a wrong signature", verifier, "Bearer " + corruptSignature(key.token(alice(t))), 401, invalidChallenge("token signature is wrong"), "token signature is wrong"},
+		{"an unknown key", verifier, "Bearer " + unknownSigner(0).token(aliceClaims(t)), 401, invalidChallenge("token is signed with an unknown key"), "token is signed with an unknown key"},
+		{"a wrong signature", verifier, "Bearer " + corruptSignature(key.token(aliceClaims(t))), 401, invalidChallenge("token signature is wrong"), "token signature is wrong"},
 		{"a key set that isn't JSON", verifierWithoutKeys, token(nil), 503, "", "the keys to verify tokens are unavailable"},
 		{"keys that return an error", verifierWithFailingKeys, token(nil), 503, "", "the keys to verify tokens are unavailable"},
 		{"a nil verifier", nil, token(nil), 503, "", "the keys to verify tokens are unavailable"},
@@ -129,7 +129,7 @@ func TestProtect_contextDone(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	request := httptest.NewRequestWithContext(ctx, "GET", "/", nil)
-	request.Header.Set("Authorization", "Bearer "+key.token(alice(t)))
+	request.Header.Set("Authorization", "Bearer "+key.token(aliceClaims(t)))
 	response := httptest.NewRecorder()
 	Protect(verifier, (&logBuffer{}).logger())(http.NotFoundHandler()).ServeHTTP(response, request)
 	if response.Code != 503 || response.Header().Get("WWW-Authenticate") != "" {

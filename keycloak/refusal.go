@@ -259,8 +259,8 @@ var knownTexts = []string{
 	"resource owner password credentials grant is prohibited.",
 }
 
-// truncate bounds untrusted text for a log.
-func truncate(text string) string {
+// truncateText shortens untrusted text for a log.
+func truncateText(text string) string {
 	const maxBytes = 200
 	if len(text) > maxBytes {
 		return strings.ToValidUTF8(text[:maxBytes], "") + "…"

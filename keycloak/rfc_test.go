@@ -354,7 +354,7 @@ func TestMiddleware_rfcExamples(t *testing.T) {
 		"Ed25519":                    signatureRefusal,
 	}
 	realmSigner := edDSA()
-	goodToken := realmSigner.token(alice(t))
+	goodToken := realmSigner.token(aliceClaims(t))
 	for _, e := range rfc.Examples {
 		t.Run(e.String(), func(t *testing.T) {
 			jwk := rfc.jwk(t, e)
@@ -369,7 +369,7 @@ func TestMiddleware_rfcExamples(t *testing.T) {
 					t.Fatal("wantUnmodified or wantModified lacks this example")
 				}
 				user, err := callMiddleware(t, new(logBuffer), verifier, "Bearer "+token)
-				checkRefusal(t, err, want.reason, want.detail)
+				checkVerifyError(t, err, want.reason, want.detail)
 				if user != nil {
 					t.Errorf("got the user %+v, want nil", user)
 				}
@@ -384,7 +384,7 @@ func TestMiddleware_rfcExamples(t *testing.T) {
 			if header != "" {
 				header = patch(t, header, object{"kid": jwk["kid"]})
 			}
-			check(base64url([]byte(header))+"."+base64url([]byte(alice(t)))+"."+e.Signature,
+			check(base64url([]byte(header))+"."+base64url([]byte(aliceClaims(t)))+"."+e.Signature,
 				wantModified[e.Name])
 		})
 	}

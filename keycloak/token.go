@@ -18,13 +18,13 @@ type accessToken struct {
 	claims claims
 }
 
-// parse parses a token and checks its header, but not its signature or claims. It returns
+// parseToken parses a token and checks its header, but not its signature or claims. It returns
 // ErrTokenMalformed; ErrTokenSignature if the algorithm isn't accepted; or ErrTokenNotAccepted if
 // the header's typ isn't that of an access token.
-func parse(encoded string, accepted []string) (*accessToken, error) {
+func parseToken(rawToken string, algorithms []string) (*accessToken, error) {
 	token := &accessToken{}
 	var err error
-	if token.JWS, err = jose.Parse(encoded, accepted, token.claims.setMember); err == nil {
+	if token.JWS, err = jose.Parse(rawToken, algorithms, token.claims.setMember); err == nil {
 		return token, nil
 	}
 	joseErr, _ := errors.AsType[*jose.Error](err)

@@ -27,25 +27,25 @@ type tokenCache struct {
 	inFlight singleflight.Group // signature checks of tokens that aren't in the cache yet
 }
 
-// A verifiedToken is a token that passed every check. Each use checks again what may have changed:
-// the time, and whether the issuer still has the same key.
+// A verifiedToken is a token that passed every check. Each use checks again its validity period,
+// and whether the issuer still has the same key.
 type verifiedToken struct {
-	keys               Keys
-	keyID              string // the token's kid
-	key                Key
-	notBefore, expires time.Time // with leeway
-	user               identity.User
-	info               identity.TokenInfo // user.Token
+	keys                 Keys
+	keyID                string // the token's kid
+	key                  Key
+	notBefore, expiresAt time.Time // with leeway
+	user                 identity.User
+	tokenInfo            identity.TokenInfo // user.Token
 }
 
-// newTokenCache returns an empty cache that takes about bytes of memory at most, or nil if bytes
-// isn't positive.
-func newTokenCache(bytes int) *tokenCache {
-	if bytes <= 0 {
+// newTokenCache returns an empty cache that uses about maxBytes of memory at most, or nil if
+// maxBytes isn't positive.
+func newTokenCache(maxBytes int) *tokenCache {
+	if maxBytes <= 0 {
 		return nil
 	}
 	return &tokenCache{tokens: otter.Must(&otter.Options[string, *verifiedToken]{
-		MaximumWeight: uint64(bytes),
+		MaximumWeight: uint64(maxBytes),
 		Weigher:       tokenWeight,
 		Executor:      func(evict func()) { evict() }, // evict within put, not on a goroutine
 	})}
@@ -53,9 +53,9 @@ func newTokenCache(bytes int) *tokenCache {
 
 // tokenWeight estimates the memory of an entry: the token, its payload, the claims that were copied
 // out of it, the items of its lists, and the overhead of the entry.
-func tokenWeight(token string, verified *verifiedToken) uint32 {
-	user := &verified.user
-	items := len(user.RealmRoles) + len(user.Groups) + len(verified.info.Scope)
+func tokenWeight(token string, entry *verifiedToken) uint32 {
+	user := &entry.user
+	items := len(user.RealmRoles) + len(user.Groups) + len(entry.tokenInfo.Scope)
 	for _, client := range user.ClientRoles {
 		items += 3 + len(client.Roles)
 	}
@@ -70,33 +70,33 @@ func (c *tokenCache) get(ctx context.Context, token string, now time.Time) (
 	if c == nil {
 		return nil, false, nil
 	}
-	cached, ok := c.tokens.GetIfPresent(token)
+	entry, ok := c.tokens.GetIfPresent(token)
 	if !ok {
 		return nil, false, nil
 	}
-	if now.Before(cached.notBefore) || !now.Before(cached.expires) {
+	if now.Before(entry.notBefore) || !now.Before(entry.expiresAt) {
 		c.tokens.Invalidate(token)
 		return nil, false, nil
 	}
-	key, err := cached.keys.Key(ctx, cached.keyID)
+	key, err := entry.keys.Key(ctx, entry.keyID)
 	if err != nil {
 		return nil, false, keyError(ctx, err)
 	}
-	if !cached.key.equal(key) {
+	if !entry.key.equal(key) {
 		c.tokens.Invalidate(token)
 		return nil, false, nil
 	}
-	return cached.copyUser(), true, nil
+	return entry.copyUser(), true, nil
 }
 
-// put stores a verified token. The cache is within its bound when put returns.
-func (c *tokenCache) put(token string, verified *verifiedToken, user *identity.User) {
+// put stores a verified token. When put returns, the cache is within its limit.
+func (c *tokenCache) put(token string, entry *verifiedToken, user *identity.User) {
 	if c == nil {
 		return
 	}
-	verified.user, verified.info = *user, *user.Token
-	clipLists(&verified.user, &verified.info)
-	c.tokens.Set(strings.Clone(token), verified)
+	entry.user, entry.tokenInfo = *user, *user.Token
+	clipLists(&entry.user, &entry.tokenInfo)
+	c.tokens.Set(strings.Clone(token), entry)
 	// If another request is evicting, otter defers the eviction for this entry.
 	c.tokens.CleanUp()
 }
@@ -104,23 +104,23 @@ func (c *tokenCache) put(token string, verified *verifiedToken, user *identity.U
 // copyUser returns a copy of the user for one request. Setting the copy's fields and appending to
 // its lists doesn't affect other requests. List items, and what pointers point to, are shared.
 func (v *verifiedToken) copyUser() *identity.User {
-	user, info := v.user, v.info
-	user.Token = &info
+	user, tokenInfo := v.user, v.tokenInfo
+	user.Token = &tokenInfo
 	return &user
 }
 
-// clipLists makes append copy the lists.
-func clipLists(user *identity.User, info *identity.TokenInfo) {
+// clipLists removes the lists' spare capacity, so that append copies them.
+func clipLists(user *identity.User, tokenInfo *identity.TokenInfo) {
 	user.RealmRoles, user.Groups = slices.Clip(user.RealmRoles), slices.Clip(user.Groups)
 	user.ClientRoles = slices.Clip(user.ClientRoles)
 	for i := range user.ClientRoles {
 		user.ClientRoles[i].Roles = slices.Clip(user.ClientRoles[i].Roles)
 	}
-	info.Scope, info.Claims = slices.Clip(info.Scope), slices.Clip(info.Claims)
+	tokenInfo.Scope, tokenInfo.Claims = slices.Clip(tokenInfo.Scope), slices.Clip(tokenInfo.Claims)
 }
 
 // verifyOnce calls jose.Verify. Concurrent callers with the same token and key share one check.
-func (c *tokenCache) verifyOnce(encoded string, token *accessToken, key Key) bool {
+func (c *tokenCache) verifyOnce(rawToken string, token *accessToken, key Key) bool {
 	check := func() bool {
 		return jose.Verify(token.Algorithm, key.Public, token.SigningInput, token.Signature)
 	}
@@ -131,7 +131,7 @@ func (c *tokenCache) verifyOnce(encoded string, token *accessToken, key Key) boo
 		key   Key
 		valid bool
 	}
-	result, _, _ := c.inFlight.Do(encoded, func() (any, error) {
+	result, _, _ := c.inFlight.Do(rawToken, func() (any, error) {
 		return verdict{key, check()}, nil
 	})
 	if v := result.(verdict); v.key.equal(key) {

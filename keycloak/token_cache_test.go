@@ -37,8 +37,8 @@ func (c *countingKeys) Key(_ context.Context, id string) (Key, error) {
 	return key, c.err
 }
 
-// set replaces all keys.
-func (c *countingKeys) set(keys ...Key) {
+// setKeys replaces all keys.
+func (c *countingKeys) setKeys(keys ...Key) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.keys = map[string]Key{}
@@ -64,8 +64,8 @@ func newCachingVerifier(t testing.TB, keys Keys, cacheBytes int) (*Verifier, *at
 	}), clock
 }
 
-// wantCached checks whether a token is in the cache.
-func wantCached(t *testing.T, v *Verifier, token string, want bool) {
+// checkCached checks whether a token is in the cache.
+func checkCached(t *testing.T, v *Verifier, token string, want bool) {
 	t.Helper()
 	if _, got := v.cache.tokens.GetIfPresent(token); got != want {
 		t.Errorf("token in the cache: %v, want %v", got, want)
@@ -73,13 +73,13 @@ func wantCached(t *testing.T, v *Verifier, token string, want bool) {
 }
 
 // A token is in the cache after its first use. Its second use returns the same user.
-func TestTokenCache(t *testing.T) {
+func TestTokenCache_secondUse(t *testing.T) {
 	keys := &countingKeys{}
-	keys.set(keyOf(es256()))
+	keys.setKeys(keyOf(es256()))
 	verifier, _ := newCachingVerifier(t, keys, 0)
-	token := es256().token(alice(t))
+	token := es256().token(aliceClaims(t))
 	first := must(verifier.Verify(t.Context(), token))
-	wantCached(t, verifier, token, true)
+	checkCached(t, verifier, token, true)
 	second := must(verifier.Verify(t.Context(), token))
 	if toJSON(first) != toJSON(second) {
 		t.Errorf("the second user is %s, want %s", toJSON(second), toJSON(first))
@@ -92,11 +92,11 @@ func TestTokenCache(t *testing.T) {
 
 // Each request gets its own copy of a cached user: setting a field or appending to a list has no
 // effect on other requests with the same token.
-func TestTokenCache_copies(t *testing.T) {
+func TestTokenCache_copiesUser(t *testing.T) {
 	keys := &countingKeys{}
-	keys.set(keyOf(es256()))
+	keys.setKeys(keyOf(es256()))
 	verifier, _ := newCachingVerifier(t, keys, 0)
-	token := es256().token(patch(t, alice(t), object{
+	token := es256().token(patch(t, aliceClaims(t), object{
 		"realm_access":    object{"roles": []string{"a", "b", "c"}},
 		"resource_access": object{"shop": object{"roles": []string{"a", "b", "c"}}},
 		"groups":          []string{"/a", "/b", "/c"}, "scope": "a b c",
@@ -138,7 +138,7 @@ func TestTokenCache_keyID(t *testing.T) {
 			key.ID = id
 			return key, nil
 		}), 0)
-		token := es256().token(alice(t))
+		token := es256().token(aliceClaims(t))
 		for range 2 {
 			if _, err := verifier.Verify(t.Context(), token); err != nil {
 				t.Errorf("with the key ID %q, Verify() = %v, want nil", id, err)
@@ -155,7 +155,7 @@ func TestTokenCache_keyID(t *testing.T) {
 // tokenWeight counts the items of all lists of a token.
 func TestTokenCache_weight(t *testing.T) {
 	emptyToken := &verifiedToken{}
-	longToken := &verifiedToken{info: identity.TokenInfo{Scope: make([]string, 100)}}
+	longToken := &verifiedToken{tokenInfo: identity.TokenInfo{Scope: make([]string, 100)}}
 	longToken.user.ClientRoles = []identity.ClientRoles{{Roles: make([]string, 100)}}
 	difference := tokenWeight("token", longToken) - tokenWeight("token", emptyToken)
 	if difference < 200*16 {
@@ -167,7 +167,7 @@ func TestTokenCache_weight(t *testing.T) {
 // isn't checked.
 func TestTokenCache_allocations(t *testing.T) {
 	verifier := newVerifier(t, newKeys(t, jwksOf(rs256())), VerifierConfig{})
-	token := rs256().token(alice(t))
+	token := rs256().token(aliceClaims(t))
 	n := testing.AllocsPerRun(100, func() {
 		if _, err := verifier.Verify(t.Context(), token); err != nil {
 			t.Fatal(err)
@@ -180,19 +180,19 @@ func TestTokenCache_allocations(t *testing.T) {
 
 // A cached token is rejected as soon as its key changes or the time is outside its validity. It is
 // accepted again once the change is undone.
-func TestTokenCache_dropped(t *testing.T) {
+func TestTokenCache_rechecks(t *testing.T) {
 	otherSigner := signer{es256().kid, "ES256", otherP256Key()}
 	for _, tt := range []struct {
 		name   string
 		change func(keys *countingKeys, clock *atomic.Int64)
 		want   error
 	}{
-		{"the key is removed", func(k *countingKeys, _ *atomic.Int64) { k.set() }, identity.ErrKeyUnknown},
-		{"the key is replaced", func(k *countingKeys, _ *atomic.Int64) { k.set(keyOf(otherSigner)) }, identity.ErrTokenSignature},
+		{"the key is removed", func(k *countingKeys, _ *atomic.Int64) { k.setKeys() }, identity.ErrKeyUnknown},
+		{"the key is replaced", func(k *countingKeys, _ *atomic.Int64) { k.setKeys(keyOf(otherSigner)) }, identity.ErrTokenSignature},
 		{"the key's algorithm is changed", func(k *countingKeys, _ *atomic.Int64) {
 			key := keyOf(es256())
 			key.Algorithm = "ES384"
-			k.set(key)
+			k.setKeys(key)
 		}, identity.ErrTokenSignature},
 		{"keys can't be fetched", func(k *countingKeys, _ *atomic.Int64) { k.err = errors.New("down") }, identity.ErrKeysUnavailable},
 		{"exp has passed", func(_ *countingKeys, clock *atomic.Int64) { clock.Store(int64(time.Hour)) }, identity.ErrTokenExpired},
@@ -200,16 +200,16 @@ func TestTokenCache_dropped(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			keys := &countingKeys{}
-			keys.set(keyOf(es256()))
+			keys.setKeys(keyOf(es256()))
 			verifier, clock := newCachingVerifier(t, keys, 0)
-			token := es256().token(alice(t))
+			token := es256().token(aliceClaims(t))
 			must(verifier.Verify(t.Context(), token))
 			tt.change(keys, clock)
 			if _, err := verifier.Verify(t.Context(), token); !errors.Is(err, tt.want) {
 				t.Errorf("Verify() = %v, want %v", err, tt.want)
 			}
 			// Undo the change.
-			keys.set(keyOf(es256()))
+			keys.setKeys(keyOf(es256()))
 			keys.err = nil
 			clock.Store(0)
 			if _, err := verifier.Verify(t.Context(), token); err != nil {
@@ -222,10 +222,10 @@ func TestTokenCache_dropped(t *testing.T) {
 // The leeway is the same for a cached token and a new one, to the second.
 func TestTokenCache_leeway(t *testing.T) {
 	keys := &countingKeys{}
-	keys.set(keyOf(es256()))
+	keys.setKeys(keyOf(es256()))
 	withCache, clockWithCache := newCachingVerifier(t, keys, 0)
 	withoutCache, clockWithoutCache := newCachingVerifier(t, keys, -1)
-	token := es256().token(alice(t))
+	token := es256().token(aliceClaims(t))
 	must(withCache.Verify(t.Context(), token))
 	for seconds := -2 * 3600; seconds < 2*3600; seconds++ {
 		clockWithCache.Store(int64(time.Duration(seconds) * time.Second))
@@ -243,11 +243,11 @@ func TestTokenCache_leeway(t *testing.T) {
 }
 
 // A rejected token isn't cached, even if it differs from a cached token in only one character.
-func TestTokenCache_refused(t *testing.T) {
+func TestTokenCache_rejectedToken(t *testing.T) {
 	keys := &countingKeys{}
-	keys.set(keyOf(es256()))
+	keys.setKeys(keyOf(es256()))
 	verifier, _ := newCachingVerifier(t, keys, 0)
-	validToken := es256().token(alice(t))
+	validToken := es256().token(aliceClaims(t))
 	must(verifier.Verify(t.Context(), validToken))
 	for i := range len(validToken) {
 		changed := []byte(validToken)
@@ -257,20 +257,20 @@ func TestTokenCache_refused(t *testing.T) {
 		if _, err := verifier.Verify(t.Context(), string(changed)); err == nil {
 			t.Fatalf("Verify() accepted a token with character %d changed, want an error", i)
 		}
-		wantCached(t, verifier, string(changed), false)
+		checkCached(t, verifier, string(changed), false)
 	}
-	wantCached(t, verifier, validToken, true)
+	checkCached(t, verifier, validToken, true)
 }
 
 // The cache stays within its limit in bytes. The growth of the heap shows that tokenWeight's
 // estimate is about right.
-func TestTokenCache_bound(t *testing.T) {
+func TestTokenCache_memoryLimit(t *testing.T) {
 	const cacheBytes = 1 << 20
 	keys := &countingKeys{}
-	keys.set(keyOf(edDSA()))
+	keys.setKeys(keyOf(edDSA()))
 	verifier, _ := newCachingVerifier(t, keys, cacheBytes)
 	token := func(n int) string {
-		return edDSA().token(patch(t, alice(t), object{"jti": fmt.Sprint(n)}))
+		return edDSA().token(patch(t, aliceClaims(t), object{"jti": fmt.Sprint(n)}))
 	}
 	hotToken := token(-1)
 	heapBytes := func() int64 {
@@ -280,7 +280,7 @@ func TestTokenCache_bound(t *testing.T) {
 		return int64(stats.HeapAlloc)
 	}
 	must(verifier.Verify(t.Context(), hotToken))
-	before := heapBytes()
+	heapBefore := heapBytes()
 	for n := range 2000 {
 		must(verifier.Verify(t.Context(), token(n)))
 		must(verifier.Verify(t.Context(), hotToken))
@@ -289,11 +289,11 @@ func TestTokenCache_bound(t *testing.T) {
 				cacheBytes)
 		}
 	}
-	if growth := heapBytes() - before; growth > 2*cacheBytes {
+	if growth := heapBytes() - heapBefore; growth > 2*cacheBytes {
 		t.Errorf("the heap grew by %d bytes for a cache of %d, want at most %d", growth,
 			cacheBytes, 2*cacheBytes)
 	}
-	wantCached(t, verifier, hotToken, true) // tokens that are used only once don't evict it
+	checkCached(t, verifier, hotToken, true) // tokens that are used only once don't evict it
 	runtime.KeepAlive(verifier)
 }
 
@@ -301,8 +301,8 @@ func TestTokenCache_bound(t *testing.T) {
 // from the first caller's gets its own check.
 func TestTokenCache_sharedCheck(t *testing.T) {
 	cache := newTokenCache(1 << 20)
-	text := es256().token(alice(t))
-	token := must(parse(text, Algorithms()))
+	text := es256().token(aliceClaims(t))
+	token := must(parseToken(text, Algorithms()))
 	realmKey, otherKey := keyOf(es256()), Key{es256().kid, "ES256", otherP256Key().Public()}
 	var callers sync.WaitGroup
 	for n := range 200 {
@@ -324,30 +324,30 @@ func TestTokenCache_rotation(t *testing.T) {
 	keys := &countingKeys{}
 	verifier, _ := newCachingVerifier(t, keys, 0)
 	signers := []signer{{"a", "ES256", p256Key()}, {"b", "ES256", otherP256Key()}}
-	tokens := []string{signers[0].token(alice(t)), signers[1].token(alice(t))}
+	tokens := []string{signers[0].token(aliceClaims(t)), signers[1].token(aliceClaims(t))}
 	// version is 2n while keys has the key of signer n%2, and 2n+1 while keys is being changed.
 	var version atomic.Int64
-	keys.set(keyOf(signers[0]))
+	keys.setKeys(keyOf(signers[0]))
 	ctx, stop := context.WithCancel(t.Context())
 	var callers sync.WaitGroup
 	for n := range 4 {
 		callers.Go(func() {
 			for ctx.Err() == nil {
-				before := version.Load()
+				versionBefore := version.Load()
 				_, err := verifier.Verify(t.Context(), tokens[n%2])
-				if before%2 == 1 || version.Load() != before {
+				if versionBefore%2 == 1 || version.Load() != versionBefore {
 					continue
 				}
-				if accepted := err == nil; accepted != (before/2%2 == int64(n%2)) {
+				if isAccepted := err == nil; isAccepted != (versionBefore/2%2 == int64(n%2)) {
 					t.Errorf("with the key of signer %d: Verify() of a token of signer %d = %v",
-						before/2%2, n%2, err)
+						versionBefore/2%2, n%2, err)
 				}
 			}
 		})
 	}
 	for n := range 200 {
 		version.Add(1)
-		keys.set(keyOf(signers[(n+1)%2]))
+		keys.setKeys(keyOf(signers[(n+1)%2]))
 		version.Add(1)
 		time.Sleep(time.Millisecond)
 	}

@@ -17,11 +17,11 @@ import (
 func TestVerify_form(t *testing.T) {
 	key := edDSA()
 	verifier := newVerifier(t, newKeys(t, jwksOf(key)), VerifierConfig{})
-	goodToken := key.token(alice(t))
+	goodToken := key.token(aliceClaims(t))
 	header, payload, signature := splitToken(goodToken)
 	sign := func(header, payload string) string { return key.sign(header, payload) }
 	// payloadWith returns alice's payload with these claims inserted at the front.
-	payloadWith := func(claims string) string { return "{" + claims + "," + alice(t)[1:] }
+	payloadWith := func(claims string) string { return "{" + claims + "," + aliceClaims(t)[1:] }
 	for _, tt := range []struct {
 		name, token string
 		want        error
@@ -44,14 +44,14 @@ func TestVerify_form(t *testing.T) {
 		// If two encodings of a signature were valid, the same token could look like two tokens.
 		{"stray bits in the signature", header + "." + payload + "." + withStrayBits(signature), identity.ErrTokenMalformed, "part 3"},
 
-		{"header that isn't JSON", sign("x", alice(t)), identity.ErrTokenMalformed, "the header is not JSON"},
-		{"header that is a list", sign("[]", alice(t)), identity.ErrTokenMalformed, "not a JSON object"},
+		{"header that isn't JSON", sign("x", aliceClaims(t)), identity.ErrTokenMalformed, "the header is not JSON"},
+		{"header that is a list", sign("[]", aliceClaims(t)), identity.ErrTokenMalformed, "not a JSON object"},
 		{"payload that is a string", sign(key.header(), `"x"`), identity.ErrTokenMalformed, "not a JSON object"},
-		{"truncated payload", sign(key.header(), alice(t)[:100]), identity.ErrTokenMalformed, "not JSON"},
-		{"a second object after the payload", sign(key.header(), alice(t)+"{}"), identity.ErrTokenMalformed, "followed by more"},
-		{"text after the header", sign(key.header()+"x", alice(t)), identity.ErrTokenMalformed, "the header is followed by more"},
-		{"a closing brace after the payload", sign(key.header(), alice(t)+"}"), identity.ErrTokenMalformed, "followed by more"},
-		{"white space around the header and the payload", sign(" "+key.header()+"\n", "\t"+alice(t)+" \n"), nil, ""},
+		{"truncated payload", sign(key.header(), aliceClaims(t)[:100]), identity.ErrTokenMalformed, "not JSON"},
+		{"a second object after the payload", sign(key.header(), aliceClaims(t)+"{}"), identity.ErrTokenMalformed, "followed by more"},
+		{"text after the header", sign(key.header()+"x", aliceClaims(t)), identity.ErrTokenMalformed, "the header is followed by more"},
+		{"a closing brace after the payload", sign(key.header(), aliceClaims(t)+"}"), identity.ErrTokenMalformed, "followed by more"},
+		{"white space around the header and the payload", sign(" "+key.header()+"\n", "\t"+aliceClaims(t)+" \n"), nil, ""},
 		{"payload in UTF-16", sign(key.header(), "{\x00\"\x00}\x00"), identity.ErrTokenMalformed, "not JSON"},
 		{"a control character in a string", sign(key.header(), payloadWith("\"x\":\"a\nb\"")), identity.ErrTokenMalformed, "not JSON"},
 		{"a member name without quotes", sign(key.header(), payloadWith("x:1")), identity.ErrTokenMalformed, "not JSON"},
@@ -59,7 +59,7 @@ func TestVerify_form(t *testing.T) {
 		{"NaN as a value", sign(key.header(), payloadWith(`"x":NaN`)), identity.ErrTokenMalformed, "not JSON"},
 		{"a comment in the payload", sign(key.header(), payloadWith(`"x":1 /* */`)), identity.ErrTokenMalformed, "not JSON"},
 
-		{"a duplicate member in the header", sign(`{"alg":"EdDSA",`+key.header()[1:], alice(t)), identity.ErrTokenMalformed, `the header has the member "alg" twice`},
+		{"a duplicate member in the header", sign(`{"alg":"EdDSA",`+key.header()[1:], aliceClaims(t)), identity.ErrTokenMalformed, `the header has the member "alg" twice`},
 		{"a duplicate member, one name written with an escape", sign(key.header(), payloadWith(`"s\u0075b":"mallory"`)), identity.ErrTokenMalformed, `"sub" twice`},
 		{"a duplicate member, the first value null", sign(key.header(), payloadWith(`"sub":null`)), identity.ErrTokenMalformed, `"sub" twice`},
 		{"a duplicate member in a nested object", sign(key.header(), payloadWith(`"x":{"y":[{"roles":1,"roles":2}]}`)), identity.ErrTokenMalformed, `"roles" twice`},
@@ -68,11 +68,11 @@ func TestVerify_form(t *testing.T) {
 		{"payload nested to the limit", sign(key.header(), payloadWith(`"x":`+nestedArrays(32-1))), nil, ""},
 		{"payload nested too deeply", sign(key.header(), payloadWith(`"x":`+nestedArrays(32+1))), identity.ErrTokenMalformed, "nests deeper than 32"},
 		{"payload nested so deeply that recursion would overflow the stack", sign(key.header(), strings.Repeat("[", 8000)), identity.ErrTokenMalformed, "nests deeper"},
-		{"header nested so deeply that recursion would overflow the stack", sign(strings.Repeat("[", 8000), alice(t)), identity.ErrTokenMalformed, "nests deeper"},
+		{"header nested so deeply that recursion would overflow the stack", sign(strings.Repeat("[", 8000), aliceClaims(t)), identity.ErrTokenMalformed, "nests deeper"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := verifier.Verify(t.Context(), tt.token)
-			checkRefusal(t, err, tt.want, tt.detail)
+			checkVerifyError(t, err, tt.want, tt.detail)
 		})
 	}
 }
@@ -80,19 +80,19 @@ func TestVerify_form(t *testing.T) {
 // Verify accepts a token of exactly MaxBytes, and rejects a longer one. The default is 16 KiB.
 func TestVerify_size(t *testing.T) {
 	key := edDSA()
-	token := key.token(alice(t))
+	token := key.token(aliceClaims(t))
 	keys := newKeys(t, jwksOf(key))
 	_, err := newVerifier(t, keys, VerifierConfig{MaxBytes: len(token)}).Verify(t.Context(), token)
-	checkRefusal(t, err, nil)
+	checkVerifyError(t, err, nil)
 	_, err = newVerifier(t, keys, VerifierConfig{MaxBytes: len(token) - 1}).Verify(t.Context(),
 		token)
-	checkRefusal(t, err, identity.ErrTokenTooLarge, fmt.Sprint(len(token)),
+	checkVerifyError(t, err, identity.ErrTokenTooLarge, fmt.Sprint(len(token)),
 		fmt.Sprint(len(token)-1), "VerifierConfig.MaxBytes")
 	_, err = newVerifier(t, keys, VerifierConfig{}).Verify(t.Context(), strings.Repeat("x", 16<<10))
-	checkRefusal(t, err, identity.ErrTokenMalformed)
+	checkVerifyError(t, err, identity.ErrTokenMalformed)
 	_, err = newVerifier(t, keys, VerifierConfig{}).Verify(t.Context(),
 		strings.Repeat("x", 16<<10+1))
-	checkRefusal(t, err, identity.ErrTokenTooLarge)
+	checkVerifyError(t, err, identity.ErrTokenTooLarge)
 }
 
 // Verify checks kid, alg, crit and typ in the header.
@@ -129,8 +129,8 @@ func TestVerify_header(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := verifier.Verify(t.Context(),
-				key.sign(patch(t, key.header(), tt.change), alice(t)))
-			checkRefusal(t, err, tt.want, tt.detail)
+				key.sign(patch(t, key.header(), tt.change), aliceClaims(t)))
+			checkVerifyError(t, err, tt.want, tt.detail)
 		})
 	}
 }
@@ -151,18 +151,18 @@ func TestVerify_algorithms(t *testing.T) {
 	verifier := newVerifier(t, newKeys(t, jwksOf(allSigners...)), VerifierConfig{})
 	for _, alg := range Algorithms() {
 		t.Run(alg, func(t *testing.T) {
-			token := signers[alg].token(alice(t))
+			token := signers[alg].token(aliceClaims(t))
 			_, err := verifier.Verify(t.Context(), token)
-			checkRefusal(t, err, nil)
+			checkVerifyError(t, err, nil)
 			_, err = verifier.Verify(t.Context(), corruptSignature(token))
-			checkRefusal(t, err, identity.ErrTokenSignature, "doesn't match")
+			checkVerifyError(t, err, identity.ErrTokenSignature, "doesn't match")
 			header, payload, signature := splitToken(token)
-			otherPayload := base64url([]byte(patch(t, alice(t), object{"sub": "mallory"})))
+			otherPayload := base64url([]byte(patch(t, aliceClaims(t), object{"sub": "mallory"})))
 			_, err = verifier.Verify(t.Context(), header+"."+otherPayload+"."+signature)
-			checkRefusal(t, err, identity.ErrTokenSignature)
+			checkVerifyError(t, err, identity.ErrTokenSignature)
 			_, err = verifier.Verify(t.Context(),
 				header+"."+payload+"."+signature[:len(signature)/8*4])
-			checkRefusal(t, err, identity.ErrTokenSignature)
+			checkVerifyError(t, err, identity.ErrTokenSignature)
 		})
 	}
 }
@@ -189,7 +189,7 @@ func TestVerify_keyAlgorithm(t *testing.T) {
 	// signES256 signs with any ECDSA key, and sets alg to ES256.
 	signES256 := func(key *ecdsa.PrivateKey, kid string) string {
 		signingInput := base64url([]byte(`{"alg":"ES256","kid":"`+kid+`"}`)) + "." +
-			base64url([]byte(alice(t)))
+			base64url([]byte(aliceClaims(t)))
 		digest := sha256.Sum256([]byte(signingInput))
 		r, s, err := ecdsa.Sign(rand.Reader, key, digest[:])
 		if err != nil {
@@ -199,7 +199,7 @@ func TestVerify_keyAlgorithm(t *testing.T) {
 		return signingInput + "." +
 			base64url(append(r.FillBytes(make([]byte, size)), s.FillBytes(make([]byte, size))...))
 	}
-	header, payload, _ := splitToken(ecSigner.token(alice(t)))
+	header, payload, _ := splitToken(ecSigner.token(aliceClaims(t)))
 	signingInput := header + "." + payload
 	digest := sha256.Sum256([]byte(signingInput))
 	derSignature := must(ecdsa.SignASN1(rand.Reader, p256Key().(*ecdsa.PrivateKey), digest[:]))
@@ -208,19 +208,19 @@ func TestVerify_keyAlgorithm(t *testing.T) {
 		want        error
 		detail      string
 	}{
-		{"the key's own algorithm", rsaSigner.token(alice(t)), nil, ""},
-		{"a key without alg", ecSigner.token(alice(t)), nil, ""},
+		{"the key's own algorithm", rsaSigner.token(aliceClaims(t)), nil, ""},
+		{"a key without alg", ecSigner.token(aliceClaims(t)), nil, ""},
 		{"ES256 with a P-384 key", signES256(p384Key().(*ecdsa.PrivateKey), "p384"), identity.ErrTokenSignature, `is for "ES384"`},
 		{"ES256 with a P-256 key", signES256(p256Key().(*ecdsa.PrivateKey), "ec-1"), nil, ""},
-		{"an encryption key", encryptionKey.token(alice(t)), identity.ErrKeyUnknown, `was skipped: its use is "enc"`},
-		{"an RSA key of 1024 bits", weakSigner.token(alice(t)), identity.ErrKeyUnknown, "was skipped: it is too weak"},
+		{"an encryption key", encryptionKey.token(aliceClaims(t)), identity.ErrKeyUnknown, `was skipped: its use is "enc"`},
+		{"an RSA key of 1024 bits", weakSigner.token(aliceClaims(t)), identity.ErrKeyUnknown, "was skipped: it is too weak"},
 		{"an ECDSA signature in DER", signingInput + "." + base64url(derSignature), identity.ErrTokenSignature, "doesn't match"},
 		{"an ECDSA signature of zeros", signingInput + "." + base64url(make([]byte, 64)), identity.ErrTokenSignature, "doesn't match"},
-		{"an RSA signature of zeros", zeroSignature(rsaSigner, alice(t)), identity.ErrTokenSignature, "doesn't match"},
+		{"an RSA signature of zeros", zeroSignature(rsaSigner, aliceClaims(t)), identity.ErrTokenSignature, "doesn't match"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := verifier.Verify(t.Context(), tt.token)
-			checkRefusal(t, err, tt.want, tt.detail)
+			checkVerifyError(t, err, tt.want, tt.detail)
 		})
 	}
 }

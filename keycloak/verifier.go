@@ -48,7 +48,7 @@ type VerifierConfig struct {
 
 	// AllowBound accepts tokens that are bound to a client's key (cnf: RFC 8705, RFC 9449).
 	// A bound token needs proof that the client holds the key, and a Verifier never sees that
-	// proof. Set AllowBound only if something in front of this process checks it.
+	// proof. Set AllowBound only if a proxy in front of this process checks it.
 	AllowBound bool
 
 	// Algorithms restricts the signature algorithms: some of RS256, RS384, RS512, PS256, PS384,
@@ -70,13 +70,13 @@ const DefaultTokenMaxBytes = 16 << 10
 
 // A Verifier verifies Keycloak's access tokens. Make it with NewVerifier. It is safe for concurrent
 // use. It caches verified tokens, so that only a token's first use costs a signature check. When a
-// fetched key set no longer contains a key, tokens signed with that key are refused, even if they
+// fetched key set no longer contains a key, tokens signed with that key are rejected, even if they
 // are cached.
 type Verifier struct {
-	config  VerifierConfig
-	keys    map[string]Keys // by issuer
-	issuers string          // all names, quoted, for error details
-	cache   *tokenCache     // nil if there is none
+	config        VerifierConfig
+	keysByIssuer  map[string]Keys
+	quotedIssuers string      // all names, quoted, for error details
+	cache         *tokenCache // nil if there is none
 }
 
 // NewVerifier checks config and returns a Verifier. It copies config's lists, and doesn't change
@@ -85,7 +85,7 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 	config.Audience, config.Algorithms = slices.Clone(config.Audience),
 		slices.Clone(config.Algorithms)
 	config.AuthorizedParties = slices.Clone(config.AuthorizedParties)
-	v := &Verifier{config: config, keys: map[string]Keys{}}
+	v := &Verifier{config: config, keysByIssuer: map[string]Keys{}}
 	var names []string
 	for _, issuer := range config.Issuers {
 		set, isKeySet := issuer.Keys.(*KeySet)
@@ -102,16 +102,16 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 			issuerNames = []string{set.realm.Issuer()}
 		}
 		for _, name := range issuerNames {
-			if _, duplicate := v.keys[name]; duplicate || name == "" {
+			if _, exists := v.keysByIssuer[name]; exists || name == "" {
 				return nil, fmt.Errorf("keycloak: issuer %q is empty or a duplicate", name)
 			}
-			v.keys[name] = issuer.Keys
+			v.keysByIssuer[name] = issuer.Keys
 			names = append(names, name)
 		}
 	}
-	v.issuers = quoteAll(names)
+	v.quotedIssuers = quoteList(names)
 	switch {
-	case len(v.keys) == 0:
+	case len(v.keysByIssuer) == 0:
 		return nil, errors.New("keycloak: a verifier needs an issuer")
 	case len(config.Audience) == 0 || slices.Contains(config.Audience, ""):
 		return nil, errors.New("keycloak: a verifier needs an audience")
@@ -163,7 +163,7 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 // of keys. They aren't used for anything else until the signature is verified. If ctx ends while
 // keys are being fetched, Verify returns ctx.Err().
 func (v *Verifier) Verify(ctx context.Context, accessToken string) (*identity.User, error) {
-	if v == nil || v.keys == nil {
+	if v == nil || v.keysByIssuer == nil {
 		return nil, &identity.Error{Reason: identity.ErrKeysUnavailable,
 			Detail: "the zero Verifier accepts nothing: make it with keycloak.NewVerifier"}
 	}
@@ -175,7 +175,7 @@ func (v *Verifier) Verify(ctx context.Context, accessToken string) (*identity.Us
 	if user, ok, err := v.cache.get(ctx, accessToken, v.config.Now()); ok || err != nil {
 		return user, err
 	}
-	token, err := parse(accessToken, v.config.Algorithms)
+	token, err := parseToken(accessToken, v.config.Algorithms)
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +183,7 @@ func (v *Verifier) Verify(ctx context.Context, accessToken string) (*identity.Us
 	if err != nil {
 		return nil, err
 	}
-	notBefore, expires, err := v.checkClaims(&token.claims)
+	notBefore, expiresAt, err := v.checkClaims(&token.claims)
 	if err != nil {
 		return nil, err
 	}
@@ -191,10 +191,10 @@ func (v *Verifier) Verify(ctx context.Context, accessToken string) (*identity.Us
 	if err != nil {
 		return nil, err
 	}
-	user := newUser(&token.claims, token.Payload, expires)
+	user := newUser(&token.claims, token.Payload, expiresAt)
 	v.cache.put(accessToken, &verifiedToken{
 		keys: keys, keyID: token.KeyID, key: key,
-		notBefore: notBefore.Add(-v.config.Leeway), expires: expires.Add(v.config.Leeway),
+		notBefore: notBefore.Add(-v.config.Leeway), expiresAt: expiresAt.Add(v.config.Leeway),
 	}, user)
 	return user, nil
 }
@@ -202,10 +202,10 @@ func (v *Verifier) Verify(ctx context.Context, accessToken string) (*identity.Us
 // checkIssuer returns the keys of the issuer that the token names.
 func (v *Verifier) checkIssuer(c *claims) (Keys, error) {
 	issuer, _ := c.iss.String()
-	keys := v.keys[issuer]
+	keys := v.keysByIssuer[issuer]
 	if keys == nil {
 		return nil, notAcceptedError("iss is %s; accepted: %s (Issuer.Names)", c.iss.Quoted(),
-			v.issuers)
+			v.quotedIssuers)
 	}
 	return keys, nil
 }
@@ -213,9 +213,9 @@ func (v *Verifier) checkIssuer(c *claims) (Keys, error) {
 // checkClaims checks the claims by RFC 9068, section 4, and Keycloak's typ claim. It returns the
 // token's validity period, before leeway is applied. notBefore is the later of nbf and iat, or zero
 // if both are absent.
-func (v *Verifier) checkClaims(c *claims) (notBefore, expires time.Time, err error) {
+func (v *Verifier) checkClaims(c *claims) (notBefore, expiresAt time.Time, err error) {
 	// ID, refresh and logout tokens have the same issuer, and ID tokens are signed with the same
-	// keys. Only typ and aud distinguish an access token.
+	// keys. Only typ and aud distinguish access tokens from them.
 	if typ, _ := c.typ.String(); !strings.EqualFold(typ, "Bearer") {
 		return time.Time{}, time.Time{},
 			notAcceptedError("typ is %s; accepted: \"Bearer\", which access tokens have",
@@ -223,8 +223,8 @@ func (v *Verifier) checkClaims(c *claims) (notBefore, expires time.Time, err err
 	}
 	if c.cnf != nil && !v.config.AllowBound {
 		return time.Time{}, time.Time{}, notAcceptedError(
-			"cnf is %s: the token is bound to a key of its client's, and a bearer proves nothing "+
-				"about that", c.cnf.Quoted())
+			"cnf is %s: the token is bound to its client's key, and a bearer token carries no "+
+				"proof of that key", c.cnf.Quoted())
 	}
 	if err := v.checkAudience(c); err != nil {
 		return time.Time{}, time.Time{}, err
@@ -235,35 +235,35 @@ func (v *Verifier) checkClaims(c *claims) (notBefore, expires time.Time, err err
 				"tokens", c.sub.Quoted())
 	}
 	now := v.config.Now()
-	for _, date := range []struct {
+	for _, claim := range []struct {
 		name  string
 		value strictjson.Value
 	}{{"nbf", c.nbf}, {"iat", c.iat}} {
-		if date.value == nil {
+		if claim.value == nil {
 			continue
 		}
-		at, err := numericDate(date.name, date.value)
+		date, err := parseNumericDate(claim.name, claim.value)
 		if err != nil {
 			return time.Time{}, time.Time{}, err
 		}
-		if at.After(now.Add(v.config.Leeway)) {
+		if date.After(now.Add(v.config.Leeway)) {
 			return time.Time{}, time.Time{}, &identity.Error{Reason: identity.ErrTokenNotYetValid,
-				Detail: fmt.Sprintf("%s is %s; now is %s: do the clocks differ?", date.name,
-					formatTime(at), formatTime(now))}
+				Detail: fmt.Sprintf("%s is %s; now is %s: do the clocks differ?", claim.name,
+					formatTime(date), formatTime(now))}
 		}
-		notBefore = latest(notBefore, at)
+		notBefore = latest(notBefore, date)
 	}
 	if c.exp == nil {
 		return time.Time{}, time.Time{}, malformedError("exp is missing")
 	}
-	if expires, err = numericDate("exp", c.exp); err != nil {
+	if expiresAt, err = parseNumericDate("exp", c.exp); err != nil {
 		return time.Time{}, time.Time{}, err
 	}
-	if !now.Before(expires.Add(v.config.Leeway)) {
+	if !now.Before(expiresAt.Add(v.config.Leeway)) {
 		return time.Time{}, time.Time{}, &identity.Error{Reason: identity.ErrTokenExpired,
-			Detail: fmt.Sprintf("exp is %s; now is %s", formatTime(expires), formatTime(now))}
+			Detail: fmt.Sprintf("exp is %s; now is %s", formatTime(expiresAt), formatTime(now))}
 	}
-	return notBefore, expires, nil
+	return notBefore, expiresAt, nil
 }
 
 // checkAudience checks whom the token was issued for (aud) and to (azp).
@@ -272,39 +272,40 @@ func (v *Verifier) checkAudience(c *claims) error {
 	if c.aud != nil {
 		// RFC 7519, section 4.1.3: a single audience may be a string instead of an array
 		if audience, ok = c.aud.Strings(); !ok {
-			var single string
-			single, ok = c.aud.String()
-			audience = []string{single}
+			var name string
+			name, ok = c.aud.String()
+			audience = []string{name}
 		}
 	}
-	accepted := ok &&
+	isAccepted := ok &&
 		slices.ContainsFunc(audience, func(a string) bool {
 			return slices.Contains(v.config.Audience, a)
 		})
 	azp, _ := c.azp.String()
-	if !accepted {
+	if !isAccepted {
 		// AuthorizedParty's tokens pass with any aud that Keycloak writes: it may be absent, but
 		// holds no empty name.
 		isValid := c.aud == nil || ok && len(audience) > 0 && !slices.Contains(audience, "")
-		accepted = isValid && v.config.AuthorizedParty != "" && azp == v.config.AuthorizedParty
+		isAccepted = isValid && v.config.AuthorizedParty != "" && azp == v.config.AuthorizedParty
 	}
-	if !accepted {
+	if !isAccepted {
 		return notAcceptedError(
 			"aud is %s, azp is %s; accepted in aud: %s (VerifierConfig.Audience): add a mapper "+
 				"of type Audience to the client that asks for the token",
-			c.aud.Quoted(), c.azp.Quoted(), quoteAll(v.config.Audience))
+			c.aud.Quoted(), c.azp.Quoted(), quoteList(v.config.Audience))
 	}
 	if parties := v.config.AuthorizedParties; len(parties) > 0 && !slices.Contains(parties, azp) {
 		return notAcceptedError("azp is %s; accepted: %s (VerifierConfig.AuthorizedParties)",
-			c.azp.Quoted(), quoteAll(parties))
+			c.azp.Quoted(), quoteList(parties))
 	}
 	return nil
 }
 
 const year10000 = 253402300800 // in Unix time; RFC 3339 ends before it
 
-// numericDate reads a NumericDate, RFC 7519 section 2: seconds since 1970. It drops a fraction.
-func numericDate(name string, value strictjson.Value) (time.Time, error) {
+// parseNumericDate parses a NumericDate, RFC 7519 section 2: seconds since 1970. It drops a
+// fraction.
+func parseNumericDate(name string, value strictjson.Value) (time.Time, error) {
 	seconds, ok := value.Float()
 	if !ok || !(seconds >= 0 && seconds < year10000) {
 		return time.Time{}, malformedError("%s is %s; expected seconds since 1970", name,
@@ -315,7 +316,7 @@ func numericDate(name string, value strictjson.Value) (time.Time, error) {
 
 func formatTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-func quoteAll(texts []string) string {
+func quoteList(texts []string) string {
 	var quoted []string
 	for _, text := range texts {
 		quoted = append(quoted, strictjson.Quote(text))

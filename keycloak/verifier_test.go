@@ -14,10 +14,10 @@ import (
 func TestVerify_claims(t *testing.T) {
 	key := edDSA()
 	keys := newKeys(t, jwksOf(key))
-	defaults := VerifierConfig{}
-	withParty := VerifierConfig{AuthorizedParty: "local-api"}
-	withParties := VerifierConfig{AuthorizedParties: []string{"local-api", "web"}}
-	withBoth := VerifierConfig{AuthorizedParty: "local-api",
+	defaultConfig := VerifierConfig{}
+	partyConfig := VerifierConfig{AuthorizedParty: "local-api"}
+	partiesConfig := VerifierConfig{AuthorizedParties: []string{"local-api", "web"}}
+	partyAndPartiesConfig := VerifierConfig{AuthorizedParty: "local-api",
 		AuthorizedParties: []string{"local-api", "web"}}
 	for _, tt := range []struct {
 		name    string
@@ -26,78 +26,78 @@ func TestVerify_claims(t *testing.T) {
 		want    error
 		details []string
 	}{
-		{"a good token", defaults, object{}, nil, nil},
-		{"unknown claims", defaults, object{"x": object{"y": []int{1}}, "CNF": 1, "Aud": 5, "EXP": "x"}, nil, nil},
+		{"a good token", defaultConfig, object{}, nil, nil},
+		{"unknown claims", defaultConfig, object{"x": object{"y": []int{1}}, "CNF": 1, "Aud": 5, "EXP": "x"}, nil, nil},
 
-		{"ISS instead of iss", defaults, object{"iss": absent, "ISS": localIssuer}, identity.ErrTokenNotAccepted, []string{"iss is missing"}},
-		{"iss is another, Iss is ours", defaults, object{"iss": "https://evil.example", "Iss": localIssuer}, identity.ErrTokenNotAccepted, []string{"evil.example"}},
+		{"ISS instead of iss", defaultConfig, object{"iss": absent, "ISS": localIssuer}, identity.ErrTokenNotAccepted, []string{"iss is missing"}},
+		{"iss is another, Iss is ours", defaultConfig, object{"iss": "https://evil.example", "Iss": localIssuer}, identity.ErrTokenNotAccepted, []string{"evil.example"}},
 
-		{"typ is a number", defaults, object{"typ": 1}, identity.ErrTokenNotAccepted, []string{"typ is 1"}},
-		{"typ in capitals", defaults, object{"typ": "BEARER"}, nil, nil},
-		{"an ID token", defaults, object{"typ": "ID"}, identity.ErrTokenNotAccepted, []string{`typ is "ID"`, `"Bearer"`}},
-		{"a refresh token", defaults, object{"typ": "Refresh"}, identity.ErrTokenNotAccepted, []string{"Refresh"}},
-		{"an offline token", defaults, object{"typ": "Offline"}, identity.ErrTokenNotAccepted, nil},
-		{"a logout token", defaults, object{"typ": "Logout"}, identity.ErrTokenNotAccepted, nil},
-		{"a token bound to a key", defaults, object{"typ": "DPoP", "cnf": object{"jkt": "x"}}, identity.ErrTokenNotAccepted, []string{"DPoP"}},
-		{"a token bound to a certificate", defaults, object{"cnf": object{"x5t#S256": "x"}}, identity.ErrTokenNotAccepted, []string{`cnf is {"x5t#S256":"x"}`}},
+		{"typ is a number", defaultConfig, object{"typ": 1}, identity.ErrTokenNotAccepted, []string{"typ is 1"}},
+		{"typ in capitals", defaultConfig, object{"typ": "BEARER"}, nil, nil},
+		{"an ID token", defaultConfig, object{"typ": "ID"}, identity.ErrTokenNotAccepted, []string{`typ is "ID"`, `"Bearer"`}},
+		{"a refresh token", defaultConfig, object{"typ": "Refresh"}, identity.ErrTokenNotAccepted, []string{"Refresh"}},
+		{"an offline token", defaultConfig, object{"typ": "Offline"}, identity.ErrTokenNotAccepted, nil},
+		{"a logout token", defaultConfig, object{"typ": "Logout"}, identity.ErrTokenNotAccepted, nil},
+		{"a token bound to a key", defaultConfig, object{"typ": "DPoP", "cnf": object{"jkt": "x"}}, identity.ErrTokenNotAccepted, []string{"DPoP"}},
+		{"a token bound to a certificate", defaultConfig, object{"cnf": object{"x5t#S256": "x"}}, identity.ErrTokenNotAccepted, []string{`cnf is {"x5t#S256":"x"}`}},
 		{"a token bound to a certificate, with AllowBound", VerifierConfig{AllowBound: true}, object{"cnf": object{"x5t#S256": "x"}}, nil, nil},
 		{"a token bound to a DPoP key, with AllowBound", VerifierConfig{AllowBound: true}, object{"typ": "DPoP", "cnf": object{"jkt": "x"}}, identity.ErrTokenNotAccepted, []string{"DPoP"}},
 
-		{"aud is a string", defaults, object{"aud": localAudience}, nil, nil},
-		{"aud is a list, ours second", defaults, object{"aud": []string{"account", localAudience}}, nil, nil},
-		{"aud in another case", defaults, object{"aud": "Local-API"}, identity.ErrTokenNotAccepted, nil},
-		{"aud starts with ours", defaults, object{"aud": "local-api2"}, identity.ErrTokenNotAccepted, nil},
-		{"aud is one string that lists two APIs", defaults, object{"aud": "account local-api"}, identity.ErrTokenNotAccepted, nil},
-		{"aud is a number", defaults, object{"aud": 7}, identity.ErrTokenNotAccepted, nil},
-		{"aud is an object", defaults, object{"aud": object{localAudience: true}}, identity.ErrTokenNotAccepted, nil},
+		{"aud is a string", defaultConfig, object{"aud": localAudience}, nil, nil},
+		{"aud is a list, ours second", defaultConfig, object{"aud": []string{"account", localAudience}}, nil, nil},
+		{"aud in another case", defaultConfig, object{"aud": "Local-API"}, identity.ErrTokenNotAccepted, nil},
+		{"aud starts with ours", defaultConfig, object{"aud": "local-api2"}, identity.ErrTokenNotAccepted, nil},
+		{"aud is one string that lists two APIs", defaultConfig, object{"aud": "account local-api"}, identity.ErrTokenNotAccepted, nil},
+		{"aud is a number", defaultConfig, object{"aud": 7}, identity.ErrTokenNotAccepted, nil},
+		{"aud is an object", defaultConfig, object{"aud": object{localAudience: true}}, identity.ErrTokenNotAccepted, nil},
 		{"aud is the second accepted audience", VerifierConfig{Audience: []string{"a", "b"}}, object{"aud": "b"}, nil, nil},
 		{"azp is ours, aud is missing", VerifierConfig{Audience: []string{"web"}}, object{"aud": absent, "azp": "web"}, identity.ErrTokenNotAccepted, nil},
 		{"azp is ours, aud is another API", VerifierConfig{Audience: []string{"web"}}, object{"aud": []string{"x"}, "azp": "web"}, identity.ErrTokenNotAccepted, nil},
 
-		{"AuthorizedParty: aud missing", withParty, object{"aud": absent}, nil, nil},
-		{"AuthorizedParty: aud only account", withParty, object{"aud": "account"}, nil, nil},
-		{"AuthorizedParty: aud a list of account", withParty, object{"aud": []string{"account"}}, nil, nil},
-		{"AuthorizedParty: aud ours", withParty, object{"aud": localAudience, "azp": "web"}, nil, nil},
-		{"AuthorizedParty: aud an empty list", withParty, object{"aud": []string{}}, identity.ErrTokenNotAccepted, nil},
-		{"AuthorizedParty: aud another API", withParty, object{"aud": "billing"}, nil, nil},
-		{"AuthorizedParty: aud account and another API", withParty, object{"aud": []string{"account", "billing"}}, nil, nil},
-		{"AuthorizedParty: aud another API, azp another client", withParty, object{"aud": "billing", "azp": "web"}, identity.ErrTokenNotAccepted, []string{"billing", `azp is "web"`}},
-		{"AuthorizedParty: aud another API and an empty string", withParty, object{"aud": []string{"billing", ""}}, identity.ErrTokenNotAccepted, nil},
+		{"AuthorizedParty: aud missing", partyConfig, object{"aud": absent}, nil, nil},
+		{"AuthorizedParty: aud only account", partyConfig, object{"aud": "account"}, nil, nil},
+		{"AuthorizedParty: aud a list of account", partyConfig, object{"aud": []string{"account"}}, nil, nil},
+		{"AuthorizedParty: aud ours", partyConfig, object{"aud": localAudience, "azp": "web"}, nil, nil},
+		{"AuthorizedParty: aud an empty list", partyConfig, object{"aud": []string{}}, identity.ErrTokenNotAccepted, nil},
+		{"AuthorizedParty: aud another API", partyConfig, object{"aud": "billing"}, nil, nil},
+		{"AuthorizedParty: aud account and another API", partyConfig, object{"aud": []string{"account", "billing"}}, nil, nil},
+		{"AuthorizedParty: aud another API, azp another client", partyConfig, object{"aud": "billing", "azp": "web"}, identity.ErrTokenNotAccepted, []string{"billing", `azp is "web"`}},
+		{"AuthorizedParty: aud another API and an empty string", partyConfig, object{"aud": []string{"billing", ""}}, identity.ErrTokenNotAccepted, nil},
 
-		{"AuthorizedParties: azp is one of them", withParties, object{"azp": "web"}, nil, nil},
-		{"AuthorizedParties: azp another client", withParties, object{"azp": "other"}, identity.ErrTokenNotAccepted, []string{`azp is "other"; accepted: ["local-api", "web"] (VerifierConfig.AuthorizedParties)`}},
-		{"AuthorizedParties: azp missing", withParties, object{"azp": absent}, identity.ErrTokenNotAccepted, []string{"azp is missing"}},
-		{"AuthorizedParties: aud another API", withParties, object{"azp": "web", "aud": "billing"}, identity.ErrTokenNotAccepted, []string{"VerifierConfig.Audience"}},
-		{"both settings: aud another API", withBoth, object{"aud": "billing"}, nil, nil},
-		{"both settings: azp is another of the parties, aud another API", withBoth, object{"azp": "web", "aud": "billing"}, identity.ErrTokenNotAccepted, nil},
-		{"both settings: azp another client, aud ours", withBoth, object{"azp": "other"}, identity.ErrTokenNotAccepted, nil},
-		{"AuthorizedParty: aud a number", withParty, object{"aud": 7}, identity.ErrTokenNotAccepted, nil},
-		{"AuthorizedParty: azp another client", withParty, object{"aud": absent, "azp": "web"}, identity.ErrTokenNotAccepted, []string{`azp is "web"`}},
-		{"AuthorizedParty: azp missing", withParty, object{"aud": "account", "azp": absent}, identity.ErrTokenNotAccepted, []string{"azp is missing"}},
-		{"AuthorizedParty: azp a list", withParty, object{"aud": absent, "azp": []string{"local-api"}}, identity.ErrTokenNotAccepted, nil},
-		{"aud missing, azp empty", defaults, object{"aud": absent, "azp": ""}, identity.ErrTokenNotAccepted, nil},
+		{"AuthorizedParties: azp is one of them", partiesConfig, object{"azp": "web"}, nil, nil},
+		{"AuthorizedParties: azp another client", partiesConfig, object{"azp": "other"}, identity.ErrTokenNotAccepted, []string{`azp is "other"; accepted: ["local-api", "web"] (VerifierConfig.AuthorizedParties)`}},
+		{"AuthorizedParties: azp missing", partiesConfig, object{"azp": absent}, identity.ErrTokenNotAccepted, []string{"azp is missing"}},
+		{"AuthorizedParties: aud another API", partiesConfig, object{"azp": "web", "aud": "billing"}, identity.ErrTokenNotAccepted, []string{"VerifierConfig.Audience"}},
+		{"both settings: aud another API", partyAndPartiesConfig, object{"aud": "billing"}, nil, nil},
+		{"both settings: azp is another of the parties, aud another API", partyAndPartiesConfig, object{"azp": "web", "aud": "billing"}, identity.ErrTokenNotAccepted, nil},
+		{"both settings: azp another client, aud ours", partyAndPartiesConfig, object{"azp": "other"}, identity.ErrTokenNotAccepted, nil},
+		{"AuthorizedParty: aud a number", partyConfig, object{"aud": 7}, identity.ErrTokenNotAccepted, nil},
+		{"AuthorizedParty: azp another client", partyConfig, object{"aud": absent, "azp": "web"}, identity.ErrTokenNotAccepted, []string{`azp is "web"`}},
+		{"AuthorizedParty: azp missing", partyConfig, object{"aud": "account", "azp": absent}, identity.ErrTokenNotAccepted, []string{"azp is missing"}},
+		{"AuthorizedParty: azp a list", partyConfig, object{"aud": absent, "azp": []string{"local-api"}}, identity.ErrTokenNotAccepted, nil},
+		{"aud missing, azp empty", defaultConfig, object{"aud": absent, "azp": ""}, identity.ErrTokenNotAccepted, nil},
 
-		{"sub is a number", defaults, object{"sub": 5}, identity.ErrTokenNotAccepted, []string{"sub is 5"}},
+		{"sub is a number", defaultConfig, object{"sub": 5}, identity.ErrTokenNotAccepted, []string{"sub is 5"}},
 
-		{"nbf 0, from old Keycloak releases", defaults, object{"nbf": 0}, nil, nil},
-		{"nbf is a string", defaults, object{"nbf": "1767268740"}, identity.ErrTokenMalformed, []string{"nbf"}},
-		{"iat missing", defaults, object{"iat": absent}, nil, nil},
-		{"iat is null", defaults, object{"iat": nil}, identity.ErrTokenMalformed, []string{"iat"}},
+		{"nbf 0, from old Keycloak releases", defaultConfig, object{"nbf": 0}, nil, nil},
+		{"nbf is a string", defaultConfig, object{"nbf": "1767268740"}, identity.ErrTokenMalformed, []string{"nbf"}},
+		{"iat missing", defaultConfig, object{"iat": absent}, nil, nil},
+		{"iat is null", defaultConfig, object{"iat": nil}, identity.ErrTokenMalformed, []string{"iat"}},
 
-		{"exp with a fraction, within the leeway", defaults, object{"exp": json.Number(fmt.Sprintf("%d.5", noonPlus(-29*time.Second)))}, nil, nil},
-		{"exp with an exponent", defaults, object{"exp": json.Number("1.76726904e9")}, nil, nil},
-		{"exp is the last second of the year 9999", defaults, object{"exp": json.Number("253402300799")}, nil, nil},
-		{"a number too large for a float in another claim", defaults, object{"x": []any{json.Number("-1e400")}}, identity.ErrTokenMalformed, []string{"too large"}},
-		{"a number too small for a float in another claim", defaults, object{"x": json.Number("1e-400")}, nil, nil},
-		{"a number of 64 characters", defaults, object{"x": json.Number(strings.Repeat("9", 64))}, nil, nil},
-		{"a number of 65 characters", defaults, object{"x": json.Number("0." + strings.Repeat("9", 63))}, identity.ErrTokenMalformed, []string{"a number of 65 characters; accepted: 64"}},
-		{"exp with too many digits", defaults, object{"exp": json.Number("1767269040.1234567890")}, identity.ErrTokenMalformed, []string{"exp"}},
-		{"exp larger than int64", defaults, object{"exp": json.Number("9223372036854775808")}, identity.ErrTokenMalformed, nil},
+		{"exp with a fraction, within the leeway", defaultConfig, object{"exp": json.Number(fmt.Sprintf("%d.5", noonPlus(-29*time.Second)))}, nil, nil},
+		{"exp with an exponent", defaultConfig, object{"exp": json.Number("1.76726904e9")}, nil, nil},
+		{"exp is the last second of the year 9999", defaultConfig, object{"exp": json.Number("253402300799")}, nil, nil},
+		{"a number too large for a float in another claim", defaultConfig, object{"x": []any{json.Number("-1e400")}}, identity.ErrTokenMalformed, []string{"too large"}},
+		{"a number too small for a float in another claim", defaultConfig, object{"x": json.Number("1e-400")}, nil, nil},
+		{"a number of 64 characters", defaultConfig, object{"x": json.Number(strings.Repeat("9", 64))}, nil, nil},
+		{"a number of 65 characters", defaultConfig, object{"x": json.Number("0." + strings.Repeat("9", 63))}, identity.ErrTokenMalformed, []string{"a number of 65 characters; accepted: 64"}},
+		{"exp with too many digits", defaultConfig, object{"exp": json.Number("1767269040.1234567890")}, identity.ErrTokenMalformed, []string{"exp"}},
+		{"exp larger than int64", defaultConfig, object{"exp": json.Number("9223372036854775808")}, identity.ErrTokenMalformed, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			user, err := newVerifier(t, keys, tt.config).Verify(t.Context(),
-				key.token(patch(t, alice(t), tt.change)))
-			checkRefusal(t, err, tt.want, tt.details...)
+				key.token(patch(t, aliceClaims(t), tt.change)))
+			checkVerifyError(t, err, tt.want, tt.details...)
 			if (user == nil) != (tt.want != nil) {
 				t.Errorf("Verify() = %+v, %v; want either a user or an error", user, err)
 			}
@@ -139,14 +139,15 @@ func TestVerify_order(t *testing.T) {
 		for _, second := range checks[i+1:] {
 			t.Run(first.name+" and "+second.name, func(t *testing.T) {
 				header := patch(t, patch(t, key.header(), second.header), first.header)
-				token := key.sign(header, patch(t, patch(t, alice(t), second.claims), first.claims))
+				token := key.sign(
+					header, patch(t, patch(t, aliceClaims(t), second.claims), first.claims))
 				for _, corrupt := range []func(string) string{second.corrupt, first.corrupt} {
 					if corrupt != nil {
 						token = corrupt(token)
 					}
 				}
 				_, err := verifier.Verify(t.Context(), token)
-				checkRefusal(t, err, first.want, details[first.name])
+				checkVerifyError(t, err, first.want, details[first.name])
 			})
 		}
 	}
@@ -176,8 +177,8 @@ func TestVerify_issuers(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := verifier.Verify(t.Context(),
-				tt.signer.token(patch(t, alice(t), object{"iss": tt.issuer})))
-			checkRefusal(t, err, tt.want)
+				tt.signer.token(patch(t, aliceClaims(t), object{"iss": tt.issuer})))
+			checkVerifyError(t, err, tt.want)
 		})
 	}
 }
@@ -221,21 +222,21 @@ func TestNewVerifier_invalid(t *testing.T) {
 func TestVerify_restrictedAlgorithms(t *testing.T) {
 	keys := newKeys(t, jwksOf(edDSA(), es256()))
 	verifier := newVerifier(t, keys, VerifierConfig{Algorithms: []string{"ES256", "RS256"}})
-	_, err := verifier.Verify(t.Context(), es256().token(alice(t)))
-	checkRefusal(t, err, nil)
-	_, err = verifier.Verify(t.Context(), edDSA().token(alice(t)))
-	checkRefusal(t, err, identity.ErrTokenSignature, `alg is "EdDSA"; accepted: ES256, RS256`)
+	_, err := verifier.Verify(t.Context(), es256().token(aliceClaims(t)))
+	checkVerifyError(t, err, nil)
+	_, err = verifier.Verify(t.Context(), edDSA().token(aliceClaims(t)))
+	checkVerifyError(t, err, identity.ErrTokenSignature, `alg is "EdDSA"; accepted: ES256, RS256`)
 }
 
 // If an Issuer has no Names, its name is the issuer of its KeySet's realm.
 func TestVerify_issuerFromRealm(t *testing.T) {
 	verifier := newVerifier(t, nil,
 		VerifierConfig{Issuers: []Issuer{{Keys: newKeys(t, jwksOf(edDSA()))}}})
-	_, err := verifier.Verify(t.Context(), edDSA().token(alice(t)))
-	checkRefusal(t, err, nil)
+	_, err := verifier.Verify(t.Context(), edDSA().token(aliceClaims(t)))
+	checkVerifyError(t, err, nil)
 	_, err = verifier.Verify(t.Context(),
-		edDSA().token(patch(t, alice(t), object{"iss": localIssuer + "/"})))
-	checkRefusal(t, err, identity.ErrTokenNotAccepted, `accepted: ["`+localIssuer+`"]`)
+		edDSA().token(patch(t, aliceClaims(t), object{"iss": localIssuer + "/"})))
+	checkVerifyError(t, err, identity.ErrTokenNotAccepted, `accepted: ["`+localIssuer+`"]`)
 }
 
 // NewVerifier copies the lists of its config, so later changes to them have no effect.
@@ -244,6 +245,6 @@ func TestNewVerifier_copiesLists(t *testing.T) {
 	verifier := newVerifier(t, newKeys(t, jwksOf(edDSA())),
 		VerifierConfig{Audience: audience, Algorithms: algorithms})
 	audience[0], algorithms[0] = "other", "RS256"
-	_, err := verifier.Verify(t.Context(), edDSA().token(alice(t)))
-	checkRefusal(t, err, nil)
+	_, err := verifier.Verify(t.Context(), edDSA().token(aliceClaims(t)))
+	checkVerifyError(t, err, nil)
 }
