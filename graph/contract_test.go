@@ -34,6 +34,6 @@ func TestSchema_contract(t *testing.T) {
 		t.Errorf(
 			"the schema differs from %s at line %d: if the change is intended, run "+
 				"go test ./graph -update",
-			name, firstDifference(text.String(), string(want)))
+			name, firstDifferentLine(text.String(), string(want)))
 	}
 }

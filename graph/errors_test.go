@@ -15,14 +15,14 @@ import (
 
 // If no row of the error table matches an error, the error is logged with its text. Clients get
 // only an internal error with the request's ID.
-func TestErrors_unknown(t *testing.T) {
+func TestErrors_notInTable(t *testing.T) {
 	s := newServer(t,
 		fakeRealm{logout: func(identity.Secret) error {
 			return fmt.Errorf("read sessions: %w", errDatabase)
 		}})
-	check(t, s.sendWithoutToken(`mutation { out: logout(refreshToken: "t") }`),
+	checkEqual(t, s.sendWithoutToken(`mutation { out: logout(refreshToken: "t") }`),
 		`{"errors":[{"message":"Internal error","path":["out"],"locations":[{"line":1,"column":12}],"extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"REQUESTID"}}],"data":null}`)
-	check(t, fmt.Sprint(s.logLines(t)),
+	checkEqual(t, fmt.Sprint(s.logLines(t)),
 		`[map[error:read sessions: dial tcp 10.0.0.7: connection refused level:ERROR msg:field failed path:out requestId:REQUESTID]]`)
 }
 
@@ -56,7 +56,7 @@ func TestErrors_gqlerrorWrapsTableError(t *testing.T) {
 		return &gqlerror.Error{Message: canary, Err: identity.ErrRefreshReused,
 			Extensions: map[string]any{"code": "MINE", "x": canary}}
 	}})
-	check(t, s.sendWithoutToken(`mutation { logout(refreshToken: "t") }`),
+	checkEqual(t, s.sendWithoutToken(`mutation { logout(refreshToken: "t") }`),
 		`{"errors":[{"message":"Sign in again","path":["logout"],"locations":[{"line":1,"column":12}],"extensions":{"code":"INVALID_REFRESH_TOKEN","reason":"REUSED"}}],"data":null}`)
 }
 
@@ -81,7 +81,7 @@ func TestErrors_deadline(t *testing.T) {
 		fakeRealm{logout: func(identity.Secret) error {
 			return fmt.Errorf("call the realm: %w", context.DeadlineExceeded)
 		}})
-	check(t, s.sendWithoutToken(`mutation { logout(refreshToken: "t") }`),
+	checkEqual(t, s.sendWithoutToken(`mutation { logout(refreshToken: "t") }`),
 		`{"errors":[{"message":"The request took too long","path":["logout"],"locations":[{"line":1,"column":12}],"extensions":{"code":"TIMEOUT"}}],"data":null}`)
 	if lines := s.logLines(t); len(lines) != 1 || lines[0]["level"] != "WARN" ||
 		lines[0]["path"] != "logout" {
@@ -94,14 +94,14 @@ func TestErrors_detail(t *testing.T) {
 	s := newServer(t, fakeRealm{})
 	s.presenter.Detail = true
 	s.SetErrorPresenter(s.presenter.Present)
-	check(t,
+	checkEqual(t,
 		s.send(nil, &identity.Error{Reason: identity.ErrTokenExpired, Detail: "exp was yesterday"},
 			`{ me { id } }`, nil),
 		`{"errors":[{"message":"Token has expired","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","detail":"exp was yesterday","reason":"TOKEN_EXPIRED"}}],"data":{"me":null}}`)
 }
 
-// Only with Presenter.Detail, the error BAD_USER_INPUT says which argument is malformed. That helps
-// developers whose form sends an empty string, instead of null, if there is no one-time code.
+// With Presenter.Detail, the error BAD_USER_INPUT says which argument is malformed. Without, it
+// doesn't. The detail helps developers whose form sends an empty one-time code instead of null.
 func TestErrors_detailOfArgument(t *testing.T) {
 	for detail, want := range map[bool]string{
 		false: `{"errors":[{"message":"Request malformed!","path":["login"],"locations":[{"line":1,"column":12}],"extensions":{"code":"BAD_USER_INPUT"}}],"data":null}`,
@@ -111,7 +111,7 @@ func TestErrors_detailOfArgument(t *testing.T) {
 		s := newServer(t, fakeRealm{})
 		s.presenter.Detail = detail
 		s.SetErrorPresenter(s.presenter.Present)
-		check(t,
+		checkEqual(t,
 			s.send(nil, nil,
 				`mutation { login(username: "alice", password: "secret", otp: "") { accessToken } }`, nil), want)
 	}
@@ -136,7 +136,7 @@ func TestPanic_value(t *testing.T) {
 		"identity.Secret":     identity.NewSecret(canary),
 	} {
 		s := newServer(t, fakeRealm{logout: func(identity.Secret) error { panic(value) }})
-		check(t, s.sendWithoutToken(`mutation { logout(refreshToken: "`+canary+`") }`),
+		checkEqual(t, s.sendWithoutToken(`mutation { logout(refreshToken: "`+canary+`") }`),
 			`{"errors":[{"message":"Internal error","path":["logout"],"extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"REQUESTID"}}],"data":null}`)
 		if strings.Contains(s.log.String(), canary) {
 			t.Errorf("panic with a %s: logged %s, want it without the value", typeName, s.log.String())
@@ -152,7 +152,7 @@ func TestPanic_value(t *testing.T) {
 		}
 		if stack, _ := line["stack"].(string); !strings.Contains(stack,
 			"graph.(*mutationResolver).Logout") {
-			t.Errorf("panic with a %s: the stack lacks the resolver: %s", typeName, stack)
+			t.Errorf("panic with a %s: got the stack %s, want the resolver in it", typeName, stack)
 		}
 	}
 }
@@ -164,7 +164,7 @@ func TestPanic_runtimeError(t *testing.T) {
 	var empty []int
 	var nilMap map[string]int
 	var text any = canary
-	for want, fail := range map[string]func(){
+	for want, panics := range map[string]func(){
 		"runtime error: invalid memory address or nil pointer dereference": func() { _ = nilUser.ID },
 		"runtime error: index out of range [5] with length 0":              func() { _ = empty[5] },
 		"assignment to entry in nil map": func() {
@@ -174,11 +174,11 @@ func TestPanic_runtimeError(t *testing.T) {
 			_ = text.(int)
 		},
 	} {
-		s := newServer(t, fakeRealm{logout: func(identity.Secret) error { fail(); return nil }})
+		s := newServer(t, fakeRealm{logout: func(identity.Secret) error { panics(); return nil }})
 		s.sendWithoutToken(`mutation { logout(refreshToken: "t") }`)
 		if lines := s.logLines(t); len(lines) != 1 || lines[0]["panic"] != want ||
 			strings.Contains(s.log.String(), canary) {
-			t.Errorf("logged %v, want %q", lines, want)
+			t.Errorf("logged %v, want one line with panic=%q", lines, want)
 		}
 	}
 }
@@ -194,7 +194,7 @@ func TestIntrospectionOff(t *testing.T) {
 		`{ __typename }`:          `{"data":{"__typename":"Query"}}`,
 		`mutation { __typename }`: `{"data":{"__typename":"Mutation"}}`,
 	} {
-		check(t, s.sendWithoutToken(query), want)
+		checkEqual(t, s.sendWithoutToken(query), want)
 	}
 	if s.log.Len() != 0 {
 		t.Errorf("logged %s, want nothing", s.log.String())
@@ -205,7 +205,7 @@ func TestIntrospectionOff(t *testing.T) {
 func TestIntrospectionOn(t *testing.T) {
 	s := newServer(t, fakeRealm{})
 	s.Use(extension.Introspection{})
-	check(t, s.sendWithoutToken(`{ __schema { queryType { name } } __type(name: "Session") { kind } }`),
+	checkEqual(t, s.sendWithoutToken(`{ __schema { queryType { name } } __type(name: "Session") { kind } }`),
 		`{"data":{"__schema":{"queryType":{"name":"Query"}},"__type":{"kind":"OBJECT"}}}`)
 }
 
@@ -229,7 +229,7 @@ func TestIntrospectionOff_otherError(t *testing.T) {
 func TestErrors_invalidArgument(t *testing.T) {
 	s := newServer(t, fakeRealm{})
 	got := s.sendWithoutToken(`mutation { login(username: {}, password: "` + canary + `") { tokenType } }`)
-	check(t, got,
+	checkEqual(t, got,
 		`{"errors":[{"message":"Request malformed!","path":["login"],"extensions":{"code":"BAD_USER_INPUT"}}],"data":null}`)
 	if s.log.Len() != 0 {
 		t.Errorf("logged %s, want nothing, because it is the client's error", s.log.String())

@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	canary    = "c4nary-p4ssw0rd"
+	canary    = "c4nary-p4ssw0rd" // must not appear in responses or logs
 	requestID = "REQUESTID"
 )
 
@@ -67,7 +67,7 @@ func (l fakeLimiter) reserveOrAllow(field, subject string) (func(error), error) 
 	return l.reserve(field, subject)
 }
 
-// A server serves the real schema with gqlgen's own handler. Its presenter logs to log.
+// A server serves CloakQL's schema with gqlgen's own handler. Its presenter logs to log.
 type server struct {
 	*handler.Server
 	log       bytes.Buffer
@@ -139,8 +139,8 @@ func (s *server) logLines(t testing.TB) []map[string]any {
 	return lines
 }
 
-// check reports an error if got isn't want.
-func check(t testing.TB, got, want string) {
+// checkEqual checks that got equals want.
+func checkEqual(t testing.TB, got, want string) {
 	t.Helper()
 	if got != want {
 		t.Errorf(" got %s\nwant %s", got, want)
@@ -150,4 +150,5 @@ func check(t testing.TB, got, want string) {
 // ptr returns a pointer to a copy of v.
 func ptr[T any](v T) *T { return &v }
 
+// errDatabase is an error whose text clients must not see.
 var errDatabase = errors.New("dial tcp 10.0.0.7: connection refused")

@@ -10,22 +10,22 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// A recorder is a limiter that allows a number of attempts, and records each attempt with its
-// outcome.
-type recorder struct {
-	allowed int      // attempts that it still allows
-	lines   []string // one per attempt, such as "login alice: <nil>"
+// An attemptRecorder is a limiter that allows a number of attempts, and records each attempt with
+// its outcome.
+type attemptRecorder struct {
+	remaining int      // number of attempts that it still allows
+	attempts  []string // such as "login alice: <nil>"
 }
 
 // limiter returns a fakeLimiter that records in r.
-func (r *recorder) limiter() fakeLimiter {
+func (r *attemptRecorder) limiter() fakeLimiter {
 	return fakeLimiter{reserve: func(field, subject string) (func(error), error) {
-		if r.allowed--; r.allowed < 0 {
-			r.lines = append(r.lines, field+" "+subject+": refused")
+		if r.remaining--; r.remaining < 0 {
+			r.attempts = append(r.attempts, field+" "+subject+": refused")
 			return nil, &identity.RateLimitError{RetryAfter: 1500 * time.Millisecond}
 		}
 		return func(err error) {
-			r.lines = append(r.lines, fmt.Sprintf("%s %s: %v", field, subject, err))
+			r.attempts = append(r.attempts, fmt.Sprintf("%s %s: %v", field, subject, err))
 		}, nil
 	}}
 }
@@ -45,8 +45,8 @@ func refusingRealm(calls *int) fakeRealm {
 	}
 }
 
-// Each time that the server runs a field login, refresh or logout, that is an attempt. It doesn't
-// matter how the document selects the field.
+// Each run of a field login, refresh or logout is one attempt, however the document selects the
+// field.
 func TestLimiter_fields(t *testing.T) {
 	for name, tt := range map[string]struct {
 		query string
@@ -67,18 +67,18 @@ func TestLimiter_fields(t *testing.T) {
 		},
 		"bad input": {`mutation { login(username: "", password: "p") { scope } refresh(refreshToken: "") { scope } }`, nil},
 	} {
-		calls, rec := 0, &recorder{allowed: 100}
+		calls, rec := 0, &attemptRecorder{remaining: 100}
 		// Every field fails and is non-null, so data is null. Still, all fields run.
 		s := newLimitedServer(t, refusingRealm(&calls), rec.limiter())
-		got := s.sendWithoutToken(tt.query)
-		var attempts []string
-		for _, line := range rec.lines {
-			attempt, _, _ := strings.Cut(line, ":")
-			attempts = append(attempts, attempt)
+		response := s.sendWithoutToken(tt.query)
+		var got []string // without outcomes
+		for _, attempt := range rec.attempts {
+			fieldAndSubject, _, _ := strings.Cut(attempt, ":")
+			got = append(got, fieldAndSubject)
 		}
-		if calls != len(tt.want) || !slices.Equal(attempts, tt.want) {
-			t.Errorf("%s: got the attempts %q and %d calls to the realm, want %q and as many calls\n%s",
-				name, attempts, calls, tt.want, got)
+		if calls != len(tt.want) || !slices.Equal(got, tt.want) {
+			t.Errorf("%s: got the attempts %q and %d calls to the realm, want %q and %d\n%s",
+				name, got, calls, tt.want, len(tt.want), response)
 		}
 	}
 }
@@ -91,9 +91,9 @@ func TestLimiter_refused(t *testing.T) {
 		`mutation { refresh(refreshToken: "` + canary + `") { scope } }`,
 		`mutation { logout(refreshToken: "` + canary + `") }`,
 	} {
-		s := newLimitedServer(t, fakeRealm{}, (&recorder{}).limiter())
+		s := newLimitedServer(t, fakeRealm{}, (&attemptRecorder{}).limiter())
 		field, _, _ := strings.Cut(strings.TrimPrefix(query, "mutation { "), "(")
-		check(t, s.sendWithoutToken(query), fmt.Sprintf(
+		checkEqual(t, s.sendWithoutToken(query), fmt.Sprintf(
 			`{"errors":[{"message":"Too many attempts","path":[%q],"locations":[{"line":1,"column":12}],"extensions":{"code":"RATE_LIMITED","retryAfter":2}}],"data":null}`, field))
 		if s.log.Len() != 0 {
 			t.Errorf("logged %s, want nothing", s.log.String())
@@ -101,32 +101,32 @@ func TestLimiter_refused(t *testing.T) {
 	}
 }
 
-// The limiter's done gets the realm's error unchanged.
+// The done function of an attempt gets the realm's error unchanged.
 func TestLimiter_done(t *testing.T) {
 	wrappedErr := fmt.Errorf("log in: %w", identity.ErrBadCredentials)
 	for want, err := range map[string]error{"login alice: <nil>": nil,
 		"login alice: log in: bad credentials": wrappedErr} {
-		rec := &recorder{allowed: 1}
+		rec := &attemptRecorder{remaining: 1}
 		s := newLimitedServer(t,
 			fakeRealm{login: func(identity.Credentials) (*identity.OpenIDToken, error) {
-				return tokens(), err
+				return tokenResponse(), err
 			}}, rec.limiter())
 		s.sendWithoutToken(`mutation { login(username: "alice", password: "p") { scope } }`)
-		if len(rec.lines) != 1 || rec.lines[0] != want {
-			t.Errorf("the limiter recorded %q, want %q", rec.lines, want)
+		if len(rec.attempts) != 1 || rec.attempts[0] != want {
+			t.Errorf("the limiter recorded %q, want %q", rec.attempts, want)
 		}
 	}
 }
 
-// If the realm panics, done isn't called: the result is unknown, so the attempt stays counted.
+// If the realm panics, the outcome is unknown. So done isn't called, and the attempt stays counted.
 func TestLimiter_panic(t *testing.T) {
-	rec := &recorder{allowed: 1}
+	rec := &attemptRecorder{remaining: 1}
 	s := newLimitedServer(t,
 		fakeRealm{login: func(identity.Credentials) (*identity.OpenIDToken, error) { panic("x") }},
 		rec.limiter())
 	s.sendWithoutToken(`mutation { login(username: "alice", password: "p") { scope } }`)
-	if len(rec.lines) != 0 || rec.allowed != 0 {
+	if len(rec.attempts) != 0 || rec.remaining != 0 {
 		t.Errorf("the limiter recorded %q, and %d attempts are left; want nothing and 0",
-			rec.lines, rec.allowed)
+			rec.attempts, rec.remaining)
 	}
 }

@@ -14,8 +14,8 @@ import (
 // tokenFields selects every field of a token response.
 const tokenFields = `{ tokenType accessToken expiresIn refreshToken refreshExpiresIn idToken scope }`
 
-// tokens returns a token response with every field.
-func tokens() *identity.OpenIDToken {
+// tokenResponse returns a token response with every field.
+func tokenResponse() *identity.OpenIDToken {
 	return &identity.OpenIDToken{
 		TokenType: "Bearer", AccessToken: identity.NewSecret("access"), ExpiresIn: 300,
 		RefreshToken: ptr(identity.NewSecret("refresh")), RefreshExpiresIn: ptr(1800),
@@ -23,8 +23,8 @@ func tokens() *identity.OpenIDToken {
 	}
 }
 
-// tokensJSON is the result of tokenFields for tokens.
-const tokensJSON = `{"tokenType":"Bearer","accessToken":"access","expiresIn":300,"refreshToken":"refresh","refreshExpiresIn":1800,"idToken":"id","scope":["openid","email"]}`
+// tokenResponseJSON is the result of tokenFields for tokenResponse.
+const tokenResponseJSON = `{"tokenType":"Bearer","accessToken":"access","expiresIn":300,"refreshToken":"refresh","refreshExpiresIn":1800,"idToken":"id","scope":["openid","email"]}`
 
 // login passes its arguments to the realm unchanged, and returns all tokens.
 func TestLogin_arguments(t *testing.T) {
@@ -34,13 +34,13 @@ func TestLogin_arguments(t *testing.T) {
 		s := newServer(t,
 			fakeRealm{login: func(c identity.Credentials) (*identity.OpenIDToken, error) {
 				got = c
-				return tokens(), nil
+				return tokenResponse(), nil
 			}})
-		check(t,
+		checkEqual(t,
 			s.send(nil, nil,
 				`mutation ($u: String!, $p: String!, $o: String) { login(username: $u, password: $p, otp: $o) `+tokenFields+` }`,
 				map[string]any{"u": " Alice@Example.org", "p": password, "o": otp}),
-			`{"data":{"login":`+tokensJSON+`}}`)
+			`{"data":{"login":`+tokenResponseJSON+`}}`)
 		want, _ := otp.(string)
 		if got.Username != " Alice@Example.org" || got.Password.Reveal() != password ||
 			got.OTP.Reveal() != want {
@@ -57,9 +57,9 @@ func TestLogin_literalsWithoutOTP(t *testing.T) {
 			t.Errorf("the realm got %q, %q and %q, want alice, p and no code", c.Username,
 				c.Password.Reveal(), c.OTP.Reveal())
 		}
-		return tokens(), nil
+		return tokenResponse(), nil
 	}})
-	check(t, s.sendWithoutToken(`mutation { login(username: "alice", password: "p") { accessToken } }`),
+	checkEqual(t, s.sendWithoutToken(`mutation { login(username: "alice", password: "p") { accessToken } }`),
 		`{"data":{"login":{"accessToken":"access"}}}`)
 }
 
@@ -70,7 +70,7 @@ func TestRefresh_Logout_token(t *testing.T) {
 			if token.Reveal() != "old" {
 				t.Errorf("the realm got %q, want old", token.Reveal())
 			}
-			return tokens(), nil
+			return tokenResponse(), nil
 		},
 		logout: func(token identity.Secret) error {
 			if token.Reveal() != "newest" {
@@ -79,13 +79,13 @@ func TestRefresh_Logout_token(t *testing.T) {
 			return nil
 		},
 	})
-	check(t, s.sendWithoutToken(`mutation { refresh(refreshToken: "old") `+tokenFields+` }`),
-		`{"data":{"refresh":`+tokensJSON+`}}`)
-	check(t, s.sendWithoutToken(`mutation { logout(refreshToken: "newest") }`), `{"data":{"logout":true}}`)
+	checkEqual(t, s.sendWithoutToken(`mutation { refresh(refreshToken: "old") `+tokenFields+` }`),
+		`{"data":{"refresh":`+tokenResponseJSON+`}}`)
+	checkEqual(t, s.sendWithoutToken(`mutation { logout(refreshToken: "newest") }`), `{"data":{"logout":true}}`)
 }
 
-// If the realm returns no refresh token, refreshToken and refreshExpiresIn are null. If the refresh
-// token doesn't expire, only refreshExpiresIn is null.
+// If the realm returns no refresh token, refreshToken and refreshExpiresIn are null. If the realm
+// returns a refresh token that doesn't expire, only refreshExpiresIn is null.
 func TestRefresh_missingValues(t *testing.T) {
 	response := &identity.OpenIDToken{TokenType: "Bearer", AccessToken: identity.NewSecret("a"),
 		Scope: []string{}}
@@ -93,16 +93,16 @@ func TestRefresh_missingValues(t *testing.T) {
 		fakeRealm{refresh: func(identity.Secret) (*identity.OpenIDToken, error) {
 			return response, nil
 		}})
-	check(t, s.sendWithoutToken(`mutation { refresh(refreshToken: "t") `+tokenFields+` }`),
+	checkEqual(t, s.sendWithoutToken(`mutation { refresh(refreshToken: "t") `+tokenFields+` }`),
 		`{"data":{"refresh":{"tokenType":"Bearer","accessToken":"a","expiresIn":0,"refreshToken":null,"refreshExpiresIn":null,"idToken":null,"scope":[]}}}`)
 	response.RefreshToken = ptr(identity.NewSecret("endless"))
-	check(t,
+	checkEqual(t,
 		s.sendWithoutToken(`mutation { refresh(refreshToken: "t") { refreshToken refreshExpiresIn } }`),
 		`{"data":{"refresh":{"refreshToken":"endless","refreshExpiresIn":null}}}`)
 }
 
-// If an argument is malformed, the realm isn't called. (A call of this fake realm would panic.)
-func TestBadInput(t *testing.T) {
+// If an argument is malformed, the realm isn't called: a call to this fake realm would panic.
+func TestResolvers_malformedArgument(t *testing.T) {
 	for _, query := range []string{
 		`mutation { login(username: "", password: "` + canary + `") { scope } }`,
 		`mutation { login(username: "alice", password: "") { scope } }`,
@@ -122,7 +122,7 @@ func TestBadInput(t *testing.T) {
 	} {
 		s := newServer(t, fakeRealm{})
 		field, _, _ := strings.Cut(strings.TrimPrefix(query, "mutation { "), "(")
-		check(t, s.sendWithoutToken(query), fmt.Sprintf(
+		checkEqual(t, s.sendWithoutToken(query), fmt.Sprintf(
 			`{"errors":[{"message":"Request malformed!","path":[%q],"locations":[{"line":1,"column":12}],"extensions":{"code":"BAD_USER_INPUT"}}],"data":null}`, field))
 		if s.log.Len() != 0 {
 			t.Errorf("logged %s, want nothing", s.log.String())
@@ -144,7 +144,7 @@ func TestLogin_refused(t *testing.T) {
 			fakeRealm{login: func(identity.Credentials) (*identity.OpenIDToken, error) {
 				return nil, fmt.Errorf("log in: %w: realm responded %s", tt.err, canary)
 			}})
-		check(t, s.sendWithoutToken(`mutation { login(username: "alice", password: "p") { scope } }`),
+		checkEqual(t, s.sendWithoutToken(`mutation { login(username: "alice", password: "p") { scope } }`),
 			`{"errors":[`+tt.want+`],"data":null}`)
 	}
 }
@@ -174,7 +174,7 @@ func TestLogin_passwordInPanic(t *testing.T) {
 			return nil, fmt.Errorf("log in with %+v", c)
 		}},
 	} {
-		for argument, run := range map[string]func(*server) string{
+		for argument, send := range map[string]func(*server) string{
 			"variable": func(s *server) string {
 				return s.send(nil, nil,
 					`mutation ($p: String!) { login(username: "alice", password: $p, otp: "`+canary+
@@ -186,9 +186,10 @@ func TestLogin_passwordInPanic(t *testing.T) {
 			},
 		} {
 			s := newServer(t, realm)
-			got := run(s)
+			got := send(s)
 			if strings.Contains(got, canary) || !strings.Contains(got, "INTERNAL_SERVER_ERROR") {
-				t.Errorf("%s, %s: got %s, want INTERNAL_SERVER_ERROR", name, argument, got)
+				t.Errorf("%s, %s: got %s, want INTERNAL_SERVER_ERROR without the password", name,
+					argument, got)
 			}
 			if s.log.Len() == 0 || strings.Contains(s.log.String(), canary) {
 				t.Errorf("%s, %s: logged %s, want a line without the password", name, argument,
@@ -199,17 +200,20 @@ func TestLogin_passwordInPanic(t *testing.T) {
 }
 
 // If two login fields conflict, validation fails and the realm isn't called. The test doesn't check
-// the message of the error, which comes from package graphqlhttp; this server doesn't use it.
+// the error's message, because package graphqlhttp sets it, and this server doesn't use the
+// package.
 func TestLogin_fieldConflict(t *testing.T) {
-	called := false
+	realmCalled := false
 	s := newServer(t, fakeRealm{login: func(identity.Credentials) (*identity.OpenIDToken, error) {
-		called = true
-		return tokens(), nil
+		realmCalled = true
+		return tokenResponse(), nil
 	}})
 	got := s.sendWithoutToken(
 		`mutation { login(username: "a", password: "p") { scope } login(username: "b", password: "p") { scope } }`)
-	if called || !strings.Contains(got, `"errors"`) || !strings.Contains(got, `"data":null`) {
-		t.Errorf("got %s, and the realm was called: %t; want an error and no call", got, called)
+	if realmCalled || !strings.Contains(got, `"errors"`) ||
+		!strings.Contains(got, `"data":null`) {
+		t.Errorf("got %s, and the realm was called: %t; want an error and no call", got,
+			realmCalled)
 	}
 }
 
@@ -218,9 +222,9 @@ func TestLogin_order(t *testing.T) {
 	var usernames []string
 	s := newServer(t, fakeRealm{login: func(c identity.Credentials) (*identity.OpenIDToken, error) {
 		usernames = append(usernames, c.Username)
-		return tokens(), nil
+		return tokenResponse(), nil
 	}})
-	check(t,
+	checkEqual(t,
 		s.sendWithoutToken(
 			`mutation { x: login(username: "a", password: "p") { scope } y: login(username: "b", password: "p") { scope } }`),
 		`{"data":{"x":{"scope":["openid","email"]},"y":{"scope":["openid","email"]}}}`)
@@ -229,7 +233,7 @@ func TestLogin_order(t *testing.T) {
 	}
 }
 
-// If the request has no token, each field me fails with TOKEN_MISSING.
+// If the request has no token, every selection of the field me fails with TOKEN_MISSING.
 func TestMe_anonymous(t *testing.T) {
 	s := newServer(t, fakeRealm{})
 	got := s.sendWithoutToken(`{ a: me { id } b: me { id } }`)
@@ -252,22 +256,22 @@ func TestMe_withoutDirective(t *testing.T) {
 			ctx = identity.NewContext(ctx, nil, want)
 		}
 		if user, err := (&Resolver{}).Query().Me(ctx); user != nil || !errors.Is(err, want) {
-			t.Errorf("Me() = %v, %v, want %v", user, err, want)
+			t.Errorf("Me() = %v, %v, want no user and %v", user, err, want)
 		}
 	}
 }
 
 // If the token of a request is invalid, only guarded fields fail: login works even if the client
 // still sends an expired token, but me fails with the reason.
-func TestBadToken(t *testing.T) {
+func TestResolvers_invalidToken(t *testing.T) {
 	s := newServer(t,
 		fakeRealm{login: func(identity.Credentials) (*identity.OpenIDToken, error) {
-			return tokens(), nil
+			return tokenResponse(), nil
 		}})
 	expiredErr := &identity.Error{Reason: identity.ErrTokenExpired, Detail: "exp was yesterday"}
-	check(t, s.send(nil, expiredErr, `mutation { login(username: "a", password: "p") { scope } }`, nil),
+	checkEqual(t, s.send(nil, expiredErr, `mutation { login(username: "a", password: "p") { scope } }`, nil),
 		`{"data":{"login":{"scope":["openid","email"]}}}`)
-	check(t, s.send(nil, expiredErr, `{ me { id } __typename }`, nil),
+	checkEqual(t, s.send(nil, expiredErr, `{ me { id } __typename }`, nil),
 		`{"errors":[{"message":"Token has expired","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_EXPIRED"}}],"data":{"me":null,"__typename":"Query"}}`)
 }
 
@@ -293,7 +297,7 @@ func TestMe_everyField(t *testing.T) {
 			Claims: identity.Claims(`{"sub":"0b7c"}`),
 		},
 	}
-	check(t, s.send(alice, nil, meFields, nil),
+	checkEqual(t, s.send(alice, nil, meFields, nil),
 		`{"data":{"me":{"id":"0b7c","username":"alice","email":"alice@example.org","emailVerified":false,`+
 			`"name":"Alice Ü. 🔑","givenName":"Alice","familyName":"\u003cb\u003e\u0026","realmRoles":["user","admin"],`+
 			`"clientRoles":[{"client":"account","roles":["view"]},{"client":"api","roles":[]}],"groups":["/staff"],`+
@@ -309,11 +313,11 @@ func TestMe_serviceAccount(t *testing.T) {
 		Token: &identity.TokenInfo{Scope: []string{},
 			ExpiresAt: time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC), Claims: identity.Claims(`{}`)},
 	}
-	check(t, s.send(account, nil, meFields, nil),
+	checkEqual(t, s.send(account, nil, meFields, nil),
 		`{"data":{"me":{"id":"robot","username":null,"email":null,"emailVerified":null,"name":null,"givenName":null,"familyName":null,`+
 			`"realmRoles":[],"clientRoles":[],"groups":[],"token":{"scope":[],"expiresAt":"2026-01-02T15:04:05Z","acr":null,"session":null,"claims":{}}}}}`)
 	account.Token = nil
-	check(t, s.send(account, nil, `{ me { token { scope } } }`, nil),
+	checkEqual(t, s.send(account, nil, `{ me { token { scope } } }`, nil),
 		`{"data":{"me":{"token":null}}}`)
 }
 
@@ -324,6 +328,6 @@ func TestMe_claims(t *testing.T) {
 	s := newServer(t, fakeRealm{})
 	alice := &identity.User{ID: "alice",
 		Token: &identity.TokenInfo{Claims: identity.Claims(claims)}}
-	check(t, s.send(alice, nil, `{ me { token { claims } } }`, nil),
+	checkEqual(t, s.send(alice, nil, `{ me { token { claims } } }`, nil),
 		`{"data":{"me":{"token":{"claims":`+claims+`}}}}`)
 }

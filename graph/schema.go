@@ -2,8 +2,8 @@
 // directives. Package apierror turns the errors of resolvers into the errors that clients see.
 //
 // To read the source, start with NewSchema, and then read a resolver (session.resolvers.go).
-// Resolvers have no logic of their own: each calls a method of signin.Service, or returns the
-// caller. The package doesn't depend on Keycloak or HTTP.
+// Resolvers have no logic of their own: each calls a method of signin.Service or
+// identity.Require. The package doesn't depend on Keycloak or HTTP.
 //
 // gqlgen writes graph/generated from schema/*.graphqls. For each new field, it adds a stub to a
 // *.resolvers.go file. Don't put helpers into the *.resolvers.go files: gqlgen comments them out.
@@ -37,7 +37,6 @@ func NewSchema(r *Resolver) (graphql.ExecutableSchema, error) {
 	return schema, nil
 }
 
-// guards lists the directives, other than auth, that reject unauthenticated callers. Names are
-// written without the @. If a root field has only directives that aren't guards, NewSchema returns
-// an error.
+// guards has the names, without the @, of the directives other than auth that reject
+// unauthenticated callers. A root field that isn't public needs one of them or auth.
 var guards []string

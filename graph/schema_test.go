@@ -15,8 +15,8 @@ import (
 	gql "github.com/vektah/gqlparser/v2/ast"
 )
 
-// Each root field has the access rule that this test lists, so that a rule that was changed by
-// mistake is noticed.
+// Each root field has the access rule that this test lists. The test fails if somebody changes a
+// rule by mistake.
 func TestNewSchema_rules(t *testing.T) {
 	schema, err := NewSchema(newResolver(t, fakeRealm{}, fakeLimiter{}))
 	if err != nil {
@@ -47,15 +47,15 @@ func TestSchema_descriptions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	schema, checked := executable.Schema(), 0
+	schema, checkCount := executable.Schema(), 0
 	checkDescription := func(name, description string) {
-		checked++
+		checkCount++
 		if strings.TrimSpace(description) == "" {
 			t.Errorf("%s has no description", name)
 		}
 	}
-	checkArguments := func(name string, list gql.ArgumentDefinitionList) {
-		for _, argument := range list {
+	checkArguments := func(name string, arguments gql.ArgumentDefinitionList) {
+		for _, argument := range arguments {
 			checkDescription(name+"("+argument.Name+":)", argument.Description)
 		}
 	}
@@ -82,8 +82,8 @@ func TestSchema_descriptions(t *testing.T) {
 		checkDescription("@"+directive.Name, directive.Description)
 		checkArguments("@"+directive.Name, directive.Arguments)
 	}
-	if checked < 30 {
-		t.Errorf("found %d places for descriptions, want at least 30", checked)
+	if checkCount < 30 {
+		t.Errorf("checked %d descriptions, want at least 30", checkCount)
 	}
 }
 
@@ -101,13 +101,13 @@ func TestResolvers_short(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("found %d files *.resolvers.go (error: %v), want at least 1", len(files), err)
 	}
-	resolvers := 0
+	resolverCount := 0
 	for _, name := range files {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		// A stub panics. Above code that gqlgen has commented out, it writes a warning.
+		// A stub panics. gqlgen writes a warning above code that it comments out.
 		for _, stub := range []string{"panic(", "!!! WARNING !!!"} {
 			if strings.Contains(string(text), stub) {
 				t.Errorf("%s contains %q: replace gqlgen's stub, or restore the code", name, stub)
@@ -127,7 +127,7 @@ func TestResolvers_short(t *testing.T) {
 				t.Errorf("%s: %s isn't a resolver: gqlgen will comment it out", name, function.Name)
 				continue
 			}
-			resolvers++
+			resolverCount++
 			lines := fset.Position(function.Body.Rbrace).Line -
 				fset.Position(function.Body.Lbrace).Line - 1
 			if lines > 5 || len(function.Body.List) > 5 {
@@ -136,12 +136,12 @@ func TestResolvers_short(t *testing.T) {
 			}
 		}
 	}
-	if resolvers < 4 {
-		t.Errorf("found %d resolvers, want at least 4", resolvers)
+	if resolverCount < 4 {
+		t.Errorf("found %d resolvers, want at least 4", resolverCount)
 	}
 }
 
-// If Resolver.SignIn is missing, NewSchema returns an error, so the server doesn't start.
+// If Resolver.SignIn is missing, NewSchema returns an error.
 func TestNewSchema_incompleteResolver(t *testing.T) {
 	for _, resolver := range []*Resolver{nil, {}} {
 		if _, err := NewSchema(resolver); err == nil ||
@@ -151,29 +151,29 @@ func TestNewSchema_incompleteResolver(t *testing.T) {
 	}
 }
 
-// The generated code has the current schema. If it hadn't, the server would lack new fields without
-// an error.
+// The generated code has the current schema. Otherwise, the server would lack new fields without an
+// error.
 func TestSchema_generated(t *testing.T) {
-	const remedy = "run go generate ./... and fill in the stubs that it adds to " +
+	const fix = "run go generate ./... and fill in the stubs that it adds to " +
 		"graph/*.resolvers.go"
 	schema, err := NewSchema(newResolver(t, fakeRealm{}, fakeLimiter{}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	generatedSources := map[string]string{} // the copies in graph/generated
-	add := func(position *gql.Position) {
+	addSource := func(position *gql.Position) {
 		if position != nil && position.Src != nil && !position.Src.BuiltIn {
 			generatedSources[filepath.Base(position.Src.Name)] = position.Src.Input
 		}
 	}
 	for _, definition := range schema.Schema().Types {
-		add(definition.Position)
+		addSource(definition.Position)
 		for _, field := range definition.Fields { // "extend type" may be in another file
-			add(field.Position)
+			addSource(field.Position)
 		}
 	}
 	for _, directive := range schema.Schema().Directives {
-		add(directive.Position)
+		addSource(directive.Position)
 	}
 	files, err := filepath.Glob("../schema/*.graphqls")
 	if err != nil || len(files) < 3 {
@@ -186,20 +186,20 @@ func TestSchema_generated(t *testing.T) {
 			t.Fatal(err)
 		}
 		if source, ok := generatedSources[name]; !ok {
-			t.Errorf("graph/generated lacks schema/%s: %s", name, remedy)
+			t.Errorf("graph/generated lacks schema/%s: %s", name, fix)
 		} else if source != string(text) {
 			t.Errorf("graph/generated differs from schema/%s at line %d: %s", name,
-				firstDifference(source, string(text)), remedy)
+				firstDifferentLine(source, string(text)), fix)
 		}
 		delete(generatedSources, name)
 	}
 	for name := range generatedSources {
-		t.Errorf("graph/generated has schema/%s, which doesn't exist: %s", name, remedy)
+		t.Errorf("graph/generated has schema/%s, which doesn't exist: %s", name, fix)
 	}
 }
 
-// firstDifference returns the number of the first line in which two texts differ.
-func firstDifference(a, b string) int {
+// firstDifferentLine returns the number of the first line in which two texts differ.
+func firstDifferentLine(a, b string) int {
 	bLines := strings.Split(b, "\n")
 	for i, line := range strings.Split(a, "\n") {
 		if i >= len(bLines) || bLines[i] != line {
