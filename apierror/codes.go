@@ -7,7 +7,7 @@ type Code string
 
 // CloakQL's codes. If Apollo Server has a code for the same case, CloakQL uses that code.
 const (
-	// Codes of errors of fields.
+	// Codes of field errors.
 
 	CodeUnauthenticated       Code = "UNAUTHENTICATED"
 	CodeBadUserInput          Code = "BAD_USER_INPUT"
@@ -43,8 +43,7 @@ const (
 // Reasons are a contract too.
 type Reason string
 
-// The reasons of CodeUnauthenticated, except for ReasonKeysUnavailable, which is a reason of
-// CodeServiceUnavailable.
+// The reasons of CodeUnauthenticated.
 const (
 	ReasonTokenMissing     Reason = "TOKEN_MISSING"
 	ReasonTokenMalformed   Reason = "TOKEN_MALFORMED"
@@ -54,7 +53,6 @@ const (
 	ReasonTokenExpired     Reason = "TOKEN_EXPIRED"
 	ReasonKeyUnknown       Reason = "KEY_UNKNOWN"
 	ReasonTokenSignature   Reason = "TOKEN_SIGNATURE"
-	ReasonKeysUnavailable  Reason = "KEYS_UNAVAILABLE"
 )
 
 // The reasons of CodeLoginNotAllowed, CodeInvalidRefreshToken and CodeServiceUnavailable.
@@ -64,6 +62,7 @@ const (
 	ReasonSessionEnded          Reason = "SESSION_ENDED"
 	ReasonReused                Reason = "REUSED"
 	ReasonInvalid               Reason = "INVALID"
+	ReasonKeysUnavailable       Reason = "KEYS_UNAVAILABLE"
 	ReasonProviderMisconfigured Reason = "IDENTITY_PROVIDER_MISCONFIGURED"
 	ReasonProviderUnavailable   Reason = "IDENTITY_PROVIDER_UNAVAILABLE"
 	ReasonBusy                  Reason = "BUSY"
@@ -92,7 +91,7 @@ const (
 )
 
 // New returns an error as clients see it: with a message, extensions.code and, unless reason is
-// empty, extensions.reason. Clients must be allowed to read message.
+// empty, extensions.reason. The message must be safe to show to clients.
 func New(code Code, reason Reason, message string) *gqlerror.Error {
 	extensions := map[string]any{"code": string(code)}
 	if reason != "" {

@@ -25,9 +25,9 @@ import (
 // The zero value and a nil Presenter work: they have CloakQL's rows, log to slog.Default(), and
 // show no detail. A Presenter is safe for concurrent use, as long as its fields don't change.
 type Presenter struct {
-	// Rows are the application's rows. Present tries them in this order, and before CloakQL's rows,
-	// because if an error wraps both an application's error and one of CloakQL's, the application's
-	// is more specific. A row can't replace one of CloakQL's rows. A row that Validate rejects
+	// Rows are the application's rows. Present tries them in this order, before CloakQL's rows: if
+	// an error wraps both an application's error and one of CloakQL's, the application's is more
+	// specific. A row can't replace one of CloakQL's rows. A row that Validate rejects
 	// isn't used: its error is logged and hidden, like any error without a row.
 	Rows []Row
 
@@ -46,53 +46,53 @@ type Presenter struct {
 
 // Validate returns an error that lists everything wrong with Rows. Call it when you build the
 // server.
-func (p *Presenter) Validate() error { return validate(p.orZero().Rows) }
+func (p *Presenter) Validate() error { return validateRows(p.orZero().Rows) }
 
 // Present is an error presenter for gqlgen. It returns what clients see of err. ctx is the context
 // of the field that failed. With gqlgen's own transports, it may also be the context of a rejected
 // request.
 func (p *Presenter) Present(ctx context.Context, err error) *gqlerror.Error {
 	p = p.orZero()
-	public := &gqlerror.Error{Path: graphql.GetPath(ctx)}
+	clientErr := &gqlerror.Error{Path: graphql.GetPath(ctx)}
 	// gqlgen wraps a resolver's error to add its location in the document.
 	gqlErr, ok := errors.AsType[*gqlerror.Error](err)
 	if ok {
-		public.Locations = gqlErr.Locations
+		clientErr.Locations = gqlErr.Locations
 		if gqlErr.Path != nil {
-			public.Path = gqlErr.Path
+			clientErr.Path = gqlErr.Path
 		}
 		if gqlErr.Err != nil {
 			err = gqlErr.Err
 		}
 	}
 	switch {
-	case introspectionFailed(ctx):
-		err = errIntrospection
-	case argumentsFailed(ctx): // the message of gqlgen's generated code repeats the value
+	case isIntrospectionField(ctx):
+		err = errIntrospectionDisabled
+	case hasInvalidArguments(ctx): // the message of gqlgen's generated code repeats the value
 		err = identity.ErrBadInput
-		public.Path = graphql.GetFieldContext(ctx).Path() // the path of the field
+		clientErr.Path = graphql.GetFieldContext(ctx).Path() // the path of the field
 	}
-	row, ok := p.rowOf(ctx, err)
+	row, ok := p.findRow(ctx, err)
 	if !ok && isRequestError(ctx, gqlErr) {
 		return p.presentRequestError(gqlErr)
 	}
 	if !ok {
-		return p.presentInternal(ctx, err, public)
+		return p.presentInternal(ctx, err, clientErr)
 	}
 	if row.Level != 0 {
-		p.log().Log(ctx, row.Level, "field failed", "path", pathOf(public), "code", row.Code,
-			"error", err, detailOf(err), "requestId", p.requestID(ctx))
+		p.log().Log(ctx, row.Level, "field failed", "path", logPath(clientErr), "code", row.Code,
+			"error", err, detailAttr(err), "requestId", p.requestID(ctx))
 	}
 	rowErr := New(row.Code, row.Reason, row.Message)
-	public.Message, public.Extensions = rowErr.Message, rowErr.Extensions
-	if detail := publicDetail(row, err); detail != "" && p.Detail {
-		public.Extensions["detail"] = detail
+	clientErr.Message, clientErr.Extensions = rowErr.Message, rowErr.Extensions
+	if detail := clientDetail(row, err); detail != "" && p.Detail {
+		clientErr.Extensions["detail"] = detail
 	}
-	if limited, ok := errors.AsType[*identity.RateLimitError](err); ok &&
+	if rateLimitErr, ok := errors.AsType[*identity.RateLimitError](err); ok &&
 		row.Code == CodeRateLimited {
-		public.Extensions["retryAfter"] = ceilSeconds(limited.RetryAfter)
+		clientErr.Extensions["retryAfter"] = ceilSeconds(rateLimitErr.RetryAfter)
 	}
-	return public
+	return clientErr
 }
 
 // isRequestError reports whether err is the error of a request that gqlgen, one of its transports
@@ -110,53 +110,53 @@ func isRequestError(ctx context.Context, err *gqlerror.Error) bool {
 // message stays.
 func (p *Presenter) presentRequestError(err *gqlerror.Error) *gqlerror.Error {
 	text, _ := err.Extensions["code"].(string)
-	var public *gqlerror.Error
+	var clientErr *gqlerror.Error
 	switch code := Code(text); code {
 	case "":
-		public = New(CodeBadRequest, "", "The request is malformed")
+		clientErr = New(CodeBadRequest, "", "The request is malformed")
 	case CodeParseFailed:
-		public = New(code, "", "Syntax error")
+		clientErr = New(code, "", "Syntax error")
 	case CodeValidationFailed:
-		public = New(code, "", "The document or its variables don't fit the schema")
+		clientErr = New(code, "", "The document or its variables don't fit the schema")
 	default:
 		return &gqlerror.Error{Message: err.Message, Locations: err.Locations,
 			Extensions: err.Extensions}
 	}
 	if p.Detail {
-		public.Extensions["detail"] = err.Message
+		clientErr.Extensions["detail"] = err.Message
 	}
-	public.Locations = err.Locations
-	return public
+	clientErr.Locations = err.Locations
+	return clientErr
 }
 
-// presentInternal logs err, which has no row, and sets the message and the extensions of public to
-// those of an internal error, which say nothing about err.
+// presentInternal logs err, which has no row, and makes clientErr an internal error, which says
+// nothing about err.
 func (p *Presenter) presentInternal(ctx context.Context, err error,
-	public *gqlerror.Error) *gqlerror.Error {
+	clientErr *gqlerror.Error) *gqlerror.Error {
 	id := p.requestID(ctx)
 	switch {
 	case errors.Is(err, errPanic): // Recover has logged the panic, with its stack
 	case errors.Is(err, context.Canceled): // the client has disconnected
 	default:
-		p.log().ErrorContext(ctx, "field failed", "path", pathOf(public), "error", err,
-			detailOf(err), "requestId", id)
+		p.log().ErrorContext(ctx, "field failed", "path", logPath(clientErr), "error", err,
+			detailAttr(err), "requestId", id)
 	}
 	internalErr := New(CodeInternalServerError, "", "Internal error")
-	public.Message, public.Extensions = internalErr.Message, internalErr.Extensions
+	clientErr.Message, clientErr.Extensions = internalErr.Message, internalErr.Extensions
 	if id != "" {
-		public.Extensions["requestId"] = id
+		clientErr.Extensions["requestId"] = id
 	}
-	return public
+	return clientErr
 }
 
-// rowOf returns the row that matches err. It tries the application's rows before CloakQL's.
-func (p *Presenter) rowOf(ctx context.Context, err error) (Row, bool) {
+// findRow returns the row that matches err. It tries the application's rows before CloakQL's.
+func (p *Presenter) findRow(ctx context.Context, err error) (Row, bool) {
 	for i, row := range p.Rows {
 		if !errors.Is(err, row.Err) {
 			continue
 		}
 		if problem := row.check(); problem != nil { // Validate wasn't called
-			p.log().ErrorContext(ctx, "error row isn't used", "row", i, "error", row.Err, "fault",
+			p.log().ErrorContext(ctx, "error row isn't used", "row", i, "error", row.Err, "problem",
 				problem)
 			continue
 		}
@@ -181,7 +181,7 @@ func (p *Presenter) Recover(ctx context.Context, value any) error {
 	if err, ok := value.(runtime.Error); ok { // its message has only indexes and types
 		cause = err.Error()
 	}
-	p.log().ErrorContext(ctx, "panic", "path", pathOf(&gqlerror.Error{Path: graphql.GetPath(ctx)}),
+	p.log().ErrorContext(ctx, "panic", "path", logPath(&gqlerror.Error{Path: graphql.GetPath(ctx)}),
 		"panic", cause, "stack", string(debug.Stack()), "requestId", p.requestID(ctx))
 	return errPanic
 }
@@ -210,18 +210,18 @@ func (p *Presenter) requestID(ctx context.Context) string {
 	return p.RequestID(ctx)
 }
 
-// detailOf returns a log attribute with err's detail for operators. If err has no detail, it
+// detailAttr returns a log attribute with err's detail for operators. If err has no detail, it
 // returns an empty attribute.
-func detailOf(err error) slog.Attr {
+func detailAttr(err error) slog.Attr {
 	if detail := identity.Detail(err); detail != "" {
 		return slog.String("detail", detail)
 	}
 	return slog.Attr{} // handlers omit it
 }
 
-// publicDetail returns the detail of err that clients see if Presenter.Detail is set. It returns no
-// detail of a failed sign-in, which could reveal whether an account exists and is only for the log.
-func publicDetail(row Row, err error) string {
+// clientDetail returns the detail of err that clients see if Presenter.Detail is set. It returns no
+// detail of a failed sign-in, because it could reveal whether an account exists.
+func clientDetail(row Row, err error) string {
 	switch row.Err {
 	case identity.ErrBadInput: // the detail names the argument, but not its value
 		detail, _ := strings.CutPrefix(err.Error(), identity.ErrBadInput.Error()+": ")
@@ -237,21 +237,21 @@ func publicDetail(row Row, err error) string {
 	return ""
 }
 
-// pathOf returns the error's path for the log. It is truncated, because it contains aliases, which
-// clients choose.
-func pathOf(err *gqlerror.Error) string {
-	const max = 200
+// logPath returns the error's path for the log. It truncates the path, which contains aliases that
+// the client chose.
+func logPath(err *gqlerror.Error) string {
+	const maxBytes = 200
 	path := err.Path.String()
-	return path[:min(len(path), max)]
+	return path[:min(len(path), maxBytes)]
 }
 
 // ceilSeconds returns d in seconds, and at least 1. It rounds up, so that clients don't retry too
 // early.
 func ceilSeconds(d time.Duration) int { return max(1, int((d+time.Second-1)/time.Second)) }
 
-// introspectionFailed reports whether the field that failed is __schema or __type. These fields
+// isIntrospectionField reports whether the field that failed is __schema or __type. These fields
 // fail only if introspection is off.
-func introspectionFailed(ctx context.Context) bool {
+func isIntrospectionField(ctx context.Context) bool {
 	field := graphql.GetFieldContext(ctx)
 	if field == nil || field.Field.Field == nil {
 		return false
@@ -259,10 +259,10 @@ func introspectionFailed(ctx context.Context) bool {
 	return field.Field.Name == "__schema" || field.Field.Name == "__type"
 }
 
-// argumentsFailed reports whether the field failed because its arguments couldn't be decoded.
-// gqlgen's generated code stores the arguments in the field's context before it calls the resolver.
-// If an argument doesn't fit its type, it stores none.
-func argumentsFailed(ctx context.Context) bool {
+// hasInvalidArguments reports whether the field failed because its arguments couldn't be decoded.
+// gqlgen's generated code stores decoded arguments in the field's context before it calls the
+// resolver. If an argument doesn't fit its type, the code stores none.
+func hasInvalidArguments(ctx context.Context) bool {
 	field := graphql.GetFieldContext(ctx)
 	if field == nil || field.Field.Field == nil || field.Field.Definition == nil {
 		return false

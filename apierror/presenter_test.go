@@ -38,8 +38,8 @@ func newPresenter(detail bool, rows ...Row) (*Presenter, *bytes.Buffer) {
 	}, &log
 }
 
-// check reports an error if got isn't want.
-func check(t testing.TB, got, want string) {
+// checkEqual reports an error if got isn't want.
+func checkEqual(t testing.TB, got, want string) {
 	t.Helper()
 	if got != want {
 		t.Errorf(" got %s\nwant %s", got, want)
@@ -56,8 +56,7 @@ func errorJSON(t testing.TB, err *gqlerror.Error) string {
 	return string(text)
 }
 
-// contract repeats the table, with the level of each log line. If you have to change it, your
-// change affects every client.
+// contract repeats the table, with the level of each log line. Changing it affects every client.
 var contract = []contractRow{
 	{identity.ErrTokenMissing, "UNAUTHENTICATED", "TOKEN_MISSING", "Not authenticated", ""},
 	{identity.ErrTokenMalformed, "UNAUTHENTICATED", "TOKEN_MALFORMED", "Token is malformed", ""},
@@ -81,7 +80,7 @@ var contract = []contractRow{
 	{identity.ErrProviderUnavailable, "SERVICE_UNAVAILABLE", "IDENTITY_PROVIDER_UNAVAILABLE", "Sign-in is not available", "WARN"},
 	{identity.ErrBusy, "SERVICE_UNAVAILABLE", "BUSY", "Try again", ""},
 	{identity.ErrRateLimited, "RATE_LIMITED", "", "Too many attempts", ""},
-	{errIntrospection, "INTROSPECTION_DISABLED", "", "Introspection is off", ""},
+	{errIntrospectionDisabled, "INTROSPECTION_DISABLED", "", "Introspection is off", ""},
 	{context.DeadlineExceeded, "TIMEOUT", "", "The request took too long", "WARN"},
 }
 
@@ -159,7 +158,7 @@ func TestRows_unique(t *testing.T) {
 }
 
 // Every error of package identity has a row. Otherwise it would become INTERNAL_SERVER_ERROR.
-func TestRows_haveEveryErrorOfIdentity(t *testing.T) {
+func TestRows_coverIdentityErrors(t *testing.T) {
 	text, err := os.ReadFile("table.go")
 	if err != nil {
 		t.Fatal(err)
@@ -168,22 +167,22 @@ func TestRows_haveEveryErrorOfIdentity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	count := 0
+	errorCount := 0
 	ast.Inspect(file, func(n ast.Node) bool {
 		value, ok := n.(*ast.ValueSpec)
 		if !ok {
 			return true
 		}
 		for _, name := range value.Names {
-			count++
+			errorCount++
 			if !strings.Contains(string(text), "{identity."+name.Name+",") {
 				t.Errorf("identity.%s has no row in the table", name.Name)
 			}
 		}
 		return true
 	})
-	if count < 20 {
-		t.Errorf("found %d errors in package identity, want at least 20", count)
+	if errorCount < 20 {
+		t.Errorf("found %d errors in package identity, want at least 20", errorCount)
 	}
 }
 
@@ -201,31 +200,31 @@ func TestPresenter_Present_outageBeforeDeadline(t *testing.T) {
 // With Detail, clients see why a token was rejected. They don't see details of sign-ins or of
 // internal errors.
 func TestPresenter_Detail(t *testing.T) {
-	rejected := fmt.Errorf("verify: %w",
+	tokenErr := fmt.Errorf("verify: %w",
 		&identity.Error{Reason: identity.ErrTokenNotAccepted, Detail: "iss is X; accepted: Y"})
 	for detail, want := range map[bool]string{
 		false: `{"message":"Token is not meant for this API","extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_NOT_ACCEPTED"}}`,
 		true:  `{"message":"Token is not meant for this API","extensions":{"code":"UNAUTHENTICATED","detail":"iss is X; accepted: Y","reason":"TOKEN_NOT_ACCEPTED"}}`,
 	} {
 		p, _ := newPresenter(detail)
-		check(t, errorJSON(t, p.Present(t.Context(), rejected)), want)
+		checkEqual(t, errorJSON(t, p.Present(t.Context(), tokenErr)), want)
 	}
 	p, _ := newPresenter(true)
-	check(t,
+	checkEqual(t,
 		errorJSON(t,
 			p.Present(t.Context(),
 				&identity.Error{Reason: identity.ErrBadCredentials, Detail: canary})),
 		`{"message":"Username or password is incorrect!","extensions":{"code":"INVALID_CREDENTIALS"}}`)
-	check(t, errorJSON(t, p.Present(t.Context(), errDatabase)),
+	checkEqual(t, errorJSON(t, p.Present(t.Context(), errDatabase)),
 		`{"message":"Internal error","extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"REQUESTID"}}`)
-	check(t, errorJSON(t, p.Present(t.Context(), identity.ErrTokenMissing)),
+	checkEqual(t, errorJSON(t, p.Present(t.Context(), identity.ErrTokenMissing)),
 		`{"message":"Not authenticated","extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_MISSING"}}`)
 }
 
 // A panic outside a field becomes an internal error without a path.
 func TestPresenter_Present_outsideField(t *testing.T) {
 	p, _ := newPresenter(false)
-	check(t, errorJSON(t, p.Present(t.Context(), p.Recover(t.Context(), canary))),
+	checkEqual(t, errorJSON(t, p.Present(t.Context(), p.Recover(t.Context(), canary))),
 		`{"message":"Internal error","extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"REQUESTID"}}`)
 }
 

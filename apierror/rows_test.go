@@ -17,7 +17,7 @@ import (
 var (
 	errOutOfStock = errors.New("none of " + canary + " is left")
 	errReserved   = fmt.Errorf("reserved: %w", errOutOfStock)
-	outOfStock    = Row{Err: errOutOfStock, Code: "OUT_OF_STOCK", Message: "This is sold out"}
+	outOfStockRow = Row{Err: errOutOfStock, Code: "OUT_OF_STOCK", Message: "This is sold out"}
 )
 
 // An application's row matches its error, also if the error is wrapped. It takes precedence over
@@ -34,7 +34,7 @@ func TestPresenter_Present_applicationRow(t *testing.T) {
 			errOutOfStock),
 		"with a detail": errors.Join(errOutOfStock, &identity.Error{Detail: canary}),
 	} {
-		p, log := newPresenter(true, Row{Err: errDatabase, Code: "X", Message: "x"}, outOfStock)
+		p, log := newPresenter(true, Row{Err: errDatabase, Code: "X", Message: "x"}, outOfStockRow)
 		p.Rows[0].Err = errors.New("another error") // so that the first row doesn't match
 		if got := errorJSON(t, p.Present(t.Context(), err)); got != want || log.Len() != 0 {
 			t.Errorf("%s: got %s and logged %q, want %s and nothing", name, got, log, want)
@@ -46,7 +46,7 @@ func TestPresenter_Present_applicationRow(t *testing.T) {
 func TestPresenter_Present_reasonAndLevel(t *testing.T) {
 	p, log := newPresenter(false,
 		Row{errOutOfStock, CodeServiceUnavailable, "WAREHOUSE", "Later", slog.LevelWarn})
-	check(t, errorJSON(t, p.Present(t.Context(), errOutOfStock)),
+	checkEqual(t, errorJSON(t, p.Present(t.Context(), errOutOfStock)),
 		`{"message":"Later","extensions":{"code":"SERVICE_UNAVAILABLE","reason":"WAREHOUSE"}}`)
 	if got := log.String(); !strings.Contains(got, "level=WARN") ||
 		!strings.Contains(got, "code=SERVICE_UNAVAILABLE") {
@@ -57,7 +57,7 @@ func TestPresenter_Present_reasonAndLevel(t *testing.T) {
 // If several of the application's rows match an error, Present uses the first of them.
 func TestPresenter_Present_firstRow(t *testing.T) {
 	p, _ := newPresenter(false,
-		Row{Err: errReserved, Code: "RESERVED", Message: "This is reserved"}, outOfStock)
+		Row{Err: errReserved, Code: "RESERVED", Message: "This is reserved"}, outOfStockRow)
 	for err, want := range map[error]Code{errReserved: "RESERVED", errOutOfStock: "OUT_OF_STOCK"} {
 		if got := p.Present(t.Context(), err).Extensions["code"]; got != string(want) {
 			t.Errorf("Present(%v): code %v, want %s", err, got, want)
@@ -105,7 +105,7 @@ func TestPresenter_Validate(t *testing.T) {
 			want = errorJSON(t, defaultPresenter.Present(t.Context(), rowErr))
 		}
 		got := errorJSON(t, p.Present(t.Context(), rowErr))
-		check(t, got, want)
+		checkEqual(t, got, want)
 		if tt.row.Err != nil && !strings.Contains(log.String(), "error row isn't used") {
 			t.Errorf("%s: logged %q, want a line that says that the row isn't used", name, log)
 		}
@@ -114,8 +114,8 @@ func TestPresenter_Validate(t *testing.T) {
 
 // The error of Validate lists all invalid rows, each with its index.
 func TestPresenter_Validate_severalRows(t *testing.T) {
-	p, _ := newPresenter(false, outOfStock, Row{}, Row{Err: errReserved, Code: "X", Message: "x"},
-		outOfStock)
+	p, _ := newPresenter(false, outOfStockRow, Row{},
+		Row{Err: errReserved, Code: "X", Message: "x"}, outOfStockRow)
 	err := p.Validate()
 	for _, want := range []string{"row 1 (<nil>) has no Err", "row 2 (reserved", "row 3 (none",
 		"is never used"} {
@@ -147,20 +147,20 @@ type listError []string
 func (l listError) Error() string { return strings.Join(l, " ") }
 
 // The zero Presenter and a nil Presenter have only CloakQL's rows, and log to slog.Default().
-func TestPresenter_zero(t *testing.T) {
+func TestPresenter_zeroValue(t *testing.T) {
 	defaultLog := slog.Default()
 	t.Cleanup(func() { slog.SetDefault(defaultLog) })
 	for name, p := range map[string]*Presenter{"zero": {}, "nil": nil} {
 		var log bytes.Buffer
 		slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
-		check(t,
+		checkEqual(t,
 			errorJSON(t,
 				p.Present(t.Context(),
 					&identity.Error{Reason: identity.ErrTokenExpired, Detail: canary})),
 			`{"message":"Token has expired","extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_EXPIRED"}}`)
-		check(t, errorJSON(t, p.Present(t.Context(), errDatabase)),
+		checkEqual(t, errorJSON(t, p.Present(t.Context(), errDatabase)),
 			`{"message":"Internal error","extensions":{"code":"INTERNAL_SERVER_ERROR"}}`)
-		check(t, errorJSON(t, p.Present(t.Context(), p.Recover(t.Context(), canary))),
+		checkEqual(t, errorJSON(t, p.Present(t.Context(), p.Recover(t.Context(), canary))),
 			`{"message":"Internal error","extensions":{"code":"INTERNAL_SERVER_ERROR"}}`)
 		if err := p.Validate(); err != nil {
 			t.Errorf("%s: Validate() = %v, want no error", name, err)

@@ -11,9 +11,9 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// errIntrospection is the error of __schema and __type if introspection is off. It replaces
-// gqlgen's own error, which is only a text and so can't be matched with errors.Is.
-var errIntrospection = errors.New("introspection is off")
+// errIntrospectionDisabled is the error of __schema and __type if introspection is off. It replaces
+// gqlgen's own error, which errors.Is can't match because it is created anew each time.
+var errIntrospectionDisabled = errors.New("introspection is off")
 
 // A Row defines what clients see of an error. An application needs a row for each error that its
 // clients should tell apart:
@@ -74,7 +74,7 @@ var table = []Row{
 	{identity.ErrBusy, CodeServiceUnavailable, ReasonBusy, "Try again", 0},
 	{identity.ErrRateLimited, CodeRateLimited, "", "Too many attempts", 0},
 
-	{errIntrospection, CodeIntrospectionDisabled, "", "Introspection is off", 0},
+	{errIntrospectionDisabled, CodeIntrospectionDisabled, "", "Introspection is off", 0},
 	{context.DeadlineExceeded, CodeTimeout, "", "The request took too long", slog.LevelWarn},
 }
 
@@ -105,8 +105,8 @@ func (r Row) check() error {
 	return nil
 }
 
-// validate returns an error that lists everything wrong with an application's rows.
-func validate(rows []Row) error {
+// validateRows returns an error that lists everything wrong with an application's rows.
+func validateRows(rows []Row) error {
 	var errs []error
 	for i, row := range rows {
 		err := row.check()
