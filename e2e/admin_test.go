@@ -62,9 +62,9 @@ func (r realm) refresh(t *testing.T, refreshToken string) (int, string) {
 		"client_secret", "local-api-secret", "refresh_token", refreshToken)
 }
 
-// wantRefused checks that a refresh directly at Keycloak fails with invalid_grant and this
+// wantRefreshRejected checks that a refresh directly at Keycloak fails with invalid_grant and this
 // description.
-func (r realm) wantRefused(t *testing.T, refreshToken, description string) {
+func (r realm) wantRefreshRejected(t *testing.T, refreshToken, description string) {
 	t.Helper()
 	want := `{"error":"invalid_grant","error_description":"` + description + `"}`
 	if status, body := r.refresh(t, refreshToken); status != http.StatusBadRequest || body != want {
@@ -165,11 +165,11 @@ func newRealm(t *testing.T, k *keycloak, settings object) realm {
 // encode returns an object as JSON.
 func encode(t *testing.T, o object) []byte {
 	t.Helper()
-	out, err := json.Marshal(o)
+	text, err := json.Marshal(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return out
+	return text
 }
 
 // The following methods change users and realms as an administrator would, with the methods of the

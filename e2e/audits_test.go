@@ -22,7 +22,7 @@ var (
 // The server passes all audits of graphql-http, except those that need a feature that is off.
 func TestAudits(t *testing.T) {
 	t.Parallel()
-	if !withNode(t) {
+	if !hasNode(t) {
 		return
 	}
 	for _, tt := range []struct {

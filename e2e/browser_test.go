@@ -28,10 +28,10 @@ const tokenLifetime = 20 * 60
 
 const pictureDir = repository + "/docs/pictures"
 
-// withBrowser returns the path of Chromium if TEST_BROWSER is set, as it is in .ci/run; it fails
-// the test if Chromium, Node.js or the modules in e2e/node are missing. If TEST_BROWSER isn't set,
-// it logs that the test didn't run.
-func withBrowser(t *testing.T) (chromium string, ok bool) {
+// findBrowser returns the path of Chromium. If TEST_BROWSER isn't set, it logs that the test didn't
+// run, and returns false. If TEST_BROWSER is set, as it is in .ci/run, but Chromium, Node.js or the
+// modules in e2e/node are missing, it fails the test.
+func findBrowser(t *testing.T) (chromium string, ok bool) {
 	t.Helper()
 	name := os.Getenv("TEST_BROWSER")
 	if name == "" {
@@ -43,39 +43,41 @@ func withBrowser(t *testing.T) (chromium string, ok bool) {
 	if err != nil {
 		t.Fatalf("TEST_BROWSER=%s: %v; on Debian: apt install chromium", name, err)
 	}
-	return path, withNode(t)
+	return path, hasNode(t)
 }
 
-// A link is a proxy in front of Keycloak that a test can take down.
-type link struct {
+// A keycloakProxy is a proxy in front of Keycloak that a test can take down.
+type keycloakProxy struct {
 	*httptest.Server
 	down atomic.Bool
 }
 
-// newLink starts a link to k.
-func newLink(t *testing.T, k *keycloak) *link {
+// newKeycloakProxy starts a proxy in front of k.
+func newKeycloakProxy(t *testing.T, k *keycloak) *keycloakProxy {
 	t.Helper()
 	target, err := url.Parse(k.url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &link{}
-	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
-	l.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if l.down.Load() {
+	p := &keycloakProxy{}
+	handler := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(target)
+	}}
+	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p.down.Load() {
 			panic(http.ErrAbortHandler) // the connection is reset
 		}
-		proxy.ServeHTTP(w, r)
+		handler.ServeHTTP(w, r)
 	}))
-	t.Cleanup(l.Close)
-	return l
+	t.Cleanup(p.Close)
+	return p
 }
 
-// serve starts a server that reaches the realm's Keycloak only through the link.
-func (l *link) serve(t *testing.T, r realm, settings ...string) *server {
+// serve starts a server that reaches the realm's Keycloak only through the proxy.
+func (p *keycloakProxy) serve(t *testing.T, r realm, settings ...string) *server {
 	t.Helper()
 	return r.serve(t,
-		append([]string{"KEYCLOAK_SERVER_URL=" + l.URL,
+		append([]string{"KEYCLOAK_SERVER_URL=" + p.URL,
 			"KEYCLOAK_ISSUER=" + r.k.url + "/realms/" + r.name}, settings...)...)
 }
 
@@ -90,7 +92,7 @@ func newExpiredToken(t *testing.T, r realm, s *server, username,
 	r.update(t, object{"accessTokenLifespan": tokenLifetime})
 	return func(ctx context.Context) (string, error) {
 		for {
-			response, err := s.try(ctx, token, usernameQuery, nil)
+			response, err := s.sendQuery(ctx, token, usernameQuery, nil)
 			if err != nil || response.code() == "UNAUTHENTICATED/TOKEN_EXPIRED" {
 				return token, err
 			}
@@ -100,17 +102,17 @@ func newExpiredToken(t *testing.T, r realm, s *server, username,
 }
 
 // newControl starts a server through which a script controls what happens outside its browser, and
-// returns the server's URL. POST /down and /up take the link down and restore it, /otp returns the
+// returns the server's URL. POST /down and /up take the proxy down and restore it, /otp returns the
 // current one-time code, and /expired returns an expired access token.
-func newControl(t *testing.T, l *link, secret string,
+func newControl(t *testing.T, proxy *keycloakProxy, secret string,
 	expiredToken func(context.Context) (string, error)) string {
 	t.Helper()
 	control := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.Method + r.URL.Path {
 		case "POST/down":
-			l.down.Store(true)
+			proxy.down.Store(true)
 		case "POST/up":
-			l.down.Store(false)
+			proxy.down.Store(false)
 		case "POST/otp":
 			io.WriteString(w, totp(secret, time.Now()))
 		case "POST/expired":
@@ -139,7 +141,7 @@ func must[T any](value T, err error) T {
 // browse runs a script that drives Chromium, and compares the results of its cases with want, which
 // has a line NAME: RESULT for each case. It also passes the script's screenshots to
 // comparePictures. Chromium is heavy, so tests that call browse aren't parallel.
-func browse(t *testing.T, script string, settings object, prefix, want string) {
+func browse(t *testing.T, script string, settings object, picturePrefix, want string) {
 	t.Helper()
 	settings["pictures"] = t.TempDir()
 	// TEST_PICTURES keeps the screenshots, even if the test fails.
@@ -150,21 +152,21 @@ func browse(t *testing.T, script string, settings object, prefix, want string) {
 			t.Fatal(err)
 		}
 	}
-	missing := strings.Split(strings.TrimSpace(want), "\n")
+	missingLines := strings.Split(strings.TrimSpace(want), "\n")
 	for _, line := range runNode[struct {
 		Case, Result string
 	}](t, script, string(encode(t, settings))) {
 		got := line.Case + ": " + line.Result
-		if i := slices.Index(missing, got); i >= 0 {
-			missing = slices.Delete(missing, i, i+1)
+		if i := slices.Index(missingLines, got); i >= 0 {
+			missingLines = slices.Delete(missingLines, i, i+1)
 		} else {
 			t.Errorf("unexpected result: %s", got)
 		}
 	}
-	for _, line := range missing {
+	for _, line := range missingLines {
 		t.Errorf("missing result: %s", line)
 	}
-	comparePictures(t, settings["pictures"].(string), prefix)
+	comparePictures(t, settings["pictures"].(string), picturePrefix)
 }
 
 // comparePictures checks that the screenshots in the directory dir, whose names start with prefix,
@@ -215,7 +217,7 @@ func comparePictures(t *testing.T, dir, prefix string) {
 func browserSettings(t *testing.T, chromium string) object {
 	t.Helper()
 	const password, secret = "correct-horse", "otp-secret-of-a-browser"
-	l := newLink(t, sharedKeycloak)
+	proxy := newKeycloakProxy(t, sharedKeycloak)
 	r := newRealm(t, sharedKeycloak, nil)
 	r.newUser(t, object{"username": "alice", "email": "alice@example.com",
 		"firstName": "Alice", "lastName": "Archer",
@@ -231,8 +233,8 @@ func browserSettings(t *testing.T, chromium string) object {
 	dev := startServer(t, binary, func(string) bool { return true }, "ADDR=127.0.0.1:0")
 	return object{
 		"chromium": chromium,
-		"control":  newControl(t, l, secret, newExpiredToken(t, r, server, "alice", password)),
-		"server":   server.url + "/", "linked": l.serve(t, r).url + "/",
+		"control":  newControl(t, proxy, secret, newExpiredToken(t, r, server, "alice", password)),
+		"server":   server.url + "/", "proxied": proxy.serve(t, r).url + "/",
 		"dev": dev.url + "/",
 		"noIntrospection": r.serve(t, "RUNTIME_ENV=prod", "CONSOLE=on", "ADDR=127.0.0.1:0").url +
 			"/",

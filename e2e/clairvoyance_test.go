@@ -75,10 +75,10 @@ func TestClairvoyance(t *testing.T) {
 	t.Parallel()
 	names := schemaNames(t)
 	s := serve(t, sharedKeycloak, "RUNTIME_ENV=prod")
-	probes := 0
+	probeCount := 0
 	probe := func(t *testing.T, document string) {
 		t.Helper()
-		probes++
+		probeCount++
 		body, _ := json.Marshal(object{"query": document})
 		got := s.postJSON(t, string(body))
 		sentNames := map[string]bool{}
@@ -143,7 +143,7 @@ func TestClairvoyance(t *testing.T) {
 			}
 		}
 	})
-	if probes < 1000 {
-		t.Errorf("sent %d probes, want at least 1000", probes)
+	if probeCount < 1000 {
+		t.Errorf("sent %d probes, want at least 1000", probeCount)
 	}
 }

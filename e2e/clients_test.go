@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -69,14 +70,14 @@ refresh, signed out: error INVALID_REFRESH_TOKEN/SESSION_ENDED <- POST 200 respo
 `
 
 // withoutPersisted returns the cases for a server without persisted queries: after one
-// PERSISTED_QUERY_NOT_SUPPORTED, Apollo Client and urql stop sending hashes. second is the request
-// in the case "me, persisted, second", and refresh is that in "refresh, persisted".
-func withoutPersisted(cases, second, refresh string) string {
+// PERSISTED_QUERY_NOT_SUPPORTED, Apollo Client and urql stop sending hashes. secondRequest is the
+// request in the case "me, persisted, second", and refreshRequest that in "refresh, persisted".
+func withoutPersisted(cases, secondRequest, refreshRequest string) string {
 	return strings.NewReplacer(
 		"PERSISTED_QUERY_NOT_FOUND", "PERSISTED_QUERY_NOT_SUPPORTED",
-		"me, persisted, second: true <- GET 200 response", "me, persisted, second: true <- "+second,
+		"me, persisted, second: true <- GET 200 response", "me, persisted, second: true <- "+secondRequest,
 		"POST 400 response PERSISTED_QUERY_NOT_FOUND; POST 200 response\nrefresh:",
-		refresh+"\nrefresh:",
+		refreshRequest+"\nrefresh:",
 	).Replace(cases)
 }
 
@@ -93,7 +94,7 @@ other text: error OPERATION_NOT_ALLOWED <- POST 400 response OPERATION_NOT_ALLOW
 // it.
 func TestClients(t *testing.T) {
 	t.Parallel()
-	if !withNode(t) {
+	if !hasNode(t) {
 		return
 	}
 	manifest := filepath.Join(t.TempDir(), "manifest.json")
@@ -127,16 +128,16 @@ func TestClients(t *testing.T) {
 				append([]string{"RUNTIME_ENV=prod", "GET_QUERIES=true"}, tt.settings...)...)
 			var got strings.Builder
 			for _, line := range runNode[struct {
-				Case   string
-				Result json.RawMessage
-				Wire   []string
+				Case     string
+				Result   json.RawMessage
+				Requests []string
 			}](t, tt.script, s.url+"/graphql", user, "secret") {
 				var result string
 				if err := json.Unmarshal(line.Result, &result); err != nil { // such as undefined
 					result = string(line.Result)
 				}
-				got.WriteString(line.Case + ": " + result + " <- " + strings.Join(line.Wire, "; ") +
-					"\n")
+				fmt.Fprintf(&got, "%s: %s <- %s\n", line.Case, result,
+					strings.Join(line.Requests, "; "))
 			}
 			shorten := strings.NewReplacer("application/graphql-response+json", "response",
 				"application/json", "json")
@@ -151,15 +152,15 @@ func compareLines(t *testing.T, got, want string) {
 	gotLines, wantLines := strings.Split(strings.TrimSpace(got), "\n"),
 		strings.Split(strings.TrimSpace(want), "\n")
 	for i := range max(len(gotLines), len(wantLines)) {
-		var g, w string
+		var gotLine, wantLine string
 		if i < len(gotLines) {
-			g = gotLines[i]
+			gotLine = gotLines[i]
 		}
 		if i < len(wantLines) {
-			w = wantLines[i]
+			wantLine = wantLines[i]
 		}
-		if g != w {
-			t.Errorf("\n got %s\nwant %s", g, w)
+		if gotLine != wantLine {
+			t.Errorf("\n got %s\nwant %s", gotLine, wantLine)
 		}
 	}
 }

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// A slowClient sends start at once, and then drip repeatedly if it isn't empty. It never completes
-// its last request.
+// A slowClient sends start at once. If drip isn't empty, it then sends drip repeatedly. It never
+// completes its last request.
 type slowClient struct {
 	name        string
 	start, drip string
@@ -31,8 +31,8 @@ var slowClients = []slowClient{
 	{"half of the headers", jsonHead, ""},
 	{"body, a byte at a time", jsonHead + "Content-Length: 50000\r\n\r\n", " "},
 	{"half of a body", jsonHead + "Content-Length: 50000\r\n\r\n" + meBody, ""},
-	{"endless chunks of a byte", chunked, "1\r\n \r\n"},
-	{"half of a chunk", chunked + "1000\r\n {", ""},
+	{"endless chunks of a byte", chunkedHead, "1\r\n \r\n"},
+	{"half of a chunk", chunkedHead + "1000\r\n {", ""},
 	{"no body after 100-continue", jsonHead + "Expect: 100-continue\r\nContent-Length: 100\r\n\r\n", ""},
 	{"half of a second request", withLength(jsonHead, meBody) + "POST /gra", ""},
 }
@@ -43,22 +43,23 @@ var slowClients = []slowClient{
 // TEST_IDLE=1 waits until the idle connections are closed too.
 func TestManyConnections(t *testing.T) {
 	t.Parallel()
-	idle, slow := 2000, 500
+	idleCount, slowCount := 2000, 500
 	var fileLimit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &fileLimit); err != nil {
 		t.Fatal(err)
 	}
-	if available := int(min(fileLimit.Cur, 1<<20)) - 500; available < idle+slow {
-		t.Logf("ONLY %d of %d connections: a process can open %d files; run ulimit -n 4096", available,
-			idle+slow, fileLimit.Cur)
-		idle, slow = available*4/5, available/5
+	availableFiles := int(min(fileLimit.Cur, 1<<20)) - 500
+	if availableFiles < idleCount+slowCount {
+		t.Logf("ONLY %d of %d connections: a process can open %d files; run ulimit -n 4096", availableFiles,
+			idleCount+slowCount, fileLimit.Cur)
+		idleCount, slowCount = availableFiles*4/5, availableFiles/5
 	}
 	user, _ := realm{sharedKeycloak, "local"}.newUser(t, nil)
 	token := serve(t, sharedKeycloak).mustLogin(t, user, "secret").AccessToken
 	s := serve(t, sharedKeycloak, "RUNTIME_ENV=prod", "KEYCLOAK_TIMEOUT=4s", "REQUEST_TIMEOUT=5s")
 	filesBefore := s.openFiles(t)
 
-	connections := make([]net.Conn, idle)
+	connections := make([]net.Conn, idleCount)
 	for i := range connections {
 		connections[i] = s.dial(t)
 		connections[i].SetDeadline(time.Now().Add(timeout))
@@ -73,30 +74,30 @@ func TestManyConnections(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	var queryWG, slowWG sync.WaitGroup
 	queryWG.Go(func() { s.keepQuerying(ctx, t, user, token) })
-	ends := make([]string, slow)
+	outcomes := make([]string, slowCount)
 	start := time.Now()
-	for i := range ends {
-		slowWG.Go(func() { ends[i] = s.holdOpen(ctx, t, slowClients[i%len(slowClients)]) })
+	for i := range outcomes {
+		slowWG.Go(func() { outcomes[i] = s.holdOpen(ctx, t, slowClients[i%len(slowClients)]) })
 	}
 	slowWG.Wait()
 	t.Logf("the last slow connection was closed after %v", time.Since(start).Round(time.Second))
 	counts := map[string]int{}
-	for i, end := range ends {
-		counts[slowClients[i%len(slowClients)].name+": "+end]++
-		if !strings.HasSuffix(end, "closed") {
-			t.Errorf("%s: got %s, want the server to close it",
-				slowClients[i%len(slowClients)].name, end)
+	for i, outcome := range outcomes {
+		name := slowClients[i%len(slowClients)].name
+		counts[name+": "+outcome]++
+		if !strings.HasSuffix(outcome, "closed") {
+			t.Errorf("%s: got %s, want the server to close the connection", name, outcome)
 		}
 	}
-	for end, n := range counts {
-		t.Logf("%3d of %s", n, end)
+	for outcome, n := range counts {
+		t.Logf("%3d of %s", n, outcome)
 	}
-	eventually(t, "the file descriptors of the slow connections are closed", func() bool {
-		return s.openFiles(t) <= filesBefore+idle+20
+	waitUntil(t, "the file descriptors of the slow connections are closed", func() bool {
+		return s.openFiles(t) <= filesBefore+idleCount+20
 	})
 
 	// The idle connections still work.
-	for i := 0; i < idle; i += idle / 10 {
+	for i := 0; i < idleCount; i += idleCount / 10 {
 		if _, err := io.WriteString(connections[i], withLength(jsonHead, meBody)); err != nil {
 			t.Errorf("idle connection %d, again: %v", i+1, err)
 			continue
@@ -115,7 +116,7 @@ func TestManyConnections(t *testing.T) {
 			}
 		}
 		t.Logf("the last idle connection was closed after %v", time.Since(start).Round(time.Second))
-		eventually(t, "the file descriptors of the idle connections are closed", func() bool {
+		waitUntil(t, "the file descriptors of the idle connections are closed", func() bool {
 			return s.openFiles(t) <= filesBefore+20
 		})
 	} else {
@@ -145,7 +146,7 @@ func TestClientThatNeverReads(t *testing.T) {
 			t.Fatal("the server has read 64 MB of requests from a client that never reads")
 		}
 	}
-	eventually(t, "the server closes the connection", func() bool {
+	waitUntil(t, "the server closes the connection", func() bool {
 		return !s.hasConnection(t, connection)
 	})
 	response := s.query(t, "", usernameQuery, nil)
@@ -243,14 +244,14 @@ func (s *server) holdOpen(ctx context.Context, t *testing.T, client slowClient) 
 	if strings.HasSuffix(client.name, "a second request") {
 		readResponse(t, reader)
 	}
-	end := readResponse(t, reader)
-	if end == "closed" || strings.HasPrefix(end, "no response") {
-		return end
+	outcome := readResponse(t, reader)
+	if outcome == "closed" || strings.HasPrefix(outcome, "no response") {
+		return outcome
 	}
 	if _, err := reader.ReadByte(); errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
-		return end + ", closed"
+		return outcome + ", closed"
 	}
-	return end + ", left open"
+	return outcome + ", left open"
 }
 
 // openFiles returns the number of open files of the server's process, including connections.

@@ -52,7 +52,7 @@ problems: []
 
 // The console behaves in Chromium as consoleCases says.
 func TestConsole(t *testing.T) {
-	chromium, ok := withBrowser(t)
+	chromium, ok := findBrowser(t)
 	if !ok {
 		return
 	}

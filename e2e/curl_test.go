@@ -13,7 +13,7 @@ import (
 // the page shows below the example. The test replaces only the server's address, and runs the
 // examples of a page one after the other in one shell.
 //
-// Not parallel: the examples sign alice in, and Keycloak refuses one of two concurrent sign-ins.
+// Not parallel: the examples sign alice in, and Keycloak rejects one of two concurrent sign-ins.
 func TestCurlExamples(t *testing.T) {
 	for _, page := range []struct {
 		name     string
@@ -61,17 +61,17 @@ func runExamples(t *testing.T, examples [][]string) {
 		if err := json.Unmarshal([]byte(example[2]), &want); err != nil {
 			t.Fatalf("the documented response of example %d isn't JSON: %v", i+1, err)
 		}
-		if path := difference(got, want, ""); path != "" {
+		if path := firstDifference(got, want, ""); path != "" {
 			t.Errorf("the response of example %d differs at %s:\n got %s\nwant %s", i+1, path,
 				responses[i], example[2])
 		}
 	}
 }
 
-// difference returns the first path at which got doesn't have the shape of want, or "" if there is
-// none. In want, "…" stands for any text but "", {"…": "…"} for any object, and ["…"] for any list.
-// Numbers may differ, since lifetimes are counted down.
-func difference(got, want any, path string) string {
+// firstDifference returns the first path at which got doesn't have the shape of want, or "" if
+// there is none. In want, "…" stands for any text but "", {"…": "…"} for any object, and ["…"] for
+// any list. Numbers may differ, since lifetimes are counted down.
+func firstDifference(got, want any, path string) string {
 	switch want := want.(type) {
 	case string:
 		if text, ok := got.(string); ok && (want == "…" && text != "" || want == text) {
@@ -93,7 +93,7 @@ func difference(got, want any, path string) string {
 			if path == ".data.login.scope" {
 				continue // Keycloak returns scopes in any order
 			}
-			if path := difference(list[i], want[i], path+"[]"); path != "" {
+			if path := firstDifference(list[i], want[i], path+"[]"); path != "" {
 				return path
 			}
 		}
@@ -107,7 +107,7 @@ func difference(got, want any, path string) string {
 			return path
 		}
 		for name := range want {
-			if path := difference(object[name], want[name], path+"."+name); path != "" {
+			if path := firstDifference(object[name], want[name], path+"."+name); path != "" {
 				return path
 			}
 		}

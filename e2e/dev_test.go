@@ -72,29 +72,31 @@ func TestDev(t *testing.T) {
 		return logLines
 	}
 	// readPrinted returns the first n lines that aren't log lines.
-	readPrinted := func(lines chan string, n int) (found []string) {
+	readPrinted := func(lines chan string, n int) (printed []string) {
 		for line := range lines {
 			if !strings.HasPrefix(line, "time=") {
-				if found = append(found, line); len(found) == n {
-					return found
+				if printed = append(printed, line); len(printed) == n {
+					return printed
 				}
 			}
 		}
-		return found
+		return printed
 	}
 
 	t.Run("no settings", func(t *testing.T) {
-		launched := time.Now()
+		startedAt := time.Now()
 		lines, stop := start(t)
-		found := readPrinted(lines, 4)
-		t.Logf("ready after %v", time.Since(launched).Round(time.Millisecond))
-		if len(found) != 4 || !strings.HasPrefix(found[1], "GraphQL ") ||
-			!strings.Contains(found[2], "alice-password") || !strings.HasPrefix(found[3], "Try ") {
-			t.Fatalf("cloakql-dev prints %q, want the addresses, a user and a command to try", found)
+		printed := readPrinted(lines, 4)
+		t.Logf("ready after %v", time.Since(startedAt).Round(time.Millisecond))
+		if len(printed) != 4 || !strings.HasPrefix(printed[1], "GraphQL ") ||
+			!strings.Contains(printed[2], "alice-password") ||
+			!strings.HasPrefix(printed[3], "Try ") {
+			t.Fatalf("cloakql-dev prints %q, want the addresses, a user and a command to try",
+				printed)
 		}
-		console := regexp.MustCompile(`^Console +(http://\S+/) `).FindStringSubmatch(found[0])
+		console := regexp.MustCompile(`^Console +(http://\S+/) `).FindStringSubmatch(printed[0])
 		if console == nil {
-			t.Fatalf("cloakql-dev prints %q, want the console's address", found[0])
+			t.Fatalf("cloakql-dev prints %q, want the console's address", printed[0])
 		}
 		consoleServer := &server{url: strings.TrimSuffix(console[1], "/")}
 		if status, body := consoleServer.get(t, "/"); status != http.StatusOK ||
@@ -104,7 +106,7 @@ func TestDev(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), timeout)
 		defer cancel()
 		command := exec.CommandContext(ctx, "bash", "-c",
-			strings.TrimSpace(strings.TrimPrefix(found[3], "Try")))
+			strings.TrimSpace(strings.TrimPrefix(printed[3], "Try")))
 		command.WaitDelay = time.Second // for a curl that outlives bash
 		output, err := command.Output()
 		if err != nil ||
@@ -120,9 +122,9 @@ func TestDev(t *testing.T) {
 		lines, stop := start(t, "KEYCLOAK_SERVER_URL="+sharedKeycloak.url,
 			"KEYCLOAK_REALM_NAME=local", "KEYCLOAK_CLIENT_ID=local-api",
 			"KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret")
-		if found := readPrinted(lines, 1); len(found) != 1 ||
-			!strings.Contains(found[0], "uses the Keycloak at "+sharedKeycloak.url) {
-			t.Errorf("cloakql-dev prints %q, want a line that it uses the Keycloak at %s", found,
+		if printed := readPrinted(lines, 1); len(printed) != 1 ||
+			!strings.Contains(printed[0], "uses the Keycloak at "+sharedKeycloak.url) {
+			t.Errorf("cloakql-dev prints %q, want a line that it uses the Keycloak at %s", printed,
 				sharedKeycloak.url)
 		}
 		if _, err := stop(); err != nil {
@@ -196,10 +198,10 @@ func TestProgram_withoutFake(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, binary := range []string{cloakqlBinary, dev} {
-		found := bytes.Contains(must(os.ReadFile(binary)), []byte("alice-password"))
-		if found != (binary == dev) {
+		containsPassword := bytes.Contains(must(os.ReadFile(binary)), []byte("alice-password"))
+		if containsPassword != (binary == dev) {
 			t.Errorf("%s contains alice-password: %v, want it only in cloakql-dev",
-				filepath.Base(binary), found)
+				filepath.Base(binary), containsPassword)
 		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)

@@ -5,8 +5,8 @@
 //
 //	scripts/keycloak with go test -count=1 ./e2e
 //
-// Both kinds of Keycloak run the same tests. Only the helpers differ that administer Keycloak
-// (admin_test.go) and that start it, stop it and let time pass (main_test.go).
+// Both kinds of Keycloak run the same tests. Only two files distinguish them: admin_test.go
+// administers Keycloak, and main_test.go starts it, stops it and lets time pass.
 //
 // Some tests run only if a variable is set, and otherwise log that they didn't run:
 //

@@ -15,10 +15,10 @@ const (
 	badCredentialsBody     = `{"errors":[{"message":"Username or password is incorrect!","path":["login"],"locations":[{"line":1,"column":50}],"extensions":{"code":"INVALID_CREDENTIALS"}}],"data":null}` + "\n"
 )
 
-// For each reason to refuse a sign-in, Keycloak itself returns the expected response, and the
+// For each reason to reject a sign-in, Keycloak itself returns the expected response, and the
 // server the expected code. Failures that clients must not be able to tell apart have equal
 // responses, byte for byte.
-func TestLogin_refused(t *testing.T) {
+func TestLogin_rejected(t *testing.T) {
 	t.Parallel()
 	r := newRealm(t, sharedKeycloak, object{"bruteForceProtected": true, "failureFactor": 3})
 	s, oldKeycloak := r.serve(t), sharedKeycloak.isBefore26_6(t)
@@ -29,7 +29,7 @@ func TestLogin_refused(t *testing.T) {
 		locked       bool   // lock the account first, with wrong passwords sent to Keycloak itself
 		keycloakBody string // Keycloak's response to the same sign-in
 		code         string
-		generic      bool // the server's response must be badCredentialsBody
+		wantGeneric  bool // the server's response must be badCredentialsBody
 	}{
 		{"wrong password", object{}, "wrong", false, keycloakBadCredentials, "INVALID_CREDENTIALS", true},
 		{"unknown user", nil, "secret", false, keycloakBadCredentials, "INVALID_CREDENTIALS", true},
@@ -47,11 +47,11 @@ func TestLogin_refused(t *testing.T) {
 			if tt.user != nil {
 				name, id = r.newUser(t, tt.user)
 			}
-			// Keycloak counts a failed sign-in on another thread. Until it has, it refuses the
+			// Keycloak counts a failed sign-in on another thread. Until it has, it rejects the
 			// account's next sign-in without counting that one, so sign in until the user is
 			// locked.
 			if tt.locked {
-				eventually(t, "the user is locked", func() bool {
+				waitUntil(t, "the user is locked", func() bool {
 					r.k.token(t, r.name, "grant_type", "password", "client_id", "local-api",
 						"client_secret", "local-api-secret", "username", name, "password", "wrong")
 					return r.isLocked(t, id)
@@ -62,7 +62,7 @@ func TestLogin_refused(t *testing.T) {
 				switch {
 				case tt.name == "disabled, wrong password": // Keycloak reveals that it is disabled
 					tt.keycloakBody, tt.code = keycloakDisabled, "ACCOUNT_DISABLED"
-					tt.generic = false
+					tt.wantGeneric = false
 				case tt.keycloakBody == keycloakBadCredentials:
 					wantStatus = http.StatusUnauthorized
 				}
@@ -75,7 +75,7 @@ func TestLogin_refused(t *testing.T) {
 			}
 			_, response := s.login(t, name, tt.password)
 			wantCode(t, "login", response, tt.code)
-			if tt.generic && response.body != badCredentialsBody {
+			if tt.wantGeneric && response.body != badCredentialsBody {
 				t.Errorf("the response differs from that to a wrong password:\n got %s\nwant %s",
 					response.body, badCredentialsBody)
 			}
@@ -227,9 +227,9 @@ func TestLogin_misconfigured(t *testing.T) {
 	}
 }
 
-// For each reason to refuse a refresh token, Keycloak itself returns the expected description, and
+// For each reason to reject a refresh token, Keycloak itself returns the expected description, and
 // the server the expected reason.
-func TestRefresh_refused(t *testing.T) {
+func TestRefresh_rejected(t *testing.T) {
 	t.Parallel()
 	r := newRealm(t, sharedKeycloak,
 		object{"clients": []object{apiClient(nil), apiClient(object{"clientId": "other"})}})
@@ -282,7 +282,7 @@ func TestRefresh_refused(t *testing.T) {
 				RefreshToken string `json:"refresh_token"`
 			}
 			json.Unmarshal([]byte(body), &second)
-			r.wantRefused(t, first.RefreshToken, "Maximum allowed refresh token reuse exceeded")
+			r.wantRefreshRejected(t, first.RefreshToken, "Maximum allowed refresh token reuse exceeded")
 			return second.RefreshToken
 		}, s, "Session doesn't have required client", "SESSION_ENDED"},
 		{"used twice", func(t *testing.T) string {
@@ -305,7 +305,7 @@ func TestRefresh_refused(t *testing.T) {
 				tokenRealm = shortRealm
 			}
 			if tt.reason != "REUSED" {
-				tokenRealm.wantRefused(t, token, tt.description)
+				tokenRealm.wantRefreshRejected(t, token, tt.description)
 			}
 		})
 	}
@@ -319,7 +319,7 @@ func TestRefresh_refused(t *testing.T) {
 				first.RefreshExpiresIn)
 		}
 		r.revokeConsent(t, id, "local-api")
-		r.wantRefused(t, first.RefreshToken, "Offline user session not found")
+		r.wantRefreshRejected(t, first.RefreshToken, "Offline user session not found")
 		_, response := offlineServer.refresh(t, first.RefreshToken)
 		wantCode(t, "refresh", response, "INVALID_REFRESH_TOKEN/SESSION_ENDED")
 	})
@@ -330,7 +330,7 @@ func TestRefresh_refused(t *testing.T) {
 		s := notBeforeRealm.serve(t, "REFRESH_GRACE=0")
 		first, _ := login(t, notBeforeRealm, s)
 		notBeforeRealm.update(t, object{"notBefore": time.Now().Unix() + 2})
-		notBeforeRealm.wantRefused(t, first.RefreshToken, "Stale token")
+		notBeforeRealm.wantRefreshRejected(t, first.RefreshToken, "Stale token")
 		_, response := s.refresh(t, first.RefreshToken)
 		wantCode(t, "refresh", response, "INVALID_REFRESH_TOKEN/SESSION_ENDED")
 	})

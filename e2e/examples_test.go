@@ -34,11 +34,11 @@ problems: []
 
 // The example for Apollo Client builds, and behaves in Chromium as apolloAppCases says.
 func TestApolloApp(t *testing.T) {
-	chromium, ok := withBrowser(t)
+	chromium, ok := findBrowser(t)
 	if !ok {
 		return
 	}
-	needModules(t, "apollo")
+	requireModules(t, "apollo")
 	dir := t.TempDir()
 	buildCommand := exec.CommandContext(t.Context(), "npm", "run", "--silent", "build", "--",
 		"--outDir", dir, "--emptyOutDir", "--logLevel", "warn")
@@ -47,7 +47,7 @@ func TestApolloApp(t *testing.T) {
 		t.Fatalf("the example doesn't build: %v\n%s", err, out)
 	}
 	settings := browserSettings(t, chromium)
-	for app, server := range map[string]string{"app": "server", "linkedApp": "linked"} {
+	for app, server := range map[string]string{"app": "server", "proxiedApp": "proxied"} {
 		settings[app] = serveApp(t, dir, fmt.Sprint(settings[server], "graphql"))
 	}
 	browse(t, "apollo-app.mjs", settings, "apollo-", apolloAppCases)
@@ -56,11 +56,11 @@ func TestApolloApp(t *testing.T) {
 // When ten operations fail together because the token has expired, the examples for fetch and urql
 // refresh once and retry all ten.
 func TestExamples(t *testing.T) {
-	if !withNode(t) {
+	if !hasNode(t) {
 		return
 	}
 	t.Parallel()
-	needModules(t, "urql")
+	requireModules(t, "urql")
 	r := newRealm(t, sharedKeycloak, nil)
 	user, _ := r.newUser(t, nil)
 	s := r.serve(t)
@@ -84,11 +84,11 @@ func TestExamples(t *testing.T) {
 // If a sign-in fails, the examples print one line, with the error's code if there is one, and exit
 // with status 1.
 func TestExamples_fail(t *testing.T) {
-	if !withNode(t) {
+	if !hasNode(t) {
 		return
 	}
 	t.Parallel()
-	needModules(t, "urql")
+	requireModules(t, "urql")
 	s := serve(t, sharedKeycloak)
 	listener, port := freePort()
 	listener.Close()
@@ -134,8 +134,8 @@ func TestExamples_short(t *testing.T) {
 	}
 }
 
-// needModules fails the test if an example's modules aren't installed.
-func needModules(t *testing.T, example string) {
+// requireModules fails the test if an example's modules aren't installed.
+func requireModules(t *testing.T, example string) {
 	t.Helper()
 	if _, err := os.Stat(repository + "/examples/" + example + "/node_modules"); err != nil {
 		t.Fatalf("examples/%s/node_modules is missing: run npm ci --ignore-scripts --prefix "+

@@ -28,10 +28,10 @@ type rawShape struct {
 }
 
 const (
-	meBody   = `{"query":"{ me { username } }"}`
-	jsonHead = "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-	getHead  = "GET /graphql?query=%7Bme%7Bid%7D%7D HTTP/1.1\r\nHost: x\r\n"
-	chunked  = jsonHead + "Transfer-Encoding: chunked\r\n\r\n"
+	meBody      = `{"query":"{ me { username } }"}`
+	jsonHead    = "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+	getHead     = "GET /graphql?query=%7Bme%7Bid%7D%7D HTTP/1.1\r\nHost: x\r\n"
+	chunkedHead = jsonHead + "Transfer-Encoding: chunked\r\n\r\n"
 )
 
 // withLength returns a request with Content-Length and a body.
@@ -104,31 +104,31 @@ var rawShapes = []rawShape{
 	{"negative Content-Length", func(int) string { return jsonHead + "Content-Length: -1\r\n\r\n" + meBody }, codes{"400"}},
 	{"two Content-Length headers", func(int) string { return jsonHead + "Content-Length: 5\r\n" + withLength("", meBody) }, codes{"400"}},
 	{"endless chunks over the limit", func(size int) string {
-		return chunked +
+		return chunkedHead +
 			strings.Repeat(fmt.Sprintf("400\r\n%s\r\n", strings.Repeat(" ", 1<<10)),
 				max(size, bodyLimit+1<<10)>>10)
 	}, codes{"413 BAD_REQUEST"}},
 	{"one chunk of exabytes", func(size int) string {
-		return chunked + "4000000000000000\r\n" + strings.Repeat(" ", max(size, bodyLimit+1))
+		return chunkedHead + "4000000000000000\r\n" + strings.Repeat(" ", max(size, bodyLimit+1))
 	}, codes{"413 BAD_REQUEST"}},
-	{"chunk size out of range", func(int) string { return chunked + "ffffffffffffffffffff\r\n" + meBody }, codes{"400 BAD_REQUEST"}},
-	{"invalid chunk size", func(int) string { return chunked + "zz\r\n" + meBody }, codes{"400 BAD_REQUEST"}},
+	{"chunk size out of range", func(int) string { return chunkedHead + "ffffffffffffffffffff\r\n" + meBody }, codes{"400 BAD_REQUEST"}},
+	{"invalid chunk size", func(int) string { return chunkedHead + "zz\r\n" + meBody }, codes{"400 BAD_REQUEST"}},
 	{"chunks of one byte", func(size int) string {
 		var b strings.Builder
 		for _, char := range pad(min(size/6, bodyLimit)) {
 			fmt.Fprintf(&b, "1\r\n%c\r\n", char)
 		}
-		return chunked + b.String() + "0\r\n\r\n"
+		return chunkedHead + b.String() + "0\r\n\r\n"
 	},
 		codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED",
 			"200 UNAUTHENTICATED or 400 BAD_REQUEST", "200 UNAUTHENTICATED or 400 BAD_REQUEST"}},
 	{"long chunk extension", func(size int) string {
-		return chunked +
+		return chunkedHead +
 			fmt.Sprintf("%x;x=%s\r\n%s\r\n0\r\n\r\n", len(meBody), strings.Repeat("x", size),
 				meBody)
 	}, codes{"200 UNAUTHENTICATED", "400 BAD_REQUEST"}},
 	{"long trailer", func(size int) string {
-		return chunked + fmt.Sprintf("%x\r\n%s\r\n0\r\n", len(meBody), meBody) +
+		return chunkedHead + fmt.Sprintf("%x\r\n%s\r\n0\r\n", len(meBody), meBody) +
 			repeat("", "Trailer-x: x\r\n", "\r\n")(size)
 	},
 		codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED or 400 BAD_REQUEST",
@@ -196,7 +196,7 @@ func TestHostileHTTP(t *testing.T) {
 	for _, tt := range rawShapes {
 		t.Run(tt.name, func(t *testing.T) {
 			for i, size := range hostileSizes {
-				before := cpuTime(t, s.cmd.Process.Pid)
+				cpuBefore := cpuTime(t, s.cmd.Process.Pid)
 				request := tt.request(size)
 				got := s.roundTrip(t, request)
 				if want := tt.want.forSize(i); !slices.Contains(strings.Split(want, " or "), got) {
@@ -204,7 +204,7 @@ func TestHostileHTTP(t *testing.T) {
 				}
 				if os.Getenv("TEST_FIGURES") != "" {
 					t.Logf("%-40s %8d bytes: %s, %v", tt.name, len(request), got,
-						cpuTime(t, s.cmd.Process.Pid)-before)
+						cpuTime(t, s.cmd.Process.Pid)-cpuBefore)
 				}
 			}
 			if name, response := s.me(t, token); name != user {

@@ -22,12 +22,12 @@ const bodyLimit = 64 << 10
 var hostileSizes = []int{1 << 10, 8 << 10, bodyLimit, 1 << 20}
 
 const (
-	tooLarge         = "OPERATION_TOO_LARGE"
-	parseFailed      = "GRAPHQL_PARSE_FAILED"
-	validationFailed = "GRAPHQL_VALIDATION_FAILED"
-	badInput         = "BAD_USER_INPUT"
-	badRequest       = "BAD_REQUEST"
-	unauthenticated  = "UNAUTHENTICATED" // the operation ran, and failed only for lack of a token
+	codeTooLarge         = "OPERATION_TOO_LARGE"
+	codeParseFailed      = "GRAPHQL_PARSE_FAILED"
+	codeValidationFailed = "GRAPHQL_VALIDATION_FAILED"
+	codeBadInput         = "BAD_USER_INPUT"
+	codeBadRequest       = "BAD_REQUEST"
+	codeUnauthenticated  = "UNAUTHENTICATED" // the operation ran, but the token is missing
 )
 
 // A shape is a request that should cost its sender more than the server. Its body is at most size
@@ -35,7 +35,7 @@ const (
 type shape struct {
 	name  string
 	body  func(size int) []byte
-	codes codes // for sizes up to bodyLimit; the code for a larger body is always badRequest
+	codes codes // for sizes up to bodyLimit; the code for a larger body is always codeBadRequest
 }
 
 // codes has the expected code for each of hostileSizes. The last code also applies to all later
@@ -45,34 +45,34 @@ type codes []string
 // forSize returns the code for hostileSizes[i].
 func (c codes) forSize(i int) string { return c[min(i, len(c)-1)] }
 
-// repeat returns a function that returns before, as many units as fit into size, and after.
-func repeat(before, unit, after string) func(size int) string {
+// repeat returns a function that returns prefix, as many units as fit into size, and suffix.
+func repeat(prefix, unit, suffix string) func(size int) string {
 	return func(size int) string {
-		return before + strings.Repeat(unit, max(1, (size-len(before)-len(after))/len(unit))) +
-			after
+		n := max(1, (size-len(prefix)-len(suffix))/len(unit))
+		return prefix + strings.Repeat(unit, n) + suffix
 	}
 }
 
-// nest is like repeat, but nests: between before and after, it returns middle inside as many pairs
+// nest is like repeat, but nests: between prefix and suffix, it returns middle inside as many pairs
 // of opening and closing as fit into size.
-func nest(before, opening, middle, closing, after string) func(size int) string {
+func nest(prefix, opening, middle, closing, suffix string) func(size int) string {
 	return func(size int) string {
-		n := max(1, (size-len(before)-len(middle)-len(after))/(len(opening)+len(closing)))
-		return before + strings.Repeat(opening, n) + middle + strings.Repeat(closing, n) + after
+		n := max(1, (size-len(prefix)-len(middle)-len(suffix))/(len(opening)+len(closing)))
+		return prefix + strings.Repeat(opening, n) + middle + strings.Repeat(closing, n) + suffix
 	}
 }
 
 // enumerate is like repeat, but replaces each # in a unit with the number of the unit, from 1.
-func enumerate(before, unit, after string) func(size int) string {
+func enumerate(prefix, unit, suffix string) func(size int) string {
 	return func(size int) string {
 		var b strings.Builder
-		b.WriteString(before)
+		b.WriteString(prefix)
 		for i := 1; ; i++ {
-			next := strings.ReplaceAll(unit, "#", strconv.Itoa(i))
-			if i > 1 && b.Len()+len(next)+len(after) > size {
-				return b.String() + after
+			numbered := strings.ReplaceAll(unit, "#", strconv.Itoa(i))
+			if i > 1 && b.Len()+len(numbered)+len(suffix) > size {
+				return b.String() + suffix
 			}
-			b.WriteString(next)
+			b.WriteString(numbered)
 		}
 	}
 }
@@ -131,8 +131,8 @@ func TestHostileDocuments(t *testing.T) {
 				status, code := http.StatusBadRequest, tt.codes.forSize(i)
 				switch {
 				case size > bodyLimit:
-					status, code = http.StatusRequestEntityTooLarge, badRequest
-				case code == unauthenticated:
+					status, code = http.StatusRequestEntityTooLarge, codeBadRequest
+				case code == codeUnauthenticated:
 					status = http.StatusOK
 				}
 				response := send(t, http.MethodPost, s.url+"/graphql", header,
@@ -218,7 +218,7 @@ func (f *figures) log(t *testing.T, name string, body []byte, header http.Header
 
 // cpuTime returns the CPU time of a process so far, from Linux's proc(5). Its precision is a
 // nanosecond, or a clock tick of 10 ms if the kernel doesn't count more precisely.
-func cpuTime(t *testing.T, pid int) (spent time.Duration) {
+func cpuTime(t *testing.T, pid int) (total time.Duration) {
 	t.Helper()
 	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
 	if err != nil {
@@ -228,10 +228,10 @@ func cpuTime(t *testing.T, pid int) (spent time.Duration) {
 		text, _ := os.ReadFile(thread) // a thread may have ended
 		var ns int64
 		fmt.Sscan(string(text), &ns)
-		spent += time.Duration(ns)
+		total += time.Duration(ns)
 	}
-	if spent > 0 {
-		return spent
+	if total > 0 {
+		return total
 	}
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

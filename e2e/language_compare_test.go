@@ -20,15 +20,15 @@ import (
 type languageCase struct {
 	Query string `json:"query"`
 	// Variables is JSON as text, so that numbers keep their spelling.
-	Variables string        `json:"variables,omitempty"`
-	Want      *languageWant `json:"want,omitempty"`
+	Variables string          `json:"variables,omitempty"`
+	Want      *languageResult `json:"want,omitempty"`
 
-	// Stricter explains why CloakQL rejects the case although graphql-js accepts it.
-	Stricter string `json:"stricter,omitempty"`
+	// StricterReason explains why CloakQL rejects the case although graphql-js accepts it.
+	StricterReason string `json:"stricter,omitempty"`
 }
 
-// A languageWant is the result of graphql-js, which CloakQL's is compared with.
-type languageWant struct {
+// A languageResult is the result of graphql-js, which CloakQL's is compared with.
+type languageResult struct {
 	Verdict   string     `json:"verdict"` // syntax, invalid, refused (no data), failed or ran
 	Locations []location `json:"locations,omitempty"`
 	Data      string     `json:"data,omitempty"` // JSON as text
@@ -59,9 +59,9 @@ func compareWithGraphQLJS(t *testing.T, server *handler.Server, c languageCase) 
 	switch {
 	case code == "OPERATION_TOO_LARGE":
 		return true
-	case want.Verdict == "ran" && c.Stricter != "":
+	case want.Verdict == "ran" && c.StricterReason != "":
 		if code == "" {
-			fail("CloakQL accepts it, but shouldn't: %s", c.Stricter)
+			fail("CloakQL accepts it, but shouldn't: %s", c.StricterReason)
 		}
 		return false
 	case want.Verdict == "ran" && code != "":
@@ -129,48 +129,48 @@ func TestLanguage(t *testing.T) {
 	if err := json.Unmarshal(text, &cases); err != nil {
 		t.Fatal(err)
 	}
-	if os.Getenv("TEST_NODE") == "1" && withNode(t) {
-		current := runGraphQLJS(t, cases)
+	if os.Getenv("TEST_NODE") == "1" && hasNode(t) {
+		newCases := runGraphQLJS(t, cases)
 		if *update {
-			if err := os.WriteFile(languageFile, encodeCases(t, current), 0o644); err != nil {
+			if err := os.WriteFile(languageFile, encodeCases(t, newCases), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			cases = current
+			cases = newCases
 		}
 		for i, c := range cases {
-			if !reflect.DeepEqual(c.Want, current[i].Want) {
+			if !reflect.DeepEqual(c.Want, newCases[i].Want) {
 				t.Errorf("%q with %s: recorded result %+v, but graphql-js returns %+v; record "+
-					"it again with -update", c.Query, c.Variables, c.Want, current[i].Want)
+					"it again with -update", c.Query, c.Variables, c.Want, newCases[i].Want)
 			}
 		}
 	}
-	server, verdicts := newEcho(), map[string]int{}
-	locations, differing := 0, 0
+	server, verdictCounts := newEcho(), map[string]int{}
+	locationCount, differentCount := 0, 0
 	for _, c := range cases {
 		if c.Want == nil {
 			t.Fatalf("%q has no result of graphql-js: run TEST_NODE=1 go test -run "+
 				"'TestLanguage$' ./e2e -update", c.Query)
 		}
-		verdicts[c.Want.Verdict]++
+		verdictCounts[c.Want.Verdict]++
 		if compareWithGraphQLJS(t, server, c) {
 			t.Errorf("%q is over a limit", c.Query)
 		}
 		if got := queryEcho(t, server, c.Query, c.Variables); len(got.Errors) > 0 &&
 			len(got.Errors[0].Locations) > 0 && c.Want.Verdict != "ran" {
-			locations++
+			locationCount++
 			if !slices.Contains(c.Want.Locations, got.Errors[0].Locations[0]) {
-				differing++
+				differentCount++
 			}
 		}
 	}
 	// A few locations may differ, since gqlparser has none for type names and unknown arguments.
-	if locations < 500 || differing > 15 {
+	if locationCount < 500 || differentCount > 15 {
 		t.Errorf("%d of %d first errors have another location than with graphql-js, want at most "+
-			"15 of at least 500", differing, locations)
+			"15 of at least 500", differentCount, locationCount)
 	}
 	for _, verdict := range []string{"syntax", "invalid", "refused", "ran"} {
-		if verdicts[verdict] < 20 {
-			t.Errorf("%d cases have the verdict %s, want at least 20", verdicts[verdict], verdict)
+		if verdictCounts[verdict] < 20 {
+			t.Errorf("%d cases have the verdict %s, want at least 20", verdictCounts[verdict], verdict)
 		}
 	}
 }
@@ -179,7 +179,7 @@ func TestLanguage(t *testing.T) {
 // documents.
 func TestRandomDocuments(t *testing.T) {
 	t.Parallel()
-	if !withNode(t) {
+	if !hasNode(t) {
 		return
 	}
 	seed := uint64(1)
@@ -192,7 +192,7 @@ func TestRandomDocuments(t *testing.T) {
 	for i := range cases {
 		cases[i] = w.newCase()
 	}
-	server, verdicts := newEcho(), map[string]int{}
+	server, verdictCounts := newEcho(), map[string]int{}
 	for _, c := range runGraphQLJS(t, cases) {
 		if unsupportedNumberPattern.MatchString(c.Query) {
 			continue
@@ -200,18 +200,18 @@ func TestRandomDocuments(t *testing.T) {
 		if compareWithGraphQLJS(t, server, c) {
 			c.Want.Verdict = "over a limit"
 		}
-		verdicts[c.Want.Verdict]++
+		verdictCounts[c.Want.Verdict]++
 	}
-	t.Log(verdicts)
+	t.Log(verdictCounts)
 	for verdict, minCount := range map[string]int{"syntax": 500, "invalid": 250, "ran": 500} {
-		if verdicts[verdict] < minCount {
-			t.Errorf("%d documents have the verdict %s, want at least %d", verdicts[verdict],
+		if verdictCounts[verdict] < minCount {
+			t.Errorf("%d documents have the verdict %s, want at least %d", verdictCounts[verdict],
 				verdict, minCount)
 		}
 	}
-	if verdicts["over a limit"] > len(cases)/20 {
+	if verdictCounts["over a limit"] > len(cases)/20 {
 		t.Errorf("%d of %d documents are over a limit, want at most a twentieth",
-			verdicts["over a limit"], len(cases))
+			verdictCounts["over a limit"], len(cases))
 	}
 }
 
@@ -226,18 +226,18 @@ func runGraphQLJS(t *testing.T, cases []languageCase) []languageCase {
 	if err := os.WriteFile(file, encodeCases(t, cases), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	results := runNode[languageWant](t, "language.mjs", file)
+	results := runNode[languageResult](t, "language.mjs", file)
 	if len(results) != len(cases) {
 		t.Fatalf("graphql-js returned %d results for %d cases", len(results), len(cases))
 	}
-	current := slices.Clone(cases)
+	newCases := slices.Clone(cases)
 	for i := range results {
 		if len(results[i].Locations) == 0 { // an empty list is omitted from the file
 			results[i].Locations = nil
 		}
-		current[i].Want = &results[i]
+		newCases[i].Want = &results[i]
 	}
-	return current
+	return newCases
 }
 
 // encodeCases returns the cases as JSON, one per line.

@@ -29,9 +29,9 @@ var (
 	sharedKeycloak *keycloak // used by several tests, which don't stop it
 )
 
-func TestMain(m *testing.M) { os.Exit(runAll(m)) }
+func TestMain(m *testing.M) { os.Exit(runTests(m)) }
 
-func runAll(m *testing.M) int {
+func runTests(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "cloakql-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
@@ -109,7 +109,7 @@ func newKeycloak(dir string) *keycloak {
 	listener, port := freePort()
 	k := &keycloak{url: "http://localhost:" + port, port: port, listener: listener}
 	if usesRealKeycloak() {
-		managementListener, management := freePort()
+		managementListener, managementPort := freePort()
 		managementListener.Close()
 		listener.Close()
 		k.listener = nil
@@ -117,7 +117,7 @@ func newKeycloak(dir string) *keycloak {
 			return strings.HasPrefix(entry, "KEYCLOAK_") &&
 				!strings.HasPrefix(entry, "KEYCLOAK_VERSION=")
 		}),
-			"KEYCLOAK_PORT="+port, "KEYCLOAK_MANAGEMENT_PORT="+management,
+			"KEYCLOAK_PORT="+port, "KEYCLOAK_MANAGEMENT_PORT="+managementPort,
 			"KEYCLOAK_RUN_DIR="+filepath.Join(dir, "keycloak-"+port))
 	}
 	return k

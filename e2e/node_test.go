@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// withNode reports whether TEST_NODE=1 is set, as it is in .ci/run; it fails the test if it is set,
-// but Node.js or the modules in e2e/node are missing. If TEST_NODE isn't set, it logs that the test
-// didn't run.
-func withNode(t *testing.T) bool {
+// hasNode reports whether TEST_NODE=1 is set, as it is in .ci/run. If it isn't set, hasNode logs
+// that the test didn't run. If it is set, but Node.js or the modules in e2e/node are missing,
+// hasNode fails the test.
+func hasNode(t *testing.T) bool {
 	t.Helper()
 	if os.Getenv("TEST_NODE") != "1" {
 		t.Log("not run: set TEST_NODE=1, after npm ci --ignore-scripts --prefix e2e/node, which " +

@@ -37,7 +37,7 @@ func TestOutage(t *testing.T) {
 	if err := k.start(); err != nil {
 		t.Fatal(err)
 	}
-	took := eventually(t, "the server is ready after Keycloak", func() bool {
+	took := waitUntil(t, "the server is ready after Keycloak", func() bool {
 		status, _ := s.get(t, "/readyz")
 		return status == http.StatusOK
 	})
@@ -61,7 +61,7 @@ func TestOutage(t *testing.T) {
 	response = s.query(t, unknownKeyToken, loginQuery, object{"u": "alice", "p": "alice-password"})
 	wantCode(t, "login while Keycloak hangs", response,
 		"SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE")
-	t.Logf("login while Keycloak hangs: refused after %v",
+	t.Logf("login while Keycloak hangs: rejected after %v",
 		time.Since(start).Round(time.Millisecond))
 	if name, _ := s.me(t, oldTokens.AccessToken); name != "alice" {
 		t.Errorf("me while Keycloak hangs is %q, want alice", name)
@@ -70,7 +70,7 @@ func TestOutage(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Sign in as another user: Keycloak may still be processing alice's sign-in, which timed out,
-	// and refuses two at once.
+	// and rejects two at once.
 	if name, response := s.me(t, s.mustLogin(t, "bob", "bob-password").AccessToken); name != "bob" {
 		t.Errorf("me after Keycloak hung is %q, want bob\n%s", name, response.body)
 	}
@@ -83,7 +83,7 @@ func TestOutage(t *testing.T) {
 	_, response = s.login(t, "alice", "alice-password")
 	wantCode(t, "login without Keycloak", response,
 		"SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE")
-	t.Logf("login without Keycloak: refused after %v", time.Since(start).Round(time.Millisecond))
+	t.Logf("login without Keycloak: rejected after %v", time.Since(start).Round(time.Millisecond))
 	if name, response := s.me(t, oldTokens.AccessToken); name != "alice" {
 		t.Errorf("me without Keycloak is %q, want alice, with cached keys\n%s", name,
 			response.body)
@@ -94,7 +94,7 @@ func TestOutage(t *testing.T) {
 		t.Fatal(err)
 	}
 	newTokens := s.mustLogin(t, "alice", "alice-password")
-	took = eventually(t, "me with a token of the new keys", func() bool {
+	took = waitUntil(t, "me with a token of the new keys", func() bool {
 		name, _ := s.me(t, newTokens.AccessToken)
 		return name == "alice"
 	})
@@ -112,10 +112,10 @@ func TestOutage(t *testing.T) {
 func TestFootprint(t *testing.T) {
 	s := serve(t, sharedKeycloak)
 	for i := range 5 {
-		next := serve(t, sharedKeycloak)
-		t.Logf("start %d: listening after %v", i+1, next.startup.Round(time.Millisecond))
-		s.startup = min(s.startup, next.startup)
-		next.stop(t)
+		other := serve(t, sharedKeycloak)
+		t.Logf("start %d: listening after %v", i+1, other.startup.Round(time.Millisecond))
+		s.startup = min(s.startup, other.startup)
+		other.stop(t)
 	}
 	s.mustLogin(t, "alice", "alice-password")
 	status, err := os.ReadFile("/proc/" + itoa(s.cmd.Process.Pid) + "/status")

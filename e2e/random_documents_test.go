@@ -17,13 +17,12 @@ type documentWriter struct {
 // choose returns one of the choices.
 func (w *documentWriter) choose(choices ...string) string { return choices[w.IntN(len(choices))] }
 
-// often usually returns true, and rarely usually returns false.
-func (w *documentWriter) often() bool  { return w.IntN(4) > 0 }
-func (w *documentWriter) rarely() bool { return w.IntN(8) == 0 }
+// oneIn returns true once in n calls, on average.
+func (w *documentWriter) oneIn(n int) bool { return w.IntN(n) == 0 }
 
-// mostly returns value, or rarely one of the wrong values.
-func (w *documentWriter) mostly(value string, wrong ...string) string {
-	if w.IntN(50) == 0 {
+// maybeWrong returns value or, once in 50 calls, one of the wrong values.
+func (w *documentWriter) maybeWrong(value string, wrong ...string) string {
+	if w.oneIn(50) {
 		return w.choose(wrong...)
 	}
 	return value
@@ -33,7 +32,7 @@ func (w *documentWriter) mostly(value string, wrong ...string) string {
 func (w *documentWriter) put(tokens ...string) {
 	for _, token := range tokens {
 		w.out.WriteString(token)
-		if w.IntN(3) == 0 {
+		if w.oneIn(3) {
 			w.out.WriteString(w.choose(" ", "\n", "\r\n", "\r", ",", "\t", "# é🔑\"\n",
 				"#\x01 {\r\n", "\ufeff"))
 		}
@@ -52,13 +51,13 @@ func (w *documentWriter) newCase() languageCase {
 	w.out.Reset()
 	w.variables = nil
 	w.writeDescription()
-	if w.rarely() {
+	if w.oneIn(8) {
 		w.put("\ufeff")
 	}
 	var values []string
-	if w.often() {
+	if !w.oneIn(4) {
 		w.put("query ", w.choose("", "Q", "on", "query", "fragment"))
-		if w.often() {
+		if !w.oneIn(4) {
 			w.put("(")
 			for range 1 + w.IntN(3) {
 				name := w.chooseArgument()
@@ -66,18 +65,18 @@ func (w *documentWriter) newCase() languageCase {
 					continue
 				}
 				w.writeDescription()
-				typ, required := variableTypes[name], w.IntN(20) == 0
+				typ, required := variableTypes[name], w.oneIn(20)
 				if required {
 					typ += "!"
 				}
 				w.put("$", name, ":", typ)
 				w.variables = append(w.variables, name)
-				if w.IntN(3) == 0 {
+				if w.oneIn(3) {
 					w.put("=")
 					w.writeValue(name, true)
 				}
 				w.writeDirective(true)
-				if required || w.often() {
+				if required || !w.oneIn(4) {
 					values = append(values, fmt.Sprintf("%q:%s", name, w.variableJSON(name, 2)))
 				}
 			}
@@ -93,7 +92,7 @@ func (w *documentWriter) newCase() languageCase {
 		w.writeSelections(1)
 	}
 	c := languageCase{Query: w.out.String(), Variables: "{" + strings.Join(values, ",") + "}"}
-	if w.IntN(3) == 0 {
+	if w.oneIn(3) {
 		for range 1 + w.IntN(3) {
 			c.Query = w.mutate(c.Query)
 		}
@@ -101,9 +100,9 @@ func (w *documentWriter) newCase() languageCase {
 	return c
 }
 
-// writeDescription writes a description, but rarely.
+// writeDescription writes a description, once in eight calls.
 func (w *documentWriter) writeDescription() {
-	if w.rarely() {
+	if w.oneIn(8) {
 		w.writeString()
 	}
 }
@@ -144,7 +143,7 @@ func (w *documentWriter) writeSelections(depth int) {
 
 // writeArguments writes the arguments of the field echo.
 func (w *documentWriter) writeArguments() {
-	if w.rarely() {
+	if w.oneIn(8) {
 		return
 	}
 	w.put("(")
@@ -160,10 +159,10 @@ func (w *documentWriter) writeArguments() {
 	w.put(")")
 }
 
-// writeDirective writes a directive, but rarely. If constant is true, the directive has no
+// writeDirective writes a directive, once in ten calls. If constant is true, the directive has no
 // variables.
 func (w *documentWriter) writeDirective(constant bool) {
-	if w.IntN(10) > 0 {
+	if !w.oneIn(10) {
 		return
 	}
 	w.put("@", "tag", "(", "name", ":")
@@ -180,7 +179,7 @@ func (w *documentWriter) writeString() {
 // stringLiteral returns a random string literal or block string.
 func (w *documentWriter) stringLiteral() string {
 	var text strings.Builder
-	if w.IntN(3) == 0 {
+	if w.oneIn(3) {
 		text.WriteString(`"""`)
 		for range w.IntN(8) {
 			text.WriteString(w.choose("a", " ", "  ", "\t", "\n", "\n    ", "\n  ", "\r\n", "\r",
@@ -203,22 +202,22 @@ func (w *documentWriter) stringLiteral() string {
 
 // writeValue writes a value for an argument. If constant is true, the value has no variables.
 func (w *documentWriter) writeValue(name string, constant bool) {
-	if !constant && len(w.variables) > 0 && w.IntN(2) == 0 {
+	if !constant && len(w.variables) > 0 && w.oneIn(2) {
 		for _, variable := range w.variables {
-			if variable == name || w.IntN(64) == 0 {
+			if variable == name || w.oneIn(64) {
 				w.put("$", variable)
 				return
 			}
 		}
 	}
-	if w.IntN(50) == 0 {
+	if w.oneIn(50) {
 		name = w.chooseArgument() // probably of another type
 	}
 	switch name {
 	case "s":
 		w.writeString()
 	case "i":
-		w.put(w.mostly(w.choose("0", "1", "-17", "2147483647", "-2147483648"), "2147483648",
+		w.put(w.maybeWrong(w.choose("0", "1", "-17", "2147483647", "-2147483648"), "2147483648",
 			"-2147483649", "1.0", "99999999999999999999"))
 	case "f":
 		w.put(w.choose("0", "-1", "1.5", "-0.25e3", "1E-2", "0.0", "2e+1", "1e308", "123456789012",
@@ -228,7 +227,7 @@ func (w *documentWriter) writeValue(name string, constant bool) {
 	case "id":
 		w.put(w.choose("1", "-1", "0", "9007199254740993", "2147483648", `"x"`, `""`, `"""y"""`))
 	case "color":
-		w.put(w.mostly(w.choose("RED", "GREEN", "null"), "red", "BLUE", `"RED"`))
+		w.put(w.maybeWrong(w.choose("RED", "GREEN", "null"), "red", "BLUE", `"RED"`))
 	case "list":
 		w.writeList("s", constant)
 	case "matrix":
@@ -240,13 +239,13 @@ func (w *documentWriter) writeValue(name string, constant bool) {
 	case "in", "need":
 		w.put("{")
 		seen := map[string]bool{}
-		if name == "need" && w.often() {
+		if name == "need" && !w.oneIn(4) {
 			w.put("s", ":")
 			w.writeString()
 		} else if name == "in" {
 			for range w.IntN(3) {
 				field := w.choose("s", "i", "f", "b", "id", "color", "list", "in", "preset")
-				if !seen[field] || w.rarely() {
+				if !seen[field] || w.oneIn(8) {
 					seen[field] = true
 					w.put(field, ":")
 					if field == "preset" {
@@ -261,9 +260,9 @@ func (w *documentWriter) writeValue(name string, constant bool) {
 	}
 }
 
-// writeList writes a list of values for the argument item, or rarely a single value.
+// writeList writes a list of values for the argument item or, once in eight calls, a single value.
 func (w *documentWriter) writeList(item string, constant bool) {
-	if w.rarely() {
+	if w.oneIn(8) {
 		w.writeValue(item, constant)
 		return
 	}
@@ -278,7 +277,7 @@ func (w *documentWriter) writeList(item string, constant bool) {
 // variableJSON returns a random JSON value for the variable of this name. Its numbers are only
 // those that JavaScript represents exactly.
 func (w *documentWriter) variableJSON(name string, depth int) string {
-	if w.IntN(20) == 0 {
+	if w.oneIn(20) {
 		return w.choose("null", "[]", "{}", "1", `"1"`, "true", "1.5", `[null]`, `["a"]`, "[[1]]",
 			`{"__typename":"In"}`, `{"s":1}`, `"RED"`)
 	}
@@ -286,20 +285,20 @@ func (w *documentWriter) variableJSON(name string, depth int) string {
 	case "s":
 		return w.choose(`""`, `"a"`, `"\ud83d\udd11"`, `"🔑"`, `"\u0000"`, `"é\n"`, `"\\u{41}"`)
 	case "i":
-		return w.mostly(w.choose("0", "1", "-17", "2147483647", "-2147483648"), "2147483648", "1.5",
-			`"7"`)
+		return w.maybeWrong(w.choose("0", "1", "-17", "2147483647", "-2147483648"), "2147483648",
+			"1.5", `"7"`)
 	case "f":
-		return w.mostly(w.choose("0", "1.5", "-1e3", "1e308", "5000000000"), `"1.5"`, `"NaN"`)
+		return w.maybeWrong(w.choose("0", "1.5", "-1e3", "1e308", "5000000000"), `"1.5"`, `"NaN"`)
 	case "b":
-		return w.mostly(w.choose("true", "false"), "0", `"true"`)
+		return w.maybeWrong(w.choose("true", "false"), "0", `"true"`)
 	case "id":
-		return w.mostly(w.choose("1", "-1", `"x"`, "5000000000"), "1.5", "true")
+		return w.maybeWrong(w.choose("1", "-1", `"x"`, "5000000000"), "1.5", "true")
 	case "color":
-		return w.mostly(w.choose(`"RED"`, `"GREEN"`), `"red"`, `"BLUE"`, `"Red"`, "0")
+		return w.maybeWrong(w.choose(`"RED"`, `"GREEN"`), `"red"`, `"BLUE"`, `"Red"`, "0")
 	case "list":
-		return w.mostly(w.choose("[]", `["a"]`, `["a","b"]`, `"a"`, "null"), `[null]`, `[1]`)
+		return w.maybeWrong(w.choose("[]", `["a"]`, `["a","b"]`, `"a"`, "null"), `[null]`, `[1]`)
 	case "matrix":
-		return w.mostly(w.choose("[]", "[[1]]", "[[1,2],[null],null]", "null", "1", "[1,2]"),
+		return w.maybeWrong(w.choose("[]", "[[1]]", "[[1,2],[null],null]", "null", "1", "[1,2]"),
 			`[["a"]]`, "[[[1]]]", "[[1.5]]")
 	}
 	if depth == 0 {
@@ -316,7 +315,7 @@ func (w *documentWriter) variableJSON(name string, depth int) string {
 		if name == "need" {
 			field = w.choose("s", "preset")
 		}
-		if seen[field] || (field == "__typename" || field == "nowhere") && w.IntN(20) > 0 {
+		if seen[field] || (field == "__typename" || field == "nowhere") && !w.oneIn(20) {
 			continue
 		}
 		seen[field] = true
@@ -336,13 +335,13 @@ func (w *documentWriter) mutate(query string) string {
 		start++
 	}
 	end := start
-	if w.IntN(2) == 0 && start < len(query) {
+	if w.oneIn(2) && start < len(query) {
 		for end++; end < len(query) && query[end]&0xC0 == 0x80; {
 			end++
 		}
 	}
 	piece := ""
-	if end == start || w.IntN(2) == 0 {
+	if end == start || w.oneIn(2) {
 		piece = w.choose(`"`, `""`, `"""`, `\`, `\u{1F511}`, `\uD83D`, `\uDD11`, `"\uD83D"`,
 			`"\u{D83D}"`, `"\u{110000}"`, `"\u{}"`, `"\x"`, "\n", "\r", "\r\n", "\ufeff", "#", "{",
 			"}", "(", ")", "[", "]",

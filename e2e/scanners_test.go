@@ -256,13 +256,13 @@ func TestLogin_manyInOneRequest(t *testing.T) {
 		before := gate.calls.Load()
 		for i := range 20 {
 			got := sendGuess(i)
-			var limited struct {
+			var response struct {
 				Errors []struct {
 					Extensions struct{ RetryAfter int }
 				}
 			}
-			if err := json.Unmarshal([]byte(got.body), &limited); err != nil ||
-				got.code() != "RATE_LIMITED" || limited.Errors[0].Extensions.RetryAfter < 1 {
+			if err := json.Unmarshal([]byte(got.body), &response); err != nil ||
+				got.code() != "RATE_LIMITED" || response.Errors[0].Extensions.RetryAfter < 1 {
 				t.Fatalf("guess %d after that: got %d %s, want RATE_LIMITED with a retryAfter",
 					i+1, got.status, got.body)
 			}

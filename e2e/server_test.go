@@ -66,13 +66,13 @@ func startServer(t *testing.T, binary string, keep func(line string) bool,
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	listening := make(chan string, 1)
+	urls := make(chan string, 1)
 	go func() {
 		defer close(s.done)
 		for lines := bufio.NewScanner(pipe); lines.Scan(); {
 			if match := servingPattern.FindStringSubmatch(lines.Text()); match != nil {
 				s.startup = time.Since(start)
-				listening <- match[1] + match[2]
+				urls <- match[1] + match[2]
 			}
 			if !keep(lines.Text()) {
 				continue
@@ -84,7 +84,7 @@ func startServer(t *testing.T, binary string, keep func(line string) bool,
 	}()
 	t.Cleanup(func() { s.stop(t) })
 	select {
-	case s.url = <-listening:
+	case s.url = <-urls:
 	case <-s.done:
 		t.Fatalf("the server exited:\n%s", s.storedLog())
 	case <-time.After(timeout):
@@ -119,7 +119,7 @@ func (s *server) storedLog() string {
 // text handler escapes quotes.
 func (s *server) wantLog(t *testing.T, text string) {
 	t.Helper()
-	eventually(t, "the log contains "+text, func() bool {
+	waitUntil(t, "the log contains "+text, func() bool {
 		return strings.Contains(strings.ReplaceAll(s.storedLog(), `\"`, `"`), text)
 	})
 }
@@ -146,15 +146,15 @@ func (r result) code() string {
 	return strings.TrimSuffix(e.Code+"/"+e.Reason, "/")
 }
 
-// try sends a query, with an access token unless bearer is empty.
-func (s *server) try(ctx context.Context, bearer, query string,
+// sendQuery sends a query, with an access token unless bearer is empty.
+func (s *server) sendQuery(ctx context.Context, bearer, query string,
 	variables map[string]any) (result, error) {
-	return s.tryFrom(ctx, "", bearer, query, variables)
+	return s.sendQueryFrom(ctx, "", bearer, query, variables)
 }
 
-// tryFrom is like try, but also sends address as the client's address, as a proxy in front of the
-// server would. The server needs TRUSTED_PROXIES=127.0.0.1.
-func (s *server) tryFrom(ctx context.Context, address, bearer, query string,
+// sendQueryFrom is like sendQuery, but also sends address as the client's address, as a proxy in
+// front of the server would. The server needs TRUSTED_PROXIES=127.0.0.1.
+func (s *server) sendQueryFrom(ctx context.Context, address, bearer, query string,
 	variables map[string]any) (result, error) {
 	body, err := json.Marshal(map[string]any{"query": query, "variables": variables})
 	if err != nil {
@@ -188,10 +188,10 @@ func (s *server) tryFrom(ctx context.Context, address, bearer, query string,
 	return out, json.Unmarshal(content, &out)
 }
 
-// query is like try, and fails the test if there is no GraphQL response.
+// query is like sendQuery, and fails the test if there is no GraphQL response.
 func (s *server) query(t *testing.T, bearer, query string, variables map[string]any) result {
 	t.Helper()
-	out, err := s.try(t.Context(), bearer, query, variables)
+	out, err := s.sendQuery(t.Context(), bearer, query, variables)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -283,13 +283,14 @@ func (s *server) get(t *testing.T, path string) (int, string) {
 	return response.StatusCode, string(body)
 }
 
-// eventually waits until f returns true, and returns how long it took. name describes the event.
-func eventually(t *testing.T, name string, f func() bool) time.Duration {
+// waitUntil waits until condition returns true, and returns how long it took. description is for
+// failures.
+func waitUntil(t *testing.T, description string, condition func() bool) time.Duration {
 	t.Helper()
 	start := time.Now()
-	for !f() {
+	for !condition() {
 		if time.Since(start) > timeout {
-			t.Fatalf("after %v, this is still not true: %s", timeout, name)
+			t.Fatalf("after %v, this is still not true: %s", timeout, description)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

@@ -59,7 +59,7 @@ func TestSession(t *testing.T) {
 
 // me returns the claims that Keycloak put into the token.
 //
-// Not parallel: if alice signs in twice at once, Keycloak's brute-force protection refuses one of
+// Not parallel: if alice signs in twice at once, Keycloak's brute-force protection rejects one of
 // the sign-ins even with the right password.
 func TestMe(t *testing.T) {
 	s := serve(t, sharedKeycloak)
@@ -198,7 +198,7 @@ func TestRefresh_stolenToken(t *testing.T) {
 	s := serve(t, sharedKeycloak, "TRUSTED_PROXIES=127.0.0.1")
 	refresh := func(t *testing.T, address, token, want string) tokens {
 		t.Helper()
-		response, err := s.tryFrom(t.Context(), address, "", refreshQuery,
+		response, err := s.sendQueryFrom(t.Context(), address, "", refreshQuery,
 			map[string]any{"r": token})
 		if err != nil {
 			t.Fatal(err)
@@ -272,17 +272,17 @@ func TestRefresh_eightTabs(t *testing.T) {
 
 	gate.close()
 	ctx, closeTab := context.WithCancel(t.Context())
-	closed := make(chan error, 1)
+	closedTabErr := make(chan error, 1)
 	go func() {
-		_, err := s.try(ctx, "", refreshQuery, map[string]any{"r": first.RefreshToken})
-		closed <- err
+		_, err := s.sendQuery(ctx, "", refreshQuery, map[string]any{"r": first.RefreshToken})
+		closedTabErr <- err
 	}()
 	gate.waitForCall(t)
 	var tabs sync.WaitGroup
 	results := make([]tokens, 7)
 	for i := range results {
 		tabs.Go(func() {
-			response, err := s.try(t.Context(), "", refreshQuery,
+			response, err := s.sendQuery(t.Context(), "", refreshQuery,
 				map[string]any{"r": first.RefreshToken})
 			if err != nil || response.code() != "" {
 				t.Errorf("tab %d: %v %s", i+2, err, response.body)
@@ -293,7 +293,7 @@ func TestRefresh_eightTabs(t *testing.T) {
 	}
 	time.Sleep(200 * time.Millisecond) // until the seven requests have arrived
 	closeTab()
-	if err := <-closed; !errors.Is(err, context.Canceled) {
+	if err := <-closedTabErr; !errors.Is(err, context.Canceled) {
 		t.Errorf("the closed tab got %v, want %v", err, context.Canceled)
 	}
 	gate.open()
@@ -331,10 +331,10 @@ type gate struct {
 	url       string
 	calls     atomic.Int32  // all calls to the token endpoint
 	heldCalls atomic.Int32  // the calls that were held back
-	arrived   chan struct{} // receives a value for each call that is held back
+	arrivals  chan struct{} // receives a value for each call that is held back
 
-	mu   sync.Mutex    // guards wait
-	wait chan struct{} // closed when the gate opens; nil while it is open
+	mu     sync.Mutex    // guards opened
+	opened chan struct{} // closed when the gate opens; nil while it is open
 }
 
 // newGate starts an open gate in front of the Keycloak at target.
@@ -344,21 +344,21 @@ func newGate(t *testing.T, target string) *gate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gate{arrived: make(chan struct{}, 64)}
+	g := &gate{arrivals: make(chan struct{}, 64)}
 	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(targetURL)
 	}}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		g.mu.Lock()
-		wait := g.wait
+		opened := g.opened
 		g.mu.Unlock()
 		if strings.HasSuffix(r.URL.Path, "/token") {
 			g.calls.Add(1)
 		}
-		if wait != nil && strings.HasSuffix(r.URL.Path, "/token") {
+		if opened != nil && strings.HasSuffix(r.URL.Path, "/token") {
 			g.heldCalls.Add(1)
-			g.arrived <- struct{}{}
-			<-wait
+			g.arrivals <- struct{}{}
+			<-opened
 		}
 		proxy.ServeHTTP(w, r)
 	}))
@@ -371,22 +371,22 @@ func newGate(t *testing.T, target string) *gate {
 func (g *gate) close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.wait = make(chan struct{})
+	g.opened = make(chan struct{})
 }
 
 // open lets all calls pass.
 func (g *gate) open() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	close(g.wait)
-	g.wait = nil
+	close(g.opened)
+	g.opened = nil
 }
 
 // waitForCall waits until a call is held back.
 func (g *gate) waitForCall(t *testing.T) {
 	t.Helper()
 	select {
-	case <-g.arrived:
+	case <-g.arrivals:
 	case <-time.After(timeout):
 		t.Fatal("no call to Keycloak's token endpoint")
 	}
@@ -401,7 +401,7 @@ func TestLogin_whileStopping(t *testing.T) {
 	gate.close()
 	responses := make(chan result, 1)
 	go func() {
-		response, err := s.try(context.Background(), "", loginQuery,
+		response, err := s.sendQuery(context.Background(), "", loginQuery,
 			map[string]any{"u": user, "p": "secret"})
 		if err != nil {
 			t.Error(err)
@@ -411,7 +411,7 @@ func TestLogin_whileStopping(t *testing.T) {
 	gate.waitForCall(t)
 	stopped := make(chan struct{})
 	go func() { s.stop(t); close(stopped) }()
-	eventually(t, "the log reports that the server is stopping", func() bool {
+	waitUntil(t, "the log reports that the server is stopping", func() bool {
 		return strings.Contains(s.storedLog(), "stopping")
 	})
 	gate.open()

@@ -72,7 +72,7 @@ func TestUnusualRealm(t *testing.T) {
 	}
 	// Keycloak created this realm's key for ES256 just now, for this token. The server, which has
 	// just started, fetches keys at most once a second.
-	eventually(t, "the new key is fetched", func() bool {
+	waitUntil(t, "the new key is fetched", func() bool {
 		_, response := s.me(t, got.AccessToken)
 		return response.code() == ""
 	})

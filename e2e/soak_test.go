@@ -99,7 +99,7 @@ func TestSoak(t *testing.T) {
 	}
 	// The server remembers failed sign-ins for longer than the first tenth of a shorter test.
 	if duration < 5*time.Minute {
-		t.Log("not compared: in so short a time, the stores aren't full in the second tenth")
+		t.Log("not compared: the test is too short to fill the stores in the first tenth")
 	} else if second, last := medians[1], medians[9]; float64(last) > 1.1*float64(second) {
 		t.Errorf("live heap grew from %.2f MiB to %.2f MiB, want at most a tenth more",
 			mebi(second), mebi(last))

@@ -15,7 +15,7 @@ import (
 )
 
 // Five concurrent sign-ins of one user, with the right password, all succeed. The realm has
-// brute-force protection on: a real Keycloak that received them at once would refuse four of them
+// brute-force protection on: a real Keycloak that received them at once would reject four of them
 // as if the password were wrong. The sign-ins come from three networks, since at most two from the
 // same network may wait in a username's queue.
 func TestLogin_concurrent(t *testing.T) {
@@ -25,7 +25,7 @@ func TestLogin_concurrent(t *testing.T) {
 	var callers sync.WaitGroup
 	for i, name := range []string{user, strings.ToUpper(user), user, user, user} {
 		callers.Go(func() {
-			got, err := s.tryFrom(t.Context(), fmt.Sprintf("192.0.%d.7", i/2), "", loginQuery,
+			got, err := s.sendQueryFrom(t.Context(), fmt.Sprintf("192.0.%d.7", i/2), "", loginQuery,
 				map[string]any{"u": name, "p": "secret"})
 			if err != nil || !strings.Contains(string(got.body), `"accessToken"`) {
 				t.Errorf("login as %s: got %s, error %v; want tokens", name, got.body, err)
@@ -127,18 +127,18 @@ func newAttackedServer(t *testing.T) (realm, *server) {
 // callHundredTimes calls f with each number from 0 to 99, four calls at a time.
 func callHundredTimes(f func(i int)) {
 	var workers sync.WaitGroup
-	next := make(chan int)
+	numbers := make(chan int)
 	for range 4 {
 		workers.Go(func() {
-			for i := range next {
+			for i := range numbers {
 				f(i)
 			}
 		})
 	}
 	for i := range 100 {
-		next <- i
+		numbers <- i
 	}
-	close(next)
+	close(numbers)
 	workers.Wait()
 }
 
@@ -159,10 +159,10 @@ func TestLogin_underAttack(t *testing.T) {
 		if connection%2 == 0 {
 			name, password = attackerNames[connection/2%len(attackerNames)], "secret"
 		}
-		return s.tryFrom(ctx, attackerIP, "", loginQuery, object{"u": name, "p": password})
+		return s.sendQueryFrom(ctx, attackerIP, "", loginQuery, object{"u": name, "p": password})
 	}, func() {
 		callHundredTimes(func(i int) {
-			ownerResponses.add(s.tryFrom(t.Context(), ownerIP, "", loginQuery,
+			ownerResponses.add(s.sendQueryFrom(t.Context(), ownerIP, "", loginQuery,
 				object{"u": ownerNames[i%4], "p": "secret"}))
 		})
 	})
@@ -203,11 +203,12 @@ func TestRefresh_underAttack(t *testing.T) {
 	r, s := newAttackedServer(t)
 	attackerTokens, ownerTokens := r.startSessions(t, 20), r.startSessions(t, 4)
 	refresh := func(ctx context.Context, address string, token *string) (result, error) {
-		got, err := s.tryFrom(ctx, address, "", refreshQuery, object{"r": *token})
+		got, err := s.sendQueryFrom(ctx, address, "", refreshQuery, object{"r": *token})
 		if raw := got.Data["refresh"]; err == nil && raw != nil {
-			var next tokens
-			if err := json.Unmarshal(raw, &next); err == nil && next.RefreshToken != "" {
-				*token = next.RefreshToken
+			var refreshed tokens
+			err := json.Unmarshal(raw, &refreshed)
+			if err == nil && refreshed.RefreshToken != "" {
+				*token = refreshed.RefreshToken
 			}
 		}
 		return got, err
@@ -244,10 +245,10 @@ func TestLogout_underAttack(t *testing.T) {
 		if connection%2 == 0 {
 			token = endedTokens[connection/2%len(endedTokens)]
 		}
-		return s.tryFrom(ctx, attackerIP, "", logoutQuery, object{"r": token})
+		return s.sendQueryFrom(ctx, attackerIP, "", logoutQuery, object{"r": token})
 	}, func() {
 		callHundredTimes(func(i int) {
-			ownerResponses.add(s.tryFrom(t.Context(), ownerIP, "", logoutQuery,
+			ownerResponses.add(s.sendQueryFrom(t.Context(), ownerIP, "", logoutQuery,
 				object{"r": ownerTokens[i]}))
 		})
 	})
@@ -264,13 +265,13 @@ func TestLogin_duringGuesses(t *testing.T) {
 	spellings := []string{email, strings.ToUpper(email), email + "\u00a0", " " + email}
 	var ownerResponses codeCounter
 	attack := func(ctx context.Context, connection, n int) (result, error) {
-		return s.tryFrom(ctx, attackerIP, "", loginQuery,
+		return s.sendQueryFrom(ctx, attackerIP, "", loginQuery,
 			object{"u": spellings[connection%len(spellings)],
 				"p": fmt.Sprint("guess ", connection, n)})
 	}
 	attackResponses := runDuringAttack(t, attack, func() {
 		for range 100 {
-			ownerResponses.add(s.tryFrom(t.Context(), ownerIP, "", loginQuery,
+			ownerResponses.add(s.sendQueryFrom(t.Context(), ownerIP, "", loginQuery,
 				object{"u": email, "p": "secret"}))
 		}
 	})
@@ -295,12 +296,12 @@ func TestLogin_spellings(t *testing.T) {
 	replace := func(old, new string) func(string) string {
 		return func(s string) string { return strings.Replace(s, old, new, 1) }
 	}
-	surround := func(before, after string) func(string) string {
-		return func(s string) string { return before + s + after }
+	surround := func(prefix, suffix string) func(string) string {
+		return func(s string) string { return prefix + s + suffix }
 	}
 	for _, tt := range []struct {
-		spell func(name, email string) string
-		equal bool // whether the spelling signs in
+		spell   func(name, email string) string
+		signsIn bool // whether the spelling signs in
 	}{
 		{byName(surround("", "")), true},
 		{byName(strings.ToUpper), true},
@@ -320,27 +321,27 @@ func TestLogin_spellings(t *testing.T) {
 		{byName(replace("\u00e9", "e\u0301")), false},
 		{byEmail(replace("e", "\uff45")), false}, // full width
 	} {
-		// Each row has its own account: Keycloak finishes a sign-in on another thread, and refuses
+		// Each row has its own account: Keycloak finishes a sign-in on another thread, and rejects
 		// the account's next sign-in until then.
 		stem := "user-" + strings.ToLower(rand.Text()[:10]) + "-k-"
 		email := stem + "mail@example.com"
 		user, _ := r.newUser(t, object{"username": stem + "\u00e9", "email": email})
 		spelling := tt.spell(user, email)
-		got, err := s.tryFrom(t.Context(), ownerIP, "", loginQuery,
+		got, err := s.sendQueryFrom(t.Context(), ownerIP, "", loginQuery,
 			object{"u": spelling, "p": "secret"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if signedIn := got.code() == ""; signedIn != tt.equal {
-			t.Errorf("%+q signed in as %+q: %t, want %t: %s", spelling, user, signedIn, tt.equal,
+		if signedIn := got.code() == ""; signedIn != tt.signsIn {
+			t.Errorf("%+q signed in as %+q: %t, want %t: %s", spelling, user, signedIn, tt.signsIn,
 				got.body)
 		}
 	}
 }
 
 // A sign-in with a wrong password gets the same response if the account has a password, if it has
-// none, and if it doesn't exist. Keycloak itself refuses an account without a password sooner. Each
-// account is tried once, so that no response is delayed.
+// none, and if it doesn't exist. Keycloak itself rejects an account without a password sooner. Each
+// account gets one attempt, so that no response is delayed.
 //
 // TEST_FIGURES=1 tries twenty accounts of each kind, and logs how long the responses take.
 func TestLogin_sameResponse(t *testing.T) {
@@ -353,7 +354,7 @@ func TestLogin_sameResponse(t *testing.T) {
 	user, _ := r.newUser(t, nil)
 	durations := map[string][]time.Duration{}
 	for i := range rounds {
-		if got, err := s.tryFrom(t.Context(), ownerIP, "", loginQuery,
+		if got, err := s.sendQueryFrom(t.Context(), ownerIP, "", loginQuery,
 			object{"u": user, "p": "secret"}); err != nil || got.code() != "" {
 			t.Fatalf("login: got %s, error %v; want tokens", got.body, err)
 		}
@@ -364,7 +365,7 @@ func TestLogin_sameResponse(t *testing.T) {
 			"unknown user": fmt.Sprint("nobody-", i),
 		} {
 			start := time.Now()
-			got, err := s.tryFrom(t.Context(), attackerIP, "", loginQuery,
+			got, err := s.sendQueryFrom(t.Context(), attackerIP, "", loginQuery,
 				object{"u": name, "p": "wrong"})
 			if err != nil || got.code() != "INVALID_CREDENTIALS" {
 				t.Fatalf("login, %s: got %s, error %v; want INVALID_CREDENTIALS", kind, got.body,
@@ -382,9 +383,10 @@ func TestLogin_sameResponse(t *testing.T) {
 	if len(bodies) != 1 {
 		t.Errorf("got %d different responses, want one: %q", len(bodies), bodies)
 	}
-	for kind, list := range durations {
-		slices.Sort(list)
-		t.Logf("%s: minimum %v, median %v, maximum %v", kind, list[0].Round(time.Millisecond),
-			list[len(list)/2].Round(time.Millisecond), list[len(list)-1].Round(time.Millisecond))
+	for kind, times := range durations {
+		slices.Sort(times)
+		t.Logf("%s: minimum %v, median %v, maximum %v", kind, times[0].Round(time.Millisecond),
+			times[len(times)/2].Round(time.Millisecond),
+			times[len(times)-1].Round(time.Millisecond))
 	}
 }
