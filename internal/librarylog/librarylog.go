@@ -97,5 +97,5 @@ func redact(line string) (message, stack string) {
 			return prefix, stack
 		}
 	}
-	return fmt.Sprintf("a library wrote a line of %d bytes, which isn't repeated", len(line)), stack
+	return fmt.Sprintf("a library logged a line of %d bytes, which is omitted", len(line)), stack
 }

@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// canary stands for the arguments of log calls.
+// canary replaces the arguments of log calls.
 const canary = "canary-9d1e"
 
 // TestNew_netHTTPLines checks that no argument of net/http's log calls gets into the log.
@@ -29,7 +29,7 @@ func TestNew_netHTTPLines(t *testing.T) {
 	callPattern := regexp.MustCompile(
 		`\b(?:log\.Printf|v?logf|condlogf)\((?:err, |r, |tw\.req, )?("(?:[^"\\]|\\.)*")`)
 	verbPattern := regexp.MustCompile(`%[+#]?[a-zA-Z]`)
-	lines := 0
+	callCount := 0
 	for _, file := range files {
 		if strings.HasSuffix(file, "_test.go") {
 			continue
@@ -49,7 +49,7 @@ func TestNew_netHTTPLines(t *testing.T) {
 			if slices.ContainsFunc(safePrefixes, hasPrefix) || isDebug {
 				continue
 			}
-			lines++
+			callCount++
 			var out bytes.Buffer
 			logger := New(slog.New(slog.NewTextHandler(&out, nil)))
 			logger.Print(verbPattern.ReplaceAllLiteralString(format, canary))
@@ -58,8 +58,8 @@ func TestNew_netHTTPLines(t *testing.T) {
 			}
 		}
 	}
-	if lines < 40 {
+	if callCount < 40 {
 		t.Errorf("found %d log calls in net/http, want at least 40: does the regular expression "+
-			"still match?", lines)
+			"still match?", callCount)
 	}
 }

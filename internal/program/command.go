@@ -12,8 +12,8 @@ import (
 	"github.com/cloakql/cloakql/settings"
 )
 
-// Command returns the one of commands that args select, or the first of commands if args is empty.
-// A command may consist of a name and a flag, such as "check --live". If args request help, Command
+// Command returns the command that args select, or the first of commands if args is empty. A
+// command may consist of a name and a flag, such as "check --live". If args request help, Command
 // returns flag.ErrHelp; if they are invalid, it returns another error.
 func Command(args []string, commands ...string) (string, error) {
 	flags := newFlags()
@@ -61,8 +61,8 @@ func newFlags() *flag.FlagSet {
 	return flags
 }
 
-// Check creates the server for config, but doesn't start it. If config is valid, Check prints that
-// and the attributes that the server would log at startup to stdout. It prints warnings to stderr.
+// Check creates the server for config, but doesn't start it. If config is valid, Check says so on
+// stdout, with the attributes that the server would log at startup. It prints warnings to stderr.
 func Check(config settings.Settings, stdout, stderr io.Writer) error {
 	config.Server.Log = slog.New(slog.DiscardHandler)
 	if _, err := cloakql.New(config.Server); err != nil {

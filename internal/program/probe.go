@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	probeTimeout = 3 * time.Second
-	maxProbeText = 1 << 10 // bytes of the response that are read
+	probeTimeout  = 3 * time.Second
+	maxProbeBytes = 1 << 10 // how much of the response is read
 )
 
 // CheckLive sends a liveness probe to the server that runs with config, and prints the response to
@@ -43,7 +43,7 @@ func printProbe(ctx context.Context, config settings.Settings, path string,
 	return err
 }
 
-// probe sends a probe to the server that listens on addr. It returns the first line of the
+// probe sends a probe to the server that listens on addr, and returns the first line of the
 // response.
 func probe(ctx context.Context, addr, path string, timeout time.Duration) (string, error) {
 	host, port, err := net.SplitHostPort(addr)
@@ -100,7 +100,7 @@ func get(ctx context.Context, addr, path string, timeout time.Duration) (string,
 		return "", probeError(ctx, err)
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxProbeText))
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxProbeBytes))
 	if err != nil {
 		return "", probeError(ctx, err)
 	}
@@ -114,7 +114,7 @@ func get(ctx context.Context, addr, path string, timeout time.Duration) (string,
 	return text, nil
 }
 
-// probeError returns the cause of err, without the URL of the request.
+// probeError returns the cause of err, without the request's URL.
 func probeError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

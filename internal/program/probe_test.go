@@ -38,18 +38,18 @@ func TestCheckLive_servers(t *testing.T) {
 				t.Fatal(err)
 			}
 			ctx, stop := context.WithCancel(t.Context())
-			addr, stopped := make(chan string, 1), make(chan error, 1)
+			addrs, serveErrs := make(chan string, 1), make(chan error, 1)
 			go func() {
-				stopped <- Serve(ctx, config, io.Discard, func(u string) {
+				serveErrs <- Serve(ctx, config, io.Discard, func(u string) {
 					parsed, _ := url.Parse(u)
-					addr <- parsed.Host
+					addrs <- parsed.Host
 				})
 			}()
 			select {
-			case err := <-stopped:
+			case err := <-serveErrs:
 				t.Fatalf("Serve() = %v before it listened", err)
-			case actualAddr := <-addr:
-				_, port, _ := net.SplitHostPort(actualAddr)
+			case addr := <-addrs:
+				_, port, _ := net.SplitHostPort(addr)
 				host, _, _ := net.SplitHostPort(config.Addr)
 				config.Addr = net.JoinHostPort(host, port)
 			}
@@ -63,7 +63,7 @@ func TestCheckLive_servers(t *testing.T) {
 				t.Errorf("CheckReady() = %v, want %s", err, want)
 			}
 			stop()
-			if err := <-stopped; err != nil {
+			if err := <-serveErrs; err != nil {
 				t.Errorf("Serve() = %v, want nil", err)
 			}
 			if err := CheckLive(t.Context(), config, io.Discard); err == nil {
@@ -75,18 +75,18 @@ func TestCheckLive_servers(t *testing.T) {
 
 // If the response is missing or wrong, probe returns an error that says so.
 func TestProbe_failures(t *testing.T) {
-	hang := make(chan struct{})
-	defer close(hang)
+	done := make(chan struct{})
+	defer close(done)
 	for name, tt := range map[string]struct {
 		handler http.HandlerFunc
 		want    string
 	}{
-		"no response": {func(http.ResponseWriter, *http.Request) { <-hang },
+		"no response": {func(http.ResponseWriter, *http.Request) { <-done },
 			"/healthz: no response within 100ms"},
 		"response stops midway": {func(w http.ResponseWriter, _ *http.Request) {
 			io.WriteString(w, "alive")
 			http.NewResponseController(w).Flush()
-			<-hang
+			<-done
 		}, "/healthz: no response within 100ms"},
 		"status 503": {func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "not ready: stopping", http.StatusServiceUnavailable)
@@ -119,7 +119,7 @@ func TestProbe_failures(t *testing.T) {
 				len(err.Error()) > 1200 {
 				t.Errorf("probe() = %v, want http://%s%s", err, addr, tt.want)
 			}
-			go server.Close() // waits for handlers that hang until the test closes hang
+			go server.Close() // waits for handlers, which may wait for done
 		})
 	}
 }

@@ -12,10 +12,10 @@ import (
 )
 
 // Serve serves until ctx is done. After a graceful shutdown, it returns nil. It writes the log to
-// out. Once the server listens, Serve calls listening, unless it is nil, with the URL of the
-// GraphQL endpoint.
+// out. When the server listens, Serve calls onListen with the URL of the GraphQL endpoint, unless
+// onListen is nil.
 func Serve(ctx context.Context, config settings.Settings, out io.Writer,
-	listening func(url string)) error {
+	onListen func(url string)) error {
 	log := newLog(config.Server.Local, out)
 	librarylog.RedirectStandard(log)
 	for _, warning := range config.Warnings {
@@ -32,8 +32,8 @@ func Serve(ctx context.Context, config settings.Settings, out io.Writer,
 	}
 	url := "http://" + listener.Addr().String() + "/graphql"
 	log.Info("serving", "url", url, "version", thisBuild(), "config", config.Server)
-	if listening != nil {
-		listening(url)
+	if onListen != nil {
+		onListen(url)
 	}
 	return server.Run(ctx, listener)
 }
