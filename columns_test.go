@@ -28,10 +28,10 @@ func TestColumns(t *testing.T) {
 			t.Errorf("%s: found %d wide lines, want %d", code, len(got), want)
 		}
 	}
-	checked := 0
+	fileCount := 0
 	err := filepath.WalkDir(".", func(name string, entry fs.DirEntry, err error) error {
-		hidden := strings.HasPrefix(entry.Name(), ".") && name != "."
-		if entry.IsDir() && (hidden || entry.Name() == "node_modules") {
+		isHidden := strings.HasPrefix(entry.Name(), ".") && name != "."
+		if entry.IsDir() && (isHidden || entry.Name() == "node_modules") {
 			return filepath.SkipDir
 		}
 		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "example_test.go") ||
@@ -42,20 +42,20 @@ func TestColumns(t *testing.T) {
 		if strings.Contains("\n"+source, "\n// Code generated ") {
 			return err
 		}
-		checked++
+		fileCount++
 		for _, line := range wideLines([]byte(source)) {
 			t.Errorf("%s:%d has more than 100 columns", name, line)
 		}
 		return err
 	})
-	if err != nil || checked < 300 {
-		t.Errorf("checked %d files (%v), want at least 300", checked, err)
+	if err != nil || fileCount < 300 {
+		t.Errorf("checked %d files (%v), want at least 300", fileCount, err)
 	}
 }
 
 // wideLines returns the numbers of the lines that are wider than 100 columns and not exempt.
-func wideLines(source []byte) (wide []int) {
-	const columns, longString = 100, 35
+func wideLines(source []byte) (lineNumbers []int) {
+	const maxColumns, minLongString = 100, 35
 	files := token.NewFileSet()
 	file := files.AddFile("", -1, len(source))
 	var tokens scanner.Scanner
@@ -66,10 +66,10 @@ func wideLines(source []byte) (wide []int) {
 		if kind == token.EOF {
 			break
 		}
-		if kind == token.STRING && len(text) >= longString || strings.HasPrefix(text, "/*") {
-			first := file.Line(pos)
+		if kind == token.STRING && len(text) >= minLongString || strings.HasPrefix(text, "/*") {
+			firstLine := file.Line(pos)
 			for i := range strings.Count(text, "\n") + 1 {
-				exempt[first+i] = true
+				exempt[firstLine+i] = true
 			}
 		}
 		if kind == token.COMMENT && isCode(text) {
@@ -78,14 +78,14 @@ func wideLines(source []byte) (wide []int) {
 	}
 	for i, line := range strings.Split(string(source), "\n") {
 		width := utf8.RuneCountInString(strings.ReplaceAll(line, "\t", "    "))
-		if width > columns && !exempt[i+1] && !isRow(line) {
-			wide = append(wide, i+1)
+		if width > maxColumns && !exempt[i+1] && !isRow(line) {
+			lineNumbers = append(lineNumbers, i+1)
 		}
 	}
-	return wide
+	return lineNumbers
 }
 
-// isCode reports whether a comment can't be wrapped, because it is indented code or a directive.
+// isCode reports whether a comment is indented code or a directive, which can't be wrapped.
 func isCode(comment string) bool {
 	return strings.HasPrefix(comment, "//\t") || !strings.HasPrefix(comment, "// ")
 }
@@ -93,8 +93,8 @@ func isCode(comment string) bool {
 // isRow reports whether a line of code looks like a table row.
 func isRow(line string) bool {
 	line = strings.TrimSpace(line)
-	before, _, keyed := strings.Cut(line, ": {")
-	aligned := strings.Contains(line, ":   ")
+	key, _, hasKey := strings.Cut(line, ": {")
+	isAligned := strings.Contains(line, ":   ")
 	return strings.HasPrefix(line, "{") || strings.HasPrefix(line, `"`) ||
-		strings.HasPrefix(line, "`") || aligned || keyed && !strings.ContainsAny(before, "(=")
+		strings.HasPrefix(line, "`") || isAligned || hasKey && !strings.ContainsAny(key, "(=")
 }

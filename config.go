@@ -42,8 +42,9 @@ type Config struct {
 	// client's.
 	Keys keycloak.KeySetConfig
 
-	// Tokens says which access tokens are accepted. Issuers defaults to the realm. An Issuer's Keys
-	// default to the realm's keys, and its Names to the issuer of the realm whose keys they are.
+	// Tokens says which access tokens are accepted. Issuers defaults to the realm. An Issuer
+	// without Keys gets the realm's keys. An Issuer without Names gets the issuer of its keys'
+	// realm.
 	//
 	// If Audience is empty, it becomes the client ID, and AuthorizedParty too unless it is set.
 	// Then the server accepts tokens for this API, and all tokens that were issued to the client.
@@ -201,8 +202,8 @@ func (c Config) rewriteDetail(detail string) string {
 	return c.RewriteDetail(detail)
 }
 
-// issuers returns the accepted values of the iss claim.
-func (c Config) issuers() []string {
+// issuerNames returns the accepted values of the iss claim.
+func (c Config) issuerNames() []string {
 	var names []string
 	for _, issuer := range c.Tokens.Issuers {
 		names = append(names, issuer.Names...)
@@ -222,7 +223,7 @@ func (c Config) LogValue() slog.Value {
 		slog.Bool("local", c.Local), slog.String("realm", c.Realm.Issuer()),
 		slog.String("client", c.Client.ClientID),
 		// Accepted tokens.
-		slog.Any("issuers", c.issuers()), slog.Any("audience", c.Tokens.Audience),
+		slog.Any("issuers", c.issuerNames()), slog.Any("audience", c.Tokens.Audience),
 		slog.String("authorizedParty", c.Tokens.AuthorizedParty),
 		// empty means every safe algorithm
 		slog.Any("tokenAlgorithms", append([]string{}, c.Tokens.Algorithms...)),
@@ -235,7 +236,7 @@ func (c Config) LogValue() slog.Value {
 		slog.Any("corsOrigins", origins),
 		slog.Any("allowedHosts", append([]string{}, c.HTTP.AllowedHosts...)),
 		slog.Bool("persistedQueries", c.GraphQL.PersistedQueryBytes > 0),
-		slog.String("trustedDocuments", c.trustedDocuments()),
+		slog.String("trustedDocuments", c.trustedDocumentsMode()),
 		// Rate limits, and where the addresses come from.
 		slog.Any("trustedProxies", toStrings(c.HTTP.Proxies)),
 		slog.Bool("forwardAddress", c.Client.ForwardAddress),
@@ -250,8 +251,8 @@ func (c Config) LogValue() slog.Value {
 			formatRate(cmp.Or(c.Attempts.TokenAddress, defaults.TokenAddress))))
 }
 
-// trustedDocuments returns how the manifest is applied: off, log or enforce.
-func (c Config) trustedDocuments() string {
+// trustedDocumentsMode returns how the manifest is applied: off, log or enforce.
+func (c Config) trustedDocumentsMode() string {
 	switch {
 	case c.GraphQL.Manifest == nil:
 		return "off"
@@ -264,11 +265,11 @@ func (c Config) trustedDocuments() string {
 // toStrings returns the result of each item's String method. It never returns nil, which would be
 // logged as null.
 func toStrings[T fmt.Stringer](items []T) []string {
-	list := []string{}
+	texts := []string{}
 	for _, item := range items {
-		list = append(list, item.String())
+		texts = append(texts, item.String())
 	}
-	return list
+	return texts
 }
 
 // formatRate writes a rate the way a setting does: 10/1m0s.

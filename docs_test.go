@@ -28,7 +28,7 @@ func TestDocumentedGo(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	compiled, found := strings.Join(code, "\n"), 0
+	compiledCode, blockCount := strings.Join(code, "\n"), 0
 	blockPattern := regexp.MustCompile("(?ms)^```go\n(.*?)^```$")
 	pagesWithOwnTests := []string{"docs/extending.md", "docs/plugin.md"}
 	for _, page := range slices.Concat([]string{"README.md"}, glob(t, "docs/*.md")) {
@@ -36,14 +36,14 @@ func TestDocumentedGo(t *testing.T) {
 			continue
 		}
 		for _, match := range blockPattern.FindAllStringSubmatch(readSource(t, page), -1) {
-			found++
-			if !strings.Contains(compiled, indentPattern.ReplaceAllString(match[1], "")) {
+			blockCount++
+			if !strings.Contains(compiledCode, indentPattern.ReplaceAllString(match[1], "")) {
 				t.Errorf("%s has code that isn't an excerpt of compiled code:\n%s", page, match[1])
 			}
 		}
 	}
-	if found < 7 {
-		t.Errorf("found %d blocks of Go code, want at least 7", found)
+	if blockCount < 7 {
+		t.Errorf("found %d blocks of Go code, want at least 7", blockCount)
 	}
 }
 
@@ -51,20 +51,20 @@ func TestDocumentedGo(t *testing.T) {
 // the flag installing a package runs the package's code.
 func TestDocumentedNpm(t *testing.T) {
 	installPattern := regexp.MustCompile("npm (ci|install)\\b[^&|`\"\n]*")
-	found := 0
+	commandCount := 0
 	for _, name := range slices.Concat(glob(t, "*.md"), glob(t, "docs/*.md"),
 		glob(t, "examples/*.md"),
 		glob(t, "clients/*/*.md"), glob(t, "examples/*/*.mjs"), glob(t, "*_test.go"),
 		glob(t, "e2e/*.go"),
 		glob(t, "console/vite.config.ts"), glob(t, "Makefile"), glob(t, ".ci/run")) {
 		for _, command := range installPattern.FindAllString(readSource(t, name), -1) {
-			found++
+			commandCount++
 			if name != "docs_test.go" && !strings.Contains(command, "--ignore-scripts") {
 				t.Errorf("%s has %q without --ignore-scripts", name, command)
 			}
 		}
 	}
-	if found < 10 {
-		t.Errorf("found %d npm commands, want at least 10", found)
+	if commandCount < 10 {
+		t.Errorf("found %d npm commands, want at least 10", commandCount)
 	}
 }

@@ -271,14 +271,14 @@ func TestErrors_safeForClients(t *testing.T) {
 			t.Errorf("%s: the log lacks the detail: %s", name, log.String())
 		}
 	}
-	found := 0
+	errorCount := 0
 	for _, dir := range publicPackages {
 		eachDeclaration(t, dir, func(file *ast.File, declaration ast.Decl) {
 			switch d := declaration.(type) {
 			case *ast.FuncDecl:
 				if name := receiverOf(d); d.Name.Name == "Error" && len(d.Type.Params.List) == 0 &&
 					ast.IsExported(name) {
-					found++
+					errorCount++
 					if typedErrors[file.Name.Name+"."+name] == nil {
 						t.Errorf("%s.%s is an error type: add it to typedErrors, so that its text "+
 							"is checked", file.Name.Name, name)
@@ -286,7 +286,7 @@ func TestErrors_safeForClients(t *testing.T) {
 				}
 			case *ast.GenDecl:
 				for _, text := range sentinelTexts(d) {
-					found++
+					errorCount++
 					if !safeTextPattern.MatchString(text) {
 						t.Errorf("%s: got the error text %q, want only letters, spaces, ' and -", dir,
 							text)
@@ -295,8 +295,8 @@ func TestErrors_safeForClients(t *testing.T) {
 			}
 		})
 	}
-	if found < 25 {
-		t.Errorf("found %d exported errors, want at least 25", found)
+	if errorCount < 25 {
+		t.Errorf("found %d exported errors, want at least 25", errorCount)
 	}
 	if err := (identity.Claims(`{"a":"s3cret"}`)).Decode(&struct{ A int }{}); err == nil ||
 		!safeTextPattern.MatchString(err.Error()) ||

@@ -14,7 +14,7 @@ import (
 // CODE/REASON.
 func documentedErrors(t *testing.T) map[string][]string {
 	t.Helper()
-	documented := map[string][]string{}
+	messages := map[string][]string{}
 	for line := range strings.Lines(readSource(t, "docs/errors.md")) {
 		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
 		if len(cells) != 4 || !strings.HasPrefix(cells[0], " `") {
@@ -25,13 +25,13 @@ func documentedErrors(t *testing.T) map[string][]string {
 		}
 		for reason := range strings.SplitSeq(cells[1], ", ") {
 			key := strings.TrimSuffix(cells[0]+"/"+reason, "/")
-			documented[key] = append(documented[key], cells[3])
+			messages[key] = append(messages[key], cells[3])
 		}
 	}
-	if len(documented) < 40 {
-		t.Fatalf("docs/errors.md documents %d errors, want at least 40", len(documented))
+	if len(messages) < 40 {
+		t.Fatalf("docs/errors.md documents %d errors, want at least 40", len(messages))
 	}
-	return documented
+	return messages
 }
 
 // tableErrors returns the errors in apierror's table, each as CODE or CODE/REASON.
@@ -68,13 +68,13 @@ func TestErrorsPage(t *testing.T) {
 			t.Errorf("docs/errors.md has %s, for which apierror has no constant", word)
 		}
 	}
-	otherWords := map[string]bool{ // words in upper case that aren't error codes
+	nonCodes := map[string]bool{ // words in upper case that aren't error codes
 		"CLIENT_GONE": true, // a value in the log
 		"DELETE":      true, "GET": true, "HEAD": true, "POST": true,
 	}
 	for _, pkg := range []string{"graph", "graphqlhttp", "limits"} {
 		eachCodeLiteral(t, pkg, func(word string) {
-			if !otherWords[word] {
+			if !nonCodes[word] {
 				t.Errorf("package %s has the literal %q, want a constant of apierror", pkg, word)
 			}
 		})
@@ -101,24 +101,25 @@ func TestConsoleExplainsErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	explained := map[string]bool{}
+	explainedKeys := map[string]bool{}
 	for _, match := range regexp.MustCompile(
 		`(?m)^  "?([A-Z_]+(?:/[A-Z_]+)?)"?: (?:\{|large\()`).FindAllStringSubmatch(string(text),
 		-1) {
-		explained[match[1]] = true
+		explainedKeys[match[1]] = true
 	}
 	documented := documentedErrors(t)
 	for key := range documented {
-		if !explained[key] {
+		if !explainedKeys[key] {
 			t.Errorf("console/src/explain.ts doesn't explain %s", key)
 		}
 	}
 	for _, key := range tableErrors() {
-		if !explained[key] && documented[key] == nil { // the loop above reports documented errors
+		// The loop above reports documented errors.
+		if !explainedKeys[key] && documented[key] == nil {
 			t.Errorf("console/src/explain.ts doesn't explain %s, a row of apierror/table.go", key)
 		}
 	}
-	for key := range explained {
+	for key := range explainedKeys {
 		if documented[key] == nil {
 			t.Errorf("console/src/explain.ts explains %s, which isn't in docs/errors.md", key)
 		}

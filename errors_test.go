@@ -18,9 +18,9 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// TestErrorTable provokes every error in apierror/table.go. It checks the code, the reason, the
-// message, the path and the status that the client gets, and whether the response has data. It also
-// checks that docs/errors.md documents exactly these errors.
+// TestErrorTable provokes every error in apierror/table.go. It checks the code, reason, message,
+// path and status of each response, and whether the response has data. It also checks that
+// docs/errors.md documents exactly these errors.
 func TestErrorTable(t *testing.T) {
 	kc := newFakeKeycloak(t, clientSecret)
 	brokenKeycloak := newFakeKeycloak(t, clientSecret)
@@ -70,7 +70,7 @@ func TestErrorTable(t *testing.T) {
 	rateLimitedServer.do(t,
 		testRequest{query: `mutation { login(username: "Alice", password: "wrong") { tokenType } }`})
 
-	documented, provoked := documentedErrors(t), map[string]bool{}
+	documentedMessages, provokedCodes := documentedErrors(t), map[string]bool{}
 	const noPath = "" // for errors without a path, most of which prevent any field from running
 	for _, tt := range []struct {
 		server  *testServer
@@ -164,22 +164,23 @@ func TestErrorTable(t *testing.T) {
 			if err := json.Unmarshal([]byte(body), &got); err != nil || len(got.Errors) == 0 {
 				t.Fatalf("%v: %s", err, body)
 			}
-			e := got.Errors[0]
+			gotError := got.Errors[0]
 			if tt.code == "ERRORS_LEFT_OUT" { // it comes last, in place of the omitted errors
-				e = got.Errors[len(got.Errors)-1]
+				gotError = got.Errors[len(got.Errors)-1]
 			}
-			code := strings.TrimSuffix(fmt.Sprintf("%v/%v", e.Extensions["code"],
-				cmp.Or[any](e.Extensions["reason"], "")), "/")
-			if code != tt.code || e.Message != tt.message || response.StatusCode != tt.status {
-				t.Errorf("got %d %s %q, want %d %s %q", response.StatusCode, code, e.Message,
+			code := strings.TrimSuffix(fmt.Sprintf("%v/%v", gotError.Extensions["code"],
+				cmp.Or[any](gotError.Extensions["reason"], "")), "/")
+			if code != tt.code || gotError.Message != tt.message ||
+				response.StatusCode != tt.status {
+				t.Errorf("got %d %s %q, want %d %s %q", response.StatusCode, code, gotError.Message,
 					tt.status, tt.code, tt.message)
 			}
 			var path []any
 			if tt.path != noPath {
 				path = []any{tt.path}
 			}
-			if !reflect.DeepEqual(e.Path, path) {
-				t.Errorf("path is %v, want %v", e.Path, path)
+			if !reflect.DeepEqual(gotError.Path, path) {
+				t.Errorf("path is %v, want %v", gotError.Path, path)
 			}
 			// RESPONSE_TOO_LARGE and ERRORS_LEFT_OUT have data but no path.
 			wantData := tt.path != noPath || tt.code == "RESPONSE_TOO_LARGE" ||
@@ -188,7 +189,7 @@ func TestErrorTable(t *testing.T) {
 				t.Errorf("response has data: %t, want %t\n%s", hasData, wantData, body)
 			}
 			// Only INTERNAL_SERVER_ERROR has a requestId. It equals the header X-Request-Id.
-			if id := e.Extensions["requestId"]; id != nil &&
+			if id := gotError.Extensions["requestId"]; id != nil &&
 				id != response.Header.Get("X-Request-Id") ||
 				(id == nil) == (code == "INTERNAL_SERVER_ERROR") {
 				t.Errorf("requestId of %s is %v, want it only in INTERNAL_SERVER_ERROR, and equal to "+
@@ -196,22 +197,23 @@ func TestErrorTable(t *testing.T) {
 			}
 			// docs/errors.md has the exact message, or a description of several messages. A
 			// description starts in lower case, and isn't compared.
-			if !slices.ContainsFunc(documented[tt.code], func(text string) bool {
+			if !slices.ContainsFunc(documentedMessages[tt.code], func(text string) bool {
 				return text == tt.message || text[:1] == strings.ToLower(text[:1])
 			}) {
-				t.Errorf("docs/errors.md documents %s as %q, want %q", tt.code, documented[tt.code],
+				t.Errorf("docs/errors.md documents %s as %q, want %q", tt.code, documentedMessages[tt.code],
 					tt.message)
 			}
-			provoked[tt.code] = true
+			provokedCodes[tt.code] = true
 		})
 	}
-	for code := range documented {
-		if !provoked[code] {
+	for code := range documentedMessages {
+		if !provokedCodes[code] {
 			t.Errorf("docs/errors.md documents %s, but no test case provokes it", code)
 		}
 	}
 	for _, code := range tableErrors() {
-		if !provoked[code] && documented[code] == nil { // the loop above reports documented codes
+		// The loop above reports documented codes.
+		if !provokedCodes[code] && documentedMessages[code] == nil {
 			t.Errorf("apierror/table.go has %s, but no test case provokes it", code)
 		}
 	}
@@ -221,16 +223,16 @@ func TestErrorTable(t *testing.T) {
 // get byte-identical responses, so that an attacker can't tell them apart.
 func TestLogin_identicalFailures(t *testing.T) {
 	s := newTestServer(t, testConfig(t, withKeycloak(newFakeKeycloak(t, clientSecret))), nil)
-	var first string
+	var firstBody string
 	for _, name := range []string{"wrong-password", "unknown", "locked",
 		"disabled-wrong-password"} {
 		_, body := s.do(t,
 			testRequest{
 				query: `mutation($u: String!) { login(username: $u, password: "shop-secret") { tokenType } }`, variables: map[string]any{"u": name},
 			})
-		if first = cmp.Or(first, body); body != first ||
+		if firstBody = cmp.Or(firstBody, body); body != firstBody ||
 			!strings.Contains(body, "INVALID_CREDENTIALS") {
-			t.Errorf("login of %s: got\n%swant the same as for wrong-password:\n%s", name, body, first)
+			t.Errorf("login of %s: got\n%swant the same as for wrong-password:\n%s", name, body, firstBody)
 		}
 	}
 }
@@ -239,18 +241,19 @@ func TestLogin_identicalFailures(t *testing.T) {
 func TestPublicFields_invalidToken(t *testing.T) {
 	kc := newFakeKeycloak(t, clientSecret)
 	s := newTestServer(t, testConfig(t, withKeycloak(kc)), nil)
-	expired := bearer(t, kc, keycloaktest.TokenSpec{Lifetime: -time.Minute})
+	expiredToken := bearer(t, kc, keycloaktest.TokenSpec{Lifetime: -time.Minute})
 	_, body := s.do(t,
 		testRequest{query: `mutation { login(username: "alice", password: "shop-secret") { tokenType } }`,
-			authorization: expired})
+			authorization: expiredToken})
 	if want := `{"data":{"login":{"tokenType":"Bearer"}}}` + "\n"; body != want {
 		t.Errorf("login with an expired token: got %s, want %s", body, want)
 	}
-	_, body = s.do(t, testRequest{query: `{ __typename }`, authorization: expired})
+	_, body = s.do(t, testRequest{query: `{ __typename }`, authorization: expiredToken})
 	if want := `{"data":{"__typename":"Query"}}` + "\n"; body != want {
 		t.Errorf("__typename with an expired token: got %s, want %s", body, want)
 	}
-	_, body = s.do(t, testRequest{query: `{ a: me { id } b: me { id } }`, authorization: expired})
+	_, body = s.do(t,
+		testRequest{query: `{ a: me { id } b: me { id } }`, authorization: expiredToken})
 	if strings.Count(body, "TOKEN_EXPIRED") != 2 ||
 		!strings.Contains(body, `"data":{"a":null,"b":null}`) {
 		t.Errorf("two guarded fields with an expired token: got %s, want null and TOKEN_EXPIRED twice", body)
@@ -356,8 +359,8 @@ func TestSecrets_neverLeak(t *testing.T) {
 }
 
 // The limits refuse small documents that gqlparser can't validate safely: fragment cycles, which
-// would overflow its stack and crash this test, fragments that each double the time of validation,
-// and conflicts that take hundreds of megabytes.
+// would overflow its stack and crash this test; fragments that each double the validation time; and
+// conflicts that take hundreds of megabytes.
 func TestLimits_smallExpensiveDocuments(t *testing.T) {
 	s := newTestServer(t, testConfig(t, "RUNTIME_ENV=prod"), nil)
 	doublingFragments := `{ __type(name: "User") { ...F0 } }`

@@ -47,11 +47,11 @@ func newSignIn(keycloakURL string, secret identity.Secret) (*signin.Service, err
 	if err != nil {
 		return nil, err
 	}
-	attempts, err := throttle.New(throttle.Config{})
+	limiter, err := throttle.New(throttle.Config{})
 	if err != nil {
 		return nil, err
 	}
-	return signin.New(client, attempts)
+	return signin.New(client, limiter)
 }
 
 func newGraphQL(

@@ -37,34 +37,34 @@ func isAttack(form url.Values) bool {
 		strings.Contains(string(text), `"sid":"attack`)
 }
 
-// newSlowKeycloak starts a proxy in front of kc. The proxy counts the attacker's requests in held
-// and forwards them only after release is called. It forwards all other requests at once.
+// newSlowKeycloak starts a proxy in front of kc. The proxy counts the attacker's requests in
+// heldCount, and forwards them only after release is called. It forwards other requests at once.
 func newSlowKeycloak(t *testing.T,
-	kc *keycloaktest.Server) (address string, held *atomic.Int32, release func()) {
+	kc *keycloaktest.Server) (address string, heldCount *atomic.Int32, release func()) {
 	t.Helper()
 	target, err := url.Parse(kc.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	proxy := httputil.NewSingleHostReverseProxy(target)
-	released := make(chan struct{})
-	release = sync.OnceFunc(func() { close(released) })
-	held = new(atomic.Int32)
+	releaseCh := make(chan struct{})
+	release = sync.OnceFunc(func() { close(releaseCh) })
+	heldCount = new(atomic.Int32)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			return
 		}
 		if form, err := url.ParseQuery(string(body)); err == nil && isAttack(form) {
-			held.Add(1)
-			<-released
+			heldCount.Add(1)
+			<-releaseCh
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		proxy.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
 	t.Cleanup(release)
-	return server.URL, held, release
+	return server.URL, heldCount, release
 }
 
 // An attacker sends 100 simultaneous requests to which Keycloak responds slowly. Meanwhile, each of
@@ -76,10 +76,10 @@ func TestFairness_oneAddressFloods(t *testing.T) {
 	refresh := `mutation { refresh(refreshToken: %q) { refreshToken } }`
 	logout := `mutation { logout(refreshToken: %q) }`
 	for name, tt := range map[string]struct {
-		attack func(n int) string // returns the attacker's nth query
-		// newUser returns a function that returns the user's next query
-		newUser func(t *testing.T, kc *keycloaktest.Server) func(lastResponse string) string
-		want    string // in the responses to the user
+		attackQuery func(n int) string // returns the attacker's nth query
+		// newUserQueries returns a function that returns the user's next query
+		newUserQueries func(t *testing.T, kc *keycloaktest.Server) func(lastResponse string) string
+		want           string // in the responses to the user
 	}{
 		"login": {
 			func(n int) string { return fmt.Sprintf(login, fmt.Sprint("attack ", n)) },
@@ -117,39 +117,41 @@ func TestFairness_oneAddressFloods(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			kc := newFakeKeycloak(t, clientSecret)
-			address, held, release := newSlowKeycloak(t, kc)
+			address, heldCount, release := newSlowKeycloak(t, kc)
 			s := newTestServer(t, testConfig(t, "KEYCLOAK_SERVER_URL="+address,
 				"KEYCLOAK_ISSUER="+kc.URL+"/realms/shop",
 				"TRUSTED_PROXIES=127.0.0.1", "KEYCLOAK_TIMEOUT=1m", "REQUEST_TIMEOUT=2m"), nil)
-			var limited atomic.Int32
+			var limitedCount atomic.Int32
 			var connections sync.WaitGroup
 			for n := range 100 {
 				connections.Go(func() {
-					_, body := s.do(t, testRequest{query: tt.attack(n), address: attackerAddress})
+					_, body := s.do(t,
+						testRequest{query: tt.attackQuery(n), address: attackerAddress})
 					if strings.Contains(body, `"RATE_LIMITED","retryAfter":1`) {
-						limited.Add(1)
+						limitedCount.Add(1)
 					}
 				})
 			}
 			waitFor(t, "16 of the attacker's requests in flight and 84 refused", func() bool {
-				return held.Load() == 16 && limited.Load() == 84
+				return heldCount.Load() == 16 && limitedCount.Load() == 84
 			})
-			succeeded, response := 0, ""
-			nextQuery := tt.newUser(t, kc)
+			successCount, lastResponse := 0, ""
+			nextQuery := tt.newUserQueries(t, kc)
 			for range 100 {
-				_, response = s.do(t, testRequest{query: nextQuery(response), address: userAddress})
-				if strings.Contains(response, tt.want) {
-					succeeded++
+				_, lastResponse = s.do(t,
+					testRequest{query: nextQuery(lastResponse), address: userAddress})
+				if strings.Contains(lastResponse, tt.want) {
+					successCount++
 				}
 			}
-			if succeeded != 100 {
-				t.Errorf("%d of the user's 100 requests succeeded, want 100; the last got %s", succeeded,
-					response)
+			if successCount != 100 {
+				t.Errorf("%d of the user's 100 requests succeeded, want 100; the last got %s", successCount,
+					lastResponse)
 			}
 			release()
 			connections.Wait()
-			if held.Load() != 16 {
-				t.Errorf("%d of the attacker's requests reached Keycloak, want 16", held.Load())
+			if heldCount.Load() != 16 {
+				t.Errorf("%d of the attacker's requests reached Keycloak, want 16", heldCount.Load())
 			}
 		})
 	}

@@ -17,20 +17,20 @@ func TestGenerated_upToDate(t *testing.T) {
 		goSource := readSource(t, "graph/generated/root_.generated.go")
 		schemaPattern := regexp.MustCompile("(?s)\\{Name: \"../../(schema/[^\"]+)\", Input: `(.*?)`, " +
 			"BuiltIn: false\\}")
-		recorded := map[string]string{}
+		recordedDigests := map[string]string{}
 		for _, match := range schemaPattern.FindAllStringSubmatch(goSource, -1) {
-			recorded[match[1]] = digest(strings.ReplaceAll(match[2], "` + \"`\" + `", "`"))
+			recordedDigests[match[1]] = digest(strings.ReplaceAll(match[2], "` + \"`\" + `", "`"))
 		}
-		compareSources(t, recorded, digests(t, "schema/*.graphqls"), "go generate ./...")
+		compareSources(t, recordedDigests, digests(t, "schema/*.graphqls"), "go generate ./...")
 	})
 	t.Run("console/dist", func(t *testing.T) {
-		current := digests(t, "console/index.html", "console/package.json",
+		currentDigests := digests(t, "console/index.html", "console/package.json",
 			"console/package-lock.json", "console/tsconfig.json", "console/vite.config.ts", "console/vendored.json", "console/src/*",
 			"clients/js/package.json", "clients/js/src/session.ts")
-		compareSources(t, readSums(t, "console/dist/sources.sum"), current, "make console")
+		compareSources(t, readSums(t, "console/dist/sources.sum"), currentDigests, "make console")
 	})
 	t.Run("examples/apollo/src/gql", func(t *testing.T) {
-		current := digests(t, "schema/*.graphqls", "examples/apollo/codegen.ts")
+		currentDigests := digests(t, "schema/*.graphqls", "examples/apollo/codegen.ts")
 		documentPattern := regexp.MustCompile("\\bgraphql\\(`([^`]*)`")
 		tsFiles := glob(t, "examples/apollo/src/*.ts")
 		tsxFiles := glob(t, "examples/apollo/src/*.tsx")
@@ -40,30 +40,32 @@ func TestGenerated_upToDate(t *testing.T) {
 				documents.WriteString(match[1])
 			}
 			if documents.Len() > 0 {
-				current[name] = digest(documents.String())
+				currentDigests[name] = digest(documents.String())
 			}
 		}
-		compareSources(t, readSums(t, "examples/apollo/src/gql/sources.sum"), current,
+		compareSources(t, readSums(t, "examples/apollo/src/gql/sources.sum"), currentDigests,
 			"npm ci --ignore-scripts --prefix examples/apollo && npm run --prefix examples/apollo generate")
 	})
 }
 
 // compareSources checks that the digests of sources that a build recorded equal the current
 // digests. The error names command, which runs the build again.
-func compareSources(t *testing.T, recorded, current map[string]string, command string) {
+func compareSources(
+	t *testing.T, recordedDigests, currentDigests map[string]string, command string,
+) {
 	t.Helper()
-	if len(recorded) == 0 {
+	if len(recordedDigests) == 0 {
 		t.Fatal("no digests of sources are recorded")
 	}
-	names := maps.Clone(recorded)
-	maps.Copy(names, current)
+	names := maps.Clone(recordedDigests)
+	maps.Copy(names, currentDigests)
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		switch {
-		case recorded[name] == "":
+		case recordedDigests[name] == "":
 			t.Errorf("built without %s; run: %s", name, command)
-		case current[name] == "":
+		case currentDigests[name] == "":
 			t.Errorf("built from %s, which was deleted; run: %s", name, command)
-		case recorded[name] != current[name]:
+		case recordedDigests[name] != currentDigests[name]:
 			t.Errorf("%s has changed since the build; run: %s", name, command)
 		}
 	}

@@ -70,7 +70,7 @@ func run(ctx context.Context, environ []string, dir string, out io.Writer) error
 // the users wrong-password and disabled-wrong-password have another password.
 func newFakeKeycloak(t testing.TB, secret string) *keycloaktest.Server {
 	t.Helper()
-	disabled := map[string]any{"enabled": false}
+	disabledSettings := map[string]any{"enabled": false}
 	kc := keycloaktest.New(t, keycloaktest.RealmSpec{
 		Name:     "shop",
 		Settings: map[string]any{"bruteForceProtected": true, "revokeRefreshToken": true},
@@ -82,8 +82,8 @@ func newFakeKeycloak(t testing.TB, secret string) *keycloaktest.Server {
 			{Name: "alice", Password: secret},
 			{Name: "wrong-password", Password: "another"},
 			{Name: "locked", Password: secret},
-			{Name: "disabled", Password: secret, Settings: disabled},
-			{Name: "disabled-wrong-password", Password: "another", Settings: disabled},
+			{Name: "disabled", Password: secret, Settings: disabledSettings},
+			{Name: "disabled-wrong-password", Password: "another", Settings: disabledSettings},
 			{Name: "unready", Password: secret, Settings: map[string]any{"requiredActions": []string{"UPDATE_PASSWORD"}}},
 		},
 	}.File())
@@ -128,20 +128,24 @@ func refusedTokens(t testing.TB, kc *keycloaktest.Server, config cloakql.Config)
 		return client.Refresh(t.Context(), identity.NewSecret(token))
 	}
 	kc.Advance(-time.Hour)
-	expired := signIn(t, kc)
+	expiredTokens := signIn(t, kc)
 	kc.Advance(time.Hour)
-	ended, reused, stolen := signIn(t, kc), signIn(t, kc), signIn(t, kc)
-	kc.Realm("shop").EndSession(keycloaktest.Session{ID: ended.SessionID})
-	_, err := refresh(reused.RefreshToken)
-	newToken, firstErr := refresh(stolen.RefreshToken)
-	// The reuse detaches the client from the session, which also revokes newToken.
-	_, secondErr := refresh(stolen.RefreshToken)
+	endedTokens, reusedTokens, stolenTokens := signIn(t, kc), signIn(t, kc), signIn(t, kc)
+	kc.Realm("shop").EndSession(keycloaktest.Session{ID: endedTokens.SessionID})
+	_, err := refresh(reusedTokens.RefreshToken)
+	newTokens, firstErr := refresh(stolenTokens.RefreshToken)
+	// The reuse detaches the client from the session, which also revokes newTokens.
+	_, secondErr := refresh(stolenTokens.RefreshToken)
 	if err != nil || firstErr != nil || !errors.Is(secondErr, identity.ErrRefreshReused) {
 		t.Fatalf("Refresh() = %v, %v and %v; want the third to be ErrRefreshReused", err, firstErr,
 			secondErr)
 	}
-	return map[string]string{"expired": expired.RefreshToken, "session ended": ended.RefreshToken,
-		"reused": reused.RefreshToken, "client detached": newToken.RefreshToken.Reveal()}
+	return map[string]string{
+		"expired":         expiredTokens.RefreshToken,
+		"session ended":   endedTokens.RefreshToken,
+		"reused":          reusedTokens.RefreshToken,
+		"client detached": newTokens.RefreshToken.Reveal(),
+	}
 }
 
 // newGate starts a proxy in front of kc. A test that sends to the channel gate makes the proxy
@@ -436,21 +440,21 @@ func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { retu
 // A pipeListener is an in-memory listener for tests with testing/synctest: the fake clock doesn't
 // advance while a goroutine waits on a real socket.
 type pipeListener struct {
-	dialed chan net.Conn
+	conns  chan net.Conn
 	closed chan struct{}
 	close  func()
 }
 
 // newPipeListener returns a listener that accepts the connections that its method dial makes.
 func newPipeListener() *pipeListener {
-	l := &pipeListener{dialed: make(chan net.Conn), closed: make(chan struct{})}
+	l := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
 	l.close = sync.OnceFunc(func() { close(l.closed) })
 	return l
 }
 
 func (l *pipeListener) Accept() (net.Conn, error) {
 	select {
-	case conn := <-l.dialed:
+	case conn := <-l.conns:
 		return conn, nil
 	case <-l.closed:
 		return nil, net.ErrClosed
@@ -466,7 +470,7 @@ func (l *pipeListener) Addr() net.Addr {
 func (l *pipeListener) dial(context.Context, string, string) (net.Conn, error) {
 	client, server := net.Pipe()
 	select {
-	case l.dialed <- server:
+	case l.conns <- server:
 		return client, nil
 	case <-l.closed:
 		return nil, net.ErrClosed

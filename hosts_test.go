@@ -25,7 +25,7 @@ func TestHosts(t *testing.T) {
 		host string
 		// The servers that accept host: l is local, L is local with ALLOWED_HOSTS, p is production,
 		// and P is production with ALLOWED_HOSTS.
-		acceptedBy string
+		servers string
 	}{
 		{"localhost", "lLp"}, {"localhost:8000", "lLp"}, {"LocalHost.:1", "lLp"}, {"app.localhost:8000", "lLp"}, {"a.b.LOCALHOST", "lLp"},
 		{"127.0.0.1:8000", "lLp"}, {"127.255.0.9", "lLp"}, {"[::1]:8000", "lLp"}, {"[0:0:0:0:0:0:0:1]", "lLp"}, {"[::ffff:127.0.0.1]:8000", "lLp"},
@@ -41,7 +41,7 @@ func TestHosts(t *testing.T) {
 		for i, s := range servers {
 			letter := "lLpP"[i : i+1]
 			want, body := map[bool]string{true: "200",
-				false: "403"}[strings.Contains(tt.acceptedBy, letter)], `{"query":"{__typename}"}`
+				false: "403"}[strings.Contains(tt.servers, letter)], `{"query":"{__typename}"}`
 			for _, path := range []string{"/graphql", "/", "/healthz"} {
 				if path == "/healthz" && letter == "P" {
 					want = "200" // orchestrators probe by address
@@ -73,7 +73,7 @@ func TestHosts(t *testing.T) {
 
 // wantHostError checks that body is a GraphQL error that names ALLOWED_HOSTS and, if the server is
 // local, RUNTIME_ENV.
-func wantHostError(t *testing.T, body string, local bool) {
+func wantHostError(t *testing.T, body string, isLocal bool) {
 	t.Helper()
 	var response struct {
 		Errors []struct {
@@ -87,9 +87,9 @@ func wantHostError(t *testing.T, body string, local bool) {
 	}
 	message := response.Errors[0].Message
 	if !strings.Contains(message, "ALLOWED_HOSTS") ||
-		strings.Contains(message, "RUNTIME_ENV") != local {
+		strings.Contains(message, "RUNTIME_ENV") != isLocal {
 		t.Errorf("local %t: the message is %q, want it to name ALLOWED_HOSTS, and RUNTIME_ENV only if "+
-			"local", local, message)
+			"local", isLocal, message)
 	}
 }
 
@@ -128,10 +128,10 @@ func TestHosts_requestForms(t *testing.T) {
 // A local server refuses requests with headers that tunnels and proxies add, unless the peer is a
 // trusted proxy.
 func TestHosts_forwarded(t *testing.T) {
-	local := newIdleServer(t)
-	trustsPeer := newIdleServer(t, "TRUSTED_PROXIES=127.0.0.1")
-	trustsOtherProxies := newIdleServer(t, "TRUSTED_PROXIES=10.0.0.0/8")
-	production := newIdleServer(t, "RUNTIME_ENV=prod")
+	localServer := newIdleServer(t)
+	trustedPeerServer := newIdleServer(t, "TRUSTED_PROXIES=127.0.0.1")
+	otherProxyServer := newIdleServer(t, "TRUSTED_PROXIES=10.0.0.0/8")
+	productionServer := newIdleServer(t, "RUNTIME_ENV=prod")
 	for _, header := range []string{
 		"X-Forwarded-For: 203.0.113.7", "x-forwarded-host: shop.example",
 		"X-Forwarded-Proto: https", "X-FORWARDED-PORT: 443",
@@ -141,7 +141,12 @@ func TestHosts_forwarded(t *testing.T) {
 		for _, tt := range []struct {
 			s    *testServer
 			want int
-		}{{local, 403}, {trustsOtherProxies, 403}, {trustsPeer, 200}, {production, 200}} {
+		}{
+			{localServer, 403},
+			{otherProxyServer, 403},
+			{trustedPeerServer, 200},
+			{productionServer, 200},
+		} {
 			response, body := tt.s.sendRaw(t,
 				"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"+header+"\r\n\r\n")
 			if response.StatusCode != tt.want {

@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	module       = "github.com/cloakql/cloakql"
-	keycloakFake = module + "/keycloak/keycloaktest"
+	module           = "github.com/cloakql/cloakql"
+	keycloaktestPath = module + "/keycloak/keycloaktest"
 )
 
 // allowedImports lists, for each package of this module, the packages of this module that it and
@@ -70,14 +70,14 @@ var allowedImports = map[string][]string{
 func TestImports(t *testing.T) {
 	for file, imports := range importsOf(t) {
 		dir, isTest := path.Dir(file), strings.HasSuffix(file, "_test.go")
-		if slices.Contains(imports, keycloakFake) && !isTest &&
+		if slices.Contains(imports, keycloaktestPath) && !isTest &&
 			!slices.Contains([]string{"cmd/cloakql-dev", "e2e", "e2e/bench", "keycloak/drill"},
 				dir) {
 			t.Errorf("%s imports keycloaktest; in a server, only cmd/cloakql-dev and tests may", file)
 		}
 		if dir == "." { // package cloakql, which connects the others
-			for _, imported := range imports {
-				target, _ := strings.CutPrefix(imported, module+"/")
+			for _, importPath := range imports {
+				target, _ := strings.CutPrefix(importPath, module+"/")
 				if !isTest &&
 					(target == "settings" || target == "internal/program" ||
 						strings.HasPrefix(target, "cmd/")) {
@@ -87,16 +87,16 @@ func TestImports(t *testing.T) {
 			}
 			continue
 		}
-		allowed, ok := allowedImports[dir]
+		allowedDirs, ok := allowedImports[dir]
 		if !ok {
 			t.Errorf("%s: allowedImports lacks the package %s: add it, or move the file", file, dir)
 		}
-		for _, imported := range imports {
-			target, inModule := strings.CutPrefix(imported+"/", module+"/")
+		for _, importPath := range imports {
+			target, inModule := strings.CutPrefix(importPath+"/", module+"/")
 			target = strings.TrimSuffix(target, "/")
-			if inModule && target != dir && !slices.Contains(allowed, target) &&
-				!(isTest && imported == keycloakFake) {
-				t.Errorf("%s imports %s; %s may import only %v", file, target, dir, allowed)
+			if inModule && target != dir && !slices.Contains(allowedDirs, target) &&
+				!(isTest && importPath == keycloaktestPath) {
+				t.Errorf("%s imports %s; %s may import only %v", file, target, dir, allowedDirs)
 			}
 		}
 	}
@@ -109,10 +109,10 @@ func TestImports_identity(t *testing.T) {
 		if path.Dir(file) != "identity" {
 			continue
 		}
-		for _, imported := range imports {
-			if first, _, _ := strings.Cut(imported, "/"); strings.Contains(first, ".") &&
-				imported != module+"/identity" {
-				t.Errorf("%s imports %s, which isn't in the standard library", file, imported)
+		for _, importPath := range imports {
+			if first, _, _ := strings.Cut(importPath, "/"); strings.Contains(first, ".") &&
+				importPath != module+"/identity" {
+				t.Errorf("%s imports %s, which isn't in the standard library", file, importPath)
 			}
 		}
 	}
@@ -122,7 +122,7 @@ func TestImports_identity(t *testing.T) {
 // codes and the reasons of apierror. The table and the presenter are for errors of fields.
 func TestImports_apierrorCodesOnly(t *testing.T) {
 	allowedPattern := regexp.MustCompile(`^(Code|Reason)|^New$`)
-	found := 0
+	useCount := 0
 	for _, dir := range []string{"graphqlhttp", "limits"} {
 		eachDeclaration(t, dir, func(_ *ast.File, declaration ast.Decl) {
 			ast.Inspect(declaration, func(n ast.Node) bool {
@@ -131,7 +131,7 @@ func TestImports_apierrorCodesOnly(t *testing.T) {
 					return true
 				}
 				if pkg, ok := selector.X.(*ast.Ident); ok && pkg.Name == "apierror" {
-					found++
+					useCount++
 					if !allowedPattern.MatchString(selector.Sel.Name) {
 						t.Errorf("%s uses apierror.%s; it may use only codes, reasons and New", dir,
 							selector.Sel.Name)
@@ -141,8 +141,8 @@ func TestImports_apierrorCodesOnly(t *testing.T) {
 			})
 		})
 	}
-	if found < 20 {
-		t.Errorf("found %d uses of apierror, want at least 20", found)
+	if useCount < 20 {
+		t.Errorf("found %d uses of apierror, want at least 20", useCount)
 	}
 }
 
@@ -174,11 +174,11 @@ func importsOf(t *testing.T) map[string][]string {
 		name = filepath.ToSlash(name)
 		imports[name] = nil
 		for _, spec := range file.Imports {
-			imported, err := strconv.Unquote(spec.Path.Value)
+			importPath, err := strconv.Unquote(spec.Path.Value)
 			if err != nil {
 				return err
 			}
-			imports[name] = append(imports[name], imported)
+			imports[name] = append(imports[name], importPath)
 		}
 		return nil
 	})

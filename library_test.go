@@ -181,12 +181,12 @@ func TestHandler_removedKeyWithoutRun(t *testing.T) {
 // A minimal Config gets the same defaults as the command in production.
 func TestConfig_defaults(t *testing.T) {
 	kc := newFakeKeycloak(t, clientSecret)
-	minimal := cloakql.Config{
+	minimalConfig := cloakql.Config{
 		Realm: must(keycloak.NewRealm(kc.URL, "shop")),
 		Client: keycloak.ClientConfig{ClientID: "shop-api",
 			ClientSecret: identity.NewSecret(clientSecret)},
 	}
-	got := attributes(minimal)
+	got := attributes(minimalConfig)
 	want := attributes(testConfig(t, withKeycloak(kc), "RUNTIME_ENV=prod"))
 	if len(want) < 20 {
 		t.Fatalf("%d attributes are logged, want at least 20", len(want))
@@ -203,11 +203,11 @@ func TestConfig_defaults(t *testing.T) {
 
 // attributes returns the attributes that config has in a log, by name.
 func attributes(config cloakql.Config) map[string]string {
-	attributes := map[string]string{}
+	values := map[string]string{}
 	for _, attribute := range config.LogValue().Group() {
-		attributes[attribute.Key] = fmt.Sprint(attribute.Value.Any())
+		values[attribute.Key] = fmt.Sprint(attribute.Value.Any())
 	}
-	return attributes
+	return values
 }
 
 // New returns an error that names a missing, contradictory or malformed field of Config, or a root
@@ -216,7 +216,7 @@ func TestNew_invalidConfig(t *testing.T) {
 	kc := newFakeKeycloak(t, clientSecret)
 	unguardedSchema := func(service *signin.Service) (graphql.ExecutableSchema, error) {
 		schema, err := application{}.schema(service)
-		return withoutDirectives{schema}, err
+		return schemaWithoutDirectives{schema}, err
 	}
 	for name, tt := range map[string]struct {
 		change func(*cloakql.Config)
@@ -276,18 +276,18 @@ func TestNew_invalidConfig(t *testing.T) {
 	}
 }
 
-// withoutDirectives is an executable schema whose query fields have no directives, so no access
-// rules.
-type withoutDirectives struct{ graphql.ExecutableSchema }
+// schemaWithoutDirectives is an executable schema whose query fields have no directives, and so no
+// access rules.
+type schemaWithoutDirectives struct{ graphql.ExecutableSchema }
 
-func (s withoutDirectives) Schema() *ast.Schema {
+func (s schemaWithoutDirectives) Schema() *ast.Schema {
 	schema := *s.ExecutableSchema.Schema()
 	query := *schema.Query
 	query.Fields = nil
 	for _, field := range schema.Query.Fields {
-		copied := *field
-		copied.Directives = nil
-		query.Fields = append(query.Fields, &copied)
+		fieldCopy := *field
+		fieldCopy.Directives = nil
+		query.Fields = append(query.Fields, &fieldCopy)
 	}
 	schema.Query = &query
 	return &schema
@@ -372,17 +372,17 @@ func TestNew_copiesConfig(t *testing.T) {
 // LogValue logs the default names of issuers, and doesn't change the Config.
 func TestConfig_LogValue_issuers(t *testing.T) {
 	realm := must(keycloak.NewRealm("https://sso.example.com", "shop"))
-	other := must(keycloak.NewRealm("https://sso.example.com", "other"))
+	otherRealm := must(keycloak.NewRealm("https://sso.example.com", "other"))
 	config := cloakql.Config{
 		Realm: realm, Client: keycloak.ClientConfig{ClientID: "shop-api"},
 		Tokens: keycloak.VerifierConfig{AuthorizedParty: "web", Issuers: []keycloak.Issuer{
-			{}, {Keys: keycloak.NewKeySet(other, keycloak.KeySetConfig{})},
+			{}, {Keys: keycloak.NewKeySet(otherRealm, keycloak.KeySetConfig{})},
 		}},
 	}
 	var log bytes.Buffer
 	slog.New(slog.NewTextHandler(&log, nil)).Info("serving", "config", config)
 	for _, want := range []string{
-		`config.issuers="[` + realm.Issuer() + " " + other.Issuer() + `]"`,
+		`config.issuers="[` + realm.Issuer() + " " + otherRealm.Issuer() + `]"`,
 		"config.audience=[shop-api]", "config.authorizedParty=web",
 	} {
 		if !strings.Contains(log.String(), want) {
@@ -427,8 +427,8 @@ func TestServer_Run_failingListener(t *testing.T) {
 	log := &lockedBuffer{}
 	config.Log = slog.New(slog.NewTextHandler(log, nil))
 	listener := must(net.Listen("tcp", "127.0.0.1:0"))
-	returned := make(chan error, 1)
-	go func() { returned <- newServer(t, config).Run(t.Context(), listener) }()
+	runDone := make(chan error, 1)
+	go func() { runDone <- newServer(t, config).Run(t.Context(), listener) }()
 	s, response := &testServer{url: "http://" + listener.Addr().String()}, make(chan string, 1)
 	token := signIn(t, kc).AccessToken
 	go func() {
@@ -442,7 +442,7 @@ func TestServer_Run_failingListener(t *testing.T) {
 		return strings.Contains(log.String(), "stopping")
 	})
 	select {
-	case err := <-returned:
+	case err := <-runDone:
 		t.Fatalf("Run() returned %v while a request was in flight", err)
 	default:
 	}
@@ -450,7 +450,7 @@ func TestServer_Run_failingListener(t *testing.T) {
 	if body := <-response; !strings.Contains(body, `"alice"`) {
 		t.Errorf("me is %s, want alice", body)
 	}
-	if err := <-returned; !errors.Is(err, net.ErrClosed) {
+	if err := <-runDone; !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Run() = %v, want the listener's error", err)
 	}
 }

@@ -51,16 +51,16 @@ func TestLibraryLog_unsolicitedResponse(t *testing.T) {
 	t.Cleanup(func() { log.SetOutput(writer); log.SetFlags(flags) })
 	output := &lockedBuffer{}
 	ctx, stop := context.WithCancel(t.Context())
-	returned := make(chan error, 1)
+	runDone := make(chan error, 1)
 	go func() {
-		returned <- run(ctx, append(slices.Clone(requiredSettings), "ADDR=127.0.0.1:0",
+		runDone <- run(ctx, append(slices.Clone(requiredSettings), "ADDR=127.0.0.1:0",
 			"KEYCLOAK_SERVER_URL=http://"+listener.Addr().String()), t.TempDir(), output)
 	}()
 	waitFor(t, "net/http logs the unsolicited response", func() bool {
 		return strings.Contains(output.String(), "Unsolicited response received")
 	})
 	stop()
-	if err := <-returned; err != nil {
+	if err := <-runDone; err != nil {
 		t.Error(err)
 	}
 	if strings.Contains(output.String(), libraryCanary) {

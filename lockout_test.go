@@ -69,7 +69,7 @@ func (l *lockoutTest) signIn(ctx context.Context, address, name, password string
 
 // guess tries wrong passwords on several connections as fast as the rate limits allow, until ctx is
 // done. It returns how many guesses Keycloak checked.
-func (l *lockoutTest) guess(ctx context.Context) (checked int) {
+func (l *lockoutTest) guess(ctx context.Context) (checkedGuesses int) {
 	var mu sync.Mutex
 	var connections sync.WaitGroup
 	for range 5 {
@@ -77,12 +77,12 @@ func (l *lockoutTest) guess(ctx context.Context) (checked int) {
 			for ctx.Err() == nil {
 				err := l.signIn(ctx, "192.0.2.7", "alice", "guess")
 				wait := time.Second
-				if limited, ok := errors.AsType[*identity.RateLimitError](err); ok {
-					wait = limited.RetryAfter
+				if rateLimitErr, ok := errors.AsType[*identity.RateLimitError](err); ok {
+					wait = rateLimitErr.RetryAfter
 				}
 				if errors.Is(err, identity.ErrBadCredentials) {
 					mu.Lock()
-					checked++
+					checkedGuesses++
 					mu.Unlock()
 				}
 				select {
@@ -93,7 +93,7 @@ func (l *lockoutTest) guess(ctx context.Context) (checked int) {
 		})
 	}
 	connections.Wait()
-	return checked
+	return checkedGuesses
 }
 
 // An attacker in one network guesses a user's password for two days, as fast as the rate limits
@@ -134,7 +134,7 @@ func testSimultaneousGuesses(t *testing.T, names [2]string) {
 		if err := l.signIn(l.t.Context(), "198.51.100.7", "alice", clientSecret); err != nil {
 			t.Fatal(err)
 		}
-		checked := 0
+		checkedGuesses := 0
 		for pair := range 20 {
 			var mu sync.Mutex
 			var guesses sync.WaitGroup
@@ -144,7 +144,7 @@ func testSimultaneousGuesses(t *testing.T, names [2]string) {
 						identity.ErrBadCredentials) {
 						mu.Lock()
 						defer mu.Unlock()
-						checked++
+						checkedGuesses++
 					}
 				})
 			}
@@ -155,8 +155,8 @@ func testSimultaneousGuesses(t *testing.T, names [2]string) {
 			guesses.Wait()
 			time.Sleep(2 * time.Minute)
 		}
-		if checked < 20 {
-			t.Errorf("Keycloak checked %d guesses, want at least 20", checked)
+		if checkedGuesses < 20 {
+			t.Errorf("Keycloak checked %d guesses, want at least 20", checkedGuesses)
 		}
 	})
 }
@@ -169,7 +169,7 @@ func TestLockout_dailySignIn(t *testing.T) {
 		defer stop()
 		guesses := make(chan int)
 		go func() { guesses <- l.guess(ctx) }()
-		locked := 0
+		lockedMinutes := 0
 		for minute := range 24 * 60 {
 			time.Sleep(time.Minute)
 			if isLocked, err := l.user.Locked(); err != nil {
@@ -177,11 +177,11 @@ func TestLockout_dailySignIn(t *testing.T) {
 			} else if isLocked && minute < 120 {
 				t.Fatalf("locked after %d minutes, want at least 120", minute)
 			} else if isLocked {
-				locked++
+				lockedMinutes++
 			}
 		}
-		if locked == 0 || locked > 24*60/5 {
-			t.Errorf("locked for %d of 1440 minutes, want 1 to 288", locked)
+		if lockedMinutes == 0 || lockedMinutes > 24*60/5 {
+			t.Errorf("locked for %d of 1440 minutes, want 1 to 288", lockedMinutes)
 		}
 		attempts := 0
 		for ; attempts < 5; attempts++ {

@@ -17,9 +17,9 @@ import (
 func pages(t *testing.T) (names []string) {
 	t.Helper()
 	err := filepath.WalkDir(".", func(name string, entry fs.DirEntry, err error) error {
-		hidden := strings.HasPrefix(entry.Name(), ".") && name != "." && name != ".github"
-		skipped := slices.Contains([]string{"node_modules", "testdata", "dist"}, entry.Name())
-		if entry.IsDir() && (hidden || skipped) {
+		isHidden := strings.HasPrefix(entry.Name(), ".") && name != "." && name != ".github"
+		isSkipped := slices.Contains([]string{"node_modules", "testdata", "dist"}, entry.Name())
+		if entry.IsDir() && (isHidden || isSkipped) {
 			return filepath.SkipDir
 		}
 		if strings.HasSuffix(name, ".md") {
@@ -33,7 +33,7 @@ func pages(t *testing.T) (names []string) {
 	return names
 }
 
-const repository = "https://github.com/cloakql/cloakql"
+const repositoryURL = "https://github.com/cloakql/cloakql"
 
 var (
 	fencePattern   = regexp.MustCompile("(?ms)^ *```.*?^ *```$")
@@ -62,13 +62,13 @@ func headingFragments(page string) map[string]bool {
 
 // brokenLinks returns the links in a page whose file or heading doesn't exist. The page has this
 // name and text.
-func brokenLinks(t *testing.T, name, text string) (broken []string) {
+func brokenLinks(t *testing.T, name, text string) (links []string) {
 	t.Helper()
 	prose := fencePattern.ReplaceAllString(text, "")
 	for _, match := range linkPattern.FindAllStringSubmatch(prose, -1) {
 		target := match[1] + match[2]
 		file, fragment, hasFragment := strings.Cut(target, "#")
-		repositoryPath, onGitHub := strings.CutPrefix(file, repository)
+		repositoryPath, onGitHub := strings.CutPrefix(file, repositoryURL)
 		switch {
 		case strings.HasPrefix(target, "#"):
 			file = name
@@ -82,24 +82,24 @@ func brokenLinks(t *testing.T, name, text string) (broken []string) {
 			file = path.Join(path.Dir(name), file)
 		}
 		if _, err := os.Stat(filepath.FromSlash(file)); err != nil {
-			broken = append(broken, target)
+			links = append(links, target)
 		} else if hasFragment && !headingFragments(readSource(t, file))[fragment] {
-			broken = append(broken, target)
+			links = append(links, target)
 		}
 	}
-	return broken
+	return links
 }
 
 // Every link from a page to a file or a heading of this repository works.
 func TestPages_links(t *testing.T) {
-	found := brokenLinks(t, "docs/made-up.md", "# A `b_c` d!\n[1](#a-b_c-d) [2](#nowhere)\n"+
+	got := brokenLinks(t, "docs/made-up.md", "# A `b_c` d!\n[1](#a-b_c-d) [2](#nowhere)\n"+
 		"[3](none.md) [4](../README.md#try-it) ![5](pictures/console-me.png) [6](README.md#none)\n"+
-		"[7](https://example.com/none) [8]("+repository+"#none)\n```\n[9](none.md)\n```\n[10]: none.md\n")
+		"[7](https://example.com/none) [8]("+repositoryURL+"#none)\n```\n[9](none.md)\n```\n[10]: none.md\n")
 	// #a-b_c-d is reported too: brokenLinks reads docs/made-up.md, which doesn't exist.
 	want := []string{"#a-b_c-d", "#nowhere", "none.md", "README.md#none",
-		repository + "#none", "none.md"}
-	if !slices.Equal(found, want) {
-		t.Errorf("brokenLinks() = %q, want %q", found, want)
+		repositoryURL + "#none", "none.md"}
+	if !slices.Equal(got, want) {
+		t.Errorf("brokenLinks() = %q, want %q", got, want)
 	}
 	for _, name := range pages(t) {
 		for _, target := range brokenLinks(t, name, readSource(t, name)) {
@@ -128,9 +128,9 @@ func TestPages_columns(t *testing.T) {
 			return strings.Repeat("\n", strings.Count(code, "\n"))
 		})
 		for i, line := range strings.Split(text, "\n") {
-			table := strings.HasPrefix(strings.TrimSpace(line), "|")
-			image := strings.HasPrefix(line, "![")
-			if utf8.RuneCountInString(line) > 100 && !table && !image {
+			isTable := strings.HasPrefix(strings.TrimSpace(line), "|")
+			isImage := strings.HasPrefix(line, "![")
+			if utf8.RuneCountInString(line) > 100 && !isTable && !isImage {
 				t.Errorf("%s:%d has more than 100 columns", name, i+1)
 			}
 		}

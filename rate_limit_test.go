@@ -90,25 +90,25 @@ func TestRateLimit_aliases(t *testing.T) {
 		t.Errorf("Keycloak received %d requests, want 0; got %s, want ROOT_FIELDS",
 			kc.Count("/logout"), body)
 	}
-	limited := 0
+	limitedCount := 0
 	for range 40 {
 		_, body := s.do(t,
 			testRequest{
 				query: `mutation { logout(refreshToken: "AAAA.AAAA.AAAA") }`,
 			})
 		if strings.Contains(body, "RATE_LIMITED") {
-			limited++
+			limitedCount++
 		}
 	}
-	if n := kc.Count("/logout"); n != 30 || limited != 10 {
-		t.Errorf("%d logouts reached Keycloak and %d were rate limited, want 30 and 10", n, limited)
+	if n := kc.Count("/logout"); n != 30 || limitedCount != 10 {
+		t.Errorf("%d logouts reached Keycloak and %d were rate limited, want 30 and 10", n, limitedCount)
 	}
 }
 
 // Behind a trusted proxy, each client has its own limit. Without a trusted proxy, the server
 // ignores X-Forwarded-For.
 func TestRateLimit_clientsBehindProxy(t *testing.T) {
-	countRefused := func(t *testing.T, settings ...string) (refused int) {
+	countRefused := func(t *testing.T, settings ...string) (refusedCount int) {
 		kc := newFakeKeycloak(t, clientSecret)
 		s := newTestServer(t, testConfig(t, append(settings, withKeycloak(kc), "RUNTIME_ENV=prod",
 			"LOGIN_ADDRESS_LIMIT=3/1h", "MAX_LOGINS=3")...), nil)
@@ -128,7 +128,7 @@ func TestRateLimit_clientsBehindProxy(t *testing.T) {
 			body, _ := io.ReadAll(response.Body)
 			response.Body.Close()
 			if strings.Contains(string(body), "RATE_LIMITED") {
-				refused++
+				refusedCount++
 				if response.Header.Get("Retry-After") == "" {
 					t.Error("RATE_LIMITED without Retry-After")
 				}
@@ -143,7 +143,7 @@ func TestRateLimit_clientsBehindProxy(t *testing.T) {
 			t.Errorf("%v: got %d warnings about an untrusted proxy, want %d", settings, warnings,
 				wantWarnings)
 		}
-		return refused
+		return refusedCount
 	}
 	if n := countRefused(t, "TRUSTED_PROXIES=10.0.0.0/8, 127.0.0.1"); n != 0 {
 		t.Errorf("behind a trusted proxy, %d of 6 clients were refused, want 0", n)

@@ -21,9 +21,9 @@ func readYAML(t *testing.T, name string, v any) {
 	}
 }
 
-// .goreleaser.yaml builds a static binary for each of six platforms, with the command with which
-// SECURITY.md verifies a release. The files that it puts into the archives exist. (scripts/release
-// runs goreleaser check, which checks the rest.)
+// .goreleaser.yaml builds a static binary for each of six platforms, with the command in
+// SECURITY.md that verifies a release. The files that it puts into the archives exist.
+// (scripts/release runs goreleaser check, which checks the rest.)
 func TestRelease_config(t *testing.T) {
 	type file struct{ Src string }
 	var config struct {
@@ -60,7 +60,7 @@ func TestRelease_config(t *testing.T) {
 	}
 	for _, file := range config.Archives[0].Files {
 		isNotice := strings.HasPrefix(file.Src, ".ci/release/") // written by scripts/notices
-		if found, err := filepath.Glob(file.Src); err != nil || len(found) == 0 && !isNotice {
+		if matches, err := filepath.Glob(file.Src); err != nil || len(matches) == 0 && !isNotice {
 			t.Errorf(".goreleaser.yaml puts %s into the archives, which doesn't exist (%v)",
 				file.Src, err)
 		}

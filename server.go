@@ -55,7 +55,7 @@ const (
 	readyPath  = "/readyz"
 )
 
-// A Server is an HTTP handler and its background tasks. Create one with New. It is safe for
+// A Server serves a GraphQL API and refreshes the realm's keys. Create one with New. It is safe for
 // concurrent use.
 type Server struct {
 	config   Config
@@ -114,32 +114,32 @@ func (s *Server) newHandler(realm signin.Realm) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	operations, err := s.newGraphQL(schema)
+	graphQL, err := s.newGraphQL(schema)
 	if err != nil {
 		return nil, err
 	}
 	if c.HTTP.Middleware != nil {
-		if operations = c.HTTP.Middleware(operations); operations == nil {
+		if graphQL = c.HTTP.Middleware(graphQL); graphQL == nil {
 			return nil, errors.New("cloakql: Config.HTTP.Middleware returned no handler")
 		}
 	}
-	operations = keycloak.Middleware(verifier, c.Log)(operations)
-	operations = throttle.Addresses(throttle.AddressConfig{Trusted: c.HTTP.Proxies,
-		Log: c.Log})(operations)
+	graphQL = keycloak.Middleware(verifier, c.Log)(graphQL)
+	graphQL = throttle.Addresses(throttle.AddressConfig{Trusted: c.HTTP.Proxies,
+		Log: c.Log})(graphQL)
 
 	mux := http.NewServeMux()
-	mux.Handle("/graphql", operations)
+	mux.Handle("/graphql", graphQL)
 	// Some clients and proxies add a slash. A redirect would lose the body.
-	mux.Handle("/graphql/{$}", operations)
+	mux.Handle("/graphql/{$}", graphQL)
 	if c.HTTP.Console {
-		page := console.Handler(c.HTTP.ConsoleUsers...)
-		mux.Handle("/{$}", page)
-		mux.Handle("/console/", page)
+		consoleHandler := console.Handler(c.HTTP.ConsoleUsers...)
+		mux.Handle("/{$}", consoleHandler)
+		mux.Handle("/console/", consoleHandler)
 	}
 	mux.HandleFunc("GET "+healthPath, func(w http.ResponseWriter, _ *http.Request) {
 		writeProbe(w, http.StatusOK, "alive")
 	})
-	mux.HandleFunc("GET "+readyPath, s.ready)
+	mux.HandleFunc("GET "+readyPath, s.serveReady)
 	rule := middleware.HostRule{
 		Local: c.Local, AllowedHosts: hosts, Proxies: c.HTTP.Proxies,
 		ProbePaths: []string{healthPath, readyPath}, RewriteMessage: c.RewriteDetail, Log: c.Log,
@@ -152,16 +152,16 @@ func (s *Server) newHandler(realm signin.Realm) (http.Handler, error) {
 
 // parseAll parses each item of list, the value of the named field of Config.HTTP.
 func parseAll[T any](field string, list []string, parse func(string) (T, error)) ([]T, error) {
-	var parsed []T
+	var values []T
 	for _, text := range list {
 		value, err := parse(text)
 		if err != nil {
 			return nil, fmt.Errorf("cloakql: Config.HTTP.%s holds %q: expected %w", field, text,
 				err)
 		}
-		parsed = append(parsed, value)
+		values = append(values, value)
 	}
-	return parsed, nil
+	return values, nil
 }
 
 // newSchema returns the schema, whose login, refresh and logout call realm. It returns an error if
@@ -250,34 +250,34 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 		return errors.New(
 			"cloakql: this Server has run, or is closed: make another with cloakql.New")
 	}
-	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
+	tasksCtx, stopTasks := context.WithCancel(context.WithoutCancel(ctx))
 	var tasks sync.WaitGroup
-	tasks.Go(func() { s.keys.Run(background) })
+	tasks.Go(func() { s.keys.Run(tasksCtx) })
 	tasks.Go(func() {
-		keycloak.WarnIssuer(background, s.config.Realm, s.config.issuers(),
+		keycloak.WarnIssuer(tasksCtx, s.config.Realm, s.config.issuerNames(),
 			s.config.Client.Transport, s.config.Log)
 	})
 	defer tasks.Wait()
-	defer stopBackground()
+	defer stopTasks()
 
 	server := s.newHTTPServer()
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	serveDone := make(chan error, 1)
+	go func() { serveDone <- server.Serve(listener) }()
 
 	var serveErr error
 	select {
-	case serveErr = <-served:
+	case serveErr = <-serveDone:
 	case <-ctx.Done():
 	}
 	s.draining.Store(true)
 	s.config.Log.Info("stopping")
 	// Shutdown comes before Close: requests in flight may still call Keycloak.
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.drainTimeout())
+	drainCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.drainTimeout())
 	defer cancel()
-	err := errors.Join(server.Shutdown(drain), s.Close(drain))
+	err := errors.Join(server.Shutdown(drainCtx), s.Close(drainCtx))
 	server.Close() // closes connections that are still open
 	if serveErr == nil {
-		<-served // wait until Serve has closed the listener
+		<-serveDone // wait until Serve has closed the listener
 	}
 	if err != nil {
 		err = fmt.Errorf("stopped before every request was answered: %w", err)
@@ -332,7 +332,7 @@ func (s *Server) drainTimeout() time.Duration {
 
 // ready responds 200 while tokens can be verified, and 503 otherwise. If there is a problem, the
 // body says which.
-func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {
 	usable, fetchErr := s.keys.Status()
 	status, text := http.StatusOK, "ready"
 	switch {
@@ -362,18 +362,19 @@ func writeProbe(w http.ResponseWriter, status int, text string) {
 // logRequest returns an observer that logs each request, and then calls next unless next is nil.
 func logRequest(log *slog.Logger,
 	next func(context.Context, graphqlhttp.Outcome)) func(context.Context, graphqlhttp.Outcome) {
-	return func(ctx context.Context, o graphqlhttp.Outcome) {
+	return func(ctx context.Context, outcome graphqlhttp.Outcome) {
 		attributes := []slog.Attr{
-			slog.String("operation", o.Operation), slog.String("name", o.Name),
-			slog.Int("status", o.Status), slog.Any("codes", o.Codes),
-			slog.Duration("duration", o.Duration), slog.String("requestId", o.RequestID),
+			slog.String("operation", outcome.Operation), slog.String("name", outcome.Name),
+			slog.Int("status", outcome.Status), slog.Any("codes", outcome.Codes),
+			slog.Duration("duration", outcome.Duration),
+			slog.String("requestId", outcome.RequestID),
 		}
-		if o.Untrusted {
+		if outcome.Untrusted {
 			attributes = append(attributes, slog.Bool("untrusted", true))
 		}
 		log.LogAttrs(ctx, slog.LevelInfo, "request", attributes...)
 		if next != nil {
-			next(ctx, o)
+			next(ctx, outcome)
 		}
 	}
 }

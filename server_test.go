@@ -62,7 +62,8 @@ func TestLogin_busy(t *testing.T) {
 	}
 }
 
-// The log has a request whose client disconnected, but not as a failure. It shortens long aliases.
+// A request whose client disconnected is logged, but not as a failure. Long aliases are shortened
+// in the log.
 func TestRequestLog(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	s := newTestServer(t, testConfig(t),
@@ -103,9 +104,9 @@ func TestRun(t *testing.T) {
 	address, gate := newGate(t, kc)
 	log := &lockedBuffer{}
 	ctx, stop := context.WithCancel(t.Context())
-	returned := make(chan error, 1)
+	runDone := make(chan error, 1)
 	go func() {
-		returned <- run(ctx,
+		runDone <- run(ctx,
 			append(slices.Clone(requiredSettings), "ADDR=127.0.0.1:0", "RUNTIME_ENV=prod",
 				"KEYCLOAK_SERVER_URL="+address,
 				"KEYCLOAK_ISSUER="+kc.Realm("shop").Issuer(),
@@ -179,7 +180,7 @@ func TestRun(t *testing.T) {
 	if body := <-response; !strings.Contains(body, `"tokenType":"Bearer"`) {
 		t.Errorf("the sign-in in flight got %s, want tokens", body)
 	}
-	if err := <-returned; err != nil {
+	if err := <-runDone; err != nil {
 		t.Errorf("run() = %v, want nil", err)
 	}
 }
@@ -214,7 +215,7 @@ func TestReadiness(t *testing.T) {
 		name            string
 		local, draining bool
 		fetchStatuses   []int         // of Keycloak's responses in order; the last repeats
-		after           time.Duration // from the start to the probe
+		probeAfter      time.Duration // the time from the start to the probe
 		status          int
 		want            string
 	}{
@@ -247,7 +248,7 @@ func TestReadiness(t *testing.T) {
 						})},
 				})
 				go cloakql.RunKeys(t.Context(), server)
-				time.Sleep(tt.after)
+				time.Sleep(tt.probeAfter)
 				if tt.draining {
 					server.Close(t.Context())
 				}
@@ -307,12 +308,12 @@ func TestTimeouts_slowClients(t *testing.T) {
 
 // The server stops writing to a client that doesn't read the response.
 func TestTimeouts_slowReader(t *testing.T) {
-	large := bytes.Repeat([]byte("x"), 1<<20)
+	chunk := bytes.Repeat([]byte("x"), 1<<20)
 	writeErr := make(chan error, 1)
 	server := httptest.NewServer(middleware.WriteDeadline(50*time.Millisecond,
 		http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			for {
-				if _, err := w.Write(large); err != nil {
+				if _, err := w.Write(chunk); err != nil {
 					writeErr <- err
 					return
 				}

@@ -20,14 +20,14 @@ const (
 
 // refreshFrom sends a refresh mutation as the client at address. It returns the new refresh token,
 // or the reason in the error.
-func (s *testServer) refreshFrom(t testing.TB, address, token string) (next, reason string) {
+func (s *testServer) refreshFrom(t testing.TB, address, token string) (newToken, reason string) {
 	t.Helper()
-	next, reason, body := s.sendFrom(t, address,
+	newToken, reason, body := s.sendFrom(t, address,
 		fmt.Sprintf(`mutation { refresh(refreshToken: %q) { refreshToken } }`, token))
-	if next == "" && reason == "" {
+	if newToken == "" && reason == "" {
 		t.Fatalf("refresh from %s got %s", address, body)
 	}
-	return next, reason
+	return newToken, reason
 }
 
 // logoutFrom sends a logout mutation as the client at address.
@@ -66,8 +66,8 @@ func (s *testServer) sendFrom(t testing.TB, address, query string) (token, reaso
 	return token, reason, body
 }
 
-// After a stolen refresh token is used by both the thief and the owner, at most one of them
-// stays signed in.
+// After both the thief and the owner have used a stolen refresh token, at most one of them stays
+// signed in.
 func TestRefresh_stolenToken(t *testing.T) {
 	start := func(t *testing.T, settings ...string) (*keycloaktest.Server, *testServer, string) {
 		kc := newFakeKeycloak(t, clientSecret)
@@ -81,14 +81,16 @@ func TestRefresh_stolenToken(t *testing.T) {
 		kc.Advance(3 * time.Second)
 		return kc, s, first
 	}
-	refresh := func(t *testing.T, s *testServer, address, token, wantReason string) (next string) {
+	refresh := func(
+		t *testing.T, s *testServer, address, token, wantReason string,
+	) (newToken string) {
 		t.Helper()
-		next, reason := s.refreshFrom(t, address, token)
-		if reason != wantReason || (next == "") != (wantReason != "") {
+		newToken, reason := s.refreshFrom(t, address, token)
+		if reason != wantReason || (newToken == "") != (wantReason != "") {
 			t.Fatalf("refresh from %s: reason %q, want %q; new token: %t", address, reason,
-				wantReason, next != "")
+				wantReason, newToken != "")
 		}
-		return next
+		return newToken
 	}
 	wantLogged := func(t *testing.T, s *testServer, wantRepeats, wantRefusals int) {
 		t.Helper()

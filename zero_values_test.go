@@ -133,8 +133,8 @@ func TestZeroValues(t *testing.T) {
 	defaultLog := slog.Default() // used by the zero apierror.Presenter
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	t.Cleanup(func() { slog.SetDefault(defaultLog) })
-	for name, zero := range zeroValues {
-		value := reflect.ValueOf(zero)
+	for name, zeroValue := range zeroValues {
+		value := reflect.ValueOf(zeroValue)
 		if got := value.Elem().Type().String(); got != name {
 			t.Errorf("zeroValues[%q] is a %s", name, got)
 		}

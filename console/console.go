@@ -2,7 +2,7 @@
 // makes the files in dist from src and from all libraries that it needs, and they are embedded in
 // the binary. The console contains no schema, loads nothing from other hosts, and works offline.
 //
-// It consists of one page at / and of files below /console/:
+// The console is one page at / with files below /console/:
 //
 //	mux.Handle("/{$}", page)
 //	mux.Handle("/console/", page)
@@ -34,9 +34,9 @@ import (
 var dist embed.FS
 
 const (
-	pageName         = "index.html"
-	noncePlaceholder = "__NONCE__" // in index.html, where vite.config.ts puts it
-	policy           = "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'; " +
+	pageName              = "index.html"
+	noncePlaceholder      = "__NONCE__" // in index.html, where vite.config.ts puts it
+	contentSecurityPolicy = "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'; " +
 		"font-src 'self'; img-src 'self' data:; style-src 'self' 'nonce-" + noncePlaceholder +
 		"'; style-src-attr 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
@@ -74,7 +74,7 @@ func (u User) GoString() string { return u.Username }
 // requested. All compressed files together take about 2 MB of memory. The handler is safe for
 // concurrent use.
 func Handler(users ...User) http.Handler {
-	files, err := load()
+	files, err := loadFiles()
 	if err != nil {
 		panic("console: " + err.Error()) // dist was incomplete when the binary was built
 	}
@@ -126,10 +126,11 @@ func usersMeta(users []User) string {
 func servePage(w http.ResponseWriter, r *http.Request, page *file) {
 	nonce := rand.Text()
 	header := w.Header()
-	header.Set("Content-Security-Policy", strings.ReplaceAll(policy, noncePlaceholder, nonce))
+	header.Set("Content-Security-Policy",
+		strings.ReplaceAll(contentSecurityPolicy, noncePlaceholder, nonce))
 	header.Set("Cross-Origin-Opener-Policy", "same-origin")
 	header.Set("Cache-Control", "no-store")
-	write(w, r, page.mediaType,
+	writeContent(w, r, page.mediaType,
 		bytes.ReplaceAll(page.content, []byte(noncePlaceholder), []byte(nonce)))
 }
 
@@ -137,8 +138,8 @@ func servePage(w http.ResponseWriter, r *http.Request, page *file) {
 type file struct {
 	mediaType string
 	content   []byte
-	cacheable bool          // the name contains a hash of the content
-	gzip      func() []byte // returns the compressed content
+	isHashed  bool          // the name contains a hash of the content
+	gzipped   func() []byte // returns the compressed content
 }
 
 // serve serves a file other than the page, compressed if the client accepts gzip.
@@ -146,22 +147,22 @@ func (f *file) serve(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	// A worker uses the policy of its own response, not the page's.
 	header.Set("Content-Security-Policy",
-		strings.ReplaceAll(policy, " 'nonce-"+noncePlaceholder+"'", ""))
+		strings.ReplaceAll(contentSecurityPolicy, " 'nonce-"+noncePlaceholder+"'", ""))
 	header.Set("Cache-Control", "no-cache")
-	if f.cacheable {
+	if f.isHashed {
 		header.Set("Cache-Control", "public, max-age=31536000, immutable")
 	}
 	header.Add("Vary", "Accept-Encoding")
 	content := f.content
 	if acceptsGzip(r.Header["Accept-Encoding"]) {
-		content = f.gzip()
+		content = f.gzipped()
 		header.Set("Content-Encoding", "gzip")
 	}
-	write(w, r, f.mediaType, content)
+	writeContent(w, r, f.mediaType, content)
 }
 
-// write writes a response with this content. For HEAD, it writes only the header.
-func write(w http.ResponseWriter, r *http.Request, mediaType string, content []byte) {
+// writeContent writes a response with this content. For HEAD, it writes only the header.
+func writeContent(w http.ResponseWriter, r *http.Request, mediaType string, content []byte) {
 	w.Header().Set("Content-Type", mediaType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(content)))
 	w.WriteHeader(http.StatusOK)
@@ -188,8 +189,8 @@ func acceptsGzip(values []string) bool {
 	return false
 }
 
-// load returns the embedded files of the build, by their URL path without the leading slash.
-func load() (map[string]*file, error) {
+// loadFiles returns the embedded files of the build, by their URL path without the leading slash.
+func loadFiles() (map[string]*file, error) {
 	files := map[string]*file{}
 	err := fs.WalkDir(dist, "dist", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
@@ -205,8 +206,8 @@ func load() (map[string]*file, error) {
 		}
 		name = strings.TrimPrefix(name, "dist/")
 		files[name] = &file{
-			mediaType: mediaType, content: content, cacheable: hashedNamePattern.MatchString(name),
-			gzip: sync.OnceValue(func() []byte { return compress(content) }),
+			mediaType: mediaType, content: content, isHashed: hashedNamePattern.MatchString(name),
+			gzipped: sync.OnceValue(func() []byte { return compress(content) }),
 		}
 		return nil
 	})

@@ -194,7 +194,7 @@ func TestHandler_routes(t *testing.T) {
 // Clients that accept gzip get compressed files, and other clients get the same content
 // uncompressed. Concurrent first requests for a file get the same response.
 func TestHandler_compression(t *testing.T) {
-	files, err := load()
+	files, err := loadFiles()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +234,7 @@ func TestHandler_compression(t *testing.T) {
 					name, err)
 			}
 		}
-		rawBytes, gzipBytes = rawBytes+len(uncompressed), gzipBytes+len(file.gzip())
+		rawBytes, gzipBytes = rawBytes+len(uncompressed), gzipBytes+len(file.gzipped())
 	}
 	t.Logf("%d files: %d KiB, compressed %d KiB", len(files), rawBytes>>10, gzipBytes>>10)
 	if maxBytes := 2 << 20; gzipBytes > maxBytes {

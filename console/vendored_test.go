@@ -89,33 +89,33 @@ var versionPattern = regexp.MustCompile(`["'` + "`]" + semver + `["'` + "`]")
 
 // findCopies returns the libraries in text, each with its version, that are neither locked nor
 // allowed. For a version without the name of a library, it returns the text around the version.
-func findCopies(text string, locked map[string][]string,
-	allowed map[string]bool) (copies []string) {
+func findCopies(text string, versions map[string][]string,
+	allowedNames map[string]bool) (copies []string) {
 	checkLibrary := func(library, version string) {
 		library = strings.ToLower(library)
-		if !slices.Contains(locked[library], version) && !allowed[library] {
+		if !slices.Contains(versions[library], version) && !allowedNames[library] {
 			copies = append(copies, library+" "+version)
 		}
 	}
-	for _, found := range bannerPattern.FindAllStringSubmatch(text, -1) {
-		checkLibrary(found[1], found[2])
+	for _, match := range bannerPattern.FindAllStringSubmatch(text, -1) {
+		checkLibrary(match[1], match[2])
 	}
-	identified := map[int]bool{} // positions of versions whose library is known
+	identifiedAt := map[int]bool{} // positions of versions whose library is known
 	for _, s := range signatures {
 		for _, match := range s.pattern.FindAllStringSubmatchIndex(text, -1) {
-			identified[match[2]] = true
+			identifiedAt[match[2]] = true
 			checkLibrary(s.library, text[match[2]:match[3]])
 		}
 	}
-	versions := map[string]bool{}
-	for _, libraryVersions := range locked {
+	isLocked := map[string]bool{}
+	for _, libraryVersions := range versions {
 		for _, version := range libraryVersions {
-			versions[version] = true
+			isLocked[version] = true
 		}
 	}
 	for _, match := range versionPattern.FindAllStringSubmatchIndex(text, -1) {
 		version := text[match[2]:match[3]]
-		if !identified[match[2]] && !versions[version] && !allowed[version] {
+		if !identifiedAt[match[2]] && !isLocked[version] && !allowedNames[version] {
 			copies = append(copies, fmt.Sprintf("unknown %s, in %q", version,
 				text[max(0, match[0]-40):min(len(text), match[1]+40)]))
 		}
@@ -126,25 +126,25 @@ func findCopies(text string, locked map[string][]string,
 // The built files contain no library that isn't in the lock file, except for those that
 // vendored.json allows.
 func TestVendoredLibraries(t *testing.T) {
-	files, err := load()
+	files, err := loadFiles()
 	if err != nil {
 		t.Fatal(err)
 	}
 	locked, allowed := lockedVersions(t), allowedCopies(t)
-	checked := 0
+	fileCount := 0
 	for name, file := range files {
 		if extension := path.Ext(name); extension != ".js" && extension != ".css" &&
 			extension != ".html" {
 			continue
 		}
-		checked++
+		fileCount++
 		for _, found := range findCopies(string(file.content), locked, allowed) {
 			t.Errorf("%s has a copy of %s, which isn't in package-lock.json: replace it by an "+
 				"alias in vite.config.ts, or say in vendored.json why it may stay", name, found)
 		}
 	}
-	if checked < 10 {
-		t.Errorf("checked %d files, want at least 10", checked)
+	if fileCount < 10 {
+		t.Errorf("checked %d files, want at least 10", fileCount)
 	}
 	// These libraries are in the build, so their signatures must match a file.
 	for _, library := range []string{"dompurify", "punycode.js", "react-dom"} {

@@ -32,8 +32,8 @@ func newDevServer(environ []string, dir string) (devServer, error) {
 	if err != nil {
 		return devServer{environ: environ}, nil // settings.Read reports the error
 	}
-	runtime, isSet := runtimeEnv(environ)
-	isLocal := !isSet || runtime == "local"
+	env, isSet := runtimeEnv(environ)
+	isLocal := !isSet || env == "local"
 	if address := values.Get("KEYCLOAK_SERVER_URL"); address != "" {
 		if !isLocal { // print nothing, because the log is JSON
 			return devServer{environ: environ}, nil
@@ -53,29 +53,29 @@ func newDevServer(environ []string, dir string) (devServer, error) {
 		return devServer{}, fmt.Errorf(
 			"RUNTIME_ENV is %q: the fake Keycloak is for a developer's machine only. "+
 				"Use cmd/cloakql, and set KEYCLOAK_SERVER_URL (docs/settings.md)",
-			runtime)
+			env)
 	}
 	if err := checkPartialSettings(values, environ, dir); err != nil {
 		return devServer{}, err
 	}
-	fake, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{localrealm.JSON}})
+	fakeKeycloak, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{localrealm.JSON}})
 	if err != nil {
 		return devServer{}, err
 	}
-	fakeEnviron := fakeSettings(fake.URL)
+	fakeEnviron := fakeSettings(fakeKeycloak.URL)
 	if values.Get("KEYCLOAK_AUDIENCE") == "" {
 		fakeEnviron = append(fakeEnviron, "KEYCLOAK_AUDIENCE=local-api")
 	}
 	return devServer{
 		environ: slices.Concat(environ, fakeEnviron),
 		users:   []console.User{{Username: "alice", Password: "alice-password"}},
-		stop:    fake.Close,
+		stop:    fakeKeycloak.Close,
 		printHelp: func(out io.Writer, url string) {
 			const login = `{"query":"mutation { login(username: \"alice\", password: \"alice-password\") { accessToken refreshToken expiresIn } }"}`
 			fmt.Fprint(out, strings.Join([]string{
 				"Console   " + strings.TrimSuffix(url, "graphql") +
 					" (in a browser: sign in there, and run operations)",
-				"GraphQL   " + url + " (with a fake Keycloak in this process, at " + fake.URL +
+				"GraphQL   " + url + " (with a fake Keycloak in this process, at " + fakeKeycloak.URL +
 					")",
 				"Sign in   alice, with the password alice-password " +
 					"(deploy/keycloak/local-realm.json has more users)",
@@ -109,8 +109,8 @@ func checkPartialSettings(values settings.Values, environ []string, dir string) 
 			environ = append(slices.Clone(environ), entry)
 		}
 	}
-	_, otherErr := settings.Read(environ, dir)
-	return errors.Join(err, otherErr)
+	_, readErr := settings.Read(environ, dir)
+	return errors.Join(err, readErr)
 }
 
 // fakeSettings returns the settings for the realm local at a Keycloak, as environment entries.

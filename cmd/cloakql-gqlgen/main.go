@@ -74,16 +74,16 @@ func run(args []string, stderr io.Writer) error {
 	if !*verbose {
 		log.SetOutput(io.Discard)
 	}
-	cfg, err := load(*filename)
+	cfg, err := loadConfig(*filename)
 	if err != nil {
 		return err
 	}
 	return api.Generate(cfg, plugin.Use(options...))
 }
 
-// load reads gqlgen's configuration from the named file. If filename is empty, it reads gqlgen.yml
-// in the working directory or in a directory above.
-func load(filename string) (*config.Config, error) {
+// loadConfig reads gqlgen's configuration from the named file. If filename is empty, it reads
+// gqlgen.yml in the working directory or in a directory above.
+func loadConfig(filename string) (*config.Config, error) {
 	if filename != "" {
 		return config.LoadConfig(filename)
 	}
@@ -99,13 +99,13 @@ func load(filename string) (*config.Config, error) {
 // appendPair returns a function for a flag whose value has the form old=new. The function appends
 // the option for this value to options.
 func appendPair(options *[]plugin.Option,
-	option func(old, name string) plugin.Option) func(string) error {
+	option func(oldName, newName string) plugin.Option) func(string) error {
 	return func(value string) error {
-		old, name, found := strings.Cut(value, "=")
+		oldName, newName, found := strings.Cut(value, "=")
 		if !found {
 			return errors.New("expected old=new")
 		}
-		*options = append(*options, option(old, name))
+		*options = append(*options, option(oldName, newName))
 		return nil
 	}
 }

@@ -42,8 +42,7 @@ func main() {
 }
 
 // run runs the command in args and returns the exit status: 0 after a success, 1 after a failure,
-// and
-// 2 for wrong usage.
+// and 2 for wrong usage.
 func run(ctx context.Context, args, environ []string, dir string, stdout, stderr io.Writer) int {
 	command, err := program.Command(args,
 		"serve", "check", "check --live", "check --ready", "settings", "version")
