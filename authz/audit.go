@@ -26,15 +26,15 @@ import (
 //	authz.Audit(schema, "hasRealmRole")
 //
 // Audit can't see what a directive does, so it trusts guards. But it returns an error if a name
-// isn't a directive of the schema, if the directive can't be on fields, or if it is known to guard
-// nothing, such as deprecated.
+// isn't a directive of the schema, if the directive can't be on fields, or if it lets every caller
+// pass, such as public or deprecated.
 func Audit(schema *ast.Schema, guards ...string) error {
 	if schema == nil {
 		return errors.New("authz: there is no schema to audit")
 	}
 	var errs []error
 	for _, guard := range guards {
-		if problem := auditGuard(schema, guard); problem != "" {
+		if problem := guardProblem(schema, guard); problem != "" {
 			errs = append(errs, fmt.Errorf("authz: the guard %q %s", guard, problem))
 		}
 	}
@@ -45,10 +45,10 @@ func Audit(schema *ast.Schema, guards ...string) error {
 		}
 		for _, field := range root.Fields {
 			if strings.HasPrefix(field.Name, "__") ||
-				root == schema.Query && addedByFederation(field) {
+				root == schema.Query && isFederationField(field) {
 				continue
 			}
-			if problem := auditField(field, guards); problem != "" {
+			if problem := fieldProblem(field, guards); problem != "" {
 				errs = append(errs, fmt.Errorf("authz: %s.%s %s", root.Name, field.Name, problem))
 			}
 		}
@@ -56,15 +56,15 @@ func Audit(schema *ast.Schema, guards ...string) error {
 	return errors.Join(errs...)
 }
 
-// addedByFederation reports whether gqlgen's federation plugin added a field. The plugin's sources
+// isFederationField reports whether gqlgen's federation plugin added a field. The plugin's sources
 // are marked as built in; the schema's own files never are.
-func addedByFederation(field *ast.FieldDefinition) bool {
+func isFederationField(field *ast.FieldDefinition) bool {
 	return (field.Name == "_entities" || field.Name == "_service") &&
 		field.Position != nil && field.Position.Src != nil && field.Position.Src.BuiltIn
 }
 
-// auditGuard returns why the directive name can't be a guard, or "" if it can.
-func auditGuard(schema *ast.Schema, name string) string {
+// guardProblem returns why the directive name can't be a guard, or "" if it can.
+func guardProblem(schema *ast.Schema, name string) string {
 	definition := schema.Directives[name]
 	switch {
 	case strings.HasPrefix(name, "@"):
@@ -82,8 +82,8 @@ func auditGuard(schema *ast.Schema, name string) string {
 	return ""
 }
 
-// auditField returns what is wrong with the access rules of a root field, or "" if they are fine.
-func auditField(field *ast.FieldDefinition, guards []string) string {
+// fieldProblem returns what is wrong with the access rules of a root field, or "" if they are fine.
+func fieldProblem(field *ast.FieldDefinition, guards []string) string {
 	guardCount := 0
 	for _, guard := range guards {
 		guardCount += len(field.Directives.ForNames(guard))
@@ -104,8 +104,7 @@ func auditField(field *ast.FieldDefinition, guards []string) string {
 		return "has no access rule: give it @public, or a guard such as @auth"
 	}
 	return fmt.Sprintf("has no access rule: it carries @%s, and the registered guards are @%s; "+
-		"register a directive that guards by its name, "+
-		"as in authz.Audit(schema, %q) or cloakql.Config.Guards, or give the field @public, or a "+
-		"guard such as @auth",
+		"if @%s is a guard, register its name, as in authz.Audit(schema, %[3]q) or "+
+		"cloakql.Config.Guards; otherwise, give the field @public, or a guard such as @auth",
 		strings.Join(otherDirectives, " and @"), strings.Join(guards, ", @"), otherDirectives[0])
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/cloakql/cloakql/authz"
 )
 
-// directives has the definitions of @public, @auth and an application's guard.
-const directives = `
+// directiveDefinitions has the definitions of @public, @auth and an application's guard.
+const directiveDefinitions = `
 directive @public on FIELD_DEFINITION | OBJECT | INTERFACE
 directive @auth on FIELD_DEFINITION | OBJECT | INTERFACE
 directive @authenticated on FIELD_DEFINITION
@@ -20,24 +20,24 @@ directive @authenticated on FIELD_DEFINITION
 
 // The parts of Audit's messages after the name of a field.
 const (
-	noRule    = " has no access rule: give it @public, or a guard such as @auth"
-	bothRules = " is @public and guarded at once: keep one of the two"
+	noRuleMessage    = " has no access rule: give it @public, or a guard such as @auth"
+	bothRulesMessage = " is @public and guarded at once: keep one of the two"
 )
 
-// noGuard returns Audit's message for a field whose directives aren't registered guards. The
-// message suggests to register one of them.
-func noGuard(carried, suggested string) string {
-	return " has no access rule: it carries " + carried +
-		", and the registered guards are @auth; register a directive that guards by its name, " +
-		`as in authz.Audit(schema, "` + suggested +
-		`") or cloakql.Config.Guards, or give the field @public, or a guard such as @auth`
+// unregisteredGuardMessage returns Audit's message for a field with these directives, none of which
+// is a registered guard.
+func unregisteredGuardMessage(directives ...string) string {
+	return " has no access rule: it carries @" + strings.Join(directives, " and @") +
+		", and the registered guards are @auth; if @" + directives[0] +
+		` is a guard, register its name, as in authz.Audit(schema, "` + directives[0] +
+		`") or cloakql.Config.Guards; otherwise, give the field @public, or a guard such as @auth`
 }
 
-// loadSchema returns a schema with the definitions in directives and in text.
-func loadSchema(t *testing.T, text string) *ast.Schema {
+// loadSchema returns a schema with these definitions and directiveDefinitions.
+func loadSchema(t *testing.T, definitions string) *ast.Schema {
 	t.Helper()
 	schema, err := gqlparser.LoadSchema(
-		&ast.Source{Name: "schema.graphqls", Input: directives + text})
+		&ast.Source{Name: "schema.graphqls", Input: directiveDefinitions + definitions})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,35 +52,35 @@ func TestAudit(t *testing.T) {
 	}{
 		{"public", `type Query { a: Int @public }`, nil},
 		{"guarded", `type Query { a: Int @auth }`, nil},
-		{"no rule", `type Query { a: Int }`, []string{"Query.a" + noRule}},
-		{"public and guarded", `type Query { a: Int @public @auth }`, []string{"Query.a" + bothRules}},
-		{"guarded and public", `type Query { a: Int @auth @public }`, []string{"Query.a" + bothRules}},
-		{"unknown directive", `type Query { a: Int @authenticated }`, []string{"Query.a" + noGuard("@authenticated", "authenticated")}},
+		{"no rule", `type Query { a: Int }`, []string{"Query.a" + noRuleMessage}},
+		{"public and guarded", `type Query { a: Int @public @auth }`, []string{"Query.a" + bothRulesMessage}},
+		{"guarded and public", `type Query { a: Int @auth @public }`, []string{"Query.a" + bothRulesMessage}},
+		{"unknown directive", `type Query { a: Int @authenticated }`, []string{"Query.a" + unregisteredGuardMessage("authenticated")}},
 		{"unknown directives", `directive @cost(of: Int) on FIELD_DEFINITION type Query { a: Int @deprecated @cost(of: 2) @authenticated }`,
-			[]string{"Query.a" + noGuard("@cost and @authenticated", "cost")}},
-		{"deprecated without a rule", `type Query { a: Int @deprecated b: Int @public }`, []string{"Query.a" + noRule}},
+			[]string{"Query.a" + unregisteredGuardMessage("cost", "authenticated")}},
+		{"deprecated without a rule", `type Query { a: Int @deprecated b: Int @public }`, []string{"Query.a" + noRuleMessage}},
 		{"deprecated with a rule", `type Query { a: Int @deprecated @public }`, nil},
-		{"field with an argument", `type Query { a(b: Int = 1): Int }`, []string{"Query.a" + noRule}},
+		{"field with an argument", `type Query { a(b: Int = 1): Int }`, []string{"Query.a" + noRuleMessage}},
 		// gqlgen doesn't enforce a type's directives on its fields.
-		{"rule on the type", `type Query @auth { a: Int }`, []string{"Query.a" + noRule}},
-		{"rule on the interface's field", `interface I { a: Int @auth } type Query implements I { a: Int }`, []string{"Query.a" + noRule}},
-		{"mutation", `type Query { a: Int @public } type Mutation { b: Int }`, []string{"Mutation.b" + noRule}},
-		{"subscription", `type Query { a: Int @public } type Subscription { b: Int c: Int @auth }`, []string{"Subscription.b" + noRule}},
+		{"rule on the type", `type Query @auth { a: Int }`, []string{"Query.a" + noRuleMessage}},
+		{"rule on the interface's field", `interface I { a: Int @auth } type Query implements I { a: Int }`, []string{"Query.a" + noRuleMessage}},
+		{"mutation", `type Query { a: Int @public } type Mutation { b: Int }`, []string{"Mutation.b" + noRuleMessage}},
+		{"subscription", `type Query { a: Int @public } type Subscription { b: Int c: Int @auth }`, []string{"Subscription.b" + noRuleMessage}},
 		{"other types need no rule", `type Query { a: A @public } type A { b: Int c: A }`, nil},
 		// The schema definition names the root types.
 		{"custom roots", `schema { query: Q mutation: M subscription: S } type Q { a: Int } type M { b: Int } type S { c: Int }`,
-			[]string{"Q.a" + noRule, "M.b" + noRule, "S.c" + noRule}},
+			[]string{"Q.a" + noRuleMessage, "M.b" + noRuleMessage, "S.c" + noRuleMessage}},
 		{"custom roots with rules", `schema { query: Q mutation: M } type Q { a: Int @public } type M { b: Int @auth }`, nil},
 		{"type Query isn't a root", `schema { query: Q } type Q { a: Query @public } type Query { b: Int }`, nil},
 		{"type Mutation isn't a root", `schema { query: Q } type Q { a: Mutation @public } type Mutation { b: Int }`, nil},
-		{"extended roots", `type Query { a: Int @public } extend type Query { b: Int }`, []string{"Query.b" + noRule}},
-		{"one type as two roots", `schema { query: R mutation: R } type R { a: Int }`, []string{"R.a" + noRule, "R.a" + noRule}},
+		{"extended roots", `type Query { a: Int @public } extend type Query { b: Int }`, []string{"Query.b" + noRuleMessage}},
+		{"one type as two roots", `schema { query: R mutation: R } type R { a: Int }`, []string{"R.a" + noRuleMessage, "R.a" + noRuleMessage}},
 		{"several errors", `
 			type Query { a: Int b: Int @public c: Int @public @auth d: Int @auth e: Int }
 			type Mutation { f: Int g: Int @auth }
 			type Subscription { h: Int @auth @public }`,
-			[]string{"Query.a" + noRule, "Query.c" + bothRules, "Query.e" + noRule,
-				"Mutation.f" + noRule, "Subscription.h" + bothRules}},
+			[]string{"Query.a" + noRuleMessage, "Query.c" + bothRulesMessage,
+				"Query.e" + noRuleMessage, "Mutation.f" + noRuleMessage, "Subscription.h" + bothRulesMessage}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var want []string
@@ -103,15 +103,15 @@ func TestAudit_introspection(t *testing.T) {
 	schema := loadSchema(t, `type Query { a: Int @public }`)
 	if schema.Query.Fields.ForName("__schema") == nil {
 		t.Fatal(
-			"the query type lacks __schema: check whether gqlparser no longer adds it, so that Audit " +
-				"needn't exempt it")
+			"the query type lacks __schema: if gqlparser no longer adds it, remove Audit's exemption")
 	}
 	if err := authz.Audit(schema); err != nil {
 		t.Errorf("Audit() = %v, want no error", err)
 	}
 	schema.Query.Fields = append(schema.Query.Fields, &ast.FieldDefinition{Name: "_entities"})
-	if err := authz.Audit(schema); err == nil || err.Error() != "authz: Query._entities"+noRule {
-		t.Errorf("Audit() of the field _entities = %v, want an error", err)
+	if err := authz.Audit(schema); err == nil ||
+		err.Error() != "authz: Query._entities"+noRuleMessage {
+		t.Errorf("Audit() of the field _entities = %v, want an error about Query._entities", err)
 	}
 }
 
@@ -124,34 +124,35 @@ union _Entity = Order
 type _Service { sdl: String }
 extend type Root { _entities(representations: [_Any!]!): [_Entity]! _service: _Service! }
 extend type Change { _service: _Service! }`
-	const shop = `schema { query: Root mutation: Change } type Root { a: Int @public } type Change { b: Int @public } type Order { id: ID! }`
-	audit := func(builtIn bool, addition string) string {
+	const shopSchema = `schema { query: Root mutation: Change } type Root { a: Int @public } type Change { b: Int @public } type Order { id: ID! }`
+	auditWith := func(builtIn bool, addition string) string {
 		t.Helper()
-		schema, err := gqlparser.LoadSchema(&ast.Source{Input: directives + shop},
+		schema, err := gqlparser.LoadSchema(&ast.Source{Input: directiveDefinitions + shopSchema},
 			&ast.Source{Name: "federation/entity.graphql", Input: addition, BuiltIn: builtIn})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return fmt.Sprint(authz.Audit(schema))
 	}
-	if got, want := audit(true, federationFields), "authz: Change._service"+noRule; got != want {
-		t.Errorf("Audit() = %s\nwant %s", got, want)
-	}
-	if got, want := audit(false, federationFields),
-		"authz: Root._entities"+noRule+"\nauthz: Root._service"+noRule+
-			"\nauthz: Change._service"+noRule; got != want {
-		t.Errorf("Audit() of fields in the schema's own files = %s\nwant %s", got, want)
-	}
-	got, want := audit(true, `extend type Root { _secrets: Int }`),
-		"authz: Root._secrets"+noRule
-	if got != want {
-		t.Errorf("Audit() = %s\nwant %s", got, want)
+	for _, tt := range []struct {
+		builtIn        bool
+		addition, want string
+	}{
+		{true, federationFields, "authz: Change._service" + noRuleMessage},
+		{false, federationFields, "authz: Root._entities" + noRuleMessage +
+			"\nauthz: Root._service" + noRuleMessage + "\nauthz: Change._service" + noRuleMessage},
+		{true, `extend type Root { _secrets: Int }`, "authz: Root._secrets" + noRuleMessage},
+	} {
+		if got := auditWith(tt.builtIn, tt.addition); got != tt.want {
+			t.Errorf("Audit() of a schema with %s, built in %t = %s\nwant %s", tt.addition,
+				tt.builtIn, got, tt.want)
+		}
 	}
 }
 
 // gqlparser rejects a field that carries @public twice, so Audit needn't check for it.
 func TestAudit_duplicateRule(t *testing.T) {
-	_, err := gqlparser.LoadSchema(&ast.Source{Input: directives +
+	_, err := gqlparser.LoadSchema(&ast.Source{Input: directiveDefinitions +
 		`type Query { a: Int @public @public }`})
 	if err == nil || !strings.Contains(err.Error(), "public") {
 		t.Errorf("LoadSchema() = %v, want an error about @public", err)
@@ -173,7 +174,7 @@ func TestAudit_guards(t *testing.T) {
 		t.Errorf("Audit() = %v, want no error", err)
 	}
 	if err := authz.Audit(schema); err == nil ||
-		err.Error() != "authz: Query.a"+noGuard("@hasTenant", "hasTenant") {
+		err.Error() != "authz: Query.a"+unregisteredGuardMessage("hasTenant") {
 		t.Errorf("Audit() without the guard's name = %v, want an error about Query.a", err)
 	}
 	publicSchema := loadSchema(t,

@@ -9,14 +9,13 @@
 //	directives, err := authz.Bind(generated.DirectiveRoot{})
 //	err = authz.Audit(schema.Schema())
 //
-// If you have your own guard, register it by its name: authz.Audit(schema, "hasTenant"). If you
-// forget that, Audit returns an error for each field that has no other access rule, which names the
-// field's directives.
+// If you have your own guard, register its name: authz.Audit(schema, "hasTenant"). Otherwise, Audit
+// returns an error that names the fields without another access rule, and their directives.
 //
-// keycloak.Middleware puts the caller into the context, where the guard finds it
-// (identity.Require). If a guard denies a field, the field fails with an error of package identity.
-// Package apierror turns this error into the code and the reason that clients branch on. The
-// example in package apierror is a whole server.
+// keycloak.Middleware puts the caller into the context, and a guard reads it with identity.Require.
+// If a guard denies a field, the field fails with an error of package identity. Package apierror
+// turns this error into the code and the reason that clients branch on. The example in package
+// apierror is a whole server.
 package authz
 
 import (

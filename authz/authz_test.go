@@ -14,8 +14,8 @@ import (
 // A rule is the function that implements a directive.
 type rule func(context.Context, any, graphql.Resolver) (any, error)
 
-// callers returns a context for each kind of caller, by the kind.
-func callers() map[string]context.Context {
+// callerContexts returns a context for each kind of caller.
+func callerContexts() map[string]context.Context {
 	return map[string]context.Context{
 		"verified":  identity.NewContext(context.Background(), &identity.User{ID: "alice"}, nil),
 		"anonymous": identity.NewContext(context.Background(), nil, nil),
@@ -43,18 +43,18 @@ func TestRules(t *testing.T) {
 		{"Auth", authz.Auth, "bad token", identity.ErrTokenExpired},
 		{"Auth", authz.Auth, "no middleware", identity.ErrTokenMissing},
 	} {
-		ran := false
-		value, err := tt.rule(callers()[tt.caller], nil, func(context.Context) (any, error) {
-			ran = true
+		fieldRan := false
+		value, err := tt.rule(callerContexts()[tt.caller], nil, func(context.Context) (any, error) {
+			fieldRan = true
 			return "value", nil
 		})
 		if !errors.Is(err, tt.want) {
 			t.Errorf("%s, %s: error %v, want %v", tt.name, tt.caller, err, tt.want)
 		}
-		if ran != (tt.want == nil) {
-			t.Errorf("%s, %s: the field ran: %t, want %t", tt.name, tt.caller, ran, tt.want == nil)
+		if fieldRan != (tt.want == nil) {
+			t.Errorf("%s, %s: the field ran: %t, want %t", tt.name, tt.caller, fieldRan, tt.want == nil)
 		}
-		if ran && value != "value" || !ran && value != nil {
+		if fieldRan && value != "value" || !fieldRan && value != nil {
 			t.Errorf("%s, %s: got %v, want the field's value only if it ran", tt.name, tt.caller, value)
 		}
 	}
@@ -64,9 +64,9 @@ func TestRules(t *testing.T) {
 func TestRules_fieldError(t *testing.T) {
 	fieldErr := errors.New("the field's own error")
 	for name, rule := range map[string]rule{"Public": authz.Public, "Auth": authz.Auth} {
-		ctx := callers()["verified"]
-		_, err := rule(ctx, nil, func(inner context.Context) (any, error) {
-			if user, err := identity.Require(inner); err != nil || user.ID != "alice" {
+		ctx := callerContexts()["verified"]
+		_, err := rule(ctx, nil, func(fieldCtx context.Context) (any, error) {
+			if user, err := identity.Require(fieldCtx); err != nil || user.ID != "alice" {
 				t.Errorf("%s: Require() in the field = %v, %v, want alice", name, user, err)
 			}
 			return nil, fieldErr

@@ -26,42 +26,41 @@ func Schema() string { return schema.Directives() }
 // because gqlgen itself reports a nil directive only when a client requests a field that carries
 // it.
 //
-// Bind also returns an error if root has no field Public or Auth. Then fields that carry the
-// directive have no guard: either the schema doesn't define the directive, or skip_runtime in
-// gqlgen.yml keeps gqlgen from calling it.
+// Bind also returns an error if root has no field Public or Auth. In this case, either the schema
+// doesn't define the directive, or skip_runtime in gqlgen.yml keeps gqlgen from calling it.
 //
 //	directives, err := authz.Bind(generated.DirectiveRoot{HasTenant: hasTenant})
 func Bind[D any](root D) (D, error) {
 	var zero D
-	value := reflect.ValueOf(&root).Elem()
-	if value.Kind() != reflect.Struct {
+	rootValue := reflect.ValueOf(&root).Elem()
+	if rootValue.Kind() != reflect.Struct {
 		return zero, fmt.Errorf("authz: Bind takes gqlgen's generated DirectiveRoot, not %T", root)
 	}
 	type rule = func(ctx context.Context, obj any, next graphql.Resolver) (any, error)
 	var errs []error
-	for _, builtIn := range []struct {
+	for _, directive := range []struct {
 		name string
 		rule rule
 	}{{"Public", Public}, {"Auth", Auth}} {
-		field := value.FieldByName(builtIn.name)
+		field := rootValue.FieldByName(directive.name)
 		switch {
 		case !field.IsValid():
 			errs = append(errs,
 				fmt.Errorf("authz: %T has no field %s: expected a schema with the directives "+
-					"of authz.Schema, and no skip_runtime for them in gqlgen.yml", root, builtIn.name))
+					"of authz.Schema, and no skip_runtime for them in gqlgen.yml", root, directive.name))
 		case field.Type() != reflect.TypeFor[rule]():
 			errs = append(errs,
 				fmt.Errorf("authz: the schema's directive %s isn't that of authz.Schema: "+
-					"bound functions have the type %v", builtIn.name, field.Type()))
+					"bound functions have the type %v", directive.name, field.Type()))
 		case field.IsNil():
-			field.Set(reflect.ValueOf(rule(builtIn.rule)))
+			field.Set(reflect.ValueOf(directive.rule))
 		}
 	}
-	for directive, bound := range value.Fields() {
-		if bound.Kind() == reflect.Func && bound.IsNil() && directive.Name != "Public" &&
-			directive.Name != "Auth" {
+	for field, fieldValue := range rootValue.Fields() {
+		if fieldValue.Kind() == reflect.Func && fieldValue.IsNil() && field.Name != "Public" &&
+			field.Name != "Auth" {
 			errs = append(errs,
-				fmt.Errorf("authz: directive %s is bound to no function", directive.Name))
+				fmt.Errorf("authz: directive %s is bound to no function", field.Name))
 		}
 	}
 	if len(errs) > 0 {

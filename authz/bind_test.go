@@ -49,7 +49,7 @@ func TestBind(t *testing.T) {
 		t.Fatal(err)
 	}
 	field := func(context.Context) (any, error) { return "value", nil }
-	anonymous := callers()["anonymous"]
+	anonymous, verified := callerContexts()["anonymous"], callerContexts()["verified"]
 	if value, err := root.Public(anonymous, nil, field); value != "value" || err != nil {
 		t.Errorf("Public() of an anonymous caller = %v, %v, want the value", value, err)
 	}
@@ -57,7 +57,7 @@ func TestBind(t *testing.T) {
 		!errors.Is(err, identity.ErrTokenMissing) {
 		t.Errorf("Auth() of an anonymous caller = %v, %v, want ErrTokenMissing", value, err)
 	}
-	if value, err := root.Auth(callers()["verified"], nil, field); value != "value" || err != nil {
+	if value, err := root.Auth(verified, nil, field); value != "value" || err != nil {
 		t.Errorf("Auth() of a verified caller = %v, %v, want the value", value, err)
 	}
 }
@@ -81,26 +81,26 @@ func TestBind_alreadyBound(t *testing.T) {
 // directives of Schema.
 func TestBind_fails(t *testing.T) {
 	root, err := authz.Bind(largerRoot{})
-	wantError(t, err,
+	checkError(t, err,
 		"authz: directive Staff is bound to no function\nauthz: directive Tenant is bound to no "+
 			"function")
 	if root.Public != nil || root.Auth != nil {
 		t.Error("Bind() returned directives along with an error")
 	}
 	_, err = authz.Bind(incompleteRoot{})
-	wantError(t, err,
+	checkError(t, err,
 		"authz: authz_test.incompleteRoot has no field Auth: expected a schema with the directives "+
 			"of authz.Schema, and no skip_runtime for them in gqlgen.yml")
 	_, err = authz.Bind(otherAuthRoot{})
-	wantError(t, err,
+	checkError(t, err,
 		"authz: the schema's directive Auth isn't that of authz.Schema: bound functions have "+
 			"the type func(context.Context, interface {}, graphql.Resolver, string) (interface {}, error)")
 	_, err = authz.Bind(&minimalRoot{})
-	wantError(t, err, "authz: Bind takes gqlgen's generated DirectiveRoot, not *authz_test.minimalRoot")
+	checkError(t, err, "authz: Bind takes gqlgen's generated DirectiveRoot, not *authz_test.minimalRoot")
 }
 
-// wantError checks that err isn't nil and that its message is want.
-func wantError(t *testing.T, err error, want string) {
+// checkError checks that err isn't nil and that its message is want.
+func checkError(t *testing.T, err error, want string) {
 	t.Helper()
 	if err == nil || err.Error() != want {
 		t.Errorf("error %v\nwant  %s", err, want)
