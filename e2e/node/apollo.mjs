@@ -3,9 +3,9 @@ import { createHash } from 'node:crypto';
 import { ApolloClient, ApolloLink, CombinedGraphQLErrors, HttpLink, InMemoryCache, gql } from '@apollo/client';
 import { ErrorLink } from '@apollo/client/link/error';
 import { PersistedQueryLink } from '@apollo/client/link/persisted-queries';
-import { codes, documents, mediaTypes, recordingFetch, run, signedIn } from './record.mjs';
+import { codes, describeTokens, documents, mediaTypes, recordingFetch, run } from './record.mjs';
 
-const [uri, u, p] = process.argv.slice(2);
+const [uri, username, password] = process.argv.slice(2);
 let token;
 let linkError; // the error that the error link got in the current case
 
@@ -44,33 +44,33 @@ const query = async (text, client = defaultClient) => (await client.query({ quer
 const mutate = async (text, variables, client = defaultClient) => (await client.mutate({ mutation: gql(text), variables })).data;
 
 await run('me, anonymous', graphQLErrors, () => query(documents.me));
-await run('login, wrong password', graphQLErrors, () => mutate(documents.login, { u, p: 'wrong' }));
+await run('login, wrong password', graphQLErrors, () => mutate(documents.login, { u: username, p: 'wrong' }));
 let tokens;
 await run('login', graphQLErrors, async () => {
-  tokens = (await mutate(documents.login, { u, p })).login;
+  tokens = (await mutate(documents.login, { u: username, p: password })).login;
   token = tokens.accessToken;
-  return signedIn(tokens);
+  return describeTokens(tokens);
 });
-await run('me', graphQLErrors, async () => (await query(documents.me)).me.username === u);
+await run('me', graphQLErrors, async () => (await query(documents.me)).me.username === username);
 const document = `"Who is signed in" query Described("whether to ask" $ask: Boolean = true) { ...Named }
   "by name" fragment Named on Query { me @include(if: $ask) { username } }`;
-await run('me, with descriptions', graphQLErrors, async () => (await query(document)).me.username === u);
+await run('me, with descriptions', graphQLErrors, async () => (await query(document)).me.username === username);
 for (const accept of mediaTypes) {
   await run('invalid, ' + accept, graphQLErrors, () => query(documents.invalid, newClient({ headers: { accept } })));
 }
-await run('me, GET', graphQLErrors, async () => (await query(documents.me, newClient({ useGETForQueries: true }))).me.username === u);
+await run('me, GET', graphQLErrors, async () => (await query(documents.me, newClient({ useGETForQueries: true }))).me.username === username);
 
 const persistedClient = newClient({}, { useGETForHashedQueries: true });
 for (const attempt of ['first', 'second']) {
-  await run(`me, persisted, ${attempt}`, graphQLErrors, async () => (await query(documents.me, persistedClient)).me.username === u);
+  await run(`me, persisted, ${attempt}`, graphQLErrors, async () => (await query(documents.me, persistedClient)).me.username === username);
 }
 await run('refresh, persisted', graphQLErrors, async () => {
   tokens = (await mutate(documents.refresh, { r: tokens.refreshToken }, persistedClient)).refresh;
-  return signedIn(tokens);
+  return describeTokens(tokens);
 });
 await run('refresh', graphQLErrors, async () => {
   tokens = (await mutate(documents.refresh, { r: tokens.refreshToken })).refresh;
-  return signedIn(tokens);
+  return describeTokens(tokens);
 });
 await run('logout', graphQLErrors, () => mutate(documents.logout, { r: tokens.refreshToken }));
 await run('refresh, signed out', graphQLErrors, () => mutate(documents.refresh, { r: tokens.refreshToken }));

@@ -20,9 +20,9 @@ const timeout = 4 * 60_000;
 // hosts, and axe's findings.
 const problems = [];
 
-// newContext opens a separate browser context, whose tabs share storage and channels only with each other. If stopped
-// is set, their clocks are stopped: see stopClock.
-export async function newContext({ stopped = false, ...options } = {}) {
+// newContext opens a separate browser context, whose tabs share storage and channels only with each other. If
+// stoppedClock is set, their clocks are stopped: see stopClock.
+export async function newContext({ stoppedClock = false, ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, colorScheme: 'light', locale: 'en-US', ...options });
   context.setDefaultTimeout(timeout);
   const report = (text) => problems.push(text);
@@ -35,36 +35,36 @@ export async function newContext({ stopped = false, ...options } = {}) {
   await context.addInitScript(() => {
     document.addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) => console.error(`policy: ${violatedDirective} ${blockedURI}`));
   });
-  if (stopped) await stopClock(context);
+  if (stoppedClock) await stopClock(context);
   return context;
 }
 
-// stopClock stops the clocks of a context's pages until advance moves them. Timers of 100 ms or more fire only then. So
+// stopClock stops the clocks of a context's pages until advanceClock moves them. Timers of 100 ms or more fire only then. So
 // on a slow machine tokens don't expire, no tab stops waiting for another, and delayed actions run when the test wants
 // them.
 function stopClock(context) {
   return context.addInitScript((start) => {
     const timers = new Map();
     let now = start;
-    let moved = 0;
-    let last = 1e9; // browsers' own timer IDs start at 1
-    const [set, clear, monotonic] = [setTimeout.bind(window), clearTimeout.bind(window), performance.now.bind(performance)];
+    let advancedBy = 0;
+    let lastID = 1e9; // browsers' own timer IDs start at 1
+    const [realSetTimeout, realClearTimeout, realNow] = [setTimeout.bind(window), clearTimeout.bind(window), performance.now.bind(performance)];
     Date.now = () => now;
-    performance.now = () => monotonic() + moved;
+    performance.now = () => realNow() + advancedBy;
     window.setTimeout = (f, ms, ...rest) => {
-      if (!(ms >= 100)) return set(f, ms, ...rest);
-      timers.set(++last, { at: now + ms, run: () => f(...rest) });
-      return last;
+      if (!(ms >= 100)) return realSetTimeout(f, ms, ...rest);
+      timers.set(++lastID, { dueAt: now + ms, run: () => f(...rest) });
+      return lastID;
     };
-    window.clearTimeout = (id) => timers.delete(id) || clear(id);
-    window.advance = (ms) => {
+    window.clearTimeout = (id) => timers.delete(id) || realClearTimeout(id);
+    window.advanceClock = (ms) => {
       const end = now + ms;
-      moved += ms;
+      advancedBy += ms;
       for (;;) {
-        const [id, timer] = [...timers].reduce((a, b) => (b[1].at < a[1].at ? b : a), [0, { at: Infinity }]);
-        if (timer.at > end) break;
+        const [id, timer] = [...timers].reduce((a, b) => (b[1].dueAt < a[1].dueAt ? b : a), [0, { dueAt: Infinity }]);
+        if (timer.dueAt > end) break;
         timers.delete(id);
-        now = Math.max(now, timer.at);
+        now = Math.max(now, timer.dueAt);
         timer.run();
       }
       now = end;
@@ -72,31 +72,31 @@ function stopClock(context) {
   }, Date.now());
 }
 
-// advance moves a stopped clock forward.
-export const advance = (page, ms) => page.evaluate((ms) => globalThis.advance(ms), ms);
+// advanceClock moves a stopped clock forward.
+export const advanceClock = (page, ms) => page.evaluate((ms) => globalThis.advanceClock(ms), ms);
 
-// settled waits until no tab of a page's context is refreshing or waiting for its turn to refresh.
-export const settled = (page) =>
+// waitForRefreshes waits until no tab of a page's context is refreshing or waiting for its turn to refresh.
+export const waitForRefreshes = (page) =>
   page.waitForFunction(async () => {
     const { held, pending } = await navigator.locks.query();
     return ![...held, ...pending].some(({ name }) => name.endsWith(':turn'));
   });
 
-// outdate makes the server reject the context's current access token as expired: it sends a really expired token in its
-// place. Newer tokens are sent unchanged.
-export async function outdate(context) {
-  const expired = await control('expired');
-  let current;
+// expireToken makes the server reject the context's current access token as expired: it replaces the token in requests
+// with an expired token. Newer tokens are sent unchanged.
+export async function expireToken(context) {
+  const expiredToken = await control('expired');
+  let currentAuthorization;
   await context.route('**/graphql', async (route) => {
     const headers = route.request().headers();
-    current ??= headers.authorization;
-    if (!current || headers.authorization !== current) return route.fallback();
-    return route.fallback({ headers: { ...headers, authorization: `Bearer ${expired}` } });
+    currentAuthorization ??= headers.authorization;
+    if (!currentAuthorization || headers.authorization !== currentAuthorization) return route.fallback();
+    return route.fallback({ headers: { ...headers, authorization: `Bearer ${expiredToken}` } });
   });
 }
 
-// counter counts the operations with this name that a context sends.
-export function counter(context, name) {
+// countOperations counts the operations with this name that a context sends.
+export function countOperations(context, name) {
   const count = { sent: 0 };
   context.on('request', (request) => {
     if (operationOf(request) === name) count.sent++;
@@ -114,20 +114,20 @@ export function operationOf(request) {
   }
 }
 
-// hold delays the responses to operations with this name until release is called. held resolves when the first has
-// arrived.
-export async function hold(context, name) {
-  let release, arrived;
+// holdResponses delays the responses to operations with this name until release is called. arrival resolves when the
+// first response has arrived.
+export async function holdResponses(context, name) {
+  let release, resolveArrival;
   const released = new Promise((resolve) => (release = resolve));
-  const held = new Promise((resolve) => (arrived = resolve));
+  const arrival = new Promise((resolve) => (resolveArrival = resolve));
   await context.route('**/graphql', async (route) => {
     if (operationOf(route.request()) !== name) return route.fallback();
     const response = await route.fetch();
-    arrived();
+    resolveArrival();
     await released;
     await route.fulfill({ response });
   });
-  return { held, release };
+  return { arrival, release };
 }
 
 // inspect takes a screenshot of a page and reports axe's findings.
@@ -140,8 +140,8 @@ export async function inspect(page, name) {
   for (const { id, nodes } of violations) problems.push(`axe: ${name}: ${id}: ${nodes[0].html.slice(0, 200)}`);
 }
 
-// stored returns everything that a page has stored, as text.
-export function stored(page) {
+// storedData returns everything that a page has stored, as text.
+export function storedData(page) {
   return page.evaluate(async () =>
     JSON.stringify([
       { ...localStorage }, { ...sessionStorage }, document.cookie,
@@ -150,8 +150,8 @@ export function stored(page) {
   );
 }
 
-// control sends a command to the test: down and up cut the link to Keycloak and restore it, otp returns a one-time
-// code, and expired returns an expired access token.
+// control sends a command to the test: down and up take down and restore the proxy in front of Keycloak, otp
+// returns a one-time code, and expired returns an expired access token.
 export async function control(command) {
   const response = await fetch(`${settings.control}/${command}`, { method: 'POST' });
   if (!response.ok) throw new Error(`${command}: ${response.status} ${await response.text()}`);
@@ -161,7 +161,7 @@ export async function control(command) {
 // signInWithCode fills in the form with a one-time code, and tries again if the code has expired in the meantime. It
 // returns whether the user is signed in.
 export async function signInWithCode(context, fill) {
-  for (let tries = 0; tries < 3; tries++) {
+  for (let attempt = 0; attempt < 3; attempt++) {
     const response = context.waitForEvent('response', { predicate: (r) => operationOf(r.request()) === 'Login' });
     await fill(await control('otp'));
     if ((await (await response).json()).data?.login) return true;

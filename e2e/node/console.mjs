@@ -1,11 +1,12 @@
 // node console.mjs SETTINGS drives the console in Chromium, and prints a line of JSON for each case.
 import {
-  advance, control, counter, finish, hold, inspect, newContext, operationOf, outdate, run, settings, settled, signInWithCode, stored,
+  advanceClock, control, countOperations, expireToken, finish, holdResponses, inspect, newContext, operationOf, run, settings, signInWithCode, storedData,
+  waitForRefreshes,
 } from './browser.mjs';
 
-// The URLs of the servers: linked reaches Keycloak through a link that can be cut, noIntrospection has introspection off,
-// otherAudience accepts only tokens for another API, and dev is cloakql-dev with its fake Keycloak.
-const { server, linked, noIntrospection, otherAudience, dev, user, password, otpUser } = settings;
+// The URLs of the servers: proxied reaches Keycloak through a proxy that can be taken down, noIntrospection has
+// introspection off, otherAudience accepts only tokens for another API, and dev is cloakql-dev with its fake Keycloak.
+const { server, proxied, noIntrospection, otherAudience, dev, user, password, otpUser } = settings;
 
 const tokenLifetime = settings.tokenLifetime * 1000;
 
@@ -16,67 +17,67 @@ async function open(context, url = server) {
   return page;
 }
 
-const top = (page) => page.locator('header.top');
-const signInButton = (page) => top(page).getByRole('button', { name: 'Sign in' });
+const pageHeader = (page) => page.locator('header.top');
+const signInButton = (page) => pageHeader(page).getByRole('button', { name: 'Sign in' });
 const signOutButton = (page) => page.getByRole('button', { name: 'Sign out' });
-const who = (page, name) => page.getByTestId('who').getByText(name, { exact: true }).waitFor();
-const form = (page) => page.getByRole('dialog', { name: 'Sign in' });
+const waitForUser = (page, name) => page.getByTestId('who').getByText(name, { exact: true }).waitFor();
+const signInForm = (page) => page.getByRole('dialog', { name: 'Sign in' });
 
-async function fillIn(page, { username, password, otp }) {
-  if (!(await form(page).isVisible())) await signInButton(page).click();
-  await form(page).getByLabel('Username').fill(username);
-  await form(page).getByLabel('Password').fill(password);
+async function fillForm(page, { username, password, otp }) {
+  if (!(await signInForm(page).isVisible())) await signInButton(page).click();
+  await signInForm(page).getByLabel('Username').fill(username);
+  await signInForm(page).getByLabel('Password').fill(password);
   if (otp) {
-    const link = form(page).getByRole('button', { name: 'I have a one-time code' });
+    const link = signInForm(page).getByRole('button', { name: 'I have a one-time code' });
     if (await link.isVisible()) await link.click();
-    await form(page).getByLabel('One-time code').fill(otp);
+    await signInForm(page).getByLabel('One-time code').fill(otp);
   }
 }
 
-async function fill(page, person) {
-  await fillIn(page, person);
-  await form(page).getByRole('button', { name: 'Sign in' }).click();
+async function submitForm(page, person) {
+  await fillForm(page, person);
+  await signInForm(page).getByRole('button', { name: 'Sign in' }).click();
 }
 
 async function signIn(page) {
-  await fill(page, { username: user, password });
-  await who(page, user);
+  await submitForm(page, { username: user, password });
+  await waitForUser(page, user);
 }
 
 // The text of an editor: operation.graphql, variables.json, request-headers.json or response.json.
-const textOf = (page, file) => page.evaluate((file) => globalThis.__MONACO.editor.getModels().find(({ uri }) => uri.path.endsWith(file)).getValue(), file);
-const write = (page, file, text) =>
+const editorText = (page, file) => page.evaluate((file) => globalThis.__MONACO.editor.getModels().find(({ uri }) => uri.path.endsWith(file)).getValue(), file);
+const setEditorText = (page, file, text) =>
   page.evaluate(([file, text]) => globalThis.__MONACO.editor.getModels().find(({ uri }) => uri.path.endsWith(file)).setValue(text), [file, text]);
-const holds = (page, file, pattern) =>
+const waitForText = (page, file, pattern) =>
   page.waitForFunction(([file, pattern]) =>
     new RegExp(pattern).test(globalThis.__MONACO.editor.getModels().find(({ uri }) => uri.path.endsWith(file)).getValue()), [file, pattern]);
 
-// tab opens an example operation, and waits until it is in the editor.
-async function tab(page, title) {
+// openExample opens an example operation, and waits until it is in the editor.
+async function openExample(page, title) {
   await page.getByRole('navigation', { name: 'Operations' }).getByRole('button', { name: title, exact: true }).click();
-  await holds(page, 'operation.graphql', `(query|mutation) ${title}\\b`);
+  await waitForText(page, 'operation.graphql', `(query|mutation) ${title}\\b`);
 }
 
 // execute runs the operation in the editor, and returns the response that is shown.
 async function execute(page) {
-  await write(page, 'response.json', '');
+  await setEditorText(page, 'response.json', '');
   await page.getByRole('button', { name: /^Execute/ }).click();
-  return shown(page);
+  return shownResponse(page);
 }
 
-async function shown(page) {
-  await holds(page, 'response.json', '.');
+async function shownResponse(page) {
+  await waitForText(page, 'response.json', '.');
   await page.waitForFunction(() => document.querySelector('.result-window .view-lines')?.textContent.length > 2);
-  return textOf(page, 'response.json');
+  return editorText(page, 'response.json');
 }
 
-const explanation = (page) => page.getByRole('region', { name: 'What the errors mean' }).locator('code').allTextContents();
-const code = (response) => {
+const explainedCodes = (page) => page.getByRole('region', { name: 'What the errors mean' }).locator('code').allTextContents();
+const errorCode = (response) => {
   const [{ extensions }] = JSON.parse(response).errors;
   return [extensions.code, extensions.reason].filter(Boolean).join('/');
 };
 
-// tokenID returns the ID of a page's token. Pages that share a session have the same.
+// tokenID returns the ID of a page's token. Pages that share a session have the same ID.
 async function tokenID(page) {
   await page.getByRole('button', { name: /^Token/ }).first().click();
   const panel = page.getByRole('region', { name: 'Token', exact: true });
@@ -86,14 +87,14 @@ async function tokenID(page) {
   return id;
 }
 
-// renewed waits until a page shows a new token.
-const renewed = async (page, before) => {
-  while ((await tokenID(page)) === before) await settled(page);
+// waitForNewToken waits until a page shows a new token.
+const waitForNewToken = async (page, oldTokenID) => {
+  while ((await tokenID(page)) === oldTokenID) await waitForRefreshes(page);
 };
 
-// Measures a first visit with an empty cache: the bytes transferred, including the workers' files, and the milliseconds
+// measureFirstVisit measures a first visit with an empty cache: the bytes transferred, including the workers' files, and the milliseconds
 // until Run can be pressed, which are only logged.
-async function visits() {
+async function measureFirstVisit() {
   const context = await newContext();
   const page = await context.newPage();
   const sizes = [];
@@ -115,25 +116,25 @@ async function visits() {
 }
 
 async function firstVisit() {
-  const context = await newContext({ stopped: true });
+  const context = await newContext({ stoppedClock: true });
   const page = await open(context);
   await run('a first visit shows example operations', () =>
     page.getByRole('navigation', { name: 'Operations' }).locator('button:not([aria-label])').allTextContents());
   await inspect(page, 'console-first-visit');
-  await run('me, anonymous', async () => [code(await execute(page)), await explanation(page)]);
+  await run('me, anonymous', async () => [errorCode(await execute(page)), await explainedCodes(page)]);
   await inspect(page, 'console-denied');
   await run('denied, with the server\'s detail', async () => {
-    await tab(page, 'Denied');
+    await openExample(page, 'Denied');
     const response = await execute(page);
-    return [code(response), /The server says: \S/.test(await page.locator('.explanations').textContent())];
+    return [errorCode(response), /The server says: \S/.test(await page.locator('.explanations').textContent())];
   });
   await run('login by hand', async () => {
-    await tab(page, 'Login');
-    await write(page, 'variables.json', JSON.stringify({ username: user, password }));
+    await openExample(page, 'Login');
+    await setEditorText(page, 'variables.json', JSON.stringify({ username: user, password }));
     return Object.keys(JSON.parse(await execute(page)).data.login);
   });
   await run('refresh by hand uses the token of login', async () => {
-    await tab(page, 'Refresh');
+    await openExample(page, 'Refresh');
     return Object.keys(JSON.parse(await execute(page)).data.refresh);
   });
   await run('a login by hand does not sign in', async () => signInButton(page).isVisible());
@@ -141,47 +142,47 @@ async function firstVisit() {
   await signInButton(page).click();
   await inspect(page, 'console-sign-in');
   await run('wrong password', async () => {
-    await fill(page, { username: user, password: 'wrong-password-canary' });
-    return form(page).getByRole('alert').locator('code').textContent();
+    await submitForm(page, { username: user, password: 'wrong-password-canary' });
+    return signInForm(page).getByRole('alert').locator('code').textContent();
   });
   await inspect(page, 'console-wrong-password');
   await run('one-time code missing', async () => {
-    await fill(page, { username: otpUser, password });
-    await form(page).getByRole('button', { name: 'Sign in', exact: true }).waitFor();
-    return form(page).getByRole('alert').locator('code').textContent();
+    await submitForm(page, { username: otpUser, password });
+    await signInForm(page).getByRole('button', { name: 'Sign in', exact: true }).waitFor();
+    return signInForm(page).getByRole('alert').locator('code').textContent();
   });
   await run('one-time code', async () => {
-    await fillIn(page, { username: otpUser, password, otp: '123456' });
+    await fillForm(page, { username: otpUser, password, otp: '123456' });
     await inspect(page, 'console-one-time-code');
-    if (!(await signInWithCode(context, (otp) => fill(page, { username: otpUser, password, otp })))) return 'refused';
-    await who(page, otpUser);
+    if (!(await signInWithCode(context, (otp) => submitForm(page, { username: otpUser, password, otp })))) return 'refused';
+    await waitForUser(page, otpUser);
     return 'signed in';
   });
   await run('sign out', async () => {
     await signOutButton(page).click();
-    return top(page).getByRole('status').textContent();
+    return pageHeader(page).getByRole('status').textContent();
   });
 
   await run('sign in with the keyboard', async () => {
     await signInButton(page).focus();
     await page.keyboard.press('Enter');
-    await form(page).locator('[name=username]:focus').waitFor();
+    await signInForm(page).locator('[name=username]:focus').waitFor();
     await page.keyboard.type(user);
     await page.keyboard.press('Tab');
     await page.keyboard.type(password);
     await page.keyboard.press('Enter');
-    await who(page, user);
+    await waitForUser(page, user);
     return page.evaluate(() => document.activeElement.className); // the focus is still in the page
   });
   await run('run me and leave the editor with the keyboard', async () => {
-    await tab(page, 'Me');
+    await openExample(page, 'Me');
     const editor = page.getByRole('group', { name: /^Operation/ });
     await editor.focus();
-    await write(page, 'response.json', '');
+    await setEditorText(page, 'response.json', '');
     await page.keyboard.press('Enter'); // into the editor
     await page.waitForFunction(() => document.querySelector('.query-editor').contains(document.activeElement));
     await page.keyboard.press('Control+Enter');
-    const response = await shown(page);
+    const response = await shownResponse(page);
     await page.keyboard.press('Escape');
     const focused = await editor.evaluate((element) => element === document.activeElement);
     return [JSON.parse(response).data.me.username === user, focused];
@@ -201,98 +202,98 @@ async function firstVisit() {
   await page.getByRole('navigation', { name: 'Panels' }).getByRole('button', { name: 'Examples' }).click();
   await inspect(page, 'console-examples');
   await run('no secrets are stored', async () => {
-    await advance(page, 1000); // GraphiQL stores with a delay
-    const text = await stored(page);
+    await advanceClock(page, 1000); // GraphiQL stores with a delay
+    const text = await storedData(page);
     return [text.includes('query Me'), /eyJ|canary/.test(text) || text.includes(password)];
   });
   await run('a document that may contain a secret isn\'t stored', async () => {
-    await tab(page, 'Me');
-    const found = [];
+    await openExample(page, 'Me');
+    const foundInStorage = [];
     for (const document of [
       'mutation { login(username: "a", password: "hunter2canary") { accessToken } }', 'mutation { login(username: "a", password: "hunter2canary',
       "mutation { login(username: 'a', password: 'hunter2canary') { accessToken } }", 'mutation { login(username: a, password: hunter2canary) { accessToken } }',
       'query Canary { me { id } } # hunter2canary', 'Bearer hunter2canary', 'mutation { login(otp: 1234567890) { accessToken } }',
       'query Kept($canary: String) { me { id } }', // may be stored
     ]) {
-      await write(page, 'operation.graphql', document);
-      await advance(page, 1000); // GraphiQL stores with a delay
-      found.push(/canary|1234567890/.test(await stored(page)));
+      await setEditorText(page, 'operation.graphql', document);
+      await advanceClock(page, 1000); // GraphiQL stores with a delay
+      foundInStorage.push(/canary|1234567890/.test(await storedData(page)));
     }
-    return found;
+    return foundInStorage;
   });
   await run('reloading the last tab signs out', async () => {
     await page.reload();
     await signInButton(page).waitFor();
-    return top(page).getByRole('status').textContent();
+    return pageHeader(page).getByRole('status').textContent();
   });
   await context.close();
 }
 
-async function manyTabs() {
-  const context = await newContext({ stopped: true });
-  const [one, two] = [await open(context), await open(context)];
+async function sharedSession() {
+  const context = await newContext({ stoppedClock: true });
+  const [firstTab, secondTab] = [await open(context), await open(context)];
   await run('closing the form restores the focus', async () => {
-    await signInButton(two).click();
-    await form(two).getByRole('button', { name: 'Cancel' }).click();
-    return two.evaluate(() => document.activeElement.textContent);
+    await signInButton(secondTab).click();
+    await signInForm(secondTab).getByRole('button', { name: 'Cancel' }).click();
+    return secondTab.evaluate(() => document.activeElement.textContent);
   });
   await run('an open form closes when another tab signs in', async () => {
-    await signInButton(two).click();
-    await signIn(one);
-    await who(two, user);
-    await signOutButton(one).click();
-    await signInButton(two).waitFor();
-    return form(two).isVisible();
+    await signInButton(secondTab).click();
+    await signIn(firstTab);
+    await waitForUser(secondTab, user);
+    await signOutButton(firstTab).click();
+    await signInButton(secondTab).waitFor();
+    return signInForm(secondTab).isVisible();
   });
   await run('two tabs share a session', async () => {
-    await signIn(one);
-    await who(two, user);
-    return (await tokenID(one)) === (await tokenID(two));
+    await signIn(firstTab);
+    await waitForUser(secondTab, user);
+    return (await tokenID(firstTab)) === (await tokenID(secondTab));
   });
   await run('a reload gets the session from the other tab', async () => {
-    await two.reload();
-    await who(two, user);
-    return (await tokenID(one)) === (await tokenID(two));
+    await secondTab.reload();
+    await waitForUser(secondTab, user);
+    return (await tokenID(firstTab)) === (await tokenID(secondTab));
   });
   await run('signing out in one tab signs out the other', async () => {
-    await signOutButton(one).click();
-    return [await top(one).getByRole('status').textContent(), await signInButton(two).waitFor().then(() => 'signed out')];
+    await signOutButton(firstTab).click();
+    return [await pageHeader(firstTab).getByRole('status').textContent(), await signInButton(secondTab).waitFor().then(() => 'signed out')];
   });
   await context.close();
 }
 
-async function aheadOfExpiry() {
-  const context = await newContext({ stopped: true });
+async function refreshBeforeExpiry() {
+  const context = await newContext({ stoppedClock: true });
   const pages = [await open(context), await open(context)];
   await run('one of two tabs refreshes before the token expires', async () => {
-    const count = counter(context, 'Refresh');
+    const count = countOperations(context, 'Refresh');
     await signIn(pages[0]);
-    await who(pages[1], user);
-    const before = await tokenID(pages[0]);
+    await waitForUser(pages[1], user);
+    const oldTokenID = await tokenID(pages[0]);
     // Half a minute before the refresh is due, since a new token's lifetime is seconds shorter if Keycloak is slow.
-    for (const page of pages) await advance(page, tokenLifetime - 60_000);
-    await settled(pages[0]);
-    const early = count.sent;
-    for (const page of pages) await advance(page, 31_000);
-    await settled(pages[0]);
-    for (const page of pages) await renewed(page, before);
+    for (const page of pages) await advanceClock(page, tokenLifetime - 60_000);
+    await waitForRefreshes(pages[0]);
+    const earlyCount = count.sent;
+    for (const page of pages) await advanceClock(page, 31_000);
+    await waitForRefreshes(pages[0]);
+    for (const page of pages) await waitForNewToken(page, oldTokenID);
     const [a, b] = [await tokenID(pages[0]), await tokenID(pages[1])];
-    return { early, sent: count.sent, same: a === b };
+    return { early: earlyCount, sent: count.sent, same: a === b };
   });
   await context.close();
 }
 
-async function expired() {
-  const context = await newContext({ stopped: true });
+async function refreshAfterExpiry() {
+  const context = await newContext({ stoppedClock: true });
   const pages = [];
   for (let i = 0; i < 10; i++) pages.push(await open(context)); // one after another: each is heavy
   await run('ten operations fail with an expired token: one refresh, and all are retried', async () => {
     await signIn(pages[0]);
-    await Promise.all(pages.map((page) => who(page, user)));
-    await outdate(context);
-    const count = counter(context, 'Refresh');
-    const queries = counter(context, 'Me');
-    const { release } = await hold(context, 'Refresh'); // until all ten have failed
+    await Promise.all(pages.map((page) => waitForUser(page, user)));
+    await expireToken(context);
+    const count = countOperations(context, 'Refresh');
+    const queries = countOperations(context, 'Me');
+    const { release } = await holdResponses(context, 'Refresh'); // until all ten have failed
     const failed = Promise.all(pages.map((page) => page.waitForResponse((response) => operationOf(response.request()) === 'Me')));
     failed.then(release);
     const results = await Promise.all(pages.map(async (page) => {
@@ -303,82 +304,82 @@ async function expired() {
   await context.close();
 }
 
-async function joining() {
-  const context = await newContext({ stopped: true });
-  const one = await open(context);
+async function openTabDuringRefresh() {
+  const context = await newContext({ stoppedClock: true });
+  const firstTab = await open(context);
   await run('a tab that is opened during a refresh', async () => {
-    await signIn(one);
-    const before = await tokenID(one);
-    await outdate(context);
-    const count = counter(context, 'Refresh');
-    const { held, release } = await hold(context, 'Refresh');
-    await one.getByRole('button', { name: /^Execute/ }).click();
-    await held;
-    const two = await open(context);
-    await signOutButton(two).waitFor(); // it has the session
+    await signIn(firstTab);
+    const oldTokenID = await tokenID(firstTab);
+    await expireToken(context);
+    const count = countOperations(context, 'Refresh');
+    const { arrival, release } = await holdResponses(context, 'Refresh');
+    await firstTab.getByRole('button', { name: /^Execute/ }).click();
+    await arrival;
+    const secondTab = await open(context);
+    await signOutButton(secondTab).waitFor(); // it has the session
     release();
-    await who(two, user);
-    await settled(two);
-    for (const page of [one, two]) await renewed(page, before);
-    const [a, b] = [await tokenID(one), await tokenID(two)];
+    await waitForUser(secondTab, user);
+    await waitForRefreshes(secondTab);
+    for (const page of [firstTab, secondTab]) await waitForNewToken(page, oldTokenID);
+    const [a, b] = [await tokenID(firstTab), await tokenID(secondTab)];
     return { refreshes: count.sent, same: a === b };
   });
   await context.close();
 }
 
-async function leaving() {
-  const context = await newContext({ stopped: true });
-  const [one, two] = [await open(context), await open(context)];
+async function signOutDuringRefresh() {
+  const context = await newContext({ stoppedClock: true });
+  const [firstTab, secondTab] = [await open(context), await open(context)];
   await run('signing out during a refresh', async () => {
-    await signIn(one);
-    await who(two, user);
-    await outdate(context);
-    const { held, release } = await hold(context, 'Refresh');
-    await one.getByRole('button', { name: /^Execute/ }).click();
-    await held;
-    await signOutButton(two).click();
-    await signInButton(one).waitFor();
+    await signIn(firstTab);
+    await waitForUser(secondTab, user);
+    await expireToken(context);
+    const { arrival, release } = await holdResponses(context, 'Refresh');
+    await firstTab.getByRole('button', { name: /^Execute/ }).click();
+    await arrival;
+    await signOutButton(secondTab).click();
+    await signInButton(firstTab).waitFor();
     const lateLogout = context.waitForEvent('requestfinished', { predicate: (request) => operationOf(request) === 'Logout' });
     release();
     await lateLogout; // of the session that the refresh has renewed
-    await settled(one);
-    return [await signInButton(one).isVisible(), await signInButton(two).isVisible()];
+    await waitForRefreshes(firstTab);
+    return [await signInButton(firstTab).isVisible(), await signInButton(secondTab).isVisible()];
   });
   await context.close();
 }
 
-async function outage() {
-  const context = await newContext({ stopped: true });
-  const page = await open(context, linked);
+async function keycloakOutage() {
+  const context = await newContext({ stoppedClock: true });
+  const page = await open(context, proxied);
   await run('Keycloak is down: sign-in', async () => {
     await control('down');
-    await fill(page, { username: user, password });
-    return form(page).getByRole('alert').locator('code').textContent();
+    await submitForm(page, { username: user, password });
+    return signInForm(page).getByRole('alert').locator('code').textContent();
   });
   await inspect(page, 'console-keycloak-down');
   await run('Keycloak is down: users stay signed in', async () => {
     await control('up');
-    await fill(page, { username: user, password });
-    await who(page, user);
+    await submitForm(page, { username: user, password });
+    await waitForUser(page, user);
     await control('down');
-    const failed = page.waitForResponse((response) => operationOf(response.request()) === 'Refresh');
-    await advance(page, tokenLifetime - 29_000);
-    const response = await (await failed).json();
-    await settled(page);
-    const still = await signOutButton(page).isVisible();
+    const failedRefresh = page.waitForResponse((response) => operationOf(response.request()) === 'Refresh');
+    await advanceClock(page, tokenLifetime - 29_000);
+    const response = await (await failedRefresh).json();
+    await waitForRefreshes(page);
+    const staysSignedIn = await signOutButton(page).isVisible();
     await control('up');
-    const again = page.waitForResponse((response) => operationOf(response.request()) === 'Refresh');
-    await advance(page, 11_000);
-    return [code(JSON.stringify(response)), still, Object.keys(await (await again).json())];
+    const nextRefresh = page.waitForResponse((response) => operationOf(response.request()) === 'Refresh');
+    await advanceClock(page, 11_000);
+    return [errorCode(JSON.stringify(response)), staysSignedIn, Object.keys(await (await nextRefresh).json())];
   });
   await context.close();
 }
 
-async function refusedToken() {
+async function rejectedToken() {
   const context = await newContext();
   const page = await open(context, otherAudience);
   await run('a rejected token, with the reason', async () => {
-    await fill(page, { username: user, password });
+    await submitForm(page, { username: user, password });
     await page.getByTestId('who').getByText('Token refused').waitFor();
     await page.getByRole('button', { name: /^Token \d/ }).click();
     const verdict = page.getByTestId('verdict');
@@ -388,10 +389,10 @@ async function refusedToken() {
   await context.close();
 }
 
-// hostile opens the console with a server that returns these responses to operations with these names.
-async function hostile(responses) {
-  const context = await newContext({ stopped: true });
-  const count = counter(context, 'Refresh');
+// openWithResponses opens the console with a server that returns these responses to operations with these names.
+async function openWithResponses(responses) {
+  const context = await newContext({ stoppedClock: true });
+  const count = countOperations(context, 'Refresh');
   await context.route('**/graphql', async (route) => {
     const body = responses[operationOf(route.request())];
     return body ? route.fulfill({ status: 200, contentType: 'application/json', body }) : route.fallback();
@@ -402,24 +403,24 @@ async function hostile(responses) {
 
 async function hostileServer() {
   await run('every token is rejected as expired: only one refresh', async () => {
-    const expired = { errors: [{ message: 'Token has expired', extensions: { code: 'UNAUTHENTICATED', reason: 'TOKEN_EXPIRED' } }], data: { me: null } };
-    const { context, page, count } = await hostile({ WhoAmI: JSON.stringify(expired) });
-    await fill(page, { username: user, password });
+    const expiredTokenResponse = { errors: [{ message: 'Token has expired', extensions: { code: 'UNAUTHENTICATED', reason: 'TOKEN_EXPIRED' } }], data: { me: null } };
+    const { context, page, count } = await openWithResponses({ WhoAmI: JSON.stringify(expiredTokenResponse) });
+    await submitForm(page, { username: user, password });
     await page.getByTestId('who').getByText('Token refused').waitFor();
     await execute(page); // anything else that the responses triggered has started before this
-    await settled(page);
+    await waitForRefreshes(page);
     await context.close();
     return count.sent;
   });
   await run('hostile claims and responses', async () => {
-    const part = (text) => Buffer.from(text).toString('base64url');
-    const token = [part('{"alg":"none","__proto__":{"a":1}}'), part('{"__proto__":{"a":1},"iss":{"constructor":"<img src=x>"},"constructor":1,"exp":1e300}'), 'x'].join('.');
-    const { context, page } = await hostile({
+    const encodeSegment = (text) => Buffer.from(text).toString('base64url');
+    const token = [encodeSegment('{"alg":"none","__proto__":{"a":1}}'), encodeSegment('{"__proto__":{"a":1},"iss":{"constructor":"<img src=x>"},"constructor":1,"exp":1e300}'), 'x'].join('.');
+    const { context, page } = await openWithResponses({
       Login: JSON.stringify({ data: { login: { accessToken: token, expiresIn: 300, refreshToken: 'x', refreshExpiresIn: 300 } } }),
       WhoAmI: '{"data":{"me":{"id":"a","username":{"a":"<b>"},"name":["__proto__"]}}}',
       Me: `{"data":{"__proto__":{"a":${'['.repeat(20000)}${']'.repeat(20000)}}},"errors":[{"message":"x","extensions":{"code":"__proto__","reason":{},"detail":"<img src=x>"}}],"incremental":[{"path":["__proto__"],"data":{"polluted":1}}]}`,
     });
-    await fill(page, { username: user, password });
+    await submitForm(page, { username: user, password });
     await signOutButton(page).waitFor();
     await page.getByRole('button', { name: /^Token/ }).first().click();
     await page.getByRole('region', { name: 'Token', exact: true }).getByText('__proto__').first().waitFor();
@@ -430,23 +431,23 @@ async function hostileServer() {
     return [alive, polluted ?? null];
   });
   await run('an error code of the application: its message is shown', async () => {
-    const closed = JSON.stringify({ errors: [{ message: 'The shop is closed', extensions: { code: 'SHOP_CLOSED', reason: 'NIGHT' } }], data: null });
-    const { context, page } = await hostile({ Login: closed, Me: closed });
-    await fill(page, { username: user, password });
-    const failure = await form(page).getByRole('alert').getByText('SHOP_CLOSED').locator('..').textContent();
-    await form(page).getByRole('button', { name: 'Cancel' }).click();
+    const closedShop = JSON.stringify({ errors: [{ message: 'The shop is closed', extensions: { code: 'SHOP_CLOSED', reason: 'NIGHT' } }], data: null });
+    const { context, page } = await openWithResponses({ Login: closedShop, Me: closedShop });
+    await submitForm(page, { username: user, password });
+    const failure = await signInForm(page).getByRole('alert').getByText('SHOP_CLOSED').locator('..').textContent();
+    await signInForm(page).getByRole('button', { name: 'Cancel' }).click();
     await execute(page);
-    const explained = await page.locator('.explanations .explanation').allTextContents();
+    const explanations = await page.locator('.explanations .explanation').allTextContents();
     await context.close();
-    return [failure, explained];
+    return [failure, explanations];
   });
-  await run('signing out leaves no tokens and no password', afterSignOut);
+  await run('signing out leaves no tokens and no password', findSecretsAfterSignOut);
 }
 
-async function cantSay() {
+async function serverWithoutKeys() {
   await run('a server without keys: no verdict on the token', async () => {
-    const { context, page } = await hostile({ WhoAmI: JSON.stringify({ errors: [{ message: 'Tokens can\'t be verified right now', extensions: { code: 'SERVICE_UNAVAILABLE', reason: 'KEYS_UNAVAILABLE' } }], data: { me: null } }) });
-    await fill(page, { username: user, password });
+    const { context, page } = await openWithResponses({ WhoAmI: JSON.stringify({ errors: [{ message: 'Tokens can\'t be verified right now', extensions: { code: 'SERVICE_UNAVAILABLE', reason: 'KEYS_UNAVAILABLE' } }], data: { me: null } }) });
+    await submitForm(page, { username: user, password });
     await signOutButton(page).waitFor();
     await page.getByRole('button', { name: /^Token \d/ }).click();
     const verdict = await page.getByTestId('verdict').locator('code').textContent();
@@ -467,12 +468,12 @@ async function hostileSchema() {
     const page = await open(context);
     await page.getByRole('navigation', { name: 'Panels' }).getByRole('button', { name: 'Docs' }).click();
     await page.getByRole('link', { name: 'Query', exact: true }).click();
-    const opened = context.waitForEvent('page');
+    const newPage = context.waitForEvent('page');
     await page.getByRole('link', { name: 'go', exact: true }).click();
-    await opened;
-    const stayed = page.url() === server && (await signInButton(page).isVisible());
+    await newPage;
+    const pageUnchanged = page.url() === server && (await signInButton(page).isVisible());
     await context.close();
-    return stayed;
+    return pageUnchanged;
   });
 }
 
@@ -492,11 +493,11 @@ async function hostileDescription() {
     });
     const page = await open(context);
     const hover = page.locator('.monaco-hover .rendered-markdown').filter({ hasText: 'Bold' });
-    for (let tries = 0; tries < 500 && !(await hover.isVisible()); tries++) { // the worker may not have the schema yet
+    for (let attempt = 0; attempt < 500 && !(await hover.isVisible()); attempt++) { // the worker may not have the schema yet
       await page.evaluate(() => {
         const editor = globalThis.__MONACO.editor.getEditors().find((editor) => editor.getModel()?.uri.path.endsWith('operation.graphql'));
-        const at = editor.getModel().findMatches('\\bme\\b', false, true, true, null, false)[0].range;
-        editor.setPosition({ lineNumber: at.startLineNumber, column: at.startColumn + 1 });
+        const range = editor.getModel().findMatches('\\bme\\b', false, true, true, null, false)[0].range;
+        editor.setPosition({ lineNumber: range.startLineNumber, column: range.startColumn + 1 });
         editor.focus();
         editor.trigger('', 'editor.action.showHover', {});
       });
@@ -511,24 +512,24 @@ async function hostileDescription() {
 }
 
 // All texts that the console puts into editors can be read without horizontal scrolling at any width.
-async function nothingCutOff() {
+async function editorTextsFit() {
   await run('the console\'s texts aren\'t cut off, and wrap only if necessary', async () => {
     const context = await newContext();
     const page = await open(context);
-    for (const { width, docs, room } of [{ width: 1280, docs: false, room: true }, { width: 1400, docs: true, room: true }, { width: 1024, docs: true }, { width: 390, docs: false }]) {
+    for (const { width, docs, hasRoom } of [{ width: 1280, docs: false, hasRoom: true }, { width: 1400, docs: true, hasRoom: true }, { width: 1024, docs: true }, { width: 390, docs: false }]) {
       await page.setViewportSize({ width, height: 800 });
       const button = page.getByRole('navigation', { name: 'Panels' }).getByRole('button', { name: 'Docs' });
       if (((await button.getAttribute('aria-expanded')) === 'true') !== docs) await button.click();
       for (const title of ['Me', 'Login', 'Refresh', 'Denied']) {
-        await tab(page, title);
-        await page.waitForFunction(([room]) => globalThis.__MONACO.editor.getEditors().filter((editor) => editor.getModel()).every((editor) => {
+        await openExample(page, title);
+        await page.waitForFunction(([hasRoom]) => globalThis.__MONACO.editor.getEditors().filter((editor) => editor.getModel()).every((editor) => {
           const { contentWidth } = editor.getLayoutInfo();
           const lines = editor.getModel().getLineCount();
           const height = editor.getTopForLineNumber(lines) - editor.getTopForLineNumber(1);
           const unwrapped = height === (lines - 1) * editor.getOption(globalThis.__MONACO.editor.EditorOption.lineHeight);
           const hidden = contentWidth <= 0;
-          return hidden || (editor.getScrollWidth() <= contentWidth && (unwrapped || !room));
-        }), [room]);
+          return hidden || (editor.getScrollWidth() <= contentWidth && (unwrapped || !hasRoom));
+        }), [hasRoom]);
       }
     }
     await context.close();
@@ -536,49 +537,49 @@ async function nothingCutOff() {
   });
 }
 
-async function offered() {
+async function suggestedUser() {
   const context = await newContext();
   const page = await open(context, dev);
   await run('with the fake Keycloak, the form suggests alice', async () => {
-    await tab(page, 'Login');
-    const { username } = JSON.parse(await textOf(page, 'variables.json'));
+    await openExample(page, 'Login');
+    const { username } = JSON.parse(await editorText(page, 'variables.json'));
     await signInButton(page).click();
-    await form(page).getByRole('button', { name: 'Fill in alice' }).click();
+    await signInForm(page).getByRole('button', { name: 'Fill in alice' }).click();
     await page.keyboard.press('Enter');
-    await who(page, 'alice');
+    await waitForUser(page, 'alice');
     return [username, await page.getByTestId('who').allTextContents()];
   });
-  const elsewhere = await open(context);
+  const otherPage = await open(context);
   await run('without the fake Keycloak, the form suggests no user', async () => {
-    await tab(elsewhere, 'Login');
-    await signInButton(elsewhere).click();
-    return [await form(elsewhere).getByRole('button', { name: /Fill in/ }).count(), JSON.parse(await textOf(elsewhere, 'variables.json')).username];
+    await openExample(otherPage, 'Login');
+    await signInButton(otherPage).click();
+    return [await signInForm(otherPage).getByRole('button', { name: /Fill in/ }).count(), JSON.parse(await editorText(otherPage, 'variables.json')).username];
   });
   await context.close();
 }
 
 // After signing out, the page contains neither the user's tokens nor the password.
-async function afterSignOut() {
-  const context = await newContext({ stopped: true });
+async function findSecretsAfterSignOut() {
+  const context = await newContext({ stoppedClock: true });
   const page = await open(context);
   await signIn(page);
-  await tab(page, 'Login');
-  await write(page, 'variables.json', JSON.stringify({ username: user, password }));
+  await openExample(page, 'Login');
+  await setEditorText(page, 'variables.json', JSON.stringify({ username: user, password }));
   await execute(page);
-  await tab(page, 'Refresh');
-  await holds(page, 'variables.json', 'eyJ');
+  await openExample(page, 'Refresh');
+  await waitForText(page, 'variables.json', 'eyJ');
   await signOutButton(page).click();
   await signInButton(page).waitFor();
-  const left = [];
+  const texts = [];
   for (const title of ['Me', 'Login', 'Refresh', 'Denied']) {
-    await tab(page, title);
-    left.push((await textOf(page, 'response.json')) + (await textOf(page, 'variables.json')));
+    await openExample(page, title);
+    texts.push((await editorText(page, 'response.json')) + (await editorText(page, 'variables.json')));
   }
   await context.close();
-  return /eyJ/.test(left.join()) || left.join().includes(password);
+  return /eyJ/.test(texts.join()) || texts.join().includes(password);
 }
 
-async function hiddenSchema() {
+async function introspectionOff() {
   const context = await newContext();
   const page = await open(context, noIntrospection);
   await run('introspection off: a notice, and operations run', async () => {
@@ -590,7 +591,7 @@ async function hiddenSchema() {
   await context.close();
 }
 
-async function smallAndDark() {
+async function darkPhone() {
   const context = await newContext({ viewport: { width: 390, height: 844 }, colorScheme: 'dark' });
   const page = await open(context);
   await execute(page);
@@ -608,21 +609,21 @@ async function smallAndDark() {
   await context.close();
 }
 
-await visits();
+await measureFirstVisit();
 await firstVisit();
-await manyTabs();
+await sharedSession();
 await hostileServer();
 await hostileSchema();
 await hostileDescription();
-await nothingCutOff();
-await offered();
-await cantSay();
-await refusedToken();
-await hiddenSchema();
-await smallAndDark();
-await aheadOfExpiry();
-await joining();
-await leaving();
-await expired();
-await outage();
+await editorTextsFit();
+await suggestedUser();
+await serverWithoutKeys();
+await rejectedToken();
+await introspectionOff();
+await darkPhone();
+await refreshBeforeExpiry();
+await openTabDuringRefresh();
+await signOutDuringRefresh();
+await refreshAfterExpiry();
+await keycloakOutage();
 await finish();

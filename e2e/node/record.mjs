@@ -1,14 +1,14 @@
 // Helpers of the scripts that run clients: they record HTTP requests, and print a line of JSON for each case.
 
-let wire = [];
+let requests = [];
 
 // recordingFetch is like fetch, and records each request's method and its response's status, media type and error codes.
 export async function recordingFetch(input, init) {
   const request = new Request(input, init);
   const response = await fetch(request);
-  const media = (response.headers.get('content-type') ?? '').split(';')[0];
+  const mediaType = (response.headers.get('content-type') ?? '').split(';')[0];
   const body = await response.clone().json().catch(() => ({}));
-  wire.push([request.method, response.status, media, ...codes(body.errors)].join(' '));
+  requests.push([request.method, response.status, mediaType, ...codes(body.errors)].join(' '));
   return response;
 }
 
@@ -20,7 +20,7 @@ export function codes(errors) {
 // run runs a case, and prints its result and the recorded requests. f returns the client's result or throws an error.
 // graphQLErrors returns the GraphQL errors of such an error; other errors are printed as they are.
 export async function run(name, graphQLErrors, f) {
-  wire = [];
+  requests = [];
   let result;
   try {
     result = JSON.stringify(await f());
@@ -28,11 +28,11 @@ export async function run(name, graphQLErrors, f) {
     const errors = graphQLErrors(error);
     result = errors?.length ? 'error ' + codes(errors).join(' ') : `${error.name}: ${error.message}`;
   }
-  console.log(JSON.stringify({ case: name, result, wire }));
+  console.log(JSON.stringify({ case: name, result, requests }));
 }
 
-// signedIn describes tokens by their type and number of parts, since they differ each time.
-export function signedIn({ tokenType, accessToken, refreshToken }) {
+// describeTokens describes tokens by their type and number of parts, since they differ each time.
+export function describeTokens({ tokenType, accessToken, refreshToken }) {
   return { tokenType, accessToken: accessToken.split('.').length, refreshToken: refreshToken.split('.').length };
 }
 

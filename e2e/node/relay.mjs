@@ -6,10 +6,10 @@ import login from './relay/artifacts/documentsLoginMutation.graphql.js';
 import logout from './relay/artifacts/documentsLogoutMutation.graphql.js';
 import me from './relay/artifacts/documentsMeQuery.graphql.js';
 import refresh from './relay/artifacts/documentsRefreshMutation.graphql.js';
-import { codes, mediaTypes, recordingFetch, run, signedIn } from './record.mjs';
+import { codes, describeTokens, mediaTypes, recordingFetch, run } from './record.mjs';
 
 const { Environment, Network, RecordSource, Store, commitMutation, fetchQuery } = relay;
-const [url, u, p] = process.argv.slice(2);
+const [url, username, password] = process.argv.slice(2);
 let token;
 let fieldErrors; // of the last response, since Relay returns only null for such a field
 
@@ -35,13 +35,13 @@ function newEnvironment(sendOperation) {
 async function sendPersisted(query, variables) {
   const extensions = { persistedQuery: { version: 1, sha256Hash: createHash('sha256').update(query).digest('hex') } };
   const response = await send({ variables, extensions });
-  const unknown = ['PERSISTED_QUERY_NOT_FOUND', 'PERSISTED_QUERY_NOT_SUPPORTED'].includes(codes(response.errors)[0]);
-  return unknown ? send({ query, variables, extensions }) : response;
+  const isUnknown = ['PERSISTED_QUERY_NOT_FOUND', 'PERSISTED_QUERY_NOT_SUPPORTED'].includes(codes(response.errors)[0]);
+  return isUnknown ? send({ query, variables, extensions }) : response;
 }
 
 const graphQLErrors = (error) => error.source?.errors;
 const defaultEnvironment = newEnvironment((query, variables) => send({ query, variables }));
-const ask = (environment = defaultEnvironment) => fetchQuery(environment, me, {}, { fetchPolicy: 'network-only' }).toPromise();
+const queryMe = (environment = defaultEnvironment) => fetchQuery(environment, me, {}, { fetchPolicy: 'network-only' }).toPromise();
 const mutate = (mutation, variables, environment = defaultEnvironment) =>
   new Promise((onCompleted, onError) => {
     commitMutation(environment, {
@@ -52,30 +52,30 @@ const mutate = (mutation, variables, environment = defaultEnvironment) =>
     });
   });
 
-await run('me, anonymous', graphQLErrors, async () => ({ ...(await ask()), errors: codes(fieldErrors) }));
-await run('login, wrong password', graphQLErrors, () => mutate(login, { username: u, password: 'wrong' }));
+await run('me, anonymous', graphQLErrors, async () => ({ ...(await queryMe()), errors: codes(fieldErrors) }));
+await run('login, wrong password', graphQLErrors, () => mutate(login, { username, password: 'wrong' }));
 let tokens;
 await run('login', graphQLErrors, async () => {
-  tokens = (await mutate(login, { username: u, password: p })).login;
+  tokens = (await mutate(login, { username, password })).login;
   token = tokens.accessToken;
-  return signedIn(tokens);
+  return describeTokens(tokens);
 });
-await run('me', graphQLErrors, async () => (await ask()).me.username === u);
+await run('me', graphQLErrors, async () => (await queryMe()).me.username === username);
 for (const accept of mediaTypes) {
   const environment = newEnvironment((query, variables) => send({ query: query.replace('username', 'nickname'), variables }, accept));
-  await run('invalid, ' + accept, graphQLErrors, () => ask(environment));
+  await run('invalid, ' + accept, graphQLErrors, () => queryMe(environment));
 }
 const persistedEnvironment = newEnvironment(sendPersisted);
 for (const attempt of ['first', 'second']) {
-  await run(`me, persisted, ${attempt}`, graphQLErrors, async () => (await ask(persistedEnvironment)).me.username === u);
+  await run(`me, persisted, ${attempt}`, graphQLErrors, async () => (await queryMe(persistedEnvironment)).me.username === username);
 }
 await run('refresh, persisted', graphQLErrors, async () => {
   tokens = (await mutate(refresh, { token: tokens.refreshToken }, persistedEnvironment)).refresh;
-  return signedIn(tokens);
+  return describeTokens(tokens);
 });
 await run('refresh', graphQLErrors, async () => {
   tokens = (await mutate(refresh, { token: tokens.refreshToken })).refresh;
-  return signedIn(tokens);
+  return describeTokens(tokens);
 });
 await run('logout', graphQLErrors, () => mutate(logout, { token: tokens.refreshToken }));
 await run('refresh, signed out', graphQLErrors, () => mutate(refresh, { token: tokens.refreshToken }));

@@ -7,9 +7,9 @@ import { createHash } from 'node:crypto';
 import { ApolloClient, ApolloLink, CombinedGraphQLErrors, HttpLink, InMemoryCache, gql } from '@apollo/client';
 import { PersistedQueryLink } from '@apollo/client/link/persisted-queries';
 import { getMainDefinition, print } from '@apollo/client/utilities';
-import { documents, recordingFetch, run, signedIn } from './record.mjs';
+import { describeTokens, documents, recordingFetch, run } from './record.mjs';
 
-const [uri, u, p] = process.argv.slice(2);
+const [uri, username, password] = process.argv.slice(2);
 const sha256 = (text) => createHash('sha256').update(text).digest('hex');
 const cache = new InMemoryCache();
 
@@ -25,7 +25,7 @@ if (uri === 'manifest') {
 }
 
 let token;
-const client = (...links) =>
+const newClient = (...links) =>
   new ApolloClient({
     cache,
     link: ApolloLink.from([
@@ -34,16 +34,16 @@ const client = (...links) =>
     ]),
     defaultOptions: { query: { fetchPolicy: 'no-cache' }, mutate: { fetchPolicy: 'no-cache' } },
   });
-const byID = () => client(new PersistedQueryLink({ sha256, useGETForHashedQueries: true }));
+const newPersistedClient = () => newClient(new PersistedQueryLink({ sha256, useGETForHashedQueries: true }));
 const graphQLErrors = (error) => CombinedGraphQLErrors.is(error) && error.errors;
-const isUser = ({ data }) => data.me.username === u;
+const isUser = ({ data }) => data.me.username === username;
 
 await run('login, by ID', graphQLErrors, async () => {
-  const { data } = await byID().mutate({ mutation: gql(documents.login), variables: { u, p } });
+  const { data } = await newPersistedClient().mutate({ mutation: gql(documents.login), variables: { u: username, p: password } });
   token = data.login.accessToken;
-  return signedIn(data.login);
+  return describeTokens(data.login);
 });
-await run('me, by ID', graphQLErrors, async () => isUser(await byID().query({ query: gql(documents.me) })));
-await run('me, by text', graphQLErrors, async () => isUser(await client().query({ query: gql(documents.me) })));
-await run('other ID', graphQLErrors, () => byID().query({ query: gql('query Me { me { id email } }') }));
-await run('other text', graphQLErrors, () => client().query({ query: gql('query Me { me { id email } }') }));
+await run('me, by ID', graphQLErrors, async () => isUser(await newPersistedClient().query({ query: gql(documents.me) })));
+await run('me, by text', graphQLErrors, async () => isUser(await newClient().query({ query: gql(documents.me) })));
+await run('other ID', graphQLErrors, () => newPersistedClient().query({ query: gql('query Me { me { id email } }') }));
+await run('other text', graphQLErrors, () => newClient().query({ query: gql('query Me { me { id email } }') }));

@@ -1,4 +1,4 @@
-// What ../artifacts is made of. After a change, in e2e/node/relay:
+// The documents that relay-compiler compiles to ../artifacts. After a change, run in e2e/node/relay:
 //
 //   cat ../../../schema/*.graphqls > schema.graphql
 //   npx relay-compiler@21.0.1 relay.config.json
