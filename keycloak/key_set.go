@@ -279,7 +279,7 @@ func (k *KeySet) Key(ctx context.Context, id string) (Key, error) {
 		identityErr.Detail = "the key set is still being fetched from " + k.url
 	default:
 		identityErr = &identity.Error{Reason: identity.ErrKeyUnknown,
-			Detail: keys.WhyMissing(id) + " (" + k.url + ")"}
+			Detail: keys.MissingKeyReason(id) + " (" + k.url + ")"}
 	}
 	return Key{}, identityErr
 }
@@ -346,7 +346,7 @@ func (k *KeySet) finishFetch(keys jose.KeySet, err error) {
 	}
 	var newlyRejected []jose.RejectedKey
 	for _, key := range keys.Rejected {
-		if !key.Expected && !k.loggedRejections[key] &&
+		if !key.ForEncryption && !k.loggedRejections[key] &&
 			len(k.loggedRejections) < maxLoggedRejections {
 			k.loggedRejections[key] = true
 			newlyRejected = append(newlyRejected, key)
@@ -369,7 +369,7 @@ func (k *KeySet) finishFetch(keys jose.KeySet, err error) {
 		k.log.Info("keys fetched", "url", k.url, "keys", keyCount)
 	}
 	for _, key := range newlyRejected {
-		k.log.Warn("key skipped", "url", k.url, "kid", key.ID, "why", key.Why)
+		k.log.Warn("key skipped", "url", k.url, "kid", key.ID, "why", key.Reason)
 	}
 }
 

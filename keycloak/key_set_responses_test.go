@@ -56,7 +56,7 @@ func TestKeySet_badResponses(t *testing.T) {
 		{"two members named keys", respondWith(200, `{"keys":[],`+jwksOf(unknownSigner(0))[1:]), "no list of keys"},
 		{"Keys instead of keys", respondWith(200, strings.Replace(jwksOf(unknownSigner(0)), "keys", "Keys", 1)), "no list of keys"},
 		{"too many keys", respondWith(200, jwks(slices.Repeat([]any{unknownSigner(0).jwk()}, 101)...)), "holds 101 keys; accepted: 100"},
-		{"two keys with the same kid", respondWith(200, jwksOf(unknownSigner(0), signer{"unknown-0", "ES256", p256Key()})), "more than one key for signatures of this kid"},
+		{"two keys with the same kid", respondWith(200, jwksOf(unknownSigner(0), signer{"unknown-0", "ES256", p256Key()})), "more than one signing key has this kid"},
 		{"an object without keys", respondWith(200, `{"realm":"local"}`), "no list of keys"},
 		{"keys that is an object", respondWith(200, `{"keys":{}}`), "not a JSON Web Key Set"},
 		{"only an encryption key", respondWith(200, jwks(map[string]any{"kid": "e", "kty": "RSA", "use": "enc", "n": "AQAB", "e": "AQAB"})), "no key"},

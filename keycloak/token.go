@@ -29,11 +29,11 @@ func parseToken(rawToken string, algorithms []string) (*accessToken, error) {
 	}
 	joseErr, _ := errors.AsType[*jose.Error](err)
 	switch joseErr.Reason {
-	case jose.Algorithm:
+	case jose.ReasonAlgorithm:
 		return nil, signatureError(
 			"%v (VerifierConfig.Algorithms; the client's Access token signature algorithm in "+
 				"Keycloak)", err)
-	case jose.Type:
+	case jose.ReasonType:
 		return nil, notAcceptedError("%v", err)
 	}
 	return nil, malformedError("%v", err)

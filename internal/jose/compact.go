@@ -9,7 +9,7 @@ import (
 	"github.com/cloakql/cloakql/internal/strictjson"
 )
 
-const maxKeyID = 256 // bytes
+const maxKeyIDBytes = 256
 
 var base64url = base64.RawURLEncoding.Strict()
 
@@ -27,72 +27,72 @@ type JWS struct {
 type Reason int
 
 const (
-	Malformed Reason = iota + 1
-	Algorithm        // alg isn't accepted
-	Type             // the header's typ isn't that of an access token
+	ReasonMalformed Reason = iota + 1
+	ReasonAlgorithm        // alg isn't accepted
+	ReasonType             // the header's typ isn't that of an access token
 )
 
 // An Error says why a token is rejected, for operators.
 type Error struct {
-	Reason Reason
-	text   string
+	Reason  Reason
+	message string
 }
 
-func (e *Error) Error() string { return e.text }
+func (e *Error) Error() string { return e.message }
 
 func newError(reason Reason, format string, args ...any) error {
 	return &Error{reason, fmt.Sprintf(format, args...)}
 }
 
 func malformedError(format string, args ...any) error {
-	return newError(Malformed, format, args...)
+	return newError(ReasonMalformed, format, args...)
 }
 
 // Parse parses a compact JWS, RFC 7515 section 3.1, whose payload is a JSON object of claims. It
 // calls visit with each claim, as strictjson.Members does. Parse checks the header: kid is
-// required, alg must be in accepted, crit and cty must be absent, and typ, if present, must be that
-// of an access token. Parse doesn't check the signature. Any error is an *Error.
-func Parse(token string, accepted []string,
+// required, alg must be in acceptedAlgs, crit and cty must be absent, and typ, if present, must be
+// that of an access token. Parse doesn't check the signature. Any error is an *Error.
+func Parse(token string, acceptedAlgs []string,
 	visit func(name []byte, value strictjson.Value)) (*JWS, error) {
-	decoded, err := DecodeCompact(token)
+	parts, err := DecodeCompact(token)
 	if err != nil {
 		return nil, err
 	}
 	var h header
 	var reader strictjson.Reader
-	if err := reader.Members(decoded[0], h.setMember); err != nil {
+	if err := reader.Members(parts[0], h.setMember); err != nil {
 		return nil, malformedError("the header %v", err)
 	}
-	if err := reader.Members(decoded[1], visit); err != nil {
+	if err := reader.Members(parts[1], visit); err != nil {
 		return nil, malformedError("the payload %v", err)
 	}
-	alg, kid, err := h.check(accepted)
+	alg, kid, err := h.check(acceptedAlgs)
 	if err != nil {
 		return nil, err
 	}
-	return &JWS{alg, kid, decoded[1], token[:strings.LastIndexByte(token, '.')], decoded[2]}, nil
+	return &JWS{alg, kid, parts[1], token[:strings.LastIndexByte(token, '.')], parts[2]}, nil
 }
 
 // DecodeCompact splits a compact JWS, RFC 7515 section 3.1, and decodes its three parts. The parts
 // must be base64url without padding, line breaks, or stray bits at the end, so that each token has
-// only one encoding. Any error is an *Error whose Reason is Malformed.
-func DecodeCompact(token string) (decoded [3][]byte, err error) {
+// only one encoding. Any error is an *Error whose Reason is ReasonMalformed.
+func DecodeCompact(token string) (parts [3][]byte, err error) {
 	// Count before splitting: a token of dots has thousands of parts (CVE-2025-30204).
-	if parts := strings.Count(token, ".") + 1; parts != 3 {
-		return decoded, malformedError("parts between dots: %d; expected 3", parts)
+	if count := strings.Count(token, ".") + 1; count != 3 {
+		return parts, malformedError("parts between dots: %d; expected 3", count)
 	}
 	dot1, dot2 := strings.IndexByte(token, '.'), strings.LastIndexByte(token, '.')
 	buf := make([]byte, 0, len(token))
-	for i, part := range [3]string{token[:dot1], token[dot1+1 : dot2], token[dot2+1:]} {
+	for i, encoded := range [3]string{token[:dot1], token[dot1+1 : dot2], token[dot2+1:]} {
 		start := len(buf)
 		// Check for line breaks: Go's decoder skips them.
-		if buf, err = base64url.AppendDecode(buf, []byte(part)); err != nil ||
-			strings.ContainsAny(part, "\r\n") {
-			return decoded, malformedError("part %d is not base64url without padding", i+1)
+		if buf, err = base64url.AppendDecode(buf, []byte(encoded)); err != nil ||
+			strings.ContainsAny(encoded, "\r\n") {
+			return parts, malformedError("part %d is not base64url without padding", i+1)
 		}
-		decoded[i] = buf[start:len(buf):len(buf)]
+		parts[i] = buf[start:len(buf):len(buf)]
 	}
-	return decoded, nil
+	return parts, nil
 }
 
 // A header holds the parameters of a JOSE header that Parse checks, RFC 7515 section 4.1. An absent
@@ -119,7 +119,7 @@ func (h *header) setMember(name []byte, value strictjson.Value) {
 	}
 }
 
-func (h *header) check(accepted []string) (alg, kid string, err error) {
+func (h *header) check(acceptedAlgs []string) (alg, kid string, err error) {
 	if h.crit != nil {
 		return "", "", malformedError("the header has crit: extensions are not supported")
 	}
@@ -128,17 +128,17 @@ func (h *header) check(accepted []string) (alg, kid string, err error) {
 			"the header has cty, %s: a token within a token is not supported", h.cty.Quoted())
 	}
 	kid, ok := h.kid.String()
-	if !ok || kid == "" || len(kid) > maxKeyID {
+	if !ok || kid == "" || len(kid) > maxKeyIDBytes {
 		return "", "", malformedError("kid is %s; expected a string of 1 to %d bytes",
-			h.kid.Quoted(), maxKeyID)
+			h.kid.Quoted(), maxKeyIDBytes)
 	}
 	alg, ok = h.alg.String()
 	if !ok {
 		return "", "", malformedError("alg is %s; expected a string", h.alg.Quoted())
 	}
-	if !slices.Contains(accepted, alg) {
-		return "", "", newError(Algorithm, "alg is %s; accepted: %s", h.alg.Quoted(),
-			strings.Join(accepted, ", "))
+	if !slices.Contains(acceptedAlgs, alg) {
+		return "", "", newError(ReasonAlgorithm, "alg is %s; accepted: %s", h.alg.Quoted(),
+			strings.Join(acceptedAlgs, ", "))
 	}
 	if h.typ == nil {
 		return alg, kid, nil
@@ -149,5 +149,6 @@ func (h *header) check(accepted []string) (alg, kid string, err error) {
 		strings.EqualFold(typ, "application/jwt"), strings.EqualFold(typ, "application/at+jwt"):
 		return alg, kid, nil
 	}
-	return "", "", newError(Type, "typ in the header is %s; accepted: JWT, at+jwt", h.typ.Quoted())
+	return "", "", newError(ReasonType, "typ in the header is %s; accepted: JWT, at+jwt",
+		h.typ.Quoted())
 }

@@ -24,8 +24,8 @@ type Key struct {
 // Check returns an error if the key can't be used.
 func (k Key) Check() error {
 	switch {
-	case k.ID == "" || len(k.ID) > maxKeyID:
-		return fmt.Errorf("its kid has %d bytes; expected 1 to %d", len(k.ID), maxKeyID)
+	case k.ID == "" || len(k.ID) > maxKeyIDBytes:
+		return fmt.Errorf("its kid has %d bytes; expected 1 to %d", len(k.ID), maxKeyIDBytes)
 	case !UsableWith(k.Algorithm, k.Public):
 		return fmt.Errorf("it is too weak, or not one for %s", strictjson.Quote(k.Algorithm))
 	}
@@ -40,27 +40,28 @@ type KeySet struct {
 
 // A RejectedKey is a key that can't be used.
 type RejectedKey struct {
-	ID       string // empty if it can't be read
-	Why      string // "its use is \"enc\""
-	Expected bool   // it is an encryption key, and key sets normally hold some
-	signs    bool   // it has a kid, and its use is "sig"
+	ID     string // empty if it can't be read
+	Reason string // for operators, such as: its use is "enc"
+	// ForEncryption reports whether the key's use is "enc". Key sets normally have such keys.
+	ForEncryption bool
+	forSigning    bool // it has a kid, and its use is "sig"
 }
 
-// WhyMissing returns, for operators, why the set has no key with this kid.
-func (s KeySet) WhyMissing(kid string) string {
+// MissingKeyReason returns, for operators, why the set has no key with this kid.
+func (s KeySet) MissingKeyReason(kid string) string {
 	for _, key := range s.Rejected {
 		if key.ID == kid {
-			return "the key " + strictjson.Quote(kid) + " was skipped: " + key.Why
+			return "the key " + strictjson.Quote(kid) + " was skipped: " + key.Reason
 		}
 	}
 	return "kid " + strictjson.Quote(kid) + " is not in the key set"
 }
 
-// reasons returns why the first few rejected keys can't be used.
-func (s KeySet) reasons() string {
+// rejectionReasons returns why the first few rejected keys can't be used.
+func (s KeySet) rejectionReasons() string {
 	text := ""
 	for _, key := range s.Rejected[:min(len(s.Rejected), 3)] {
-		text += fmt.Sprintf("; of the key %s %s", strictjson.Quote(key.ID), key.Why)
+		text += fmt.Sprintf("; the key %s was skipped: %s", strictjson.Quote(key.ID), key.Reason)
 	}
 	return text
 }
@@ -71,21 +72,21 @@ func (s KeySet) reasons() string {
 // tell which one it means. An encryption key may share the kid of a signing key, for example if a
 // realm has imported one key pair for both uses.
 func ReadKeySet(body []byte) (KeySet, error) {
-	var list strictjson.Value
-	listCount := 0
+	var keysValue strictjson.Value
+	keysMembers := 0
 	if err := strictjson.ScanMembers(body, func(name []byte, value strictjson.Value) {
 		if string(name) == "keys" {
-			list = value
-			listCount++
+			keysValue = value
+			keysMembers++
 		}
 	}); err != nil {
 		return KeySet{}, fmt.Errorf("not a JSON Web Key Set: it %v", err)
 	}
 	set := KeySet{Keys: map[string]Key{}}
-	seen := map[string]bool{}
-	count := 0
-	err := strictjson.ScanItems(list, func(item strictjson.Value) {
-		if count++; count > maxKeys {
+	seenIDs := map[string]bool{}
+	keyCount := 0
+	err := strictjson.ScanItems(keysValue, func(item strictjson.Value) {
+		if keyCount++; keyCount > maxKeys {
 			return
 		}
 		key, rejected := readKey(item)
@@ -94,32 +95,32 @@ func ReadKeySet(body []byte) (KeySet, error) {
 			kid = rejected.ID
 		}
 		switch {
-		case rejected != nil && !rejected.signs:
+		case rejected != nil && !rejected.forSigning:
 			set.Rejected = append(set.Rejected, *rejected)
 			return
-		case seen[kid]:
+		case seenIDs[kid]:
 			delete(set.Keys, kid)
 			set.Rejected = slices.DeleteFunc(set.Rejected, func(r RejectedKey) bool {
-				return r.ID == kid && r.signs
+				return r.ID == kid && r.forSigning
 			})
 			set.Rejected = append(set.Rejected,
 				RejectedKey{ID: kid,
-					Why: "the set has more than one key for signatures of this kid", signs: true})
+					Reason: "more than one signing key has this kid", forSigning: true})
 		case rejected != nil:
 			set.Rejected = append(set.Rejected, *rejected)
 		default:
 			set.Keys[kid] = key
 		}
-		seen[kid] = true
+		seenIDs[kid] = true
 	})
 	switch {
-	case listCount != 1 || err != nil:
+	case keysMembers != 1 || err != nil:
 		return KeySet{}, errors.New("not a JSON Web Key Set: it has no list of keys")
-	case count > maxKeys:
-		return KeySet{}, fmt.Errorf("the key set holds %d keys; accepted: %d", count, maxKeys)
+	case keyCount > maxKeys:
+		return KeySet{}, fmt.Errorf("the key set holds %d keys; accepted: %d", keyCount, maxKeys)
 	case len(set.Keys) == 0:
 		return KeySet{}, fmt.Errorf(
-			"the key set holds no key that signatures can be verified with%s", set.reasons())
+			"the key set holds no key that can verify signatures%s", set.rejectionReasons())
 	}
 	return set, nil
 }
@@ -128,8 +129,8 @@ func ReadKeySet(body []byte) (KeySet, error) {
 // Certificates (x5c, x5u, x5t) are ignored: the key is trusted because it comes from the realm's
 // own endpoint.
 type jwk struct {
-	kty, use, ops, alg, kid, crv, n, e, x, y strictjson.Value
-	hasPrivate                               bool // there are private or secret parameters
+	kty, use, keyOps, alg, kid, crv, n, e, x, y strictjson.Value
+	hasPrivateParams                            bool
 }
 
 func (k *jwk) setMember(name []byte, value strictjson.Value) {
@@ -139,7 +140,7 @@ func (k *jwk) setMember(name []byte, value strictjson.Value) {
 	case "use":
 		k.use = value
 	case "key_ops":
-		k.ops = value
+		k.keyOps = value
 	case "alg":
 		k.alg = value
 	case "kid":
@@ -155,7 +156,7 @@ func (k *jwk) setMember(name []byte, value strictjson.Value) {
 	case "y":
 		k.y = value
 	case "d", "p", "q", "dp", "dq", "qi", "oth", "k": // RFC 7518, sections 6.2.2, 6.3.2 and 6.4.1
-		k.hasPrivate = true
+		k.hasPrivateParams = true
 	}
 }
 
@@ -164,29 +165,30 @@ func readKey(item strictjson.Value) (Key, *RejectedKey) {
 	var k jwk
 	err := strictjson.Members(item, k.setMember)
 	if err != nil { // ignore the members that were visited before the error
-		return Key{}, &RejectedKey{Why: "it " + err.Error()}
+		return Key{}, &RejectedKey{Reason: "it " + err.Error()}
 	}
 	kid, ok := k.kid.String()
-	if !ok || len(kid) > maxKeyID {
+	if !ok || len(kid) > maxKeyIDBytes {
 		kid = ""
 	}
 	use, _ := k.use.String()
 	reject := func(format string, args ...any) (Key, *RejectedKey) {
-		return Key{}, &RejectedKey{ID: kid, Why: fmt.Sprintf(format, args...),
-			signs: use == "sig" && kid != "", Expected: use == "enc"}
+		return Key{}, &RejectedKey{ID: kid, Reason: fmt.Sprintf(format, args...),
+			forSigning: use == "sig" && kid != "", ForEncryption: use == "enc"}
 	}
 	if kid == "" {
-		return reject("its kid is %s; expected a string of 1 to %d bytes", k.kid.Quoted(), maxKeyID)
+		return reject("its kid is %s; expected a string of 1 to %d bytes", k.kid.Quoted(),
+			maxKeyIDBytes)
 	}
 	if use != "sig" { // section 4.2; all of Keycloak's keys have a use
 		return reject("its use is %s; expected \"sig\"", k.use.Quoted())
 	}
-	if k.hasPrivate { // anyone who can read the set can sign with it
+	if k.hasPrivateParams { // anyone who can read the set can sign with it
 		return reject("it is a private key, for everyone to read")
 	}
-	if k.ops != nil { // section 4.3
-		if ops, ok := k.ops.Strings(); !ok || !slices.Contains(ops, "verify") {
-			return reject("its key_ops are %s; expected \"verify\" among them", k.ops.Quoted())
+	if k.keyOps != nil { // section 4.3
+		if ops, ok := k.keyOps.Strings(); !ok || !slices.Contains(ops, "verify") {
+			return reject("its key_ops are %s; expected \"verify\" among them", k.keyOps.Quoted())
 		}
 	}
 	alg, ok := k.alg.String()
@@ -221,7 +223,7 @@ func readKey(item strictjson.Value) (Key, *RejectedKey) {
 // length, and uses only the low 64 bits of a longer exponent.
 func (k *jwk) publicKey(kid, alg string) (crypto.PublicKey, error) {
 	stringOf := func(v strictjson.Value) string { s, _ := v.String(); return s }
-	params := jwkset.JWKMarshal{
+	encoded := jwkset.JWKMarshal{
 		KTY: jwkset.KTY(stringOf(k.kty)), KID: kid, USE: jwkset.UseSig, ALG: jwkset.ALG(alg),
 		CRV: jwkset.CRV(stringOf(k.crv)), N: stringOf(k.n), E: stringOf(k.e),
 		X: stringOf(k.x), Y: stringOf(k.y),
@@ -230,7 +232,7 @@ func (k *jwk) publicKey(kid, alg string) (crypto.PublicKey, error) {
 		name  string
 		value strictjson.Value
 		sizes [2]int // minimum and maximum bytes
-	}{{"n", k.n, rsaBytes}, {"e", k.e, exponentBytes}, {"x", k.x, coordinateBytes[alg]},
+	}{{"n", k.n, modulusBytes}, {"e", k.e, exponentBytes}, {"x", k.x, coordinateBytes[alg]},
 		{"y", k.y, coordinateBytes[alg]}} {
 		// NewJWKFromMarshal reports missing numbers.
 		if number.value == nil || number.sizes[1] == 0 {
@@ -245,7 +247,7 @@ func (k *jwk) publicKey(kid, alg string) (crypto.PublicKey, error) {
 				len(decoded), number.sizes[0], number.sizes[1])
 		}
 	}
-	key, err := jwkset.NewJWKFromMarshal(params, jwkset.JWKMarshalOptions{},
+	key, err := jwkset.NewJWKFromMarshal(encoded, jwkset.JWKMarshalOptions{},
 		jwkset.JWKValidateOptions{})
 	if err != nil {
 		return nil, errors.New("it can't be read: " + strictjson.Escape(200, err.Error()))
@@ -256,7 +258,7 @@ func (k *jwk) publicKey(kid, alg string) (crypto.PublicKey, error) {
 var (
 	// Sizes in bytes, minimum and maximum. UsableWith checks the strength of an RSA key. The extra
 	// byte of n is for libraries that add a leading zero.
-	rsaBytes      = [2]int{1, maxRSABits/8 + 1}
+	modulusBytes  = [2]int{1, maxRSABits/8 + 1}
 	exponentBytes = [2]int{1, 4}
 	// Coordinates have the full size of the curve's field, with leading zeros: RFC 7518, section
 	// 6.2.1.2.

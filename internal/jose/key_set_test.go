@@ -27,9 +27,10 @@ func TestReadKeySet(t *testing.T) {
 	}
 	var rejected []string
 	for _, key := range set.Rejected {
-		rejected = append(rejected, key.ID+": "+key.Why)
-		if key.Expected != (key.ID == "enc") {
-			t.Errorf("rejected key %q: Expected = %v, want %v", key.ID, key.Expected, !key.Expected)
+		rejected = append(rejected, key.ID+": "+key.Reason)
+		if want := key.ID == "enc"; key.ForEncryption != want {
+			t.Errorf("rejected key %q: ForEncryption = %v, want %v", key.ID, key.ForEncryption,
+				want)
 		}
 	}
 	want := []string{`enc: its use is "enc"; expected "sig"`,
@@ -39,12 +40,12 @@ func TestReadKeySet(t *testing.T) {
 	}
 	for kid, want := range map[string]string{"private": "for everyone to read",
 		"other": `kid "other" is not in the key set`} {
-		if got := set.WhyMissing(kid); !strings.Contains(got, want) {
-			t.Errorf("WhyMissing(%q) = %q, want %q", kid, got, want)
+		if got := set.MissingKeyReason(kid); !strings.Contains(got, want) {
+			t.Errorf("MissingKeyReason(%q) = %q, want %q in it", kid, got, want)
 		}
 	}
 	if set, err := ReadKeySet([]byte(encodeJWKS(goodJWK, goodJWK))); err == nil ||
-		!strings.Contains(err.Error(), "more than one key for signatures of this kid") {
+		!strings.Contains(err.Error(), "more than one signing key has this kid") {
 		t.Errorf("ReadKeySet(two keys with one kid) = %v, %v; want an error", set, err)
 	}
 }
@@ -55,24 +56,24 @@ func FuzzReadKeySet(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	ed := encodeJWK(f, "ed", "EdDSA", newEd25519Key(f))
-	seeds := []string{ed, encodeJWK(f, "r", "RS256", rsaKey)}
+	edJWK := encodeJWK(f, "ed", "EdDSA", newEd25519Key(f))
+	seedJWKs := []string{edJWK, encodeJWK(f, "r", "RS256", rsaKey)}
 	for alg, curve := range map[string]elliptic.Curve{"ES256": elliptic.P256(),
 		"ES384": elliptic.P384(), "ES512": elliptic.P521()} {
 		key, err := ecdsa.GenerateKey(curve, rand.Reader)
 		if err != nil {
 			f.Fatal(err)
 		}
-		seeds = append(seeds, encodeJWK(f, alg, alg, key))
+		seedJWKs = append(seedJWKs, encodeJWK(f, alg, alg, key))
 	}
-	for _, jwk := range seeds {
+	for _, jwk := range seedJWKs {
 		f.Add([]byte(encodeJWKS(jwk)))
-		f.Add([]byte(encodeJWKS(jwk, ed, jwk)))
+		f.Add([]byte(encodeJWKS(jwk, edJWK, jwk)))
 	}
 	for _, body := range []string{
-		encodeJWKS(`{"d":"AA","key_ops":["verify"],"x5c":["x"],` + ed[1:]),
-		encodeJWKS(strings.Replace(ed, `"kid"`, `"x"`, 1)),
-		encodeJWKS(strings.Replace(ed, "Ed25519", "X25519", 1)),
+		encodeJWKS(`{"d":"AA","key_ops":["verify"],"x5c":["x"],` + edJWK[1:]),
+		encodeJWKS(strings.Replace(edJWK, `"kid"`, `"x"`, 1)),
+		encodeJWKS(strings.Replace(edJWK, "Ed25519", "X25519", 1)),
 		`{"keys":[{"kid":"o","kty":"oct","use":"sig","alg":"HS256","k":"c2VjcmV0"}]}`,
 		`{"keys":[null,5,{}]}`, `{"keys":{}}`, `[]`,
 		`{"keys":[{"kid":"r","kty":"RSA","use":"sig","n":"AA","e":"AQAB"}]}`,
@@ -102,7 +103,7 @@ func FuzzReadKeySet(f *testing.F) {
 				t.Errorf("key %q verifies a signature of zeros, want false", kid)
 			}
 			if slices.ContainsFunc(set.Rejected, func(r RejectedKey) bool {
-				return r.ID == kid && r.signs
+				return r.ID == kid && r.forSigning
 			}) {
 				t.Errorf("signing key %q is in Keys and in Rejected, want one of them", kid)
 			}

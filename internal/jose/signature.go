@@ -74,7 +74,7 @@ func UsableWith(alg string, key crypto.PublicKey) bool {
 			alg == "ES384" && key.Curve == elliptic.P384() ||
 			alg == "ES512" && key.Curve == elliptic.P521()
 	case ed25519.PublicKey:
-		return alg == "EdDSA" && len(key) == ed25519.PublicKeySize && !isSmallOrder(key)
+		return alg == "EdDSA" && len(key) == ed25519.PublicKeySize && !hasSmallOrder(key)
 	}
 	return false
 }
@@ -92,7 +92,7 @@ var smallOrderPoints = []string{
 	"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
 }
 
-func isSmallOrder(key ed25519.PublicKey) bool {
+func hasSmallOrder(key ed25519.PublicKey) bool {
 	y := slices.Clone(key)
 	y[31] &= 0x7f // clear the sign bit
 	return slices.Contains(smallOrderPoints, hex.EncodeToString(y))
