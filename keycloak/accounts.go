@@ -9,10 +9,11 @@ import (
 	"github.com/cloakql/cloakql/internal/jose"
 )
 
-// maxNames limits the memory of accounts to about 2 MB.
+// maxNames limits the memory of an accountIndex to about 2 MB.
 const maxNames = 20_000
 
-// accounts maps usernames and email addresses to accounts. It learns them from successful sign-ins.
+// An accountIndex maps usernames and email addresses to accounts. It learns them from successful
+// sign-ins.
 // An account's username and its email address must share a queue: Keycloak's quick login check
 // counts guesses at either name against the account.
 //
@@ -20,34 +21,34 @@ const maxNames = 20_000
 // a realm doesn't sign people in by email address, one user's address may be another's username. So
 // a name that was used to sign in belongs to that account, even if another account's token claims
 // it: no user can take over another's name.
-type accounts struct {
-	mu    sync.Mutex // guards names
-	names map[digest]knownAccount
+type accountIndex struct {
+	mu     sync.Mutex // guards byName
+	byName map[digest]knownAccount
 }
 
 // A knownAccount is the account that a name belongs to.
 type knownAccount struct {
-	id     digest
-	proven bool // somebody signed in with the name; false if only a token claims it
+	id       digest
+	isProven bool // somebody signed in with the name; false if only a token claims it
 }
 
-func newAccounts() *accounts { return &accounts{names: map[digest]knownAccount{}} }
+func newAccountIndex() *accountIndex { return &accountIndex{byName: map[digest]knownAccount{}} }
 
-// lookup returns the key of the account's queue: a digest of the account's ID if a sign-in has
-// revealed it, and otherwise of the name.
-func (a *accounts) lookup(credentials identity.Credentials) digest {
+// queueKey returns the key of the account's login queue: a digest of the account's ID if a sign-in
+// has revealed it, and otherwise of the name.
+func (a *accountIndex) queueKey(credentials identity.Credentials) digest {
 	name := nameDigest(credentials.Username)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if known, ok := a.names[name]; ok {
-		return known.id
+	if account, ok := a.byName[name]; ok {
+		return account.id
 	}
 	return name
 }
 
 // learn remembers the names of the account that signed in with credentials. The token comes
 // straight from Keycloak's response, so its signature need not be verified.
-func (a *accounts) learn(credentials identity.Credentials, token *identity.OpenIDToken) {
+func (a *accountIndex) learn(credentials identity.Credentials, token *identity.OpenIDToken) {
 	parts, err := jose.DecodeCompact(token.AccessToken.Reveal())
 	if err != nil {
 		return
@@ -70,22 +71,22 @@ func (a *accounts) learn(credentials identity.Credentials, token *identity.OpenI
 
 // remember stores a name's account. A name that is only in a token never replaces an existing
 // entry. The caller holds mu.
-func (a *accounts) remember(name string, account knownAccount) {
+func (a *accountIndex) remember(name string, account knownAccount) {
 	if name == "" {
 		return
 	}
 	key := nameDigest(name)
-	_, known := a.names[key]
-	if known && !account.proven {
+	_, exists := a.byName[key]
+	if exists && !account.isProven {
 		return
 	}
-	if !known && len(a.names) >= maxNames {
-		for other := range a.names { // evict any entry: lookup then uses the name again
-			delete(a.names, other)
+	if !exists && len(a.byName) >= maxNames {
+		for evicted := range a.byName { // any entry: queueKey then uses the name again
+			delete(a.byName, evicted)
 			break
 		}
 	}
-	a.names[key] = account
+	a.byName[key] = account
 }
 
 func nameDigest(name string) digest {

@@ -68,26 +68,26 @@ func issuerAttacks(f *forge) []attack {
 func typeAttacks(f *forge) []attack {
 	errNotAccepted := identity.ErrTokenNotAccepted
 	withTyp := func(typ any) string { return f.token(f.ed, nil, object{"typ": typ}) }
-	// issued returns a token signed by the realm. It has these claims in addition to those that
+	// realmToken returns a token signed by the realm. It has these claims in addition to those that
 	// every token of the realm has.
-	issued := func(s signer, headerTyp string, claims object) string {
-		base := object{"iat": noonPlus(-time.Minute), "exp": noonPlus(4 * time.Minute),
+	realmToken := func(s signer, headerTyp string, claims object) string {
+		baseClaims := object{"iat": noonPlus(-time.Minute), "exp": noonPlus(4 * time.Minute),
 			"iss": localIssuer, "jti": "6e0ffcf1-7c2c-4b1f-8a30-1b6f4bd0a7a5"}
-		return s.sign(f.header(s, object{"typ": headerTyp}), patch(f.t, toJSON(base), claims))
+		return s.sign(f.header(s, object{"typ": headerTyp}), patch(f.t, toJSON(baseClaims), claims))
 	}
 	// hs512Token returns a token that Keycloak makes for its own use. Keycloak publishes no key for
 	// HS512, so the signature is all zeros.
 	hs512Token := func(claims object) string {
-		base := object{"iat": noonPlus(-time.Minute), "exp": noonPlus(time.Hour),
+		baseClaims := object{"iat": noonPlus(-time.Minute), "exp": noonPlus(time.Hour),
 			"iss": localIssuer, "aud": localIssuer, "sub": aliceID}
 		input := f.signingInput(
 			`{"alg":"HS512","typ" : "JWT","kid" : "5a4a2f0e-41f5-4c0e-9a39-66f3a77f3d0e"}`,
-			patch(f.t, toJSON(base), claims))
+			patch(f.t, toJSON(baseClaims), claims))
 		return f.compact(input, make([]byte, crypto.SHA512.Size()))
 	}
 	userClaims := object{"sub": aliceID, "aud": localAudience, "azp": "local-api",
 		"sid": "q1c9HhvZ3rXxkUe7a0uWZJ2b"}
-	forUser := func(changes object) object {
+	withUserClaims := func(changes object) object {
 		out := object{}
 		for _, claims := range []object{userClaims, changes} {
 			for name, value := range claims {
@@ -105,36 +105,45 @@ func typeAttacks(f *forge) []attack {
 			withTyp("bearer"), nil),
 		row("an ID token",
 			"Keycloak 26.7.4: an ID token has typ ID, and the access token's key and issuer",
-			issued(f.rsa, "JWT", forUser(object{"typ": "ID", "at_hash": "x"})), errNotAccepted,
+			realmToken(f.rsa, "JWT", withUserClaims(object{"typ": "ID", "at_hash": "x"})),
+			errNotAccepted,
 			`"ID"`),
 		row("an expired ID token",
 			"Keycloak 26.7.4: an ID token has typ ID, and lives no longer than the access token",
-			issued(f.rsa, "JWT", forUser(object{"typ": "ID", "exp": noonPlus(-time.Hour)})),
+			realmToken(
+				f.rsa, "JWT", withUserClaims(object{"typ": "ID", "exp": noonPlus(-time.Hour)})),
 			errNotAccepted, `"ID"`),
 		row("an ID token without a typ", "OpenID Connect Core 1.0, section 2",
-			issued(f.rsa, "JWT", forUser(object{"nonce": "n-0S6_WzA2Mj"})), errNotAccepted,
+			realmToken(f.rsa, "JWT", withUserClaims(object{"nonce": "n-0S6_WzA2Mj"})),
+			errNotAccepted,
 			"typ is missing"),
 		row("a refresh token", "Keycloak 26.7.4: refresh tokens are signed with HS512",
 			hs512Token(object{"typ": "Refresh", "prov": "default"}), errSignature, `"HS512"`),
 		row("a refresh token signed with the realm's RSA key", "RFC 8725, section 2.8",
-			issued(f.rsa, "JWT", forUser(object{"typ": "Refresh"})), errNotAccepted, `"Refresh"`),
+			realmToken(f.rsa, "JWT", withUserClaims(object{"typ": "Refresh"})), errNotAccepted,
+			`"Refresh"`),
 		row("an offline token", "Keycloak 26.7.4: an offline token has typ Offline and no exp",
 			hs512Token(object{"typ": "Offline", "exp": absent}), errSignature, `"HS512"`),
 		row("an offline token signed with the realm's RSA key", "RFC 8725, section 2.8",
-			issued(f.rsa, "JWT", forUser(object{"typ": "Offline", "exp": absent})), errNotAccepted,
+			realmToken(f.rsa, "JWT", withUserClaims(object{"typ": "Offline", "exp": absent})),
+			errNotAccepted,
 			`"Offline"`),
 		row("a logout token", "Keycloak 26.7.4: a logout token has the header typ logout+jwt",
-			issued(f.rsa, "logout+jwt", forUser(object{"typ": "Logout", "events": logoutEvents})),
+			realmToken(
+				f.rsa, "logout+jwt",
+				withUserClaims(object{"typ": "Logout", "events": logoutEvents})),
 			errNotAccepted, "logout+jwt"),
 		row("a logout token with typ JWT in its header",
 			"OpenID Connect Back-Channel Logout 1.0, section 2.4",
-			issued(f.rsa, "JWT", forUser(object{"typ": "Logout", "events": logoutEvents})),
+			realmToken(
+				f.rsa, "JWT", withUserClaims(object{"typ": "Logout", "events": logoutEvents})),
 			errNotAccepted, `"Logout"`),
 		row("the login cookie",
 			"Keycloak 26.7.4: KEYCLOAK_IDENTITY is a token of typ Serialized-ID",
 			hs512Token(object{"typ": "Serialized-ID"}), errSignature, `"HS512"`),
 		row("the login cookie signed with the realm's RSA key", "RFC 8725, section 2.8",
-			issued(f.rsa, "JWT", forUser(object{"typ": "Serialized-ID"})), errNotAccepted,
+			realmToken(f.rsa, "JWT", withUserClaims(object{"typ": "Serialized-ID"})),
+			errNotAccepted,
 			`"Serialized-ID"`),
 		row("a registration access token",
 			"Keycloak 26.7.4: a registration access token has typ RegistrationAccessToken",
@@ -142,23 +151,28 @@ func typeAttacks(f *forge) []attack {
 				"registration_auth": "authenticated"}), errSignature, `"HS512"`),
 		row("an initial access token signed with the realm's RSA key",
 			"Keycloak 26.7.4: an initial access token has typ InitialAccessToken",
-			issued(f.rsa, "JWT", forUser(object{"typ": "InitialAccessToken"})), errNotAccepted,
+			realmToken(f.rsa, "JWT", withUserClaims(object{"typ": "InitialAccessToken"})),
+			errNotAccepted,
 			`"InitialAccessToken"`),
 		row("a password reset link",
 			"Keycloak 26.7.4: an action token has the action's name as its typ",
 			hs512Token(object{"typ": "reset-credentials", "asid": "x"}), errSignature, `"HS512"`),
 		row("an action link signed with the realm's RSA key",
 			"Keycloak 26.7.4: an action token has the action's name as its typ",
-			issued(f.rsa, "JWT", forUser(object{"typ": "execute-actions"})), errNotAccepted,
+			realmToken(f.rsa, "JWT", withUserClaims(object{"typ": "execute-actions"})),
+			errNotAccepted,
 			`"execute-actions"`),
 		row("a signed userinfo response", "OpenID Connect Core 1.0, section 5.3.2",
-			issued(f.rsa, "JWT", forUser(object{"exp": absent, "email": "alice@example.com"})),
+			realmToken(
+				f.rsa, "JWT", withUserClaims(object{"exp": absent, "email": "alice@example.com"})),
 			errNotAccepted, "typ is missing"),
-		row("a signed introspection response", "RFC 9701, section 5", issued(f.rsa, "JWT",
-			object{"aud": localAudience, "token_introspection": forUser(object{"typ": "Bearer",
-				"active": true})}), errNotAccepted, "typ is missing"),
+		row("a signed introspection response", "RFC 9701, section 5", realmToken(f.rsa, "JWT",
+			object{"aud": localAudience,
+				"token_introspection": withUserClaims(object{"typ": "Bearer",
+					"active": true})}), errNotAccepted, "typ is missing"),
 		row("a client assertion", "RFC 7523, section 3",
-			issued(f.ed, "JWT", object{"iss": "local-api", "sub": "local-api", "aud": localIssuer}),
+			realmToken(
+				f.ed, "JWT", object{"iss": "local-api", "sub": "local-api", "aud": localIssuer}),
 			errNotAccepted, `iss is "local-api"`),
 
 		row("typ in the claims is missing", "RFC 8725, section 3.12", withTyp(absent),

@@ -26,10 +26,10 @@ import (
 
 // A forge makes the tokens of the attacks, and holds the keys to sign them.
 type forge struct {
-	t       *testing.T
-	canary  *httptest.Server // the attacker's server; it must never be called
-	calls   atomic.Int32     // counts requests to the canary
-	secrets []string         // texts that must not appear in any log
+	t              *testing.T
+	canary         *httptest.Server // the attacker's server; it must never be called
+	canaryRequests atomic.Int32     // counts requests to the canary
+	secrets        []string         // texts that must not appear in any log
 
 	rsa, ps, ec, ec384, ec521, ed signer // the realm's keys
 	attacker                      signer // the attacker's key, with the attacker's own kid
@@ -49,7 +49,7 @@ func newForge(t *testing.T) *forge {
 		attacker: signer{"evil", "EdDSA", otherEdKey()},
 	}
 	f.canary = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		f.calls.Add(1)
+		f.canaryRequests.Add(1)
 		io.WriteString(w, jwksOf(f.attacker, f.attacker.withKID("ed-1")))
 	}))
 	t.Cleanup(f.canary.Close)
@@ -60,15 +60,15 @@ func newForge(t *testing.T) *forge {
 // counted.
 func (f *forge) checkCanary(t *testing.T) {
 	t.Helper()
-	if calls := f.calls.Load(); calls != 0 {
-		t.Errorf("URLs from tokens were fetched %d times, want never", calls)
+	if requests := f.canaryRequests.Load(); requests != 0 {
+		t.Errorf("URLs from tokens were fetched %d times, want never", requests)
 	}
 	response, err := f.canary.Client().Get(f.canary.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	response.Body.Close()
-	if f.calls.Load() == 0 {
+	if f.canaryRequests.Load() == 0 {
 		t.Error("the canary counted no request, want 1")
 	}
 }
@@ -117,15 +117,15 @@ func (f *forge) hmacToken(alg string, hash crypto.Hash, kid string, secret []byt
 // jwe encrypts a payload as a JWE (RFC 7516). Anyone can do so, because the encryption key is the
 // realm's public key.
 func (f *forge) jwe(header object, payload string) string {
-	protected := base64url([]byte(toJSON(header)))
+	protectedHeader := base64url([]byte(toJSON(header)))
 	key, nonce := make([]byte, 32), make([]byte, 12)
 	rand.Read(key)
 	rand.Read(nonce)
 	ciphertext := must(cipher.NewGCM(must(aes.NewCipher(key)))).Seal(nil, nonce, []byte(payload),
-		[]byte(protected))
+		[]byte(protectedHeader))
 	encryptedKey := must(rsa.EncryptOAEP(sha1.New(), rand.Reader,
 		rsaKey().Public().(*rsa.PublicKey), key, nil))
-	parts := []string{protected, base64url(encryptedKey), base64url(nonce),
+	parts := []string{protectedHeader, base64url(encryptedKey), base64url(nonce),
 		base64url(ciphertext[:len(ciphertext)-16]), base64url(ciphertext[len(ciphertext)-16:])}
 	return strings.Join(parts, ".")
 }
@@ -181,38 +181,39 @@ func pkcs1Block(blockType byte, padding int, data []byte, garbage byte) []byte {
 }
 
 // pkcs1Token returns a token whose signature is correctly padded, with this DigestInfo prefix.
-func (f *forge) pkcs1Token(input, info string, digest []byte) string {
-	data := append(decodeHex(info), digest...)
+func (f *forge) pkcs1Token(input, infoPrefix string, digest []byte) string {
+	data := append(decodeHex(infoPrefix), digest...)
 	return f.compact(input, f.rsaPrivate(pkcs1Block(1, 256-3-len(data), data, 0)))
 }
 
 // A pss holds the parameters of an EMSA-PSS encoding (RFC 8017, section 9.1.1).
 type pss struct {
-	hash, mask crypto.Hash // of the message, and of the mask generation function
-	salt       int         // length in bytes
-	trailer    byte
-	separator  byte
+	hash, maskHash crypto.Hash // of the message, and of the mask generation function
+	saltLength     int         // length in bytes
+	trailer        byte
+	separator      byte
 }
 
 // pssToken returns a token with the kid of the PS256 key, and with an RSASSA-PSS signature that has
 // these parameters.
 func (f *forge) pssToken(p pss) string {
 	input := f.goodSigningInput(f.ps)
-	sum := func(h crypto.Hash, data []byte) []byte {
+	hashOf := func(h crypto.Hash, data []byte) []byte {
 		hash := h.New()
 		hash.Write(data)
 		return hash.Sum(nil)
 	}
-	salt := make([]byte, p.salt)
+	salt := make([]byte, p.saltLength)
 	rand.Read(salt)
-	digest := sum(p.hash, append(append(make([]byte, 8), sum(p.hash, []byte(input))...), salt...))
+	digest := hashOf(
+		p.hash, append(append(make([]byte, 8), hashOf(p.hash, []byte(input))...), salt...))
 	db := make([]byte, 256-len(digest)-1)
 	copy(db[len(db)-len(salt):], salt)
 	db[len(db)-len(salt)-1] = p.separator
 	var mask []byte
 	for i := uint32(0); len(mask) < len(db); i++ {
 		mask = append(mask,
-			sum(p.mask, binary.BigEndian.AppendUint32(append([]byte{}, digest...), i))...)
+			hashOf(p.maskHash, binary.BigEndian.AppendUint32(append([]byte{}, digest...), i))...)
 	}
 	for i := range db {
 		db[i] ^= mask[i]

@@ -88,61 +88,64 @@ func rsaAttacks(f *forge) []attack {
 	for i := range allOnes {
 		allOnes[i] = 0xff
 	}
-	rejected := func(name, source, token string) attack {
+	rejectedRow := func(name, source, token string) attack {
 		return row(name, source, token, identity.ErrTokenSignature, "signature")
 	}
 	source := "RFC 8017, section 8.2.2"
 	return []attack{
 		row("PKCS#1: correct", source, tokenWith(goodSignature), nil),
-		rejected("RSA: an empty signature", "RFC 8725, section 2.1", tokenWith(nil)),
-		rejected("RSA: a signature of zeros", source, tokenWith(make([]byte, 256))),
-		rejected("RSA: the number one", source,
+		rejectedRow("RSA: an empty signature", "RFC 8725, section 2.1", tokenWith(nil)),
+		rejectedRow("RSA: a signature of zeros", source, tokenWith(make([]byte, 256))),
+		rejectedRow("RSA: the number one", source,
 			tokenWith(big.NewInt(1).FillBytes(make([]byte, 256)))),
-		rejected("RSA: all bits set", "RFC 8017, section 5.2.2", tokenWith(allOnes)),
-		rejected("RSA: the modulus", "RFC 8017, section 5.2.2", tokenWith(key.N.Bytes())),
-		rejected("RSA: the modulus minus one", source,
+		rejectedRow("RSA: all bits set", "RFC 8017, section 5.2.2", tokenWith(allOnes)),
+		rejectedRow("RSA: the modulus", "RFC 8017, section 5.2.2", tokenWith(key.N.Bytes())),
+		rejectedRow("RSA: the modulus minus one", source,
 			tokenWith(new(big.Int).Sub(key.N, big.NewInt(1)).Bytes())),
-		rejected("RSA: the signature plus the modulus", "RFC 8017, section 5.2.2",
+		rejectedRow("RSA: the signature plus the modulus", "RFC 8017, section 5.2.2",
 			tokenWith(new(big.Int).Add(key.N, new(big.Int).SetBytes(goodSignature)).Bytes())),
-		rejected("RSA: without its last byte", source, tokenWith(goodSignature[:255])),
-		rejected("RSA: without its first byte", source, tokenWith(goodSignature[1:])),
-		rejected("RSA: with a leading zero byte", "CVE-2020-13757; RFC 8017, section 8.2.2",
+		rejectedRow("RSA: without its last byte", source, tokenWith(goodSignature[:255])),
+		rejectedRow("RSA: without its first byte", source, tokenWith(goodSignature[1:])),
+		rejectedRow("RSA: with a leading zero byte", "CVE-2020-13757; RFC 8017, section 8.2.2",
 			tokenWith(append([]byte{0}, goodSignature...))),
-		rejected("RSA: with a trailing zero byte", source,
+		rejectedRow("RSA: with a trailing zero byte", source,
 			tokenWith(append(append([]byte{}, goodSignature...), 0))),
-		rejected("RSA: the signature twice", source,
+		rejectedRow("RSA: the signature twice", source,
 			tokenWith(append(append([]byte{}, goodSignature...), goodSignature...))),
-		rejected("RSA: the padded digest instead of a signature", source, tokenWith(pkcs1Block(1, 256-3-len(digestInfo),
+		rejectedRow("RSA: the padded digest instead of a signature", source, tokenWith(pkcs1Block(1, 256-3-len(digestInfo),
 			digestInfo, 0))),
-		rejected("RSA: the signature in reverse order", source, tokenWith(reverse(goodSignature))),
+		rejectedRow("RSA: the signature in reverse order", source, tokenWith(reverse(goodSignature))),
 
-		rejected("PKCS#1: garbage after the digest", "CVE-2006-4339; CVE-2022-24772",
+		rejectedRow("PKCS#1: garbage after the digest", "CVE-2006-4339; CVE-2022-24772",
 			tokenWithBlock(pkcs1Block(1, 8, digestInfo, 0xff))),
-		rejected("PKCS#1: zeros after the digest", "CVE-2006-4339", tokenWithBlock(pkcs1Block(1, 8,
-			digestInfo, 0))),
-		rejected("PKCS#1: block type 2", source, tokenWithBlock(pkcs1Block(2, 256-3-len(digestInfo),
-			digestInfo, 0))),
-		rejected("PKCS#1: block type 0", source, tokenWithBlock(pkcs1Block(0, 256-3-len(digestInfo),
-			digestInfo, 0))),
-		rejected("PKCS#1: a wrong byte in the padding", "RFC 8017, section 9.2",
+		rejectedRow(
+			"PKCS#1: zeros after the digest", "CVE-2006-4339", tokenWithBlock(pkcs1Block(1, 8,
+				digestInfo, 0))),
+		rejectedRow(
+			"PKCS#1: block type 2", source, tokenWithBlock(pkcs1Block(2, 256-3-len(digestInfo),
+				digestInfo, 0))),
+		rejectedRow(
+			"PKCS#1: block type 0", source, tokenWithBlock(pkcs1Block(0, 256-3-len(digestInfo),
+				digestInfo, 0))),
+		rejectedRow("PKCS#1: a wrong byte in the padding", "RFC 8017, section 9.2",
 			tokenWithBlock(withWrongPadding(pkcs1Block(1, 256-3-len(digestInfo), digestInfo, 0)))),
-		rejected("PKCS#1: a digest without DigestInfo", "RFC 8017, section 9.2",
+		rejectedRow("PKCS#1: a digest without DigestInfo", "RFC 8017, section 9.2",
 			tokenWithBlock(pkcs1Block(1, 256-3-len(sha256Sum), sha256Sum[:], 0))),
-		rejected("PKCS#1: a DigestInfo without NULL", "RFC 8017, section 9.2",
+		rejectedRow("PKCS#1: a DigestInfo without NULL", "RFC 8017, section 9.2",
 			f.pkcs1Token(input, infoNoNull, sha256Sum[:])),
-		rejected("PKCS#1: a length in long form", "CVE-2014-1568",
+		rejectedRow("PKCS#1: a length in long form", "CVE-2014-1568",
 			f.pkcs1Token(input, infoLongForm, sha256Sum[:])),
-		rejected("PKCS#1: a wrong length", "CVE-2022-24773", f.pkcs1Token(input, infoWrongCount,
+		rejectedRow("PKCS#1: a wrong length", "CVE-2022-24773", f.pkcs1Token(input, infoWrongCount,
 			sha256Sum[:])),
-		rejected("PKCS#1: SHA-1 under RS256", "RFC 7518, section 3.3",
+		rejectedRow("PKCS#1: SHA-1 under RS256", "RFC 7518, section 3.3",
 			f.pkcs1Token(input, infoSHA1, sha1Sum[:])),
-		rejected("PKCS#1: the DigestInfo of MD5", "RFC 7518, section 3.3",
+		rejectedRow("PKCS#1: the DigestInfo of MD5", "RFC 7518, section 3.3",
 			f.pkcs1Token(input, infoMD5, sha256Sum[:16])),
-		rejected("PKCS#1: SHA-512 under RS256", "RFC 7518, section 3.3",
+		rejectedRow("PKCS#1: SHA-512 under RS256", "RFC 7518, section 3.3",
 			f.pkcs1Token(input, infoSHA512, sha512Sum[:])),
-		rejected("PKCS#1: SHA-256 in the DigestInfo of SHA-512", "RFC 8017, section 9.2",
+		rejectedRow("PKCS#1: SHA-256 in the DigestInfo of SHA-512", "RFC 8017, section 9.2",
 			f.pkcs1Token(input, infoSHA512, append(sha256Sum[:], sha256Sum[:]...))),
-		rejected("PKCS#1: a PSS signature under RS256", "RFC 7518, section 3.5",
+		rejectedRow("PKCS#1: a PSS signature under RS256", "RFC 7518, section 3.5",
 			tokenWith(
 				must(rsa.SignPSS(rand.Reader, key, crypto.SHA256, sha256Sum[:],
 					&rsa.PSSOptions{SaltLength: 32})))),
@@ -167,38 +170,45 @@ func pssAttacks(f *forge) []attack {
 	input := f.goodSigningInput(f.ps)
 	sha256Sum := sha256.Sum256([]byte(input))
 	digestInfo := append(decodeHex(infoSHA256), sha256Sum[:]...)
-	correct := pss{crypto.SHA256, crypto.SHA256, 32, 0xbc, 1}
+	validParams := pss{crypto.SHA256, crypto.SHA256, 32, 0xbc, 1}
 	goodSignature := must(rsa.SignPSS(rand.Reader, key, crypto.SHA256, sha256Sum[:],
 		&rsa.PSSOptions{SaltLength: 32}))
-	withSalt := func(length int) string { p := correct; p.salt = length; return f.pssToken(p) }
-	rejected := func(name, source, token string) attack {
+	withSalt := func(
+		length int) string {
+		p := validParams
+		p.saltLength = length
+		return f.pssToken(p)
+	}
+	rejectedRow := func(name, source, token string) attack {
 		return row(name, source, token, identity.ErrTokenSignature, "signature")
 	}
-	wrongMask, wrongTrailer, wrongSeparator, wrongHash := correct, correct, correct, correct
-	wrongMask.mask, wrongTrailer.trailer, wrongSeparator.separator, wrongHash.hash = crypto.SHA1,
-		0xcc, 2, crypto.SHA384
+	wrongMask, wrongTrailer := validParams, validParams
+	wrongSeparator, wrongHash := validParams, validParams
+	wrongMask.maskHash, wrongTrailer.trailer = crypto.SHA1, 0xcc
+	wrongSeparator.separator, wrongHash.hash = 2, crypto.SHA384
 	source := "RFC 7518, section 3.5"
 	return []attack{
-		row("PSS: correct", source, f.pssToken(correct), nil),
-		rejected("PSS: no salt", source, withSalt(0)),
-		rejected("PSS: a salt of 31 bytes", source, withSalt(31)),
-		rejected("PSS: a salt of 33 bytes", source, withSalt(33)),
-		rejected("PSS: a salt of 48 bytes", source, withSalt(48)),
-		rejected("PSS: the longest salt", source, withSalt(256-32-2)),
-		rejected("PSS: a mask with SHA-1", source, f.pssToken(wrongMask)),
-		rejected("PSS: a digest with SHA-384", source, f.pssToken(wrongHash)),
-		rejected("PSS: a wrong trailer byte", "RFC 8017, section 9.1.2", f.pssToken(wrongTrailer)),
-		rejected("PSS: a wrong separator before the salt", "RFC 8017, section 9.1.2",
+		row("PSS: correct", source, f.pssToken(validParams), nil),
+		rejectedRow("PSS: no salt", source, withSalt(0)),
+		rejectedRow("PSS: a salt of 31 bytes", source, withSalt(31)),
+		rejectedRow("PSS: a salt of 33 bytes", source, withSalt(33)),
+		rejectedRow("PSS: a salt of 48 bytes", source, withSalt(48)),
+		rejectedRow("PSS: the longest salt", source, withSalt(256-32-2)),
+		rejectedRow("PSS: a mask with SHA-1", source, f.pssToken(wrongMask)),
+		rejectedRow("PSS: a digest with SHA-384", source, f.pssToken(wrongHash)),
+		rejectedRow(
+			"PSS: a wrong trailer byte", "RFC 8017, section 9.1.2", f.pssToken(wrongTrailer)),
+		rejectedRow("PSS: a wrong separator before the salt", "RFC 8017, section 9.1.2",
 			f.pssToken(wrongSeparator)),
-		rejected("PSS: a signature of zeros", "RFC 8017, section 8.1.2",
+		rejectedRow("PSS: a signature of zeros", "RFC 8017, section 8.1.2",
 			f.compact(input, make([]byte, 256))),
-		rejected("PSS: with leading zero bytes", "CVE-2020-14968",
+		rejectedRow("PSS: with leading zero bytes", "CVE-2020-14968",
 			f.compact(input, append(make([]byte, 2), goodSignature...))),
-		rejected("PSS: without its last byte", "RFC 8017, section 8.1.2", f.compact(input,
+		rejectedRow("PSS: without its last byte", "RFC 8017, section 8.1.2", f.compact(input,
 			goodSignature[:255])),
-		rejected("PSS: the signature plus the modulus", "RFC 8017, section 5.2.2", f.compact(input,
+		rejectedRow("PSS: the signature plus the modulus", "RFC 8017, section 5.2.2", f.compact(input,
 			new(big.Int).Add(key.N, new(big.Int).SetBytes(goodSignature)).Bytes())),
-		rejected("PSS: a PKCS#1 signature under PS256", "RFC 8725, section 3.1",
+		rejectedRow("PSS: a PKCS#1 signature under PS256", "RFC 8725, section 3.1",
 			f.compact(input, f.rsaPrivate(pkcs1Block(1, 256-3-len(digestInfo), digestInfo, 0)))),
 	}
 }
@@ -220,41 +230,41 @@ func ecdsaAttacks(f *forge) []attack {
 	zeroToken := func(s signer, size int) string {
 		return f.compact(f.goodSigningInput(s), make([]byte, size))
 	}
-	rejected := func(name, source, token string) attack {
+	rejectedRow := func(name, source, token string) attack {
 		return row(name, source, token, identity.ErrTokenSignature, "signature")
 	}
 	source := "RFC 7518, section 3.4"
 	return []attack{
 		row("ECDSA: correct", source, tokenWith(goodSignature), nil),
-		rejected("ECDSA: r and s are zero", "CVE-2022-21449", tokenWithPair(zero, zero)),
-		rejected("ECDSA: r is zero", "CVE-2022-21449; CVE-2022-24884", tokenWithPair(zero, s)),
-		rejected("ECDSA: s is zero", "CVE-2022-21449; CVE-2022-24884", tokenWithPair(r, zero)),
-		rejected("ECDSA: r is the order", "CVE-2022-21449", tokenWithPair(order, s)),
-		rejected("ECDSA: s is the order", "CVE-2022-21449", tokenWithPair(r, order)),
-		rejected("ECDSA: r and s are the order", "CVE-2022-21449", tokenWithPair(order, order)),
-		rejected("ECDSA: r and s are one", "RFC 8725, section 3.4", tokenWithPair(one, one)),
-		rejected("ECDSA: r is the order minus one", "RFC 8725, section 3.4",
+		rejectedRow("ECDSA: r and s are zero", "CVE-2022-21449", tokenWithPair(zero, zero)),
+		rejectedRow("ECDSA: r is zero", "CVE-2022-21449; CVE-2022-24884", tokenWithPair(zero, s)),
+		rejectedRow("ECDSA: s is zero", "CVE-2022-21449; CVE-2022-24884", tokenWithPair(r, zero)),
+		rejectedRow("ECDSA: r is the order", "CVE-2022-21449", tokenWithPair(order, s)),
+		rejectedRow("ECDSA: s is the order", "CVE-2022-21449", tokenWithPair(r, order)),
+		rejectedRow("ECDSA: r and s are the order", "CVE-2022-21449", tokenWithPair(order, order)),
+		rejectedRow("ECDSA: r and s are one", "RFC 8725, section 3.4", tokenWithPair(one, one)),
+		rejectedRow("ECDSA: r is the order minus one", "RFC 8725, section 3.4",
 			tokenWithPair(new(big.Int).Sub(order, one), one)),
-		rejected("ECDSA: all bits set", "RFC 8725, section 3.4",
+		rejectedRow("ECDSA: all bits set", "RFC 8725, section 3.4",
 			tokenWith([]byte(strings.Repeat("\xff", 64)))),
-		rejected("ECDSA: r and s swapped", source, tokenWithPair(s, r)),
-		rejected("ECDSA: ES384 of zeros", "CVE-2022-21449", zeroToken(f.ec384, 96)),
-		rejected("ECDSA: ES512 of zeros", "CVE-2022-21449", zeroToken(f.ec521, 132)),
-		rejected("ECDSA: an empty signature", "RFC 8725, section 2.1", tokenWith(nil)),
-		rejected("ECDSA: a signature in DER", source,
+		rejectedRow("ECDSA: r and s swapped", source, tokenWithPair(s, r)),
+		rejectedRow("ECDSA: ES384 of zeros", "CVE-2022-21449", zeroToken(f.ec384, 96)),
+		rejectedRow("ECDSA: ES512 of zeros", "CVE-2022-21449", zeroToken(f.ec521, 132)),
+		rejectedRow("ECDSA: an empty signature", "RFC 8725, section 2.1", tokenWith(nil)),
+		rejectedRow("ECDSA: a signature in DER", source,
 			tokenWith(must(ecdsa.SignASN1(rand.Reader, key, sha256Sum[:])))),
-		rejected("ECDSA: only r", source, tokenWith(goodSignature[:32])),
-		rejected("ECDSA: without its last byte", source, tokenWith(goodSignature[:63])),
-		rejected("ECDSA: with a trailing byte", source, tokenWith(append(append([]byte{},
+		rejectedRow("ECDSA: only r", source, tokenWith(goodSignature[:32])),
+		rejectedRow("ECDSA: without its last byte", source, tokenWith(goodSignature[:63])),
+		rejectedRow("ECDSA: with a trailing byte", source, tokenWith(append(append([]byte{},
 			goodSignature...), 0))),
-		rejected("ECDSA: r and s in 48 bytes each", source, tokenWith(encodeECDSA(48, r, s))),
-		rejected("ECDSA: r plus the order, in 33 bytes each", source,
+		rejectedRow("ECDSA: r and s in 48 bytes each", source, tokenWith(encodeECDSA(48, r, s))),
+		rejectedRow("ECDSA: r plus the order, in 33 bytes each", source,
 			tokenWith(encodeECDSA(33, new(big.Int).Add(r, order), s))),
-		rejected("ECDSA: r and s in little-endian", source,
+		rejectedRow("ECDSA: r and s in little-endian", source,
 			tokenWith(append(reverse(goodSignature[:32]), reverse(goodSignature[32:])...))),
-		rejected("ECDSA: SHA-384 under ES256", source, tokenWith(encodeECDSA(32, sha384R,
+		rejectedRow("ECDSA: SHA-384 under ES256", source, tokenWith(encodeECDSA(32, sha384R,
 			sha384S))),
-		rejected("ECDSA: ES384 with a P-256 key in 96 bytes", source,
+		rejectedRow("ECDSA: ES384 with a P-256 key in 96 bytes", source,
 			f.compact(f.goodSigningInput(f.ec384), encodeECDSA(48, sha384R, sha384S))),
 	}
 }
@@ -284,47 +294,47 @@ func edAttacks(f *forge) []attack {
 	sPlusOrder := littleEndian(new(big.Int).Add(littleEndianInt(goodSignature[32:]), curveOrder))
 	digest := sha512.Sum512([]byte(input))
 	points := smallOrderPoints()
-	rejected := func(name, source, token string) attack {
+	rejectedRow := func(name, source, token string) attack {
 		return row(name, source, token, identity.ErrTokenSignature, "signature")
 	}
 	source := "RFC 8032, section 5.1.7"
 	return []attack{
 		row("Ed25519: correct", source, tokenWithHalves(goodSignature[:32],
 			littleEndian(littleEndianInt(goodSignature[32:]))), nil),
-		rejected("Ed25519: S plus the order",
+		rejectedRow("Ed25519: S plus the order",
 			"CVE-2026-33895; CVE-2020-36843; RFC 8032, section 8.4",
 			tokenWithHalves(goodSignature[:32], sPlusOrder)),
-		rejected("Ed25519: S is the order", source, tokenWithHalves(points[0],
+		rejectedRow("Ed25519: S is the order", source, tokenWithHalves(points[0],
 			littleEndian(curveOrder))),
-		rejected("Ed25519: a signature of zeros", source, f.compact(input, make([]byte, 64))),
-		rejected("Ed25519: all bits set", source, f.compact(input, []byte(strings.Repeat("\xff",
+		rejectedRow("Ed25519: a signature of zeros", source, f.compact(input, make([]byte, 64))),
+		rejectedRow("Ed25519: all bits set", source, f.compact(input, []byte(strings.Repeat("\xff",
 			64)))),
-		rejected("Ed25519: R of order 1, S zero", source, tokenWithHalves(points[0], make([]byte,
+		rejectedRow("Ed25519: R of order 1, S zero", source, tokenWithHalves(points[0], make([]byte,
 			32))),
-		rejected("Ed25519: R of order 2, S zero", source, tokenWithHalves(points[1], make([]byte,
+		rejectedRow("Ed25519: R of order 2, S zero", source, tokenWithHalves(points[1], make([]byte,
 			32))),
-		rejected("Ed25519: R of order 8, S zero", source, tokenWithHalves(points[3], make([]byte,
+		rejectedRow("Ed25519: R of order 8, S zero", source, tokenWithHalves(points[3], make([]byte,
 			32))),
-		rejected("Ed25519: R of order 4, in a non-canonical encoding, S zero", source, tokenWithHalves(points[4],
+		rejectedRow("Ed25519: R of order 4, in a non-canonical encoding, S zero", source, tokenWithHalves(points[4],
 			make([]byte, 32))),
-		rejected("Ed25519: R of order 1, in a non-canonical encoding, S zero", source, tokenWithHalves(points[5],
+		rejectedRow("Ed25519: R of order 1, in a non-canonical encoding, S zero", source, tokenWithHalves(points[5],
 			make([]byte, 32))),
-		rejected("Ed25519: R is the public key, S zero", source,
+		rejectedRow("Ed25519: R is the public key, S zero", source,
 			tokenWithHalves(key.Public().(ed25519.PublicKey), make([]byte, 32))),
-		rejected("Ed25519: R and S swapped", source, tokenWithHalves(goodSignature[32:],
+		rejectedRow("Ed25519: R and S swapped", source, tokenWithHalves(goodSignature[32:],
 			goodSignature[:32])),
-		rejected("Ed25519: an empty signature", "RFC 8725, section 2.1", f.compact(input, nil)),
-		rejected("Ed25519: without its last byte", source, f.compact(input, goodSignature[:63])),
-		rejected("Ed25519: with a trailing byte", source,
+		rejectedRow("Ed25519: an empty signature", "RFC 8725, section 2.1", f.compact(input, nil)),
+		rejectedRow("Ed25519: without its last byte", source, f.compact(input, goodSignature[:63])),
+		rejectedRow("Ed25519: with a trailing byte", source,
 			f.compact(input, append(append([]byte{}, goodSignature...), 0))),
-		rejected("Ed25519: followed by the message", source,
+		rejectedRow("Ed25519: followed by the message", source,
 			f.compact(input, append(append([]byte{}, goodSignature...), input...))),
-		rejected("Ed25519: a signature by Ed25519ph", "RFC 8037, section 3.1",
+		rejectedRow("Ed25519: a signature by Ed25519ph", "RFC 8037, section 3.1",
 			f.compact(input, must(key.Sign(nil, digest[:],
 				&ed25519.Options{Hash: crypto.SHA512})))),
-		rejected("Ed25519: a signature by Ed25519ctx", "RFC 8037, section 3.1",
+		rejectedRow("Ed25519: a signature by Ed25519ctx", "RFC 8037, section 3.1",
 			f.compact(input, must(key.Sign(nil, []byte(input), &ed25519.Options{Context: "JWT"})))),
-		rejected("Ed25519: a signature of the digest", "RFC 8037, section 3.1",
+		rejectedRow("Ed25519: a signature of the digest", "RFC 8037, section 3.1",
 			f.compact(input, ed25519.Sign(key, digest[:]))),
 	}
 }

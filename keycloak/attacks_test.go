@@ -185,7 +185,7 @@ func newSite(t *testing.T, name string, c siteConfig) *site {
 // send sends an attack and returns the handler's verdict.
 func (s *site) send(t *testing.T, a attack) verdict {
 	t.Helper()
-	response, err := s.do(t, a)
+	response, err := s.sendRequest(t, a)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,8 +204,8 @@ func (s *site) send(t *testing.T, a attack) verdict {
 	return got
 }
 
-// do sends the request of an attack.
-func (s *site) do(t *testing.T, a attack) (*http.Response, error) {
+// sendRequest sends the request of an attack.
+func (s *site) sendRequest(t *testing.T, a attack) (*http.Response, error) {
 	if a.rawHeaders != "" {
 		return s.sendRawHeaders(t, a.rawHeaders)
 	}
@@ -274,13 +274,13 @@ func testAttacks(t *testing.T, cacheBytes int) {
 			t.Run(row.name, func(t *testing.T) { runAttack(t, row, sites[row.site], 0) })
 		}
 	}
-	before := sites[defaultSite].fetches.Load()
+	fetchesBefore := sites[defaultSite].fetches.Load()
 	for _, row := range rows {
 		if row.mayFetch() {
 			t.Run(row.name, func(t *testing.T) { runAttack(t, row, sites[row.site], 1) })
 		}
 	}
-	if sites[defaultSite].fetches.Load() == before {
+	if sites[defaultSite].fetches.Load() == fetchesBefore {
 		t.Error("no unknown key caused a fetch, want at least one fetch: are they counted?")
 	}
 	f.checkCanary(t)
@@ -299,10 +299,11 @@ func testAttacks(t *testing.T, cacheBytes int) {
 // runAttack sends an attack twice, because the second verdict may come from the cache. It checks
 // both verdicts and the number of fetches.
 func runAttack(t *testing.T, a attack, s *site, maxFetches int32) {
-	before := s.fetches.Load()
+	fetchesBefore := s.fetches.Load()
 	got := s.send(t, a)
-	if again := s.send(t, a); again.Reason != got.Reason || again.User != got.User {
-		t.Errorf("%s: the second verdict is %+v, want %+v", a.source, again, got)
+	if secondVerdict := s.send(t, a); secondVerdict.Reason != got.Reason ||
+		secondVerdict.User != got.User {
+		t.Errorf("%s: the second verdict is %+v, want %+v", a.source, secondVerdict, got)
 	}
 	if want := reasonName(a.want); got.Reason != want {
 		t.Errorf("%s: got %+v, want %s", a.source, got, want)
@@ -313,7 +314,7 @@ func runAttack(t *testing.T, a attack, s *site, maxFetches int32) {
 	if want := map[bool]string{true: aliceID}[a.want == nil]; got.User != want {
 		t.Errorf("%s: the caller is %q, want %q", a.source, got.User, want)
 	}
-	if fetches := s.fetches.Load() - before; fetches > maxFetches {
+	if fetches := s.fetches.Load() - fetchesBefore; fetches > maxFetches {
 		t.Errorf("%s: %d fetches of keys, want at most %d", a.source, fetches, maxFetches)
 	}
 }

@@ -79,13 +79,13 @@ const (
 )
 
 const (
-	// maxTimeouts limits the time of a call to Keycloak, in multiples of Timeout. The caller gets
-	// an error after one Timeout, but Keycloak keeps working, so the call keeps its slot and its
-	// place in the queue until Keycloak responds or this limit is reached.
-	maxTimeouts = 3
-	// maxQueueHold limits how long a delayed refusal blocks its account's queue, not counting
+	// callTimeoutFactor limits the time of a call to Keycloak, in multiples of Timeout. The caller
+	// gets an error after one Timeout, but Keycloak keeps working, so the call keeps its slot and
+	// its place in the queue until Keycloak responds or this limit is reached.
+	callTimeoutFactor = 3
+	// maxQueueDelay limits how long a delayed refusal blocks its account's queue, not counting
 	// RefusalPause: the account's owner may be next in the queue.
-	maxQueueHold = 1500 * time.Millisecond
+	maxQueueDelay = 1500 * time.Millisecond
 )
 
 // A Client signs people in and out of a realm, using one of the realm's clients. Make it with
@@ -100,15 +100,15 @@ const (
 // and the errors that each method names. No error contains a password or a token. The text of an
 // error is safe to show to clients; Keycloak's response and URL are only in its identity.Detail.
 type Client struct {
-	config    ClientConfig
-	http      *http.Client
-	calls     *sync.WaitGroup // sign-ins and sign-outs in flight, even after ctx ended
-	logins    *semaphore
-	accounts  *accounts
-	queue     *loginQueue
-	timing    *loginTiming
-	logouts   *semaphore
-	exchanges *exchanges
+	config      ClientConfig
+	httpClient  *http.Client
+	calls       *sync.WaitGroup // sign-ins and sign-outs in flight, even after ctx ended
+	loginSlots  *semaphore
+	accounts    *accountIndex
+	loginQueue  *loginQueue
+	loginTiming *loginTiming
+	logoutSlots *semaphore
+	refresher   *refresher
 }
 
 var errNoClient = &identity.Error{Reason: identity.ErrProviderMisconfigured,
@@ -138,16 +138,17 @@ func NewClient(config ClientConfig) (*Client, error) {
 		config.RefusalPause = DefaultRefusalPause
 	}
 	c := &Client{
-		config: config, http: newHTTPClient(config.Transport),
-		logins: newSemaphore(config.MaxLogins), accounts: newAccounts(), queue: newLoginQueue(),
-		timing: new(loginTiming), calls: new(sync.WaitGroup),
-		logouts: newSemaphore(config.MaxLogouts),
+		config: config, httpClient: newHTTPClient(config.Transport),
+		loginSlots: newSemaphore(config.MaxLogins), accounts: newAccountIndex(),
+		loginQueue:  newLoginQueue(),
+		loginTiming: new(loginTiming), calls: new(sync.WaitGroup),
+		logoutSlots: newSemaphore(config.MaxLogouts),
 	}
-	c.exchanges = newExchanges(c.exchange, config.RefreshGrace)
-	c.exchanges.semaphore, c.exchanges.anyNetwork = newSemaphore(config.MaxRefreshes),
+	c.refresher = newRefresher(c.exchangeToken, config.RefreshGrace)
+	c.refresher.semaphore, c.refresher.anyNetwork = newSemaphore(config.MaxRefreshes),
 		config.RefreshGraceAnyNetwork
 	if config.Log != nil {
-		c.exchanges.log = config.Log
+		c.refresher.log = config.Log
 	}
 	return c, nil
 }
@@ -167,10 +168,11 @@ func NewClient(config ClientConfig) (*Client, error) {
 //
 // ErrBadCredentials is delayed until the call has taken as long as other sign-ins do: Keycloak
 // refuses accounts without a password faster, and timing must not reveal those accounts.
-// During the delay, the call no longer counts toward MaxLogins, only toward its network's share.
+// During the delay, the call no longer counts toward MaxLogins, but still counts toward its
+// network's share.
 func (c *Client) Login(ctx context.Context,
 	credentials identity.Credentials) (*identity.OpenIDToken, error) {
-	if c.http == nil {
+	if c.httpClient == nil {
 		return nil, fmt.Errorf("keycloak: login: %w", errNoClient)
 	}
 	token, err := c.login(ctx, credentials)
@@ -184,7 +186,7 @@ func (c *Client) login(ctx context.Context,
 	credentials identity.Credentials) (*identity.OpenIDToken, error) {
 	queueCtx, cancel := context.WithTimeout(ctx, c.config.Timeout)
 	defer cancel()
-	leaveQueue, err := c.queue.enter(queueCtx, c.accounts.lookup(credentials))
+	leaveQueue, err := c.loginQueue.enter(queueCtx, c.accounts.queueKey(credentials))
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, ctx.Err()
@@ -193,7 +195,7 @@ func (c *Client) login(ctx context.Context,
 			Detail: "other sign-ins of this account are in flight"}
 	}
 	// Acquire the slot last: queued sign-ins of one account must not use up the slots of others.
-	slot, err := c.logins.acquire(ctx)
+	slot, err := c.loginSlots.acquire(ctx)
 	if err != nil {
 		leaveQueue(0)
 		return nil, err
@@ -210,23 +212,23 @@ func (c *Client) login(ctx context.Context,
 	start := time.Now()
 	return await(ctx, c, func(ctx context.Context) (*identity.OpenIDToken, error) {
 		defer slot.release()
-		token, err := c.requestTokens(ctx, form, loginRefusals)
+		token, err := c.requestTokens(ctx, form, loginRefusalRules)
 		slot.free()
-		refused := errors.Is(err, identity.ErrBadCredentials)
+		isRefused := errors.Is(err, identity.ErrBadCredentials)
 		if isDecision(err) {
-			c.timing.observe(networkOf(ctx), time.Since(start), refused)
+			c.loginTiming.record(networkOf(ctx), time.Since(start), isRefused)
 		}
 		switch {
 		case err == nil:
 			c.accounts.learn(credentials, token)
 			leaveQueue(0)
-		case refused:
-			// Other calls must not reveal how long Keycloak took. So delay the start of the
-			// account's next sign-in, too, and the release of the network's share.
-			target := min(c.timing.target(), c.config.Timeout/2)
-			leaveQueue(time.Until(start.Add(min(target, maxQueueHold))) +
+		case isRefused:
+			// The timing of other calls must not reveal how long Keycloak took, so also delay
+			// the start of the account's next sign-in and the release of the network's share.
+			targetDuration := min(c.loginTiming.targetDuration(), c.config.Timeout/2)
+			leaveQueue(time.Until(start.Add(min(targetDuration, maxQueueDelay))) +
 				max(0, c.config.RefusalPause))
-			time.Sleep(time.Until(start.Add(target)))
+			time.Sleep(time.Until(start.Add(targetDuration)))
 		case identity.TimedOut(err): // Keycloak may count the sign-in as a failure
 			leaveQueue(c.config.RefusalPause)
 		default:
@@ -250,7 +252,7 @@ func isDecision(err error) bool {
 // Its errors are ErrRefreshExpired, ErrSessionEnded, ErrRefreshReused and ErrRefreshInvalid.
 func (c *Client) Refresh(ctx context.Context,
 	refreshToken identity.Secret) (*identity.OpenIDToken, error) {
-	if c.http == nil {
+	if c.httpClient == nil {
 		return nil, fmt.Errorf("keycloak: refresh: %w", errNoClient)
 	}
 	if err := checkRefreshToken(refreshToken); err != nil {
@@ -258,7 +260,7 @@ func (c *Client) Refresh(ctx context.Context,
 	}
 	waitCtx, cancel := context.WithTimeout(ctx, c.config.Timeout)
 	defer cancel()
-	token, err := c.exchanges.do(waitCtx, refreshToken)
+	token, err := c.refresher.refresh(waitCtx, refreshToken)
 	if err != nil && ctx.Err() == nil && waitCtx.Err() != nil {
 		err = c.timeoutError()
 	}
@@ -272,7 +274,7 @@ func (c *Client) Refresh(ctx context.Context,
 // succeeds if the session has already ended, and returns ErrRefreshInvalid if Keycloak doesn't know
 // the token. The call continues after ctx ends: people often close the tab as they sign out.
 func (c *Client) Logout(ctx context.Context, refreshToken identity.Secret) error {
-	if c.http == nil {
+	if c.httpClient == nil {
 		return fmt.Errorf("keycloak: logout: %w", errNoClient)
 	}
 	if err := checkRefreshToken(refreshToken); err != nil {
@@ -298,11 +300,11 @@ func checkRefreshToken(refreshToken identity.Secret) error {
 }
 
 func (c *Client) logout(ctx context.Context, refreshToken identity.Secret) error {
-	// The call outlives its caller, so don't start it for a caller that is already gone.
+	// The call continues when ctx ends, so don't start it if ctx has already ended.
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	slot, err := c.logouts.acquire(ctx)
+	slot, err := c.logoutSlots.acquire(ctx)
 	if err != nil {
 		return err
 	}
@@ -310,7 +312,7 @@ func (c *Client) logout(ctx context.Context, refreshToken identity.Secret) error
 		func(ctx context.Context) (_ struct{}, err error) {
 			defer slot.release()
 			defer recoverPanic(&err)
-			c.exchanges.markUsed(refreshToken)
+			c.refresher.markUsed(refreshToken)
 			form := url.Values{"refresh_token": {refreshToken.Reveal()}}
 			resp, err := c.call(ctx, c.config.Realm.logoutURL(), form)
 			if err != nil {
@@ -319,12 +321,12 @@ func (c *Client) logout(ctx context.Context, refreshToken identity.Secret) error
 			if resp.status != http.StatusNoContent {
 				// Keycloak 26.7.4 returns 204 for an ended session, too. If another release returns
 				// an error, the result is the same.
-				err := refusal(resp, refreshRefusals)
+				err := refusalError(resp, refreshRefusalRules)
 				if !errors.Is(err, identity.ErrSessionEnded) {
 					return struct{}{}, err
 				}
 			}
-			c.exchanges.endSession(refreshToken)
+			c.refresher.endSession(refreshToken)
 			return struct{}{}, nil
 		})
 	return err
@@ -375,7 +377,7 @@ func (c *Client) timeoutError() error {
 // until ctx ends. Call it when no more requests come in: a refresh that is cut off halfway may cost
 // a user the session.
 func (c *Client) Close(ctx context.Context) error {
-	if c.http == nil {
+	if c.httpClient == nil {
 		return nil
 	}
 	done := make(chan struct{})
@@ -385,37 +387,38 @@ func (c *Client) Close(ctx context.Context) error {
 	}()
 	select {
 	case <-done:
-		return c.exchanges.wait(ctx)
+		return c.refresher.waitIdle(ctx)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-func (c *Client) exchange(ctx context.Context,
+func (c *Client) exchangeToken(ctx context.Context,
 	refreshToken identity.Secret) (*identity.OpenIDToken, error) {
 	return c.requestTokens(ctx, url.Values{
 		"grant_type":    {"refresh_token"},
 		"refresh_token": {refreshToken.Reveal()},
-	}, refreshRefusals)
+	}, refreshRefusalRules)
 }
 
 // requestTokens calls the token endpoint.
 func (c *Client) requestTokens(ctx context.Context, form url.Values,
-	refusals []refusalRule) (token *identity.OpenIDToken, err error) {
+	rules []refusalRule) (token *identity.OpenIDToken, err error) {
 	defer recoverPanic(&err)
 	resp, err := c.call(ctx, c.config.Realm.tokenURL(), form)
 	if err != nil {
 		return nil, err
 	}
-	return readToken(resp, refusals)
+	return parseTokenResponse(resp, rules)
 }
 
 // call posts a form with the client's credentials in it. Keycloak prefers form values to HTTP
 // Basic, which would need the double encoding of RFC 6749 section 2.3.1. call doesn't fall back to
 // HTTP Basic: that would double the calls with a wrong secret. If Keycloak accepts the secret only
-// in a header, the error's detail says what to change (clientErrors). The deadline is maxTimeouts.
+// in a header, the error's detail says what to change (clientErrorRules). The call
+// takes at most callTimeoutFactor times Timeout.
 func (c *Client) call(ctx context.Context, url string, form url.Values) (response, error) {
-	callCtx, cancel := context.WithTimeout(ctx, maxTimeouts*c.config.Timeout)
+	callCtx, cancel := context.WithTimeout(ctx, callTimeoutFactor*c.config.Timeout)
 	defer cancel()
 	form.Set("client_id", c.config.ClientID)
 	form.Set("client_secret", c.config.ClientSecret.Reveal())
@@ -441,5 +444,5 @@ func (c *Client) post(ctx context.Context, url string, form url.Values) (respons
 	if address := identity.Address(ctx); c.config.ForwardAddress && address.IsValid() {
 		request.Header.Set("X-Forwarded-For", address.String())
 	}
-	return send(c.http, request)
+	return send(c.httpClient, request)
 }

@@ -48,12 +48,12 @@ func TestClient_requests(t *testing.T) {
 					t.Error(err)
 				}
 				requests <- r
-				succeed(w, r)
+				serveSuccess(w, r)
 			}, func(c *ClientConfig) {
 				serverURL := strings.TrimSuffix(c.Realm.Issuer(), "/realms/local") + "/auth/"
 				c.Realm = must(NewRealm(serverURL, "My Shop"))
 			})
-			if err := calls[tt.call](t.Context(), client); err != nil {
+			if err := clientCalls[tt.call](t.Context(), client); err != nil {
 				t.Fatal(err)
 			}
 			r := <-requests
@@ -81,7 +81,7 @@ func TestLogin_scopeAndOTP(t *testing.T) {
 	client := newClient(t, func(w http.ResponseWriter, r *http.Request) {
 		r.ParseForm()
 		form = r.PostForm
-		succeed(w, r)
+		serveSuccess(w, r)
 	}, func(c *ClientConfig) { c.LoginScope = "openid offline_access" })
 	credentials := aliceCredentials()
 	credentials.OTP = identity.Secret{}
@@ -159,17 +159,17 @@ func TestLogin_tokenResponses(t *testing.T) {
 
 // Printing a client never shows a secret, even when its caches are full.
 func TestClient_printsNoSecrets(t *testing.T) {
-	client := newClient(t, succeed, func(c *ClientConfig) { c.RefreshGrace = time.Hour })
+	client := newClient(t, serveSuccess, func(c *ClientConfig) { c.RefreshGrace = time.Hour })
 	// Fill the caches.
 	for _, name := range []string{"login", "logout", "refresh"} {
-		if err := calls[name](t.Context(), client); err != nil {
+		if err := clientCalls[name](t.Context(), client); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if err := client.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	checkNoLeak(t, client, *client, client.config, &client.config, client.exchanges,
+	checkNoLeak(t, client, *client, client.config, &client.config, client.refresher,
 		aliceCredentials(), refreshToken())
 }
 
@@ -177,15 +177,15 @@ func TestClient_printsNoSecrets(t *testing.T) {
 func TestClient_callerCancels(t *testing.T) {
 	for _, name := range []string{"login", "refresh"} {
 		t.Run(name, func(t *testing.T) {
-			arrived, release := make(chan bool), make(chan bool)
+			requestArrived, release := make(chan bool), make(chan bool)
 			client := newClient(t, func(w http.ResponseWriter, r *http.Request) {
-				arrived <- true
+				requestArrived <- true
 				<-release
 			})
 			ctx, cancel := context.WithCancel(t.Context())
 			result := make(chan error)
-			go func() { result <- calls[name](ctx, client) }()
-			<-arrived
+			go func() { result <- clientCalls[name](ctx, client) }()
+			<-requestArrived
 			cancel()
 			err := <-result
 			close(release)
@@ -203,7 +203,7 @@ func TestLogout_callerCancels(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	client := newClient(t, func(w http.ResponseWriter, r *http.Request) {
 		cancel()
-		succeed(w, r)
+		serveSuccess(w, r)
 	})
 	if err := client.Logout(ctx, refreshToken()); err != nil {
 		t.Errorf("Logout() = %v, want nil", err)
@@ -218,7 +218,7 @@ func TestClient_contextAlreadyDone(t *testing.T) {
 	client := newClient(t, func(http.ResponseWriter, *http.Request) { requests.Add(1) })
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	for name, call := range calls {
+	for name, call := range clientCalls {
 		if err := call(ctx, client); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: got %v, want %v", name, err, context.Canceled)
 		}
@@ -262,22 +262,22 @@ func TestNewClient_invalid(t *testing.T) {
 
 // With DefaultMaxCalls calls in flight, one more call fails at once. The others succeed.
 func TestClient_tooManyCalls(t *testing.T) {
-	for name := range calls {
+	for name := range clientCalls {
 		t.Run(name, func(t *testing.T) {
-			arrived, release := make(chan bool, DefaultMaxCalls), make(chan bool)
+			requestArrived, release := make(chan bool, DefaultMaxCalls), make(chan bool)
 			client := newClient(t, func(w http.ResponseWriter, r *http.Request) {
-				arrived <- true
+				requestArrived <- true
 				<-release
-				succeed(w, r)
+				serveSuccess(w, r)
 			}, withTimeout(time.Minute))
 			var callers sync.WaitGroup
 			for i := range DefaultMaxCalls {
 				callers.Go(func() {
-					call := calls[name]
+					call := clientCalls[name]
 					switch name {
 					case "refresh": // calls with the same token would share an exchange
 						call = func(ctx context.Context, c *Client) error {
-							_, err := c.Refresh(ctx, refreshTokenOf("s", fmt.Sprint(i)))
+							_, err := c.Refresh(ctx, sessionRefreshToken("s", fmt.Sprint(i)))
 							return err
 						}
 					case "login": // sign-ins of the same account would queue
@@ -294,16 +294,16 @@ func TestClient_tooManyCalls(t *testing.T) {
 				})
 			}
 			for range DefaultMaxCalls {
-				<-arrived
+				<-requestArrived
 			}
-			err := calls[name](t.Context(), client)
+			err := clientCalls[name](t.Context(), client)
 			if !errors.Is(err, identity.ErrBusy) {
 				t.Errorf("one call too many: got %v, want %v", err, identity.ErrBusy)
 			}
 			checkNoLeak(t, err)
 			close(release)
 			callers.Wait()
-			if err := calls[name](t.Context(), client); err != nil {
+			if err := clientCalls[name](t.Context(), client); err != nil {
 				t.Errorf("after the burst: got %v, want nil", err)
 			}
 		})

@@ -11,15 +11,15 @@ import (
 )
 
 // discoveryEndpoint returns a transport that returns the responses one after another, then repeats
-// the last one. It counts the requests in calls.
-func discoveryEndpoint(t *testing.T, calls *int,
+// the last one. It counts the requests in requestCount.
+func discoveryEndpoint(t *testing.T, requestCount *int,
 	responses ...func() (*http.Response, error)) http.RoundTripper {
 	return roundTrip(func(r *http.Request) (*http.Response, error) {
 		if want := localIssuer + "/.well-known/openid-configuration"; r.URL.String() != want {
 			t.Errorf("got a request for %s, want %s", r.URL, want)
 		}
-		*calls++
-		return responses[min(*calls, len(responses))-1]()
+		*requestCount++
+		return responses[min(*requestCount, len(responses))-1]()
 	})
 }
 
@@ -42,10 +42,10 @@ func TestWarnIssuer(t *testing.T) {
 		{"the issuer is accepted only in another case", []string{"https://SSO.example.com/realms/local"}, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var calls int
+			var requestCount int
 			var log logBuffer
 			WarnIssuer(t.Context(), localRealm(t), tt.acceptedIssuers,
-				discoveryEndpoint(t, &calls, responseFunc(200, document)), log.logger())
+				discoveryEndpoint(t, &requestCount, responseFunc(200, document)), log.logger())
 			text := log.String()
 			if !tt.wantWarning && text != "" {
 				t.Errorf("logged %q, want nothing", text)
@@ -60,8 +60,8 @@ func TestWarnIssuer(t *testing.T) {
 					t.Errorf("logged %q, want it to contain %q", text, part)
 				}
 			}
-			if calls != 1 {
-				t.Errorf("%d requests, want 1", calls)
+			if requestCount != 1 {
+				t.Errorf("%d requests, want 1", requestCount)
 			}
 		})
 	}
@@ -70,10 +70,10 @@ func TestWarnIssuer(t *testing.T) {
 // WarnIssuer retries until a response contains the issuer.
 func TestWarnIssuer_retries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var calls int
+		var requestCount int
 		var log logBuffer
 		start := time.Now()
-		WarnIssuer(t.Context(), localRealm(t), []string{localIssuer}, discoveryEndpoint(t, &calls,
+		endpoint := discoveryEndpoint(t, &requestCount,
 			func() (*http.Response, error) { return nil, errors.New("connection refused") },
 			responseFunc(404, `{"error":"Realm does not exist"}`),
 			responseFunc(503, ""),
@@ -81,12 +81,13 @@ func TestWarnIssuer_retries(t *testing.T) {
 			responseFunc(200, `{"issuer":""}`),
 			responseFunc(200, `[]`),
 			responseFunc(200, `{"issuer":"https://sso.example.com/realms/local"}`),
-		), log.logger())
-		if calls != 7 || strings.Count(log.String(), "Issuer.Names") != 1 {
-			t.Errorf("%d requests, logged %q; want 7 requests and one warning", calls, log.String())
+		)
+		WarnIssuer(t.Context(), localRealm(t), []string{localIssuer}, endpoint, log.logger())
+		if requestCount != 7 || strings.Count(log.String(), "Issuer.Names") != 1 {
+			t.Errorf("%d requests, logged %q; want 7 requests and one warning", requestCount, log.String())
 		}
-		if took := time.Since(start); took != 6*maxRetryDelay {
-			t.Errorf("7 requests took %v, want %v: %v between requests", took, 6*maxRetryDelay, maxRetryDelay)
+		if duration := time.Since(start); duration != 6*maxRetryDelay {
+			t.Errorf("7 requests took %v, want %v: %v between requests", duration, 6*maxRetryDelay, maxRetryDelay)
 		}
 	})
 }
@@ -94,26 +95,26 @@ func TestWarnIssuer_retries(t *testing.T) {
 // WarnIssuer returns without a warning when its context is done.
 func TestWarnIssuer_contextDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var calls int
+		var requestCount int
 		var log logBuffer
 		ctx, cancel := context.WithTimeout(t.Context(), 58*time.Second)
 		defer cancel()
 		WarnIssuer(ctx, localRealm(t), []string{localIssuer},
-			discoveryEndpoint(t, &calls, responseFunc(503, "")), log.logger())
-		if ctx.Err() == nil || calls != 12 || log.String() != "" {
+			discoveryEndpoint(t, &requestCount, responseFunc(503, "")), log.logger())
+		if ctx.Err() == nil || requestCount != 12 || log.String() != "" {
 			t.Errorf("%d requests, context error %v, logged %q; want 12 requests, a context error "+
-				"and no log", calls, ctx.Err(), log.String())
+				"and no log", requestCount, ctx.Err(), log.String())
 		}
 	})
 }
 
 // Each request of WarnIssuer has a timeout, so a server that never responds doesn't block the next
 // request.
-func TestWarnIssuer_timeoutPerTry(t *testing.T) {
+func TestWarnIssuer_requestTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tries := 0
+		requestCount := 0
 		transport := roundTrip(func(r *http.Request) (*http.Response, error) {
-			if tries++; tries == 2 {
+			if requestCount++; requestCount == 2 {
 				return respond(200, `{"issuer":"`+localIssuer+`"}`)
 			}
 			<-r.Context().Done()
@@ -122,8 +123,9 @@ func TestWarnIssuer_timeoutPerTry(t *testing.T) {
 		start := time.Now()
 		WarnIssuer(t.Context(), localRealm(t), []string{localIssuer}, transport,
 			(&logBuffer{}).logger())
-		if took := time.Since(start); tries != 2 || took != fetchTimeout+maxRetryDelay {
-			t.Errorf("%d tries in %v, want 2 in %v", tries, took, fetchTimeout+maxRetryDelay)
+		want := fetchTimeout + maxRetryDelay
+		if duration := time.Since(start); requestCount != 2 || duration != want {
+			t.Errorf("%d requests in %v, want 2 in %v", requestCount, duration, want)
 		}
 	})
 }

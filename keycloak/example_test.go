@@ -76,7 +76,7 @@ func ExampleProtect() {
 	kc := startKeycloak()
 	defer kc.Close()
 	verifier := newVerifier(kc)
-	orders := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	ordersHandler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, err := identity.Require(r.Context())
 		if err != nil { // can't happen behind Protect
 			http.Error(w, "Sign in first", http.StatusUnauthorized)
@@ -85,7 +85,7 @@ func ExampleProtect() {
 		fmt.Fprintln(w, "The orders of", *user.Username)
 	})
 	mux := http.NewServeMux()
-	mux.Handle("/orders", keycloak.Protect(verifier, quiet)(orders))
+	mux.Handle("/orders", keycloak.Protect(verifier, quiet)(ordersHandler))
 
 	tokens, err := kc.Realm("shop").SignIn("shop-api", "alice")
 	if err != nil {
@@ -115,11 +115,11 @@ func ExampleProtect() {
 // A unit test needs no Keycloak: it signs tokens with a key of its own. The verifier applies all
 // its usual checks.
 func ExampleStaticKeys() {
-	public, private, err := ed25519.GenerateKey(nil)
+	publicKey, privateKey, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		panic(err)
 	}
-	keys, err := keycloak.StaticKeys(keycloak.Key{ID: "test", Algorithm: "EdDSA", Public: public})
+	keys, err := keycloak.StaticKeys(keycloak.Key{ID: "test", Algorithm: "EdDSA", Public: publicKey})
 	if err != nil {
 		panic(err)
 	}
@@ -138,7 +138,7 @@ func ExampleStaticKeys() {
 		"realm_access": map[string]any{"roles": []string{"customer"}},
 	})
 	token.Header["kid"] = "test"
-	text, err := token.SignedString(private)
+	text, err := token.SignedString(privateKey)
 	if err != nil {
 		panic(err)
 	}
@@ -270,12 +270,12 @@ func ExampleKeySet_Status() {
 		panic(err)
 	}
 	keys := keycloak.NewKeySet(realm, keycloak.KeySetConfig{MaxAge: time.Hour, Log: quiet})
-	ready := func(w http.ResponseWriter, _ *http.Request) {
-		usable, failure := keys.Status()
+	readyHandler := func(w http.ResponseWriter, _ *http.Request) {
+		usable, fetchErr := keys.Status()
 		switch {
 		case !usable:
 			http.Error(w, "no keys yet", http.StatusServiceUnavailable)
-		case failure != nil:
+		case fetchErr != nil:
 			fmt.Fprintln(w, "ready, with the keys of the last fetch that worked")
 		default:
 			fmt.Fprintln(w, "ready")
@@ -284,7 +284,7 @@ func ExampleKeySet_Status() {
 	kc.Close()
 
 	response := httptest.NewRecorder()
-	ready(response, nil)
+	readyHandler(response, nil)
 	fmt.Print(response.Code, " ", response.Body)
 
 	// Output:

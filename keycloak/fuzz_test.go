@@ -18,8 +18,8 @@ func FuzzBearerToken(f *testing.F) {
 		f.Add(header, header, uint8(1))
 		f.Add(header, "Bearer x", uint8(2))
 	}
-	f.Fuzz(func(t *testing.T, first, second string, count uint8) {
-		headers := []string{first, second}[:count%3]
+	f.Fuzz(func(t *testing.T, firstHeader, secondHeader string, count uint8) {
+		headers := []string{firstHeader, secondHeader}[:count%3]
 		token, err := bearerToken(headers)
 		switch {
 		case err != nil && !errors.Is(err, identity.ErrTokenMalformed):
@@ -31,17 +31,18 @@ func FuzzBearerToken(f *testing.F) {
 		case token == "":
 			return
 		}
-		scheme, _, _ := strings.Cut(strings.ReplaceAll(strings.Trim(first, " \t"), "\t", " "), " ")
+		spacedHeader := strings.ReplaceAll(strings.Trim(firstHeader, " \t"), "\t", " ")
+		scheme, _, _ := strings.Cut(spacedHeader, " ")
 		if strings.ContainsAny(token, " \t") ||
-			!strings.HasSuffix(strings.TrimRight(first, " \t"), token) ||
+			!strings.HasSuffix(strings.TrimRight(firstHeader, " \t"), token) ||
 			!strings.EqualFold(scheme, "Bearer") {
 			t.Errorf("bearerToken(%q) = %q, want the token after the scheme Bearer", headers, token)
 		}
 	})
 }
 
-// readToken returns either tokens or an error with exactly one reason, for every response.
-func FuzzRefusal(f *testing.F) {
+// parseTokenResponse returns either tokens or an error with exactly one reason, for every response.
+func FuzzTokenResponse(f *testing.F) {
 	for _, status := range []int{200, 204, 302, 400, 401, 403, 404, 408, 429, 500, 0, -1} {
 		for _, body := range []string{tokenResponse,
 			`{"error":"invalid_grant","error_description":"Account disabled"}`,
@@ -50,9 +51,9 @@ func FuzzRefusal(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
-		for _, rules := range [][]refusalRule{loginRefusals, refreshRefusals} {
-			checkOneReason(t, refusal(response{status: status, body: body}, rules))
-			token, err := readToken(response{status: status, body: body}, rules)
+		for _, rules := range [][]refusalRule{loginRefusalRules, refreshRefusalRules} {
+			checkOneReason(t, refusalError(response{status: status, body: body}, rules))
+			token, err := parseTokenResponse(response{status: status, body: body}, rules)
 			switch {
 			case err != nil:
 				checkOneReason(t, err)
@@ -69,8 +70,8 @@ func FuzzRefusal(f *testing.F) {
 
 // checkRefreshToken accepts only the canonical encoding of a refresh token, which is the one that
 // decoding and encoding its parts returns.
-func FuzzRefreshToken(f *testing.F) {
-	for _, token := range []string{refreshTokenOf("s1", "1").Reveal(), "AA.AA.AA", "AB.AA.AA",
+func FuzzCheckRefreshToken(f *testing.F) {
+	for _, token := range []string{sessionRefreshToken("s1", "1").Reveal(), "AA.AA.AA", "AB.AA.AA",
 		"AA.AA.",
 		"a.b.c", "AAAA.AAAA.AA-_", "AAAA.AAAA.AA+/", "AAAA.AAAA.AAAA\n", "A A.AA.AA", "..", ""} {
 		f.Add(token)

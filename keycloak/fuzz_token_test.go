@@ -17,7 +17,7 @@ import (
 
 // golang-jwt accepts every token that our parser accepts, and reads the same content. If two
 // parsers read a token differently, an attacker can exploit the difference.
-func FuzzParse(f *testing.F) {
+func FuzzParseToken(f *testing.F) {
 	key := edDSA()
 	for _, payload := range []string{
 		`{"sub":"a","exp":1767269040}`, `{}`,
@@ -33,18 +33,18 @@ func FuzzParse(f *testing.F) {
 		text := base64url([]byte(header)) + "." + base64url([]byte(payload)) + "." + signature
 		token, err := parseToken(text, Algorithms())
 		if err != nil {
-			checkIsError(t, text, err)
+			checkIdentityError(t, text, err)
 			return
 		}
 		claims := jwt.MapClaims{}
-		parsed, _, err := jwt.NewParser(jwt.WithStrictDecoding(),
+		jwtToken, _, err := jwt.NewParser(jwt.WithStrictDecoding(),
 			jwt.WithJSONNumber()).ParseUnverified(text, claims)
 		if err != nil {
 			t.Fatalf("golang-jwt rejects %q, which we accept: %v", text, err)
 		}
-		if parsed.Header["alg"] != token.Algorithm || parsed.Header["kid"] != token.KeyID ||
-			!bytes.Equal(parsed.Signature, token.Signature) || string(token.Payload) != payload {
-			t.Errorf("golang-jwt reads %v, we read %+v", parsed.Header, token)
+		if jwtToken.Header["alg"] != token.Algorithm || jwtToken.Header["kid"] != token.KeyID ||
+			!bytes.Equal(jwtToken.Signature, token.Signature) || string(token.Payload) != payload {
+			t.Errorf("golang-jwt reads %v, we read %+v", jwtToken.Header, token)
 		}
 		c := token.claims
 		for name, value := range map[string][]byte{
@@ -62,8 +62,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// checkIsError checks that err is an identity.Error with a reason and a detail.
-func checkIsError(t *testing.T, token string, err error) {
+// checkIdentityError checks that err is an identity.Error with a reason and a detail.
+func checkIdentityError(t *testing.T, token string, err error) {
 	t.Helper()
 	if identityErr, ok := errors.AsType[*identity.Error](err); !ok || identityErr.Reason == nil ||
 		identityErr.Detail == "" {
@@ -94,25 +94,25 @@ func FuzzVerifyLikeGolangJWT(f *testing.F) {
 		jwt.WithValidMethods(Algorithms()), jwt.WithExpirationRequired(), jwt.WithIssuedAt(),
 		jwt.WithIssuer(localIssuer), jwt.WithAudience(localAudience),
 		jwt.WithLeeway(30*time.Second), jwt.WithTimeFunc(func() time.Time { return noon }))
-	f.Fuzz(func(t *testing.T, header, payload string, signerIndex uint8, flipBit uint16,
-		merge bool) {
+	f.Fuzz(func(t *testing.T, header, payload string, signerIndex uint8, bitToFlip uint16,
+		mergeFields bool) {
 		s := signers[int(signerIndex)%len(signers)]
-		if merge { // without merging, the fuzzer rarely makes a valid token
+		if mergeFields { // without merging, the fuzzer rarely makes a valid token
 			header, payload = mergeJSON(s.header(), header), mergeJSON(aliceClaims(t), payload)
 		}
 		token := s.sign(header, payload)
-		if i := int(flipBit) / 8; flipBit > 0 && i < len(token) {
-			token = token[:i] + string(rune(token[i]^1<<(flipBit%8))) + token[i+1:]
+		if i := int(bitToFlip) / 8; bitToFlip > 0 && i < len(token) {
+			token = token[:i] + string(rune(token[i]^1<<(bitToFlip%8))) + token[i+1:]
 		}
 		user, err := verifier.Verify(t.Context(), token)
 		if err != nil {
-			checkIsError(t, token, err)
+			checkIdentityError(t, token, err)
 			return
 		}
 		claims := jwt.MapClaims{}
-		keyfunc := func(parsed *jwt.Token) (any, error) {
+		keyfunc := func(jwtToken *jwt.Token) (any, error) {
 			i := slices.IndexFunc(signers, func(s signer) bool {
-				return s.kid == parsed.Header["kid"] && s.alg == parsed.Header["alg"]
+				return s.kid == jwtToken.Header["kid"] && s.alg == jwtToken.Header["alg"]
 			})
 			if i < 0 {
 				return nil, errors.New("no such key")

@@ -32,9 +32,9 @@ func aliceCredentials() identity.Credentials {
 // refreshToken returns a well-formed refresh token without a session ID.
 func refreshToken() identity.Secret { return identity.NewSecret(canary + "AA.refreshA.tokenAAA") }
 
-// refreshTokenOf returns a refresh token of the session sid. As with Keycloak's own refresh tokens,
-// a client can't verify its signature.
-func refreshTokenOf(sid, jti string) identity.Secret {
+// sessionRefreshToken returns a refresh token of the session sid. As with Keycloak's own refresh
+// tokens, a client can't verify its signature.
+func sessionRefreshToken(sid, jti string) identity.Secret {
 	header, payload := `{"alg":"HS512","typ" : "JWT","kid" : "0b1d"}`,
 		toJSON(object{"sid": sid, "jti": jti, "typ": "Refresh"})
 	return identity.NewSecret(base64url([]byte(header)) + "." + base64url([]byte(payload)) + "." +
@@ -73,8 +73,8 @@ func jsonHandler(status int, body string) http.HandlerFunc {
 	}
 }
 
-// succeed responds to a logout with 204, and to other requests with tokenResponse.
-func succeed(w http.ResponseWriter, r *http.Request) {
+// serveSuccess responds to a logout with 204, and to other requests with tokenResponse.
+func serveSuccess(w http.ResponseWriter, r *http.Request) {
 	if strings.HasSuffix(r.URL.Path, "/logout") {
 		w.WriteHeader(http.StatusNoContent)
 		return
@@ -82,8 +82,8 @@ func succeed(w http.ResponseWriter, r *http.Request) {
 	jsonHandler(200, tokenResponse)(w, r)
 }
 
-// calls holds the three calls that a Client makes to Keycloak.
-var calls = map[string]func(context.Context, *Client) error{
+// clientCalls holds the three calls that a Client makes to Keycloak.
+var clientCalls = map[string]func(context.Context, *Client) error{
 	"login": func(ctx context.Context, c *Client) error {
 		_, err := c.Login(ctx, aliceCredentials())
 		return err
@@ -95,17 +95,18 @@ var calls = map[string]func(context.Context, *Client) error{
 	"logout": func(ctx context.Context, c *Client) error { return c.Logout(ctx, refreshToken()) },
 }
 
-// distinctCalls holds the same calls as calls, but with a different account or session for each n.
+// distinctCalls holds the same calls as clientCalls, but with a different account or session for
+// each n.
 var distinctCalls = map[string]func(ctx context.Context, c *Client, n int) error{
 	"login": func(ctx context.Context, c *Client, n int) error {
 		return signIn(ctx, c, fmt.Sprint("user ", n))
 	},
 	"refresh": func(ctx context.Context, c *Client, n int) error {
-		_, err := c.Refresh(ctx, refreshTokenOf(fmt.Sprint("session ", n), fmt.Sprint(n)))
+		_, err := c.Refresh(ctx, sessionRefreshToken(fmt.Sprint("session ", n), fmt.Sprint(n)))
 		return err
 	},
 	"logout": func(ctx context.Context, c *Client, n int) error {
-		return c.Logout(ctx, refreshTokenOf(fmt.Sprint("session ", n), fmt.Sprint(n)))
+		return c.Logout(ctx, sessionRefreshToken(fmt.Sprint("session ", n), fmt.Sprint(n)))
 	},
 }
 
@@ -121,12 +122,12 @@ func signIn(ctx context.Context, c *Client, name string) error {
 type slowRealm struct {
 	delay time.Duration
 
-	mu            sync.Mutex     // guards the fields below
-	inFlight      map[string]int // requests in flight, by lowercase username
-	total         int            // requests in flight, of all accounts
-	usernames     []string       // of all requests so far, in order
-	maxPerAccount int            // highest number in flight at once for one account
-	maxTotal      int            // highest number in flight at once for all accounts
+	mu                    sync.Mutex     // guards the fields below
+	inFlightByAccount     map[string]int // requests in flight, by lowercase username
+	totalInFlight         int            // requests in flight, of all accounts
+	usernames             []string       // of all requests so far, in order
+	maxInFlightPerAccount int            // highest number in flight at once for one account
+	maxTotalInFlight      int            // highest number in flight at once for all accounts
 }
 
 func (r *slowRealm) respond(request *http.Request) (*http.Response, error) {
@@ -134,11 +135,11 @@ func (r *slowRealm) respond(request *http.Request) (*http.Response, error) {
 	form, _ := url.ParseQuery(string(body))
 	account := strings.ToLower(form.Get("username"))
 	r.mu.Lock()
-	r.inFlight[account]++
-	r.total++
+	r.inFlightByAccount[account]++
+	r.totalInFlight++
 	r.usernames = append(r.usernames, form.Get("username"))
-	r.maxPerAccount = max(r.maxPerAccount, r.inFlight[account])
-	r.maxTotal = max(r.maxTotal, r.total)
+	r.maxInFlightPerAccount = max(r.maxInFlightPerAccount, r.inFlightByAccount[account])
+	r.maxTotalInFlight = max(r.maxTotalInFlight, r.totalInFlight)
 	r.mu.Unlock()
 	var err error
 	select {
@@ -147,8 +148,8 @@ func (r *slowRealm) respond(request *http.Request) (*http.Response, error) {
 		err = request.Context().Err()
 	}
 	r.mu.Lock()
-	r.inFlight[account]--
-	r.total--
+	r.inFlightByAccount[account]--
+	r.totalInFlight--
 	r.mu.Unlock()
 	if err != nil {
 		return nil, err
@@ -158,7 +159,7 @@ func (r *slowRealm) respond(request *http.Request) (*http.Response, error) {
 
 // newSlowRealm returns a slowRealm and a client for it.
 func newSlowRealm(delay time.Duration, changes ...func(*ClientConfig)) (*slowRealm, *Client) {
-	realm := &slowRealm{delay: delay, inFlight: map[string]int{}}
+	realm := &slowRealm{delay: delay, inFlightByAccount: map[string]int{}}
 	config := ClientConfig{
 		Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api",
 		ClientSecret: identity.NewSecret(canary),
@@ -180,8 +181,8 @@ func contextWithAddress(t *testing.T, address string) context.Context {
 
 // isRateLimitError reports whether err is a RateLimitError with a RetryAfter.
 func isRateLimitError(err error) bool {
-	limited, ok := errors.AsType[*identity.RateLimitError](err)
-	return ok && limited.RetryAfter > 0
+	rateLimitErr, ok := errors.AsType[*identity.RateLimitError](err)
+	return ok && rateLimitErr.RetryAfter > 0
 }
 
 // checkNoLeak prints the values, and the errors that they wrap, with each verb that a log might
@@ -221,13 +222,13 @@ var refusalReasons = []error{
 // reasons relies on that.
 func checkOneReason(t *testing.T, err error) {
 	t.Helper()
-	var found []error
+	var matches []error
 	for _, reason := range refusalReasons {
 		if errors.Is(err, reason) {
-			found = append(found, reason)
+			matches = append(matches, reason)
 		}
 	}
-	if len(found) != 1 {
-		t.Errorf("%v matches the reasons %v, want exactly one", err, found)
+	if len(matches) != 1 {
+		t.Errorf("%v matches the reasons %v, want exactly one", err, matches)
 	}
 }

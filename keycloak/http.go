@@ -165,7 +165,7 @@ func safeText(err error) string {
 		return proxyErr.Error()
 	}
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		return "the other side doesn't speak TLS: is NewRealm's serverURL an https URL of a port " +
+		return "the server doesn't speak TLS: is NewRealm's serverURL an https URL with the port " +
 			"for http?"
 	}
 	switch {

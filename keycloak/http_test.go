@@ -119,7 +119,7 @@ func TestClient_badResponses(t *testing.T) {
 		{"invalid gzip", anyCall, rawHandler("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello"), ""},
 		{"a header of a megabyte", anyCall, rawHandler("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20)), ""},
 	} {
-		for name, call := range calls {
+		for name, call := range clientCalls {
 			if tt.call != anyCall && tt.call != name {
 				continue
 			}
@@ -148,7 +148,7 @@ func checkUnavailable(t *testing.T, err error, detail string) {
 
 // A proxy in front of Keycloak may quote the request in its response. The error doesn't repeat such
 // a quote.
-func TestClient_echoesWithheld(t *testing.T) {
+func TestClient_redactsEchoes(t *testing.T) {
 	for name, echoHandler := range map[string]http.HandlerFunc{
 		"in error_description": func(w http.ResponseWriter, r *http.Request) {
 			r.ParseForm()
@@ -173,7 +173,7 @@ func TestClient_echoesWithheld(t *testing.T) {
 			w.WriteHeader(http.StatusFound)
 		},
 	} {
-		for callName, call := range calls {
+		for callName, call := range clientCalls {
 			t.Run(callName+": "+name, func(t *testing.T) {
 				err := call(t.Context(), newClient(t, echoHandler))
 				if detail := identity.Detail(err); !strings.Contains(detail, "[an unknown ") &&
@@ -208,7 +208,7 @@ func TestClient_redirects(t *testing.T) {
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		for _, target := range []string{otherServer.URL, "/here",
 			"//" + strings.TrimPrefix(otherServer.URL, "http://"), ""} {
-			for name, call := range calls {
+			for name, call := range clientCalls {
 				t.Run(fmt.Sprintf("%s %d to %q", name, status, target), func(t *testing.T) {
 					var requests atomic.Int32
 					err := call(t.Context(),
@@ -240,7 +240,7 @@ func TestClient_connectionRefused(t *testing.T) {
 	}
 	address := listener.Addr().String()
 	listener.Close()
-	for name, call := range calls {
+	for name, call := range clientCalls {
 		t.Run(name, func(t *testing.T) {
 			client := must(NewClient(ClientConfig{
 				Realm: must(NewRealm("http://"+address, "local")), ClientID: "local-api",
@@ -260,7 +260,7 @@ func TestClient_timeout(t *testing.T) {
 			http.NewResponseController(w).Flush()
 		},
 	} {
-		for callName, call := range calls {
+		for callName, call := range clientCalls {
 			t.Run(callName+" "+name, func(t *testing.T) {
 				done := make(chan bool)
 				client := newClient(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -324,7 +324,7 @@ func TestRedact(t *testing.T) {
 		{&net.OpError{Op: "proxyconnect", Net: "tcp", Err: errors.New(canary)}, "connecting to the proxy: an unknown error of 11 bytes (*errors.errorString)"},
 		{&net.OpError{Op: "proxyconnect", Net: "tcp", Err: dialErr}, "connecting to the proxy: dial tcp 192.0.2.1:443: connection refused"},
 		{&url.Error{Op: "Get", URL: "https://sso.example.com", Err: &proxyError{407}}, `Get "https://sso.example.com": the proxy responded 407 instead of connecting`},
-		{tls.RecordHeaderError{Msg: canary, RecordHeader: [5]byte([]byte("canar"))}, "the other side doesn't speak TLS: is NewRealm's serverURL an https URL of a port for http?"},
+		{tls.RecordHeaderError{Msg: canary, RecordHeader: [5]byte([]byte("canar"))}, "the server doesn't speak TLS: is NewRealm's serverURL an https URL with the port for http?"},
 		{&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, "tls: failed to verify certificate: x509: certificate signed by unknown authority: " +
 			"SSL_CERT_FILE names the file of the authorities that this process trusts"},
 		{fmt.Errorf("%w: %s", context.DeadlineExceeded, "here"), "context deadline exceeded: here"},
@@ -368,7 +368,7 @@ func TestSend_proxyResponds(t *testing.T) {
 		}
 		got, err := get(t.Context(), client, realm.tokenURL())
 		if err == nil {
-			err = refusal(got, loginRefusals)
+			err = refusalError(got, loginRefusalRules)
 		}
 		text := err.Error() + ": " + identity.Detail(err)
 		if !strings.Contains(text, want) || strings.Contains(text, canary) {

@@ -246,7 +246,7 @@ func (k *KeySet) Key(ctx context.Context, id string) (Key, error) {
 		k.mu.Unlock()
 		return Key(key), nil
 	}
-	if err := ctx.Err(); err != nil { // don't start a fetch for a canceled call
+	if err := ctx.Err(); err != nil { // don't start a fetch if ctx has already ended
 		k.mu.Unlock()
 		return Key{}, err
 	}

@@ -71,8 +71,8 @@ func TestKeySet_noFetchForRejectedToken(t *testing.T) {
 func TestKeySet_manyUnknownKeys(t *testing.T) {
 	for _, tt := range []struct {
 		name          string
-		hasCachedKeys bool          // whether keys have been fetched before
-		took          time.Duration // how long the fetch takes
+		hasCachedKeys bool // whether keys have been fetched before
+		fetchTime     time.Duration
 		waitTime      time.Duration // how long its waiters wait
 		want          error         // the waiters' error; a slow fetch must not sign users out
 	}{
@@ -88,7 +88,7 @@ func TestKeySet_manyUnknownKeys(t *testing.T) {
 					k.verify(edDSA(), nil)
 					fetches = 2
 				}
-				k.endpoint.setResponse(delayResponse(tt.took, serveKeys(edDSA())))
+				k.endpoint.setResponse(delayResponse(tt.fetchTime, serveKeys(edDSA())))
 				time.Sleep(minFetchInterval)
 				payload := aliceClaims(t)
 				var mu sync.Mutex
@@ -100,15 +100,15 @@ func TestKeySet_manyUnknownKeys(t *testing.T) {
 						_, err := k.verifier.Verify(t.Context(), unknownSigner(i).token(payload))
 						mu.Lock()
 						defer mu.Unlock()
-						took := time.Since(start)
-						callsByDuration[took]++
+						duration := time.Since(start)
+						callsByDuration[duration]++
 						want := tt.want
-						if took == 0 {
+						if duration == 0 {
 							// The fetch in flight may return the key.
 							want = identity.ErrKeysUnavailable
 						}
 						if !errors.Is(err, want) {
-							t.Errorf("Verify() = %v after %v, want %v", err, took, want)
+							t.Errorf("Verify() = %v after %v, want %v", err, duration, want)
 						}
 					})
 				}
@@ -135,7 +135,7 @@ func TestKeySet_waiterCancels(t *testing.T) {
 		k := newKeyTest(t, delayResponse(1200*time.Millisecond, serveKeys(edDSA())))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
 		defer cancel()
-		var others sync.WaitGroup
+		var callers sync.WaitGroup
 		start := time.Now()
 		_, err := k.verifier.Verify(ctx, edDSA().token(aliceClaims(t)))
 		if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second/2 {
@@ -146,8 +146,8 @@ func TestKeySet_waiterCancels(t *testing.T) {
 			t.Errorf("Verify() = %v, want no identity.Error", identityErr)
 		}
 		// Other callers wait for the fetch that the first one started.
-		others.Go(func() { k.verify(edDSA(), nil) })
-		others.Wait()
+		callers.Go(func() { k.verify(edDSA(), nil) })
+		callers.Wait()
 		if duration := time.Since(start); duration != 1200*time.Millisecond {
 			t.Errorf("the fetch took %v, want 1.2 s", duration)
 		}
@@ -192,10 +192,10 @@ func TestKeySet_fetchIgnoresCallerContext(t *testing.T) {
 		_, err := k.verifier.Verify(context.WithValue(t.Context(), contextKey{}, "a caller's"),
 			edDSA().token(aliceClaims(t)))
 		checkVerifyError(t, err, nil)
-		canceled, cancel := context.WithCancel(t.Context())
+		canceledCtx, cancel := context.WithCancel(t.Context())
 		cancel()
 		time.Sleep(time.Hour)
-		if err := k.keys.Run(canceled); !errors.Is(err, context.Canceled) {
+		if err := k.keys.Run(canceledCtx); !errors.Is(err, context.Canceled) {
 			t.Errorf("Run() = %v, want %v", err, context.Canceled)
 		}
 		k.checkFetches(1)
@@ -270,8 +270,8 @@ func TestKeySet_Run_backoff(t *testing.T) {
 		go k.keys.Run(t.Context())
 		time.Sleep(time.Hour)
 		times := k.endpoint.requestTimes()
-		for i, retry := range []time.Duration{initialRetryDelay, 2 * initialRetryDelay} {
-			checkGaps(t, times[i:i+2], retry*4/5, retry)
+		for i, retryDelay := range []time.Duration{initialRetryDelay, 2 * initialRetryDelay} {
+			checkGaps(t, times[i:i+2], retryDelay*4/5, retryDelay)
 		}
 		checkGaps(t, times[2:], maxRetryDelay*4/5, maxRetryDelay)
 	})
@@ -311,7 +311,7 @@ func TestKeySet_logsChangesOnce(t *testing.T) {
 		k := newKeyTest(t, refuseConnection)
 		go k.keys.Run(t.Context())
 		var want []string
-		wantLine := func(level, msg string) {
+		checkNewLine := func(level, msg string) {
 			t.Helper()
 			want = append(want, msg)
 			lines := strings.Split(strings.TrimSpace(k.log.String()), "\n")
@@ -324,17 +324,17 @@ func TestKeySet_logsChangesOnce(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Hour)
-		wantLine("level=WARN", "connection refused")
+		checkNewLine("level=WARN", "connection refused")
 		k.endpoint.setResponse(serveKeys(edDSA()))
 		time.Sleep(time.Hour)
-		wantLine("level=INFO", "keys fetched")
+		checkNewLine("level=INFO", "keys fetched")
 		k.endpoint.setResponse(
 			func(*http.Request) (*http.Response, error) { return respond(503, "") })
 		time.Sleep(time.Hour)
-		wantLine("level=WARN", "response 503")
+		checkNewLine("level=WARN", "response 503")
 		k.endpoint.setResponse(serveKeys(edDSA()))
 		time.Sleep(time.Hour)
-		wantLine("level=INFO", "keys=1")
+		checkNewLine("level=INFO", "keys=1")
 	})
 }
 
@@ -374,14 +374,14 @@ func TestKeySet_withoutRun_removedKey(t *testing.T) {
 // Without Run, the first token after a long idle time waits for fresh keys, so that a removed key
 // isn't accepted even once.
 func TestKeySet_withoutRun_idle(t *testing.T) {
-	for _, idle := range []time.Duration{11 * time.Minute, 23 * time.Hour, 25 * time.Hour,
+	for _, idleTime := range []time.Duration{11 * time.Minute, 23 * time.Hour, 25 * time.Hour,
 		1000 * time.Hour} {
-		t.Run(idle.String(), func(t *testing.T) {
+		t.Run(idleTime.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				k := newKeyTest(t, serveKeys(edDSA(), es256()))
 				k.verify(es256(), nil)
 				k.endpoint.setResponse(delayResponse(500*time.Millisecond, serveKeys(edDSA())))
-				time.Sleep(idle)
+				time.Sleep(idleTime)
 				k.verify(es256(), identity.ErrKeyUnknown)
 				k.verify(edDSA(), nil)
 				k.checkFetches(2)

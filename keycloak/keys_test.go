@@ -113,14 +113,14 @@ func TestVerify_customKeys(t *testing.T) {
 			checkVerifyError(t, err, tt.want, tt.detail)
 		}
 	}
-	canceled, cancel := context.WithCancel(t.Context())
+	canceledCtx, cancel := context.WithCancel(t.Context())
 	cancel()
 	verifier := newVerifier(t, nil,
 		VerifierConfig{
 			Issuers: []Issuer{{Names: []string{localIssuer},
-				Keys: keysReturning(Key{}, canceled.Err())}},
+				Keys: keysReturning(Key{}, canceledCtx.Err())}},
 		})
-	if _, err := verifier.Verify(canceled, edDSA().token(aliceClaims(t))); !errors.Is(err,
+	if _, err := verifier.Verify(canceledCtx, edDSA().token(aliceClaims(t))); !errors.Is(err,
 		context.Canceled) {
 		t.Errorf("Verify() = %v, want %v", err, context.Canceled)
 	}

@@ -10,29 +10,29 @@ import (
 )
 
 const (
-	// maxQueued limits how many sign-ins of one account wait for the running one. A person has a
-	// few tabs; a program that keeps signing in to one account should cache its tokens.
-	maxQueued = 4
-	// maxPerNetwork limits how many sign-ins of one account, including the running one, come from
-	// one network: an attacker who knows a username must not keep its owner out of the queue.
-	maxPerNetwork = 2
+	// maxQueuedLogins limits how many sign-ins of one account wait for the running one. A person
+	// has a few tabs; a program that keeps signing in to one account should cache its tokens.
+	maxQueuedLogins = 4
+	// maxLoginsPerNetwork limits how many sign-ins of one account, including the running one, come
+	// from one network: an attacker who knows a username must not keep its owner out of the queue.
+	maxLoginsPerNetwork = 2
 )
 
 // A loginQueue runs the sign-ins of each account one after another, first come, first served.
 // Accounts don't wait for each other, and an account without sign-ins in flight takes no memory.
 type loginQueue struct {
-	mu       sync.Mutex // guards accounts, and the counts of each accountQueue
-	accounts map[digest]*accountQueue
+	mu     sync.Mutex // guards queues, and the counts of each accountQueue
+	queues map[digest]*accountQueue
 }
 
 // An accountQueue is the queue of one account.
 type accountQueue struct {
-	size     int                  // running and waiting sign-ins
-	networks map[netip.Prefix]int // running and waiting sign-ins, by network
-	turn     chan struct{}        // holds one value while no sign-in runs
+	size            int                  // running and waiting sign-ins
+	loginsByNetwork map[netip.Prefix]int // running and waiting sign-ins, by network
+	permit          chan struct{}        // holds one value while no sign-in runs
 }
 
-func newLoginQueue() *loginQueue { return &loginQueue{accounts: map[digest]*accountQueue{}} }
+func newLoginQueue() *loginQueue { return &loginQueue{queues: map[digest]*accountQueue{}} }
 
 // enter waits until no other sign-in of the account runs. The caller must then call leave, which
 // lets the account's next sign-in run after a pause. enter returns ErrBusy at once if the account's
@@ -41,32 +41,34 @@ func (q *loginQueue) enter(ctx context.Context,
 	account digest) (leave func(pause time.Duration), err error) {
 	network := networkOf(ctx)
 	q.mu.Lock()
-	queue, ok := q.accounts[account]
+	queue, ok := q.queues[account]
 	if !ok {
-		queue = &accountQueue{turn: make(chan struct{}, 1), networks: map[netip.Prefix]int{}}
-		queue.turn <- struct{}{}
-		q.accounts[account] = queue
+		queue = &accountQueue{permit: make(chan struct{}, 1),
+			loginsByNetwork: map[netip.Prefix]int{}}
+		queue.permit <- struct{}{}
+		q.queues[account] = queue
 	}
-	if queue.size > maxQueued || network.IsValid() && queue.networks[network] >= maxPerNetwork {
+	if queue.size > maxQueuedLogins || network.IsValid() &&
+		queue.loginsByNetwork[network] >= maxLoginsPerNetwork {
 		q.mu.Unlock()
 		return nil, identity.ErrBusy
 	}
 	queue.size++
-	queue.networks[network]++
+	queue.loginsByNetwork[network]++
 	q.mu.Unlock()
 
 	remove := func() {
 		q.mu.Lock()
 		defer q.mu.Unlock()
-		if queue.networks[network]--; queue.networks[network] == 0 {
-			delete(queue.networks, network)
+		if queue.loginsByNetwork[network]--; queue.loginsByNetwork[network] == 0 {
+			delete(queue.loginsByNetwork, network)
 		}
 		if queue.size--; queue.size == 0 {
-			delete(q.accounts, account)
+			delete(q.queues, account)
 		}
 	}
 	finish := func() {
-		queue.turn <- struct{}{} // never blocks: the running sign-in took the value
+		queue.permit <- struct{}{} // never blocks: the running sign-in took the value
 		remove()
 	}
 	leave = func(pause time.Duration) {
@@ -77,7 +79,7 @@ func (q *loginQueue) enter(ctx context.Context,
 		time.AfterFunc(pause, finish)
 	}
 	select {
-	case <-queue.turn: // the runtime wakes waiting goroutines in order
+	case <-queue.permit: // the runtime wakes waiting goroutines in order
 	case <-ctx.Done():
 		remove()
 		return nil, ctx.Err()

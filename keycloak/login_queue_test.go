@@ -22,9 +22,9 @@ import (
 // checkQueuesEmpty checks that no account has a running or queued sign-in.
 func checkQueuesEmpty(t *testing.T, c *Client) {
 	t.Helper()
-	c.queue.mu.Lock()
-	defer c.queue.mu.Unlock()
-	if n := len(c.queue.accounts); n != 0 {
+	c.loginQueue.mu.Lock()
+	defer c.loginQueue.mu.Unlock()
+	if n := len(c.loginQueue.queues); n != 0 {
 		t.Errorf("%d accounts have a queue, want none", n)
 	}
 }
@@ -52,9 +52,10 @@ func TestLogin_oneAtATimePerAccount(t *testing.T) {
 			}
 		})
 		callers.Wait()
-		if realm.maxPerAccount != 1 || realm.maxTotal != 2 || time.Since(start) != 5*time.Second {
+		if realm.maxInFlightPerAccount != 1 || realm.maxTotalInFlight != 2 ||
+			time.Since(start) != 5*time.Second {
 			t.Errorf("at most %d sign-ins of an account and %d in total at once, in %v; want 1, 2, 5s",
-				realm.maxPerAccount, realm.maxTotal, time.Since(start))
+				realm.maxInFlightPerAccount, realm.maxTotalInFlight, time.Since(start))
 		}
 		got := slices.DeleteFunc(realm.usernames, func(name string) bool {
 			return name == "bob"
@@ -70,14 +71,14 @@ func TestLogin_oneAtATimePerAccount(t *testing.T) {
 func TestLogin_queueFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm, client := newSlowRealm(time.Second)
-		var busy atomic.Int32
+		var busyCount atomic.Int32
 		var callers sync.WaitGroup
 		start := time.Now()
 		for range 100 {
 			callers.Go(func() {
 				err := signIn(t.Context(), client, "alice")
 				if errors.Is(err, identity.ErrBusy) {
-					busy.Add(1)
+					busyCount.Add(1)
 					if time.Since(start) != 0 {
 						t.Errorf("signIn() returned ErrBusy after %v, want at once", time.Since(start))
 					}
@@ -88,9 +89,10 @@ func TestLogin_queueFull(t *testing.T) {
 			})
 		}
 		callers.Wait()
-		if want := int32(100 - 1 - maxQueued); busy.Load() != want || realm.maxPerAccount != 1 {
-			t.Errorf("%d sign-ins failed, at most %d ran at once; want %d and 1", busy.Load(),
-				realm.maxPerAccount, want)
+		if want := int32(100 - 1 - maxQueuedLogins); busyCount.Load() != want ||
+			realm.maxInFlightPerAccount != 1 {
+			t.Errorf("%d sign-ins failed, at most %d ran at once; want %d and 1", busyCount.Load(),
+				realm.maxInFlightPerAccount, want)
 		}
 		checkQueuesEmpty(t, client)
 		if err := signIn(t.Context(), client, "alice"); err != nil {
@@ -104,16 +106,16 @@ func TestLogin_queueFull(t *testing.T) {
 func TestLogin_twoQueuedPerNetwork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, client := newSlowRealm(time.Second)
-		var busy, succeeded atomic.Int32
+		var busyCount, successCount atomic.Int32
 		var callers sync.WaitGroup
 		for i := range 100 {
 			callers.Go(func() {
 				switch err := signIn(contextWithAddress(t, fmt.Sprintf("192.0.2.%d", i)), client,
 					"alice"); {
 				case errors.Is(err, identity.ErrBusy):
-					busy.Add(1)
+					busyCount.Add(1)
 				case err == nil:
-					succeeded.Add(1)
+					successCount.Add(1)
 				}
 			})
 		}
@@ -125,9 +127,9 @@ func TestLogin_twoQueuedPerNetwork(t *testing.T) {
 				time.Since(start))
 		}
 		callers.Wait()
-		if busy.Load() != 98 || succeeded.Load() != 2 {
-			t.Errorf("%d sign-ins failed and %d succeeded, want 98 and 2", busy.Load(),
-				succeeded.Load())
+		if busyCount.Load() != 98 || successCount.Load() != 2 {
+			t.Errorf("%d sign-ins failed and %d succeeded, want 98 and 2", busyCount.Load(),
+				successCount.Load())
 		}
 		checkQueuesEmpty(t, client)
 	})
@@ -197,9 +199,9 @@ func TestLogin_namesOfOneAccount(t *testing.T) {
 	})
 }
 
-// accounts remembers at most maxNames names.
-func TestAccounts_bound(t *testing.T) {
-	a := newAccounts()
+// An accountIndex remembers at most maxNames names.
+func TestAccountIndex_maxNames(t *testing.T) {
+	a := newAccountIndex()
 	encode := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
 	for i := range maxNames + 100 {
 		name := fmt.Sprint("user ", i)
@@ -207,48 +209,51 @@ func TestAccounts_bound(t *testing.T) {
 		a.learn(identity.Credentials{Username: name},
 			&identity.OpenIDToken{AccessToken: identity.NewSecret("e30." + claims + ".c2ln")})
 	}
-	if len(a.names) != maxNames {
-		t.Errorf("accounts remembers %d names, want %d", len(a.names), maxNames)
+	if len(a.byName) != maxNames {
+		t.Errorf("the index has %d names, want %d", len(a.byName), maxNames)
 	}
 }
 
 // An attacker may choose a username or an email address that is another account's name. The two
 // accounts still have separate queues.
-func TestAccounts_claimedName(t *testing.T) {
+func TestAccountIndex_claimedName(t *testing.T) {
 	encode := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
-	learn := func(a *accounts, name, subject, username, email string) {
+	learn := func(a *accountIndex, name, subject, username, email string) {
 		claims := encode(fmt.Sprintf(`{"sub":%q,"preferred_username":%q,"email":%q}`, subject,
 			username, email))
 		a.learn(identity.Credentials{Username: name},
 			&identity.OpenIDToken{AccessToken: identity.NewSecret("e30." + claims + ".c2ln")})
 	}
-	ownerSignsIn := func(a *accounts) { learn(a, "dave@example.com", "1", "dave@example.com", "") }
-	attackerSignsIn := func(a *accounts, username, email string) {
+	ownerSignsIn := func(
+		a *accountIndex) {
+		learn(a, "dave@example.com", "1", "dave@example.com", "")
+	}
+	attackerSignsIn := func(a *accountIndex, username, email string) {
 		learn(a, "mallory", "2", username, email)
 	}
-	for name, signIns := range map[string]func(*accounts){
-		"attacker takes the email address, after the owner's sign-in": func(a *accounts) {
+	for name, signIns := range map[string]func(*accountIndex){
+		"attacker takes the email address, after the owner's sign-in": func(a *accountIndex) {
 			ownerSignsIn(a)
 			attackerSignsIn(a, "mallory", "Dave@example.com")
 		},
-		"attacker takes the email address, before the owner's sign-in": func(a *accounts) {
+		"attacker takes the email address, before the owner's sign-in": func(a *accountIndex) {
 			attackerSignsIn(a, "mallory", "dave@example.com")
 			ownerSignsIn(a)
 		},
-		"attacker takes the username, after the owner's sign-in": func(a *accounts) {
+		"attacker takes the username, after the owner's sign-in": func(a *accountIndex) {
 			ownerSignsIn(a)
 			attackerSignsIn(a, "DAVE@example.com", "")
 		},
-		"attacker takes username and email address, before and after the owner's sign-in": func(a *accounts) {
+		"attacker takes username and email address, before and after the owner's sign-in": func(a *accountIndex) {
 			attackerSignsIn(a, "dave@example.com", "dave@example.com")
 			ownerSignsIn(a)
 			attackerSignsIn(a, "dave@example.com", "dave@example.com")
 		},
 	} {
-		a := newAccounts()
+		a := newAccountIndex()
 		signIns(a)
-		if a.lookup(identity.Credentials{Username: "dave@example.com"}) ==
-			a.lookup(identity.Credentials{Username: "mallory"}) {
+		if a.queueKey(identity.Credentials{Username: "dave@example.com"}) ==
+			a.queueKey(identity.Credentials{Username: "mallory"}) {
 			t.Errorf("%s: the attacker shares the owner's queue", name)
 		}
 	}
@@ -274,7 +279,7 @@ func TestLogin_pauseAfterRefusal(t *testing.T) {
 						`{"error":"invalid_grant","error_description":"Invalid user credentials"}`)
 				}),
 			}))
-			client.timing.observe(netip.Prefix{}, 0, false) // refusals aren't delayed
+			client.loginTiming.record(netip.Prefix{}, 0, false) // refusals aren't delayed
 			for i := range 5 {
 				if err := signIn(t.Context(), client, "alice"); errors.Is(err,
 					identity.ErrBadCredentials) != (i < 2) {
@@ -299,7 +304,7 @@ func TestLogin_queueTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm, client := newSlowRealm(time.Second, withTimeout(8*time.Second))
 		// This sign-in stays at the head of the queue until done is called.
-		done, err := client.queue.enter(t.Context(), nameDigest("alice"))
+		leaveQueue, err := client.loginQueue.enter(t.Context(), nameDigest("alice"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -312,7 +317,7 @@ func TestLogin_queueTimeout(t *testing.T) {
 		if n := len(realm.usernames); n != 0 {
 			t.Errorf("Keycloak got %d requests, want none", n)
 		}
-		done(0)
+		leaveQueue(0)
 		checkQueuesEmpty(t, client)
 	})
 	synctest.Test(t, func(t *testing.T) {
@@ -349,8 +354,8 @@ func TestLogin_callerCancelsWhileRunning(t *testing.T) {
 			time.Since(start) != 4*time.Second {
 			t.Errorf("the next sign-in: %v after %v, want nil after 4s", err, time.Since(start))
 		}
-		if realm.maxPerAccount != 1 {
-			t.Errorf("%d sign-ins ran at once, want 1", realm.maxPerAccount)
+		if realm.maxInFlightPerAccount != 1 {
+			t.Errorf("%d sign-ins ran at once, want 1", realm.maxInFlightPerAccount)
 		}
 		checkQueuesEmpty(t, client)
 	})
@@ -380,9 +385,9 @@ func TestClient_panicInTransport(t *testing.T) {
 			t.Errorf("Logout() = %v, want %v", err, identity.ErrProviderUnavailable)
 		}
 	}
-	if client.logins.inUse+client.logouts.inUse+client.exchanges.semaphore.inUse != 0 {
+	if client.loginSlots.inUse+client.logoutSlots.inUse+client.refresher.semaphore.inUse != 0 {
 		t.Errorf("%d login slots, %d logout slots and %d refresh slots are in use, want none",
-			client.logins.inUse, client.logouts.inUse, client.exchanges.semaphore.inUse)
+			client.loginSlots.inUse, client.logoutSlots.inUse, client.refresher.semaphore.inUse)
 	}
 	if err := client.Close(t.Context()); err != nil {
 		t.Error(err)
@@ -415,7 +420,7 @@ func TestLogin_callerCancelsInQueue(t *testing.T) {
 		synctest.Wait()
 		cancel()
 		synctest.Wait()
-		for range maxQueued - 1 { // the canceled sign-in's place is free
+		for range maxQueuedLogins - 1 { // the canceled sign-in's place is free
 			callers.Go(func() {
 				if err := signIn(t.Context(), client, "alice"); err != nil {
 					t.Error(err)
@@ -423,8 +428,8 @@ func TestLogin_callerCancelsInQueue(t *testing.T) {
 			})
 		}
 		callers.Wait()
-		if realm.maxPerAccount != 1 {
-			t.Errorf("%d sign-ins ran at once, want 1", realm.maxPerAccount)
+		if realm.maxInFlightPerAccount != 1 {
+			t.Errorf("%d sign-ins ran at once, want 1", realm.maxInFlightPerAccount)
 		}
 		checkQueuesEmpty(t, client)
 	})
@@ -432,11 +437,11 @@ func TestLogin_callerCancelsInQueue(t *testing.T) {
 
 // A queued sign-in holds no slot, so one account's sign-ins can't use up the slots that other
 // accounts need.
-func TestLogin_queuedHoldNoSlot(t *testing.T) {
+func TestLogin_queuedHoldsNoSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm, client := newSlowRealm(time.Second, func(c *ClientConfig) { c.MaxLogins = 2 })
 		var callers sync.WaitGroup
-		for range 1 + maxQueued {
+		for range 1 + maxQueuedLogins {
 			callers.Go(func() {
 				if err := signIn(t.Context(), client, "alice"); err != nil {
 					t.Errorf("alice: got %v, want nil", err)
@@ -454,8 +459,8 @@ func TestLogin_queuedHoldNoSlot(t *testing.T) {
 			t.Errorf("carol, while both slots are in use: got %v, want %v", err, identity.ErrBusy)
 		}
 		callers.Wait()
-		if realm.maxTotal != 2 {
-			t.Errorf("%d sign-ins ran at once, want 2", realm.maxTotal)
+		if realm.maxTotalInFlight != 2 {
+			t.Errorf("%d sign-ins ran at once, want 2", realm.maxTotalInFlight)
 		}
 		checkQueuesEmpty(t, client)
 	})
@@ -474,12 +479,12 @@ func TestClient_separateLimits(t *testing.T) {
 		}{
 			"login": {func(i int) error { return signIn(t.Context(), client, fmt.Sprint("user ", i)) }, 1},
 			"refresh": {func(i int) error {
-				_, err := client.Refresh(t.Context(), refreshTokenOf("s", fmt.Sprint(i)))
+				_, err := client.Refresh(t.Context(), sessionRefreshToken("s", fmt.Sprint(i)))
 				return err
 			}, 2},
 			// These logouts fail after a second, because a slowRealm responds with 200 instead of
 			// 204. Until then they count as in flight.
-			"logout": {func(i int) error { return client.Logout(t.Context(), refreshTokenOf("s", fmt.Sprint(i))) }, 3},
+			"logout": {func(i int) error { return client.Logout(t.Context(), sessionRefreshToken("s", fmt.Sprint(i))) }, 3},
 		}
 		busyCounts := map[string]*atomic.Int32{} // by call
 		var callers sync.WaitGroup
@@ -550,21 +555,21 @@ func TestLogin_oneAtATimeAtKeycloak(t *testing.T) {
 // header of the caller's request.
 func TestClient_forwardAddress(t *testing.T) {
 	for _, tt := range []struct {
-		address string
-		forward bool
-		want    string
+		address     string
+		isForwarded bool
+		want        string
 	}{
 		{"192.0.2.7", true, "192.0.2.7"},
 		{"2001:db8::7", true, "2001:db8::7"},
 		{"192.0.2.7", false, ""},
 		{"", true, ""},
 	} {
-		for name, call := range calls {
+		for name, call := range clientCalls {
 			var got http.Header
 			client := newClient(t, func(w http.ResponseWriter, r *http.Request) {
 				got = r.Header
-				succeed(w, r)
-			}, func(c *ClientConfig) { c.ForwardAddress = tt.forward })
+				serveSuccess(w, r)
+			}, func(c *ClientConfig) { c.ForwardAddress = tt.isForwarded })
 			ctx := t.Context()
 			if tt.address != "" {
 				ctx = identity.WithAddress(ctx, netip.MustParseAddr(tt.address))

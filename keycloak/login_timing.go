@@ -9,20 +9,20 @@ import (
 )
 
 const (
-	maxSamples           = 64
-	maxSamplesPerNetwork = maxSamples / 16
+	maxTimingSamples           = 64
+	maxTimingSamplesPerNetwork = maxTimingSamples / 16
 
 	// slowestDivisor selects the slowest samples: a refusal takes as long as one of the slowest
 	// 1/slowestDivisor of them.
 	slowestDivisor = 8
 
-	// initialDelay is how long refusals take while there are no samples. Keycloak hashes a
-	// password in less time unless it is busy.
-	initialDelay = 500 * time.Millisecond
+	// defaultRefusalDuration is how long refusals take while there are no samples. Keycloak hashes
+	// a password in less time unless it is busy.
+	defaultRefusalDuration = 500 * time.Millisecond
 
-	// maxSampleAge is the age at which samples are dropped, when the next one is recorded: last
-	// night's load says nothing about now.
-	maxSampleAge = 10 * time.Minute
+	// maxTimingSampleAge is the age above which samples are dropped when the next one is recorded:
+	// last night's load says nothing about now.
+	maxTimingSampleAge = 10 * time.Minute
 )
 
 // A loginTiming records the durations of recent sign-ins that Keycloak accepted or refused, and
@@ -36,28 +36,29 @@ const (
 // password. So the delay shrinks when Keycloak becomes faster. Each network contributes only a few
 // of the samples. The zero value is ready to use.
 type loginTiming struct {
-	mu      sync.Mutex // guards samples
-	samples []sample   // oldest first
+	mu      sync.Mutex     // guards samples
+	samples []timingSample // oldest first
 }
 
-type sample struct {
+type timingSample struct {
 	network    netip.Prefix
 	duration   time.Duration
 	recordedAt time.Time
 }
 
-// observe records the duration of a sign-in that Keycloak accepted or refused. refused means that
-// the password was wrong. If the network already has maxSamplesPerNetwork, the new sample replaces
-// the network's oldest one; otherwise, if there are maxSamples, it replaces the oldest of all.
-func (l *loginTiming) observe(network netip.Prefix, duration time.Duration, refused bool) {
+// record records the duration of a sign-in that Keycloak accepted or refused. isRefusal is true if
+// the password was wrong. If the network already has maxTimingSamplesPerNetwork, the new sample
+// replaces the network's oldest one; otherwise, if there are maxTimingSamples, it replaces the
+// oldest of all.
+func (l *loginTiming) record(network netip.Prefix, duration time.Duration, isRefusal bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if slowest := l.slowest(); refused && duration < slowest[len(slowest)-1]/2 {
+	if durations := l.slowestDurations(); isRefusal && duration < durations[len(durations)-1]/2 {
 		return // most likely, Keycloak hashed no password
 	}
 	now := time.Now()
-	l.samples = slices.DeleteFunc(l.samples, func(s sample) bool {
-		return now.Sub(s.recordedAt) > maxSampleAge
+	l.samples = slices.DeleteFunc(l.samples, func(s timingSample) bool {
+		return now.Sub(s.recordedAt) > maxTimingSampleAge
 	})
 	count, oldest := 0, 0
 	for i, s := range slices.Backward(l.samples) {
@@ -66,21 +67,22 @@ func (l *loginTiming) observe(network netip.Prefix, duration time.Duration, refu
 		}
 	}
 	switch {
-	case count >= maxSamplesPerNetwork:
+	case count >= maxTimingSamplesPerNetwork:
 		l.samples = slices.Delete(l.samples, oldest, oldest+1)
-	case len(l.samples) >= maxSamples:
+	case len(l.samples) >= maxTimingSamples:
 		l.samples = slices.Delete(l.samples, 0, 1)
 	}
-	l.samples = append(l.samples, sample{network, duration, now})
+	l.samples = append(l.samples, timingSample{network, duration, now})
 }
 
-// slowest returns the durations of the slowest eighth of the samples, longest first. It returns at
-// least one duration: initialDelay if there are no samples. The caller holds mu.
-func (l *loginTiming) slowest() []time.Duration {
+// slowestDurations returns the durations of the slowest eighth of the samples, longest first. It
+// returns at least one duration: defaultRefusalDuration if there are no samples. The caller holds
+// mu.
+func (l *loginTiming) slowestDurations() []time.Duration {
 	if len(l.samples) == 0 {
-		return []time.Duration{initialDelay}
+		return []time.Duration{defaultRefusalDuration}
 	}
-	durations := make([]time.Duration, 0, maxSamples)
+	durations := make([]time.Duration, 0, maxTimingSamples)
 	for _, s := range l.samples {
 		durations = append(durations, s.duration)
 	}
@@ -89,10 +91,11 @@ func (l *loginTiming) slowest() []time.Duration {
 	return durations[:max(1, len(durations)/slowestDivisor)]
 }
 
-// target returns how long a refusal should take: as long as a random one of the slowest samples.
-func (l *loginTiming) target() time.Duration {
+// targetDuration returns how long a refusal should take: as long as a random one of the slowest
+// samples.
+func (l *loginTiming) targetDuration() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	slowest := l.slowest()
-	return slowest[rand.IntN(len(slowest))]
+	durations := l.slowestDurations()
+	return durations[rand.IntN(len(durations))]
 }

@@ -15,9 +15,9 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// timeWithHash and timeWithoutHash are how long Keycloak takes to refuse a sign-in with and without
-// hashing the password.
-const timeWithHash, timeWithoutHash = 290 * time.Millisecond, 8 * time.Millisecond
+// refusalTimeWithHash and refusalTimeWithoutHash are how long Keycloak takes to refuse a sign-in
+// with and without hashing the password.
+const refusalTimeWithHash, refusalTimeWithoutHash = 290 * time.Millisecond, 8 * time.Millisecond
 
 // newRefusedClient returns a client whose sign-ins are all refused. Usernames that start with
 // "social" belong to accounts without a password, for which Keycloak hashes nothing.
@@ -27,9 +27,9 @@ func newRefusedClient(t *testing.T, changes ...func(*ClientConfig)) *Client {
 		Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api",
 		ClientSecret: identity.NewSecret(canary), RefusalPause: -1,
 		Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-			delay := timeWithHash
+			delay := refusalTimeWithHash
 			if strings.HasPrefix(r.FormValue("username"), "social") {
-				delay = timeWithoutHash
+				delay = refusalTimeWithoutHash
 			}
 			time.Sleep(delay)
 			return respond(400,
@@ -63,9 +63,9 @@ func TestLogin_refusalsTakeEqualTime(t *testing.T) {
 			if i%100 == 0 {
 				name = []string{"alice", "nobody"}[i/100%2]
 			}
-			if took := refusalTime(t, contextWithAddress(t, addressA), client,
-				name); took != timeWithHash {
-				t.Fatalf("refusal %d, of %s, took %v, want %v", i, name, took, timeWithHash)
+			if duration := refusalTime(t, contextWithAddress(t, addressA), client,
+				name); duration != refusalTimeWithHash {
+				t.Fatalf("refusal %d, of %s, took %v, want %v", i, name, duration, refusalTimeWithHash)
 			}
 		}
 	})
@@ -79,17 +79,17 @@ func TestLogin_delayedRefusalHoldsNoSlot(t *testing.T) {
 		refusalTime(t, contextWithAddress(t, addressA), client, "alice")
 		var callers sync.WaitGroup
 		callers.Go(func() { refusalTime(t, contextWithAddress(t, addressA), client, "social") })
-		time.Sleep(timeWithoutHash)
+		time.Sleep(refusalTimeWithoutHash)
 		synctest.Wait()
-		slot, err := client.logins.acquire(contextWithAddress(t, addressB))
+		slot, err := client.loginSlots.acquire(contextWithAddress(t, addressB))
 		if err != nil {
 			t.Fatalf("a delayed refusal holds a slot: %v", err)
 		}
 		slot.release()
 		callers.Wait()
-		if len(client.logins.networks) != 0 || client.logins.inUse != 0 {
-			t.Errorf("%d slots in use by %d networks, want none", client.logins.inUse,
-				len(client.logins.networks))
+		if len(client.loginSlots.callsByNetwork) != 0 || client.loginSlots.inUse != 0 {
+			t.Errorf("%d slots in use by %d networks, want none", client.loginSlots.inUse,
+				len(client.loginSlots.callsByNetwork))
 		}
 
 		start := time.Now()
@@ -100,22 +100,23 @@ func TestLogin_delayedRefusalHoldsNoSlot(t *testing.T) {
 			t.Errorf("signIn() = %v after %v, want %v after 100ms", err, time.Since(start),
 				context.DeadlineExceeded)
 		}
-		if err := client.Close(t.Context()); err != nil || time.Since(start) != timeWithHash {
+		if err := client.Close(t.Context()); err != nil ||
+			time.Since(start) != refusalTimeWithHash {
 			t.Errorf("Close() = %v after %v, want nil after %v", err, time.Since(start),
-				timeWithHash)
+				refusalTimeWithHash)
 		}
 	})
 }
 
 // A refusal is delayed for at most half of Timeout, even if Keycloak was slower before. The delay
-// holds up the account's next sign-in for at most maxQueueHold.
-func TestLogin_refusalDelayBound(t *testing.T) {
+// holds up the account's next sign-in for at most maxQueueDelay.
+func TestLogin_maxRefusalDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := newRefusedClient(t, withTimeout(8*time.Second))
-		client.timing.observe(netip.Prefix{}, time.Hour, false)
+		client.loginTiming.record(netip.Prefix{}, time.Hour, false)
 		start := time.Now()
 		var callers sync.WaitGroup
-		for _, want := range []time.Duration{4 * time.Second, maxQueueHold + 4*time.Second} {
+		for _, want := range []time.Duration{4 * time.Second, maxQueueDelay + 4*time.Second} {
 			callers.Go(func() {
 				if refusalTime(t, t.Context(), client, "alice"); time.Since(start) != want {
 					t.Errorf("the refusal came after %v, want %v", time.Since(start), want)
@@ -136,16 +137,16 @@ func TestLogin_refusalTimingSideChannels(t *testing.T) {
 		for _, name := range []string{"alice", "social"} {
 			synctest.Test(t, func(t *testing.T) {
 				client := newRefusedClient(t, func(c *ClientConfig) {
-					c.MaxLogins, c.RefusalPause = networkShare, pause
+					c.MaxLogins, c.RefusalPause = networkShareDivisor, pause
 				})
 				refusalTime(t, t.Context(), client, "nobody")
 				start := time.Now()
 				var callers sync.WaitGroup
-				for i := range maxPerNetwork {
+				for i := range maxLoginsPerNetwork {
 					callers.Go(func() {
-						took := refusalTime(t, t.Context(), client, name)
+						duration := refusalTime(t, t.Context(), client, name)
 						if i > 0 {
-							secondRefusals = append(secondRefusals, took)
+							secondRefusals = append(secondRefusals, duration)
 						}
 					})
 					synctest.Wait()
@@ -162,7 +163,7 @@ func TestLogin_refusalTimingSideChannels(t *testing.T) {
 					for isRateLimitError(signIn(contextWithAddress(t, addressA), client,
 						"another")) {
 						// This interval never ends exactly when a slot becomes free.
-						time.Sleep(timeWithHash / 100 * 3)
+						time.Sleep(refusalTimeWithHash / 100 * 3)
 					}
 					slotWaits = append(slotWaits, time.Since(start))
 				})
@@ -176,16 +177,18 @@ func TestLogin_refusalTimingSideChannels(t *testing.T) {
 	}
 }
 
-// Without samples, a refusal takes initialDelay. A quick refusal doesn't become a sample.
+// Without samples, a refusal takes defaultRefusalDuration. A quick refusal doesn't become a sample.
 func TestLogin_firstRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := newRefusedClient(t)
 		for range 3 {
 			for _, name := range []string{"social", "social", "alice"} {
-				client.timing.samples = nil
-				took := refusalTime(t, contextWithAddress(t, addressA), client, name)
-				if took != initialDelay && name == "social" || took < timeWithHash {
-					t.Errorf("%s: refused after %v, want %v", name, took, initialDelay)
+				client.loginTiming.samples = nil
+				duration := refusalTime(t, contextWithAddress(t, addressA), client, name)
+				if duration != defaultRefusalDuration && name == "social" ||
+					duration < refusalTimeWithHash {
+					t.Errorf(
+						"%s: refused after %v, want %v", name, duration, defaultRefusalDuration)
 				}
 			}
 		}
@@ -211,7 +214,7 @@ func TestLogin_otherErrorsNotDelayed(t *testing.T) {
 			t.Errorf("signIn() = %v after %v, want %v at once", err, time.Since(start),
 				identity.ErrProviderUnavailable)
 		}
-		if n := len(client.timing.samples); n != 1 {
+		if n := len(client.loginTiming.samples); n != 1 {
 			t.Errorf("%d samples, want 1", n)
 		}
 	})
@@ -225,30 +228,30 @@ func TestLoginTiming_oneNetwork(t *testing.T) {
 		network := func(i int) netip.Prefix {
 			return identity.NetworkOf(netip.MustParseAddr(fmt.Sprintf("198.51.%d.7", i)))
 		}
-		wantTarget := func(want time.Duration) {
+		checkTarget := func(want time.Duration) {
 			t.Helper()
-			if got := timing.target(); got != want {
-				t.Fatalf("target() = %v, want %v", got, want)
+			if got := timing.targetDuration(); got != want {
+				t.Fatalf("targetDuration() = %v, want %v", got, want)
 			}
 		}
-		timing.observe(network(0), timeWithoutHash, true) // the first sample
+		timing.record(network(0), refusalTimeWithoutHash, true) // the first sample
 		for i := range 200 {
-			timing.observe(network(i), timeWithHash, true)
-			wantTarget(timeWithHash)
+			timing.record(network(i), refusalTimeWithHash, true)
+			checkTarget(refusalTimeWithHash)
 		}
 		for i := range 1000 {
-			timing.observe(network(i%250), timeWithoutHash, true)
+			timing.record(network(i%250), refusalTimeWithoutHash, true)
 			// Sign-ins of an account with a cheap hash, all from one network.
-			timing.observe(network(250), timeWithoutHash, false)
-			wantTarget(timeWithHash)
+			timing.record(network(250), refusalTimeWithoutHash, false)
+			checkTarget(refusalTimeWithHash)
 		}
-		if len(timing.samples) != maxSamples {
-			t.Errorf("%d samples, want %d", len(timing.samples), maxSamples)
+		if len(timing.samples) != maxTimingSamples {
+			t.Errorf("%d samples, want %d", len(timing.samples), maxTimingSamples)
 		}
-		for i := range maxSamples { // sign-ins from many networks show that Keycloak is faster
-			timing.observe(network(i), timeWithoutHash, false)
+		for i := range maxTimingSamples { // many networks show that Keycloak is faster
+			timing.record(network(i), refusalTimeWithoutHash, false)
 		}
-		wantTarget(timeWithoutHash)
+		checkTarget(refusalTimeWithoutHash)
 	})
 }
 
@@ -260,20 +263,20 @@ func TestLoginTiming_forgetsBurst(t *testing.T) {
 		burstNetwork, otherNetwork := netip.MustParsePrefix("198.51.100.0/24"),
 			netip.MustParsePrefix("192.0.2.0/24")
 		for range 100 {
-			timing.observe(burstNetwork, time.Minute, true)
+			timing.record(burstNetwork, time.Minute, true)
 		}
-		wantTarget := func(want time.Duration) {
+		checkTarget := func(want time.Duration) {
 			t.Helper()
-			if got := timing.target(); got != want {
-				t.Errorf("target() = %v, want %v", got, want)
+			if got := timing.targetDuration(); got != want {
+				t.Errorf("targetDuration() = %v, want %v", got, want)
 			}
 		}
-		timing.observe(otherNetwork, timeWithHash, false)
-		wantTarget(time.Minute)
-		time.Sleep(maxSampleAge + 1)
-		timing.observe(otherNetwork, timeWithoutHash, true)
-		wantTarget(time.Minute)
-		timing.observe(otherNetwork, timeWithHash, false)
-		wantTarget(timeWithHash)
+		timing.record(otherNetwork, refusalTimeWithHash, false)
+		checkTarget(time.Minute)
+		time.Sleep(maxTimingSampleAge + 1)
+		timing.record(otherNetwork, refusalTimeWithoutHash, true)
+		checkTarget(time.Minute)
+		timing.record(otherNetwork, refusalTimeWithHash, false)
+		checkTarget(refusalTimeWithHash)
 	})
 }

@@ -86,21 +86,21 @@ func causeOf(err *identity.Error) string {
 
 // A logLimiter allows one log line a second. It is safe for concurrent use.
 type logLimiter struct {
-	mu         sync.Mutex // guards the fields below
-	lastLine   time.Time  // when the last line was allowed
-	suppressed int        // lines since the last allowed one
+	mu            sync.Mutex // guards the fields below
+	lastAllowedAt time.Time  // when the last line was allowed
+	suppressed    int        // lines since the last allowed one
 }
 
 // allow reports whether a line may be written now, and how many were suppressed since the last one.
 func (l *logLimiter) allow(now time.Time) (suppressed int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.lastLine.IsZero() && now.Sub(l.lastLine) < time.Second {
+	if !l.lastAllowedAt.IsZero() && now.Sub(l.lastAllowedAt) < time.Second {
 		l.suppressed++
 		return 0, false
 	}
 	suppressed = l.suppressed
-	l.lastLine, l.suppressed = now, 0
+	l.lastAllowedAt, l.suppressed = now, 0
 	return suppressed, true
 }
 

@@ -111,10 +111,10 @@ func TestProtect(t *testing.T) {
 				if handlerRan != (tt.status == 200) {
 					t.Errorf("handler ran: %v, want %v", handlerRan, !handlerRan)
 				}
-				leaked := regexp.MustCompile(`local|evil|billing|internal|accepted`).FindString(
+				leakedText := regexp.MustCompile(`local|evil|billing|internal|accepted`).FindString(
 					string(body) + response.Header.Get("WWW-Authenticate"))
-				if leaked != "" {
-					t.Errorf("the response contains %q, want no internal detail", leaked)
+				if leakedText != "" {
+					t.Errorf("the response contains %q, want no internal detail", leakedText)
 				}
 			})
 		}

@@ -7,7 +7,7 @@ import (
 
 // NewRealm makes the issuer of the server URL and the escaped realm name.
 func TestNewRealm(t *testing.T) {
-	for _, tt := range []struct{ server, name, issuer string }{
+	for _, tt := range []struct{ serverURL, name, wantIssuer string }{
 		{"http://localhost:8080", "local", "http://localhost:8080/realms/local"},
 		{"http://localhost:8080/", "local", "http://localhost:8080/realms/local"},
 		{"https://sso.example.com/auth", "Shop", "https://sso.example.com/auth/realms/Shop"},
@@ -18,10 +18,10 @@ func TestNewRealm(t *testing.T) {
 		{"http://localhost:8080", "a?b#c%d", "http://localhost:8080/realms/a%3Fb%23c%25d"},
 		{"http://localhost:8080#", "local", "http://localhost:8080/realms/local"},
 	} {
-		realm, err := NewRealm(tt.server, tt.name)
-		if err != nil || realm.Issuer() != tt.issuer {
-			t.Errorf("NewRealm(%q, %q).Issuer() = %q, %v; want %q", tt.server, tt.name,
-				realm.Issuer(), err, tt.issuer)
+		realm, err := NewRealm(tt.serverURL, tt.name)
+		if err != nil || realm.Issuer() != tt.wantIssuer {
+			t.Errorf("NewRealm(%q, %q).Issuer() = %q, %v; want %q", tt.serverURL, tt.name,
+				realm.Issuer(), err, tt.wantIssuer)
 		}
 	}
 }
@@ -29,7 +29,7 @@ func TestNewRealm(t *testing.T) {
 // NewRealm returns an error if the server URL or the name is wrong. The error never contains the
 // URL's password.
 func TestNewRealm_invalid(t *testing.T) {
-	for _, tt := range []struct{ server, name, wantErr string }{
+	for _, tt := range []struct{ serverURL, name, wantErr string }{
 		{"", "local", "http:// or https://"},
 		{"localhost:8080", "local", "http:// or https://"},
 		{"ftp://localhost", "local", "http:// or https://"},
@@ -51,11 +51,11 @@ func TestNewRealm_invalid(t *testing.T) {
 		{"http://localhost", "a/b", "name of a realm"},
 		{"http://localhost", "a;b", "name of a realm"}, // Keycloak rejects such paths
 	} {
-		_, err := NewRealm(tt.server, tt.name)
+		_, err := NewRealm(tt.serverURL, tt.name)
 		if err == nil || !strings.Contains(err.Error(), tt.wantErr) ||
 			strings.Contains(err.Error(), "canary") {
 			t.Errorf("NewRealm(%q, %q) = %v, want an error with %q and without the password",
-				tt.server, tt.name, err, tt.wantErr)
+				tt.serverURL, tt.name, err, tt.wantErr)
 		}
 	}
 }

@@ -19,15 +19,15 @@ import (
 // isn't cached, so a tab that presents the same token later must sign in again. Exchanges in flight
 // are always shared.
 const (
-	maxCached      = 10_000
-	maxCachedBytes = 64 << 20
+	maxCachedResponses = 10_000
+	maxCachedBytes     = 64 << 20
 )
 
-// exchanges exchanges refresh tokens for new tokens, but each token only once per network.
+// A refresher exchanges refresh tokens for new tokens, but each token only once per network.
 //
 // If refresh tokens are single-use, Keycloak responds to a second exchange of the same token by
 // detaching the client from the session, which also invalidates the tokens of the first exchange
-// (in 6 of 6 attempts with 26.7.4). Two browser tabs that wake up together suffice for that. So all
+// (in 6 of 6 attempts with 26.7.4). Two browser tabs that wake up together can cause that, so all
 // callers that present the same token from one network share one exchange, which runs on its own
 // context: a closed tab must not cut it off halfway. During the grace period, callers that present
 // the same token from that network get the same response, until the new refresh token is presented:
@@ -35,22 +35,22 @@ const (
 //
 // Any other caller that presents an exchanged token gets Keycloak's response. Keycloak recognizes a
 // reused token, and ends the session for both the thief and the owner.
-type exchanges struct {
-	// exchange calls Keycloak, with a timeout of its own.
-	exchange   func(context.Context, identity.Secret) (*identity.OpenIDToken, error)
-	grace      time.Duration
-	anyNetwork bool // ignore the caller's network
-	semaphore  *semaphore
-	log        *slog.Logger
+type refresher struct {
+	// exchangeToken calls Keycloak, with a timeout of its own.
+	exchangeToken func(context.Context, identity.Secret) (*identity.OpenIDToken, error)
+	gracePeriod   time.Duration
+	anyNetwork    bool // ignore the caller's network
+	semaphore     *semaphore
+	log           *slog.Logger
 
-	mu         sync.Mutex              // guards the fields below
-	cache      map[digest][]*exchange  // in flight or within the grace period, by presented token
-	successors map[digest]*exchange    // within the grace period, by new refresh token
-	sessions   map[networkSession]bool // of the exchanges in flight
-	inFlight   int                     // exchanges in flight
-	cached     int                     // exchanges in cache that are done
-	bytes      int                     // of the responses in cache
-	idle       chan struct{}           // closed once inFlight is zero; nil if no call waits for it
+	mu             sync.Mutex              // guards the fields below
+	exchanges      map[digest][]*exchange  // in flight or cached, by presented token
+	successors     map[digest]*exchange    // cached, by new refresh token
+	activeSessions map[networkSession]bool // of the exchanges in flight
+	inFlight       int                     // exchanges in flight
+	cachedCount    int                     // exchanges whose response is cached
+	cachedBytes    int                     // of the cached responses
+	idleSignal     chan struct{}           // closed once inFlight is zero; nil if unused
 }
 
 // A digest is the map key of a refresh token or an account, so that maps hold no tokens.
@@ -70,70 +70,72 @@ type exchange struct {
 	tokenDigest digest       // of the refresh token
 	network     netip.Prefix // of the first caller; zero with anyNetwork
 	session     string       // the token's sid; unverified until Keycloak has accepted the token
-	release     func()       // releases the slot and the session; the caller holds exchanges.mu
+	release     func()       // releases the slot and the session; the caller holds refresher.mu
 	done        chan struct{}
 
-	signedOut  bool // the session ended while in flight; guarded by exchanges.mu
-	superseded bool // the new refresh token was presented; guarded by exchanges.mu
+	sessionEnded bool // the session ended while in flight; guarded by refresher.mu
+	isSuperseded bool // the new refresh token was presented; guarded by refresher.mu
 
 	// The result, written before done is closed.
-	token  *identity.OpenIDToken
-	err    error
-	doneAt time.Time
-	size   int
+	token         *identity.OpenIDToken
+	err           error
+	doneAt        time.Time
+	responseBytes int
 }
 
-func newExchanges(call func(context.Context, identity.Secret) (*identity.OpenIDToken, error),
-	grace time.Duration) *exchanges {
-	return &exchanges{
-		exchange: call, grace: grace, semaphore: newSemaphore(DefaultMaxCalls), log: slog.Default(),
-		cache: map[digest][]*exchange{}, successors: map[digest]*exchange{},
-		sessions: map[networkSession]bool{},
+func newRefresher(
+	exchangeToken func(context.Context, identity.Secret) (*identity.OpenIDToken, error),
+	gracePeriod time.Duration) *refresher {
+	return &refresher{
+		exchangeToken: exchangeToken, gracePeriod: gracePeriod,
+		semaphore: newSemaphore(DefaultMaxCalls), log: slog.Default(),
+		exchanges: map[digest][]*exchange{}, successors: map[digest]*exchange{},
+		activeSessions: map[networkSession]bool{},
 	}
 }
 
-// do exchanges a token, joins an exchange of the same token that is in flight, or returns a
+// refresh exchanges a token, joins an exchange of the same token that is in flight, or returns a
 // response that is cached for the grace period. It returns when ctx ends, but the exchange
 // continues.
-func (x *exchanges) do(ctx context.Context,
+func (r *refresher) refresh(ctx context.Context,
 	refreshToken identity.Secret) (*identity.OpenIDToken, error) {
-	// An exchange outlives its caller, so don't start one for a caller that is already gone.
+	// An exchange continues when ctx ends, so don't start one if ctx has already ended.
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	key, network := digestOf(refreshToken), x.networkOf(ctx)
-	x.mu.Lock()
-	x.supersede(key)
-	e, earlier, reason := x.find(key, network)
-	shared := e != nil
-	if !shared {
-		session := sessionOf(refreshToken)
-		release, err := x.acquire(ctx, session)
+	key, network := digestOf(refreshToken), r.networkOf(ctx)
+	r.mu.Lock()
+	r.supersede(key)
+	e, earlierExchange, reason := r.find(key, network)
+	isShared := e != nil
+	if !isShared {
+		session := sessionID(refreshToken)
+		release, err := r.acquire(ctx, session)
 		if err != nil {
-			x.mu.Unlock()
+			r.mu.Unlock()
 			return nil, err
 		}
 		e = &exchange{tokenDigest: key, network: network, session: session, release: release,
 			done: make(chan struct{})}
-		x.cache[key] = append(x.cache[key], e)
-		x.inFlight++
+		r.exchanges[key] = append(r.exchanges[key], e)
+		r.inFlight++
 		// Ends with the exchange, which has a timeout.
-		go x.run(context.WithoutCancel(ctx), e, refreshToken)
+		go r.runExchange(context.WithoutCancel(ctx), e, refreshToken)
 	}
-	x.mu.Unlock()
+	r.mu.Unlock()
 
 	switch {
-	case shared:
-		x.log.LogAttrs(ctx, slog.LevelInfo,
+	case isShared:
+		r.log.LogAttrs(ctx, slog.LevelInfo,
 			"a refresh token was presented again from its network: the response is repeated",
-			sessionAttr(e.session), slog.String("network", networkText(network)))
-	case earlier != nil:
-		x.log.LogAttrs(ctx, slog.LevelWarn,
+			sessionAttr(e.session), slog.String("network", formatNetwork(network)))
+	case earlierExchange != nil:
+		r.log.LogAttrs(ctx, slog.LevelWarn,
 			"a refresh token was presented again and the response isn't repeated: Keycloak "+
 				"is called, and may end the session",
-			slog.String("reason", reason), sessionAttr(earlier.session),
-			slog.String("network", networkText(network)),
-			slog.String("firstNetwork", networkText(earlier.network)))
+			slog.String("reason", reason), sessionAttr(earlierExchange.session),
+			slog.String("network", formatNetwork(network)),
+			slog.String("firstNetwork", formatNetwork(earlierExchange.network)))
 	}
 	select {
 	case <-e.done:
@@ -147,20 +149,21 @@ func (x *exchanges) do(ctx context.Context,
 }
 
 // find returns the exchange of a token whose response may be returned to network. If there is none,
-// it returns an earlier exchange of the token, if any, and why its response isn't returned. The
-// caller holds mu.
-func (x *exchanges) find(key digest, network netip.Prefix) (e, earlier *exchange, reason string) {
-	for _, e := range x.cache[key] {
-		if e.network == network && !e.superseded {
+// it returns an earlier exchange of the token, if any, and the reason why its response isn't
+// returned. The caller holds mu.
+func (r *refresher) find(key digest, network netip.Prefix) (
+	e, earlierExchange *exchange, reason string) {
+	for _, e := range r.exchanges[key] {
+		if e.network == network && !e.isSuperseded {
 			return e, nil, ""
 		}
 	}
-	for _, e := range x.cache[key] {
-		if e.superseded {
+	for _, e := range r.exchanges[key] {
+		if e.isSuperseded {
 			return nil, e, "its successor was used"
 		}
 	}
-	if entries := x.cache[key]; len(entries) > 0 {
+	if entries := r.exchanges[key]; len(entries) > 0 {
 		return nil, entries[0],
 			"it comes from another network (ClientConfig.RefreshGraceAnyNetwork)"
 	}
@@ -168,103 +171,103 @@ func (x *exchanges) find(key digest, network netip.Prefix) (e, earlier *exchange
 }
 
 // supersede stops returning the response that holds this new refresh token. The caller holds mu.
-func (x *exchanges) supersede(key digest) {
-	if e := x.successors[key]; e != nil {
-		e.superseded = true // cached until the grace period ends: callers may be reading it
-		delete(x.successors, key)
+func (r *refresher) supersede(key digest) {
+	if e := r.successors[key]; e != nil {
+		e.isSuperseded = true // cached until the grace period ends: callers may be reading it
+		delete(r.successors, key)
 	}
 }
 
 // markUsed records that a refresh token was presented for something other than an exchange.
-func (x *exchanges) markUsed(refreshToken identity.Secret) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.supersede(digestOf(refreshToken))
+func (r *refresher) markUsed(refreshToken identity.Secret) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.supersede(digestOf(refreshToken))
 }
 
 // acquire takes a slot for an exchange, and returns a function that releases it. Each session may
 // have one exchange in flight per network: of two refresh tokens of one session, one was used to
 // get the other, so no client needs both. The caller of acquire holds mu; so must that of release.
-func (x *exchanges) acquire(ctx context.Context, session string) (release func(), err error) {
+func (r *refresher) acquire(ctx context.Context, session string) (release func(), err error) {
 	key := networkSession{session, networkOf(ctx)}
-	if x.sessions[key] {
-		return nil, &identity.RateLimitError{RetryAfter: shareRetry}
+	if r.activeSessions[key] {
+		return nil, &identity.RateLimitError{RetryAfter: networkRetryAfter}
 	}
-	slot, err := x.semaphore.acquire(ctx)
+	slot, err := r.semaphore.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if session == "" || !key.network.IsValid() {
 		return slot.release, nil
 	}
-	x.sessions[key] = true
+	r.activeSessions[key] = true
 	return func() {
 		slot.release()
-		delete(x.sessions, key)
+		delete(r.activeSessions, key)
 	}, nil
 }
 
-func (x *exchanges) run(ctx context.Context, e *exchange, refreshToken identity.Secret) {
-	token, err := x.exchange(ctx, refreshToken)
+func (r *refresher) runExchange(ctx context.Context, e *exchange, refreshToken identity.Secret) {
+	token, err := r.exchangeToken(ctx, refreshToken)
 
-	x.mu.Lock()
-	defer x.mu.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	e.release()
-	x.inFlight--
-	if x.inFlight == 0 && x.idle != nil {
-		close(x.idle)
-		x.idle = nil
+	r.inFlight--
+	if r.inFlight == 0 && r.idleSignal != nil {
+		close(r.idleSignal)
+		r.idleSignal = nil
 	}
-	if e.signedOut && err == nil {
+	if e.sessionEnded && err == nil {
 		token, err = nil, identity.ErrSessionEnded
 	}
 	e.token, e.err, e.doneAt = token, err, time.Now()
-	e.size = sizeOf(token)
+	e.responseBytes = estimateSize(token)
 	close(e.done)
-	if err != nil || x.grace <= 0 || x.cached >= maxCached ||
-		x.bytes+e.size > maxCachedBytes {
-		x.remove(e)
+	if err != nil || r.gracePeriod <= 0 || r.cachedCount >= maxCachedResponses ||
+		r.cachedBytes+e.responseBytes > maxCachedBytes {
+		r.remove(e)
 		return
 	}
-	x.cached++
-	x.bytes += e.size
+	r.cachedCount++
+	r.cachedBytes += e.responseBytes
 	// A realm without single-use tokens may return the presented refresh token again: then
 	// presenting it supersedes nothing.
 	if token.RefreshToken != nil && digestOf(*token.RefreshToken) != e.tokenDigest {
-		x.successors[digestOf(*token.RefreshToken)] = e
+		r.successors[digestOf(*token.RefreshToken)] = e
 	}
-	time.AfterFunc(x.grace, func() {
-		x.mu.Lock()
-		defer x.mu.Unlock()
-		x.forget(e)
+	time.AfterFunc(r.gracePeriod, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.evict(e)
 	})
 }
 
-// forget drops a response from the cache. The caller holds mu.
-func (x *exchanges) forget(e *exchange) {
-	if !x.remove(e) { // already dropped
+// evict drops a cached response. The caller holds mu.
+func (r *refresher) evict(e *exchange) {
+	if !r.remove(e) { // already dropped
 		return
 	}
-	x.cached--
-	x.bytes -= e.size
+	r.cachedCount--
+	r.cachedBytes -= e.responseBytes
 	if e.token.RefreshToken == nil {
 		return
 	}
-	if next := digestOf(*e.token.RefreshToken); x.successors[next] == e {
-		delete(x.successors, next)
+	if successor := digestOf(*e.token.RefreshToken); r.successors[successor] == e {
+		delete(r.successors, successor)
 	}
 }
 
-// remove deletes an exchange from the cache, and reports whether it was there. The caller holds mu.
-func (x *exchanges) remove(e *exchange) bool {
-	i := slices.Index(x.cache[e.tokenDigest], e)
+// remove deletes an exchange, and reports whether it was there. The caller holds mu.
+func (r *refresher) remove(e *exchange) bool {
+	i := slices.Index(r.exchanges[e.tokenDigest], e)
 	if i < 0 {
 		return false
 	}
-	if len(x.cache[e.tokenDigest]) == 1 {
-		delete(x.cache, e.tokenDigest)
+	if len(r.exchanges[e.tokenDigest]) == 1 {
+		delete(r.exchanges, e.tokenDigest)
 	} else {
-		x.cache[e.tokenDigest] = slices.Delete(x.cache[e.tokenDigest], i, i+1)
+		r.exchanges[e.tokenDigest] = slices.Delete(r.exchanges[e.tokenDigest], i, i+1)
 	}
 	return true
 }
@@ -272,34 +275,34 @@ func (x *exchanges) remove(e *exchange) bool {
 // endSession drops the cached responses of refreshToken's session, and makes its exchanges in
 // flight fail with ErrSessionEnded. Call it after Keycloak has ended the session: until then the
 // token may be forged, and name somebody else's session.
-func (x *exchanges) endSession(refreshToken identity.Secret) {
-	key, session := digestOf(refreshToken), sessionOf(refreshToken)
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	for tokenDigest, entries := range x.cache {
+func (r *refresher) endSession(refreshToken identity.Secret) {
+	key, session := digestOf(refreshToken), sessionID(refreshToken)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for tokenDigest, entries := range r.exchanges {
 		for _, e := range slices.Clone(entries) {
 			if tokenDigest != key && (session == "" || e.session != session) {
 				continue
 			}
 			select {
 			case <-e.done:
-				x.forget(e)
+				r.evict(e)
 			default:
-				e.signedOut = true
+				e.sessionEnded = true
 			}
 		}
 	}
 }
 
 // networkOf returns the caller's network. All callers without a known address count as one network.
-func (x *exchanges) networkOf(ctx context.Context) netip.Prefix {
-	if x.anyNetwork {
+func (r *refresher) networkOf(ctx context.Context) netip.Prefix {
+	if r.anyNetwork {
 		return netip.Prefix{}
 	}
 	return identity.NetworkOf(identity.Address(ctx))
 }
 
-func networkText(network netip.Prefix) string {
+func formatNetwork(network netip.Prefix) string {
 	if !network.IsValid() {
 		return "unknown"
 	}
@@ -323,29 +326,29 @@ func isAlphanumeric(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
 }
 
-// wait waits until no exchange is in flight, or until ctx ends.
-func (x *exchanges) wait(ctx context.Context) error {
-	x.mu.Lock()
-	if x.inFlight == 0 {
-		x.mu.Unlock()
+// waitIdle waits until no exchange is in flight, or until ctx ends.
+func (r *refresher) waitIdle(ctx context.Context) error {
+	r.mu.Lock()
+	if r.inFlight == 0 {
+		r.mu.Unlock()
 		return nil
 	}
-	if x.idle == nil {
-		x.idle = make(chan struct{})
+	if r.idleSignal == nil {
+		r.idleSignal = make(chan struct{})
 	}
-	idle := x.idle
-	x.mu.Unlock()
+	idleSignal := r.idleSignal
+	r.mu.Unlock()
 	select {
-	case <-idle:
+	case <-idleSignal:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// sessionOf returns the session ID in a refresh token, or "" if there is none. It is unverified:
+// sessionID returns the session ID in a refresh token, or "" if there is none. It is unverified:
 // only Keycloak has the key that refresh tokens are signed with.
-func sessionOf(refreshToken identity.Secret) string {
+func sessionID(refreshToken identity.Secret) string {
 	parts := strings.Split(refreshToken.Reveal(), ".")
 	if len(parts) != 3 {
 		return ""
@@ -365,18 +368,18 @@ func sessionOf(refreshToken identity.Secret) string {
 
 // withAge returns a copy of a token response, with its lifetimes reduced by the response's age.
 func withAge(token *identity.OpenIDToken, age time.Duration) *identity.OpenIDToken {
-	aged := *token
+	copied := *token
 	ageSeconds := int(age / time.Second)
-	aged.ExpiresIn = max(0, token.ExpiresIn-ageSeconds)
+	copied.ExpiresIn = max(0, token.ExpiresIn-ageSeconds)
 	if token.RefreshExpiresIn != nil {
 		lifetime := max(0, *token.RefreshExpiresIn-ageSeconds)
-		aged.RefreshExpiresIn = &lifetime
+		copied.RefreshExpiresIn = &lifetime
 	}
-	return &aged
+	return &copied
 }
 
-// sizeOf returns the approximate memory size of a token response.
-func sizeOf(token *identity.OpenIDToken) int {
+// estimateSize returns the approximate memory size of a token response.
+func estimateSize(token *identity.OpenIDToken) int {
 	if token == nil {
 		return 0
 	}

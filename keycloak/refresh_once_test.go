@@ -15,7 +15,7 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-const grace = 10 * time.Second
+const testGracePeriod = 10 * time.Second
 
 // A fakeRealm takes two seconds to exchange a refresh token, and counts the exchanges. It rejects
 // tokens that end in "forged".
@@ -24,7 +24,7 @@ type fakeRealm struct {
 	err           error // returned for all other tokens, if set
 }
 
-func (r *fakeRealm) exchange(ctx context.Context,
+func (r *fakeRealm) exchangeToken(ctx context.Context,
 	token identity.Secret) (*identity.OpenIDToken, error) {
 	n := r.exchangeCount.Add(1)
 	select {
@@ -46,37 +46,37 @@ func (r *fakeRealm) exchange(ctx context.Context,
 }
 
 // cacheSize returns how many responses are cached or in flight, and their size in bytes.
-func cacheSize(x *exchanges) (responses, bytes int) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return len(x.cache), x.bytes
+func cacheSize(r *refresher) (responses, bytes int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.exchanges), r.cachedBytes
 }
 
 // checkRefresh refreshes a token and checks that it gets the response of exchange number want.
-func checkRefresh(t *testing.T, x *exchanges, token identity.Secret, want int) {
+func checkRefresh(t *testing.T, r *refresher, token identity.Secret, want int) {
 	t.Helper()
-	got, err := x.do(t.Context(), token)
+	got, err := r.refresh(t.Context(), token)
 	if err != nil || got.AccessToken.Reveal() != fmt.Sprint("access ", want) {
-		t.Errorf("do() = %v, %v; want the response of exchange %d", got, err, want)
+		t.Errorf("refresh() = %v, %v; want the response of exchange %d", got, err, want)
 	}
 }
 
 // Concurrent callers with the same token share an exchange, which continues if the first caller
 // cancels.
-func TestExchanges_shared(t *testing.T) {
+func TestRefresher_shared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm := &fakeRealm{}
-		x := newExchanges(realm.exchange, grace)
+		r := newRefresher(realm.exchangeToken, testGracePeriod)
 		ctx, cancel := context.WithCancel(t.Context())
 		var callers sync.WaitGroup
 		callers.Go(func() {
-			if _, err := x.do(ctx, refreshToken()); !errors.Is(err, context.Canceled) {
+			if _, err := r.refresh(ctx, refreshToken()); !errors.Is(err, context.Canceled) {
 				t.Errorf("the caller that canceled got %v, want %v", err, context.Canceled)
 			}
 		})
 		synctest.Wait()
 		for range 7 {
-			callers.Go(func() { checkRefresh(t, x, refreshToken(), 1) })
+			callers.Go(func() { checkRefresh(t, r, refreshToken(), 1) })
 		}
 		time.Sleep(time.Second)
 		cancel()
@@ -89,37 +89,37 @@ func TestExchanges_shared(t *testing.T) {
 
 // An exchange continues if its only caller cancels. Otherwise the session would be lost: Keycloak
 // no longer accepts the old refresh token, and no client has received the new one.
-func TestExchanges_outliveCaller(t *testing.T) {
+func TestRefresher_outliveCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm := &fakeRealm{}
-		x := newExchanges(realm.exchange, grace)
+		r := newRefresher(realm.exchangeToken, testGracePeriod)
 		type key struct{}
 		ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), key{}, "trace"),
 			time.Second)
 		defer cancel()
 		start := time.Now()
-		if _, err := x.do(ctx, refreshToken()); !errors.Is(err, context.DeadlineExceeded) ||
+		if _, err := r.refresh(ctx, refreshToken()); !errors.Is(err, context.DeadlineExceeded) ||
 			time.Since(start) != time.Second {
 			t.Errorf("got %v after %v, want %v after a second", err, time.Since(start),
 				context.DeadlineExceeded)
 		}
 		time.Sleep(5 * time.Second)
-		checkRefresh(t, x, refreshToken(), 1)
+		checkRefresh(t, r, refreshToken(), 1)
 	})
 }
 
 // In a repeated response, both lifetimes are reduced by the time since the exchange.
-func TestExchanges_repeatWithinGrace(t *testing.T) {
+func TestRefresher_repeatWithinGrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		response := identity.OpenIDToken{ExpiresIn: 5, RefreshExpiresIn: new(8),
 			AccessToken: identity.NewSecret("a")}
-		x := newExchanges(func(context.Context, identity.Secret) (*identity.OpenIDToken, error) {
+		r := newRefresher(func(context.Context, identity.Secret) (*identity.OpenIDToken, error) {
 			token := response
 			return &token, nil
-		}, grace)
+		}, testGracePeriod)
 		for _, tt := range []struct {
-			after                    time.Duration
-			wantExpires, wantRefresh int
+			delay                               time.Duration
+			wantExpiresIn, wantRefreshExpiresIn int
 		}{
 			{0, 5, 8},
 			{900 * time.Millisecond, 5, 8},
@@ -127,18 +127,18 @@ func TestExchanges_repeatWithinGrace(t *testing.T) {
 			{6 * time.Second, 0, 2},
 			{9900 * time.Millisecond, 0, 0},
 		} {
-			if _, err := x.do(t.Context(), refreshToken()); err != nil {
+			if _, err := r.refresh(t.Context(), refreshToken()); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(tt.after)
-			got, err := x.do(t.Context(), refreshToken())
-			if err != nil || got.ExpiresIn != tt.wantExpires ||
-				*got.RefreshExpiresIn != tt.wantRefresh {
+			time.Sleep(tt.delay)
+			got, err := r.refresh(t.Context(), refreshToken())
+			if err != nil || got.ExpiresIn != tt.wantExpiresIn ||
+				*got.RefreshExpiresIn != tt.wantRefreshExpiresIn {
 				t.Errorf("after %v: ExpiresIn = %d, RefreshExpiresIn = %d, error %v; want %d and %d",
-					tt.after, got.ExpiresIn, *got.RefreshExpiresIn, err, tt.wantExpires,
-					tt.wantRefresh)
+					tt.delay, got.ExpiresIn, *got.RefreshExpiresIn, err, tt.wantExpiresIn,
+					tt.wantRefreshExpiresIn)
 			}
-			time.Sleep(grace + time.Second) // the next row starts with an empty cache
+			time.Sleep(testGracePeriod + time.Second) // the next row starts with an empty cache
 		}
 		if response.ExpiresIn != 5 || *response.RefreshExpiresIn != 8 {
 			t.Error("the cached response was modified")
@@ -147,13 +147,13 @@ func TestExchanges_repeatWithinGrace(t *testing.T) {
 }
 
 // If the refresh token doesn't expire, RefreshExpiresIn is nil in the repeated response too.
-func TestExchanges_repeatOfflineToken(t *testing.T) {
+func TestRefresher_repeatOfflineToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		x := newExchanges(func(context.Context, identity.Secret) (*identity.OpenIDToken, error) {
+		r := newRefresher(func(context.Context, identity.Secret) (*identity.OpenIDToken, error) {
 			return &identity.OpenIDToken{ExpiresIn: 300}, nil
-		}, grace)
+		}, testGracePeriod)
 		for range 2 {
-			got, err := x.do(t.Context(), refreshToken())
+			got, err := r.refresh(t.Context(), refreshToken())
 			if err != nil || got.RefreshExpiresIn != nil {
 				t.Errorf("got %+v, %v; want no RefreshExpiresIn", got, err)
 			}
@@ -163,80 +163,80 @@ func TestExchanges_repeatOfflineToken(t *testing.T) {
 }
 
 // Once the grace period has passed, a token that is presented again causes another exchange.
-func TestExchanges_afterGrace(t *testing.T) {
+func TestRefresher_afterGrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm := &fakeRealm{}
-		x := newExchanges(realm.exchange, grace)
-		checkRefresh(t, x, refreshToken(), 1)
-		time.Sleep(grace - time.Millisecond)
-		checkRefresh(t, x, refreshToken(), 1)
-		checkRefresh(t, x, identity.NewSecret("another"), 2) // another token has its own exchange
+		r := newRefresher(realm.exchangeToken, testGracePeriod)
+		checkRefresh(t, r, refreshToken(), 1)
+		time.Sleep(testGracePeriod - time.Millisecond)
+		checkRefresh(t, r, refreshToken(), 1)
+		checkRefresh(t, r, identity.NewSecret("another"), 2) // another token has its own exchange
 		time.Sleep(time.Millisecond)
 		synctest.Wait()
-		checkRefresh(t, x, refreshToken(), 3)
+		checkRefresh(t, r, refreshToken(), 3)
 	})
 }
 
 // Without a grace period nothing is cached, but concurrent callers still share an exchange.
-func TestExchanges_withoutGrace(t *testing.T) {
+func TestRefresher_withoutGrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm := &fakeRealm{}
-		x := newExchanges(realm.exchange, 0)
+		r := newRefresher(realm.exchangeToken, 0)
 		var callers sync.WaitGroup
 		for range 8 {
-			callers.Go(func() { checkRefresh(t, x, refreshToken(), 1) })
+			callers.Go(func() { checkRefresh(t, r, refreshToken(), 1) })
 		}
 		callers.Wait()
-		checkRefresh(t, x, refreshToken(), 2)
-		if responses, bytes := cacheSize(x); responses != 0 || bytes != 0 {
+		checkRefresh(t, r, refreshToken(), 2)
+		if responses, bytes := cacheSize(r); responses != 0 || bytes != 0 {
 			t.Errorf("the cache has %d responses and %d bytes, want none", responses, bytes)
 		}
 	})
 }
 
 // A failed exchange isn't cached: the next call with the same token tries again.
-func TestExchanges_failuresNotCached(t *testing.T) {
+func TestRefresher_failuresNotCached(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm := &fakeRealm{err: identity.ErrProviderUnavailable}
-		x := newExchanges(realm.exchange, grace)
+		r := newRefresher(realm.exchangeToken, testGracePeriod)
 		var callers sync.WaitGroup
 		for range 3 { // each of the callers that share the exchange gets its error
 			callers.Go(func() {
-				if _, err := x.do(t.Context(), refreshToken()); !errors.Is(err, realm.err) {
+				if _, err := r.refresh(t.Context(), refreshToken()); !errors.Is(err, realm.err) {
 					t.Errorf("got %v, want %v", err, realm.err)
 				}
 			})
 		}
 		callers.Wait()
 		realm.err = nil
-		checkRefresh(t, x, refreshToken(), 2)
+		checkRefresh(t, r, refreshToken(), 2)
 	})
 }
 
 // A logout removes only the cached responses of its own session.
 func TestLogout_forgetsSession(t *testing.T) {
 	for name, token := range map[string]identity.Secret{
-		"logout with the token that was exchanged": refreshTokenOf("s1", "1"),
-		"logout with the token that was returned":  refreshTokenOf("s1", "2"),
-		"logout with another token of the session": refreshTokenOf("s1", "3"),
+		"logout with the token that was exchanged": sessionRefreshToken("s1", "1"),
+		"logout with the token that was returned":  sessionRefreshToken("s1", "2"),
+		"logout with another token of the session": sessionRefreshToken("s1", "3"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				realm := &fakeRealm{}
-				x := newExchanges(realm.exchange, grace)
-				checkRefresh(t, x, refreshTokenOf("s1", "1"), 1)
-				checkRefresh(t, x, refreshTokenOf("s2", "1"), 2)
-				checkRefresh(t, x, identity.NewSecret("opaque"), 3)
-				x.endSession(token)
-				checkRefresh(t, x, refreshTokenOf("s2", "1"), 2)
-				checkRefresh(t, x, identity.NewSecret("opaque"), 3)
-				checkRefresh(t, x, refreshTokenOf("s1", "1"), 4)
+				r := newRefresher(realm.exchangeToken, testGracePeriod)
+				checkRefresh(t, r, sessionRefreshToken("s1", "1"), 1)
+				checkRefresh(t, r, sessionRefreshToken("s2", "1"), 2)
+				checkRefresh(t, r, identity.NewSecret("opaque"), 3)
+				r.endSession(token)
+				checkRefresh(t, r, sessionRefreshToken("s2", "1"), 2)
+				checkRefresh(t, r, identity.NewSecret("opaque"), 3)
+				checkRefresh(t, r, sessionRefreshToken("s1", "1"), 4)
 				// The timer of the removed response must not remove the new one.
-				time.Sleep(grace - 3*time.Second)
-				checkRefresh(t, x, refreshTokenOf("s1", "1"), 4)
-				time.Sleep(grace)
+				time.Sleep(testGracePeriod - 3*time.Second)
+				checkRefresh(t, r, sessionRefreshToken("s1", "1"), 4)
+				time.Sleep(testGracePeriod)
 				synctest.Wait()
-				if responses, bytes := cacheSize(x); responses != 0 || bytes != 0 {
+				if responses, bytes := cacheSize(r); responses != 0 || bytes != 0 {
 					t.Errorf("the cache has %d responses and %d bytes, want none", responses, bytes)
 				}
 			})
@@ -248,21 +248,21 @@ func TestLogout_forgetsSession(t *testing.T) {
 func TestLogout_opaqueToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm := &fakeRealm{}
-		x := newExchanges(realm.exchange, grace)
+		r := newRefresher(realm.exchangeToken, testGracePeriod)
 		opaqueTokens := []identity.Secret{
 			identity.NewSecret("a"), identity.NewSecret("b.b.b"),
 			identity.NewSecret("c." + base64url([]byte("{}")) + ".c"),
 			identity.NewSecret("d." + base64url([]byte(`{"sid":5}`)) + ".d"),
-			refreshTokenOf("", "5"),
+			sessionRefreshToken("", "5"),
 		}
 		for i, token := range opaqueTokens {
-			checkRefresh(t, x, token, i+1)
+			checkRefresh(t, r, token, i+1)
 		}
-		x.endSession(opaqueTokens[4])
+		r.endSession(opaqueTokens[4])
 		for i, token := range opaqueTokens[:4] {
-			checkRefresh(t, x, token, i+1)
+			checkRefresh(t, r, token, i+1)
 		}
-		checkRefresh(t, x, opaqueTokens[4], 6)
+		checkRefresh(t, r, opaqueTokens[4], 6)
 	})
 }
 
@@ -270,133 +270,134 @@ func TestLogout_opaqueToken(t *testing.T) {
 func TestLogout_duringExchange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm := &fakeRealm{}
-		x := newExchanges(realm.exchange, grace)
+		r := newRefresher(realm.exchangeToken, testGracePeriod)
 		var callers sync.WaitGroup
 		callers.Go(func() {
-			if _, err := x.do(t.Context(), refreshTokenOf("s1", "1")); !errors.Is(err,
+			if _, err := r.refresh(t.Context(), sessionRefreshToken("s1", "1")); !errors.Is(err,
 				identity.ErrSessionEnded) {
 				t.Errorf("got %v, want %v", err, identity.ErrSessionEnded)
 			}
 		})
 		callers.Go(func() {
-			if _, err := x.do(t.Context(), refreshTokenOf("s2", "1")); err != nil {
+			if _, err := r.refresh(t.Context(), sessionRefreshToken("s2", "1")); err != nil {
 				t.Errorf("the exchange of another session: %v", err)
 			}
 		})
 		time.Sleep(time.Second)
-		x.endSession(refreshTokenOf("s1", "2"))
+		r.endSession(sessionRefreshToken("s1", "2"))
 		callers.Wait()
 		synctest.Wait()
-		if responses, _ := cacheSize(x); responses != 1 {
+		if responses, _ := cacheSize(r); responses != 1 {
 			t.Errorf("%d cached responses, want 1: that of the other session", responses)
 		}
 	})
 }
 
 // The cache is bounded both by the number of responses and by their size in bytes.
-func TestExchanges_cacheBounds(t *testing.T) {
+func TestRefresher_cacheBounds(t *testing.T) {
 	exchangeReturning := func(response *identity.OpenIDToken) func(context.Context,
 		identity.Secret) (*identity.OpenIDToken, error) {
 		return func(context.Context, identity.Secret) (*identity.OpenIDToken, error) {
 			return response, nil
 		}
 	}
-	fill := func(t *testing.T, x *exchanges, count int) {
+	fill := func(t *testing.T, r *refresher, count int) {
 		for i := range count {
-			if _, err := x.do(t.Context(), identity.NewSecret(fmt.Sprint(i))); err != nil {
+			if _, err := r.refresh(t.Context(), identity.NewSecret(fmt.Sprint(i))); err != nil {
 				t.Fatal(err)
 			}
-			if responses, bytes := cacheSize(x); responses > maxCached+1 || bytes > maxCachedBytes {
+			if responses, bytes := cacheSize(r); responses > maxCachedResponses+1 ||
+				bytes > maxCachedBytes {
 				t.Fatalf("the cache has %d responses and %d bytes, want at most %d and %d", responses,
-					bytes, maxCached+1, maxCachedBytes)
+					bytes, maxCachedResponses+1, maxCachedBytes)
 			}
 		}
 	}
-	checkExpiry := func(t *testing.T, x *exchanges) {
-		time.Sleep(grace)
+	checkExpiry := func(t *testing.T, r *refresher) {
+		time.Sleep(testGracePeriod)
 		synctest.Wait()
-		if responses, bytes := cacheSize(x); responses != 0 || bytes != 0 {
+		if responses, bytes := cacheSize(r); responses != 0 || bytes != 0 {
 			t.Errorf("after the grace period, the cache has %d responses and %d bytes, want none",
 				responses, bytes)
 		}
 	}
 	t.Run("by count", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			x := newExchanges(exchangeReturning(&identity.OpenIDToken{}), grace)
-			fill(t, x, maxCached+5)
+			r := newRefresher(exchangeReturning(&identity.OpenIDToken{}), testGracePeriod)
+			fill(t, r, maxCachedResponses+5)
 			synctest.Wait()
-			if responses, _ := cacheSize(x); responses != maxCached {
-				t.Errorf("%d cached responses, want %d", responses, maxCached)
+			if responses, _ := cacheSize(r); responses != maxCachedResponses {
+				t.Errorf("%d cached responses, want %d", responses, maxCachedResponses)
 			}
-			checkExpiry(t, x)
+			checkExpiry(t, r)
 		})
 	})
 	t.Run("by bytes", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			megabyte := identity.NewSecret(strings.Repeat("x", 1<<20))
-			x := newExchanges(
+			r := newRefresher(
 				exchangeReturning(&identity.OpenIDToken{AccessToken: megabyte,
-					RefreshToken: &megabyte, IDToken: &megabyte}), grace)
-			fill(t, x, 30)
+					RefreshToken: &megabyte, IDToken: &megabyte}), testGracePeriod)
+			fill(t, r, 30)
 			synctest.Wait()
-			if responses, _ := cacheSize(x); responses != maxCachedBytes/(3<<20) {
+			if responses, _ := cacheSize(r); responses != maxCachedBytes/(3<<20) {
 				t.Errorf("%d cached responses of 3 MiB, want %d", responses,
 					maxCachedBytes/(3<<20))
 			}
-			checkExpiry(t, x)
+			checkExpiry(t, r)
 		})
 	})
 }
 
 // With DefaultMaxCalls exchanges in flight, one more fails. A caller whose token is already being
 // exchanged can still share that exchange.
-func TestExchanges_tooMany(t *testing.T) {
+func TestRefresher_tooMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm := &fakeRealm{}
-		x := newExchanges(realm.exchange, grace)
+		r := newRefresher(realm.exchangeToken, testGracePeriod)
 		var callers sync.WaitGroup
 		for i := range DefaultMaxCalls {
 			callers.Go(func() {
-				if _, err := x.do(t.Context(), identity.NewSecret(fmt.Sprint(i))); err != nil {
+				if _, err := r.refresh(t.Context(), identity.NewSecret(fmt.Sprint(i))); err != nil {
 					t.Error(err)
 				}
 			})
 		}
 		synctest.Wait()
-		if _, err := x.do(t.Context(), identity.NewSecret("one more")); !errors.Is(err,
+		if _, err := r.refresh(t.Context(), identity.NewSecret("one more")); !errors.Is(err,
 			identity.ErrBusy) {
 			t.Errorf("one more exchange: got %v, want %v", err, identity.ErrBusy)
 		}
-		if _, err := x.do(t.Context(), identity.NewSecret("0")); err != nil {
+		if _, err := r.refresh(t.Context(), identity.NewSecret("0")); err != nil {
 			t.Errorf("sharing an exchange in flight: got %v, want nil", err)
 		}
 		callers.Wait()
-		if _, err := x.do(t.Context(), identity.NewSecret("one more")); err != nil {
+		if _, err := r.refresh(t.Context(), identity.NewSecret("one more")); err != nil {
 			t.Errorf("after the burst: got %v, want nil", err)
 		}
 	})
 }
 
-// wait, which Close calls, returns when no exchange is in flight or when its context is done.
+// waitIdle, which Close calls, returns when no exchange is in flight or when its context is done.
 func TestClose_waitsForExchanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		x := newExchanges((&fakeRealm{}).exchange, grace)
-		if err := x.wait(t.Context()); err != nil {
-			t.Errorf("wait() without an exchange = %v, want nil", err)
+		r := newRefresher((&fakeRealm{}).exchangeToken, testGracePeriod)
+		if err := r.waitIdle(t.Context()); err != nil {
+			t.Errorf("waitIdle() without an exchange = %v, want nil", err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		start := time.Now()
-		go x.do(ctx, refreshToken())
+		go r.refresh(ctx, refreshToken())
 		synctest.Wait()
 		cancel()
 		waitCtx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := x.wait(waitCtx); !errors.Is(err, context.DeadlineExceeded) ||
+		if err := r.waitIdle(waitCtx); !errors.Is(err, context.DeadlineExceeded) ||
 			time.Since(start) != time.Second {
 			t.Errorf("got %v after %v, want %v after a second", err, time.Since(start),
 				context.DeadlineExceeded)
 		}
-		if err := x.wait(t.Context()); err != nil || time.Since(start) != 2*time.Second {
+		if err := r.waitIdle(t.Context()); err != nil || time.Since(start) != 2*time.Second {
 			t.Errorf("got %v after %v, want nil after two seconds", err, time.Since(start))
 		}
 	})
@@ -404,34 +405,34 @@ func TestClose_waitsForExchanges(t *testing.T) {
 
 // An attacker who knows a session ID can forge a token with it. The forged token gets an exchange
 // of its own, and doesn't stop that of the session's owner.
-func TestExchanges_forgedToken(t *testing.T) {
+func TestRefresher_forgedToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm := &fakeRealm{}
-		x := newExchanges(realm.exchange, grace)
-		validToken := refreshTokenOf("s1", "1")
-		var attacker sync.WaitGroup
-		attacker.Go(func() {
-			_, err := x.do(t.Context(), identity.NewSecret(validToken.Reveal()+"isforged"))
+		r := newRefresher(realm.exchangeToken, testGracePeriod)
+		validToken := sessionRefreshToken("s1", "1")
+		var attackerCall sync.WaitGroup
+		attackerCall.Go(func() {
+			_, err := r.refresh(t.Context(), identity.NewSecret(validToken.Reveal()+"isforged"))
 			if !errors.Is(err,
 				identity.ErrRefreshInvalid) {
 				t.Errorf("the forged token got %v, want %v", err, identity.ErrRefreshInvalid)
 			}
 		})
 		synctest.Wait()
-		checkRefresh(t, x, validToken, 2)
-		attacker.Wait()
-		checkRefresh(t, x, validToken, 2)
+		checkRefresh(t, r, validToken, 2)
+		attackerCall.Wait()
+		checkRefresh(t, r, validToken, 2)
 	})
 }
 
 // No exchange starts if the caller's context is already done.
-func TestExchanges_contextAlreadyDone(t *testing.T) {
+func TestRefresher_contextAlreadyDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var realm fakeRealm
-		x := newExchanges(realm.exchange, grace)
+		r := newRefresher(realm.exchangeToken, testGracePeriod)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := x.do(ctx, refreshToken()); !errors.Is(err, context.Canceled) {
+		if _, err := r.refresh(ctx, refreshToken()); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v, want %v", err, context.Canceled)
 		}
 		synctest.Wait()
@@ -441,40 +442,40 @@ func TestExchanges_contextAlreadyDone(t *testing.T) {
 	})
 }
 
-// wait also waits for an exchange that starts after another one has ended.
+// waitIdle also waits for an exchange that starts after another one has ended.
 func TestClose_waitsForLastExchange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		x := newExchanges((&fakeRealm{}).exchange, grace)
+		r := newRefresher((&fakeRealm{}).exchangeToken, testGracePeriod)
 		start := time.Now()
 		for i := range 3 { // these exchanges end after 2, 3 and 4 s
 			go func() {
 				time.Sleep(time.Duration(i) * time.Second)
-				x.do(t.Context(), identity.NewSecret(fmt.Sprint("token ", i)))
+				r.refresh(t.Context(), identity.NewSecret(fmt.Sprint("token ", i)))
 			}()
 		}
 		// The first exchange has ended, and the third has just started.
 		time.Sleep(2*time.Second + time.Millisecond)
-		if err := x.wait(t.Context()); err != nil || time.Since(start) != 4*time.Second {
+		if err := r.waitIdle(t.Context()); err != nil || time.Since(start) != 4*time.Second {
 			t.Errorf("got %v after %v, want nil after four seconds", err, time.Since(start))
 		}
 	})
 }
 
 // checkRefreshFrom does the same as checkRefresh, for a caller with this address.
-func checkRefreshFrom(t *testing.T, x *exchanges, address string, token identity.Secret, want int) {
+func checkRefreshFrom(t *testing.T, r *refresher, address string, token identity.Secret, want int) {
 	t.Helper()
-	got, err := x.do(contextWithAddress(t, address), token)
+	got, err := r.refresh(contextWithAddress(t, address), token)
 	if err != nil || got.AccessToken.Reveal() != fmt.Sprint("access ", want) {
-		t.Errorf("do() from %s = %v, %v; want the response of exchange %d", address, got, err,
+		t.Errorf("refresh() from %s = %v, %v; want the response of exchange %d", address, got, err,
 			want)
 	}
 }
 
 // A response is repeated only to callers in the first caller's network.
-func TestExchanges_repeatWithinNetwork(t *testing.T) {
+func TestRefresher_repeatWithinNetwork(t *testing.T) {
 	for _, tt := range []struct {
-		name, first, second      string
-		anyNetwork, wantRepeated bool
+		name, firstAddress, secondAddress string
+		anyNetwork, wantRepeated          bool
 	}{
 		{"the same address", "192.0.2.1", "192.0.2.1", false, true},
 		{"the same IPv4 /24", "192.0.2.1", "192.0.2.254", false, true},
@@ -488,24 +489,24 @@ func TestExchanges_repeatWithinNetwork(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				realm := &fakeRealm{}
-				x := newExchanges(realm.exchange, grace)
-				x.anyNetwork = tt.anyNetwork
+				r := newRefresher(realm.exchangeToken, testGracePeriod)
+				r.anyNetwork = tt.anyNetwork
 				want := 2
 				if tt.wantRepeated {
 					want = 1
 				}
-				checkRefreshFrom(t, x, tt.first, refreshToken(), 1)
-				checkRefreshFrom(t, x, tt.second, refreshToken(), want)
+				checkRefreshFrom(t, r, tt.firstAddress, refreshToken(), 1)
+				checkRefreshFrom(t, r, tt.secondAddress, refreshToken(), want)
 				// The first caller isn't affected by the second.
-				checkRefreshFrom(t, x, tt.first, refreshToken(), 1)
-				time.Sleep(grace)
+				checkRefreshFrom(t, r, tt.firstAddress, refreshToken(), 1)
+				time.Sleep(testGracePeriod)
 				synctest.Wait()
-				if responses, bytes := cacheSize(x); responses != 0 || bytes != 0 ||
-					x.cached != 0 ||
-					len(x.successors) != 0 {
+				if responses, bytes := cacheSize(r); responses != 0 || bytes != 0 ||
+					r.cachedCount != 0 ||
+					len(r.successors) != 0 {
 					t.Errorf("after the grace period: %d responses, %d bytes, %d cached, "+
-						"%d successors; want none", responses, bytes, x.cached,
-						len(x.successors))
+						"%d successors; want none", responses, bytes, r.cachedCount,
+						len(r.successors))
 				}
 			})
 		})
@@ -513,48 +514,49 @@ func TestExchanges_repeatWithinNetwork(t *testing.T) {
 }
 
 // A response to a caller without an address is repeated only to callers without an address.
-func TestExchanges_repeatWithoutAddresses(t *testing.T) {
+func TestRefresher_repeatWithoutAddresses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		x := newExchanges((&fakeRealm{}).exchange, grace)
-		checkRefresh(t, x, refreshToken(), 1)
-		checkRefresh(t, x, refreshToken(), 1)
-		checkRefreshFrom(t, x, "192.0.2.1", refreshToken(), 2)
+		r := newRefresher((&fakeRealm{}).exchangeToken, testGracePeriod)
+		checkRefresh(t, r, refreshToken(), 1)
+		checkRefresh(t, r, refreshToken(), 1)
+		checkRefreshFrom(t, r, "192.0.2.1", refreshToken(), 2)
 	})
 }
 
 // A response isn't repeated once the new refresh token in it has been used, because then the owner
 // has received the response.
-func TestExchanges_repeatUntilSuccessorUsed(t *testing.T) {
-	uses := map[string]func(*testing.T, *exchanges, identity.Secret){
-		"refresh with the new token": func(t *testing.T, x *exchanges, next identity.Secret) {
-			checkRefreshFrom(t, x, "192.0.2.1", next, 2)
+func TestRefresher_repeatUntilSuccessorUsed(t *testing.T) {
+	uses := map[string]func(*testing.T, *refresher, identity.Secret){
+		"refresh with the new token": func(t *testing.T, r *refresher, newToken identity.Secret) {
+			checkRefreshFrom(t, r, "192.0.2.1", newToken, 2)
 		},
-		"refresh with the new token, from another network": func(t *testing.T, x *exchanges,
-			next identity.Secret) {
-			checkRefreshFrom(t, x, "198.51.100.1", next, 2)
+		"refresh with the new token, from another network": func(t *testing.T, r *refresher,
+			newToken identity.Secret) {
+			checkRefreshFrom(t, r, "198.51.100.1", newToken, 2)
 		},
-		"logout with the new token": func(t *testing.T, x *exchanges, next identity.Secret) {
-			x.markUsed(next)
-			x.exchange(t.Context(), next) // so that the next exchange is number 3 in this row too
+		"logout with the new token": func(t *testing.T, r *refresher, newToken identity.Secret) {
+			r.markUsed(newToken)
+			r.exchangeToken(
+				t.Context(), newToken) // so that the next exchange is number 3 in this row too
 		},
 	}
-	for name, use := range uses {
+	for name, useToken := range uses {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				x := newExchanges((&fakeRealm{}).exchange, time.Minute)
-				checkRefreshFrom(t, x, "192.0.2.1", refreshToken(), 1)
-				use(t, x, identity.NewSecret("next 1"))
-				checkRefreshFrom(t, x, "192.0.2.1", refreshToken(), 3)
+				r := newRefresher((&fakeRealm{}).exchangeToken, time.Minute)
+				checkRefreshFrom(t, r, "192.0.2.1", refreshToken(), 1)
+				useToken(t, r, identity.NewSecret("next 1"))
+				checkRefreshFrom(t, r, "192.0.2.1", refreshToken(), 3)
 				// If Keycloak accepts the old token again, the new response is repeated too.
-				checkRefreshFrom(t, x, "192.0.2.1", refreshToken(), 3)
+				checkRefreshFrom(t, r, "192.0.2.1", refreshToken(), 3)
 				time.Sleep(time.Minute)
 				synctest.Wait()
-				if responses, bytes := cacheSize(x); responses != 0 || bytes != 0 ||
-					x.cached != 0 ||
-					len(x.successors) != 0 {
+				if responses, bytes := cacheSize(r); responses != 0 || bytes != 0 ||
+					r.cachedCount != 0 ||
+					len(r.successors) != 0 {
 					t.Errorf("after the grace period: %d responses, %d bytes, %d cached, "+
-						"%d successors; want none", responses, bytes, x.cached,
-						len(x.successors))
+						"%d successors; want none", responses, bytes, r.cachedCount,
+						len(r.successors))
 				}
 			})
 		})
@@ -563,14 +565,14 @@ func TestExchanges_repeatUntilSuccessorUsed(t *testing.T) {
 
 // A caller that shares an exchange gets its response, even if the new refresh token is used before
 // the caller's goroutine runs.
-func TestExchanges_successorUsedWhileWaiting(t *testing.T) {
+func TestRefresher_successorUsedWhileWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		x := newExchanges((&fakeRealm{}).exchange, grace)
+		r := newRefresher((&fakeRealm{}).exchangeToken, testGracePeriod)
 		var callers sync.WaitGroup
 		for range 8 {
 			callers.Go(func() {
-				checkRefreshFrom(t, x, "192.0.2.1", refreshToken(), 1)
-				x.markUsed(identity.NewSecret("next 1"))
+				checkRefreshFrom(t, r, "192.0.2.1", refreshToken(), 1)
+				r.markUsed(identity.NewSecret("next 1"))
 			})
 		}
 		callers.Wait()
@@ -579,15 +581,15 @@ func TestExchanges_successorUsedWhileWaiting(t *testing.T) {
 
 // If the same token comes from two networks at once, there is one exchange for each network. Either
 // caller may be a thief, so Keycloak must notice the second use and end the session.
-func TestExchanges_twoNetworks(t *testing.T) {
+func TestRefresher_twoNetworks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm := &fakeRealm{}
-		x := newExchanges(realm.exchange, grace)
+		r := newRefresher(realm.exchangeToken, testGracePeriod)
 		var callers sync.WaitGroup
 		for _, address := range []string{"192.0.2.1", "198.51.100.1", "192.0.2.2", "198.51.100.2",
 			"192.0.2.3"} {
 			callers.Go(func() {
-				if _, err := x.do(contextWithAddress(t, address), refreshToken()); err != nil {
+				if _, err := r.refresh(contextWithAddress(t, address), refreshToken()); err != nil {
 					t.Error(err)
 				}
 			})
@@ -600,47 +602,47 @@ func TestExchanges_twoNetworks(t *testing.T) {
 }
 
 // Each use of a token that was already exchanged is logged.
-func TestExchanges_log(t *testing.T) {
+func TestRefresher_log(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out strings.Builder
-		x := newExchanges((&fakeRealm{}).exchange, grace)
-		x.log = slog.New(slog.NewTextHandler(&out,
+		r := newRefresher((&fakeRealm{}).exchangeToken, testGracePeriod)
+		r.log = slog.New(slog.NewTextHandler(&out,
 			&slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 				if a.Key == slog.TimeKey {
 					return slog.Attr{}
 				}
 				return a
 			}}))
-		wantLog := func(want string) {
+		checkLog := func(want string) {
 			t.Helper()
 			if got := out.String(); got != want {
 				t.Errorf("logged\n%swant\n%s", got, want)
 			}
 			out.Reset()
 		}
-		token := refreshTokenOf("q1c9HhvZ3rXxkUe7a0uWZJ2b", canary)
-		checkRefreshFrom(t, x, "192.0.2.1", token, 1)
-		wantLog("")
-		checkRefreshFrom(t, x, "192.0.2.9", token, 1)
-		wantLog(
+		token := sessionRefreshToken("q1c9HhvZ3rXxkUe7a0uWZJ2b", canary)
+		checkRefreshFrom(t, r, "192.0.2.1", token, 1)
+		checkLog("")
+		checkRefreshFrom(t, r, "192.0.2.9", token, 1)
+		checkLog(
 			`level=INFO msg="a refresh token was presented again from its network: the response ` +
 				`is repeated" session=q1c9HhvZ3rXxkUe7a0uWZJ2b network=192.0.2.0/24` + "\n")
 		const notRepeated = `level=WARN msg="a refresh token was presented again and the response ` +
 			`isn't repeated: Keycloak is called, and may end the session" reason=`
-		checkRefreshFrom(t, x, "2001:db8::1", token, 2)
-		wantLog(notRepeated +
+		checkRefreshFrom(t, r, "2001:db8::1", token, 2)
+		checkLog(notRepeated +
 			`"it comes from another network (ClientConfig.RefreshGraceAnyNetwork)" session=q1c9HhvZ3rXxkUe7a0uWZJ2b network=2001:db8::/48 firstNetwork=192.0.2.0/24` + "\n")
-		checkRefreshFrom(t, x, "192.0.2.1", identity.NewSecret("next 1"), 3)
-		wantLog("")
-		checkRefreshFrom(t, x, "192.0.2.1", token, 4)
-		wantLog(notRepeated +
+		checkRefreshFrom(t, r, "192.0.2.1", identity.NewSecret("next 1"), 3)
+		checkLog("")
+		checkRefreshFrom(t, r, "192.0.2.1", token, 4)
+		checkLog(notRepeated +
 			`"its successor was used" session=q1c9HhvZ3rXxkUe7a0uWZJ2b network=192.0.2.0/24 firstNetwork=192.0.2.0/24` + "\n")
 
 		// A forged session ID isn't logged.
-		forged := refreshTokenOf("a b\nlevel=ERROR", "1")
-		checkRefresh(t, x, forged, 5)
-		checkRefresh(t, x, forged, 5)
-		wantLog(
+		forgedToken := sessionRefreshToken("a b\nlevel=ERROR", "1")
+		checkRefresh(t, r, forgedToken, 5)
+		checkRefresh(t, r, forgedToken, 5)
+		checkLog(
 			`level=INFO msg="a refresh token was presented again from its network: the response ` +
 				`is repeated" session="" network=unknown` + "\n")
 	})

@@ -27,7 +27,7 @@ func (c *countingRealm) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		jsonHandler(400, `{"error":"invalid_grant","error_description":"Invalid refresh token"}`)(w, r)
 		return
 	}
-	succeed(w, r)
+	serveSuccess(w, r)
 }
 
 // Concurrent refreshes with one token cause one request. Otherwise two browser tabs that wake up at
@@ -38,7 +38,7 @@ func TestRefresh_concurrent(t *testing.T) {
 	var tabs sync.WaitGroup
 	for range 8 {
 		tabs.Go(func() {
-			token, err := client.Refresh(t.Context(), refreshTokenOf("s1", "1"))
+			token, err := client.Refresh(t.Context(), sessionRefreshToken("s1", "1"))
 			if err != nil || token.AccessToken.Reveal() != canary+"-a" {
 				t.Errorf("Refresh() = %v, %v; want the access token %q", token, err, canary+"-a")
 			}
@@ -58,7 +58,7 @@ func TestRefresh_concurrent(t *testing.T) {
 func TestRefresh_forgedToken(t *testing.T) {
 	realm := &countingRealm{}
 	client := newClient(t, realm.ServeHTTP, func(c *ClientConfig) { c.RefreshGrace = time.Minute })
-	validToken := refreshTokenOf("s1", "1")
+	validToken := sessionRefreshToken("s1", "1")
 	forgedToken := identity.NewSecret(validToken.Reveal() + "isforged")
 	refresh := func(token identity.Secret, want error) {
 		t.Helper()
@@ -76,7 +76,7 @@ func TestRefresh_forgedToken(t *testing.T) {
 		t.Errorf("Keycloak got %d requests, want 2: one for each token", n)
 	}
 	// A logout with a valid token of the session removes the cached response.
-	if err := client.Logout(t.Context(), refreshTokenOf("s1", "2")); err != nil {
+	if err := client.Logout(t.Context(), sessionRefreshToken("s1", "2")); err != nil {
 		t.Fatal(err)
 	}
 	refresh(validToken, nil)
@@ -90,7 +90,7 @@ func TestRefresh_withoutGrace(t *testing.T) {
 	realm := &countingRealm{}
 	client := newClient(t, realm.ServeHTTP)
 	for range 2 {
-		if _, err := client.Refresh(t.Context(), refreshTokenOf("s1", "1")); err != nil {
+		if _, err := client.Refresh(t.Context(), sessionRefreshToken("s1", "1")); err != nil {
 			t.Fatal(err)
 		}
 		if err := client.Close(t.Context()); err != nil { // wait for the exchange to end
@@ -106,10 +106,10 @@ func TestRefresh_withoutGrace(t *testing.T) {
 // during a refresh.
 func TestRefresh_callerCancels(t *testing.T) {
 	realm := &countingRealm{}
-	arrived, release := make(chan bool, 2), make(chan bool)
+	requestArrived, release := make(chan bool, 2), make(chan bool)
 	client := newClient(t, func(w http.ResponseWriter, r *http.Request) {
 		r.ParseForm() // a server notices a canceled request only after reading the body
-		arrived <- true
+		requestArrived <- true
 		select {
 		case <-release:
 			realm.ServeHTTP(w, r)
@@ -123,7 +123,7 @@ func TestRefresh_callerCancels(t *testing.T) {
 		_, err := client.Refresh(ctx, refreshToken())
 		result <- err
 	}()
-	<-arrived
+	<-requestArrived
 	cancel()
 	if err := <-result; !errors.Is(err, context.Canceled) {
 		t.Errorf("the closed tab got %v, want %v", err, context.Canceled)
@@ -144,7 +144,7 @@ func TestRefresh_oneEncoding(t *testing.T) {
 	realm := &countingRealm{}
 	client := newClient(t, realm.ServeHTTP, func(c *ClientConfig) { c.RefreshGrace = time.Minute })
 	// A signature of one byte, so that the last character has four unused bits.
-	parts := append(strings.Split(refreshTokenOf("s1", "1").Reveal(), ".")[:2], "AQ")
+	parts := append(strings.Split(sessionRefreshToken("s1", "1").Reveal(), ".")[:2], "AQ")
 	token := strings.Join(parts, ".")
 	for name, encoding := range map[string]string{
 		"stray bits":                  parts[0] + "." + parts[1] + ".AR",

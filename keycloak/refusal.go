@@ -59,12 +59,12 @@ type refusalRule struct {
 	hint              string
 }
 
-// loginRefusals are for sign-ins. A wrong password, an unknown user, an empty username, a locked
-// account and a wrong one-time code all have the description "Invalid user credentials". Keycloak
-// sends the first two descriptions below only if the password was right. The third comes from a
-// client policy, which Keycloak applies before it looks at the username. Releases before 26.6 send
-// invalid_grant with 401.
-var loginRefusals = []refusalRule{
+// loginRefusalRules are the rules for sign-ins. A wrong password, an unknown user, an empty
+// username, a locked account and a wrong one-time code all have the description "Invalid user
+// credentials". Keycloak sends the first two descriptions below only if the password was right. The
+// third comes from a client policy, which Keycloak applies before it looks at the username.
+// Releases before 26.6 send invalid_grant with 401.
+var loginRefusalRules = []refusalRule{
 	{0, "invalid_grant", "Account disabled", identity.ErrAccountDisabled, ""},
 	{0, "invalid_grant", "Account is not fully set up", identity.ErrAccountNotReady, ""},
 	{0, "invalid_grant", "resource owner password credentials grant is prohibited", identity.ErrLoginNotAllowed,
@@ -75,8 +75,9 @@ var loginRefusals = []refusalRule{
 	{400, "unauthorized_client", "", identity.ErrLoginNotAllowed, "switch Direct access grants on in the client's Capability config"},
 }
 
-// refreshRefusals are for refresh tokens, at the token endpoint and at the logout endpoint.
-var refreshRefusals = []refusalRule{
+// refreshRefusalRules are the rules for refresh tokens, at the token endpoint and at the logout
+// endpoint.
+var refreshRefusalRules = []refusalRule{
 	{0, "invalid_grant", "Token is not active", identity.ErrRefreshExpired, ""},
 	{0, "invalid_grant", "Maximum allowed refresh token reuse exceeded", identity.ErrRefreshReused, ""},
 	{0, "invalid_grant", "Session not active", identity.ErrSessionEnded, ""},
@@ -86,7 +87,7 @@ var refreshRefusals = []refusalRule{
 	{0, "invalid_grant", "Offline session", identity.ErrSessionEnded, ""}, // not active, or offline access was revoked
 	{0, "invalid_grant", "User disabled", identity.ErrSessionEnded, ""},
 	{0, "invalid_grant", "Stale token", identity.ErrSessionEnded, ""},
-	{0, "invalid_grant", "Client certificate missing", identity.ErrProviderMisconfigured, needsCertificate},
+	{0, "invalid_grant", "Client certificate missing", identity.ErrProviderMisconfigured, hintCertificate},
 	{400, "invalid_request", "No refresh token", identity.ErrRefreshInvalid, ""}, // it was longer than 4,000 characters
 	{400, "invalid_grant", "", identity.ErrRefreshInvalid, ""},
 	{401, "invalid_grant", "", identity.ErrRefreshInvalid, ""},
@@ -94,20 +95,20 @@ var refreshRefusals = []refusalRule{
 
 // Hints that several rules share.
 const (
-	sendsSecret      = "this server sends the client's secret in the form: "
-	needsCertificate = "the client wants a certificate, and this server has none: switch OAuth " +
+	hintSecretInForm = "this server sends the client's secret in the form: "
+	hintCertificate  = "the client wants a certificate, and this server has none: switch OAuth " +
 		"2.0 Mutual TLS Certificate Bound Access Tokens off in the " +
 		"client's Advanced settings, and look for a client policy (executor holder-of-key-enforcer)"
-	noRealmHere = "there is no Keycloak at this path: check the path prefix in NewRealm's serverURL"
-	checkClient = "check the client's settings in Keycloak's admin console"
+	hintNoKeycloak  = "there is no Keycloak at this path: check the path prefix in NewRealm's serverURL"
+	hintCheckClient = "check the client's settings in Keycloak's admin console"
 )
 
-// clientErrors are for wrong settings of the client or the realm: any request may get these errors.
-// A rule has a description if status and code aren't specific enough. The last rule matches
-// everything.
-var clientErrors = []refusalRule{
+// clientErrorRules are the rules for wrong settings of the client or the realm: any request may get
+// these errors. A rule has a description if status and code aren't specific enough. The last rule
+// matches everything.
+var clientErrorRules = []refusalRule{
 	{401, "unauthorized_client", "Invalid method used to get client secret", identity.ErrProviderMisconfigured,
-		sendsSecret +
+		hintSecretInForm +
 			"set Allowed authentication method on the client's Credentials tab to " +
 			"client_secret_post, or leave it empty"},
 	{401, "unauthorized_client", "", identity.ErrProviderMisconfigured,
@@ -117,20 +118,20 @@ var clientErrors = []refusalRule{
 		"check ClientConfig.ClientID, that the client is enabled, and that its Client " +
 		"Authenticator is Client Id and Secret"},
 	{400, "invalid_client", "Parameter client_assertion_type is missing", identity.ErrProviderMisconfigured,
-		sendsSecret +
+		hintSecretInForm +
 			"set Client Authenticator on the client's Credentials tab to Client Id and Secret"},
 	{400, "invalid_client", "Bearer-only", identity.ErrProviderMisconfigured, "the client is bearer-only: ClientConfig.ClientID must name a confidential client"},
 	{400, "invalid_client", "Wrong client protocol", identity.ErrProviderMisconfigured, "the client is one for SAML: ClientConfig.ClientID must name a client for OpenID Connect"},
 	{400, "invalid_client", "Client requires user consent", identity.ErrProviderMisconfigured, "switch Consent required off in the client's Login settings"},
 	{400, "invalid_request", "Configured client authentication method not allowed", identity.ErrProviderMisconfigured,
-		sendsSecret +
+		hintSecretInForm +
 			"a client policy of the realm wants another way (executor " +
 			"secure-client-authenticator): see Realm settings, Client policies"},
 	{400, "invalid_request", "DPoP proof is missing", identity.ErrProviderMisconfigured,
 		"the client wants DPoP, and this server gives bearer tokens: switch Require DPoP bound " +
 			"tokens off in the client's Capability config"},
-	{400, "invalid_request", "Client Certification missing", identity.ErrProviderMisconfigured, needsCertificate},
-	{0, "not_allowed", "Client certificate missing", identity.ErrProviderMisconfigured, needsCertificate},
+	{400, "invalid_request", "Client Certification missing", identity.ErrProviderMisconfigured, hintCertificate},
+	{0, "not_allowed", "Client certificate missing", identity.ErrProviderMisconfigured, hintCertificate},
 	{0, "invalid_scope", "", identity.ErrProviderMisconfigured, "ClientConfig.LoginScope names a scope that the client doesn't have: check the client's Client scopes tab"},
 	{0, "not_allowed", "Offline tokens not allowed", identity.ErrProviderMisconfigured, "ClientConfig.LoginScope asks for offline_access, which the user or the client may not have"},
 	{403, "invalid_request", "HTTPS required", identity.ErrProviderMisconfigured, "set NewRealm's serverURL to an https URL, or change Require SSL in the realm's settings"},
@@ -138,25 +139,25 @@ var clientErrors = []refusalRule{
 	{400, "missingNormalization", "", identity.ErrProviderMisconfigured, "NewRealm's serverURL holds // or .. in its path"},
 	{400, "invalidCharacter", "", identity.ErrProviderMisconfigured, "NewRealm's serverURL holds a character in its path that Keycloak refuses"},
 	{404, "Realm does not exist", "", identity.ErrProviderMisconfigured, "check NewRealm's name, whose case matters"},
-	{404, "", "", identity.ErrProviderMisconfigured, noRealmHere},
-	{405, "", "", identity.ErrProviderMisconfigured, noRealmHere}, // as for paths below /admin
-	{0, "", "", identity.ErrProviderMisconfigured, checkClient},
+	{404, "", "", identity.ErrProviderMisconfigured, hintNoKeycloak},
+	{405, "", "", identity.ErrProviderMisconfigured, hintNoKeycloak}, // as for paths below /admin
+	{0, "", "", identity.ErrProviderMisconfigured, hintCheckClient},
 }
 
-// refusal returns the error that an error response means: ErrProviderUnavailable if it isn't
-// Keycloak's own (5xx, a proxy's 408 or 429, or not a JSON object with an error), and otherwise a
-// *Refusal.
-func refusal(resp response, rules []refusalRule) error {
+// refusalError returns the error that an error response means: a *Refusal if the response is
+// Keycloak's own, and otherwise ErrProviderUnavailable. Keycloak's own error responses have a
+// status of 4xx other than 408 and 429, and a JSON object with an error.
+func refusalError(resp response, rules []refusalRule) error {
 	var body struct {
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
 	}
-	notKeycloak := resp.status < 400 || resp.status >= 500 ||
+	isUnavailable := resp.status < 400 || resp.status >= 500 ||
 		resp.status == http.StatusRequestTimeout || resp.status == http.StatusTooManyRequests
-	if notKeycloak || json.Unmarshal(resp.body, &body) != nil || body.Error == "" {
+	if isUnavailable || json.Unmarshal(resp.body, &body) != nil || body.Error == "" {
 		return unavailableError("response %d is not one of Keycloak's%s", resp.status, resp.note)
 	}
-	for _, table := range [][]refusalRule{rules, clientErrors} {
+	for _, table := range [][]refusalRule{rules, clientErrorRules} {
 		for _, rule := range table {
 			if (rule.status == 0 || rule.status == resp.status) &&
 				(rule.code == "" || rule.code == body.Error) &&
@@ -166,15 +167,15 @@ func refusal(resp response, rules []refusalRule) error {
 			}
 		}
 	}
-	panic("keycloak: the last rule of clientErrors matches every response")
+	panic("keycloak: the last rule of clientErrorRules matches every response")
 }
 
 // statusDetail returns a detail for operators about an unexpected response to a request without
-// credentials: the status, and what to change if Keycloak's error tells.
+// credentials: the status and, for some of Keycloak's errors, what to change.
 func statusDetail(resp response) string {
 	text := fmt.Sprintf("response %d; expected 200", resp.status)
-	if err, ok := errors.AsType[*Refusal](refusal(resp, nil)); ok &&
-		err.Hint != checkClient {
+	if err, ok := errors.AsType[*Refusal](refusalError(resp, nil)); ok &&
+		err.Hint != hintCheckClient {
 		text += ": " + err.Hint
 	}
 	return text + resp.note

@@ -50,7 +50,8 @@ var anyCallErrors = []errorResponse{
 	{418, "never seen before", "", identity.ErrProviderMisconfigured, "admin console"},
 }
 
-// callErrors holds the error responses that only one call gets, by the name of the call in calls.
+// callErrors holds the error responses that only one call gets, by the name of the call in
+// clientCalls.
 var callErrors = map[string][]errorResponse{
 	"login": {
 		{400, "invalid_grant", "Invalid user credentials", identity.ErrBadCredentials, ""},
@@ -98,7 +99,7 @@ var callErrors = map[string][]errorResponse{
 
 // Each error response becomes the right error. The error's detail quotes the response, and names
 // the setting to change if one is wrong.
-func TestRefusals(t *testing.T) {
+func TestRefusal(t *testing.T) {
 	for call, responses := range callErrors {
 		for _, tt := range append(append([]errorResponse{}, responses...), anyCallErrors...) {
 			t.Run(fmt.Sprintf("%s %d %s %s", call, tt.status, tt.code, tt.description),
@@ -107,7 +108,7 @@ func TestRefusals(t *testing.T) {
 					if tt.description != "" {
 						body["error_description"] = tt.description
 					}
-					err := calls[call](t.Context(),
+					err := clientCalls[call](t.Context(),
 						newClient(t, jsonHandler(tt.status, toJSON(body))))
 					if !errors.Is(err, tt.want) {
 						t.Fatalf("got %v, want %v", err, tt.want)
@@ -143,7 +144,7 @@ func TestRefusals(t *testing.T) {
 // A long text from the server neither fills the log nor forges a line in it.
 func TestRefusal_longText(t *testing.T) {
 	longText := strings.Repeat("ü", 10_000)
-	err := calls["login"](t.Context(),
+	err := clientCalls["login"](t.Context(),
 		newClient(t,
 			jsonHandler(400, toJSON(object{"error": longText,
 				"error_description": "a\nb" + longText}))))
@@ -165,7 +166,7 @@ func TestRefusal_pathErrors(t *testing.T) {
 		if strings.Contains(body, "Unable") {
 			status = 404
 		}
-		err := refusal(response{status: status, body: []byte(body)}, loginRefusals)
+		err := refusalError(response{status: status, body: []byte(body)}, loginRefusalRules)
 		if !errors.Is(err, identity.ErrProviderMisconfigured) ||
 			!strings.Contains(identity.Detail(err), "NewRealm's serverURL") {
 			t.Errorf("%s: got %v with the detail %q, want %v with %q", body, err,
@@ -203,17 +204,17 @@ func TestKnownText(t *testing.T) {
 // The texts that refusal rules match are known texts. Otherwise the operator would see a hint
 // without the response that caused it.
 func TestKnownText_allRules(t *testing.T) {
-	for _, rule := range slices.Concat(loginRefusals, refreshRefusals, clientErrors) {
+	for _, rule := range slices.Concat(loginRefusalRules, refreshRefusalRules, clientErrorRules) {
 		for _, text := range []string{rule.code, rule.description} {
-			hasPrefix := func(known string) bool { return strings.HasPrefix(known, text) }
+			hasPrefix := func(knownStart string) bool { return strings.HasPrefix(knownStart, text) }
 			if text != "" && !slices.ContainsFunc(knownTexts, hasPrefix) &&
 				!slices.ContainsFunc(knownPrefixes, hasPrefix) {
 				t.Errorf("%q is neither in knownTexts nor in knownPrefixes", text)
 			}
 		}
 	}
-	sorted := slices.Sorted(slices.Values(knownTexts))
-	if n := len(slices.Compact(sorted)); n != len(knownTexts) {
+	sortedTexts := slices.Sorted(slices.Values(knownTexts))
+	if n := len(slices.Compact(sortedTexts)); n != len(knownTexts) {
 		t.Errorf("knownTexts has %d different texts, want %d", n, len(knownTexts))
 	}
 }
@@ -242,8 +243,8 @@ func TestStatusDetail(t *testing.T) {
 		want   string
 	}{
 		{404, `{"error":"Realm does not exist"}`, "response 404; expected 200: check NewRealm's name, whose case matters"},
-		{404, `{"error":"Unable to find matching target resource method"}`, "response 404; expected 200: " + noRealmHere},
-		{405, `{"error":"HTTP 405 Method Not Allowed"}`, "response 405; expected 200: " + noRealmHere},
+		{404, `{"error":"Unable to find matching target resource method"}`, "response 404; expected 200: " + hintNoKeycloak},
+		{405, `{"error":"HTTP 405 Method Not Allowed"}`, "response 405; expected 200: " + hintNoKeycloak},
 		{403, `{"error":"invalid_request","error_description":"HTTPS required"}`,
 			"response 403; expected 200: set NewRealm's serverURL to an https URL, or change " +
 				"Require SSL in the realm's settings"},

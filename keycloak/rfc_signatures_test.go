@@ -38,47 +38,47 @@ func TestRFCSignatures(t *testing.T) {
 			if !jose.Verify(alg, key, signingInput, signature) {
 				t.Fatalf("jose.Verify(%s) = false, want true", alg)
 			}
-			wantInvalid := func(name, alg string, key crypto.PublicKey, signingInput string,
+			checkInvalid := func(name, alg string, key crypto.PublicKey, signingInput string,
 				signature []byte) {
 				t.Helper()
 				if jose.Verify(alg, key, signingInput, signature) {
 					t.Errorf("%s: jose.Verify(%s) = true, want false", name, alg)
 				}
 			}
-			for _, other := range Algorithms() {
-				if other != alg {
-					wantInvalid("another algorithm", other, key, signingInput, signature)
+			for _, otherAlg := range Algorithms() {
+				if otherAlg != alg {
+					checkInvalid("another algorithm", otherAlg, key, signingInput, signature)
 				}
 			}
-			for name, other := range keys {
+			for name, otherKey := range keys {
 				if name != e.Key {
-					wantInvalid("the key "+name, alg, other, signingInput, signature)
+					checkInvalid("the key "+name, alg, otherKey, signingInput, signature)
 				}
 			}
-			for name, broken := range brokenSignatures(t, key, signature) {
-				wantInvalid(name, alg, key, signingInput, broken)
+			for name, brokenSignature := range brokenSignatures(t, key, signature) {
+				checkInvalid(name, alg, key, signingInput, brokenSignature)
 			}
-			for name, broken := range brokenInputs(signingInput) {
-				wantInvalid(name, alg, key, broken, signature)
+			for name, brokenInput := range brokenInputs(signingInput) {
+				checkInvalid(name, alg, key, brokenInput, signature)
 			}
-			sampleOnly := isP521(key)
+			isSampled := isP521(key)
 			for i := range len(signingInput) {
-				if sampleOnly && i%16 != 0 && i != len(signingInput)-1 {
+				if isSampled && i%16 != 0 && i != len(signingInput)-1 {
 					continue
 				}
-				broken := []byte(signingInput)
-				broken[i] ^= 1
-				wantInvalid(fmt.Sprint("byte ", i, " of the input"), alg, key, string(broken),
+				brokenInput := []byte(signingInput)
+				brokenInput[i] ^= 1
+				checkInvalid(fmt.Sprint("byte ", i, " of the input"), alg, key, string(brokenInput),
 					signature)
 			}
 			for i := range 8 * len(signature) {
-				if sampleOnly && !isSample(i, len(signature)) {
+				if isSampled && !isSample(i, len(signature)) {
 					continue
 				}
-				broken := bytes.Clone(signature)
-				broken[i/8] ^= 0x80 >> (i % 8)
-				wantInvalid(fmt.Sprint("bit ", i, " of the signature"), alg, key, signingInput,
-					broken)
+				brokenSignature := bytes.Clone(signature)
+				brokenSignature[i/8] ^= 0x80 >> (i % 8)
+				checkInvalid(fmt.Sprint("bit ", i, " of the signature"), alg, key, signingInput,
+					brokenSignature)
 			}
 		})
 	}
@@ -103,19 +103,19 @@ func isSample(bit, signatureSize int) bool {
 // accept some of them.
 func brokenSignatures(t *testing.T, key crypto.PublicKey, signature []byte) map[string][]byte {
 	t.Helper()
-	half, size := len(signature)/2, len(signature)
+	halfSize, size := len(signature)/2, len(signature)
 	broken := map[string][]byte{
 		"nil signature":          nil,
 		"empty signature":        {},
 		"only the first byte":    signature[:1],
-		"only the first half":    signature[:half],
+		"only the first half":    signature[:halfSize],
 		"without the last byte":  signature[:size-1],
 		"without the first byte": signature[1:],
 		"a leading zero":         append([]byte{0}, signature...),
 		"a trailing zero":        append(bytes.Clone(signature), 0),
 		"only zeros":             make([]byte, size),
 		"all bits set":           bytes.Repeat([]byte{0xff}, size),
-		"halves swapped":         slices.Concat(signature[half:], signature[:half]),
+		"halves swapped":         slices.Concat(signature[halfSize:], signature[:halfSize]),
 		"signature twice":        slices.Concat(signature, signature),
 		"encoded in base64url":   []byte(base64url(signature)),
 	}
@@ -128,29 +128,30 @@ func brokenSignatures(t *testing.T, key crypto.PublicKey, signature []byte) map[
 		sum := new(big.Int).Add(new(big.Int).SetBytes(signature), key.N)
 		broken["signature plus the modulus"] = sum.FillBytes(make([]byte, (sum.BitLen()+7)/8))
 	case *ecdsa.PublicKey:
-		r, s := new(big.Int).SetBytes(signature[:half]), new(big.Int).SetBytes(signature[half:])
+		r, s := new(big.Int).SetBytes(signature[:halfSize]),
+			new(big.Int).SetBytes(signature[halfSize:])
 		broken["encoded in DER"] = must(asn1.Marshal(struct {
 			R, S *big.Int
 		}{r, s}))
-		broken["r is zero"] = append(make([]byte, half), signature[half:]...)
-		broken["s is zero"] = append(bytes.Clone(signature[:half]), make([]byte, half)...)
-		order := key.Params().N.FillBytes(make([]byte, half))
+		broken["r is zero"] = append(make([]byte, halfSize), signature[halfSize:]...)
+		broken["s is zero"] = append(bytes.Clone(signature[:halfSize]), make([]byte, halfSize)...)
+		order := key.Params().N.FillBytes(make([]byte, halfSize))
 		broken["r and s are the order"] = slices.Concat(order, order)
-		if sum := new(big.Int).Add(r, key.Params().N); sum.BitLen() <= 8*half {
-			broken["r plus the order"] = append(sum.FillBytes(make([]byte, half)),
-				signature[half:]...)
+		if sum := new(big.Int).Add(r, key.Params().N); sum.BitLen() <= 8*halfSize {
+			broken["r plus the order"] = append(sum.FillBytes(make([]byte, halfSize)),
+				signature[halfSize:]...)
 		}
-		if sum := new(big.Int).Add(s, key.Params().N); sum.BitLen() <= 8*half {
-			broken["s plus the order"] = append(bytes.Clone(signature[:half]),
-				sum.FillBytes(make([]byte, half))...)
+		if sum := new(big.Int).Add(s, key.Params().N); sum.BitLen() <= 8*halfSize {
+			broken["s plus the order"] = append(bytes.Clone(signature[:halfSize]),
+				sum.FillBytes(make([]byte, halfSize))...)
 		}
 	case ed25519.PublicKey:
 		// A verifier must reject an s that isn't less than the order. Otherwise each signature
 		// would have several encodings (RFC 8032, section 5.1.7).
-		s := bytes.Clone(signature[half:])
+		s := bytes.Clone(signature[halfSize:])
 		slices.Reverse(s)
 		sum := littleEndian(new(big.Int).Add(new(big.Int).SetBytes(s), curveOrder))
-		broken["s plus the order"] = append(bytes.Clone(signature[:half]), sum...)
+		broken["s plus the order"] = append(bytes.Clone(signature[:halfSize]), sum...)
 	}
 	return broken
 }

@@ -70,14 +70,14 @@ func (e rfcExample) serialize(form string, examples []rfcExample) string {
 	if !e.Detached {
 		message["payload"] = e.Payload
 	}
-	for _, other := range examples {
-		if slices.Equal(other.Source, e.Source) && slices.Contains(other.JSON, form) {
-			signature := object{"signature": other.Signature}
-			if other.Protected != "" {
-				signature["protected"] = base64url([]byte(other.Protected))
+	for _, sibling := range examples {
+		if slices.Equal(sibling.Source, e.Source) && slices.Contains(sibling.JSON, form) {
+			signature := object{"signature": sibling.Signature}
+			if sibling.Protected != "" {
+				signature["protected"] = base64url([]byte(sibling.Protected))
 			}
-			if other.Header != nil {
-				signature["header"] = other.Header
+			if sibling.Header != nil {
+				signature["header"] = sibling.Header
 			}
 			signatures = append(signatures, signature)
 		}
@@ -284,24 +284,25 @@ func TestRFCKeys_verbatim(t *testing.T) {
 	}
 }
 
-// An rfcRefusal is the expected reason of an example's rejection, and a part of the error's detail.
-type rfcRefusal struct {
+// An rfcRejection is the expected reason of an example's rejection, and a part of the error's
+// detail.
+type rfcRejection struct {
 	reason error
 	detail string
 }
 
 var (
-	jsonRefusal      = rfcRefusal{identity.ErrTokenMalformed, "expected 3"}
-	encryptedRefusal = rfcRefusal{identity.ErrTokenMalformed, "parts between dots: 5; expected 3"}
-	headerRefusal    = rfcRefusal{identity.ErrTokenMalformed, "the header is not JSON"}
-	payloadRefusal   = rfcRefusal{identity.ErrTokenMalformed, "the payload is not JSON"}
-	kidRefusal       = rfcRefusal{identity.ErrTokenMalformed, "kid is missing"}
-	critRefusal      = rfcRefusal{identity.ErrTokenMalformed, "crit"}
-	ctyRefusal       = rfcRefusal{identity.ErrTokenMalformed, "cty"}
-	hmacRefusal      = rfcRefusal{identity.ErrTokenSignature, `alg is "HS256"`}
-	noneRefusal      = rfcRefusal{identity.ErrTokenSignature, `alg is "none"`}
-	rsa15Refusal     = rfcRefusal{identity.ErrTokenSignature, `alg is "RSA1_5"`}
-	signatureRefusal = rfcRefusal{identity.ErrTokenSignature, "the signature doesn't match the key"}
+	jsonRejection      = rfcRejection{identity.ErrTokenMalformed, "expected 3"}
+	encryptedRejection = rfcRejection{identity.ErrTokenMalformed, "parts between dots: 5; expected 3"}
+	headerRejection    = rfcRejection{identity.ErrTokenMalformed, "the header is not JSON"}
+	payloadRejection   = rfcRejection{identity.ErrTokenMalformed, "the payload is not JSON"}
+	kidRejection       = rfcRejection{identity.ErrTokenMalformed, "kid is missing"}
+	critRejection      = rfcRejection{identity.ErrTokenMalformed, "crit"}
+	ctyRejection       = rfcRejection{identity.ErrTokenMalformed, "cty"}
+	hmacRejection      = rfcRejection{identity.ErrTokenSignature, `alg is "HS256"`}
+	noneRejection      = rfcRejection{identity.ErrTokenSignature, `alg is "none"`}
+	rsa15Rejection     = rfcRejection{identity.ErrTokenSignature, `alg is "RSA1_5"`}
+	signatureRejection = rfcRejection{identity.ErrTokenSignature, "the signature doesn't match the key"}
 )
 
 // No example is a Keycloak access token, so Middleware rejects all of them, although the realm has
@@ -309,49 +310,49 @@ var (
 // about. So the test also sends each example with the claims of a good token and with a kid.
 func TestMiddleware_rfcExamples(t *testing.T) {
 	rfc := readRFC(t)
-	wantUnmodified := map[string]rfcRefusal{ // only examples with a compact serialization
-		"HMAC":                kidRefusal,
-		"RSA":                 kidRefusal,
-		"P-256":               kidRefusal,
-		"P-521":               payloadRefusal,
-		"unsigned":            kidRefusal,
-		"unknown extension":   payloadRefusal,
-		"encrypted token":     encryptedRefusal,
-		"nested token":        encryptedRefusal,
-		"RSA with kid":        payloadRefusal,
-		"RSA-PSS with kid":    payloadRefusal,
-		"P-521 with kid":      payloadRefusal,
-		"HMAC with kid":       payloadRefusal,
-		"detached payload":    payloadRefusal,
-		"nested token, inner": kidRefusal,
-		"nested token, outer": encryptedRefusal,
-		"Ed25519":             payloadRefusal,
+	wantUnmodified := map[string]rfcRejection{ // only examples with a compact serialization
+		"HMAC":                kidRejection,
+		"RSA":                 kidRejection,
+		"P-256":               kidRejection,
+		"P-521":               payloadRejection,
+		"unsigned":            kidRejection,
+		"unknown extension":   payloadRejection,
+		"encrypted token":     encryptedRejection,
+		"nested token":        encryptedRejection,
+		"RSA with kid":        payloadRejection,
+		"RSA-PSS with kid":    payloadRejection,
+		"P-521 with kid":      payloadRejection,
+		"HMAC with kid":       payloadRejection,
+		"detached payload":    payloadRejection,
+		"nested token, inner": kidRejection,
+		"nested token, outer": encryptedRejection,
+		"Ed25519":             payloadRejection,
 	}
-	wantModified := map[string]rfcRefusal{
-		"HMAC":                       hmacRefusal,
-		"RSA":                        signatureRefusal,
-		"P-256":                      signatureRefusal,
-		"P-521":                      signatureRefusal,
-		"unsigned":                   noneRefusal,
-		"first of two signatures":    signatureRefusal,
-		"second of two signatures":   signatureRefusal,
-		"flattened":                  signatureRefusal,
-		"unknown extension":          critRefusal,
-		"encrypted token":            rsa15Refusal,
-		"nested token":               ctyRefusal,
-		"RSA with kid":               signatureRefusal,
-		"RSA-PSS with kid":           signatureRefusal,
-		"P-521 with kid":             signatureRefusal,
-		"HMAC with kid":              hmacRefusal,
-		"detached payload":           hmacRefusal,
-		"partly protected header":    hmacRefusal,
-		"unprotected header":         headerRefusal,
-		"first of three signatures":  signatureRefusal,
-		"second of three signatures": headerRefusal,
-		"third of three signatures":  hmacRefusal,
-		"nested token, inner":        signatureRefusal,
-		"nested token, outer":        ctyRefusal,
-		"Ed25519":                    signatureRefusal,
+	wantModified := map[string]rfcRejection{
+		"HMAC":                       hmacRejection,
+		"RSA":                        signatureRejection,
+		"P-256":                      signatureRejection,
+		"P-521":                      signatureRejection,
+		"unsigned":                   noneRejection,
+		"first of two signatures":    signatureRejection,
+		"second of two signatures":   signatureRejection,
+		"flattened":                  signatureRejection,
+		"unknown extension":          critRejection,
+		"encrypted token":            rsa15Rejection,
+		"nested token":               ctyRejection,
+		"RSA with kid":               signatureRejection,
+		"RSA-PSS with kid":           signatureRejection,
+		"P-521 with kid":             signatureRejection,
+		"HMAC with kid":              hmacRejection,
+		"detached payload":           hmacRejection,
+		"partly protected header":    hmacRejection,
+		"unprotected header":         headerRejection,
+		"first of three signatures":  signatureRejection,
+		"second of three signatures": headerRejection,
+		"third of three signatures":  hmacRejection,
+		"nested token, inner":        signatureRejection,
+		"nested token, outer":        ctyRejection,
+		"Ed25519":                    signatureRejection,
 	}
 	realmSigner := edDSA()
 	goodToken := realmSigner.token(aliceClaims(t))
@@ -363,7 +364,7 @@ func TestMiddleware_rfcExamples(t *testing.T) {
 			if err != nil {
 				t.Fatalf("a good token: got %v, want nil", err)
 			}
-			check := func(token string, want rfcRefusal) {
+			check := func(token string, want rfcRejection) {
 				t.Helper()
 				if want.reason == nil {
 					t.Fatal("wantUnmodified or wantModified lacks this example")
@@ -378,7 +379,7 @@ func TestMiddleware_rfcExamples(t *testing.T) {
 				check(e.Compact, wantUnmodified[e.Name])
 			}
 			for _, form := range e.JSON {
-				check(e.serialize(form, rfc.Examples), jsonRefusal)
+				check(e.serialize(form, rfc.Examples), jsonRejection)
 			}
 			header := e.Protected
 			if header != "" {

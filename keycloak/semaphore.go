@@ -9,27 +9,27 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// networkShare is the inverse of a network's share of a semaphore: a network may hold a quarter of
-// the slots.
-const networkShare = 4
+// A network may hold 1/networkShareDivisor of a semaphore's slots.
+const networkShareDivisor = 4
 
-// shareRetry is the RetryAfter for a network that has used up its share. Most calls finish sooner.
-const shareRetry = time.Second
+// networkRetryAfter is the RetryAfter for a network that has used up its share. Most calls finish
+// sooner.
+const networkRetryAfter = time.Second
 
 // A semaphore limits the calls of one kind that are in flight, in total and per network, so that a
 // client with many connections can't take every slot. Callers without a known address count only
 // toward the total.
 type semaphore struct {
-	size, share int
+	size, networkLimit int
 
-	mu       sync.Mutex // guards the fields below
-	inUse    int
-	networks map[netip.Prefix]int
+	mu             sync.Mutex // guards the fields below
+	inUse          int
+	callsByNetwork map[netip.Prefix]int
 }
 
 func newSemaphore(size int) *semaphore {
-	return &semaphore{size: size, share: max(1, size/networkShare),
-		networks: map[netip.Prefix]int{}}
+	return &semaphore{size: size, networkLimit: max(1, size/networkShareDivisor),
+		callsByNetwork: map[netip.Prefix]int{}}
 }
 
 // acquire takes a slot without waiting. It returns an *identity.RateLimitError if the caller's
@@ -39,13 +39,13 @@ func (s *semaphore) acquire(ctx context.Context) (*slot, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case network.IsValid() && s.networks[network] >= s.share:
-		return nil, &identity.RateLimitError{RetryAfter: shareRetry}
+	case network.IsValid() && s.callsByNetwork[network] >= s.networkLimit:
+		return nil, &identity.RateLimitError{RetryAfter: networkRetryAfter}
 	case s.inUse >= s.size:
 		return nil, identity.ErrBusy
 	}
 	s.inUse++
-	s.networks[network]++
+	s.callsByNetwork[network]++
 	return &slot{semaphore: s, network: network}, nil
 }
 
@@ -55,15 +55,15 @@ type slot struct {
 	semaphore *semaphore
 	network   netip.Prefix
 
-	freed, released bool // guarded by semaphore.mu
+	isFree, isReleased bool // guarded by semaphore.mu
 }
 
 // free lets another call use the slot. This call still counts toward its network's share.
 func (s *slot) free() {
 	s.semaphore.mu.Lock()
 	defer s.semaphore.mu.Unlock()
-	if !s.freed {
-		s.freed = true
+	if !s.isFree {
+		s.isFree = true
 		s.semaphore.inUse--
 	}
 }
@@ -73,12 +73,12 @@ func (s *slot) release() {
 	s.free()
 	s.semaphore.mu.Lock()
 	defer s.semaphore.mu.Unlock()
-	if s.released {
+	if s.isReleased {
 		return
 	}
-	s.released = true
-	if s.semaphore.networks[s.network]--; s.semaphore.networks[s.network] == 0 {
-		delete(s.semaphore.networks, s.network)
+	s.isReleased = true
+	if s.semaphore.callsByNetwork[s.network]--; s.semaphore.callsByNetwork[s.network] == 0 {
+		delete(s.semaphore.callsByNetwork, s.network)
 	}
 }
 

@@ -20,13 +20,13 @@ func TestSemaphore_networkShare(t *testing.T) {
 			realm, client := newSlowRealm(time.Second, func(c *ClientConfig) {
 				c.MaxLogins, c.MaxRefreshes, c.MaxLogouts = 16, 16, 16
 			})
-			var limited, busy atomic.Int32
+			var limitedCount, busyCount atomic.Int32
 			var callers sync.WaitGroup
 			for i := range 100 {
 				callers.Go(func() {
 					if isRateLimitError(call(contextWithAddress(t, fmt.Sprintf("192.0.2.%d", i)),
 						client, i)) {
-						limited.Add(1)
+						limitedCount.Add(1)
 					}
 				})
 			}
@@ -36,14 +36,14 @@ func TestSemaphore_networkShare(t *testing.T) {
 					if errors.Is(call(contextWithAddress(t, fmt.Sprintf("198.51.%d.7", i)), client,
 						100+i),
 						identity.ErrBusy) {
-						busy.Add(1)
+						busyCount.Add(1)
 					}
 				})
 			}
 			callers.Wait()
-			if limited.Load() != 96 || busy.Load() != 1 || realm.maxTotal != 16 {
+			if limitedCount.Load() != 96 || busyCount.Load() != 1 || realm.maxTotalInFlight != 16 {
 				t.Errorf("%s: %d rate-limited, %d busy, at most %d in flight; want 96, 1 and 16",
-					name, limited.Load(), busy.Load(), realm.maxTotal)
+					name, limitedCount.Load(), busyCount.Load(), realm.maxTotalInFlight)
 			}
 			time.Sleep(time.Second)
 			if err := call(contextWithAddress(t, addressA), client, 200); isRateLimitError(err) ||
@@ -68,7 +68,7 @@ func TestSemaphore_withoutAddresses(t *testing.T) {
 }
 
 // A network can get a slot even if there is only one. Releasing a slot twice has no effect.
-func TestSemaphore_small(t *testing.T) {
+func TestSemaphore_oneSlot(t *testing.T) {
 	s := newSemaphore(1)
 	slot, err := s.acquire(contextWithAddress(t, addressA))
 	if err != nil {
@@ -76,15 +76,15 @@ func TestSemaphore_small(t *testing.T) {
 	}
 	slot.release()
 	slot.release()
-	if len(s.networks) != 0 || s.inUse != 0 {
-		t.Errorf("%d slots in use by %d networks, want none", s.inUse, len(s.networks))
+	if len(s.callsByNetwork) != 0 || s.inUse != 0 {
+		t.Errorf("%d slots in use by %d networks, want none", s.inUse, len(s.callsByNetwork))
 	}
 }
 
 // If Keycloak is slow, a call returns after Timeout. Its slot stays in use until Keycloak responds,
 // but at most 24 s: Keycloak still works on the request, so a retry would double its work.
 func TestSemaphore_heldUntilResponse(t *testing.T) {
-	for _, tt := range []struct{ delay, slotHeld time.Duration }{
+	for _, tt := range []struct{ delay, slotTime time.Duration }{
 		{20 * time.Second, 20 * time.Second},
 		{time.Hour, 24 * time.Second},
 	} {
@@ -100,7 +100,7 @@ func TestSemaphore_heldUntilResponse(t *testing.T) {
 					t.Errorf("%s: %v after %v, want a timeout after 8s", name, err,
 						time.Since(start))
 				}
-				for time.Since(start) < tt.slotHeld {
+				for time.Since(start) < tt.slotTime {
 					if err := call(contextWithAddress(t, addressB), client, 2); !errors.Is(err,
 						identity.ErrBusy) {
 						t.Errorf("%s: after %v: %v, want %v", name, time.Since(start), err,
@@ -129,18 +129,18 @@ func TestRefresh_onePerSession(t *testing.T) {
 		_, client := newSlowRealm(time.Second)
 		refresh := func(address string, n int) error {
 			_, err := client.Refresh(contextWithAddress(t, address),
-				refreshTokenOf("alice's", fmt.Sprint(n)))
+				sessionRefreshToken("alice's", fmt.Sprint(n)))
 			return err
 		}
 		var callers sync.WaitGroup
-		var limited, succeeded atomic.Int32
+		var limitedCount, successCount atomic.Int32
 		for n := range 50 {
 			callers.Go(func() {
 				switch err := refresh(addressB, n); {
 				case isRateLimitError(err):
-					limited.Add(1)
+					limitedCount.Add(1)
 				case err == nil:
-					succeeded.Add(1)
+					successCount.Add(1)
 				}
 			})
 		}
@@ -151,9 +151,9 @@ func TestRefresh_onePerSession(t *testing.T) {
 			}
 		})
 		callers.Wait()
-		if limited.Load() != 49 || succeeded.Load() != 1 {
-			t.Errorf("%d calls were rate-limited and %d succeeded, want 49 and 1", limited.Load(),
-				succeeded.Load())
+		if limitedCount.Load() != 49 || successCount.Load() != 1 {
+			t.Errorf("%d calls were rate-limited and %d succeeded, want 49 and 1", limitedCount.Load(),
+				successCount.Load())
 		}
 		for n := 200; n < 203; n++ { // sequential refreshes aren't limited
 			if err := refresh(addressA, n); err != nil {

@@ -145,6 +145,6 @@ func (k Key) equal(other Key) bool {
 	if k.ID != other.ID || k.Algorithm != other.Algorithm {
 		return false
 	}
-	public, ok := k.Public.(interface{ Equal(crypto.PublicKey) bool })
-	return ok && public.Equal(other.Public)
+	publicKey, ok := k.Public.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && publicKey.Equal(other.Public)
 }

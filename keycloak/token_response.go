@@ -9,12 +9,12 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// readToken reads a token response, RFC 6749 section 5.1, or an error response.
-func readToken(resp response, refusals []refusalRule) (*identity.OpenIDToken, error) {
+// parseTokenResponse parses a token response, RFC 6749 section 5.1, or an error response.
+func parseTokenResponse(resp response, rules []refusalRule) (*identity.OpenIDToken, error) {
 	if resp.status != http.StatusOK {
-		return nil, refusal(resp, refusals)
+		return nil, refusalError(resp, rules)
 	}
-	var token struct {
+	var body struct {
 		AccessToken      string  `json:"access_token"`
 		TokenType        string  `json:"token_type"`
 		ExpiresIn        float64 `json:"expires_in"`
@@ -24,30 +24,30 @@ func readToken(resp response, refusals []refusalRule) (*identity.OpenIDToken, er
 		Scope            string  `json:"scope"`
 	}
 	// Drop the decoder's error: it could quote the response.
-	if json.Unmarshal(resp.body, &token) != nil {
+	if json.Unmarshal(resp.body, &body) != nil {
 		return nil, unavailableError("response 200 is not a JSON object of the token endpoint")
 	}
-	if token.AccessToken == "" || !strings.EqualFold(token.TokenType, "Bearer") {
+	if body.AccessToken == "" || !strings.EqualFold(body.TokenType, "Bearer") {
 		return nil, unavailableError("response 200 holds no bearer token")
 	}
-	result := &identity.OpenIDToken{
-		TokenType:    token.TokenType,
-		AccessToken:  identity.NewSecret(token.AccessToken),
-		ExpiresIn:    seconds(token.ExpiresIn),
-		RefreshToken: optionalSecret(token.RefreshToken),
-		IDToken:      optionalSecret(token.IDToken),
-		Scope:        strings.Fields(token.Scope),
+	token := &identity.OpenIDToken{
+		TokenType:    body.TokenType,
+		AccessToken:  identity.NewSecret(body.AccessToken),
+		ExpiresIn:    clampSeconds(body.ExpiresIn),
+		RefreshToken: optionalSecret(body.RefreshToken),
+		IDToken:      optionalSecret(body.IDToken),
+		Scope:        strings.Fields(body.Scope),
 	}
 	// Keycloak sends 0 if there is no refresh token, or if the refresh token is an offline token,
 	// which doesn't expire.
-	if lifetime := seconds(token.RefreshExpiresIn); lifetime > 0 {
-		result.RefreshExpiresIn = &lifetime
+	if lifetime := clampSeconds(body.RefreshExpiresIn); lifetime > 0 {
+		token.RefreshExpiresIn = &lifetime
 	}
-	return result, nil
+	return token, nil
 }
 
-// seconds clamps a lifetime to the range of GraphQL's Int, which has 32 bits.
-func seconds(s float64) int { return int(min(max(s, 0), math.MaxInt32)) }
+// clampSeconds clamps a lifetime to the range of GraphQL's Int, which has 32 bits.
+func clampSeconds(s float64) int { return int(min(max(s, 0), math.MaxInt32)) }
 
 func optionalSecret(text string) *identity.Secret {
 	if text == "" {
