@@ -113,11 +113,11 @@ func correctLocations(err *gqlerror.Error, locator *language.Locator) []gqlerror
 	if language.IsLocated(err) {
 		return locations
 	}
-	correctLocation := locator.Element
+	correctLocation := locator.ElementLocation
 	// These errors are about one token, not about the element that the token belongs to.
 	if err.Extensions["code"] == string(apierror.CodeParseFailed) ||
 		err.Rule == "KnownFragmentNames" {
-		correctLocation = locator.Token
+		correctLocation = locator.TokenLocation
 	}
 	corrected := make([]gqlerror.Location, len(locations))
 	for i, location := range locations {

@@ -210,13 +210,13 @@ func (m *Manifest) add(o manifestOperation) error {
 // checkOperation returns an error unless the body parses and has an operation. If o requires a
 // name, the body must have only one operation, with that name and kind.
 func checkOperation(o manifestOperation) error {
-	locator := language.Locator{Document: o.body, Parsed: language.Rewrite(o.body)}
-	doc, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: locator.Parsed},
+	locator := language.Locator{Document: o.body, ParserInput: language.Rewrite(o.body)}
+	doc, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: locator.ParserInput},
 		maxOperationTokens)
 	if err != nil {
 		position := ""
 		if parseErr, ok := errors.AsType[*gqlerror.Error](err); ok && len(parseErr.Locations) > 0 {
-			location := locator.Token(parseErr.Locations[0])
+			location := locator.TokenLocation(parseErr.Locations[0])
 			position = fmt.Sprintf(" at line %d, column %d", location.Line, location.Column)
 		}
 		return fmt.Errorf("its body can't be parsed%s", position)

@@ -31,7 +31,7 @@ func (t *httpTransport) prepare(ctx context.Context, exec graphql.GraphExecutor,
 	o := &operation{document: params.Query, lookup: lookup}
 	gqlgenOperation, errs := parse(ctx, exec, params)
 	o.OperationContext = gqlgenOperation
-	o.locator = language.Locator{Document: o.document, Parsed: params.Query}
+	o.locator = language.Locator{Document: o.document, ParserInput: params.Query}
 	if gqlgenOperation.Operation != nil {
 		outcome.Operation = string(gqlgenOperation.Operation.Operation)
 		outcome.Name = truncateName(gqlgenOperation.Operation.Name)
@@ -40,7 +40,7 @@ func (t *httpTransport) prepare(ctx context.Context, exec graphql.GraphExecutor,
 		return nil, &rejection{errs: t.presentRequestErrors(gqlgenOperation, errs, &o.locator)}
 	}
 	// Package limits rejects lone surrogates earlier, but it may not be installed.
-	if err := language.Misread(params.Query); err != nil {
+	if err := language.CheckStrings(params.Query); err != nil {
 		return nil, &rejection{errs: gqlerror.List{err}}
 	}
 	if err := checkSupported(gqlgenOperation); err != nil {

@@ -644,7 +644,7 @@ func (c readCounter) MutateOperationParameters(_ context.Context,
 	params *graphql.RawParams) *gqlerror.Error {
 	*c.reads++
 	if strings.Contains(params.Query, "rejected") { // as limits.Limits does for a syntax error
-		return language.SyntaxError(params.Query, 0, "rejected")
+		return language.NewSyntaxError(params.Query, 0, "rejected")
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ func (l Limits) checkExpanded(query string, m *measurement) *gqlerror.Error {
 		cycle := apierror.New(apierror.CodeValidationFailed, "",
 			"Cannot spread a fragment within itself, directly or through others.")
 		cycle.Rule = "NoFragmentCycles"
-		return language.Located(query, *m.cycle, cycle)
+		return language.SetLocation(query, *m.cycle, cycle)
 	}
 	total := &m.total
 	for _, limit := range [...]struct {

@@ -45,7 +45,7 @@ func (t *tokens) failLimit(reason apierror.Reason, format string, n, limit int) 
 // failSyntax stops with a syntax error at an offset.
 func (t *tokens) failSyntax(offset int, message string) {
 	if t.err == nil {
-		t.err = language.SyntaxError(t.scanner.Text, offset, message)
+		t.err = language.NewSyntaxError(t.scanner.Text, offset, message)
 	}
 	t.token = language.Token{Kind: lexer.EOF}
 }

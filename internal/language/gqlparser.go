@@ -12,24 +12,25 @@ import (
 
 // This file handles the differences between gqlparser v2.5.37 and the specification. See
 // docs/decisions/0014-september-2025.md. When gqlparser supports September 2025, this file can be
-// deleted. The differences, and what handles them:
+// deleted. The differences, and the functions that handle them:
 //
 //	descriptions of operations, variables and fragments    Rewrite blanks them
 //	\u{...}, surrogate pairs, control characters           Rewrite writes the character or a \u escape
 //	block strings: indentation of the first line, quotes   Rewrite writes a plain string
 //	locations of strings, and after block strings or CRLF  Locator corrects them
 
-// Rewrite returns a document that gqlparser reads as the specification reads the original. If the
-// original has a syntax error, Rewrite returns it unchanged. Tokens stay on their lines, and mostly
-// in their columns.
+// Rewrite returns a document that has the same meaning for gqlparser as the original has by the
+// specification. If the original has a syntax error, Rewrite returns it unchanged. Tokens stay on
+// their lines, and mostly in their columns.
 func Rewrite(document string) string {
 	var (
-		s                     = Scanner{Text: document}
+		scanner               = Scanner{Text: document}
 		out                   strings.Builder
-		copiedEnd, depth      int
+		copiedEnd             int // end of the part of the document that out has
+		depth                 int // number of open brackets
 		previousKind          lexer.Type
 		inVariableDefinitions bool
-		// Parentheses after a directive of an operation or fragment enclose its arguments.
+		// After a directive of an operation or fragment, parentheses enclose arguments.
 		afterDirective bool
 	)
 	replace := func(token Token, text string) {
@@ -38,7 +39,7 @@ func Rewrite(document string) string {
 		copiedEnd = token.End
 	}
 	for {
-		token, err := s.Next()
+		token, err := scanner.Next()
 		if err != nil {
 			return document
 		}
@@ -51,14 +52,14 @@ func Rewrite(document string) string {
 			return out.String()
 		case lexer.Comment:
 			if token.Unsupported {
-				replace(token, blankControls(s.Value(token)))
+				replace(token, blankControls(scanner.Value(token)))
 			}
 			continue
 		case lexer.String, lexer.BlockString:
 			if depth == 0 || inVariableDefinitions && depth == 1 && previousKind != lexer.Equals {
 				replace(token, blank(document[token.Start:token.End]))
 			} else if token.Unsupported {
-				replace(token, pad(quote(s.Value(token)), document[token.Start:token.End]))
+				replace(token, pad(quote(scanner.Value(token)), document[token.Start:token.End]))
 			}
 		case lexer.At:
 			afterDirective = afterDirective || depth == 0
@@ -75,17 +76,17 @@ func Rewrite(document string) string {
 	}
 }
 
-// Misread returns a syntax error if gqlparser reads a string of the document differently than the
-// specification. The document must be one that gqlparser accepts. After Rewrite, a string is
-// misread only if the document has a syntax error by the specification.
-func Misread(document string) *gqlerror.Error {
+// CheckStrings returns a syntax error if gqlparser reads a string of the document differently than
+// the specification. gqlparser must accept the document. It reads a rewritten document differently
+// only if the document has a syntax error by the specification.
+func CheckStrings(document string) *gqlerror.Error {
 	const message = "a string that this server can't read as it is meant: " +
 		"send its value as a variable"
-	s, unsupported := Scanner{Text: document}, false
+	scanner, unsupported := Scanner{Text: document}, false
 	for {
-		token, err := s.Next()
+		token, err := scanner.Next()
 		if err != nil {
-			return SyntaxError(document, err.Offset, err.Message)
+			return NewSyntaxError(document, err.Offset, err.Message)
 		}
 		if token.Kind == lexer.EOF {
 			break
@@ -95,13 +96,13 @@ func Misread(document string) *gqlerror.Error {
 	if !unsupported {
 		return nil
 	}
-	s = Scanner{Text: document}
+	scanner = Scanner{Text: document}
 	gqlLexer := lexer.New(&ast.Source{Input: document})
 	for {
-		token, _ := s.Next()
-		theirs, err := gqlLexer.ReadToken()
-		if err != nil || isString(token.Kind) && theirs.Value != s.Value(token) {
-			return SyntaxError(document, token.Start, message)
+		token, _ := scanner.Next()
+		gqlToken, err := gqlLexer.ReadToken()
+		if err != nil || isString(token.Kind) && gqlToken.Value != scanner.Value(token) {
+			return NewSyntaxError(document, token.Start, message)
 		}
 		if token.Kind == lexer.EOF {
 			return nil
@@ -130,15 +131,14 @@ func quote(value string) string {
 	return string(append(out, '"'))
 }
 
-// blank returns spaces and line breaks to replace a string with. They start with a space.
-// Otherwise, the first line feed and a carriage return in front of the string would form one line
-// break.
+// blank returns spaces and line breaks that replace a string. The first is a space: a line feed
+// would form one line break with a carriage return in front of the string.
 func blank(text string) string { return pad(" ", text) }
 
 // pad adds line breaks and spaces to a replacement for text, so that it ends in the same line and
 // column as text. A replacement that is longer than text ends in a later column.
 func pad(replacement, text string) string {
-	lines := strings.Split(lineEnds.Replace(text), "\n")
+	lines := strings.Split(lineEndReplacer.Replace(text), "\n")
 	replacement += strings.Repeat("\n", len(lines)-1)
 	width := utf8.RuneCountInString(lines[len(lines)-1])
 	if len(lines) == 1 {
@@ -157,77 +157,79 @@ func blankControls(text string) string {
 	}, text)
 }
 
-// A Locator maps gqlparser's locations in Parsed to the correct locations in Document. Parsed is
-// Document or Rewrite(Document). The Locator reads both at the first use.
+// A Locator maps gqlparser's locations in ParserInput to the correct locations in Document.
+// ParserInput is Document or Rewrite(Document). The Locator reads both at the first use.
 type Locator struct {
-	Document, Parsed string
+	Document, ParserInput string
 
-	places map[gqlerror.Location]place // by gqlparser's location
+	corrections map[gqlerror.Location]correction // by gqlparser's location
 }
 
-// A place has the location of a token, and of the element that gqlparser locates by that token. An
-// element may start before the token: at a description, the @ of a directive or the dots of a
-// fragment.
-type place struct{ token, element gqlerror.Location }
+// A correction has the correct location of a token, and of the element that gqlparser locates by
+// that token. An element may start before the token: at a description, the @ of a directive or the
+// dots of a fragment.
+type correction struct{ token, element gqlerror.Location }
 
-// Token maps the location of a token, for syntax errors. It returns an unknown location unchanged.
-func (l *Locator) Token(location gqlerror.Location) gqlerror.Location {
-	if p, ok := l.find(location); ok {
-		return p.token
+// TokenLocation maps the location of a token, for syntax errors. It returns an unknown location
+// unchanged.
+func (l *Locator) TokenLocation(location gqlerror.Location) gqlerror.Location {
+	if c, ok := l.correction(location); ok {
+		return c.token
 	}
 	return location
 }
 
-// Element maps the location of a token to the start of its element, for errors other than syntax
-// errors.
-func (l *Locator) Element(location gqlerror.Location) gqlerror.Location {
-	if p, ok := l.find(location); ok {
-		return p.element
+// ElementLocation maps the location of a token to the start of its element, for errors other than
+// syntax errors. It returns an unknown location unchanged.
+func (l *Locator) ElementLocation(location gqlerror.Location) gqlerror.Location {
+	if c, ok := l.correction(location); ok {
+		return c.element
 	}
 	return location
 }
 
-// find returns the place of a token, by gqlparser's location.
-func (l *Locator) find(location gqlerror.Location) (place, bool) {
-	if l.places == nil {
-		l.places = map[gqlerror.Location]place{}
-		l.read()
+// correction returns the correction of gqlparser's location.
+func (l *Locator) correction(location gqlerror.Location) (c correction, ok bool) {
+	if l.corrections == nil {
+		l.corrections = map[gqlerror.Location]correction{}
+		l.readTexts()
 	}
-	p, ok := l.places[location]
-	return p, ok
+	c, ok = l.corrections[location]
+	return c, ok
 }
 
-// read scans both texts in parallel and records the place of each token.
-func (l *Locator) read() {
-	document, cursor := Scanner{Text: l.Document}, newCursor(l.Document)
-	gqlLexer := lexer.New(&ast.Source{Input: l.Parsed})
-	// The kind of the previous token, and where the element of that token starts.
-	previousKind, element := lexer.Invalid, cursor.location
+// readTexts scans both texts in parallel and sets the correction of each token.
+func (l *Locator) readTexts() {
+	scanner, cursor := Scanner{Text: l.Document}, newCursor(l.Document)
+	gqlLexer := lexer.New(&ast.Source{Input: l.ParserInput})
+	// The kind of the previous token, and the location of that token's element.
+	previousKind, elementLocation := lexer.Invalid, cursor.location
 	hasDescription := false
 	for {
-		theirs, parseErr := gqlLexer.ReadToken()
-		ours, err := document.Next()
+		gqlToken, parseErr := gqlLexer.ReadToken()
+		token, err := scanner.Next()
 		// Only Document has descriptions.
-		for err == nil && isString(ours.Kind) && parseErr == nil && !isString(theirs.Kind) {
-			element, hasDescription = cursor.move(ours.Start), true
-			ours, err = document.Next()
+		for err == nil && isString(token.Kind) && parseErr == nil && !isString(gqlToken.Kind) {
+			elementLocation, hasDescription = cursor.moveTo(token.Start), true
+			token, err = scanner.Next()
 		}
-		offset := ours.Start
+		offset := token.Start
 		if err != nil {
 			offset = err.Offset
 		}
-		token := cursor.move(offset)
-		p := place{token, token}
+		tokenLocation := cursor.moveTo(offset)
+		c := correction{tokenLocation, tokenLocation}
 		if hasDescription || previousKind == lexer.Spread ||
-			previousKind == lexer.At && ours.Kind == lexer.Name {
-			p.element = element
+			previousKind == lexer.At && token.Kind == lexer.Name {
+			c.element = elementLocation
 		}
-		l.places[gqlerror.Location{Line: theirs.Pos.Line, Column: theirs.Pos.Column}] = p
-		if parseErr != nil || err != nil || theirs.Kind == lexer.EOF || ours.Kind == lexer.EOF {
+		l.corrections[gqlerror.Location{Line: gqlToken.Pos.Line, Column: gqlToken.Pos.Column}] = c
+		if parseErr != nil || err != nil || gqlToken.Kind == lexer.EOF ||
+			token.Kind == lexer.EOF {
 			return
 		}
-		if ours.Kind != lexer.Comment {
-			previousKind, element, hasDescription = ours.Kind, token, false
+		if token.Kind != lexer.Comment {
+			previousKind, elementLocation, hasDescription = token.Kind, tokenLocation, false
 		}
 	}
 }

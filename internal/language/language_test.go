@@ -17,7 +17,7 @@ func gqlparserTokens(t *testing.T, text string) (tokens []lexer.Token) {
 	for {
 		token, err := gqlLexer.ReadToken()
 		if err != nil {
-			t.Fatalf("gqlparser refuses %q: %v", text, err)
+			t.Fatalf("gqlparser rejects %q: %v", text, err)
 		}
 		if token.Kind == lexer.EOF {
 			return append(tokens, token)
@@ -29,8 +29,8 @@ func gqlparserTokens(t *testing.T, text string) (tokens []lexer.Token) {
 }
 
 // checkRewrite checks that gqlparser reads the same tokens and values from the rewritten document
-// as Scanner reads from the original, except for descriptions, and that Locator maps the locations
-// of the tokens. A document with a syntax error must be returned unchanged.
+// as Scanner reads from the original, except for descriptions. It also checks that Locator maps the
+// locations of the tokens, and that Rewrite doesn't change a document with a syntax error.
 func checkRewrite(t *testing.T, text string) {
 	t.Helper()
 	scanner := language.Scanner{Text: text}
@@ -57,42 +57,43 @@ func checkRewrite(t *testing.T, text string) {
 	if got, want := countLines(rewritten), countLines(text); got != want {
 		t.Errorf("Rewrite(%q) = %q, with %d lines, want %d", text, rewritten, got, want)
 	}
-	if err := language.Misread(rewritten); err != nil {
-		t.Errorf("Misread(Rewrite(%q)) = %v, want nil; rewritten %q", text, err, rewritten)
+	if err := language.CheckStrings(rewritten); err != nil {
+		t.Errorf("CheckStrings(Rewrite(%q)) = %v, want nil; rewritten %q", text, err, rewritten)
 	}
-	locator := language.Locator{Document: text, Parsed: rewritten}
-	for _, theirs := range gqlparserTokens(t, rewritten) {
-		for theirs.Kind != lexer.String && len(tokens) > 1 &&
+	locator := language.Locator{Document: text, ParserInput: rewritten}
+	for _, gqlToken := range gqlparserTokens(t, rewritten) {
+		for gqlToken.Kind != lexer.String && len(tokens) > 1 &&
 			(tokens[0].Kind == lexer.String || tokens[0].Kind == lexer.BlockString) {
 			tokens = tokens[1:] // a description
 		}
-		ours := tokens[0]
+		token := tokens[0]
 		tokens = tokens[1:]
-		kind := ours.Kind
+		kind := token.Kind
 		if kind == lexer.BlockString {
 			kind = lexer.String
 		}
-		punctuator := theirs.Value == "" && theirs.Kind != lexer.String
-		if theirs.Kind != kind || !punctuator && theirs.Value != scanner.Value(ours) {
+		isPunctuator := gqlToken.Value == "" && gqlToken.Kind != lexer.String
+		if gqlToken.Kind != kind || !isPunctuator && gqlToken.Value != scanner.Value(token) {
 			t.Fatalf("Rewrite(%q) = %q: gqlparser reads %v %q, want %v %q", text, rewritten,
-				theirs.Kind, theirs.Value, ours.Kind, scanner.Value(ours))
+				gqlToken.Kind, gqlToken.Value, token.Kind, scanner.Value(token))
 		}
-		location := gqlerror.Location{Line: theirs.Pos.Line, Column: theirs.Pos.Column}
-		got, want := locator.Token(location), language.Position(text, ours.Start)
+		location := gqlerror.Location{Line: gqlToken.Pos.Line, Column: gqlToken.Pos.Column}
+		got, want := locator.TokenLocation(location), language.LocationAt(text, token.Start)
 		if got != want {
-			t.Fatalf("%q: Token(%v) of a %v = %v, want %v", text, location, theirs.Kind, got, want)
+			t.Fatalf("%q: TokenLocation(%v) of a %v = %v, want %v", text, location, gqlToken.Kind,
+				got, want)
 		}
 	}
 	if len(tokens) > 0 {
-		t.Errorf("Rewrite(%q) = %q, want also the tokens %v in it", text, rewritten, tokens)
+		t.Errorf("Rewrite(%q) = %q, which lacks the tokens %v", text, rewritten, tokens)
 	}
 }
 
 // countLines returns the number of lines of a text.
-func countLines(text string) int { return language.Position(text, len(text)).Line }
+func countLines(text string) int { return language.LocationAt(text, len(text)).Line }
 
-// texts are documents for checkRewrite, some of them with syntax errors.
-var texts = []string{
+// documents are for checkRewrite. Some have syntax errors.
+var documents = []string{
 	"", "{a}", "\ufeff{ \ufeff a }", "{a(x:\"\")}",
 	`{a(x:"\u0041\u{1F511}\uD83D\uDD11\/\b\f\n\r\t\"\\")}`, "{a(x:\"\x00\x01\x7f\")}#\x01\r\n#\x02",
 	"{a(x:\"\"\"\r\n  b\r    c\n\t d \\\"\"\" \x00 \"e\" \"\"\",y:1)}", `{a(x:""""b""""""c""")}`,
@@ -102,7 +103,7 @@ var texts = []string{
 
 // TestRewrite checks rewritten documents with checkRewrite, and the exact text of some.
 func TestRewrite(t *testing.T) {
-	for _, text := range texts {
+	for _, text := range documents {
 		checkRewrite(t, text)
 	}
 	for text, want := range map[string]string{
@@ -117,9 +118,9 @@ func TestRewrite(t *testing.T) {
 	}
 }
 
-// TestMisread checks which documents gqlparser misreads.
-func TestMisread(t *testing.T) {
-	for text, misread := range map[string]bool{
+// TestCheckStrings checks which documents have strings that gqlparser misreads.
+func TestCheckStrings(t *testing.T) {
+	for text, wantErr := range map[string]bool{
 		"": false, `{a(x:"b\u00e9\n" y:"""c""") #\u{1}` + "\n}": false,
 		"{a(x:\"\"\"\n  b\n\n   c\n  \"\"\")}": false,
 		`{a(x:"\uD83D\uDD11")}`:                true, `{a(x:"\uD83D")}`: true,
@@ -127,19 +128,19 @@ func TestMisread(t *testing.T) {
 		`{a(x:"\uDD11\uD83D")}`:         true,
 		"{a(x:\"\"\"  b\n    c\"\"\")}": true, "{a(y:[{z:\"\"\"  b\n    c\"\"\"}])}": true,
 	} {
-		if err := language.Misread(text); (err != nil) != misread {
-			t.Errorf("Misread(%q) = %v, want an error: %t", text, err, misread)
+		if err := language.CheckStrings(text); (err != nil) != wantErr {
+			t.Errorf("CheckStrings(%q) = %v, want an error: %t", text, err, wantErr)
 		}
 	}
 }
 
-// TestLocator_Element checks that an element starts at its description, its @ or its dots, and that
-// Token returns unknown locations unchanged.
-func TestLocator_Element(t *testing.T) {
+// TestLocator_ElementLocation checks that an element starts at its description, its @ or its dots,
+// and that TokenLocation returns unknown locations unchanged.
+func TestLocator_ElementLocation(t *testing.T) {
 	const document = "{a @b ...@c{d} ... # x\n on E{f}...F}\"g\" #h\nfragment F on Q{i}"
-	locator := language.Locator{Document: document, Parsed: language.Rewrite(document)}
-	for _, token := range gqlparserTokens(t, locator.Parsed) {
-		want := language.Position(document, token.Pos.Start)
+	locator := language.Locator{Document: document, ParserInput: language.Rewrite(document)}
+	for _, token := range gqlparserTokens(t, locator.ParserInput) {
+		want := language.LocationAt(document, token.Pos.Start)
 		switch token.Value {
 		case "b":
 			want = gqlerror.Location{Line: 1, Column: 4}
@@ -160,21 +161,21 @@ func TestLocator_Element(t *testing.T) {
 			want.Column = 7
 		}
 		location := gqlerror.Location{Line: token.Pos.Line, Column: token.Pos.Column}
-		if got := locator.Element(location); got != want {
-			t.Errorf("Element(%v) of a %v %q = %v, want %v", location, token.Kind, token.Value, got,
+		if got := locator.ElementLocation(location); got != want {
+			t.Errorf("ElementLocation(%v) of a %v %q = %v, want %v", location, token.Kind, token.Value, got,
 				want)
 		}
 	}
 	for _, location := range []gqlerror.Location{{}, {Line: 99, Column: 99}} {
-		if got := locator.Token(location); got != location {
-			t.Errorf("Token(%v) = %v, want it unchanged", location, got)
+		if got := locator.TokenLocation(location); got != location {
+			t.Errorf("TokenLocation(%v) = %v, want it unchanged", location, got)
 		}
 	}
 }
 
 // FuzzRewrite checks random documents with checkRewrite.
 func FuzzRewrite(f *testing.F) {
-	for _, text := range texts {
+	for _, text := range documents {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) { checkRewrite(t, text) })

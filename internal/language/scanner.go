@@ -76,7 +76,7 @@ func (s *Scanner) Next() (Token, *Error) {
 		case c == '#':
 			return s.scanComment()
 		default:
-			return s.fail(s.pos, "a character that is no part of GraphQL")
+			return s.fail(s.pos, "a character that GraphQL's syntax doesn't have")
 		}
 	}
 	return s.newToken(lexer.EOF, s.pos), nil
@@ -107,9 +107,9 @@ func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 func isNameStart(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' || c == '_' }
 
 func (s *Scanner) scanNumber() (Token, *Error) {
-	const missingDigit = "a number that lacks a digit"
+	const missingDigitMessage = "a number that lacks a digit"
 	kind, end := lexer.Int, s.pos
-	digits := func() bool {
+	scanDigits := func() bool {
 		start := end
 		for isDigit(s.byteAt(end)) {
 			end++
@@ -123,13 +123,13 @@ func (s *Scanner) scanNumber() (Token, *Error) {
 		if end++; isDigit(s.byteAt(end)) {
 			return s.fail(end, "a number that begins with 0")
 		}
-	} else if !digits() {
-		return s.fail(end, missingDigit)
+	} else if !scanDigits() {
+		return s.fail(end, missingDigitMessage)
 	}
 	if s.byteAt(end) == '.' {
 		kind = lexer.Float
-		if end++; !digits() {
-			return s.fail(end, missingDigit)
+		if end++; !scanDigits() {
+			return s.fail(end, missingDigitMessage)
 		}
 	}
 	if s.byteAt(end)|0x20 == 'e' {
@@ -137,12 +137,12 @@ func (s *Scanner) scanNumber() (Token, *Error) {
 		if end++; s.byteAt(end) == '+' || s.byteAt(end) == '-' {
 			end++
 		}
-		if !digits() {
-			return s.fail(end, missingDigit)
+		if !scanDigits() {
+			return s.fail(end, missingDigitMessage)
 		}
 	}
 	if c := s.byteAt(end); c == '.' || isNameStart(c) {
-		return s.fail(end, "a number that doesn't end where it should")
+		return s.fail(end, "a number directly followed by a name or a dot")
 	}
 	return s.newToken(kind, end), nil
 }
@@ -152,7 +152,7 @@ func (s *Scanner) scanComment() (Token, *Error) {
 	for end < len(s.Text) && s.Text[end] != '\n' && s.Text[end] != '\r' {
 		size, ok := s.characterSize(end)
 		if !ok {
-			return s.fail(end, notUTF8)
+			return s.fail(end, notUTF8Message)
 		}
 		supported = supported && !isControl(s.Text[end])
 		end += size
@@ -162,10 +162,8 @@ func (s *Scanner) scanComment() (Token, *Error) {
 	return token, nil
 }
 
-const notUTF8 = "text that isn't UTF-8"
-
-// characterSize returns the size in bytes of the character at an offset. It returns false if the
-// text there isn't UTF-8.
+// characterSize returns the size in bytes of the character at an offset. ok is false if the text
+// there isn't UTF-8.
 func (s *Scanner) characterSize(i int) (size int, ok bool) {
 	if s.Text[i] < utf8.RuneSelf {
 		return 1, true
@@ -174,7 +172,7 @@ func (s *Scanner) characterSize(i int) (size int, ok bool) {
 	return size, char != utf8.RuneError || size > 1
 }
 
-// isControl reports whether c is a control character that gqlparser rejects even in strings and
+// isControl reports whether c is a control character that gqlparser rejects in strings and
 // comments.
 func isControl(c byte) bool { return c < ' ' && c != '\t' && c != '\n' && c != '\r' }
 
@@ -187,7 +185,7 @@ func (s *Scanner) scanString() (Token, *Error) {
 			token.Unsupported = !supported
 			return token, nil
 		case '\n', '\r':
-			return s.fail(end, notClosed)
+			return s.fail(end, unclosedStringMessage)
 		case '\\':
 			char, size, message := decodeEscape(s.Text[end:])
 			if message != "" {
@@ -199,26 +197,30 @@ func (s *Scanner) scanString() (Token, *Error) {
 		default:
 			size, ok := s.characterSize(end)
 			if !ok {
-				return s.fail(end, notUTF8)
+				return s.fail(end, notUTF8Message)
 			}
 			supported = supported && !isControl(c)
 			end += size
 		}
 	}
-	return s.fail(end, notClosed)
+	return s.fail(end, unclosedStringMessage)
 }
 
 const (
-	notClosed   = "a string that isn't closed"
-	badEscape   = "an escape sequence that GraphQL doesn't have"
-	halfPair    = "half of a surrogate pair: both halves, or \\u{...}, make a character"
-	noCharacter = "an escape sequence that is no character of Unicode"
-	minBraced   = len(`\u{0}`)
-	maxBraced   = len(`\u{00000000}`) // the same limit as graphql-js
-	fixedDigits = 4                   // of a \u escape without braces
+	notUTF8Message        = "text that isn't UTF-8"
+	unclosedStringMessage = "a string that isn't closed"
+	invalidEscapeMessage  = "an escape sequence that GraphQL doesn't have"
+	halfPairMessage       = `half of a surrogate pair: write both halves, or \u{...}`
+	notUnicodeMessage     = "an escape sequence for a character that Unicode doesn't have"
 )
 
-var escapes = [...]byte{
+const (
+	minBracedSize   = len(`\u{0}`)
+	maxBracedSize   = len(`\u{00000000}`) // the same limit as graphql-js
+	fixedDigitCount = 4                   // of a \u escape without braces
+)
+
+var simpleEscapes = [...]byte{
 	'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t',
 }
 
@@ -226,20 +228,20 @@ var escapes = [...]byte{
 // the sequence is invalid, message says why.
 func decodeEscape(text string) (char rune, size int, message string) {
 	if len(text) < 2 {
-		return 0, 0, notClosed
+		return 0, 0, unclosedStringMessage
 	}
 	c := text[1]
 	switch {
-	case c != 'u' && int(c) < len(escapes) && escapes[c] != 0:
-		return rune(escapes[c]), 2, ""
+	case c != 'u' && int(c) < len(simpleEscapes) && simpleEscapes[c] != 0:
+		return rune(simpleEscapes[c]), 2, ""
 	case c != 'u':
-		return 0, 0, badEscape
+		return 0, 0, invalidEscapeMessage
 	case strings.HasPrefix(text, `\u{`):
 		return decodeBracedEscape(text)
 	}
 	char, ok := parseHex(text, 2)
 	if !ok {
-		return 0, 0, badEscape
+		return 0, 0, invalidEscapeMessage
 	}
 	if !utf16.IsSurrogate(char) {
 		return char, len(`\u0000`), ""
@@ -251,38 +253,38 @@ func decodeEscape(text string) (char rune, size int, message string) {
 			}
 		}
 	}
-	return 0, 0, halfPair
+	return 0, 0, halfPairMessage
 }
 
 // decodeBracedEscape is decodeEscape for a sequence of the form \u{...}.
 func decodeBracedEscape(text string) (char rune, size int, message string) {
-	for i := len(`\u{`); i < min(len(text), maxBraced); i++ {
+	for i := len(`\u{`); i < min(len(text), maxBracedSize); i++ {
 		if text[i] == '}' {
 			switch {
-			case i+1 < minBraced:
-				return 0, 0, badEscape
+			case i+1 < minBracedSize:
+				return 0, 0, invalidEscapeMessage
 			case utf16.IsSurrogate(char):
-				return 0, 0, halfPair
+				return 0, 0, halfPairMessage
 			}
 			return char, i + 1, ""
 		}
 		digit, ok := hexDigit(text[i])
 		if !ok {
-			return 0, 0, badEscape
+			return 0, 0, invalidEscapeMessage
 		}
 		if char = char<<4 | digit; char > utf8.MaxRune {
-			return 0, 0, noCharacter
+			return 0, 0, notUnicodeMessage
 		}
 	}
-	return 0, 0, badEscape
+	return 0, 0, invalidEscapeMessage
 }
 
 // parseHex reads the four hexadecimal digits at an offset.
 func parseHex(text string, i int) (char rune, ok bool) {
-	if i+fixedDigits > len(text) {
+	if i+fixedDigitCount > len(text) {
 		return 0, false
 	}
-	for _, c := range []byte(text[i : i+fixedDigits]) {
+	for _, c := range []byte(text[i : i+fixedDigitCount]) {
 		digit, ok := hexDigit(c)
 		if !ok {
 			return 0, false
@@ -302,28 +304,28 @@ func hexDigit(c byte) (rune, bool) {
 	return 0, false
 }
 
-const quotes = `"""`
+const tripleQuote = `"""`
 
 func (s *Scanner) scanBlockString() (Token, *Error) {
-	end := s.pos + len(quotes)
+	end := s.pos + len(tripleQuote)
 	for end < len(s.Text) {
 		rest := s.Text[end:]
 		switch {
-		case strings.HasPrefix(rest, quotes):
-			token := s.newToken(lexer.BlockString, end+len(quotes))
+		case strings.HasPrefix(rest, tripleQuote):
+			token := s.newToken(lexer.BlockString, end+len(tripleQuote))
 			token.Unsupported = true
 			return token, nil
-		case strings.HasPrefix(rest, `\`+quotes):
-			end += len(`\` + quotes)
+		case strings.HasPrefix(rest, `\`+tripleQuote):
+			end += len(`\` + tripleQuote)
 		default:
 			size, ok := s.characterSize(end)
 			if !ok {
-				return s.fail(end, notUTF8)
+				return s.fail(end, notUTF8Message)
 			}
 			end += size
 		}
 	}
-	return s.fail(end, notClosed)
+	return s.fail(end, unclosedStringMessage)
 }
 
 // Value returns the value of a string or a block string, and the text of any other token.
@@ -333,7 +335,7 @@ func (s *Scanner) Value(token Token) string {
 	case lexer.String:
 		return stringValue(text[1 : len(text)-1])
 	case lexer.BlockString:
-		return blockValue(text[len(quotes) : len(text)-len(quotes)])
+		return blockStringValue(text[len(tripleQuote) : len(text)-len(tripleQuote)])
 	}
 	return text
 }
@@ -341,39 +343,39 @@ func (s *Scanner) Value(token Token) string {
 // ContentSize returns the number of bytes between the quotes of a string.
 func (t Token) ContentSize() int {
 	if t.Kind == lexer.BlockString {
-		return t.End - t.Start - 2*len(quotes)
+		return t.End - t.Start - 2*len(tripleQuote)
 	}
 	return t.End - t.Start - 2
 }
 
 // stringValue returns the value of a string without its quotes, with escape sequences decoded.
 func stringValue(raw string) string {
-	next := strings.IndexByte(raw, '\\')
-	if next < 0 {
+	escapeIndex := strings.IndexByte(raw, '\\')
+	if escapeIndex < 0 {
 		return raw
 	}
 	value := make([]byte, 0, len(raw))
-	for next >= 0 {
-		value = append(value, raw[:next]...)
-		char, size, _ := decodeEscape(raw[next:]) // checked by the scanner
+	for escapeIndex >= 0 {
+		value = append(value, raw[:escapeIndex]...)
+		char, size, _ := decodeEscape(raw[escapeIndex:]) // valid: the scanner has checked it
 		value = utf8.AppendRune(value, char)
-		raw = raw[next+size:]
-		next = strings.IndexByte(raw, '\\')
+		raw = raw[escapeIndex+size:]
+		escapeIndex = strings.IndexByte(raw, '\\')
 	}
 	return string(append(value, raw...))
 }
 
-var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
+var lineEndReplacer = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
-// blockValue returns the value of a block string, as BlockStringValue of the specification defines
-// it. It removes the common indentation of all lines except for the first, and blank lines at the
-// start and the end.
-func blockValue(raw string) string {
-	raw = strings.ReplaceAll(raw, `\`+quotes, quotes)
-	lines := strings.Split(lineEnds.Replace(raw), "\n")
+// blockStringValue returns the value of a block string, as BlockStringValue of the specification
+// defines it. It removes the common indentation of all lines except for the first, and blank lines
+// at the start and the end.
+func blockStringValue(raw string) string {
+	raw = strings.ReplaceAll(raw, `\`+tripleQuote, tripleQuote)
+	lines := strings.Split(lineEndReplacer.Replace(raw), "\n")
 	commonIndent := -1
 	for _, line := range lines[1:] {
-		if indent := indentation(line); indent < len(line) &&
+		if indent := indentSize(line); indent < len(line) &&
 			(commonIndent < 0 || indent < commonIndent) {
 			commonIndent = indent
 		}
@@ -381,22 +383,22 @@ func blockValue(raw string) string {
 	for i := range lines[1:] {
 		lines[i+1] = lines[i+1][min(max(commonIndent, 0), len(lines[i+1])):]
 	}
-	for len(lines) > 0 && indentation(lines[0]) == len(lines[0]) {
+	for len(lines) > 0 && indentSize(lines[0]) == len(lines[0]) {
 		lines = lines[1:]
 	}
-	for len(lines) > 0 && indentation(lines[len(lines)-1]) == len(lines[len(lines)-1]) {
+	for len(lines) > 0 && indentSize(lines[len(lines)-1]) == len(lines[len(lines)-1]) {
 		lines = lines[:len(lines)-1]
 	}
 	return strings.Join(lines, "\n")
 }
 
-func indentation(line string) int { return len(line) - len(strings.TrimLeft(line, " \t")) }
+func indentSize(line string) int { return len(line) - len(strings.TrimLeft(line, " \t")) }
 
-// Position returns the line and column of an offset, starting from 1. Columns are in UTF-16 code
+// LocationAt returns the line and column of an offset, starting from 1. Columns are in UTF-16 code
 // units, as in graphql-js and the Language Server Protocol.
-func Position(text string, offset int) gqlerror.Location { return newCursor(text).move(offset) }
+func LocationAt(text string, offset int) gqlerror.Location { return newCursor(text).moveTo(offset) }
 
-// A cursor moves forward in a text and tracks its line and column.
+// A cursor moves forward in a text and tracks the line and column.
 type cursor struct {
 	text     string
 	offset   int
@@ -407,8 +409,8 @@ func newCursor(text string) *cursor {
 	return &cursor{text: text, location: gqlerror.Location{Line: 1, Column: 1}}
 }
 
-// move moves forward to an offset and returns the location there.
-func (c *cursor) move(offset int) gqlerror.Location {
+// moveTo moves forward to an offset and returns the location there.
+func (c *cursor) moveTo(offset int) gqlerror.Location {
 	for c.offset < min(offset, len(c.text)) {
 		char, size := utf8.DecodeRuneInString(c.text[c.offset:])
 		c.offset += size
@@ -422,23 +424,23 @@ func (c *cursor) move(offset int) gqlerror.Location {
 	return c.location
 }
 
-// errLocated marks errors whose locations were set by Located.
-var errLocated = errors.New("the location is that in the client's text")
+// errLocated marks errors whose locations were set by SetLocation.
+var errLocated = errors.New("the location is in the client's text")
 
-// SyntaxError returns the error that clients see for a syntax error at an offset.
-func SyntaxError(text string, offset int, message string) *gqlerror.Error {
-	err := Located(text, offset, &gqlerror.Error{Message: "Syntax error: " + message})
+// NewSyntaxError returns the error that clients see for a syntax error at an offset.
+func NewSyntaxError(text string, offset int, message string) *gqlerror.Error {
+	err := SetLocation(text, offset, &gqlerror.Error{Message: "Syntax error: " + message})
 	err.Extensions = map[string]any{"code": errcode.ParseFailed}
 	return err
 }
 
-// Located sets the location of err to an offset in the client's text, and returns err.
-// IsLocated(err) is then true, so that no Locator corrects the location.
-func Located(text string, offset int, err *gqlerror.Error) *gqlerror.Error {
-	err.Locations = []gqlerror.Location{Position(text, offset)}
+// SetLocation sets the location of err to an offset in the client's text, and returns err. It also
+// marks err for IsLocated, so that no Locator corrects the location.
+func SetLocation(text string, offset int, err *gqlerror.Error) *gqlerror.Error {
+	err.Locations = []gqlerror.Location{LocationAt(text, offset)}
 	err.Err = errLocated
 	return err
 }
 
-// IsLocated reports whether the locations of err were set by Located.
+// IsLocated reports whether the locations of err were set by SetLocation.
 func IsLocated(err *gqlerror.Error) bool { return errors.Is(err.Err, errLocated) }
