@@ -113,5 +113,5 @@ func (r *Realm) discovery(req *request) response {
 // every realm has.
 func (r *Realm) acrValues() []string {
 	return append([]string{"0", "1"},
-		slices.Sorted(maps.Keys(realmfile.Levels(r.settings.Attributes)))...)
+		slices.Sorted(maps.Keys(realmfile.ACRLevels(r.settings.Attributes)))...)
 }

@@ -43,7 +43,7 @@ func (s *Server) importFiles(files [][]byte,
 		}
 		documents = append(documents, parsed...)
 	}
-	if documents, err = realmfile.Join(documents); err != nil {
+	if documents, err = realmfile.MergeUsers(documents); err != nil {
 		return nil, nil, fmt.Errorf("keycloaktest: realm file: %w", err)
 	}
 	for _, document := range documents {

@@ -322,9 +322,9 @@ func (authReq *authRequest) readACR(r *Realm) bool {
 		levels = append(levels, acr.Value)
 	}
 	authReq.loaRequested = len(levels) > 0 || authReq.parameters.Has("acr_values")
-	levelNames := realmfile.Levels(authReq.client.Attributes)
+	levelNames := realmfile.ACRLevels(authReq.client.Attributes)
 	if len(levelNames) == 0 {
-		levelNames = realmfile.Levels(r.settings.Attributes)
+		levelNames = realmfile.ACRLevels(r.settings.Attributes)
 	}
 	return !acr.Essential || !slices.ContainsFunc(levels, func(level string) bool {
 		_, err := strconv.Atoi(level)

@@ -168,7 +168,7 @@ func mapACR(run *mapperRun, _ map[string]string) {
 	}
 	for _, attributes := range []map[string]string{run.client.Attributes,
 		run.realm.settings.Attributes} {
-		names := realmfile.Levels(attributes)
+		names := realmfile.ACRLevels(attributes)
 		for name, value := range names {
 			if value.String() == level {
 				run.claims["acr"] = name

@@ -192,7 +192,7 @@ func (l *logoutListener) takeRequests(s *scenario, u *user) []logoutRequest {
 // record records the requests about a user, with their logout tokens.
 func (l *logoutListener) record(s *scenario, u *user) {
 	s.Helper()
-	w := s.sinceStart()
+	w := s.windowSinceStart()
 	requests := l.takeRequests(s, u)
 	w.receivedAt = s.kc.now()
 	if len(requests) == 0 {

@@ -63,8 +63,8 @@ func (s *scenario) remaining(seconds int64, w window) span {
 	return span{seconds, seconds + w.receivedAt.Unix() - s.startedAt.Add(w.waited).Unix()}
 }
 
-// sinceStart returns the window from the start of the scenario until now.
-func (s *scenario) sinceStart() window { return window{s.startedAt, s.kc.now(), s.waited} }
+// windowSinceStart returns the window from the start of the scenario until now.
+func (s *scenario) windowSinceStart() window { return window{s.startedAt, s.kc.now(), s.waited} }
 
 // resetStart moves the start of the scenario to now. Times that are recorded afterwards must have
 // been created after the new start.
@@ -99,8 +99,8 @@ func (s *scenario) issueWindow(claims object, w window) window {
 	if claims["iat"] == nil {
 		return window{}
 	}
-	if stored := s.issueWindows[asString(claims["jti"])]; !stored.isZero() {
-		return stored
+	if storedWindow := s.issueWindows[asString(claims["jti"])]; !storedWindow.isZero() {
+		return storedWindow
 	}
 	return w
 }

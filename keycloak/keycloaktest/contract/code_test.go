@@ -20,7 +20,7 @@ func TestCode(t *testing.T) {
 			"bruteForceProtected": true, "failureFactor": 3, "waitIncrementSeconds": 600,
 		}))
 		addCodePages(suite, r)
-		addCodeLocked(suite, bruteForceRealm)
+		addCodeLockedUser(suite, bruteForceRealm)
 		addCodeResponseModes(suite, r)
 		addCodeSingleSignOn(suite, r)
 	})
@@ -120,7 +120,7 @@ func addCodePages(suite *testSuite, r *realm) {
 	})
 }
 
-func addCodeLocked(suite *testSuite, r *realm) {
+func addCodeLockedUser(suite *testSuite, r *realm) {
 	suite.add("user is locked", func(s *scenario) {
 		u := s.addUser(r, nil)
 		b := s.newBrowser()
@@ -306,13 +306,13 @@ func TestCode_exchange(t *testing.T) {
 	run(t, "code-exchange", func(suite *testSuite) {
 		r := suite.addRealm(realmFile(object{"revokeRefreshToken": true}, clientRep("other", nil)))
 		shortCodeRealm := suite.addRealm(realmFile(object{"accessCodeLifespan": 1}))
-		addCodeSuccess(suite, r)
+		addCodeExchanges(suite, r)
 		addCodeFailures(suite, r, shortCodeRealm)
 		addCodePKCE(suite, r)
 	})
 }
 
-func addCodeSuccess(suite *testSuite, r *realm) {
+func addCodeExchanges(suite *testSuite, r *realm) {
 	suite.add("code for tokens", func(s *scenario) {
 		s.record(s.token(r, codeGrant(s.code(s.addUser(r, nil), "nonce", "a-nonce"))))
 	})

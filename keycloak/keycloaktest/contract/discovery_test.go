@@ -121,7 +121,7 @@ func TestCerts(t *testing.T) {
 			}
 			s.record(s.get(r.endpoint("/certs")))
 		})
-		suite.addOn("keycloak", "a key given in the realm file", func(s *scenario) {
+		suite.addForServer("keycloak", "a key given in the realm file", func(s *scenario) {
 			key := newSigningKey()
 			r := s.importRealm(realmFile(object{"components": object{keyProviderType: []object{{
 				"name": "given", "providerId": "rsa",

@@ -184,9 +184,9 @@ func addLifespanExpiry(suite *testSuite, creds []string) {
 			s.recordOutcome("refresh", s.refresh(r, tokens, creds...))
 		})
 	}
-	// addAroundEnd adds a scenario that sends requests one second before the end of the lifespan,
-	// at its end, and one second after its end.
-	addAroundEnd := func(name string, r *realm,
+	// addAroundExpiry adds a scenario that sends requests one second before the end of the
+	// lifespan, at its end, and one second after its end.
+	addAroundExpiry := func(name string, r *realm,
 		send func(s *scenario, tokens response, step string)) {
 		suite.add(name, func(s *scenario) {
 			u := s.addUser(r, nil)
@@ -195,12 +195,12 @@ func addLifespanExpiry(suite *testSuite, creds []string) {
 			done := s.setDeadline(900 * time.Millisecond)
 			tokens := s.login(u, creds...)
 			done()
-			end := s.claimTime(tokens.claims("access_token")["iat"]).Add(lifespan)
+			expiresAt := s.claimTime(tokens.claims("access_token")["iat"]).Add(lifespan)
 			for _, step := range []struct {
 				name string
 				at   time.Time
-			}{{"the second before", end.Add(-time.Second)}, {"at the second", end},
-				{"the second after", end.Add(time.Second)}} {
+			}{{"the second before", expiresAt.Add(-time.Second)}, {"at the second", expiresAt},
+				{"the second after", expiresAt.Add(time.Second)}} {
 				s.waitUntil(step.at.Add(100 * time.Millisecond))
 				done := s.setDeadline(step.at.Add(900 * time.Millisecond).Sub(s.kc.now()))
 				send(s, tokens, step.name)
@@ -210,19 +210,19 @@ func addLifespanExpiry(suite *testSuite, creds []string) {
 	}
 	shortTokenRealm := suite.addRealm(realmFile(object{"accessTokenLifespan": 14},
 		clientRep("app", nil)))
-	addAroundEnd("the second when an access token expires", shortTokenRealm,
+	addAroundExpiry("the second when an access token expires", shortTokenRealm,
 		func(s *scenario, tokens response, step string) {
 			s.recordOutcome(step, s.userinfo(shortTokenRealm, tokens))
 		})
-	addAroundEnd("the second of a session's idle timeout", idleRealm,
+	addAroundExpiry("the second of a session's idle timeout", idleRealm,
 		func(s *scenario, tokens response, step string) {
 			s.recordOutcome(step, s.userinfo(idleRealm, tokens))
 		})
-	addAroundEnd("the second of a session's max lifespan", maxRealm,
+	addAroundExpiry("the second of a session's max lifespan", maxRealm,
 		func(s *scenario, tokens response, step string) {
 			s.recordOutcome(step, s.userinfo(maxRealm, tokens))
 		})
-	addAroundEnd("the second when a refresh token expires", maxRealm,
+	addAroundExpiry("the second when a refresh token expires", maxRealm,
 		func(s *scenario, tokens response, step string) {
 			if step != "the second before" { // a refresh would restart the idle timeout
 				s.recordOutcome(step, s.refresh(maxRealm, tokens, creds...))

@@ -23,7 +23,7 @@ func TestLogout(t *testing.T) {
 		))
 		addLogoutByToken(suite, r)
 		addLogoutByBrowser(suite, r)
-		addLogoutConfirmed(suite, r)
+		addLogoutConfirmations(suite, r)
 	})
 }
 
@@ -139,9 +139,9 @@ func (r *realm) logoutURL(pairs ...string) string {
 }
 
 func addLogoutByBrowser(suite *testSuite, r *realm) {
-	// addByHint adds a scenario that sends a request without cookies: only the hint identifies the
-	// session.
-	addByHint := func(name, client string, address func(idToken string) string) {
+	// addLogoutWithHint adds a scenario that sends a request without cookies: only the hint
+	// identifies the session.
+	addLogoutWithHint := func(name, client string, address func(idToken string) string) {
 		suite.add(name, func(s *scenario) {
 			login := s.login(s.addUser(r, nil), credsOf(client)...)
 			s.record(s.newBrowser().open(address(login.field("id_token"))))
@@ -149,37 +149,37 @@ func addLogoutByBrowser(suite *testSuite, r *realm) {
 				s.refresh(r, login, credsOf(client)...))
 		})
 	}
-	addByHint("hint and URI", "listed", func(id string) string {
+	addLogoutWithHint("hint and URI", "listed", func(id string) string {
 		return r.logoutURL("id_token_hint", id, "post_logout_redirect_uri", logoutRedirect, "state",
 			"st")
 	})
-	addByHint("hint and URI without a state", "listed", func(id string) string {
+	addLogoutWithHint("hint and URI without a state", "listed", func(id string) string {
 		return r.logoutURL("id_token_hint", id, "post_logout_redirect_uri",
 			"http://app.test/w/x?page=1")
 	})
-	addByHint("hint, client and URI", "listed", func(id string) string {
+	addLogoutWithHint("hint, client and URI", "listed", func(id string) string {
 		return r.logoutURL("id_token_hint", id, "client_id", "listed", "post_logout_redirect_uri",
 			logoutRedirect, "state", "st")
 	})
-	addByHint("hint and a redirect URI of logins", "plus", func(id string) string {
+	addLogoutWithHint("hint and a redirect URI of logins", "plus", func(id string) string {
 		return r.logoutURL("id_token_hint", id, "post_logout_redirect_uri", callback)
 	})
-	addByHint("hint and a redirect URI of logins, nothing configured", "api", func(id string) string {
+	addLogoutWithHint("hint and a redirect URI of logins, nothing configured", "api", func(id string) string {
 		return r.logoutURL("id_token_hint", id, "post_logout_redirect_uri", callback)
 	})
-	addByHint("only a hint", "api", func(id string) string {
+	addLogoutWithHint("only a hint", "api", func(id string) string {
 		return r.logoutURL("id_token_hint", id)
 	})
-	addByHint("hint and a URI that isn't allowed", "listed", func(id string) string {
+	addLogoutWithHint("hint and a URI that isn't allowed", "listed", func(id string) string {
 		return r.logoutURL("id_token_hint", id, "post_logout_redirect_uri", "http://evil.test/")
 	})
-	addByHint("hint, and no URI is allowed", "minus", func(id string) string {
+	addLogoutWithHint("hint, and no URI is allowed", "minus", func(id string) string {
 		return r.logoutURL("id_token_hint", id, "post_logout_redirect_uri", callback)
 	})
-	addByHint("hint of another client", "api", func(id string) string {
+	addLogoutWithHint("hint of another client", "api", func(id string) string {
 		return r.logoutURL("id_token_hint", id, "client_id", "other")
 	})
-	addByHint("hint and an unknown client", "api", func(id string) string {
+	addLogoutWithHint("hint and an unknown client", "api", func(id string) string {
 		return r.logoutURL("id_token_hint", id, "client_id", "nope")
 	})
 	suite.add("hint by POST", func(s *scenario) {
@@ -239,9 +239,9 @@ func addLogoutByBrowser(suite *testSuite, r *realm) {
 	})
 }
 
-// addLogoutConfirmed adds scenarios in which a browser with cookies logs out. The user must confirm
-// the logout unless the request has an ID token of the session.
-func addLogoutConfirmed(suite *testSuite, r *realm) {
+// addLogoutConfirmations adds scenarios in which a browser with cookies logs out. The user must
+// confirm the logout unless the request has an ID token of the session.
+func addLogoutConfirmations(suite *testSuite, r *realm) {
 	suite.add("only cookies", func(s *scenario) {
 		b := s.newBrowser()
 		b.login(s.addUser(r, nil))

@@ -80,8 +80,8 @@ func (t *tally) add(s server, scenario string, passed bool) {
 	t.byServer[s.name()][scenario] = passed
 }
 
-// resultsOn returns the results on a server by scenario, and how many scenarios passed.
-func (t *tally) resultsOn(server string) (results map[string]bool, passed int) {
+// serverResults returns the results on a server by scenario, and how many scenarios passed.
+func (t *tally) serverResults(server string) (results map[string]bool, passed int) {
 	results = t.byServer[server]
 	for _, ok := range results {
 		if ok {
@@ -95,8 +95,8 @@ func (t *tally) resultsOn(server string) (results map[string]bool, passed int) {
 func (t *tally) report() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	fake, passedFake := t.resultsOn("fake")
-	keycloak, passedKeycloak := t.resultsOn("keycloak")
+	fake, passedFake := t.serverResults("fake")
+	keycloak, passedKeycloak := t.serverResults("keycloak")
 	scenarios, passedBoth := map[string]bool{}, 0
 	for scenario := range fake {
 		scenarios[scenario] = true

@@ -157,7 +157,7 @@ func TestMappers(t *testing.T) {
 		if suite.kc.name() == "keycloak" {
 			cases = append(cases, unknownMapper)
 		} else {
-			suite.addOn("keycloak", unknownMapper.client, nil)
+			suite.addForServer("keycloak", unknownMapper.client, nil)
 		}
 		var clients []object
 		for _, c := range cases {

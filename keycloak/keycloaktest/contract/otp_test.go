@@ -75,19 +75,19 @@ func TestOTP(t *testing.T) {
 		r := suite.addRealm(realmFile(nil))
 		otp := defaultTOTP
 		userWithOTP := object{"credentials": otp.credentials()}
-		// addStep adds a scenario that signs in with the code for a time step: see totp.code.
-		addStep := func(name string, step int64) {
+		// addTimeStep adds a scenario that signs in with the code for a time step: see totp.code.
+		addTimeStep := func(name string, step int64) {
 			suite.add(name, func(s *scenario) {
 				u := s.addUser(r, userWithOTP)
 				s.recordOutcome("login", s.token(r, passwordGrant(u, "otp", otp.code(s, step))))
 			})
 		}
-		addStep("current step", 0)
-		addStep("previous step", -1)
-		addStep("next step", 1)
-		addStep("two steps ago", -2)
-		addStep("three steps ago", -3)
-		addStep("three steps ahead", 3)
+		addTimeStep("current step", 0)
+		addTimeStep("previous step", -1)
+		addTimeStep("next step", 1)
+		addTimeStep("two steps ago", -2)
+		addTimeStep("three steps ago", -3)
+		addTimeStep("three steps ahead", 3)
 		addLogin := func(name string, userFields object, pairs ...string) {
 			suite.add(name, func(s *scenario) {
 				u := s.addUser(r, userFields)

@@ -110,17 +110,17 @@ func (r *recording) checkSections(t *testing.T, scenarios map[string]bool) {
 func diff(want, got string) string {
 	a, b := strings.Split(strings.TrimSuffix(want, "\n"), "\n"),
 		strings.Split(strings.TrimSuffix(got, "\n"), "\n")
-	// common[i][j] is the length of the longest common subsequence of a[i:] and b[j:].
-	common := make([][]int, len(a)+1)
-	for i := range common {
-		common[i] = make([]int, len(b)+1)
+	// lcs[i][j] is the length of the longest common subsequence of a[i:] and b[j:].
+	lcs := make([][]int, len(a)+1)
+	for i := range lcs {
+		lcs[i] = make([]int, len(b)+1)
 	}
 	for i := len(a) - 1; i >= 0; i-- {
 		for j := len(b) - 1; j >= 0; j-- {
 			if sameLine(a[i], b[j]) {
-				common[i][j] = common[i+1][j+1] + 1
+				lcs[i][j] = lcs[i+1][j+1] + 1
 			} else {
-				common[i][j] = max(common[i+1][j], common[i][j+1])
+				lcs[i][j] = max(lcs[i+1][j], lcs[i][j+1])
 			}
 		}
 	}
@@ -130,7 +130,7 @@ func diff(want, got string) string {
 		case i < len(a) && j < len(b) && sameLine(a[i], b[j]):
 			lines = append(lines, "  "+b[j])
 			i, j = i+1, j+1
-		case i < len(a) && (j == len(b) || common[i+1][j] >= common[i][j+1]):
+		case i < len(a) && (j == len(b) || lcs[i+1][j] >= lcs[i][j+1]):
 			lines = append(lines, "- "+a[i])
 			i++
 		default:

@@ -227,7 +227,7 @@ func TestRefresh_refused(t *testing.T) {
 			s.recordOutcome("then right", s.refresh(r, login))
 		})
 
-		addAfter := func(name string, change func(*scenario, *user, response)) {
+		addAfterChange := func(name string, change func(*scenario, *user, response)) {
 			suite.add(name, func(s *scenario) {
 				u := s.addUser(r, nil)
 				login := s.login(u)
@@ -235,26 +235,26 @@ func TestRefresh_refused(t *testing.T) {
 				s.recordOutcome("refresh", s.refresh(r, login))
 			})
 		}
-		addAfter("after logout", func(s *scenario, _ *user, resp response) {
+		addAfterChange("after logout", func(s *scenario, _ *user, resp response) {
 			s.recordOutcome("logout",
 				s.post(r.endpoint("/logout"),
 					withParams(credsForm("api"), "refresh_token", resp.field("refresh_token"))))
 		})
-		addAfter("after revocation", func(s *scenario, _ *user, resp response) {
+		addAfterChange("after revocation", func(s *scenario, _ *user, resp response) {
 			s.recordOutcome("revoke",
 				s.post(r.endpoint("/revoke"),
 					withParams(credsForm("api"), "token", resp.field("refresh_token"))))
 		})
-		addAfter("after a logout by the administrator", func(s *scenario, u *user, _ response) {
+		addAfterChange("after a logout by the administrator", func(s *scenario, u *user, _ response) {
 			s.must(s.kc.logoutUser(u.userRef))
 		})
-		addAfter("after the session was deleted", func(s *scenario, u *user, resp response) {
+		addAfterChange("after the session was deleted", func(s *scenario, u *user, resp response) {
 			s.must(s.kc.endSession(sessionRef{realm: r.name, sid: resp.field("session_state")}))
 		})
-		addAfter("after the user was deleted", func(s *scenario, u *user, _ response) {
+		addAfterChange("after the user was deleted", func(s *scenario, u *user, _ response) {
 			s.must(s.kc.deleteUser(u.userRef))
 		})
-		addAfter("code used twice", func(s *scenario, u *user, _ response) {
+		addAfterChange("code used twice", func(s *scenario, u *user, _ response) {
 			code := s.code(u)
 			first := s.token(r, codeGrant(code)).mustOK()
 			s.recordOutcome("second use", s.token(r, codeGrant(code)))
@@ -288,7 +288,7 @@ func TestRefresh_refused(t *testing.T) {
 				"token_endpoint", "jwks_uri")
 		})
 
-		addOffline := func(name string, invalidate func(*scenario, *user, response)) {
+		addOfflineSession := func(name string, invalidate func(*scenario, *user, response)) {
 			suite.add("offline: "+name, func(s *scenario) {
 				u := s.addUser(r, nil)
 				login := s.login(u, "scope", "openid offline_access")
@@ -296,31 +296,32 @@ func TestRefresh_refused(t *testing.T) {
 				s.recordOutcome("refresh", s.refresh(r, login))
 			})
 		}
-		addOffline("after logout", func(s *scenario, _ *user, resp response) {
+		addOfflineSession("after logout", func(s *scenario, _ *user, resp response) {
 			s.recordOutcome("logout",
 				s.post(r.endpoint("/logout"),
 					withParams(credsForm("api"), "refresh_token", resp.field("refresh_token"))))
 		})
-		addOffline("after revocation", func(s *scenario, _ *user, resp response) {
+		addOfflineSession("after revocation", func(s *scenario, _ *user, resp response) {
 			s.recordOutcome("revoke",
 				s.post(r.endpoint("/revoke"),
 					withParams(credsForm("api"), "token", resp.field("refresh_token"))))
 		})
-		addOffline("after consent was revoked", func(s *scenario, u *user, _ response) {
+		addOfflineSession("after consent was revoked", func(s *scenario, u *user, _ response) {
 			s.must(s.kc.revokeConsent(u.userRef, "api"))
 		})
-		addOffline("after the session was deleted", func(s *scenario, u *user, resp response) {
+		addOfflineSession("after the session was deleted", func(s *scenario, _ *user,
+			resp response) {
 			s.must(
 				s.kc.endSession(sessionRef{realm: r.name, sid: resp.field("session_state"),
 					offline: true}))
 		})
-		addOffline("after a logout by the administrator", func(s *scenario, u *user, resp response) {
+		addOfflineSession("after a logout by the administrator", func(s *scenario, u *user, resp response) {
 			// The logout sets the user's notBefore. A token that was issued in the same second
 			// would stay valid.
 			s.wait(seconds(2))
 			s.must(s.kc.logoutUser(u.userRef))
 		})
-		addOffline("after the role was revoked", func(s *scenario, u *user, _ response) {
+		addOfflineSession("after the role was revoked", func(s *scenario, u *user, _ response) {
 			s.must(s.kc.revokeRole(u.userRef, roleRef{name: "default-roles-" + r.name}))
 		})
 	})

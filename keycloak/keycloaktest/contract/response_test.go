@@ -287,23 +287,24 @@ func (r response) formatHeaders() string {
 
 // formatSecurityHeaders formats how the response differs from securityHeaders.
 func (r response) formatSecurityHeaders() string {
-	var missing, changed []string
+	var missingNames, changedLines []string
 	for _, name := range slices.Sorted(maps.Keys(securityHeaders)) {
 		switch values := r.header[name]; {
 		case len(values) == 0:
-			missing = append(missing, name)
+			missingNames = append(missingNames, name)
 		case !slices.Equal(values, securityHeaders[name]):
-			changed = append(changed, fmt.Sprintf("%s: %s\n", name, strings.Join(values, " | ")))
+			line := fmt.Sprintf("%s: %s\n", name, strings.Join(values, " | "))
+			changedLines = append(changedLines, line)
 		}
 	}
 	switch {
-	case len(missing) == len(securityHeaders):
+	case len(missingNames) == len(securityHeaders):
 		return "(no security headers)\n"
-	case len(missing) > 0:
-		return "(security headers without " + strings.Join(missing, ", ") + ")\n" +
-			strings.Join(changed, "")
+	case len(missingNames) > 0:
+		return "(security headers without " + strings.Join(missingNames, ", ") + ")\n" +
+			strings.Join(changedLines, "")
 	}
-	return "(security headers)\n" + strings.Join(changed, "")
+	return "(security headers)\n" + strings.Join(changedLines, "")
 }
 
 // formatJSON normalizes a JSON body and decodes its tokens. In other bodies, it only replaces

@@ -53,9 +53,9 @@ func (s *realServer) releaseRealm(file object) error {
 	if shared.refs--; shared.refs == 0 {
 		delete(s.realms, key)
 	}
-	last := shared.refs == 0
+	isUnused := shared.refs == 0
 	s.mu.Unlock()
-	if !last {
+	if !isUnused {
 		return nil
 	}
 	return s.removeRealm(shared.realm.name)
@@ -383,10 +383,10 @@ const adminClient = "suite-administrator"
 // realm.
 func (s *realServer) accessToken(realm string) (string, error) {
 	s.mu.Lock()
-	cached := s.tokens[realm]
+	cachedToken := s.tokens[realm]
 	s.mu.Unlock()
-	if time.Now().Before(cached.refreshAt) {
-		return cached.value, nil
+	if time.Now().Before(cachedToken.refreshAt) {
+		return cachedToken.value, nil
 	}
 	grant := form("grant_type", "client_credentials", "client_id", adminClient, "client_secret",
 		adminClient)
@@ -431,9 +431,9 @@ func merge(o, patch object) object {
 		merged[name] = value
 	}
 	for name, value := range patch {
-		old, _ := merged[name].(object)
-		if inner, ok := value.(object); ok && old != nil {
-			value = merge(old, inner)
+		oldObject, _ := merged[name].(object)
+		if newObject, ok := value.(object); ok && oldObject != nil {
+			value = merge(oldObject, newObject)
 		}
 		merged[name] = value
 	}

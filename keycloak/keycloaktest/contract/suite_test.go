@@ -70,8 +70,8 @@ func run(t *testing.T, name string, declare func(*testSuite)) {
 }
 
 // addRealm adds a realm for all scenarios of the suite. They must not change the realm. {realm} in
-// the file stands for the realm's name. On a real Keycloak, suites that run at the
-// same time share a realm if its file is the same, because an import takes half a second.
+// the file stands for the realm's name. On a real Keycloak, suites that run at the same time share
+// a realm if its file is the same, because an import takes half a second.
 func (suite *testSuite) addRealm(file object) *realm {
 	srv, ok := suite.kc.(*realServer)
 	if !ok {
@@ -96,8 +96,8 @@ func (suite *testSuite) add(name string, f func(*scenario)) {
 	suite.scenarios = append(suite.scenarios, declaration{name, f})
 }
 
-// addOn adds a scenario that runs only on the named server. The summary lists the scenario.
-func (suite *testSuite) addOn(server, name string, f func(*scenario)) {
+// addForServer adds a scenario that runs only on the named server. The summary lists the scenario.
+func (suite *testSuite) addForServer(server, name string, f func(*scenario)) {
 	singleServerScenarios.add(suite.name + ": " + name + " (" + server + ")")
 	if suite.kc.name() == server {
 		suite.add(name, f)

@@ -139,66 +139,69 @@ func addUserinfoRefused(suite *testSuite, r, otherRealm *realm) {
 			s.recordOutcome("userinfo", send(s, s.login(s.addUser(r, nil)).field("access_token")))
 		})
 	}
-	addInHeader := func(name string, headers func(token string) []string) {
+	addTokenInHeader := func(name string, headers func(token string) []string) {
 		addTokenSyntax(name, func(s *scenario, token string) response {
 			return s.get(r.endpoint("/userinfo"), headers(token)...)
 		})
 	}
-	addInHeader("two blanks", func(token string) []string {
+	addTokenInHeader("two blanks", func(token string) []string {
 		return []string{"Authorization", "Bearer  " + token}
 	})
-	addInHeader("three words", func(token string) []string {
+	addTokenInHeader("three words", func(token string) []string {
 		return []string{"Authorization", "Bearer " + token + " x"}
 	})
-	addInHeader("a tab", func(token string) []string {
+	addTokenInHeader("a tab", func(token string) []string {
 		return []string{"Authorization", "Bearer\t" + token}
 	})
-	addInHeader("no scheme", func(token string) []string {
+	addTokenInHeader("no scheme", func(token string) []string {
 		return []string{"Authorization", token}
 	})
-	addInHeader("no token", func(string) []string { return []string{"Authorization", "Bearer"} })
-	addInHeader("lower-case scheme", func(token string) []string {
+	addTokenInHeader("no token", func(string) []string {
+		return []string{"Authorization", "Bearer"}
+	})
+	addTokenInHeader("lower-case scheme", func(token string) []string {
 		return []string{"Authorization", "bearer " + token}
 	})
-	addInHeader("two headers", func(token string) []string {
+	addTokenInHeader("two headers", func(token string) []string {
 		return []string{"Authorization", "Bearer " + token, "Authorization", "Bearer " + token}
 	})
-	addInHeader("two schemes", func(token string) []string {
+	addTokenInHeader("two schemes", func(token string) []string {
 		return []string{"Authorization", "Basic eDp5", "Authorization", "Bearer " + token}
 	})
-	addInForm := func(name, contentType string, body func(token string) string, headers ...string) {
+	addTokenInForm := func(name, contentType string, body func(token string) string,
+		headers ...string) {
 		addTokenSyntax(name, func(s *scenario, token string) response {
 			return s.send(http.MethodPost, r.endpoint("/userinfo"), body(token),
 				append([]string{"Content-Type", contentType}, headers...)...)
 		})
 	}
 	const formType = "application/x-www-form-urlencoded"
-	addInForm("twice in the form", formType, func(token string) string {
+	addTokenInForm("twice in the form", formType, func(token string) string {
 		return "access_token=" + token + "&access_token=" + token
 	})
-	addInForm("empty in the form", formType, func(string) string { return "access_token=" })
-	addInForm("in the form, and another scheme", formType, func(token string) string {
+	addTokenInForm("empty in the form", formType, func(string) string { return "access_token=" })
+	addTokenInForm("in the form, and another scheme", formType, func(token string) string {
 		return "access_token=" + token
 	}, "Authorization", "Basic eDp5")
-	addInForm("in a text/plain body", "text/plain", func(token string) string {
+	addTokenInForm("in a text/plain body", "text/plain", func(token string) string {
 		return "access_token=" + token
 	})
-	addInForm("in a form, upper-case content type", strings.ToUpper(formType), func(token string) string {
+	addTokenInForm("in a form, upper-case content type", strings.ToUpper(formType), func(token string) string {
 		return "access_token=" + token
 	})
-	addInForm("with padding", formType, func(token string) string {
+	addTokenInForm("with padding", formType, func(token string) string {
 		return "access_token=" + token + "%3D"
 	})
-	addInForm("with a line break", formType, func(token string) string {
+	addTokenInForm("with a line break", formType, func(token string) string {
 		return "access_token=" + token + "%0A"
 	})
-	addInForm("with a line break inside", formType, func(token string) string {
+	addTokenInForm("with a line break inside", formType, func(token string) string {
 		return "access_token=" + token[:30] + "%0D" + token[30:]
 	})
-	addInForm("with a control character", formType, func(token string) string {
+	addTokenInForm("with a control character", formType, func(token string) string {
 		return "access_token=" + token[:30] + "%01" + token[30:]
 	})
-	addInForm("with a trailing dot", formType, func(token string) string {
+	addTokenInForm("with a trailing dot", formType, func(token string) string {
 		return "access_token=" + token + "."
 	})
 	suite.add("refused: ID token and refresh token", func(s *scenario) {

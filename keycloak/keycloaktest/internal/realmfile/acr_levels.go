@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// Levels parses the attribute acr.loa.map of a client or a realm. It returns the levels of
+// ACRLevels parses the attribute acr.loa.map of a client or a realm. It returns the levels of
 // authentication by name, or nil if the map is invalid. Keycloak, too, ignores an invalid map; it
 // logs a warning.
-func Levels(attributes map[string]string) map[string]json.Number {
+func ACRLevels(attributes map[string]string) map[string]json.Number {
 	var levels map[string]json.Number
 	if json.Unmarshal(unquoteNumbers(attributes["acr.loa.map"]), &levels) != nil {
 		return nil
@@ -38,9 +38,9 @@ func unquoteNumbers(document string) []byte {
 // checkRequiredLevels reports the levels in a client's default.acr.values and minimum.acr.value
 // that neither the client nor the realm defines.
 func (r *reader) checkRequiredLevels(path *fieldPath, c *Client, realm *Realm) {
-	levels := Levels(c.Attributes)
+	levels := ACRLevels(c.Attributes)
 	if len(levels) == 0 {
-		levels = Levels(realm.Attributes)
+		levels = ACRLevels(realm.Attributes)
 	}
 	for _, name := range []string{"default.acr.values", "minimum.acr.value"} {
 		for _, level := range strings.Split(c.Attributes[name], "##") {

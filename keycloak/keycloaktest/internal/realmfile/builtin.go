@@ -29,14 +29,14 @@ func newNoteMapper(name, note, claim, jsonType string) Mapper {
 
 // BuiltinScopes returns the client scopes of a realm whose file has no field clientScopes.
 func BuiltinScopes() []Scope {
-	newScope := func(name, inToken, consent string, mappers ...Mapper) Scope {
+	newScope := func(name, includeInToken, consentText string, mappers ...Mapper) Scope {
 		attributes := map[string]string{"display.on.consent.screen": "false"}
-		if inToken != "" {
-			attributes["include.in.token.scope"] = inToken
+		if includeInToken != "" {
+			attributes["include.in.token.scope"] = includeInToken
 		}
-		if consent != "" {
+		if consentText != "" {
 			attributes["display.on.consent.screen"] = "true"
-			attributes["consent.screen.text"] = consent
+			attributes["consent.screen.text"] = consentText
 		}
 		return Scope{Name: name, Protocol: "openid-connect", Attributes: attributes,
 			ProtocolMappers: mappers}
@@ -133,13 +133,13 @@ var BuiltinComposites = map[string]map[string][]string{
 
 // BuiltinClients returns the clients that Keycloak adds to a realm with this name.
 func BuiltinClients(realm string) []Client {
-	account, console := "/realms/"+realm+"/account/", "/admin/"+realm+"/console/"
+	accountURL, consoleURL := "/realms/"+realm+"/account/", "/admin/"+realm+"/console/"
 	pkce := map[string]string{"post.logout.redirect.uris": "+",
 		"pkce.code.challenge.method": "S256"}
 	return []Client{
-		{ClientID: "account", PublicClient: true, FullScopeAllowed: new(false), BaseURL: account, RedirectURIs: []string{account + "*"},
+		{ClientID: "account", PublicClient: true, FullScopeAllowed: new(false), BaseURL: accountURL, RedirectURIs: []string{accountURL + "*"},
 			Attributes: map[string]string{"post.logout.redirect.uris": "+"}},
-		{ClientID: "account-console", PublicClient: true, FullScopeAllowed: new(false), BaseURL: account, RedirectURIs: []string{account + "*"},
+		{ClientID: "account-console", PublicClient: true, FullScopeAllowed: new(false), BaseURL: accountURL, RedirectURIs: []string{accountURL + "*"},
 			Attributes: pkce,
 			ProtocolMappers: []Mapper{{Name: "audience resolve", Protocol: "openid-connect",
 				ProtocolMapper: "oidc-audience-resolve-mapper"}}},
@@ -147,7 +147,7 @@ func BuiltinClients(realm string) []Client {
 			Attributes: map[string]string{"client.use.lightweight.access.token.enabled": "true"}},
 		{ClientID: "broker", BearerOnly: true, FullScopeAllowed: new(false)},
 		{ClientID: "realm-management", BearerOnly: true, FullScopeAllowed: new(false)},
-		{ClientID: "security-admin-console", PublicClient: true, BaseURL: console, RedirectURIs: []string{console + "*"}, WebOrigins: []string{"+"},
+		{ClientID: "security-admin-console", PublicClient: true, BaseURL: consoleURL, RedirectURIs: []string{consoleURL + "*"}, WebOrigins: []string{"+"},
 			Attributes: map[string]string{"post.logout.redirect.uris": "+",
 				"pkce.code.challenge.method":                  "S256",
 				"client.use.lightweight.access.token.enabled": "true"},

@@ -460,9 +460,9 @@ func (r *reader) checkSettings(file *Realm) {
 		reason := fmt.Sprintf(format, args...)
 		file.Unsupported = append(file.Unsupported, UnsupportedSetting{reason, uses})
 	}
-	ssl := valueOr(file.SSLRequired, "external")
-	if !slices.Contains([]string{"all", "external", "none"}, strings.ToLower(ssl)) {
-		r.report(root.field("sslRequired"), "%s: all, external or none is expected", ssl)
+	sslRequired := valueOr(file.SSLRequired, "external")
+	if !slices.Contains([]string{"all", "external", "none"}, strings.ToLower(sslRequired)) {
+		r.report(root.field("sslRequired"), "%s: all, external or none is expected", sslRequired)
 	}
 	if algorithm := file.DefaultSignatureAlgorithm; algorithm != "" &&
 		!slices.Contains(SignatureAlgorithms, algorithm) {

@@ -50,8 +50,9 @@ func Documents(file []byte) ([]Document, error) {
 	return documents, nil
 }
 
-// Join merges each document that has only users into the document of its realm, if there is one.
-func Join(documents []Document) ([]Document, error) {
+// MergeUsers merges each document that has only users into the document of its realm, if there is
+// one.
+func MergeUsers(documents []Document) ([]Document, error) {
 	realms := slices.DeleteFunc(slices.Clone(documents), func(d Document) bool {
 		return d.UsersOnly
 	})

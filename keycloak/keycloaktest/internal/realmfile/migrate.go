@@ -131,9 +131,9 @@ func (file *Realm) addNewScopes(version release) {
 		if !version.before(scope.since) || slices.ContainsFunc(file.ClientScopes, sameName) {
 			continue
 		}
-		builtin := BuiltinScopes()
+		builtinScopes := BuiltinScopes()
 		file.ClientScopes = append(file.ClientScopes,
-			builtin[slices.IndexFunc(builtin, sameName)])
+			builtinScopes[slices.IndexFunc(builtinScopes, sameName)])
 		if scope.name == "service_account" {
 			file.LateServiceAccountScope = true
 		}

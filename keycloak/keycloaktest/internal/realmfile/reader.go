@@ -36,7 +36,7 @@ import (
 
 // A schema describes a field's values: a scalar, a list, a map, or a record.
 type schema struct {
-	expected string                      // what errors call the type: "a text"
+	typeName string                      // what errors call the type: "a text"
 	scalar   func(value any) (any, bool) // decodes a value other than null; false if invalid
 	items    *schema                     // of a list
 	values   *schema                     // of a map
@@ -151,16 +151,16 @@ func (r *reader) ignore(path string) {
 // ignoredPaths returns the sorted paths of ignored fields, at most maxIgnored of them.
 func (r *reader) ignoredPaths() []string {
 	paths := slices.Sorted(maps.Keys(r.ignoredFields))
-	if more := len(paths) - maxIgnored; more > 0 {
-		paths = append(paths[:maxIgnored:maxIgnored], fmt.Sprintf("and %d more", more))
+	if omittedCount := len(paths) - maxIgnored; omittedCount > 0 {
+		paths = append(paths[:maxIgnored:maxIgnored], fmt.Sprintf("and %d more", omittedCount))
 	}
 	return paths
 }
 
 // err returns the reported problems as one error, or nil if there are none.
 func (r *reader) err() error {
-	if more := len(r.problems) - maxProblems; more > 0 {
-		r.problems = append(r.problems[:maxProblems], fmt.Errorf("and %d more", more))
+	if omittedCount := len(r.problems) - maxProblems; omittedCount > 0 {
+		r.problems = append(r.problems[:maxProblems], fmt.Errorf("and %d more", omittedCount))
 	}
 	return errors.Join(r.problems...)
 }
@@ -175,7 +175,7 @@ func (r *reader) decode(path *fieldPath, s *schema, value any) (any, bool) {
 	case s.scalar != nil:
 		decoded, ok := s.scalar(value)
 		if !ok {
-			r.report(path, "%s is expected", s.expected)
+			r.report(path, "%s is expected", s.typeName)
 		}
 		if ok && !r.checkTypesOnly {
 			r.checkPlaceholder(path, decoded)
@@ -396,7 +396,8 @@ var immutableFields = []string{
 
 // merge returns a copy of a representation with the fields of patch replaced. It returns an error
 // if the patch has an immutable field.
-func merge[T any](old T, patch []byte, rec *record, immutable ...string) (changed T, err error) {
+func merge[T any](old T, patch []byte, rec *record,
+	immutableNames ...string) (changed T, err error) {
 	var fields, changes map[string]json.RawMessage
 	if patch, err = new(reader).normalize(patch, rec); err != nil {
 		return changed, err
@@ -405,7 +406,7 @@ func merge[T any](old T, patch []byte, rec *record, immutable ...string) (change
 		return changed, err
 	}
 	for name := range changes {
-		if slices.Contains(immutable, name) {
+		if slices.Contains(immutableNames, name) {
 			return changed, fmt.Errorf("%s can't be changed with Update", name)
 		}
 	}

@@ -15,8 +15,8 @@ import (
 
 // scalar returns the schema of a scalar. decode converts a value, and returns false if the value is
 // invalid.
-func scalar(expected string, decode func(any) (any, bool)) *schema {
-	return &schema{expected: expected, scalar: decode}
+func scalar(typeName string, decode func(any) (any, bool)) *schema {
+	return &schema{typeName: typeName, scalar: decode}
 }
 
 func listOf(items *schema) *schema { return &schema{items: items} }

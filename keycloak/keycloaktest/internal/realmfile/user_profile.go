@@ -308,8 +308,8 @@ func newValidator(name string, config map[string]any) (validator, error) {
 			return nil, fmt.Errorf("%s: %v: a number is expected", limit, value)
 		}
 	}
-	lower := numberSetting(config, "min", math.Inf(-1))
-	upper := numberSetting(config, "max", math.Inf(1))
+	minValue := numberSetting(config, "min", math.Inf(-1))
+	maxValue := numberSetting(config, "max", math.Inf(1))
 	switch name {
 	case "length":
 		return func(value string) bool {
@@ -317,18 +317,18 @@ func newValidator(name string, config map[string]any) (validator, error) {
 				value = strings.TrimSpace(value)
 			}
 			n := float64(javaLength(value))
-			return n >= lower && n <= upper
+			return n >= minValue && n <= maxValue
 		}, nil
 	case "integer":
 		return func(value string) bool {
 			n, err := strconv.ParseInt(value, 10, 64)
-			return err == nil && integerPattern.MatchString(value) && float64(n) >= lower &&
-				float64(n) <= upper
+			return err == nil && integerPattern.MatchString(value) && float64(n) >= minValue &&
+				float64(n) <= maxValue
 		}, nil
 	case "double":
 		return func(value string) bool {
 			n, err := strconv.ParseFloat(value, 64)
-			return err == nil && n >= lower && n <= upper
+			return err == nil && n >= minValue && n <= maxValue
 		}, nil
 	case "options":
 		options, _ := config["options"].([]any)
