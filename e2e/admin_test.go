@@ -72,15 +72,16 @@ func (r realm) wantRefreshRejected(t *testing.T, refreshToken, description strin
 	}
 }
 
-// admin calls the admin API at a path below /admin/realms, and fails the test if the call fails. It
-// returns the body and, if the call creates an object, its ID.
-func (k *keycloak) admin(t *testing.T, method, path string, content any) (body []byte, id string) {
+// callAdmin calls the admin API at a path below /admin/realms, and fails the test if the call
+// fails. It returns the body and, if the call creates an object, its ID.
+func (k *keycloak) callAdmin(t *testing.T, method, path string, content any) (
+	body []byte, id string) {
 	t.Helper()
-	return k.adminAt(t, method, "/admin/realms"+path, content)
+	return k.callAdminPath(t, method, "/admin/realms"+path, content)
 }
 
-// adminAt is like admin, for a path that isn't below /admin/realms.
-func (k *keycloak) adminAt(t *testing.T, method, path string, content any) (
+// callAdminPath is like callAdmin, for a path that isn't below /admin/realms.
+func (k *keycloak) callAdminPath(t *testing.T, method, path string, content any) (
 	body []byte, id string) {
 	t.Helper()
 	_, tokenResponse := k.token(t, "master", "grant_type", "password", "client_id", "admin-cli",
@@ -125,7 +126,7 @@ func (k *keycloak) isBefore26_6(t *testing.T) bool {
 	if k.fake != nil {
 		return false
 	}
-	body, _ := k.adminAt(t, http.MethodGet, "/admin/serverinfo", nil)
+	body, _ := k.callAdminPath(t, http.MethodGet, "/admin/serverinfo", nil)
 	var info struct{ SystemInfo struct{ Version string } }
 	if err := json.Unmarshal(body, &info); err != nil {
 		t.Fatal(err)
@@ -157,8 +158,8 @@ func newRealm(t *testing.T, k *keycloak, settings object) realm {
 		t.Cleanup(func() { k.fake.Remove(r.name) })
 		return r
 	}
-	k.admin(t, http.MethodPost, "", file)
-	t.Cleanup(func() { k.admin(t, http.MethodDelete, "/"+r.name, nil) })
+	k.callAdmin(t, http.MethodPost, "", file)
+	t.Cleanup(func() { k.callAdmin(t, http.MethodDelete, "/"+r.name, nil) })
 	return r
 }
 
@@ -196,7 +197,7 @@ func (r realm) isLocked(t *testing.T, id string) (locked bool) {
 	}) {
 		return locked
 	}
-	body, _ := r.k.admin(t, http.MethodGet, "/"+r.name+"/attack-detection/brute-force/users/"+id,
+	body, _ := r.k.callAdmin(t, http.MethodGet, "/"+r.name+"/attack-detection/brute-force/users/"+id,
 		nil)
 	return bytes.Contains(body, []byte(`"disabled":true`))
 }
@@ -209,8 +210,8 @@ func (r realm) removeRole(t *testing.T, id, name string) {
 	}) {
 		return
 	}
-	role, _ := r.k.admin(t, http.MethodGet, "/"+r.name+"/roles/"+name, nil)
-	r.k.admin(t, http.MethodDelete, "/"+r.name+"/users/"+id+"/role-mappings/realm",
+	role, _ := r.k.callAdmin(t, http.MethodGet, "/"+r.name+"/roles/"+name, nil)
+	r.k.callAdmin(t, http.MethodDelete, "/"+r.name+"/users/"+id+"/role-mappings/realm",
 		[]json.RawMessage{role})
 }
 
@@ -218,7 +219,7 @@ func (r realm) removeRole(t *testing.T, id, name string) {
 func (r realm) logoutUser(t *testing.T, id string) {
 	t.Helper()
 	if !r.withFakeUser(t, id, (*keycloaktest.User).Logout) {
-		r.k.admin(t, http.MethodPost, "/"+r.name+"/users/"+id+"/logout", nil)
+		r.k.callAdmin(t, http.MethodPost, "/"+r.name+"/users/"+id+"/logout", nil)
 	}
 }
 
@@ -228,7 +229,7 @@ func (r realm) updateUser(t *testing.T, id string, patch object) {
 	if !r.withFakeUser(t, id, func(u *keycloaktest.User) error {
 		return u.Update(encode(t, patch))
 	}) {
-		r.k.admin(t, http.MethodPut, "/"+r.name+"/users/"+id, patch)
+		r.k.callAdmin(t, http.MethodPut, "/"+r.name+"/users/"+id, patch)
 	}
 }
 
@@ -236,7 +237,7 @@ func (r realm) updateUser(t *testing.T, id string, patch object) {
 func (r realm) revokeConsent(t *testing.T, id, client string) {
 	t.Helper()
 	if !r.withFakeUser(t, id, func(u *keycloaktest.User) error { return u.RevokeConsent(client) }) {
-		r.k.admin(t, http.MethodDelete, "/"+r.name+"/users/"+id+"/consents/"+client, nil)
+		r.k.callAdmin(t, http.MethodDelete, "/"+r.name+"/users/"+id+"/consents/"+client, nil)
 	}
 }
 
@@ -244,7 +245,7 @@ func (r realm) revokeConsent(t *testing.T, id, client string) {
 func (r realm) update(t *testing.T, patch object) {
 	t.Helper()
 	if r.k.fake == nil {
-		r.k.admin(t, http.MethodPut, "/"+r.name, patch)
+		r.k.callAdmin(t, http.MethodPut, "/"+r.name, patch)
 	} else if err := r.k.fake.Realm(r.name).Update(encode(t, patch)); err != nil {
 		t.Fatal(err)
 	}
@@ -288,7 +289,7 @@ func (r realm) newUser(t *testing.T, settings object) (username, id string) {
 		}
 		return fmt.Sprint(user["username"]), fakeUser.ID()
 	}
-	_, id = r.k.admin(t, http.MethodPost, "/"+r.name+"/users", user)
+	_, id = r.k.callAdmin(t, http.MethodPost, "/"+r.name+"/users", user)
 	return fmt.Sprint(user["username"]), id
 }
 

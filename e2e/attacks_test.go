@@ -358,10 +358,10 @@ func TestLogin_sameResponse(t *testing.T) {
 			object{"u": user, "p": "secret"}); err != nil || got.code() != "" {
 			t.Fatalf("login: got %s, error %v; want tokens", got.body, err)
 		}
-		withPassword, _ := r.newUser(t, nil)
-		withoutPassword, _ := r.newUser(t, object{"credentials": []object{}})
+		userWithPassword, _ := r.newUser(t, nil)
+		userWithoutPassword, _ := r.newUser(t, object{"credentials": []object{}})
 		for kind, name := range map[string]string{
-			"with a password": withPassword, "without a password": withoutPassword,
+			"with a password": userWithPassword, "without a password": userWithoutPassword,
 			"unknown user": fmt.Sprint("nobody-", i),
 		} {
 			start := time.Now()

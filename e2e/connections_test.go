@@ -138,11 +138,11 @@ func TestClientThatNeverReads(t *testing.T) {
 		t.Fatal("the kernel's list of connections lacks a connection that was just made")
 	}
 	requests := []byte(strings.Repeat(withLength(jsonHead, meBody), 100))
-	for written, stuck := 0, false; !stuck; { // until both sides' buffers are full
+	for writtenBytes, isBlocked := 0, false; !isBlocked; { // until both sides' buffers are full
 		connection.SetWriteDeadline(time.Now().Add(3 * time.Second))
 		n, err := connection.Write(requests)
-		written, stuck = written+n, err != nil && n == 0
-		if written > 64<<20 {
+		writtenBytes, isBlocked = writtenBytes+n, err != nil && n == 0
+		if writtenBytes > 64<<20 {
 			t.Fatal("the server has read 64 MB of requests from a client that never reads")
 		}
 	}

@@ -26,7 +26,7 @@ func TestLogin_rejected(t *testing.T) {
 		name         string
 		user         object // nil for an unknown user
 		password     string
-		locked       bool   // lock the account first, with wrong passwords sent to Keycloak itself
+		lockFirst    bool   // lock the account first, with wrong passwords sent to Keycloak itself
 		keycloakBody string // Keycloak's response to the same sign-in
 		code         string
 		wantGeneric  bool // the server's response must be badCredentialsBody
@@ -50,7 +50,7 @@ func TestLogin_rejected(t *testing.T) {
 			// Keycloak counts a failed sign-in on another thread. Until it has, it rejects the
 			// account's next sign-in without counting that one, so sign in until the user is
 			// locked.
-			if tt.locked {
+			if tt.lockFirst {
 				waitUntil(t, "the user is locked", func() bool {
 					r.k.token(t, r.name, "grant_type", "password", "client_id", "local-api",
 						"client_secret", "local-api-secret", "username", name, "password", "wrong")
@@ -116,7 +116,7 @@ func TestLogin_misconfigured(t *testing.T) {
 	disabledRealm := newRealm(t, sharedKeycloak, object{"enabled": false})
 	httpsRealm := newRealm(t, sharedKeycloak, object{"sslRequired": "all"})
 
-	const misconfigured = "SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_MISCONFIGURED"
+	const codeMisconfigured = "SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_MISCONFIGURED"
 	type row struct {
 		name     string
 		settings string // one per line
@@ -126,35 +126,35 @@ func TestLogin_misconfigured(t *testing.T) {
 		hint     string // the setting to change, as named in the log
 	}
 	rows := []row{
-		{"wrong secret", "KEYCLOAK_CLIENT_SECRET_KEY=wrong", user, misconfigured,
+		{"wrong secret", "KEYCLOAK_CLIENT_SECRET_KEY=wrong", user, codeMisconfigured,
 			`401 "unauthorized_client" "Invalid client or Invalid client credentials"`,
 			"KEYCLOAK_CLIENT_SECRET_KEY"},
-		{"unknown client", "KEYCLOAK_CLIENT_ID=nobody", user, misconfigured,
+		{"unknown client", "KEYCLOAK_CLIENT_ID=nobody", user, codeMisconfigured,
 			`401 "invalid_client" "Invalid client or Invalid client credentials"`,
 			"KEYCLOAK_CLIENT_ID"},
-		{"disabled client", "KEYCLOAK_CLIENT_ID=switched-off", user, misconfigured,
+		{"disabled client", "KEYCLOAK_CLIENT_ID=switched-off", user, codeMisconfigured,
 			`401 "invalid_client" "Invalid client or Invalid client credentials"`,
 			"KEYCLOAK_CLIENT_ID"},
-		{"bearer-only client", "KEYCLOAK_CLIENT_ID=only-bearer", user, misconfigured,
+		{"bearer-only client", "KEYCLOAK_CLIENT_ID=only-bearer", user, codeMisconfigured,
 			`400 "invalid_client" "Bearer-only not allowed"`, "KEYCLOAK_CLIENT_ID"},
 		{"direct grants off", "KEYCLOAK_CLIENT_ID=no-direct-grants", user, "LOGIN_NOT_ALLOWED/DIRECT_GRANT_DISABLED",
 			`400 "unauthorized_client" "Client not allowed for direct access grants"`,
 			"Direct access grants"},
-		{"consent required", "KEYCLOAK_CLIENT_ID=asks-consent", user, misconfigured,
+		{"consent required", "KEYCLOAK_CLIENT_ID=asks-consent", user, codeMisconfigured,
 			`400 "invalid_client" "Client requires user consent"`, "Consent required"},
-		{"unknown scope", "LOGIN_SCOPE=openid bogus", user, misconfigured,
+		{"unknown scope", "LOGIN_SCOPE=openid bogus", user, codeMisconfigured,
 			`400 "invalid_scope" "Invalid scopes: [12 bytes]"`, "LOGIN_SCOPE"},
 		{"offline access not allowed", "LOGIN_SCOPE=openid offline_access", rolelessUser,
-			misconfigured, `400 "not_allowed" "Offline tokens not allowed for the user or client"`,
+			codeMisconfigured, `400 "not_allowed" "Offline tokens not allowed for the user or client"`,
 			"LOGIN_SCOPE"},
-		{"unknown realm", "KEYCLOAK_REALM_NAME=nowhere", user, misconfigured,
+		{"unknown realm", "KEYCLOAK_REALM_NAME=nowhere", user, codeMisconfigured,
 			`404 "Realm does not exist" ""`, "KEYCLOAK_REALM_NAME"},
-		{"disabled realm", "KEYCLOAK_REALM_NAME=" + disabledRealm.name, user, misconfigured,
+		{"disabled realm", "KEYCLOAK_REALM_NAME=" + disabledRealm.name, user, codeMisconfigured,
 			`403 "access_denied" "Realm not enabled"`, "enable the realm"},
-		{"https required", "KEYCLOAK_REALM_NAME=" + httpsRealm.name, user, misconfigured,
+		{"https required", "KEYCLOAK_REALM_NAME=" + httpsRealm.name, user, codeMisconfigured,
 			`403 "invalid_request" "HTTPS required"`, "https URL"},
 		{"wrong path prefix", "KEYCLOAK_SERVER_URL=" + sharedKeycloak.url + "/auth", user,
-			misconfigured, `404 "Unable to find matching target resource method" ""`,
+			codeMisconfigured, `404 "Unable to find matching target resource method" ""`,
 			"KEYCLOAK_SERVER_URL"},
 	}
 	oldKeycloak := sharedKeycloak.isBefore26_6(t)
@@ -184,30 +184,30 @@ func TestLogin_misconfigured(t *testing.T) {
 		settings := "KEYCLOAK_REALM_NAME=" + unsupportedRealm.name + "\nKEYCLOAK_CLIENT_ID="
 		if !oldKeycloak {
 			rows = append(rows, row{"secret in a header only", settings + "basic", user,
-				misconfigured, `"Invalid method used to get client secret. Client requires method ` +
+				codeMisconfigured, `"Invalid method used to get client secret. Client requires method ` +
 					`'client_secret_basic' to obtain client secret from the request"`,
 				"Allowed authentication method"})
 		}
 		rows = append(rows,
-			row{"client with a signed JWT", settings + "signed", user, misconfigured,
+			row{"client with a signed JWT", settings + "signed", user, codeMisconfigured,
 				`"Parameter client_assertion_type is missing"`, "Client Authenticator"},
 			row{"client with a JWT signed by its secret", settings + "signed-by-secret", user,
-				misconfigured, `"Parameter client_assertion_type is missing"`, "Client Authenticator"},
-			row{"client certificate", settings + "certificate", user, misconfigured,
+				codeMisconfigured, `"Parameter client_assertion_type is missing"`, "Client Authenticator"},
+			row{"client certificate", settings + "certificate", user, codeMisconfigured,
 				`401 "invalid_client"`, "Client Authenticator"},
-			row{"SAML client", settings + "saml", user, misconfigured,
+			row{"SAML client", settings + "saml", user, codeMisconfigured,
 				`"Wrong client protocol."`, "SAML"},
-			row{"DPoP required", settings + "dpop", user, misconfigured, `"DPoP proof is missing"`,
-				"Require DPoP bound tokens"},
-			row{"tokens bound to certificates", settings + "bound", user, misconfigured,
+			row{"DPoP required", settings + "dpop", user, codeMisconfigured,
+				`"DPoP proof is missing"`, "Require DPoP bound tokens"},
+			row{"tokens bound to certificates", settings + "bound", user, codeMisconfigured,
 				`"Client Certification missing for MTLS HoK Token Binding"`, "Mutual TLS"},
 		)
 		policyRealm := newRealm(t, sharedKeycloak, nil)
-		policyRealm.k.admin(t, http.MethodPut, "/"+policyRealm.name+"/client-policies/profiles",
+		policyRealm.k.callAdmin(t, http.MethodPut, "/"+policyRealm.name+"/client-policies/profiles",
 			object{"profiles": []object{
 				{"name": "p", "executors": []object{{"executor": "reject-ropc-grant", "configuration": object{"auto-configure": "false"}}}},
 			}})
-		policyRealm.k.admin(t, http.MethodPut, "/"+policyRealm.name+"/client-policies/policies",
+		policyRealm.k.callAdmin(t, http.MethodPut, "/"+policyRealm.name+"/client-policies/policies",
 			object{"policies": []object{
 				{"name": "p", "enabled": true, "conditions": []object{{"condition": "any-client", "configuration": object{}}}, "profiles": []string{"p"}},
 			}})
@@ -234,9 +234,9 @@ func TestRefresh_rejected(t *testing.T) {
 	r := newRealm(t, sharedKeycloak,
 		object{"clients": []object{apiClient(nil), apiClient(object{"clientId": "other"})}})
 	s := r.serve(t, "REFRESH_GRACE=0")
-	shortRealm := newRealm(t, sharedKeycloak,
+	shortSessionRealm := newRealm(t, sharedKeycloak,
 		object{"ssoSessionIdleTimeout": 2, "ssoSessionMaxLifespan": 2})
-	shortServer := shortRealm.serve(t, "REFRESH_GRACE=0")
+	shortSessionServer := shortSessionRealm.serve(t, "REFRESH_GRACE=0")
 	login := func(t *testing.T, r realm, s *server) (tokens, string) {
 		user, id := r.newUser(t, nil)
 		return s.mustLogin(t, user, "secret"), id
@@ -257,10 +257,10 @@ func TestRefresh_rejected(t *testing.T) {
 			return r.serve(t, "KEYCLOAK_CLIENT_ID=other").mustLogin(t, user, "secret").RefreshToken
 		}, s, "Invalid refresh token. Token client and authorized client don't match", "INVALID"},
 		{"expired", func(t *testing.T) string {
-			first, _ := login(t, shortRealm, shortServer)
+			first, _ := login(t, shortSessionRealm, shortSessionServer)
 			time.Sleep(3 * time.Second)
 			return first.RefreshToken
-		}, shortServer, "Token is not active", "EXPIRED"},
+		}, shortSessionServer, "Token is not active", "EXPIRED"},
 		{"session ended by an administrator", func(t *testing.T) string {
 			first, id := login(t, r, s)
 			r.logoutUser(t, id)
@@ -301,8 +301,8 @@ func TestRefresh_rejected(t *testing.T) {
 			// returns the description of a reuse. The row "newest token, after a reuse" checks that
 			// description.
 			tokenRealm := r
-			if tt.server == shortServer {
-				tokenRealm = shortRealm
+			if tt.server == shortSessionServer {
+				tokenRealm = shortSessionRealm
 			}
 			if tt.reason != "REUSED" {
 				tokenRealm.wantRefreshRejected(t, token, tt.description)

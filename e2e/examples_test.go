@@ -83,7 +83,7 @@ func TestExamples(t *testing.T) {
 
 // If a sign-in fails, the examples print one line, with the error's code if there is one, and exit
 // with status 1.
-func TestExamples_fail(t *testing.T) {
+func TestExamples_failedSignIn(t *testing.T) {
 	if !hasNode(t) {
 		return
 	}
@@ -125,7 +125,7 @@ func TestExamples_fail(t *testing.T) {
 }
 
 // The examples have fewer than 70 lines, so that people read them.
-func TestExamples_short(t *testing.T) {
+func TestExamples_lineCount(t *testing.T) {
 	for _, name := range []string{"fetch", "urql"} {
 		if lines := bytes.Count(must(os.ReadFile(repository+"/examples/"+name+"/main.mjs")),
 			[]byte("\n")); lines >= 70 {

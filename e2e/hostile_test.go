@@ -68,11 +68,11 @@ func enumerate(prefix, unit, suffix string) func(size int) string {
 		var b strings.Builder
 		b.WriteString(prefix)
 		for i := 1; ; i++ {
-			numbered := strings.ReplaceAll(unit, "#", strconv.Itoa(i))
-			if i > 1 && b.Len()+len(numbered)+len(suffix) > size {
+			numberedUnit := strings.ReplaceAll(unit, "#", strconv.Itoa(i))
+			if i > 1 && b.Len()+len(numberedUnit)+len(suffix) > size {
 				return b.String() + suffix
 			}
-			b.WriteString(numbered)
+			b.WriteString(numberedUnit)
 		}
 	}
 }
@@ -189,14 +189,14 @@ func newFigures(t *testing.T, s *server, token string) *figures {
 func (f *figures) cost(t *testing.T, body []byte, header http.Header) time.Duration {
 	t.Helper()
 	const requests = 100
-	var before time.Duration
+	var cpuBefore time.Duration
 	for i := range requests + 10 {
 		if i == 10 { // ignore the first requests, which fill caches
-			before = cpuTime(t, f.server.cmd.Process.Pid)
+			cpuBefore = cpuTime(t, f.server.cmd.Process.Pid)
 		}
 		send(t, http.MethodPost, f.server.url+"/graphql", header, bytes.NewReader(body))
 	}
-	return (cpuTime(t, f.server.cmd.Process.Pid) - before) / requests
+	return (cpuTime(t, f.server.cmd.Process.Pid) - cpuBefore) / requests
 }
 
 // log logs the cost of a request, unless f is nil.
@@ -208,8 +208,8 @@ func (f *figures) log(t *testing.T, name string, body []byte, header http.Header
 	size := hostileSizes[slices.IndexFunc(hostileSizes, func(size int) bool {
 		return len(body) <= size
 	})]
-	cost, accepted := f.cost(t, body, header), f.acceptedCost[size]
-	ratio := float64(cost) / float64(accepted)
+	cost, acceptedCost := f.cost(t, body, header), f.acceptedCost[size]
+	ratio := float64(cost) / float64(acceptedCost)
 	if ratio > f.maxRatio {
 		f.maxRatio, f.maxName = ratio, fmt.Sprintf("%s, %d bytes", name, len(body))
 	}

@@ -37,11 +37,11 @@ func TestOutage(t *testing.T) {
 	if err := k.start(); err != nil {
 		t.Fatal(err)
 	}
-	took := waitUntil(t, "the server is ready after Keycloak", func() bool {
+	elapsed := waitUntil(t, "the server is ready after Keycloak", func() bool {
 		status, _ := s.get(t, "/readyz")
 		return status == http.StatusOK
 	})
-	t.Logf("ready %v after Keycloak was", took.Round(time.Millisecond))
+	t.Logf("ready %v after Keycloak was", elapsed.Round(time.Millisecond))
 	oldTokens := s.mustLogin(t, "alice", "alice-password")
 	if name, response := s.me(t, oldTokens.AccessToken); name != "alice" {
 		t.Fatalf("me is %q, want alice\n%s", name, response.body)
@@ -94,11 +94,11 @@ func TestOutage(t *testing.T) {
 		t.Fatal(err)
 	}
 	newTokens := s.mustLogin(t, "alice", "alice-password")
-	took = waitUntil(t, "me with a token of the new keys", func() bool {
+	elapsed = waitUntil(t, "me with a token of the new keys", func() bool {
 		name, _ := s.me(t, newTokens.AccessToken)
 		return name == "alice"
 	})
-	t.Logf("me with a token of the new keys: %v after the login", took.Round(time.Millisecond))
+	t.Logf("me with a token of the new keys: %v after the login", elapsed.Round(time.Millisecond))
 	_, response = s.me(t, oldTokens.AccessToken)
 	wantCode(t, "me with a token of the old keys", response, "UNAUTHENTICATED/KEY_UNKNOWN")
 	if status, text := s.get(t, "/readyz"); status != http.StatusOK || text != "ready\n" {

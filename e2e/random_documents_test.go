@@ -21,9 +21,9 @@ func (w *documentWriter) choose(choices ...string) string { return choices[w.Int
 func (w *documentWriter) oneIn(n int) bool { return w.IntN(n) == 0 }
 
 // maybeWrong returns value or, once in 50 calls, one of the wrong values.
-func (w *documentWriter) maybeWrong(value string, wrong ...string) string {
+func (w *documentWriter) maybeWrong(value string, wrongValues ...string) string {
 	if w.oneIn(50) {
-		return w.choose(wrong...)
+		return w.choose(wrongValues...)
 	}
 	return value
 }

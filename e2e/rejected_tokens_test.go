@@ -25,16 +25,16 @@ func TestMe_rejectedTokens(t *testing.T) {
 	otherUser, _ := realm{k, "local"}.newUser(t, nil)
 	foreignToken := serve(t, k).mustLogin(t, otherUser, "secret").AccessToken
 
-	lightUser, _ := r.newUser(t, nil)
-	lightServer := r.serve(t, "KEYCLOAK_CLIENT_ID=lightweight")
-	lightToken := lightServer.mustLogin(t, lightUser, "secret").AccessToken
+	lightweightUser, _ := r.newUser(t, nil)
+	lightweightServer := r.serve(t, "KEYCLOAK_CLIENT_ID=lightweight")
+	lightweightToken := lightweightServer.mustLogin(t, lightweightUser, "secret").AccessToken
 	// Without an audience mapper, a token is accepted only by a server for the client that it was
 	// issued to, and only if that server has no KEYCLOAK_AUDIENCE.
-	plainUser, _ := r.newUser(t, nil)
-	plainServer := r.serve(t, "KEYCLOAK_CLIENT_ID=unmapped")
-	plainToken := plainServer.mustLogin(t, plainUser, "secret").AccessToken
-	if name, response := plainServer.me(t, plainToken); name != plainUser {
-		t.Errorf("me without an audience mapper is %q, want %q\n%s", name, plainUser,
+	unmappedUser, _ := r.newUser(t, nil)
+	unmappedServer := r.serve(t, "KEYCLOAK_CLIENT_ID=unmapped")
+	unmappedToken := unmappedServer.mustLogin(t, unmappedUser, "secret").AccessToken
+	if name, response := unmappedServer.me(t, unmappedToken); name != unmappedUser {
+		t.Errorf("me without an audience mapper is %q, want %q\n%s", name, unmappedUser,
 			response.body)
 	}
 	audienceServer := r.serve(t, "KEYCLOAK_CLIENT_ID=unmapped", "KEYCLOAK_AUDIENCE=unmapped")
@@ -66,8 +66,8 @@ func TestMe_rejectedTokens(t *testing.T) {
 		{"ID token", userTokens.IdToken, s, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", `typ is "ID"`},
 		{"refresh token", userTokens.RefreshToken, s, "UNAUTHENTICATED/TOKEN_SIGNATURE", "HS512"},
 		{"token of another realm", foreignToken, s, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", "KEYCLOAK_ISSUER"},
-		{"lightweight token", lightToken, lightServer, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", "lightweight"},
-		{"token without an audience", plainToken, audienceServer, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", "Audience"},
+		{"lightweight token", lightweightToken, lightweightServer, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", "lightweight"},
+		{"token without an audience", unmappedToken, audienceServer, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", "Audience"},
 		{"unknown key", unknownKeyToken, s, "UNAUTHENTICATED/KEY_UNKNOWN", "another-key"},
 		{"changed signature", badSignature, s, "UNAUTHENTICATED/TOKEN_SIGNATURE", "doesn't match"},
 		{"Keycloak down from the start", userTokens.AccessToken, downServer, "SERVICE_UNAVAILABLE/KEYS_UNAVAILABLE", "can't be fetched"},

@@ -221,23 +221,23 @@ func TestLogin_manyInOneRequest(t *testing.T) {
 		{"batch of 10", "BAD_REQUEST", slices.Repeat([]object{{"query": "mutation {" + fmt.Sprintf(guess, 1) + "}"}}, 10)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			before := gate.calls.Load()
+			callsBefore := gate.calls.Load()
 			got := s.postJSON(t, tt.body)
 			if code, _, _ := strings.Cut(got.code(), "/"); code != tt.code ||
 				strings.Contains(got.body, "guess-") {
 				t.Errorf("got %d %.500s, want the code %s and none of the guesses", got.status,
 					got.body, tt.code)
 			}
-			if calls := gate.calls.Load() - before; calls != 0 {
+			if calls := gate.calls.Load() - callsBefore; calls != 0 {
 				t.Errorf("%d calls to Keycloak, want none", calls)
 			}
 		})
 	}
 	t.Run("10 operations in a document", func(t *testing.T) {
-		before := gate.calls.Load()
+		callsBefore := gate.calls.Load()
 		s.postJSON(t,
 			object{"query": guesses(10, "mutation m%d { "+guess+" }"), "operationName": "m3"})
-		if calls := gate.calls.Load() - before; calls > 1 {
+		if calls := gate.calls.Load() - callsBefore; calls > 1 {
 			t.Errorf("%d calls to Keycloak, want at most one", calls)
 		}
 	})
@@ -253,7 +253,7 @@ func TestLogin_manyInOneRequest(t *testing.T) {
 			}
 		}
 		t.Logf("%d guesses until RATE_LIMITED", attempts)
-		before := gate.calls.Load()
+		callsBefore := gate.calls.Load()
 		for i := range 20 {
 			got := sendGuess(i)
 			var response struct {
@@ -267,7 +267,7 @@ func TestLogin_manyInOneRequest(t *testing.T) {
 					i+1, got.status, got.body)
 			}
 		}
-		if calls := gate.calls.Load() - before; calls != 0 {
+		if calls := gate.calls.Load() - callsBefore; calls != 0 {
 			t.Errorf("%d calls to Keycloak for limited guesses, want none", calls)
 		}
 	})

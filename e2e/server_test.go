@@ -37,12 +37,12 @@ var servingPattern = regexp.MustCompile(
 // server has no other environment variables and no settings file.
 func serve(t *testing.T, k *keycloak, settings ...string) *server {
 	t.Helper()
-	return serveWith(t, cloakqlBinary, func(string) bool { return true }, k, settings...)
+	return serveBinary(t, cloakqlBinary, func(string) bool { return true }, k, settings...)
 }
 
-// serveWith is like serve, but runs this binary and stores only the log lines for which keep
+// serveBinary is like serve, but runs this binary and stores only the log lines for which keep
 // returns true.
-func serveWith(t *testing.T, binary string, keep func(line string) bool, k *keycloak,
+func serveBinary(t *testing.T, binary string, keep func(line string) bool, k *keycloak,
 	settings ...string) *server {
 	t.Helper()
 	return startServer(t, binary, keep, append([]string{
@@ -52,7 +52,7 @@ func serveWith(t *testing.T, binary string, keep func(line string) bool, k *keyc
 	}, settings...)...)
 }
 
-// startServer is like serveWith, but without the default settings.
+// startServer is like serveBinary, but without the default settings.
 func startServer(t *testing.T, binary string, keep func(line string) bool,
 	settings ...string) *server {
 	t.Helper()

@@ -23,9 +23,9 @@ func TestSession(t *testing.T) {
 	start := time.Now()
 	first := s.mustLogin(t, user, "secret")
 	// Keycloak counts the lifetimes from the start of the request.
-	took := int(time.Since(start).Seconds()) + 1
-	if !strings.EqualFold(first.TokenType, "Bearer") || first.ExpiresIn < 300-took ||
-		first.ExpiresIn > 300 || first.RefreshExpiresIn < 1800-took ||
+	elapsed := int(time.Since(start).Seconds()) + 1
+	if !strings.EqualFold(first.TokenType, "Bearer") || first.ExpiresIn < 300-elapsed ||
+		first.ExpiresIn > 300 || first.RefreshExpiresIn < 1800-elapsed ||
 		first.RefreshExpiresIn > 1800 || first.IdToken == "" {
 		t.Errorf("login returned lifetimes of %d and %d s, type %q, and an ID token of %d bytes; "+
 			"want about 300 and 1800 s, Bearer, and an ID token", first.ExpiresIn,
@@ -106,9 +106,10 @@ func TestRefresh_reuseWithGrace(t *testing.T) {
 	first := s.mustLogin(t, user, "secret")
 	second, response := s.refresh(t, first.RefreshToken)
 	wantCode(t, "refresh", response, "")
-	repeated, response := s.refresh(t, first.RefreshToken)
+	repeatedTokens, response := s.refresh(t, first.RefreshToken)
 	wantCode(t, "refresh within the grace", response, "")
-	if repeated.AccessToken != second.AccessToken || repeated.RefreshToken != second.RefreshToken {
+	if repeatedTokens.AccessToken != second.AccessToken ||
+		repeatedTokens.RefreshToken != second.RefreshToken {
 		t.Error("refresh within the grace returned other tokens, want the same tokens again")
 	}
 	s = serve(t, sharedKeycloak, "REFRESH_GRACE=1s")
@@ -160,7 +161,7 @@ func TestMe_rolesInOtherClients(t *testing.T) {
 		}
 		return token.AccessToken
 	}
-	narrowServer := r.serve(t, "KEYCLOAK_AUTHORIZED_PARTIES=yet-another")
+	restrictedServer := r.serve(t, "KEYCLOAK_AUTHORIZED_PARTIES=yet-another")
 	for _, tt := range []struct {
 		name   string
 		server *server
@@ -169,9 +170,9 @@ func TestMe_rolesInOtherClients(t *testing.T) {
 	}{
 		{"other client, user without a role of local-api", defaultServer, otherClientToken("billed"), "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED"},
 		{"other client, user with a role of local-api", defaultServer, otherClientToken("buyer"), ""},
-		{"other client, user with a role of local-api, not an authorized party", narrowServer, otherClientToken("buyer"), "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED"},
+		{"other client, user with a role of local-api, not an authorized party", restrictedServer, otherClientToken("buyer"), "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED"},
 		{"other client, user with a role of local-api, authorized party", r.serve(t, "KEYCLOAK_AUTHORIZED_PARTIES=other-web"), otherClientToken("buyer"), ""},
-		{"local-api, other authorized parties", narrowServer, narrowServer.mustLogin(t, "billed", "secret").AccessToken, ""},
+		{"local-api, other authorized parties", restrictedServer, restrictedServer.mustLogin(t, "billed", "secret").AccessToken, ""},
 		{"local-api, with an audience", r.serve(t, "KEYCLOAK_AUDIENCE=local-api"), defaultServer.mustLogin(t, "billed", "secret").AccessToken, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED"},
 	} {
 		_, response := tt.server.me(t, tt.token)
@@ -409,8 +410,8 @@ func TestLogin_whileStopping(t *testing.T) {
 		responses <- response
 	}()
 	gate.waitForCall(t)
-	stopped := make(chan struct{})
-	go func() { s.stop(t); close(stopped) }()
+	serverStopped := make(chan struct{})
+	go func() { s.stop(t); close(serverStopped) }()
 	waitUntil(t, "the log reports that the server is stopping", func() bool {
 		return strings.Contains(s.storedLog(), "stopping")
 	})
@@ -418,5 +419,5 @@ func TestLogin_whileStopping(t *testing.T) {
 	if response := <-responses; response.code() != "" {
 		t.Errorf("the login in flight got %s, want tokens", response.body)
 	}
-	<-stopped
+	<-serverStopped
 }

@@ -39,7 +39,7 @@ func TestSoak(t *testing.T) {
 	}
 	heaps := make(chan uint64, 1)
 	lines := 0
-	s := serveWith(t, buildWithHeap(t), func(line string) bool {
+	s := serveBinary(t, buildWithHeap(t), func(line string) bool {
 		if text, ok := strings.CutPrefix(line, "live heap: "); ok {
 			heapSize, _ := strconv.ParseUint(text, 10, 64)
 			heaps <- heapSize
@@ -57,7 +57,7 @@ func TestSoak(t *testing.T) {
 	for i := range loads {
 		user, _ := realm{sharedKeycloak, "local"}.newUser(t, nil)
 		loads[i] = soakLoad{server: s, user: user, pause: &pause,
-			warmUntil: time.Now().Add(duration / 10)}
+			warmupUntil: time.Now().Add(duration / 10)}
 		workers.Go(func() { loads[i].run(ctx, t) })
 	}
 	heapSizes := make([][]uint64, 10) // by tenths
@@ -140,11 +140,11 @@ func buildWithHeap(t *testing.T) string {
 
 // A soakLoad imitates one client after another over one connection, as fast as the server responds.
 type soakLoad struct {
-	server    *server
-	user      string
-	pause     *sync.RWMutex
-	warmUntil time.Time // before that, send more of the requests that fill the server's stores
-	responses atomic.Int64
+	server      *server
+	user        string
+	pause       *sync.RWMutex
+	warmupUntil time.Time // before that, send more of the requests that fill the server's stores
+	responses   atomic.Int64
 }
 
 // run sends requests until ctx is done.
@@ -175,7 +175,7 @@ func (l *soakLoad) run(ctx context.Context, t *testing.T) {
 			// a new document
 			post(login.AccessToken, "",
 				object{"query": fmt.Sprintf("query Q%s { me { username } }", rand.Text())})
-			if i%10 == 0 || time.Now().Before(l.warmUntil) {
+			if i%10 == 0 || time.Now().Before(l.warmupUntil) {
 				// a password spray
 				post("", "any",
 					object{"query": loginQuery,
