@@ -25,7 +25,7 @@ func BenchmarkStart(b *testing.B) {
 
 // BenchmarkLogin measures the password grant.
 func BenchmarkLogin(b *testing.B) {
-	_, realm := start(b)
+	_, realm := startShop(b)
 	login(b, realm, "alice", "alice-password").wantOK(b)
 	b.ReportAllocs()
 	for b.Loop() {
@@ -35,7 +35,7 @@ func BenchmarkLogin(b *testing.B) {
 }
 
 func BenchmarkRefresh(b *testing.B) {
-	_, realm := start(b)
+	_, realm := startShop(b)
 	refreshToken := signIn(b, realm).RefreshToken
 	b.ReportAllocs()
 	for b.Loop() {
@@ -45,7 +45,7 @@ func BenchmarkRefresh(b *testing.B) {
 }
 
 func BenchmarkUserinfo(b *testing.B) {
-	_, realm := start(b)
+	_, realm := startShop(b)
 	accessToken := signIn(b, realm).AccessToken
 	b.ReportAllocs()
 	for b.Loop() {
@@ -56,7 +56,7 @@ func BenchmarkUserinfo(b *testing.B) {
 
 // BenchmarkSignIn measures Realm.SignIn, which sends no request.
 func BenchmarkSignIn(b *testing.B) {
-	_, realm := start(b)
+	_, realm := startShop(b)
 	b.ReportAllocs()
 	for b.Loop() {
 		signIn(b, realm)
@@ -65,7 +65,7 @@ func BenchmarkSignIn(b *testing.B) {
 }
 
 func BenchmarkMint(b *testing.B) {
-	_, realm := start(b)
+	_, realm := startShop(b)
 	for _, algorithm := range []string{"RS256", "ES256"} {
 		b.Run(algorithm, func(b *testing.B) {
 			spec := keycloaktest.TokenSpec{Algorithm: algorithm,

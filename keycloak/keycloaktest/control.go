@@ -31,7 +31,7 @@ func (r *Realm) URL() string {
 // EndpointURL returns the URL of an endpoint, named as in Request: "/token", "/certs", "/userinfo".
 // It panics if the fake has no such endpoint.
 func (r *Realm) EndpointURL(endpoint string) string {
-	for _, path := range []string{oidc + endpoint, endpoint} {
+	for _, path := range []string{oidcPath + endpoint, endpoint} {
 		if _, ok := endpoints()[path]; ok {
 			return r.URL() + path
 		}
@@ -47,17 +47,17 @@ func (r *Realm) Ignored() []string { return slices.Clone(r.mustExist().ignored) 
 // of a realm file; they replace the realm's values. Update can't change users, clients, roles,
 // groups, client scopes or keys.
 func (r *Realm) Update(patch []byte) error {
-	if err := r.check(); err != nil {
+	if err := r.checkExists(); err != nil {
 		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	patched, err := realmfile.PatchRealm(r.settings, patch)
+	newSettings, err := realmfile.PatchRealm(r.settings, patch)
 	if err != nil {
 		return fmt.Errorf("keycloaktest: realm: %w", err)
 	}
 	r.recordLifespans(r.server.Now())
-	r.settings = patched
+	r.settings = newSettings
 	r.loadFrontendURL()
 	return nil
 }
@@ -75,7 +75,7 @@ func (r *Realm) SetNotBefore(t time.Time) {
 // UpdateClient changes a client's settings, secret and protocol mappers as Update changes a realm's
 // settings. Attributes that aren't in patch stay; an empty value deletes an attribute.
 func (r *Realm) UpdateClient(clientID string, patch []byte) error {
-	if err := r.check(); err != nil {
+	if err := r.checkExists(); err != nil {
 		return err
 	}
 	r.mu.Lock()
@@ -84,34 +84,34 @@ func (r *Realm) UpdateClient(clientID string, patch []byte) error {
 	if c == nil {
 		return fmt.Errorf("keycloaktest: the realm has no client %q", clientID)
 	}
-	patched, err := realmfile.PatchClient(c.Client, patch)
+	updatedClient, err := realmfile.PatchClient(c.Client, patch)
 	if err != nil {
 		return fmt.Errorf("keycloaktest: client: %w", err)
 	}
-	if patched.ClientID != clientID {
+	if updatedClient.ClientID != clientID {
 		return errors.New("keycloaktest: a client's id can't be changed")
 	}
 	attributes := maps.Clone(c.Attributes)
-	for name, value := range patched.Attributes {
+	for name, value := range updatedClient.Attributes {
 		if attributes[name] = value; value == "" {
 			delete(attributes, name)
 		}
 	}
-	patched.Attributes = attributes
-	previous := *c
+	updatedClient.Attributes = attributes
+	oldClient := *c
 	r.recordLifespans(r.server.Now())
-	c.Client = patched
+	c.Client = updatedClient
 	if err := r.addServiceAccount(c); err != nil {
-		*c = previous
+		*c = oldClient
 		return fmt.Errorf("keycloaktest: client: %w", err)
 	}
-	c.enabled, c.standardFlow, c.fullScope = valueOr(patched.Enabled, true),
-		valueOr(patched.StandardFlowEnabled, true),
-		valueOr(patched.FullScopeAllowed, !patched.ConsentRequired)
+	c.enabled, c.allowsStandardFlow, c.hasFullScope = valueOr(updatedClient.Enabled, true),
+		valueOr(updatedClient.StandardFlowEnabled, true),
+		valueOr(updatedClient.FullScopeAllowed, !updatedClient.ConsentRequired)
 	// An update adds the scope service_account. An import doesn't if the file has the account.
 	r.addServiceAccountScope(c)
-	c.unsupportedSettings = realmfile.UnsupportedSettings(patched)
-	if patched.Secret != maskedSecret {
+	c.unsupportedSettings = realmfile.UnsupportedSettings(updatedClient)
+	if updatedClient.Secret != maskedSecret {
 		c.secretUnknown = false
 	}
 	return nil
@@ -148,16 +148,16 @@ func (r *Realm) Sessions() []Session {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.server.Now()
-	var all []Session
+	var active []Session
 	for _, sessions := range []map[string]*session{r.sessions, r.offlineSessions} {
 		for _, s := range sessions {
 			if r.sessionActive(s, now) {
-				all = append(all,
+				active = append(active,
 					Session{s.id, s.user.ID, s.offline, slices.Sorted(maps.Keys(s.clients))})
 			}
 		}
 	}
-	return all
+	return active
 }
 
 var (
@@ -167,8 +167,8 @@ var (
 			"for a name that the server doesn't have, or from Server.Import")
 )
 
-// check returns an error if the realm was removed, or if r is nil or the zero Realm.
-func (r *Realm) check() error {
+// checkExists returns an error if the realm was removed or r is nil or the zero Realm.
+func (r *Realm) checkExists() error {
 	if r == nil || r.server == nil {
 		return errNoRealm
 	}
@@ -178,8 +178,7 @@ func (r *Realm) check() error {
 	return nil
 }
 
-// mustExist returns r, or panics with a helpful message if r is nil. It is for methods that return
-// no error.
+// mustExist returns r, or panics if r is nil. Methods without an error result call it.
 func (r *Realm) mustExist() *Realm {
 	if r == nil {
 		panic(errNoRealm.Error())

@@ -17,9 +17,9 @@ import (
 
 // SetPassword replaces the password and doesn't end the user's sessions.
 func TestUser_SetPassword(t *testing.T) {
-	_, realm := start(t)
+	_, realm := startShop(t)
 	tokens := signIn(t, realm)
-	must(t, user(t, realm, "alice").SetPassword("another"))
+	must(t, mustFindUser(t, realm, "alice").SetPassword("another"))
 	login(t, realm, "alice", "alice-password").wantOAuthError(t, 400, "Invalid user credentials")
 	login(t, realm, "alice", "another").wantOK(t)
 	refresh(t, realm, tokens.RefreshToken).wantOK(t)
@@ -28,7 +28,7 @@ func TestUser_SetPassword(t *testing.T) {
 // Logout ends the user's online sessions and revokes the tokens that the user has. Other users'
 // sessions and tokens aren't affected.
 func TestUser_Logout(t *testing.T) {
-	kc, realm := start(t)
+	kc, realm := startShop(t)
 	// The realm has no groups, so carol is added without hers.
 	_, err := realm.AddUser([]byte(carol[:strings.Index(carol, `, "groups"`)] + "}"))
 	must(t, err)
@@ -37,7 +37,7 @@ func TestUser_Logout(t *testing.T) {
 	tokens1, tokens2 := signIn(t, realm), signIn(t, realm)
 	offlineTokens := signIn(t, realm, "openid", "offline_access")
 	kc.Advance(time.Minute)
-	must(t, user(t, realm, "alice").Logout())
+	must(t, mustFindUser(t, realm, "alice").Logout())
 	wantSessions(t, realm, carolTokens.SessionID, offlineTokens.SessionID)
 	for _, tokens := range []keycloaktest.Tokens{tokens1, tokens2} {
 		wantUserinfo(t, realm, tokens.AccessToken, "user_session_not_found")
@@ -52,8 +52,8 @@ func TestUser_Logout(t *testing.T) {
 // GrantRole and RevokeRole add and remove realm roles and client roles. New tokens have the changed
 // roles.
 func TestUser_roles(t *testing.T) {
-	_, realm := start(t)
-	alice := user(t, realm, "alice")
+	_, realm := startShop(t)
+	alice := mustFindUser(t, realm, "alice")
 	tokens := signIn(t, realm)
 	for _, role := range []keycloaktest.Role{{Name: "member"}, {Name: "auditor"},
 		{Client: "shop-api", Name: "reader"}, {Client: "shop-api", Name: "writer"}, {Client: "account", Name: "delete-account"}} {
@@ -83,7 +83,7 @@ func TestUser_roles(t *testing.T) {
 	}
 	wantError(t, alice.GrantRole(keycloaktest.Role{Client: "none", Name: "r"}),
 		`the realm has no client "none"`)
-	roles := rolesIn(newTokenClaims(t, realm), "")
+	roles := rolesIn(signInClaims(t, realm), "")
 	if !slices.Contains(roles, "default-roles-shop") {
 		t.Errorf("roles are %v, want default-roles-shop among them", roles)
 	}
@@ -92,9 +92,9 @@ func TestUser_roles(t *testing.T) {
 // A locked user can't sign in until the lock expires or Unlock is called. Locked and Failures
 // return the state of brute-force protection.
 func TestUser_Lock(t *testing.T) {
-	kc, realm := startWith(t, map[string]any{"bruteForceProtected": true, "failureFactor": 3}, nil,
-		nil)
-	alice := user(t, realm, "alice")
+	kc, realm := startShopWith(t,
+		map[string]any{"bruteForceProtected": true, "failureFactor": 3}, nil, nil)
+	alice := mustFindUser(t, realm, "alice")
 	wantState := func(failures int, locked bool) {
 		t.Helper()
 		gotFailures, err := alice.Failures()
@@ -136,17 +136,17 @@ func TestUser_Lock(t *testing.T) {
 	must(t, alice.Unlock())
 	wantState(0, false)
 
-	_, unprotectedRealm := start(t)
-	wantError(t, user(t, unprotectedRealm, "alice").Lock(time.Hour),
+	_, unprotectedRealm := startShop(t)
+	wantError(t, mustFindUser(t, unprotectedRealm, "alice").Lock(time.Hour),
 		"the realm has no brute-force protection")
 }
 
 // Unlock doesn't enable a user whom a permanent lockout has disabled.
 func TestUser_Unlock_permanentLockout(t *testing.T) {
-	kc, realm := startWith(t,
+	kc, realm := startShopWith(t,
 		map[string]any{"bruteForceProtected": true, "failureFactor": 2, "permanentLockout": true},
 		nil, nil)
-	alice := user(t, realm, "alice")
+	alice := mustFindUser(t, realm, "alice")
 	for range 2 {
 		kc.Advance(2 * time.Second)
 		login(t, realm, "alice", "wrong")
@@ -159,11 +159,11 @@ func TestUser_Unlock_permanentLockout(t *testing.T) {
 
 // The password grant accepts a code from OneTimeCode once. Five minutes later, it rejects the code.
 func TestUser_OneTimeCode(t *testing.T) {
-	kc, realm := startWith(t, nil, nil, map[string]any{"credentials": []map[string]any{
+	kc, realm := startShopWith(t, nil, nil, map[string]any{"credentials": []map[string]any{
 		{"type": "password", "value": "alice-password"},
 		{"type": "otp", "secretData": `{"value": "alice-otp-secret"}`, "credentialData": `{"subType": "totp", "digits": 6, "period": 30, "algorithm": "HmacSHA1"}`},
 	}})
-	alice := user(t, realm, "alice")
+	alice := mustFindUser(t, realm, "alice")
 	login(t, realm, "alice", "alice-password").wantOAuthError(t, 400, "Invalid user credentials")
 	seen := map[string]bool{}
 	for range 3 {
@@ -187,8 +187,8 @@ func TestUser_OneTimeCode(t *testing.T) {
 	login(t, realm, "alice", "alice-password", "totp", oldCode).wantOAuthError(t, 400,
 		"Invalid user credentials")
 
-	_, realmWithoutOTP := start(t)
-	_, err = user(t, realmWithoutOTP, "alice").OneTimeCode()
+	_, realmWithoutOTP := startShop(t)
+	_, err = mustFindUser(t, realmWithoutOTP, "alice").OneTimeCode()
 	wantError(t, err, "the user has no one-time codes")
 }
 
@@ -250,9 +250,9 @@ func (b *browser) submit(realm *keycloaktest.Realm, page string,
 // After RevokeConsent, the client's refresh tokens are invalid and the user is asked for consent
 // again.
 func TestUser_RevokeConsent(t *testing.T) {
-	_, realm := startWith(t, nil,
+	_, realm := startShopWith(t, nil,
 		map[string]any{"consentRequired": true, "redirectUris": []string{"http://app.test/*"}}, nil)
-	alice := user(t, realm, "alice")
+	alice := mustFindUser(t, realm, "alice")
 	address := oidcURL(realm, "/auth") +
 		"?response_type=code&client_id=shop-api&scope=openid&redirect_uri=" +
 		url.QueryEscape("http://app.test/cb")
@@ -274,9 +274,10 @@ func TestUser_RevokeConsent(t *testing.T) {
 		}
 		return page, redirect
 	}
-	for _, want := range []bool{true, false} {
-		if page, _ := signIn(); strings.Contains(page, consentTitle) != want {
-			t.Errorf("sign-in shows the consent page: %t, want %t", !want, want)
+	for _, wantConsentPage := range []bool{true, false} {
+		if page, _ := signIn(); strings.Contains(page, consentTitle) != wantConsentPage {
+			t.Errorf("sign-in shows the consent page: %t, want %t", !wantConsentPage,
+				wantConsentPage)
 		}
 	}
 	_, redirect := signIn()
@@ -285,9 +286,9 @@ func TestUser_RevokeConsent(t *testing.T) {
 	tokens := postToken(t, realm, "grant_type", "authorization_code", "code",
 		parsed.Query().Get("code"), "redirect_uri", "http://app.test/cb").wantOK(t)
 
-	const want = `keycloaktest: the realm has no client "another-client"`
-	if err := alice.RevokeConsent("another-client"); err == nil || err.Error() != want {
-		t.Errorf("RevokeConsent of an unknown client returns %v, want %s", err, want)
+	const wantConsentPage = `keycloaktest: the realm has no client "another-client"`
+	if err := alice.RevokeConsent("another-client"); err == nil || err.Error() != wantConsentPage {
+		t.Errorf("RevokeConsent of an unknown client returns %v, want %s", err, wantConsentPage)
 	}
 	refresh(t, realm, tokens.field("refresh_token")).wantOK(t)
 	must(t, alice.RevokeConsent("shop-api"))
@@ -301,10 +302,10 @@ func TestUser_RevokeConsent(t *testing.T) {
 // RevokeConsent ends the user's offline session with the client. The user's online session
 // continues without the client.
 func TestUser_RevokeConsent_offline(t *testing.T) {
-	_, realm := start(t)
+	_, realm := startShop(t)
 	onlineTokens := signIn(t, realm)
 	offlineTokens := signIn(t, realm, "openid", "offline_access")
-	must(t, user(t, realm, "alice").RevokeConsent("shop-api"))
+	must(t, mustFindUser(t, realm, "alice").RevokeConsent("shop-api"))
 	wantSessions(t, realm, onlineTokens.SessionID)
 	refresh(t, realm, offlineTokens.RefreshToken).wantOAuthError(t, 400,
 		"Offline user session not found")

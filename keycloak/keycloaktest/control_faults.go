@@ -40,9 +40,9 @@ type Fault struct {
 }
 
 // Fail injects a fault and returns a function that removes it. Further calls of the function do
-// nothing. If several faults match a request, the last one injected applies. Fail ignores a
-// fault with no effect. It panics if the fake has no such Endpoint or Status isn't a valid status
-// code, because the fault would never happen.
+// nothing. If several faults match a request, the last one injected applies. Fail ignores a fault
+// that has no effect. It panics if the fake has no such Endpoint or Status isn't a valid status
+// code.
 func (s *Server) Fail(f Fault) (remove func()) {
 	mustBeEndpoint(f.Endpoint)
 	if f.Status != 0 && (f.Status < 100 || f.Status > 999) {
@@ -64,8 +64,8 @@ func (s *Server) Fail(f Fault) (remove func()) {
 	})
 }
 
-// nextFault returns a copy of the fault that applies to a request to endpoint, or nil, and counts
-// down its Times. The caller holds s.mu.
+// nextFault returns a copy of the fault that applies to a request to endpoint, or nil, and
+// decrements the fault's Times. The caller holds s.mu.
 func (s *Server) nextFault(endpoint string) *Fault {
 	for i, f := range slices.Backward(s.faults) {
 		if f.Endpoint != "" && f.Endpoint != endpoint {
@@ -84,19 +84,19 @@ func (s *Server) nextFault(endpoint string) *Fault {
 
 // apply delays or aborts a request, or responds to it, as the fault specifies. It reports whether
 // it sent a response.
-func (f *Fault) apply(s *Server, w http.ResponseWriter, request *http.Request) bool {
+func (f *Fault) apply(s *Server, w http.ResponseWriter, httpRequest *http.Request) bool {
 	if f.Delay > 0 || f.Hang {
-		// net/http notices that the client is gone only after the body has been read.
-		body, _ := io.ReadAll(io.LimitReader(request.Body, maxForm+1))
-		request.Body = io.NopCloser(bytes.NewReader(body))
+		// net/http notices that the client has disconnected only after the body has been read.
+		body, _ := io.ReadAll(io.LimitReader(httpRequest.Body, maxFormBytes+1))
+		httpRequest.Body = io.NopCloser(bytes.NewReader(body))
 	}
 	if f.Delay > 0 {
 		timer := time.NewTimer(f.Delay)
 		defer timer.Stop()
 		select {
 		case <-timer.C:
-		case <-request.Context().Done():
-		case <-s.closed.Done():
+		case <-httpRequest.Context().Done():
+		case <-s.ctx.Done():
 			panic(http.ErrAbortHandler)
 		}
 	}
@@ -105,8 +105,8 @@ func (f *Fault) apply(s *Server, w http.ResponseWriter, request *http.Request) b
 		select {
 		case <-f.removed:
 			return false
-		case <-request.Context().Done():
-		case <-s.closed.Done():
+		case <-httpRequest.Context().Done():
+		case <-s.ctx.Done():
 		}
 		panic(http.ErrAbortHandler)
 	case f.Disconnect:

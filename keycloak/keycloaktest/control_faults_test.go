@@ -16,7 +16,7 @@ import (
 
 // Until a fault with a Status is removed, requests get its Status, Body and ContentType.
 func TestFault_status(t *testing.T) {
-	kc, realm := start(t)
+	kc, realm := startShop(t)
 	for _, tt := range []struct {
 		name, contentType string
 		fault             keycloaktest.Fault
@@ -42,7 +42,7 @@ func TestFault_status(t *testing.T) {
 
 // A fault affects only its Endpoint, or all paths if Endpoint is empty.
 func TestFault_endpoint(t *testing.T) {
-	kc, realm := start(t)
+	kc, realm := startShop(t)
 	discovery := realm.URL() + "/.well-known/openid-configuration"
 	for endpoint, address := range map[string]string{"/certs": oidcURL(realm, "/certs"),
 		"/.well-known/openid-configuration": discovery} {
@@ -62,7 +62,7 @@ func TestFault_endpoint(t *testing.T) {
 
 // A fault ends after Times requests to its endpoint.
 func TestFault_times(t *testing.T) {
-	kc, realm := start(t)
+	kc, realm := startShop(t)
 	remove := kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Times: 2, Status: 503})
 	wantStatus(t, oidcURL(realm, "/certs"), 503)
 	login(t, realm, "alice", "alice-password").wantOK(t) // another endpoint, so it doesn't count
@@ -77,9 +77,9 @@ func TestFault_times(t *testing.T) {
 	}
 }
 
-// If requests are concurrent, still exactly Times of them fail.
+// Exactly Times of several concurrent requests fail.
 func TestFault_times_concurrent(t *testing.T) {
-	kc, realm := start(t)
+	kc, realm := startShop(t)
 	kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Times: 7, Status: 503})
 	var mu sync.Mutex // guards failures
 	failures := 0
@@ -103,10 +103,10 @@ func TestFault_times_concurrent(t *testing.T) {
 	}
 }
 
-// If several faults match a request, the last one added applies. Faults can be removed in any
+// If several faults match a request, the last one injected applies. Faults can be removed in any
 // order.
 func TestFault_lastWins(t *testing.T) {
-	kc, realm := start(t)
+	kc, realm := startShop(t)
 	certs := oidcURL(realm, "/certs")
 	removeFirst := kc.Fail(keycloaktest.Fault{Status: 503})
 	removeSecond := kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Status: 500})
@@ -124,7 +124,7 @@ func TestFault_lastWins(t *testing.T) {
 
 // Disconnect takes precedence over Status and Truncate, and Status takes precedence over Truncate.
 func TestFault_precedence(t *testing.T) {
-	kc, realm := start(t)
+	kc, realm := startShop(t)
 	remove := kc.Fail(keycloaktest.Fault{Disconnect: true, Status: 503, Truncate: true})
 	wantDisconnect(t, oidcURL(realm, "/certs"))
 	remove()
@@ -139,7 +139,7 @@ func TestFault_precedence(t *testing.T) {
 
 // Delay delays the response, whether or not the fault has a Status.
 func TestFault_delay(t *testing.T) {
-	kc, realm := start(t)
+	kc, realm := startShop(t)
 	const delay = 50 * time.Millisecond
 	kc.Fail(keycloaktest.Fault{Delay: delay, Times: 1})
 	kc.Fail(keycloaktest.Fault{Delay: delay, Status: 503, Times: 1})
@@ -223,7 +223,7 @@ func TestFault_hang_clientGone(t *testing.T) {
 
 // Hanging requests get their normal responses when the fault is removed.
 func TestFault_hang_removed(t *testing.T) {
-	kc, realm := start(t)
+	kc, realm := startShop(t)
 	remove := kc.Fail(keycloaktest.Fault{Endpoint: "/token", Hang: true, Times: 2})
 	statuses := make(chan int)
 	for range 2 {
@@ -255,7 +255,7 @@ func TestFault_hang_removed(t *testing.T) {
 
 // Disconnect closes the connection without a response.
 func TestFault_disconnect(t *testing.T) {
-	kc, realm := start(t)
+	kc, realm := startShop(t)
 	remove := kc.Fail(keycloaktest.Fault{Disconnect: true})
 	wantDisconnect(t, oidcURL(realm, "/certs"))
 	remove()
@@ -264,7 +264,7 @@ func TestFault_disconnect(t *testing.T) {
 
 // Truncate sends part of the body with the Content-Length of the whole body.
 func TestFault_truncate(t *testing.T) {
-	kc, realm := start(t)
+	kc, realm := startShop(t)
 	wholeBody := get(t, oidcURL(realm, "/certs")).wantOK(t).text
 	kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Truncate: true})
 	response, err := http.Get(oidcURL(realm, "/certs"))
@@ -288,7 +288,7 @@ func TestFault_truncate(t *testing.T) {
 // Down closes the server's connections and rejects new ones. Up makes the server reachable again,
 // and the sessions from before continue.
 func TestServer_Down(t *testing.T) {
-	kc, realm := start(t)
+	kc, realm := startShop(t)
 	client := &http.Client{Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
 	// fetch requests the key set, and reports whether the connection was reused.
@@ -324,7 +324,7 @@ func TestServer_Down(t *testing.T) {
 		waitFor(t, "the hanging request arrives", func() bool {
 			return kc.Count("/userinfo") > 0
 		})
-		count := kc.Count("")
+		countBefore := kc.Count("")
 
 		kc.Down()
 		select {
@@ -340,7 +340,7 @@ func TestServer_Down(t *testing.T) {
 				t.Errorf("after Down, fetch returns %d, want an error", status)
 			}
 		}
-		if n := kc.Count("") - count; n != 0 {
+		if n := kc.Count("") - countBefore; n != 0 {
 			t.Errorf("after Down, %d requests reached the server, want none", n)
 		}
 		kc.Up()
@@ -355,7 +355,7 @@ func TestServer_Down(t *testing.T) {
 // Down can be called twice. Close and Up can be called after Down, and Up doesn't reopen a closed
 // server.
 func TestServer_Down_twice(t *testing.T) {
-	kc, _ := start(t)
+	kc, _ := startShop(t)
 	kc.Down()
 	kc.Down()
 	kc.Close()

@@ -10,18 +10,18 @@ import (
 // createKeys creates the keys of a new realm: the keys that its realm file configures or else, as
 // in Keycloak, an RSA signing key, an RSA encryption key and an unpublished HMAC key. index is the
 // realm's index in its server.
-func (r *Realm) createKeys(index int) {
+func (r *Realm) createKeys(realmIndex int) {
 	if r.settings.Keys != nil {
-		r.createFileKeys(index)
+		r.createFileKeys(realmIndex)
 		return
 	}
 	go encryptionKey() // the first realm of a process needs two RSA keys: generate them in parallel
-	signingKey := keyFromRSA(r.server.rsaKey(index, 0), "RS256", r.name)
+	signingKey := keyFromRSA(r.server.rsaKey(realmIndex, 0), "RS256", r.name)
 	signingKey.priority = 100
 	encKey := keyFromRSA(encryptionKey(), "RSA-OAEP", r.name)
 	refreshKey := newKey("HMAC", "HS512", r.name)
 	refreshKey.priority = 100
-	r.keys = keySet{r.name, []*key{signingKey, encKey, refreshKey}}
+	r.keySet = keySet{r.name, []*key{signingKey, encKey, refreshKey}}
 }
 
 // A Key describes a realm key. It doesn't contain the key itself.
@@ -40,7 +40,7 @@ func (r *Realm) Keys() []Key {
 	r.mustExist().mu.Lock()
 	defer r.mu.Unlock()
 	var keys []Key
-	for _, k := range r.keys.keys {
+	for _, k := range r.keySet.keys {
 		keys = append(keys, Key{k.kid, k.algorithm, k.use, k.priority, k.passive})
 	}
 	return keys
@@ -49,7 +49,7 @@ func (r *Realm) Keys() []Key {
 // AddKey generates a signing key with the Algorithm, Priority and Passive fields of k, and returns
 // its kid.
 func (r *Realm) AddKey(k Key) (kid string, err error) {
-	if err := r.check(); err != nil {
+	if err := r.checkExists(); err != nil {
 		return "", err
 	}
 	if !slices.Contains(realmfile.SignatureAlgorithms, k.Algorithm) {
@@ -60,13 +60,13 @@ func (r *Realm) AddKey(k Key) (kid string, err error) {
 	signingKey.priority, signingKey.passive = k.Priority, k.Passive
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := r.check(); err != nil {
+	if err := r.checkExists(); err != nil {
 		return "", err
 	}
-	if len(r.keys.keys) >= maxKeys {
+	if len(r.keySet.keys) >= maxKeys {
 		return "", fmt.Errorf("keycloaktest: a realm has at most %d keys: remove some", maxKeys)
 	}
-	r.keys.keys = append(r.keys.keys, signingKey)
+	r.keySet.keys = append(r.keySet.keys, signingKey)
 	return signingKey.kid, nil
 }
 
@@ -76,7 +76,7 @@ const maxKeys = 100
 // RotateKeys generates a new signing key for algorithm and returns its kid. The old keys stay
 // published, and tokens signed by them stay valid.
 func (r *Realm) RotateKeys(algorithm string) (kid string, err error) {
-	if err := r.check(); err != nil {
+	if err := r.checkExists(); err != nil {
 		return "", err
 	}
 	priority := 100
@@ -91,12 +91,12 @@ func (r *Realm) RotateKeys(algorithm string) (kid string, err error) {
 // SetKeyPassive makes a key passive or active. A passive key stays published and its tokens stay
 // valid, but it no longer signs.
 func (r *Realm) SetKeyPassive(kid string, passive bool) error {
-	if err := r.check(); err != nil {
+	if err := r.checkExists(); err != nil {
 		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, k := range r.keys.keys {
+	for _, k := range r.keySet.keys {
 		if k.kid == kid {
 			k.passive = passive
 			return nil
@@ -107,12 +107,12 @@ func (r *Realm) SetKeyPassive(kid string, passive bool) error {
 
 // RemoveKey deletes a key. Tokens signed with it become invalid.
 func (r *Realm) RemoveKey(kid string) error {
-	if err := r.check(); err != nil {
+	if err := r.checkExists(); err != nil {
 		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.keys.remove(kid) {
+	if !r.keySet.remove(kid) {
 		return fmt.Errorf("keycloaktest: the realm has no key %q", kid)
 	}
 	return nil
@@ -128,5 +128,5 @@ func (r *Realm) SigningKey(algorithm string) string {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.keys.signingKey(algorithm).kid
+	return r.keySet.signingKey(algorithm).kid
 }

@@ -29,7 +29,7 @@ func publishedKIDs(t *testing.T, realm *keycloaktest.Realm) []string {
 
 // Keys returns all keys of the realm, including the HMAC key, which isn't published.
 func TestRealm_Keys(t *testing.T) {
-	_, realm := start(t)
+	_, realm := startShop(t)
 	keys := realm.Keys()
 	mustFindKey := func(algorithm, use string) keycloaktest.Key {
 		i := slices.IndexFunc(keys, func(k keycloaktest.Key) bool {
@@ -43,9 +43,9 @@ func TestRealm_Keys(t *testing.T) {
 	rsaKey, hmacKey := mustFindKey("RS256", "sig"), mustFindKey("HS512", "sig")
 	mustFindKey("RSA-OAEP", "enc")
 	if rsaKey.Passive || rsaKey.Priority != 100 || realm.SigningKey("RS256") != rsaKey.ID ||
-		newTokenKID(t, realm) != rsaKey.ID {
+		signInKID(t, realm) != rsaKey.ID {
 		t.Errorf("access tokens are signed by %v, want %+v with priority 100",
-			newTokenKID(t, realm), rsaKey)
+			signInKID(t, realm), rsaKey)
 	}
 	if realm.SigningKey("HS512") != hmacKey.ID {
 		t.Errorf("refresh tokens are signed by %s, want %s", realm.SigningKey("HS512"), hmacKey.ID)
@@ -63,7 +63,7 @@ func TestRealm_Keys(t *testing.T) {
 // SigningKey generates a key if the realm has none for the algorithm, but only for an algorithm
 // that Keycloak supports.
 func TestRealm_SigningKey(t *testing.T) {
-	_, realm := start(t)
+	_, realm := startShop(t)
 	count := len(realm.Keys())
 	for _, algorithm := range []string{"RS256", "HS512", "none", "RSA-OAEP", ""} {
 		kid := realm.SigningKey(algorithm)
@@ -82,13 +82,13 @@ func TestRealm_SigningKey(t *testing.T) {
 
 // After RotateKeys, the new key signs new tokens, and tokens signed by the old key stay valid.
 func TestRealm_RotateKeys(t *testing.T) {
-	kc, realm := start(t)
+	kc, realm := startShop(t)
 	oldKID := realm.SigningKey("RS256")
 	oldTokens := signIn(t, realm)
 	newKID, err := realm.RotateKeys("RS256")
 	must(t, err)
-	if newKID == oldKID || realm.SigningKey("RS256") != newKID || newTokenKID(t, realm) != newKID {
-		t.Errorf("tokens are signed by %s, want the new key %s", newTokenKID(t, realm), newKID)
+	if newKID == oldKID || realm.SigningKey("RS256") != newKID || signInKID(t, realm) != newKID {
+		t.Errorf("tokens are signed by %s, want the new key %s", signInKID(t, realm), newKID)
 	}
 	if kids := publishedKIDs(t, realm); !slices.Contains(kids, oldKID) ||
 		!slices.Contains(kids, newKID) {
@@ -122,8 +122,8 @@ func TestRealm_RotateKeys(t *testing.T) {
 
 // Servers share their initial keys, but not the keys that RotateKeys generates.
 func TestRealm_RotateKeys_notShared(t *testing.T) {
-	_, realm1 := start(t)
-	_, realm2 := start(t)
+	_, realm1 := startShop(t)
+	_, realm2 := startShop(t)
 	if realm1.SigningKey("RS256") != realm2.SigningKey("RS256") {
 		t.Error("two servers have different initial keys, want the shared key")
 	}
@@ -145,7 +145,7 @@ func TestRealm_RotateKeys_notShared(t *testing.T) {
 // Of the active keys for an algorithm, the key with the highest priority signs. Of several such
 // keys, the newest signs.
 func TestRealm_AddKey(t *testing.T) {
-	kc, realm := start(t)
+	kc, realm := startShop(t)
 	initialKID := realm.SigningKey("RS256")
 	lowPriorityKID, err := realm.AddKey(keycloaktest.Key{Algorithm: "RS256", Priority: 50})
 	must(t, err)
@@ -187,7 +187,7 @@ func TestRealm_AddKey(t *testing.T) {
 // AddKey returns an error if the realm has 100 keys, so that a test with an endless loop can't use
 // up the memory.
 func TestRealm_AddKey_limit(t *testing.T) {
-	_, realm := start(t)
+	_, realm := startShop(t)
 	var err error
 	n := 0
 	for ; err == nil && n <= 200; n++ {
@@ -202,13 +202,13 @@ func TestRealm_AddKey_limit(t *testing.T) {
 // A passive key no longer signs, but the tokens that it signed stay valid. SetKeyPassive can also
 // make the key active again.
 func TestRealm_SetKeyPassive(t *testing.T) {
-	kc, realm := start(t)
+	kc, realm := startShop(t)
 	firstKID := realm.SigningKey("RS256")
 	oldTokens := signIn(t, realm)
 	secondKID, err := realm.AddKey(keycloaktest.Key{Algorithm: "RS256"})
 	must(t, err)
 	must(t, realm.SetKeyPassive(firstKID, true))
-	if newTokenKID(t, realm) != secondKID {
+	if signInKID(t, realm) != secondKID {
 		t.Error("a passive key signs, want the active key to sign")
 	}
 	if _, err := verify(t, kc, realm, oldTokens.AccessToken); err != nil {
@@ -216,7 +216,7 @@ func TestRealm_SetKeyPassive(t *testing.T) {
 	}
 	wantUserinfo(t, realm, oldTokens.AccessToken, "")
 	must(t, realm.SetKeyPassive(firstKID, false))
-	if newTokenKID(t, realm) != firstKID {
+	if signInKID(t, realm) != firstKID {
 		t.Error("a reactivated key doesn't sign, want it to sign")
 	}
 	wantError(t, realm.SetKeyPassive("no-such-key", true), `the realm has no key "no-such-key"`)
@@ -225,7 +225,7 @@ func TestRealm_SetKeyPassive(t *testing.T) {
 // RemoveKey invalidates the tokens that the key signed. The realm generates a new key when
 // necessary.
 func TestRealm_RemoveKey(t *testing.T) {
-	kc, realm := start(t)
+	kc, realm := startShop(t)
 	kid := realm.SigningKey("RS256")
 	oldTokens := signIn(t, realm)
 	must(t, realm.RemoveKey(kid))
@@ -241,9 +241,9 @@ func TestRealm_RemoveKey(t *testing.T) {
 	refresh(t, realm, oldTokens.RefreshToken).wantOK(t) // signed by another key
 	wantError(t, realm.RemoveKey(kid), "the realm has no key")
 	if _, err := verify(t, kc, realm, signIn(t, realm).AccessToken); err != nil ||
-		newTokenKID(t, realm) == kid {
+		signInKID(t, realm) == kid {
 		t.Errorf("verify of a new token returns %v, and %v signs, want no error and a new key", err,
-			newTokenKID(t, realm))
+			signInKID(t, realm))
 	}
 	must(t, realm.RemoveKey(realm.SigningKey("HS512")))
 	refresh(t, realm, oldTokens.RefreshToken).wantOAuthError(t, 400, "Invalid refresh token")

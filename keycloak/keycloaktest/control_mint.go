@@ -13,7 +13,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// Tokens holds the fields of a token response, as SignIn returns them.
+// Tokens holds the fields of a token response.
 type Tokens struct {
 	AccessToken, RefreshToken, IDToken string
 	SessionID                          string
@@ -26,22 +26,22 @@ type Tokens struct {
 // needn't have the password grant enabled. SignIn returns an error if the realm, the client or the
 // user is disabled. The default scope is openid.
 func (r *Realm) SignIn(clientID, username string, scopes ...string) (Tokens, error) {
-	if err := r.check(); err != nil {
+	if err := r.checkExists(); err != nil {
 		return Tokens{}, err
 	}
 	if len(scopes) == 0 {
 		scopes = []string{"openid"}
 	}
-	unsigned, err := r.signIn(clientID, username, strings.Join(scopes, " "))
+	unsignedResp, err := r.signIn(clientID, username, strings.Join(scopes, " "))
 	if err != nil {
 		return Tokens{}, err
 	}
-	out := unsigned.sign()
+	resp := unsignedResp.sign()
 	return Tokens{
-		AccessToken: out.AccessToken, RefreshToken: out.RefreshToken, IDToken: out.IDToken,
-		SessionID:        out.SessionState,
-		ExpiresIn:        seconds(int(out.ExpiresIn)),
-		RefreshExpiresIn: seconds(int(out.RefreshExpiresIn)), Scope: strings.Fields(out.Scope),
+		AccessToken: resp.AccessToken, RefreshToken: resp.RefreshToken, IDToken: resp.IDToken,
+		SessionID:        resp.SessionState,
+		ExpiresIn:        seconds(int(resp.ExpiresIn)),
+		RefreshExpiresIn: seconds(int(resp.RefreshExpiresIn)), Scope: strings.Fields(resp.Scope),
 	}, nil
 }
 
@@ -61,11 +61,11 @@ func (r *Realm) signIn(clientID, username, scope string) (*unsignedResponse, err
 	case !u.Enabled:
 		return nil, fmt.Errorf("keycloaktest: user %s is disabled", username)
 	}
-	granted, err := r.resolveScopes(c, scope, true)
+	scopes, err := r.resolveScopes(c, scope, true)
 	if err != nil {
 		return nil, errors.New("keycloaktest: " + err.description)
 	}
-	g := &grant{realm: r, client: c, user: u, scope: granted, grantTypeShortcut: "ro",
+	g := &grant{realm: r, client: c, user: u, scope: scopes, grantTypeShortcut: "ro",
 		now: r.server.Now()}
 	if err := r.startSession(g); err != nil {
 		return nil, errors.New("keycloaktest: " + err.description)
@@ -96,7 +96,7 @@ type TokenSpec struct {
 // its azp claim names a client and its sid claim names a session of that client. A token without
 // sid counts as a token of the client's service account.
 func (r *Realm) Mint(spec TokenSpec) (string, error) {
-	if err := r.check(); err != nil {
+	if err := r.checkExists(); err != nil {
 		return "", err
 	}
 	algorithm := spec.Algorithm
@@ -107,7 +107,7 @@ func (r *Realm) Mint(spec TokenSpec) (string, error) {
 		return "", fmt.Errorf("keycloaktest: %q isn't a signature algorithm of Keycloak", algorithm)
 	}
 	r.mu.Lock()
-	problem, k := r.keys.signingProblem(algorithm), *r.keys.signingKey(algorithm)
+	problem, k := r.keySet.signingProblem(algorithm), *r.keySet.signingKey(algorithm)
 	now := r.server.Now()
 	r.mu.Unlock()
 	if problem != "" && spec.Key == nil {
@@ -122,30 +122,30 @@ func (r *Realm) Mint(spec TokenSpec) (string, error) {
 	}
 	payload := claims{"iss": r.Issuer(), "iat": now.Unix(), "exp": now.Add(lifetime).Unix(),
 		"jti": uuid.NewString(), "typ": "Bearer"}
-	override(payload, spec.Claims)
+	applyOverrides(payload, spec.Claims)
 	header := claims{"alg": algorithm, "typ": "JWT", "kid": k.kid}
-	override(header, spec.Header)
-	headerText, err := json.Marshal(header)
+	applyOverrides(header, spec.Header)
+	headerJSON, err := json.Marshal(header)
 	if err != nil {
 		return "", fmt.Errorf("keycloaktest: header: %w", err)
 	}
-	payloadText, err := json.Marshal(payload)
+	payloadJSON, err := json.Marshal(payload)
 	if err != nil {
 		return "", fmt.Errorf("keycloaktest: claims: %w", err)
 	}
-	return sign(string(headerText), payloadText, &k)
+	return sign(string(headerJSON), payloadJSON, &k)
 }
 
-// override copies entries into m. A nil value deletes the entry.
-func override(m, entries map[string]any) {
-	for name, value := range entries {
+// applyOverrides copies overrides into target. A nil value deletes the entry.
+func applyOverrides(target, overrides map[string]any) {
+	for name, value := range overrides {
 		switch value := value.(type) {
 		case nil:
-			delete(m, name)
+			delete(target, name)
 		case time.Time:
-			m[name] = value.Unix() // a NumericDate (RFC 7519 2)
+			target[name] = value.Unix() // a NumericDate (RFC 7519 2)
 		default:
-			m[name] = value
+			target[name] = value
 		}
 	}
 }

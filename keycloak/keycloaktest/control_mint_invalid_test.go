@@ -27,8 +27,8 @@ var (
 	errTooLong  = errors.New("too long")
 )
 
-// acceptToken validates a token as an API would.
-func acceptToken(t *testing.T, kc *keycloaktest.Server, realm *keycloaktest.Realm,
+// validateToken validates a token as an API would.
+func validateToken(t *testing.T, kc *keycloaktest.Server, realm *keycloaktest.Realm,
 	token string) error {
 	t.Helper()
 	if len(token) > 16<<10 {
@@ -72,8 +72,8 @@ func publicKeyPEM(t *testing.T, realm *keycloaktest.Realm) []byte {
 // Mint creates every kind of invalid token that an API must reject. acceptToken returns the
 // expected error for each token.
 func TestRealm_Mint_invalidTokens(t *testing.T) {
-	kc := keycloaktest.New(t, shop.File(), shopNamed("other"))
-	realm, other := kc.Realm("shop"), kc.Realm("other")
+	kc := keycloaktest.New(t, shop.File(), shopFileNamed("other"))
+	realm, otherRealm := kc.Realm("shop"), kc.Realm("other")
 	attackerKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	must(t, err)
 	kid := realm.SigningKey("RS256")
@@ -112,8 +112,8 @@ func TestRealm_Mint_invalidTokens(t *testing.T) {
 
 		{"wrong issuer", mintToken(tokenSpec{Claims: claimsWith(object{"iss": "https://evil.example/realms/shop"})}), jwt.ErrTokenInvalidIssuer},
 		{"no issuer", mintToken(tokenSpec{Claims: claimsWith(object{"iss": nil})}), jwt.ErrTokenRequiredClaimMissing},
-		{"from another realm", mint(t, other, tokenSpec{Claims: claimsWith(nil)}), jwkset.ErrKeyNotFound},
-		{"signed by another realm, with our iss and kid", mint(t, other, tokenSpec{Claims: claimsWith(object{"iss": realm.Issuer()}), Header: object{"kid": kid}}), jwt.ErrTokenSignatureInvalid},
+		{"from another realm", mint(t, otherRealm, tokenSpec{Claims: claimsWith(nil)}), jwkset.ErrKeyNotFound},
+		{"signed by another realm, with our iss and kid", mint(t, otherRealm, tokenSpec{Claims: claimsWith(object{"iss": realm.Issuer()}), Header: object{"kid": kid}}), jwt.ErrTokenSignatureInvalid},
 		{"wrong audience", mintToken(tokenSpec{Claims: claimsWith(object{"aud": "another-api"})}), jwt.ErrTokenInvalidAudience},
 		{"several wrong audiences", mintToken(tokenSpec{Claims: claimsWith(object{"aud": []string{"account", "another-api"}})}), jwt.ErrTokenInvalidAudience},
 		{"no audience", mintToken(tokenSpec{Claims: claimsWith(object{"aud": nil})}), jwt.ErrTokenRequiredClaimMissing},
@@ -146,13 +146,13 @@ func TestRealm_Mint_invalidTokens(t *testing.T) {
 		{"signature with invalid base64", valid + "=", jwt.ErrTokenMalformed},
 		{"header with invalid JSON", base64.RawURLEncoding.EncodeToString([]byte(`{"alg"`)) + valid[strings.Index(valid, "."):], jwt.ErrTokenMalformed},
 	} {
-		if err := acceptToken(t, kc, realm, tt.token); !errors.Is(err, tt.want) {
+		if err := validateToken(t, kc, realm, tt.token); !errors.Is(err, tt.want) {
 			t.Errorf("%s: acceptToken returns %v, want %v", tt.name, err, tt.want)
 		}
 	}
 
 	kc.Advance(5 * time.Minute)
-	if err := acceptToken(t, kc, realm, valid); !errors.Is(err, jwt.ErrTokenExpired) {
+	if err := validateToken(t, kc, realm, valid); !errors.Is(err, jwt.ErrTokenExpired) {
 		t.Errorf("five minutes later, acceptToken returns %v, want %v", err, jwt.ErrTokenExpired)
 	}
 }

@@ -23,13 +23,14 @@ import (
 
 // SignIn returns valid tokens of a new session without sending a request.
 func TestRealm_SignIn(t *testing.T) {
-	kc, realm := start(t)
+	kc, realm := startShop(t)
 	tokens := signIn(t, realm)
 	if n := kc.Count(""); n != 0 {
 		t.Errorf("SignIn sent %d requests, want none", n)
 	}
 	claims, err := verify(t, kc, realm, tokens.AccessToken)
-	if err != nil || claims["sub"] != user(t, realm, "alice").ID() || claims["typ"] != "Bearer" ||
+	alice := mustFindUser(t, realm, "alice")
+	if err != nil || claims["sub"] != alice.ID() || claims["typ"] != "Bearer" ||
 		!slices.Contains(rolesIn(claims, "shop-api"), "reader") {
 		t.Errorf("access token's claims are %v (%v), want alice as sub, typ Bearer and role reader",
 			claims, err)
@@ -59,7 +60,7 @@ func TestRealm_SignIn(t *testing.T) {
 // The scopes passed to SignIn determine whether it returns an ID token and whether the session is
 // offline. Several scopes may be passed in one string.
 func TestRealm_SignIn_scopes(t *testing.T) {
-	_, realm := start(t)
+	_, realm := startShop(t)
 	for _, scopes := range [][]string{{"openid", "phone"}, {"openid phone"}} {
 		if tokens := signIn(t, realm, scopes...); !slices.Contains(tokens.Scope, "phone") ||
 			tokens.IDToken == "" {
@@ -87,7 +88,7 @@ func TestRealm_SignIn_scopes(t *testing.T) {
 
 // SignIn returns an error, and creates no session, for unknown clients, users and scopes.
 func TestRealm_SignIn_errors(t *testing.T) {
-	_, realm := start(t)
+	_, realm := startShop(t)
 	for _, tt := range []struct{ client, user, scope, want string }{
 		{"shop", "alice", "openid", `keycloaktest: realm shop has no client "shop"`},
 		{"shop-api", "alcie", "openid", `keycloaktest: realm shop has no user "alcie"`},
@@ -102,14 +103,15 @@ func TestRealm_SignIn_errors(t *testing.T) {
 				tt)
 		}
 	}
-	must(t, user(t, realm, "alice").RevokeRole(keycloaktest.Role{Name: "default-roles-shop"}))
+	alice := mustFindUser(t, realm, "alice")
+	must(t, alice.RevokeRole(keycloaktest.Role{Name: "default-roles-shop"}))
 	_, err := realm.SignIn("shop-api", "alice", "openid", "offline_access")
 	wantError(t, err, "keycloaktest: Offline tokens not allowed for the user or client")
 }
 
 // The zero TokenSpec makes a token with the default claims and header.
 func TestRealm_Mint_zeroValue(t *testing.T) {
-	kc, realm := start(t)
+	kc, realm := startShop(t)
 	token := mint(t, realm, tokenSpec{})
 	claims := parseClaims(t, token)
 	if len(claims) != 5 || claims["iss"] != realm.Issuer() || claims["typ"] != "Bearer" ||
@@ -132,7 +134,7 @@ func TestRealm_Mint_zeroValue(t *testing.T) {
 
 // Claims and Header override the defaults. A nil value omits the claim or header parameter.
 func TestRealm_Mint_overrides(t *testing.T) {
-	_, realm := start(t)
+	_, realm := startShop(t)
 	claims := object{"iss": "https://evil.example", "typ": nil, "aud": []string{"a", "b"},
 		"nested": object{"x": 1}, "exp": 12, "sub": nil}
 	token := mint(t, realm, tokenSpec{Claims: claims,
@@ -157,7 +159,7 @@ func TestRealm_Mint_overrides(t *testing.T) {
 
 // Lifetime is the time from iat to exp, and iat follows the server's clock.
 func TestRealm_Mint_lifetime(t *testing.T) {
-	kc, realm := start(t)
+	kc, realm := startShop(t)
 	start := kc.Now()
 	for lifetime, want := range map[time.Duration]time.Duration{0: 5 * time.Minute,
 		time.Hour: time.Hour, -time.Minute: -time.Minute} {
@@ -181,7 +183,7 @@ var algorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", 
 // Mint and SignIn support every signature algorithm. Minted tokens verify with the published keys,
 // except for tokens signed by HMAC keys, which aren't published.
 func TestRealm_Mint_algorithms(t *testing.T) {
-	kc, realm := start(t)
+	kc, realm := startShop(t)
 	for _, algorithm := range algorithms {
 		token := mint(t, realm,
 			tokenSpec{Algorithm: algorithm, Claims: object{"aud": "shop-api", "sub": "alice"}})
@@ -230,7 +232,7 @@ func foreignKeys(t *testing.T) map[string]any {
 // Mint signs with TokenSpec.Key. The header has the kid of the realm's key, but the token verifies
 // only with TokenSpec.Key.
 func TestRealm_Mint_foreignKey(t *testing.T) {
-	kc, realm := start(t)
+	kc, realm := startShop(t)
 	for algorithm, key := range foreignKeys(t) {
 		token := mint(t, realm,
 			tokenSpec{Algorithm: algorithm, Key: key,
@@ -262,7 +264,7 @@ func TestRealm_Mint_foreignKey(t *testing.T) {
 // Mint returns an error for an unknown algorithm, a value that JSON can't represent, and a key of
 // the wrong type.
 func TestRealm_Mint_errors(t *testing.T) {
-	_, realm := start(t)
+	_, realm := startShop(t)
 	keys := foreignKeys(t)
 	for _, tt := range []struct {
 		spec tokenSpec

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A Request records a request that the server received, without the body and the headers, because
-// they contain passwords and tokens.
+// A Request is a request that the server received, without its body and headers, which contain
+// passwords and tokens.
 type Request struct {
 	Time   time.Time // by the server's clock
 	Method string
@@ -27,7 +27,7 @@ const maxRequests = 1_000
 func (s *Server) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.log[max(0, len(s.log)-maxRequests):])
+	return slices.Clone(s.requests[max(0, len(s.requests)-maxRequests):])
 }
 
 // Count returns the number of requests to an endpoint since the start or the last ResetRequests,
@@ -39,10 +39,10 @@ func (s *Server) Count(endpoint string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if endpoint != "" {
-		return s.counts[endpoint]
+		return s.requestCounts[endpoint]
 	}
 	total := 0
-	for _, n := range s.counts {
+	for _, n := range s.requestCounts {
 		total += n
 	}
 	return total
@@ -52,26 +52,26 @@ func (s *Server) Count(endpoint string) int {
 func (s *Server) ResetRequests() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.log = nil
-	clear(s.counts)
+	s.requests = nil
+	clear(s.requestCounts)
 }
 
-// record records a request and returns the fault that applies to it, or nil.
-func (s *Server) record(request *http.Request) *Fault {
+// recordRequest logs and counts a request, and returns the fault that applies to it, or nil.
+func (s *Server) recordRequest(httpRequest *http.Request) *Fault {
 	now := s.clock() // may be the test's own function, so call it without the lock
 	endpoint := ""
-	if _, rest, inRealm := s.splitURL(request.URL); inRealm && isEndpoint(rest) {
-		endpoint = strings.TrimPrefix(rest, oidc)
+	if _, path, inRealm := s.splitURL(httpRequest.URL); inRealm && isEndpoint(path) {
+		endpoint = strings.TrimPrefix(path, oidcPath)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.counts[endpoint]++ // "" for all unknown paths, so that the map can't grow
+	s.requestCounts[endpoint]++ // "" for all unknown paths, so that the map can't grow
 	// Drop half of the log at once: dropping only the oldest request would move the log each time.
-	if len(s.log) >= 2*maxRequests {
-		s.log = slices.Delete(s.log, 0, maxRequests)
+	if len(s.requests) >= 2*maxRequests {
+		s.requests = slices.Delete(s.requests, 0, maxRequests)
 	}
-	s.log = append(s.log,
-		Request{now.Add(s.offset), request.Method, request.URL.EscapedPath(), endpoint})
+	s.requests = append(s.requests, Request{now.Add(s.clockOffset), httpRequest.Method,
+		httpRequest.URL.EscapedPath(), endpoint})
 	return s.nextFault(endpoint)
 }
 
@@ -81,7 +81,7 @@ func isEndpoint(path string) bool { _, ok := endpoints()[path]; return ok }
 // mustBeEndpoint panics unless name is an endpoint's name, in the form of Request.Endpoint, or
 // empty, which stands for all endpoints.
 func mustBeEndpoint(name string) {
-	if strings.HasPrefix(name, oidc) || !isEndpoint(name) && !isEndpoint(oidc+name) {
+	if strings.HasPrefix(name, oidcPath) || !isEndpoint(name) && !isEndpoint(oidcPath+name) {
 		panic(
 			fmt.Sprintf(
 				"keycloaktest: the fake has no endpoint %q; endpoints are named as in Request: "+

@@ -12,7 +12,7 @@ import (
 
 // Count counts the requests to each endpoint, and all requests.
 func TestServer_Count(t *testing.T) {
-	kc, realm := start(t)
+	kc, realm := startShop(t)
 	tokens := signIn(t, realm)
 	clientAuth := []string{"client_id", "shop-api", "client_secret", "shop-api-secret"}
 	for endpoint, send := range map[string]func(){
@@ -57,7 +57,7 @@ func TestServer_Count(t *testing.T) {
 
 // Count includes requests that fail: those that Keycloak would reject, and those that get a Fault.
 func TestServer_Count_failures(t *testing.T) {
-	kc, realm := start(t)
+	kc, realm := startShop(t)
 	login(t, realm, "alice", "wrong")
 	send(t, newRequest(t, http.MethodPut, oidcURL(realm, "/token"), ""))
 	kc.Fail(keycloaktest.Fault{Endpoint: "/token", Status: 503, Times: 1})
@@ -111,7 +111,7 @@ func TestServer_Requests(t *testing.T) {
 
 // ResetRequests clears Requests and Count.
 func TestServer_ResetRequests(t *testing.T) {
-	kc, realm := start(t)
+	kc, realm := startShop(t)
 	get(t, oidcURL(realm, "/certs"))
 	kc.ResetRequests()
 	if n := kc.Count("") + kc.Count("/certs") + len(kc.Requests()); n != 0 {
@@ -127,7 +127,7 @@ func TestServer_ResetRequests(t *testing.T) {
 // Requests returns only the newest 1,000 requests, so that a test with many requests can't use up
 // the memory.
 func TestServer_Requests_limit(t *testing.T) {
-	kc, realm := start(t)
+	kc, realm := startShop(t)
 	const limit = 1000
 	for n := 1; n <= 2*limit+5; n++ {
 		get(t, fmt.Sprint(realm.URL(), "/unknown-", n))
@@ -151,7 +151,7 @@ func TestServer_Requests_limit(t *testing.T) {
 
 // Requests returns no secrets, because a failed test may print the requests.
 func TestServer_Requests_noSecrets(t *testing.T) {
-	kc, realm := start(t)
+	kc, realm := startShop(t)
 	const canary = "canary-7f3a"
 	login(t, realm, "alice", canary)
 	refresh(t, realm, canary)

@@ -14,7 +14,7 @@ import (
 
 // A realm's name is escaped in URLs.
 func TestRealm_nameWithSpace(t *testing.T) {
-	kc := keycloaktest.New(t, shopNamed("my shop"))
+	kc := keycloaktest.New(t, shopFileNamed("my shop"))
 	realm := kc.Realm("my shop")
 	if want := kc.URL + "/realms/my%20shop"; realm.Name() != "my shop" || realm.URL() != want ||
 		realm.Issuer() != want {
@@ -29,7 +29,7 @@ func TestRealm_nameWithSpace(t *testing.T) {
 
 // EndpointURL returns the same URLs as discovery, and panics for an unknown endpoint.
 func TestRealm_EndpointURL(t *testing.T) {
-	_, realm := start(t)
+	_, realm := startShop(t)
 	discovery := get(t, realm.EndpointURL("/.well-known/openid-configuration")).wantOK(t)
 	for endpoint, name := range map[string]string{
 		"/certs": "jwks_uri", "/token": "token_endpoint",
@@ -55,7 +55,7 @@ func TestRealm_EndpointURL(t *testing.T) {
 
 // Update changes realm settings for later requests. A field with the value null isn't changed.
 func TestRealm_Update(t *testing.T) {
-	kc, realm := start(t)
+	kc, realm := startShop(t)
 	update := func(patch string) { t.Helper(); must(t, realm.Update([]byte(patch))) }
 
 	update(`{"accessTokenLifespan": 60}`)
@@ -79,19 +79,19 @@ func TestRealm_Update(t *testing.T) {
 	// As in Keycloak, the patch's attributes replace all attributes of the realm.
 	update(`{"attributes": {"frontendUrl": "https://id.example.com"}}`)
 	if want := "https://id.example.com/realms/shop"; realm.Issuer() != want ||
-		newTokenClaims(t, realm)["iss"] != want {
+		signInClaims(t, realm)["iss"] != want {
 		t.Errorf("issuer is %s, want %s", realm.Issuer(), want)
 	}
 	update(`{"attributes": {"a": "b"}}`)
 	if want := kc.URL + "/realms/shop"; realm.Issuer() != want ||
-		newTokenClaims(t, realm)["iss"] != want {
+		signInClaims(t, realm)["iss"] != want {
 		t.Errorf("issuer is %s, want %s again", realm.Issuer(), want)
 	}
 }
 
 // Update returns an error for an invalid patch, and changes nothing.
 func TestRealm_Update_invalid(t *testing.T) {
-	_, realm := startWith(t,
+	_, realm := startShopWith(t,
 		map[string]any{"accessTokenLifespan": 100,
 			"attributes": map[string]any{"frontendUrl": "https://id.example.com"}}, nil, nil)
 	for patch, want := range map[string]string{
@@ -114,7 +114,7 @@ func TestRealm_Update_invalid(t *testing.T) {
 // SetNotBefore revokes the tokens that were issued before a time. The zero time makes these tokens
 // valid again.
 func TestRealm_SetNotBefore(t *testing.T) {
-	kc, realm := start(t)
+	kc, realm := startShop(t)
 	oldTokens := signIn(t, realm)
 	kc.Advance(time.Minute)
 	realm.SetNotBefore(kc.Now())
@@ -130,7 +130,7 @@ func TestRealm_SetNotBefore(t *testing.T) {
 
 // UpdateClient changes a client's settings, secret, attributes and mappers.
 func TestRealm_UpdateClient(t *testing.T) {
-	_, realm := start(t)
+	_, realm := startShop(t)
 	update := func(patch string) {
 		t.Helper()
 		must(t, realm.UpdateClient("shop-api", []byte(patch)))
@@ -167,7 +167,7 @@ func TestRealm_UpdateClient(t *testing.T) {
 	update(`{"protocolMappers": [
 		{"name": "a", "protocol": "openid-connect", "protocolMapper": "oidc-hardcoded-claim-mapper", "config": {"claim.name": "in-no-token", "claim.value": "x"}},
 		{"name": "b", "protocol": "openid-connect", "protocolMapper": "oidc-hardcoded-claim-mapper", "config": {"claim.name": "in-access-token", "claim.value": "x", "access.token.claim": "true"}}]}`)
-	claims := newTokenClaims(t, realm)
+	claims := signInClaims(t, realm)
 	if claims["in-access-token"] != "x" || claims["in-no-token"] != nil ||
 		claims["aud"] == "shop-api" || claims["groups"] != nil {
 		t.Errorf("claims are %v, want in-access-token, and no claims of the old mappers", claims)
@@ -177,7 +177,7 @@ func TestRealm_UpdateClient(t *testing.T) {
 // UpdateClient with serviceAccountsEnabled creates the client's service account. The same patch can
 // be repeated.
 func TestRealm_UpdateClient_serviceAccount(t *testing.T) {
-	_, realm := startWith(t, nil, map[string]any{"serviceAccountsEnabled": false}, nil)
+	_, realm := startShopWith(t, nil, map[string]any{"serviceAccountsEnabled": false}, nil)
 	sendGrant := func() reply { return postToken(t, realm, "grant_type", "client_credentials") }
 	sendGrant().wantOAuthError(t, 401, "Client not enabled to retrieve service account")
 	for range 2 {
@@ -192,7 +192,7 @@ func TestRealm_UpdateClient_serviceAccount(t *testing.T) {
 
 // UpdateClient returns an error for an invalid patch, and changes nothing.
 func TestRealm_UpdateClient_invalid(t *testing.T) {
-	_, realm := startWith(t, nil,
+	_, realm := startShopWith(t, nil,
 		map[string]any{"enabled": true,
 			"attributes": map[string]any{"access.token.lifespan": "100"}}, nil)
 	const changes = `"attributes": {"access.token.lifespan": "1"}, "enabled": false, "redirectUris": [],
@@ -217,7 +217,7 @@ func TestRealm_UpdateClient_invalid(t *testing.T) {
 
 // Sessions returns the online and offline sessions that haven't ended or expired.
 func TestRealm_Sessions(t *testing.T) {
-	kc, realm := start(t)
+	kc, realm := startShop(t)
 	if sessions := realm.Sessions(); len(sessions) != 0 {
 		t.Errorf("before the first sign-in, Sessions() = %v, want none", sessions)
 	}
@@ -228,7 +228,7 @@ func TestRealm_Sessions(t *testing.T) {
 		t.Errorf("sid is %v, want %s", sid, tokens1.SessionID)
 	}
 	for _, s := range realm.Sessions() {
-		want := keycloaktest.Session{ID: s.ID, UserID: user(t, realm, "alice").ID(),
+		want := keycloaktest.Session{ID: s.ID, UserID: mustFindUser(t, realm, "alice").ID(),
 			Offline: s.ID == offlineTokens.SessionID, Clients: []string{"shop-api"}}
 		if fmt.Sprint(s) != fmt.Sprint(want) {
 			t.Errorf("Sessions() has %v, want %v", s, want)
@@ -244,7 +244,7 @@ func TestRealm_Sessions(t *testing.T) {
 // EndSession ends only the session whose ID and Offline flag match, and reports whether there was
 // one.
 func TestRealm_EndSession(t *testing.T) {
-	_, realm := start(t)
+	_, realm := startShop(t)
 	tokens, otherTokens := signIn(t, realm), signIn(t, realm)
 	offlineTokens := signIn(t, realm, "openid", "offline_access")
 	for _, s := range []keycloaktest.Session{{ID: tokens.SessionID},
@@ -274,11 +274,11 @@ func TestLogout_backchannel(t *testing.T) {
 	}
 	clientServer := httptest.NewServer(http.HandlerFunc(recordToken))
 	defer clientServer.Close()
-	kc, realm := startWith(t, nil, map[string]any{"attributes": map[string]any{
+	kc, realm := startShopWith(t, nil, map[string]any{"attributes": map[string]any{
 		"backchannel.logout.url":              clientServer.URL + "/bye",
 		"backchannel.logout.session.required": "true",
 	}}, nil)
-	alice := user(t, realm, "alice")
+	alice := mustFindUser(t, realm, "alice")
 	for name, endSession := range map[string]func(keycloaktest.Tokens) error{
 		"EndSession": func(tokens keycloaktest.Tokens) error {
 			if !realm.EndSession(keycloaktest.Session{ID: tokens.SessionID}) {

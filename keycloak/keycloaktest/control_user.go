@@ -72,7 +72,7 @@ func (r *Realm) UserByID(id string) *User {
 //	{"username": "ann", "enabled": true, "email": "ann@example.com", "firstName": "Ann", "lastName": "Lee",
 //	 "credentials": [{"type": "password", "value": "ann-password"}]}
 func (r *Realm) AddUser(document []byte) (*User, error) {
-	if err := r.check(); err != nil {
+	if err := r.checkExists(); err != nil {
 		return nil, err
 	}
 	rep, err := realmfile.ReadUser(document)
@@ -84,7 +84,7 @@ func (r *Realm) AddUser(document []byte) (*User, error) {
 	if !slices.Contains(rep.RealmRoles, r.defaultRoleName()) {
 		rep.RealmRoles = append(rep.RealmRoles, r.defaultRoleName())
 	}
-	// From here on, the function does what the admin API does and an import doesn't.
+	// The admin API does the following steps, and an import doesn't.
 	rep.Groups = slices.Concat(rep.Groups, r.settings.DefaultGroups)
 	for _, credential := range rep.Credentials {
 		if credential.Temporary {
@@ -98,7 +98,7 @@ func (r *Realm) AddUser(document []byte) (*User, error) {
 			rep.RequiredActions = append(rep.RequiredActions, action.Alias)
 		}
 	}
-	r.dropAttributes(rep.Attributes)
+	r.dropDisallowedAttributes(rep.Attributes)
 	r.useEmailAsUsername(&rep)
 	if rep.Username == "" {
 		return nil, errors.New("keycloaktest: user: username is missing")
@@ -110,12 +110,12 @@ func (r *Realm) AddUser(document []byte) (*User, error) {
 	return &User{r, u.ID}, nil
 }
 
-// change calls f with the user, holding the realm's lock.
-func (u *User) change(f func(*user) error) error {
+// withAccount calls f with the user and holds the realm's lock during the call.
+func (u *User) withAccount(f func(*user) error) error {
 	if u == nil || u.realm == nil {
 		return errNoUser
 	}
-	if err := u.realm.check(); err != nil {
+	if err := u.realm.checkExists(); err != nil {
 		return err
 	}
 	u.realm.mu.Lock()
@@ -131,23 +131,23 @@ func (u *User) change(f func(*user) error) error {
 // user in a realm file; they replace the user's values. Update can't change roles, groups or
 // credentials.
 func (u *User) Update(patch []byte) error {
-	return u.change(func(account *user) error {
-		patched, err := realmfile.PatchUser(account.User, patch)
+	return u.withAccount(func(account *user) error {
+		updatedUser, err := realmfile.PatchUser(account.User, patch)
 		if err != nil {
 			return fmt.Errorf("keycloaktest: user: %w", err)
 		}
-		u.realm.useEmailAsUsername(&patched)
-		if patched.Username == "" {
+		u.realm.useEmailAsUsername(&updatedUser)
+		if updatedUser.Username == "" {
 			return errors.New("keycloaktest: user: username is missing")
 		}
-		if err := u.realm.normalizeNames(&patched); err != nil {
+		if err := u.realm.normalizeNames(&updatedUser); err != nil {
 			return fmt.Errorf("keycloaktest: user: %w", err)
 		}
-		u.realm.dropAttributes(patched.Attributes)
-		u.realm.unindex(account)
-		account.User = patched
-		u.realm.index(account)
-		if patched.Enabled {
+		u.realm.dropDisallowedAttributes(updatedUser.Attributes)
+		u.realm.unindexUser(account)
+		account.User = updatedUser
+		u.realm.indexUser(account)
+		if updatedUser.Enabled {
 			account.lockedPermanently = false
 		}
 		return nil
@@ -156,8 +156,8 @@ func (u *User) Update(patch []byte) error {
 
 // Delete deletes the user. The user's sessions end without back-channel logout.
 func (u *User) Delete() error {
-	return u.change(func(account *user) error {
-		u.realm.unindex(account)
+	return u.withAccount(func(account *user) error {
+		u.realm.unindexUser(account)
 		for _, sessions := range []map[string]*session{u.realm.sessions, u.realm.offlineSessions} {
 			maps.DeleteFunc(sessions, func(_ string, s *session) bool { return s.user == account })
 		}
@@ -168,8 +168,8 @@ func (u *User) Delete() error {
 // Logout ends the user's sessions, revokes the tokens issued so far and sends the back-channel
 // logouts, like a logout by an administrator. Offline sessions continue.
 func (u *User) Logout() error {
-	var notices []notice
-	err := u.change(func(account *user) error {
+	var notices []logoutNotice
+	err := u.withAccount(func(account *user) error {
 		now := u.realm.server.Now()
 		account.NotBefore = now.Unix()
 		for _, s := range u.realm.sessions {
@@ -188,7 +188,7 @@ func (u *User) Logout() error {
 // RevokeConsent revokes the user's consent for a client and removes the client from the user's
 // sessions.
 func (u *User) RevokeConsent(clientID string) error {
-	return u.change(func(account *user) error {
+	return u.withAccount(func(account *user) error {
 		if u.realm.clients[clientID] == nil {
 			return fmt.Errorf("keycloaktest: the realm has no client %q", clientID)
 		}
@@ -210,7 +210,7 @@ func (u *User) RevokeConsent(clientID string) error {
 // SetPassword sets the user's password. It returns an error if the password violates the realm's
 // password policy. The user's sessions continue.
 func (u *User) SetPassword(password string) error {
-	return u.change(func(account *user) error {
+	return u.withAccount(func(account *user) error {
 		if problem := u.realm.passwordProblem(account.User, password); problem != "" {
 			return errors.New("keycloaktest: " + problem)
 		}
@@ -244,7 +244,7 @@ func (r Role) clientRoles() map[string][]string {
 // GrantRole assigns a role to the user, creating the role if necessary. It returns an error if
 // r.Client doesn't exist.
 func (u *User) GrantRole(r Role) error {
-	return u.change(func(account *user) error {
+	return u.withAccount(func(account *user) error {
 		roles, err := u.realm.findRoles(r.realmRoles(), r.clientRoles(), true)
 		if err != nil {
 			return fmt.Errorf("keycloaktest: %w", err)
@@ -257,12 +257,12 @@ func (u *User) GrantRole(r Role) error {
 // RevokeRole removes a role assigned to the user. The user keeps roles that a group gives them.
 // RevokeRole returns an error if the realm has no such role.
 func (u *User) RevokeRole(r Role) error {
-	return u.change(func(account *user) error {
+	return u.withAccount(func(account *user) error {
 		if _, err := u.realm.findRoles(r.realmRoles(), r.clientRoles(), false); err != nil {
 			return fmt.Errorf("keycloaktest: %w", err)
 		}
 		account.roles = slices.DeleteFunc(account.roles, func(assigned *role) bool {
-			return assigned.client == r.Client && assigned.name == r.Name
+			return assigned.clientID == r.Client && assigned.name == r.Name
 		})
 		return nil
 	})
@@ -271,7 +271,7 @@ func (u *User) RevokeRole(r Role) error {
 // Lock locks the user for d, as brute-force protection does. It returns an error if the realm has
 // brute-force protection off.
 func (u *User) Lock(d time.Duration) error {
-	return u.change(func(account *user) error {
+	return u.withAccount(func(account *user) error {
 		if !u.realm.settings.BruteForceProtected {
 			return errors.New(
 				"keycloaktest: the realm has no brute-force protection, so Lock would have no effect")
@@ -283,18 +283,18 @@ func (u *User) Lock(d time.Duration) error {
 
 // Unlock ends a lock and resets the count of failed sign-ins.
 func (u *User) Unlock() error {
-	return u.change(func(account *user) error { u.realm.resetFailures(account); return nil })
+	return u.withAccount(func(account *user) error { u.realm.resetFailures(account); return nil })
 }
 
 // Failures returns the number of failed sign-ins that brute-force protection has counted.
 func (u *User) Failures() (count int, err error) {
-	err = u.change(func(account *user) error { count = account.failureCount; return nil })
+	err = u.withAccount(func(account *user) error { count = account.failureCount; return nil })
 	return count, err
 }
 
 // Locked reports whether brute-force protection has locked the user.
 func (u *User) Locked() (locked bool, err error) {
-	err = u.change(func(account *user) error {
+	err = u.withAccount(func(account *user) error {
 		locked = u.realm.isLocked(account, u.realm.server.Now())
 		return nil
 	})
@@ -303,7 +303,7 @@ func (u *User) Locked() (locked bool, err error) {
 
 // OneTimeCode returns the user's current one-time code.
 func (u *User) OneTimeCode() (code string, err error) {
-	err = u.change(func(account *user) error {
+	err = u.withAccount(func(account *user) error {
 		if account.otp == nil {
 			return errors.New("keycloaktest: the user has no one-time codes")
 		}
@@ -313,8 +313,8 @@ func (u *User) OneTimeCode() (code string, err error) {
 	return code, err
 }
 
-// dropAttributes removes attributes that an administrator may not set.
-func (r *Realm) dropAttributes(attributes map[string][]string) {
+// dropDisallowedAttributes removes attributes that an administrator may not set.
+func (r *Realm) dropDisallowedAttributes(attributes map[string][]string) {
 	maps.DeleteFunc(attributes, func(name string, _ []string) bool {
 		return !r.profile.AdminCanSet(name, &r.settings)
 	})

@@ -25,7 +25,7 @@ const anyAttributeProfile = `{"attributes": [{"name": "username"}, {"name": "ema
 // the attribute shoe.
 func startStaff(t *testing.T) (*keycloaktest.Server, *keycloaktest.Realm) {
 	t.Helper()
-	kc, realm := startWith(t, object{
+	kc, realm := startShopWith(t, object{
 		"groups": []object{{"name": "staff"}},
 		"components": object{"org.keycloak.userprofile.UserProfileProvider": []object{
 			{"providerId": "declarative-user-profile", "config": object{"kc.user.profile.config": []string{anyAttributeProfile}}},
@@ -85,7 +85,7 @@ func TestRealm_AddUser_temporaryPassword(t *testing.T) {
 // AddUser returns an error for an invalid user, and adds nothing.
 func TestRealm_AddUser_invalid(t *testing.T) {
 	_, realm := startStaff(t)
-	alice := user(t, realm, "alice")
+	alice := mustFindUser(t, realm, "alice")
 	for document, want := range map[string]string{
 		`{"username": "ALICE"}`: "another user has this name",
 		`{"username": "x", "email": "Alice@example.com"}`: "another user has the e-mail address " +
@@ -183,10 +183,10 @@ func TestUser_Update_invalid(t *testing.T) {
 
 // Delete ends the user's sessions. Afterwards, all methods of the deleted user return an error.
 func TestUser_Delete(t *testing.T) {
-	_, realm := start(t)
+	_, realm := startShop(t)
 	tokens, offlineTokens := signIn(t, realm), signIn(t, realm, "openid", "offline_access")
-	alice := user(t, realm, "alice")
-	alice2 := user(t, realm, "alice") // another handle to the same user
+	alice := mustFindUser(t, realm, "alice")
+	alice2 := mustFindUser(t, realm, "alice") // another handle to the same user
 	must(t, alice.Delete())
 	if realm.User("alice") != nil || realm.UserByID(alice.ID()) != nil {
 		t.Error("User or UserByID still returns the deleted user")

@@ -98,17 +98,17 @@ func (o *otpCredential) code(step int64) string {
 	return must(hotp.GenerateCodeCustom(o.secret, uint64(step), o.options))
 }
 
-// accepts reports whether code is valid for a time step in the look-ahead window around now. It
+// accept reports whether code is valid for a time step in the look-ahead window around now. It
 // accepts a code only once unless the realm allows reuse.
-func (o *otpCredential) accepts(code string, now time.Time, settings realmfile.Realm) bool {
-	lookAhead, allowReuse := int64(1), false
+func (o *otpCredential) accept(code string, now time.Time, settings realmfile.Realm) bool {
+	lookAheadSteps, allowReuse := int64(1), false
 	if settings.OTPPolicyType != "" { // an import ignores a policy without a type
-		lookAhead = int64(valueOr(settings.OTPPolicyLookAheadWindow, 1))
+		lookAheadSteps = int64(valueOr(settings.OTPPolicyLookAheadWindow, 1))
 		allowReuse = settings.OTPPolicyCodeReusable ||
 			settings.Attributes["realmReusableOtpCode"] == "true"
 	}
 	currentStep := now.Unix() / o.period
-	for step := currentStep - lookAhead; step <= currentStep+lookAhead; step++ {
+	for step := currentStep - lookAheadSteps; step <= currentStep+lookAheadSteps; step++ {
 		if o.code(step) != code {
 			continue
 		}
@@ -125,12 +125,12 @@ func (o *otpCredential) accepts(code string, now time.Time, settings realmfile.R
 	return false
 }
 
-// failures is a user's brute-force protection state.
-type failures struct {
+// bruteForceState is the state of a user's brute-force protection.
+type bruteForceState struct {
 	failureCount      int
-	lastFailure       time.Time
+	lastFailureAt     time.Time
 	lockedUntil       time.Time
-	lockouts          int
+	lockoutCount      int
 	lockedPermanently bool
 }
 
@@ -142,48 +142,49 @@ func (r *Realm) recordFailure(u *user, now time.Time) {
 	if !settings.BruteForceProtected || !u.Enabled {
 		return
 	}
-	f := &u.failures
-	sinceLast := now.Sub(f.lastFailure)
+	f := &u.bruteForceState
+	sinceLastFailure := now.Sub(f.lastFailureAt)
 	maxDelta := seconds(valueOr(settings.MaxDeltaTimeSeconds, 43200))
-	if !f.lastFailure.IsZero() && sinceLast > maxDelta {
+	if !f.lastFailureAt.IsZero() && sinceLastFailure > maxDelta {
 		f.failureCount = 0
 	}
-	isFirst := f.lastFailure.IsZero()
+	isFirst := f.lastFailureAt.IsZero()
 	f.failureCount++
-	f.lastFailure = now
-	factor := max(1, valueOr(settings.FailureFactor, 30))
+	f.lastFailureAt = now
+	failureFactor := max(1, valueOr(settings.FailureFactor, 30))
 	wait := time.Duration(0)
-	if f.failureCount >= factor {
-		increments := f.failureCount / factor
+	if f.failureCount >= failureFactor {
+		increments := f.failureCount / failureFactor
 		if settings.BruteForceStrategy == "LINEAR" {
-			increments = 1 + f.failureCount - factor
+			increments = 1 + f.failureCount - failureFactor
 		}
 		wait = seconds(valueOr(settings.WaitIncrementSeconds, 60)) * time.Duration(increments)
 	}
-	quickLogin := time.Millisecond *
+	quickLoginInterval := time.Millisecond *
 		time.Duration(valueOr(settings.QuickLoginCheckMilliSeconds, 1000))
-	// Keycloak's failures are further apart than this, because it takes longer to hash a password.
+	// In Keycloak, two failures are at least this far apart, because it hashes each password.
 	const minInterval = 10 * time.Millisecond
-	if wait == 0 && !isFirst && sinceLast < quickLogin && quickLogin > minInterval {
+	if wait == 0 && !isFirst && sinceLastFailure < quickLoginInterval &&
+		quickLoginInterval > minInterval {
 		wait = seconds(valueOr(settings.MinimumQuickLoginWait, 60))
 	}
 	if wait == 0 {
 		return
 	}
-	if settings.PermanentLockout && f.failureCount >= factor {
-		if f.lockouts >= settings.MaxTemporaryLockouts {
+	if settings.PermanentLockout && f.failureCount >= failureFactor {
+		if f.lockoutCount >= settings.MaxTemporaryLockouts {
 			f.lockedPermanently = true
 			u.Enabled = false
 			return
 		}
-		f.lockouts++
+		f.lockoutCount++
 	}
 	f.lockedUntil = now.Add(min(wait, seconds(valueOr(settings.MaxFailureWaitSeconds, 900))))
 }
 
 // resetFailures clears the user's failures and temporary lock, but not a permanent lockout.
 func (r *Realm) resetFailures(u *user) {
-	u.failures = failures{lockedPermanently: u.lockedPermanently}
+	u.bruteForceState = bruteForceState{lockedPermanently: u.lockedPermanently}
 }
 
 // isLocked reports whether brute-force protection has locked the user, temporarily or permanently.

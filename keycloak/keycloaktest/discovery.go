@@ -33,19 +33,19 @@ func (r *Realm) loadFrontendURL() {
 func (r *Realm) info(*request) response {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if problem := r.keys.signingProblem("RS256"); problem != "" {
+	if problem := r.keySet.signingProblem("RS256"); problem != "" {
 		return newOAuthError(501, codeUnsupported, "realm "+r.name+": "+problem).response()
 	}
-	der := must(x509.MarshalPKIXPublicKey(r.keys.signingKey("RS256").publicKey()))
+	der := must(x509.MarshalPKIXPublicKey(r.keySet.signingKey("RS256").publicKey()))
 	return jsonResponse(200, noCache, map[string]any{
 		"realm": r.name, "public_key": base64.StdEncoding.EncodeToString(der),
-		"token-service": r.Issuer() + oidc, "account-service": r.Issuer() + "/account",
+		"token-service": r.Issuer() + oidcPath, "account-service": r.Issuer() + "/account",
 		"tokens-not-before": r.settings.NotBefore,
 	}).withHeader("Content-Type", "application/json;charset=UTF-8")
 }
 
-// keySetType is the media type of a key set (RFC 7517 8.5.2).
-const keySetType = "application/jwk-set+json"
+// keySetMediaType is the media type of a key set (RFC 7517 8.5.2).
+const keySetMediaType = "application/jwk-set+json"
 
 // certs serves the realm's JSON Web Key Set.
 func (r *Realm) certs(req *request) response {
@@ -54,10 +54,10 @@ func (r *Realm) certs(req *request) response {
 	if err := r.checkTLS(req); err != nil {
 		return err.plainResponse()
 	}
-	resp := jsonResponse(200, noCache, r.keys.jwks())
-	if strings.Contains(req.Header.Get("Accept"), keySetType) &&
+	resp := jsonResponse(200, noCache, r.keySet.jwks())
+	if strings.Contains(req.Header.Get("Accept"), keySetMediaType) &&
 		!strings.Contains(req.Header.Get("Accept"), "application/json") {
-		resp = resp.withHeader("Content-Type", keySetType)
+		resp = resp.withHeader("Content-Type", keySetMediaType)
 	}
 	return resp
 }
@@ -70,13 +70,13 @@ func (r *Realm) discovery(req *request) response {
 	if err := r.checkTLS(req); err != nil {
 		return err.plainResponse()
 	}
-	base := r.Issuer() + oidc
+	base := r.Issuer() + oidcPath
 	clientAuthentication := []string{"client_secret_basic", "client_secret_post"}
 	scopes := slices.Sorted(maps.Keys(r.scopes))
 	if r.scopes["openid"] == nil {
 		scopes = append([]string{"openid"}, scopes...)
 	}
-	grants := slices.Sorted(maps.Keys(grantTypes()))
+	grants := slices.Sorted(maps.Keys(grantHandlers()))
 	return jsonResponse(200, "no-cache, must-revalidate, no-transform, no-store", map[string]any{
 		"issuer":                                r.Issuer(),
 		"authorization_endpoint":                base + "/auth",
@@ -109,8 +109,7 @@ func (r *Realm) discovery(req *request) response {
 	})
 }
 
-// acrValues returns the names of the realm's authentication levels, including "0" and "1", which
-// every realm has.
+// acrValues returns the names of the realm's authentication levels. Every realm has "0" and "1".
 func (r *Realm) acrValues() []string {
 	return append([]string{"0", "1"},
 		slices.Sorted(maps.Keys(realmfile.ACRLevels(r.settings.Attributes)))...)

@@ -91,10 +91,10 @@ func ExampleRealm_RotateKeys() {
 	defer kc.Close()
 	realm := kc.Realm("shop")
 
-	oldKey := realm.SigningKey("RS256")
-	newKey, err := realm.RotateKeys("RS256") // the old key stays published
-	fmt.Println(err, newKey != oldKey, realm.SigningKey("RS256") == newKey)
-	fmt.Println(realm.RemoveKey(oldKey)) // invalidates the tokens that it signed
+	oldKID := realm.SigningKey("RS256")
+	newKID, err := realm.RotateKeys("RS256") // the old key stays published
+	fmt.Println(err, newKID != oldKID, realm.SigningKey("RS256") == newKID)
+	fmt.Println(realm.RemoveKey(oldKID)) // invalidates the tokens that it signed
 	// Output:
 	// <nil> true true
 	// <nil>

@@ -9,10 +9,12 @@ import (
 
 const deviceGrantType = "urn:ietf:params:oauth:grant-type:device_code"
 
-// grantTypes returns the functions that handle the supported grants, by grant_type. Keycloak's
-// other grants are in otherGrants.
-func grantTypes() map[string]func(*request, *client) (*unsignedResponse, *oauthError) {
-	return map[string]func(*request, *client) (*unsignedResponse, *oauthError){
+// A grantHandler checks a client's token request and issues the tokens.
+type grantHandler func(*request, *client) (*unsignedResponse, *oauthError)
+
+// grantHandlers returns the handlers of the supported grants by grant_type.
+func grantHandlers() map[string]grantHandler {
+	return map[string]grantHandler{
 		"password":           (*request).passwordGrant,
 		"refresh_token":      (*request).refreshGrant,
 		"client_credentials": (*request).clientCredentialsGrant,
@@ -21,9 +23,9 @@ func grantTypes() map[string]func(*request, *client) (*unsignedResponse, *oauthE
 	}
 }
 
-// otherGrants handles the grants that only Keycloak supports. A client that may not use the grant
-// gets Keycloak's error; other clients get 501.
-var otherGrants = map[string]func(*request, *client) (*unsignedResponse, *oauthError){
+// unsupportedGrantHandlers are the handlers of the grants that only Keycloak supports. A client
+// that may not use the grant gets Keycloak's error; other clients get 501.
+var unsupportedGrantHandlers = map[string]grantHandler{
 	tokenExchangeGrantType: func(req *request, caller *client) (*unsignedResponse, *oauthError) {
 		if caller.attributeIsTrue("standard.token.exchange.enabled") {
 			return nil, unsupportedGrant(req)
@@ -31,13 +33,15 @@ var otherGrants = map[string]func(*request, *client) (*unsignedResponse, *oauthE
 		return nil, newOAuthError(400, "invalid_request",
 			"Standard token exchange is not enabled for the requested client")
 	},
-	"urn:openid:params:grant-type:ciba": func(req *request, caller *client) (*unsignedResponse, *oauthError) {
+	"urn:openid:params:grant-type:ciba": func(req *request,
+		caller *client) (*unsignedResponse, *oauthError) {
 		if caller.attributeIsTrue("oidc.ciba.grant.enabled") {
 			return nil, unsupportedGrant(req)
 		}
 		return nil, invalidGrant("Client not allowed OIDC CIBA Grant")
 	},
-	"urn:ietf:params:oauth:grant-type:jwt-bearer": func(req *request, caller *client) (*unsignedResponse, *oauthError) {
+	"urn:ietf:params:oauth:grant-type:jwt-bearer": func(req *request,
+		_ *client) (*unsignedResponse, *oauthError) {
 		assertion, hasAssertion := req.param("assertion")
 		switch {
 		case !hasAssertion:
@@ -75,11 +79,11 @@ const codeUnsupported = "not_in_keycloaktest"
 // token serves the token endpoint (RFC 6749 3.2). It checks a request in the same order as
 // Keycloak: TLS, realm, grant type, client, repeated parameters, grant.
 func (r *Realm) token(req *request) response {
-	unsigned, err := r.runGrant(req)
+	unsignedResp, err := r.runGrant(req)
 	if err != nil {
 		return err.response()
 	}
-	return jsonResponse(200, noStore, unsigned.sign())
+	return jsonResponse(200, noStore, unsignedResp.sign())
 }
 
 // runGrant checks a token request and issues its tokens, which aren't signed yet.
@@ -94,11 +98,11 @@ func (r *Realm) runGrant(req *request) (*unsignedResponse, *oauthError) {
 	if !hasGrantType {
 		return nil, newOAuthError(400, "invalid_request", "Missing form parameter: grant_type")
 	}
-	issueTokens := grantTypes()[grantType]
-	if issueTokens == nil {
-		issueTokens = otherGrants[grantType]
+	handler := grantHandlers()[grantType]
+	if handler == nil {
+		handler = unsupportedGrantHandlers[grantType]
 	}
-	if issueTokens == nil {
+	if handler == nil {
 		return nil, newOAuthError(400, "unsupported_grant_type", "Unsupported grant_type")
 	}
 	scheme, _, _ := strings.Cut(req.Header.Get("Authorization"), " ")
@@ -124,7 +128,7 @@ func (r *Realm) runGrant(req *request) (*unsignedResponse, *oauthError) {
 	if err := req.checkParametersSupported(tokenParameters); err != nil {
 		return nil, err
 	}
-	return issueTokens(req, caller)
+	return handler(req, caller)
 }
 
 // checkAvailable returns an error if the realm is disabled or requires TLS.
@@ -147,16 +151,16 @@ func (r *Realm) checkTLS(*request) *oauthError {
 	return nil
 }
 
-// requestedScope returns the scopes granted for the request's scope parameter.
-func (req *request) requestedScope(caller *client) ([]string, *oauthError) {
+// resolveScopes returns the scopes granted for the request's scope parameter.
+func (req *request) resolveScopes(caller *client) ([]string, *oauthError) {
 	parameter, hasScope := req.param("scope")
 	return req.realm.resolveScopes(caller, parameter, hasScope)
 }
 
 var errInvalidCredentials = newOAuthError(400, "invalid_grant", "Invalid user credentials")
 
-// passwordSession starts a session for a password grant and issues its tokens.
-func (req *request) passwordSession(caller *client, u *user,
+// issuePasswordTokens starts a session for a password grant and issues its tokens.
+func (req *request) issuePasswordTokens(caller *client, u *user,
 	scope []string) (*unsignedResponse, *oauthError) {
 	g := &grant{realm: req.realm, client: caller, user: u, scope: scope, grantTypeShortcut: "ro",
 		now: req.now}

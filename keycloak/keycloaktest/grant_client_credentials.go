@@ -19,7 +19,7 @@ func (req *request) clientCredentialsGrant(caller *client) (*unsignedResponse, *
 	if !account.Enabled {
 		return nil, newOAuthError(401, "invalid_request", "User '"+account.Username+"' disabled")
 	}
-	scope, err := req.requestedScope(caller)
+	scope, err := req.resolveScopes(caller)
 	if err != nil {
 		return nil, err
 	}

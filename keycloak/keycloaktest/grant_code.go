@@ -22,20 +22,20 @@ type authCode struct {
 // maxCodes is the maximum number of authorization codes of a realm.
 const maxCodes = 5_000
 
-// newCode creates an authorization code, which consists of a random ID, the session's ID and the
+// newAuthCode creates an authorization code. It consists of a random ID, the session's ID and the
 // client's ID.
-func (r *Realm) newCode(authReq *authRequest, s *session, now time.Time) string {
-	evict(r.codes, maxCodes, func(code *authCode) time.Time {
+func (r *Realm) newAuthCode(authReq *authRequest, s *session, now time.Time) string {
+	evict(r.authCodes, maxCodes, func(code *authCode) time.Time {
 		return code.expiresAt
 	}, func(code *authCode) bool { return !now.Before(code.expiresAt) })
 	id := uuid.NewString()
-	r.codes[id] = &authCode{authReq, s.id,
+	r.authCodes[id] = &authCode{authReq, s.id,
 		now.Add(seconds(valueOr(r.settings.AccessCodeLifespan, 60)))}
 	return id + "." + s.id + "." + authReq.client.ID
 }
 
 // ensureClientSession returns the session's client session for a request, and creates it if
-// necessary. If the session already has an active client session, its refresh tokens stay valid.
+// necessary. The refresh tokens of an active client session stay valid.
 func (r *Realm) ensureClientSession(s *session, authReq *authRequest,
 	now time.Time) *clientSession {
 	cs := s.clients[authReq.client.ClientID]
@@ -55,14 +55,14 @@ func (req *request) codeGrant(caller *client) (*unsignedResponse, *oauthError) {
 	if !hasCode {
 		return nil, newOAuthError(400, "invalid_request", "Missing parameter: code")
 	}
-	invalid := invalidGrant("Code not valid")
+	errInvalidCode := invalidGrant("Code not valid")
 	parts := strings.SplitN(rawCode, ".", 3)
 	if len(parts) < 3 {
-		return nil, invalid
+		return nil, errInvalidCode
 	}
 	s := r.sessions[parts[1]]
 	if s == nil || !r.sessionActive(s, req.now) || r.users[s.user.ID] == nil {
-		return nil, invalid
+		return nil, errInvalidCode
 	}
 	var cs *clientSession
 	for _, other := range s.clients {
@@ -70,20 +70,20 @@ func (req *request) codeGrant(caller *client) (*unsignedResponse, *oauthError) {
 			cs = other
 		}
 	}
-	code := r.codes[parts[0]]
-	delete(r.codes, parts[0])
+	code := r.authCodes[parts[0]]
+	delete(r.authCodes, parts[0])
 	if code == nil || code.sessionID != s.id || cs == nil || !req.now.Before(code.expiresAt) {
 		if cs != nil {
 			delete(s.clients, cs.client.ClientID)
 		}
-		return nil, invalid
+		return nil, errInvalidCode
 	}
 	if err := req.checkCode(caller, code, s); err != nil {
 		return nil, err
 	}
 	g := &grant{
 		realm: r, client: caller, user: s.user, session: s, clientSession: cs,
-		scope: code.authReq.scope, nonce: code.authReq.value("nonce"), grantTypeShortcut: "ac",
+		scope: code.authReq.scope, nonce: code.authReq.parameter("nonce"), grantTypeShortcut: "ac",
 		now: req.now,
 	}
 	return g.issueForBrowserSession()
@@ -97,11 +97,11 @@ func (req *request) checkCode(caller *client, code *authCode, s *session) *oauth
 	case !s.user.Enabled:
 		return invalidGrant("User disabled")
 	case code.authReq.parameters.Has("redirect_uri") &&
-		(!hasRedirectURI || redirectURI != code.authReq.value("redirect_uri")):
+		(!hasRedirectURI || redirectURI != code.authReq.parameter("redirect_uri")):
 		return invalidGrant("Incorrect redirect_uri")
 	case code.authReq.client != caller:
 		return invalidGrant("Auth error: Found different client_id in clientSession")
-	case !caller.standardFlow:
+	case !caller.allowsStandardFlow:
 		return invalidGrant("Client not allowed to exchange code")
 	}
 	if err := code.authReq.checkVerifier(verifier, hasVerifier); err != nil {
@@ -120,11 +120,11 @@ func (req *request) checkCode(caller *client, code *authCode, s *session) *oauth
 // checkVerifier checks a code verifier against the code challenge of the authorization request (RFC
 // 7636 4.6).
 func (authReq *authRequest) checkVerifier(verifier string, hasVerifier bool) *oauthError {
-	challenge := authReq.value("code_challenge")
-	computed := verifier
-	if authReq.value("code_challenge_method") == "S256" {
+	challenge := authReq.parameter("code_challenge")
+	computedChallenge := verifier
+	if authReq.parameter("code_challenge_method") == "S256" {
 		sum := sha256.Sum256([]byte(verifier))
-		computed = base64.RawURLEncoding.EncodeToString(sum[:])
+		computedChallenge = base64.RawURLEncoding.EncodeToString(sum[:])
 	}
 	switch {
 	case challenge == "" && hasVerifier:
@@ -136,14 +136,14 @@ func (authReq *authRequest) checkVerifier(verifier string, hasVerifier bool) *oa
 		return invalidGrant("PKCE code verifier not specified")
 	case !pkcePattern.MatchString(verifier):
 		return invalidGrant("PKCE verification failed: Invalid code verifier")
-	case subtle.ConstantTimeCompare([]byte(computed), []byte(challenge)) != 1:
+	case subtle.ConstantTimeCompare([]byte(computedChallenge), []byte(challenge)) != 1:
 		return invalidGrant("PKCE verification failed: Code mismatch")
 	}
 	return nil
 }
 
 // issueForBrowserSession issues the tokens of a grant with a browser session. If the scope includes
-// offline access, the tokens belong to an offline session with the same ID.
+// offline_access, the tokens belong to an offline session with the same ID.
 func (g *grant) issueForBrowserSession() (*unsignedResponse, *oauthError) {
 	g.session.lastUsed, g.clientSession.lastUsed = g.now, g.now
 	if g.hasScope("offline_access") {
@@ -156,8 +156,8 @@ func (g *grant) issueForBrowserSession() (*unsignedResponse, *oauthError) {
 	return g.issue(!g.client.attributeIsFalse("use.refresh.tokens")), nil
 }
 
-// switchToOffline moves the grant to an offline session. It deletes the browser session if that
-// session was created only for this offline access.
+// switchToOffline moves the grant to an offline session. It deletes the browser session if the
+// sign-in created it only for offline access.
 func (g *grant) switchToOffline() {
 	online, cs := g.session, g.clientSession
 	offline := g.realm.offlineSessions[online.id]

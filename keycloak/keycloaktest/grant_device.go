@@ -38,8 +38,8 @@ const (
 // maxDevices is the maximum number of device authorizations of a realm.
 const maxDevices = 1_000
 
-// isForgotten reports whether the realm has forgotten a device. After a device code expires, the
-// realm remembers the device for a while and returns expired_token.
+// isForgotten reports whether the realm has forgotten a device. For a while after a device code
+// expires, the realm remembers the device and returns expired_token.
 func (d *device) isForgotten(now time.Time) bool {
 	return !now.Before(d.expiresAt.Add(d.interval + 10*time.Second))
 }
@@ -70,18 +70,18 @@ func (r *Realm) deviceAuthorization(req *request) response { return r.devicePage
 // devicePage serves the URL that devices show to users. Browsers get the page for the user code;
 // any other client starts a device grant.
 func (r *Realm) devicePage(req *request) response {
-	if req.Method == http.MethodPost && !prefersPage(req.Header.Get("Accept")) {
+	if req.Method == http.MethodPost && !prefersHTML(req.Header.Get("Accept")) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		page := &pageRequest{request: req}
-		return page.startDevice()
+		pageReq := &pageRequest{request: req}
+		return pageReq.startDeviceGrant()
 	}
 	return r.servePage(req, (*pageRequest).enterUserCode)
 }
 
-// prefersPage reports whether an Accept header prefers HTML to JSON. An empty header and "*/*" have
+// prefersHTML reports whether an Accept header prefers HTML to JSON. An empty header and "*/*" have
 // no preference.
-func prefersPage(accept string) bool {
+func prefersHTML(accept string) bool {
 	bestQuality := func(types ...string) float64 {
 		highestQuality := 0.0
 		for _, entry := range strings.Split(accept, ",") {
@@ -101,9 +101,9 @@ func prefersPage(accept string) bool {
 	return accept != "" && (jsonQuality == 0 || jsonQuality < htmlQuality)
 }
 
-// startDevice issues the codes of a device (RFC 8628 3.2). It ignores scopes that the client may
-// not request.
-func (req *pageRequest) startDevice() response {
+// startDeviceGrant issues the codes of a device (RFC 8628 3.2). It ignores scopes that the client
+// may not request.
+func (req *pageRequest) startDeviceGrant() response {
 	r := req.realm
 	if resp, unavailable := req.checkAvailable(); unavailable {
 		return resp
@@ -188,14 +188,14 @@ func (req *pageRequest) enterUserCode() response {
 	if resp, unavailable := req.checkAvailable(); unavailable {
 		return resp
 	}
-	input := req.URL.Query().Get("user_code")
+	userCode := req.URL.Query().Get("user_code")
 	if req.Method == http.MethodPost {
-		input = req.rawParam("device_user_code")
+		userCode = req.rawParam("device_user_code")
 	}
-	if input == "" {
+	if userCode == "" {
 		return req.userCodePage("")
 	}
-	d := req.realm.deviceByUserCode(input)
+	d := req.realm.deviceByUserCode(userCode)
 	switch {
 	case d == nil || d.state != devicePending || d.isForgotten(req.now):
 		return req.userCodePage("Invalid code, please try again.")
@@ -224,25 +224,25 @@ func (req *pageRequest) userCodePage(problem string) response {
 // deviceStatus serves the page that tells the user whether the device was approved.
 func (r *Realm) deviceStatus(req *request) response {
 	if req.Method == http.MethodPost {
-		return frameworkError(req.Request, 404, "HTTP 404 Not Found")
+		return frameworkErrorResponse(req.Request, 404, "HTTP 404 Not Found")
 	}
-	const closing = "You may close this browser window and go back to your device"
+	const closeWindowText = "You may close this browser window and go back to your device"
 	p := page{ID: "login-info", Title: "Device Login Failed"}
 	switch req.URL.Query().Get("error") {
 	case "":
-		p.Title, p.Text = "Device Login Successful", closing+"."
+		p.Title, p.Text = "Device Login Successful", closeWindowText+"."
 	case "access_denied":
 		p.Text = "Consent denied for connecting the device."
 	case "expired_token":
 		p.Text = "The code has expired. Please go back to your device and try connecting again."
 	default:
-		p.Text = closing + " and try connecting again."
+		p.Text = closeWindowText + " and try connecting again."
 	}
 	return p.response(200, "")
 }
 
-// deviceGrant handles a device's request for tokens, which the device repeats until the user has
-// decided (RFC 8628 3.4). A wrong code verifier doesn't use up the device code.
+// deviceGrant handles a device's token request, which the device repeats until the user approves or
+// denies it (RFC 8628 3.4). A wrong code verifier doesn't use up the device code.
 func (req *request) deviceGrant(caller *client) (*unsignedResponse, *oauthError) {
 	r := req.realm
 	if !caller.attributeIsTrue("oauth2.device.authorization.grant.enabled") {
@@ -289,7 +289,7 @@ func (req *request) deviceGrant(caller *client) (*unsignedResponse, *oauthError)
 	g := &grant{
 		realm: r, client: caller, user: s.user,
 		session: s, clientSession: s.clients[caller.ClientID],
-		scope: d.scope, nonce: authReq.value("nonce"), grantTypeShortcut: "dg", now: req.now,
+		scope: d.scope, nonce: authReq.parameter("nonce"), grantTypeShortcut: "dg", now: req.now,
 	}
 	return g.issueForBrowserSession()
 }

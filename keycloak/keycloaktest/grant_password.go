@@ -20,7 +20,7 @@ func (req *request) passwordGrant(caller *client) (*unsignedResponse, *oauthErro
 	if err := req.realm.checkSupported(caller, realmfile.UsePassword); err != nil {
 		return nil, err
 	}
-	scope, err := req.requestedScope(caller)
+	scope, err := req.resolveScopes(caller)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func (req *request) passwordGrant(caller *client) (*unsignedResponse, *oauthErro
 	if err := req.realm.checkPassword(u, req.rawParam("password"), req.now); err != nil {
 		return nil, err
 	}
-	if u.otp != nil && (!hasOTP || !u.otp.accepts(otp, req.now, req.realm.settings)) {
+	if u.otp != nil && (!hasOTP || !u.otp.accept(otp, req.now, req.realm.settings)) {
 		req.realm.recordFailure(u, req.now)
 		return nil, errInvalidCredentials
 	}
@@ -55,7 +55,7 @@ func (req *request) passwordGrant(caller *client) (*unsignedResponse, *oauthErro
 	if err := req.realm.checkSetUp(u); err != nil {
 		return nil, err
 	}
-	return req.passwordSession(caller, u, scope)
+	return req.issuePasswordTokens(caller, u, scope)
 }
 
 // checkPassword returns an error if the password is wrong or the user is locked or disabled. It
@@ -85,8 +85,7 @@ func (r *Realm) checkPassword(u *user, password string, now time.Time) *oauthErr
 	return nil
 }
 
-// checkSetUp returns an error if the user has required actions, because users complete them in a
-// browser.
+// checkSetUp returns an error if the user has required actions, which need a browser.
 func (r *Realm) checkSetUp(u *user) *oauthError {
 	// Actions assigned to the user count even if the realm has disabled them, except for
 	// verifyProfile, which pendingActions checks.
@@ -94,24 +93,24 @@ func (r *Realm) checkSetUp(u *user) *oauthError {
 		return alias != verifyProfile
 	})
 	if hasAssignedAction || len(r.pendingActions(u)) > 0 {
-		r.explainNotSetUp(u)
+		r.logNotSetUp(u)
 		return newOAuthError(400, "invalid_grant", "Account is not fully set up")
 	}
 	return nil
 }
 
-// explainNotSetUp logs why the user can't sign in, because Keycloak's response doesn't say it.
-func (r *Realm) explainNotSetUp(u *user) {
+// logNotSetUp logs why the user can't sign in, which Keycloak's response omits.
+func (r *Realm) logNotSetUp(u *user) {
 	invalid := r.profile.InvalidAttributes(&u.User, &r.settings)
 	if u.ServiceAccountClientID == "" && len(invalid) > 0 {
-		r.server.explain(
+		r.server.logDetail(
 			"%s can't sign in with a password, as in Keycloak: the realm's user profile requires a "+
 				"valid %s; set these fields of the user in the realm file, or with AddUser or "+
 				"Update", u.Username,
 			strings.Join(invalid, ", "))
 	}
 	if len(u.RequiredActions) > 0 {
-		r.server.explain(
+		r.server.logDetail(
 			"%s can't sign in with a password, as in Keycloak: the user has required actions: %s",
 			u.Username, strings.Join(u.RequiredActions, ", "))
 	}

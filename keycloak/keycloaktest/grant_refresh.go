@@ -1,19 +1,12 @@
 package keycloaktest
 
 import (
-	"encoding/base64"
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/google/uuid"
 )
-
-// invalidGrant returns the OAuth error invalid_grant.
-func invalidGrant(description string) *oauthError {
-	return newOAuthError(400, "invalid_grant", description)
-}
 
 // refreshGrant exchanges a refresh token for new tokens (RFC 6749 6). If refresh tokens are
 // single-use, reusing one removes the client from the session (TokenManager, Keycloak 26.7.4).
@@ -106,33 +99,33 @@ func (req *request) refreshGrant(caller *client) (*unsignedResponse, *oauthError
 
 // recordUse counts a use of a single-use refresh token. It returns an error if the token was used
 // too often, or if a newer token of its family has been used. As in Keycloak, times are in whole
-// seconds, so a token counts as newer than the last token if it was issued in the same second in
-// which that token was first used.
-func (s *session) recordUse(caller *client, cs *clientSession, familyID, id string, issuedAt int64,
-	maxUses int, now int64) *oauthError {
+// seconds: a token issued in the second in which the last token was first used counts as newer.
+func (s *session) recordUse(caller *client, cs *clientSession, familyID, tokenID string,
+	issuedAt int64, maxReuse int, nowUnix int64) *oauthError {
 	if familyID == "" {
 		familyID = uuid.NewString()
 	}
-	family := cs.families[familyID]
+	family := cs.tokenFamilies[familyID]
 	if family == nil {
-		evict(cs.families, maxTokenFamilies, func(f *tokenFamily) time.Time {
-			return time.Unix(f.lastFirstUsed, 0)
+		evict(cs.tokenFamilies, maxTokenFamilies, func(f *tokenFamily) time.Time {
+			return time.Unix(f.lastTokenFirstUsed, 0)
 		}, func(*tokenFamily) bool { return false })
 		family = &tokenFamily{}
-		cs.families[familyID] = family
+		cs.tokenFamilies[familyID] = family
 	}
-	if family.lastID != "" && family.lastID != id && issuedAt < family.lastFirstUsed {
+	if family.lastTokenID != "" && family.lastTokenID != tokenID &&
+		issuedAt < family.lastTokenFirstUsed {
 		delete(s.clients, caller.ClientID)
 		return invalidGrant("Stale token")
 	}
-	if family.lastID != id {
-		family.lastID, family.lastUses, family.lastFirstUsed = id, 0, now
+	if family.lastTokenID != tokenID {
+		*family = tokenFamily{lastTokenID: tokenID, lastTokenFirstUsed: nowUnix}
 	}
-	if family.lastUses > maxUses {
+	if family.lastTokenUseCount > maxReuse {
 		delete(s.clients, caller.ClientID)
 		return invalidGrant("Maximum allowed refresh token reuse exceeded")
 	}
-	family.lastUses++
+	family.lastTokenUseCount++
 	return nil
 }
 
@@ -151,27 +144,4 @@ func (r *Realm) verifyRefreshToken(token string) (claims, *oauthError) {
 		return nil, invalidGrant("Invalid token issuer. Expected '" + r.Issuer() + "'")
 	}
 	return payload, nil
-}
-
-// dropControl is a strings.Map function that drops control characters.
-func dropControl(r rune) rune {
-	if unicode.IsControl(r) {
-		return -1
-	}
-	return r
-}
-
-// canonicalToken returns the canonical encoding of a token, or "" if the signature can't be
-// decoded. Keycloak also accepts a token with trailing dots, and a signature with padding, the
-// standard base64 alphabet or non-zero trailing bits.
-func canonicalToken(token string) string {
-	token = strings.TrimRight(token, ".")
-	signatureStart := strings.LastIndexByte(token, '.') + 1
-	signature, _, _ := strings.Cut(token[signatureStart:], "=")
-	decoded, err := base64.RawURLEncoding.DecodeString(strings.NewReplacer("+", "-", "/",
-		"_").Replace(signature))
-	if err != nil || strings.ContainsAny(token, "\r\n") { // Go's decoder skips line breaks
-		return ""
-	}
-	return token[:signatureStart] + base64.RawURLEncoding.EncodeToString(decoded)
 }

@@ -45,9 +45,8 @@ func newBrowser(t *testing.T, s *Server) *testBrowser {
 			}}}
 }
 
-// read stores a response in b. The results of http.Client's Get or PostForm can be passed to it
-// directly.
-func (b *testBrowser) read(resp *http.Response, err error) {
+// readResponse stores a response in b. Its parameters are the results of http.Client's methods.
+func (b *testBrowser) readResponse(resp *http.Response, err error) {
 	b.Helper()
 	if err != nil {
 		b.Fatal(err)
@@ -76,7 +75,7 @@ func (b *testBrowser) authorize(pairs ...string) {
 	for i := 0; i+1 < len(pairs); i += 2 {
 		query.Set(pairs[i], pairs[i+1])
 	}
-	b.read(b.client.Get(b.server.URL + "/realms/r/protocol/openid-connect/auth?" + query.Encode()))
+	b.readResponse(b.client.Get(b.server.URL + "/realms/r" + oidcPath + "/auth?" + query.Encode()))
 }
 
 var formActionPattern = regexp.MustCompile(`action="([^"]*)"`)
@@ -98,11 +97,11 @@ func (b *testBrowser) post(address string, pairs ...string) {
 	for i := 0; i+1 < len(pairs); i += 2 {
 		values.Set(pairs[i], pairs[i+1])
 	}
-	b.read(b.client.PostForm(address, values))
+	b.readResponse(b.client.PostForm(address, values))
 }
 
-// wantPage checks that the page contains text.
-func (b *testBrowser) wantPage(text string) {
+// wantPageText checks that the page contains text.
+func (b *testBrowser) wantPageText(text string) {
 	b.Helper()
 	if !strings.Contains(html.UnescapeString(b.body), text) {
 		b.Errorf("page doesn't contain %q: %s (%v)", text, b.body, b.redirect)
@@ -113,7 +112,7 @@ func (b *testBrowser) wantPage(text string) {
 func (b *testBrowser) wantParameter(name, value string) {
 	b.Helper()
 	if b.redirect == nil {
-		b.Fatalf("response is no redirect to the client: %s", b.body)
+		b.Fatalf("response is %d %s, want a redirect to the client", b.status, b.body)
 	}
 	if got := b.redirect.Query().Get(name); got != value {
 		b.Errorf("parameter %s is %q, want %q; the redirect is %s", name, got, value, b.redirect)
@@ -182,14 +181,14 @@ func (s *Server) importWithWeakKeys(file []byte) (*Realm, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.ignored, r.keys.realm = ignored, r.name
+	r.ignored, r.keySet.realmName = ignored, r.name
 	if !slices.ContainsFunc(document.Keys, func(k realmfile.Key) bool {
 		return k.Material == "RSA"
 	}) {
 		r.createFileKeys(0)
 	}
 	for _, algorithm := range []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"} {
-		r.keys.keys = append(r.keys.keys,
+		r.keySet.keys = append(r.keySet.keys,
 			&key{kid: algorithm, algorithm: algorithm, use: "sig", material: "RSA",
 				privateKey: weakKey()})
 	}

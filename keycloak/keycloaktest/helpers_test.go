@@ -24,8 +24,8 @@ import (
 // The tests in package keycloaktest_test use the server as other programs would: over HTTP, and
 // with golang-jwt and jwkset to verify tokens.
 
-// start starts a server with the realm shop and closes it when the test ends.
-func start(t testing.TB) (*keycloaktest.Server, *keycloaktest.Realm) {
+// startShop starts a server with the realm shop and closes it when the test ends.
+func startShop(t testing.TB) (*keycloaktest.Server, *keycloaktest.Realm) {
 	t.Helper()
 	kc := keycloaktest.New(t, shop.File())
 	return kc, kc.Realm("shop")
@@ -175,8 +175,8 @@ func signIn(t testing.TB, realm *keycloaktest.Realm, scopes ...string) keycloakt
 	return tokens
 }
 
-// user returns the user with this name, and fails the test if there is none.
-func user(t testing.TB, realm *keycloaktest.Realm, name string) *keycloaktest.User {
+// mustFindUser returns the user with this name, and fails the test if there is none.
+func mustFindUser(t testing.TB, realm *keycloaktest.Realm, name string) *keycloaktest.User {
 	t.Helper()
 	u := realm.User(name)
 	if u == nil {
@@ -252,23 +252,23 @@ func waitFor(t testing.TB, desc string, cond func() bool) {
 	}
 }
 
-// startWith is like start, with additional settings for the realm, the client shop-api and the user
-// alice.
-func startWith(t *testing.T, realm, client,
-	alice map[string]any) (*keycloaktest.Server, *keycloaktest.Realm) {
+// startShopWith is like startShop, with additional settings for the realm, the client shop-api and
+// the user alice.
+func startShopWith(t *testing.T, realmSettings, clientSettings,
+	aliceSettings map[string]any) (*keycloaktest.Server, *keycloaktest.Realm) {
 	t.Helper()
 	spec := shop
-	spec.Settings = realm
+	spec.Settings = realmSettings
 	spec.Clients = slices.Clone(spec.Clients)
-	spec.Clients[0].Settings = client
+	spec.Clients[0].Settings = clientSettings
 	spec.Users = slices.Clone(spec.Users)
-	spec.Users[0].Settings = alice
+	spec.Users[0].Settings = aliceSettings
 	kc := keycloaktest.New(t, spec.File())
 	return kc, kc.Realm("shop")
 }
 
-// newTokenClaims signs in alice and returns the claims of her access token.
-func newTokenClaims(t testing.TB, realm *keycloaktest.Realm) jwt.MapClaims {
+// signInClaims signs in alice and returns the claims of her access token.
+func signInClaims(t testing.TB, realm *keycloaktest.Realm) jwt.MapClaims {
 	t.Helper()
 	return parseClaims(t, signIn(t, realm).AccessToken)
 }
@@ -334,15 +334,15 @@ func sinceEpoch(claims jwt.MapClaims, name string) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// shopNamed returns the realm file of shop with another realm name.
-func shopNamed(name string) []byte {
+// shopFileNamed returns the realm file of shop with another realm name.
+func shopFileNamed(name string) []byte {
 	spec := shop
 	spec.Name = name
 	return spec.File()
 }
 
-// newTokenKID signs in alice and returns the kid in the header of her access token.
-func newTokenKID(t *testing.T, realm *keycloaktest.Realm) any {
+// signInKID signs in alice and returns the kid in the header of her access token.
+func signInKID(t *testing.T, realm *keycloaktest.Realm) any {
 	t.Helper()
 	return parseHeader(t, signIn(t, realm).AccessToken)["kid"]
 }

@@ -16,13 +16,13 @@ func (r *Realm) addFileUsers(content []byte) error {
 	defer r.mu.Unlock()
 	var addedUsers []*user
 	for _, rep := range file.Users {
-		if c := r.clients[rep.ServiceAccountClientID]; c != nil && c.accountGenerated {
+		if c := r.clients[rep.ServiceAccountClientID]; c != nil && c.serviceAccountGenerated {
 			r.removeServiceAccount(c) // the file's account replaces the generated one
 		}
 		u, err := r.addUser(rep)
 		if err != nil {
 			for _, u := range addedUsers {
-				r.unindex(u)
+				r.unindexUser(u)
 			}
 			return fmt.Errorf("user %s: %w", rep.Username, err)
 		}
@@ -31,17 +31,17 @@ func (r *Realm) addFileUsers(content []byte) error {
 	return nil
 }
 
-// importFiles imports all of the files or none. It returns all realms that the files name, and
-// which of them it added. A users file may come before the file of its realm.
+// importFiles imports all of the files or none. It returns all realms that the files name, and the
+// realms that it added. A users file may come before the file of its realm.
 func (s *Server) importFiles(files [][]byte,
 	options importOptions) (realms, addedRealms []*Realm, err error) {
 	var documents []realmfile.Document
 	for _, file := range files {
-		parsed, err := realmfile.Documents(file)
+		fileDocuments, err := realmfile.Documents(file)
 		if err != nil {
 			return nil, nil, fmt.Errorf("keycloaktest: realm file: %w", err)
 		}
-		documents = append(documents, parsed...)
+		documents = append(documents, fileDocuments...)
 	}
 	if documents, err = realmfile.MergeUsers(documents); err != nil {
 		return nil, nil, fmt.Errorf("keycloaktest: realm file: %w", err)

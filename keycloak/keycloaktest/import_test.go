@@ -14,11 +14,11 @@ import (
 // kc.sh export can write a realm and its users to separate files. These constants are such files:
 // one has the realm, and the others have only users.
 const (
-	realmDocument = `{"realm": "exported", "enabled": true, "groups": [{"name": "staff"}], "clients": [
+	realmOnlyFile = `{"realm": "exported", "enabled": true, "groups": [{"name": "staff"}], "clients": [
 		{"clientId": "app", "secret": "s", "directAccessGrantsEnabled": true}, {"clientId": "job", "secret": "s", "serviceAccountsEnabled": true}]}`
-	usersDocument = `{"realm": "exported", "users": [{"username": "robin", "email": "robin@example.com", "enabled": true, "firstName": "A", "lastName": "B",
+	usersFile = `{"realm": "exported", "users": [{"username": "robin", "email": "robin@example.com", "enabled": true, "firstName": "A", "lastName": "B",
 		"groups": ["/staff"], "credentials": [{"type": "password", "value": "pw"}]}]}`
-	serviceAccountDocument = `{"realm": "exported", "users": [{"username": "service-account-job", "enabled": true, "serviceAccountClientId": "job", "realmRoles": ["worker"]}]}`
+	serviceAccountFile = `{"realm": "exported", "users": [{"username": "service-account-job", "enabled": true, "serviceAccountClientId": "job", "realmRoles": ["worker"]}]}`
 )
 
 // Start imports a realm file and its users files in any order. Import adds the users in a users
@@ -26,8 +26,8 @@ const (
 func TestImport_exportDirectory(t *testing.T) {
 	t.Parallel()
 	for order, files := range map[string][]string{
-		"realm file first":  {realmDocument, usersDocument, serviceAccountDocument},
-		"users files first": {serviceAccountDocument, usersDocument, realmDocument},
+		"realm file first":  {realmOnlyFile, usersFile, serviceAccountFile},
+		"users files first": {serviceAccountFile, usersFile, realmOnlyFile},
 	} {
 		var realms [][]byte
 		for _, file := range files {
@@ -39,17 +39,17 @@ func TestImport_exportDirectory(t *testing.T) {
 			continue
 		}
 		defer s.Close()
-		checkExported(t, order, s.Realm("exported"))
+		checkExportedRealm(t, order, s.Realm("exported"))
 	}
 	s := keycloaktest.New(t)
-	for _, file := range []string{realmDocument, usersDocument, serviceAccountDocument} {
+	for _, file := range []string{realmOnlyFile, usersFile, serviceAccountFile} {
 		if r, err := s.Import([]byte(file)); err != nil || r != s.Realm("exported") {
 			t.Fatalf("Import returns %v, %v, want the realm", r, err)
 		}
 	}
-	checkExported(t, "one call of Import for each file", s.Realm("exported"))
+	checkExportedRealm(t, "one call of Import for each file", s.Realm("exported"))
 
-	annAndRobin := strings.Replace(usersDocument, `"users": [`,
+	annAndRobin := strings.Replace(usersFile, `"users": [`,
 		`"users": [{"username": "ann", "enabled": true},`, 1)
 	if _, err := s.Import([]byte(annAndRobin)); err == nil ||
 		!strings.Contains(err.Error(), "user robin: another user has this name") {
@@ -61,10 +61,10 @@ func TestImport_exportDirectory(t *testing.T) {
 	}
 }
 
-// checkExported checks that the realm has the users in the files: robin can sign in, and only the
-// service account of the client job has the role worker. order says in failures how the files were
-// imported.
-func checkExported(t *testing.T, order string, r *keycloaktest.Realm) {
+// checkExportedRealm checks that the realm has the users in the files: robin can sign in, and only
+// the service account of the client job has the role worker. order describes the order of the
+// imports in failures.
+func checkExportedRealm(t *testing.T, order string, r *keycloaktest.Realm) {
 	t.Helper()
 	for _, form := range []url.Values{
 		{"grant_type": {"password"}, "client_id": {"app"}, "client_secret": {"s"}, "username": {"robin"}, "password": {"pw"}},

@@ -24,7 +24,7 @@ func (r *Realm) logout(req *request) response {
 
 // clientLogout ends the session of a refresh token. It returns the back-channel logouts to send,
 // and the response.
-func (r *Realm) clientLogout(req *request, token string) ([]notice, response) {
+func (r *Realm) clientLogout(req *request, token string) ([]logoutNotice, response) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.checkTLS(req); err != nil {
@@ -58,8 +58,8 @@ func (r *Realm) clientLogout(req *request, token string) ([]notice, response) {
 
 // endSession ends a session and returns the back-channel logouts to send. The caller holds the
 // realm's lock, and must release it before calling sendNotices.
-func (r *Realm) endSession(s *session, now time.Time) []notice {
-	var notices []notice
+func (r *Realm) endSession(s *session, now time.Time) []logoutNotice {
+	var notices []logoutNotice
 	for _, cs := range s.clients {
 		if n, ok := r.newNotice(cs.client, s, now); ok {
 			notices = append(notices, n)
@@ -69,36 +69,34 @@ func (r *Realm) endSession(s *session, now time.Time) []notice {
 	return notices
 }
 
-// A notice is a back-channel logout request (OpenID Connect Back-Channel Logout 1.0).
-type notice struct {
+// A logoutNotice is a back-channel logout request (OpenID Connect Back-Channel Logout 1.0).
+type logoutNotice struct {
 	url   string
 	token unsignedToken
 }
 
 const (
-	// backchannelTimeout is the timeout for sending a notice. The logout response waits for its
-	// notices.
-	backchannelTimeout = 5 * time.Second
-	maxNotices         = 16 // in flight at once per logout
+	noticeTimeout        = 5 * time.Second
+	maxConcurrentNotices = 16 // per logout
 )
 
 // newNoticeClient returns the HTTP client that sends notices. It uses no proxy and follows no
 // redirects, so that it connects only to URLs in the realm file.
 func newNoticeClient() *http.Client {
 	return &http.Client{
-		Timeout: backchannelTimeout, Transport: &http.Transport{},
+		Timeout: noticeTimeout, Transport: &http.Transport{},
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse
 		},
 	}
 }
 
-// newNotice returns the notice that tells a client that a session has ended. ok is false if the
-// client has no back-channel logout.
-func (r *Realm) newNotice(c *client, s *session, now time.Time) (n notice, ok bool) {
+// newNotice returns the notice to a client that a session has ended. ok is false if the client has
+// no back-channel logout.
+func (r *Realm) newNotice(c *client, s *session, now time.Time) (n logoutNotice, ok bool) {
 	address := c.Attributes["backchannel.logout.url"]
 	if address == "" || c.FrontchannelLogout {
-		return notice{}, false
+		return logoutNotice{}, false
 	}
 	if strings.HasPrefix(address, "/") {
 		address = strings.TrimSuffix(c.RootURL, "/") + address
@@ -117,14 +115,14 @@ func (r *Realm) newNotice(c *client, s *session, now time.Time) (n notice, ok bo
 	}
 	g := &grant{realm: r, client: c, user: s.user, now: now}
 	token := g.newUnsignedToken(payload, "logout.token.signed.response.alg", "logout+jwt")
-	return notice{address, token}, true
+	return logoutNotice{address, token}, true
 }
 
 // sendNotices sends notices concurrently and waits until they are sent or the server is closed. It
 // ignores the responses.
-func (r *Realm) sendNotices(notices []notice) {
+func (r *Realm) sendNotices(notices []logoutNotice) {
 	var wg sync.WaitGroup
-	semaphore := make(chan struct{}, maxNotices)
+	semaphore := make(chan struct{}, maxConcurrentNotices)
 	for _, n := range notices {
 		semaphore <- struct{}{}
 		wg.Go(func() {
@@ -135,15 +133,15 @@ func (r *Realm) sendNotices(notices []notice) {
 	wg.Wait()
 }
 
-func (s *Server) sendNotice(n notice) {
+func (s *Server) sendNotice(n logoutNotice) {
 	form := url.Values{"logout_token": {n.token.sign()}}
-	request, err := http.NewRequestWithContext(s.closed, http.MethodPost, n.url,
+	req, err := http.NewRequestWithContext(s.ctx, http.MethodPost, n.url,
 		strings.NewReader(form.Encode()))
 	if err != nil {
 		return // invalid URL
 	}
-	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	if resp, err := s.noticeClient.Do(request); err == nil {
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if resp, err := s.noticeClient.Do(req); err == nil {
 		resp.Body.Close()
 	}
 }

@@ -11,7 +11,7 @@ import (
 // With these limits, every test of a program can have its own server.
 const (
 	maxStartBytes = 5 << 20 // allocated by Start, without the keys that all servers share
-	maxLiveBytes  = 5 << 20 // in use by a running server
+	maxHeapBytes  = 5 << 20 // in use by a running server
 )
 
 // Start allocates little memory. The duration of Start depends on the machine, so it has no test,
@@ -37,8 +37,8 @@ func TestStart_memory(t *testing.T) {
 	if allocated > maxStartBytes {
 		t.Errorf("Start allocates %d bytes, want at most %d", allocated, maxStartBytes)
 	}
-	if inUse > maxLiveBytes {
-		t.Errorf("a running server uses %d bytes, want at most %d", inUse, maxLiveBytes)
+	if inUse > maxHeapBytes {
+		t.Errorf("a running server uses %d bytes, want at most %d", inUse, maxHeapBytes)
 	}
 }
 

@@ -27,8 +27,7 @@ func (r *Realm) actionEnabled(alias string) bool {
 		i < slices.Index(actionOrder, "TERMS_AND_CONDITIONS")
 }
 
-// nextStep returns the next step that the user must complete before the redirect to the client, or
-// "".
+// nextStep returns the next step of the sign-in, or "" if only the redirect to the client is left.
 func (req *pageRequest) nextStep(as *authSession) string {
 	pending := req.realm.pendingActions(as.user)
 	for _, alias := range actionOrder {
@@ -52,12 +51,12 @@ func (req *pageRequest) nextStep(as *authSession) string {
 // requestedAction returns the action that the client requests with kc_action, without its
 // parameter.
 func (as *authSession) requestedAction() string {
-	name, _, _ := strings.Cut(as.authReq.value("kc_action"), ":")
+	name, _, _ := strings.Cut(as.authReq.parameter("kc_action"), ":")
 	return name
 }
 
 // isRequestedAction reports whether the current step is an action that the client requested and
-// that isn't among the user's required actions. The user may cancel such an action.
+// that the user isn't required to complete. The user may cancel such an action.
 func (as *authSession) isRequestedAction() bool {
 	return as.requestedAction() == as.step && !slices.Contains(as.user.RequiredActions, as.step)
 }
@@ -91,7 +90,7 @@ func (req *pageRequest) requiredAction() response {
 		if as.isRequestedAction() {
 			break // Keycloak first shows a page that asks whether to send the email
 		}
-		return req.showError(500, "Failed to send email, please try again later.")
+		return req.errorResponse(500, "Failed to send email, please try again later.")
 	}
 	return errorPage(501,
 		"This is keycloaktest, a fake Keycloak for tests, and it has no page for the required "+
@@ -175,9 +174,9 @@ func (req *pageRequest) updateProfile(as *authSession, submitted bool) response 
 		if email = strings.ToLower(email); email != u.Email {
 			u.EmailVerified = false
 		}
-		req.realm.unindex(u)
+		req.realm.unindexUser(u)
 		u.Email, u.FirstName, u.LastName = email, firstName, lastName
-		req.realm.index(u)
+		req.realm.indexUser(u)
 		return req.completeAction(as)
 	}
 	p.Form = &form{ID: "kc-update-profile-form", Action: as.formAction(req.realm), Submit: "Submit",

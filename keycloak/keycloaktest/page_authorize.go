@@ -15,21 +15,21 @@ import (
 // An authRequest is a client's authorization request (OpenID Connect Core 3.1.2.1), or a device's
 // request for the user's approval.
 type authRequest struct {
-	parameters   url.Values // see requestParameters
-	client       *client
-	redirectURI  string // validated; the response goes to this URI
-	responseMode string // query, fragment or form_post
-	scope        []string
-	maxAge       *int64
-	loaRequested bool    // a level of authentication is requested, so single sign-on isn't enough
-	device       *device // the device that requests approval, or nil
+	parameters    url.Values // see storedAuthParameters
+	client        *client
+	redirectURI   string // validated; the response goes to this URI
+	responseMode  string // query, fragment or form_post
+	scope         []string
+	maxAgeSeconds *int64
+	loaRequested  bool    // a level of authentication is requested, so single sign-on isn't enough
+	device        *device // the device that requests approval, or nil
 }
 
-func (authReq *authRequest) value(name string) string { return authReq.parameters.Get(name) }
+func (authReq *authRequest) parameter(name string) string { return authReq.parameters.Get(name) }
 
 // hasPrompt reports whether the prompt parameter contains a value.
 func (authReq *authRequest) hasPrompt(value string) bool {
-	return slices.Contains(strings.Fields(authReq.value("prompt")), value)
+	return slices.Contains(strings.Fields(authReq.parameter("prompt")), value)
 }
 
 // authorize serves the authorization endpoint.
@@ -39,15 +39,15 @@ func (r *Realm) authorize(req *request) response {
 
 func (req *pageRequest) authorize() response {
 	if req.Method == http.MethodGet && !isPrintable(req.URL.Query()) {
-		return req.showError(400, "An internal server error has occurred")
+		return req.errorResponse(400, "An internal server error has occurred")
 	}
-	authReq, resp := req.readRequest(req.parameters())
+	authReq, resp := req.parseAuthRequest(req.parameters())
 	if authReq == nil {
 		return resp
 	}
 	as := req.newAuthSession(authReq)
 	req.setRestartCookie(as)
-	return req.start(as)
+	return req.startLogin(as)
 }
 
 // isPrintable reports whether a query has no control characters except tabs and line breaks.
@@ -63,8 +63,8 @@ func isPrintable(query url.Values) bool {
 	return true
 }
 
-// requestParameters lists the parameters that an authSession stores from an authorization request.
-var requestParameters = []string{
+// storedAuthParameters lists the authorization request's parameters that an authSession stores.
+var storedAuthParameters = []string{
 	"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce",
 	"prompt", "max_age", "login_hint", "acr_values", "claims", "code_challenge",
 	"code_challenge_method", "kc_action", "kc_idp_hint", "ui_locales",
@@ -72,22 +72,22 @@ var requestParameters = []string{
 
 // selectParameters returns the parameters with the given names.
 func selectParameters(parameters url.Values, names []string) url.Values {
-	selected := url.Values{}
+	result := url.Values{}
 	for _, name := range names {
 		if parameters.Has(name) {
-			selected.Set(name, parameters.Get(name))
+			result.Set(name, parameters.Get(name))
 		}
 	}
-	return selected
+	return result
 }
 
-// maxParameter is the maximum length of state and nonce. Keycloak silently ignores longer values.
-const maxParameter = 4_000
+// maxParameterLength is the maximum length of a parameter. Keycloak silently ignores longer values.
+const maxParameterLength = 4_000
 
-// readRequest validates a request in the same order as Keycloak (AuthorizationEndpoint, 26.7.4).
-// Until it has validated the redirect URI, errors are shown on a page. Later errors are sent to the
-// client.
-func (req *pageRequest) readRequest(parameters url.Values) (*authRequest, response) {
+// parseAuthRequest validates a request in the same order as Keycloak (AuthorizationEndpoint,
+// 26.7.4). An error before the redirect URI is validated is shown on a page; a later error is sent
+// to the client.
+func (req *pageRequest) parseAuthRequest(parameters url.Values) (*authRequest, response) {
 	caller, resp := req.requestedClient(parameters)
 	if caller == nil {
 		return nil, resp
@@ -104,71 +104,71 @@ func (req *pageRequest) readRequest(parameters url.Values) (*authRequest, respon
 		}
 	}
 	authReq := &authRequest{parameters: parameters, client: caller, responseMode: "query"}
-	authReq.maxAge, _ = maxAge(parameters)
+	authReq.maxAgeSeconds, _ = parseMaxAge(parameters)
 	for _, name := range []string{"state", "nonce"} {
-		if len(authReq.value(name)) > maxParameter {
+		if len(authReq.parameter(name)) > maxParameterLength {
 			parameters.Del(name)
 		}
 	}
 	if resp, invalid := req.checkParameters(parameters); invalid {
 		return nil, resp
 	}
-	isOpenID := slices.Contains(strings.Fields(authReq.value("scope")), "openid")
+	isOpenID := slices.Contains(strings.Fields(authReq.parameter("scope")), "openid")
 	var ok bool
 	authReq.redirectURI, ok = req.realm.validateRedirectURI(caller, caller.RedirectURIs,
-		authReq.value("redirect_uri"), parameters.Has("redirect_uri"), isOpenID)
+		authReq.parameter("redirect_uri"), parameters.Has("redirect_uri"), isOpenID)
 	if !ok {
-		return nil, req.showError(400, "Invalid parameter: redirect_uri")
+		return nil, req.errorResponse(400, "Invalid parameter: redirect_uri")
 	}
 	if err := authReq.checkResponseType(); err != nil {
 		if err.status == http.StatusNotImplemented {
-			return nil, notImplemented(err.description)
+			return nil, unsupportedResponse(err.description)
 		}
-		return nil, req.respondError(authReq, err)
+		return nil, req.authErrorResponse(authReq, err)
 	}
 	var err *oauthError
 	switch problem := caller.challengeProblem(parameters); {
 	case hasRepeatedParameter(parameters):
 		err = newOAuthError(302, "invalid_request", "duplicated parameter")
 	default:
-		authReq.scope, err = req.realm.resolveScopes(caller, authReq.value("scope"),
+		authReq.scope, err = req.realm.resolveScopes(caller, authReq.parameter("scope"),
 			parameters.Has("scope"))
 		if err == nil && problem != "" {
 			err = newOAuthError(302, "invalid_request", problem)
 		}
 	}
 	if err != nil {
-		return nil, req.respondError(authReq, err)
+		return nil, req.authErrorResponse(authReq, err)
 	}
 	if !authReq.readACR(req.realm) {
-		return nil, req.showError(400, "Invalid parameter: claims")
+		return nil, req.errorResponse(400, "Invalid parameter: claims")
 	}
 	if authReq.hasPrompt("create") && req.realm.settings.RegistrationAllowed {
-		return nil, notImplemented("page where users register")
+		return nil, unsupportedResponse("page where users register")
 	}
 	if authReq.hasPrompt("create") {
-		return nil, req.showError(400, "Registration not allowed")
+		return nil, req.errorResponse(400, "Registration not allowed")
 	}
-	authReq.parameters = selectParameters(parameters, requestParameters)
+	authReq.parameters = selectParameters(parameters, storedAuthParameters)
 	return authReq, response{}
 }
 
 // checkParameters returns an error response, and true, if a parameter is malformed or unsupported.
 func (req *pageRequest) checkParameters(parameters url.Values) (response, bool) {
-	_, ageErr := maxAge(parameters)
+	_, maxAgeErr := parseMaxAge(parameters)
 	switch {
-	case ageErr != nil:
-		return req.showError(400, "Invalid Request"), true
+	case maxAgeErr != nil:
+		return req.errorResponse(400, "Invalid Request"), true
 	case strings.Count(parameters.Get("request"), ".") > 1:
-		return notImplemented("request objects"), true
+		return unsupportedResponse("request objects"), true
 	case parameters.Has("request"), parameters.Has("request_uri"):
-		return req.showError(400, "Invalid Request"), true
+		return req.errorResponse(400, "Invalid Request"), true
 	}
 	return response{}, false
 }
 
-// maxAge parses max_age, in seconds. It returns nil if the parameter is missing.
-func maxAge(parameters url.Values) (*int64, error) {
+// parseMaxAge returns max_age, in seconds. It returns nil if the parameter is missing.
+func parseMaxAge(parameters url.Values) (*int64, error) {
 	if !parameters.Has("max_age") {
 		return nil, nil
 	}
@@ -180,7 +180,7 @@ func maxAge(parameters url.Values) (*int64, error) {
 // browser flows, it returns nil and the error response.
 func (req *pageRequest) requestedClient(parameters url.Values) (*client, response) {
 	if len(parameters["client_id"]) != 1 {
-		return nil, req.showError(400, "Invalid Request")
+		return nil, req.errorResponse(400, "Invalid Request")
 	}
 	if resp, unavailable := req.checkAvailable(); unavailable {
 		return nil, resp
@@ -188,11 +188,11 @@ func (req *pageRequest) requestedClient(parameters url.Values) (*client, respons
 	caller := req.realm.clients[parameters.Get("client_id")]
 	switch {
 	case caller == nil:
-		return nil, req.showError(400, "Client not found.")
+		return nil, req.errorResponse(400, "Client not found.")
 	case !caller.enabled:
-		return nil, req.showError(400, "Client disabled.")
+		return nil, req.errorResponse(400, "Client disabled.")
 	case caller.BearerOnly:
-		return nil, req.showError(403,
+		return nil, req.errorResponse(403,
 			"Bearer-only applications are not allowed to initiate browser login")
 	}
 	if err := req.realm.checkSupported(caller, realmfile.UseLogin); err != nil {
@@ -204,63 +204,66 @@ func (req *pageRequest) requestedClient(parameters url.Values) (*client, respons
 // checkAvailable returns an error page, and true, if the realm is disabled or requires TLS.
 func (req *pageRequest) checkAvailable() (response, bool) {
 	if err := req.realm.checkTLS(req.request); err != nil {
-		return req.showError(400, err.description), true
+		return req.errorResponse(400, err.description), true
 	}
 	if !req.realm.settings.Enabled {
-		return req.showError(400, "Realm not enabled"), true
+		return req.errorResponse(400, "Realm not enabled"), true
 	}
 	return response{}, false
 }
 
-// respondError returns the response that sends an error to the client.
-func (req *pageRequest) respondError(authReq *authRequest, err *oauthError) response {
+// authErrorResponse returns the response that sends an error to the client.
+func (req *pageRequest) authErrorResponse(authReq *authRequest, err *oauthError) response {
 	pairs := []string{"error", err.code}
 	if err.description != "" {
 		pairs = append(pairs, "error_description", err.description)
 	}
-	return req.respond(authReq, pairs...)
+	return req.authResponse(authReq, pairs...)
 }
 
-const flowDisabled = "Client is not allowed to initiate browser login with given response_type. "
+const flowDisabledMessage = "Client is not allowed to initiate browser login with given " +
+	"response_type. "
 
 // checkResponseType validates response_type and response_mode.
 func (authReq *authRequest) checkResponseType() *oauthError {
-	types := strings.Fields(authReq.value("response_type"))
-	// In the implicit and hybrid flows, the response contains tokens.
-	implicit := slices.Contains(types, "token") || slices.Contains(types, "id_token")
-	mode, hasMode := authReq.value("response_mode"), authReq.parameters.Has("response_mode")
-	modeKnown := !hasMode || slices.Contains([]string{"query", "fragment", "form_post"}, mode)
+	responseTypes := strings.Fields(authReq.parameter("response_type"))
+	// implicit or hybrid flow
+	isImplicit := slices.Contains(responseTypes, "token") ||
+		slices.Contains(responseTypes, "id_token")
+	mode, hasMode := authReq.parameter("response_mode"), authReq.parameters.Has("response_mode")
+	isKnownMode := !hasMode || slices.Contains([]string{"query", "fragment", "form_post"}, mode)
 	switch {
-	case hasMode && modeKnown:
+	case hasMode && isKnownMode:
 		authReq.responseMode = mode
-	case implicit && !hasMode:
+	case isImplicit && !hasMode:
 		authReq.responseMode = "fragment"
 	}
-	hasUnknownType := slices.ContainsFunc(types, func(word string) bool {
-		return !slices.Contains([]string{"code", "token", "id_token", "none"}, word)
+	hasUnknownType := slices.ContainsFunc(responseTypes, func(name string) bool {
+		return !slices.Contains([]string{"code", "token", "id_token", "none"}, name)
 	})
 	switch {
 	case !authReq.parameters.Has("response_type"):
 		return newOAuthError(302, "invalid_request", "Missing parameter: response_type")
-	case len(types) == 0 || hasUnknownType || len(types) > 1 && slices.Contains(types, "none"):
+	case len(responseTypes) == 0 || hasUnknownType ||
+		len(responseTypes) > 1 && slices.Contains(responseTypes, "none"):
 		return newOAuthError(302, "unsupported_response_type", "")
 	case slices.Contains([]string{"jwt", "query.jwt", "fragment.jwt", "form_post.jwt"}, mode):
 		return newOAuthError(http.StatusNotImplemented, codeUnsupported, "response_mode "+mode)
-	case !modeKnown:
+	case !isKnownMode:
 		return newOAuthError(302, "invalid_request", "Invalid parameter: response_mode")
-	case implicit && authReq.responseMode == "query":
+	case isImplicit && authReq.responseMode == "query":
 		return newOAuthError(302, "invalid_request",
 			"Response_mode 'query' not allowed for implicit or hybrid flow")
-	case (slices.Contains(types, "code") || slices.Contains(types, "none")) &&
-		!authReq.client.standardFlow:
+	case (slices.Contains(responseTypes, "code") || slices.Contains(responseTypes, "none")) &&
+		!authReq.client.allowsStandardFlow:
 		return newOAuthError(302, "unauthorized_client",
-			flowDisabled+"Standard flow is disabled for the client.")
-	case implicit && !authReq.client.ImplicitFlowEnabled:
+			flowDisabledMessage+"Standard flow is disabled for the client.")
+	case isImplicit && !authReq.client.ImplicitFlowEnabled:
 		return newOAuthError(302, "unauthorized_client",
-			flowDisabled+"Implicit flow is disabled for the client.")
-	case implicit:
+			flowDisabledMessage+"Implicit flow is disabled for the client.")
+	case isImplicit:
 		return newOAuthError(http.StatusNotImplemented, codeUnsupported,
-			"response_type "+authReq.value("response_type"))
+			"response_type "+authReq.parameter("response_type"))
 	}
 	return nil
 }
@@ -303,8 +306,8 @@ func hasRepeatedParameter(parameters url.Values, repeatable ...string) bool {
 }
 
 // readACR sets loaRequested if the request names a level of authentication. The login flow has only
-// one level, so a request for any level just means that the user must enter the password. readACR
-// returns false if a level that the request marks as essential is unknown.
+// one level, so any requested level means that the user must enter the password. readACR returns
+// false if the request has an unknown level that it marks as essential.
 func (authReq *authRequest) readACR(r *Realm) bool {
 	var parsed struct {
 		IDToken struct {
@@ -315,7 +318,7 @@ func (authReq *authRequest) readACR(r *Realm) bool {
 			} `json:"acr"`
 		} `json:"id_token"`
 	}
-	json.Unmarshal([]byte(authReq.value("claims")), &parsed) // ignore invalid claims
+	json.Unmarshal([]byte(authReq.parameter("claims")), &parsed) // ignore invalid claims
 	acr := parsed.IDToken.ACR
 	levels := acr.Values
 	if acr.Value != "" {

@@ -57,7 +57,7 @@ func (req *pageRequest) consentPage(as *authSession) response {
 // consent handles the form of the consent page. Like Keycloak, it doesn't check the form's code.
 func (r *Realm) consent(req *request) response {
 	if req.Method != http.MethodPost {
-		return frameworkError(req.Request, 404, "HTTP 404 Not Found")
+		return frameworkErrorResponse(req.Request, 404, "HTTP 404 Not Found")
 	}
 	return r.servePage(req, (*pageRequest).consent)
 }

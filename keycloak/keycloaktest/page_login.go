@@ -38,8 +38,7 @@ func (as *authSession) path() string {
 	return requiredActionPath
 }
 
-// execution returns Keycloak's name for the current step in URLs: an ID, or the alias of a required
-// action.
+// execution returns the current step's name in URLs: an ID, or the alias of a required action.
 func (as *authSession) execution(r *Realm) string {
 	if as.path() == authenticatePath {
 		return uuid.NewSHA1(uuid.NameSpaceURL, []byte(r.name+"/"+as.step)).String()
@@ -72,13 +71,13 @@ func (as *authSession) formAction(r *Realm) string {
 			as.parameters()...))
 }
 
-// start signs the user in by single sign-on if possible, or else shows the login page.
-func (req *pageRequest) start(as *authSession) response {
+// startLogin signs the user in by single sign-on if possible, or else shows the login page.
+func (req *pageRequest) startLogin(as *authSession) response {
 	as.step = stepPassword
 	if s := req.ssoSession(); s != nil {
 		mustReauthenticate := as.authReq.hasPrompt("login") ||
-			as.authReq.maxAge != nil && !s.authTime.IsZero() &&
-				s.authTime.Unix()+*as.authReq.maxAge < req.now.Unix()
+			as.authReq.maxAgeSeconds != nil && !s.authTime.IsZero() &&
+				s.authTime.Unix()+*as.authReq.maxAgeSeconds < req.now.Unix()
 		if !mustReauthenticate && !as.authReq.loaRequested {
 			s.lastUsed = req.now
 			as.ssoSession, as.user = s, s.user
@@ -92,14 +91,14 @@ func (req *pageRequest) start(as *authSession) response {
 	if as.authReq.hasPrompt("none") {
 		return req.endWithError(as, "login_required")
 	}
-	if alias := as.authReq.value("kc_idp_hint"); req.realm.hasProvider(alias) {
-		return notImplemented("identity providers, but kc_idp_hint names " + alias)
+	if alias := as.authReq.parameter("kc_idp_hint"); req.realm.hasIdentityProvider(alias) {
+		return unsupportedResponse("identity providers, but kc_idp_hint names " + alias)
 	}
 	return req.passwordPage(as)
 }
 
-// hasProvider reports whether the realm has an enabled identity provider with this alias.
-func (r *Realm) hasProvider(alias string) bool {
+// hasIdentityProvider reports whether the realm has an enabled identity provider with this alias.
+func (r *Realm) hasIdentityProvider(alias string) bool {
 	return slices.ContainsFunc(r.settings.IdentityProviders,
 		func(p realmfile.IdentityProvider) bool {
 			return p.Alias == alias && valueOr(p.Enabled, true)
@@ -113,7 +112,7 @@ func (req *pageRequest) locale(as *authSession) string {
 	if !settings.InternationalizationEnabled {
 		return "en"
 	}
-	preferredLanguages := strings.Fields(as.authReq.value("ui_locales"))
+	preferredLanguages := strings.Fields(as.authReq.parameter("ui_locales"))
 	for _, entry := range strings.Split(req.Header.Get("Accept-Language"), ",") {
 		language, _, _ := strings.Cut(entry, ";")
 		preferredLanguages = append(preferredLanguages, strings.TrimSpace(language))
@@ -129,21 +128,22 @@ func (req *pageRequest) locale(as *authSession) string {
 }
 
 // enterAuthSession returns the authSession that a request continues, and whether the request
-// submits a form. If there is no such authSession, as is nil and resp is the response to send.
+// submits a form. If the request can't continue an authSession, enterAuthSession returns nil and
+// the response to send.
 func (req *pageRequest) enterAuthSession(
 	path string) (as *authSession, submitted bool, resp response) {
 	if resp, unavailable := req.checkAvailable(); unavailable {
 		return nil, false, resp
 	}
 	query := req.URL.Query()
-	hasCookie := req.cookie(loginCookie) != "" || req.cookie(restartCookie) != ""
+	hasCookie := req.cookie(authSessionCookie) != "" || req.cookie(restartCookie) != ""
 	if hasCookie && req.realm.clients[query.Get("client_id")] == nil {
-		return nil, false, req.showError(400,
+		return nil, false, req.errorResponse(400,
 			"An error occurred, please login again through your application.")
 	}
 	as = req.findAuthSession(query)
 	if as == nil || as.step == stepLogout {
-		return nil, false, req.restart(query)
+		return nil, false, req.restartLogin(query)
 	}
 	if resp, unusable := req.checkUsable(as); unusable {
 		return nil, false, resp
@@ -166,36 +166,36 @@ func (req *pageRequest) checkUsable(as *authSession) (response, bool) {
 	switch {
 	case !as.client.enabled:
 		req.closeAuthSession(as)
-		return req.showError(400, "Login requester not enabled"), true
+		return req.errorResponse(400, "Login requester not enabled"), true
 	case as.user != nil && req.realm.users[as.user.ID] != as.user:
-		return req.showError(500, "An internal server error has occurred"), true
+		return req.errorResponse(500, "An internal server error has occurred"), true
 	}
 	return response{}, false
 }
 
-// restart restarts an expired sign-in with the authorization request in the restart cookie.
-func (req *pageRequest) restart(query url.Values) response {
-	decoded, err := base64.RawURLEncoding.DecodeString(req.cookie(restartCookie))
-	parameters, queryErr := url.ParseQuery(string(decoded))
+// restartLogin restarts an expired sign-in with the authorization request in the restart cookie.
+func (req *pageRequest) restartLogin(query url.Values) response {
+	decodedCookie, err := base64.RawURLEncoding.DecodeString(req.cookie(restartCookie))
+	parameters, queryErr := url.ParseQuery(string(decodedCookie))
 	if err == nil && queryErr == nil && parameters.Get("client_id") == query.Get("client_id") {
-		if authReq := req.restoreRequest(parameters); authReq != nil {
+		if authReq := req.restoreAuthRequest(parameters); authReq != nil {
 			as := req.newAuthSession(authReq)
 			req.setRestartCookie(as)
 			as.message = "Your login attempt timed out. Login will start from the beginning."
 			return req.redirect(as.address(req.realm))
 		}
 	}
-	if req.ssoSession() != nil { // already signed in, in another tab
+	if req.ssoSession() != nil { // signed in with another tab
 		return req.alreadySignedInResponse(query)
 	}
-	return req.showError(400,
+	return req.errorResponse(400,
 		"Restart login cookie not found. It may have expired; it may have been deleted or "+
 			"cookies are disabled in your browser. If cookies are disabled then enable them. "+
 			"Click Back to Application to login again.")
 }
 
-// restoreRequest returns the request in the restart cookie, or nil.
-func (req *pageRequest) restoreRequest(parameters url.Values) *authRequest {
+// restoreAuthRequest returns the request in the restart cookie, or nil.
+func (req *pageRequest) restoreAuthRequest(parameters url.Values) *authRequest {
 	if code := parameters.Get("device_user_code"); code != "" {
 		d := req.realm.deviceByUserCode(code)
 		if d == nil {
@@ -203,7 +203,7 @@ func (req *pageRequest) restoreRequest(parameters url.Values) *authRequest {
 		}
 		return d.newAuthRequest()
 	}
-	authReq, _ := req.readRequest(parameters)
+	authReq, _ := req.parseAuthRequest(parameters)
 	return authReq
 }
 
@@ -214,9 +214,9 @@ func (req *pageRequest) alreadySignedInResponse(query url.Values) response {
 	if caller == nil {
 		caller = &client{}
 	}
-	decoded, err := base64.RawURLEncoding.DecodeString(query.Get("client_data"))
+	decodedData, err := base64.RawURLEncoding.DecodeString(query.Get("client_data"))
 	var data clientData
-	if err == nil && json.Unmarshal(decoded, &data) == nil {
+	if err == nil && json.Unmarshal(decodedData, &data) == nil {
 		redirectURI, ok := req.realm.validateRedirectURI(caller, caller.RedirectURIs,
 			data.Redirect, true, true)
 		if ok {
@@ -225,8 +225,8 @@ func (req *pageRequest) alreadySignedInResponse(query url.Values) response {
 			if data.State != "" {
 				authReq.parameters.Set("state", data.State)
 			}
-			return req.respond(authReq, "error", "temporarily_unavailable", "error_description",
-				"authentication_expired")
+			return req.authResponse(authReq, "error", "temporarily_unavailable",
+				"error_description", "authentication_expired")
 		}
 	}
 	return page{ID: "login-info", Title: "You are already logged in.",
@@ -248,7 +248,7 @@ func (r *Realm) restartLogin(req *request) response {
 		query := req.URL.Query()
 		as := req.findAuthSession(query)
 		if as == nil || as.step == stepLogout {
-			return req.restart(query)
+			return req.restartLogin(query)
 		}
 		as.reset()
 		if resp, unusable := req.checkUsable(as); unusable {
@@ -269,13 +269,13 @@ func (req *pageRequest) authenticate() response {
 	case as == nil:
 		return resp
 	case as.step == stepStart:
-		return req.start(as)
+		return req.startLogin(as)
 	case submitted && req.form.Has("cancel"):
 		return req.endWithError(as, "access_denied")
 	case submitted && as.step == stepPassword:
-		return req.checkLogin(as)
+		return req.handleLoginForm(as)
 	case submitted:
-		return req.checkOTP(as)
+		return req.handleOTPForm(as)
 	case as.step == stepOTP:
 		return req.otpPage(as)
 	}
@@ -284,10 +284,10 @@ func (req *pageRequest) authenticate() response {
 
 const invalidLoginMessage = "Invalid username or password."
 
-// checkLogin handles the form of the login page.
-func (req *pageRequest) checkLogin(as *authSession) response {
+// handleLoginForm handles the form of the login page.
+func (req *pageRequest) handleLoginForm(as *authSession) response {
 	if req.realm.settings.RememberMe && req.rawParam("rememberMe") == "on" {
-		return notImplemented("remembered sessions: rememberMe")
+		return unsupportedResponse("remembered sessions: rememberMe")
 	}
 	u := as.user
 	if u == nil {
@@ -323,14 +323,14 @@ func (req *pageRequest) checkLogin(as *authSession) response {
 	return req.proceed(as)
 }
 
-// checkOTP handles the form of the one-time code page.
-func (req *pageRequest) checkOTP(as *authSession) response {
+// handleOTPForm handles the form of the one-time code page.
+func (req *pageRequest) handleOTPForm(as *authSession) response {
 	otp, hasOTP := req.param("otp")
 	r, u := req.realm, as.user
 	if !hasOTP {
 		return req.otpPage(as)
 	}
-	if r.isLocked(u, req.now) || u.otp == nil || !u.otp.accepts(otp, req.now, r.settings) {
+	if r.isLocked(u, req.now) || u.otp == nil || !u.otp.accept(otp, req.now, r.settings) {
 		if !r.isLocked(u, req.now) {
 			r.recordFailure(u, req.now)
 		}
@@ -350,24 +350,24 @@ func (req *pageRequest) proceed(as *authSession) response {
 		as.step = step
 		return req.redirect(as.address(req.realm))
 	}
-	return req.finish(as)
+	return req.finishLogin(as)
 }
 
-// finish adds the client to the session, creates the session if necessary, and responds to the
+// finishLogin adds the client to the session, creates the session if necessary, and responds to the
 // client.
-func (req *pageRequest) finish(as *authSession) response {
+func (req *pageRequest) finishLogin(as *authSession) response {
 	if as.ssoSession != nil &&
 		(req.realm.sessions[as.ssoSession.id] != as.ssoSession ||
 			!req.realm.sessionActive(as.ssoSession, req.now)) {
 		as.reset() // the session has ended since the sign-in started
-		return req.start(as)
+		return req.startLogin(as)
 	}
 	if d := as.authReq.device; d != nil && d.state != devicePending {
 		return req.endWithError(as, "expired_token")
 	}
 	s, isNew := req.ensureSession(as)
 	if s == nil {
-		return req.showError(400,
+		return req.errorResponse(400,
 			"You are already authenticated as different user '"+
 				req.realm.sessions[as.root.id].user.Username+
 				"' in this session. Please sign out first.")
@@ -387,20 +387,20 @@ func (req *pageRequest) finish(as *authSession) response {
 	pairs := []string{"session_state", s.id}
 	if as.actionStatus != "" {
 		name := as.requestedAction()
-		if !as.actionShown { // Keycloak returns the current step's name: still the sign-in step's
+		if !as.actionShown { // Keycloak then returns the name of the sign-in step
 			name = (&authSession{step: stepPassword}).execution(req.realm)
 		}
 		pairs = append(pairs, "kc_action", name, "kc_action_status", as.actionStatus)
 	}
-	if as.authReq.value("response_type") != "none" {
-		pairs = append(pairs, "code", req.realm.newCode(as.authReq, s, req.now))
+	if as.authReq.parameter("response_type") != "none" {
+		pairs = append(pairs, "code", req.realm.newAuthCode(as.authReq, s, req.now))
 	}
-	return req.respond(as.authReq, pairs...)
+	return req.authResponse(as.authReq, pairs...)
 }
 
 // ensureSession returns the session for a sign-in, and whether the session is new. After single
-// sign-on, that is the session used for it; otherwise it is the browser's session, which is created
-// if necessary. It returns nil if the browser's session belongs to another user.
+// sign-on, it is the session that signed the user in. Otherwise, it is the browser's session, which
+// is created if necessary, or nil if the browser's session belongs to another user.
 func (req *pageRequest) ensureSession(as *authSession) (s *session, isNew bool) {
 	if as.ssoSession != nil {
 		return as.ssoSession, false
@@ -419,7 +419,7 @@ func (req *pageRequest) ensureSession(as *authSession) (s *session, isNew bool) 
 // endWithError ends an authSession and returns an error response to the client.
 func (req *pageRequest) endWithError(as *authSession, code string) response {
 	if d := as.authReq.device; d != nil {
-		// As in Keycloak, the authSession remains, but it can't be completed any more.
+		// As in Keycloak, the authSession remains, but the user can no longer complete it.
 		if code == "access_denied" && d.state == devicePending {
 			d.state = deviceDenied
 		}
@@ -427,11 +427,11 @@ func (req *pageRequest) endWithError(as *authSession, code string) response {
 			[]string{"error", code}))
 	}
 	req.closeAuthSession(as)
-	return req.respond(as.authReq, "error", code)
+	return req.authResponse(as.authReq, "error", code)
 }
 
-// showError returns an error page, or the error as JSON if the request accepts JSON.
-func (req *pageRequest) showError(status int, message string) response {
+// errorResponse returns an error page, or the error as JSON if the request accepts JSON.
+func (req *pageRequest) errorResponse(status int, message string) response {
 	if strings.Contains(req.Header.Get("Accept"), "application/json") {
 		return jsonResponse(status, "", errorBody{Error: message})
 	}
@@ -440,12 +440,12 @@ func (req *pageRequest) showError(status int, message string) response {
 
 func (req *pageRequest) passwordPage(as *authSession) response {
 	if locale := req.locale(as); locale != "en" {
-		return notImplemented("pages in the language " + locale)
+		return unsupportedResponse("pages in the language " + locale)
 	}
 	p := page{ID: "login-login", Title: "Sign in to your account", Note: as.takeMessage()}
 	f := form{ID: "kc-form-login", Action: as.formAction(req.realm)}
 	if as.user == nil {
-		name := as.authReq.value("login_hint")
+		name := as.authReq.parameter("login_hint")
 		if username, ok := req.param("username"); ok && req.Method == http.MethodPost {
 			name = username
 		}
@@ -475,7 +475,8 @@ func (req *pageRequest) otpPage(as *authSession) response {
 // expiredPage returns the response to a form that doesn't belong to the current step.
 func (req *pageRequest) expiredPage(as *authSession) response {
 	return page{ID: "login-login-page-expired", Title: "Page has expired", Links: []link{
-		{"To restart the login process", withParameters(req.realm.Issuer()+"/login-actions/restart", false, as.parameters())},
+		{"To restart the login process", withParameters(
+			req.realm.Issuer()+loginActionsPath+"/restart", false, as.parameters())},
 		{"To continue the login process", as.address(req.realm)},
 	}}.response(200, neverCache)
 }

@@ -10,10 +10,10 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// browserLogout serves RP-initiated logout (OpenID Connect RP-Initiated Logout 1.0). It asks the
-// user for confirmation in two cases: the browser has a session, and the request has no ID token or
-// one for another session; or the browser has no session, and the request has neither an ID token
-// nor a redirect URI.
+// browserLogout serves RP-initiated logout (OpenID Connect RP-Initiated Logout 1.0). If the browser
+// has a session, the user must confirm the logout unless the request has the session's ID token. If
+// the browser has no session, the user must confirm only a request that has neither an ID token nor
+// a redirect URI.
 func (r *Realm) browserLogout(req *request) response {
 	return r.servePage(req, (*pageRequest).logout)
 }
@@ -21,37 +21,38 @@ func (r *Realm) browserLogout(req *request) response {
 func (req *pageRequest) logout() response {
 	parameters := req.parameters()
 	if err := req.realm.checkTLS(req.request); err != nil {
-		return req.showError(400, err.description)
+		return req.errorResponse(400, err.description)
 	}
-	hint, redirect := parameters.Get("id_token_hint"), parameters.Get("post_logout_redirect_uri")
-	if redirect != "" && hint == "" && !parameters.Has("client_id") {
-		return req.showLogoutError("Missing parameters: id_token_hint")
+	idTokenHint := parameters.Get("id_token_hint")
+	redirectURI := parameters.Get("post_logout_redirect_uri")
+	if redirectURI != "" && idTokenHint == "" && !parameters.Has("client_id") {
+		return req.logoutErrorResponse("Missing parameters: id_token_hint")
 	}
 	caller := req.realm.clients[parameters.Get("client_id")]
-	sid := ""
-	if hint != "" {
-		payload, err := req.realm.verifyToken(hint)
+	hintedSessionID := ""
+	if idTokenHint != "" {
+		payload, err := req.realm.verifyToken(idTokenHint)
 		clientID := stringClaim(payload, "azp")
 		if err != nil || stringClaim(payload, "typ") != "ID" ||
 			parameters.Has("client_id") && parameters.Get("client_id") != clientID {
-			return req.showLogoutError("Invalid parameter: id_token_hint")
+			return req.logoutErrorResponse("Invalid parameter: id_token_hint")
 		}
-		caller, sid = req.realm.clients[clientID], stringClaim(payload, "sid")
+		caller, hintedSessionID = req.realm.clients[clientID], stringClaim(payload, "sid")
 	}
 	if caller != nil {
 		if err := req.realm.checkSupported(caller, realmfile.UseLogout); err != nil {
 			return err.response()
 		}
 	}
-	if redirect != "" {
+	if redirectURI != "" {
 		if caller == nil {
-			return req.showLogoutError("Invalid redirect uri")
+			return req.logoutErrorResponse("Invalid redirect uri")
 		}
 		var ok bool
-		redirect, ok = req.realm.validateRedirectURI(caller, caller.logoutURIs(), redirect, true,
-			true)
+		redirectURI, ok = req.realm.validateRedirectURI(caller, caller.postLogoutRedirectURIs(),
+			redirectURI, true, true)
 		if !ok {
-			return req.showLogoutError("Invalid redirect uri")
+			return req.logoutErrorResponse("Invalid redirect uri")
 		}
 	}
 	logoutClient := caller
@@ -59,18 +60,19 @@ func (req *pageRequest) logout() response {
 		logoutClient = req.realm.clients["account"]
 	}
 	as := req.newAuthSession(
-		&authRequest{client: logoutClient, redirectURI: redirect, parameters: url.Values{}})
-	as.step, as.hintedSessionID, as.logoutState = stepLogout, sid, parameters.Get("state")
+		&authRequest{client: logoutClient, redirectURI: redirectURI, parameters: url.Values{}})
+	as.step, as.hintedSessionID = stepLogout, hintedSessionID
+	as.logoutState = parameters.Get("state")
 	s := req.ssoSession()
-	if s != nil && sid != s.id || s == nil && hint == "" && redirect == "" {
+	if s != nil && hintedSessionID != s.id || s == nil && idTokenHint == "" && redirectURI == "" {
 		return req.confirmPage(as)
 	}
 	return req.finishLogout(as, s)
 }
 
-// logoutURIs returns the allowed post-logout redirect URIs of a client. "+" stands for its redirect
-// URIs, and "-" for none.
-func (c *client) logoutURIs() []string {
+// postLogoutRedirectURIs returns the allowed post-logout redirect URIs of a client. In its
+// settings, "+" stands for its redirect URIs, and "-" for none.
+func (c *client) postLogoutRedirectURIs() []string {
 	var uris []string
 	for _, uri := range strings.Split(c.Attributes["post.logout.redirect.uris"], "##") {
 		switch uri {
@@ -84,13 +86,13 @@ func (c *client) logoutURIs() []string {
 	return uris
 }
 
-func (req *pageRequest) showLogoutError(message string) response {
-	return req.showError(400, message).withHeader("Cache-Control", noCache)
+func (req *pageRequest) logoutErrorResponse(message string) response {
+	return req.errorResponse(400, message).withHeader("Cache-Control", noCache)
 }
 
 func (req *pageRequest) confirmPage(as *authSession) response {
 	as.sessionCode = randomString(43)
-	action := withParameters(req.realm.basePath()+oidc+"/logout/logout-confirm", false,
+	action := withParameters(req.realm.basePath()+oidcPath+"/logout/logout-confirm", false,
 		[]string{"client_id", as.client.ClientID, "tab_id", as.id})
 	return page{ID: "login-logout-confirm", Title: "Logging out", Text: "Do you want to log out?",
 		Form: &form{Action: action, Fields: []field{
@@ -110,11 +112,11 @@ func (req *pageRequest) confirmLogout() response {
 	case (as == nil || as.step != stepLogout) && req.Method != http.MethodPost:
 		return loggedOutPage(400)
 	case as == nil || as.step != stepLogout:
-		return req.showLogoutError("Logout failed")
+		return req.logoutErrorResponse("Logout failed")
 	case req.Method != http.MethodPost:
 		return req.confirmPage(as)
 	case req.rawParam("session_code") != as.sessionCode:
-		return req.showError(500, "An internal server error has occurred").
+		return req.errorResponse(500, "An internal server error has occurred").
 			withHeader("Cache-Control", noCache)
 	}
 	return req.finishLogout(as, req.ssoSession())
@@ -134,22 +136,22 @@ func (req *pageRequest) finishLogout(as *authSession, browserSession *session) r
 	if browserSession != nil {
 		req.deleteCookies(identityCookie, sessionCookie)
 	}
-	redirect := as.authReq.redirectURI
-	if redirect != "" && as.logoutState != "" {
-		redirect = withParameters(redirect, false, []string{"state", as.logoutState})
+	redirectURI := as.authReq.redirectURI
+	if redirectURI != "" && as.logoutState != "" {
+		redirectURI = withParameters(redirectURI, false, []string{"state", as.logoutState})
 	}
 	if target != nil {
 		frames := req.realm.frontChannelFrames(target)
 		req.notices = append(req.notices, req.realm.endSession(target, req.now)...)
 		if browserSession != nil && len(frames) > 0 {
 			return page{ID: "login-frontchannel-logout", Title: "Logging out", Frames: frames,
-				Next: template.URL(redirect)}.response(200, noCache)
+				Next: template.URL(redirectURI)}.response(200, noCache)
 		}
 	}
-	if redirect == "" {
+	if redirectURI == "" {
 		return loggedOutPage(200)
 	}
-	return req.redirect(redirect).withHeader("Cache-Control", noCache)
+	return req.redirect(redirectURI).withHeader("Cache-Control", noCache)
 }
 
 func loggedOutPage(status int) response {

@@ -67,9 +67,9 @@ func isLoopback(uri *url.URL) bool {
 		uri.Port() != ""
 }
 
-// matchRedirectURI returns the pattern that allows uri; parsed is the parsed uri. A "*" at the end
-// of a pattern matches any characters, including a query and a fragment, but the pattern then
-// doesn't allow URIs with user information.
+// matchRedirectURI returns the pattern that allows uri, whose parsed form is parsed. A "*" at the
+// end of a pattern matches any characters, including a query and a fragment. Such a pattern doesn't
+// allow URIs with user information.
 func matchRedirectURI(patterns []string, parsed *url.URL, uri string) (string, bool) {
 	path, _, _ := strings.Cut(uri, "#")
 	path, _, _ = strings.Cut(path, "?")
@@ -86,8 +86,7 @@ func matchRedirectURI(patterns []string, parsed *url.URL, uri string) (string, b
 	return "", false
 }
 
-// neverCache is a Cache-Control header with which browsers don't show a page again when the user
-// goes back.
+// neverCache is a Cache-Control header that makes browsers reload a page when the user goes back.
 const neverCache = "no-store, must-revalidate, max-age=0"
 
 // redirect returns a response that redirects the browser.
@@ -101,11 +100,11 @@ func (req *pageRequest) redirect(address string) response {
 	return resp
 }
 
-// respond returns the authorization response in the request's response mode (OAuth 2.0 Multiple
-// Response Types 2.1, Form Post Response Mode). pairs are alternating names and values of its
-// parameters.
-func (req *pageRequest) respond(authReq *authRequest, pairs ...string) response {
-	if state := authReq.value("state"); state != "" || authReq.parameters.Has("state") {
+// authResponse returns the authorization response in the request's response mode (OAuth 2.0
+// Multiple Response Types 2.1, Form Post Response Mode). pairs are alternating names and values of
+// the response's parameters.
+func (req *pageRequest) authResponse(authReq *authRequest, pairs ...string) response {
+	if state := authReq.parameter("state"); state != "" || authReq.parameters.Has("state") {
 		pairs = append(pairs, "state", state)
 	}
 	pairs = append(pairs, "iss", req.realm.Issuer())

@@ -19,16 +19,16 @@ import (
 type pageRequest struct {
 	*request
 	cookies     []*http.Cookie
-	notices     []notice
+	notices     []logoutNotice
 	createdRoot bool // this request created the rootAuthSession
 }
 
 // servePage calls serve under the realm's lock, and then sends the notices without the lock.
 func (r *Realm) servePage(req *request, serve func(*pageRequest) response) response {
-	page := &pageRequest{request: req}
-	resp := page.serveLocked(serve)
-	r.sendNotices(page.notices)
-	resp.cookies = page.cookies
+	pageReq := &pageRequest{request: req}
+	resp := pageReq.serveLocked(serve)
+	r.sendNotices(pageReq.notices)
+	resp.cookies = pageReq.cookies
 	return resp
 }
 
@@ -48,12 +48,11 @@ func (req *pageRequest) parameters() url.Values {
 
 // Keycloak's cookies. They are Secure even over plain HTTP; browsers accept that on loopback.
 const (
-	loginCookie = "AUTH_SESSION_ID"      // ID of the rootAuthSession, then of the session
-	hashCookie  = "KC_AUTH_SESSION_HASH" // for scripts on Keycloak's pages
-	// the authorization request, for starting an expired sign-in again
-	restartCookie  = "KC_RESTART"
-	identityCookie = "KEYCLOAK_IDENTITY" // single sign-on: a signed token
-	sessionCookie  = "KEYCLOAK_SESSION"  // for scripts that monitor the session
+	authSessionCookie = "AUTH_SESSION_ID"      // ID of the rootAuthSession, then of the session
+	sessionHashCookie = "KC_AUTH_SESSION_HASH" // for scripts on Keycloak's pages
+	restartCookie     = "KC_RESTART"           // authorization request, to restart a sign-in
+	identityCookie    = "KEYCLOAK_IDENTITY"    // single sign-on: a signed token
+	sessionCookie     = "KEYCLOAK_SESSION"     // for scripts that monitor the session
 )
 
 func (req *pageRequest) setCookie(cookie http.Cookie) {
@@ -94,7 +93,7 @@ func (r *Realm) basePath() string {
 // session. The session that it creates has the same ID, so a browser has only one session.
 type rootAuthSession struct {
 	id           string
-	lastUsed     time.Time // when the last tab was opened
+	lastUsed     time.Time // when the newest authSession started
 	authSessions map[string]*authSession
 }
 
@@ -119,8 +118,8 @@ type authSession struct {
 }
 
 const (
-	maxRootAuthSessions = 2_000
-	maxAuthSessions     = 50
+	maxRootAuthSessions = 2_000 // per realm
+	maxAuthSessions     = 50    // per rootAuthSession
 )
 
 // loginLifespan returns the maximum duration of a sign-in.
@@ -141,7 +140,7 @@ func (r *Realm) activeRootAuthSession(id string, now time.Time) *rootAuthSession
 // rootAuthSession returns the browser's root authentication session. If there is none, it creates
 // one and sets the cookie. If the browser has an active session, the rootAuthSession gets its ID.
 func (req *pageRequest) rootAuthSession() *rootAuthSession {
-	r, id := req.realm, req.cookie(loginCookie)
+	r, id := req.realm, req.cookie(authSessionCookie)
 	if root := r.activeRootAuthSession(id, req.now); root != nil {
 		root.lastUsed = req.now
 		return root
@@ -158,7 +157,7 @@ func (req *pageRequest) rootAuthSession() *rootAuthSession {
 	root := &rootAuthSession{id: id, lastUsed: req.now, authSessions: map[string]*authSession{}}
 	r.rootAuthSessions[id] = root
 	req.createdRoot = true
-	req.setCookie(http.Cookie{Name: loginCookie, Value: id, HttpOnly: true})
+	req.setCookie(http.Cookie{Name: authSessionCookie, Value: id, HttpOnly: true})
 	return root
 }
 
@@ -172,10 +171,10 @@ func evict[T any](items map[string]T, limit int, timeOf func(T) time.Time, expir
 	if len(items) < limit {
 		return
 	}
-	byTime := slices.SortedFunc(maps.Keys(items), func(a, b string) int {
+	keysByTime := slices.SortedFunc(maps.Keys(items), func(a, b string) int {
 		return cmp.Or(timeOf(items[a]).Compare(timeOf(items[b])), cmp.Compare(a, b))
 	})
-	for _, key := range byTime[:len(byTime)/2] {
+	for _, key := range keysByTime[:len(keysByTime)/2] {
 		delete(items, key)
 	}
 }
@@ -203,7 +202,7 @@ func (req *pageRequest) closeAuthSession(as *authSession) {
 // findAuthSession returns the authSession that a query names, or nil if the browser doesn't have
 // it.
 func (req *pageRequest) findAuthSession(query url.Values) *authSession {
-	root := req.realm.activeRootAuthSession(req.cookie(loginCookie), req.now)
+	root := req.realm.activeRootAuthSession(req.cookie(authSessionCookie), req.now)
 	if root == nil {
 		return nil
 	}
@@ -214,11 +213,12 @@ func (req *pageRequest) findAuthSession(query url.Values) *authSession {
 	return as
 }
 
-// setRestartCookie sets the cookie from which an expired sign-in can start again. For a new
+// setRestartCookie sets the cookie from which an expired sign-in can restart. For a new
 // rootAuthSession, it also sets the cookie with the hash of the ID.
 func (req *pageRequest) setRestartCookie(as *authSession) {
 	if req.createdRoot {
-		req.setCookie(http.Cookie{Name: hashCookie, Value: sessionHash(as.root.id), MaxAge: 60})
+		req.setCookie(http.Cookie{Name: sessionHashCookie, Value: sessionHash(as.root.id),
+			MaxAge: 60})
 	}
 	if !as.authReq.hasPrompt("none") {
 		req.setCookie(http.Cookie{Name: restartCookie,
@@ -236,14 +236,15 @@ func sessionHash(id string) string {
 // setIdentityCookies sets the cookies that sign the browser in to a session.
 func (req *pageRequest) setIdentityCookies(s *session) {
 	r := req.realm
-	_, maxLifespan := r.lifespans(false)
-	identity := claims{
+	_, maxLifespan := r.sessionLifespans(false)
+	identityClaims := claims{
 		"exp": req.now.Add(maxLifespan).Unix(), "iat": req.now.Unix(), "jti": uuid.NewString(),
 		"iss": r.Issuer(), "sub": s.user.ID,
 		"typ": "Serialized-ID", "sid": s.id,
 	}
 	req.setCookie(http.Cookie{Name: identityCookie,
-		Value: unsignedToken{"JWT", identity, r.keys.signingKey("HS512")}.sign(), HttpOnly: true})
+		Value:    unsignedToken{"JWT", identityClaims, r.keySet.signingKey("HS512")}.sign(),
+		HttpOnly: true})
 	req.setCookie(http.Cookie{Name: sessionCookie, Value: sessionHash(s.id),
 		MaxAge: int(maxLifespan / time.Second)})
 }
@@ -265,8 +266,8 @@ func (req *pageRequest) ssoSession() *session {
 	return nil
 }
 
-// clientData is the content of the client_data parameter, which lets an expired sign-in redirect to
-// the client.
+// clientData is the content of the client_data parameter. It lets the form of a completed sign-in
+// redirect to the client.
 type clientData struct {
 	Redirect     string `json:"ru,omitempty"`
 	ResponseType string `json:"rt,omitempty"`
@@ -277,5 +278,6 @@ type clientData struct {
 func (as *authSession) clientData() string {
 	authReq := as.authReq
 	return base64.RawURLEncoding.EncodeToString(must(json.Marshal(clientData{authReq.redirectURI,
-		authReq.value("response_type"), authReq.value("response_mode"), authReq.value("state")})))
+		authReq.parameter("response_type"), authReq.parameter("response_mode"),
+		authReq.parameter("state")})))
 }

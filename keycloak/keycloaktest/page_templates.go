@@ -59,19 +59,19 @@ var pageTemplate = template.Must(template.New("page").Parse(`<!DOCTYPE html>
 </html>
 `))
 
-func (p page) response(status int, cache string) response {
-	return render(pageTemplate, p, status, cache).
+func (p page) response(status int, cacheControl string) response {
+	return render(pageTemplate, p, status, cacheControl).
 		withHeader("Content-Type", "text/html;charset=utf-8")
 }
 
-func render(t *template.Template, content any, status int, cache string) response {
+func render(t *template.Template, content any, status int, cacheControl string) response {
 	var body bytes.Buffer
 	if err := t.Execute(&body, content); err != nil {
 		panic("keycloaktest: a page can't be rendered: " + err.Error())
 	}
 	resp := withSecurityHeaders(response{status: status, body: body.Bytes()})
-	if cache != "" {
-		resp = resp.withHeader("Cache-Control", cache)
+	if cacheControl != "" {
+		resp = resp.withHeader("Cache-Control", cacheControl)
 	}
 	return resp
 }

@@ -22,15 +22,15 @@ const browserRealm = `{"realm": "r", "enabled": true, "clients": [
 	{"username": "bob", "enabled": true, "email": "bob@x.test", "firstName": "B", "lastName": "O", "credentials": [{"type": "password", "value": "b"}]}
 ]}`
 
-// If a sign-in times out, the server shows the login page again. After the sign-in, the redirect to
-// the client has the state of the original request.
+// If a sign-in times out, the server shows the login page again. After the second sign-in, the
+// redirect to the client has the state of the original request.
 func TestLogin_timeout(t *testing.T) {
 	s := New(t, []byte(browserRealm))
 	b := newBrowser(t, s)
 	b.authorize("state", "st")
 	s.Advance(31 * time.Minute)
 	b.post(b.formAction(), "username", "ann", "password", "a")
-	b.wantPage("Your login attempt timed out. Login will start from the beginning.")
+	b.wantPageText("Your login attempt timed out. Login will start from the beginning.")
 	b.post(b.formAction(), "username", "ann", "password", "a")
 	b.wantParameter("state", "st")
 }
@@ -61,7 +61,7 @@ func TestLogin_formReuse(t *testing.T) {
 	form := b.formAction()
 	b.post(form, "username", "ann", "password", "wrong")
 	b.post(form, "username", "ann", "password", "a")
-	b.wantPage("Action expired. Please continue with login now.")
+	b.wantPageText("Action expired. Please continue with login now.")
 	form = b.formAction()
 	b.post(form, "username", "ann", "password", "a")
 	b.post(form, "username", "ann", "password", "a")
@@ -69,7 +69,7 @@ func TestLogin_formReuse(t *testing.T) {
 	b.wantParameter("state", "st")
 }
 
-// If ann has signed in, bob can't sign in with another tab of the same browser.
+// While ann is signed in, bob can't sign in with another tab of the same browser.
 func TestLogin_otherUserInSecondTab(t *testing.T) {
 	b := newBrowser(t, New(t, []byte(browserRealm)))
 	b.authorize()
@@ -77,7 +77,7 @@ func TestLogin_otherUserInSecondTab(t *testing.T) {
 	b.authorize()
 	b.post(b.formAction(), "username", "ann", "password", "a")
 	b.post(form1, "username", "bob", "password", "b")
-	b.wantPage(
+	b.wantPageText(
 		"You are already authenticated as different user 'ann' in this session. Please sign out " +
 			"first.")
 }
@@ -111,7 +111,7 @@ func TestLogout_frontchannel(t *testing.T) {
 	b.authorize("client_id", "framed", "redirect_uri", "http://framed.test/cb")
 	b.post(b.formAction(), "username", "ann", "password", "a")
 	sid := b.redirect.Query().Get("session_state")
-	b.read(b.client.Get(s.URL +
+	b.readResponse(b.client.Get(s.URL +
 		"/realms/r/protocol/openid-connect/logout?client_id=framed&post_logout_redirect_uri=http://framed.test/cb"))
 	codePattern := regexp.MustCompile(`name="session_code" value="([^"]*)"`)
 	sessionCode := codePattern.FindStringSubmatch(b.body)
@@ -119,8 +119,8 @@ func TestLogout_frontchannel(t *testing.T) {
 		t.Fatalf("no confirmation page: %s", b.body)
 	}
 	b.post(s.URL+b.formAction(), "session_code", sessionCode[1], "confirmLogout", "Logout")
-	b.wantPage(`src="http://framed.test/bye?sid=` + sid)
-	b.wantPage(`href="http://framed.test/cb"`)
+	b.wantPageText(`src="http://framed.test/bye?sid=` + sid)
+	b.wantPageText(`href="http://framed.test/cb"`)
 }
 
 // A realm limits the number of sign-ins in progress, of tabs in each browser, and of device codes.
@@ -150,7 +150,7 @@ func TestLogin_limits(t *testing.T) {
 	}
 }
 
-// FuzzRedirectURI checks that redirectURI only returns URIs that match the client's pattern.
+// FuzzRedirectURI checks that validateRedirectURI returns only URIs that match a pattern.
 func FuzzRedirectURI(f *testing.F) {
 	for _, seed := range []string{
 		"http://app.test/a/b", "http://app.test/a", "http://app.test/a/../b",
@@ -168,20 +168,20 @@ func FuzzRedirectURI(f *testing.F) {
 	r := s.Realm("r")
 	f.Fuzz(func(t *testing.T, uri string) {
 		app := r.clients["app"]
-		redirect, ok := r.validateRedirectURI(app, app.RedirectURIs, uri, true, true)
+		redirectURI, ok := r.validateRedirectURI(app, app.RedirectURIs, uri, true, true)
 		if !ok {
 			return
 		}
-		parsed, err := url.Parse(redirect)
+		parsed, err := url.Parse(redirectURI)
 		if err != nil || parsed.Scheme != "http" || parsed.Host != "app.test" ||
 			parsed.User != nil || !strings.HasPrefix(parsed.Path+"/", "/a/") {
-			t.Errorf("redirectURI(%q) = %q (%v), want a URI below http://app.test/a/", uri, redirect,
-				err)
+			t.Errorf("validateRedirectURI(%q) = %q (%v), want a URI below http://app.test/a/", uri,
+				redirectURI, err)
 		}
 		if resolved := fmt.Sprint(parsed.ResolveReference(&url.URL{})); !strings.HasPrefix(resolved,
 			"http://app.test/a") {
-			t.Errorf("redirectURI(%q) resolves to %q, want a URI below http://app.test/a", uri,
-				resolved)
+			t.Errorf("validateRedirectURI(%q) returns a URI that resolves to %q, want a URI below "+
+				"http://app.test/a", uri, resolved)
 		}
 	})
 }

@@ -30,19 +30,19 @@ type Realm struct {
 	mu       sync.Mutex // guards the fields below and what they point to
 	settings realmfile.Realm
 	profile  *realmfile.Profile
-	keys     keySet
+	keySet   keySet
 	roles    map[string]*role
 	groups   map[string]*group // by path
 	scopes   map[string]*scope
 	clients  map[string]*client // by client ID
-	// index and unindex maintain the three maps of users.
+	// indexUser and unindexUser maintain the three maps of users.
 	users        map[string]*user // by ID
 	usersByName  map[string]*user
 	usersByEmail map[string][]*user
 
 	sessions         map[string]*session // online sessions by ID
 	offlineSessions  map[string]*session // by ID
-	codes            map[string]*authCode
+	authCodes        map[string]*authCode
 	devices          map[string]*device
 	rootAuthSessions map[string]*rootAuthSession // by ID: sign-ins in progress
 	revokedTokens    map[string]time.Time        // expiry of revoked access tokens, by jti
@@ -51,7 +51,7 @@ type Realm struct {
 // A role is a realm role or a client role.
 type role struct {
 	name       string
-	client     string // the client ID; empty for a realm role
+	clientID   string // the client ID; empty for a realm role
 	composites []*role
 }
 
@@ -85,18 +85,18 @@ func (s *scope) inScopeClaim() bool { return s.Attributes["include.in.token.scop
 // A client is a client of the realm, from the file or built in, with its roles and scopes resolved.
 type client struct {
 	realmfile.Client
-	roles               map[string]*role
-	defaultScopes       []string
-	optionalScopes      []string
-	scopeMappings       []*role
-	serviceAccount      *user
-	unsupportedSettings []realmfile.UnsupportedSetting
-	standardFlow        bool
-	enabled             bool
-	fromFile            bool // in the realm file, not built in
-	accountGenerated    bool // the service account isn't in the file
-	fullScope           bool
-	secretUnknown       bool // the file's secret is masked, and no ClientSecrets replace it
+	roles                   map[string]*role
+	defaultScopes           []string
+	optionalScopes          []string
+	scopeMappings           []*role
+	serviceAccount          *user
+	unsupportedSettings     []realmfile.UnsupportedSetting
+	allowsStandardFlow      bool
+	enabled                 bool
+	fromFile                bool // in the realm file, not built in
+	serviceAccountGenerated bool // the service account isn't in the file
+	hasFullScope            bool
+	secretUnknown           bool // the file's secret is masked, and no ClientSecrets replace it
 }
 
 // attributeIsTrue reports whether a client attribute is "true".
@@ -110,8 +110,8 @@ func newRealm(server *Server, rep realmfile.Realm, options importOptions) (*Real
 		clients: map[string]*client{}, users: map[string]*user{}, usersByName: map[string]*user{},
 		usersByEmail: map[string][]*user{},
 		sessions:     map[string]*session{}, offlineSessions: map[string]*session{},
-		codes:   map[string]*authCode{},
-		devices: map[string]*device{}, rootAuthSessions: map[string]*rootAuthSession{},
+		authCodes: map[string]*authCode{},
+		devices:   map[string]*device{}, rootAuthSessions: map[string]*rootAuthSession{},
 		revokedTokens: map[string]time.Time{},
 	}
 	r.loadFrontendURL()
@@ -155,15 +155,15 @@ func (r *Realm) buildScopes(importOptions) error {
 
 func (r *Realm) buildClients(options importOptions) error {
 	reps := slices.Clone(r.settings.Clients)
-	inFile := func(clientID string) bool {
+	fileHasClient := func(clientID string) bool {
 		return slices.ContainsFunc(r.settings.Clients, func(c realmfile.Client) bool {
 			return c.ClientID == clientID
 		})
 	}
 	for _, builtin := range realmfile.BuiltinClients(r.name) {
 		// Keycloak creates the account console only together with the client account.
-		if !inFile(builtin.ClientID) &&
-			(builtin.ClientID != "account-console" || !inFile("account") ||
+		if !fileHasClient(builtin.ClientID) &&
+			(builtin.ClientID != "account-console" || !fileHasClient("account") ||
 				r.settings.NeedsAccountConsole) {
 			reps = append(reps, builtin)
 		}
@@ -174,9 +174,9 @@ func (r *Realm) buildClients(options importOptions) error {
 		}
 		c := &client{
 			Client: rep, roles: map[string]*role{}, enabled: valueOr(rep.Enabled, true),
-			fromFile:     i < len(r.settings.Clients),
-			standardFlow: valueOr(rep.StandardFlowEnabled, true),
-			fullScope:    valueOr(rep.FullScopeAllowed, !rep.ConsentRequired),
+			fromFile:           i < len(r.settings.Clients),
+			allowsStandardFlow: valueOr(rep.StandardFlowEnabled, true),
+			hasFullScope:       valueOr(rep.FullScopeAllowed, !rep.ConsentRequired),
 		}
 		if c.ID == "" {
 			c.ID = uuid.NewString()
@@ -184,7 +184,7 @@ func (r *Realm) buildClients(options importOptions) error {
 		if c.Attributes == nil {
 			c.Attributes = map[string]string{}
 		}
-		if _, set := c.Attributes["post.logout.redirect.uris"]; !set {
+		if _, ok := c.Attributes["post.logout.redirect.uris"]; !ok {
 			c.Attributes["post.logout.redirect.uris"] = "+"
 		}
 		if secret, ok := options.secrets[c.ClientID]; ok {
@@ -225,12 +225,12 @@ func (r *Realm) buildClients(options importOptions) error {
 func (c *client) addBuiltinRoles() {
 	for _, name := range realmfile.BuiltinClientRoles[c.ClientID] {
 		if c.roles[name] == nil {
-			c.roles[name] = &role{name: name, client: c.ClientID}
+			c.roles[name] = &role{name: name, clientID: c.ClientID}
 		}
 	}
-	for name, parts := range realmfile.BuiltinComposites[c.ClientID] {
-		for _, part := range parts {
-			c.roles[name].composites = union(c.roles[name].composites, []*role{c.roles[part]})
+	for name, partNames := range realmfile.BuiltinComposites[c.ClientID] {
+		for _, partName := range partNames {
+			c.roles[name].composites = union(c.roles[name].composites, []*role{c.roles[partName]})
 		}
 	}
 }
@@ -238,15 +238,14 @@ func (c *client) addBuiltinRoles() {
 // maskedSecret replaces client secrets in Keycloak's exports.
 const maskedSecret = "**********"
 
-// filterScopes returns the names of existing client scopes. Like Keycloak's import, it silently
-// drops all other names.
+// filterScopes drops the names of unknown client scopes, as Keycloak's import does.
 func (r *Realm) filterScopes(names []string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
 		return r.scopes[name] == nil
 	})
 }
 
-// filterOIDCScopes is like filterScopes, but also drops scopes without a protocol. It is for
+// filterOIDCScopes is like filterScopes, but also drops scopes without a protocol. It applies to
 // clients that list no scopes in the file.
 func (r *Realm) filterOIDCScopes(names []string) []string {
 	return slices.DeleteFunc(r.filterScopes(names), func(name string) bool {
@@ -280,26 +279,26 @@ func (r *Realm) buildRoles(importOptions) error {
 		}
 		for _, rep := range roles {
 			if c.roles[rep.Name] == nil {
-				c.roles[rep.Name] = &role{name: rep.Name, client: id}
+				c.roles[rep.Name] = &role{name: rep.Name, clientID: id}
 			}
 		}
 	}
-	compose := func(target *role, rep realmfile.Role) error {
-		parts, err := r.findRoles(rep.Composites.Realm, rep.Composites.Client, false)
+	addComposites := func(target *role, rep realmfile.Role) error {
+		composites, err := r.findRoles(rep.Composites.Realm, rep.Composites.Client, false)
 		if err != nil {
 			return fmt.Errorf("role %s: %w", rep.Name, err)
 		}
-		target.composites = union(target.composites, parts)
+		target.composites = union(target.composites, composites)
 		return nil
 	}
 	for _, rep := range roles.Realm {
-		if err := compose(r.roles[rep.Name], rep); err != nil {
+		if err := addComposites(r.roles[rep.Name], rep); err != nil {
 			return err
 		}
 	}
 	for id, roles := range roles.Client {
 		for _, rep := range roles {
-			if err := compose(r.clients[id].roles[rep.Name], rep); err != nil {
+			if err := addComposites(r.clients[id].roles[rep.Name], rep); err != nil {
 				return err
 			}
 		}
@@ -307,8 +306,8 @@ func (r *Realm) buildRoles(importOptions) error {
 	return r.addDefaultRoles()
 }
 
-// addDefaultRoles adds the default roles of files from Keycloak 12 and earlier, which list several.
-// Newer files have one composite role instead.
+// addDefaultRoles adds the default roles that files from Keycloak 12 and earlier list. Newer files
+// have one composite role instead.
 func (r *Realm) addDefaultRoles() error {
 	if r.settings.DefaultRole != nil {
 		return nil
@@ -329,9 +328,9 @@ func (r *Realm) addDefaultRoles() error {
 func (r *Realm) buildFinalRoles(importOptions) error {
 	if management := r.clients["realm-management"]; management.fromFile {
 		const realmAdmin = "realm-admin"
-		inFile := func(rep realmfile.Role) bool { return rep.Name == realmAdmin }
+		isRealmAdmin := func(rep realmfile.Role) bool { return rep.Name == realmAdmin }
 		if management.roles[realmAdmin] != nil &&
-			!slices.ContainsFunc(r.settings.Roles.Client[management.ClientID], inFile) {
+			!slices.ContainsFunc(r.settings.Roles.Client[management.ClientID], isRealmAdmin) {
 			return fmt.Errorf(
 				"roles.client.realm-management: %s is missing, but the file assigns it",
 				realmAdmin)
@@ -347,8 +346,8 @@ func (r *Realm) buildFinalRoles(importOptions) error {
 	return nil
 }
 
-// definesOfflineAccess reports whether the file has both the role offline_access and the client
-// scope of that name. If either is missing, Keycloak adds it and gives the role to all users.
+// definesOfflineAccess reports whether the file has the role and the client scope offline_access.
+// If either is missing, Keycloak adds it and gives the role to all users.
 func (r *Realm) definesOfflineAccess() bool {
 	const name = "offline_access"
 	return r.fileHasRole(name) &&
@@ -365,17 +364,17 @@ func (r *Realm) fileHasRole(name string) bool {
 }
 
 // defaultRoleName returns the name of the role that all users get: the name in the file, or else
-// Keycloak's default name, with a number if the file has another role of that name.
+// Keycloak's default name. If the file has another role of the default name, a number is appended.
 func (r *Realm) defaultRoleName() string {
 	if r.settings.DefaultRole != nil {
 		return r.settings.DefaultRole.Name
 	}
 	name := "default-roles-" + strings.ToLower(r.name)
-	unique := name
-	for n := 1; r.fileHasRole(unique); n++ {
-		unique = fmt.Sprintf("%s-%d", name, n)
+	uniqueName := name
+	for n := 1; r.fileHasRole(uniqueName); n++ {
+		uniqueName = fmt.Sprintf("%s-%d", name, n)
 	}
-	return unique
+	return uniqueName
 }
 
 // findRoles returns the roles with these names. If create is set, it creates missing roles, as
@@ -404,7 +403,7 @@ func (r *Realm) findRoles(realmRoles []string, clientRoles map[string][]string,
 				if !create {
 					return nil, fmt.Errorf("the client %q has no role %q", id, name)
 				}
-				c.roles[name] = &role{name: name, client: id}
+				c.roles[name] = &role{name: name, clientID: id}
 			}
 			roles = append(roles, c.roles[name])
 		}
@@ -412,19 +411,19 @@ func (r *Realm) findRoles(realmRoles []string, clientRoles map[string][]string,
 	return roles, nil
 }
 
-// union appends the roles in added to roles, without duplicates.
-func union(roles, added []*role) []*role {
-	for _, r := range added {
-		if !slices.Contains(roles, r) {
-			roles = append(roles, r)
+// union appends to a the roles in b that a lacks.
+func union(a, b []*role) []*role {
+	for _, r := range b {
+		if !slices.Contains(a, r) {
+			a = append(a, r)
 		}
 	}
-	return roles
+	return a
 }
 
 func (r *Realm) buildGroups(importOptions) error {
-	var add func(parent *group, reps []realmfile.Group) error
-	add = func(parent *group, reps []realmfile.Group) error {
+	var addGroups func(parent *group, reps []realmfile.Group) error
+	addGroups = func(parent *group, reps []realmfile.Group) error {
 		for _, rep := range reps {
 			g := &group{
 				name: rep.Name, path: "/" + rep.Name, parent: parent,
@@ -441,13 +440,13 @@ func (r *Realm) buildGroups(importOptions) error {
 			if r.groups[g.path] == nil { // groups with slashes in their names can have equal paths
 				r.groups[g.path] = g
 			}
-			if err := add(g, rep.SubGroups); err != nil {
+			if err := addGroups(g, rep.SubGroups); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	return add(nil, r.settings.Groups)
+	return addGroups(nil, r.settings.Groups)
 }
 
 func (r *Realm) buildScopeMappings(importOptions) error {
@@ -456,7 +455,7 @@ func (r *Realm) buildScopeMappings(importOptions) error {
 	}) {
 		r.scopes["offline_access"].roles = []*role{r.roles["offline_access"]}
 	}
-	add := func(mapping realmfile.ScopeMapping, roles []*role) error {
+	addMapping := func(mapping realmfile.ScopeMapping, roles []*role) error {
 		switch {
 		case mapping.Client != "":
 			c := r.clients[mapping.Client]
@@ -475,7 +474,7 @@ func (r *Realm) buildScopeMappings(importOptions) error {
 		if err != nil {
 			return err
 		}
-		if err := add(mapping, roles); err != nil {
+		if err := addMapping(mapping, roles); err != nil {
 			return err
 		}
 	}
@@ -485,7 +484,7 @@ func (r *Realm) buildScopeMappings(importOptions) error {
 			if err != nil {
 				return err
 			}
-			if err := add(mapping, roles); err != nil {
+			if err := addMapping(mapping, roles); err != nil {
 				return err
 			}
 		}

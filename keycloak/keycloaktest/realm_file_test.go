@@ -29,8 +29,8 @@ var privateKeyBase64 = sync.OnceValue(func() string {
 	return base64.StdEncoding.EncodeToString(der)
 })
 
-// shopWith returns a realm file for the realm shop with these additional fields.
-func shopWith(fields string) []byte {
+// shopFileWith returns a realm file for the realm shop with these additional fields.
+func shopFileWith(fields string) []byte {
 	return []byte(`{"realm": "shop", "enabled": true, ` + fields + `}`)
 }
 
@@ -117,7 +117,7 @@ func TestImport_invalid(t *testing.T) {
 		{keyProvider(strings.Repeat(`{"providerId": "rsa-generated"},`, 20) + `{"providerId": "rsa-generated"}`),
 			"components[org.keycloak.keys.KeyProvider]: at most 20 key providers are supported"},
 	} {
-		wantImportError(t, shopWith(tt.fields), tt.want)
+		wantImportError(t, shopFileWith(tt.fields), tt.want)
 	}
 	for _, tt := range []struct{ file, want string }{
 		{``, "EOF"},
@@ -158,7 +158,7 @@ func TestImport_lenient(t *testing.T) {
 		`"clients": [{"clientId": "a"}, {"clientId": "A"}], "browserFlow": "browser", "directGrantFlow": "direct grant", "clientAuthenticationFlow": "clients"`,
 		`"clients": [{"clientId": "web", "name": "${client_web}", "secret": "a $5 {note}"}]`,
 	} {
-		kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shopWith(fields)}})
+		kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shopFileWith(fields)}})
 		if err != nil {
 			t.Errorf("Start with %s returns %v, want no error", fields, err)
 			continue
@@ -197,7 +197,7 @@ func TestRealm_Ignored(t *testing.T) {
 				"components[org.keycloak.keys.KeyProvider][rsa].privateKey",
 				"components[org.keycloak.services.clientregistration.policy.ClientRegistrationPolicy]"}},
 	} {
-		kc := keycloaktest.New(t, shopWith(tt.fields))
+		kc := keycloaktest.New(t, shopFileWith(tt.fields))
 		if got := kc.Realm("shop").Ignored(); !slices.Equal(got, tt.want) {
 			t.Errorf("%s\n\tIgnored() = %q\n\twant        %q", tt.fields, got, tt.want)
 		}
@@ -208,7 +208,7 @@ func TestRealm_Ignored(t *testing.T) {
 		scopes = append(scopes, fmt.Sprintf(`{"name": "s%d", "protocol": "saml"}`, i))
 	}
 	ignored := keycloaktest.New(t,
-		shopWith(`"clientScopes": [`+strings.Join(scopes, ",")+`]`)).Realm("shop").Ignored()
+		shopFileWith(`"clientScopes": [`+strings.Join(scopes, ",")+`]`)).Realm("shop").Ignored()
 	if len(ignored) != 201 || ignored[200] != "and 100 more" {
 		t.Errorf("Ignored() has %d entries, the last %q, want 201, the last \"and 100 more\"",
 			len(ignored), ignored[len(ignored)-1])

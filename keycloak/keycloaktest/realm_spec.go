@@ -20,10 +20,10 @@ type RealmSpec struct {
 	Settings map[string]any
 }
 
-// A ClientSpec describes a public or confidential client with every grant that its kind of client
-// can have. The client's access tokens contain its client ID in the audience, and the user's
-// groups. The tokens of a client created in Keycloak's admin console contain neither until somebody
-// adds the mappers: to test with such a client, set "protocolMappers" in Settings.
+// A ClientSpec describes a public or confidential client. All grants that its kind of client can
+// use are enabled. Its access tokens contain the user's groups, and its client ID in the audience.
+// A client created in Keycloak's admin console lacks the mappers for both; to test such a client,
+// set "protocolMappers" in Settings.
 type ClientSpec struct {
 	ID     string
 	Secret string // empty for a public client
@@ -112,7 +112,7 @@ func (spec RealmSpec) File() []byte {
 		if u.Password != "" {
 			credentials = append(credentials, object{"type": "password", "value": u.Password})
 		}
-		// A missing name stays nil: an import rejects null, but accepts an empty username.
+		// Keycloak's import rejects a null username, but accepts an empty one.
 		var name any
 		if u.Name != "" {
 			name = u.Name
@@ -154,7 +154,7 @@ func groupTree(paths []string) []object {
 	return groups
 }
 
-// withOverrides copies settings into fields, replacing fields that both have.
+// withOverrides copies settings into fields and returns fields.
 func withOverrides(fields, settings object) object {
 	maps.Copy(fields, settings)
 	return fields

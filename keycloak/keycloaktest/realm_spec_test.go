@@ -180,8 +180,8 @@ func TestRealmSpec_File(t *testing.T) {
 		t.Error("File modifies the spec, or returns invalid JSON or a different file each time")
 	}
 	kc := keycloaktest.New(t, keycloaktest.RealmSpec{Name: "empty"}.File())
-	if _, err := kc.Realm("empty").AddUser([]byte(`{"username": "x", "enabled": true}`)); err !=
-		nil {
+	_, err := kc.Realm("empty").AddUser([]byte(`{"username": "x", "enabled": true}`))
+	if err != nil {
 		t.Errorf("AddUser in a realm from an empty spec returns %v, want no error", err)
 	}
 }

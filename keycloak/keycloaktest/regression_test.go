@@ -31,22 +31,22 @@ func TestOfflineSession_sameIDAsOnline(t *testing.T) {
 	b.authorize() // first without offline_access, so that there is an online session, too
 	b.post(b.formAction(), "username", "ann", "password", "a")
 	b.authorize("scope", "openid offline_access")
-	_, tokens := postForm(t, r.URL()+oidc+"/token", "grant_type", "authorization_code", "client_id",
-		"app", "code", b.redirect.Query().Get("code"),
+	_, tokens := postForm(t, r.URL()+oidcPath+"/token", "grant_type", "authorization_code",
+		"client_id", "app", "code", b.redirect.Query().Get("code"),
 		"redirect_uri", "http://app.test/a/cb")
 	if len(r.sessions) != 1 || len(r.offlineSessions) != 1 {
 		t.Fatalf("realm has %d online and %d offline sessions, want one of each: %v", len(r.sessions),
 			len(r.offlineSessions), tokens)
 	}
 	s.Advance(time.Hour)
-	_, tokens = postForm(t, r.URL()+oidc+"/token", "grant_type", "refresh_token",
+	_, tokens = postForm(t, r.URL()+oidcPath+"/token", "grant_type", "refresh_token",
 		"client_id", "app", "refresh_token", tokens["refresh_token"].(string))
 	access, _ := tokens["access_token"].(string)
-	status, body := postForm(t, r.URL()+oidc+"/userinfo", "access_token", access)
+	status, body := postForm(t, r.URL()+oidcPath+"/userinfo", "access_token", access)
 	if status != 200 {
 		t.Errorf("userinfo returns %d %v, want 200", status, body)
 	}
-	_, body = postForm(t, r.URL()+oidc+"/revoke", "client_id", "app", "token", access)
+	_, body = postForm(t, r.URL()+oidcPath+"/revoke", "client_id", "app", "token", access)
 	if body["error"] != nil {
 		t.Errorf("revocation returns %v, want no error", body)
 	}
@@ -106,7 +106,7 @@ func TestLogin_disabledDuringSignIn(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.post(b.formAction(), "password-new", "n", "password-confirm", "n")
-		b.wantPage(want)
+		b.wantPageText(want)
 	}
 }
 
@@ -151,7 +151,7 @@ func TestServer_Now_withoutLock(t *testing.T) {
 	go func() {
 		defer close(done)
 		s.Now()
-		s.record(httptest.NewRequest(http.MethodGet, "/", nil))
+		s.recordRequest(httptest.NewRequest(http.MethodGet, "/", nil))
 	}()
 	select {
 	case <-done:
@@ -203,7 +203,7 @@ func TestFault_delay_readTimeout(t *testing.T) {
 	defer httpServer.Close()
 	s.Fail(Fault{Endpoint: "/token", Delay: 300 * time.Millisecond})
 	start := time.Now()
-	status, body := postForm(t, httpServer.URL+"/realms/r"+oidc+"/token", "client_id", "app",
+	status, body := postForm(t, httpServer.URL+"/realms/r"+oidcPath+"/token", "client_id", "app",
 		"grant_type", "password", "username", "ann", "password", "a")
 	if status != 200 {
 		t.Errorf("delayed response is %d %v, want 200", status, body)
@@ -220,7 +220,7 @@ func TestServer_Count_unknownEndpoint(t *testing.T) {
 	s.Fail(Fault{Endpoint: "/certs", Status: 503})
 	s.Fail(Fault{})
 	for path, want := range map[string]int{"/realms/r/certs": 404,
-		"/realms/r" + oidc + "/certs": 503} {
+		"/realms/r" + oidcPath + "/certs": 503} {
 		response, err := http.Get(s.URL + path)
 		if err != nil {
 			t.Fatal(err)
@@ -236,7 +236,7 @@ func TestServer_Count_unknownEndpoint(t *testing.T) {
 	}
 	wantPanic(t, `has no endpoint "/cert"`, func() { s.Count("/cert") })
 	wantPanic(t, "has no endpoint", func() {
-		s.Fail(Fault{Endpoint: oidc + "/token", Status: 500})
+		s.Fail(Fault{Endpoint: oidcPath + "/token", Status: 500})
 	})
 	wantPanic(t, "the status 1000", func() { s.Fail(Fault{Status: 1000}) })
 }
@@ -274,7 +274,7 @@ func TestUserinfo_otherSubject(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		status, _ := postForm(t, r.URL()+oidc+"/userinfo", "access_token", token)
+		status, _ := postForm(t, r.URL()+oidcPath+"/userinfo", "access_token", token)
 		if status != want {
 			t.Errorf("userinfo for sub %s returns %d, want %d", sub, status, want)
 		}
@@ -335,7 +335,7 @@ func TestRealm_AddUser_atomic(t *testing.T) {
 // The token endpoint accepts a valid form even if the URL has a malformed query.
 func TestToken_malformedQuery(t *testing.T) {
 	r := New(t, []byte(regressionRealm)).Realm("r")
-	status, body := postForm(t, r.URL()+oidc+"/token?a=b;c", "client_id", "app", "grant_type",
+	status, body := postForm(t, r.URL()+oidcPath+"/token?a=b;c", "client_id", "app", "grant_type",
 		"password", "username", "ann", "password", "a")
 	if status != 200 {
 		t.Errorf("with a malformed query, response is %d %v, want 200", status, body)

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -21,7 +22,7 @@ import (
 type request struct {
 	*http.Request
 	realm *Realm
-	form  url.Values // a POST's form; as in Keycloak, empty if the content type is another
+	form  url.Values // of a POST; as in Keycloak, empty if the content type isn't a form's
 	now   time.Time
 
 	// sanitize makes param drop control characters and ignore values that are too long, except in
@@ -34,8 +35,8 @@ type request struct {
 	exposedHeaders string
 }
 
-// maxForm is the maximum length of a form, in bytes.
-const maxForm = 256 << 10
+// maxFormBytes is the maximum length of a form, in bytes.
+const maxFormBytes = 256 << 10
 
 // newRequest returns a request with its form parsed.
 func newRequest(w http.ResponseWriter, httpRequest *http.Request, r *Realm,
@@ -48,12 +49,13 @@ func newRequest(w http.ResponseWriter, httpRequest *http.Request, r *Realm,
 		return req, nil
 	}
 	// http.Request.ParseForm would read the query parameters too.
-	body, err := io.ReadAll(http.MaxBytesReader(w, httpRequest.Body, maxForm))
+	body, err := io.ReadAll(http.MaxBytesReader(w, httpRequest.Body, maxFormBytes))
 	if err != nil {
 		return nil, newOAuthError(400, "invalid_request", "the form can't be read")
 	}
 	if req.form, err = parseForm(string(body)); err != nil {
-		return nil, newOAuthError(500, "unknown_error", "For more on this error consult the server log.")
+		return nil, newOAuthError(500, "unknown_error",
+			"For more on this error consult the server log.")
 	}
 	return req, nil
 }
@@ -79,15 +81,16 @@ func parseForm(body string) (url.Values, error) {
 	return form, nil
 }
 
-// param returns a parameter of the form, and whether it was sent. See sanitize.
-func (req *request) param(name string) (string, bool) {
+// param returns a parameter of the form, sanitized if sanitize is set. ok is false if the parameter
+// is missing or ignored.
+func (req *request) param(name string) (value string, ok bool) {
 	values := req.form[name]
 	if len(values) == 0 {
 		return "", false
 	}
 	if req.sanitize && !slices.Contains(credentialParameters, name) {
-		value := strings.Map(dropControl, values[0])
-		if utf8.RuneCountInString(value) > maxParameter && name != "grant_type" {
+		value = strings.Map(dropControl, values[0])
+		if utf8.RuneCountInString(value) > maxParameterLength && name != "grant_type" {
 			return "", false
 		}
 		return value, true
@@ -95,8 +98,16 @@ func (req *request) param(name string) (string, bool) {
 	return values[0], true
 }
 
-// decodeBasic decodes credentials in base64 or base64url, with or without padding.
-func decodeBasic(encoded string) ([]byte, error) {
+// dropControl is a strings.Map function that drops control characters.
+func dropControl(r rune) rune {
+	if unicode.IsControl(r) {
+		return -1
+	}
+	return r
+}
+
+// decodeBasicCredentials decodes credentials in base64 or base64url, with or without padding.
+func decodeBasicCredentials(encoded string) ([]byte, error) {
 	encoded = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(encoded, "="))
 	return base64.RawStdEncoding.DecodeString(encoded)
 }
@@ -110,15 +121,15 @@ func (req *request) rawParam(name string) string { return req.form.Get(name) }
 
 const invalidClientMessage = "Invalid client or Invalid client credentials"
 
-// authenticateClient returns the client whose credentials the request has, in the form or else in a
-// Basic Authorization header (RFC 6749 2.3.1). The caller holds the realm's lock.
+// authenticateClient returns the client that the request authenticates, with credentials in the
+// form or else in a Basic Authorization header (RFC 6749 2.3.1). The caller holds the realm's lock.
 func (req *request) authenticateClient() (*client, *oauthError) {
 	req.corsAllowed = true
 	id, hasID := req.param("client_id")
 	secret, hasSecret := req.param("client_secret")
 	if header := req.Header.Get("Authorization"); header != "" {
 		scheme, encoded, _ := strings.Cut(header, " ")
-		decoded, err := decodeBasic(strings.TrimSpace(encoded))
+		decoded, err := decodeBasicCredentials(strings.TrimSpace(encoded))
 		name, password, hasColon := strings.Cut(string(decoded), ":")
 		isBasic := strings.EqualFold(scheme, "Basic")
 		if isBasic && (err != nil || !hasColon) && !hasID {
@@ -141,7 +152,7 @@ func (req *request) authenticateClient() (*client, *oauthError) {
 		}
 	}
 	if !hasID {
-		id, hasID = req.clientFromAssertion()
+		id, hasID = req.clientIDFromAssertion()
 	}
 	c := req.realm.clients[id]
 	if !hasID || c == nil || !c.enabled {
@@ -174,9 +185,9 @@ func (c *client) secretExpired(now time.Time) bool {
 		!c.BearerOnly
 }
 
-// clientFromAssertion returns the client ID in a signed assertion (RFC 7523 3). ok is false if
+// clientIDFromAssertion returns the client ID in a client assertion (RFC 7523 3). ok is false if
 // there is no assertion or the client authenticates with a secret.
-func (req *request) clientFromAssertion() (id string, ok bool) {
+func (req *request) clientIDFromAssertion() (id string, ok bool) {
 	assertion, _ := req.param("client_assertion")
 	assertionType, _ := req.param("client_assertion_type")
 	if assertionType != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" {
@@ -187,7 +198,7 @@ func (req *request) clientFromAssertion() (id string, ok bool) {
 		return "", false
 	}
 	c := req.realm.clients[claims.Subject]
-	return claims.Subject, c != nil && c.hasNoSecret()
+	return claims.Subject, c != nil && c.authenticatesWithoutSecret()
 }
 
 // checkOrigin returns an error if the request's Origin header isn't one of the client's web
@@ -240,16 +251,16 @@ func (r *Realm) allowsOrigin(c *client, origin string) bool {
 
 // resolveRedirectURIs resolves relative patterns against the client's root URL.
 func (r *Realm) resolveRedirectURIs(c *client, patterns []string) []string {
-	root := c.RootURL
-	if root == "" || root == "${authBaseUrl}" || root == "${authAdminUrl}" {
-		root = r.server.publicURL
+	rootURL := c.RootURL
+	if rootURL == "" || rootURL == "${authBaseUrl}" || rootURL == "${authAdminUrl}" {
+		rootURL = r.server.publicURL
 	}
-	var resolved []string
+	var resolvedURIs []string
 	for _, pattern := range patterns {
 		if strings.HasPrefix(pattern, "/") {
-			pattern = strings.TrimSuffix(root, "/") + pattern
+			pattern = strings.TrimSuffix(rootURL, "/") + pattern
 		}
-		resolved = append(resolved, pattern)
+		resolvedURIs = append(resolvedURIs, pattern)
 	}
-	return resolved
+	return resolvedURIs
 }

@@ -28,24 +28,24 @@ var keycloakParameters = []string{
 	"ui_locales", "user_code", "username",
 }
 
-// endpointParameters lists how an endpoint handles the parameters that Keycloak knows. A known
-// parameter that neither list contains is an error, so that no parameter is forgotten. A test in
-// the contract suite sends each ignored parameter to Keycloak.
+// endpointParameters lists the parameters that an endpoint handles. Other parameters in
+// keycloakParameters cause an error, so a parameter that is missing here is noticed. A test in the
+// contract suite sends each ignored parameter to Keycloak.
 type endpointParameters struct {
-	read    []string // used by the fake
-	ignored []string // ignored by the fake and by Keycloak
-	headers []string // unsupported headers
+	supportedNames     []string // used by the fake
+	ignoredNames       []string // ignored by the fake and by Keycloak
+	unsupportedHeaders []string
 }
 
 // tokenParameters lists the parameters of the token endpoint.
 var tokenParameters = endpointParameters{
-	read: []string{
+	supportedNames: []string{
 		"assertion", "client_assertion", "client_assertion_type", "client_id", "client_secret",
 		"code", "code_verifier", "device_code", "grant_type", "otp", "password", "redirect_uri",
 		"refresh_token", "scope", "totp", "username",
 	},
 	// Some of these parameters belong to grants that the fake lacks anyway.
-	ignored: []string{
+	ignoredNames: []string{
 		"access_token", "acr_values", "actor_token", "actor_token_type", "audience", "auth_req_id",
 		"authorization_details", "binding_message", "claim_token", "claim_token_format", "claims",
 		"claims_locales", "client_notification_token", "code_challenge", "code_challenge_method",
@@ -59,19 +59,19 @@ var tokenParameters = endpointParameters{
 		"subject_token", "subject_token_type", "submit_request", "ticket", "token",
 		"token_type_hint", "ui_locales", "user_code", "client_session_state", "client_session_host",
 	},
-	headers: []string{"DPoP"},
+	unsupportedHeaders: []string{"DPoP"},
 }
 
-// authParameters lists the parameters of the authorization endpoint. Some parameters in read are
-// supported only with certain settings of the realm: see readRequest.
+// authParameters lists the parameters of the authorization endpoint. parseAuthRequest returns an
+// error for some values of the supported parameters.
 var authParameters = endpointParameters{
-	read: []string{
+	supportedNames: []string{
 		"acr_values", "claims", "client_id", "code_challenge", "code_challenge_method", "kc_action",
 		"kc_action_parameter", "kc_idp_hint", "login_hint", "max_age", "nonce", "prompt",
 		"redirect_uri", "request", "request_uri", "response_mode", "response_type", "scope",
 		"state", "ui_locales", "kc_locale",
 	},
-	ignored: []string{
+	ignoredNames: []string{
 		"access_token", "actor_token", "actor_token_type", "assertion", "audience", "auth_req_id",
 		"binding_message", "claim_token", "claim_token_format", "claims_locales",
 		"client_assertion", "client_assertion_type", "client_notification_token", "client_secret",
@@ -87,11 +87,11 @@ var authParameters = endpointParameters{
 	},
 }
 
-// unsupportedIn returns the parameters of form that Keycloak knows and that neither list contains.
-func (parameters endpointParameters) unsupportedIn(form url.Values) []string {
+// unsupportedNames returns the form's parameters that Keycloak knows but p doesn't list.
+func (p endpointParameters) unsupportedNames(form url.Values) []string {
 	return slices.DeleteFunc(slices.Clone(keycloakParameters), func(name string) bool {
-		return !form.Has(name) || slices.Contains(parameters.read, name) ||
-			slices.Contains(parameters.ignored, name)
+		return !form.Has(name) || slices.Contains(p.supportedNames, name) ||
+			slices.Contains(p.ignoredNames, name)
 	})
 }
 
@@ -101,10 +101,10 @@ func (req *request) checkParametersSupported(parameters endpointParameters) *oau
 	if req.Method == "GET" {
 		form = req.URL.Query()
 	}
-	for _, name := range parameters.unsupportedIn(form) {
+	for _, name := range parameters.unsupportedNames(form) {
 		return unsupportedError("parameter " + name)
 	}
-	for _, name := range parameters.headers {
+	for _, name := range parameters.unsupportedHeaders {
 		if len(req.Header.Values(name)) > 0 {
 			return unsupportedError("header " + name)
 		}

@@ -54,6 +54,7 @@ func withSecurityHeaders(resp response) response {
 		withHeader("X-Robots-Tag", "none")
 }
 
+// Values of Cache-Control. See also neverCache.
 const (
 	noStore = "no-store"
 	noCache = "no-cache"
@@ -93,13 +94,18 @@ func newOAuthError(status int, code, description string) *oauthError {
 	return &oauthError{status: status, code: code, description: description}
 }
 
-// response returns the error response, which may not be cached.
+// invalidGrant returns the OAuth error invalid_grant.
+func invalidGrant(description string) *oauthError {
+	return newOAuthError(400, "invalid_grant", description)
+}
+
+// response returns the error response, with headers that prevent caching.
 func (e *oauthError) response() response {
 	return jsonResponse(e.status, noStore, errorBody{e.code, e.description})
 }
 
-// plainResponse is like response, but without the headers that prevent caching. Some endpoints
-// don't send these headers with errors.
+// plainResponse is like response, but without the headers that prevent caching, which some
+// endpoints omit.
 func (e *oauthError) plainResponse() response {
 	return jsonResponse(e.status, "", errorBody{e.code, e.description})
 }

@@ -59,23 +59,23 @@ type Server struct {
 	serveDone    chan struct{} // closed when Serve returns
 	serveErr     error         // Serve's error; valid once serveDone is closed
 	listener     *pausableListener
-	closed       context.Context // done when the server is closed
+	ctx          context.Context // canceled by Close
 	cancel       context.CancelFunc
 	noticeClient *http.Client // sends back-channel logouts
 
 	logMu sync.Mutex // guards logf, also during its calls
 	logf  func(format string, args ...any)
 
-	test TB // the test passed to New; nil for a server created by Start
+	tb TB // passed to New; nil for a server created by Start
 
-	mu           sync.Mutex // guards the fields below
-	realms       map[string]*Realm
-	removedNames map[string]bool // names of removed realms
-	realmCount   int             // including removed realms, for createKeys
-	offset       time.Duration
-	faults       []*Fault
-	log          []Request
-	counts       map[string]int
+	mu            sync.Mutex // guards the fields below
+	realms        map[string]*Realm
+	removedRealms map[string]bool // names of removed realms
+	realmCount    int             // including removed realms, for createKeys
+	clockOffset   time.Duration
+	faults        []*Fault
+	requests      []Request
+	requestCounts map[string]int
 }
 
 // Start starts a server, which Close stops. It returns an error if a realm file can't be imported.
@@ -100,8 +100,9 @@ func Start(config Config) (*Server, error) {
 	s := &Server{
 		URL: "http://" + listener.Addr().String() + prefix, prefix: prefix, clock: config.Now,
 		serveDone: make(chan struct{}), listener: &pausableListener{Listener: listener},
-		realms: map[string]*Realm{}, removedNames: map[string]bool{}, counts: map[string]int{},
-		noticeClient: newNoticeClient(), ownKeys: config.OwnKeys, logf: config.Logf,
+		realms: map[string]*Realm{}, removedRealms: map[string]bool{},
+		requestCounts: map[string]int{},
+		noticeClient:  newNoticeClient(), ownKeys: config.OwnKeys, logf: config.Logf,
 	}
 	if s.clock == nil {
 		s.clock = time.Now
@@ -119,7 +120,7 @@ func Start(config Config) (*Server, error) {
 		listener.Close()
 		return nil, err
 	}
-	s.closed, s.cancel = context.WithCancel(context.Background())
+	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.httpServer = &http.Server{
 		Handler: http.HandlerFunc(s.serve), ReadHeaderTimeout: 10 * time.Second,
 		MaxHeaderBytes: 64 << 10,
@@ -171,14 +172,14 @@ type TB interface {
 func New(t TB, realms ...[]byte) *Server {
 	t.Helper()
 	config := Config{Realms: realms}
-	if log, ok := t.(interface{ Logf(string, ...any) }); ok {
-		config.Logf = log.Logf
+	if logger, ok := t.(interface{ Logf(string, ...any) }); ok {
+		config.Logf = logger.Logf
 	}
 	s, err := Start(config)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
-	s.test = t
+	s.tb = t
 	t.Cleanup(s.Close)
 	return s
 }
@@ -196,12 +197,12 @@ func WithClientSecrets(secrets map[string]string) ImportOption {
 	return func(o *importOptions) { o.secrets = secrets }
 }
 
-// Import adds the realm of a realm file. It returns an error if the file can't be parsed, if
+// Import adds the realm in a realm file. It returns an error if the file can't be parsed, if
 // Keycloak's import would reject it, or if the server already has a realm of this name.
 //
 // If the file is a list of realms, Import adds all of them or none, and returns the first. If the
-// file contains only users, Import adds them to their realm, which must exist. kc.sh export writes
-// such files if it exports users separately.
+// file contains only users, as kc.sh export writes for separate user files, Import adds them to
+// their realm, which must exist.
 func (s *Server) Import(file []byte, opts ...ImportOption) (*Realm, error) {
 	if s.listener == nil {
 		return nil, errNoServer
@@ -236,7 +237,7 @@ func checkSecretsUsed(secrets map[string]string, realms ...*Realm) error {
 	return nil
 }
 
-// importRealm adds the realm of a realm file.
+// importRealm adds the realm in a realm file.
 func (s *Server) importRealm(file []byte, options importOptions) (*Realm, error) {
 	document, ignored, err := realmfile.Read(file)
 	if err != nil {
@@ -252,10 +253,10 @@ func (s *Server) importRealm(file []byte, options importOptions) (*Realm, error)
 	}
 	r.ignored = ignored
 	s.mu.Lock()
-	index := s.realmCount
+	realmIndex := s.realmCount
 	s.realmCount++
 	s.mu.Unlock()
-	r.createKeys(index) // slow, so call it without the lock
+	r.createKeys(realmIndex) // slow, so call it without the lock
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.realms[r.name] != nil {
@@ -265,18 +266,17 @@ func (s *Server) importRealm(file []byte, options importOptions) (*Realm, error)
 	return r, nil
 }
 
-// Realm returns the realm with this name. If the server never had such a realm, Realm fails the
-// test passed to New, with the names of the existing realms. Realm returns nil if the
-// realm was removed. It also returns nil if Start created the server, because there is no test to
-// fail.
+// Realm returns the realm with this name, or nil if it was removed. If the server never had such a
+// realm, Realm fails the test passed to New and names the existing realms. A server created by
+// Start has no test to fail, so Realm returns nil.
 func (s *Server) Realm(name string) *Realm {
-	if s.test != nil {
-		s.test.Helper()
+	if s.tb != nil {
+		s.tb.Helper()
 	}
-	if found := s.findRealm(name); found != nil || s.test == nil || s.wasRemoved(name) {
-		return found
+	if r := s.findRealm(name); r != nil || s.tb == nil || s.wasRemoved(name) {
+		return r
 	}
-	s.test.Fatalf("keycloaktest: there is no realm %q: the server has %s", name, s.realmNames())
+	s.tb.Fatalf("keycloaktest: there is no realm %q: the server has %s", name, s.realmNames())
 	return nil
 }
 
@@ -290,7 +290,7 @@ func (s *Server) findRealm(name string) *Realm {
 func (s *Server) wasRemoved(name string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.removedNames[name]
+	return s.removedRealms[name]
 }
 
 // realmNames lists the names of the server's realms for an error message.
@@ -308,8 +308,8 @@ func (s *Server) realmNames() string {
 	return strings.Join(names, ", ")
 }
 
-// explain logs details that Keycloak's response omits.
-func (s *Server) explain(format string, args ...any) {
+// logDetail logs a detail that Keycloak's response omits.
+func (s *Server) logDetail(format string, args ...any) {
 	s.logMu.Lock()
 	defer s.logMu.Unlock()
 	if s.logf != nil {
@@ -321,15 +321,15 @@ var errNoServer = errors.New(
 	"keycloaktest: the zero Server doesn't listen: make one with keycloaktest.New or " +
 		"keycloaktest.Start")
 
-// Remove deletes a realm and reports whether it existed. Afterwards, those methods of the Realm
-// and of its Users that can return an error do so.
+// Remove deletes a realm and reports whether it existed. Afterwards, methods of the Realm and of
+// its Users return an error if they have an error result.
 func (s *Server) Remove(name string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r, ok := s.realms[name]
 	if ok {
 		r.removed.Store(true)
-		s.removedNames[name] = true
+		s.removedRealms[name] = true
 		delete(s.realms, name)
 	}
 	return ok
@@ -344,24 +344,24 @@ func (s *Server) Now() time.Time {
 	now := clock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return now.Add(s.offset)
+	return now.Add(s.clockOffset)
 }
 
 // Advance moves the server's clock forward by d, or back if d is negative.
 func (s *Server) Advance(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.offset += d
+	s.clockOffset += d
 }
 
 // serve handles a request: it records the request, applies a fault if there is one, and responds.
-func (s *Server) serve(w http.ResponseWriter, request *http.Request) {
+func (s *Server) serve(w http.ResponseWriter, httpRequest *http.Request) {
 	defer recoverPanic(w)
-	fault := s.record(request)
-	if fault != nil && fault.apply(s, w, request) {
+	fault := s.recordRequest(httpRequest)
+	if fault != nil && fault.apply(s, w, httpRequest) {
 		return
 	}
-	resp := s.route(w, request)
+	resp := s.route(w, httpRequest)
 	if fault != nil && fault.Truncate {
 		writeTruncated(w, resp)
 		return
@@ -369,8 +369,8 @@ func (s *Server) serve(w http.ResponseWriter, request *http.Request) {
 	resp.write(w)
 }
 
-// recoverPanic logs a panic and responds with status 500. Without it, net/http would close the
-// connection, which looks like a Fault.
+// recoverPanic logs a panic and responds with status 500. Otherwise, net/http would close the
+// connection, which would look like a Fault.
 func recoverPanic(w http.ResponseWriter) {
 	switch value := recover(); value {
 	case nil:

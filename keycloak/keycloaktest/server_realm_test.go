@@ -8,10 +8,10 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// Realms of a server have different keys. This lets tests find code that accepts another realm's
+// Realms of a server have different keys, so that tests find code that accepts another realm's
 // tokens.
 func TestServer_realmKeys(t *testing.T) {
-	kc := keycloaktest.New(t, shopNamed("one"), shopNamed("two"), shopNamed("three"))
+	kc := keycloaktest.New(t, shopFileNamed("one"), shopFileNamed("two"), shopFileNamed("three"))
 	owners := map[string]string{}
 	for _, name := range []string{"one", "two", "three"} {
 		for _, algorithm := range []string{"RS256", "HS512"} {
@@ -31,9 +31,10 @@ func TestServer_realmKeys(t *testing.T) {
 	refresh(t, realm1, tokens.RefreshToken).wantOK(t)
 }
 
-// shopMasked is like shopNamed, with masked client secrets as in an export.
-func shopMasked(name string) []byte {
-	return []byte(strings.Replace(string(shopNamed(name)), `"shop-api-secret"`, `"**********"`, 1))
+// maskedShopFile is like shopFileNamed, with masked client secrets as in an export.
+func maskedShopFile(name string) []byte {
+	return []byte(strings.Replace(string(shopFileNamed(name)), `"shop-api-secret"`,
+		`"**********"`, 1))
 }
 
 // ClientSecrets and WithClientSecrets replace masked client secrets. The asterisks of a masked
@@ -41,18 +42,18 @@ func shopMasked(name string) []byte {
 func TestConfig_ClientSecrets(t *testing.T) {
 	secrets := map[string]string{"shop-api": "shop-api-secret"}
 	kc, err := keycloaktest.Start(keycloaktest.Config{
-		Realms: [][]byte{shopMasked("one"), shopMasked("two")}, ClientSecrets: secrets})
+		Realms: [][]byte{maskedShopFile("one"), maskedShopFile("two")}, ClientSecrets: secrets})
 	must(t, err)
 	defer kc.Close()
 	for _, name := range []string{"one", "two"} {
 		login(t, kc.Realm(name), "alice", "alice-password").wantOK(t)
 	}
-	imported, err := kc.Import(shopMasked("three"), keycloaktest.WithClientSecrets(secrets))
+	imported, err := kc.Import(maskedShopFile("three"), keycloaktest.WithClientSecrets(secrets))
 	must(t, err)
 	login(t, imported, "alice", "alice-password").wantOK(t)
 
 	// If a masked secret isn't replaced, no secret is accepted.
-	maskedRealm, err := kc.Import(shopMasked("four"))
+	maskedRealm, err := kc.Import(maskedShopFile("four"))
 	must(t, err)
 	for _, secret := range []string{"shop-api-secret", "**********", ""} {
 		login(t, maskedRealm, "alice", "alice-password", "client_secret", secret).

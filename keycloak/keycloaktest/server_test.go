@@ -69,14 +69,14 @@ func TestStart_errors(t *testing.T) {
 // A fakeTB is passed to New in place of a *testing.T. It records the failure and the cleanup
 // functions.
 type fakeTB struct {
-	fatal   string
-	cleanup []func()
+	fatalMessage string
+	cleanups     []func()
 }
 
 func (*fakeTB) Helper()             {}
-func (tb *fakeTB) Cleanup(f func()) { tb.cleanup = append(tb.cleanup, f) }
+func (tb *fakeTB) Cleanup(f func()) { tb.cleanups = append(tb.cleanups, f) }
 func (tb *fakeTB) Fatalf(format string, args ...any) {
-	tb.fatal = fmt.Sprintf(format, args...)
+	tb.fatalMessage = fmt.Sprintf(format, args...)
 	runtime.Goexit()
 }
 
@@ -89,8 +89,8 @@ func TestNew_error(t *testing.T) {
 		t.Error("New returns after an error, want Fatalf")
 	})
 	wg.Wait()
-	if want := "keycloaktest: realm file: realm: missing"; tb.fatal != want {
-		t.Errorf("New fails the test with %q, want %q", tb.fatal, want)
+	if want := "keycloaktest: realm file: realm: missing"; tb.fatalMessage != want {
+		t.Errorf("New fails the test with %q, want %q", tb.fatalMessage, want)
 	}
 }
 
@@ -99,7 +99,7 @@ func TestNew_cleanup(t *testing.T) {
 	var tb fakeTB
 	kc := keycloaktest.New(&tb, shop.File())
 	get(t, kc.Realm("shop").URL()).wantOK(t)
-	for _, f := range tb.cleanup {
+	for _, f := range tb.cleanups {
 		f()
 	}
 	wantNotListening(t, kc)
@@ -107,7 +107,7 @@ func TestNew_cleanup(t *testing.T) {
 
 // Close can be called several times, even concurrently.
 func TestClose_twice(t *testing.T) {
-	kc, _ := start(t) // start's cleanup calls Close, too
+	kc, _ := startShop(t) // start's cleanup calls Close, too
 	kc.Close()
 	var wg sync.WaitGroup
 	for range 2 {
@@ -123,7 +123,7 @@ func TestClose_requestsInFlight(t *testing.T) {
 		"delayed requests": {Delay: time.Hour}}
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
-			kc, realm := start(t)
+			kc, realm := startShop(t)
 			kc.Fail(fault)
 			const n = 30
 			errs := make(chan error)
@@ -154,11 +154,11 @@ func TestServers_parallel(t *testing.T) {
 	for i := range 6 {
 		t.Run(fmt.Sprint("server ", i), func(t *testing.T) {
 			t.Parallel()
-			kc, realm := start(t)
+			kc, realm := startShop(t)
 			kid, err := realm.RotateKeys("ES256")
 			must(t, err)
 			kc.Advance(time.Duration(i) * time.Hour)
-			must(t, user(t, realm, "alice").SetPassword(fmt.Sprint("password-", i)))
+			must(t, mustFindUser(t, realm, "alice").SetPassword(fmt.Sprint("password-", i)))
 			for range 3 {
 				login(t, realm, "alice", fmt.Sprint("password-", i)).wantOK(t)
 			}
@@ -181,8 +181,8 @@ func TestServers_parallel(t *testing.T) {
 
 // All methods can be called concurrently. With -race, this test finds data races.
 func TestServer_concurrentUse(t *testing.T) {
-	kc, realm := start(t)
-	alice := user(t, realm, "alice")
+	kc, realm := startShop(t)
+	alice := mustFindUser(t, realm, "alice")
 	var wg sync.WaitGroup
 	var importsDone atomic.Bool
 	for _, call := range []func(){

@@ -10,7 +10,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// A session is a user's single sign-on session, with the client sessions of the clients that the
+// A session is a user's single sign-on session. It has a client session for each client that the
 // user signed in to. The realm's lock guards it.
 type session struct {
 	id        string // sid, 24 characters
@@ -35,12 +35,12 @@ type clientSession struct {
 	loa string
 	// createdForOffline is true if the session was created only for offline access.
 	createdForOffline bool
-	families          map[string]*tokenFamily // by reuse_id
+	tokenFamilies     map[string]*tokenFamily // by reuse_id
 	shortenedSession
 }
 
-// A shortenedSession records whether a session ended early because settings changed after its last
-// use. Keycloak still knows such a session, and returns a different error for it.
+// A shortenedSession records whether a change of settings after the session's last use made it end
+// early. Keycloak still knows such a session, and returns a different error for it.
 type shortenedSession struct {
 	changedAt time.Time // when the settings changed
 	oldEnd    time.Time // when the session would have ended under the old settings
@@ -52,9 +52,9 @@ func (s shortenedSession) isShortened(lastUsed, now time.Time) bool {
 	return !s.changedAt.IsZero() && !s.changedAt.Before(lastUsed) && now.Before(s.oldEnd)
 }
 
-// afterChange returns the record after another change of settings. lastUsed is the session's last
+// withChange returns the record with another change of settings. lastUsed is the session's last
 // use, and end is when the session would have ended without this change.
-func (s shortenedSession) afterChange(lastUsed, now, end time.Time) shortenedSession {
+func (s shortenedSession) withChange(lastUsed, now, end time.Time) shortenedSession {
 	if !s.changedAt.IsZero() && !s.changedAt.Before(lastUsed) && s.oldEnd.After(end) {
 		end = s.oldEnd
 	}
@@ -63,9 +63,9 @@ func (s shortenedSession) afterChange(lastUsed, now, end time.Time) shortenedSes
 
 // A tokenFamily tracks the use of single-use refresh tokens that descend from one sign-in.
 type tokenFamily struct {
-	lastID        string // the jti of the last token used
-	lastUses      int    // how often the last token was used
-	lastFirstUsed int64  // when the last token was first used, in Unix seconds
+	lastTokenID        string // the jti of the last token used
+	lastTokenUseCount  int    // how often the last token was used
+	lastTokenFirstUsed int64  // when the last token was first used, in Unix seconds
 }
 
 // maxSessions is the maximum number of sessions of a realm. Beyond it, the least recently used
@@ -95,7 +95,7 @@ func (r *Realm) addSession(s *session, now time.Time) *session {
 // newClientSession adds a client to the session. It replaces the client's earlier client session.
 func (s *session) newClientSession(c *client, scope []string, now time.Time) *clientSession {
 	cs := &clientSession{client: c, startedAt: now, lastUsed: now, scope: scope, loa: "1",
-		families: map[string]*tokenFamily{}}
+		tokenFamilies: map[string]*tokenFamily{}}
 	s.clients[c.ClientID] = cs
 	return cs
 }
@@ -108,10 +108,10 @@ func (r *Realm) sessionByID(id string, offline bool) *session {
 	return r.sessions[id]
 }
 
-// sessionForToken returns the session of a client's access or ID token. Such a token doesn't tell
-// whether its session is offline, so sessionForToken returns the online session with this ID if it
-// is active and has the client, or else the offline session if that is active. If neither is
-// active, it returns any session with this ID, or nil.
+// sessionForToken returns the session of a client's access or ID token. The token doesn't say
+// whether its session is offline. So sessionForToken returns the online session with this ID if it
+// is active and has the client, or else the offline session if that is active, or else any session
+// with this ID, or nil.
 func (r *Realm) sessionForToken(id, clientID string, now time.Time) *session {
 	online, offline := r.sessions[id], r.offlineSessions[id]
 	switch {
@@ -132,15 +132,14 @@ func (r *Realm) deleteSession(s *session) {
 	}
 }
 
-// sessionActive reports whether a session has exceeded neither its idle timeout nor its maximum
-// lifespan.
+// sessionActive reports whether a session is within its idle timeout and its maximum lifespan.
 func (r *Realm) sessionActive(s *session, now time.Time) bool {
 	return now.Unix() < r.sessionEnd(s).Unix() // Keycloak counts in seconds
 }
 
 // sessionEnd returns when a session ends unless it is used again.
 func (r *Realm) sessionEnd(s *session) time.Time {
-	idle, maxLifespan := r.lifespans(s.offline)
+	idle, maxLifespan := r.sessionLifespans(s.offline)
 	end := s.lastUsed.Add(idle)
 	if maxLifespan > 0 {
 		end = minTime(end, s.startedAt.Add(maxLifespan))
@@ -148,8 +147,8 @@ func (r *Realm) sessionEnd(s *session) time.Time {
 	return end
 }
 
-// clientSessionActive reports whether a client session has exceeded neither its own idle timeout
-// nor its own maximum lifespan.
+// clientSessionActive reports whether a client session is within its own idle timeout and its own
+// maximum lifespan.
 func (r *Realm) clientSessionActive(cs *clientSession, s *session, now time.Time) bool {
 	end := r.clientSessionEnd(cs, s)
 	return end.IsZero() || now.Unix() < end.Unix()
@@ -158,7 +157,7 @@ func (r *Realm) clientSessionActive(cs *clientSession, s *session, now time.Time
 // clientSessionEnd returns when a client session ends unless it is used again. It returns the zero
 // time if the client session ends only with the session.
 func (r *Realm) clientSessionEnd(cs *clientSession, s *session) time.Time {
-	idle, maxLifespan := r.clientLifespans(cs.client, s.offline)
+	idle, maxLifespan := r.clientSessionLifespans(cs.client, s.offline)
 	var end time.Time
 	if idle > 0 {
 		end = cs.lastUsed.Add(idle)
@@ -174,20 +173,20 @@ func (r *Realm) clientSessionEnd(cs *clientSession, s *session) time.Time {
 func (r *Realm) recordLifespans(now time.Time) {
 	for _, sessions := range []map[string]*session{r.sessions, r.offlineSessions} {
 		for _, s := range sessions {
-			s.shortenedSession = s.afterChange(s.lastUsed, now, r.sessionEnd(s))
+			s.shortenedSession = s.withChange(s.lastUsed, now, r.sessionEnd(s))
 			for _, cs := range s.clients {
 				end := r.clientSessionEnd(cs, s)
 				if end.IsZero() {
 					end = r.sessionEnd(s)
 				}
-				cs.shortenedSession = cs.afterChange(cs.lastUsed, now, end)
+				cs.shortenedSession = cs.withChange(cs.lastUsed, now, end)
 			}
 		}
 	}
 }
 
-// lifespans returns the idle timeout and maximum lifespan of sessions; 0 means no maximum.
-func (r *Realm) lifespans(offline bool) (idle, maxLifespan time.Duration) {
+// sessionLifespans returns the idle timeout and maximum lifespan of sessions; 0 means no maximum.
+func (r *Realm) sessionLifespans(offline bool) (idle, maxLifespan time.Duration) {
 	settings := r.settings
 	if !offline {
 		return lifespan(settings.SSOSessionIdleTimeout, 1800),
@@ -208,9 +207,9 @@ func lifespan(value *int, fallback int) time.Duration {
 	return seconds(fallback)
 }
 
-// clientLifespans returns the idle timeout and maximum lifespan of client sessions; 0 means that
-// only the session's own applies.
-func (r *Realm) clientLifespans(c *client, offline bool) (idle, maxLifespan time.Duration) {
+// clientSessionLifespans returns the idle timeout and maximum lifespan of client sessions; 0 means
+// that only the session's applies.
+func (r *Realm) clientSessionLifespans(c *client, offline bool) (idle, maxLifespan time.Duration) {
 	if offline {
 		return seconds(realmfile.IntAttribute(c.Attributes, "client.offline.session.idle.timeout",
 				r.settings.ClientOfflineIdleTimeout)),
@@ -226,21 +225,21 @@ func (r *Realm) clientLifespans(c *client, offline bool) (idle, maxLifespan time
 // accessExpiry returns when a new access token expires: at the latest when its session reaches its
 // maximum lifespan.
 func (r *Realm) accessExpiry(c *client, s *session, cs *clientSession, now time.Time) time.Time {
-	lifespan := valueOr(r.settings.AccessTokenLifespan, 300)
+	lifespanSeconds := valueOr(r.settings.AccessTokenLifespan, 300)
 	if n, err := strconv.Atoi(c.Attributes["access.token.lifespan"]); err == nil {
-		lifespan = n
+		lifespanSeconds = n
 	}
-	if lifespan == -1 { // as long as a session
-		lifespan = valueOr(r.settings.SSOSessionMaxLifespan, 36000)
+	if lifespanSeconds == -1 { // as long as a session
+		lifespanSeconds = valueOr(r.settings.SSOSessionMaxLifespan, 36000)
 	}
-	expiry := now.Add(seconds(lifespan))
+	expiry := now.Add(seconds(lifespanSeconds))
 	// A service account may have no session.
 	startedAt, clientStartedAt, offline := now, now, false
 	if s != nil {
 		startedAt, clientStartedAt, offline = s.startedAt, cs.startedAt, s.offline
 	}
-	_, maxLifespan := r.lifespans(offline)
-	_, clientMax := r.clientLifespans(c, offline)
+	_, maxLifespan := r.sessionLifespans(offline)
+	_, clientMax := r.clientSessionLifespans(c, offline)
 	if offline && !r.settings.OfflineMaxLifespanEnabled {
 		// ignore the realm's maximum
 		clientMax = seconds(realmfile.IntAttribute(c.Attributes, "client.offline.session.max.lifespan",
@@ -257,8 +256,8 @@ func (r *Realm) accessExpiry(c *client, s *session, cs *clientSession, now time.
 
 // refreshExpiry returns when a new refresh token expires; zero means never.
 func (r *Realm) refreshExpiry(c *client, s *session, cs *clientSession, now time.Time) time.Time {
-	idle, maxLifespan := r.lifespans(s.offline)
-	clientIdle, clientMax := r.clientLifespans(c, s.offline)
+	idle, maxLifespan := r.sessionLifespans(s.offline)
+	clientIdle, clientMax := r.clientSessionLifespans(c, s.offline)
 	if s.offline && !r.settings.OfflineMaxLifespanEnabled { // expires only with its session
 		return time.Time{}
 	}
@@ -282,81 +281,81 @@ func minTime(a, b time.Time) time.Time {
 	return a
 }
 
-// resolveScopes returns the scopes granted for a scope parameter: the client's default scopes, and
-// openid and optional scopes if the parameter names them. Any other name is an error.
+// resolveScopes returns the scopes granted for a scope parameter: the client's default scopes, plus
+// openid and the client's optional scopes if value names them. Any other name is an error.
 func (r *Realm) resolveScopes(c *client, value string, hasScope bool) ([]string, *oauthError) {
-	granted := slices.Clone(c.defaultScopes)
+	scopes := slices.Clone(c.defaultScopes)
 	if !hasScope {
-		return granted, r.checkGrantSupported(c, granted)
+		return scopes, r.checkGrantSupported(c, scopes)
 	}
 	names := strings.Split(value, " ") // Keycloak rejects two spaces in a row
 	for value != "" && len(names) > 0 && names[len(names)-1] == "" {
 		names = names[:len(names)-1] // trailing spaces are allowed
 	}
-	invalid := len(names) == 0 && value == ""
+	hasInvalidName := len(names) == 0 && value == ""
 	for _, name := range names {
-		namesOne := strings.HasPrefix(name, organization+":")
-		if (namesOne || name == organization) && c.hasOrganizationScope() {
+		namesOrganization := strings.HasPrefix(name, organizationScope+":")
+		if (namesOrganization || name == organizationScope) && c.hasOrganizationScope() {
 			if !r.settings.OrganizationsEnabled {
 				continue // no user is in an organization
 			}
-			if namesOne {
+			if namesOrganization {
 				return nil, unsupportedError("scope " + name)
 			}
 		}
-		known := name == "openid" || slices.Contains(c.defaultScopes, name) ||
+		isKnown := name == "openid" || slices.Contains(c.defaultScopes, name) ||
 			slices.Contains(c.optionalScopes, name)
-		if !known {
-			invalid = true
+		if !isKnown {
+			hasInvalidName = true
 			break
 		}
-		if !slices.Contains(granted, name) {
-			granted = append(granted, name)
+		if !slices.Contains(scopes, name) {
+			scopes = append(scopes, name)
 		}
 	}
-	if invalid {
+	if hasInvalidName {
 		return nil, newOAuthError(400, "invalid_scope", "Invalid scopes: "+value)
 	}
-	return granted, r.checkGrantSupported(c, granted)
+	return scopes, r.checkGrantSupported(c, scopes)
 }
 
 // checkGrantSupported returns an error if tokens with these scopes depend on an unsupported
 // feature.
-func (r *Realm) checkGrantSupported(c *client, granted []string) *oauthError {
+func (r *Realm) checkGrantSupported(c *client, scopes []string) *oauthError {
 	use := realmfile.UseTokens
-	if slices.Contains(granted, "openid") {
+	if slices.Contains(scopes, "openid") {
 		use |= realmfile.UseIDToken
 	}
 	if err := r.checkSupported(c, use); err != nil {
 		return err
 	}
 	if r.settings.OrganizationsEnabled && r.settings.HasOrganizations {
-		for _, name := range granted {
+		for _, name := range scopes {
 			if s := r.scopes[name]; s != nil && s.hasMapper("oidc-organization-membership-mapper") {
 				return newOAuthError(501, codeUnsupported,
 					"client scope "+name+": organizations are not supported")
 			}
 		}
 	}
-	return r.checkScopesSupported(granted, use)
+	return r.checkScopesSupported(scopes, use)
 }
 
-// organization is the scope for all of a user's organizations; organization:name is the scope for
-// one organization. A realm without organizations accepts both scopes without granting them.
-const organization = "organization"
+// organizationScope is the scope for all of a user's organizations; organization:name is the scope
+// for one organization. A realm without organizations accepts both scopes but grants neither.
+const organizationScope = "organization"
 
 func (c *client) hasOrganizationScope() bool {
-	return slices.Contains(c.defaultScopes, organization) ||
-		slices.Contains(c.optionalScopes, organization)
+	return slices.Contains(c.defaultScopes, organizationScope) ||
+		slices.Contains(c.optionalScopes, organizationScope)
 }
 
 // randomString returns a random string of n characters from Keycloak's alphabet.
 func randomString(n int) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-	letters := make([]byte, n)
-	rand.Read(letters) // never fails (crypto/rand)
-	for i := range letters {
-		letters[i] = alphabet[letters[i]%64]
+	chars := make([]byte, n)
+	rand.Read(chars) // never fails (crypto/rand)
+	for i := range chars {
+		chars[i] = alphabet[chars[i]%64]
 	}
-	return string(letters)
+	return string(chars)
 }

@@ -23,7 +23,7 @@ import (
 // claims is the payload of a token.
 type claims = map[string]any
 
-// A grant holds what is needed to issue tokens. The realm's lock guards it.
+// A grant holds the data for issuing tokens. The realm's lock guards it.
 type grant struct {
 	realm             *Realm
 	client            *client
@@ -55,14 +55,14 @@ func (g *grant) hasScope(scope string) bool { return slices.Contains(g.scope, sc
 // mappers returns the protocol mappers of the client and of the granted scopes. For userinfo, it
 // omits the scopes that aren't in the token's scope claim.
 func (g *grant) mappers(target realmfile.Target) []realmfile.Mapper {
-	all := slices.Clone(g.client.ProtocolMappers)
+	mappers := slices.Clone(g.client.ProtocolMappers)
 	for _, name := range g.scope {
 		if s := g.realm.scopes[name]; s != nil && g.userMayHave(s) &&
 			(target != realmfile.TargetUserinfo || s.inScopeClaim()) {
-			all = append(all, s.ProtocolMappers...)
+			mappers = append(mappers, s.ProtocolMappers...)
 		}
 	}
-	return slices.DeleteFunc(all, func(m realmfile.Mapper) bool {
+	return slices.DeleteFunc(mappers, func(m realmfile.Mapper) bool {
 		return m.Protocol != "" && m.Protocol != "openid-connect"
 	})
 }
@@ -99,9 +99,9 @@ func (g *grant) responseScope() string {
 	if !g.returnGrantedScope {
 		return g.scopeClaim()
 	}
-	withGrantedScope := *g
-	withGrantedScope.scope = g.refreshScope()
-	return withGrantedScope.scopeClaim()
+	fullGrant := *g
+	fullGrant.scope = g.refreshScope()
+	return fullGrant.scopeClaim()
 }
 
 func (g *grant) isLightweight() bool {
@@ -202,7 +202,7 @@ type unsignedToken struct {
 // the signature algorithm.
 func (g *grant) newUnsignedToken(payload claims, attribute, typ string) unsignedToken {
 	algorithm := g.realm.algorithm(g.client, attribute)
-	return unsignedToken{typ, payload, g.realm.keys.signingKey(algorithm)}
+	return unsignedToken{typ, payload, g.realm.keySet.signingKey(algorithm)}
 }
 
 // algorithm returns the signature algorithm of a client's tokens. attribute is the client attribute
@@ -281,7 +281,7 @@ func (g *grant) issue(withRefreshToken bool) *unsignedResponse {
 	}
 	if withRefreshToken {
 		refreshToken := unsignedToken{"JWT", g.refreshClaims(accessClaims),
-			g.realm.keys.signingKey("HS512")}
+			g.realm.keySet.signingKey("HS512")}
 		out.refreshToken = &refreshToken
 		if expiry, ok := refreshToken.claims["exp"]; ok {
 			out.response.RefreshExpiresIn = expiry.(int64) - g.now.Unix()
@@ -330,7 +330,7 @@ func (r *Realm) verifyToken(token string) (claims, error) {
 	parsed, err := parser.ParseWithClaims(canonicalToken(token), jwt.MapClaims{},
 		func(t *jwt.Token) (any, error) {
 			kid, _ := t.Header["kid"].(string)
-			k := r.keys.verificationKey(kid)
+			k := r.keySet.verificationKey(kid)
 			if k == nil || k.algorithm != t.Method.Alg() {
 				return nil, errInvalidToken
 			}
@@ -340,6 +340,21 @@ func (r *Realm) verifyToken(token string) (claims, error) {
 		return nil, errInvalidToken
 	}
 	return parsed.Claims.(jwt.MapClaims), nil
+}
+
+// canonicalToken returns the canonical encoding of a token, or "" if the signature can't be
+// decoded. Keycloak also accepts a token with trailing dots, and a signature with padding, the
+// standard base64 alphabet or non-zero trailing bits.
+func canonicalToken(token string) string {
+	token = strings.TrimRight(token, ".")
+	signatureStart := strings.LastIndexByte(token, '.') + 1
+	signature, _, _ := strings.Cut(token[signatureStart:], "=")
+	decodedSignature, err := base64.RawURLEncoding.DecodeString(
+		strings.NewReplacer("+", "-", "/", "_").Replace(signature))
+	if err != nil || strings.ContainsAny(token, "\r\n") { // Go's decoder skips line breaks
+		return ""
+	}
+	return token[:signatureStart] + base64.RawURLEncoding.EncodeToString(decodedSignature)
 }
 
 // isExpired reports whether a token has expired. A token is valid up to and including the second of

@@ -13,25 +13,25 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// The functions in this file turn a mapper's values into a claim, as Keycloak's class
+// The functions in this file turn a mapper's values into a claim, as Keycloak's
 // OIDCAttributeMapperHelper does.
 
-// putOne sets the claim to a single value, even if the mapper is multivalued.
-func (run *mapperRun) putOne(config map[string]string, value string) {
-	run.put(cloneWith(config, "multivalued", "false"), []any{value})
+// setSingleValue sets the claim to a single value, even if the mapper is multivalued.
+func (run *mapperRun) setSingleValue(config map[string]string, value string) {
+	run.setNonEmptyValues(cloneWith(config, "multivalued", "false"), []any{value})
 }
 
-// put is like putAll, but drops empty values.
-func (run *mapperRun) put(config map[string]string, values []any) {
-	run.putAll(config,
+// setNonEmptyValues is like setValues, but drops empty values.
+func (run *mapperRun) setNonEmptyValues(config map[string]string, values []any) {
+	run.setValues(config,
 		slices.DeleteFunc(slices.Clone(values), func(value any) bool { return value == "" }))
 }
 
-// putAll sets the mapper's claim to all values if the mapper is multivalued, or else to the first
-// one. It converts the values to the mapper's type. In a list, a value that can't be converted
-// becomes null. If a single value can't be converted, the claim is omitted.
-func (run *mapperRun) putAll(config map[string]string, values []any) {
-	path := splitClaim(config["claim.name"])
+// setValues sets the mapper's claim to all values if the mapper is multivalued, or else to the
+// first value. It converts the values to the mapper's type. In a list, a value that can't be
+// converted becomes null. If a single value can't be converted, the claim is omitted.
+func (run *mapperRun) setValues(config map[string]string, values []any) {
+	path := splitClaimName(config["claim.name"])
 	if len(values) == 0 || len(path) == 0 {
 		return
 	}
@@ -41,7 +41,7 @@ func (run *mapperRun) putAll(config map[string]string, values []any) {
 	}
 	var convertedValues []any
 	for _, value := range values {
-		convertedValue, ok := convert(value, config["jsonType.label"])
+		convertedValue, ok := convertValue(value, config["jsonType.label"])
 		if !ok && !multivalued {
 			return
 		}
@@ -51,7 +51,7 @@ func (run *mapperRun) putAll(config map[string]string, values []any) {
 	if len(path) > 1 { // a claim exp.x would replace exp with an object
 		topLevelValue = claims{}
 	}
-	if !mayWrite(path[0], topLevelValue) ||
+	if !maySetClaim(path[0], topLevelValue) ||
 		path[0] == "acr" && run.target == realmfile.TargetUserinfo {
 		return
 	}
@@ -86,9 +86,9 @@ func (run *mapperRun) putAll(config map[string]string, values []any) {
 	}
 }
 
-// mayWrite reports whether a mapper may set a claim to value. Some claims are reserved, and some
+// maySetClaim reports whether a mapper may set a claim to value. Some claims are reserved, and some
 // require a certain type (observed with Keycloak 26.7.4).
-func mayWrite(claim string, value any) bool {
+func maySetClaim(claim string, value any) bool {
 	switch claim {
 	case "iss", "exp", "iat", "jti", "typ", "nonce", "session_state", "scope":
 		return false
@@ -105,9 +105,9 @@ func mayWrite(claim string, value any) bool {
 	return true
 }
 
-// splitClaim splits a claim name like a.b.c at its dots, except for escaped dots (\.). As in
+// splitClaimName splits a claim name such as a.b.c at its dots, except for escaped dots (\.). Like
 // Keycloak, it stops splitting at a part that starts with a dot.
-func splitClaim(name string) []string {
+func splitClaimName(name string) []string {
 	var parts []string
 	part := ""
 	for i := 0; i < len(name); i++ {
@@ -129,19 +129,19 @@ func splitClaim(name string) []string {
 	return parts
 }
 
-// convert converts a value to a mapper's type, which label names. ok is false if that fails.
-func convert(value any, label string) (convertedValue any, ok bool) {
+// convertValue converts a value to a mapper's type, which label names. ok is false if that fails.
+func convertValue(value any, jsonType string) (convertedValue any, ok bool) {
 	text, isString := value.(string)
 	if !isString {
 		return value, true
 	}
-	switch label {
+	switch jsonType {
 	case "long":
 		n, err := strconv.ParseInt(text, 10, 64)
-		return orNull(n, err)
+		return nilIfError(n, err)
 	case "int":
 		n, err := strconv.ParseInt(text, 10, 32)
-		return orNull(n, err)
+		return nilIfError(n, err)
 	case "boolean":
 		return strings.EqualFold(text, "true"), true
 	case "JSON":
@@ -159,8 +159,8 @@ func convert(value any, label string) (convertedValue any, ok bool) {
 	return text, true
 }
 
-// orNull returns (value, true), or (nil, false) if there is an error.
-func orNull(value any, err error) (any, bool) {
+// nilIfError returns (value, true), or (nil, false) if there is an error.
+func nilIfError(value any, err error) (any, bool) {
 	if err != nil {
 		return nil, false
 	}

@@ -50,7 +50,7 @@ func (r *Realm) introspectionResponse(req *request) response {
 		}
 		return jsonResponse(200, noCache, out)
 	case hint == "requesting_party_token":
-		return notImplemented("introspection of requesting party tokens")
+		return unsupportedResponse("introspection of requesting party tokens")
 	}
 	return newOAuthError(400, "invalid_request", "Unsupported token type.").plainResponse()
 }
@@ -60,15 +60,15 @@ func (r *Realm) introspectionResponse(req *request) response {
 // state.
 func (r *Realm) introspectToken(caller *client, token string, isRefresh bool,
 	now time.Time) (claims, *oauthError) {
-	inactive := claims{"active": false}
+	inactiveResponse := claims{"active": false}
 	payload, err := r.verifyToken(token)
 	typ := stringClaim(payload, "typ")
 	if err != nil || typ == "Logout" || isRefresh != (typ == "Refresh" || typ == "Offline") {
-		return inactive, nil
+		return inactiveResponse, nil
 	}
 	g, _ := r.grantForToken(payload, now)
 	if g == nil {
-		return inactive, nil
+		return inactiveResponse, nil
 	}
 	if err := r.checkSupported(g.client, realmfile.UseIntrospection); err != nil {
 		return nil, err
@@ -77,7 +77,7 @@ func (r *Realm) introspectToken(caller *client, token string, isRefresh bool,
 		return nil, err
 	}
 	if isRefresh && (g.client != caller || g.isUsedUp(payload)) {
-		return inactive, nil
+		return inactiveResponse, nil
 	}
 	out := claims{}
 	for _, name := range []string{"exp", "iat", "jti", "iss", "typ", "azp", "sid", "scope",
@@ -91,7 +91,7 @@ func (r *Realm) introspectToken(caller *client, token string, isRefresh bool,
 		(&mapperRun{claims: out}).addAudience(r.Issuer())
 	}
 	if !hasAudience(out["aud"], caller.ClientID) && !isRefresh {
-		return inactive, nil
+		return inactiveResponse, nil
 	}
 	out["client_id"], out["username"], out["token_type"], out["active"] = g.client.ClientID,
 		g.user.Username, typ, true
@@ -103,24 +103,24 @@ func (g *grant) isUsedUp(payload claims) bool {
 	if !g.realm.settings.RevokeRefreshToken || g.clientSession == nil {
 		return false
 	}
-	family := g.clientSession.families[stringClaim(payload, "reuse_id")]
+	family := g.clientSession.tokenFamilies[stringClaim(payload, "reuse_id")]
 	if family == nil {
 		return false
 	}
-	if family.lastID == stringClaim(payload, "jti") {
-		return family.lastUses > g.realm.settings.RefreshTokenMaxReuse
+	if family.lastTokenID == stringClaim(payload, "jti") {
+		return family.lastTokenUseCount > g.realm.settings.RefreshTokenMaxReuse
 	}
-	return timeClaim(payload, "iat") < family.lastFirstUsed
+	return timeClaim(payload, "iat") < family.lastTokenFirstUsed
 }
 
-func hasAudience(aud any, want string) bool {
+func hasAudience(aud any, audience string) bool {
 	switch aud := aud.(type) {
 	case string:
-		return aud == want
+		return aud == audience
 	case []string:
-		return slices.Contains(aud, want)
+		return slices.Contains(aud, audience)
 	case []any:
-		return slices.Contains(aud, any(want))
+		return slices.Contains(aud, any(audience))
 	}
 	return false
 }

@@ -31,7 +31,8 @@ type key struct {
 	algorithm string // JWA algorithm: RS256, HS512, RSA-OAEP ...
 	use       string // sig or enc
 	material  string // RSA, HMAC, or a curve
-	// *rsa.PrivateKey, *ecdsa.PrivateKey, ed25519.PrivateKey, or []byte for HMAC; nil for Ed448
+	// privateKey is a *rsa.PrivateKey, *ecdsa.PrivateKey or ed25519.PrivateKey, a []byte for HMAC,
+	// or nil for Ed448.
 	privateKey  any
 	provider    string // the key provider's name in the realm file, or empty
 	certificate *x509.Certificate
@@ -49,8 +50,8 @@ func (k *key) publicKey() any {
 
 // A keySet holds a realm's keys. The realm's lock guards it.
 type keySet struct {
-	realm string
-	keys  []*key
+	realmName string
+	keys      []*key
 }
 
 // activeKey returns an algorithm's active signing key with the highest priority, or nil. If several
@@ -71,7 +72,7 @@ func (set *keySet) activeKey(algorithm string) *key {
 func (set *keySet) signingKey(algorithm string) *key {
 	k := set.activeKey(algorithm)
 	if k == nil {
-		k = newKey(realmfile.MaterialOf(algorithm), algorithm, set.realm)
+		k = newKey(realmfile.MaterialOf(algorithm), algorithm, set.realmName)
 		k.priority = -100
 		set.keys = append(set.keys, k)
 	}
@@ -100,9 +101,9 @@ func (set *keySet) verificationKey(kid string) *key {
 
 // remove removes a key and reports whether it was in the set.
 func (set *keySet) remove(kid string) bool {
-	count := len(set.keys)
+	oldCount := len(set.keys)
 	set.keys = slices.DeleteFunc(set.keys, func(k *key) bool { return k.kid == kid })
-	return len(set.keys) < count
+	return len(set.keys) < oldCount
 }
 
 // jwks returns the realm's JSON Web Key Set (RFC 7517), which doesn't include HMAC keys.
@@ -130,7 +131,7 @@ func (set *keySet) jwks() jwkset.JWKSMarshal {
 	return out
 }
 
-// ed448JWK returns a JWK for an Ed448 key. Go lacks Ed448, so the public key is made up and the
+// ed448JWK returns a JWK for an Ed448 key. Go lacks Ed448, so the public key is meaningless and the
 // realm can't sign with the key.
 func ed448JWK(k *key) jwkset.JWKMarshal {
 	point := sha512.Sum512([]byte(k.kid))
@@ -142,19 +143,19 @@ func ed448JWK(k *key) jwkset.JWKMarshal {
 }
 
 // newKey generates a key. material is RSA, HMAC or a curve; realm is the realm's name.
-func newKey(material, algorithm, realm string) *key {
+func newKey(material, algorithm, realmName string) *key {
 	k := &key{kid: uuid.NewString(), algorithm: algorithm, use: "sig", material: material}
 	switch material {
 	case "RSA":
-		return keyFromRSA(rsaKeys.newKey(), algorithm, realm)
+		return keyFromRSA(rsaKeys.newKey(), algorithm, realmName)
 	case "HMAC":
 		secret := make([]byte, 128)
 		rand.Read(secret) // never fails (crypto/rand)
 		k.privateKey = secret
 		return k
 	case "Ed25519":
-		_, ed, err := ed25519.GenerateKey(rand.Reader)
-		k.privateKey = must(ed, err)
+		_, privateKey, err := ed25519.GenerateKey(rand.Reader)
+		k.privateKey = must(privateKey, err)
 	case "Ed448":
 		return k
 	default:
@@ -168,8 +169,8 @@ func newKey(material, algorithm, realm string) *key {
 
 // keyID returns the kid that Keycloak gives a public key: the SHA-256 of its SubjectPublicKeyInfo
 // in base64url. It isn't the thumbprint of RFC 7638.
-func keyID(public any) string {
-	der, err := x509.MarshalPKIXPublicKey(public)
+func keyID(publicKey any) string {
+	der, err := x509.MarshalPKIXPublicKey(publicKey)
 	if err != nil {
 		panic(err)
 	}
@@ -179,13 +180,13 @@ func keyID(public any) string {
 
 // keyFromRSA returns a realm key for an RSA key, with a self-signed certificate, which Keycloak
 // publishes with the key.
-func keyFromRSA(privateKey *rsa.PrivateKey, algorithm, realm string) *key {
+func keyFromRSA(privateKey *rsa.PrivateKey, algorithm, realmName string) *key {
 	use := "sig"
 	if strings.HasPrefix(algorithm, "RSA-") {
 		use = "enc"
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixMilli()), Subject: pkix.Name{CommonName: realm},
+		SerialNumber: big.NewInt(time.Now().UnixMilli()), Subject: pkix.Name{CommonName: realmName},
 		NotBefore: time.Now().Add(-100 * time.Second), NotAfter: time.Now().AddDate(10, 0, 0),
 	}
 	der := must(x509.CreateCertificate(rand.Reader, template, template, privateKey.Public(),
@@ -195,38 +196,38 @@ func keyFromRSA(privateKey *rsa.PrivateKey, algorithm, realm string) *key {
 }
 
 // rsaKeys generates the RSA keys of this process. Generating a key takes 0.1 seconds or more, and
-// most tests don't care which key a realm has. So the first realms of all servers share one key,
-// their second realms another, and so on. Realms of the same server never share a key.
+// most tests work with any key. So the first realms of all servers share one key, their second
+// realms another, and so on. Realms of the same server never share a key.
 var rsaKeys rsaKeyPool
 
 type rsaKeyPool struct {
 	mu         sync.Mutex                        // guards the field below
-	sharedKeys map[[2]int]func() *rsa.PrivateKey // by realm number and key number
+	sharedKeys map[[2]int]func() *rsa.PrivateKey // by realm index and key index
 }
 
-// rsaKey returns RSA key number n of realm number realm of the server. It is shared with other
-// servers unless Config.OwnKeys is set.
-func (s *Server) rsaKey(realm, n int) *rsa.PrivateKey {
+// rsaKey returns an RSA key for the server's realm with this index. It is shared with other servers
+// unless Config.OwnKeys is set.
+func (s *Server) rsaKey(realmIndex, keyIndex int) *rsa.PrivateKey {
 	if s.ownKeys {
 		return rsaKeys.newKey()
 	}
-	return rsaKeys.sharedKey(realm, n)
+	return rsaKeys.sharedKey(realmIndex, keyIndex)
 }
 
 // encryptionKey returns the encryption key of all realms of this process. It is published but never
 // used.
 var encryptionKey = sync.OnceValue(rsaKeys.newKey)
 
-// sharedKey returns RSA key number n of realm number realm. Every server gets the same key.
-func (p *rsaKeyPool) sharedKey(realm, n int) *rsa.PrivateKey {
+// sharedKey returns an RSA key for the realm with this index in any server.
+func (p *rsaKeyPool) sharedKey(realmIndex, keyIndex int) *rsa.PrivateKey {
 	p.mu.Lock()
-	key := p.sharedKeys[[2]int{realm, n}]
+	key := p.sharedKeys[[2]int{realmIndex, keyIndex}]
 	if key == nil {
 		if p.sharedKeys == nil {
 			p.sharedKeys = map[[2]int]func() *rsa.PrivateKey{}
 		}
 		key = sync.OnceValue(p.newKey)
-		p.sharedKeys[[2]int{realm, n}] = key
+		p.sharedKeys[[2]int{realmIndex, keyIndex}] = key
 	}
 	p.mu.Unlock()
 	return key()
@@ -246,8 +247,8 @@ func must[T any](value T, err error) T {
 
 // createFileKeys creates the keys that the realm file configures. index is the realm's index in its
 // server.
-func (r *Realm) createFileKeys(index int) {
-	r.keys = keySet{realm: r.name}
+func (r *Realm) createFileKeys(realmIndex int) {
+	r.keySet = keySet{realmName: r.name}
 	rsaKeyCount, encryptionKeyCount := 0, 0
 	for _, spec := range r.settings.Keys {
 		var k *key
@@ -258,7 +259,7 @@ func (r *Realm) createFileKeys(index int) {
 			k = keyFromRSA(encryptionKey(), spec.Algorithm, r.name)
 			encryptionKeyCount++
 		default:
-			k = keyFromRSA(r.server.rsaKey(index, rsaKeyCount), spec.Algorithm, r.name)
+			k = keyFromRSA(r.server.rsaKey(realmIndex, rsaKeyCount), spec.Algorithm, r.name)
 			rsaKeyCount++
 		}
 		k.use, k.priority, k.passive, k.provider = spec.Use, spec.Priority, spec.Passive,
@@ -266,6 +267,6 @@ func (r *Realm) createFileKeys(index int) {
 		if spec.ID != "" {
 			k.kid = spec.ID
 		}
-		r.keys.keys = append(r.keys.keys, k)
+		r.keySet.keys = append(r.keySet.keys, k)
 	}
 }

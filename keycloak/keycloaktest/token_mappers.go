@@ -7,7 +7,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// A mapperRun holds the state of a run of a grant's protocol mappers.
+// A mapperRun is one run of a grant's protocol mappers.
 type mapperRun struct {
 	*grant
 	claims claims
@@ -18,16 +18,16 @@ type mapperRun struct {
 // mapperTypes lists the supported protocol mappers with Keycloak's provider IDs, in the order in
 // which they run: mappers that change roles run before mappers that write roles to claims.
 var mapperTypes = []struct {
-	id         string
-	run        func(run *mapperRun, config map[string]string)
-	tokensOnly bool // has no effect on userinfo, even if enabled for it
-	accessOnly bool // affects only access tokens, and is enabled by default
+	id              string
+	apply           func(run *mapperRun, config map[string]string)
+	tokensOnly      bool // has no effect on userinfo, even if enabled for it
+	accessTokenOnly bool // affects only access tokens, and is enabled by default
 }{
 	{"oidc-hardcoded-role-mapper", addHardcodedRole, false, false},
 	{"oidc-role-name-mapper", renameRole, false, false},
 	{"oidc-audience-resolve-mapper", mapResolvedAudience, true, true},
 	{"oidc-audience-mapper", mapAudience, true, false},
-	{"oidc-sub-mapper", func(run *mapperRun, _ map[string]string) { run.claims["sub"] = run.user.ID }, true, false},
+	{"oidc-sub-mapper", mapSubject, true, false},
 	{"oidc-usermodel-realm-role-mapper", mapRealmRoles, false, false},
 	{"oidc-usermodel-client-role-mapper", mapClientRoles, false, false},
 	{"oidc-group-membership-mapper", mapGroups, false, false},
@@ -39,7 +39,8 @@ var mapperTypes = []struct {
 	{"oidc-usersessionmodel-note-mapper", mapSessionNote, true, false},
 	{"oidc-acr-mapper", mapACR, true, false},
 	{"oidc-allowed-origins-mapper", mapAllowedOrigins, true, true},
-	{"oidc-organization-membership-mapper", func(*mapperRun, map[string]string) {}, false, false}, // no effect: organizations are unsupported
+	// no effect: organizations are unsupported
+	{"oidc-organization-membership-mapper", func(*mapperRun, map[string]string) {}, false, false},
 }
 
 // changesRoles reports whether a mapper changes the roles that other mappers see. Such a mapper
@@ -52,24 +53,26 @@ func changesRoles(id string) bool {
 func (g *grant) applyMappers(out claims, target realmfile.Target) {
 	run := &mapperRun{grant: g, claims: out, target: target, roles: g.rolesInScope()}
 	mappers := g.mappers(target)
-	for _, t := range mapperTypes {
-		if t.tokensOnly && target == realmfile.TargetUserinfo {
+	for _, mapperType := range mapperTypes {
+		if mapperType.tokensOnly && target == realmfile.TargetUserinfo {
 			continue
 		}
-		for _, m := range mappers {
-			if m.ProtocolMapper != t.id {
+		for _, mapper := range mappers {
+			if mapper.ProtocolMapper != mapperType.id {
 				continue
 			}
-			applies := target.Includes(m.Config)
-			if t.accessOnly {
-				applies = target.IncludesAccessOnly(m.Config)
+			applies := target.Includes(mapper.Config)
+			if mapperType.accessTokenOnly {
+				applies = target.IncludesAccessOnly(mapper.Config)
 			}
-			if changesRoles(t.id) || applies {
-				t.run(run, m.Config)
+			if changesRoles(mapperType.id) || applies {
+				mapperType.apply(run, mapper.Config)
 			}
 		}
 	}
 }
+
+func mapSubject(run *mapperRun, _ map[string]string) { run.claims["sub"] = run.user.ID }
 
 func mapGroups(run *mapperRun, config map[string]string) {
 	var paths []any
@@ -80,7 +83,7 @@ func mapGroups(run *mapperRun, config map[string]string) {
 		}
 		paths = append(paths, path)
 	}
-	run.put(cloneWith(config, "multivalued", "true"), paths)
+	run.setNonEmptyValues(cloneWith(config, "multivalued", "true"), paths)
 }
 
 func mapUserAttribute(run *mapperRun, config map[string]string) {
@@ -89,17 +92,17 @@ func mapUserAttribute(run *mapperRun, config map[string]string) {
 		config["aggregate.attrs"] == "true") {
 		values = append(values, value)
 	}
-	run.put(config, values)
+	run.setNonEmptyValues(config, values)
 }
 
 func mapUserProperty(run *mapperRun, config map[string]string) {
 	switch name := config["user.attribute"]; name {
 	case "emailVerified":
-		run.putOne(config, strconv.FormatBool(run.user.EmailVerified))
+		run.setSingleValue(config, strconv.FormatBool(run.user.EmailVerified))
 	case "enabled":
-		run.putOne(config, strconv.FormatBool(run.user.Enabled))
+		run.setSingleValue(config, strconv.FormatBool(run.user.Enabled))
 	case "id":
-		run.putOne(config, run.user.ID)
+		run.setSingleValue(config, run.user.ID)
 	case "username", "email", "firstName", "lastName":
 		mapUserAttribute(run, cloneWith(config, "multivalued", "false"))
 	}
@@ -141,7 +144,7 @@ func mapAddress(run *mapperRun, config map[string]string) {
 
 func mapHardcodedClaim(run *mapperRun, config map[string]string) {
 	if value, ok := config["claim.value"]; ok {
-		run.putOne(config, value)
+		run.setSingleValue(config, value)
 	}
 }
 
@@ -155,11 +158,11 @@ func mapSessionNote(run *mapperRun, config map[string]string) {
 		value = strconv.FormatInt(run.session.authTime.Unix(), 10)
 	}
 	if value != "" {
-		run.putOne(config, value)
+		run.setSingleValue(config, value)
 	}
 }
 
-// mapACR sets acr to the level of authentication, or to the level's name if the client or the realm
+// mapACR sets acr to the level of authentication, or to its name if the client or the realm
 // configures one.
 func mapACR(run *mapperRun, _ map[string]string) {
 	level := "1"

@@ -30,10 +30,10 @@ func (r *Realm) revoke(req *request) response {
 	if !hasToken {
 		return newOAuthError(400, "invalid_request", "Token not provided").plainResponse()
 	}
-	invalid := jsonResponse(200, "", errorBody{"invalid_token", "Invalid token"})
+	invalidToken := jsonResponse(200, "", errorBody{"invalid_token", "Invalid token"})
 	payload, verifyErr := r.verifyToken(token)
 	if verifyErr != nil || stringClaim(payload, "iss") != r.Issuer() {
-		return invalid
+		return invalidToken
 	}
 	typ := stringClaim(payload, "typ")
 	if typ != "Refresh" && typ != "Offline" && !strings.EqualFold(typ, "Bearer") {
@@ -44,22 +44,22 @@ func (r *Realm) revoke(req *request) response {
 		return newOAuthError(400, "invalid_request", "Unmatching clients").plainResponse()
 	}
 	if isExpired(payload, req.now) {
-		return invalid
+		return invalidToken
 	}
 	success := withSecurityHeaders(response{status: 200})
-	id := stringClaim(payload, "sid")
+	sid := stringClaim(payload, "sid")
 	if strings.EqualFold(typ, "Bearer") {
-		s := r.sessionForToken(id, caller.ClientID, req.now)
-		if id != "" && (s == nil || !r.sessionActive(s, req.now)) {
-			return invalid
+		s := r.sessionForToken(sid, caller.ClientID, req.now)
+		if sid != "" && (s == nil || !r.sessionActive(s, req.now)) {
+			return invalidToken
 		}
 		r.revokeAccessToken(stringClaim(payload, "jti"), time.Unix(timeClaim(payload, "exp"), 0),
 			req.now)
 		return success
 	}
-	s := r.sessionByID(id, typ == "Offline")
+	s := r.sessionByID(sid, typ == "Offline")
 	if s == nil || !r.sessionActive(s, req.now) || s.clients[caller.ClientID] == nil {
-		return invalid
+		return invalidToken
 	}
 	delete(s.clients, caller.ClientID)
 	if len(s.clients) == 0 {

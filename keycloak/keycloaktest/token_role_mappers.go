@@ -10,28 +10,28 @@ import (
 // scope.
 func (g *grant) rolesInScope() []*role {
 	roles := g.user.effectiveRoles()
-	if g.client.fullScope {
+	if g.client.hasFullScope {
 		return roles
 	}
-	allowed := slices.Clone(g.client.scopeMappings)
+	allowedRoles := slices.Clone(g.client.scopeMappings)
 	for _, r := range g.client.roles {
-		allowed = append(allowed, r)
+		allowedRoles = append(allowedRoles, r)
 	}
 	for _, name := range g.scope {
 		if s := g.realm.scopes[name]; s != nil {
-			allowed = append(allowed, s.roles...)
+			allowedRoles = append(allowedRoles, s.roles...)
 		}
 	}
-	allowed = expandComposites(allowed)
-	return slices.DeleteFunc(roles, func(r *role) bool { return !slices.Contains(allowed, r) })
+	allowedRoles = expandComposites(allowedRoles)
+	return slices.DeleteFunc(roles, func(r *role) bool { return !slices.Contains(allowedRoles, r) })
 }
 
-// findMapperRole returns the role with a name from a mapper's configuration, or nil. A client
-// role is named client.role.
+// findMapperRole returns the role that a mapper's configuration names, or nil. A client role is
+// named client.role.
 func (r *Realm) findMapperRole(name string) *role {
-	if dot := strings.LastIndex(name, "."); dot >= 0 {
-		if c := r.clients[name[:dot]]; c != nil && c.roles[name[dot+1:]] != nil {
-			return c.roles[name[dot+1:]]
+	if lastDot := strings.LastIndex(name, "."); lastDot >= 0 {
+		if c := r.clients[name[:lastDot]]; c != nil && c.roles[name[lastDot+1:]] != nil {
+			return c.roles[name[lastDot+1:]]
 		}
 	}
 	return r.roles[name]
@@ -40,15 +40,16 @@ func (r *Realm) findMapperRole(name string) *role {
 // addHardcodedRole adds a role to the token, even if the role doesn't exist. The part of the name
 // before the last dot is the client.
 func addHardcodedRole(run *mapperRun, config map[string]string) {
-	added := run.realm.findMapperRole(config["role"])
-	if added == nil {
-		added = &role{name: config["role"]}
+	hardcodedRole := run.realm.findMapperRole(config["role"])
+	if hardcodedRole == nil {
+		hardcodedRole = &role{name: config["role"]}
 	}
-	if dot := strings.LastIndex(config["role"], "."); dot >= 0 && added.client == "" {
-		added = &role{name: config["role"][dot+1:], client: config["role"][:dot]}
+	lastDot := strings.LastIndex(config["role"], ".")
+	if lastDot >= 0 && hardcodedRole.clientID == "" {
+		hardcodedRole = &role{name: config["role"][lastDot+1:], clientID: config["role"][:lastDot]}
 	}
-	if !slices.Contains(run.roles, added) {
-		run.roles = append(run.roles, added)
+	if !slices.Contains(run.roles, hardcodedRole) {
+		run.roles = append(run.roles, hardcodedRole)
 	}
 }
 
@@ -60,14 +61,14 @@ func renameRole(run *mapperRun, config map[string]string) {
 	}
 	newRole := &role{name: config["new.role.name"]}
 	if client, name, isClientRole := strings.Cut(newRole.name, "."); isClientRole {
-		newRole = &role{name: name, client: client}
+		newRole = &role{name: name, clientID: client}
 	}
 	run.roles = slices.Clone(run.roles)
 	run.roles[i] = newRole
 }
 
-// addAudience adds an audience to the aud claim, which is a string for one audience and a list for
-// several.
+// addAudience adds an audience to the aud claim. The claim is a string if there is one audience, or
+// else a list.
 func (run *mapperRun) addAudience(audience string) {
 	switch aud := run.claims["aud"].(type) {
 	case nil:
@@ -83,11 +84,11 @@ func (run *mapperRun) addAudience(audience string) {
 	}
 }
 
-// mapResolvedAudience adds to the audience all other clients of which the user has a role.
+// mapResolvedAudience adds every other client whose roles the user has to the audience.
 func mapResolvedAudience(run *mapperRun, _ map[string]string) {
 	for _, r := range run.roles {
-		if r.client != "" && r.client != run.client.ClientID {
-			run.addAudience(r.client)
+		if r.clientID != "" && r.clientID != run.client.ClientID {
+			run.addAudience(r.clientID)
 		}
 	}
 }
@@ -103,22 +104,22 @@ func mapAudience(run *mapperRun, config map[string]string) {
 func mapRealmRoles(run *mapperRun, config map[string]string) {
 	var names []any
 	for _, r := range run.roles {
-		if r.client == "" {
+		if r.clientID == "" {
 			names = append(names, config["usermodel.realmRoleMapping.rolePrefix"]+r.name)
 		}
 	}
-	run.putAll(config, names)
+	run.setValues(config, names)
 }
 
 func mapClientRoles(run *mapperRun, config map[string]string) {
 	namesByClient := map[string][]any{}
 	var clientIDs []string
 	for _, r := range run.roles {
-		if r.client != "" {
-			if namesByClient[r.client] == nil {
-				clientIDs = append(clientIDs, r.client)
+		if r.clientID != "" {
+			if namesByClient[r.clientID] == nil {
+				clientIDs = append(clientIDs, r.clientID)
 			}
-			namesByClient[r.client] = append(namesByClient[r.client],
+			namesByClient[r.clientID] = append(namesByClient[r.clientID],
 				config["usermodel.clientRoleMapping.rolePrefix"]+r.name)
 		}
 	}
@@ -129,7 +130,7 @@ func mapClientRoles(run *mapperRun, config map[string]string) {
 		config := cloneWith(config, "claim.name",
 			strings.ReplaceAll(config["claim.name"], "${client_id}",
 				strings.ReplaceAll(id, ".", `\.`)))
-		run.putAll(config, namesByClient[id])
+		run.setValues(config, namesByClient[id])
 	}
 }
 

@@ -28,8 +28,8 @@ func (r *Realm) grantForToken(payload claims, now time.Time) (g *grant, reason s
 		return nil, verificationFailed
 	}
 	g = &grant{realm: r, client: c, scope: strings.Fields(stringClaim(payload, "scope")), now: now}
-	id := stringClaim(payload, "sid")
-	if id == "" { // the token of a service account without a session
+	sid := stringClaim(payload, "sid")
+	if sid == "" { // the token of a service account without a session
 		if sub, hasSub := payload["sub"]; c.serviceAccount == nil ||
 			hasSub && sub != c.serviceAccount.ID {
 			return nil, "user_session_not_found"
@@ -41,7 +41,7 @@ func (r *Realm) grantForToken(payload claims, now time.Time) (g *grant, reason s
 			}
 		}
 	} else {
-		s := r.sessionForToken(id, c.ClientID, now)
+		s := r.sessionForToken(sid, c.ClientID, now)
 		if s == nil || r.users[s.user.ID] == nil {
 			return nil, "user_session_not_found"
 		}
@@ -97,7 +97,7 @@ func (r *Realm) userinfo(req *request) response {
 		token = ""
 	}
 	if strings.EqualFold(scheme, "DPoP") {
-		return notImplemented("userinfo with the scheme DPoP")
+		return unsupportedResponse("userinfo with the scheme DPoP")
 	}
 	if !strings.EqualFold(scheme, "Bearer") {
 		token = ""

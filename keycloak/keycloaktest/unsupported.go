@@ -27,7 +27,7 @@ func (r *Realm) checkSupported(c *client, use realmfile.Use) *oauthError {
 		algorithms = append(algorithms, "HS512") // refresh tokens and cookies
 	}
 	for _, algorithm := range algorithms {
-		if problem := r.keys.signingProblem(algorithm); problem != "" {
+		if problem := r.keySet.signingProblem(algorithm); problem != "" {
 			return newOAuthError(501, codeUnsupported, "realm "+r.name+": "+problem)
 		}
 	}
@@ -46,15 +46,15 @@ func (r *Realm) checkScopesSupported(names []string, use realmfile.Use) *oauthEr
 	return nil
 }
 
-// hasNoSecret reports whether a client authenticates without a secret, for example by signed
-// assertions.
-func (c *client) hasNoSecret() bool {
+// authenticatesWithoutSecret reports whether a confidential client authenticates by other means
+// than a secret, such as signed assertions.
+func (c *client) authenticatesWithoutSecret() bool {
 	return !c.PublicClient && c.ClientAuthenticatorType != "" &&
 		c.ClientAuthenticatorType != "client-secret"
 }
 
-// checkSecretKnown returns an error if an export masked the client's secret, because the fake then
-// can't check it.
+// checkSecretKnown returns an error if the fake can't check the client's secret, because an export
+// masked it.
 func (c *client) checkSecretKnown() *oauthError {
 	if !c.secretUnknown || c.PublicClient {
 		return nil

@@ -22,7 +22,7 @@ type user struct {
 	groups        []*group
 
 	consents map[string][]string // the scopes that the user consented to, by client ID
-	failures
+	bruteForceState
 }
 
 func (u *user) setPassword(password string, now time.Time) {
@@ -43,20 +43,20 @@ func (u *user) attribute(name string, aggregate bool) []string {
 	case "lastName":
 		return nonEmpty(u.LastName)
 	}
-	all := slices.Clone(u.Attributes[name])
+	values := slices.Clone(u.Attributes[name])
 	for _, g := range u.groups {
 		for ; g != nil; g = g.parent {
-			if len(all) > 0 && !aggregate {
-				return all
+			if len(values) > 0 && !aggregate {
+				return values
 			}
 			for _, value := range g.attributes[name] {
-				if !slices.Contains(all, value) {
-					all = append(all, value)
+				if !slices.Contains(values, value) {
+					values = append(values, value)
 				}
 			}
 		}
 	}
-	return all
+	return values
 }
 
 func nonEmpty(text string) []string {
@@ -68,13 +68,13 @@ func nonEmpty(text string) []string {
 
 // effectiveRoles returns the roles of the user and their groups, with composites expanded.
 func (u *user) effectiveRoles() []*role {
-	all := slices.Clone(u.roles)
+	roles := slices.Clone(u.roles)
 	for _, g := range u.groups {
 		for ; g != nil; g = g.parent {
-			all = append(all, g.roles...)
+			roles = append(roles, g.roles...)
 		}
 	}
-	return expandComposites(all)
+	return expandComposites(roles)
 }
 
 // expandComposites returns roles and all roles that they contain as composites. Composites may form
@@ -110,9 +110,9 @@ func (r *Realm) buildUsers(importOptions) error {
 	return nil
 }
 
-// addServiceAccount creates a client's service account if the client's settings enable it and it
-// doesn't exist. As in Keycloak, the account gets the default role, and the client gets the scope
-// service_account.
+// addServiceAccount creates a client's service account if the client's settings enable it and the
+// account doesn't exist. As in Keycloak, the account gets the default role, and the client gets the
+// scope service_account.
 func (r *Realm) addServiceAccount(c *client) error {
 	if !c.ServiceAccountsEnabled || c.serviceAccount != nil {
 		return nil
@@ -125,21 +125,21 @@ func (r *Realm) addServiceAccount(c *client) error {
 	if err != nil {
 		return fmt.Errorf("service account of %s: %w", c.ClientID, err)
 	}
-	c.accountGenerated = true
+	c.serviceAccountGenerated = true
 	if !r.settings.LateServiceAccountScope {
 		r.addServiceAccountScope(c)
 	}
 	if c.AuthorizationEnabled {
-		c.roles["uma_protection"] = &role{name: "uma_protection", client: c.ClientID}
+		c.roles["uma_protection"] = &role{name: "uma_protection", clientID: c.ClientID}
 		account.roles = append(account.roles, c.roles["uma_protection"])
 	}
 	return nil
 }
 
-// removeServiceAccount undoes addServiceAccount. It is for users files that contain the account.
+// removeServiceAccount undoes addServiceAccount, so that a users file can define the account.
 func (r *Realm) removeServiceAccount(c *client) {
-	r.unindex(c.serviceAccount)
-	c.serviceAccount, c.accountGenerated = nil, false
+	r.unindexUser(c.serviceAccount)
+	c.serviceAccount, c.serviceAccountGenerated = nil, false
 	if !slices.Contains(c.DefaultClientScopes, "service_account") {
 		c.defaultScopes = slices.DeleteFunc(c.defaultScopes, func(name string) bool {
 			return name == "service_account"
@@ -207,14 +207,15 @@ func (r *Realm) addUser(rep realmfile.User) (*user, error) {
 		return nil, fmt.Errorf("serviceAccountClientId: the client %q already has an account",
 			rep.ServiceAccountClientID)
 	}
-	var err error // resolve roles last, because findRoles creates missing roles
+	// findRoles creates missing roles, so call it only if nothing else is invalid.
+	var err error
 	if u.roles, err = r.findRoles(rep.RealmRoles, rep.ClientRoles, true); err != nil {
 		return nil, err
 	}
 	if owner != nil {
 		owner.serviceAccount = u
 	}
-	r.index(u)
+	r.indexUser(u)
 	return u, nil
 }
 
@@ -247,23 +248,23 @@ func (r *Realm) normalizeNames(rep *realmfile.User) error {
 // maxNameLength is the maximum length of a username, in bytes.
 const maxNameLength = 255
 
-// index adds a user to the maps by ID, username and email address. To change a user's ID, username
-// or email address, call unindex before the change and index after it.
-func (r *Realm) index(u *user) {
+// indexUser adds a user to the maps by ID, username and email address. To change one of these, call
+// unindexUser before the change and indexUser after it.
+func (r *Realm) indexUser(u *user) {
 	r.users[u.ID], r.usersByName[u.Username] = u, u
 	if u.Email != "" {
 		r.usersByEmail[u.Email] = append(r.usersByEmail[u.Email], u)
 	}
 }
 
-// unindex removes a user from the maps.
-func (r *Realm) unindex(u *user) {
+// unindexUser removes a user from the maps.
+func (r *Realm) unindexUser(u *user) {
 	delete(r.users, u.ID)
 	delete(r.usersByName, u.Username)
-	others := slices.DeleteFunc(r.usersByEmail[u.Email], func(other *user) bool {
+	usersWithEmail := slices.DeleteFunc(r.usersByEmail[u.Email], func(other *user) bool {
 		return other == u
 	})
-	if r.usersByEmail[u.Email] = others; len(others) == 0 {
+	if r.usersByEmail[u.Email] = usersWithEmail; len(usersWithEmail) == 0 {
 		delete(r.usersByEmail, u.Email)
 	}
 }
