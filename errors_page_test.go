@@ -103,7 +103,7 @@ func TestConsoleExplainsErrors(t *testing.T) {
 	}
 	explainedKeys := map[string]bool{}
 	for _, match := range regexp.MustCompile(
-		`(?m)^  "?([A-Z_]+(?:/[A-Z_]+)?)"?: (?:\{|large\()`).FindAllStringSubmatch(string(text),
+		`(?m)^  "?([A-Z_]+(?:/[A-Z_]+)?)"?: (?:\{|tooMany\()`).FindAllStringSubmatch(string(text),
 		-1) {
 		explainedKeys[match[1]] = true
 	}

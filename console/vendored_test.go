@@ -37,13 +37,13 @@ func lockedVersions(t *testing.T) map[string][]string {
 // that vendored.json allows.
 func allowedCopies(t *testing.T) map[string]bool {
 	t.Helper()
-	var entries []struct{ Library, Constant, Within, Why string }
+	var entries []struct{ Library, Constant, Package, Reason string }
 	readJSON(t, "vendored.json", &entries)
 	names := map[string]bool{}
 	for _, e := range entries {
 		name := cmp.Or(e.Library, e.Constant)
-		if name == "" || e.Within == "" || e.Why == "" {
-			t.Errorf("vendored.json has the entry %+v, want a library or a constant, a place and a reason",
+		if name == "" || e.Package == "" || e.Reason == "" {
+			t.Errorf("vendored.json has the entry %+v, want a library or a constant, a package and a reason",
 				e)
 		}
 		names[name] = true

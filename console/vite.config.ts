@@ -6,11 +6,11 @@ import { readFileSync, readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { defaultClientConditions, defineConfig, type Plugin } from "vite";
 
-const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+const absolutePath = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
-type Vendored = { library?: string; constant?: string; within: string; why: string };
-const vendored: Vendored[] = JSON.parse(readFileSync(source("./vendored.json"), "utf8"));
-const locked: Record<string, { version?: string }> = JSON.parse(readFileSync(source("./package-lock.json"), "utf8")).packages;
+type VendoredCopy = { library?: string; constant?: string; package: string; reason: string };
+const vendored: VendoredCopy[] = JSON.parse(readFileSync(absolutePath("./vendored.json"), "utf8"));
+const lockedPackages: Record<string, { version?: string }> = JSON.parse(readFileSync(absolutePath("./package-lock.json"), "utf8")).packages;
 
 // Copies of libraries inside other packages aren't in the lock file, so no tool would notice their vulnerabilities. If a
 // file in the bundle names another library, in a banner or as its path before bundling, then that library has the version
@@ -23,18 +23,18 @@ const noCopies = (): Plugin => ({
       if (chunk.type !== "chunk") continue;
       for (const [id, module] of Object.entries(chunk.modules)) {
         const file = id.replace(/\?.*$/, "").replace(/^\0/, "");
-        const within = /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(file)?.[1];
-        if (!within || module.renderedLength === 0 || !/\.[cm]?js$/.test(file)) continue;
+        const packageName = /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(file)?.[1];
+        if (!packageName || module.renderedLength === 0 || !/\.[cm]?js$/.test(file)) continue;
         const text = readFileSync(file, "utf8");
-        const found = [
+        const matches = [
           ...text.matchAll(/\/\*[!*\s]*(?:@license\s+)?((?:@[\w.-]+\/)?[A-Za-z][\w.-]*?)(?:\.js)?\s+v?(\d+\.\d+\.\d+)/g),
           ...text.matchAll(/^\s*\/\/ (?:\.\.\/)*node_modules\/((?:@[^/\s]+\/)?[^/\s]+)\//gm),
         ];
-        for (const [, name, version] of found) {
+        for (const [, name, version] of matches) {
           const library = name!.toLowerCase();
-          if (library === within || (version && locked[`node_modules/${library}`]?.version === version)) continue;
-          if (vendored.some((known) => known.library === library && known.within === within)) continue;
-          copies.add(`${library} ${version ?? "(of no version that it tells)"}, in ${file.replace(/.*\/node_modules\//, "")}`);
+          if (library === packageName || (version && lockedPackages[`node_modules/${library}`]?.version === version)) continue;
+          if (vendored.some((copy) => copy.library === library && copy.package === packageName)) continue;
+          copies.add(`${library} ${version ?? "(no version given)"}, in ${file.replace(/.*\/node_modules\//, "")}`);
         }
       }
     }
@@ -50,16 +50,16 @@ const sources: Plugin = {
   generateBundle(_, bundle) {
     const inputs = [
       ...["index.html", "package.json", "package-lock.json", "tsconfig.json", "vite.config.ts", "vendored.json"].map((name) => `console/${name}`),
-      ...readdirSync(source("./src")).map((name) => `console/src/${name}`),
+      ...readdirSync(absolutePath("./src")).map((name) => `console/src/${name}`),
       "clients/js/package.json",
       "clients/js/src/session.ts",
     ].sort();
-    const root = source("../");
+    const root = absolutePath("../");
     for (const chunk of Object.values(bundle)) {
       if (chunk.type !== "chunk") continue;
-      const ours = Object.keys(chunk.modules).filter((id) => id.startsWith(root) && !id.includes("/node_modules/"));
-      const missing = ours.map((id) => id.slice(root.length).replace(/\?.*$/, "")).filter((path) => !inputs.includes(path));
-      if (missing.length > 0) this.error(`the build also uses ${missing.join(", ")}: add it in vite.config.ts and in generated_test.go`);
+      const ownIDs = Object.keys(chunk.modules).filter((id) => id.startsWith(root) && !id.includes("/node_modules/"));
+      const unlistedPaths = ownIDs.map((id) => id.slice(root.length).replace(/\?.*$/, "")).filter((path) => !inputs.includes(path));
+      if (unlistedPaths.length > 0) this.error(`the build also uses ${unlistedPaths.join(", ")}: add it in vite.config.ts and in generated_test.go`);
     }
     const digest = (path: string) => createHash("sha256").update(readFileSync(root + path, "utf8").replaceAll("\r\n", "\n")).digest("hex");
     this.emitFile({ type: "asset", fileName: "sources.sum", source: inputs.map((path) => `${digest(path)}  ${path}\n`).join("") });
@@ -71,10 +71,10 @@ const notices: Plugin = {
   name: "notices",
   generateBundle() {
     const text = ["monaco-editor/ThirdPartyNotices.txt", "picomatch-browser/LICENSE"].map((path) =>
-      readFileSync(source(`./node_modules/${path}`), "utf8"),
+      readFileSync(absolutePath(`./node_modules/${path}`), "utf8"),
     );
-    const copies = vendored.map(({ library, constant, within, why }) => `${library ?? constant}, in ${within}: ${why}\n`).join("");
-    const list = `Libraries that others have built in\n\n${copies}\n\n${text.join("\n\npicomatch-browser\n\n")}`;
+    const copies = vendored.map(({ library, constant, package: packageName, reason }) => `${library ?? constant}, in ${packageName}: ${reason}\n`).join("");
+    const list = `Libraries that other packages contain\n\n${copies}\n\n${text.join("\n\npicomatch-browser\n\n")}`;
     this.emitFile({ type: "asset", fileName: "console/notices.txt", source: list });
   },
 };
@@ -87,9 +87,9 @@ export default defineConfig({
     conditions: ["@cloakql/source", ...defaultClientConditions], // the TypeScript sources of clients/js instead of its build
     alias: [
       // Only the parts of Monaco that the console needs.
-      { find: "monaco-graphql/esm/monaco-editor.js", replacement: source("./src/monaco.ts") },
+      { find: "monaco-graphql/esm/monaco-editor.js", replacement: absolutePath("./src/monaco.ts") },
       // The versions in package.json instead of Monaco's own copies.
-      { find: /^.*\/dompurify\/dompurify\.js$/, replacement: source("./src/dompurify.ts") },
+      { find: /^.*\/dompurify\/dompurify\.js$/, replacement: absolutePath("./src/dompurify.ts") },
       { find: /^.*\/common\/marked\/marked\.js$/, replacement: "marked" },
     ],
   },

@@ -1,7 +1,7 @@
-// Decodes a token for display. Nothing here verifies it: only the server does.
+// Decodes a token for display. Only the server verifies it.
 
-/** The meanings of the claims in Keycloak's access tokens (RFC 7519, 4.1; RFC 9068; OpenID Connect Core; Keycloak 26.7). */
-export const meanings: Record<string, string> = {
+/** The claims in Keycloak's access tokens and their meanings (RFC 7519, 4.1; RFC 9068; OpenID Connect Core; Keycloak 26.7). */
+const claimMeanings: Record<string, string> = {
   iss: "Issuer: the realm that issued the token",
   aud: "Audience: the APIs that the token is for",
   sub: "Subject: the user's ID, unique within the realm",
@@ -35,38 +35,38 @@ export const meanings: Record<string, string> = {
   clientAddress: "The address of a service account's client",
 };
 
-const times = new Set(["exp", "iat", "nbf", "auth_time"]);
+const timeClaims = new Set(["exp", "iat", "nbf", "auth_time"]);
 
 export type Claim = { name: string; value: string; meaning: string };
 
 /** Returns the header and the payload of a compact JWS, or undefined if it isn't one. */
-export function read(token: string): { header: Claim[]; payload: Claim[] } | undefined {
+export function decodeToken(token: string): { header: Claim[]; payload: Claim[] } | undefined {
   const parts = token.split(".");
   if (parts.length !== 3) return undefined;
   try {
-    const [header, payload] = parts.slice(0, 2).map(decode);
+    const [header, payload] = parts.slice(0, 2).map(decodePart);
     return {
-      header: claims(header, { alg: "Signature algorithm", kid: "ID of the key that signed it", typ: "Type" }),
-      payload: claims(payload, meanings),
+      header: toClaims(header, { alg: "Signature algorithm", kid: "ID of the key that signed it", typ: "Type" }),
+      payload: toClaims(payload, claimMeanings),
     };
   } catch {
     return undefined;
   }
 }
 
-function decode(part: string): Record<string, unknown> {
+function decodePart(part: string): Record<string, unknown> {
   const text = atob(part.replaceAll("-", "+").replaceAll("_", "/"));
   const decoded: unknown = JSON.parse(new TextDecoder().decode(Uint8Array.from(text, (character) => character.charCodeAt(0))));
   if (!decoded || typeof decoded !== "object" || Array.isArray(decoded)) throw new TypeError("not an object");
   return decoded as Record<string, unknown>;
 }
 
-function claims(object: Record<string, unknown> | undefined, meanings: Record<string, string>): Claim[] {
-  return Object.entries(object ?? {}).map(([name, value]) => ({ name, value: show(name, value), meaning: Object.hasOwn(meanings, name) ? (meanings[name] ?? "") : "" }));
+function toClaims(object: Record<string, unknown> | undefined, meaningsByName: Record<string, string>): Claim[] {
+  return Object.entries(object ?? {}).map(([name, value]) => ({ name, value: formatValue(name, value), meaning: Object.hasOwn(meaningsByName, name) ? (meaningsByName[name] ?? "") : "" }));
 }
 
-function show(name: string, value: unknown): string {
-  if (times.has(name) && typeof value === "number" && Math.abs(value) < 8.64e12) {
+function formatValue(name: string, value: unknown): string {
+  if (timeClaims.has(name) && typeof value === "number" && Math.abs(value) < 8.64e12) {
     return `${new Date(value * 1000).toLocaleString()} (${value})`;
   }
   return typeof value === "string" ? value : JSON.stringify(value, null, 1).replaceAll(/\s*\n\s*/g, " ");

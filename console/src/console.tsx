@@ -12,20 +12,20 @@ import { TOKEN_PLUGIN } from "./token-panel.tsx";
 import { Workbench } from "./workbench.tsx";
 
 const plugins = [DOC_EXPLORER_PLUGIN, TOKEN_PLUGIN, EXAMPLES_PLUGIN];
-const tabs = examples.map(({ query, variables, headers }) => ({ query, variables: variables ?? null, headers: headers ?? null }));
+const defaultTabs = examples.map(({ query, variables, headers }) => ({ query, variables: variables ?? null, headers: headers ?? null }));
 
 export function Console() {
-  const known = useSchema();
+  const schemaState = useSchema();
   return (
-    <SchemaContext value={known}>
+    <SchemaContext value={schemaState}>
       <GraphiQLProvider
         fetcher={fetcher}
-        schema={known.status === "known" ? known.schema : null}
+        schema={schemaState.status === "loaded" ? schemaState.schema : null}
         dangerouslyAssumeSchemaIsValid // the server has validated it
         plugins={plugins}
         referencePlugin={DOC_EXPLORER_PLUGIN}
         defaultQuery=""
-        defaultTabs={tabs}
+        defaultTabs={defaultTabs}
         storage={storage}
       >
         <DocExplorerStore>

@@ -1,11 +1,11 @@
-// Settings that GraphiQL doesn't make in Monaco's editors: names for screen readers, and a way out by keyboard.
+// Completes GraphiQL's settings of Monaco's editors: labels for screen readers, and a key that leaves the editor.
 import { useGraphiQL, useMonaco } from "@graphiql/react";
 import { useEffect } from "react";
 
 const escapePrecondition =
   "!suggestWidgetVisible && !findWidgetVisible && !markersNavigationVisible && !inSnippetMode && !editorHoverVisible && !editorHasMultipleSelections";
 
-export function useEditors() {
+export function useEditorSettings() {
   const monaco = useMonaco((state) => state.monaco);
   const editors = useGraphiQL(({ queryEditor, variableEditor, headerEditor, responseEditor }) => ({
     queryEditor,
@@ -16,13 +16,13 @@ export function useEditors() {
   const { queryEditor, variableEditor, headerEditor, responseEditor } = editors;
   useEffect(() => {
     if (!monaco) return;
-    const named = [
+    const labels = [
       [queryEditor, "Operation"],
       [variableEditor, "Variables, as JSON"],
       [headerEditor, "Headers, as JSON"],
       [responseEditor, "Response"],
     ] as const;
-    const actions = named.map(([editor, ariaLabel]) => {
+    const actions = labels.map(([editor, ariaLabel]) => {
       editor?.updateOptions({ ariaLabel, fontSize: 13, fixedOverflowWidgets: true, wordWrap: "on" });
       // In an editor, Tab inserts a tab, so without this, keyboard users couldn't get out again.
       return editor?.addAction({

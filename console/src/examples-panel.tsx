@@ -24,7 +24,7 @@ function ExamplesPanel() {
             <button type="button" onClick={() => open(example)}>
               {example.title}
             </button>
-            <p>{example.about}</p>
+            <p>{example.description}</p>
           </li>
         ))}
       </ul>

@@ -89,24 +89,24 @@ const explanations: Record<string, Entry> = {
     meaning: "The server is handling as many of these calls as it allows.",
     advice: "Try again in a moment.",
   },
-  "OPERATION_TOO_LARGE/BYTES": large("bytes"),
-  "OPERATION_TOO_LARGE/TOKENS": large("words and symbols"),
-  "OPERATION_TOO_LARGE/NESTING": large("nested brackets"),
-  "OPERATION_TOO_LARGE/NAMES": large("characters in a name"),
-  "OPERATION_TOO_LARGE/STRINGS": large("characters in a string"),
-  "OPERATION_TOO_LARGE/NUMBERS": large("digits in a number"),
-  "OPERATION_TOO_LARGE/DEPTH": large("levels of fields or values"),
-  "OPERATION_TOO_LARGE/FIELDS": large("fields, counting fragments wherever they are spread"),
-  "OPERATION_TOO_LARGE/ROOT_FIELDS": large("root fields; login, refresh and logout are allowed once each"),
-  "OPERATION_TOO_LARGE/ALIASES": large("aliases"),
-  "OPERATION_TOO_LARGE/OPERATIONS": large("operations"),
-  "OPERATION_TOO_LARGE/FRAGMENTS": large("fragments or spreads"),
-  "OPERATION_TOO_LARGE/DIRECTIVES": large("directives"),
-  "OPERATION_TOO_LARGE/ARGUMENTS": large("arguments in one place"),
-  "OPERATION_TOO_LARGE/VARIABLES": large("variables, or items in them"),
-  "OPERATION_TOO_LARGE/VALUES": large("values"),
-  "OPERATION_TOO_LARGE/INTROSPECTION": large("nested lists in introspection"),
-  "OPERATION_TOO_LARGE/COERCIONS": large("uses of variables"),
+  "OPERATION_TOO_LARGE/BYTES": tooMany("bytes"),
+  "OPERATION_TOO_LARGE/TOKENS": tooMany("words and symbols"),
+  "OPERATION_TOO_LARGE/NESTING": tooMany("nested brackets"),
+  "OPERATION_TOO_LARGE/NAMES": tooMany("characters in a name"),
+  "OPERATION_TOO_LARGE/STRINGS": tooMany("characters in a string"),
+  "OPERATION_TOO_LARGE/NUMBERS": tooMany("digits in a number"),
+  "OPERATION_TOO_LARGE/DEPTH": tooMany("levels of fields or values"),
+  "OPERATION_TOO_LARGE/FIELDS": tooMany("fields, counting fragments wherever they are spread"),
+  "OPERATION_TOO_LARGE/ROOT_FIELDS": tooMany("root fields; login, refresh and logout are allowed once each"),
+  "OPERATION_TOO_LARGE/ALIASES": tooMany("aliases"),
+  "OPERATION_TOO_LARGE/OPERATIONS": tooMany("operations"),
+  "OPERATION_TOO_LARGE/FRAGMENTS": tooMany("fragments or spreads"),
+  "OPERATION_TOO_LARGE/DIRECTIVES": tooMany("directives"),
+  "OPERATION_TOO_LARGE/ARGUMENTS": tooMany("arguments in one place"),
+  "OPERATION_TOO_LARGE/VARIABLES": tooMany("variables, or items in them"),
+  "OPERATION_TOO_LARGE/VALUES": tooMany("values"),
+  "OPERATION_TOO_LARGE/INTROSPECTION": tooMany("nested lists in introspection"),
+  "OPERATION_TOO_LARGE/COERCIONS": tooMany("uses of variables"),
   GRAPHQL_PARSE_FAILED: {
     meaning: "The document isn't GraphQL.",
     advice: "The message says what was found where something else was expected.",
@@ -161,7 +161,7 @@ const explanations: Record<string, Entry> = {
   },
 };
 
-function large(items: string): Entry {
+function tooMany(items: string): Entry {
   return { meaning: `The operation has too many ${items}.`, advice: "Request less at once. The message has the number found and the limit." };
 }
 
@@ -171,11 +171,11 @@ export type Explanation = { code: string; meaning: string; advice: string; detai
 /** Explains an error. If its code isn't listed above, such as the application's own, the meaning is the error's message. */
 export function explain({ message, extensions = {} }: ResponseError): Explanation {
   const { code, reason, detail, retryAfter } = extensions;
-  const name = [code, reason].filter((part) => typeof part === "string" && part).join("/");
-  const key = [name, String(code)].find((key) => Object.hasOwn(explanations, key));
+  const codeAndReason = [code, reason].filter((part) => typeof part === "string" && part).join("/");
+  const key = [codeAndReason, String(code)].find((key) => Object.hasOwn(explanations, key));
   const { meaning, advice } = (key !== undefined && explanations[key]) || { meaning: message, advice: "" };
   return {
-    code: name,
+    code: codeAndReason,
     meaning,
     advice,
     ...(typeof detail === "string" && detail && { detail }),

@@ -8,58 +8,58 @@ import { TOKEN_PLUGIN } from "./token-panel.tsx";
 
 export function Header() {
   const state = useSession();
-  const [signingIn, setSigningIn] = useState(false);
-  const [failed, setFailed] = useState(false);
-  const who = useRef<HTMLDivElement>(null);
-  const last = useRef(state.status);
+  const [isFormOpen, setIsFormOpen] = useState(false);
+  const [hasSignOutFailed, setHasSignOutFailed] = useState(false);
+  const sessionArea = useRef<HTMLDivElement>(null);
+  const lastStatus = useRef(state.status);
 
   // When another tab has signed in, an open form is closed. A failed sign-out concerned the previous session.
   useEffect(() => {
     if (state.status !== "signedIn") return;
-    setSigningIn(false);
-    setFailed(false);
+    setIsFormOpen(false);
+    setHasSignOutFailed(false);
   }, [state.status]);
 
-  // After a sign-in or a sign-out, the button that was pressed is gone. For keyboard users, the focus moves to the user's
-  // name, which a screen reader then reads, or to the button to sign in.
+  // A sign-in or a sign-out removes the button that had the focus. Move the focus to the user's name, which a screen
+  // reader then reads, or to the button to sign in.
   useEffect(() => {
-    if (last.current !== "loading" && last.current !== state.status && document.activeElement === document.body) {
-      who.current?.querySelector<HTMLElement>(".name, button")?.focus();
+    if (lastStatus.current !== "loading" && lastStatus.current !== state.status && document.activeElement === document.body) {
+      sessionArea.current?.querySelector<HTMLElement>(".name, button")?.focus();
     }
-    last.current = state.status;
+    lastStatus.current = state.status;
   }, [state.status]);
 
   async function signOut() {
-    setFailed(false);
-    await session.signOut().catch(() => setFailed(true));
+    setHasSignOutFailed(false);
+    await session.signOut().catch(() => setHasSignOutFailed(true));
   }
 
   return (
     <header className="top">
       <h1>
-        <Mark /> CloakQL
+        <Logo /> CloakQL
       </h1>
-      <div className="who" ref={who}>
+      <div className="who" ref={sessionArea}>
         {/* Always in the page: screen readers don't announce an element that is added together with its text. */}
         <span className="muted" role="status">
           {state.status === "loading" && "Looking for your session …"}
           {state.status === "signedOut" &&
-            (failed ? "Signed out here. The server couldn't be told, so the session ends when it expires." : farewell(state.reason))}
+            (hasSignOutFailed ? "Signed out here, but the server couldn't be reached. The session ends when it expires." : signedOutMessage(state.reason))}
         </span>
         {state.status === "signedOut" && (
-          <button type="button" className="primary" onClick={() => setSigningIn(true)}>
+          <button type="button" className="primary" onClick={() => setIsFormOpen(true)}>
             Sign in
           </button>
         )}
         {state.status === "signedIn" && <SignedIn tokens={state.tokens} onSignOut={signOut} />}
         <ThemeChoice />
       </div>
-      {signingIn && state.status === "signedOut" && <SignIn onClose={() => setSigningIn(false)} />}
+      {isFormOpen && state.status === "signedOut" && <SignIn onClose={() => setIsFormOpen(false)} />}
     </header>
   );
 }
 
-function farewell(reason: SignedOutReason | null): string {
+function signedOutMessage(reason: SignedOutReason | null): string {
   switch (reason) {
     case null:
       return "Not signed in";
@@ -87,7 +87,7 @@ function SignedIn({ tokens, onSignOut }: { tokens: Tokens; onSignOut: () => void
         {(verdict.status === "asking" || verdict.status === "unknown") && "Signed in"}
       </span>
       <button type="button" onClick={() => setVisiblePlugin(TOKEN_PLUGIN)} className="token" data-state={verdict.status}>
-        <Remaining until={tokens.expiresAt} />
+        <RemainingTime expiresAt={tokens.expiresAt} />
       </button>
       <button type="button" onClick={onSignOut}>
         Sign out
@@ -97,13 +97,13 @@ function SignedIn({ tokens, onSignOut }: { tokens: Tokens; onSignOut: () => void
 }
 
 /** How long the token lasts. Screen readers don't announce it each second. */
-function Remaining({ until }: { until: number }) {
+function RemainingTime({ expiresAt }: { expiresAt: number }) {
   const [now, setNow] = useState(Date.now);
   useEffect(() => {
     const timer = setInterval(() => setNow(Date.now()), 1000);
     return () => clearInterval(timer);
   }, []);
-  const seconds = Math.max(0, Math.ceil((until - now) / 1000));
+  const seconds = Math.max(0, Math.ceil((expiresAt - now) / 1000));
   if (seconds === 0) return <span data-testid="remaining">Token has expired</span>;
   const [hours, minutes, rest] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, String(seconds % 60).padStart(2, "0")];
   return (
@@ -118,10 +118,10 @@ function ThemeChoice() {
   const { setTheme } = useGraphiQLActions();
   useEffect(() => {
     // GraphiQL reads the system's theme only once, but it may change later.
-    const dark = window.matchMedia("(prefers-color-scheme: dark)");
+    const darkQuery = window.matchMedia("(prefers-color-scheme: dark)");
     const reapply = () => setTheme(theme);
-    dark.addEventListener("change", reapply);
-    return () => dark.removeEventListener("change", reapply);
+    darkQuery.addEventListener("change", reapply);
+    return () => darkQuery.removeEventListener("change", reapply);
   }, [theme, setTheme]);
   return (
     <select
@@ -136,7 +136,7 @@ function ThemeChoice() {
   );
 }
 
-function Mark() {
+function Logo() {
   return (
     <svg viewBox="0 0 32 32" aria-hidden="true" className="mark">
       <path fill="currentColor" d="M16 2 28 7v8c0 8-5 13-12 15C9 28 4 23 4 15V7z" />

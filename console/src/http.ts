@@ -7,17 +7,20 @@ export const endpoint = new URL("graphql", document.baseURI).href;
 export type Operation = { query: string; variables?: Record<string, unknown>; operationName?: string | null | undefined };
 
 /** A response that isn't GraphQL, for example a proxy's. */
-export class NotGraphQL extends Error {
+export class NotGraphQLError extends Error {
   constructor(readonly status: number) {
     super(`The response isn't GraphQL (HTTP status ${status})`);
-    this.name = "NotGraphQL";
+    this.name = "NotGraphQLError";
   }
 }
 
-/** Returns a signal that aborts when either of two does. */
-export const either = (a: AbortSignal, b: AbortSignal | null): AbortSignal => (b ? AbortSignal.any([a, b]) : a);
+/** Returns a signal that aborts when a or b does. */
+export const anySignal = (a: AbortSignal, b: AbortSignal | null): AbortSignal => (b ? AbortSignal.any([a, b]) : a);
 
-/** Sends an operation and returns the response, which may contain errors. It throws NotGraphQL, or what fetch throws. */
+/**
+ * Sends an operation and returns the response, which may contain errors. It throws a NotGraphQLError if the response
+ * isn't GraphQL, and fetch's error if there is no response.
+ */
 export async function post(operation: Operation, headers: Record<string, string>, signal: AbortSignal | null): Promise<GraphQLResponse> {
   const response = await fetch(endpoint, {
     method: "POST",
@@ -27,6 +30,6 @@ export async function post(operation: Operation, headers: Record<string, string>
     signal,
   });
   const result = (await response.json().catch(() => undefined)) as GraphQLResponse | undefined;
-  if (!result || typeof result !== "object" || !("data" in result || "errors" in result)) throw new NotGraphQL(response.status);
+  if (!result || typeof result !== "object" || !("data" in result || "errors" in result)) throw new NotGraphQLError(response.status);
   return result;
 }

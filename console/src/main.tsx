@@ -6,7 +6,7 @@ import "@graphiql/react/style.css";
 import "@graphiql/plugin-doc-explorer/style.css";
 import "./style.css";
 import { ImagePreview } from "@graphiql/react";
-import { Boundary } from "./boundary.tsx";
+import { ErrorBoundary } from "./boundary.tsx";
 import { Console } from "./console.tsx";
 
 // GraphiQL would load an image from a path in a response. A response must not cause requests.
@@ -14,8 +14,8 @@ ImagePreview.shouldRender = () => false;
 
 createRoot(document.getElementById("root")!).render(
   <StrictMode>
-    <Boundary>
+    <ErrorBoundary>
       <Console />
-    </Boundary>
+    </ErrorBoundary>
   </StrictMode>,
 );

@@ -8,8 +8,8 @@ import { session } from "./session.ts";
  * Runs an operation. An Authorization header in the editor replaces the session's token; if it is empty, no token is
  * sent. A query is repeated once with a refreshed token; a mutation isn't. It throws if there is no response.
  */
-export async function run(edited: Operation, editorHeaders: Record<string, unknown>, signal: AbortSignal): Promise<GraphQLResponse> {
-  const operation = withKnownName(edited);
+export async function run(editorOperation: Operation, editorHeaders: Record<string, unknown>, signal: AbortSignal): Promise<GraphQLResponse> {
+  const operation = withoutUnknownName(editorOperation);
   const headers: Record<string, string> = {};
   let token: string | undefined;
   for (const [name, value] of Object.entries(editorHeaders)) headers[name.toLowerCase()] = String(value);
@@ -20,13 +20,13 @@ export async function run(edited: Operation, editorHeaders: Record<string, unkno
     delete headers.authorization;
   }
   const result = await post(operation, headers, signal);
-  if (!token || !expired(result)) return result;
-  const next = await session.refresh(token).catch(() => undefined);
-  if (!next || next === token || !isQuery(operation)) return result;
-  return post(operation, { ...headers, authorization: `Bearer ${next}` }, signal);
+  if (!token || !hasTokenExpired(result)) return result;
+  const newToken = await session.refresh(token).catch(() => undefined);
+  if (!newToken || newToken === token || !isQuery(operation)) return result;
+  return post(operation, { ...headers, authorization: `Bearer ${newToken}` }, signal);
 }
 
-function expired(result: GraphQLResponse): boolean {
+function hasTokenExpired(result: GraphQLResponse): boolean {
   return result.errors?.some(({ extensions }) => extensions?.reason === "TOKEN_EXPIRED") ?? false;
 }
 
@@ -38,9 +38,9 @@ function isQuery({ query, operationName }: Operation): boolean {
 }
 
 /** Drops an operation name that isn't in the document: GraphiQL updates it only a moment after an edit. */
-function withKnownName(operation: Operation): Operation {
-  const known = operationsOf(operation.query).some(({ name }) => name?.value === operation.operationName);
-  return known ? operation : { ...operation, operationName: undefined };
+function withoutUnknownName(operation: Operation): Operation {
+  const isKnown = operationsOf(operation.query).some(({ name }) => name?.value === operation.operationName);
+  return isKnown ? operation : { ...operation, operationName: undefined };
 }
 
 function operationsOf(query: string) {

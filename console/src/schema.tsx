@@ -1,59 +1,59 @@
-// The schema, for completion, validation and docs. Without it, the console works without these.
+// The schema, for completion, validation and docs. The console works without it, but has none of these.
 import { withTimeout } from "@cloakql/client";
 import { buildClientSchema, getIntrospectionQuery, type GraphQLSchema, type IntrospectionQuery } from "graphql";
 import { createContext, use, useCallback, useEffect, useState } from "react";
-import { either, post } from "./http.ts";
+import { anySignal, post } from "./http.ts";
 
-export type Known = { reload: () => void } & (
-  | { status: "asking" }
-  | { status: "known"; schema: GraphQLSchema }
+export type SchemaState = { reload: () => void } & (
+  | { status: "loading" }
+  | { status: "loaded"; schema: GraphQLSchema }
   | { status: "hidden"; code: string } // introspection is refused with this code
   | { status: "unreachable" }
 );
 
-export const SchemaContext = createContext<Known>({ status: "asking", reload: () => undefined });
+export const SchemaContext = createContext<SchemaState>({ status: "loading", reload: () => undefined });
 
-const introspection = getIntrospectionQuery({ specifiedByUrl: true, directiveIsRepeatable: true, inputValueDeprecation: true });
+const introspectionQuery = getIntrospectionQuery({ specifiedByUrl: true, directiveIsRepeatable: true, inputValueDeprecation: true });
 
-export function useSchema(): Known {
-  const [known, setKnown] = useState<Omit<Known, "reload">>({ status: "asking" });
+export function useSchema(): SchemaState {
+  const [schemaState, setSchemaState] = useState<Omit<SchemaState, "reload">>({ status: "loading" });
   const [attempt, setAttempt] = useState(0);
   useEffect(() => {
-    const unmounted = new AbortController();
-    withTimeout(30_000, (late) => post({ query: introspection, operationName: "IntrospectionQuery" }, {}, either(unmounted.signal, late)))
+    const controller = new AbortController();
+    withTimeout(30_000, (timeout) => post({ query: introspectionQuery, operationName: "IntrospectionQuery" }, {}, anySignal(controller.signal, timeout)))
       .then(({ data, errors }) => {
-        if (data?.__schema) setKnown({ status: "known", schema: buildClientSchema(data as unknown as IntrospectionQuery) } as Known);
-        else setKnown({ status: "hidden", code: String(errors?.[0]?.extensions?.code ?? "") } as Known);
+        if (data?.__schema) setSchemaState({ status: "loaded", schema: buildClientSchema(data as unknown as IntrospectionQuery) } as SchemaState);
+        else setSchemaState({ status: "hidden", code: String(errors?.[0]?.extensions?.code ?? "") } as SchemaState);
       })
       .catch(() => {
-        if (!unmounted.signal.aborted) setKnown({ status: "unreachable" }); // or the response isn't a schema
+        if (!controller.signal.aborted) setSchemaState({ status: "unreachable" }); // or the response isn't a schema
       });
-    return () => unmounted.abort();
+    return () => controller.abort();
   }, [attempt]);
   const reload = useCallback(() => setAttempt((n) => n + 1), []);
-  return { ...known, reload } as Known;
+  return { ...schemaState, reload } as SchemaState;
 }
 
-/** Says why there is no completion, if there is none. */
+/** Says why the schema is missing, if it is. */
 export function SchemaNotice() {
-  const known = use(SchemaContext);
-  switch (known.status) {
-    case "asking":
-    case "known":
+  const schemaState = use(SchemaContext);
+  switch (schemaState.status) {
+    case "loading":
+    case "loaded":
       return null;
     case "hidden":
       return (
         <p className="notice" role="status">
-          {known.code === "INTROSPECTION_DISABLED"
+          {schemaState.code === "INTROSPECTION_DISABLED"
             ? "Introspection is off on this server, so there are no docs and no completion. Operations still run."
-            : `This server doesn't reveal its schema (${known.code}), so there are no docs and no completion.`}
+            : `This server doesn't reveal its schema (${schemaState.code}), so there are no docs and no completion.`}
         </p>
       );
     case "unreachable":
       return (
         <p className="notice" role="status">
           The server can't be reached.{" "}
-          <button type="button" className="link" onClick={known.reload}>
+          <button type="button" className="link" onClick={schemaState.reload}>
             Try again
           </button>
         </p>

@@ -22,14 +22,14 @@ export type Verdict =
   | { status: "refused"; error: ResponseError }
   | { status: "unknown"; error: ResponseError };
 
-const retryAfter = 10_000; // ms until the next request if the server couldn't verify the token
+const retryDelay = 10_000; // ms to wait if the server couldn't verify the token
 
-const whoAmI = `query WhoAmI { me { id username name } }`;
+const whoAmIQuery = `query WhoAmI { me { id username name } }`;
 
-const asking: Verdict = { status: "asking" };
-let verdict: Verdict = asking;
-let judged: Tokens | undefined; // the tokens of the verdict, or of the request in flight
-let refreshed: string | undefined; // the session that was refreshed because the server said that its token has expired
+const askingVerdict: Verdict = { status: "asking" };
+let verdict: Verdict = askingVerdict;
+let checkedTokens: Tokens | undefined; // the tokens of the verdict, or of the request in flight
+let refreshedSessionID: string | undefined; // the session refreshed because the server said that its token had expired
 const listeners = new Set<() => void>();
 
 export function useVerdict(): Verdict {
@@ -43,34 +43,34 @@ export function useVerdict(): Verdict {
 session.subscribe(() => {
   const state = session.state();
   const tokens = state.status === "signedIn" ? state.tokens : undefined;
-  if (tokens?.accessToken === judged?.accessToken) return;
+  if (tokens?.accessToken === checkedTokens?.accessToken) return;
   // The user's name stays while the server checks a refreshed token.
-  if (tokens?.sessionID !== judged?.sessionID || verdict.status !== "accepted") setVerdict(asking);
-  judged = tokens;
-  if (tokens) void judge(tokens);
+  if (tokens?.sessionID !== checkedTokens?.sessionID || verdict.status !== "accepted") setVerdict(askingVerdict);
+  checkedTokens = tokens;
+  if (tokens) void check(tokens);
 });
 
-async function judge(tokens: Tokens): Promise<void> {
-  const newVerdict = await ask(tokens.accessToken);
-  if (judged !== tokens) return; // refreshed or signed out meanwhile
+async function check(tokens: Tokens): Promise<void> {
+  const newVerdict = await fetchVerdict(tokens.accessToken);
+  if (checkedTokens !== tokens) return; // refreshed or signed out meanwhile
   if (newVerdict.status === "unknown") {
     if (verdict.status !== "accepted") setVerdict(newVerdict); // else the last verdict still holds
-    setTimeout(() => judged === tokens && void judge(tokens), retryAfter);
+    setTimeout(() => checkedTokens === tokens && void check(tokens), retryDelay);
     return;
   }
   setVerdict(newVerdict);
-  if (newVerdict.status === "accepted") refreshed = undefined;
-  // This machine's clock or timers are late. If the new token has expired too, the server's clock is wrong, and refreshing
-  // would never end.
-  if (newVerdict.status === "refused" && newVerdict.error.extensions?.reason === "TOKEN_EXPIRED" && refreshed !== tokens.sessionID) {
-    refreshed = tokens.sessionID;
+  if (newVerdict.status === "accepted") refreshedSessionID = undefined;
+  // The token expired before this machine's clock said so. Refresh a session only once for this: if the server's clock is
+  // wrong, the new token has expired too, and refreshing would never end.
+  if (newVerdict.status === "refused" && newVerdict.error.extensions?.reason === "TOKEN_EXPIRED" && refreshedSessionID !== tokens.sessionID) {
+    refreshedSessionID = tokens.sessionID;
     await session.refresh(tokens.accessToken).catch(() => undefined);
   }
 }
 
-async function ask(token: string): Promise<Verdict> {
+async function fetchVerdict(token: string): Promise<Verdict> {
   try {
-    const { data, errors } = await withTimeout(callTimeout, (signal) => post({ query: whoAmI }, { authorization: `Bearer ${token}` }, signal));
+    const { data, errors } = await withTimeout(callTimeout, (signal) => post({ query: whoAmIQuery }, { authorization: `Bearer ${token}` }, signal));
     const me = data?.me as { id: unknown; username: unknown; name: unknown } | null | undefined;
     if (me) return { status: "accepted", username: String(me.username ?? me.name ?? me.id) };
     const error = errors?.[0] ?? { message: "The server says nothing about this token" };

@@ -2,25 +2,25 @@
 import { ServerError } from "@cloakql/client";
 import { useEffect, useId, useRef, useState, type FormEvent } from "react";
 import { explain } from "./explain.ts";
-import { offered, type Person } from "./offered.ts";
+import { suggestedUsers, type SuggestedUser } from "./suggested-users.ts";
 import { session } from "./session.ts";
 
 export function SignIn({ onClose }: { onClose: () => void }) {
   const dialog = useRef<HTMLDialogElement>(null);
   const form = useRef<HTMLFormElement>(null);
-  const [withCode, setWithCode] = useState(false);
-  const [busy, setBusy] = useState(false);
+  const [hasCode, setHasCode] = useState(false);
+  const [isSubmitting, setIsSubmitting] = useState(false);
   const [failure, setFailure] = useState<{ code?: string; text: string }>();
-  const title = useId();
+  const titleID = useId();
 
   useEffect(() => {
     if (!dialog.current?.open) dialog.current?.showModal();
   }, []);
 
-  // When a dialog is closed rather than removed, the browser returns the focus to where it was.
+  // If the dialog is closed and not removed, the browser restores the focus.
   const close = () => dialog.current?.close();
 
-  function fillIn({ username, password }: Person) {
+  function fillIn({ username, password }: SuggestedUser) {
     for (const [name, value] of Object.entries({ username, password })) {
       const input = form.current?.querySelector<HTMLInputElement>(`[name=${name}]`);
       if (input) input.value = value;
@@ -32,25 +32,25 @@ export function SignIn({ onClose }: { onClose: () => void }) {
     event.preventDefault();
     const form = event.currentTarget;
     const { username, password, otp } = Object.fromEntries(new FormData(form)) as Record<string, string>;
-    setBusy(true);
+    setIsSubmitting(true);
     setFailure(undefined);
     try {
       await session.signIn({ username: username ?? "", password: password ?? "", ...(otp && { otp }) });
       close();
     } catch (error) {
-      setFailure(failed(error));
-      setBusy(false);
+      setFailure(describeFailure(error));
+      setIsSubmitting(false);
       form.querySelector<HTMLInputElement>("[name=password]")?.select();
     }
   }
 
   return (
-    <dialog ref={dialog} aria-labelledby={title} onClose={onClose} className="sign-in">
+    <dialog ref={dialog} aria-labelledby={titleID} onClose={onClose} className="sign-in">
       <form ref={form} onSubmit={submit}>
-        <h2 id={title}>Sign in</h2>
-        {offered.map((person) => (
-          <button key={person.username} type="button" className="link" onClick={() => fillIn(person)}>
-            Fill in {person.username}, a test user
+        <h2 id={titleID}>Sign in</h2>
+        {suggestedUsers.map((user) => (
+          <button key={user.username} type="button" className="link" onClick={() => fillIn(user)}>
+            Fill in {user.username}, a test user
           </button>
         ))}
         <label>
@@ -61,13 +61,13 @@ export function SignIn({ onClose }: { onClose: () => void }) {
           Password
           <input name="password" type="password" autoComplete="current-password" required />
         </label>
-        {withCode ? (
+        {hasCode ? (
           <label>
             One-time code
             <input name="otp" inputMode="numeric" autoComplete="one-time-code" spellCheck={false} autoFocus />
           </label>
         ) : (
-          <button type="button" className="link" onClick={() => setWithCode(true)}>
+          <button type="button" className="link" onClick={() => setHasCode(true)}>
             I have a one-time code
           </button>
         )}
@@ -82,8 +82,8 @@ export function SignIn({ onClose }: { onClose: () => void }) {
           <button type="button" onClick={close}>
             Cancel
           </button>
-          <button type="submit" className="primary" disabled={busy}>
-            {busy ? "Signing in …" : "Sign in"}
+          <button type="submit" className="primary" disabled={isSubmitting}>
+            {isSubmitting ? "Signing in …" : "Sign in"}
           </button>
         </div>
       </form>
@@ -91,7 +91,7 @@ export function SignIn({ onClose }: { onClose: () => void }) {
   );
 }
 
-function failed(error: unknown): { code?: string; text: string } {
+function describeFailure(error: unknown): { code?: string; text: string } {
   if (!(error instanceof ServerError)) return { text: "The server can't be reached. Try again in a moment." };
   const { code, meaning, advice, retryAfter } = explain(error);
   switch (error.code) {

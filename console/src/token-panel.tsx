@@ -1,7 +1,7 @@
 // The session's token, claim by claim, and the server's verdict on it.
 import type { Tokens } from "@cloakql/client";
 import type { GraphiQLPlugin } from "@graphiql/react";
-import { read, type Claim } from "./claims.ts";
+import { decodeToken, type Claim } from "./claims.ts";
 import { ExplanationText } from "./explanation.tsx";
 import { explain } from "./explain.ts";
 import { useSession, useVerdict } from "./session.ts";
@@ -21,7 +21,7 @@ function TokenPanel() {
 
 function Token({ tokens }: { tokens: Tokens }) {
   const verdict = useVerdict();
-  const parts = read(tokens.accessToken);
+  const parts = decodeToken(tokens.accessToken);
   return (
     <>
       <div role="status" className={`verdict ${verdict.status}`} data-testid="verdict">

@@ -11,39 +11,39 @@ import {
   VariableEditor,
 } from "@graphiql/react";
 import { useEffect, useState, type MouseEvent } from "react";
-import { useEditors } from "./editors.ts";
-import { exampleInputs, filledVariables, forgetTokens } from "./examples.ts";
+import { useEditorSettings } from "./editors.ts";
+import { exampleInputs, withRefreshToken, forgetRefreshToken } from "./examples.ts";
 import { ResponseExplanations } from "./explanation.tsx";
 import { SchemaNotice } from "./schema.tsx";
 import { useSession } from "./session.ts";
 
-const hint = "Enter to edit, Escape to leave";
+const keyHint = "Enter to edit, Escape to leave";
 
 export function Workbench() {
   const hasMonaco = useMonaco((state) => Boolean(state.monaco));
   const isFetching = useGraphiQL((state) => state.isFetching);
-  const visible = useGraphiQL((state) => state.visiblePlugin);
-  const Panel = visible?.content;
-  useEditors();
-  useRefreshExample();
-  useForgetting();
+  const visiblePlugin = useGraphiQL((state) => state.visiblePlugin);
+  const Panel = visiblePlugin?.content;
+  useEditorSettings();
+  useRefreshTokenInExample();
+  useForgetOnSignOut();
   return (
     <>
       <Tabs />
-      <main className="work" data-panel={visible ? "open" : "closed"}>
-        <Rail />
+      <main className="work" data-panel={visiblePlugin ? "open" : "closed"}>
+        <PanelButtons />
         {Panel && (
-          <div className="panel graphiql-plugin" tabIndex={0} role="region" aria-label={`Panel: ${visible?.title}`} onClick={openElsewhere}>
+          <div className="panel graphiql-plugin" tabIndex={0} role="region" aria-label={`Panel: ${visiblePlugin?.title}`} onClick={openLinkInNewTab}>
             <Panel />
           </div>
         )}
         <div className="editors">
           <section aria-label="Operation" className="query">
             <SchemaNotice />
-            <div className="query-editor">{hasMonaco ? <QueryEditor role="group" aria-label={`Operation: ${hint}`} /> : <Spinner />}</div>
+            <div className="query-editor">{hasMonaco ? <QueryEditor role="group" aria-label={`Operation: ${keyHint}`} /> : <Spinner />}</div>
             <Toolbar />
           </section>
-          <Tools hasMonaco={hasMonaco} />
+          <VariablesAndHeaders hasMonaco={hasMonaco} />
         </div>
         <div className="answer">
           <div className="response">
@@ -59,14 +59,14 @@ export function Workbench() {
 
 function Tabs() {
   const tabs = useGraphiQL((state) => state.tabs);
-  const active = useGraphiQL((state) => state.activeTabIndex);
+  const activeIndex = useGraphiQL((state) => state.activeTabIndex);
   const { addTab, changeTab, closeTab } = useGraphiQLActions();
   return (
     <nav className="tabs" aria-label="Operations">
       <ul>
         {tabs.map((tab, index) => (
-          <li key={tab.id} data-active={index === active || undefined}>
-            <button type="button" aria-current={index === active ? "page" : undefined} onClick={() => changeTab(index)}>
+          <li key={tab.id} data-active={index === activeIndex || undefined}>
+            <button type="button" aria-current={index === activeIndex ? "page" : undefined} onClick={() => changeTab(index)}>
               {titleOf(tab.title)}
             </button>
             {tabs.length > 1 && (
@@ -88,18 +88,18 @@ function Tabs() {
 
 const titleOf = (title: string) => (title === "<untitled>" ? "Untitled" : title);
 
-function Rail() {
+function PanelButtons() {
   const plugins = useGraphiQL((state) => state.plugins);
-  const visible = useGraphiQL((state) => state.visiblePlugin);
+  const visiblePlugin = useGraphiQL((state) => state.visiblePlugin);
   const { setVisiblePlugin } = useGraphiQLActions();
   return (
     <nav className="rail" aria-label="Panels">
       {plugins.map((plugin) => {
         const Icon = plugin.icon;
-        const shown = plugin === visible;
+        const isVisible = plugin === visiblePlugin;
         const title = plugin.title === "Documentation Explorer" ? "Docs" : plugin.title;
         return (
-          <button key={plugin.title} type="button" aria-expanded={shown} onClick={() => setVisiblePlugin(shown ? null : plugin)}>
+          <button key={plugin.title} type="button" aria-expanded={isVisible} onClick={() => setVisiblePlugin(isVisible ? null : plugin)}>
             <Icon />
             <span>{title}</span>
           </button>
@@ -124,23 +124,23 @@ function Toolbar() {
   );
 }
 
-function Tools({ hasMonaco }: { hasMonaco: boolean }) {
-  const [shown, setShown] = useState<"variables" | "headers" | null>("variables");
-  const choose = (tool: "variables" | "headers") => setShown(shown === tool ? null : tool);
+function VariablesAndHeaders({ hasMonaco }: { hasMonaco: boolean }) {
+  const [openEditor, setOpenEditor] = useState<"variables" | "headers" | null>("variables");
+  const toggle = (editor: "variables" | "headers") => setOpenEditor(openEditor === editor ? null : editor);
   return (
-    <section aria-label="Variables and headers" className="tools" data-open={shown !== null || undefined}>
+    <section aria-label="Variables and headers" className="tools" data-open={openEditor !== null || undefined}>
       <div className="tool-buttons">
-        <button type="button" aria-expanded={shown === "variables"} onClick={() => choose("variables")}>
+        <button type="button" aria-expanded={openEditor === "variables"} onClick={() => toggle("variables")}>
           Variables
         </button>
-        <button type="button" aria-expanded={shown === "headers"} onClick={() => choose("headers")}>
+        <button type="button" aria-expanded={openEditor === "headers"} onClick={() => toggle("headers")}>
           Headers
         </button>
       </div>
       {hasMonaco && (
         <div className="tool-editors">
-          <VariableEditor role="group" aria-label={`Variables, JSON: ${hint}`} className={shown === "variables" ? "" : "hidden"} />
-          <HeaderEditor role="group" aria-label={`Headers, JSON: ${hint}`} className={shown === "headers" ? "" : "hidden"} />
+          <VariableEditor role="group" aria-label={`Variables, JSON: ${keyHint}`} className={openEditor === "variables" ? "" : "hidden"} />
+          <HeaderEditor role="group" aria-label={`Headers, JSON: ${keyHint}`} className={openEditor === "headers" ? "" : "hidden"} />
         </div>
       )}
     </section>
@@ -148,7 +148,7 @@ function Tools({ hasMonaco }: { hasMonaco: boolean }) {
 }
 
 /** Forgets everything except documents when a user signs out: the next user of this page may be somebody else. */
-function useForgetting() {
+function useForgetOnSignOut() {
   const state = useSession();
   const signedOut = state.status === "signedOut" && state.reason === "SIGNED_OUT";
   const tabs = useGraphiQL((state) => state.tabs);
@@ -157,15 +157,15 @@ function useForgetting() {
     headerEditor,
     responseEditor,
   }));
-  const active = useGraphiQL((state) => state.activeTabIndex);
+  const activeIndex = useGraphiQL((state) => state.activeTabIndex);
   const { stop, updateActiveTabValues } = useGraphiQLActions();
   useEffect(() => {
     if (!signedOut) return;
     stop();
-    forgetTokens();
+    forgetRefreshToken();
     // GraphiQL has an action only for the active tab. It reads the other tabs when they are shown.
     for (const tab of tabs) Object.assign(tab, exampleInputs(tab.query), { response: null });
-    const inputs = exampleInputs(tabs[active]?.query ?? null);
+    const inputs = exampleInputs(tabs[activeIndex]?.query ?? null);
     updateActiveTabValues({ ...inputs, response: null });
     variableEditor?.setValue(inputs.variables ?? "");
     headerEditor?.setValue(inputs.headers ?? "");
@@ -174,7 +174,7 @@ function useForgetting() {
 }
 
 /** Opens links in the docs' descriptions in a new tab, so that this page keeps its session and its editors' contents. */
-function openElsewhere(event: MouseEvent) {
+function openLinkInNewTab(event: MouseEvent) {
   const link = event.target instanceof Element ? event.target.closest("a") : null;
   if (!link || link.getAttribute("href")?.startsWith("#")) return;
   event.preventDefault();
@@ -182,11 +182,11 @@ function openElsewhere(event: MouseEvent) {
 }
 
 /** Fills in the refresh token of the last Login, when the tab of the example Refresh is shown. */
-function useRefreshExample() {
-  const active = useGraphiQL((state) => state.activeTabIndex);
+function useRefreshTokenInExample() {
+  const activeIndex = useGraphiQL((state) => state.activeTabIndex);
   const editor = useGraphiQL((state) => state.variableEditor);
   useEffect(() => {
-    const filled = editor && filledVariables(editor.getValue());
-    if (filled) editor.setValue(filled);
-  }, [active, editor]);
+    const variables = editor && withRefreshToken(editor.getValue());
+    if (variables) editor.setValue(variables);
+  }, [activeIndex, editor]);
 }

@@ -8,7 +8,7 @@
  *   });
  *
  * Its argument is a Session, or an object of yours with the same two functions (see TokenSource). These must not send
- * `refresh` through this client: it would wait for itself.
+ * `refresh` through this client, because that `refresh` would wait for itself.
  *
  * - An operation is sent unchanged when its context says `anonymous: true`, when it already has an `authorization`
  *   header, and when no user is signed in.
@@ -26,10 +26,11 @@ export interface TokenSource {
   /** Returns the access token to send, or undefined if no user is signed in. */
   accessToken(): Promise<string | undefined>;
   /**
-   * Returns the token that replaces `stale`, or undefined if its session has ended. Callers with the same `stale` must
-   * share one request, and later callers must get its token. It rejects if refreshing isn't possible now.
+   * Returns the token that replaces `staleToken`, or undefined if its session has ended. Callers with the same
+   * `staleToken` must share one request, and later callers must get its token. It rejects if refreshing isn't possible
+   * now.
    */
-  refresh(stale: string): Promise<string | undefined>;
+  refresh(staleToken: string): Promise<string | undefined>;
 }
 
 type Result = ApolloLink.Result;
@@ -45,26 +46,26 @@ export class RefreshLink extends ApolloLink {
       if (context.anonymous || hasAuthorization(headers)) return forward(operation);
 
       const send = (token: string | undefined) => {
-        const bearer = token === undefined ? {} : { authorization: `Bearer ${token}` };
-        operation.setContext({ callerHeaders: headers, headers: { ...headers, ...bearer } });
+        const authorizationHeader = token === undefined ? {} : { authorization: `Bearer ${token}` };
+        operation.setContext({ callerHeaders: headers, headers: { ...headers, ...authorizationHeader } });
         return forward(operation);
       };
 
       const sendAndRepeat = (token: string): Observable<Result> => {
-        let repeated = false;
-        const repeat = (outcome: unknown, unchanged: Observable<Result>): Observable<Result> => {
-          if (repeated || !mayRepeat(operation, outcome)) return unchanged;
-          repeated = true;
+        let hasRepeated = false;
+        const repeat = (outcome: unknown, original: Observable<Result>): Observable<Result> => {
+          if (hasRepeated || !mayRepeat(operation, outcome)) return original;
+          hasRepeated = true;
           return from(tokens.refresh(token)).pipe(
             catchError(() => of(undefined)), // not possible now, but the session may still be good
-            switchMap((fresh) => (fresh === undefined || fresh === token ? unchanged : send(fresh))),
+            switchMap((newToken) => (newToken === undefined || newToken === token ? original : send(newToken))),
           );
         };
         return send(token).pipe(
           catchError((error: unknown) => repeat(error, throwError(() => error))), // a link below may throw the response
           concatMap((result) => {
             const outcome = repeat(result, of(result));
-            repeated = true; // later results belong to the same response
+            hasRepeated = true; // later results belong to the same response
             return outcome;
           }),
         );
@@ -84,17 +85,17 @@ function hasAuthorization(headers: Record<string, string>): boolean {
 /** Reports whether the operation failed because its token had expired, and none of it would run twice if repeated. */
 function mayRepeat(operation: Operation, outcome: unknown): boolean {
   const { data, errors } = responseOf(outcome);
-  const expired = errors.filter(
+  const expiredErrors = errors.filter(
     ({ extensions }) => extensions?.code === "UNAUTHENTICATED" && extensions.reason === "TOKEN_EXPIRED",
   );
-  if (expired.length === 0) return false;
+  if (expiredErrors.length === 0) return false;
   if (operation.operationType === "subscription") return false; // it would still be running
   if (operation.operationType === "query") return true;
   if (Object.values(data ?? {}).some((value) => value !== null)) return false;
   // A field that ran may be null, so every root field must have failed because of the token. An error without a path
   // concerns the whole request: no field ran.
-  const failed = (name: string) => expired.some(({ path }) => !path || (path.length === 1 && path[0] === name));
-  return rootFields(operation)?.every(failed) ?? false;
+  const wasRefused = (name: string) => expiredErrors.some(({ path }) => !path || (path.length === 1 && path[0] === name));
+  return rootFields(operation)?.every(wasRefused) ?? false;
 }
 
 /** Returns the response: the outcome is a result, or an error that Apollo created from one. */

@@ -2,7 +2,7 @@
  * A session with CloakQL: who is signed in, shared by all open tabs of one origin.
  *
  * - Tokens are kept only in the memory of open tabs. A tab that is opened or reloaded asks the others over a
- *   BroadcastChannel. When the only tab is closed or reloaded, the person has to sign in again.
+ *   BroadcastChannel. When the only tab is closed or reloaded, the user has to sign in again.
  * - The realm may accept a refresh token only once, so one tab at a time refreshes, under a Web Lock, and the others
  *   take its tokens. Within a tab, any number of callers share one refresh.
  * - Only INVALID_REFRESH_TOKEN ends a session. While Keycloak can't be reached, no user is signed out.
@@ -41,14 +41,14 @@ export type SessionState =
   | { readonly status: "signedIn"; readonly tokens: Tokens };
 
 /**
- * Why a session ended: the person signed out, or the reason of INVALID_REFRESH_TOKEN. A server may have reasons that
+ * Why a session ended: the user signed out, or the reason of INVALID_REFRESH_TOKEN. A server may have reasons that
  * this file doesn't know.
  */
 export type SignedOutReason = "SIGNED_OUT" | "EXPIRED" | "SESSION_ENDED" | "REUSED" | "INVALID" | (string & {});
 
 /**
- * An error that the server returned. `code` and `reason` are those in docs/errors.md, or the application's own. `code` is empty
- * if the error has none.
+ * An error that the server returned. `code` and `reason` are those in docs/errors.md, or the application's own. `code`
+ * is empty if the error has none.
  */
 export class ServerError extends Error {
   readonly code: string;
@@ -94,10 +94,10 @@ type Message =
 const callTimeout = 30_000; // ms for one call
 const lockTimeout = 2 * callTimeout; // ms to wait for the lock: its holder may make two calls
 const replyTimeout = 1_000; // ms to wait for the replies of other tabs
-const scheduledRetry = 10_000; // ms after which a failed scheduled refresh is retried
-const minRetry = 1_000; // ms after a failed refresh in which all callers get its error, unless retryAfter says longer
+const scheduledRetryDelay = 10_000; // ms after which a failed scheduled refresh is retried
+const minRetryDelay = 1_000; // ms after a failed refresh in which all callers get its error, unless retryAfter says longer
 const maxRefreshLead = 30_000; // ms before its expiry at which an access token is refreshed
-const maxEnded = 100; // ended sessions that are remembered
+const maxEndedSessions = 100; // ended sessions that are remembered
 const maxAccessTokens = 10; // access tokens of one session that are remembered
 
 export class Session {
@@ -106,13 +106,13 @@ export class Session {
   readonly #channel: BroadcastChannel | undefined; // undefined: this is the only tab
   readonly #locks: LockManager | undefined; // undefined: the number of tabs is unknown
   readonly #listeners = new Set<() => void>();
-  readonly #ended = new Set<string>(); // the IDs of sessions
-  readonly #started: Promise<void>;
-  #closed = false;
+  readonly #endedSessionIDs = new Set<string>();
+  readonly #startup: Promise<void>;
+  #isClosed = false;
   #releaseTabLock: (() => void) | undefined;
   #state: SessionState = { status: "loading" };
-  #refreshing: { stale: string; exchange: Promise<string | undefined> } | undefined;
-  #failure: { stale: string; until: number; error: unknown } | undefined; // of the last refresh; until is by monotonic()
+  #refreshInFlight: { staleToken: string; exchange: Promise<string | undefined> } | undefined;
+  #lastFailure: { staleToken: string; until: number; error: unknown } | undefined; // of the last refresh; until is by monotonicNow()
   #refreshTimer: Timer | undefined;
   #startTimer: Timer | undefined; // the time limit for the first replies of other tabs
   #onReply: ((queryID: string) => void) | undefined; // called for every reply, even to other tabs' queries
@@ -125,13 +125,13 @@ export class Session {
       this.#channel = openChannel(this.#name, (message) => this.#onMessage(message));
       this.#locks = this.#channel && typeof navigator !== "undefined" ? navigator.locks : undefined;
     }
-    this.#started = this.#start();
+    this.#startup = this.#start();
   }
 
   /** Returns the state: the same object until it changes, as React's useSyncExternalStore requires. */
   readonly state = (): SessionState => this.#state;
 
-  /** Calls the listener after each change, until the returned function is called. */
+  /** Calls the listener after each change. Returns a function that ends the subscription. */
   readonly subscribe = (listener: () => void): (() => void) => {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -140,7 +140,7 @@ export class Session {
   /** Stops timers and leaves the shared session, which other tabs keep. */
   close(): void {
     clearTimeout(this.#refreshTimer);
-    this.#closed = true;
+    this.#isClosed = true;
     this.#releaseTabLock?.();
     this.#channel?.close();
     this.#listeners.clear();
@@ -151,62 +151,62 @@ export class Session {
    * and the error of `send` or `fetch` if the server can't be reached.
    */
   async signIn(credentials: Credentials): Promise<void> {
-    await this.#ready();
+    await this.#waitForStartup();
     await this.#withLock(async () => {
       if (this.#tokens()) return;
       const response = await this.#call<TokenResponse>("login", credentials);
       const now = Date.now();
-      const tokens = tokensOf(response, { sessionID: randomID(), version: 1, signedInAt: now }, now);
-      this.#set({ status: "signedIn", tokens });
+      const tokens = toTokens(response, { sessionID: randomID(), version: 1, signedInAt: now }, now);
+      this.#setState({ status: "signedIn", tokens });
       this.#broadcast({ type: "tokens", tokens, queryID: null });
     });
   }
 
   /**
-   * Signs out, here and in all other tabs, and then tells the server. It throws if the server can't be told: the tokens
-   * are forgotten all the same, and Keycloak's session ends when its refresh token expires.
+   * Signs out, here and in all other tabs, and then tells the server. It throws if the server can't be reached
+   * or refuses. Even then, the tokens are forgotten, and Keycloak's session ends when its refresh token expires.
    */
   async signOut(): Promise<void> {
-    await this.#ready();
+    await this.#waitForStartup();
     const tokens = this.#tokens();
     if (!tokens) return;
-    this.#end(tokens.sessionID, "SIGNED_OUT");
+    this.#endSession(tokens.sessionID, "SIGNED_OUT");
     if (tokens.refreshToken) await this.#call<boolean>("logout", { refreshToken: tokens.refreshToken });
   }
 
   /** Returns the access token to send, refreshed if it has expired, or undefined if no user is signed in. */
   async accessToken(): Promise<string | undefined> {
-    await this.#ready();
+    await this.#waitForStartup();
     const tokens = this.#tokens();
     if (!tokens || Date.now() < tokens.expiresAt) return tokens?.accessToken;
-    // If it can't be refreshed now, the server decides what to do with an expired token.
-    return this.refresh(tokens.accessToken).catch(() => this.#successor(tokens.accessToken));
+    // If it can't be refreshed now, send the expired token: the server decides what to do with it.
+    return this.refresh(tokens.accessToken).catch(() => this.#newestToken(tokens.accessToken));
   }
 
   /**
-   * Refreshes the tokens, unless the access token has been replaced since the caller sent `stale`. All callers in all
-   * tabs share one request. It returns the newest access token, or undefined if the session of `stale` has ended, even
-   * if somebody has signed in since: an operation that one person started must not be repeated as another. It throws if
-   * the server can't be reached, or fails. For a second after that, or for as long as the server says, it throws the
-   * same error without calling the server.
+   * Refreshes the tokens, unless the access token has been replaced since the caller sent `staleToken`. All callers in
+   * all tabs share one request. It returns the newest access token, or undefined if the session of `staleToken` has
+   * ended, even if a user has signed in since: an operation that one user started must not be repeated as another. It
+   * throws if the server can't be reached, or fails. For a second after that, or for as long as the server says, it
+   * throws the same error without calling the server.
    */
-  async refresh(stale: string): Promise<string | undefined> {
-    await this.#ready();
-    if (this.#tokens()?.accessToken !== stale) return this.#successor(stale);
-    if (this.#refreshing?.stale === stale) return this.#refreshing.exchange;
-    if (this.#failure?.stale === stale && monotonic() < this.#failure.until) throw this.#failure.error;
-    const exchange = this.#withLock(() => this.#exchange(stale)).finally(() => {
-      if (this.#refreshing?.exchange === exchange) this.#refreshing = undefined;
+  async refresh(staleToken: string): Promise<string | undefined> {
+    await this.#waitForStartup();
+    if (this.#tokens()?.accessToken !== staleToken) return this.#newestToken(staleToken);
+    if (this.#refreshInFlight?.staleToken === staleToken) return this.#refreshInFlight.exchange;
+    if (this.#lastFailure?.staleToken === staleToken && monotonicNow() < this.#lastFailure.until) throw this.#lastFailure.error;
+    const exchange = this.#withLock(() => this.#exchangeRefreshToken(staleToken)).finally(() => {
+      if (this.#refreshInFlight?.exchange === exchange) this.#refreshInFlight = undefined;
     });
-    this.#refreshing = { stale, exchange };
+    this.#refreshInFlight = { staleToken, exchange };
     return exchange;
   }
 
-  async #exchange(stale: string): Promise<string | undefined> {
+  async #exchangeRefreshToken(staleToken: string): Promise<string | undefined> {
     const tokens = this.#tokens();
-    if (tokens?.accessToken !== stale) return this.#successor(stale); // replaced while we waited for the lock
+    if (tokens?.accessToken !== staleToken) return this.#newestToken(staleToken); // replaced while we waited for the lock
     if (!tokens.refreshToken) {
-      this.#end(tokens.sessionID, "EXPIRED");
+      this.#endSession(tokens.sessionID, "EXPIRED");
       return undefined;
     }
     let response: TokenResponse;
@@ -214,41 +214,41 @@ export class Session {
       response = await this.#call<TokenResponse>("refresh", { refreshToken: tokens.refreshToken });
     } catch (error) {
       if (error instanceof ServerError && error.code === "INVALID_REFRESH_TOKEN") {
-        if (this.#tokens() === tokens) this.#end(tokens.sessionID, error.reason ?? "INVALID");
-        return this.#successor(stale); // another tab may have refreshed first
+        if (this.#tokens() === tokens) this.#endSession(tokens.sessionID, error.reason ?? "INVALID");
+        return this.#newestToken(staleToken); // another tab may have refreshed first
       }
       const retryAfter = error instanceof ServerError ? Number(error.extensions.retryAfter) * 1000 : NaN;
-      this.#failure = { stale, until: monotonic() + Math.max(minRetry, retryAfter || 0), error };
+      this.#lastFailure = { staleToken, until: monotonicNow() + Math.max(minRetryDelay, retryAfter || 0), error };
       throw error;
     }
     if (this.#tokens()?.sessionID !== tokens.sessionID) {
-      // Signed out meanwhile. The server ends such a session by itself, and another logout does no harm.
+      // The user has signed out meanwhile. The server then ends the new session too; a second logout does no harm.
       if (response.refreshToken) await this.#call("logout", { refreshToken: response.refreshToken }).catch(() => undefined);
       return undefined;
     }
-    const refreshed = tokensOf(response, { ...tokens, version: tokens.version + 1 }, Date.now());
-    this.#set({ status: "signedIn", tokens: refreshed });
-    this.#broadcast({ type: "tokens", tokens: refreshed, queryID: null });
-    return refreshed.accessToken;
+    const newTokens = toTokens(response, { ...tokens, version: tokens.version + 1 }, Date.now());
+    this.#setState({ status: "signedIn", tokens: newTokens });
+    this.#broadcast({ type: "tokens", tokens: newTokens, queryID: null });
+    return newTokens.accessToken;
   }
 
-  /** Waits until the session has started. Since a caller waits, this keeps a Node.js process alive. */
-  async #ready(): Promise<void> {
+  /** Waits until the session has started. A Node.js process stays alive for it, because a caller waits. */
+  async #waitForStartup(): Promise<void> {
     this.#startTimer?.ref?.();
-    await this.#started;
+    await this.#startup;
   }
 
   async #start(): Promise<void> {
     const locks = this.#locks;
     if (locks) {
       // Each tab holds a shared lock while it lives, so that the others can count the tabs.
-      await new Promise<void>((granted) => {
+      await new Promise<void>((resolve) => {
         locks
           .request(`${this.#name}:tab`, { mode: "shared" }, () => {
-            granted();
-            return new Promise<void>((release) => (this.#closed ? release() : (this.#releaseTabLock = release)));
+            resolve();
+            return new Promise<void>((release) => (this.#isClosed ? release() : (this.#releaseTabLock = release)));
           })
-          .catch(() => granted());
+          .catch(() => resolve());
       });
     }
     await this.#queryTabs((timer) => {
@@ -256,12 +256,12 @@ export class Session {
       timer.unref?.();
     });
     this.#startTimer = undefined;
-    if (this.#state.status === "loading") this.#set({ status: "signedOut", reason: null });
+    if (this.#state.status === "loading") this.#setState({ status: "signedOut", reason: null });
   }
 
   /**
    * Runs f while no other tab runs its own, after asking the other tabs for newer tokens. A phone may freeze the tab
-   * that holds the lock, so f runs without the lock after lockTimeout.
+   * that holds the lock, so after lockTimeout, f runs without the lock.
    */
   async #withLock<T>(f: () => Promise<T>): Promise<T> {
     const run = async () => {
@@ -269,17 +269,17 @@ export class Session {
       return f();
     };
     if (!this.#locks) return run();
-    const waiting = new AbortController();
-    const timer = setTimeout(() => waiting.abort(), lockTimeout);
-    let granted = false;
+    const controller = new AbortController();
+    const timer = setTimeout(() => controller.abort(), lockTimeout);
+    let isLocked = false;
     const runLocked = () => {
       clearTimeout(timer);
-      granted = true;
+      isLocked = true;
       return run();
     };
-    return this.#locks.request(`${this.#name}:turn`, { signal: waiting.signal }, runLocked).catch((error) => {
+    return this.#locks.request(`${this.#name}:turn`, { signal: controller.signal }, runLocked).catch((error) => {
       clearTimeout(timer);
-      if (granted) throw error;
+      if (isLocked) throw error;
       return run();
     });
   }
@@ -288,20 +288,20 @@ export class Session {
    * Asks the other tabs for their tokens, and waits for all replies, but at most replyTimeout. A frozen or closing tab
    * doesn't reply. Either it has broadcast its newest tokens already, or the server's REFRESH_GRACE repeats them.
    */
-  async #queryTabs(started?: (timer: Timer) => void): Promise<void> {
+  async #queryTabs(onTimer?: (timer: Timer) => void): Promise<void> {
     if (!this.#channel) return;
-    let missing = Infinity; // replies; without locks, their number is unknown
+    let missingReplies = Infinity; // without locks, their number is unknown
     if (this.#locks) {
       const { held = [] } = await this.#locks.query().catch(() => ({ held: [] })); // rejects in a sandboxed frame
-      missing = held.filter((lock) => lock.name === `${this.#name}:tab`).length - 1;
+      missingReplies = held.filter((lock) => lock.name === `${this.#name}:tab`).length - 1;
     }
-    if (missing <= 0) return;
+    if (missingReplies <= 0) return;
     const id = randomID(); // several tabs may ask at once, and each receives all replies
     await new Promise<void>((resolve) => {
       const timer: Timer = setTimeout(resolve, replyTimeout);
-      started?.(timer);
+      onTimer?.(timer);
       this.#onReply = (queryID) => {
-        if (queryID !== id || --missing > 0) return;
+        if (queryID !== id || --missingReplies > 0) return;
         clearTimeout(timer);
         resolve();
       };
@@ -320,49 +320,52 @@ export class Session {
         if (message.queryID !== null) this.#onReply?.(message.queryID);
         break;
       case "ended":
-        this.#forget(message.sessionID, message.reason);
+        this.#forgetSession(message.sessionID, message.reason);
         break;
     }
   }
 
   /** Adopts the tokens of another tab if they are newer than this tab's. */
-  #adopt(theirs: Tokens): void {
-    if (this.#ended.has(theirs.sessionID)) return;
-    const ours = this.#tokens();
-    const newer =
-      !ours || (ours.sessionID === theirs.sessionID ? theirs.version > ours.version : theirs.signedInAt > ours.signedInAt);
-    if (newer) this.#set({ status: "signedIn", tokens: theirs });
+  #adopt(otherTokens: Tokens): void {
+    if (this.#endedSessionIDs.has(otherTokens.sessionID)) return;
+    const ownTokens = this.#tokens();
+    const isNewer =
+      !ownTokens ||
+      (ownTokens.sessionID === otherTokens.sessionID
+        ? otherTokens.version > ownTokens.version
+        : otherTokens.signedInAt > ownTokens.signedInAt);
+    if (isNewer) this.#setState({ status: "signedIn", tokens: otherTokens });
   }
 
-  #end(sessionID: string, reason: SignedOutReason): void {
-    this.#forget(sessionID, reason);
+  #endSession(sessionID: string, reason: SignedOutReason): void {
+    this.#forgetSession(sessionID, reason);
     this.#broadcast({ type: "ended", sessionID, reason });
   }
 
-  #forget(sessionID: string, reason: SignedOutReason): void {
-    this.#ended.add(sessionID);
-    for (const oldest of this.#ended) {
-      if (this.#ended.size <= maxEnded) break;
-      this.#ended.delete(oldest);
+  #forgetSession(sessionID: string, reason: SignedOutReason): void {
+    this.#endedSessionIDs.add(sessionID);
+    for (const oldest of this.#endedSessionIDs) {
+      if (this.#endedSessionIDs.size <= maxEndedSessions) break;
+      this.#endedSessionIDs.delete(oldest);
     }
-    if (this.#tokens()?.sessionID === sessionID) this.#set({ status: "signedOut", reason });
+    if (this.#tokens()?.sessionID === sessionID) this.#setState({ status: "signedOut", reason });
   }
 
-  /** Returns the newest access token if `stale` belongs to the current session. */
-  #successor(stale: string): string | undefined {
-    return this.#accessTokens.includes(stale) ? this.#tokens()?.accessToken : undefined;
+  /** Returns the newest access token if `staleToken` belongs to the current session. */
+  #newestToken(staleToken: string): string | undefined {
+    return this.#accessTokens.includes(staleToken) ? this.#tokens()?.accessToken : undefined;
   }
 
   #tokens(): Tokens | undefined {
     return this.#state.status === "signedIn" ? this.#state.tokens : undefined;
   }
 
-  #set(state: SessionState): void {
-    const previous = this.#tokens()?.sessionID;
+  #setState(state: SessionState): void {
+    const previousSessionID = this.#tokens()?.sessionID;
     this.#state = state;
     const tokens = this.#tokens();
-    const known = tokens?.sessionID === previous ? this.#accessTokens : [];
-    this.#accessTokens = tokens ? [...known, tokens.accessToken].slice(-maxAccessTokens) : [];
+    const accessTokens = tokens?.sessionID === previousSessionID ? this.#accessTokens : [];
+    this.#accessTokens = tokens ? [...accessTokens, tokens.accessToken].slice(-maxAccessTokens) : [];
     this.#scheduleRefresh(tokens && tokens.refreshAt - Date.now());
     for (const listener of [...this.#listeners]) listener();
   }
@@ -370,19 +373,19 @@ export class Session {
   /** Refreshes after a delay in milliseconds. Every tab schedules this, and the first one refreshes for all. */
   #scheduleRefresh(delay: number | undefined): void {
     clearTimeout(this.#refreshTimer);
-    if (delay === undefined || this.#closed) return;
+    if (delay === undefined || this.#isClosed) return;
     const [minDelay, maxDelay] = [1_000, 2 ** 31 - 1]; // ms; a timer can't run for more than 24 days
     this.#refreshTimer = setTimeout(() => {
       const tokens = this.#tokens();
       if (!tokens) return;
       if (Date.now() < tokens.refreshAt) return this.#scheduleRefresh(tokens.refreshAt - Date.now());
-      this.refresh(tokens.accessToken).catch(() => this.#tokens() && this.#scheduleRefresh(scheduledRetry));
+      this.refresh(tokens.accessToken).catch(() => this.#tokens() && this.#scheduleRefresh(scheduledRetryDelay));
     }, Math.min(Math.max(delay, minDelay), maxDelay));
     this.#refreshTimer.unref?.();
   }
 
   #broadcast(message: Message): void {
-    if (!this.#closed) this.#channel?.postMessage(message);
+    if (!this.#isClosed) this.#channel?.postMessage(message);
   }
 
   async #call<T>(field: keyof typeof documents, variables: Record<string, unknown>): Promise<T> {
@@ -427,25 +430,25 @@ function openChannel(name: string, onMessage: (message: Message) => void): Broad
 export async function withTimeout<T>(ms: number, f: (signal: AbortSignal | null) => Promise<T>): Promise<T> {
   const controller = typeof AbortController === "undefined" ? undefined : new AbortController();
   let timer: Timer | undefined;
-  const late = new Promise<never>((_, reject) => {
+  const timeout = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
       reject(new Error("The server didn't answer in time"));
       controller?.abort();
     }, ms);
   });
   try {
-    return await Promise.race([f(controller?.signal ?? null), late]);
+    return await Promise.race([f(controller?.signal ?? null), timeout]);
   } finally {
     clearTimeout(timer);
   }
 }
 
 /** Returns milliseconds of a monotonic clock, if there is one. */
-function monotonic(): number {
+function monotonicNow(): number {
   return typeof performance === "undefined" ? Date.now() : performance.now();
 }
 
-function tokensOf(response: TokenResponse, session: Pick<Tokens, "sessionID" | "version" | "signedInAt">, now: number): Tokens {
+function toTokens(response: TokenResponse, session: Pick<Tokens, "sessionID" | "version" | "signedInAt">, now: number): Tokens {
   const lifetime = response.expiresIn * 1000;
   return {
     sessionID: session.sessionID,

@@ -3,24 +3,24 @@ import { spawn } from "node:child_process";
 import test from "node:test";
 
 // These tests run sessions outside of a page, each in its own process, which must exit by itself.
-const session = import.meta.resolve("@cloakql/client");
+const sessionModule = import.meta.resolve("@cloakql/client");
 const processTimeout = 240_000; // ms
 
 /** Runs a program without some browser features, and returns its output. */
-async function run(missing: readonly string[], program: string): Promise<string> {
-  const remove = missing.map((name) => `delete globalThis.${name};`).join(" ");
-  const script = `${remove}\nconst { Session } = await import(${JSON.stringify(session)});\n${program}`;
+async function run(missingFeatures: readonly string[], program: string): Promise<string> {
+  const removal = missingFeatures.map((name) => `delete globalThis.${name};`).join(" ");
+  const script = `${removal}\nconst { Session } = await import(${JSON.stringify(sessionModule)});\n${program}`;
   const child = spawn(process.execPath, ["--input-type=module", "--eval", script], { timeout: processTimeout, stdio: ["ignore", "pipe", "pipe"] });
   let [stdout, stderr] = ["", ""];
   child.stdout.on("data", (text) => (stdout += text));
   child.stderr.on("data", (text) => (stderr += text));
-  const [code, signal] = await new Promise<[number | null, string | null]>((resolve) => child.on("close", (...end) => resolve(end)));
+  const [code, signal] = await new Promise<[number | null, string | null]>((resolve) => child.on("close", (...result) => resolve(result)));
   assert.deepEqual([code, signal, stderr], [0, null, ""], `exit code, signal and standard error; its output was ${stdout}`);
   return stdout.trim();
 }
 
 // A program that signs in, refreshes and signs out, and prints the results.
-const signInAndOut = (options: string) => `
+const signInAndOutProgram = (options: string) => `
 let issued = 0;
 const send = async (query) => {
   const field = /\\{\\s*(\\w+)\\(/.exec(query)[1];
@@ -32,7 +32,7 @@ await session.signIn({ username: "anybody", password: "secret" });
 const results = [await session.accessToken(), await session.refresh("token 1"), session.state().tokens.sessionID.length];
 await session.signOut();
 console.log([...results, session.state().reason].join());`;
-const expected = "token 1,token 2,32,SIGNED_OUT";
+const expectedOutput = "token 1,token 2,32,SIGNED_OUT";
 
 const fakePage = "globalThis.document ??= {};"; // makes a session believe that it runs in a page
 
@@ -44,7 +44,7 @@ test("an unused session doesn't keep a process alive", async () => {
 });
 
 test("a signed-in session doesn't keep a process alive", async () => {
-  const program = signInAndOut('name: "shared"').replace("await session.signOut();", "");
+  const program = signInAndOutProgram('name: "shared"').replace("await session.signOut();", "");
   assert.equal(await run([], program), "token 1,token 2,32,");
 });
 
@@ -52,14 +52,14 @@ test("a signed-in session doesn't keep a process alive", async () => {
 const features = ["BroadcastChannel", "navigator", "AbortController", "AbortSignal", "crypto", "performance", "fetch"];
 for (const missing of [[], ...features.map((name) => [name]), features]) {
   test(`a session without ${missing.join(", ") || "a page"}`, async () => {
-    assert.equal(await run(missing, signInAndOut("")), expected);
-    assert.equal(await run(missing, fakePage + signInAndOut("")), expected);
+    assert.equal(await run(missing, signInAndOutProgram("")), expectedOutput);
+    assert.equal(await run(missing, fakePage + signInAndOutProgram("")), expectedOutput);
   });
 }
 
 test("a page that may not use storage has no channel", async () => {
   const throwing = 'globalThis.BroadcastChannel = class { constructor() { throw new Error("SecurityError"); } };';
-  assert.equal(await run([], throwing + fakePage + signInAndOut("")), expected);
+  assert.equal(await run([], throwing + fakePage + signInAndOutProgram("")), expectedOutput);
 });
 
 test("without fetch, the error names the option to set", async () => {

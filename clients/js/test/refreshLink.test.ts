@@ -7,13 +7,13 @@ import { RefreshLink, type TokenSource } from "@cloakql/client/apollo";
 
 type Response = { data?: Record<string, unknown> | null; errors?: { message: string; path?: string[] }[] };
 
-const expired = (...path: string[]) => ({
+const expiredError = (...path: string[]) => ({
   message: "Token has expired",
   ...(path.length > 0 && { path }),
   extensions: { code: "UNAUTHENTICATED", reason: "TOKEN_EXPIRED" },
 });
 const me = gql`{ me { id } }`;
-const denied: Response = { data: { me: null }, errors: [expired("me")] };
+const deniedResponse: Response = { data: { me: null }, errors: [expiredError("me")] };
 
 /** Returns a client of a server that responds with `respond`, and the authorization headers that the server received. */
 function connect(tokens: TokenSource, respond: (authorization: string | undefined, n: number) => Response | Error, linksAbove: ApolloLink[] = []) {
@@ -36,8 +36,8 @@ function connect(tokens: TokenSource, respond: (authorization: string | undefine
   return { client, query, sent };
 }
 
-/** Returns a source whose token is "old", and the result of `fresh` after a refresh. */
-function tokens(fresh: () => string | undefined = () => "new") {
+/** Returns a source whose token is "old", and the result of `refreshResult` after a refresh. */
+function tokens(refreshResult: () => string | undefined = () => "new") {
   let current = "old";
   let inFlight: Promise<string | undefined> | undefined;
   const source = {
@@ -48,7 +48,7 @@ function tokens(fresh: () => string | undefined = () => "new") {
       return (inFlight ??= (async () => {
         source.refreshes++;
         await new Promise((resolve) => setTimeout(resolve, 20));
-        const next = fresh();
+        const next = refreshResult();
         if (next) current = next;
         return next;
       })().finally(() => (inFlight = undefined)));
@@ -57,7 +57,7 @@ function tokens(fresh: () => string | undefined = () => "new") {
   return source;
 }
 
-const newTokenWorks = (authorization: string | undefined): Response => (authorization === "Bearer new" ? { data: { me: { id: "1" } } } : denied);
+const newTokenWorks = (authorization: string | undefined): Response => (authorization === "Bearer new" ? { data: { me: { id: "1" } } } : deniedResponse);
 
 test("ten operations that fail together share one refresh, and are repeated once", async () => {
   const source = tokens();
@@ -68,24 +68,24 @@ test("ten operations that fail together share one refresh, and are repeated once
 });
 
 test("an operation is repeated only once", async () => {
-  const { query, sent } = connect(tokens(), () => denied);
+  const { query, sent } = connect(tokens(), () => deniedResponse);
   await assert.rejects(query(), /Token has expired/);
   assert.deepEqual(sent, ["Bearer old", "Bearer new"]);
 });
 
 test("a response that a link below throws as an error is handled too", async () => {
-  const thrown = new CombinedGraphQLErrors({ data: null, errors: [expired("me")] });
-  const { query, sent } = connect(tokens(), (authorization) => (authorization === "Bearer new" ? { data: { me: { id: "1" } } } : thrown));
+  const thrownError = new CombinedGraphQLErrors({ data: null, errors: [expiredError("me")] });
+  const { query, sent } = connect(tokens(), (authorization) => (authorization === "Bearer new" ? { data: { me: { id: "1" } } } : thrownError));
   await query();
   assert.equal(sent.length, 2);
 });
 
-for (const [name, fresh] of [
+for (const [name, refreshResult] of [
   ["the session has ended", () => undefined],
   ["Keycloak is down", () => { throw new Error("down"); }],
 ] as const) {
   test(`${name}: the caller gets the server's error`, async () => {
-    const { query, sent } = connect(tokens(fresh), newTokenWorks);
+    const { query, sent } = connect(tokens(refreshResult), newTokenWorks);
     await assert.rejects(query(), /Token has expired/);
     assert.deepEqual(sent, ["Bearer old"]);
   });
@@ -104,16 +104,16 @@ test("no token is added to an anonymous operation, to one with its own header, o
 
 const [oneField, twoFields, aliasedField, fragmentSpread] = [gql`mutation { a }`, gql`mutation { a b }`, gql`mutation { x: a }`, gql`mutation { ...F } fragment F on Mutation { a }`];
 const mutations: [name: string, document: DocumentNode, response: Response, sent: number][] = [
-  ["its field was refused", oneField, { data: { a: null }, errors: [expired("a")] }, 2],
-  ["its field was refused, and the data is null", oneField, { data: null, errors: [expired("a")] }, 2],
-  ["the request was refused", oneField, { errors: [expired()] }, 2],
-  ["under an alias", aliasedField, { data: { x: null }, errors: [expired("x")] }, 2],
-  ["both fields were refused", twoFields, { data: { a: null, b: null }, errors: [expired("a"), expired("b")] }, 2],
-  ["one field ran", twoFields, { data: { a: 1, b: null }, errors: [expired("b")] }, 1],
-  ["one field ran and returned null", twoFields, { data: { a: null, b: null }, errors: [expired("b")] }, 1],
-  ["one field ran, and the data is null", twoFields, { data: null, errors: [expired("b")] }, 1],
-  ["a nested field was refused", oneField, { data: { a: null }, errors: [expired("a", "secret")] }, 1],
-  ["a fragment hides what ran", fragmentSpread, { data: { a: null }, errors: [expired("a")] }, 1],
+  ["its field was refused", oneField, { data: { a: null }, errors: [expiredError("a")] }, 2],
+  ["its field was refused, and the data is null", oneField, { data: null, errors: [expiredError("a")] }, 2],
+  ["the request was refused", oneField, { errors: [expiredError()] }, 2],
+  ["under an alias", aliasedField, { data: { x: null }, errors: [expiredError("x")] }, 2],
+  ["both fields were refused", twoFields, { data: { a: null, b: null }, errors: [expiredError("a"), expiredError("b")] }, 2],
+  ["one field ran", twoFields, { data: { a: 1, b: null }, errors: [expiredError("b")] }, 1],
+  ["one field ran and returned null", twoFields, { data: { a: null, b: null }, errors: [expiredError("b")] }, 1],
+  ["one field ran, and the data is null", twoFields, { data: null, errors: [expiredError("b")] }, 1],
+  ["a nested field was refused", oneField, { data: { a: null }, errors: [expiredError("a", "secret")] }, 1],
+  ["a fragment hides what ran", fragmentSpread, { data: { a: null }, errors: [expiredError("a")] }, 1],
 ];
 for (const [name, mutation, response, times] of mutations) {
   test(`a mutation: ${name}`, async () => {
@@ -124,7 +124,7 @@ for (const [name, mutation, response, times] of mutations) {
 }
 
 test("a subscription isn't started twice", async () => {
-  const { client, sent } = connect(tokens(), () => denied);
+  const { client, sent } = connect(tokens(), () => deniedResponse);
   const events = client.subscribe({ query: gql`subscription { me { id } }`, errorPolicy: "all" });
   await new Promise<void>((resolve) => events.subscribe({ complete: resolve, error: () => resolve() }));
   assert.deepEqual(sent, ["Bearer old"]);
@@ -132,7 +132,7 @@ test("a subscription isn't started twice", async () => {
 
 test("an operation isn't repeated after its caller has unsubscribed", async () => {
   const source = tokens();
-  const { client, sent } = connect(source, () => denied);
+  const { client, sent } = connect(source, () => deniedResponse);
   const subscription = client.watchQuery({ query: me, fetchPolicy: "no-cache" }).subscribe({});
   while (source.refreshes === 0) await new Promise((resolve) => setTimeout(resolve, 1));
   subscription.unsubscribe();
