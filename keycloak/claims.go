@@ -117,10 +117,11 @@ func optionalString(v strictjson.Value) *string {
 // clientRoles reads {"client": {"roles": ["a", "b"]}}.
 func clientRoles(resourceAccess strictjson.Value) []identity.ClientRoles {
 	clients := []identity.ClientRoles{}
-	err := strictjson.ScanMembers(resourceAccess, func(name []byte, value strictjson.Value) {
+	addClient := func(name []byte, value strictjson.Value) {
 		clients = append(clients,
 			identity.ClientRoles{Client: string(name), Roles: roleNames(value)})
-	})
+	}
+	err := strictjson.VisitMembersLenient(resourceAccess, addClient)
 	if err != nil { // not an object
 		return []identity.ClientRoles{}
 	}
@@ -133,7 +134,7 @@ func clientRoles(resourceAccess strictjson.Value) []identity.ClientRoles {
 // roleNames reads {"roles": ["a", "b"]}.
 func roleNames(realmAccess strictjson.Value) (names []string) {
 	names = []string{}
-	err := strictjson.ScanMembers(realmAccess, func(name []byte, value strictjson.Value) {
+	err := strictjson.VisitMembersLenient(realmAccess, func(name []byte, value strictjson.Value) {
 		if string(name) == "roles" {
 			names = stringList(value)
 		}

@@ -49,7 +49,7 @@ func malformedError(format string, args ...any) error {
 }
 
 // Parse parses a compact JWS, RFC 7515 section 3.1, whose payload is a JSON object of claims. It
-// calls visit with each claim, as strictjson.Members does. Parse checks the header: kid is
+// calls visit with each claim, as strictjson.VisitMembers does. Parse checks the header: kid is
 // required, alg must be in acceptedAlgs, crit and cty must be absent, and typ, if present, must be
 // that of an access token. Parse doesn't check the signature. Any error is an *Error.
 func Parse(token string, acceptedAlgs []string,
@@ -60,10 +60,10 @@ func Parse(token string, acceptedAlgs []string,
 	}
 	var h header
 	var reader strictjson.Reader
-	if err := reader.Members(parts[0], h.setMember); err != nil {
+	if err := reader.VisitMembers(parts[0], h.setMember); err != nil {
 		return nil, malformedError("the header %v", err)
 	}
-	if err := reader.Members(parts[1], visit); err != nil {
+	if err := reader.VisitMembers(parts[1], visit); err != nil {
 		return nil, malformedError("the payload %v", err)
 	}
 	alg, kid, err := h.check(acceptedAlgs)

@@ -74,7 +74,7 @@ func (s KeySet) rejectionReasons() string {
 func ReadKeySet(body []byte) (KeySet, error) {
 	var keysValue strictjson.Value
 	keysMembers := 0
-	if err := strictjson.ScanMembers(body, func(name []byte, value strictjson.Value) {
+	if err := strictjson.VisitMembersLenient(body, func(name []byte, value strictjson.Value) {
 		if string(name) == "keys" {
 			keysValue = value
 			keysMembers++
@@ -85,7 +85,7 @@ func ReadKeySet(body []byte) (KeySet, error) {
 	set := KeySet{Keys: map[string]Key{}}
 	seenIDs := map[string]bool{}
 	keyCount := 0
-	err := strictjson.ScanItems(keysValue, func(item strictjson.Value) {
+	err := strictjson.VisitItemsLenient(keysValue, func(item strictjson.Value) {
 		if keyCount++; keyCount > maxKeys {
 			return
 		}
@@ -163,7 +163,7 @@ func (k *jwk) setMember(name []byte, value strictjson.Value) {
 // readKey reads one key of a set. If the key can't be used, the RejectedKey says why.
 func readKey(item strictjson.Value) (Key, *RejectedKey) {
 	var k jwk
-	err := strictjson.Members(item, k.setMember)
+	err := strictjson.VisitMembers(item, k.setMember)
 	if err != nil { // ignore the members that were visited before the error
 		return Key{}, &RejectedKey{Reason: "it " + err.Error()}
 	}

@@ -11,19 +11,19 @@
 //     7519, section 4)
 //   - escapes of a lone surrogate, which isn't a character (RFC 8259, section 8.2)
 //   - numbers that don't fit a float64 (RFC 8259, section 6)
-//   - nesting deeper than a limit: 32 levels for Members, the caller's limit for Decode
-//   - for Members, numbers that have more than 64 characters or are at least 10^308, since
+//   - nesting deeper than a limit: 32 levels for VisitMembers, the caller's limit for Decode
+//   - for VisitMembers, numbers that have more than 64 characters or are at least 10^308, since
 //     converting some numbers takes longer than everything else
 //   - for Decode, more values than the caller's limit
 //
 // Decode builds no values until it has checked the grammar and the limits of the whole text. The
 // caller must bound the number of bytes.
 //
-// All that this package accepts, encoding/json understands in the same way; fuzz tests check this.
-// Parsing takes linear time for any text.
+// encoding/json reads the same values from every text that this package accepts; fuzz tests check
+// this. Parsing takes linear time for any text.
 //
-// Members passes the members of an object to a function as text, without building values. It is for
-// tokens, of which only a few members matter. Decode builds Go values from a whole text. It is for
-// requests. ScanMembers and ScanItems are for text that was checked before, or whose parts are
-// checked one by one afterwards.
+// VisitMembers passes the members of an object to a function as text, without building values. It
+// is for tokens, of which only a few members matter. Decode builds Go values from a whole text. It
+// is for requests. VisitMembersLenient and VisitItemsLenient are for text that was checked before,
+// or whose parts are checked one by one afterwards.
 package strictjson

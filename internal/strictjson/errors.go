@@ -18,19 +18,19 @@ const (
 
 // An Error says why a text is rejected.
 type Error struct {
-	Reason Reason
-	Member string // set by Decode: the outermost object's member that contains the error, or ""
-	text   string
+	Reason  Reason
+	Member  string // set by Decode: the outermost object's member that contains the error, or ""
+	message string
 }
 
-// Error returns a predicate for a sentence about the text, such as "is not JSON". It is for
-// operators: it may hold a name or a number from the JSON, quoted and with bounded length.
-func (e *Error) Error() string { return e.text }
+// Error returns the predicate of a sentence about the text, such as "is not JSON". It is for
+// operators: it may contain a name or a number from the JSON, quoted and with bounded length.
+func (e *Error) Error() string { return e.message }
 
 var (
-	errNotJSON       = &Error{Reason: NotJSON, text: "is not JSON"}
-	errNotUTF8       = &Error{Reason: NotUTF8, text: "is not UTF-8"}
-	errTrailingData  = &Error{Reason: TrailingData, text: "is followed by more"}
+	errNotJSON       = &Error{Reason: NotJSON, message: "is not JSON"}
+	errNotUTF8       = &Error{Reason: NotUTF8, message: "is not UTF-8"}
+	errTrailingData  = &Error{Reason: TrailingData, message: "is followed by more"}
 	errLoneSurrogate = &Error{Reason: LoneSurrogate,
-		text: "has an escape that stands for no character"}
+		message: "has an escape that stands for no character"}
 )

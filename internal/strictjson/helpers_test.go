@@ -63,19 +63,19 @@ func convertNumbers(value any) (_ any, err error) {
 	return value, nil
 }
 
-// decodeValue decodes one value with encoding/json.
-func decodeValue(t *testing.T, text []byte) (value any) {
+// stdlibValue decodes one value with encoding/json, without converting numbers.
+func stdlibValue(t *testing.T, text []byte) (value any) {
 	t.Helper()
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
 	if err := decoder.Decode(&value); err != nil {
-		t.Errorf("%q: %v", text, err)
+		t.Errorf("encoding/json rejects %q: %v", text, err)
 	}
 	return value
 }
 
-// checkValue compares the results of v's methods with value, which encoding/json decoded from the
-// same text.
+// checkValue compares the results of v's methods with value, which is the result of encoding/json
+// for the same text.
 func checkValue(t *testing.T, v Value, value any) {
 	t.Helper()
 	text, isText := v.String()
@@ -85,7 +85,8 @@ func checkValue(t *testing.T, v Value, value any) {
 	number, isNumber := v.Float()
 	if want, ok := value.(json.Number); ok && len(v) <= maxFloatBytes != isNumber ||
 		isNumber && !equalFloat(number, want) {
-		t.Errorf("Value(%q).Float() = %v, %v; encoding/json reads %v", v, number, isNumber, want)
+		t.Errorf("Value(%q).Float() = %v, %v; want %v as from encoding/json", v, number, isNumber,
+			want)
 	}
 	list, isList := v.Strings()
 	items, ok := value.([]any)

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// Members and encoding/json read the same members. Members rejects a text that encoding/json
-// accepts only for one of the documented reasons.
+// VisitMembers and encoding/json read the same members. If VisitMembers rejects a text that
+// encoding/json accepts, the error has one of the documented reasons.
 func FuzzMembers(f *testing.F) {
 	for _, text := range []string{
 		`{}`, ` { "a" : [ 1 , {"b":null} ] , "c" : -1.5e3 } `, `{"\u0064":"\ud83d\ude00"}`,
@@ -27,43 +27,45 @@ func FuzzMembers(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		before := bytes.Clone(text)
+		textBefore := bytes.Clone(text)
 		got := map[string]any{}
-		err := Members(text, func(name []byte, value Value) {
+		err := VisitMembers(text, func(name []byte, value Value) {
 			if _, duplicate := got[string(name)]; duplicate {
-				t.Errorf("Members(%q) visits %q twice", text, name)
+				t.Errorf("VisitMembers(%q) visits %q twice", text, name)
 			}
-			got[string(name)] = decodeValue(t, value)
+			got[string(name)] = stdlibValue(t, value)
 			checkValue(t, value, got[string(name)])
 		})
-		if !bytes.Equal(before, text) {
-			t.Errorf("Members changed its argument to %q, want it unchanged: %q", text, before)
+		if !bytes.Equal(textBefore, text) {
+			t.Errorf("VisitMembers changed its argument to %q, want %q", text, textBefore)
 		}
 		var want map[string]any
 		decoder := json.NewDecoder(bytes.NewReader(text))
 		decoder.UseNumber()
 		stdErr := decoder.Decode(&want)
-		if _, end := decoder.Token(); stdErr == nil && end != io.EOF {
+		if _, endErr := decoder.Token(); stdErr == nil && endErr != io.EOF {
 			stdErr = errors.New("trailing data")
 		}
 		switch {
 		case err == nil && (stdErr != nil || !reflect.DeepEqual(got, want)):
-			t.Errorf("Members(%q) visits %v; encoding/json returns %v, %v", text, got, want, stdErr)
+			t.Errorf("VisitMembers(%q) visits %v; encoding/json returns %v, %v", text, got, want, stdErr)
 		case err != nil && stdErr == nil && want != nil &&
 			!slices.ContainsFunc([]string{"twice", "UTF-8", "deeper than", "no character",
 				"too large", "characters"},
 				func(reason string) bool { return strings.Contains(err.Error(), reason) }):
-			t.Errorf("Members(%q): %v; want a documented reason, as encoding/json returns %v", text,
-				err, want)
+			t.Errorf("VisitMembers(%q): %v; want a documented reason, because encoding/json "+
+				"returns %v", text, err, want)
 		}
-		if scanErr := ScanMembers(text, func([]byte, Value) {}); err == nil && scanErr != nil {
-			t.Errorf("ScanMembers(%q) = %v, want nil as from Members", text, scanErr)
+		lenientErr := VisitMembersLenient(text, func([]byte, Value) {})
+		if err == nil && lenientErr != nil {
+			t.Errorf("VisitMembersLenient(%q) = %v, want nil as from VisitMembers", text,
+				lenientErr)
 		}
 	})
 }
 
-// Each error of Members has a Reason for programs and a text for operators.
-func TestMembers_errors(t *testing.T) {
+// Each error of VisitMembers has a Reason for programs and a text for operators.
+func TestVisitMembers_errors(t *testing.T) {
 	for _, tt := range []struct {
 		text   string
 		reason Reason
@@ -76,38 +78,39 @@ func TestMembers_errors(t *testing.T) {
 		{`[]`, WrongType, "is not a JSON object"},
 		{`{"a":{"b":1,"\u0062":2}}`, DuplicateMember, `has the member "b" twice`},
 		{`{"a":"\ud800"}`, LoneSurrogate, "has an escape that stands for no character"},
-		{`{"a":` + nestedArrays(maxDepth) + `}`, TooDeep, "nests deeper than 32"},
+		{`{"a":` + nestedArrays(maxStrictDepth) + `}`, TooDeep, "nests deeper than 32"},
 		{`{"a":1e308}`, NumberTooLarge, "has the number 1e308, which is too large"},
 		{`{"a":` + strings.Repeat("1", 65) + `}`, NumberTooLong, "has a number of 65 characters; accepted: 64"},
 	} {
-		err := Members([]byte(tt.text), func([]byte, Value) {})
-		if membersErr, ok := errors.AsType[*Error](err); !ok || membersErr.Reason != tt.reason ||
-			membersErr.Error() != tt.want {
-			t.Errorf("Members(%s) = %#v, want %q with the reason %q", tt.text, err, tt.want,
+		err := VisitMembers([]byte(tt.text), func([]byte, Value) {})
+		if jsonErr, ok := errors.AsType[*Error](err); !ok || jsonErr.Reason != tt.reason ||
+			jsonErr.Error() != tt.want {
+			t.Errorf("VisitMembers(%s) = %#v, want %q with the reason %q", tt.text, err, tt.want,
 				tt.reason)
 		}
 	}
-	for _, text := range []string{`{"a":` + nestedArrays(maxDepth-1) + `}`, `{"a":1e307}`,
+	for _, text := range []string{`{"a":` + nestedArrays(maxStrictDepth-1) + `}`, `{"a":1e307}`,
 		`{"a":` + strings.Repeat("1", 64) + `}`, `{"a":{"b":1},"b":1}`} {
-		if err := Members([]byte(text), func([]byte, Value) {}); err != nil {
-			t.Errorf("Members(%s) = %v, want nil", text, err)
+		if err := VisitMembers([]byte(text), func([]byte, Value) {}); err != nil {
+			t.Errorf("VisitMembers(%s) = %v, want nil", text, err)
 		}
 	}
 }
 
 // A Reader can read several texts, one after another.
-func TestReader_Members_reuse(t *testing.T) {
+func TestReader_reuse(t *testing.T) {
 	var r Reader
 	for range 3 {
-		var names []string
-		err := r.Members([]byte(`{"b":1,"a":{"b":[{"a":2}]}}`), func(name []byte, value Value) {
-			names = append(names, string(name)+string(value))
+		var members []string // name and value
+		text := []byte(`{"b":1,"a":{"b":[{"a":2}]}}`)
+		err := r.VisitMembers(text, func(name []byte, value Value) {
+			members = append(members, string(name)+string(value))
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := []string{"b1", `a{"b":[{"a":2}]}`}; !slices.Equal(names, want) {
-			t.Errorf("visited %q, want %q", names, want)
+		if want := []string{"b1", `a{"b":[{"a":2}]}`}; !slices.Equal(members, want) {
+			t.Errorf("visited %q, want %q", members, want)
 		}
 	}
 }

@@ -6,13 +6,14 @@ import "hash/maphash"
 // so that an attacker can't choose colliding names.
 type nameSet struct {
 	seed  maphash.Seed
-	slots []nameSlot // the length is a power of two, and at least half of the slots are free
+	slots []nameSlot // the length is a power of two; at least half of the slots are free
 	names [][]byte
 }
 
-// A nameSlot holds one name. In a free slot, object is 0.
+// A nameSlot holds one name. In a free slot, objectNumber is 0.
 type nameSlot struct {
-	object, name int32 // the object's number, and the index in names
+	objectNumber int32
+	nameIndex    int32 // in nameSet.names
 	hash         uint64
 }
 
@@ -21,21 +22,21 @@ func (s *nameSet) clear() {
 	s.names = s.names[:0]
 }
 
-// add adds a member name of an object, and reports whether the object already has it.
-func (s *nameSet) add(object int32, name []byte) bool {
+// add adds a member name of an object, and reports whether the object already had it.
+func (s *nameSet) add(objectNumber int32, name []byte) (duplicate bool) {
 	if 2*(len(s.names)+1) > len(s.slots) {
 		s.grow()
 	}
-	// Mix in the object: otherwise the same name in many objects would collide.
-	hash := maphash.Bytes(s.seed, name) + uint64(object)*0x9e3779b97f4a7c15
-	slot := s.probe(hash, func(other nameSlot) bool {
-		return other.object == object && other.hash == hash &&
-			string(s.names[other.name]) == string(name)
+	// The hash depends on the object. Otherwise, the same name in many objects would collide.
+	hash := maphash.Bytes(s.seed, name) + uint64(objectNumber)*0x9e3779b97f4a7c15
+	freeSlot := s.probe(hash, func(slot nameSlot) bool {
+		return slot.objectNumber == objectNumber && slot.hash == hash &&
+			string(s.names[slot.nameIndex]) == string(name)
 	})
-	if slot == nil {
+	if freeSlot == nil {
 		return true
 	}
-	*slot = nameSlot{object, int32(len(s.names)), hash}
+	*freeSlot = nameSlot{objectNumber, int32(len(s.names)), hash}
 	s.names = append(s.names, name)
 	return false
 }
@@ -45,7 +46,7 @@ func (s *nameSet) probe(hash uint64, match func(nameSlot) bool) *nameSlot {
 	for i := hash; ; i++ {
 		slot := &s.slots[i&uint64(len(s.slots)-1)]
 		switch {
-		case slot.object == 0:
+		case slot.objectNumber == 0:
 			return slot
 		case match(*slot):
 			return nil
@@ -60,7 +61,7 @@ func (s *nameSet) grow() {
 	}
 	s.slots = make([]nameSlot, max(64, 4*len(oldSlots)))
 	for _, slot := range oldSlots {
-		if slot.object != 0 {
+		if slot.objectNumber != 0 {
 			*s.probe(slot.hash, func(nameSlot) bool { return false }) = slot
 		}
 	}

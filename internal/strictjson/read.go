@@ -9,32 +9,32 @@ import (
 // ready to use. It isn't safe for concurrent use.
 type Reader struct{ names nameSet }
 
-// Members reads a JSON object and calls visit with each member in order: the unescaped name, and
-// the text of the value.
+// VisitMembers reads a JSON object and calls visit with each member in order: the unescaped name,
+// and the text of the value.
 //
-// visit is called before the whole text is checked: if Members fails, ignore the members that were
-// visited. visit must not change its arguments; name is valid only until visit returns.
-func (r *Reader) Members(text []byte, visit func(name []byte, value Value)) error {
+// VisitMembers calls visit before it has checked the whole text. If it returns an error, ignore the
+// visited members. visit must not change its arguments; name is valid only until visit returns.
+func (r *Reader) VisitMembers(text []byte, visit func(name []byte, value Value)) error {
 	r.names.clear()
-	s := &scanner{text: text, names: &r.names, boundNumbers: true, maxDepth: maxDepth}
-	return visitMembers(s, visit)
+	s := &scanner{text: text, names: &r.names, boundNumbers: true, maxDepth: maxStrictDepth}
+	return visitObject(s, visit)
 }
 
-// Members reads one JSON object, as Reader.Members does.
-func Members(text []byte, visit func(name []byte, value Value)) error {
+// VisitMembers reads one JSON object, as Reader.VisitMembers does.
+func VisitMembers(text []byte, visit func(name []byte, value Value)) error {
 	var r Reader
-	return r.Members(text, visit)
+	return r.VisitMembers(text, visit)
 }
 
-// ScanMembers is a lenient Members: it checks only the grammar, and that nesting is at most 1,000
-// levels deep. It is for objects that were checked before. It is also for objects whose members are
-// checked one by one afterwards, so that a bad member doesn't affect the others.
-func ScanMembers(text []byte, visit func(name []byte, value Value)) error {
-	return visitMembers(&scanner{text: text, lenient: true, maxDepth: maxLenientDepth}, visit)
+// VisitMembersLenient is like VisitMembers, but checks only the grammar, and that nesting is at
+// most 1,000 levels deep. It is for objects that were checked before, and for objects whose members
+// are checked one by one afterwards, so that a bad member doesn't affect the others.
+func VisitMembersLenient(text []byte, visit func(name []byte, value Value)) error {
+	return visitObject(&scanner{text: text, lenient: true, maxDepth: maxLenientDepth}, visit)
 }
 
-func visitMembers(s *scanner, visit func(name []byte, value Value)) error {
-	if err := s.start('{', "object"); err != nil {
+func visitObject(s *scanner, visit func(name []byte, value Value)) error {
+	if err := s.expectOpening('{', "object"); err != nil {
 		return err
 	}
 	if _, err := s.scanObject(visit); err != nil {
@@ -43,10 +43,10 @@ func visitMembers(s *scanner, visit func(name []byte, value Value)) error {
 	return s.checkEnd()
 }
 
-// ScanItems reads a JSON array as ScanMembers reads an object.
-func ScanItems(text []byte, visit func(item Value)) error {
+// VisitItemsLenient reads a JSON array as VisitMembersLenient reads an object.
+func VisitItemsLenient(text []byte, visit func(item Value)) error {
 	s := &scanner{text: text, lenient: true, maxDepth: maxLenientDepth}
-	if err := s.start('[', "array"); err != nil {
+	if err := s.expectOpening('[', "array"); err != nil {
 		return err
 	}
 	if _, err := s.scanArray(visit); err != nil {
@@ -55,7 +55,7 @@ func ScanItems(text []byte, visit func(item Value)) error {
 	return s.checkEnd()
 }
 
-// Limits bound a text for Decode. Both are required.
+// Limits are the limits of Decode. Both are required.
 type Limits struct {
 	Depth  int // of nested arrays and objects
 	Values int // in total: the outermost value, and each array item and member value
@@ -73,12 +73,12 @@ func Decode(text []byte, limits Limits) (value any, err error) {
 	// Scan first, without building values: an array's value takes many times the memory of its
 	// text, and rejecting a text must be cheap.
 	if _, err = s.scanDocument(); err == nil {
-		s = scanner{text: text, build: true, maxDepth: limits.Depth, maxValues: limits.Values}
+		s = scanner{text: text, buildValues: true, maxDepth: limits.Depth, maxValues: limits.Values}
 		value, err = s.scanDocument()
 	}
 	if decodeErr, ok := errors.AsType[*Error](err); ok {
-		errWithMember := *decodeErr // copy it: some errors are shared
-		errWithMember.Member = string(s.member)
+		errWithMember := *decodeErr // a copy, since some errors are shared
+		errWithMember.Member = string(s.currentMember)
 		return nil, &errWithMember
 	}
 	return value, nil

@@ -10,34 +10,34 @@ import (
 )
 
 const (
-	maxDepth        = 32   // of nested arrays and objects, for Members
-	maxLenientDepth = 1000 // of nested arrays and objects, for ScanMembers and ScanItems
-	maxNumberBytes  = 64   // of one number, for Members
-	maxMagnitude    = 308  // numbers must be less than 10 to this power, for Members
+	maxStrictDepth  = 32   // of nested arrays and objects, for VisitMembers
+	maxLenientDepth = 1000 // of nested arrays and objects, for lenient functions
+	maxNumberBytes  = 64   // of one number, for VisitMembers
+	maxMagnitude    = 308  // for VisitMembers: numbers must be less than 10 to this power
 )
 
-// A scanner scans one JSON text, RFC 8259, from start to end.
+// A scanner scans one JSON text (RFC 8259) from start to end.
 type scanner struct {
 	text []byte
 	pos  int // of the next byte
 
-	lenient bool // check only the grammar and maxDepth
-	build   bool // build Go values; otherwise scanValue returns nil
-	// names finds duplicate member names. It is nil if duplicates are allowed, or are found while
-	// values are built.
+	lenient     bool // check only the grammar and maxDepth
+	buildValues bool // build Go values; otherwise scanValue returns nil
+	// names finds duplicate member names. It is nil if duplicates are allowed, or if the maps of
+	// buildValues find them.
 	names *nameSet
 	// boundNumbers limits numbers by their text, since converting some takes very long.
 	boundNumbers bool
 
-	maxDepth, maxValues int // maxValues 0 is unlimited
-	depth, values       int
-	objects             int32  // scanned so far, including unfinished ones
-	member              []byte // the current member of the outermost object
+	maxDepth, maxValues int // if maxValues is 0, there is no limit
+	depth, valueCount   int
+	objectCount         int32  // scanned so far, including unfinished ones
+	currentMember       []byte // the current member of the outermost object
 }
 
-// start skips to the value. It returns an error if the value doesn't start with this bracket. If
-// the scanner isn't lenient, it also returns an error for text that isn't UTF-8.
-func (s *scanner) start(opening byte, kind string) error {
+// expectOpening skips whitespace, and returns an error unless the next byte is this bracket. If the
+// scanner isn't lenient, it also returns an error for text that isn't UTF-8.
+func (s *scanner) expectOpening(opening byte, kind string) error {
 	if !s.lenient && !utf8.Valid(s.text) {
 		return errNotUTF8
 	}
@@ -45,11 +45,11 @@ func (s *scanner) start(opening byte, kind string) error {
 	if s.peek() == opening {
 		return nil
 	}
-	// Scan the value to find out which error is more helpful: "not JSON" or "wrong type".
+	// If the value is invalid, that error is more helpful than "wrong type".
 	if _, err := s.scanValue(); err != nil {
 		return err
 	}
-	return &Error{Reason: WrongType, text: "is not a JSON " + kind}
+	return &Error{Reason: WrongType, message: "is not a JSON " + kind}
 }
 
 // scanDocument scans the whole text.
@@ -90,7 +90,7 @@ func (s *scanner) skipWhitespace() {
 	}
 }
 
-// skip skips the next byte if it is c, and reports whether it was.
+// skip reports whether the next byte is c, and skips it if so.
 func (s *scanner) skip(c byte) bool {
 	if s.peek() != c {
 		return false
@@ -101,20 +101,20 @@ func (s *scanner) skip(c byte) bool {
 
 // scanValue scans the value that starts at the next byte.
 func (s *scanner) scanValue() (any, error) {
-	if s.values++; s.maxValues > 0 && s.values > s.maxValues {
+	if s.valueCount++; s.maxValues > 0 && s.valueCount > s.maxValues {
 		return nil, &Error{Reason: TooManyValues,
-			text: fmt.Sprintf("has more than %d values", s.maxValues)}
+			message: fmt.Sprintf("has more than %d values", s.maxValues)}
 	}
 	switch s.peek() {
 	case '"':
-		inner, escaped, err := s.scanString()
-		if !s.build || err != nil {
+		raw, hasEscapes, err := s.scanString()
+		if !s.buildValues || err != nil {
 			return nil, err
 		}
-		if escaped {
-			inner = unescape(inner)
+		if hasEscapes {
+			raw = unescape(raw)
 		}
-		return string(inner), nil
+		return string(raw), nil
 	case '{':
 		return s.scanObject(nil)
 	case '[':
@@ -137,10 +137,10 @@ func (s *scanner) scanLiteral(name string, value any) (any, error) {
 	return value, nil
 }
 
-// open skips the opening bracket of an array or object.
-func (s *scanner) open() error {
+// skipOpening skips the opening bracket of an array or object.
+func (s *scanner) skipOpening() error {
 	if s.depth == s.maxDepth {
-		return &Error{Reason: TooDeep, text: fmt.Sprintf("nests deeper than %d", s.maxDepth)}
+		return &Error{Reason: TooDeep, message: fmt.Sprintf("nests deeper than %d", s.maxDepth)}
 	}
 	s.depth++
 	s.pos++
@@ -148,9 +148,9 @@ func (s *scanner) open() error {
 	return nil
 }
 
-// next skips a comma or the closing bracket. more reports whether it was a comma, so that another
-// item or member must follow.
-func (s *scanner) next(closing byte) (more bool, err error) {
+// nextElement skips a comma or the closing bracket. After a comma, more is true, and another item
+// or member must follow.
+func (s *scanner) nextElement(closing byte) (more bool, err error) {
 	s.skipWhitespace()
 	switch s.peek() {
 	case ',':
@@ -167,33 +167,33 @@ func (s *scanner) next(closing byte) (more bool, err error) {
 
 // scanObject scans an object, whose brace is the next byte. visit may be nil.
 func (s *scanner) scanObject(visit func(name []byte, value Value)) (any, error) {
-	if err := s.open(); err != nil {
+	if err := s.skipOpening(); err != nil {
 		return nil, err
 	}
 	var members map[string]any
-	if s.build {
+	if s.buildValues {
 		members = map[string]any{}
 	}
 	if s.skip('}') {
 		s.depth--
 		return members, nil
 	}
-	s.objects++
-	object := s.objects
-	rejectDuplicates := s.names != nil || s.build
+	s.objectCount++
+	objectNumber := s.objectCount
+	rejectDuplicates := s.names != nil || s.buildValues
 	for more := true; more; {
-		inner, escaped, err := s.scanString()
+		raw, hasEscapes, err := s.scanString()
 		if err != nil {
 			return nil, err
 		}
-		name := inner // stays escaped in nested objects that may have duplicates
-		if escaped && (rejectDuplicates || s.depth == 1) {
-			name = unescape(inner)
+		name := raw // not unescaped in nested objects that may have duplicates
+		if hasEscapes && (rejectDuplicates || s.depth == 1) {
+			name = unescape(raw)
 		}
-		if s.names != nil && s.names.add(object, name) {
+		if s.names != nil && s.names.add(objectNumber, name) {
 			return nil, duplicateMemberError(name)
 		}
-		if s.build {
+		if s.buildValues {
 			if _, duplicate := members[string(name)]; duplicate {
 				return nil, duplicateMemberError(name)
 			}
@@ -203,23 +203,23 @@ func (s *scanner) scanObject(visit func(name []byte, value Value)) (any, error) 
 		}
 		s.skipWhitespace()
 		if s.depth == 1 {
-			s.member = name
+			s.currentMember = name
 		}
 		start := s.pos
 		value, err := s.scanValue()
 		if err != nil {
 			return nil, err
 		}
-		if s.build {
+		if s.buildValues {
 			members[string(name)] = value
 		}
 		if visit != nil {
 			visit(name, Value(s.text[start:s.pos]))
 		}
 		if s.depth == 1 {
-			s.member = nil
+			s.currentMember = nil
 		}
-		if more, err = s.next('}'); err != nil {
+		if more, err = s.nextElement('}'); err != nil {
 			return nil, err
 		}
 	}
@@ -228,16 +228,16 @@ func (s *scanner) scanObject(visit func(name []byte, value Value)) (any, error) 
 
 func duplicateMemberError(name []byte) error {
 	return &Error{Reason: DuplicateMember,
-		text: fmt.Sprintf("has the member %s twice", Quote(string(name)))}
+		message: fmt.Sprintf("has the member %s twice", Quote(string(name)))}
 }
 
 // scanArray scans an array, whose bracket is the next byte. visit may be nil.
 func (s *scanner) scanArray(visit func(item Value)) (any, error) {
-	if err := s.open(); err != nil {
+	if err := s.skipOpening(); err != nil {
 		return nil, err
 	}
 	var items []any
-	if s.build {
+	if s.buildValues {
 		items = []any{}
 	}
 	if s.skip(']') {
@@ -250,21 +250,21 @@ func (s *scanner) scanArray(visit func(item Value)) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		if s.build {
+		if s.buildValues {
 			items = append(items, item)
 		}
 		if visit != nil {
 			visit(Value(s.text[start:s.pos]))
 		}
-		if more, err = s.next(']'); err != nil {
+		if more, err = s.nextElement(']'); err != nil {
 			return nil, err
 		}
 	}
 	return items, nil
 }
 
-// scanString scans a string. It returns the text between the quotes, and whether that has escapes.
-func (s *scanner) scanString() (inner []byte, escaped bool, err error) {
+// scanString scans a string. It returns the text between the quotes, and whether it has escapes.
+func (s *scanner) scanString() (raw []byte, hasEscapes bool, err error) {
 	if !s.skip('"') {
 		return nil, false, errNotJSON
 	}
@@ -273,11 +273,11 @@ func (s *scanner) scanString() (inner []byte, escaped bool, err error) {
 		switch c := text[i]; {
 		case c == '"':
 			s.pos = i + 1
-			return text[start:i], escaped, nil
+			return text[start:i], hasEscapes, nil
 		case c < ' ':
 			return nil, false, errNotJSON
 		case c == '\\':
-			escaped = true
+			hasEscapes = true
 			length, err := s.scanEscape(text[i:])
 			if err != nil {
 				return nil, false, err
@@ -303,11 +303,11 @@ func (s *scanner) scanEscape(text []byte) (length int, err error) {
 	default:
 		return 0, errNotJSON
 	}
-	unit, ok := parseHex4(text[2:])
+	codeUnit, ok := parseHex4(text[2:])
 	if !ok {
 		return 0, errNotJSON
 	}
-	if s.lenient || !utf16.IsSurrogate(unit) {
+	if s.lenient || !utf16.IsSurrogate(codeUnit) {
 		return 6, nil
 	}
 	if rest := text[6:]; len(rest) >= 2 && rest[0] == '\\' && rest[1] == 'u' {
@@ -315,14 +315,14 @@ func (s *scanner) scanEscape(text []byte) (length int, err error) {
 		if !ok {
 			return 0, errNotJSON
 		}
-		if utf16.DecodeRune(unit, low) != unicode.ReplacementChar {
+		if utf16.DecodeRune(codeUnit, low) != unicode.ReplacementChar {
 			return 12, nil
 		}
 	}
 	return 0, errLoneSurrogate
 }
 
-func parseHex4(text []byte) (unit rune, ok bool) {
+func parseHex4(text []byte) (codeUnit rune, ok bool) {
 	if len(text) < 4 {
 		return 0, false
 	}
@@ -337,24 +337,24 @@ func parseHex4(text []byte) (unit rune, ok bool) {
 		default:
 			return 0, false
 		}
-		unit = unit<<4 | rune(c)
+		codeUnit = codeUnit<<4 | rune(c)
 	}
-	return unit, true
+	return codeUnit, true
 }
 
-// unescape returns a scanned string without its escapes.
-func unescape(inner []byte) []byte {
-	text := make([]byte, 0, len(inner))
-	for i := 0; i < len(inner); {
-		if length := bytes.IndexByte(inner[i:], '\\'); length != 0 {
+// unescape returns the value of a scanned string.
+func unescape(raw []byte) []byte {
+	text := make([]byte, 0, len(raw))
+	for i := 0; i < len(raw); {
+		if length := bytes.IndexByte(raw[i:], '\\'); length != 0 {
 			if length < 0 {
-				return append(text, inner[i:]...)
+				return append(text, raw[i:]...)
 			}
-			text = append(text, inner[i:i+length]...)
+			text = append(text, raw[i:i+length]...)
 			i += length
 		}
 		i += 2
-		switch c := inner[i-1]; c {
+		switch c := raw[i-1]; c {
 		case 'b':
 			text = append(text, '\b')
 		case 'f':
@@ -366,27 +366,27 @@ func unescape(inner []byte) []byte {
 		case 't':
 			text = append(text, '\t')
 		case 'u':
-			unit, _ := parseHex4(inner[i:])
+			char, _ := parseHex4(raw[i:])
 			i += 4
-			if utf16.IsSurrogate(unit) {
-				// A lone surrogate becomes U+FFFD. Only a lenient scanner lets one pass.
+			if utf16.IsSurrogate(char) {
+				// A lone surrogate becomes U+FFFD. Only a lenient scanner accepts one.
 				low := rune(0)
-				if len(inner) >= i+6 && inner[i] == '\\' && inner[i+1] == 'u' {
-					low, _ = parseHex4(inner[i+2:])
+				if len(raw) >= i+6 && raw[i] == '\\' && raw[i+1] == 'u' {
+					low, _ = parseHex4(raw[i+2:])
 				}
-				if unit = utf16.DecodeRune(unit, low); unit != unicode.ReplacementChar {
+				if char = utf16.DecodeRune(char, low); char != unicode.ReplacementChar {
 					i += 6
 				}
 			}
-			text = utf8.AppendRune(text, unit)
-		default: // a quote, a backslash or a slash stands for itself
+			text = utf8.AppendRune(text, char)
+		default: // a quote, a backslash or a slash
 			text = append(text, c)
 		}
 	}
 	return text
 }
 
-// scanNumber scans a number, RFC 8259 section 6.
+// scanNumber scans a number (RFC 8259, section 6).
 func (s *scanner) scanNumber() (any, error) {
 	text, i := s.text, s.pos
 	if i < len(text) && text[i] == '-' {
@@ -395,33 +395,33 @@ func (s *scanner) scanNumber() (any, error) {
 	intStart := i
 	if i < len(text) && text[i] == '0' {
 		i++ // no digit may follow
-	} else if i = afterDigits(text, i); i == intStart {
+	} else if i = endOfDigits(text, i); i == intStart {
 		return nil, errNotJSON
 	}
 	magnitude, isInteger := i-intStart, true
 	if i < len(text) && text[i] == '.' {
 		isInteger = false
 		start := i + 1
-		if i = afterDigits(text, start); i == start {
+		if i = endOfDigits(text, start); i == start {
 			return nil, errNotJSON
 		}
 	}
 	if i < len(text) && text[i]|' ' == 'e' {
 		isInteger = false
 		i++
-		negative := i < len(text) && text[i] == '-'
-		if negative || i < len(text) && text[i] == '+' {
+		negativeExponent := i < len(text) && text[i] == '-'
+		if negativeExponent || i < len(text) && text[i] == '+' {
 			i++
 		}
 		start := i
-		if i = afterDigits(text, start); i == start {
+		if i = endOfDigits(text, start); i == start {
 			return nil, errNotJSON
 		}
 		exponent, err := strconv.Atoi(string(text[start:min(i, start+6)]))
 		if err != nil {
 			return nil, errNotJSON
 		}
-		if negative {
+		if negativeExponent {
 			exponent = -exponent
 		}
 		magnitude += exponent
@@ -430,11 +430,11 @@ func (s *scanner) scanNumber() (any, error) {
 	switch {
 	case s.boundNumbers && len(text) > maxNumberBytes:
 		return nil, &Error{Reason: NumberTooLong,
-			text: fmt.Sprintf("has a number of %d characters; accepted: %d", len(text),
+			message: fmt.Sprintf("has a number of %d characters; accepted: %d", len(text),
 				maxNumberBytes)}
 	case s.boundNumbers && magnitude > maxMagnitude:
 		return nil, numberTooLargeError(text)
-	case !s.build:
+	case !s.buildValues:
 		return nil, nil
 	}
 	if isInteger {
@@ -451,11 +451,11 @@ func (s *scanner) scanNumber() (any, error) {
 
 func numberTooLargeError(text []byte) error {
 	return &Error{Reason: NumberTooLarge,
-		text: fmt.Sprintf("has the number %s, which is too large", Escape(200, string(text)))}
+		message: fmt.Sprintf("has the number %s, which is too large", Escape(200, string(text)))}
 }
 
-// afterDigits returns the index after the digits that start at i.
-func afterDigits(text []byte, i int) int {
+// endOfDigits returns the index after the digits that start at i.
+func endOfDigits(text []byte, i int) int {
 	for i < len(text) && text[i] >= '0' && text[i] <= '9' {
 		i++
 	}

@@ -10,7 +10,7 @@ import (
 
 const maxFloatBytes = 20 // enough for 1767269040.123456789
 
-// A Value is the text of one scanned JSON value; nil if there is none.
+// A Value is the text of one scanned JSON value. A nil Value means that there is no value.
 type Value []byte
 
 // String returns the content of a JSON string, unescaped. ok is false for other values.
@@ -18,29 +18,29 @@ func (v Value) String() (text string, ok bool) {
 	if len(v) < 2 || v[0] != '"' {
 		return "", false
 	}
-	inner := v[1 : len(v)-1]
-	if bytes.IndexByte(inner, '\\') >= 0 {
-		inner = unescape(inner)
+	raw := v[1 : len(v)-1]
+	if bytes.IndexByte(raw, '\\') >= 0 {
+		raw = unescape(raw)
 	}
-	return string(inner), true
+	return string(raw), true
 }
 
 // Strings returns the items of an array of strings. ok is false for other values, and for arrays
-// that hold anything except strings.
+// with an item that isn't a string.
 func (v Value) Strings() (list []string, ok bool) {
 	if len(v) == 0 || v[0] != '[' {
 		return nil, false
 	}
 	list, ok = make([]string, 0, 4), true
-	err := ScanItems(v, func(item Value) {
+	err := VisitItemsLenient(v, func(item Value) {
 		text, isString := item.String()
 		list, ok = append(list, text), ok && isString
 	})
 	return list, ok && err == nil
 }
 
-// Float returns a number of at most 20 characters, enough for a date with nanoseconds. ok is false
-// for other values.
+// Float returns the value of a number. ok is false for other values, and for numbers of more than
+// 20 characters. 20 characters are enough for a date with nanoseconds.
 func (v Value) Float() (value float64, ok bool) {
 	if len(v) == 0 || len(v) > maxFloatBytes || v[0] != '-' && (v[0] < '0' || v[0] > '9') {
 		return 0, false
@@ -52,8 +52,8 @@ func (v Value) Float() (value float64, ok bool) {
 // Equal reports whether the value has exactly this text, such as true or null.
 func (v Value) Equal(text string) bool { return string(v) == text }
 
-// Quoted returns the value for operators, in printable ASCII and with bounded length, so that it
-// can't forge log lines.
+// Quoted returns the value's text for operators, in printable ASCII and with bounded length, so
+// that it can't forge log lines.
 func (v Value) Quoted() string {
 	if v == nil {
 		return "missing"
