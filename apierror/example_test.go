@@ -23,8 +23,8 @@ import (
 // that wraps it.
 var ErrOutOfStock = errors.New("warehouse 7 has none left")
 
-// This example is a gqlgen server whose resolvers return their errors unchanged. A table defines
-// what clients see.
+// This example is a gqlgen server whose resolvers return their errors unchanged. A table maps them
+// to the errors that clients see.
 func ExamplePresenter() {
 	presenter := &apierror.Presenter{
 		Rows: []apierror.Row{

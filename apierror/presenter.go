@@ -44,13 +44,12 @@ type Presenter struct {
 	RequestID func(context.Context) string
 }
 
-// Validate returns an error that lists everything wrong with Rows. Call it when you build the
-// server.
+// Validate returns an error that lists all invalid Rows. Call it when you build the server.
 func (p *Presenter) Validate() error { return validateRows(p.orZero().Rows) }
 
-// Present is an error presenter for gqlgen. It returns what clients see of err. ctx is the context
-// of the field that failed. With gqlgen's own transports, it may also be the context of a rejected
-// request.
+// Present is an error presenter for gqlgen. It returns the error that clients see for err. ctx is
+// the context of the field that failed. With gqlgen's own transports, it may also be the context of
+// a rejected request.
 func (p *Presenter) Present(ctx context.Context, err error) *gqlerror.Error {
 	p = p.orZero()
 	clientErr := &gqlerror.Error{Path: graphql.GetPath(ctx)}
@@ -103,11 +102,11 @@ func isRequestError(ctx context.Context, err *gqlerror.Error) bool {
 		(err.Err == nil || err.Extensions["code"] != nil)
 }
 
-// presentRequestError returns what clients see of the error of a request that was rejected before
-// any field ran. Only gqlgen's own transports present such errors. Messages of gqlgen and gqlparser
-// repeat parts of the body, the document or the variables, which may contain passwords. So they are
-// replaced, and not logged. Extensions such as package limits set a code of their own; their
-// message stays.
+// presentRequestError returns the error that clients see if a request was rejected before any field
+// ran. Only gqlgen's own transports present such errors. Messages of gqlgen and gqlparser repeat
+// parts of the body, the document or the variables, which may contain passwords. So they are
+// replaced, and not logged. Extensions such as package limits set their own codes, and their
+// messages are kept.
 func (p *Presenter) presentRequestError(err *gqlerror.Error) *gqlerror.Error {
 	text, _ := err.Extensions["code"].(string)
 	var clientErr *gqlerror.Error

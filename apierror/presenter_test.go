@@ -84,7 +84,7 @@ var contract = []contractRow{
 	{context.DeadlineExceeded, "TIMEOUT", "", "The request took too long", "WARN"},
 }
 
-// A contractRow is what clients and the log must show of err.
+// A contractRow holds what clients and the log must show for err.
 type contractRow struct {
 	err                             error
 	code, reason, message, logLevel string // logLevel is empty if the error isn't logged

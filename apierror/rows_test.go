@@ -75,7 +75,7 @@ func TestPresenter_Validate(t *testing.T) {
 	for name, tt := range map[string]struct {
 		row         Row
 		want        string // in Validate's error
-		wantPresent string // what clients see; "" means the error of CloakQL's row
+		wantPresent string // the client's error; "" means that of CloakQL's row
 	}{
 		"zero value": {Row{}, "row 0 (<nil>) has no Err", internalError},
 		"no Err":     {Row{Code: "X", Message: "x"}, "row 0 (<nil>) has no Err", internalError},

@@ -12,11 +12,11 @@ import (
 )
 
 // errIntrospectionDisabled is the error of __schema and __type if introspection is off. It replaces
-// gqlgen's own error, which errors.Is can't match because it is created anew each time.
+// gqlgen's own error, which has no variable that errors.Is could match.
 var errIntrospectionDisabled = errors.New("introspection is off")
 
-// A Row defines what clients see of an error. An application needs a row for each error that its
-// clients should tell apart:
+// A Row maps an error to the code, reason and message that clients see. An application needs a row
+// for each error that its clients should tell apart:
 //
 //	apierror.Row{Err: ErrOutOfStock, Code: "OUT_OF_STOCK", Message: "This is sold out"}
 //
@@ -105,7 +105,7 @@ func (r Row) check() error {
 	return nil
 }
 
-// validateRows returns an error that lists everything wrong with an application's rows.
+// validateRows returns an error that lists all invalid rows of an application.
 func validateRows(rows []Row) error {
 	var errs []error
 	for i, row := range rows {

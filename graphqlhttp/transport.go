@@ -37,7 +37,7 @@ type Outcome struct {
 	// Operation is "query", "mutation" or "subscription", or empty if the request failed before its
 	// operation was found.
 	Operation string
-	// Name is the operation's name, cut to 64 bytes, or empty if it has none.
+	// Name is the operation's name, truncated to 64 bytes, or empty if it has none.
 	Name   string
 	Status int
 	// Codes has the distinct error codes, each as CODE or CODE/REASON. It is just CLIENT_GONE if

@@ -380,7 +380,7 @@ func TestTimeout(t *testing.T) {
 }
 
 // TestTimeout_ignoredByResolver checks that the result of a resolver that ignores the timeout is
-// returned: after a login, late tokens are better than none.
+// returned: after a login, late tokens are better than no tokens.
 func TestTimeout_ignoredByResolver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := resolvers()

@@ -8,5 +8,5 @@
 //   - Verify verifies a signature, after UsableWith has checked that the key is strong enough and
 //     fits the algorithm (signature.go: RFC 7518, 8037, 8725). golang-jwt does the cryptography.
 //
-// Errors are for operators: they quote what was found, with bounded length.
+// Errors are for operators: they quote at most the beginning of a rejected value.
 package jose
