@@ -52,10 +52,10 @@ func Address(ctx context.Context) netip.Addr {
 // addresses of a network together, because an attacker can easily get a network of that size. If
 // address isn't valid, NetworkOf returns the zero Prefix, which isn't valid either.
 func NetworkOf(address netip.Addr) netip.Prefix {
-	address, bits := address.Unmap().WithZone(""), 48
+	address, prefixBits := address.Unmap().WithZone(""), 48
 	if address.Is4() {
-		bits = 24
+		prefixBits = 24
 	}
-	network, _ := address.Prefix(bits)
+	network, _ := address.Prefix(prefixBits)
 	return network
 }

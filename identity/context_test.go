@@ -45,8 +45,8 @@ func TestRequire_badToken(t *testing.T) {
 		errors.Is(err, identity.ErrTokenMissing) {
 		t.Errorf("Require() = %v, %v, want only ErrTokenExpired", user, err)
 	}
-	if rejected, ok := errors.AsType[*identity.Error](err); !ok ||
-		rejected.Detail != "exp is yesterday" {
+	if identityErr, ok := errors.AsType[*identity.Error](err); !ok ||
+		identityErr.Detail != "exp is yesterday" {
 		t.Errorf("Require() = %v, want the detail of the verifier's error", err)
 	}
 }
@@ -77,8 +77,8 @@ func TestRequire_foreignKeys(t *testing.T) {
 
 // If NewContext was called several times, Require uses the innermost context.
 func TestRequire_innerContext(t *testing.T) {
-	outer := identity.NewContext(context.Background(), &identity.User{ID: "alice"}, nil)
-	if _, err := identity.Require(identity.NewContext(outer, nil, nil)); !errors.Is(err,
+	outerCtx := identity.NewContext(context.Background(), &identity.User{ID: "alice"}, nil)
+	if _, err := identity.Require(identity.NewContext(outerCtx, nil, nil)); !errors.Is(err,
 		identity.ErrTokenMissing) {
 		t.Errorf("Require() = %v, want ErrTokenMissing", err)
 	}

@@ -24,18 +24,18 @@ type Credentials struct {
 }
 
 // NewCredentials checks and returns the credentials that a client sent. If a value is empty, too
-// long or not UTF-8, or contains a control character, it returns ErrBadInput. So such values are
+// long or not UTF-8, or contains a control character, it returns ErrBadInput, so that the value is
 // never sent to the realm. If otp is nil, there is no one-time code.
 func NewCredentials(username, password string, otp *string) (Credentials, error) {
 	credentials := Credentials{Username: username, Password: NewSecret(password)}
-	if err := check("username", username, MaxUsernameBytes); err != nil {
+	if err := checkArgument("username", username, MaxUsernameBytes); err != nil {
 		return Credentials{}, err
 	}
-	if err := check("password", password, MaxPasswordBytes); err != nil {
+	if err := checkArgument("password", password, MaxPasswordBytes); err != nil {
 		return Credentials{}, err
 	}
 	if otp != nil {
-		if err := check("otp", *otp, MaxOTPBytes); err != nil {
+		if err := checkArgument("otp", *otp, MaxOTPBytes); err != nil {
 			return Credentials{}, err
 		}
 		credentials.OTP = NewSecret(*otp)
@@ -64,15 +64,15 @@ func foldRune(r rune) rune {
 // NewRefreshToken checks and returns the refresh token that a client sent. It makes the same checks
 // as NewCredentials.
 func NewRefreshToken(token string) (Secret, error) {
-	if err := check("refreshToken", token, MaxRefreshTokenBytes); err != nil {
+	if err := checkArgument("refreshToken", token, MaxRefreshTokenBytes); err != nil {
 		return Secret{}, err
 	}
 	return NewSecret(token), nil
 }
 
-// check returns ErrBadInput if value isn't valid. The error names the argument and says what is
-// wrong with it, but doesn't contain the value.
-func check(name, value string, maxBytes int) error {
+// checkArgument returns ErrBadInput if value isn't valid. The error names the argument and says
+// what is wrong with it, but doesn't contain the value.
+func checkArgument(name, value string, maxBytes int) error {
 	switch {
 	case value == "":
 		return fmt.Errorf("%w: %s is empty", ErrBadInput, name)

@@ -56,14 +56,14 @@ func TestArguments_invalid(t *testing.T) {
 			{"surrogate half", canary + "\xed\xa0\x80", "is not UTF-8"},
 		} {
 			got, err := arg.parse(tt.value)
-			wantBadInput(t, arg.name+": "+tt.name, got, err, arg.name+" "+tt.want)
+			checkBadInput(t, arg.name+": "+tt.name, got, err, arg.name+" "+tt.want)
 		}
 	}
 }
 
-// wantBadInput checks that err is ErrBadInput with the message want, and that the value got is
+// checkBadInput checks that err is ErrBadInput with the message want, and that the value got is
 // empty.
-func wantBadInput(t *testing.T, name, got string, err error, want string) {
+func checkBadInput(t *testing.T, name, got string, err error, want string) {
 	t.Helper()
 	if !errors.Is(err, ErrBadInput) {
 		t.Fatalf("%s: error %v, want ErrBadInput", name, err)
@@ -78,26 +78,27 @@ func wantBadInput(t *testing.T, name, got string, err error, want string) {
 
 // An argument may have as many bytes as its limit, and not one more.
 func TestArguments_maxBytes(t *testing.T) {
-	messages := map[string]string{
+	wantMessages := map[string]string{
 		"username": "is longer than 1020 bytes", "password": "is longer than 4096 bytes",
 		"otp": "is longer than 64 bytes", "refreshToken": "is longer than 32768 bytes",
 	}
 	for _, arg := range arguments() {
-		longest := strings.Repeat("x", arg.maxBytes)
-		if got, err := arg.parse(longest); err != nil || got != longest {
+		longestValue := strings.Repeat("x", arg.maxBytes)
+		if got, err := arg.parse(longestValue); err != nil || got != longestValue {
 			t.Errorf("%s of %d bytes: %v, want no error", arg.name, arg.maxBytes, err)
 		}
-		got, err := arg.parse(longest + "x")
-		wantBadInput(t, arg.name, got, err, arg.name+" "+messages[arg.name])
+		got, err := arg.parse(longestValue + "x")
+		checkBadInput(t, arg.name, got, err, arg.name+" "+wantMessages[arg.name])
 
 		// The limit counts bytes, not runes, because it bounds memory.
-		multibyte := strings.Repeat("ü", arg.maxBytes/2)
-		if got, err := arg.parse(multibyte); err != nil || got != multibyte {
+		multibyteValue := strings.Repeat("ü", arg.maxBytes/2)
+		if got, err := arg.parse(multibyteValue); err != nil || got != multibyteValue {
 			t.Errorf("%s of %d bytes in two-byte runes: %v, want no error", arg.name, arg.maxBytes,
 				err)
 		}
-		got, err = arg.parse(multibyte + "ü")
-		wantBadInput(t, arg.name+" in two-byte runes", got, err, arg.name+" "+messages[arg.name])
+		got, err = arg.parse(multibyteValue + "ü")
+		checkBadInput(
+			t, arg.name+" in two-byte runes", got, err, arg.name+" "+wantMessages[arg.name])
 	}
 }
 
@@ -139,9 +140,9 @@ func TestNewCredentials_otp(t *testing.T) {
 func TestNewCredentials_firstError(t *testing.T) {
 	otp := ""
 	_, err := NewCredentials("", "", &otp)
-	wantBadInput(t, "all arguments empty", "", err, "username is empty")
+	checkBadInput(t, "all arguments empty", "", err, "username is empty")
 	_, err = NewCredentials("alice", "", &otp)
-	wantBadInput(t, "password and otp empty", "", err, "password is empty")
+	checkBadInput(t, "password and otp empty", "", err, "password is empty")
 }
 
 // NewCredentials returns its arguments unchanged, or ErrBadInput and no credentials.
@@ -188,14 +189,14 @@ func TestCredentials_AccountKey_spellings(t *testing.T) {
 			}
 		}
 	}
-	seen := map[string]string{}
+	namesByKey := map[string]string{}
 	for _, name := range []string{"alice", "alíce", "al ice", "alice1", "alice@example.org", "іd",
 		"id", "ıd", "i\u0307d"} {
 		key := Credentials{Username: name}.AccountKey()
-		if other, ok := seen[key]; ok {
-			t.Errorf("AccountKey() of %q and of %q = %q, want different keys", name, other, key)
+		if otherName, ok := namesByKey[key]; ok {
+			t.Errorf("AccountKey() of %q and of %q = %q, want different keys", name, otherName, key)
 		}
-		seen[key] = name
+		namesByKey[key] = name
 	}
 }
 
@@ -203,14 +204,14 @@ func TestCredentials_AccountKey_spellings(t *testing.T) {
 // letters.
 func TestCredentials_AccountKey_everyLetter(t *testing.T) {
 	key := func(name string) string { return Credentials{Username: name}.AccountKey() }
-	letters := 0
+	letterCount := 0
 	for r := rune(0); r <= unicode.MaxRune; r++ {
 		lower := string(unicode.ToLower(r))
 		if r == 'İ' {
 			lower = "i\u0307"
 		}
 		if lower != string(r) {
-			letters++
+			letterCount++
 		}
 		if a, b := key(string(r)), key(lower); a != b {
 			t.Errorf("AccountKey() of %q = %q, of %q = %q, want the same", string(r), a, lower, b)
@@ -220,7 +221,7 @@ func TestCredentials_AccountKey_everyLetter(t *testing.T) {
 				string(r), k, key(k))
 		}
 	}
-	if letters < 1000 {
-		t.Errorf("%d letters have another lower case, want at least 1000", letters)
+	if letterCount < 1000 {
+		t.Errorf("%d letters have another lower case, want at least 1000", letterCount)
 	}
 }

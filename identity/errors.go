@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Clients may read the texts of all errors in this file. They name no address, issuer or setting,
-// and repeat nothing that a client or the realm sent. Details for operators are in Error.Detail;
-// the function Detail finds them in a chain of errors.
+// Clients may read the texts of all errors in this file. The texts name no address, issuer or
+// setting, and repeat nothing that a client or the realm sent. Details for operators are in
+// Error.Detail; the function Detail finds them in a chain of errors.
 
 // Reasons why a request has no caller. Package apierror has a row for each of these errors.
 var (
@@ -33,7 +33,7 @@ var (
 	// ErrBadInput is returned without a call to the realm.
 	ErrBadInput = errors.New("bad input")
 	// ErrBadCredentials means that the user is unknown, the password or the one-time code is wrong,
-	// or the account is locked. Clients can't find out which.
+	// or the account is locked. Clients can't find out which of these it is.
 	ErrBadCredentials = errors.New("bad credentials")
 	// ErrAccountDisabled and ErrAccountNotReady mean that the password was right.
 	ErrAccountDisabled = errors.New("account is disabled")
@@ -94,8 +94,8 @@ func (e *Error) LogValue() slog.Value { return logValue(e) }
 // must not see them in production. Detail calls OperatorDetail of the first error in err's tree
 // that has a method OperatorDetail() string, such as an Error or a keycloak.Refusal.
 func Detail(err error) string {
-	if detailed, ok := errors.AsType[operatorError](err); ok {
-		return detailed.OperatorDetail()
+	if operatorErr, ok := errors.AsType[operatorError](err); ok {
+		return operatorErr.OperatorDetail()
 	}
 	return ""
 }
@@ -117,7 +117,7 @@ func logValue(err operatorError) slog.Value {
 // A RateLimitError means that there were too many attempts. Existing and unknown usernames get the
 // same error.
 type RateLimitError struct {
-	RetryAfter time.Duration // the time to wait; earlier attempts fail too
+	RetryAfter time.Duration // the time to wait; attempts before then fail too
 }
 
 // Error returns the text of ErrRateLimited with the time to wait.

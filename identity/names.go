@@ -10,19 +10,19 @@ import (
 // considers equal have the same lookup name. Names that differ only in σ and ς also have the same
 // lookup name, because in Java the lower case of Σ depends on its position in the word.
 func (c Credentials) LookupName() string {
-	var lower strings.Builder
-	lower.Grow(len(c.Username))
+	var builder strings.Builder
+	builder.Grow(len(c.Username))
 	for _, r := range c.Username {
 		switch {
 		case r == 'İ': // the only letter whose lower case in Java is two letters
-			lower.WriteString("i\u0307")
+			builder.WriteString("i\u0307")
 		case r == 'ς':
-			lower.WriteRune('σ')
+			builder.WriteRune('σ')
 		default:
-			lower.WriteRune(lowerRune(r))
+			builder.WriteRune(lowerRune(r))
 		}
 	}
-	return lower.String()
+	return builder.String()
 }
 
 // lowerRune returns the lower case of r in Java 25, which has Unicode 16. Go 1.26 and Java 21 have

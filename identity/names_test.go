@@ -8,29 +8,30 @@ import (
 	"unicode"
 )
 
-// javaLower returns texts with their lower case in Java 25, as testdata/Lower.java printed them.
-func javaLower(t *testing.T) map[string]string {
+// javaLowerCase returns texts with their lower case in Java 25, as testdata/Lower.java printed
+// them.
+func javaLowerCase(t *testing.T) map[string]string {
 	t.Helper()
 	file, err := os.ReadFile("testdata/java-lower.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
-	lower := map[string]string{}
+	lowerTexts := map[string]string{}
 	for line := range strings.Lines(string(file)) {
-		if before, after, ok := strings.Cut(strings.TrimSpace(line), "; "); ok {
-			lower[decode(t, before)] = decode(t, after)
+		if text, lowerText, ok := strings.Cut(strings.TrimSpace(line), "; "); ok {
+			lowerTexts[decodeCodePoints(t, text)] = decodeCodePoints(t, lowerText)
 		}
 	}
-	return lower
+	return lowerTexts
 }
 
-// decode returns the text that consists of these code points. They are hexadecimal, with blanks
-// between them.
-func decode(t *testing.T, points string) string {
+// decodeCodePoints returns the text that consists of these code points, which are hexadecimal and
+// separated by blanks.
+func decodeCodePoints(t *testing.T, codePoints string) string {
 	t.Helper()
 	var text strings.Builder
-	for _, point := range strings.Fields(points) {
-		n, err := strconv.ParseInt(point, 16, 32)
+	for _, codePoint := range strings.Fields(codePoints) {
+		n, err := strconv.ParseInt(codePoint, 16, 32)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -39,18 +40,17 @@ func decode(t *testing.T, points string) string {
 	return text.String()
 }
 
-// mergeSigmas replaces ς with σ, as LookupName does. Apart from that, LookupName is Java's lower
-// case.
+// mergeSigmas replaces ς with σ. LookupName is Java's lower case with this replacement.
 func mergeSigmas(text string) string { return strings.ReplaceAll(text, "ς", "σ") }
 
 // For every code point, LookupName returns the lower case in Java.
 func TestCredentials_LookupName_everyCodePoint(t *testing.T) {
-	java := javaLower(t)
+	lowerTexts := javaLowerCase(t)
 	for r := rune(1); r <= unicode.MaxRune; r++ {
 		if r >= 0xd800 && r <= 0xdfff {
 			continue
 		}
-		want, ok := java[string(r)]
+		want, ok := lowerTexts[string(r)]
 		if !ok {
 			want = string(r)
 		}
@@ -60,19 +60,19 @@ func TestCredentials_LookupName_everyCodePoint(t *testing.T) {
 	}
 }
 
-// For words, even with Σ, LookupName returns the lower case in Java.
+// For words, including words with Σ, LookupName returns the lower case in Java.
 func TestCredentials_LookupName_words(t *testing.T) {
-	finalSigmas := 0
-	for word, want := range javaLower(t) {
+	finalSigmaCount := 0
+	for word, want := range javaLowerCase(t) {
 		if got := (Credentials{Username: word}).LookupName(); got != mergeSigmas(want) {
 			t.Errorf("LookupName() of %+q = %+q, want %+q", word, got, want)
 		}
 		if strings.ContainsRune(word, 'Σ') && strings.ContainsRune(want, 'ς') {
-			finalSigmas++
+			finalSigmaCount++
 		}
 	}
-	if finalSigmas < 50 {
-		t.Errorf("%d words have a final sigma, want at least 50", finalSigmas)
+	if finalSigmaCount < 50 {
+		t.Errorf("%d words have a final sigma, want at least 50", finalSigmaCount)
 	}
 }
 
@@ -98,7 +98,7 @@ func TestCredentials_LookupName_similar(t *testing.T) {
 // A name and its lower case in Java have the same key. Otherwise an attacker could evade the limit
 // of an account with another spelling of its name.
 func TestCredentials_AccountKey_java(t *testing.T) {
-	for word, lower := range javaLower(t) {
+	for word, lower := range javaLowerCase(t) {
 		a, b := Credentials{Username: word}.AccountKey(),
 			Credentials{Username: lower}.AccountKey()
 		if a != b {

@@ -8,7 +8,7 @@ import (
 	"log/slog"
 )
 
-const redacted = "[redacted]"
+const redactedText = "[redacted]"
 
 // A Secret is a password or a token that can't be printed, logged or encoded by accident: the
 // result is always "[redacted]". Only two methods reveal the text: Reveal, for the realm, and
@@ -31,19 +31,19 @@ func (s Secret) Reveal() string {
 }
 
 // String returns "[redacted]".
-func (Secret) String() string { return redacted }
+func (Secret) String() string { return redactedText }
 
 // GoString returns "[redacted]".
-func (Secret) GoString() string { return redacted }
+func (Secret) GoString() string { return redactedText }
 
 // Format writes "[redacted]" for every verb, even for %x and %d.
-func (Secret) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
+func (Secret) Format(f fmt.State, _ rune) { io.WriteString(f, redactedText) }
 
 // LogValue returns "[redacted]".
-func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
+func (Secret) LogValue() slog.Value { return slog.StringValue(redactedText) }
 
 // MarshalText returns "[redacted]". encoding/json and encoding/xml call it.
-func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+func (Secret) MarshalText() ([]byte, error) { return []byte(redactedText), nil }
 
 // MarshalGQL writes the text as a GraphQL string, for the client that the secret belongs to.
 func (s Secret) MarshalGQL(w io.Writer) {

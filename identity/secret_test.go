@@ -46,24 +46,24 @@ func TestLeaks(t *testing.T) {
 
 // secretHolders returns values that contain a Secret with the canary, by a description.
 func secretHolders() map[string]any {
-	type exported struct{ Password Secret }
-	type pointer struct{ Password *Secret }
-	type unexported struct{ password Secret }
-	type unexportedPointer struct{ password *Secret }
-	type embedded struct{ Secret }
-	type nested struct{ inner struct{ list []Secret } }
+	type exportedField struct{ Password Secret }
+	type pointerField struct{ Password *Secret }
+	type unexportedField struct{ password Secret }
+	type unexportedPointerField struct{ password *Secret }
+	type embeddedField struct{ Secret }
+	type nestedField struct{ inner struct{ list []Secret } }
 	secret := NewSecret(canary)
-	nestedStruct := nested{}
+	nestedStruct := nestedField{}
 	nestedStruct.inner.list = []Secret{secret}
 	return map[string]any{
 		"Secret":                          secret,
 		"*Secret":                         &secret,
-		"exported field":                  exported{secret},
-		"exported field with a pointer":   pointer{&secret},
-		"unexported field":                unexported{secret},
-		"unexported field with a pointer": unexportedPointer{&secret},
-		"pointer to a struct":             &unexported{secret},
-		"embedded field":                  embedded{secret},
+		"exported field":                  exportedField{secret},
+		"exported field with a pointer":   pointerField{&secret},
+		"unexported field":                unexportedField{secret},
+		"unexported field with a pointer": unexportedPointerField{&secret},
+		"pointer to a struct":             &unexportedField{secret},
+		"embedded field":                  embeddedField{secret},
 		"slice in an unexported field":    nestedStruct,
 		"slice":                           []Secret{secret},
 		"slice of pointers":               []*Secret{&secret},
@@ -194,9 +194,9 @@ func TestSecret_zero(t *testing.T) {
 // Reveal returns the text, also if the Secret was copied.
 func TestSecret_Reveal(t *testing.T) {
 	secret := NewSecret(canary)
-	copied := secret
-	if copied.Reveal() != canary {
-		t.Errorf("Reveal() of a copy = %q, want %q", copied.Reveal(), canary)
+	secretCopy := secret
+	if secretCopy.Reveal() != canary {
+		t.Errorf("Reveal() of a copy = %q, want %q", secretCopy.Reveal(), canary)
 	}
 }
 
@@ -253,7 +253,7 @@ func TestSecret_UnmarshalGQL(t *testing.T) {
 
 // A Secret equals its copies, but not another Secret with the same text. Otherwise code could find
 // out the text by comparing the Secret with guesses.
-func TestSecret_compare(t *testing.T) {
+func TestSecret_equality(t *testing.T) {
 	a := NewSecret(canary)
 	if b := a; a != b {
 		t.Error("a copy of a Secret isn't equal to it, want it equal")

@@ -92,7 +92,7 @@ func (c Claims) Decode(v any) error {
 // A decodeError hides the text of a JSON error from clients.
 type decodeError struct{ err error }
 
-func (*decodeError) Error() string            { return "claims have another shape than expected" }
+func (*decodeError) Error() string            { return "claims don't have the expected types" }
 func (e *decodeError) Unwrap() error          { return e.err }
 func (e *decodeError) OperatorDetail() string { return e.err.Error() }
 func (e *decodeError) LogValue() slog.Value   { return logValue(e) }

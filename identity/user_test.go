@@ -4,7 +4,7 @@ import "testing"
 
 // HasRealmRole, HasClientRole, InGroup and HasScope compare names exactly. They return false for
 // the zero User and for nil.
-func TestUser_has(t *testing.T) {
+func TestUser_hasMethods(t *testing.T) {
 	alice := &User{
 		RealmRoles: []string{"customer", "Admin"},
 		ClientRoles: []ClientRoles{{Client: "billing", Roles: []string{"viewer"}},

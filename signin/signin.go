@@ -55,8 +55,8 @@ type Service struct {
 	limiter Limiter
 }
 
-var errNotMade = errors.New(
-	"signin: the Service has no realm: make it with signin.New, or hand on the one that " +
+var errZeroService = errors.New(
+	"signin: the Service has no realm: make it with signin.New, or use the one that " +
 		"cloakql.Config.Schema gets")
 
 // New returns a Service. It returns an error if realm or limiter is nil or a nil pointer: without a
@@ -78,46 +78,46 @@ func isNil(v any) bool {
 }
 
 // Login signs a user in with a password and, unless otp is nil, a one-time code. The username may
-// be an email address. If no account can have one of these values, Login returns ErrBadInput
-// without calling the limiter or the realm.
+// be an email address. If an argument is invalid (identity.NewCredentials), Login returns
+// ErrBadInput without calling the limiter or the realm.
 func (s *Service) Login(ctx context.Context, username, password string,
 	otp *string) (*identity.OpenIDToken, error) {
 	if s == nil || s.realm == nil {
-		return nil, errNotMade
+		return nil, errZeroService
 	}
 	credentials, err := identity.NewCredentials(username, password, otp)
 	if err != nil {
 		return nil, err
 	}
-	return attempt(ctx, credentials, s.limiter.Login, s.realm.Login)
+	return callWithLimit(ctx, credentials, s.limiter.Login, s.realm.Login)
 }
 
 // Refresh exchanges a refresh token for new tokens.
 func (s *Service) Refresh(ctx context.Context, refreshToken string) (*identity.OpenIDToken, error) {
 	if s == nil || s.realm == nil {
-		return nil, errNotMade
+		return nil, errZeroService
 	}
 	token, err := identity.NewRefreshToken(refreshToken)
 	if err != nil {
 		return nil, err
 	}
-	return attempt(ctx, token, s.limiter.Refresh, s.realm.Refresh)
+	return callWithLimit(ctx, token, s.limiter.Refresh, s.realm.Refresh)
 }
 
 // Logout ends the session of a refresh token. Like the field logout in the schema, it returns true
 // if there is no error.
 func (s *Service) Logout(ctx context.Context, refreshToken string) (bool, error) {
 	if s == nil || s.realm == nil {
-		return false, errNotMade
+		return false, errZeroService
 	}
 	token, err := identity.NewRefreshToken(refreshToken)
 	if err != nil {
 		return false, err
 	}
-	return attempt(ctx, token, s.limiter.Logout, s.logout)
+	return callWithLimit(ctx, token, s.limiter.Logout, s.logout)
 }
 
-// logout calls Realm.Logout. It has the signature that attempt needs.
+// logout calls Realm.Logout. It has the signature that callWithLimit needs.
 func (s *Service) logout(ctx context.Context, token identity.Secret) (bool, error) {
 	if err := s.realm.Logout(ctx, token); err != nil {
 		return false, err
@@ -125,9 +125,9 @@ func (s *Service) logout(ctx context.Context, token identity.Secret) (bool, erro
 	return true, nil
 }
 
-// attempt reserves an attempt, calls the realm, and calls done. A GraphQL document may select a
-// field several times, with aliases and fragments; each selection is an attempt.
-func attempt[In, Out any](
+// callWithLimit reserves an attempt, calls the realm, and calls done. A GraphQL document may select
+// a field several times, with aliases and fragments; each selection is an attempt.
+func callWithLimit[In, Out any](
 	ctx context.Context, input In,
 	reserve func(context.Context, In) (func(error), error),
 	call func(context.Context, In) (Out, error),
@@ -137,7 +137,7 @@ func attempt[In, Out any](
 		var zero Out
 		return zero, err
 	}
-	// done isn't deferred, so an attempt that ends in a panic stays counted.
+	// done isn't deferred, so that an attempt that ends in a panic stays counted.
 	output, err := call(ctx, input)
 	done(err)
 	return output, err

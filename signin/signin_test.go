@@ -13,10 +13,10 @@ import (
 
 // A recorder has a Realm and a Limiter, and records each call to them with its arguments.
 type recorder struct {
-	calls    []string
-	limitErr error // returned by the limiter
-	realmErr error // returned by the realm
-	panics   bool  // if set, the realm panics
+	calls       []string
+	limitErr    error // returned by the limiter
+	realmErr    error // returned by the realm
+	realmPanics bool  // if set, the realm panics
 }
 
 func (r *recorder) realm() Realm     { return recordedRealm{r} }
@@ -28,7 +28,7 @@ type recordedRealm struct{ *recorder }
 // recordCall records a call to the realm. Then it panics, returns realmErr, or returns tokens.
 func (r recordedRealm) recordCall(text string) (*identity.OpenIDToken, error) {
 	r.calls = append(r.calls, "realm "+text)
-	if r.panics {
+	if r.realmPanics {
 		panic("realm")
 	}
 	if r.realmErr != nil {
@@ -142,7 +142,7 @@ func TestService_limited(t *testing.T) {
 // counted.
 func TestService_panic(t *testing.T) {
 	for name, method := range methods {
-		r := &recorder{panics: true}
+		r := &recorder{realmPanics: true}
 		func() {
 			defer func() {
 				if recover() == nil {
@@ -159,8 +159,8 @@ func TestService_panic(t *testing.T) {
 
 // The Service rejects invalid input without calling the limiter or the realm.
 func TestService_badInput(t *testing.T) {
-	empty := ""
-	for name, run := range map[string]func(*Service) error{
+	emptyOTP := ""
+	for name, call := range map[string]func(*Service) error{
 		"empty username": func(s *Service) error {
 			_, err := s.Login(t.Context(), "", "p", nil)
 			return err
@@ -170,7 +170,7 @@ func TestService_badInput(t *testing.T) {
 			return err
 		},
 		"empty otp": func(s *Service) error {
-			_, err := s.Login(t.Context(), "a", "p", &empty)
+			_, err := s.Login(t.Context(), "a", "p", &emptyOTP)
 			return err
 		},
 		"refresh token of a line feed": func(s *Service) error { _, err := s.Refresh(t.Context(), "\n"); return err },
@@ -180,7 +180,7 @@ func TestService_badInput(t *testing.T) {
 		},
 	} {
 		r := &recorder{}
-		if err := run(newService(t, r)); !errors.Is(err, identity.ErrBadInput) ||
+		if err := call(newService(t, r)); !errors.Is(err, identity.ErrBadInput) ||
 			len(r.calls) != 0 {
 			t.Errorf("%s: got %v and the calls %q, want ErrBadInput and no calls", name, err, r.calls)
 		}
@@ -191,12 +191,12 @@ func TestService_badInput(t *testing.T) {
 // returns errors.
 func TestNew_missingParts(t *testing.T) {
 	r := &recorder{}
-	for want, newService := range map[string]func() (*Service, error){
+	for want, construct := range map[string]func() (*Service, error){
 		"needs a realm":   func() (*Service, error) { return New(nil, r.limiter()) },
 		"needs a limiter": func() (*Service, error) { return New(r.realm(), nil) },
 		"a realm":         func() (*Service, error) { return New((*nilRealm)(nil), r.limiter()) },
 	} {
-		if service, err := newService(); service != nil || err == nil ||
+		if service, err := construct(); service != nil || err == nil ||
 			!strings.Contains(err.Error(), want) {
 			t.Errorf("New() = %v, %v, want an error with %q", service, err, want)
 		}

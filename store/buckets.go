@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A Key identifies an entry in a store. Use a digest as the key, so that the store has no usernames
-// for someone who can read it.
+// A Key identifies an entry in a store. Use a digest as the key, so that someone who can read the
+// store can't read usernames in it.
 type Key [16]byte
 
 // A Bucket is a token bucket. It holds up to Burst tokens, and gains one per Every until it is
@@ -61,11 +61,11 @@ type Decision struct {
 // Clock: a store uses one clock, which never goes back. A shared store uses its own clock, because
 // its callers' clocks differ.
 //
-// Bounds: the store's memory is bounded, whatever keys callers use. New keys, however many, never
-// make the store forget the level of another key's bucket. MemoryBuckets shows one way to do both.
+// Bounds: the store's memory is bounded for any number of keys. Any number of new keys never makes
+// the store forget the level of another key's bucket. MemoryBuckets shows one way to do both.
 //
-// Errors: after an error, the caller doesn't know whether the call took effect. An implementation
-// that doesn't know either doesn't refund tokens.
+// Errors: after an error, the caller doesn't know whether the call took effect. If the
+// implementation doesn't know either, it refunds no tokens.
 //
 // All methods are safe for concurrent use.
 type Buckets interface {

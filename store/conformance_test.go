@@ -12,32 +12,34 @@ import (
 
 // MemoryBuckets fulfills the contract of Buckets.
 func TestMemoryBuckets(t *testing.T) {
-	// opener returns a function that returns a new store. Advance moves the store's clock forward;
-	// if running is set, the clock also runs by itself.
-	opener := func(maxKeys int, running bool) func(t *testing.T) storetest.Buckets {
+	// newOpener returns a function that returns a new store. Advance moves the store's clock
+	// forward; if clockRuns is set, the clock also runs by itself.
+	newOpener := func(maxKeys int, clockRuns bool) func(t *testing.T) storetest.Buckets {
 		return func(*testing.T) storetest.Buckets {
 			var offset atomic.Int64
 			start := time.Now()
 			m := &store.MemoryBuckets{MaxKeys: maxKeys, Now: func() time.Time {
 				now := start
-				if running {
+				if clockRuns {
 					now = time.Now()
 				}
 				return now.Add(time.Duration(offset.Load()))
 			}}
-			return storetest.Buckets{Store: m, Running: running,
+			return storetest.Buckets{Store: m, ClockRuns: clockRuns,
 				Advance: func(d time.Duration) { offset.Add(int64(d)) }}
 		}
 	}
-	t.Run("stopped clock", func(t *testing.T) { storetest.RunBuckets(t, opener(0, false)) })
-	t.Run("running clock", func(t *testing.T) { storetest.RunBuckets(t, opener(0, true)) })
+	t.Run("stopped clock", func(t *testing.T) { storetest.RunBuckets(t, newOpener(0, false)) })
+	t.Run("running clock", func(t *testing.T) { storetest.RunBuckets(t, newOpener(0, true)) })
 	// Overflow buckets fulfill the contract too. This test fails in about one of 65,536 runs, in
 	// which two of its keys share an overflow bucket.
 	t.Run("overflow buckets", func(t *testing.T) {
 		storetest.RunBuckets(t, func(t *testing.T) storetest.Buckets {
-			b := opener(1, false)(t)
-			other := store.Bucket{Key: store.Key{0xff}, Burst: 1, Every: 10 * 365 * 24 * time.Hour}
-			if _, err := b.Store.Reserve(context.Background(), []store.Bucket{other}); err != nil {
+			b := newOpener(1, false)(t)
+			otherBucket := store.Bucket{Key: store.Key{0xff}, Burst: 1,
+				Every: 10 * 365 * 24 * time.Hour}
+			_, err := b.Store.Reserve(context.Background(), []store.Bucket{otherBucket})
+			if err != nil {
 				t.Fatal(err)
 			}
 			return b

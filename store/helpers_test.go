@@ -24,18 +24,18 @@ func reserve(t testing.TB, m *MemoryBuckets, buckets ...Bucket) Decision {
 	return decision
 }
 
-// drain makes up to max reservations, and stops when one is refused. It returns how many were
+// drain makes up to maxCount reservations, and stops when one is refused. It returns how many were
 // allowed, and the RetryAfter of the refused reservation.
 func drain(
-	t testing.TB, m *MemoryBuckets, bucket Bucket, max int,
-) (allowed int, wait time.Duration) {
+	t testing.TB, m *MemoryBuckets, bucket Bucket, maxCount int,
+) (allowedCount int, retryAfter time.Duration) {
 	t.Helper()
-	for ; allowed < max; allowed++ {
+	for ; allowedCount < maxCount; allowedCount++ {
 		if decision := reserve(t, m, bucket); !decision.Allowed {
-			return allowed, decision.RetryAfter
+			return allowedCount, decision.RetryAfter
 		}
 	}
-	return allowed, 0
+	return allowedCount, 0
 }
 
 // isStored reports whether a bucket has its own key in m. If not, it uses an overflow bucket.

@@ -8,24 +8,24 @@ import (
 )
 
 const (
-	// DefaultMaxKeys is the default of MemoryBuckets.MaxKeys. So many keys take 15 MB, including
+	// DefaultMaxKeys is the default of MemoryBuckets.MaxKeys. This many keys take 15 MB, including
 	// the overflow buckets (BenchmarkMemoryBuckets_millionKeys).
 	DefaultMaxKeys = 250_000
 
-	overflowBuckets   = 1 << 16 // in each overflow table, which takes 512 kB
-	maxOverflowTables = 16      // one for each value of Bucket.Every
+	overflowTableSize = 1 << 16 // buckets; such a table takes 512 kB
+	maxOverflowTables = 16      // one for each Bucket.Every
 	minSweepInterval  = time.Second
 )
 
 // MemoryBuckets implements Buckets in the memory of one process. Its zero value is ready for use.
 // Set fields only before the first call.
 //
-// It stores at most MaxKeys keys. When it reaches that number, it drops the keys whose buckets are
-// full, and no others. If the store still has MaxKeys keys, a new key uses one of 65,536 overflow
-// buckets. The overflow bucket is chosen by a keyed hash, and other keys may share it. So a flood
-// of new keys doesn't change the levels of the stored keys, but it may empty the overflow bucket of
-// a new key. When a key moves from an overflow bucket to its own bucket, its own bucket starts with
-// the level of the overflow bucket, and later refunds go to its own bucket.
+// It stores at most MaxKeys keys. When it reaches that number, it drops only the keys whose buckets
+// are full. If the store still has MaxKeys keys, a new key uses one of 65,536 overflow buckets. The
+// overflow bucket is chosen by a keyed hash, and other keys may share it. So a flood of new keys
+// doesn't change the levels of the stored keys, but it may empty the overflow bucket of a new key.
+// When a key moves from an overflow bucket to its own bucket, its own bucket starts with the level
+// of the overflow bucket, and later refunds go to its own bucket.
 type MemoryBuckets struct {
 	MaxKeys int              // DefaultMaxKeys if MaxKeys isn't positive
 	Now     func() time.Time // the clock, which must not go back; time.Now if nil
@@ -54,7 +54,7 @@ func (m *MemoryBuckets) init() (now time.Duration) {
 		if m.MaxKeys <= 0 {
 			m.MaxKeys = DefaultMaxKeys
 		}
-		// Let start be earlier than now, so that the first sweep may happen at once.
+		// start is earlier than now, so that the first sweep may happen at once.
 		m.start = clock().Add(-minSweepInterval)
 		m.seed, m.fullAt = maphash.MakeSeed(), map[Key]time.Duration{}
 	}
@@ -76,8 +76,8 @@ func (m *MemoryBuckets) Reserve(ctx context.Context, buckets []Bucket) (Decision
 	now := m.init()
 	for i, bucket := range buckets {
 		if wait := m.take(bucket, now); wait > 0 {
-			for _, reserved := range buckets[:i] {
-				m.refund(reserved, now)
+			for _, reservedBucket := range buckets[:i] {
+				m.refund(reservedBucket, now)
 			}
 			return Decision{RetryAfter: wait}, nil
 		}
@@ -106,20 +106,20 @@ func (m *MemoryBuckets) Len() int {
 // take takes one token from a bucket and returns 0. If the bucket is empty, it returns the time
 // until the bucket gains a token. The caller holds mu.
 func (m *MemoryBuckets) take(bucket Bucket, now time.Duration) (wait time.Duration) {
-	fullAt, stored := m.fullAt[bucket.Key]
+	fullAt, isStored := m.fullAt[bucket.Key]
 	var overflow *time.Duration
-	if !stored {
+	if !isStored {
 		if overflow = m.overflowBucket(bucket); overflow != nil {
 			fullAt = *overflow
 		}
-		stored = m.makeRoom(now)
+		isStored = m.makeRoom(now)
 	}
 	fullAt = max(fullAt, now) + bucket.Every
 	if wait := fullAt - now - bucket.refillTime(); wait > 0 {
 		return wait
 	}
 	switch {
-	case stored:
+	case isStored:
 		m.fullAt[bucket.Key] = fullAt
 	case overflow != nil:
 		*overflow = fullAt
@@ -128,7 +128,7 @@ func (m *MemoryBuckets) take(bucket Bucket, now time.Duration) (wait time.Durati
 		if m.overflow == nil || len(m.overflow) >= maxOverflowTables {
 			m.overflow = map[time.Duration][]time.Duration{}
 		}
-		m.overflow[bucket.Every] = make([]time.Duration, overflowBuckets)
+		m.overflow[bucket.Every] = make([]time.Duration, overflowTableSize)
 		*m.overflowBucket(bucket) = fullAt
 	}
 	return 0
@@ -136,8 +136,8 @@ func (m *MemoryBuckets) take(bucket Bucket, now time.Duration) (wait time.Durati
 
 // refund puts one token back into a bucket. The caller holds mu.
 func (m *MemoryBuckets) refund(bucket Bucket, now time.Duration) {
-	fullAt, stored := m.fullAt[bucket.Key]
-	if !stored {
+	fullAt, isStored := m.fullAt[bucket.Key]
+	if !isStored {
 		if overflow := m.overflowBucket(bucket); overflow != nil {
 			*overflow = max(*overflow-bucket.Every, now)
 		}
@@ -157,7 +157,7 @@ func (m *MemoryBuckets) overflowBucket(bucket Bucket) *time.Duration {
 	if table == nil {
 		return nil
 	}
-	return &table[maphash.Bytes(m.seed, bucket.Key[:])%overflowBuckets]
+	return &table[maphash.Bytes(m.seed, bucket.Key[:])%overflowTableSize]
 }
 
 // makeRoom reports whether another key can be stored. If the store has MaxKeys keys, makeRoom first
@@ -172,12 +172,12 @@ func (m *MemoryBuckets) makeRoom(now time.Duration) bool {
 	}
 	m.lastSweep = now
 	// Make a new map, because a map with many insertions and deletions keeps growing.
-	remaining := make(map[Key]time.Duration, m.MaxKeys)
+	newFullAt := make(map[Key]time.Duration, m.MaxKeys)
 	for key, fullAt := range m.fullAt {
 		if fullAt > now {
-			remaining[key] = fullAt
+			newFullAt[key] = fullAt
 		}
 	}
-	m.fullAt = remaining
+	m.fullAt = newFullAt
 	return len(m.fullAt) < m.MaxKeys
 }

@@ -15,12 +15,14 @@ func TestMemoryBuckets_zeroValue(t *testing.T) {
 		m, bucket := &MemoryBuckets{}, bucketN(1, 10, 30*time.Second)
 		drain(t, m, bucket, 10)
 		time.Sleep(30*time.Second - 1)
-		if allowed, wait := drain(t, m, bucket, 100); allowed != 0 || wait != 1 {
-			t.Errorf("one nanosecond early: %d allowed, wait %v; want 0 and 1ns", allowed, wait)
+		if allowedCount, retryAfter := drain(t, m, bucket, 100); allowedCount != 0 ||
+			retryAfter != 1 {
+			t.Errorf("one nanosecond early: %d allowed, wait %v; want 0 and 1ns", allowedCount, retryAfter)
 		}
 		time.Sleep(time.Nanosecond)
-		if allowed, wait := drain(t, m, bucket, 100); allowed != 1 || wait != 30*time.Second {
-			t.Errorf("after 30 s: %d allowed, wait %v; want 1 and 30s", allowed, wait)
+		if allowedCount, retryAfter := drain(t, m, bucket, 100); allowedCount != 1 ||
+			retryAfter != 30*time.Second {
+			t.Errorf("after 30 s: %d allowed, wait %v; want 1 and 30s", allowedCount, retryAfter)
 		}
 	})
 }
@@ -35,8 +37,8 @@ func TestMemoryBuckets_flood(t *testing.T) {
 		drain(t, m, earlyBucket, 10)
 		for n := range 20 * maxKeys {
 			if n == 10*maxKeys {
-				if allowed, _ := drain(t, m, lateBucket, 100); allowed > 10 {
-					t.Fatalf("new key during the flood: %d allowed, want at most 10", allowed)
+				if allowedCount, _ := drain(t, m, lateBucket, 100); allowedCount > 10 {
+					t.Fatalf("new key during the flood: %d allowed, want at most 10", allowedCount)
 				}
 			}
 			reserve(t, m, bucketN(n, 10, time.Minute))
@@ -47,20 +49,22 @@ func TestMemoryBuckets_flood(t *testing.T) {
 		for name, bucket := range map[string]Bucket{
 			"used before the flood": earlyBucket, "used during the flood": lateBucket,
 		} {
-			if allowed, wait := drain(t, m, bucket, 100); allowed != 0 || wait > time.Minute {
-				t.Errorf("%s: %d allowed, wait %v; want 0, and at most a minute", name, allowed, wait)
+			if allowedCount, retryAfter := drain(t, m, bucket, 100); allowedCount != 0 ||
+				retryAfter > time.Minute {
+				t.Errorf("%s: %d allowed, wait %v; want 0, and at most a minute", name, allowedCount, retryAfter)
 			}
 		}
 		time.Sleep(30 * time.Second)
 		for n := range 20 * maxKeys {
 			reserve(t, m, bucketN(1<<30+n, 10, time.Minute))
 		}
-		if allowed, wait := drain(t, m, earlyBucket, 100); allowed != 0 || wait != 30*time.Second {
-			t.Errorf("after 30 s: %d allowed, wait %v; want 0 and 30s", allowed, wait)
+		if allowedCount, retryAfter := drain(t, m, earlyBucket, 100); allowedCount != 0 ||
+			retryAfter != 30*time.Second {
+			t.Errorf("after 30 s: %d allowed, wait %v; want 0 and 30s", allowedCount, retryAfter)
 		}
 		time.Sleep(30 * time.Second)
-		if allowed, _ := drain(t, m, earlyBucket, 100); allowed != 1 {
-			t.Errorf("after a minute: %d allowed, want 1", allowed)
+		if allowedCount, _ := drain(t, m, earlyBucket, 100); allowedCount != 1 {
+			t.Errorf("after a minute: %d allowed, want 1", allowedCount)
 		}
 	})
 }
@@ -91,8 +95,9 @@ func TestMemoryBuckets_sweep(t *testing.T) {
 			t.Errorf("%d keys are stored, want %d", m.Len(), maxKeys)
 		}
 		for n := range maxKeys / 2 {
-			if allowed, _ := drain(t, m, bucketN(1000+n, 10, time.Minute), 100); allowed != 9 {
-				t.Errorf("key %d: %d allowed, want 9", n, allowed)
+			allowedCount, _ := drain(t, m, bucketN(1000+n, 10, time.Minute), 100)
+			if allowedCount != 9 {
+				t.Errorf("key %d: %d allowed, want 9", n, allowedCount)
 			}
 		}
 	})
@@ -101,8 +106,8 @@ func TestMemoryBuckets_sweep(t *testing.T) {
 // A refund that fills a bucket drops its key, and a refused reservation stores no key.
 func TestMemoryBuckets_Len(t *testing.T) {
 	m := &MemoryBuckets{MaxKeys: 10}
-	empty := bucketN(-1, 1, time.Hour)
-	drain(t, m, empty, 1)
+	emptyBucket := bucketN(-1, 1, time.Hour)
+	drain(t, m, emptyBucket, 1)
 	for n := range 1000 {
 		a, b := bucketN(n, 10, time.Minute), bucketN(1000+n, 10, time.Minute)
 		decision := reserve(t, m, a, b)
@@ -110,7 +115,7 @@ func TestMemoryBuckets_Len(t *testing.T) {
 			t.Fatalf("pair %d: %+v, want it allowed, and both keys stored", n, decision)
 		}
 		m.Refund(t.Context(), []Bucket{a, b})
-		if decision := reserve(t, m, a, b, empty); decision.Allowed {
+		if decision := reserve(t, m, a, b, emptyBucket); decision.Allowed {
 			t.Fatalf("pair %d with an empty bucket: allowed, want it refused", n)
 		}
 	}
@@ -121,7 +126,7 @@ func TestMemoryBuckets_Len(t *testing.T) {
 
 // When a key moves from an overflow bucket to its own bucket, the level stays the same. Otherwise a
 // flood would refill the key's bucket.
-func TestMemoryBuckets_overflow_moveOut(t *testing.T) {
+func TestMemoryBuckets_overflow_keepsLevel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &MemoryBuckets{MaxKeys: 1}
 		shortBucket, longBucket := bucketN(1, 1, time.Second), bucketN(2, 10, time.Hour)
@@ -134,12 +139,12 @@ func TestMemoryBuckets_overflow_moveOut(t *testing.T) {
 		if reserve(t, m, longBucket); !isStored(m, longBucket) {
 			t.Fatal("the key is in an overflow bucket, want it stored")
 		}
-		if allowed, _ := drain(t, m, longBucket, 100); allowed != 4 {
-			t.Errorf("%d allowed, want the remaining 4 of 10", allowed)
+		if allowedCount, _ := drain(t, m, longBucket, 100); allowedCount != 4 {
+			t.Errorf("%d allowed, want the remaining 4 of 10", allowedCount)
 		}
 		m.Refund(t.Context(), []Bucket{longBucket}) // this token was taken from the overflow bucket
-		if allowed, _ := drain(t, m, longBucket, 100); allowed != 1 {
-			t.Errorf("after a refund: %d allowed, want 1", allowed)
+		if allowedCount, _ := drain(t, m, longBucket, 100); allowedCount != 1 {
+			t.Errorf("after a refund: %d allowed, want 1", allowedCount)
 		}
 	})
 }
@@ -154,25 +159,26 @@ func TestMemoryBuckets_overflow_shared(t *testing.T) {
 	for n := 3; b == a || m.overflowBucket(b) != m.overflowBucket(a); n++ {
 		b = bucketN(n, 10, time.Minute)
 	}
-	if allowed, _ := drain(t, m, a, 6); allowed != 6 {
-		t.Errorf("first key: %d allowed, want 6", allowed)
+	if allowedCount, _ := drain(t, m, a, 6); allowedCount != 6 {
+		t.Errorf("first key: %d allowed, want 6", allowedCount)
 	}
 	if reserve(t, m, a, b, a, b, a).Allowed {
 		t.Error("a reservation of 5 tokens was allowed, want it refused, because 4 are left")
 	}
-	if allowed, wait := drain(t, m, b, 100); allowed != 4 || wait == 0 || wait > time.Minute {
+	if allowedCount, retryAfter := drain(t, m, b, 100); allowedCount != 4 || retryAfter == 0 ||
+		retryAfter > time.Minute {
 		t.Errorf("second key: %d allowed, wait %v; want the remaining 4, and at most a minute",
-			allowed, wait)
+			allowedCount, retryAfter)
 	}
 	m.Refund(t.Context(), []Bucket{b})
-	if allowed, _ := drain(t, m, a, 100); allowed != 1 {
-		t.Errorf("after a refund: %d allowed, want 1", allowed)
+	if allowedCount, _ := drain(t, m, a, 100); allowedCount != 1 {
+		t.Errorf("after a refund: %d allowed, want 1", allowedCount)
 	}
 }
 
 // TestMemoryBuckets_random makes random calls, and checks that no more tokens are taken from a
 // bucket than the documentation of Buckets allows. The key is always stored, sometimes or never.
-func TestMemoryBuckets_random(t *testing.T) {
+func TestMemoryBuckets_randomCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for seed := range uint64(300) {
 			random := rand.New(rand.NewPCG(seed, 1))
@@ -183,24 +189,24 @@ func TestMemoryBuckets_random(t *testing.T) {
 			}
 			// The times of reservations: of those that are still open, and of those that count,
 			// because they were never refunded.
-			var open, counted []time.Time
-			var longestOpen time.Duration
+			var openTimes, countedTimes []time.Time
+			var maxOpenTime time.Duration
 			for range 300 {
 				switch random.IntN(5) {
 				case 0, 1:
 					if reserve(t, m, bucket).Allowed {
-						open = append(open, time.Now())
+						openTimes = append(openTimes, time.Now())
 					}
 				case 2:
-					if len(open) > 0 {
-						i := random.IntN(len(open))
-						longestOpen = max(longestOpen, time.Since(open[i]))
+					if len(openTimes) > 0 {
+						i := random.IntN(len(openTimes))
+						maxOpenTime = max(maxOpenTime, time.Since(openTimes[i]))
 						if random.IntN(2) == 0 {
 							m.Refund(t.Context(), []Bucket{bucket})
 						} else {
-							counted = append(counted, open[i])
+							countedTimes = append(countedTimes, openTimes[i])
 						}
-						open = append(open[:i], open[i+1:]...)
+						openTimes = append(openTimes[:i], openTimes[i+1:]...)
 					}
 				case 3:
 					if seed%3 == 1 { // another key takes the only place, if it is free
@@ -211,19 +217,19 @@ func TestMemoryBuckets_random(t *testing.T) {
 					time.Sleep(time.Duration(random.IntN(700)) * time.Millisecond)
 				}
 			}
-			for _, reserved := range open {
-				counted = append(counted, reserved)
-				longestOpen = max(longestOpen, time.Since(reserved))
+			for _, reservedAt := range openTimes {
+				countedTimes = append(countedTimes, reservedAt)
+				maxOpenTime = max(maxOpenTime, time.Since(reservedAt))
 			}
-			for _, start := range counted {
-				for _, end := range counted {
+			for _, start := range countedTimes {
+				for _, end := range countedTimes {
 					n := 0
-					for _, reserved := range counted {
-						if !reserved.Before(start) && !reserved.After(end) {
+					for _, reservedAt := range countedTimes {
+						if !reservedAt.Before(start) && !reservedAt.After(end) {
 							n++
 						}
 					}
-					limit := bucket.Burst + int((end.Sub(start)+longestOpen)/bucket.Every)
+					limit := bucket.Burst + int((end.Sub(start)+maxOpenTime)/bucket.Every)
 					if end.After(start) && n > limit {
 						t.Fatalf("seed %d: %d reservations of %+v in %v, want at most %d",
 							seed, n, bucket, end.Sub(start), limit)
@@ -243,8 +249,9 @@ func TestMemoryBuckets_Refund_overflow(t *testing.T) {
 		for range 200_000 {
 			m.Refund(t.Context(), []Bucket{bucket})
 		}
-		if allowed, wait := drain(t, m, bucket, 10_001); allowed != 10_000 || wait != 24*time.Hour {
-			t.Errorf("%d allowed, wait %v; want 10000 and 24h", allowed, wait)
+		if allowedCount, retryAfter := drain(t, m, bucket, 10_001); allowedCount != 10_000 ||
+			retryAfter != 24*time.Hour {
+			t.Errorf("%d allowed, wait %v; want 10000 and 24h", allowedCount, retryAfter)
 		}
 	})
 }
@@ -256,8 +263,8 @@ func TestMemoryBuckets_overflow_manySettings(t *testing.T) {
 	drain(t, m, bucketN(0, 1, time.Hour), 1)
 	for n := range 10 * maxOverflowTables {
 		bucket := bucketN(1+n, 2, time.Hour+time.Duration(n))
-		if allowed, _ := drain(t, m, bucket, 3); allowed != 2 {
-			t.Errorf("settings %d: %d allowed, want 2", n, allowed)
+		if allowedCount, _ := drain(t, m, bucket, 3); allowedCount != 2 {
+			t.Errorf("settings %d: %d allowed, want 2", n, allowedCount)
 		}
 		if len(m.overflow) > maxOverflowTables {
 			t.Fatalf("%d overflow tables, want at most %d", len(m.overflow), maxOverflowTables)
