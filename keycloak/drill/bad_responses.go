@@ -11,8 +11,8 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// A badResponse is what Keycloak, or a proxy in front of it, sends instead of the key set. Either
-// the fake Keycloak sends it, with fault, or serve writes it.
+// A badResponse is a response that Keycloak, or a proxy in front of it, sends instead of the key
+// set. Either the fake Keycloak sends it, with fault, or serve writes it.
 type badResponse struct {
 	name  string
 	fault keycloaktest.Fault
@@ -21,10 +21,10 @@ type badResponse struct {
 
 const jsonType = "application/json"
 
-// badResponses returns all bad responses. set is the realm's key set, and key is one of its keys.
-// Where possible, a response contains valid keys, including the new one: if the KeySet under test
-// wrongly uses such a response, it accepts the new key, and the checks fail.
-func badResponses(set, key string) []badResponse {
+// badResponses returns all bad responses. keySet is the realm's key set, and key is one of its
+// keys. Where possible, a response contains valid keys, including the new one: if the KeySet under
+// test wrongly uses such a response, it accepts the new key, and the checks fail.
+func badResponses(keySet, key string) []badResponse {
 	responseFault := func(status int, contentType, body string) keycloaktest.Fault {
 		return keycloaktest.Fault{Status: status, ContentType: contentType, Body: body}
 	}
@@ -40,19 +40,19 @@ func badResponses(set, key string) []badResponse {
 		{name: "garbage", fault: responseFault(200, jsonType, "\x00\xff{{{")},
 		{name: "an empty body", fault: responseFault(200, jsonType, "")},
 		{name: "an HTML page", fault: responseFault(200, "", "<!doctype html><title>Maintenance</title>")},
-		{name: "500", fault: responseFault(500, jsonType, set)},
+		{name: "500", fault: responseFault(500, jsonType, keySet)},
 		{name: "503 and HTML", fault: responseFault(503, "", "<html>")},
 		{name: "404", fault: responseFault(404, jsonType, `{"error":"Realm does not exist"}`)},
 		{name: "429", fault: responseFault(429, "text/plain", "slow down")},
 		{name: "204", fault: responseFault(204, jsonType, "")},
-		{name: "206", fault: responseFault(206, jsonType, set)},
+		{name: "206", fault: responseFault(206, jsonType, keySet)},
 		{name: "no keys", fault: responseFault(200, jsonType, `{"keys":[]}`)},
 		{name: "keys that are null", fault: responseFault(200, jsonType, `{"keys":null}`)},
-		{name: "encryption keys only", fault: responseFault(200, jsonType, strings.ReplaceAll(set, `"sig"`, `"enc"`))},
+		{name: "encryption keys only", fault: responseFault(200, jsonType, strings.ReplaceAll(keySet, `"sig"`, `"enc"`))},
 		{name: "each key twice", fault: responseFault(200, jsonType, encodeKeySet(key, key))},
 		{name: "113 keys", fault: responseFault(200, jsonType, encodeKeySet(append(manyKeys, key)...))},
-		{name: "two documents", fault: responseFault(200, jsonType, set+set)},
-		{name: "8 MiB of blanks", fault: responseFault(200, jsonType, set+strings.Repeat(" ", 8<<20))},
+		{name: "two documents", fault: responseFault(200, jsonType, keySet+keySet)},
+		{name: "8 MiB of blanks", fault: responseFault(200, jsonType, keySet+strings.Repeat(" ", 8<<20))},
 		{name: "8 MiB of HTML", fault: responseFault(502, "", strings.Repeat("<br>", 2<<20))},
 		{name: "half of the keys", fault: keycloaktest.Fault{Truncate: true}},
 		{name: "a closed connection", fault: keycloaktest.Fault{Disconnect: true}},
@@ -98,52 +98,54 @@ func writeSlowly(w http.ResponseWriter, text string) {
 	}
 }
 
-// respondBadly rotates the keys and makes Keycloak respond badly to fetches for a while. Meanwhile
-// the cached keys must stay in use. When Keycloak responds normally again, the new key is accepted.
-func respondBadly(s *system, index int, length time.Duration) error {
-	if err := s.start(); err != nil {
+// respondBadly rotates the keys and makes Keycloak send a bad response to fetches for a while.
+// Meanwhile the cached keys must stay in use. When Keycloak responds normally again, the new key
+// must be accepted.
+func respondBadly(s *system, index int, duration time.Duration) error {
+	if err := s.startWithKeys(); err != nil {
 		return err
 	}
 	oldToken := s.validToken()
 	s.rotate()
 	newToken := s.validToken()
-	set, key, err := s.fetchKeySet()
+	keySet, key, err := s.fetchKeySet()
 	if err != nil {
 		return err
 	}
-	restore, err := s.fail(badResponses(set, key)[index], set)
+	restore, err := s.serveBadResponse(badResponses(keySet, key)[index], keySet)
 	if err != nil {
 		return err
 	}
 	var validTally, unknownTally tally
 	stop := s.sendRepeatedly(&validTally, 50*time.Millisecond, func() string { return oldToken },
-		alice)
+		aliceID)
 	start := time.Now()
 	o := s.send(newToken) // causes a fetch
-	unknownTally.add(o, o.Result == unavailable)
+	unknownTally.add(o, o.Result == unavailableText)
 	time.Sleep(time.Until(start.Add(fetchTimeout + 10*time.Millisecond + 4*s.tolerance)))
 	s.checkStatus(true, true, 1)
-	wrongStatus := 0
+	wrongStatusCount := 0
 	for n := 0; n < 60; n++ {
-		time.Sleep(length / 60)
+		time.Sleep(duration / 60)
 		o := s.send(s.unknownKeyToken(n))
-		unknownTally.add(o, o.Result == unavailable)
-		if !s.status(true, true) {
-			wrongStatus++
+		unknownTally.add(o, o.Result == unavailableText)
+		if !s.hasStatus(true, true) {
+			wrongStatusCount++
 		}
 	}
 	stop()
-	longest, largest := s.fetches.maxima()
+	longestFetch, largestFetch := s.fetches.maxima()
 	s.checkValid(&validTally)
 	s.checkOutcomes("unknown keys are reported as unavailable", &unknownTally)
-	s.checkTiming(unknownTally.longest <= maxWait+s.tolerance, "unknown keys wait at most 1 s",
-		"%v", unknownTally.longest)
-	s.checkTiming(wrongStatus == 0, "keys usable, failing", "wrong %d of 60 times", wrongStatus)
-	s.checkTiming(longest <= fetchTimeout+s.tolerance && largest <= maxBody,
-		fmt.Sprintf("a fetch takes at most %v and %d KiB", fetchTimeout, maxBody>>10),
+	s.checkTiming(unknownTally.longestWait <= maxWait+s.tolerance, "unknown keys wait at most 1 s",
+		"%v", unknownTally.longestWait)
+	s.checkTiming(
+		wrongStatusCount == 0, "keys usable, failing", "wrong %d of 60 times", wrongStatusCount)
+	s.checkTiming(longestFetch <= fetchTimeout+s.tolerance && largestFetch <= maxBodyBytes,
+		fmt.Sprintf("a fetch takes at most %v and %d KiB", fetchTimeout, maxBodyBytes>>10),
 		"%v, %d bytes",
-		longest.Round(time.Millisecond), largest)
-	s.checkFetches(max(1, int(length/(12*time.Second))), 5+int(length/(4*time.Second)))
+		longestFetch.Round(time.Millisecond), largestFetch)
+	s.checkFetches(max(1, int(duration/(12*time.Second))), 5+int(duration/(4*time.Second)))
 	s.checkStatus(true, true, 0)
 	restore()
 	s.checkRecovery(fetchTimeout+maxRecovery, oldToken, newToken)
@@ -152,12 +154,12 @@ func respondBadly(s *system, index int, length time.Duration) error {
 	return nil
 }
 
-// fail makes Keycloak respond badly until restore is called.
-func (s *system) fail(bad badResponse, keys string) (restore func(), err error) {
-	if bad.serve == nil {
-		bad.fault.Endpoint = "/certs"
+// serveBadResponse makes Keycloak send this response to fetches until restore is called.
+func (s *system) serveBadResponse(response badResponse, keys string) (restore func(), err error) {
+	if response.serve == nil {
+		response.fault.Endpoint = "/certs"
 		s.fetches.reset("")
-		return s.kc.Fail(bad.fault), nil
+		return s.kc.Fail(response.fault), nil
 	}
 	listener, err := s.network.listen()
 	if err != nil {
@@ -166,7 +168,7 @@ func (s *system) fail(bad badResponse, keys string) (restore func(), err error) 
 	server := &http.Server{ReadHeaderTimeout: 10 * time.Second,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", jsonType)
-			bad.serve(w, keys)
+			response.serve(w, keys)
 		})}
 	go server.Serve(listener) // ends when restore closes the server
 	s.fetches.reset(listener.Addr().String())

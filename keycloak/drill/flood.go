@@ -14,13 +14,17 @@ import (
 
 // sendUnknownKeys sends a token with an unknown key each millisecond. It leaves two connections for
 // other tokens. It calls handle with each outcome, concurrently.
-func (s *system) sendUnknownKeys(length time.Duration, handle func(outcome)) {
+func (s *system) sendUnknownKeys(duration time.Duration, handle func(outcome)) {
 	var wg sync.WaitGroup
 	start := time.Now()
-	for sender := range connections - 2 {
+	for sender := range connectionCount - 2 {
 		wg.Go(func() {
-			for n := sender; time.Duration(n)*time.Millisecond < length; n += connections - 2 {
-				time.Sleep(time.Until(start.Add(time.Duration(n) * time.Millisecond)))
+			for n := sender; ; n += connectionCount - 2 {
+				sendTime := time.Duration(n) * time.Millisecond
+				if sendTime >= duration {
+					return
+				}
+				time.Sleep(time.Until(start.Add(sendTime)))
 				handle(s.send(s.unknownKeyToken(n)))
 			}
 		})
@@ -38,21 +42,22 @@ func heapInUse() int {
 	return int(stats.HeapAlloc)
 }
 
-// flood sends a thousand unknown key IDs a second while keys rotate. The IDs must not delay a
-// rotation, and must not cause more fetches or waits than one unknown key a second does. Meanwhile,
-// flood sends tokens signed before each rotation, and the first token signed with each new key.
-func flood(s *system, length time.Duration) error {
-	if err := s.start(); err != nil {
+// flood sends a thousand unknown key IDs a second while keys rotate. The IDs must not delay the use
+// of a new key, and must not cause more fetches or waits than one unknown key a second does.
+// Meanwhile, flood sends tokens signed before each rotation, and the first token signed with each
+// new key.
+func flood(s *system, duration time.Duration) error {
+	if err := s.startWithKeys(); err != nil {
 		return err
 	}
 	firstToken := s.validToken() // its key stays in the key set
-	var newest atomic.Pointer[string]
-	newest.Store(&firstToken)
+	var newestToken atomic.Pointer[string]
+	newestToken.Store(&firstToken)
 	s.kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Delay: keysDelay})
 	s.fetches.reset("")
 
 	var wg sync.WaitGroup
-	for range connections { // open all connections before memory is measured
+	for range connectionCount { // open all connections before memory is measured
 		wg.Go(func() { s.send(firstToken) })
 	}
 	wg.Wait()
@@ -61,129 +66,133 @@ func flood(s *system, length time.Duration) error {
 	var unavailableAt []time.Time // when tokens couldn't wait for a fetch
 	heapBefore, start := heapInUse(), time.Now()
 	wg.Go(func() {
-		s.sendUnknownKeys(length, func(o outcome) {
-			unknownTally.add(o, o.keyMissing() &&
-				(o.Result == unknownKey || o.Waited == 0 || s.tolerance > 0))
-			if o.Result == unavailable {
+		s.sendUnknownKeys(duration, func(o outcome) {
+			unknownTally.add(o, o.isKeyMissing() &&
+				(o.Result == unknownKeyText || o.WaitTime == 0 || s.tolerance > 0))
+			if o.Result == unavailableText {
 				mu.Lock()
 				unavailableAt = append(unavailableAt, o.Start)
 				mu.Unlock()
 			}
 		})
 	})
-	sent := 0
+	sentCount := 0
 	stop := s.sendRepeatedly(&validTally, 5*time.Millisecond, func() string {
-		sent++ // alternate between the tokens
-		return []string{firstToken, *newest.Load()}[sent%2]
-	}, alice)
+		sentCount++ // alternate between the tokens
+		return []string{firstToken, *newestToken.Load()}[sentCount%2]
+	}, aliceID)
 	var oldKeys []string // oldest first
-	slowest := time.Duration(0)
-	// With an interval of 2.7 s, rotations come at various times after a fetch.
-	for next := start.Add(minFetchInterval); len(oldKeys) == 0 ||
-		next.Before(start.Add(length-2*time.Second)); next = next.Add(2700 * time.Millisecond) {
-		time.Sleep(time.Until(next))
+	longestDelay := time.Duration(0)
+	// With this interval, rotations come at various times after a fetch.
+	const rotationInterval = 2700 * time.Millisecond
+	nextRotation, lastRotation := start.Add(minFetchInterval), start.Add(duration-2*time.Second)
+	for len(oldKeys) == 0 || nextRotation.Before(lastRotation) {
+		time.Sleep(time.Until(nextRotation))
+		nextRotation = nextRotation.Add(rotationInterval)
 		oldKeys = append(oldKeys, s.rotate())
 		token := s.validToken()
-		took, _ := waitUntil(2*minFetchInterval, func() bool {
+		elapsed, _ := waitUntil(2*minFetchInterval, func() bool {
 			o := s.send(token)
-			newKeyTally.add(o, o.Result == alice || o.keyMissing())
-			return o.Result == alice
+			newKeyTally.add(o, o.Result == aliceID || o.isKeyMissing())
+			return o.Result == aliceID
 		})
-		slowest = max(slowest, took)
-		newest.Store(&token)
+		longestDelay = max(longestDelay, elapsed)
+		newestToken.Store(&token)
 		if n := len(oldKeys); n > 2 { // keep the first key
 			s.remove(oldKeys[n-2])
 		}
 	}
 	wg.Wait()
 	stop()
-	took := time.Since(start)
+	elapsed := time.Since(start)
 
-	rate := float64(unknownTally.total) / took.Seconds()
-	s.checkTiming(rate > 900 || took > length+minFetchInterval,
+	rate := float64(unknownTally.total) / elapsed.Seconds()
+	s.checkTiming(rate > 900 || elapsed > duration+minFetchInterval,
 		"1000 unknown key IDs a second, 64 connections",
 		"%.0f a second", rate)
-	s.check(unknownTally.total == int((length+time.Millisecond-1)/time.Millisecond),
+	s.check(unknownTally.total == int((duration+time.Millisecond-1)/time.Millisecond),
 		"all tokens are sent",
 		"%d", unknownTally.total)
-	s.checkTiming(unknownTally.wrong == 0, "each key is unknown, or still being fetched",
-		"%d other responses%s", unknownTally.wrong, unknownTally.firstWrong)
+	s.checkTiming(unknownTally.wrongCount == 0, "each key is unknown, or still being fetched",
+		"%d other responses%s", unknownTally.wrongCount, unknownTally.firstWrong)
 	// Each fetch starts as early as allowed.
-	fetches := s.checkFetches(max(1, int(length/(minFetchInterval+time.Millisecond+s.tolerance))),
-		1+int(took/(minFetchInterval-s.tolerance/5)))
+	fetches := s.checkFetches(max(1, int(duration/(minFetchInterval+time.Millisecond+s.tolerance))),
+		1+int(elapsed/(minFetchInterval-s.tolerance/5)))
 	// The tolerance is 6 ms: a token of the new key is sent each 5 ms, and the unknown key that
 	// starts the next fetch comes up to 1 ms late.
-	s.checkTiming(slowest <= minFetchInterval+6*time.Millisecond+s.tolerance,
+	s.checkTiming(longestDelay <= minFetchInterval+6*time.Millisecond+s.tolerance,
 		"a new key's token passes within 1 s",
-		"%d rotations; at most %v", len(oldKeys), slowest.Round(time.Millisecond))
-	s.checkTiming(newKeyTally.wrong == 0, "until then its key is unknown, or still being fetched",
-		"%d other responses%s", newKeyTally.wrong, newKeyTally.firstWrong)
-	waiters := maxConcurrent(unknownTally.waits)
+		"%d rotations; at most %v", len(oldKeys), longestDelay.Round(time.Millisecond))
+	s.checkTiming(newKeyTally.wrongCount == 0, "until then its key is unknown, or still being fetched",
+		"%d other responses%s", newKeyTally.wrongCount, newKeyTally.firstWrong)
+	waiters := maxWaitingAtOnce(unknownTally.waits)
 	// With a fake clock, nearly every fetch has maxWaiters. One of them may be the new key's token.
 	s.checkTiming(waiters <= maxWaiters && (s.tolerance > 0 || waiters >= maxWaiters-1),
 		fmt.Sprintf("at most %d wait at the same time", maxWaiters), "%d", waiters)
 	s.checkTiming(len(unknownTally.waits) <= maxWaiters*len(fetches) &&
-		unknownTally.longest <= keysDelay+s.tolerance,
+		unknownTally.longestWait <= keysDelay+s.tolerance,
 		"each waits for one fetch", "%d waits, at most %v, for %d fetches of %v",
 		len(unknownTally.waits),
-		unknownTally.longest.Round(time.Millisecond), len(fetches), keysDelay)
-	outsideFetch := 0
-	for _, at := range unavailableAt {
-		if !slices.ContainsFunc(fetches, func(started time.Time) bool {
-			return !at.Before(started.Add(-s.tolerance)) &&
-				!at.After(started.Add(keysDelay+s.tolerance))
+		unknownTally.longestWait.Round(time.Millisecond), len(fetches), keysDelay)
+	outsideFetchCount := 0
+	for _, t := range unavailableAt {
+		if !slices.ContainsFunc(fetches, func(fetchStart time.Time) bool {
+			return !t.Before(fetchStart.Add(-s.tolerance)) &&
+				!t.After(fetchStart.Add(keysDelay+s.tolerance))
 		}) {
-			outsideFetch++
+			outsideFetchCount++
 		}
 	}
-	s.checkTiming(outsideFetch == 0 && (len(unavailableAt) > 0 || s.tolerance > 0),
+	s.checkTiming(outsideFetchCount == 0 && (len(unavailableAt) > 0 || s.tolerance > 0),
 		"keys are unavailable only during a fetch", "%d of %d at another time",
-		outsideFetch, len(unavailableAt))
+		outsideFetchCount, len(unavailableAt))
 	s.checkValid(&validTally)
 	p50, p99 := validTally.percentile(0.5), validTally.percentile(0.99)
 	s.checkTiming(p99 < keysDelay/2, "valid tokens pass at once", "p50 %v, p99 %v",
 		p50.Round(10*time.Microsecond), p99.Round(10*time.Microsecond))
-	logged := s.log.drain()
-	s.checkTiming(len(logged) == 0, "nothing is logged", "%d lines: %.200q", len(logged), logged)
+	loggedLines := s.log.drain()
+	s.checkTiming(len(loggedLines) == 0, "nothing is logged", "%d lines: %.200q",
+		len(loggedLines), loggedLines)
 	// Free the records before memory is measured.
 	unknownTally, validTally, newKeyTally, unavailableAt = tally{}, tally{}, tally{}, nil
-	limit := 1 << 20
+	maxGrowth := 1 << 20
 	if s.client != nil {
-		limit = 4 << 20 // for the connections' buffers
+		maxGrowth = 4 << 20 // for the connections' buffers
 	}
 	heapAfter := heapInUse()
-	s.check(heapAfter-heapBefore < limit, "memory doesn't grow", "heap %d KiB before, %d KiB after",
+	s.check(heapAfter-heapBefore < maxGrowth, "memory doesn't grow",
+		"heap %d KiB before, %d KiB after",
 		heapBefore>>10, heapAfter>>10)
 	return nil
 }
 
 // slowFetches checks that fetches start at least a second apart even if each takes almost a second,
 // whether the refresher or a request starts them.
-func slowFetches(s *system, length time.Duration) error {
-	if err := s.start(); err != nil {
+func slowFetches(s *system, duration time.Duration) error {
+	if err := s.startWithKeys(); err != nil {
 		return err
 	}
 	s.kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Delay: 700 * time.Millisecond})
 	var unknownTally tally
 	var wg sync.WaitGroup
-	for n := range int(length / (100 * time.Millisecond)) {
+	for n := range int(duration / (100 * time.Millisecond)) {
 		time.Sleep(100 * time.Millisecond)
 		wg.Go(func() {
 			o := s.send(s.unknownKeyToken(n))
-			unknownTally.add(o, o.keyMissing())
+			unknownTally.add(o, o.isKeyMissing())
 		})
 	}
 	wg.Wait()
 	time.Sleep(fetchTimeout)
 	s.checkOutcomes("each key is unknown, or still being fetched", &unknownTally)
-	s.checkFetches(int(length/minFetchInterval)*5/6, 2+int(length/minFetchInterval))
+	s.checkFetches(int(duration/minFetchInterval)*5/6, 2+int(duration/minFetchInterval))
 	return nil
 }
 
 // floodWhileHanging checks that while a fetch hangs, a few requests wait a second each, and the
 // others don't wait.
-func floodWhileHanging(s *system, length time.Duration) error {
-	if err := s.start(); err != nil {
+func floodWhileHanging(s *system, duration time.Duration) error {
+	if err := s.startWithKeys(); err != nil {
 		return err
 	}
 	restore := s.kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Hang: true})
@@ -191,32 +200,35 @@ func floodWhileHanging(s *system, length time.Duration) error {
 	token := s.validToken()
 	var validTally, unknownTally tally
 	stop := s.sendRepeatedly(&validTally, 10*time.Millisecond, func() string { return token },
-		alice)
-	s.sendUnknownKeys(length, func(o outcome) { unknownTally.add(o, o.Result == unavailable) })
+		aliceID)
+	s.sendUnknownKeys(
+		duration, func(o outcome) { unknownTally.add(o, o.Result == unavailableText) })
 	stop()
 	s.checkValid(&validTally)
 	s.checkOutcomes("unknown keys are reported as unavailable", &unknownTally)
 	fetches := s.checkFetches(2, 3)
-	s.checkTiming(shortestInterval(fetches) >= fetchTimeout+maxWait-s.tolerance,
+	s.checkTiming(minGap(fetches) >= fetchTimeout+maxWait-s.tolerance,
 		"the next fetch starts a second after the last one ended", "at %v", fetches)
-	waiters := maxConcurrent(unknownTally.waits)
+	waiters := maxWaitingAtOnce(unknownTally.waits)
 	s.checkTiming(waiters == maxWaiters, "16 wait at the same time", "%d", waiters)
 	// When a request has waited for maxWait, another may wait in its place.
-	limit := maxWaiters * int(fetchTimeout/maxWait) * len(fetches)
-	s.checkTiming(len(unknownTally.waits) <= limit, fmt.Sprintf("at most %d wait", limit), "%d",
+	maxWaits := maxWaiters * int(fetchTimeout/maxWait) * len(fetches)
+	s.checkTiming(
+		len(unknownTally.waits) <= maxWaits, fmt.Sprintf("at most %d wait", maxWaits), "%d",
 		len(unknownTally.waits))
-	s.checkTiming(unknownTally.longest <= maxWait+s.tolerance, "no request waits longer than 1 s",
-		"%v", unknownTally.longest)
+	s.checkTiming(
+		unknownTally.longestWait <= maxWait+s.tolerance, "no request waits longer than 1 s",
+		"%v", unknownTally.longestWait)
 	s.checkStatus(true, true, 1)
 	restore()
 	s.checkRecovery(fetchTimeout+maxRecovery, token)
-	got := s.send(s.unknownKeyToken(0)).Result
-	s.checkTiming(got == unknownKey, "unknown keys are reported as unknown again", "%s", got)
+	result := s.send(s.unknownKeyToken(0)).Result
+	s.checkTiming(result == unknownKeyText, "unknown keys are reported as unknown again", "%s", result)
 	return nil
 }
 
-// tamper changes a character of a token's signature.
-func tamper(token string) string {
+// tamperSignature changes a character of a token's signature.
+func tamperSignature(token string) string {
 	i, char := len(token)-80, "A"
 	if token[i:i+1] == char {
 		char = "B"
@@ -227,24 +239,24 @@ func tamper(token string) string {
 // tenThousandAtOnce verifies tokens on ten thousand goroutines while keys rotate. The goroutines
 // call the middleware without connections, so they compete for the key set. Each must get the
 // outcome for its own token.
-func tenThousandAtOnce(s *system, length time.Duration) error {
-	if err := s.start(); err != nil {
+func tenThousandAtOnce(s *system, duration time.Duration) error {
+	if err := s.startWithKeys(); err != nil {
 		return err
 	}
 	const users, goroutines = 100, 10_000
-	userID := func(n int) string { return fmt.Sprint("user-", n) }
+	userID := func(user int) string { return fmt.Sprint("user-", user) }
 	tokensForUsers := func(lifetime time.Duration) (tokens []string) {
-		for n := range users {
+		for user := range users {
 			tokens = append(tokens,
 				s.mint(keycloaktest.TokenSpec{Lifetime: lifetime,
-					Claims: map[string]any{"sub": userID(n)}}))
+					Claims: map[string]any{"sub": userID(user)}}))
 		}
 		return tokens
 	}
 	oldTokens, expiredTokens := tokensForUsers(2*maxAge), tokensForUsers(-time.Hour)
 	var tamperedTokens []string
 	for _, token := range oldTokens {
-		tamperedTokens = append(tamperedTokens, tamper(token))
+		tamperedTokens = append(tamperedTokens, tamperSignature(token))
 	}
 	s.rotate()
 	newTokens := tokensForUsers(2 * maxAge)
@@ -253,8 +265,8 @@ func tenThousandAtOnce(s *system, length time.Duration) error {
 		token    string
 		mintedAt time.Time
 	}
-	var newest atomic.Pointer[newToken]
-	newest.Store(&newToken{s.validToken(), time.Now()})
+	var newestToken atomic.Pointer[newToken]
+	newestToken.Store(&newToken{s.validToken(), time.Now()})
 	if got := s.send(newTokens[0]).Result; got != userID(0) {
 		return fmt.Errorf("the new key wasn't fetched: %s", got)
 	}
@@ -262,37 +274,37 @@ func tenThousandAtOnce(s *system, length time.Duration) error {
 	var outcomes [6]tally
 	var wg sync.WaitGroup
 	start := time.Now()
-	for g := range goroutines {
+	for index := range goroutines {
 		wg.Go(func() {
-			for round := 0; round < 3 || time.Since(start) < length; round++ {
-				n, kind := (g+round)%users, (g/users+round)%len(outcomes)
+			for round := 0; round < 3 || time.Since(start) < duration; round++ {
+				user, kind := (index+round)%users, (index/users+round)%len(outcomes)
 				var token, want string
 				// keyMayBeMissing also allows the outcome that the key is missing. In real time,
 				// the machine may be so busy that a fetch takes long or fails.
 				keyMayBeMissing := false
 				switch kind {
 				case 0:
-					token, want = oldTokens[n], userID(n)
+					token, want = oldTokens[user], userID(user)
 				case 1:
-					token, want = newTokens[n], userID(n)
+					token, want = newTokens[user], userID(user)
 				case 2:
-					token, want, keyMayBeMissing = s.unknownKeyToken(g), unknownKey, true
+					token, want, keyMayBeMissing = s.unknownKeyToken(index), unknownKeyText, true
 				case 3:
-					token, want = expiredTokens[n], identity.ErrTokenExpired.Error()
+					token, want = expiredTokens[user], identity.ErrTokenExpired.Error()
 				case 4:
-					token, want = tamperedTokens[n], identity.ErrTokenSignature.Error()
+					token, want = tamperedTokens[user], identity.ErrTokenSignature.Error()
 				case 5:
-					current := newest.Load()
-					token, want = current.token, alice
+					currentToken := newestToken.Load()
+					token, want = currentToken.token, aliceID
 					keyMayBeMissing = s.tolerance > 0 ||
-						time.Since(current.mintedAt) <= minFetchInterval
+						time.Since(currentToken.mintedAt) <= minFetchInterval
 				}
 				o := s.verifyDirect(token)
 				outcomes[kind].add(o, o.Result == want ||
-					keyMayBeMissing && (o.keyMissing() || s.tolerance > 0 &&
-						o.Result == unavailable))
+					keyMayBeMissing && (o.isKeyMissing() || s.tolerance > 0 &&
+						o.Result == unavailableText))
 				// Pause as a network would; otherwise the fetches would get no CPU time.
-				time.Sleep(300*time.Millisecond + time.Duration(g%7)*100*time.Millisecond)
+				time.Sleep(300*time.Millisecond + time.Duration(index%7)*100*time.Millisecond)
 			}
 		})
 	}
@@ -301,35 +313,35 @@ func tenThousandAtOnce(s *system, length time.Duration) error {
 		wg.Wait()
 		close(done)
 	}()
-	rotations, wrongStatus := 0, 0
-	for running := true; running; {
+	rotations, wrongStatusCount := 0, 0
+	for isRunning := true; isRunning; {
 		select {
 		case <-done:
-			running = false
+			isRunning = false
 		case <-time.After(70 * time.Millisecond):
 			if rotations < 90 { // a key set holds at most a hundred keys
 				rotations++
 				s.rotate()
-				newest.Store(&newToken{s.validToken(), time.Now()})
+				newestToken.Store(&newToken{s.validToken(), time.Now()})
 			}
 			// In real time a fetch may fail for lack of processor time.
-			if !s.status(true, false) && (s.tolerance == 0 || !s.status(true, true)) {
-				wrongStatus++
+			if !s.hasStatus(true, false) && (s.tolerance == 0 || !s.hasStatus(true, true)) {
+				wrongStatusCount++
 			}
 		}
 	}
-	total, wrong, firstWrong, fewest := 0, 0, "", outcomes[0].total
+	total, wrongCount, firstWrong, minTotal := 0, 0, "", outcomes[0].total
 	for i := range outcomes {
 		t := &outcomes[i]
-		total, wrong, fewest = total+t.total, wrong+t.wrong, min(fewest, t.total)
+		total, wrongCount, minTotal = total+t.total, wrongCount+t.wrongCount, min(minTotal, t.total)
 		firstWrong += t.firstWrong
 	}
-	s.check(wrong == 0, "each token gets its own outcome", "%d of %d wrong, with %d rotations%s",
-		wrong, total, rotations, firstWrong)
-	s.check(fewest >= total/7, "a sixth of the tokens are of each kind", "at least %d", fewest)
+	s.check(wrongCount == 0, "each token gets its own outcome", "%d of %d wrong, with %d rotations%s",
+		wrongCount, total, rotations, firstWrong)
+	s.check(minTotal >= total/7, "a sixth of the tokens are of each kind", "at least %d", minTotal)
 	s.checkTiming(rotations >= 20, "keys rotate meanwhile", "%d times", rotations)
-	s.checkTiming(wrongStatus == 0, "keys usable", "wrong %d times", wrongStatus)
-	took := time.Since(start)
-	s.checkFetches(1, 1+int(took/(minFetchInterval-s.tolerance/5)))
+	s.checkTiming(wrongStatusCount == 0, "keys usable", "wrong %d times", wrongStatusCount)
+	elapsed := time.Since(start)
+	s.checkFetches(1, 1+int(elapsed/(minFetchInterval-s.tolerance/5)))
 	return nil
 }

@@ -17,13 +17,13 @@ type keyTransport struct {
 	base       *http.Transport
 	openBodies atomic.Int64 // unclosed response bodies
 
-	mu        sync.Mutex    // guards the fields below
-	address   string        // of the other server; empty for Keycloak
-	lastStart time.Time     // start of the last fetch, even before reset
-	starts    []time.Time   // of the fetches since reset
-	longest   time.Duration // duration of the longest fetch since reset
-	largest   int           // bytes of the largest fetch since reset
-	bytes     int           // read in the current fetch
+	mu           sync.Mutex    // guards the fields below
+	address      string        // of the other server; empty for Keycloak
+	lastStart    time.Time     // start of the last fetch, even before reset
+	fetchStarts  []time.Time   // of the fetches since reset
+	longestFetch time.Duration // duration of the longest fetch since reset
+	largestFetch int           // bytes of the largest fetch since reset
+	bytesRead    int           // read in the current fetch
 }
 
 func newKeyTransport(base *http.Transport,
@@ -48,7 +48,7 @@ func newKeyTransport(base *http.Transport,
 // records.
 func (t *keyTransport) reset(address string) {
 	t.mu.Lock()
-	t.address, t.starts, t.longest, t.bytes, t.largest = address, nil, 0, 0, 0
+	t.address, t.fetchStarts, t.longestFetch, t.bytesRead, t.largestFetch = address, nil, 0, 0, 0
 	t.mu.Unlock()
 	t.base.CloseIdleConnections()
 }
@@ -57,14 +57,15 @@ func (t *keyTransport) reset(address string) {
 func (t *keyTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	start := time.Now()
 	t.mu.Lock()
-	t.starts, t.lastStart, t.bytes = append(t.starts, start), start, 0
+	t.fetchStarts, t.lastStart, t.bytesRead = append(t.fetchStarts, start), start, 0
 	t.mu.Unlock()
 	t.openBodies.Add(1)
 	finish := sync.OnceFunc(func() {
 		t.openBodies.Add(-1)
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		t.longest, t.largest = max(t.longest, time.Since(start)), max(t.largest, t.bytes)
+		t.longestFetch, t.largestFetch = max(t.longestFetch, time.Since(start)),
+			max(t.largestFetch, t.bytesRead)
 	})
 	response, err := t.base.RoundTrip(r)
 	if err != nil {
@@ -79,11 +80,11 @@ func (t *keyTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 func (t *keyTransport) startTimes() []time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return slices.Clone(t.starts)
+	return slices.Clone(t.fetchStarts)
 }
 
-// lastFetch returns the start of the last fetch.
-func (t *keyTransport) lastFetch() time.Time {
+// lastFetchStart returns the start of the last fetch.
+func (t *keyTransport) lastFetchStart() time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.lastStart
@@ -91,10 +92,10 @@ func (t *keyTransport) lastFetch() time.Time {
 
 // maxima returns the duration of the longest fetch and the size of the largest, since the last
 // reset.
-func (t *keyTransport) maxima() (longest time.Duration, largest int) {
+func (t *keyTransport) maxima() (longestFetch time.Duration, largestFetch int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.longest, t.largest
+	return t.longestFetch, t.largestFetch
 }
 
 // A countedConn counts the bytes that are read from it.
@@ -106,7 +107,7 @@ type countedConn struct {
 func (c *countedConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.transport.mu.Lock()
-	c.transport.bytes += n
+	c.transport.bytesRead += n
 	c.transport.mu.Unlock()
 	return n, err
 }

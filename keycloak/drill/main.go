@@ -40,12 +40,12 @@ func main() {
 }
 
 var (
-	errNotOK = errors.New("not all is OK")
-	errUsage = errors.New("usage: drill [-seconds N], more than 0 and a day at most")
+	errChecksFailed = errors.New("some checks aren't OK")
+	errUsage        = errors.New("usage: drill [-seconds N], with N more than 0 and at most 86400")
 )
 
-// run runs the scenarios and prints the table. It returns errNotOK if a row isn't OK, and errUsage
-// for bad arguments.
+// run runs the scenarios and prints the table. It returns errChecksFailed if a row isn't OK, and
+// errUsage for bad arguments.
 func run(args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("drill", flag.ContinueOnError)
 	seconds := flags.Float64("seconds", 60,
@@ -65,48 +65,48 @@ func run(args []string, stdout io.Writer) error {
 
 // runAll runs the scenarios in real time. Exclusive scenarios run one after another. The others
 // spend most of their time waiting, and run concurrently.
-func runAll(length time.Duration) (rows []row, err error) {
-	all := scenarios()
-	results, errs := make([][]row, len(all)), make([]error, len(all))
+func runAll(duration time.Duration) (rows []row, err error) {
+	allScenarios := scenarios()
+	rowsByScenario, errs := make([][]row, len(allScenarios)), make([]error, len(allScenarios))
 	var wg sync.WaitGroup
-	for i, sc := range all {
+	for i, sc := range allScenarios {
 		runScenario := func() {
 			var s *system
 			if s, errs[i] = newSystem(sc.name, nil); errs[i] == nil {
 				defer s.Close()
-				errs[i] = sc.run(s, time.Duration(float64(length)*sc.realShare))
-				results[i] = s.rows
+				errs[i] = sc.run(s, time.Duration(float64(duration)*sc.realShare))
+				rowsByScenario[i] = s.rows
 			}
 		}
 		switch {
 		case sc.realShare == 0:
-		case sc.exclusive:
+		case sc.isExclusive:
 			runScenario()
 		default:
 			wg.Go(runScenario)
 		}
 	}
 	wg.Wait()
-	for _, result := range results {
-		rows = append(rows, result...)
+	for _, scenarioRows := range rowsByScenario {
+		rows = append(rows, scenarioRows...)
 	}
 	return rows, errors.Join(errs...)
 }
 
-// printTable prints the rows, and returns errNotOK if one of them isn't OK.
+// printTable prints the rows, and returns errChecksFailed if one of them isn't OK.
 func printTable(stdout io.Writer, rows []row) error {
-	var notOK error
+	var tableErr error
 	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "SCENARIO\tEXPECTED\tOBSERVED\tVERDICT")
 	for _, r := range rows {
 		verdict := "ok"
 		if !r.ok {
-			verdict, notOK = "NOT OK", errNotOK
+			verdict, tableErr = "NOT OK", errChecksFailed
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", r.scenario, r.expected, r.observed, verdict)
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	return notOK
+	return tableErr
 }

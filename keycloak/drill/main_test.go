@@ -19,7 +19,7 @@ func TestRunAll(t *testing.T) {
 	rowCounts := map[string]int{}
 	for _, r := range rows {
 		rowCounts[r.scenario]++
-		if !r.ok && !r.timing {
+		if !r.ok && !r.isTiming {
 			t.Errorf("%s: got %s, want %s", r.scenario, r.observed, r.expected)
 		}
 	}
@@ -34,17 +34,17 @@ func TestRunAll(t *testing.T) {
 	}
 }
 
-// printTable prints a line for each row, and returns errNotOK if a row isn't OK.
+// printTable prints a line for each row, and returns errChecksFailed if a row isn't OK.
 func TestPrintTable(t *testing.T) {
 	okRow := row{scenario: "one", expected: "expected", observed: "observed", ok: true}
-	failedRow := row{scenario: "two", expected: "more", observed: "less", timing: true}
+	failedRow := row{scenario: "two", expected: "more", observed: "less", isTiming: true}
 	for _, tt := range []struct {
 		name string
 		rows []row
 		want error
 	}{
 		{"all OK", []row{okRow, okRow}, nil},
-		{"one not OK", []row{okRow, failedRow, okRow}, errNotOK},
+		{"one not OK", []row{okRow, failedRow, okRow}, errChecksFailed},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var out bytes.Buffer
@@ -54,9 +54,9 @@ func TestPrintTable(t *testing.T) {
 			if lines := strings.Count(out.String(), "\n"); lines != len(tt.rows)+1 {
 				t.Errorf("got %d lines, want %d:\n%s", lines, len(tt.rows)+1, &out)
 			}
-			printed, want := strings.Contains(out.String(), "NOT OK"), tt.want != nil
-			if printed != want {
-				t.Errorf("the table contains NOT OK: got %v, want %v:\n%s", printed, want, &out)
+			hasNotOK, want := strings.Contains(out.String(), "NOT OK"), tt.want != nil
+			if hasNotOK != want {
+				t.Errorf("the table contains NOT OK: got %v, want %v:\n%s", hasNotOK, want, &out)
 			}
 		})
 	}

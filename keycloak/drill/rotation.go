@@ -7,49 +7,49 @@ func pauseAfter(n int) time.Duration { return time.Duration(1+n%5) * 350 * time.
 
 // rotateAndKeep rotates keys as an administrator should: the old key stays listed until its last
 // token has expired. Meanwhile, tokens of the current key and of the previous one must pass.
-func rotateAndKeep(s *system, length time.Duration) error {
-	if err := s.start(); err != nil {
+func rotateAndKeep(s *system, duration time.Duration) error {
+	if err := s.startWithKeys(); err != nil {
 		return err
 	}
 	s.fetches.reset("")
 	var oldKeyTally, newKeyTally tally // for tokens of the old key and of the new key
 	newToken := s.validToken()
-	rotations, earlyCount, slowest := 0, 0, time.Duration(0)
-	for start := time.Now(); rotations == 0 || time.Since(start) < length; {
+	rotations, earlyCount, longestDelay := 0, 0, time.Duration(0)
+	for start := time.Now(); rotations == 0 || time.Since(start) < duration; {
 		oldToken, oldKey := newToken, s.rotate()
 		newToken = s.validToken()
 		pause := pauseAfter(rotations)
 		rotations++
-		rotatedAt, passed := time.Now(), false
-		for (!passed || time.Since(rotatedAt) < pause) && time.Since(rotatedAt) < maxRecovery {
+		rotatedAt, hasPassed := time.Now(), false
+		for (!hasPassed || time.Since(rotatedAt) < pause) && time.Since(rotatedAt) < maxRecovery {
 			o := s.send(oldToken)
-			oldKeyTally.add(o, o.Result == alice)
+			oldKeyTally.add(o, o.Result == aliceID)
 			o = s.send(newToken)
-			tooEarly := o.Result == unknownKey && !passed &&
-				o.Start.Sub(s.fetches.lastFetch()) < minFetchInterval+s.tolerance
-			newKeyTally.add(o, o.Result == alice || tooEarly)
-			if tooEarly {
+			isTooEarly := o.Result == unknownKeyText && !hasPassed &&
+				o.Start.Sub(s.fetches.lastFetchStart()) < minFetchInterval+s.tolerance
+			newKeyTally.add(o, o.Result == aliceID || isTooEarly)
+			if isTooEarly {
 				earlyCount++
 			}
-			if o.Result == alice && !passed {
-				passed, slowest = true, max(slowest, time.Since(rotatedAt))
+			if o.Result == aliceID && !hasPassed {
+				hasPassed, longestDelay = true, max(longestDelay, time.Since(rotatedAt))
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
-		if !passed {
-			slowest = maxRecovery
+		if !hasPassed {
+			longestDelay = maxRecovery
 		}
 		s.remove(oldKey)
 		o := s.send(oldToken) // passes: no unknown key has caused a fetch since the removal
-		oldKeyTally.add(o, o.Result == alice)
+		oldKeyTally.add(o, o.Result == aliceID)
 	}
 	s.checkValid(&oldKeyTally)
-	s.checkTiming(slowest <= minFetchInterval+s.tolerance, "tokens of the new key pass within 1 s",
-		"%d rotations; at most %v", rotations, slowest.Round(time.Millisecond))
+	s.checkTiming(longestDelay <= minFetchInterval+s.tolerance, "tokens of the new key pass within 1 s",
+		"%d rotations; at most %v", rotations, longestDelay.Round(time.Millisecond))
 	s.checkOutcomes("tokens of the new key pass from then on", &newKeyTally)
-	s.checkTiming(newKeyTally.longest <= 4*s.tolerance,
+	s.checkTiming(newKeyTally.longestWait <= 4*s.tolerance,
 		"they wait only until Keycloak has responded",
-		"at most %v", newKeyTally.longest)
+		"at most %v", newKeyTally.longestWait)
 	s.checkTiming(earlyCount > 0 || rotations < 10, "some tokens come too early for a fetch", "%d",
 		earlyCount)
 	s.checkFetches(rotations, rotations)
@@ -57,46 +57,47 @@ func rotateAndKeep(s *system, length time.Duration) error {
 }
 
 // rotateAndRemove rotates keys as an administrator should after the theft of a key: the old key is
-// removed at once. Its tokens must be refused once the new key has been fetched.
-func rotateAndRemove(s *system, length time.Duration) error {
-	if err := s.start(); err != nil {
+// removed at once. Its tokens must be rejected once the new key has been fetched.
+func rotateAndRemove(s *system, duration time.Duration) error {
+	if err := s.startWithKeys(); err != nil {
 		return err
 	}
 	s.fetches.reset("")
 	var oldKeyTally, newKeyTally tally // for tokens of the old key and of the new key
-	rotations, earlyCount, mismatches, slowest := 0, 0, 0, time.Duration(0)
-	for start := time.Now(); rotations == 0 || time.Since(start) < length; {
-		oldToken, fetchedAt := s.validToken(), s.fetches.lastFetch()
+	rotations, earlyCount, mismatches, longestDelay := 0, 0, 0, time.Duration(0)
+	for start := time.Now(); rotations == 0 || time.Since(start) < duration; {
+		oldToken, fetchedAt := s.validToken(), s.fetches.lastFetchStart()
 		s.remove(s.rotate())
 		pause := pauseAfter(rotations)
 		rotations++
-		rotatedAt, newToken, passed := time.Now(), s.validToken(), false
-		for (!passed || time.Since(rotatedAt) < pause) && time.Since(rotatedAt) < maxRecovery {
+		rotatedAt, newToken, hasPassed := time.Now(), s.validToken(), false
+		for (!hasPassed || time.Since(rotatedAt) < pause) && time.Since(rotatedAt) < maxRecovery {
 			o := s.send(oldToken)
-			oldKeyTally.add(o, !passed && o.Result == alice || passed && o.Result == unknownKey)
+			oldKeyTally.add(
+				o, !hasPassed && o.Result == aliceID || hasPassed && o.Result == unknownKeyText)
 			o = s.send(newToken)
-			tooEarly := o.Result == unknownKey && !passed &&
+			isTooEarly := o.Result == unknownKeyText && !hasPassed &&
 				o.Start.Sub(rotatedAt) < minFetchInterval+s.tolerance
-			newKeyTally.add(o, o.Result == alice || tooEarly)
-			if tooEarly {
+			newKeyTally.add(o, o.Result == aliceID || isTooEarly)
+			if isTooEarly {
 				earlyCount++
 			}
-			if o.Result == alice && !passed {
-				passed, slowest = true, max(slowest, time.Since(rotatedAt))
+			if o.Result == aliceID && !hasPassed {
+				hasPassed, longestDelay = true, max(longestDelay, time.Since(rotatedAt))
 			}
-			if s.fetches.lastFetch().After(fetchedAt) != passed {
+			if s.fetches.lastFetchStart().After(fetchedAt) != hasPassed {
 				mismatches++
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
-		if !passed {
-			slowest = maxRecovery
+		if !hasPassed {
+			longestDelay = maxRecovery
 		}
 	}
-	s.checkTiming(slowest <= minFetchInterval+s.tolerance, "tokens of the new key pass within 1 s",
-		"%d rotations; at most %v", rotations, slowest.Round(time.Millisecond))
+	s.checkTiming(longestDelay <= minFetchInterval+s.tolerance, "tokens of the new key pass within 1 s",
+		"%d rotations; at most %v", rotations, longestDelay.Round(time.Millisecond))
 	s.checkOutcomes("tokens of the new key pass from then on", &newKeyTally)
-	s.checkOutcomes("tokens of the old key are refused from then on", &oldKeyTally)
+	s.checkOutcomes("tokens of the old key are rejected from then on", &oldKeyTally)
 	s.checkTiming(mismatches == 0, "one fetch adds the new key and removes the old one", "wrong %d of %d times",
 		mismatches, newKeyTally.total)
 	s.checkTiming(earlyCount > 0 || rotations < 10, "some tokens come too early for a fetch", "%d",
@@ -108,34 +109,35 @@ func rotateAndRemove(s *system, length time.Duration) error {
 // rotateUnnoticed removes keys while no token of a new key is sent, so that only the refresher can
 // notice.
 func rotateUnnoticed(s *system, _ time.Duration) error {
-	if err := s.start(); err != nil {
+	if err := s.startWithKeys(); err != nil {
 		return err
 	}
 	s.rotate()
 	var validTally tally
 	send := func(token string) {
 		o := s.send(token)
-		validTally.add(o, o.Result == alice)
+		validTally.add(o, o.Result == aliceID)
 	}
 	send(s.validToken()) // now both keys are cached
 	for range 3 {
 		token := s.validToken()
 		send(token)
-		fetchedAt := s.fetches.lastFetch()
+		fetchedAt := s.fetches.lastFetchStart()
 		time.Sleep(17 * time.Second)
 		s.remove(s.rotate())
-		for s.fetches.lastFetch().Equal(fetchedAt) && time.Since(fetchedAt) <= refreshInterval {
+		for s.fetches.lastFetchStart().Equal(fetchedAt) &&
+			time.Since(fetchedAt) <= refreshInterval {
 			// Ignore the outcome if a fetch has started meanwhile: then the token may pass or not.
-			if o := s.send(token); s.fetches.lastFetch().Equal(fetchedAt) {
-				validTally.add(o, o.Result == alice)
+			if o := s.send(token); s.fetches.lastFetchStart().Equal(fetchedAt) {
+				validTally.add(o, o.Result == aliceID)
 			}
 			time.Sleep(time.Second / 2)
 		}
-		took, got := s.fetches.lastFetch().Sub(fetchedAt), s.send(token).Result
-		s.check(got == unknownKey, "a removed key's token is refused after the refresher's fetch",
-			"%s", got)
-		s.check(took >= refreshInterval*4/5 && took <= refreshInterval,
-			"keys are fetched after 4 to 5 minutes", "%v", took)
+		age, result := s.fetches.lastFetchStart().Sub(fetchedAt), s.send(token).Result
+		s.check(result == unknownKeyText, "a removed key's token is rejected after the refresher's fetch",
+			"%s", result)
+		s.check(age >= refreshInterval*4/5 && age <= refreshInterval,
+			"keys are fetched after 4 to 5 minutes", "%v", age)
 		time.Sleep(minFetchInterval)
 		send(s.validToken()) // signed with the new key
 	}

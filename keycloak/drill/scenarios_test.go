@@ -17,7 +17,7 @@ func TestScenarios(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer s.Close()
-				if err := sc.run(s, sc.fakeLength); err != nil {
+				if err := sc.run(s, sc.fakeDuration); err != nil {
 					t.Fatal(err)
 				}
 				if len(s.rows) < 2 {

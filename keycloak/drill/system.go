@@ -30,34 +30,34 @@ const (
 	fetchTimeout     = 3 * time.Second // longest duration of a fetch
 	refreshInterval  = 5 * time.Minute // longest time between two fetches by the refresher
 	maxAge           = 24 * time.Hour  // of keys that can't be refreshed
-	maxBody          = 1<<20 + 64<<10  // bytes of a response that are read, including buffers
+	maxBodyBytes     = 1<<20 + 64<<10  // bytes of a response that are read, including buffers
 	maxRecovery      = 5 * time.Second // until the next fetch after Keycloak has recovered
 )
 
 const (
-	connections = 64
-	keysDelay   = 400 * time.Millisecond // of the key set's response, to make requests wait
+	connectionCount = 64
+	keysDelay       = 400 * time.Millisecond // of the key set's response, to make requests wait
 )
 
 // A system is the system under test: a fake Keycloak, and a server that verifies its tokens.
 type system struct {
-	name       string
-	network    network
-	kc         *keycloaktest.Server
-	realm      *keycloaktest.Realm
-	keys       *keycloak.KeySet
-	fetches    *keyTransport
-	middleware func(http.Handler) http.Handler
-	server     *http.Server
-	url        string
-	client     *http.Client // nil if tokens are verified without connections
-	ctx        context.Context
-	stop       context.CancelFunc
-	parts      []string // of a valid token, for building tokens with unknown keys
-	log        logLines
-	tolerance  time.Duration // for delays of a busy machine; 0 with a fake clock
-	verifyTime time.Duration // a longer verification must have waited; 0 with a fake clock
-	rows       []row
+	name          string
+	network       network
+	kc            *keycloaktest.Server
+	realm         *keycloaktest.Realm
+	keys          *keycloak.KeySet
+	fetches       *keyTransport
+	middleware    func(http.Handler) http.Handler
+	server        *http.Server
+	url           string
+	client        *http.Client // nil if tokens are verified without connections
+	ctx           context.Context
+	stop          context.CancelFunc
+	tokenParts    []string // of a valid token, for building tokens with unknown keys
+	log           logLines
+	tolerance     time.Duration // for delays of a busy machine; 0 with a fake clock
+	maxVerifyTime time.Duration // a longer verification must have waited; 0 with a fake clock
+	rows          []row
 }
 
 // A network connects clients to servers.
@@ -76,12 +76,13 @@ func (l *loopback) dial(ctx context.Context, network, address string) (net.Conn,
 }
 
 // newSystem returns a system for a scenario. A nil network means 127.0.0.1 in real time; any other
-// network needs a fake clock. The key set is idle until start or run. The caller must call Close.
+// network needs a fake clock. The key set is idle until startWithKeys or
+// startRefresher. The caller must call Close.
 func newSystem(scenario string, n network) (*system, error) {
 	s := &system{name: scenario, network: n}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	if n == nil {
-		s.network, s.tolerance, s.verifyTime = &loopback{}, 250*time.Millisecond, keysDelay/2
+		s.network, s.tolerance, s.maxVerifyTime = &loopback{}, 250*time.Millisecond, keysDelay/2
 	}
 	if err := s.open(n == nil); err != nil {
 		s.Close()
@@ -90,9 +91,9 @@ func newSystem(scenario string, n network) (*system, error) {
 	return s, nil
 }
 
-// open starts the fake Keycloak. If connected is true, it also starts the server, and tokens are
-// sent to it over connections; otherwise they are verified directly.
-func (s *system) open(connected bool) error {
+// open starts the fake Keycloak. If useConnections is true, it also starts the server, and
+// tokens are sent to it over connections; otherwise they are verified directly.
+func (s *system) open(useConnections bool) error {
 	listener, err := s.network.listen()
 	if err != nil {
 		return err
@@ -124,8 +125,8 @@ func (s *system) open(connected bool) error {
 		return err
 	}
 	s.middleware = keycloak.Middleware(verifier, log)
-	s.parts = strings.Split(s.validToken(), ".")
-	if !connected {
+	s.tokenParts = strings.Split(s.validToken(), ".")
+	if !useConnections {
 		return nil
 	}
 	if listener, err = s.network.listen(); err != nil {
@@ -138,7 +139,8 @@ func (s *system) open(connected bool) error {
 		})}
 	go s.server.Serve(listener) // ends with Close
 	s.client = &http.Client{Timeout: 30 * time.Second,
-		Transport: &http.Transport{MaxConnsPerHost: connections, MaxIdleConnsPerHost: connections}}
+		Transport: &http.Transport{MaxConnsPerHost: connectionCount,
+			MaxIdleConnsPerHost: connectionCount}}
 	return nil
 }
 
@@ -157,13 +159,14 @@ func (s *system) Close() {
 	}
 }
 
-// run starts the refresher.
-func (s *system) run() { go s.keys.Run(s.ctx) }
+// startRefresher starts the refresher.
+func (s *system) startRefresher() { go s.keys.Run(s.ctx) }
 
-// start starts the refresher, and waits until it has fetched the keys and may fetch them again.
-func (s *system) start() error {
-	s.run()
-	if _, ok := waitUntil(10*time.Second, func() bool { return s.status(true, false) }); !ok {
+// startWithKeys starts the refresher, and waits until it has fetched the keys and may fetch them
+// again.
+func (s *system) startWithKeys() error {
+	s.startRefresher()
+	if _, ok := waitUntil(10*time.Second, func() bool { return s.hasStatus(true, false) }); !ok {
 		return errors.New("the keys weren't fetched")
 	}
 	s.log.drain()
@@ -171,41 +174,41 @@ func (s *system) start() error {
 	return nil
 }
 
-// status reports whether the key set's Status is as expected.
-func (s *system) status(usable, failing bool) bool {
-	got, err := s.keys.Status()
-	return got == usable && (err != nil) == failing
+// hasStatus reports whether the key set's Status is as expected.
+func (s *system) hasStatus(wantUsable, wantFailing bool) bool {
+	usable, err := s.keys.Status()
+	return usable == wantUsable && (err != nil) == wantFailing
 }
 
 // An outcome is the result of verifying a token.
 type outcome struct {
-	Start  time.Time
-	Waited time.Duration // for keys
-	Result string        // the user's ID, or the error
-	Detail string        // of the error
+	Start    time.Time
+	WaitTime time.Duration // for keys
+	Result   string        // the user's ID, or the error
+	Detail   string        // of the error
 
-	took time.Duration // of the whole request
+	duration time.Duration // of the whole request
 }
 
 // Values of outcome.Result.
 var (
-	alice       = "alice"
-	unknownKey  = identity.ErrKeyUnknown.Error()
-	unavailable = identity.ErrKeysUnavailable.Error()
+	aliceID         = "alice"
+	unknownKeyText  = identity.ErrKeyUnknown.Error()
+	unavailableText = identity.ErrKeysUnavailable.Error()
 )
 
-// keyMissing reports whether the key was unknown, or was still being fetched.
-func (o outcome) keyMissing() bool {
-	return o.Result == unknownKey ||
-		o.Result == unavailable && strings.Contains(o.Detail, "still being fetched")
+// isKeyMissing reports whether the key was unknown, or was still being fetched.
+func (o outcome) isKeyMissing() bool {
+	return o.Result == unknownKeyText ||
+		o.Result == unavailableText && strings.Contains(o.Detail, "still being fetched")
 }
 
 // verify runs the middleware on a request, and returns the outcome.
 func (s *system) verify(r *http.Request) (o outcome) {
 	o.Start = time.Now()
 	s.middleware(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		if o.Waited = time.Since(o.Start); o.Waited <= s.verifyTime {
-			o.Waited = 0
+		if o.WaitTime = time.Since(o.Start); o.WaitTime <= s.maxVerifyTime {
+			o.WaitTime = 0
 		}
 		user, err := identity.Require(r.Context())
 		if identityErr, ok := errors.AsType[*identity.Error](err); ok {
@@ -250,13 +253,13 @@ func (s *system) send(token string) (o outcome) {
 	if err != nil {
 		o = outcome{Start: start, Result: err.Error()}
 	}
-	o.took = time.Since(start)
+	o.duration = time.Since(start)
 	return o
 }
 
 // mint returns a token signed with the current key. It is alice's unless spec has another sub.
 func (s *system) mint(spec keycloaktest.TokenSpec) string {
-	claims := map[string]any{"aud": "shop-api", "sub": alice}
+	claims := map[string]any{"aud": "shop-api", "sub": aliceID}
 	maps.Copy(claims, spec.Claims)
 	spec.Claims, spec.Algorithm = claims, "ES256"
 	token, err := s.realm.Mint(spec)
@@ -270,8 +273,8 @@ func (s *system) validToken() string { return s.mint(keycloaktest.TokenSpec{Life
 // unknownKeyToken returns a token that is valid except that its key doesn't exist.
 func (s *system) unknownKeyToken(n int) string {
 	header := fmt.Sprintf(`{"alg":"ES256","typ":"JWT","kid":"unknown-%d"}`, n)
-	return base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + s.parts[1] + "." +
-		s.parts[2]
+	return base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + s.tokenParts[1] + "." +
+		s.tokenParts[2]
 }
 
 // rotate makes the realm sign with a new key, and returns the old one. The old key stays listed as
@@ -295,7 +298,7 @@ func must(err error) {
 }
 
 // fetchKeySet fetches the realm's key set, and returns it and its last key.
-func (s *system) fetchKeySet() (set, key string, err error) {
+func (s *system) fetchKeySet() (keySet, key string, err error) {
 	response, err := (&http.Client{Transport: s.fetches.base}).Get(s.realm.Issuer() +
 		"/protocol/openid-connect/certs")
 	if err != nil {
@@ -313,8 +316,8 @@ func (s *system) fetchKeySet() (set, key string, err error) {
 	return string(body), string(keys.Keys[len(keys.Keys)-1]), nil
 }
 
-// waitUntil waits until condition holds, at most for limit, and returns how long that took.
-func waitUntil(limit time.Duration, condition func() bool) (took time.Duration, ok bool) {
+// waitUntil waits until condition holds, at most for limit, and returns the time that passed.
+func waitUntil(limit time.Duration, condition func() bool) (elapsed time.Duration, ok bool) {
 	start := time.Now()
 	for !condition() {
 		if time.Since(start) >= limit {
@@ -329,74 +332,74 @@ func waitUntil(limit time.Duration, condition func() bool) (took time.Duration, 
 // until stop is called. It adds the outcomes to t; an outcome other than want is wrong.
 func (s *system) sendRepeatedly(t *tally, pause time.Duration, token func() string,
 	want string) (stop func()) {
-	stopped := make(chan struct{})
+	stopSignal := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
 			o := s.send(token())
 			t.add(o, o.Result == want)
 			select {
-			case <-stopped:
+			case <-stopSignal:
 				return
 			case <-time.After(pause):
 			}
 		}
 	})
 	return func() {
-		close(stopped)
+		close(stopSignal)
 		wg.Wait()
 	}
 }
 
 // A tally counts outcomes. Read its fields only when no more outcomes are added.
 type tally struct {
-	mu           sync.Mutex // guards the fields below
-	total, wrong int
-	firstWrong   string // the first wrong outcome
-	took         []time.Duration
-	waits        []outcome     // the outcomes that waited for keys
-	longest      time.Duration // of the waits
+	mu                sync.Mutex // guards the fields below
+	total, wrongCount int
+	firstWrong        string // the first wrong outcome
+	durations         []time.Duration
+	waits             []outcome     // the outcomes that waited for keys
+	longestWait       time.Duration // of the waits
 }
 
 // add counts an outcome.
-func (t *tally) add(o outcome, ok bool) {
+func (t *tally) add(o outcome, isExpected bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.total++
-	t.took = append(t.took, o.took)
-	if o.Waited > 0 {
-		t.waits, t.longest = append(t.waits, o), max(t.longest, o.Waited)
+	t.durations = append(t.durations, o.duration)
+	if o.WaitTime > 0 {
+		t.waits, t.longestWait = append(t.waits, o), max(t.longestWait, o.WaitTime)
 	}
-	if !ok {
-		if t.wrong == 0 {
-			t.firstWrong = fmt.Sprintf(", first %s at %v after %v", o.Result, o.Start, o.Waited)
+	if !isExpected {
+		if t.wrongCount == 0 {
+			t.firstWrong = fmt.Sprintf(", first %s at %v after %v", o.Result, o.Start, o.WaitTime)
 		}
-		t.wrong++
+		t.wrongCount++
 	}
 }
 
 // percentile returns the time within which this share of the requests finished.
 func (t *tally) percentile(share float64) time.Duration {
-	slices.Sort(t.took)
-	if len(t.took) == 0 {
+	slices.Sort(t.durations)
+	if len(t.durations) == 0 {
 		return 0
 	}
-	return t.took[min(len(t.took)-1, int(share*float64(len(t.took))))]
+	return t.durations[min(len(t.durations)-1, int(share*float64(len(t.durations))))]
 }
 
-// maxConcurrent returns the maximum number of outcomes that waited at the same time.
-func maxConcurrent(waits []outcome) int {
-	result := 0
+// maxWaitingAtOnce returns the maximum number of outcomes that waited at the same time.
+func maxWaitingAtOnce(waits []outcome) int {
+	maxCount := 0
 	for _, o := range waits {
-		n := 0
+		count := 0
 		for _, other := range waits {
-			if !other.Start.After(o.Start) && o.Start.Before(other.Start.Add(other.Waited)) {
-				n++
+			if !other.Start.After(o.Start) && o.Start.Before(other.Start.Add(other.WaitTime)) {
+				count++
 			}
 		}
-		result = max(result, n)
+		maxCount = max(maxCount, count)
 	}
-	return result
+	return maxCount
 }
 
 // logLines is a log's output.
