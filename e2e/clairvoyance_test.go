@@ -18,7 +18,7 @@ func schemaNames(t *testing.T) map[string]bool {
 	t.Helper()
 	files, err := filepath.Glob(repository + "/schema/*.graphqls")
 	if err != nil || len(files) == 0 {
-		t.Fatal("no schema", err)
+		t.Fatalf("schema files: got %q, error %v; want at least one", files, err)
 	}
 	descriptionPattern := regexp.MustCompile(`(?s)""".*?"""|"[^"\n]*"|#[^\n]*`)
 	names := map[string]bool{}

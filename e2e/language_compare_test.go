@@ -153,7 +153,7 @@ func TestLanguage(t *testing.T) {
 		}
 		verdictCounts[c.Want.Verdict]++
 		if compareWithGraphQLJS(t, server, c) {
-			t.Errorf("%q is over a limit", c.Query)
+			t.Errorf("%q is over a limit, want every case within the limits", c.Query)
 		}
 		if got := queryEcho(t, server, c.Query, c.Variables); len(got.Errors) > 0 &&
 			len(got.Errors[0].Locations) > 0 && c.Want.Verdict != "ran" {

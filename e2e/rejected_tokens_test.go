@@ -86,7 +86,7 @@ func TestMe_rejectedTokens(t *testing.T) {
 	_, response := prodServer.me(t, userTokens.IdToken)
 	wantCode(t, "me in production", response, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED")
 	if strings.Contains(response.body, "detail") {
-		t.Errorf("production shows details: %s", response.body)
+		t.Errorf("me in production: got %s, want no detail in it", response.body)
 	}
 
 	login := func() tokens { return s.mustLogin(t, user, "secret") }

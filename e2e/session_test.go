@@ -37,7 +37,7 @@ func TestSession(t *testing.T) {
 	second, response := s.refresh(t, first.RefreshToken)
 	wantCode(t, "refresh", response, "")
 	if second.RefreshToken == first.RefreshToken {
-		t.Error("refresh returned the same refresh token")
+		t.Error("refresh returned the same refresh token, want a new one")
 	}
 	if name, _ := s.me(t, second.AccessToken); name != user {
 		t.Errorf("me after refresh is %q, want %q", name, user)
@@ -75,7 +75,7 @@ func TestMe(t *testing.T) {
 		`"typ":"Bearer"`, `"azp":"local-api"`,
 	} {
 		if !strings.Contains(response.body, want) {
-			t.Errorf("me lacks %s in\n%s", want, response.body)
+			t.Errorf("me: got %s, want %s in it", response.body, want)
 		}
 	}
 }

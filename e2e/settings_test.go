@@ -79,7 +79,7 @@ func TestUnusualRealm(t *testing.T) {
 	response := s.query(t, got.AccessToken, `{ me { username name familyName } }`, nil)
 	for _, want := range []string{`"username":"jürgen-øst"`, `"familyName":"O'Brien-Søn"`, "李"} {
 		if !strings.Contains(response.body, want) {
-			t.Errorf("me lacks %s in\n%s", want, response.body)
+			t.Errorf("me: got %s, want %s in it", response.body, want)
 		}
 	}
 	// Read the secret from a file, as orchestrators mount it, and sign in with the e-mail address
@@ -104,7 +104,7 @@ func TestProduction(t *testing.T) {
 		"INTROSPECTION_DISABLED")
 	if response := s.query(t, "", `{ me { usernam } }`, nil); strings.Contains(response.body,
 		"Did you mean") {
-		t.Errorf("the response suggests a field: %s", response.body)
+		t.Errorf("unknown field: got %s, want no suggestion", response.body)
 	}
 	request, _ := http.NewRequest(http.MethodOptions, s.url+"/graphql", nil)
 	request.Header.Set("Origin", "http://localhost:5173")

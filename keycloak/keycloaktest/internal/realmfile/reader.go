@@ -36,10 +36,10 @@ import (
 
 // A schema describes a field's values: a scalar, a list, a map, or a record.
 type schema struct {
-	typeName string                      // what errors call the type: "a text"
+	typeName string                      // of a scalar, for errors, such as "a text"
 	scalar   func(value any) (any, bool) // decodes a value other than null; false if invalid
-	items    *schema                     // of a list
-	values   *schema                     // of a map
+	items    *schema                     // for a list
+	values   *schema                     // for a map
 	record   *record
 }
 
@@ -83,7 +83,7 @@ type field struct {
 type fieldPath struct {
 	parent *fieldPath
 	name   string // ".field" or "[key]"; empty for an item of a list
-	index  int    // of an item in its list
+	index  int    // of the item, if name is empty
 }
 
 func (p *fieldPath) field(name string) *fieldPath {
@@ -127,8 +127,8 @@ type reader struct {
 }
 
 const (
-	maxProblems = 20  // how many problems of a document are reported
-	maxIgnored  = 200 // how many ignored fields of a realm are listed
+	maxProblems = 20  // limits the reported problems of a document
+	maxIgnored  = 200 // limits the listed paths of ignored fields
 )
 
 // report adds an error about the value at a path of the document.
