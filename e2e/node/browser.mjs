@@ -1,4 +1,4 @@
-// Shared by the scripts that drive a browser: Chromium, tabs that report problems, and a line of JSON for each case.
+// Helpers of the scripts that drive Chromium. Pages report problems, and each case prints a line of JSON.
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { chromium } from 'playwright-core';
@@ -13,7 +13,7 @@ export const browser = await chromium.launch({
   args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
 });
 
-// How long to wait for an event, in ms. It is so long that even a slow machine reaches it only if there is a bug.
+// How long to wait for an event, in ms. Even on a slow machine, only a bug makes a script wait that long.
 const timeout = 4 * 60_000;
 
 // Problems of pages: errors and warnings on the console, violations of the content security policy, requests to other
@@ -39,9 +39,9 @@ export async function newContext({ stoppedClock = false, ...options } = {}) {
   return context;
 }
 
-// stopClock stops the clocks of a context's pages until advanceClock moves them. Timers of 100 ms or more fire only then. So
-// on a slow machine tokens don't expire, no tab stops waiting for another, and delayed actions run when the test wants
-// them.
+// stopClock stops the clocks of a context's pages until advanceClock moves them. Timers of 100 ms or more fire
+// only then. Even on a slow machine, tokens don't expire by themselves, no tab stops waiting for another, and delayed
+// actions run when the test wants them.
 function stopClock(context) {
   return context.addInitScript((start) => {
     const timers = new Map();

@@ -477,8 +477,8 @@ async function hostileSchema() {
   });
 }
 
-// Monaco renders descriptions of the schema as HTML with the versions of marked and DOMPurify that it was built with,
-// and not with its bundled ones.
+// Monaco renders descriptions of the schema as HTML. The build of the console replaces Monaco's own copies of marked and
+// DOMPurify.
 async function hostileDescription() {
   await run('a description in the editor is shown and sanitized', async () => {
     const context = await newContext();
