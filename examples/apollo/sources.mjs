@@ -4,12 +4,12 @@ import { createHash } from "node:crypto";
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 
 const root = new URL("../../", import.meta.url);
-const text = (path) => readFileSync(new URL(path, root), "utf8").replaceAll("\r\n", "\n");
-const files = (folder, end) => readdirSync(new URL(folder, root)).filter((name) => end.test(name)).map((name) => folder + name);
+const read = (path) => readFileSync(new URL(path, root), "utf8").replaceAll("\r\n", "\n");
+const matchingFiles = (folder, pattern) => readdirSync(new URL(folder, root)).filter((name) => pattern.test(name)).map((name) => folder + name);
 
-const inputs = [...files("schema/", /\.graphqls$/), "examples/apollo/codegen.ts"].map((path) => [path, text(path)]);
-for (const path of files("examples/apollo/src/", /\.tsx?$/)) {
-  const documents = Array.from(text(path).matchAll(/\bgraphql\(`([^`]*)`/g), ([, document]) => document);
+const inputs = [...matchingFiles("schema/", /\.graphqls$/), "examples/apollo/codegen.ts"].map((path) => [path, read(path)]);
+for (const path of matchingFiles("examples/apollo/src/", /\.tsx?$/)) {
+  const documents = Array.from(read(path).matchAll(/\bgraphql\(`([^`]*)`/g), ([, document]) => document);
   if (documents.length > 0) inputs.push([path, documents.join("")]); // the rest of the file doesn't affect the types
 }
 const sums = inputs.map(([path, content]) => `${createHash("sha256").update(content).digest("hex")}  ${path}\n`);

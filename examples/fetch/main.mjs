@@ -2,18 +2,18 @@
 //   node main.mjs http://localhost:8000/graphql alice alice-password
 import { fileURLToPath } from "node:url";
 
-const login = `mutation Login($username: String!, $password: String!, $otp: String) {
+const loginMutation = `mutation Login($username: String!, $password: String!, $otp: String) {
   login(username: $username, password: $password, otp: $otp) { accessToken refreshToken }
 }`;
-const renew = `mutation Refresh($refreshToken: String!) {
+const refreshMutation = `mutation Refresh($refreshToken: String!) {
   refresh(refreshToken: $refreshToken) { accessToken refreshToken }
 }`;
-const logout = `mutation Logout($refreshToken: String!) { logout(refreshToken: $refreshToken) }`;
+const logoutMutation = `mutation Logout($refreshToken: String!) { logout(refreshToken: $refreshToken) }`;
 
 // connect returns a session for one user. Call it again for another user, so that no operation is repeated as another user.
 export function connect(url, send = fetch) {
   let tokens; // in memory, since every script of a page can read its storage
-  let refreshing; // the refresh in flight, which all operations share
+  let refreshInFlight; // shared by all operations
   // Two tabs may use the same refresh token at once: within REFRESH_GRACE, the server sends both the same response.
 
   async function post(query, variables, accessToken) {
@@ -28,25 +28,25 @@ export function connect(url, send = fetch) {
   }
   async function refresh({ refreshToken }) {
     try {
-      const fresh = await call("refresh", renew, { refreshToken });
-      if (tokens?.refreshToken === refreshToken) tokens = fresh; // otherwise the user has signed out meanwhile
+      const newTokens = await call("refresh", refreshMutation, { refreshToken });
+      if (tokens?.refreshToken === refreshToken) tokens = newTokens; // otherwise the user has signed out meanwhile
     } catch (error) { // if Keycloak can't be reached, the user stays signed in
       if (error.code === "INVALID_REFRESH_TOKEN" && tokens?.refreshToken === refreshToken) tokens = undefined;
     }
   }
   return {
-    signIn: async (credentials) => void (tokens = await call("login", login, credentials)),
+    signIn: async (credentials) => void (tokens = await call("login", loginMutation, credentials)),
     async query(query, variables) { // a mutation isn't repeated after a refresh, because it may have run in part
-      const sentWith = tokens?.accessToken;
-      const result = await post(query, variables, sentWith);
-      if (!sentWith || !result.errors?.some((error) => error.extensions?.reason === "TOKEN_EXPIRED")) return result;
-      if (tokens?.accessToken === sentWith) await (refreshing ??= refresh(tokens).finally(() => (refreshing = undefined)));
-      return tokens && tokens.accessToken !== sentWith && !/^\s*mutation\b/m.test(query) ? post(query, variables, tokens.accessToken) : result;
+      const sentToken = tokens?.accessToken;
+      const result = await post(query, variables, sentToken);
+      if (!sentToken || !result.errors?.some((error) => error.extensions?.reason === "TOKEN_EXPIRED")) return result;
+      if (tokens?.accessToken === sentToken) await (refreshInFlight ??= refresh(tokens).finally(() => (refreshInFlight = undefined)));
+      return tokens && tokens.accessToken !== sentToken && !/^\s*mutation\b/m.test(query) ? post(query, variables, tokens.accessToken) : result;
     },
     async signOut() {
       const refreshToken = tokens?.refreshToken;
       tokens = undefined; // the access token works until it expires, so forget it even if logout fails
-      return refreshToken ? call("logout", logout, { refreshToken }) : true;
+      return refreshToken ? call("logout", logoutMutation, { refreshToken }) : true;
     },
   };
 }

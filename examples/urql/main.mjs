@@ -4,30 +4,30 @@ import { fileURLToPath } from "node:url";
 import { Client, fetchExchange, gql } from "@urql/core";
 import { authExchange } from "@urql/exchange-auth";
 
-const login = gql`mutation Login($username: String!, $password: String!, $otp: String) {
+const loginMutation = gql`mutation Login($username: String!, $password: String!, $otp: String) {
   login(username: $username, password: $password, otp: $otp) { accessToken refreshToken }
 }`;
-const renew = gql`mutation Refresh($refreshToken: String!) {
+const refreshMutation = gql`mutation Refresh($refreshToken: String!) {
   refresh(refreshToken: $refreshToken) { accessToken refreshToken }
 }`;
-const logout = gql`mutation Logout($refreshToken: String!) { logout(refreshToken: $refreshToken) }`;
+const logoutMutation = gql`mutation Logout($refreshToken: String!) { logout(refreshToken: $refreshToken) }`;
 
 // connect returns a session for one user. Call it again for another user, so that no operation is repeated as another user.
 export function connect(url, send = fetch) {
-  let tokens, sentWith; // in memory, since every script of a page can read its storage
-  const bearer = () => tokens && `Bearer ${tokens.accessToken}`;
+  let tokens, sentAuthorization; // in memory, since every script of a page can read its storage
+  const authorizationHeader = () => tokens && `Bearer ${tokens.accessToken}`;
   // Refreshes once for all operations that fail because the token has expired, and repeats each query once. Two tabs may
   // use the same refresh token at once: within REFRESH_GRACE, the server sends both the same response.
   const auth = authExchange(async ({ appendHeaders, mutate }) => ({
-    addAuthToOperation: (operation) => (tokens ? appendHeaders(operation, { authorization: bearer() }) : operation),
+    addAuthToOperation: (operation) => (tokens ? appendHeaders(operation, { authorization: authorizationHeader() }) : operation),
     didAuthError({ graphQLErrors }, { context, kind }) {
-      sentWith = context.fetchOptions?.headers?.authorization; // called right before refreshAuth
+      sentAuthorization = context.fetchOptions?.headers?.authorization; // called right before refreshAuth
       return kind === "query" && !!tokens && graphQLErrors.some((error) => error.extensions.reason === "TOKEN_EXPIRED");
     },
     async refreshAuth() {
-      if (sentWith !== bearer()) return; // already refreshed since the operation was sent
+      if (sentAuthorization !== authorizationHeader()) return; // already refreshed since the operation was sent
       const { refreshToken } = tokens;
-      const { data, error } = await mutate(renew, { refreshToken });
+      const { data, error } = await mutate(refreshMutation, { refreshToken });
       if (tokens?.refreshToken !== refreshToken) return; // the user has signed out meanwhile
       // If Keycloak can't be reached, the user stays signed in.
       if (data || error.graphQLErrors[0]?.extensions.code === "INVALID_REFRESH_TOKEN") tokens = data?.refresh;
@@ -36,11 +36,11 @@ export function connect(url, send = fetch) {
   const client = new Client({ url, fetch: send, exchanges: [auth, fetchExchange], preferGetMethod: false });
   return {
     client,
-    signIn: async (credentials) => void (tokens = unwrap(await client.mutation(login, credentials)).login),
+    signIn: async (credentials) => void (tokens = unwrap(await client.mutation(loginMutation, credentials)).login),
     async signOut() {
       const refreshToken = tokens?.refreshToken;
       tokens = undefined; // the access token works until it expires, so forget it even if logout fails
-      return refreshToken ? unwrap(await client.mutation(logout, { refreshToken })).logout : true;
+      return refreshToken ? unwrap(await client.mutation(logoutMutation, { refreshToken })).logout : true;
     },
   };
 }

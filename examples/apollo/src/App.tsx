@@ -15,10 +15,10 @@ const titles: Record<Route, string> = { "/": "Home", "/account": "Account" };
 export function App() {
   const state = useSession();
   const route = useRoute();
-  const [logoutFailed, setLogoutFailed] = useState(false);
+  const [hasLogoutFailed, setHasLogoutFailed] = useState(false);
   const main = useRef<HTMLElement>(null);
   const id = sessionID(state);
-  const signedIn = state.status === "signedIn";
+  const isSignedIn = state.status === "signedIn";
   const view = `${route} ${state.status} ${id}`;
 
   // After a change of page, a sign-in or a sign-out, the heading gets the focus, so that screen readers announce it.
@@ -31,18 +31,18 @@ export function App() {
   }, [view]);
 
   useEffect(() => {
-    if (signedIn) setLogoutFailed(false);
-  }, [signedIn]);
+    if (isSignedIn) setHasLogoutFailed(false);
+  }, [isSignedIn]);
 
   return (
     // The key resets the state of all components when another user signs in.
     <ApolloProvider client={currentClient()} key={id}>
       <title>{`${titles[route]} – CloakQL example`}</title>
-      <Header route={route} signedIn={signedIn} onLogoutFailed={() => setLogoutFailed(true)} />
+      <Header route={route} isSignedIn={isSignedIn} onLogoutFailed={() => setHasLogoutFailed(true)} />
       <main ref={main}>
-        {logoutFailed && (
+        {hasLogoutFailed && (
           <p className="note" role="status">
-            You are signed out here, but the server couldn’t be told. The session ends when it expires.
+            You are signed out here, but the server couldn’t be reached. The session ends when it expires.
           </p>
         )}
         {state.status === "loading" && <p role="status">One moment…</p>}
@@ -50,13 +50,13 @@ export function App() {
           // The form replaces the page at the same address, so that the page appears after the sign-in.
           <SignIn reason={state.reason} pageTitle={route === "/" ? null : titles[route]} key={route} />
         )}
-        {signedIn && route === "/" && (
+        {isSignedIn && route === "/" && (
           <>
             <Me />
             <TenAtOnce />
           </>
         )}
-        {signedIn && route === "/account" && <Account />}
+        {isSignedIn && route === "/account" && <Account />}
         {state.status !== "loading" && route === "/" && <Denied />}
       </main>
     </ApolloProvider>

@@ -16,7 +16,7 @@ export function Denied() {
   const client = useApolloClient();
   const [error, setError] = useState<unknown>();
 
-  async function ask() {
+  async function sendAnonymously() {
     setError(undefined);
     await client
       .query({ query: anonymousQuery, fetchPolicy: "no-cache", context: { anonymous: true } })
@@ -29,7 +29,7 @@ export function Denied() {
       <p>
         Requests <code>me</code> without the token.
       </p>
-      <button type="button" className="plain" onClick={() => void ask()}>
+      <button type="button" className="plain" onClick={() => void sendAnonymously()}>
         Ask without a token
       </button>
       {error !== undefined && <Problem error={error} />}

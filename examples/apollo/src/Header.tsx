@@ -7,16 +7,16 @@ const pages: { route: Route; name: string }[] = [
   { route: "/account", name: "Account" },
 ];
 
-type Props = { route: Route; signedIn: boolean; onLogoutFailed: () => void };
+type Props = { route: Route; isSignedIn: boolean; onLogoutFailed: () => void };
 
-/** Header shows the pages and signs out. It calls `onLogoutFailed` if the server can't be told of a sign-out. */
-export function Header({ route, signedIn, onLogoutFailed }: Props) {
-  const [busy, setBusy] = useState(false);
+/** Header shows the pages and signs out. It calls `onLogoutFailed` if the server can't be told about a sign-out. */
+export function Header({ route, isSignedIn, onLogoutFailed }: Props) {
+  const [isSigningOut, setIsSigningOut] = useState(false);
 
   async function signOut() {
-    setBusy(true);
+    setIsSigningOut(true);
     await session.signOut().catch(onLogoutFailed);
-    setBusy(false);
+    setIsSigningOut(false);
   }
 
   return (
@@ -26,14 +26,14 @@ export function Header({ route, signedIn, onLogoutFailed }: Props) {
         CloakQL
       </p>
       <nav aria-label="Pages">
-        {pages.map(({ route: to, name }) => (
-          <a key={to} href={`#${to}`} aria-current={to === route ? "page" : undefined}>
+        {pages.map(({ route: target, name }) => (
+          <a key={target} href={`#${target}`} aria-current={target === route ? "page" : undefined}>
             {name}
           </a>
         ))}
       </nav>
-      {signedIn && (
-        <button type="button" className="plain" disabled={busy} onClick={() => void signOut()}>
+      {isSignedIn && (
+        <button type="button" className="plain" disabled={isSigningOut} onClick={() => void signOut()}>
           Sign out
         </button>
       )}

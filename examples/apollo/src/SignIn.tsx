@@ -13,17 +13,17 @@ const reasonTexts: Record<SignedOutReason, string> = {
 
 /** SignIn shows the form. `reason` says why the last session ended, and `pageTitle` is the page that requires a sign-in. */
 export function SignIn({ reason, pageTitle }: { reason: SignedOutReason | null; pageTitle: string | null }) {
-  const [problem, setProblem] = useState<string | null>(null);
-  const [busy, setBusy] = useState(false);
-  const [withCode, setWithCode] = useState(false);
+  const [failure, setFailure] = useState<string | null>(null);
+  const [isSubmitting, setIsSubmitting] = useState(false);
+  const [hasCode, setHasCode] = useState(false);
   const password = useRef<HTMLInputElement>(null);
 
   async function submit(event: SubmitEvent<HTMLFormElement>) {
     event.preventDefault();
     const form = new FormData(event.currentTarget);
     const otp = String(form.get("otp") ?? "").replaceAll(" ", ""); // authenticator apps show spaces
-    setProblem(null);
-    setBusy(true);
+    setFailure(null);
+    setIsSubmitting(true);
     try {
       await session.signIn({
         username: String(form.get("username")),
@@ -31,8 +31,8 @@ export function SignIn({ reason, pageTitle }: { reason: SignedOutReason | null; 
         ...(otp !== "" && { otp }),
       });
     } catch (error) {
-      setProblem(errorText(errorInfo(error)));
-      setBusy(false);
+      setFailure(errorText(errorInfo(error)));
+      setIsSubmitting(false);
       password.current?.select();
     }
   }
@@ -53,23 +53,23 @@ export function SignIn({ reason, pageTitle }: { reason: SignedOutReason | null; 
         <input id="username" name="username" autoComplete="username" autoCapitalize="none" spellCheck={false} required />
         <label htmlFor="password">Password</label>
         <input id="password" name="password" type="password" autoComplete="current-password" required ref={password} />
-        {withCode ? (
+        {hasCode ? (
           <>
             <label htmlFor="otp">One-time code</label>
             <input id="otp" name="otp" autoComplete="one-time-code" inputMode="numeric" autoFocus />
           </>
         ) : (
-          <button type="button" className="link" onClick={() => setWithCode(true)}>
+          <button type="button" className="link" onClick={() => setHasCode(true)}>
             I have a one-time code
           </button>
         )}
-        {problem !== null && (
+        {failure !== null && (
           <p className="problem" role="alert">
-            {problem}
+            {failure}
           </p>
         )}
-        <button type="submit" disabled={busy}>
-          {busy ? "Signing in…" : "Sign in"}
+        <button type="submit" disabled={isSubmitting}>
+          {isSubmitting ? "Signing in…" : "Sign in"}
         </button>
       </form>
     </section>

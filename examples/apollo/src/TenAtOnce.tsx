@@ -15,11 +15,11 @@ const whoQuery = graphql(`
 /** TenAtOnce sends ten operations in ten concurrent requests. If the token has expired, they share one refresh. */
 export function TenAtOnce() {
   const client = useApolloClient();
-  const [busy, setBusy] = useState(false);
-  const [outcome, setOutcome] = useState<{ answered: number; as: string; problem?: unknown }>();
+  const [isRunning, setIsRunning] = useState(false);
+  const [outcome, setOutcome] = useState<{ successCount: number; users: string; error?: unknown }>();
 
   async function run() {
-    setBusy(true);
+    setIsRunning(true);
     const query = () =>
       client.query({
         query: whoQuery,
@@ -28,22 +28,22 @@ export function TenAtOnce() {
       });
     const results = await Promise.allSettled(Array.from({ length: 10 }, query));
     const names = results.flatMap((result) => (result.status === "fulfilled" ? [result.value.data?.me?.username ?? "?"] : []));
-    const failed = results.find((result) => result.status === "rejected");
-    setOutcome({ answered: names.length, as: [...new Set(names)].join(", "), problem: failed?.reason });
-    setBusy(false);
+    const failedResult = results.find((result) => result.status === "rejected");
+    setOutcome({ successCount: names.length, users: [...new Set(names)].join(", "), error: failedResult?.reason });
+    setIsRunning(false);
   }
 
   return (
     <section className="card" aria-labelledby="ten">
       <h2 id="ten">Ten at once</h2>
       <p>Sends ten operations at the same time. If the token has expired, they share one refresh.</p>
-      <button type="button" className="plain" disabled={busy} onClick={() => void run()}>
+      <button type="button" className="plain" disabled={isRunning} onClick={() => void run()}>
         Run ten operations at once
       </button>
       <p role="status" data-testid="ten">
-        {outcome && !busy && `${outcome.answered} of 10 answered${outcome.as && ` for ${outcome.as}`}.`}
+        {outcome && !isRunning && `${outcome.successCount} of 10 answered${outcome.users && ` for ${outcome.users}`}.`}
       </p>
-      {outcome?.problem !== undefined && !busy && <Problem error={outcome.problem} />}
+      {outcome?.error !== undefined && !isRunning && <Problem error={outcome.error} />}
     </section>
   );
 }

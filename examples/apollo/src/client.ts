@@ -9,18 +9,18 @@ export const session = new Session({ url: graphqlURL });
 export const sessionID = (state: SessionState): string | null => (state.status === "signedIn" ? state.tokens.sessionID : null);
 
 let client = newClient();
-let owner = sessionID(session.state());
+let clientSessionID = sessionID(session.state());
 
 // Each session gets its own client, even if another tab signs in or out. Clearing the cache of a single client would not
-// be enough: a mutation in flight would write its result into the cache later.
+// be enough: a mutation in flight could write its result into the cleared cache.
 session.subscribe(() => {
-  const current = sessionID(session.state());
-  if (current === owner) return;
-  owner = current;
-  const previous = client;
+  const newSessionID = sessionID(session.state());
+  if (newSessionID === clientSessionID) return;
+  clientSessionID = newSessionID;
+  const oldClient = client;
   client = newClient();
-  previous.stop();
-  void previous.clearStore();
+  oldClient.stop();
+  void oldClient.clearStore();
 });
 
 export const currentClient = (): ApolloClient => client;

@@ -5,9 +5,9 @@ export type Route = "/" | "/account";
 
 const currentRoute = (): Route => (window.location.hash === "#/account" ? "/account" : "/");
 
-function subscribe(changed: () => void): () => void {
-  window.addEventListener("hashchange", changed);
-  return () => window.removeEventListener("hashchange", changed);
+function subscribe(onChange: () => void): () => void {
+  window.addEventListener("hashchange", onChange);
+  return () => window.removeEventListener("hashchange", onChange);
 }
 
 export const useRoute = (): Route => useSyncExternalStore(subscribe, currentRoute);
