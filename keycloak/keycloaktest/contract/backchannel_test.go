@@ -75,7 +75,7 @@ func TestLogout_backchannel(t *testing.T) {
 		})
 		suite.add("logout in a browser", func(s *scenario) {
 			u := s.addUser(r, nil)
-			s.recordFinal(
+			s.recordFinalResponse(
 				s.newBrowser().open(r.logoutURL("id_token_hint",
 					login(s, u, "sid-required").field("id_token"))))
 			l.record(s, u)

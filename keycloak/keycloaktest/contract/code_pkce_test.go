@@ -89,15 +89,15 @@ func TestCode_challenge(t *testing.T) {
 			suite.add(row.name, func(s *scenario) {
 				client, _, _ := strings.Cut(row.name, ":")
 				address := r.authURL(append(row.pairs, "client_id", client)...)
-				s.recordFinal(s.newBrowser().open(address))
+				s.recordFinalResponse(s.newBrowser().open(address))
 			})
 		}
 	})
 }
 
-// recordFinal records the final response to an authorization request in one line: a page, or a
-// redirect to the client.
-func (s *scenario) recordFinal(resp response) {
+// recordFinalResponse records the final response to an authorization request in one line: a page,
+// or a redirect to the client.
+func (s *scenario) recordFinalResponse(resp response) {
 	s.out.WriteString(resp.formatRequest())
 	switch location := resp.header.Get("Location"); {
 	case location != "":

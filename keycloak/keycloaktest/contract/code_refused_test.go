@@ -21,7 +21,8 @@ func TestCode_refused(t *testing.T) {
 			s.record(s.newBrowser().open(r.authURL("scope", "openid bogus")))
 		})
 		suite.add("redirect without a state", func(s *scenario) {
-			s.recordFinal(s.newBrowser().open(r.authURL("scope", "openid bogus", "state", "")))
+			address := r.authURL("scope", "openid bogus", "state", "")
+			s.recordFinalResponse(s.newBrowser().open(address))
 		})
 		suite.add("disabled realm", func(s *scenario) {
 			s.record(s.newBrowser().open(disabledRealm.authURL()))
@@ -53,7 +54,7 @@ func TestCode_refused(t *testing.T) {
 			{"redirect_uri twice", r.authURL() + "&redirect_uri=" + callback},
 		} {
 			suite.add(row.name, func(s *scenario) {
-				s.recordFinal(s.newBrowser().open(row.address))
+				s.recordFinalResponse(s.newBrowser().open(row.address))
 			})
 		}
 	})
@@ -98,7 +99,7 @@ func TestCode_redirects(t *testing.T) {
 			suite.add(row.client, func(s *scenario) {
 				b := s.newBrowser()
 				for _, uri := range row.uris {
-					s.recordFinal(
+					s.recordFinalResponse(
 						b.open(r.authURL("client_id", row.client, "redirect_uri", uri, "prompt",
 							"none")))
 				}

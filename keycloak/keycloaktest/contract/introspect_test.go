@@ -46,7 +46,7 @@ func addIntrospectTokens(suite *testSuite, r *realm, creds []string) {
 	})
 	suite.add("access token, basic authentication", func(s *scenario) {
 		tokens := s.login(s.addUser(r, nil), creds...)
-		s.recordActive("introspection",
+		s.recordActiveState("introspection",
 			s.post(r.endpoint("/token/introspect"), form("token", tokens.field("access_token")),
 				"Authorization", basicAuth("server", "server-secret")))
 	})
@@ -82,27 +82,27 @@ func addIntrospectTokens(suite *testSuite, r *realm, creds []string) {
 	suite.add("used refresh token", func(s *scenario) {
 		tokens := s.login(s.addUser(r, nil), creds...)
 		refreshed := s.refresh(r, tokens, creds...).mustOK()
-		s.recordActive("used",
+		s.recordActiveState("used",
 			s.introspect(r, "server", tokens.field("refresh_token"), "token_type_hint",
 				"refresh_token"))
-		s.recordActive("newer",
+		s.recordActiveState("newer",
 			s.introspect(r, "server", refreshed.field("refresh_token"), "token_type_hint",
 				"refresh_token"))
-		s.recordActive("older access token",
+		s.recordActiveState("older access token",
 			s.introspect(r, "server", tokens.field("access_token")))
 	})
 	suite.add("another client's refresh token", func(s *scenario) {
 		tokens := s.login(s.addUser(r, nil))
-		s.recordActive("introspection",
+		s.recordActiveState("introspection",
 			s.introspect(r, "server", tokens.field("refresh_token"), "token_type_hint",
 				"refresh_token"))
 	})
 	suite.add("hints", func(s *scenario) {
 		tokens := s.login(s.addUser(r, nil), creds...)
-		s.recordActive("access_token",
+		s.recordActiveState("access_token",
 			s.introspect(r, "server", tokens.field("access_token"), "token_type_hint",
 				"access_token"))
-		s.recordActive("refresh_token for an access token",
+		s.recordActiveState("refresh_token for an access token",
 			s.introspect(r, "server", tokens.field("access_token"), "token_type_hint",
 				"refresh_token"))
 		s.record(s.introspect(r, "server", tokens.field("access_token"), "token_type_hint",
@@ -112,9 +112,9 @@ func addIntrospectTokens(suite *testSuite, r *realm, creds []string) {
 		tokens := s.login(s.addUser(r, nil), credsOf("lightweight")...)
 		s.recordToken(tokens, "access_token")
 		s.record(s.introspect(r, "lightweight", tokens.field("access_token")))
-		s.recordActive("by another audience",
+		s.recordActiveState("by another audience",
 			s.introspect(r, "server", tokens.field("access_token")))
-		s.recordActive("by no audience", s.introspect(r, "api", tokens.field("access_token")))
+		s.recordActiveState("by no audience", s.introspect(r, "api", tokens.field("access_token")))
 	})
 	suite.add("role given after the token", func(s *scenario) {
 		u := s.addUser(r, nil)
@@ -136,7 +136,7 @@ func addIntrospectTokens(suite *testSuite, r *realm, creds []string) {
 	})
 	suite.add("offline token", func(s *scenario) {
 		tokens := s.login(s.addUser(r, nil), append(creds, "scope", "openid offline_access")...)
-		s.recordActive("access token", s.introspect(r, "server", tokens.field("access_token")))
+		s.recordActiveState("access token", s.introspect(r, "server", tokens.field("access_token")))
 		s.recordBody(s.introspect(r, "server", tokens.field("refresh_token"), "token_type_hint",
 			"refresh_token"))
 	})
@@ -148,21 +148,22 @@ func addIntrospectInactive(suite *testSuite, r *realm, creds []string) {
 			u := s.addUser(r, nil)
 			tokens := s.login(u, creds...)
 			invalidate(s, u, tokens)
-			s.recordActive("access token", s.introspect(r, "server", tokens.field("access_token")))
-			s.recordActive("refresh token",
+			s.recordActiveState("access token",
+				s.introspect(r, "server", tokens.field("access_token")))
+			s.recordActiveState("refresh token",
 				s.introspect(r, "server", tokens.field("refresh_token"), "token_type_hint",
 					"refresh_token"))
 		})
 	}
 	suite.add("invalid tokens", func(s *scenario) {
 		s.record(s.introspect(r, "server", "garbage"))
-		s.recordActive("empty", s.introspect(r, "server", ""))
-		s.recordActive("unsigned", s.introspect(r, "server", unsignedToken(r.url(""))))
+		s.recordActiveState("empty", s.introspect(r, "server", ""))
+		s.recordActiveState("unsigned", s.introspect(r, "server", unsignedToken(r.url(""))))
 	})
 	suite.add("expired", func(s *scenario) {
 		done := s.setDeadline(seconds(9))
 		tokens := s.login(s.addUser(r, nil), credsOf("brief")...)
-		s.recordActive("at once", s.introspect(r, "brief", tokens.field("access_token")))
+		s.recordActiveState("at once", s.introspect(r, "brief", tokens.field("access_token")))
 		done()
 		s.wait(seconds(12))
 		s.record(s.introspect(r, "brief", tokens.field("access_token")))

@@ -17,7 +17,7 @@ func TestKeys(t *testing.T) {
 		// sign new tokens.
 		recordTokens := func(s *scenario, r *realm, tokens response) {
 			s.recordOutcome("userinfo", s.userinfo(r, tokens))
-			s.recordActive("introspection",
+			s.recordActiveState("introspection",
 				s.introspect(r, "server", tokens.field("access_token")))
 			refreshed := s.refresh(r, tokens, creds...)
 			s.recordOutcome("refresh", refreshed)
@@ -83,7 +83,7 @@ func TestKeys(t *testing.T) {
 			tokens := s.login(s.addUser(r, nil), creds...)
 			s.addKey(r, newerKey)
 			s.must(s.kc.removeKeyProvider(r.name, s.keyProvider(r, "given").id))
-			s.recordFinal(
+			s.recordFinalResponse(
 				s.newBrowser().open(r.logoutURL("id_token_hint", tokens.field("id_token"))))
 		})
 		suite.add("HMAC key is removed", func(s *scenario) {
@@ -96,10 +96,10 @@ func TestKeys(t *testing.T) {
 			s.record(s.refresh(r, tokens, creds...))
 			s.recordOutcome("userinfo", s.userinfo(r, tokens))
 			s.recordOutcome("logout", s.logout(r, tokens.field("refresh_token"), creds...))
-			s.recordActive("introspection of the refresh token",
+			s.recordActiveState("introspection of the refresh token",
 				s.introspect(r, "server", tokens.field("refresh_token"), "token_type_hint",
 					"refresh_token"))
-			s.recordFinal(b.open(r.authURL("prompt", "none")))
+			s.recordFinalResponse(b.open(r.authURL("prompt", "none")))
 			newTokens := s.login(u, creds...)
 			s.recordOutcome("refresh of a new login", s.refresh(r, newTokens, creds...))
 			s.recordProviders(r)

@@ -146,7 +146,7 @@ func addLifespanExpiry(suite *testSuite, creds []string) {
 		s.recordOutcome("userinfo", s.userinfo(r, tokens))
 		s.recordOutcome("refresh", s.refresh(r, tokens, creds...))
 		s.recordOutcome("logout", s.logout(r, tokens.field("refresh_token"), creds...))
-		s.recordFinal(b.open(r.authURL("prompt", "none")))
+		s.recordFinalResponse(b.open(r.authURL("prompt", "none")))
 	}
 	loginWithCode := func(s *scenario, r *realm) (*browser, response) {
 		b := s.newBrowser()
@@ -283,7 +283,7 @@ func addLifespanExpiry(suite *testSuite, creds []string) {
 		s.recordOutcome("userinfo", s.userinfo(clientIdleRealm, tokens))
 		s.recordOutcome("refresh", s.refresh(clientIdleRealm, tokens, creds...))
 		s.recordOutcome("userinfo after it", s.userinfo(clientIdleRealm, tokens))
-		s.recordFinal(b.open(clientIdleRealm.authURL("prompt", "none")))
+		s.recordFinalResponse(b.open(clientIdleRealm.authURL("prompt", "none")))
 	})
 }
 
@@ -309,7 +309,7 @@ func addLifespanChanges(suite *testSuite, creds []string) {
 			s.record(s.refresh(r, tokens, creds...))
 			s.recordOutcome("userinfo after it", s.userinfo(r, tokens))
 			s.recordOutcome("refresh again", s.refresh(r, tokens, creds...))
-			s.recordFinal(b.open(r.authURL("prompt", "none")))
+			s.recordFinalResponse(b.open(r.authURL("prompt", "none")))
 		})
 	}
 }

@@ -94,7 +94,7 @@ func addLogoutByToken(suite *testSuite, r *realm) {
 		s.recordOutcome("logout", s.logout(r, tokens.field("refresh_token")))
 		s.recordOutcome("refresh of the other client", s.refresh(r, otherTokens, otherCreds...))
 		s.recordOutcome("userinfo of the other client", s.userinfo(r, otherTokens))
-		s.recordFinal(b.open(r.authURL("prompt", "none")))
+		s.recordFinalResponse(b.open(r.authURL("prompt", "none")))
 	})
 	addRefused := func(name string, send func(s *scenario, login response) response) {
 		suite.add(name, func(s *scenario) {
@@ -202,7 +202,7 @@ func addLogoutByBrowser(suite *testSuite, r *realm) {
 		login, other := s.login(u, briefCreds...), s.login(u, briefCreds...)
 		s.wait(2500 * time.Millisecond)
 		s.record(s.newBrowser().open(r.logoutURL("id_token_hint", login.field("id_token"))))
-		s.recordFinal(
+		s.recordFinalResponse(
 			s.newBrowser().open(r.logoutURL("id_token_hint", other.field("id_token"),
 				"post_logout_redirect_uri", callback)))
 	})
@@ -210,7 +210,7 @@ func addLogoutByBrowser(suite *testSuite, r *realm) {
 		login := s.login(s.addUser(r, nil))
 		for _, hint := range []string{"garbage", login.field("access_token"),
 			login.field("refresh_token"), ""} {
-			s.recordFinal(s.newBrowser().open(r.logoutURL("id_token_hint", hint)))
+			s.recordFinalResponse(s.newBrowser().open(r.logoutURL("id_token_hint", hint)))
 		}
 		s.recordOutcome("refresh after it", s.refresh(r, login))
 	})
@@ -219,23 +219,23 @@ func addLogoutByBrowser(suite *testSuite, r *realm) {
 			s.newBrowser().open(r.logoutURL("client_id", "listed", "post_logout_redirect_uri",
 				logoutRedirect, "state", "st")))
 		s.record(s.newBrowser().open(r.logoutURL("post_logout_redirect_uri", logoutRedirect)))
-		s.recordFinal(
+		s.recordFinalResponse(
 			s.newBrowser().open(r.logoutURL("client_id", "listed", "post_logout_redirect_uri",
 				"http://evil.test/")))
-		s.recordFinal(
+		s.recordFinalResponse(
 			s.newBrowser().open(r.logoutURL("client_id", "listed", "post_logout_redirect_uri",
 				logoutRedirect+"?x=1")))
-		s.recordFinal(
+		s.recordFinalResponse(
 			s.newBrowser().open(r.logoutURL("client_id", "minus", "post_logout_redirect_uri",
 				callback)))
-		s.recordFinal(
+		s.recordFinalResponse(
 			s.newBrowser().open(r.logoutURL("client_id", "plus", "post_logout_redirect_uri",
 				callback)))
-		s.recordFinal(
+		s.recordFinalResponse(
 			s.newBrowser().open(r.logoutURL("client_id", "nope", "post_logout_redirect_uri",
 				logoutRedirect)))
-		s.recordFinal(s.newBrowser().open(r.logoutURL("client_id", "nope")))
-		s.recordFinal(s.newBrowser().open(r.logoutURL("client_id", "listed")))
+		s.recordFinalResponse(s.newBrowser().open(r.logoutURL("client_id", "nope")))
+		s.recordFinalResponse(s.newBrowser().open(r.logoutURL("client_id", "listed")))
 	})
 }
 
@@ -248,7 +248,7 @@ func addLogoutConfirmations(suite *testSuite, r *realm) {
 		page := b.open(r.logoutURL())
 		s.record(page)
 		s.record(b.submit(page, "confirmLogout", "Logout"))
-		s.recordFinal(b.open(r.authURL("prompt", "none")))
+		s.recordFinalResponse(b.open(r.authURL("prompt", "none")))
 	})
 	suite.add("client and URI in an existing session", func(s *scenario) {
 		b := s.newBrowser()
@@ -265,7 +265,7 @@ func addLogoutConfirmations(suite *testSuite, r *realm) {
 		s.record(
 			b.open(r.logoutURL("id_token_hint", tokens.field("id_token"),
 				"post_logout_redirect_uri", callback, "state", "st")))
-		s.recordFinal(b.open(r.authURL("prompt", "none")))
+		s.recordFinalResponse(b.open(r.authURL("prompt", "none")))
 	})
 	suite.add("hint of another session", func(s *scenario) {
 		u := s.addUser(r, nil)

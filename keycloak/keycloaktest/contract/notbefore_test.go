@@ -15,9 +15,9 @@ func TestNotBefore(t *testing.T) {
 		creds := credsOf("server")
 		recordTokens := func(s *scenario, r *realm, tokens response) {
 			s.record(s.userinfo(r, tokens))
-			s.recordActive("introspection",
+			s.recordActiveState("introspection",
 				s.introspect(r, "server", tokens.field("access_token")))
-			s.recordActive("introspection of the refresh token",
+			s.recordActiveState("introspection of the refresh token",
 				s.introspect(r, "server", tokens.field("refresh_token"), "token_type_hint",
 					"refresh_token"))
 			s.record(s.refresh(r, tokens, creds...))
@@ -36,7 +36,7 @@ func TestNotBefore(t *testing.T) {
 			changedAt := s.kc.now()
 			r.patch(s, object{"notBefore": changedAt.Unix()})
 			recordTokens(s, r, tokens)
-			s.recordFinal(b.open(r.authURL("prompt", "none")))
+			s.recordFinalResponse(b.open(r.authURL("prompt", "none")))
 			s.recordOutcome("logout", s.logout(r, tokens.field("refresh_token"), creds...))
 			newTokens := s.login(u, creds...)
 			s.recordNotBefore("next login", newTokens, changedAt)
@@ -78,7 +78,7 @@ func TestNotBefore(t *testing.T) {
 			changedAt := s.kc.now()
 			s.must(s.kc.logoutUser(u.userRef))
 			recordTokens(s, r, tokens)
-			s.recordFinal(b.open(r.authURL("prompt", "none")))
+			s.recordFinalResponse(b.open(r.authURL("prompt", "none")))
 			newTokens := s.login(u, creds...)
 			s.recordNotBefore("next login", newTokens, changedAt)
 			s.recordOutcome("userinfo", s.userinfo(r, newTokens))
@@ -101,7 +101,7 @@ func TestNotBefore(t *testing.T) {
 			s.must(s.kc.patchUser(u.userRef, object{"enabled": false}))
 			s.recordOutcome("userinfo", s.userinfo(r, tokens))
 			s.recordOutcome("refresh", s.refresh(r, tokens, creds...))
-			s.recordFinal(b.open(r.authURL("prompt", "none")))
+			s.recordFinalResponse(b.open(r.authURL("prompt", "none")))
 			s.must(s.kc.patchUser(u.userRef, object{"enabled": true}))
 			s.recordOutcome("userinfo when enabled again", s.userinfo(r, tokens))
 			s.recordOutcome("refresh when enabled again", s.refresh(r, tokens, creds...))
@@ -113,7 +113,7 @@ func TestNotBefore(t *testing.T) {
 			tokens := s.login(u, creds...)
 			s.must(s.kc.deleteUser(u.userRef))
 			recordTokens(s, r, tokens)
-			s.recordFinal(b.open(r.authURL("prompt", "none")))
+			s.recordFinalResponse(b.open(r.authURL("prompt", "none")))
 		})
 		suite.add("password is reset", func(s *scenario) {
 			u := s.addUser(r, nil)

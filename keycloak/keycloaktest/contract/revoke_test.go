@@ -16,7 +16,7 @@ func TestRevoke(t *testing.T) {
 		// recordTokens records which requests still accept the tokens of the client "server".
 		recordTokens := func(s *scenario, tokens response) {
 			s.recordOutcome("userinfo", s.userinfo(r, tokens))
-			s.recordActive("introspection",
+			s.recordActiveState("introspection",
 				s.introspect(r, "server", tokens.field("access_token")))
 			s.recordOutcome("refresh", s.refresh(r, tokens, serverCreds...))
 		}
@@ -77,17 +77,17 @@ func TestRevoke(t *testing.T) {
 			recordTokens(s, tokens)
 			s.recordOutcome("refresh of the other client", s.refresh(r, otherTokens, otherCreds...))
 			s.recordOutcome("userinfo of the other client", s.userinfo(r, otherTokens))
-			s.recordFinal(b.open(r.authURL("client_id", "server")))
+			s.recordFinalResponse(b.open(r.authURL("client_id", "server")))
 			s.recordOutcome("revoke by the other client",
 				s.revoke(r, otherTokens.field("refresh_token"), otherCreds...))
-			s.recordFinal(b.open(r.authURL("client_id", "server", "prompt", "none")))
+			s.recordFinalResponse(b.open(r.authURL("client_id", "server", "prompt", "none")))
 		})
 		suite.add("the session ends with its last client", func(s *scenario) {
 			b := s.newBrowser()
 			tokens := s.token(r,
 				codeGrant(b.login(s.addUser(r, nil)).redirectQuery().Get("code"))).mustOK()
 			s.recordOutcome("revoke", s.revoke(r, tokens.field("refresh_token")))
-			s.recordFinal(b.open(r.authURL("prompt", "none")))
+			s.recordFinalResponse(b.open(r.authURL("prompt", "none")))
 		})
 		addNotRevoked := func(name string, send func(s *scenario, tokens response) response) {
 			suite.add(name, func(s *scenario) {
@@ -163,9 +163,9 @@ func (s *scenario) introspect(r *realm, client, token string, pairs ...string) r
 		withParams(withParams(credsForm(client), "token", token), pairs...))
 }
 
-// recordActive records whether an introspection response says that the token is active. It records
-// an error response like recordOutcome does.
-func (s *scenario) recordActive(step string, resp response) {
+// recordActiveState records whether an introspection response says that the token is active. It
+// records an error response as recordOutcome does.
+func (s *scenario) recordActiveState(step string, resp response) {
 	if active, ok := resp.value("active").(bool); ok {
 		s.note("%s: %d, active %t", step, resp.status, active)
 		return
