@@ -73,8 +73,8 @@ func (f *forge) checkCanary(t *testing.T) {
 	}
 }
 
-// secret returns a random value that must not appear in any log.
-func (f *forge) secret() string {
+// newSecret returns a random value that must not appear in any log.
+func (f *forge) newSecret() string {
 	secret := "s3cret-" + rand.Text()
 	f.secrets = append(f.secrets, secret)
 	return secret

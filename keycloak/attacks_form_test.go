@@ -29,7 +29,7 @@ func requestAttacks(f *forge) []attack {
 			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(text)), int64(len(text))
 		}
 	}
-	basicAuth := "Basic " + base64.StdEncoding.EncodeToString([]byte("alice:"+f.secret()))
+	basicAuth := "Basic " + base64.StdEncoding.EncodeToString([]byte("alice:"+f.newSecret()))
 	return []attack{
 		row("a single Bearer header", "RFC 6750, section 2.1", goodToken, nil),
 		row("the scheme Bearer in lowercase", "RFC 9110, section 11.1", goodToken,

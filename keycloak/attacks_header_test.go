@@ -175,7 +175,7 @@ func headerAttacks(f *forge) []attack {
 		return f.token(f.attacker, header, object{"sub": "mallory"})
 	}
 	jwk, privateJWK := f.attacker.jwk(), f.attacker.jwk()
-	privateJWK["d"] = f.secret()
+	privateJWK["d"] = f.newSecret()
 	chain := []string{base64.StdEncoding.EncodeToString(f.certificate(otherEdKey()))}
 	jku := f.canary.URL + "/certs"
 	return []attack{

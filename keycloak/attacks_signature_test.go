@@ -55,15 +55,15 @@ func swapAttacks(f *forge) []attack {
 			"signature"),
 		row("a signature of the payload before the header", source,
 			f.compact(header+"."+payload, sign(payload+"."+header)), errSignature, "signature"),
-		row("a signature in hexadecimal", source, header+"."+payload+"."+hexEncode(signature),
+		row("a signature in hexadecimal", source, header+"."+payload+"."+base64ToHex(signature),
 			errSignature, "signature"),
 		row("a signature with one bit changed", source, corruptSignature(goodToken), errSignature,
 			"signature"),
 	}
 }
 
-// hexEncode converts a signature from base64url to hexadecimal.
-func hexEncode(signature string) string {
+// base64ToHex converts a signature from base64url to hexadecimal.
+func base64ToHex(signature string) string {
 	const digits = "0123456789abcdef"
 	var out strings.Builder
 	for _, b := range must(strictBase64.DecodeString(signature)) {
@@ -173,7 +173,7 @@ func pssAttacks(f *forge) []attack {
 	validParams := pss{crypto.SHA256, crypto.SHA256, 32, 0xbc, 1}
 	goodSignature := must(rsa.SignPSS(rand.Reader, key, crypto.SHA256, sha256Sum[:],
 		&rsa.PSSOptions{SaltLength: 32}))
-	withSalt := func(
+	saltToken := func(
 		length int) string {
 		p := validParams
 		p.saltLength = length
@@ -189,11 +189,11 @@ func pssAttacks(f *forge) []attack {
 	source := "RFC 7518, section 3.5"
 	return []attack{
 		row("PSS: correct", source, f.pssToken(validParams), nil),
-		rejectedRow("PSS: no salt", source, withSalt(0)),
-		rejectedRow("PSS: a salt of 31 bytes", source, withSalt(31)),
-		rejectedRow("PSS: a salt of 33 bytes", source, withSalt(33)),
-		rejectedRow("PSS: a salt of 48 bytes", source, withSalt(48)),
-		rejectedRow("PSS: the longest salt", source, withSalt(256-32-2)),
+		rejectedRow("PSS: no salt", source, saltToken(0)),
+		rejectedRow("PSS: a salt of 31 bytes", source, saltToken(31)),
+		rejectedRow("PSS: a salt of 33 bytes", source, saltToken(33)),
+		rejectedRow("PSS: a salt of 48 bytes", source, saltToken(48)),
+		rejectedRow("PSS: the longest salt", source, saltToken(256-32-2)),
 		rejectedRow("PSS: a mask with SHA-1", source, f.pssToken(wrongMask)),
 		rejectedRow("PSS: a digest with SHA-384", source, f.pssToken(wrongHash)),
 		rejectedRow(

@@ -285,7 +285,7 @@ func testAttacks(t *testing.T, cacheBytes int) {
 	}
 	f.checkCanary(t)
 	for name, s := range sites {
-		checkAttackLog(t, name, s.log.String(), append(f.secrets, tokenPieces(t, rows)...))
+		checkAttackLog(t, name, s.log.String(), append(f.secrets, tokenFragments(t, rows)...))
 	}
 	if testing.Verbose() {
 		table := tabwriter.NewWriter(t.Output(), 0, 0, 2, ' ', 0)
@@ -365,9 +365,9 @@ func checkAttackTable(t *testing.T, rows []attack, sites map[string]*site) {
 	}
 }
 
-// tokenPieces returns pieces of the rows' tokens. Each piece is too long to occur in a log by
-// chance. Claims in clear text are left out, because the detail of an error may quote them.
-func tokenPieces(t *testing.T, rows []attack) (pieces []string) {
+// tokenFragments returns fragments of the rows' tokens. Each fragment is too long to occur in a log
+// by chance. Claims in clear text are left out, because the detail of an error may quote them.
+func tokenFragments(t *testing.T, rows []attack) (pieces []string) {
 	for _, row := range rows {
 		for _, piece := range strings.FieldsFunc(row.token, func(r rune) bool {
 			return !strings.ContainsRune(base64Alphabet, r)

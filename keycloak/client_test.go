@@ -19,7 +19,7 @@ import (
 
 // Each call sends the method, path, headers and form that Keycloak expects, and no other form
 // fields.
-func TestClient_requests(t *testing.T) {
+func TestClient_sendsExpectedRequests(t *testing.T) {
 	loginForm := url.Values{
 		"client_id": {"local-api"}, "client_secret": {canary + "-secret"},
 		"grant_type": {"password"}, "username": {"älice+1@example.com"},
@@ -240,7 +240,7 @@ func TestLogout_sessionAlreadyEnded(t *testing.T) {
 }
 
 // NewClient requires a realm, a client ID and a secret.
-func TestNewClient_invalid(t *testing.T) {
+func TestNewClient_missingFields(t *testing.T) {
 	validConfig := ClientConfig{Realm: must(NewRealm("http://localhost", "local")),
 		ClientID:     "local-api",
 		ClientSecret: identity.NewSecret(canary)}

@@ -27,7 +27,7 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	keys := keycloak.NewKeySet(realm, keycloak.KeySetConfig{Log: quiet})
+	keys := keycloak.NewKeySet(realm, keycloak.KeySetConfig{Log: discardLogger})
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	go keys.Run(ctx)
@@ -39,7 +39,7 @@ func Example() {
 		panic(err)
 	}
 
-	handler := keycloak.Middleware(verifier, quiet)(
+	handler := keycloak.Middleware(verifier, discardLogger)(
 		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			user, err := identity.Require(r.Context())
 			if err != nil { // err.Error() is safe to show to clients
@@ -85,7 +85,7 @@ func ExampleProtect() {
 		fmt.Fprintln(w, "The orders of", *user.Username)
 	})
 	mux := http.NewServeMux()
-	mux.Handle("/orders", keycloak.Protect(verifier, quiet)(ordersHandler))
+	mux.Handle("/orders", keycloak.Protect(verifier, discardLogger)(ordersHandler))
 
 	tokens, err := kc.Realm("shop").SignIn("shop-api", "alice")
 	if err != nil {
@@ -162,7 +162,7 @@ func ExampleKeySet_Keyfunc() {
 	if err != nil {
 		panic(err)
 	}
-	keys := keycloak.NewKeySet(realm, keycloak.KeySetConfig{Log: quiet})
+	keys := keycloak.NewKeySet(realm, keycloak.KeySetConfig{Log: discardLogger})
 	tokens, err := kc.Realm("shop").SignIn("shop-api", "alice")
 	if err != nil {
 		panic(err)
@@ -269,7 +269,7 @@ func ExampleKeySet_Status() {
 	if err != nil {
 		panic(err)
 	}
-	keys := keycloak.NewKeySet(realm, keycloak.KeySetConfig{MaxAge: time.Hour, Log: quiet})
+	keys := keycloak.NewKeySet(realm, keycloak.KeySetConfig{MaxAge: time.Hour, Log: discardLogger})
 	readyHandler := func(w http.ResponseWriter, _ *http.Request) {
 		usable, fetchErr := keys.Status()
 		switch {
@@ -313,7 +313,7 @@ func newVerifier(kc *keycloaktest.Server) *keycloak.Verifier {
 	}
 	verifier, err := keycloak.NewVerifier(keycloak.VerifierConfig{
 		Issuers: []keycloak.Issuer{
-			{Keys: keycloak.NewKeySet(realm, keycloak.KeySetConfig{Log: quiet})},
+			{Keys: keycloak.NewKeySet(realm, keycloak.KeySetConfig{Log: discardLogger})},
 		},
 		Audience: []string{"shop-api"},
 	})
@@ -323,5 +323,5 @@ func newVerifier(kc *keycloaktest.Server) *keycloak.Verifier {
 	return verifier
 }
 
-// quiet discards the log.
-var quiet = slog.New(slog.DiscardHandler)
+// discardLogger discards the log.
+var discardLogger = slog.New(slog.DiscardHandler)

@@ -16,7 +16,8 @@ import (
 	"github.com/cloakql/cloakql/internal/strictjson"
 )
 
-// maxResponseBytes bounds a response body: many times the largest token response or key set.
+// maxResponseBytes limits a response body. It is many times the size of the largest token response
+// or key set.
 const maxResponseBytes = 1 << 20
 
 // NewTransport returns an HTTP transport tuned for calls to one Keycloak. It pools connections, and
@@ -157,7 +158,7 @@ func safeText(err error) string {
 		// the text holds names from the certificate
 		text := strictjson.Escape(200, certErr.Error())
 		if _, isUnknown := errors.AsType[x509.UnknownAuthorityError](err); isUnknown {
-			text += ": SSL_CERT_FILE names the file of the authorities that this process trusts"
+			text += ": SSL_CERT_FILE can name a file of certificate authorities to trust"
 		}
 		return text
 	}

@@ -199,7 +199,7 @@ func TestClient_largestResponse(t *testing.T) {
 }
 
 // A Client doesn't follow redirects, which could send a password to a host that isn't configured.
-func TestClient_redirects(t *testing.T) {
+func TestClient_followsNoRedirects(t *testing.T) {
 	var otherRequests atomic.Int32
 	otherServer := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		otherRequests.Add(1)
@@ -326,7 +326,7 @@ func TestRedact(t *testing.T) {
 		{&url.Error{Op: "Get", URL: "https://sso.example.com", Err: &proxyError{407}}, `Get "https://sso.example.com": the proxy responded 407 instead of connecting`},
 		{tls.RecordHeaderError{Msg: canary, RecordHeader: [5]byte([]byte("canar"))}, "the server doesn't speak TLS: is NewRealm's serverURL an https URL with the port for http?"},
 		{&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, "tls: failed to verify certificate: x509: certificate signed by unknown authority: " +
-			"SSL_CERT_FILE names the file of the authorities that this process trusts"},
+			"SSL_CERT_FILE can name a file of certificate authorities to trust"},
 		{fmt.Errorf("%w: %s", context.DeadlineExceeded, "here"), "context deadline exceeded: here"},
 		{fmt.Errorf("%s: %w", canary, os.ErrDeadlineExceeded), "it took too long"},
 		{fmt.Errorf("%s: %w", canary, io.EOF), "the connection ended"},
@@ -350,19 +350,19 @@ func TestSend_proxyResponds(t *testing.T) {
 		http.Error(w, canary, http.StatusForbidden)
 	}))
 	defer proxy.Close()
-	address, err := url.Parse(proxy.URL)
+	proxyURL, err := url.Parse(proxy.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	client := newHTTPClient(nil)
-	client.Transport.(*http.Transport).Proxy = http.ProxyURL(address)
-	for server, want := range map[string]string{
+	client.Transport.(*http.Transport).Proxy = http.ProxyURL(proxyURL)
+	for serverURL, want := range map[string]string{
 		"http://sso.example.com": "response 403 is not one of Keycloak's (through a proxy: see " +
 			"HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the environment)",
 		"https://sso.example.com": "the proxy responded 403 instead of connecting (through a " +
 			"proxy: see HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the environment)",
 	} {
-		realm, err := NewRealm(server, "shop")
+		realm, err := NewRealm(serverURL, "shop")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -373,7 +373,7 @@ func TestSend_proxyResponds(t *testing.T) {
 		text := err.Error() + ": " + identity.Detail(err)
 		if !strings.Contains(text, want) || strings.Contains(text, canary) {
 			t.Errorf("%s: got %s; want it to contain %q but nothing from the proxy's response",
-				server, text, want)
+				serverURL, text, want)
 		}
 	}
 	if got := statusDetail(response{status: 403, note: " (note)"}); got !=

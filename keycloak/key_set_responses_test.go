@@ -41,7 +41,7 @@ func (b *endlessBody) Read(p []byte) (int, error) {
 func (*endlessBody) Close() error { return nil }
 
 // A bad response doesn't replace the cached key set. Status reports the failure.
-func TestKeySet_badResponses(t *testing.T) {
+func TestKeySet_badResponseKeepsKeys(t *testing.T) {
 	body := &endlessBody{}
 	respondWith := func(status int, text string) roundTrip {
 		return func(*http.Request) (*http.Response, error) { return respond(status, text) }
@@ -129,7 +129,7 @@ func (errorReader) Read([]byte) (int, error) { return 0, errors.New("connection 
 
 // A JWK that can't be used doesn't affect the other keys of the set: a realm may have keys of every
 // kind.
-func TestKeySet_unusableKey(t *testing.T) {
+func TestKeySet_skipsUnusableKey(t *testing.T) {
 	goodSigner := rs256()
 	changedJWK := func(s signer, changes object) any {
 		jwk := s.jwk()
@@ -275,7 +275,7 @@ func TestKeySet_unusableKeysLogLimit(t *testing.T) {
 
 // net/http quotes a response that it can't parse. The quote is truncated, so that a wrong server in
 // Keycloak's place can't fill the log.
-func TestKeySet_longErrors(t *testing.T) {
+func TestKeySet_truncatesErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, func(*http.Request) (*http.Response, error) {
 			return nil, errors.New("malformed HTTP response " + strings.Repeat("\u202e", 60_000))
@@ -291,7 +291,7 @@ func TestKeySet_longErrors(t *testing.T) {
 }
 
 // Keycloak publishes a certificate with each RSA key. A KeySet ignores it.
-func TestKeySet_certificates(t *testing.T) {
+func TestKeySet_ignoresCertificates(t *testing.T) {
 	key := rs256()
 	jwk := key.jwk()
 	// x5c holds a public key instead of a certificate, so that reading it would fail.
@@ -309,7 +309,7 @@ func TestKeySet_certificates(t *testing.T) {
 }
 
 // Key fetches don't follow redirects.
-func TestKeySet_redirect(t *testing.T) {
+func TestKeySet_followsNoRedirect(t *testing.T) {
 	var targetRequests atomic.Int32
 	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		targetRequests.Add(1)
@@ -329,7 +329,7 @@ func TestKeySet_redirect(t *testing.T) {
 
 // A panic during a fetch becomes an error. A fetch runs on a goroutine of its own, where an
 // unrecovered panic would end the process.
-func TestKeySet_panicInTransport(t *testing.T) {
+func TestKeySet_recoversPanic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, func(*http.Request) (*http.Response, error) {
 			panic("a bug in a library")
@@ -343,7 +343,7 @@ func TestKeySet_panicInTransport(t *testing.T) {
 }
 
 // If MaxAge is shorter than the refresh interval, keys are refreshed before they reach MaxAge.
-func TestKeySet_shortMaxAge(t *testing.T) {
+func TestKeySet_refreshesBeforeMaxAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		endpoint := &certsEndpoint{respond: serveKeys(edDSA())}
 		keys := NewKeySet(localRealm(t),

@@ -15,7 +15,7 @@ import (
 
 // Tokens with unknown keys cause at most one fetch per minFetchInterval. Until the next fetch is
 // allowed, they are rejected at once.
-func TestKeySet_unknownKey(t *testing.T) {
+func TestKeySet_unknownKeyFetchRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, serveKeys(edDSA()))
 		k.checkStatus(false, false)
@@ -39,7 +39,7 @@ func TestKeySet_unknownKey(t *testing.T) {
 
 // Keycloak signs with a new key as soon as the realm has one. A KeySet already accepts the first
 // token signed with it.
-func TestKeySet_newKey(t *testing.T) {
+func TestKeySet_acceptsNewKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, serveKeys(edDSA()))
 		k.verify(edDSA(), nil)
@@ -68,7 +68,7 @@ func TestKeySet_noFetchForRejectedToken(t *testing.T) {
 
 // If many tokens with unknown keys arrive at once, maxWaiters calls wait for the fetch, and the
 // others fail at once.
-func TestKeySet_manyUnknownKeys(t *testing.T) {
+func TestKeySet_maxWaiters(t *testing.T) {
 	for _, tt := range []struct {
 		name          string
 		hasCachedKeys bool // whether keys have been fetched before
@@ -203,7 +203,7 @@ func TestKeySet_fetchIgnoresCallerContext(t *testing.T) {
 }
 
 // During an outage, cached keys stay valid for MaxAge.
-func TestKeySet_outage(t *testing.T) {
+func TestKeySet_cachedKeysInOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, serveKeys(edDSA()))
 		go k.keys.Run(t.Context())
@@ -292,7 +292,7 @@ func checkGaps(t *testing.T, times []time.Time, minGap, maxGap time.Duration) {
 }
 
 // The next refresh drops a key that Keycloak no longer publishes.
-func TestKeySet_removedKey(t *testing.T) {
+func TestKeySet_dropsRemovedKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, serveKeys(edDSA(), es256()))
 		go k.keys.Run(t.Context())

@@ -171,7 +171,7 @@ func TestKeySet_Keyfunc(t *testing.T) {
 }
 
 // A KeySet works as a read-only jwkset.Storage.
-func TestStorage(t *testing.T) {
+func TestStorage_readOnly(t *testing.T) {
 	k := newKeyTest(t, serveKeys(edDSA(), rs256(), es256()))
 	s := storage{k.keys}
 	if keys, err := s.KeyReadAll(t.Context()); err != nil || len(keys) != 0 {

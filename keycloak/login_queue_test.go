@@ -363,7 +363,7 @@ func TestLogin_callerCancelsWhileRunning(t *testing.T) {
 
 // A panic in the transport becomes an error, and frees the slot and the queue. A Client runs each
 // call on a goroutine of its own, where an unrecovered panic would end the process.
-func TestClient_panicInTransport(t *testing.T) {
+func TestClient_recoversPanic(t *testing.T) {
 	client := must(NewClient(ClientConfig{
 		Realm: localRealm(t), ClientID: "local-api", ClientSecret: identity.NewSecret("secret"),
 		Transport: roundTrip(func(*http.Request) (*http.Response, error) {

@@ -63,7 +63,7 @@ func checkRefresh(t *testing.T, r *refresher, token identity.Secret, want int) {
 
 // Concurrent callers with the same token share an exchange, which continues if the first caller
 // cancels.
-func TestRefresher_shared(t *testing.T) {
+func TestRefresher_sharesExchange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm := &fakeRealm{}
 		r := newRefresher(realm.exchangeToken, testGracePeriod)
@@ -351,7 +351,7 @@ func TestRefresher_cacheBounds(t *testing.T) {
 
 // With DefaultMaxCalls exchanges in flight, one more fails. A caller whose token is already being
 // exchanged can still share that exchange.
-func TestRefresher_tooMany(t *testing.T) {
+func TestRefresher_maxInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm := &fakeRealm{}
 		r := newRefresher(realm.exchangeToken, testGracePeriod)
@@ -581,7 +581,7 @@ func TestRefresher_successorUsedWhileWaiting(t *testing.T) {
 
 // If the same token comes from two networks at once, there is one exchange for each network. Either
 // caller may be a thief, so Keycloak must notice the second use and end the session.
-func TestRefresher_twoNetworks(t *testing.T) {
+func TestRefresher_exchangePerNetwork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm := &fakeRealm{}
 		r := newRefresher(realm.exchangeToken, testGracePeriod)
@@ -602,7 +602,7 @@ func TestRefresher_twoNetworks(t *testing.T) {
 }
 
 // Each use of a token that was already exchanged is logged.
-func TestRefresher_log(t *testing.T) {
+func TestRefresher_logsReusedToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out strings.Builder
 		r := newRefresher((&fakeRealm{}).exchangeToken, testGracePeriod)

@@ -162,8 +162,8 @@ func refusalError(resp response, rules []refusalRule) error {
 			if (rule.status == 0 || rule.status == resp.status) &&
 				(rule.code == "" || rule.code == body.Error) &&
 				strings.HasPrefix(body.Description, rule.description) {
-				return &Refusal{resp.status, knownText(body.Error, "error"),
-					knownText(body.Description, "description"), rule.hint, rule.err}
+				return &Refusal{resp.status, redactUnknown(body.Error, "error"),
+					redactUnknown(body.Description, "description"), rule.hint, rule.err}
 			}
 		}
 	}
@@ -187,10 +187,10 @@ func unavailableError(format string, args ...any) error {
 		Detail: fmt.Sprintf(format, args...)}
 }
 
-// knownText returns text if Keycloak is known to send it, and otherwise only how long it is.
+// redactUnknown returns text if Keycloak is known to send it, and otherwise only its length.
 // Keycloak's fixed texts hold no secrets, but its other texts, and a proxy's, may repeat the
 // request.
-func knownText(text, kind string) string {
+func redactUnknown(text, kind string) string {
 	if text == "" || slices.Contains(knownTexts, text) {
 		return text
 	}

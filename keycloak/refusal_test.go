@@ -99,7 +99,7 @@ var callErrors = map[string][]errorResponse{
 
 // Each error response becomes the right error. The error's detail quotes the response, and names
 // the setting to change if one is wrong.
-func TestRefusal(t *testing.T) {
+func TestRefusal_eachResponse(t *testing.T) {
 	for call, responses := range callErrors {
 		for _, tt := range append(append([]errorResponse{}, responses...), anyCallErrors...) {
 			t.Run(fmt.Sprintf("%s %d %s %s", call, tt.status, tt.code, tt.description),
@@ -118,8 +118,9 @@ func TestRefusal(t *testing.T) {
 					if !ok {
 						t.Fatalf("got %#v, want a Refusal", err)
 					}
-					description := knownText(tt.description, "description")
-					if refusal.Status != tt.status || refusal.Code != knownText(tt.code, "error") ||
+					description := redactUnknown(tt.description, "description")
+					if refusal.Status != tt.status ||
+						refusal.Code != redactUnknown(tt.code, "error") ||
 						refusal.Description != description {
 						t.Errorf("got %+v, want the status, error and description of the response",
 							refusal)
@@ -175,9 +176,9 @@ func TestRefusal_pathErrors(t *testing.T) {
 	}
 }
 
-// knownText keeps only texts that Keycloak is known to send, because other texts may quote the
+// redactUnknown keeps only texts that Keycloak is known to send, because other texts may quote the
 // request.
-func TestKnownText(t *testing.T) {
+func TestRedactUnknown(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                               "",
 		"invalid_grant":                  "invalid_grant",
@@ -195,15 +196,15 @@ func TestKnownText(t *testing.T) {
 		"ü": "[an unknown " +
 			"description of 2 bytes]",
 	} {
-		if got := knownText(text, "description"); got != want {
-			t.Errorf("knownText(%q) = %q, want %q", text, got, want)
+		if got := redactUnknown(text, "description"); got != want {
+			t.Errorf("redactUnknown(%q) = %q, want %q", text, got, want)
 		}
 	}
 }
 
 // The texts that refusal rules match are known texts. Otherwise the operator would see a hint
 // without the response that caused it.
-func TestKnownText_allRules(t *testing.T) {
+func TestRedactUnknown_textsOfRules(t *testing.T) {
 	for _, rule := range slices.Concat(loginRefusalRules, refreshRefusalRules, clientErrorRules) {
 		for _, text := range []string{rule.code, rule.description} {
 			hasPrefix := func(knownStart string) bool { return strings.HasPrefix(knownStart, text) }

@@ -153,7 +153,7 @@ func TestTokenCache_keyID(t *testing.T) {
 }
 
 // tokenWeight counts the items of all lists of a token.
-func TestTokenCache_weight(t *testing.T) {
+func TestTokenWeight(t *testing.T) {
 	emptyToken := &verifiedToken{}
 	longToken := &verifiedToken{tokenInfo: identity.TokenInfo{Scope: make([]string, 100)}}
 	longToken.user.ClientRoles = []identity.ClientRoles{{Roles: make([]string, 100)}}
@@ -320,7 +320,7 @@ func TestTokenCache_sharedCheck(t *testing.T) {
 }
 
 // Under load, a token is accepted exactly while the key set has its key.
-func TestTokenCache_rotation(t *testing.T) {
+func TestTokenCache_keyRotation(t *testing.T) {
 	keys := &countingKeys{}
 	verifier, _ := newCachingVerifier(t, keys, 0)
 	signers := []signer{{"a", "ES256", p256Key()}, {"b", "ES256", otherP256Key()}}

@@ -14,7 +14,7 @@ import (
 
 // Verify rejects a token that isn't a well-formed JWS of two JSON objects. The error's detail names
 // the malformed part.
-func TestVerify_form(t *testing.T) {
+func TestVerify_malformedToken(t *testing.T) {
 	key := edDSA()
 	verifier := newVerifier(t, newKeys(t, jwksOf(key)), VerifierConfig{})
 	goodToken := key.token(aliceClaims(t))
@@ -78,7 +78,7 @@ func TestVerify_form(t *testing.T) {
 }
 
 // Verify accepts a token of exactly MaxBytes, and rejects a longer one. The default is 16 KiB.
-func TestVerify_size(t *testing.T) {
+func TestVerify_maxBytes(t *testing.T) {
 	key := edDSA()
 	token := key.token(aliceClaims(t))
 	keys := newKeys(t, jwksOf(key))
@@ -96,7 +96,7 @@ func TestVerify_size(t *testing.T) {
 }
 
 // Verify checks kid, alg, crit and typ in the header.
-func TestVerify_header(t *testing.T) {
+func TestVerify_headerChecks(t *testing.T) {
 	key := edDSA()
 	verifier := newVerifier(t, newKeys(t, jwksOf(key)), VerifierConfig{})
 	for _, tt := range []struct {
@@ -137,7 +137,7 @@ func TestVerify_header(t *testing.T) {
 
 // Verify accepts a token signed with each of Algorithms, but not after its signature or payload has
 // been changed.
-func TestVerify_algorithms(t *testing.T) {
+func TestVerify_acceptsEachAlgorithm(t *testing.T) {
 	signers := map[string]signer{
 		"RS256": {"rs256", "RS256", rsaKey()}, "RS384": {"rs384", "RS384", rsaKey()}, "RS512": {"rs512", "RS512", rsaKey()},
 		"PS256": {"ps256", "PS256", rsaKey()}, "PS384": {"ps384", "PS384", rsaKey()}, "PS512": {"ps512", "PS512", rsaKey()},
@@ -169,7 +169,7 @@ func TestVerify_algorithms(t *testing.T) {
 
 // A key verifies only signatures that were made with its own algorithm and are encoded as JWS
 // requires.
-func TestVerify_keyAlgorithm(t *testing.T) {
+func TestVerify_rejectsOtherAlgorithm(t *testing.T) {
 	rsaSigner, ecSigner := rs256(), es256()
 	withoutAlg := func(s signer) map[string]any {
 		jwk := s.jwk()

@@ -25,7 +25,7 @@ type Issuer struct {
 const maxLeeway = 5 * time.Minute
 
 // A VerifierConfig says which access tokens are valid. Issuers and Audience are required. The zero
-// value of every other field is safe: some fields relax a check, and say so; others restrict it.
+// value of every other field is safe. A field that relaxes a check says so.
 type VerifierConfig struct {
 	Issuers []Issuer
 
@@ -156,8 +156,8 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 // Verify verifies an access token in the compact form of RFC 7515 and returns its user. It fails
 // with an identity.Error whose Reason is that of the first check that fails, in this order: size,
 // form, header, iss, typ, cnf, aud or azp, sub, nbf and iat, exp, key, signature. The kind of a
-// token is checked before its expiry: a client told that the wrong kind of token has "expired"
-// would refresh forever.
+// token is checked before its expiry: a client that is told that an ID token has expired would
+// refresh it forever.
 //
 // Claims are checked before the signature, so that an expired or foreign token can't cause a fetch
 // of keys. They aren't used for anything else until the signature is verified. If ctx ends while
@@ -266,7 +266,7 @@ func (v *Verifier) checkClaims(c *claims) (notBefore, expiresAt time.Time, err e
 	return notBefore, expiresAt, nil
 }
 
-// checkAudience checks whom the token was issued for (aud) and to (azp).
+// checkAudience checks which APIs the token is for (aud), and which client got it (azp).
 func (v *Verifier) checkAudience(c *claims) error {
 	audience, ok := []string(nil), true
 	if c.aud != nil {
@@ -283,8 +283,8 @@ func (v *Verifier) checkAudience(c *claims) error {
 		})
 	azp, _ := c.azp.String()
 	if !isAccepted {
-		// AuthorizedParty's tokens pass with any aud that Keycloak writes: it may be absent, but
-		// holds no empty name.
+		// AuthorizedParty's tokens pass with any aud that Keycloak writes. Such an aud may be
+		// absent, but has no empty name.
 		isValid := c.aud == nil || ok && len(audience) > 0 && !slices.Contains(audience, "")
 		isAccepted = isValid && v.config.AuthorizedParty != "" && azp == v.config.AuthorizedParty
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // Verify checks each claim, and the error's detail says which claim is wrong.
-func TestVerify_claims(t *testing.T) {
+func TestVerify_claimChecks(t *testing.T) {
 	key := edDSA()
 	keys := newKeys(t, jwksOf(key))
 	defaultConfig := VerifierConfig{}
@@ -108,7 +108,7 @@ func TestVerify_claims(t *testing.T) {
 // If a token fails two checks, Verify returns the error of the check that comes first in the list.
 // For example, if Verify reported an expired ID token as expired, a client would refresh it again
 // and again.
-func TestVerify_order(t *testing.T) {
+func TestVerify_checkOrder(t *testing.T) {
 	key := edDSA()
 	verifier := newVerifier(t, newKeys(t, jwksOf(key)), VerifierConfig{})
 	checks := []struct {
@@ -154,7 +154,7 @@ func TestVerify_order(t *testing.T) {
 }
 
 // A realm's keys verify only tokens with that realm's issuer.
-func TestVerify_issuers(t *testing.T) {
+func TestVerify_keysPerIssuer(t *testing.T) {
 	// Both keys have the same kid, as happens when a realm is copied.
 	ourSigner, theirSigner := signer{"k", "EdDSA", edKey()}, signer{"k", "EdDSA", otherEdKey()}
 	const otherIssuer = "https://sso.example.com/realms/other"
@@ -184,7 +184,7 @@ func TestVerify_issuers(t *testing.T) {
 }
 
 // NewVerifier returns an error that names the field that is wrong.
-func TestNewVerifier_invalid(t *testing.T) {
+func TestNewVerifier_invalidConfig(t *testing.T) {
 	keys := newKeys(t, jwks())
 	issuer := Issuer{Names: []string{localIssuer}, Keys: keys}
 	for _, tt := range []struct {
