@@ -15,10 +15,10 @@ func reportRate(b *testing.B, unit string) {
 
 func BenchmarkStart(b *testing.B) {
 	file := localRealm(b)
-	startWithFile(b, file).Close() // the first server generates the keys that all servers share
+	startServer(b, file).Close() // the first server generates the keys that all servers share
 	b.ReportAllocs()
 	for b.Loop() {
-		startWithFile(b, file).Close()
+		startServer(b, file).Close()
 	}
 	reportRate(b, "starts")
 }

@@ -41,7 +41,7 @@ func (r *Realm) EndpointURL(endpoint string) string {
 
 // Ignored lists the parts of the realm file that were ignored because they don't affect OpenID
 // Connect responses.
-func (r *Realm) Ignored() []string { return slices.Clone(r.mustExist().ignored) }
+func (r *Realm) Ignored() []string { return slices.Clone(r.mustExist().ignoredParts) }
 
 // Update changes realm settings as a PUT to the admin API does. patch is a JSON object with fields
 // of a realm file; they replace the realm's values. Update can't change users, clients, roles,
@@ -148,16 +148,16 @@ func (r *Realm) Sessions() []Session {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.server.Now()
-	var active []Session
+	var activeSessions []Session
 	for _, sessions := range []map[string]*session{r.sessions, r.offlineSessions} {
 		for _, s := range sessions {
 			if r.sessionActive(s, now) {
-				active = append(active,
+				activeSessions = append(activeSessions,
 					Session{s.id, s.user.ID, s.offline, slices.Sorted(maps.Keys(s.clients))})
 			}
 		}
 	}
-	return active
+	return activeSessions
 }
 
 var (
@@ -172,7 +172,7 @@ func (r *Realm) checkExists() error {
 	if r == nil || r.server == nil {
 		return errNoRealm
 	}
-	if r.removed.Load() {
+	if r.isRemoved.Load() {
 		return errRemoved
 	}
 	return nil

@@ -51,39 +51,39 @@ func TestUser_Logout(t *testing.T) {
 
 // GrantRole and RevokeRole add and remove realm roles and client roles. New tokens have the changed
 // roles.
-func TestUser_roles(t *testing.T) {
+func TestUser_GrantRole(t *testing.T) {
 	_, realm := startShop(t)
 	alice := mustFindUser(t, realm, "alice")
 	tokens := signIn(t, realm)
 	for _, role := range []keycloaktest.Role{{Name: "member"}, {Name: "auditor"},
 		{Client: "shop-api", Name: "reader"}, {Client: "shop-api", Name: "writer"}, {Client: "account", Name: "delete-account"}} {
-		wantRole := func(when string, want bool) {
+		wantTokenRole := func(desc string, want bool) {
 			t.Helper()
 			claims := parseClaims(t,
 				refresh(t, realm, tokens.RefreshToken).wantOK(t).field("access_token"))
-			if got := slices.Contains(rolesIn(claims, role.Client), role.Name); got != want {
-				t.Errorf("%s, token has role %v: %t, want %t; claims are %v", when, role, got, want,
+			if got := slices.Contains(tokenRoles(claims, role.Client), role.Name); got != want {
+				t.Errorf("%s, token has role %v: %t, want %t; claims are %v", desc, role, got, want,
 					claims)
 			}
 		}
 		must(t, alice.GrantRole(role))
-		wantRole("after GrantRole", true)
+		wantTokenRole("after GrantRole", true)
 		must(t, alice.GrantRole(role))
 		must(t, alice.RevokeRole(role))
-		wantRole("after GrantRole twice and RevokeRole once", false)
+		wantTokenRole("after GrantRole twice and RevokeRole once", false)
 		must(t, alice.RevokeRole(role))
-		wantRole("after RevokeRole twice", false)
+		wantTokenRole("after RevokeRole twice", false)
 		// Roles of different clients are different roles, even if they have the same name.
 		otherRole := keycloaktest.Role{Client: "broker", Name: role.Name}
 		must(t, alice.GrantRole(otherRole))
-		wantRole("after GrantRole of another client's role", false)
+		wantTokenRole("after GrantRole of another client's role", false)
 		must(t, alice.GrantRole(role))
 		must(t, alice.RevokeRole(otherRole))
-		wantRole("after RevokeRole of another client's role", true)
+		wantTokenRole("after RevokeRole of another client's role", true)
 	}
 	wantError(t, alice.GrantRole(keycloaktest.Role{Client: "none", Name: "r"}),
 		`the realm has no client "none"`)
-	roles := rolesIn(signInClaims(t, realm), "")
+	roles := tokenRoles(signInClaims(t, realm), "")
 	if !slices.Contains(roles, "default-roles-shop") {
 		t.Errorf("roles are %v, want default-roles-shop among them", roles)
 	}
@@ -165,14 +165,14 @@ func TestUser_OneTimeCode(t *testing.T) {
 	}})
 	alice := mustFindUser(t, realm, "alice")
 	login(t, realm, "alice", "alice-password").wantOAuthError(t, 400, "Invalid user credentials")
-	seen := map[string]bool{}
+	seenCodes := map[string]bool{}
 	for range 3 {
 		code, err := alice.OneTimeCode()
 		must(t, err)
-		if len(code) != 6 || seen[code] {
+		if len(code) != 6 || seenCodes[code] {
 			t.Errorf("OneTimeCode() = %q, want six digits that differ from earlier codes", code)
 		}
-		seen[code] = true
+		seenCodes[code] = true
 		login(t, realm, "alice", "wrong", "totp", code).wantOAuthError(t, 400,
 			"Invalid user credentials")
 		login(t, realm, "alice", "alice-password", "totp", code).wantOK(t)

@@ -36,7 +36,7 @@ type Fault struct {
 	// Content-Length.
 	Truncate bool
 
-	removed chan struct{} // closed when the fault is removed
+	done chan struct{} // closed when the fault is removed
 }
 
 // Fail injects a fault and returns a function that removes it. Further calls of the function do
@@ -54,13 +54,13 @@ func (s *Server) Fail(f Fault) (remove func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fault := &f
-	fault.removed = make(chan struct{})
+	fault.done = make(chan struct{})
 	s.faults = append(s.faults, fault)
 	return sync.OnceFunc(func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.faults = slices.DeleteFunc(s.faults, func(other *Fault) bool { return other == fault })
-		close(fault.removed)
+		close(fault.done)
 	})
 }
 
@@ -103,7 +103,7 @@ func (f *Fault) apply(s *Server, w http.ResponseWriter, httpRequest *http.Reques
 	switch {
 	case f.Hang:
 		select {
-		case <-f.removed:
+		case <-f.done:
 			return false
 		case <-httpRequest.Context().Done():
 		case <-s.ctx.Done():

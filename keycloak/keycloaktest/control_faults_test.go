@@ -43,9 +43,9 @@ func TestFault_status(t *testing.T) {
 // A fault affects only its Endpoint, or all paths if Endpoint is empty.
 func TestFault_endpoint(t *testing.T) {
 	kc, realm := startShop(t)
-	discovery := realm.URL() + "/.well-known/openid-configuration"
+	discoveryURL := realm.URL() + "/.well-known/openid-configuration"
 	for endpoint, address := range map[string]string{"/certs": oidcURL(realm, "/certs"),
-		"/.well-known/openid-configuration": discovery} {
+		"/.well-known/openid-configuration": discoveryURL} {
 		remove := kc.Fail(keycloaktest.Fault{Endpoint: endpoint, Status: 503})
 		wantStatus(t, address, 503)
 		login(t, realm, "alice", "alice-password").wantOK(t) // other endpoints work
@@ -54,7 +54,7 @@ func TestFault_endpoint(t *testing.T) {
 		wantStatus(t, address, 200)
 	}
 	kc.Fail(keycloaktest.Fault{Status: 503})
-	for _, address := range []string{oidcURL(realm, "/certs"), discovery, realm.URL(),
+	for _, address := range []string{oidcURL(realm, "/certs"), discoveryURL, realm.URL(),
 		oidcURL(realm, "/no-such-thing"), kc.URL} {
 		wantStatus(t, address, 503)
 	}
@@ -107,19 +107,19 @@ func TestFault_times_concurrent(t *testing.T) {
 // order.
 func TestFault_lastWins(t *testing.T) {
 	kc, realm := startShop(t)
-	certs := oidcURL(realm, "/certs")
+	certsURL := oidcURL(realm, "/certs")
 	removeFirst := kc.Fail(keycloaktest.Fault{Status: 503})
 	removeSecond := kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Status: 500})
 	kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Times: 1, Status: 429})
-	wantStatus(t, certs, 429)
-	wantStatus(t, certs, 500)
+	wantStatus(t, certsURL, 429)
+	wantStatus(t, certsURL, 500)
 	wantStatus(t, realm.URL(), 503)
 	removeFirst() // the fault that was added later stays
 	wantStatus(t, realm.URL(), 200)
-	wantStatus(t, certs, 500)
+	wantStatus(t, certsURL, 500)
 	removeSecond()
 	removeSecond() // has no effect
-	wantStatus(t, certs, 200)
+	wantStatus(t, certsURL, 200)
 }
 
 // Disconnect takes precedence over Status and Truncate, and Status takes precedence over Truncate.
@@ -174,8 +174,8 @@ func TestFault_delay_clientGone(t *testing.T) {
 // A countingListener counts its open connections.
 type countingListener struct {
 	net.Listener
-	mu   sync.Mutex // guards open
-	open int
+	mu        sync.Mutex // guards open
+	openCount int
 }
 
 func (c *countingListener) Accept() (net.Conn, error) {
@@ -187,9 +187,9 @@ func (c *countingListener) Accept() (net.Conn, error) {
 	return &countedConn{Conn: conn, onClose: sync.OnceFunc(func() { c.add(-1) })}, nil
 }
 
-func (c *countingListener) add(n int) { c.mu.Lock(); c.open += n; c.mu.Unlock() }
+func (c *countingListener) add(n int) { c.mu.Lock(); c.openCount += n; c.mu.Unlock() }
 
-func (c *countingListener) count() int { c.mu.Lock(); defer c.mu.Unlock(); return c.open }
+func (c *countingListener) count() int { c.mu.Lock(); defer c.mu.Unlock(); return c.openCount }
 
 // A countedConn calls onClose when it is closed.
 type countedConn struct {
@@ -316,10 +316,10 @@ func TestServer_Down(t *testing.T) {
 				err, reused)
 		}
 		kc.Fail(keycloaktest.Fault{Endpoint: "/userinfo", Hang: true, Times: 1})
-		hangingErr := make(chan error)
+		errs := make(chan error)
 		go func() {
 			_, err := do(newRequest(t, http.MethodGet, oidcURL(realm, "/userinfo"), ""))
-			hangingErr <- err
+			errs <- err
 		}()
 		waitFor(t, "the hanging request arrives", func() bool {
 			return kc.Count("/userinfo") > 0
@@ -328,7 +328,7 @@ func TestServer_Down(t *testing.T) {
 
 		kc.Down()
 		select {
-		case err := <-hangingErr:
+		case err := <-errs:
 			if err == nil {
 				t.Error("after Down, a hanging request returns no error, want one")
 			}

@@ -94,10 +94,10 @@ func TestRealm_RotateKeys(t *testing.T) {
 		!slices.Contains(kids, newKID) {
 		t.Errorf("published keys are %v, want both %s and %s", kids, oldKID, newKID)
 	}
-	for issued, token := range map[string]string{"before": oldTokens.AccessToken,
+	for order, token := range map[string]string{"before": oldTokens.AccessToken,
 		"after": signIn(t, realm).AccessToken} {
 		if _, err := verify(t, kc, realm, token); err != nil {
-			t.Errorf("a token issued %s the rotation doesn't verify: %v", issued, err)
+			t.Errorf("a token issued %s the rotation doesn't verify: %v", order, err)
 		}
 		wantUserinfo(t, realm, token, "")
 	}
@@ -112,10 +112,10 @@ func TestRealm_RotateKeys(t *testing.T) {
 	_, err = realm.AddKey(keycloaktest.Key{Algorithm: "RS256", Priority: 500})
 	must(t, err)
 	for range 3 { // the newest key signs, even if an older key has a high priority
-		newest, err := realm.RotateKeys("RS256")
+		newestKID, err := realm.RotateKeys("RS256")
 		must(t, err)
-		if realm.SigningKey("RS256") != newest {
-			t.Errorf("SigningKey(RS256) = %s, want the newest key, %s", realm.SigningKey("RS256"), newest)
+		if realm.SigningKey("RS256") != newestKID {
+			t.Errorf("SigningKey(RS256) = %s, want the newest key, %s", realm.SigningKey("RS256"), newestKID)
 		}
 	}
 }

@@ -87,8 +87,8 @@ func TestRealm_Mint_invalidTokens(t *testing.T) {
 		return claims
 	}
 	mintToken := func(spec tokenSpec) string { return mint(t, realm, spec) }
-	valid := mintToken(tokenSpec{Claims: claimsWith(nil)})
-	inAnHour := kc.Now().Add(time.Hour).Unix()
+	validToken := mintToken(tokenSpec{Claims: claimsWith(nil)})
+	oneHourLater := kc.Now().Add(time.Hour).Unix()
 	tokens := signIn(t, realm)
 
 	removedKID, err := realm.AddKey(keycloaktest.Key{Algorithm: "RS256", Priority: 1000})
@@ -100,15 +100,15 @@ func TestRealm_Mint_invalidTokens(t *testing.T) {
 		name, token string
 		want        error
 	}{
-		{"valid", valid, nil},
+		{"valid", validToken, nil},
 		{"valid, several audiences", mintToken(tokenSpec{Claims: claimsWith(object{"aud": []string{"account", "shop-api"}})}), nil},
 
 		{"expired", mintToken(tokenSpec{Claims: claimsWith(nil), Lifetime: -time.Second}), jwt.ErrTokenExpired},
 		{"expires now", mintToken(tokenSpec{Claims: claimsWith(object{"exp": kc.Now().Unix()})}), jwt.ErrTokenExpired},
 		{"no exp", mintToken(tokenSpec{Claims: claimsWith(object{"exp": nil})}), jwt.ErrTokenRequiredClaimMissing},
 		{"exp of the wrong type", mintToken(tokenSpec{Claims: claimsWith(object{"exp": "soon"})}), jwt.ErrInvalidType},
-		{"not yet valid", mintToken(tokenSpec{Claims: claimsWith(object{"nbf": inAnHour})}), jwt.ErrTokenNotValidYet},
-		{"issued in the future", mintToken(tokenSpec{Claims: claimsWith(object{"iat": inAnHour})}), jwt.ErrTokenUsedBeforeIssued},
+		{"not yet valid", mintToken(tokenSpec{Claims: claimsWith(object{"nbf": oneHourLater})}), jwt.ErrTokenNotValidYet},
+		{"issued in the future", mintToken(tokenSpec{Claims: claimsWith(object{"iat": oneHourLater})}), jwt.ErrTokenUsedBeforeIssued},
 
 		{"wrong issuer", mintToken(tokenSpec{Claims: claimsWith(object{"iss": "https://evil.example/realms/shop"})}), jwt.ErrTokenInvalidIssuer},
 		{"no issuer", mintToken(tokenSpec{Claims: claimsWith(object{"iss": nil})}), jwt.ErrTokenRequiredClaimMissing},
@@ -136,15 +136,15 @@ func TestRealm_Mint_invalidTokens(t *testing.T) {
 		{"alg differs from the signature", mintToken(tokenSpec{Claims: claimsWith(nil), Header: object{"alg": "RS512"}}), errAlgorithm},
 		{"unknown alg", mintToken(tokenSpec{Claims: claimsWith(nil), Header: object{"alg": "XS256"}}), jwt.ErrTokenUnverifiable},
 		{"alg none", withoutSignature(mintToken(tokenSpec{Claims: claimsWith(nil), Header: object{"alg": "none"}})), errAlgorithm},
-		{"no signature", withoutSignature(valid), jwt.ErrTokenSignatureInvalid},
-		{"payload of another token", withPayload(valid, mintToken(tokenSpec{Claims: claimsWith(object{"sub": "admin"})})), jwt.ErrTokenSignatureInvalid},
+		{"no signature", withoutSignature(validToken), jwt.ErrTokenSignatureInvalid},
+		{"payload of another token", withPayload(validToken, mintToken(tokenSpec{Claims: claimsWith(object{"sub": "admin"})})), jwt.ErrTokenSignatureInvalid},
 		{"unknown critical header parameter", mintToken(tokenSpec{Claims: claimsWith(nil), Header: object{"crit": []string{"b64"}, "b64": false}}), errCritical},
 
 		{"too long token", mintToken(tokenSpec{Claims: claimsWith(object{"x": strings.Repeat("x", 20_000)})}), errTooLong},
-		{"only header and payload", strings.TrimSuffix(withoutSignature(valid), "."), jwt.ErrTokenMalformed},
+		{"only header and payload", strings.TrimSuffix(withoutSignature(validToken), "."), jwt.ErrTokenMalformed},
 		{"not a token", "text", jwt.ErrTokenMalformed},
-		{"signature with invalid base64", valid + "=", jwt.ErrTokenMalformed},
-		{"header with invalid JSON", base64.RawURLEncoding.EncodeToString([]byte(`{"alg"`)) + valid[strings.Index(valid, "."):], jwt.ErrTokenMalformed},
+		{"signature with invalid base64", validToken + "=", jwt.ErrTokenMalformed},
+		{"header with invalid JSON", base64.RawURLEncoding.EncodeToString([]byte(`{"alg"`)) + validToken[strings.Index(validToken, "."):], jwt.ErrTokenMalformed},
 	} {
 		if err := validateToken(t, kc, realm, tt.token); !errors.Is(err, tt.want) {
 			t.Errorf("%s: acceptToken returns %v, want %v", tt.name, err, tt.want)
@@ -152,7 +152,7 @@ func TestRealm_Mint_invalidTokens(t *testing.T) {
 	}
 
 	kc.Advance(5 * time.Minute)
-	if err := validateToken(t, kc, realm, valid); !errors.Is(err, jwt.ErrTokenExpired) {
+	if err := validateToken(t, kc, realm, validToken); !errors.Is(err, jwt.ErrTokenExpired) {
 		t.Errorf("five minutes later, acceptToken returns %v, want %v", err, jwt.ErrTokenExpired)
 	}
 }

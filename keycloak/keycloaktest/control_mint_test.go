@@ -31,7 +31,7 @@ func TestRealm_SignIn(t *testing.T) {
 	claims, err := verify(t, kc, realm, tokens.AccessToken)
 	alice := mustFindUser(t, realm, "alice")
 	if err != nil || claims["sub"] != alice.ID() || claims["typ"] != "Bearer" ||
-		!slices.Contains(rolesIn(claims, "shop-api"), "reader") {
+		!slices.Contains(tokenRoles(claims, "shop-api"), "reader") {
 		t.Errorf("access token's claims are %v (%v), want alice as sub, typ Bearer and role reader",
 			claims, err)
 	}
@@ -126,7 +126,8 @@ func TestRealm_Mint_zeroValue(t *testing.T) {
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("header is %v, want %v", got, want)
 	}
-	if second := parseClaims(t, mint(t, realm, tokenSpec{})); second["jti"] == claims["jti"] {
+	secondClaims := parseClaims(t, mint(t, realm, tokenSpec{}))
+	if secondClaims["jti"] == claims["jti"] {
 		t.Error("two tokens have the same jti, want different values")
 	}
 	wantUserinfo(t, realm, token, "Token verification failed") // the token has no session
@@ -295,9 +296,9 @@ func TestRealm_Mint_errors(t *testing.T) {
 func TestRealm_Mint_timeClaim(t *testing.T) {
 	t.Parallel()
 	kc := keycloaktest.New(t, keycloaktest.RealmSpec{Name: "shop"}.File())
-	inAnHour := time.Now().Add(time.Hour)
+	oneHourLater := time.Now().Add(time.Hour)
 	token, err := kc.Realm("shop").Mint(
-		keycloaktest.TokenSpec{Claims: map[string]any{"nbf": inAnHour}})
+		keycloaktest.TokenSpec{Claims: map[string]any{"nbf": oneHourLater}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,7 +306,7 @@ func TestRealm_Mint_timeClaim(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if nbf, err := parsed.Claims.GetNotBefore(); err != nil || nbf.Unix() != inAnHour.Unix() {
-		t.Errorf("nbf is %v (%v), want %d", nbf, err, inAnHour.Unix())
+	if nbf, err := parsed.Claims.GetNotBefore(); err != nil || nbf.Unix() != oneHourLater.Unix() {
+		t.Errorf("nbf is %v (%v), want %d", nbf, err, oneHourLater.Unix())
 	}
 }

@@ -85,14 +85,14 @@ func TestServer_Requests(t *testing.T) {
 	get(t, kc.URL+"/realms/other/protocol/openid-connect/certs/")
 	get(t, realm.URL()+"/no/such/thing")
 	get(t, strings.TrimSuffix(kc.URL, "/sso")+"/metrics")
-	later := noon.Add(time.Minute)
+	oneMinuteLater := noon.Add(time.Minute)
 	want := []keycloaktest.Request{
 		{Time: noon, Method: "GET", Path: "/sso/realms/shop/protocol/openid-connect/certs", Endpoint: "/certs"},
-		{Time: later, Method: "POST", Path: "/sso/realms/shop/protocol/openid-connect/token", Endpoint: "/token"},
-		{Time: later, Method: "GET", Path: "/sso/realms/shop/", Endpoint: ""},
-		{Time: later, Method: "GET", Path: "/sso/realms/other/protocol/openid-connect/certs/", Endpoint: "/certs"},
-		{Time: later, Method: "GET", Path: "/sso/realms/shop/no/such/thing", Endpoint: ""},
-		{Time: later, Method: "GET", Path: "/metrics", Endpoint: ""},
+		{Time: oneMinuteLater, Method: "POST", Path: "/sso/realms/shop/protocol/openid-connect/token", Endpoint: "/token"},
+		{Time: oneMinuteLater, Method: "GET", Path: "/sso/realms/shop/", Endpoint: ""},
+		{Time: oneMinuteLater, Method: "GET", Path: "/sso/realms/other/protocol/openid-connect/certs/", Endpoint: "/certs"},
+		{Time: oneMinuteLater, Method: "GET", Path: "/sso/realms/shop/no/such/thing", Endpoint: ""},
+		{Time: oneMinuteLater, Method: "GET", Path: "/metrics", Endpoint: ""},
 	}
 	got := kc.Requests()
 	if len(got) != len(want) {

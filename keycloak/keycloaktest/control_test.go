@@ -249,10 +249,10 @@ func TestRealm_EndSession(t *testing.T) {
 	offlineTokens := signIn(t, realm, "openid", "offline_access")
 	for _, s := range []keycloaktest.Session{{ID: tokens.SessionID},
 		{ID: offlineTokens.SessionID, Offline: true}} {
-		otherFlag := keycloaktest.Session{ID: s.ID, Offline: !s.Offline}
-		got := []bool{realm.EndSession(otherFlag), realm.EndSession(s), realm.EndSession(s)}
+		otherSession := keycloaktest.Session{ID: s.ID, Offline: !s.Offline}
+		got := []bool{realm.EndSession(otherSession), realm.EndSession(s), realm.EndSession(s)}
 		if want := []bool{false, true, false}; !slices.Equal(got, want) {
-			t.Errorf("EndSession(%v), and EndSession(%v) twice, return %v, want %v", otherFlag, s,
+			t.Errorf("EndSession(%v), and EndSession(%v) twice, return %v, want %v", otherSession, s,
 				got, want)
 		}
 	}

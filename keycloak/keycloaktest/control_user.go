@@ -261,8 +261,8 @@ func (u *User) RevokeRole(r Role) error {
 		if _, err := u.realm.findRoles(r.realmRoles(), r.clientRoles(), false); err != nil {
 			return fmt.Errorf("keycloaktest: %w", err)
 		}
-		account.roles = slices.DeleteFunc(account.roles, func(assigned *role) bool {
-			return assigned.clientID == r.Client && assigned.name == r.Name
+		account.roles = slices.DeleteFunc(account.roles, func(assignedRole *role) bool {
+			return assignedRole.clientID == r.Client && assignedRole.name == r.Name
 		})
 		return nil
 	})

@@ -56,7 +56,7 @@ func TestRealm_AddUser(t *testing.T) {
 			claims["email"] != "carol@example.com" {
 			t.Errorf("claims are %v, want carol's", claims)
 		}
-		roles := rolesIn(claims, "")
+		roles := tokenRoles(claims, "")
 		if !slices.Contains(roles, "member") || !slices.Contains(roles, "default-roles-shop") ||
 			fmt.Sprint(claims["groups"]) != "[/staff]" {
 			t.Errorf("roles are %v and groups %v, want member, default-roles-shop and /staff",
@@ -136,7 +136,7 @@ func TestUser_Update(t *testing.T) {
 	update(`{"attributes": {"hat": ["57"]}}`) // replaces all attributes
 	if claims := refreshedClaims(); claims["shoe"] != nil ||
 		fmt.Sprint(claims["groups"]) != "[/staff]" ||
-		!slices.Contains(rolesIn(claims, ""), "member") {
+		!slices.Contains(tokenRoles(claims, ""), "member") {
 		t.Errorf("claims are %v, want no shoe, and the same roles and groups", claims)
 	}
 	update(`{"requiredActions": ["UPDATE_PASSWORD"]}`)
@@ -236,7 +236,7 @@ func TestUser_Delete(t *testing.T) {
 	claims := parseClaims(t,
 		login(t, realm, "alice", "alice-password").wantOK(t).field("access_token"))
 	if claims["sub"] != newUser.ID() || newUser.ID() == alice.ID() ||
-		slices.Contains(rolesIn(claims, "shop-api"), "reader") {
+		slices.Contains(tokenRoles(claims, "shop-api"), "reader") {
 		t.Errorf("claims are %v, want the new user's sub, and no role reader", claims)
 	}
 	refresh(t, realm, tokens.RefreshToken).wantOAuthError(t, 400, "Session not active")

@@ -35,43 +35,43 @@ func (u *user) addCredential(rep realmfile.Credential) error {
 	case "password", "":
 		u.password = rep.Value
 	case "otp", "totp":
-		var secret struct {
+		var secretData struct {
 			Value string `json:"value"`
 		}
-		var data struct {
+		var credentialData struct {
 			SubType   string `json:"subType"`
 			Digits    int    `json:"digits"`
 			Period    int64  `json:"period"`
 			Algorithm string `json:"algorithm"`
 			Encoding  string `json:"secretEncoding"`
 		}
-		if err := json.Unmarshal([]byte(rep.SecretData), &secret); err != nil {
+		if err := json.Unmarshal([]byte(rep.SecretData), &secretData); err != nil {
 			return fmt.Errorf("credential: secretData: %w", err)
 		}
-		if err := json.Unmarshal([]byte(rep.CredentialData), &data); err != nil {
+		if err := json.Unmarshal([]byte(rep.CredentialData), &credentialData); err != nil {
 			return fmt.Errorf("credential: credentialData: %w", err)
 		}
-		if data.SubType != "" && data.SubType != "totp" {
+		if credentialData.SubType != "" && credentialData.SubType != "totp" {
 			return fmt.Errorf("credential: one-time codes of type %q are not supported; only totp is",
-				data.SubType)
+				credentialData.SubType)
 		}
-		key := []byte(secret.Value) // not encoded by default
-		if data.Encoding == "BASE32" {
+		key := []byte(secretData.Value) // not encoded by default
+		if credentialData.Encoding == "BASE32" {
 			var err error
 			key, err = base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(
-				strings.TrimRight(secret.Value, "="))
+				strings.TrimRight(secretData.Value, "="))
 			if err != nil {
 				return fmt.Errorf("credential: secretData: %w", err)
 			}
 		}
 		algorithm, ok := map[string]otp.Algorithm{"": otp.AlgorithmSHA1,
 			"HmacSHA1": otp.AlgorithmSHA1, "HmacSHA256": otp.AlgorithmSHA256,
-			"HmacSHA512": otp.AlgorithmSHA512}[data.Algorithm]
+			"HmacSHA512": otp.AlgorithmSHA512}[credentialData.Algorithm]
 		if !ok {
 			return fmt.Errorf("credential: the algorithm %q of one-time codes is not supported",
-				data.Algorithm)
+				credentialData.Algorithm)
 		}
-		digits, period := data.Digits, data.Period
+		digits, period := credentialData.Digits, credentialData.Period
 		if digits == 0 {
 			digits = 6
 		}
@@ -144,11 +144,11 @@ func (r *Realm) recordFailure(u *user, now time.Time) {
 	}
 	f := &u.bruteForceState
 	sinceLastFailure := now.Sub(f.lastFailureAt)
-	maxDelta := seconds(valueOr(settings.MaxDeltaTimeSeconds, 43200))
-	if !f.lastFailureAt.IsZero() && sinceLastFailure > maxDelta {
+	failureResetTime := seconds(valueOr(settings.MaxDeltaTimeSeconds, 43200))
+	if !f.lastFailureAt.IsZero() && sinceLastFailure > failureResetTime {
 		f.failureCount = 0
 	}
-	isFirst := f.lastFailureAt.IsZero()
+	isFirstFailure := f.lastFailureAt.IsZero()
 	f.failureCount++
 	f.lastFailureAt = now
 	failureFactor := max(1, valueOr(settings.FailureFactor, 30))
@@ -164,7 +164,7 @@ func (r *Realm) recordFailure(u *user, now time.Time) {
 		time.Duration(valueOr(settings.QuickLoginCheckMilliSeconds, 1000))
 	// In Keycloak, two failures are at least this far apart, because it hashes each password.
 	const minInterval = 10 * time.Millisecond
-	if wait == 0 && !isFirst && sinceLastFailure < quickLoginInterval &&
+	if wait == 0 && !isFirstFailure && sinceLastFailure < quickLoginInterval &&
 		quickLoginInterval > minInterval {
 		wait = seconds(valueOr(settings.MinimumQuickLoginWait, 60))
 	}
@@ -214,24 +214,24 @@ func (r *Realm) pendingActions(u *user) []string {
 		}
 		return true // not in the realm's list
 	}
-	pending := slices.DeleteFunc(slices.Clone(u.RequiredActions), func(alias string) bool {
+	actions := slices.DeleteFunc(slices.Clone(u.RequiredActions), func(alias string) bool {
 		return alias == verifyProfile || isDisabled(alias)
 	})
 	if r.hasIncompleteProfile(u) && !isDisabled(verifyProfile) {
-		pending = append(pending, verifyProfile)
+		actions = append(actions, verifyProfile)
 	}
 	const verifyEmail = "VERIFY_EMAIL"
 	if r.settings.VerifyEmail && !u.EmailVerified && u.ServiceAccountClientID == "" &&
-		!isDisabled(verifyEmail) && !slices.Contains(pending, verifyEmail) {
-		pending = append(pending, verifyEmail)
+		!isDisabled(verifyEmail) && !slices.Contains(actions, verifyEmail) {
+		actions = append(actions, verifyEmail)
 	}
 	const updatePassword = "UPDATE_PASSWORD"
 	if age := realmfile.PasswordExpiry(r.settings.PasswordPolicy); age > 0 && u.password != "" &&
 		r.server.Now().Sub(u.passwordSetAt) > age && !isDisabled(updatePassword) &&
-		!slices.Contains(pending, updatePassword) {
-		pending = append(pending, updatePassword)
+		!slices.Contains(actions, updatePassword) {
+		actions = append(actions, updatePassword)
 	}
-	return pending
+	return actions
 }
 
 // passwordProblem returns why a password violates the realm's password policy, or "".

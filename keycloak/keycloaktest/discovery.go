@@ -71,12 +71,12 @@ func (r *Realm) discovery(req *request) response {
 		return err.plainResponse()
 	}
 	base := r.Issuer() + oidcPath
-	clientAuthentication := []string{"client_secret_basic", "client_secret_post"}
+	authMethods := []string{"client_secret_basic", "client_secret_post"}
 	scopes := slices.Sorted(maps.Keys(r.scopes))
 	if r.scopes["openid"] == nil {
 		scopes = append([]string{"openid"}, scopes...)
 	}
-	grants := slices.Sorted(maps.Keys(grantHandlers()))
+	grantTypes := slices.Sorted(maps.Keys(grantHandlers()))
 	return jsonResponse(200, "no-cache, must-revalidate, no-transform, no-store", map[string]any{
 		"issuer":                                r.Issuer(),
 		"authorization_endpoint":                base + "/auth",
@@ -87,7 +87,7 @@ func (r *Realm) discovery(req *request) response {
 		"jwks_uri":                              base + "/certs",
 		"revocation_endpoint":                   base + "/revoke",
 		"device_authorization_endpoint":         base + "/auth/device",
-		"grant_types_supported":                 grants,
+		"grant_types_supported":                 grantTypes,
 		"response_types_supported":              []string{"code", "none"},
 		"response_modes_supported":              []string{"query", "fragment", "form_post"},
 		"subject_types_supported":               []string{"public"},
@@ -100,9 +100,9 @@ func (r *Realm) discovery(req *request) response {
 		"claim_types_supported":                          []string{"normal"},
 		"prompt_values_supported":                        []string{"none", "login", "consent"},
 		"code_challenge_methods_supported":               []string{"plain", "S256"},
-		"token_endpoint_auth_methods_supported":          clientAuthentication,
-		"introspection_endpoint_auth_methods_supported":  clientAuthentication,
-		"revocation_endpoint_auth_methods_supported":     clientAuthentication,
+		"token_endpoint_auth_methods_supported":          authMethods,
+		"introspection_endpoint_auth_methods_supported":  authMethods,
+		"revocation_endpoint_auth_methods_supported":     authMethods,
 		"backchannel_logout_supported":                   true,
 		"backchannel_logout_session_supported":           true,
 		"authorization_response_iss_parameter_supported": true,

@@ -65,36 +65,36 @@ func TestServer_Realm_unknownWithoutTest(t *testing.T) {
 		t.Fatalf("Realm(typo) = %v, want nil", unknownRealm)
 	}
 	unknownUser := kc.Realm("shop").User("unknown")
-	const nilRealm, nilUser = "keycloaktest: this *Realm is nil or empty: get one from Server.Realm",
+	const nilRealmMessage, nilUserMessage = "keycloaktest: this *Realm is nil or empty: get one from Server.Realm",
 		"keycloaktest: this *User is nil or empty: get one from Realm.User"
 	for name, tt := range map[string]struct {
 		want string
 		call func() error
 	}{
-		"SignIn": {nilRealm, func() error {
+		"SignIn": {nilRealmMessage, func() error {
 			_, err := unknownRealm.SignIn("shop-api", "ann")
 			return err
 		}},
-		"Mint": {nilRealm, func() error {
+		"Mint": {nilRealmMessage, func() error {
 			_, err := unknownRealm.Mint(keycloaktest.TokenSpec{})
 			return err
 		}},
-		"AddUser": {nilRealm, func() error {
+		"AddUser": {nilRealmMessage, func() error {
 			_, err := unknownRealm.AddUser([]byte("{}"))
 			return err
 		}},
-		"UpdateClient": {nilRealm, func() error { return unknownRealm.UpdateClient("a", []byte("{}")) }},
-		"Issuer":       {nilRealm, func() error { unknownRealm.Issuer(); return nil }},
-		"URL":          {nilRealm, func() error { unknownRealm.URL(); return nil }},
-		"User":         {nilRealm, func() error { unknownRealm.User("ann"); return nil }},
-		"Sessions":     {nilRealm, func() error { unknownRealm.Sessions(); return nil }},
-		"SigningKey":   {nilRealm, func() error { unknownRealm.SigningKey("RS256"); return nil }},
-		"Lock":         {nilUser, func() error { return unknownUser.Lock(1) }},
-		"GrantRole": {nilUser, func() error {
+		"UpdateClient": {nilRealmMessage, func() error { return unknownRealm.UpdateClient("a", []byte("{}")) }},
+		"Issuer":       {nilRealmMessage, func() error { unknownRealm.Issuer(); return nil }},
+		"URL":          {nilRealmMessage, func() error { unknownRealm.URL(); return nil }},
+		"User":         {nilRealmMessage, func() error { unknownRealm.User("ann"); return nil }},
+		"Sessions":     {nilRealmMessage, func() error { unknownRealm.Sessions(); return nil }},
+		"SigningKey":   {nilRealmMessage, func() error { unknownRealm.SigningKey("RS256"); return nil }},
+		"Lock":         {nilUserMessage, func() error { return unknownUser.Lock(1) }},
+		"GrantRole": {nilUserMessage, func() error {
 			return unknownUser.GrantRole(keycloaktest.Role{Name: "a"})
 		}},
-		"Logout": {nilUser, func() error { return unknownUser.Logout() }},
-		"ID":     {nilUser, func() error { unknownUser.ID(); return nil }},
+		"Logout": {nilUserMessage, func() error { return unknownUser.Logout() }},
+		"ID":     {nilUserMessage, func() error { unknownUser.ID(); return nil }},
 	} {
 		got := func() (got string) {
 			defer func() {
@@ -168,11 +168,11 @@ func TestLogin_incompleteProfile(t *testing.T) {
 			url.Values{"grant_type": {"password"}, "client_id": {"web"}, "username": {name}, "password": {"secret"}})
 		must(t, err)
 		response.Body.Close()
-		logged := strings.Join(tb.logLines, "\n")
+		logText := strings.Join(tb.logLines, "\n")
 		if wantOK := tt.want == ""; wantOK != (response.StatusCode == http.StatusOK) ||
-			wantOK != (logged == "") || !strings.Contains(logged, tt.want) {
+			wantOK != (logText == "") || !strings.Contains(logText, tt.want) {
 			t.Errorf("%s: status is %d and log %q, want success: %t, and %q in the log", name,
-				response.StatusCode, logged, wantOK, tt.want)
+				response.StatusCode, logText, wantOK, tt.want)
 		}
 	}
 }

@@ -104,20 +104,20 @@ func ExampleRealm_RotateKeys() {
 func ExampleServer_Fail() {
 	kc, _ := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()}})
 	defer kc.Close()
-	certs := kc.Realm("shop").EndpointURL("/certs")
+	certsURL := kc.Realm("shop").EndpointURL("/certs")
 
 	remove := kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Status: 503, Body: "<h1>Service Unavailable</h1>"})
-	resp, _ := http.Get(certs)
+	resp, _ := http.Get(certsURL)
 	resp.Body.Close()
 	fmt.Println(resp.Status)
 
 	remove()
-	resp, _ = http.Get(certs)
+	resp, _ = http.Get(certsURL)
 	resp.Body.Close()
 	fmt.Println(resp.Status)
 
 	kc.Down()
-	_, err := http.Get(certs)
+	_, err := http.Get(certsURL)
 	fmt.Println(err != nil)
 	// Output:
 	// 503 Service Unavailable

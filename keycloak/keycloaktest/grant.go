@@ -176,7 +176,7 @@ func (c *client) attributeIsFalse(name string) bool { return c.Attributes[name] 
 // startSession starts a session for a grant.
 func (r *Realm) startSession(g *grant) *oauthError {
 	offline := g.hasScope("offline_access")
-	if offline && !g.offlineAllowed() {
+	if offline && !g.allowsOffline() {
 		return newOAuthError(400, "not_allowed", "Offline tokens not allowed for the user or client")
 	}
 	g.session = r.newSession(g.user, offline, g.now)
@@ -184,9 +184,9 @@ func (r *Realm) startSession(g *grant) *oauthError {
 	return nil
 }
 
-// offlineAllowed reports whether the user has the role offline_access and the client's scope
+// allowsOffline reports whether the user has the role offline_access and the client's scope
 // includes it.
-func (g *grant) offlineAllowed() bool {
+func (g *grant) allowsOffline() bool {
 	return g.realm.scopes["offline_access"] != nil &&
 		slices.Contains(g.rolesInScope(), g.realm.roles["offline_access"])
 }

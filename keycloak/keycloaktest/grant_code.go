@@ -147,7 +147,7 @@ func (authReq *authRequest) checkVerifier(verifier string, hasVerifier bool) *oa
 func (g *grant) issueForBrowserSession() (*unsignedResponse, *oauthError) {
 	g.session.lastUsed, g.clientSession.lastUsed = g.now, g.now
 	if g.hasScope("offline_access") {
-		if !g.offlineAllowed() {
+		if !g.allowsOffline() {
 			return nil, newOAuthError(400, "not_allowed",
 				"Offline tokens not allowed for the user or client")
 		}

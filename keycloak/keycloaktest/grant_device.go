@@ -81,16 +81,16 @@ func (r *Realm) devicePage(req *request) response {
 
 // prefersHTML reports whether an Accept header prefers HTML to JSON. An empty header and "*/*" have
 // no preference.
-func prefersHTML(accept string) bool {
-	bestQuality := func(types ...string) float64 {
+func prefersHTML(acceptHeader string) bool {
+	bestQuality := func(mediaTypes ...string) float64 {
 		highestQuality := 0.0
-		for _, entry := range strings.Split(accept, ",") {
+		for _, entry := range strings.Split(acceptHeader, ",") {
 			mediaType, parameters, _ := strings.Cut(strings.TrimSpace(entry), ";")
 			quality := 1.0
-			if _, q, found := strings.Cut(parameters, "q="); found {
+			if _, q, hasQuality := strings.Cut(parameters, "q="); hasQuality {
 				quality, _ = strconv.ParseFloat(strings.TrimSpace(q), 64)
 			}
-			if slices.Contains(types, strings.TrimSpace(mediaType)) {
+			if slices.Contains(mediaTypes, strings.TrimSpace(mediaType)) {
 				highestQuality = max(highestQuality, quality)
 			}
 		}
@@ -98,7 +98,7 @@ func prefersHTML(accept string) bool {
 	}
 	jsonQuality := bestQuality("application/json", "application/*", "*/*")
 	htmlQuality := bestQuality("text/html", "text/*", "*/*")
-	return accept != "" && (jsonQuality == 0 || jsonQuality < htmlQuality)
+	return acceptHeader != "" && (jsonQuality == 0 || jsonQuality < htmlQuality)
 }
 
 // startDeviceGrant issues the codes of a device (RFC 8628 3.2). It ignores scopes that the client

@@ -101,13 +101,13 @@ func (r *Realm) checkSetUp(u *user) *oauthError {
 
 // logNotSetUp logs why the user can't sign in, which Keycloak's response omits.
 func (r *Realm) logNotSetUp(u *user) {
-	invalid := r.profile.InvalidAttributes(&u.User, &r.settings)
-	if u.ServiceAccountClientID == "" && len(invalid) > 0 {
+	invalidAttributes := r.profile.InvalidAttributes(&u.User, &r.settings)
+	if u.ServiceAccountClientID == "" && len(invalidAttributes) > 0 {
 		r.server.logDetail(
 			"%s can't sign in with a password, as in Keycloak: the realm's user profile requires a "+
 				"valid %s; set these fields of the user in the realm file, or with AddUser or "+
 				"Update", u.Username,
-			strings.Join(invalid, ", "))
+			strings.Join(invalidAttributes, ", "))
 	}
 	if len(u.RequiredActions) > 0 {
 		r.server.logDetail(

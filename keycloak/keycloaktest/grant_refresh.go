@@ -84,7 +84,7 @@ func (req *request) refreshGrant(caller *client) (*unsignedResponse, *oauthError
 	if err := r.checkGrantSupported(caller, g.grantedScope); err != nil {
 		return nil, err
 	}
-	if offline && !g.offlineAllowed() {
+	if offline && !g.allowsOffline() {
 		return nil, invalidGrant(
 			"Offline session invalid because offline access not granted anymore")
 	}

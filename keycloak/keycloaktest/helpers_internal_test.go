@@ -173,7 +173,7 @@ var weakKey = sync.OnceValue(func() *rsa.PrivateKey {
 
 // importWithWeakKeys is like Import, but every RSA key of the realm is weakKey.
 func (s *Server) importWithWeakKeys(file []byte) (*Realm, error) {
-	document, ignored, err := realmfile.Read(file)
+	document, ignoredParts, err := realmfile.Read(file)
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +181,7 @@ func (s *Server) importWithWeakKeys(file []byte) (*Realm, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.ignored, r.keySet.realmName = ignored, r.name
+	r.ignoredParts, r.keySet.realmName = ignoredParts, r.name
 	if !slices.ContainsFunc(document.Keys, func(k realmfile.Key) bool {
 		return k.Material == "RSA"
 	}) {
@@ -209,9 +209,9 @@ func newClosedServer() *Server {
 // do handles a request without using the network, and returns the response.
 func (s *Server) do(method, path, authorization, form string) (status int, body string) {
 	request := httptest.NewRequest(method, "http://keycloak.test/", strings.NewReader(form))
-	escaped, query, _ := strings.Cut(path, "?")
-	request.URL.RawPath, request.URL.RawQuery = escaped, query
-	request.URL.Path, _ = url.PathUnescape(escaped) // always valid
+	escapedPath, query, _ := strings.Cut(path, "?")
+	request.URL.RawPath, request.URL.RawQuery = escapedPath, query
+	request.URL.Path, _ = url.PathUnescape(escapedPath) // always valid
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	if authorization != "" {
 		request.Header.Set("Authorization", authorization)

@@ -130,12 +130,13 @@ func postToken(t testing.TB, realm *keycloaktest.Realm, form ...string) reply {
 		append([]string{"client_id", "shop-api", "client_secret", "shop-api-secret"}, form...)...)
 }
 
-// login sends a password grant. extra has names and values of further parameters, alternating.
-func login(t testing.TB, realm *keycloaktest.Realm, name, password string, extra ...string) reply {
+// login sends a password grant. extraForm has names and values of further parameters, alternating.
+func login(t testing.TB, realm *keycloaktest.Realm, name, password string,
+	extraForm ...string) reply {
 	t.Helper()
 	return postToken(t, realm,
 		append([]string{"grant_type", "password", "scope", "openid", "username", name, "password",
-			password}, extra...)...)
+			password}, extraForm...)...)
 }
 
 // refresh exchanges a refresh token for new tokens.
@@ -299,9 +300,9 @@ func wantSessions(t *testing.T, realm *keycloaktest.Realm, want ...string) {
 	}
 }
 
-// rolesIn returns a client's roles in a token's claims. If client is empty, it returns the realm
+// tokenRoles returns a client's roles in a token's claims. If client is empty, it returns the realm
 // roles.
-func rolesIn(claims jwt.MapClaims, client string) []string {
+func tokenRoles(claims jwt.MapClaims, client string) []string {
 	access, _ := claims["realm_access"].(map[string]any)
 	if client != "" {
 		clients, _ := claims["resource_access"].(map[string]any)
@@ -355,8 +356,8 @@ func localRealm(t testing.TB) []byte {
 	return file
 }
 
-// startWithFile starts a server with a realm file. The caller must close the server.
-func startWithFile(t testing.TB, file []byte) *keycloaktest.Server {
+// startServer starts a server with a realm file. The caller must close the server.
+func startServer(t testing.TB, file []byte) *keycloaktest.Server {
 	t.Helper()
 	kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{file}})
 	must(t, err)

@@ -6,8 +6,8 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// addFileUsers imports the users of a users file into the realm. It adds all of them or none.
-func (r *Realm) addFileUsers(content []byte) error {
+// importUsersFile imports the users of a users file into the realm. It adds all of them or none.
+func (r *Realm) importUsersFile(content []byte) error {
 	file, _, err := realmfile.Read(content)
 	if err != nil {
 		return err
@@ -49,7 +49,7 @@ func (s *Server) importFiles(files [][]byte,
 	for _, document := range documents {
 		r := s.findRealm(document.Realm)
 		if r != nil && document.UsersOnly {
-			if err = r.addFileUsers(document.Text); err != nil {
+			if err = r.importUsersFile(document.Text); err != nil {
 				err = fmt.Errorf("keycloaktest: realm %s: %w", r.name, err)
 			}
 		} else if r, err = s.importRealm(document.Text, options); err == nil {

@@ -11,34 +11,34 @@ import (
 // With these limits, every test of a program can have its own server.
 const (
 	maxStartBytes = 5 << 20 // allocated by Start, without the keys that all servers share
-	maxHeapBytes  = 5 << 20 // in use by a running server
+	maxLiveBytes  = 5 << 20 // in use by a running server
 )
 
 // Start allocates little memory. The duration of Start depends on the machine, so it has no test,
 // only BenchmarkStart.
 func TestStart_memory(t *testing.T) {
 	file := localRealm(t)
-	startWithFile(t, file).Close() // the first server generates the keys that all servers share
-	const n = 20
-	var before, after, live runtime.MemStats
-	servers := make([]*keycloaktest.Server, n)
-	readMemStats(&before)
+	startServer(t, file).Close() // the first server generates the keys that all servers share
+	const serverCount = 20
+	var statsBefore, statsAfter, liveStats runtime.MemStats
+	servers := make([]*keycloaktest.Server, serverCount)
+	readMemStats(&statsBefore)
 	for i := range servers {
-		servers[i] = startWithFile(t, file)
+		servers[i] = startServer(t, file)
 	}
-	runtime.ReadMemStats(&after)
-	readMemStats(&live)
-	allocated := (after.TotalAlloc - before.TotalAlloc) / n
-	inUse := (int64(live.HeapAlloc) - int64(before.HeapAlloc)) / n
+	runtime.ReadMemStats(&statsAfter)
+	readMemStats(&liveStats)
+	allocatedBytes := (statsAfter.TotalAlloc - statsBefore.TotalAlloc) / serverCount
+	liveBytes := (int64(liveStats.HeapAlloc) - int64(statsBefore.HeapAlloc)) / serverCount
 	for _, kc := range servers {
 		kc.Close()
 	}
-	t.Logf("Start allocates %d kB, and a running server uses %d kB", allocated>>10, inUse>>10)
-	if allocated > maxStartBytes {
-		t.Errorf("Start allocates %d bytes, want at most %d", allocated, maxStartBytes)
+	t.Logf("Start allocates %d kB, and a running server uses %d kB", allocatedBytes>>10, liveBytes>>10)
+	if allocatedBytes > maxStartBytes {
+		t.Errorf("Start allocates %d bytes, want at most %d", allocatedBytes, maxStartBytes)
 	}
-	if inUse > maxHeapBytes {
-		t.Errorf("a running server uses %d bytes, want at most %d", inUse, maxHeapBytes)
+	if liveBytes > maxLiveBytes {
+		t.Errorf("a running server uses %d bytes, want at most %d", liveBytes, maxLiveBytes)
 	}
 }
 
@@ -55,7 +55,7 @@ func TestClose_leaks(t *testing.T) {
 	file := localRealm(t)
 	// useServer starts a server, closes it while requests are in flight, and drops it.
 	useServer := func() {
-		kc := startWithFile(t, file)
+		kc := startServer(t, file)
 		realm := kc.Realm("local")
 		tokens, err := realm.SignIn("local-api", "alice")
 		must(t, err)
@@ -80,20 +80,21 @@ func TestClose_leaks(t *testing.T) {
 		}
 	}
 	useServer()
-	var before, after runtime.MemStats
-	readMemStats(&before)
-	goroutines := runtime.NumGoroutine()
-	const n = 30
-	for range n {
+	var statsBefore, statsAfter runtime.MemStats
+	readMemStats(&statsBefore)
+	goroutineCount := runtime.NumGoroutine()
+	const serverCount = 30
+	for range serverCount {
 		useServer()
 	}
 	// A few goroutines of the test itself may still run. If each of the 30 servers left one behind,
 	// there would be more than this limit.
 	waitFor(t, "the goroutines of closed servers end", func() bool {
-		return runtime.NumGoroutine() < goroutines+n/2
+		return runtime.NumGoroutine() < goroutineCount+serverCount/2
 	})
-	readMemStats(&after)
-	if leaked := (int64(after.HeapAlloc) - int64(before.HeapAlloc)) / n; leaked > 50<<10 {
-		t.Errorf("each closed server leaves %d bytes, want at most %d", leaked, 50<<10)
+	readMemStats(&statsAfter)
+	leakedBytes := (int64(statsAfter.HeapAlloc) - int64(statsBefore.HeapAlloc)) / serverCount
+	if leakedBytes > 50<<10 {
+		t.Errorf("each closed server leaves %d bytes, want at most %d", leakedBytes, 50<<10)
 	}
 }

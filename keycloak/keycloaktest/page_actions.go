@@ -29,16 +29,16 @@ func (r *Realm) actionEnabled(alias string) bool {
 
 // nextStep returns the next step of the sign-in, or "" if only the redirect to the client is left.
 func (req *pageRequest) nextStep(as *authSession) string {
-	pending := req.realm.pendingActions(as.user)
+	pendingActions := req.realm.pendingActions(as.user)
 	for _, alias := range actionOrder {
-		if slices.Contains(pending, alias) && req.realm.actionEnabled(alias) {
+		if slices.Contains(pendingActions, alias) && req.realm.actionEnabled(alias) {
 			return alias
 		}
 	}
-	if requested := as.requestedAction(); requested != "" && as.actionStatus == "" {
+	if requestedAction := as.requestedAction(); requestedAction != "" && as.actionStatus == "" {
 		// If the profile were incomplete, VERIFY_PROFILE would be pending.
-		if req.realm.actionEnabled(requested) && requested != verifyProfile {
-			return requested
+		if req.realm.actionEnabled(requestedAction) && requestedAction != verifyProfile {
+			return requestedAction
 		}
 		as.actionStatus = "error"
 	}

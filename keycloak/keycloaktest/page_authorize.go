@@ -296,9 +296,9 @@ func (c *client) challengeProblem(parameters url.Values) string {
 
 // hasRepeatedParameter reports whether any parameter, except those in repeatable, was sent more
 // than once.
-func hasRepeatedParameter(parameters url.Values, repeatable ...string) bool {
+func hasRepeatedParameter(parameters url.Values, repeatableNames ...string) bool {
 	for name, values := range parameters {
-		if len(values) > 1 && !slices.Contains(repeatable, name) {
+		if len(values) > 1 && !slices.Contains(repeatableNames, name) {
 			return true
 		}
 	}
@@ -309,7 +309,7 @@ func hasRepeatedParameter(parameters url.Values, repeatable ...string) bool {
 // one level, so any requested level means that the user must enter the password. readACR returns
 // false if the request has an unknown level that it marks as essential.
 func (authReq *authRequest) readACR(r *Realm) bool {
-	var parsed struct {
+	var claimsParameter struct {
 		IDToken struct {
 			ACR struct {
 				Essential bool     `json:"essential"`
@@ -318,8 +318,8 @@ func (authReq *authRequest) readACR(r *Realm) bool {
 			} `json:"acr"`
 		} `json:"id_token"`
 	}
-	json.Unmarshal([]byte(authReq.parameter("claims")), &parsed) // ignore invalid claims
-	acr := parsed.IDToken.ACR
+	json.Unmarshal([]byte(authReq.parameter("claims")), &claimsParameter) // ignore invalid claims
+	acr := claimsParameter.IDToken.ACR
 	levels := acr.Values
 	if acr.Value != "" {
 		levels = append(levels, acr.Value)

@@ -18,28 +18,28 @@ func (r *Realm) validateRedirectURI(c *client, patterns []string, uri string, ha
 		}
 		uri, _, _ = strings.Cut(patterns[0], "/*")
 	}
-	parsed, err := url.Parse(uri)
-	if err != nil || parsed.Opaque+parsed.Host+parsed.Path == "" ||
+	parsedURI, err := url.Parse(uri)
+	if err != nil || parsedURI.Opaque+parsedURI.Host+parsedURI.Path == "" ||
 		strings.ContainsAny(uri, " \"<>\\^`{|}") || strings.Count(uri, "#") > 1 ||
 		strings.ContainsFunc(uri, func(c rune) bool { return c < ' ' || c == 0x7f }) ||
-		hasDotDot(parsed.Path) {
+		hasDotDot(parsedURI.Path) {
 		return "", false
 	}
 	patterns = r.resolveRedirectURIs(c, patterns)
-	pattern, ok := matchRedirectURI(patterns, parsed, uri)
-	if !ok && isLoopback(parsed) {
+	pattern, ok := matchRedirectURI(patterns, parsedURI, uri)
+	if !ok && isLoopback(parsedURI) {
 		// Native apps don't know their port in advance (RFC 8252 7.3).
-		portlessURI := *parsed
-		portlessURI.Host = strings.TrimSuffix(parsed.Host, ":"+parsed.Port())
+		portlessURI := *parsedURI
+		portlessURI.Host = strings.TrimSuffix(parsedURI.Host, ":"+parsedURI.Port())
 		pattern, ok = matchRedirectURI(patterns, &portlessURI, portlessURI.String())
 	}
-	isWeb := parsed.Scheme == "" || parsed.Scheme == "http" || parsed.Scheme == "https"
-	if !ok || !isWeb && !strings.HasPrefix(pattern, parsed.Scheme+":") {
+	isWeb := parsedURI.Scheme == "" || parsedURI.Scheme == "http" || parsedURI.Scheme == "https"
+	if !ok || !isWeb && !strings.HasPrefix(pattern, parsedURI.Scheme+":") {
 		return "", false
 	}
 	if strings.HasPrefix(uri, "/") {
 		uri = r.resolveRedirectURIs(c, []string{uri})[0]
-	} else if parsed.Scheme == "" {
+	} else if parsedURI.Scheme == "" {
 		uri = r.server.publicURL + "/" + uri
 	}
 	return uri, true
@@ -70,7 +70,7 @@ func isLoopback(uri *url.URL) bool {
 // matchRedirectURI returns the pattern that allows uri, whose parsed form is parsed. A "*" at the
 // end of a pattern matches any characters, including a query and a fragment. Such a pattern doesn't
 // allow URIs with user information.
-func matchRedirectURI(patterns []string, parsed *url.URL, uri string) (string, bool) {
+func matchRedirectURI(patterns []string, parsedURI *url.URL, uri string) (string, bool) {
 	path, _, _ := strings.Cut(uri, "#")
 	path, _, _ = strings.Cut(path, "?")
 	for _, pattern := range patterns {
@@ -78,7 +78,7 @@ func matchRedirectURI(patterns []string, parsed *url.URL, uri string) (string, b
 		switch {
 		case pattern == "*", pattern == uri:
 			return pattern, true
-		case !isWildcard || strings.Contains(pattern, "?") || parsed.User != nil:
+		case !isWildcard || strings.Contains(pattern, "?") || parsedURI.User != nil:
 		case strings.HasPrefix(path, prefix), path == strings.TrimSuffix(prefix, "/"):
 			return prefix, true
 		}
@@ -117,14 +117,15 @@ func (req *pageRequest) authResponse(authReq *authRequest, pairs ...string) resp
 
 // withParameters adds parameters to the query or fragment of a URL.
 func withParameters(address string, inFragment bool, pairs []string) string {
-	var encoded []string
+	var encodedPairs []string
 	for i := 0; i+1 < len(pairs); i += 2 {
-		encoded = append(encoded, url.QueryEscape(pairs[i])+"="+url.QueryEscape(pairs[i+1]))
+		encodedPairs = append(encodedPairs,
+			url.QueryEscape(pairs[i])+"="+url.QueryEscape(pairs[i+1]))
 	}
-	if len(encoded) == 0 {
+	if len(encodedPairs) == 0 {
 		return address
 	}
-	parameters := strings.Join(encoded, "&")
+	parameters := strings.Join(encodedPairs, "&")
 	address, fragment, hasFragment := strings.Cut(address, "#")
 	if inFragment {
 		return address + "#" + parameters

@@ -18,9 +18,9 @@ import (
 // collects the cookies to set and the back-channel logouts to send.
 type pageRequest struct {
 	*request
-	cookies     []*http.Cookie
-	notices     []logoutNotice
-	createdRoot bool // this request created the rootAuthSession
+	cookies                []*http.Cookie
+	notices                []logoutNotice
+	createdRootAuthSession bool // this request created the rootAuthSession
 }
 
 // servePage calls serve under the realm's lock, and then sends the notices without the lock.
@@ -156,7 +156,7 @@ func (req *pageRequest) rootAuthSession() *rootAuthSession {
 	}, func(root *rootAuthSession) bool { return r.activeRootAuthSession(root.id, req.now) == nil })
 	root := &rootAuthSession{id: id, lastUsed: req.now, authSessions: map[string]*authSession{}}
 	r.rootAuthSessions[id] = root
-	req.createdRoot = true
+	req.createdRootAuthSession = true
 	req.setCookie(http.Cookie{Name: authSessionCookie, Value: id, HttpOnly: true})
 	return root
 }
@@ -216,7 +216,7 @@ func (req *pageRequest) findAuthSession(query url.Values) *authSession {
 // setRestartCookie sets the cookie from which an expired sign-in can restart. For a new
 // rootAuthSession, it also sets the cookie with the hash of the ID.
 func (req *pageRequest) setRestartCookie(as *authSession) {
-	if req.createdRoot {
+	if req.createdRootAuthSession {
 		req.setCookie(http.Cookie{Name: sessionHashCookie, Value: sessionHash(as.root.id),
 			MaxAge: 60})
 	}

@@ -43,14 +43,14 @@ func TestLogin_rememberMe(t *testing.T) {
 			[]byte(strings.Replace(browserRealm, `"enabled": true,`,
 				`"enabled": true, "rememberMe": true,`, 1))))
 	b.authorize("state", "st")
-	form := b.formAction()
-	b.post(form, "username", "ann", "password", "a", "rememberMe", "on")
+	formURL := b.formAction()
+	b.post(formURL, "username", "ann", "password", "a", "rememberMe", "on")
 	if b.status != 501 || !strings.Contains(b.body, `"not_in_keycloaktest"`) ||
 		!strings.Contains(b.body, "rememberMe") {
 		t.Errorf("login with rememberMe returns %d %s, want 501 and an error about rememberMe",
 			b.status, b.body)
 	}
-	b.post(form, "username", "ann", "password", "a")
+	b.post(formURL, "username", "ann", "password", "a")
 	b.wantParameter("state", "st")
 }
 
@@ -58,13 +58,13 @@ func TestLogin_rememberMe(t *testing.T) {
 func TestLogin_formReuse(t *testing.T) {
 	b := newBrowser(t, New(t, []byte(browserRealm)))
 	b.authorize("state", "st")
-	form := b.formAction()
-	b.post(form, "username", "ann", "password", "wrong")
-	b.post(form, "username", "ann", "password", "a")
+	formURL := b.formAction()
+	b.post(formURL, "username", "ann", "password", "wrong")
+	b.post(formURL, "username", "ann", "password", "a")
 	b.wantPageText("Action expired. Please continue with login now.")
-	form = b.formAction()
-	b.post(form, "username", "ann", "password", "a")
-	b.post(form, "username", "ann", "password", "a")
+	formURL = b.formAction()
+	b.post(formURL, "username", "ann", "password", "a")
+	b.post(formURL, "username", "ann", "password", "a")
 	b.wantParameter("error_description", "authentication_expired")
 	b.wantParameter("state", "st")
 }
@@ -73,10 +73,10 @@ func TestLogin_formReuse(t *testing.T) {
 func TestLogin_otherUserInSecondTab(t *testing.T) {
 	b := newBrowser(t, New(t, []byte(browserRealm)))
 	b.authorize()
-	form1 := b.formAction() // the form in the first tab
+	firstTabFormURL := b.formAction() // the form in the first tab
 	b.authorize()
 	b.post(b.formAction(), "username", "ann", "password", "a")
-	b.post(form1, "username", "bob", "password", "b")
+	b.post(firstTabFormURL, "username", "bob", "password", "b")
 	b.wantPageText(
 		"You are already authenticated as different user 'ann' in this session. Please sign out " +
 			"first.")

@@ -18,7 +18,7 @@ func TestPasswordPolicy_expiry(t *testing.T) {
 		"clients": [{"clientId": "app", "publicClient": true, "directAccessGrantsEnabled": true}],
 		"users": [{"username": "ann", "enabled": true, "email": "ann@example.com", "firstName": "A", "lastName": "N", "credentials": [{"type": "password", "value": "pw"}]}]}`))
 	r := kc.Realm("r")
-	wantLogin := func(when, password string, status int) {
+	wantLogin := func(desc, password string, status int) {
 		t.Helper()
 		resp, err := http.PostForm(r.EndpointURL("/token"),
 			url.Values{"grant_type": {"password"}, "client_id": {"app"}, "username": {"ann"}, "password": {password}})
@@ -27,7 +27,7 @@ func TestPasswordPolicy_expiry(t *testing.T) {
 		}
 		defer resp.Body.Close()
 		if resp.StatusCode != status {
-			t.Errorf("a login %s returns %d, want %d", when, resp.StatusCode, status)
+			t.Errorf("a login %s returns %d, want %d", desc, resp.StatusCode, status)
 		}
 	}
 	const day = 24 * time.Hour

@@ -18,14 +18,14 @@ import (
 // A Realm is a realm of a Server. Its methods are safe for concurrent use, including while the
 // server handles requests.
 type Realm struct {
-	server  *Server
-	name    string
-	ignored []string
+	server       *Server
+	name         string
+	ignoredParts []string
 
 	// frontendURL is the realm's frontendUrl attribute. It is atomic so that Issuer needs no lock.
 	frontendURL atomic.Pointer[string]
 
-	removed atomic.Bool // set by Server.Remove
+	isRemoved atomic.Bool // set by Server.Remove
 
 	mu       sync.Mutex // guards the fields below and what they point to
 	settings realmfile.Realm

@@ -140,12 +140,12 @@ func groupTree(paths []string) []object {
 	groups, subpaths := []object{}, map[string][]string{}
 	var names []string
 	for _, path := range paths {
-		name, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+		name, subpath, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 		if !slices.Contains(names, name) {
 			names = append(names, name)
 		}
-		if rest != "" {
-			subpaths[name] = append(subpaths[name], rest)
+		if subpath != "" {
+			subpaths[name] = append(subpaths[name], subpath)
 		}
 	}
 	for _, name := range names {

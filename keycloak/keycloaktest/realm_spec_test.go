@@ -55,11 +55,11 @@ func TestRealmSpec(t *testing.T) {
 
 // sendAdminRequest sends a request to the admin API of a real Keycloak, and fails the test on an
 // error.
-func sendAdminRequest(t *testing.T, url, method, path string, content []byte) {
+func sendAdminRequest(t *testing.T, baseURL, method, path string, content []byte) {
 	t.Helper()
-	tokens := post(t, url+"/realms/master/protocol/openid-connect/token", "grant_type",
+	tokens := post(t, baseURL+"/realms/master/protocol/openid-connect/token", "grant_type",
 		"password", "client_id", "admin-cli", "username", "admin", "password", "admin").wantOK(t)
-	request := newRequest(t, method, url+"/admin/realms"+path, string(content))
+	request := newRequest(t, method, baseURL+"/admin/realms"+path, string(content))
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Authorization", "Bearer "+tokens.field("access_token"))
 	if r := send(t, request); r.status >= 300 {
@@ -91,7 +91,8 @@ func checkRealmSpec(t *testing.T, realmURL string) {
 		"api":     {"extra", "reader"},
 		"app":     nil,
 	} {
-		if got := slices.Sorted(slices.Values(rolesIn(claims, client))); !slices.Equal(got, want) {
+		got := slices.Sorted(slices.Values(tokenRoles(claims, client)))
+		if !slices.Equal(got, want) {
 			t.Errorf("ann's roles at client %q (empty: realm roles) are %v, want %v", client, got,
 				want)
 		}
@@ -124,7 +125,7 @@ func checkRealmSpec(t *testing.T, realmURL string) {
 	// ben has no roles and no groups.
 	benClaims := parseClaims(t, login("app", "", "ben").wantOK(t).field("access_token"))
 	if aud := audience(benClaims); !slices.Contains(aud, "app") ||
-		len(sortedGroups(benClaims)) != 0 || len(rolesIn(benClaims, "api")) != 0 ||
+		len(sortedGroups(benClaims)) != 0 || len(tokenRoles(benClaims, "api")) != 0 ||
 		benClaims["email"] != "ben@corp.test" ||
 		benClaims["name"] != "ben Spec" {
 		t.Errorf("ben's claims are %v, want the spec's email and name, and no roles and groups",
@@ -173,10 +174,10 @@ func sortedGroups(claims jwt.MapClaims) []string {
 func TestRealmSpec_File(t *testing.T) {
 	spec := fullSpec
 	spec.Name = "same"
-	before := fmt.Sprintf("%+v", spec)
+	specBefore := fmt.Sprintf("%+v", spec)
 	file := spec.File()
 	if !bytes.Equal(file, spec.File()) || !json.Valid(file) ||
-		fmt.Sprintf("%+v", spec) != before {
+		fmt.Sprintf("%+v", spec) != specBefore {
 		t.Error("File modifies the spec, or returns invalid JSON or a different file each time")
 	}
 	kc := keycloaktest.New(t, keycloaktest.RealmSpec{Name: "empty"}.File())

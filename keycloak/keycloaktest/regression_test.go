@@ -41,12 +41,12 @@ func TestOfflineSession_sameIDAsOnline(t *testing.T) {
 	s.Advance(time.Hour)
 	_, tokens = postForm(t, r.URL()+oidcPath+"/token", "grant_type", "refresh_token",
 		"client_id", "app", "refresh_token", tokens["refresh_token"].(string))
-	access, _ := tokens["access_token"].(string)
-	status, body := postForm(t, r.URL()+oidcPath+"/userinfo", "access_token", access)
+	accessToken, _ := tokens["access_token"].(string)
+	status, body := postForm(t, r.URL()+oidcPath+"/userinfo", "access_token", accessToken)
 	if status != 200 {
 		t.Errorf("userinfo returns %d %v, want 200", status, body)
 	}
-	_, body = postForm(t, r.URL()+oidcPath+"/revoke", "client_id", "app", "token", access)
+	_, body = postForm(t, r.URL()+oidcPath+"/revoke", "client_id", "app", "token", accessToken)
 	if body["error"] != nil {
 		t.Errorf("revocation returns %v, want no error", body)
 	}

@@ -129,8 +129,8 @@ func (req *request) authenticateClient() (*client, *oauthError) {
 	secret, hasSecret := req.param("client_secret")
 	if header := req.Header.Get("Authorization"); header != "" {
 		scheme, encoded, _ := strings.Cut(header, " ")
-		decoded, err := decodeBasicCredentials(strings.TrimSpace(encoded))
-		name, password, hasColon := strings.Cut(string(decoded), ":")
+		credentials, err := decodeBasicCredentials(strings.TrimSpace(encoded))
+		name, password, hasColon := strings.Cut(string(credentials), ":")
 		isBasic := strings.EqualFold(scheme, "Basic")
 		if isBasic && (err != nil || !hasColon) && !hasID {
 			return nil, newOAuthError(401, "invalid_client", invalidClientMessage)

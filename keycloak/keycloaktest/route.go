@@ -101,11 +101,11 @@ func (s *Server) route(w http.ResponseWriter, httpRequest *http.Request) respons
 	if fullPath == "/" || fullPath == s.prefix+"/" {
 		return unsupportedResponse("page at /")
 	}
-	notFound := frameworkErrorResponse(httpRequest, 404,
+	notFoundResponse := frameworkErrorResponse(httpRequest, 404,
 		"Unable to find matching target resource method").withOnlyContentType()
 	subpath, ok := strings.CutPrefix(fullPath, s.prefix)
 	if !ok || !strings.HasPrefix(subpath, "/") {
-		return notFound
+		return notFoundResponse
 	}
 	if strings.HasPrefix(subpath, "/admin/") || subpath == "/admin" ||
 		strings.HasPrefix(subpath, "/resources/") || strings.HasPrefix(subpath, "/js/") {
@@ -118,7 +118,7 @@ func (s *Server) route(w http.ResponseWriter, httpRequest *http.Request) respons
 	}
 	realmName, endpointPath, inRealm := s.splitURL(httpRequest.URL)
 	if !inRealm || subpath == "/realms/" {
-		return notFound
+		return notFoundResponse
 	}
 	r := s.findRealm(realmName)
 	if r == nil {
@@ -141,7 +141,7 @@ const rootMetadataPrefix = "/.well-known/oauth-authorization-server/realms/"
 // whether the URL is below /realms/.
 func (s *Server) splitURL(address *url.URL) (realmName, endpointPath string, inRealm bool) {
 	subpath, ok := strings.CutPrefix(address.EscapedPath(), s.prefix)
-	if name, found := strings.CutPrefix(subpath, rootMetadataPrefix); found {
+	if name, isMetadata := strings.CutPrefix(subpath, rootMetadataPrefix); isMetadata {
 		subpath = "/realms/" + name + "/.well-known/oauth-authorization-server"
 	}
 	subpath, inRealm = strings.CutPrefix(subpath, "/realms/")
@@ -252,23 +252,24 @@ func frameworkErrorResponse(httpRequest *http.Request, status int, text string) 
 
 // wantsHTML reports whether the request accepts HTML and not JSON.
 func wantsHTML(httpRequest *http.Request) bool {
-	accept := httpRequest.Header.Get("Accept")
-	return (strings.Contains(accept, "text/html") || strings.Contains(accept, "text/*")) &&
-		!strings.Contains(accept, "application/json")
+	acceptHeader := httpRequest.Header.Get("Accept")
+	acceptsHTML := strings.Contains(acceptHeader, "text/html") ||
+		strings.Contains(acceptHeader, "text/*")
+	return acceptsHTML && !strings.Contains(acceptHeader, "application/json")
 }
 
 // acceptsJSON reports whether the request accepts JSON. For metadata, Keycloak counts more media
 // types as JSON.
 func acceptsJSON(httpRequest *http.Request, endpointPath string) bool {
-	accept := strings.ToLower(httpRequest.Header.Get("Accept"))
-	types := []string{"application/json", "*/*", "application/*"}
+	acceptHeader := strings.ToLower(httpRequest.Header.Get("Accept"))
+	jsonTypes := []string{"application/json", "*/*", "application/*"}
 	if strings.HasPrefix(endpointPath, "/.well-known/") {
-		types = append(types, "application/jwt", "*/json")
+		jsonTypes = append(jsonTypes, "application/jwt", "*/json", "*")
 	}
-	return accept == "" || slices.ContainsFunc(strings.Split(accept, ","), func(entry string) bool {
+	entries := strings.Split(acceptHeader, ",")
+	return acceptHeader == "" || slices.ContainsFunc(entries, func(entry string) bool {
 		mediaType, _, _ := strings.Cut(entry, ";")
-		mediaType = strings.TrimSpace(mediaType)
-		return slices.Contains(types, mediaType) || mediaType == "*" && len(types) > 3
+		return slices.Contains(jsonTypes, strings.TrimSpace(mediaType))
 	})
 }
 

@@ -87,7 +87,7 @@ func Start(config Config) (*Server, error) {
 			return nil, fmt.Errorf("keycloaktest: %w", err)
 		}
 	}
-	if addr, tcp := listener.Addr().(*net.TCPAddr); tcp && !addr.IP.IsLoopback() {
+	if addr, isTCP := listener.Addr().(*net.TCPAddr); isTCP && !addr.IP.IsLoopback() {
 		listener.Close()
 		return nil, fmt.Errorf(
 			"keycloaktest: the listener is on %s, which isn't a loopback address: the fake "+
@@ -116,7 +116,7 @@ func Start(config Config) (*Server, error) {
 		listener.Close()
 		return nil, err
 	}
-	if err := checkSecretsUsed(config.ClientSecrets, realms...); err != nil {
+	if err := checkSecretClients(config.ClientSecrets, realms...); err != nil {
 		listener.Close()
 		return nil, err
 	}
@@ -215,15 +215,15 @@ func (s *Server) Import(file []byte, opts ...ImportOption) (*Realm, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkSecretsUsed(options.secrets, realms...); err != nil {
+	if err := checkSecretClients(options.secrets, realms...); err != nil {
 		s.removeRealms(addedRealms)
 		return nil, err
 	}
 	return realms[0], nil
 }
 
-// checkSecretsUsed returns an error if secrets names a client that none of the realms has.
-func checkSecretsUsed(secrets map[string]string, realms ...*Realm) error {
+// checkSecretClients returns an error if secrets names a client that none of the realms has.
+func checkSecretClients(secrets map[string]string, realms ...*Realm) error {
 	for id := range secrets {
 		if !slices.ContainsFunc(realms, func(r *Realm) bool {
 			r.mu.Lock()
@@ -239,7 +239,7 @@ func checkSecretsUsed(secrets map[string]string, realms ...*Realm) error {
 
 // importRealm adds the realm in a realm file.
 func (s *Server) importRealm(file []byte, options importOptions) (*Realm, error) {
-	document, ignored, err := realmfile.Read(file)
+	document, ignoredParts, err := realmfile.Read(file)
 	if err != nil {
 		return nil, fmt.Errorf("keycloaktest: realm file: %w", err)
 	}
@@ -251,7 +251,7 @@ func (s *Server) importRealm(file []byte, options importOptions) (*Realm, error)
 	if err != nil {
 		return nil, fmt.Errorf("keycloaktest: realm %s: %w", document.Realm, err)
 	}
-	r.ignored = ignored
+	r.ignoredParts = ignoredParts
 	s.mu.Lock()
 	realmIndex := s.realmCount
 	s.realmCount++
@@ -328,7 +328,7 @@ func (s *Server) Remove(name string) bool {
 	defer s.mu.Unlock()
 	r, ok := s.realms[name]
 	if ok {
-		r.removed.Store(true)
+		r.isRemoved.Store(true)
 		s.removedRealms[name] = true
 		delete(s.realms, name)
 	}

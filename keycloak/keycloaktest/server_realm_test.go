@@ -12,15 +12,15 @@ import (
 // tokens.
 func TestServer_realmKeys(t *testing.T) {
 	kc := keycloaktest.New(t, shopFileNamed("one"), shopFileNamed("two"), shopFileNamed("three"))
-	owners := map[string]string{}
+	realmByKID := map[string]string{}
 	for _, name := range []string{"one", "two", "three"} {
 		for _, algorithm := range []string{"RS256", "HS512"} {
 			kid := kc.Realm(name).SigningKey(algorithm)
-			if otherRealm, ok := owners[kid]; ok {
+			if otherRealm, ok := realmByKID[kid]; ok {
 				t.Errorf("realms %s and %s share a key for %s, want different keys", otherRealm,
 					name, algorithm)
 			}
-			owners[kid] = name
+			realmByKID[kid] = name
 		}
 	}
 	realm1, realm2 := kc.Realm("one"), kc.Realm("two")
@@ -48,9 +48,10 @@ func TestConfig_ClientSecrets(t *testing.T) {
 	for _, name := range []string{"one", "two"} {
 		login(t, kc.Realm(name), "alice", "alice-password").wantOK(t)
 	}
-	imported, err := kc.Import(maskedShopFile("three"), keycloaktest.WithClientSecrets(secrets))
+	importedRealm, err := kc.Import(maskedShopFile("three"),
+		keycloaktest.WithClientSecrets(secrets))
 	must(t, err)
-	login(t, imported, "alice", "alice-password").wantOK(t)
+	login(t, importedRealm, "alice", "alice-password").wantOK(t)
 
 	// If a masked secret isn't replaced, no secret is accepted.
 	maskedRealm, err := kc.Import(maskedShopFile("four"))
@@ -81,20 +82,20 @@ func TestServer_Remove(t *testing.T) {
 	// The failed import doesn't affect the existing realm.
 	wantUserinfo(t, realm, tokens.AccessToken, "")
 
-	first, second := kc.Remove("shop"), kc.Remove("shop")
-	if !first || second || kc.Realm("shop") != nil {
+	firstResult, secondResult := kc.Remove("shop"), kc.Remove("shop")
+	if !firstResult || secondResult || kc.Realm("shop") != nil {
 		t.Errorf("Remove(shop) returns %t, then %t, and Realm(shop) = %v, want true, false and nil",
-			first, second, kc.Realm("shop"))
+			firstResult, secondResult, kc.Realm("shop"))
 	}
 	if r := get(t, oidcURL(realm, "/certs")); r.status != http.StatusNotFound {
 		t.Errorf("request to a removed realm returns %v, want 404", r)
 	}
-	reimported, err := kc.Import(shop.File())
+	reimportedRealm, err := kc.Import(shop.File())
 	must(t, err)
-	if reimported.SigningKey("RS256") == kid {
+	if reimportedRealm.SigningKey("RS256") == kid {
 		t.Error("the new realm has the removed realm's key, want a new key")
 	}
-	wantUserinfo(t, reimported, tokens.AccessToken, "Token verification failed")
+	wantUserinfo(t, reimportedRealm, tokens.AccessToken, "Token verification failed")
 
 	// Methods of the removed realm return an error.
 	errorOf := func(_ string, err error) error { return err }

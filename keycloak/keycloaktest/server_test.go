@@ -266,9 +266,9 @@ func TestConfig_PathPrefix(t *testing.T) {
 			if kc.Count("/token") != 1 {
 				t.Errorf("Count(/token) = %d, want 1", kc.Count("/token"))
 			}
-			if withoutPrefix := "http://" + host + "/realms/shop"; withoutPrefix != want {
-				if r := get(t, withoutPrefix); r.status != http.StatusNotFound {
-					t.Errorf("GET %s returns %v, want 404", withoutPrefix, r)
+			if urlWithoutPrefix := "http://" + host + "/realms/shop"; urlWithoutPrefix != want {
+				if r := get(t, urlWithoutPrefix); r.status != http.StatusNotFound {
+					t.Errorf("GET %s returns %v, want 404", urlWithoutPrefix, r)
 				}
 			}
 		})
@@ -344,9 +344,9 @@ func TestConfig_Now(t *testing.T) {
 		t.Errorf("iat is %v at %v, want %d", iat, kc.Now(), noon.Unix())
 	}
 	for _, step := range []struct {
-		advance time.Duration
-		now     time.Duration // since noon
-		reason  string        // why userinfo rejects the token
+		advance   time.Duration
+		sinceNoon time.Duration // since noon
+		reason    string        // why userinfo rejects the token
 	}{
 		{tokens.ExpiresIn - time.Second, 4*time.Minute + 59*time.Second, ""},
 		{time.Second, 5 * time.Minute, ""}, // Keycloak accepts a token during the second of exp
@@ -357,14 +357,14 @@ func TestConfig_Now(t *testing.T) {
 		{time.Minute, 0, ""},
 	} {
 		kc.Advance(step.advance)
-		if got := kc.Now().Sub(noon); got != step.now {
-			t.Errorf("after Advance(%v), the clock is at noon + %v, want %v", step.advance, got, step.now)
+		if got := kc.Now().Sub(noon); got != step.sinceNoon {
+			t.Errorf("after Advance(%v), the clock is at noon + %v, want %v", step.advance, got, step.sinceNoon)
 		}
 		wantUserinfo(t, realm, tokens.AccessToken, step.reason)
 	}
 	requests := kc.Requests()
-	if last := requests[len(requests)-1].Time; !last.Equal(noon) {
-		t.Errorf("last request was at %v, want noon", last)
+	if lastTime := requests[len(requests)-1].Time; !lastTime.Equal(noon) {
+		t.Errorf("last request was at %v, want noon", lastTime)
 	}
 }
 

@@ -42,21 +42,21 @@ type clientSession struct {
 // A shortenedSession records whether a change of settings after the session's last use made it end
 // early. Keycloak still knows such a session, and returns a different error for it.
 type shortenedSession struct {
-	changedAt time.Time // when the settings changed
-	oldEnd    time.Time // when the session would have ended under the old settings
+	changedAt   time.Time // when the settings changed
+	originalEnd time.Time // when the session would have ended under the old settings
 }
 
 // isShortened reports whether a session would still be active under the old settings. lastUsed is
 // the session's last use.
 func (s shortenedSession) isShortened(lastUsed, now time.Time) bool {
-	return !s.changedAt.IsZero() && !s.changedAt.Before(lastUsed) && now.Before(s.oldEnd)
+	return !s.changedAt.IsZero() && !s.changedAt.Before(lastUsed) && now.Before(s.originalEnd)
 }
 
 // withChange returns the record with another change of settings. lastUsed is the session's last
 // use, and end is when the session would have ended without this change.
 func (s shortenedSession) withChange(lastUsed, now, end time.Time) shortenedSession {
-	if !s.changedAt.IsZero() && !s.changedAt.Before(lastUsed) && s.oldEnd.After(end) {
-		end = s.oldEnd
+	if !s.changedAt.IsZero() && !s.changedAt.Before(lastUsed) && s.originalEnd.After(end) {
+		end = s.originalEnd
 	}
 	return shortenedSession{now, end}
 }
@@ -139,8 +139,8 @@ func (r *Realm) sessionActive(s *session, now time.Time) bool {
 
 // sessionEnd returns when a session ends unless it is used again.
 func (r *Realm) sessionEnd(s *session) time.Time {
-	idle, maxLifespan := r.sessionLifespans(s.offline)
-	end := s.lastUsed.Add(idle)
+	idleTimeout, maxLifespan := r.sessionLifespans(s.offline)
+	end := s.lastUsed.Add(idleTimeout)
 	if maxLifespan > 0 {
 		end = minTime(end, s.startedAt.Add(maxLifespan))
 	}
@@ -157,10 +157,10 @@ func (r *Realm) clientSessionActive(cs *clientSession, s *session, now time.Time
 // clientSessionEnd returns when a client session ends unless it is used again. It returns the zero
 // time if the client session ends only with the session.
 func (r *Realm) clientSessionEnd(cs *clientSession, s *session) time.Time {
-	idle, maxLifespan := r.clientSessionLifespans(cs.client, s.offline)
+	idleTimeout, maxLifespan := r.clientSessionLifespans(cs.client, s.offline)
 	var end time.Time
-	if idle > 0 {
-		end = cs.lastUsed.Add(idle)
+	if idleTimeout > 0 {
+		end = cs.lastUsed.Add(idleTimeout)
 	}
 	if maxLifespan > 0 && (end.IsZero() || cs.startedAt.Add(maxLifespan).Before(end)) {
 		end = cs.startedAt.Add(maxLifespan)
@@ -186,17 +186,17 @@ func (r *Realm) recordLifespans(now time.Time) {
 }
 
 // sessionLifespans returns the idle timeout and maximum lifespan of sessions; 0 means no maximum.
-func (r *Realm) sessionLifespans(offline bool) (idle, maxLifespan time.Duration) {
+func (r *Realm) sessionLifespans(offline bool) (idleTimeout, maxLifespan time.Duration) {
 	settings := r.settings
 	if !offline {
 		return lifespan(settings.SSOSessionIdleTimeout, 1800),
 			lifespan(settings.SSOSessionMaxLifespan, 36000)
 	}
-	idle = lifespan(settings.OfflineSessionIdleTimeout, 2592000)
+	idleTimeout = lifespan(settings.OfflineSessionIdleTimeout, 2592000)
 	if settings.OfflineMaxLifespanEnabled {
 		maxLifespan = lifespan(settings.OfflineSessionMaxLifespan, 5184000)
 	}
-	return idle, maxLifespan
+	return idleTimeout, maxLifespan
 }
 
 // lifespan returns a session lifespan: value, or fallback if value is missing or 0.
@@ -209,7 +209,8 @@ func lifespan(value *int, fallback int) time.Duration {
 
 // clientSessionLifespans returns the idle timeout and maximum lifespan of client sessions; 0 means
 // that only the session's applies.
-func (r *Realm) clientSessionLifespans(c *client, offline bool) (idle, maxLifespan time.Duration) {
+func (r *Realm) clientSessionLifespans(c *client,
+	offline bool) (idleTimeout, maxLifespan time.Duration) {
 	if offline {
 		return seconds(realmfile.IntAttribute(c.Attributes, "client.offline.session.idle.timeout",
 				r.settings.ClientOfflineIdleTimeout)),
@@ -229,7 +230,7 @@ func (r *Realm) accessExpiry(c *client, s *session, cs *clientSession, now time.
 	if n, err := strconv.Atoi(c.Attributes["access.token.lifespan"]); err == nil {
 		lifespanSeconds = n
 	}
-	if lifespanSeconds == -1 { // as long as a session
+	if lifespanSeconds == -1 { // the session's maximum lifespan
 		lifespanSeconds = valueOr(r.settings.SSOSessionMaxLifespan, 36000)
 	}
 	expiry := now.Add(seconds(lifespanSeconds))
@@ -239,37 +240,37 @@ func (r *Realm) accessExpiry(c *client, s *session, cs *clientSession, now time.
 		startedAt, clientStartedAt, offline = s.startedAt, cs.startedAt, s.offline
 	}
 	_, maxLifespan := r.sessionLifespans(offline)
-	_, clientMax := r.clientSessionLifespans(c, offline)
+	_, clientMaxLifespan := r.clientSessionLifespans(c, offline)
 	if offline && !r.settings.OfflineMaxLifespanEnabled {
-		// ignore the realm's maximum
-		clientMax = seconds(realmfile.IntAttribute(c.Attributes, "client.offline.session.max.lifespan",
+		// The realm's maximum lifespan doesn't apply.
+		clientMaxLifespan = seconds(realmfile.IntAttribute(c.Attributes, "client.offline.session.max.lifespan",
 			0))
 	}
 	if maxLifespan > 0 {
 		expiry = minTime(expiry, startedAt.Add(maxLifespan))
 	}
-	if clientMax > 0 {
-		expiry = minTime(expiry, clientStartedAt.Add(clientMax))
+	if clientMaxLifespan > 0 {
+		expiry = minTime(expiry, clientStartedAt.Add(clientMaxLifespan))
 	}
 	return expiry
 }
 
 // refreshExpiry returns when a new refresh token expires; zero means never.
 func (r *Realm) refreshExpiry(c *client, s *session, cs *clientSession, now time.Time) time.Time {
-	idle, maxLifespan := r.sessionLifespans(s.offline)
-	clientIdle, clientMax := r.clientSessionLifespans(c, s.offline)
+	idleTimeout, maxLifespan := r.sessionLifespans(s.offline)
+	clientIdleTimeout, clientMaxLifespan := r.clientSessionLifespans(c, s.offline)
 	if s.offline && !r.settings.OfflineMaxLifespanEnabled { // expires only with its session
 		return time.Time{}
 	}
-	if clientIdle > 0 { // even if it is longer than the session's
-		idle = clientIdle
+	if clientIdleTimeout > 0 { // even if it is longer than the session's
+		idleTimeout = clientIdleTimeout
 	}
-	expiry := now.Add(idle)
+	expiry := now.Add(idleTimeout)
 	if maxLifespan > 0 {
 		expiry = minTime(expiry, s.startedAt.Add(maxLifespan))
 	}
-	if clientMax > 0 {
-		expiry = minTime(expiry, cs.startedAt.Add(clientMax))
+	if clientMaxLifespan > 0 {
+		expiry = minTime(expiry, cs.startedAt.Add(clientMaxLifespan))
 	}
 	return expiry
 }

@@ -57,7 +57,7 @@ func (g *grant) hasScope(scope string) bool { return slices.Contains(g.scope, sc
 func (g *grant) mappers(target realmfile.Target) []realmfile.Mapper {
 	mappers := slices.Clone(g.client.ProtocolMappers)
 	for _, name := range g.scope {
-		if s := g.realm.scopes[name]; s != nil && g.userMayHave(s) &&
+		if s := g.realm.scopes[name]; s != nil && g.userMayUseScope(s) &&
 			(target != realmfile.TargetUserinfo || s.inScopeClaim()) {
 			mappers = append(mappers, s.ProtocolMappers...)
 		}
@@ -67,9 +67,9 @@ func (g *grant) mappers(target realmfile.Target) []realmfile.Mapper {
 	})
 }
 
-// userMayHave reports whether the user may have a scope: if the scope has roles, the user needs one
-// of them.
-func (g *grant) userMayHave(s *scope) bool {
+// userMayUseScope reports whether the user may use a scope: if the scope has roles, the user needs
+// one of them.
+func (g *grant) userMayUseScope(s *scope) bool {
 	if len(s.roles) == 0 {
 		return true
 	}
@@ -87,7 +87,7 @@ func (g *grant) scopeClaim() string {
 	}
 	for _, name := range g.scope {
 		if s := g.realm.scopes[name]; s != nil && name != "openid" && name != "" &&
-			s.inScopeClaim() && g.userMayHave(s) {
+			s.inScopeClaim() && g.userMayUseScope(s) {
 			names = append(names, name)
 		}
 	}
@@ -121,9 +121,9 @@ func (g *grant) baseClaims(typ, id string, expiry time.Time) claims {
 	return out
 }
 
-// newAccessID returns the jti of an access token, whose prefix encodes the types of session, token
-// and grant.
-func (g *grant) newAccessID() string {
+// newAccessTokenID returns the jti of an access token. Its prefix encodes the types of session,
+// token and grant.
+func (g *grant) newAccessTokenID() string {
 	sessionType, tokenType := "on", "rt"
 	if g.session == nil {
 		sessionType = "tr"
@@ -136,13 +136,13 @@ func (g *grant) newAccessID() string {
 	return sessionType + tokenType + g.grantTypeShortcut + ":" + uuid.NewString()
 }
 
-func (g *grant) accessClaims() claims {
+func (g *grant) accessTokenClaims() claims {
 	typ := "Bearer"
 	if g.client.attributeIsTrue("token.response.type.bearer.lower-case") {
 		typ = "bearer"
 	}
 	expiry := g.realm.accessExpiry(g.client, g.session, g.clientSession, g.now)
-	out := g.baseClaims(typ, g.newAccessID(), expiry)
+	out := g.baseClaims(typ, g.newAccessTokenID(), expiry)
 	out["scope"] = g.scopeClaim()
 	if g.session == nil { // without a session, only sub identifies the service account
 		out["sub"] = g.user.ID
@@ -155,7 +155,7 @@ func (g *grant) accessClaims() claims {
 	return out
 }
 
-func (g *grant) idClaims(accessClaims claims) claims {
+func (g *grant) idTokenClaims(accessClaims claims) claims {
 	out := g.baseClaims("ID", uuid.NewString(), time.Unix(accessClaims["exp"].(int64), 0))
 	out["aud"] = g.client.ClientID
 	out["sub"] = g.user.ID
@@ -166,7 +166,7 @@ func (g *grant) idClaims(accessClaims claims) claims {
 	return out
 }
 
-func (g *grant) refreshClaims(accessClaims claims) claims {
+func (g *grant) refreshTokenClaims(accessClaims claims) claims {
 	typ := "Refresh"
 	if g.session.offline {
 		typ = "Offline"
@@ -198,17 +198,17 @@ type unsignedToken struct {
 	key    *key
 }
 
-// newUnsignedToken returns a token for the grant's client. attribute is the client attribute for
-// the signature algorithm.
-func (g *grant) newUnsignedToken(payload claims, attribute, typ string) unsignedToken {
-	algorithm := g.realm.algorithm(g.client, attribute)
+// newUnsignedToken returns a token for the grant's client. algorithmAttribute is the client
+// attribute for the signature algorithm.
+func (g *grant) newUnsignedToken(payload claims, algorithmAttribute, typ string) unsignedToken {
+	algorithm := g.realm.signatureAlgorithm(g.client, algorithmAttribute)
 	return unsignedToken{typ, payload, g.realm.keySet.signingKey(algorithm)}
 }
 
-// algorithm returns the signature algorithm of a client's tokens. attribute is the client attribute
-// for the algorithm of this kind of token.
-func (r *Realm) algorithm(c *client, attribute string) string {
-	return cmp.Or(c.Attributes[attribute], r.settings.DefaultSignatureAlgorithm, "RS256")
+// signatureAlgorithm returns the signature algorithm of a client's tokens. algorithmAttribute is
+// the client attribute for the algorithm of this kind of token.
+func (r *Realm) signatureAlgorithm(c *client, algorithmAttribute string) string {
+	return cmp.Or(c.Attributes[algorithmAttribute], r.settings.DefaultSignatureAlgorithm, "RS256")
 }
 
 // sign returns the signed token. Its header has the same spaces as in Keycloak's tokens.
@@ -259,7 +259,7 @@ type unsignedResponse struct {
 
 // issue creates the tokens of a grant. The caller holds the realm's lock.
 func (g *grant) issue(withRefreshToken bool) *unsignedResponse {
-	accessClaims := g.accessClaims()
+	accessClaims := g.accessTokenClaims()
 	typ := "JWT"
 	if g.client.attributeIsTrue("access.token.header.type.rfc9068") {
 		typ = "at+jwt"
@@ -275,12 +275,12 @@ func (g *grant) issue(withRefreshToken bool) *unsignedResponse {
 		out.response.SessionState = g.session.id
 	}
 	if slices.Contains(g.refreshScope(), "openid") {
-		idToken := g.newUnsignedToken(g.idClaims(accessClaims), "id.token.signed.response.alg",
+		idToken := g.newUnsignedToken(g.idTokenClaims(accessClaims), "id.token.signed.response.alg",
 			"JWT")
 		out.idToken = &idToken
 	}
 	if withRefreshToken {
-		refreshToken := unsignedToken{"JWT", g.refreshClaims(accessClaims),
+		refreshToken := unsignedToken{"JWT", g.refreshTokenClaims(accessClaims),
 			g.realm.keySet.signingKey("HS512")}
 		out.refreshToken = &refreshToken
 		if expiry, ok := refreshToken.claims["exp"]; ok {
@@ -327,7 +327,7 @@ var errInvalidToken = errors.New("not a token of this realm")
 func (r *Realm) verifyToken(token string) (claims, error) {
 	parser := jwt.NewParser(jwt.WithoutClaimsValidation(),
 		jwt.WithValidMethods(realmfile.SignatureAlgorithms), jwt.WithStrictDecoding())
-	parsed, err := parser.ParseWithClaims(canonicalToken(token), jwt.MapClaims{},
+	parsedToken, err := parser.ParseWithClaims(canonicalToken(token), jwt.MapClaims{},
 		func(t *jwt.Token) (any, error) {
 			kid, _ := t.Header["kid"].(string)
 			k := r.keySet.verificationKey(kid)
@@ -339,7 +339,7 @@ func (r *Realm) verifyToken(token string) (claims, error) {
 	if err != nil {
 		return nil, errInvalidToken
 	}
-	return parsed.Claims.(jwt.MapClaims), nil
+	return parsedToken.Claims.(jwt.MapClaims), nil
 }
 
 // canonicalToken returns the canonical encoding of a token, or "" if the signature can't be

@@ -35,14 +35,14 @@ func (run *mapperRun) setValues(config map[string]string, values []any) {
 	if len(values) == 0 || len(path) == 0 {
 		return
 	}
-	multivalued := config["multivalued"] == "true"
-	if !multivalued {
+	isMultivalued := config["multivalued"] == "true"
+	if !isMultivalued {
 		values = values[:1]
 	}
 	var convertedValues []any
 	for _, value := range values {
 		convertedValue, ok := convertValue(value, config["jsonType.label"])
-		if !ok && !multivalued {
+		if !ok && !isMultivalued {
 			return
 		}
 		convertedValues = append(convertedValues, convertedValue)
@@ -68,21 +68,21 @@ func (run *mapperRun) setValues(config map[string]string, values []any) {
 	switch {
 	case len(path) == 1 && name == "acr":
 		parent[name] = fmt.Sprint(convertedValues[0])
-	case !multivalued:
+	case !isMultivalued:
 		parent[name] = convertedValues[0]
 	default:
 		// Mappers with the same claim add to the same list: the scope microprofile-jwt and a group
 		// mapper both write "groups".
 		existingValues, _ := parent[name].([]any)
-		all := slices.Clone(existingValues)
+		mergedValues := slices.Clone(existingValues)
 		for _, value := range convertedValues {
 			if !slices.ContainsFunc(existingValues, func(other any) bool {
 				return reflect.DeepEqual(other, value)
 			}) {
-				all = append(all, value)
+				mergedValues = append(mergedValues, value)
 			}
 		}
-		parent[name] = all
+		parent[name] = mergedValues
 	}
 }
 

@@ -57,14 +57,14 @@ type keySet struct {
 // activeKey returns an algorithm's active signing key with the highest priority, or nil. If several
 // keys have the highest priority, it returns the newest.
 func (set *keySet) activeKey(algorithm string) *key {
-	var active *key
+	var result *key
 	for _, k := range set.keys {
 		if k.algorithm == algorithm && k.use == "sig" && !k.passive &&
-			(active == nil || k.priority >= active.priority) {
-			active = k
+			(result == nil || k.priority >= result.priority) {
+			result = k
 		}
 	}
-	return active
+	return result
 }
 
 // signingKey returns the key that signs with an algorithm. Like Keycloak, it generates a key if the

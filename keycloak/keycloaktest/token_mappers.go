@@ -171,14 +171,14 @@ func mapACR(run *mapperRun, _ map[string]string) {
 	}
 	for _, attributes := range []map[string]string{run.client.Attributes,
 		run.realm.settings.Attributes} {
-		names := realmfile.ACRLevels(attributes)
-		for name, value := range names {
+		levelNames := realmfile.ACRLevels(attributes)
+		for name, value := range levelNames {
 			if value.String() == level {
 				run.claims["acr"] = name
 				return
 			}
 		}
-		if len(names) > 0 {
+		if len(levelNames) > 0 {
 			break
 		}
 	}

@@ -14,18 +14,18 @@ import (
 // active. Otherwise it returns nil and userinfo's error description. The caller holds the realm's
 // lock.
 func (r *Realm) grantForToken(payload claims, now time.Time) (g *grant, reason string) {
-	const verificationFailed = "Token verification failed"
+	const verificationFailedReason = "Token verification failed"
 	issuedAt := timeClaim(payload, "iat")
 	c := r.clients[stringClaim(payload, "azp")]
 	switch {
 	case stringClaim(payload, "iss") != r.Issuer(), isExpired(payload, now),
 		issuedAt < r.settings.NotBefore, c == nil,
 		now.Before(r.revokedTokens[stringClaim(payload, "jti")]):
-		return nil, verificationFailed
+		return nil, verificationFailedReason
 	case !c.enabled:
 		return nil, "Client disabled"
 	case issuedAt < c.NotBefore:
-		return nil, verificationFailed
+		return nil, verificationFailedReason
 	}
 	g = &grant{realm: r, client: c, scope: strings.Fields(stringClaim(payload, "scope")), now: now}
 	sid := stringClaim(payload, "sid")
@@ -75,7 +75,7 @@ func (r *Realm) grantForToken(payload claims, now time.Time) (g *grant, reason s
 func (r *Realm) userinfo(req *request) response {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	challenge := func(status int, code, description string) response {
+	challengeResponse := func(status int, code, description string) response {
 		header := `Bearer realm="` + r.name + `"`
 		req.exposedHeaders = "Access-Control-Allow-Methods, WWW-Authenticate"
 		if code != "" {
@@ -105,24 +105,24 @@ func (r *Realm) userinfo(req *request) response {
 	formToken, hasFormToken := req.param("access_token")
 	switch {
 	case len(req.form["access_token"]) > 1:
-		return challenge(400, "invalid_request", "Duplicate parameter")
+		return challengeResponse(400, "invalid_request", "Duplicate parameter")
 	case hasFormToken && token != "":
-		return challenge(400, "invalid_request",
+		return challengeResponse(400, "invalid_request",
 			"More than one method used for including an access token")
 	case hasFormToken:
 		token = formToken
 	}
 	req.corsAllowed = true
 	if token == "" && !hasFormToken {
-		return challenge(401, "", "")
+		return challengeResponse(401, "", "")
 	}
 	payload, err := r.verifyToken(token)
 	if err != nil || !strings.EqualFold(stringClaim(payload, "typ"), "Bearer") {
-		return challenge(401, "invalid_token", "Token verification failed")
+		return challengeResponse(401, "invalid_token", "Token verification failed")
 	}
 	g, reason := r.grantForToken(payload, req.now)
 	if g == nil {
-		return challenge(401, "invalid_token", reason)
+		return challengeResponse(401, "invalid_token", reason)
 	}
 	if err := req.checkOrigin(g.client); err != nil {
 		return err.response()
@@ -134,10 +134,10 @@ func (r *Realm) userinfo(req *request) response {
 		return err.response()
 	}
 	if !slices.Contains(strings.Fields(stringClaim(payload, "scope")), "openid") {
-		return challenge(403, "insufficient_scope", "Missing openid scope")
+		return challengeResponse(403, "insufficient_scope", "Missing openid scope")
 	}
 	if strings.Contains(strings.SplitN(stringClaim(payload, "jti"), ":", 2)[0], "lt") {
-		return challenge(401, "invalid_token",
+		return challengeResponse(401, "invalid_token",
 			"Lightweight access token not allowed for userinfo endpoint")
 	}
 	out := claims{"sub": g.user.ID}

@@ -10,8 +10,8 @@ import (
 // checkSupported returns an error if a client's use of the fake depends on an unsupported realm
 // setting, client setting or key.
 func (r *Realm) checkSupported(c *client, use realmfile.Use) *oauthError {
-	realmProblems := slices.Concat(r.settings.Unsupported, r.profile.Unsupported)
-	if problem := use.Reasons(realmProblems); problem != "" {
+	realmSettings := slices.Concat(r.settings.Unsupported, r.profile.Unsupported)
+	if problem := use.Reasons(realmSettings); problem != "" {
 		return newOAuthError(501, codeUnsupported, "realm "+r.name+": "+problem)
 	}
 	if problem := use.Reasons(c.unsupportedSettings); problem != "" {
@@ -20,7 +20,7 @@ func (r *Realm) checkSupported(c *client, use realmfile.Use) *oauthError {
 	algorithms := []string{}
 	for _, attribute := range slices.Sorted(maps.Keys(realmfile.SigningAttributes)) {
 		if realmfile.SigningAttributes[attribute]&use != 0 {
-			algorithms = append(algorithms, r.algorithm(c, attribute))
+			algorithms = append(algorithms, r.signatureAlgorithm(c, attribute))
 		}
 	}
 	if use&(realmfile.UseTokens|realmfile.UseLogin) != 0 {

@@ -35,9 +35,9 @@ func TestUnsupported_requests(t *testing.T) {
 	// the password grant.
 	tokenRequests := []string{"password", "client_credentials", "userinfo", "introspect"}
 	for _, tt := range []struct {
-		fields      string
-		unsupported []string // the requests that fail
-		message     string
+		fields          string
+		wantUnsupported []string // the requests that fail
+		wantMessage     string
 	}{
 		{`"displayName": "Shop"`, nil, ""},
 		{`"organizationsEnabled": true`, []string{"authorize", "device"}, "realm shop: organizationsEnabled is not supported"},
@@ -102,13 +102,13 @@ func TestUnsupported_requests(t *testing.T) {
 		}
 		got := unsupportedRequests(t, r)
 		for name, message := range got {
-			if !slices.Contains(tt.unsupported, name) {
+			if !slices.Contains(tt.wantUnsupported, name) {
 				t.Errorf("%s: %s fails with %s, want success", tt.fields, name, message)
-			} else if message != "" && !strings.Contains(message, tt.message) {
-				t.Errorf("%s: %s fails with %q, want %q", tt.fields, name, message, tt.message)
+			} else if message != "" && !strings.Contains(message, tt.wantMessage) {
+				t.Errorf("%s: %s fails with %q, want %q", tt.fields, name, message, tt.wantMessage)
 			}
 		}
-		for _, name := range tt.unsupported {
+		for _, name := range tt.wantUnsupported {
 			if _, ok := got[name]; !ok {
 				t.Errorf("%s: %s succeeds, want an error", tt.fields, name)
 			}
@@ -131,7 +131,7 @@ func unsupportedRequests(t *testing.T, r *keycloaktest.Realm) map[string]string 
 	messages := map[string]string{}
 	// try sends a request and returns the body of the response. It adds an unsupported request to
 	// messages.
-	try := func(name string, send func() (*http.Response, error)) string {
+	sendAndRecord := func(name string, send func() (*http.Response, error)) string {
 		resp, err := send()
 		if err != nil {
 			t.Fatal(err)
@@ -163,24 +163,24 @@ func unsupportedRequests(t *testing.T, r *keycloaktest.Realm) map[string]string 
 			return http.PostForm(r.EndpointURL(endpoint), values)
 		}
 	}
-	tokens := try("password",
+	tokens := sendAndRecord("password",
 		post("/token", "grant_type", "password", "username", "ann", "password", "pw", "scope",
 			"openid"))
-	try("unknown user",
+	sendAndRecord("unknown user",
 		post("/token", "grant_type", "password", "username", "bob", "password", "pw", "scope",
 			"email"))
 	if message := messages["unknown user"]; message != "" &&
 		(messages["password"] != "" || strings.Contains(message, "client")) {
 		delete(messages, "unknown user") // it fails for another reason
 	}
-	try("client_credentials", post("/token", "grant_type", "client_credentials"))
-	try("device", post("/auth/device"))
-	try("authorize", func() (*http.Response, error) {
+	sendAndRecord("client_credentials", post("/token", "grant_type", "client_credentials"))
+	sendAndRecord("device", post("/auth/device"))
+	sendAndRecord("authorize", func() (*http.Response, error) {
 		return noRedirectClient.Get(r.EndpointURL("/auth") +
 			"?client_id=app&response_type=code&scope=openid&redirect_uri=" +
 			url.QueryEscape("http://localhost:8000/x"))
 	})
-	try("logout", func() (*http.Response, error) {
+	sendAndRecord("logout", func() (*http.Response, error) {
 		return http.Get(r.EndpointURL("/logout") + "?client_id=app")
 	})
 	_, rest, _ := strings.Cut(tokens, `"access_token":"`)
@@ -189,8 +189,8 @@ func unsupportedRequests(t *testing.T, r *keycloaktest.Realm) map[string]string 
 		messages["userinfo"], messages["introspect"] = "", ""
 		return messages
 	}
-	try("introspect", post("/token/introspect", "token", token))
-	try("userinfo", func() (*http.Response, error) {
+	sendAndRecord("introspect", post("/token/introspect", "token", token))
+	sendAndRecord("userinfo", func() (*http.Response, error) {
 		request, err := http.NewRequest(http.MethodGet, r.EndpointURL("/userinfo"), nil)
 		if err != nil {
 			return nil, err

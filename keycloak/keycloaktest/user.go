@@ -35,13 +35,13 @@ func (u *user) setPassword(password string, now time.Time) {
 func (u *user) attribute(name string, aggregate bool) []string {
 	switch name {
 	case "username":
-		return nonEmpty(u.Username)
+		return nonEmptyList(u.Username)
 	case "email":
-		return nonEmpty(u.Email)
+		return nonEmptyList(u.Email)
 	case "firstName":
-		return nonEmpty(u.FirstName)
+		return nonEmptyList(u.FirstName)
 	case "lastName":
-		return nonEmpty(u.LastName)
+		return nonEmptyList(u.LastName)
 	}
 	values := slices.Clone(u.Attributes[name])
 	for _, g := range u.groups {
@@ -59,7 +59,7 @@ func (u *user) attribute(name string, aggregate bool) []string {
 	return values
 }
 
-func nonEmpty(text string) []string {
+func nonEmptyList(text string) []string {
 	if text == "" {
 		return nil
 	}
@@ -80,20 +80,20 @@ func (u *user) effectiveRoles() []*role {
 // expandComposites returns roles and all roles that they contain as composites. Composites may form
 // cycles.
 func expandComposites(roles []*role) []*role {
-	var all []*role
+	var expandedRoles []*role
 	seen := map[*role]bool{}
 	var visit func([]*role)
 	visit = func(roles []*role) {
 		for _, r := range roles {
 			if !seen[r] {
 				seen[r] = true
-				all = append(all, r)
+				expandedRoles = append(expandedRoles, r)
 				visit(r.composites)
 			}
 		}
 	}
 	visit(roles)
-	return all
+	return expandedRoles
 }
 
 func (r *Realm) buildUsers(importOptions) error {
