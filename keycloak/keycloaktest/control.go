@@ -39,7 +39,7 @@ func (r *Realm) EndpointURL(endpoint string) string {
 	panic("keycloaktest: there is no endpoint " + endpoint)
 }
 
-// Ignored lists the parts of the realm file that were ignored because they don't affect OpenID
+// Ignored lists the parts of the realm file that the fake ignores because they don't affect OpenID
 // Connect responses.
 func (r *Realm) Ignored() []string { return slices.Clone(r.mustExist().ignoredParts) }
 
@@ -62,7 +62,7 @@ func (r *Realm) Update(patch []byte) error {
 	return nil
 }
 
-// SetNotBefore revokes all tokens issued before t; the zero time undoes that.
+// SetNotBefore revokes all tokens issued before t. The zero time makes them valid again.
 func (r *Realm) SetNotBefore(t time.Time) {
 	r.mustExist().mu.Lock()
 	defer r.mu.Unlock()

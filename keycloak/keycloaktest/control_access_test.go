@@ -238,7 +238,7 @@ func (b *browser) submit(realm *keycloaktest.Realm, page string,
 	b.Helper()
 	match := formActionPattern.FindStringSubmatch(page)
 	if match == nil {
-		b.Fatalf("page has no form: %s", page)
+		b.Fatalf("page is %s, want one with a form", page)
 	}
 	base, err := url.Parse(realm.URL())
 	must(b, err)

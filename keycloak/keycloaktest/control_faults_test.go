@@ -248,7 +248,7 @@ func TestFault_hang_removed(t *testing.T) {
 				t.Errorf("hanging request returns %d, want 200", status)
 			}
 		case <-time.After(waitTimeout):
-			t.Fatal("after the fault was removed, a request still hangs")
+			t.Fatal("after the fault was removed, a request still hangs, want a response")
 		}
 	}
 }
@@ -333,7 +333,7 @@ func TestServer_Down(t *testing.T) {
 				t.Error("after Down, a hanging request returns no error, want one")
 			}
 		case <-time.After(waitTimeout):
-			t.Fatal("after Down, a request still hangs: its connection is open")
+			t.Fatal("after Down, a request still hangs, want a closed connection")
 		}
 		for range 3 {
 			if status, _, err := fetch(); err == nil {

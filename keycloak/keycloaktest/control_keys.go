@@ -8,8 +8,8 @@ import (
 )
 
 // createKeys creates the keys of a new realm: the keys that its realm file configures or else, as
-// in Keycloak, an RSA signing key, an RSA encryption key and an unpublished HMAC key. index is the
-// realm's index in its server.
+// in Keycloak, an RSA signing key, an RSA encryption key and an unpublished HMAC key. realmIndex is
+// the realm's index in its server.
 func (r *Realm) createKeys(realmIndex int) {
 	if r.settings.Keys != nil {
 		r.createFileKeys(realmIndex)

@@ -20,7 +20,7 @@ func publishedKIDs(t *testing.T, realm *keycloaktest.Realm) []string {
 	var kids []string
 	for _, key := range set.Keys {
 		if key.D != "" || key.K != "" {
-			t.Errorf("key %s is published with its private or secret part", key.KID)
+			t.Errorf("key set has the private part of key %s, want only public parts", key.KID)
 		}
 		kids = append(kids, key.KID)
 	}
@@ -97,7 +97,8 @@ func TestRealm_RotateKeys(t *testing.T) {
 	for order, token := range map[string]string{"before": oldTokens.AccessToken,
 		"after": signIn(t, realm).AccessToken} {
 		if _, err := verify(t, kc, realm, token); err != nil {
-			t.Errorf("a token issued %s the rotation doesn't verify: %v", order, err)
+			t.Errorf("verify of a token issued %s the rotation returns %v, want no error", order,
+				err)
 		}
 		wantUserinfo(t, realm, token, "")
 	}
@@ -212,7 +213,7 @@ func TestRealm_SetKeyPassive(t *testing.T) {
 		t.Error("a passive key signs, want the active key to sign")
 	}
 	if _, err := verify(t, kc, realm, oldTokens.AccessToken); err != nil {
-		t.Errorf("a token signed by a passive key doesn't verify: %v", err)
+		t.Errorf("verify of a token signed by a passive key returns %v, want no error", err)
 	}
 	wantUserinfo(t, realm, oldTokens.AccessToken, "")
 	must(t, realm.SetKeyPassive(firstKID, false))

@@ -99,8 +99,8 @@ func TestRealm_SignIn_errors(t *testing.T) {
 		tokens, err := realm.SignIn(tt.client, tt.user, tt.scope)
 		wantError(t, err, tt.want)
 		if tokens.AccessToken != "" || len(realm.Sessions()) != 0 {
-			t.Errorf("SignIn(%v) returns an error, but also tokens, or it creates a session",
-				tt)
+			t.Errorf("SignIn(%v) returns an error and %v, and the realm has %d sessions, want no "+
+				"tokens and no session", tt, tokens, len(realm.Sessions()))
 		}
 	}
 	alice := mustFindUser(t, realm, "alice")
@@ -257,7 +257,7 @@ func TestRealm_Mint_foreignKey(t *testing.T) {
 			return verificationKey, nil
 		})
 		if err != nil {
-			t.Errorf("%s: the token doesn't verify with TokenSpec.Key: %v", algorithm, err)
+			t.Errorf("%s: verification with TokenSpec.Key returns %v, want no error", algorithm, err)
 		}
 	}
 }

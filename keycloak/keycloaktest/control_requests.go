@@ -78,8 +78,8 @@ func (s *Server) recordRequest(httpRequest *http.Request) *Fault {
 // isEndpoint reports whether a path below /realms/{realm} is an endpoint.
 func isEndpoint(path string) bool { _, ok := endpoints()[path]; return ok }
 
-// mustBeEndpoint panics unless name is an endpoint's name, in the form of Request.Endpoint, or
-// empty, which stands for all endpoints.
+// mustBeEndpoint panics unless name is an endpoint as in Request.Endpoint, or empty for all
+// endpoints.
 func mustBeEndpoint(name string) {
 	if strings.HasPrefix(name, oidcPath) || !isEndpoint(name) && !isEndpoint(oidcPath+name) {
 		panic(

@@ -269,7 +269,7 @@ func (u *User) RevokeRole(r Role) error {
 }
 
 // Lock locks the user for d, as brute-force protection does. It returns an error if the realm has
-// brute-force protection off.
+// no brute-force protection.
 func (u *User) Lock(d time.Duration) error {
 	return u.withAccount(func(account *user) error {
 		if !u.realm.settings.BruteForceProtected {

@@ -102,7 +102,7 @@ func TestRealm_AddUser_invalid(t *testing.T) {
 		addedUser, err := realm.AddUser([]byte(document))
 		wantError(t, err, want)
 		if addedUser != nil || realm.User("x") != nil {
-			t.Errorf("AddUser(%s) returns an error but adds a user", document)
+			t.Errorf("AddUser(%s) returns an error and adds a user, want no user", document)
 		}
 	}
 	login(t, realm, "alice", "alice-password").wantOK(t)
@@ -189,7 +189,7 @@ func TestUser_Delete(t *testing.T) {
 	alice2 := mustFindUser(t, realm, "alice") // another handle to the same user
 	must(t, alice.Delete())
 	if realm.User("alice") != nil || realm.UserByID(alice.ID()) != nil {
-		t.Error("User or UserByID still returns the deleted user")
+		t.Error("User or UserByID returns the deleted user, want nil")
 	}
 	wantSessions(t, realm)
 	login(t, realm, "alice", "alice-password").wantOAuthError(t, 400, "Invalid user credentials")

@@ -85,7 +85,7 @@ func (b *testBrowser) formAction() string {
 	b.Helper()
 	match := formActionPattern.FindStringSubmatch(b.body)
 	if match == nil {
-		b.Fatalf("page has no form: %s", b.body)
+		b.Fatalf("page is %s, want one with a form", b.body)
 	}
 	return html.UnescapeString(match[1])
 }
@@ -104,7 +104,8 @@ func (b *testBrowser) post(address string, pairs ...string) {
 func (b *testBrowser) wantPageText(text string) {
 	b.Helper()
 	if !strings.Contains(html.UnescapeString(b.body), text) {
-		b.Errorf("page doesn't contain %q: %s (%v)", text, b.body, b.redirect)
+		b.Errorf("page is %s and redirect %v, want a page that contains %q", b.body, b.redirect,
+			text)
 	}
 }
 

@@ -181,7 +181,7 @@ func mustFindUser(t testing.TB, realm *keycloaktest.Realm, name string) *keycloa
 	t.Helper()
 	u := realm.User(name)
 	if u == nil {
-		t.Fatalf("the realm has no user %s", name)
+		t.Fatalf("User(%q) = nil, want the user", name)
 	}
 	return u
 }

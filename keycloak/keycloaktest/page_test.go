@@ -116,7 +116,7 @@ func TestLogout_frontchannel(t *testing.T) {
 	codePattern := regexp.MustCompile(`name="session_code" value="([^"]*)"`)
 	sessionCode := codePattern.FindStringSubmatch(b.body)
 	if sessionCode == nil {
-		t.Fatalf("no confirmation page: %s", b.body)
+		t.Fatalf("page is %s, want the confirmation page", b.body)
 	}
 	b.post(s.URL+b.formAction(), "session_code", sessionCode[1], "confirmLogout", "Logout")
 	b.wantPageText(`src="http://framed.test/bye?sid=` + sid)

@@ -63,7 +63,7 @@ func sendAdminRequest(t *testing.T, baseURL, method, path string, content []byte
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Authorization", "Bearer "+tokens.field("access_token"))
 	if r := send(t, request); r.status >= 300 {
-		t.Fatalf("%s %s returns %v", method, path, r)
+		t.Fatalf("%s %s returns %v, want success", method, path, r)
 	}
 }
 
@@ -178,7 +178,8 @@ func TestRealmSpec_File(t *testing.T) {
 	file := spec.File()
 	if !bytes.Equal(file, spec.File()) || !json.Valid(file) ||
 		fmt.Sprintf("%+v", spec) != specBefore {
-		t.Error("File modifies the spec, or returns invalid JSON or a different file each time")
+		t.Error("File modifies the spec, returns invalid JSON or isn't deterministic, want the " +
+			"same valid file each time")
 	}
 	kc := keycloaktest.New(t, keycloaktest.RealmSpec{Name: "empty"}.File())
 	_, err := kc.Realm("empty").AddUser([]byte(`{"username": "x", "enabled": true}`))

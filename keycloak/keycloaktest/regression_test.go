@@ -156,7 +156,7 @@ func TestServer_Now_withoutLock(t *testing.T) {
 	select {
 	case <-done:
 	case <-time.After(4 * time.Minute):
-		t.Fatal("Config.Now deadlocks when it uses the server")
+		t.Fatal("Config.Now deadlocks when it uses the server, want no deadlock")
 	}
 }
 
@@ -301,7 +301,7 @@ func TestRealm_User_afterChanges(t *testing.T) {
 	r := New(t, []byte(regressionRealm)).Realm("r")
 	ann := r.User("ANN@x.test")
 	if ann == nil || ann.Update([]byte(`{"username": "Anna", "email": "Anna@x.test"}`)) != nil {
-		t.Fatal("User(ANN@x.test) = nil, or Update fails")
+		t.Fatal("User(ANN@x.test) = nil, or Update fails, want the user and no error")
 	}
 	for name, want := range map[string]bool{"ann": false, "ann@x.test": false, "anna": true,
 		"anna@X.test": true} {
@@ -312,10 +312,10 @@ func TestRealm_User_afterChanges(t *testing.T) {
 	_, err := r.AddUser([]byte(`{"username": "b", "email": "anna@x.test"}`))
 	wantError(t, err, "another user has the e-mail address")
 	if r.Update([]byte(`{"duplicateEmailsAllowed": true}`)) != nil || r.User("anna@x.test") != nil {
-		t.Error("Update fails, or User finds a user by an email address that needn't be unique")
+		t.Error("Update fails, or User finds a user by a non-unique email address, want nil")
 	}
 	if ann.Delete() != nil || r.User("anna") != nil {
-		t.Error("Delete fails, or User returns the deleted user")
+		t.Error("Delete fails, or User returns the deleted user, want nil")
 	}
 }
 

@@ -73,7 +73,8 @@ func TestServer_Remove(t *testing.T) {
 	realm, err := kc.Import(shop.File())
 	must(t, err)
 	if kc.Realm("shop") != realm || realm.Name() != "shop" {
-		t.Error("Realm(shop) or its name differs from the realm that Import returned")
+		t.Errorf("Realm(shop) = %p with the name %s, want %p and shop", kc.Realm("shop"),
+			realm.Name(), realm)
 	}
 	kid := realm.SigningKey("RS256")
 	tokens := signIn(t, realm)

@@ -27,7 +27,7 @@ func TestStart_zeroConfig(t *testing.T) {
 		t.Errorf("URL is %s, want a URL on 127.0.0.1", kc.URL)
 	}
 	if kc.Realm("shop") != nil {
-		t.Error("Realm(shop) isn't nil in a server without realm files")
+		t.Error("Realm(shop) of a server without realm files isn't nil, want nil")
 	}
 	if r := get(t, kc.URL+"/realms/shop"); r.status != http.StatusNotFound ||
 		r.field("error") != "Realm does not exist" {
@@ -142,7 +142,7 @@ func TestClose_requestsInFlight(t *testing.T) {
 						t.Error("a closed server returns a response, want an error")
 					}
 				case <-time.After(waitTimeout):
-					t.Fatal("after Close, a request still hangs")
+					t.Fatal("after Close, a request still hangs, want an error")
 				}
 			}
 		})
@@ -202,7 +202,8 @@ func TestServer_concurrentUse(t *testing.T) {
 		func() {
 			kid, err := realm.AddKey(keycloaktest.Key{Algorithm: "EdDSA"})
 			if err != nil || realm.SetKeyPassive(kid, true) != nil || realm.RemoveKey(kid) != nil {
-				t.Errorf("AddKey returns %v, or changing or removing the key fails", err)
+				t.Errorf("AddKey returns %v, or changing or removing the key fails, want no error",
+					err)
 			}
 		},
 		func() { realm.Update([]byte(`{"accessTokenLifespan": 60, "attributes": {"a": "b"}}`)) },
@@ -219,7 +220,8 @@ func TestServer_concurrentUse(t *testing.T) {
 			for n := 0; n < 3 && !importsDone.Load(); n++ {
 				if _, err := kc.Import(keycloaktest.RealmSpec{Name: "other"}.File()); err != nil ||
 					!kc.Remove("other") {
-					t.Errorf("Import returns %v, or Remove returns false", err)
+					t.Errorf("Import returns %v, or Remove returns false, want no error and true",
+						err)
 				}
 			}
 			importsDone.Store(true)

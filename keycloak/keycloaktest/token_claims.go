@@ -129,7 +129,7 @@ func splitClaimName(name string) []string {
 	return parts
 }
 
-// convertValue converts a value to a mapper's type, which label names. ok is false if that fails.
+// convertValue converts a value to a mapper's jsonType. ok is false if that fails.
 func convertValue(value any, jsonType string) (convertedValue any, ok bool) {
 	text, isString := value.(string)
 	if !isString {
@@ -146,7 +146,7 @@ func convertValue(value any, jsonType string) (convertedValue any, ok bool) {
 		return strings.EqualFold(text, "true"), true
 	case "JSON":
 		decoder := json.NewDecoder(bytes.NewReader([]byte(text)))
-		decoder.UseNumber() // to keep numbers as written
+		decoder.UseNumber() // keeps numbers as written
 		var parsed any
 		err := decoder.Decode(&parsed)
 		if err == nil {

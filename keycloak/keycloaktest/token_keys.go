@@ -142,7 +142,7 @@ func ed448JWK(k *key) jwkset.JWKMarshal {
 	}
 }
 
-// newKey generates a key. material is RSA, HMAC or a curve; realm is the realm's name.
+// newKey generates a key. material is RSA, HMAC or a curve.
 func newKey(material, algorithm, realmName string) *key {
 	k := &key{kid: uuid.NewString(), algorithm: algorithm, use: "sig", material: material}
 	switch material {
@@ -245,8 +245,8 @@ func must[T any](value T, err error) T {
 	return value
 }
 
-// createFileKeys creates the keys that the realm file configures. index is the realm's index in its
-// server.
+// createFileKeys creates the keys that the realm file configures. realmIndex is the realm's index
+// in its server.
 func (r *Realm) createFileKeys(realmIndex int) {
 	r.keySet = keySet{realmName: r.name}
 	rsaKeyCount, encryptionKeyCount := 0, 0

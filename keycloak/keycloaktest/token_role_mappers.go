@@ -84,7 +84,7 @@ func (run *mapperRun) addAudience(audience string) {
 	}
 }
 
-// mapResolvedAudience adds every other client whose roles the user has to the audience.
+// mapResolvedAudience adds to the audience every other client of which the user has a role.
 func mapResolvedAudience(run *mapperRun, _ map[string]string) {
 	for _, r := range run.roles {
 		if r.clientID != "" && r.clientID != run.client.ClientID {
