@@ -14,7 +14,7 @@ func reportRate(b *testing.B, unit string) {
 }
 
 func BenchmarkStart(b *testing.B) {
-	file := localRealm(b)
+	file := localRealmFile(b)
 	startServer(b, file).Close() // the first server generates the keys that all servers share
 	b.ReportAllocs()
 	for b.Loop() {

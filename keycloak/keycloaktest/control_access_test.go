@@ -30,7 +30,7 @@ func TestUser_SetPassword(t *testing.T) {
 func TestUser_Logout(t *testing.T) {
 	kc, realm := startShop(t)
 	// The realm has no groups, so carol is added without hers.
-	_, err := realm.AddUser([]byte(carol[:strings.Index(carol, `, "groups"`)] + "}"))
+	_, err := realm.AddUser([]byte(carolJSON[:strings.Index(carolJSON, `, "groups"`)] + "}"))
 	must(t, err)
 	carolTokens, err := realm.SignIn("shop-api", "carol")
 	must(t, err)

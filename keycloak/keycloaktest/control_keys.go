@@ -12,7 +12,7 @@ import (
 // the realm's index in its server.
 func (r *Realm) createKeys(realmIndex int) {
 	if r.settings.Keys != nil {
-		r.createFileKeys(realmIndex)
+		r.createConfiguredKeys(realmIndex)
 		return
 	}
 	go encryptionKey() // the first realm of a process needs two RSA keys: generate them in parallel

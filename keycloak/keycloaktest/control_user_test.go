@@ -13,8 +13,8 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// carol is a user for AddUser. Her username and email address are in mixed case.
-const carol = `{"username": "Carol", "email": "Carol@Example.com", "firstName": "Carol", "lastName": "C", "enabled": true,
+// carolJSON is a user for AddUser whose username and email address are in mixed case.
+const carolJSON = `{"username": "Carol", "email": "Carol@Example.com", "firstName": "Carol", "lastName": "C", "enabled": true,
 	"credentials": [{"type": "password", "value": "carol-password"}], "realmRoles": ["member"], "groups": ["/staff"]}`
 
 // anyAttributeProfile is a user profile that allows all attributes. With Keycloak's default
@@ -43,7 +43,7 @@ func startStaff(t *testing.T) (*keycloaktest.Server, *keycloaktest.Realm) {
 // case.
 func TestRealm_AddUser(t *testing.T) {
 	_, realm := startStaff(t)
-	addedUser, err := realm.AddUser([]byte(carol))
+	addedUser, err := realm.AddUser([]byte(carolJSON))
 	must(t, err)
 	for _, name := range []string{"carol", "CAROL", "carol@example.com"} {
 		foundUser := realm.User(name)
@@ -76,7 +76,7 @@ func TestRealm_AddUser(t *testing.T) {
 func TestRealm_AddUser_temporaryPassword(t *testing.T) {
 	_, realm := startStaff(t)
 	_, err := realm.AddUser(
-		[]byte(strings.Replace(carol, `"carol-password"`, `"carol-password", "temporary": true`,
+		[]byte(strings.Replace(carolJSON, `"carol-password"`, `"carol-password", "temporary": true`,
 			1)))
 	must(t, err)
 	login(t, realm, "carol", "carol-password").wantOAuthError(t, 400, "Account is not fully set up")
@@ -112,7 +112,7 @@ func TestRealm_AddUser_invalid(t *testing.T) {
 // attributes of the user.
 func TestUser_Update(t *testing.T) {
 	_, realm := startStaff(t)
-	carolUser, err := realm.AddUser([]byte(carol))
+	carolUser, err := realm.AddUser([]byte(carolJSON))
 	must(t, err)
 	update := func(patch string) { t.Helper(); must(t, carolUser.Update([]byte(patch))) }
 	tokens, err := realm.SignIn("shop-api", "carol")
@@ -155,7 +155,7 @@ func TestUser_Update(t *testing.T) {
 func TestUser_Update_invalid(t *testing.T) {
 	_, realm := startStaff(t)
 	addedUser, err := realm.AddUser(
-		[]byte(strings.Replace(carol, `"enabled"`, `"attributes": {"shoe": ["38"]}, "enabled"`, 1)))
+		[]byte(strings.Replace(carolJSON, `"enabled"`, `"attributes": {"shoe": ["38"]}, "enabled"`, 1)))
 	must(t, err)
 	const changes = `"firstName": "X", "attributes": {"shoe": ["1"]}, "enabled": false`
 	for patch, want := range map[string]string{

@@ -130,7 +130,7 @@ func (req *pageRequest) startDeviceGrant() response {
 	if resp, invalid := req.checkParameters(req.form); invalid {
 		return resp
 	}
-	if problem := caller.challengeProblem(req.form); problem != "" {
+	if problem := caller.pkceProblem(req.form); problem != "" {
 		return newOAuthError(400, "invalid_request", problem).plainResponse().
 			withHeader("Cache-Control", neverCache)
 	}

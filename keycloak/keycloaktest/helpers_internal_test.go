@@ -186,7 +186,7 @@ func (s *Server) importWithWeakKeys(file []byte) (*Realm, error) {
 	if !slices.ContainsFunc(document.Keys, func(k realmfile.Key) bool {
 		return k.Material == "RSA"
 	}) {
-		r.createFileKeys(0)
+		r.createConfiguredKeys(0)
 	}
 	for _, algorithm := range []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"} {
 		r.keySet.keys = append(r.keySet.keys,

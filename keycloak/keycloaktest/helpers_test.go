@@ -348,8 +348,8 @@ func signInKID(t *testing.T, realm *keycloaktest.Realm) any {
 	return parseHeader(t, signIn(t, realm).AccessToken)["kid"]
 }
 
-// localRealm returns this repository's realm file for development.
-func localRealm(t testing.TB) []byte {
+// localRealmFile returns this repository's realm file for development.
+func localRealmFile(t testing.TB) []byte {
 	t.Helper()
 	file, err := os.ReadFile("../../deploy/keycloak/local-realm.json")
 	must(t, err)

@@ -17,7 +17,7 @@ const (
 // Start allocates little memory. The duration of Start depends on the machine, so it has no test,
 // only BenchmarkStart.
 func TestStart_memory(t *testing.T) {
-	file := localRealm(t)
+	file := localRealmFile(t)
 	startServer(t, file).Close() // the first server generates the keys that all servers share
 	const serverCount = 20
 	var statsBefore, statsAfter, liveStats runtime.MemStats
@@ -52,7 +52,7 @@ func readMemStats(stats *runtime.MemStats) {
 // A closed server leaves no goroutines and no memory behind. Otherwise, a package whose tests start
 // thousands of servers would run out of memory.
 func TestClose_leaks(t *testing.T) {
-	file := localRealm(t)
+	file := localRealmFile(t)
 	// useServer starts a server, closes it while requests are in flight, and drops it.
 	useServer := func() {
 		kc := startServer(t, file)

@@ -127,7 +127,7 @@ func (req *pageRequest) parseAuthRequest(parameters url.Values) (*authRequest, r
 		return nil, req.authErrorResponse(authReq, err)
 	}
 	var err *oauthError
-	switch problem := caller.challengeProblem(parameters); {
+	switch problem := caller.pkceProblem(parameters); {
 	case hasRepeatedParameter(parameters):
 		err = newOAuthError(302, "invalid_request", "duplicated parameter")
 	default:
@@ -227,7 +227,7 @@ const flowDisabledMessage = "Client is not allowed to initiate browser login wit
 // checkResponseType validates response_type and response_mode.
 func (authReq *authRequest) checkResponseType() *oauthError {
 	responseTypes := strings.Fields(authReq.parameter("response_type"))
-	// implicit or hybrid flow
+	// isImplicit reports whether the request starts the implicit or hybrid flow.
 	isImplicit := slices.Contains(responseTypes, "token") ||
 		slices.Contains(responseTypes, "id_token")
 	mode, hasMode := authReq.parameter("response_mode"), authReq.parameters.Has("response_mode")
@@ -271,9 +271,9 @@ func (authReq *authRequest) checkResponseType() *oauthError {
 // pkcePattern matches valid code verifiers and challenges (RFC 7636 4.1).
 var pkcePattern = regexp.MustCompile(`^[0-9A-Za-z._~-]{43,128}$`)
 
-// challengeProblem returns the error description for a request's code challenge (RFC 7636 4.3), or
+// pkceProblem returns the error description for a request's code challenge (RFC 7636 4.3), or
 // "" if the code challenge is valid or not needed.
-func (c *client) challengeProblem(parameters url.Values) string {
+func (c *client) pkceProblem(parameters url.Values) string {
 	challenge, method := parameters.Get("code_challenge"), parameters.Get("code_challenge_method")
 	requiredMethod := c.Attributes["pkce.code.challenge.method"]
 	switch {
@@ -294,7 +294,7 @@ func (c *client) challengeProblem(parameters url.Values) string {
 	return ""
 }
 
-// hasRepeatedParameter reports whether any parameter, except those in repeatable, was sent more
+// hasRepeatedParameter reports whether any parameter that isn't in repeatableNames was sent more
 // than once.
 func hasRepeatedParameter(parameters url.Values, repeatableNames ...string) bool {
 	for name, values := range parameters {

@@ -239,7 +239,7 @@ func (as *authSession) reset() {
 	as.actionStatus, as.actionShown, as.message = "", false, ""
 }
 
-// restartLogin handles the restart link of expiredPage.
+// restartLogin handles the restart link on expiredPage.
 func (r *Realm) restartLogin(req *request) response {
 	return r.servePage(req, func(req *pageRequest) response {
 		if resp, unavailable := req.checkAvailable(); unavailable {

@@ -67,7 +67,7 @@ func isLoopback(uri *url.URL) bool {
 		uri.Port() != ""
 }
 
-// matchRedirectURI returns the pattern that allows uri, whose parsed form is parsed. A "*" at the
+// matchRedirectURI returns the pattern that allows uri. parsedURI is the parsed uri. A "*" at the
 // end of a pattern matches any characters, including a query and a fragment. Such a pattern doesn't
 // allow URIs with user information.
 func matchRedirectURI(patterns []string, parsedURI *url.URL, uri string) (string, bool) {

@@ -12,7 +12,7 @@ import (
 // The tests in this file cover what the contract suite doesn't: timeouts of the login page, several
 // tabs, kc_action, front-channel logout, and limits.
 
-const browserRealm = `{"realm": "r", "enabled": true, "clients": [
+const browserRealmFile = `{"realm": "r", "enabled": true, "clients": [
 	{"clientId": "app", "publicClient": true, "redirectUris": ["http://app.test/a/*"]},
 	{"clientId": "framed", "publicClient": true, "redirectUris": ["http://framed.test/cb"], "rootUrl": "http://framed.test", "frontchannelLogout": true,
 		"attributes": {"frontchannel.logout.url": "/bye"}},
@@ -25,7 +25,7 @@ const browserRealm = `{"realm": "r", "enabled": true, "clients": [
 // If a sign-in times out, the server shows the login page again. After the second sign-in, the
 // redirect to the client has the state of the original request.
 func TestLogin_timeout(t *testing.T) {
-	s := New(t, []byte(browserRealm))
+	s := New(t, []byte(browserRealmFile))
 	b := newBrowser(t, s)
 	b.authorize("state", "st")
 	s.Advance(31 * time.Minute)
@@ -40,7 +40,7 @@ func TestLogin_timeout(t *testing.T) {
 func TestLogin_rememberMe(t *testing.T) {
 	b := newBrowser(t,
 		New(t,
-			[]byte(strings.Replace(browserRealm, `"enabled": true,`,
+			[]byte(strings.Replace(browserRealmFile, `"enabled": true,`,
 				`"enabled": true, "rememberMe": true,`, 1))))
 	b.authorize("state", "st")
 	formURL := b.formAction()
@@ -56,7 +56,7 @@ func TestLogin_rememberMe(t *testing.T) {
 
 // The server accepts each form only once.
 func TestLogin_formReuse(t *testing.T) {
-	b := newBrowser(t, New(t, []byte(browserRealm)))
+	b := newBrowser(t, New(t, []byte(browserRealmFile)))
 	b.authorize("state", "st")
 	formURL := b.formAction()
 	b.post(formURL, "username", "ann", "password", "wrong")
@@ -71,7 +71,7 @@ func TestLogin_formReuse(t *testing.T) {
 
 // While ann is signed in, bob can't sign in with another tab of the same browser.
 func TestLogin_otherUserInSecondTab(t *testing.T) {
-	b := newBrowser(t, New(t, []byte(browserRealm)))
+	b := newBrowser(t, New(t, []byte(browserRealmFile)))
 	b.authorize()
 	firstTabFormURL := b.formAction() // the form in the first tab
 	b.authorize()
@@ -85,7 +85,7 @@ func TestLogin_otherUserInSecondTab(t *testing.T) {
 // A client can request a required action with kc_action. The redirect to the client then has the
 // status of the action.
 func TestLogin_requestedAction(t *testing.T) {
-	s := New(t, []byte(browserRealm))
+	s := New(t, []byte(browserRealmFile))
 	b := newBrowser(t, s)
 	b.authorize("kc_action", "UPDATE_PASSWORD")
 	b.post(b.formAction(), "username", "ann", "password", "a")
@@ -106,7 +106,7 @@ func TestLogin_requestedAction(t *testing.T) {
 // The page for a front-channel logout has an iframe that loads the client's logout URL, and a link
 // back to the client.
 func TestLogout_frontchannel(t *testing.T) {
-	s := New(t, []byte(browserRealm))
+	s := New(t, []byte(browserRealmFile))
 	b := newBrowser(t, s)
 	b.authorize("client_id", "framed", "redirect_uri", "http://framed.test/cb")
 	b.post(b.formAction(), "username", "ann", "password", "a")
@@ -125,7 +125,7 @@ func TestLogout_frontchannel(t *testing.T) {
 
 // A realm limits the number of sign-ins in progress, of tabs in each browser, and of device codes.
 func TestLogin_limits(t *testing.T) {
-	s := New(t, []byte(browserRealm))
+	s := New(t, []byte(browserRealmFile))
 	r := s.Realm("r")
 	for range maxRootAuthSessions + 10 {
 		newBrowser(t, s).authorize()
@@ -160,7 +160,7 @@ func FuzzRedirectURI(f *testing.F) {
 	} {
 		f.Add(seed)
 	}
-	s, err := Start(Config{Realms: [][]byte{[]byte(browserRealm)}})
+	s, err := Start(Config{Realms: [][]byte{[]byte(browserRealmFile)}})
 	if err != nil {
 		f.Fatal(err)
 	}

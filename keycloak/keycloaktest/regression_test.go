@@ -14,7 +14,7 @@ import (
 
 // Each test in this file checks that a fixed bug doesn't come back.
 
-const regressionRealm = `{"realm": "r", "enabled": true, "clients": [
+const regressionRealmFile = `{"realm": "r", "enabled": true, "clients": [
 	{"clientId": "app", "publicClient": true, "directAccessGrantsEnabled": true, "redirectUris": ["http://app.test/a/*"]},
 	{"clientId": "robot", "secret": "s", "serviceAccountsEnabled": true}
 ], "users": [
@@ -25,7 +25,7 @@ const regressionRealm = `{"realm": "r", "enabled": true, "clients": [
 // ID.
 func TestOfflineSession_sameIDAsOnline(t *testing.T) {
 	s := New(t,
-		[]byte(strings.Replace(browserRealm, `"username": "ann"`,
+		[]byte(strings.Replace(browserRealmFile, `"username": "ann"`,
 			`"username": "ann", "realmRoles": ["offline_access"]`, 1)))
 	r, b := s.Realm("r"), newBrowser(t, s)
 	b.authorize() // first without offline_access, so that there is an online session, too
@@ -97,7 +97,7 @@ func TestLogin_disabledDuringSignIn(t *testing.T) {
 		},
 	} {
 		s := New(t,
-			[]byte(strings.Replace(browserRealm, `"username": "ann"`,
+			[]byte(strings.Replace(browserRealmFile, `"username": "ann"`,
 				`"username": "ann", "requiredActions": ["UPDATE_PASSWORD"]`, 1)))
 		b := newBrowser(t, s)
 		b.authorize()
@@ -120,7 +120,7 @@ func TestLogout_backchannelRedirect(t *testing.T) {
 	clientServer := httptest.NewServer(
 		http.RedirectHandler(targetServer.URL, http.StatusTemporaryRedirect))
 	defer clientServer.Close()
-	r := New(t, []byte(regressionRealm)).Realm("r")
+	r := New(t, []byte(regressionRealmFile)).Realm("r")
 	err := r.UpdateClient("app",
 		[]byte(`{"attributes": {"backchannel.logout.url": "`+clientServer.URL+`"}}`))
 	if err != nil {
@@ -134,7 +134,7 @@ func TestLogout_backchannelRedirect(t *testing.T) {
 	}
 }
 
-// The server doesn't hold its lock while it calls Config.Now, so that Now may use the server.
+// The server doesn't hold its own lock while it calls Config.Now.
 func TestServer_Now_withoutLock(t *testing.T) {
 	var s *Server
 	s, err := Start(Config{Now: func() time.Time {
@@ -156,7 +156,7 @@ func TestServer_Now_withoutLock(t *testing.T) {
 	select {
 	case <-done:
 	case <-time.After(4 * time.Minute):
-		t.Fatal("Config.Now deadlocks when it uses the server, want no deadlock")
+		t.Fatal("Config.Now deadlocks when it calls Server.Realm, want no deadlock")
 	}
 }
 
@@ -196,7 +196,7 @@ func TestStart_notLoopback(t *testing.T) {
 
 // A fault's Delay may be longer than the server's ReadTimeout.
 func TestFault_delay_readTimeout(t *testing.T) {
-	s := New(t, []byte(regressionRealm))
+	s := New(t, []byte(regressionRealmFile))
 	httpServer := httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
 	httpServer.Config.ReadTimeout = 50 * time.Millisecond
 	httpServer.Start()
@@ -216,7 +216,7 @@ func TestFault_delay_readTimeout(t *testing.T) {
 // A request to /realms/r/certs, which isn't the key set's path, doesn't count as a request for the
 // key set. Count and Fail panic for an unknown endpoint.
 func TestServer_Count_unknownEndpoint(t *testing.T) {
-	s := New(t, []byte(regressionRealm))
+	s := New(t, []byte(regressionRealmFile))
 	s.Fail(Fault{Endpoint: "/certs", Status: 503})
 	s.Fail(Fault{})
 	for path, want := range map[string]int{"/realms/r/certs": 404,
@@ -254,7 +254,7 @@ func TestRealm_SignIn_disabled(t *testing.T) {
 			return r.Update([]byte(`{"enabled": false}`))
 		},
 	} {
-		r := New(t, []byte(regressionRealm)).Realm("r")
+		r := New(t, []byte(regressionRealmFile)).Realm("r")
 		if err := change(r); err != nil {
 			t.Fatal(err)
 		}
@@ -266,7 +266,7 @@ func TestRealm_SignIn_disabled(t *testing.T) {
 // If a token has no session, userinfo accepts it only if its subject is the client's service
 // account.
 func TestUserinfo_otherSubject(t *testing.T) {
-	r := New(t, []byte(regressionRealm)).Realm("r")
+	r := New(t, []byte(regressionRealmFile)).Realm("r")
 	for sub, want := range map[string]int{"other-user": 401,
 		r.clients["robot"].serviceAccount.ID: 200} {
 		token, err := r.Mint(
@@ -283,7 +283,7 @@ func TestUserinfo_otherSubject(t *testing.T) {
 
 // The methods of a removed realm, and of its users, return an error.
 func TestRealm_removed(t *testing.T) {
-	s := New(t, []byte(regressionRealm))
+	s := New(t, []byte(regressionRealmFile))
 	r := s.Realm("r")
 	ann := r.User("ann")
 	s.Remove("r")
@@ -298,7 +298,7 @@ func TestRealm_removed(t *testing.T) {
 
 // After changes, User finds a user only by the current username and email address.
 func TestRealm_User_afterChanges(t *testing.T) {
-	r := New(t, []byte(regressionRealm)).Realm("r")
+	r := New(t, []byte(regressionRealmFile)).Realm("r")
 	ann := r.User("ANN@x.test")
 	if ann == nil || ann.Update([]byte(`{"username": "Anna", "email": "Anna@x.test"}`)) != nil {
 		t.Fatal("User(ANN@x.test) = nil, or Update fails, want the user and no error")
@@ -322,7 +322,7 @@ func TestRealm_User_afterChanges(t *testing.T) {
 // A failed AddUser creates no roles. AddUser returns an error if the client already has a service
 // account.
 func TestRealm_AddUser_atomic(t *testing.T) {
-	r := New(t, []byte(regressionRealm)).Realm("r")
+	r := New(t, []byte(regressionRealmFile)).Realm("r")
 	_, err := r.AddUser([]byte(`{"username": "u", "realmRoles": ["new"], "groups": ["/none"]}`))
 	wantError(t, err, "no group")
 	if r.roles["new"] != nil {
@@ -334,7 +334,7 @@ func TestRealm_AddUser_atomic(t *testing.T) {
 
 // The token endpoint accepts a valid form even if the URL has a malformed query.
 func TestToken_malformedQuery(t *testing.T) {
-	r := New(t, []byte(regressionRealm)).Realm("r")
+	r := New(t, []byte(regressionRealmFile)).Realm("r")
 	status, body := postForm(t, r.URL()+oidcPath+"/token?a=b;c", "client_id", "app", "grant_type",
 		"password", "username", "ann", "password", "a")
 	if status != 200 {
@@ -345,7 +345,7 @@ func TestToken_malformedQuery(t *testing.T) {
 // When settings change, the server records when each session would have ended without the change. A
 // second change doesn't overwrite this record.
 func TestRealm_Update_twice(t *testing.T) {
-	s := New(t, []byte(regressionRealm))
+	s := New(t, []byte(regressionRealmFile))
 	r := s.Realm("r")
 	tokens := mustSignIn(t, r)
 	for _, patch := range []string{`{"ssoSessionIdleTimeout": 60}`,

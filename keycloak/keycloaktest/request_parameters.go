@@ -28,9 +28,9 @@ var keycloakParameters = []string{
 	"ui_locales", "user_code", "username",
 }
 
-// endpointParameters lists the parameters that an endpoint handles. Other parameters in
-// keycloakParameters cause an error, so a parameter that is missing here is noticed. A test in the
-// contract suite sends each ignored parameter to Keycloak.
+// endpointParameters lists how an endpoint handles parameters. A request with any other parameter
+// in keycloakParameters gets an error. A test in the contract suite sends each ignored parameter to
+// Keycloak.
 type endpointParameters struct {
 	supportedNames     []string // used by the fake
 	ignoredNames       []string // ignored by the fake and by Keycloak

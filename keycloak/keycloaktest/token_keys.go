@@ -245,9 +245,9 @@ func must[T any](value T, err error) T {
 	return value
 }
 
-// createFileKeys creates the keys that the realm file configures. realmIndex is the realm's index
-// in its server.
-func (r *Realm) createFileKeys(realmIndex int) {
+// createConfiguredKeys creates the keys that the realm file configures. realmIndex is the realm's
+// index in its server.
+func (r *Realm) createConfiguredKeys(realmIndex int) {
 	r.keySet = keySet{realmName: r.name}
 	rsaKeyCount, encryptionKeyCount := 0, 0
 	for _, spec := range r.settings.Keys {

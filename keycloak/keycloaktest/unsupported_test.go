@@ -18,18 +18,18 @@ func TestUnsupported_requests(t *testing.T) {
 	t.Parallel()
 	attribute := func(name, value string) string {
 		return fmt.Sprintf(
-			`"clients": [{%s, "attributes": {%q: %q, "oauth2.device.authorization.grant.enabled": "true"}}]`, app, name, value)
+			`"clients": [{%s, "attributes": {%q: %q, "oauth2.device.authorization.grant.enabled": "true"}}]`, appFields, name, value)
 	}
 	clientFlow := func(name string) string {
 		return `"authenticationFlows": [{"id": "f1", "alias": "mine", "authenticationExecutions": [{"authenticator": "deny-access-authenticator", "requirement": "REQUIRED"}]}],
-			"clients": [{` + app + `, "authenticationFlowBindingOverrides": {"` + name + `": "f1"}, "attributes": {"oauth2.device.authorization.grant.enabled": "true"}}]`
+			"clients": [{` + appFields + `, "authenticationFlowBindingOverrides": {"` + name + `": "f1"}, "attributes": {"oauth2.device.authorization.grant.enabled": "true"}}]`
 	}
 	realmFlow := func(name string) string {
 		return `"` + name +
 			`": "mine", "authenticationFlows": [{"alias": "mine", "authenticationExecutions": [{"authenticator": "deny-access-authenticator", "requirement": "REQUIRED"}]}]`
 	}
 	mapper := func(provider, config string) string {
-		return `"clients": [{` + app + `, "attributes": {"oauth2.device.authorization.grant.enabled": "true"}, "protocolMappers": [{"name": "m", "protocol": "openid-connect", "protocolMapper": "` + provider + `", "config": {` + config + `}}]}]`
+		return `"clients": [{` + appFields + `, "attributes": {"oauth2.device.authorization.grant.enabled": "true"}, "protocolMappers": [{"name": "m", "protocol": "openid-connect", "protocolMapper": "` + provider + `", "config": {` + config + `}}]}]`
 	}
 	// The requests that fail if no tokens are issued. Userinfo and introspection need a token of
 	// the password grant.
@@ -91,7 +91,7 @@ func TestUnsupported_requests(t *testing.T) {
 	} {
 		file := `{"realm": "shop", "enabled": true, ` + tt.fields
 		if !strings.Contains(tt.fields, `"clients"`) {
-			file += `, "clients": [{` + app + `, "attributes": {"oauth2.device.authorization.grant.enabled": "true"}}]`
+			file += `, "clients": [{` + appFields + `, "attributes": {"oauth2.device.authorization.grant.enabled": "true"}}]`
 		}
 		file += `, "users": [{"username": "ann", "enabled": true, "email": "ann@example.com", "firstName": "A", "lastName": "N", "credentials": [{"type": "password", "value": "pw"}]}]}`
 		kc := keycloaktest.New(t)
@@ -116,8 +116,8 @@ func TestUnsupported_requests(t *testing.T) {
 	}
 }
 
-// app has the first fields of a client that has all grants enabled.
-const app = `"clientId": "app", "secret": "s", "directAccessGrantsEnabled": true, "serviceAccountsEnabled": true, "redirectUris": ["http://localhost:8000/*"]`
+// appFields has the first fields of a client that has all grants enabled.
+const appFields = `"clientId": "app", "secret": "s", "directAccessGrantsEnabled": true, "serviceAccountsEnabled": true, "redirectUris": ["http://localhost:8000/*"]`
 
 var noRedirectClient = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error {
 	return http.ErrUseLastResponse
