@@ -64,18 +64,18 @@ func dropSchemaFile(cfg *config.Config) {
 }
 
 // checkConflicts returns an error if the application's schema has a type or a directive with the
-// name of one of CloakQL's. The exception is a scalar, such as Time: if the application declares it
-// too, checkConflicts omits CloakQL's declaration.
+// name of one of CloakQL's. Scalars, such as Time, are an exception: if the application declares
+// one too, checkConflicts omits CloakQL's declaration.
 func (p *injector) checkConflicts(cfg *config.Config) error {
-	application, err := parser.ParseSchemas(cfg.Sources...)
+	appSchema, err := parser.ParseSchemas(cfg.Sources...)
 	if err != nil {
 		return nil // gqlgen reports it
 	}
 	var errs []error
 	for _, def := range p.cloakql.definitions {
-		switch existing := application.Definitions.ForName(def.Name); {
-		case existing == nil:
-		case existing.Kind == ast.Scalar && def.Kind == ast.Scalar:
+		switch appDef := appSchema.Definitions.ForName(def.Name); {
+		case appDef == nil:
+		case appDef.Kind == ast.Scalar && def.Kind == ast.Scalar:
 			def.omitted = true
 		default:
 			errs = append(errs,
@@ -84,7 +84,7 @@ func (p *injector) checkConflicts(cfg *config.Config) error {
 		}
 	}
 	for _, directive := range p.cloakql.directives {
-		if application.Directives.ForName(directive.Name) != nil {
+		if appSchema.Directives.ForName(directive.Name) != nil {
 			errs = append(errs,
 				fmt.Errorf(
 					"the schema has a directive %s of its own: remove it, or give it another name",
@@ -133,7 +133,7 @@ func (p *injector) bindTypes(cfg *config.Config) error {
 }
 
 // bindScalars appends the Go types that CloakQL needs for each scalar to the scalar's models.
-// gqlgen uses the first model for the application's own fields. So their Go types don't change.
+// gqlgen uses the first model for the application's own fields, so their Go types don't change.
 func (p *injector) bindScalars(cfg *config.Config) {
 	for _, scalar := range scalars {
 		name := scalar.name
@@ -154,7 +154,7 @@ func (p *injector) bindScalars(cfg *config.Config) {
 }
 
 // checkResolvers returns an error if gqlgen isn't configured to write resolvers, or if it would
-// overwrite the type Resolver, and so remove the field SignIn.
+// overwrite the type Resolver and its field SignIn.
 func checkResolvers(cfg *config.Config) error {
 	resolver := cfg.Resolver
 	switch {

@@ -57,13 +57,13 @@ func (p *injector) GenerateCode(data *codegen.Data) error {
 			return err
 		}
 	}
-	err := render(data.Config, directivesFile(data.Config), data.Config.Exec.Package, goHeader+"\n",
-		directivesTemplate, nil)
+	err := render(data.Config, directivesFilename(data.Config), data.Config.Exec.Package,
+		goHeader+"\n", directivesTemplate, nil)
 	if err != nil {
 		return err
 	}
 	for _, field := range p.cloakql.includedFields() {
-		rootField := fieldNamed(rootData(data, field.operation), field.Name)
+		rootField := fieldNamed(rootObject(data, field.operation), field.Name)
 		rootField.IsResolver = false
 		p.hiddenFields = append(p.hiddenFields, rootField)
 	}
@@ -87,9 +87,9 @@ func (p *injector) moveExtendedTypes(data *codegen.Data) {
 		object := objectNamed(data, def.Name)
 		for _, field := range object.Fields {
 			if field.IsResolver {
-				definition := *object.Definition
-				definition.Position = field.Position
-				object.Definition = &definition
+				movedDef := *object.Definition
+				movedDef.Position = field.Position
+				object.Definition = &movedDef
 				break
 			}
 		}
@@ -103,9 +103,9 @@ func (p *injector) moveExtendedTypes(data *codegen.Data) {
 func (p *injector) checkBindings(data *codegen.Data) error {
 	var errs []error
 	for _, directive := range directives {
-		bound := data.AllDirectives[directive.name]
-		if bound == nil || bound.SkipRuntime || bound.Implementation == nil ||
-			*bound.Implementation != directive.function {
+		binding := data.AllDirectives[directive.name]
+		if binding == nil || binding.SkipRuntime || binding.Implementation == nil ||
+			*binding.Implementation != directive.function {
 			errs = append(errs,
 				fmt.Errorf("the directive %s isn't bound to CloakQL's function", directive.name))
 		}
@@ -143,7 +143,7 @@ func (p *injector) checkBindings(data *codegen.Data) error {
 // types that signin.Service's methods take.
 func (p *injector) checkArguments(data *codegen.Data) error {
 	for _, field := range p.cloakql.includedFields() {
-		for _, argument := range fieldNamed(rootData(data, field.operation), field.Name).Args {
+		for _, argument := range fieldNamed(rootObject(data, field.operation), field.Name).Args {
 			got, want := argument.TypeReference.GO.String(), "string"
 			if !argument.Type.NonNull {
 				want = "*string"
@@ -192,9 +192,9 @@ func checkSignIn(resolver config.ResolverConfig) error {
 // lacksSignIn reports whether typ is a struct without a field SignIn. It returns false for a struct
 // with embedded fields: SignIn may be in one of these. If it isn't, the compiler reports that.
 func lacksSignIn(typ goast.Expr) bool {
-	structure, _ := typ.(*goast.StructType)
-	return structure != nil &&
-		!slices.ContainsFunc(structure.Fields.List, func(field *goast.Field) bool {
+	structType, _ := typ.(*goast.StructType)
+	return structType != nil &&
+		!slices.ContainsFunc(structType.Fields.List, func(field *goast.Field) bool {
 			return len(field.Names) == 0 ||
 				slices.ContainsFunc(field.Names, func(name *goast.Ident) bool {
 					return name.Name == "SignIn"
@@ -202,8 +202,8 @@ func lacksSignIn(typ goast.Expr) bool {
 		})
 }
 
-// rootData returns gqlgen's data about the root type of an operation.
-func rootData(data *codegen.Data, operation ast.Operation) *codegen.Object {
+// rootObject returns gqlgen's data about the root type of an operation.
+func rootObject(data *codegen.Data, operation ast.Operation) *codegen.Object {
 	if operation == ast.Query {
 		return data.QueryRoot
 	}
@@ -230,8 +230,8 @@ type outputFile struct{ name, header string }
 
 // outputFiles returns the files that the plugin writes on every run, and those that it removes.
 func (p *injector) outputFiles(cfg *config.Config) []outputFile {
-	files := []outputFile{{directivesFile(cfg), goHeader}, {resolversFile(cfg), goHeader},
-		{p.wholeSchemaFile(cfg), schemaHeader}}
+	files := []outputFile{{directivesFilename(cfg), goHeader}, {resolversFilename(cfg), goHeader},
+		{p.schemaFilename(cfg), schemaHeader}}
 	return append(files, staleFiles(cfg)...)
 }
 
@@ -245,25 +245,25 @@ func staleFiles(cfg *config.Config) []outputFile {
 	}
 	template := cmp.Or(cfg.Exec.FilenameTemplate, "{name}.generated.go")
 	var files []outputFile
-	for _, source := range []string{typesSource, fieldsSource} {
+	for _, source := range []string{typesSourceName, fieldsSourceName} {
 		filename := filepath.Join(cfg.Exec.DirName, strings.ReplaceAll(template, "{name}", source))
 		files = append(files, outputFile{filename, gqlgenHeader})
 	}
 	return files
 }
 
-// directivesFile returns the name of the file with the functions of the directives.
-func directivesFile(cfg *config.Config) string {
+// directivesFilename returns the name of the file with the functions of the directives.
+func directivesFilename(cfg *config.Config) string {
 	return filepath.Join(cfg.Exec.Dir(), "cloakql_directives.generated.go")
 }
 
-// resolversFile returns the name of the file with the resolvers.
-func resolversFile(cfg *config.Config) string {
+// resolversFilename returns the name of the file with the resolvers.
+func resolversFilename(cfg *config.Config) string {
 	return filepath.Join(cfg.Resolver.Dir(), "cloakql_resolvers.generated.go")
 }
 
-// wholeSchemaFile returns the name of the file with the whole schema.
-func (p *injector) wholeSchemaFile(cfg *config.Config) string {
+// schemaFilename returns the name of the file with the whole schema.
+func (p *injector) schemaFilename(cfg *config.Config) string {
 	return cmp.Or(p.schemaFile, filepath.Join(cfg.Exec.Dir(), "schema.generated.graphql"))
 }
 
@@ -273,29 +273,31 @@ type postGenerator struct{ injector *injector }
 // Name returns the prefix of the plugin's errors.
 func (postGenerator) Name() string { return "cloakql" }
 
-// A resolver is what resolvers.gotpl needs to know about one of CloakQL's root fields.
-type resolver struct {
+// A resolverData is the data of resolvers.gotpl about the resolver of one of CloakQL's root fields.
+type resolverData struct {
 	*codegen.Field
 	OriginalName    string // the name of the field in CloakQL's schema
 	ResolverInField bool   // the type Resolver isn't embedded, but in a field r
 }
 
 // Method returns the name of the method of signin.Service that resolves the field.
-func (r resolver) Method() string { return templates.UcFirst(r.OriginalName) }
+func (r resolverData) Method() string { return templates.UcFirst(r.OriginalName) }
 
-// ReturnsValue reports whether the resolver must return a struct, while the method of
-// signin.Service returns a pointer to one. That is so if gqlgen.yml sets
+// ReturnsValue reports whether the resolver must return a struct, although the method of
+// signin.Service returns a pointer to one. It must if gqlgen.yml sets
 // resolvers_always_return_pointers to false.
-func (r resolver) ReturnsValue() bool {
+func (r resolverData) ReturnsValue() bool {
 	return r.TypeReference.IsStruct() && !r.TypeReference.IsPtr()
 }
 
-// Result returns the type of the resolver's result.
-func (r resolver) Result() string { return templates.CurrentImports.LookupType(r.TypeReference.GO) }
+// ResultType returns the type of the resolver's result.
+func (r resolverData) ResultType() string {
+	return templates.CurrentImports.LookupType(r.TypeReference.GO)
+}
 
 // GenerateCode writes the resolvers and the whole schema.
 func (f postGenerator) GenerateCode(data *codegen.Data) error {
-	var resolvers []resolver
+	var resolvers []resolverData
 	var rootTypes []*codegen.Object // root types whose resolvers are all CloakQL's
 	fields := f.injector.cloakql.includedFields()
 	for i, field := range f.injector.hiddenFields {
@@ -305,9 +307,9 @@ func (f postGenerator) GenerateCode(data *codegen.Data) error {
 		}
 		field.IsResolver = true
 		resolvers = append(resolvers,
-			resolver{field, fields[i].originalName, data.Config.Resolver.OmitResolverEmbedding})
+			resolverData{field, fields[i].originalName, data.Config.Resolver.OmitResolverEmbedding})
 	}
-	err := render(data.Config, resolversFile(data.Config), data.Config.Resolver.Package,
+	err := render(data.Config, resolversFilename(data.Config), data.Config.Resolver.Package,
 		goHeader+"\n", resolversTemplate, map[string]any{
 			"Config": data.Config.Resolver, "Fields": resolvers, "RootTypes": rootTypes,
 		})
@@ -334,10 +336,10 @@ func (p *injector) writeSchema(data *codegen.Data) error {
 	formatter.NewFormatter(text, formatter.WithIndent("  ")).FormatSchema(schema)
 	if _, err := gqlparser.LoadSchema(&ast.Source{Input: text.String()}); err != nil {
 		return fmt.Errorf(
-			"the whole schema can't be written, as with three quotation marks in a description: %w",
-			err)
+			"the whole schema can't be written, for example because a description contains three "+
+				"quotation marks: %w", err)
 	}
-	return os.WriteFile(p.wholeSchemaFile(data.Config), text.Bytes(), 0o666)
+	return os.WriteFile(p.schemaFilename(data.Config), text.Bytes(), 0o666)
 }
 
 // checkHeader returns an error if a file with this name exists and doesn't begin with header.

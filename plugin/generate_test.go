@@ -21,20 +21,20 @@ import (
 // types move between gqlgen's files, because the application adds or removes mutations, the code
 // still compiles.
 func TestGenerate(t *testing.T) {
-	golden := absolute(t, "testdata/generated.golden")
+	goldenFile := absPath(t, "testdata/generated.golden")
 	enterModule(t,
 		map[string]string{"gqlgen.yml": configText, "api/schema/shop.graphqls": shopText})
 	mustGenerate(t, false)
-	firstRun := files(t)
-	checkGolden(t, golden, firstRun, "api/gen/cloakql_directives.generated.go",
+	firstFiles := readFiles(t)
+	checkGolden(t, goldenFile, firstFiles, "api/gen/cloakql_directives.generated.go",
 		"api/resolve/cloakql_resolvers.generated.go", "api/resolve/resolver.go")
 
 	mustGenerate(t, false)
-	checkSame(t, firstRun, files(t))
+	checkSameFiles(t, firstFiles, readFiles(t))
 
 	// Now the application has a mutation, so gqlgen writes the type Mutation to another file.
-	// gqlgen doesn't remove the old file. If the plugin didn't, MutationResolver would be declared
-	// twice.
+	// gqlgen doesn't remove the old file. If the plugin didn't remove it, MutationResolver would be
+	// declared twice.
 	writeFiles(t,
 		map[string]string{"api/schema/shop.graphqls": shopText +
 			`type Mutation { buy: Int! @auth }`,
@@ -55,13 +55,14 @@ func TestGenerate(t *testing.T) {
 	if _, err := generate(t, true, plugin.Use()); err != nil {
 		t.Fatal(err)
 	}
-	if declared := methods(t, "api/resolve/shop.resolvers.go"); slices.Contains(declared,
-		"queryResolver.Me") {
-		t.Errorf("the stub queryResolver.Me wasn't removed: got the methods %v", declared)
+	methods := declaredMethods(t, "api/resolve/shop.resolvers.go")
+	if slices.Contains(methods, "queryResolver.Me") {
+		t.Errorf("shop.resolvers.go has the methods %v, want them without the stub "+
+			"queryResolver.Me", methods)
 	}
 
-	// With the first schema again, which has no mutation of the application, the plugin writes the
-	// same files as in the first run.
+	// When the application removes its mutation again, the plugin writes the same files as in the
+	// first run.
 	for _, name := range []string{"api/resolve/shop.resolvers.go", "api/resolve/user.resolvers.go",
 		"api/schema/user.graphqls", "api/gen/user.generated.go"} {
 		if err := os.Remove(name); err != nil {
@@ -70,33 +71,34 @@ func TestGenerate(t *testing.T) {
 	}
 	writeFiles(t, map[string]string{"api/schema/shop.graphqls": shopText})
 	mustGenerate(t, false)
-	checkSame(t, firstRun, files(t))
+	checkSameFiles(t, firstFiles, readFiles(t))
 }
 
-// checkGolden checks that the files in got with these names equal those in the txtar file golden.
-// With -update, it writes that file.
-func checkGolden(t *testing.T, golden string, got map[string]string, names ...string) {
+// checkGolden checks that the files in got with these names equal those in the txtar file
+// goldenFile. With -update, it writes that file.
+func checkGolden(t *testing.T, goldenFile string, got map[string]string, names ...string) {
 	t.Helper()
 	if *update {
-		var written txtar.Archive
+		var goldenArchive txtar.Archive
 		for _, name := range names {
-			written.Files = append(written.Files, txtar.File{Name: name, Data: []byte(got[name])})
+			goldenArchive.Files = append(goldenArchive.Files,
+				txtar.File{Name: name, Data: []byte(got[name])})
 		}
-		if err := os.WriteFile(golden, txtar.Format(&written), 0o666); err != nil {
+		if err := os.WriteFile(goldenFile, txtar.Format(&goldenArchive), 0o666); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want := archive(t, golden)
+	want := readArchive(t, goldenFile)
 	for _, name := range names {
 		if got[name] != want[name] {
 			t.Errorf("%s is\n%s\nwant\n%s\n(go test ./plugin -update writes %s)", name, got[name],
-				want[name], golden)
+				want[name], goldenFile)
 		}
 	}
 }
 
-// checkSame checks that the files in got have the same names and texts as those in want.
-func checkSame(t *testing.T, want, got map[string]string) {
+// checkSameFiles checks that the files in got have the same names and texts as those in want.
+func checkSameFiles(t *testing.T, want, got map[string]string) {
 	t.Helper()
 	if names := slices.Sorted(maps.Keys(got)); !slices.Equal(names,
 		slices.Sorted(maps.Keys(want))) {
@@ -104,32 +106,31 @@ func checkSame(t *testing.T, want, got map[string]string) {
 	}
 	for name, text := range got {
 		if text != want[name] {
-			t.Errorf("%s changed to\n%s\nfrom\n%s", name, text, want[name])
+			t.Errorf("%s is\n%s\nwant it unchanged:\n%s", name, text, want[name])
 		}
 	}
 }
 
-// methods returns the methods that a Go file declares, as Type.Method.
-func methods(t *testing.T, filename string) []string {
+// declaredMethods returns the methods that a Go file declares, as Type.Method.
+func declaredMethods(t *testing.T, filename string) []string {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), filename, nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var found []string
+	var methods []string
 	for _, decl := range file.Decls {
 		if function, ok := decl.(*ast.FuncDecl); ok && function.Recv != nil {
 			if pointer, ok := function.Recv.List[0].Type.(*ast.StarExpr); ok {
-				found = append(found, pointer.X.(*ast.Ident).Name+"."+function.Name.Name)
+				methods = append(methods, pointer.X.(*ast.Ident).Name+"."+function.Name.Name)
 			}
 		}
 	}
-	return found
+	return methods
 }
 
 // Bindings in the application's gqlgen.yml and schema don't change the Go types of CloakQL's types,
-// and don't make gqlgen write stubs for their fields. Without the plugin's checks, both would
-// happen without an error.
+// and don't make gqlgen write stubs for their fields.
 func TestGenerate_boundTypes(t *testing.T) {
 	enterModule(t, map[string]string{
 		"gqlgen.yml": configText + `
@@ -158,21 +159,21 @@ func (Instant) MarshalGQL(io.Writer) {}
 func (*Instant) UnmarshalGQL(any) error { return nil }
 `,
 	})
-	logged, err := generate(t, false, plugin.Use())
+	logText, err := generate(t, false, plugin.Use())
 	if err != nil {
 		t.Fatal(err)
 	}
 	// gqlgen logs this line for User.cart, the field that the application adds.
-	if lines := strings.Split(strings.TrimSpace(logged), "\n"); len(lines) != 1 ||
+	if lines := strings.Split(strings.TrimSpace(logText), "\n"); len(lines) != 1 ||
 		!strings.HasSuffix(lines[0], "adding resolver method for User.cart, nothing matched") {
-		t.Errorf("gqlgen logged:\n%s\nwant only one line, about User.cart", logged)
+		t.Errorf("gqlgen logged:\n%s\nwant only one line, about User.cart", logText)
 	}
 	want := []string{"queryResolver.Products", "userResolver.Cart", "Resolver.Query",
 		"Resolver.User"}
-	if got := methods(t, "api/resolve/shop.resolvers.go"); !slices.Equal(got, want) {
+	if got := declaredMethods(t, "api/resolve/shop.resolvers.go"); !slices.Equal(got, want) {
 		t.Errorf("resolver stubs: %v, want %v", got, want)
 	}
-	for name := range files(t) {
+	for name := range readFiles(t) {
 		if strings.HasPrefix(name, "api/resolve/") && strings.Contains(name, "cloakql") &&
 			name != "api/resolve/cloakql_resolvers.generated.go" {
 			t.Errorf("gqlgen wrote %s, want no such file", name)
@@ -232,22 +233,23 @@ func TestGenerate_fails(t *testing.T) {
 			enterModule(t,
 				map[string]string{"gqlgen.yml": configText, "api/schema/shop.graphqls": shopText})
 			writeFiles(t, tt.files)
-			before := files(t)
+			filesBefore := readFiles(t)
 			_, err := generate(t, false, plugin.Use(tt.options...),
 				api.AddPlugin(mutator{tt.mutate}))
 			dir, wdErr := os.Getwd()
 			if wdErr != nil {
 				t.Fatal(wdErr)
 			}
-			wantError(t, err, strings.ReplaceAll(tt.want, "DIR", dir))
-			after := files(t)
-			delete(after, "api/gen/models.go") // gqlgen's model generator runs before the plugin
-			checkSame(t, before, after)
+			checkError(t, err, strings.ReplaceAll(tt.want, "DIR", dir))
+			filesAfter := readFiles(t)
+			// gqlgen's model generator runs before the plugin.
+			delete(filesAfter, "api/gen/models.go")
+			checkSameFiles(t, filesBefore, filesAfter)
 		})
 	}
 }
 
-// A mutator is another gqlgen plugin. It changes the configuration after CloakQL's plugin did.
+// A mutator is another gqlgen plugin. It changes the configuration after CloakQL's plugin.
 type mutator struct{ mutate func(*config.Config) }
 
 func (mutator) Name() string { return "mutator" }

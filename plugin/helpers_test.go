@@ -35,9 +35,9 @@ skip_mod_tidy: true
 	shopText = `type Query { products: [String!]! @public } `
 )
 
-// inject calls the plugin's hooks that complete the schema, in gqlgen's order. It returns the
-// configuration with the schema. Unlike gqlgen, it loads no Go packages.
-func inject(t *testing.T, configText, schema string,
+// completeSchema calls the plugin's hooks that complete the schema, in gqlgen's order. It returns
+// the configuration with the schema. Unlike gqlgen, it loads no Go packages.
+func completeSchema(t *testing.T, configText, schema string,
 	options ...plugin.Option) (*config.Config, error) {
 	t.Helper()
 	cfg, err := config.ReadConfig(strings.NewReader(configText))
@@ -48,8 +48,8 @@ func inject(t *testing.T, configText, schema string,
 	var plugins []gqlgen.Plugin
 	plugin.Use(options...)(cfg, &plugins)
 	for _, p := range plugins {
-		if early, ok := p.(gqlgen.EarlySourcesInjector); ok {
-			sources, err := early.InjectSourcesEarly()
+		if earlyInjector, ok := p.(gqlgen.EarlySourcesInjector); ok {
+			sources, err := earlyInjector.InjectSourcesEarly()
 			if err != nil {
 				return nil, err
 			}
@@ -60,8 +60,8 @@ func inject(t *testing.T, configText, schema string,
 		return nil, err
 	}
 	for _, p := range plugins {
-		if late, ok := p.(gqlgen.LateSourcesInjector); ok {
-			sources, err := late.InjectSourcesLate(cfg.Schema)
+		if lateInjector, ok := p.(gqlgen.LateSourcesInjector); ok {
+			sources, err := lateInjector.InjectSourcesLate(cfg.Schema)
 			if err != nil {
 				return nil, err
 			}
@@ -81,30 +81,30 @@ func inject(t *testing.T, configText, schema string,
 	return cfg, nil
 }
 
-// tool is the import path of the program that applications install.
-const tool = "github.com/cloakql/cloakql/cmd/cloakql-gqlgen"
+// toolPath is the import path of the program that applications install.
+const toolPath = "github.com/cloakql/cloakql/cmd/cloakql-gqlgen"
 
 // enterModule creates a module with these files, and changes the working directory to it. The
 // module uses this copy of CloakQL and its tool, and has the same versions of dependencies as this
 // repository. enterModule returns the repository's root.
 func enterModule(t *testing.T, files map[string]string) string {
 	t.Helper()
-	root := absolute(t, "..")
-	mod := readFile(t, filepath.Join(root, "go.mod"))
-	mod = regexp.MustCompile(`(?m)^module .*`).ReplaceAllString(mod, "module example.com/shop")
-	mod = regexp.MustCompile(`(?ms)^tool \(.*?^\)`).ReplaceAllString(mod, "")
-	mod += "\nrequire github.com/cloakql/cloakql v0.0.0\nreplace github.com/cloakql/cloakql => " +
-		root + "\ntool " + tool + "\n"
-	sum := readFile(t, filepath.Join(root, "go.sum"))
+	root := absPath(t, "..")
+	goMod := readFile(t, filepath.Join(root, "go.mod"))
+	goMod = regexp.MustCompile(`(?m)^module .*`).ReplaceAllString(goMod, "module example.com/shop")
+	goMod = regexp.MustCompile(`(?ms)^tool \(.*?^\)`).ReplaceAllString(goMod, "")
+	goMod += "\nrequire github.com/cloakql/cloakql v0.0.0\nreplace github.com/cloakql/cloakql => " +
+		root + "\ntool " + toolPath + "\n"
+	goSum := readFile(t, filepath.Join(root, "go.sum"))
 	t.Chdir(t.TempDir())
 	t.Setenv("GOFLAGS", "")
 	t.Setenv("GOWORK", "off")
-	writeFiles(t, map[string]string{"go.mod": mod, "go.sum": sum})
+	writeFiles(t, map[string]string{"go.mod": goMod, "go.sum": goSum})
 	writeFiles(t, files)
 	return root
 }
 
-// writeFiles writes the files, which have their names as keys. It creates missing directories.
+// writeFiles writes files from their texts by name. It creates missing directories.
 func writeFiles(t *testing.T, files map[string]string) {
 	t.Helper()
 	for name, text := range files {
@@ -127,8 +127,8 @@ func readFile(t *testing.T, name string) string {
 	return string(text)
 }
 
-// files returns the texts of all files below the working directory, by name.
-func files(t *testing.T) map[string]string {
+// readFiles returns the texts of all files below the working directory, by name.
+func readFiles(t *testing.T) map[string]string {
 	t.Helper()
 	texts := map[string]string{}
 	if err := filepath.WalkDir(".", func(name string, entry fs.DirEntry, err error) error {
@@ -144,34 +144,34 @@ func files(t *testing.T) map[string]string {
 
 // generate runs gqlgen in the working directory, and returns gqlgen's log. Compiling the generated
 // code takes long, so generate does it only if compile is true.
-func generate(t *testing.T, compile bool, options ...api.Option) (string, error) {
+func generate(t *testing.T, compile bool, options ...api.Option) (logText string, err error) {
 	t.Helper()
 	cfg, err := config.LoadConfigFromDefaultLocations()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cfg.SkipValidation = !compile
-	var logged bytes.Buffer
-	log.SetOutput(&logged)
+	var logOutput bytes.Buffer
+	log.SetOutput(&logOutput)
 	defer log.SetOutput(os.Stderr)
 	err = api.Generate(cfg, options...)
-	return logged.String(), err
+	return logOutput.String(), err
 }
 
 // mustGenerate calls generate, and checks that it returns no error and that gqlgen logs nothing.
 func mustGenerate(t *testing.T, compile bool, options ...plugin.Option) {
 	t.Helper()
-	logged, err := generate(t, compile, plugin.Use(options...))
+	logText, err := generate(t, compile, plugin.Use(options...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if logged != "" {
-		t.Errorf("gqlgen logged:\n%s\nwant nothing", logged)
+	if logText != "" {
+		t.Errorf("gqlgen logged:\n%s\nwant nothing", logText)
 	}
 }
 
-// run runs a command in the working directory, and returns its output.
-func run(t *testing.T, name string, args ...string) string {
+// runCommand runs a command in the working directory, and returns its output.
+func runCommand(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	output, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
 	if err != nil {
@@ -180,8 +180,8 @@ func run(t *testing.T, name string, args ...string) string {
 	return string(output)
 }
 
-// archive returns the texts of the files in a txtar file, by name.
-func archive(t *testing.T, name string) map[string]string {
+// readArchive returns the texts of the files in a txtar file, by name.
+func readArchive(t *testing.T, name string) map[string]string {
 	t.Helper()
 	parsed, err := txtar.ParseFile(name)
 	if err != nil {
@@ -194,16 +194,16 @@ func archive(t *testing.T, name string) map[string]string {
 	return texts
 }
 
-// wantError checks that err isn't nil and that its message is want.
-func wantError(t *testing.T, err error, want string) {
+// checkError checks that err isn't nil and that its message is want.
+func checkError(t *testing.T, err error, want string) {
 	t.Helper()
 	if err == nil || err.Error() != want {
 		t.Errorf("error: %v\nwant:  %s", err, want)
 	}
 }
 
-// absolute returns the absolute path of a file.
-func absolute(t *testing.T, name string) string {
+// absPath returns the absolute path of a file.
+func absPath(t *testing.T, name string) string {
 	t.Helper()
 	path, err := filepath.Abs(name)
 	if err != nil {

@@ -33,7 +33,8 @@
 //
 // To read the source, start with Use. Then read configure.go (before gqlgen reads the schema),
 // sources.go (additions to the schema) and generate.go (generated files). The package relies on
-// experimental parts of gqlgen, which may change; to notice, its tests generate whole applications.
+// experimental parts of gqlgen. To notice changes of these parts, its tests generate whole
+// applications.
 package plugin
 
 import (
@@ -53,7 +54,7 @@ import (
 // one of options is invalid.
 func Use(options ...Option) api.Option {
 	return func(cfg *config.Config, plugins *[]gqlgen.Plugin) {
-		p := &injector{cloakql: load()}
+		p := &injector{cloakql: loadSchema()}
 		p.err = p.configure(cfg, options)
 		// gqlgen's resolver generator runs between injector and postGenerator.
 		*plugins = slices.Concat([]gqlgen.Plugin{p}, *plugins, []gqlgen.Plugin{postGenerator{p}})
@@ -71,7 +72,7 @@ func Rename(field, name string) Option {
 		if err == nil {
 			f.Name, err = checkName(name)
 		}
-		return wrap("Rename", err)
+		return optionError("Rename", err)
 	}
 }
 
@@ -83,7 +84,7 @@ func RenameType(typ, name string) Option {
 		if err == nil {
 			t.Name, err = checkName(name)
 		}
-		return wrap("RenameType", err)
+		return optionError("RenameType", err)
 	}
 }
 
@@ -94,7 +95,7 @@ func Without(fields ...string) Option {
 		for _, field := range fields {
 			f, err := p.cloakql.field(field)
 			if err != nil {
-				return wrap("Without", err)
+				return optionError("Without", err)
 			}
 			f.omitted = true
 		}
@@ -104,8 +105,8 @@ func Without(fields ...string) Option {
 
 // SchemaFile sets the name of the file for the whole schema, which is the application's and
 // CloakQL's together. The name is relative to the directory in which gqlgen runs. The default is
-// schema.generated.graphql next to gqlgen's generated code. Even if the file matches the schema
-// patterns in gqlgen.yml, gqlgen doesn't read it as a part of the application's schema.
+// schema.generated.graphql next to gqlgen's generated code. gqlgen doesn't read the file as a part
+// of the application's schema, even if it matches the schema patterns in gqlgen.yml.
 func SchemaFile(filename string) Option {
 	return func(p *injector) error {
 		p.schemaFile = filename
@@ -118,13 +119,13 @@ var namePattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]*$`)
 // checkName returns name, or an error if it isn't a valid GraphQL name for a type or a field.
 func checkName(name string) (string, error) {
 	if !namePattern.MatchString(name) {
-		return "", fmt.Errorf("%q is no name: expected a letter, then letters, digits and _", name)
+		return "", fmt.Errorf("%q isn't a name: expected a letter, then letters, digits and _", name)
 	}
 	return name, nil
 }
 
-// wrap adds the option's name to err, if err isn't nil.
-func wrap(option string, err error) error {
+// optionError adds the option's name to err. It returns nil if err is nil.
+func optionError(option string, err error) error {
 	if err != nil {
 		return fmt.Errorf("plugin.%s: %w", option, err)
 	}
@@ -150,13 +151,13 @@ func (p *injector) InjectSourcesEarly() ([]*ast.Source, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
-	return []*ast.Source{p.cloakql.types()}, nil
+	return []*ast.Source{p.cloakql.typesSource()}, nil
 }
 
-// InjectSourcesLate returns CloakQL's root fields. gqlgen adds them when it has loaded the
-// application's schema, so that the names of the root types are known.
+// InjectSourcesLate returns CloakQL's root fields. gqlgen adds them after it has loaded the
+// application's schema, which names the root types.
 func (p *injector) InjectSourcesLate(schema *ast.Schema) ([]*ast.Source, error) {
-	source, err := p.cloakql.rootFields(schema)
+	source, err := p.cloakql.rootFieldsSource(schema)
 	if source == nil {
 		return nil, err
 	}
@@ -167,10 +168,10 @@ func (p *injector) InjectSourcesLate(schema *ast.Schema) ([]*ast.Source, error) 
 // doesn't change the schema.
 func (p *injector) MutateSchema(schema *ast.Schema) error {
 	for _, field := range p.cloakql.includedFields() {
-		if rootOf(schema, field.operation).Fields.ForName(field.Name) == nil {
+		if rootType(schema, field.operation).Fields.ForName(field.Name) == nil {
 			return fmt.Errorf(
 				"the schema has no %s field %s: expected a schema definition with a query type, "+
-					"or none",
+					"or no schema definition",
 				field.operation, field.Name)
 		}
 	}

@@ -18,8 +18,8 @@ import (
 // file names from the names of sources. The names begin with "../" because gqlgen would embed
 // sources below the directory of its generated code as files, but these sources aren't files.
 const (
-	typesSource  = "cloakql_types"
-	fieldsSource = "cloakql_fields"
+	typesSourceName  = "cloakql_types"
+	fieldsSourceName = "cloakql_fields"
 
 	sourcePrefix = "../cloakql/"
 	sourceSuffix = ".graphqls"
@@ -47,8 +47,8 @@ type rootField struct {
 	*ast.FieldDefinition
 }
 
-// load returns CloakQL's schema. It panics if the embedded schema files are invalid.
-func load() *document {
+// loadSchema returns CloakQL's schema. It panics if the embedded schema files are invalid.
+func loadSchema() *document {
 	names, err := fs.Glob(schema.Files(), "*.graphqls")
 	if err != nil {
 		panic(err) // impossible: Glob fails only if the pattern is malformed
@@ -144,20 +144,20 @@ func (d *document) renameReferences() {
 	}
 }
 
-// types returns a source with CloakQL's directives and its types, except for omitted types.
-func (d *document) types() *ast.Source {
+// typesSource returns a source with CloakQL's directives and its types, except for omitted types.
+func (d *document) typesSource() *ast.Source {
 	doc := &ast.SchemaDocument{Directives: d.directives}
 	for _, def := range d.definitions {
 		if !def.omitted {
 			doc.Definitions = append(doc.Definitions, def.Definition)
 		}
 	}
-	return source(typesSource, doc)
+	return newSource(typesSourceName, doc)
 }
 
-// rootFields returns a source that adds the root fields to the root types of schema. The source is
-// nil if all fields are omitted.
-func (d *document) rootFields(schema *ast.Schema) (*ast.Source, error) {
+// rootFieldsSource returns a source that adds the root fields to the root types of schema. The
+// source is nil if all fields are omitted.
+func (d *document) rootFieldsSource(schema *ast.Schema) (*ast.Source, error) {
 	doc := &ast.SchemaDocument{}
 	for _, operation := range []ast.Operation{ast.Query, ast.Mutation} {
 		extension := &ast.Definition{Kind: ast.Object}
@@ -169,7 +169,7 @@ func (d *document) rootFields(schema *ast.Schema) (*ast.Source, error) {
 		if len(extension.Fields) == 0 {
 			continue
 		}
-		if root := rootOf(schema, operation); root != nil {
+		if root := rootType(schema, operation); root != nil {
 			extension.Name = root.Name
 			for _, field := range extension.Fields {
 				if root.Fields.ForName(field.Name) != nil {
@@ -196,19 +196,19 @@ func (d *document) rootFields(schema *ast.Schema) (*ast.Source, error) {
 	if len(doc.Extensions) == 0 {
 		return nil, nil
 	}
-	return source(fieldsSource, doc), nil
+	return newSource(fieldsSourceName, doc), nil
 }
 
-// rootOf returns the root type of an operation, or nil if there is none.
-func rootOf(schema *ast.Schema, operation ast.Operation) *ast.Definition {
+// rootType returns the root type of an operation, or nil if there is none.
+func rootType(schema *ast.Schema, operation ast.Operation) *ast.Definition {
 	if operation == ast.Query {
 		return schema.Query
 	}
 	return schema.Mutation
 }
 
-// source returns a source for gqlgen. Its text is doc.
-func source(name string, doc *ast.SchemaDocument) *ast.Source {
+// newSource returns a source for gqlgen. Its text is doc.
+func newSource(name string, doc *ast.SchemaDocument) *ast.Source {
 	var text strings.Builder
 	formatter.NewFormatter(&text, formatter.WithIndent("  ")).FormatSchemaDocument(doc)
 	return &ast.Source{Name: sourcePrefix + name + sourceSuffix, Input: text.String()}

@@ -16,7 +16,7 @@ import (
 // An application without a schema of its own gets the schema of CloakQL's server. Only the
 // descriptions of Query and Mutation are missing, because these types are the application's.
 func TestUse_schema(t *testing.T) {
-	cfg, err := inject(t, configText, "")
+	cfg, err := completeSchema(t, configText, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func TestUse_rootTypes(t *testing.T) {
 		{"extended schema definition", `extend schema @x directive @x on SCHEMA type Query { a: Int @public }`, "Query: a me", "Mutation: login refresh logout"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			cfg, err := inject(t, configText, tt.schema)
+			cfg, err := completeSchema(t, configText, tt.schema)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -109,7 +109,7 @@ func TestUse_fails(t *testing.T) {
 				"schema definition, or leave login, refresh and logout out"},
 		{"no query type", configText, `schema { mutation: Change } type Change { a: Int }`, nil,
 			"the schema has no query field me: expected a schema definition with a query type, " +
-				"or none"},
+				"or no schema definition"},
 
 		{"the application has a type User", configText, `type User { id: ID! }`, nil, "the schema has a type User of its own: give CloakQL's another name (RenameType, -rename-type)"},
 		{"the application has a type Time", configText, `type Time { hour: Int }`, nil, "the schema has a type Time of its own: give CloakQL's another name (RenameType, -rename-type)"},
@@ -148,12 +148,12 @@ func TestUse_fails(t *testing.T) {
 		{"Rename of an unknown field", configText, "", []plugin.Option{plugin.Rename("mee", "viewer")},
 			`plugin.Rename: CloakQL has no field "mee": expected one of login, refresh, logout, me`},
 		{"Rename to an invalid name", configText, "", []plugin.Option{plugin.Rename("me", "1st")},
-			`plugin.Rename: "1st" is no name: expected a letter, then letters, digits and _`},
+			`plugin.Rename: "1st" isn't a name: expected a letter, then letters, digits and _`},
 		{"RenameType of an unknown type", configText, "", []plugin.Option{plugin.RenameType("Users", "Caller")},
 			`plugin.RenameType: CloakQL has no type "Users": expected one of Time, Claims, ` +
 				`OpenIdToken, User, ClientRoles, TokenInfo, Session`},
 		{"RenameType to an invalid name", configText, "", []plugin.Option{plugin.RenameType("User", "__User")},
-			`plugin.RenameType: "__User" is no name: expected a letter, then letters, digits and _`},
+			`plugin.RenameType: "__User" isn't a name: expected a letter, then letters, digits and _`},
 		{"Without an unknown field", configText, "", []plugin.Option{plugin.Without("me", "logoff")},
 			`plugin.Without: CloakQL has no field "logoff": expected one of login, refresh, ` +
 				`logout, me`},
@@ -165,8 +165,8 @@ func TestUse_fails(t *testing.T) {
 				"gqlgen.yml configures the directive auth: remove its entry, since CloakQL binds it"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := inject(t, tt.config, tt.schema, tt.options...)
-			wantError(t, err, tt.want)
+			_, err := completeSchema(t, tt.config, tt.schema, tt.options...)
+			checkError(t, err, tt.want)
 		})
 	}
 	singleFile = strings.Replace(singleFile, "package: resolve,", "package: shop,", 1)
@@ -176,13 +176,13 @@ func TestUse_fails(t *testing.T) {
 		if err := os.WriteFile("resolver_that_is_new.go", nil, 0o666); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := inject(t,
+		if _, err := completeSchema(t,
 			strings.Replace(singleFile, "new.go", "new.go, preserve_resolver: true", 1),
 			""); err != nil {
 			t.Error(err)
 		}
-		_, err := inject(t, singleFile, "")
-		wantError(t, err, layoutError)
+		_, err := completeSchema(t, singleFile, "")
+		checkError(t, err, layoutError)
 	})
 }
 
@@ -201,7 +201,7 @@ func TestOptions(t *testing.T) {
 		{"Without all", []plugin.Option{plugin.Without("logout", "refresh"), plugin.Without("login", "me")}, "Query: a", "none"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			cfg, err := inject(t, configText, `type Query { a: User @auth }`, tt.options...)
+			cfg, err := completeSchema(t, configText, `type Query { a: User @auth }`, tt.options...)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -217,7 +217,7 @@ func TestOptions(t *testing.T) {
 
 // RenameType renames a type and all references to it, even if two types swap names.
 func TestRenameType(t *testing.T) {
-	cfg, err := inject(t, configText, `type User { id: ID! @public } scalar Moment`,
+	cfg, err := completeSchema(t, configText, `type User { id: ID! @public } scalar Moment`,
 		plugin.RenameType("User", "Session"), plugin.RenameType("Session", "SignIn"),
 		plugin.RenameType("Time", "Moment"))
 	if err != nil {
@@ -246,7 +246,7 @@ func TestRenameType(t *testing.T) {
 // The models of a scalar are the application's Go types, followed by the Go types that CloakQL
 // needs.
 func TestUse_scalars(t *testing.T) {
-	cfg, err := inject(t, configText+`
+	cfg, err := completeSchema(t, configText+`
 models:
   Time: {model: example.com/shop.Instant}
   ID: {model: [example.com/shop.ID, github.com/99designs/gqlgen/graphql.ID]}
@@ -280,7 +280,7 @@ models:
 // the schema patterns match the file.
 func TestUse_schemaFile(t *testing.T) {
 	wholeSchema := "# Code generated by github.com/cloakql/cloakql/plugin, DO NOT EDIT.\n\ntype Query { me: String }"
-	cfg, err := inject(t, configText, wholeSchema)
+	cfg, err := completeSchema(t, configText, wholeSchema)
 	if err != nil {
 		t.Fatal(err)
 	}
