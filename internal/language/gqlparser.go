@@ -26,7 +26,7 @@ func Rewrite(document string) string {
 	var (
 		scanner               = Scanner{Text: document}
 		out                   strings.Builder
-		copiedEnd             int // end of the part of the document that out has
+		copiedEnd             int // out has the document up to this offset
 		depth                 int // number of open brackets
 		previousKind          lexer.Type
 		inVariableDefinitions bool

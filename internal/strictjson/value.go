@@ -8,7 +8,10 @@ import (
 	"strings"
 )
 
-const maxFloatBytes = 20 // enough for 1767269040.123456789
+const (
+	maxFloatBytes  = 20  // enough for 1767269040.123456789
+	maxQuotedBytes = 200 // of the text that an error or a log line quotes
+)
 
 // A Value is the text of one scanned JSON value. A nil Value means that there is no value.
 type Value []byte
@@ -58,7 +61,7 @@ func (v Value) Quoted() string {
 	if v == nil {
 		return "missing"
 	}
-	return Escape(200, string(v))
+	return Escape(maxQuotedBytes, string(v))
 }
 
 // Quote returns text as a JSON string, escaped and bounded like Value.Quoted.
@@ -67,7 +70,7 @@ func Quote(text string) string {
 	if err != nil {
 		return "unreadable"
 	}
-	return Escape(200, string(quoted))
+	return Escape(maxQuotedBytes, string(quoted))
 }
 
 // Escape returns text in printable ASCII, cut off after its first maxBytes bytes.
