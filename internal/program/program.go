@@ -4,7 +4,6 @@ package program
 import (
 	"context"
 	"io"
-	"log/slog"
 
 	"github.com/cloakql/cloakql"
 	"github.com/cloakql/cloakql/internal/librarylog"
@@ -16,7 +15,9 @@ import (
 // onListen is nil.
 func Serve(ctx context.Context, config settings.Settings, out io.Writer,
 	onListen func(url string)) error {
-	log := newLog(config.Server.Local, out)
+	log, flush := newLog(config.Server.Local, out)
+	defer flush()
+	defer tuneGC()()
 	librarylog.RedirectStandard(log)
 	for _, warning := range config.Warnings {
 		log.Warn(warning)
@@ -36,14 +37,4 @@ func Serve(ctx context.Context, config settings.Settings, out io.Writer,
 		onListen(url)
 	}
 	return server.Run(ctx, listener)
-}
-
-// newLog returns a log that writes text if local is set, and JSON otherwise. In messages and
-// errors, it replaces the names of Go fields with the names of settings.
-func newLog(local bool, out io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{ReplaceAttr: settings.TranslateLogAttr}
-	if local {
-		return slog.New(slog.NewTextHandler(out, options))
-	}
-	return slog.New(slog.NewJSONHandler(out, options))
 }

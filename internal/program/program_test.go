@@ -13,7 +13,7 @@ import (
 func TestNewLog_settingNames(t *testing.T) {
 	for _, local := range []bool{true, false} {
 		var out strings.Builder
-		log := newLog(local, &out)
+		log, _ := newLog(local, &out)
 		log.Warn("set Issuer.Names and AddressConfig.Trusted", "detail",
 			"aud (VerifierConfig.Audience)", "error", errors.New("check NewRealm's name"), "reason",
 			"no (ClientConfig.RefreshGraceAnyNetwork)", "requestId", "Issuer.Names")

@@ -1,0 +1,102 @@
+package program
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/cloakql/cloakql/settings"
+)
+
+// newLog returns a log that writes text if local is set, and JSON otherwise. In messages and
+// errors, it replaces the names of Go fields with the names of settings. The JSON log buffers lines,
+// as lineBuffer and flushingHandler document; flush writes the buffered lines.
+func newLog(local bool, out io.Writer) (log *slog.Logger, flush func() error) {
+	options := &slog.HandlerOptions{ReplaceAttr: settings.TranslateLogAttr}
+	if local {
+		return slog.New(slog.NewTextHandler(out, options)), func() error { return nil }
+	}
+	buffer := &lineBuffer{out: out}
+	return slog.New(flushingHandler{slog.NewJSONHandler(buffer, options), buffer}), buffer.Flush
+}
+
+const (
+	flushInterval  = 100 * time.Millisecond
+	maxBufferBytes = 64 << 10
+)
+
+// A lineBuffer writes log lines to out, in batches if there are many: one write for each request
+// would be a tenth of the request's CPU time. A line is written at once unless another write was
+// less than flushInterval ago; then it waits until the interval is over or the buffer is full. If
+// the process is killed, the waiting lines are lost. It is safe for concurrent use.
+type lineBuffer struct {
+	out io.Writer
+
+	mu        sync.Mutex // guards the fields below, and writes to out
+	lines     []byte
+	lastWrite time.Time
+	timer     *time.Timer // flushes lines; not nil while there are any
+}
+
+// Write adds a line, or several, to the buffer. It never fails while the lines only wait.
+func (b *lineBuffer) Write(line []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lines = append(b.lines, line...)
+	wait := flushInterval - time.Since(b.lastWrite)
+	if wait <= 0 || len(b.lines) >= maxBufferBytes {
+		return len(line), b.flush()
+	}
+	if b.timer == nil {
+		b.timer = time.AfterFunc(wait, func() { b.Flush() })
+	}
+	return len(line), nil
+}
+
+// Flush writes the lines that wait.
+func (b *lineBuffer) Flush() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.flush()
+}
+
+// flush is Flush for a caller that holds b.mu. It drops lines that out doesn't accept: keeping them
+// would need memory without a bound.
+func (b *lineBuffer) flush() error {
+	if b.timer != nil {
+		b.timer.Stop()
+		b.timer = nil
+	}
+	if len(b.lines) == 0 {
+		return nil
+	}
+	_, err := b.out.Write(b.lines)
+	b.lines, b.lastWrite = b.lines[:0], time.Now()
+	return err
+}
+
+// A flushingHandler flushes the buffer after each warning and error, because these may be the last
+// lines before a crash.
+type flushingHandler struct {
+	slog.Handler
+	buffer *lineBuffer
+}
+
+func (h flushingHandler) Handle(ctx context.Context, record slog.Record) error {
+	err := h.Handler.Handle(ctx, record)
+	if record.Level >= slog.LevelWarn {
+		err = errors.Join(err, h.buffer.Flush())
+	}
+	return err
+}
+
+func (h flushingHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return flushingHandler{h.Handler.WithAttrs(attrs), h.buffer}
+}
+
+func (h flushingHandler) WithGroup(name string) slog.Handler {
+	return flushingHandler{h.Handler.WithGroup(name), h.buffer}
+}
