@@ -21,7 +21,12 @@ var fieldReplacer = func() *strings.Replacer {
 // TranslateFieldNames replaces the name of each Go field in text with the name of the setting that
 // sets it. The commands use it for messages of CloakQL's packages, because operators know only
 // settings.
-func TranslateFieldNames(text string) string { return fieldReplacer.Replace(text) }
+func TranslateFieldNames(text string) string {
+	if !strings.ContainsAny(text, ".'") { // no field name is without one, and most texts are
+		return text
+	}
+	return fieldReplacer.Replace(text)
+}
 
 // TranslateLogAttr applies TranslateFieldNames to the messages and errors in a log. It is a
 // ReplaceAttr function for slog.HandlerOptions.

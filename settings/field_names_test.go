@@ -56,3 +56,18 @@ func TestTranslateFieldNames_keycloak(t *testing.T) {
 		t.Errorf("found the fields %v, want at least 10", found)
 	}
 }
+
+// TranslateFieldNames returns early for a text without a period or an apostrophe. No name that it
+// replaces is without both.
+func TestTranslateFieldNames_allNames(t *testing.T) {
+	for _, s := range new(rawSettings).settings() {
+		for field := range strings.SplitSeq(s.fieldNames, ", ") {
+			if field == "" {
+				continue
+			}
+			if got, want := TranslateFieldNames("see "+field), "see "+s.name; got != want {
+				t.Errorf("TranslateFieldNames(%q) = %q, want %q", "see "+field, got, want)
+			}
+		}
+	}
+}
