@@ -336,6 +336,11 @@ func (k *KeySet) finishFetch(keys jose.KeySet, err error) {
 	k.fetchErr, k.lastFetchEnd = err, now
 	k.earliestFetch = k.fetch.startedAt.Add(minFetchInterval)
 	if err == nil {
+		for id, key := range keys.Keys { // keep unchanged keys: see Key.equal
+			if cached, ok := k.keys.Keys[id]; ok && Key(cached).equal(Key(key)) {
+				keys.Keys[id] = cached
+			}
+		}
 		k.keys, k.fetchedAt, k.failureCount = keys, now, 0
 		k.nextRefresh = latest(k.earliestFetch, now.Add(jitter(k.refreshAge())))
 	} else {

@@ -2,6 +2,9 @@ package keycloak
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"errors"
 	"net/http"
 	"strings"
@@ -452,6 +455,28 @@ func TestKeySet_Status_refreshes(t *testing.T) {
 		}
 		if times := k.endpoint.requestTimes(); len(times) < 48*60/6 || len(times) > 48*60/4 {
 			t.Errorf("%d fetches in 48 hours, want one about every five minutes", len(times))
+		}
+	})
+}
+
+// After a fetch, Key returns the same pointer for an unchanged key, and the new key for a changed
+// one, so that the token cache can compare pointers.
+func TestKeySet_keepsUnchangedKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeyTest(t, serveKeys(rs256(), es256()))
+		keyOf := func(s signer) any { return must(k.keys.Key(t.Context(), s.kid)).Public }
+		rsaBefore, ecBefore := keyOf(rs256()), keyOf(es256())
+		changed := es256()
+		changed.key = must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+		k.endpoint.setResponse(serveKeys(rs256(), changed))
+		time.Sleep(time.Hour)
+		k.verify(unknownSigner(0), identity.ErrKeyUnknown)
+		if keyOf(rs256()) != rsaBefore {
+			t.Error("Key() returns another pointer for an unchanged key, want the same")
+		}
+		if after := keyOf(es256()); after == ecBefore ||
+			!changed.key.Public().(*ecdsa.PublicKey).Equal(after) {
+			t.Error("Key() returns the old key for a changed key, want the new one")
 		}
 	})
 }

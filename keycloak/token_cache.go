@@ -3,6 +3,8 @@ package keycloak
 import (
 	"context"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/rsa"
 	"slices"
 	"strings"
 	"time"
@@ -144,6 +146,16 @@ func (c *tokenCache) verifyOnce(rawToken string, token *accessToken, key Key) bo
 func (k Key) equal(other Key) bool {
 	if k.ID != other.ID || k.Algorithm != other.Algorithm {
 		return false
+	}
+	switch publicKey := k.Public.(type) { // comparing the pointers first is much faster
+	case *rsa.PublicKey:
+		if publicKey == other.Public {
+			return true
+		}
+	case *ecdsa.PublicKey:
+		if publicKey == other.Public {
+			return true
+		}
 	}
 	publicKey, ok := k.Public.(interface{ Equal(crypto.PublicKey) bool })
 	return ok && publicKey.Equal(other.Public)
