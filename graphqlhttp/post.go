@@ -31,15 +31,13 @@ func (t *httpTransport) readPost(w http.ResponseWriter,
 	if message := checkContentHeaders(r.Header); message != "" {
 		return nil, newRejection(http.StatusUnsupportedMediaType, message)
 	}
-	tooLarge := newRejection(http.StatusRequestEntityTooLarge,
-		fmt.Sprintf("The body is larger than %d bytes", t.MaxBodyBytes))
 	if r.ContentLength > t.MaxBodyBytes { // the body isn't read at all
-		return nil, tooLarge
+		return nil, t.bodyTooLarge()
 	}
 	w.Header().Del("Connection") // set by closeIfTooLarge
 	body, err := readBody(http.MaxBytesReader(w, r.Body, t.MaxBodyBytes), r.ContentLength)
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, tooLarge
+		return nil, t.bodyTooLarge()
 	}
 	if err != nil {
 		return nil, newRejection(http.StatusBadRequest, "The body couldn't be read to its end")
@@ -54,6 +52,11 @@ func (t *httpTransport) readPost(w http.ResponseWriter,
 		setField(fields, "operationName", "a string", &params.OperationName),
 		setObjectField(fields, "variables", &params.Variables),
 		setObjectField(fields, "extensions", &params.Extensions)))
+}
+
+func (t *httpTransport) bodyTooLarge() *rejection {
+	return newRejection(http.StatusRequestEntityTooLarge,
+		fmt.Sprintf("The body is larger than %d bytes", t.MaxBodyBytes))
 }
 
 // decodeBody returns the fields of the JSON object in a body, or a message that says what is wrong

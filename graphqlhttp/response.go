@@ -99,11 +99,20 @@ func encodeJSON(content any) []byte {
 	return bytes.TrimSuffix(body.Bytes(), newline)
 }
 
+// The values of headers that every response has, shared because Header.Set allocates a list.
+var (
+	noStore      = []string{"no-store"}
+	noSniff      = []string{"nosniff"}
+	contentTypes = map[mediaType][]string{
+		mediaJSON:            {string(mediaJSON) + "; charset=utf-8"},
+		mediaGraphQLResponse: {string(mediaGraphQLResponse) + "; charset=utf-8"},
+	}
+)
+
 // write sends the response. A HEAD request gets no body.
 func (r response) write(w http.ResponseWriter, method string) {
 	header := w.Header()
-	header.Set("Cache-Control", "no-store")
-	header.Set("X-Content-Type-Options", "nosniff")
+	header["Cache-Control"], header["X-Content-Type-Options"] = noStore, noSniff
 	if r.allow != "" {
 		header.Set("Allow", r.allow)
 	}
@@ -111,7 +120,7 @@ func (r response) write(w http.ResponseWriter, method string) {
 		header.Set("Retry-After", strconv.Itoa(seconds))
 	}
 	if r.media != "" {
-		header.Set("Content-Type", string(r.media)+"; charset=utf-8")
+		header["Content-Type"] = contentTypes[r.media]
 		size := 0
 		for _, piece := range r.body {
 			size += len(piece)

@@ -62,7 +62,7 @@ func (t *httpTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql.
 	ctx, cancel := context.WithTimeout(ctx, t.Timeout)
 	defer cancel()
 
-	response := t.respond(w, r.WithContext(ctx), exec, &outcome)
+	response := t.respond(ctx, w, r, exec, &outcome)
 	w.Header().Set("X-Request-Id", outcome.RequestID)
 	response.write(w, r.Method)
 
@@ -78,8 +78,8 @@ func (t *httpTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql.
 
 // respond reads the request, prepares its operation and executes it. It records the operation in
 // outcome.
-func (t *httpTransport) respond(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor,
-	outcome *Outcome) (resp response) {
+func (t *httpTransport) respond(ctx context.Context, w http.ResponseWriter, r *http.Request,
+	exec graphql.GraphExecutor, outcome *Outcome) (resp response) {
 	t.closeIfTooLarge(w, r)
 	if r.Method == http.MethodOptions { // also a CORS preflight, if no middleware handles it
 		return response{status: http.StatusNoContent, allow: t.allowHeader()}
@@ -89,7 +89,7 @@ func (t *httpTransport) respond(w http.ResponseWriter, r *http.Request, exec gra
 		return rejectionResponse(media, newRejection(http.StatusNotAcceptable,
 			"Accept must admit application/graphql-response+json or application/json"))
 	}
-	ctx, executing := r.Context(), false
+	executing := false
 	defer func() {
 		value := recover()
 		switch {

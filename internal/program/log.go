@@ -12,8 +12,8 @@ import (
 )
 
 // newLog returns a log that writes text if local is set, and JSON otherwise. In messages and
-// errors, it replaces the names of Go fields with the names of settings. The JSON log buffers lines,
-// as lineBuffer and flushingHandler document; flush writes the buffered lines.
+// errors, it replaces the names of Go fields with the names of settings. The JSON log buffers
+// lines, as lineBuffer and flushingHandler document; flush writes the buffered lines.
 func newLog(local bool, out io.Writer) (log *slog.Logger, flush func() error) {
 	options := &slog.HandlerOptions{ReplaceAttr: settings.TranslateLogAttr}
 	if local {

@@ -44,7 +44,8 @@ func TestNewLog_batches(t *testing.T) {
 		}
 		time.Sleep(flushInterval)
 		synctest.Wait()
-		if lines := strings.Count(strings.Join(out.writes, ""), "\n"); out.calls() != 2 || lines != 1000 {
+		lines := strings.Count(strings.Join(out.writes, ""), "\n")
+		if out.calls() != 2 || lines != 1000 {
 			t.Fatalf("%d writes with %d lines after %v, want 2 with 1000", out.calls(), lines,
 				flushInterval)
 		}
