@@ -60,7 +60,7 @@ func wideLines(source []byte) (lineNumbers []int) {
 	file := files.AddFile("", -1, len(source))
 	var tokens scanner.Scanner
 	tokens.Init(file, source, nil, scanner.ScanComments)
-	exempt := map[int]bool{} // by line
+	exemptLines := map[int]bool{} // by line
 	for {
 		pos, kind, text := tokens.Scan()
 		if kind == token.EOF {
@@ -69,16 +69,16 @@ func wideLines(source []byte) (lineNumbers []int) {
 		if kind == token.STRING && len(text) >= minLongString || strings.HasPrefix(text, "/*") {
 			firstLine := file.Line(pos)
 			for i := range strings.Count(text, "\n") + 1 {
-				exempt[firstLine+i] = true
+				exemptLines[firstLine+i] = true
 			}
 		}
 		if kind == token.COMMENT && isCode(text) {
-			exempt[file.Line(pos)] = true
+			exemptLines[file.Line(pos)] = true
 		}
 	}
 	for i, line := range strings.Split(string(source), "\n") {
 		width := utf8.RuneCountInString(strings.ReplaceAll(line, "\t", "    "))
-		if width > maxColumns && !exempt[i+1] && !isRow(line) {
+		if width > maxColumns && !exemptLines[i+1] && !isRow(line) {
 			lineNumbers = append(lineNumbers, i+1)
 		}
 	}

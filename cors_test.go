@@ -112,9 +112,9 @@ func TestCORS_responses(t *testing.T) {
 			t.Errorf("%s %s %.20q is %d, want %d", tt.method, tt.path, tt.body, response.StatusCode,
 				tt.status)
 		}
-		exposed := response.Header.Get("Access-Control-Expose-Headers")
+		exposedHeaders := response.Header.Get("Access-Control-Expose-Headers")
 		if response.Header.Get("Access-Control-Allow-Origin") != "https://shop.example.com" ||
-			exposed != "Allow, Retry-After, X-Request-Id" ||
+			exposedHeaders != "Allow, Retry-After, X-Request-Id" ||
 			!slices.Contains(response.Header.Values("Vary"), "Origin") {
 			t.Errorf("%s %s: got the headers %v, want headers that let a page read the %d", tt.method,
 				tt.path, response.Header, tt.status)

@@ -122,15 +122,15 @@ func TestDefaultErrorPresenter_hidesDetail(t *testing.T) {
 		return token
 	}
 	const (
-		login = `mutation { login(username: "ann", password: "` + annPassword +
+		loginQuery = `mutation { login(username: "ann", password: "` + annPassword +
 			`") { tokenType } }`
-		wrongPassword = `mutation { login(username: "ann", password: "wr0ng-p4ss") { tokenType } }`
-		disabledUser  = `mutation { login(username: "off", password: "` + annPassword +
+		wrongPasswordQuery = `mutation { login(username: "ann", password: "wr0ng-p4ss") { tokenType } }`
+		disabledUserQuery  = `mutation { login(username: "off", password: "` + annPassword +
 			`") { tokenType } }`
-		emptyName = `mutation { login(username: "", password: "wr0ng-p4ss") { tokenType } }`
-		refresh   = `mutation { refresh(refreshToken: "c3Q0bGVu.cmVmcmVzaA.dG9rZW4") { tokenType } }`
-		logout    = `mutation { logout(refreshToken: "c3Q0bGVu.cmVmcmVzaA.dG9rZW4") }`
-		me        = `{ me { username } }`
+		emptyNameQuery = `mutation { login(username: "", password: "wr0ng-p4ss") { tokenType } }`
+		refreshQuery   = `mutation { refresh(refreshToken: "c3Q0bGVu.cmVmcmVzaA.dG9rZW4") { tokenType } }`
+		logoutQuery    = `mutation { logout(refreshToken: "c3Q0bGVu.cmVmcmVzaA.dG9rZW4") }`
+		meQuery        = `{ me { username } }`
 	)
 	type clientConfig = keycloak.ClientConfig
 	type verifierConfig = keycloak.VerifierConfig
@@ -142,47 +142,47 @@ func TestDefaultErrorPresenter_hidesDetail(t *testing.T) {
 		verifier verifierConfig // its zero fields are set to valid values
 		want     string
 	}{
-		{"no token", me, "", clientConfig{}, verifierConfig{}, "no bearer token"},
-		{"token isn't a JWT", me, "n0t-a-token", clientConfig{}, verifierConfig{}, "token is malformed"},
-		{"token over MaxBytes", me, tokens.AccessToken, clientConfig{}, verifierConfig{MaxBytes: 100}, "token is too large"},
-		{"wrong issuer", me, tokens.AccessToken, clientConfig{},
+		{"no token", meQuery, "", clientConfig{}, verifierConfig{}, "no bearer token"},
+		{"token isn't a JWT", meQuery, "n0t-a-token", clientConfig{}, verifierConfig{}, "token is malformed"},
+		{"token over MaxBytes", meQuery, tokens.AccessToken, clientConfig{}, verifierConfig{MaxBytes: 100}, "token is too large"},
+		{"wrong issuer", meQuery, tokens.AccessToken, clientConfig{},
 			verifierConfig{
 				Issuers: []keycloak.Issuer{{Names: []string{"https://sso.internal/realms/shop"}}},
 			}, "token is not meant for this API"},
-		{"wrong audience", me, tokens.AccessToken, clientConfig{}, verifierConfig{Audience: []string{"b1lling"}}, "token is not meant for this API"},
-		{"expired token", me, mint(keycloaktest.TokenSpec{Claims: map[string]any{"aud": apiClientID, "sub": "s"}, Lifetime: -time.Hour}),
+		{"wrong audience", meQuery, tokens.AccessToken, clientConfig{}, verifierConfig{Audience: []string{"b1lling"}}, "token is not meant for this API"},
+		{"expired token", meQuery, mint(keycloaktest.TokenSpec{Claims: map[string]any{"aud": apiClientID, "sub": "s"}, Lifetime: -time.Hour}),
 			clientConfig{}, verifierConfig{}, "token has expired"},
-		{"token not yet valid", me, mint(keycloaktest.TokenSpec{Claims: map[string]any{"aud": apiClientID, "sub": "s", "nbf": time.Now().Add(time.Hour)}}),
+		{"token not yet valid", meQuery, mint(keycloaktest.TokenSpec{Claims: map[string]any{"aud": apiClientID, "sub": "s", "nbf": time.Now().Add(time.Hour)}}),
 			clientConfig{}, verifierConfig{}, "token is not valid yet"},
-		{"token with unknown key ID", me, mint(keycloaktest.TokenSpec{Claims: map[string]any{"aud": apiClientID, "sub": "s"}, Header: map[string]any{"kid": "n0-such-key"}}),
+		{"token with unknown key ID", meQuery, mint(keycloaktest.TokenSpec{Claims: map[string]any{"aud": apiClientID, "sub": "s"}, Header: map[string]any{"kid": "n0-such-key"}}),
 			clientConfig{}, verifierConfig{}, "token is signed with an unknown key"},
-		{"wrong signature", me, tokens.AccessToken[:len(tokens.AccessToken)-8] + "AAAAAAAA", clientConfig{}, verifierConfig{}, "token signature is wrong"},
-		{"keys, Keycloak is down", me, tokens.AccessToken, clientConfig{},
+		{"wrong signature", meQuery, tokens.AccessToken[:len(tokens.AccessToken)-8] + "AAAAAAAA", clientConfig{}, verifierConfig{}, "token signature is wrong"},
+		{"keys, Keycloak is down", meQuery, tokens.AccessToken, clientConfig{},
 			verifierConfig{Issuers: []keycloak.Issuer{{Names: []string{realm.Issuer()},
 				Keys: keysOf(unreachableRealm)}}}, "the keys to verify tokens are unavailable"},
-		{"keys, Keycloak responds with HTML", me, tokens.AccessToken, clientConfig{},
+		{"keys, Keycloak responds with HTML", meQuery, tokens.AccessToken, clientConfig{},
 			verifierConfig{Issuers: []keycloak.Issuer{{Names: []string{realm.Issuer()},
 				Keys: keysOf(htmlRealm)}}}, "the keys to verify tokens are unavailable"},
 
-		{"login, empty username", emptyName, "", clientConfig{}, verifierConfig{}, "bad input: username is empty"},
-		{"login, wrong password", wrongPassword, "", clientConfig{}, verifierConfig{}, "keycloak: login: bad credentials"},
-		{"login, account disabled", disabledUser, "", clientConfig{}, verifierConfig{}, "keycloak: login: account is disabled"},
-		{"login, wrong client secret", login, "", clientConfig{ClientSecret: identity.NewSecret("wr0ng-secret")}, verifierConfig{}, "keycloak: login: realm refuses this server"},
-		{"login, unknown client", login, "", clientConfig{ClientID: "n0-such-client"}, verifierConfig{}, "keycloak: login: realm refuses this server"},
-		{"login, unknown realm", login, "", clientConfig{Realm: must(keycloak.NewRealm(kc.URL, "n0-such-realm"))}, verifierConfig{}, "keycloak: login: realm refuses this server"},
-		{"login, unknown scope", login, "", clientConfig{LoginScope: "n0-such-scope"}, verifierConfig{}, "keycloak: login: realm refuses this server"},
-		{"login, client requires consent", login, "", clientConfig{ClientID: "consent-required"}, verifierConfig{}, "keycloak: login: realm refuses this server"},
-		{"login, client without direct access grants", login, "", clientConfig{ClientID: "no-passwords"}, verifierConfig{}, "keycloak: login: password sign-in is off"},
-		{"login, Keycloak is down", login, "", clientConfig{Realm: unreachableRealm}, verifierConfig{}, "keycloak: login: realm is unavailable"},
-		{"login, Keycloak responds with HTML", login, "", clientConfig{Realm: htmlRealm}, verifierConfig{}, "keycloak: login: realm is unavailable"},
-		{"refresh, token isn't a JWT", refresh, "", clientConfig{}, verifierConfig{}, "keycloak: refresh: refresh token is not valid"},
-		{"refresh, token in non-canonical base64url", strings.ReplaceAll(refresh, "dG9rZW4", "dG9rZW5="), "", clientConfig{}, verifierConfig{}, "keycloak: refresh: refresh token is not valid"},
-		{"refresh, wrong client secret", refresh, "", clientConfig{ClientSecret: identity.NewSecret("wr0ng-secret")}, verifierConfig{}, "keycloak: refresh: realm refuses this server"},
-		{"refresh, Keycloak is down", refresh, "", clientConfig{Realm: unreachableRealm}, verifierConfig{}, "keycloak: refresh: realm is unavailable"},
-		{"logout, token isn't a JWT", logout, "", clientConfig{}, verifierConfig{}, "keycloak: logout: refresh token is not valid"},
-		{"logout, wrong client secret", logout, "", clientConfig{ClientSecret: identity.NewSecret("wr0ng-secret")}, verifierConfig{}, "keycloak: logout: realm refuses this server"},
-		{"logout, Keycloak is down", logout, "", clientConfig{Realm: unreachableRealm}, verifierConfig{}, "keycloak: logout: realm is unavailable"},
-		{"logout, Keycloak responds with HTML", logout, "", clientConfig{Realm: htmlRealm}, verifierConfig{}, "keycloak: logout: realm is unavailable"},
+		{"login, empty username", emptyNameQuery, "", clientConfig{}, verifierConfig{}, "bad input: username is empty"},
+		{"login, wrong password", wrongPasswordQuery, "", clientConfig{}, verifierConfig{}, "keycloak: login: bad credentials"},
+		{"login, account disabled", disabledUserQuery, "", clientConfig{}, verifierConfig{}, "keycloak: login: account is disabled"},
+		{"login, wrong client secret", loginQuery, "", clientConfig{ClientSecret: identity.NewSecret("wr0ng-secret")}, verifierConfig{}, "keycloak: login: realm refuses this server"},
+		{"login, unknown client", loginQuery, "", clientConfig{ClientID: "n0-such-client"}, verifierConfig{}, "keycloak: login: realm refuses this server"},
+		{"login, unknown realm", loginQuery, "", clientConfig{Realm: must(keycloak.NewRealm(kc.URL, "n0-such-realm"))}, verifierConfig{}, "keycloak: login: realm refuses this server"},
+		{"login, unknown scope", loginQuery, "", clientConfig{LoginScope: "n0-such-scope"}, verifierConfig{}, "keycloak: login: realm refuses this server"},
+		{"login, client requires consent", loginQuery, "", clientConfig{ClientID: "consent-required"}, verifierConfig{}, "keycloak: login: realm refuses this server"},
+		{"login, client without direct access grants", loginQuery, "", clientConfig{ClientID: "no-passwords"}, verifierConfig{}, "keycloak: login: password sign-in is off"},
+		{"login, Keycloak is down", loginQuery, "", clientConfig{Realm: unreachableRealm}, verifierConfig{}, "keycloak: login: realm is unavailable"},
+		{"login, Keycloak responds with HTML", loginQuery, "", clientConfig{Realm: htmlRealm}, verifierConfig{}, "keycloak: login: realm is unavailable"},
+		{"refresh, token isn't a JWT", refreshQuery, "", clientConfig{}, verifierConfig{}, "keycloak: refresh: refresh token is not valid"},
+		{"refresh, token in non-canonical base64url", strings.ReplaceAll(refreshQuery, "dG9rZW4", "dG9rZW5="), "", clientConfig{}, verifierConfig{}, "keycloak: refresh: refresh token is not valid"},
+		{"refresh, wrong client secret", refreshQuery, "", clientConfig{ClientSecret: identity.NewSecret("wr0ng-secret")}, verifierConfig{}, "keycloak: refresh: realm refuses this server"},
+		{"refresh, Keycloak is down", refreshQuery, "", clientConfig{Realm: unreachableRealm}, verifierConfig{}, "keycloak: refresh: realm is unavailable"},
+		{"logout, token isn't a JWT", logoutQuery, "", clientConfig{}, verifierConfig{}, "keycloak: logout: refresh token is not valid"},
+		{"logout, wrong client secret", logoutQuery, "", clientConfig{ClientSecret: identity.NewSecret("wr0ng-secret")}, verifierConfig{}, "keycloak: logout: realm refuses this server"},
+		{"logout, Keycloak is down", logoutQuery, "", clientConfig{Realm: unreachableRealm}, verifierConfig{}, "keycloak: logout: realm is unavailable"},
+		{"logout, Keycloak responds with HTML", logoutQuery, "", clientConfig{Realm: htmlRealm}, verifierConfig{}, "keycloak: logout: realm is unavailable"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			client := tt.client
@@ -249,7 +249,7 @@ const operatorDetail = `iss is "https://sso.internal/realms/shop" (KEYCLOAK_ISSU
 func TestErrors_safeForClients(t *testing.T) {
 	safeTextPattern := regexp.MustCompile(`^[A-Za-z' -]+(: try again in 1m0s)?$`)
 	for name, err := range typedErrors {
-		wrapped := fmt.Errorf("request: %w", err)
+		wrappedErr := fmt.Errorf("request: %w", err)
 		for format, text := range map[string]string{
 			"presented message": graphql.DefaultErrorPresenter(t.Context(), err).Message,
 			"%+v":               fmt.Sprintf("%+v", err), "%s": fmt.Sprintf("%s", err),
@@ -261,8 +261,8 @@ func TestErrors_safeForClients(t *testing.T) {
 		if name == "identity.RateLimitError" { // has no detail
 			continue
 		}
-		if !strings.Contains(identity.Detail(wrapped), "KEYCLOAK_ISSUER") {
-			t.Errorf("%s: Detail() = %q, want it to contain %q", name, identity.Detail(wrapped),
+		if !strings.Contains(identity.Detail(wrappedErr), "KEYCLOAK_ISSUER") {
+			t.Errorf("%s: Detail() = %q, want it to contain %q", name, identity.Detail(wrappedErr),
 				operatorDetail)
 		}
 		var log strings.Builder

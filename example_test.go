@@ -21,7 +21,7 @@ import (
 	"github.com/cloakql/cloakql/throttle"
 )
 
-var quiet = slog.New(slog.DiscardHandler)
+var discardLog = slog.New(slog.DiscardHandler)
 
 func newVerifier(keycloakURL string, log *slog.Logger) (*keycloak.Verifier, error) {
 	realm, err := keycloak.NewRealm(keycloakURL, "shop")
@@ -108,7 +108,7 @@ func Example_parts() {
 			return user, err
 		},
 	}
-	h := must(newGraphQL(must(newVerifier(kc.URL, quiet)), resolvers, quiet))
+	h := must(newGraphQL(must(newVerifier(kc.URL, discardLog)), resolvers, discardLog))
 
 	shop := kc.Realm("shop")
 	const me = `{ me { username } }`
@@ -145,7 +145,7 @@ func Example_verifier() {
 		keycloaktest.Start(
 			keycloaktest.Config{Realms: [][]byte{keycloaktest.RealmSpec{Name: "shop"}.File()}}))
 	defer kc.Close()
-	h := newOrders(must(newVerifier(kc.URL, quiet)), quiet)
+	h := newOrders(must(newVerifier(kc.URL, discardLog)), discardLog)
 	for _, audience := range []string{"billing", "shop-api"} {
 		r := httptest.NewRequest(http.MethodGet, "/orders", nil)
 		r.Header.Set("Authorization", "Bearer "+must(kc.Realm("shop").Mint(keycloaktest.TokenSpec{

@@ -139,15 +139,15 @@ func TestHosts_forwarded(t *testing.T) {
 		"True-Client-IP: 203.0.113.7", "Via: 1.1 tunnel",
 	} {
 		for _, tt := range []struct {
-			s    *testServer
-			want int
+			server *testServer
+			want   int
 		}{
 			{localServer, 403},
 			{otherProxyServer, 403},
 			{trustedPeerServer, 200},
 			{productionServer, 200},
 		} {
-			response, body := tt.s.sendRaw(t,
+			response, body := tt.server.sendRaw(t,
 				"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"+header+"\r\n\r\n")
 			if response.StatusCode != tt.want {
 				t.Errorf("/healthz with %s is %d, want %d", header, response.StatusCode, tt.want)

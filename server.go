@@ -214,11 +214,11 @@ type presenter struct {
 }
 
 func (p *presenter) Present(ctx context.Context, err error) *gqlerror.Error {
-	presented := p.Presenter.Present(ctx, err)
-	if detail, ok := presented.Extensions["detail"].(string); ok {
-		presented.Extensions["detail"] = p.config.rewriteDetail(detail)
+	presentedErr := p.Presenter.Present(ctx, err)
+	if detail, ok := presentedErr.Extensions["detail"].(string); ok {
+		presentedErr.Extensions["detail"] = p.config.rewriteDetail(detail)
 	}
-	return presented
+	return presentedErr
 }
 
 // Handler returns the handler for /graphql, /healthz, /readyz and, if Config.HTTP.Console is set,

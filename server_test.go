@@ -212,12 +212,12 @@ func TestRun_failsToStart(t *testing.T) {
 func TestReadiness(t *testing.T) {
 	const validKeys = `{"keys":[{"kid":"k","kty":"OKP","alg":"EdDSA","use":"sig","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`
 	for _, tt := range []struct {
-		name            string
-		local, draining bool
-		fetchStatuses   []int         // of Keycloak's responses in order; the last repeats
-		probeAfter      time.Duration // the time from the start to the probe
-		status          int
-		want            string
+		name                string
+		isLocal, isDraining bool
+		fetchStatuses       []int         // of Keycloak's responses in order; the last repeats
+		probeAfter          time.Duration // the time from the start to the probe
+		status              int
+		want                string
 	}{
 		{"keys fetched", false, false, []int{200}, time.Minute, 200, "ready\n"},
 		{"keys fetched, stopping", false, true, []int{200}, time.Minute, 503, "not ready: stopping\n"},
@@ -236,7 +236,7 @@ func TestReadiness(t *testing.T) {
 				}
 				calls := 0
 				server := newServer(t, cloakql.Config{
-					Local: tt.local, Realm: realm, Log: slog.New(slog.DiscardHandler),
+					Local: tt.isLocal, Realm: realm, Log: slog.New(slog.DiscardHandler),
 					Client: keycloak.ClientConfig{ClientID: "shop-api",
 						ClientSecret: identity.NewSecret(clientSecret)},
 					Keys: keycloak.KeySetConfig{
@@ -249,7 +249,7 @@ func TestReadiness(t *testing.T) {
 				})
 				go cloakql.RunKeys(t.Context(), server)
 				time.Sleep(tt.probeAfter)
-				if tt.draining {
+				if tt.isDraining {
 					server.Close(t.Context())
 				}
 				w := httptest.NewRecorder()

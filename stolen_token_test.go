@@ -77,9 +77,9 @@ func TestRefresh_stolenToken(t *testing.T) {
 		// Keycloak compares times in whole seconds, so tokens issued within one second seem equally
 		// old.
 		kc.Advance(-5 * time.Second)
-		first := signIn(t, kc).RefreshToken
+		firstToken := signIn(t, kc).RefreshToken
 		kc.Advance(3 * time.Second)
-		return kc, s, first
+		return kc, s, firstToken
 	}
 	refresh := func(
 		t *testing.T, s *testServer, address, token, wantReason string,
@@ -103,42 +103,43 @@ func TestRefresh_stolenToken(t *testing.T) {
 		}
 	}
 	t.Run("thief after owner", func(t *testing.T) {
-		kc, s, first := start(t)
-		second := refresh(t, s, ownerAddress, first, "")
-		if again := refresh(t, s, sameNetworkAddress, first, ""); again != second {
+		kc, s, firstToken := start(t)
+		secondToken := refresh(t, s, ownerAddress, firstToken, "")
+		if newToken := refresh(t, s, sameNetworkAddress, firstToken, ""); newToken != secondToken {
 			t.Error("the owner's second refresh with the first token got another new token, want the same")
 		}
 		kc.Advance(2 * time.Second)
-		refresh(t, s, otherNetworkAddress, first, "REUSED")
-		refresh(t, s, ownerAddress, second, "SESSION_ENDED")
+		refresh(t, s, otherNetworkAddress, firstToken, "REUSED")
+		refresh(t, s, ownerAddress, secondToken, "SESSION_ENDED")
 		wantLogged(t, s, 1, 1)
 	})
 	t.Run("thief before owner", func(t *testing.T) {
-		kc, s, first := start(t)
-		stolen := refresh(t, s, otherNetworkAddress, first, "")
+		kc, s, firstToken := start(t)
+		stolenToken := refresh(t, s, otherNetworkAddress, firstToken, "")
 		kc.Advance(2 * time.Second)
-		refresh(t, s, ownerAddress, first, "REUSED")
-		refresh(t, s, otherNetworkAddress, stolen, "SESSION_ENDED")
+		refresh(t, s, ownerAddress, firstToken, "REUSED")
+		refresh(t, s, otherNetworkAddress, stolenToken, "SESSION_ENDED")
 		wantLogged(t, s, 0, 1)
 	})
 	t.Run("thief in the owner's network, after the new token was used", func(t *testing.T) {
-		kc, s, first := start(t)
-		second := refresh(t, s, ownerAddress, first, "")
+		kc, s, firstToken := start(t)
+		secondToken := refresh(t, s, ownerAddress, firstToken, "")
 		kc.Advance(2 * time.Second)
-		refresh(t, s, ownerAddress, second, "")
-		refresh(t, s, sameNetworkAddress, first, "SESSION_ENDED") // Keycloak says "Stale token"
+		refresh(t, s, ownerAddress, secondToken, "")
+		// Keycloak says "Stale token".
+		refresh(t, s, sameNetworkAddress, firstToken, "SESSION_ENDED")
 		wantLogged(t, s, 0, 1)
 	})
 	t.Run("thief in the owner's network, after the owner signed out", func(t *testing.T) {
-		_, s, first := start(t)
-		second := refresh(t, s, ownerAddress, first, "")
-		s.logoutFrom(t, ownerAddress, second)
-		refresh(t, s, sameNetworkAddress, first, "SESSION_ENDED")
+		_, s, firstToken := start(t)
+		secondToken := refresh(t, s, ownerAddress, firstToken, "")
+		s.logoutFrom(t, ownerAddress, secondToken)
+		refresh(t, s, sameNetworkAddress, firstToken, "SESSION_ENDED")
 	})
 	t.Run("owner in another network, REFRESH_GRACE_NETWORK=any", func(t *testing.T) {
-		_, s, first := start(t, "REFRESH_GRACE_NETWORK=any")
-		second := refresh(t, s, ownerAddress, first, "")
-		if again := refresh(t, s, otherNetworkAddress, first, ""); again != second {
+		_, s, firstToken := start(t, "REFRESH_GRACE_NETWORK=any")
+		secondToken := refresh(t, s, ownerAddress, firstToken, "")
+		if newToken := refresh(t, s, otherNetworkAddress, firstToken, ""); newToken != secondToken {
 			t.Error("the refresh from the owner's other network got another new token, want the same")
 		}
 		wantLogged(t, s, 1, 0)
@@ -152,14 +153,14 @@ func TestRefresh_stolenTokenAfterFailedLogout(t *testing.T) {
 	s := newTestServer(t, testConfig(t, withKeycloak(kc), "TRUSTED_PROXIES=127.0.0.1",
 		"KEYCLOAK_CLIENT_SECRET_KEY=shop-secret"), nil)
 	kc.Advance(-5 * time.Second)
-	first := signIn(t, kc).RefreshToken
+	firstToken := signIn(t, kc).RefreshToken
 	kc.Advance(3 * time.Second)
-	second, _ := s.refreshFrom(t, ownerAddress, first)
+	secondToken, _ := s.refreshFrom(t, ownerAddress, firstToken)
 	kc.Advance(2 * time.Second)
 	repair := kc.Fail(keycloaktest.Fault{Endpoint: "/logout", Status: http.StatusBadGateway})
-	s.logoutFrom(t, ownerAddress, second)
+	s.logoutFrom(t, ownerAddress, secondToken)
 	repair()
-	next, reason := s.refreshFrom(t, sameNetworkAddress, first)
+	next, reason := s.refreshFrom(t, sameNetworkAddress, firstToken)
 	if next != "" || reason != "REUSED" {
 		t.Errorf("refresh with the used token: reason %q, want REUSED; new token: %t, want false", reason,
 			next != "")

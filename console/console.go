@@ -181,9 +181,9 @@ func acceptsGzip(values []string) bool {
 			if strings.TrimSpace(name) != "gzip" {
 				continue
 			}
-			quality, found := strings.CutPrefix(strings.TrimSpace(parameter), "q=")
+			quality, hasQuality := strings.CutPrefix(strings.TrimSpace(parameter), "q=")
 			q, err := strconv.ParseFloat(quality, 64)
-			return !found || err == nil && q > 0
+			return !hasQuality || err == nil && q > 0
 		}
 	}
 	return false

@@ -70,7 +70,8 @@ func TestHandler_page(t *testing.T) {
 		}
 		for _, directive := range strings.Split(policy, "; ") {
 			name, sources, _ := strings.Cut(directive, " ")
-			if unsafe := strings.Contains(sources, "unsafe"); unsafe != (name == "style-src-attr") {
+			isUnsafe := strings.Contains(sources, "unsafe")
+			if isUnsafe != (name == "style-src-attr") {
 				t.Errorf("the policy has %q, want an unsafe source only in style-src-attr", directive)
 			}
 			if strings.Contains(sources, ":") && directive != "img-src 'self' data:" ||
@@ -204,8 +205,8 @@ func TestHandler_compression(t *testing.T) {
 		if name == pageName {
 			continue
 		}
-		uncompressed := readBody(t, serve(t, handler, http.MethodGet, "/"+name, "br, gzip;q=0"))
-		if !bytes.Equal(uncompressed, file.content) {
+		uncompressedBody := readBody(t, serve(t, handler, http.MethodGet, "/"+name, "br, gzip;q=0"))
+		if !bytes.Equal(uncompressedBody, file.content) {
 			t.Errorf("%s: the uncompressed response differs from the file", name)
 		}
 		isUnhashed := name == "console/licenses.md" || name == "console/notices.txt"
@@ -222,19 +223,19 @@ func TestHandler_compression(t *testing.T) {
 		}
 		wg.Wait()
 		for _, response := range responses {
-			compressed := readBody(t, response)
-			reader, err := gzip.NewReader(bytes.NewReader(compressed))
+			compressedBody := readBody(t, response)
+			reader, err := gzip.NewReader(bytes.NewReader(compressedBody))
 			if err != nil || response.Header.Get("Content-Encoding") != "gzip" ||
 				response.Header.Get("Vary") != "Accept-Encoding" {
 				t.Fatalf("%s: got the header %v (error: %v), want a gzip response", name,
 					response.Header, err)
 			}
-			if got, err := io.ReadAll(reader); err != nil || !bytes.Equal(got, uncompressed) {
+			if got, err := io.ReadAll(reader); err != nil || !bytes.Equal(got, uncompressedBody) {
 				t.Fatalf("%s differs from the uncompressed response after decompression (error: %v)",
 					name, err)
 			}
 		}
-		rawBytes, gzipBytes = rawBytes+len(uncompressed), gzipBytes+len(file.gzipped())
+		rawBytes, gzipBytes = rawBytes+len(uncompressedBody), gzipBytes+len(file.gzipped())
 	}
 	t.Logf("%d files: %d KiB, compressed %d KiB", len(files), rawBytes>>10, gzipBytes>>10)
 	if maxBytes := 2 << 20; gzipBytes > maxBytes {

@@ -138,9 +138,9 @@ func TestVendoredLibraries(t *testing.T) {
 			continue
 		}
 		fileCount++
-		for _, found := range findCopies(string(file.content), locked, allowed) {
+		for _, vendoredCopy := range findCopies(string(file.content), locked, allowed) {
 			t.Errorf("%s has a copy of %s, which isn't in package-lock.json: replace it by an "+
-				"alias in vite.config.ts, or say in vendored.json why it may stay", name, found)
+				"alias in vite.config.ts, or say in vendored.json why it may stay", name, vendoredCopy)
 		}
 	}
 	if fileCount < 10 {
@@ -149,11 +149,11 @@ func TestVendoredLibraries(t *testing.T) {
 	// These libraries are in the build, so their signatures must match a file.
 	for _, library := range []string{"dompurify", "punycode.js", "react-dom"} {
 		i := slices.IndexFunc(signatures, func(s signature) bool { return s.library == library })
-		found := false
+		isFound := false
 		for _, file := range files {
-			found = found || signatures[i].pattern.Match(file.content)
+			isFound = isFound || signatures[i].pattern.Match(file.content)
 		}
-		if !found {
+		if !isFound {
 			t.Errorf("%s is in the build, but its signature %s matches no file: update the signature", library,
 				signatures[i].pattern)
 		}

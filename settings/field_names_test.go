@@ -21,7 +21,7 @@ func TestTranslateFieldNames_keycloak(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := map[string]bool{}
+	foundFields := map[string]bool{}
 	for _, name := range files {
 		if strings.HasSuffix(name, "_test.go") {
 			continue
@@ -44,7 +44,7 @@ func TestTranslateFieldNames_keycloak(t *testing.T) {
 					"have", name, text, setting)
 			}
 			for _, field := range fieldPattern.FindAllString(text, -1) {
-				found[field] = true
+				foundFields[field] = true
 				if name := TranslateFieldNames(field); !settingNamePattern.MatchString(name) {
 					t.Errorf("TranslateFieldNames(%q) = %q, want the name of a setting", field, name)
 				}
@@ -52,8 +52,8 @@ func TestTranslateFieldNames_keycloak(t *testing.T) {
 			return true
 		})
 	}
-	if len(found) < 10 {
-		t.Errorf("found the fields %v, want at least 10", found)
+	if len(foundFields) < 10 {
+		t.Errorf("found the fields %v, want at least 10", foundFields)
 	}
 }
 

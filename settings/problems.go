@@ -26,8 +26,8 @@ func (p *problems) add(name, format string, args ...any) {
 
 // addEach adds a problem for each of the errors that err joins.
 func (p *problems) addEach(name string, err error) {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		for _, err := range joined.Unwrap() {
+	if joinedErr, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, err := range joinedErr.Unwrap() {
 			p.addEach(name, err)
 		}
 		return

@@ -165,8 +165,8 @@ func TestSettings(t *testing.T) {
 			t.Errorf("the name %q isn't unique or isn't in upper case", s.name)
 		}
 		names[s.name] = true
-		if other := pointers[s.dest.pointer]; other != "" {
-			t.Errorf("%s and %s have the same destination", s.name, other)
+		if otherName := pointers[s.dest.pointer]; otherName != "" {
+			t.Errorf("%s and %s have the same destination", s.name, otherName)
 		}
 		pointers[s.dest.pointer] = s.name
 		if !sentencesPattern.MatchString(s.doc) {
@@ -175,15 +175,15 @@ func TestSettings(t *testing.T) {
 		if strings.Count(s.doc, "`")%2 != 0 {
 			t.Errorf("%s: the doc has an unpaired backtick", s.name)
 		}
-		nonEmpty := 0
+		setCount := 0
 		for _, text := range []string{s.defaultValue, s.defaultText, s.requiredText} {
 			if text != "" {
-				nonEmpty++
+				setCount++
 			}
 		}
-		if nonEmpty != 1 {
+		if setCount != 1 {
 			t.Errorf("%s: %d of defaultValue, defaultText and requiredText are set, want 1", s.name,
-				nonEmpty)
+				setCount)
 		}
 		for _, word := range regexp.MustCompile(`[A-Z]+(_[A-Z]+)+`).FindAllString(s.doc, -1) {
 			if !errorCodes[word] && !containsName(settings, word) {
@@ -215,13 +215,13 @@ func containsName(settings []setting, name string) bool {
 // above the maximum.
 func TestSettings_ranges(t *testing.T) {
 	rangePattern := regexp.MustCompile(`^(?:0, or )?(\w+) to (\w+)$`)
-	found := 0
+	rangeCount := 0
 	for _, s := range new(rawSettings).settings() {
 		match := rangePattern.FindStringSubmatch(s.dest.acceptedValues)
 		if match == nil {
 			continue
 		}
-		found++
+		rangeCount++
 		for _, value := range match[1:] {
 			if problems := problemsOf(s.name, value); len(problems) != 0 {
 				t.Errorf("%s=%s: got the problems %v, want none: the value is documented as accepted",
@@ -238,8 +238,8 @@ func TestSettings_ranges(t *testing.T) {
 				tooLarge, problems, s.dest.acceptedValues)
 		}
 	}
-	if found < 20 {
-		t.Errorf("found %d ranges, want at least 20", found)
+	if rangeCount < 20 {
+		t.Errorf("found %d ranges, want at least 20", rangeCount)
 	}
 }
 
@@ -259,14 +259,14 @@ func TestSettings_destinations(t *testing.T) {
 	for i := range settingNames {
 		var raw rawSettings
 		s := raw.settings()[i]
-		before := reflect.ValueOf(s.dest.pointer).Elem()
-		if !before.IsZero() {
+		destination := reflect.ValueOf(s.dest.pointer).Elem()
+		if !destination.IsZero() {
 			t.Fatalf("%s: the destination is set in a new rawSettings, want its zero value", s.name)
 		}
 		value := s.defaultValue
 		if value == "" {
 			value = map[reflect.Kind]string{reflect.String: "x", reflect.Struct: "x",
-				reflect.Slice: "10.0.0.1", reflect.Pointer: "true"}[before.Kind()]
+				reflect.Slice: "10.0.0.1", reflect.Pointer: "true"}[destination.Kind()]
 		}
 		if value == "false" {
 			value = "true"

@@ -82,8 +82,8 @@ func zeroOrInRange[T int | int64 | time.Duration](pointer *T, min, max T) destin
 
 // oneOf accepts each of the words.
 func oneOf(pointer *string, words ...string) destination {
-	last := len(words) - 1
-	acceptedWords := strings.Join(words[:last], ", ") + " or " + words[last]
+	lastIndex := len(words) - 1
+	acceptedWords := strings.Join(words[:lastIndex], ", ") + " or " + words[lastIndex]
 	return destination{pointer, acceptedWords, func() error {
 		if !slices.Contains(words, *pointer) {
 			return errors.New("expected " + acceptedWords)
@@ -215,9 +215,9 @@ func parse(settings []setting, values map[string]string, p *problems) {
 			environment[s.name] = value
 		}
 	}
-	parsed := reflect.New(reflect.StructOf(fields))
+	parsedStruct := reflect.New(reflect.StructOf(fields))
 	parseErrors := map[string]error{}
-	err := env.ParseWithOptions(parsed.Interface(),
+	err := env.ParseWithOptions(parsedStruct.Interface(),
 		env.Options{Environment: environment, FuncMap: parsers})
 	aggregate, _ := errors.AsType[env.AggregateError](err)
 	for _, err := range aggregate.Errors {
@@ -228,12 +228,12 @@ func parse(settings []setting, values map[string]string, p *problems) {
 		parseErrors[parseError.Name] = parseError.Err
 	}
 	for i, s := range settings {
-		reflect.ValueOf(s.dest.pointer).Elem().Set(parsed.Elem().Field(i))
+		reflect.ValueOf(s.dest.pointer).Elem().Set(parsedStruct.Elem().Field(i))
 		err := parseErrors[s.name]
-		safe, ok := errors.AsType[safeError](err)
+		safeErr, ok := errors.AsType[safeError](err)
 		switch {
 		case ok:
-			p.addEach(s.name, safe.error)
+			p.addEach(s.name, safeErr.error)
 		case err != nil: // err isn't in the message, because err shows the value
 			expected := syntaxOf(fields[i].Type)
 			if s.dest.acceptedValues != "" {

@@ -275,10 +275,10 @@ func TestRead_problems(t *testing.T) {
 				t.Fatal("Read() = nil, want an error")
 			}
 			var got []string
-			head, list, _ := strings.Cut(err.Error(), "\n")
-			if !strings.Contains(head,
+			firstLine, list, _ := strings.Cut(err.Error(), "\n")
+			if !strings.Contains(firstLine,
 				"since there is no .local.env here (cp .local.env.example .local.env)") {
-				t.Errorf("the error begins with %s, want it to say where Read looked", head)
+				t.Errorf("the error begins with %s, want it to say where Read looked", firstLine)
 			}
 			for line := range strings.SplitSeq(list, "\n") {
 				name, _, _ := strings.Cut(line, ": ")
@@ -302,8 +302,8 @@ func TestRead_problems(t *testing.T) {
 func TestRead_noExample(t *testing.T) {
 	_, err := Read(nil, t.TempDir())
 	want := "since there is no .local.env here (docs/settings.md):"
-	if head, _, _ := strings.Cut(fmt.Sprint(err), "\n"); !strings.HasSuffix(head, want) {
-		t.Errorf("the error begins with the line %q, want it to end with %q", head, want)
+	if firstLine, _, _ := strings.Cut(fmt.Sprint(err), "\n"); !strings.HasSuffix(firstLine, want) {
+		t.Errorf("the error begins with the line %q, want it to end with %q", firstLine, want)
 	}
 }
 
@@ -316,37 +316,37 @@ func TestRead_files(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	const common = "KEYCLOAK_SERVER_URL=http://localhost:8080\nKEYCLOAK_REALM_NAME=shop\nRUNTIME_ENV=prod\n"
+	const commonText = "KEYCLOAK_SERVER_URL=http://localhost:8080\nKEYCLOAK_REALM_NAME=shop\nRUNTIME_ENV=prod\n"
 	write(".local.env",
-		common+"KEYCLOAK_CLIENT_ID=from-local\nKEYCLOAK_CLIENT_SECRET_KEY='pa$$wo\"rd#1'\n")
-	write(".env", common+"KEYCLOAK_CLIENT_ID=from-env\nKEYCLOAK_CLIENT_SECRET_KEY=other\n")
+		commonText+"KEYCLOAK_CLIENT_ID=from-local\nKEYCLOAK_CLIENT_SECRET_KEY='pa$$wo\"rd#1'\n")
+	write(".env", commonText+"KEYCLOAK_CLIENT_ID=from-env\nKEYCLOAK_CLIENT_SECRET_KEY=other\n")
 
-	local, err := Read(nil, dir)
+	localSettings, err := Read(nil, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if local.Server.Client.ClientID != "from-local" ||
-		local.Server.Client.ClientSecret.Reveal() != `pa$$wo"rd#1` {
-		t.Errorf("got the client %q with the secret %q, want those in .local.env", local.Server.Client.ClientID,
-			local.Server.Client.ClientSecret.Reveal())
+	if localSettings.Server.Client.ClientID != "from-local" ||
+		localSettings.Server.Client.ClientSecret.Reveal() != `pa$$wo"rd#1` {
+		t.Errorf("got the client %q with the secret %q, want those in .local.env", localSettings.Server.Client.ClientID,
+			localSettings.Server.Client.ClientSecret.Reveal())
 	}
-	if !local.Server.Local {
+	if !localSettings.Server.Local {
 		t.Error("the server isn't local, want RUNTIME_ENV=prod in a file to have no effect")
 	}
-	prod, err := Read([]string{"RUNTIME_ENV=prod"}, dir)
+	prodSettings, err := Read([]string{"RUNTIME_ENV=prod"}, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if prod.Server.Client.ClientID != "from-env" {
-		t.Errorf("got the client %q, want from-env, as in .env", prod.Server.Client.ClientID)
+	if prodSettings.Server.Client.ClientID != "from-env" {
+		t.Errorf("got the client %q, want from-env, as in .env", prodSettings.Server.Client.ClientID)
 	}
-	overridden, err := Read([]string{"KEYCLOAK_CLIENT_ID=from-process"}, dir)
+	overriddenSettings, err := Read([]string{"KEYCLOAK_CLIENT_ID=from-process"}, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if overridden.Server.Client.ClientID != "from-process" {
+	if overriddenSettings.Server.Client.ClientID != "from-process" {
 		t.Errorf("got the client %q, want from-process, as in the environment",
-			overridden.Server.Client.ClientID)
+			overriddenSettings.Server.Client.ClientID)
 	}
 
 	write(".local.env", "KEYCLOAK_CLIENT_SECRET_KEY=\"canary-5f0c\nan unfinished quote")
@@ -491,16 +491,16 @@ func TestRead_longPause(t *testing.T) {
 // Read warns about a large network in TRUSTED_PROXIES, because it probably contains clients.
 func TestRead_largeProxyNetworks(t *testing.T) {
 	const list = "128.0.0.0/1,8.0.0.0/7,10.0.0.0/8,192.0.2.1,fc00::/7,2000::/15,2002::/16,::ffff:172.0.0.0/102,::1"
-	var warned []string
+	var warnedNetworks []string
 	for _, warning := range readSettings(t, "TRUSTED_PROXIES="+list).Warnings {
 		var network string
 		if n, _ := fmt.Sscanf(warning, "TRUSTED_PROXIES holds %s a network", &network); n == 1 {
-			warned = append(warned, strings.TrimSuffix(network, ","))
+			warnedNetworks = append(warnedNetworks, strings.TrimSuffix(network, ","))
 		}
 	}
 	want := []string{"128.0.0.0/1", "8.0.0.0/7", "fc00::/7", "2000::/15", "172.0.0.0/6"}
-	if !slices.Equal(warned, want) {
-		t.Errorf("got warnings about %q, want %q", warned, want)
+	if !slices.Equal(warnedNetworks, want) {
+		t.Errorf("got warnings about %q, want %q", warnedNetworks, want)
 	}
 }
 

@@ -11,14 +11,14 @@ import (
 // settings, and names that look like misspelt settings. Without a warning, an operator wouldn't
 // notice that a misspelt KEYCLOAK_AUDIENCE accepts more tokens than intended.
 func unknownNames(environment, file map[string]string) []string {
-	var unknown []string
+	var names []string
 	for name := range file {
 		switch {
 		case slices.Contains(settingNames, name):
 		case settingNamePattern.MatchString(name):
-			unknown = append(unknown, name)
+			names = append(names, name)
 		default: // not quoted, because it may be the second line of a secret
-			unknown = append(unknown, "A line of the settings file")
+			names = append(names, "A line of the settings file")
 		}
 	}
 	for name := range environment {
@@ -29,21 +29,22 @@ func unknownNames(environment, file map[string]string) []string {
 		}
 		if strings.HasPrefix(name, "KEYCLOAK_") || slices.Contains(removedSettings, name) ||
 			suggestSetting(name) != "" {
-			unknown = append(unknown, name)
+			names = append(names, name)
 		}
 	}
-	slices.Sort(unknown)
-	unknown = slices.Compact(unknown)
-	for i, name := range unknown {
+	slices.Sort(names)
+	names = slices.Compact(names)
+	warnings := make([]string, len(names))
+	for i, name := range names {
 		text := name + " isn't a setting of this server and has no effect"
 		if slices.Contains(removedSettings, name) {
 			text = name + " is no longer a setting of this server and has no effect"
 		} else if suggestion := suggestSetting(name); suggestion != "" {
 			text += ": did you mean " + suggestion + "?"
 		}
-		unknown[i] = text + " (docs/settings.md)"
+		warnings[i] = text + " (docs/settings.md)"
 	}
-	return unknown
+	return warnings
 }
 
 var (
@@ -106,23 +107,23 @@ func baseWords(name string) string {
 // or swaps two adjacent letters.
 func editDistance(a, b string) int {
 	rows := [3][]int{make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)}
-	beforePrevious, previous, current := rows[0], rows[1], rows[2]
-	for j := range previous {
-		previous[j] = j
+	beforePreviousRow, previousRow, currentRow := rows[0], rows[1], rows[2]
+	for j := range previousRow {
+		previousRow[j] = j
 	}
 	for i := 1; i <= len(a); i++ {
-		current[0] = i
+		currentRow[0] = i
 		for j := 1; j <= len(b); j++ {
 			cost := 1
 			if a[i-1] == b[j-1] {
 				cost = 0
 			}
-			current[j] = min(previous[j]+1, current[j-1]+1, previous[j-1]+cost)
+			currentRow[j] = min(previousRow[j]+1, currentRow[j-1]+1, previousRow[j-1]+cost)
 			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				current[j] = min(current[j], beforePrevious[j-2]+1)
+				currentRow[j] = min(currentRow[j], beforePreviousRow[j-2]+1)
 			}
 		}
-		beforePrevious, previous, current = previous, current, beforePrevious
+		beforePreviousRow, previousRow, currentRow = previousRow, currentRow, beforePreviousRow
 	}
-	return previous[len(b)]
+	return previousRow[len(b)]
 }

@@ -47,9 +47,9 @@ type AddressConfig struct {
 // missing in Trusted, and all its clients count as one address. Addresses logs a warning about the
 // first such request.
 func Addresses(config AddressConfig) func(http.Handler) http.Handler {
-	trusted := make([]netip.Prefix, 0, len(config.Trusted))
+	trustedProxies := make([]netip.Prefix, 0, len(config.Trusted))
 	for _, prefix := range config.Trusted {
-		trusted = append(trusted, unmapPrefix(prefix))
+		trustedProxies = append(trustedProxies, unmapPrefix(prefix))
 	}
 	log := config.Log
 	if log == nil {
@@ -62,8 +62,8 @@ func Addresses(config AddressConfig) func(http.Handler) http.Handler {
 			address := peer
 			forwarded := r.Header.Values("X-Forwarded-For")
 			switch {
-			case contains(trusted, peer):
-				address = clientAddr(peer, forwarded, trusted)
+			case contains(trustedProxies, peer):
+				address = clientAddr(peer, forwarded, trustedProxies)
 			case len(forwarded) > 0 && isPrivate(peer):
 				warnOnce.Do(func() {
 					log.WarnContext(r.Context(), "X-Forwarded-For is not read: it comes from an "+
@@ -100,8 +100,8 @@ func ParseProxies(list []string) ([]netip.Prefix, error) {
 		return nil, errors.Join(errs...)
 	}
 	for _, space := range addressSpaces {
-		uncovered := func(network netip.Prefix) bool { return !covers(prefixes, network) }
-		if !slices.ContainsFunc(space, uncovered) {
+		isUncovered := func(network netip.Prefix) bool { return !covers(prefixes, network) }
+		if !slices.ContainsFunc(space, isUncovered) {
 			return nil, errors.New("holds the whole internet, in several networks: that " +
 				"trusts everyone, and so lets every client claim any address")
 		}
@@ -122,24 +122,24 @@ var addressSpaces = [][]netip.Prefix{
 // covers reports whether the networks in list together contain every address of network. Unless one
 // of them contains all of network, covers checks each half of network.
 func covers(list []netip.Prefix, network netip.Prefix) bool {
-	overlaps := false
+	hasOverlap := false
 	for _, prefix := range list {
 		if prefix.Overlaps(network) {
 			if prefix.Bits() <= network.Bits() {
 				return true
 			}
-			overlaps = true // prefix contains only a part of network
+			hasOverlap = true // prefix contains only a part of network
 		}
 	}
-	if !overlaps {
+	if !hasOverlap {
 		return false
 	}
 	bits := network.Bits() + 1
 	bytes := network.Addr().AsSlice()
 	bytes[network.Bits()/8] |= 0x80 >> (network.Bits() % 8)
-	upper, _ := netip.AddrFromSlice(bytes)
+	upperHalf, _ := netip.AddrFromSlice(bytes)
 	return covers(list, netip.PrefixFrom(network.Addr(), bits)) &&
-		covers(list, netip.PrefixFrom(upper, bits))
+		covers(list, netip.PrefixFrom(upperHalf, bits))
 }
 
 // parseProxy parses one address or network.
@@ -153,16 +153,16 @@ func parseProxy(text string) (netip.Prefix, error) {
 		}
 		prefix = netip.PrefixFrom(address, address.BitLen())
 	}
-	unmapped := unmapPrefix(prefix)
+	unmappedPrefix := unmapPrefix(prefix)
 	switch {
-	case unmapped != unmapped.Masked():
+	case unmappedPrefix != unmappedPrefix.Masked():
 		return netip.Prefix{}, fmt.Errorf("holds %q: expected %v for the network, or %v for "+
-			"the one address", text, unmapped.Masked(), unmapped.Addr())
-	case unmapped.Bits() == 0 || prefix.Addr().Is4In6() && !unmapped.Addr().Is4():
+			"the one address", text, unmappedPrefix.Masked(), unmappedPrefix.Addr())
+	case unmappedPrefix.Bits() == 0 || prefix.Addr().Is4In6() && !unmappedPrefix.Addr().Is4():
 		return netip.Prefix{}, fmt.Errorf("holds %q: that trusts everyone, and so lets every "+
 			"client claim any address", text)
 	}
-	return unmapped, nil
+	return unmappedPrefix, nil
 }
 
 // unmapPrefix converts an IPv4-mapped IPv6 network, such as ::ffff:10.0.0.0/104, to the IPv4
@@ -190,7 +190,7 @@ func unmap(address netip.Addr) netip.Addr { return address.Unmap().WithZone("") 
 // clientAddr returns the client's address for a peer that is a trusted proxy, as documented at
 // Addresses. Every entry that clientAddr reads was written by a trusted proxy, because it stops at
 // the first entry that isn't a trusted proxy's address.
-func clientAddr(peer netip.Addr, headers []string, trusted []netip.Prefix) netip.Addr {
+func clientAddr(peer netip.Addr, headers []string, trustedProxies []netip.Prefix) netip.Addr {
 	client := peer
 	hops := 0
 	for i := len(headers) - 1; i >= 0; i-- {
@@ -210,7 +210,7 @@ func clientAddr(peer netip.Addr, headers []string, trusted []netip.Prefix) netip
 				return client
 			}
 			client = address
-			if !contains(trusted, address) {
+			if !contains(trustedProxies, address) {
 				return client
 			}
 		}
@@ -231,9 +231,9 @@ func parseEntry(entry string) (netip.Addr, bool) {
 	if addrPort, err := netip.ParseAddrPort(entry); err == nil {
 		return unmap(addrPort.Addr()), true
 	}
-	if inner, ok := strings.CutPrefix(entry, "["); ok {
-		inner, ok = strings.CutSuffix(inner, "]")
-		if address, err := netip.ParseAddr(inner); ok && err == nil && address.Is6() {
+	if innerText, ok := strings.CutPrefix(entry, "["); ok {
+		innerText, ok = strings.CutSuffix(innerText, "]")
+		if address, err := netip.ParseAddr(innerText); ok && err == nil && address.Is6() {
 			return unmap(address), true
 		}
 	}

@@ -14,7 +14,7 @@ import (
 
 // Addresses finds the address of a client behind trusted proxies, and ignores forged entries.
 func TestAddresses(t *testing.T) {
-	trusted := must(
+	trustedProxies := must(
 		ParseProxies([]string{"10.0.0.0/8", "192.0.2.1", "2001:db8:1::/48",
 			"::ffff:172.16.0.0/108"}))
 	const proxy = "10.1.2.3:4711"
@@ -87,7 +87,7 @@ func TestAddresses(t *testing.T) {
 			"X-Client-Ip": {victimAddr}, "X-Forwarded": {victimAddr}, "Forwarded-For": {victimAddr}, "X-Cluster-Client-Ip": {victimAddr}, "Client-Ip": {victimAddr},
 		}, "10.1.2.3"},
 	} {
-		config := AddressConfig{Trusted: trusted, Log: slog.New(slog.DiscardHandler)}
+		config := AddressConfig{Trusted: trustedProxies, Log: slog.New(slog.DiscardHandler)}
 		got := clientAddress(config, tt.peer, tt.header)
 		if got != tt.want {
 			t.Errorf("%s: the client is %s, want %s", tt.name, got, tt.want)
@@ -206,11 +206,11 @@ func TestParseProxies(t *testing.T) {
 // ParseProxies rejects a list whose networks, singly or together, cover the whole internet. It
 // accepts a list that covers only a part of the internet.
 func TestParseProxies_wholeInternet(t *testing.T) {
-	var allNetworks, allButOne []string
+	var allNetworks, networksButOne []string
 	for i := range 224 {
 		allNetworks = append(allNetworks, fmt.Sprintf("%d.0.0.0/8", i))
 		if i != 203 {
-			allButOne = append(allButOne, fmt.Sprintf("%d.0.0.0/8", i))
+			networksButOne = append(networksButOne, fmt.Sprintf("%d.0.0.0/8", i))
 		}
 	}
 	for _, tt := range []struct {
@@ -233,7 +233,7 @@ func TestParseProxies_wholeInternet(t *testing.T) {
 		{[]string{"0.0.0.0/1", "::/3"}, false},
 		{[]string{"2000::/4", "3800::/5"}, false},
 		{[]string{"8000::/1"}, false},
-		{allButOne, false},
+		{networksButOne, false},
 		{[]string{"10.0.0.0/8", "fd00::/8"}, false},
 	} {
 		_, err := ParseProxies(tt.list)
@@ -251,8 +251,8 @@ func FuzzAddresses(f *testing.F) {
 		"unknown", "::ffff:10.0.0.1", "fe80::1%", "[", "]", "10.0.0.1,\x00"} {
 		f.Add(seed, seed)
 	}
-	trusted := must(ParseProxies([]string{"10.0.0.0/8"}))
-	config := AddressConfig{Trusted: trusted, Log: slog.New(slog.DiscardHandler)}
+	trustedProxies := must(ParseProxies([]string{"10.0.0.0/8"}))
+	config := AddressConfig{Trusted: trustedProxies, Log: slog.New(slog.DiscardHandler)}
 	f.Fuzz(func(t *testing.T, first, second string) {
 		got := clientAddress(config, attackerAddr+":1", forwardedFor(first, second))
 		if got != attackerAddr {

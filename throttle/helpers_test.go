@@ -64,25 +64,25 @@ func logout(ctx context.Context, l *Limiter, token string) (func(error), error) 
 func attempt(
 	t *testing.T, l *Limiter, ctx context.Context, reserve reserveFunc, subject string,
 	outcome error, maxAttempts int,
-) (allowed int, wait time.Duration) {
+) (allowedCount int, wait time.Duration) {
 	t.Helper()
-	for ; allowed < maxAttempts; allowed++ {
+	for ; allowedCount < maxAttempts; allowedCount++ {
 		done, err := reserve(ctx, l, subject)
-		if limited, ok := errors.AsType[*identity.RateLimitError](err); ok {
-			return allowed, limited.RetryAfter
+		if rateLimitErr, ok := errors.AsType[*identity.RateLimitError](err); ok {
+			return allowedCount, rateLimitErr.RetryAfter
 		}
 		if err != nil {
 			t.Fatalf("got %v, want a RateLimitError", err)
 		}
 		done(outcome)
 	}
-	return allowed, 0
+	return allowedCount, 0
 }
 
 // guess calls attempt for sign-ins with a wrong password.
 func guess(
 	t *testing.T, l *Limiter, address, name string, maxAttempts int,
-) (allowed int, wait time.Duration) {
+) (allowedCount int, wait time.Duration) {
 	t.Helper()
 	return attempt(t, l, contextFrom(t, address), login, name, identity.ErrBadCredentials,
 		maxAttempts)
@@ -90,13 +90,13 @@ func guess(
 
 // wantAttempts checks the results of a call of attempt or guess.
 func wantAttempts(
-	t *testing.T, name string, allowed int, wait time.Duration,
+	t *testing.T, name string, allowedCount int, wait time.Duration,
 	wantAllowed int, wantWait time.Duration,
 ) {
 	t.Helper()
-	if allowed != wantAllowed || wait != wantWait {
+	if allowedCount != wantAllowed || wait != wantWait {
 		t.Errorf("%s: %d attempts allowed, then a wait of %v; want %d and %v",
-			name, allowed, wait, wantAllowed, wantWait)
+			name, allowedCount, wait, wantAllowed, wantWait)
 	}
 }
 

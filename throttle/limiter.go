@@ -242,9 +242,9 @@ func isGuessOrTookCapacity(err error) bool { return isGuess(err) || tookCapacity
 // checks a token's signature first. So ErrRefreshExpired, ErrSessionEnded and ErrRefreshReused show
 // that Keycloak issued the token.
 func isForgedOrTookCapacity(err error) bool {
-	issued := errors.Is(err, identity.ErrRefreshExpired) ||
+	isIssued := errors.Is(err, identity.ErrRefreshExpired) ||
 		errors.Is(err, identity.ErrSessionEnded) || errors.Is(err, identity.ErrRefreshReused)
-	return tookCapacity(err) || isGuess(err) && !issued
+	return tookCapacity(err) || isGuess(err) && !isIssued
 }
 
 // reserve makes all charges or none, with one call to the store. done makes a second call if there

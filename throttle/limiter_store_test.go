@@ -54,13 +54,13 @@ func TestLimiter_storeCalls(t *testing.T) {
 func TestLimiter_sharedStore(t *testing.T) {
 	withSharedStore(t, func(t *testing.T, s sharedStoreTest) {
 		guess(t, s.limiterA, addressA, "alice", 6)
-		allowed, wait := guess(t, s.limiterB, addressA, "alice", 100)
-		wantAttempts(t, "the second limiter", allowed, wait, 4, time.Minute)
+		allowedCount, wait := guess(t, s.limiterB, addressA, "alice", 100)
+		wantAttempts(t, "the second limiter", allowedCount, wait, 4, time.Minute)
 		attempt(t, s.limiterB, contextFrom(t, addressA), login, "bob", nil, 100)
-		local := s.limiterA.localStore.Len() + s.limiterB.localStore.Len()
-		if local != 0 || s.store.Len() != 7 || s.log.Len() != 0 {
+		localKeys := s.limiterA.localStore.Len() + s.limiterB.localStore.Len()
+		if localKeys != 0 || s.store.Len() != 7 || s.log.Len() != 0 {
 			t.Errorf("%d keys in local memory, %d in the store, logged %q; want 0, 7 and nothing",
-				local, s.store.Len(), s.log)
+				localKeys, s.store.Len(), s.log)
 		}
 	})
 }
@@ -70,16 +70,16 @@ func TestLimiter_sharedStore_fails(t *testing.T) {
 	withSharedStore(t, func(t *testing.T, s sharedStoreTest) {
 		guess(t, s.limiterA, addressA, "alice", 10)
 		s.store.fails.Store(true)
-		before := s.store.calls.Load()
-		allowed, wait := guess(t, s.limiterA, addressA, "alice", 100)
-		wantAttempts(t, "during the outage", allowed, wait, 10, time.Minute)
-		if n := s.store.calls.Load() - before; n != 1 {
+		callsBefore := s.store.calls.Load()
+		allowedCount, wait := guess(t, s.limiterA, addressA, "alice", 100)
+		wantAttempts(t, "during the outage", allowedCount, wait, 10, time.Minute)
+		if n := s.store.calls.Load() - callsBefore; n != 1 {
 			t.Errorf("the store was called %d times during the outage, want once", n)
 		}
 		s.store.fails.Store(false)
 		time.Sleep(storeRetryInterval)
-		allowed, wait = guess(t, s.limiterA, addressA, "alice", 100)
-		wantAttempts(t, "after the outage", allowed, wait, 0, time.Minute-storeRetryInterval)
+		allowedCount, wait = guess(t, s.limiterA, addressA, "alice", 100)
+		wantAttempts(t, "after the outage", allowedCount, wait, 0, time.Minute-storeRetryInterval)
 		text := s.log.String()
 		if strings.Count(text, "\n") != 1 || !strings.Contains(text, "level=WARN") ||
 			!strings.Contains(text, "connection refused") || strings.Contains(text, "alice") {
@@ -102,10 +102,10 @@ func TestLimiter_sharedStore_hangs(t *testing.T) {
 		ctx, cancel := context.WithTimeout(contextFrom(t, addressA), time.Millisecond)
 		defer cancel()
 		_, err := s.limiterB.Login(ctx, credentialsFor("alice"))
-		suspended := !s.limiterB.mayCallSharedStore()
-		if !errors.Is(err, context.DeadlineExceeded) || s.log.Len() != 0 || suspended {
+		isSuspended := !s.limiterB.mayCallSharedStore()
+		if !errors.Is(err, context.DeadlineExceeded) || s.log.Len() != 0 || isSuspended {
 			t.Errorf("Login() = %v, logged %q, calls suspended: %t; want %v, nothing and false",
-				err, s.log, suspended, context.DeadlineExceeded)
+				err, s.log, isSuspended, context.DeadlineExceeded)
 		}
 	})
 }
@@ -122,14 +122,14 @@ func TestLimiter_sharedStore_failsBeforeDone(t *testing.T) {
 		guess(t, s.limiterA, addressA, "alice", 3)
 		done(nil)
 		s.store.fails.Store(false)
-		allowed, _ := guess(t, s.limiterB, addressA, "alice", 100)
-		if allowed != 9 { // the refund is lost, so the limit is stricter, not laxer
-			t.Errorf("the shared store allowed %d attempts, want 9", allowed)
+		allowedCount, _ := guess(t, s.limiterB, addressA, "alice", 100)
+		if allowedCount != 9 { // the refund is lost, so the limit is stricter, not laxer
+			t.Errorf("the shared store allowed %d attempts, want 9", allowedCount)
 		}
 		s.store.fails.Store(true)
-		allowed, _ = guess(t, s.limiterA, addressA, "alice", 100)
-		if allowed != 7 {
-			t.Errorf("local memory allowed %d attempts, want 7", allowed)
+		allowedCount, _ = guess(t, s.limiterA, addressA, "alice", 100)
+		if allowedCount != 7 {
+			t.Errorf("local memory allowed %d attempts, want 7", allowedCount)
 		}
 	})
 }
@@ -162,7 +162,7 @@ func TestLimiter_done_twice(t *testing.T) {
 			done(identity.ErrBadCredentials)
 			done(nil)
 		}
-		allowed, wait := guess(t, s.limiterA, addressA, "alice", 100)
-		wantAttempts(t, "after ten failures", allowed, wait, 0, time.Minute)
+		allowedCount, wait := guess(t, s.limiterA, addressA, "alice", 100)
+		wantAttempts(t, "after ten failures", allowedCount, wait, 0, time.Minute)
 	})
 }

@@ -16,19 +16,19 @@ import (
 // An account may have ten failed sign-ins at once, and one more per minute.
 func TestLimiter_Login_account(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
-		allowed, wait := guess(t, l, addressA, "alice", 100)
-		wantAttempts(t, "first failures", allowed, wait, 10, time.Minute)
-		allowed, wait = guess(t, l, addressA, "bob", 5)
-		wantAttempts(t, "another account", allowed, wait, 5, 0)
+		allowedCount, wait := guess(t, l, addressA, "alice", 100)
+		wantAttempts(t, "first failures", allowedCount, wait, 10, time.Minute)
+		allowedCount, wait = guess(t, l, addressA, "bob", 5)
+		wantAttempts(t, "another account", allowedCount, wait, 5, 0)
 		time.Sleep(time.Minute - 1)
-		allowed, wait = guess(t, l, addressA, "alice", 100)
-		wantAttempts(t, "a nanosecond early", allowed, wait, 0, 1)
+		allowedCount, wait = guess(t, l, addressA, "alice", 100)
+		wantAttempts(t, "a nanosecond early", allowedCount, wait, 0, 1)
 		time.Sleep(time.Nanosecond)
-		allowed, wait = guess(t, l, addressA, "alice", 100)
-		wantAttempts(t, "after a minute", allowed, wait, 1, time.Minute)
+		allowedCount, wait = guess(t, l, addressA, "alice", 100)
+		wantAttempts(t, "after a minute", allowedCount, wait, 1, time.Minute)
 		time.Sleep(time.Hour)
-		allowed, wait = guess(t, l, addressA, "alice", 100)
-		wantAttempts(t, "after an hour", allowed, wait, 10, time.Minute)
+		allowedCount, wait = guess(t, l, addressA, "alice", 100)
+		wantAttempts(t, "after an hour", allowedCount, wait, 10, time.Minute)
 	})
 }
 
@@ -36,24 +36,24 @@ func TestLimiter_Login_account(t *testing.T) {
 // or from many.
 func TestLimiter_Login_accountSlow(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
-		guessForDay := func(networks int) (allowed int) {
+		guessForDay := func(networks int) (allowedCount int) {
 			for range 24 * 60 {
 				for i := range networks {
 					address := fmt.Sprintf("203.0.%d.1", i)
 					n, _ := guess(t, l, address, fmt.Sprint("alice ", networks), 100)
-					allowed += n
+					allowedCount += n
 				}
 				time.Sleep(time.Minute)
 			}
-			return allowed
+			return allowedCount
 		}
-		if allowed := guessForDay(1); allowed < 90 || allowed > 20+96 {
+		if allowedCount := guessForDay(1); allowedCount < 90 || allowedCount > 20+96 {
 			t.Errorf("one network made %d guesses in a day, want 90 to 116 (20, and one per 15 minutes)",
-				allowed)
+				allowedCount)
 		}
-		if allowed := guessForDay(50); allowed > 100+480 {
+		if allowedCount := guessForDay(50); allowedCount > 100+480 {
 			t.Errorf("fifty networks made %d guesses in a day, want at most 580 (100, and one per 3 minutes)",
-				allowed)
+				allowedCount)
 		}
 	})
 }
@@ -66,13 +66,13 @@ func TestLimiter_attempts(t *testing.T) {
 			total := 0
 			for i := range 1500 {
 				subject := fmt.Sprint("user ", i)
-				allowed, _ := attempt(t, l, contextFrom(t, addressA), reserve, subject, nil, 1)
-				total += allowed
+				allowedCount, _ := attempt(t, l, contextFrom(t, addressA), reserve, subject, nil, 1)
+				total += allowedCount
 			}
-			allowed, wait := attempt(t, l, contextFrom(t, addressA), reserve, "user", nil, 1)
-			wantAttempts(t, name+", after the burst", allowed, wait, 0, 200*time.Millisecond)
-			allowed, wait = attempt(t, l, contextFrom(t, addressB), reserve, "user", nil, 1)
-			wantAttempts(t, name+", another address", allowed, wait, 1, 0)
+			allowedCount, wait := attempt(t, l, contextFrom(t, addressA), reserve, "user", nil, 1)
+			wantAttempts(t, name+", after the burst", allowedCount, wait, 0, 200*time.Millisecond)
+			allowedCount, wait = attempt(t, l, contextFrom(t, addressB), reserve, "user", nil, 1)
+			wantAttempts(t, name+", another address", allowedCount, wait, 1, 0)
 			if total != 1000 {
 				t.Errorf("%s: %d attempts allowed, want 1000", name, total)
 			}
@@ -85,13 +85,13 @@ func TestLimiter_Login_spellings(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
 		for i := range 10 {
 			name := []string{"alice", "ALICE", "Alice", " alice", "aLICE "}[i%5]
-			if allowed, _ := guess(t, l, addressA, name, 1); allowed != 1 {
+			if allowedCount, _ := guess(t, l, addressA, name, 1); allowedCount != 1 {
 				t.Fatalf("attempt %d was refused, want it allowed", i)
 			}
 		}
 		for _, name := range []string{"alice", "ALICE", "alicE", "alice\u00a0"} {
-			allowed, wait := guess(t, l, addressA, name, 1)
-			wantAttempts(t, name, allowed, wait, 0, time.Minute)
+			allowedCount, wait := guess(t, l, addressA, name, 1)
+			wantAttempts(t, name, allowedCount, wait, 0, time.Minute)
 		}
 	})
 }
@@ -106,20 +106,20 @@ func TestLimiter_Login_manyNetworks(t *testing.T) {
 			}
 			time.Sleep(time.Minute)
 		}
-		allowed, wait := guess(t, l, addressB, "alice", 100)
-		wantAttempts(t, "the fifth network", allowed, wait, 10, time.Minute)
+		allowedCount, wait := guess(t, l, addressB, "alice", 100)
+		wantAttempts(t, "the fifth network", allowedCount, wait, 10, time.Minute)
 
 		total, lastWait := 0, time.Duration(0)
 		for i := range 200 { // 200 networks at once
-			allowed, wait := guess(t, l, fmt.Sprintf("203.0.%d.1", i), "bob", 100)
-			total, lastWait = total+allowed, wait
+			allowedCount, wait := guess(t, l, fmt.Sprintf("203.0.%d.1", i), "bob", 100)
+			total, lastWait = total+allowedCount, wait
 		}
 		wantAttempts(t, "200 networks together", total, lastWait, 50, 12*time.Second)
 		time.Sleep(time.Minute)
 		total = 0
 		for i := range 200 {
-			allowed, _ := guess(t, l, fmt.Sprintf("203.0.%d.1", i), "bob", 100)
-			total += allowed
+			allowedCount, _ := guess(t, l, fmt.Sprintf("203.0.%d.1", i), "bob", 100)
+			total += allowedCount
 		}
 		if total != 5 {
 			t.Errorf("a minute later: %d attempts allowed, want 5", total)
@@ -148,20 +148,20 @@ func TestLimiter_Login_networkAndAddress(t *testing.T) {
 			if tt.sameNetwork {
 				want = 0
 			}
-			allowed, _ := guess(t, l, tt.second, "alice", 100)
-			if allowed != want {
-				t.Errorf("%s: %d attempts allowed for the account, want %d", tt.name, allowed, want)
+			allowedCount, _ := guess(t, l, tt.second, "alice", 100)
+			if allowedCount != want {
+				t.Errorf("%s: %d attempts allowed for the account, want %d", tt.name, allowedCount, want)
 			}
 		})
 		withLimiter(t, func(t *testing.T, l *Limiter) {
 			for i := range 20 {
 				guess(t, l, tt.first, fmt.Sprint("name ", i), 5)
 			}
-			allowed, wait := guess(t, l, tt.second, "another name", 1)
+			allowedCount, wait := guess(t, l, tt.second, "another name", 1)
 			if tt.sameAddress {
-				wantAttempts(t, tt.name+", another account", allowed, wait, 0, 6*time.Second)
+				wantAttempts(t, tt.name+", another account", allowedCount, wait, 0, 6*time.Second)
 			} else {
-				wantAttempts(t, tt.name+", another account", allowed, wait, 1, 0)
+				wantAttempts(t, tt.name+", another account", allowedCount, wait, 1, 0)
 			}
 		})
 	}
@@ -173,21 +173,21 @@ func TestLimiter_Login_address(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
 		for i := range 800 {
 			name := fmt.Sprint("colleague ", i)
-			allowed, _ := attempt(t, l, contextFrom(t, addressA), login, name, nil, 1)
-			if allowed != 1 {
+			allowedCount, _ := attempt(t, l, contextFrom(t, addressA), login, name, nil, 1)
+			if allowedCount != 1 {
 				t.Fatalf("colleague %d was refused", i)
 			}
 		}
 		total, lastWait := 0, time.Duration(0)
 		for i := range 200 {
-			allowed, wait := guess(t, l, addressA, fmt.Sprint("guess ", i), 1)
-			total, lastWait = total+allowed, wait
+			allowedCount, wait := guess(t, l, addressA, fmt.Sprint("guess ", i), 1)
+			total, lastWait = total+allowedCount, wait
 		}
 		wantAttempts(t, "guesses", total, lastWait, 100, 6*time.Second)
-		allowed, wait := attempt(t, l, contextFrom(t, addressA), login, "colleague 1", nil, 1)
-		wantAttempts(t, "a colleague, after the guesses", allowed, wait, 0, 6*time.Second)
-		allowed, wait = attempt(t, l, contextFrom(t, addressB), login, "colleague 1", nil, 1)
-		wantAttempts(t, "another address", allowed, wait, 1, 0)
+		allowedCount, wait := attempt(t, l, contextFrom(t, addressA), login, "colleague 1", nil, 1)
+		wantAttempts(t, "a colleague, after the guesses", allowedCount, wait, 0, 6*time.Second)
+		allowedCount, wait = attempt(t, l, contextFrom(t, addressB), login, "colleague 1", nil, 1)
+		wantAttempts(t, "another address", allowedCount, wait, 1, 0)
 		if keys := l.localStore.Len(); keys > 4+4*100 { // 4 for each address, and 4 for each name
 			t.Errorf("%d keys are stored, want none for refused attempts", keys)
 		}
@@ -228,21 +228,21 @@ func TestLimiter_done_outcomes(t *testing.T) {
 		}
 		countAllowed := func(
 			reserve reserveFunc, subject func(i int) string, attempts int,
-		) (allowed int) {
+		) (allowedCount int) {
 			withLimiter(t, func(t *testing.T, l *Limiter) {
 				for i := range attempts {
 					n, _ := attempt(t, l, contextFrom(t, addressA), reserve, subject(i), outcome, 1)
-					allowed += n
+					allowedCount += n
 				}
 			})
-			return allowed
+			return allowedCount
 		}
 		sameSubject := func(int) string { return "same" }
 		newSubject := func(i int) string { return fmt.Sprint("new ", i) }
 		for _, check := range []struct {
-			name                     string
-			allowed, limit, attempts int
-			counts                   bool
+			name                          string
+			allowedCount, limit, attempts int
+			counts                        bool
 		}{
 			{"login to one account", countAllowed(login, sameSubject, 60), 10, 60, tt.login},
 			{"login from one address", countAllowed(login, newSubject, 120), 100, 120, tt.login || tt.address},
@@ -255,8 +255,8 @@ func TestLimiter_done_outcomes(t *testing.T) {
 			if !check.counts {
 				want = check.attempts
 			}
-			if check.allowed != want {
-				t.Errorf("%v, %s: %d attempts allowed, want %d", tt.outcome, check.name, check.allowed, want)
+			if check.allowedCount != want {
+				t.Errorf("%v, %s: %d attempts allowed, want %d", tt.outcome, check.name, check.allowedCount, want)
 			}
 		}
 	}
@@ -267,9 +267,9 @@ func TestLimiter_done_outcomes(t *testing.T) {
 // token.
 func TestLimiter_Refresh_separateTokens(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
-		allowed, wait := attempt(t, l, contextFrom(t, addressA), refresh, "a.b.c",
+		allowedCount, wait := attempt(t, l, contextFrom(t, addressA), refresh, "a.b.c",
 			identity.ErrRefreshExpired, 100)
-		wantAttempts(t, "one token", allowed, wait, 30, 10*time.Second)
+		wantAttempts(t, "one token", allowedCount, wait, 30, 10*time.Second)
 		for name, tt := range map[string]struct {
 			address, token string
 			reserve        reserveFunc
@@ -280,10 +280,10 @@ func TestLimiter_Refresh_separateTokens(t *testing.T) {
 			"logout with the same token":       {addressA, "a.b.c", logout},
 			"login with the token as the name": {addressA, "a.b.c", login},
 		} {
-			allowed, wait := attempt(t, l, contextFrom(t, tt.address), tt.reserve, tt.token,
+			allowedCount, wait := attempt(t, l, contextFrom(t, tt.address), tt.reserve, tt.token,
 				identity.ErrRefreshExpired, 5)
-			if allowed != 5 {
-				t.Errorf("%s: %d attempts allowed, then a wait of %v; want 5", name, allowed, wait)
+			if allowedCount != 5 {
+				t.Errorf("%s: %d attempts allowed, then a wait of %v; want 5", name, allowedCount, wait)
 			}
 		}
 	})
@@ -332,14 +332,15 @@ func TestLimiter_Login_network(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
 		total := 0
 		for i := range 1000 {
-			allowed, _ := guess(t, l, fmt.Sprintf("2001:db8:1:%x::1", i), fmt.Sprint("name ", i), 1)
-			total += allowed
+			address, name := fmt.Sprintf("2001:db8:1:%x::1", i), fmt.Sprint("name ", i)
+			allowedCount, _ := guess(t, l, address, name, 1)
+			total += allowedCount
 		}
 		if total != 500 {
 			t.Errorf("%d attempts allowed, want 500", total)
 		}
-		allowed, wait := guess(t, l, "2001:db8:2::1", "name 999", 1)
-		wantAttempts(t, "another network", allowed, wait, 1, 0)
+		allowedCount, wait := guess(t, l, "2001:db8:2::1", "name 999", 1)
+		wantAttempts(t, "another network", allowedCount, wait, 1, 0)
 	})
 }
 
@@ -353,20 +354,20 @@ func TestLimiter_Login_refused(t *testing.T) {
 				t.Fatalf("Login() = %v, want %v", err, identity.ErrRateLimited)
 			}
 		}
-		before := l.localStore.Len()
-		allowed, _ := guess(t, l, addressA, "bob", 1)
-		if allowed != 1 {
-			t.Errorf("another account: %d attempts allowed, want 1", allowed)
+		keysBefore := l.localStore.Len()
+		allowedCount, _ := guess(t, l, addressA, "bob", 1)
+		if allowedCount != 1 {
+			t.Errorf("another account: %d attempts allowed, want 1", allowedCount)
 		}
 		for i := range 4 { // addressA has used 10 of the 50
-			allowed, wait := guess(t, l, fmt.Sprintf("203.0.%d.1", i), "alice", 100)
-			if allowed != 10 {
+			allowedCount, wait := guess(t, l, fmt.Sprintf("203.0.%d.1", i), "alice", 100)
+			if allowedCount != 10 {
 				t.Errorf("network %d: %d attempts allowed, then a wait of %v; want 10",
-					i, allowed, wait)
+					i, allowedCount, wait)
 			}
 		}
-		if before != 7 {
-			t.Errorf("%d keys were stored, want 7", before)
+		if keysBefore != 7 {
+			t.Errorf("%d keys were stored, want 7", keysBefore)
 		}
 	})
 }
@@ -374,10 +375,11 @@ func TestLimiter_Login_refused(t *testing.T) {
 // Requests without an address share one limit. It isn't the limit of the zero IPv6 address.
 func TestLimiter_Login_withoutAddress(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
-		allowed, wait := attempt(t, l, t.Context(), login, "alice", identity.ErrBadCredentials, 100)
-		wantAttempts(t, "no address", allowed, wait, 10, time.Minute)
-		allowed, _ = guess(t, l, "::", "alice", 100)
-		wantAttempts(t, "the zero IPv6 address", allowed, 0, 10, 0)
+		allowedCount, wait := attempt(t, l, t.Context(), login, "alice",
+			identity.ErrBadCredentials, 100)
+		wantAttempts(t, "no address", allowedCount, wait, 10, time.Minute)
+		allowedCount, _ = guess(t, l, "::", "alice", 100)
+		wantAttempts(t, "the zero IPv6 address", allowedCount, 0, 10, 0)
 	})
 }
 

@@ -132,11 +132,11 @@ func withVerb(names []string) string {
 
 // redactURL returns a URL without its password, if it has one.
 func redactURL(text string) string {
-	parsed, err := url.Parse(text)
+	parsedURL, err := url.Parse(text)
 	if err != nil {
 		return "an address that can't be parsed"
 	}
-	return parsed.Redacted()
+	return parsedURL.Redacted()
 }
 
 // runtimeEnv returns the value of RUNTIME_ENV. isSet is true even if the value is empty.

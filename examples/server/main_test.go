@@ -34,9 +34,9 @@ func TestServer(t *testing.T) {
 		},
 		Log: slog.New(slog.DiscardHandler),
 	}, store))
-	alice := must(kc.Realm("notes").SignIn("notes-api", "alice")).AccessToken
-	bob := must(kc.Realm("notes").SignIn("notes-api", "bob")).AccessToken
-	foreign := must(kc.Realm("notes").Mint(keycloaktest.TokenSpec{
+	aliceToken := must(kc.Realm("notes").SignIn("notes-api", "alice")).AccessToken
+	bobToken := must(kc.Realm("notes").SignIn("notes-api", "bob")).AccessToken
+	billingToken := must(kc.Realm("notes").Mint(keycloaktest.TokenSpec{
 		Claims: map[string]any{"aud": "billing"},
 	}))
 
@@ -56,18 +56,18 @@ func TestServer(t *testing.T) {
 	}
 	const login, addNote = `mutation { login(username: "alice", password: "pa55word") { tokenType } }`, `mutation { addNote(text: "milk") { id text } }`
 	wantResponse("", login, `{"data":{"login":{"tokenType":"Bearer"}}}`)
-	wantResponse(alice, `{ me { username } }`, `{"data":{"me":{"username":"alice"}}}`)
-	wantResponse(alice, addNote, `{"data":{"addNote":{"id":"1","text":"milk"}}}`)
-	wantResponse(alice, `{ notes { text } }`, `{"data":{"notes":[{"text":"milk"}]}}`)
-	wantResponse(bob, `{ notes { text } }`, `{"data":{"notes":[]}}`)
+	wantResponse(aliceToken, `{ me { username } }`, `{"data":{"me":{"username":"alice"}}}`)
+	wantResponse(aliceToken, addNote, `{"data":{"addNote":{"id":"1","text":"milk"}}}`)
+	wantResponse(aliceToken, `{ notes { text } }`, `{"data":{"notes":[{"text":"milk"}]}}`)
+	wantResponse(bobToken, `{ notes { text } }`, `{"data":{"notes":[]}}`)
 	wantResponse("", `{ notes { text } }`, `{"errors":[{"message":"Not authenticated","path":["notes"],"locations":[{"line":1,"column":3}],`+
 		`"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_MISSING"}}],"data":null}`)
-	wantResponse(foreign, `{ notes { text } }`, `{"errors":[{"message":"Token is not meant for this API","path":["notes"],"locations":[{"line":1,"column":3}],`+
+	wantResponse(billingToken, `{ notes { text } }`, `{"errors":[{"message":"Token is not meant for this API","path":["notes"],"locations":[{"line":1,"column":3}],`+
 		`"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_NOT_ACCEPTED"}}],"data":null}`)
 	for range 99 {
 		must(store.Add(t.Context(), kc.Realm("notes").User("alice").ID(), "more"))
 	}
-	wantResponse(alice, addNote, `{"errors":[{"message":"You can't keep more than 100 notes","path":["addNote"],"locations":[{"line":1,"column":12}],`+
+	wantResponse(aliceToken, addNote, `{"errors":[{"message":"You can't keep more than 100 notes","path":["addNote"],"locations":[{"line":1,"column":12}],`+
 		`"extensions":{"code":"NOTEBOOK_FULL"}}],"data":null}`)
 }
 

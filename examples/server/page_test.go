@@ -146,17 +146,17 @@ func runShell(t *testing.T, line string) string {
 // readFiles returns the contents of the files below a directory, by path.
 func readFiles(t *testing.T, directory string) map[string]string {
 	t.Helper()
-	found := map[string]string{}
+	contents := map[string]string{}
 	err := filepath.WalkDir(directory, func(name string, entry fs.DirEntry, err error) error {
 		if err == nil && entry.Type().IsRegular() {
-			found[filepath.ToSlash(must(filepath.Rel(directory, name)))] = readFile(t, name)
+			contents[filepath.ToSlash(must(filepath.Rel(directory, name)))] = readFile(t, name)
 		}
 		return err
 	})
-	if err != nil || len(found) < 10 {
-		t.Fatalf("%s has %d files: %v", directory, len(found), err)
+	if err != nil || len(contents) < 10 {
+		t.Fatalf("%s has %d files: %v", directory, len(contents), err)
 	}
-	return found
+	return contents
 }
 
 // readFile returns the contents of a file.
