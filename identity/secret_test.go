@@ -86,11 +86,11 @@ func TestSecret_fmt(t *testing.T) {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "% x", "%#x",
 			"%d", "%t", "%c", "%U", "%e", "%T", "%100v", "%-5.3s"} {
 			if text := fmt.Sprintf(verb, holder); leaks(text) {
-				t.Errorf("%s in %s leaks: %s", verb, name, text)
+				t.Errorf("%s of %s prints %s, want no secret in it", verb, name, text)
 			}
 		}
 		if text := fmt.Sprint(holder) + fmt.Sprintln(holder); leaks(text) {
-			t.Errorf("Sprint of %s leaks: %s", name, text)
+			t.Errorf("Sprint of %s prints %s, want no secret in it", name, text)
 		}
 	}
 }
@@ -132,7 +132,8 @@ func TestSecret_slog(t *testing.T) {
 			log.Info("sign in", "value", holder, slog.Group("group", "value", holder))
 			log.With("value", holder).WithGroup("later").Info("sign in", slog.Any("again", holder))
 			if leaks(out.String()) {
-				t.Errorf("the %s handler leaks a %s: %s", handlerName, name, out.String())
+				t.Errorf("the %s handler writes %s for %s, want no secret in it", handlerName,
+					out.String(), name)
 			}
 		}
 		out.Reset()
@@ -148,11 +149,11 @@ func TestSecret_encoding(t *testing.T) {
 	for name, holder := range secretHolders() {
 		if text, err := json.Marshal(holder); leaks(string(text)) ||
 			err != nil && leaks(err.Error()) {
-			t.Errorf("JSON of %s leaks: %s, %v", name, text, err)
+			t.Errorf("JSON of %s: %s, %v; want no secret in it", name, text, err)
 		}
 		if text, err := xml.Marshal(holder); leaks(string(text)) ||
 			err != nil && leaks(err.Error()) {
-			t.Errorf("XML of %s leaks: %s, %v", name, text, err)
+			t.Errorf("XML of %s: %s, %v; want no secret in it", name, text, err)
 		}
 	}
 	type form struct {

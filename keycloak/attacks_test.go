@@ -153,7 +153,7 @@ func newSite(t *testing.T, name string, c siteConfig) *site {
 	}
 	verifier, err := NewVerifier(c.config)
 	if err != nil {
-		t.Fatalf("site %s: %v", name, err)
+		t.Fatalf("NewVerifier() for the site %s = %v, want nil", name, err)
 	}
 	s.api = httptest.NewServer(Middleware(verifier,
 		s.log.logger())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -199,7 +199,7 @@ func (s *site) send(t *testing.T, a attack) verdict {
 	}
 	var got verdict
 	if err := json.Unmarshal(body, &got); err != nil || response.StatusCode != http.StatusOK {
-		t.Fatalf("got %d %q: %v", response.StatusCode, body, err)
+		t.Fatalf("got %d %q (%v), want 200 and a verdict", response.StatusCode, body, err)
 	}
 	return got
 }
@@ -341,7 +341,7 @@ func checkAttackTable(t *testing.T, rows []attack, sites map[string]*site) {
 			row.site = defaultSite
 		}
 		if names[row.name] || row.name == "" {
-			t.Errorf("the name %q is empty or a duplicate", row.name)
+			t.Errorf("the name %q is empty or a duplicate, want a unique name", row.name)
 		}
 		names[row.name] = true
 		for _, source := range strings.Split(row.source, "; ") {
@@ -386,16 +386,16 @@ func tokenFragments(t *testing.T, rows []attack) (pieces []string) {
 func checkAttackLog(t *testing.T, site, log string, secrets []string) {
 	t.Helper()
 	if log == "" {
-		t.Errorf("the log of %s is empty", site)
+		t.Errorf("the log of %s is empty, want some lines", site)
 	}
 	for _, secret := range secrets {
 		if strings.Contains(log, secret) {
-			t.Errorf("the log of %s contains %q", site, secret)
+			t.Errorf("the log of %s contains the secret %q, want no secret", site, secret)
 		}
 	}
 	for line := range strings.Lines(log) {
 		if !strings.HasPrefix(line, "time=") {
-			t.Errorf("the log of %s has a forged line: %s", site, line)
+			t.Errorf("the log of %s has the forged line %q, want none", site, line)
 		}
 	}
 }

@@ -89,7 +89,7 @@ func TestLogin_scopeAndOTP(t *testing.T) {
 		t.Fatal(err)
 	}
 	if form.Has("otp") {
-		t.Error("sent the field otp for credentials without an OTP")
+		t.Error("sent the field otp for credentials without an OTP, want no such field")
 	}
 	if got := form.Get("scope"); got != "openid offline_access" {
 		t.Errorf("sent the scope %q, want %q", got, "openid offline_access")
@@ -289,7 +289,7 @@ func TestClient_tooManyCalls(t *testing.T) {
 						}
 					}
 					if err := call(t.Context(), client); err != nil {
-						t.Errorf("a call within the limit failed: %v", err)
+						t.Errorf("a call within the limit: got %v, want nil", err)
 					}
 				})
 			}

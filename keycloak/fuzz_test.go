@@ -92,7 +92,7 @@ func FuzzCheckRefreshToken(f *testing.F) {
 		case err != nil && !errors.Is(err, identity.ErrRefreshInvalid):
 			t.Errorf("checkRefreshToken(%q) = %v, want %v", token, err, identity.ErrRefreshInvalid)
 		case err != nil && len(token) > 3 && strings.Contains(err.Error(), token):
-			t.Errorf("the error %q quotes the token", err)
+			t.Errorf("the error %q quotes the token, want no quote", err)
 		}
 	})
 }

@@ -193,7 +193,7 @@ func checkNoLeak(t *testing.T, values ...any) {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
 			if text := fmt.Sprintf(verb, value); strings.Contains(text, canary) ||
 				strings.Contains(text, fmt.Sprintf("%x", canary)) {
-				t.Errorf("%s shows a secret: %s", verb, text)
+				t.Errorf("%s prints %s, want no secret in it", verb, text)
 			}
 		}
 		if err, ok := value.(error); ok {

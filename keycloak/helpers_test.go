@@ -303,7 +303,7 @@ func decodeJSON(t *testing.T, text []byte) (value any) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
 	if err := decoder.Decode(&value); err != nil {
-		t.Errorf("decoding %q: %v", text, err)
+		t.Errorf("decoding %q: got %v, want nil", text, err)
 	}
 	return value
 }

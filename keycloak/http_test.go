@@ -302,7 +302,7 @@ func TestSend_malformedResponse(t *testing.T) {
 				t.Fatal("get() succeeded, want an error")
 			}
 			if strings.Contains(fmt.Sprintf("%v %+v %q", err, err, err), canary) {
-				t.Errorf("the error quotes the response: %v", err)
+				t.Errorf("the error quotes the response: %v, want no quote", err)
 			}
 		})
 	}

@@ -94,7 +94,7 @@ func TestKeySet_badResponseKeepsKeys(t *testing.T) {
 				synctest.Wait()
 				k.endpoint.setResponse(func(r *http.Request) (*http.Response, error) {
 					if r.URL.Path != "/realms/local/protocol/openid-connect/certs" {
-						t.Errorf("got a request for %s", r.URL)
+						t.Errorf("got a request for %s, want only requests for the key set", r.URL)
 					}
 					return tt.respond(r)
 				})

@@ -188,7 +188,7 @@ func TestKeySet_fetchIgnoresCallerContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, func(r *http.Request) (*http.Response, error) {
 			if r.Context().Value(contextKey{}) != nil {
-				t.Error("the fetch has a value of a caller's context")
+				t.Error("the fetch's context has a value of a caller's context, want none")
 			}
 			return serveKeys(edDSA())(r)
 		})

@@ -39,7 +39,7 @@ func TestLogin_oneAtATimePerAccount(t *testing.T) {
 		for _, name := range names {
 			callers.Go(func() {
 				if err := signIn(t.Context(), client, name); err != nil {
-					t.Errorf("%s: %v", name, err)
+					t.Errorf("%s: got %v, want nil", name, err)
 				}
 			})
 			synctest.Wait() // so that they arrive in this order
@@ -254,7 +254,7 @@ func TestAccountIndex_claimedName(t *testing.T) {
 		signIns(a)
 		if a.queueKey(identity.Credentials{Username: "dave@example.com"}) ==
 			a.queueKey(identity.Credentials{Username: "mallory"}) {
-			t.Errorf("%s: the attacker shares the owner's queue", name)
+			t.Errorf("%s: the attacker shares the owner's queue, want two queues", name)
 		}
 	}
 }
@@ -534,7 +534,7 @@ func TestLogin_oneAtATimeAtKeycloak(t *testing.T) {
 				identity.Credentials{Username: name,
 					Password: identity.NewSecret("alice-password")})
 			if err != nil {
-				t.Errorf("%s: %v", name, err)
+				t.Errorf("%s: got %v, want nil", name, err)
 			}
 		})
 	}
@@ -585,7 +585,7 @@ func TestClient_forwardAddress(t *testing.T) {
 			for header := range got {
 				if !slices.Contains([]string{"Accept", "Accept-Encoding", "Content-Length",
 					"Content-Type", "User-Agent", "X-Forwarded-For"}, header) {
-					t.Errorf("%s: the header %s was sent to Keycloak", name, header)
+					t.Errorf("%s: sent the header %s to Keycloak, want it left out", name, header)
 				}
 			}
 		}

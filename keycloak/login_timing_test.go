@@ -83,7 +83,7 @@ func TestLogin_delayedRefusalHoldsNoSlot(t *testing.T) {
 		synctest.Wait()
 		slot, err := client.loginSlots.acquire(contextWithAddress(t, addressB))
 		if err != nil {
-			t.Fatalf("a delayed refusal holds a slot: %v", err)
+			t.Fatalf("acquire() during a delayed refusal = %v, want a slot", err)
 		}
 		slot.release()
 		callers.Wait()

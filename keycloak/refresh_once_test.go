@@ -141,7 +141,7 @@ func TestRefresher_repeatWithinGrace(t *testing.T) {
 			time.Sleep(testGracePeriod + time.Second) // the next row starts with an empty cache
 		}
 		if response.ExpiresIn != 5 || *response.RefreshExpiresIn != 8 {
-			t.Error("the cached response was modified")
+			t.Errorf("the cached response is now %+v, want it unchanged", response)
 		}
 	})
 }
@@ -280,7 +280,7 @@ func TestLogout_duringExchange(t *testing.T) {
 		})
 		callers.Go(func() {
 			if _, err := r.refresh(t.Context(), sessionRefreshToken("s2", "1")); err != nil {
-				t.Errorf("the exchange of another session: %v", err)
+				t.Errorf("the exchange of another session: got %v, want nil", err)
 			}
 		})
 		time.Sleep(time.Second)

@@ -172,7 +172,7 @@ func TestRefresh_oneEncoding(t *testing.T) {
 		"empty":                       "",
 	} {
 		if encoding == token {
-			t.Fatalf("%s: the encoding is the token itself", name)
+			t.Fatalf("%s: the encoding is the token itself, want another encoding", name)
 		}
 		if _, err := client.Refresh(t.Context(), identity.NewSecret(encoding)); !errors.Is(err,
 			identity.ErrRefreshInvalid) {

@@ -210,7 +210,7 @@ func TestRedactUnknown_textsOfRules(t *testing.T) {
 			hasPrefix := func(knownStart string) bool { return strings.HasPrefix(knownStart, text) }
 			if text != "" && !slices.ContainsFunc(knownTexts, hasPrefix) &&
 				!slices.ContainsFunc(knownPrefixes, hasPrefix) {
-				t.Errorf("%q is neither in knownTexts nor in knownPrefixes", text)
+				t.Errorf("%q is neither in knownTexts nor in knownPrefixes, want it in one", text)
 			}
 		}
 	}

@@ -55,7 +55,7 @@ func (e rfcExample) member(t *testing.T, name string) string {
 	header := object{}
 	if e.Protected != "" {
 		if err := json.Unmarshal([]byte(e.Protected), &header); err != nil {
-			t.Fatalf("the header of %v: %v", e, err)
+			t.Fatalf("decoding the header of %v: got %v, want nil", e, err)
 		}
 	}
 	maps.Copy(header, e.Header)
@@ -128,7 +128,7 @@ func TestRFCExamples_complete(t *testing.T) {
 			got[source]++
 		}
 		if names[e.Name] {
-			t.Errorf("two examples are named %q", e.Name)
+			t.Errorf("two examples are named %q, want unique names", e.Name)
 		}
 		names[e.Name] = true
 	}
@@ -161,27 +161,27 @@ func TestRFCExamples_consistent(t *testing.T) {
 			t.Errorf("%v: Allowed is %v, want %v for the algorithm %s", e, e.Allowed, !e.Allowed, alg)
 		}
 		if e.Allowed && (rfc.Keys[e.Key] == nil || e.Signature == "") {
-			t.Errorf("%v: the key or the signature is missing", e)
+			t.Errorf("%v: the key or the signature is missing, want both", e)
 		}
 		header, rest, _ := strings.Cut(e.Compact, ".")
 		payload, signature, _ := strings.Cut(rest, ".")
 		switch wantPayload := e.Payload; {
 		case e.Compact == "":
 			if len(e.JSON) == 0 {
-				t.Errorf("%v: has neither Compact nor JSON", e)
+				t.Errorf("%v: has neither Compact nor JSON, want at least one", e)
 			}
 		case header != base64url([]byte(e.Protected)):
-			t.Errorf("%v: the header differs from the compact serialization", e)
+			t.Errorf("%v: the header differs from Compact, want the same", e)
 		case strings.Count(e.Compact, ".") == 4: // encrypted; its content is not in the file
 			if e.Payload != "" || e.Signature != "" {
-				t.Errorf("%v: has a payload or a signature, although it is encrypted", e)
+				t.Errorf("%v: has a payload or a signature, want neither for an encrypted token", e)
 			}
 		default:
 			if e.Detached {
 				wantPayload = ""
 			}
 			if payload != wantPayload || signature != e.Signature {
-				t.Errorf("%v: the parts differ from the compact serialization", e)
+				t.Errorf("%v: the parts differ from Compact, want the same", e)
 			}
 		}
 		if secret, ok := rfc.Keys[e.Key]["k"].(string); ok {
@@ -207,11 +207,11 @@ func rfcKey(t *testing.T, jwk object) crypto.PublicKey {
 	t.Helper()
 	keys, err := jose.ReadKeySet([]byte(jwks(jwk)))
 	if err != nil {
-		t.Fatalf("jose.ReadKeySet(%v): %v", jwk, err)
+		t.Fatalf("jose.ReadKeySet(%v) = %v, want nil", jwk, err)
 	}
 	key, ok := keys.Keys[jwk["kid"].(string)]
 	if !ok || len(keys.Keys) != 1 {
-		t.Fatalf("jose.ReadKeySet(%v) = %v", jwk, keys)
+		t.Fatalf("jose.ReadKeySet(%v) = %v, want only this key", jwk, keys)
 	}
 	return key.Public
 }

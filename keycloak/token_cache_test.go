@@ -338,9 +338,10 @@ func TestTokenCache_keyRotation(t *testing.T) {
 				if versionBefore%2 == 1 || version.Load() != versionBefore {
 					continue
 				}
-				if isAccepted := err == nil; isAccepted != (versionBefore/2%2 == int64(n%2)) {
-					t.Errorf("with the key of signer %d: Verify() of a token of signer %d = %v",
-						versionBefore/2%2, n%2, err)
+				wantAccepted := versionBefore/2%2 == int64(n%2)
+				if (err == nil) != wantAccepted {
+					t.Errorf("with the key of signer %d: Verify() of a token of signer %d = %v; "+
+						"want it accepted: %v", versionBefore/2%2, n%2, err, wantAccepted)
 				}
 			}
 		})
