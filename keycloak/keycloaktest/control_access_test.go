@@ -25,8 +25,8 @@ func TestUser_SetPassword(t *testing.T) {
 	refresh(t, realm, tokens.RefreshToken).wantOK(t)
 }
 
-// Logout ends the user's online sessions and revokes the tokens that the user has. Other users'
-// sessions and tokens aren't affected.
+// Logout ends the user's online sessions and revokes the user's tokens. It doesn't affect other
+// users.
 func TestUser_Logout(t *testing.T) {
 	kc, realm := startShop(t)
 	// The realm has no groups, so carol is added without hers.

@@ -174,7 +174,7 @@ func TestFault_delay_clientGone(t *testing.T) {
 // A countingListener counts its open connections.
 type countingListener struct {
 	net.Listener
-	mu        sync.Mutex // guards open
+	mu        sync.Mutex // guards openCount
 	openCount int
 }
 

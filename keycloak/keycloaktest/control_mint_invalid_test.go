@@ -19,7 +19,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// acceptToken returns these errors for checks that golang-jwt doesn't make.
+// validateToken returns these errors for checks that golang-jwt doesn't make.
 var (
 	errType     = errors.New("not an access token")
 	errSubject  = errors.New("no subject")
@@ -69,7 +69,7 @@ func publicKeyPEM(t *testing.T, realm *keycloaktest.Realm) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 }
 
-// Mint creates every kind of invalid token that an API must reject. acceptToken returns the
+// Mint creates every kind of invalid token that an API must reject. validateToken returns the
 // expected error for each token.
 func TestRealm_Mint_invalidTokens(t *testing.T) {
 	kc := keycloaktest.New(t, shop.File(), shopFileNamed("other"))
@@ -147,13 +147,13 @@ func TestRealm_Mint_invalidTokens(t *testing.T) {
 		{"header with invalid JSON", base64.RawURLEncoding.EncodeToString([]byte(`{"alg"`)) + validToken[strings.Index(validToken, "."):], jwt.ErrTokenMalformed},
 	} {
 		if err := validateToken(t, kc, realm, tt.token); !errors.Is(err, tt.want) {
-			t.Errorf("%s: acceptToken returns %v, want %v", tt.name, err, tt.want)
+			t.Errorf("%s: validateToken returns %v, want %v", tt.name, err, tt.want)
 		}
 	}
 
 	kc.Advance(5 * time.Minute)
 	if err := validateToken(t, kc, realm, validToken); !errors.Is(err, jwt.ErrTokenExpired) {
-		t.Errorf("five minutes later, acceptToken returns %v, want %v", err, jwt.ErrTokenExpired)
+		t.Errorf("five minutes later, validateToken returns %v, want %v", err, jwt.ErrTokenExpired)
 	}
 }
 

@@ -107,7 +107,7 @@ func TestNew_cleanup(t *testing.T) {
 
 // Close can be called several times, even concurrently.
 func TestClose_twice(t *testing.T) {
-	kc, _ := startShop(t) // start's cleanup calls Close, too
+	kc, _ := startShop(t) // startShop's cleanup calls Close too
 	kc.Close()
 	var wg sync.WaitGroup
 	for range 2 {
@@ -347,8 +347,8 @@ func TestConfig_Now(t *testing.T) {
 	}
 	for _, step := range []struct {
 		advance   time.Duration
-		sinceNoon time.Duration // since noon
-		reason    string        // why userinfo rejects the token
+		sinceNoon time.Duration
+		reason    string // why userinfo rejects the token
 	}{
 		{tokens.ExpiresIn - time.Second, 4*time.Minute + 59*time.Second, ""},
 		{time.Second, 5 * time.Minute, ""}, // Keycloak accepts a token during the second of exp

@@ -129,8 +129,8 @@ var noRedirectClient = &http.Client{CheckRedirect: func(*http.Request, []*http.R
 func unsupportedRequests(t *testing.T, r *keycloaktest.Realm) map[string]string {
 	t.Helper()
 	messages := map[string]string{}
-	// try sends a request and returns the body of the response. It adds an unsupported request to
-	// messages.
+	// sendAndRecord sends a request and returns the body of the response. It adds the error message
+	// of an unsupported request to messages.
 	sendAndRecord := func(name string, send func() (*http.Response, error)) string {
 		resp, err := send()
 		if err != nil {
