@@ -47,8 +47,8 @@ func TestDocumentedGo(t *testing.T) {
 	}
 }
 
-// Every documented npm command has --ignore-scripts, because people copy these lines, and without
-// the flag installing a package runs the package's code.
+// Every documented npm command has --ignore-scripts. Without the flag, people who copy the command
+// would run the code of the packages that they install.
 func TestDocumentedNpm(t *testing.T) {
 	installPattern := regexp.MustCompile("npm (ci|install)\\b[^&|`\"\n]*")
 	commandCount := 0

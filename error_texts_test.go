@@ -304,8 +304,10 @@ func TestErrors_safeForClients(t *testing.T) {
 		t.Errorf("Decode() = %v with detail %q, want a text for clients, and json's error as the detail",
 			err, identity.Detail(err))
 	}
-	if identity.Detail(nil) != "" || identity.Detail(errors.New("x")) != "" {
-		t.Error("Detail() of nil or of errors.New(\"x\") isn't empty")
+	for _, err := range []error{nil, errors.New("x")} {
+		if got := identity.Detail(err); got != "" {
+			t.Errorf("Detail(%v) = %q, want \"\"", err, got)
+		}
 	}
 }
 

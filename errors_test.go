@@ -162,7 +162,7 @@ func TestErrorTable(t *testing.T) {
 				}
 			}
 			if err := json.Unmarshal([]byte(body), &got); err != nil || len(got.Errors) == 0 {
-				t.Fatalf("%v: %s", err, body)
+				t.Fatalf("got %s (error: %v), want a response with errors", body, err)
 			}
 			gotError := got.Errors[0]
 			if tt.code == "ERRORS_LEFT_OUT" { // it comes last, in place of the omitted errors
@@ -263,9 +263,9 @@ func TestPublicFields_invalidToken(t *testing.T) {
 // TestSecrets_neverLeak sends a canary as a password, a one-time code, a token and a client secret,
 // in valid and malformed requests of many kinds. Neither a response nor the log may contain it.
 func TestSecrets_neverLeak(t *testing.T) {
-	// If a document contains the canary without quotes, it is lexed as a name and a malformed
-	// number, and an error may show only one of them. So leaks searches for each part. Neither part
-	// can occur by chance, in an address in a stack trace or in a request ID.
+	// Without quotes, the canary is lexed as a name and a malformed number, and an error may show
+	// only one of them. So leaks searches for each part. Both parts are long enough not to occur by
+	// chance, in an address in a stack trace or in a request ID.
 	const canary = "hunter2canary-9q8w7x6r"
 	leaks := func(text string) bool { // eyJ is the start of every JWT
 		return strings.Contains(text, "hunter2canary") || strings.Contains(text, "9q8w7x6r") ||
@@ -342,14 +342,15 @@ func TestSecrets_neverLeak(t *testing.T) {
 			for _, request := range requests {
 				if response, body := s.do(t, request); leaks(body) ||
 					leaks(fmt.Sprint(response.Header)) {
-					t.Errorf("the response to %+v contains the canary or a token:\n%s", request, body)
+					t.Errorf("%+v: got the response\n%s\nwant neither the canary nor a token in it",
+						request, body)
 				}
 			}
 			repair()
 		}
 		for line := range strings.Lines(s.log.String()) {
 			if leaks(line) {
-				t.Errorf("the log contains the canary or a token: %s", line)
+				t.Errorf("logged %s, want neither the canary nor a token", line)
 			}
 		}
 		if s.log.String() == "" {

@@ -443,7 +443,7 @@ func TestServer_Run_failingListener(t *testing.T) {
 	})
 	select {
 	case err := <-runDone:
-		t.Fatalf("Run() returned %v while a request was in flight", err)
+		t.Fatalf("Run() = %v while a request was in flight, want it to wait", err)
 	default:
 	}
 	close(release)

@@ -130,7 +130,7 @@ func TestRateLimit_clientsBehindProxy(t *testing.T) {
 			if strings.Contains(string(body), "RATE_LIMITED") {
 				refusedCount++
 				if response.Header.Get("Retry-After") == "" {
-					t.Error("RATE_LIMITED without Retry-After")
+					t.Error("got RATE_LIMITED without Retry-After, want the header")
 				}
 			}
 		}

@@ -25,8 +25,8 @@ import (
 	"github.com/cloakql/cloakql/keycloak"
 )
 
-// With 64 sign-ins in flight, the 65th fails with BUSY at once, and the 64 are unaffected. The 64
-// come from four networks, because one network may have only a quarter of them in flight.
+// With 64 sign-ins in flight, the 65th fails with BUSY at once, and the others are unaffected. They
+// come from four networks, because one network may have only a quarter of the 64 in flight.
 func TestLogin_busy(t *testing.T) {
 	kc := newFakeKeycloak(t, clientSecret)
 	address, gate := newGate(t, kc)
@@ -82,7 +82,7 @@ func TestRequestLog(t *testing.T) {
 	})
 	if log := s.log.String(); strings.Contains(log, "INTERNAL_SERVER_ERROR") ||
 		strings.Contains(log, "field failed") {
-		t.Errorf("a canceled request is logged as a failure:\n%s", log)
+		t.Errorf("got the log\n%s\nwant no failure, because the request was canceled", log)
 	}
 
 	s = newTestServer(t, testConfig(t),

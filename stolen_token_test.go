@@ -25,7 +25,7 @@ func (s *testServer) refreshFrom(t testing.TB, address, token string) (newToken,
 	newToken, reason, body := s.sendFrom(t, address,
 		fmt.Sprintf(`mutation { refresh(refreshToken: %q) { refreshToken } }`, token))
 	if newToken == "" && reason == "" {
-		t.Fatalf("refresh from %s got %s", address, body)
+		t.Fatalf("refresh from %s: got %s, want a token or a reason", address, body)
 	}
 	return newToken, reason
 }

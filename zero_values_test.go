@@ -136,7 +136,7 @@ func TestZeroValues(t *testing.T) {
 	for name, zeroValue := range zeroValues {
 		value := reflect.ValueOf(zeroValue)
 		if got := value.Elem().Type().String(); got != name {
-			t.Errorf("zeroValues[%q] is a %s", name, got)
+			t.Errorf("zeroValues[%q] has the type %s, want %s", name, got, name)
 		}
 		for method := range value.Type().Methods() {
 			t.Run(name+"."+method.Name, func(t *testing.T) {

@@ -207,7 +207,8 @@ func TestHandler_compression(t *testing.T) {
 		}
 		uncompressedBody := readBody(t, serve(t, handler, http.MethodGet, "/"+name, "br, gzip;q=0"))
 		if !bytes.Equal(uncompressedBody, file.content) {
-			t.Errorf("%s: the uncompressed response differs from the file", name)
+			t.Errorf("%s: got %d uncompressed bytes, want exactly the %d bytes of the file", name,
+				len(uncompressedBody), len(file.content))
 		}
 		isUnhashed := name == "console/licenses.md" || name == "console/notices.txt"
 		got := serve(t, handler, http.MethodGet, "/"+name, "").Header.Get("Cache-Control")
@@ -231,8 +232,8 @@ func TestHandler_compression(t *testing.T) {
 					response.Header, err)
 			}
 			if got, err := io.ReadAll(reader); err != nil || !bytes.Equal(got, uncompressedBody) {
-				t.Fatalf("%s differs from the uncompressed response after decompression (error: %v)",
-					name, err)
+				t.Fatalf("%s: got %d decompressed bytes (error: %v), want exactly the %d bytes of "+
+					"the uncompressed response", name, len(got), err, len(uncompressedBody))
 			}
 		}
 		rawBytes, gzipBytes = rawBytes+len(uncompressedBody), gzipBytes+len(file.gzipped())

@@ -273,7 +273,7 @@ func TestSettings_destinations(t *testing.T) {
 		}
 		parse([]setting{s}, map[string]string{s.name: value}, new(problems))
 		if reflect.ValueOf(raw.settings()[i].dest.pointer).Elem().IsZero() {
-			t.Errorf("after parsing %s=%s, the destination is zero", s.name, value)
+			t.Errorf("after parsing %s=%s, the destination is zero, want the value", s.name, value)
 		}
 	}
 }

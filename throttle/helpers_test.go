@@ -116,7 +116,7 @@ type fakeSharedStore struct {
 	calls atomic.Int32
 }
 
-// call counts a call, and then fails or hangs if the fakeSharedStore is set to.
+// call counts a call. It fails if s.fails is set, and hangs if s.hangs is set.
 func (s *fakeSharedStore) call(ctx context.Context) error {
 	s.calls.Add(1)
 	if err := ctx.Err(); err != nil {

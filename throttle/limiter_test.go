@@ -175,7 +175,7 @@ func TestLimiter_Login_address(t *testing.T) {
 			name := fmt.Sprint("colleague ", i)
 			allowedCount, _ := attempt(t, l, contextFrom(t, addressA), login, name, nil, 1)
 			if allowedCount != 1 {
-				t.Fatalf("colleague %d was refused", i)
+				t.Fatalf("colleague %d: %d attempts allowed, want 1", i, allowedCount)
 			}
 		}
 		total, lastWait := 0, time.Duration(0)

@@ -40,7 +40,7 @@ func TestNewDevServer_realKeycloak(t *testing.T) {
 			t.Errorf("%s: printed %q, want %q", name, out.String(), tt.want)
 		}
 		if dev.stop != nil {
-			t.Errorf("%s: newDevServer started the fake Keycloak", name)
+			t.Errorf("%s: newDevServer started the fake Keycloak, want no fake", name)
 		}
 		// If the settings have a problem, the error includes the note.
 		err = run(t.Context(), append(tt.environ, "REFRESH_GRACE=1h"), dir, io.Discard)

@@ -64,7 +64,7 @@ func TestExtendingPage(t *testing.T) {
 	for name := range want {
 		gotText := varyingPattern.ReplaceAllString(got[name], "$1")
 		if gotText != varyingPattern.ReplaceAllString(want[name], "$1") {
-			t.Errorf("%s differs from what the page creates:\n%s", name, got[name])
+			t.Errorf("%s: the page creates\n%s\nwant the file in this directory", name, got[name])
 		}
 		delete(got, name)
 	}
@@ -154,7 +154,7 @@ func readFiles(t *testing.T, directory string) map[string]string {
 		return err
 	})
 	if err != nil || len(contents) < 10 {
-		t.Fatalf("%s has %d files: %v", directory, len(contents), err)
+		t.Fatalf("%s has %d files (error: %v), want at least 10", directory, len(contents), err)
 	}
 	return contents
 }
