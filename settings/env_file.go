@@ -18,8 +18,8 @@ import (
 
 // Errors about the encoding of text files. Their texts are for operators.
 var (
-	errUTF16 = errors.New("is UTF-16, as > and Out-File of PowerShell 5 write it: expected " +
-		"UTF-8, such as Out-File -Encoding utf8 writes")
+	errUTF16 = errors.New("is UTF-16, which PowerShell 5 writes with > and Out-File: expected " +
+		"UTF-8, which Out-File -Encoding utf8 writes")
 	errNotUTF8 = errors.New("is not UTF-8: expected a text file in UTF-8")
 )
 

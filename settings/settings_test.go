@@ -534,7 +534,7 @@ func TestRead_encodings(t *testing.T) {
 		"byte order mark before a setting": {"\ufeff" + strings.TrimPrefix(text, "# settings\n"), ""},
 		"byte order mark and CRLF":         {"\ufeff" + crlfText, ""},
 		"UTF-16": {utf16le(crlfText),
-			".local.env: is UTF-16, as > and Out-File of PowerShell 5 write it"},
+			".local.env: is UTF-16, which PowerShell 5 writes with > and Out-File"},
 		"UTF-16 without a byte order mark": {utf16le(text)[2:], ".local.env: is UTF-16"},
 		"Latin-1": {strings.ReplaceAll(text, "ä", "\xe4"),
 			".local.env: is not UTF-8"},

@@ -101,8 +101,8 @@ func checkPartialSettings(values settings.Values, environ []string, dir string) 
 	if len(names) == 0 {
 		return nil
 	}
-	err := fmt.Errorf("%s set, and KEYCLOAK_SERVER_URL isn't: set that too to use your Keycloak, "+
-		"or none of them to use the fake Keycloak (settings come from %s)", withVerb(names),
+	err := fmt.Errorf("%s set, and KEYCLOAK_SERVER_URL isn't: set all of them to use your "+
+		"Keycloak, or none of them to use the fake Keycloak (settings come from %s)", withVerb(names),
 		values.Source)
 	for _, entry := range fakeSettings("http://127.0.0.1:8080") {
 		if name, _, _ := strings.Cut(entry, "="); values.Get(name) == "" {

@@ -25,7 +25,7 @@ Commands:
   serve           serve until SIGINT or SIGTERM; this is the default
   check           check the settings, without the network
   check --live    ask the server that runs with these settings whether it is alive (/healthz)
-  check --ready   ask it whether it can verify tokens (/readyz)
+  check --ready   ask the same server whether it can verify tokens (/readyz)
   settings        print the documentation of all settings
   version         print the version, with the commit and its date
 
