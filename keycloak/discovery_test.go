@@ -25,7 +25,7 @@ func discoveryEndpoint(t *testing.T, requestCount *int,
 
 // responseFunc returns a function that returns this response, for discoveryEndpoint.
 func responseFunc(status int, body string) func() (*http.Response, error) {
-	return func() (*http.Response, error) { return respond(status, body) }
+	return func() (*http.Response, error) { return newResponse(status, body) }
 }
 
 // WarnIssuer logs a warning if the realm's issuer isn't accepted, and nothing otherwise.
@@ -115,7 +115,7 @@ func TestWarnIssuer_requestTimeout(t *testing.T) {
 		requestCount := 0
 		transport := roundTrip(func(r *http.Request) (*http.Response, error) {
 			if requestCount++; requestCount == 2 {
-				return respond(200, `{"issuer":"`+localIssuer+`"}`)
+				return newResponse(200, `{"issuer":"`+localIssuer+`"}`)
 			}
 			<-r.Context().Done()
 			return nil, r.Context().Err()

@@ -154,7 +154,7 @@ func (r *slowRealm) respond(request *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return respond(200, tokenResponse)
+	return newResponse(200, tokenResponse)
 }
 
 // newSlowRealm returns a slowRealm and a client for it.

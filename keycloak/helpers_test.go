@@ -192,8 +192,8 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// respond returns a response for a roundTrip.
-func respond(status int, body string) (*http.Response, error) {
+// newResponse returns a response for a roundTrip.
+func newResponse(status int, body string) (*http.Response, error) {
 	return &http.Response{StatusCode: status, Header: http.Header{},
 		Body: io.NopCloser(strings.NewReader(body))}, nil
 }
@@ -203,7 +203,7 @@ func newKeys(t testing.TB, body string) *KeySet {
 	t.Helper()
 	return NewKeySet(localRealm(t), KeySetConfig{
 		Transport: roundTrip(func(*http.Request) (*http.Response, error) {
-			return respond(200, body)
+			return newResponse(200, body)
 		}),
 		Log: slog.New(slog.DiscardHandler),
 	})
@@ -382,7 +382,7 @@ func (e *certsEndpoint) requestTimes() []time.Time {
 // serveKeys responds with the signers' key set.
 func serveKeys(signers ...signer) roundTrip {
 	body := jwksOf(signers...)
-	return func(*http.Request) (*http.Response, error) { return respond(200, body) }
+	return func(*http.Request) (*http.Response, error) { return newResponse(200, body) }
 }
 
 // refuseConnection returns the error of a connection to an address where nothing listens.

@@ -55,8 +55,8 @@ var gzipBomb = sync.OnceValue(func() string {
 	return compressed.String()
 })
 
-// sendGzipBomb responds with gzipBomb.
-func sendGzipBomb(w http.ResponseWriter, _ *http.Request) {
+// serveGzipBomb responds with gzipBomb.
+func serveGzipBomb(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Encoding", "gzip")
 	io.WriteString(w, gzipBomb())
 }
@@ -115,7 +115,7 @@ func TestClient_badResponses(t *testing.T) {
 		{"an SSH server", anyCall, rawHandler("SSH-2.0-OpenSSH_9.9\r\n"), ""},
 		{"an invalid status", anyCall, rawHandler("HTTP/1.1 9999 " + canary + "\r\n\r\n"), ""},
 		{"a body larger than a megabyte", anyCall, jsonHandler(200, patch(t, tokenResponse, object{"x": strings.Repeat("x", maxResponseBytes)})), "larger than 1048576 bytes"},
-		{"a body larger than a megabyte once decompressed", anyCall, sendGzipBomb, "larger than 1048576 bytes"},
+		{"a body larger than a megabyte once decompressed", anyCall, serveGzipBomb, "larger than 1048576 bytes"},
 		{"invalid gzip", anyCall, rawHandler("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello"), ""},
 		{"a header of a megabyte", anyCall, rawHandler("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20)), ""},
 	} {

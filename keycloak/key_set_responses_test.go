@@ -44,7 +44,7 @@ func (*endlessBody) Close() error { return nil }
 func TestKeySet_badResponseKeepsKeys(t *testing.T) {
 	body := &endlessBody{}
 	respondWith := func(status int, text string) roundTrip {
-		return func(*http.Request) (*http.Response, error) { return respond(status, text) }
+		return func(*http.Request) (*http.Response, error) { return newResponse(status, text) }
 	}
 	for _, tt := range []struct {
 		name    string
@@ -70,7 +70,7 @@ func TestKeySet_badResponseKeepsKeys(t *testing.T) {
 		{"status 404", respondWith(404, `{"error":"Realm does not exist"}`), "response 404"},
 		{"good keys with status 203", respondWith(203, jwksOf(unknownSigner(0))), "response 203"},
 		{"a redirect", func(*http.Request) (*http.Response, error) {
-			response, err := respond(302, "")
+			response, err := newResponse(302, "")
 			response.Header.Set("Location", "/elsewhere")
 			return response, err
 		}, "redirect"},
@@ -231,7 +231,7 @@ func TestKeySet_logsUnusableKeysOnce(t *testing.T) {
 		privateJWK["d"], privateJWK["kid"] = "secret-half", "private"
 		weakJWK := signer{"weak", "RS256", weakRSAKey()}.jwk()
 		k := newKeyTest(t, func(*http.Request) (*http.Response, error) {
-			return respond(200, jwks(encryptionJWK, weakJWK, edDSA().jwk(), privateJWK, nil))
+			return newResponse(200, jwks(encryptionJWK, weakJWK, edDSA().jwk(), privateJWK, nil))
 		})
 		go k.keys.Run(t.Context())
 		time.Sleep(time.Hour)
@@ -261,7 +261,7 @@ func TestKeySet_unusableKeysLogLimit(t *testing.T) {
 				keys = append(keys,
 					map[string]any{"kid": fmt.Sprint(responses, "-", i), "use": "sig"})
 			}
-			return respond(200, jwks(keys...))
+			return newResponse(200, jwks(keys...))
 		})
 		for range 60 {
 			k.verify(unknownSigner(0), identity.ErrKeyUnknown)

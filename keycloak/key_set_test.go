@@ -332,7 +332,7 @@ func TestKeySet_logsChangesOnce(t *testing.T) {
 		time.Sleep(time.Hour)
 		checkNewLine("level=INFO", "keys fetched")
 		k.endpoint.setResponse(
-			func(*http.Request) (*http.Response, error) { return respond(503, "") })
+			func(*http.Request) (*http.Response, error) { return newResponse(503, "") })
 		time.Sleep(time.Hour)
 		checkNewLine("level=WARN", "response 503")
 		k.endpoint.setResponse(serveKeys(edDSA()))

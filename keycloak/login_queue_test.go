@@ -174,10 +174,10 @@ func TestLogin_namesOfOneAccount(t *testing.T) {
 			Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 				if len(requestTimes) == 0 {
 					requestTimes["the owner"] = 0
-					return respond(200, response)
+					return newResponse(200, response)
 				}
 				requestTimes[r.FormValue("username")] = time.Since(start)
-				return respond(400,
+				return newResponse(400,
 					`{"error":"invalid_grant","error_description":"Invalid user credentials"}`)
 			}),
 		}))
@@ -273,9 +273,9 @@ func TestLogin_pauseAfterRefusal(t *testing.T) {
 				Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 					requestTimes = append(requestTimes, time.Since(start))
 					if len(requestTimes) > 2 {
-						return respond(200, tokenResponse)
+						return newResponse(200, tokenResponse)
 					}
-					return respond(400,
+					return newResponse(400,
 						`{"error":"invalid_grant","error_description":"Invalid user credentials"}`)
 				}),
 			}))

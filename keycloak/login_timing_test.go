@@ -32,7 +32,7 @@ func newRefusedClient(t *testing.T, changes ...func(*ClientConfig)) *Client {
 				delay = refusalTimeWithoutHash
 			}
 			time.Sleep(delay)
-			return respond(400,
+			return newResponse(400,
 				`{"error":"invalid_grant","error_description":"Invalid user credentials"}`)
 		}),
 	}
