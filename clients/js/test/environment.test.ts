@@ -50,16 +50,16 @@ test("a signed-in session doesn't keep a process alive", async () => {
 
 // Each feature may be missing: in jsdom, in React Native, in an old Safari, or without https.
 const features = ["BroadcastChannel", "navigator", "AbortController", "AbortSignal", "crypto", "performance", "fetch"];
-for (const missing of [[], ...features.map((name) => [name]), features]) {
-  test(`a session without ${missing.join(", ") || "a page"}`, async () => {
-    assert.equal(await run(missing, signInAndOutProgram("")), expectedOutput);
-    assert.equal(await run(missing, fakePage + signInAndOutProgram("")), expectedOutput);
+for (const missingFeatures of [[], ...features.map((name) => [name]), features]) {
+  test(`a session without ${missingFeatures.join(", ") || "a page"}`, async () => {
+    assert.equal(await run(missingFeatures, signInAndOutProgram("")), expectedOutput);
+    assert.equal(await run(missingFeatures, fakePage + signInAndOutProgram("")), expectedOutput);
   });
 }
 
 test("a page that may not use storage has no channel", async () => {
-  const throwing = 'globalThis.BroadcastChannel = class { constructor() { throw new Error("SecurityError"); } };';
-  assert.equal(await run([], throwing + fakePage + signInAndOutProgram("")), expectedOutput);
+  const throwingChannel = 'globalThis.BroadcastChannel = class { constructor() { throw new Error("SecurityError"); } };';
+  assert.equal(await run([], throwingChannel + fakePage + signInAndOutProgram("")), expectedOutput);
 });
 
 test("without fetch, the error names the option to set", async () => {
@@ -77,7 +77,7 @@ const signingIn = new Session({ url: "x" }).signIn({}).catch(({ message }) => co
 await called;
 timers.find(({ ms }) => ms === 30_000).f();
 await signingIn;`;
-  for (const missing of [[], ["AbortController"]]) assert.equal(await run(missing, program), "The server didn't answer in time");
+  for (const missingFeatures of [[], ["AbortController"]]) assert.equal(await run(missingFeatures, program), "The server didn't answer in time");
 });
 
 test("outside of a page, only sessions with a name are shared", async () => {

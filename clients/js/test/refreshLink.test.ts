@@ -12,16 +12,16 @@ const expiredError = (...path: string[]) => ({
   ...(path.length > 0 && { path }),
   extensions: { code: "UNAUTHENTICATED", reason: "TOKEN_EXPIRED" },
 });
-const me = gql`{ me { id } }`;
+const meQuery = gql`{ me { id } }`;
 const deniedResponse: Response = { data: { me: null }, errors: [expiredError("me")] };
 
 /** Returns a client of a server that responds with `respond`, and the authorization headers that the server received. */
 function connect(tokens: TokenSource, respond: (authorization: string | undefined, n: number) => Response | Error, linksAbove: ApolloLink[] = []) {
-  const sent: (string | undefined)[] = [];
+  const sentHeaders: (string | undefined)[] = [];
   const server = new ApolloLink((operation) => {
     const { authorization } = (operation.getContext().headers ?? {}) as Record<string, string>;
-    sent.push(authorization);
-    const response = respond(authorization, sent.length);
+    sentHeaders.push(authorization);
+    const response = respond(authorization, sentHeaders.length);
     return new Observable((observer) => {
       const timer = setTimeout(() => {
         if (response instanceof Error) return observer.error(response);
@@ -32,24 +32,24 @@ function connect(tokens: TokenSource, respond: (authorization: string | undefine
     });
   });
   const client = new ApolloClient({ link: ApolloLink.from([...linksAbove, new RefreshLink(tokens), server]), cache: new InMemoryCache() });
-  const query = (context = {}) => client.query({ query: me, fetchPolicy: "no-cache", context: { queryDeduplication: false, ...context } });
-  return { client, query, sent };
+  const query = (context = {}) => client.query({ query: meQuery, fetchPolicy: "no-cache", context: { queryDeduplication: false, ...context } });
+  return { client, query, sentHeaders };
 }
 
 /** Returns a source whose token is "old", and the result of `refreshResult` after a refresh. */
-function tokens(refreshResult: () => string | undefined = () => "new") {
-  let current = "old";
+function fakeTokenSource(refreshResult: () => string | undefined = () => "new") {
+  let currentToken = "old";
   let inFlight: Promise<string | undefined> | undefined;
   const source = {
     refreshes: 0,
-    accessToken: async () => current,
-    refresh(stale: string): Promise<string | undefined> {
-      if (stale !== current) return Promise.resolve(current);
+    accessToken: async () => currentToken,
+    refresh(staleToken: string): Promise<string | undefined> {
+      if (staleToken !== currentToken) return Promise.resolve(currentToken);
       return (inFlight ??= (async () => {
         source.refreshes++;
         await new Promise((resolve) => setTimeout(resolve, 20));
         const next = refreshResult();
-        if (next) current = next;
+        if (next) currentToken = next;
         return next;
       })().finally(() => (inFlight = undefined)));
     },
@@ -60,24 +60,24 @@ function tokens(refreshResult: () => string | undefined = () => "new") {
 const newTokenWorks = (authorization: string | undefined): Response => (authorization === "Bearer new" ? { data: { me: { id: "1" } } } : deniedResponse);
 
 test("ten operations that fail together share one refresh, and are repeated once", async () => {
-  const source = tokens();
-  const { query, sent } = connect(source, newTokenWorks);
+  const source = fakeTokenSource();
+  const { query, sentHeaders } = connect(source, newTokenWorks);
   const results = await Promise.all(Array.from({ length: 10 }, () => query()));
   assert.deepEqual(results.map(({ data }) => (data as { me: { id: string } }).me.id), Array(10).fill("1"));
-  assert.deepEqual([source.refreshes, sent.length], [1, 20]);
+  assert.deepEqual([source.refreshes, sentHeaders.length], [1, 20]);
 });
 
 test("an operation is repeated only once", async () => {
-  const { query, sent } = connect(tokens(), () => deniedResponse);
+  const { query, sentHeaders } = connect(fakeTokenSource(), () => deniedResponse);
   await assert.rejects(query(), /Token has expired/);
-  assert.deepEqual(sent, ["Bearer old", "Bearer new"]);
+  assert.deepEqual(sentHeaders, ["Bearer old", "Bearer new"]);
 });
 
 test("a response that a link below throws as an error is handled too", async () => {
   const thrownError = new CombinedGraphQLErrors({ data: null, errors: [expiredError("me")] });
-  const { query, sent } = connect(tokens(), (authorization) => (authorization === "Bearer new" ? { data: { me: { id: "1" } } } : thrownError));
+  const { query, sentHeaders } = connect(fakeTokenSource(), (authorization) => (authorization === "Bearer new" ? { data: { me: { id: "1" } } } : thrownError));
   await query();
-  assert.equal(sent.length, 2);
+  assert.equal(sentHeaders.length, 2);
 });
 
 for (const [name, refreshResult] of [
@@ -85,25 +85,25 @@ for (const [name, refreshResult] of [
   ["Keycloak is down", () => { throw new Error("down"); }],
 ] as const) {
   test(`${name}: the caller gets the server's error`, async () => {
-    const { query, sent } = connect(tokens(refreshResult), newTokenWorks);
+    const { query, sentHeaders } = connect(fakeTokenSource(refreshResult), newTokenWorks);
     await assert.rejects(query(), /Token has expired/);
-    assert.deepEqual(sent, ["Bearer old"]);
+    assert.deepEqual(sentHeaders, ["Bearer old"]);
   });
 }
 
 test("no token is added to an anonymous operation, to one with its own header, or without a session", async () => {
   const respond = () => ({ data: { me: { id: "1" } } });
-  const { query, sent } = connect(tokens(), respond);
+  const { query, sentHeaders } = connect(fakeTokenSource(), respond);
   await query({ anonymous: true });
   await query({ headers: { Authorization: "Basic x" } });
-  assert.deepEqual(sent, [undefined, undefined]);
-  const signedOut = connect({ accessToken: async () => undefined, refresh: () => assert.fail() }, respond);
-  await signedOut.query();
-  assert.deepEqual(signedOut.sent, [undefined]);
+  assert.deepEqual(sentHeaders, [undefined, undefined]);
+  const signedOutClient = connect({ accessToken: async () => undefined, refresh: () => assert.fail() }, respond);
+  await signedOutClient.query();
+  assert.deepEqual(signedOutClient.sentHeaders, [undefined]);
 });
 
 const [oneField, twoFields, aliasedField, fragmentSpread] = [gql`mutation { a }`, gql`mutation { a b }`, gql`mutation { x: a }`, gql`mutation { ...F } fragment F on Mutation { a }`];
-const mutations: [name: string, document: DocumentNode, response: Response, sent: number][] = [
+const mutations: [name: string, document: DocumentNode, response: Response, wantRequests: number][] = [
   ["its field was refused", oneField, { data: { a: null }, errors: [expiredError("a")] }, 2],
   ["its field was refused, and the data is null", oneField, { data: null, errors: [expiredError("a")] }, 2],
   ["the request was refused", oneField, { errors: [expiredError()] }, 2],
@@ -115,35 +115,35 @@ const mutations: [name: string, document: DocumentNode, response: Response, sent
   ["a nested field was refused", oneField, { data: { a: null }, errors: [expiredError("a", "secret")] }, 1],
   ["a fragment hides what ran", fragmentSpread, { data: { a: null }, errors: [expiredError("a")] }, 1],
 ];
-for (const [name, mutation, response, times] of mutations) {
+for (const [name, mutation, response, wantRequests] of mutations) {
   test(`a mutation: ${name}`, async () => {
-    const { client, sent } = connect(tokens(), (authorization) => (authorization === "Bearer new" ? { data: { a: 1, b: 1, x: 1 } } : response));
+    const { client, sentHeaders } = connect(fakeTokenSource(), (authorization) => (authorization === "Bearer new" ? { data: { a: 1, b: 1, x: 1 } } : response));
     await client.mutate({ mutation, errorPolicy: "all" });
-    assert.equal(sent.length, times);
+    assert.equal(sentHeaders.length, wantRequests);
   });
 }
 
 test("a subscription isn't started twice", async () => {
-  const { client, sent } = connect(tokens(), () => deniedResponse);
+  const { client, sentHeaders } = connect(fakeTokenSource(), () => deniedResponse);
   const events = client.subscribe({ query: gql`subscription { me { id } }`, errorPolicy: "all" });
   await new Promise<void>((resolve) => events.subscribe({ complete: resolve, error: () => resolve() }));
-  assert.deepEqual(sent, ["Bearer old"]);
+  assert.deepEqual(sentHeaders, ["Bearer old"]);
 });
 
 test("an operation isn't repeated after its caller has unsubscribed", async () => {
-  const source = tokens();
-  const { client, sent } = connect(source, () => deniedResponse);
-  const subscription = client.watchQuery({ query: me, fetchPolicy: "no-cache" }).subscribe({});
+  const source = fakeTokenSource();
+  const { client, sentHeaders } = connect(source, () => deniedResponse);
+  const subscription = client.watchQuery({ query: meQuery, fetchPolicy: "no-cache" }).subscribe({});
   while (source.refreshes === 0) await new Promise((resolve) => setTimeout(resolve, 1));
   subscription.unsubscribe();
   assert.equal(await source.refresh("old"), "new"); // the refresh in flight
   await new Promise((resolve) => setImmediate(resolve)); // time for its callbacks
-  assert.deepEqual(sent, ["Bearer old"]);
+  assert.deepEqual(sentHeaders, ["Bearer old"]);
 });
 
 test("a retry by a link above gets the newest token", async () => {
   const retry = new RetryLink({ delay: { initial: 1 } });
-  const { query, sent } = connect(tokens(), (authorization, n) => (n === 1 ? new TypeError("blip") : newTokenWorks(authorization)), [retry]);
+  const { query, sentHeaders } = connect(fakeTokenSource(), (authorization, n) => (n === 1 ? new TypeError("blip") : newTokenWorks(authorization)), [retry]);
   await query();
-  assert.deepEqual(sent, ["Bearer old", "Bearer old", "Bearer new"]);
+  assert.deepEqual(sentHeaders, ["Bearer old", "Bearer old", "Bearer new"]);
 });

@@ -4,15 +4,15 @@ import { ServerError, Session, type GraphQLResponse, type SessionState } from "@
 
 /** Returns a server that issues new tokens for each sign-in and refresh, and counts the calls of each field. */
 function fakeServer() {
-  let issued = 0;
+  let tokenCount = 0;
   const calls: Record<string, number> = { login: 0, refresh: 0, logout: 0 };
   const send = async (query: string): Promise<GraphQLResponse> => {
     const field = /\{\s*(\w+)\(/.exec(query)![1]!;
     calls[field]!++;
     await new Promise((resolve) => setTimeout(resolve, 5));
     if (field === "logout") return { data: { logout: true } };
-    issued++;
-    return { data: { [field]: { accessToken: `token ${issued}`, expiresIn: 300, refreshToken: `refresh ${issued}`, refreshExpiresIn: 1800 } } };
+    tokenCount++;
+    return { data: { [field]: { accessToken: `token ${tokenCount}`, expiresIn: 300, refreshToken: `refresh ${tokenCount}`, refreshExpiresIn: 1800 } } };
   };
   return { send, calls };
 }
@@ -79,14 +79,14 @@ test("a refresh of another session isn't shared", async () => {
   };
   const session = new Session({ url: "x", name: "joined", send: slowSend });
   await session.signIn(credentials);
-  const first = session.refresh((await session.accessToken())!);
+  const firstRefresh = session.refresh((await session.accessToken())!);
   await requested;
   await session.signOut();
   await session.signIn(credentials);
-  const second = await session.refresh((await session.accessToken())!);
-  assert.equal(second, "token 3");
+  const newToken = await session.refresh((await session.accessToken())!);
+  assert.equal(newToken, "token 3");
   release();
-  assert.equal(await first, undefined);
+  assert.equal(await firstRefresh, undefined);
   assert.equal(calls.refresh, 2);
   session.close();
 });
