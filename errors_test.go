@@ -264,10 +264,10 @@ func TestPublicFields_invalidToken(t *testing.T) {
 // in valid and malformed requests of many kinds. Neither a response nor the log may contain it.
 func TestSecrets_neverLeak(t *testing.T) {
 	// Without quotes, the canary is lexed as a name and a malformed number, and an error may show
-	// only one of them. So leaks searches for each part. Both parts are long enough not to occur by
-	// chance, in an address in a stack trace or in a request ID.
+	// only one of them. So containsSecret searches for each part. Both parts are long enough not to
+	// occur by chance, in an address in a stack trace or in a request ID.
 	const canary = "hunter2canary-9q8w7x6r"
-	leaks := func(text string) bool { // eyJ is the start of every JWT
+	containsSecret := func(text string) bool { // eyJ is the start of every JWT
 		return strings.Contains(text, "hunter2canary") || strings.Contains(text, "9q8w7x6r") ||
 			strings.Contains(text, "eyJ")
 	}
@@ -340,8 +340,8 @@ func TestSecrets_neverLeak(t *testing.T) {
 			{Status: 502, Body: "<html>Bad Gateway</html>"}, {Disconnect: true}} {
 			repair := kc.Fail(fault)
 			for _, request := range requests {
-				if response, body := s.do(t, request); leaks(body) ||
-					leaks(fmt.Sprint(response.Header)) {
+				if response, body := s.do(t, request); containsSecret(body) ||
+					containsSecret(fmt.Sprint(response.Header)) {
 					t.Errorf("%+v: got the response\n%s\nwant neither the canary nor a token in it",
 						request, body)
 				}
@@ -349,7 +349,7 @@ func TestSecrets_neverLeak(t *testing.T) {
 			repair()
 		}
 		for line := range strings.Lines(s.log.String()) {
-			if leaks(line) {
+			if containsSecret(line) {
 				t.Errorf("logged %s, want neither the canary nor a token", line)
 			}
 		}

@@ -110,8 +110,8 @@ func TestImports_identity(t *testing.T) {
 			continue
 		}
 		for _, importPath := range imports {
-			if first, _, _ := strings.Cut(importPath, "/"); strings.Contains(first, ".") &&
-				importPath != module+"/identity" {
+			firstElement, _, _ := strings.Cut(importPath, "/")
+			if strings.Contains(firstElement, ".") && importPath != module+"/identity" {
 				t.Errorf("%s imports %s, which isn't in the standard library", file, importPath)
 			}
 		}

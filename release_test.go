@@ -121,8 +121,8 @@ func TestDockerfile(t *testing.T) {
 		"url": "", "documentation": "", "licenses": "Apache-2.0", "version": "$VERSION",
 		"revision": "$COMMIT", "created": "$DATE",
 	} {
-		value := regexp.MustCompile(`org\.opencontainers\.image\.` + label + `="([^"]+)"`)
-		match := value.FindStringSubmatch(image)
+		labelPattern := regexp.MustCompile(`org\.opencontainers\.image\.` + label + `="([^"]+)"`)
+		match := labelPattern.FindStringSubmatch(image)
 		if match == nil || want != "" && match[1] != want {
 			t.Errorf("label %s: %q, want %q", label, match, want)
 		}

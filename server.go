@@ -150,10 +150,10 @@ func (s *Server) newHandler(realm signin.Realm) (http.Handler, error) {
 	return middleware.WriteDeadline(c.requestTimeout()+readTimeout+5*time.Second, h), nil
 }
 
-// parseAll parses each item of list, the value of the named field of Config.HTTP.
-func parseAll[T any](field string, list []string, parse func(string) (T, error)) ([]T, error) {
+// parseAll parses each item of the named field of Config.HTTP.
+func parseAll[T any](field string, items []string, parse func(string) (T, error)) ([]T, error) {
 	var values []T
-	for _, text := range list {
+	for _, text := range items {
 		value, err := parse(text)
 		if err != nil {
 			return nil, fmt.Errorf("cloakql: Config.HTTP.%s holds %q: expected %w", field, text,

@@ -69,15 +69,17 @@ func (s *testServer) sendFrom(t testing.TB, address, query string) (token, reaso
 // After both the thief and the owner have used a stolen refresh token, at most one of them stays
 // signed in.
 func TestRefresh_stolenToken(t *testing.T) {
-	start := func(t *testing.T, settings ...string) (*keycloaktest.Server, *testServer, string) {
-		kc := newFakeKeycloak(t, clientSecret)
-		s := newTestServer(t, testConfig(t, append(settings, withKeycloak(kc),
+	startServer := func(
+		t *testing.T, settings ...string,
+	) (kc *keycloaktest.Server, s *testServer, firstToken string) {
+		kc = newFakeKeycloak(t, clientSecret)
+		s = newTestServer(t, testConfig(t, append(settings, withKeycloak(kc),
 			"TRUSTED_PROXIES=127.0.0.1",
 			"KEYCLOAK_CLIENT_SECRET_KEY=shop-secret")...), nil)
 		// Keycloak compares times in whole seconds, so tokens issued within one second seem equally
 		// old.
 		kc.Advance(-5 * time.Second)
-		firstToken := signIn(t, kc).RefreshToken
+		firstToken = signIn(t, kc).RefreshToken
 		kc.Advance(3 * time.Second)
 		return kc, s, firstToken
 	}
@@ -103,7 +105,7 @@ func TestRefresh_stolenToken(t *testing.T) {
 		}
 	}
 	t.Run("thief after owner", func(t *testing.T) {
-		kc, s, firstToken := start(t)
+		kc, s, firstToken := startServer(t)
 		secondToken := refresh(t, s, ownerAddress, firstToken, "")
 		if newToken := refresh(t, s, sameNetworkAddress, firstToken, ""); newToken != secondToken {
 			t.Error("the owner's second refresh with the first token got another new token, want the same")
@@ -114,7 +116,7 @@ func TestRefresh_stolenToken(t *testing.T) {
 		wantLogged(t, s, 1, 1)
 	})
 	t.Run("thief before owner", func(t *testing.T) {
-		kc, s, firstToken := start(t)
+		kc, s, firstToken := startServer(t)
 		stolenToken := refresh(t, s, otherNetworkAddress, firstToken, "")
 		kc.Advance(2 * time.Second)
 		refresh(t, s, ownerAddress, firstToken, "REUSED")
@@ -122,7 +124,7 @@ func TestRefresh_stolenToken(t *testing.T) {
 		wantLogged(t, s, 0, 1)
 	})
 	t.Run("thief in the owner's network, after the new token was used", func(t *testing.T) {
-		kc, s, firstToken := start(t)
+		kc, s, firstToken := startServer(t)
 		secondToken := refresh(t, s, ownerAddress, firstToken, "")
 		kc.Advance(2 * time.Second)
 		refresh(t, s, ownerAddress, secondToken, "")
@@ -131,13 +133,13 @@ func TestRefresh_stolenToken(t *testing.T) {
 		wantLogged(t, s, 0, 1)
 	})
 	t.Run("thief in the owner's network, after the owner signed out", func(t *testing.T) {
-		_, s, firstToken := start(t)
+		_, s, firstToken := startServer(t)
 		secondToken := refresh(t, s, ownerAddress, firstToken, "")
 		s.logoutFrom(t, ownerAddress, secondToken)
 		refresh(t, s, sameNetworkAddress, firstToken, "SESSION_ENDED")
 	})
 	t.Run("owner in another network, REFRESH_GRACE_NETWORK=any", func(t *testing.T) {
-		_, s, firstToken := start(t, "REFRESH_GRACE_NETWORK=any")
+		_, s, firstToken := startServer(t, "REFRESH_GRACE_NETWORK=any")
 		secondToken := refresh(t, s, ownerAddress, firstToken, "")
 		if newToken := refresh(t, s, otherNetworkAddress, firstToken, ""); newToken != secondToken {
 			t.Error("the refresh from the owner's other network got another new token, want the same")

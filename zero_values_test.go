@@ -140,15 +140,16 @@ func TestZeroValues(t *testing.T) {
 		}
 		for method := range value.Type().Methods() {
 			t.Run(name+"."+method.Name, func(t *testing.T) {
-				callZero(t, name, reflect.New(value.Elem().Type()), method.Name)
+				callOnZeroValue(t, name, reflect.New(value.Elem().Type()), method.Name)
 			})
 		}
 	}
 }
 
-// callZero calls a method of receiver, a zero value, with plausible arguments. If constructors has
-// the type and the method can return an error, it must return one that names the constructor.
-func callZero(t *testing.T, name string, receiver reflect.Value, method string) {
+// callOnZeroValue calls a method of receiver, a zero value, with plausible arguments. If
+// constructors has the type and the method can return an error, it must return one that names the
+// constructor.
+func callOnZeroValue(t *testing.T, name string, receiver reflect.Value, method string) {
 	t.Helper()
 	defer func() {
 		if value := recover(); value != nil {

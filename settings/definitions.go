@@ -42,14 +42,14 @@ func (raw *rawSettings) groups() []group {
 				doc: "The address to listen on, as `host:port`. While `RUNTIME_ENV` is `local`, " +
 					"it has to be a loopback address.",
 			}, {
-				name: "KEYCLOAK_SERVER_URL", dest: checked(&raw.serverURL, checkServerURL),
+				name: "KEYCLOAK_SERVER_URL", dest: checkedValue(&raw.serverURL, checkServerURL),
 				fieldNames: "NewRealm's serverURL",
 				requiredText: "the address of Keycloak, such as http://localhost:8080 (on a " +
 					"developer's machine, go run ./cmd/cloakql-dev needs no Keycloak)",
 				doc: "The URL at which this server reaches Keycloak, with the path prefix if " +
 					"there is one: `http://localhost:8080/auth`.",
 			}, {
-				name: "KEYCLOAK_REALM_NAME", dest: checked(&raw.realmName, checkRealmName),
+				name: "KEYCLOAK_REALM_NAME", dest: checkedValue(&raw.realmName, checkRealmName),
 				fieldNames:   "NewRealm's name",
 				requiredText: "the name of the realm, as in Keycloak's admin console",
 				doc:          "The name of the realm.",
@@ -101,7 +101,7 @@ func (raw *rawSettings) groups() []group {
 				doc:        "The time limit for one call to Keycloak.",
 			}, {
 				name: "LOGIN_SCOPE", defaultValue: keycloak.DefaultLoginScope,
-				dest:       checked(&client.LoginScope, checkScope),
+				dest:       checkedValue(&client.LoginScope, checkScope),
 				fieldNames: "ClientConfig.LoginScope",
 				doc:        "The scopes that `login` requests, separated by spaces.",
 			}, {

@@ -53,8 +53,8 @@ func anyValue[T any](pointer *T) destination {
 	return destination{pointer: pointer, check: func() error { return nil }}
 }
 
-// checked accepts the values for which check returns nil.
-func checked[T any](pointer *T, check func(T) error) destination {
+// checkedValue accepts the values for which check returns nil.
+func checkedValue[T any](pointer *T, check func(T) error) destination {
 	return destination{pointer: pointer, check: func() error { return check(*pointer) }}
 }
 

@@ -75,7 +75,8 @@ func TestExtendingPage(t *testing.T) {
 	runShell(t, "go build -o notes-server .")
 	kc := keycloaktest.New(t,
 		[]byte(readFile(t, filepath.Join(root, "deploy/keycloak/local-realm.json"))))
-	address := start(t, "./notes-server", "KEYCLOAK_SERVER_URL="+kc.URL, "ADDR=127.0.0.1:0")
+	address := startProgram(t, "./notes-server", "KEYCLOAK_SERVER_URL="+kc.URL,
+		"ADDR=127.0.0.1:0")
 	token := must(kc.Realm("local").SignIn("local-api", "alice")).AccessToken
 	request := must(http.NewRequest(http.MethodPost, "http://"+address+"/graphql",
 		strings.NewReader(`{"query":"mutation { addNote(text: \"milk\") { text } }"}`)))
@@ -89,9 +90,9 @@ func TestExtendingPage(t *testing.T) {
 	}
 }
 
-// start starts a program and returns the address that it logs. When the test ends, start interrupts
-// the program, which must exit without an error.
-func start(t *testing.T, program string, environ ...string) (address string) {
+// startProgram starts a program and returns the address that it logs. When the test ends,
+// startProgram interrupts the program, which must exit without an error.
+func startProgram(t *testing.T, program string, environ ...string) (address string) {
 	t.Helper()
 	command := exec.Command(program)
 	command.Env = environ
@@ -111,12 +112,12 @@ func start(t *testing.T, program string, environ ...string) (address string) {
 	}()
 	t.Cleanup(func() {
 		command.Process.Signal(os.Interrupt)
-		var logged strings.Builder
+		var log strings.Builder
 		for line := range lines {
-			logged.WriteString(line + "\n")
+			log.WriteString(line + "\n")
 		}
 		if err := command.Wait(); err != nil || t.Failed() {
-			t.Errorf("the program exited with %v, after logging\n%s", err, &logged)
+			t.Errorf("the program exited with %v, after logging\n%s", err, &log)
 		}
 	})
 	select {
