@@ -29,5 +29,6 @@ func (r Rate) check(name string) error {
 	return nil
 }
 
-// times returns the rate multiplied by n, for a limit that n addresses or networks share.
+// times returns a rate that is n times as high, for a limit that several addresses or networks
+// share.
 func (r Rate) times(n int) Rate { return Rate{n * r.Burst, r.Every / time.Duration(n)} }
