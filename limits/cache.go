@@ -11,10 +11,11 @@ import (
 )
 
 // A cache stores parsed and validated documents for gqlgen's SetQueryCache, bounded in bytes. It
-// works together with Limits: Limits finds or measures the document of a request, and puts the
-// entry into the request's graphql.OperationContext. So gqlgen (v0.17.95) parses only documents
-// that were measured, and doesn't parse cached documents again. gqlgen adds a document after
-// validation and doesn't change it afterwards, so requests can share it.
+// works together with Limits, which looks up each request's document in the cache, measures it if
+// the cache doesn't have it, and puts the entry into the request's graphql.OperationContext. So
+// gqlgen (v0.17.95) parses only documents that were measured, and doesn't parse cached documents
+// again. gqlgen adds a document after validation and doesn't change it afterwards, so requests can
+// share it.
 //
 // The cache keeps the documents that are used most. Documents that are sent once don't evict them.
 // A mutation that contains a string or a number isn't cached. Otherwise, a client could guess the
@@ -44,7 +45,7 @@ func newCache(maxBytes int) *cache {
 	return &cache{otter.Must(&otter.Options[string, *entry]{
 		MaximumWeight: uint64(maxBytes),
 		Weigher:       func(_ string, e *entry) uint32 { return e.bytes },
-		Executor:      func(evict func()) { evict() }, // in Add, not in a goroutine
+		Executor:      func(evict func()) { evict() }, // evict during Add, not in a goroutine
 	})}
 }
 
@@ -58,7 +59,7 @@ func (*cache) Get(ctx context.Context, query string) (*ast.QueryDocument, bool) 
 }
 
 // Add caches a valid document if there is room and if query is the text that Limits measured: a
-// later extension may have replaced it. The cache is within its bound when Add returns.
+// later extension may have replaced it.
 func (c *cache) Add(ctx context.Context, query string, doc *ast.QueryDocument) {
 	e := entryFromContext(ctx)
 	if c == nil || e == nil || e.bytes == 0 || e.parserInput != query {
@@ -67,7 +68,8 @@ func (c *cache) Add(ctx context.Context, query string, doc *ast.QueryDocument) {
 	entryWithDoc := *e // a copy, since other requests may use e
 	entryWithDoc.doc = doc
 	c.entries.Set(e.query, &entryWithDoc)
-	// If another request is evicting, otter defers the eviction for this entry.
+	// While another request evicts, Set returns without evicting. CleanUp waits for that request,
+	// and then evicts, so the cache is within its bound when Add returns.
 	c.entries.CleanUp()
 }
 

@@ -261,7 +261,7 @@ func TestCache_estimate(t *testing.T) {
 		"directives": "{" + repeat(20, "...@d@d@d{leaf}") + "}",
 		"strings": `{f(t:[` + strings.Repeat(`"\u0041bcdefghijklmnopqrst" `, 200) +
 			`]){leaf}}`,
-		"introspection": graphiql,
+		"introspection": introspectionQuery,
 	} {
 		const n = 100
 		var before, after runtime.MemStats

@@ -53,7 +53,7 @@ fragment U on User { id name avatar(size: 64) { url } } fragment O on Organizati
 			" fragment Component#_user on User { __typename id name email realmRoles field# }"),
 	"batch of thirty": `query Batch {` +
 		repeat(30, " user#: user(id: #) { id name email roles { id name } __typename }") + `}`,
-	"GraphiQL's introspection": graphiql,
+	"GraphiQL's introspection": introspectionQuery,
 }
 
 // TestLimits_clientQueries checks that clientQueries are well within the default limits.
@@ -78,10 +78,10 @@ func TestLimits_clientQueries(t *testing.T) {
 // TestIntrospection_graphiQL checks the numbers in the comment of the defaults about GraphiQL's
 // introspection query.
 func TestIntrospection_graphiQL(t *testing.T) {
-	if executed, body := run(limits.Limits{}, graphiql); !executed {
+	if executed, body := runQuery(limits.Limits{}, introspectionQuery); !executed {
 		t.Errorf("GraphiQL's introspection query: response %s, want it executed", body)
 	}
-	if counts, _ := limits.Measure(graphiql, nil); counts.Depth != 1 ||
+	if counts, _ := limits.Measure(introspectionQuery, nil); counts.Depth != 1 ||
 		counts.IntrospectionDepth != 1 || counts.IntrospectionCost != 5 || counts.Fields > 500 {
 		t.Errorf("GraphiQL's introspection query has %+v, want Depth 1, IntrospectionDepth 1, "+
 			"IntrospectionCost 5 and at most 500 fields", counts)
@@ -104,11 +104,11 @@ func TestIntrospection_depth(t *testing.T) {
 			arguments + " interfaces " + typeRef(levels) + " possibleTypes " + typeRef(levels) +
 			" enumValues { name } } directives { name locations args " + arguments + " } } }"
 	}
-	deepTypeRef := strings.Replace(graphiql, "fragment TypeRef on __Type {",
+	deepTypeRef := strings.Replace(introspectionQuery, "fragment TypeRef on __Type {",
 		"fragment TypeRef on __Type { ofType { ofType { ofType { ...Inner } } } } fragment Inner on __Type {", 1)
 	nestedFragments := `{ ...A } fragment A on Query { __schema { ... on __Schema { types { ...B } } } } fragment B on __Type { ...C fields { type { ...C } } } fragment C on __Type ` + typeRef(9)
 	for _, query := range []string{
-		graphiql, deepTypeRef, nestedFragments, unwrapQuery(7), unwrapQuery(9),
+		introspectionQuery, deepTypeRef, nestedFragments, unwrapQuery(7), unwrapQuery(9),
 		unwrapQuery(10), unwrapQuery(14), `{ __type(name: "A") ` + typeRef(25) + ` leaf }`,
 	} {
 		for _, depth := range []int{0, 1, 2} {
@@ -118,7 +118,7 @@ func TestIntrospection_depth(t *testing.T) {
 				t.Errorf("Depth %d: %v, want no error for %s", depth, err, query)
 			}
 		}
-		if executed, body := run(limits.Limits{Depth: 1}, query); !executed {
+		if executed, body := runQuery(limits.Limits{Depth: 1}, query); !executed {
 			t.Errorf("%s\nresponse %s, want it executed", query, body)
 		}
 	}
@@ -138,7 +138,7 @@ func TestIntrospection_depth(t *testing.T) {
 func TestIntrospection_roots(t *testing.T) {
 	const costMessage = "INTROSPECTION with fragments expanded, an operation requests the schema "
 	for query, want := range map[string]string{
-		graphiql: "",
+		introspectionQuery: "",
 		`{` + repeat(2, `a#: __schema { types { name } } `) + `}`:                                             "",
 		`{` + repeat(10, `a#: __type(name: "A") { name } `) + `}`:                                             "",
 		`{ __schema { types { name } } ` + repeat(5, `a#: __type(name: "A") { name } `) + `}`:                 "",

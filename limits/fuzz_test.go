@@ -82,7 +82,7 @@ func checkQuery(t *testing.T, query string) {
 // FuzzDocument checks documents with checkQuery, and the counts of short documents with
 // checkCounts.
 func FuzzDocument(f *testing.F) {
-	f.Add(graphiql)
+	f.Add(introspectionQuery)
 	for _, shape := range shapes {
 		f.Add(shape.query(200))
 		f.Add(shape.query(2000))

@@ -22,7 +22,7 @@ func TestLimits_response(t *testing.T) {
 			`{"errors":[{"message":"Cannot spread a fragment within itself, directly or through others.","locations":[{"line":2,"column":2}],"extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}],"data":null}`},
 	} {
 		l := limits.Limits{RootFieldMax: map[string]int{"login": 1}}
-		if executed, body := run(l, tt.query); executed || body != tt.want {
+		if executed, body := runQuery(l, tt.query); executed || body != tt.want {
 			t.Errorf("%s: executed: %t\n got %s\nwant %s", tt.query, executed, body, tt.want)
 		}
 	}
@@ -39,7 +39,7 @@ func TestFragments_cycles(t *testing.T) {
 		`{ a { a { ...F } } } fragment F on A { a { a { ...F } a { ...F } } }`,
 		`{ ...F } fragment F on Query { a { a { ...G } ...G } a { ...G } } fragment G on A { ... { ...G } }`,
 	} {
-		executed, body := run(limits.Limits{}, query)
+		executed, body := runQuery(limits.Limits{}, query)
 		if executed || !strings.Contains(body, `Cannot spread a fragment`) ||
 			!strings.Contains(body, `"code":"GRAPHQL_VALIDATION_FAILED"`) ||
 			!strings.Contains(body, `"locations":[{`) {
@@ -107,12 +107,12 @@ func TestSyntaxErrors(t *testing.T) {
 			t.Errorf("%q: %v %v %v, want %q %v", tt.query, err.Message, err.Extensions,
 				err.Locations, tt.want, want)
 		}
-		if executed, body := run(limits.Limits{}, tt.query); executed ||
+		if executed, body := runQuery(limits.Limits{}, tt.query); executed ||
 			!strings.Contains(body, `"errors":[{`) {
 			t.Errorf("%q: executed: %t, response %s; want an error", tt.query, executed, body)
 		}
 	}
-	if executed, body := run(limits.Limits{}, "# nothing"); executed ||
+	if executed, body := runQuery(limits.Limits{}, "# nothing"); executed ||
 		!strings.Contains(body, "no operation") {
 		t.Errorf("document without an operation: executed: %t, response %s; want an error",
 			executed, body)

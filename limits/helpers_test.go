@@ -36,11 +36,11 @@ enum E { ONE TWO THREE }
 input I { i: I l: [I] n: Int e: E }
 `})
 
-// graphiql is GraphiQL's introspection query: the result of getIntrospectionQuery of graphql-js
-// 16.11 with all options. It unwraps nine levels of types.
+// introspectionQuery is GraphiQL's introspection query: the result of getIntrospectionQuery of
+// graphql-js 16.11 with all options. It nests ofType nine deep.
 //
 //go:embed testdata/introspection.graphql
-var graphiql string
+var introspectionQuery string
 
 // newServer returns gqlgen's handler with the limits l and this package's rules. It calls execute
 // with each document that it executes.
@@ -73,9 +73,9 @@ func send(server http.Handler, query string, variables map[string]any) string {
 	return recorder.Body.String()
 }
 
-// run sends a query to a new server with the limits l. It returns the body of the response, and
-// reports whether the query was executed.
-func run(l limits.Limits, query string) (executed bool, body string) {
+// runQuery sends a query to a new server with the limits l. It reports whether the query was
+// executed, and returns the body of the response.
+func runQuery(l limits.Limits, query string) (executed bool, body string) {
 	body = send(newServer(l, false, func(*ast.QueryDocument) { executed = true }), query, nil)
 	return executed, body
 }

@@ -7,9 +7,9 @@ import (
 	"github.com/vektah/gqlparser/v2/validator/core"
 )
 
-// maxOverlapSteps bounds the one case that isn't linear in the document's size: on every level, a
-// field of an interface or union is compared again for each object type that is selected next to
-// it.
+// maxOverlapSteps bounds the steps of an overlapChecker. Each selection that it visits is a step.
+// On every level, a field of an interface or union is visited again for each object type that is
+// selected next to it, so the steps can grow exponentially with the document's depth.
 const maxOverlapSteps = 50_000
 
 // overlappingFieldsCanBeMerged is the rule of that name (GraphQL specification, October 2021,
@@ -23,17 +23,17 @@ func overlappingFieldsCanBeMerged(observers *core.Events, addError core.AddErrFu
 	c.register(observers)
 }
 
-// register makes c check each document that is walked with observers.
+// register makes observers call c for each operation and each fragment of a document.
 func (c *overlapChecker) register(observers *core.Events) {
 	observers.OnOperation(func(walker *core.Walker, operation *ast.OperationDefinition) {
 		c.schema = walker.Schema
-		c.checkMerge([]ast.SelectionSet{operation.SelectionSet}, false)
+		c.checkConflicts([]ast.SelectionSet{operation.SelectionSet}, false)
 	})
 	observers.OnFragment(func(walker *core.Walker, fragment *ast.FragmentDefinition) {
-		// A fragment that is spread was checked at the spread, merged with the fields around it.
+		// A used fragment was checked where it is spread, together with the fields around it.
 		if !c.spreadFragments[fragment] {
 			c.schema = walker.Schema
-			c.checkMerge([]ast.SelectionSet{fragment.SelectionSet}, false)
+			c.checkConflicts([]ast.SelectionSet{fragment.SelectionSet}, false)
 		}
 	})
 }
@@ -47,10 +47,10 @@ type overlapChecker struct {
 	steps           int
 }
 
-// checkMerge reports the conflicts between selection sets whose fields have the same place in the
-// response. With shapeOnly, the sets belong to different objects, and only the shapes of their
+// checkConflicts reports the conflicts between selection sets whose fields have the same place in
+// the response. With shapeOnly, the sets belong to different objects, and only the shapes of their
 // fields must be the same.
-func (c *overlapChecker) checkMerge(sets []ast.SelectionSet, shapeOnly bool) {
+func (c *overlapChecker) checkConflicts(sets []ast.SelectionSet, shapeOnly bool) {
 	if len(sets) == 0 {
 		return
 	}
@@ -64,19 +64,19 @@ func (c *overlapChecker) checkMerge(sets []ast.SelectionSet, shapeOnly bool) {
 		}
 		if shapeOnly {
 			c.checkShape(fields)
-			c.checkMerge(childSelections(fields), true)
+			c.checkConflicts(childSelections(fields), true)
 			continue
 		}
 		typeGroups := c.groupByObjectType(fields)
 		for _, typeGroup := range typeGroups {
-			c.checkSameField(typeGroup) // first, since its errors are more specific
+			c.checkNamesAndArguments(typeGroup) // first, since its errors are more specific
 		}
 		c.checkShape(fields)
 		if len(typeGroups) > 1 {
-			c.checkMerge(childSelections(fields), true)
+			c.checkConflicts(childSelections(fields), true)
 		}
 		for _, typeGroup := range typeGroups {
-			c.checkMerge(childSelections(typeGroup), false)
+			c.checkConflicts(childSelections(typeGroup), false)
 		}
 	}
 }
@@ -205,8 +205,9 @@ func (c *overlapChecker) groupByObjectType(fields []*ast.Field) [][]*ast.Field {
 	return typeGroups
 }
 
-// checkSameField reports the fields that differ from the first field in their name or arguments.
-func (c *overlapChecker) checkSameField(fields []*ast.Field) {
+// checkNamesAndArguments reports the fields that differ from the first field in their name or
+// arguments.
+func (c *overlapChecker) checkNamesAndArguments(fields []*ast.Field) {
 	firstField := fields[0]
 	var arguments map[string]*ast.Value
 	for _, field := range fields[1:] {

@@ -362,5 +362,5 @@ func TestExpandedCounts(t *testing.T) {
 	for _, shape := range shapes {
 		checkCounts(t, shape.query(512))
 	}
-	checkCounts(t, graphiql)
+	checkCounts(t, introspectionQuery)
 }

@@ -334,7 +334,7 @@ func TestIntrospection_likeGqlparser(t *testing.T) {
 		{`{ __type(name: "A") { fields { type { interfaces { possibleTypes { name } } } } } }`, true},
 		{`{ __type(name: "A") { ...F fields { type { ...F } } } } fragment F on __Type { inputFields { type { name ...G } } } fragment G on __Type { fields { name } }`, true},
 		{`{ __type(name: "A") { ...F fields { type { ...F } } } } fragment F on __Type { inputFields { type { name ...G } } } fragment G on __Type { name }`, false},
-		{graphiql, false},
+		{introspectionQuery, false},
 	} {
 		errs := validator.ValidateWithRules(testSchema, parse(t, tt.query),
 			rules.NewRules(rules.MaxIntrospectionDepth))
