@@ -62,7 +62,7 @@ func (p documentPolicy) lookup(params *graphql.RawParams) (result documentLookup
 		return result, newRejection(http.StatusBadRequest, messageMissingQuery)
 	}
 	if p.manifest != nil {
-		trusted, mismatch := p.manifest.find(id, params)
+		trusted, mismatch := p.manifest.resolve(id, params)
 		switch {
 		case mismatch:
 			return result, newRejection(http.StatusBadRequest, messageHashMismatch)

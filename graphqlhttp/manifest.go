@@ -39,13 +39,13 @@ type Manifest struct {
 	bodies map[string]bool
 }
 
-// Operations returns the number of operations.
-func (m *Manifest) Operations() int { return len(m.byID) }
+// Len returns the number of operations.
+func (m *Manifest) Len() int { return len(m.byID) }
 
-// find looks up a request's operation by its id or its exact text, and sets params.Query. trusted
-// reports whether the manifest has the operation. mismatch reports whether the manifest has another
-// text for the id.
-func (m *Manifest) find(id string, params *graphql.RawParams) (trusted, mismatch bool) {
+// resolve looks up a request's operation by its id or its exact text. If the manifest has the id,
+// resolve sets params.Query to its body. trusted reports whether the manifest has the operation.
+// mismatch reports whether params.Query differs from the id's body.
+func (m *Manifest) resolve(id string, params *graphql.RawParams) (trusted, mismatch bool) {
 	if body, ok := m.byID[id]; ok {
 		if params.Query != "" && params.Query != body {
 			return false, true
@@ -149,11 +149,11 @@ func manifestOperations(file map[string]any) ([]manifestOperation, error) {
 		return entries, nil
 	}
 	if file["format"] != manifestFormat {
-		return nil, fmt.Errorf("the manifest of operations has another format than %q",
+		return nil, fmt.Errorf("the format of the manifest of operations isn't %q",
 			manifestFormat)
 	}
 	if file["version"] != int64(1) {
-		return nil, errors.New("the manifest of operations has another version than 1")
+		return nil, errors.New("the version of the manifest of operations isn't 1")
 	}
 	addEntry := func(label, id string, operation any) {
 		fields, _ := operation.(map[string]any)
@@ -177,7 +177,7 @@ func manifestOperations(file map[string]any) ([]manifestOperation, error) {
 			addEntry(fmt.Sprintf("%q", truncateName(id)), id, operations[id])
 		}
 	default:
-		return nil, errors.New("the manifest of operations lacks its list of operations")
+		return nil, errors.New("the manifest of operations has no list of operations")
 	}
 	return entries, nil
 }
@@ -191,13 +191,14 @@ func (m *Manifest) add(o manifestOperation) error {
 	case m.byID[o.id] == o.body: // a duplicate, if several clients have the operation
 		return nil
 	case m.byID[o.id] != "":
-		return errors.New("its id appears twice, with different bodies")
+		return errors.New("another operation has the same id and a different body")
 	}
 	sum := sha256.Sum256([]byte(o.body))
 	if digits := strings.TrimPrefix(o.id, "sha256:"); len(digits) == hex.EncodedLen(len(sum)) {
 		_, hexErr := hex.DecodeString(digits)
 		if want := hex.EncodeToString(sum[:]); hexErr == nil && digits != want {
-			return fmt.Errorf("its id looks like a SHA-256, but that of its body is %s", want)
+			return fmt.Errorf(
+				"its id looks like a SHA-256 hash, but the hash of its body is %s", want)
 		}
 	}
 	if err := checkOperation(o); err != nil {
@@ -226,7 +227,7 @@ func checkOperation(o manifestOperation) error {
 	}
 	if operation := doc.Operations[0]; o.requiresName &&
 		(operation.Name != o.name || string(operation.Operation) != o.kind) {
-		return errors.New("its body holds an operation of another name or type")
+		return errors.New("its body has an operation with a different name or type")
 	}
 	return nil
 }

@@ -39,17 +39,18 @@ func TestReadManifest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m.Operations() != 2 {
-		t.Errorf("Operations() = %d, want 2", m.Operations())
+	if m.Len() != 2 {
+		t.Errorf("Len() = %d, want 2", m.Len())
 	}
 	for id, wantPrefix := range map[string]string{
 		"df0bd01bcdfb417c8daca6c2fece06b12b116c3b995bd2ea7a4020a576c2cbb0": "query Me {\n  me {\n",
 		"6dee701e687fe2b68ae48b3efbdaa307132fe793011a9d33bd4e0a1f06f991c1": "mutation SignIn($u: String!",
 	} {
 		params := &graphql.RawParams{}
-		if trusted, mismatch := m.find(id, params); !trusted || mismatch ||
+		if trusted, mismatch := m.resolve(id, params); !trusted || mismatch ||
 			!strings.HasPrefix(params.Query, wantPrefix) {
-			t.Errorf("find(%s) = %t, %t, query %q; want true, false, %q...", id, trusted, mismatch,
+			t.Errorf(
+				"resolve(%s) = %t, %t, query %q; want true, false, %q...", id, trusted, mismatch,
 				params.Query, wantPrefix)
 		}
 	}
@@ -72,17 +73,17 @@ func TestReadManifest_invalid(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
 		{"empty file", ``, "can't be read: it is not JSON"},
 		{"not JSON", `{"format":`, "can't be read: it is not JSON"},
-		{"two files in one", manifest(leafOperation) + manifest(leafOperation), "can't be read: it is followed by more"},
+		{"two files in one", manifest(leafOperation) + manifest(leafOperation), "can't be read: it is followed by more data"},
 		{"list", `[]`, "must be a JSON object"},
 		{"null", `null`, "must be a JSON object"},
 		{"duplicate field", strings.Replace(manifest(leafOperation), `"version":1`, `"version":1,"version":1`, 1), "can't be read: it has the member"},
 		{"nested too deep", strings.Replace(manifest(leafOperation), `"1"`, strings.Repeat("[", 100)+strings.Repeat("]", 100), 1), "can't be read: it nests deeper than"},
-		{"no format", `{"version":1,"operations":[]}`, `has another format than "apollo-persisted-query-manifest"`},
-		{"old Apollo format", `{"version":2,"operations":[{"signature":"abc","document":"query Leaf { leaf }"}]}`, "has another format than"},
-		{"version 2", strings.Replace(manifest(leafOperation), `"version":1`, `"version":2`, 1), "has another version than 1"},
-		{"version is a string", strings.Replace(manifest(leafOperation), `"version":1`, `"version":"1"`, 1), "has another version than 1"},
-		{"no operations", `{"format":"apollo-persisted-query-manifest","version":1}`, "lacks its list of operations"},
-		{"operations is a string", `{"format":"apollo-persisted-query-manifest","version":1,"operations":"all"}`, "lacks its list of operations"},
+		{"no format", `{"version":1,"operations":[]}`, `the format of the manifest of operations isn't "apollo-persisted-query-manifest"`},
+		{"old Apollo format", `{"version":2,"operations":[{"signature":"abc","document":"query Leaf { leaf }"}]}`, "the format of the manifest of operations isn't"},
+		{"version 2", strings.Replace(manifest(leafOperation), `"version":1`, `"version":2`, 1), "the version of the manifest of operations isn't 1"},
+		{"version is a string", strings.Replace(manifest(leafOperation), `"version":1`, `"version":"1"`, 1), "the version of the manifest of operations isn't 1"},
+		{"no operations", `{"format":"apollo-persisted-query-manifest","version":1}`, "has no list of operations"},
+		{"operations is a string", `{"format":"apollo-persisted-query-manifest","version":1,"operations":"all"}`, "has no list of operations"},
 		{"operations is an empty object", `{"format":"apollo-persisted-query-manifest","version":1,"operations":{}}`, "is empty: no request could run"},
 		{"empty object", `{}`, "is empty: no request could run"},
 		{"operations is empty", manifest(), "is empty: no request could run"},
@@ -97,8 +98,8 @@ func TestReadManifest_invalid(t *testing.T) {
 		{"id is a number", manifest(strings.Replace(leafOperation, `"1"`, `1`, 1)), incompleteMessage},
 		{"type is missing", manifest(`{"id":"1","name":"Leaf","body":"query Leaf { leaf }"}`), incompleteMessage},
 		{"long id", manifest(operation(strings.Repeat("x", 257), "Leaf", "query", leaf)), "its id has 257 bytes; the limit is 256"},
-		{"duplicate id", manifest(leafOperation, operation("1", "Other", "query", "query Other { leaf }")), `operation 2 of the manifest, "Other": its id appears twice, with different bodies`},
-		{"wrong hash with prefix", manifest(operation("sha256:"+hashOf("x"), "Leaf", "query", leaf)), "its id looks like a SHA-256, but that of its body is " + hashOf(leaf)},
+		{"duplicate id", manifest(leafOperation, operation("1", "Other", "query", "query Other { leaf }")), `operation 2 of the manifest, "Other": another operation has the same id and a different body`},
+		{"wrong hash with prefix", manifest(operation("sha256:"+hashOf("x"), "Leaf", "query", leaf)), "its id looks like a SHA-256 hash, but the hash of its body is " + hashOf(leaf)},
 		{"map with a number", `{"a":"query A { leaf }","b":1}`, `operation "b" of the manifest, "": it must have an id, and the text of its document`},
 		{"map with an empty id", `{"":"query A { leaf }"}`, `operation "" of the manifest, "": it must have an id`},
 		{"map with a duplicate id", `{"a":"query A { leaf }","a":"query B { leaf }"}`, "can't be read: it has the member"},
@@ -107,18 +108,18 @@ func TestReadManifest_invalid(t *testing.T) {
 		{"map with invalid GraphQL", `{"a":"query Leaf {"}`, "its body can't be parsed"},
 		{"map with a wrong hash", `{"` + hashOf("x") + `":"{ leaf }"}`, "its id looks like a SHA-256"},
 		{"map without the source", `{"a":{"name":"Leaf"}}`, `operation "a" of the manifest, "Leaf": it must have an id`},
-		{"wrong hash", manifest(operation(hashOf("x"), "Leaf", "query", leaf)), "its id looks like a SHA-256, but that of its body is " + hashOf(leaf)},
+		{"wrong hash", manifest(operation(hashOf("x"), "Leaf", "query", leaf)), "its id looks like a SHA-256 hash, but the hash of its body is " + hashOf(leaf)},
 		{"hash in upper case", manifest(operation(strings.ToUpper(hashOf(leaf)), "Leaf", "query", leaf)), "its id looks like a SHA-256"},
 		{"body with invalid GraphQL", manifest(operation("1", "Leaf", "query", "query Leaf {\n  leaf")), "its body can't be parsed at line 2, column 7"},
 		{"invalid GraphQL after CRLF", manifest(operation("1", "Leaf", "query", "\"d\" query Leaf(\"\"\"d\n\"\"\" $s: S) {\r\n leaf(s: \"\"\"\n\"\"\" ]")), "its body can't be parsed at line 4, column 5"},
 		{"deeply nested body", manifest(operation("1", "Leaf", "query", "query Leaf "+strings.Repeat("{a", 100_000))), "its body can't be parsed"},
 		{"body without an operation", manifest(operation("1", "F", "query", "fragment F on Query { leaf }")), "its body has 0 operations, not one"},
 		{"body with two operations", manifest(operation("1", "Leaf", "query", leaf+" query Other { leaf }")), "its body has 2 operations, not one"},
-		{"anonymous operation", manifest(operation("1", "Leaf", "query", "{ leaf }")), "its body holds an operation of another name or type"},
-		{"name in lower case", manifest(operation("1", "leaf", "query", leaf)), "its body holds an operation of another name or type"},
-		{"type of another operation", manifest(operation("1", "Leaf", "mutation", leaf)), "its body holds an operation of another name or type"},
-		{"type in another case", manifest(operation("1", "Leaf", "Query", leaf)), "its body holds an operation of another name or type"},
-		{"long name", manifest(operation("1", strings.Repeat("n", 1000), "query", leaf)), `"` + strings.Repeat("n", 61) + `...": its body holds`},
+		{"anonymous operation", manifest(operation("1", "Leaf", "query", "{ leaf }")), "its body has an operation with a different name or type"},
+		{"name in lower case", manifest(operation("1", "leaf", "query", leaf)), "its body has an operation with a different name or type"},
+		{"type of another operation", manifest(operation("1", "Leaf", "mutation", leaf)), "its body has an operation with a different name or type"},
+		{"type in another case", manifest(operation("1", "Leaf", "Query", leaf)), "its body has an operation with a different name or type"},
+		{"long name", manifest(operation("1", strings.Repeat("n", 1000), "query", leaf)), `"` + strings.Repeat("n", 61) + `...": its body has an operation`},
 	} {
 		m, err := ReadManifest(strings.NewReader(tt.text))
 		if m != nil || err == nil || !strings.Contains(err.Error(), tt.want) {
@@ -195,18 +196,19 @@ func TestReadManifest_generators(t *testing.T) {
 			t.Errorf("%s: ReadManifest = _, %v, want nil", name, err)
 			continue
 		}
-		if m.Operations() != len(tt.want) {
-			t.Errorf("%s: Operations() = %d, want %d", name, m.Operations(), len(tt.want))
+		if m.Len() != len(tt.want) {
+			t.Errorf("%s: Len() = %d, want %d", name, m.Len(), len(tt.want))
 		}
 		for id, text := range tt.want {
 			byID, byText := &graphql.RawParams{}, &graphql.RawParams{Query: text}
-			if trusted, mismatch := m.find(id, byID); !trusted || mismatch ||
+			if trusted, mismatch := m.resolve(id, byID); !trusted || mismatch ||
 				byID.Query != text {
-				t.Errorf("%s: find(%s) = %t, %t, query %q; want true, false, %q", name, id, trusted,
+				t.Errorf(
+					"%s: resolve(%s) = %t, %t, query %q; want true, false, %q", name, id, trusted,
 					mismatch, byID.Query, text)
 			}
-			if trusted, _ := m.find("", byText); !trusted {
-				t.Errorf("%s: find by text %q = false, want true", name, text)
+			if trusted, _ := m.resolve("", byText); !trusted {
+				t.Errorf("%s: resolve by text %q = false, want true", name, text)
 			}
 		}
 	}
@@ -229,14 +231,15 @@ func FuzzReadManifest(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if m.Operations() == 0 {
+		if m.Len() == 0 {
 			t.Errorf("ReadManifest(%q): no operations, want an error", text)
 		}
 		for id, body := range m.byID {
 			params := &graphql.RawParams{Query: body}
-			if trusted, mismatch := m.find(id, params); !trusted || mismatch ||
+			if trusted, mismatch := m.resolve(id, params); !trusted || mismatch ||
 				id == "" || body == "" {
-				t.Errorf("ReadManifest(%q): find(%q) = %t, %t, want true, false", text, id, trusted,
+				t.Errorf(
+					"ReadManifest(%q): resolve(%q) = %t, %t, want true, false", text, id, trusted,
 					mismatch)
 			}
 		}

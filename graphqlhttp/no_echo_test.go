@@ -18,7 +18,8 @@ import (
 	"github.com/vektah/gqlparser/v2/validator/rules"
 )
 
-// Tests put canaries into requests. No response and no outcome may contain a canary.
+// Tests put canaries into requests, and check that neither the response nor the outcome contains
+// one.
 const (
 	canary       = "Canary_p4ssw0rd" // also a valid name
 	canaryDigits = "7403918265"
@@ -28,10 +29,13 @@ const (
 // outcome.
 func checkNoEcho(t *testing.T, name string, r *http.Request) result {
 	t.Helper()
-	e := resolvers()
+	resolverMap := resolvers()
 	// Only this package's messages are tested, so no resolver may echo its arguments.
-	e["echo"], e["need"], e["login"] = e["leaf"], e["leaf"], e["leaf"]
-	res := sendWith(t, Config{AllowGET: true, Introspection: true, MaxBodyBytes: 1 << 20}, e, r)
+	for _, name := range []string{"echo", "need", "login"} {
+		resolverMap[name] = resolverMap["leaf"]
+	}
+	res := sendWith(
+		t, Config{AllowGET: true, Introspection: true, MaxBodyBytes: 1 << 20}, resolverMap, r)
 	output := fmt.Sprintf("%d %v %s %+v", res.Code, res.Header(), res.Body, res.outcome)
 	for _, text := range []string{canary, canaryDigits, canary[:8], canary[len(canary)-8:],
 		canaryDigits[:6]} {
@@ -55,16 +59,16 @@ fragment T on Token { text } # the end`
 // nameCharacterPattern matches characters that GraphQL names consist of.
 var nameCharacterPattern = regexp.MustCompile(`[0-9A-Za-z_]`)
 
-// A token is a token of a query, with its offsets.
-type token struct {
+// A queryToken is a token of a query, with its offsets.
+type queryToken struct {
 	kind       lexer.Type
 	start, end int
 }
 
-// tokens returns gqlparser's tokens of a query.
-func tokens(t *testing.T, query string) []token {
+// queryTokens returns gqlparser's tokens of a query.
+func queryTokens(t *testing.T, query string) []queryToken {
 	t.Helper()
-	var tokens []token
+	var found []queryToken
 	scanner := lexer.New(&ast.Source{Input: query})
 	for {
 		next, err := scanner.ReadToken()
@@ -72,9 +76,9 @@ func tokens(t *testing.T, query string) []token {
 			t.Fatal(err)
 		}
 		if next.Kind == lexer.EOF {
-			return tokens
+			return found
 		}
-		tokens = append(tokens, token{next.Kind, next.Pos.Start, next.Pos.End})
+		found = append(found, queryToken{next.Kind, next.Pos.Start, next.Pos.End})
 	}
 }
 
@@ -121,11 +125,11 @@ func TestNoEcho_literals(t *testing.T) {
 	for name, literal := range literals {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for i, token := range tokens(t, loginMutation) {
+			for i, token := range queryTokens(t, loginMutation) {
 				before := loginMutation[:token.start]
 				if nameCharacterPattern.MatchString(before[max(0, len(before)-1):]) &&
 					nameCharacterPattern.MatchString(literal[:1]) {
-					before += " " // don't continue a name
+					before += " " // so that the literal doesn't extend the name before it
 				}
 				text := loginMutation[token.start:token.end]
 				for position, query := range map[string]string{
@@ -145,7 +149,7 @@ func TestNoEcho_literals(t *testing.T) {
 // TestNoEcho_unquotedValues checks that a name in the place of a value isn't echoed: it may be a
 // password whose quotes are missing.
 func TestNoEcho_unquotedValues(t *testing.T) {
-	for i, token := range tokens(t, loginMutation) {
+	for i, token := range queryTokens(t, loginMutation) {
 		text := loginMutation[token.start:token.end]
 		isValue := token.kind == lexer.String || token.kind == lexer.BlockString ||
 			token.kind == lexer.Int || token.kind == lexer.Float ||
@@ -166,10 +170,11 @@ func TestNoEcho_unquotedValues(t *testing.T) {
 // string.
 func TestNoEcho_syntaxErrors(t *testing.T) {
 	syntaxErrors := 0
-	for _, word := range []string{canary, canary + `"`, canary + `" "`, `"` + canary,
+	for _, inserted := range []string{canary, canary + `"`, canary + `" "`, `"` + canary,
 		canary + " " + canary, "$" + canary + "$", canary + "!" + canary} {
-		for i, token := range tokens(t, loginMutation) {
-			query := loginMutation[:token.start] + " " + word + " " + loginMutation[token.start:]
+		for i, token := range queryTokens(t, loginMutation) {
+			before, after := loginMutation[:token.start], loginMutation[token.start:]
+			query := before + " " + inserted + " " + after
 			res := sendWith(t, Config{AllowGET: true, Introspection: true}, resolvers(),
 				postQuery(query))
 			if !slices.Equal(res.outcome.Codes, []string{"GRAPHQL_PARSE_FAILED"}) {
@@ -177,7 +182,7 @@ func TestNoEcho_syntaxErrors(t *testing.T) {
 			}
 			syntaxErrors++
 			checkNoEcho(t,
-				fmt.Sprintf("%s before token %d %q", word, i,
+				fmt.Sprintf("%s before token %d %q", inserted, i,
 					loginMutation[token.start:token.end]),
 				postQuery(query))
 		}
@@ -374,8 +379,8 @@ func TestSuggestions_hidden(t *testing.T) {
 	}
 }
 
-// TestSuggestions_shown checks that without this package's Install, the same queries get
-// suggestions. Otherwise, TestSuggestions_hidden would prove nothing.
+// TestSuggestions_shown checks that gqlgen's handler without Install suggests names for these
+// queries. Otherwise, TestSuggestions_hidden would prove nothing.
 func TestSuggestions_shown(t *testing.T) {
 	server := handler.New(resolvers())
 	server.AddTransport(newTransport(Config{AllowGET: true, Introspection: true}))

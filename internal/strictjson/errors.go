@@ -30,7 +30,7 @@ func (e *Error) Error() string { return e.message }
 var (
 	errNotJSON       = &Error{Reason: NotJSON, message: "is not JSON"}
 	errNotUTF8       = &Error{Reason: NotUTF8, message: "is not UTF-8"}
-	errTrailingData  = &Error{Reason: TrailingData, message: "is followed by more"}
+	errTrailingData  = &Error{Reason: TrailingData, message: "is followed by more data"}
 	errLoneSurrogate = &Error{Reason: LoneSurrogate,
 		message: "has an escape that stands for no character"}
 )

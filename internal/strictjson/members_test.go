@@ -74,7 +74,7 @@ func TestVisitMembers_errors(t *testing.T) {
 		{`{"a":1`, NotJSON, "is not JSON"},
 		{"{\"a\":\"\xff\"}", NotUTF8, "is not UTF-8"},
 		{"\ufeff{}", NotJSON, "is not JSON"},
-		{`{} {}`, TrailingData, "is followed by more"},
+		{`{} {}`, TrailingData, "is followed by more data"},
 		{`[]`, WrongType, "is not a JSON object"},
 		{`{"a":{"b":1,"\u0062":2}}`, DuplicateMember, `has the member "b" twice`},
 		{`{"a":"\ud800"}`, LoneSurrogate, "has an escape that stands for no character"},
