@@ -17,6 +17,9 @@ import (
 	"github.com/cloakql/cloakql/store"
 )
 
+// loginKeyCount is the number of limits that a sign-in counts against, each with its own key.
+const loginKeyCount = 7
+
 // addressA and addressB are in different networks.
 const addressA, addressB = "192.0.2.7", "198.51.100.7"
 
@@ -59,9 +62,9 @@ func logout(ctx context.Context, l *Limiter, token string) (func(error), error) 
 	return l.Logout(ctx, identity.NewSecret(token))
 }
 
-// attempt makes up to max attempts with this outcome, and stops when one is refused. It returns how
-// many attempts were allowed, and the RetryAfter of the refused attempt.
-func attempt(
+// makeAttempts makes up to maxAttempts attempts with this outcome, and stops when one is refused.
+// It returns how many attempts were allowed, and the RetryAfter of the refused attempt.
+func makeAttempts(
 	t *testing.T, l *Limiter, ctx context.Context, reserve reserveFunc, subject string,
 	outcome error, maxAttempts int,
 ) (allowedCount int, wait time.Duration) {
@@ -79,16 +82,16 @@ func attempt(
 	return allowedCount, 0
 }
 
-// guess calls attempt for sign-ins with a wrong password.
-func guess(
+// guessPasswords makes attempts to sign in with a wrong password.
+func guessPasswords(
 	t *testing.T, l *Limiter, address, name string, maxAttempts int,
 ) (allowedCount int, wait time.Duration) {
 	t.Helper()
-	return attempt(t, l, contextFrom(t, address), login, name, identity.ErrBadCredentials,
+	return makeAttempts(t, l, contextFrom(t, address), login, name, identity.ErrBadCredentials,
 		maxAttempts)
 }
 
-// wantAttempts checks the results of a call of attempt or guess.
+// wantAttempts checks the results of makeAttempts or guessPasswords.
 func wantAttempts(
 	t *testing.T, name string, allowedCount int, wait time.Duration,
 	wantAllowed int, wantWait time.Duration,
@@ -111,22 +114,22 @@ var errRefused = errors.New("connection refused")
 // fail or hang.
 type fakeSharedStore struct {
 	store.MemoryBuckets
-	fails atomic.Bool // if set, calls return errRefused
-	hangs atomic.Bool // if set, calls return only when their context is done
-	calls atomic.Int32
+	failing atomic.Bool // if set, calls return errRefused
+	hanging atomic.Bool // if set, calls return only when their context is done
+	calls   atomic.Int32
 }
 
-// call counts a call. It fails if s.fails is set, and hangs if s.hangs is set.
+// call counts a call. It fails if s.failing is set, and hangs if s.hanging is set.
 func (s *fakeSharedStore) call(ctx context.Context) error {
 	s.calls.Add(1)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if s.hangs.Load() {
+	if s.hanging.Load() {
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	if s.fails.Load() {
+	if s.failing.Load() {
 		return errRefused
 	}
 	return nil

@@ -14,9 +14,9 @@ import (
 // most one more.
 func TestLimiter_storeCalls(t *testing.T) {
 	for name, tt := range map[string]struct {
-		reserve reserveFunc
-		outcome error
-		refunds int32 // calls that done makes
+		reserve   reserveFunc
+		outcome   error
+		doneCalls int32 // calls that done makes
 	}{
 		"login":                   {login, nil, 1},
 		"login, wrong password":   {login, identity.ErrBadCredentials, 0},
@@ -33,13 +33,13 @@ func TestLimiter_storeCalls(t *testing.T) {
 				t.Errorf("%s: the reservation made %d calls and returned %v, want 1 and nil", name, n, err)
 			}
 			done(tt.outcome)
-			if n := s.store.calls.Load() - 1; n != tt.refunds {
-				t.Errorf("%s: done made %d calls, want %d", name, n, tt.refunds)
+			if n := s.store.calls.Load() - 1; n != tt.doneCalls {
+				t.Errorf("%s: done made %d calls, want %d", name, n, tt.doneCalls)
 			}
 		})
 	}
 	withSharedStore(t, func(t *testing.T, s sharedStoreTest) {
-		guess(t, s.limiterA, addressA, "alice", 10)
+		guessPasswords(t, s.limiterA, addressA, "alice", 10)
 		_, err := s.limiterA.Login(contextFrom(t, addressA), credentialsFor("alice"))
 		if !errors.Is(err, identity.ErrRateLimited) {
 			t.Errorf("Login() = %v, want %v", err, identity.ErrRateLimited)
@@ -53,14 +53,14 @@ func TestLimiter_storeCalls(t *testing.T) {
 // Two Limiters with the same shared store share their limits. They store nothing in local memory.
 func TestLimiter_sharedStore(t *testing.T) {
 	withSharedStore(t, func(t *testing.T, s sharedStoreTest) {
-		guess(t, s.limiterA, addressA, "alice", 6)
-		allowedCount, wait := guess(t, s.limiterB, addressA, "alice", 100)
+		guessPasswords(t, s.limiterA, addressA, "alice", 6)
+		allowedCount, wait := guessPasswords(t, s.limiterB, addressA, "alice", 100)
 		wantAttempts(t, "the second limiter", allowedCount, wait, 4, time.Minute)
-		attempt(t, s.limiterB, contextFrom(t, addressA), login, "bob", nil, 100)
+		makeAttempts(t, s.limiterB, contextFrom(t, addressA), login, "bob", nil, 100)
 		localKeys := s.limiterA.localStore.Len() + s.limiterB.localStore.Len()
-		if localKeys != 0 || s.store.Len() != 7 || s.log.Len() != 0 {
-			t.Errorf("%d keys in local memory, %d in the store, logged %q; want 0, 7 and nothing",
-				localKeys, s.store.Len(), s.log)
+		if localKeys != 0 || s.store.Len() != loginKeyCount || s.log.Len() != 0 {
+			t.Errorf("%d keys in local memory, %d in the store, logged %q; want 0, %d and nothing",
+				localKeys, s.store.Len(), s.log, loginKeyCount)
 		}
 	})
 }
@@ -68,17 +68,17 @@ func TestLimiter_sharedStore(t *testing.T) {
 // While the store is down, attempts are still allowed and still limited.
 func TestLimiter_sharedStore_fails(t *testing.T) {
 	withSharedStore(t, func(t *testing.T, s sharedStoreTest) {
-		guess(t, s.limiterA, addressA, "alice", 10)
-		s.store.fails.Store(true)
+		guessPasswords(t, s.limiterA, addressA, "alice", 10)
+		s.store.failing.Store(true)
 		callsBefore := s.store.calls.Load()
-		allowedCount, wait := guess(t, s.limiterA, addressA, "alice", 100)
+		allowedCount, wait := guessPasswords(t, s.limiterA, addressA, "alice", 100)
 		wantAttempts(t, "during the outage", allowedCount, wait, 10, time.Minute)
 		if n := s.store.calls.Load() - callsBefore; n != 1 {
 			t.Errorf("the store was called %d times during the outage, want once", n)
 		}
-		s.store.fails.Store(false)
+		s.store.failing.Store(false)
 		time.Sleep(storeRetryInterval)
-		allowedCount, wait = guess(t, s.limiterA, addressA, "alice", 100)
+		allowedCount, wait = guessPasswords(t, s.limiterA, addressA, "alice", 100)
 		wantAttempts(t, "after the outage", allowedCount, wait, 0, time.Minute-storeRetryInterval)
 		text := s.log.String()
 		if strings.Count(text, "\n") != 1 || !strings.Contains(text, "level=WARN") ||
@@ -91,9 +91,9 @@ func TestLimiter_sharedStore_fails(t *testing.T) {
 // If the store hangs, only the first attempt is delayed, by storeTimeout.
 func TestLimiter_sharedStore_hangs(t *testing.T) {
 	withSharedStore(t, func(t *testing.T, s sharedStoreTest) {
-		s.store.hangs.Store(true)
+		s.store.hanging.Store(true)
 		start := time.Now()
-		attempt(t, s.limiterA, contextFrom(t, addressA), login, "alice", nil, 100)
+		makeAttempts(t, s.limiterA, contextFrom(t, addressA), login, "alice", nil, 100)
 		if elapsed := time.Since(start); elapsed != storeTimeout {
 			t.Errorf("100 attempts took %v, want %v", elapsed, storeTimeout)
 		}
@@ -118,16 +118,16 @@ func TestLimiter_sharedStore_failsBeforeDone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.store.fails.Store(true)
-		guess(t, s.limiterA, addressA, "alice", 3)
+		s.store.failing.Store(true)
+		guessPasswords(t, s.limiterA, addressA, "alice", 3)
 		done(nil)
-		s.store.fails.Store(false)
-		allowedCount, _ := guess(t, s.limiterB, addressA, "alice", 100)
+		s.store.failing.Store(false)
+		allowedCount, _ := guessPasswords(t, s.limiterB, addressA, "alice", 100)
 		if allowedCount != 9 { // the refund is lost, so the limit is stricter, not laxer
 			t.Errorf("the shared store allowed %d attempts, want 9", allowedCount)
 		}
-		s.store.fails.Store(true)
-		allowedCount, _ = guess(t, s.limiterA, addressA, "alice", 100)
+		s.store.failing.Store(true)
+		allowedCount, _ = guessPasswords(t, s.limiterA, addressA, "alice", 100)
 		if allowedCount != 7 {
 			t.Errorf("local memory allowed %d attempts, want 7", allowedCount)
 		}
@@ -145,13 +145,13 @@ func TestLimiter_done_canceled(t *testing.T) {
 		cancel()
 		done(nil)
 		if s.store.Len() != 1 {
-			t.Errorf("%d keys in the store, want 1, for Attempts", s.store.Len())
+			t.Errorf("%d keys in the store, want only the key for Config.Attempts", s.store.Len())
 		}
 	})
 }
 
-// Only the first call of done has an effect. Otherwise a deferred done(nil) would turn a guess into
-// a success.
+// Only the first call of done has an effect. Otherwise a deferred done(nil) would turn a failure
+// into a success.
 func TestLimiter_done_twice(t *testing.T) {
 	withSharedStore(t, func(t *testing.T, s sharedStoreTest) {
 		for range 10 {
@@ -162,7 +162,7 @@ func TestLimiter_done_twice(t *testing.T) {
 			done(identity.ErrBadCredentials)
 			done(nil)
 		}
-		allowedCount, wait := guess(t, s.limiterA, addressA, "alice", 100)
+		allowedCount, wait := guessPasswords(t, s.limiterA, addressA, "alice", 100)
 		wantAttempts(t, "after ten failures", allowedCount, wait, 0, time.Minute)
 	})
 }

@@ -16,18 +16,18 @@ import (
 // An account may have ten failed sign-ins at once, and one more per minute.
 func TestLimiter_Login_account(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
-		allowedCount, wait := guess(t, l, addressA, "alice", 100)
+		allowedCount, wait := guessPasswords(t, l, addressA, "alice", 100)
 		wantAttempts(t, "first failures", allowedCount, wait, 10, time.Minute)
-		allowedCount, wait = guess(t, l, addressA, "bob", 5)
+		allowedCount, wait = guessPasswords(t, l, addressA, "bob", 5)
 		wantAttempts(t, "another account", allowedCount, wait, 5, 0)
 		time.Sleep(time.Minute - 1)
-		allowedCount, wait = guess(t, l, addressA, "alice", 100)
+		allowedCount, wait = guessPasswords(t, l, addressA, "alice", 100)
 		wantAttempts(t, "a nanosecond early", allowedCount, wait, 0, 1)
 		time.Sleep(time.Nanosecond)
-		allowedCount, wait = guess(t, l, addressA, "alice", 100)
+		allowedCount, wait = guessPasswords(t, l, addressA, "alice", 100)
 		wantAttempts(t, "after a minute", allowedCount, wait, 1, time.Minute)
 		time.Sleep(time.Hour)
-		allowedCount, wait = guess(t, l, addressA, "alice", 100)
+		allowedCount, wait = guessPasswords(t, l, addressA, "alice", 100)
 		wantAttempts(t, "after an hour", allowedCount, wait, 10, time.Minute)
 	})
 }
@@ -40,7 +40,7 @@ func TestLimiter_Login_accountSlow(t *testing.T) {
 			for range 24 * 60 {
 				for i := range networks {
 					address := fmt.Sprintf("203.0.%d.1", i)
-					n, _ := guess(t, l, address, fmt.Sprint("alice ", networks), 100)
+					n, _ := guessPasswords(t, l, address, fmt.Sprint("alice ", networks), 100)
 					allowedCount += n
 				}
 				time.Sleep(time.Minute)
@@ -66,12 +66,15 @@ func TestLimiter_attempts(t *testing.T) {
 			total := 0
 			for i := range 1500 {
 				subject := fmt.Sprint("user ", i)
-				allowedCount, _ := attempt(t, l, contextFrom(t, addressA), reserve, subject, nil, 1)
+				allowedCount, _ := makeAttempts(
+					t, l, contextFrom(t, addressA), reserve, subject, nil, 1)
 				total += allowedCount
 			}
-			allowedCount, wait := attempt(t, l, contextFrom(t, addressA), reserve, "user", nil, 1)
+			allowedCount, wait := makeAttempts(
+				t, l, contextFrom(t, addressA), reserve, "user", nil, 1)
 			wantAttempts(t, name+", after the burst", allowedCount, wait, 0, 200*time.Millisecond)
-			allowedCount, wait = attempt(t, l, contextFrom(t, addressB), reserve, "user", nil, 1)
+			allowedCount, wait = makeAttempts(
+				t, l, contextFrom(t, addressB), reserve, "user", nil, 1)
 			wantAttempts(t, name+", another address", allowedCount, wait, 1, 0)
 			if total != 1000 {
 				t.Errorf("%s: %d attempts allowed, want 1000", name, total)
@@ -85,12 +88,12 @@ func TestLimiter_Login_spellings(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
 		for i := range 10 {
 			name := []string{"alice", "ALICE", "Alice", " alice", "aLICE "}[i%5]
-			if allowedCount, _ := guess(t, l, addressA, name, 1); allowedCount != 1 {
+			if allowedCount, _ := guessPasswords(t, l, addressA, name, 1); allowedCount != 1 {
 				t.Fatalf("attempt %d was refused, want it allowed", i)
 			}
 		}
 		for _, name := range []string{"alice", "ALICE", "alicE", "alice\u00a0"} {
-			allowedCount, wait := guess(t, l, addressA, name, 1)
+			allowedCount, wait := guessPasswords(t, l, addressA, name, 1)
 			wantAttempts(t, name, allowedCount, wait, 0, time.Minute)
 		}
 	})
@@ -102,23 +105,23 @@ func TestLimiter_Login_manyNetworks(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
 		for range 60 { // one hour
 			for i := range globalFactor - 1 {
-				guess(t, l, fmt.Sprintf("203.0.%d.1", i), "alice", 100)
+				guessPasswords(t, l, fmt.Sprintf("203.0.%d.1", i), "alice", 100)
 			}
 			time.Sleep(time.Minute)
 		}
-		allowedCount, wait := guess(t, l, addressB, "alice", 100)
+		allowedCount, wait := guessPasswords(t, l, addressB, "alice", 100)
 		wantAttempts(t, "the fifth network", allowedCount, wait, 10, time.Minute)
 
 		total, lastWait := 0, time.Duration(0)
 		for i := range 200 { // 200 networks at once
-			allowedCount, wait := guess(t, l, fmt.Sprintf("203.0.%d.1", i), "bob", 100)
+			allowedCount, wait := guessPasswords(t, l, fmt.Sprintf("203.0.%d.1", i), "bob", 100)
 			total, lastWait = total+allowedCount, wait
 		}
 		wantAttempts(t, "200 networks together", total, lastWait, 50, 12*time.Second)
 		time.Sleep(time.Minute)
 		total = 0
 		for i := range 200 {
-			allowedCount, _ := guess(t, l, fmt.Sprintf("203.0.%d.1", i), "bob", 100)
+			allowedCount, _ := guessPasswords(t, l, fmt.Sprintf("203.0.%d.1", i), "bob", 100)
 			total += allowedCount
 		}
 		if total != 5 {
@@ -143,21 +146,21 @@ func TestLimiter_Login_networkAndAddress(t *testing.T) {
 		{"next /48", "2001:db8:1:2::1", "2001:db8:2:2::1", false, false},
 	} {
 		withLimiter(t, func(t *testing.T, l *Limiter) {
-			guess(t, l, tt.first, "alice", 100)
+			guessPasswords(t, l, tt.first, "alice", 100)
 			want := 10
 			if tt.sameNetwork {
 				want = 0
 			}
-			allowedCount, _ := guess(t, l, tt.second, "alice", 100)
+			allowedCount, _ := guessPasswords(t, l, tt.second, "alice", 100)
 			if allowedCount != want {
 				t.Errorf("%s: %d attempts allowed for the account, want %d", tt.name, allowedCount, want)
 			}
 		})
 		withLimiter(t, func(t *testing.T, l *Limiter) {
 			for i := range 20 {
-				guess(t, l, tt.first, fmt.Sprint("name ", i), 5)
+				guessPasswords(t, l, tt.first, fmt.Sprint("name ", i), 5)
 			}
-			allowedCount, wait := guess(t, l, tt.second, "another name", 1)
+			allowedCount, wait := guessPasswords(t, l, tt.second, "another name", 1)
 			if tt.sameAddress {
 				wantAttempts(t, tt.name+", another account", allowedCount, wait, 0, 6*time.Second)
 			} else {
@@ -173,35 +176,38 @@ func TestLimiter_Login_address(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
 		for i := range 800 {
 			name := fmt.Sprint("colleague ", i)
-			allowedCount, _ := attempt(t, l, contextFrom(t, addressA), login, name, nil, 1)
+			allowedCount, _ := makeAttempts(t, l, contextFrom(t, addressA), login, name, nil, 1)
 			if allowedCount != 1 {
 				t.Fatalf("colleague %d: %d attempts allowed, want 1", i, allowedCount)
 			}
 		}
 		total, lastWait := 0, time.Duration(0)
 		for i := range 200 {
-			allowedCount, wait := guess(t, l, addressA, fmt.Sprint("guess ", i), 1)
+			allowedCount, wait := guessPasswords(t, l, addressA, fmt.Sprint("guess ", i), 1)
 			total, lastWait = total+allowedCount, wait
 		}
 		wantAttempts(t, "guesses", total, lastWait, 100, 6*time.Second)
-		allowedCount, wait := attempt(t, l, contextFrom(t, addressA), login, "colleague 1", nil, 1)
+		allowedCount, wait := makeAttempts(
+			t, l, contextFrom(t, addressA), login, "colleague 1", nil, 1)
 		wantAttempts(t, "a colleague, after the guesses", allowedCount, wait, 0, 6*time.Second)
-		allowedCount, wait = attempt(t, l, contextFrom(t, addressB), login, "colleague 1", nil, 1)
+		allowedCount, wait = makeAttempts(
+			t, l, contextFrom(t, addressB), login, "colleague 1", nil, 1)
 		wantAttempts(t, "another address", allowedCount, wait, 1, 0)
-		if keys := l.localStore.Len(); keys > 4+4*100 { // 4 for each address, and 4 for each name
-			t.Errorf("%d keys are stored, want none for refused attempts", keys)
+		const maxKeys = 4 + 4*100 // 4 for the two addresses, and 4 for each guessed name
+		if keys := l.localStore.Len(); keys > maxKeys {
+			t.Errorf(
+				"%d keys are stored, want at most %d: refused attempts store none", keys, maxKeys)
 		}
 	})
 }
 
-// done refunds an attempt unless its outcome is a guess or may be one.
+// done refunds an attempt for each limit that the outcome doesn't count against.
 func TestLimiter_done_outcomes(t *testing.T) {
 	for _, tt := range []struct {
-		outcome        error
-		login, refresh bool // the outcome counts for the account, and for the token
-		// address is set if the outcome counts for the address. In Login, an outcome that counts
-		// for the account always counts for the address too.
-		address bool
+		outcome          error
+		countsForAccount bool // in Login: for the account, and also for the address
+		countsForToken   bool // in Refresh and Logout
+		countsForAddress bool
 	}{
 		{nil, false, false, false},
 		{identity.ErrBadCredentials, true, true, true},
@@ -231,7 +237,8 @@ func TestLimiter_done_outcomes(t *testing.T) {
 		) (allowedCount int) {
 			withLimiter(t, func(t *testing.T, l *Limiter) {
 				for i := range attempts {
-					n, _ := attempt(t, l, contextFrom(t, addressA), reserve, subject(i), outcome, 1)
+					n, _ := makeAttempts(
+						t, l, contextFrom(t, addressA), reserve, subject(i), outcome, 1)
 					allowedCount += n
 				}
 			})
@@ -244,12 +251,12 @@ func TestLimiter_done_outcomes(t *testing.T) {
 			allowedCount, limit, attempts int
 			counts                        bool
 		}{
-			{"login to one account", countAllowed(login, sameSubject, 60), 10, 60, tt.login},
-			{"login from one address", countAllowed(login, newSubject, 120), 100, 120, tt.login || tt.address},
-			{"refresh with one token", countAllowed(refresh, sameSubject, 60), 30, 60, tt.refresh},
-			{"logout with one token", countAllowed(logout, sameSubject, 60), 30, 60, tt.refresh},
-			{"refresh from one address", countAllowed(refresh, newSubject, 120), 100, 120, tt.address},
-			{"logout from one address", countAllowed(logout, newSubject, 120), 100, 120, tt.address},
+			{"login to one account", countAllowed(login, sameSubject, 60), 10, 60, tt.countsForAccount},
+			{"login from one address", countAllowed(login, newSubject, 120), 100, 120, tt.countsForAccount || tt.countsForAddress},
+			{"refresh with one token", countAllowed(refresh, sameSubject, 60), 30, 60, tt.countsForToken},
+			{"logout with one token", countAllowed(logout, sameSubject, 60), 30, 60, tt.countsForToken},
+			{"refresh from one address", countAllowed(refresh, newSubject, 120), 100, 120, tt.countsForAddress},
+			{"logout from one address", countAllowed(logout, newSubject, 120), 100, 120, tt.countsForAddress},
 		} {
 			want := check.limit
 			if !check.counts {
@@ -267,7 +274,7 @@ func TestLimiter_done_outcomes(t *testing.T) {
 // token.
 func TestLimiter_Refresh_separateTokens(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
-		allowedCount, wait := attempt(t, l, contextFrom(t, addressA), refresh, "a.b.c",
+		allowedCount, wait := makeAttempts(t, l, contextFrom(t, addressA), refresh, "a.b.c",
 			identity.ErrRefreshExpired, 100)
 		wantAttempts(t, "one token", allowedCount, wait, 30, 10*time.Second)
 		for name, tt := range map[string]struct {
@@ -280,7 +287,8 @@ func TestLimiter_Refresh_separateTokens(t *testing.T) {
 			"logout with the same token":       {addressA, "a.b.c", logout},
 			"login with the token as the name": {addressA, "a.b.c", login},
 		} {
-			allowedCount, wait := attempt(t, l, contextFrom(t, tt.address), tt.reserve, tt.token,
+			allowedCount, wait := makeAttempts(
+				t, l, contextFrom(t, tt.address), tt.reserve, tt.token,
 				identity.ErrRefreshExpired, 5)
 			if allowedCount != 5 {
 				t.Errorf("%s: %d attempts allowed, then a wait of %v; want 5", name, allowedCount, wait)
@@ -333,13 +341,13 @@ func TestLimiter_Login_network(t *testing.T) {
 		total := 0
 		for i := range 1000 {
 			address, name := fmt.Sprintf("2001:db8:1:%x::1", i), fmt.Sprint("name ", i)
-			allowedCount, _ := guess(t, l, address, name, 1)
+			allowedCount, _ := guessPasswords(t, l, address, name, 1)
 			total += allowedCount
 		}
 		if total != 500 {
 			t.Errorf("%d attempts allowed, want 500", total)
 		}
-		allowedCount, wait := guess(t, l, "2001:db8:2::1", "name 999", 1)
+		allowedCount, wait := guessPasswords(t, l, "2001:db8:2::1", "name 999", 1)
 		wantAttempts(t, "another network", allowedCount, wait, 1, 0)
 	})
 }
@@ -347,7 +355,7 @@ func TestLimiter_Login_network(t *testing.T) {
 // Refused attempts don't count against any limit.
 func TestLimiter_Login_refused(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
-		guess(t, l, addressA, "alice", 100)
+		guessPasswords(t, l, addressA, "alice", 100)
 		for range 1000 {
 			_, err := l.Login(contextFrom(t, addressA), credentialsFor("alice"))
 			if !errors.Is(err, identity.ErrRateLimited) {
@@ -355,19 +363,19 @@ func TestLimiter_Login_refused(t *testing.T) {
 			}
 		}
 		keysBefore := l.localStore.Len()
-		allowedCount, _ := guess(t, l, addressA, "bob", 1)
+		allowedCount, _ := guessPasswords(t, l, addressA, "bob", 1)
 		if allowedCount != 1 {
 			t.Errorf("another account: %d attempts allowed, want 1", allowedCount)
 		}
-		for i := range 4 { // addressA has used 10 of the 50
-			allowedCount, wait := guess(t, l, fmt.Sprintf("203.0.%d.1", i), "alice", 100)
+		for i := range 4 { // addressA has used 10 of the account's 50 attempts from all networks
+			allowedCount, wait := guessPasswords(t, l, fmt.Sprintf("203.0.%d.1", i), "alice", 100)
 			if allowedCount != 10 {
 				t.Errorf("network %d: %d attempts allowed, then a wait of %v; want 10",
 					i, allowedCount, wait)
 			}
 		}
-		if keysBefore != 7 {
-			t.Errorf("%d keys were stored, want 7", keysBefore)
+		if keysBefore != loginKeyCount {
+			t.Errorf("%d keys were stored, want %d", keysBefore, loginKeyCount)
 		}
 	})
 }
@@ -375,10 +383,10 @@ func TestLimiter_Login_refused(t *testing.T) {
 // Requests without an address share one limit. It isn't the limit of the zero IPv6 address.
 func TestLimiter_Login_withoutAddress(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
-		allowedCount, wait := attempt(t, l, t.Context(), login, "alice",
+		allowedCount, wait := makeAttempts(t, l, t.Context(), login, "alice",
 			identity.ErrBadCredentials, 100)
 		wantAttempts(t, "no address", allowedCount, wait, 10, time.Minute)
-		allowedCount, _ = guess(t, l, "::", "alice", 100)
+		allowedCount, _ = guessPasswords(t, l, "::", "alice", 100)
 		wantAttempts(t, "the zero IPv6 address", allowedCount, 0, 10, 0)
 	})
 }
@@ -402,7 +410,7 @@ func TestLimiter_Login_doneContext(t *testing.T) {
 		}
 		done(nil)
 		if keys := l.localStore.Len(); keys != 1 {
-			t.Errorf("%d keys are stored, want 1, for Attempts", keys)
+			t.Errorf("%d keys are stored, want only the key for Config.Attempts", keys)
 		}
 	})
 }
@@ -413,7 +421,7 @@ func TestLimiter_Login_sameError(t *testing.T) {
 	withLimiter(t, func(t *testing.T, l *Limiter) {
 		var texts []string
 		for _, name := range []string{"alice", "nobody"} {
-			guess(t, l, addressA, name, 100)
+			guessPasswords(t, l, addressA, name, 100)
 			_, err := l.Login(contextFrom(t, addressA), credentialsFor(name))
 			texts = append(texts, fmt.Sprintf("%v %#v", err, *err.(*identity.RateLimitError)))
 		}
