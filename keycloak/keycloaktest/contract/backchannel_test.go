@@ -24,7 +24,7 @@ func TestLogout_backchannel(t *testing.T) {
 				object{"attributes": merge(object{"backchannel.logout.url": logoutURL},
 					attributes)})
 		}
-		r := suite.addRealm(realmFile(nil,
+		r := suite.addRealm(realmRep(nil,
 			clientWithURL("sid-required", l.url+"/sid-required",
 				object{"backchannel.logout.session.required": "true"}),
 			clientWithURL("sid-optional", l.url+"/sid-optional",
@@ -40,11 +40,10 @@ func TestLogout_backchannel(t *testing.T) {
 			clientRep("no-logout-url", nil),
 		))
 		login := func(s *scenario, u *user, client string, pairs ...string) response {
-			return s.login(u,
-				append(pairs, credsOf(client)...)...)
+			return s.login(u, append(pairs, clientParams(client)...)...)
 		}
-		logout := func(s *scenario, client string, login response) response {
-			return s.logout(r, login.field("refresh_token"), credsOf(client)...)
+		logout := func(s *scenario, client string, tokens response) response {
+			return s.logout(r, tokens.field("refresh_token"), clientParams(client)...)
 		}
 		for _, client := range []string{"sid-required", "sid-optional", "plain", "offline",
 			"relative", "failing"} {
@@ -75,7 +74,7 @@ func TestLogout_backchannel(t *testing.T) {
 		})
 		suite.add("logout in a browser", func(s *scenario) {
 			u := s.addUser(r, nil)
-			s.recordFinalResponse(
+			s.recordPageOrRedirect(
 				s.newBrowser().open(r.logoutURL("id_token_hint",
 					login(s, u, "sid-required").field("id_token"))))
 			l.record(s, u)
@@ -86,7 +85,7 @@ func TestLogout_backchannel(t *testing.T) {
 			redirect := b.login(u, "client_id", "no-logout-url")
 			tokens := s.token(r,
 				codeGrant(redirect.redirectQuery().Get("code"),
-					credsOf("no-logout-url")...)).mustOK()
+					clientParams("no-logout-url")...)).mustOK()
 			// These clients join the session, but don't exchange their codes.
 			for _, client := range []string{"sid-required", "sid-optional"} {
 				b.open(r.authURL("client_id", client))
@@ -126,7 +125,7 @@ func TestLogout_backchannel(t *testing.T) {
 		addWithoutLogoutToken("revoked", func(s *scenario, u *user, tokens response) {
 			s.recordOutcome("revoke",
 				s.post(r.endpoint("/revoke"),
-					withParams(credsForm("sid-required"), "token", tokens.field("refresh_token"))))
+					withParams(clientForm("sid-required"), "token", tokens.field("refresh_token"))))
 		})
 		addWithoutLogoutToken("user disabled", func(s *scenario, u *user, tokens response) {
 			s.must(s.kc.patchUser(u.userRef, object{"enabled": false}))

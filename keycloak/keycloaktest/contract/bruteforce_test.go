@@ -8,7 +8,7 @@ import "testing"
 func TestBruteForce(t *testing.T) {
 	run(t, "brute-force", func(suite *testSuite) {
 		addProtectedRealm := func(settings object) *realm {
-			return suite.addRealm(realmFile(merge(object{
+			return suite.addRealm(realmRep(merge(object{
 				"bruteForceProtected": true, "failureFactor": 3, "waitIncrementSeconds": 600,
 			}, settings)))
 		}
@@ -31,9 +31,9 @@ func TestBruteForce(t *testing.T) {
 		succeed := func(s *scenario, u *user) response {
 			s.token(u.realm, passwordGrant(u, "password", "wrong"))
 			s.must(s.kc.awaitFailures(u.userRef, 1))
-			login := s.login(u)
+			tokens := s.login(u)
 			s.must(s.kc.awaitFailures(u.userRef, 0))
-			return login
+			return tokens
 		}
 		suite.add("locked", func(s *scenario) {
 			u := s.addUser(r, nil)
@@ -46,13 +46,13 @@ func TestBruteForce(t *testing.T) {
 		})
 		suite.add("sessions of a locked user", func(s *scenario) {
 			u := s.addUser(r, nil)
-			login := succeed(s, u)
+			tokens := succeed(s, u)
 			fail(s, u, 3)
 			s.must(s.kc.awaitLocked(u.userRef))
 			s.recordOutcome("right", s.token(r, passwordGrant(u)))
-			s.recordOutcome("refresh", s.refresh(r, login))
+			s.recordOutcome("refresh", s.refresh(r, tokens))
 			s.recordOutcome("userinfo",
-				s.userinfo(r, login))
+				s.userinfo(r, tokens))
 		})
 		suite.add("in the browser", func(s *scenario) {
 			u := s.addUser(r, nil)
@@ -81,7 +81,8 @@ func TestBruteForce(t *testing.T) {
 			for range 4 {
 				s.recordOutcome("unknown",
 					s.token(r,
-						withParams(credsForm("api"), "grant_type", "password", "username", "nobody",
+						withParams(
+							clientForm("api"), "grant_type", "password", "username", "nobody",
 							"password", "wrong")))
 			}
 		})
@@ -126,11 +127,11 @@ func TestBruteForce(t *testing.T) {
 			object{"permanentLockout": true, "failureFactor": 2})
 		suite.add("permanent lockout", func(s *scenario) {
 			u := s.addUser(permanentLockRealm, nil)
-			login := succeed(s, u)
+			tokens := succeed(s, u)
 			fail(s, u, 2)
 			s.must(s.kc.awaitLocked(u.userRef))
 			s.recordOutcome("right", s.token(permanentLockRealm, passwordGrant(u)))
-			s.recordOutcome("refresh", s.refresh(permanentLockRealm, login))
+			s.recordOutcome("refresh", s.refresh(permanentLockRealm, tokens))
 			s.must(s.kc.unlock(u.userRef))
 			s.recordOutcome("right, unlocked", s.token(permanentLockRealm, passwordGrant(u)))
 			s.must(s.kc.patchUser(u.userRef, object{"enabled": true}))

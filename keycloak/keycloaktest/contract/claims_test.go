@@ -7,26 +7,27 @@ func TestClaims(t *testing.T) {
 	run(t, "claims", func(suite *testSuite) {
 		lightweightFields := object{
 			"attributes": object{"client.use.lightweight.access.token.enabled": "true"}}
-		r := suite.addRealm(realmFile(nil,
+		r := suite.addRealm(realmRep(nil,
 			clientRep("lightweight", lightweightFields),
 			clientRep("stepped",
 				object{"attributes": object{"acr.loa.map": `{"silver":"1","gold":"2"}`}}),
 			clientRep("plain", object{"webOrigins": []string{}}),
 		))
 		suite.add("lightweight", func(s *scenario) {
-			s.record(s.login(s.addUser(r, nil), credsOf("lightweight")...))
+			s.record(s.login(s.addUser(r, nil), clientParams("lightweight")...))
 		})
 		suite.add("lightweight, code flow", func(s *scenario) {
 			u := s.addUser(r, nil)
 			resp := s.token(r,
 				codeGrant(s.code(u, "client_id", "lightweight", "nonce", "n-1"),
-					credsOf("lightweight")...)).mustOK()
+					clientParams("lightweight")...)).mustOK()
 			s.recordToken(resp, "access_token")
 			s.recordToken(resp, "id_token")
 		})
 		suite.add("lightweight refresh", func(s *scenario) {
-			login := s.login(s.addUser(r, nil), credsOf("lightweight")...)
-			s.recordToken(s.refresh(r, login, credsOf("lightweight")...).mustOK(), "access_token")
+			tokens := s.login(s.addUser(r, nil), clientParams("lightweight")...)
+			s.recordToken(
+				s.refresh(r, tokens, clientParams("lightweight")...).mustOK(), "access_token")
 		})
 		suite.add("code flow", func(s *scenario) {
 			resp := s.token(r, codeGrant(s.code(s.addUser(r, nil), "nonce", "n-1"))).mustOK()
@@ -38,13 +39,14 @@ func TestClaims(t *testing.T) {
 			s.recordBody(s.login(s.addUser(r, nil), "scope", "openid offline_access"))
 		})
 		suite.add("no web origins", func(s *scenario) {
-			s.recordClaims(s.login(s.addUser(r, nil), credsOf("plain")...), "access_token", "azp",
+			s.recordClaims(
+				s.login(s.addUser(r, nil), clientParams("plain")...), "access_token", "azp",
 				"allowed-origins")
 		})
 		suite.add("acr by name", func(s *scenario) {
-			login := s.login(s.addUser(r, nil), credsOf("stepped")...)
-			refreshed := s.refresh(r, login, credsOf("stepped")...).mustOK()
-			for _, resp := range []response{login, refreshed} {
+			tokens := s.login(s.addUser(r, nil), clientParams("stepped")...)
+			refreshed := s.refresh(r, tokens, clientParams("stepped")...).mustOK()
+			for _, resp := range []response{tokens, refreshed} {
 				s.recordClaims(resp, "access_token", "acr")
 				s.recordClaims(resp, "id_token", "acr")
 			}
@@ -70,11 +72,11 @@ func TestClaims(t *testing.T) {
 					"family_name", "email_verified")
 			}
 		})
-		laxRealm := suite.addRealm(laxRealmFile())
+		noActionsRealm := suite.addRealm(noActionsRealmRep())
 		suite.add("missing e-mail and names", func(s *scenario) {
 			for _, userFields := range []object{{"email": nil}, {"firstName": nil},
 				{"lastName": nil}, {"firstName": nil, "lastName": nil, "email": nil}} {
-				resp := s.login(s.addUser(laxRealm, userFields))
+				resp := s.login(s.addUser(noActionsRealm, userFields))
 				s.recordClaims(resp, "id_token", "name", "given_name", "family_name", "email",
 					"email_verified", "preferred_username")
 			}
@@ -92,7 +94,7 @@ func TestAudience(t *testing.T) {
 		clientWithMappers := func(id string, mappers ...object) object {
 			return clientRep(id, object{"protocolMappers": mappers})
 		}
-		r := suite.addRealm(realmFile(object{"roles": object{"client": object{
+		r := suite.addRealm(realmRep(object{"roles": object{"client": object{
 			"api": []object{{"name": "reader"}},
 			"spa": []object{{"name": "reader"}, {"name": "writer"}},
 		}}},
@@ -121,7 +123,7 @@ func TestAudience(t *testing.T) {
 				if prepare != nil {
 					prepare(s, u)
 				}
-				resp := s.login(u, credsOf(client)...)
+				resp := s.login(u, clientParams(client)...)
 				s.recordClaims(resp, "access_token", "aud", "azp", "resource_access")
 				s.recordClaims(resp, "id_token", "aud")
 				s.recordClaims(resp, "refresh_token", "aud", "aud_x")
@@ -159,7 +161,7 @@ func TestAudience(t *testing.T) {
 // that clients without full scope get.
 func TestRoles(t *testing.T) {
 	run(t, "roles", func(suite *testSuite) {
-		r := suite.addRealm(realmFile(merge(scopesRep(object{
+		r := suite.addRealm(realmRep(merge(scopesRep(object{
 			"name": "seeing", "protocol": "openid-connect",
 			"attributes": object{"include.in.token.scope": "true"},
 		}), object{
@@ -243,7 +245,7 @@ func TestClientScopes(t *testing.T) {
 				"protocolMappers": []object{tenant}}
 		}
 		r := suite.addRealm(
-			realmFile(merge(unmanagedAttributes(),
+			realmRep(merge(unmanagedAttributes(),
 				scopesRep(scopeRep("tenant", "true"), scopeRep("quiet", "false"))),
 				clientRep("asked",
 					object{"defaultClientScopes": builtinDefaultScopes,

@@ -10,19 +10,19 @@ import (
 // body.
 func TestClientAuthentication(t *testing.T) {
 	run(t, "client-authentication", func(suite *testSuite) {
-		r := suite.addRealm(realmFile(nil,
+		r := suite.addRealm(realmRep(nil,
 			clientRep("disabled", object{"enabled": false}),
 			clientRep("bearer", object{"bearerOnly": true}),
 			clientRep("odd id", object{"secret": "p@ss:w+rd%"}),
 			clientRep("plus", object{"secret": "a+b"}),
-			clientRep("secretless", object{"secret": nil}),
+			clientRep("secretless", object{"secret": nil}), // Keycloak generates a secret
 			clientRep("changing", nil),
 		))
 		// loginForm returns a password grant without client authentication.
 		loginForm := func(s *scenario) url.Values {
 			return withoutParams(passwordGrant(s.addUser(r, nil)), "client_id", "client_secret")
 		}
-		addLogin := func(name, authorization string, pairs ...string) {
+		addPasswordGrant := func(name, authorization string, pairs ...string) {
 			suite.add(name, func(s *scenario) {
 				resp := s.token(r, withParams(loginForm(s), pairs...), "Authorization",
 					authorization)
@@ -32,7 +32,7 @@ func TestClientAuthentication(t *testing.T) {
 				}
 			})
 		}
-		addRefused := func(name string, authorization []string, pairs ...string) {
+		addClientCredentials := func(name string, authorization []string, pairs ...string) {
 			suite.add(name, func(s *scenario) {
 				s.record(s.token(r,
 					form(append([]string{"grant_type", "client_credentials"}, pairs...)...),
@@ -41,65 +41,77 @@ func TestClientAuthentication(t *testing.T) {
 		}
 		authHeader := func(value string) []string { return []string{"Authorization", value} }
 
-		addLogin("form", "", credsOf("api")...)
-		addLogin("basic", basicAuth("api", "api-secret"))
-		addLogin("basic in lower case", "basic"+basicAuth("api", "api-secret")[len("Basic"):])
-		addLogin("both, identical", basicAuth("api", "api-secret"), credsOf("api")...)
-		addLogin("both, another client in the form", basicAuth("api", "api-secret"),
+		addPasswordGrant("form", "", clientParams("api")...)
+		addPasswordGrant("basic", basicAuth("api", "api-secret"))
+		addPasswordGrant(
+			"basic in lower case", "basic"+basicAuth("api", "api-secret")[len("Basic"):])
+		// "both" means a header and a form with credentials.
+		addPasswordGrant("both, identical", basicAuth("api", "api-secret"), clientParams("api")...)
+		addPasswordGrant("both, another client in the form", basicAuth("api", "api-secret"),
 			"client_id", "spa")
-		addLogin("both, wrong secret in the form", basicAuth("api", "api-secret"),
+		addPasswordGrant("both, wrong secret in the form", basicAuth("api", "api-secret"),
 			"client_id", "api", "client_secret", "wrong")
-		addLogin("both, wrong secret in the header", basicAuth("api", "wrong"), credsOf("api")...)
-		addLogin("both, id only in the form", basicAuth("api", "api-secret"), "client_id", "api")
-		addLogin("public", "", "client_id", "spa")
-		addLogin("public with a secret", "", "client_id", "spa", "client_secret", "anything")
-		addLogin("public, basic", basicAuth("spa", ""))
-		addLogin("public, basic with a secret", basicAuth("spa", "anything"))
-		addLogin("special characters, form", "", "client_id", "odd id", "client_secret",
+		addPasswordGrant(
+			"both, wrong secret in the header", basicAuth("api", "wrong"), clientParams("api")...)
+		addPasswordGrant(
+			"both, id only in the form", basicAuth("api", "api-secret"), "client_id", "api")
+		addPasswordGrant("public", "", "client_id", "spa")
+		addPasswordGrant(
+			"public with a secret", "", "client_id", "spa", "client_secret", "anything")
+		addPasswordGrant("public, basic", basicAuth("spa", ""))
+		addPasswordGrant("public, basic with a secret", basicAuth("spa", "anything"))
+		addPasswordGrant("special characters, form", "", "client_id", "odd id", "client_secret",
 			"p@ss:w+rd%")
 		// In the header, the client ID and the secret are form-encoded: a plus means a space, and a
 		// percent sign that doesn't start an escape is an error.
-		addLogin("special characters, basic", basicAuth("odd id", "p@ss:w+rd%"))
-		addLogin("special characters, basic, encoded as in RFC 6749",
+		addPasswordGrant("special characters, basic", basicAuth("odd id", "p@ss:w+rd%"))
+		addPasswordGrant("special characters, basic, encoded as in RFC 6749",
 			basicAuth("odd+id", "p%40ss%3Aw%2Brd%25"))
 
-		addLogin("a plus, basic", basicAuth("plus", "a+b"))
+		addPasswordGrant("a plus, basic", basicAuth("plus", "a+b"))
 
-		addRefused("wrong secret", nil, "client_id", "api", "client_secret", "wrong")
-		addRefused("wrong secret, basic", authHeader(basicAuth("api", "wrong")))
-		addRefused("secret of another client", nil, "client_id", "api", "client_secret",
+		addClientCredentials("wrong secret", nil, "client_id", "api", "client_secret", "wrong")
+		addClientCredentials("wrong secret, basic", authHeader(basicAuth("api", "wrong")))
+		addClientCredentials("secret of another client", nil, "client_id", "api", "client_secret",
 			"service-secret")
-		addRefused("no secret", nil, "client_id", "api")
-		addRefused("empty secret", nil, "client_id", "api", "client_secret", "")
-		addRefused("empty secret, basic", authHeader(basicAuth("api", "")))
-		addRefused("secret in another case", nil, "client_id", "api", "client_secret", "API-SECRET")
-		addRefused("no client", nil)
-		addRefused("no client, a secret", nil, "client_secret", "api-secret")
-		addRefused("empty client", nil, "client_id", "", "client_secret", "api-secret")
-		addRefused("unknown client", nil, "client_id", "nobody", "client_secret", "api-secret")
-		addRefused("unknown client, basic", authHeader(basicAuth("nobody", "api-secret")))
-		addRefused("client in another case", nil, "client_id", "API", "client_secret", "api-secret")
-		addRefused("basic is not base64", authHeader("Basic !!!"))
-		addRefused("basic without a colon", authHeader("Basic YXBp"))
-		addRefused("basic is empty", authHeader("Basic "))
-		addRefused("bearer", authHeader("Bearer garbage"))
-		addRefused("bearer and form", authHeader("Bearer garbage"), "client_id", "service",
+		addClientCredentials("no secret", nil, "client_id", "api")
+		addClientCredentials("empty secret", nil, "client_id", "api", "client_secret", "")
+		addClientCredentials("empty secret, basic", authHeader(basicAuth("api", "")))
+		addClientCredentials(
+			"secret in another case", nil, "client_id", "api", "client_secret", "API-SECRET")
+		addClientCredentials("no client", nil)
+		addClientCredentials("no client, a secret", nil, "client_secret", "api-secret")
+		addClientCredentials("empty client", nil, "client_id", "", "client_secret", "api-secret")
+		addClientCredentials(
+			"unknown client", nil, "client_id", "nobody", "client_secret", "api-secret")
+		addClientCredentials("unknown client, basic", authHeader(basicAuth("nobody", "api-secret")))
+		addClientCredentials(
+			"client in another case", nil, "client_id", "API", "client_secret", "api-secret")
+		addClientCredentials("basic is not base64", authHeader("Basic !!!"))
+		addClientCredentials("basic without a colon", authHeader("Basic YXBp"))
+		addClientCredentials("basic is empty", authHeader("Basic "))
+		addClientCredentials("bearer", authHeader("Bearer garbage"))
+		addClientCredentials(
+			"bearer and form", authHeader("Bearer garbage"), "client_id", "service",
 			"client_secret", "wrong")
-		addRefused("disabled", nil, credsOf("disabled")...)
-		addRefused("disabled, wrong secret", nil, "client_id", "disabled", "client_secret", "wrong")
-		addRefused("bearer-only", nil, credsOf("bearer")...)
-		addRefused("bearer-only, wrong secret", nil, "client_id", "bearer", "client_secret",
+		addClientCredentials("disabled", nil, clientParams("disabled")...)
+		addClientCredentials(
+			"disabled, wrong secret", nil, "client_id", "disabled", "client_secret", "wrong")
+		addClientCredentials("bearer-only", nil, clientParams("bearer")...)
+		addClientCredentials(
+			"bearer-only, wrong secret", nil, "client_id", "bearer", "client_secret",
 			"wrong")
-		addRefused("generated secret", nil, "client_id", "secretless", "client_secret", "")
+		addClientCredentials(
+			"generated secret", nil, "client_id", "secretless", "client_secret", "")
 		suite.add("secret changed", func(s *scenario) {
 			u := s.addUser(r, nil)
-			oldCreds, newCreds := credsOf("changing"),
+			oldCreds, newCreds := clientParams("changing"),
 				[]string{"client_id", "changing", "client_secret", "changed"}
-			login := s.login(u, oldCreds...)
+			tokens := s.login(u, oldCreds...)
 			r.patchClient(s, "changing", object{"secret": "changed"})
 			s.recordOutcome("login with the old one", s.token(r, passwordGrant(u, oldCreds...)))
 			s.recordOutcome("login with the new one", s.token(r, passwordGrant(u, newCreds...)))
-			s.recordOutcome("refresh with the new one", s.refresh(r, login, newCreds...))
+			s.recordOutcome("refresh with the new one", s.refresh(r, tokens, newCreds...))
 		})
 	})
 }
@@ -108,12 +120,12 @@ func TestClientAuthentication(t *testing.T) {
 // error the endpoint returns if a request has several errors.
 func TestTokenRequest(t *testing.T) {
 	run(t, "token-request", func(suite *testSuite) {
-		r := suite.addRealm(realmFile(nil))
+		r := suite.addRealm(realmRep(nil))
 		addRequest := func(name string, pairs ...string) {
 			suite.add(name, func(s *scenario) { s.record(s.token(r, form(pairs...))) })
 		}
 		withAPICreds := func(pairs ...string) []string {
-			return append(credsOf("api"), pairs...)
+			return append(clientParams("api"), pairs...)
 		}
 		addRequest("empty")
 		addRequest("no grant type", withAPICreds()...)
@@ -158,7 +170,7 @@ func TestTokenRequest(t *testing.T) {
 // TestScope records which scopes a client may request, and which scopes it gets.
 func TestScope(t *testing.T) {
 	run(t, "scope", func(suite *testSuite) {
-		r := suite.addRealm(realmFile(nil))
+		r := suite.addRealm(realmRep(nil))
 		addRequest := func(name, scope string) {
 			suite.add(name, func(s *scenario) {
 				resp := s.token(r, passwordGrant(s.addUser(r, nil), "scope", scope))

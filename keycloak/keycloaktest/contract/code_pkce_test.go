@@ -60,7 +60,7 @@ func TestCode_challenge(t *testing.T) {
 			return clientRep(id,
 				object{"attributes": object{"pkce.code.challenge.method": method}})
 		}
-		r := suite.addRealm(realmFile(nil,
+		r := suite.addRealm(realmRep(nil,
 			clientRequiringPKCE("s256", "S256"), clientRequiringPKCE("plain", "plain")))
 		challenge := codeChallenge(codeVerifier)
 		for _, row := range []struct {
@@ -89,15 +89,15 @@ func TestCode_challenge(t *testing.T) {
 			suite.add(row.name, func(s *scenario) {
 				client, _, _ := strings.Cut(row.name, ":")
 				address := r.authURL(append(row.pairs, "client_id", client)...)
-				s.recordFinalResponse(s.newBrowser().open(address))
+				s.recordPageOrRedirect(s.newBrowser().open(address))
 			})
 		}
 	})
 }
 
-// recordFinalResponse records the final response to an authorization request in one line: a page,
-// or a redirect to the client.
-func (s *scenario) recordFinalResponse(resp response) {
+// recordPageOrRedirect records a response to a browser in one line: the text of a page, or the URL
+// of a redirect.
+func (s *scenario) recordPageOrRedirect(resp response) {
 	s.out.WriteString(resp.formatRequest())
 	switch location := resp.header.Get("Location"); {
 	case location != "":

@@ -5,12 +5,12 @@ import "testing"
 // TestCode_refused records authorization requests that fail before the login page.
 func TestCode_refused(t *testing.T) {
 	run(t, "code-refused", func(suite *testSuite) {
-		r := suite.addRealm(realmFile(nil,
+		r := suite.addRealm(realmRep(nil,
 			clientRep("off", object{"enabled": false}),
 			clientRep("bearer", object{"bearerOnly": true}),
 			clientRep("no-code", object{"standardFlowEnabled": false}),
 		))
-		disabledRealm := suite.addRealm(realmFile(object{"enabled": false}))
+		disabledRealm := suite.addRealm(realmRep(object{"enabled": false}))
 		suite.add("page for a browser", func(s *scenario) {
 			s.record(s.newBrowser().open(r.authURL("client_id", "nope")))
 		})
@@ -22,7 +22,7 @@ func TestCode_refused(t *testing.T) {
 		})
 		suite.add("redirect without a state", func(s *scenario) {
 			address := r.authURL("scope", "openid bogus", "state", "")
-			s.recordFinalResponse(s.newBrowser().open(address))
+			s.recordPageOrRedirect(s.newBrowser().open(address))
 		})
 		suite.add("disabled realm", func(s *scenario) {
 			s.record(s.newBrowser().open(disabledRealm.authURL()))
@@ -54,7 +54,7 @@ func TestCode_refused(t *testing.T) {
 			{"redirect_uri twice", r.authURL() + "&redirect_uri=" + callback},
 		} {
 			suite.add(row.name, func(s *scenario) {
-				s.recordFinalResponse(s.newBrowser().open(row.address))
+				s.recordPageOrRedirect(s.newBrowser().open(row.address))
 			})
 		}
 	})
@@ -67,7 +67,7 @@ func TestCode_redirects(t *testing.T) {
 		clientWithURIs := func(id string, uris ...string) object {
 			return clientRep(id, object{"redirectUris": uris})
 		}
-		r := suite.addRealm(realmFile(nil,
+		r := suite.addRealm(realmRep(nil,
 			clientWithURIs("exact", "http://app.test/cb", "http://app.test/other"),
 			clientWithURIs("wildcard", "http://app.test/a/*"),
 			merge(clientWithURIs("relative", "/cb/*"), object{"rootUrl": "http://rel.test"}),
@@ -99,7 +99,7 @@ func TestCode_redirects(t *testing.T) {
 			suite.add(row.client, func(s *scenario) {
 				b := s.newBrowser()
 				for _, uri := range row.uris {
-					s.recordFinalResponse(
+					s.recordPageOrRedirect(
 						b.open(r.authURL("client_id", row.client, "redirect_uri", uri, "prompt",
 							"none")))
 				}

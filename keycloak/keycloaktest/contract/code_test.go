@@ -15,8 +15,8 @@ import (
 // sign-on.
 func TestCode(t *testing.T) {
 	run(t, "code", func(suite *testSuite) {
-		r := suite.addRealm(realmFile(nil, clientRep("other", nil)))
-		bruteForceRealm := suite.addRealm(realmFile(object{
+		r := suite.addRealm(realmRep(nil, clientRep("other", nil)))
+		bruteForceRealm := suite.addRealm(realmRep(object{
 			"bruteForceProtected": true, "failureFactor": 3, "waitIncrementSeconds": 600,
 		}))
 		addCodePages(suite, r)
@@ -187,7 +187,7 @@ func addCodeSingleSignOn(suite *testSuite, r *realm) {
 				second.redirectQuery().Get("session_state"))
 		s.recordCodeClaims(r, first, "acr")
 		other := s.token(r,
-			codeGrant(second.redirectQuery().Get("code"), credsOf("other")...))
+			codeGrant(second.redirectQuery().Get("code"), clientParams("other")...))
 		s.recordClaims(other.mustOK(), "access_token", "acr", "azp")
 	})
 	suite.add("prompt=login after a login", func(s *scenario) {
@@ -304,8 +304,8 @@ func (s *scenario) recordFormPost(page response) {
 // TestCode_exchange records token requests with a code.
 func TestCode_exchange(t *testing.T) {
 	run(t, "code-exchange", func(suite *testSuite) {
-		r := suite.addRealm(realmFile(object{"revokeRefreshToken": true}, clientRep("other", nil)))
-		shortCodeRealm := suite.addRealm(realmFile(object{"accessCodeLifespan": 1}))
+		r := suite.addRealm(realmRep(object{"revokeRefreshToken": true}, clientRep("other", nil)))
+		shortCodeRealm := suite.addRealm(realmRep(object{"accessCodeLifespan": 1}))
 		addCodeExchanges(suite, r)
 		addCodeFailures(suite, r, shortCodeRealm)
 		addCodePKCE(suite, r)
@@ -369,7 +369,7 @@ func addCodeFailures(suite *testSuite, r, shortCodeRealm *realm) {
 		return withoutParams(codeGrant(code), "redirect_uri")
 	})
 	addFailure("code of another client", func(code string) url.Values {
-		return codeGrant(code, credsOf("other")...)
+		return codeGrant(code, clientParams("other")...)
 	})
 	addFailure("verifier without a challenge", func(code string) url.Values {
 		return codeGrant(code, "code_verifier", codeVerifier)

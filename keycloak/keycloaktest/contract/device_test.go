@@ -18,7 +18,7 @@ func TestDevice(t *testing.T) {
 						attributes),
 				})
 		}
-		r := suite.addRealm(realmFile(nil,
+		r := suite.addRealm(realmRep(nil,
 			deviceClient("tv", nil),
 			deviceClient("quick", object{"oauth2.device.polling.interval": "1"}),
 			deviceClient("patient", object{"oauth2.device.polling.interval": "8"}),
@@ -29,7 +29,7 @@ func TestDevice(t *testing.T) {
 					"oauth2.device.polling.interval": "1"}),
 			merge(deviceClient("public", nil), object{"publicClient": true, "secret": nil}),
 		))
-		disabledRealm := suite.addRealm(realmFile(object{"enabled": false},
+		disabledRealm := suite.addRealm(realmRep(object{"enabled": false},
 			deviceClient("tv", nil)))
 		addDeviceStarts(suite, r, disabledRealm)
 		addDevicePages(suite, r)
@@ -41,7 +41,7 @@ func TestDevice(t *testing.T) {
 // startDevice sends a device authorization request. Pairs override parameters.
 func (s *scenario) startDevice(r *realm, client string, pairs ...string) response {
 	s.Helper()
-	resp := s.post(r.endpoint("/auth/device"), withParams(credsForm(client), pairs...))
+	resp := s.post(r.endpoint("/auth/device"), withParams(clientForm(client), pairs...))
 	if code, ok := resp.value("user_code").(string); ok {
 		if !userCodePattern.MatchString(code) {
 			s.Errorf("user_code: got %q, want the form ABCD-EFGH", code)
@@ -59,7 +59,7 @@ func (s *scenario) poll(r *realm, client string, start response, pairs ...string
 
 // deviceGrant returns the form of a poll with a device code. Pairs override parameters.
 func deviceGrant(client, code string, pairs ...string) url.Values {
-	return withParams(withParams(credsForm(client), "grant_type", "urn:ietf:params:oauth:grant-type:device_code",
+	return withParams(withParams(clientForm(client), "grant_type", "urn:ietf:params:oauth:grant-type:device_code",
 		"device_code", code), pairs...)
 }
 
@@ -91,7 +91,7 @@ func addDeviceStarts(suite *testSuite, r, disabledRealm *realm) {
 		u := s.addUser(r, nil)
 		start := s.startDevice(r, "tv", "scope", "openid bogus")
 		s.recordOutcome("start", start)
-		s.recordFinalResponse(s.newBrowser().approveDevice(u, start))
+		s.recordPageOrRedirect(s.newBrowser().approveDevice(u, start))
 		s.record(s.poll(r, "tv", start))
 	})
 	suite.add("start refused: not enabled", func(s *scenario) { s.record(s.startDevice(r, "api")) })
@@ -117,14 +117,14 @@ func addDeviceStarts(suite *testSuite, r, disabledRealm *realm) {
 func addDevicePages(suite *testSuite, r *realm) {
 	suite.add("page for the code", func(s *scenario) {
 		s.record(s.newBrowser().open(r.url("/device")))
-		s.recordFinalResponse(s.newBrowser().open(r.endpoint("/auth/device")))
+		s.recordPageOrRedirect(s.newBrowser().open(r.endpoint("/auth/device")))
 	})
 	suite.add("wrong user code", func(s *scenario) {
 		b := s.newBrowser()
 		page := b.submit(b.open(r.url("/device")), "device_user_code", "ZZZZ-ZZZZ")
 		s.record(page)
-		s.recordFinalResponse(b.submit(page, "device_user_code", ""))
-		s.recordFinalResponse(b.open(r.url("/device?user_code=ZZZZ-ZZZZ")))
+		s.recordPageOrRedirect(b.submit(page, "device_user_code", ""))
+		s.recordPageOrRedirect(b.open(r.url("/device?user_code=ZZZZ-ZZZZ")))
 	})
 	suite.add("POST of the form that doesn't accept HTML", func(s *scenario) {
 		s.record(s.post(r.url("/device"), form("device_user_code", "ZZZZ-ZZZZ"), "Accept",
@@ -149,7 +149,7 @@ func addDevicePages(suite *testSuite, r *realm) {
 		s.record(b.open(page.header.Get("Location")))
 		s.record(s.poll(r, "tv", start))
 		s.recordOutcome("again", s.poll(r, "tv", start))
-		s.recordFinalResponse(s.newBrowser().open(start.field("verification_uri_complete")))
+		s.recordPageOrRedirect(s.newBrowser().open(start.field("verification_uri_complete")))
 	})
 	suite.add("user code in lower case, and without the dash", func(s *scenario) {
 		code := s.startDevice(r, "tv").field("user_code")
@@ -166,7 +166,7 @@ func addDevicePages(suite *testSuite, r *realm) {
 		start := s.startDevice(r, "tv", "scope", "openid")
 		page := b.open(start.field("verification_uri_complete"))
 		s.record(page)
-		s.recordFinalResponse(b.submit(page, "accept", "Yes"))
+		s.recordPageOrRedirect(b.submit(page, "accept", "Yes"))
 		tokens := s.poll(r, "tv", start).mustOK()
 		s.recordClaims(tokens, "access_token", "acr", "azp", "jti", "typ")
 		s.note("session of the browser: %t",
@@ -185,13 +185,13 @@ func addDevicePages(suite *testSuite, r *realm) {
 		s.record(s.poll(r, "quick", start))
 		s.wait(2 * time.Second)
 		s.recordOutcome("again", s.poll(r, "quick", start))
-		s.recordFinalResponse(s.newBrowser().open(start.field("verification_uri_complete")))
+		s.recordPageOrRedirect(s.newBrowser().open(start.field("verification_uri_complete")))
 	})
 	suite.add("consent is asked every time", func(s *scenario) {
 		u := s.addUser(r, nil)
 		b := s.newBrowser()
-		s.recordFinalResponse(b.approveDevice(u, s.startDevice(r, "tv")))
-		s.recordFinalResponse(b.open(s.startDevice(r, "tv").field("verification_uri_complete")))
+		s.recordPageOrRedirect(b.approveDevice(u, s.startDevice(r, "tv")))
+		s.recordPageOrRedirect(b.open(s.startDevice(r, "tv").field("verification_uri_complete")))
 	})
 }
 
@@ -221,7 +221,7 @@ func addDevicePolls(suite *testSuite, r *realm) {
 		s.wait(2500 * time.Millisecond)
 		s.record(s.poll(r, "brief", start))
 		b := s.newBrowser()
-		s.recordFinalResponse(b.submit(b.open(r.url("/device")),
+		s.recordPageOrRedirect(b.submit(b.open(r.url("/device")),
 			"device_user_code", start.field("user_code")))
 	})
 	suite.add("unknown code", func(s *scenario) {

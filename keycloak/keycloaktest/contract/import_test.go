@@ -23,14 +23,14 @@ func TestImport(t *testing.T) {
 			return u
 		}
 		users := func(list ...object) object { return object{"users": list} }
-		// importedUser returns a user from the realm's file.
+		// importedUser returns a user from the realm representation.
 		importedUser := func(r *realm, name string) *user {
 			return &user{userRef{realm: r.name}, r, name}
 		}
 		// addLogins adds a realm with users, and for each user a scenario in which the user signs
 		// in.
-		addLogins := func(prefix string, file object, list ...object) *realm {
-			r := suite.addRealm(realmFile(merge(file, users(list...)),
+		addLogins := func(prefix string, settings object, list ...object) *realm {
+			r := suite.addRealm(realmRep(merge(settings, users(list...)),
 				object{"clientId": "bare", "secret": "bare-secret"},
 				object{"clientId": "barest", "redirectUris": []string{callback}}))
 			for _, u := range list {
@@ -105,7 +105,7 @@ func TestImport(t *testing.T) {
 			u := s.addUser(r, nil)
 			s.recordOutcome("password grant",
 				s.token(r,
-					passwordGrant(u, credsOf("bare")...)))
+					passwordGrant(u, clientParams("bare")...)))
 			s.recordOutcome("client credentials",
 				s.token(r, clientCredentialsGrant("bare")))
 			s.recordOutcome("without its secret",
@@ -113,8 +113,8 @@ func TestImport(t *testing.T) {
 			s.recordOutcome("code flow", s.newBrowser().open(r.authURL("client_id", "barest")))
 		})
 		suite.add("realm without enabled", func(s *scenario) {
-			r := s.importRealm(realmFile(object{"enabled": nil}))
-			s.recordOutcome("token", s.token(r, credsForm("api")))
+			r := s.importRealm(realmRep(object{"enabled": nil}))
+			s.recordOutcome("token", s.token(r, clientForm("api")))
 		})
 		suite.add("attributes not in the profile", func(s *scenario) {
 			attributes := object{"text": []string{"a text"}, "phoneNumber": []string{"+44"},
@@ -125,7 +125,7 @@ func TestImport(t *testing.T) {
 						"jsonType.label": "String"}))
 			for _, profile := range []object{nil, unmanagedAttributes()} {
 				r := s.importRealm(
-					realmFile(merge(profile,
+					realmRep(merge(profile,
 						users(userRep("ann", object{"attributes": attributes}))),
 						clientRep("mapped", object{"protocolMappers": []object{mapper}})))
 				for _, u := range []*user{importedUser(r, "ann"),
@@ -137,7 +137,7 @@ func TestImport(t *testing.T) {
 			}
 		})
 		suite.add("service account listed", func(s *scenario) {
-			r := s.importRealm(realmFile(object{
+			r := s.importRealm(realmRep(object{
 				"roles": object{"realm": []object{{"name": "worker"}}},
 				"users": []object{{"username": "service-account-service", "enabled": true,
 					"serviceAccountClientId": "service", "realmRoles": []string{"worker"}}},
@@ -154,9 +154,9 @@ func TestImport(t *testing.T) {
 			recordGrant()
 		})
 
-		addImport := func(name string, file object) {
+		addImport := func(name string, settings object) {
 			suite.add(name, func(s *scenario) {
-				_, err := s.tryImport(realmFile(file))
+				_, err := s.tryImport(realmRep(settings))
 				if err != nil && !errors.As(err, new(*importError)) {
 					s.Fatal(err)
 				}
@@ -202,11 +202,11 @@ func TestImport_scopes(t *testing.T) {
 						object{"claim.name": "tenant", "claim.value": "acme",
 							"jsonType.label": "String"})),
 			}}
-		addScopes := func(name string, file object, requestedScopes []string, client string) {
-			r := suite.addRealm(file)
+		addScopes := func(name string, rep object, requestedScopes []string, client string) {
+			r := suite.addRealm(rep)
 			suite.add(name, func(s *scenario) {
 				u := s.addUser(r, nil)
-				resp := s.login(u, credsOf(client)...)
+				resp := s.login(u, clientParams(client)...)
 				s.recordFields(resp, "scope")
 				for _, token := range []string{"access_token", "id_token", "refresh_token"} {
 					s.note("%s: %v", token, sortedKeys(resp.claims(token)))
@@ -231,7 +231,7 @@ func TestImport_scopes(t *testing.T) {
 			})
 		}
 		requestedScopes := []string{"profile", "phone", "tenant", "billing", "offline_access"}
-		files := map[string]object{
+		settingsByName := map[string]object{
 			"one scope":                      {"clientScopes": []object{tenant}},
 			"one scope, of an older release": {"clientScopes": []object{tenant}, "keycloakVersion": "24.0.0"},
 			"one default and one optional": {
@@ -241,10 +241,10 @@ func TestImport_scopes(t *testing.T) {
 				"defaultOptionalClientScopes": []string{"billing"},
 			},
 		}
-		for _, name := range sortedKeys(files) {
-			addScopes(name, realmFile(files[name]), requestedScopes, "api")
+		for _, name := range sortedKeys(settingsByName) {
+			addScopes(name, realmRep(settingsByName[name]), requestedScopes, "api")
 		}
-		clientScopesFile := realmFile(nil,
+		clientScopesRep := realmRep(nil,
 			clientRep("default-scopes",
 				object{"defaultClientScopes": []string{"profile", "email"}}),
 			clientRep("default-scopes-one-unknown",
@@ -254,7 +254,7 @@ func TestImport_scopes(t *testing.T) {
 		)
 		for _, client := range []string{"default-scopes", "default-scopes-one-unknown",
 			"optional-scopes", "no-default-scopes"} {
-			addScopes("client's "+client, clientScopesFile, requestedScopes, client)
+			addScopes("client's "+client, clientScopesRep, requestedScopes, client)
 		}
 	})
 }

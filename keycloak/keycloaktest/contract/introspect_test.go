@@ -13,7 +13,7 @@ func TestIntrospect(t *testing.T) {
 			"introspection.token.claim": "true"})
 		serverClient := clientRep("server",
 			object{"protocolMappers": []object{audienceMapper("server"), groupsMapper}})
-		r := suite.addRealm(realmFile(object{
+		r := suite.addRealm(realmRep(object{
 			"revokeRefreshToken": true,
 			"groups":             []object{{"name": "staff"}},
 			"roles":              object{"realm": []object{{"name": "clerk"}}},
@@ -32,10 +32,10 @@ func TestIntrospect(t *testing.T) {
 					"protocolMappers": []object{audienceMapper("robot")}}),
 			clientRep("bearer", object{"bearerOnly": true}),
 		))
-		creds := credsOf("server")
+		creds := clientParams("server")
 		addIntrospectTokens(suite, r, creds)
 		addIntrospectInactive(suite, r, creds)
-		addIntrospectRefused(suite, r, creds)
+		addRejectedIntrospections(suite, r, creds)
 	})
 }
 
@@ -109,7 +109,7 @@ func addIntrospectTokens(suite *testSuite, r *realm, creds []string) {
 			"bogus"))
 	})
 	suite.add("lightweight token", func(s *scenario) {
-		tokens := s.login(s.addUser(r, nil), credsOf("lightweight")...)
+		tokens := s.login(s.addUser(r, nil), clientParams("lightweight")...)
 		s.recordToken(tokens, "access_token")
 		s.record(s.introspect(r, "lightweight", tokens.field("access_token")))
 		s.recordActiveState("by another audience",
@@ -162,7 +162,7 @@ func addIntrospectInactive(suite *testSuite, r *realm, creds []string) {
 	})
 	suite.add("expired", func(s *scenario) {
 		done := s.setDeadline(seconds(9))
-		tokens := s.login(s.addUser(r, nil), credsOf("brief")...)
+		tokens := s.login(s.addUser(r, nil), clientParams("brief")...)
 		s.recordActiveState("at once", s.introspect(r, "brief", tokens.field("access_token")))
 		done()
 		s.wait(seconds(12))
@@ -188,48 +188,48 @@ func addIntrospectInactive(suite *testSuite, r *realm, creds []string) {
 	})
 }
 
-func addIntrospectRefused(suite *testSuite, r *realm, creds []string) {
-	addRefused := func(name string, send func(s *scenario, token string) response) {
+func addRejectedIntrospections(suite *testSuite, r *realm, creds []string) {
+	addRejectedRequest := func(name string, send func(s *scenario, token string) response) {
 		suite.add("refused: "+name, func(s *scenario) {
 			s.record(send(s, s.login(s.addUser(r, nil), creds...).field("access_token")))
 		})
 	}
-	addRefused("wrong secret", func(s *scenario, token string) response {
+	addRejectedRequest("wrong secret", func(s *scenario, token string) response {
 		return s.introspect(r, "server", token, "client_secret", "wrong")
 	})
-	addRefused("no secret", func(s *scenario, token string) response {
+	addRejectedRequest("no secret", func(s *scenario, token string) response {
 		return s.post(r.endpoint("/token/introspect"), form("client_id", "server", "token", token))
 	})
-	addRefused("wrong secret, basic authentication", func(s *scenario, token string) response {
+	addRejectedRequest("wrong secret, basic authentication", func(s *scenario, token string) response {
 		return s.post(r.endpoint("/token/introspect"), form("token", token), "Authorization",
 			basicAuth("server", "wrong"))
 	})
-	addRefused("unknown client", func(s *scenario, token string) response {
+	addRejectedRequest("unknown client", func(s *scenario, token string) response {
 		return s.introspect(r, "nope", token)
 	})
-	addRefused("no client", func(s *scenario, token string) response {
+	addRejectedRequest("no client", func(s *scenario, token string) response {
 		return s.post(r.endpoint("/token/introspect"), form("token", token))
 	})
-	addRefused("bearer instead of a client", func(s *scenario, token string) response {
+	addRejectedRequest("bearer instead of a client", func(s *scenario, token string) response {
 		return s.post(r.endpoint("/token/introspect"), form("token", token), "Authorization",
 			"Bearer "+token)
 	})
-	addRefused("public client", func(s *scenario, token string) response {
+	addRejectedRequest("public client", func(s *scenario, token string) response {
 		return s.post(r.endpoint("/token/introspect"), form("client_id", "spa", "token", token))
 	})
 	suite.add("bearer-only client", func(s *scenario) {
 		token := s.login(s.addUser(r, nil), creds...).field("access_token")
 		s.record(s.introspect(r, "bearer", token))
 	})
-	addRefused("no token", func(s *scenario, token string) response {
-		return s.post(r.endpoint("/token/introspect"), credsForm("server"))
+	addRejectedRequest("no token", func(s *scenario, token string) response {
+		return s.post(r.endpoint("/token/introspect"), clientForm("server"))
 	})
-	addRefused("token twice", func(s *scenario, token string) response {
-		values := withParams(credsForm("server"), "token", token)
+	addRejectedRequest("token twice", func(s *scenario, token string) response {
+		values := withParams(clientForm("server"), "token", token)
 		values.Add("token", token)
 		return s.post(r.endpoint("/token/introspect"), values)
 	})
-	addRefused("GET", func(s *scenario, token string) response {
+	addRejectedRequest("GET", func(s *scenario, token string) response {
 		return s.send(http.MethodGet, r.endpoint("/token/introspect"), "")
 	})
 }

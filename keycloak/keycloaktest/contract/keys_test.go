@@ -8,9 +8,9 @@ import (
 // TestKeys records which tokens stay valid after keys are added, disabled and removed.
 func TestKeys(t *testing.T) {
 	run(t, "keys", func(suite *testSuite) {
-		file := realmFile(nil,
+		rep := realmRep(nil,
 			clientRep("server", object{"protocolMappers": []object{audienceMapper("server")}}))
-		creds := credsOf("server")
+		creds := clientParams("server")
 		newerKey := keyProvider{name: "newer", provider: "rsa-generated",
 			config: map[string]string{"priority": "200"}}
 		// recordTokens records which requests still accept the tokens, and whether the same keys
@@ -30,7 +30,7 @@ func TestKeys(t *testing.T) {
 			}
 		}
 		suite.add("newer key", func(s *scenario) {
-			r := s.importRealm(file)
+			r := s.importRealm(rep)
 			tokens := s.login(s.addUser(r, nil), creds...)
 			oldPublicKey := s.get(r.url("")).field("public_key")
 			s.addKey(r, newerKey)
@@ -40,7 +40,7 @@ func TestKeys(t *testing.T) {
 			recordTokens(s, r, tokens)
 		})
 		suite.add("key of lower priority", func(s *scenario) {
-			r := s.importRealm(file)
+			r := s.importRealm(rep)
 			tokens := s.login(s.addUser(r, nil), creds...)
 			s.addKey(r,
 				keyProvider{name: "older", provider: "rsa-generated",
@@ -51,7 +51,7 @@ func TestKeys(t *testing.T) {
 		addReplacedKey := func(name string,
 			retire func(s *scenario, r *realm, oldKey keyProvider)) {
 			suite.add(name, func(s *scenario) {
-				r := s.importRealm(file)
+				r := s.importRealm(rep)
 				tokens := s.login(s.addUser(r, nil), creds...)
 				oldKey := s.keyProvider(r, "given")
 				s.addKey(r, newerKey)
@@ -72,22 +72,22 @@ func TestKeys(t *testing.T) {
 			s.must(s.kc.removeKeyProvider(r.name, oldKey.id))
 		})
 		suite.add("last key is removed", func(s *scenario) {
-			r := s.importRealm(file)
+			r := s.importRealm(rep)
 			tokens := s.login(s.addUser(r, nil), creds...)
 			s.must(s.kc.removeKeyProvider(r.name, s.keyProvider(r, "given").id))
 			recordTokens(s, r, tokens)
 			s.recordKeys(r)
 		})
 		suite.add("hint signed by a removed key", func(s *scenario) {
-			r := s.importRealm(file)
+			r := s.importRealm(rep)
 			tokens := s.login(s.addUser(r, nil), creds...)
 			s.addKey(r, newerKey)
 			s.must(s.kc.removeKeyProvider(r.name, s.keyProvider(r, "given").id))
-			s.recordFinalResponse(
+			s.recordPageOrRedirect(
 				s.newBrowser().open(r.logoutURL("id_token_hint", tokens.field("id_token"))))
 		})
 		suite.add("HMAC key is removed", func(s *scenario) {
-			r := s.importRealm(file)
+			r := s.importRealm(rep)
 			u := s.addUser(r, nil)
 			b := s.newBrowser()
 			code := b.login(u, "client_id", "server").redirectQuery().Get("code")
@@ -99,13 +99,13 @@ func TestKeys(t *testing.T) {
 			s.recordActiveState("introspection of the refresh token",
 				s.introspect(r, "server", tokens.field("refresh_token"), "token_type_hint",
 					"refresh_token"))
-			s.recordFinalResponse(b.open(r.authURL("prompt", "none")))
+			s.recordPageOrRedirect(b.open(r.authURL("prompt", "none")))
 			newTokens := s.login(u, creds...)
 			s.recordOutcome("refresh of a new login", s.refresh(r, newTokens, creds...))
 			s.recordProviders(r)
 		})
 		suite.add("newer HMAC key", func(s *scenario) {
-			r := s.importRealm(file)
+			r := s.importRealm(rep)
 			tokens := s.login(s.addUser(r, nil), creds...)
 			s.addKey(r,
 				keyProvider{name: "newer", provider: "hmac-generated",
@@ -118,7 +118,7 @@ func TestKeys(t *testing.T) {
 			{"PS256", "rsa-generated", "algorithm", "PS256"},
 		} {
 			suite.add("client that wants "+row.alg, func(s *scenario) {
-				r := s.importRealm(file)
+				r := s.importRealm(rep)
 				u := s.addUser(r, nil)
 				s.addKey(r,
 					keyProvider{name: "curve", provider: row.provider,
@@ -134,7 +134,7 @@ func TestKeys(t *testing.T) {
 			})
 		}
 		suite.add("client that wants ES256, without a key for it", func(s *scenario) {
-			r := s.importRealm(file)
+			r := s.importRealm(rep)
 			r.patchClient(s, "server",
 				object{"attributes": object{"access.token.signed.response.alg": "ES256"}})
 			tokens := s.login(s.addUser(r, nil), creds...)

@@ -8,13 +8,13 @@ import (
 // TestLifespans records the lifespans of tokens and sessions.
 func TestLifespans(t *testing.T) {
 	run(t, "lifespans", func(suite *testSuite) {
-		creds := credsOf("app")
+		creds := clientParams("app")
 		addLifespanRows(suite, creds)
 		// The Admin API rejects client sessions that outlast the session; an import accepts them.
 		for _, setting := range []string{"clientSessionIdleTimeout", "clientSessionMaxLifespan"} {
 			suite.add(setting+" longer than the session's", func(s *scenario) {
 				r := s.importRealm(
-					realmFile(object{"ssoSessionIdleTimeout": 100, "ssoSessionMaxLifespan": 200,
+					realmRep(object{"ssoSessionIdleTimeout": 100, "ssoSessionMaxLifespan": 200,
 						setting: 9000}, clientRep("app", nil)))
 				s.recordLifespans("login", s.login(s.addUser(r, nil), creds...))
 			})
@@ -28,7 +28,7 @@ func TestLifespans(t *testing.T) {
 // settings. All rows share one realm, because importing a realm for each row would take seconds.
 func addLifespanRows(suite *testSuite, creds []string) {
 	suite.add("settings and tokens", func(s *scenario) {
-		r := s.importRealm(realmFile(nil, clientRep("app", object{"serviceAccountsEnabled": true})))
+		r := s.importRealm(realmRep(nil, clientRep("app", object{"serviceAccountsEnabled": true})))
 		u := s.addUser(r, nil)
 		maxLifespan := object{
 			"offlineSessionMaxLifespanEnabled": true, "offlineSessionMaxLifespan": 5000,
@@ -136,17 +136,17 @@ func addLifespanExpiry(suite *testSuite, creds []string) {
 	const lifespan = 14 * time.Second
 	// untilExpired is longer than the lifespan, because Keycloak counts whole seconds.
 	const untilExpired = lifespan + 1500*time.Millisecond
-	idleRealm := suite.addRealm(realmFile(object{"ssoSessionIdleTimeout": 14},
+	idleRealm := suite.addRealm(realmRep(object{"ssoSessionIdleTimeout": 14},
 		clientRep("app", nil)))
-	maxRealm := suite.addRealm(realmFile(object{"ssoSessionMaxLifespan": 14},
+	maxRealm := suite.addRealm(realmRep(object{"ssoSessionMaxLifespan": 14},
 		clientRep("app", nil)))
-	clientIdleRealm := suite.addRealm(realmFile(nil,
+	clientIdleRealm := suite.addRealm(realmRep(nil,
 		clientRep("app", object{"attributes": object{"client.session.idle.timeout": "14"}})))
 	recordExpired := func(s *scenario, r *realm, b *browser, tokens response) {
 		s.recordOutcome("userinfo", s.userinfo(r, tokens))
 		s.recordOutcome("refresh", s.refresh(r, tokens, creds...))
 		s.recordOutcome("logout", s.logout(r, tokens.field("refresh_token"), creds...))
-		s.recordFinalResponse(b.open(r.authURL("prompt", "none")))
+		s.recordPageOrRedirect(b.open(r.authURL("prompt", "none")))
 	}
 	loginWithCode := func(s *scenario, r *realm) (*browser, response) {
 		b := s.newBrowser()
@@ -155,7 +155,7 @@ func addLifespanExpiry(suite *testSuite, creds []string) {
 				creds...)).mustOK()
 	}
 	addOfflineRealm := func(setting object, attributes object) *realm {
-		return suite.addRealm(realmFile(setting,
+		return suite.addRealm(realmRep(setting,
 			clientRep("app", object{"attributes": attributes})))
 	}
 	offlineIdleRealm := addOfflineRealm(object{"offlineSessionIdleTimeout": 14}, nil)
@@ -208,7 +208,7 @@ func addLifespanExpiry(suite *testSuite, creds []string) {
 			}
 		})
 	}
-	shortTokenRealm := suite.addRealm(realmFile(object{"accessTokenLifespan": 14},
+	shortTokenRealm := suite.addRealm(realmRep(object{"accessTokenLifespan": 14},
 		clientRep("app", nil)))
 	addAroundExpiry("the second when an access token expires", shortTokenRealm,
 		func(s *scenario, tokens response, step string) {
@@ -283,13 +283,13 @@ func addLifespanExpiry(suite *testSuite, creds []string) {
 		s.recordOutcome("userinfo", s.userinfo(clientIdleRealm, tokens))
 		s.recordOutcome("refresh", s.refresh(clientIdleRealm, tokens, creds...))
 		s.recordOutcome("userinfo after it", s.userinfo(clientIdleRealm, tokens))
-		s.recordFinalResponse(b.open(clientIdleRealm.authURL("prompt", "none")))
+		s.recordPageOrRedirect(b.open(clientIdleRealm.authURL("prompt", "none")))
 	})
 }
 
 // addLifespanChanges adds scenarios in which a setting is reduced after the tokens were issued.
 func addLifespanChanges(suite *testSuite, creds []string) {
-	file := realmFile(nil, clientRep("app", nil))
+	rep := realmRep(nil, clientRep("app", nil))
 	for _, row := range []struct{ name, setting string }{
 		{"idle timeout of the session reduced", "ssoSessionIdleTimeout"},
 		{"max lifespan of the session reduced", "ssoSessionMaxLifespan"},
@@ -297,7 +297,7 @@ func addLifespanChanges(suite *testSuite, creds []string) {
 		{"max lifespan of the client session reduced", "clientSessionMaxLifespan"},
 	} {
 		suite.add(row.name, func(s *scenario) {
-			r := s.importRealm(file)
+			r := s.importRealm(rep)
 			u := s.addUser(r, nil)
 			b := s.newBrowser()
 			tokens := s.token(r,
@@ -309,7 +309,7 @@ func addLifespanChanges(suite *testSuite, creds []string) {
 			s.record(s.refresh(r, tokens, creds...))
 			s.recordOutcome("userinfo after it", s.userinfo(r, tokens))
 			s.recordOutcome("refresh again", s.refresh(r, tokens, creds...))
-			s.recordFinalResponse(b.open(r.authURL("prompt", "none")))
+			s.recordPageOrRedirect(b.open(r.authURL("prompt", "none")))
 		})
 	}
 }

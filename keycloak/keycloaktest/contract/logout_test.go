@@ -11,7 +11,7 @@ import (
 // end_session_endpoint.
 func TestLogout(t *testing.T) {
 	run(t, "logout", func(suite *testSuite) {
-		r := suite.addRealm(realmFile(object{"revokeRefreshToken": true},
+		r := suite.addRealm(realmRep(object{"revokeRefreshToken": true},
 			clientRep("other", nil),
 			clientRep("brief",
 				object{"attributes": object{"access.token.lifespan": "1",
@@ -36,46 +36,46 @@ func logoutClient(id string, attributes object) object {
 func (s *scenario) logout(r *realm, refreshToken string, pairs ...string) response {
 	s.Helper()
 	return s.post(r.endpoint("/logout"),
-		withParams(withParams(credsForm("api"), "refresh_token", refreshToken), pairs...))
+		withParams(withParams(clientForm("api"), "refresh_token", refreshToken), pairs...))
 }
 
 func addLogoutByToken(suite *testSuite, r *realm) {
 	suite.add("refresh token", func(s *scenario) {
-		login := s.login(s.addUser(r, nil))
-		s.record(s.logout(r, login.field("refresh_token")))
-		s.recordOutcome("refresh", s.refresh(r, login))
-		s.recordOutcome("userinfo", s.userinfo(r, login))
-		s.recordOutcome("logout again", s.logout(r, login.field("refresh_token")))
+		tokens := s.login(s.addUser(r, nil))
+		s.record(s.logout(r, tokens.field("refresh_token")))
+		s.recordOutcome("refresh", s.refresh(r, tokens))
+		s.recordOutcome("userinfo", s.userinfo(r, tokens))
+		s.recordOutcome("logout again", s.logout(r, tokens.field("refresh_token")))
 	})
 	suite.add("used refresh token", func(s *scenario) {
-		login := s.login(s.addUser(r, nil))
-		refreshed := s.refresh(r, login).mustOK()
-		s.recordOutcome("logout", s.logout(r, login.field("refresh_token")))
+		tokens := s.login(s.addUser(r, nil))
+		refreshed := s.refresh(r, tokens).mustOK()
+		s.recordOutcome("logout", s.logout(r, tokens.field("refresh_token")))
 		s.recordOutcome("refresh with the newer token", s.refresh(r, refreshed))
 	})
 	suite.add("expired refresh token", func(s *scenario) {
-		login := s.login(s.addUser(r, nil), credsOf("brief")...)
+		tokens := s.login(s.addUser(r, nil), clientParams("brief")...)
 		s.wait(2500 * time.Millisecond)
-		s.record(s.logout(r, login.field("refresh_token"), credsOf("brief")...))
+		s.record(s.logout(r, tokens.field("refresh_token"), clientParams("brief")...))
 	})
 	suite.add("refresh token of an offline session", func(s *scenario) {
-		login := s.login(s.addUser(r, nil), "scope", "openid offline_access")
-		s.recordOutcome("logout", s.logout(r, login.field("refresh_token")))
-		s.recordOutcome("refresh", s.refresh(r, login))
-		s.recordOutcome("logout again", s.logout(r, login.field("refresh_token")))
+		tokens := s.login(s.addUser(r, nil), "scope", "openid offline_access")
+		s.recordOutcome("logout", s.logout(r, tokens.field("refresh_token")))
+		s.recordOutcome("refresh", s.refresh(r, tokens))
+		s.recordOutcome("logout again", s.logout(r, tokens.field("refresh_token")))
 	})
 	suite.add("refresh token of a public client", func(s *scenario) {
-		login := s.token(r,
+		tokens := s.token(r,
 			form("grant_type", "password", "client_id", "spa",
 				"username", s.addUser(r, nil).username, "password", "secret")).mustOK()
 		s.recordOutcome("logout",
 			s.post(r.endpoint("/logout"),
-				form("client_id", "spa", "refresh_token", login.field("refresh_token"))))
+				form("client_id", "spa", "refresh_token", tokens.field("refresh_token"))))
 	})
 	suite.add("basic authentication", func(s *scenario) {
-		login := s.login(s.addUser(r, nil))
+		tokens := s.login(s.addUser(r, nil))
 		s.recordOutcome("logout",
-			s.post(r.endpoint("/logout"), form("refresh_token", login.field("refresh_token")),
+			s.post(r.endpoint("/logout"), form("refresh_token", tokens.field("refresh_token")),
 				"Authorization", basicAuth("api", "api-secret")))
 	})
 	suite.add("other sessions of the user stay", func(s *scenario) {
@@ -89,44 +89,49 @@ func addLogoutByToken(suite *testSuite, r *realm) {
 		redirect := b.login(s.addUser(r, nil))
 		tokens := s.token(r, codeGrant(redirect.redirectQuery().Get("code"))).mustOK()
 		code := b.open(r.authURL("client_id", "other")).redirectQuery().Get("code")
-		otherCreds := credsOf("other")
+		otherCreds := clientParams("other")
 		otherTokens := s.token(r, codeGrant(code, otherCreds...)).mustOK()
 		s.recordOutcome("logout", s.logout(r, tokens.field("refresh_token")))
 		s.recordOutcome("refresh of the other client", s.refresh(r, otherTokens, otherCreds...))
 		s.recordOutcome("userinfo of the other client", s.userinfo(r, otherTokens))
-		s.recordFinalResponse(b.open(r.authURL("prompt", "none")))
+		s.recordPageOrRedirect(b.open(r.authURL("prompt", "none")))
 	})
-	addRefused := func(name string, send func(s *scenario, login response) response) {
+	// addLogoutRequest adds a scenario that logs in, sends a logout request, and records whether
+	// the refresh token is still valid.
+	addLogoutRequest := func(name string, send func(s *scenario, tokens response) response) {
 		suite.add(name, func(s *scenario) {
-			login := s.login(s.addUser(r, nil))
-			s.record(send(s, login))
-			s.recordOutcome("refresh after it", s.refresh(r, login))
+			tokens := s.login(s.addUser(r, nil))
+			s.record(send(s, tokens))
+			s.recordOutcome("refresh after it", s.refresh(r, tokens))
 		})
 	}
-	addRefused("refused: garbage", func(s *scenario, _ response) response {
+	addLogoutRequest("refused: garbage", func(s *scenario, _ response) response {
 		return s.logout(r, "garbage")
 	})
-	addRefused("refused: empty", func(s *scenario, _ response) response { return s.logout(r, "") })
-	addRefused("refused: access token", func(s *scenario, resp response) response {
-		return s.logout(r, resp.field("access_token"))
+	addLogoutRequest("refused: empty", func(s *scenario, _ response) response {
+		return s.logout(r, "")
 	})
-	addRefused("refused: ID token", func(s *scenario, resp response) response {
-		return s.logout(r, resp.field("id_token"))
+	addLogoutRequest("refused: access token", func(s *scenario, tokens response) response {
+		return s.logout(r, tokens.field("access_token"))
 	})
-	addRefused("refused: another client's token", func(s *scenario, resp response) response {
-		return s.logout(r, resp.field("refresh_token"), credsOf("other")...)
+	addLogoutRequest("refused: ID token", func(s *scenario, tokens response) response {
+		return s.logout(r, tokens.field("id_token"))
 	})
-	addRefused("refused: wrong secret", func(s *scenario, resp response) response {
-		return s.logout(r, resp.field("refresh_token"), "client_secret", "wrong")
+	addLogoutRequest(
+		"refused: another client's token", func(s *scenario, tokens response) response {
+			return s.logout(r, tokens.field("refresh_token"), clientParams("other")...)
+		})
+	addLogoutRequest("refused: wrong secret", func(s *scenario, tokens response) response {
+		return s.logout(r, tokens.field("refresh_token"), "client_secret", "wrong")
 	})
-	addRefused("refused: unknown client", func(s *scenario, resp response) response {
-		return s.logout(r, resp.field("refresh_token"), "client_id", "nope")
+	addLogoutRequest("refused: unknown client", func(s *scenario, tokens response) response {
+		return s.logout(r, tokens.field("refresh_token"), "client_id", "nope")
 	})
-	addRefused("refused: no client", func(s *scenario, resp response) response {
-		return s.post(r.endpoint("/logout"), form("refresh_token", resp.field("refresh_token")))
+	addLogoutRequest("refused: no client", func(s *scenario, tokens response) response {
+		return s.post(r.endpoint("/logout"), form("refresh_token", tokens.field("refresh_token")))
 	})
-	addRefused("no token: confirmation page", func(s *scenario, _ response) response {
-		return s.post(r.endpoint("/logout"), credsForm("api"), "Accept", "application/json")
+	addLogoutRequest("no token: confirmation page", func(s *scenario, _ response) response {
+		return s.post(r.endpoint("/logout"), clientForm("api"), "Accept", "application/json")
 	})
 }
 
@@ -141,12 +146,12 @@ func (r *realm) logoutURL(pairs ...string) string {
 func addLogoutByBrowser(suite *testSuite, r *realm) {
 	// addLogoutWithHint adds a scenario that sends a request without cookies: only the hint
 	// identifies the session.
-	addLogoutWithHint := func(name, client string, address func(idToken string) string) {
+	addLogoutWithHint := func(name, client string, buildURL func(idToken string) string) {
 		suite.add(name, func(s *scenario) {
-			login := s.login(s.addUser(r, nil), credsOf(client)...)
-			s.record(s.newBrowser().open(address(login.field("id_token"))))
+			tokens := s.login(s.addUser(r, nil), clientParams(client)...)
+			s.record(s.newBrowser().open(buildURL(tokens.field("id_token"))))
 			s.recordOutcome("refresh after it",
-				s.refresh(r, login, credsOf(client)...))
+				s.refresh(r, tokens, clientParams(client)...))
 		})
 	}
 	addLogoutWithHint("hint and URI", "listed", func(id string) string {
@@ -183,64 +188,64 @@ func addLogoutByBrowser(suite *testSuite, r *realm) {
 		return r.logoutURL("id_token_hint", id, "client_id", "nope")
 	})
 	suite.add("hint by POST", func(s *scenario) {
-		login := s.login(s.addUser(r, nil))
+		tokens := s.login(s.addUser(r, nil))
 		s.record(s.post(r.endpoint("/logout"),
-			form("id_token_hint", login.field("id_token"), "post_logout_redirect_uri", callback,
+			form("id_token_hint", tokens.field("id_token"), "post_logout_redirect_uri", callback,
 				"state", "st")))
-		s.recordOutcome("refresh after it", s.refresh(r, login))
+		s.recordOutcome("refresh after it", s.refresh(r, tokens))
 	})
 	suite.add("hint of an ended session", func(s *scenario) {
-		login := s.login(s.addUser(r, nil))
-		s.logout(r, login.field("refresh_token"))
+		tokens := s.login(s.addUser(r, nil))
+		s.logout(r, tokens.field("refresh_token"))
 		s.record(
-			s.newBrowser().open(r.logoutURL("id_token_hint", login.field("id_token"),
+			s.newBrowser().open(r.logoutURL("id_token_hint", tokens.field("id_token"),
 				"post_logout_redirect_uri", callback)))
 	})
 	suite.add("expired hint", func(s *scenario) {
 		u := s.addUser(r, nil)
-		briefCreds := credsOf("brief")
-		login, other := s.login(u, briefCreds...), s.login(u, briefCreds...)
+		briefCreds := clientParams("brief")
+		tokens, otherTokens := s.login(u, briefCreds...), s.login(u, briefCreds...)
 		s.wait(2500 * time.Millisecond)
-		s.record(s.newBrowser().open(r.logoutURL("id_token_hint", login.field("id_token"))))
-		s.recordFinalResponse(
-			s.newBrowser().open(r.logoutURL("id_token_hint", other.field("id_token"),
+		s.record(s.newBrowser().open(r.logoutURL("id_token_hint", tokens.field("id_token"))))
+		s.recordPageOrRedirect(
+			s.newBrowser().open(r.logoutURL("id_token_hint", otherTokens.field("id_token"),
 				"post_logout_redirect_uri", callback)))
 	})
 	suite.add("invalid hints", func(s *scenario) {
-		login := s.login(s.addUser(r, nil))
-		for _, hint := range []string{"garbage", login.field("access_token"),
-			login.field("refresh_token"), ""} {
-			s.recordFinalResponse(s.newBrowser().open(r.logoutURL("id_token_hint", hint)))
+		tokens := s.login(s.addUser(r, nil))
+		for _, hint := range []string{"garbage", tokens.field("access_token"),
+			tokens.field("refresh_token"), ""} {
+			s.recordPageOrRedirect(s.newBrowser().open(r.logoutURL("id_token_hint", hint)))
 		}
-		s.recordOutcome("refresh after it", s.refresh(r, login))
+		s.recordOutcome("refresh after it", s.refresh(r, tokens))
 	})
 	suite.add("no hint, no session", func(s *scenario) {
 		s.record(
 			s.newBrowser().open(r.logoutURL("client_id", "listed", "post_logout_redirect_uri",
 				logoutRedirect, "state", "st")))
 		s.record(s.newBrowser().open(r.logoutURL("post_logout_redirect_uri", logoutRedirect)))
-		s.recordFinalResponse(
+		s.recordPageOrRedirect(
 			s.newBrowser().open(r.logoutURL("client_id", "listed", "post_logout_redirect_uri",
 				"http://evil.test/")))
-		s.recordFinalResponse(
+		s.recordPageOrRedirect(
 			s.newBrowser().open(r.logoutURL("client_id", "listed", "post_logout_redirect_uri",
 				logoutRedirect+"?x=1")))
-		s.recordFinalResponse(
+		s.recordPageOrRedirect(
 			s.newBrowser().open(r.logoutURL("client_id", "minus", "post_logout_redirect_uri",
 				callback)))
-		s.recordFinalResponse(
+		s.recordPageOrRedirect(
 			s.newBrowser().open(r.logoutURL("client_id", "plus", "post_logout_redirect_uri",
 				callback)))
-		s.recordFinalResponse(
+		s.recordPageOrRedirect(
 			s.newBrowser().open(r.logoutURL("client_id", "nope", "post_logout_redirect_uri",
 				logoutRedirect)))
-		s.recordFinalResponse(s.newBrowser().open(r.logoutURL("client_id", "nope")))
-		s.recordFinalResponse(s.newBrowser().open(r.logoutURL("client_id", "listed")))
+		s.recordPageOrRedirect(s.newBrowser().open(r.logoutURL("client_id", "nope")))
+		s.recordPageOrRedirect(s.newBrowser().open(r.logoutURL("client_id", "listed")))
 	})
 }
 
-// addLogoutConfirmations adds scenarios in which a browser with cookies logs out. The user must
-// confirm the logout unless the request has an ID token of the session.
+// addLogoutConfirmations adds scenarios for the page on which a user confirms a logout. If the
+// browser has a session, the user must confirm unless the request has an ID token of the session.
 func addLogoutConfirmations(suite *testSuite, r *realm) {
 	suite.add("only cookies", func(s *scenario) {
 		b := s.newBrowser()
@@ -248,7 +253,7 @@ func addLogoutConfirmations(suite *testSuite, r *realm) {
 		page := b.open(r.logoutURL())
 		s.record(page)
 		s.record(b.submit(page, "confirmLogout", "Logout"))
-		s.recordFinalResponse(b.open(r.authURL("prompt", "none")))
+		s.recordPageOrRedirect(b.open(r.authURL("prompt", "none")))
 	})
 	suite.add("client and URI in an existing session", func(s *scenario) {
 		b := s.newBrowser()
@@ -265,7 +270,7 @@ func addLogoutConfirmations(suite *testSuite, r *realm) {
 		s.record(
 			b.open(r.logoutURL("id_token_hint", tokens.field("id_token"),
 				"post_logout_redirect_uri", callback, "state", "st")))
-		s.recordFinalResponse(b.open(r.authURL("prompt", "none")))
+		s.recordPageOrRedirect(b.open(r.authURL("prompt", "none")))
 	})
 	suite.add("hint of another session", func(s *scenario) {
 		u := s.addUser(r, nil)

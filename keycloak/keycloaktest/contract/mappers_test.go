@@ -157,13 +157,13 @@ func TestMappers(t *testing.T) {
 		if suite.kc.name() == "keycloak" {
 			cases = append(cases, unknownMapper)
 		} else {
-			suite.addForServer("keycloak", unknownMapper.client, nil)
+			suite.registerForServer("keycloak", unknownMapper.client)
 		}
 		var clients []object
 		for _, c := range cases {
 			clients = append(clients, clientRep(c.client, object{"protocolMappers": c.mappers}))
 		}
-		r := suite.addRealm(realmFile(merge(unmanagedAttributes(), object{
+		r := suite.addRealm(realmRep(merge(unmanagedAttributes(), object{
 			"roles": object{
 				"realm":  []object{{"name": "given"}, {"name": "worker"}},
 				"client": object{"spa": []object{{"name": "reader"}, {"name": "writer"}}},
@@ -190,13 +190,14 @@ func TestMappers(t *testing.T) {
 				u := s.addUser(r, userFields)
 				s.must(s.kc.grantRole(u.userRef, roleRef{name: "worker"}))
 				s.must(s.kc.grantRole(u.userRef, roleRef{"spa", "writer"}))
-				resp := s.login(u, credsOf(c.client)...)
+				resp := s.login(u, clientParams(c.client)...)
 				if c.client == "session-notes" {
 					// The session of a password grant has no notes: record that its token lacks the
 					// claims. Then sign in with a code, because that session has notes.
 					s.recordClaims(resp, "access_token", names...)
 					resp = s.token(r,
-						codeGrant(s.code(u, "client_id", c.client), credsOf(c.client)...)).mustOK()
+						codeGrant(
+							s.code(u, "client_id", c.client), clientParams(c.client)...)).mustOK()
 				}
 				s.recordClaims(resp, "access_token", names...)
 				s.recordClaims(resp, "id_token", names...)

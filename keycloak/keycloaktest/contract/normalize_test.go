@@ -151,7 +151,7 @@ func (s *scenario) normalizeValue(key, text string) string {
 	case internalParams[key]:
 		return "<...>"
 	case opaqueFields[key] && strings.NewReplacer(s.placeholders...).Replace(text) == text:
-		return shapeOf(text)
+		return describeFormat(text)
 	}
 	return s.normalize(text)
 }
@@ -175,8 +175,8 @@ func (s *scenario) normalize(text string) string {
 	return uuidPattern.ReplaceAllString(text, "<uuid>")
 }
 
-// shapeOf describes the form and the length of an opaque value.
-func shapeOf(text string) string {
+// describeFormat describes the form and the length of an opaque value.
+func describeFormat(text string) string {
 	text = uuidPattern.ReplaceAllString(text, "<uuid>")
 	switch {
 	case text == "" || strings.HasPrefix(text, "<uuid>") && len(text) == len("<uuid>") ||

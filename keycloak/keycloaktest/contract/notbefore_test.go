@@ -9,10 +9,10 @@ import (
 // tokens, or has disabled or deleted a user, a session, a client or a realm.
 func TestNotBefore(t *testing.T) {
 	run(t, "not-before", func(suite *testSuite) {
-		file := realmFile(nil,
+		rep := realmRep(nil,
 			clientRep("server", object{"protocolMappers": []object{audienceMapper("server")}}))
-		r := suite.addRealm(file)
-		creds := credsOf("server")
+		r := suite.addRealm(rep)
+		creds := clientParams("server")
 		recordTokens := func(s *scenario, r *realm, tokens response) {
 			s.record(s.userinfo(r, tokens))
 			s.recordActiveState("introspection",
@@ -26,7 +26,7 @@ func TestNotBefore(t *testing.T) {
 		// same second stays valid.
 		const pause = 2100 * time.Millisecond
 		suite.add("realm", func(s *scenario) {
-			r := s.importRealm(file)
+			r := s.importRealm(rep)
 			u := s.addUser(r, nil)
 			b := s.newBrowser()
 			code := b.login(u, "client_id", "server").redirectQuery().Get("code")
@@ -36,7 +36,7 @@ func TestNotBefore(t *testing.T) {
 			changedAt := s.kc.now()
 			r.patch(s, object{"notBefore": changedAt.Unix()})
 			recordTokens(s, r, tokens)
-			s.recordFinalResponse(b.open(r.authURL("prompt", "none")))
+			s.recordPageOrRedirect(b.open(r.authURL("prompt", "none")))
 			s.recordOutcome("logout", s.logout(r, tokens.field("refresh_token"), creds...))
 			newTokens := s.login(u, creds...)
 			s.recordNotBefore("next login", newTokens, changedAt)
@@ -45,7 +45,7 @@ func TestNotBefore(t *testing.T) {
 				asInt(s.get(r.url("")).value("tokens-not-before")) == changedAt.Unix())
 		})
 		suite.add("realm: a service account", func(s *scenario) {
-			r := s.importRealm(file)
+			r := s.importRealm(rep)
 			token := s.token(r,
 				clientCredentialsGrant("service", "scope",
 					"openid")).mustOK()
@@ -58,7 +58,7 @@ func TestNotBefore(t *testing.T) {
 			s.recordNotBefore("next token", newTokens, changedAt)
 		})
 		suite.add("client", func(s *scenario) {
-			r := s.importRealm(file)
+			r := s.importRealm(rep)
 			u := s.addUser(r, nil)
 			tokens, otherTokens := s.login(u, creds...), s.login(u)
 			s.wait(pause)
@@ -78,7 +78,7 @@ func TestNotBefore(t *testing.T) {
 			changedAt := s.kc.now()
 			s.must(s.kc.logoutUser(u.userRef))
 			recordTokens(s, r, tokens)
-			s.recordFinalResponse(b.open(r.authURL("prompt", "none")))
+			s.recordPageOrRedirect(b.open(r.authURL("prompt", "none")))
 			newTokens := s.login(u, creds...)
 			s.recordNotBefore("next login", newTokens, changedAt)
 			s.recordOutcome("userinfo", s.userinfo(r, newTokens))
@@ -101,7 +101,7 @@ func TestNotBefore(t *testing.T) {
 			s.must(s.kc.patchUser(u.userRef, object{"enabled": false}))
 			s.recordOutcome("userinfo", s.userinfo(r, tokens))
 			s.recordOutcome("refresh", s.refresh(r, tokens, creds...))
-			s.recordFinalResponse(b.open(r.authURL("prompt", "none")))
+			s.recordPageOrRedirect(b.open(r.authURL("prompt", "none")))
 			s.must(s.kc.patchUser(u.userRef, object{"enabled": true}))
 			s.recordOutcome("userinfo when enabled again", s.userinfo(r, tokens))
 			s.recordOutcome("refresh when enabled again", s.refresh(r, tokens, creds...))
@@ -113,7 +113,7 @@ func TestNotBefore(t *testing.T) {
 			tokens := s.login(u, creds...)
 			s.must(s.kc.deleteUser(u.userRef))
 			recordTokens(s, r, tokens)
-			s.recordFinalResponse(b.open(r.authURL("prompt", "none")))
+			s.recordPageOrRedirect(b.open(r.authURL("prompt", "none")))
 		})
 		suite.add("password is reset", func(s *scenario) {
 			u := s.addUser(r, nil)
@@ -139,7 +139,7 @@ func TestNotBefore(t *testing.T) {
 			s.recordOutcome("refresh", s.refresh(r, tokens, creds...))
 		})
 		suite.add("client is disabled", func(s *scenario) {
-			r := s.importRealm(file)
+			r := s.importRealm(rep)
 			tokens := s.login(s.addUser(r, nil), creds...)
 			r.patchClient(s, "server", object{"enabled": false})
 			s.record(s.userinfo(r, tokens))
@@ -148,7 +148,7 @@ func TestNotBefore(t *testing.T) {
 			s.recordOutcome("refresh when enabled again", s.refresh(r, tokens, creds...))
 		})
 		suite.add("realm is disabled", func(s *scenario) {
-			r := s.importRealm(file)
+			r := s.importRealm(rep)
 			tokens := s.login(s.addUser(r, nil), creds...)
 			r.patch(s, object{"enabled": false})
 			s.record(s.userinfo(r, tokens))

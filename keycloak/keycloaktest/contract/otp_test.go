@@ -72,7 +72,7 @@ func (t totp) codeAt(step int64) string {
 // TestOTP records the password grant with one-time codes.
 func TestOTP(t *testing.T) {
 	run(t, "otp", func(suite *testSuite) {
-		r := suite.addRealm(realmFile(nil))
+		r := suite.addRealm(realmRep(nil))
 		otp := defaultTOTP
 		userWithOTP := object{"credentials": otp.credentials()}
 		// addTimeStep adds a scenario that signs in with the code for a time step: see totp.code.
@@ -88,7 +88,7 @@ func TestOTP(t *testing.T) {
 		addTimeStep("two steps ago", -2)
 		addTimeStep("three steps ago", -3)
 		addTimeStep("three steps ahead", 3)
-		addLogin := func(name string, userFields object, pairs ...string) {
+		addPasswordGrant := func(name string, userFields object, pairs ...string) {
 			suite.add(name, func(s *scenario) {
 				u := s.addUser(r, userFields)
 				s.recordOutcome("login", s.token(r, passwordGrant(u, pairs...)))
@@ -97,9 +97,9 @@ func TestOTP(t *testing.T) {
 		suite.add("no code", func(s *scenario) {
 			s.record(s.token(r, passwordGrant(s.addUser(r, userWithOTP))))
 		})
-		addLogin("empty code", userWithOTP, "otp", "")
-		addLogin("not digits", userWithOTP, "otp", "abcdef")
-		addLogin("user without OTP", nil, "otp", "123456")
+		addPasswordGrant("empty code", userWithOTP, "otp", "")
+		addPasswordGrant("not digits", userWithOTP, "otp", "abcdef")
+		addPasswordGrant("user without OTP", nil, "otp", "123456")
 		suite.add("wrong code", func(s *scenario) {
 			u := s.addUser(r, userWithOTP)
 			wrongCode := "000000"
@@ -154,7 +154,7 @@ func TestOTP(t *testing.T) {
 		policy := object{"otpPolicyCodeReusable": true, "otpPolicyLookAheadWindow": 0}
 		for _, settings := range []object{policy,
 			merge(policy, object{"otpPolicyType": "totp"})} {
-			reusableCodeRealm := suite.addRealm(realmFile(settings))
+			reusableCodeRealm := suite.addRealm(realmRep(settings))
 			suite.add(fmt.Sprint("reusable codes, no look-ahead, type ", settings["otpPolicyType"]),
 				func(s *scenario) {
 					u := s.addUser(reusableCodeRealm, userWithOTP)

@@ -28,7 +28,7 @@ var parameters = strings.Fields(
 // parameter, with an invalid value.
 func TestParameters(t *testing.T) {
 	run(t, "parameters", func(suite *testSuite) {
-		r := suite.addRealm(realmFile(nil,
+		r := suite.addRealm(realmRep(nil,
 			clientRep("server", object{"protocolMappers": []object{audienceMapper("server")}}),
 			clientRep("device",
 				object{"attributes": object{"oauth2.device.authorization.grant.enabled": "true"}}),
@@ -80,20 +80,20 @@ func TestParameters(t *testing.T) {
 			return deviceGrant("device", "garbage")
 		}, postTo("/token"))
 		addParameters("introspection", func(s *scenario) url.Values {
-			token := s.login(s.addUser(r, nil), credsOf("server")...).field("access_token")
-			return withParams(credsForm("server"), "token", token)
+			token := s.login(s.addUser(r, nil), clientParams("server")...).field("access_token")
+			return withParams(clientForm("server"), "token", token)
 		}, postTo("/token/introspect"))
 		addParameters("revocation", func(*scenario) url.Values {
-			return withParams(credsForm("api"), "token", "garbage")
+			return withParams(clientForm("api"), "token", "garbage")
 		}, postTo("/revoke"))
 		addParameters("userinfo", func(s *scenario) url.Values {
 			return form("access_token", s.login(s.addUser(r, nil)).field("access_token"))
 		}, postTo("/userinfo"))
 		addParameters("device", func(*scenario) url.Values {
-			return credsForm("device")
+			return clientForm("device")
 		}, postTo("/auth/device"))
 		addParameters("logout by refresh token", func(*scenario) url.Values {
-			return withParams(credsForm("api"), "refresh_token", "garbage")
+			return withParams(clientForm("api"), "refresh_token", "garbage")
 		}, postTo("/logout"))
 		addParameters("logout by browser", func(*scenario) url.Values {
 			return form("state", "st")
@@ -113,7 +113,7 @@ func TestParameters(t *testing.T) {
 // authorization requests.
 func TestParameters_controlCharacters(t *testing.T) {
 	run(t, "control-characters", func(suite *testSuite) {
-		r := suite.addRealm(realmFile(nil))
+		r := suite.addRealm(realmRep(nil))
 		values := form("client_id", "api", "response_type", "code", "redirect_uri", callback,
 			"scope", "openid", "state", "st", "nonce", "n-1", "response_mode", "query", "prompt",
 			"login", "code_challenge", codeChallenge(codeVerifier), "code_challenge_method", "S256",
@@ -186,7 +186,7 @@ func TestUnsupported(t *testing.T) {
 		clientWithAuthenticator := func(id, authenticator string) object {
 			return clientRep(id, object{"clientAuthenticatorType": authenticator})
 		}
-		r := suite.addRealm(realmFile(nil, clientWithAuthenticator("signing", "client-jwt"),
+		r := suite.addRealm(realmRep(nil, clientWithAuthenticator("signing", "client-jwt"),
 			clientWithAuthenticator("sharing", "client-secret-jwt"),
 			clientWithAuthenticator("tls", "client-x509")))
 		umaForm := func(pairs ...string) url.Values {
@@ -227,7 +227,7 @@ func TestUnsupported(t *testing.T) {
 		}
 		for _, name := range []string{"audience", "resource", "scope"} {
 			addCase("token exchange: "+name+" twice", "token-exchange", func(s *scenario) response {
-				values := withParams(credsForm("api"), "grant_type",
+				values := withParams(clientForm("api"), "grant_type",
 					"urn:ietf:params:oauth:grant-type:token-exchange")
 				values[name] = []string{"a", "b"}
 				return s.token(r, values)
@@ -235,7 +235,7 @@ func TestUnsupported(t *testing.T) {
 		}
 		suite.add("introspection of a requesting party token", func(s *scenario) {
 			introspect := func(step, hint, token string) {
-				values := withParams(credsForm("api"), "token_type_hint", hint)
+				values := withParams(clientForm("api"), "token_type_hint", hint)
 				if token != "" {
 					values.Set("token", token)
 				}

@@ -12,7 +12,7 @@ func TestPasswordGrant(t *testing.T) {
 		clientWithAttribute := func(id, name, value string) object {
 			return clientRep(id, object{"attributes": object{name: value}})
 		}
-		r := suite.addRealm(realmFile(nil,
+		r := suite.addRealm(realmRep(nil,
 			clientRep("other", nil),
 			clientRep("consenting", object{"consentRequired": true}),
 			clientRep("no-offline", object{"optionalClientScopes": []string{"phone"}}),
@@ -22,28 +22,29 @@ func TestPasswordGrant(t *testing.T) {
 			clientWithAttribute("lower", "token.response.type.bearer.lower-case", "true"),
 			clientWithAttribute("typed", "access.token.header.type.rfc9068", "true"),
 		))
-		addLogin := func(name string, userFields object, pairs ...string) {
+		addPasswordGrant := func(name string, userFields object, pairs ...string) {
 			suite.add(name, func(s *scenario) {
 				s.record(s.token(r, passwordGrant(s.addUser(r, userFields), pairs...)))
 			})
 		}
-		addLoginWithClient := func(name, client string, pairs ...string) {
-			addLogin(name, nil,
+		addPasswordGrantWithClient := func(name, client string, pairs ...string) {
+			addPasswordGrant(name, nil,
 				append([]string{"client_id", client, "client_secret", client + "-secret"},
 					pairs...)...)
 		}
-		addLogin("without openid", nil)
-		addLogin("with openid", nil, "scope", "openid")
-		addLogin("of a public client", nil, "client_id", "spa", "client_secret", "")
-		addLogin("offline access", nil, "scope", "openid offline_access")
-		addLoginWithClient("no refresh tokens", "no-refresh", "scope", "openid")
+		addPasswordGrant("without openid", nil)
+		addPasswordGrant("with openid", nil, "scope", "openid")
+		addPasswordGrant("of a public client", nil, "client_id", "spa", "client_secret", "")
+		addPasswordGrant("offline access", nil, "scope", "openid offline_access")
+		addPasswordGrantWithClient("no refresh tokens", "no-refresh", "scope", "openid")
 		for _, client := range []string{"short", "idle", "lower", "typed"} {
 			suite.add("client "+client, func(s *scenario) {
-				s.recordTokenDetails(s.login(s.addUser(r, nil), credsOf(client)...))
+				s.recordTokenDetails(s.login(s.addUser(r, nil), clientParams(client)...))
 			})
 		}
 
-		addUsername := func(name string, userFields object, usernameFor func(*user) string) {
+		addUsernameScenario := func(
+			name string, userFields object, usernameFor func(*user) string) {
 			suite.add(name, func(s *scenario) {
 				u := s.addUser(r, userFields)
 				resp := s.token(r, passwordGrant(u, "username", usernameFor(u)))
@@ -53,51 +54,54 @@ func TestPasswordGrant(t *testing.T) {
 				}
 			})
 		}
-		addUsername("by e-mail", nil, func(u *user) string { return u.username + "@example.com" })
-		addUsername("by e-mail in another case", nil, func(u *user) string {
+		addUsernameScenario(
+			"by e-mail", nil, func(u *user) string { return u.username + "@example.com" })
+		addUsernameScenario("by e-mail in another case", nil, func(u *user) string {
 			return strings.ToUpper(u.username) + "@EXAMPLE.COM"
 		})
-		addUsername("username in another case", nil, func(u *user) string {
+		addUsernameScenario("username in another case", nil, func(u *user) string {
 			return strings.ToUpper(u.username)
 		})
-		addUsername("username with spaces around", nil, func(u *user) string {
+		addUsernameScenario("username with spaces around", nil, func(u *user) string {
 			return " " + u.username + " "
 		})
-		addUsername("created with a username in upper case",
+		addUsernameScenario("created with a username in upper case",
 			object{"username": "X{user}", "email": "X{user}@Example.com"},
 			func(u *user) string { return "x" + u.username })
 
-		addLogin("wrong password", nil, "password", "wrong")
-		addLogin("empty password", nil, "password", "")
-		addLogin("password with a space", nil, "password", "secret ")
-		addLogin("password in another case", nil, "password", "SECRET")
-		addLogin("unknown user", nil, "username", "nobody")
-		addLogin("empty username", nil, "username", "")
+		addPasswordGrant("wrong password", nil, "password", "wrong")
+		addPasswordGrant("empty password", nil, "password", "")
+		addPasswordGrant("password with a space", nil, "password", "secret ")
+		addPasswordGrant("password in another case", nil, "password", "SECRET")
+		addPasswordGrant("unknown user", nil, "username", "nobody")
+		addPasswordGrant("empty username", nil, "username", "")
 		suite.add("no password", func(s *scenario) {
 			s.record(s.token(r, withoutParams(passwordGrant(s.addUser(r, nil)), "password")))
 		})
 		suite.add("no username", func(s *scenario) {
 			s.record(s.token(r, withoutParams(passwordGrant(s.addUser(r, nil)), "username")))
 		})
-		addLogin("user without a password", object{"credentials": nil})
-		addLogin("user disabled", object{"enabled": false})
-		addLogin("user disabled, wrong password", object{"enabled": false}, "password", "wrong")
-		addLogin("required action", object{"requiredActions": []string{"UPDATE_PASSWORD"}})
-		addLogin("required action, wrong password",
+		addPasswordGrant("user without a password", object{"credentials": nil})
+		addPasswordGrant("user disabled", object{"enabled": false})
+		addPasswordGrant(
+			"user disabled, wrong password", object{"enabled": false}, "password", "wrong")
+		addPasswordGrant("required action", object{"requiredActions": []string{"UPDATE_PASSWORD"}})
+		addPasswordGrant("required action, wrong password",
 			object{"requiredActions": []string{"UPDATE_PASSWORD"}}, "password", "wrong")
-		addLogin("temporary password",
+		addPasswordGrant("temporary password",
 			object{
 				"credentials": []object{{"type": "password", "value": "secret", "temporary": true}},
 			})
-		addLogin("no e-mail", object{"email": nil})
-		addLogin("no e-mail, wrong password", object{"email": nil}, "password", "wrong")
-		addLogin("no first name", object{"firstName": nil})
-		addLogin("no last name", object{"lastName": nil})
-		addLogin("no e-mail and disabled", object{"email": nil, "enabled": false})
-		addLoginWithClient("direct grants off", "service")
-		addLoginWithClient("consent required", "consenting")
-		addLogin("bad scope, wrong password", nil, "scope", "bogus", "password", "wrong")
-		addLoginWithClient("client without offline access", "no-offline", "scope", "offline_access")
+		addPasswordGrant("no e-mail", object{"email": nil})
+		addPasswordGrant("no e-mail, wrong password", object{"email": nil}, "password", "wrong")
+		addPasswordGrant("no first name", object{"firstName": nil})
+		addPasswordGrant("no last name", object{"lastName": nil})
+		addPasswordGrant("no e-mail and disabled", object{"email": nil, "enabled": false})
+		addPasswordGrantWithClient("direct grants off", "service")
+		addPasswordGrantWithClient("consent required", "consenting")
+		addPasswordGrant("bad scope, wrong password", nil, "scope", "bogus", "password", "wrong")
+		addPasswordGrantWithClient(
+			"client without offline access", "no-offline", "scope", "offline_access")
 		suite.add("user without offline access", func(s *scenario) {
 			u := s.addUser(r, nil)
 			s.must(s.kc.revokeRole(u.userRef, roleRef{name: "default-roles-" + r.name}))
@@ -108,11 +112,10 @@ func TestPasswordGrant(t *testing.T) {
 			first, second := s.login(u), s.login(u)
 			s.note("same session: %t",
 				first.field("session_state") == second.field("session_state"))
-			s.note(
-				"session_state is sid: %t, of the ID token, too: %t, and of the refresh token: %t",
-				first.field("session_state") == first.claims("access_token")["sid"],
-				first.field("session_state") == first.claims("id_token")["sid"],
-				first.field("session_state") == first.claims("refresh_token")["sid"])
+			for _, name := range []string{"access_token", "id_token", "refresh_token"} {
+				s.note("session_state is the sid of the %s: %t", name,
+					first.field("session_state") == first.claims(name)["sid"])
+			}
 			s.recordOutcome("refresh of the first", s.refresh(r, first))
 		})
 		suite.add("a new password", func(s *scenario) {
@@ -162,41 +165,42 @@ func (s *scenario) recordTokenDetails(resp response) {
 // lifespans of tokens and sessions are in lifespan_test.go.
 func TestPasswordGrant_realms(t *testing.T) {
 	run(t, "password-realms", func(suite *testSuite) {
-		laxRealm := suite.addRealm(laxRealmFile())
+		noActionsRealm := suite.addRealm(noActionsRealmRep())
 		suite.add("e-mail isn't a username", func(s *scenario) {
-			u := s.addUser(laxRealm, nil)
+			u := s.addUser(noActionsRealm, nil)
 			s.recordOutcome("by e-mail",
-				s.token(laxRealm, passwordGrant(u, "username", u.username+"@example.com")))
-			s.recordOutcome("by username", s.token(laxRealm, passwordGrant(u)))
+				s.token(noActionsRealm, passwordGrant(u, "username", u.username+"@example.com")))
+			s.recordOutcome("by username", s.token(noActionsRealm, passwordGrant(u)))
 		})
 		suite.add("no required actions in the realm", func(s *scenario) {
 			s.recordOutcome("a user without e-mail",
-				s.token(laxRealm, passwordGrant(s.addUser(laxRealm, object{"email": nil}))))
+				s.token(noActionsRealm,
+					passwordGrant(s.addUser(noActionsRealm, object{"email": nil}))))
 			s.recordOutcome("a user with an action",
-				s.token(laxRealm,
-					passwordGrant(s.addUser(laxRealm,
+				s.token(noActionsRealm,
+					passwordGrant(s.addUser(noActionsRealm,
 						object{"requiredActions": []string{"UPDATE_PASSWORD"}}))))
 		})
-		acrRealm := suite.addRealm(acrRealmFile())
+		acrRealm := suite.addRealm(acrRealmRep())
 		suite.add("acr by name", func(s *scenario) {
 			s.recordTokenDetails(s.login(s.addUser(acrRealm, nil)))
 		})
-		es256Realm := suite.addRealm(realmFile(object{"defaultSignatureAlgorithm": "ES256"}))
+		es256Realm := suite.addRealm(realmRep(object{"defaultSignatureAlgorithm": "ES256"}))
 		suite.add("realm with ES256", func(s *scenario) {
 			s.recordTokenDetails(s.login(s.addUser(es256Realm, nil)))
 		})
 	})
 }
 
-// laxRealmFile returns a realm file without required actions, where an e-mail address isn't a
+// noActionsRealmRep returns a realm without required actions, where an e-mail address isn't a
 // username.
-func laxRealmFile() object {
-	return realmFile(object{"requiredActions": []object{}, "loginWithEmailAllowed": false})
+func noActionsRealmRep() object {
+	return realmRep(object{"requiredActions": []object{}, "loginWithEmailAllowed": false})
 }
 
-// acrRealmFile returns a realm file with names for levels of authentication.
-func acrRealmFile() object {
-	return realmFile(object{"attributes": object{"acr.loa.map": `{"silver":"1","gold":"2"}`}},
+// acrRealmRep returns a realm with names for levels of authentication.
+func acrRealmRep() object {
+	return realmRep(object{"attributes": object{"acr.loa.map": `{"silver":"1","gold":"2"}`}},
 		clientRep("stepped", object{"attributes": object{"acr.loa.map": `{"bronze":"1"}`}}))
 }
 
@@ -213,23 +217,23 @@ func TestSigning(t *testing.T) {
 				clientRep("id-"+alg,
 					object{"attributes": object{"id.token.signed.response.alg": alg}}))
 		}
-		r := suite.addRealm(realmFile(nil, clients...))
+		r := suite.addRealm(realmRep(nil, clients...))
 		for _, alg := range algorithms {
 			suite.add(alg, func(s *scenario) {
 				for _, client := range []string{"access-" + alg, "id-" + alg} {
 					u := s.addUser(r, nil)
-					resp := s.login(u, credsOf(client)...)
+					resp := s.login(u, clientParams(client)...)
 					for _, name := range []string{"access_token", "id_token", "refresh_token"} {
 						decoded, _ := decodeToken(resp.field(name))
 						s.note("%s %s: %s %s", client, name, decoded.headerForRecord(),
 							s.describeSignature(resp.field(name), decoded))
 						if hash, ok := decoded.claims["at_hash"].(string); ok {
-							s.note("at_hash: %s", shapeOf(hash))
+							s.note("at_hash: %s", describeFormat(hash))
 						}
 					}
 					s.recordOutcome("userinfo", s.userinfo(r, resp))
 					s.recordOutcome("refresh",
-						s.refresh(r, resp, credsOf(client)...))
+						s.refresh(r, resp, clientParams(client)...))
 				}
 			})
 		}

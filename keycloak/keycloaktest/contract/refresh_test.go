@@ -12,56 +12,56 @@ import (
 // TestRefresh records the refresh grant, and the effect of changes between login and refresh.
 func TestRefresh(t *testing.T) {
 	run(t, "refresh", func(suite *testSuite) {
-		r := suite.addRealm(realmFile(object{"roles": object{"realm": []object{{"name": "late"}}}},
+		r := suite.addRealm(realmRep(object{"roles": object{"realm": []object{{"name": "late"}}}},
 			clientRep("other", nil), clientRep("closing", nil)))
 		suite.add("success", func(s *scenario) {
 			u := s.addUser(r, nil)
-			login := s.login(u)
-			refreshed := s.refresh(r, login)
+			tokens := s.login(u)
+			refreshed := s.refresh(r, tokens)
 			s.record(refreshed)
 			s.note("same session: %t",
-				refreshed.field("session_state") == login.field("session_state"))
+				refreshed.field("session_state") == tokens.field("session_state"))
 			s.note("same jti: %t",
-				refreshed.claims("refresh_token")["jti"] == login.claims("refresh_token")["jti"])
+				refreshed.claims("refresh_token")["jti"] == tokens.claims("refresh_token")["jti"])
 			s.recordOutcome("the old access token",
-				s.userinfo(r, login))
-			s.recordOutcome("the old refresh token", s.refresh(r, login))
+				s.userinfo(r, tokens))
+			s.recordOutcome("the old refresh token", s.refresh(r, tokens))
 		})
 		suite.add("without openid", func(s *scenario) {
 			u := s.addUser(r, nil)
 			s.record(s.refresh(r, s.token(r, passwordGrant(u)).mustOK()))
 		})
 		suite.add("of a public client", func(s *scenario) {
-			login := s.login(s.addUser(r, nil), "client_id", "spa")
+			tokens := s.login(s.addUser(r, nil), "client_id", "spa")
 			s.recordOutcome("refresh",
 				s.token(r,
 					form("grant_type", "refresh_token", "client_id", "spa", "refresh_token",
-						login.field("refresh_token"))))
+						tokens.field("refresh_token"))))
 		})
 		suite.add("offline", func(s *scenario) {
-			login := s.login(s.addUser(r, nil), "scope", "openid offline_access")
-			refreshed := s.refresh(r, login)
+			tokens := s.login(s.addUser(r, nil), "scope", "openid offline_access")
+			refreshed := s.refresh(r, tokens)
 			s.record(refreshed)
 			s.note("same session: %t",
-				refreshed.field("session_state") == login.field("session_state"))
+				refreshed.field("session_state") == tokens.field("session_state"))
 		})
 		suite.add("of a code", func(s *scenario) {
-			login := s.token(r, codeGrant(s.code(s.addUser(r, nil), "nonce", "n-1"))).mustOK()
-			s.recordToken(login, "id_token")
+			tokens := s.token(r, codeGrant(s.code(s.addUser(r, nil), "nonce", "n-1"))).mustOK()
+			s.recordToken(tokens, "id_token")
 			s.wait(seconds(2))
-			refreshed := s.refresh(r, login).mustOK()
+			refreshed := s.refresh(r, tokens).mustOK()
 			s.recordToken(refreshed, "id_token")
 			s.recordToken(refreshed, "access_token")
 			s.note("same auth_time: %t",
-				refreshed.claims("id_token")["auth_time"] == login.claims("id_token")["auth_time"])
+				refreshed.claims("id_token")["auth_time"] == tokens.claims("id_token")["auth_time"])
 		})
 
 		// addScopes adds a scenario that sends a refresh with a scope, and then a refresh without a
 		// scope.
 		addScopes := func(name, loginScope, refreshScope string) {
 			suite.add("scope: "+name, func(s *scenario) {
-				login := s.login(s.addUser(r, nil), "scope", loginScope)
-				refreshed := s.refresh(r, login, "scope", refreshScope)
+				tokens := s.login(s.addUser(r, nil), "scope", loginScope)
+				refreshed := s.refresh(r, tokens, "scope", refreshScope)
 				s.recordOutcome(loginScope+" then "+refreshScope, refreshed)
 				if refreshed.status != 200 {
 					return
@@ -89,42 +89,42 @@ func TestRefresh(t *testing.T) {
 
 		suite.add("changes of the user are visible", func(s *scenario) {
 			u := s.addUser(r, nil)
-			login := s.login(u)
+			tokens := s.login(u)
 			s.must(s.kc.grantRole(u.userRef, roleRef{name: "late"}))
 			s.must(s.kc.patchUser(u.userRef, object{"firstName": "Changed"}))
-			refreshed := s.refresh(r, login).mustOK()
+			refreshed := s.refresh(r, tokens).mustOK()
 			s.recordClaims(refreshed, "access_token", "realm_access", "given_name", "name")
 			s.must(s.kc.revokeRole(u.userRef, roleRef{name: "late"}))
 			s.recordClaims(s.refresh(r, refreshed).mustOK(), "access_token", "realm_access")
 		})
 		suite.add("changes of the user that don't matter", func(s *scenario) {
 			u := s.addUser(r, nil)
-			login := s.login(u)
+			tokens := s.login(u)
 			s.must(s.kc.patchUser(u.userRef,
 				object{"requiredActions": []string{"UPDATE_PASSWORD"}}))
-			s.recordOutcome("a required action", s.refresh(r, login))
+			s.recordOutcome("a required action", s.refresh(r, tokens))
 			s.must(s.kc.resetPassword(u.userRef, "changed"))
-			s.recordOutcome("a new password", s.refresh(r, login))
+			s.recordOutcome("a new password", s.refresh(r, tokens))
 			s.must(s.kc.patchUser(u.userRef, object{"email": ""}))
-			s.recordOutcome("no e-mail", s.refresh(r, login))
+			s.recordOutcome("no e-mail", s.refresh(r, tokens))
 		})
 		suite.add("disabled user", func(s *scenario) {
 			u := s.addUser(r, nil)
-			login := s.login(u)
+			tokens := s.login(u)
 			s.must(s.kc.patchUser(u.userRef, object{"enabled": false}))
-			s.record(s.refresh(r, login))
+			s.record(s.refresh(r, tokens))
 			s.must(s.kc.patchUser(u.userRef, object{"enabled": true}))
-			s.recordOutcome("enabled again", s.refresh(r, login))
+			s.recordOutcome("enabled again", s.refresh(r, tokens))
 		})
 		suite.add("disabled client", func(s *scenario) {
-			closingCreds := credsOf("closing")
-			login := s.login(s.addUser(r, nil), closingCreds...)
+			closingCreds := clientParams("closing")
+			tokens := s.login(s.addUser(r, nil), closingCreds...)
 			r.patchClient(s, "closing", object{"directAccessGrantsEnabled": false})
-			s.recordOutcome("direct grants off", s.refresh(r, login, closingCreds...))
+			s.recordOutcome("direct grants off", s.refresh(r, tokens, closingCreds...))
 			r.patchClient(s, "closing", object{"enabled": false})
-			s.recordOutcome("disabled", s.refresh(r, login, closingCreds...))
+			s.recordOutcome("disabled", s.refresh(r, tokens, closingCreds...))
 			r.patchClient(s, "closing", object{"enabled": true})
-			s.recordOutcome("enabled again", s.refresh(r, login, closingCreds...))
+			s.recordOutcome("enabled again", s.refresh(r, tokens, closingCreds...))
 		})
 	})
 }
@@ -133,47 +133,47 @@ func TestRefresh(t *testing.T) {
 // lifespan_test.go, revoked tokens in notbefore_test.go, and rotated keys in keys_test.go.
 func TestRefresh_refused(t *testing.T) {
 	run(t, "refresh-refused", func(suite *testSuite) {
-		r := suite.addRealm(realmFile(nil, clientRep("other", nil)))
-		otherRealm := suite.addRealm(realmFile(nil))
-		addRefused := func(name string, token func(*scenario, response) string) {
+		r := suite.addRealm(realmRep(nil, clientRep("other", nil)))
+		otherRealm := suite.addRealm(realmRep(nil))
+		addRejectedToken := func(name string, token func(*scenario, response) string) {
 			suite.add(name, func(s *scenario) {
-				login := s.login(s.addUser(r, nil))
-				s.recordOutcome("refresh", s.token(r, refreshGrant(token(s, login))))
+				tokens := s.login(s.addUser(r, nil))
+				s.recordOutcome("refresh", s.token(r, refreshGrant(token(s, tokens))))
 			})
 		}
 		suite.add("absent", func(s *scenario) {
-			s.record(s.token(r, withParams(credsForm("api"), "grant_type", "refresh_token")))
+			s.record(s.token(r, withParams(clientForm("api"), "grant_type", "refresh_token")))
 		})
 		suite.add("empty", func(s *scenario) { s.record(s.token(r, refreshGrant(""))) })
 		suite.add("garbage", func(s *scenario) { s.record(s.token(r, refreshGrant("garbage"))) })
-		addRefused("an access token", func(_ *scenario, resp response) string {
+		addRejectedToken("an access token", func(_ *scenario, resp response) string {
 			return resp.field("access_token")
 		})
-		addRefused("an ID token", func(_ *scenario, resp response) string {
+		addRejectedToken("an ID token", func(_ *scenario, resp response) string {
 			return resp.field("id_token")
 		})
-		addRefused("a bad signature", func(_ *scenario, resp response) string {
+		addRejectedToken("a bad signature", func(_ *scenario, resp response) string {
 			parts := strings.Split(resp.field("refresh_token"), ".")
 			return parts[0] + "." + parts[1] + "." +
 				base64.RawURLEncoding.EncodeToString(make([]byte, 64))
 		})
-		addRefused("an unknown key", func(_ *scenario, resp response) string {
+		addRejectedToken("an unknown key", func(_ *scenario, resp response) string {
 			return signToken(object{"alg": "HS512", "typ": "JWT",
 				"kid": "9f0b7f0e-1d3c-4b5a-8d47-0d3b7c9f2c11"}, resp.claims("refresh_token"))
 		})
-		addRefused("another key with the right ID", func(_ *scenario, resp response) string {
+		addRejectedToken("another key with the right ID", func(_ *scenario, resp response) string {
 			return signToken(object{"alg": "HS512", "typ": "JWT",
 				"kid": kidOf(resp.field("refresh_token"))}, resp.claims("refresh_token"))
 		})
-		addRefused("not signed", func(_ *scenario, resp response) string {
+		addRejectedToken("not signed", func(_ *scenario, resp response) string {
 			token := signToken(object{"alg": "none", "typ": "JWT",
 				"kid": kidOf(resp.field("refresh_token"))}, resp.claims("refresh_token"))
 			return token[:strings.LastIndex(token, ".")+1]
 		})
-		addRefused("of another realm", func(s *scenario, _ response) string {
+		addRejectedToken("of another realm", func(s *scenario, _ response) string {
 			return s.login(s.addUser(otherRealm, nil)).field("refresh_token")
 		})
-		addRefused("with a space", func(_ *scenario, resp response) string {
+		addRejectedToken("with a space", func(_ *scenario, resp response) string {
 			return " " + resp.field("refresh_token")
 		})
 		// Keycloak accepts some other spellings of a token. Code that identifies a token by its
@@ -212,38 +212,38 @@ func TestRefresh_refused(t *testing.T) {
 				s.recordOutcome("refresh, "+spelling.name, s.token(r, refreshGrant(spelling.token)))
 				s.recordOutcome("logout, "+spelling.name,
 					s.post(r.endpoint("/logout"),
-						withParams(credsForm("api"), "refresh_token", spelling.token)))
+						withParams(clientForm("api"), "refresh_token", spelling.token)))
 			}
 		})
 		suite.add("another client's", func(s *scenario) {
-			login := s.login(s.addUser(r, nil), credsOf("other")...)
-			s.record(s.refresh(r, login))
+			tokens := s.login(s.addUser(r, nil), clientParams("other")...)
+			s.record(s.refresh(r, tokens))
 			s.recordOutcome("its own client",
-				s.refresh(r, login, credsOf("other")...))
+				s.refresh(r, tokens, clientParams("other")...))
 		})
 		suite.add("wrong secret", func(s *scenario) {
-			login := s.login(s.addUser(r, nil))
-			s.recordOutcome("refresh", s.refresh(r, login, "client_secret", "wrong"))
-			s.recordOutcome("then right", s.refresh(r, login))
+			tokens := s.login(s.addUser(r, nil))
+			s.recordOutcome("refresh", s.refresh(r, tokens, "client_secret", "wrong"))
+			s.recordOutcome("then right", s.refresh(r, tokens))
 		})
 
 		addAfterChange := func(name string, change func(*scenario, *user, response)) {
 			suite.add(name, func(s *scenario) {
 				u := s.addUser(r, nil)
-				login := s.login(u)
-				change(s, u, login)
-				s.recordOutcome("refresh", s.refresh(r, login))
+				tokens := s.login(u)
+				change(s, u, tokens)
+				s.recordOutcome("refresh", s.refresh(r, tokens))
 			})
 		}
 		addAfterChange("after logout", func(s *scenario, _ *user, resp response) {
 			s.recordOutcome("logout",
 				s.post(r.endpoint("/logout"),
-					withParams(credsForm("api"), "refresh_token", resp.field("refresh_token"))))
+					withParams(clientForm("api"), "refresh_token", resp.field("refresh_token"))))
 		})
 		addAfterChange("after revocation", func(s *scenario, _ *user, resp response) {
 			s.recordOutcome("revoke",
 				s.post(r.endpoint("/revoke"),
-					withParams(credsForm("api"), "token", resp.field("refresh_token"))))
+					withParams(clientForm("api"), "token", resp.field("refresh_token"))))
 		})
 		addAfterChange("after a logout by the administrator", func(s *scenario, u *user, _ response) {
 			s.must(s.kc.logoutUser(u.userRef))
@@ -265,25 +265,25 @@ func TestRefresh_refused(t *testing.T) {
 			b := s.newBrowser()
 			first := s.token(r, codeGrant(b.login(u).redirectQuery().Get("code"))).mustOK()
 			code := b.open(r.authURL("client_id", "other")).redirectQuery().Get("code")
-			other := s.token(r, codeGrant(code, credsOf("other")...)).mustOK()
+			other := s.token(r, codeGrant(code, clientParams("other")...)).mustOK()
 			s.note("same session: %t", first.field("session_state") == other.field("session_state"))
 			s.recordOutcome("revoke",
 				s.post(r.endpoint("/revoke"),
-					withParams(credsForm("api"), "token", first.field("refresh_token"))))
+					withParams(clientForm("api"), "token", first.field("refresh_token"))))
 			s.recordOutcome("refresh", s.refresh(r, first))
 			s.recordOutcome("refresh of the other",
-				s.refresh(r, other, credsOf("other")...))
+				s.refresh(r, other, clientParams("other")...))
 		})
 
 		suite.add("changed issuer", func(s *scenario) {
-			r := s.importRealm(realmFile(nil))
-			login := s.login(s.addUser(r, nil))
+			r := s.importRealm(realmRep(nil))
+			tokens := s.login(s.addUser(r, nil))
 			r.patch(s, object{"notBefore": s.kc.now().Unix() - 100})
-			s.recordOutcome("not before, but earlier", s.refresh(r, login))
+			s.recordOutcome("not before, but earlier", s.refresh(r, tokens))
 			r.patch(s, object{"attributes": object{"frontendUrl": "https://id.example"}})
-			s.recordOutcome("refresh", s.refresh(r, login))
+			s.recordOutcome("refresh", s.refresh(r, tokens))
 			s.recordOutcome("userinfo",
-				s.userinfo(r, login))
+				s.userinfo(r, tokens))
 			s.recordFields(s.get(r.url("/.well-known/openid-configuration")), "issuer",
 				"token_endpoint", "jwks_uri")
 		})
@@ -291,20 +291,20 @@ func TestRefresh_refused(t *testing.T) {
 		addOfflineSession := func(name string, invalidate func(*scenario, *user, response)) {
 			suite.add("offline: "+name, func(s *scenario) {
 				u := s.addUser(r, nil)
-				login := s.login(u, "scope", "openid offline_access")
-				invalidate(s, u, login)
-				s.recordOutcome("refresh", s.refresh(r, login))
+				tokens := s.login(u, "scope", "openid offline_access")
+				invalidate(s, u, tokens)
+				s.recordOutcome("refresh", s.refresh(r, tokens))
 			})
 		}
 		addOfflineSession("after logout", func(s *scenario, _ *user, resp response) {
 			s.recordOutcome("logout",
 				s.post(r.endpoint("/logout"),
-					withParams(credsForm("api"), "refresh_token", resp.field("refresh_token"))))
+					withParams(clientForm("api"), "refresh_token", resp.field("refresh_token"))))
 		})
 		addOfflineSession("after revocation", func(s *scenario, _ *user, resp response) {
 			s.recordOutcome("revoke",
 				s.post(r.endpoint("/revoke"),
-					withParams(credsForm("api"), "token", resp.field("refresh_token"))))
+					withParams(clientForm("api"), "token", resp.field("refresh_token"))))
 		})
 		addOfflineSession("after consent was revoked", func(s *scenario, u *user, _ response) {
 			s.must(s.kc.revokeConsent(u.userRef, "api"))

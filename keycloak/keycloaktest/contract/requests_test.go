@@ -11,19 +11,19 @@ import (
 	"sync"
 )
 
-// realmFile returns a realm file with these settings and clients, and with the clients that most
-// scenarios need:
+// realmRep returns a realm representation with these settings and clients, and with the clients
+// that most scenarios need:
 //
 //	api     confidential, secret "api-secret", direct grants, code flow, redirects to callback
 //	spa     public, direct grants, code flow
 //	service confidential, secret "service-secret", service account only
 //
-// The file has a signing key. Without that key, Keycloak would generate two RSA keys, which would
-// take nearly all of the time of an import. If the keys matter, use generatedKeys as settings. The
-// file also has a password policy with a fast hash, because hashing takes nearly all of the time of
-// a login.
-func realmFile(settings object, clients ...object) object {
-	file := merge(object{
+// The realm has a signing key. Without that key, Keycloak would generate two RSA keys, which would
+// take nearly all of the time of an import. If the keys matter, use generatedKeys as settings. It
+// also has a password policy with a fast hash, because hashing takes nearly all of the time of a
+// login.
+func realmRep(settings object, clients ...object) object {
+	rep := merge(object{
 		"enabled":        true,
 		"passwordPolicy": "hashAlgorithm(pbkdf2-sha256) and hashIterations(1)",
 		"clients": append([]object{
@@ -39,11 +39,11 @@ func realmFile(settings object, clients ...object) object {
 			{"name": "aes-generated", "providerId": "aes-generated", "config": object{"priority": []string{"100"}}},
 		}},
 	}, settings)
-	maps.DeleteFunc(file, func(_ string, value any) bool { return value == nil })
-	return file
+	maps.DeleteFunc(rep, func(_ string, value any) bool { return value == nil })
+	return rep
 }
 
-// generatedKeys is the setting for realmFile that lets Keycloak generate the keys: an RSA key for
+// generatedKeys is the setting for realmRep that lets Keycloak generate the keys: an RSA key for
 // signing, another for encryption, and two secret keys.
 var generatedKeys = object{"components": nil}
 
@@ -96,38 +96,39 @@ func (s *scenario) token(r *realm, values url.Values, headers ...string) respons
 	return s.post(r.endpoint("/token"), values, headers...)
 }
 
-// credsForm returns a form with a client's ID and secret.
-func credsForm(client string) url.Values {
-	return form(credsOf(client)...)
+// clientForm returns a form with a client's ID and secret.
+func clientForm(client string) url.Values {
+	return form(clientParams(client)...)
 }
 
-// credsOf returns a client's ID and secret as pairs of a parameter and a value.
-func credsOf(client string) []string {
+// clientParams returns a client's ID and secret as pairs of a parameter and a value.
+func clientParams(client string) []string {
 	return []string{"client_id", client, "client_secret", client + "-secret"}
 }
 
 // passwordGrant returns the form of a password grant with the client api. Pairs override
 // parameters.
 func passwordGrant(u *user, pairs ...string) url.Values {
-	return withParams(withParams(credsForm("api"), "grant_type", "password",
+	return withParams(withParams(clientForm("api"), "grant_type", "password",
 		"username", u.username, "password", "secret"), pairs...)
 }
 
 // clientCredentialsGrant returns the form of a client credentials grant. Pairs override parameters.
 func clientCredentialsGrant(client string, pairs ...string) url.Values {
-	return withParams(withParams(credsForm(client), "grant_type", "client_credentials"), pairs...)
+	return withParams(withParams(clientForm(client), "grant_type", "client_credentials"), pairs...)
 }
 
 // refreshGrant returns the form of a refresh with the client api. Pairs override parameters.
 func refreshGrant(refreshToken string, pairs ...string) url.Values {
-	return withParams(withParams(credsForm("api"), "grant_type", "refresh_token",
+	return withParams(withParams(clientForm("api"), "grant_type", "refresh_token",
 		"refresh_token", refreshToken), pairs...)
 }
 
 // codeGrant returns the form of a code exchange with the client api. Pairs override parameters.
 func codeGrant(code string, pairs ...string) url.Values {
-	return withParams(withParams(credsForm("api"), "grant_type", "authorization_code", "code", code,
-		"redirect_uri", callback), pairs...)
+	return withParams(
+		withParams(clientForm("api"), "grant_type", "authorization_code", "code", code,
+			"redirect_uri", callback), pairs...)
 }
 
 // login signs a user in with the client api and the scope openid. The login must succeed. Pairs

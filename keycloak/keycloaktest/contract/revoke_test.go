@@ -8,11 +8,11 @@ import (
 // afterwards.
 func TestRevoke(t *testing.T) {
 	run(t, "revoke", func(suite *testSuite) {
-		r := suite.addRealm(realmFile(nil,
+		r := suite.addRealm(realmRep(nil,
 			clientRep("server", object{"protocolMappers": []object{audienceMapper("server")}}),
 			clientRep("other", nil)))
-		serverCreds := credsOf("server")
-		otherCreds := credsOf("other")
+		serverCreds := clientParams("server")
+		otherCreds := clientParams("other")
 		// recordTokens records which requests still accept the tokens of the client "server".
 		recordTokens := func(s *scenario, tokens response) {
 			s.recordOutcome("userinfo", s.userinfo(r, tokens))
@@ -77,17 +77,17 @@ func TestRevoke(t *testing.T) {
 			recordTokens(s, tokens)
 			s.recordOutcome("refresh of the other client", s.refresh(r, otherTokens, otherCreds...))
 			s.recordOutcome("userinfo of the other client", s.userinfo(r, otherTokens))
-			s.recordFinalResponse(b.open(r.authURL("client_id", "server")))
+			s.recordPageOrRedirect(b.open(r.authURL("client_id", "server")))
 			s.recordOutcome("revoke by the other client",
 				s.revoke(r, otherTokens.field("refresh_token"), otherCreds...))
-			s.recordFinalResponse(b.open(r.authURL("client_id", "server", "prompt", "none")))
+			s.recordPageOrRedirect(b.open(r.authURL("client_id", "server", "prompt", "none")))
 		})
 		suite.add("the session ends with its last client", func(s *scenario) {
 			b := s.newBrowser()
 			tokens := s.token(r,
 				codeGrant(b.login(s.addUser(r, nil)).redirectQuery().Get("code"))).mustOK()
 			s.recordOutcome("revoke", s.revoke(r, tokens.field("refresh_token")))
-			s.recordFinalResponse(b.open(r.authURL("prompt", "none")))
+			s.recordPageOrRedirect(b.open(r.authURL("prompt", "none")))
 		})
 		addNotRevoked := func(name string, send func(s *scenario, tokens response) response) {
 			suite.add(name, func(s *scenario) {
@@ -104,7 +104,7 @@ func TestRevoke(t *testing.T) {
 			return s.revoke(r, "", serverCreds...)
 		})
 		addNotRevoked("absent", func(s *scenario, _ response) response {
-			return s.post(r.endpoint("/revoke"), credsForm("server"))
+			return s.post(r.endpoint("/revoke"), clientForm("server"))
 		})
 		addNotRevoked("ID token", func(s *scenario, resp response) response {
 			return s.revoke(r, resp.field("id_token"), serverCreds...)
@@ -126,7 +126,7 @@ func TestRevoke(t *testing.T) {
 			return s.post(r.endpoint("/revoke"), form("token", resp.field("refresh_token")))
 		})
 		addNotRevoked("token twice", func(s *scenario, resp response) response {
-			values := withParams(credsForm("server"), "token", resp.field("refresh_token"))
+			values := withParams(clientForm("server"), "token", resp.field("refresh_token"))
 			values.Add("token", "garbage")
 			return s.post(r.endpoint("/revoke"), values)
 		})
@@ -152,7 +152,7 @@ func TestRevoke(t *testing.T) {
 // revoke revokes a token with the client api. Pairs override parameters.
 func (s *scenario) revoke(r *realm, token string, pairs ...string) response {
 	s.Helper()
-	return s.post(r.endpoint("/revoke"), withParams(withParams(credsForm("api"), "token", token),
+	return s.post(r.endpoint("/revoke"), withParams(withParams(clientForm("api"), "token", token),
 		pairs...))
 }
 
@@ -160,7 +160,7 @@ func (s *scenario) revoke(r *realm, token string, pairs ...string) response {
 func (s *scenario) introspect(r *realm, client, token string, pairs ...string) response {
 	s.Helper()
 	return s.post(r.endpoint("/token/introspect"),
-		withParams(withParams(credsForm(client), "token", token), pairs...))
+		withParams(withParams(clientForm(client), "token", token), pairs...))
 }
 
 // recordActiveState records whether an introspection response says that the token is active. It

@@ -9,7 +9,7 @@ import (
 // TestRouting records responses to unknown paths, wrong methods, and unusual spellings of paths.
 func TestRouting(t *testing.T) {
 	run(t, "routing", func(suite *testSuite) {
-		r := suite.addRealm(realmFile(nil))
+		r := suite.addRealm(realmRep(nil))
 		addRequest := func(name, method, path string, headers ...string) {
 			suite.add(name, func(s *scenario) {
 				s.record(s.send(method, s.kc.baseURL()+path, "", headers...))
@@ -23,7 +23,7 @@ func TestRouting(t *testing.T) {
 		addRequest("unknown realm: certs", "GET", "/realms/no-such-realm/protocol/openid-connect/certs")
 		suite.add("unknown realm: token", func(s *scenario) {
 			s.record(s.post(s.kc.baseURL()+"/realms/no-such-realm/protocol/openid-connect/token",
-				credsForm("api")))
+				clientForm("api")))
 		})
 		addRequest("unknown realm: unknown path", "GET", "/realms/no-such-realm/no-such-path")
 		suite.add("realm in another case", func(s *scenario) {
@@ -89,7 +89,7 @@ func TestRouting(t *testing.T) {
 // body that isn't a form as an empty form.
 func TestRouting_bodies(t *testing.T) {
 	run(t, "routing-bodies", func(suite *testSuite) {
-		r := suite.addRealm(realmFile(nil))
+		r := suite.addRealm(realmRep(nil))
 		suite.add("JSON", func(s *scenario) {
 			s.record(s.send("POST", r.endpoint("/token"), `{"grant_type":"password"}`,
 				"Content-Type", "application/json"))
@@ -154,7 +154,7 @@ func TestRouting_bodies(t *testing.T) {
 		suite.add("long parameters and control characters", func(s *scenario) {
 			s.recordOutcome("a long code", s.token(r, codeGrant(strings.Repeat("a", 5000))))
 			s.recordOutcome("a long grant type",
-				s.token(r, withParams(credsForm("api"), "grant_type", strings.Repeat("a", 5000))))
+				s.token(r, withParams(clientForm("api"), "grant_type", strings.Repeat("a", 5000))))
 			code := s.code(s.addUser(r, nil))
 			s.recordOutcome("control characters",
 				s.token(r, withParams(codeGrant("\x01"+code), "redirect_uri", "\t"+callback)))
@@ -186,7 +186,7 @@ func TestRouting_bodies(t *testing.T) {
 // routing error such as an unknown path, but not for an OAuth error.
 func TestRouting_accept(t *testing.T) {
 	run(t, "routing-accept", func(suite *testSuite) {
-		r := suite.addRealm(realmFile(nil))
+		r := suite.addRealm(realmRep(nil))
 		for _, accept := range []string{"text/html", browserAccept, "*/*", "application/json",
 			"text/plain", "image/png"} {
 			suite.add("unknown path, "+accept, func(s *scenario) {
@@ -255,7 +255,7 @@ func TestRouting_closedRealms(t *testing.T) {
 			"disabled": {"enabled": false}, "https only": {"sslRequired": "all"},
 		}
 		for _, name := range sortedKeys(closedRealms) {
-			r := suite.addRealm(realmFile(closedRealms[name]))
+			r := suite.addRealm(realmRep(closedRealms[name]))
 			addGet := func(endpoint, address string) {
 				suite.add(name+": "+endpoint, func(s *scenario) { s.record(s.get(address)) })
 			}
@@ -266,7 +266,7 @@ func TestRouting_closedRealms(t *testing.T) {
 				s.record(s.token(r, nil))
 			})
 			suite.add(name+": token of an unknown client", func(s *scenario) {
-				s.record(s.token(r, withParams(credsForm("nobody"), "grant_type", "password")))
+				s.record(s.token(r, withParams(clientForm("nobody"), "grant_type", "password")))
 			})
 			addGet("userinfo", r.endpoint("/userinfo"))
 			addGet("realm info", r.url(""))
@@ -281,15 +281,15 @@ func TestRouting_closedRealms(t *testing.T) {
 			})
 			suite.add(name+": introspect", func(s *scenario) {
 				s.record(s.post(r.endpoint("/token/introspect"),
-					withParams(credsForm("api"), "token", "garbage")))
+					withParams(clientForm("api"), "token", "garbage")))
 			})
 			suite.add(name+": revoke", func(s *scenario) {
 				s.record(s.post(r.endpoint("/revoke"),
-					withParams(credsForm("api"), "token", "garbage")))
+					withParams(clientForm("api"), "token", "garbage")))
 			})
 			suite.add(name+": logout", func(s *scenario) {
 				s.record(s.post(r.endpoint("/logout"),
-					withParams(credsForm("api"), "refresh_token", "garbage")))
+					withParams(clientForm("api"), "refresh_token", "garbage")))
 			})
 			suite.add(name+": login page", func(s *scenario) {
 				s.record(s.newBrowser().open(r.authURL()))
@@ -308,7 +308,7 @@ const (
 // Other responses allow only the client's origins.
 func TestRouting_origins(t *testing.T) {
 	run(t, "routing-origins", func(suite *testSuite) {
-		r := suite.addRealm(realmFile(nil,
+		r := suite.addRealm(realmRep(nil,
 			clientRep("web", object{"webOrigins": []string{webOrigin}}),
 			clientRep("plus",
 				object{"webOrigins": []string{"+"},
@@ -334,32 +334,32 @@ func TestRouting_origins(t *testing.T) {
 			"Access-Control-Request-Method", "POST")
 		suite.add("introspection", func(s *scenario) {
 			s.recordHeaders(s.post(r.endpoint("/token/introspect"),
-				withParams(credsForm("web"), "token", "garbage"), "Origin", webOrigin))
+				withParams(clientForm("web"), "token", "garbage"), "Origin", webOrigin))
 			s.recordHeaders(s.post(r.endpoint("/token/introspect"),
 				form("client_id", "web", "client_secret", "wrong"), "Origin", webOrigin))
 		})
 		addPreflight("preflight of introspect", "/token/introspect", "Origin", webOrigin,
 			"Access-Control-Request-Method", "POST")
 
-		addLogin := func(name, client, origin string, pairs ...string) {
+		addPasswordGrant := func(name, client, origin string, pairs ...string) {
 			suite.add(name, func(s *scenario) {
 				s.recordHeaders(s.token(r,
-					withParams(passwordGrant(s.addUser(r, nil), credsOf(client)...), pairs...),
+					withParams(passwordGrant(s.addUser(r, nil), clientParams(client)...), pairs...),
 					"Origin", origin))
 			})
 		}
-		addLogin("token, allowed origin", "web", webOrigin)
-		addLogin("token, origin of a redirect URI", "plus", "https://plus.example")
-		addLogin("token, any origin", "star", otherOrigin)
-		addLogin("token, wrong password, allowed origin", "web", webOrigin, "password", "wrong")
+		addPasswordGrant("token, allowed origin", "web", webOrigin)
+		addPasswordGrant("token, origin of a redirect URI", "plus", "https://plus.example")
+		addPasswordGrant("token, any origin", "star", otherOrigin)
+		addPasswordGrant("token, wrong password, allowed origin", "web", webOrigin, "password", "wrong")
 		suite.add("token, invalid origin", func(s *scenario) {
 			s.record(s.token(r,
-				withParams(passwordGrant(s.addUser(r, nil)), credsOf("web")...), "Origin",
+				withParams(passwordGrant(s.addUser(r, nil)), clientParams("web")...), "Origin",
 				otherOrigin))
 		})
 		suite.add("token, no origins", func(s *scenario) {
 			s.record(s.token(r,
-				withParams(passwordGrant(s.addUser(r, nil)), credsOf("none")...), "Origin",
+				withParams(passwordGrant(s.addUser(r, nil)), clientParams("none")...), "Origin",
 				webOrigin))
 		})
 		suite.add("token, wrong password, invalid origin", func(s *scenario) {

@@ -19,7 +19,7 @@ type realServer struct {
 
 	mu     sync.Mutex              // guards the fields below
 	tokens map[string]adminToken   // by realm
-	realms map[string]*sharedRealm // by realm file
+	realms map[string]*sharedRealm // by realmKey
 }
 
 func newRealServer(url string) *realServer {
@@ -33,11 +33,11 @@ type sharedRealm struct {
 	refs  int // the number of suites that use the realm
 }
 
-// acquireRealm returns a realm with this file, which other suites may be using, too.
-func (s *realServer) acquireRealm(file object) *realm {
+// acquireRealm returns a realm with this representation, which other suites may be using, too.
+func (s *realServer) acquireRealm(rep object) *realm {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := fileKey(file)
+	key := realmKey(rep)
 	if s.realms[key] == nil {
 		s.realms[key] = &sharedRealm{realm: newRealm(s)}
 	}
@@ -45,10 +45,10 @@ func (s *realServer) acquireRealm(file object) *realm {
 	return s.realms[key].realm
 }
 
-// releaseRealm removes the realm with this file if no other suite uses it.
-func (s *realServer) releaseRealm(file object) error {
+// releaseRealm removes the realm with this representation if no other suite uses it.
+func (s *realServer) releaseRealm(rep object) error {
 	s.mu.Lock()
-	key := fileKey(file)
+	key := realmKey(rep)
 	shared := s.realms[key]
 	if shared.refs--; shared.refs == 0 {
 		delete(s.realms, key)
@@ -61,9 +61,9 @@ func (s *realServer) releaseRealm(file object) error {
 	return s.removeRealm(shared.realm.name)
 }
 
-// fileKey returns the key of a realm file in realServer.realms.
-func fileKey(file object) string {
-	text, err := json.Marshal(file)
+// realmKey returns the key of a realm representation in realServer.realms.
+func realmKey(rep object) string {
+	text, err := json.Marshal(rep)
 	if err != nil {
 		panic(err)
 	}

@@ -8,7 +8,7 @@ func TestServiceAccount(t *testing.T) {
 		serviceClient := func(id string, clientFields object) object {
 			return clientRep(id, merge(object{"serviceAccountsEnabled": true}, clientFields))
 		}
-		r := suite.addRealm(realmFile(object{"roles": object{
+		r := suite.addRealm(realmRep(object{"roles": object{
 			"realm":  []object{{"name": "worker"}},
 			"client": object{"api": []object{{"name": "reader"}}},
 		}},
@@ -73,7 +73,7 @@ func TestServiceAccount(t *testing.T) {
 		})
 		suite.add("refresh", func(s *scenario) {
 			resp := s.token(r, clientCredentialsGrant("renewing", "scope", "openid")).mustOK()
-			s.recordBody(s.refresh(r, resp, credsOf("renewing")...))
+			s.recordBody(s.refresh(r, resp, clientParams("renewing")...))
 		})
 		suite.add("userinfo", func(s *scenario) {
 			for _, scope := range []string{"email", "openid"} {
@@ -84,7 +84,7 @@ func TestServiceAccount(t *testing.T) {
 		suite.add("the account can't sign in", func(s *scenario) {
 			s.recordOutcome("password grant",
 				s.token(r,
-					withParams(credsForm("api"), "grant_type", "password", "username",
+					withParams(clientForm("api"), "grant_type", "password", "username",
 						"service-account-service", "password", "")))
 		})
 		suite.add("the account is disabled", func(s *scenario) {

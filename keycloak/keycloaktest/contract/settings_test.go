@@ -21,12 +21,12 @@ func TestSettings(t *testing.T) {
 					hours*3600)},
 			}
 		}
-		r := suite.addRealm(realmFile(object{
+		r := suite.addRealm(realmRep(object{
 			"registrationAllowed": true, "rememberMe": true, "resetPasswordAllowed": true,
 			"identityProviders": []object{provider},
 		}))
-		defaultRealm := suite.addRealm(realmFile(nil))
-		expiringRealm := suite.addRealm(realmFile(nil, clientRep("expired", secretExpiresIn(-1)),
+		defaultRealm := suite.addRealm(realmRep(nil))
+		expiringRealm := suite.addRealm(realmRep(nil, clientRep("expired", secretExpiresIn(-1)),
 			clientRep("expires", secretExpiresIn(1)),
 			clientRep("never",
 				object{"attributes": object{"client.secret.expiration.time": "0"}})))
@@ -34,10 +34,10 @@ func TestSettings(t *testing.T) {
 			suite.add("secret of a client: "+client, func(s *scenario) {
 				s.recordOutcome("login",
 					s.token(expiringRealm,
-						passwordGrant(s.addUser(expiringRealm, nil), credsOf(client)...)))
+						passwordGrant(s.addUser(expiringRealm, nil), clientParams(client)...)))
 				s.recordOutcome("introspection",
 					s.post(expiringRealm.endpoint("/token/introspect"),
-						withParams(credsForm(client), "token", "garbage")))
+						withParams(clientForm(client), "token", "garbage")))
 			})
 		}
 		addAuthorization := func(name, feature string, r *realm, pairs ...string) {
@@ -82,7 +82,7 @@ func TestSettings(t *testing.T) {
 		addRememberMe("rememberMe, not enabled", defaultRealm)
 
 		germanRealm := suite.addRealm(
-			realmFile(object{"internationalizationEnabled": true,
+			realmRep(object{"internationalizationEnabled": true,
 				"supportedLocales": []string{"en", "de"}, "defaultLocale": "de"}))
 		addLanguage := func(name, feature string, headers []string, pairs ...string) {
 			suite.add("language: "+name, func(s *scenario) {
@@ -104,7 +104,7 @@ func TestSettings(t *testing.T) {
 // user.
 func TestActions(t *testing.T) {
 	run(t, "actions", func(suite *testSuite) {
-		r := suite.addRealm(realmFile(nil))
+		r := suite.addRealm(realmRep(nil))
 		// recordNext records the redirect to the client, or the next page.
 		recordNext := func(s *scenario, resp response) {
 			if resp.status == 302 {

@@ -19,12 +19,12 @@ import (
 // scenario adds its own users: Keycloak counts failed logins per user, and while it counts, it
 // rejects other logins of that user.
 type testSuite struct {
-	t          *testing.T
-	kc         server
-	name       string
-	recording  *recording
-	realmFiles map[*realm]object
-	scenarios  []declaration
+	t         *testing.T
+	kc        server
+	name      string
+	recording *recording
+	realmReps map[*realm]object
+	scenarios []declaration
 	// scenarioNames has the names of all scenarios, even if they don't run on this server.
 	scenarioNames map[string]bool
 	publicKeys    sync.Map // the keys that verify recorded tokens, by issuer and key ID
@@ -36,8 +36,7 @@ type declaration struct {
 	run  func(*scenario)
 }
 
-// A scenario is one run of a declared scenario. It is a testing.T that also collects the record of
-// the responses.
+// A scenario runs a declaration once. It is a testing.T that also records the responses.
 type scenario struct {
 	*testing.T
 	suite        *testSuite
@@ -62,7 +61,7 @@ func run(t *testing.T, name string, declare func(*testSuite)) {
 		t.Run(s.name(), func(t *testing.T) {
 			t.Parallel()
 			suite := &testSuite{t: t, kc: s, name: name, recording: recording,
-				realmFiles: map[*realm]object{}, scenarioNames: map[string]bool{}}
+				realmReps: map[*realm]object{}, scenarioNames: map[string]bool{}}
 			declare(suite)
 			suite.run()
 		})
@@ -70,19 +69,19 @@ func run(t *testing.T, name string, declare func(*testSuite)) {
 }
 
 // addRealm adds a realm for all scenarios of the suite. They must not change the realm. {realm} in
-// the file stands for the realm's name. On a real Keycloak, suites that run at the same time share
-// a realm if its file is the same, because an import takes half a second.
-func (suite *testSuite) addRealm(file object) *realm {
+// rep stands for the realm's name. On a real Keycloak, suites that run at the same time share a
+// realm if its representation is the same, because an import takes half a second.
+func (suite *testSuite) addRealm(rep object) *realm {
 	srv, ok := suite.kc.(*realServer)
 	if !ok {
 		r := newRealm(suite.kc)
-		suite.realmFiles[r] = file
+		suite.realmReps[r] = rep
 		suite.t.Cleanup(func() { suite.kc.removeRealm(r.name) })
 		return r
 	}
-	r := srv.acquireRealm(file)
-	suite.realmFiles[r] = file
-	suite.t.Cleanup(func() { srv.releaseRealm(file) })
+	r := srv.acquireRealm(rep)
+	suite.realmReps[r] = rep
+	suite.t.Cleanup(func() { srv.releaseRealm(rep) })
 	return r
 }
 
@@ -96,12 +95,18 @@ func (suite *testSuite) add(name string, f func(*scenario)) {
 	suite.scenarios = append(suite.scenarios, declaration{name, f})
 }
 
-// addForServer adds a scenario that runs only on the named server. The summary lists the scenario.
+// addForServer adds a scenario that runs only on the named server.
 func (suite *testSuite) addForServer(server, name string, f func(*scenario)) {
-	singleServerScenarios.add(suite.name + ": " + name + " (" + server + ")")
 	if suite.kc.name() == server {
 		suite.add(name, f)
 	}
+	suite.registerForServer(server, name)
+}
+
+// registerForServer registers the name of a scenario that runs only on the named server. The
+// summary lists the scenario, and the recording may have a section for it.
+func (suite *testSuite) registerForServer(server, name string) {
+	singleServerScenarios.add(suite.name + ": " + name + " (" + server + ")")
 	suite.scenarioNames[name] = true
 }
 
@@ -109,11 +114,11 @@ func (suite *testSuite) addForServer(server, name string, f func(*scenario)) {
 func (suite *testSuite) run() {
 	var jobs []func()
 	var importErrs sync.Map // by realm
-	for r, file := range suite.realmFiles {
+	for r, rep := range suite.realmReps {
 		jobs = append(jobs, func() {
 			suite.acquireSlot()
 			defer suite.releaseSlot()
-			if err := r.load(file); err != nil {
+			if err := r.load(rep); err != nil {
 				importErrs.Store(r.name, err)
 			}
 		})
@@ -167,7 +172,7 @@ const maxAttempts = 6
 func (suite *testSuite) attempt(t *testing.T, d declaration) (got string, missed *missedDeadline) {
 	s := &scenario{T: t, suite: suite, kc: suite.kc, name: d.name, startedAt: suite.kc.now(),
 		issueWindows: map[string]window{}}
-	for r := range suite.realmFiles {
+	for r := range suite.realmReps {
 		s.addPlaceholder("{realm}", r.name)
 	}
 	defer func() {
@@ -270,7 +275,7 @@ func (s *scenario) wait(d time.Duration) {
 	s.kc.wait(d)
 }
 
-// addPlaceholder replaces value in the record by name, because the value differs from run to run.
+// addPlaceholder makes the record show name instead of value, which differs from run to run.
 func (s *scenario) addPlaceholder(name, value string) {
 	s.placeholders = append(s.placeholders, value, name)
 	if upper := strings.ToUpper(value); upper != value {
@@ -297,7 +302,7 @@ type realm struct {
 	kc   server
 	name string
 	// importAttempts limits how often load sends an import that gets a 500. Keycloak responds with
-	// a 500 to a bad file, but also because of a race: see realServer.call.
+	// a 500 to a bad realm, but also because of a race: see realServer.call.
 	importAttempts int
 
 	once sync.Once // sets the field below
@@ -313,21 +318,21 @@ func newRealm(s server) *realm {
 func randomName() string { return strings.ToLower(rand.Text()[:10]) }
 
 // load imports the realm when it is first called. Every call returns the error of that import.
-func (r *realm) load(file object) error {
+func (r *realm) load(rep object) error {
 	r.once.Do(func() {
-		file = merge(file, object{"realm": r.name})
-		text, err := json.Marshal(file)
+		rep = merge(rep, object{"realm": r.name})
+		text, err := json.Marshal(rep)
 		if err != nil {
 			r.err = err
 			return
 		}
-		clear(file)
+		clear(rep)
 		text = []byte(strings.ReplaceAll(string(text), "{realm}", r.name))
-		if r.err = json.Unmarshal(text, &file); r.err != nil {
+		if r.err = json.Unmarshal(text, &rep); r.err != nil {
 			return
 		}
 		for range r.importAttempts {
-			r.err = r.kc.importRealm(file)
+			r.err = r.kc.importRealm(rep)
 			var importErr *importError
 			if !errors.As(r.err, &importErr) || importErr.status != http.StatusInternalServerError {
 				return
@@ -338,24 +343,24 @@ func (r *realm) load(file object) error {
 }
 
 // importRealm imports a realm for this scenario only. The scenario may change the realm.
-func (s *scenario) importRealm(file object) *realm {
+func (s *scenario) importRealm(rep object) *realm {
 	s.Helper()
-	r, err := s.tryImport(file)
+	r, err := s.tryImport(rep)
 	s.must(err)
 	return r
 }
 
 // tryImport is like importRealm, but returns the error. It is an *importError if the server rejects
-// the file.
-func (s *scenario) tryImport(file object) (*realm, error) {
+// the realm.
+func (s *scenario) tryImport(rep object) (*realm, error) {
 	r := newRealm(s.kc)
 	s.addPlaceholder("{realm}", r.name)
 	if recorded := s.suite.recording.sections[s.name]; !*update &&
 		(strings.HasPrefix(recorded, "# refused\n") ||
 			strings.HasPrefix(recorded, "# refused: true")) {
-		r.importAttempts = 1 // Keycloak may reject the file with a 500
+		r.importAttempts = 1 // Keycloak may reject the realm with a 500
 	}
-	err := r.load(file)
+	err := r.load(rep)
 	if err == nil {
 		s.Cleanup(func() { s.kc.removeRealm(r.name) })
 	}
@@ -394,17 +399,17 @@ type user struct {
 func (s *scenario) addUser(r *realm, userFields object) *user {
 	s.Helper()
 	u := &user{userRef{realm: r.name}, r, "u" + randomName()}
-	file := merge(object{
+	rep := merge(object{
 		"username": "{user}", "enabled": true, "email": "{user}@example.com", "firstName": "Test",
 		"lastName":    "User",
 		"credentials": []object{{"type": "password", "value": "secret", "temporary": false}},
 	}, userFields)
-	maps.DeleteFunc(file, func(_ string, value any) bool { return value == nil })
-	text, err := json.Marshal(file)
+	maps.DeleteFunc(rep, func(_ string, value any) bool { return value == nil })
+	text, err := json.Marshal(rep)
 	s.must(err)
-	clear(file)
-	s.must(json.Unmarshal([]byte(strings.ReplaceAll(string(text), "{user}", u.username)), &file))
-	u.id, err = s.kc.addUser(r.name, file)
+	clear(rep)
+	s.must(json.Unmarshal([]byte(strings.ReplaceAll(string(text), "{user}", u.username)), &rep))
+	u.id, err = s.kc.addUser(r.name, rep)
 	s.must(err)
 	s.userCount++
 	name := "user"

@@ -62,7 +62,7 @@ func (t decodedToken) headerForRecord() string {
 	if t.kid == "" {
 		return t.header
 	}
-	return strings.Replace(t.header, t.kid, shapeOf(t.kid), 1)
+	return strings.Replace(t.header, t.kid, describeFormat(t.kid), 1)
 }
 
 // formatToken formats a token: its header, whether its signature is valid, and its claims. It

@@ -12,7 +12,7 @@ import (
 func TestUserinfo(t *testing.T) {
 	run(t, "userinfo", func(suite *testSuite) {
 		r := suite.addRealm(
-			realmFile(object{"groups": []object{{"name": "staff"}},
+			realmRep(object{"groups": []object{{"name": "staff"}},
 				"roles": object{"realm": []object{{"name": "clerk"}}}},
 				clientRep("mapping", object{"protocolMappers": []object{
 					mapperRep("groups", "oidc-group-membership-mapper",
@@ -36,9 +36,9 @@ func TestUserinfo(t *testing.T) {
 					}),
 				clientRep("origins", object{"webOrigins": []string{"http://app.test"}}),
 			))
-		otherRealm := suite.addRealm(realmFile(nil))
+		otherRealm := suite.addRealm(realmRep(nil))
 		addUserinfoClaims(suite, r)
-		addUserinfoRefused(suite, r, otherRealm)
+		addRejectedUserinfoRequests(suite, r, otherRealm)
 		addUserinfoOrigins(suite, r)
 	})
 }
@@ -76,7 +76,7 @@ func addUserinfoClaims(suite *testSuite, r *realm) {
 		u := s.addUser(r, object{"groups": []string{"/staff"}})
 		s.must(s.kc.grantRole(u.userRef, roleRef{name: "clerk"}))
 		s.recordBody(s.userinfo(r,
-			s.login(u, credsOf("mapping")...)))
+			s.login(u, clientParams("mapping")...)))
 	})
 	suite.add("user changed after the token", func(s *scenario) {
 		u := s.addUser(r, nil)
@@ -90,48 +90,48 @@ func addUserinfoClaims(suite *testSuite, r *realm) {
 	})
 }
 
-func addUserinfoRefused(suite *testSuite, r, otherRealm *realm) {
-	addRefused := func(name string, send func(s *scenario, token string) response) {
+func addRejectedUserinfoRequests(suite *testSuite, r, otherRealm *realm) {
+	addRejectedRequest := func(name string, send func(s *scenario, token string) response) {
 		suite.add("refused: "+name, func(s *scenario) {
 			s.record(send(s, s.login(s.addUser(r, nil)).field("access_token")))
 		})
 	}
-	addRefused("no token", func(s *scenario, _ string) response {
+	addRejectedRequest("no token", func(s *scenario, _ string) response {
 		return s.get(r.endpoint("/userinfo"))
 	})
-	addRefused("no token by POST", func(s *scenario, _ string) response {
+	addRejectedRequest("no token by POST", func(s *scenario, _ string) response {
 		return s.post(r.endpoint("/userinfo"), form())
 	})
-	addRefused("basic", func(s *scenario, _ string) response {
+	addRejectedRequest("basic", func(s *scenario, _ string) response {
 		return s.get(r.endpoint("/userinfo"), "Authorization", basicAuth("api", "api-secret"))
 	})
-	addRefused("empty bearer", func(s *scenario, _ string) response {
+	addRejectedRequest("empty bearer", func(s *scenario, _ string) response {
 		return s.get(r.endpoint("/userinfo"), "Authorization", "Bearer ")
 	})
-	addRefused("token in the query", func(s *scenario, token string) response {
+	addRejectedRequest("token in the query", func(s *scenario, token string) response {
 		return s.get(r.endpoint("/userinfo?access_token=" + token))
 	})
-	addRefused("garbage", func(s *scenario, _ string) response {
+	addRejectedRequest("garbage", func(s *scenario, _ string) response {
 		return s.get(r.endpoint("/userinfo"), "Authorization", "Bearer garbage")
 	})
-	addRefused("unsigned", func(s *scenario, _ string) response {
+	addRejectedRequest("unsigned", func(s *scenario, _ string) response {
 		return s.get(r.endpoint("/userinfo"), "Authorization", "Bearer "+unsignedToken(r.url("")))
 	})
-	addRefused("bad signature", func(s *scenario, token string) response {
+	addRejectedRequest("bad signature", func(s *scenario, token string) response {
 		parts := strings.Split(token, ".")
 		claims, _ := base64.RawURLEncoding.DecodeString(parts[1])
 		parts[1] = base64.RawURLEncoding.EncodeToString(
 			[]byte(strings.Replace(string(claims), `"scope":"`, `"scope":"admin `, 1)))
 		return s.get(r.endpoint("/userinfo"), "Authorization", "Bearer "+strings.Join(parts, "."))
 	})
-	addRefused("token in header and form", func(s *scenario, token string) response {
+	addRejectedRequest("token in header and form", func(s *scenario, token string) response {
 		return s.post(r.endpoint("/userinfo"), form("access_token", token), "Authorization",
 			"Bearer "+token)
 	})
-	addRefused("other realm", func(s *scenario, token string) response {
+	addRejectedRequest("other realm", func(s *scenario, token string) response {
 		return s.get(otherRealm.endpoint("/userinfo"), "Authorization", "Bearer "+token)
 	})
-	addRefused("PUT", func(s *scenario, token string) response {
+	addRejectedRequest("PUT", func(s *scenario, token string) response {
 		return s.send(http.MethodPut, r.endpoint("/userinfo"), "", "Authorization", "Bearer "+token)
 	})
 	addTokenSyntax := func(name string, send func(s *scenario, token string) response) {
@@ -212,7 +212,7 @@ func addUserinfoRefused(suite *testSuite, r, otherRealm *realm) {
 	})
 	suite.add("refused: expired", func(s *scenario) {
 		done := s.setDeadline(seconds(9))
-		tokens := s.login(s.addUser(r, nil), credsOf("brief")...)
+		tokens := s.login(s.addUser(r, nil), clientParams("brief")...)
 		s.recordOutcome("at once", s.userinfo(r, tokens))
 		done()
 		s.wait(seconds(12))
@@ -232,7 +232,7 @@ func addUserinfoRefused(suite *testSuite, r, otherRealm *realm) {
 	})
 	suite.add("refused: lightweight token", func(s *scenario) {
 		s.record(s.userinfo(r,
-			s.login(s.addUser(r, nil), credsOf("lightweight")...)))
+			s.login(s.addUser(r, nil), clientParams("lightweight")...)))
 	})
 	addAfterEnd := func(name string, invalidate func(s *scenario, u *user, tokens response)) {
 		suite.add("refused: "+name, func(s *scenario) {
@@ -260,7 +260,7 @@ func addUserinfoRefused(suite *testSuite, r, otherRealm *realm) {
 }
 
 func addUserinfoOrigins(suite *testSuite, r *realm) {
-	originsCreds := credsOf("origins")
+	originsCreds := clientParams("origins")
 	suite.add("origin of the client", func(s *scenario) {
 		token := s.login(s.addUser(r, nil), originsCreds...).field("access_token")
 		s.record(s.get(r.endpoint("/userinfo"), "Authorization", "Bearer "+token, "Origin",
