@@ -77,7 +77,7 @@ func badResponses(keySet, key string) []badResponse {
 	}
 }
 
-// writeBlanks writes n spaces, which JSON allows, unless the client disconnects.
+// writeBlanks writes n spaces, which JSON allows. It stops if the client disconnects.
 func writeBlanks(w io.Writer, n int) {
 	chunk := strings.Repeat(" ", 64<<10)
 	for ; n > 0; n -= len(chunk) {
@@ -87,7 +87,7 @@ func writeBlanks(w io.Writer, n int) {
 	}
 }
 
-// writeSlowly writes text at a byte a second, unless the client disconnects.
+// writeSlowly writes text at a byte a second. It stops if the client disconnects.
 func writeSlowly(w http.ResponseWriter, text string) {
 	for i := range text {
 		if _, err := io.WriteString(w, text[i:i+1]); err != nil ||
@@ -120,37 +120,38 @@ func respondBadly(s *system, index int, duration time.Duration) error {
 	stop := s.sendRepeatedly(&validTally, 50*time.Millisecond, func() string { return oldToken },
 		aliceID)
 	start := time.Now()
-	o := s.send(newToken) // causes a fetch
-	unknownTally.add(o, o.Result == unavailableText)
+	got := s.send(newToken) // causes a fetch
+	unknownTally.add(got, got.Result == unavailableText)
 	time.Sleep(time.Until(start.Add(fetchTimeout + 10*time.Millisecond + 4*s.tolerance)))
-	s.checkStatus(true, true, 1)
+	s.checkStatus(statusStale, 1)
 	wrongStatusCount := 0
 	for n := 0; n < 60; n++ {
 		time.Sleep(duration / 60)
-		o := s.send(s.unknownKeyToken(n))
-		unknownTally.add(o, o.Result == unavailableText)
-		if !s.hasStatus(true, true) {
+		got := s.send(s.unknownKeyToken(n))
+		unknownTally.add(got, got.Result == unavailableText)
+		if s.status() != statusStale {
 			wrongStatusCount++
 		}
 	}
 	stop()
 	longestFetch, largestFetch := s.fetches.maxima()
 	s.checkValid(&validTally)
-	s.checkOutcomes("unknown keys are reported as unavailable", &unknownTally)
-	s.checkTiming(unknownTally.longestWait <= maxWait+s.tolerance, "unknown keys wait at most 1 s",
-		"%v", unknownTally.longestWait)
-	s.checkTiming(
-		wrongStatusCount == 0, "keys usable, failing", "wrong %d of 60 times", wrongStatusCount)
-	s.checkTiming(longestFetch <= fetchTimeout+s.tolerance && largestFetch <= maxBodyBytes,
+	s.checkOutcomes("tokens with unknown keys get ErrKeysUnavailable", &unknownTally)
+	s.checkTimeSensitive(
+		unknownTally.longestWait <= maxWait+s.tolerance,
+		"tokens with unknown keys wait at most 1 s", "%v", unknownTally.longestWait)
+	s.checkTimeSensitive(wrongStatusCount == 0, "the status is "+string(statusStale),
+		"another status %d of 60 times", wrongStatusCount)
+	s.checkTimeSensitive(longestFetch <= fetchTimeout+s.tolerance && largestFetch <= maxBodyBytes,
 		fmt.Sprintf("a fetch takes at most %v and %d KiB", fetchTimeout, maxBodyBytes>>10),
-		"%v, %d bytes",
-		longestFetch.Round(time.Millisecond), largestFetch)
+		"%v, %d bytes", longestFetch.Round(time.Millisecond), largestFetch)
 	s.checkFetches(max(1, int(duration/(12*time.Second))), 5+int(duration/(4*time.Second)))
-	s.checkStatus(true, true, 0)
+	s.checkStatus(statusStale, 0)
 	restore()
-	s.checkRecovery(fetchTimeout+maxRecovery, oldToken, newToken)
+	s.checkRecovery(fetchTimeout+maxRetryInterval, oldToken, newToken)
 	openBodies := s.fetches.openBodies.Load()
-	s.checkTiming(openBodies == 0, "all response bodies are closed", "%d are open", openBodies)
+	s.checkTimeSensitive(openBodies == 0, "all response bodies are closed", "%d are open",
+		openBodies)
 	return nil
 }
 
@@ -158,7 +159,7 @@ func respondBadly(s *system, index int, duration time.Duration) error {
 func (s *system) serveBadResponse(response badResponse, keys string) (restore func(), err error) {
 	if response.serve == nil {
 		response.fault.Endpoint = "/certs"
-		s.fetches.reset("")
+		s.fetches.reset()
 		return s.kc.Fail(response.fault), nil
 	}
 	listener, err := s.network.listen()
@@ -171,9 +172,9 @@ func (s *system) serveBadResponse(response badResponse, keys string) (restore fu
 			response.serve(w, keys)
 		})}
 	go server.Serve(listener) // ends when restore closes the server
-	s.fetches.reset(listener.Addr().String())
+	restoreFetches := s.fetches.redirect(listener.Addr().String())
 	return func() {
-		s.fetches.reset("")
+		restoreFetches()
 		server.Close()
 	}, nil
 }

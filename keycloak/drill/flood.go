@@ -54,7 +54,7 @@ func flood(s *system, duration time.Duration) error {
 	var newestToken atomic.Pointer[string]
 	newestToken.Store(&firstToken)
 	s.kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Delay: keysDelay})
-	s.fetches.reset("")
+	s.fetches.reset()
 
 	var wg sync.WaitGroup
 	for range connectionCount { // open all connections before memory is measured
@@ -66,12 +66,12 @@ func flood(s *system, duration time.Duration) error {
 	var unavailableAt []time.Time // when tokens couldn't wait for a fetch
 	heapBefore, start := heapInUse(), time.Now()
 	wg.Go(func() {
-		s.sendUnknownKeys(duration, func(o outcome) {
-			unknownTally.add(o, o.isKeyMissing() &&
-				(o.Result == unknownKeyText || o.WaitTime == 0 || s.tolerance > 0))
-			if o.Result == unavailableText {
+		s.sendUnknownKeys(duration, func(got outcome) {
+			unknownTally.add(got, got.isKeyMissing() &&
+				(got.Result == unknownKeyText || got.WaitTime == 0 || s.tolerance > 0))
+			if got.Result == unavailableText {
 				mu.Lock()
-				unavailableAt = append(unavailableAt, o.Start)
+				unavailableAt = append(unavailableAt, got.Start)
 				mu.Unlock()
 			}
 		})
@@ -92,9 +92,9 @@ func flood(s *system, duration time.Duration) error {
 		oldKeys = append(oldKeys, s.rotate())
 		token := s.validToken()
 		elapsed, _ := waitUntil(2*minFetchInterval, func() bool {
-			o := s.send(token)
-			newKeyTally.add(o, o.Result == aliceID || o.isKeyMissing())
-			return o.Result == aliceID
+			got := s.send(token)
+			newKeyTally.add(got, got.Result == aliceID || got.isKeyMissing())
+			return got.Result == aliceID
 		})
 		longestDelay = max(longestDelay, elapsed)
 		newestToken.Store(&token)
@@ -107,51 +107,53 @@ func flood(s *system, duration time.Duration) error {
 	elapsed := time.Since(start)
 
 	rate := float64(unknownTally.total) / elapsed.Seconds()
-	s.checkTiming(rate > 900 || elapsed > duration+minFetchInterval,
+	s.checkTimeSensitive(rate > 900 || elapsed > duration+minFetchInterval,
 		"1000 unknown key IDs a second, 64 connections",
 		"%.0f a second", rate)
 	s.check(unknownTally.total == int((duration+time.Millisecond-1)/time.Millisecond),
 		"all tokens are sent",
 		"%d", unknownTally.total)
-	s.checkTiming(unknownTally.wrongCount == 0, "each key is unknown, or still being fetched",
+	s.checkTimeSensitive(
+		unknownTally.wrongCount == 0, "each token's key is unknown, or still being fetched",
 		"%d other responses%s", unknownTally.wrongCount, unknownTally.firstWrong)
 	// Each fetch starts as early as allowed.
 	fetches := s.checkFetches(max(1, int(duration/(minFetchInterval+time.Millisecond+s.tolerance))),
 		1+int(elapsed/(minFetchInterval-s.tolerance/5)))
 	// The tolerance is 6 ms: a token of the new key is sent each 5 ms, and the unknown key that
 	// starts the next fetch comes up to 1 ms late.
-	s.checkTiming(longestDelay <= minFetchInterval+6*time.Millisecond+s.tolerance,
+	s.checkTimeSensitive(longestDelay <= minFetchInterval+6*time.Millisecond+s.tolerance,
 		"a new key's token passes within 1 s",
 		"%d rotations; at most %v", len(oldKeys), longestDelay.Round(time.Millisecond))
-	s.checkTiming(newKeyTally.wrongCount == 0, "until then its key is unknown, or still being fetched",
+	s.checkTimeSensitive(
+		newKeyTally.wrongCount == 0, "until then its key is unknown, or still being fetched",
 		"%d other responses%s", newKeyTally.wrongCount, newKeyTally.firstWrong)
 	waiters := maxWaitingAtOnce(unknownTally.waits)
 	// With a fake clock, nearly every fetch has maxWaiters. One of them may be the new key's token.
-	s.checkTiming(waiters <= maxWaiters && (s.tolerance > 0 || waiters >= maxWaiters-1),
+	s.checkTimeSensitive(waiters <= maxWaiters && (s.tolerance > 0 || waiters >= maxWaiters-1),
 		fmt.Sprintf("at most %d wait at the same time", maxWaiters), "%d", waiters)
-	s.checkTiming(len(unknownTally.waits) <= maxWaiters*len(fetches) &&
+	s.checkTimeSensitive(len(unknownTally.waits) <= maxWaiters*len(fetches) &&
 		unknownTally.longestWait <= keysDelay+s.tolerance,
 		"each waits for one fetch", "%d waits, at most %v, for %d fetches of %v",
 		len(unknownTally.waits),
 		unknownTally.longestWait.Round(time.Millisecond), len(fetches), keysDelay)
 	outsideFetchCount := 0
-	for _, t := range unavailableAt {
+	for _, at := range unavailableAt {
 		if !slices.ContainsFunc(fetches, func(fetchStart time.Time) bool {
-			return !t.Before(fetchStart.Add(-s.tolerance)) &&
-				!t.After(fetchStart.Add(keysDelay+s.tolerance))
+			return !at.Before(fetchStart.Add(-s.tolerance)) &&
+				!at.After(fetchStart.Add(keysDelay+s.tolerance))
 		}) {
 			outsideFetchCount++
 		}
 	}
-	s.checkTiming(outsideFetchCount == 0 && (len(unavailableAt) > 0 || s.tolerance > 0),
+	s.checkTimeSensitive(outsideFetchCount == 0 && (len(unavailableAt) > 0 || s.tolerance > 0),
 		"keys are unavailable only during a fetch", "%d of %d at another time",
 		outsideFetchCount, len(unavailableAt))
 	s.checkValid(&validTally)
 	p50, p99 := validTally.percentile(0.5), validTally.percentile(0.99)
-	s.checkTiming(p99 < keysDelay/2, "valid tokens pass at once", "p50 %v, p99 %v",
+	s.checkTimeSensitive(p99 < keysDelay/2, "valid tokens pass at once", "p50 %v, p99 %v",
 		p50.Round(10*time.Microsecond), p99.Round(10*time.Microsecond))
 	loggedLines := s.log.drain()
-	s.checkTiming(len(loggedLines) == 0, "nothing is logged", "%d lines: %.200q",
+	s.checkTimeSensitive(len(loggedLines) == 0, "nothing is logged", "%d lines: %.200q",
 		len(loggedLines), loggedLines)
 	// Free the records before memory is measured.
 	unknownTally, validTally, newKeyTally, unavailableAt = tally{}, tally{}, tally{}, nil
@@ -166,9 +168,9 @@ func flood(s *system, duration time.Duration) error {
 	return nil
 }
 
-// slowFetches checks that fetches start at least a second apart even if each takes almost a second,
-// whether the refresher or a request starts them.
-func slowFetches(s *system, duration time.Duration) error {
+// sendDuringSlowFetches sends tokens with unknown keys, and checks that fetches start at least a
+// second apart even if each takes almost a second, whether the refresher or a request starts them.
+func sendDuringSlowFetches(s *system, duration time.Duration) error {
 	if err := s.startWithKeys(); err != nil {
 		return err
 	}
@@ -178,13 +180,13 @@ func slowFetches(s *system, duration time.Duration) error {
 	for n := range int(duration / (100 * time.Millisecond)) {
 		time.Sleep(100 * time.Millisecond)
 		wg.Go(func() {
-			o := s.send(s.unknownKeyToken(n))
-			unknownTally.add(o, o.isKeyMissing())
+			got := s.send(s.unknownKeyToken(n))
+			unknownTally.add(got, got.isKeyMissing())
 		})
 	}
 	wg.Wait()
 	time.Sleep(fetchTimeout)
-	s.checkOutcomes("each key is unknown, or still being fetched", &unknownTally)
+	s.checkOutcomes("each token's key is unknown, or still being fetched", &unknownTally)
 	s.checkFetches(int(duration/minFetchInterval)*5/6, 2+int(duration/minFetchInterval))
 	return nil
 }
@@ -196,34 +198,35 @@ func floodWhileHanging(s *system, duration time.Duration) error {
 		return err
 	}
 	restore := s.kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Hang: true})
-	s.fetches.reset("")
+	s.fetches.reset()
 	token := s.validToken()
 	var validTally, unknownTally tally
 	stop := s.sendRepeatedly(&validTally, 10*time.Millisecond, func() string { return token },
 		aliceID)
 	s.sendUnknownKeys(
-		duration, func(o outcome) { unknownTally.add(o, o.Result == unavailableText) })
+		duration, func(got outcome) { unknownTally.add(got, got.Result == unavailableText) })
 	stop()
 	s.checkValid(&validTally)
-	s.checkOutcomes("unknown keys are reported as unavailable", &unknownTally)
+	s.checkOutcomes("tokens with unknown keys get ErrKeysUnavailable", &unknownTally)
 	fetches := s.checkFetches(2, 3)
-	s.checkTiming(minGap(fetches) >= fetchTimeout+maxWait-s.tolerance,
+	s.checkTimeSensitive(minGap(fetches) >= fetchTimeout+maxWait-s.tolerance,
 		"the next fetch starts a second after the last one ended", "at %v", fetches)
 	waiters := maxWaitingAtOnce(unknownTally.waits)
-	s.checkTiming(waiters == maxWaiters, "16 wait at the same time", "%d", waiters)
+	s.checkTimeSensitive(waiters == maxWaiters, "16 wait at the same time", "%d", waiters)
 	// When a request has waited for maxWait, another may wait in its place.
 	maxWaits := maxWaiters * int(fetchTimeout/maxWait) * len(fetches)
-	s.checkTiming(
+	s.checkTimeSensitive(
 		len(unknownTally.waits) <= maxWaits, fmt.Sprintf("at most %d wait", maxWaits), "%d",
 		len(unknownTally.waits))
-	s.checkTiming(
+	s.checkTimeSensitive(
 		unknownTally.longestWait <= maxWait+s.tolerance, "no request waits longer than 1 s",
 		"%v", unknownTally.longestWait)
-	s.checkStatus(true, true, 1)
+	s.checkStatus(statusStale, 1)
 	restore()
-	s.checkRecovery(fetchTimeout+maxRecovery, token)
+	s.checkRecovery(fetchTimeout+maxRetryInterval, token)
 	result := s.send(s.unknownKeyToken(0)).Result
-	s.checkTiming(result == unknownKeyText, "unknown keys are reported as unknown again", "%s", result)
+	s.checkTimeSensitive(
+		result == unknownKeyText, "tokens with unknown keys get ErrKeyUnknown again", "%s", result)
 	return nil
 }
 
@@ -236,10 +239,10 @@ func tamperSignature(token string) string {
 	return token[:i] + char + token[i+1:]
 }
 
-// tenThousandAtOnce verifies tokens on ten thousand goroutines while keys rotate. The goroutines
-// call the middleware without connections, so they compete for the key set. Each must get the
-// outcome for its own token.
-func tenThousandAtOnce(s *system, duration time.Duration) error {
+// verifyTenThousandAtOnce verifies tokens on ten thousand goroutines while keys rotate. The
+// goroutines call the middleware without connections, so they compete for the key set. Each must
+// get the outcome for its own token.
+func verifyTenThousandAtOnce(s *system, duration time.Duration) error {
 	if err := s.startWithKeys(); err != nil {
 		return err
 	}
@@ -270,14 +273,14 @@ func tenThousandAtOnce(s *system, duration time.Duration) error {
 	if got := s.send(newTokens[0]).Result; got != userID(0) {
 		return fmt.Errorf("the new key wasn't fetched: %s", got)
 	}
-	s.fetches.reset("")
-	var outcomes [6]tally
+	s.fetches.reset()
+	var tallies [6]tally // by kind of token
 	var wg sync.WaitGroup
 	start := time.Now()
 	for index := range goroutines {
 		wg.Go(func() {
 			for round := 0; round < 3 || time.Since(start) < duration; round++ {
-				user, kind := (index+round)%users, (index/users+round)%len(outcomes)
+				user, kind := (index+round)%users, (index/users+round)%len(tallies)
 				var token, want string
 				// keyMayBeMissing also allows the outcome that the key is missing. In real time,
 				// the machine may be so busy that a fetch takes long or fails.
@@ -299,10 +302,10 @@ func tenThousandAtOnce(s *system, duration time.Duration) error {
 					keyMayBeMissing = s.tolerance > 0 ||
 						time.Since(currentToken.mintedAt) <= minFetchInterval
 				}
-				o := s.verifyDirect(token)
-				outcomes[kind].add(o, o.Result == want ||
-					keyMayBeMissing && (o.isKeyMissing() || s.tolerance > 0 &&
-						o.Result == unavailableText))
+				got := s.verifyDirect(token)
+				tallies[kind].add(got, got.Result == want ||
+					keyMayBeMissing && (got.isKeyMissing() || s.tolerance > 0 &&
+						got.Result == unavailableText))
 				// Pause as a network would; otherwise the fetches would get no CPU time.
 				time.Sleep(300*time.Millisecond + time.Duration(index%7)*100*time.Millisecond)
 			}
@@ -325,22 +328,24 @@ func tenThousandAtOnce(s *system, duration time.Duration) error {
 				newestToken.Store(&newToken{s.validToken(), time.Now()})
 			}
 			// In real time a fetch may fail for lack of processor time.
-			if !s.hasStatus(true, false) && (s.tolerance == 0 || !s.hasStatus(true, true)) {
+			if s.status() != statusFresh && (s.tolerance == 0 || s.status() != statusStale) {
 				wrongStatusCount++
 			}
 		}
 	}
-	total, wrongCount, firstWrong, minTotal := 0, 0, "", outcomes[0].total
-	for i := range outcomes {
-		t := &outcomes[i]
-		total, wrongCount, minTotal = total+t.total, wrongCount+t.wrongCount, min(minTotal, t.total)
-		firstWrong += t.firstWrong
+	total, wrongCount, firstWrong, minTotal := 0, 0, "", tallies[0].total
+	for i := range tallies {
+		outcomes := &tallies[i]
+		total, wrongCount = total+outcomes.total, wrongCount+outcomes.wrongCount
+		minTotal = min(minTotal, outcomes.total)
+		firstWrong += outcomes.firstWrong
 	}
 	s.check(wrongCount == 0, "each token gets its own outcome", "%d of %d wrong, with %d rotations%s",
 		wrongCount, total, rotations, firstWrong)
 	s.check(minTotal >= total/7, "a sixth of the tokens are of each kind", "at least %d", minTotal)
-	s.checkTiming(rotations >= 20, "keys rotate meanwhile", "%d times", rotations)
-	s.checkTiming(wrongStatusCount == 0, "keys usable", "wrong %d times", wrongStatusCount)
+	s.checkTimeSensitive(rotations >= 20, "keys rotate meanwhile", "%d times", rotations)
+	s.checkTimeSensitive(wrongStatusCount == 0, "keys stay usable", "another status %d times",
+		wrongStatusCount)
 	elapsed := time.Since(start)
 	s.checkFetches(1, 1+int(elapsed/(minFetchInterval-s.tolerance/5)))
 	return nil

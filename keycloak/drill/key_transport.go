@@ -44,13 +44,25 @@ func newKeyTransport(base *http.Transport,
 	return t
 }
 
-// reset redirects the fetches to this address, or to Keycloak if it is empty, and clears the
-// records.
-func (t *keyTransport) reset(address string) {
+// reset clears the records.
+func (t *keyTransport) reset() {
 	t.mu.Lock()
-	t.address, t.fetchStarts, t.longestFetch, t.bytesRead, t.largestFetch = address, nil, 0, 0, 0
+	t.fetchStarts, t.longestFetch, t.bytesRead, t.largestFetch = nil, 0, 0, 0
 	t.mu.Unlock()
 	t.base.CloseIdleConnections()
+}
+
+// redirect sends the fetches to the server at address until restore is called. Both clear the
+// records.
+func (t *keyTransport) redirect(address string) (restore func()) {
+	setAddress := func(address string) {
+		t.mu.Lock()
+		t.address = address
+		t.mu.Unlock()
+		t.reset()
+	}
+	setAddress(address)
+	return func() { setAddress("") }
 }
 
 // RoundTrip is called for one fetch at a time.

@@ -44,7 +44,7 @@ var (
 	errUsage        = errors.New("usage: drill [-seconds N], with N more than 0 and at most 86400")
 )
 
-// run runs the scenarios and prints the table. It returns errChecksFailed if a row isn't OK, and
+// run runs the scenarios and prints the table. It returns errChecksFailed if a check isn't OK, and
 // errUsage for bad arguments.
 func run(args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("drill", flag.ContinueOnError)
@@ -56,30 +56,31 @@ func run(args []string, stdout io.Writer) error {
 	if !(*seconds > 0 && *seconds <= 24*60*60) || flags.NArg() > 0 {
 		return errUsage
 	}
-	rows, err := runAll(time.Duration(*seconds * float64(time.Second)))
+	results, err := runAll(time.Duration(*seconds * float64(time.Second)))
 	if err != nil {
 		return err
 	}
-	return printTable(stdout, rows)
+	return printTable(stdout, results)
 }
 
 // runAll runs the scenarios in real time. Exclusive scenarios run one after another. The others
 // spend most of their time waiting, and run concurrently.
-func runAll(duration time.Duration) (rows []row, err error) {
+func runAll(duration time.Duration) (results []checkResult, err error) {
 	allScenarios := scenarios()
-	rowsByScenario, errs := make([][]row, len(allScenarios)), make([]error, len(allScenarios))
+	resultsByScenario, errs := make([][]checkResult, len(allScenarios)),
+		make([]error, len(allScenarios))
 	var wg sync.WaitGroup
 	for i, sc := range allScenarios {
 		runScenario := func() {
 			var s *system
 			if s, errs[i] = newSystem(sc.name, nil); errs[i] == nil {
 				defer s.Close()
-				errs[i] = sc.run(s, time.Duration(float64(duration)*sc.realShare))
-				rowsByScenario[i] = s.rows
+				errs[i] = sc.run(s, time.Duration(float64(duration)*sc.durationShare))
+				resultsByScenario[i] = s.results
 			}
 		}
 		switch {
-		case sc.realShare == 0:
+		case sc.durationShare == 0:
 		case sc.isExclusive:
 			runScenario()
 		default:
@@ -87,18 +88,18 @@ func runAll(duration time.Duration) (rows []row, err error) {
 		}
 	}
 	wg.Wait()
-	for _, scenarioRows := range rowsByScenario {
-		rows = append(rows, scenarioRows...)
+	for _, scenarioResults := range resultsByScenario {
+		results = append(results, scenarioResults...)
 	}
-	return rows, errors.Join(errs...)
+	return results, errors.Join(errs...)
 }
 
-// printTable prints the rows, and returns errChecksFailed if one of them isn't OK.
-func printTable(stdout io.Writer, rows []row) error {
+// printTable prints the results, and returns errChecksFailed if one of them isn't OK.
+func printTable(stdout io.Writer, results []checkResult) error {
 	var tableErr error
 	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "SCENARIO\tEXPECTED\tOBSERVED\tVERDICT")
-	for _, r := range rows {
+	for _, r := range results {
 		verdict := "ok"
 		if !r.ok {
 			verdict, tableErr = "NOT OK", errChecksFailed

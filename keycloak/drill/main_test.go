@@ -9,50 +9,51 @@ import (
 	"time"
 )
 
-// runAll runs the scenarios that have a share of real time. All checks pass, except that timing
-// checks may fail: other tests run on the same machine.
+// runAll runs the scenarios with a durationShare, and all their checks pass. Checks that are time
+// sensitive may fail, because other tests run on the same machine.
 func TestRunAll(t *testing.T) {
-	rows, err := runAll(time.Second)
+	results, err := runAll(time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
-	rowCounts := map[string]int{}
-	for _, r := range rows {
-		rowCounts[r.scenario]++
-		if !r.ok && !r.isTiming {
+	resultCounts := map[string]int{}
+	for _, r := range results {
+		resultCounts[r.scenario]++
+		if !r.ok && !r.isTimeSensitive {
 			t.Errorf("%s: got %s, want %s", r.scenario, r.observed, r.expected)
 		}
 	}
 	for _, sc := range scenarios() {
-		n := rowCounts[sc.name]
-		if sc.realShare > 0 && n < 5 {
-			t.Errorf("%s: got %d rows, want at least 5", sc.name, n)
+		n := resultCounts[sc.name]
+		if sc.durationShare > 0 && n < 5 {
+			t.Errorf("%s: got %d results, want at least 5", sc.name, n)
 		}
-		if sc.realShare == 0 && n > 0 {
-			t.Errorf("%s: got %d rows, want none in real time", sc.name, n)
+		if sc.durationShare == 0 && n > 0 {
+			t.Errorf("%s: got %d results, want none in real time", sc.name, n)
 		}
 	}
 }
 
-// printTable prints a line for each row, and returns errChecksFailed if a row isn't OK.
+// printTable prints a line for each result, and returns errChecksFailed if a check isn't OK.
 func TestPrintTable(t *testing.T) {
-	okRow := row{scenario: "one", expected: "expected", observed: "observed", ok: true}
-	failedRow := row{scenario: "two", expected: "more", observed: "less", isTiming: true}
+	okResult := checkResult{scenario: "one", expected: "expected", observed: "observed", ok: true}
+	failedResult := checkResult{scenario: "two", expected: "more", observed: "less",
+		isTimeSensitive: true}
 	for _, tt := range []struct {
-		name string
-		rows []row
-		want error
+		name    string
+		results []checkResult
+		want    error
 	}{
-		{"all OK", []row{okRow, okRow}, nil},
-		{"one not OK", []row{okRow, failedRow, okRow}, errChecksFailed},
+		{"all OK", []checkResult{okResult, okResult}, nil},
+		{"one not OK", []checkResult{okResult, failedResult, okResult}, errChecksFailed},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var out bytes.Buffer
-			if err := printTable(&out, tt.rows); !errors.Is(err, tt.want) {
+			if err := printTable(&out, tt.results); !errors.Is(err, tt.want) {
 				t.Errorf("printTable() = %v, want %v", err, tt.want)
 			}
-			if lines := strings.Count(out.String(), "\n"); lines != len(tt.rows)+1 {
-				t.Errorf("got %d lines, want %d:\n%s", lines, len(tt.rows)+1, &out)
+			if lines := strings.Count(out.String(), "\n"); lines != len(tt.results)+1 {
+				t.Errorf("got %d lines, want %d:\n%s", lines, len(tt.results)+1, &out)
 			}
 			hasNotOK, want := strings.Contains(out.String(), "NOT OK"), tt.want != nil
 			if hasNotOK != want {

@@ -6,62 +6,62 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// outage stops Keycloak while valid tokens and tokens with unknown keys are sent. Users who signed
-// in before the outage must stay signed in for a day.
-func outage(s *system, duration time.Duration) error {
+// runOutage stops Keycloak while valid tokens and tokens with unknown keys are sent. Users who
+// signed in before the outage must stay signed in for a day.
+func runOutage(s *system, duration time.Duration) error {
 	if err := s.startWithKeys(); err != nil {
 		return err
 	}
 	token := s.validToken()
 	fetchedAt := s.fetches.lastFetchStart()
-	s.fetches.reset("")
+	s.fetches.reset()
 	s.kc.Down()
 	var validTally, unknownTally tally
 	wrongStatusCount := 0
 	start := time.Now()
 	for n := 0; n == 0 || time.Since(fetchedAt) < duration; n++ {
-		o := s.send(token)
-		validTally.add(o, o.Result == aliceID)
-		o = s.send(s.unknownKeyToken(n))
-		unknownTally.add(o, o.Result == unavailableText)
-		if !s.hasStatus(true, true) {
+		got := s.send(token)
+		validTally.add(got, got.Result == aliceID)
+		got = s.send(s.unknownKeyToken(n))
+		unknownTally.add(got, got.Result == unavailableText)
+		if s.status() != statusStale {
 			wrongStatusCount++
 		}
 		time.Sleep(duration / 2400)
 	}
 	s.checkValid(&validTally)
-	s.checkOutcomes("unknown keys are reported as unavailable", &unknownTally)
-	s.checkTiming(
-		wrongStatusCount == 0, "keys usable, failing", "wrong %d of %d times", wrongStatusCount,
-		validTally.total)
+	s.checkOutcomes("tokens with unknown keys get ErrKeysUnavailable", &unknownTally)
+	s.checkTimeSensitive(wrongStatusCount == 0, "the status is "+string(statusStale),
+		"another status %d of %d times", wrongStatusCount, validTally.total)
 	elapsed := time.Since(start)
 	fetches := s.checkFetches(
-		int(elapsed/(maxRecovery+s.tolerance)), 10+int(elapsed/(4*time.Second)))
+		int(elapsed/(maxRetryInterval+s.tolerance)), 10+int(elapsed/(4*time.Second)))
 	// After a few failures, unknown keys cause no fetches in addition to the refresher's.
 	if len(fetches) > 5 {
 		shortestGap := minGap(fetches[5:])
-		s.checkTiming(shortestGap >= 4*time.Second-s.tolerance/5, "fetches at least 4 s apart",
-			"at least %v apart", shortestGap)
+		s.checkTimeSensitive(shortestGap >= 4*time.Second-s.tolerance/5,
+			"fetches are at least 4 s apart", "at least %v apart", shortestGap)
 	}
 	longestGap := time.Duration(0)
 	for i := range len(fetches) - 1 {
 		longestGap = max(longestGap, fetches[i+1].Sub(fetches[i]))
 	}
-	s.checkTiming(longestGap <= maxRecovery+s.tolerance, "fetches at most 5 s apart",
-		"at most %v apart", longestGap)
+	s.checkTimeSensitive(longestGap <= maxRetryInterval+s.tolerance,
+		"fetches are at most 5 s apart", "at most %v apart", longestGap)
 	if duration > maxAge/2 {
 		time.Sleep(time.Until(fetchedAt.Add(maxAge + time.Second)))
 		result := s.send(token).Result
-		s.check(result == unavailableText && s.hasStatus(false, true), "keys older than a day aren't used",
-			"%s", result)
-		s.checkStatus(false, true, 1)
+		s.check(result == unavailableText && s.status() == statusUnusable,
+			"keys older than a day aren't used", "%s", result)
+		s.checkStatus(statusUnusable, 1)
 	} else {
-		s.checkStatus(true, true, 1)
+		s.checkStatus(statusStale, 1)
 	}
 	s.kc.Up()
-	s.checkRecovery(maxRecovery, token)
+	s.checkRecovery(maxRetryInterval, token)
 	result := s.send(s.unknownKeyToken(0)).Result
-	s.checkTiming(result == unknownKeyText, "unknown keys are reported as unknown again", "%s", result)
+	s.checkTimeSensitive(
+		result == unknownKeyText, "tokens with unknown keys get ErrKeyUnknown again", "%s", result)
 	return nil
 }
 
@@ -93,19 +93,19 @@ func (f startFailure) run(s *system, duration time.Duration) error {
 	stop := s.sendRepeatedly(&validTally, 10*time.Millisecond, func() string { return token },
 		unavailableText)
 	s.sendUnknownKeys(
-		duration, func(o outcome) { unknownTally.add(o, o.Result == unavailableText) })
+		duration, func(got outcome) { unknownTally.add(got, got.Result == unavailableText) })
 	stop()
-	for _, t := range []*tally{&validTally, &unknownTally} {
-		s.checkOutcomes("all keys are reported as unavailable", t)
-		s.checkTiming(
-			t.longestWait <= maxWait+s.tolerance, "no request waits longer than 1 s", "%v",
-			t.longestWait)
+	for _, outcomes := range []*tally{&validTally, &unknownTally} {
+		s.checkOutcomes("all tokens get ErrKeysUnavailable", outcomes)
+		s.checkTimeSensitive(
+			outcomes.longestWait <= maxWait+s.tolerance, "no request waits longer than 1 s", "%v",
+			outcomes.longestWait)
 	}
 	waiters := maxWaitingAtOnce(append(unknownTally.waits, validTally.waits...))
-	s.checkTiming(waiters <= maxWaiters, "at most 16 wait at the same time", "%d", waiters)
+	s.checkTimeSensitive(waiters <= maxWaiters, "at most 16 wait at the same time", "%d", waiters)
 	s.checkFetches(1, 1+int(duration/minFetchInterval))
-	s.checkStatus(false, true, 1)
+	s.checkStatus(statusUnusable, 1)
 	restore()
-	s.checkRecovery(fetchTimeout+maxRecovery, token)
+	s.checkRecovery(fetchTimeout+maxRetryInterval, token)
 	return nil
 }

@@ -2,6 +2,9 @@ package main
 
 import "time"
 
+// rotationTimeout is how long a scenario waits until a token of the new key passes.
+const rotationTimeout = 5 * time.Second
+
 // pauseAfter returns the pause after the nth rotation. Some pauses are too short for another fetch.
 func pauseAfter(n int) time.Duration { return time.Duration(1+n%5) * 350 * time.Millisecond }
 
@@ -11,7 +14,7 @@ func rotateAndKeep(s *system, duration time.Duration) error {
 	if err := s.startWithKeys(); err != nil {
 		return err
 	}
-	s.fetches.reset("")
+	s.fetches.reset()
 	var oldKeyTally, newKeyTally tally // for tokens of the old key and of the new key
 	newToken := s.validToken()
 	rotations, earlyCount, longestDelay := 0, 0, time.Duration(0)
@@ -21,36 +24,39 @@ func rotateAndKeep(s *system, duration time.Duration) error {
 		pause := pauseAfter(rotations)
 		rotations++
 		rotatedAt, hasPassed := time.Now(), false
-		for (!hasPassed || time.Since(rotatedAt) < pause) && time.Since(rotatedAt) < maxRecovery {
-			o := s.send(oldToken)
-			oldKeyTally.add(o, o.Result == aliceID)
-			o = s.send(newToken)
-			isTooEarly := o.Result == unknownKeyText && !hasPassed &&
-				o.Start.Sub(s.fetches.lastFetchStart()) < minFetchInterval+s.tolerance
-			newKeyTally.add(o, o.Result == aliceID || isTooEarly)
+		for (!hasPassed || time.Since(rotatedAt) < pause) &&
+			time.Since(rotatedAt) < rotationTimeout {
+			got := s.send(oldToken)
+			oldKeyTally.add(got, got.Result == aliceID)
+			got = s.send(newToken)
+			isTooEarly := got.Result == unknownKeyText && !hasPassed &&
+				got.Start.Sub(s.fetches.lastFetchStart()) < minFetchInterval+s.tolerance
+			newKeyTally.add(got, got.Result == aliceID || isTooEarly)
 			if isTooEarly {
 				earlyCount++
 			}
-			if o.Result == aliceID && !hasPassed {
+			if got.Result == aliceID && !hasPassed {
 				hasPassed, longestDelay = true, max(longestDelay, time.Since(rotatedAt))
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
 		if !hasPassed {
-			longestDelay = maxRecovery
+			longestDelay = rotationTimeout
 		}
 		s.remove(oldKey)
-		o := s.send(oldToken) // passes: no unknown key has caused a fetch since the removal
-		oldKeyTally.add(o, o.Result == aliceID)
+		got := s.send(oldToken) // passes: no unknown key has caused a fetch since the removal
+		oldKeyTally.add(got, got.Result == aliceID)
 	}
 	s.checkValid(&oldKeyTally)
-	s.checkTiming(longestDelay <= minFetchInterval+s.tolerance, "tokens of the new key pass within 1 s",
+	s.checkTimeSensitive(
+		longestDelay <= minFetchInterval+s.tolerance, "tokens of the new key pass within 1 s",
 		"%d rotations; at most %v", rotations, longestDelay.Round(time.Millisecond))
 	s.checkOutcomes("tokens of the new key pass from then on", &newKeyTally)
-	s.checkTiming(newKeyTally.longestWait <= 4*s.tolerance,
+	s.checkTimeSensitive(newKeyTally.longestWait <= 4*s.tolerance,
 		"they wait only until Keycloak has responded",
 		"at most %v", newKeyTally.longestWait)
-	s.checkTiming(earlyCount > 0 || rotations < 10, "some tokens come too early for a fetch", "%d",
+	s.checkTimeSensitive(
+		earlyCount > 0 || rotations < 10, "some tokens come too early for a fetch", "%d",
 		earlyCount)
 	s.checkFetches(rotations, rotations)
 	return nil
@@ -62,7 +68,7 @@ func rotateAndRemove(s *system, duration time.Duration) error {
 	if err := s.startWithKeys(); err != nil {
 		return err
 	}
-	s.fetches.reset("")
+	s.fetches.reset()
 	var oldKeyTally, newKeyTally tally // for tokens of the old key and of the new key
 	rotations, earlyCount, mismatches, longestDelay := 0, 0, 0, time.Duration(0)
 	for start := time.Now(); rotations == 0 || time.Since(start) < duration; {
@@ -71,18 +77,19 @@ func rotateAndRemove(s *system, duration time.Duration) error {
 		pause := pauseAfter(rotations)
 		rotations++
 		rotatedAt, newToken, hasPassed := time.Now(), s.validToken(), false
-		for (!hasPassed || time.Since(rotatedAt) < pause) && time.Since(rotatedAt) < maxRecovery {
-			o := s.send(oldToken)
-			oldKeyTally.add(
-				o, !hasPassed && o.Result == aliceID || hasPassed && o.Result == unknownKeyText)
-			o = s.send(newToken)
-			isTooEarly := o.Result == unknownKeyText && !hasPassed &&
-				o.Start.Sub(rotatedAt) < minFetchInterval+s.tolerance
-			newKeyTally.add(o, o.Result == aliceID || isTooEarly)
+		for (!hasPassed || time.Since(rotatedAt) < pause) &&
+			time.Since(rotatedAt) < rotationTimeout {
+			got := s.send(oldToken)
+			oldKeyTally.add(got, !hasPassed && got.Result == aliceID ||
+				hasPassed && got.Result == unknownKeyText)
+			got = s.send(newToken)
+			isTooEarly := got.Result == unknownKeyText && !hasPassed &&
+				got.Start.Sub(rotatedAt) < minFetchInterval+s.tolerance
+			newKeyTally.add(got, got.Result == aliceID || isTooEarly)
 			if isTooEarly {
 				earlyCount++
 			}
-			if o.Result == aliceID && !hasPassed {
+			if got.Result == aliceID && !hasPassed {
 				hasPassed, longestDelay = true, max(longestDelay, time.Since(rotatedAt))
 			}
 			if s.fetches.lastFetchStart().After(fetchedAt) != hasPassed {
@@ -91,16 +98,19 @@ func rotateAndRemove(s *system, duration time.Duration) error {
 			time.Sleep(10 * time.Millisecond)
 		}
 		if !hasPassed {
-			longestDelay = maxRecovery
+			longestDelay = rotationTimeout
 		}
 	}
-	s.checkTiming(longestDelay <= minFetchInterval+s.tolerance, "tokens of the new key pass within 1 s",
+	s.checkTimeSensitive(
+		longestDelay <= minFetchInterval+s.tolerance, "tokens of the new key pass within 1 s",
 		"%d rotations; at most %v", rotations, longestDelay.Round(time.Millisecond))
 	s.checkOutcomes("tokens of the new key pass from then on", &newKeyTally)
 	s.checkOutcomes("tokens of the old key are rejected from then on", &oldKeyTally)
-	s.checkTiming(mismatches == 0, "one fetch adds the new key and removes the old one", "wrong %d of %d times",
-		mismatches, newKeyTally.total)
-	s.checkTiming(earlyCount > 0 || rotations < 10, "some tokens come too early for a fetch", "%d",
+	s.checkTimeSensitive(
+		mismatches == 0, "one fetch adds the new key and removes the old one",
+		"wrong %d of %d times", mismatches, newKeyTally.total)
+	s.checkTimeSensitive(
+		earlyCount > 0 || rotations < 10, "some tokens come too early for a fetch", "%d",
 		earlyCount)
 	s.checkFetches(rotations, 2*rotations) // tokens of the removed key cause fetches, too
 	return nil
@@ -115,8 +125,8 @@ func rotateUnnoticed(s *system, _ time.Duration) error {
 	s.rotate()
 	var validTally tally
 	send := func(token string) {
-		o := s.send(token)
-		validTally.add(o, o.Result == aliceID)
+		got := s.send(token)
+		validTally.add(got, got.Result == aliceID)
 	}
 	send(s.validToken()) // now both keys are cached
 	for range 3 {
@@ -128,8 +138,8 @@ func rotateUnnoticed(s *system, _ time.Duration) error {
 		for s.fetches.lastFetchStart().Equal(fetchedAt) &&
 			time.Since(fetchedAt) <= refreshInterval {
 			// Ignore the outcome if a fetch has started meanwhile: then the token may pass or not.
-			if o := s.send(token); s.fetches.lastFetchStart().Equal(fetchedAt) {
-				validTally.add(o, o.Result == aliceID)
+			if got := s.send(token); s.fetches.lastFetchStart().Equal(fetchedAt) {
+				validTally.add(got, got.Result == aliceID)
 			}
 			time.Sleep(time.Second / 2)
 		}

@@ -20,10 +20,10 @@ func TestScenarios(t *testing.T) {
 				if err := sc.run(s, sc.fakeDuration); err != nil {
 					t.Fatal(err)
 				}
-				if len(s.rows) < 2 {
-					t.Errorf("got %d checks, want at least 2", len(s.rows))
+				if len(s.results) < 2 {
+					t.Errorf("got %d checks, want at least 2", len(s.results))
 				}
-				for _, r := range s.rows {
+				for _, r := range s.results {
 					if !r.ok {
 						t.Errorf("got %s, want %s", r.observed, r.expected)
 					}

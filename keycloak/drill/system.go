@@ -31,7 +31,7 @@ const (
 	refreshInterval  = 5 * time.Minute // longest time between two fetches by the refresher
 	maxAge           = 24 * time.Hour  // of keys that can't be refreshed
 	maxBodyBytes     = 1<<20 + 64<<10  // bytes of a response that are read, including buffers
-	maxRecovery      = 5 * time.Second // until the next fetch after Keycloak has recovered
+	maxRetryInterval = 5 * time.Second // longest time between two fetches after a failure
 )
 
 const (
@@ -57,7 +57,7 @@ type system struct {
 	log           logLines
 	tolerance     time.Duration // for delays of a busy machine; 0 with a fake clock
 	maxVerifyTime time.Duration // a longer verification must have waited; 0 with a fake clock
-	rows          []row
+	results       []checkResult
 }
 
 // A network connects clients to servers.
@@ -166,7 +166,7 @@ func (s *system) startRefresher() { go s.keys.Run(s.ctx) }
 // again.
 func (s *system) startWithKeys() error {
 	s.startRefresher()
-	if _, ok := waitUntil(10*time.Second, func() bool { return s.hasStatus(true, false) }); !ok {
+	if _, ok := waitUntil(10*time.Second, func() bool { return s.status() == statusFresh }); !ok {
 		return errors.New("the keys weren't fetched")
 	}
 	s.log.drain()
@@ -174,10 +174,28 @@ func (s *system) startWithKeys() error {
 	return nil
 }
 
-// hasStatus reports whether the key set's Status is as expected.
-func (s *system) hasStatus(wantUsable, wantFailing bool) bool {
+// A keyStatus describes the results of KeySet.Status.
+type keyStatus string
+
+const (
+	statusFresh    keyStatus = "usable keys"
+	statusStale    keyStatus = "usable keys, and a failed fetch"
+	statusUnusable keyStatus = "no usable keys, and a failed fetch"
+	statusEmpty    keyStatus = "no keys" // before the first fetch
+)
+
+// status returns the status of the key set.
+func (s *system) status() keyStatus {
 	usable, err := s.keys.Status()
-	return usable == wantUsable && (err != nil) == wantFailing
+	switch {
+	case usable && err == nil:
+		return statusFresh
+	case usable:
+		return statusStale
+	case err != nil:
+		return statusUnusable
+	}
+	return statusEmpty
 }
 
 // An outcome is the result of verifying a token.
@@ -329,15 +347,15 @@ func waitUntil(limit time.Duration, condition func() bool) (elapsed time.Duratio
 }
 
 // sendRepeatedly calls token and sends the token that it returns, and repeats this after each pause
-// until stop is called. It adds the outcomes to t; an outcome other than want is wrong.
-func (s *system) sendRepeatedly(t *tally, pause time.Duration, token func() string,
+// until stop is called. It adds the outcomes to a tally; an outcome other than want is wrong.
+func (s *system) sendRepeatedly(outcomes *tally, pause time.Duration, token func() string,
 	want string) (stop func()) {
 	stopSignal := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
-			o := s.send(token())
-			t.add(o, o.Result == want)
+			got := s.send(token())
+			outcomes.add(got, got.Result == want)
 			select {
 			case <-stopSignal:
 				return
