@@ -210,9 +210,9 @@ func TestLogout_callerCancels(t *testing.T) {
 	}
 }
 
-// A call whose context is already done sends no request. Once started, a call continues after its
-// caller's deadline, so a GraphQL request with a hundred fields could otherwise keep calling
-// Keycloak for minutes.
+// A call whose context is already done sends no request. A call that has started continues after
+// its caller's deadline. So without this check, a GraphQL request with a hundred fields could go on
+// calling Keycloak for minutes after its deadline.
 func TestClient_contextAlreadyDone(t *testing.T) {
 	var requests atomic.Int32
 	client := newClient(t, func(http.ResponseWriter, *http.Request) { requests.Add(1) })

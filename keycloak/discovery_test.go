@@ -14,7 +14,7 @@ import (
 // the last one. It counts the requests in requestCount.
 func discoveryEndpoint(t *testing.T, requestCount *int,
 	responses ...func() (*http.Response, error)) http.RoundTripper {
-	return roundTrip(func(r *http.Request) (*http.Response, error) {
+	return roundTripFunc(func(r *http.Request) (*http.Response, error) {
 		if want := localIssuer + "/.well-known/openid-configuration"; r.URL.String() != want {
 			t.Errorf("got a request for %s, want %s", r.URL, want)
 		}
@@ -113,7 +113,7 @@ func TestWarnIssuer_contextDone(t *testing.T) {
 func TestWarnIssuer_requestTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		requestCount := 0
-		transport := roundTrip(func(r *http.Request) (*http.Response, error) {
+		transport := roundTripFunc(func(r *http.Request) (*http.Response, error) {
 			if requestCount++; requestCount == 2 {
 				return newResponse(200, `{"issuer":"`+localIssuer+`"}`)
 			}

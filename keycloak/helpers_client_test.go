@@ -163,7 +163,7 @@ func newSlowRealm(delay time.Duration, changes ...func(*ClientConfig)) (*slowRea
 	config := ClientConfig{
 		Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api",
 		ClientSecret: identity.NewSecret(canary),
-		Transport:    roundTrip(realm.respond),
+		Transport:    roundTripFunc(realm.respond),
 	}
 	for _, change := range changes {
 		change(&config)

@@ -142,7 +142,7 @@ var strictBase64 = base64.RawURLEncoding.Strict()
 // An object is a JSON object.
 type object map[string]any
 
-// absent, as the value of a field in the changes for patch, removes that field.
+// absent is a field value in the changes for patch. It removes the field.
 var absent = new(int)
 
 // patch returns the JSON object in text with these changes to its fields.
@@ -187,12 +187,12 @@ func jwksOf(signers ...signer) string {
 	return jwks(keys...)
 }
 
-// A roundTrip is a function that implements http.RoundTripper.
-type roundTrip func(*http.Request) (*http.Response, error)
+// A roundTripFunc is a function that implements http.RoundTripper.
+type roundTripFunc func(*http.Request) (*http.Response, error)
 
-func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+func (f roundTripFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// newResponse returns a response for a roundTrip.
+// newResponse returns a response for a roundTripFunc.
 func newResponse(status int, body string) (*http.Response, error) {
 	return &http.Response{StatusCode: status, Header: http.Header{},
 		Body: io.NopCloser(strings.NewReader(body))}, nil
@@ -202,7 +202,7 @@ func newResponse(status int, body string) (*http.Response, error) {
 func newKeys(t testing.TB, body string) *KeySet {
 	t.Helper()
 	return NewKeySet(localRealm(t), KeySetConfig{
-		Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+		Transport: roundTripFunc(func(*http.Request) (*http.Response, error) {
 			return newResponse(200, body)
 		}),
 		Log: slog.New(slog.DiscardHandler),
@@ -264,8 +264,8 @@ func checkClientSafe(t *testing.T, err error) {
 	}
 }
 
-// checkVerifyError checks that err, from Verify, has the reason want (nil means no error), and that
-// its detail contains each of details.
+// checkVerifyError checks that Verify's error wraps want, or is nil if want is nil, and that its
+// detail contains each of details.
 func checkVerifyError(t *testing.T, err, want error, details ...string) {
 	t.Helper()
 	if !errors.Is(err, want) {
@@ -354,7 +354,7 @@ func keyOf(s signer) Key { return Key{ID: s.kid, Algorithm: s.alg, Public: s.key
 type certsEndpoint struct {
 	mu       sync.Mutex // guards the fields below
 	requests []time.Time
-	respond  roundTrip
+	respond  roundTripFunc
 }
 
 func (e *certsEndpoint) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -366,7 +366,7 @@ func (e *certsEndpoint) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // setResponse changes the response.
-func (e *certsEndpoint) setResponse(respond roundTrip) {
+func (e *certsEndpoint) setResponse(respond roundTripFunc) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.respond = respond
@@ -380,7 +380,7 @@ func (e *certsEndpoint) requestTimes() []time.Time {
 }
 
 // serveKeys responds with the signers' key set.
-func serveKeys(signers ...signer) roundTrip {
+func serveKeys(signers ...signer) roundTripFunc {
 	body := jwksOf(signers...)
 	return func(*http.Request) (*http.Response, error) { return newResponse(200, body) }
 }
@@ -391,7 +391,7 @@ func refuseConnection(*http.Request) (*http.Response, error) {
 }
 
 // delayResponse responds after d, unless the request's context ends first.
-func delayResponse(d time.Duration, respond roundTrip) roundTrip {
+func delayResponse(d time.Duration, respond roundTripFunc) roundTripFunc {
 	return func(r *http.Request) (*http.Response, error) {
 		select {
 		case <-time.After(d):
@@ -412,10 +412,10 @@ type keyTest struct {
 }
 
 // newKeyTest returns a keyTest whose certs endpoint responds with respond.
-func newKeyTest(t *testing.T, respond roundTrip) *keyTest {
+func newKeyTest(t *testing.T, respond roundTripFunc) *keyTest {
 	endpoint, log := &certsEndpoint{respond: respond}, &logBuffer{}
 	keys := NewKeySet(localRealm(t),
-		KeySetConfig{Transport: roundTrip(endpoint.RoundTrip), Log: log.logger()})
+		KeySetConfig{Transport: roundTripFunc(endpoint.RoundTrip), Log: log.logger()})
 	return &keyTest{t, endpoint, keys, newVerifier(t, keys, VerifierConfig{}), log}
 }
 

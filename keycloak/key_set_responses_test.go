@@ -43,12 +43,12 @@ func (*endlessBody) Close() error { return nil }
 // A bad response doesn't replace the cached key set. Status reports the failure.
 func TestKeySet_badResponseKeepsKeys(t *testing.T) {
 	body := &endlessBody{}
-	respondWith := func(status int, text string) roundTrip {
+	respondWith := func(status int, text string) roundTripFunc {
 		return func(*http.Request) (*http.Response, error) { return newResponse(status, text) }
 	}
 	for _, tt := range []struct {
 		name    string
-		respond roundTrip
+		respond roundTripFunc
 		detail  string
 	}{
 		{"no keys", respondWith(200, `{"keys":[]}`), "no key"},
@@ -347,7 +347,7 @@ func TestKeySet_refreshesBeforeMaxAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		endpoint := &certsEndpoint{respond: serveKeys(edDSA())}
 		keys := NewKeySet(localRealm(t),
-			KeySetConfig{MaxAge: time.Minute, Transport: roundTrip(endpoint.RoundTrip),
+			KeySetConfig{MaxAge: time.Minute, Transport: roundTripFunc(endpoint.RoundTrip),
 				Log: slog.New(slog.DiscardHandler)})
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()

@@ -396,7 +396,7 @@ func TestKeySet_withoutRun_idle(t *testing.T) {
 // Without Run, keys stay valid in an outage for as long as with Run. Once a fetch has failed, no
 // caller waits for the next fetch.
 func TestKeySet_withoutRun_outage(t *testing.T) {
-	for name, outage := range map[string]roundTrip{"down": refuseConnection,
+	for name, outage := range map[string]roundTripFunc{"down": refuseConnection,
 		"hangs": delayResponse(time.Hour, refuseConnection)} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -207,7 +207,7 @@ func TestStorage_readOnly(t *testing.T) {
 func TestTransport_ignoresContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		transport := roundTrip(func(*http.Request) (*http.Response, error) {
+		transport := roundTripFunc(func(*http.Request) (*http.Response, error) {
 			<-release
 			return nil, errors.New("released")
 		})

@@ -171,7 +171,7 @@ func TestLogin_namesOfOneAccount(t *testing.T) {
 		client := must(NewClient(ClientConfig{
 			Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api",
 			ClientSecret: identity.NewSecret(canary),
-			Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
 				if len(requestTimes) == 0 {
 					requestTimes["the owner"] = 0
 					return newResponse(200, response)
@@ -270,7 +270,7 @@ func TestLogin_pauseAfterRefusal(t *testing.T) {
 			client := must(NewClient(ClientConfig{
 				Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api",
 				ClientSecret: identity.NewSecret(canary), RefusalPause: pause,
-				Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+				Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
 					requestTimes = append(requestTimes, time.Since(start))
 					if len(requestTimes) > 2 {
 						return newResponse(200, tokenResponse)
@@ -366,7 +366,7 @@ func TestLogin_callerCancelsWhileRunning(t *testing.T) {
 func TestClient_recoversPanic(t *testing.T) {
 	client := must(NewClient(ClientConfig{
 		Realm: localRealm(t), ClientID: "local-api", ClientSecret: identity.NewSecret("secret"),
-		Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+		Transport: roundTripFunc(func(*http.Request) (*http.Response, error) {
 			panic("a bug in a library")
 		}),
 	}))

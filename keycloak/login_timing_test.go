@@ -26,7 +26,7 @@ func newRefusedClient(t *testing.T, changes ...func(*ClientConfig)) *Client {
 	config := ClientConfig{
 		Realm: must(NewRealm("http://localhost", "local")), ClientID: "local-api",
 		ClientSecret: identity.NewSecret(canary), RefusalPause: -1,
-		Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
 			delay := refusalTimeWithHash
 			if strings.HasPrefix(r.FormValue("username"), "social") {
 				delay = refusalTimeWithoutHash
@@ -200,7 +200,7 @@ func TestLogin_otherErrorsNotDelayed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := newRefusedClient(t, func(c *ClientConfig) {
 			transport := c.Transport
-			c.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+			c.Transport = roundTripFunc(func(r *http.Request) (*http.Response, error) {
 				if r.FormValue("username") == "down" {
 					return nil, errors.New("connection refused")
 				}
