@@ -31,6 +31,17 @@ func TestUnsupported_requests(t *testing.T) {
 	mapper := func(provider, config string) string {
 		return `"clients": [{` + appFields + `, "attributes": {"oauth2.device.authorization.grant.enabled": "true"}, "protocolMappers": [{"name": "m", "protocol": "openid-connect", "protocolMapper": "` + provider + `", "config": {` + config + `}}]}]`
 	}
+	// nestedFlows returns flows in which f1 contains f0 twice, f2 contains f1 twice, and so on.
+	nestedFlows := func(depth int) string {
+		flows := []string{`{"alias": "f0", "authenticationExecutions": []}`}
+		for i := range depth {
+			subflow := fmt.Sprintf(`{"flowAlias": "f%d", "requirement": "REQUIRED"}`, i)
+			flows = append(flows, fmt.Sprintf(
+				`{"alias": "f%d", "authenticationExecutions": [%s, %s]}`, i+1, subflow, subflow))
+		}
+		return fmt.Sprintf(`"browserFlow": "f%d", "authenticationFlows": [%s]`, depth,
+			strings.Join(flows, ", "))
+	}
 	// The requests that fail if no tokens are issued. Userinfo and introspection need a token of
 	// the password grant.
 	tokenRequests := []string{"password", "client_credentials", "userinfo", "introspect"}
@@ -49,6 +60,10 @@ func TestUnsupported_requests(t *testing.T) {
 		{`"browserFlow": "a", "authenticationFlows": [{"alias": "a", "authenticationExecutions": [{"flowAlias": "a", "requirement": "REQUIRED"}]}]`,
 			[]string{"authorize", "device"},
 			"browserFlow: the authentication flow a contains itself"},
+		{`"browserFlow": "a", "authenticationFlows": [{"alias": "a", "authenticationExecutions": [{"flowAlias": "b", "requirement": "REQUIRED"}]}, {"alias": "b", "authenticationExecutions": [{"flowAlias": "b", "requirement": "REQUIRED"}]}]`,
+			[]string{"authorize", "device"},
+			"browserFlow: the authentication flow b contains itself"},
+		{nestedFlows(10), []string{"authorize", "device"}, "browserFlow: the authentication flow f10 expands to more than 1000 flows"},
 		{realmFlow("clientAuthenticationFlow"), slices.Concat(tokenRequests, []string{"device"}), "clientAuthenticationFlow: mine is not supported"},
 		{clientFlow("browser"), []string{"authorize", "device"}, "client app: authenticationFlowBindingOverrides: browser is not supported"},
 		{clientFlow("direct_grant"), []string{"password", "userinfo", "introspect"}, "client app: authenticationFlowBindingOverrides: direct_grant is not supported"},

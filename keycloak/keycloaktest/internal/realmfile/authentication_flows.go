@@ -148,8 +148,10 @@ func unsupportedFlows(file *Realm) []UnsupportedSetting {
 		}
 		description := d.describe(alias)
 		switch {
-		case d.tooLarge:
-			add("the authentication flow %s contains itself", alias)
+		case d.cyclicAlias != "":
+			add("the authentication flow %s contains itself", d.cyclicAlias)
+		case d.flowCount > maxFlows:
+			add("the authentication flow %s expands to more than %d flows", alias, maxFlows)
 		case !slices.Contains(binding.supported, description):
 			add("%s is not supported: it does %q, and the fake Keycloak does %q", alias,
 				description, binding.supported[0])
@@ -160,10 +162,10 @@ func unsupportedFlows(file *Realm) []UnsupportedSetting {
 
 // A flowDescriber formats flows as text, so that they can be compared.
 type flowDescriber struct {
-	file      *Realm
-	parents   []string // aliases of the flows that contain the current one
-	flowCount int      // how many flows were described
-	tooLarge  bool     // a flow contains itself, or there are more than maxFlows
+	file        *Realm
+	parents     []string // aliases of the flows that contain the current one
+	flowCount   int      // how many flows were described
+	cyclicAlias string   // the alias of a flow that contains itself, or ""
 }
 
 // maxFlows limits how many flows are described. Without a limit, a small file whose flows each
@@ -177,8 +179,11 @@ func (d *flowDescriber) describe(alias string) string {
 	i := slices.IndexFunc(d.file.AuthenticationFlows, func(flow Flow) bool {
 		return flow.Alias == alias
 	})
-	if d.flowCount++; i < 0 || slices.Contains(d.parents, alias) || d.flowCount > maxFlows {
-		d.tooLarge = true
+	if slices.Contains(d.parents, alias) {
+		d.cyclicAlias = alias
+		return ""
+	}
+	if d.flowCount++; i < 0 || d.flowCount > maxFlows { // checkExecutions reports unknown flows
 		return ""
 	}
 	d.parents = append(d.parents, alias)
