@@ -11,10 +11,10 @@ import (
 // setting, client setting or key.
 func (r *Realm) checkSupported(c *client, use realmfile.Use) *oauthError {
 	realmSettings := slices.Concat(r.settings.Unsupported, r.profile.Unsupported)
-	if problem := use.Reasons(realmSettings); problem != "" {
+	if problem := use.UnsupportedReason(realmSettings); problem != "" {
 		return newOAuthError(501, codeUnsupported, "realm "+r.name+": "+problem)
 	}
-	if problem := use.Reasons(c.unsupportedSettings); problem != "" {
+	if problem := use.UnsupportedReason(c.unsupportedSettings); problem != "" {
 		return newOAuthError(501, codeUnsupported, "client "+c.ClientID+": "+problem)
 	}
 	algorithms := []string{}
@@ -38,7 +38,7 @@ func (r *Realm) checkSupported(c *client, use realmfile.Use) *oauthError {
 func (r *Realm) checkScopesSupported(names []string, use realmfile.Use) *oauthError {
 	for _, name := range names {
 		if s := r.scopes[name]; s != nil {
-			if problem := use.Reasons(s.unsupportedMappers); problem != "" {
+			if problem := use.UnsupportedReason(s.unsupportedMappers); problem != "" {
 				return newOAuthError(501, codeUnsupported, "client scope "+name+": "+problem)
 			}
 		}

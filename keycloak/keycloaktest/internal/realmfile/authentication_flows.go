@@ -57,28 +57,28 @@ var builtinFlows = []string{"browser", "direct grant", "registration", "reset cr
 	"clients", "first broker login", "docker auth", "forms", "registration form"}
 
 // hasFlow reports whether match returns true for a flow in the file.
-func (file *Realm) hasFlow(match func(Flow) bool) bool {
-	return slices.ContainsFunc(file.AuthenticationFlows, match)
+func (realm *Realm) hasFlow(match func(Flow) bool) bool {
+	return slices.ContainsFunc(realm.AuthenticationFlows, match)
 }
 
 // checkBoundFlows reports realm settings that refer to a flow that doesn't exist. Settings whose
 // flow the fake doesn't use are listed as ignored.
-func (r *reader) checkBoundFlows(file *Realm) {
+func (r *reader) checkBoundFlows(realm *Realm) {
 	var root *fieldPath
 	check := func(name, alias string) {
 		if alias != "" && !slices.Contains(builtinFlows, alias) &&
-			!file.hasFlow(func(f Flow) bool { return f.Alias == alias }) {
+			!realm.hasFlow(func(f Flow) bool { return f.Alias == alias }) {
 			r.report(root.field(name), "the file has no authentication flow %q", alias)
 		}
 	}
 	for _, binding := range flowBindings {
-		check(binding.field, binding.alias(file))
+		check(binding.field, binding.alias(realm))
 	}
 	for name, alias := range map[string]string{
-		"registrationFlow":         file.RegistrationFlow,
-		"resetCredentialsFlow":     file.ResetCredentialsFlow,
-		"dockerAuthenticationFlow": file.DockerFlow,
-		"firstBrokerLoginFlow":     file.FirstBrokerLoginFlow,
+		"registrationFlow":         realm.RegistrationFlow,
+		"resetCredentialsFlow":     realm.ResetCredentialsFlow,
+		"dockerAuthenticationFlow": realm.DockerFlow,
+		"firstBrokerLoginFlow":     realm.FirstBrokerLoginFlow,
 	} {
 		if alias != "" {
 			r.ignore(name)
@@ -89,10 +89,10 @@ func (r *reader) checkBoundFlows(file *Realm) {
 
 // checkExecutions reports executions that are incomplete, or that refer to a flow or an
 // authenticator config that doesn't exist.
-func (r *reader) checkExecutions(file *Realm) {
+func (r *reader) checkExecutions(realm *Realm) {
 	var root *fieldPath
 	flows := root.field("authenticationFlows")
-	for i, flow := range file.AuthenticationFlows {
+	for i, flow := range realm.AuthenticationFlows {
 		if flow.Executions == nil {
 			r.report(flows.item(i).field("authenticationExecutions"), "missing")
 		}
@@ -102,18 +102,18 @@ func (r *reader) checkExecutions(file *Realm) {
 				r.report(path.field("requirement"), "missing")
 			}
 			if e.FlowAlias != "" &&
-				!file.hasFlow(func(f Flow) bool { return f.Alias == e.FlowAlias }) {
+				!realm.hasFlow(func(f Flow) bool { return f.Alias == e.FlowAlias }) {
 				r.report(path.field("flowAlias"), "the file has no authentication flow %q",
 					e.FlowAlias)
 			}
 			matches := func(c AuthenticatorConfig) bool { return c.Alias == e.Config }
-			if e.Config != "" && !slices.ContainsFunc(file.AuthenticatorConfig, matches) {
+			if e.Config != "" && !slices.ContainsFunc(realm.AuthenticatorConfig, matches) {
 				r.report(path.field("authenticatorConfig"),
 					"the file has no authenticator config %q", e.Config)
 			}
 		}
 	}
-	for i, c := range file.AuthenticatorConfig {
+	for i, c := range realm.AuthenticatorConfig {
 		if c.Alias == "" {
 			r.report(root.field("authenticatorConfig").item(i).field("alias"), "missing")
 		}
@@ -121,9 +121,9 @@ func (r *reader) checkExecutions(file *Realm) {
 }
 
 // checkClientFlows reports a client's flow overrides that refer to a flow that doesn't exist.
-func (r *reader) checkClientFlows(path *fieldPath, c *Client, file *Realm) {
+func (r *reader) checkClientFlows(path *fieldPath, c *Client, realm *Realm) {
 	for name, id := range c.FlowOverrides {
-		if id != "" && !file.hasFlow(func(f Flow) bool { return f.ID == id }) {
+		if id != "" && !realm.hasFlow(func(f Flow) bool { return f.ID == id }) {
 			r.report(path.field("authenticationFlowBindingOverrides").key(name),
 				"the file has no authentication flow with the id %q", id)
 		}
@@ -131,16 +131,16 @@ func (r *reader) checkClientFlows(path *fieldPath, c *Client, file *Realm) {
 }
 
 // unsupportedFlows returns the flows that the realm selects and the fake doesn't support.
-func unsupportedFlows(file *Realm) []UnsupportedSetting {
+func unsupportedFlows(realm *Realm) []UnsupportedSetting {
 	var unsupported []UnsupportedSetting
 	for _, binding := range flowBindings {
 		add := func(format string, args ...any) {
 			reason := binding.field + ": " + fmt.Sprintf(format, args...)
 			unsupported = append(unsupported, UnsupportedSetting{reason, binding.use})
 		}
-		alias := cmp.Or(binding.alias(file), binding.defaultAlias)
-		d := flowDescriber{file: file}
-		if !file.hasFlow(func(f Flow) bool { return f.Alias == alias }) {
+		alias := cmp.Or(binding.alias(realm), binding.defaultAlias)
+		d := flowDescriber{realm: realm}
+		if !realm.hasFlow(func(f Flow) bool { return f.Alias == alias }) {
 			if alias != binding.defaultAlias { // Keycloak adds the default flow itself
 				add("%s is not supported: the fake Keycloak does %q", alias, binding.supported[0])
 			}
@@ -162,7 +162,7 @@ func unsupportedFlows(file *Realm) []UnsupportedSetting {
 
 // A flowDescriber formats flows as text, so that they can be compared.
 type flowDescriber struct {
-	file        *Realm
+	realm       *Realm
 	parents     []string // aliases of the flows that contain the current one
 	flowCount   int      // how many flows were described
 	cyclicAlias string   // the alias of a flow that contains itself, or ""
@@ -176,7 +176,7 @@ const maxFlows = 1000
 // for organizations, identity providers and security keys. They have no effect in the fake, which
 // has none of these.
 func (d *flowDescriber) describe(alias string) string {
-	i := slices.IndexFunc(d.file.AuthenticationFlows, func(flow Flow) bool {
+	i := slices.IndexFunc(d.realm.AuthenticationFlows, func(flow Flow) bool {
 		return flow.Alias == alias
 	})
 	if slices.Contains(d.parents, alias) {
@@ -188,7 +188,7 @@ func (d *flowDescriber) describe(alias string) string {
 	}
 	d.parents = append(d.parents, alias)
 	defer func() { d.parents = d.parents[:len(d.parents)-1] }()
-	executions := slices.Clone(d.file.AuthenticationFlows[i].Executions)
+	executions := slices.Clone(d.realm.AuthenticationFlows[i].Executions)
 	slices.SortStableFunc(executions, func(a, b Execution) int {
 		return cmp.Compare(a.Priority, b.Priority)
 	})
@@ -219,7 +219,7 @@ func (d *flowDescriber) describe(alias string) string {
 // than a password and one-time codes.
 func (d *flowDescriber) hasNoEffect(e Execution) bool {
 	setting := func(name string) string {
-		for _, c := range d.file.AuthenticatorConfig {
+		for _, c := range d.realm.AuthenticatorConfig {
 			if c.Alias == e.Config && e.Config != "" {
 				return c.Config[name]
 			}

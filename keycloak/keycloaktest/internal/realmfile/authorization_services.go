@@ -31,7 +31,7 @@ var (
 
 // checkAuthorization checks a client's settings for authorization services, even if the client
 // doesn't enable them.
-func (r *reader) checkAuthorization(path *fieldPath, c *Client, file *Realm) {
+func (r *reader) checkAuthorization(path *fieldPath, c *Client, realm *Realm) {
 	if len(c.Authorization) == 0 {
 		return
 	}
@@ -79,12 +79,12 @@ func (r *reader) checkAuthorization(path *fieldPath, c *Client, file *Realm) {
 				})
 			},
 			"users": func(name string) bool {
-				return slices.ContainsFunc(file.Users, func(u User) bool {
+				return slices.ContainsFunc(realm.Users, func(u User) bool {
 					return u.Username == name
 				})
 			},
 			"clients": func(name string) bool {
-				return slices.ContainsFunc(file.Clients, func(c Client) bool {
+				return slices.ContainsFunc(realm.Clients, func(c Client) bool {
 					return c.ClientID == name
 				})
 			},

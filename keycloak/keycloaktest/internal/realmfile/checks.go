@@ -16,18 +16,18 @@ import (
 // rejects, and realm settings that the fake Keycloak doesn't support.
 
 // checkRealm checks the fields that are only used when the realm is built. It drops secrets.
-func (r *reader) checkRealm(file *Realm) {
+func (r *reader) checkRealm(realm *Realm) {
 	var root *fieldPath
-	switch i := strings.IndexAny(file.Realm, `:/?#@!$&()*+,;=[]\`); {
-	case file.Realm == "":
+	switch i := strings.IndexAny(realm.Realm, `:/?#@!$&()*+,;=[]\`); {
+	case realm.Realm == "":
 		r.report(root.field("realm"), "missing")
 	case i >= 0:
-		r.report(root.field("realm"), "%q isn't allowed in a name", file.Realm[i])
+		r.report(root.field("realm"), "%q isn't allowed in a name", realm.Realm[i])
 	}
 	checkUniqueClientID := r.newRequiredNameCheck(root.field("clients"), "clientId")
 	checkUniqueID := r.newNameCheck(root.field("clients"), "id")
-	for i := range file.Clients {
-		c, path := &file.Clients[i], root.field("clients").item(i)
+	for i := range realm.Clients {
+		c, path := &realm.Clients[i], root.field("clients").item(i)
 		if c.ClientID == "" { // the import uses the ID, or generates one
 			if c.ID == "" {
 				c.ID = uuid.NewString()
@@ -43,55 +43,55 @@ func (r *reader) checkRealm(file *Realm) {
 			checkUniqueID(i, c.ID)
 		}
 		r.checkClient(path, c)
-		r.checkClientSessions(path, c, file)
-		r.checkRequiredLevels(path, c, file)
-		r.checkClientFlows(path, c, file)
-		r.checkAuthorization(path, c, file)
+		r.checkClientSessions(path, c, realm)
+		r.checkRequiredLevels(path, c, realm)
+		r.checkClientFlows(path, c, realm)
+		r.checkAuthorization(path, c, realm)
 		if len(c.Authorization) > 0 {
 			r.ignore("clients[].authorizationSettings")
 		}
 		c.Authorization = nil
 	}
-	r.checkScopes(root.field("clientScopes"), file.ClientScopes)
-	r.checkScopes(root.field("clientTemplates"), file.templates)
-	for i, t := range file.templates {
+	r.checkScopes(root.field("clientScopes"), realm.ClientScopes)
+	r.checkScopes(root.field("clientTemplates"), realm.templates)
+	for i, t := range realm.templates {
 		sameName := func(s Scope) bool { return s.Name == t.Name }
 		if slices.ContainsFunc(BuiltinScopes(), sameName) || slices.Contains(samlScopes, t.Name) {
 			r.report(root.field("clientTemplates").item(i).field("name"),
 				"Keycloak has a built-in client scope %s", t.Name)
 		}
 	}
-	r.checkRoles(root.field("roles").field("realm"), file.Roles.Realm)
-	for id, roles := range file.Roles.Client {
+	r.checkRoles(root.field("roles").field("realm"), realm.Roles.Realm)
+	for id, roles := range realm.Roles.Client {
 		r.checkRoles(root.field("roles").field("client").key(id), roles)
 	}
-	r.checkGroups(root.field("groups"), file.Groups)
-	r.checkUsers(root.field("users"), file.Users)
+	r.checkGroups(root.field("groups"), realm.Groups)
+	r.checkUsers(root.field("users"), realm.Users)
 	checkUniqueAlias := r.newRequiredNameCheck(root.field("requiredActions"), "alias")
-	for i, action := range file.RequiredActions {
+	for i, action := range realm.RequiredActions {
 		checkUniqueAlias(i, action.Alias)
 	}
-	r.checkScopeMappings(root.field("scopeMappings"), file, file.ScopeMappings)
-	for id, mappings := range file.ClientScopeMappings {
-		r.checkScopeMappings(root.field("clientScopeMappings").key(id), file, mappings)
+	r.checkScopeMappings(root.field("scopeMappings"), realm, realm.ScopeMappings)
+	for id, mappings := range realm.ClientScopeMappings {
+		r.checkScopeMappings(root.field("clientScopeMappings").key(id), realm, mappings)
 	}
-	r.checkExecutions(file)
-	r.checkIdentityProviders(file)
-	if file.OrganizationsEnabled {
-		r.checkOrganizations(file)
+	r.checkExecutions(realm)
+	r.checkIdentityProviders(realm)
+	if realm.OrganizationsEnabled {
+		r.checkOrganizations(realm)
 	}
-	if file.Groups == nil {
-		file.DefaultGroups = nil // Keycloak ignores default groups if the file has no groups
+	if realm.Groups == nil {
+		realm.DefaultGroups = nil // Keycloak ignores default groups if the file has no groups
 	}
-	for i, path := range file.DefaultGroups {
-		if !file.hasGroup(path) {
+	for i, path := range realm.DefaultGroups {
+		if !realm.hasGroup(path) {
 			r.report(root.field("defaultGroups").item(i), "the realm has no group %q", path)
 		}
 	}
-	r.checkComponents(root.field("components"), file)
-	file.hasFederatedUsers = file.hasFederatedUsers || len(file.UserFederationProviders) > 0
-	file.HasOrganizations = len(file.Organizations) > 0
-	file.UserFederationProviders, file.Organizations = nil, nil
+	r.checkComponents(root.field("components"), realm)
+	realm.hasFederatedUsers = realm.hasFederatedUsers || len(realm.UserFederationProviders) > 0
+	realm.HasOrganizations = len(realm.Organizations) > 0
+	realm.UserFederationProviders, realm.Organizations = nil, nil
 }
 
 // newRequiredNameCheck is like newNameCheck, but the function also reports missing names.
@@ -152,9 +152,9 @@ func (r *reader) checkGroups(path *fieldPath, groups []Group) {
 }
 
 // checkOrganizations reports members of an organization who aren't users of the realm.
-func (r *reader) checkOrganizations(file *Realm) {
+func (r *reader) checkOrganizations(realm *Realm) {
 	var root *fieldPath
-	for i, document := range file.Organizations {
+	for i, document := range realm.Organizations {
 		var o struct {
 			Members []struct {
 				Username string `json:"username"`
@@ -164,7 +164,7 @@ func (r *reader) checkOrganizations(file *Realm) {
 			r.report(root.field("organizations").item(i), "%v", err)
 		}
 		for _, m := range o.Members {
-			if !slices.ContainsFunc(file.Users, func(u User) bool {
+			if !slices.ContainsFunc(realm.Users, func(u User) bool {
 				return strings.EqualFold(u.Username, m.Username)
 			}) {
 				r.report(root.field("organizations").item(i).field("members"),
@@ -175,7 +175,7 @@ func (r *reader) checkOrganizations(file *Realm) {
 }
 
 // hasGroup reports whether the file has a group with this path.
-func (file *Realm) hasGroup(path string) bool {
+func (realm *Realm) hasGroup(path string) bool {
 	path = strings.Trim(path, "/")
 	var contains func(groups []Group, path string) bool
 	contains = func(groups []Group, path string) bool {
@@ -184,13 +184,13 @@ func (file *Realm) hasGroup(path string) bool {
 			return path == g.Name || ok && contains(g.SubGroups, rest)
 		})
 	}
-	return contains(file.Groups, path)
+	return contains(realm.Groups, path)
 }
 
 // checkScopeMappings reports mappings without roles, and mappings for client scopes that don't
 // exist. Mappings for clients are checked when the realm is built.
-func (r *reader) checkScopeMappings(path *fieldPath, file *Realm, mappings []ScopeMapping) {
-	scopes := file.Scopes()
+func (r *reader) checkScopeMappings(path *fieldPath, realm *Realm, mappings []ScopeMapping) {
+	scopes := realm.Scopes()
 	for i, m := range mappings {
 		if m.Roles == nil {
 			r.report(path.item(i).field("roles"), "missing")
@@ -453,56 +453,56 @@ func (r *reader) checkClientSessions(path *fieldPath, c *Client, realm *Realm) {
 }
 
 // checkSettings checks the realm settings that a patch can change, and sets file.Unsupported.
-func (r *reader) checkSettings(file *Realm) {
+func (r *reader) checkSettings(realm *Realm) {
 	var root *fieldPath
-	file.Unsupported = nil
+	realm.Unsupported = nil
 	add := func(uses Use, format string, args ...any) {
 		reason := fmt.Sprintf(format, args...)
-		file.Unsupported = append(file.Unsupported, UnsupportedSetting{reason, uses})
+		realm.Unsupported = append(realm.Unsupported, UnsupportedSetting{reason, uses})
 	}
-	sslRequired := valueOr(file.SSLRequired, "external")
+	sslRequired := valueOr(realm.SSLRequired, "external")
 	if !slices.Contains([]string{"all", "external", "none"}, strings.ToLower(sslRequired)) {
 		r.report(root.field("sslRequired"), "%s: all, external or none is expected", sslRequired)
 	}
-	if algorithm := file.DefaultSignatureAlgorithm; algorithm != "" &&
+	if algorithm := realm.DefaultSignatureAlgorithm; algorithm != "" &&
 		!slices.Contains(SignatureAlgorithms, algorithm) {
 		add(UseTokens, "defaultSignatureAlgorithm: %s isn't a signature algorithm of Keycloak",
 			algorithm)
 	}
 	for name, n := range map[string]*int{
-		"failureFactor": file.FailureFactor, "waitIncrementSeconds": file.WaitIncrementSeconds,
-		"maxFailureWaitSeconds":        file.MaxFailureWaitSeconds,
-		"maxDeltaTimeSeconds":          file.MaxDeltaTimeSeconds,
-		"minimumQuickLoginWaitSeconds": file.MinimumQuickLoginWait,
+		"failureFactor": realm.FailureFactor, "waitIncrementSeconds": realm.WaitIncrementSeconds,
+		"maxFailureWaitSeconds":        realm.MaxFailureWaitSeconds,
+		"maxDeltaTimeSeconds":          realm.MaxDeltaTimeSeconds,
+		"minimumQuickLoginWaitSeconds": realm.MinimumQuickLoginWait,
 	} {
 		if valueOr(n, 0) < 0 {
 			r.report(root.field(name), "less than 0")
 		}
 	}
-	if file.Attributes["shortVerificationUri"] != "" {
+	if realm.Attributes["shortVerificationUri"] != "" {
 		add(UseDevice,
 			"the attribute shortVerificationUri is not supported: the fake Keycloak has the page "+
 				"only at its usual address")
 	}
-	if file.OrganizationsEnabled {
+	if realm.OrganizationsEnabled {
 		add(UseLogin,
 			"organizationsEnabled is not supported: the login page would ask for a username first")
 	}
-	if file.BruteForceProtected && file.MaxSecondaryFailures > 0 {
+	if realm.BruteForceProtected && realm.MaxSecondaryFailures > 0 {
 		add(UseOTP,
 			"maxSecondaryAuthFailures is not supported: failures with a second factor aren't "+
 				"counted separately")
 	}
-	if file.hasFederatedUsers {
+	if realm.hasFederatedUsers {
 		add(UseUnknownUser,
 			"user federation is not supported: users of user storage providers can't sign in")
 	}
-	if _, err := ParsePasswordPolicy(file.PasswordPolicy); err != nil {
+	if _, err := ParsePasswordPolicy(realm.PasswordPolicy); err != nil {
 		r.report(root.field("passwordPolicy"), "%v", err)
 	}
-	r.checkMail(root.field("smtpServer"), file.SMTPServer)
-	file.SMTPServer = nil // it contains a password
-	r.checkBoundFlows(file)
-	file.Unsupported = append(file.Unsupported, r.unsupportedPolicies(file)...)
-	file.Unsupported = append(file.Unsupported, unsupportedFlows(file)...)
+	r.checkMail(root.field("smtpServer"), realm.SMTPServer)
+	realm.SMTPServer = nil // it contains a password
+	r.checkBoundFlows(realm)
+	realm.Unsupported = append(realm.Unsupported, r.unsupportedPolicies(realm)...)
+	realm.Unsupported = append(realm.Unsupported, unsupportedFlows(realm)...)
 }

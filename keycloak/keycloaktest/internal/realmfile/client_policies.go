@@ -67,10 +67,9 @@ var (
 	}
 )
 
-// decodeStrict decodes a document. If the document has an unknown field or a value of a wrong type,
-// decodeStrict returns the zero value, because Keycloak logs a warning and ignores the whole
-// document.
-func decodeStrict[T any](document json.RawMessage) (out T) {
+// decodeOrZero decodes a document. It returns the zero value if the document has an unknown field
+// or a value of a wrong type, because Keycloak then logs a warning and ignores the whole document.
+func decodeOrZero[T any](document json.RawMessage) (out T) {
 	decoder := json.NewDecoder(bytes.NewReader(document))
 	decoder.DisallowUnknownFields()
 	if decoder.Decode(&out) != nil {
@@ -81,37 +80,37 @@ func decodeStrict[T any](document json.RawMessage) (out T) {
 }
 
 // checkPolicies checks the client policies, and returns the names of the enabled policies.
-func (r *reader) checkPolicies(file *Realm) (enabled []string) {
+func (r *reader) checkPolicies(realm *Realm) (enabled []string) {
 	var root *fieldPath
-	profiles := slices.Clone(globalProfiles)
-	for i, profile := range decodeStrict[clientProfiles](file.ClientProfiles).Profiles {
+	profileNames := slices.Clone(globalProfiles)
+	for i, profile := range decodeOrZero[clientProfiles](realm.ClientProfiles).Profiles {
 		path := root.field("clientProfiles").field("profiles").item(i)
-		if slices.Contains(profiles, profile.Name) {
+		if slices.Contains(profileNames, profile.Name) {
 			r.report(path.field("name"), "there is a client profile %s already", profile.Name)
 		}
-		profiles = append(profiles, profile.Name)
-		for j, e := range profile.Executors {
-			if !slices.Contains(policyExecutors, e.Executor) {
+		profileNames = append(profileNames, profile.Name)
+		for j, executor := range profile.Executors {
+			if !slices.Contains(policyExecutors, executor.Executor) {
 				r.report(path.field("executors").item(j), "Keycloak has no executor %q",
-					e.Executor)
+					executor.Executor)
 			}
 		}
 	}
-	var names []string
-	for i, policy := range decodeStrict[clientPolicies](file.ClientPolicies).Policies {
+	var policyNames []string
+	for i, policy := range decodeOrZero[clientPolicies](realm.ClientPolicies).Policies {
 		path := root.field("clientPolicies").field("policies").item(i)
-		if slices.Contains(names, policy.Name) {
+		if slices.Contains(policyNames, policy.Name) {
 			r.report(path.field("name"), "there is a client policy %s already", policy.Name)
 		}
-		names = append(names, policy.Name)
-		for j, c := range policy.Conditions {
-			if !slices.Contains(policyConditions, c.Condition) {
+		policyNames = append(policyNames, policy.Name)
+		for j, condition := range policy.Conditions {
+			if !slices.Contains(policyConditions, condition.Condition) {
 				r.report(path.field("conditions").item(j), "Keycloak has no condition %q",
-					c.Condition)
+					condition.Condition)
 			}
 		}
 		for j, name := range policy.Profiles {
-			if !slices.Contains(profiles, name) {
+			if !slices.Contains(profileNames, name) {
 				r.report(path.field("profiles").item(j), "the realm has no client profile %s", name)
 			}
 		}
@@ -123,13 +122,13 @@ func (r *reader) checkPolicies(file *Realm) (enabled []string) {
 }
 
 // unsupportedPolicies checks the client policies, and returns each enabled policy as unsupported.
-func (r *reader) unsupportedPolicies(file *Realm) []UnsupportedSetting {
+func (r *reader) unsupportedPolicies(realm *Realm) []UnsupportedSetting {
 	var unsupported []UnsupportedSetting
-	for _, name := range r.checkPolicies(file) {
+	for _, name := range r.checkPolicies(realm) {
 		reason := fmt.Sprintf(
 			"the client policy %s is not supported: the fake Keycloak applies no client policies",
 			name)
-		unsupported = append(unsupported, UnsupportedSetting{reason, UseAnything})
+		unsupported = append(unsupported, UnsupportedSetting{reason, AllUses})
 	}
 	return unsupported
 }

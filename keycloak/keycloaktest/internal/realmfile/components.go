@@ -63,7 +63,7 @@ func (r *reader) checkLDAP(path *fieldPath, c Component) {
 }
 
 // checkRegistrationPolicy checks a client registration policy.
-func (r *reader) checkRegistrationPolicy(path *fieldPath, c Component, file *Realm) {
+func (r *reader) checkRegistrationPolicy(path *fieldPath, c Component, realm *Realm) {
 	if !slices.Contains(registrationPolicies, c.ProviderID) {
 		r.report(path, "Keycloak has no such policy %q", c.ProviderID)
 	}
@@ -84,7 +84,7 @@ func (r *reader) checkRegistrationPolicy(path *fieldPath, c Component, file *Rea
 	case "allowed-client-templates":
 		for i, name := range c.Config["allowed-client-scopes"] {
 			sameName := func(s Scope) bool { return s.Name == name }
-			if !slices.ContainsFunc(file.Scopes(), sameName) && name != "offline_access" &&
+			if !slices.ContainsFunc(realm.Scopes(), sameName) && name != "offline_access" &&
 				!slices.Contains(samlScopes, name) {
 				r.report(settings.key("allowed-client-scopes").item(i),
 					"the realm has no client scope %s", name)
@@ -118,10 +118,10 @@ func firstValue(values []string) string {
 
 // checkIdentityProviders checks the identity providers, and drops their settings, which may contain
 // secrets.
-func (r *reader) checkIdentityProviders(file *Realm) {
+func (r *reader) checkIdentityProviders(realm *Realm) {
 	var root *fieldPath
 	var aliases []string
-	for i, p := range file.IdentityProviders {
+	for i, p := range realm.IdentityProviders {
 		path := root.field("identityProviders").item(i)
 		for field, isSet := range map[string]bool{
 			"providerId": p.ProviderID != "", "config": len(p.Config) > 0,
@@ -141,7 +141,7 @@ func (r *reader) checkIdentityProviders(file *Realm) {
 		aliases = append(aliases, p.Alias)
 		for _, alias := range []string{p.FirstBrokerLoginFlow, p.PostBrokerLoginFlow} {
 			if alias != "" && !slices.Contains(builtinFlows, alias) &&
-				!file.hasFlow(func(f Flow) bool { return f.Alias == alias }) {
+				!realm.hasFlow(func(f Flow) bool { return f.Alias == alias }) {
 				r.report(path, "the file has no authentication flow %q", alias)
 			}
 		}
@@ -151,8 +151,8 @@ func (r *reader) checkIdentityProviders(file *Realm) {
 			}
 		}
 	}
-	for i := range file.IdentityProviders {
-		file.IdentityProviders[i].Config = nil // it contains secrets
+	for i := range realm.IdentityProviders {
+		realm.IdentityProviders[i].Config = nil // it contains secrets
 	}
 }
 

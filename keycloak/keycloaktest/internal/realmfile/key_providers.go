@@ -74,11 +74,11 @@ var (
 
 // checkComponents checks the components of a realm file, and drops them because they contain
 // secrets.
-func (r *reader) checkComponents(path *fieldPath, file *Realm) {
+func (r *reader) checkComponents(path *fieldPath, realm *Realm) {
 	profileConfig := ""
-	r.checkComponentIDs(path, file.Components)
-	for _, providerType := range sortedNames(file.Components) {
-		components, path := file.Components[providerType], path.key(providerType)
+	r.checkComponentIDs(path, realm.Components)
+	for _, providerType := range sortedNames(realm.Components) {
+		components, path := realm.Components[providerType], path.key(providerType)
 		switch providerType {
 		case "org.keycloak.keys.KeyProvider":
 			if len(components) > maxKeyProviders {
@@ -86,11 +86,11 @@ func (r *reader) checkComponents(path *fieldPath, file *Realm) {
 				continue
 			}
 			for i, c := range components {
-				if file.Keys == nil {
-					file.Keys = []Key{} // not nil, so that there are no default keys
+				if realm.Keys == nil {
+					realm.Keys = []Key{} // not nil, so that there are no default keys
 				}
 				if key, ok := r.readKey(path, path.item(i), c); ok {
-					file.Keys = append(file.Keys, key)
+					realm.Keys = append(realm.Keys, key)
 				}
 			}
 		case "org.keycloak.userprofile.UserProfileProvider":
@@ -106,7 +106,7 @@ func (r *reader) checkComponents(path *fieldPath, file *Realm) {
 		case "org.keycloak.services.clientregistration.policy.ClientRegistrationPolicy":
 			r.ignore(path.String())
 			for i, c := range components {
-				r.checkRegistrationPolicy(path.item(i), c, file)
+				r.checkRegistrationPolicy(path.item(i), c, realm)
 			}
 		case "org.keycloak.models.workflow.WorkflowProvider":
 			r.ignore(path.String())
@@ -127,7 +127,7 @@ func (r *reader) checkComponents(path *fieldPath, file *Realm) {
 				if slices.Equal(c.Config["enabled"], []string{"false"}) {
 					r.ignore(path.String())
 				} else {
-					file.hasFederatedUsers = true
+					realm.hasFederatedUsers = true
 				}
 			}
 		default:
@@ -136,16 +136,16 @@ func (r *reader) checkComponents(path *fieldPath, file *Realm) {
 	}
 	p, err := readProfile(profileConfig)
 	if err == nil {
-		err = p.check(file.ClientScopes)
+		err = p.check(realm.ClientScopes)
 	}
 	if err != nil {
 		r.report(path.key("org.keycloak.userprofile.UserProfileProvider"),
 			"kc.user.profile.config: %v", err)
 	}
-	if file.allowsAnyAttribute && err == nil {
+	if realm.allowsAnyAttribute && err == nil {
 		p.UnmanagedPolicy = "ENABLED"
 	}
-	file.Profile, file.Components = p, nil
+	realm.Profile, realm.Components = p, nil
 }
 
 // readKey reads a key provider. It returns false if the provider is disabled, or if Keycloak uses

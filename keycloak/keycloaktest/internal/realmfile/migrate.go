@@ -25,45 +25,45 @@ var scopeReleases = []struct {
 }
 
 // migrate applies Keycloak's migrations to a file.
-func (file *Realm) migrate() {
-	file.renameOldFields()
-	file.convertTemplates()
-	if file.KeycloakVersion == "" {
+func (realm *Realm) migrate() {
+	realm.renameOldFields()
+	realm.convertTemplates()
+	if realm.KeycloakVersion == "" {
 		return
 	}
-	version := parseRelease(file.KeycloakVersion)
-	if file.ClientScopes != nil {
-		file.addNewScopes(version)
+	version := parseRelease(realm.KeycloakVersion)
+	if realm.ClientScopes != nil {
+		realm.addNewScopes(version)
 	}
 	if version.before(release{9, 0}) {
-		file.NeedsAccountConsole = true
-		file.setAttribute("pkce.code.challenge.method", "S256", "security-admin-console",
+		realm.NeedsAccountConsole = true
+		realm.setAttribute("pkce.code.challenge.method", "S256", "security-admin-console",
 			"account-console")
 	}
-	if version.before(release{24, 0}) && file.Attributes["userProfileEnabled"] != "true" {
-		file.allowsAnyAttribute = true
+	if version.before(release{24, 0}) && realm.Attributes["userProfileEnabled"] != "true" {
+		realm.allowsAnyAttribute = true
 	}
 	if version.before(release{26, 0}) {
 		consoles := []string{"security-admin-console", "admin-cli"}
-		file.setAttribute("client.use.lightweight.access.token.enabled", "true", consoles...)
-		for i := range file.Clients {
-			if slices.Contains(consoles, file.Clients[i].ClientID) {
-				file.Clients[i].FullScopeAllowed = new(true)
+		realm.setAttribute("client.use.lightweight.access.token.enabled", "true", consoles...)
+		for i := range realm.Clients {
+			if slices.Contains(consoles, realm.Clients[i].ClientID) {
+				realm.Clients[i].FullScopeAllowed = new(true)
 			}
 		}
 	}
 }
 
 // renameOldFields moves values from fields of old releases, which called clients "applications".
-func (file *Realm) renameOldFields() {
-	if file.ClientScopeMappings == nil {
-		file.ClientScopeMappings = file.ApplicationScopeMappings
+func (realm *Realm) renameOldFields() {
+	if realm.ClientScopeMappings == nil {
+		realm.ClientScopeMappings = realm.ApplicationScopeMappings
 	}
-	if file.Roles.Client == nil {
-		file.Roles.Client = file.Roles.Application
+	if realm.Roles.Client == nil {
+		realm.Roles.Client = realm.Roles.Application
 	}
-	for i := range file.Users {
-		if u := &file.Users[i]; u.ClientRoles == nil {
+	for i := range realm.Users {
+		if u := &realm.Users[i]; u.ClientRoles == nil {
 			u.ClientRoles = u.ApplicationRoles
 		}
 	}
@@ -74,8 +74,8 @@ func (file *Realm) renameOldFields() {
 			}
 		}
 	}
-	rename(file.Roles.Realm)
-	for _, roles := range file.Roles.Client {
+	rename(realm.Roles.Realm)
+	for _, roles := range realm.Roles.Client {
 		rename(roles)
 	}
 }
@@ -83,20 +83,20 @@ func (file *Realm) renameOldFields() {
 // convertTemplates converts client templates to client scopes, as Keycloak's import does. The
 // converted scopes replace the file's client scopes. If the file has no client scopes, the
 // converted scopes are added to Keycloak's built-in scopes.
-func (file *Realm) convertTemplates() {
+func (realm *Realm) convertTemplates() {
 	scopes := []Scope{}
-	for _, t := range file.ClientTemplates {
+	for _, t := range realm.ClientTemplates {
 		scopes = append(scopes, Scope(t))
 	}
 	switch {
-	case file.ClientTemplates == nil:
-	case file.ClientScopes == nil:
-		file.templates = scopes
+	case realm.ClientTemplates == nil:
+	case realm.ClientScopes == nil:
+		realm.templates = scopes
 	default:
-		file.ClientScopes = scopes
+		realm.ClientScopes = scopes
 	}
-	for i := range file.Clients {
-		file.Clients[i].ClientTemplate = scopeName(file.Clients[i].ClientTemplate)
+	for i := range realm.Clients {
+		realm.Clients[i].ClientTemplate = scopeName(realm.Clients[i].ClientTemplate)
 	}
 	rename := func(mappings []ScopeMapping) {
 		for i := range mappings {
@@ -105,8 +105,8 @@ func (file *Realm) convertTemplates() {
 			}
 		}
 	}
-	rename(file.ScopeMappings)
-	for _, mappings := range file.ClientScopeMappings {
+	rename(realm.ScopeMappings)
+	for _, mappings := range realm.ClientScopeMappings {
 		rename(mappings)
 	}
 }
@@ -116,35 +116,35 @@ func scopeName(name string) string { return strings.ReplaceAll(name, " ", "_") }
 
 // Scopes returns the client scopes of the file. If there are none, it returns Keycloak's built-in
 // scopes and the file's templates.
-func (file *Realm) Scopes() []Scope {
-	if file.ClientScopes == nil {
-		return append(BuiltinScopes(), file.templates...)
+func (realm *Realm) Scopes() []Scope {
+	if realm.ClientScopes == nil {
+		return append(BuiltinScopes(), realm.templates...)
 	}
-	return file.ClientScopes
+	return realm.ClientScopes
 }
 
 // addNewScopes adds the client scopes that are newer than version, except for those already in the
 // file.
-func (file *Realm) addNewScopes(version release) {
+func (realm *Realm) addNewScopes(version release) {
 	for _, scope := range scopeReleases {
 		sameName := func(s Scope) bool { return s.Name == scope.name }
-		if !version.before(scope.since) || slices.ContainsFunc(file.ClientScopes, sameName) {
+		if !version.before(scope.since) || slices.ContainsFunc(realm.ClientScopes, sameName) {
 			continue
 		}
 		builtinScopes := BuiltinScopes()
-		file.ClientScopes = append(file.ClientScopes,
+		realm.ClientScopes = append(realm.ClientScopes,
 			builtinScopes[slices.IndexFunc(builtinScopes, sameName)])
 		if scope.name == "service_account" {
-			file.LateServiceAccountScope = true
+			realm.LateServiceAccountScope = true
 		}
 		if scope.isRealmDefault {
-			file.DefaultDefaultClientScopes = append(file.DefaultDefaultClientScopes, scope.name)
+			realm.DefaultDefaultClientScopes = append(realm.DefaultDefaultClientScopes, scope.name)
 		}
 		if !scope.assignToClients {
 			continue
 		}
-		for i := range file.Clients {
-			if c := &file.Clients[i]; c.DefaultClientScopes != nil ||
+		for i := range realm.Clients {
+			if c := &realm.Clients[i]; c.DefaultClientScopes != nil ||
 				c.OptionalClientScopes != nil {
 				c.DefaultClientScopes = append(c.DefaultClientScopes, scope.name)
 			}
@@ -153,9 +153,9 @@ func (file *Realm) addNewScopes(version release) {
 }
 
 // setAttribute sets an attribute of the clients with these client IDs.
-func (file *Realm) setAttribute(name, value string, clientIDs ...string) {
-	for i := range file.Clients {
-		c := &file.Clients[i]
+func (realm *Realm) setAttribute(name, value string, clientIDs ...string) {
+	for i := range realm.Clients {
+		c := &realm.Clients[i]
 		if !slices.Contains(clientIDs, c.ClientID) {
 			continue
 		}

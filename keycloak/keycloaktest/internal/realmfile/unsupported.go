@@ -26,7 +26,7 @@ const (
 	UseOTP                           // a sign-in with a second factor
 	UseUnknownUser                   // a sign-in with a username that the realm doesn't have
 
-	UseAnything Use = -1
+	AllUses Use = -1 // all of the above
 )
 
 // An UnsupportedSetting is a setting of a realm, a client or a client scope that the fake doesn't
@@ -36,9 +36,9 @@ type UnsupportedSetting struct {
 	uses   Use
 }
 
-// Reasons returns an error message about the settings that affect a use in u, or "" if there are
-// none.
-func (u Use) Reasons(settings []UnsupportedSetting) string {
+// UnsupportedReason returns an error message about the settings that affect a use in u, or "" if
+// there are none.
+func (u Use) UnsupportedReason(settings []UnsupportedSetting) string {
 	var reasons []string
 	for _, setting := range settings {
 		if setting.uses&u != 0 {
@@ -137,7 +137,7 @@ func UnsupportedSettings(c Client) []UnsupportedSetting {
 		unsupported = append(unsupported, UnsupportedSetting{fmt.Sprintf(format, args...), uses})
 	}
 	if c.Protocol != "" && c.Protocol != "openid-connect" {
-		add(UseAnything, "protocol %q is not supported: openid-connect is", c.Protocol)
+		add(AllUses, "protocol %q is not supported: openid-connect is", c.Protocol)
 	}
 	if name := c.ClientAuthenticatorType; !c.PublicClient && name != "" && name != "client-secret" {
 		add(UseSecret, "clientAuthenticatorType %q is not supported: client-secret is", name)
@@ -200,7 +200,7 @@ func (m Mapper) affectedUses() Use {
 		"oidc-nonce-backwards-compatible-mapper":
 		return UseLogin // these mappers use parameters of authorization requests
 	case "oidc-sha256-pairwise-sub-mapper", "oidc-hardcoded-role-mapper":
-		return UseAnything // these mappers always affect all targets
+		return AllUses // these mappers always affect all targets
 	}
 	var uses Use
 	for target, u := range targetUses {
