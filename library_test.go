@@ -155,7 +155,7 @@ func TestHandler_removedKeyWithoutRun(t *testing.T) {
 			t.Fatalf("before the key was removed, me is %s, want alice", got)
 		}
 		shop := kc.Realm("shop")
-		oldKey := shop.SigningKey("RS256")
+		oldKey := shop.SigningKeyID("RS256")
 		if _, err := shop.RotateKeys("RS256"); err != nil {
 			t.Fatal(err)
 		}

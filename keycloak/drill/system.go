@@ -298,7 +298,7 @@ func (s *system) unknownKeyToken(n int) string {
 // rotate makes the realm sign with a new key, and returns the old one. The old key stays listed as
 // passive, which is how administrators rotate keys.
 func (s *system) rotate() (oldKey string) {
-	oldKey = s.realm.SigningKey("ES256")
+	oldKey = s.realm.SigningKeyID("ES256")
 	_, err := s.realm.RotateKeys("ES256")
 	must(err)
 	must(s.realm.SetKeyPassive(oldKey, true))

@@ -23,13 +23,12 @@ func BenchmarkStart(b *testing.B) {
 	reportRate(b, "starts")
 }
 
-// BenchmarkLogin measures the password grant.
-func BenchmarkLogin(b *testing.B) {
+func BenchmarkPasswordGrant(b *testing.B) {
 	_, realm := startShop(b)
-	login(b, realm, "alice", "alice-password").wantOK(b)
+	passwordGrant(b, realm, "alice", "alice-password").wantOK(b)
 	b.ReportAllocs()
 	for b.Loop() {
-		login(b, realm, "alice", "alice-password").wantOK(b)
+		passwordGrant(b, realm, "alice", "alice-password").wantOK(b)
 	}
 	reportRate(b, "logins")
 }

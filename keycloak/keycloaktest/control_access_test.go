@@ -20,8 +20,9 @@ func TestUser_SetPassword(t *testing.T) {
 	_, realm := startShop(t)
 	tokens := signIn(t, realm)
 	must(t, mustFindUser(t, realm, "alice").SetPassword("another"))
-	login(t, realm, "alice", "alice-password").wantOAuthError(t, 400, "Invalid user credentials")
-	login(t, realm, "alice", "another").wantOK(t)
+	passwordGrant(t, realm, "alice", "alice-password").wantOAuthError(
+		t, 400, "Invalid user credentials")
+	passwordGrant(t, realm, "alice", "another").wantOK(t)
 	refresh(t, realm, tokens.RefreshToken).wantOK(t)
 }
 
@@ -40,13 +41,13 @@ func TestUser_Logout(t *testing.T) {
 	must(t, mustFindUser(t, realm, "alice").Logout())
 	wantSessions(t, realm, carolTokens.SessionID, offlineTokens.SessionID)
 	for _, tokens := range []keycloaktest.Tokens{tokens1, tokens2} {
-		wantUserinfo(t, realm, tokens.AccessToken, "user_session_not_found")
+		wantUserinfoError(t, realm, tokens.AccessToken, "user_session_not_found")
 		refresh(t, realm, tokens.RefreshToken).wantOAuthError(t, 400, "Session not active")
 	}
 	// The offline session continues, but the access tokens from before Logout are revoked.
-	wantUserinfo(t, realm, offlineTokens.AccessToken, "User not valid")
-	wantUserinfo(t, realm, carolTokens.AccessToken, "")
-	wantUserinfo(t, realm, signIn(t, realm).AccessToken, "")
+	wantUserinfoError(t, realm, offlineTokens.AccessToken, "User not valid")
+	wantUserinfoOK(t, realm, carolTokens.AccessToken)
+	wantUserinfoOK(t, realm, signIn(t, realm).AccessToken)
 }
 
 // GrantRole and RevokeRole add and remove realm roles and client roles. New tokens have the changed
@@ -105,7 +106,7 @@ func TestUser_Lock(t *testing.T) {
 			t.Errorf("Failures() = %d and Locked() = %t, want %d and %t", gotFailures, gotLocked, failures,
 				locked)
 		}
-		if r := login(t, realm, "alice", "alice-password"); locked {
+		if r := passwordGrant(t, realm, "alice", "alice-password"); locked {
 			r.wantOAuthError(t, 400, "Invalid user credentials")
 		} else {
 			r.wantOK(t) // resets the failures
@@ -124,7 +125,7 @@ func TestUser_Lock(t *testing.T) {
 
 	failLogin := func() {
 		kc.Advance(2 * time.Second) // two failures within a second would lock alice
-		login(t, realm, "alice", "wrong").wantOAuthError(t, 400, "Invalid user credentials")
+		passwordGrant(t, realm, "alice", "wrong").wantOAuthError(t, 400, "Invalid user credentials")
 	}
 	failLogin()
 	failLogin()
@@ -149,12 +150,13 @@ func TestUser_Unlock_permanentLockout(t *testing.T) {
 	alice := mustFindUser(t, realm, "alice")
 	for range 2 {
 		kc.Advance(2 * time.Second)
-		login(t, realm, "alice", "wrong")
+		passwordGrant(t, realm, "alice", "wrong")
 	}
 	must(t, alice.Unlock())
-	login(t, realm, "alice", "alice-password").wantOAuthError(t, 400, "Invalid user credentials")
+	passwordGrant(t, realm, "alice", "alice-password").wantOAuthError(
+		t, 400, "Invalid user credentials")
 	must(t, alice.Update([]byte(`{"enabled": true}`)))
-	login(t, realm, "alice", "alice-password").wantOK(t)
+	passwordGrant(t, realm, "alice", "alice-password").wantOK(t)
 }
 
 // The password grant accepts a code from OneTimeCode once. Five minutes later, it rejects the code.
@@ -164,7 +166,8 @@ func TestUser_OneTimeCode(t *testing.T) {
 		{"type": "otp", "secretData": `{"value": "alice-otp-secret"}`, "credentialData": `{"subType": "totp", "digits": 6, "period": 30, "algorithm": "HmacSHA1"}`},
 	}})
 	alice := mustFindUser(t, realm, "alice")
-	login(t, realm, "alice", "alice-password").wantOAuthError(t, 400, "Invalid user credentials")
+	passwordGrant(t, realm, "alice", "alice-password").wantOAuthError(
+		t, 400, "Invalid user credentials")
 	seenCodes := map[string]bool{}
 	for range 3 {
 		code, err := alice.OneTimeCode()
@@ -173,18 +176,18 @@ func TestUser_OneTimeCode(t *testing.T) {
 			t.Errorf("OneTimeCode() = %q, want six digits that differ from earlier codes", code)
 		}
 		seenCodes[code] = true
-		login(t, realm, "alice", "wrong", "totp", code).wantOAuthError(t, 400,
+		passwordGrant(t, realm, "alice", "wrong", "totp", code).wantOAuthError(t, 400,
 			"Invalid user credentials")
-		login(t, realm, "alice", "alice-password", "totp", code).wantOK(t)
+		passwordGrant(t, realm, "alice", "alice-password", "totp", code).wantOK(t)
 		// A code can't be reused.
-		login(t, realm, "alice", "alice-password", "totp", code).wantOAuthError(t, 400,
+		passwordGrant(t, realm, "alice", "alice-password", "totp", code).wantOAuthError(t, 400,
 			"Invalid user credentials")
 		kc.Advance(30 * time.Second)
 	}
 	oldCode, err := alice.OneTimeCode()
 	must(t, err)
 	kc.Advance(5 * time.Minute)
-	login(t, realm, "alice", "alice-password", "totp", oldCode).wantOAuthError(t, 400,
+	passwordGrant(t, realm, "alice", "alice-password", "totp", oldCode).wantOAuthError(t, 400,
 		"Invalid user credentials")
 
 	_, realmWithoutOTP := startShop(t)

@@ -118,11 +118,11 @@ func (r *Realm) RemoveKey(kid string) error {
 	return nil
 }
 
-// SigningKey returns the kid of the key that currently signs with algorithm. Most realms use
+// SigningKeyID returns the kid of the key that currently signs with algorithm. Most realms use
 // "RS256" for access and ID tokens; refresh tokens use "HS512". If the realm has no key for
-// algorithm, SigningKey generates one, as signing a token would. It returns "" if Keycloak has no
+// algorithm, SigningKeyID generates one, as signing a token would. It returns "" if Keycloak has no
 // such signature algorithm.
-func (r *Realm) SigningKey(algorithm string) string {
+func (r *Realm) SigningKeyID(algorithm string) string {
 	if r.mustExist().server == nil || !slices.Contains(realmfile.SignatureAlgorithms, algorithm) {
 		return ""
 	}

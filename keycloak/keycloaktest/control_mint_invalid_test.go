@@ -62,7 +62,7 @@ func publicKeyPEM(t *testing.T, realm *keycloaktest.Realm) []byte {
 	keys, err := set.JWKSlice()
 	must(t, err)
 	i := slices.IndexFunc(keys, func(k jwkset.JWK) bool {
-		return k.Marshal().KID == realm.SigningKey("RS256")
+		return k.Marshal().KID == realm.SigningKeyID("RS256")
 	})
 	der, err := x509.MarshalPKIXPublicKey(keys[i].Key())
 	must(t, err)
@@ -76,7 +76,7 @@ func TestRealm_Mint_invalidTokens(t *testing.T) {
 	realm, otherRealm := kc.Realm("shop"), kc.Realm("other")
 	attackerKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	must(t, err)
-	kid := realm.SigningKey("RS256")
+	kid := realm.SigningKeyID("RS256")
 
 	// claimsWith returns the claims of a valid access token, with some overridden.
 	claimsWith := func(overrides object) object {

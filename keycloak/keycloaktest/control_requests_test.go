@@ -23,7 +23,7 @@ func TestServer_Count(t *testing.T) {
 			get(t, realm.URL()+"/.well-known/oauth-authorization-server")
 		},
 		"/certs":    func() { get(t, oidcURL(realm, "/certs")) },
-		"/token":    func() { login(t, realm, "alice", "alice-password") },
+		"/token":    func() { passwordGrant(t, realm, "alice", "alice-password") },
 		"/userinfo": func() { getUserinfo(t, realm, tokens.AccessToken) },
 		"/token/introspect": func() {
 			post(t, oidcURL(realm, "/token/introspect"),
@@ -58,10 +58,10 @@ func TestServer_Count(t *testing.T) {
 // Count includes requests that fail: those that Keycloak would reject, and those that get a Fault.
 func TestServer_Count_failures(t *testing.T) {
 	kc, realm := startShop(t)
-	login(t, realm, "alice", "wrong")
+	passwordGrant(t, realm, "alice", "wrong")
 	send(t, newRequest(t, http.MethodPut, oidcURL(realm, "/token"), ""))
 	kc.Fail(keycloaktest.Fault{Endpoint: "/token", Status: 503, Times: 1})
-	login(t, realm, "alice", "alice-password")
+	passwordGrant(t, realm, "alice", "alice-password")
 	if kc.Count("/token") != 3 {
 		t.Errorf("Count(/token) = %d, want 3", kc.Count("/token"))
 	}
@@ -80,7 +80,7 @@ func TestServer_Requests(t *testing.T) {
 	}
 	get(t, oidcURL(realm, "/certs")+"?a=b")
 	kc.Advance(time.Minute)
-	login(t, realm, "alice", "alice-password")
+	passwordGrant(t, realm, "alice", "alice-password")
 	get(t, realm.URL()+"/")
 	get(t, kc.URL+"/realms/other/protocol/openid-connect/certs/")
 	get(t, realm.URL()+"/no/such/thing")
@@ -153,7 +153,7 @@ func TestServer_Requests_limit(t *testing.T) {
 func TestServer_Requests_noSecrets(t *testing.T) {
 	kc, realm := startShop(t)
 	const canary = "canary-7f3a"
-	login(t, realm, "alice", canary)
+	passwordGrant(t, realm, "alice", canary)
 	refresh(t, realm, canary)
 	getUserinfo(t, realm, canary)
 	post(t, oidcURL(realm, "/token"), "client_id", "shop-api", "client_secret", canary)

@@ -51,7 +51,7 @@ func TestRealm_AddUser(t *testing.T) {
 			t.Errorf("User(%q) = %v, want carol", name, foundUser)
 		}
 		claims := parseClaims(t,
-			login(t, realm, name, "carol-password").wantOK(t).field("access_token"))
+			passwordGrant(t, realm, name, "carol-password").wantOK(t).field("access_token"))
 		if claims["sub"] != addedUser.ID() || claims["preferred_username"] != "carol" ||
 			claims["email"] != "carol@example.com" {
 			t.Errorf("claims are %v, want carol's", claims)
@@ -79,7 +79,8 @@ func TestRealm_AddUser_temporaryPassword(t *testing.T) {
 		[]byte(strings.Replace(carolJSON, `"carol-password"`, `"carol-password", "temporary": true`,
 			1)))
 	must(t, err)
-	login(t, realm, "carol", "carol-password").wantOAuthError(t, 400, "Account is not fully set up")
+	passwordGrant(t, realm, "carol", "carol-password").wantOAuthError(
+		t, 400, "Account is not fully set up")
 }
 
 // AddUser returns an error for an invalid user, and adds nothing.
@@ -105,7 +106,7 @@ func TestRealm_AddUser_invalid(t *testing.T) {
 			t.Errorf("AddUser(%s) returns an error and adds a user, want no user", document)
 		}
 	}
-	login(t, realm, "alice", "alice-password").wantOK(t)
+	passwordGrant(t, realm, "alice", "alice-password").wantOK(t)
 }
 
 // Update changes only the fields in the patch. If the patch has attributes, they replace all
@@ -140,15 +141,16 @@ func TestUser_Update(t *testing.T) {
 		t.Errorf("claims are %v, want no shoe, and the same roles and groups", claims)
 	}
 	update(`{"requiredActions": ["UPDATE_PASSWORD"]}`)
-	login(t, realm, "caro", "carol-password").wantOAuthError(t, 400, "Account is not fully set up")
+	passwordGrant(t, realm, "caro", "carol-password").wantOAuthError(
+		t, 400, "Account is not fully set up")
 	update(`{"requiredActions": []}`)
-	login(t, realm, "caro", "carol-password").wantOK(t)
+	passwordGrant(t, realm, "caro", "carol-password").wantOK(t)
 	update(`{"enabled": false}`)
-	login(t, realm, "caro", "carol-password").wantOAuthError(t, 400, "Account disabled")
+	passwordGrant(t, realm, "caro", "carol-password").wantOAuthError(t, 400, "Account disabled")
 	refresh(t, realm, tokens.RefreshToken).wantOAuthError(t, 400, "User disabled")
-	wantUserinfo(t, realm, tokens.AccessToken, "User disabled")
+	wantUserinfoError(t, realm, tokens.AccessToken, "User disabled")
 	update(`{"enabled": true}`)
-	wantUserinfo(t, realm, tokens.AccessToken, "")
+	wantUserinfoOK(t, realm, tokens.AccessToken)
 }
 
 // Update returns an error for an invalid patch, and changes nothing.
@@ -171,7 +173,7 @@ func TestUser_Update_invalid(t *testing.T) {
 	} {
 		wantError(t, addedUser.Update([]byte(patch)), want)
 		claims := parseClaims(t,
-			login(t, realm, "carol", "carol-password").wantOK(t).field("access_token"))
+			passwordGrant(t, realm, "carol", "carol-password").wantOK(t).field("access_token"))
 		if claims["name"] != "Carol C" || claims["shoe"] != "38" ||
 			claims["sub"] != addedUser.ID() {
 			t.Errorf("after the invalid patch %s, claims are %v, want no change", patch, claims)
@@ -192,8 +194,9 @@ func TestUser_Delete(t *testing.T) {
 		t.Error("User or UserByID returns the deleted user, want nil")
 	}
 	wantSessions(t, realm)
-	login(t, realm, "alice", "alice-password").wantOAuthError(t, 400, "Invalid user credentials")
-	wantUserinfo(t, realm, tokens.AccessToken, "user_session_not_found")
+	passwordGrant(t, realm, "alice", "alice-password").wantOAuthError(
+		t, 400, "Invalid user credentials")
+	wantUserinfoError(t, realm, tokens.AccessToken, "user_session_not_found")
 	refresh(t, realm, tokens.RefreshToken).wantOAuthError(t, 400, "Session not active")
 	refresh(t, realm, offlineTokens.RefreshToken).wantOAuthError(t, 400,
 		"Offline user session not found")
@@ -234,7 +237,7 @@ func TestUser_Delete(t *testing.T) {
 		"credentials": [{"type": "password", "value": "alice-password"}]}`))
 	must(t, err)
 	claims := parseClaims(t,
-		login(t, realm, "alice", "alice-password").wantOK(t).field("access_token"))
+		passwordGrant(t, realm, "alice", "alice-password").wantOK(t).field("access_token"))
 	if claims["sub"] != newUser.ID() || newUser.ID() == alice.ID() ||
 		slices.Contains(tokenRoles(claims, "shop-api"), "reader") {
 		t.Errorf("claims are %v, want the new user's sub, and no role reader", claims)

@@ -88,7 +88,7 @@ func TestServer_Realm_unknownWithoutTest(t *testing.T) {
 		"URL":          {nilRealmMessage, func() error { unknownRealm.URL(); return nil }},
 		"User":         {nilRealmMessage, func() error { unknownRealm.User("ann"); return nil }},
 		"Sessions":     {nilRealmMessage, func() error { unknownRealm.Sessions(); return nil }},
-		"SigningKey":   {nilRealmMessage, func() error { unknownRealm.SigningKey("RS256"); return nil }},
+		"SigningKeyID": {nilRealmMessage, func() error { unknownRealm.SigningKeyID("RS256"); return nil }},
 		"Lock":         {nilUserMessage, func() error { return unknownUser.Lock(1) }},
 		"GrantRole": {nilUserMessage, func() error {
 			return unknownUser.GrantRole(keycloaktest.Role{Name: "a"})

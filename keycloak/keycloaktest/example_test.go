@@ -91,9 +91,9 @@ func ExampleRealm_RotateKeys() {
 	defer kc.Close()
 	realm := kc.Realm("shop")
 
-	oldKID := realm.SigningKey("RS256")
+	oldKID := realm.SigningKeyID("RS256")
 	newKID, err := realm.RotateKeys("RS256") // the old key stays published
-	fmt.Println(err, newKID != oldKID, realm.SigningKey("RS256") == newKID)
+	fmt.Println(err, newKID != oldKID, realm.SigningKeyID("RS256") == newKID)
 	fmt.Println(realm.RemoveKey(oldKID)) // invalidates the tokens that it signed
 	// Output:
 	// <nil> true true

@@ -59,7 +59,7 @@ func TestClose_leaks(t *testing.T) {
 		realm := kc.Realm("local")
 		tokens, err := realm.SignIn("local-api", "alice")
 		must(t, err)
-		wantUserinfo(t, realm, tokens.AccessToken, "")
+		wantUserinfoOK(t, realm, tokens.AccessToken)
 		kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Hang: true})
 		kc.Fail(keycloaktest.Fault{Endpoint: "/token", Delay: time.Hour})
 		errs := make(chan error)

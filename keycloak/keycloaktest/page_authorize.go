@@ -92,7 +92,7 @@ func (req *pageRequest) parseAuthRequest(parameters url.Values) (*authRequest, r
 	if caller == nil {
 		return nil, resp
 	}
-	if err := req.checkParametersSupported(authParameters); err != nil {
+	if err := req.checkParametersSupported(authorizationParameters); err != nil {
 		return nil, err.plainResponse()
 	}
 	for name, values := range parameters {
@@ -308,7 +308,7 @@ func hasRepeatedParameter(parameters url.Values, repeatableNames ...string) bool
 // readACR sets loaRequested if the request names a level of authentication. The login flow has only
 // one level, so any requested level means that the user must enter the password. readACR returns
 // false if the request has an unknown level that it marks as essential.
-func (authReq *authRequest) readACR(r *Realm) bool {
+func (authReq *authRequest) readACR(r *Realm) (valid bool) {
 	var claimsParameter struct {
 		IDToken struct {
 			ACR struct {

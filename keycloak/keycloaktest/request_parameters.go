@@ -62,9 +62,9 @@ var tokenParameters = endpointParameters{
 	unsupportedHeaders: []string{"DPoP"},
 }
 
-// authParameters lists the parameters of the authorization endpoint. parseAuthRequest returns an
-// error for some values of the supported parameters.
-var authParameters = endpointParameters{
+// authorizationParameters lists the parameters of the authorization endpoint. parseAuthRequest
+// returns an error for some values of the supported parameters.
+var authorizationParameters = endpointParameters{
 	supportedNames: []string{
 		"acr_values", "claims", "client_id", "code_challenge", "code_challenge_method", "kc_action",
 		"kc_action_parameter", "kc_idp_hint", "login_hint", "max_age", "nonce", "prompt",

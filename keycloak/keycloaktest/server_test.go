@@ -160,15 +160,15 @@ func TestServers_parallel(t *testing.T) {
 			kc.Advance(time.Duration(i) * time.Hour)
 			must(t, mustFindUser(t, realm, "alice").SetPassword(fmt.Sprint("password-", i)))
 			for range 3 {
-				login(t, realm, "alice", fmt.Sprint("password-", i)).wantOK(t)
+				passwordGrant(t, realm, "alice", fmt.Sprint("password-", i)).wantOK(t)
 			}
-			login(t, realm, "alice", "alice-password").wantOAuthError(t, 400,
+			passwordGrant(t, realm, "alice", "alice-password").wantOAuthError(t, 400,
 				"Invalid user credentials")
 			if n := kc.Count("/token"); n != 4 {
 				t.Errorf("Count(/token) = %d, want this server's 4 requests", n)
 			}
-			if realm.SigningKey("ES256") != kid {
-				t.Errorf("SigningKey(ES256) = %s, want this server's %s", realm.SigningKey("ES256"),
+			if realm.SigningKeyID("ES256") != kid {
+				t.Errorf("SigningKeyID(ES256) = %s, want this server's %s", realm.SigningKeyID("ES256"),
 					kid)
 			}
 			drift := time.Until(kc.Now()) - time.Duration(i)*time.Hour
@@ -186,7 +186,7 @@ func TestServer_concurrentUse(t *testing.T) {
 	var wg sync.WaitGroup
 	var importsDone atomic.Bool
 	for _, call := range []func(){
-		func() { login(t, realm, "alice", "alice-password") },
+		func() { passwordGrant(t, realm, "alice", "alice-password") },
 		func() { getUserinfo(t, realm, signIn(t, realm).AccessToken) },
 		func() { get(t, oidcURL(realm, "/certs")) },
 		func() { kc.Advance(time.Second); kc.Now(); kc.Advance(-time.Second) },
@@ -195,7 +195,7 @@ func TestServer_concurrentUse(t *testing.T) {
 		func() {
 			realm.Keys()
 			realm.Sessions()
-			realm.SigningKey("RS256")
+			realm.SigningKeyID("RS256")
 			realm.Issuer()
 			realm.Ignored()
 		},
@@ -264,7 +264,7 @@ func TestConfig_PathPrefix(t *testing.T) {
 			if issuer := discovery.field("issuer"); issuer != want {
 				t.Errorf("discovery has the issuer %s, want %s", issuer, want)
 			}
-			login(t, realm, "alice", "alice-password").wantOK(t)
+			passwordGrant(t, realm, "alice", "alice-password").wantOK(t)
 			if kc.Count("/token") != 1 {
 				t.Errorf("Count(/token) = %d, want 1", kc.Count("/token"))
 			}
@@ -299,7 +299,7 @@ func TestConfig_PublicURL(t *testing.T) {
 		}
 	}
 	for _, token := range []string{signIn(t, realm).AccessToken,
-		login(t, realm, "alice", "alice-password").wantOK(t).field("access_token")} {
+		passwordGrant(t, realm, "alice", "alice-password").wantOK(t).field("access_token")} {
 		claims, err := verify(t, kc, realm, token)
 		if err != nil || claims["iss"] != publicIssuer || realm.Issuer() != publicIssuer {
 			t.Errorf("iss is %v (%v) and Issuer() %s, want %s", claims["iss"], err,
@@ -348,7 +348,7 @@ func TestConfig_Now(t *testing.T) {
 	for _, step := range []struct {
 		advance   time.Duration
 		sinceNoon time.Duration
-		reason    string // why userinfo rejects the token
+		reason    string // why userinfo rejects the token, or ""
 	}{
 		{tokens.ExpiresIn - time.Second, 4*time.Minute + 59*time.Second, ""},
 		{time.Second, 5 * time.Minute, ""}, // Keycloak accepts a token during the second of exp
@@ -362,7 +362,11 @@ func TestConfig_Now(t *testing.T) {
 		if got := kc.Now().Sub(noon); got != step.sinceNoon {
 			t.Errorf("after Advance(%v), the clock is at noon + %v, want %v", step.advance, got, step.sinceNoon)
 		}
-		wantUserinfo(t, realm, tokens.AccessToken, step.reason)
+		if step.reason == "" {
+			wantUserinfoOK(t, realm, tokens.AccessToken)
+		} else {
+			wantUserinfoError(t, realm, tokens.AccessToken, step.reason)
+		}
 	}
 	requests := kc.Requests()
 	if lastTime := requests[len(requests)-1].Time; !lastTime.Equal(noon) {
