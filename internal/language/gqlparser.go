@@ -19,9 +19,9 @@ import (
 //	block strings: indentation of the first line, quotes   Rewrite writes a plain string
 //	locations of strings, and after block strings or CRLF  Locator corrects them
 
-// Rewrite returns a document that has the same meaning for gqlparser as the original has by the
-// specification. If the original has a syntax error, Rewrite returns it unchanged. Tokens stay on
-// their lines, and mostly in their columns.
+// Rewrite returns a document that gqlparser reads as the specification reads the original. If the
+// original has a syntax error, Rewrite returns it unchanged. Tokens stay on their lines, and mostly
+// in their columns.
 func Rewrite(document string) string {
 	var (
 		scanner               = Scanner{Text: document}
@@ -77,10 +77,10 @@ func Rewrite(document string) string {
 }
 
 // CheckStrings returns a syntax error if gqlparser reads a string of the document differently than
-// the specification. gqlparser must accept the document. It reads a rewritten document differently
-// only if the document has a syntax error by the specification.
+// the specification. gqlparser must accept the document. If the document is a result of Rewrite,
+// CheckStrings returns an error only if the specification rejects the document.
 func CheckStrings(document string) *gqlerror.Error {
-	const message = "a string that this server can't read as it is meant: " +
+	const message = "a string that this server can't read correctly: " +
 		"send its value as a variable"
 	scanner, unsupported := Scanner{Text: document}, false
 	for {
@@ -158,7 +158,7 @@ func blankControls(text string) string {
 }
 
 // A Locator maps gqlparser's locations in ParserInput to the correct locations in Document.
-// ParserInput is Document or Rewrite(Document). The Locator reads both at the first use.
+// ParserInput is Document or Rewrite(Document). The Locator scans both at the first use.
 type Locator struct {
 	Document, ParserInput string
 
@@ -173,7 +173,7 @@ type correction struct{ token, element gqlerror.Location }
 // TokenLocation maps the location of a token, for syntax errors. It returns an unknown location
 // unchanged.
 func (l *Locator) TokenLocation(location gqlerror.Location) gqlerror.Location {
-	if c, ok := l.correction(location); ok {
+	if c, ok := l.lookup(location); ok {
 		return c.token
 	}
 	return location
@@ -182,35 +182,34 @@ func (l *Locator) TokenLocation(location gqlerror.Location) gqlerror.Location {
 // ElementLocation maps the location of a token to the start of its element, for errors other than
 // syntax errors. It returns an unknown location unchanged.
 func (l *Locator) ElementLocation(location gqlerror.Location) gqlerror.Location {
-	if c, ok := l.correction(location); ok {
+	if c, ok := l.lookup(location); ok {
 		return c.element
 	}
 	return location
 }
 
-// correction returns the correction of gqlparser's location.
-func (l *Locator) correction(location gqlerror.Location) (c correction, ok bool) {
+// lookup returns the correction of gqlparser's location.
+func (l *Locator) lookup(location gqlerror.Location) (c correction, ok bool) {
 	if l.corrections == nil {
 		l.corrections = map[gqlerror.Location]correction{}
-		l.readTexts()
+		l.buildCorrections()
 	}
 	c, ok = l.corrections[location]
 	return c, ok
 }
 
-// readTexts scans both texts in parallel and sets the correction of each token.
-func (l *Locator) readTexts() {
+// buildCorrections scans both texts in parallel and sets the correction of each token.
+func (l *Locator) buildCorrections() {
 	scanner, cursor := Scanner{Text: l.Document}, newCursor(l.Document)
 	gqlLexer := lexer.New(&ast.Source{Input: l.ParserInput})
-	// The kind of the previous token, and the location of that token's element.
-	previousKind, elementLocation := lexer.Invalid, cursor.location
-	hasDescription := false
+	previousKind, hasDescription := lexer.Invalid, false
+	var previousLocation, descriptionLocation gqlerror.Location
 	for {
 		gqlToken, parseErr := gqlLexer.ReadToken()
 		token, err := scanner.Next()
 		// Only Document has descriptions.
 		for err == nil && isString(token.Kind) && parseErr == nil && !isString(gqlToken.Kind) {
-			elementLocation, hasDescription = cursor.moveTo(token.Start), true
+			descriptionLocation, hasDescription = cursor.moveTo(token.Start), true
 			token, err = scanner.Next()
 		}
 		offset := token.Start
@@ -219,9 +218,11 @@ func (l *Locator) readTexts() {
 		}
 		tokenLocation := cursor.moveTo(offset)
 		c := correction{tokenLocation, tokenLocation}
-		if hasDescription || previousKind == lexer.Spread ||
-			previousKind == lexer.At && token.Kind == lexer.Name {
-			c.element = elementLocation
+		switch {
+		case hasDescription:
+			c.element = descriptionLocation
+		case previousKind == lexer.Spread, previousKind == lexer.At && token.Kind == lexer.Name:
+			c.element = previousLocation
 		}
 		l.corrections[gqlerror.Location{Line: gqlToken.Pos.Line, Column: gqlToken.Pos.Column}] = c
 		if parseErr != nil || err != nil || gqlToken.Kind == lexer.EOF ||
@@ -229,7 +230,7 @@ func (l *Locator) readTexts() {
 			return
 		}
 		if token.Kind != lexer.Comment {
-			previousKind, elementLocation, hasDescription = token.Kind, tokenLocation, false
+			previousKind, previousLocation, hasDescription = token.Kind, tokenLocation, false
 		}
 	}
 }
