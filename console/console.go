@@ -1,11 +1,12 @@
-// Package console serves a GraphQL IDE with a sign-in. The IDE uses GraphiQL's editors. A build
-// makes the files in dist from src and from all libraries that it needs, and they are embedded in
-// the binary. The console contains no schema, loads nothing from other hosts, and works offline.
+// Package console serves a GraphQL IDE with a sign-in. The IDE uses GraphiQL's editors. It is built
+// from src, with all its libraries, into dist, which is embedded in the binary. The console
+// contains no schema, loads nothing from other hosts, and works offline.
 //
-// The console is one page at / with files below /console/:
+// The console is one HTML page at /, which loads its files from /console/:
 //
-//	mux.Handle("/{$}", page)
-//	mux.Handle("/console/", page)
+//	handler := console.Handler()
+//	mux.Handle("/{$}", handler)
+//	mux.Handle("/console/", handler)
 //
 // The page calls the GraphQL endpoint at the relative path graphql, so it also works if a reverse
 // proxy adds a path prefix. Its Content-Security-Policy allows scripts and workers only from this
