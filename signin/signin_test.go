@@ -19,14 +19,14 @@ type recorder struct {
 	realmPanics bool  // if set, the realm panics
 }
 
-func (r *recorder) realm() Realm     { return recordedRealm{r} }
-func (r *recorder) limiter() Limiter { return recordedLimiter{r} }
+func (r *recorder) realm() Realm     { return recordingRealm{r} }
+func (r *recorder) limiter() Limiter { return recordingLimiter{r} }
 
-// A recordedRealm is the Realm of a recorder.
-type recordedRealm struct{ *recorder }
+// A recordingRealm is the Realm of a recorder.
+type recordingRealm struct{ *recorder }
 
 // recordCall records a call to the realm. Then it panics, returns realmErr, or returns tokens.
-func (r recordedRealm) recordCall(text string) (*identity.OpenIDToken, error) {
+func (r recordingRealm) recordCall(text string) (*identity.OpenIDToken, error) {
 	r.calls = append(r.calls, "realm "+text)
 	if r.realmPanics {
 		panic("realm")
@@ -37,27 +37,27 @@ func (r recordedRealm) recordCall(text string) (*identity.OpenIDToken, error) {
 	return &identity.OpenIDToken{TokenType: "Bearer"}, nil
 }
 
-func (r recordedRealm) Login(_ context.Context,
+func (r recordingRealm) Login(_ context.Context,
 	c identity.Credentials) (*identity.OpenIDToken, error) {
 	return r.recordCall(
 		fmt.Sprintf("login %s %s %s", c.Username, c.Password.Reveal(), c.OTP.Reveal()))
 }
 
-func (r recordedRealm) Refresh(_ context.Context,
+func (r recordingRealm) Refresh(_ context.Context,
 	token identity.Secret) (*identity.OpenIDToken, error) {
 	return r.recordCall("refresh " + token.Reveal())
 }
 
-func (r recordedRealm) Logout(_ context.Context, token identity.Secret) error {
+func (r recordingRealm) Logout(_ context.Context, token identity.Secret) error {
 	_, err := r.recordCall("logout " + token.Reveal())
 	return err
 }
 
-// A recordedLimiter is the Limiter of a recorder.
-type recordedLimiter struct{ *recorder }
+// A recordingLimiter is the Limiter of a recorder.
+type recordingLimiter struct{ *recorder }
 
 // reserve records a reservation. The function that it returns, done, records the outcome.
-func (l recordedLimiter) reserve(text string) (func(error), error) {
+func (l recordingLimiter) reserve(text string) (func(error), error) {
 	l.calls = append(l.calls, "reserve "+text)
 	if l.limitErr != nil {
 		return nil, l.limitErr
@@ -65,22 +65,22 @@ func (l recordedLimiter) reserve(text string) (func(error), error) {
 	return func(err error) { l.calls = append(l.calls, fmt.Sprintf("done %v", err)) }, nil
 }
 
-func (l recordedLimiter) Login(_ context.Context, c identity.Credentials) (func(error), error) {
+func (l recordingLimiter) Login(_ context.Context, c identity.Credentials) (func(error), error) {
 	return l.reserve("login " + c.Username)
 }
 
-func (l recordedLimiter) Refresh(_ context.Context, token identity.Secret) (func(error), error) {
+func (l recordingLimiter) Refresh(_ context.Context, token identity.Secret) (func(error), error) {
 	return l.reserve("refresh " + token.Reveal())
 }
 
-func (l recordedLimiter) Logout(_ context.Context, token identity.Secret) (func(error), error) {
+func (l recordingLimiter) Logout(_ context.Context, token identity.Secret) (func(error), error) {
 	return l.reserve("logout " + token.Reveal())
 }
 
-// methods has a call of each method of Service with valid arguments, and the calls that the method
-// then makes to the limiter and the realm.
-var methods = map[string]struct {
-	call  func(context.Context, *Service) (ok bool, err error) // ok is set if there is a result
+// methodTests has a call of each method of Service with valid arguments, and the calls that the
+// method then makes to the limiter and the realm.
+var methodTests = map[string]struct {
+	call  func(context.Context, *Service) (ok bool, err error) // ok: it returned tokens or true
 	calls []string
 }{
 	"login": {func(ctx context.Context, s *Service) (bool, error) {
@@ -108,12 +108,12 @@ func newService(t testing.TB, r *recorder) *Service {
 
 // Each method reserves an attempt, calls the realm, and calls done with the realm's error.
 func TestService_order(t *testing.T) {
-	for name, method := range methods {
+	for name, method := range methodTests {
 		for _, realmErr := range []error{nil, fmt.Errorf("wrapped: %w", identity.ErrSessionEnded)} {
 			r := &recorder{realmErr: realmErr}
 			ok, err := method.call(t.Context(), newService(t, r))
 			if ok != (realmErr == nil) || !errors.Is(err, realmErr) {
-				t.Errorf("%s: got a result: %t, and %v; want %t and %v", name, ok, err, realmErr == nil,
+				t.Errorf("%s: got %t, %v; want %t, %v", name, ok, err, realmErr == nil,
 					realmErr)
 			}
 			want := append(slices.Clone(method.calls), fmt.Sprintf("done %v", realmErr))
@@ -127,10 +127,10 @@ func TestService_order(t *testing.T) {
 // If the limiter refuses an attempt, the Service returns the limiter's error and doesn't call the
 // realm.
 func TestService_limited(t *testing.T) {
-	for name, method := range methods {
+	for name, method := range methodTests {
 		r := &recorder{limitErr: errors.New("too many attempts")}
 		if ok, err := method.call(t.Context(), newService(t, r)); ok || err != r.limitErr {
-			t.Errorf("%s: got a result: %t, and %v; want false and %v", name, ok, err, r.limitErr)
+			t.Errorf("%s: got %t, %v; want false, %v", name, ok, err, r.limitErr)
 		}
 		if !slices.Equal(r.calls, method.calls[:1]) {
 			t.Errorf("%s made the calls %q, want no call to the realm", name, r.calls)
@@ -141,7 +141,7 @@ func TestService_limited(t *testing.T) {
 // If the realm panics, the Service doesn't call done: the result is unknown, so the attempt stays
 // counted.
 func TestService_panic(t *testing.T) {
-	for name, method := range methods {
+	for name, method := range methodTests {
 		r := &recorder{realmPanics: true}
 		func() {
 			defer func() {
@@ -173,8 +173,8 @@ func TestService_badInput(t *testing.T) {
 			_, err := s.Login(t.Context(), "a", "p", &emptyOTP)
 			return err
 		},
-		"refresh token of a line feed": func(s *Service) error { _, err := s.Refresh(t.Context(), "\n"); return err },
-		"refresh token for logout too long": func(s *Service) error {
+		"line feed as refresh token": func(s *Service) error { _, err := s.Refresh(t.Context(), "\n"); return err },
+		"refresh token too long for logout": func(s *Service) error {
 			_, err := s.Logout(t.Context(), strings.Repeat("x", identity.MaxRefreshTokenBytes+1))
 			return err
 		},
@@ -187,30 +187,30 @@ func TestService_badInput(t *testing.T) {
 	}
 }
 
-// New returns an error if the realm or the limiter is missing. A Service that New didn't make
-// returns errors.
+// New returns an error if the realm or the limiter is missing. The methods of a nil Service and of
+// the zero Service return errors.
 func TestNew_missingParts(t *testing.T) {
 	r := &recorder{}
 	for want, construct := range map[string]func() (*Service, error){
 		"needs a realm":   func() (*Service, error) { return New(nil, r.limiter()) },
 		"needs a limiter": func() (*Service, error) { return New(r.realm(), nil) },
-		"a realm":         func() (*Service, error) { return New((*nilRealm)(nil), r.limiter()) },
+		"a realm":         func() (*Service, error) { return New((*pointerRealm)(nil), r.limiter()) },
 	} {
 		if service, err := construct(); service != nil || err == nil ||
 			!strings.Contains(err.Error(), want) {
 			t.Errorf("New() = %v, %v, want an error with %q", service, err, want)
 		}
 	}
-	for name, method := range methods {
+	for name, method := range methodTests {
 		for _, s := range []*Service{nil, {}} {
 			if ok, err := method.call(t.Context(), s); ok || err == nil ||
 				!strings.Contains(err.Error(), "signin.New") {
-				t.Errorf("%s of %v: got a result: %t, and %v; want an error that names signin.New", name,
+				t.Errorf("%s of %v: got %t, %v; want an error that names signin.New", name,
 					s, ok, err)
 			}
 		}
 	}
 }
 
-// A nilRealm is a Realm whose pointer is nil in a test.
-type nilRealm struct{ Realm }
+// A pointerRealm is a Realm. A test passes a nil *pointerRealm to New.
+type pointerRealm struct{ Realm }
