@@ -26,18 +26,18 @@ func TestPresenter_Present_rejectedRequests(t *testing.T) {
 		`{"query":"{ buy(a: \"` + canary + `) }"}`:                    `{"message":"Syntax error","locations":[{"line":1,"column":29}],"extensions":{"code":"GRAPHQL_PARSE_FAILED"}}`,
 		`{"query":"{ ` + canary + ` }"}`:                              `{"message":"The document or its variables don't fit the schema","locations":[{"line":1,"column":3}],"extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}`,
 		`{"query":"{ buy }","operationName":"` + canary + `"}`:        `{"message":"The document or its variables don't fit the schema","extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}`,
-		`{"query":"query Slow { buy }"}`:                              `{"message":"The operation is slow","extensions":{"code":"OPERATION_TOO_LARGE","reason":"DEPTH"}}`,
+		`{"query":"query Deep { buy }"}`:                              `{"message":"The operation is nested too deeply","extensions":{"code":"OPERATION_TOO_LARGE","reason":"DEPTH"}}`,
 	} {
 		for _, detail := range []bool{false, true} {
-			var log bytes.Buffer
+			var logOutput bytes.Buffer
 			presenter := &apierror.Presenter{Detail: detail,
-				Log: slog.New(slog.NewTextHandler(&log, nil))}
+				Log: slog.New(slog.NewTextHandler(&logOutput, nil))}
 			server := handler.New(
 				newShopSchema(map[string]resolver{"buy": func(context.Context) error {
 					panic("the resolver was called")
 				}}))
 			server.AddTransport(transport.POST{})
-			server.Use(slowRejecter{})
+			server.Use(depthRejecter{})
 			server.SetErrorPresenter(presenter.Present)
 			server.SetRecoverFunc(presenter.Recover)
 			request := httptest.NewRequest(http.MethodPost, "/graphql", strings.NewReader(body))
@@ -45,11 +45,11 @@ func TestPresenter_Present_rejectedRequests(t *testing.T) {
 			response := httptest.NewRecorder()
 			server.ServeHTTP(response, request)
 			got := response.Body.String()
-			if log.Len() != 0 {
-				t.Errorf("%s: logged %s, want nothing", body, log.String())
+			if logOutput.Len() != 0 {
+				t.Errorf("%s: logged %s, want nothing", body, logOutput.String())
 			}
-			// The error of slowRejecter has its own message, so it has no detail.
-			wantDetail := detail && !strings.Contains(want, "slow")
+			// The error of depthRejecter has its own message, so it has no detail.
+			wantDetail := detail && !strings.Contains(want, "nested")
 			switch {
 			case !detail && got != `{"errors":[`+want+`],"data":null}`:
 				t.Errorf("%s\n got %s\nwant %s", body, got, want)
@@ -60,19 +60,19 @@ func TestPresenter_Present_rejectedRequests(t *testing.T) {
 	}
 }
 
-// A slowRejecter is a gqlgen extension that rejects the operation Slow, as package limits rejects
-// large operations.
-type slowRejecter struct{}
+// A depthRejecter is a gqlgen extension that rejects the operation Deep, as package limits rejects
+// operations that are nested too deeply.
+type depthRejecter struct{}
 
-func (slowRejecter) ExtensionName() string                   { return "Slow" }
-func (slowRejecter) Validate(graphql.ExecutableSchema) error { return nil }
+func (depthRejecter) ExtensionName() string                   { return "DepthRejecter" }
+func (depthRejecter) Validate(graphql.ExecutableSchema) error { return nil }
 
-func (slowRejecter) MutateOperationContext(
+func (depthRejecter) MutateOperationContext(
 	_ context.Context, o *graphql.OperationContext,
 ) *gqlerror.Error {
-	if o.Operation.Name != "Slow" {
+	if o.Operation.Name != "Deep" {
 		return nil
 	}
 	return apierror.New(apierror.CodeOperationTooLarge, apierror.ReasonDepth,
-		"The operation is slow")
+		"The operation is nested too deeply")
 }
