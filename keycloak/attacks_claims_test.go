@@ -71,10 +71,10 @@ func typeAttacks(f *forge) []attack {
 	typToken := func(typ any) string { return f.token(f.ed, nil, object{"typ": typ}) }
 	// realmToken returns a token signed by the realm. It has these claims in addition to those that
 	// every token of the realm has.
-	realmToken := func(s signer, headerTyp string, claims object) string {
+	realmToken := func(k signingKey, headerTyp string, claims object) string {
 		baseClaims := object{"iat": noonPlus(-time.Minute), "exp": noonPlus(4 * time.Minute),
 			"iss": localIssuer, "jti": "6e0ffcf1-7c2c-4b1f-8a30-1b6f4bd0a7a5"}
-		return s.sign(f.header(s, object{"typ": headerTyp}), patch(f.t, toJSON(baseClaims), claims))
+		return k.sign(f.header(k, object{"typ": headerTyp}), patch(f.t, toJSON(baseClaims), claims))
 	}
 	// hs512Token returns a token that Keycloak makes for its own use. Keycloak publishes no key for
 	// HS512, so the signature is all zeros.

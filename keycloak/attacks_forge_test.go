@@ -31,8 +31,8 @@ type forge struct {
 	canaryRequests atomic.Int32     // counts requests to the canary
 	secrets        []string         // texts that must not appear in any log
 
-	rsa, ps, ec, ec384, ec521, ed signer // the realm's keys
-	attacker                      signer // the attacker's key, with the attacker's own kid
+	rsa, ps, ec, ec384, ec521, ed signingKey // the realm's keys
+	attacker                      signingKey // the attacker's key, with the attacker's own kid
 }
 
 // attackerRSAKey is the attacker's RSA key, as strong as the realm's.
@@ -43,10 +43,10 @@ var attackerRSAKey = sync.OnceValue(func() crypto.Signer {
 // newForge returns a forge, and starts its canary.
 func newForge(t *testing.T) *forge {
 	f := &forge{
-		t: t, rsa: rs256(), ps: signer{"ps-1", "PS256", rsaKey()}, ec: es256(),
-		ec384: signer{"ec-384", "ES384", p384Key()},
-		ec521: signer{"ec-521", "ES512", p521Key()}, ed: edDSA(),
-		attacker: signer{"evil", "EdDSA", otherEdKey()},
+		t: t, rsa: rs256(), ps: signingKey{"ps-1", "PS256", rsaKey()}, ec: es256(),
+		ec384: signingKey{"ec-384", "ES384", p384Key()},
+		ec521: signingKey{"ec-521", "ES512", p521Key()}, ed: edDSA(),
+		attacker: signingKey{"evil", "EdDSA", otherEdKey()},
 	}
 	f.canary = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		f.canaryRequests.Add(1)
@@ -83,12 +83,14 @@ func (f *forge) newSecret() string {
 // claims returns alice's payload with changes.
 func (f *forge) claims(changes object) string { return patch(f.t, aliceClaims(f.t), changes) }
 
-// header returns the signer's usual header with changes.
-func (f *forge) header(s signer, changes object) string { return patch(f.t, s.header(), changes) }
+// header returns the usual header for a signing key, with changes.
+func (f *forge) header(k signingKey, changes object) string {
+	return patch(f.t, k.header(), changes)
+}
 
 // token returns a token of alice with changes to its header and claims.
-func (f *forge) token(s signer, header, claims object) string {
-	return s.sign(f.header(s, header), f.claims(claims))
+func (f *forge) token(k signingKey, header, claims object) string {
+	return k.sign(f.header(k, header), f.claims(claims))
 }
 
 // signingInput returns the JWS signing input.
@@ -97,8 +99,8 @@ func (f *forge) signingInput(header, payload string) string {
 }
 
 // goodSigningInput returns the signing input of a good token.
-func (f *forge) goodSigningInput(s signer) string {
-	return f.signingInput(s.header(), aliceClaims(f.t))
+func (f *forge) goodSigningInput(k signingKey) string {
+	return f.signingInput(k.header(), aliceClaims(f.t))
 }
 
 // compact joins a signing input and a signature into a token.
@@ -265,7 +267,7 @@ func rsaJWK(kid string, n, e *big.Int) object {
 
 // token returns a token with a correct RS256 signature by this key.
 func (k weakRSA) token(f *forge, kid string) string {
-	input := f.goodSigningInput(signer{kid, "RS256", nil})
+	input := f.goodSigningInput(signingKey{kid, "RS256", nil})
 	digest := sha256.Sum256([]byte(input))
 	size := (k.n.BitLen() + 7) / 8
 	data := append(decodeHex(infoSHA256), digest[:]...)

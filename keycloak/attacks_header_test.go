@@ -142,7 +142,7 @@ func algorithmAttacks(f *forge) []attack {
 		row("RS256 with the kid of a PS256 key", "RFC 8725, section 3.1",
 			f.rsa.withKID("ps-1").token(aliceClaims(f.t)), errSignature, "RS256"),
 		row("RS512 with the kid of an RS256 key", "RFC 7517, section 4.4",
-			signer{"rsa-1", "RS512", rsaKey()}.token(aliceClaims(f.t)), errSignature, "RS512"),
+			signingKey{"rsa-1", "RS512", rsaKey()}.token(aliceClaims(f.t)), errSignature, "RS512"),
 		row("ES384 with the kid of a P-256 key", "RFC 7518, section 3.4",
 			f.ec384.withKID("ec-1").token(aliceClaims(f.t)), errSignature, "ES384"),
 		row("ES256 with the kid of a P-384 key", "RFC 7518, section 3.4",

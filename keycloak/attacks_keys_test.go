@@ -24,10 +24,10 @@ var (
 	identityRSA     = sync.OnceValue(func() weakRSA { return newWeakRSA(2048, 1) })
 )
 
-// changedJWK returns the signer's JWK with changes.
-func (f *forge) changedJWK(s signer, changes object) object {
+// changedJWK returns the JWK of a signing key, with changes.
+func (f *forge) changedJWK(k signingKey, changes object) object {
 	out := object{}
-	for _, members := range []map[string]any{s.jwk(), changes} {
+	for _, members := range []map[string]any{k.jwk(), changes} {
 		for name, value := range members {
 			if out[name] = value; value == absent {
 				delete(out, name)
@@ -113,11 +113,11 @@ func keyAttacks(f *forge) []attack {
 	rsaToken := func(kid string) string { return f.rsa.withKID(kid).token(aliceClaims(f.t)) }
 	ecToken := func(kid string) string { return f.ec.withKID(kid).token(aliceClaims(f.t)) }
 	zeroToken := func(alg, kid string) string {
-		return f.compact(f.goodSigningInput(signer{kid, alg, nil}), make([]byte, 64))
+		return f.compact(f.goodSigningInput(signingKey{kid, alg, nil}), make([]byte, 64))
 	}
 	// With a public key of order one, the same signature is valid for every message.
 	forgedSignature := append(append([]byte{}, smallOrderPoints()[0]...), make([]byte, 32)...)
-	cubicInput := f.goodSigningInput(signer{"rsa-e3", "RS256", nil})
+	cubicInput := f.goodSigningInput(signingKey{"rsa-e3", "RS256", nil})
 	hmacToken := func(alg, kid string) string {
 		return f.hmacToken(alg, crypto.SHA256, kid, []byte("secret"))
 	}
@@ -215,7 +215,7 @@ func keyAttacks(f *forge) []attack {
 		keyRow("RSA with an even exponent", "RFC 7518, section 6.3.1.2", zeroToken("RS256",
 			"rsa-even"), errKeyUnknown, `"rsa-even"`),
 		keyRow("RSA with exponent 0", "RFC 7518, section 6.3.1.2",
-			f.compact(f.goodSigningInput(signer{"rsa-e0", "RS256", nil}),
+			f.compact(f.goodSigningInput(signingKey{"rsa-e0", "RS256", nil}),
 				big.NewInt(1).FillBytes(make([]byte, 256))), errKeyUnknown, `"rsa-e0"`),
 		keyRow("a point that isn't on the curve", "CVE-2017-12974", zeroToken("ES256", "ec-off"),
 			errKeyUnknown, `"ec-off"`),
@@ -271,22 +271,22 @@ func realmAttacks(f *forge) []attack {
 	errKeyUnknown, errSignature, errUnavailable := identity.ErrKeyUnknown,
 		identity.ErrTokenSignature, identity.ErrKeysUnavailable
 	// Both realms have a key with the kid ed-1, as happens when a realm is copied.
-	theirSigner := f.attacker.withKID("ed-1")
-	token := func(s signer, issuer string) string {
-		return f.token(s, nil, object{"iss": issuer})
+	theirKey := f.attacker.withKID("ed-1")
+	token := func(k signingKey, issuer string) string {
+		return f.token(k, nil, object{"iss": issuer})
 	}
 	source := "RFC 8725, section 3.8"
 	return []attack{
-		row("the other realm's own token", source, token(theirSigner, otherIssuer),
+		row("the other realm's own token", source, token(theirKey, otherIssuer),
 			nil).onSite("two realms"),
 		row("our issuer, the other realm's key with the same kid", source,
-			token(theirSigner, localIssuer), errSignature, "signature").onSite("two realms"),
+			token(theirKey, localIssuer), errSignature, "signature").onSite("two realms"),
 		row("the other issuer, our key with the same kid", source, token(f.ed, otherIssuer),
 			errSignature, "signature").onSite("two realms"),
 		row("our issuer, a key that only the other realm has", source,
 			token(f.ec.withKID("only-theirs"), localIssuer), errKeyUnknown,
 			`"only-theirs"`).onSite("two realms"),
-		row("an issuer that is neither realm", source, token(theirSigner, localIssuer+"/../other"),
+		row("an issuer that is neither realm", source, token(theirKey, localIssuer+"/../other"),
 			identity.ErrTokenNotAccepted, otherIssuer).onSite("two realms"),
 
 		row("an algorithm that isn't accepted", "RFC 8725, section 3.1",

@@ -46,7 +46,7 @@ func swapAttacks(f *forge) []attack {
 		row("the attacker's signature with the realm's kid", source,
 			f.attacker.withKID("ed-1").token(aliceClaims(f.t)), errSignature, "signature"),
 		row("the attacker's RSA signature with the realm's kid", source,
-			signer{"rsa-1", "RS256", attackerRSAKey()}.token(aliceClaims(f.t)),
+			signingKey{"rsa-1", "RS256", attackerRSAKey()}.token(aliceClaims(f.t)),
 			errSignature, "signature"),
 		row("a signature of only the payload", source, f.compact(header+"."+payload, sign(payload)),
 			errSignature, "signature"),
@@ -227,8 +227,8 @@ func ecdsaAttacks(f *forge) []attack {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	zeroToken := func(s signer, size int) string {
-		return f.compact(f.goodSigningInput(s), make([]byte, size))
+	zeroToken := func(k signingKey, size int) string {
+		return f.compact(f.goodSigningInput(k), make([]byte, size))
 	}
 	rejectedRow := func(name, source, token string) attack {
 		return row(name, source, token, identity.ErrTokenSignature, "signature")

@@ -171,7 +171,7 @@ func newSite(t *testing.T, name string, c siteConfig) *site {
 	t.Cleanup(s.api.Close)
 	// A token with an unknown key makes the site fetch the key set of the token's issuer.
 	for _, issuer := range c.config.Issuers {
-		token := signer{"warm-up", "ES256",
+		token := signingKey{"warm-up", "ES256",
 			p256Key()}.token(patch(t, aliceClaims(t), object{"iss": issuer.Names[0]}))
 		s.send(t, attack{token: token})
 	}

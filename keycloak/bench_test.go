@@ -21,11 +21,11 @@ import (
 // that cost divided by the cost of only the hash and the signature check. Both are measured
 // alternately, because timings vary. The goal is at most 1.35 for RS256 and 1.2 for ES256.
 func BenchmarkVerify(b *testing.B) {
-	for _, s := range []signer{rs256(), es256()} {
-		b.Run(s.alg, func(b *testing.B) {
-			verifier := newVerifier(b, newKeys(b, jwksOf(s)), VerifierConfig{CacheBytes: -1})
-			token := s.token(aliceClaims(b))
-			checkSignature := signatureCheck(b, s, token)
+	for _, k := range []signingKey{rs256(), es256()} {
+		b.Run(k.alg, func(b *testing.B) {
+			verifier := newVerifier(b, newKeys(b, jwksOf(k)), VerifierConfig{CacheBytes: -1})
+			token := k.token(aliceClaims(b))
+			checkSignature := signatureCheck(b, k, token)
 			benchmarkRatio(b, "x-bare", func() {
 				if _, err := verifier.Verify(b.Context(), token); err != nil {
 					b.Fatal(err)
@@ -58,7 +58,7 @@ func BenchmarkVerify_cached(b *testing.B) {
 func TestVerify_allocations(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
-		signer signer
+		key    signingKey
 		change object
 		max    float64
 	}{
@@ -66,8 +66,8 @@ func TestVerify_allocations(t *testing.T) {
 		{"ES256", es256(), object{}, 105},
 		{"expired", rs256(), object{"exp": 0}, 30},
 	} {
-		verifier := newVerifier(t, newKeys(t, jwksOf(tt.signer)), VerifierConfig{CacheBytes: -1})
-		token := tt.signer.token(patch(t, aliceClaims(t), tt.change))
+		verifier := newVerifier(t, newKeys(t, jwksOf(tt.key)), VerifierConfig{CacheBytes: -1})
+		token := tt.key.token(patch(t, aliceClaims(t), tt.change))
 		n := testing.AllocsPerRun(100, func() {
 			verifier.Verify(t.Context(), token)
 		})
@@ -103,10 +103,10 @@ func benchmarkRatio(b *testing.B, ratioUnit string, first, second func()) {
 
 // signatureCheck returns a function that does only the unavoidable work of Verify: it hashes the
 // token's signing input and checks a signature, both with the standard library.
-func signatureCheck(tb testing.TB, s signer, token string) func() bool {
+func signatureCheck(tb testing.TB, k signingKey, token string) func() bool {
 	signingInput := []byte(token[:strings.LastIndexByte(token, '.')])
 	digest := sha256.Sum256(signingInput)
-	switch key := s.key.(type) {
+	switch key := k.key.(type) {
 	case *rsa.PrivateKey:
 		signature := must(rsa.SignPKCS1v15(nil, key, crypto.SHA256, digest[:]))
 		return func() bool {
@@ -120,7 +120,7 @@ func signatureCheck(tb testing.TB, s signer, token string) func() bool {
 			return ecdsa.VerifyASN1(&key.PublicKey, digest[:], signature)
 		}
 	}
-	tb.Fatalf("signatureCheck doesn't support a %T", s.key)
+	tb.Fatalf("signatureCheck doesn't support a %T", k.key)
 	return nil
 }
 
@@ -141,7 +141,7 @@ func BenchmarkVerify_rejected(b *testing.B) {
 		{"issuer", key.token(patch(b, aliceClaims(b), object{"iss": "https://evil.example"})), "", identity.ErrTokenNotAccepted},
 		{"audience", key.token(patch(b, aliceClaims(b), object{"aud": strings.Split(strings.Repeat("billing ", 40), " ")})), "", identity.ErrTokenNotAccepted},
 		{"expired", key.token(patch(b, aliceClaims(b), object{"exp": 0})), "", identity.ErrTokenExpired},
-		{"key", signer{"unknown", "RS256", rsaKey()}.token(aliceClaims(b)), "", identity.ErrKeyUnknown},
+		{"key", signingKey{"unknown", "RS256", rsaKey()}.token(aliceClaims(b)), "", identity.ErrKeyUnknown},
 		{"large", key.token(withLongClaim(b, "exp", 0)), key.token(withLongClaim(b, "x", 0)), identity.ErrTokenExpired},
 		{"many-claims", key.token(withManyClaims(b, "exp", 0)), key.token(withManyClaims(b, "x", 0)), identity.ErrTokenExpired},
 		{"objects", key.token(withObjects(b, "exp", 0)), key.token(withObjects(b, "x", 0)), identity.ErrTokenExpired},

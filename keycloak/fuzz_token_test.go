@@ -81,26 +81,26 @@ func FuzzVerifyLikeGolangJWT(f *testing.F) {
 		`{"alg":"none"}`, `{"typ":"at+jwt"}`, `{"kid":"rsa-1","alg":"RS256"}`, `{"crit":["x"]}`,
 		`{"iat":-1}`,
 		`{"exp":1767268770}`, `not JSON`, `{"exp":17672690400000000000e-10}`} {
-		for signerIndex := range uint8(3) {
-			f.Add(`{}`, text, signerIndex, uint16(0), true)
-			f.Add(text, `{}`, signerIndex, uint16(0), true)
-			f.Add(text, aliceClaims(f), signerIndex, uint16(9), false)
+		for keyIndex := range uint8(3) {
+			f.Add(`{}`, text, keyIndex, uint16(0), true)
+			f.Add(text, `{}`, keyIndex, uint16(0), true)
+			f.Add(text, aliceClaims(f), keyIndex, uint16(9), false)
 		}
 	}
-	signers := []signer{edDSA(), es256(), rs256()}
-	keys := newKeys(f, jwksOf(signers...))
+	signingKeys := []signingKey{edDSA(), es256(), rs256()}
+	keys := newKeys(f, jwksOf(signingKeys...))
 	verifier := newVerifier(f, keys, VerifierConfig{})
 	strictParser := jwt.NewParser(jwt.WithStrictDecoding(), jwt.WithJSONNumber(),
 		jwt.WithValidMethods(Algorithms()), jwt.WithExpirationRequired(), jwt.WithIssuedAt(),
 		jwt.WithIssuer(localIssuer), jwt.WithAudience(localAudience),
 		jwt.WithLeeway(30*time.Second), jwt.WithTimeFunc(func() time.Time { return noon }))
-	f.Fuzz(func(t *testing.T, header, payload string, signerIndex uint8, bitToFlip uint16,
+	f.Fuzz(func(t *testing.T, header, payload string, keyIndex uint8, bitToFlip uint16,
 		mergeFields bool) {
-		s := signers[int(signerIndex)%len(signers)]
+		k := signingKeys[int(keyIndex)%len(signingKeys)]
 		if mergeFields { // without merging, the fuzzer rarely makes a valid token
-			header, payload = mergeJSON(s.header(), header), mergeJSON(aliceClaims(t), payload)
+			header, payload = mergeJSON(k.header(), header), mergeJSON(aliceClaims(t), payload)
 		}
-		token := s.sign(header, payload)
+		token := k.sign(header, payload)
 		if i := int(bitToFlip) / 8; bitToFlip > 0 && i < len(token) {
 			token = token[:i] + string(rune(token[i]^1<<(bitToFlip%8))) + token[i+1:]
 		}
@@ -111,13 +111,13 @@ func FuzzVerifyLikeGolangJWT(f *testing.F) {
 		}
 		claims := jwt.MapClaims{}
 		keyfunc := func(jwtToken *jwt.Token) (any, error) {
-			i := slices.IndexFunc(signers, func(s signer) bool {
-				return s.kid == jwtToken.Header["kid"] && s.alg == jwtToken.Header["alg"]
+			i := slices.IndexFunc(signingKeys, func(k signingKey) bool {
+				return k.kid == jwtToken.Header["kid"] && k.alg == jwtToken.Header["alg"]
 			})
 			if i < 0 {
 				return nil, errors.New("no such key")
 			}
-			return signers[i].key.Public(), nil
+			return signingKeys[i].key.Public(), nil
 		}
 		if _, err := strictParser.ParseWithClaims(token, claims, keyfunc); err != nil {
 			t.Fatalf("golang-jwt rejects a token that we accept: %v\n%s\n%s", err, header, payload)

@@ -51,8 +51,8 @@ func localRealm(t testing.TB) Realm {
 	return realm
 }
 
-// A signer is a private signing key of a realm.
-type signer struct {
+// A signingKey is a private key with which a realm signs tokens.
+type signingKey struct {
 	kid, alg string
 	key      crypto.Signer
 }
@@ -93,15 +93,15 @@ func must[T any](value T, err error) T {
 	return value
 }
 
-// rs256, es256 and edDSA each return a signer of the local realm.
-func rs256() signer { return signer{"rsa-1", "RS256", rsaKey()} }
-func es256() signer { return signer{"ec-1", "ES256", p256Key()} }
-func edDSA() signer { return signer{"ed-1", "EdDSA", edKey()} }
+// rs256, es256 and edDSA each return a signing key of the local realm.
+func rs256() signingKey { return signingKey{"rsa-1", "RS256", rsaKey()} }
+func es256() signingKey { return signingKey{"ec-1", "ES256", p256Key()} }
+func edDSA() signingKey { return signingKey{"ed-1", "EdDSA", edKey()} }
 
 // jwk returns the public key as a JWK, as Keycloak writes it but without certificates.
-func (s signer) jwk() map[string]any {
-	jwk := map[string]any{"kid": s.kid, "use": "sig", "alg": s.alg}
-	switch key := s.key.Public().(type) {
+func (k signingKey) jwk() map[string]any {
+	jwk := map[string]any{"kid": k.kid, "use": "sig", "alg": k.alg}
+	switch key := k.key.Public().(type) {
 	case *rsa.PublicKey:
 		jwk["kty"], jwk["n"], jwk["e"] = "RSA", base64url(key.N.Bytes()),
 			base64url(big.NewInt(int64(key.E)).Bytes())
@@ -116,22 +116,22 @@ func (s signer) jwk() map[string]any {
 }
 
 // withKID returns the same key under another kid.
-func (s signer) withKID(kid string) signer { s.kid = kid; return s }
+func (k signingKey) withKID(kid string) signingKey { k.kid = kid; return k }
 
 // header returns a token header exactly as Keycloak 26.7.4 writes it, spaces included.
-func (s signer) header() string {
-	return `{"alg":"` + s.alg + `","typ" : "JWT","kid" : "` + s.kid + `"}`
+func (k signingKey) header() string {
+	return `{"alg":"` + k.alg + `","typ" : "JWT","kid" : "` + k.kid + `"}`
 }
 
 // sign returns a compact JWS. The header and payload need not be valid.
-func (s signer) sign(header, payload string) string {
+func (k signingKey) sign(header, payload string) string {
 	signingInput := base64url([]byte(header)) + "." + base64url([]byte(payload))
-	signature := must(jwt.GetSigningMethod(s.alg).Sign(signingInput, s.key))
+	signature := must(jwt.GetSigningMethod(k.alg).Sign(signingInput, k.key))
 	return signingInput + "." + base64url(signature)
 }
 
 // token returns a token with the usual header.
-func (s signer) token(payload string) string { return s.sign(s.header(), payload) }
+func (k signingKey) token(payload string) string { return k.sign(k.header(), payload) }
 
 // base64url encodes data in unpadded base64url, as JWS does.
 func base64url(data []byte) string { return base64.RawURLEncoding.EncodeToString(data) }
@@ -178,11 +178,11 @@ func aliceClaims(t testing.TB) string { return readTestdata(t, "alice.json") }
 // jwks returns the JSON of a key set, as the realm's certs endpoint sends it.
 func jwks(keys ...any) string { return toJSON(map[string]any{"keys": append([]any{}, keys...)}) }
 
-// jwksOf returns the JSON of a key set with the signers' public keys.
-func jwksOf(signers ...signer) string {
+// jwksOf returns the JSON of a key set with the public keys of signingKeys.
+func jwksOf(signingKeys ...signingKey) string {
 	var keys []any
-	for _, s := range signers {
-		keys = append(keys, s.jwk())
+	for _, k := range signingKeys {
+		keys = append(keys, k.jwk())
 	}
 	return jwks(keys...)
 }
@@ -308,8 +308,10 @@ func decodeJSON(t *testing.T, text []byte) (value any) {
 	return value
 }
 
-// unknownSigner returns a signer whose kid, which contains n, is in no key set.
-func unknownSigner(n int) signer { return signer{fmt.Sprint("unknown-", n), "EdDSA", otherEdKey()} }
+// unknownSigningKey returns a signing key whose kid, which contains n, is in no key set.
+func unknownSigningKey(n int) signingKey {
+	return signingKey{fmt.Sprint("unknown-", n), "EdDSA", otherEdKey()}
+}
 
 // splitToken splits a token into its three parts.
 func splitToken(token string) (header, payload, signature string) {
@@ -332,9 +334,9 @@ func withStrayBits(text string) string {
 
 // standardBase64Signature returns a signature in standard base64 that contains + or /, which
 // base64url doesn't use.
-func standardBase64Signature(s signer) string {
+func standardBase64Signature(k signingKey) string {
 	for i := range 1000 {
-		_, _, signature := splitToken(s.token(fmt.Sprintf(`{"n":%d}`, i)))
+		_, _, signature := splitToken(k.token(fmt.Sprintf(`{"n":%d}`, i)))
 		if strings.ContainsAny(signature, "-_") {
 			return strings.NewReplacer("-", "+", "_", "/").Replace(signature)
 		}
@@ -347,8 +349,8 @@ func nestedArrays(depth int) string {
 	return strings.Repeat("[", depth) + strings.Repeat("]", depth)
 }
 
-// keyOf returns the signer's public key as a Key.
-func keyOf(s signer) Key { return Key{ID: s.kid, Algorithm: s.alg, Public: s.key.Public()} }
+// keyOf returns the public key of a signing key.
+func keyOf(k signingKey) Key { return Key{ID: k.kid, Algorithm: k.alg, Public: k.key.Public()} }
 
 // A certsEndpoint is a fake certs endpoint of a realm. A test can change its response.
 type certsEndpoint struct {
@@ -379,9 +381,9 @@ func (e *certsEndpoint) requestTimes() []time.Time {
 	return append([]time.Time{}, e.requests...)
 }
 
-// serveKeys responds with the signers' key set.
-func serveKeys(signers ...signer) roundTripFunc {
-	body := jwksOf(signers...)
+// serveKeys responds with the key set of signingKeys.
+func serveKeys(signingKeys ...signingKey) roundTripFunc {
+	body := jwksOf(signingKeys...)
 	return func(*http.Request) (*http.Response, error) { return newResponse(200, body) }
 }
 
@@ -420,10 +422,10 @@ func newKeyTest(t *testing.T, respond roundTripFunc) *keyTest {
 }
 
 // verify verifies a token and checks the error.
-func (t *keyTest) verify(s signer, want error) {
+func (t *keyTest) verify(k signingKey, want error) {
 	t.Helper()
-	if _, err := t.verifier.Verify(t.Context(), s.token(aliceClaims(t))); !errors.Is(err, want) {
-		t.Errorf("Verify() of a token signed with %s = %v, want %v", s.kid, err, want)
+	if _, err := t.verifier.Verify(t.Context(), k.token(aliceClaims(t))); !errors.Is(err, want) {
+		t.Errorf("Verify() of a token signed with %s = %v, want %v", k.kid, err, want)
 	}
 }
 

@@ -53,29 +53,30 @@ func TestKeySet_badResponseKeepsKeys(t *testing.T) {
 	}{
 		{"no keys", respondWith(200, `{"keys":[]}`), "no key"},
 		{"a null list of keys", respondWith(200, `{"keys":null}`), "no list of keys"},
-		{"two members named keys", respondWith(200, `{"keys":[],`+jwksOf(unknownSigner(0))[1:]), "no list of keys"},
-		{"Keys instead of keys", respondWith(200, strings.Replace(jwksOf(unknownSigner(0)), "keys", "Keys", 1)), "no list of keys"},
-		{"too many keys", respondWith(200, jwks(slices.Repeat([]any{unknownSigner(0).jwk()}, 101)...)), "holds 101 keys; accepted: 100"},
-		{"two keys with the same kid", respondWith(200, jwksOf(unknownSigner(0), signer{"unknown-0", "ES256", p256Key()})), "more than one signing key has this kid"},
+		{"two members named keys", respondWith(200, `{"keys":[],`+jwksOf(unknownSigningKey(0))[1:]), "no list of keys"},
+		{"Keys instead of keys", respondWith(200, strings.Replace(jwksOf(unknownSigningKey(0)), "keys", "Keys", 1)), "no list of keys"},
+		{"too many keys", respondWith(200, jwks(slices.Repeat([]any{unknownSigningKey(0).jwk()}, 101)...)), "holds 101 keys; accepted: 100"},
+		{"two keys with the same kid", respondWith(200, jwksOf(unknownSigningKey(0), signingKey{"unknown-0", "ES256", p256Key()})), "more than one signing key has this kid"},
 		{"an object without keys", respondWith(200, `{"realm":"local"}`), "no list of keys"},
 		{"keys that is an object", respondWith(200, `{"keys":{}}`), "not a JSON Web Key Set"},
 		{"only an encryption key", respondWith(200, jwks(map[string]any{"kid": "e", "kty": "RSA", "use": "enc", "n": "AQAB", "e": "AQAB"})), "no key"},
 		{"only a key that can't sign", respondWith(200, jwks(x25519JWK())), "no key"},
-		{"only a weak key", respondWith(200, jwksOf(signer{"weak", "RS256", weakRSAKey()})), "no key"},
+		{"only a weak key", respondWith(200, jwksOf(signingKey{"weak", "RS256", weakRSAKey()})), "no key"},
 		{"only a secret key", respondWith(200, jwks(map[string]any{"kid": "o", "kty": "oct", "use": "sig", "alg": "HS256", "k": "c2VjcmV0"})), "no key"},
 		{"HTML", respondWith(200, "<html>"), "not a JSON Web Key Set"},
 		{"an empty body", respondWith(200, ""), "not a JSON Web Key Set"},
 		{"null", respondWith(200, "null"), "not a JSON Web Key Set"},
 		{"truncated JSON", respondWith(200, jwksOf(edDSA())[:40]), "not a JSON Web Key Set"},
 		{"status 404", respondWith(404, `{"error":"Realm does not exist"}`), "response 404"},
-		{"good keys with status 203", respondWith(203, jwksOf(unknownSigner(0))), "response 203"},
+		{"good keys with status 203", respondWith(203, jwksOf(unknownSigningKey(0))), "response 203"},
 		{"a redirect", func(*http.Request) (*http.Response, error) {
 			response, err := newResponse(302, "")
 			response.Header.Set("Location", "/elsewhere")
 			return response, err
 		}, "redirect"},
 		{"an error while reading the body", func(*http.Request) (*http.Response, error) {
-			brokenBody := io.MultiReader(strings.NewReader(jwksOf(unknownSigner(0))), errorReader{})
+			brokenBody := io.MultiReader(
+				strings.NewReader(jwksOf(unknownSigningKey(0))), errorReader{})
 			return &http.Response{StatusCode: 200, Header: http.Header{},
 				Body: io.NopCloser(brokenBody)}, nil
 		}, "cut short"},
@@ -108,7 +109,7 @@ func TestKeySet_badResponseKeepsKeys(t *testing.T) {
 				}
 				checkClientSafe(t, fetchErr)
 				// A token with an unknown key may be valid, so the error blames the failed fetch.
-				k.verify(unknownSigner(0), identity.ErrKeysUnavailable)
+				k.verify(unknownSigningKey(0), identity.ErrKeysUnavailable)
 				stop()
 				time.Sleep(fetchTimeout) // let the last fetch end
 				synctest.Wait()
@@ -130,9 +131,9 @@ func (errorReader) Read([]byte) (int, error) { return 0, errors.New("connection 
 // A JWK that can't be used doesn't affect the other keys of the set: a realm may have keys of every
 // kind.
 func TestKeySet_skipsUnusableKey(t *testing.T) {
-	goodSigner := rs256()
-	changedJWK := func(s signer, changes object) any {
-		jwk := s.jwk()
+	goodKey := rs256()
+	changedJWK := func(k signingKey, changes object) any {
+		jwk := k.jwk()
 		jwk["kid"] = "bad"
 		for name, value := range changes {
 			jwk[name] = value
@@ -203,22 +204,22 @@ func TestKeySet_skipsUnusableKey(t *testing.T) {
 		{"unknown fields", changedJWK(edDSA(), object{"x-note": object{}}), nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			for _, body := range []string{jwks(tt.badJWK, goodSigner.jwk()),
-				jwks(goodSigner.jwk(), tt.badJWK)} {
+			for _, body := range []string{jwks(tt.badJWK, goodKey.jwk()),
+				jwks(goodKey.jwk(), tt.badJWK)} {
 				verifier := newVerifier(t, newKeys(t, body), VerifierConfig{})
-				_, err := verifier.Verify(t.Context(), goodSigner.token(aliceClaims(t)))
+				_, err := verifier.Verify(t.Context(), goodKey.token(aliceClaims(t)))
 				checkVerifyError(t, err, nil)
 				_, err = verifier.Verify(t.Context(),
-					signer{"bad", "EdDSA", edKey()}.token(aliceClaims(t)))
+					signingKey{"bad", "EdDSA", edKey()}.token(aliceClaims(t)))
 				checkVerifyError(t, err, tt.want)
 			}
 		})
 	}
 }
 
-// evenModulus returns the signer's RSA modulus minus one, in base64url.
-func evenModulus(s signer) string {
-	n := s.key.Public().(*rsa.PublicKey).N
+// evenModulus returns the key's RSA modulus minus one, in base64url.
+func evenModulus(k signingKey) string {
+	n := k.key.Public().(*rsa.PublicKey).N
 	return base64url(new(big.Int).Sub(n, big.NewInt(1)).Bytes())
 }
 
@@ -229,7 +230,7 @@ func TestKeySet_logsUnusableKeysOnce(t *testing.T) {
 		encryptionJWK, privateJWK := es256().jwk(), edDSA().jwk()
 		encryptionJWK["use"], encryptionJWK["kid"] = "enc", "enc"
 		privateJWK["d"], privateJWK["kid"] = "secret-half", "private"
-		weakJWK := signer{"weak", "RS256", weakRSAKey()}.jwk()
+		weakJWK := signingKey{"weak", "RS256", weakRSAKey()}.jwk()
 		k := newKeyTest(t, func(*http.Request) (*http.Response, error) {
 			return newResponse(200, jwks(encryptionJWK, weakJWK, edDSA().jwk(), privateJWK, nil))
 		})
@@ -243,7 +244,7 @@ func TestKeySet_logsUnusableKeysOnce(t *testing.T) {
 			}
 		}
 		_, err := k.verifier.Verify(t.Context(),
-			signer{"private", "EdDSA", edKey()}.token(aliceClaims(t)))
+			signingKey{"private", "EdDSA", edKey()}.token(aliceClaims(t)))
 		checkVerifyError(t, err, identity.ErrKeyUnknown, "for everyone to read")
 	})
 }
@@ -264,7 +265,7 @@ func TestKeySet_unusableKeysLogLimit(t *testing.T) {
 			return newResponse(200, jwks(keys...))
 		})
 		for range 60 {
-			k.verify(unknownSigner(0), identity.ErrKeyUnknown)
+			k.verify(unknownSigningKey(0), identity.ErrKeyUnknown)
 			time.Sleep(minFetchInterval)
 		}
 		if lines := strings.Count(k.log.String(), "key skipped"); responses < 60 || lines > 100 {
@@ -298,7 +299,7 @@ func TestKeySet_ignoresCertificates(t *testing.T) {
 	certificate := base64.StdEncoding.EncodeToString(
 		must(x509.MarshalPKIXPublicKey(key.key.Public())))
 	jwk["x5c"], jwk["x5t"], jwk["x5t#S256"] = []string{certificate}, "AAAA", "AAAA"
-	encryptionJWK := signer{"enc", "RSA-OAEP", rsaKey()}.jwk()
+	encryptionJWK := signingKey{"enc", "RSA-OAEP", rsaKey()}.jwk()
 	encryptionJWK["use"] = "enc"
 	// Keycloak may list the keys in either order.
 	for _, body := range []string{jwks(jwk, encryptionJWK), jwks(encryptionJWK, jwk)} {

@@ -26,12 +26,12 @@ func TestKeySet_unknownKeyFetchRate(t *testing.T) {
 		k.verify(edDSA(), nil)
 		k.checkFetches(1)
 		for i := range 20 { // within minFetchInterval
-			k.verify(unknownSigner(i), identity.ErrKeyUnknown)
+			k.verify(unknownSigningKey(i), identity.ErrKeyUnknown)
 		}
 		k.checkFetches(1)
 		time.Sleep(minFetchInterval)
-		k.verify(unknownSigner(0), identity.ErrKeyUnknown)
-		k.verify(unknownSigner(0), identity.ErrKeyUnknown)
+		k.verify(unknownSigningKey(0), identity.ErrKeyUnknown)
+		k.verify(unknownSigningKey(0), identity.ErrKeyUnknown)
 		k.verify(edDSA(), nil)
 		k.checkFetches(2)
 		if duration := time.Since(start); duration != minFetchInterval {
@@ -61,7 +61,7 @@ func TestKeySet_noFetchForRejectedToken(t *testing.T) {
 	for _, change := range []object{{"iss": "x"}, {"typ": "ID"}, {"aud": "x"}, {"sub": absent},
 		{"iat": noonPlus(time.Hour)}, {"exp": noonPlus(-time.Hour)}} {
 		_, err := k.verifier.Verify(
-			t.Context(), unknownSigner(0).token(patch(t, aliceClaims(t), change)))
+			t.Context(), unknownSigningKey(0).token(patch(t, aliceClaims(t), change)))
 		if err == nil {
 			t.Errorf("Verify() of a token with %v succeeded, want an error", change)
 		}
@@ -100,7 +100,8 @@ func TestKeySet_maxWaiters(t *testing.T) {
 				var callers sync.WaitGroup
 				for i := range 1000 {
 					callers.Go(func() {
-						_, err := k.verifier.Verify(t.Context(), unknownSigner(i).token(payload))
+						_, err := k.verifier.Verify(
+							t.Context(), unknownSigningKey(i).token(payload))
 						mu.Lock()
 						defer mu.Unlock()
 						duration := time.Since(start)
@@ -170,7 +171,7 @@ func TestKeySet_cancelFreesWaiter(t *testing.T) {
 		var waiters sync.WaitGroup
 		payload := aliceClaims(t)
 		for i := range maxWaiters {
-			waiters.Go(func() { k.verifier.Verify(ctx, unknownSigner(i).token(payload)) })
+			waiters.Go(func() { k.verifier.Verify(ctx, unknownSigningKey(i).token(payload)) })
 		}
 		synctest.Wait()
 		k.verify(es256(), identity.ErrKeysUnavailable)
@@ -216,20 +217,20 @@ func TestKeySet_cachedKeysInOutage(t *testing.T) {
 		time.Sleep(refreshInterval + time.Second)
 		k.checkStatus(true, true)
 		k.verify(edDSA(), nil)
-		k.verify(unknownSigner(0), identity.ErrKeysUnavailable)
+		k.verify(unknownSigningKey(0), identity.ErrKeysUnavailable)
 
 		time.Sleep(24*time.Hour - refreshInterval - 2*time.Second)
 		k.verify(edDSA(), nil)
 		time.Sleep(2 * time.Second)
 		k.checkStatus(false, true)
 		k.verify(edDSA(), identity.ErrKeysUnavailable)
-		k.verify(unknownSigner(0), identity.ErrKeysUnavailable)
+		k.verify(unknownSigningKey(0), identity.ErrKeysUnavailable)
 
 		k.endpoint.setResponse(serveKeys(edDSA()))
 		time.Sleep(10 * time.Second)
 		k.checkStatus(true, false)
 		k.verify(edDSA(), nil)
-		k.verify(unknownSigner(0), identity.ErrKeyUnknown)
+		k.verify(unknownSigningKey(0), identity.ErrKeyUnknown)
 	})
 }
 
@@ -464,13 +465,13 @@ func TestKeySet_Status_refreshes(t *testing.T) {
 func TestKeySet_keepsUnchangedKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, serveKeys(rs256(), es256()))
-		keyOf := func(s signer) any { return must(k.keys.Key(t.Context(), s.kid)).Public }
+		keyOf := func(key signingKey) any { return must(k.keys.Key(t.Context(), key.kid)).Public }
 		rsaBefore, ecBefore := keyOf(rs256()), keyOf(es256())
 		changed := es256()
 		changed.key = must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 		k.endpoint.setResponse(serveKeys(rs256(), changed))
 		time.Sleep(time.Hour)
-		k.verify(unknownSigner(0), identity.ErrKeyUnknown)
+		k.verify(unknownSigningKey(0), identity.ErrKeyUnknown)
 		if keyOf(rs256()) != rsaBefore {
 			t.Error("Key() returns another pointer for an unchanged key, want the same")
 		}

@@ -54,7 +54,7 @@ func TestStaticKeys_invalid(t *testing.T) {
 
 // ParseKeys uses and skips the same keys of a key set as a KeySet does.
 func TestParseKeys(t *testing.T) {
-	encryptionJWK, weakJWK := es256().jwk(), signer{"weak", "RS256", weakRSAKey()}.jwk()
+	encryptionJWK, weakJWK := es256().jwk(), signingKey{"weak", "RS256", weakRSAKey()}.jwk()
 	encryptionJWK["use"] = "enc"
 	keys, err := ParseKeys([]byte(jwks(encryptionJWK, weakJWK, edDSA().jwk())))
 	if err != nil {
@@ -63,11 +63,11 @@ func TestParseKeys(t *testing.T) {
 	verifier := newVerifier(t, nil,
 		VerifierConfig{Issuers: []Issuer{{Names: []string{localIssuer}, Keys: keys}}})
 	for _, tt := range []struct {
-		signer signer
-		want   error
+		key  signingKey
+		want error
 	}{{edDSA(), nil}, {es256(), identity.ErrKeyUnknown},
-		{signer{"weak", "RS256", weakRSAKey()}, identity.ErrKeyUnknown}} {
-		_, err := verifier.Verify(t.Context(), tt.signer.token(aliceClaims(t)))
+		{signingKey{"weak", "RS256", weakRSAKey()}, identity.ErrKeyUnknown}} {
+		_, err := verifier.Verify(t.Context(), tt.key.token(aliceClaims(t)))
 		checkVerifyError(t, err, tt.want)
 	}
 	for _, text := range []string{"", "{}", `{"keys":[]}`, jwks(encryptionJWK),
@@ -86,19 +86,19 @@ func (f keysFunc) Key(ctx context.Context, id string) (Key, error) { return f(ct
 // A Verifier also checks the keys that a custom implementation of Keys returns. An error of the
 // implementation gets the right reason.
 func TestVerify_customKeys(t *testing.T) {
-	weakSigner := signer{"weak", "RS256", weakRSAKey()}
+	weakKey := signingKey{"weak", "RS256", weakRSAKey()}
 	keysReturning := func(key Key, err error) Keys {
 		return keysFunc(func(context.Context, string) (Key, error) { return key, err })
 	}
 	for _, tt := range []struct {
 		name   string
 		keys   Keys
-		signer signer
+		key    signingKey
 		want   error
 		detail string
 	}{
 		{"a good key", keysReturning(keyOf(edDSA()), nil), edDSA(), nil, ""},
-		{"a weak key", keysReturning(keyOf(weakSigner), nil), weakSigner, identity.ErrTokenSignature, "doesn't match"},
+		{"a weak key", keysReturning(keyOf(weakKey), nil), weakKey, identity.ErrTokenSignature, "doesn't match"},
 		{"the zero key", keysReturning(Key{}, nil), edDSA(), identity.ErrTokenSignature, "is for"},
 		{"a key for another algorithm", keysReturning(Key{"rsa-1", "RS512", rsaKey().Public()}, nil), rs256(), identity.ErrTokenSignature, `is for "RS512"`},
 		{"a key that didn't sign the token", keysReturning(Key{"ed-1", "EdDSA", otherEdKey().Public()}, nil), edDSA(), identity.ErrTokenSignature, "doesn't match"},
@@ -109,7 +109,7 @@ func TestVerify_customKeys(t *testing.T) {
 		verifier := newVerifier(t, nil,
 			VerifierConfig{Issuers: []Issuer{{Names: []string{localIssuer}, Keys: tt.keys}}})
 		for range 2 { // a valid token comes from the cache the second time
-			_, err := verifier.Verify(t.Context(), tt.signer.token(aliceClaims(t)))
+			_, err := verifier.Verify(t.Context(), tt.key.token(aliceClaims(t)))
 			checkVerifyError(t, err, tt.want, tt.detail)
 		}
 	}
@@ -153,10 +153,10 @@ func TestKeySet_Keyfunc(t *testing.T) {
 			identity.ErrTokenMalformed},
 		"kid is a number": {edDSA().sign(`{"alg":"EdDSA","kid":5}`, aliceClaims(t)),
 			jwt.ErrTokenUnverifiable},
-		"another algorithm": {signer{"rsa-1", "RS512", rsaKey()}.token(aliceClaims(t)), jwt.ErrTokenUnverifiable},
-		"another key": {signer{"ed-1", "EdDSA", otherEdKey()}.token(aliceClaims(t)),
+		"another algorithm": {signingKey{"rsa-1", "RS512", rsaKey()}.token(aliceClaims(t)), jwt.ErrTokenUnverifiable},
+		"another key": {signingKey{"ed-1", "EdDSA", otherEdKey()}.token(aliceClaims(t)),
 			jwt.ErrTokenSignatureInvalid},
-		"an unknown key": {unknownSigner(0).token(aliceClaims(t)), identity.ErrKeyUnknown},
+		"an unknown key": {unknownSigningKey(0).token(aliceClaims(t)), identity.ErrKeyUnknown},
 	} {
 		if err := parse(tt.token); !errors.Is(err, tt.want) {
 			t.Errorf("%s: jwt.Parse() = %v, want %v", name, err, tt.want)

@@ -51,7 +51,7 @@ func TestProtect(t *testing.T) {
 		{"another audience", verifier, token(object{"aud": "billing"}), 401, invalidChallenge("token is not meant for this API"), "token is not meant for this API"},
 		{"a token that isn't valid yet", verifier, token(object{"nbf": 9e9}), 401, invalidChallenge("token is not valid yet"), "token is not valid yet"},
 		{"an expired token", verifier, token(object{"exp": 0}), 401, invalidChallenge("token has expired"), "token has expired"},
-		{"an unknown key", verifier, "Bearer " + unknownSigner(0).token(aliceClaims(t)), 401, invalidChallenge("token is signed with an unknown key"), "token is signed with an unknown key"},
+		{"an unknown key", verifier, "Bearer " + unknownSigningKey(0).token(aliceClaims(t)), 401, invalidChallenge("token is signed with an unknown key"), "token is signed with an unknown key"},
 		{"a wrong signature", verifier, "Bearer " + corruptSignature(key.token(aliceClaims(t))), 401, invalidChallenge("token signature is wrong"), "token signature is wrong"},
 		{"a key set that isn't JSON", verifierWithoutKeys, token(nil), 503, "", "the keys to verify tokens are unavailable"},
 		{"keys that return an error", verifierWithFailingKeys, token(nil), 503, "", "the keys to verify tokens are unavailable"},

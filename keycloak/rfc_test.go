@@ -232,7 +232,7 @@ func TestRFCKeys(t *testing.T) {
 		case "RSA":
 			want = &rsa.PublicKey{N: number("n"), E: int(number("e").Int64())}
 		case "EC":
-			curve := map[any]signer{"P-256": es256(),
+			curve := map[any]signingKey{"P-256": es256(),
 				"P-521": {key: p521Key()}}[jwk["crv"]].key.Public().(*ecdsa.PublicKey).Curve
 			point := slices.Concat([]byte{4}, must(strictBase64.DecodeString(jwk["x"].(string))),
 				must(strictBase64.DecodeString(jwk["y"].(string))))
@@ -354,12 +354,12 @@ func TestMiddleware_rfcExamples(t *testing.T) {
 		"nested token, outer":        ctyRejection,
 		"Ed25519":                    signatureRejection,
 	}
-	realmSigner := edDSA()
-	goodToken := realmSigner.token(aliceClaims(t))
+	realmKey := edDSA()
+	goodToken := realmKey.token(aliceClaims(t))
 	for _, e := range rfc.Examples {
 		t.Run(e.String(), func(t *testing.T) {
 			jwk := rfc.jwk(t, e)
-			verifier := newVerifier(t, newKeys(t, jwks(realmSigner.jwk(), jwk)), VerifierConfig{})
+			verifier := newVerifier(t, newKeys(t, jwks(realmKey.jwk(), jwk)), VerifierConfig{})
 			_, err := callMiddleware(t, new(logBuffer), verifier, "Bearer "+goodToken)
 			if err != nil {
 				t.Fatalf("a good token: got %v, want nil", err)

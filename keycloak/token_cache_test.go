@@ -181,14 +181,14 @@ func TestTokenCache_allocations(t *testing.T) {
 // A cached token is rejected as soon as its key changes or the time is outside its validity. It is
 // accepted again once the change is undone.
 func TestTokenCache_rechecks(t *testing.T) {
-	otherSigner := signer{es256().kid, "ES256", otherP256Key()}
+	otherKey := signingKey{es256().kid, "ES256", otherP256Key()}
 	for _, tt := range []struct {
 		name   string
 		change func(keys *countingKeys, clock *atomic.Int64)
 		want   error
 	}{
 		{"the key is removed", func(k *countingKeys, _ *atomic.Int64) { k.setKeys() }, identity.ErrKeyUnknown},
-		{"the key is replaced", func(k *countingKeys, _ *atomic.Int64) { k.setKeys(keyOf(otherSigner)) }, identity.ErrTokenSignature},
+		{"the key is replaced", func(k *countingKeys, _ *atomic.Int64) { k.setKeys(keyOf(otherKey)) }, identity.ErrTokenSignature},
 		{"the key's algorithm is changed", func(k *countingKeys, _ *atomic.Int64) {
 			key := keyOf(es256())
 			key.Algorithm = "ES384"
@@ -323,11 +323,11 @@ func TestTokenCache_sharedCheck(t *testing.T) {
 func TestTokenCache_keyRotation(t *testing.T) {
 	keys := &countingKeys{}
 	verifier, _ := newCachingVerifier(t, keys, 0)
-	signers := []signer{{"a", "ES256", p256Key()}, {"b", "ES256", otherP256Key()}}
-	tokens := []string{signers[0].token(aliceClaims(t)), signers[1].token(aliceClaims(t))}
-	// version is 2n while keys has the key of signer n%2, and 2n+1 while keys is being changed.
+	signingKeys := []signingKey{{"a", "ES256", p256Key()}, {"b", "ES256", otherP256Key()}}
+	tokens := []string{signingKeys[0].token(aliceClaims(t)), signingKeys[1].token(aliceClaims(t))}
+	// version is 2n while keys has signing key n%2, and 2n+1 while keys is being changed.
 	var version atomic.Int64
-	keys.setKeys(keyOf(signers[0]))
+	keys.setKeys(keyOf(signingKeys[0]))
 	ctx, stop := context.WithCancel(t.Context())
 	var callers sync.WaitGroup
 	for n := range 4 {
@@ -340,7 +340,7 @@ func TestTokenCache_keyRotation(t *testing.T) {
 				}
 				wantAccepted := versionBefore/2%2 == int64(n%2)
 				if (err == nil) != wantAccepted {
-					t.Errorf("with the key of signer %d: Verify() of a token of signer %d = %v; "+
+					t.Errorf("with signing key %d: Verify() of a token of key %d = %v; "+
 						"want it accepted: %v", versionBefore/2%2, n%2, err, wantAccepted)
 				}
 			}
@@ -348,7 +348,7 @@ func TestTokenCache_keyRotation(t *testing.T) {
 	}
 	for n := range 200 {
 		version.Add(1)
-		keys.setKeys(keyOf(signers[(n+1)%2]))
+		keys.setKeys(keyOf(signingKeys[(n+1)%2]))
 		version.Add(1)
 		time.Sleep(time.Millisecond)
 	}

@@ -138,20 +138,20 @@ func TestVerify_headerChecks(t *testing.T) {
 // Verify accepts a token signed with each of Algorithms, but not after its signature or payload has
 // been changed.
 func TestVerify_acceptsEachAlgorithm(t *testing.T) {
-	signers := map[string]signer{
+	signingKeys := map[string]signingKey{
 		"RS256": {"rs256", "RS256", rsaKey()}, "RS384": {"rs384", "RS384", rsaKey()}, "RS512": {"rs512", "RS512", rsaKey()},
 		"PS256": {"ps256", "PS256", rsaKey()}, "PS384": {"ps384", "PS384", rsaKey()}, "PS512": {"ps512", "PS512", rsaKey()},
 		"ES256": {"es256", "ES256", p256Key()}, "ES384": {"es384", "ES384", p384Key()}, "ES512": {"es512", "ES512", p521Key()},
 		"EdDSA": {"eddsa", "EdDSA", edKey()},
 	}
-	var allSigners []signer
-	for _, s := range signers {
-		allSigners = append(allSigners, s)
+	var allKeys []signingKey
+	for _, k := range signingKeys {
+		allKeys = append(allKeys, k)
 	}
-	verifier := newVerifier(t, newKeys(t, jwksOf(allSigners...)), VerifierConfig{})
+	verifier := newVerifier(t, newKeys(t, jwksOf(allKeys...)), VerifierConfig{})
 	for _, alg := range Algorithms() {
 		t.Run(alg, func(t *testing.T) {
-			token := signers[alg].token(aliceClaims(t))
+			token := signingKeys[alg].token(aliceClaims(t))
 			_, err := verifier.Verify(t.Context(), token)
 			checkVerifyError(t, err, nil)
 			_, err = verifier.Verify(t.Context(), corruptSignature(token))
@@ -170,20 +170,20 @@ func TestVerify_acceptsEachAlgorithm(t *testing.T) {
 // A key verifies only signatures that were made with its own algorithm and are encoded as JWS
 // requires.
 func TestVerify_rejectsOtherAlgorithm(t *testing.T) {
-	rsaSigner, ecSigner := rs256(), es256()
-	withoutAlg := func(s signer) map[string]any {
-		jwk := s.jwk()
+	rsaSigningKey, ecSigningKey := rs256(), es256()
+	withoutAlg := func(k signingKey) map[string]any {
+		jwk := k.jwk()
 		delete(jwk, "alg")
 		return jwk
 	}
-	p384 := signer{"p384", "ES384", p384Key()}
-	encryptionKey := signer{"enc", "RS256", rsaKey()}
+	p384 := signingKey{"p384", "ES384", p384Key()}
+	encryptionKey := signingKey{"enc", "RS256", rsaKey()}
 	encryptionJWK := encryptionKey.jwk()
 	encryptionJWK["use"], encryptionJWK["alg"] = "enc", "RSA-OAEP"
-	weakSigner := signer{"weak", "RS256", weakRSAKey()}
+	weakKey := signingKey{"weak", "RS256", weakRSAKey()}
 	verifier := newVerifier(t,
-		newKeys(t, jwks(rsaSigner.jwk(), withoutAlg(ecSigner), withoutAlg(p384), encryptionJWK,
-			weakSigner.jwk())),
+		newKeys(t, jwks(rsaSigningKey.jwk(), withoutAlg(ecSigningKey), withoutAlg(p384),
+			encryptionJWK, weakKey.jwk())),
 		VerifierConfig{})
 
 	// signES256 signs with any ECDSA key, and sets alg to ES256.
@@ -199,7 +199,7 @@ func TestVerify_rejectsOtherAlgorithm(t *testing.T) {
 		return signingInput + "." +
 			base64url(append(r.FillBytes(make([]byte, size)), s.FillBytes(make([]byte, size))...))
 	}
-	header, payload, _ := splitToken(ecSigner.token(aliceClaims(t)))
+	header, payload, _ := splitToken(ecSigningKey.token(aliceClaims(t)))
 	signingInput := header + "." + payload
 	digest := sha256.Sum256([]byte(signingInput))
 	derSignature := must(ecdsa.SignASN1(rand.Reader, p256Key().(*ecdsa.PrivateKey), digest[:]))
@@ -208,15 +208,15 @@ func TestVerify_rejectsOtherAlgorithm(t *testing.T) {
 		want        error
 		detail      string
 	}{
-		{"the key's own algorithm", rsaSigner.token(aliceClaims(t)), nil, ""},
-		{"a key without alg", ecSigner.token(aliceClaims(t)), nil, ""},
+		{"the key's own algorithm", rsaSigningKey.token(aliceClaims(t)), nil, ""},
+		{"a key without alg", ecSigningKey.token(aliceClaims(t)), nil, ""},
 		{"ES256 with a P-384 key", signES256(p384Key().(*ecdsa.PrivateKey), "p384"), identity.ErrTokenSignature, `is for "ES384"`},
 		{"ES256 with a P-256 key", signES256(p256Key().(*ecdsa.PrivateKey), "ec-1"), nil, ""},
 		{"an encryption key", encryptionKey.token(aliceClaims(t)), identity.ErrKeyUnknown, `was skipped: its use is "enc"`},
-		{"an RSA key of 1024 bits", weakSigner.token(aliceClaims(t)), identity.ErrKeyUnknown, "was skipped: it is too weak"},
+		{"an RSA key of 1024 bits", weakKey.token(aliceClaims(t)), identity.ErrKeyUnknown, "was skipped: it is too weak"},
 		{"an ECDSA signature in DER", signingInput + "." + base64url(derSignature), identity.ErrTokenSignature, "doesn't match"},
 		{"an ECDSA signature of zeros", signingInput + "." + base64url(make([]byte, 64)), identity.ErrTokenSignature, "doesn't match"},
-		{"an RSA signature of zeros", zeroSignature(rsaSigner, aliceClaims(t)), identity.ErrTokenSignature, "doesn't match"},
+		{"an RSA signature of zeros", zeroSignature(rsaSigningKey, aliceClaims(t)), identity.ErrTokenSignature, "doesn't match"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := verifier.Verify(t.Context(), tt.token)
@@ -226,8 +226,8 @@ func TestVerify_rejectsOtherAlgorithm(t *testing.T) {
 }
 
 // zeroSignature returns a token whose RSA signature is all zeros.
-func zeroSignature(s signer, payload string) string {
-	token := s.token(payload)
+func zeroSignature(k signingKey, payload string) string {
+	token := k.token(payload)
 	return token[:strings.LastIndexByte(token, '.')+1] +
-		base64url(make([]byte, s.key.Public().(*rsa.PublicKey).Size()))
+		base64url(make([]byte, k.key.Public().(*rsa.PublicKey).Size()))
 }

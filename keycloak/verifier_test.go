@@ -156,28 +156,28 @@ func TestVerify_checkOrder(t *testing.T) {
 // A realm's keys verify only tokens with that realm's issuer.
 func TestVerify_keysPerIssuer(t *testing.T) {
 	// Both keys have the same kid, as happens when a realm is copied.
-	ourSigner, theirSigner := signer{"k", "EdDSA", edKey()}, signer{"k", "EdDSA", otherEdKey()}
+	ourKey, theirKey := signingKey{"k", "EdDSA", edKey()}, signingKey{"k", "EdDSA", otherEdKey()}
 	const otherIssuer = "https://sso.example.com/realms/other"
 	verifier := newVerifier(t, nil, VerifierConfig{Issuers: []Issuer{
-		{Names: []string{localIssuer, "https://public.example.com/realms/local"}, Keys: newKeys(t, jwksOf(ourSigner))},
-		{Names: []string{otherIssuer}, Keys: newKeys(t, jwksOf(theirSigner, signer{"only-theirs", "ES256", p256Key()}))},
+		{Names: []string{localIssuer, "https://public.example.com/realms/local"}, Keys: newKeys(t, jwksOf(ourKey))},
+		{Names: []string{otherIssuer}, Keys: newKeys(t, jwksOf(theirKey, signingKey{"only-theirs", "ES256", p256Key()}))},
 	}})
 	for _, tt := range []struct {
 		name   string
-		signer signer
+		key    signingKey
 		issuer string
 		want   error
 	}{
-		{"our issuer, our key", ourSigner, localIssuer, nil},
-		{"our public issuer, our key", ourSigner, "https://public.example.com/realms/local", nil},
-		{"their issuer, their key", theirSigner, otherIssuer, nil},
-		{"our issuer, their key", theirSigner, localIssuer, identity.ErrTokenSignature},
-		{"their issuer, our key", ourSigner, otherIssuer, identity.ErrTokenSignature},
-		{"our issuer, a key that only they have", signer{"only-theirs", "ES256", p256Key()}, localIssuer, identity.ErrKeyUnknown},
+		{"our issuer, our key", ourKey, localIssuer, nil},
+		{"our public issuer, our key", ourKey, "https://public.example.com/realms/local", nil},
+		{"their issuer, their key", theirKey, otherIssuer, nil},
+		{"our issuer, their key", theirKey, localIssuer, identity.ErrTokenSignature},
+		{"their issuer, our key", ourKey, otherIssuer, identity.ErrTokenSignature},
+		{"our issuer, a key that only they have", signingKey{"only-theirs", "ES256", p256Key()}, localIssuer, identity.ErrKeyUnknown},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := verifier.Verify(t.Context(),
-				tt.signer.token(patch(t, aliceClaims(t), object{"iss": tt.issuer})))
+				tt.key.token(patch(t, aliceClaims(t), object{"iss": tt.issuer})))
 			checkVerifyError(t, err, tt.want)
 		})
 	}
