@@ -124,8 +124,11 @@ func checkContentHeaders(header http.Header) string {
 // connections and sends no body must not make the server allocate large buffers.
 func readBody(body io.Reader, contentLength int64) ([]byte, error) {
 	const maxInitialBytes = 4 << 10
+	if contentLength < 0 { // unknown
+		contentLength = 511
+	}
 	// One extra byte, to reach EOF without growing the buffer.
-	buf := make([]byte, 0, min(max(contentLength+1, 512), maxInitialBytes))
+	buf := make([]byte, 0, min(contentLength+1, maxInitialBytes))
 	for {
 		n, err := body.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]

@@ -49,9 +49,12 @@ func newCache(maxBytes int) *cache {
 	})}
 }
 
-// Get returns the document of a request, if Limits found it in the cache.
-func (*cache) Get(ctx context.Context, query string) (*ast.QueryDocument, bool) {
+// Get returns the document of a request, if it is in the cache.
+func (c *cache) Get(ctx context.Context, query string) (*ast.QueryDocument, bool) {
 	e := entryFromContext(ctx)
+	if e == nil {
+		e, _ = c.find(query)
+	}
 	if e == nil || e.doc == nil || e.parserInput != query {
 		return nil, false
 	}

@@ -275,7 +275,9 @@ func (l Limits) check(ctx context.Context,
 		e = newEntry(request.Query, parserInput, m)
 	}
 	request.Query = e.parserInput
-	e.storeInContext(ctx)
+	if !ok || e.parserInput != e.query { // otherwise, cache.Get finds it without this
+		e.storeInContext(ctx)
+	}
 	w.items, err = l.checkVariables(request.Variables, e.uses)
 	return w, err
 }

@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"context"
 	"log/slog"
 	"strings"
 )
@@ -28,11 +29,51 @@ func TranslateFieldNames(text string) string {
 	return fieldReplacer.Replace(text)
 }
 
-// TranslateLogAttr applies TranslateFieldNames to the messages and errors in a log. It is a
-// ReplaceAttr function for slog.HandlerOptions.
-func TranslateLogAttr(_ []string, attr slog.Attr) slog.Attr {
-	switch attr.Key {
-	case slog.MessageKey, "detail", "error", "reason":
+// TranslateLog returns a log handler that applies TranslateFieldNames to messages and errors, and
+// passes each record to next. A ReplaceAttr function would do the same, but slog formats every
+// record in a slower way if there is one.
+func TranslateLog(next slog.Handler) slog.Handler { return translatingHandler{next} }
+
+type translatingHandler struct{ slog.Handler }
+
+func (h translatingHandler) Handle(ctx context.Context, record slog.Record) error {
+	message := TranslateFieldNames(record.Message)
+	translates := message != record.Message
+	record.Attrs(func(attr slog.Attr) bool {
+		translates = translates || hasErrorText(attr)
+		return !translates
+	})
+	if translates {
+		original := record
+		record = slog.NewRecord(original.Time, original.Level, message, original.PC)
+		original.Attrs(func(attr slog.Attr) bool {
+			record.AddAttrs(translateAttr(attr))
+			return true
+		})
+	}
+	return h.Handler.Handle(ctx, record)
+}
+
+func (h translatingHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	translated := make([]slog.Attr, len(attrs))
+	for i, attr := range attrs {
+		translated[i] = translateAttr(attr)
+	}
+	return translatingHandler{h.Handler.WithAttrs(translated)}
+}
+
+func (h translatingHandler) WithGroup(name string) slog.Handler {
+	return translatingHandler{h.Handler.WithGroup(name)}
+}
+
+// hasErrorText reports whether the value of an attribute is a part of an error.
+func hasErrorText(attr slog.Attr) bool {
+	return attr.Key == "detail" || attr.Key == "error" || attr.Key == "reason"
+}
+
+// translateAttr applies TranslateFieldNames to an attribute with the text of an error.
+func translateAttr(attr slog.Attr) slog.Attr {
+	if hasErrorText(attr) {
 		attr.Value = slog.StringValue(TranslateFieldNames(attr.Value.Resolve().String()))
 	}
 	return attr

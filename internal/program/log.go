@@ -15,12 +15,13 @@ import (
 // errors, it replaces the names of Go fields with the names of settings. The JSON log buffers
 // lines, as lineBuffer and flushingHandler document; flush writes the buffered lines.
 func newLog(local bool, out io.Writer) (log *slog.Logger, flush func() error) {
-	options := &slog.HandlerOptions{ReplaceAttr: settings.TranslateLogAttr}
 	if local {
-		return slog.New(slog.NewTextHandler(out, options)), func() error { return nil }
+		return slog.New(settings.TranslateLog(slog.NewTextHandler(out, nil))),
+			func() error { return nil }
 	}
 	buffer := &lineBuffer{out: out}
-	return slog.New(flushingHandler{slog.NewJSONHandler(buffer, options), buffer}), buffer.Flush
+	handler := flushingHandler{slog.NewJSONHandler(buffer, nil), buffer}
+	return slog.New(settings.TranslateLog(handler)), buffer.Flush
 }
 
 const (

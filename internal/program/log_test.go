@@ -3,6 +3,7 @@ package program
 import (
 	"bytes"
 	"errors"
+	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -126,5 +127,18 @@ func TestNewLog_concurrent(t *testing.T) {
 		if !strings.HasPrefix(line, `{"time":`) || !strings.HasSuffix(line, `"msg":"request"}`) {
 			t.Fatalf("logged %q, want one record", line)
 		}
+	}
+}
+
+// BenchmarkNewLog measures the log line of a request.
+func BenchmarkNewLog(b *testing.B) {
+	log, _ := newLog(false, io.Discard)
+	b.ReportAllocs()
+	for b.Loop() {
+		record := slog.NewRecord(time.Now(), slog.LevelInfo, "request", 0)
+		record.AddAttrs(slog.String("operation", "query"), slog.String("name", "Me"),
+			slog.Int("status", 200), slog.Duration("duration", time.Millisecond),
+			slog.String("requestId", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
+		log.Handler().Handle(b.Context(), record)
 	}
 }
