@@ -58,7 +58,7 @@ var allowedImports = map[string][]string{
 	"cmd/cloakql-gqlgen":                       {"plugin"},
 	"keycloak": {"identity", "internal/jose",
 		"internal/strictjson"},
-	"e2e/bench":       {"keycloak/keycloaktest"},
+	"e2e/bench":       {"internal/program", "keycloak/keycloaktest", "settings"},
 	"keycloak/drill":  {"identity", "keycloak", "keycloak/keycloaktest"},
 	"graph/generated": {"identity"},
 	"graph":           {"graph/generated", "authz", "identity", "signin", "apierror"}, // apierror in tests

@@ -6,15 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
@@ -23,100 +24,159 @@ import (
 // meBody is the body of a request that queries me.
 const meBody = `{"query":"{ me { id username email realmRoles groups } }"}`
 
-// A setup has the servers to measure, and the fake Keycloak that they use.
+const (
+	tokenCount = 10_000 // different tokens
+	userCount  = 64     // users who sign in
+)
+
+// A setup has the fake Keycloak and the servers to measure.
 type setup struct {
-	dir                  string
-	keycloak             *keycloaktest.Server
-	bare, main, uncached *process      // uncached is a CloakQL without a token cache
-	startup              time.Duration // how long main took to listen
+	dir      string
+	binary   string // cmd/cloakql
+	keycloak *keycloaktest.Server
+	listener *countingListener // the fake Keycloak's
+	tokens   []string
+
+	bare     *process
+	main     *process // CloakQL with its default settings
+	executed *process // CloakQL without an answer cache
+	cold     *process // CloakQL without an answer cache, and with a token cache that is too small
 }
 
 // A process is a server that runs as a separate process.
 type process struct {
 	command *exec.Cmd
 	url     string
+	log     string // the path of its log
 }
 
-// newSetup starts the fake Keycloak and the servers.
-func newSetup(binary string) (s *setup, err error) {
-	s = &setup{}
-	defer func() {
-		if err != nil {
-			s.close()
-		}
-	}()
+// A countingListener counts the connections that it accepts.
+type countingListener struct {
+	net.Listener
+	accepted atomic.Int64
+}
+
+func (l *countingListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err == nil {
+		l.accepted.Add(1)
+	}
+	return conn, err
+}
+
+// newSetup builds cmd/cloakql unless binary is the path of one, and starts the fake Keycloak.
+func newSetup(binary string) (*setup, error) {
 	if _, err := exec.LookPath("wrk"); err != nil {
 		return nil, errors.New("wrk is not installed")
 	}
-	if s.dir, err = os.MkdirTemp("", "cloakql-bench"); err != nil {
+	dir, err := os.MkdirTemp("", "cloakql-bench")
+	if err != nil {
 		return nil, err
 	}
-	if binary == "" {
-		binary = filepath.Join(s.dir, "cloakql")
-		build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary,
+	s := &setup{dir: dir, binary: binary}
+	if err := s.start(); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *setup) start() (err error) {
+	if s.binary == "" {
+		s.binary = filepath.Join(s.dir, "cloakql")
+		build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", s.binary,
 			"github.com/cloakql/cloakql/cmd/cloakql")
 		if out, err := build.CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("%w: %s", err, out)
+			return fmt.Errorf("%w: %s", err, out)
 		}
 	}
+	if s.binary, err = filepath.Abs(s.binary); err != nil {
+		return err
+	}
 	realm := keycloaktest.RealmSpec{
-		Name: "bench",
-		Clients: []keycloaktest.ClientSpec{
-			{ID: "bench-api", Secret: "bench-secret"},
-		},
-		Users: []keycloaktest.UserSpec{{Name: "alice", Password: "alice-password"}},
+		Name:    "bench",
+		Clients: []keycloaktest.ClientSpec{{ID: "bench-api", Secret: "bench-secret"}},
 	}
-	s.keycloak, err = keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{realm.File()}})
+	for i := range userCount {
+		realm.Users = append(realm.Users,
+			keycloaktest.UserSpec{Name: userName(i), Password: "password-of-" + userName(i)})
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	settings := []string{"RUNTIME_ENV=prod", "ADDR=127.0.0.1:0",
-		"KEYCLOAK_SERVER_URL=" + s.keycloak.URL, "KEYCLOAK_REALM_NAME=bench",
-		"KEYCLOAK_CLIENT_ID=bench-api", "KEYCLOAK_CLIENT_SECRET_KEY=bench-secret",
-		"LOGIN_ATTEMPTS_LIMIT=2000/5ms"}
-	before := time.Now()
-	if s.main, err = s.startCloakQL(binary, "main", settings); err != nil {
-		return nil, err
-	}
-	s.startup = time.Since(before)
-	s.uncached, err = s.startCloakQL(binary, "uncached", append(settings, "TOKEN_CACHE_BYTES=0"))
+	s.listener = &countingListener{Listener: listener}
+	s.keycloak, err = keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{realm.File()},
+		Listener: s.listener})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	token, err := s.mintToken(0)
+	fmt.Fprintf(os.Stderr, "signing %d tokens\n", tokenCount)
+	s.tokens, err = s.mintTokens(tokenCount, "RS256")
+	return err
+}
+
+// userName returns the name of the user with this number.
+func userName(n int) string { return fmt.Sprintf("user-%d", n) }
+
+// startServers starts the servers. bare sends the response of main.
+func (s *setup) startServers() (err error) {
+	if s.main, err = s.startCloakQL("main"); err != nil {
+		return err
+	}
+	if s.executed, err = s.startCloakQL("executed", "ANSWER_CACHE=off"); err != nil {
+		return err
+	}
+	s.cold, err = s.startCloakQL("cold", "ANSWER_CACHE=off", "TOKEN_CACHE_BYTES=1048576")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	response, err := s.main.post("/graphql", token, meBody)
+	response, err := s.main.post("/graphql", s.tokens[0], meBody)
 	if err != nil || !bytes.Contains(response, []byte(`"data":{"me":{"id"`)) {
-		return nil, fmt.Errorf("me responds %s, %w", response, err)
+		return fmt.Errorf("me responds %s, %w", response, err)
 	}
 	file := filepath.Join(s.dir, "response.json")
 	if err := os.WriteFile(file, response, 0o600); err != nil {
-		return nil, err
+		return err
 	}
+	s.bare, err = s.startSelf("bare", nil, "bare", file)
+	return err
+}
+
+// settings returns the settings of a CloakQL, followed by more.
+func (s *setup) settings(more ...string) []string {
+	return slices.Concat([]string{"RUNTIME_ENV=prod", "ADDR=127.0.0.1:0",
+		"KEYCLOAK_SERVER_URL=" + s.keycloak.URL, "KEYCLOAK_REALM_NAME=bench",
+		"KEYCLOAK_CLIENT_ID=bench-api", "KEYCLOAK_CLIENT_SECRET_KEY=bench-secret",
+		// wrk's requests to sign in come from different addresses, as a proxy would say.
+		"TRUSTED_PROXIES=127.0.0.1"}, more)
+}
+
+// startCloakQL starts cmd/cloakql.
+func (s *setup) startCloakQL(name string, settings ...string) (*process, error) {
+	command := exec.Command(s.binary)
+	command.Env = s.settings(settings...)
+	return s.startProcess(name, command)
+}
+
+// startSelf starts this program with the arguments serve and args.
+func (s *setup) startSelf(name string, env []string, args ...string) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	s.bare, err = s.startProcess("bare", exec.Command(self, "serve-bare", file),
-		regexp.MustCompile(`serving (http://\S+)`))
-	return s, err
+	command := exec.Command(self, append([]string{"serve"}, args...)...)
+	command.Env = env
+	return s.startProcess(name, command)
 }
 
-// startCloakQL starts CloakQL with these settings.
-func (s *setup) startCloakQL(binary, name string, settings []string) (*process, error) {
-	command := exec.Command(binary)
-	command.Env = settings
-	return s.startProcess(name, command, regexp.MustCompile(`"url":"(http://[^"]+)/graphql"`))
-}
+var urlPattern = regexp.MustCompile(`(?:"url":"|serving )(http://[^"/\s]+)`)
 
 // startProcess starts a server, whose log goes to a file as that of a service does. It waits until
 // the log has the server's URL.
-func (s *setup) startProcess(name string, command *exec.Cmd, urlPattern *regexp.Regexp) (
-	*process, error) {
-	file := filepath.Join(s.dir, name+".log")
-	out, err := os.Create(file)
+func (s *setup) startProcess(name string, command *exec.Cmd) (*process, error) {
+	p := &process{command: command, log: filepath.Join(s.dir, name+".log")}
+	out, err := os.Create(p.log)
 	if err != nil {
 		return nil, err
 	}
@@ -125,20 +185,25 @@ func (s *setup) startProcess(name string, command *exec.Cmd, urlPattern *regexp.
 	if err := command.Start(); err != nil {
 		return nil, err
 	}
-	p := &process{command: command}
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return nil, err
-		}
-		if match := urlPattern.FindSubmatch(text); match != nil {
-			p.url = string(match[1])
-			return p, nil
-		}
-		time.Sleep(time.Millisecond)
+	if p.url, err = p.findInLog(urlPattern); err != nil {
+		p.stop()
 	}
-	p.stop()
-	return nil, fmt.Errorf("%s doesn't serve", name)
+	return p, err
+}
+
+// findInLog waits until the log matches a pattern, and returns the pattern's first group.
+func (p *process) findInLog(pattern *regexp.Regexp) (string, error) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+		text, err := os.ReadFile(p.log)
+		if err != nil {
+			return "", err
+		}
+		if match := pattern.FindSubmatch(text); match != nil {
+			return string(match[1]), nil
+		}
+		time.Sleep(time.Millisecond / 2)
+	}
+	return "", fmt.Errorf("the log %s lacks %v", p.log, pattern)
 }
 
 // stop kills the process, if there is one.
@@ -151,28 +216,34 @@ func (p *process) stop() {
 
 // close stops the servers and the fake Keycloak, and removes their files.
 func (s *setup) close() {
-	s.main.stop()
-	s.uncached.stop()
-	s.bare.stop()
+	for _, p := range []*process{s.bare, s.main, s.executed, s.cold} {
+		p.stop()
+	}
 	if s.keycloak != nil {
 		s.keycloak.Close()
 	}
-	if s.dir != "" {
-		os.RemoveAll(s.dir)
-	}
+	os.RemoveAll(s.dir)
 }
 
-// mintToken returns an access token for alice. Each n gives a different token.
-func (s *setup) mintToken(n int) (string, error) {
-	return s.keycloak.Realm("bench").Mint(keycloaktest.TokenSpec{
-		Lifetime: 10 * time.Hour,
-		Claims: map[string]any{
-			"sub": "0b2a8b0f-6a0f-4f7b-9a53-2d4d5f1f5c11", "preferred_username": "alice",
-			"email": "alice@example.com", "azp": "bench-api", "aud": "bench-api", "number": n,
-			"groups":       []string{"/staff", "/staff/ops"},
-			"realm_access": map[string]any{"roles": []string{"admin", "reader"}},
-		},
-	})
+// mintTokens returns n different access tokens of one user.
+func (s *setup) mintTokens(n int, algorithm string) ([]string, error) {
+	tokens := make([]string, n)
+	for i := range tokens {
+		var err error
+		tokens[i], err = s.keycloak.Realm("bench").Mint(keycloaktest.TokenSpec{
+			Lifetime: 10 * time.Hour, Algorithm: algorithm,
+			Claims: map[string]any{
+				"sub": "0b2a8b0f-6a0f-4f7b-9a53-2d4d5f1f5c11", "preferred_username": "alice",
+				"email": "alice@example.com", "azp": "bench-api", "aud": "bench-api", "number": i,
+				"groups":       []string{"/staff", "/staff/ops"},
+				"realm_access": map[string]any{"roles": []string{"admin", "reader"}},
+			},
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return tokens, nil
 }
 
 // post sends one request and returns the response's body.
@@ -207,54 +278,34 @@ func (p *process) cpu() (time.Duration, error) {
 	return time.Duration(user+system) * tick, errors.Join(userErr, systemErr)
 }
 
-// rss returns the resident memory of the process in MB.
-func (p *process) rss() (float64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.command.Process.Pid))
+// memory returns the resident memory of the process and its maximum so far, in MB.
+func (p *process) memory() (current, peak float64, err error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.command.Process.Pid))
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	pages, err := strconv.Atoi(strings.Fields(string(text))[1])
-	return float64(pages*os.Getpagesize()) / 1e6, err
-}
-
-// report prints the main server's startup time and memory.
-func (s *setup) report() error {
-	rss, err := s.main.rss()
-	fmt.Printf("Start to listening %v; %.0f MB resident after all rounds.\n",
-		s.startup.Round(100*time.Microsecond), rss)
-	return err
-}
-
-// serveBare serves the JSON in a file. The handler of /graphql responds with the file's bytes; the
-// handler of /json decodes the request and encodes the response.
-func serveBare(file string) error {
-	body, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	var response any
-	if err := json.Unmarshal(body, &response); err != nil {
-		return err
-	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("/graphql", func(w http.ResponseWriter, r *http.Request) {
-		io.Copy(io.Discard, r.Body)
-		w.Header().Set("Content-Type", "application/json")
-		w.Write(body)
-	})
-	mux.HandleFunc("/json", func(w http.ResponseWriter, r *http.Request) {
-		var request struct{ Query string }
-		if err := json.NewDecoder(r.Body).Decode(&request); err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
+	kilobytes := func(name string) float64 {
+		match := regexp.MustCompile(name + `:\s+(\d+) kB`).FindSubmatch(text)
+		if match == nil {
+			err = fmt.Errorf("/proc/%d/status lacks %s", p.command.Process.Pid, name)
+			return 0
 		}
-		w.Header().Set("Content-Type", "application/json")
-		json.NewEncoder(w).Encode(response)
-	})
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
+		n, _ := strconv.ParseFloat(string(match[1]), 64)
+		return n * 1024 / 1e6
 	}
-	log.Printf("serving http://%s", listener.Addr())
-	return http.Serve(listener, mux)
+	return kilobytes("VmRSS"), kilobytes("VmHWM"), err
+}
+
+// memStats returns the allocations of a process that startSelf started.
+func (p *process) memStats() (stats memStats, err error) {
+	debugURL, err := p.findInLog(regexp.MustCompile(`debug (http://\S+)`))
+	if err != nil {
+		return stats, err
+	}
+	response, err := http.Get(debugURL + "/memstats")
+	if err != nil {
+		return stats, err
+	}
+	defer response.Body.Close()
+	return stats, json.NewDecoder(response.Body).Decode(&stats)
 }

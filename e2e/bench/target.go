@@ -3,92 +3,95 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"regexp"
-	"strconv"
 	"strings"
+	"time"
 
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
 // A target is one row of the table.
 type target struct {
-	name    string
-	server  *process
-	path    string
-	tokens  []string // sent in turn
-	bodies  []string // sent in turn
-	want    string   // a part of each response
-	script  string   // the path of the script for wrk
-	results []result
+	name     string
+	server   *process // whose CPU time counts
+	settings []string // of a CloakQL for counting allocations; nil for bare
+	load     load
+	want     string // a part of each response
+	script   script
+	runs     []targetRun
+	mallocs  float64 // a request
+	bytes    float64 // allocated for a request
 }
 
-// A result has the figures of one window. rate is requests per second, cpu is µs per request,
-// and the latencies are in ms.
-type result struct{ rate, cpu, p50, p99, p999 float64 }
+// A targetRun is the result of one window. cpu is in µs a request.
+type targetRun struct {
+	result
+	cpu float64
+}
 
-// targets returns the bare server and the targets whose names contain filter.
+// targets returns the bare servers and the targets whose names contain filter.
 func (s *setup) targets(filter string) ([]*target, error) {
-	mintTokens := func(n, first int) (list []string, err error) {
-		for i := range n {
-			token, err := s.mintToken(first + i)
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, token)
-		}
-		return list, nil
-	}
-	manyTokens, err := mintTokens(10_000, 1)
-	if err != nil {
-		return nil, err
-	}
-	oneToken := manyTokens[:1]
-	unknownKeyToken, err := s.keycloak.Realm("bench").Mint(keycloaktest.TokenSpec{
+	one, thousand := s.tokens[:1], s.tokens[:1000]
+	unknownKey, err := s.keycloak.Realm("bench").Mint(keycloaktest.TokenSpec{
 		Header: map[string]any{"kid": "unknown"},
 		Claims: map[string]any{"sub": "somebody", "azp": "bench-api", "aud": "bench-api"},
 	})
 	if err != nil {
 		return nil, err
 	}
-	var differentBodies []string
+	guarded, err := s.bare.findInLog(guardedPattern)
+	if err != nil {
+		return nil, err
+	}
+	me := []string{meBody}
+	var hundred []string
 	for i := range 100 {
-		differentBodies = append(differentBodies, fmt.Sprintf(
+		hundred = append(hundred, fmt.Sprintf(
 			`{"query":"query Me%d { me { id username email realmRoles groups } }"}`, i))
 	}
-	meBodies, meData := []string{meBody}, `"data":{"me":{"id"`
-	loginBody := `{"query":"mutation { login(username: \"alice\", password: \"alice-password\") ` +
-		`{ accessToken refreshToken } }"}`
-	deepBody := `{"query":"` + strings.Repeat("{ a ", 30) + strings.Repeat("} ", 30) + `"}`
-	targets := []*target{
-		{name: "bare net/http", server: s.bare, path: "/graphql", bodies: meBodies, want: meData},
-		{name: "bare, JSON in and out", server: s.bare, path: "/json", bodies: meBodies, want: `"me"`},
-		{name: "me, one token", server: s.main, tokens: oneToken, bodies: meBodies, want: meData},
-		{name: "me, 1,000 tokens", server: s.main, tokens: manyTokens[:1000], bodies: meBodies, want: meData},
-		{name: "me, 10,000 tokens", server: s.main, tokens: manyTokens, bodies: meBodies, want: meData},
-		{name: "me, 100 documents", server: s.main, tokens: oneToken, bodies: differentBodies, want: meData},
-		{name: "me, no token cache", server: s.uncached, tokens: oneToken, bodies: meBodies, want: meData},
-		{name: "me, a wrong signature", server: s.main, tokens: []string{changeSignature(oneToken[0])},
-			bodies: meBodies, want: "TOKEN_SIGNATURE"},
-		{name: "me, an unknown key", server: s.main, tokens: []string{unknownKeyToken}, bodies: meBodies,
-			want: "KEY"},
-		{name: "an invalid document", server: s.main, tokens: oneToken,
-			bodies: []string{`{"query":"{ me { nothing } }"}`}, want: "GRAPHQL_VALIDATION_FAILED"},
-		{name: "a document that is too deep", server: s.main, tokens: oneToken,
-			bodies: []string{deepBody}, want: "OPERATION_TOO_LARGE"},
-		{name: "login", server: s.main, bodies: []string{loginBody}, want: "accessToken"},
+	deep := `{"query":"` + strings.Repeat("{ a ", 30) + strings.Repeat("} ", 30) + `"}`
+	bare := func(name, url, path string) *target {
+		return &target{name: name, server: s.bare, want: `"me"`,
+			load: load{url: url, path: path, tokens: one, bodies: me}}
+	}
+	cloakql := func(name string, server *process, tokens, bodies []string, want string,
+		settings ...string) *target {
+		return &target{name: name, server: server, want: want, settings: s.settings(settings...),
+			load: load{url: server.url, path: "/graphql", tokens: tokens, bodies: bodies}}
+	}
+	meData, off, small := `"data":{"me":{"id"`, "ANSWER_CACHE=off", "TOKEN_CACHE_BYTES=1048576"
+	all := []*target{
+		bare("bare net/http", s.bare.url, "/graphql"),
+		bare("bare, with CloakQL's headers and timeouts", guarded, "/graphql"),
+		bare("bare, JSON in and out", s.bare.url, "/json"),
+		bare("bare, one RS256 check", s.bare.url, "/verify"),
+		cloakql("me remembered, one token", s.main, one, me, meData),
+		cloakql("me remembered, 1,000 tokens", s.main, thousand, me, meData),
+		cloakql("me remembered, 10,000 tokens", s.main, s.tokens, me, meData),
+		cloakql("me remembered, 100 bodies", s.main, thousand[:20], hundred, meData),
+		cloakql("me executed, one token", s.executed, one, me, meData, off),
+		cloakql("me executed, 1,000 tokens", s.executed, thousand, me, meData, off),
+		cloakql("me executed, 10,000 tokens", s.executed, s.tokens, me, meData, off),
+		cloakql("me executed, 100 bodies", s.executed, one, hundred, meData, off),
+		cloakql("me executed, a new document each time", s.executed, one,
+			[]string{`{"query":"query Me@@ { me { id username email realmRoles groups } }"}`},
+			meData, off),
+		cloakql("me executed, a token that isn't cached", s.cold, s.tokens, me, meData, off, small),
+		cloakql("a wrong signature", s.executed, []string{changeSignature(one[0])}, me,
+			"TOKEN_SIGNATURE", off),
+		cloakql("an unknown key", s.executed, []string{unknownKey}, me, "KEY", off),
+		cloakql("an invalid document", s.executed, one,
+			[]string{`{"query":"{ me { nothing } }"}`}, "GRAPHQL_VALIDATION_FAILED", off),
+		cloakql("a document that is too deep", s.executed, one, []string{deep},
+			"OPERATION_TOO_LARGE", off),
+		cloakql("a syntax error", s.executed, one, []string{`{"query":"{ me {"}`},
+			"GRAPHQL_PARSE_FAILED", off),
 	}
 	var selected []*target
-	for i, t := range targets {
+	for i, t := range all {
 		if i > 0 && !strings.Contains(t.name, filter) {
 			continue
 		}
-		if t.path == "" {
-			t.path = "/graphql"
-		}
-		if t.script, err = s.writeScript(i, t); err != nil {
+		if t.script, err = writeScript(s.dir, fmt.Sprint("target-", i), t.load); err != nil {
 			return nil, err
 		}
 		selected = append(selected, t)
@@ -106,78 +109,70 @@ func changeSignature(token string) string {
 	return token[:i] + letter + token[i+1:]
 }
 
-// writeScript writes the script that makes wrk send a target's tokens and bodies in turn.
-func (s *setup) writeScript(n int, t *target) (string, error) {
-	luaTable := func(texts []string) string {
-		var b strings.Builder
-		for _, text := range texts {
-			b.WriteString("[==[" + text + "]==],\n")
-		}
-		return "{" + b.String() + "}"
-	}
-	script := `
-local tokens = ` + luaTable(t.tokens) + `
-local bodies = ` + luaTable(t.bodies) + `
-local threads, n = 0, 0
-function setup(thread) thread:set("n", threads); threads = threads + 1 end
-function request()
-  n = n + 1
-  local headers = {["Content-Type"] = "application/json"}
-  if #tokens > 0 then headers["Authorization"] = "Bearer " .. tokens[n % #tokens + 1] end
-  return wrk.format("POST", "` + t.path + `", headers, bodies[n % #bodies + 1])
-end
-function done(summary, latency)
-  io.write(string.format("RESULT %d %d %f %f %f %d\n", summary.requests, summary.duration,
-    latency:percentile(50), latency:percentile(99), latency:percentile(99.9),
-    summary.errors.status + summary.errors.connect + summary.errors.read + summary.errors.timeout))
-end
-`
-	file := filepath.Join(s.dir, fmt.Sprintf("%d.lua", n))
-	return file, os.WriteFile(file, []byte(script), 0o600)
-}
-
-var resultPattern = regexp.MustCompile(`RESULT (\d+) (\d+) (\S+) (\S+) (\S+) (\d+)`)
-
-// measure measures the target for one window, and appends the result.
-func (t *target) measure(opts options) error {
-	token := ""
-	if len(t.tokens) > 0 {
-		token = t.tokens[0]
-	}
-	response, err := t.server.post(t.path, token, t.bodies[0])
+// check sends one request and returns an error unless the response is the expected one.
+func (t *target) check(server *process) error {
+	body := strings.ReplaceAll(t.load.bodies[0], "@@", "0")
+	response, err := server.post(t.load.path, t.load.tokens[0], body)
 	if err != nil || !bytes.Contains(response, []byte(t.want)) {
 		return fmt.Errorf("got %s, %v; want %s", response, err, t.want)
+	}
+	return nil
+}
+
+// measure runs the target for one window, and appends the result.
+func (t *target) measure(connections int, window time.Duration) error {
+	if err := t.check(t.server); err != nil {
+		return err
 	}
 	before, err := t.server.cpu()
 	if err != nil {
 		return err
 	}
-	out, err := exec.Command("wrk", "-t2", "-c", strconv.Itoa(opts.connections), "-d",
-		fmt.Sprint(int(opts.window.Seconds())), "-s", t.script, t.server.url).CombinedOutput()
+	r, err := t.script.run(connections, window)
 	if err != nil {
-		return fmt.Errorf("wrk: %w: %s", err, out)
+		return err
 	}
 	after, err := t.server.cpu()
 	if err != nil {
 		return err
 	}
-	match := resultPattern.FindSubmatch(out)
-	if match == nil {
-		return fmt.Errorf("wrk printed %s", out)
-	}
-	var values [6]float64
-	for i := range values {
-		if values[i], err = strconv.ParseFloat(string(match[i+1]), 64); err != nil {
+	t.runs = append(t.runs, targetRun{r, float64((after - before).Microseconds()) / r.requests})
+	return nil
+}
+
+// countAllocations counts the allocations of a request in a server of its own, because counting
+// needs the debug listener, and stops all goroutines for a moment.
+func (s *setup) countAllocations(t *target, n int, connections int) error {
+	server := s.bare
+	if t.settings != nil {
+		var err error
+		server, err = s.startSelf(fmt.Sprint("allocations-", n), t.settings, "cloakql")
+		if err != nil {
 			return err
 		}
+		defer server.stop()
 	}
-	if values[0] == 0 || values[5] > 0 {
-		return fmt.Errorf("%.0f of %.0f requests failed", values[5], values[0])
+	l := t.load
+	if t.settings != nil {
+		l.url = server.url
 	}
-	t.results = append(t.results, result{
-		rate: values[0] / values[1] * 1e6,
-		cpu:  float64((after - before).Microseconds()) / values[0],
-		p50:  values[2] / 1e3, p99: values[3] / 1e3, p999: values[4] / 1e3,
-	})
-	return nil
+	counted, err := writeScript(s.dir, fmt.Sprint("allocations-", n), l)
+	if err != nil {
+		return err
+	}
+	if _, err := counted.run(connections, time.Second); err != nil { // fill the caches
+		return err
+	}
+	before, err := server.memStats()
+	if err != nil {
+		return err
+	}
+	r, err := counted.run(connections, time.Second)
+	if err != nil {
+		return err
+	}
+	after, err := server.memStats()
+	t.mallocs = float64(after.Mallocs-before.Mallocs) / r.requests
+	t.bytes = float64(after.TotalAlloc-before.TotalAlloc) / r.requests
+	return err
 }

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+var guardedPattern = regexp.MustCompile(`guarded (http://\S+)`)
+
+// commit returns the commit of the working directory, and says if there are changes.
+func commit() string {
+	out, err := exec.Command("git", "rev-parse", "--short", "HEAD").Output()
+	if err != nil {
+		return "unknown"
+	}
+	text := strings.TrimSpace(string(out))
+	if status, err := exec.Command("git", "status", "--porcelain").Output(); err != nil ||
+		len(status) > 0 {
+		text += " with changes"
+	}
+	return text
+}
+
+// responseBytes returns the size of the response to meBody.
+func (s *setup) responseBytes() int64 {
+	info, err := os.Stat(filepath.Join(s.dir, "response.json"))
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// median returns the median of at least one value.
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	middle := len(sorted) / 2
+	if len(sorted)%2 == 1 {
+		return sorted[middle]
+	}
+	return (sorted[middle-1] + sorted[middle]) / 2
+}
+
+// median returns the median of a figure over all runs.
+func (t *target) median(figure func(targetRun) float64) float64 {
+	var values []float64
+	for _, run := range t.runs {
+		values = append(values, figure(run))
+	}
+	return median(values)
+}
+
+func (t *target) cpu() float64 { return t.median(func(r targetRun) float64 { return r.cpu }) }
+
+// share returns the CPU time of bare as a share of t's, in the same rounds.
+func (t *target) share(bare *target) float64 {
+	var shares []float64
+	for i, run := range t.runs {
+		shares = append(shares, bare.runs[i].cpu/run.cpu)
+	}
+	return median(shares)
+}
+
+// printTable prints the targets. The first is bare.
+func printTable(targets []*target) {
+	fmt.Println("| request | CPU µs | of bare | requests/s | p50 ms | p99 ms | p99.9 ms | " +
+		"allocations | bytes |")
+	fmt.Println("|---|---|---|---|---|---|---|---|---|")
+	for _, t := range targets {
+		fmt.Printf("| %s | %.1f | %.2f | %.0f | %.2f | %.1f | %.1f | %.0f | %.0f |\n",
+			t.name, t.cpu(), t.share(targets[0]),
+			t.median(func(r targetRun) float64 { return r.rate }),
+			t.median(func(r targetRun) float64 { return r.p50 }),
+			t.median(func(r targetRun) float64 { return r.p99 }),
+			t.median(func(r targetRun) float64 { return r.p999 }), t.mallocs, t.bytes)
+	}
+	fmt.Println()
+}
+
+// printColdTokens compares a me with a token that isn't cached with the sum of its parts.
+func printColdTokens(targets []*target) {
+	byName := map[string]*target{}
+	for _, t := range targets {
+		byName[t.name] = t
+	}
+	verification := byName["bare, one RS256 check"].cpu() - byName["bare net/http"].cpu()
+	sum := byName["me executed, one token"].cpu() + verification
+	cold := byName["me executed, a token that isn't cached"].cpu()
+	fmt.Printf("A bare RS256 check costs %.1f µs. A me with a token that isn't cached costs %.2f "+
+		"times the sum of a me with a cached token and this check.\n\n", verification, cold/sum)
+}
+
+// printProcess prints the memory of the main server and the time that a server takes to start.
+func (s *setup) printProcess(idle float64) error {
+	current, peak, err := s.main.memory()
+	if err != nil {
+		return err
+	}
+	var starts []float64
+	for i := range 5 {
+		before := time.Now()
+		p, err := s.startCloakQL(fmt.Sprint("start-", i))
+		if err != nil {
+			return err
+		}
+		_, err = p.post("/graphql", s.tokens[0], meBody)
+		took := time.Since(before)
+		p.stop()
+		if err != nil {
+			return err
+		}
+		starts = append(starts, float64(took.Microseconds())/1e3)
+	}
+	fmt.Printf("From start to the first response to me: %.0f ms, the best of 5. Resident memory: "+
+		"%.0f MB idle, %.0f MB after all rounds, %.0f MB at most.\n\n", slices.Min(starts), idle,
+		current, peak)
+	return nil
+}
+
+// writePlot writes a bar chart of each target's share to a file.
+func writePlot(file string, targets []*target) error {
+	const rowHeight, labelWidth, barWidth = 22, 290, 420
+	var b strings.Builder
+	height := rowHeight*len(targets) + 30
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" `+
+		`font-family="sans-serif" font-size="13">`+"\n", labelWidth+barWidth+110, height)
+	b.WriteString(`<rect width="100%" height="100%" fill="white"/>` + "\n")
+	for i, t := range targets {
+		y, share := rowHeight*i+10, t.share(targets[0])
+		color := "#2563eb"
+		if strings.HasPrefix(t.name, "bare") {
+			color = "#888888"
+		}
+		fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="end">%s</text>`, labelWidth-8, y+13, t.name)
+		fmt.Fprintf(&b, `<rect x="%d" y="%d" width="%.0f" height="15" fill="%s"/>`, labelWidth, y,
+			share*barWidth, color)
+		fmt.Fprintf(&b, `<text x="%.0f" y="%d">%.2f (%.0f µs)</text>`+"\n",
+			labelWidth+share*barWidth+6, y+13, share, t.cpu())
+	}
+	fmt.Fprintf(&b, `<text x="%d" y="%d" fill="#555555">requests for the CPU time of one bare `+
+		`net/http request; longer is better</text>`+"\n</svg>\n", labelWidth, height-6)
+	return os.WriteFile(file, []byte(b.String()), 0o644)
+}
