@@ -27,6 +27,17 @@ type (
 			err error)
 		Tenant func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
 	}
+	fromTokenRoot struct {
+		Public    func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
+		Auth      func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
+		FromToken func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
+	}
+	otherFromTokenRoot struct {
+		Public    func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
+		Auth      func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
+		FromToken func(ctx context.Context, obj any, next graphql.Resolver, claim string) (res any,
+			err error)
+	}
 	incompleteRoot struct {
 		Public func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
 	}
@@ -60,6 +71,24 @@ func TestBind(t *testing.T) {
 	if value, err := root.Auth(verified, nil, field); value != "value" || err != nil {
 		t.Errorf("Auth() of a verified caller = %v, %v, want the value", value, err)
 	}
+}
+
+// Bind sets the function of @fromToken, if gqlgen calls one, to one that lets every caller pass.
+func TestBind_fromToken(t *testing.T) {
+	root, err := authz.Bind(fromTokenRoot{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	field := func(context.Context) (any, error) { return "value", nil }
+	for name, ctx := range callerContexts() {
+		if value, err := root.FromToken(ctx, nil, field); value != "value" || err != nil {
+			t.Errorf("FromToken() of the caller %q = %v, %v, want the value", name, value, err)
+		}
+	}
+	_, err = authz.Bind(otherFromTokenRoot{})
+	checkError(t, err,
+		"authz: the schema's directive FromToken isn't that of authz.Schema: bound functions have "+
+			"the type func(context.Context, interface {}, graphql.Resolver, string) (interface {}, error)")
 }
 
 // Bind doesn't replace functions that are already set, because an application may wrap a rule.

@@ -19,8 +19,9 @@ import (
 )
 
 // NewSchema returns the schema with its resolvers and access rules. It returns an error if a root
-// field has no access rule, if a directive isn't bound to a function, or if a field of r isn't set.
-// The error names the field or the directive.
+// field has no access rule, if a field with @fromToken may depend on more than the token, if a
+// directive isn't bound to a function, or if a field of r isn't set. The error names the field or
+// the directive.
 func NewSchema(r *Resolver) (graphql.ExecutableSchema, error) {
 	if r == nil || r.SignIn == nil {
 		return nil, errors.New("graph: Resolver.SignIn is missing: make it with signin.New")
@@ -31,7 +32,8 @@ func NewSchema(r *Resolver) (graphql.ExecutableSchema, error) {
 		return nil, err
 	}
 	schema := generated.NewExecutableSchema(generated.Config{Resolvers: r, Directives: directives})
-	if err := authz.Audit(schema.Schema(), guards...); err != nil {
+	err = errors.Join(authz.Audit(schema.Schema(), guards...), authz.AuditFromToken(schema))
+	if err != nil {
 		return nil, err
 	}
 	return schema, nil

@@ -15,25 +15,25 @@ import (
 	gql "github.com/vektah/gqlparser/v2/ast"
 )
 
-// Each root field has the access rule that this test lists. The test fails if somebody changes a
-// rule by mistake.
+// Each root field has the directives that this test lists. The test fails if somebody changes an
+// access rule, or what may be kept, by mistake.
 func TestNewSchema_rules(t *testing.T) {
 	schema, err := NewSchema(newResolver(t, fakeRealm{}, fakeLimiter{}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]string{"Query.me": "auth", "Mutation.login": "public",
-		"Mutation.refresh": "public", "Mutation.logout": "public"}
+	want := map[string]string{"Query.me": "@auth@fromToken", "Mutation.login": "@public",
+		"Mutation.refresh": "@public", "Mutation.logout": "@public"}
 	got := map[string]string{}
 	for _, root := range []*gql.Definition{schema.Schema().Query, schema.Schema().Mutation} {
 		for _, field := range root.Fields {
 			for _, directive := range field.Directives {
-				got[root.Name+"."+field.Name] += directive.Name
+				got[root.Name+"."+field.Name] += "@" + directive.Name
 			}
 		}
 	}
 	if !maps.Equal(got, want) {
-		t.Errorf("got the rules %v, want %v", got, want)
+		t.Errorf("got the directives %v, want %v", got, want)
 	}
 	if schema.Schema().Subscription != nil {
 		t.Error("the schema has a subscription type: add its fields to this test")

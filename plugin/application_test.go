@@ -1,11 +1,15 @@
 package plugin_test
 
 import (
+	"errors"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/cloakql/cloakql/plugin"
 )
 
 // TestDocumentedApplication follows docs/plugin.md in an empty module: it writes the page's files
@@ -86,4 +90,76 @@ func TestUnusualApplication(t *testing.T) {
 		"-rename-type", "User=Caller", "-without", "logout", "-schema", "whole.graphqls")
 	checkSameFiles(t, filesBefore, readFiles(t))
 	t.Log(runCommand(t, "go", "test", "-v", "./..."))
+}
+
+// With KeepAnswers, an application starts only if it adds no resolvers to User. Without the option,
+// it may add some.
+func TestKeepAnswers(t *testing.T) {
+	const extension = `extend type User { orders: Int! }`
+	enterModule(t, map[string]string{"gqlgen.yml": configText, "api/schema/shop.graphqls": shopText,
+		"api/schema/user.graphqls": extension, "shop_test.go": `package shop
+
+import (
+	"os"
+	"testing"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/cloakql/cloakql"
+	"github.com/cloakql/cloakql/identity"
+	"github.com/cloakql/cloakql/keycloak"
+	"github.com/cloakql/cloakql/signin"
+
+	"example.com/shop/api/gen"
+	"example.com/shop/api/resolve"
+)
+
+func TestNew(t *testing.T) {
+	realm, err := keycloak.NewRealm("https://sso.example.com", "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = cloakql.New(cloakql.Config{
+		Realm:  realm,
+		Client: keycloak.ClientConfig{ClientID: "shop-api", ClientSecret: identity.NewSecret("s")},
+		Schema: func(service *signin.Service) (graphql.ExecutableSchema, error) {
+			resolver := &resolve.Resolver{SignIn: service}
+			return gen.NewExecutableSchema(gen.Config{Resolvers: resolver}), nil
+		},
+	})
+	got := ""
+	if err != nil {
+		got = err.Error()
+	}
+	if want := os.Getenv("WANT_ERROR"); got != want {
+		t.Errorf("New() = %s, want %s", got, want)
+	}
+}
+`})
+	newServer := func(wantError string) {
+		t.Helper()
+		t.Setenv("WANT_ERROR", wantError)
+		runCommand(t, "go", "test", "./...")
+	}
+	generateWith := func(options ...plugin.Option) {
+		t.Helper()
+		if _, err := generate(t, false, plugin.Use(options...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	generateWith()
+	newServer("")
+	generateWith(plugin.KeepAnswers())
+	newServer("authz: Query.me carries @fromToken, but the type User has resolvers of its own")
+
+	if err := errors.Join(os.Remove("api/schema/user.graphqls"),
+		os.Remove("api/gen/user.generated.go"), os.Remove("api/resolve/user.resolvers.go"),
+	); err != nil {
+		t.Fatal(err)
+	}
+	runCommand(t, "go", "tool", "cloakql-gqlgen", "-keep-answers")
+	newServer("")
+	if text := readFile(t, "api/gen/schema.generated.graphql"); !strings.Contains(text,
+		"me: User @auth @fromToken") {
+		t.Errorf("the schema lacks @fromToken:\n%s", text)
+	}
 }

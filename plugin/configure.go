@@ -47,6 +47,9 @@ func (p *injector) configure(cfg *config.Config, options []Option) error {
 	for _, option := range options {
 		errs = append(errs, option(p))
 	}
+	if !p.keepAnswers {
+		p.cloakql.removeDirective("fromToken")
+	}
 	p.cloakql.renameReferences()
 	dropSchemaFile(cfg)
 	errs = append(errs, p.checkConflicts(cfg), bindDirectives(cfg), p.bindTypes(cfg),
@@ -95,7 +98,8 @@ func (p *injector) checkConflicts(cfg *config.Config) error {
 }
 
 // bindDirectives binds @public and @auth to the functions that GenerateCode writes. gqlgen then
-// can't skip the directives, and the application doesn't have to bind them.
+// can't skip the directives, and the application doesn't have to bind them. @fromToken needs no
+// function.
 func bindDirectives(cfg *config.Config) error {
 	var errs []error
 	for _, directive := range directives {
@@ -105,6 +109,11 @@ func bindDirectives(cfg *config.Config) error {
 		}
 		cfg.Directives[directive.name] = config.DirectiveConfig{Implementation: &directive.function}
 	}
+	if _, ok := cfg.Directives["fromToken"]; ok {
+		errs = append(errs, errors.New("gqlgen.yml configures the directive fromToken: "+
+			"remove its entry, since CloakQL configures it"))
+	}
+	cfg.Directives["fromToken"] = config.DirectiveConfig{SkipRuntime: true}
 	return errors.Join(errs...)
 }
 

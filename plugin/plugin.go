@@ -1,6 +1,6 @@
 // Package plugin adds CloakQL's API to an application's gqlgen schema: me, login, refresh and
-// logout, their types, and the directives @public and @auth, with all resolvers. Nothing needs to
-// be copied into the application's repository, and its gqlgen.yml stays as it is.
+// logout, their types, and the directives @public, @auth and @fromToken, with all resolvers.
+// Nothing needs to be copied into the application's repository, and its gqlgen.yml stays as it is.
 //
 //	cfg, err := config.LoadConfigFromDefaultLocations()
 //	...
@@ -103,6 +103,16 @@ func Without(fields ...string) Option {
 	}
 }
 
+// KeepAnswers lets the server keep the answers to me and send them again while the caller's token
+// is valid: me then carries @fromToken. The application must not add fields with resolvers to User
+// or the types below it; otherwise its server doesn't start (authz.AuditFromToken).
+func KeepAnswers() Option {
+	return func(p *injector) error {
+		p.keepAnswers = true
+		return nil
+	}
+}
+
 // SchemaFile sets the name of the file for the whole schema, which is the application's and
 // CloakQL's together. The name is relative to the directory in which gqlgen runs. The default is
 // schema.generated.graphql next to gqlgen's generated code. gqlgen doesn't read the file as a part
@@ -135,9 +145,10 @@ func optionError(option string, err error) error {
 // An injector is the part of the plugin that runs before gqlgen's own plugins. gqlgen calls its
 // hooks in the order of the methods below. The last hook, GenerateCode, is in generate.go.
 type injector struct {
-	cloakql    *document // CloakQL's schema
-	schemaFile string    // empty for the default
-	err        error     // from configure, because an api.Option can't return an error
+	cloakql     *document // CloakQL's schema
+	keepAnswers bool
+	schemaFile  string // empty for the default
+	err         error  // from configure, because an api.Option can't return an error
 
 	hiddenFields []*codegen.Field // CloakQL's root fields, hidden from gqlgen's resolver generator
 }

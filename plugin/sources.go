@@ -124,6 +124,14 @@ func (d *document) needsSignIn() bool {
 	})
 }
 
+// removeDirective removes a directive from all root fields.
+func (d *document) removeDirective(name string) {
+	for _, field := range d.fields {
+		field.Directives = slices.DeleteFunc(field.Directives,
+			func(directive *ast.Directive) bool { return directive.Name == name })
+	}
+}
+
 // renameReferences replaces the original names of renamed types in the types of all fields.
 func (d *document) renameReferences() {
 	names := map[string]string{}

@@ -14,12 +14,9 @@ import (
 )
 
 // An application without a schema of its own gets the schema of CloakQL's server. Only the
-// descriptions of Query and Mutation are missing, because these types are the application's.
+// descriptions of Query and Mutation are missing, because these types are the application's. The
+// field me carries @fromToken only with KeepAnswers.
 func TestUse_schema(t *testing.T) {
-	cfg, err := completeSchema(t, configText, "")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var serverSources []*ast.Source
 	names, err := filepath.Glob("../schema/*.graphqls")
 	if err != nil || len(names) == 0 {
@@ -28,8 +25,24 @@ func TestUse_schema(t *testing.T) {
 	for _, name := range names {
 		serverSources = append(serverSources, &ast.Source{Name: name, Input: readFile(t, name)})
 	}
-	if got, want := schemaText(t, cfg.Sources), schemaText(t, serverSources); got != want {
-		t.Errorf("the schema is\n%s\nwant\n%s", got, want)
+	serverText := schemaText(t, serverSources)
+	for _, tt := range []struct {
+		options []plugin.Option
+		want    string
+	}{
+		{nil, strings.Replace(serverText, "me: User @auth @fromToken", "me: User @auth", 1)},
+		{[]plugin.Option{plugin.KeepAnswers()}, serverText},
+	} {
+		cfg, err := completeSchema(t, configText, "", tt.options...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := schemaText(t, cfg.Sources); got != tt.want {
+			t.Errorf("with %d options, the schema is\n%s\nwant\n%s", len(tt.options), got, tt.want)
+		}
+		if !cfg.Directives["fromToken"].SkipRuntime {
+			t.Error("gqlgen calls a function for @fromToken, want skip_runtime")
+		}
 	}
 }
 
@@ -128,6 +141,10 @@ func TestUse_fails(t *testing.T) {
 			"gqlgen.yml configures the directive auth: remove its entry, since CloakQL binds it"},
 		{"skip_runtime for public", configText + "directives: {public: {skip_runtime: true}}", "", nil,
 			"gqlgen.yml configures the directive public: remove its entry, since CloakQL binds it"},
+
+		{"an entry for fromToken", configText + "directives: {fromToken: {skip_runtime: true}}", "", nil,
+			"gqlgen.yml configures the directive fromToken: remove its entry, since CloakQL configures it"},
+		{"the application has a directive fromToken", configText, `directive @fromToken on OBJECT`, nil, "the schema has a directive fromToken of its own: remove it, or give it another name"},
 
 		{"models entry for User", configText + "models: {User: {model: example.com/shop.User}}", "", nil,
 			`gqlgen.yml configures the type User (models: User): remove its entry, or give ` +

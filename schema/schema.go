@@ -19,5 +19,5 @@ var directives string
 // and user.graphqls.
 func Files() fs.FS { return files }
 
-// Directives returns the text of directives.graphqls, which defines @public and @auth.
+// Directives returns the text of directives.graphqls, which defines @public, @auth and @fromToken.
 func Directives() string { return directives }

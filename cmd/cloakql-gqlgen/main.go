@@ -53,6 +53,10 @@ func run(args []string, stderr io.Writer) error {
 		options = append(options, plugin.Without(field))
 		return nil
 	})
+	flags.BoolFunc("keep-answers", "let the server keep the answers to me", func(string) error {
+		options = append(options, plugin.KeepAnswers())
+		return nil
+	})
 	flags.Func("schema",
 		"write the whole schema to `file` instead of schema.generated.graphql next to the "+
 			"generated code",

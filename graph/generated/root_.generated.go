@@ -399,6 +399,13 @@ Only a request with a valid access token may call this field: ` + "`" + `Authori
 Without one, the field fails with the code UNAUTHENTICATED, and ` + "`" + `extensions.reason` + "`" + ` says why.
 """
 directive @auth on FIELD_DEFINITION
+
+"""
+The value of this field, and everything below it, depends on nothing but the caller's access token and
+the arguments. The server may keep the answer and send it again while the token is valid, without
+calling the field's resolver.
+"""
+directive @fromToken on FIELD_DEFINITION
 `, BuiltIn: false},
 	{Name: "../../schema/scalars.graphqls", Input: `"A point in time, in the format of RFC 3339: ` + "`" + `2026-01-02T15:04:05Z` + "`" + `."
 scalar Time @specifiedBy(url: "https://www.rfc-editor.org/rfc/rfc3339")
@@ -466,7 +473,7 @@ type OpenIdToken {
 	{Name: "../../schema/user.graphqls", Input: `"The root of all queries."
 type Query {
   "The caller: the user of this request's access token."
-  me: User @auth
+  me: User @auth @fromToken
 }
 
 "A person or a service account, as an access token describes it. A field that the token lacks is null; lists are empty."

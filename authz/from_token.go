@@ -1,0 +1,167 @@
+package authz
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
+)
+
+const fromTokenName = "fromToken"
+
+// IsFromToken reports whether a field carries @fromToken, so that the answer to a query of such
+// fields may be kept as long as the caller's access token is valid.
+func IsFromToken(field *ast.FieldDefinition) bool {
+	return field != nil && field.Directives.ForName(fromTokenName) != nil
+}
+
+// AuditFromToken returns an error for each field with @fromToken whose value may depend on more
+// than the access token, as far as the generated code shows it. It returns nil if no field carries
+// the directive. The error names the fields.
+//
+// Only a field of the query type may carry @fromToken. No type that can be reached through the
+// field may have resolvers of its own. The field, its arguments, and these types and their fields
+// may carry only GraphQL's directives, and @public and @auth if they are bound to Public and Auth.
+// AuditFromToken can't see what the field's own resolver does, nor the methods of Go types that
+// gqlgen binds to fields: they must depend on nothing but the access token and the arguments.
+//
+// AuditFromToken also returns an error if executable isn't the schema that gqlgen generated, but a
+// value that wraps it.
+func AuditFromToken(executable graphql.ExecutableSchema) error {
+	if executable == nil || executable.Schema() == nil {
+		return errors.New("authz: there is no schema to audit")
+	}
+	schema := executable.Schema()
+	var errs []error
+	var fields []*ast.FieldDefinition
+	for _, name := range slices.Sorted(maps.Keys(schema.Types)) {
+		for _, field := range schema.Types[name].Fields {
+			switch {
+			case !IsFromToken(field):
+			case schema.Types[name] != schema.Query:
+				errs = append(errs, fmt.Errorf("authz: %s.%s carries @fromToken: "+
+					"only fields of the query type may", name, field.Name))
+			default:
+				fields = append(fields, field)
+			}
+		}
+	}
+	if len(fields) == 0 {
+		return errors.Join(errs...)
+	}
+	resolved := typesWithResolvers(executable)
+	if !resolved[normalizeName(schema.Query.Name)] {
+		return errors.Join(append(errs, fmt.Errorf("authz: @fromToken can't be checked: %T isn't "+
+			"a schema that gqlgen generated", executable))...)
+	}
+	for _, field := range fields {
+		a := fromTokenAudit{schema: schema, resolved: resolved, visited: map[string]bool{},
+			directives: reflect.Indirect(reflect.ValueOf(executable)).FieldByName("Directives")}
+		a.visitField(schema.Query.Name+"."+field.Name, field)
+		for _, problem := range a.problems {
+			errs = append(errs, fmt.Errorf("authz: %s.%s carries @fromToken, but %s",
+				schema.Query.Name, field.Name, problem))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// typesWithResolvers returns the types that have resolvers of their own, with their names as
+// normalizeName returns them. gqlgen generates an interface with a method for each of these types.
+// The result is empty if executable isn't a generated schema.
+func typesWithResolvers(executable graphql.ExecutableSchema) map[string]bool {
+	resolved := map[string]bool{}
+	structType := reflect.TypeOf(executable)
+	if structType.Kind() == reflect.Pointer {
+		structType = structType.Elem()
+	}
+	if structType.Kind() != reflect.Struct {
+		return resolved
+	}
+	field, ok := structType.FieldByName("Resolvers")
+	// A field with a longer index is one of a schema that this one embeds, and may override.
+	if ok && len(field.Index) == 1 && field.Type.Kind() == reflect.Interface {
+		for method := range field.Type.Methods() {
+			resolved[normalizeName(method.Name)] = true
+		}
+	}
+	return resolved
+}
+
+// normalizeName makes the name of a GraphQL type equal to that of gqlgen's Go method for it.
+func normalizeName(name string) string {
+	return strings.ToLower(strings.ReplaceAll(name, "_", ""))
+}
+
+// A fromTokenAudit collects the problems of a field with @fromToken.
+type fromTokenAudit struct {
+	schema     *ast.Schema
+	resolved   map[string]bool // from typesWithResolvers
+	directives reflect.Value   // gqlgen's DirectiveRoot, if it is valid
+	visited    map[string]bool // by the type's name
+	problems   []string
+}
+
+// visitField visits a field, its arguments, and the types of both. name is the field's name with
+// its type, for error messages.
+func (a *fromTokenAudit) visitField(name string, field *ast.FieldDefinition) {
+	a.checkDirectives(name, field.Directives)
+	for _, argument := range field.Arguments {
+		a.checkDirectives(name+"("+argument.Name+":)", argument.Directives)
+		a.visitType(argument.Type.Name())
+	}
+	a.visitType(field.Type.Name())
+}
+
+// visitType visits a type, and every type that can be reached through it.
+func (a *fromTokenAudit) visitType(name string) {
+	definition := a.schema.Types[name]
+	if definition == nil || a.visited[name] {
+		return
+	}
+	a.visited[name] = true
+	if a.resolved[normalizeName(name)] {
+		a.problems = append(a.problems, fmt.Sprintf("the type %s has resolvers of its own", name))
+	}
+	a.checkDirectives(name, definition.Directives) // gqlgen calls them for each field of the type
+	for _, field := range definition.Fields {
+		a.visitField(name+"."+field.Name, field)
+	}
+	for _, possible := range a.schema.PossibleTypes[name] { // of an interface or a union
+		a.visitType(possible.Name)
+	}
+}
+
+// checkDirectives checks the directives of a field, an argument or a type.
+func (a *fromTokenAudit) checkDirectives(name string, directives ast.DirectiveList) {
+	for _, directive := range directives {
+		ok := false
+		switch directive.Name {
+		case "public":
+			ok = !a.isReplaced("Public", Public)
+		case "auth":
+			ok = !a.isReplaced("Auth", Auth)
+		case fromTokenName, "deprecated", "specifiedBy", "oneOf": // no function with an effect
+			ok = true
+		}
+		if !ok {
+			a.problems = append(a.problems, fmt.Sprintf("%s carries @%s, which may decide by more "+
+				"than the access token", name, directive.Name))
+		}
+	}
+}
+
+// isReplaced reports whether a directive is bound to another function than this package's. Package
+// plugin binds directives without a field of DirectiveRoot.
+func (a *fromTokenAudit) isReplaced(field string, function any) bool {
+	if a.directives.Kind() != reflect.Struct {
+		return false
+	}
+	bound := a.directives.FieldByName(field)
+	return bound.IsValid() && bound.Pointer() != reflect.ValueOf(function).Pointer()
+}
