@@ -47,7 +47,8 @@ var zeroValues = map[string]any{
 	"identity.Error":     new(identity.Error),
 	"identity.TokenInfo": new(identity.TokenInfo), "identity.User": new(identity.User),
 
-	"keycloak.Client": new(keycloak.Client), "keycloak.ClientConfig": new(keycloak.ClientConfig),
+	"keycloak.Answers": new(keycloak.Answers),
+	"keycloak.Client":  new(keycloak.Client), "keycloak.ClientConfig": new(keycloak.ClientConfig),
 	"keycloak.Issuer": new(keycloak.Issuer),
 	"keycloak.Key":    new(keycloak.Key), "keycloak.KeySet": new(keycloak.KeySet),
 	"keycloak.KeySetConfig": new(keycloak.KeySetConfig), "keycloak.Realm": new(keycloak.Realm),

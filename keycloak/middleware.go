@@ -1,6 +1,7 @@
 package keycloak
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -38,8 +39,9 @@ func Middleware(v *Verifier, log *slog.Logger) func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			token, err := bearerToken(r.Header.Values("Authorization"))
 			var user *identity.User
+			var answers *Answers
 			if err == nil && token != "" {
-				user, err = v.Verify(r.Context(), token)
+				user, answers, err = v.verify(r.Context(), token)
 			} else if err == nil && strings.Trim(r.Header.Get("Authorization"), whitespace) != "" {
 				err = errNotBearer
 			}
@@ -56,7 +58,11 @@ func Middleware(v *Verifier, log *slog.Logger) func(http.Handler) http.Handler {
 				log.Log(r.Context(), level, "token refused", "reason", identityErr.Reason,
 					"detail", identityErr.Detail, "suppressed", suppressed)
 			}
-			next.ServeHTTP(w, r.WithContext(identity.NewContext(r.Context(), user, err)))
+			ctx := identity.NewContext(r.Context(), user, err)
+			if answers != nil {
+				ctx = context.WithValue(ctx, answersKey{}, answers)
+			}
+			next.ServeHTTP(w, r.WithContext(ctx))
 		})
 	}
 }

@@ -27,6 +27,8 @@ const DefaultTokenCacheBytes = 32 << 20
 type tokenCache struct {
 	tokens   *otter.Cache[string, *verifiedToken]
 	inFlight singleflight.Group // signature checks of tokens that aren't in the cache yet
+
+	keepAnswers bool // VerifierConfig.KeepAnswers
 }
 
 // A verifiedToken is a token that passed every check. Each use checks again its validity period,
@@ -38,57 +40,60 @@ type verifiedToken struct {
 	notBefore, expiresAt time.Time // with leeway
 	user                 identity.User
 	tokenInfo            identity.TokenInfo // user.Token
+	answers              *Answers           // nil unless VerifierConfig.KeepAnswers is set
 }
 
 // newTokenCache returns an empty cache that uses about maxBytes of memory at most, or nil if
 // maxBytes isn't positive.
-func newTokenCache(maxBytes int) *tokenCache {
+func newTokenCache(maxBytes int, keepAnswers bool) *tokenCache {
 	if maxBytes <= 0 {
 		return nil
 	}
-	return &tokenCache{tokens: otter.Must(&otter.Options[string, *verifiedToken]{
-		MaximumWeight: uint64(maxBytes),
-		Weigher:       tokenWeight,
-		Executor:      func(evict func()) { evict() }, // evict within put, not on a goroutine
-	})}
+	return &tokenCache{
+		keepAnswers: keepAnswers,
+		tokens: otter.Must(&otter.Options[string, *verifiedToken]{
+			MaximumWeight: uint64(maxBytes),
+			Weigher:       tokenWeight,
+			Executor:      func(evict func()) { evict() }, // evict within put, not on a goroutine
+		}),
+	}
 }
 
 // tokenWeight estimates the memory of an entry: the token, its payload, the claims that were copied
-// out of it, the items of its lists, and the overhead of the entry.
+// out of it, the items of its lists, its answers, and the overhead of the entry.
 func tokenWeight(token string, entry *verifiedToken) uint32 {
 	user := &entry.user
 	items := len(user.RealmRoles) + len(user.Groups) + len(entry.tokenInfo.Scope)
 	for _, client := range user.ClientRoles {
 		items += 3 + len(client.Roles)
 	}
-	return uint32(3*len(token) + 24*items + 1024)
+	return uint32(3*len(token) + 24*items + 1024 + entry.answers.weight())
 }
 
-// get returns the user of a token if it is in the cache and still valid. ok is false if the token
-// has to be verified from the start. If the key can't be looked up, get returns the same error as
-// for a token that isn't in the cache.
-func (c *tokenCache) get(ctx context.Context, token string, now time.Time) (
-	user *identity.User, ok bool, err error) {
+// get returns the entry of a token if it is in the cache and still valid. It returns nil if the
+// token has to be verified from the start. If the key can't be looked up, get returns the same
+// error as for a token that isn't in the cache.
+func (c *tokenCache) get(ctx context.Context, token string, now time.Time) (*verifiedToken, error) {
 	if c == nil {
-		return nil, false, nil
+		return nil, nil
 	}
 	entry, ok := c.tokens.GetIfPresent(token)
 	if !ok {
-		return nil, false, nil
+		return nil, nil
 	}
 	if now.Before(entry.notBefore) || !now.Before(entry.expiresAt) {
 		c.tokens.Invalidate(token)
-		return nil, false, nil
+		return nil, nil
 	}
 	key, err := entry.keys.Key(ctx, entry.keyID)
 	if err != nil {
-		return nil, false, keyError(ctx, err)
+		return nil, keyError(ctx, err)
 	}
 	if !entry.key.equal(key) {
 		c.tokens.Invalidate(token)
-		return nil, false, nil
+		return nil, nil
 	}
-	return entry.copyUser(), true, nil
+	return entry, nil
 }
 
 // put stores a verified token. When put returns, the cache is within its limit.
@@ -98,7 +103,11 @@ func (c *tokenCache) put(token string, entry *verifiedToken, user *identity.User
 	}
 	entry.user, entry.tokenInfo = *user, *user.Token
 	clipLists(&entry.user, &entry.tokenInfo)
-	c.tokens.Set(strings.Clone(token), entry)
+	token = strings.Clone(token) // a copy, not a part of the request's header
+	if c.keepAnswers {
+		entry.answers = &Answers{cache: c, token: token}
+	}
+	c.tokens.Set(token, entry)
 	// If another request is evicting, otter defers the eviction for this entry.
 	c.tokens.CleanUp()
 }

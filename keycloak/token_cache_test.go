@@ -300,7 +300,7 @@ func TestTokenCache_memoryLimit(t *testing.T) {
 // Concurrent callers with the same new token share one signature check. A caller whose key differs
 // from the first caller's gets its own check.
 func TestTokenCache_sharedCheck(t *testing.T) {
-	cache := newTokenCache(1 << 20)
+	cache := newTokenCache(1<<20, false)
 	text := es256().token(aliceClaims(t))
 	token := must(parseToken(text, Algorithms()))
 	realmKey, otherKey := keyOf(es256()), Key{es256().kid, "ES256", otherP256Key().Public()}

@@ -60,6 +60,9 @@ type VerifierConfig struct {
 	// CacheBytes bounds the memory for verified tokens: DefaultTokenCacheBytes if zero; negative
 	// means no cache. Each use of a cached token checks its times and its key again.
 	CacheBytes int
+	// KeepAnswers lets handlers keep answers beside a token in the cache, within CacheBytes: see
+	// AnswersFromContext.
+	KeepAnswers bool
 	// Leeway is the tolerance for exp, nbf and iat if clocks differ: 30 s if zero, at most 5 min.
 	Leeway time.Duration
 	Now    func() time.Time // time.Now if nil
@@ -149,7 +152,8 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 	if v.config.Now == nil {
 		v.config.Now = time.Now
 	}
-	v.cache = newTokenCache(cmp.Or(v.config.CacheBytes, DefaultTokenCacheBytes))
+	v.cache = newTokenCache(cmp.Or(v.config.CacheBytes, DefaultTokenCacheBytes),
+		v.config.KeepAnswers)
 	return v, nil
 }
 
@@ -163,40 +167,51 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 // of keys. They aren't used for anything else until the signature is verified. If ctx ends while
 // keys are being fetched, Verify returns ctx.Err().
 func (v *Verifier) Verify(ctx context.Context, accessToken string) (*identity.User, error) {
+	user, _, err := v.verify(ctx, accessToken)
+	return user, err
+}
+
+// verify implements Verify, and also returns the answers that are kept for the token, if any.
+func (v *Verifier) verify(ctx context.Context, accessToken string) (
+	*identity.User, *Answers, error) {
 	if v == nil || v.keysByIssuer == nil {
-		return nil, &identity.Error{Reason: identity.ErrKeysUnavailable,
+		return nil, nil, &identity.Error{Reason: identity.ErrKeysUnavailable,
 			Detail: "the zero Verifier accepts nothing: make it with keycloak.NewVerifier"}
 	}
 	if len(accessToken) > v.config.MaxBytes {
-		return nil, &identity.Error{Reason: identity.ErrTokenTooLarge,
+		return nil, nil, &identity.Error{Reason: identity.ErrTokenTooLarge,
 			Detail: fmt.Sprintf("it has %d bytes; accepted: %d (VerifierConfig.MaxBytes)",
 				len(accessToken), v.config.MaxBytes)}
 	}
-	if user, ok, err := v.cache.get(ctx, accessToken, v.config.Now()); ok || err != nil {
-		return user, err
+	switch entry, err := v.cache.get(ctx, accessToken, v.config.Now()); {
+	case err != nil:
+		return nil, nil, err
+	case entry != nil:
+		return entry.copyUser(), entry.answers, nil
 	}
 	token, err := parseToken(accessToken, v.config.Algorithms)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	keys, err := v.checkIssuer(&token.claims)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	notBefore, expiresAt, err := v.checkClaims(&token.claims)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	key, err := v.verifySignature(ctx, keys, accessToken, token)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	user := newUser(&token.claims, token.Payload, expiresAt)
-	v.cache.put(accessToken, &verifiedToken{
+	entry := &verifiedToken{
 		keys: keys, keyID: token.KeyID, key: key,
 		notBefore: notBefore.Add(-v.config.Leeway), expiresAt: expiresAt.Add(v.config.Leeway),
-	}, user)
-	return user, nil
+	}
+	v.cache.put(accessToken, entry, user)
+	return user, entry.answers, nil
 }
 
 // checkIssuer returns the keys of the issuer that the token names.
