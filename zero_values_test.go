@@ -67,6 +67,7 @@ var zeroValues = map[string]any{
 	"cloakql.Config": new(cloakql.Config), "cloakql.HTTPConfig": new(cloakql.HTTPConfig),
 	"cloakql.Server": new(cloakql.Server),
 
+	"graphqlhttp.Answers":  new(graphqlhttp.Answers),
 	"graphqlhttp.Config":   new(graphqlhttp.Config),
 	"graphqlhttp.Manifest": new(graphqlhttp.Manifest),
 	"graphqlhttp.Outcome":  new(graphqlhttp.Outcome),

@@ -13,6 +13,7 @@
 //
 //	accept.go          chooses the media type of the response
 //	request.go         reads the request, with post.go and get.go
+//	answers.go         sends a kept answer, or keeps one
 //	documents.go       decides which documents may run (manifest.go), and finds documents that a
 //	                   request names by hash: Apollo's automatic persisted queries (persisted.go)
 //	operation.go       parses and validates the document

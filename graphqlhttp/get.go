@@ -15,35 +15,38 @@ import (
 
 const maxQueryParameters = 32 // in a GET; only four are used
 
-// readGet reads the parameters of an operation from the query string of a GET.
-func (t *httpTransport) readGet(r *http.Request) (*graphql.RawParams, *rejection) {
+// readQueryString returns the query string of a GET after a question mark.
+func (t *httpTransport) readQueryString(r *http.Request) ([]byte, *rejection) {
 	if int64(len(r.URL.RawQuery)) > t.MaxBodyBytes {
 		return nil, newRejection(http.StatusRequestEntityTooLarge,
 			fmt.Sprintf("The query string is larger than %d bytes", t.MaxBodyBytes))
 	}
-	if strings.Count(r.URL.RawQuery, "&") >= maxQueryParameters {
-		return nil, newRejection(http.StatusBadRequest,
+	return []byte("?" + r.URL.RawQuery), nil
+}
+
+// parseQueryString sets params to the parameters in the query string of a GET.
+func (t *httpTransport) parseQueryString(query string, params *graphql.RawParams) *rejection {
+	if strings.Count(query, "&") >= maxQueryParameters {
+		return newRejection(http.StatusBadRequest,
 			fmt.Sprintf("The query string has more than %d parameters", maxQueryParameters))
 	}
-	values, err := url.ParseQuery(r.URL.RawQuery)
+	values, err := url.ParseQuery(query)
 	if err != nil {
-		return nil, newRejection(http.StatusBadRequest, "The query string is malformed")
+		return newRejection(http.StatusBadRequest, "The query string is malformed")
 	}
 	for name := range values {
 		if len(values[name]) > 1 {
-			return nil, newRejection(http.StatusBadRequest,
+			return newRejection(http.StatusBadRequest,
 				"The query string has a parameter more than once")
 		}
 		if !utf8.ValidString(values.Get(name)) {
-			return nil, newRejection(http.StatusBadRequest, "The query string is not UTF-8")
+			return newRejection(http.StatusBadRequest, "The query string is not UTF-8")
 		}
 	}
-	params := &graphql.RawParams{
-		// Clone, because a cache of the query would otherwise retain the whole request line.
-		Query:         strings.Clone(values.Get("query")),
-		OperationName: values.Get("operationName"), Headers: r.Header,
-	}
-	return paramsOrRejection(params, errors.Join(
+	// Clone, because a cache of the query would otherwise retain the whole query string.
+	params.Query = strings.Clone(values.Get("query"))
+	params.OperationName = values.Get("operationName")
+	return badRequestIf(errors.Join(
 		t.decodeObjectParameter(values, "variables", &params.Variables),
 		t.decodeObjectParameter(values, "extensions", &params.Extensions)))
 }

@@ -86,6 +86,10 @@ type Config struct {
 	// position doesn't accept a null variable. Custom scalars check their own values.
 	DisableInputCoercion bool
 
+	// Answers, if set, keeps answers that depend only on the caller. Without it, every operation
+	// runs.
+	Answers *Answers
+
 	// Observe, if set, is called once per request, after the response. It must not block.
 	Observe func(context.Context, Outcome)
 }
@@ -136,6 +140,10 @@ func (c Config) validate() error {
 		if err := validator.Validate(); err != nil {
 			errs = append(errs, fmt.Errorf("graphqlhttp: Config.Errors: %w", err))
 		}
+	}
+	if c.Answers != nil && (c.Answers.Store == nil || c.Answers.MayKeep == nil) {
+		errs = append(errs, errors.New(
+			"graphqlhttp: Config.Answers is incomplete: expected both Store and MayKeep"))
 	}
 	for _, limit := range []struct {
 		name  string

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/99designs/gqlgen/graphql/handler"
+	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 )
 
@@ -28,6 +29,12 @@ func TestInstall_invalid(t *testing.T) {
 				"Config.PersistedQueryBytes is"}},
 		"MaxNesting too large": {Config{Errors: testErrors{}, MaxNesting: 1001},
 			[]string{"Config.MaxNesting is 1001: expected at most 1000"}},
+		"Answers without MayKeep": {Config{Errors: testErrors{}, Answers: &Answers{
+			Store: func(context.Context) AnswerStore { return nil }}},
+			[]string{"Config.Answers is incomplete: expected both Store and MayKeep"}},
+		"Answers without Store": {Config{Errors: testErrors{}, Answers: &Answers{
+			MayKeep: func(*ast.FieldDefinition) bool { return true }}},
+			[]string{"Config.Answers is incomplete: expected both Store and MayKeep"}},
 		"several mistakes": {Config{Timeout: -1}, []string{"Config.Errors is missing", "Config.Timeout is"}},
 	} {
 		server := handler.New(resolvers())

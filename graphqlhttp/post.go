@@ -25,9 +25,8 @@ func (t *httpTransport) closeIfTooLarge(w http.ResponseWriter, r *http.Request) 
 	}
 }
 
-// readPost reads the parameters of an operation from the body of a POST.
-func (t *httpTransport) readPost(w http.ResponseWriter,
-	r *http.Request) (*graphql.RawParams, *rejection) {
+// readPostBody reads the body of a POST.
+func (t *httpTransport) readPostBody(w http.ResponseWriter, r *http.Request) ([]byte, *rejection) {
 	if message := checkContentHeaders(r.Header); message != "" {
 		return nil, newRejection(http.StatusUnsupportedMediaType, message)
 	}
@@ -42,12 +41,16 @@ func (t *httpTransport) readPost(w http.ResponseWriter,
 	if err != nil {
 		return nil, newRejection(http.StatusBadRequest, "The body couldn't be read to its end")
 	}
+	return body, nil
+}
+
+// parseBody sets params to the parameters in the body of a POST.
+func (t *httpTransport) parseBody(body []byte, params *graphql.RawParams) *rejection {
 	fields, message := t.decodeBody(body)
 	if message != "" {
-		return nil, newRejection(http.StatusBadRequest, message)
+		return newRejection(http.StatusBadRequest, message)
 	}
-	params := &graphql.RawParams{Headers: r.Header}
-	return paramsOrRejection(params, errors.Join(
+	return badRequestIf(errors.Join(
 		setField(fields, "query", "a string", &params.Query),
 		setField(fields, "operationName", "a string", &params.OperationName),
 		setObjectField(fields, "variables", &params.Variables),

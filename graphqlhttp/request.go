@@ -32,22 +32,34 @@ func (t *httpTransport) allowHeader() string {
 	return "GET, HEAD, OPTIONS, POST"
 }
 
-// readParams returns the parameters of a request. Query is empty if the client sent only the
-// document's hash. Errors don't quote the body.
-func (t *httpTransport) readParams(w http.ResponseWriter,
-	r *http.Request) (*graphql.RawParams, *rejection) {
+// readText returns the part of a request that has the operation's parameters: the body of a POST,
+// or the query string of a GET after a question mark, with which no valid body begins.
+func (t *httpTransport) readText(w http.ResponseWriter, r *http.Request) ([]byte, *rejection) {
 	message := "Method not allowed: use POST, or GET for queries"
 	switch {
 	case r.Method == http.MethodPost:
-		return t.readPost(w, r)
+		return t.readPostBody(w, r)
 	case !t.AllowGET:
 		message = "Method not allowed: use POST"
 	case r.Method == http.MethodGet, r.Method == http.MethodHead:
-		return t.readGet(r)
+		return t.readQueryString(r)
 	}
 	rej := newRejection(http.StatusMethodNotAllowed, message)
 	rej.allow = t.allowHeader()
 	return nil, rej
+}
+
+// parseText returns the parameters in the text that readText returned. Query is empty if the client
+// sent only the document's hash. Errors don't quote the text.
+func (t *httpTransport) parseText(r *http.Request, text []byte) (*graphql.RawParams, *rejection) {
+	params := &graphql.RawParams{Headers: r.Header}
+	var rej *rejection
+	if r.Method == http.MethodPost {
+		rej = t.parseBody(text, params)
+	} else {
+		rej = t.parseQueryString(string(text[1:]), params)
+	}
+	return params, rej
 }
 
 // checkMethod rejects mutations and subscriptions that weren't sent with POST.
@@ -91,12 +103,12 @@ func (t *httpTransport) jsonMessage(name string, reason strictjson.Reason) strin
 	return name + " must be an object"
 }
 
-// paramsOrRejection returns params, or a rejection with the message of err if err isn't nil.
-func paramsOrRejection(params *graphql.RawParams, err error) (*graphql.RawParams, *rejection) {
+// badRequestIf returns a rejection with the message of err, or nil if err is nil.
+func badRequestIf(err error) *rejection {
 	if err != nil {
-		return nil, newRejection(http.StatusBadRequest, err.Error())
+		return newRejection(http.StatusBadRequest, err.Error())
 	}
-	return params, nil
+	return nil
 }
 
 // setField stores fields[name] in v unless it is absent or null. The error doesn't quote the value.

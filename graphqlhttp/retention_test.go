@@ -22,10 +22,14 @@ func TestPersistedQueryStore_retention(t *testing.T) {
 		query := fmt.Sprintf("{a%d:__typename}", i)
 		request := httptest.NewRequest("GET", "/?query="+query+"&x="+strings.Repeat("x", padding),
 			nil)
-		params, rejection := newTransport(Config{AllowGET: true,
-			MaxBodyBytes: 1 << 20}).readGet(request)
+		transport := newTransport(Config{AllowGET: true, MaxBodyBytes: 1 << 20})
+		text, rejection := transport.readText(nil, request)
+		if rejection != nil {
+			t.Fatalf("readText = %v, want no rejection", rejection)
+		}
+		params, rejection := transport.parseText(request, text)
 		if rejection != nil || params.Query != query {
-			t.Fatalf("readGet = %v, %v, want the query %q", params, rejection, query)
+			t.Fatalf("parseText = %v, %v, want the query %q", params, rejection, query)
 		}
 		queries = append(queries, &graphql.RawParams{Query: params.Query})
 		line := fmt.Sprintf("{b%d:__typename}", i) + strings.Repeat("x", padding)

@@ -59,9 +59,6 @@ func (t *httpTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql.
 	start := time.Now()
 	outcome := Outcome{RequestID: rand.Text()}
 	ctx := context.WithValue(r.Context(), requestIDKey{}, outcome.RequestID)
-	ctx, cancel := context.WithTimeout(ctx, t.Timeout)
-	defer cancel()
-
 	response := t.respond(ctx, w, r, exec, &outcome)
 	w.Header().Set("X-Request-Id", outcome.RequestID)
 	response.write(w, r.Method)
@@ -101,10 +98,20 @@ func (t *httpTransport) respond(ctx context.Context, w http.ResponseWriter, r *h
 				errs: gqlerror.List{panicError(ctx, exec, value)}})
 		}
 	}()
-	params, rej := t.readParams(w, r)
+	text, rej := t.readText(w, r)
 	if rej != nil {
 		return rejectionResponse(media, rej)
 	}
+	store := t.Answers.store(ctx)
+	if resp, ok := keptResponse(store, text, media, outcome); ok {
+		return resp
+	}
+	params, rej := t.parseText(r, text)
+	if rej != nil {
+		return rejectionResponse(media, rej)
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.Timeout)
+	defer cancel()
 	operation, rej := t.prepare(ctx, exec, params, outcome)
 	if rej != nil {
 		return rejectionResponse(media, rej)
@@ -116,7 +123,9 @@ func (t *httpTransport) respond(ctx context.Context, w http.ResponseWriter, r *h
 	executing = true
 	next, ctx := exec.DispatchOperation(ctx, operation.OperationContext)
 	if result := next(ctx); result != nil {
-		return resultResponse(media, result, &operation.locator, t.MaxResponseBytes)
+		resp := resultResponse(media, result, &operation.locator, t.MaxResponseBytes)
+		t.Answers.keep(store, text, operation, result, resp, outcome)
+		return resp
 	}
 	// gqlgen returns no response once the context is done.
 	return rejectionResponse(media, &rejection{
