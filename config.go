@@ -73,6 +73,12 @@ type Config struct {
 	// or a guard.
 	Schema func(*signin.Service) (graphql.ExecutableSchema, error)
 
+	// DisableAnswerCache makes the server run every operation. Otherwise, it keeps answers to
+	// queries whose root fields carry @fromToken, beside the caller's token in the token cache, and
+	// sends them again while the token is valid. It keeps no answers if HTTP.Middleware is set,
+	// because that may change the user. If GraphQL.Answers is set, the server uses only that.
+	DisableAnswerCache bool
+
 	// Guards lists the directives of Schema, other than auth, that refuse unauthenticated callers.
 	// Names are written without the @. New trusts this list: it can't see what a directive does, or
 	// whether gqlgen has a function for it. A field whose directive has no function fails when a

@@ -13,15 +13,15 @@ import (
 )
 
 // BenchmarkHandler_me measures how long the handler of a Server takes for the query me, without a
-// network: with the token in the cache, and with the token cache off. e2e/bench measures whole
-// processes.
+// network: with a kept answer, with only the token in the cache, and with the token cache off.
+// e2e/bench measures whole processes.
 func BenchmarkHandler_me(b *testing.B) {
-	for name, cacheBytes := range map[string]int{"cached token": 0, "token cache off": -1} {
+	for name, setting := range map[string]string{"kept answer": "ANSWER_CACHE=on",
+		"cached token": "ANSWER_CACHE=off", "token cache off": "TOKEN_CACHE_BYTES=0"} {
 		b.Run(name, func(b *testing.B) {
 			kc := newFakeKeycloak(b, clientSecret)
-			config := testConfig(b, withKeycloak(kc), "RUNTIME_ENV=prod")
+			config := testConfig(b, withKeycloak(kc), "RUNTIME_ENV=prod", setting)
 			config.Log = slog.New(slog.NewJSONHandler(io.Discard, nil))
-			config.Tokens.CacheBytes = cacheBytes
 			handler := must(cloakql.New(config)).Handler()
 			token := bearer(b, kc, keycloaktest.TokenSpec{})
 			body := []byte(`{"query":"{ me { id username email realmRoles groups } }"}`)

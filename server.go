@@ -106,6 +106,7 @@ func (s *Server) newHandler(realm signin.Realm) (http.Handler, error) {
 			c.Tokens.Issuers[i].Keys = s.keys
 		}
 	}
+	c.Tokens.KeepAnswers = c.Tokens.KeepAnswers || c.keepsAnswers()
 	verifier, err := keycloak.NewVerifier(c.Tokens)
 	if err != nil {
 		return nil, err
@@ -187,7 +188,8 @@ func (s *Server) newSchema(realm signin.Realm) (graphql.ExecutableSchema, error)
 	if err != nil {
 		return nil, err
 	}
-	return schema, authz.Audit(schema.Schema(), s.config.Guards...)
+	return schema, errors.Join(authz.Audit(schema.Schema(), s.config.Guards...),
+		authz.AuditFromToken(schema))
 }
 
 // newGraphQL returns the handler of GraphQL requests, with the limits and the error table.
@@ -198,6 +200,9 @@ func (s *Server) newGraphQL(schema graphql.ExecutableSchema) (http.Handler, erro
 		Rows: slices.Clone(c.Errors), Log: c.Log, Detail: c.Local, RequestID: graphqlhttp.RequestID,
 	}, c}
 	c.GraphQL.Observe = logRequest(c.Log, c.GraphQL.Observe)
+	if c.keepsAnswers() {
+		c.GraphQL.Answers = &graphqlhttp.Answers{Store: answerStore, MayKeep: authz.IsFromToken}
+	}
 	if err := limits.Install(server, c.Limits); err != nil {
 		return nil, err
 	}
@@ -205,6 +210,19 @@ func (s *Server) newGraphQL(schema graphql.ExecutableSchema) (http.Handler, erro
 		return nil, err
 	}
 	return server, nil
+}
+
+// keepsAnswers reports whether answers of fields with @fromToken are kept.
+func (c Config) keepsAnswers() bool {
+	return !c.DisableAnswerCache && c.HTTP.Middleware == nil && c.GraphQL.Answers == nil
+}
+
+// answerStore returns the answers that are kept for the access token of a request, or nil.
+func answerStore(ctx context.Context) graphqlhttp.AnswerStore {
+	if answers := keycloak.AnswersFromContext(ctx); answers != nil {
+		return answers
+	}
+	return nil // not an interface that holds a nil pointer
 }
 
 // A presenter is an apierror.Presenter that applies Config.RewriteDetail.

@@ -73,6 +73,7 @@ func (raw *rawSettings) finish(p *problems) {
 	server.Local = raw.runtimeEnv == "local"
 	server.RewriteDetail = TranslateFieldNames
 	server.Client.RefreshGraceAnyNetwork = raw.refreshGraceNetwork == "any"
+	server.DisableAnswerCache = raw.answerCache == "off"
 	server.HTTP.Console = raw.console == "on" || raw.console == "auto" && server.Local
 	server.GraphQL.AllowGET = server.Local
 	if raw.getQueries != nil {

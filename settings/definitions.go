@@ -128,9 +128,16 @@ func (raw *rawSettings) groups() []group {
 				defaultValue: strconv.Itoa(keycloak.DefaultTokenCacheBytes),
 				dest:         zeroOrInRange(&tokens.CacheBytes, 1<<20, 1<<30),
 				fieldNames:   "VerifierConfig.CacheBytes",
-				doc: "The memory for verified tokens, in bytes; about 5 kB per token. A cached " +
-					"token costs no signature check, but is checked for its times and its key " +
-					"on every use. 0 switches the cache off.",
+				doc: "The memory for verified tokens, in bytes: about 5 kB per token, and its " +
+					"answers (`ANSWER_CACHE`). A cached token costs no signature check, but is " +
+					"checked for its times and its key on every use. 0 switches the cache off.",
+			}, {
+				name: "ANSWER_CACHE", defaultValue: "on",
+				dest:       oneOf(&raw.answerCache, "on", "off"),
+				fieldNames: "Config.DisableAnswerCache",
+				doc: "Whether the server keeps the answers to queries of `me` beside the caller's " +
+					"token, within `TOKEN_CACHE_BYTES`, and sends them again while the token is " +
+					"valid: `on` or `off`. At most 16 KiB per token.",
 			}, {
 				name: "TOKEN_ALGORITHMS", dest: eachItem(&tokens.Algorithms, parseAlgorithm),
 				fieldNames: "VerifierConfig.Algorithms", defaultText: "all of them",

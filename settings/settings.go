@@ -33,6 +33,7 @@ type rawSettings struct {
 	secretFile           string
 	issuers              []string
 	refreshGraceNetwork  string
+	answerCache          string
 	console              string
 	getQueries           *bool
 	trustedDocuments     string
