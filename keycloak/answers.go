@@ -2,7 +2,9 @@ package keycloak
 
 import (
 	"context"
+	"maps"
 	"sync"
+	"sync/atomic"
 
 	"github.com/maypok86/otter/v2"
 )
@@ -23,9 +25,9 @@ type Answers struct {
 	cache *tokenCache
 	token string
 
-	mu        sync.RWMutex // guards the fields below
-	byRequest map[string]any
-	bytes     int // estimated memory of byRequest
+	mu        sync.Mutex                     // held by add
+	byRequest atomic.Pointer[map[string]any] // the map is replaced, never changed
+	bytes     atomic.Int64                   // estimated memory of byRequest
 }
 
 type answersKey struct{}
@@ -37,11 +39,12 @@ func AnswersFromContext(ctx context.Context) *Answers {
 	return answers
 }
 
-// Get returns the answer to a request, or nil if there is none.
+// Get returns the answer to a request, or nil if there is none. It takes no lock.
 func (a *Answers) Get(request []byte) any {
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	return a.byRequest[string(request)]
+	if byRequest := a.byRequest.Load(); byRequest != nil {
+		return (*byRequest)[string(request)]
+	}
+	return nil
 }
 
 // Put keeps the answer to a request, unless the request has an answer or the token's answers would
@@ -57,14 +60,16 @@ func (a *Answers) Put(request []byte, answer any, size int) {
 func (a *Answers) add(request []byte, answer any, size int) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if size > maxAnswerBytes-a.bytes || a.byRequest[string(request)] != nil {
+	bytes := int(a.bytes.Load())
+	if size > maxAnswerBytes-bytes || a.Get(request) != nil {
 		return false
 	}
-	if a.byRequest == nil {
-		a.byRequest = map[string]any{}
+	byRequest := map[string]any{string(request): answer}
+	if current := a.byRequest.Load(); current != nil {
+		maps.Copy(byRequest, *current)
 	}
-	a.byRequest[string(request)] = answer
-	a.bytes += size
+	a.byRequest.Store(&byRequest)
+	a.bytes.Store(int64(bytes + size))
 	return true
 }
 
@@ -73,9 +78,7 @@ func (a *Answers) weight() int {
 	if a == nil {
 		return 0
 	}
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	return a.bytes
+	return int(a.bytes.Load())
 }
 
 // updateWeight makes the cache weigh a token's entry again, unless the token has left the cache.
