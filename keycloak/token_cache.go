@@ -17,7 +17,7 @@ import (
 )
 
 // DefaultTokenCacheBytes is the default of VerifierConfig.CacheBytes.
-const DefaultTokenCacheBytes = 32 << 20
+const DefaultTokenCacheBytes = 48 << 20
 
 // A tokenCache holds tokens that have passed every check, so that a client who sends a token again
 // doesn't cost another signature check. It is keyed by the whole token, not by a digest. Only
@@ -67,7 +67,7 @@ func tokenWeight(token string, entry *verifiedToken) uint32 {
 	for _, client := range user.ClientRoles {
 		items += 3 + len(client.Roles)
 	}
-	return uint32(3*len(token) + 24*items + 1024 + entry.answers.weight())
+	return uint32(2*len(token) + 40*items + 1024 + entry.answers.weight())
 }
 
 // get returns the entry of a token if it is in the cache and still valid. It returns nil if the

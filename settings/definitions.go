@@ -128,7 +128,7 @@ func (raw *rawSettings) groups() []group {
 				defaultValue: strconv.Itoa(keycloak.DefaultTokenCacheBytes),
 				dest:         zeroOrInRange(&tokens.CacheBytes, 1<<20, 1<<30),
 				fieldNames:   "VerifierConfig.CacheBytes",
-				doc: "The memory for verified tokens, in bytes: about 5 kB per token, and its " +
+				doc: "The memory for verified tokens, in bytes: about 3 kB per token, and its " +
 					"answers (`ANSWER_CACHE`). A cached token costs no signature check, but is " +
 					"checked for its times and its key on every use. 0 switches the cache off.",
 			}, {

@@ -55,7 +55,7 @@ func TestRead_defaults(t *testing.T) {
 		{"RefusalPause", s.Server.Client.RefusalPause, 1500 * time.Millisecond},
 		{"no RefusalPause", readSettings(t, "LOGIN_REFUSAL_PAUSE=0").Server.Client.RefusalPause, -1 * time.Nanosecond},
 		{"TokenMaxBytes", s.Server.Tokens.MaxBytes, 16 << 10},
-		{"TokenCacheBytes", s.Server.Tokens.CacheBytes, 32 << 20},
+		{"TokenCacheBytes", s.Server.Tokens.CacheBytes, 48 << 20},
 		{"no TokenCacheBytes", readSettings(t, "TOKEN_CACHE_BYTES=0").Server.Tokens.CacheBytes, -1},
 		{"TokenAlgorithms", s.Server.Tokens.Algorithms, []string{}},
 		{"KeysMaxAge", s.Server.Keys.MaxAge, 24 * time.Hour},
