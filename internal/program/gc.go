@@ -13,7 +13,7 @@ import (
 // the heap grow by up to maxGarbageBytes, but by no more than maxGCPercent of the live heap and no
 // less than Go's default. A live heap of maxGarbageBytes or more gets Go's default.
 const (
-	maxGarbageBytes = 64 << 20
+	maxGarbageBytes = 40 << 20
 	maxGCPercent    = 400
 	minGCPercent    = 100
 )
