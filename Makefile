@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help dev run keycloak keycloak-stop check test e2e drill soak bench console generate govulncheck image release-dry-run
+.PHONY: help dev run keycloak keycloak-stop check test e2e drill soak bench profile console generate govulncheck image release-dry-run
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,8 +28,11 @@ e2e: ## run the end-to-end and contract tests against a real Keycloak, which it 
 drill: ## show with figures how token verification survives outages and attacks (1 minute)
 	go run ./keycloak/drill
 
-bench: ## what requests cost, compared with a bare net/http handler (needs wrk; three minutes)
-	go run ./e2e/bench
+bench: ## what requests cost, compared with a bare net/http handler (needs wrk; ten minutes)
+	go run ./e2e/bench -plot docs/pictures/requests.svg
+
+profile: ## renew the CPU profile that the compiler uses for cmd/cloakql (needs wrk; a minute)
+	go run ./e2e/bench -pgo cmd/cloakql/default.pgo
 
 soak: ## run at full load against the fake Keycloak; the live heap must not grow (10 minutes)
 	TEST_SOAK=10m go test -count=1 -timeout 20m -v -run TestSoak ./e2e
