@@ -23,7 +23,8 @@ settings; "cloakql settings" describes the settings that it accepts.
 `
 
 func main() {
-	switch _, err := program.Command(os.Args[1:], "serve"); {
+	// There is only one command, so ParseCommand only checks the arguments.
+	switch _, err := program.ParseCommand(os.Args[1:], "serve"); {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Print(usage)
 		return

@@ -29,8 +29,8 @@ Commands:
   settings        print the documentation of all settings
   version         print the version, with the commit and its date
 
-check exits with 0 if all is well and with 1 otherwise. With --live and --ready, it waits for the
-response for 3 seconds at most.
+check exits with 0 if all is well, with 1 if it isn't, and with 2 for wrong usage. With --live and
+--ready, it waits for the response for 3 seconds at most.
 
 Settings come from the environment, and from .local.env or .env in the working directory.
 `
@@ -44,7 +44,8 @@ func main() {
 // run runs the command in args and returns the exit status: 0 after a success, 1 after a failure,
 // and 2 for wrong usage.
 func run(ctx context.Context, args, environ []string, dir string, stdout, stderr io.Writer) int {
-	command, err := program.Command(args,
+	// Without arguments, the command is the first one.
+	command, err := program.ParseCommand(args,
 		"serve", "check", "check --live", "check --ready", "settings", "version")
 	switch {
 	case errors.Is(err, flag.ErrHelp):

@@ -72,7 +72,7 @@ func TestRun(t *testing.T) {
 		"unknown flag of a command": {args: []string{"check", "-v"}, status: 2, stderr: []string{"cloakql: flag provided but not defined: -v\n"}},
 
 		"two flags": {args: []string{"check", "--live", "--ready"}, status: 2,
-			stderr: []string{`cloakql: "check --live --ready": expected one flag`}},
+			stderr: []string{`cloakql: "check --live --ready": expected at most one flag`}},
 		"flag of another command": {args: []string{"serve", "--live"}, status: 2,
 			stderr: []string{"cloakql: flag provided but not defined: -live\n\nUsage: "}},
 		"flag before the command": {args: []string{"--live", "check"}, status: 2,

@@ -12,10 +12,10 @@ import (
 	"github.com/cloakql/cloakql/settings"
 )
 
-// Command returns the command that args select, or the first of commands if args is empty. A
-// command may consist of a name and a flag, such as "check --live". If args request help, Command
-// returns flag.ErrHelp; if they are invalid, it returns another error.
-func Command(args []string, commands ...string) (string, error) {
+// ParseCommand returns the command that args select, or the first of commands if args is empty. A
+// command may consist of a name and a flag, such as "check --live". If args request help,
+// ParseCommand returns flag.ErrHelp; if they are invalid, it returns another error.
+func ParseCommand(args []string, commands ...string) (string, error) {
 	flags := newFlags()
 	if err := flags.Parse(args); err != nil {
 		return "", err
@@ -49,7 +49,7 @@ func Command(args []string, commands ...string) (string, error) {
 	case options.NArg() > 0:
 		return "", fmt.Errorf("unexpected argument %q", options.Arg(0))
 	case !slices.Contains(commands, command):
-		return "", fmt.Errorf("%q: expected one flag", command)
+		return "", fmt.Errorf("%q: expected at most one flag", command)
 	}
 	return command, nil
 }
