@@ -85,9 +85,9 @@ func (raw *rawSettings) groups() []group {
 				defaultText: "`KEYCLOAK_CLIENT_ID`",
 				doc: "The accepted audiences (`aud`) of access tokens, separated by commas. " +
 					"While it is unset, a token that was issued to `KEYCLOAK_CLIENT_ID` is " +
-					"accepted too, with any audience. Set it once every client whose tokens " +
-					"should be accepted has an audience mapper: docs/operating.md, Whose tokens " +
-					"are accepted.",
+					"accepted too, with any audience. Set it as soon as all clients whose " +
+					"tokens should be accepted have an audience mapper: docs/operating.md, " +
+					"Whose tokens are accepted.",
 			}, {
 				name:       "KEYCLOAK_AUTHORIZED_PARTIES",
 				dest:       listOf(&tokens.AuthorizedParties, "client IDs"),
@@ -209,8 +209,9 @@ func (raw *rawSettings) groups() []group {
 				defaultValue: formatRate(attemptDefaults.AccountSlow),
 				dest:         rateLimit(&attempts.AccountSlow),
 				doc: "A second limit on failed sign-ins with one username from one network, " +
-					"against slow guessing. The default allows 116 guesses a day. For all " +
-					"networks together, it is five times as much.",
+					"against slow guessing. The default allows 116 guesses on the first day " +
+					"and 96 on each further one. For all networks together, it is five times " +
+					"as much.",
 			}, {
 				name: "LOGIN_ADDRESS_LIMIT", defaultValue: formatRate(attemptDefaults.Address),
 				dest: rateLimit(&attempts.Address),
@@ -241,8 +242,9 @@ func (raw *rawSettings) groups() []group {
 			}, {
 				name: "MAX_LOGINS", defaultValue: strconv.Itoa(keycloak.DefaultMaxCalls),
 				dest: inRange(&client.MaxLogins, 1, 2000),
-				doc: "The maximum number of sign-ins in flight. Further ones get `BUSY`. One " +
-					"network (IPv4 /24, IPv6 /48) gets `RATE_LIMITED` at a quarter of it.",
+				doc: "The maximum number of sign-ins in flight. Further ones get `BUSY`. A " +
+					"quarter of them may come from one network (IPv4 /24, IPv6 /48); further " +
+					"ones from there get `RATE_LIMITED`.",
 			}, {
 				name: "MAX_REFRESHES", defaultValue: strconv.Itoa(keycloak.DefaultMaxCalls),
 				dest: inRange(&client.MaxRefreshes, 1, 10000),

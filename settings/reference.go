@@ -9,7 +9,7 @@ const intro = "Settings come from the environment and from a file in the working
 	"It warns about names that look like settings but aren't. Its first log line (`serving`) " +
 	"says what is exposed, and to whom."
 
-// columns is the maximum width of the reference's lines.
+// maxColumns is the maximum width of the reference's lines.
 const maxColumns = 100
 
 // Reference returns the documentation of all settings as plain text.
@@ -38,6 +38,8 @@ func Reference() string {
 func (s setting) summary() string {
 	text := "Required."
 	switch {
+	case s.alternative != "":
+		text = "Required, unless `" + s.alternative + "` is set."
 	case s.requiredText != "":
 	case s.defaultText != "":
 		text = "Default: " + s.defaultText + "."
@@ -50,12 +52,12 @@ func (s setting) summary() string {
 	return text
 }
 
-// plain returns the text of markdown without backticks and asterisks.
+// plainText returns the text of markdown without backticks and asterisks.
 func plainText(markdown string) string {
 	return strings.NewReplacer("`", "", "*Expanded*", "Expanded").Replace(markdown)
 }
 
-// wrap breaks text into lines of at most the width columns. Each line begins with indent.
+// wrap breaks text into lines of at most maxColumns columns. Each line begins with indent.
 func wrap(text, indent string) string {
 	var b strings.Builder
 	lineLength := 0

@@ -48,6 +48,14 @@ func markdown() string {
 		"<!-- Made from settings/definitions.go by go generate ./settings. Don't edit. -->\n\n# Settings\n")
 	write(intro)
 	for _, g := range new(rawSettings).groups() {
+		var links []string
+		for _, s := range g.settings {
+			links = append(links, "[`"+s.name+"`](#"+strings.ToLower(s.name)+")")
+		}
+		anchor := strings.ToLower(strings.ReplaceAll(g.title, " ", "-"))
+		write("[" + g.title + "](#" + anchor + "): " + strings.Join(links, ", ") + ".")
+	}
+	for _, g := range new(rawSettings).groups() {
 		b.WriteString("\n## " + g.title + "\n")
 		if g.doc != "" {
 			write(g.doc)
