@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -22,12 +23,14 @@ type ClientConfig struct {
 	ClientID     string
 	ClientSecret identity.Secret
 	LoginScope   string // the scope that Login requests; DefaultLoginScope if empty
-	// Timeout is how long a caller waits for one call to Keycloak; DefaultTimeout if zero.
+	// Timeout is how long a caller waits for one call to Keycloak; DefaultTimeout if it isn't
+	// positive.
 	Timeout time.Duration
 	// Transport makes the HTTP calls; NewTransport() if nil. Redirects are never followed, and
 	// callers wait no longer than Timeout even if the transport ignores its context.
 	Transport http.RoundTripper
-	// Log gets a line for each refresh token that is presented again; slog.Default() if nil.
+	// Log gets a line for each refresh token that is presented again, and one for each panic in a
+	// call; slog.Default() if nil.
 	Log *slog.Logger
 
 	// RefreshGrace is how long an exchanged refresh token keeps working: a caller that presents it
@@ -42,9 +45,10 @@ type ClientConfig struct {
 	RefreshGraceAnyNetwork bool
 
 	// MaxLogins, MaxRefreshes and MaxLogouts limit the calls of each kind that are in flight;
-	// DefaultMaxCalls if zero. The limits are separate so that a flood of sign-ins doesn't hold up
-	// refreshes and sign-outs. A call over its limit fails at once. If callers' addresses are known
-	// (identity.Address), one network may use at most a quarter of each limit.
+	// DefaultMaxCalls for each that isn't positive. The limits are separate so that a flood of
+	// sign-ins doesn't hold up refreshes and sign-outs. A call over its limit fails at once. If
+	// callers' addresses are known (identity.Address), one network may use at most a quarter of
+	// each limit.
 	MaxLogins, MaxRefreshes, MaxLogouts int
 
 	// RefusalPause is how long an account's next sign-in waits after a refused one;
@@ -137,6 +141,9 @@ func NewClient(config ClientConfig) (*Client, error) {
 	if config.RefusalPause == 0 {
 		config.RefusalPause = DefaultRefusalPause
 	}
+	if config.Log == nil {
+		config.Log = slog.Default()
+	}
 	c := &Client{
 		config: config, httpClient: newHTTPClient(config.Transport),
 		loginSlots: newSemaphore(config.MaxLogins), accounts: newAccountIndex(),
@@ -147,9 +154,7 @@ func NewClient(config ClientConfig) (*Client, error) {
 	c.refresher = newRefresher(c.exchangeToken, config.RefreshGrace)
 	c.refresher.semaphore, c.refresher.anyNetwork = newSemaphore(config.MaxRefreshes),
 		config.RefreshGraceAnyNetwork
-	if config.Log != nil {
-		c.refresher.log = config.Log
-	}
+	c.refresher.log = config.Log
 	return c, nil
 }
 
@@ -213,7 +218,7 @@ func (c *Client) login(ctx context.Context,
 	return await(ctx, c, func(ctx context.Context) (*identity.OpenIDToken, error) {
 		defer slot.release()
 		token, err := c.requestTokens(ctx, form, loginRefusalRules)
-		slot.free()
+		slot.releaseKeepingShare()
 		isRefused := errors.Is(err, identity.ErrBadCredentials)
 		if isDecision(err) {
 			c.loginTiming.record(networkOf(ctx), time.Since(start), isRefused)
@@ -272,7 +277,8 @@ func (c *Client) Refresh(ctx context.Context,
 
 // Logout ends the session of a refresh token, for every client of the realm that shares it. It
 // succeeds if the session has already ended, and returns ErrRefreshInvalid if Keycloak doesn't know
-// the token. The call continues after ctx ends: people often close the tab as they sign out.
+// the token. Once the call to Keycloak has started, it continues even if ctx ends: people often
+// close the tab as they sign out.
 func (c *Client) Logout(ctx context.Context, refreshToken identity.Secret) error {
 	if c.httpClient == nil {
 		return fmt.Errorf("keycloak: logout: %w", errNoClient)
@@ -311,7 +317,7 @@ func (c *Client) logout(ctx context.Context, refreshToken identity.Secret) error
 	_, err = await(context.WithoutCancel(ctx), c,
 		func(ctx context.Context) (_ struct{}, err error) {
 			defer slot.release()
-			defer recoverPanic(&err)
+			defer c.recoverPanic(ctx, &err)
 			c.refresher.markUsed(refreshToken)
 			form := url.Values{"refresh_token": {refreshToken.Reveal()}}
 			resp, err := c.call(ctx, c.config.Realm.logoutURL(), form)
@@ -358,12 +364,20 @@ func await[T any](ctx context.Context, c *Client,
 	}
 }
 
-// recoverPanic turns a panic into an error. Calls run on goroutines that outlive their callers,
-// where a panic would end the process.
-func recoverPanic(err *error) {
-	if recover() != nil {
+// recoverPanic logs a panic and turns it into an error. Calls run on goroutines that outlive their
+// callers, where a panic would end the process.
+func (c *Client) recoverPanic(ctx context.Context, err *error) {
+	if value := recover(); value != nil {
+		logPanic(ctx, c.config.Log, value)
 		*err = unavailableError("the call to Keycloak panicked")
 	}
+}
+
+// logPanic logs the type of a panic's value, and the stack. It doesn't log the value, which may
+// contain a password or a token.
+func logPanic(ctx context.Context, log *slog.Logger, value any) {
+	log.ErrorContext(ctx, "panic in a call to Keycloak", "panic", fmt.Sprintf("%T", value),
+		"stack", string(debug.Stack()))
 }
 
 func (c *Client) timeoutError() error {
@@ -404,7 +418,7 @@ func (c *Client) exchangeToken(ctx context.Context,
 // requestTokens calls the token endpoint.
 func (c *Client) requestTokens(ctx context.Context, form url.Values,
 	rules []refusalRule) (token *identity.OpenIDToken, err error) {
-	defer recoverPanic(&err)
+	defer c.recoverPanic(ctx, &err)
 	resp, err := c.call(ctx, c.config.Realm.tokenURL(), form)
 	if err != nil {
 		return nil, err

@@ -30,13 +30,15 @@ const (
 
 // A KeySetConfig configures a KeySet. The zero value means the defaults.
 type KeySetConfig struct {
-	// MaxAge is how long keys stay in use while they can't be refreshed; DefaultKeysMaxAge if zero.
+	// MaxAge is how long keys stay in use while they can't be refreshed; DefaultKeysMaxAge if it
+	// isn't positive.
 	MaxAge time.Duration
 	// Transport makes the HTTP calls; NewTransport() if nil. It must respect the deadline of each
 	// request's context, as net/http's does: until a fetch ends, no other fetch starts.
 	Transport http.RoundTripper
-	// Log gets a line when fetches start to fail, one when they succeed again, and one for each key
-	// that can't be used, up to a hundred keys; slog.Default() if nil.
+	// Log gets a line when fetches start to fail, one when they succeed again, one for each key
+	// that can't be used, up to a hundred keys, and one for each panic in a fetch; slog.Default()
+	// if nil.
 	Log *slog.Logger
 }
 
@@ -393,7 +395,8 @@ func latest(a, b time.Time) time.Time {
 func (k *KeySet) fetchKeys(ctx context.Context) (keys jose.KeySet, err error) {
 	// The parser is a library's, and an unrecovered panic on this goroutine would end the process.
 	defer func() {
-		if recover() != nil {
+		if value := recover(); value != nil {
+			logPanic(ctx, k.log, value)
 			keys, err = jose.KeySet{}, errors.New("reading the key set panicked")
 		}
 	}()

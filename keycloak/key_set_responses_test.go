@@ -333,13 +333,14 @@ func TestKeySet_followsNoRedirect(t *testing.T) {
 func TestKeySet_recoversPanic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, func(*http.Request) (*http.Response, error) {
-			panic("a bug in a library")
+			panic("a bug in a library, with a " + canary)
 		})
 		k.verify(edDSA(), identity.ErrKeysUnavailable)
 		if _, fetchErr := k.keys.Status(); !strings.Contains(
 			identity.Detail(fetchErr), "panicked") {
 			t.Errorf("Status() returned %#v, want an error about the panic", fetchErr)
 		}
+		checkPanicLog(t, k.log.String(), 1)
 	})
 }
 

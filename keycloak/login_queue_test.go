@@ -362,13 +362,16 @@ func TestLogin_callerCancelsWhileRunning(t *testing.T) {
 }
 
 // A panic in the transport becomes an error, and frees the slot and the queue. A Client runs each
-// call on a goroutine of its own, where an unrecovered panic would end the process.
+// call on a goroutine of its own, where an unrecovered panic would end the process. The log has the
+// type of the panic's value and the stack, but not the value.
 func TestClient_recoversPanic(t *testing.T) {
+	log := &logBuffer{}
 	client := must(NewClient(ClientConfig{
 		Realm: localRealm(t), ClientID: "local-api", ClientSecret: identity.NewSecret("secret"),
 		Transport: roundTripFunc(func(*http.Request) (*http.Response, error) {
-			panic("a bug in a library")
+			panic("a bug in a library, with a " + canary)
 		}),
+		RefusalPause: -1, Log: log.logger(),
 	}))
 	for range 2 {
 		if err := signIn(t.Context(), client, "alice"); !errors.Is(err,
@@ -393,6 +396,18 @@ func TestClient_recoversPanic(t *testing.T) {
 		t.Error(err)
 	}
 	checkQueuesEmpty(t, client)
+	checkPanicLog(t, log.String(), 6)
+}
+
+// checkPanicLog checks that the log has count panics of a string, with the stack of this package's
+// code, but without the string.
+func checkPanicLog(t *testing.T, text string, count int) {
+	t.Helper()
+	if n := strings.Count(text, `msg="panic in a call to Keycloak" panic=string stack=`); n != count ||
+		strings.Count(text, "recoversPanic.func") < count || strings.Contains(text, canary) {
+		t.Errorf("got %d panics in the log\n%s\nwant %d, each with its stack and without %q", n,
+			text, count, canary)
+	}
 }
 
 // A caller that cancels while its sign-in is queued leaves its place to another sign-in.

@@ -55,28 +55,29 @@ type slot struct {
 	semaphore *semaphore
 	network   netip.Prefix
 
-	isFree, isReleased bool // guarded by semaphore.mu
+	isReleased, isShareReleased bool // guarded by semaphore.mu
 }
 
-// free lets another call use the slot. This call still counts toward its network's share.
-func (s *slot) free() {
+// releaseKeepingShare lets another call use the slot. This call still counts toward its network's
+// share.
+func (s *slot) releaseKeepingShare() {
 	s.semaphore.mu.Lock()
 	defer s.semaphore.mu.Unlock()
-	if !s.isFree {
-		s.isFree = true
+	if !s.isReleased {
+		s.isReleased = true
 		s.semaphore.inUse--
 	}
 }
 
-// release frees the slot and stops counting the call toward its network's share.
+// release lets another call use the slot, and stops counting this call toward its network's share.
 func (s *slot) release() {
-	s.free()
+	s.releaseKeepingShare()
 	s.semaphore.mu.Lock()
 	defer s.semaphore.mu.Unlock()
-	if s.isReleased {
+	if s.isShareReleased {
 		return
 	}
-	s.isReleased = true
+	s.isShareReleased = true
 	if s.semaphore.callsByNetwork[s.network]--; s.semaphore.callsByNetwork[s.network] == 0 {
 		delete(s.semaphore.callsByNetwork, s.network)
 	}

@@ -33,11 +33,11 @@ type VerifierConfig struct {
 	// one, since Keycloak puts it into every user's tokens.
 	Audience []string
 
-	// AuthorizedParty, if set, relaxes Audience: a token issued to this client (azp) passes with
-	// any aud. Without an audience mapper, Keycloak doesn't put APIs into aud, only the clients in
-	// which the user has a role. Then a token doesn't say which API it was meant for, and another
-	// API that receives it can use it to call this one. Leave AuthorizedParty empty once the realm
-	// has an audience mapper for this API.
+	// AuthorizedParty, if set, accepts tokens that were meant for other APIs: a token issued to
+	// this client (azp) passes with any aud. Another API that receives such a token can use it to
+	// call this one. AuthorizedParty is for realms without an audience mapper, where Keycloak
+	// doesn't put APIs into aud, only the clients in which the user has a role. Leave it empty once
+	// the realm has an audience mapper for this API.
 	AuthorizedParty string
 
 	// AuthorizedParties, if any, restricts the clients: a token must also have been issued to one
@@ -135,10 +135,13 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 				name, strings.Join(jose.Algorithms(), ", "))
 		}
 	}
-	if config.MaxBytes < 0 || config.Leeway < 0 || config.Leeway > maxLeeway {
-		return nil, fmt.Errorf(
-			"keycloak: the size of a token can't be negative, and the leeway is at most %v",
-			maxLeeway)
+	if config.MaxBytes < 0 {
+		return nil, fmt.Errorf("keycloak: MaxBytes is %d: expected at least 0",
+			config.MaxBytes)
+	}
+	if config.Leeway < 0 || config.Leeway > maxLeeway {
+		return nil, fmt.Errorf("keycloak: Leeway is %v: expected 0 to %v",
+			config.Leeway, maxLeeway)
 	}
 	if len(config.Algorithms) == 0 {
 		v.config.Algorithms = jose.Algorithms()
