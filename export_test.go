@@ -2,8 +2,10 @@ package cloakql
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 
+	"github.com/cloakql/cloakql/graphqlhttp"
 	"github.com/cloakql/cloakql/signin"
 )
 
@@ -22,3 +24,8 @@ func HTTPServer(s *Server) *http.Server { return s.newHTTPServer() }
 
 // RunKeys refreshes the keys of s until ctx is done, as Run does.
 func RunKeys(ctx context.Context, s *Server) error { return s.keys.Run(ctx) }
+
+// LogRequest returns the function that logs each request of a Server.
+func LogRequest(log *slog.Logger) func(context.Context, graphqlhttp.Outcome) {
+	return logRequest(log, nil)
+}
