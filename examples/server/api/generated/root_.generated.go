@@ -458,6 +458,12 @@ Without one, the field fails with the code UNAUTHENTICATED, and ` + "`" + `exten
 """
 directive @auth on FIELD_DEFINITION
 """
+The value of this field, and everything below it, depends on nothing but the caller's access token and
+the arguments. The server may keep the answer and send it again while the token is valid, without
+calling the field's resolver.
+"""
+directive @fromToken on FIELD_DEFINITION
+"""
 A point in time, in the format of RFC 3339: ` + "`" + `2026-01-02T15:04:05Z` + "`" + `.
 """
 scalar Time @specifiedBy(url: "https://www.rfc-editor.org/rfc/rfc3339")
