@@ -39,8 +39,8 @@ type AnswerStore interface {
 
 // A keptAnswer is an answer in an AnswerStore. It is immutable.
 type keptAnswer struct {
-	body      [][]byte
-	operation string // as in Outcome
+	body      [1][]byte // one piece
+	operation string    // as in Outcome
 	name      string
 	untrusted bool
 }
@@ -66,7 +66,7 @@ func keptResponse(store AnswerStore, request []byte, media mediaType, outcome *O
 	}
 	outcome.Operation, outcome.Name = answer.operation, answer.name
 	outcome.Untrusted = answer.untrusted
-	return response{media: media, status: http.StatusOK, body: answer.body}, true
+	return response{media: media, status: http.StatusOK, body: answer.body[:]}, true
 }
 
 // keep stores the response to an operation if it may be sent again. The store may be nil.
@@ -77,7 +77,7 @@ func (a *Answers) keep(store AnswerStore, request []byte, operation *operation,
 	}
 	body := bytes.Join(resp.body, nil)
 	store.Put(request, &keptAnswer{
-		body: [][]byte{body}, operation: outcome.Operation,
+		body: [1][]byte{body}, operation: outcome.Operation,
 		name:      strings.Clone(outcome.Name), // a copy, not a part of the document
 		untrusted: outcome.Untrusted,
 	}, len(body)+len(outcome.Name))

@@ -2,7 +2,6 @@ package keycloak
 
 import (
 	"context"
-	"maps"
 	"sync"
 	"sync/atomic"
 
@@ -25,9 +24,14 @@ type Answers struct {
 	cache *tokenCache
 	token string
 
-	mu        sync.Mutex                     // held by add
-	byRequest atomic.Pointer[map[string]any] // the map is replaced, never changed
-	bytes     atomic.Int64                   // estimated memory of byRequest
+	mu    sync.Mutex                   // held by add
+	kept  atomic.Pointer[[]keptAnswer] // replaced, never changed; at most a hundred
+	bytes atomic.Int64                 // estimated memory of kept
+}
+
+type keptAnswer struct {
+	request string
+	answer  any
 }
 
 type answersKey struct{}
@@ -41,8 +45,12 @@ func AnswersFromContext(ctx context.Context) *Answers {
 
 // Get returns the answer to a request, or nil if there is none. It takes no lock.
 func (a *Answers) Get(request []byte) any {
-	if byRequest := a.byRequest.Load(); byRequest != nil {
-		return (*byRequest)[string(request)]
+	if kept := a.kept.Load(); kept != nil {
+		for _, k := range *kept {
+			if k.request == string(request) {
+				return k.answer
+			}
+		}
 	}
 	return nil
 }
@@ -64,11 +72,11 @@ func (a *Answers) add(request []byte, answer any, size int) bool {
 	if size > maxAnswerBytes-bytes || a.Get(request) != nil {
 		return false
 	}
-	byRequest := map[string]any{string(request): answer}
-	if current := a.byRequest.Load(); current != nil {
-		maps.Copy(byRequest, *current)
+	kept := []keptAnswer{{string(request), answer}}
+	if current := a.kept.Load(); current != nil {
+		kept = append(kept, *current...)
 	}
-	a.byRequest.Store(&byRequest)
+	a.kept.Store(&kept)
 	a.bytes.Store(int64(bytes + size))
 	return true
 }
