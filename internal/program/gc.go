@@ -11,11 +11,11 @@ import (
 // The garbage collector runs when the heap has grown by a percentage of the live heap: by 100 if
 // GOGC isn't set. A small live heap, as this server's, then means many collections. So tuneGC lets
 // the heap grow by up to maxGarbageBytes, but by no more than maxGCPercent of the live heap and no
-// less than Go's default. A live heap of maxGarbageBytes or more gets Go's default.
+// less than minGCPercent.
 const (
-	maxGarbageBytes = 40 << 20
+	maxGarbageBytes = 32 << 20
 	maxGCPercent    = 400
-	minGCPercent    = 100
+	minGCPercent    = 75
 )
 
 // tuneGC adjusts the garbage collector after each collection, until stop is called. It does nothing
