@@ -36,7 +36,8 @@ func (s *setup) measureLogins(o options) error {
 	}
 	server, err := s.startCloakQL("logins", "KEYCLOAK_SERVER_URL="+keycloakURL,
 		"KEYCLOAK_REALM_NAME="+realm, "KEYCLOAK_CLIENT_ID="+client,
-		"KEYCLOAK_CLIENT_SECRET_KEY="+secret, "MAX_LOGINS=1000")
+		"KEYCLOAK_CLIENT_SECRET_KEY="+secret, "MAX_LOGINS=1000",
+		"LOGIN_ADDRESS_LIMIT=2000/6s")
 	if err != nil {
 		return err
 	}

@@ -76,7 +76,7 @@ func run(o options, growth bool, profile string) error {
 	case growth:
 		return s.measureGrowth(o)
 	}
-	if err := s.startServers(); err != nil {
+	if err := s.startBare(); err != nil {
 		return err
 	}
 	return s.measureAll(o)
@@ -84,10 +84,6 @@ func run(o options, growth bool, profile string) error {
 
 // measureAll measures all targets and prints the report.
 func (s *setup) measureAll(o options) error {
-	idle, _, err := s.main.memory()
-	if err != nil {
-		return err
-	}
 	targets, err := s.targets(o.only)
 	if err != nil {
 		return err
@@ -119,7 +115,7 @@ func (s *setup) measureAll(o options) error {
 		return nil
 	}
 	printColdTokens(targets)
-	if err := s.printProcess(idle); err != nil {
+	if err := s.printProcess(targets); err != nil {
 		return err
 	}
 	return s.measureLogins(o)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -95,30 +96,38 @@ func printColdTokens(targets []*target) {
 		"times the sum of a me with a cached token and this check.\n\n", verification, cold/sum)
 }
 
-// printProcess prints the memory of the main server and the time that a server takes to start.
-func (s *setup) printProcess(idle float64) error {
-	current, peak, err := s.main.memory()
-	if err != nil {
-		return err
+// printProcess prints the memory of servers, and the time that a server takes to start.
+func (s *setup) printProcess(targets []*target) error {
+	fmt.Println("Resident memory at most, by target:")
+	fmt.Println()
+	for _, t := range targets {
+		if strings.HasPrefix(t.name, "me ") {
+			_, peak, err := t.server.memory()
+			if err != nil {
+				return err
+			}
+			fmt.Printf("- %s: %.0f MB\n", t.name, peak)
+		}
 	}
 	var starts []float64
+	var idle float64
 	for i := range 5 {
 		before := time.Now()
 		p, err := s.startCloakQL(fmt.Sprint("start-", i))
 		if err != nil {
 			return err
 		}
-		_, err = p.post("/graphql", s.tokens[0], meBody)
+		_, postErr := p.post("/graphql", s.tokens[0], meBody)
 		took := time.Since(before)
+		idle, _, err = p.memory()
 		p.stop()
-		if err != nil {
+		if err := errors.Join(postErr, err); err != nil {
 			return err
 		}
 		starts = append(starts, float64(took.Microseconds())/1e3)
 	}
-	fmt.Printf("From start to the first response to me: %.0f ms, the best of 5. Resident memory: "+
-		"%.0f MB idle, %.0f MB after all rounds, %.0f MB at most.\n\n", slices.Min(starts), idle,
-		current, peak)
+	fmt.Printf("\nFrom start to the first response to me: %.0f ms, the best of 5. Resident memory "+
+		"after it: %.0f MB.\n\n", slices.Min(starts), idle)
 	return nil
 }
 

@@ -37,10 +37,8 @@ type setup struct {
 	listener *countingListener // the fake Keycloak's
 	tokens   []string
 
-	bare     *process
-	main     *process // CloakQL with its default settings
-	executed *process // CloakQL without an answer cache
-	cold     *process // CloakQL without an answer cache, and with a token cache that is too small
+	bare    *process
+	servers []*process // of the targets
 }
 
 // A process is a server that runs as a separate process.
@@ -119,19 +117,14 @@ func (s *setup) start() (err error) {
 // userName returns the name of the user with this number.
 func userName(n int) string { return fmt.Sprintf("user-%d", n) }
 
-// startServers starts the servers. bare sends the response of main.
-func (s *setup) startServers() (err error) {
-	if s.main, err = s.startCloakQL("main"); err != nil {
-		return err
-	}
-	if s.executed, err = s.startCloakQL("executed", "ANSWER_CACHE=off"); err != nil {
-		return err
-	}
-	s.cold, err = s.startCloakQL("cold", "ANSWER_CACHE=off", "TOKEN_CACHE_BYTES=1048576")
+// startBare starts the bare server, which sends CloakQL's response to meBody.
+func (s *setup) startBare() error {
+	server, err := s.startCloakQL("response")
 	if err != nil {
 		return err
 	}
-	response, err := s.main.post("/graphql", s.tokens[0], meBody)
+	defer server.stop()
+	response, err := server.post("/graphql", s.tokens[0], meBody)
 	if err != nil || !bytes.Contains(response, []byte(`"data":{"me":{"id"`)) {
 		return fmt.Errorf("me responds %s, %w", response, err)
 	}
@@ -216,7 +209,7 @@ func (p *process) stop() {
 
 // close stops the servers and the fake Keycloak, and removes their files.
 func (s *setup) close() {
-	for _, p := range []*process{s.bare, s.main, s.executed, s.cold} {
+	for _, p := range append(s.servers, s.bare) {
 		p.stop()
 	}
 	if s.keycloak != nil {

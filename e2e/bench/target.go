@@ -12,8 +12,8 @@ import (
 // A target is one row of the table.
 type target struct {
 	name     string
-	server   *process // whose CPU time counts
-	settings []string // of a CloakQL for counting allocations; nil for bare
+	server   *process
+	settings []string // of its CloakQL; nil for bare
 	load     load
 	want     string // a part of each response
 	script   script
@@ -53,10 +53,10 @@ func (s *setup) targets(filter string) ([]*target, error) {
 		return &target{name: name, server: s.bare, want: `"me"`,
 			load: load{url: url, path: path, tokens: one, bodies: me}}
 	}
-	cloakql := func(name string, server *process, tokens, bodies []string, want string,
+	cloakql := func(name string, tokens, bodies []string, want string,
 		settings ...string) *target {
-		return &target{name: name, server: server, want: want, settings: s.settings(settings...),
-			load: load{url: server.url, path: "/graphql", tokens: tokens, bodies: bodies}}
+		return &target{name: name, want: want, settings: append([]string{}, settings...),
+			load: load{path: "/graphql", tokens: tokens, bodies: bodies}}
 	}
 	meData, off, small := `"data":{"me":{"id"`, "ANSWER_CACHE=off", "TOKEN_CACHE_BYTES=1048576"
 	all := []*target{
@@ -64,32 +64,40 @@ func (s *setup) targets(filter string) ([]*target, error) {
 		bare("bare, with CloakQL's headers and timeouts", guarded, "/graphql"),
 		bare("bare, JSON in and out", s.bare.url, "/json"),
 		bare("bare, one RS256 check", s.bare.url, "/verify"),
-		cloakql("me remembered, one token", s.main, one, me, meData),
-		cloakql("me remembered, 1,000 tokens", s.main, thousand, me, meData),
-		cloakql("me remembered, 10,000 tokens", s.main, s.tokens, me, meData),
-		cloakql("me remembered, 100 bodies", s.main, thousand[:20], hundred, meData),
-		cloakql("me executed, one token", s.executed, one, me, meData, off),
-		cloakql("me executed, 1,000 tokens", s.executed, thousand, me, meData, off),
-		cloakql("me executed, 10,000 tokens", s.executed, s.tokens, me, meData, off),
-		cloakql("me executed, 100 bodies", s.executed, one, hundred, meData, off),
-		cloakql("me executed, a new document each time", s.executed, one,
+		cloakql("me remembered, one token", one, me, meData),
+		cloakql("me remembered, 1,000 tokens", thousand, me, meData),
+		cloakql("me remembered, 10,000 tokens", s.tokens, me, meData),
+		cloakql("me remembered, 100 bodies", thousand[:20], hundred, meData),
+		cloakql("me executed, one token", one, me, meData, off),
+		cloakql("me executed, 1,000 tokens", thousand, me, meData, off),
+		cloakql("me executed, 10,000 tokens", s.tokens, me, meData, off),
+		cloakql("me executed, 100 bodies", one, hundred, meData, off),
+		cloakql("me executed, a new document each time", one,
 			[]string{`{"query":"query Me@@ { me { id username email realmRoles groups } }"}`},
 			meData, off),
-		cloakql("me executed, a token that isn't cached", s.cold, s.tokens, me, meData, off, small),
-		cloakql("a wrong signature", s.executed, []string{changeSignature(one[0])}, me,
+		cloakql("me executed, a token that isn't cached", s.tokens, me, meData, off, small),
+		cloakql("a wrong signature", []string{changeSignature(one[0])}, me,
 			"TOKEN_SIGNATURE", off),
-		cloakql("an unknown key", s.executed, []string{unknownKey}, me, "KEY", off),
-		cloakql("an invalid document", s.executed, one,
+		cloakql("an unknown key", []string{unknownKey}, me, "KEY", off),
+		cloakql("an invalid document", one,
 			[]string{`{"query":"{ me { nothing } }"}`}, "GRAPHQL_VALIDATION_FAILED", off),
-		cloakql("a document that is too deep", s.executed, one, []string{deep},
+		cloakql("a document that is too deep", one, []string{deep},
 			"OPERATION_TOO_LARGE", off),
-		cloakql("a syntax error", s.executed, one, []string{`{"query":"{ me {"}`},
+		cloakql("a syntax error", one, []string{`{"query":"{ me {"}`},
 			"GRAPHQL_PARSE_FAILED", off),
 	}
 	var selected []*target
 	for i, t := range all {
 		if i > 0 && !strings.Contains(t.name, filter) {
 			continue
+		}
+		if t.server == nil { // one of its own, so that no row fills the caches of another
+			t.server, err = s.startCloakQL(fmt.Sprint("target-", i), t.settings...)
+			if err != nil {
+				return nil, err
+			}
+			s.servers = append(s.servers, t.server)
+			t.load.url = t.server.url
 		}
 		if t.script, err = writeScript(s.dir, fmt.Sprint("target-", i), t.load); err != nil {
 			return nil, err
@@ -146,7 +154,8 @@ func (s *setup) countAllocations(t *target, n int, connections int) error {
 	server := s.bare
 	if t.settings != nil {
 		var err error
-		server, err = s.startSelf(fmt.Sprint("allocations-", n), t.settings, "cloakql")
+		server, err = s.startSelf(fmt.Sprint("allocations-", n), s.settings(t.settings...),
+			"cloakql")
 		if err != nil {
 			return err
 		}
