@@ -47,7 +47,8 @@ func (s *setup) measureLogins(o options) error {
 		mutations = append(mutations, fmt.Sprintf(`{"query":%q,"variables":{"u":%q,"p":%q}}`,
 			loginMutation, user, password(user)))
 		form := url.Values{"grant_type": {"password"}, "client_id": {client},
-			"client_secret": {secret}, "username": {user}, "password": {password(user)}}
+			"client_secret": {secret}, "username": {user}, "password": {password(user)},
+			"scope": {"openid"}}
 		forms = append(forms, form.Encode())
 	}
 	var targets []*loginTarget

@@ -8,8 +8,9 @@
 // order, so that noise on the machine affects all of them equally. The result is Markdown with
 // medians of all rounds: docs/performance.md has the latest one.
 //
-// With -growth, it shows instead how throughput, latency and memory change with the number of
-// connections, tokens and fields. With -pgo FILE, it writes a CPU profile for the compiler.
+// With -logins, it measures only sign-ins. With -growth, it shows instead how throughput, latency
+// and memory change with the number of connections, tokens and fields. With -pgo FILE, it writes a
+// CPU profile for the compiler.
 //
 // Linux only: CPU time and memory come from /proc.
 package main
@@ -47,9 +48,10 @@ func main() {
 	flag.StringVar(&o.binary, "binary", "", "a cloakql binary; built from this module if empty")
 	flag.StringVar(&o.plot, "plot", "", "write a plot of the table to this SVG file")
 	growth := flag.Bool("growth", false, "measure growth instead (20 minutes)")
+	logins := flag.Bool("logins", false, "measure only sign-ins")
 	profile := flag.String("pgo", "", "write a CPU profile to this file instead")
 	flag.Parse()
-	exit(run(o, *growth, *profile))
+	exit(run(o, *logins, *growth, *profile))
 }
 
 // exit ends the program, with status 1 if err isn't nil.
@@ -61,7 +63,7 @@ func exit(err error) {
 	os.Exit(0)
 }
 
-func run(o options, growth bool, profile string) error {
+func run(o options, logins, growth bool, profile string) error {
 	if runtime.GOOS != "linux" {
 		return errors.New("only Linux has the /proc that CPU time is read from")
 	}
@@ -73,6 +75,8 @@ func run(o options, growth bool, profile string) error {
 	switch {
 	case profile != "":
 		return s.writeProfile(profile)
+	case logins:
+		return s.measureLogins(o)
 	case growth:
 		return s.measureGrowth(o)
 	}

@@ -26,7 +26,7 @@ const meBody = `{"query":"{ me { id username email realmRoles groups } }"}`
 
 const (
 	tokenCount = 10_000 // different tokens
-	userCount  = 64     // users who sign in
+	userCount  = 512    // users who sign in
 )
 
 // A setup has the fake Keycloak and the servers to measure.
