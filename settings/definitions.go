@@ -33,9 +33,10 @@ func (raw *rawSettings) groups() []group {
 				name: "RUNTIME_ENV", defaultValue: "local", dest: anyValue(&raw.runtimeEnv),
 				fieldNames: "Config.Local",
 				doc: "Where the server runs. `local` is a developer's machine: the server " +
-					"listens on a loopback address, allows introspection, and explains errors to " +
-					"clients. Every other value is production, even an empty one. `RUNTIME_ENV` " +
-					"also chooses the settings file, so it has no effect in one.",
+					"listens on a loopback address, allows introspection, and explains errors " +
+					"to clients. Every other value is production, even an empty one. " +
+					"`RUNTIME_ENV` also chooses the settings file, so set it in the " +
+					"environment: in a file, it has no effect.",
 			}, {
 				name: "ADDR", dest: anyValue(&raw.Addr),
 				defaultText: "`127.0.0.1:8000`; in production `:8000`",
@@ -77,8 +78,8 @@ func (raw *rawSettings) groups() []group {
 				fieldNames:  "Issuer.Names",
 				defaultText: "`<KEYCLOAK_SERVER_URL>/realms/<KEYCLOAK_REALM_NAME>`",
 				doc: "The accepted issuers (`iss`) of access tokens, separated by commas. Set " +
-					"it if Keycloak's public URL isn't `KEYCLOAK_SERVER_URL`: at the start, " +
-					"the log names the issuer of the realm.",
+					"it if Keycloak's public URL isn't `KEYCLOAK_SERVER_URL`. When the server " +
+					"starts, the log names the realm's issuer.",
 			}, {
 				name: "KEYCLOAK_AUDIENCE", dest: listOf(&tokens.Audience, "audiences"),
 				fieldNames:  "VerifierConfig.Audience",
@@ -107,9 +108,9 @@ func (raw *rawSettings) groups() []group {
 			}, {
 				name: "REFRESH_GRACE", defaultValue: format(keycloak.DefaultRefreshGrace),
 				dest: zeroOrInRange(&client.RefreshGrace, time.Second, time.Minute),
-				doc: "How long a used refresh token gets the same response again, so that two " +
-					"browser tabs can refresh at the same time. It ends early when the new " +
-					"refresh token is used. 0 turns it off.",
+				doc: "How long the response to a refresh token is repeated if the token is " +
+					"used again, so that two browser tabs can refresh at the same time. The " +
+					"time ends early when the new refresh token is used. 0 turns it off.",
 			}, {
 				name: "REFRESH_GRACE_NETWORK", defaultValue: "same",
 				dest:       oneOf(&raw.refreshGraceNetwork, "same", "any"),
@@ -129,8 +130,8 @@ func (raw *rawSettings) groups() []group {
 				dest:         zeroOrInRange(&tokens.CacheBytes, 1<<20, 1<<30),
 				fieldNames:   "VerifierConfig.CacheBytes",
 				doc: "The memory for verified tokens, in bytes: about 3 kB per token, and its " +
-					"answers (`ANSWER_CACHE`). A cached token costs no signature check, but is " +
-					"checked for its times and its key on every use. 0 switches the cache off.",
+					"answers (`ANSWER_CACHE`). Only a cached token's times and key are checked " +
+					"again. 0 switches the cache off.",
 			}, {
 				name: "ANSWER_CACHE", defaultValue: "on",
 				dest:       oneOf(&raw.answerCache, "on", "off"),
@@ -164,12 +165,13 @@ func (raw *rawSettings) groups() []group {
 				name: "ALLOWED_HOSTS", dest: eachItem(&server.HTTP.AllowedHosts, parseHost),
 				fieldNames:  "HTTPConfig.AllowedHosts",
 				defaultText: "any name; on a developer's machine, the names of this machine",
-				doc: "The host names that requests may use for this server, separated by commas: " +
-					"`api.example.com,*.example.org`. A request for another name gets 403; in " +
-					"production, probes may use any name. While `RUNTIME_ENV` is `local`, " +
-					"`localhost`, `*.localhost`, `127.0.0.0/8` and `[::1]` are always allowed, " +
-					"and a request with a forwarding header (`X-Forwarded-*`, `Forwarded`) is " +
-					"refused unless it comes from one of the `TRUSTED_PROXIES`.",
+				doc: "The host names that requests may use for this server, separated by " +
+					"commas: `api.example.com,*.example.org`. A request for another name gets " +
+					"403; in production, `/healthz` and `/readyz` accept any name. While " +
+					"`RUNTIME_ENV` is `local`, `localhost`, `*.localhost`, `127.0.0.0/8` and " +
+					"`[::1]` are always allowed, and a request with a forwarding header " +
+					"(`X-Forwarded-*`, `Forwarded`) is refused unless it comes from one of the " +
+					"`TRUSTED_PROXIES`.",
 			}, {
 				name: "CONSOLE", defaultValue: "auto",
 				dest: oneOf(&raw.console, "auto", "on", "off"),
@@ -191,8 +193,9 @@ func (raw *rawSettings) groups() []group {
 				name: "TRUSTED_PROXIES", dest: anyValue(&server.HTTP.Proxies),
 				fieldNames: "HTTPConfig.Proxies, AddressConfig.Trusted", defaultText: "none",
 				doc: "The addresses and networks of your reverse proxies, separated by commas: " +
-					"`10.0.0.0/8,192.0.2.1`. Their `X-Forwarded-For` names the client; that of " +
-					"others is ignored. Name the proxies, not networks with clients in them.",
+					"`10.0.0.0/8,192.0.2.1`. Their `X-Forwarded-For` names the client; the " +
+					"header from anyone else is ignored. Name the proxies, not networks with " +
+					"clients in them.",
 			}, {
 				name: "KEYCLOAK_FORWARD_ADDRESS", defaultValue: "false",
 				dest: anyValue(&client.ForwardAddress),
@@ -203,21 +206,23 @@ func (raw *rawSettings) groups() []group {
 				name: "LOGIN_ACCOUNT_LIMIT", defaultValue: formatRate(attemptDefaults.Account),
 				dest: rateLimit(&attempts.Account),
 				doc: "The limit on failed sign-ins with one username from one network (IPv4 " +
-					"/24, IPv6 /48). For all networks together, it is five times as much.",
+					"/24, IPv6 /48). For all networks together, burst and rate are five times " +
+					"as high.",
 			}, {
 				name:         "LOGIN_ACCOUNT_SLOW_LIMIT",
 				defaultValue: formatRate(attemptDefaults.AccountSlow),
 				dest:         rateLimit(&attempts.AccountSlow),
 				doc: "A second limit on failed sign-ins with one username from one network, " +
 					"against slow guessing. The default allows 116 guesses on the first day " +
-					"and 96 on each further one. For all networks together, it is five times " +
-					"as much.",
+					"and 96 on each further one. For all networks together, burst and rate are " +
+					"five times as high.",
 			}, {
 				name: "LOGIN_ADDRESS_LIMIT", defaultValue: formatRate(attemptDefaults.Address),
 				dest: rateLimit(&attempts.Address),
 				doc: "The limit on failed sign-ins from one address (IPv4, or IPv6 /64), for " +
-					"all usernames together. For the address's network (IPv4 /24, IPv6 /48), it " +
-					"is five times as much. The burst has to be at least `MAX_LOGINS`.",
+					"all usernames together. For the address's network (IPv4 /24, IPv6 /48), " +
+					"burst and rate are five times as high. The burst has to be at least " +
+					"`MAX_LOGINS`.",
 			}, {
 				name: "REFRESH_TOKEN_LIMIT", defaultValue: formatRate(attemptDefaults.Token),
 				dest: rateLimit(&attempts.Token),
@@ -242,9 +247,9 @@ func (raw *rawSettings) groups() []group {
 			}, {
 				name: "MAX_LOGINS", defaultValue: strconv.Itoa(keycloak.DefaultMaxCalls),
 				dest: inRange(&client.MaxLogins, 1, 2000),
-				doc: "The maximum number of sign-ins in flight. Further ones get `BUSY`. A " +
-					"quarter of them may come from one network (IPv4 /24, IPv6 /48); further " +
-					"ones from there get `RATE_LIMITED`.",
+				doc: "The maximum number of sign-ins in flight. Another sign-in gets `BUSY`. " +
+					"One network (IPv4 /24, IPv6 /48) may use a quarter of the maximum; " +
+					"another sign-in from it gets `RATE_LIMITED`.",
 			}, {
 				name: "MAX_REFRESHES", defaultValue: strconv.Itoa(keycloak.DefaultMaxCalls),
 				dest: inRange(&client.MaxRefreshes, 1, 10000),
@@ -268,8 +273,8 @@ func (raw *rawSettings) groups() []group {
 			}, {
 				name: "PERSISTED_QUERIES_BYTES", defaultValue: "1048576",
 				dest: inRange(&graphQL.PersistedQueryBytes, 0, 1<<30),
-				doc: "The memory for Apollo's automatic persisted queries, in bytes. Only valid " +
-					"documents are stored, and no mutations that contain a string or number " +
+				doc: "The memory for Apollo's automatic persisted queries, in bytes. Valid " +
+					"documents are stored, except mutations that contain a string or number " +
 					"literal. 0 turns persisted queries off.",
 			}, {
 				name: "TRUSTED_DOCUMENTS", dest: anyValue(&raw.trustedDocuments),
@@ -311,11 +316,11 @@ func (raw *rawSettings) groups() []group {
 		{
 			title: "What one request may cost",
 			doc: "A request over one of these limits fails with `OPERATION_TOO_LARGE` before " +
-				"validation; each limit's reason is in parentheses. *Expanded* means that each " +
-				"spread of a fragment counts as if the fragment were written in its place.\n\n" +
-				"These are the limits that a growing front end may reach. Others, far above what " +
-				"clients send, protect the parser; a server of your own can set them in " +
-				"`limits.Limits`.",
+				"validation; the text of each limit has the error's reason in parentheses. " +
+				"*Expanded* means that each spread of a fragment counts as if the fragment " +
+				"were written in its place.\n\nA growing front end may reach these limits. " +
+				"Others protect the parser and are far above what clients send; a server of " +
+				"your own can set them in `limits.Limits`.",
 			settings: []setting{{
 				name: "LIMIT_TOKENS", defaultValue: strconv.Itoa(limits.DefaultTokens),
 				dest: inRange(&limit.Tokens, 100, 10000), doc: limitDocs["Tokens"],

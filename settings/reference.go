@@ -1,6 +1,10 @@
 package settings
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/cloakql/cloakql/throttle"
+)
 
 // intro is the first paragraph of the reference.
 const intro = "Settings come from the environment and from a file in the working directory: " +
@@ -44,7 +48,12 @@ func (s setting) summary() string {
 	case s.defaultText != "":
 		text = "Default: " + s.defaultText + "."
 	default:
-		text = "Default: `" + s.defaultValue + "`."
+		text = "Default: `" + s.defaultValue + "`"
+		if _, ok := s.dest.pointer.(*throttle.Rate); ok {
+			burst, interval, _ := strings.Cut(s.defaultValue, "/")
+			text += " (" + burst + " at once, then one every " + interval + ")"
+		}
+		text += "."
 	}
 	if s.dest.acceptedValues != "" {
 		text += " Accepted: " + s.dest.acceptedValues + "."
