@@ -130,7 +130,7 @@ func (raw *rawSettings) groups() []group {
 				dest:         zeroOrInRange(&tokens.CacheBytes, 1<<20, 1<<30),
 				fieldNames:   "VerifierConfig.CacheBytes",
 				doc: "The memory for verified tokens, in bytes: about 3 kB per token, and its " +
-					"answers (`ANSWER_CACHE`). Only a cached token's times and key are checked " +
+					"answers (`ANSWER_CACHE`). Of a cached token, only times and key are checked " +
 					"again. 0 switches the cache off.",
 			}, {
 				name: "ANSWER_CACHE", defaultValue: "on",
@@ -319,7 +319,8 @@ func (raw *rawSettings) groups() []group {
 				"validation; the text of each limit has the error's reason in parentheses. " +
 				"*Expanded* means that each spread of a fragment counts as if the fragment " +
 				"were written in its place.\n\nA growing front end may reach these limits. " +
-				"Others protect the parser and are far above what clients send; a server of " +
+				"Other limits have no setting: they protect the parser and are far above what clients " +
+				"send. A server of " +
 				"your own can set them in `limits.Limits`.",
 			settings: []setting{{
 				name: "LIMIT_TOKENS", defaultValue: strconv.Itoa(limits.DefaultTokens),
