@@ -51,7 +51,8 @@ func TestAnswerCache_sameBytes(t *testing.T) {
 		t.Helper()
 		want := withoutCache.send(r, authorization, media)
 		if got := withCache.send(r, authorization, media); got != want {
-			t.Errorf("%s %s, %s, %.60s:\n got %s\nwant %s", r.method, r.text, media, authorization, got,
+			t.Errorf("%s %s, %s, %.60s:\n got %s\nwant %s", r.method, r.text, media, authorization,
+				got,
 				want)
 		}
 	}
@@ -79,9 +80,11 @@ func TestAnswerCache_sameBytes(t *testing.T) {
 			return
 		}
 	}
-	t.Logf("me ran for %d of %d operations, and the answers to %d were kept", ran, operationCount, kept)
+	t.Logf("me ran for %d of %d operations, and the answers to %d were kept", ran, operationCount,
+		kept)
 	if ran < operationCount/3 || kept < ran*9/10 {
-		t.Errorf("me ran for %d of %d operations, and the answers to %d were kept; want at least a "+
+		t.Errorf("me ran for %d of %d operations, and the answers to %d were kept; want at least "+
+			"a "+
 			"third, and 9 of 10 of these", ran, operationCount, kept)
 	}
 }
@@ -151,12 +154,16 @@ func newCallers(t *testing.T, kc *keycloaktest.Server) *callerList {
 		{},
 		{"preferred_username": "alice", "email": "alice@example.com", "email_verified": true,
 			"name": "Alice <&> \u2028 Åström \"A\"", "given_name": "", "family_name": "Å",
-			"realm_access":    map[string]any{"roles": []string{"user", "admin"}},
-			"resource_access": map[string]any{"shop": map[string]any{"roles": []string{"a", "b"}}, "api": map[string]any{"roles": []string{}}},
-			"groups":          []string{"/staff", "/staff/it"}, "scope": "openid email profile", "acr": "1",
+			"realm_access": map[string]any{"roles": []string{"user", "admin"}},
+			"resource_access": map[string]any{"shop": map[string]any{"roles": []string{"a", "b"}},
+				"api": map[string]any{"roles": []string{}}},
+			"groups": []string{"/staff", "/staff/it"}, "scope": "openid email profile",
+			"acr": "1",
 			"sid": "d3b1", "auth_time": 1767268800},
-		{"preferred_username": "bob", "email_verified": false, "scope": "", "acr": "0", "sid": "e4c2",
-			"nested": map[string]any{"list": []any{1, 1.5, nil, "x", map[string]any{"": "<>"}}, "big": 1e300}},
+		{"preferred_username": "bob", "email_verified": false, "scope": "", "acr": "0",
+			"sid": "e4c2",
+			"nested": map[string]any{"list": []any{1, 1.5, nil, "x", map[string]any{"": "<>"}},
+				"big": 1e300}},
 		{"preferred_username": "service-account-shop", "client_id": "shop", "groups": []string{}},
 	} {
 		c.mint = append(c.mint, func() string {
@@ -218,7 +225,8 @@ func (w *operationWriter) choose(choices ...string) string { return choices[w.In
 // fieldTypes has the types of the fields that have selections. The other fields have none.
 var fieldTypes = map[string]map[string]string{
 	"Query": {"me": "User"},
-	"User": {"id": "", "username": "", "email": "", "emailVerified": "", "name": "", "givenName": "",
+	"User": {"id": "", "username": "", "email": "", "emailVerified": "", "name": "",
+		"givenName":  "",
 		"familyName": "", "realmRoles": "", "clientRoles": "ClientRoles", "groups": "",
 		"token": "TokenInfo"},
 	"ClientRoles": {"client": "", "roles": ""},

@@ -39,8 +39,15 @@ func TestAnswerCache_config(t *testing.T) {
 		wantCalls int64 // of two requests
 	}{
 		{"default", func(*cloakql.Config) {}, 1},
-		{"ANSWER_CACHE=on", func(c *cloakql.Config) { c.DisableAnswerCache = testConfig(t, "ANSWER_CACHE=on").DisableAnswerCache }, 1},
-		{"ANSWER_CACHE=off", func(c *cloakql.Config) { c.DisableAnswerCache = testConfig(t, "ANSWER_CACHE=off").DisableAnswerCache }, 2},
+		{"ANSWER_CACHE=on", func(c *cloakql.Config) {
+			c.DisableAnswerCache = testConfig(t,
+				"ANSWER_CACHE=on").DisableAnswerCache
+		}, 1},
+		{"ANSWER_CACHE=off",
+			func(c *cloakql.Config) {
+				c.DisableAnswerCache = testConfig(t,
+					"ANSWER_CACHE=off").DisableAnswerCache
+			}, 2},
 		{"no token cache", func(c *cloakql.Config) { c.Tokens.CacheBytes = -1 }, 2},
 		{"HTTP.Middleware", func(c *cloakql.Config) {
 			c.HTTP.Middleware = func(h http.Handler) http.Handler { return h }
@@ -120,7 +127,8 @@ func TestAnswerCache_wrappedSchema(t *testing.T) {
 		schema, err := a.schema(service)
 		return wrappedSchema{schema}, err
 	}
-	const want = "authz: @fromToken can't be checked: cloakql_test.wrappedSchema isn't a schema that gqlgen generated"
+	const want = "authz: @fromToken can't be checked: cloakql_test.wrappedSchema isn't a schema " +
+		"that gqlgen generated"
 	if _, err := cloakql.New(config); err == nil || err.Error() != want {
 		t.Errorf("New() = %v, want %s", err, want)
 	}
@@ -155,11 +163,16 @@ func TestAnswerCache_inFront(t *testing.T) {
 			status                      int
 			allowedOrigin, want         string
 		}{
-			{"api.example.com", "https://app.example.com", "Bearer " + token, 200, "https://app.example.com", `{"data":{"me":{"username":"alice"}}}`},
-			{"api.example.com", "https://other.example.com", "Bearer " + token, 200, "", `{"data":{"me":{"username":"alice"}}}`},
-			{"evil.example.com", "https://app.example.com", "Bearer " + token, 403, "https://app.example.com", `"code":"BAD_REQUEST"`},
-			{"api.example.com", "https://app.example.com", "", 200, "https://app.example.com", `"reason":"TOKEN_MISSING"`},
-			{"api.example.com", "https://app.example.com", "Bearer " + token + "x", 200, "https://app.example.com", `"code":"UNAUTHENTICATED"`},
+			{"api.example.com", "https://app.example.com", "Bearer " + token, 200,
+				"https://app.example.com", `{"data":{"me":{"username":"alice"}}}`},
+			{"api.example.com", "https://other.example.com", "Bearer " + token, 200, "",
+				`{"data":{"me":{"username":"alice"}}}`},
+			{"evil.example.com", "https://app.example.com", "Bearer " + token, 403,
+				"https://app.example.com", `"code":"BAD_REQUEST"`},
+			{"api.example.com", "https://app.example.com", "", 200, "https://app.example.com",
+				`"reason":"TOKEN_MISSING"`},
+			{"api.example.com", "https://app.example.com", "Bearer " + token + "x", 200,
+				"https://app.example.com", `"code":"UNAUTHENTICATED"`},
 		} {
 			got := send(tt.host, tt.origin, tt.authorization)
 			if got.Code != tt.status || !strings.Contains(got.Body.String(), tt.want) ||

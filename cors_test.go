@@ -54,7 +54,8 @@ func TestCORS_requestHeaders(t *testing.T) {
 				header.Get("Access-Control-Allow-Headers") != headers ||
 				header.Get("Access-Control-Allow-Methods") != "POST" ||
 				header.Get("Access-Control-Allow-Private-Network") != "true" {
-				t.Errorf("preflight from %s with %q: got %v, want headers that allow it", origin, headers,
+				t.Errorf("preflight from %s with %q: got %v, want headers that allow it", origin,
+					headers,
 					header)
 			}
 			if vary := header.Get("Vary"); !strings.Contains(vary, "Origin") ||
@@ -65,7 +66,8 @@ func TestCORS_requestHeaders(t *testing.T) {
 		}
 		if header := s.preflight(t, preflight{"https://example.com", "POST", "/graphql",
 			headers}); header.Get("Access-Control-Allow-Origin") != "" {
-			t.Errorf("preflight from https://example.com with %q: got %v, want nothing allowed", headers,
+			t.Errorf("preflight from https://example.com with %q: got %v, want nothing allowed",
+				headers,
 				header)
 		}
 	}
@@ -116,7 +118,8 @@ func TestCORS_responses(t *testing.T) {
 		if response.Header.Get("Access-Control-Allow-Origin") != "https://shop.example.com" ||
 			exposedHeaders != "Allow, Retry-After, X-Request-Id" ||
 			!slices.Contains(response.Header.Values("Vary"), "Origin") {
-			t.Errorf("%s %s: got the headers %v, want headers that let a page read the %d", tt.method,
+			t.Errorf("%s %s: got the headers %v, want headers that let a page read the %d",
+				tt.method,
 				tt.path, response.Header, tt.status)
 		}
 		if response.Header.Get("Access-Control-Allow-Credentials") != "" {
@@ -154,7 +157,8 @@ func TestCORS_localPages(t *testing.T) {
 			"authorization,content-type"})
 		got := header.Get("Access-Control-Allow-Origin")
 		if want := map[bool]string{true: origin}[allowed]; got != want {
-			t.Errorf("preflight from %q: got Access-Control-Allow-Origin %q, want %q", origin, got, want)
+			t.Errorf("preflight from %q: got Access-Control-Allow-Origin %q, want %q", origin, got,
+				want)
 		}
 	}
 }

@@ -87,8 +87,10 @@ func newKeycloakWithAnn(t *testing.T) *keycloaktest.Server {
 		Name: "shop",
 		Clients: []keycloaktest.ClientSpec{
 			{ID: apiClientID, Secret: apiClientSecret},
-			{ID: "no-passwords", Secret: apiClientSecret, Settings: map[string]any{"directAccessGrantsEnabled": false}},
-			{ID: "consent-required", Secret: apiClientSecret, Settings: map[string]any{"consentRequired": true}},
+			{ID: "no-passwords", Secret: apiClientSecret,
+				Settings: map[string]any{"directAccessGrantsEnabled": false}},
+			{ID: "consent-required", Secret: apiClientSecret,
+				Settings: map[string]any{"consentRequired": true}},
 		},
 		Users: []keycloaktest.UserSpec{
 			{Name: "ann", Password: annPassword},
@@ -124,13 +126,15 @@ func TestDefaultErrorPresenter_hidesDetail(t *testing.T) {
 	const (
 		loginQuery = `mutation { login(username: "ann", password: "` + annPassword +
 			`") { tokenType } }`
-		wrongPasswordQuery = `mutation { login(username: "ann", password: "wr0ng-p4ss") { tokenType } }`
-		disabledUserQuery  = `mutation { login(username: "off", password: "` + annPassword +
+		wrongPasswordQuery = `mutation { login(username: "ann", password: "wr0ng-p4ss") { ` +
+			`tokenType } }`
+		disabledUserQuery = `mutation { login(username: "off", password: "` + annPassword +
 			`") { tokenType } }`
 		emptyNameQuery = `mutation { login(username: "", password: "wr0ng-p4ss") { tokenType } }`
-		refreshQuery   = `mutation { refresh(refreshToken: "c3Q0bGVu.cmVmcmVzaA.dG9rZW4") { tokenType } }`
-		logoutQuery    = `mutation { logout(refreshToken: "c3Q0bGVu.cmVmcmVzaA.dG9rZW4") }`
-		meQuery        = `{ me { username } }`
+		refreshQuery   = `mutation { refresh(refreshToken: "c3Q0bGVu.cmVmcmVzaA.dG9rZW4") { ` +
+			`tokenType } }`
+		logoutQuery = `mutation { logout(refreshToken: "c3Q0bGVu.cmVmcmVzaA.dG9rZW4") }`
+		meQuery     = `{ me { username } }`
 	)
 	type clientConfig = keycloak.ClientConfig
 	type verifierConfig = keycloak.VerifierConfig
@@ -143,20 +147,30 @@ func TestDefaultErrorPresenter_hidesDetail(t *testing.T) {
 		want     string
 	}{
 		{"no token", meQuery, "", clientConfig{}, verifierConfig{}, "no bearer token"},
-		{"token isn't a JWT", meQuery, "n0t-a-token", clientConfig{}, verifierConfig{}, "token is malformed"},
-		{"token over MaxBytes", meQuery, tokens.AccessToken, clientConfig{}, verifierConfig{MaxBytes: 100}, "token is too large"},
+		{"token isn't a JWT", meQuery, "n0t-a-token", clientConfig{}, verifierConfig{},
+			"token is malformed"},
+		{"token over MaxBytes", meQuery, tokens.AccessToken, clientConfig{},
+			verifierConfig{MaxBytes: 100}, "token is too large"},
 		{"wrong issuer", meQuery, tokens.AccessToken, clientConfig{},
 			verifierConfig{
 				Issuers: []keycloak.Issuer{{Names: []string{"https://sso.internal/realms/shop"}}},
 			}, "token is not meant for this API"},
-		{"wrong audience", meQuery, tokens.AccessToken, clientConfig{}, verifierConfig{Audience: []string{"b1lling"}}, "token is not meant for this API"},
-		{"expired token", meQuery, mint(keycloaktest.TokenSpec{Claims: map[string]any{"aud": apiClientID, "sub": "s"}, Lifetime: -time.Hour}),
+		{"wrong audience", meQuery, tokens.AccessToken, clientConfig{},
+			verifierConfig{Audience: []string{"b1lling"}}, "token is not meant for this API"},
+		{"expired token", meQuery,
+			mint(keycloaktest.TokenSpec{Claims: map[string]any{"aud": apiClientID, "sub": "s"},
+				Lifetime: -time.Hour}),
 			clientConfig{}, verifierConfig{}, "token has expired"},
-		{"token not yet valid", meQuery, mint(keycloaktest.TokenSpec{Claims: map[string]any{"aud": apiClientID, "sub": "s", "nbf": time.Now().Add(time.Hour)}}),
+		{"token not yet valid", meQuery,
+			mint(keycloaktest.TokenSpec{Claims: map[string]any{"aud": apiClientID, "sub": "s",
+				"nbf": time.Now().Add(time.Hour)}}),
 			clientConfig{}, verifierConfig{}, "token is not valid yet"},
-		{"token with unknown key ID", meQuery, mint(keycloaktest.TokenSpec{Claims: map[string]any{"aud": apiClientID, "sub": "s"}, Header: map[string]any{"kid": "n0-such-key"}}),
+		{"token with unknown key ID", meQuery,
+			mint(keycloaktest.TokenSpec{Claims: map[string]any{"aud": apiClientID, "sub": "s"},
+				Header: map[string]any{"kid": "n0-such-key"}}),
 			clientConfig{}, verifierConfig{}, "token is signed with an unknown key"},
-		{"wrong signature", meQuery, tokens.AccessToken[:len(tokens.AccessToken)-8] + "AAAAAAAA", clientConfig{}, verifierConfig{}, "token signature is wrong"},
+		{"wrong signature", meQuery, tokens.AccessToken[:len(tokens.AccessToken)-8] + "AAAAAAAA",
+			clientConfig{}, verifierConfig{}, "token signature is wrong"},
 		{"keys, Keycloak is down", meQuery, tokens.AccessToken, clientConfig{},
 			verifierConfig{Issuers: []keycloak.Issuer{{Names: []string{realm.Issuer()},
 				Keys: keysOf(unreachableRealm)}}}, "the keys to verify tokens are unavailable"},
@@ -164,25 +178,52 @@ func TestDefaultErrorPresenter_hidesDetail(t *testing.T) {
 			verifierConfig{Issuers: []keycloak.Issuer{{Names: []string{realm.Issuer()},
 				Keys: keysOf(htmlRealm)}}}, "the keys to verify tokens are unavailable"},
 
-		{"login, empty username", emptyNameQuery, "", clientConfig{}, verifierConfig{}, "bad input: username is empty"},
-		{"login, wrong password", wrongPasswordQuery, "", clientConfig{}, verifierConfig{}, "keycloak: login: bad credentials"},
-		{"login, account disabled", disabledUserQuery, "", clientConfig{}, verifierConfig{}, "keycloak: login: account is disabled"},
-		{"login, wrong client secret", loginQuery, "", clientConfig{ClientSecret: identity.NewSecret("wr0ng-secret")}, verifierConfig{}, "keycloak: login: realm refuses this server"},
-		{"login, unknown client", loginQuery, "", clientConfig{ClientID: "n0-such-client"}, verifierConfig{}, "keycloak: login: realm refuses this server"},
-		{"login, unknown realm", loginQuery, "", clientConfig{Realm: must(keycloak.NewRealm(kc.URL, "n0-such-realm"))}, verifierConfig{}, "keycloak: login: realm refuses this server"},
-		{"login, unknown scope", loginQuery, "", clientConfig{LoginScope: "n0-such-scope"}, verifierConfig{}, "keycloak: login: realm refuses this server"},
-		{"login, client requires consent", loginQuery, "", clientConfig{ClientID: "consent-required"}, verifierConfig{}, "keycloak: login: realm refuses this server"},
-		{"login, client without direct access grants", loginQuery, "", clientConfig{ClientID: "no-passwords"}, verifierConfig{}, "keycloak: login: password sign-in is off"},
-		{"login, Keycloak is down", loginQuery, "", clientConfig{Realm: unreachableRealm}, verifierConfig{}, "keycloak: login: realm is unavailable"},
-		{"login, Keycloak responds with HTML", loginQuery, "", clientConfig{Realm: htmlRealm}, verifierConfig{}, "keycloak: login: realm is unavailable"},
-		{"refresh, token isn't a JWT", refreshQuery, "", clientConfig{}, verifierConfig{}, "keycloak: refresh: refresh token is not valid"},
-		{"refresh, token in non-canonical base64url", strings.ReplaceAll(refreshQuery, "dG9rZW4", "dG9rZW5="), "", clientConfig{}, verifierConfig{}, "keycloak: refresh: refresh token is not valid"},
-		{"refresh, wrong client secret", refreshQuery, "", clientConfig{ClientSecret: identity.NewSecret("wr0ng-secret")}, verifierConfig{}, "keycloak: refresh: realm refuses this server"},
-		{"refresh, Keycloak is down", refreshQuery, "", clientConfig{Realm: unreachableRealm}, verifierConfig{}, "keycloak: refresh: realm is unavailable"},
-		{"logout, token isn't a JWT", logoutQuery, "", clientConfig{}, verifierConfig{}, "keycloak: logout: refresh token is not valid"},
-		{"logout, wrong client secret", logoutQuery, "", clientConfig{ClientSecret: identity.NewSecret("wr0ng-secret")}, verifierConfig{}, "keycloak: logout: realm refuses this server"},
-		{"logout, Keycloak is down", logoutQuery, "", clientConfig{Realm: unreachableRealm}, verifierConfig{}, "keycloak: logout: realm is unavailable"},
-		{"logout, Keycloak responds with HTML", logoutQuery, "", clientConfig{Realm: htmlRealm}, verifierConfig{}, "keycloak: logout: realm is unavailable"},
+		{"login, empty username", emptyNameQuery, "", clientConfig{}, verifierConfig{},
+			"bad input: username is empty"},
+		{"login, wrong password", wrongPasswordQuery, "", clientConfig{}, verifierConfig{},
+			"keycloak: login: bad credentials"},
+		{"login, account disabled", disabledUserQuery, "", clientConfig{}, verifierConfig{},
+			"keycloak: login: account is disabled"},
+		{"login, wrong client secret", loginQuery, "",
+			clientConfig{ClientSecret: identity.NewSecret("wr0ng-secret")}, verifierConfig{},
+			"keycloak: login: realm refuses this server"},
+		{"login, unknown client", loginQuery, "", clientConfig{ClientID: "n0-such-client"},
+			verifierConfig{}, "keycloak: login: realm refuses this server"},
+		{"login, unknown realm", loginQuery, "",
+			clientConfig{Realm: must(keycloak.NewRealm(kc.URL,
+				"n0-such-realm"))}, verifierConfig{}, "keycloak: login: realm refuses this server"},
+		{"login, unknown scope", loginQuery, "", clientConfig{LoginScope: "n0-such-scope"},
+			verifierConfig{}, "keycloak: login: realm refuses this server"},
+		{"login, client requires consent", loginQuery, "",
+			clientConfig{ClientID: "consent-required"}, verifierConfig{}, "keycloak: login: " +
+				"realm refuses this server"},
+		{"login, client without direct access grants", loginQuery, "",
+			clientConfig{ClientID: "no-passwords"}, verifierConfig{}, "keycloak: login: password " +
+				"sign-in is off"},
+		{"login, Keycloak is down", loginQuery, "", clientConfig{Realm: unreachableRealm},
+			verifierConfig{}, "keycloak: login: realm is unavailable"},
+		{"login, Keycloak responds with HTML", loginQuery, "", clientConfig{Realm: htmlRealm},
+			verifierConfig{}, "keycloak: login: realm is unavailable"},
+		{"refresh, token isn't a JWT", refreshQuery, "", clientConfig{}, verifierConfig{},
+			"keycloak: refresh: refresh token is not valid"},
+		{"refresh, token in non-canonical base64url",
+			strings.ReplaceAll(refreshQuery, "dG9rZW4",
+				"dG9rZW5="), "", clientConfig{}, verifierConfig{},
+			"keycloak: refresh: refresh token is not valid"},
+		{"refresh, wrong client secret", refreshQuery, "",
+			clientConfig{ClientSecret: identity.NewSecret("wr0ng-secret")}, verifierConfig{},
+			"keycloak: refresh: realm refuses this server"},
+		{"refresh, Keycloak is down", refreshQuery, "", clientConfig{Realm: unreachableRealm},
+			verifierConfig{}, "keycloak: refresh: realm is unavailable"},
+		{"logout, token isn't a JWT", logoutQuery, "", clientConfig{}, verifierConfig{},
+			"keycloak: logout: refresh token is not valid"},
+		{"logout, wrong client secret", logoutQuery, "",
+			clientConfig{ClientSecret: identity.NewSecret("wr0ng-secret")}, verifierConfig{},
+			"keycloak: logout: realm refuses this server"},
+		{"logout, Keycloak is down", logoutQuery, "", clientConfig{Realm: unreachableRealm},
+			verifierConfig{}, "keycloak: logout: realm is unavailable"},
+		{"logout, Keycloak responds with HTML", logoutQuery, "", clientConfig{Realm: htmlRealm},
+			verifierConfig{}, "keycloak: logout: realm is unavailable"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			client := tt.client
@@ -288,7 +329,8 @@ func TestErrors_safeForClients(t *testing.T) {
 				for _, text := range sentinelTexts(d) {
 					errorCount++
 					if !safeTextPattern.MatchString(text) {
-						t.Errorf("%s: got the error text %q, want only letters, spaces, ' and -", dir,
+						t.Errorf("%s: got the error text %q, want only letters, spaces, ' and -",
+							dir,
 							text)
 					}
 				}
@@ -301,7 +343,8 @@ func TestErrors_safeForClients(t *testing.T) {
 	if err := (identity.Claims(`{"a":"s3cret"}`)).Decode(&struct{ A int }{}); err == nil ||
 		!safeTextPattern.MatchString(err.Error()) ||
 		!strings.Contains(identity.Detail(err), "int") {
-		t.Errorf("Decode() = %v with detail %q, want a text for clients, and json's error as the detail",
+		t.Errorf("Decode() = %v with detail %q, want a text for clients, and json's error as the "+
+			"detail",
 			err, identity.Detail(err))
 	}
 	for _, err := range []error{nil, errors.New("x")} {

@@ -38,12 +38,14 @@ func TestErrorTable(t *testing.T) {
 
 	login := func(username string) testRequest {
 		return testRequest{
-			query:     `mutation($u: String!) { login(username: $u, password: "shop-secret") { tokenType } }`,
+			query: `mutation($u: String!) { login(username: $u, password: "shop-secret") { ` +
+				`tokenType } }`,
 			variables: map[string]any{"u": username},
 		}
 	}
 	refresh := func(token string) testRequest {
-		return testRequest{query: `mutation($r: String!) { refresh(refreshToken: $r) { tokenType } }`,
+		return testRequest{query: `mutation($r: String!) { refresh(refreshToken: $r) { tokenType ` +
+			`} }`,
 			variables: map[string]any{"r": token}}
 	}
 	me := func(authorization string) testRequest {
@@ -68,7 +70,8 @@ func TestErrorTable(t *testing.T) {
 	rateLimitedServer := newTestServer(t,
 		testConfig(t, withKeycloak(kc), "LOGIN_ACCOUNT_LIMIT=1/1h"), nil)
 	rateLimitedServer.do(t,
-		testRequest{query: `mutation { login(username: "Alice", password: "wrong") { tokenType } }`})
+		testRequest{query: `mutation { login(username: "Alice", password: "wrong") { tokenType } ` +
+			`}`})
 
 	documentedMessages, provokedCodes := documentedErrors(t), map[string]bool{}
 	const noPath = "" // for errors without a path, most of which prevent any field from running
@@ -83,68 +86,169 @@ func TestErrorTable(t *testing.T) {
 		{s, me(""), 200, "UNAUTHENTICATED/TOKEN_MISSING", "Not authenticated", "me"},
 		{s, me("Basic YTpi"), 200, "UNAUTHENTICATED/TOKEN_MISSING", "Not authenticated", "me"},
 		{s, me("Bearer null"), 200, "UNAUTHENTICATED/TOKEN_MALFORMED", "Token is malformed", "me"},
-		{s, me("Bearer " + strings.Repeat("a", 16<<10+1)), 200, "UNAUTHENTICATED/TOKEN_TOO_LARGE", "Token is too large", "me"},
-		{s, me(bearer(t, kc, keycloaktest.TokenSpec{Claims: map[string]any{"iss": "https://elsewhere"}})), 200, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", "Token is not meant for this API", "me"},
-		{s, me(bearer(t, kc, keycloaktest.TokenSpec{Claims: map[string]any{"nbf": time.Now().Unix() + 600}})), 200, "UNAUTHENTICATED/TOKEN_NOT_YET_VALID", "Token isn't valid yet", "me"},
-		{s, me(bearer(t, kc, keycloaktest.TokenSpec{Lifetime: -time.Minute})), 200, "UNAUTHENTICATED/TOKEN_EXPIRED", "Token has expired", "me"},
-		{s, me(bearer(t, kc, keycloaktest.TokenSpec{Header: map[string]any{"kid": "unknown"}})), 200, "UNAUTHENTICATED/KEY_UNKNOWN", "Token signature couldn't be verified", "me"},
-		{s, me(forgedToken), 200, "UNAUTHENTICATED/TOKEN_SIGNATURE", "Token signature couldn't be verified", "me"},
-		{brokenKeycloakServer, me(bearer(t, brokenKeycloak, keycloaktest.TokenSpec{})), 200, "SERVICE_UNAVAILABLE/KEYS_UNAVAILABLE", "Tokens can't be verified right now", "me"},
+		{s, me("Bearer " + strings.Repeat("a", 16<<10+1)), 200, "UNAUTHENTICATED/TOKEN_TOO_LARGE",
+			"Token is too large", "me"},
+		{s, me(bearer(t, kc,
+			keycloaktest.TokenSpec{Claims: map[string]any{"iss": "https://elsewhere"}})), 200,
+			"UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", "Token is not meant for this API", "me"},
+		{s, me(bearer(t, kc,
+			keycloaktest.TokenSpec{Claims: map[string]any{"nbf": time.Now().Unix() +
+				600}})), 200, "UNAUTHENTICATED/TOKEN_NOT_YET_VALID", "Token isn't valid yet", "me"},
+		{s, me(bearer(t, kc, keycloaktest.TokenSpec{Lifetime: -time.Minute})), 200,
+			"UNAUTHENTICATED/TOKEN_EXPIRED", "Token has expired", "me"},
+		{s, me(bearer(t, kc, keycloaktest.TokenSpec{Header: map[string]any{"kid": "unknown"}})),
+			200, "UNAUTHENTICATED/KEY_UNKNOWN", "Token signature couldn't be verified", "me"},
+		{s, me(forgedToken), 200, "UNAUTHENTICATED/TOKEN_SIGNATURE",
+			"Token signature couldn't be verified", "me"},
+		{brokenKeycloakServer, me(bearer(t, brokenKeycloak, keycloaktest.TokenSpec{})), 200,
+			"SERVICE_UNAVAILABLE/KEYS_UNAVAILABLE", "Tokens can't be verified right now", "me"},
 
 		{s, login(""), 200, "BAD_USER_INPUT", "Request malformed!", "login"},
 		{s, refresh("tab\there"), 200, "BAD_USER_INPUT", "Request malformed!", "refresh"},
-		{s, login("wrong-password"), 200, "INVALID_CREDENTIALS", "Username or password is incorrect!", "login"},
+		{s, login("wrong-password"), 200, "INVALID_CREDENTIALS",
+			"Username or password is incorrect!", "login"},
 		{s, login("disabled"), 200, "ACCOUNT_DISABLED", "Your account is disabled", "login"},
-		{s, login("unready"), 200, "ACCOUNT_NOT_READY", "Finish setting up your account in the browser", "login"},
-		{newTestServer(t, testConfig(t, withKeycloak(kc), "KEYCLOAK_CLIENT_ID=no-direct-grants"), nil), login("alice"), 200, "LOGIN_NOT_ALLOWED/DIRECT_GRANT_DISABLED", "Password sign-in is not enabled", "login"},
-		{s, refresh(refreshTokens["expired"]), 200, "INVALID_REFRESH_TOKEN/EXPIRED", "Sign in again", "refresh"},
-		{s, refresh(refreshTokens["session ended"]), 200, "INVALID_REFRESH_TOKEN/SESSION_ENDED", "Sign in again", "refresh"},
-		{s, refresh(refreshTokens["client detached"]), 200, "INVALID_REFRESH_TOKEN/SESSION_ENDED", "Sign in again", "refresh"},
-		{s, refresh(refreshTokens["reused"]), 200, "INVALID_REFRESH_TOKEN/REUSED", "Sign in again", "refresh"},
+		{s, login("unready"), 200, "ACCOUNT_NOT_READY",
+			"Finish setting up your account in the browser", "login"},
+		{newTestServer(t, testConfig(t, withKeycloak(kc), "KEYCLOAK_CLIENT_ID=no-direct-grants"),
+			nil), login("alice"), 200, "LOGIN_NOT_ALLOWED/DIRECT_GRANT_DISABLED",
+			"Password sign-in is not enabled", "login"},
+		{s, refresh(refreshTokens["expired"]), 200, "INVALID_REFRESH_TOKEN/EXPIRED",
+			"Sign in again", "refresh"},
+		{s, refresh(refreshTokens["session ended"]), 200, "INVALID_REFRESH_TOKEN/SESSION_ENDED",
+			"Sign in again", "refresh"},
+		{s, refresh(refreshTokens["client detached"]), 200, "INVALID_REFRESH_TOKEN/SESSION_ENDED",
+			"Sign in again", "refresh"},
+		{s, refresh(refreshTokens["reused"]), 200, "INVALID_REFRESH_TOKEN/REUSED", "Sign in again",
+			"refresh"},
 		{s, refresh("rubbish"), 200, "INVALID_REFRESH_TOKEN/INVALID", "Sign in again", "refresh"},
-		{s, testRequest{query: `mutation { logout(refreshToken: "rubbish") }`}, 200, "INVALID_REFRESH_TOKEN/INVALID", "Sign in again", "logout"},
-		{newTestServer(t, testConfig(t, withKeycloak(kc), "KEYCLOAK_CLIENT_SECRET_KEY=wrong"), nil), login("alice"), 200, "SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_MISCONFIGURED", "Sign-in is not available", "login"},
-		{brokenKeycloakServer, login("alice"), 200, "SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE", "Sign-in is not available", "login"},
-		{newTestServer(t, prodConfig, realmFunc(func(context.Context) error { return identity.ErrBusy })), login("alice"), 200, "SERVICE_UNAVAILABLE/BUSY", "Try again", "login"},
+		{s, testRequest{query: `mutation { logout(refreshToken: "rubbish") }`}, 200,
+			"INVALID_REFRESH_TOKEN/INVALID", "Sign in again", "logout"},
+		{newTestServer(t, testConfig(t, withKeycloak(kc), "KEYCLOAK_CLIENT_SECRET_KEY=wrong"), nil),
+			login("alice"), 200, "SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_MISCONFIGURED",
+			"Sign-in is not available", "login"},
+		{brokenKeycloakServer, login("alice"), 200,
+			"SERVICE_UNAVAILABLE/IDENTITY_PROVIDER_UNAVAILABLE", "Sign-in is not available",
+			"login"},
+		{newTestServer(t, prodConfig,
+			realmFunc(func(context.Context) error { return identity.ErrBusy })), login("alice"),
+			200, "SERVICE_UNAVAILABLE/BUSY", "Try again", "login"},
 
-		{s, testRequest{query: "{ me { " + strings.Repeat("id ", 1_000) + "} }"}, 200, "OPERATION_TOO_LARGE/TOKENS", "The document is too large: it has at least 1001 tokens; the limit is 1000", noPath},
-		{s, testRequest{query: strings.Repeat("{ me ", 40)}, 200, "OPERATION_TOO_LARGE/NESTING", "The document is too deep: at least 33 brackets are open at once; the limit is 32", noPath},
-		{s, testRequest{query: `{ ` + strings.Repeat("a", 129) + `: me { id } }`}, 200, "OPERATION_TOO_LARGE/NAMES", "A name in the document is too long: it has 129 bytes; the limit is 128", noPath},
-		{s, testRequest{query: `mutation { logout(refreshToken: "` + strings.Repeat("a", 17_000) + `") }`}, 200, "OPERATION_TOO_LARGE/STRINGS", "A string in the document is too long: it has at least 16385 bytes; the limit is 16384", noPath},
-		{s, testRequest{query: `mutation { logout(refreshToken: ` + strings.Repeat("1", 65) + `) }`}, 200, "OPERATION_TOO_LARGE/NUMBERS", "A number in the document is too long: it has 65 bytes; the limit is 64", noPath},
-		{s, testRequest{query: strings.Repeat("{ me ", 18) + strings.Repeat("}", 18)}, 200, "OPERATION_TOO_LARGE/DEPTH", "The document is too deep: its fields nest to depth 18; the limit is 15", noPath},
-		{s, testRequest{query: `{ __type(name: "User") { fields { type { fields { type { fields { name } } } } } } }`}, 200, "OPERATION_TOO_LARGE/INTROSPECTION", "The document is too deep: introspection lists are nested 3 deep; the limit is 2", noPath},
-		{s, testRequest{query: `{ me { ` + strings.Repeat("...F ", 199) + `} } fragment F on User { id name email username groups realmRoles }`}, 200, "OPERATION_TOO_LARGE/FIELDS", "The document is too large: with fragments expanded, it has 1400 fields and fragments; the limit is 1000", noPath},
-		{s, testRequest{query: `mutation { a: login(username: "a", password: "a") { tokenType } b: login(username: "a", password: "b") { tokenType } }`}, 200, "OPERATION_TOO_LARGE/ROOT_FIELDS", "The document is too large: with fragments expanded, an operation has the root field \"login\" 2 times; the limit is 1", noPath},
-		{s, testRequest{query: `{ me { ` + repeatf(101, "a%d: id ") + `} }`}, 200, "OPERATION_TOO_LARGE/ALIASES", "The document is too large: with fragments expanded, it has 101 aliases; the limit is 100", noPath},
-		{s, testRequest{query: repeatf(21, "query Q%d { me { id } } ")}, 200, "OPERATION_TOO_LARGE/OPERATIONS", "The document is too large: it has at least 21 operations; the limit is 20", noPath},
-		{s, testRequest{query: `{ me { id } } ` + repeatf(51, "fragment F%d on User { id } ")}, 200, "OPERATION_TOO_LARGE/FRAGMENTS", "The document is too large: it defines at least 51 fragments; the limit is 50", noPath},
-		{s, testRequest{query: `{ me { id ` + strings.Repeat("@include(if: true) ", 6) + `} }`}, 200, "OPERATION_TOO_LARGE/DIRECTIVES", "The document is too large: it has at least 6 directives in one place; the limit is 5", noPath},
-		{s, testRequest{query: `{ me(` + repeatf(51, "a%d: 1 ") + `) { id } }`}, 200, "OPERATION_TOO_LARGE/ARGUMENTS", "The document is too large: it has at least 51 arguments or object fields in one place; the limit is 50", noPath},
-		{s, testRequest{query: `query(` + repeatf(51, "$a%d: Int ") + `) { me { id } }`}, 200, "OPERATION_TOO_LARGE/VARIABLES", "The document is too large: an operation defines at least 51 variables; the limit is 50", noPath},
-		{s, testRequest{query: `mutation { logout(refreshToken: [` + strings.Repeat("1 ", 251) + `]) }`}, 200, "OPERATION_TOO_LARGE/VALUES", "The document is too large: with fragments expanded, it has 252 values; the limit is 250", noPath},
-		{s, testRequest{query: `query($a: String!) { ` + repeatf(7, "a%d: me(x: $a) { id } ") + `}`, variables: map[string]any{"a": make([]int, 900)}}, 200, "OPERATION_TOO_LARGE/COERCIONS", "The variables are used too often: their uses expand to 6307 values; the limit is 5000", noPath},
-		{newTestServer(t, testConfig(t, withKeycloak(kc), "LIMIT_VARIABLE_BYTES=1024"), nil), testRequest{query: `mutation($a: String!) { logout(refreshToken: $a) }`, variables: map[string]any{"a": strings.Repeat("a", 1025)}}, 200, "OPERATION_TOO_LARGE/BYTES", "The variables are too large: they have at least 1026 bytes; the limit is 1024", noPath},
-		{newTestServer(t, testConfig(t, withKeycloak(kc), "MAX_RESPONSE_BYTES=1024"), nil), testRequest{query: `{ ` + repeatf(9, "a%d: me { token { claims } } ") + `}`, authorization: validToken}, 200, "RESPONSE_TOO_LARGE", "The response is larger than 1024 bytes: ask for less at once", noPath},
-		{newTestServer(t, testConfig(t, withKeycloak(kc), "LIMIT_ROOT_FIELDS=200", "LIMIT_ALIASES=200"), nil), testRequest{query: `{ ` + repeatf(103, "a%d: me { id } ") + `}`}, 200, "ERRORS_LEFT_OUT", "Errors beyond the first 100 are left out: 3 more", noPath},
-		{manifestServer, testRequest{query: `{ me { name } }`}, 200, "OPERATION_NOT_ALLOWED", "This server runs only registered operations", noPath},
+		{s, testRequest{query: "{ me { " + strings.Repeat("id ", 1_000) + "} }"}, 200,
+			"OPERATION_TOO_LARGE/TOKENS",
+			"The document is too large: it has at least 1001 tokens; the limit is 1000", noPath},
+		{s, testRequest{query: strings.Repeat("{ me ", 40)}, 200, "OPERATION_TOO_LARGE/NESTING",
+			"The document is too deep: at least 33 brackets are open at once; the limit is 32",
+			noPath},
+		{s, testRequest{query: `{ ` + strings.Repeat("a", 129) + `: me { id } }`}, 200,
+			"OPERATION_TOO_LARGE/NAMES",
+			"A name in the document is too long: it has 129 bytes; the limit is 128", noPath},
+		{s, testRequest{query: `mutation { logout(refreshToken: "` + strings.Repeat("a", 17_000) +
+			`") }`}, 200, "OPERATION_TOO_LARGE/STRINGS",
+			"A string in the document is too long: it has at least 16385 bytes; the limit is 16384",
+			noPath},
+		{s, testRequest{query: `mutation { logout(refreshToken: ` + strings.Repeat("1", 65) +
+			`) }`}, 200, "OPERATION_TOO_LARGE/NUMBERS",
+			"A number in the document is too long: it has 65 bytes; the limit is 64", noPath},
+		{s, testRequest{query: strings.Repeat("{ me ", 18) + strings.Repeat("}", 18)}, 200,
+			"OPERATION_TOO_LARGE/DEPTH",
+			"The document is too deep: its fields nest to depth 18; the limit is 15", noPath},
+		{s, testRequest{query: `{ __type(name: "User") { fields { type { fields { type { fields ` +
+			`{ name } } } } } } }`}, 200, "OPERATION_TOO_LARGE/INTROSPECTION",
+			"The document is too deep: introspection lists are nested 3 deep; the limit is 2",
+			noPath},
+		{s, testRequest{query: `{ me { ` + strings.Repeat("...F ", 199) +
+			`} } fragment F on User { id name email username groups realmRoles }`}, 200,
+			"OPERATION_TOO_LARGE/FIELDS",
+			"The document is too large: with fragments expanded, it has 1400 fields and " +
+				"fragments; the limit is 1000", noPath},
+		{s, testRequest{query: `mutation { a: login(username: "a", password: "a") { tokenType } ` +
+			`b: login(username: "a", password: "b") { tokenType } }`}, 200,
+			"OPERATION_TOO_LARGE/ROOT_FIELDS",
+			"The document is too large: with fragments expanded, an operation has the root field " +
+				"\"login\" 2 times; the limit is 1", noPath},
+		{s, testRequest{query: `{ me { ` + repeatf(101, "a%d: id ") + `} }`}, 200,
+			"OPERATION_TOO_LARGE/ALIASES",
+			"The document is too large: with fragments expanded, it has 101 aliases; the limit " +
+				"is 100", noPath},
+		{s, testRequest{query: repeatf(21, "query Q%d { me { id } } ")}, 200,
+			"OPERATION_TOO_LARGE/OPERATIONS",
+			"The document is too large: it has at least 21 operations; the limit is 20", noPath},
+		{s, testRequest{query: `{ me { id } } ` + repeatf(51, "fragment F%d on User { id } ")}, 200,
+			"OPERATION_TOO_LARGE/FRAGMENTS",
+			"The document is too large: it defines at least 51 fragments; the limit is 50", noPath},
+		{s, testRequest{query: `{ me { id ` + strings.Repeat("@include(if: true) ", 6) + `} }`},
+			200, "OPERATION_TOO_LARGE/DIRECTIVES", "The document is too large: it has at least 6 " +
+				"directives in one place; the limit is 5", noPath},
+		{s, testRequest{query: `{ me(` + repeatf(51, "a%d: 1 ") + `) { id } }`}, 200,
+			"OPERATION_TOO_LARGE/ARGUMENTS",
+			"The document is too large: it has at least 51 arguments or object fields in one " +
+				"place; the limit is 50", noPath},
+		{s, testRequest{query: `query(` + repeatf(51, "$a%d: Int ") + `) { me { id } }`}, 200,
+			"OPERATION_TOO_LARGE/VARIABLES",
+			"The document is too large: an operation defines at least 51 variables; the limit is " +
+				"50", noPath},
+		{s, testRequest{query: `mutation { logout(refreshToken: [` + strings.Repeat("1 ", 251) +
+			`]) }`}, 200, "OPERATION_TOO_LARGE/VALUES",
+			"The document is too large: with fragments expanded, it has 252 values; the limit is " +
+				"250", noPath},
+		{s, testRequest{query: `query($a: String!) { ` + repeatf(7, "a%d: me(x: $a) { id } ") + `}`,
+			variables: map[string]any{"a": make([]int,
+				900)}}, 200, "OPERATION_TOO_LARGE/COERCIONS", "The variables are used too often: " +
+			"their uses expand to 6307 values; the limit is 5000", noPath},
+		{newTestServer(t, testConfig(t, withKeycloak(kc), "LIMIT_VARIABLE_BYTES=1024"), nil),
+			testRequest{query: `mutation($a: String!) { logout(refreshToken: $a) }`,
+				variables: map[string]any{"a": strings.Repeat("a",
+					1025)}}, 200, "OPERATION_TOO_LARGE/BYTES", "The variables are too large: " +
+				"they have at least 1026 bytes; the limit is 1024", noPath},
+		{newTestServer(t, testConfig(t, withKeycloak(kc), "MAX_RESPONSE_BYTES=1024"), nil),
+			testRequest{query: `{ ` + repeatf(9, "a%d: me { token { claims } } ") + `}`,
+				authorization: validToken}, 200, "RESPONSE_TOO_LARGE", "The response is larger " +
+				"than 1024 bytes: ask for less at once", noPath},
+		{newTestServer(t, testConfig(t, withKeycloak(kc), "LIMIT_ROOT_FIELDS=200",
+			"LIMIT_ALIASES=200"), nil),
+			testRequest{query: `{ ` + repeatf(103, "a%d: me { id } ") +
+				`}`}, 200, "ERRORS_LEFT_OUT", "Errors beyond the first 100 are left out: 3 more",
+			noPath},
+		{manifestServer, testRequest{query: `{ me { name } }`}, 200, "OPERATION_NOT_ALLOWED",
+			"This server runs only registered operations", noPath},
 		{rateLimitedServer, login("alice"), 200, "RATE_LIMITED", "Too many attempts", "login"},
-		{s, testRequest{query: `{ me { `}, 200, "GRAPHQL_PARSE_FAILED", "Syntax error: Expected Name, found <EOF>", noPath},
-		{s, testRequest{query: `{ me { zzz } }`}, 200, "GRAPHQL_VALIDATION_FAILED", `Cannot query field "zzz" on type "User".`, noPath},
-		{s, testRequest{query: `{ me { zzz } }`, accept: "application/graphql-response+json"}, 400, "GRAPHQL_VALIDATION_FAILED", `Cannot query field "zzz" on type "User".`, noPath},
-		{s, testRequest{query: `mutation($u: String!) { logout(refreshToken: $u) }`, variables: map[string]any{"u": 5}}, 200, "BAD_USER_INPUT", "Request malformed! The variable $u doesn't fit its type", noPath},
-		{s, testRequest{query: `query A { me { id } } query B { me { id } }`}, 200, "OPERATION_RESOLUTION_FAILURE", "operationName is missing: the document has more than one operation", noPath},
-		{s, testRequest{body: persistedQueryBody}, 200, "PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotFound", noPath},
-		{newTestServer(t, testConfig(t, withKeycloak(kc), "PERSISTED_QUERIES_BYTES=0"), nil), testRequest{body: persistedQueryBody}, 200, "PERSISTED_QUERY_NOT_SUPPORTED", "PersistedQueryNotSupported", noPath},
-		{newTestServer(t, prodConfig, nil), testRequest{query: `{ __schema { types { name } } }`}, 200, "INTROSPECTION_DISABLED", "Introspection is off", "__schema"},
-		{newTestServer(t, shortTimeoutConfig, nil), login("alice"), 200, "TIMEOUT", "The request took too long", "login"},
-		{s, testRequest{body: `{"query"`}, 400, "BAD_REQUEST", "The body must be a JSON object", noPath},
-		{s, testRequest{method: "DELETE"}, 405, "BAD_REQUEST", "Method not allowed: use POST, or GET for queries", noPath},
-		{s, testRequest{query: "{ me { id } }", accept: "text/html"}, 406, "BAD_REQUEST", "Accept must admit application/graphql-response+json or application/json", noPath},
-		{s, testRequest{body: `{"query":"` + strings.Repeat(" ", 64<<10) + `"}`}, 413, "BAD_REQUEST", "The body is larger than 65536 bytes", noPath},
-		{s, testRequest{query: "{ me { id } }", contentType: "text/plain"}, 415, "BAD_REQUEST", "Content-Type must be application/json", noPath},
-		{newTestServer(t, prodConfig, realmFunc(func(context.Context) error { return errors.New("dial tcp 10.0.0.7: refused") })), login("alice"), 200, "INTERNAL_SERVER_ERROR", "Internal error", "login"},
-		{newTestServer(t, prodConfig, realmFunc(func(context.Context) error { panic("secret") })), login("alice"), 200, "INTERNAL_SERVER_ERROR", "Internal error", "login"},
+		{s, testRequest{query: `{ me { `}, 200, "GRAPHQL_PARSE_FAILED",
+			"Syntax error: Expected Name, found <EOF>", noPath},
+		{s, testRequest{query: `{ me { zzz } }`}, 200, "GRAPHQL_VALIDATION_FAILED",
+			`Cannot query field "zzz" on type "User".`, noPath},
+		{s, testRequest{query: `{ me { zzz } }`, accept: "application/graphql-response+json"}, 400,
+			"GRAPHQL_VALIDATION_FAILED", `Cannot query field "zzz" on type "User".`, noPath},
+		{s, testRequest{query: `mutation($u: String!) { logout(refreshToken: $u) }`,
+			variables: map[string]any{"u": 5}}, 200, "BAD_USER_INPUT", "Request malformed! The " +
+			"variable $u doesn't fit its type", noPath},
+		{s, testRequest{query: `query A { me { id } } query B { me { id } }`}, 200,
+			"OPERATION_RESOLUTION_FAILURE",
+			"operationName is missing: the document has more than one operation", noPath},
+		{s, testRequest{body: persistedQueryBody}, 200, "PERSISTED_QUERY_NOT_FOUND",
+			"PersistedQueryNotFound", noPath},
+		{newTestServer(t, testConfig(t, withKeycloak(kc), "PERSISTED_QUERIES_BYTES=0"), nil),
+			testRequest{body: persistedQueryBody}, 200, "PERSISTED_QUERY_NOT_SUPPORTED",
+			"PersistedQueryNotSupported", noPath},
+		{newTestServer(t, prodConfig, nil), testRequest{query: `{ __schema { types { name } } }`},
+			200, "INTROSPECTION_DISABLED", "Introspection is off", "__schema"},
+		{newTestServer(t, shortTimeoutConfig, nil), login("alice"), 200, "TIMEOUT",
+			"The request took too long", "login"},
+		{s, testRequest{body: `{"query"`}, 400, "BAD_REQUEST", "The body must be a JSON object",
+			noPath},
+		{s, testRequest{method: "DELETE"}, 405, "BAD_REQUEST",
+			"Method not allowed: use POST, or GET for queries", noPath},
+		{s, testRequest{query: "{ me { id } }", accept: "text/html"}, 406, "BAD_REQUEST",
+			"Accept must admit application/graphql-response+json or application/json", noPath},
+		{s, testRequest{body: `{"query":"` + strings.Repeat(" ", 64<<10) + `"}`}, 413,
+			"BAD_REQUEST", "The body is larger than 65536 bytes", noPath},
+		{s, testRequest{query: "{ me { id } }", contentType: "text/plain"}, 415, "BAD_REQUEST",
+			"Content-Type must be application/json", noPath},
+		{newTestServer(t, prodConfig,
+			realmFunc(func(context.Context) error { return errors.New("dial 10.0.0.7: refused") })),
+			login("alice"), 200, "INTERNAL_SERVER_ERROR", "Internal error", "login"},
+		{newTestServer(t, prodConfig, realmFunc(func(context.Context) error { panic("secret") })),
+			login("alice"), 200, "INTERNAL_SERVER_ERROR", "Internal error", "login"},
 	} {
 		t.Run(tt.code, func(t *testing.T) {
 			if tt.code == "UNAUTHENTICATED/KEY_UNKNOWN" ||
@@ -192,7 +296,8 @@ func TestErrorTable(t *testing.T) {
 			if id := gotError.Extensions["requestId"]; id != nil &&
 				id != response.Header.Get("X-Request-Id") ||
 				(id == nil) == (code == "INTERNAL_SERVER_ERROR") {
-				t.Errorf("requestId of %s is %v, want it only in INTERNAL_SERVER_ERROR, and equal to "+
+				t.Errorf("requestId of %s is %v, want it only in INTERNAL_SERVER_ERROR, and "+
+					"equal to "+
 					"the header's %s", code, id, response.Header.Get("X-Request-Id"))
 			}
 			// docs/errors.md has the exact message, or a description of several messages. A
@@ -200,7 +305,8 @@ func TestErrorTable(t *testing.T) {
 			if !slices.ContainsFunc(documentedMessages[tt.code], func(text string) bool {
 				return text == tt.message || text[:1] == strings.ToLower(text[:1])
 			}) {
-				t.Errorf("docs/errors.md documents %s as %q, want %q", tt.code, documentedMessages[tt.code],
+				t.Errorf("docs/errors.md documents %s as %q, want %q", tt.code,
+					documentedMessages[tt.code],
 					tt.message)
 			}
 			provokedCodes[tt.code] = true
@@ -228,11 +334,13 @@ func TestLogin_identicalFailures(t *testing.T) {
 		"disabled-wrong-password"} {
 		_, body := s.do(t,
 			testRequest{
-				query: `mutation($u: String!) { login(username: $u, password: "shop-secret") { tokenType } }`, variables: map[string]any{"u": name},
+				query: `mutation($u: String!) { login(username: $u, password: "shop-secret") { ` +
+					`tokenType } }`, variables: map[string]any{"u": name},
 			})
 		if firstBody = cmp.Or(firstBody, body); body != firstBody ||
 			!strings.Contains(body, "INVALID_CREDENTIALS") {
-			t.Errorf("login of %s: got\n%swant the same as for wrong-password:\n%s", name, body, firstBody)
+			t.Errorf("login of %s: got\n%swant the same as for wrong-password:\n%s", name, body,
+				firstBody)
 		}
 	}
 }
@@ -243,7 +351,8 @@ func TestPublicFields_invalidToken(t *testing.T) {
 	s := newTestServer(t, testConfig(t, withKeycloak(kc)), nil)
 	expiredToken := bearer(t, kc, keycloaktest.TokenSpec{Lifetime: -time.Minute})
 	_, body := s.do(t,
-		testRequest{query: `mutation { login(username: "alice", password: "shop-secret") { tokenType } }`,
+		testRequest{query: `mutation { login(username: "alice", password: "shop-secret") { ` +
+			`tokenType } }`,
 			authorization: expiredToken})
 	if want := `{"data":{"login":{"tokenType":"Bearer"}}}` + "\n"; body != want {
 		t.Errorf("login with an expired token: got %s, want %s", body, want)
@@ -256,7 +365,8 @@ func TestPublicFields_invalidToken(t *testing.T) {
 		testRequest{query: `{ a: me { id } b: me { id } }`, authorization: expiredToken})
 	if strings.Count(body, "TOKEN_EXPIRED") != 2 ||
 		!strings.Contains(body, `"data":{"a":null,"b":null}`) {
-		t.Errorf("two guarded fields with an expired token: got %s, want null and TOKEN_EXPIRED twice", body)
+		t.Errorf("two guarded fields with an expired token: got %s, want null and TOKEN_EXPIRED "+
+			"twice", body)
 	}
 }
 
@@ -282,7 +392,8 @@ func TestSecrets_neverLeak(t *testing.T) {
 		"disabled", "disabled-wrong-password", "unready"} {
 		requests = append(requests,
 			testRequest{
-				query: `mutation($u: String!, $p: String!) { login(username: $u, password: $p, otp: $p) { tokenType } }`, variables: map[string]any{"u": name, "p": canary},
+				query: `mutation($u: String!, $p: String!) { login(username: $u, password: $p, ` +
+					`otp: $p) { tokenType } }`, variables: map[string]any{"u": name, "p": canary},
 			},
 			testRequest{query: `mutation { login(username: "` + name + `", password: "` + canary +
 				`") { tokenType } }`})
@@ -300,11 +411,14 @@ func TestSecrets_neverLeak(t *testing.T) {
 		`mutation { login(username: "alice" password: hunter2canary-9q8w7x6r) { tokenType } }`,
 		`mutation { login(username: "alice", passwort: "hunter2canary-9q8w7x6r") { tokenType } }`,
 		`mutation { login(username: "alice", password: ["hunter2canary-9q8w7x6r"]) { tokenType } }`,
-		`mutation { login(username: "alice", password: {x: "hunter2canary-9q8w7x6r"}) { tokenType } }`,
+		`mutation { login(username: "alice", password: {x: "hunter2canary-9q8w7x6r"}) { ` +
+			`tokenType } }`,
 		`mutation { login(username: "alice", password: """hunter2canary-9q8w7x6r""") { nothing } }`,
 		`mutation { login(username: "alice", password: "hunter2canary-9q8w7x6r") }`,
-		`mutation { login(username: "alice", password: "p") { tokenType } login(username: "alice", password: "hunter2canary-9q8w7x6r") { tokenType } }`,
-		`mutation($p: String = "hunter2canary-9q8w7x6r") { login(username: "alice", password: $p) { tokenType } }`,
+		`mutation { login(username: "alice", password: "p") { tokenType } login(username: ` +
+			`"alice", password: "hunter2canary-9q8w7x6r") { tokenType } }`,
+		`mutation($p: String = "hunter2canary-9q8w7x6r") { login(username: "alice", password: ` +
+			`$p) { tokenType } }`,
 		`mutation($p: Int = "hunter2canary-9q8w7x6r") { logout(refreshToken: $p) }`,
 		`mutation { refresh(refreshToken: "hunter2canary-9q8w7x6r") { tokenType } }`,
 		`mutation { logout(refreshToken: "hunter2canary-9q8w7x6r") }`,
@@ -316,7 +430,8 @@ func TestSecrets_neverLeak(t *testing.T) {
 			testRequest{query: document, accept: "application/graphql-response+json"})
 	}
 	requests = append(requests,
-		testRequest{body: `{"query": "mutation { logout }", "variables": {"p": "hunter2canary-9q8w7x6r"`},
+		testRequest{body: `{"query": "mutation { logout }", "variables": {"p": ` +
+			`"hunter2canary-9q8w7x6r"`},
 		testRequest{body: `hunter2canary-9q8w7x6r`},
 		testRequest{body: `{"query": ["hunter2canary-9q8w7x6r"]}`},
 		testRequest{
@@ -380,18 +495,22 @@ func TestLimits_smallExpensiveDocuments(t *testing.T) {
 	}
 	longName := strings.Repeat("n", 55_000)
 	longMessages := "{ __type(name: \"User\") { " + strings.Repeat("x: name ", 150) +
-		strings.Repeat("ofType { ...F } ", 90) + "} } fragment F on __Type { ofType { x: " + longName +
+		strings.Repeat("ofType { ...F } ", 90) + "} } fragment F on __Type { ofType { x: " +
+		longName +
 		" } }"
 	for name, tt := range map[string]struct{ document, want string }{
-		"repeated field in nested fragments": {nestFragments(strings.Repeat("id ", 655)), "OPERATION_TOO_LARGE"},
+		"repeated field in nested fragments": {nestFragments(strings.Repeat("id ", 655)),
+			"OPERATION_TOO_LARGE"},
 		"conflicts in nested fragments": {nestFragments(strings.Repeat("x: id x: name ", 109)),
 			"OPERATION_TOO_LARGE"},
 		"conflicts with long error messages": {longMessages, "OPERATION_TOO_LARGE"},
 		"fragment cycle": {`{me{...A}} fragment A on User{token{token{...A}} token{...A}}`,
 			"within itself"},
-		"fragment cycle through the root": {`{...A} fragment A on Query{me{me{...A} id} me{...A}}`, "within itself"},
+		"fragment cycle through the root": {`{...A} fragment A on Query{me{me{...A} id} me{...A}}`,
+			"within itself"},
 		"cycle of two fragments": {
-			`{me{...A}} fragment A on User{token{...B} token{token{...B}}} fragment B on User{token{...A} token{token{...A}}}`, "within itself",
+			`{me{...A}} fragment A on User{token{...B} token{token{...B}}} fragment B on ` +
+				`User{token{...A} token{token{...A}}}`, "within itself",
 		},
 		"unused fragment cycle": {`{me{id}} fragment A on User{token{...A}}`, "within itself"},
 		"doubling fragments":    {doublingFragments, "OPERATION_TOO_LARGE"},

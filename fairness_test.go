@@ -145,13 +145,15 @@ func TestFairness_oneAddressFloods(t *testing.T) {
 				}
 			}
 			if successCount != 100 {
-				t.Errorf("%d of the user's 100 requests succeeded, want 100; the last got %s", successCount,
+				t.Errorf("%d of the user's 100 requests succeeded, want 100; the last got %s",
+					successCount,
 					lastResponse)
 			}
 			release()
 			connections.Wait()
 			if heldCount.Load() != 16 {
-				t.Errorf("%d of the attacker's requests reached Keycloak, want 16", heldCount.Load())
+				t.Errorf("%d of the attacker's requests reached Keycloak, want 16",
+					heldCount.Load())
 			}
 		})
 	}

@@ -15,7 +15,8 @@ import (
 func TestGenerated_upToDate(t *testing.T) {
 	t.Run("graph/generated", func(t *testing.T) { // contains a copy of the schema
 		goSource := readSource(t, "graph/generated/root_.generated.go")
-		schemaPattern := regexp.MustCompile("(?s)\\{Name: \"../../(schema/[^\"]+)\", Input: `(.*?)`, " +
+		schemaPattern := regexp.MustCompile("(?s)\\{Name: \"../../(schema/[^\"]+)\", Input: " +
+			"`(.*?)`, " +
 			"BuiltIn: false\\}")
 		recordedDigests := map[string]string{}
 		for _, match := range schemaPattern.FindAllStringSubmatch(goSource, -1) {
@@ -25,7 +26,8 @@ func TestGenerated_upToDate(t *testing.T) {
 	})
 	t.Run("console/dist", func(t *testing.T) {
 		currentDigests := digests(t, "console/index.html", "console/package.json",
-			"console/package-lock.json", "console/tsconfig.json", "console/vite.config.ts", "console/vendored.json", "console/src/*",
+			"console/package-lock.json", "console/tsconfig.json", "console/vite.config.ts",
+			"console/vendored.json", "console/src/*",
 			"clients/js/package.json", "clients/js/src/session.ts")
 		compareSources(t, readSums(t, "console/dist/sources.sum"), currentDigests, "make console")
 	})
@@ -44,7 +46,8 @@ func TestGenerated_upToDate(t *testing.T) {
 			}
 		}
 		compareSources(t, readSums(t, "examples/apollo/src/gql/sources.sum"), currentDigests,
-			"npm ci --ignore-scripts --prefix examples/apollo && npm run --prefix examples/apollo generate")
+			"npm ci --ignore-scripts --prefix examples/apollo && npm run --prefix "+
+				"examples/apollo generate")
 	})
 }
 

@@ -76,7 +76,8 @@ func newFakeKeycloak(t testing.TB, secret string) *keycloaktest.Server {
 		Settings: map[string]any{"bruteForceProtected": true, "revokeRefreshToken": true},
 		Clients: []keycloaktest.ClientSpec{
 			{ID: "shop-api", Secret: secret},
-			{ID: "no-direct-grants", Secret: secret, Settings: map[string]any{"directAccessGrantsEnabled": false}},
+			{ID: "no-direct-grants", Secret: secret,
+				Settings: map[string]any{"directAccessGrantsEnabled": false}},
 		},
 		Users: []keycloaktest.UserSpec{
 			{Name: "alice", Password: secret},
@@ -84,7 +85,8 @@ func newFakeKeycloak(t testing.TB, secret string) *keycloaktest.Server {
 			{Name: "locked", Password: secret},
 			{Name: "disabled", Password: secret, Settings: disabledSettings},
 			{Name: "disabled-wrong-password", Password: "another", Settings: disabledSettings},
-			{Name: "unready", Password: secret, Settings: map[string]any{"requiredActions": []string{"UPDATE_PASSWORD"}}},
+			{Name: "unready", Password: secret,
+				Settings: map[string]any{"requiredActions": []string{"UPDATE_PASSWORD"}}},
 		},
 	}.File())
 	if err := kc.Realm("shop").User("locked").Lock(time.Hour); err != nil {

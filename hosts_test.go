@@ -15,7 +15,8 @@ import (
 // On every path, a local server accepts this machine's names and the names in ALLOWED_HOSTS. A
 // production server accepts any name unless ALLOWED_HOSTS is set; even then, /healthz accepts any.
 func TestHosts(t *testing.T) {
-	const allowedHosts = "ALLOWED_HOSTS=API.example.com, *.example.org,[2001:DB8:0::1],2001:db8::2,192.0.2.1,devbox."
+	const allowedHosts = "ALLOWED_HOSTS=API.example.com, " +
+		"*.example.org,[2001:DB8:0::1],2001:db8::2,192.0.2.1,devbox."
 	servers := []*testServer{
 		newIdleServer(t), newIdleServer(t, allowedHosts),
 		newIdleServer(t, "RUNTIME_ENV=prod", "CONSOLE=on"),
@@ -27,15 +28,23 @@ func TestHosts(t *testing.T) {
 		// and P is production with ALLOWED_HOSTS.
 		servers string
 	}{
-		{"localhost", "lLp"}, {"localhost:8000", "lLp"}, {"LocalHost.:1", "lLp"}, {"app.localhost:8000", "lLp"}, {"a.b.LOCALHOST", "lLp"},
-		{"127.0.0.1:8000", "lLp"}, {"127.255.0.9", "lLp"}, {"[::1]:8000", "lLp"}, {"[0:0:0:0:0:0:0:1]", "lLp"}, {"[::ffff:127.0.0.1]:8000", "lLp"},
+		{"localhost", "lLp"}, {"localhost:8000", "lLp"}, {"LocalHost.:1",
+			"lLp"}, {"app.localhost:8000", "lLp"}, {"a.b.LOCALHOST", "lLp"},
+		{"127.0.0.1:8000", "lLp"}, {"127.255.0.9", "lLp"}, {"[::1]:8000",
+			"lLp"}, {"[0:0:0:0:0:0:0:1]", "lLp"}, {"[::ffff:127.0.0.1]:8000", "lLp"},
 
-		{"api.example.com", "LpP"}, {"api.EXAMPLE.com.:8443", "LpP"}, {"a.example.org", "LpP"}, {"[2001:db8::1]:80", "LpP"}, {"[2001:db8::2]", "LpP"}, {"192.0.2.1", "LpP"}, {"devbox:8000", "LpP"},
+		{"api.example.com", "LpP"}, {"api.EXAMPLE.com.:8443", "LpP"}, {"a.example.org",
+			"LpP"}, {"[2001:db8::1]:80", "LpP"}, {"[2001:db8::2]", "LpP"}, {"192.0.2.1", "LpP"},
+		{"devbox:8000", "LpP"},
 
-		{"evil.example", "p"}, {"evil.example:8000", "p"}, {"api.example.com.evil.example", "p"}, {"xapi.example.com", "p"},
-		{"example.org", "p"}, {"a.b.example.org", "p"}, {"localhost.evil.example", "p"}, {"127.0.0.1.evil.example", "p"},
-		{"xlocalhost", "p"}, {"localhost..", "p"}, {"0.0.0.0:8000", "p"}, {"[::]:8000", "p"}, {"192.168.0.2:8000", "p"}, {"128.0.0.1", "p"},
-		{"127.1", "p"}, {"2130706433", "p"}, {"0x7f.1", "p"}, {"[::1%25lo]", "p"}, {"[::1", "p"}, {"::1", "p"}, {"localhost:0", "p"}, {"localhost:http", "p"},
+		{"evil.example", "p"}, {"evil.example:8000", "p"}, {"api.example.com.evil.example",
+			"p"}, {"xapi.example.com", "p"},
+		{"example.org", "p"}, {"a.b.example.org", "p"}, {"localhost.evil.example",
+			"p"}, {"127.0.0.1.evil.example", "p"},
+		{"xlocalhost", "p"}, {"localhost..", "p"}, {"0.0.0.0:8000", "p"}, {"[::]:8000",
+			"p"}, {"192.168.0.2:8000", "p"}, {"128.0.0.1", "p"},
+		{"127.1", "p"}, {"2130706433", "p"}, {"0x7f.1", "p"}, {"[::1%25lo]", "p"}, {"[::1",
+			"p"}, {"::1", "p"}, {"localhost:0", "p"}, {"localhost:http", "p"},
 		{"", "p"},
 	} {
 		for i, s := range servers {
@@ -49,7 +58,8 @@ func TestHosts(t *testing.T) {
 				request := "GET " + path + " HTTP/1.1\r\nHost: " + tt.host + "\r\n\r\n"
 				if path == "/graphql" {
 					request = "POST " + path +
-						" HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 24\r\nHost: " + tt.host + "\r\n\r\n" + body
+						" HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: " +
+						"24\r\nHost: " + tt.host + "\r\n\r\n" + body
 				}
 				response, responseBody := s.sendRaw(t, request)
 				if !strings.HasPrefix(response.Status, want) {
@@ -65,7 +75,8 @@ func TestHosts(t *testing.T) {
 	for _, s := range servers[:2] {
 		if lines := strings.Count(s.log.String(), "for another host"); lines != 1 ||
 			strings.Contains(s.log.String(), "evil") {
-			t.Errorf("the log has %d lines about refused hosts, want 1, without the host's name:\n%s",
+			t.Errorf("the log has %d lines about refused hosts, want 1, without the host's "+
+				"name:\n%s",
 				lines, s.log)
 		}
 	}
@@ -88,7 +99,8 @@ func wantHostError(t *testing.T, body string, isLocal bool) {
 	message := response.Errors[0].Message
 	if !strings.Contains(message, "ALLOWED_HOSTS") ||
 		strings.Contains(message, "RUNTIME_ENV") != isLocal {
-		t.Errorf("local %t: the message is %q, want it to name ALLOWED_HOSTS, and RUNTIME_ENV only if "+
+		t.Errorf("local %t: the message is %q, want it to name ALLOWED_HOSTS, and RUNTIME_ENV "+
+			"only if "+
 			"local", isLocal, message)
 	}
 }
@@ -153,7 +165,8 @@ func TestHosts_forwarded(t *testing.T) {
 				t.Errorf("/healthz with %s is %d, want %d", header, response.StatusCode, tt.want)
 			}
 			if tt.want == 403 && !strings.Contains(body, "TRUSTED_PROXIES") {
-				t.Errorf("/healthz with %s: got %s, want an error that names TRUSTED_PROXIES", header, body)
+				t.Errorf("/healthz with %s: got %s, want an error that names TRUSTED_PROXIES",
+					header, body)
 			}
 			if tt.want == 403 {
 				wantHostError(t, body, true)
@@ -193,7 +206,8 @@ func TestHosts_settings(t *testing.T) {
 func TestResponseHeaders(t *testing.T) {
 	s := newIdleServer(t, "CONSOLE=on")
 	for _, request := range []string{
-		"POST /graphql HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 24\r\nHost: localhost\r\n\r\n" + `{"query":"{__typename}"}`,
+		"POST /graphql HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 24\r\nHost: " +
+			"localhost\r\n\r\n" + `{"query":"{__typename}"}`,
 		"GET /graphql HTTP/1.1\r\nHost: localhost\r\n\r\n",
 		"OPTIONS /graphql HTTP/1.1\r\nHost: localhost\r\n\r\n",
 		"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
@@ -206,7 +220,8 @@ func TestResponseHeaders(t *testing.T) {
 		header := response.Header
 		if header.Get("X-Content-Type-Options") != "nosniff" ||
 			header.Get("Cache-Control") != "no-store" {
-			t.Errorf("%.40q: got %s with %v, want no-store and nosniff", request, response.Status, header)
+			t.Errorf("%.40q: got %s with %v, want no-store and nosniff", request, response.Status,
+				header)
 		}
 	}
 }

@@ -73,7 +73,8 @@ func TestImports(t *testing.T) {
 		if slices.Contains(imports, keycloaktestPath) && !isTest &&
 			!slices.Contains([]string{"cmd/cloakql-dev", "e2e", "e2e/bench", "keycloak/drill"},
 				dir) {
-			t.Errorf("%s imports keycloaktest; in a server, only cmd/cloakql-dev and tests may", file)
+			t.Errorf("%s imports keycloaktest; in a server, only cmd/cloakql-dev and tests may",
+				file)
 		}
 		if dir == "." { // package cloakql, which connects the others
 			for _, importPath := range imports {

@@ -35,20 +35,29 @@ func TestInstall_eitherOrder(t *testing.T) {
 		"{ ...F } fragment F on Quer { me { id } }": "GRAPHQL_VALIDATION_FAILED",
 		`"described" query Me { me { id } }`:        "UNAUTHENTICATED/TOKEN_MISSING",
 
-		`mutation { login(username: "", password: "` + surrogates + `") { scope } }`: "BAD_USER_INPUT",
-		`mutation { logout(refreshToken: "` + surrogates + `", unknownField: 1) }`:   "GRAPHQL_VALIDATION_FAILED",
-		`mutation { logout(refreshToken: {a: "` + surrogates + `"}) }`:               "GRAPHQL_VALIDATION_FAILED",
-		`mutation { logout(refreshToken: "` + surrogates + `") ! }`:                  "GRAPHQL_PARSE_FAILED",
-		`mutation { logout(refreshToken: "\uD83D") }`:                                "GRAPHQL_PARSE_FAILED",
+		`mutation { login(username: "", password: "` + surrogates +
+			`") { scope } }`: "BAD_USER_INPUT",
+		`mutation { logout(refreshToken: "` + surrogates +
+			`", unknownField: 1) }`: "GRAPHQL_VALIDATION_FAILED",
+		`mutation { logout(refreshToken: {a: "` + surrogates +
+			`"}) }`: "GRAPHQL_VALIDATION_FAILED",
+		`mutation { logout(refreshToken: "` + surrogates +
+			`") ! }`: "GRAPHQL_PARSE_FAILED",
+		`mutation { logout(refreshToken: "\uD83D") }`: "GRAPHQL_PARSE_FAILED",
 		// As the client wrote it, this string is one byte too long. After graphqlhttp has rewritten
 		// the escape, it no longer is.
-		`mutation { logout(refreshToken: "` + surrogates + longestString[11:] + `") }`: "OPERATION_TOO_LARGE/STRINGS",
+		`mutation { logout(refreshToken: "` + surrogates + longestString[11:] +
+			`") }`: "OPERATION_TOO_LARGE/STRINGS",
 
-		"{" + strings.Repeat(" a: me { id }", limits.DefaultRootFields+1) + "}": "OPERATION_TOO_LARGE/ROOT_FIELDS",
+		"{" + strings.Repeat(" a: me { id }", limits.DefaultRootFields+1) +
+			"}": "OPERATION_TOO_LARGE/ROOT_FIELDS",
 		strings.Repeat("{", 5000): "GRAPHQL_PARSE_FAILED",
-		"{ me" + strings.Repeat("\n#", limits.DefaultTokens) + "\n{ id } }":                   "OPERATION_TOO_LARGE/TOKENS",
-		"{" + strings.Repeat(" me { unknownField }", limits.DefaultRootFields) + "}":          "GRAPHQL_VALIDATION_FAILED",
-		"{" + strings.Repeat(" me { unknownField }", limits.DefaultRootFields) + `} "\uD83D"`: "GRAPHQL_PARSE_FAILED",
+		"{ me" + strings.Repeat("\n#", limits.DefaultTokens) +
+			"\n{ id } }": "OPERATION_TOO_LARGE/TOKENS",
+		"{" + strings.Repeat(" me { unknownField }", limits.DefaultRootFields) +
+			"}": "GRAPHQL_VALIDATION_FAILED",
+		"{" + strings.Repeat(" me { unknownField }", limits.DefaultRootFields) +
+			`} "\uD83D"`: "GRAPHQL_PARSE_FAILED",
 	}
 	for _, introspection := range []bool{false, true} {
 		servers := installInBothOrders(t, introspection,

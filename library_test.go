@@ -107,12 +107,23 @@ func TestNew_applicationSchema(t *testing.T) {
 	billingToken, _ := strings.CutPrefix(bearer(t, kc,
 		keycloaktest.TokenSpec{Claims: map[string]any{"aud": "billing"}}), "Bearer ")
 	for _, tt := range []struct{ name, token, query, want string }{
-		{"guarded field without a token", "", query, `{"errors":[{"message":"Not authenticated","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_MISSING"}}],"data":{"me":null}}`},
-		{"another audience", billingToken, query, `{"errors":[{"message":"Token is not meant for this API","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_NOT_ACCEPTED"}}],"data":{"me":null}}`},
-		{"application's error", alice, query, `{"errors":[{"message":"This is sold out","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"OUT_OF_STOCK"}}],"data":{"me":null}}`},
-		{"sign-in", "", `mutation { login(username: "alice", password: "shop-secret") { tokenType } }`, `{"data":{"login":{"tokenType":"Bearer"}}}`},
-		{"introspection", alice, `{ __schema { types { name } } }`, `{"errors":[{"message":"Introspection is off","path":["__schema"],"locations":[{"line":1,"column":3}],"extensions":{"code":"INTROSPECTION_DISABLED"}}],"data":{"__schema":null}}`},
-		{"login twice in one request", "", `mutation { a: login(username: "a", password: "b") { scope } b: login(username: "a", password: "c") { scope } }`, ``},
+		{"guarded field without a token", "", query,
+			`{"errors":[{"message":"Not ` +
+				`authenticated","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_MISSING"}}],"data":{"me":null}}`},
+		{"another audience", billingToken, query,
+			`{"errors":[{"message":"Token is not meant for this ` +
+				`API","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_NOT_ACCEPTED"}}],"data":{"me":null}}`},
+		{"application's error", alice, query,
+			`{"errors":[{"message":"This is sold ` +
+				`out","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"OUT_OF_STOCK"}}],"data":{"me":null}}`},
+		{"sign-in", "", `mutation { login(username: "alice", password: "shop-secret") { ` +
+			`tokenType } }`, `{"data":{"login":{"tokenType":"Bearer"}}}`},
+		{"introspection", alice, `{ __schema { types { name } } }`,
+			`{"errors":[{"message":"Introspection is ` +
+				`off","path":["__schema"],"locations":[{"line":1,"column":3}],"extensions":{"code":"INTROSPECTION_DISABLED"}}],"data":{"__schema":null}}`},
+		{"login twice in one request", "",
+			`mutation { a: login(username: "a", password: "b") { scope } b: login(username: "a", ` +
+				`password: "c") { scope } }`, ``},
 	} {
 		got := post(h, tt.token, tt.query)
 		if tt.want == "" {
@@ -169,11 +180,13 @@ func TestHandler_removedKeyWithoutRun(t *testing.T) {
 			if got := post(h, token, me); strings.Contains(got, `"alice"`) {
 				acceptedFor = time.Since(removedAt)
 			} else if !strings.Contains(got, `"KEY_UNKNOWN"`) {
-				t.Fatalf("%v after the removal, me is %s, want KEY_UNKNOWN", time.Since(removedAt), got)
+				t.Fatalf("%v after the removal, me is %s, want KEY_UNKNOWN", time.Since(removedAt),
+					got)
 			}
 		}
 		if acceptedFor > 6*time.Minute || acceptedFor == 0 {
-			t.Errorf("the removed key was accepted for %v, want more than 0 and at most 6m", acceptedFor)
+			t.Errorf("the removed key was accepted for %v, want more than 0 and at most 6m",
+				acceptedFor)
 		}
 	})
 }
@@ -196,7 +209,8 @@ func TestConfig_defaults(t *testing.T) {
 		case name == "persistedQueries" && got[name] == "false":
 			// Off by default in a library, because they take memory.
 		case got[name] != value:
-			t.Errorf("%s is %s in a minimal Config, want %s as in the command", name, got[name], value)
+			t.Errorf("%s is %s in a minimal Config, want %s as in the command", name, got[name],
+				value)
 		}
 	}
 }
@@ -237,7 +251,8 @@ func TestNew_invalidConfig(t *testing.T) {
 		"unguarded field": {func(c *cloakql.Config) {
 			c.Schema = unguardedSchema
 		}, "authz: Query.me has no access rule"},
-		"unknown guard": {func(c *cloakql.Config) { c.Guards = []string{"staff"} }, `authz: the guard "staff" is no directive`},
+		"unknown guard": {func(c *cloakql.Config) { c.Guards = []string{"staff"} },
+			`authz: the guard "staff" is no directive`},
 		"Schema returns an error": {func(c *cloakql.Config) {
 			c.Schema = func(*signin.Service) (graphql.ExecutableSchema, error) {
 				return nil, errOutOfStock
@@ -246,7 +261,10 @@ func TestNew_invalidConfig(t *testing.T) {
 		"Schema returns nil": {func(c *cloakql.Config) {
 			c.Schema = func(*signin.Service) (graphql.ExecutableSchema, error) { return nil, nil }
 		}, "Config.Schema returned no schema"},
-		"error row without Err": {func(c *cloakql.Config) { c.Errors = []apierror.Row{{Code: "X", Message: "x"}} }, "Err"},
+		"error row without Err": {func(c *cloakql.Config) {
+			c.Errors = []apierror.Row{{Code: "X",
+				Message: "x"}}
+		}, "Err"},
 		"malformed origin": {func(c *cloakql.Config) {
 			c.HTTP.CORSOrigins = []string{"app.example.com"}
 		}, `Config.HTTP.CORSOrigins holds "app.example.com": expected a scheme first`},
@@ -408,7 +426,8 @@ func TestConfig_AllowedHosts_error(t *testing.T) {
 		if body := w.Body.String(); w.Code != http.StatusForbidden ||
 			!strings.Contains(body, "HTTPConfig.AllowedHosts") ||
 			strings.Contains(body, "Config.Local") != local {
-			t.Errorf("Local is %t: got %d %s, want 403 and an error that names HTTPConfig.AllowedHosts",
+			t.Errorf("Local is %t: got %d %s, want 403 and an error that names "+
+				"HTTPConfig.AllowedHosts",
 				local, w.Code, body)
 		}
 	}

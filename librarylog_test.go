@@ -64,7 +64,8 @@ func TestLibraryLog_unsolicitedResponse(t *testing.T) {
 		t.Error(err)
 	}
 	if strings.Contains(output.String(), libraryCanary) {
-		t.Errorf("got a log with the text of the unsolicited response, want it left out:\n%s", output)
+		t.Errorf("got a log with the text of the unsolicited response, want it left out:\n%s",
+			output)
 	}
 }
 

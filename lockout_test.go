@@ -112,7 +112,8 @@ func TestLockout_hourlySignIn(t *testing.T) {
 			}
 		}
 		if n := <-guesses; n < 150 || n > 20+192 {
-			t.Errorf("Keycloak checked %d guesses in two days, want 150 to 212: at most 20, and one "+
+			t.Errorf("Keycloak checked %d guesses in two days, want 150 to 212: at most 20, and "+
+				"one "+
 				"every 15 minutes", n)
 		}
 	})
@@ -150,7 +151,8 @@ func testSimultaneousGuesses(t *testing.T, names [2]string) {
 			}
 			time.Sleep(10 * time.Second)
 			if err := l.signIn(l.t.Context(), "198.51.100.7", "alice", clientSecret); err != nil {
-				t.Errorf("signIn() after pair %d of guesses for %v = %v, want nil", pair, names, err)
+				t.Errorf("signIn() after pair %d of guesses for %v = %v, want nil", pair, names,
+					err)
 			}
 			guesses.Wait()
 			time.Sleep(2 * time.Minute)

@@ -94,7 +94,8 @@ func brokenLinks(t *testing.T, name, text string) (links []string) {
 func TestPages_links(t *testing.T) {
 	got := brokenLinks(t, "docs/made-up.md", "# A `b_c` d!\n[1](#a-b_c-d) [2](#nowhere)\n"+
 		"[3](none.md) [4](../README.md#try-it) ![5](pictures/console-me.png) [6](README.md#none)\n"+
-		"[7](https://example.com/none) [8]("+repositoryURL+"#none)\n```\n[9](none.md)\n```\n[10]: none.md\n")
+		"[7](https://example.com/none) [8]("+repositoryURL+
+		"#none)\n```\n[9](none.md)\n```\n[10]: none.md\n")
 	// #a-b_c-d is reported too: brokenLinks reads docs/made-up.md, which doesn't exist.
 	want := []string{"#a-b_c-d", "#nowhere", "none.md", "README.md#none",
 		repositoryURL + "#none", "none.md"}

@@ -17,7 +17,8 @@ var retryAfterPattern = regexp.MustCompile(`"retryAfter":[1-9][0-9]?\b`)
 // loginRequest returns a login mutation for a username and a password.
 func loginRequest(name, password string) testRequest {
 	return testRequest{
-		query:     `mutation($u: String!, $p: String!) { login(username: $u, password: $p) { tokenType } }`,
+		query: `mutation($u: String!, $p: String!) { login(username: $u, password: $p) { ` +
+			`tokenType } }`,
 		variables: map[string]any{"u": name, "p": password},
 	}
 }
@@ -51,9 +52,11 @@ func TestRateLimit_knownAndUnknownNames(t *testing.T) {
 		}
 	}
 	for i, body := range responses[0] {
-		want := `{"errors":[{"message":"Username or password is incorrect!","path":["login"],"locations":[{"line":1,"column":38}],"extensions":{"code":"INVALID_CREDENTIALS"}}],"data":null}`
+		want := `{"errors":[{"message":"Username or password is ` +
+			`incorrect!","path":["login"],"locations":[{"line":1,"column":38}],"extensions":{"code":"INVALID_CREDENTIALS"}}],"data":null}`
 		if i >= 10 {
-			want = `{"errors":[{"message":"Too many attempts","path":["login"],"locations":[{"line":1,"column":38}],"extensions":{"code":"RATE_LIMITED","retryAfter":N}}],"data":null}`
+			want = `{"errors":[{"message":"Too many ` +
+				`attempts","path":["login"],"locations":[{"line":1,"column":38}],"extensions":{"code":"RATE_LIMITED","retryAfter":N}}],"data":null}`
 		}
 		if strings.TrimSpace(body) != want {
 			t.Errorf("response %d\n got %s\nwant %s", i, body, want)
@@ -75,7 +78,8 @@ func TestRateLimit_aliases(t *testing.T) {
 				"x%d: login(username: \"alice\", password: \"guess %[1]d\") { tokenType } ") + "}",
 		"mutation { " +
 			repeatf(2,
-				"... on Mutation { x%d: login(username: \"alice\", password: \"a\") @skip(if: false) { tokenType } } ") + "}",
+				"... on Mutation { x%d: login(username: \"alice\", password: \"a\") @skip(if: "+
+					"false) { tokenType } } ") + "}",
 		"mutation { " + repeatf(2, "x%d: refresh(refreshToken: \"a\") { tokenType } ") + "}",
 	} {
 		if _, body := s.do(t, testRequest{query: query}); !strings.Contains(body, "ROOT_FIELDS") ||
@@ -101,7 +105,8 @@ func TestRateLimit_aliases(t *testing.T) {
 		}
 	}
 	if n := kc.Count("/logout"); n != 30 || limitedCount != 10 {
-		t.Errorf("%d logouts reached Keycloak and %d were rate limited, want 30 and 10", n, limitedCount)
+		t.Errorf("%d logouts reached Keycloak and %d were rate limited, want 30 and 10", n,
+			limitedCount)
 	}
 }
 
@@ -115,7 +120,8 @@ func TestRateLimit_clientsBehindProxy(t *testing.T) {
 		for i := range 6 {
 			request, err := http.NewRequest(http.MethodPost, s.url+"/graphql",
 				strings.NewReader(fmt.Sprintf(
-					`{"query":"mutation { login(username: \"user %d\", password: \"p\") { tokenType } }"}`, i)))
+					`{"query":"mutation { login(username: \"user %d\", password: \"p\") { `+
+						`tokenType } }"}`, i)))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -79,7 +79,8 @@ func TestRelease_notes(t *testing.T) {
 		out, err := exec.Command("bash", "scripts/release", "notes", version).Output()
 		return string(out), err
 	}
-	releasePattern := regexp.MustCompile(`(?m)^## (\d+\.\d+\.\d+) - (\d{4}-\d\d-\d\d|not yet released)$`)
+	releasePattern := regexp.MustCompile(`(?m)^## (\d+\.\d+\.\d+) - (\d{4}-\d\d-\d\d|not yet ` +
+		`released)$`)
 	releases := releasePattern.FindAllStringSubmatch(readSource(t, "CHANGELOG.md"), -1)
 	if len(releases) == 0 {
 		t.Fatal("CHANGELOG.md has no release")
@@ -89,7 +90,8 @@ func TestRelease_notes(t *testing.T) {
 		text, err := notes("v" + release[1])
 		if err != nil || len(text) < 100 || strings.Contains(text, "\n## ") ||
 			strings.HasPrefix(text, "\n") {
-			t.Errorf("notes of %s = %q, %v; want its section in CHANGELOG.md", release[1], text, err)
+			t.Errorf("notes of %s = %q, %v; want its section in CHANGELOG.md", release[1], text,
+				err)
 		}
 		if link := relativeLinkPattern.FindString(text); link != "" {
 			t.Errorf("notes of %s have the relative link %s, want it absolute", release[1], link)
@@ -143,7 +145,8 @@ func TestDockerfile(t *testing.T) {
 // Workflows pin each action to a commit, may only read the repository, have timeouts, and run only
 // scripts that exist.
 func TestWorkflows(t *testing.T) {
-	pinnedActionPattern := regexp.MustCompile(`(?m)^ +- uses: actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$`)
+	pinnedActionPattern := regexp.MustCompile(`(?m)^ +- uses: actions/[a-z-]+@[0-9a-f]{40} # ` +
+		`v\d+\.\d+\.\d+$`)
 	scriptPattern := regexp.MustCompile(`(?:scripts|\.ci)/[a-z]+`)
 	workflows := glob(t, ".github/workflows/*.yml")
 	if len(workflows) != 2 {
@@ -164,12 +167,14 @@ func TestWorkflows(t *testing.T) {
 			t.Errorf("%s: permissions %v, want contents: read", name, workflow.Permissions)
 		}
 		if len(workflow.On) == 0 || workflow.On["pull_request_target"] != nil {
-			t.Errorf("%s: on %v, want triggers without pull_request_target, which gives forks our secrets", name, workflow.On)
+			t.Errorf("%s: on %v, want triggers without pull_request_target, which gives forks "+
+				"our secrets", name, workflow.On)
 		}
 		actions := 0
 		for id, job := range workflow.Jobs {
 			if job.Timeout == 0 || job.Timeout > 90 || len(job.Steps) == 0 {
-				t.Errorf("%s: job %s has %d steps and a timeout of %d minutes, want steps and 1 to 90 minutes",
+				t.Errorf("%s: job %s has %d steps and a timeout of %d minutes, want steps and 1 "+
+					"to 90 minutes",
 					name, id, len(job.Steps), job.Timeout)
 			}
 			for _, step := range job.Steps {
@@ -188,7 +193,8 @@ func TestWorkflows(t *testing.T) {
 			}
 		}
 		if got := len(pinnedActionPattern.FindAllString(readSource(t, name), -1)); got != actions {
-			t.Errorf("%s: %d of %d actions are pinned to a commit with its tag, want all", name, got,
+			t.Errorf("%s: %d of %d actions are pinned to a commit with its tag, want all", name,
+				got,
 				actions)
 		}
 	}
@@ -211,7 +217,8 @@ func TestIssueForms(t *testing.T) {
 			readYAML(t, name, &config)
 			if len(config.ContactLinks) == 0 || config.BlankIssuesEnabled == nil ||
 				!strings.HasSuffix(config.ContactLinks[0].URL, "/security/advisories/new") {
-				t.Errorf("%s: got %+v, want blank_issues_enabled, and private vulnerability reports as the "+
+				t.Errorf("%s: got %+v, want blank_issues_enabled, and private vulnerability "+
+					"reports as the "+
 					"first link", name, config)
 			}
 			continue
@@ -235,7 +242,8 @@ func TestIssueForms(t *testing.T) {
 			}
 			if !slices.Contains([]string{"input", "textarea"}, field.Type) || field.ID == "" ||
 				ids[field.ID] || field.Attributes.Label == "" {
-				t.Errorf("%s: got the field %+v, want an input or a textarea with a unique ID and a label", name,
+				t.Errorf("%s: got the field %+v, want an input or a textarea with a unique ID "+
+					"and a label", name,
 					field)
 			}
 			ids[field.ID] = true

@@ -66,7 +66,8 @@ type Server struct {
 	draining atomic.Bool // set when Run starts to stop, or when Close is called
 }
 
-var errZeroServer = errors.New("cloakql: this Server has nothing to serve: make it with cloakql.New")
+var errZeroServer = errors.New("cloakql: this Server has nothing to serve: make it with " +
+	"cloakql.New")
 
 // New returns a Server. It sends no requests, so Keycloak may be down. It returns an error if
 // config is incomplete or contradictory, or if a root field of the schema has no access rule.

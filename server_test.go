@@ -35,7 +35,8 @@ func TestLogin_busy(t *testing.T) {
 	// Each sign-in is for another user, because sign-ins to one account run one after another.
 	login := func(name string, network int) testRequest {
 		return testRequest{query: `mutation { login(username: "` + name +
-			`", password: "shop-secret") { tokenType } }`, address: fmt.Sprintf("192.0.%d.7", network)}
+			`", password: "shop-secret") { tokenType } }`,
+			address: fmt.Sprintf("192.0.%d.7", network)}
 	}
 	gate <- struct{}{}
 	var logins sync.WaitGroup
@@ -163,7 +164,8 @@ func TestRun(t *testing.T) {
 		defer close(response)
 		_, body := s.do(t,
 			testRequest{
-				query: `mutation { login(username: "alice", password: "shop-secret") { tokenType } }`,
+				query: `mutation { login(username: "alice", password: "shop-secret") { tokenType ` +
+					`} }`,
 			})
 		response <- body
 	}()
@@ -220,11 +222,16 @@ func TestReadiness(t *testing.T) {
 		want                string
 	}{
 		{"keys fetched", false, false, []int{200}, time.Minute, 200, "ready\n"},
-		{"keys fetched, stopping", false, true, []int{200}, time.Minute, 503, "not ready: stopping\n"},
-		{"fetches fail", false, false, []int{500}, time.Minute, 503, "not ready: no keys to verify tokens with\n"},
-		{"fetches fail, local", true, false, []int{500}, time.Minute, 503, "not ready: no keys to verify tokens with: response 500; expected 200\n"},
-		{"later fetches fail", false, false, []int{200, 500}, 10 * time.Minute, 200, "ready: the cached keys are still valid, but can't be refreshed\n"},
-		{"later fetches fail for too long", false, false, []int{200, 500}, 25 * time.Hour, 503, "not ready: no keys to verify tokens with\n"},
+		{"keys fetched, stopping", false, true, []int{200}, time.Minute, 503,
+			"not ready: stopping\n"},
+		{"fetches fail", false, false, []int{500}, time.Minute, 503,
+			"not ready: no keys to verify tokens with\n"},
+		{"fetches fail, local", true, false, []int{500}, time.Minute, 503,
+			"not ready: no keys to verify tokens with: response 500; expected 200\n"},
+		{"later fetches fail", false, false, []int{200, 500}, 10 * time.Minute, 200,
+			"ready: the cached keys are still valid, but can't be refreshed\n"},
+		{"later fetches fail for too long", false, false, []int{200, 500}, 25 * time.Hour, 503,
+			"not ready: no keys to verify tokens with\n"},
 		{"third fetch succeeds", false, false, []int{500, 500, 200}, time.Minute, 200, "ready\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -286,8 +293,9 @@ func TestTimeouts_slowClients(t *testing.T) {
 	t.Cleanup(func() { server.Close() })
 	for name, request := range map[string]string{
 		"header": "POST /graphql HTTP/1.1\r\nHost: localhost\r\n",
-		"body":   "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
-		"idle":   "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"body": "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: " +
+			"application/json\r\nContent-Length: 100\r\n\r\n{",
+		"idle": "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			connection, err := net.Dial("tcp", listener.Addr().String())

@@ -108,7 +108,8 @@ func TestRefresh_stolenToken(t *testing.T) {
 		kc, s, firstToken := startServer(t)
 		secondToken := refresh(t, s, ownerAddress, firstToken, "")
 		if newToken := refresh(t, s, sameNetworkAddress, firstToken, ""); newToken != secondToken {
-			t.Error("the owner's second refresh with the first token got another new token, want the same")
+			t.Error("the owner's second refresh with the first token got another new token, want " +
+				"the same")
 		}
 		kc.Advance(2 * time.Second)
 		refresh(t, s, otherNetworkAddress, firstToken, "REUSED")
@@ -142,7 +143,8 @@ func TestRefresh_stolenToken(t *testing.T) {
 		_, s, firstToken := startServer(t, "REFRESH_GRACE_NETWORK=any")
 		secondToken := refresh(t, s, ownerAddress, firstToken, "")
 		if newToken := refresh(t, s, otherNetworkAddress, firstToken, ""); newToken != secondToken {
-			t.Error("the refresh from the owner's other network got another new token, want the same")
+			t.Error("the refresh from the owner's other network got another new token, want the " +
+				"same")
 		}
 		wantLogged(t, s, 1, 0)
 	})
@@ -164,7 +166,8 @@ func TestRefresh_stolenTokenAfterFailedLogout(t *testing.T) {
 	repair()
 	next, reason := s.refreshFrom(t, sameNetworkAddress, firstToken)
 	if next != "" || reason != "REUSED" {
-		t.Errorf("refresh with the used token: reason %q, want REUSED; new token: %t, want false", reason,
+		t.Errorf("refresh with the used token: reason %q, want REUSED; new token: %t, want false",
+			reason,
 			next != "")
 	}
 }

@@ -84,17 +84,18 @@ var zeroValues = map[string]any{
 
 	"keycloaktest.Config": new(keycloaktest.Config), "keycloaktest.Fault": new(keycloaktest.Fault),
 	"keycloaktest.ImportOption": new(keycloaktest.ImportOption),
-	"keycloaktest.Key":          new(keycloaktest.Key), "keycloaktest.TokenSpec": new(keycloaktest.TokenSpec),
-	"keycloaktest.RealmSpec":  new(keycloaktest.RealmSpec),
-	"keycloaktest.ClientSpec": new(keycloaktest.ClientSpec),
-	"keycloaktest.UserSpec":   new(keycloaktest.UserSpec),
-	"keycloaktest.Realm":      new(keycloaktest.Realm),
-	"keycloaktest.Request":    new(keycloaktest.Request),
-	"keycloaktest.Role":       new(keycloaktest.Role),
-	"keycloaktest.Server":     new(keycloaktest.Server),
-	"keycloaktest.Session":    new(keycloaktest.Session),
-	"keycloaktest.Tokens":     new(keycloaktest.Tokens),
-	"keycloaktest.User":       new(keycloaktest.User),
+	"keycloaktest.Key":          new(keycloaktest.Key),
+	"keycloaktest.TokenSpec":    new(keycloaktest.TokenSpec),
+	"keycloaktest.RealmSpec":    new(keycloaktest.RealmSpec),
+	"keycloaktest.ClientSpec":   new(keycloaktest.ClientSpec),
+	"keycloaktest.UserSpec":     new(keycloaktest.UserSpec),
+	"keycloaktest.Realm":        new(keycloaktest.Realm),
+	"keycloaktest.Request":      new(keycloaktest.Request),
+	"keycloaktest.Role":         new(keycloaktest.Role),
+	"keycloaktest.Server":       new(keycloaktest.Server),
+	"keycloaktest.Session":      new(keycloaktest.Session),
+	"keycloaktest.Tokens":       new(keycloaktest.Tokens),
+	"keycloaktest.User":         new(keycloaktest.User),
 }
 
 // constructors has the types whose zero value doesn't work. The errors of their methods must
@@ -316,7 +317,8 @@ func TestZeroValues_asArguments(t *testing.T) {
 			Claims: map[string]any{"iss": "a", "aud": "a", "sub": "s"}})))
 	if !errors.Is(err, identity.ErrKeysUnavailable) ||
 		!strings.Contains(identity.Detail(err), "keycloak.NewRealm") {
-		t.Errorf("Verify() with the keys of a zero Realm = %v with detail %q, want ErrKeysUnavailable "+
+		t.Errorf("Verify() with the keys of a zero Realm = %v with detail %q, want "+
+			"ErrKeysUnavailable "+
 			"with a detail that names NewRealm", err, identity.Detail(err))
 	}
 	var log strings.Builder

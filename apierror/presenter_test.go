@@ -61,23 +61,33 @@ var contract = []contractRow{
 	{identity.ErrTokenMissing, "UNAUTHENTICATED", "TOKEN_MISSING", "Not authenticated", ""},
 	{identity.ErrTokenMalformed, "UNAUTHENTICATED", "TOKEN_MALFORMED", "Token is malformed", ""},
 	{identity.ErrTokenTooLarge, "UNAUTHENTICATED", "TOKEN_TOO_LARGE", "Token is too large", ""},
-	{identity.ErrTokenNotAccepted, "UNAUTHENTICATED", "TOKEN_NOT_ACCEPTED", "Token is not meant for this API", ""},
-	{identity.ErrTokenNotYetValid, "UNAUTHENTICATED", "TOKEN_NOT_YET_VALID", "Token isn't valid yet", ""},
+	{identity.ErrTokenNotAccepted, "UNAUTHENTICATED", "TOKEN_NOT_ACCEPTED",
+		"Token is not meant for this API", ""},
+	{identity.ErrTokenNotYetValid, "UNAUTHENTICATED", "TOKEN_NOT_YET_VALID",
+		"Token isn't valid yet", ""},
 	{identity.ErrTokenExpired, "UNAUTHENTICATED", "TOKEN_EXPIRED", "Token has expired", ""},
-	{identity.ErrKeyUnknown, "UNAUTHENTICATED", "KEY_UNKNOWN", "Token signature couldn't be verified", ""},
-	{identity.ErrTokenSignature, "UNAUTHENTICATED", "TOKEN_SIGNATURE", "Token signature couldn't be verified", ""},
-	{identity.ErrKeysUnavailable, "SERVICE_UNAVAILABLE", "KEYS_UNAVAILABLE", "Tokens can't be verified right now", ""},
+	{identity.ErrKeyUnknown, "UNAUTHENTICATED", "KEY_UNKNOWN",
+		"Token signature couldn't be verified", ""},
+	{identity.ErrTokenSignature, "UNAUTHENTICATED", "TOKEN_SIGNATURE",
+		"Token signature couldn't be verified", ""},
+	{identity.ErrKeysUnavailable, "SERVICE_UNAVAILABLE", "KEYS_UNAVAILABLE",
+		"Tokens can't be verified right now", ""},
 	{identity.ErrBadInput, "BAD_USER_INPUT", "", "Request malformed!", ""},
-	{identity.ErrBadCredentials, "INVALID_CREDENTIALS", "", "Username or password is incorrect!", ""},
+	{identity.ErrBadCredentials, "INVALID_CREDENTIALS", "", "Username or password is incorrect!",
+		""},
 	{identity.ErrAccountDisabled, "ACCOUNT_DISABLED", "", "Your account is disabled", ""},
-	{identity.ErrAccountNotReady, "ACCOUNT_NOT_READY", "", "Finish setting up your account in the browser", ""},
-	{identity.ErrLoginNotAllowed, "LOGIN_NOT_ALLOWED", "DIRECT_GRANT_DISABLED", "Password sign-in is not enabled", "ERROR"},
+	{identity.ErrAccountNotReady, "ACCOUNT_NOT_READY", "",
+		"Finish setting up your account in the browser", ""},
+	{identity.ErrLoginNotAllowed, "LOGIN_NOT_ALLOWED", "DIRECT_GRANT_DISABLED",
+		"Password sign-in is not enabled", "ERROR"},
 	{identity.ErrRefreshExpired, "INVALID_REFRESH_TOKEN", "EXPIRED", "Sign in again", ""},
 	{identity.ErrSessionEnded, "INVALID_REFRESH_TOKEN", "SESSION_ENDED", "Sign in again", ""},
 	{identity.ErrRefreshReused, "INVALID_REFRESH_TOKEN", "REUSED", "Sign in again", ""},
 	{identity.ErrRefreshInvalid, "INVALID_REFRESH_TOKEN", "INVALID", "Sign in again", ""},
-	{identity.ErrProviderMisconfigured, "SERVICE_UNAVAILABLE", "IDENTITY_PROVIDER_MISCONFIGURED", "Sign-in is not available", "ERROR"},
-	{identity.ErrProviderUnavailable, "SERVICE_UNAVAILABLE", "IDENTITY_PROVIDER_UNAVAILABLE", "Sign-in is not available", "WARN"},
+	{identity.ErrProviderMisconfigured, "SERVICE_UNAVAILABLE", "IDENTITY_PROVIDER_MISCONFIGURED",
+		"Sign-in is not available", "ERROR"},
+	{identity.ErrProviderUnavailable, "SERVICE_UNAVAILABLE", "IDENTITY_PROVIDER_UNAVAILABLE",
+		"Sign-in is not available", "WARN"},
 	{identity.ErrBusy, "SERVICE_UNAVAILABLE", "BUSY", "Try again", ""},
 	{identity.ErrRateLimited, "RATE_LIMITED", "", "Too many attempts", ""},
 	{errIntrospectionDisabled, "INTROSPECTION_DISABLED", "", "Introspection is off", ""},
@@ -113,7 +123,8 @@ func TestPresenter_Present_everyRow(t *testing.T) {
 					tt.message, want)
 			}
 			if logged := log.String(); tt.logLevel == "" && logged != "" {
-				t.Errorf("%s, %s: logged %s, want nothing, because it is the client's error", tt.err,
+				t.Errorf("%s, %s: logged %s, want nothing, because it is the client's error",
+					tt.err,
 					form, logged)
 			} else if tt.logLevel != "" &&
 				(strings.Count(logged, "\n") != 1 ||
@@ -147,11 +158,13 @@ func TestRows_unique(t *testing.T) {
 	for _, row := range table {
 		key := [2]string{string(row.Code), string(row.Reason)}
 		if otherErr, ok := seen[key]; ok {
-			t.Errorf("the rows of %q and %q are both %s/%s", otherErr, row.Err, row.Code, row.Reason)
+			t.Errorf("the rows of %q and %q are both %s/%s", otherErr, row.Err, row.Code,
+				row.Reason)
 		}
 		seen[key] = row.Err
 		if row.Code == "" || row.Message == "" {
-			t.Errorf("the row of %q has the code %q and the message %q, want both set", row.Err, row.Code,
+			t.Errorf("the row of %q has the code %q and the message %q, want both set", row.Err,
+				row.Code,
 				row.Message)
 		}
 	}
@@ -193,7 +206,8 @@ func TestPresenter_Present_outageBeforeDeadline(t *testing.T) {
 	got := p.Present(t.Context(),
 		fmt.Errorf("%w: %w", identity.ErrProviderUnavailable, context.DeadlineExceeded))
 	if got.Extensions["reason"] != "IDENTITY_PROVIDER_UNAVAILABLE" {
-		t.Errorf("got the extensions %v, want the reason IDENTITY_PROVIDER_UNAVAILABLE", got.Extensions)
+		t.Errorf("got the extensions %v, want the reason IDENTITY_PROVIDER_UNAVAILABLE",
+			got.Extensions)
 	}
 }
 
@@ -203,8 +217,11 @@ func TestPresenter_Detail(t *testing.T) {
 	tokenErr := fmt.Errorf("verify: %w",
 		&identity.Error{Reason: identity.ErrTokenNotAccepted, Detail: "iss is X; accepted: Y"})
 	for detail, want := range map[bool]string{
-		false: `{"message":"Token is not meant for this API","extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_NOT_ACCEPTED"}}`,
-		true:  `{"message":"Token is not meant for this API","extensions":{"code":"UNAUTHENTICATED","detail":"iss is X; accepted: Y","reason":"TOKEN_NOT_ACCEPTED"}}`,
+		false: `{"message":"Token is not meant for this ` +
+			`API","extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_NOT_ACCEPTED"}}`,
+		true: `{"message":"Token is not meant for this ` +
+			`API","extensions":{"code":"UNAUTHENTICATED","detail":"iss is X; accepted: ` +
+			`Y","reason":"TOKEN_NOT_ACCEPTED"}}`,
 	} {
 		p, _ := newPresenter(detail)
 		checkEqual(t, errorJSON(t, p.Present(t.Context(), tokenErr)), want)
@@ -214,18 +231,22 @@ func TestPresenter_Detail(t *testing.T) {
 		errorJSON(t,
 			p.Present(t.Context(),
 				&identity.Error{Reason: identity.ErrBadCredentials, Detail: canary})),
-		`{"message":"Username or password is incorrect!","extensions":{"code":"INVALID_CREDENTIALS"}}`)
+		`{"message":"Username or password is `+
+			`incorrect!","extensions":{"code":"INVALID_CREDENTIALS"}}`)
 	checkEqual(t, errorJSON(t, p.Present(t.Context(), errDatabase)),
-		`{"message":"Internal error","extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"REQUESTID"}}`)
+		`{"message":"Internal `+
+			`error","extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"REQUESTID"}}`)
 	checkEqual(t, errorJSON(t, p.Present(t.Context(), identity.ErrTokenMissing)),
-		`{"message":"Not authenticated","extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_MISSING"}}`)
+		`{"message":"Not `+
+			`authenticated","extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_MISSING"}}`)
 }
 
 // A panic outside a field becomes an internal error without a path.
 func TestPresenter_Present_outsideField(t *testing.T) {
 	p, _ := newPresenter(false)
 	checkEqual(t, errorJSON(t, p.Present(t.Context(), p.Recover(t.Context(), canary))),
-		`{"message":"Internal error","extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"REQUESTID"}}`)
+		`{"message":"Internal `+
+			`error","extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"REQUESTID"}}`)
 }
 
 // Present doesn't panic if the FieldContext has no field, as in tests and in extensions.
@@ -249,7 +270,8 @@ func TestPresenter_Present_retryAfter(t *testing.T) {
 		got := p.Present(t.Context(),
 			fmt.Errorf("wrapped: %w", &identity.RateLimitError{RetryAfter: wait}))
 		if got.Extensions["retryAfter"] != want {
-			t.Errorf("RetryAfter %v: got the extensions %v, want retryAfter %d", wait, got.Extensions, want)
+			t.Errorf("RetryAfter %v: got the extensions %v, want retryAfter %d", wait,
+				got.Extensions, want)
 		}
 	}
 	p, _ := newPresenter(false) // errors of other rows don't have retryAfter

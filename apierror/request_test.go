@@ -22,11 +22,20 @@ import (
 func TestPresenter_Present_rejectedRequests(t *testing.T) {
 	const canary = "c4nary_p4ssw0rd"
 	for body, want := range map[string]string{
-		`{"query":"{ buy }","variables":{"password":"` + canary + `"`: `{"message":"The request is malformed","extensions":{"code":"BAD_REQUEST"}}`,
-		`{"query":"{ buy(a: \"` + canary + `) }"}`:                    `{"message":"Syntax error","locations":[{"line":1,"column":29}],"extensions":{"code":"GRAPHQL_PARSE_FAILED"}}`,
-		`{"query":"{ ` + canary + ` }"}`:                              `{"message":"The document or its variables don't fit the schema","locations":[{"line":1,"column":3}],"extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}`,
-		`{"query":"{ buy }","operationName":"` + canary + `"}`:        `{"message":"The document or its variables don't fit the schema","extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}`,
-		`{"query":"query Deep { buy }"}`:                              `{"message":"The operation is nested too deeply","extensions":{"code":"OPERATION_TOO_LARGE","reason":"DEPTH"}}`,
+		`{"query":"{ buy }","variables":{"password":"` + canary +
+			`"`: `{"message":"The request is malformed","extensions":{"code":"BAD_REQUEST"}}`,
+		`{"query":"{ buy(a: \"` + canary +
+			`) }"}`: `{"message":"Syntax ` +
+			`error","locations":[{"line":1,"column":29}],"extensions":{"code":"GRAPHQL_PARSE_FAILED"}}`,
+		`{"query":"{ ` + canary +
+			` }"}`: `{"message":"The document or its variables don't fit the ` +
+			`schema","locations":[{"line":1,"column":3}],"extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}`,
+		`{"query":"{ buy }","operationName":"` + canary +
+			`"}`: `{"message":"The document or its variables don't fit the ` +
+			`schema","extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}`,
+		`{"query":"query Deep { buy }"}`: `{"message":"The ` +
+			`operation is nested too ` +
+			`deeply","extensions":{"code":"OPERATION_TOO_LARGE","reason":"DEPTH"}}`,
 	} {
 		for _, detail := range []bool{false, true} {
 			var logOutput bytes.Buffer
@@ -54,7 +63,8 @@ func TestPresenter_Present_rejectedRequests(t *testing.T) {
 			case !detail && got != `{"errors":[`+want+`],"data":null}`:
 				t.Errorf("%s\n got %s\nwant %s", body, got, want)
 			case strings.Contains(got, `"detail":`) != wantDetail:
-				t.Errorf("%s with Detail %t: got %s, want a detail: %t", body, detail, got, wantDetail)
+				t.Errorf("%s with Detail %t: got %s, want a detail: %t", body, detail, got,
+					wantDetail)
 			}
 		}
 	}

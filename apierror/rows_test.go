@@ -71,7 +71,8 @@ func TestPresenter_Present_firstRow(t *testing.T) {
 // Validate returns an error for each invalid row. If Validate isn't called, Present ignores the
 // row: it uses CloakQL's row for the error or, if there is none, hides and logs the error.
 func TestPresenter_Validate(t *testing.T) {
-	const internalError = `{"message":"Internal error","extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"REQUESTID"}}`
+	const internalError = `{"message":"Internal ` +
+		`error","extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"REQUESTID"}}`
 	for name, tt := range map[string]struct {
 		row         Row
 		want        string // in Validate's error
@@ -84,12 +85,14 @@ func TestPresenter_Validate(t *testing.T) {
 			`has the Code "outOfStock"`, internalError},
 		"Code too long": {Row{Err: errOutOfStock, Code: Code(strings.Repeat("A", 65)),
 			Message: "x"}, "at most 64 capitals", internalError},
-		"Reason with a blank": {Row{Err: errOutOfStock, Code: "X", Reason: "sold out", Message: "x"},
+		"Reason with a blank": {Row{Err: errOutOfStock, Code: "X", Reason: "sold out",
+			Message: "x"},
 			`has the Reason "sold out"`, internalError},
 		"no Message": {Row{Err: errOutOfStock, Code: "X"}, "has no Message", internalError},
 		"Err is CloakQL's": {Row{Err: identity.ErrBadCredentials, Code: "X", Message: canary},
 			"replaces a row of CloakQL's", ""},
-		"Err is DeadlineExceeded": {Row{Err: context.DeadlineExceeded, Code: "X", Message: canary}, "replaces a row of CloakQL's", ""},
+		"Err is DeadlineExceeded": {Row{Err: context.DeadlineExceeded, Code: "X", Message: canary},
+			"replaces a row of CloakQL's", ""},
 	} {
 		p, log := newPresenter(true, tt.row)
 		if err := p.Validate(); err == nil || !strings.Contains(err.Error(), tt.want) {
@@ -157,7 +160,8 @@ func TestPresenter_zeroValue(t *testing.T) {
 			errorJSON(t,
 				p.Present(t.Context(),
 					&identity.Error{Reason: identity.ErrTokenExpired, Detail: canary})),
-			`{"message":"Token has expired","extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_EXPIRED"}}`)
+			`{"message":"Token has `+
+				`expired","extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_EXPIRED"}}`)
 		checkEqual(t, errorJSON(t, p.Present(t.Context(), errDatabase)),
 			`{"message":"Internal error","extensions":{"code":"INTERNAL_SERVER_ERROR"}}`)
 		checkEqual(t, errorJSON(t, p.Present(t.Context(), p.Recover(t.Context(), canary))),

@@ -40,7 +40,8 @@ type Row struct {
 // table has a row for every error that CloakQL's fields may return.
 var table = []Row{
 	{identity.ErrTokenMissing, CodeUnauthenticated, ReasonTokenMissing, "Not authenticated", 0},
-	{identity.ErrTokenMalformed, CodeUnauthenticated, ReasonTokenMalformed, "Token is malformed", 0},
+	{identity.ErrTokenMalformed, CodeUnauthenticated, ReasonTokenMalformed, "Token is malformed",
+		0},
 	{identity.ErrTokenTooLarge, CodeUnauthenticated, ReasonTokenTooLarge, "Token is too large", 0},
 	{identity.ErrTokenNotAccepted, CodeUnauthenticated, ReasonTokenNotAccepted,
 		"Token is not meant for this API", 0},
@@ -55,7 +56,8 @@ var table = []Row{
 		"Tokens can't be verified right now", 0},
 
 	{identity.ErrBadInput, CodeBadUserInput, "", "Request malformed!", 0},
-	{identity.ErrBadCredentials, CodeInvalidCredentials, "", "Username or password is incorrect!", 0},
+	{identity.ErrBadCredentials, CodeInvalidCredentials, "", "Username or password is incorrect!",
+		0},
 	{identity.ErrAccountDisabled, CodeAccountDisabled, "", "Your account is disabled", 0},
 	{identity.ErrAccountNotReady, CodeAccountNotReady, "",
 		"Finish setting up your account in the browser", 0},
@@ -88,7 +90,8 @@ var codePattern = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`)
 func (r Row) check() error {
 	switch {
 	case r.Err == nil:
-		return errors.New("has no Err: expected a variable of the application, such as ErrOutOfStock")
+		return errors.New("has no Err: expected a variable of the application, such as " +
+			"ErrOutOfStock")
 	case slices.ContainsFunc(table, func(row Row) bool { return errors.Is(row.Err, r.Err) }):
 		return errors.New("replaces a row of CloakQL's, which clients rely on: " +
 			"expected an error of the application, which may wrap this one")

@@ -53,34 +53,53 @@ func TestAudit(t *testing.T) {
 		{"public", `type Query { a: Int @public }`, nil},
 		{"guarded", `type Query { a: Int @auth }`, nil},
 		{"no rule", `type Query { a: Int }`, []string{"Query.a" + noRuleMessage}},
-		{"public and guarded", `type Query { a: Int @public @auth }`, []string{"Query.a" + bothRulesMessage}},
-		{"guarded and public", `type Query { a: Int @auth @public }`, []string{"Query.a" + bothRulesMessage}},
-		{"unknown directive", `type Query { a: Int @authenticated }`, []string{"Query.a" + unregisteredGuardMessage("authenticated")}},
-		{"unknown directives", `directive @cost(of: Int) on FIELD_DEFINITION type Query { a: Int @deprecated @cost(of: 2) @authenticated }`,
+		{"public and guarded", `type Query { a: Int @public @auth }`,
+			[]string{"Query.a" + bothRulesMessage}},
+		{"guarded and public", `type Query { a: Int @auth @public }`,
+			[]string{"Query.a" + bothRulesMessage}},
+		{"unknown directive", `type Query { a: Int @authenticated }`,
+			[]string{"Query.a" + unregisteredGuardMessage("authenticated")}},
+		{"unknown directives",
+			`directive @cost(of: Int) on FIELD_DEFINITION type Query { a: Int @deprecated ` +
+				`@cost(of: 2) @authenticated }`,
 			[]string{"Query.a" + unregisteredGuardMessage("cost", "authenticated")}},
-		{"deprecated without a rule", `type Query { a: Int @deprecated b: Int @public }`, []string{"Query.a" + noRuleMessage}},
+		{"deprecated without a rule", `type Query { a: Int @deprecated b: Int @public }`,
+			[]string{"Query.a" + noRuleMessage}},
 		{"deprecated with a rule", `type Query { a: Int @deprecated @public }`, nil},
-		{"field with an argument", `type Query { a(b: Int = 1): Int }`, []string{"Query.a" + noRuleMessage}},
+		{"field with an argument", `type Query { a(b: Int = 1): Int }`,
+			[]string{"Query.a" + noRuleMessage}},
 		// gqlgen doesn't enforce a type's directives on its fields.
 		{"rule on the type", `type Query @auth { a: Int }`, []string{"Query.a" + noRuleMessage}},
-		{"rule on the interface's field", `interface I { a: Int @auth } type Query implements I { a: Int }`, []string{"Query.a" + noRuleMessage}},
-		{"mutation", `type Query { a: Int @public } type Mutation { b: Int }`, []string{"Mutation.b" + noRuleMessage}},
-		{"subscription", `type Query { a: Int @public } type Subscription { b: Int c: Int @auth }`, []string{"Subscription.b" + noRuleMessage}},
+		{"rule on the interface's field",
+			`interface I { a: Int @auth } type Query implements I { a: Int }`,
+			[]string{"Query.a" + noRuleMessage}},
+		{"mutation", `type Query { a: Int @public } type Mutation { b: Int }`,
+			[]string{"Mutation.b" + noRuleMessage}},
+		{"subscription", `type Query { a: Int @public } type Subscription { b: Int c: Int @auth }`,
+			[]string{"Subscription.b" + noRuleMessage}},
 		{"other types need no rule", `type Query { a: A @public } type A { b: Int c: A }`, nil},
 		// The schema definition names the root types.
-		{"custom roots", `schema { query: Q mutation: M subscription: S } type Q { a: Int } type M { b: Int } type S { c: Int }`,
+		{"custom roots", `schema { query: Q mutation: M subscription: S } type Q { a: Int } type ` +
+			`M { b: Int } type S { c: Int }`,
 			[]string{"Q.a" + noRuleMessage, "M.b" + noRuleMessage, "S.c" + noRuleMessage}},
-		{"custom roots with rules", `schema { query: Q mutation: M } type Q { a: Int @public } type M { b: Int @auth }`, nil},
-		{"type Query isn't a root", `schema { query: Q } type Q { a: Query @public } type Query { b: Int }`, nil},
-		{"type Mutation isn't a root", `schema { query: Q } type Q { a: Mutation @public } type Mutation { b: Int }`, nil},
-		{"extended roots", `type Query { a: Int @public } extend type Query { b: Int }`, []string{"Query.b" + noRuleMessage}},
-		{"one type as two roots", `schema { query: R mutation: R } type R { a: Int }`, []string{"R.a" + noRuleMessage, "R.a" + noRuleMessage}},
+		{"custom roots with rules",
+			`schema { query: Q mutation: M } type Q { a: Int @public } type M { b: Int @auth }`,
+			nil},
+		{"type Query isn't a root",
+			`schema { query: Q } type Q { a: Query @public } type Query { b: Int }`, nil},
+		{"type Mutation isn't a root",
+			`schema { query: Q } type Q { a: Mutation @public } type Mutation { b: Int }`, nil},
+		{"extended roots", `type Query { a: Int @public } extend type Query { b: Int }`,
+			[]string{"Query.b" + noRuleMessage}},
+		{"one type as two roots", `schema { query: R mutation: R } type R { a: Int }`,
+			[]string{"R.a" + noRuleMessage, "R.a" + noRuleMessage}},
 		{"several errors", `
 			type Query { a: Int b: Int @public c: Int @public @auth d: Int @auth e: Int }
 			type Mutation { f: Int g: Int @auth }
 			type Subscription { h: Int @auth @public }`,
 			[]string{"Query.a" + noRuleMessage, "Query.c" + bothRulesMessage,
-				"Query.e" + noRuleMessage, "Mutation.f" + noRuleMessage, "Subscription.h" + bothRulesMessage}},
+				"Query.e" + noRuleMessage, "Mutation.f" + noRuleMessage, "Subscription.h" +
+					bothRulesMessage}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var want []string
@@ -103,7 +122,8 @@ func TestAudit_introspection(t *testing.T) {
 	schema := loadSchema(t, `type Query { a: Int @public }`)
 	if schema.Query.Fields.ForName("__schema") == nil {
 		t.Fatal(
-			"the query type lacks __schema: if gqlparser no longer adds it, remove Audit's exemption")
+			"the query type lacks __schema: if gqlparser no longer adds it, remove Audit's " +
+				"exemption")
 	}
 	if err := authz.Audit(schema); err != nil {
 		t.Errorf("Audit() = %v, want no error", err)
@@ -124,7 +144,8 @@ union _Entity = Order
 type _Service { sdl: String }
 extend type Root { _entities(representations: [_Any!]!): [_Entity]! _service: _Service! }
 extend type Change { _service: _Service! }`
-	const shopSchema = `schema { query: Root mutation: Change } type Root { a: Int @public } type Change { b: Int @public } type Order { id: ID! }`
+	const shopSchema = `schema { query: Root mutation: Change } type Root { a: Int @public } ` +
+		`type Change { b: Int @public } type Order { id: ID! }`
 	auditWith := func(builtIn bool, addition string) string {
 		t.Helper()
 		schema, err := gqlparser.LoadSchema(&ast.Source{Input: directiveDefinitions + shopSchema},
@@ -169,7 +190,8 @@ func TestAudit_emptySchema(t *testing.T) {
 // An application's directives count as guards only if they are passed to Audit.
 func TestAudit_guards(t *testing.T) {
 	schema := loadSchema(t,
-		`directive @hasTenant on FIELD_DEFINITION type Query { a: Int @hasTenant b: Int @auth @hasTenant }`)
+		`directive @hasTenant on FIELD_DEFINITION type Query { a: Int @hasTenant b: Int @auth `+
+			`@hasTenant }`)
 	if err := authz.Audit(schema, "hasTenant"); err != nil {
 		t.Errorf("Audit() = %v, want no error", err)
 	}
@@ -188,7 +210,8 @@ func TestAudit_guards(t *testing.T) {
 // Audit returns an error if a guard isn't a directive of the schema or can't guard a field.
 func TestAudit_invalidGuards(t *testing.T) {
 	schema := loadSchema(t,
-		`directive @onArguments on ARGUMENT_DEFINITION directive @hasRealmRole(name: String) on FIELD_DEFINITION type Query { a: Int @hasRealmRole(name: "x") }`)
+		`directive @onArguments on ARGUMENT_DEFINITION directive @hasRealmRole(name: String) on `+
+			`FIELD_DEFINITION type Query { a: Int @hasRealmRole(name: "x") }`)
 	if err := authz.Audit(schema, "hasRealmRole", "auth"); err != nil {
 		t.Errorf("Audit() = %v, want no error", err)
 	}

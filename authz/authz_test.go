@@ -52,10 +52,12 @@ func TestRules(t *testing.T) {
 			t.Errorf("%s, %s: error %v, want %v", tt.name, tt.caller, err, tt.want)
 		}
 		if fieldRan != (tt.want == nil) {
-			t.Errorf("%s, %s: the field ran: %t, want %t", tt.name, tt.caller, fieldRan, tt.want == nil)
+			t.Errorf("%s, %s: the field ran: %t, want %t", tt.name, tt.caller, fieldRan,
+				tt.want == nil)
 		}
 		if fieldRan && value != "value" || !fieldRan && value != nil {
-			t.Errorf("%s, %s: got %v, want the field's value only if it ran", tt.name, tt.caller, value)
+			t.Errorf("%s, %s: got %v, want the field's value only if it ran", tt.name, tt.caller,
+				value)
 		}
 	}
 }

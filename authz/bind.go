@@ -53,7 +53,8 @@ func Bind[D any](root D) (D, error) {
 		case !field.IsValid():
 			errs = append(errs,
 				fmt.Errorf("authz: %T has no field %s: expected a schema with the directives "+
-					"of authz.Schema, and no skip_runtime for them in gqlgen.yml", root, directive.name))
+					"of authz.Schema, and no skip_runtime for them in gqlgen.yml", root,
+					directive.name))
 		case field.Type() != reflect.TypeFor[rule]():
 			errs = append(errs,
 				fmt.Errorf("authz: the schema's directive %s isn't that of authz.Schema: "+

@@ -88,7 +88,8 @@ func TestBind_fromToken(t *testing.T) {
 	_, err = authz.Bind(otherFromTokenRoot{})
 	checkError(t, err,
 		"authz: the schema's directive FromToken isn't that of authz.Schema: bound functions have "+
-			"the type func(context.Context, interface {}, graphql.Resolver, string) (interface {}, error)")
+			"the type func(context.Context, interface {}, graphql.Resolver, string) (interface "+
+			"{}, error)")
 }
 
 // Bind doesn't replace functions that are already set, because an application may wrap a rule.
@@ -118,14 +119,17 @@ func TestBind_fails(t *testing.T) {
 	}
 	_, err = authz.Bind(incompleteRoot{})
 	checkError(t, err,
-		"authz: authz_test.incompleteRoot has no field Auth: expected a schema with the directives "+
+		"authz: authz_test.incompleteRoot has no field Auth: expected a schema with the "+
+			"directives "+
 			"of authz.Schema, and no skip_runtime for them in gqlgen.yml")
 	_, err = authz.Bind(otherAuthRoot{})
 	checkError(t, err,
 		"authz: the schema's directive Auth isn't that of authz.Schema: bound functions have "+
-			"the type func(context.Context, interface {}, graphql.Resolver, string) (interface {}, error)")
+			"the type func(context.Context, interface {}, graphql.Resolver, string) (interface "+
+			"{}, error)")
 	_, err = authz.Bind(&minimalRoot{})
-	checkError(t, err, "authz: Bind takes gqlgen's generated DirectiveRoot, not *authz_test.minimalRoot")
+	checkError(t, err, "authz: Bind takes gqlgen's generated DirectiveRoot, not "+
+		"*authz_test.minimalRoot")
 }
 
 // checkError checks that err isn't nil and that its message is want.

@@ -86,46 +86,98 @@ func TestAuditFromToken(t *testing.T) {
 		// definitions has the field a of Query.
 		definitions, want string
 	}{
-		{"no use", auditFromToken[itemResolvers], `type Query { a: Item @auth @own } type Item { b: Int @own }`, ""},
-		{"no resolvers below", auditFromToken[queryResolvers], `type Query { a: Item @auth @fromToken } type Item { b: [Item!]! @deprecated c: Time } scalar Time @specifiedBy(url: "https://example.com")`, ""},
-		{"resolvers elsewhere", auditFromToken[itemResolvers], `type Query { a: Int @auth @fromToken b: Item @auth } type Item { b: Int }`, ""},
-		{"a public field", auditFromToken[queryResolvers], `type Query { a: Int @public @fromToken }`, ""},
+		{"no use", auditFromToken[itemResolvers],
+			`type Query { a: Item @auth @own } type Item { b: Int @own }`, ""},
+		{"no resolvers below", auditFromToken[queryResolvers],
+			`type Query { a: Item @auth @fromToken } type Item { b: [Item!]! @deprecated c: Time ` +
+				`} scalar Time @specifiedBy(url: "https://example.com")`, ""},
+		{"resolvers elsewhere", auditFromToken[itemResolvers],
+			`type Query { a: Int @auth @fromToken b: Item @auth } type Item { b: Int }`, ""},
+		{"a public field", auditFromToken[queryResolvers],
+			`type Query { a: Int @public @fromToken }`, ""},
 
-		{"resolvers of the field's type", auditFromToken[itemResolvers], `type Query { a: Item @auth @fromToken } type Item { b: Int }`, resolver("Item")},
-		{"resolvers deeper", auditFromToken[itemResolvers], `type Query { a: A @auth @fromToken } type A { b: B } type B { c: Item } type Item { b: Int }`, resolver("Item")},
-		{"resolvers below a list", auditFromToken[itemResolvers], `type Query { a: [[Item!]!]! @auth @fromToken } type Item { b: Int }`, resolver("Item")},
-		{"resolvers below an interface", auditFromToken[itemResolvers], `type Query { a: I @auth @fromToken } interface I { b: Int } type Item implements I { b: Int }`, resolver("Item")},
-		{"resolvers below an interface of an interface", auditFromToken[itemResolvers], `type Query { a: I @auth @fromToken } interface I { b: Int } interface J implements I { b: Int } type Item implements J & I { b: Int }`, resolver("Item")},
-		{"resolvers below a union", auditFromToken[itemResolvers], `type Query { a: U @auth @fromToken } union U = A | Item type A { b: Int } type Item { b: Int }`, resolver("Item")},
-		{"resolvers below a member of a union", auditFromToken[itemResolvers], `type Query { a: U @auth @fromToken } union U = A type A { b: Item } type Item { b: Int }`, resolver("Item")},
-		{"resolvers of an argument's type", auditFromToken[itemResolvers], `type Query { a(b: Input): Int @auth @fromToken } input Input { c: Item } input Item { d: Int }`, resolver("Item")},
-		{"names that Go writes differently", auditFromToken[renamedResolvers], `type Query { a: user_id_item @auth @fromToken } type user_id_item { b: Int }`, resolver("user_id_item")},
-		{"the query type below itself", auditFromToken[queryResolvers], `type Query { a: A @auth @fromToken } type A { query: Query }`, resolver("Query")},
-		{"cyclic types", auditFromToken[itemResolvers], `type Query { a: A @auth @fromToken } type A { b: B a: A } type B { a: A item: Item } type Item { b: B }`, resolver("Item")},
+		{"resolvers of the field's type", auditFromToken[itemResolvers],
+			`type Query { a: Item @auth @fromToken } type Item { b: Int }`, resolver("Item")},
+		{"resolvers deeper", auditFromToken[itemResolvers],
+			`type Query { a: A @auth @fromToken } type A { b: B } type B { c: Item } type Item { ` +
+				`b: Int }`, resolver("Item")},
+		{"resolvers below a list", auditFromToken[itemResolvers],
+			`type Query { a: [[Item!]!]! @auth @fromToken } type Item { b: Int }`,
+			resolver("Item")},
+		{"resolvers below an interface", auditFromToken[itemResolvers],
+			`type Query { a: I @auth @fromToken } interface I { b: Int } type Item implements I ` +
+				`{ b: Int }`, resolver("Item")},
+		{"resolvers below an interface of an interface", auditFromToken[itemResolvers],
+			`type Query { a: I @auth @fromToken } interface I { b: Int } interface J implements ` +
+				`I { b: Int } type Item implements J & I { b: Int }`, resolver("Item")},
+		{"resolvers below a union", auditFromToken[itemResolvers],
+			`type Query { a: U @auth @fromToken } union U = A | Item type A { b: Int } type Item ` +
+				`{ b: Int }`, resolver("Item")},
+		{"resolvers below a member of a union", auditFromToken[itemResolvers],
+			`type Query { a: U @auth @fromToken } union U = A type A { b: Item } type Item { b: ` +
+				`Int }`, resolver("Item")},
+		{"resolvers of an argument's type", auditFromToken[itemResolvers],
+			`type Query { a(b: Input): Int @auth @fromToken } input Input { c: Item } input Item ` +
+				`{ d: Int }`, resolver("Item")},
+		{"names that Go writes differently", auditFromToken[renamedResolvers],
+			`type Query { a: user_id_item @auth @fromToken } type user_id_item { b: Int }`,
+			resolver("user_id_item")},
+		{"the query type below itself", auditFromToken[queryResolvers],
+			`type Query { a: A @auth @fromToken } type A { query: Query }`, resolver("Query")},
+		{"cyclic types", auditFromToken[itemResolvers],
+			`type Query { a: A @auth @fromToken } type A { b: B a: A } type B { a: A item: Item ` +
+				`} type Item { b: B }`, resolver("Item")},
 
-		{"directive on the field", auditFromToken[queryResolvers], `type Query { a: Int @own @fromToken }`, directive("Query.a")},
-		{"directive on an argument", auditFromToken[queryResolvers], `type Query { a(b: Int @own): Int @auth @fromToken }`, directive("Query.a(b:)")},
-		{"directive on the field of an input", auditFromToken[queryResolvers], `type Query { a(b: Input): Int @auth @fromToken } input Input { c: Int @own }`, directive("Input.c")},
-		{"directive on a field below", auditFromToken[queryResolvers], `type Query { a: A @auth @fromToken } type A { b: Int @own }`, directive("A.b")},
-		{"directive on a type", auditFromToken[queryResolvers], `type Query { a: A @auth @fromToken } type A @own { b: Int }`, directive("A")},
-		{"directive on an interface", auditFromToken[queryResolvers], `type Query { a: I @auth @fromToken } interface I @own { b: Int } type A implements I { b: Int }`, directive("I")},
-		{"directive on a scalar", auditFromToken[queryResolvers], `type Query { a: Time @auth @fromToken } scalar Time @own`, directive("Time")},
-		{"directive elsewhere", auditFromToken[queryResolvers], `type Query { a: Int @auth @fromToken b: B @auth } type B @own { b: Int @own }`, ""},
+		{"directive on the field", auditFromToken[queryResolvers],
+			`type Query { a: Int @own @fromToken }`, directive("Query.a")},
+		{"directive on an argument", auditFromToken[queryResolvers],
+			`type Query { a(b: Int @own): Int @auth @fromToken }`, directive("Query.a(b:)")},
+		{"directive on the field of an input", auditFromToken[queryResolvers],
+			`type Query { a(b: Input): Int @auth @fromToken } input Input { c: Int @own }`,
+			directive("Input.c")},
+		{"directive on a field below", auditFromToken[queryResolvers],
+			`type Query { a: A @auth @fromToken } type A { b: Int @own }`, directive("A.b")},
+		{"directive on a type", auditFromToken[queryResolvers],
+			`type Query { a: A @auth @fromToken } type A @own { b: Int }`, directive("A")},
+		{"directive on an interface", auditFromToken[queryResolvers],
+			`type Query { a: I @auth @fromToken } interface I @own { b: Int } type A implements ` +
+				`I { b: Int }`, directive("I")},
+		{"directive on a scalar", auditFromToken[queryResolvers],
+			`type Query { a: Time @auth @fromToken } scalar Time @own`, directive("Time")},
+		{"directive elsewhere", auditFromToken[queryResolvers],
+			`type Query { a: Int @auth @fromToken b: B @auth } type B @own { b: Int @own }`, ""},
 
-		{"mutation", auditFromToken[queryResolvers], `type Query { a: Int @auth } type Mutation { b: Int @auth @fromToken }`, "authz: Mutation.b carries @fromToken: only fields of the query type may"},
-		{"subscription", auditFromToken[queryResolvers], `type Query { a: Int @auth } type Subscription { b: Int @auth @fromToken }`, "authz: Subscription.b carries @fromToken: only fields of the query type may"},
-		{"field of an object", auditFromToken[queryResolvers], `type Query { a: A @auth } type A { b: Int @fromToken }`, "authz: A.b carries @fromToken: only fields of the query type may"},
-		{"field of an interface", auditFromToken[queryResolvers], `type Query { a: I @auth } interface I { b: Int @fromToken }`, "authz: I.b carries @fromToken: only fields of the query type may"},
-		{"custom query type", auditFromToken[otherRootResolvers], `schema { query: Root } type Root { a: Int @auth @fromToken }`, ""},
-		{"type Query isn't the query type", auditFromToken[otherRootResolvers], `schema { query: Root } type Root { a: Query @auth } type Query { a: Int @fromToken }`, "authz: Query.a carries @fromToken: only fields of the query type may"},
-		{"several errors", auditFromToken[itemResolvers], `type Query { a: Item @own @fromToken b: Item @auth @fromToken } type Item { c: Int @own } type Mutation { d: Int @fromToken }`,
+		{"mutation", auditFromToken[queryResolvers],
+			`type Query { a: Int @auth } type Mutation { b: Int @auth @fromToken }`,
+			"authz: Mutation.b carries @fromToken: only fields of the query type may"},
+		{"subscription", auditFromToken[queryResolvers],
+			`type Query { a: Int @auth } type Subscription { b: Int @auth @fromToken }`,
+			"authz: Subscription.b carries @fromToken: only fields of the query type may"},
+		{"field of an object", auditFromToken[queryResolvers],
+			`type Query { a: A @auth } type A { b: Int @fromToken }`,
+			"authz: A.b carries @fromToken: only fields of the query type may"},
+		{"field of an interface", auditFromToken[queryResolvers],
+			`type Query { a: I @auth } interface I { b: Int @fromToken }`,
+			"authz: I.b carries @fromToken: only fields of the query type may"},
+		{"custom query type", auditFromToken[otherRootResolvers],
+			`schema { query: Root } type Root { a: Int @auth @fromToken }`, ""},
+		{"type Query isn't the query type", auditFromToken[otherRootResolvers],
+			`schema { query: Root } type Root { a: Query @auth } type Query { a: Int @fromToken }`,
+			"authz: Query.a carries @fromToken: only fields of the query type may"},
+		{"several errors", auditFromToken[itemResolvers],
+			`type Query { a: Item @own @fromToken b: Item @auth @fromToken } type Item { c: Int ` +
+				`@own } type Mutation { d: Int @fromToken }`,
 			"authz: Mutation.d carries @fromToken: only fields of the query type may\n" +
 				directive("Query.a") + "\n" + resolver("Item") + "\n" + directive("Item.c") + "\n" +
 				strings.ReplaceAll(resolver("Item")+"\n"+directive("Item.c"), "Query.a",
 					"Query.b")},
 
-		{"no generated interface", auditFromToken[noResolvers], `type Query { a: Int @auth @fromToken }`, "authz: @fromToken can't be checked: *authz_test.executableSchema[github.com/cloakql/cloakql/authz_test.noResolvers,struct {}] isn't a schema that gqlgen generated"},
-		{"no generated interface, no use", auditFromToken[noResolvers], `type Query { a: Int @auth }`, ""},
+		{"no generated interface", auditFromToken[noResolvers],
+			`type Query { a: Int @auth @fromToken }`,
+			"authz: @fromToken can't be checked: " +
+				"*authz_test.executableSchema[github.com/cloakql/cloakql/authz_test.noResolvers,struct {}] isn't a schema that gqlgen generated"},
+		{"no generated interface, no use", auditFromToken[noResolvers],
+			`type Query { a: Int @auth }`, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := tt.audit(t, tt.definitions); got != tt.want {
@@ -182,8 +234,12 @@ func TestAuditFromToken_replacedRules(t *testing.T) {
 		want string
 	}{
 		{"this package's", minimalRoot{Public: authz.Public, Auth: authz.Auth}, ""},
-		{"own Auth", minimalRoot{Public: authz.Public, Auth: revoked}, "authz: Query.a carries @fromToken, but Query.a carries @auth, which may decide by more than the access token"},
-		{"own Public", minimalRoot{Public: revoked, Auth: authz.Auth}, "authz: Query.b carries @fromToken, but Query.b carries @public, which may decide by more than the access token"},
+		{"own Auth", minimalRoot{Public: authz.Public, Auth: revoked},
+			"authz: Query.a carries @fromToken, but Query.a carries @auth, which may decide by " +
+				"more than the access token"},
+		{"own Public", minimalRoot{Public: revoked, Auth: authz.Auth},
+			"authz: Query.b carries @fromToken, but Query.b carries @public, which may decide by " +
+				"more than the access token"},
 	} {
 		got := ""
 		if err := authz.AuditFromToken(newExecutable[queryResolvers](t, definitions,

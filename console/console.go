@@ -37,9 +37,11 @@ var dist embed.FS
 const (
 	pageName              = "index.html"
 	noncePlaceholder      = "__NONCE__" // in index.html, where vite.config.ts puts it
-	contentSecurityPolicy = "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'; " +
+	contentSecurityPolicy = "default-src 'none'; script-src 'self'; worker-src 'self'; " +
+		"connect-src 'self'; " +
 		"font-src 'self'; img-src 'self' data:; style-src 'self' 'nonce-" + noncePlaceholder +
-		"'; style-src-attr 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+		"'; style-src-attr 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors " +
+		"'none'"
 )
 
 // hashedNamePattern matches the names of files whose name contains a hash of their content.

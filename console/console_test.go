@@ -72,7 +72,8 @@ func TestHandler_page(t *testing.T) {
 			name, sources, _ := strings.Cut(directive, " ")
 			isUnsafe := strings.Contains(sources, "unsafe")
 			if isUnsafe != (name == "style-src-attr") {
-				t.Errorf("the policy has %q, want an unsafe source only in style-src-attr", directive)
+				t.Errorf("the policy has %q, want an unsafe source only in style-src-attr",
+					directive)
 			}
 			if strings.Contains(sources, ":") && directive != "img-src 'self' data:" ||
 				strings.Contains(sources, "*") {
@@ -111,7 +112,8 @@ func TestHandler_files(t *testing.T) {
 		}
 		if policy := response.Header.Get("Content-Security-Policy"); !strings.Contains(policy,
 			"script-src 'self'") || strings.Contains(policy, "nonce") {
-			t.Errorf("%s has the policy %q, want script-src 'self' without a nonce", link[1], policy)
+			t.Errorf("%s has the policy %q, want script-src 'self' without a nonce", link[1],
+				policy)
 		}
 	}
 }
@@ -166,7 +168,8 @@ func TestHandler_routes(t *testing.T) {
 	} {
 		response := serve(t, handler, tt.method, tt.target, "")
 		if response.StatusCode != tt.status || response.Header.Get("Allow") != tt.allow {
-			t.Errorf("%s %s: got %d and Allow %q, want %d and %q", tt.method, tt.target, response.StatusCode,
+			t.Errorf("%s %s: got %d and Allow %q, want %d and %q", tt.method, tt.target,
+				response.StatusCode,
 				response.Header.Get("Allow"), tt.status, tt.allow)
 		}
 		if got := response.Header.Get("Cache-Control"); tt.status == http.StatusNotFound &&

@@ -43,7 +43,8 @@ func allowedCopies(t *testing.T) map[string]bool {
 	for _, e := range entries {
 		name := cmp.Or(e.Library, e.Constant)
 		if name == "" || e.Package == "" || e.Reason == "" {
-			t.Errorf("vendored.json has the entry %+v, want a library or a constant, a package and a reason",
+			t.Errorf("vendored.json has the entry %+v, want a library or a constant, a package "+
+				"and a reason",
 				e)
 		}
 		names[name] = true
@@ -78,10 +79,13 @@ type signature struct {
 }
 
 var signatures = []signature{
-	{"dompurify", regexp.MustCompile(`version\s*=\s*["'` + "`]" + semver + `["'` + "`]" + `,\s*\w+\.removed\s*=`)},
+	{"dompurify", regexp.MustCompile(`version\s*=\s*["'` + "`]" + semver + `["'` + "`]" +
+		`,\s*\w+\.removed\s*=`)},
 	{"jquery", regexp.MustCompile(`jquery:\s*["'` + "`]" + semver)},
-	{"punycode.js", regexp.MustCompile(`version:\s*["'` + "`]" + semver + `["'` + "`]" + `,\s*ucs2`)},
-	{"react-dom", regexp.MustCompile(`version:\s*["'` + "`]" + semver + `["'` + "`]" + `,\s*rendererPackageName:\s*["'` + "`]" + `react-dom`)},
+	{"punycode.js", regexp.MustCompile(`version:\s*["'` + "`]" + semver + `["'` + "`]" +
+		`,\s*ucs2`)},
+	{"react-dom", regexp.MustCompile(`version:\s*["'` + "`]" + semver + `["'` + "`]" +
+		`,\s*rendererPackageName:\s*["'` + "`]" + `react-dom`)},
 }
 
 // versionPattern matches string literals that consist only of a version.
@@ -140,7 +144,8 @@ func TestVendoredLibraries(t *testing.T) {
 		fileCount++
 		for _, vendoredCopy := range findCopies(string(file.content), locked, allowed) {
 			t.Errorf("%s has a copy of %s, which isn't in package-lock.json: replace it by an "+
-				"alias in vite.config.ts, or say in vendored.json why it may stay", name, vendoredCopy)
+				"alias in vite.config.ts, or say in vendored.json why it may stay", name,
+				vendoredCopy)
 		}
 	}
 	if fileCount < 10 {
@@ -154,7 +159,8 @@ func TestVendoredLibraries(t *testing.T) {
 			isFound = isFound || signatures[i].pattern.Match(file.content)
 		}
 		if !isFound {
-			t.Errorf("%s is in the build, but its signature %s matches no file: update the signature", library,
+			t.Errorf("%s is in the build, but its signature %s matches no file: update the "+
+				"signature", library,
 				signatures[i].pattern)
 		}
 	}
@@ -177,8 +183,9 @@ func TestFindCopies(t *testing.T) {
 		`DOMPurify.version = '3.1.7', DOMPurify.removed = []`:       "dompurify 3.1.7",
 		"e.version=`19.3.1`":                                        "",
 		`n.fn=n.prototype={jquery:"3.4.1",constructor:n}`:           "jquery 3.4.1",
-		"Fe.VERSION=`4.17.20`":                                      "unknown 4.17.20, in \"Fe.VERSION=`4.17.20`\"",
-		"x=`2.4.0`":                                                 "",
+		"Fe.VERSION=`4.17.20`": "unknown 4.17.20, in " +
+			"\"Fe.VERSION=`4.17.20`\"",
+		"x=`2.4.0`": "",
 		"a 1.2.3 of prose, `1.2`, `1.2.3.4`, and a date of `2026-01-02`, in the midst of things": "",
 	} {
 		got := strings.Join(findCopies(text, locked, map[string]bool{"2.4.0": true}), ", ")

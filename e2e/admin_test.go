@@ -197,7 +197,8 @@ func (r realm) isLocked(t *testing.T, id string) (locked bool) {
 	}) {
 		return locked
 	}
-	body, _ := r.k.callAdmin(t, http.MethodGet, "/"+r.name+"/attack-detection/brute-force/users/"+id,
+	body, _ := r.k.callAdmin(t, http.MethodGet, "/"+r.name+"/attack-detection/brute-force/users/"+
+		id,
 		nil)
 	return bytes.Contains(body, []byte(`"disabled":true`))
 }

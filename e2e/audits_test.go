@@ -32,7 +32,8 @@ func TestAudits(t *testing.T) {
 	}{
 		{"GET and introspection on", nil, nil},
 		{"GET off", []string{"GET_QUERIES=false"}, getAudits},
-		{"introspection off", []string{"RUNTIME_ENV=prod", "GET_QUERIES=true"}, introspectionAudits},
+		{"introspection off", []string{"RUNTIME_ENV=prod", "GET_QUERIES=true"},
+			introspectionAudits},
 		{"GET and introspection off", []string{"RUNTIME_ENV=prod"}, getOrIntrospectionAudits},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

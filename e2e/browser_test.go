@@ -239,6 +239,7 @@ func browserSettings(t *testing.T, chromium string) object {
 		"noIntrospection": r.serve(t, "RUNTIME_ENV=prod", "CONSOLE=on", "ADDR=127.0.0.1:0").url +
 			"/",
 		"otherAudience": r.serve(t, "KEYCLOAK_AUDIENCE=another-api").url + "/",
-		"user":          "alice", "otpUser": "otto", "password": password, "tokenLifetime": tokenLifetime,
+		"user":          "alice", "otpUser": "otto", "password": password,
+		"tokenLifetime": tokenLifetime,
 	}
 }

@@ -75,7 +75,8 @@ refresh, signed out: error INVALID_REFRESH_TOKEN/SESSION_ENDED <- POST 200 respo
 func withoutPersisted(cases, secondRequest, refreshRequest string) string {
 	return strings.NewReplacer(
 		"PERSISTED_QUERY_NOT_FOUND", "PERSISTED_QUERY_NOT_SUPPORTED",
-		"me, persisted, second: true <- GET 200 response", "me, persisted, second: true <- "+secondRequest,
+		"me, persisted, second: true <- GET 200 response", "me, persisted, second: true <- "+
+			secondRequest,
 		"POST 400 response PERSISTED_QUERY_NOT_FOUND; POST 200 response\nrefresh:",
 		refreshRequest+"\nrefresh:",
 	).Replace(cases)
@@ -114,12 +115,16 @@ func TestClients(t *testing.T) {
 		want         string
 	}{
 		{"apollo.mjs", "", nil, apolloCases},
-		{"apollo.mjs", "no persisted queries", []string{noPersistedQueries}, withoutPersisted(apolloCases, "POST 200 response", "POST 200 response")},
+		{"apollo.mjs", "no persisted queries", []string{noPersistedQueries},
+			withoutPersisted(apolloCases, "POST 200 response", "POST 200 response")},
 		{"urql.mjs", "", nil, urqlCases},
-		{"urql.mjs", "no persisted queries", []string{noPersistedQueries}, withoutPersisted(urqlCases, "GET 200 response", "POST 200 response")},
+		{"urql.mjs", "no persisted queries", []string{noPersistedQueries},
+			withoutPersisted(urqlCases, "GET 200 response", "POST 200 response")},
 		{"graphql-request.mjs", "", nil, graphqlRequestCases},
 		{"relay.mjs", "", nil, relayCases},
-		{"trusted.mjs", "trusted documents enforced", []string{"TRUSTED_DOCUMENTS=" + manifest, "TRUSTED_DOCUMENTS_MODE=enforce"}, trustedCases},
+		{"trusted.mjs", "trusted documents enforced",
+			[]string{"TRUSTED_DOCUMENTS=" + manifest,
+				"TRUSTED_DOCUMENTS_MODE=enforce"}, trustedCases},
 	} {
 		t.Run(strings.TrimSuffix(tt.script+" "+tt.name, " "), func(t *testing.T) {
 			t.Parallel()

@@ -33,7 +33,8 @@ var slowClients = []slowClient{
 	{"half of a body", jsonHead + "Content-Length: 50000\r\n\r\n" + meBody, ""},
 	{"endless chunks of a byte", chunkedHead, "1\r\n \r\n"},
 	{"half of a chunk", chunkedHead + "1000\r\n {", ""},
-	{"no body after 100-continue", jsonHead + "Expect: 100-continue\r\nContent-Length: 100\r\n\r\n", ""},
+	{"no body after 100-continue", jsonHead + "Expect: 100-continue\r\nContent-Length: 100\r\n\r\n",
+		""},
 	{"half of a second request", withLength(jsonHead, meBody) + "POST /gra", ""},
 }
 
@@ -50,7 +51,8 @@ func TestManyConnections(t *testing.T) {
 	}
 	availableFiles := int(min(fileLimit.Cur, 1<<20)) - 500
 	if availableFiles < idleCount+slowCount {
-		t.Logf("ONLY %d of %d connections: a process can open %d files; run ulimit -n 4096", availableFiles,
+		t.Logf("ONLY %d of %d connections: a process can open %d files; run ulimit -n 4096",
+			availableFiles,
 			idleCount+slowCount, fileLimit.Cur)
 		idleCount, slowCount = availableFiles*4/5, availableFiles/5
 	}

@@ -153,9 +153,12 @@ func TestDev(t *testing.T) {
 		}
 	})
 	for _, tt := range []struct{ name, setting, want string }{
-		{"production", "RUNTIME_ENV=prod", `RUNTIME_ENV is "prod": the fake Keycloak is for a developer's machine only`},
-		{"empty RUNTIME_ENV", "RUNTIME_ENV=", `RUNTIME_ENV is "": the fake Keycloak is for a developer's machine only`},
-		{"incomplete Keycloak settings", "KEYCLOAK_CLIENT_ID=shop", "KEYCLOAK_CLIENT_ID is set, and KEYCLOAK_SERVER_URL isn't"},
+		{"production", "RUNTIME_ENV=prod",
+			`RUNTIME_ENV is "prod": the fake Keycloak is for a developer's machine only`},
+		{"empty RUNTIME_ENV", "RUNTIME_ENV=",
+			`RUNTIME_ENV is "": the fake Keycloak is for a developer's machine only`},
+		{"incomplete Keycloak settings", "KEYCLOAK_CLIENT_ID=shop",
+			"KEYCLOAK_CLIENT_ID is set, and KEYCLOAK_SERVER_URL isn't"},
 		{"invalid setting", "REFRESH_GRACE=soon", "REFRESH_GRACE: expected a duration"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -211,14 +214,16 @@ func TestProgram_withoutFake(t *testing.T) {
 	out, err := server.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "KEYCLOAK_SERVER_URL: is missing") ||
 		!strings.Contains(string(out), "go run ./cmd/cloakql-dev") {
-		t.Errorf("without settings, cloakql prints %s (%v), want the missing settings and a hint at "+
+		t.Errorf("without settings, cloakql prints %s (%v), want the missing settings and a hint "+
+			"at "+
 			"cloakql-dev", out, err)
 	}
 }
 
 // Each command of the built program prints the expected text and exits with the expected status.
 func TestProgram_commands(t *testing.T) {
-	validSettings := []string{"KEYCLOAK_SERVER_URL=http://localhost:8080", "KEYCLOAK_REALM_NAME=local",
+	validSettings := []string{"KEYCLOAK_SERVER_URL=http://localhost:8080",
+		"KEYCLOAK_REALM_NAME=local",
 		"KEYCLOAK_CLIENT_ID=local-api", "KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret"}
 	for _, tt := range []struct {
 		argument string

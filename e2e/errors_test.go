@@ -10,9 +10,11 @@ import (
 )
 
 const (
-	keycloakBadCredentials = `{"error":"invalid_grant","error_description":"Invalid user credentials"}`
-	keycloakDisabled       = `{"error":"invalid_grant","error_description":"Account disabled"}`
-	badCredentialsBody     = `{"errors":[{"message":"Username or password is incorrect!","path":["login"],"locations":[{"line":1,"column":50}],"extensions":{"code":"INVALID_CREDENTIALS"}}],"data":null}` + "\n"
+	keycloakBadCredentials = `{"error":"invalid_grant","error_description":"Invalid user ` +
+		`credentials"}`
+	keycloakDisabled   = `{"error":"invalid_grant","error_description":"Account disabled"}`
+	badCredentialsBody = `{"errors":[{"message":"Username or password is ` +
+		`incorrect!","path":["login"],"locations":[{"line":1,"column":50}],"extensions":{"code":"INVALID_CREDENTIALS"}}],"data":null}` + "\n"
 )
 
 // For each reason to reject a sign-in, Keycloak itself returns the expected response, and the
@@ -31,16 +33,25 @@ func TestLogin_rejected(t *testing.T) {
 		code         string
 		wantGeneric  bool // the server's response must be badCredentialsBody
 	}{
-		{"wrong password", object{}, "wrong", false, keycloakBadCredentials, "INVALID_CREDENTIALS", true},
+		{"wrong password", object{}, "wrong", false, keycloakBadCredentials, "INVALID_CREDENTIALS",
+			true},
 		{"unknown user", nil, "secret", false, keycloakBadCredentials, "INVALID_CREDENTIALS", true},
-		{"locked, right password", object{}, "secret", true, keycloakBadCredentials, "INVALID_CREDENTIALS", true},
-		{"disabled, wrong password", object{"enabled": false}, "wrong", false, keycloakBadCredentials, "INVALID_CREDENTIALS", true},
-		{"one-time code missing", object{"credentials": otpCredentials("secret", "otp-secret-of-a-test")}, "secret", false, keycloakBadCredentials, "INVALID_CREDENTIALS", true},
-		{"disabled, right password", object{"enabled": false}, "secret", false, keycloakDisabled, "ACCOUNT_DISABLED", false},
-		{"required action, right password", object{"requiredActions": []string{"UPDATE_PASSWORD"}}, "secret", false,
+		{"locked, right password", object{}, "secret", true, keycloakBadCredentials,
+			"INVALID_CREDENTIALS", true},
+		{"disabled, wrong password", object{"enabled": false}, "wrong", false,
+			keycloakBadCredentials, "INVALID_CREDENTIALS", true},
+		{"one-time code missing",
+			object{"credentials": otpCredentials("secret",
+				"otp-secret-of-a-test")}, "secret", false, keycloakBadCredentials,
+			"INVALID_CREDENTIALS", true},
+		{"disabled, right password", object{"enabled": false}, "secret", false, keycloakDisabled,
+			"ACCOUNT_DISABLED", false},
+		{"required action, right password", object{"requiredActions": []string{"UPDATE_PASSWORD"}},
+			"secret", false,
 			`{"error":"invalid_grant","error_description":"Account is not fully set up"}`,
 			"ACCOUNT_NOT_READY", false},
-		{"required action, wrong password", object{"requiredActions": []string{"UPDATE_PASSWORD"}}, "wrong", false, keycloakBadCredentials, "INVALID_CREDENTIALS", true},
+		{"required action, wrong password", object{"requiredActions": []string{"UPDATE_PASSWORD"}},
+			"wrong", false, keycloakBadCredentials, "INVALID_CREDENTIALS", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			name, id := "nobody-of-this-name", ""
@@ -137,7 +148,8 @@ func TestLogin_misconfigured(t *testing.T) {
 			"KEYCLOAK_CLIENT_ID"},
 		{"bearer-only client", "KEYCLOAK_CLIENT_ID=only-bearer", user, codeMisconfigured,
 			`400 "invalid_client" "Bearer-only not allowed"`, "KEYCLOAK_CLIENT_ID"},
-		{"direct grants off", "KEYCLOAK_CLIENT_ID=no-direct-grants", user, "LOGIN_NOT_ALLOWED/DIRECT_GRANT_DISABLED",
+		{"direct grants off", "KEYCLOAK_CLIENT_ID=no-direct-grants", user,
+			"LOGIN_NOT_ALLOWED/DIRECT_GRANT_DISABLED",
 			`400 "unauthorized_client" "Client not allowed for direct access grants"`,
 			"Direct access grants"},
 		{"consent required", "KEYCLOAK_CLIENT_ID=asks-consent", user, codeMisconfigured,
@@ -145,7 +157,8 @@ func TestLogin_misconfigured(t *testing.T) {
 		{"unknown scope", "LOGIN_SCOPE=openid bogus", user, codeMisconfigured,
 			`400 "invalid_scope" "Invalid scopes: [12 bytes]"`, "LOGIN_SCOPE"},
 		{"offline access not allowed", "LOGIN_SCOPE=openid offline_access", rolelessUser,
-			codeMisconfigured, `400 "not_allowed" "Offline tokens not allowed for the user or client"`,
+			codeMisconfigured, `400 "not_allowed" "Offline tokens not allowed for the user or ` +
+				`client"`,
 			"LOGIN_SCOPE"},
 		{"unknown realm", "KEYCLOAK_REALM_NAME=nowhere", user, codeMisconfigured,
 			`404 "Realm does not exist" ""`, "KEYCLOAK_REALM_NAME"},
@@ -160,7 +173,8 @@ func TestLogin_misconfigured(t *testing.T) {
 	oldKeycloak := sharedKeycloak.isBefore26_6(t)
 	if oldKeycloak {
 		i := slices.IndexFunc(rows, func(r row) bool { return r.name == "bearer-only client" })
-		rows[i].response = `401 "unauthorized_client" "Invalid client or Invalid client credentials"`
+		rows[i].response = `401 "unauthorized_client" "Invalid client or Invalid client ` +
+			`credentials"`
 		rows[i].hint = "KEYCLOAK_CLIENT_SECRET_KEY"
 	}
 	if usesRealKeycloak() { // the fake has its own messages for these clients
@@ -184,7 +198,8 @@ func TestLogin_misconfigured(t *testing.T) {
 		settings := "KEYCLOAK_REALM_NAME=" + unsupportedRealm.name + "\nKEYCLOAK_CLIENT_ID="
 		if !oldKeycloak {
 			rows = append(rows, row{"secret in a header only", settings + "basic", user,
-				codeMisconfigured, `"Invalid method used to get client secret. Client requires method ` +
+				codeMisconfigured, `"Invalid method used to get client secret. Client requires ` +
+					`method ` +
 					`'client_secret_basic' to obtain client secret from the request"`,
 				"Allowed authentication method"})
 		}
@@ -192,7 +207,8 @@ func TestLogin_misconfigured(t *testing.T) {
 			row{"client with a signed JWT", settings + "signed", user, codeMisconfigured,
 				`"Parameter client_assertion_type is missing"`, "Client Authenticator"},
 			row{"client with a JWT signed by its secret", settings + "signed-by-secret", user,
-				codeMisconfigured, `"Parameter client_assertion_type is missing"`, "Client Authenticator"},
+				codeMisconfigured, `"Parameter client_assertion_type is missing"`,
+				"Client Authenticator"},
 			row{"client certificate", settings + "certificate", user, codeMisconfigured,
 				`401 "invalid_client"`, "Client Authenticator"},
 			row{"SAML client", settings + "saml", user, codeMisconfigured,
@@ -205,11 +221,14 @@ func TestLogin_misconfigured(t *testing.T) {
 		policyRealm := newRealm(t, sharedKeycloak, nil)
 		policyRealm.k.callAdmin(t, http.MethodPut, "/"+policyRealm.name+"/client-policies/profiles",
 			object{"profiles": []object{
-				{"name": "p", "executors": []object{{"executor": "reject-ropc-grant", "configuration": object{"auto-configure": "false"}}}},
+				{"name": "p", "executors": []object{{"executor": "reject-ropc-grant",
+					"configuration": object{"auto-configure": "false"}}}},
 			}})
 		policyRealm.k.callAdmin(t, http.MethodPut, "/"+policyRealm.name+"/client-policies/policies",
 			object{"policies": []object{
-				{"name": "p", "enabled": true, "conditions": []object{{"condition": "any-client", "configuration": object{}}}, "profiles": []string{"p"}},
+				{"name": "p", "enabled": true,
+					"conditions": []object{{"condition": "any-client", "configuration": object{}}},
+					"profiles":   []string{"p"}},
 			}})
 		rows = append(rows, row{"client policy", "KEYCLOAK_REALM_NAME=" + policyRealm.name, user,
 			"LOGIN_NOT_ALLOWED/DIRECT_GRANT_DISABLED",
@@ -250,7 +269,11 @@ func TestRefresh_rejected(t *testing.T) {
 	}{
 		{"garbage", func(*testing.T) string { return "garbage" }, s,
 			"Invalid refresh token", "INVALID"},
-		{"access token", func(t *testing.T) string { first, _ := login(t, r, s); return first.AccessToken }, s,
+		{"access token", func(t *testing.T) string {
+			first,
+				_ := login(t, r, s)
+			return first.AccessToken
+		}, s,
 			"Invalid refresh token", "INVALID"},
 		{"token of another client", func(t *testing.T) string {
 			user, _ := r.newUser(t, nil)
@@ -282,7 +305,8 @@ func TestRefresh_rejected(t *testing.T) {
 				RefreshToken string `json:"refresh_token"`
 			}
 			json.Unmarshal([]byte(body), &second)
-			r.wantRefreshRejected(t, first.RefreshToken, "Maximum allowed refresh token reuse exceeded")
+			r.wantRefreshRejected(t, first.RefreshToken,
+				"Maximum allowed refresh token reuse exceeded")
 			return second.RefreshToken
 		}, s, "Session doesn't have required client", "SESSION_ENDED"},
 		{"used twice", func(t *testing.T) string {

@@ -98,11 +98,17 @@ func TestExamples_failedSignIn(t *testing.T) {
 		urql  string // the message of the example for urql; if empty, the one for fetch
 		args  []string
 	}{
-		{"wrong password", "Username or password is incorrect! (INVALID_CREDENTIALS)", "", []string{s.url + "/graphql", "nobody", "wrong"}},
-		{"no server", "fetch failed (ECONNREFUSED)", "[Network] fetch failed (ECONNREFUSED)", []string{"http://127.0.0.1:" + port + "/graphql", "alice", "wrong"}},
-		{"URL of another page", "The response isn't GraphQL: HTTP status 404", "[Network] Not Found", []string{s.url + "/nowhere", "alice", "wrong"}},
-		{"invalid URL", "Failed to parse URL from nowhere (ERR_INVALID_URL)", "[Network] Failed to parse URL from nowhere (ERR_INVALID_URL)", []string{"nowhere", "alice", "wrong"}},
-		{"no password", "usage: node main.mjs URL USERNAME PASSWORD [ONE-TIME-CODE]", "", []string{s.url + "/graphql", "alice"}},
+		{"wrong password", "Username or password is incorrect! (INVALID_CREDENTIALS)", "",
+			[]string{s.url + "/graphql", "nobody", "wrong"}},
+		{"no server", "fetch failed (ECONNREFUSED)", "[Network] fetch failed (ECONNREFUSED)",
+			[]string{"http://127.0.0.1:" + port + "/graphql", "alice", "wrong"}},
+		{"URL of another page", "The response isn't GraphQL: HTTP status 404",
+			"[Network] Not Found", []string{s.url + "/nowhere", "alice", "wrong"}},
+		{"invalid URL", "Failed to parse URL from nowhere (ERR_INVALID_URL)",
+			"[Network] Failed to parse URL from nowhere (ERR_INVALID_URL)",
+			[]string{"nowhere", "alice", "wrong"}},
+		{"no password", "usage: node main.mjs URL USERNAME PASSWORD [ONE-TIME-CODE]", "",
+			[]string{s.url + "/graphql", "alice"}},
 		{"no arguments", "usage: node main.mjs URL USERNAME PASSWORD [ONE-TIME-CODE]", "", nil},
 	} {
 		for example, want := range map[string]string{"fetch": tt.fetch,

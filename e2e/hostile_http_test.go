@@ -78,8 +78,10 @@ var rawShapes = []rawShape{
 	{"deflate", withEncoding("deflate"), codes{"415 BAD_REQUEST"}},
 	{"br", withEncoding("br"), codes{"415 BAD_REQUEST"}},
 	{"zstd", withEncoding("zstd"), codes{"415 BAD_REQUEST"}},
-	{"urlencoded form", withContentType("application/x-www-form-urlencoded"), codes{"415 BAD_REQUEST"}},
-	{"multipart form", withContentType("multipart/form-data; boundary=x"), codes{"415 BAD_REQUEST"}},
+	{"urlencoded form", withContentType("application/x-www-form-urlencoded"),
+		codes{"415 BAD_REQUEST"}},
+	{"multipart form", withContentType("multipart/form-data; boundary=x"),
+		codes{"415 BAD_REQUEST"}},
 	{"plain text", withContentType("text/plain"), codes{"415 BAD_REQUEST"}},
 	{"GraphQL document", withContentType("application/graphql"), codes{"415 BAD_REQUEST"}},
 	{"UTF-16", withContentType("application/json; charset=utf-16"), codes{"415 BAD_REQUEST"}},
@@ -101,8 +103,13 @@ var rawShapes = []rawShape{
 	{"unknown expectation", func(size int) string {
 		return withLength(jsonHead+"Expect: the unexpected\r\n", string(pad(size)))
 	}, codes{"417"}},
-	{"negative Content-Length", func(int) string { return jsonHead + "Content-Length: -1\r\n\r\n" + meBody }, codes{"400"}},
-	{"two Content-Length headers", func(int) string { return jsonHead + "Content-Length: 5\r\n" + withLength("", meBody) }, codes{"400"}},
+	{"negative Content-Length",
+		func(int) string { return jsonHead + "Content-Length: -1\r\n\r\n" + meBody }, codes{"400"}},
+	{"two Content-Length headers",
+		func(int) string {
+			return jsonHead + "Content-Length: 5\r\n" +
+				withLength("", meBody)
+		}, codes{"400"}},
 	{"endless chunks over the limit", func(size int) string {
 		return chunkedHead +
 			strings.Repeat(fmt.Sprintf("400\r\n%s\r\n", strings.Repeat(" ", 1<<10)),
@@ -111,8 +118,13 @@ var rawShapes = []rawShape{
 	{"one chunk of exabytes", func(size int) string {
 		return chunkedHead + "4000000000000000\r\n" + strings.Repeat(" ", max(size, bodyLimit+1))
 	}, codes{"413 BAD_REQUEST"}},
-	{"chunk size out of range", func(int) string { return chunkedHead + "ffffffffffffffffffff\r\n" + meBody }, codes{"400 BAD_REQUEST"}},
-	{"invalid chunk size", func(int) string { return chunkedHead + "zz\r\n" + meBody }, codes{"400 BAD_REQUEST"}},
+	{"chunk size out of range",
+		func(int) string {
+			return chunkedHead + "ffffffffffffffffffff\r\n" +
+				meBody
+		}, codes{"400 BAD_REQUEST"}},
+	{"invalid chunk size", func(int) string { return chunkedHead + "zz\r\n" + meBody },
+		codes{"400 BAD_REQUEST"}},
 	{"chunks of one byte", func(size int) string {
 		var b strings.Builder
 		for _, char := range pad(min(size/6, bodyLimit)) {
@@ -138,24 +150,39 @@ var rawShapes = []rawShape{
 	}, codes{"501"}},
 
 	// Headers.
-	{"many headers", withHeaders("X-Header: x\r\n"), codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
-	{"many cookies", withHeaders("Cookie: a=b; c=d\r\n"), codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
-	{"long header", func(size int) string { return repeat(getHead+"X-Header: ", "x", "\r\n\r\n")(size) },
+	{"many headers", withHeaders("X-Header: x\r\n"),
+		codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
+	{"many cookies", withHeaders("Cookie: a=b; c=d\r\n"),
+		codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
+	{"long header", func(size int) string {
+		return repeat(getHead+"X-Header: ", "x",
+			"\r\n\r\n")(size)
+	},
 		codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
 	{"long header name", func(size int) string { return repeat(getHead, "x", ": x\r\n\r\n")(size) },
 		codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
 	{"many accepted media types", func(size int) string {
 		return repeat(getHead+"Accept: */*", ", application/json;q=0.123", "\r\n\r\n")(size)
 	}, codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED or 406 BAD_REQUEST", "431 or closed"}},
-	{"long token", func(size int) string { return repeat(getHead+"Authorization: Bearer ", "x", "\r\n\r\n")(size) },
+	{"long token", func(size int) string {
+		return repeat(getHead+"Authorization: Bearer ", "x",
+			"\r\n\r\n")(size)
+	},
 		codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
-	{"many tokens", withHeaders("Authorization: Bearer x.y.z\r\n"), codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
-	{"many origins", withHeaders("Origin: https://elsewhere.example\r\n"), codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
-	{"many X-Forwarded-For", withHeaders("X-Forwarded-For: 10.0.0.1, 10.0.0.2\r\n"), codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
+	{"many tokens", withHeaders("Authorization: Bearer x.y.z\r\n"),
+		codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
+	{"many origins", withHeaders("Origin: https://elsewhere.example\r\n"),
+		codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
+	{"many X-Forwarded-For", withHeaders("X-Forwarded-For: 10.0.0.1, 10.0.0.2\r\n"),
+		codes{"200 UNAUTHENTICATED", "200 UNAUTHENTICATED", "431 or closed"}},
 	{"header without colon", func(int) string { return getHead + "Header\r\n\r\n" }, codes{"400"}},
 	{"NUL in a header", func(int) string { return getHead + "X: \x00\r\n\r\n" }, codes{"400"}},
 	{"no Host header", func(int) string { return "GET /graphql HTTP/1.1\r\n\r\n" }, codes{"400"}},
-	{"upgrade to WebSocket", func(int) string { return getHead + "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n" }, codes{"200 UNAUTHENTICATED"}},
+	{"upgrade to WebSocket",
+		func(int) string {
+			return getHead +
+				"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+		}, codes{"200 UNAUTHENTICATED"}},
 
 	// Request lines, and data without a request line.
 	{"long query string", func(size int) string {
@@ -173,18 +200,27 @@ var rawShapes = []rawShape{
 		return "GET /graphql?query=%7Bme%7Bid%7D%7D&variables=" +
 			nest(`%7B%22v%22:`, "[", "1", "]", "%7D")(size-100) + " HTTP/1.1\r\nHost: x\r\n\r\n"
 	}, codes{"400 BAD_REQUEST", "400 BAD_REQUEST", "431 or closed"}},
-	{"long method", func(size int) string { return strings.Repeat("A", size) + " /graphql HTTP/1.1\r\nHost: x\r\n\r\n" },
+	{"long method", func(size int) string {
+		return strings.Repeat("A", size) +
+			" /graphql HTTP/1.1\r\nHost: x\r\n\r\n"
+	},
 		codes{"405 BAD_REQUEST", "405 BAD_REQUEST", "431 or closed"}},
 	{"long path", func(size int) string {
 		return "GET /" + strings.Repeat("a/../", size/5) + " HTTP/1.1\r\nHost: x\r\n\r\n"
 	},
 		codes{"301 or 307 or 404", "301 or 307 or 404", "431 or closed"}},
-	{"endless request line", func(size int) string { return repeat("GET ", "x", "")(max(size, bodyLimit)) }, codes{"431 or closed"}},
-	{"empty lines", func(size int) string { return strings.Repeat("\r\n", size/2) }, codes{"400 or closed"}},
+	{"endless request line",
+		func(size int) string {
+			return repeat("GET ", "x",
+				"")(max(size, bodyLimit))
+		}, codes{"431 or closed"}},
+	{"empty lines", func(size int) string { return strings.Repeat("\r\n", size/2) },
+		codes{"400 or closed"}},
 	{"TLS handshake", func(size int) string {
 		return "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + strings.Repeat("\n", size)
 	}, codes{"400 or closed"}},
-	{"HTTP/2 preface", func(int) string { return "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" }, codes{"400 or 404 or 405 or 505 or closed"}},
+	{"HTTP/2 preface", func(int) string { return "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" },
+		codes{"400 or 404 or 405 or 505 or closed"}},
 }
 
 // Each rawShape gets the expected response at each size, and the server still works afterwards.

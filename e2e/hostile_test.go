@@ -119,7 +119,8 @@ func TestHostileDocuments(t *testing.T) {
 	user, _ := realm{sharedKeycloak, "local"}.newUser(t, nil)
 	s := serve(t, sharedKeycloak, "RUNTIME_ENV=prod")
 	token := s.mustLogin(t, user, "secret").AccessToken
-	header := http.Header{"Content-Type": {"application/json"}, "Accept": {"application/graphql-response+json"}}
+	header := http.Header{"Content-Type": {"application/json"},
+		"Accept": {"application/graphql-response+json"}}
 	figures := newFigures(t, s, token)
 	for _, tt := range shapes {
 		t.Run(tt.name, func(t *testing.T) {
@@ -147,7 +148,8 @@ func TestHostileDocuments(t *testing.T) {
 						response.body)
 				}
 				if len(response.body) > 4<<10 {
-					t.Errorf("%d bytes: the response has %d bytes, want at most 4096", len(body), len(response.body))
+					t.Errorf("%d bytes: the response has %d bytes, want at most 4096", len(body),
+						len(response.body))
 				}
 				figures.log(t, tt.name, body, header)
 			}
@@ -177,7 +179,8 @@ func newFigures(t *testing.T, s *server, token string) *figures {
 		return nil
 	}
 	f := &figures{server: s, acceptedCost: map[int]time.Duration{},
-		bearer: http.Header{"Content-Type": {"application/json"}, "Authorization": {"Bearer " + token}}}
+		bearer: http.Header{"Content-Type": {"application/json"},
+			"Authorization": {"Bearer " + token}}}
 	for _, size := range hostileSizes {
 		f.acceptedCost[size] = f.cost(t, pad(min(size, bodyLimit)), f.bearer)
 		t.Logf("me, accepted, %d bytes: %v", min(size, bodyLimit), f.acceptedCost[size])

@@ -170,7 +170,8 @@ func TestLanguage(t *testing.T) {
 	}
 	for _, verdict := range []string{"syntax", "invalid", "refused", "ran"} {
 		if verdictCounts[verdict] < 20 {
-			t.Errorf("%d cases have the verdict %s, want at least 20", verdictCounts[verdict], verdict)
+			t.Errorf("%d cases have the verdict %s, want at least 20", verdictCounts[verdict],
+				verdict)
 		}
 	}
 }

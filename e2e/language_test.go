@@ -31,8 +31,10 @@ func TestPasswordLiteral(t *testing.T) {
 			"\n) { expiresIn } }"
 		wantCode(t, name, s.query(t, "", query, nil), "")
 	}
-	document := "\"\"\"\nSign in.\n\"\"\"\nmutation In(\"\"\"whose\"\"\" $user: String!, \"the password\" $password: String! = \"\\uD83D\\uDD11\") {" +
-		"login(username: $user, password: $password) { ...T } } \"what\" fragment T on OpenIdToken { expiresIn }"
+	document := "\"\"\"\nSign in.\n\"\"\"\nmutation In(\"\"\"whose\"\"\" $user: String!, \"the " +
+		"password\" $password: String! = \"\\uD83D\\uDD11\") {" +
+		"login(username: $user, password: $password) { ...T } } \"what\" fragment T on " +
+		"OpenIdToken { expiresIn }"
 	wantCode(t, "an operation with descriptions",
 		s.query(t, "", document, map[string]any{"user": user, "password": password}), "")
 	for name, literal := range map[string]string{
@@ -69,7 +71,8 @@ func TestDescriptions(t *testing.T) {
 		"\"Who is signed in\"\nquery Me { __typename }",
 		"\"\"\"\nWho is\nsigned in\n\"\"\"\nquery Me { __typename }",
 		"query Me(\n\"whether to ask\"\n$ask: Boolean = true\n) { __typename @include(if: $ask) }",
-		"query Me { __schema { ...Roots } }\n\"the root types\"\nfragment Roots on __Schema { queryType { name } }",
+		"query Me { __schema { ...Roots } }\n\"the root types\"\nfragment Roots on __Schema { " +
+			"queryType { name } }",
 		`{ __type(name: "\u{51}uery") { name } }`,
 	} {
 		for range 2 { // the second time from the cache
@@ -78,9 +81,11 @@ func TestDescriptions(t *testing.T) {
 		}
 	}
 	for query, code := range map[string]string{
-		`"short for query" { __typename }`:                                 "GRAPHQL_PARSE_FAILED",
-		`"` + strings.Repeat("a", 16<<10+1) + `" query { __typename }`:     "OPERATION_TOO_LARGE/STRINGS",
-		"query (" + strings.Repeat(`"a"$v:Int `, 200) + ") { __typename }": "OPERATION_TOO_LARGE/VARIABLES",
+		`"short for query" { __typename }`: "GRAPHQL_PARSE_FAILED",
+		`"` + strings.Repeat("a", 16<<10+1) +
+			`" query { __typename }`: "OPERATION_TOO_LARGE/STRINGS",
+		"query (" + strings.Repeat(`"a"$v:Int `, 200) +
+			") { __typename }": "OPERATION_TOO_LARGE/VARIABLES",
 		strings.Repeat(`"a" fragment F on Query { __typename } `, 51) +
 			"{__typename": "OPERATION_TOO_LARGE/FRAGMENTS",
 	} {
@@ -92,7 +97,8 @@ func TestDescriptions(t *testing.T) {
 // not of the text that the server rewrites for its parser.
 func TestDescriptions_persisted(t *testing.T) {
 	t.Parallel()
-	const query = "\"\"\"\nWhat is here\n\"\"\"\nquery Here(\"whether\" $ask: Boolean = true) { __typename @include(if: $ask) }"
+	const query = "\"\"\"\nWhat is here\n\"\"\"\nquery Here(\"whether\" $ask: Boolean = true) { " +
+		"__typename @include(if: $ask) }"
 	hash := fmt.Sprintf("%x", sha256.Sum256([]byte(query)))
 	extensions := `"extensions":{"persistedQuery":{"version":1,"sha256Hash":"` + hash + `"}}`
 	manifest := filepath.Join(t.TempDir(), "manifest.json")
@@ -136,12 +142,15 @@ func TestErrorLocations(t *testing.T) {
 	for query, want := range map[string]string{
 		"{\r\n  🔑\r\n}":       `[{"line":2,"column":3}]`,
 		"{\r\n  nowhere\r\n}": `[{"line":2,"column":3}]`,
-		"mutation { login(username: \"\"\"\n\n  a\n\"\"\", password: \"🔑\", otp: 5) { expiresIn } }":                     `[{"line":4,"column":27}]`,
-		"\"\"\"\n🔑\n\"\"\" query { me { \"\"\"\n\"\"\" } }":                                                              `[{"line":3,"column":18}]`,
-		"mutation {\r\n login(username: 5, password: \"\"\"\r\n\"\"\") { nowhere } }":                                    `[{"line":2,"column":18}]`,
-		"mutation { login(username: \"\"\"\n\nnobody\"\"\", password: \"x\") { expiresIn } logout(refreshToken: \"\") }": `[{"line":3,"column":41}]`,
-		"query ($v: Int!) {\n __typename @skip(if: $v)\n}":                                                               `[{"line":2,"column":23}]`,
-		"\ufeff{ me { id ...F } } \"\"\"\n\"\"\" fragment F on User { ...G } fragment G on User { ...F }":                `[{"line":1,"column":21}]`,
+		"mutation { login(username: \"\"\"\n\n  a\n\"\"\", password: \"🔑\", otp: 5) { expiresIn " +
+			"} }": `[{"line":4,"column":27}]`,
+		"\"\"\"\n🔑\n\"\"\" query { me { \"\"\"\n\"\"\" } }":                           `[{"line":3,"column":18}]`,
+		"mutation {\r\n login(username: 5, password: \"\"\"\r\n\"\"\") { nowhere } }": `[{"line":2,"column":18}]`,
+		"mutation { login(username: \"\"\"\n\nnobody\"\"\", password: \"x\") { expiresIn } " +
+			"logout(refreshToken: \"\") }": `[{"line":3,"column":41}]`,
+		"query ($v: Int!) {\n __typename @skip(if: $v)\n}": `[{"line":2,"column":23}]`,
+		"\ufeff{ me { id ...F } } \"\"\"\n\"\"\" fragment F on User { ...G } fragment G on User " +
+			"{ ...F }": `[{"line":1,"column":21}]`,
 	} {
 		response := s.query(t, "", query, nil)
 		if !strings.Contains(response.body, `"locations":`+want) {

@@ -65,12 +65,16 @@ func TestMe_rejectedTokens(t *testing.T) {
 	}{
 		{"ID token", userTokens.IdToken, s, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", `typ is "ID"`},
 		{"refresh token", userTokens.RefreshToken, s, "UNAUTHENTICATED/TOKEN_SIGNATURE", "HS512"},
-		{"token of another realm", foreignToken, s, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", "KEYCLOAK_ISSUER"},
-		{"lightweight token", lightweightToken, lightweightServer, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", "lightweight"},
-		{"token without an audience", unmappedToken, audienceServer, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", "Audience"},
+		{"token of another realm", foreignToken, s, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED",
+			"KEYCLOAK_ISSUER"},
+		{"lightweight token", lightweightToken, lightweightServer,
+			"UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", "lightweight"},
+		{"token without an audience", unmappedToken, audienceServer,
+			"UNAUTHENTICATED/TOKEN_NOT_ACCEPTED", "Audience"},
 		{"unknown key", unknownKeyToken, s, "UNAUTHENTICATED/KEY_UNKNOWN", "another-key"},
 		{"changed signature", badSignature, s, "UNAUTHENTICATED/TOKEN_SIGNATURE", "doesn't match"},
-		{"Keycloak down from the start", userTokens.AccessToken, downServer, "SERVICE_UNAVAILABLE/KEYS_UNAVAILABLE", "can't be fetched"},
+		{"Keycloak down from the start", userTokens.AccessToken, downServer,
+			"SERVICE_UNAVAILABLE/KEYS_UNAVAILABLE", "can't be fetched"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, response := tt.server.me(t, tt.token)

@@ -83,12 +83,14 @@ var graphqlCop = []struct {
 	send    func(*testing.T, *server) httpResponse
 	reports func(httpResponse) bool
 }{
-	{"Field Suggestions", copQuery(`query cop { __schema { directive } }`), func(r httpResponse) bool {
-		return strings.Contains(r.body, "Did you mean")
-	}},
-	{"Introspection", copQuery(`query cop { __schema { types { name fields { name } } } }`), func(r httpResponse) bool {
-		return r.lookup("data", "__schema") != nil
-	}},
+	{"Field Suggestions", copQuery(`query cop { __schema { directive } }`),
+		func(r httpResponse) bool {
+			return strings.Contains(r.body, "Did you mean")
+		}},
+	{"Introspection", copQuery(`query cop { __schema { types { name fields { name } } } }`),
+		func(r httpResponse) bool {
+			return r.lookup("data", "__schema") != nil
+		}},
 	{"GraphQL IDE", func(t *testing.T, s *server) httpResponse {
 		var pages httpResponse
 		for _, path := range []string{"/graphql", "/graphiql", "/playground", "/console", "/altair",
@@ -115,16 +117,22 @@ var graphqlCop = []struct {
 	}, func(r httpResponse) bool {
 		return strings.HasPrefix(r.body, "[") || strings.Contains(r.body, "__typename")
 	}},
-	{"Field Duplication", copQuery("query cop { " + strings.Repeat("__typename \n", 500) + "} "), hasTypename},
-	{"Directive Overloading", copQuery(`query cop { __typename ` + strings.Repeat("@aa", 10) + ` }`), func(r httpResponse) bool {
-		list, _ := r.lookup("errors").([]any)
-		return len(list) >= 10
-	}},
-	{"Trace Mode", copQuery(`query cop { __typename }`), func(r httpResponse) bool { return strings.Contains(r.body, "tracing") }},
-	{"Introspection-based Circular Query", copQuery(`query cop { __schema { types { ` + strings.Repeat("fields { type { ", 4) + "name" +
-		strings.Repeat(" } }", 4) + ` } } }`), func(r httpResponse) bool {
-		return r.lookup("data", "__schema") != nil
-	}},
+	{"Field Duplication", copQuery("query cop { " + strings.Repeat("__typename \n", 500) + "} "),
+		hasTypename},
+	{"Directive Overloading",
+		copQuery(`query cop { __typename ` + strings.Repeat("@aa", 10) +
+			` }`), func(r httpResponse) bool {
+			list, _ := r.lookup("errors").([]any)
+			return len(list) >= 10
+		}},
+	{"Trace Mode", copQuery(`query cop { __typename }`),
+		func(r httpResponse) bool { return strings.Contains(r.body, "tracing") }},
+	{"Introspection-based Circular Query",
+		copQuery(`query cop { __schema { types { ` + strings.Repeat("fields { type { ", 4) +
+			"name" +
+			strings.Repeat(" } }", 4) + ` } } }`), func(r httpResponse) bool {
+			return r.lookup("data", "__schema") != nil
+		}},
 	{"Mutation is allowed over GET", copGet(`mutation cop {__typename}`), hasTypename},
 	{"POST based url-encoded query", func(t *testing.T, s *server) httpResponse {
 		form := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
@@ -168,10 +176,13 @@ func TestGraphQLCop(t *testing.T) {
 		wantReports []string
 	}{
 		{"default settings", []string{"RUNTIME_ENV=prod"}, nil},
-		{"GET queries on", []string{"RUNTIME_ENV=prod", "GET_QUERIES=true"}, []string{"GET Method Query Support"}},
+		{"GET queries on", []string{"RUNTIME_ENV=prod", "GET_QUERIES=true"},
+			[]string{"GET Method Query Support"}},
 		{"console on", []string{"RUNTIME_ENV=prod", "CONSOLE=on"}, []string{"GraphQL IDE"}},
 		// This row shows that the checks can fail.
-		{"development settings", nil, []string{"Field Suggestions", "Introspection", "GraphQL IDE", "GET Method Query Support"}},
+		{"development settings", nil,
+			[]string{"Field Suggestions", "Introspection", "GraphQL IDE",
+				"GET Method Query Support"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -211,14 +222,25 @@ func TestLogin_manyInOneRequest(t *testing.T) {
 		body       any
 	}{
 		{"CrackQL's 1,000 aliases", "BAD_REQUEST", object{"query": "mutation {" + guesses(1000, "\n    alias%d: "+guess) + "\n}"}}, // over MAX_BODY_BYTES
-		{"100 aliases", "OPERATION_TOO_LARGE", object{"query": "mutation {" + guesses(100, "alias%d: "+guess) + "}"}},
-		{"2 aliases", "OPERATION_TOO_LARGE", object{"query": "mutation {" + guesses(2, "alias%d: "+guess) + "}"}},
-		{"with and without alias", "OPERATION_TOO_LARGE", object{"query": "mutation { a: " + fmt.Sprintf(guess, 1) + fmt.Sprintf(guess, 2) + "}"}},
-		{"2 fragments", "OPERATION_TOO_LARGE", object{"query": "mutation { ...A ...B } fragment A on Mutation { a: " + fmt.Sprintf(guess, 1) +
-			"} fragment B on Mutation { b: " + fmt.Sprintf(guess, 2) + "}"}},
-		{"2 inline fragments", "OPERATION_TOO_LARGE", object{"query": "mutation { ... { " + guesses(2, "... on Mutation { a%d: "+guess+"}") + "} }"}},
-		{"2 aliases of refresh", "OPERATION_TOO_LARGE", object{"query": "mutation {" + guesses(2, `a%d: refresh(refreshToken: "guess-%d") { accessToken }`) + "}"}},
-		{"batch of 10", "BAD_REQUEST", slices.Repeat([]object{{"query": "mutation {" + fmt.Sprintf(guess, 1) + "}"}}, 10)},
+		{"100 aliases", "OPERATION_TOO_LARGE",
+			object{"query": "mutation {" + guesses(100, "alias%d: "+guess) + "}"}},
+		{"2 aliases", "OPERATION_TOO_LARGE",
+			object{"query": "mutation {" + guesses(2, "alias%d: "+guess) + "}"}},
+		{"with and without alias", "OPERATION_TOO_LARGE",
+			object{"query": "mutation { a: " + fmt.Sprintf(guess, 1) + fmt.Sprintf(guess, 2) +
+				"}"}},
+		{"2 fragments", "OPERATION_TOO_LARGE",
+			object{"query": "mutation { ...A ...B } fragment A on Mutation { a: " +
+				fmt.Sprintf(guess, 1) +
+				"} fragment B on Mutation { b: " + fmt.Sprintf(guess, 2) + "}"}},
+		{"2 inline fragments", "OPERATION_TOO_LARGE",
+			object{"query": "mutation { ... { " + guesses(2, "... on Mutation { a%d: "+guess+"}") +
+				"} }"}},
+		{"2 aliases of refresh", "OPERATION_TOO_LARGE",
+			object{"query": "mutation {" +
+				guesses(2, `a%d: refresh(refreshToken: "guess-%d") { accessToken }`) + "}"}},
+		{"batch of 10", "BAD_REQUEST",
+			slices.Repeat([]object{{"query": "mutation {" + fmt.Sprintf(guess, 1) + "}"}}, 10)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			callsBefore := gate.calls.Load()

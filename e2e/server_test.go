@@ -207,8 +207,10 @@ type tokens struct {
 }
 
 const (
-	tokenFields   = `{ tokenType accessToken expiresIn refreshToken refreshExpiresIn idToken scope }`
-	loginQuery    = `mutation($u: String!, $p: String!, $o: String) { login(username: $u, password: $p, otp: $o) ` + tokenFields + ` }`
+	tokenFields = `{ tokenType accessToken expiresIn refreshToken refreshExpiresIn idToken ` +
+		`scope }`
+	loginQuery = `mutation($u: String!, $p: String!, $o: String) { login(username: $u, ` +
+		`password: $p, otp: $o) ` + tokenFields + ` }`
 	refreshQuery  = `mutation($r: String!) { refresh(refreshToken: $r) ` + tokenFields + ` }`
 	logoutQuery   = `mutation($r: String!) { logout(refreshToken: $r) }`
 	usernameQuery = `{ me { username } }`

@@ -168,12 +168,19 @@ func TestMe_rolesInOtherClients(t *testing.T) {
 		token  string
 		want   string
 	}{
-		{"other client, user without a role of local-api", defaultServer, otherClientToken("billed"), "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED"},
-		{"other client, user with a role of local-api", defaultServer, otherClientToken("buyer"), ""},
-		{"other client, user with a role of local-api, not an authorized party", restrictedServer, otherClientToken("buyer"), "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED"},
-		{"other client, user with a role of local-api, authorized party", r.serve(t, "KEYCLOAK_AUTHORIZED_PARTIES=other-web"), otherClientToken("buyer"), ""},
-		{"local-api, other authorized parties", restrictedServer, restrictedServer.mustLogin(t, "billed", "secret").AccessToken, ""},
-		{"local-api, with an audience", r.serve(t, "KEYCLOAK_AUDIENCE=local-api"), defaultServer.mustLogin(t, "billed", "secret").AccessToken, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED"},
+		{"other client, user without a role of local-api", defaultServer,
+			otherClientToken("billed"), "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED"},
+		{"other client, user with a role of local-api", defaultServer, otherClientToken("buyer"),
+			""},
+		{"other client, user with a role of local-api, not an authorized party", restrictedServer,
+			otherClientToken("buyer"), "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED"},
+		{"other client, user with a role of local-api, authorized party",
+			r.serve(t, "KEYCLOAK_AUTHORIZED_PARTIES=other-web"), otherClientToken("buyer"), ""},
+		{"local-api, other authorized parties", restrictedServer,
+			restrictedServer.mustLogin(t, "billed", "secret").AccessToken, ""},
+		{"local-api, with an audience", r.serve(t, "KEYCLOAK_AUDIENCE=local-api"),
+			defaultServer.mustLogin(t, "billed",
+				"secret").AccessToken, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED"},
 	} {
 		_, response := tt.server.me(t, tt.token)
 		wantCode(t, tt.name, response, tt.want)

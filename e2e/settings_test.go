@@ -30,7 +30,8 @@ func TestInternalURL(t *testing.T) {
 	if name, response := oneIssuerServer.me(t, token); name != user {
 		t.Errorf("me with KEYCLOAK_ISSUER is %q, want %q\n%s", name, user, response.body)
 	}
-	twoIssuersServer := serve(t, internalKeycloak, realmName, "KEYCLOAK_ISSUER=https://sso.example.com/realms/x, "+publicIssuer)
+	twoIssuersServer := serve(t, internalKeycloak, realmName,
+		"KEYCLOAK_ISSUER=https://sso.example.com/realms/x, "+publicIssuer)
 	token = twoIssuersServer.mustLogin(t, user, "secret").AccessToken
 	if name, response := twoIssuersServer.me(t, token); name != user {
 		t.Errorf("me with two issuers is %q, want %q\n%s", name, user, response.body)
@@ -43,7 +44,8 @@ func TestInternalURL(t *testing.T) {
 	noIssuerServer.wantLog(t,
 		"set KEYCLOAK_ISSUER to the issuer that it names\" issuer="+publicIssuer)
 	noIssuerServer.wantLog(t,
-		`iss is "`+publicIssuer+`"; accepted: ["`+internalKeycloak.url+"/realms/"+r.name+`"] (KEYCLOAK_ISSUER)`)
+		`iss is "`+publicIssuer+`"; accepted: ["`+internalKeycloak.url+"/realms/"+r.name+
+			`"] (KEYCLOAK_ISSUER)`)
 }
 
 // A user can sign in, query me, refresh and sign out in a realm with another client and another

@@ -21,9 +21,11 @@ func TestErrors_notInTable(t *testing.T) {
 			return fmt.Errorf("read sessions: %w", errDatabase)
 		}})
 	checkEqual(t, s.sendWithoutToken(`mutation { out: logout(refreshToken: "t") }`),
-		`{"errors":[{"message":"Internal error","path":["out"],"locations":[{"line":1,"column":12}],"extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"REQUESTID"}}],"data":null}`)
+		`{"errors":[{"message":"Internal `+
+			`error","path":["out"],"locations":[{"line":1,"column":12}],"extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"REQUESTID"}}],"data":null}`)
 	checkEqual(t, fmt.Sprint(s.logLines(t)),
-		`[map[error:read sessions: dial tcp 10.0.0.7: connection refused level:ERROR msg:field failed path:out requestId:REQUESTID]]`)
+		`[map[error:read sessions: dial tcp 10.0.0.7: connection refused level:ERROR msg:field `+
+			`failed path:out requestId:REQUESTID]]`)
 }
 
 // If a resolver returns an error of gqlgen's type, clients don't get the error's message or
@@ -57,7 +59,8 @@ func TestErrors_gqlerrorWrapsTableError(t *testing.T) {
 			Extensions: map[string]any{"code": "MINE", "x": canary}}
 	}})
 	checkEqual(t, s.sendWithoutToken(`mutation { logout(refreshToken: "t") }`),
-		`{"errors":[{"message":"Sign in again","path":["logout"],"locations":[{"line":1,"column":12}],"extensions":{"code":"INVALID_REFRESH_TOKEN","reason":"REUSED"}}],"data":null}`)
+		`{"errors":[{"message":"Sign in `+
+			`again","path":["logout"],"locations":[{"line":1,"column":12}],"extensions":{"code":"INVALID_REFRESH_TOKEN","reason":"REUSED"}}],"data":null}`)
 }
 
 // If the client canceled the request, the error isn't logged.
@@ -82,7 +85,8 @@ func TestErrors_deadline(t *testing.T) {
 			return fmt.Errorf("call the realm: %w", context.DeadlineExceeded)
 		}})
 	checkEqual(t, s.sendWithoutToken(`mutation { logout(refreshToken: "t") }`),
-		`{"errors":[{"message":"The request took too long","path":["logout"],"locations":[{"line":1,"column":12}],"extensions":{"code":"TIMEOUT"}}],"data":null}`)
+		`{"errors":[{"message":"The request took too `+
+			`long","path":["logout"],"locations":[{"line":1,"column":12}],"extensions":{"code":"TIMEOUT"}}],"data":null}`)
 	if lines := s.logLines(t); len(lines) != 1 || lines[0]["level"] != "WARN" ||
 		lines[0]["path"] != "logout" {
 		t.Errorf("logged %v, want one warning with the path", lines)
@@ -97,15 +101,18 @@ func TestErrors_detail(t *testing.T) {
 	checkEqual(t,
 		s.send(nil, &identity.Error{Reason: identity.ErrTokenExpired, Detail: "exp was yesterday"},
 			`{ me { id } }`, nil),
-		`{"errors":[{"message":"Token has expired","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","detail":"exp was yesterday","reason":"TOKEN_EXPIRED"}}],"data":{"me":null}}`)
+		`{"errors":[{"message":"Token has `+
+			`expired","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","detail":"exp was yesterday","reason":"TOKEN_EXPIRED"}}],"data":{"me":null}}`)
 }
 
 // With Presenter.Detail, the error BAD_USER_INPUT says which argument is malformed. Without, it
 // doesn't. The detail helps developers whose form sends an empty one-time code instead of null.
 func TestErrors_detailOfArgument(t *testing.T) {
 	for detail, want := range map[bool]string{
-		false: `{"errors":[{"message":"Request malformed!","path":["login"],"locations":[{"line":1,"column":12}],"extensions":{"code":"BAD_USER_INPUT"}}],"data":null}`,
-		true: `{"errors":[{"message":"Request malformed!","path":["login"],"locations":[{"line":1,"column":12}],` +
+		false: `{"errors":[{"message":"Request ` +
+			`malformed!","path":["login"],"locations":[{"line":1,"column":12}],"extensions":{"code":"BAD_USER_INPUT"}}],"data":null}`,
+		true: `{"errors":[{"message":"Request ` +
+			`malformed!","path":["login"],"locations":[{"line":1,"column":12}],` +
 			`"extensions":{"code":"BAD_USER_INPUT","detail":"otp is empty"}}],"data":null}`,
 	} {
 		s := newServer(t, fakeRealm{})
@@ -113,7 +120,8 @@ func TestErrors_detailOfArgument(t *testing.T) {
 		s.SetErrorPresenter(s.presenter.Present)
 		checkEqual(t,
 			s.send(nil, nil,
-				`mutation { login(username: "alice", password: "secret", otp: "") { accessToken } }`, nil), want)
+				`mutation { login(username: "alice", password: "secret", otp: "") { accessToken `+
+					`} }`, nil), want)
 	}
 }
 
@@ -137,9 +145,11 @@ func TestPanic_value(t *testing.T) {
 	} {
 		s := newServer(t, fakeRealm{logout: func(identity.Secret) error { panic(value) }})
 		checkEqual(t, s.sendWithoutToken(`mutation { logout(refreshToken: "`+canary+`") }`),
-			`{"errors":[{"message":"Internal error","path":["logout"],"extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"REQUESTID"}}],"data":null}`)
+			`{"errors":[{"message":"Internal `+
+				`error","path":["logout"],"extensions":{"code":"INTERNAL_SERVER_ERROR","requestId":"REQUESTID"}}],"data":null}`)
 		if strings.Contains(s.log.String(), canary) {
-			t.Errorf("panic with a %s: logged %s, want it without the value", typeName, s.log.String())
+			t.Errorf("panic with a %s: logged %s, want it without the value", typeName,
+				s.log.String())
 		}
 		lines := s.logLines(t)
 		if len(lines) != 1 {
@@ -187,9 +197,12 @@ func TestPanic_runtimeError(t *testing.T) {
 func TestIntrospectionOff(t *testing.T) {
 	s := newServer(t, fakeRealm{})
 	for query, want := range map[string]string{
-		`{ __schema { queryType { name } } }`: `{"errors":[{"message":"Introspection is off","path":["__schema"],"locations":[{"line":1,"column":3}],"extensions":{"code":"INTROSPECTION_DISABLED"}}],"data":{"__schema":null}}`,
-		`{ s: __schema { types { name } } }`:  `{"errors":[{"message":"Introspection is off","path":["s"],"locations":[{"line":1,"column":3}],"extensions":{"code":"INTROSPECTION_DISABLED"}}],"data":{"s":null}}`,
-		`{ __type(name: "User") { name } }`:   `{"errors":[{"message":"Introspection is off","path":["__type"],"locations":[{"line":1,"column":3}],"extensions":{"code":"INTROSPECTION_DISABLED"}}],"data":{"__type":null}}`,
+		`{ __schema { queryType { name } } }`: `{"errors":[{"message":"Introspection is ` +
+			`off","path":["__schema"],"locations":[{"line":1,"column":3}],"extensions":{"code":"INTROSPECTION_DISABLED"}}],"data":{"__schema":null}}`,
+		`{ s: __schema { types { name } } }`: `{"errors":[{"message":"Introspection is ` +
+			`off","path":["s"],"locations":[{"line":1,"column":3}],"extensions":{"code":"INTROSPECTION_DISABLED"}}],"data":{"s":null}}`,
+		`{ __type(name: "User") { name } }`: `{"errors":[{"message":"Introspection is ` +
+			`off","path":["__type"],"locations":[{"line":1,"column":3}],"extensions":{"code":"INTROSPECTION_DISABLED"}}],"data":{"__type":null}}`,
 		// __typename works, because many clients select it and it reveals nothing.
 		`{ __typename }`:          `{"data":{"__typename":"Query"}}`,
 		`mutation { __typename }`: `{"data":{"__typename":"Mutation"}}`,
@@ -205,7 +218,8 @@ func TestIntrospectionOff(t *testing.T) {
 func TestIntrospectionOn(t *testing.T) {
 	s := newServer(t, fakeRealm{})
 	s.Use(extension.Introspection{})
-	checkEqual(t, s.sendWithoutToken(`{ __schema { queryType { name } } __type(name: "Session") { kind } }`),
+	checkEqual(t, s.sendWithoutToken(`{ __schema { queryType { name } } __type(name: "Session") `+
+		`{ kind } }`),
 		`{"data":{"__schema":{"queryType":{"name":"Query"}},"__type":{"kind":"OBJECT"}}}`)
 }
 
@@ -214,8 +228,10 @@ func TestIntrospectionOff_otherError(t *testing.T) {
 	s := newServer(t, fakeRealm{})
 	got := s.sendWithoutToken(`{ me { id } __type(name: "User") { name } }`)
 	for _, want := range []string{
-		`{"message":"Not authenticated","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_MISSING"}}`,
-		`{"message":"Introspection is off","path":["__type"],"locations":[{"line":1,"column":13}],"extensions":{"code":"INTROSPECTION_DISABLED"}}`,
+		`{"message":"Not ` +
+			`authenticated","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_MISSING"}}`,
+		`{"message":"Introspection is ` +
+			`off","path":["__type"],"locations":[{"line":1,"column":13}],"extensions":{"code":"INTROSPECTION_DISABLED"}}`,
 		`"data":{"me":null,"__type":null}`,
 	} {
 		if !strings.Contains(got, want) {
@@ -228,9 +244,11 @@ func TestIntrospectionOff_otherError(t *testing.T) {
 // response nor the log contains the value.
 func TestErrors_invalidArgument(t *testing.T) {
 	s := newServer(t, fakeRealm{})
-	got := s.sendWithoutToken(`mutation { login(username: {}, password: "` + canary + `") { tokenType } }`)
+	got := s.sendWithoutToken(`mutation { login(username: {}, password: "` + canary +
+		`") { tokenType } }`)
 	checkEqual(t, got,
-		`{"errors":[{"message":"Request malformed!","path":["login"],"extensions":{"code":"BAD_USER_INPUT"}}],"data":null}`)
+		`{"errors":[{"message":"Request `+
+			`malformed!","path":["login"],"extensions":{"code":"BAD_USER_INPUT"}}],"data":null}`)
 	if s.log.Len() != 0 {
 		t.Errorf("logged %s, want nothing, because it is the client's error", s.log.String())
 	}

@@ -54,18 +54,26 @@ func TestLimiter_fields(t *testing.T) {
 	}{
 		"one field": {`mutation { login(username: "a", password: "p") { scope } }`,
 			[]string{"login a"}},
-		"aliases": {`mutation { x: login(username: "a", password: "1") { scope } y: login(username: "a", password: "2") { scope } z: login(username: "b", password: "3") { scope } }`, []string{"login a", "login a", "login b"}},
+		"aliases": {`mutation { x: login(username: "a", password: "1") { scope } y: ` +
+			`login(username: "a", password: "2") { scope } z: login(username: "b", password: ` +
+			`"3") { scope } }`, []string{"login a", "login a", "login b"}},
 		"fragments": {`mutation { ...F ... on Mutation { y: login(username: "b", password: "2") { scope } } ...G }
 			fragment F on Mutation { x: login(username: "a", password: "1") { scope } ...G }
 			fragment G on Mutation { z: login(username: "c", password: "3") { scope } }`, []string{"login a", "login c", "login b"}},
-		"merged fields": {`mutation { login(username: "a", password: "p") { scope } login(username: "a", password: "p") { tokenType } }`, []string{"login a"}},
+		"merged fields": {`mutation { login(username: "a", password: "p") { scope } ` +
+			`login(username: "a", password: "p") { tokenType } }`, []string{"login a"}},
 		"@skip and @include": {
-			`mutation { login(username: "a", password: "p") @skip(if: true) { scope } x: login(username: "b", password: "p") @include(if: true) { scope } }`, []string{"login b"},
+			`mutation { login(username: "a", password: "p") @skip(if: true) { scope } x: ` +
+				`login(username: "b", password: "p") @include(if: true) { scope } }`,
+			[]string{"login b"},
 		},
 		"refresh and logout": {
-			`mutation { refresh(refreshToken: "r") { scope } x: refresh(refreshToken: "s") { scope } y: logout(refreshToken: "t") }`, []string{"refresh r", "refresh s", "logout t"},
+			`mutation { refresh(refreshToken: "r") { scope } x: refresh(refreshToken: "s") { ` +
+				`scope } y: logout(refreshToken: "t") }`,
+			[]string{"refresh r", "refresh s", "logout t"},
 		},
-		"bad input": {`mutation { login(username: "", password: "p") { scope } refresh(refreshToken: "") { scope } }`, nil},
+		"bad input": {`mutation { login(username: "", password: "p") { scope } ` +
+			`refresh(refreshToken: "") { scope } }`, nil},
 	} {
 		calls, rec := 0, &attemptRecorder{remaining: 100}
 		// Every field fails and is non-null, so data is null. Still, all fields run.
@@ -94,7 +102,8 @@ func TestLimiter_refused(t *testing.T) {
 		s := newLimitedServer(t, fakeRealm{}, (&attemptRecorder{}).limiter())
 		field, _, _ := strings.Cut(strings.TrimPrefix(query, "mutation { "), "(")
 		checkEqual(t, s.sendWithoutToken(query), fmt.Sprintf(
-			`{"errors":[{"message":"Too many attempts","path":[%q],"locations":[{"line":1,"column":12}],"extensions":{"code":"RATE_LIMITED","retryAfter":2}}],"data":null}`, field))
+			`{"errors":[{"message":"Too many `+
+				`attempts","path":[%q],"locations":[{"line":1,"column":12}],"extensions":{"code":"RATE_LIMITED","retryAfter":2}}],"data":null}`, field))
 		if s.log.Len() != 0 {
 			t.Errorf("logged %s, want nothing", s.log.String())
 		}

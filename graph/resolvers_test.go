@@ -12,7 +12,8 @@ import (
 )
 
 // tokenFields selects every field of a token response.
-const tokenFields = `{ tokenType accessToken expiresIn refreshToken refreshExpiresIn idToken scope }`
+const tokenFields = `{ tokenType accessToken expiresIn refreshToken refreshExpiresIn idToken ` +
+	`scope }`
 
 // tokenResponse returns a token response with every field.
 func tokenResponse() *identity.OpenIDToken {
@@ -38,7 +39,8 @@ func TestLogin_arguments(t *testing.T) {
 			}})
 		checkEqual(t,
 			s.send(nil, nil,
-				`mutation ($u: String!, $p: String!, $o: String) { login(username: $u, password: $p, otp: $o) `+tokenFields+` }`,
+				`mutation ($u: String!, $p: String!, $o: String) { login(username: $u, password: `+
+					`$p, otp: $o) `+tokenFields+` }`,
 				map[string]any{"u": " Alice@Example.org", "p": password, "o": otp}),
 			`{"data":{"login":`+tokenResponseJSON+`}}`)
 		want, _ := otp.(string)
@@ -59,7 +61,8 @@ func TestLogin_literalsWithoutOTP(t *testing.T) {
 		}
 		return tokenResponse(), nil
 	}})
-	checkEqual(t, s.sendWithoutToken(`mutation { login(username: "alice", password: "p") { accessToken } }`),
+	checkEqual(t, s.sendWithoutToken(`mutation { login(username: "alice", password: "p") { `+
+		`accessToken } }`),
 		`{"data":{"login":{"accessToken":"access"}}}`)
 }
 
@@ -81,7 +84,8 @@ func TestRefresh_Logout_token(t *testing.T) {
 	})
 	checkEqual(t, s.sendWithoutToken(`mutation { refresh(refreshToken: "old") `+tokenFields+` }`),
 		`{"data":{"refresh":`+tokenResponseJSON+`}}`)
-	checkEqual(t, s.sendWithoutToken(`mutation { logout(refreshToken: "newest") }`), `{"data":{"logout":true}}`)
+	checkEqual(t, s.sendWithoutToken(`mutation { logout(refreshToken: "newest") }`),
+		`{"data":{"logout":true}}`)
 }
 
 // If the realm returns no refresh token, refreshToken and refreshExpiresIn are null. If the realm
@@ -97,7 +101,8 @@ func TestRefresh_missingValues(t *testing.T) {
 		`{"data":{"refresh":{"tokenType":"Bearer","accessToken":"a","expiresIn":0,"refreshToken":null,"refreshExpiresIn":null,"idToken":null,"scope":[]}}}`)
 	response.RefreshToken = ptr(identity.NewSecret("endless"))
 	checkEqual(t,
-		s.sendWithoutToken(`mutation { refresh(refreshToken: "t") { refreshToken refreshExpiresIn } }`),
+		s.sendWithoutToken(`mutation { refresh(refreshToken: "t") { refreshToken `+
+			`refreshExpiresIn } }`),
 		`{"data":{"refresh":{"refreshToken":"endless","refreshExpiresIn":null}}}`)
 }
 
@@ -123,7 +128,8 @@ func TestResolvers_malformedArgument(t *testing.T) {
 		s := newServer(t, fakeRealm{})
 		field, _, _ := strings.Cut(strings.TrimPrefix(query, "mutation { "), "(")
 		checkEqual(t, s.sendWithoutToken(query), fmt.Sprintf(
-			`{"errors":[{"message":"Request malformed!","path":[%q],"locations":[{"line":1,"column":12}],"extensions":{"code":"BAD_USER_INPUT"}}],"data":null}`, field))
+			`{"errors":[{"message":"Request `+
+				`malformed!","path":[%q],"locations":[{"line":1,"column":12}],"extensions":{"code":"BAD_USER_INPUT"}}],"data":null}`, field))
 		if s.log.Len() != 0 {
 			t.Errorf("logged %s, want nothing", s.log.String())
 		}
@@ -136,15 +142,22 @@ func TestLogin_refused(t *testing.T) {
 		err  error
 		want string
 	}{
-		{identity.ErrBadCredentials, `{"message":"Username or password is incorrect!","path":["login"],"locations":[{"line":1,"column":12}],"extensions":{"code":"INVALID_CREDENTIALS"}}`},
-		{identity.ErrAccountDisabled, `{"message":"Your account is disabled","path":["login"],"locations":[{"line":1,"column":12}],"extensions":{"code":"ACCOUNT_DISABLED"}}`},
-		{identity.ErrProviderMisconfigured, `{"message":"Sign-in is not available","path":["login"],"locations":[{"line":1,"column":12}],"extensions":{"code":"SERVICE_UNAVAILABLE","reason":"IDENTITY_PROVIDER_MISCONFIGURED"}}`},
+		{identity.ErrBadCredentials,
+			`{"message":"Username or password is ` +
+				`incorrect!","path":["login"],"locations":[{"line":1,"column":12}],"extensions":{"code":"INVALID_CREDENTIALS"}}`},
+		{identity.ErrAccountDisabled,
+			`{"message":"Your account is ` +
+				`disabled","path":["login"],"locations":[{"line":1,"column":12}],"extensions":{"code":"ACCOUNT_DISABLED"}}`},
+		{identity.ErrProviderMisconfigured,
+			`{"message":"Sign-in is not ` +
+				`available","path":["login"],"locations":[{"line":1,"column":12}],"extensions":{"code":"SERVICE_UNAVAILABLE","reason":"IDENTITY_PROVIDER_MISCONFIGURED"}}`},
 	} {
 		s := newServer(t,
 			fakeRealm{login: func(identity.Credentials) (*identity.OpenIDToken, error) {
 				return nil, fmt.Errorf("log in: %w: realm responded %s", tt.err, canary)
 			}})
-		checkEqual(t, s.sendWithoutToken(`mutation { login(username: "alice", password: "p") { scope } }`),
+		checkEqual(t, s.sendWithoutToken(`mutation { login(username: "alice", password: "p") { `+
+			`scope } }`),
 			`{"errors":[`+tt.want+`],"data":null}`)
 	}
 }
@@ -162,11 +175,17 @@ func TestLogout_failed(t *testing.T) {
 // If a panic or an error contains the password, neither the response nor the log contains it.
 func TestLogin_passwordInPanic(t *testing.T) {
 	for name, realm := range map[string]fakeRealm{
-		"panic with the password": {login: func(c identity.Credentials) (*identity.OpenIDToken, error) { panic("bad: " + c.Password.Reveal()) }},
+		"panic with the password": {login: func(c identity.Credentials) (*identity.OpenIDToken,
+			error) {
+			panic("bad: " + c.Password.Reveal())
+		}},
 		"panic with printed credentials": {login: func(c identity.Credentials) (*identity.OpenIDToken, error) {
 			panic(fmt.Sprintf("%+v", c))
 		}},
-		"panic with credentials": {login: func(c identity.Credentials) (*identity.OpenIDToken, error) { panic(c) }},
+		"panic with credentials": {login: func(c identity.Credentials) (*identity.OpenIDToken,
+			error) {
+			panic(c)
+		}},
 		"panic with an error": {login: func(c identity.Credentials) (*identity.OpenIDToken, error) {
 			panic(errors.New(c.Password.Reveal()))
 		}},
@@ -181,7 +200,8 @@ func TestLogin_passwordInPanic(t *testing.T) {
 						`") { scope } }`, map[string]any{"p": canary})
 			},
 			"literal": func(s *server) string {
-				return s.sendWithoutToken(`mutation { login(username: "alice", password: "` + canary +
+				return s.sendWithoutToken(`mutation { login(username: "alice", password: "` +
+					canary +
 					`") { scope } }`)
 			},
 		} {
@@ -209,7 +229,8 @@ func TestLogin_fieldConflict(t *testing.T) {
 		return tokenResponse(), nil
 	}})
 	got := s.sendWithoutToken(
-		`mutation { login(username: "a", password: "p") { scope } login(username: "b", password: "p") { scope } }`)
+		`mutation { login(username: "a", password: "p") { scope } login(username: "b", password: ` +
+			`"p") { scope } }`)
 	if realmCalled || !strings.Contains(got, `"errors"`) ||
 		!strings.Contains(got, `"data":null`) {
 		t.Errorf("got %s, and the realm was called: %t; want an error and no call", got,
@@ -226,7 +247,8 @@ func TestLogin_order(t *testing.T) {
 	}})
 	checkEqual(t,
 		s.sendWithoutToken(
-			`mutation { x: login(username: "a", password: "p") { scope } y: login(username: "b", password: "p") { scope } }`),
+			`mutation { x: login(username: "a", password: "p") { scope } y: login(username: "b", `+
+				`password: "p") { scope } }`),
 		`{"data":{"x":{"scope":["openid","email"]},"y":{"scope":["openid","email"]}}}`)
 	if fmt.Sprint(usernames) != "[a b]" {
 		t.Errorf("the realm was called in the order %v, want [a b]", usernames)
@@ -238,8 +260,10 @@ func TestMe_anonymous(t *testing.T) {
 	s := newServer(t, fakeRealm{})
 	got := s.sendWithoutToken(`{ a: me { id } b: me { id } }`)
 	for _, want := range []string{
-		`{"message":"Not authenticated","path":["a"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_MISSING"}}`,
-		`{"message":"Not authenticated","path":["b"],"locations":[{"line":1,"column":16}],"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_MISSING"}}`,
+		`{"message":"Not ` +
+			`authenticated","path":["a"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_MISSING"}}`,
+		`{"message":"Not ` +
+			`authenticated","path":["b"],"locations":[{"line":1,"column":16}],"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_MISSING"}}`,
 		`"data":{"a":null,"b":null}`,
 	} {
 		if strings.Count(got, want) != 1 {
@@ -269,10 +293,12 @@ func TestResolvers_invalidToken(t *testing.T) {
 			return tokenResponse(), nil
 		}})
 	expiredErr := &identity.Error{Reason: identity.ErrTokenExpired, Detail: "exp was yesterday"}
-	checkEqual(t, s.send(nil, expiredErr, `mutation { login(username: "a", password: "p") { scope } }`, nil),
+	checkEqual(t, s.send(nil, expiredErr,
+		`mutation { login(username: "a", password: "p") { scope } }`, nil),
 		`{"data":{"login":{"scope":["openid","email"]}}}`)
 	checkEqual(t, s.send(nil, expiredErr, `{ me { id } __typename }`, nil),
-		`{"errors":[{"message":"Token has expired","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_EXPIRED"}}],"data":{"me":null,"__typename":"Query"}}`)
+		`{"errors":[{"message":"Token has `+
+			`expired","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_EXPIRED"}}],"data":{"me":null,"__typename":"Query"}}`)
 }
 
 // meFields selects every field of me.
@@ -299,7 +325,8 @@ func TestMe_everyField(t *testing.T) {
 	}
 	checkEqual(t, s.send(alice, nil, meFields, nil),
 		`{"data":{"me":{"id":"0b7c","username":"alice","email":"alice@example.org","emailVerified":false,`+
-			`"name":"Alice Ü. 🔑","givenName":"Alice","familyName":"\u003cb\u003e\u0026","realmRoles":["user","admin"],`+
+			`"name":"Alice Ü. `+
+			`🔑","givenName":"Alice","familyName":"\u003cb\u003e\u0026","realmRoles":["user","admin"],`+
 			`"clientRoles":[{"client":"account","roles":["view"]},{"client":"api","roles":[]}],"groups":["/staff"],`+
 			`"token":{"scope":["openid"],"expiresAt":"2026-01-02T15:04:05Z","acr":"1","session":{"id":"s1","authenticatedAt":"2026-01-02T15:00:00Z"},"claims":{"sub":"0b7c"}}}}}`)
 }

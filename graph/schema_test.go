@@ -90,7 +90,8 @@ func TestSchema_descriptions(t *testing.T) {
 // gqlgen generates no models, because every type of the schema has a Go type in package identity.
 func TestSchema_noModels(t *testing.T) {
 	if _, err := os.Stat("generated/models.generated.go"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("Stat(generated/models.generated.go) = %v, want no such file: define its types in "+
+		t.Errorf("Stat(generated/models.generated.go) = %v, want no such file: define its types "+
+			"in "+
 			"package identity", err)
 	}
 }
@@ -146,7 +147,8 @@ func TestNewSchema_incompleteResolver(t *testing.T) {
 	for _, resolver := range []*Resolver{nil, {}} {
 		if _, err := NewSchema(resolver); err == nil ||
 			!strings.Contains(err.Error(), "Resolver.SignIn is missing") {
-			t.Errorf(`NewSchema(%v) = %v, want the error "Resolver.SignIn is missing"`, resolver, err)
+			t.Errorf(`NewSchema(%v) = %v, want the error "Resolver.SignIn is missing"`, resolver,
+				err)
 		}
 	}
 }
@@ -177,7 +179,8 @@ func TestSchema_generated(t *testing.T) {
 	}
 	files, err := filepath.Glob("../schema/*.graphqls")
 	if err != nil || len(files) < 3 {
-		t.Fatalf("found %d files ../schema/*.graphqls (error: %v), want at least 3", len(files), err)
+		t.Fatalf("found %d files ../schema/*.graphqls (error: %v), want at least 3", len(files),
+			err)
 	}
 	for _, file := range files {
 		name := filepath.Base(file)

@@ -92,7 +92,10 @@ func rawGet(method, queryString string) *http.Request {
 // as the operation, under either media type, but with a request ID of its own.
 func TestAnswers_sameResponse(t *testing.T) {
 	for name, newRequest := range map[string]func() *http.Request{
-		"POST": func() *http.Request { return postQuery("query Leaf { leaf a: leaf person { name } }") },
+		"POST": func() *http.Request {
+			return postQuery("query Leaf { leaf a: leaf person { name " +
+				"} }")
+		},
 		"long name": func() *http.Request {
 			return postQuery("query " + strings.Repeat("n", 100) + " { leaf }")
 		},
@@ -132,7 +135,8 @@ func TestAnswers_sameResponse(t *testing.T) {
 // TestAnswers_exactRequest checks that requests share an answer only if their methods and their
 // text are the same.
 func TestAnswers_exactRequest(t *testing.T) {
-	const query = "query A($n: Boolean = true) { leaf @include(if: $n) } query B { person { name } }"
+	const query = "query A($n: Boolean = true) { leaf @include(if: $n) } query B { person { name " +
+		"} }"
 	body := func(rest string) string {
 		return strings.TrimSuffix(bodyOf(query), "}") + rest + "}"
 	}
@@ -167,7 +171,8 @@ func TestAnswers_exactRequest(t *testing.T) {
 		}
 		isKept := strings.Contains(want, `{"data":{"`)
 		if (ran > 0) != isKept || *calls != ran {
-			t.Errorf("request %d: %d calls of resolvers, and %d for the second request; want calls "+
+			t.Errorf("request %d: %d calls of resolvers, and %d for the second request; want "+
+				"calls "+
 				"for the first only: %t; response %s", n, ran, *calls-ran, isKept, want)
 		}
 	}
@@ -196,20 +201,30 @@ func TestAnswers_mayKeep(t *testing.T) {
 		{"a field that may be kept", postQuery("{ leaf }"), true},
 		{"several fields", postQuery("query Q { leaf b: leaf person { name } }"), true},
 		{"only __typename", postQuery("{ __typename }"), true},
-		{"fragments", postQuery("{ ...F ... on Query { person { name } } ... { leaf } } fragment F on Query { leaf ...G } fragment G on Query { __typename }"), true},
-		{"@skip and @include", postQuery("{ leaf @skip(if: true) person { name @include(if: true) } }"), true},
-		{"one of several operations", post(map[string]any{"operationName": "A", "query": "query A { leaf } mutation B { change } query C { requestID }"}), true},
+		{"fragments", postQuery("{ ...F ... on Query { person { name } } ... { leaf } } fragment " +
+			"F on Query { leaf ...G } fragment G on Query { __typename }"), true},
+		{"@skip and @include",
+			postQuery("{ leaf @skip(if: true) person { name @include(if: true) } }"), true},
+		{"one of several operations",
+			post(map[string]any{"operationName": "A",
+				"query": "query A { leaf } mutation B { change } query C { requestID }"}), true},
 
 		{"a mutation", postQuery("mutation { change }"), false},
 		{"a subscription", postQuery("subscription { ticks }"), false},
 		{"another field", postQuery("{ requestID }"), false},
 		{"another field among others", postQuery("{ leaf requestID person { name } }"), false},
 		{"another field that is skipped", postQuery("{ leaf requestID @skip(if: true) }"), false},
-		{"another field in an inline fragment", postQuery("{ leaf ... on Query { requestID } }"), false},
-		{"another field in a fragment", postQuery("{ leaf ...F } fragment F on Query { requestID }"), false},
-		{"another field in a nested fragment", postQuery("{ leaf ...F } fragment F on Query { leaf ... { ...G } } fragment G on Query { requestID }"), false},
-		{"an alias with the name of a field that may be kept", postQuery("{ leaf: requestID }"), false},
-		{"introspection of the schema", postQuery("{ leaf __schema { queryType { name } } }"), false},
+		{"another field in an inline fragment", postQuery("{ leaf ... on Query { requestID } }"),
+			false},
+		{"another field in a fragment",
+			postQuery("{ leaf ...F } fragment F on Query { requestID }"), false},
+		{"another field in a nested fragment",
+			postQuery("{ leaf ...F } fragment F on Query { leaf ... { ...G } } fragment G on " +
+				"Query { requestID }"), false},
+		{"an alias with the name of a field that may be kept", postQuery("{ leaf: requestID }"),
+			false},
+		{"introspection of the schema", postQuery("{ leaf __schema { queryType { name } } }"),
+			false},
 		{"introspection of a type", postQuery(`{ __type(name: "Query") { name } }`), false},
 		{"a field that fails", postQuery("{ fails }"), false},
 		{"a field that fails, among others", postQuery("{ leaf fails }"), false},
@@ -219,7 +234,8 @@ func TestAnswers_mayKeep(t *testing.T) {
 		{"too large for the server", postQuery("query TooLarge { leaf }"), false},
 		{"a schema's own directive on the operation", postQuery("query @tag { leaf }"), false},
 		{"a schema's own directive on a field", postQuery("{ leaf @tag }"), false},
-		{"a schema's own directive below", postQuery("{ ...F } fragment F on Query { person { name @tag } }"), false},
+		{"a schema's own directive below",
+			postQuery("{ ...F } fragment F on Query { person { name @tag } }"), false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			answers, store := newAnswers()
@@ -285,14 +301,20 @@ func TestAnswers_rejections(t *testing.T) {
 		request *http.Request
 		status  int
 	}{
-		"Content-Type":     {Config{}, withHeader(postQuery("{ leaf }"), "Content-Type", "text/plain"), 415},
-		"charset":          {Config{}, withHeader(postQuery("{ leaf }"), "Content-Type", "application/json; charset=latin1"), 415},
-		"Content-Encoding": {Config{}, withHeader(postQuery("{ leaf }"), "Content-Encoding", "gzip"), 415},
-		"Accept":           {Config{}, withHeader(postQuery("{ leaf }"), "Accept", "text/html"), 406},
-		"method":           {Config{AllowGET: true}, put, 405},
-		"GET is off":       {Config{}, rawGet("GET", "query={leaf}"), 405},
-		"large body":       {Config{MaxBodyBytes: 10}, postQuery("{ leaf }"), 413},
-		"large query":      {Config{MaxBodyBytes: 10, AllowGET: true}, rawGet("GET", "query={leaf}"), 413},
+		"Content-Type": {Config{},
+			withHeader(postQuery("{ leaf }"), "Content-Type", "text/plain"), 415},
+		"charset": {Config{},
+			withHeader(postQuery("{ leaf }"), "Content-Type",
+				"application/json; charset=latin1"), 415},
+		"Content-Encoding": {Config{},
+			withHeader(postQuery("{ leaf }"), "Content-Encoding", "gzip"), 415},
+		"Accept": {Config{}, withHeader(postQuery("{ leaf }"), "Accept", "text/html"),
+			406},
+		"method":     {Config{AllowGET: true}, put, 405},
+		"GET is off": {Config{}, rawGet("GET", "query={leaf}"), 405},
+		"large body": {Config{MaxBodyBytes: 10}, postQuery("{ leaf }"), 413},
+		"large query": {Config{MaxBodyBytes: 10, AllowGET: true},
+			rawGet("GET", "query={leaf}"), 413},
 	} {
 		tt.config.Answers = answers
 		e, calls := countCalls(resolvers())
@@ -353,7 +375,8 @@ func TestAnswers_manifest(t *testing.T) {
 			newRequest      func() *http.Request
 			kept, untrusted bool
 		}{
-			"by id":        {func() *http.Request { return persistedPost(hashOf(leaf), "") }, true, false},
+			"by id": {func() *http.Request { return persistedPost(hashOf(leaf), "") }, true,
+				false},
 			"by text":      {func() *http.Request { return postQuery(leaf) }, true, false},
 			"unknown text": {func() *http.Request { return postQuery(other) }, logOnly, logOnly},
 		} {

@@ -85,8 +85,11 @@ func newAudits() []audit {
 		}},
 		audit200("78D5", "", typenameBody),
 		audit200("2C94", "", typenameBody),
-		{id: "5A70", minStatus: 200, maxStatus: 200, request: auditGet("", url.Values{"query": {"{ __typename }"}})},
-		{id: "9C48", minStatus: 400, maxStatus: 499, request: auditGet(typeGraphQLResponse, url.Values{"query": {"mutation { __typename }"}})},
+		{id: "5A70", minStatus: 200, maxStatus: 200,
+			request: auditGet("", url.Values{"query": {"{ __typename }"}})},
+		{id: "9C48", minStatus: 400, maxStatus: 499,
+			request: auditGet(typeGraphQLResponse,
+				url.Values{"query": {"mutation { __typename }"}})},
 		{id: "9ABE", minStatus: 400, maxStatus: 499, request: func() *http.Request {
 			r := postBody(typenameBody)
 			// fetch sends this Content-Type with a body that is a string.
@@ -120,7 +123,8 @@ func newAudits() []audit {
 	wrongTypes[0] = `"string"`
 	for i, value := range wrongTypes {
 		audits = append(audits,
-			audit400(fmt.Sprintf("476%d", i), "", `{"query":"{ __typename }","variables":`+value+`}`))
+			audit400(fmt.Sprintf("476%d", i), "", `{"query":"{ __typename }","variables":`+value+
+				`}`))
 	}
 	audits = append(audits,
 		audit200("2EA1", typeGraphQLResponse, string(typeByPost)),
@@ -131,7 +135,8 @@ func newAudits() []audit {
 			request: auditGet(typeJSON, typeByGet)})
 	for i, value := range wrongTypes {
 		audits = append(audits,
-			audit400(fmt.Sprintf("58B%d", i), "", `{"query":"{ __typename }","extensions":`+value+`}`))
+			audit400(fmt.Sprintf("58B%d", i), "", `{"query":"{ __typename }","extensions":`+value+
+				`}`))
 	}
 	const extendedBody = `{"query":"{ __typename }","extensions":{"some":"value"}}`
 	return append(audits,

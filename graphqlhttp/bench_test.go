@@ -60,13 +60,17 @@ func BenchmarkAgainstGqlgen(b *testing.B) {
 	e["person"] = func(context.Context, map[string]any) (any, error) { return person, nil }
 	e["__typename"] = func(context.Context, map[string]any) (any, error) { return "Query", nil }
 	for name, body := range map[string]string{
-		"typename":  `{"query":"{ __typename }"}`,
-		"me":        `{"operationName":"Me","query":"query Me {\n  person {\n    name\n    friend {\n      name\n    }\n  }\n}","variables":{}}`,
-		"variables": `{"query":"query ($v: In, $s: String!) { echo(in: $v) need(s: $s) }","variables":{"s":"x","v":{"s":"text","i":5,"f":1.5,"list":["a","b\n","ü"],"in":{"id":"7","color":"RED"}}}}`,
-		"16 KiB":    `{"query":"query ($s: String!) { leaf @include(if: true) need(s: $s) }","variables":{"s":"` + strings.Repeat("0123456789abcdef", 1<<10) + `"}}`,
+		"typename": `{"query":"{ __typename }"}`,
+		"me": `{"operationName":"Me","query":"query Me {\n  person {\n    name\n    ` +
+			`friend {\n      name\n    }\n  }\n}","variables":{}}`,
+		"variables": `{"query":"query ($v: In, $s: String!) { echo(in: $v) need(s: $s) ` +
+			`}","variables":{"s":"x","v":{"s":"text","i":5,"f":1.5,"list":["a","b\n","ü"],"in":{"id":"7","color":"RED"}}}}`,
+		"16 KiB": `{"query":"query ($s: String!) { leaf @include(if: true) need(s: $s) ` +
+			`}","variables":{"s":"` + strings.Repeat("0123456789abcdef", 1<<10) + `"}}`,
 	} {
 		b.Run(name, func(b *testing.B) {
-			header := http.Header{"Content-Type": {"application/json"}, "Accept": {"application/graphql-response+json, application/json;q=0.9"}}
+			header := http.Header{"Content-Type": {"application/json"},
+				"Accept": {"application/graphql-response+json, application/json;q=0.9"}}
 			server := newCachedServer(newTransport(Config{AllowGET: true, Introspection: true}), e)
 			sendOurs := newSender(server, body, int64(len(body)), header)
 			server = newCachedServer(transport.POST{}, e)
@@ -109,10 +113,12 @@ func BenchmarkRejected(b *testing.B) {
 	}{
 		{"nested lists", `{"variables":` + fill("[", size-20), jsonHeader, 400},
 		{"nested objects", `{"variables":` + fill(`{"":`, size-20), jsonHeader, 400},
-		{"lists of lists of numbers", `{"variables":{"v":[` + fill("[[[1]]],", size-50) + `1]}`, jsonHeader, 400},
+		{"lists of lists of numbers", `{"variables":{"v":[` + fill("[[[1]]],", size-50) + `1]}`,
+			jsonHeader, 400},
 		{"many variables", manyVariables(size), jsonHeader, 400},
 		{"duplicate variables", `{"variables":{` + fill(`"v":1,`, size-20), jsonHeader, 400},
-		{"maximum number of values", `{"variables":{"v":[` + strings.Repeat(`{"k":"v"},`, 990) + `{}],"w":"` + fill("x", size-10100) + `"},"query":5}`, jsonHeader, 400},
+		{"maximum number of values", `{"variables":{"v":[` + strings.Repeat(`{"k":"v"},`, 990) +
+			`{}],"w":"` + fill("x", size-10100) + `"},"query":5}`, jsonHeader, 400},
 		{"escapes", `{"query":"` + fill(`\u00e9`, size-20), jsonHeader, 400},
 		{"long number", `{"variables":{"v":` + fill("1", size-20) + `}}`, jsonHeader, 400},
 		{"brackets", fill("[", size), jsonHeader, 400},
@@ -121,7 +127,9 @@ func BenchmarkRejected(b *testing.B) {
 		{"gzip", fill("x", size), gzip, 415},
 		{"1 MiB too large", fill("x", size+1<<20), jsonHeader, 413},
 		{"1 MiB too large, chunked", fill("x", size+1<<20), jsonHeader, 413},
-		{"many ranges in Accept", acceptedBody(size), http.Header{"Content-Type": {"application/json"}, "Accept": {fill("a/b;q=0.1,", 32<<10)}}, 406},
+		{"many ranges in Accept", acceptedBody(size),
+			http.Header{"Content-Type": {"application/json"},
+				"Accept": {fill("a/b;q=0.1,", 32<<10)}}, 406},
 	} {
 		b.Run(tt.name, func(b *testing.B) {
 			server := newCachedServer(newTransport(Config{AllowGET: true, Introspection: true}),

@@ -160,7 +160,8 @@ func TestBody_maxNesting(t *testing.T) {
 		res := sendWith(t, Config{AllowGET: true, Introspection: true, MaxNesting: tt.maxNesting},
 			resolvers(), postBody(body))
 		if res.Code != tt.status {
-			t.Errorf("MaxNesting %d, %d levels in a variable: %d %s, want %d", tt.maxNesting, tt.levels,
+			t.Errorf("MaxNesting %d, %d levels in a variable: %d %s, want %d", tt.maxNesting,
+				tt.levels,
 				res.Code, res.Body, tt.status)
 		}
 		want := fmt.Sprintf("variables nest deeper than %d levels", tt.maxNesting)
@@ -170,12 +171,19 @@ func TestBody_maxNesting(t *testing.T) {
 		}
 	}
 	for target, want := range map[string]string{
-		"/?query={leaf}&variables=" + strings.Repeat("[", 65):                        "variables nest deeper than 64 levels",
-		"/?query={leaf}&extensions={%22a%22:1,%22a%22:2}":                            "extensions name a member twice in one object",
-		"/?query={leaf}&variables={%22a%22:1e999}":                                   "variables hold a number that is out of range",
-		"/?query={leaf}" + strings.Repeat("&", 32):                                   "The query string has more than 32 parameters",
-		"/?query={leaf}&" + strings.Repeat("x", 64<<10):                              "The query string is larger than 65536 bytes",
-		"/?query={leaf}&variables=" + strings.Repeat("[", 65) + "&extensions=canary": "variables nest deeper than 64 levels\\nextensions must be an object",
+		"/?query={leaf}&variables=" +
+			strings.Repeat("[", 65): "variables nest deeper than 64 levels",
+		"/?query={leaf}&extensions={%22a%22:1,%22a%22:2}": "extensions name a member twice in " +
+			"one object",
+		"/?query={leaf}&variables={%22a%22:1e999}": "variables hold a number that is out " +
+			"of range",
+		"/?query={leaf}" + strings.Repeat("&",
+			32): "The query string has more than 32 parameters",
+		"/?query={leaf}&" + strings.Repeat("x",
+			64<<10): "The query string is larger than 65536 bytes",
+		"/?query={leaf}&variables=" + strings.Repeat("[", 65) +
+			"&extensions=canary": "variables nest deeper than 64 levels\\nextensions must be an " +
+			"object",
 	} {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.URL.RawQuery = strings.TrimPrefix(target, "/?")
@@ -204,9 +212,12 @@ func TestResponse_tooLarge(t *testing.T) {
 			maxBytes, size int
 			fits           bool
 		}{
-			{"{ leaf }", 1000, 1000 - overhead, true}, {"{ leaf }", 1000, 1000 - overhead + 1, false}, {"{ leaf }", 1000, 5000, false},
-			{"{ leaf }", 0, 4<<20 - overhead, true}, {"{ leaf }", 0, 4<<20 - overhead + 1, false}, {"{ leaf }", -1, 4<<20 - overhead, true},
-			{"{ fails }", 1000, 500, true}, {"{ fails }", 1000, 1000, false}, {"{ leaf fails }", 1000, 480, false},
+			{"{ leaf }", 1000, 1000 - overhead, true}, {"{ leaf }", 1000, 1000 - overhead + 1,
+				false}, {"{ leaf }", 1000, 5000, false},
+			{"{ leaf }", 0, 4<<20 - overhead, true}, {"{ leaf }", 0, 4<<20 - overhead + 1,
+				false}, {"{ leaf }", -1, 4<<20 - overhead, true},
+			{"{ fails }", 1000, 500, true}, {"{ fails }", 1000, 1000, false}, {"{ leaf fails }",
+				1000, 480, false},
 		} {
 			size = tt.size
 			r := postQuery(tt.query)
@@ -219,7 +230,9 @@ func TestResponse_tooLarge(t *testing.T) {
 				maxBytes = 4 << 20
 			}
 			want := fmt.Sprintf(
-				`{"errors":[{"message":"The response is larger than %d bytes: ask for less at once","extensions":{"code":"RESPONSE_TOO_LARGE"}}],"data":null}`+"\n", maxBytes)
+				`{"errors":[{"message":"The response is larger than %d bytes: ask for less at `+
+					`once","extensions":{"code":"RESPONSE_TOO_LARGE"}}],"data":null}`+"\n",
+				maxBytes)
 			if res.Code != 200 || (res.Body.String() != want) != tt.fits ||
 				tt.fits && res.Body.Len() > maxBytes {
 				t.Errorf("%s with %d bytes, MaxResponseBytes %d: %d %.200s (%d bytes), want it "+
@@ -315,7 +328,8 @@ func TestFieldErrors_truncated(t *testing.T) {
 	}
 	boundFieldErrors(gqlerror.List{longErr}, &language.Locator{})
 	if len(longErr.Message) != 1600 || len(longErr.Locations) != 50 {
-		t.Errorf("boundFieldErrors changed the server's error to %d bytes, %d locations; want 1600, 50",
+		t.Errorf("boundFieldErrors changed the server's error to %d bytes, %d locations; want "+
+			"1600, 50",
 			len(longErr.Message), len(longErr.Locations))
 	}
 }
@@ -386,13 +400,14 @@ func TestRequestErrors_fields(t *testing.T) {
 func TestDefer(t *testing.T) {
 	for query, wantRejected := range map[string]bool{
 		"{ ... @defer { leaf } }": true,
-		"{ person { ...F @defer(label: \"x\") } } fragment F on Person { name }":                      true,
-		"mutation { change ... @defer { login(username: \"a\") { text } } }":                          true,
-		"{ ...A } fragment A on Query { ...B } fragment B on Query { ... @defer(if: true) { leaf } }": true,
-		"{ ... @defer(if: false) { leaf } }":                                                          false,
-		"query ($d: Boolean = false) { ... @defer(if: $d) { leaf } }":                                 false,
-		"query ($d: Boolean! = true) { ... @defer(if: $d) { leaf } }":                                 true,
-		"{ ...A ...A } fragment A on Query { ...B } fragment B on Query { leaf }":                     false,
+		"{ person { ...F @defer(label: \"x\") } } fragment F on Person { name }": true,
+		"mutation { change ... @defer { login(username: \"a\") { text } } }":     true,
+		"{ ...A } fragment A on Query { ...B } fragment B on Query { ... @defer(if: true) { leaf " +
+			"} }": true,
+		"{ ... @defer(if: false) { leaf } }":                                      false,
+		"query ($d: Boolean = false) { ... @defer(if: $d) { leaf } }":             false,
+		"query ($d: Boolean! = true) { ... @defer(if: $d) { leaf } }":             true,
+		"{ ...A ...A } fragment A on Query { ...B } fragment B on Query { leaf }": false,
 	} {
 		res := send(t, postQuery(query))
 		rejected := strings.Contains(res.Body.String(), "@defer is not served")

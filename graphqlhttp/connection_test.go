@@ -18,7 +18,8 @@ func TestConnection_optionsAndHead(t *testing.T) {
 	defer server.Close()
 	for _, request := range []string{
 		"OPTIONS / HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n",
-		"OPTIONS / HTTP/1.1\r\nHost: x\r\nOrigin: https://elsewhere.example\r\nAccess-Control-Request-Method: POST\r\n\r\n",
+		"OPTIONS / HTTP/1.1\r\nHost: x\r\nOrigin: " +
+			"https://elsewhere.example\r\nAccess-Control-Request-Method: POST\r\n\r\n",
 	} {
 		response, body := sendRaw(t, server, request)
 		if response.StatusCode != 204 ||
@@ -76,7 +77,8 @@ func TestConnection_unreadBody(t *testing.T) {
 	const body = `{"query":"{ leaf }"}`
 	for _, request := range []string{
 		"POST / HTTP/1.1\r\nHost: x\r\n" + jsonHeader + "Content-Length: 20\r\n\r\n" + body,
-		"POST / HTTP/1.1\r\nHost: x\r\n" + jsonHeader + chunkedHeader + "\r\n14\r\n" + body + "\r\n0\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: x\r\n" + jsonHeader + chunkedHeader + "\r\n14\r\n" + body +
+			"\r\n0\r\n\r\n",
 		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n" + body,
 	} {
 		if response, _ := sendRaw(t, server, request); response.Close {

@@ -178,7 +178,8 @@ func variableName(err *gqlerror.Error) string {
 // syntaxMessagePattern matches gqlparser's message up to the kind of token. The rest quotes the
 // document, which may have a password there if the client forgot a quote.
 var syntaxMessagePattern = regexp.MustCompile(
-	`^(?:Unexpected|Expected ("[a-z]+"|[^",]+), found) (<EOF>|<Invalid>|Name|Int|Float|String|BlockString|[!$&():=@\[\]{}|]|\.\.\.)`)
+	`^(?:Unexpected|Expected ("[a-z]+"|[^",]+), found) ` +
+		`(<EOF>|<Invalid>|Name|Int|Float|String|BlockString|[!$&():=@\[\]{}|]|\.\.\.)`)
 
 func syntaxMessage(message string) string {
 	if prefix := syntaxMessagePattern.FindString(message); prefix != "" {

@@ -207,7 +207,8 @@ func sendTo(t testing.TB, transport *httpTransport, e executable, r *http.Reques
 	out := outcomes[0]
 	id := recorder.Header().Get("X-Request-Id")
 	if len(id) != 26 || out.RequestID != id || RequestID(observedCtx) != id {
-		t.Errorf("X-Request-Id is %q, Outcome.RequestID %q, RequestID(ctx) %q; want all three equal", id,
+		t.Errorf("X-Request-Id is %q, Outcome.RequestID %q, RequestID(ctx) %q; want all three "+
+			"equal", id,
 			out.RequestID, RequestID(observedCtx))
 	}
 	if out.Status != recorder.Code {
@@ -238,7 +239,8 @@ func sendTo(t testing.TB, transport *httpTransport, e executable, r *http.Reques
 	case noContent || r.Method == http.MethodHead:
 		if recorder.Body.Len() > 0 || noContent != (length == "") {
 			t.Errorf("%s, status %d: body of %d bytes, Content-Length %q; want no body, and a "+
-				"length unless the status is 204", r.Method, recorder.Code, recorder.Body.Len(), length)
+				"length unless the status is 204", r.Method, recorder.Code, recorder.Body.Len(),
+				length)
 		}
 	case length != strconv.Itoa(recorder.Body.Len()):
 		t.Errorf("Content-Length is %s, want %d", length, recorder.Body.Len())

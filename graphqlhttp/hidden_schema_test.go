@@ -64,7 +64,8 @@ func TestSchema_hidden(t *testing.T) {
 		}
 	}
 	res := sendWith(t, Config{AllowGET: true}, resolvers(), postQuery("{ canary }"))
-	if want := `{"errors":[{"message":"The document doesn't fit the schema","locations":[{"line":1,"column":3}],"extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}]}` + "\n"; res.Body.String() != want {
+	if want := `{"errors":[{"message":"The document doesn't fit the ` +
+		`schema","locations":[{"line":1,"column":3}],"extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}]}` + "\n"; res.Body.String() != want {
 		t.Errorf("body %s, want %s", res.Body, want)
 	}
 	// Names that the client wrote may be quoted.

@@ -19,25 +19,36 @@ func TestInputCoercion_variables(t *testing.T) {
 		json     string
 		accepted bool
 	}{
-		{"Int", "2147483647", true}, {"Int", "-2147483648", true}, {"Int", "0", true}, {"Int", "null", true},
-		{"Int", "2147483648", false}, {"Int", "-2147483649", false}, {"Int", "5000000000", false}, {"Int", "99999999999999999999", false},
+		{"Int", "2147483647", true}, {"Int", "-2147483648", true}, {"Int", "0", true}, {"Int",
+			"null", true},
+		{"Int", "2147483648", false}, {"Int", "-2147483649", false}, {"Int", "5000000000",
+			false}, {"Int", "99999999999999999999", false},
 		{"Int", "1.5", false}, {"Int", "1.0", false}, {"Int", "1e3", false},
 		{"Int", `"7"`, false}, {"Int", `"5000000000"`, false},
-		{"[[Int]]", "[[1,null],null,[2147483647]]", true}, {"[[Int]]", "[[1],[2,2147483648]]", false}, {"[[Int]]", "[[1],[2.5]]", false},
-		{"[[Int]]", "5", true}, {"[[Int]]", "5000000000", false}, {"[[Int]]", "1.5", false}, {"[[Int]]", "[7]", true}, {"[[Int]]", "[5000000000]", false},
-		{"In", `{"i":5,"f":1.5,"in":{"i":7}}`, true}, {"In", `{"i":5000000000}`, false}, {"In", `{"i":1.5}`, false}, {"In", `{"in":{"in":{"i":5000000000}}}`, false},
-		{"Float", "5", true}, {"Float", "5000000000", true}, {"Float", "1.5", true}, {"Float", "1e308", true}, {"Float", "99999999999999999999", true},
+		{"[[Int]]", "[[1,null],null,[2147483647]]", true}, {"[[Int]]", "[[1],[2,2147483648]]",
+			false}, {"[[Int]]", "[[1],[2.5]]", false},
+		{"[[Int]]", "5", true}, {"[[Int]]", "5000000000", false}, {"[[Int]]", "1.5",
+			false}, {"[[Int]]", "[7]", true}, {"[[Int]]", "[5000000000]", false},
+		{"In", `{"i":5,"f":1.5,"in":{"i":7}}`, true}, {"In", `{"i":5000000000}`, false}, {"In",
+			`{"i":1.5}`, false}, {"In", `{"in":{"in":{"i":5000000000}}}`, false},
+		{"Float", "5", true}, {"Float", "5000000000", true}, {"Float", "1.5", true}, {"Float",
+			"1e308", true}, {"Float", "99999999999999999999", true},
 		{"Float", `"1.5"`, false}, {"Float", `"NaN"`, false}, {"Float", `"-Inf"`, false},
-		{"Color", `"RED"`, true}, {"Color", `"red"`, false}, {"Color", `"BLUE"`, false}, {"In", `{"color":"GREEN"}`, true}, {"In", `{"color":"green"}`, false},
+		{"Color", `"RED"`, true}, {"Color", `"red"`, false}, {"Color", `"BLUE"`, false}, {"In",
+			`{"color":"GREEN"}`, true}, {"In", `{"color":"green"}`, false},
 		{"In", `{"__typename":"In"}`, false}, {"In", `{"in":{"__typename":null}}`, false},
-		{"ID", "5000000000", true}, {"ID", `"99999999999999999999"`, true}, {"String", `"5000000000"`, true}, {"Any", `{"a":[5000000000,1e99]}`, true},
+		{"ID", "5000000000", true}, {"ID", `"99999999999999999999"`, true}, {"String",
+			`"5000000000"`, true}, {"Any", `{"a":[5000000000,1e99]}`, true},
 	} {
 		r := postBody(
-			fmt.Sprintf(`{"query":"query ($v: %s) { echo(%s: $v) }","variables":{"v":%s}}`, tt.typeName,
+			fmt.Sprintf(`{"query":"query ($v: %s) { echo(%s: $v) }","variables":{"v":%s}}`,
+				tt.typeName,
 				arguments[tt.typeName], tt.json))
 		res := send(t, r)
 		accepted := len(res.outcome.Codes) == 0
-		want := `{"errors":[{"message":"Request malformed! The variable $v doesn't fit its type","locations":[{"line":1,"column":8}],"extensions":{"code":"BAD_USER_INPUT"}}]}` + "\n"
+		want := `{"errors":[{"message":"Request malformed! The variable $v doesn't fit its ` +
+			`type","locations":[{"line":1,"column":8}],"extensions":{"code":"BAD_USER_INPUT"}}]}` +
+			"\n"
 		if accepted != tt.accepted || !accepted && res.Body.String() != want {
 			t.Errorf("variable of type %s = %s: %s, want it accepted: %t", tt.typeName, tt.json,
 				res.Body, tt.accepted)
@@ -58,9 +69,10 @@ func TestInputCoercion_literals(t *testing.T) {
 		"{ echo(i: 1.5) }": validationCode, "{ echo(i: 1e3) }": validationCode,
 		"{ echo(i: 99999999999999999999) }": validationCode, "{ echo(f: 1e999) }": validationCode,
 		"{ echo(f: 5000000000) }": "", "{ echo(id: 5000000000) }": "",
-		"{ echo(any: 5000000000) }":                  "",
-		"{ echo(any: 99999999999999999999) }":        coercionCode,
-		"{ echo(any: {a: [99999999999999999999]}) }": coercionCode, "{ echo(any: 1e999) }": coercionCode,
+		"{ echo(any: 5000000000) }":                                                  "",
+		"{ echo(any: 99999999999999999999) }":                                        coercionCode,
+		"{ echo(any: {a: [99999999999999999999]}) }":                                 coercionCode,
+		"{ echo(any: 1e999) }":                                                       coercionCode,
 		"{ echo(matrix: [[1], [5000000000]]) }":                                      coercionCode,
 		"{ echo(in: {in: {i: 5000000000}}) }":                                        coercionCode,
 		"query ($v: Int = 5000000000) { echo(i: $v) }":                               coercionCode,
@@ -101,8 +113,10 @@ func TestInputCoercion_literalTypes(t *testing.T) {
 	literals := []string{"5", "1.5", `"x"`, `"""x"""`, "true", "RED", "[]", "[null]", `["x"]`,
 		"[[5]]", "{}", "{i: 5}", "null"}
 	for argument, accepted := range map[string][]string{
-		"s": {`"x"`, `"""x"""`}, "i": {"5"}, "f": {"5", "1.5"}, "b": {"true"}, "id": {"5", `"x"`, `"""x"""`}, "color": {"RED"},
-		"in": {"{}", "{i: 5}"}, "list": {`"x"`, `"""x"""`, "[]", `["x"]`}, "matrix": {"5", "[]", "[null]", "[[5]]"}, "any": literals,
+		"s": {`"x"`, `"""x"""`}, "i": {"5"}, "f": {"5", "1.5"}, "b": {"true"},
+		"id": {"5", `"x"`, `"""x"""`}, "color": {"RED"},
+		"in": {"{}", "{i: 5}"}, "list": {`"x"`, `"""x"""`, "[]", `["x"]`},
+		"matrix": {"5", "[]", "[null]", "[[5]]"}, "any": literals,
 	} {
 		for _, literal := range literals {
 			want := slices.Contains(accepted, literal) || literal == "null"

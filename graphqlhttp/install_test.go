@@ -22,7 +22,8 @@ func TestInstall_invalid(t *testing.T) {
 		"no presenter": {Config{}, []string{"Config.Errors is missing", "apierror.Presenter"}},
 		"invalid presenter": {Config{Errors: invalidErrors{}},
 			[]string{"Config.Errors: row 3 has no Err"}},
-		"negative limits": {Config{Errors: testErrors{}, MaxBodyBytes: -1, MaxNesting: -1, MaxValues: -1,
+		"negative limits": {Config{Errors: testErrors{}, MaxBodyBytes: -1, MaxNesting: -1,
+			MaxValues:        -1,
 			MaxResponseBytes: -1, Timeout: -1, PersistedQueryBytes: -1},
 			[]string{"Config.MaxBodyBytes is", "Config.MaxNesting is", "Config.MaxValues is",
 				"Config.MaxResponseBytes is", "Config.Timeout is",
@@ -35,7 +36,8 @@ func TestInstall_invalid(t *testing.T) {
 		"Answers without Store": {Config{Errors: testErrors{}, Answers: &Answers{
 			MayKeep: func(*ast.FieldDefinition) bool { return true }}},
 			[]string{"Config.Answers is incomplete: expected both Store and MayKeep"}},
-		"several mistakes": {Config{Timeout: -1}, []string{"Config.Errors is missing", "Config.Timeout is"}},
+		"several mistakes": {Config{Timeout: -1},
+			[]string{"Config.Errors is missing", "Config.Timeout is"}},
 	} {
 		server := handler.New(resolvers())
 		err := Install(server, tt.config)
@@ -47,7 +49,8 @@ func TestInstall_invalid(t *testing.T) {
 		recorder := httptest.NewRecorder()
 		server.ServeHTTP(recorder, postQuery("{ leaf }"))
 		if !strings.Contains(recorder.Body.String(), "transport not supported") {
-			t.Errorf("%s: response %s, want gqlgen's \"transport not supported\"", name, recorder.Body)
+			t.Errorf("%s: response %s, want gqlgen's \"transport not supported\"", name,
+				recorder.Body)
 		}
 	}
 	if err := Install(nil, Config{Errors: testErrors{}}); err == nil ||
@@ -86,7 +89,8 @@ func TestInstall_consistent(t *testing.T) {
 			"{ need(t: 1) }":     `\"s\"`, "{ ...F } fragment F on Quer { leaf }": "Query"} {
 			if got := send(query); strings.Contains(got, name) != introspection ||
 				strings.Contains(got, "Did you mean") && !introspection {
-				t.Errorf("Introspection %t, %s: %s, want %s in it: %[1]t", introspection, query, got,
+				t.Errorf("Introspection %t, %s: %s, want %s in it: %[1]t", introspection, query,
+					got,
 					name)
 			}
 		}

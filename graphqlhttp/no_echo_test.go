@@ -133,7 +133,8 @@ func TestNoEcho_literals(t *testing.T) {
 				}
 				text := loginMutation[token.start:token.end]
 				for position, query := range map[string]string{
-					"before":                     before + literal + " " + loginMutation[token.start:],
+					"before": before + literal + " " +
+						loginMutation[token.start:],
 					"directly before":            before + literal + loginMutation[token.start:],
 					"instead of":                 before + literal + loginMutation[token.end:],
 					"instead of everything from": before + literal,
@@ -196,13 +197,20 @@ func TestNoEcho_syntaxErrors(t *testing.T) {
 func TestNoEcho_variables(t *testing.T) {
 	quotedCanary := `"` + canary + `"`
 	for _, tt := range []struct{ typeName, value string }{
-		{"Int", quotedCanary}, {"Int", canaryDigits + ".5"}, {"Int", canaryDigits + canaryDigits + canaryDigits}, {"Int", "[" + quotedCanary + "]"},
-		{"Float", quotedCanary}, {"Boolean", quotedCanary}, {"Boolean", canaryDigits}, {"String", canaryDigits}, {"String", canaryDigits + "e999"},
-		{"String", "[" + quotedCanary + "]"}, {"String", `{` + quotedCanary + `:` + quotedCanary + `}`}, {"ID", "[" + quotedCanary + "]"}, {"ID", canaryDigits + ".5"},
-		{"Color", quotedCanary}, {"Color", canaryDigits}, {"Color", "[" + quotedCanary + "]"}, {"Color", `"RED\u0000` + canary + `"`},
-		{"[String!]", `["x",` + canaryDigits + `]`}, {"[[Int]]", `[[1],[2,` + quotedCanary + `]]`}, {"[[Int]]", quotedCanary},
-		{"In", quotedCanary}, {"In", `{` + quotedCanary + `:1}`}, {"In", `{"i":` + quotedCanary + `}`}, {"In", `{"in":{"in":{"color":` + quotedCanary + `}}}`},
-		{"In", `{"in":{` + quotedCanary + `:{}}}`}, {"In", `{"x.` + canary + `[0]":1}`}, {"In", `{"` + canary + `.x":1}`}, {"In", `{"list":[` + canaryDigits + `]}`},
+		{"Int", quotedCanary}, {"Int", canaryDigits + ".5"}, {"Int", canaryDigits + canaryDigits +
+			canaryDigits}, {"Int", "[" + quotedCanary + "]"},
+		{"Float", quotedCanary}, {"Boolean", quotedCanary}, {"Boolean", canaryDigits}, {"String",
+			canaryDigits}, {"String", canaryDigits + "e999"},
+		{"String", "[" + quotedCanary + "]"}, {"String", `{` + quotedCanary + `:` + quotedCanary +
+			`}`}, {"ID", "[" + quotedCanary + "]"}, {"ID", canaryDigits + ".5"},
+		{"Color", quotedCanary}, {"Color", canaryDigits}, {"Color", "[" + quotedCanary +
+			"]"}, {"Color", `"RED\u0000` + canary + `"`},
+		{"[String!]", `["x",` + canaryDigits + `]`}, {"[[Int]]", `[[1],[2,` + quotedCanary +
+			`]]`}, {"[[Int]]", quotedCanary},
+		{"In", quotedCanary}, {"In", `{` + quotedCanary + `:1}`}, {"In", `{"i":` + quotedCanary +
+			`}`}, {"In", `{"in":{"in":{"color":` + quotedCanary + `}}}`},
+		{"In", `{"in":{` + quotedCanary + `:{}}}`}, {"In", `{"x.` + canary + `[0]":1}`}, {"In",
+			`{"` + canary + `.x":1}`}, {"In", `{"list":[` + canaryDigits + `]}`},
 	} {
 		arguments := map[string]string{"Int": "i", "Float": "f", "Boolean": "b", "String": "s",
 			"ID": "id", "Color": "color", "[String!]": "list", "[[Int]]": "matrix", "In": "in"}
@@ -220,22 +228,28 @@ func TestNoEcho_variables(t *testing.T) {
 // echoed.
 func TestNoEcho_requests(t *testing.T) {
 	bodies := map[string]string{
-		"not JSON":                              canary,
-		"form data":                             "password=" + canary,
-		"bare document":                         `mutation { login(password: "` + canary + `") { text } }`,
-		"unclosed string":                       `{"query":"` + canary,
-		"unquoted name":                         `{` + canary + `:1}`,
-		"unquoted value":                        `{"query":` + canary + `}`,
-		"text after the JSON":                   `{"query":"{ leaf }"}` + canary,
-		"bad escape":                            `{"query":"\x` + canary + `"}`,
-		"invalid UTF-8":                         `{"query":"` + canary + "\xff" + `"}`,
-		"unknown field":                         `{"` + canary + `":"` + canary + `"}`,
-		"query is a list":                       `{"query":["` + canary + `"]}`,
-		"unknown operationName":                 `{"query":"query A { leaf }","operationName":"` + canary + `"}`,
-		"unknown operationName, two operations": `{"query":"query A { leaf } query B { leaf }","operationName":"` + canary + `"}`,
-		"number as operationName":               `{"query":"{ leaf }","operationName":` + canaryDigits + `}`,
-		"string as variables":                   `{"query":"{ leaf }","variables":"` + canary + `"}`,
-		"string as extensions":                  `{"query":"{ leaf }","extensions":"` + canary + `"}`,
+		"not JSON":  canary,
+		"form data": "password=" + canary,
+		"bare document": `mutation { login(password: "` + canary +
+			`") { text } }`,
+		"unclosed string":     `{"query":"` + canary,
+		"unquoted name":       `{` + canary + `:1}`,
+		"unquoted value":      `{"query":` + canary + `}`,
+		"text after the JSON": `{"query":"{ leaf }"}` + canary,
+		"bad escape":          `{"query":"\x` + canary + `"}`,
+		"invalid UTF-8":       `{"query":"` + canary + "\xff" + `"}`,
+		"unknown field":       `{"` + canary + `":"` + canary + `"}`,
+		"query is a list":     `{"query":["` + canary + `"]}`,
+		"unknown operationName": `{"query":"query A { leaf }","operationName":"` +
+			canary + `"}`,
+		"unknown operationName, two operations": `{"query":"query A { leaf } query B { leaf ` +
+			`}","operationName":"` + canary + `"}`,
+		"number as operationName": `{"query":"{ leaf }","operationName":` +
+			canaryDigits + `}`,
+		"string as variables": `{"query":"{ leaf }","variables":"` + canary +
+			`"}`,
+		"string as extensions": `{"query":"{ leaf }","extensions":"` + canary +
+			`"}`,
 		"persisted query": `{"extensions":{"persistedQuery":{"sha256Hash":"` + canary +
 			`"}}}`,
 		"batch":                  `["` + canary + `"]`,
@@ -292,22 +306,24 @@ func TestNoEcho_longNames(t *testing.T) {
 		"type condition":          "{ ... on NAME { leaf } }",
 		"unknown fragment":        "{ ...NAME }",
 		"unused fragment":         "{ leaf } fragment NAME on Query { leaf }",
-		"duplicate fragment":      "{ ...NAME } fragment NAME on Query { leaf } fragment NAME on Query { leaf }",
-		"recursive fragment":      "{ ...NAME } fragment NAME on Query { ...NAME }",
-		"undefined variable":      "{ need(s: $NAME) }",
+		"duplicate fragment": "{ ...NAME } fragment NAME on Query { leaf } fragment NAME on " +
+			"Query { leaf }",
+		"recursive fragment":                      "{ ...NAME } fragment NAME on Query { ...NAME }",
+		"undefined variable":                      "{ need(s: $NAME) }",
 		"undefined variable in a named operation": "query NAME { need(s: $NAME) }",
 		"unused variable":                         "query NAME($NAME: Int) { leaf }",
-		"duplicate variable":                      "query ($NAME: Int, $NAME: Int) { echo(i: $NAME) }",
-		"variable of another type":                "query ($NAME: Int) { need(s: $NAME) }",
-		"duplicate operation":                     "query NAME { leaf } query NAME { leaf }",
-		"conflicting alias":                       "{ NAME: leaf NAME: person { name } }",
-		"input field":                             "{ echo(in: {NAME: 1}) }",
-		"duplicate input field":                   "{ echo(in: {NAME: 1, NAME: 2}) }",
-		"duplicate argument":                      "{ need(s: \"\", NAME: 1, NAME: 2) }",
-		"enum value":                              "{ echo(color: NAME) }",
-		"missing variable of a named operation":   "query NAME($NAME: String!) { need(s: $NAME) }",
-		"name instead of an operation":            "NAME",
-		"two names of an operation":               "query NAME NAME { leaf }",
+		"duplicate variable": "query ($NAME: Int, $NAME: Int) { echo(i: " +
+			"$NAME) }",
+		"variable of another type":              "query ($NAME: Int) { need(s: $NAME) }",
+		"duplicate operation":                   "query NAME { leaf } query NAME { leaf }",
+		"conflicting alias":                     "{ NAME: leaf NAME: person { name } }",
+		"input field":                           "{ echo(in: {NAME: 1}) }",
+		"duplicate input field":                 "{ echo(in: {NAME: 1, NAME: 2}) }",
+		"duplicate argument":                    "{ need(s: \"\", NAME: 1, NAME: 2) }",
+		"enum value":                            "{ echo(color: NAME) }",
+		"missing variable of a named operation": "query NAME($NAME: String!) { need(s: $NAME) }",
+		"name instead of an operation":          "NAME",
+		"two names of an operation":             "query NAME NAME { leaf }",
 	} {
 		r := postQuery(strings.ReplaceAll(query, "NAME", longName))
 		res := sendWith(t, Config{AllowGET: true, Introspection: true}, resolvers(), r)

@@ -49,12 +49,18 @@ func TestPersistedQuery(t *testing.T) {
 			status  map[string]int // by media type
 			want    string
 		}{
-			{persistedPost(hashOf(query), ""), map[string]int{typeJSON: 200, typeGraphQLResponse: 400}, notFoundResponse},
-			{persistedGet(hashOf(query)), map[string]int{typeJSON: 200, typeGraphQLResponse: 400}, notFoundResponse},
-			{persistedPost(hashOf(query), query), map[string]int{typeJSON: 200, typeGraphQLResponse: 200}, leafResponse},
-			{persistedPost(hashOf(query), ""), map[string]int{typeJSON: 200, typeGraphQLResponse: 200}, leafResponse},
-			{persistedGet(hashOf(query)), map[string]int{typeJSON: 200, typeGraphQLResponse: 200}, leafResponse},
-			{postQuery(query), map[string]int{typeJSON: 200, typeGraphQLResponse: 200}, leafResponse},
+			{persistedPost(hashOf(query), ""),
+				map[string]int{typeJSON: 200, typeGraphQLResponse: 400}, notFoundResponse},
+			{persistedGet(hashOf(query)), map[string]int{typeJSON: 200, typeGraphQLResponse: 400},
+				notFoundResponse},
+			{persistedPost(hashOf(query), query),
+				map[string]int{typeJSON: 200, typeGraphQLResponse: 200}, leafResponse},
+			{persistedPost(hashOf(query), ""),
+				map[string]int{typeJSON: 200, typeGraphQLResponse: 200}, leafResponse},
+			{persistedGet(hashOf(query)), map[string]int{typeJSON: 200, typeGraphQLResponse: 200},
+				leafResponse},
+			{postQuery(query), map[string]int{typeJSON: 200, typeGraphQLResponse: 200},
+				leafResponse},
 		} {
 			tt.request.Header.Set("Accept", media)
 			res := sendTo(t, transport, resolvers(), tt.request)
@@ -76,19 +82,28 @@ func TestPersistedQuery_invalid(t *testing.T) {
 		`0`:                                      "extensions.persistedQuery must be an object",
 		`{}`:                                     "extensions.persistedQuery.version must be 1",
 		`{"sha256Hash":"` + hashOf(query) + `"}`: "extensions.persistedQuery.version must be 1",
-		`{"version":2,"sha256Hash":"` + hashOf(query) + `"}`:   "extensions.persistedQuery.version must be 1",
-		`{"version":"1","sha256Hash":"` + hashOf(query) + `"}`: "extensions.persistedQuery.version must be 1",
+		`{"version":2,"sha256Hash":"` + hashOf(query) +
+			`"}`: "extensions.persistedQuery.version must be 1",
+		`{"version":"1","sha256Hash":"` + hashOf(query) +
+			`"}`: "extensions.persistedQuery.version must be 1",
 		`{"version":1}`: "extensions.persistedQuery.sha256Hash must be a string " +
 			"that is neither empty nor too long",
 		`{"version":1,"sha256Hash":""}`: "extensions.persistedQuery.sha256Hash must be a string " +
 			"that is neither empty nor too long",
 		`{"version":1,"sha256Hash":5}`: "extensions.persistedQuery.sha256Hash must be a string " +
 			"that is neither empty nor too long",
-		`{"version":1,"sha256Hash":"` + strings.Repeat("0", 257) + `"}`:       "extensions.persistedQuery.sha256Hash must be a string that is neither empty nor too long",
-		`{"version":1,"sha256Hash":"00"}`:                                     "extensions.persistedQuery.sha256Hash must be 64 hexadecimal digits in lower case",
-		`{"version":1,"sha256Hash":"` + strings.ToUpper(hashOf(query)) + `"}`: "extensions.persistedQuery.sha256Hash must be 64 hexadecimal digits in lower case",
-		`{"version":1,"sha256Hash":"` + strings.Repeat("canary_x", 8) + `"}`:  "extensions.persistedQuery.sha256Hash must be 64 hexadecimal digits in lower case",
-		`{"version":1,"sha256Hash":"` + hashOf(query+" ") + `"}`:              messageHashMismatch,
+		`{"version":1,"sha256Hash":"` + strings.Repeat("0", 257) +
+			`"}`: "extensions.persistedQuery.sha256Hash must be a string that is neither empty " +
+			"nor too long",
+		`{"version":1,"sha256Hash":"00"}`: "extensions.persistedQuery.sha256Hash must be 64 " +
+			"hexadecimal digits in lower case",
+		`{"version":1,"sha256Hash":"` + strings.ToUpper(hashOf(query)) +
+			`"}`: "extensions.persistedQuery.sha256Hash must be 64 hexadecimal digits in lower " +
+			"case",
+		`{"version":1,"sha256Hash":"` + strings.Repeat("canary_x", 8) +
+			`"}`: "extensions.persistedQuery.sha256Hash must be 64 hexadecimal digits in lower " +
+			"case",
+		`{"version":1,"sha256Hash":"` + hashOf(query+" ") + `"}`: messageHashMismatch,
 		`{"version":1,"sha256Hash":"` + hashOf(query) + `","sha256Hash":"00"}`: "extensions name " +
 			"a member twice in one object",
 	} {
@@ -128,7 +143,8 @@ func TestPersistedQuery_onlyValid(t *testing.T) {
 		sendTo(t, transport, resolvers(), persistedPost(hashOf(query), query))
 		documents, _ := transport.documents.persistedQueries.size()
 		if (documents == 1) != wantStored {
-			t.Errorf("%.50s: %d documents in the store, want the query stored: %t", query, documents,
+			t.Errorf("%.50s: %d documents in the store, want the query stored: %t", query,
+				documents,
 				wantStored)
 		}
 		res := sendTo(t, transport, resolvers(), persistedPost(hashOf(query), ""))
@@ -154,26 +170,30 @@ func TestPersistedQuery_onlyValid(t *testing.T) {
 // in queries, and enum values, don't matter.
 func TestPersistedQuery_mutationWithValues(t *testing.T) {
 	for query, wantStored := range map[string]bool{
-		`mutation { login(username: "alice", password: "hush") { text } }`:                                                     false,
-		`mutation($u: String!) { login(username: $u, password: "hush") { text } }`:                                             false,
-		`mutation($u: String!) { login(username: $u, password: """hush""") { text } }`:                                         false,
-		`mutation($u: String! = "alice") { login(username: $u) { text } }`:                                                     false,
-		`mutation($u: String!, $i: In = {in: {list: ["hush"]}}) { login(username: $u, in: $i) { text } }`:                      false,
-		`mutation($u: String!) { login(username: $u, in: {i: 123456}) { text } }`:                                              false,
-		`mutation($u: String!) { login(username: $u, in: {f: 1.5}) { text } }`:                                                 false,
-		`mutation($u: String!) { login(username: $u, in: {list: [$u, "hush"]}) { text } }`:                                     false,
-		`mutation($u: String!) { ...F } fragment F on Mutation { login(username: $u, password: "hush") { text } }`:             false,
-		`mutation($u: String!) { ... on Mutation { login(username: $u, password: "hush") { text } } }`:                         false,
-		`mutation @tag(name: "hush") { change }`:                                                                               false,
-		`mutation { ...F } fragment F on Mutation @tag(name: "hush") { change }`:                                               false,
-		`mutation { change @tag(name: "hush") }`:                                                                               false,
-		`mutation M($u: String! @tag(name: "hush")) { login(username: $u) { text } }`:                                          false,
-		`query Q { leaf } mutation M { login(username: "alice", password: "hush") { text } }`:                                  false,
-		`mutation M { change } query Q { echo(s: "hush") }`:                                                                    false,
-		`mutation($u: String!, $p: String) { login(username: $u, password: $p) { text } }`:                                     true,
-		`mutation($u: String!, $b: Boolean = true) { login(username: $u, color: RED, in: {id: null}) @skip(if: $b) { text } }`: true,
-		`mutation($u: String!) { login(username: $u) @include(if: false) { text } }`:                                           true,
-		`query Q { echo(s: "a", i: 1) }`:                                                                                       true,
+		`mutation { login(username: "alice", password: "hush") { text } }`:             false,
+		`mutation($u: String!) { login(username: $u, password: "hush") { text } }`:     false,
+		`mutation($u: String!) { login(username: $u, password: """hush""") { text } }`: false,
+		`mutation($u: String! = "alice") { login(username: $u) { text } }`:             false,
+		`mutation($u: String!, $i: In = {in: {list: ["hush"]}}) { login(username: $u, in: $i) { ` +
+			`text } }`: false,
+		`mutation($u: String!) { login(username: $u, in: {i: 123456}) { text } }`:          false,
+		`mutation($u: String!) { login(username: $u, in: {f: 1.5}) { text } }`:             false,
+		`mutation($u: String!) { login(username: $u, in: {list: [$u, "hush"]}) { text } }`: false,
+		`mutation($u: String!) { ...F } fragment F on Mutation { login(username: $u, password: ` +
+			`"hush") { text } }`: false,
+		`mutation($u: String!) { ... on Mutation { login(username: $u, password: "hush") { text ` +
+			`} } }`: false,
+		`mutation @tag(name: "hush") { change }`:                                              false,
+		`mutation { ...F } fragment F on Mutation @tag(name: "hush") { change }`:              false,
+		`mutation { change @tag(name: "hush") }`:                                              false,
+		`mutation M($u: String! @tag(name: "hush")) { login(username: $u) { text } }`:         false,
+		`query Q { leaf } mutation M { login(username: "alice", password: "hush") { text } }`: false,
+		`mutation M { change } query Q { echo(s: "hush") }`:                                   false,
+		`mutation($u: String!, $p: String) { login(username: $u, password: $p) { text } }`:    true,
+		`mutation($u: String!, $b: Boolean = true) { login(username: $u, color: RED, in: {id: ` +
+			`null}) @skip(if: $b) { text } }`: true,
+		`mutation($u: String!) { login(username: $u) @include(if: false) { text } }`: true,
+		`query Q { echo(s: "a", i: 1) }`:                                             true,
 		// Subscriptions aren't served.
 		`subscription { ticks }`: false,
 	} {
@@ -339,9 +359,10 @@ func TestManifest(t *testing.T) {
 	const (
 		leaf, change, other = "query Leaf { leaf }", "mutation Change { change }",
 			"query Other { leaf }"
-		notAllowedResponse = `{"errors":[{"message":"This server runs only registered operations","extensions":{"code":"OPERATION_NOT_ALLOWED"}}]}` + "\n"
-		changeResponse     = `{"data":{"change":1}}` + "\n"
-		mismatchResponse   = `{"errors":[{"message":"` + messageHashMismatch +
+		notAllowedResponse = `{"errors":[{"message":"This server runs only registered ` +
+			`operations","extensions":{"code":"OPERATION_NOT_ALLOWED"}}]}` + "\n"
+		changeResponse   = `{"data":{"change":1}}` + "\n"
+		mismatchResponse = `{"errors":[{"message":"` + messageHashMismatch +
 			`","extensions":{"code":"BAD_REQUEST"}}]}` + "\n"
 	)
 	manifest := newManifest(t, map[string]string{hashOf(leaf): leaf, "change-1": change})
@@ -354,20 +375,30 @@ func TestManifest(t *testing.T) {
 		untrusted     bool
 	}{
 		{"by id", persistedPost(hashOf(leaf), ""), leafResponse, leafResponse, "", false},
-		{"by an id that isn't a hash", persistedPost("change-1", ""), changeResponse, changeResponse, "", false},
+		{"by an id that isn't a hash", persistedPost("change-1", ""), changeResponse,
+			changeResponse, "", false},
 		{"by GET", persistedGet(hashOf(leaf)), leafResponse, leafResponse, "", false},
-		{"by id and text", persistedPost(hashOf(leaf), leaf), leafResponse, leafResponse, "", false},
+		{"by id and text", persistedPost(hashOf(leaf), leaf), leafResponse, leafResponse, "",
+			false},
 		{"by text", postQuery(leaf), leafResponse, leafResponse, "", false},
-		{"by text and its hash, which isn't an id", persistedPost(hashOf(change), change), changeResponse, changeResponse, "", false},
-		{"id with another operation's text", persistedPost(hashOf(leaf), change), mismatchResponse, mismatchResponse, "", false},
-		{"id with an unknown text", persistedPost(hashOf(leaf), other), mismatchResponse, mismatchResponse, "", false},
-		{"unknown id", persistedPost(hashOf(other), ""), notAllowedResponse, notFoundResponse, "", false},
+		{"by text and its hash, which isn't an id", persistedPost(hashOf(change), change),
+			changeResponse, changeResponse, "", false},
+		{"id with another operation's text", persistedPost(hashOf(leaf), change), mismatchResponse,
+			mismatchResponse, "", false},
+		{"id with an unknown text", persistedPost(hashOf(leaf), other), mismatchResponse,
+			mismatchResponse, "", false},
+		{"unknown id", persistedPost(hashOf(other), ""), notAllowedResponse, notFoundResponse, "",
+			false},
 		{"unknown text", postQuery(other), notAllowedResponse, leafResponse, "", true},
-		{"unknown text and its hash", persistedPost(hashOf(other), other), notAllowedResponse, leafResponse, "", true},
-		{"unknown text and another hash", persistedPost(hashOf(change), other), notAllowedResponse, leafResponse, mismatchResponse, true},
-		{"text with an extra space", postQuery(leaf + " "), notAllowedResponse, leafResponse, "", true},
+		{"unknown text and its hash", persistedPost(hashOf(other), other), notAllowedResponse,
+			leafResponse, "", true},
+		{"unknown text and another hash", persistedPost(hashOf(change), other), notAllowedResponse,
+			leafResponse, mismatchResponse, true},
+		{"text with an extra space", postQuery(leaf + " "), notAllowedResponse, leafResponse, "",
+			true},
 		{"not GraphQL", postQuery("canary"), notAllowedResponse, "", "", true},
-		{"introspection", postQuery("{ __schema { types { name } } }"), notAllowedResponse, "", "", true},
+		{"introspection", postQuery("{ __schema { types { name } } }"), notAllowedResponse, "", "",
+			true},
 	} {
 		for mode, config := range map[string]Config{
 			"enforce": {Manifest: manifest}, "log": {Manifest: manifest, ManifestLogOnly: true},
@@ -387,7 +418,8 @@ func TestManifest(t *testing.T) {
 			}
 			r := tt.request.Clone(t.Context())
 			if tt.request.GetBody == nil && tt.request.Method == "POST" {
-				t.Fatalf("%s: the request has no GetBody, want one: it is sent several times", tt.name)
+				t.Fatalf("%s: the request has no GetBody, want one: it is sent several times",
+					tt.name)
 			}
 			if tt.request.GetBody != nil {
 				r.Body, _ = tt.request.GetBody()

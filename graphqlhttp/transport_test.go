@@ -40,7 +40,8 @@ func TestBody_tooLarge(t *testing.T) {
 		{"one byte more", fill(maxBytes + 1), false, http.StatusRequestEntityTooLarge},
 		{"chunked, maximum", fill(maxBytes), true, http.StatusOK},
 		{"chunked, one byte more", fill(maxBytes + 1), true, http.StatusRequestEntityTooLarge},
-		{"JSON after too many spaces", strings.Repeat(" ", maxBytes) + `{"query":"{ leaf }"}`, false, http.StatusRequestEntityTooLarge},
+		{"JSON after too many spaces", strings.Repeat(" ", maxBytes) + `{"query":"{ leaf }"}`,
+			false, http.StatusRequestEntityTooLarge},
 		{"chunked, 1 MiB", fill(1 << 20), true, http.StatusRequestEntityTooLarge},
 	} {
 		for _, media := range []string{"application/json", "application/graphql-response+json"} {
@@ -56,7 +57,9 @@ func TestBody_tooLarge(t *testing.T) {
 					res.Body)
 			}
 			if res.Code != http.StatusOK {
-				if want := `{"errors":[{"message":"The body is larger than 200 bytes","extensions":{"code":"BAD_REQUEST"}}]}` + "\n"; res.Body.String() != want {
+				if want := `{"errors":[{"message":"The body is larger than 200 ` +
+					`bytes","extensions":{"code":"BAD_REQUEST"}}]}` +
+					"\n"; res.Body.String() != want {
 					t.Errorf("%s: body %s, want %s", tt.name, res.Body, want)
 				}
 			}
@@ -87,7 +90,8 @@ func TestBody_encoding(t *testing.T) {
 			"The body must be a JSON object"},
 		"UTF-16 with byte order mark":    {"\xff\xfe{\x00}\x00", "The body is not UTF-8"},
 		"UTF-16 without byte order mark": {"{\x00}\x00", "The body must be a JSON object"},
-		"invalid UTF-8 before the JSON":  {"\xff" + `{"query":"{ leaf }"}`, "The body is not UTF-8"},
+		"invalid UTF-8 before the JSON": {"\xff" + `{"query":"{ leaf }"}`,
+			"The body is not UTF-8"},
 		"invalid UTF-8 in a string": {`{"query":"{ need(s: \"` + "\xc3" + `\") }"}`,
 			"The body is not UTF-8"},
 		"surrogate as UTF-8": {`{"query":"` + "\xed\xa0\x80" + `"}`, "The body is not UTF-8"},
@@ -121,55 +125,113 @@ func TestRequest_unusual(t *testing.T) {
 		want   string // in the response
 		reason string
 	}{
-		{name: "variables []", body: `{"query":"{ leaf }","variables":[]}`, reason: "PHP's json_encode writes an empty map like this"},
-		{name: "extensions []", body: `{"query":"{ leaf }","extensions":[]}`, reason: "PHP's json_encode writes an empty map like this"},
-		{name: "variables [1]", body: `{"query":"{ leaf }","variables":[1]}`, status: 400, want: "variables must be an object", reason: "list items have no names"},
-		{name: "variables as a string", body: `{"query":"{ leaf }","variables":"{}"}`, status: 400, want: "variables must be an object",
-			reason: "the specification requires a map, and the limits of the body's JSON wouldn't " +
+		{name: "variables []", body: `{"query":"{ leaf }","variables":[]}`,
+			reason: "PHP's json_encode writes an empty map like this"},
+		{name: "extensions []", body: `{"query":"{ leaf }","extensions":[]}`,
+			reason: "PHP's json_encode writes an empty map like this"},
+		{name: "variables [1]", body: `{"query":"{ leaf }","variables":[1]}`, status: 400,
+			want: "variables must be an object", reason: "list items have no names"},
+		{name: "variables as a string", body: `{"query":"{ leaf }","variables":"{}"}`, status: 400,
+			want: "variables must be an object",
+			reason: "the specification requires a map, and the limits of the body's JSON " +
+				"wouldn't " +
 				"apply inside the string"},
-		{name: "variables an empty string", body: `{"query":"{ leaf }","variables":""}`, status: 400, want: "variables must be an object", reason: "a string isn't a map"},
-		{name: "variables null", body: `{"query":"{ leaf }","variables":null}`, reason: "null is the same as an absent field"},
-		{name: "operationName null", body: `{"query":"query A { leaf }","operationName":null}`, reason: "null is the same as an absent field"},
-		{name: "operationName empty", body: `{"query":"query A { leaf }","operationName":""}`, reason: "Relay and PHP clients send an empty name, which can't be that of an operation"},
-		{name: "operationName empty, two operations", body: `{"query":"query A { leaf } query B { leaf }","operationName":""}`,
+		{name: "variables an empty string", body: `{"query":"{ leaf }","variables":""}`,
+			status: 400, want: "variables must be an object", reason: "a string isn't a map"},
+		{name: "variables null", body: `{"query":"{ leaf }","variables":null}`,
+			reason: "null is the same as an absent field"},
+		{name: "operationName null", body: `{"query":"query A { leaf }","operationName":null}`,
+			reason: "null is the same as an absent field"},
+		{name: "operationName empty", body: `{"query":"query A { leaf }","operationName":""}`,
+			reason: "Relay and PHP clients send an empty name, which can't be that of an " +
+				"operation"},
+		{name: "operationName empty, two operations",
+			body:   `{"query":"query A { leaf } query B { leaf }","operationName":""}`,
 			status: 200, want: "operationName is missing", reason: "ambiguous"},
-		{name: "operationName a number", body: `{"query":"{ leaf }","operationName":1}`, status: 400, want: "operationName must be a string", reason: "wrong type"},
-		{name: "fields of other protocols", body: `{"query":"{ leaf }","id":"1","doc_id":"2","documentId":"3"}`, reason: "the request has a query, so IDs of persisted queries are ignored"},
-		{name: "byte order mark", body: "\ufeff" + leafBody, reason: "RFC 8259 lets a parser ignore it"},
-		{name: "byte order mark and line feed", body: "\ufeff\n" + leafBody, reason: "RFC 8259 lets a parser ignore it"},
+		{name: "operationName a number", body: `{"query":"{ leaf }","operationName":1}`,
+			status: 400, want: "operationName must be a string", reason: "wrong type"},
+		{name: "fields of other protocols",
+			body:   `{"query":"{ leaf }","id":"1","doc_id":"2","documentId":"3"}`,
+			reason: "the request has a query, so IDs of persisted queries are ignored"},
+		{name: "byte order mark", body: "\ufeff" + leafBody,
+			reason: "RFC 8259 lets a parser ignore it"},
+		{name: "byte order mark and line feed", body: "\ufeff\n" + leafBody,
+			reason: "RFC 8259 lets a parser ignore it"},
 		{name: "white space around", body: "\r\n\t " + leafBody + "\r\n", reason: "JSON allows it"},
-		{name: "empty body", body: "", status: 400, want: "The body is empty", reason: "the message says what is missing"},
-		{name: "only a byte order mark", body: "\ufeff", status: 400, want: "The body is empty", reason: "the message says what is missing"},
-		{name: "NUL at the end", body: leafBody + "\x00", status: 400, want: "The body must be a JSON object", reason: "it isn't JSON"},
-		{name: "two objects", body: leafBody + leafBody, status: 400, want: "The body must be a JSON object", reason: "ambiguous"},
+		{name: "empty body", body: "", status: 400, want: "The body is empty",
+			reason: "the message says what is missing"},
+		{name: "only a byte order mark", body: "\ufeff", status: 400, want: "The body is empty",
+			reason: "the message says what is missing"},
+		{name: "NUL at the end", body: leafBody + "\x00", status: 400,
+			want: "The body must be a JSON object", reason: "it isn't JSON"},
+		{name: "two objects", body: leafBody + leafBody, status: 400,
+			want: "The body must be a JSON object", reason: "ambiguous"},
 
-		{name: "charset utf8", header: [2]string{"Content-Type", "application/json;charset=utf8"}, body: leafBody, reason: "a common misspelling"},
-		{name: "charset UTF8", header: [2]string{"Content-Type", "application/json; charset=UTF8"}, body: leafBody, reason: "charset names are case-insensitive"},
-		{name: "charset quoted", header: [2]string{"Content-Type", `application/json; charset="UTF-8"`}, body: leafBody, reason: "quotes don't change the value: RFC 9110, section 8.3.1"},
-		{name: "charset us-ascii", header: [2]string{"Content-Type", "application/json; charset=us-ascii"}, body: leafBody, reason: "ASCII is valid UTF-8"},
-		{name: "charset latin1", header: [2]string{"Content-Type", "application/json; charset=iso-8859-1"}, body: leafBody, status: 415, want: "charset must be utf-8",
+		{name: "charset utf8", header: [2]string{"Content-Type", "application/json;charset=utf8"},
+			body: leafBody, reason: "a common misspelling"},
+		{name: "charset UTF8", header: [2]string{"Content-Type", "application/json; charset=UTF8"},
+			body: leafBody, reason: "charset names are case-insensitive"},
+		{name: "charset quoted",
+			header: [2]string{"Content-Type",
+				`application/json; charset="UTF-8"`}, body: leafBody,
+			reason: "quotes don't change the value: RFC 9110, section 8.3.1"},
+		{name: "charset us-ascii",
+			header: [2]string{"Content-Type",
+				"application/json; charset=us-ascii"}, body: leafBody,
+			reason: "ASCII is valid UTF-8"},
+		{name: "charset latin1",
+			header: [2]string{"Content-Type",
+				"application/json; charset=iso-8859-1"}, body: leafBody, status: 415,
+			want:   "charset must be utf-8",
 			reason: "reading Latin-1 as UTF-8 would corrupt a password with an umlaut"},
-		{name: "charset utf-16", header: [2]string{"Content-Type", "application/json; charset=utf-16"}, body: leafBody, status: 415, want: "charset must be utf-8", reason: "JSON must be in UTF-8"},
-		{name: "two charsets", header: [2]string{"Content-Type", "application/json; charset=utf-8; charset=latin1"}, body: leafBody, status: 415,
+		{name: "charset utf-16",
+			header: [2]string{"Content-Type",
+				"application/json; charset=utf-16"}, body: leafBody, status: 415,
+			want: "charset must be utf-8", reason: "JSON must be in UTF-8"},
+		{name: "two charsets",
+			header: [2]string{"Content-Type",
+				"application/json; charset=utf-8; charset=latin1"}, body: leafBody, status: 415,
 			want: "charset must be utf-8", reason: "ambiguous"},
-		{name: "semicolon at the end", header: [2]string{"Content-Type", "application/json;"}, body: leafBody, reason: "a parameter may be empty"},
-		{name: "parameter without a value", header: [2]string{"Content-Type", "application/json; charset"}, body: leafBody, reason: "application/json defines no parameters"},
-		{name: "other parameters", header: [2]string{"Content-Type", `Application/JSON ; boundary="a;b" ;x=y`}, body: leafBody, reason: "application/json defines no parameters"},
-		{name: "graphql+json", header: [2]string{"Content-Type", "application/graphql+json"}, body: leafBody, status: 415, want: "Content-Type must be application/json",
+		{name: "semicolon at the end", header: [2]string{"Content-Type", "application/json;"},
+			body: leafBody, reason: "a parameter may be empty"},
+		{name: "parameter without a value",
+			header: [2]string{"Content-Type",
+				"application/json; charset"}, body: leafBody,
+			reason: "application/json defines no parameters"},
+		{name: "other parameters",
+			header: [2]string{"Content-Type",
+				`Application/JSON ; boundary="a;b" ;x=y`}, body: leafBody,
+			reason: "application/json defines no parameters"},
+		{name: "graphql+json", header: [2]string{"Content-Type", "application/graphql+json"},
+			body: leafBody, status: 415, want: "Content-Type must be application/json",
 			reason: "an old draft defines it, but no client relies on it"},
-		{name: "graphql-response+json", header: [2]string{"Content-Type", "application/graphql-response+json"}, body: leafBody, status: 415,
+		{name: "graphql-response+json",
+			header: [2]string{"Content-Type",
+				"application/graphql-response+json"}, body: leafBody, status: 415,
 			want: "Content-Type must be application/json", reason: "it is for responses only"},
-		{name: "application/graphql", header: [2]string{"Content-Type", "application/graphql"}, body: "{ leaf }", status: 415, want: "Content-Type must be application/json",
+		{name: "application/graphql", header: [2]string{"Content-Type", "application/graphql"},
+			body: "{ leaf }", status: 415, want: "Content-Type must be application/json",
 			reason: "a bare document, which no specification defines"},
-		{name: "two media types", header: [2]string{"Content-Type", "application/json, text/plain"}, body: leafBody, status: 415, want: "Content-Type must be application/json",
+		{name: "two media types", header: [2]string{"Content-Type", "application/json, text/plain"},
+			body: leafBody, status: 415, want: "Content-Type must be application/json",
 			reason: "browsers send text/plain to other sites without a CORS preflight"},
-		{name: "media type in a parameter", header: [2]string{"Content-Type", "text/plain; application/json"}, body: leafBody, status: 415,
-			want: "Content-Type must be application/json", reason: "browsers send text/plain to other sites without a CORS preflight"},
+		{name: "media type in a parameter",
+			header: [2]string{"Content-Type",
+				"text/plain; application/json"}, body: leafBody, status: 415,
+			want: "Content-Type must be application/json", reason: "browsers send text/plain to " +
+				"other sites without a CORS preflight"},
 
-		{name: "encoding identity", header: [2]string{"Content-Encoding", "identity"}, body: leafBody, reason: "it means no encoding: RFC 9110, section 8.4.1"},
-		{name: "encoding Identity and empty elements", header: [2]string{"Content-Encoding", ", Identity ,"}, body: leafBody, reason: "lists may have empty elements"},
-		{name: "empty encoding", header: [2]string{"Content-Encoding", ""}, body: leafBody, reason: "it is an empty list"},
-		{name: "encodings identity and gzip", header: [2]string{"Content-Encoding", "identity, gzip"}, body: leafBody, status: 415, want: "Content-Encoding is not supported", reason: "the body is gzip"},
+		{name: "encoding identity", header: [2]string{"Content-Encoding", "identity"},
+			body: leafBody, reason: "it means no encoding: RFC 9110, section 8.4.1"},
+		{name: "encoding Identity and empty elements",
+			header: [2]string{"Content-Encoding",
+				", Identity ,"}, body: leafBody, reason: "lists may have empty elements"},
+		{name: "empty encoding", header: [2]string{"Content-Encoding", ""}, body: leafBody,
+			reason: "it is an empty list"},
+		{name: "encodings identity and gzip",
+			header: [2]string{"Content-Encoding",
+				"identity, gzip"}, body: leafBody, status: 415,
+			want: "Content-Encoding is not supported", reason: "the body is gzip"},
 	} {
 		r := postBody(tt.body)
 		if tt.header[0] != "" {
@@ -181,7 +243,8 @@ func TestRequest_unusual(t *testing.T) {
 			status, want = http.StatusOK, leafResponse
 		}
 		if res.Code != status || !strings.Contains(res.Body.String(), want) {
-			t.Errorf("%s: %d %s, want %d %s (reason: %s)", tt.name, res.Code, res.Body, status, want,
+			t.Errorf("%s: %d %s, want %d %s (reason: %s)", tt.name, res.Code, res.Body, status,
+				want,
 				tt.reason)
 		}
 	}
@@ -233,7 +296,9 @@ func TestBody_truncated(t *testing.T) {
 	r := postBody("")
 	r.Body = io.NopCloser(brokenBody{strings.NewReader(`{"query":"{ leaf }"}`)})
 	res := send(t, r)
-	if want := `{"errors":[{"message":"The body couldn't be read to its end","extensions":{"code":"BAD_REQUEST"}}]}` + "\n"; res.Code != http.StatusBadRequest || res.Body.String() != want {
+	if want := `{"errors":[{"message":"The body couldn't be read to its ` +
+		`end","extensions":{"code":"BAD_REQUEST"}}]}` + "\n"; res.Code != http.StatusBadRequest ||
+		res.Body.String() != want {
 		t.Errorf("%d %s, want 400 %s", res.Code, res.Body, want)
 	}
 }
@@ -274,7 +339,8 @@ func TestConnection(t *testing.T) {
 		}
 		defer conn.Close()
 		fmt.Fprint(conn,
-			"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"query\":")
+			"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: "+
+				"100\r\n\r\n{\"query\":")
 		conn.(*net.TCPConn).CloseWrite()
 		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		if err != nil {
@@ -324,16 +390,26 @@ func TestObserve(t *testing.T) {
 		want    Outcome
 	}{
 		{"anonymous query", postQuery("{ leaf }"), Outcome{Operation: "query", Status: 200}},
-		{"mutation", postQuery("mutation Change { change }"), Outcome{Operation: "mutation", Name: "Change", Status: 200}},
-		{"field errors", postQuery("query Q { a: fails b: fails leaf }"), Outcome{Operation: "query", Name: "Q", Status: 200, Codes: []string{"FAILED/TODAY"}}},
-		{"limit exceeded", postQuery("query TooLarge { leaf }"), Outcome{Operation: "query", Name: "TooLarge", Status: 200, Codes: []string{"OPERATION_TOO_LARGE/DEPTH"}}},
-		{"missing variable", postQuery("query Q($s: String!) { need(s: $s) }"), Outcome{Operation: "query", Name: "Q", Status: 200, Codes: []string{"BAD_USER_INPUT"}}},
-		{"several errors with one code", postQuery("{ a b c }"), Outcome{Status: 200, Codes: []string{"GRAPHQL_VALIDATION_FAILED"}}},
-		{"syntax error", postQuery("query Q {"), Outcome{Status: 200, Codes: []string{"GRAPHQL_PARSE_FAILED"}}},
-		{"too many tokens", postQuery(strings.Repeat("{ leaf", 200)), Outcome{Status: 200, Codes: []string{"OPERATION_TOO_LARGE/TOKENS"}}},
+		{"mutation", postQuery("mutation Change { change }"),
+			Outcome{Operation: "mutation", Name: "Change", Status: 200}},
+		{"field errors", postQuery("query Q { a: fails b: fails leaf }"),
+			Outcome{Operation: "query", Name: "Q", Status: 200, Codes: []string{"FAILED/TODAY"}}},
+		{"limit exceeded", postQuery("query TooLarge { leaf }"),
+			Outcome{Operation: "query", Name: "TooLarge", Status: 200,
+				Codes: []string{"OPERATION_TOO_LARGE/DEPTH"}}},
+		{"missing variable", postQuery("query Q($s: String!) { need(s: $s) }"),
+			Outcome{Operation: "query", Name: "Q", Status: 200, Codes: []string{"BAD_USER_INPUT"}}},
+		{"several errors with one code", postQuery("{ a b c }"),
+			Outcome{Status: 200, Codes: []string{"GRAPHQL_VALIDATION_FAILED"}}},
+		{"syntax error", postQuery("query Q {"),
+			Outcome{Status: 200, Codes: []string{"GRAPHQL_PARSE_FAILED"}}},
+		{"too many tokens", postQuery(strings.Repeat("{ leaf", 200)),
+			Outcome{Status: 200, Codes: []string{"OPERATION_TOO_LARGE/TOKENS"}}},
 		{"invalid JSON", postBody("x"), Outcome{Status: 400, Codes: []string{"BAD_REQUEST"}}},
-		{"GET of a mutation", httptest.NewRequest("GET", "/?query=mutation+M{change}", nil), Outcome{Operation: "mutation", Name: "M", Status: 405, Codes: []string{"BAD_REQUEST"}}},
-		{"long name", postQuery("query " + name + " { leaf }"), Outcome{Operation: "query", Name: name[:61] + "...", Status: 200}},
+		{"GET of a mutation", httptest.NewRequest("GET", "/?query=mutation+M{change}", nil),
+			Outcome{Operation: "mutation", Name: "M", Status: 405, Codes: []string{"BAD_REQUEST"}}},
+		{"long name", postQuery("query " + name + " { leaf }"),
+			Outcome{Operation: "query", Name: name[:61] + "...", Status: 200}},
 	} {
 		got := sendWith(t, Config{AllowGET: true, Introspection: true}, resolvers(),
 			tt.request).outcome
@@ -423,7 +499,8 @@ func TestTimeout_beforeExecution(t *testing.T) {
 			r.Header.Set("Accept", media)
 			recorder := httptest.NewRecorder()
 			server.ServeHTTP(recorder, r)
-			want := `{"errors":[{"message":"The request took too long","extensions":{"code":"TIMEOUT"}}]}` + "\n"
+			want := `{"errors":[{"message":"The request took too ` +
+				`long","extensions":{"code":"TIMEOUT"}}]}` + "\n"
 			if recorder.Code != status || recorder.Body.String() != want {
 				t.Errorf("%s: %d %s, want %d %s", media, recorder.Code, recorder.Body, status, want)
 			}
@@ -450,7 +527,11 @@ func TestPanic(t *testing.T) {
 		status int
 		end    string // of the body, after the error
 	}{
-		{"in an extension, before execution", func(s *handler.Server, _ executable) { s.Use(panickingExtension{}) }, "{ leaf }", 500, "]}\n"},
+		{"in an extension, before execution",
+			func(s *handler.Server,
+				_ executable) {
+				s.Use(panickingExtension{})
+			}, "{ leaf }", 500, "]}\n"},
 		{"during execution", func(_ *handler.Server, e executable) {
 			e["leaf"] = func(context.Context, map[string]any) (any, error) { panic(canary) }
 		}, "{ leaf }", 200, "],\"data\":null}\n"},
@@ -482,7 +563,8 @@ func TestPanic(t *testing.T) {
 			recorder := httptest.NewRecorder()
 			server.ServeHTTP(recorder, postQuery(tt.query))
 			want := fmt.Sprintf(
-				`{"errors":[{"message":"Internal error","extensions":{"code":"INTERNAL","requestId":%q}}%s`,
+				`{"errors":[{"message":"Internal `+
+					`error","extensions":{"code":"INTERNAL","requestId":%q}}%s`,
 				recorder.Header().Get("X-Request-Id"), tt.end)
 			if recorder.Code != tt.status || recorder.Body.String() != want {
 				t.Errorf("%d %s\nwant %d %s", recorder.Code, recorder.Body, tt.status, want)
@@ -505,7 +587,8 @@ func TestPanic(t *testing.T) {
 func TestPanic_otherExecutor(t *testing.T) {
 	recorder := httptest.NewRecorder()
 	newTransport(Config{AllowGET: true}).Do(recorder, postQuery("{ leaf }"), brokenExecutor{})
-	want := `{"errors":[{"message":"Internal error","extensions":{"code":"INTERNAL_SERVER_ERROR"}}]}` + "\n"
+	want := `{"errors":[{"message":"Internal ` +
+		`error","extensions":{"code":"INTERNAL_SERVER_ERROR"}}]}` + "\n"
 	if recorder.Code != 500 || recorder.Body.String() != want {
 		t.Errorf("%d %s, want 500 %s", recorder.Code, recorder.Body, want)
 	}
@@ -566,9 +649,11 @@ func FuzzRequest(f *testing.F) {
 	f.Add("POST", "/", "application/json", "*/*", "",
 		`{"query":"query ($b: Boolean = true) { leaf @skip(if: $b) }","variables":{"b":null}}`)
 	f.Add("POST", "/", "application/json", "", "",
-		`{"query":"query ($v: In) { echo(in: $v, list: [\"a\"]) ...F } fragment F on Query { person { name } }","variables":{"v":{"in":{"list":[1]}}},"operationName":""}`)
+		`{"query":"query ($v: In) { echo(in: $v, list: [\"a\"]) ...F } fragment F on Query { `+
+			`person { name } }","variables":{"v":{"in":{"list":[1]}}},"operationName":""}`)
 	f.Add("POST", "/", "application/json", "", "",
-		`{"query":"mutation M($p: String! = \"x\") @tag { login(username: $p, in: {s: \"\"\"b\"\"\"}) { text } }"}`)
+		`{"query":"mutation M($p: String! = \"x\") @tag { login(username: $p, in: {s: `+
+			`\"\"\"b\"\"\"}) { text } }"}`)
 	f.Add("GET", "/?query={leaf}&variables={}", "", "text/html", "", "")
 	f.Add("GET", "/?query=query($v:[[Int]]){echo(matrix:$v)}&variables={%22v%22:[[1e999]]}", "", "",
 		"", "")
@@ -594,7 +679,8 @@ func FuzzRequest(f *testing.F) {
 		for _, config := range []Config{
 			{MaxBodyBytes: 4096, Introspection: true},
 			{PersistedQueryBytes: 1 << 10, MaxResponseBytes: 100},
-			{PersistedQueryBytes: 4 << 20, Manifest: &manifest, ManifestLogOnly: true, MaxNesting: 3},
+			{PersistedQueryBytes: 4 << 20, Manifest: &manifest, ManifestLogOnly: true,
+				MaxNesting: 3},
 			{Manifest: &manifest},
 		} {
 			res := sendWith(t, config, resolvers(), r)
@@ -629,7 +715,8 @@ func TestDocument_strings(t *testing.T) {
 	}
 	res := sendWith(t, Config{AllowGET: true}, resolvers(),
 		postQuery(
-			`"d" query ("e" $s: String! = "\uD83D\uDD11") { need(s: $s) ...F } "f" fragment F on Query { leaf }`))
+			`"d" query ("e" $s: String! = "\uD83D\uDD11") { need(s: $s) ...F } "f" fragment F on `+
+				`Query { leaf }`))
 	if got := res.Body.String(); got != `{"data":{"need":"s=string:🔑","leaf":1}}`+"\n" {
 		t.Errorf("descriptions: %s, want no error", got)
 	}

@@ -102,7 +102,8 @@ func TestCredentials_AccountKey_java(t *testing.T) {
 		a, b := Credentials{Username: word}.AccountKey(),
 			Credentials{Username: lower}.AccountKey()
 		if a != b {
-			t.Errorf("AccountKey() of %+q = %+q, of its lower case %+q = %+q, want the same", word, a,
+			t.Errorf("AccountKey() of %+q = %+q, of its lower case %+q = %+q, want the same", word,
+				a,
 				lower, b)
 		}
 	}

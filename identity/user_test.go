@@ -19,19 +19,24 @@ func TestUser_hasMethods(t *testing.T) {
 		want bool // for alice
 	}{
 		{"realm role", func(u *User) bool { return u.HasRealmRole("customer") }, true},
-		{"realm role in another case", func(u *User) bool { return u.HasRealmRole("admin") }, false},
+		{"realm role in another case", func(u *User) bool { return u.HasRealmRole("admin") },
+			false},
 		{"client role as realm role", func(u *User) bool { return u.HasRealmRole("buyer") }, false},
 		{"empty realm role", func(u *User) bool { return u.HasRealmRole("") }, false},
 		{"client role", func(u *User) bool { return u.HasClientRole("shop-api", "buyer") }, true},
-		{"client role of another client", func(u *User) bool { return u.HasClientRole("shop-api", "viewer") }, false},
-		{"realm role as client role", func(u *User) bool { return u.HasClientRole("shop-api", "customer") }, false},
-		{"client role of a client without ID", func(u *User) bool { return u.HasClientRole("", "buyer") }, false},
+		{"client role of another client",
+			func(u *User) bool { return u.HasClientRole("shop-api", "viewer") }, false},
+		{"realm role as client role",
+			func(u *User) bool { return u.HasClientRole("shop-api", "customer") }, false},
+		{"client role of a client without ID",
+			func(u *User) bool { return u.HasClientRole("", "buyer") }, false},
 		{"group", func(u *User) bool { return u.InGroup("/staff/admins") }, true},
 		{"parent group", func(u *User) bool { return u.InGroup("/staff") }, false},
 		{"group without its path", func(u *User) bool { return u.InGroup("admins") }, false},
 		{"scope", func(u *User) bool { return u.HasScope("orders:read") }, true},
 		{"part of a scope", func(u *User) bool { return u.HasScope("orders") }, false},
-		{"two scopes in one argument", func(u *User) bool { return u.HasScope("openid orders:read") }, false},
+		{"two scopes in one argument",
+			func(u *User) bool { return u.HasScope("openid orders:read") }, false},
 	} {
 		if got := tt.has(alice); got != tt.want {
 			t.Errorf("%s: got %t, want %t", tt.name, got, tt.want)

@@ -131,7 +131,8 @@ func TestAnswers_bound(t *testing.T) {
 		t.Errorf("weight() = %d with %d answers, want nearly %d", got, kept, maxAnswerBytes)
 	}
 	if kept < 40 || kept > 100 || answers.Get([]byte("request")) != "first" {
-		t.Errorf("%d answers were kept, and the first is %v; want 40 to 100, and the first too", kept,
+		t.Errorf("%d answers were kept, and the first is %v; want 40 to 100, and the first too",
+			kept,
 			answers.Get([]byte("request")))
 	}
 	request := []byte("x")
@@ -161,7 +162,8 @@ func TestAnswers_countedByCache(t *testing.T) {
 			other.Put(fmt.Append(nil, i), "answer", 1000)
 		}
 		if size := v.cache.tokens.WeightedSize(); size > cacheBytes {
-			t.Fatalf("the cache has %d bytes after %d tokens, want at most %d", size, n+1, cacheBytes)
+			t.Fatalf("the cache has %d bytes after %d tokens, want at most %d", size, n+1,
+				cacheBytes)
 		}
 		if n%5 == 0 { // a token in use stays
 			answersOf(t, v, "Bearer "+token)
@@ -180,7 +182,10 @@ func TestAnswers_countedByCache(t *testing.T) {
 func TestAnswers_dropped(t *testing.T) {
 	otherKey := Key{ID: es256().kid, Algorithm: "ES256", Public: otherP256Key().Public()}
 	for name, drop := range map[string]func(keys *countingKeys, clock *atomic.Int64){
-		"exp has passed":      func(_ *countingKeys, clock *atomic.Int64) { clock.Store(int64(time.Hour)) },
+		"exp has passed": func(_ *countingKeys,
+			clock *atomic.Int64) {
+			clock.Store(int64(time.Hour))
+		},
 		"the key is replaced": func(keys *countingKeys, _ *atomic.Int64) { keys.setKeys(otherKey) },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -314,16 +314,18 @@ func (f *forge) sites() map[string]siteConfig {
 		"party":     {localKeys: keys, config: VerifierConfig{AuthorizedParty: "local-api"}},
 		"parties": {localKeys: keys,
 			config: VerifierConfig{AuthorizedParties: []string{"local-api", "web"}}},
-		"bound":          {localKeys: keys, config: VerifierConfig{AllowBound: true}},
-		"only ES256":     {localKeys: keys, config: VerifierConfig{Algorithms: []string{"ES256"}}},
-		"rejected keys":  {localKeys: f.rejectedKeys()},
-		"two realms":     {localKeys: jwksOf(f.ed), otherKeys: jwksOf(f.attacker.withKID("ed-1"), f.ec.withKID("only-theirs"))},
+		"bound":         {localKeys: keys, config: VerifierConfig{AllowBound: true}},
+		"only ES256":    {localKeys: keys, config: VerifierConfig{Algorithms: []string{"ES256"}}},
+		"rejected keys": {localKeys: f.rejectedKeys()},
+		"two realms": {localKeys: jwksOf(f.ed),
+			otherKeys: jwksOf(f.attacker.withKID("ed-1"), f.ec.withKID("only-theirs"))},
 		"too many keys":  {localKeys: jwks(manyKeys...)},
 		"no signing key": {localKeys: jwks(encryptionJWK)},
 		"redirect":       {serveLocal: serve(http.StatusTemporaryRedirect, "")},
 		"500":            {serveLocal: serve(http.StatusInternalServerError, jwksOf(f.ed))},
 		"html":           {serveLocal: serve(http.StatusOK, "<html>"+jwksOf(f.ed)+"</html>")},
-		"large":          {serveLocal: serve(http.StatusOK, strings.Repeat(" ", 1<<20)+jwksOf(f.ed))},
+		"large": {serveLocal: serve(http.StatusOK, strings.Repeat(" ", 1<<20)+
+			jwksOf(f.ed))},
 	}
 }
 

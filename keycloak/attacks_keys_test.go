@@ -122,7 +122,8 @@ func keyAttacks(f *forge) []attack {
 		return f.hmacToken(alg, crypto.SHA256, kid, []byte("secret"))
 	}
 	return []attack{
-		keyRow("a key whose key_ops are sign and verify", "RFC 7517, section 4.3", edToken("ops-verify"), nil,
+		keyRow("a key whose key_ops are sign and verify", "RFC 7517, section 4.3",
+			edToken("ops-verify"), nil,
 			""),
 		keyRow("an EC key without alg, whose curve implies it", "RFC 7517, section 4.4",
 			ecToken("no-alg"), nil, ""),
@@ -147,7 +148,8 @@ func keyAttacks(f *forge) []attack {
 			f.attacker.withKID("twin").token(aliceClaims(f.t)), errKeyUnknown, "more than one"),
 		keyRow("an encryption key with the signing key's kid",
 			"RFC 7517, section 4.5", edToken("half-twin"), nil, ""),
-		keyRow("a key set that publishes a private key", "RFC 7517, section 9.2", edToken("private"),
+		keyRow("a key set that publishes a private key", "RFC 7517, section 9.2",
+			edToken("private"),
 			errKeyUnknown, "private"),
 		keyRow("a key set that publishes a private RSA key", "RFC 7518, section 6.3.2",
 			rsaToken("private-rsa"), errKeyUnknown, "private"),
@@ -167,9 +169,11 @@ func keyAttacks(f *forge) []attack {
 			errKeyUnknown, `"7"`),
 		keyRow("a key with KID instead of kid", "RFC 7517, section 4", edToken("kid-case"),
 			errKeyUnknown, `"kid-case"`),
-		keyRow("a key with two kids, the token with the first", "RFC 7517, section 4", edToken("inner-other"),
+		keyRow("a key with two kids, the token with the first", "RFC 7517, section 4",
+			edToken("inner-other"),
 			errKeyUnknown, `"inner-other"`),
-		keyRow("a key with two kids, the token with the last", "RFC 7517, section 4", edToken("inner-twice"),
+		keyRow("a key with two kids, the token with the last", "RFC 7517, section 4",
+			edToken("inner-twice"),
 			errKeyUnknown, `"inner-twice"`),
 
 		keyRow("an RSA key without alg", "RFC 8725, section 3.1", rsaToken("no-alg-rsa"),
@@ -227,7 +231,8 @@ func keyAttacks(f *forge) []attack {
 			errKeyUnknown, `"ec-k"`),
 		keyRow("a point on another curve", "RFC 7518, section 6.2.1.1",
 			zeroToken("ES384", "ec-384"), errKeyUnknown, `"ec-384"`),
-		keyRow("an X25519 key, which is for key agreement", "RFC 8037, section 3.2", zeroToken("EdDSA", "ed-x25519"),
+		keyRow("an X25519 key, which is for key agreement", "RFC 8037, section 3.2",
+			zeroToken("EdDSA", "ed-x25519"),
 			errKeyUnknown, `"ed-x25519"`),
 		keyRow("an Ed25519 key of 31 bytes", "RFC 8032, section 5.1.7",
 			zeroToken("EdDSA", "ed-short"), errKeyUnknown, `"ed-short"`),
@@ -311,7 +316,8 @@ func realmAttacks(f *forge) []attack {
 			errUnavailable, "500").onSite("500"),
 		row("a key set in an HTML page", "RFC 7517, section 5", f.ed.token(aliceClaims(f.t)),
 			errUnavailable).onSite("html"),
-		row("a key set after a megabyte of spaces", "RFC 8259, section 9", f.ed.token(aliceClaims(f.t)),
+		row("a key set after a megabyte of spaces", "RFC 8259, section 9",
+			f.ed.token(aliceClaims(f.t)),
 			errUnavailable).onSite("large"),
 	}
 }

@@ -324,7 +324,8 @@ const aliceID = "0b2a8b0f-6a0f-4f7b-9a53-2d4d5f1f5c11"
 
 // attackSourcePattern matches one source of a row. Semicolons separate a row's sources.
 var attackSourcePattern = regexp.MustCompile(
-	`^(RFC \d{4}, (section|appendix) [\dA-Z.]+\d?|CVE-\d{4}-\d{4,6}|Keycloak 26\.7\.4: .{10,}|OpenID Connect [A-Z][\w. -]+, section [\d.]*\d)$`)
+	`^(RFC \d{4}, (section|appendix) [\dA-Z.]+\d?|CVE-\d{4}-\d{4,6}|Keycloak 26\.7\.4: ` +
+		`.{10,}|OpenID Connect [A-Z][\w. -]+, section [\d.]*\d)$`)
 
 // checkAttackTable checks that each row has a unique name, well-formed sources, a known site and a
 // known reason.

@@ -137,7 +137,8 @@ func TestUser_stringForList(t *testing.T) {
 	}))
 	if len(user.RealmRoles) != 0 || len(user.Groups) != 0 || len(user.ClientRoles) != 1 ||
 		len(user.ClientRoles[0].Roles) != 0 {
-		t.Errorf("got the realm roles %q, client roles %q and groups %q; want none", user.RealmRoles,
+		t.Errorf("got the realm roles %q, client roles %q and groups %q; want none",
+			user.RealmRoles,
 			user.ClientRoles, user.Groups)
 	}
 }

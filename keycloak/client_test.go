@@ -23,14 +23,16 @@ func TestClient_sendsExpectedRequests(t *testing.T) {
 	loginForm := url.Values{
 		"client_id": {"local-api"}, "client_secret": {canary + "-secret"},
 		"grant_type": {"password"}, "username": {"älice+1@example.com"},
-		"password": {canary + ` & + % " \ = ; ü 🔑`}, "otp": {canary + "-123456"}, "scope": {"openid profile email"},
+		"password": {canary + ` & + % " \ = ; ü 🔑`}, "otp": {canary + "-123456"},
+		"scope": {"openid profile email"},
 	}
 	refreshForm := url.Values{
 		"client_id": {"local-api"}, "client_secret": {canary + "-secret"},
 		"grant_type": {"refresh_token"}, "refresh_token": {canary + "AA.refreshA.tokenAAA"},
 	}
 	logoutForm := url.Values{
-		"client_id": {"local-api"}, "client_secret": {canary + "-secret"}, "refresh_token": {canary + "AA.refreshA.tokenAAA"},
+		"client_id": {"local-api"}, "client_secret": {canary + "-secret"},
+		"refresh_token": {canary + "AA.refreshA.tokenAAA"},
 	}
 	const oidcPath = "/auth/realms/My%20Shop/protocol/openid-connect"
 	for _, tt := range []struct {
@@ -112,17 +114,39 @@ func TestLogin_tokenResponses(t *testing.T) {
 		change     func(*fields)
 	}{
 		{"from Keycloak", tokenResponse, func(*fields) {}},
-		{"with unknown fields", changedResponse(object{"upgraded": false, "x": []int{1}}), func(*fields) {}},
-		{"an offline token, which doesn't expire", changedResponse(object{"refresh_expires_in": 0}), func(f *fields) { f.refreshExpiresIn = nil }},
-		{"no refresh token", changedResponse(object{"refresh_token": absent, "refresh_expires_in": 0}), func(f *fields) { f.refreshToken, f.refreshExpiresIn = "", nil }},
-		{"no refresh_expires_in", changedResponse(object{"refresh_expires_in": absent}), func(f *fields) { f.refreshExpiresIn = nil }},
-		{"no id_token, because the scope lacks openid", changedResponse(object{"id_token": absent, "scope": "profile email"}), func(f *fields) { f.idToken, f.scope = "", "profile email" }},
-		{"token_type bearer in lowercase, a client setting", changedResponse(object{"token_type": "bearer"}), func(f *fields) { f.tokenType = "bearer" }},
+		{"with unknown fields", changedResponse(object{"upgraded": false, "x": []int{1}}),
+			func(*fields) {}},
+		{"an offline token, which doesn't expire", changedResponse(object{"refresh_expires_in": 0}),
+			func(f *fields) { f.refreshExpiresIn = nil }},
+		{"no refresh token",
+			changedResponse(object{"refresh_token": absent,
+				"refresh_expires_in": 0}),
+			func(f *fields) { f.refreshToken, f.refreshExpiresIn = "", nil }},
+		{"no refresh_expires_in", changedResponse(object{"refresh_expires_in": absent}),
+			func(f *fields) { f.refreshExpiresIn = nil }},
+		{"no id_token, because the scope lacks openid",
+			changedResponse(object{"id_token": absent,
+				"scope": "profile email"}),
+			func(f *fields) { f.idToken, f.scope = "", "profile email" }},
+		{"token_type bearer in lowercase, a client setting",
+			changedResponse(object{"token_type": "bearer"}),
+			func(f *fields) { f.tokenType = "bearer" }},
 		{"no scope", changedResponse(object{"scope": absent}), func(f *fields) { f.scope = "" }},
-		{"extra spaces in the scope", changedResponse(object{"scope": "  openid   email "}), func(f *fields) { f.scope = "openid email" }},
-		{"lifetimes beyond 32 bits", changedResponse(object{"expires_in": 1e300, "refresh_expires_in": 4294967296}), func(f *fields) { f.expiresIn, f.refreshExpiresIn = math.MaxInt32, new(math.MaxInt32) }},
-		{"negative lifetimes", changedResponse(object{"expires_in": -5, "refresh_expires_in": -1}), func(f *fields) { f.expiresIn, f.refreshExpiresIn = 0, nil }},
-		{"lifetimes with fractions", changedResponse(object{"expires_in": 299.9, "refresh_expires_in": 0.5}), func(f *fields) { f.expiresIn, f.refreshExpiresIn = 299, nil }},
+		{"extra spaces in the scope", changedResponse(object{"scope": "  openid   email "}),
+			func(f *fields) { f.scope = "openid email" }},
+		{"lifetimes beyond 32 bits",
+			changedResponse(object{"expires_in": 1e300,
+				"refresh_expires_in": 4294967296}),
+			func(f *fields) {
+				f.expiresIn, f.refreshExpiresIn = math.MaxInt32,
+					new(math.MaxInt32)
+			}},
+		{"negative lifetimes", changedResponse(object{"expires_in": -5, "refresh_expires_in": -1}),
+			func(f *fields) { f.expiresIn, f.refreshExpiresIn = 0, nil }},
+		{"lifetimes with fractions",
+			changedResponse(object{"expires_in": 299.9,
+				"refresh_expires_in": 0.5}),
+			func(f *fields) { f.expiresIn, f.refreshExpiresIn = 299, nil }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			want := usualFields

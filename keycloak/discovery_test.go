@@ -38,8 +38,10 @@ func TestWarnIssuer(t *testing.T) {
 	}{
 		{"only another issuer is accepted", []string{localIssuer}, true},
 		{"the issuer is accepted", []string{"https://sso.example.com/realms/local"}, false},
-		{"the issuer and another are accepted", []string{localIssuer, "https://sso.example.com/realms/local"}, false},
-		{"the issuer is accepted only in another case", []string{"https://SSO.example.com/realms/local"}, true},
+		{"the issuer and another are accepted",
+			[]string{localIssuer, "https://sso.example.com/realms/local"}, false},
+		{"the issuer is accepted only in another case",
+			[]string{"https://SSO.example.com/realms/local"}, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var requestCount int
@@ -84,10 +86,12 @@ func TestWarnIssuer_retries(t *testing.T) {
 		)
 		WarnIssuer(t.Context(), localRealm(t), []string{localIssuer}, endpoint, log.logger())
 		if requestCount != 7 || strings.Count(log.String(), "Issuer.Names") != 1 {
-			t.Errorf("%d requests, logged %q; want 7 requests and one warning", requestCount, log.String())
+			t.Errorf("%d requests, logged %q; want 7 requests and one warning", requestCount,
+				log.String())
 		}
 		if duration := time.Since(start); duration != 6*maxRetryDelay {
-			t.Errorf("7 requests took %v, want %v: %v between requests", duration, 6*maxRetryDelay, maxRetryDelay)
+			t.Errorf("7 requests took %v, want %v: %v between requests", duration, 6*maxRetryDelay,
+				maxRetryDelay)
 		}
 	})
 }

@@ -62,7 +62,8 @@ func FuzzTokenResponse(f *testing.F) {
 				}
 			case status != 200 || token.AccessToken.Reveal() == "" || token.Scope == nil ||
 				token.ExpiresIn < 0:
-				t.Errorf("the response %d %q became the tokens %+v, want an error", status, body, token)
+				t.Errorf("the response %d %q became the tokens %+v, want an error", status, body,
+					token)
 			}
 		}
 	})

@@ -116,7 +116,8 @@ func send(client *http.Client, request *http.Request) (response, error) {
 			maxResponseBytes)
 	case resp.StatusCode >= 300 && resp.StatusCode < 400:
 		return response{}, fmt.Errorf(
-			"response %d is a redirect: NewRealm's serverURL must be where Keycloak itself responds",
+			"response %d is a redirect: NewRealm's serverURL must be where Keycloak itself "+
+				"responds",
 			resp.StatusCode)
 	}
 	return response{status: resp.StatusCode, body: body, note: proxyNote(client, request)}, nil

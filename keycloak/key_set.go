@@ -276,7 +276,8 @@ func (k *KeySet) Key(ctx context.Context, id string) (Key, error) {
 	identityErr := &identity.Error{Reason: identity.ErrKeysUnavailable}
 	switch {
 	case fetchErr != nil:
-		identityErr.Detail = fmt.Sprintf("the key set can't be fetched from %s: %v", k.url, fetchErr)
+		identityErr.Detail = fmt.Sprintf("the key set can't be fetched from %s: %v", k.url,
+			fetchErr)
 	case inFlight, !usable: // the fetch in flight may return the key
 		identityErr.Detail = "the key set is still being fetched from " + k.url
 	default:

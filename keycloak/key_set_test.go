@@ -81,7 +81,8 @@ func TestKeySet_maxWaiters(t *testing.T) {
 	}{
 		{"with cached keys", true, time.Second / 2, time.Second / 2, identity.ErrKeyUnknown},
 		{"before the first fetch", false, time.Second / 2, time.Second / 2, identity.ErrKeyUnknown},
-		{"with a fetch that takes longer than maxWait", true, 2 * time.Second, maxWait, identity.ErrKeysUnavailable},
+		{"with a fetch that takes longer than maxWait", true, 2 * time.Second, maxWait,
+			identity.ErrKeysUnavailable},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -123,7 +124,8 @@ func TestKeySet_maxWaiters(t *testing.T) {
 				callers.Wait()
 				if callsByDuration[0] != 1000-maxWaiters ||
 					callsByDuration[tt.waitTime] != maxWaiters {
-					t.Errorf("calls by duration: %v; want all but %d to return at once", callsByDuration,
+					t.Errorf("calls by duration: %v; want all but %d to return at once",
+						callsByDuration,
 						maxWaiters)
 				}
 				time.Sleep(time.Second)

@@ -54,7 +54,8 @@ func TestLogin_oneAtATimePerAccount(t *testing.T) {
 		callers.Wait()
 		if realm.maxInFlightPerAccount != 1 || realm.maxTotalInFlight != 2 ||
 			time.Since(start) != 5*time.Second {
-			t.Errorf("at most %d sign-ins of an account and %d in total at once, in %v; want 1, 2, 5s",
+			t.Errorf("at most %d sign-ins of an account and %d in total at once, in %v; want 1, "+
+				"2, 5s",
 				realm.maxInFlightPerAccount, realm.maxTotalInFlight, time.Since(start))
 		}
 		got := slices.DeleteFunc(realm.usernames, func(name string) bool {
@@ -80,7 +81,8 @@ func TestLogin_queueFull(t *testing.T) {
 				if errors.Is(err, identity.ErrBusy) {
 					busyCount.Add(1)
 					if time.Since(start) != 0 {
-						t.Errorf("signIn() returned ErrBusy after %v, want at once", time.Since(start))
+						t.Errorf("signIn() returned ErrBusy after %v, want at once",
+							time.Since(start))
 					}
 				} else if err != nil {
 					t.Error(err)
@@ -123,7 +125,8 @@ func TestLogin_twoQueuedPerNetwork(t *testing.T) {
 		start := time.Now()
 		if err := signIn(contextWithAddress(t, addressB), client, "alice"); err != nil ||
 			time.Since(start) != 3*time.Second {
-			t.Errorf("the owner's sign-in from another network: %v after %v, want nil after 3s", err,
+			t.Errorf("the owner's sign-in from another network: %v after %v, want nil after 3s",
+				err,
 				time.Since(start))
 		}
 		callers.Wait()
@@ -403,7 +406,8 @@ func TestClient_recoversPanic(t *testing.T) {
 // code, but without the string.
 func checkPanicLog(t *testing.T, text string, count int) {
 	t.Helper()
-	if n := strings.Count(text, `msg="panic in a call to Keycloak" panic=string stack=`); n != count ||
+	if n := strings.Count(text,
+		`msg="panic in a call to Keycloak" panic=string stack=`); n != count ||
 		strings.Count(text, "recoversPanic.func") < count || strings.Contains(text, canary) {
 		t.Errorf("got %d panics in the log\n%s\nwant %d, each with its stack and without %q", n,
 			text, count, canary)
@@ -492,14 +496,20 @@ func TestClient_separateLimits(t *testing.T) {
 			call func(i int) error
 			max  int
 		}{
-			"login": {func(i int) error { return signIn(t.Context(), client, fmt.Sprint("user ", i)) }, 1},
+			"login": {func(i int) error {
+				return signIn(t.Context(), client,
+					fmt.Sprint("user ", i))
+			}, 1},
 			"refresh": {func(i int) error {
 				_, err := client.Refresh(t.Context(), sessionRefreshToken("s", fmt.Sprint(i)))
 				return err
 			}, 2},
 			// These logouts fail after a second, because a slowRealm responds with 200 instead of
 			// 204. Until then they count as in flight.
-			"logout": {func(i int) error { return client.Logout(t.Context(), sessionRefreshToken("s", fmt.Sprint(i))) }, 3},
+			"logout": {func(i int) error {
+				return client.Logout(t.Context(),
+					sessionRefreshToken("s", fmt.Sprint(i)))
+			}, 3},
 		}
 		busyCounts := map[string]*atomic.Int32{} // by call
 		var callers sync.WaitGroup

@@ -65,7 +65,8 @@ func TestLogin_refusalsTakeEqualTime(t *testing.T) {
 			}
 			if duration := refusalTime(t, contextWithAddress(t, addressA), client,
 				name); duration != refusalTimeWithHash {
-				t.Fatalf("refusal %d, of %s, took %v, want %v", i, name, duration, refusalTimeWithHash)
+				t.Fatalf("refusal %d, of %s, took %v, want %v", i, name, duration,
+					refusalTimeWithHash)
 			}
 		}
 	})
@@ -171,7 +172,8 @@ func TestLogin_refusalTimingSideChannels(t *testing.T) {
 			})
 		}
 		if secondRefusals[0] != secondRefusals[1] || slotWaits[0] != slotWaits[1] {
-			t.Errorf("with RefusalPause %v: second refusals after %v, free slots after %v; want two "+
+			t.Errorf("with RefusalPause %v: second refusals after %v, free slots after %v; want "+
+				"two "+
 				"equal times each", pause, secondRefusals, slotWaits)
 		}
 	}

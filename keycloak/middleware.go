@@ -73,7 +73,8 @@ const whitespace = " \t"
 // errNotBearer is the error for an Authorization header of another scheme. Usually such a header is
 // a token without the word Bearer.
 var errNotBearer = &identity.Error{Reason: identity.ErrTokenMissing,
-	Detail: "the Authorization header is of another scheme: expected Bearer, a space, and the token"}
+	Detail: "the Authorization header is of another scheme: expected Bearer, a space, and the " +
+		"token"}
 
 const causeSize = "size"
 

@@ -44,17 +44,29 @@ func TestProtect(t *testing.T) {
 		{"a good token", verifier, token(nil), 200, "", "alice"},
 		{"no token", verifier, "", 401, missingChallenge, "no bearer token"},
 		{"the scheme Basic", verifier, "Basic YTpi", 401, missingChallenge, "no bearer token"},
-		{"a token without a scheme", verifier, strings.TrimPrefix(token(nil), "Bearer "), 401, missingChallenge, "no bearer token"},
-		{"a malformed token", verifier, `Bearer a"b`, 401, invalidChallenge("token is malformed"), "token is malformed"},
-		{"a token that is too large", verifier, "Bearer " + strings.Repeat("x", 17<<10), 401, invalidChallenge("token is too large"), "token is too large"},
-		{"another issuer", verifier, token(object{"iss": "https://evil.example"}), 401, invalidChallenge("token is not meant for this API"), "token is not meant for this API"},
-		{"another audience", verifier, token(object{"aud": "billing"}), 401, invalidChallenge("token is not meant for this API"), "token is not meant for this API"},
-		{"a token that isn't valid yet", verifier, token(object{"nbf": 9e9}), 401, invalidChallenge("token is not valid yet"), "token is not valid yet"},
-		{"an expired token", verifier, token(object{"exp": 0}), 401, invalidChallenge("token has expired"), "token has expired"},
-		{"an unknown key", verifier, "Bearer " + unknownSigningKey(0).token(aliceClaims(t)), 401, invalidChallenge("token is signed with an unknown key"), "token is signed with an unknown key"},
-		{"a wrong signature", verifier, "Bearer " + corruptSignature(key.token(aliceClaims(t))), 401, invalidChallenge("token signature is wrong"), "token signature is wrong"},
-		{"a key set that isn't JSON", verifierWithoutKeys, token(nil), 503, "", "the keys to verify tokens are unavailable"},
-		{"keys that return an error", verifierWithFailingKeys, token(nil), 503, "", "the keys to verify tokens are unavailable"},
+		{"a token without a scheme", verifier, strings.TrimPrefix(token(nil), "Bearer "), 401,
+			missingChallenge, "no bearer token"},
+		{"a malformed token", verifier, `Bearer a"b`, 401, invalidChallenge("token is malformed"),
+			"token is malformed"},
+		{"a token that is too large", verifier, "Bearer " + strings.Repeat("x", 17<<10), 401,
+			invalidChallenge("token is too large"), "token is too large"},
+		{"another issuer", verifier, token(object{"iss": "https://evil.example"}), 401,
+			invalidChallenge("token is not meant for this API"), "token is not meant for this API"},
+		{"another audience", verifier, token(object{"aud": "billing"}), 401,
+			invalidChallenge("token is not meant for this API"), "token is not meant for this API"},
+		{"a token that isn't valid yet", verifier, token(object{"nbf": 9e9}), 401,
+			invalidChallenge("token is not valid yet"), "token is not valid yet"},
+		{"an expired token", verifier, token(object{"exp": 0}), 401,
+			invalidChallenge("token has expired"), "token has expired"},
+		{"an unknown key", verifier, "Bearer " + unknownSigningKey(0).token(aliceClaims(t)), 401,
+			invalidChallenge("token is signed with an unknown key"), "token is signed with an " +
+				"unknown key"},
+		{"a wrong signature", verifier, "Bearer " + corruptSignature(key.token(aliceClaims(t))),
+			401, invalidChallenge("token signature is wrong"), "token signature is wrong"},
+		{"a key set that isn't JSON", verifierWithoutKeys, token(nil), 503, "",
+			"the keys to verify tokens are unavailable"},
+		{"keys that return an error", verifierWithFailingKeys, token(nil), 503, "",
+			"the keys to verify tokens are unavailable"},
 		{"a nil verifier", nil, token(nil), 503, "", "the keys to verify tokens are unavailable"},
 	} {
 		for _, method := range []string{"GET", "POST", "HEAD", "OPTIONS", "PROPFIND"} {
@@ -104,7 +116,8 @@ func TestProtect(t *testing.T) {
 				}
 				if got := response.Header.Get("Cache-Control"); (got == "no-store") !=
 					(tt.status != 200) {
-					t.Errorf("Cache-Control is %q with status %d, want no-store except with 200", got,
+					t.Errorf("Cache-Control is %q with status %d, want no-store except with 200",
+						got,
 						tt.status)
 				}
 				server.Close() // the handler has returned
@@ -133,6 +146,7 @@ func TestProtect_contextDone(t *testing.T) {
 	response := httptest.NewRecorder()
 	Protect(verifier, (&logBuffer{}).logger())(http.NotFoundHandler()).ServeHTTP(response, request)
 	if response.Code != 503 || response.Header().Get("WWW-Authenticate") != "" {
-		t.Errorf("got %d %v %s, want 503 without a challenge", response.Code, response.Header(), response.Body)
+		t.Errorf("got %d %v %s, want 503 without a challenge", response.Code, response.Header(),
+			response.Body)
 	}
 }

@@ -134,7 +134,8 @@ func TestRefresher_repeatWithinGrace(t *testing.T) {
 			got, err := r.refresh(t.Context(), refreshToken())
 			if err != nil || got.ExpiresIn != tt.wantExpiresIn ||
 				*got.RefreshExpiresIn != tt.wantRefreshExpiresIn {
-				t.Errorf("after %v: ExpiresIn = %d, RefreshExpiresIn = %d, error %v; want %d and %d",
+				t.Errorf("after %v: ExpiresIn = %d, RefreshExpiresIn = %d, error %v; want %d and "+
+					"%d",
 					tt.delay, got.ExpiresIn, *got.RefreshExpiresIn, err, tt.wantExpiresIn,
 					tt.wantRefreshExpiresIn)
 			}
@@ -308,7 +309,8 @@ func TestRefresher_cacheBounds(t *testing.T) {
 			}
 			if responses, bytes := cacheSize(r); responses > maxCachedResponses+1 ||
 				bytes > maxCachedBytes {
-				t.Fatalf("the cache has %d responses and %d bytes, want at most %d and %d", responses,
+				t.Fatalf("the cache has %d responses and %d bytes, want at most %d and %d",
+					responses,
 					bytes, maxCachedResponses+1, maxCachedBytes)
 			}
 		}
@@ -480,7 +482,8 @@ func TestRefresher_repeatWithinNetwork(t *testing.T) {
 		{"the same address", "192.0.2.1", "192.0.2.1", false, true},
 		{"the same IPv4 /24", "192.0.2.1", "192.0.2.254", false, true},
 		{"the next IPv4 /24", "192.0.2.255", "192.0.3.0", false, false},
-		{"the same IPv4 /24, one address mapped to IPv6", "192.0.2.1", "::ffff:192.0.2.7", false, true},
+		{"the same IPv4 /24, one address mapped to IPv6", "192.0.2.1", "::ffff:192.0.2.7", false,
+			true},
 		{"the same IPv6 /48", "2001:db8:1::1", "2001:db8:1:ffff::9", false, true},
 		{"the next IPv6 /48", "2001:db8:1::1", "2001:db8:2::1", false, false},
 		{"IPv4, then IPv6", "192.0.2.1", "2001:db8:1::1", false, false},
@@ -627,16 +630,20 @@ func TestRefresher_logsReusedToken(t *testing.T) {
 		checkLog(
 			`level=INFO msg="a refresh token was presented again from its network: the response ` +
 				`is repeated" session=q1c9HhvZ3rXxkUe7a0uWZJ2b network=192.0.2.0/24` + "\n")
-		const notRepeated = `level=WARN msg="a refresh token was presented again and the response ` +
+		const notRepeated = `level=WARN msg="a refresh token was presented again and the ` +
+			`response ` +
 			`isn't repeated: Keycloak is called, and may end the session" reason=`
 		checkRefreshFrom(t, r, "2001:db8::1", token, 2)
 		checkLog(notRepeated +
-			`"it comes from another network (ClientConfig.RefreshGraceAnyNetwork)" session=q1c9HhvZ3rXxkUe7a0uWZJ2b network=2001:db8::/48 firstNetwork=192.0.2.0/24` + "\n")
+			`"it comes from another network (ClientConfig.RefreshGraceAnyNetwork)" ` +
+			`session=q1c9HhvZ3rXxkUe7a0uWZJ2b network=2001:db8::/48 firstNetwork=192.0.2.0/24` +
+			"\n")
 		checkRefreshFrom(t, r, "192.0.2.1", identity.NewSecret("next 1"), 3)
 		checkLog("")
 		checkRefreshFrom(t, r, "192.0.2.1", token, 4)
 		checkLog(notRepeated +
-			`"its successor was used" session=q1c9HhvZ3rXxkUe7a0uWZJ2b network=192.0.2.0/24 firstNetwork=192.0.2.0/24` + "\n")
+			`"its successor was used" session=q1c9HhvZ3rXxkUe7a0uWZJ2b network=192.0.2.0/24 ` +
+			`firstNetwork=192.0.2.0/24` + "\n")
 
 		// A forged session ID isn't logged.
 		forgedToken := sessionRefreshToken("a b\nlevel=ERROR", "1")

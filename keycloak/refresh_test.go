@@ -24,7 +24,8 @@ func (c *countingRealm) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.refreshes.Add(1)
 	}
 	if strings.HasSuffix(r.PostFormValue("refresh_token"), "forged") {
-		jsonHandler(400, `{"error":"invalid_grant","error_description":"Invalid refresh token"}`)(w, r)
+		jsonHandler(400, `{"error":"invalid_grant","error_description":"Invalid refresh token"}`)(w,
+			r)
 		return
 	}
 	serveSuccess(w, r)

@@ -67,19 +67,22 @@ type refusalRule struct {
 var loginRefusalRules = []refusalRule{
 	{0, "invalid_grant", "Account disabled", identity.ErrAccountDisabled, ""},
 	{0, "invalid_grant", "Account is not fully set up", identity.ErrAccountNotReady, ""},
-	{0, "invalid_grant", "resource owner password credentials grant is prohibited", identity.ErrLoginNotAllowed,
+	{0, "invalid_grant", "resource owner password credentials grant is prohibited",
+		identity.ErrLoginNotAllowed,
 		"a client policy of the realm forbids it for this client (executor reject-ropc-grant): " +
 			"see Realm settings, Client policies"},
 	{400, "invalid_grant", "", identity.ErrBadCredentials, ""},
 	{401, "invalid_grant", "", identity.ErrBadCredentials, ""},
-	{400, "unauthorized_client", "", identity.ErrLoginNotAllowed, "switch Direct access grants on in the client's Capability config"},
+	{400, "unauthorized_client", "", identity.ErrLoginNotAllowed,
+		"switch Direct access grants on in the client's Capability config"},
 }
 
 // refreshRefusalRules are the rules for refresh tokens, at the token endpoint and at the logout
 // endpoint.
 var refreshRefusalRules = []refusalRule{
 	{0, "invalid_grant", "Token is not active", identity.ErrRefreshExpired, ""},
-	{0, "invalid_grant", "Maximum allowed refresh token reuse exceeded", identity.ErrRefreshReused, ""},
+	{0, "invalid_grant", "Maximum allowed refresh token reuse exceeded", identity.ErrRefreshReused,
+		""},
 	{0, "invalid_grant", "Session not active", identity.ErrSessionEnded, ""},
 	{0, "invalid_grant", "Client session not active", identity.ErrSessionEnded, ""},
 	{0, "invalid_grant", "Session doesn't have required client", identity.ErrSessionEnded, ""},
@@ -87,7 +90,8 @@ var refreshRefusalRules = []refusalRule{
 	{0, "invalid_grant", "Offline session", identity.ErrSessionEnded, ""}, // not active, or offline access was revoked
 	{0, "invalid_grant", "User disabled", identity.ErrSessionEnded, ""},
 	{0, "invalid_grant", "Stale token", identity.ErrSessionEnded, ""},
-	{0, "invalid_grant", "Client certificate missing", identity.ErrProviderMisconfigured, hintCertificate},
+	{0, "invalid_grant", "Client certificate missing", identity.ErrProviderMisconfigured,
+		hintCertificate},
 	{400, "invalid_request", "No refresh token", identity.ErrRefreshInvalid, ""}, // it was longer than 4,000 characters
 	{400, "invalid_grant", "", identity.ErrRefreshInvalid, ""},
 	{401, "invalid_grant", "", identity.ErrRefreshInvalid, ""},
@@ -99,7 +103,8 @@ const (
 	hintCertificate  = "the client wants a certificate, and this server has none: switch OAuth " +
 		"2.0 Mutual TLS Certificate Bound Access Tokens off in the " +
 		"client's Advanced settings, and look for a client policy (executor holder-of-key-enforcer)"
-	hintNoKeycloak  = "there is no Keycloak at this path: check the path prefix in NewRealm's serverURL"
+	hintNoKeycloak = "there is no Keycloak at this path: check the path prefix in NewRealm's " +
+		"serverURL"
 	hintCheckClient = "check the client's settings in Keycloak's admin console"
 )
 
@@ -107,38 +112,56 @@ const (
 // these errors. A rule has a description if status and code aren't specific enough. The last rule
 // matches everything.
 var clientErrorRules = []refusalRule{
-	{401, "unauthorized_client", "Invalid method used to get client secret", identity.ErrProviderMisconfigured,
+	{401, "unauthorized_client", "Invalid method used to get client secret",
+		identity.ErrProviderMisconfigured,
 		hintSecretInForm +
 			"set Allowed authentication method on the client's Credentials tab to " +
 			"client_secret_post, or leave it empty"},
 	{401, "unauthorized_client", "", identity.ErrProviderMisconfigured,
 		"the client secret is wrong, or it has expired: set ClientConfig.ClientSecret to the one " +
 			"on the client's Credentials tab"},
-	{401, "invalid_client", "", identity.ErrProviderMisconfigured, "the realm has no enabled client of this id, or one that doesn't sign in with a secret: " +
-		"check ClientConfig.ClientID, that the client is enabled, and that its Client " +
-		"Authenticator is Client Id and Secret"},
-	{400, "invalid_client", "Parameter client_assertion_type is missing", identity.ErrProviderMisconfigured,
+	{401, "invalid_client", "", identity.ErrProviderMisconfigured,
+		"the realm has no enabled client of this id, or one that doesn't sign in with a secret: " +
+			"check ClientConfig.ClientID, that the client is enabled, and that its Client " +
+			"Authenticator is Client Id and Secret"},
+	{400, "invalid_client", "Parameter client_assertion_type is missing",
+		identity.ErrProviderMisconfigured,
 		hintSecretInForm +
 			"set Client Authenticator on the client's Credentials tab to Client Id and Secret"},
-	{400, "invalid_client", "Bearer-only", identity.ErrProviderMisconfigured, "the client is bearer-only: ClientConfig.ClientID must name a confidential client"},
-	{400, "invalid_client", "Wrong client protocol", identity.ErrProviderMisconfigured, "the client is one for SAML: ClientConfig.ClientID must name a client for OpenID Connect"},
-	{400, "invalid_client", "Client requires user consent", identity.ErrProviderMisconfigured, "switch Consent required off in the client's Login settings"},
-	{400, "invalid_request", "Configured client authentication method not allowed", identity.ErrProviderMisconfigured,
+	{400, "invalid_client", "Bearer-only", identity.ErrProviderMisconfigured,
+		"the client is bearer-only: ClientConfig.ClientID must name a confidential client"},
+	{400, "invalid_client", "Wrong client protocol", identity.ErrProviderMisconfigured,
+		"the client is one for SAML: ClientConfig.ClientID must name a client for OpenID Connect"},
+	{400, "invalid_client", "Client requires user consent", identity.ErrProviderMisconfigured,
+		"switch Consent required off in the client's Login settings"},
+	{400, "invalid_request", "Configured client authentication method not allowed",
+		identity.ErrProviderMisconfigured,
 		hintSecretInForm +
 			"a client policy of the realm wants another way (executor " +
 			"secure-client-authenticator): see Realm settings, Client policies"},
 	{400, "invalid_request", "DPoP proof is missing", identity.ErrProviderMisconfigured,
 		"the client wants DPoP, and this server gives bearer tokens: switch Require DPoP bound " +
 			"tokens off in the client's Capability config"},
-	{400, "invalid_request", "Client Certification missing", identity.ErrProviderMisconfigured, hintCertificate},
-	{0, "not_allowed", "Client certificate missing", identity.ErrProviderMisconfigured, hintCertificate},
-	{0, "invalid_scope", "", identity.ErrProviderMisconfigured, "ClientConfig.LoginScope names a scope that the client doesn't have: check the client's Client scopes tab"},
-	{0, "not_allowed", "Offline tokens not allowed", identity.ErrProviderMisconfigured, "ClientConfig.LoginScope asks for offline_access, which the user or the client may not have"},
-	{403, "invalid_request", "HTTPS required", identity.ErrProviderMisconfigured, "set NewRealm's serverURL to an https URL, or change Require SSL in the realm's settings"},
-	{403, "access_denied", "Realm not enabled", identity.ErrProviderMisconfigured, "enable the realm in its settings"},
-	{400, "missingNormalization", "", identity.ErrProviderMisconfigured, "NewRealm's serverURL holds // or .. in its path"},
-	{400, "invalidCharacter", "", identity.ErrProviderMisconfigured, "NewRealm's serverURL holds a character in its path that Keycloak refuses"},
-	{404, "Realm does not exist", "", identity.ErrProviderMisconfigured, "check NewRealm's name, whose case matters"},
+	{400, "invalid_request", "Client Certification missing", identity.ErrProviderMisconfigured,
+		hintCertificate},
+	{0, "not_allowed", "Client certificate missing", identity.ErrProviderMisconfigured,
+		hintCertificate},
+	{0, "invalid_scope", "", identity.ErrProviderMisconfigured,
+		"ClientConfig.LoginScope names a scope that the client doesn't have: check the client's " +
+			"Client scopes tab"},
+	{0, "not_allowed", "Offline tokens not allowed", identity.ErrProviderMisconfigured,
+		"ClientConfig.LoginScope asks for offline_access, which the user or the client may not " +
+			"have"},
+	{403, "invalid_request", "HTTPS required", identity.ErrProviderMisconfigured,
+		"set NewRealm's serverURL to an https URL, or change Require SSL in the realm's settings"},
+	{403, "access_denied", "Realm not enabled", identity.ErrProviderMisconfigured,
+		"enable the realm in its settings"},
+	{400, "missingNormalization", "", identity.ErrProviderMisconfigured,
+		"NewRealm's serverURL holds // or .. in its path"},
+	{400, "invalidCharacter", "", identity.ErrProviderMisconfigured,
+		"NewRealm's serverURL holds a character in its path that Keycloak refuses"},
+	{404, "Realm does not exist", "", identity.ErrProviderMisconfigured,
+		"check NewRealm's name, whose case matters"},
 	{404, "", "", identity.ErrProviderMisconfigured, hintNoKeycloak},
 	{405, "", "", identity.ErrProviderMisconfigured, hintNoKeycloak}, // as for paths below /admin
 	{0, "", "", identity.ErrProviderMisconfigured, hintCheckClient},

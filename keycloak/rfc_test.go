@@ -158,7 +158,8 @@ func TestRFCExamples_consistent(t *testing.T) {
 	for _, e := range rfc.Examples {
 		alg := e.member(t, "alg")
 		if e.Allowed != slices.Contains(Algorithms(), alg) {
-			t.Errorf("%v: Allowed is %v, want %v for the algorithm %s", e, e.Allowed, !e.Allowed, alg)
+			t.Errorf("%v: Allowed is %v, want %v for the algorithm %s", e, e.Allowed, !e.Allowed,
+				alg)
 		}
 		if e.Allowed && (rfc.Keys[e.Key] == nil || e.Signature == "") {
 			t.Errorf("%v: the key or the signature is missing, want both", e)
@@ -293,7 +294,8 @@ type rfcRejection struct {
 
 var (
 	jsonRejection      = rfcRejection{identity.ErrTokenMalformed, "expected 3"}
-	encryptedRejection = rfcRejection{identity.ErrTokenMalformed, "parts between dots: 5; expected 3"}
+	encryptedRejection = rfcRejection{identity.ErrTokenMalformed,
+		"parts between dots: 5; expected 3"}
 	headerRejection    = rfcRejection{identity.ErrTokenMalformed, "the header is not JSON"}
 	payloadRejection   = rfcRejection{identity.ErrTokenMalformed, "the payload is not JSON"}
 	kidRejection       = rfcRejection{identity.ErrTokenMalformed, "kid is missing"}
@@ -302,7 +304,8 @@ var (
 	hmacRejection      = rfcRejection{identity.ErrTokenSignature, `alg is "HS256"`}
 	noneRejection      = rfcRejection{identity.ErrTokenSignature, `alg is "none"`}
 	rsa15Rejection     = rfcRejection{identity.ErrTokenSignature, `alg is "RSA1_5"`}
-	signatureRejection = rfcRejection{identity.ErrTokenSignature, "the signature doesn't match the key"}
+	signatureRejection = rfcRejection{identity.ErrTokenSignature,
+		"the signature doesn't match the key"}
 )
 
 // No example is a Keycloak access token, so Middleware rejects all of them, although the realm has

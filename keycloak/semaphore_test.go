@@ -152,7 +152,8 @@ func TestRefresh_onePerSession(t *testing.T) {
 		})
 		callers.Wait()
 		if limitedCount.Load() != 49 || successCount.Load() != 1 {
-			t.Errorf("%d calls were rate-limited and %d succeeded, want 49 and 1", limitedCount.Load(),
+			t.Errorf("%d calls were rate-limited and %d succeeded, want 49 and 1",
+				limitedCount.Load(),
 				successCount.Load())
 		}
 		for n := 200; n < 203; n++ { // sequential refreshes aren't limited

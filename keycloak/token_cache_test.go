@@ -187,16 +187,32 @@ func TestTokenCache_rechecks(t *testing.T) {
 		change func(keys *countingKeys, clock *atomic.Int64)
 		want   error
 	}{
-		{"the key is removed", func(k *countingKeys, _ *atomic.Int64) { k.setKeys() }, identity.ErrKeyUnknown},
-		{"the key is replaced", func(k *countingKeys, _ *atomic.Int64) { k.setKeys(keyOf(otherKey)) }, identity.ErrTokenSignature},
+		{"the key is removed", func(k *countingKeys, _ *atomic.Int64) { k.setKeys() },
+			identity.ErrKeyUnknown},
+		{"the key is replaced",
+			func(k *countingKeys,
+				_ *atomic.Int64) {
+				k.setKeys(keyOf(otherKey))
+			}, identity.ErrTokenSignature},
 		{"the key's algorithm is changed", func(k *countingKeys, _ *atomic.Int64) {
 			key := keyOf(es256())
 			key.Algorithm = "ES384"
 			k.setKeys(key)
 		}, identity.ErrTokenSignature},
-		{"keys can't be fetched", func(k *countingKeys, _ *atomic.Int64) { k.err = errors.New("down") }, identity.ErrKeysUnavailable},
-		{"exp has passed", func(_ *countingKeys, clock *atomic.Int64) { clock.Store(int64(time.Hour)) }, identity.ErrTokenExpired},
-		{"the clock is set back", func(_ *countingKeys, clock *atomic.Int64) { clock.Store(int64(-time.Hour)) }, identity.ErrTokenNotYetValid},
+		{"keys can't be fetched",
+			func(k *countingKeys,
+				_ *atomic.Int64) {
+				k.err = errors.New("down")
+			}, identity.ErrKeysUnavailable},
+		{"exp has passed", func(_ *countingKeys,
+			clock *atomic.Int64) {
+			clock.Store(int64(time.Hour))
+		}, identity.ErrTokenExpired},
+		{"the clock is set back",
+			func(_ *countingKeys,
+				clock *atomic.Int64) {
+				clock.Store(int64(-time.Hour))
+			}, identity.ErrTokenNotYetValid},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			keys := &countingKeys{}

@@ -35,7 +35,8 @@ func TestCache_onlyValidDocuments(t *testing.T) {
 		send(server, query, nil)
 		if cached := cache.Has(query); cached != (query == `{ leaf }`) ||
 			cached == (cache.Weight() == weightBefore) {
-			t.Errorf("%.30s: cached %t, weight %d, was %d; want only { leaf } cached", query, cached,
+			t.Errorf("%.30s: cached %t, weight %d, was %d; want only { leaf } cached", query,
+				cached,
 				cache.Weight(), weightBefore)
 		}
 	}

@@ -15,9 +15,11 @@ var clientQueries = map[string]string{
 	"graphql-request, login": `mutation Login($username: String!, $password: String!, $otp: String) {
   login(username: $username, password: $password, otp: $otp) { accessToken expiresIn refreshToken refreshExpiresIn tokenType idToken scope }
 }`,
-	"login with literals": `mutation { login(username: "alice", password: "a \"long\" password, with \u00e4 and {brackets}") { accessToken } }`,
+	"login with literals": `mutation { login(username: "alice", password: "a \"long\" password, ` +
+		`with \u00e4 and {brackets}") { accessToken } }`,
 	"refresh of 4 KB": `mutation { refresh(refreshToken: "` +
-		repeat(100, "eyJhbGciOiJIUzUxMiIsInR5cCIgOiAiSldUIiw#") + `") { accessToken refreshToken } }`,
+		repeat(100, "eyJhbGciOiJIUzUxMiIsInR5cCIgOiAiSldUIiw#") +
+		`") { accessToken refreshToken } }`,
 	"logout": `mutation Logout($refreshToken: String!) { logout(refreshToken: $refreshToken) }`,
 	"Apollo, me": `query Me { me { id username email emailVerified name givenName familyName realmRoles
   clientRoles { client roles __typename } groups token { scope expiresAt acr session { id authenticatedAt __typename } claims __typename } __typename } }`,
@@ -40,13 +42,23 @@ fragment RepositoryList_organization_3vIVdn on Organization {
 }`,
 	"Relay, typed fragments": `query NodeQuery($id: ID!) { node(id: $id) { __typename ... on User { ...U } ... on Organization { ...O } ...N id } }
 fragment U on User { id name avatar(size: 64) { url } } fragment O on Organization { id name members(first: 3) { edges { node { ...U id } } } } fragment N on Node { id }`,
-	"urql, with __typename everywhere": `query ($first: Int!) { todos(first: $first) { nodes { id text complete author { id name __typename } __typename } totalCount __typename } }`,
-	"aliases":                          `{ small: picture(size: 64) { url } large: picture(size: 640) { url } other: user(id: 7) { ...F } } fragment F on User { id name best: friends(first: 1) { id } }`,
-	"subscription":                     `subscription OnMessage($room: ID!) { messageAdded(room: $room) { id text at author { id name } } }`,
-	"nested filters":                   `{ users(where: {_and: [{age: {_gte: 18}}, {_or: [{name: {_ilike: "%a%"}}, {roles: {_in: ["admin", "auditor"]}}]}]}, order_by: [{name: asc}, {age: desc_nulls_last}], limit: 20) { id name } }`,
-	"several operations":               "# an IDE sends everything in its editor\nquery A { me { id } }\n\nquery B { me { ...F } }\nmutation C { login(username: \"a\", password: \"b\") { accessToken } }\nfragment F on User { id }\n",
-	"health check":                     `{__typename}`,
-	"short introspection of an IDE":    `query { __schema { queryType { fields { name type { name kind ofType { name kind } } args { name defaultValue type { name } } } } types { name fields { name } } } }`,
+	"urql, with __typename everywhere": `query ($first: Int!) { todos(first: $first) { nodes { ` +
+		`id text complete author { id name __typename } __typename } totalCount __typename } }`,
+	"aliases": `{ small: picture(size: 64) { url } large: picture(size: ` +
+		`640) { url } other: user(id: 7) { ...F } } fragment F on User { id name best: ` +
+		`friends(first: 1) { id } }`,
+	"subscription": `subscription OnMessage($room: ID!) { messageAdded(room: ` +
+		`$room) { id text at author { id name } } }`,
+	"nested filters": `{ users(where: {_and: [{age: {_gte: 18}}, {_or: [{name: ` +
+		`{_ilike: "%a%"}}, {roles: {_in: ["admin", "auditor"]}}]}]}, order_by: [{name: asc}, ` +
+		`{age: desc_nulls_last}], limit: 20) { id name } }`,
+	"several operations": "# an IDE sends everything in its editor\nquery A { me { " +
+		"id } }\n\nquery B { me { ...F } }\nmutation C { login(username: \"a\", password: \"b\") " +
+		"{ accessToken } }\nfragment F on User { id }\n",
+	"health check": `{__typename}`,
+	"short introspection of an IDE": `query { __schema { queryType { fields { name type { ` +
+		`name kind ofType { name kind } } args { name defaultValue type { name } } } } types { ` +
+		`name fields { name } } } }`,
 	"twenty fragments of components": `query Screen { me {` + repeat(20, "...Component#_user ") +
 		`} }` +
 		repeat(20,
@@ -100,13 +112,18 @@ func typeRef(levels int) string {
 func TestIntrospection_depth(t *testing.T) {
 	unwrapQuery := func(levels int) string {
 		arguments := "{ name description type " + typeRef(levels) + " defaultValue }"
-		return "query { __schema { queryType { name } types { kind name fields(includeDeprecated: true) { name args " + arguments + " type " + typeRef(levels) + " } inputFields " +
+		return "query { __schema { queryType { name } types { kind name " +
+			"fields(includeDeprecated: true) { name args " + arguments + " type " +
+			typeRef(levels) + " } inputFields " +
 			arguments + " interfaces " + typeRef(levels) + " possibleTypes " + typeRef(levels) +
 			" enumValues { name } } directives { name locations args " + arguments + " } } }"
 	}
 	deepTypeRef := strings.Replace(introspectionQuery, "fragment TypeRef on __Type {",
-		"fragment TypeRef on __Type { ofType { ofType { ofType { ...Inner } } } } fragment Inner on __Type {", 1)
-	nestedFragments := `{ ...A } fragment A on Query { __schema { ... on __Schema { types { ...B } } } } fragment B on __Type { ...C fields { type { ...C } } } fragment C on __Type ` + typeRef(9)
+		"fragment TypeRef on __Type { ofType { ofType { ofType { ...Inner } } } } fragment Inner "+
+			"on __Type {", 1)
+	nestedFragments := `{ ...A } fragment A on Query { __schema { ... on __Schema { types { ...B ` +
+		`} } } } fragment B on __Type { ...C fields { type { ...C } } } fragment C on __Type ` +
+		typeRef(9)
 	for _, query := range []string{
 		introspectionQuery, deepTypeRef, nestedFragments, unwrapQuery(7), unwrapQuery(9),
 		unwrapQuery(10), unwrapQuery(14), `{ __type(name: "A") ` + typeRef(25) + ` leaf }`,
@@ -123,7 +140,8 @@ func TestIntrospection_depth(t *testing.T) {
 		}
 	}
 	for query, want := range map[string]string{
-		`{ __type(name: "A") ` + typeRef(31) + `}`: "NESTING at least 33 brackets are open at once; the limit is 32",
+		`{ __type(name: "A") ` + typeRef(31) +
+			`}`: "NESTING at least 33 brackets are open at once; the limit is 32",
 		`{ a { leaf } }`: "DEPTH its fields nest to depth 2; the limit is 1",
 		`{ __schema { types { name } } a { leaf } }`:                              "DEPTH its fields nest to depth 2; the limit is 1",
 		`{ ...F } fragment F on Query { a { leaf } __schema { types { name } } }`: "DEPTH its fields nest to depth 2; the limit is 1",
@@ -139,19 +157,32 @@ func TestIntrospection_roots(t *testing.T) {
 	const costMessage = "INTROSPECTION with fragments expanded, an operation requests the schema "
 	for query, want := range map[string]string{
 		introspectionQuery: "",
-		`{` + repeat(2, `a#: __schema { types { name } } `) + `}`:                                             "",
-		`{` + repeat(10, `a#: __type(name: "A") { name } `) + `}`:                                             "",
-		`{ __schema { types { name } } ` + repeat(5, `a#: __type(name: "A") { name } `) + `}`:                 "",
-		`{` + repeat(10, `a#: __schema { types { fields { name } } } `) + `}`:                                 costMessage + "50 times",
-		`{` + repeat(3, `__schema { types { name } } `) + `}`:                                                 costMessage + "15 times",
-		`{` + repeat(50, `a#: __type(name: "A") { name } `) + `}`:                                             costMessage + "50 times",
-		`{ __schema {` + repeat(10, `a#: types { name } `) + `} }`:                                            costMessage + "15 times",
-		`{ __schema { types {` + repeat(10, `a#: fields { name } `) + `} } }`:                                 costMessage + "15 times",
-		`{ __schema { types { ...F } } } fragment F on __Type {` + repeat(10, `a#: name `) + `}`:              costMessage + "15 times",
-		`{ __schema { types { ...F ...F } } } fragment F on __Type {` + repeat(5, `a#: name `) + `}`:          costMessage + "15 times",
-		`{ a: __schema { ...F } b: __schema { ...F } } fragment F on __Schema { x: types { name } }`:          costMessage + "12 times",
-		`{ ...F } fragment F on Query { ...G ...G ...G } fragment G on Query { __schema { types { name } } }`: costMessage + "15 times",
-		`{` + repeat(50, `a#: __typename `) + `}`:                                                             "",
+		`{` + repeat(2, `a#: __schema { types { name } } `) +
+			`}`: "",
+		`{` + repeat(10, `a#: __type(name: "A") { name } `) +
+			`}`: "",
+		`{ __schema { types { name } } ` + repeat(5, `a#: __type(name: "A") { name } `) +
+			`}`: "",
+		`{` + repeat(10, `a#: __schema { types { fields { name } } } `) +
+			`}`: costMessage + "50 times",
+		`{` + repeat(3, `__schema { types { name } } `) +
+			`}`: costMessage + "15 times",
+		`{` + repeat(50, `a#: __type(name: "A") { name } `) +
+			`}`: costMessage + "50 times",
+		`{ __schema {` + repeat(10, `a#: types { name } `) +
+			`} }`: costMessage + "15 times",
+		`{ __schema { types {` + repeat(10, `a#: fields { name } `) +
+			`} } }`: costMessage + "15 times",
+		`{ __schema { types { ...F } } } fragment F on __Type {` + repeat(10, `a#: name `) +
+			`}`: costMessage + "15 times",
+		`{ __schema { types { ...F ...F } } } fragment F on __Type {` + repeat(5, `a#: name `) +
+			`}`: costMessage + "15 times",
+		`{ a: __schema { ...F } b: __schema { ...F } } fragment F on __Schema { x: types { name ` +
+			`} }`: costMessage + "12 times",
+		`{ ...F } fragment F on Query { ...G ...G ...G } fragment G on Query { __schema { types ` +
+			`{ name } } }`: costMessage + "15 times",
+		`{` + repeat(50, `a#: __typename `) +
+			`}`: "",
 		// The cost is that of the most expensive operation, since only one runs.
 		repeat(3, ` query A# { a: __schema { types { name } } b: __schema { types { name } } }`): "",
 		// These aliases aren't below __schema.

@@ -15,11 +15,15 @@ import (
 func TestLimits_response(t *testing.T) {
 	for _, tt := range []struct{ query, want string }{
 		{"{" + enclose(15, "a{", "leaf", "}") + "}",
-			`{"errors":[{"message":"The document is too deep: its fields nest to depth 16; the limit is 15","extensions":{"code":"OPERATION_TOO_LARGE","reason":"DEPTH"}}],"data":null}`},
+			`{"errors":[{"message":"The document is too deep: its fields nest to depth 16; the ` +
+				`limit is 15","extensions":{"code":"OPERATION_TOO_LARGE","reason":"DEPTH"}}],"data":null}`},
 		{"mutation{" + repeat(2, `x#:login(name:"n",word:"canary"){id} `) + "}",
-			`{"errors":[{"message":"The document is too large: with fragments expanded, an operation has the root field \"login\" 2 times; the limit is 1","extensions":{"code":"OPERATION_TOO_LARGE","reason":"ROOT_FIELDS"}}],"data":null}`},
+			`{"errors":[{"message":"The document is too large: with fragments expanded, an ` +
+				`operation has the root field \"login\" 2 times; the limit is ` +
+				`1","extensions":{"code":"OPERATION_TOO_LARGE","reason":"ROOT_FIELDS"}}],"data":null}`},
 		{"{leaf}\n fragment F on A { a { ...F } }",
-			`{"errors":[{"message":"Cannot spread a fragment within itself, directly or through others.","locations":[{"line":2,"column":2}],"extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}],"data":null}`},
+			`{"errors":[{"message":"Cannot spread a fragment within itself, directly or through ` +
+				`others.","locations":[{"line":2,"column":2}],"extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}],"data":null}`},
 	} {
 		l := limits.Limits{RootFieldMax: map[string]int{"login": 1}}
 		if executed, body := runQuery(l, tt.query); executed || body != tt.want {
@@ -35,9 +39,11 @@ func TestFragments_cycles(t *testing.T) {
 		`{ a { ...F } } fragment F on A { a { ...F leaf } }`,
 		`{ a { ...F } } fragment F on A { a { ...G } } fragment G on A { a { ...F } b { leaf } }`,
 		`{ leaf } fragment F on A { ...F }`,
-		`{ leaf } fragment F on A { leaf } fragment F on A { ...F } fragment G on A { a { ...H } } fragment H on A { a { ...G ...G } }`,
+		`{ leaf } fragment F on A { leaf } fragment F on A { ...F } fragment G on A { a { ...H } ` +
+			`} fragment H on A { a { ...G ...G } }`,
 		`{ a { a { ...F } } } fragment F on A { a { a { ...F } a { ...F } } }`,
-		`{ ...F } fragment F on Query { a { a { ...G } ...G } a { ...G } } fragment G on A { ... { ...G } }`,
+		`{ ...F } fragment F on Query { a { a { ...G } ...G } a { ...G } } fragment G on A { ... ` +
+			`{ ...G } }`,
 	} {
 		executed, body := runQuery(limits.Limits{}, query)
 		if executed || !strings.Contains(body, `Cannot spread a fragment`) ||
@@ -76,14 +82,18 @@ func TestSyntaxErrors(t *testing.T) {
 		{"{ é }", "a character that GraphQL's syntax doesn't have", 1, 3},
 		{"{ a(x: \"🔑é\\z\") }", "an escape sequence that GraphQL doesn't have", 1, 12},
 		{`{ a(x: "\uD83D") }`, `half of a surrogate pair: write both halves, or \u{...}`, 1, 9},
-		{`{ a(x: "a\uDD11\uD83D") }`, `half of a surrogate pair: write both halves, or \u{...}`, 1, 10},
-		{`{ a(x: "\u{D83D}\u{DD11}") }`, `half of a surrogate pair: write both halves, or \u{...}`, 1, 9},
-		{`{ a(x: "\u{110000}") }`, "an escape sequence for a character that Unicode doesn't have", 1, 9},
+		{`{ a(x: "a\uDD11\uD83D") }`, `half of a surrogate pair: write both halves, or \u{...}`, 1,
+			10},
+		{`{ a(x: "\u{D83D}\u{DD11}") }`, `half of a surrogate pair: write both halves, or \u{...}`,
+			1, 9},
+		{`{ a(x: "\u{110000}") }`, "an escape sequence for a character that Unicode doesn't have",
+			1, 9},
 		{`{ a(x: "\u{}") }`, "an escape sequence that GraphQL doesn't have", 1, 9},
 		{"{ a(x: \"\xff\") }", "text that isn't UTF-8", 1, 9},
 		{"{ a } #\xff", "text that isn't UTF-8", 1, 8},
 		{"{ a(x: \"\"\"b\"\"\"\") }", "a string that isn't closed", 1, 19},
-		{`"a" { a }`, "Unexpected description: only query, mutation, subscription and fragment have one", 1, 1},
+		{`"a" { a }`, "Unexpected description: only query, mutation, subscription and fragment " +
+			"have one", 1, 1},
 		{`query A { "a" b }`, "Expected Name, found String", 1, 11},
 		{`"a" "b" query A { a }`, "Unexpected String", 1, 5},
 		{`{ a } "a"`, "Unexpected <EOF>", 1, 10},
@@ -135,16 +145,24 @@ func TestDepth(t *testing.T) {
 		{"skipped field", `{ a @skip(if: true) { leaf } }`, 2},
 		{"inline fragments", `{ ... { a { ... on A { leaf } } } }`, 2},
 		{"fragment", `{ a { ...F } } fragment F on A { leaf }`, 2},
-		{"deep fragment in a deep field", `{ a { a { ...F } } } fragment F on A { b { a { leaf } } }`, 5},
-		{"fragments in fragments", `{ a { ...F } } fragment F on A { a { ...G } } fragment G on A { b { ...H } } fragment H on B { leaf }`, 4},
-		{"fragment spread at depth 1, then deeper", `{ ...Q a { ...F a { a { ...F } } } } fragment Q on Query { leaf } fragment F on A { b { leaf } }`, 5},
-		{"fragment spread deep, then higher up", `{ a { a { a { ...F } } ...F } } fragment F on A { b { leaf } }`, 5},
+		{"deep fragment in a deep field",
+			`{ a { a { ...F } } } fragment F on A { b { a { leaf } } }`, 5},
+		{"fragments in fragments",
+			`{ a { ...F } } fragment F on A { a { ...G } } fragment G on A { b { ...H } } ` +
+				`fragment H on B { leaf }`, 4},
+		{"fragment spread at depth 1, then deeper",
+			`{ ...Q a { ...F a { a { ...F } } } } fragment Q on Query { leaf } fragment F on A { ` +
+				`b { leaf } }`, 5},
+		{"fragment spread deep, then higher up",
+			`{ a { a { a { ...F } } ...F } } fragment F on A { b { leaf } }`, 5},
 		{"fragment defined first", `fragment F on A { b { leaf } } { a { ...F } }`, 3},
 		{"missing fragment", `{ a { ...Nowhere } }`, 1},
 		// Validation visits fragments and operations that aren't used, too.
 		{"unused fragment", `{ leaf } fragment F on A { a { a { a { leaf } } } }`, 4},
-		{"operation that doesn't run", `query Shallow { leaf } query Deep { a { a { b { leaf } } } }`, 4},
-		{"duplicate fragment", `{ a { a { ...F } } } fragment F on A { leaf } fragment F on A { a { leaf } }`, 3},
+		{"operation that doesn't run",
+			`query Shallow { leaf } query Deep { a { a { b { leaf } } } }`, 4},
+		{"duplicate fragment",
+			`{ a { a { ...F } } } fragment F on A { leaf } fragment F on A { a { leaf } }`, 3},
 	} {
 		for maxDepth, want := range map[int]string{tt.want: "",
 			tt.want - 1: fmt.Sprintf("its fields nest to depth %d; the limit is %d", tt.want,

@@ -87,7 +87,8 @@ func TestInstall_suggestions(t *testing.T) {
 				got := send(server, query, nil)
 				_, suggestion, suggested := strings.Cut(got, "Did you mean")
 				if suggested == disabled || suggested && !strings.Contains(suggestion, name) {
-					t.Errorf("SetDisableSuggestion(%t), before Install %t: %s: response %s, want a "+
+					t.Errorf("SetDisableSuggestion(%t), before Install %t: %s: response %s, want "+
+						"a "+
 						"suggestion: %t", disabled, beforeInstall, query, got, !disabled)
 				}
 			}

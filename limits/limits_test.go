@@ -21,29 +21,48 @@ func TestLimits(t *testing.T) {
 		reason string
 		format string // of the message, with the actual number and the limit
 	}{
-		{"bytes", limits.DefaultBytes, func(n int) string { return "{leaf}" + strings.Repeat(",", n-6) }, "BYTES",
+		{"bytes", limits.DefaultBytes,
+			func(n int) string { return "{leaf}" + strings.Repeat(",", n-6) }, "BYTES",
 			"The document is too large: it has %d bytes; the limit is %d"},
-		{"tokens", limits.DefaultTokens, func(n int) string { return "{leaf}" + strings.Repeat("#\n", n-3) }, "TOKENS",
+		{"tokens", limits.DefaultTokens,
+			func(n int) string { return "{leaf}" + strings.Repeat("#\n", n-3) }, "TOKENS",
 			"The document is too large: it has at least %d tokens; the limit is %d"},
-		{"nesting", limits.DefaultNesting, func(n int) string { return "{" + enclose(n-1, "...{", "leaf", "}") + "}" }, "NESTING",
+		{"nesting", limits.DefaultNesting,
+			func(n int) string { return "{" + enclose(n-1, "...{", "leaf", "}") + "}" }, "NESTING",
 			"The document is too deep: at least %d brackets are open at once; the limit is %d"},
 		{"nesting after closed brackets", limits.DefaultNesting, func(n int) string {
 			return "{" + repeat(9, "x#:f(l:[]){leaf}") + enclose(n-1, "...{", "leaf", "}") + "}"
 		}, "NESTING",
 			"The document is too deep: at least %d brackets are open at once; the limit is %d"},
-		{"name of a field", limits.DefaultNameBytes, func(n int) string { return "{" + strings.Repeat("n", n) + "}" }, "NAMES",
+		{"name of a field", limits.DefaultNameBytes,
+			func(n int) string { return "{" + strings.Repeat("n", n) + "}" }, "NAMES",
 			"A name in the document is too long: it has %d bytes; the limit is %d"},
-		{"name of a type", limits.DefaultNameBytes, func(n int) string { return "{...on " + strings.Repeat("n", n) + "{leaf}}" }, "NAMES",
+		{"name of a type", limits.DefaultNameBytes,
+			func(n int) string { return "{...on " + strings.Repeat("n", n) + "{leaf}}" }, "NAMES",
 			"A name in the document is too long: it has %d bytes; the limit is %d"},
-		{"string", limits.DefaultStringBytes, func(n int) string { return `{a(x:"` + strings.Repeat("s", n) + `"){leaf}}` }, "STRINGS",
+		{"string", limits.DefaultStringBytes,
+			func(n int) string {
+				return `{a(x:"` + strings.Repeat("s", n) +
+					`"){leaf}}`
+			}, "STRINGS",
 			"A string in the document is too long: it has at least %d bytes; the limit is %d"},
-		{"block string", limits.DefaultStringBytes, func(n int) string { return `{a(x:"""` + strings.Repeat("\n", n) + `"""){leaf}}` }, "STRINGS",
+		{"block string", limits.DefaultStringBytes,
+			func(n int) string {
+				return `{a(x:"""` + strings.Repeat("\n", n) +
+					`"""){leaf}}`
+			}, "STRINGS",
 			"A string in the document is too long: it has at least %d bytes; the limit is %d"},
-		{"number", limits.DefaultNumberBytes, func(n int) string { return "{a(x:" + strings.Repeat("9", n) + "){leaf}}" }, "NUMBERS",
+		{"number", limits.DefaultNumberBytes,
+			func(n int) string { return "{a(x:" + strings.Repeat("9", n) + "){leaf}}" }, "NUMBERS",
 			"A number in the document is too long: it has %d bytes; the limit is %d"},
-		{"number with a fraction", limits.DefaultNumberBytes, func(n int) string { return "{a(x:1." + strings.Repeat("9", n-2) + "){leaf}}" }, "NUMBERS",
+		{"number with a fraction", limits.DefaultNumberBytes,
+			func(n int) string {
+				return "{a(x:1." + strings.Repeat("9", n-2) +
+					"){leaf}}"
+			}, "NUMBERS",
 			"A number in the document is too long: it has %d bytes; the limit is %d"},
-		{"depth", limits.DefaultDepth, func(n int) string { return "{" + enclose(n-1, "a{", "leaf", "}") + "}" }, "DEPTH",
+		{"depth", limits.DefaultDepth,
+			func(n int) string { return "{" + enclose(n-1, "a{", "leaf", "}") + "}" }, "DEPTH",
 			"The document is too deep: its fields nest to depth %d; the limit is %d"},
 		{"depth through fragments", limits.DefaultDepth, func(n int) string {
 			return "{a{...F}}fragment F on A{" + enclose(n-2, "a{", "leaf", "}") + "}"
@@ -55,47 +74,83 @@ func TestLimits(t *testing.T) {
 		}, "FIELDS",
 			"The document is too large: with fragments expanded, it has %d fields and " +
 				"fragments; the limit is %d"},
-		{"root fields", limits.DefaultRootFields, func(n int) string { return "{" + strings.Repeat("leaf ", n) + "}" }, "ROOT_FIELDS",
-			"The document is too large: with fragments expanded, an operation has %d root fields; " +
+		{"root fields", limits.DefaultRootFields,
+			func(n int) string { return "{" + strings.Repeat("leaf ", n) + "}" }, "ROOT_FIELDS",
+			"The document is too large: with fragments expanded, an operation has %d root " +
+				"fields; " +
 				"the limit is %d"},
 		{"root fields through fragments", limits.DefaultRootFields, func(n int) string {
 			return "{...F ...{...F}" + strings.Repeat("leaf ", n-40) + "}fragment F on Query{" +
 				strings.Repeat("leaf ", 20) + "}"
 		}, "ROOT_FIELDS",
-			"The document is too large: with fragments expanded, an operation has %d root fields; " +
+			"The document is too large: with fragments expanded, an operation has %d root " +
+				"fields; " +
 				"the limit is %d"},
-		{"aliases", limits.DefaultAliases, func(n int) string { return "{a{" + repeat(n, "x#:leaf ") + "}}" }, "ALIASES",
-			"The document is too large: with fragments expanded, it has %d aliases; the limit is %d"},
-		{"operations", limits.DefaultOperations, func(n int) string { return repeat(n, "query Q#{leaf}") }, "OPERATIONS",
+		{"aliases", limits.DefaultAliases,
+			func(n int) string { return "{a{" + repeat(n, "x#:leaf ") + "}}" }, "ALIASES",
+			"The document is too large: with fragments expanded, it has %d aliases; the limit is " +
+				"%d"},
+		{"operations", limits.DefaultOperations,
+			func(n int) string { return repeat(n, "query Q#{leaf}") }, "OPERATIONS",
 			"The document is too large: it has at least %d operations; the limit is %d"},
-		{"fragments", limits.DefaultFragments, func(n int) string { return "{leaf}" + repeat(n, "fragment F# on A{leaf}") }, "FRAGMENTS",
+		{"fragments", limits.DefaultFragments,
+			func(n int) string {
+				return "{leaf}" +
+					repeat(n, "fragment F# on A{leaf}")
+			}, "FRAGMENTS",
 			"The document is too large: it defines at least %d fragments; the limit is %d"},
 		{"spreads", limits.DefaultSpreads, func(n int) string {
 			return "{" + repeat(n, "...F#") + "}"
 		}, "FRAGMENTS",
 			"The document is too large: it spreads fragments at least %d times; the limit is %d"},
-		{"directives", limits.DefaultDirectives, func(n int) string { return "{a{" + repeat(n, "...@d{leaf}") + "}}" }, "DIRECTIVES",
+		{"directives", limits.DefaultDirectives,
+			func(n int) string { return "{a{" + repeat(n, "...@d{leaf}") + "}}" }, "DIRECTIVES",
 			"The document is too large: with fragments expanded, it has %d directives; " +
 				"the limit is %d"},
-		{"directives in one place", limits.DefaultDirectivesPerNode, func(n int) string { return "{leaf" + strings.Repeat("@d", n) + "}" }, "DIRECTIVES",
-			"The document is too large: it has at least %d directives in one place; the limit is %d"},
-		{"directives of a fragment", limits.DefaultDirectivesPerNode, func(n int) string { return "{leaf}fragment F on A" + strings.Repeat("@d", n) + "{leaf}" }, "DIRECTIVES",
-			"The document is too large: it has at least %d directives in one place; the limit is %d"},
-		{"arguments", limits.DefaultArguments, func(n int) string { return "{a(" + repeat(n, "x#:1 ") + "){leaf}}" }, "ARGUMENTS",
+		{"directives in one place", limits.DefaultDirectivesPerNode,
+			func(n int) string { return "{leaf" + strings.Repeat("@d", n) + "}" }, "DIRECTIVES",
+			"The document is too large: it has at least %d directives in one place; the limit is " +
+				"%d"},
+		{"directives of a fragment", limits.DefaultDirectivesPerNode,
+			func(n int) string {
+				return "{leaf}fragment F on A" + strings.Repeat("@d", n) +
+					"{leaf}"
+			}, "DIRECTIVES",
+			"The document is too large: it has at least %d directives in one place; the limit is " +
+				"%d"},
+		{"arguments", limits.DefaultArguments,
+			func(n int) string { return "{a(" + repeat(n, "x#:1 ") + "){leaf}}" }, "ARGUMENTS",
 			"The document is too large: it has at least %d arguments or object fields in one " +
 				"place; the limit is %d"},
-		{"object fields", limits.DefaultArguments, func(n int) string { return "{a(x:{" + repeat(n, "x#:1 ") + "}){leaf}}" }, "ARGUMENTS",
+		{"object fields", limits.DefaultArguments,
+			func(n int) string { return "{a(x:{" + repeat(n, "x#:1 ") + "}){leaf}}" }, "ARGUMENTS",
 			"The document is too large: it has at least %d arguments or object fields in one " +
 				"place; the limit is %d"},
-		{"variables", limits.DefaultVariables, func(n int) string { return "query(" + repeat(n, "$v#:Int ") + "){leaf}" }, "VARIABLES",
-			"The document is too large: an operation defines at least %d variables; the limit is %d"},
-		{"values", limits.DefaultValues, func(n int) string { return "{a(x:[" + strings.Repeat("1 ", n-1) + "]){leaf}}" }, "VALUES",
-			"The document is too large: with fragments expanded, it has %d values; the limit is %d"},
-		{"nested lists", limits.DefaultValueDepth, func(n int) string { return "{a(x:" + enclose(n, "[", "1", "]") + "){leaf}}" }, "DEPTH",
+		{"variables", limits.DefaultVariables,
+			func(n int) string { return "query(" + repeat(n, "$v#:Int ") + "){leaf}" }, "VARIABLES",
+			"The document is too large: an operation defines at least %d variables; the limit is " +
+				"%d"},
+		{"values", limits.DefaultValues,
+			func(n int) string {
+				return "{a(x:[" + strings.Repeat("1 ", n-1) +
+					"]){leaf}}"
+			}, "VALUES",
+			"The document is too large: with fragments expanded, it has %d values; the limit is " +
+				"%d"},
+		{"nested lists", limits.DefaultValueDepth,
+			func(n int) string { return "{a(x:" + enclose(n, "[", "1", "]") + "){leaf}}" }, "DEPTH",
 			"The document is too deep: its values nest to depth %d; the limit is %d"},
-		{"nested objects", limits.DefaultValueDepth, func(n int) string { return "{a(x:" + enclose(n-1, "{i:", "{}", "}") + "){leaf}}" }, "DEPTH",
+		{"nested objects", limits.DefaultValueDepth,
+			func(n int) string {
+				return "{a(x:" + enclose(n-1, "{i:", "{}", "}") +
+					"){leaf}}"
+			}, "DEPTH",
 			"The document is too deep: its values nest to depth %d; the limit is %d"},
-		{"nested list types", limits.DefaultValueDepth, func(n int) string { return "query($v:" + enclose(n, "[", "Int", "]") + "){leaf}" }, "DEPTH",
+		{"nested list types", limits.DefaultValueDepth,
+			func(n int) string {
+				return "query($v:" + enclose(n, "[", "Int", "]") +
+					"){leaf}"
+			}, "DEPTH",
 			"The document is too deep: its values nest to depth %d; the limit is %d"},
 		{"bytes of values", limits.DefaultValueBytes, func(n int) string {
 			s := strings.Repeat("s", 16<<10-1)
@@ -155,7 +210,8 @@ func TestRootFieldMax(t *testing.T) {
 		{`mutation { login { id } ... on Mutation { ... { login { id } } } }`, "login"},
 		{`mutation { login { id } ...F } fragment F on Mutation { x: login { id } }`, "login"},
 		{`mutation { ...F ...F } fragment F on Mutation { login { id } }`, "login"},
-		{`mutation { ...F } fragment F on Mutation { ...G ... { ...G } } fragment G on Mutation { login { id } }`, "login"},
+		{`mutation { ...F } fragment F on Mutation { ...G ... { ...G } } fragment G on Mutation ` +
+			`{ login { id } }`, "login"},
 		{`mutation { login { id } b: login @skip(if: true) { id } }`, "login"},
 		{`mutation { login { id } b: login @include(if: false) { id } }`, "login"},
 		{`mutation { x: refresh { id } y: refresh { id } z: refresh { id } }`, "refresh"},
@@ -193,21 +249,50 @@ func TestVariables(t *testing.T) {
 		reason      string
 		want        string // the message, or "" for no error
 	}{
-		{"bytes", `{leaf}`, map[string]any{"v": strings.Repeat("x", limits.DefaultVariableBytes-1)}, "", ""},
-		{"bytes", `{leaf}`, map[string]any{"v": strings.Repeat("x", limits.DefaultVariableBytes)}, "BYTES", "The variables are too large: they have at least 65537 bytes; the limit is 65536"},
-		{"bytes of a name", `{leaf}`, map[string]any{strings.Repeat("x", limits.DefaultVariableBytes+1): 1}, "BYTES", "The variables are too large: they have at least 65537 bytes; the limit is 65536"},
-		{"bytes of a number", `{leaf}`, map[string]any{"v": json.Number(strings.Repeat("9", limits.DefaultVariableBytes))}, "BYTES", "The variables are too large: they have at least 65537 bytes; the limit is 65536"},
-		{"bytes of object fields", `{leaf}`, map[string]any{"v": map[string]any{strings.Repeat("x", limits.DefaultVariableBytes): "x"}}, "BYTES", "The variables are too large: they have at least 65538 bytes; the limit is 65536"},
+		{"bytes", `{leaf}`, map[string]any{"v": strings.Repeat("x", limits.DefaultVariableBytes-1)},
+			"", ""},
+		{"bytes", `{leaf}`, map[string]any{"v": strings.Repeat("x", limits.DefaultVariableBytes)},
+			"BYTES", "The variables are too large: they have at least 65537 bytes; the limit is " +
+				"65536"},
+		{"bytes of a name", `{leaf}`,
+			map[string]any{strings.Repeat("x", limits.DefaultVariableBytes+
+				1): 1}, "BYTES", "The variables are too large: they have at least 65537 bytes; " +
+				"the limit is 65536"},
+		{"bytes of a number", `{leaf}`,
+			map[string]any{"v": json.Number(strings.Repeat("9",
+				limits.DefaultVariableBytes))}, "BYTES", "The variables are too large: they have " +
+				"at least 65537 bytes; the limit is 65536"},
+		{"bytes of object fields", `{leaf}`,
+			map[string]any{"v": map[string]any{strings.Repeat("x",
+				limits.DefaultVariableBytes): "x"}}, "BYTES", "The variables are too large: they " +
+				"have at least 65538 bytes; the limit is 65536"},
 		{"items", `{leaf}`, map[string]any{"v": items(limits.DefaultVariableItems - 1)}, "", ""},
-		{"items", `{leaf}`, map[string]any{"v": items(limits.DefaultVariableItems)}, "VARIABLES", "The variables are too large: they have at least 1001 list items and object fields; the limit is 1000"},
+		{"items", `{leaf}`, map[string]any{"v": items(limits.DefaultVariableItems)}, "VARIABLES",
+			"The variables are too large: they have at least 1001 list items and object fields; " +
+				"the limit is 1000"},
 		{"depth", `{leaf}`, map[string]any{"v": nestedValue(5)}, "", ""},
-		{"depth", `{leaf}`, map[string]any{"v": []any{nestedValue(5)}}, "DEPTH", "The variables are too deep: they nest to depth 11 or deeper; the limit is 10"},
-		{"nesting that would overflow the stack", `{leaf}`, map[string]any{"v": nestedValue(1 << 20)}, "DEPTH", "The variables are too deep: they nest to depth 11 or deeper; the limit is 10"},
-		{"coercions", `query($v:[Int]){` + repeat(10, "x#:f(l:$v){leaf}") + `}`, map[string]any{"v": items(499)}, "", ""},
-		{"coercions", `query($v:[Int]){` + repeat(10, "x#:f(l:$v){leaf}") + `}`, map[string]any{"v": items(500)}, "COERCIONS", "The variables are used too often: their uses expand to 5010 values; the limit is 5000"},
-		{"coercions through fragments", `query($v:[Int]){...F ...F}fragment F on Query{...G ...G}fragment G on Query{f(l:[$v $v $v]){leaf}}`, map[string]any{"v": items(500)}, "COERCIONS", "The variables are used too often: their uses expand to 6012 values; the limit is 5000"},
-		{"coercions of a default", `query($v:[Int]=[` + strings.Repeat("1 ", 125) + `]){` + repeat(40, "x#:f(l:$v){leaf}") + `}`, nil, "COERCIONS", "The variables are used too often: their uses expand to 5040 values; the limit is 5000"},
-		{"unused default", `query($v:[Int]=[` + strings.Repeat("1 ", 125) + `]){` + repeat(40, "x#:f(l:$v){leaf}") + `}`, map[string]any{"v": nil}, "", ""},
+		{"depth", `{leaf}`, map[string]any{"v": []any{nestedValue(5)}}, "DEPTH",
+			"The variables are too deep: they nest to depth 11 or deeper; the limit is 10"},
+		{"nesting that would overflow the stack", `{leaf}`,
+			map[string]any{"v": nestedValue(1 << 20)}, "DEPTH", "The variables are too deep: " +
+				"they nest to depth 11 or deeper; the limit is 10"},
+		{"coercions", `query($v:[Int]){` + repeat(10, "x#:f(l:$v){leaf}") + `}`,
+			map[string]any{"v": items(499)}, "", ""},
+		{"coercions", `query($v:[Int]){` + repeat(10, "x#:f(l:$v){leaf}") + `}`,
+			map[string]any{"v": items(500)}, "COERCIONS", "The variables are used too often: " +
+				"their uses expand to 5010 values; the limit is 5000"},
+		{"coercions through fragments",
+			`query($v:[Int]){...F ...F}fragment F on Query{...G ...G}fragment G on Query{f(l:[$v ` +
+				`$v $v]){leaf}}`, map[string]any{"v": items(500)}, "COERCIONS",
+			"The variables are used too often: their uses expand to 6012 values; the limit is " +
+				"5000"},
+		{"coercions of a default", `query($v:[Int]=[` + strings.Repeat("1 ", 125) + `]){` +
+			repeat(40, "x#:f(l:$v){leaf}") +
+			`}`, nil, "COERCIONS",
+			"The variables are used too often: their uses expand to 5040 values; the limit is " +
+				"5000"},
+		{"unused default", `query($v:[Int]=[` + strings.Repeat("1 ", 125) + `]){` +
+			repeat(40, "x#:f(l:$v){leaf}") + `}`, map[string]any{"v": nil}, "", ""},
 		{"unused variable", `{leaf}`, map[string]any{"v": items(900)}, "", ""},
 	} {
 		err := limits.Limits{}.MutateOperationParameters(t.Context(),

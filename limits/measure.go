@@ -26,16 +26,27 @@ func (l Limits) checkExpanded(query string, m *measurement) *gqlerror.Error {
 		reason apierror.Reason
 		format string
 	}{
-		{total.depth, l.Depth, apierror.ReasonDepth, "its fields nest to depth %d; the limit is %d"},
-		{total.valueDepth, l.ValueDepth, apierror.ReasonDepth, "its values nest to depth %d; the limit is %d"},
-		{total.introspectionDepth, l.IntrospectionDepth, apierror.ReasonIntrospection, "introspection lists are nested %d deep; the limit is %d"},
-		{m.introspectionCost, l.IntrospectionCost, apierror.ReasonIntrospection, "with fragments expanded, an operation requests the schema %d times; the limit is %d, and __schema counts as 5"},
-		{total.selections, l.Fields, apierror.ReasonFields, "with fragments expanded, it has %d fields and fragments; the limit is %d"},
-		{m.rootFields, l.RootFields, apierror.ReasonRootFields, "with fragments expanded, an operation has %d root fields; the limit is %d"},
-		{total.aliases, l.Aliases, apierror.ReasonAliases, "with fragments expanded, it has %d aliases; the limit is %d"},
-		{total.directives, l.Directives, apierror.ReasonDirectives, "with fragments expanded, it has %d directives; the limit is %d"},
-		{total.values, l.Values, apierror.ReasonValues, "with fragments expanded, it has %d values; the limit is %d"},
-		{total.valueBytes, l.ValueBytes, apierror.ReasonValues, "with fragments expanded, its values have %d bytes; the limit is %d"},
+		{total.depth, l.Depth, apierror.ReasonDepth,
+			"its fields nest to depth %d; the limit is %d"},
+		{total.valueDepth, l.ValueDepth, apierror.ReasonDepth,
+			"its values nest to depth %d; the limit is %d"},
+		{total.introspectionDepth, l.IntrospectionDepth, apierror.ReasonIntrospection,
+			"introspection lists are nested %d deep; the limit is %d"},
+		{m.introspectionCost, l.IntrospectionCost, apierror.ReasonIntrospection,
+			"with fragments expanded, an operation requests the schema %d times; the limit is " +
+				"%d, and __schema counts as 5"},
+		{total.selections, l.Fields, apierror.ReasonFields,
+			"with fragments expanded, it has %d fields and fragments; the limit is %d"},
+		{m.rootFields, l.RootFields, apierror.ReasonRootFields,
+			"with fragments expanded, an operation has %d root fields; the limit is %d"},
+		{total.aliases, l.Aliases, apierror.ReasonAliases,
+			"with fragments expanded, it has %d aliases; the limit is %d"},
+		{total.directives, l.Directives, apierror.ReasonDirectives,
+			"with fragments expanded, it has %d directives; the limit is %d"},
+		{total.values, l.Values, apierror.ReasonValues,
+			"with fragments expanded, it has %d values; the limit is %d"},
+		{total.valueBytes, l.ValueBytes, apierror.ReasonValues,
+			"with fragments expanded, its values have %d bytes; the limit is %d"},
 	} {
 		if limit.n > limit.max {
 			prefix := "The document is too large: "

@@ -39,23 +39,35 @@ func TestOverlappingFields(t *testing.T) {
 		{`{ f(l: [1]) { leaf } f(l: [2]) { leaf } }`, "they have differing arguments"}, // gqlparser misses this
 		{`{ f(l: [1]) { leaf } f(l: [1, 1]) { leaf } }`, "they have differing arguments"},
 		{`{ f(x: {n: 1}) { leaf } f(x: {n: 2}) { leaf } }`, "they have differing arguments"},
-		{`{ f(x: {i: {n: 1}}) { leaf } f(x: {i: {e: ONE}}) { leaf } }`, "they have differing arguments"},
+		{`{ f(x: {i: {n: 1}}) { leaf } f(x: {i: {e: ONE}}) { leaf } }`,
+			"they have differing arguments"},
 		{`{ a { x: leaf } a { x: name } }`, `"leaf" and "name" are different fields`},
 		{`{ a { a { x: leaf } } a { a { x: name } } }`, `"leaf" and "name" are different fields`},
-		{`{ a { x: leaf ...F } } fragment F on A { x: name }`, `"leaf" and "name" are different fields`},
-		{`{ a { ...F ...G } } fragment F on A { x: leaf } fragment G on A { x: name }`, `"leaf" and "name" are different fields`},
-		{`{ a { ... { x: leaf } ... on A { x: name } } }`, `"leaf" and "name" are different fields`},
-		{`{ b { a { leaf } } } fragment F on A { x: leaf x: name }`, `"leaf" and "name" are different fields`},
+		{`{ a { x: leaf ...F } } fragment F on A { x: name }`,
+			`"leaf" and "name" are different fields`},
+		{`{ a { ...F ...G } } fragment F on A { x: leaf } fragment G on A { x: name }`,
+			`"leaf" and "name" are different fields`},
+		{`{ a { ... { x: leaf } ... on A { x: name } } }`,
+			`"leaf" and "name" are different fields`},
+		{`{ b { a { leaf } } } fragment F on A { x: leaf x: name }`,
+			`"leaf" and "name" are different fields`},
 		// Fields of different object types need only have the same shape.
 		{`{ a { ...P } } fragment P on Leaf { ... on A { x: leaf } ... on B { x: leaf } }`, ""},
 		{`{ a { ...P } } fragment P on Leaf { ... on A { x: leaf } ... on B { x: name } }`, ""}, // both Int
-		{`{ a { ...P } } fragment P on Leaf { ... on A { name } ... on B { name } }`, `they return conflicting types "String" and "Int"`},
-		{`{ a { ...P } } fragment P on Leaf { ... on A { x: a { leaf } } ... on B { x: leaf } }`, `they return conflicting types "A" and "Int"`},
-		{`{ a { ...P } } fragment P on Leaf { ... on A { x: a { y: leaf } } ... on B { x: b { y: name } } }`, ""},
-		{`{ a { ...P } } fragment P on Leaf { ... on A { x: a { y: name } } ... on B { x: b { y: name } } }`, `they return conflicting types "String" and "Int"`},
-		{`{ a { ...P } } fragment P on Leaf { x: leaf ... on A { x: name } }`, `"leaf" and "name" are different fields`},
-		{`{ a { ...P } } fragment P on Leaf { x: leaf ... on B { x: name } }`, `"leaf" and "name" are different fields`},
-		{`{ a { ...P } } fragment P on Leaf { ... on A { x: leaf } ... on B { x: leaf } x: __typename }`, `"leaf" and "__typename" are different fields`},
+		{`{ a { ...P } } fragment P on Leaf { ... on A { name } ... on B { name } }`,
+			`they return conflicting types "String" and "Int"`},
+		{`{ a { ...P } } fragment P on Leaf { ... on A { x: a { leaf } } ... on B { x: leaf } }`,
+			`they return conflicting types "A" and "Int"`},
+		{`{ a { ...P } } fragment P on Leaf { ... on A { x: a { y: leaf } } ... on B { x: b { y: ` +
+			`name } } }`, ""},
+		{`{ a { ...P } } fragment P on Leaf { ... on A { x: a { y: name } } ... on B { x: b { y: ` +
+			`name } } }`, `they return conflicting types "String" and "Int"`},
+		{`{ a { ...P } } fragment P on Leaf { x: leaf ... on A { x: name } }`,
+			`"leaf" and "name" are different fields`},
+		{`{ a { ...P } } fragment P on Leaf { x: leaf ... on B { x: name } }`,
+			`"leaf" and "name" are different fields`},
+		{`{ a { ...P } } fragment P on Leaf { ... on A { x: leaf } ... on B { x: leaf } x: ` +
+			`__typename }`, `"leaf" and "__typename" are different fields`},
 	} {
 		_, conflicts := limits.CheckOverlap(testSchema, parse(t, tt.query))
 		if tt.want == "" && len(conflicts) > 0 ||
@@ -246,8 +258,10 @@ func TestOverlappingFields_maxSteps(t *testing.T) {
 		"interfaces": "{a{...on Leaf" +
 			enclose(40, "{a{...on Leaf{leaf}}...on A{a{leaf}}...on B{a{leaf}}...on Leaf", "{leaf}",
 				"}") + "}}",
-		"a cycle":                     `{ a { ...F } } fragment F on A { a { ...F leaf } a { ...F } }`,
-		"a cycle in unused fragments": `{ leaf } fragment F on A { a { ...G } } fragment G on A { a { ...F } }`,
+		"a cycle": `{ a { ...F } } fragment F on A { a { ...F leaf } a { ` +
+			`...F } }`,
+		"a cycle in unused fragments": `{ leaf } fragment F on A { a { ...G } } fragment G on A ` +
+			`{ a { ...F } }`,
 	} {
 		steps, conflicts := limits.CheckOverlap(testSchema, parse(t, query))
 		if steps > limits.MaxOverlapSteps+1 {
@@ -330,10 +344,14 @@ func TestIntrospection_likeGqlparser(t *testing.T) {
 		rejected bool
 	}{
 		{`{ __schema { types { fields { type { fields { name } } } } } }`, false},
-		{`{ __schema { types { fields { type { fields { type { fields { name } } } } } } } }`, true},
-		{`{ __type(name: "A") { fields { type { interfaces { possibleTypes { name } } } } } }`, true},
-		{`{ __type(name: "A") { ...F fields { type { ...F } } } } fragment F on __Type { inputFields { type { name ...G } } } fragment G on __Type { fields { name } }`, true},
-		{`{ __type(name: "A") { ...F fields { type { ...F } } } } fragment F on __Type { inputFields { type { name ...G } } } fragment G on __Type { name }`, false},
+		{`{ __schema { types { fields { type { fields { type { fields { name } } } } } } } }`,
+			true},
+		{`{ __type(name: "A") { fields { type { interfaces { possibleTypes { name } } } } } }`,
+			true},
+		{`{ __type(name: "A") { ...F fields { type { ...F } } } } fragment F on __Type { ` +
+			`inputFields { type { name ...G } } } fragment G on __Type { fields { name } }`, true},
+		{`{ __type(name: "A") { ...F fields { type { ...F } } } } fragment F on __Type { ` +
+			`inputFields { type { name ...G } } } fragment G on __Type { name }`, false},
 		{introspectionQuery, false},
 	} {
 		errs := validator.ValidateWithRules(testSchema, parse(t, tt.query),

@@ -49,7 +49,8 @@ func TestGenerate(t *testing.T) {
 
 	// An application that used gqlgen before it used the plugin may have a stub for me. The stub
 	// must not conflict with the plugin's resolver.
-	stub := "\nfunc (r *queryResolver) Me(ctx context.Context) (*identity.User, error) { panic(\"a stub\") }\n"
+	stub := "\nfunc (r *queryResolver) Me(ctx context.Context) (*identity.User, error) { " +
+		"panic(\"a stub\") }\n"
 	resolvers := readFile(t, "api/resolve/shop.resolvers.go") + stub
 	writeFiles(t, map[string]string{"api/resolve/shop.resolvers.go": resolvers})
 	if _, err := generate(t, true, plugin.Use()); err != nil {
@@ -197,35 +198,58 @@ func TestGenerate_fails(t *testing.T) {
 				Model: config.StringList{"github.com/cloakql/cloakql/identity.ClientRoles"},
 			}
 		},
-			"cloakql: TokenInfo.session isn't bound to a field of github.com/cloakql/cloakql/identity.TokenInfo: models: Session is [github.com/cloakql/cloakql/identity.ClientRoles]\n" +
-				"the type Session is bound to github.com/cloakql/cloakql/identity.ClientRoles instead of github.com/cloakql/cloakql/identity.Session"},
+			"cloakql: TokenInfo.session isn't bound to a field of " +
+				"github.com/cloakql/cloakql/identity.TokenInfo: models: Session is " +
+				"[github.com/cloakql/cloakql/identity.ClientRoles]\n" +
+				"the type Session is bound to github.com/cloakql/cloakql/identity.ClientRoles " +
+				"instead of github.com/cloakql/cloakql/identity.Session"},
 		{"another Go type for Int", nil, nil, func(cfg *config.Config) {
 			cfg.Models["Int"] = config.TypeMapEntry{
 				Model: config.StringList{"github.com/99designs/gqlgen/graphql.Int64"},
 			}
 		},
-			"cloakql: OpenIdToken.expiresIn isn't bound to a field of github.com/cloakql/cloakql/identity.OpenIDToken: models: Int is [github.com/99designs/gqlgen/graphql.Int64]\n" +
-				"OpenIdToken.refreshExpiresIn isn't bound to a field of github.com/cloakql/cloakql/identity.OpenIDToken: models: Int is [github.com/99designs/gqlgen/graphql.Int64]"},
+			"cloakql: OpenIdToken.expiresIn isn't bound to a field of " +
+				"github.com/cloakql/cloakql/identity.OpenIDToken: models: Int is " +
+				"[github.com/99designs/gqlgen/graphql.Int64]\n" +
+				"OpenIdToken.refreshExpiresIn isn't bound to a field of " +
+				"github.com/cloakql/cloakql/identity.OpenIDToken: models: Int is " +
+				"[github.com/99designs/gqlgen/graphql.Int64]"},
 		{"skip_runtime for auth", nil, nil, func(cfg *config.Config) {
 			cfg.Directives["auth"] = config.DirectiveConfig{SkipRuntime: true}
 		}, "cloakql: the directive auth isn't bound to CloakQL's function"},
-		{"auth without an entry", nil, nil, func(cfg *config.Config) { delete(cfg.Directives, "auth") },
+		{"auth without an entry", nil, nil,
+			func(cfg *config.Config) { delete(cfg.Directives, "auth") },
 			"cloakql: the directive auth isn't bound to CloakQL's function"},
-		{"Resolver without SignIn", map[string]string{"api/resolve/root.go": "package resolve\n\ntype Resolver struct{ Stock int }\n"}, nil, nil,
+		{"Resolver without SignIn",
+			map[string]string{"api/resolve/root.go": "package resolve\n\ntype Resolver struct{ " +
+				"Stock int }\n"}, nil, nil,
 			"cloakql: the type Resolver in root.go has no field SignIn: add `SignIn " +
 				"*signin.Service`, from github.com/cloakql/cloakql/signin"},
 		{"another Go type for String", map[string]string{
-			"gqlgen.yml":         configText + "models: {String: {model: example.com/shop/catalog.Text}}",
-			"catalog/catalog.go": "package catalog\n\nimport \"io\"\n\ntype Text string\n\nfunc (Text) MarshalGQL(io.Writer) {}\nfunc (*Text) UnmarshalGQL(any) error { return nil }\n"}, nil, nil,
+			"gqlgen.yml": configText +
+				"models: {String: {model: example.com/shop/catalog.Text}}",
+			"catalog/catalog.go": "package catalog\n\nimport \"io\"\n\ntype Text string\n\nfunc " +
+				"(Text) MarshalGQL(io.Writer) {}\nfunc (*Text) UnmarshalGQL(any) error { return " +
+				"nil }\n"}, nil, nil,
 			"cloakql: the argument username of login is of type example.com/shop/catalog.Text " +
-				"instead of string: models: String is [example.com/shop/catalog.Text github.com/99designs/gqlgen/graphql.String github.com/cloakql/cloakql/identity.Secret]"},
-		{"existing file for the directives", map[string]string{"api/gen/cloakql_directives.generated.go": "package gen\n"}, nil, nil,
-			"cloakql: DIR/api/gen/cloakql_directives.generated.go exists and isn't generated: move it away"},
-		{"existing file for the types", map[string]string{"api/gen/cloakql_types.generated.go": "package gen\n"}, nil, nil,
-			"cloakql: DIR/api/gen/cloakql_types.generated.go exists and isn't generated: move it away"},
-		{"existing file for the resolvers", map[string]string{"api/resolve/cloakql_resolvers.generated.go": "package resolve\n"}, nil, nil,
-			"cloakql: DIR/api/resolve/cloakql_resolvers.generated.go exists and isn't generated: move it away"},
-		{"existing file for the schema", map[string]string{"api/whole.graphql": "type Query { me: String }\n"},
+				"instead of string: models: String is [example.com/shop/catalog.Text " +
+				"github.com/99designs/gqlgen/graphql.String " +
+				"github.com/cloakql/cloakql/identity.Secret]"},
+		{"existing file for the directives",
+			map[string]string{"api/gen/cloakql_directives.generated.go": "package gen\n"}, nil, nil,
+			"cloakql: DIR/api/gen/cloakql_directives.generated.go exists and isn't generated: " +
+				"move it away"},
+		{"existing file for the types",
+			map[string]string{"api/gen/cloakql_types.generated.go": "package gen\n"}, nil, nil,
+			"cloakql: DIR/api/gen/cloakql_types.generated.go exists and isn't generated: move it " +
+				"away"},
+		{"existing file for the resolvers",
+			map[string]string{"api/resolve/cloakql_resolvers.generated.go": "package resolve\n"},
+			nil, nil,
+			"cloakql: DIR/api/resolve/cloakql_resolvers.generated.go exists and isn't generated: " +
+				"move it away"},
+		{"existing file for the schema",
+			map[string]string{"api/whole.graphql": "type Query { me: String }\n"},
 			[]plugin.Option{plugin.SchemaFile("api/whole.graphql")}, nil,
 			"cloakql: api/whole.graphql exists and isn't generated: move it away"},
 	} {

@@ -129,7 +129,8 @@ var namePattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]*$`)
 // checkName returns name, or an error if it isn't a valid GraphQL name for a type or a field.
 func checkName(name string) (string, error) {
 	if !namePattern.MatchString(name) {
-		return "", fmt.Errorf("%q isn't a name: expected a letter, then letters, digits and _", name)
+		return "", fmt.Errorf("%q isn't a name: expected a letter, then letters, digits and _",
+			name)
 	}
 	return name, nil
 }

@@ -64,15 +64,25 @@ func schemaText(t *testing.T, sources []*ast.Source) string {
 // have any names and may be declared in any way. A type Query that isn't a root type isn't changed.
 func TestUse_rootTypes(t *testing.T) {
 	for _, tt := range []struct{ name, schema, query, mutation string }{
-		{"types", `type Query { a: Int @public } type Mutation { b: Int @public }`, "Query: a me", "Mutation: b login refresh logout"},
-		{"no mutation", `type Query { a: Int @public }`, "Query: a me", "Mutation: login refresh logout"},
-		{"extensions", `extend type Query { a: Int @public } extend type Mutation { b: Int @public }`, "Query: a me", "Mutation: b login refresh logout"},
+		{"types", `type Query { a: Int @public } type Mutation { b: Int @public }`, "Query: a me",
+			"Mutation: b login refresh logout"},
+		{"no mutation", `type Query { a: Int @public }`, "Query: a me",
+			"Mutation: login refresh logout"},
+		{"extensions", `extend type Query { a: Int @public } extend type Mutation { b: Int ` +
+			`@public }`, "Query: a me", "Mutation: b login refresh logout"},
 		{"empty schema", ``, "Query: me", "Mutation: login refresh logout"},
-		{"custom root types", `schema { query: Root mutation: Change } type Root { a: Int @public } type Change { b: Int @public }`, "Root: a me", "Change: b login refresh logout"},
+		{"custom root types",
+			`schema { query: Root mutation: Change } type Root { a: Int @public } type Change { ` +
+				`b: Int @public }`, "Root: a me", "Change: b login refresh logout"},
 		// The plugin must add the mutation type to the schema definition.
-		{"custom query type, no mutation", `schema { query: Root } type Root { a: Int @public }`, "Root: a me", "Mutation: login refresh logout"},
-		{"custom query type, type Query isn't a root", `schema { query: Root } type Root { a: Query @public } type Query { b: Int }`, "Root: a me", "Mutation: login refresh logout"},
-		{"extended schema definition", `extend schema @x directive @x on SCHEMA type Query { a: Int @public }`, "Query: a me", "Mutation: login refresh logout"},
+		{"custom query type, no mutation", `schema { query: Root } type Root { a: Int @public }`,
+			"Root: a me", "Mutation: login refresh logout"},
+		{"custom query type, type Query isn't a root",
+			`schema { query: Root } type Root { a: Query @public } type Query { b: Int }`,
+			"Root: a me", "Mutation: login refresh logout"},
+		{"extended schema definition",
+			`extend schema @x directive @x on SCHEMA type Query { a: Int @public }`, "Query: a me",
+			"Mutation: login refresh logout"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg, err := completeSchema(t, configText, tt.schema)
@@ -107,7 +117,8 @@ func fieldNames(def *ast.Definition) string {
 // Generation fails if an option is invalid, or if the plugin can't work with the application's
 // configuration or schema.
 func TestUse_fails(t *testing.T) {
-	const layoutError = "gqlgen.yml sets resolver.layout to single-file, so gqlgen would overwrite " +
+	const layoutError = "gqlgen.yml sets resolver.layout to single-file, so gqlgen would " +
+		"overwrite " +
 		"the type Resolver: use follow-schema, or set preserve_resolver to true with an existing " +
 		"file"
 	singleFile := strings.Replace(configText, "layout: follow-schema, dir: api/resolve",
@@ -117,42 +128,62 @@ func TestUse_fails(t *testing.T) {
 		options              []plugin.Option
 		want                 string
 	}{
-		{"type Mutation isn't a root", configText, `schema { query: Root } type Root { a: Int } type Mutation { b: Int }`, nil,
+		{"type Mutation isn't a root", configText,
+			`schema { query: Root } type Root { a: Int } type Mutation { b: Int }`, nil,
 			"the schema has a type Mutation that isn't its mutation type: add mutation to the " +
 				"schema definition, or leave login, refresh and logout out"},
 		{"no query type", configText, `schema { mutation: Change } type Change { a: Int }`, nil,
 			"the schema has no query field me: expected a schema definition with a query type, " +
 				"or no schema definition"},
 
-		{"the application has a type User", configText, `type User { id: ID! }`, nil, "the schema has a type User of its own: give CloakQL's another name (RenameType, -rename-type)"},
-		{"the application has a type Time", configText, `type Time { hour: Int }`, nil, "the schema has a type Time of its own: give CloakQL's another name (RenameType, -rename-type)"},
-		{"the application has a field me", configText, `type Query { me: String }`, nil, "Query has a field me of its own: give CloakQL's another name (Rename, -rename), or leave it out (Without, -without)"},
-		{"the application has a type with the new name", configText, `type Caller { id: ID! }`, []plugin.Option{plugin.RenameType("User", "Caller")},
+		{"the application has a type User", configText, `type User { id: ID! }`, nil,
+			"the schema has a type User of its own: give CloakQL's another name (RenameType, " +
+				"-rename-type)"},
+		{"the application has a type Time", configText, `type Time { hour: Int }`, nil,
+			"the schema has a type Time of its own: give CloakQL's another name (RenameType, " +
+				"-rename-type)"},
+		{"the application has a field me", configText, `type Query { me: String }`, nil,
+			"Query has a field me of its own: give CloakQL's another name (Rename, -rename), or " +
+				"leave it out (Without, -without)"},
+		{"the application has a type with the new name", configText, `type Caller { id: ID! }`,
+			[]plugin.Option{plugin.RenameType("User", "Caller")},
 			"the schema has a type Caller of its own: give CloakQL's another name (RenameType, " +
 				"-rename-type)"},
-		{"the application has a field with the new name", configText, `schema { query: Root } type Root { viewer: String }`, []plugin.Option{plugin.Rename("me", "viewer")},
+		{"the application has a field with the new name", configText,
+			`schema { query: Root } type Root { viewer: String }`,
+			[]plugin.Option{plugin.Rename("me", "viewer")},
 			"Root has a field viewer of its own: give CloakQL's another name (Rename, -rename), " +
 				"or leave it out (Without, -without)"},
-		{"syntax error", configText, `type User {`, nil, "shop.graphqls:1:12: Expected Name, found <EOF>"},
-		{"the application has a directive auth", configText, `directive @auth on OBJECT`, nil, "the schema has a directive auth of its own: remove it, or give it another name"},
+		{"syntax error", configText, `type User {`, nil,
+			"shop.graphqls:1:12: Expected Name, found <EOF>"},
+		{"the application has a directive auth", configText, `directive @auth on OBJECT`, nil,
+			"the schema has a directive auth of its own: remove it, or give it another name"},
 
 		// With skip_runtime, gqlgen wouldn't call the guard, and authz.Audit couldn't detect that.
 		{"skip_runtime for auth", configText + "directives: {auth: {skip_runtime: true}}", "", nil,
 			"gqlgen.yml configures the directive auth: remove its entry, since CloakQL binds it"},
-		{"skip_runtime for public", configText + "directives: {public: {skip_runtime: true}}", "", nil,
+		{"skip_runtime for public", configText + "directives: {public: {skip_runtime: true}}", "",
+			nil,
 			"gqlgen.yml configures the directive public: remove its entry, since CloakQL binds it"},
 
-		{"an entry for fromToken", configText + "directives: {fromToken: {skip_runtime: true}}", "", nil,
-			"gqlgen.yml configures the directive fromToken: remove its entry, since CloakQL configures it"},
-		{"the application has a directive fromToken", configText, `directive @fromToken on OBJECT`, nil, "the schema has a directive fromToken of its own: remove it, or give it another name"},
+		{"an entry for fromToken", configText + "directives: {fromToken: {skip_runtime: true}}", "",
+			nil,
+			"gqlgen.yml configures the directive fromToken: remove its entry, since CloakQL " +
+				"configures it"},
+		{"the application has a directive fromToken", configText, `directive @fromToken on OBJECT`,
+			nil, "the schema has a directive fromToken of its own: remove it, or give it another " +
+				"name"},
 
-		{"models entry for User", configText + "models: {User: {model: example.com/shop.User}}", "", nil,
+		{"models entry for User", configText + "models: {User: {model: example.com/shop.User}}", "",
+			nil,
 			`gqlgen.yml configures the type User (models: User): remove its entry, or give ` +
 				`CloakQL's type another name (RenameType, -rename-type)`},
-		{"models entry for a renamed type", configText + "models: {Caller: {forceGenerate: true}}", "", []plugin.Option{plugin.RenameType("User", "Caller")},
+		{"models entry for a renamed type", configText + "models: {Caller: {forceGenerate: true}}",
+			"", []plugin.Option{plugin.RenameType("User", "Caller")},
 			`gqlgen.yml configures the type Caller (models: Caller): remove its entry, or give ` +
 				`CloakQL's type another name (RenameType, -rename-type)`},
-		{"models entry for a field", configText + "models: {Session: {fields: {id: {resolver: true}}}}", "", nil,
+		{"models entry for a field", configText +
+			"models: {Session: {fields: {id: {resolver: true}}}}", "", nil,
 			`gqlgen.yml configures the type Session (models: Session): remove its entry, or give ` +
 				`CloakQL's type another name (RenameType, -rename-type)`},
 
@@ -160,26 +191,36 @@ func TestUse_fails(t *testing.T) {
 			"gqlgen.yml has no section resolver: expected one, for the file with CloakQL's " +
 				"resolvers"},
 		{"single-file resolvers", singleFile, "", nil, layoutError},
-		{"single-file resolvers, preserve_resolver without a file", strings.Replace(singleFile, "new.go", "new.go, preserve_resolver: true", 1), "", nil, layoutError},
+		{"single-file resolvers, preserve_resolver without a file",
+			strings.Replace(singleFile, "new.go", "new.go, preserve_resolver: true",
+				1), "", nil, layoutError},
 
-		{"Rename of an unknown field", configText, "", []plugin.Option{plugin.Rename("mee", "viewer")},
-			`plugin.Rename: CloakQL has no field "mee": expected one of login, refresh, logout, me`},
+		{"Rename of an unknown field", configText, "",
+			[]plugin.Option{plugin.Rename("mee", "viewer")},
+			`plugin.Rename: CloakQL has no field "mee": expected one of login, refresh, logout, ` +
+				`me`},
 		{"Rename to an invalid name", configText, "", []plugin.Option{plugin.Rename("me", "1st")},
 			`plugin.Rename: "1st" isn't a name: expected a letter, then letters, digits and _`},
-		{"RenameType of an unknown type", configText, "", []plugin.Option{plugin.RenameType("Users", "Caller")},
+		{"RenameType of an unknown type", configText, "",
+			[]plugin.Option{plugin.RenameType("Users", "Caller")},
 			`plugin.RenameType: CloakQL has no type "Users": expected one of Time, Claims, ` +
 				`OpenIdToken, User, ClientRoles, TokenInfo, Session`},
-		{"RenameType to an invalid name", configText, "", []plugin.Option{plugin.RenameType("User", "__User")},
-			`plugin.RenameType: "__User" isn't a name: expected a letter, then letters, digits and _`},
-		{"Without an unknown field", configText, "", []plugin.Option{plugin.Without("me", "logoff")},
+		{"RenameType to an invalid name", configText, "",
+			[]plugin.Option{plugin.RenameType("User", "__User")},
+			`plugin.RenameType: "__User" isn't a name: expected a letter, then letters, digits ` +
+				`and _`},
+		{"Without an unknown field", configText, "",
+			[]plugin.Option{plugin.Without("me", "logoff")},
 			`plugin.Without: CloakQL has no field "logoff": expected one of login, refresh, ` +
 				`logout, me`},
-		{"several errors", configText + "directives: {auth: {skip_runtime: true}}", "", []plugin.Option{plugin.Without("a"), plugin.Without("b")},
+		{"several errors", configText + "directives: {auth: {skip_runtime: true}}", "",
+			[]plugin.Option{plugin.Without("a"), plugin.Without("b")},
 			`plugin.Without: CloakQL has no field "a": expected one of login, refresh, logout, me` +
 				"\n" +
 				`plugin.Without: CloakQL has no field "b": expected one of login, refresh, ` +
 				`logout, me` + "\n" +
-				"gqlgen.yml configures the directive auth: remove its entry, since CloakQL binds it"},
+				"gqlgen.yml configures the directive auth: remove its entry, since CloakQL binds " +
+				"it"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := completeSchema(t, tt.config, tt.schema, tt.options...)
@@ -213,9 +254,12 @@ func TestOptions(t *testing.T) {
 	}{
 		{"Rename", []plugin.Option{plugin.Rename("me", "viewer"), plugin.Rename("login", "me")},
 			"Query: a viewer", "Mutation: me refresh logout"},
-		{"Without", []plugin.Option{plugin.Without("logout", "refresh")}, "Query: a me", "Mutation: login"},
-		{"Without mutations", []plugin.Option{plugin.Without("logout", "refresh", "login")}, "Query: a me", "none"},
-		{"Without all", []plugin.Option{plugin.Without("logout", "refresh"), plugin.Without("login", "me")}, "Query: a", "none"},
+		{"Without", []plugin.Option{plugin.Without("logout", "refresh")}, "Query: a me",
+			"Mutation: login"},
+		{"Without mutations", []plugin.Option{plugin.Without("logout", "refresh", "login")},
+			"Query: a me", "none"},
+		{"Without all", []plugin.Option{plugin.Without("logout", "refresh"),
+			plugin.Without("login", "me")}, "Query: a", "none"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg, err := completeSchema(t, configText, `type Query { a: User @auth }`, tt.options...)
@@ -274,10 +318,12 @@ models:
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{
-		"Time":   "example.com/shop.Instant github.com/99designs/gqlgen/graphql.Time",
-		"ID":     "example.com/shop.ID github.com/99designs/gqlgen/graphql.ID",
-		"Int":    "github.com/99designs/gqlgen/graphql.Int64 github.com/99designs/gqlgen/graphql.Int",
-		"String": "github.com/99designs/gqlgen/graphql.String github.com/cloakql/cloakql/identity.Secret",
+		"Time": "example.com/shop.Instant github.com/99designs/gqlgen/graphql.Time",
+		"ID":   "example.com/shop.ID github.com/99designs/gqlgen/graphql.ID",
+		"Int": "github.com/99designs/gqlgen/graphql.Int64 " +
+			"github.com/99designs/gqlgen/graphql.Int",
+		"String": "github.com/99designs/gqlgen/graphql.String " +
+			"github.com/cloakql/cloakql/identity.Secret",
 		"Claims": "github.com/cloakql/cloakql/identity.Claims",
 		"User":   "github.com/cloakql/cloakql/identity.User",
 	} {
@@ -296,7 +342,8 @@ models:
 // gqlgen doesn't read the file with the whole schema as a part of the application's schema, even if
 // the schema patterns match the file.
 func TestUse_schemaFile(t *testing.T) {
-	wholeSchema := "# Code generated by github.com/cloakql/cloakql/plugin, DO NOT EDIT.\n\ntype Query { me: String }"
+	wholeSchema := "# Code generated by github.com/cloakql/cloakql/plugin, DO NOT EDIT.\n\ntype " +
+		"Query { me: String }"
 	cfg, err := completeSchema(t, configText, wholeSchema)
 	if err != nil {
 		t.Fatal(err)

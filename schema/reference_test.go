@@ -89,7 +89,8 @@ func declaredDirectives(schema *ast.Schema) (directives []*ast.DirectiveDefiniti
 func renderReference(schema *ast.Schema) string {
 	var b strings.Builder
 	b.WriteString("<!-- Generated from schema/*.graphqls by go generate ./schema. Don't edit. " +
-		"-->\n\n# Schema\n\nThe fields and types of CloakQL's API. [schema/](../schema/) has the same in " +
+		"-->\n\n# Schema\n\nThe fields and types of CloakQL's API. [schema/](../schema/) has the " +
+		"same in " +
 		"SDL, and\n[Error codes](errors.md) the codes.\n")
 	for _, definition := range declaredTypes(schema) {
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n", definition.Name, markdown(definition.Description))

@@ -111,7 +111,8 @@ func (raw *rawSettings) finishAddr(p *problems) {
 	}
 	if _, err = strconv.ParseUint(port, 10, 16); err != nil {
 		p.add("ADDR",
-			"is %q: expected a port of 0 to 65535 after the colon, such as 127.0.0.1:8000", raw.Addr)
+			"is %q: expected a port of 0 to 65535 after the colon, such as 127.0.0.1:8000",
+			raw.Addr)
 	}
 	if raw.Server.Local && !isLoopback(host) {
 		p.add("ADDR",

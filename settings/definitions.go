@@ -115,7 +115,8 @@ func (raw *rawSettings) groups() []group {
 				name: "REFRESH_GRACE_NETWORK", defaultValue: "same",
 				dest:       oneOf(&raw.refreshGraceNetwork, "same", "any"),
 				fieldNames: "ClientConfig.RefreshGraceAnyNetwork",
-				doc: "Who may use a refresh token again within `REFRESH_GRACE`: `same` is callers " +
+				doc: "Who may use a refresh token again within `REFRESH_GRACE`: `same` is " +
+					"callers " +
 					"in the network that used it first (IPv4 /24, IPv6 /48), `any` is everyone, " +
 					"including a thief in another network. Use `any` if people's addresses " +
 					"change that quickly.",
@@ -136,7 +137,8 @@ func (raw *rawSettings) groups() []group {
 				name: "ANSWER_CACHE", defaultValue: "on",
 				dest:       oneOf(&raw.answerCache, "on", "off"),
 				fieldNames: "Config.DisableAnswerCache",
-				doc: "Whether the server keeps the answers to queries of `me` beside the caller's " +
+				doc: "Whether the server keeps the answers to queries of `me` beside the " +
+					"caller's " +
 					"token, within `TOKEN_CACHE_BYTES`, and sends them again while the token is " +
 					"valid: `on` or `off`. At most 16 KiB per token.",
 			}, {
@@ -153,14 +155,17 @@ func (raw *rawSettings) groups() []group {
 			}, {
 				name: "REQUEST_TIMEOUT", defaultValue: format(graphqlhttp.DefaultTimeout),
 				dest: inRange(&graphQL.Timeout, time.Second, 2*time.Minute),
-				doc:  "The time limit for one request. It has to be longer than `KEYCLOAK_TIMEOUT`.",
+				doc: "The time limit for one request. It has to be longer than " +
+					"`KEYCLOAK_TIMEOUT`.",
 			}, {
 				name: "CORS_ORIGINS", dest: eachItem(&server.HTTP.CORSOrigins, parseOrigin),
 				defaultText: "none; on a developer's machine, every page of this machine",
 				doc: "The origins whose pages may call this server from a browser, separated by " +
-					"commas. An origin may have one wildcard: `*` by itself, the whole first label " +
+					"commas. An origin may have one wildcard: `*` by itself, the whole first " +
+					"label " +
 					"(`https://*.example.com`), or the port (`http://localhost:*`). Allowed " +
-					"pages may send any header. Cookies aren't involved: tokens travel in a header.",
+					"pages may send any header. Cookies aren't involved: tokens travel in a " +
+					"header.",
 			}, {
 				name: "ALLOWED_HOSTS", dest: eachItem(&server.HTTP.AllowedHosts, parseHost),
 				fieldNames:  "HTTPConfig.AllowedHosts",
@@ -280,7 +285,8 @@ func (raw *rawSettings) groups() []group {
 				name: "TRUSTED_DOCUMENTS", dest: anyValue(&raw.trustedDocuments),
 				defaultText: "none: every document may run",
 				doc: "The path of a file with the operations that may run. It has the format of " +
-					"Apollo's `generate-persisted-query-manifest`, Relay's compiler, GraphQL Code " +
+					"Apollo's `generate-persisted-query-manifest`, Relay's compiler, GraphQL " +
+					"Code " +
 					"Generator (`persisted-documents.json`), gql.tada, or any other tool that " +
 					"maps IDs to documents.",
 			}, {
@@ -319,7 +325,8 @@ func (raw *rawSettings) groups() []group {
 				"validation; the text of each limit has the error's reason in parentheses. " +
 				"*Expanded* means that each spread of a fragment counts as if the fragment " +
 				"were written in its place.\n\nA growing front end may reach these limits. " +
-				"Other limits have no setting: they protect the parser and are far above what clients " +
+				"Other limits have no setting: they protect the parser and are far above what " +
+				"clients " +
 				"send. A server of " +
 				"your own can set them in `limits.Limits`.",
 			settings: []setting{{

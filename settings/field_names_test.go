@@ -40,13 +40,15 @@ func TestTranslateFieldNames_keycloak(t *testing.T) {
 				t.Fatal(err)
 			}
 			if setting := settingNamePattern.FindString(text); setting != "" {
-				t.Errorf("%s: got %q, want a text without the setting %s, which other programs don't "+
+				t.Errorf("%s: got %q, want a text without the setting %s, which other programs "+
+					"don't "+
 					"have", name, text, setting)
 			}
 			for _, field := range fieldPattern.FindAllString(text, -1) {
 				foundFields[field] = true
 				if name := TranslateFieldNames(field); !settingNamePattern.MatchString(name) {
-					t.Errorf("TranslateFieldNames(%q) = %q, want the name of a setting", field, name)
+					t.Errorf("TranslateFieldNames(%q) = %q, want the name of a setting", field,
+						name)
 				}
 			}
 			return true

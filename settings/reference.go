@@ -9,7 +9,8 @@ import (
 // intro is the first paragraph of the reference.
 const intro = "Settings come from the environment and from a file in the working directory: " +
 	"`.local.env` while `RUNTIME_ENV` is `local` or unset, `.env` otherwise. The environment " +
-	"wins over the file. If there are problems, the server reports all of them and doesn't start. " +
+	"wins over the file. If there are problems, the server reports all of them and doesn't " +
+	"start. " +
 	"It warns about names that look like settings but aren't. Its first log line (`serving`) " +
 	"says what is exposed, and to whom."
 

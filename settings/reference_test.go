@@ -45,7 +45,8 @@ func markdown() string {
 		}
 	}
 	b.WriteString(
-		"<!-- Made from settings/definitions.go by go generate ./settings. Don't edit. -->\n\n# Settings\n")
+		"<!-- Made from settings/definitions.go by go generate ./settings. Don't edit. -->\n\n# " +
+			"Settings\n")
 	write(intro)
 	for _, g := range new(rawSettings).groups() {
 		var links []string
@@ -232,7 +233,8 @@ func TestSettings_ranges(t *testing.T) {
 		rangeCount++
 		for _, value := range match[1:] {
 			if problems := problemsOf(s.name, value); len(problems) != 0 {
-				t.Errorf("%s=%s: got the problems %v, want none: the value is documented as accepted",
+				t.Errorf("%s=%s: got the problems %v, want none: the value is documented as "+
+					"accepted",
 					s.name, value, problems)
 			}
 		}

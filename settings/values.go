@@ -90,7 +90,8 @@ func (v *Values) clean(environment map[string]string, lossyNames []string, p *pr
 		_, inEnvironment := environment[name]
 		switch {
 		case !inEnvironment && slices.Contains(lossyNames, name):
-			p.add(name, "holds a $ that refers to a setting further up in %s, and there is no such "+
+			p.add(name, "holds a $ that refers to a setting further up in %s, and there is no "+
+				"such "+
 				"setting: put the value in single quotes", v.File)
 			p.suppress(name)
 			continue

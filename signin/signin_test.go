@@ -173,7 +173,11 @@ func TestService_badInput(t *testing.T) {
 			_, err := s.Login(t.Context(), "a", "p", &emptyOTP)
 			return err
 		},
-		"line feed as refresh token": func(s *Service) error { _, err := s.Refresh(t.Context(), "\n"); return err },
+		"line feed as refresh token": func(s *Service) error {
+			_,
+				err := s.Refresh(t.Context(), "\n")
+			return err
+		},
 		"refresh token too long for logout": func(s *Service) error {
 			_, err := s.Logout(t.Context(), strings.Repeat("x", identity.MaxRefreshTokenBytes+1))
 			return err
@@ -182,7 +186,8 @@ func TestService_badInput(t *testing.T) {
 		r := &recorder{}
 		if err := call(newService(t, r)); !errors.Is(err, identity.ErrBadInput) ||
 			len(r.calls) != 0 {
-			t.Errorf("%s: got %v and the calls %q, want ErrBadInput and no calls", name, err, r.calls)
+			t.Errorf("%s: got %v and the calls %q, want ErrBadInput and no calls", name, err,
+				r.calls)
 		}
 	}
 }
@@ -194,7 +199,10 @@ func TestNew_missingParts(t *testing.T) {
 	for want, construct := range map[string]func() (*Service, error){
 		"needs a realm":   func() (*Service, error) { return New(nil, r.limiter()) },
 		"needs a limiter": func() (*Service, error) { return New(r.realm(), nil) },
-		"a realm":         func() (*Service, error) { return New((*pointerRealm)(nil), r.limiter()) },
+		"a realm": func() (*Service,
+			error) {
+			return New((*pointerRealm)(nil), r.limiter())
+		},
 	} {
 		if service, err := construct(); service != nil || err == nil ||
 			!strings.Contains(err.Error(), want) {

@@ -17,7 +17,8 @@ func TestMemoryBuckets_zeroValue(t *testing.T) {
 		time.Sleep(30*time.Second - 1)
 		if allowedCount, retryAfter := drain(t, m, bucket, 100); allowedCount != 0 ||
 			retryAfter != 1 {
-			t.Errorf("one nanosecond early: %d allowed, wait %v; want 0 and 1ns", allowedCount, retryAfter)
+			t.Errorf("one nanosecond early: %d allowed, wait %v; want 0 and 1ns", allowedCount,
+				retryAfter)
 		}
 		time.Sleep(time.Nanosecond)
 		if allowedCount, retryAfter := drain(t, m, bucket, 100); allowedCount != 1 ||
@@ -51,7 +52,8 @@ func TestMemoryBuckets_flood(t *testing.T) {
 		} {
 			if allowedCount, retryAfter := drain(t, m, bucket, 100); allowedCount != 0 ||
 				retryAfter > time.Minute {
-				t.Errorf("%s: %d allowed, wait %v; want 0, and at most a minute", name, allowedCount, retryAfter)
+				t.Errorf("%s: %d allowed, wait %v; want 0, and at most a minute", name,
+					allowedCount, retryAfter)
 			}
 		}
 		time.Sleep(30 * time.Second)
@@ -84,7 +86,8 @@ func TestMemoryBuckets_sweep(t *testing.T) {
 		for n := range maxKeys / 2 {
 			bucket := bucketN(2000+n, 10, time.Minute)
 			if reserve(t, m, bucket); !isStored(m, bucket) {
-				t.Fatalf("key %d isn't stored, want it stored after a sweep dropped the full buckets", n)
+				t.Fatalf("key %d isn't stored, want it stored after a sweep dropped the full "+
+					"buckets", n)
 			}
 		}
 		bucket := bucketN(3000, 10, time.Minute)

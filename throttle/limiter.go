@@ -161,7 +161,8 @@ func (l *Limiter) Login(
 		{keyOf("login account network", network, account), c.Account, isGuess},
 		{keyOf("login account network slow", network, account), c.AccountSlow, isGuess},
 		{keyOf("login account", anyNetwork, account), c.Account.times(globalFactor), isGuess},
-		{keyOf("login account slow", anyNetwork, account), c.AccountSlow.times(globalFactor), isGuess},
+		{keyOf("login account slow", anyNetwork, account), c.AccountSlow.times(globalFactor),
+			isGuess},
 	})
 }
 

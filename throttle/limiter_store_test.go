@@ -30,7 +30,8 @@ func TestLimiter_storeCalls(t *testing.T) {
 		withSharedStore(t, func(t *testing.T, s sharedStoreTest) {
 			done, err := tt.reserve(contextFrom(t, addressA), s.limiterA, "alice")
 			if n := s.store.calls.Load(); err != nil || n != 1 {
-				t.Errorf("%s: the reservation made %d calls and returned %v, want 1 and nil", name, n, err)
+				t.Errorf("%s: the reservation made %d calls and returned %v, want 1 and nil", name,
+					n, err)
 			}
 			done(tt.outcome)
 			if n := s.store.calls.Load() - 1; n != tt.doneCalls {

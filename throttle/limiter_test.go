@@ -48,11 +48,13 @@ func TestLimiter_Login_accountSlow(t *testing.T) {
 			return allowedCount
 		}
 		if allowedCount := guessForDay(1); allowedCount < 90 || allowedCount > 20+96 {
-			t.Errorf("one network made %d guesses in a day, want 90 to 116 (20, and one per 15 minutes)",
+			t.Errorf("one network made %d guesses in a day, want 90 to 116 (20, and one per 15 "+
+				"minutes)",
 				allowedCount)
 		}
 		if allowedCount := guessForDay(50); allowedCount > 100+480 {
-			t.Errorf("fifty networks made %d guesses in a day, want at most 580 (100, and one per 3 minutes)",
+			t.Errorf("fifty networks made %d guesses in a day, want at most 580 (100, and one "+
+				"per 3 minutes)",
 				allowedCount)
 		}
 	})
@@ -153,7 +155,8 @@ func TestLimiter_Login_networkAndAddress(t *testing.T) {
 			}
 			allowedCount, _ := guessPasswords(t, l, tt.second, "alice", 100)
 			if allowedCount != want {
-				t.Errorf("%s: %d attempts allowed for the account, want %d", tt.name, allowedCount, want)
+				t.Errorf("%s: %d attempts allowed for the account, want %d", tt.name, allowedCount,
+					want)
 			}
 		})
 		withLimiter(t, func(t *testing.T, l *Limiter) {
@@ -217,7 +220,8 @@ func TestLimiter_done_outcomes(t *testing.T) {
 		{identity.ErrProviderMisconfigured, false, false, false},
 		{identity.ErrLoginNotAllowed, false, false, false},
 		{identity.ErrRateLimited, false, false, false},
-		{&identity.Error{Reason: identity.ErrProviderUnavailable, TimedOut: true}, false, false, true},
+		{&identity.Error{Reason: identity.ErrProviderUnavailable, TimedOut: true}, false, false,
+			true},
 		{identity.ErrBusy, false, false, true},
 		{identity.ErrBadInput, false, false, false},
 		{context.DeadlineExceeded, true, true, true},
@@ -251,19 +255,26 @@ func TestLimiter_done_outcomes(t *testing.T) {
 			allowedCount, limit, attempts int
 			counts                        bool
 		}{
-			{"login to one account", countAllowed(login, sameSubject, 60), 10, 60, tt.countsForAccount},
-			{"login from one address", countAllowed(login, newSubject, 120), 100, 120, tt.countsForAccount || tt.countsForAddress},
-			{"refresh with one token", countAllowed(refresh, sameSubject, 60), 30, 60, tt.countsForToken},
-			{"logout with one token", countAllowed(logout, sameSubject, 60), 30, 60, tt.countsForToken},
-			{"refresh from one address", countAllowed(refresh, newSubject, 120), 100, 120, tt.countsForAddress},
-			{"logout from one address", countAllowed(logout, newSubject, 120), 100, 120, tt.countsForAddress},
+			{"login to one account", countAllowed(login, sameSubject, 60), 10, 60,
+				tt.countsForAccount},
+			{"login from one address", countAllowed(login, newSubject, 120), 100, 120,
+				tt.countsForAccount || tt.countsForAddress},
+			{"refresh with one token", countAllowed(refresh, sameSubject, 60), 30, 60,
+				tt.countsForToken},
+			{"logout with one token", countAllowed(logout, sameSubject, 60), 30, 60,
+				tt.countsForToken},
+			{"refresh from one address", countAllowed(refresh, newSubject, 120), 100, 120,
+				tt.countsForAddress},
+			{"logout from one address", countAllowed(logout, newSubject, 120), 100, 120,
+				tt.countsForAddress},
 		} {
 			want := check.limit
 			if !check.counts {
 				want = check.attempts
 			}
 			if check.allowedCount != want {
-				t.Errorf("%v, %s: %d attempts allowed, want %d", tt.outcome, check.name, check.allowedCount, want)
+				t.Errorf("%v, %s: %d attempts allowed, want %d", tt.outcome, check.name,
+					check.allowedCount, want)
 			}
 		}
 	}
@@ -291,7 +302,8 @@ func TestLimiter_Refresh_separateTokens(t *testing.T) {
 				t, l, contextFrom(t, tt.address), tt.reserve, tt.token,
 				identity.ErrRefreshExpired, 5)
 			if allowedCount != 5 {
-				t.Errorf("%s: %d attempts allowed, then a wait of %v; want 5", name, allowedCount, wait)
+				t.Errorf("%s: %d attempts allowed, then a wait of %v; want 5", name, allowedCount,
+					wait)
 			}
 		}
 	})

@@ -71,11 +71,13 @@ func newDevServer(environ []string, dir string) (devServer, error) {
 		users:   []console.User{{Username: "alice", Password: "alice-password"}},
 		stop:    fakeKeycloak.Close,
 		printHelp: func(out io.Writer, url string) {
-			const login = `{"query":"mutation { login(username: \"alice\", password: \"alice-password\") { accessToken refreshToken expiresIn } }"}`
+			const login = `{"query":"mutation { login(username: \"alice\", password: ` +
+				`\"alice-password\") { accessToken refreshToken expiresIn } }"}`
 			fmt.Fprint(out, strings.Join([]string{
 				"Console   " + strings.TrimSuffix(url, "graphql") +
 					" (in a browser: sign in there, and run operations)",
-				"GraphQL   " + url + " (with a fake Keycloak in this process, at " + fakeKeycloak.URL +
+				"GraphQL   " + url + " (with a fake Keycloak in this process, at " +
+					fakeKeycloak.URL +
 					")",
 				"Sign in   alice, with the password alice-password " +
 					"(deploy/keycloak/local-realm.json has more users)",
@@ -102,7 +104,8 @@ func checkPartialSettings(values settings.Values, environ []string, dir string) 
 		return nil
 	}
 	err := fmt.Errorf("%s set, and KEYCLOAK_SERVER_URL isn't: set all of them to use your "+
-		"Keycloak, or none of them to use the fake Keycloak (settings come from %s)", withVerb(names),
+		"Keycloak, or none of them to use the fake Keycloak (settings come from %s)",
+		withVerb(names),
 		values.Source)
 	for _, entry := range fakeSettings("http://127.0.0.1:8080") {
 		if name, _, _ := strings.Cut(entry, "="); values.Get(name) == "" {

@@ -17,11 +17,18 @@ func TestNewDevServer_realKeycloak(t *testing.T) {
 		environ []string
 		want    string
 	}{
-		"settings file": {realKeycloakSettings, nil, "This is not the fake Keycloak: .local.env sets KEYCLOAK_SERVER_URL, so the server uses the Keycloak at http://localhost:8080. " +
-			"To use the fake, move .local.env away, or remove its KEYCLOAK_ lines."},
-		"environment": {"", strings.Fields(realKeycloakSettings), "This is not the fake Keycloak: the environment sets KEYCLOAK_SERVER_URL, so the server uses the Keycloak at http://localhost:8080. " +
-			"To use the fake, unset KEYCLOAK_SERVER_URL."},
-		"environment overrides file": {realKeycloakSettings, []string{"KEYCLOAK_SERVER_URL=http://me:s3cret@sso.example.com"}, "the environment sets KEYCLOAK_SERVER_URL, so the server uses the Keycloak at http://me:xxxxx@sso.example.com."},
+		"settings file": {realKeycloakSettings, nil,
+			"This is not the fake Keycloak: .local.env sets KEYCLOAK_SERVER_URL, so the server " +
+				"uses the Keycloak at http://localhost:8080. " +
+				"To use the fake, move .local.env away, or remove its KEYCLOAK_ lines."},
+		"environment": {"", strings.Fields(realKeycloakSettings),
+			"This is not the fake Keycloak: the environment sets KEYCLOAK_SERVER_URL, so the " +
+				"server uses the Keycloak at http://localhost:8080. " +
+				"To use the fake, unset KEYCLOAK_SERVER_URL."},
+		"environment overrides file": {realKeycloakSettings,
+			[]string{"KEYCLOAK_SERVER_URL=http://me:s3cret@sso.example.com"}, "the environment " +
+				"sets KEYCLOAK_SERVER_URL, so the server uses the Keycloak at " +
+				"http://me:xxxxx@sso.example.com."},
 	} {
 		dir := t.TempDir()
 		if tt.file != "" {

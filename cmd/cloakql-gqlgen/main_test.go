@@ -16,7 +16,8 @@ func TestRun_wrongUsage(t *testing.T) {
 	}{
 		{[]string{"generate"}, `cloakql-gqlgen takes no arguments, only flags: ["generate"]`},
 		{[]string{"-rename", "me"}, `invalid value "me" for flag -rename: expected old=new`},
-		{[]string{"-rename-type", "User"}, `invalid value "User" for flag -rename-type: expected old=new`},
+		{[]string{"-rename-type", "User"},
+			`invalid value "User" for flag -rename-type: expected old=new`},
 		{[]string{"-prefix", "cloak"}, "flag provided but not defined: -prefix"},
 	} {
 		var stderr bytes.Buffer

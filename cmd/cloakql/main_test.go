@@ -69,7 +69,8 @@ func TestRun(t *testing.T) {
 			stderr: []string{`cloakql: unexpected argument "serve"`}},
 		"unknown flag": {args: []string{"--port=1"}, status: 2,
 			stderr: []string{"cloakql: flag provided but not defined: -port\n\nUsage: "}},
-		"unknown flag of a command": {args: []string{"check", "-v"}, status: 2, stderr: []string{"cloakql: flag provided but not defined: -v\n"}},
+		"unknown flag of a command": {args: []string{"check", "-v"}, status: 2,
+			stderr: []string{"cloakql: flag provided but not defined: -v\n"}},
 
 		"two flags": {args: []string{"check", "--live", "--ready"}, status: 2,
 			stderr: []string{`cloakql: "check --live --ready": expected at most one flag`}},
@@ -80,18 +81,22 @@ func TestRun(t *testing.T) {
 		"flag and argument": {args: []string{"check", "--live", "now"}, status: 2,
 			stderr: []string{`cloakql: unexpected argument "now"`}},
 
-		"settings": {args: []string{"settings"}, stdout: []string{"\nKEYCLOAK_TIMEOUT\n    Default: 8s. Accepted: 1s to 1m.\n"}},
-		"version":  {args: []string{"version"}, stdout: []string{"cloakql ", " go1."}},
+		"settings": {args: []string{"settings"},
+			stdout: []string{"\nKEYCLOAK_TIMEOUT\n    Default: 8s. Accepted: 1s to 1m.\n"}},
+		"version": {args: []string{"version"}, stdout: []string{"cloakql ", " go1."}},
 
-		"check": {args: []string{"check"}, environ: environ("RUNTIME_ENV=prod", "KEYCLOAK_SERVER_URL=https://sso.example.com"),
+		"check": {args: []string{"check"},
+			environ: environ("RUNTIME_ENV=prod", "KEYCLOAK_SERVER_URL=https://sso.example.com"),
 			stdout: []string{
 				"settings are valid, from the environment only, since there is no .env " +
-					"here\naddr=:8000 local=false realm=https://sso.example.com/realms/shop client=shop-api ",
+					"here\naddr=:8000 local=false realm=https://sso.example.com/realms/shop " +
+					"client=shop-api ",
 				" console=false introspection=false getQueries=false corsOrigins=[] "}},
 		"check, former setting": {args: []string{"check"}, environ: environ("LIMIT_PAIRS=1"),
 			stdout: []string{"settings are valid"},
 			stderr: []string{"warning: LIMIT_PAIRS is no longer a setting"}},
-		"check, bad settings": {args: []string{"check"}, environ: environ("ADDR=x", "KEYCLOAK_TIMEOUT=soon"), status: 1,
+		"check, bad settings": {args: []string{"check"},
+			environ: environ("ADDR=x", "KEYCLOAK_TIMEOUT=soon"), status: 1,
 			stderr: []string{"\nADDR: is \"x\": expected",
 				"\nKEYCLOAK_TIMEOUT: expected a duration"}},
 		"check --live, no settings": {args: []string{"check", "--live"}, status: 1,
@@ -99,7 +104,8 @@ func TestRun(t *testing.T) {
 		"check --live, port 0": {args: []string{"check", "--live"},
 			environ: environ("ADDR=127.0.0.1:0"), status: 1,
 			stderr: []string{"ADDR: is 127.0.0.1:0: expected the port that the server listens on"}},
-		"check, no settings": {args: []string{"check"}, status: 1, stderr: []string{"\nKEYCLOAK_SERVER_URL: is missing"}},
+		"check, no settings": {args: []string{"check"}, status: 1,
+			stderr: []string{"\nKEYCLOAK_SERVER_URL: is missing"}},
 
 		"default command, no settings": {status: 1,
 			stderr: []string{"\nKEYCLOAK_SERVER_URL: is missing"}},
@@ -108,7 +114,8 @@ func TestRun(t *testing.T) {
 			stderr: []string{"ADDR: another program listens"}},
 		"default command, then stop": {environ: environ("ADDR=127.0.0.1:0"),
 			stderr: []string{"msg=serving url=http://127.0.0.1:"}},
-		"serve, then stop": {args: []string{"serve"}, environ: environ("ADDR=127.0.0.1:0"), stderr: []string{"msg=serving url=http://127.0.0.1:"}},
+		"serve, then stop": {args: []string{"serve"}, environ: environ("ADDR=127.0.0.1:0"),
+			stderr: []string{"msg=serving url=http://127.0.0.1:"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())

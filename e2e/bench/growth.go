@@ -33,7 +33,8 @@ func (s *setup) measureGrowth(o options) error {
 		}
 		_, peak, err := server.memory()
 		r := t.runs[0]
-		fmt.Printf("| %s | %.0f | %.1f | %.2f | %.1f | %.0f |\n", label, r.rate, r.cpu, r.p50, r.p99,
+		fmt.Printf("| %s | %.0f | %.1f | %.2f | %.1f | %.0f |\n", label, r.rate, r.cpu, r.p50,
+			r.p99,
 			peak)
 		return err
 	}

@@ -90,7 +90,8 @@ func (s *setup) measureLogins(o options) error {
 		}
 	}
 	fmt.Printf("Sign-ins at %s:\n\n", name)
-	fmt.Println("| connections | straight: logins/s | p50 ms | through CloakQL: logins/s | p50 ms | " +
+	fmt.Println("| connections | straight: logins/s | p50 ms | through CloakQL: logins/s | p50 " +
+		"ms | " +
 		"CloakQL's CPU ms a login |")
 	fmt.Println("|---|---|---|---|---|---|")
 	for i := 0; i < len(targets); i += 2 {

@@ -40,7 +40,8 @@ func (s *setup) writeProfile(file string) error {
 	profile := make(chan error, 1)
 	go func() {
 		seconds := int(window.Seconds()) * len(scripts)
-		profile <- download(fmt.Sprintf("%s/debug/pprof/profile?seconds=%d", debugURL, seconds), file)
+		profile <- download(fmt.Sprintf("%s/debug/pprof/profile?seconds=%d", debugURL, seconds),
+			file)
 	}()
 	for _, script := range scripts {
 		if _, err := script.run(32, window); err != nil {

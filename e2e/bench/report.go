@@ -145,7 +145,8 @@ func writePlot(file string, targets []*target) error {
 		if strings.HasPrefix(t.name, "bare") {
 			color = "#888888"
 		}
-		fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="end">%s</text>`, labelWidth-8, y+13, t.name)
+		fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="end">%s</text>`, labelWidth-8, y+13,
+			t.name)
 		fmt.Fprintf(&b, `<rect x="%d" y="%d" width="%.0f" height="15" fill="%s"/>`, labelWidth, y,
 			share*barWidth, color)
 		fmt.Fprintf(&b, `<text x="%.0f" y="%d">%.2f (%.0f µs)</text>`+"\n",

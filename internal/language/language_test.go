@@ -39,7 +39,8 @@ func checkRewrite(t *testing.T, text string) {
 		token, err := scanner.Next()
 		if err != nil {
 			if got := language.Rewrite(text); got != text {
-				t.Errorf("Rewrite(%q) = %q, want it unchanged because of its syntax error", text, got)
+				t.Errorf("Rewrite(%q) = %q, want it unchanged because of its syntax error", text,
+					got)
 			}
 			return
 		}
@@ -98,7 +99,10 @@ var documents = []string{
 	`{a(x:"\u0041\u{1F511}\uD83D\uDD11\/\b\f\n\r\t\"\\")}`, "{a(x:\"\x00\x01\x7f\")}#\x01\r\n#\x02",
 	"{a(x:\"\"\"\r\n  b\r    c\n\t d \\\"\"\" \x00 \"e\" \"\"\",y:1)}", `{a(x:""""b""""""c""")}`,
 	"{a(x:\"\"\"  b\n    c\"\"\",y:\"🔑\",z:2)\r\n b}",
-	"\"d\"query Q(\"\"\"d\n\"\"\"$a:S=\"x\"#c\n\"d\"$b:[S]=[\"x\" \"y\"]@d(x:\"y\")\"d\"$c:I={s:\"t\"})@e(x:\"y\"){a(s:[\"x\" $a])}\"d\"#c\nfragment F on Q@d(x:\"y\"){a}", "query @d(x:\"y\"){a(x:\"z\" y:$v)}{b}\"d\"query($v:S){c}", `query Q("a""b"$v:S){a}`, `"a""b"`, "}}\"a\"{{(\"b\"", `(((`, `)"a"$`,
+	"\"d\"query Q(\"\"\"d\n\"\"\"$a:S=\"x\"#c\n\"d\"$b:[S]=[\"x\" " +
+		"\"y\"]@d(x:\"y\")\"d\"$c:I={s:\"t\"})@e(x:\"y\"){a(s:[\"x\" $a])}\"d\"#c\nfragment F on " +
+		"Q@d(x:\"y\"){a}", "query @d(x:\"y\"){a(x:\"z\" y:$v)}{b}\"d\"query($v:S){c}",
+	`query Q("a""b"$v:S){a}`, `"a""b"`, "}}\"a\"{{(\"b\"", `(((`, `)"a"$`,
 }
 
 // TestRewrite checks rewritten documents with checkRewrite, and the exact text of some.
@@ -162,7 +166,8 @@ func TestLocator_ElementLocation(t *testing.T) {
 		}
 		location := gqlerror.Location{Line: token.Pos.Line, Column: token.Pos.Column}
 		if got := locator.ElementLocation(location); got != want {
-			t.Errorf("ElementLocation(%v) of a %v %q = %v, want %v", location, token.Kind, token.Value, got,
+			t.Errorf("ElementLocation(%v) of a %v %q = %v, want %v", location, token.Kind,
+				token.Value, got,
 				want)
 		}
 	}

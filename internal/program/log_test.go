@@ -78,7 +78,8 @@ func TestNewLog_warnings(t *testing.T) {
 			log.With("a", 1).WithGroup("g").Log(t.Context(), level, "third", "b", 2)
 			if out.calls() != 2 || !strings.Contains(out.writes[1], "second") ||
 				!strings.Contains(out.writes[1], `"third","a":1,"g":{"b":2}`) {
-				t.Errorf("%v: wrote %q, want the first line, then the two others", level, out.writes)
+				t.Errorf("%v: wrote %q, want the first line, then the two others", level,
+					out.writes)
 			}
 		}
 	})

@@ -32,10 +32,12 @@ func TestBuild_versionLine(t *testing.T) {
 			want:    "v0.1.0 (commit " + testCommit + ", " + testDate + ")",
 			wantLog: "v0.1.0 (commit " + testCommit + ")"},
 		"go install": {moduleVersion: "v0.1.0", want: "v0.1.0", wantLog: "v0.1.0"},
-		"set by the linker": {linkerBuild: build{"v0.1.0", testCommit, testDate}, moduleVersion: "(devel)",
-			want:    "v0.1.0 (commit " + testCommit + ", " + testDate + ")",
-			wantLog: "v0.1.0 (commit " + testCommit + ")"},
-		"set by the linker in a clone": {linkerBuild: build{version: "v0.1.0"}, moduleVersion: "v0.2.0", settings: vcsSettings,
+		"set by the linker": {linkerBuild: build{"v0.1.0", testCommit, testDate},
+			moduleVersion: "(devel)",
+			want:          "v0.1.0 (commit " + testCommit + ", " + testDate + ")",
+			wantLog:       "v0.1.0 (commit " + testCommit + ")"},
+		"set by the linker in a clone": {linkerBuild: build{version: "v0.1.0"},
+			moduleVersion: "v0.2.0", settings: vcsSettings,
 			want: "v0.1.0", wantLog: "v0.1.0"},
 	} {
 		b := tt.linkerBuild.withDefaults(&debug.BuildInfo{

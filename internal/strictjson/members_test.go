@@ -48,7 +48,8 @@ func FuzzMembers(f *testing.F) {
 		}
 		switch {
 		case err == nil && (stdErr != nil || !reflect.DeepEqual(got, want)):
-			t.Errorf("VisitMembers(%q) visits %v; encoding/json returns %v, %v", text, got, want, stdErr)
+			t.Errorf("VisitMembers(%q) visits %v; encoding/json returns %v, %v", text, got, want,
+				stdErr)
 		case err != nil && stdErr == nil && want != nil &&
 			!slices.ContainsFunc([]string{"twice", "UTF-8", "deeper than", "no character",
 				"too large", "characters"},
@@ -80,7 +81,8 @@ func TestVisitMembers_errors(t *testing.T) {
 		{`{"a":"\ud800"}`, LoneSurrogate, "has an escape that stands for no character"},
 		{`{"a":` + nestedArrays(maxStrictDepth) + `}`, TooDeep, "nests deeper than 32"},
 		{`{"a":1e308}`, NumberTooLarge, "has the number 1e308, which is too large"},
-		{`{"a":` + strings.Repeat("1", 65) + `}`, NumberTooLong, "has a number of 65 characters; accepted: 64"},
+		{`{"a":` + strings.Repeat("1", 65) + `}`, NumberTooLong,
+			"has a number of 65 characters; accepted: 64"},
 	} {
 		err := VisitMembers([]byte(tt.text), func([]byte, Value) {})
 		if jsonErr, ok := errors.AsType[*Error](err); !ok || jsonErr.Reason != tt.reason ||

@@ -451,7 +451,8 @@ func (s *scanner) scanNumber() (any, error) {
 
 func numberTooLargeError(text []byte) error {
 	return &Error{Reason: NumberTooLarge,
-		message: fmt.Sprintf("has the number %s, which is too large", Escape(maxQuotedBytes, string(text)))}
+		message: fmt.Sprintf("has the number %s, which is too large",
+			Escape(maxQuotedBytes, string(text)))}
 }
 
 // endOfDigits returns the index after the digits that start at i.

@@ -39,7 +39,8 @@ func badResponses(keySet, key string) []badResponse {
 	return []badResponse{
 		{name: "garbage", fault: responseFault(200, jsonType, "\x00\xff{{{")},
 		{name: "an empty body", fault: responseFault(200, jsonType, "")},
-		{name: "an HTML page", fault: responseFault(200, "", "<!doctype html><title>Maintenance</title>")},
+		{name: "an HTML page",
+			fault: responseFault(200, "", "<!doctype html><title>Maintenance</title>")},
 		{name: "500", fault: responseFault(500, jsonType, keySet)},
 		{name: "503 and HTML", fault: responseFault(503, "", "<html>")},
 		{name: "404", fault: responseFault(404, jsonType, `{"error":"Realm does not exist"}`)},
@@ -48,11 +49,14 @@ func badResponses(keySet, key string) []badResponse {
 		{name: "206", fault: responseFault(206, jsonType, keySet)},
 		{name: "no keys", fault: responseFault(200, jsonType, `{"keys":[]}`)},
 		{name: "keys that are null", fault: responseFault(200, jsonType, `{"keys":null}`)},
-		{name: "encryption keys only", fault: responseFault(200, jsonType, strings.ReplaceAll(keySet, `"sig"`, `"enc"`))},
+		{name: "encryption keys only",
+			fault: responseFault(200, jsonType, strings.ReplaceAll(keySet, `"sig"`, `"enc"`))},
 		{name: "each key twice", fault: responseFault(200, jsonType, encodeKeySet(key, key))},
-		{name: "113 keys", fault: responseFault(200, jsonType, encodeKeySet(append(manyKeys, key)...))},
+		{name: "113 keys", fault: responseFault(200, jsonType,
+			encodeKeySet(append(manyKeys, key)...))},
 		{name: "two documents", fault: responseFault(200, jsonType, keySet+keySet)},
-		{name: "8 MiB of blanks", fault: responseFault(200, jsonType, keySet+strings.Repeat(" ", 8<<20))},
+		{name: "8 MiB of blanks",
+			fault: responseFault(200, jsonType, keySet+strings.Repeat(" ", 8<<20))},
 		{name: "8 MiB of HTML", fault: responseFault(502, "", strings.Repeat("<br>", 2<<20))},
 		{name: "half of the keys", fault: keycloaktest.Fault{Truncate: true}},
 		{name: "a closed connection", fault: keycloaktest.Fault{Disconnect: true}},
@@ -69,7 +73,8 @@ func badResponses(keySet, key string) []badResponse {
 			writeBlanks(gzipWriter, 1<<30)
 			gzipWriter.Close()
 		}},
-		{name: "a byte a second", serve: func(w http.ResponseWriter, keys string) { writeSlowly(w, keys) }},
+		{name: "a byte a second",
+			serve: func(w http.ResponseWriter, keys string) { writeSlowly(w, keys) }},
 		{name: "an endless body", serve: func(w http.ResponseWriter, keys string) {
 			io.WriteString(w, keys)
 			writeSlowly(w, strings.Repeat(" ", 1<<10))

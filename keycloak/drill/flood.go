@@ -340,7 +340,8 @@ func verifyTenThousandAtOnce(s *system, duration time.Duration) error {
 		minTotal = min(minTotal, outcomes.total)
 		firstWrong += outcomes.firstWrong
 	}
-	s.check(wrongCount == 0, "each token gets its own outcome", "%d of %d wrong, with %d rotations%s",
+	s.check(wrongCount == 0, "each token gets its own outcome",
+		"%d of %d wrong, with %d rotations%s",
 		wrongCount, total, rotations, firstWrong)
 	s.check(minTotal >= total/7, "a sixth of the tokens are of each kind", "at least %d", minTotal)
 	s.checkTimeSensitive(rotations >= 20, "keys rotate meanwhile", "%d times", rotations)

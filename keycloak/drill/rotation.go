@@ -144,7 +144,8 @@ func rotateUnnoticed(s *system, _ time.Duration) error {
 			time.Sleep(time.Second / 2)
 		}
 		age, result := s.fetches.lastFetchStart().Sub(fetchedAt), s.send(token).Result
-		s.check(result == unknownKeyText, "a removed key's token is rejected after the refresher's fetch",
+		s.check(result == unknownKeyText,
+			"a removed key's token is rejected after the refresher's fetch",
 			"%s", result)
 		s.check(age >= refreshInterval*4/5 && age <= refreshInterval,
 			"keys are fetched after 4 to 5 minutes", "%v", age)

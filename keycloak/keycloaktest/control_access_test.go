@@ -57,7 +57,8 @@ func TestUser_GrantRole(t *testing.T) {
 	alice := mustFindUser(t, realm, "alice")
 	tokens := signIn(t, realm)
 	for _, role := range []keycloaktest.Role{{Name: "member"}, {Name: "auditor"},
-		{Client: "shop-api", Name: "reader"}, {Client: "shop-api", Name: "writer"}, {Client: "account", Name: "delete-account"}} {
+		{Client: "shop-api", Name: "reader"}, {Client: "shop-api",
+			Name: "writer"}, {Client: "account", Name: "delete-account"}} {
 		wantTokenRole := func(desc string, want bool) {
 			t.Helper()
 			claims := parseClaims(t,
@@ -103,7 +104,8 @@ func TestUser_Lock(t *testing.T) {
 		gotLocked, err := alice.Locked()
 		must(t, err)
 		if gotFailures != failures || gotLocked != locked {
-			t.Errorf("Failures() = %d and Locked() = %t, want %d and %t", gotFailures, gotLocked, failures,
+			t.Errorf("Failures() = %d and Locked() = %t, want %d and %t", gotFailures, gotLocked,
+				failures,
 				locked)
 		}
 		if r := passwordGrant(t, realm, "alice", "alice-password"); locked {
@@ -163,7 +165,9 @@ func TestUser_Unlock_permanentLockout(t *testing.T) {
 func TestUser_OneTimeCode(t *testing.T) {
 	kc, realm := startShopWith(t, nil, nil, map[string]any{"credentials": []map[string]any{
 		{"type": "password", "value": "alice-password"},
-		{"type": "otp", "secretData": `{"value": "alice-otp-secret"}`, "credentialData": `{"subType": "totp", "digits": 6, "period": 30, "algorithm": "HmacSHA1"}`},
+		{"type": "otp", "secretData": `{"value": "alice-otp-secret"}`,
+			"credentialData": `{"subType": "totp", "digits": 6, "period": 30, "algorithm": ` +
+				`"HmacSHA1"}`},
 	}})
 	alice := mustFindUser(t, realm, "alice")
 	passwordGrant(t, realm, "alice", "alice-password").wantOAuthError(

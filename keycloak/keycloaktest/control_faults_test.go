@@ -21,9 +21,12 @@ func TestFault_status(t *testing.T) {
 		name, contentType string
 		fault             keycloaktest.Fault
 	}{
-		{"HTML", "text/html;charset=UTF-8", keycloaktest.Fault{Status: 503, Body: "<h1>Service Unavailable</h1>"}},
-		{"JSON", "application/json", keycloaktest.Fault{Status: 502, Body: `{"keys": []}`, ContentType: "application/json"}},
-		{"status 200", "text/html;charset=UTF-8", keycloaktest.Fault{Status: 200, Body: "<h1>Maintenance</h1>"}},
+		{"HTML", "text/html;charset=UTF-8",
+			keycloaktest.Fault{Status: 503, Body: "<h1>Service Unavailable</h1>"}},
+		{"JSON", "application/json",
+			keycloaktest.Fault{Status: 502, Body: `{"keys": []}`, ContentType: "application/json"}},
+		{"status 200", "text/html;charset=UTF-8",
+			keycloaktest.Fault{Status: 200, Body: "<h1>Maintenance</h1>"}},
 		{"empty body", "text/html;charset=UTF-8", keycloaktest.Fault{Status: 500}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -48,11 +48,13 @@ func TestRealm_Keys(t *testing.T) {
 			signInKID(t, realm), rsaKey)
 	}
 	if realm.SigningKeyID("HS512") != hmacKey.ID {
-		t.Errorf("refresh tokens are signed by %s, want %s", realm.SigningKeyID("HS512"), hmacKey.ID)
+		t.Errorf("refresh tokens are signed by %s, want %s", realm.SigningKeyID("HS512"),
+			hmacKey.ID)
 	}
 	if kids := publishedKIDs(t, realm); !slices.Contains(kids, rsaKey.ID) ||
 		slices.Contains(kids, hmacKey.ID) {
-		t.Errorf("published keys are %v, want %s and not the HMAC key %s", kids, rsaKey.ID, hmacKey.ID)
+		t.Errorf("published keys are %v, want %s and not the HMAC key %s", kids, rsaKey.ID,
+			hmacKey.ID)
 	}
 	keys[0].ID = "changed"
 	if realm.Keys()[0].ID == "changed" {
@@ -75,7 +77,8 @@ func TestRealm_SigningKeyID(t *testing.T) {
 	}
 	kid1, kid2 := realm.SigningKeyID("EdDSA"), realm.SigningKeyID("EdDSA")
 	if kids := publishedKIDs(t, realm); kid1 != kid2 || !slices.Contains(kids, kid1) {
-		t.Errorf("SigningKeyID(EdDSA) = %s, then %s, want the same key twice, published in %v", kid1,
+		t.Errorf("SigningKeyID(EdDSA) = %s, then %s, want the same key twice, published in %v",
+			kid1,
 			kid2, kids)
 	}
 }
@@ -116,7 +119,8 @@ func TestRealm_RotateKeys(t *testing.T) {
 		newestKID, err := realm.RotateKeys("RS256")
 		must(t, err)
 		if realm.SigningKeyID("RS256") != newestKID {
-			t.Errorf("SigningKeyID(RS256) = %s, want the newest key, %s", realm.SigningKeyID("RS256"), newestKID)
+			t.Errorf("SigningKeyID(RS256) = %s, want the newest key, %s",
+				realm.SigningKeyID("RS256"), newestKID)
 		}
 	}
 }

@@ -92,8 +92,10 @@ func TestRealm_SignIn_errors(t *testing.T) {
 	for _, tt := range []struct{ client, user, scope, want string }{
 		{"shop", "alice", "openid", `keycloaktest: realm shop has no client "shop"`},
 		{"shop-api", "alcie", "openid", `keycloaktest: realm shop has no user "alcie"`},
-		{"shop-api", "service-account-shop-api", "openid", `has no user "service-account-shop-api"`},
-		{"shop-api", "alice", "openid everything", "keycloaktest: Invalid scopes: openid everything"},
+		{"shop-api", "service-account-shop-api", "openid",
+			`has no user "service-account-shop-api"`},
+		{"shop-api", "alice", "openid everything",
+			"keycloaktest: Invalid scopes: openid everything"},
 		{"shop-api", "alice", "", "keycloaktest: Invalid scopes: "},
 	} {
 		tokens, err := realm.SignIn(tt.client, tt.user, tt.scope)
@@ -256,7 +258,8 @@ func TestRealm_Mint_foreignKey(t *testing.T) {
 			return verificationKey, nil
 		})
 		if err != nil {
-			t.Errorf("%s: verification with TokenSpec.Key returns %v, want no error", algorithm, err)
+			t.Errorf("%s: verification with TokenSpec.Key returns %v, want no error", algorithm,
+				err)
 		}
 	}
 }
@@ -270,18 +273,23 @@ func TestRealm_Mint_errors(t *testing.T) {
 		spec tokenSpec
 		want string
 	}{
-		{tokenSpec{Algorithm: "none"}, `keycloaktest: "none" isn't a signature algorithm of Keycloak`},
+		{tokenSpec{Algorithm: "none"},
+			`keycloaktest: "none" isn't a signature algorithm of Keycloak`},
 		{tokenSpec{Algorithm: "rs256"}, `"rs256" isn't a signature algorithm`},
 		{tokenSpec{Algorithm: "RSA-OAEP"}, `"RSA-OAEP" isn't a signature algorithm`},
-		{tokenSpec{Claims: object{"x": math.NaN()}}, "keycloaktest: claims: json: unsupported value: NaN"},
-		{tokenSpec{Claims: object{"x": func() {}}}, "keycloaktest: claims: json: unsupported type: func()"},
-		{tokenSpec{Header: object{"x": make(chan int)}}, "keycloaktest: header: json: unsupported type: chan int"},
+		{tokenSpec{Claims: object{"x": math.NaN()}},
+			"keycloaktest: claims: json: unsupported value: NaN"},
+		{tokenSpec{Claims: object{"x": func() {}}},
+			"keycloaktest: claims: json: unsupported type: func()"},
+		{tokenSpec{Header: object{"x": make(chan int)}},
+			"keycloaktest: header: json: unsupported type: chan int"},
 		{tokenSpec{Key: keys["ES256"]}, "keycloaktest: sign with RS256: "},
 		{tokenSpec{Algorithm: "ES256", Key: keys["RS256"]}, "keycloaktest: sign with ES256: "},
 		{tokenSpec{Algorithm: "ES256", Key: keys["ES384"]}, "keycloaktest: sign with ES256: "},
 		{tokenSpec{Algorithm: "EdDSA", Key: keys["ES256"]}, "keycloaktest: sign with EdDSA: "},
 		{tokenSpec{Algorithm: "HS256", Key: "a text"}, "keycloaktest: sign with HS256: "},
-		{tokenSpec{Key: keys["RS256"].(*rsa.PrivateKey).Public()}, "keycloaktest: sign with RS256: "},
+		{tokenSpec{Key: keys["RS256"].(*rsa.PrivateKey).Public()},
+			"keycloaktest: sign with RS256: "},
 	} {
 		token, err := realm.Mint(tt.spec)
 		wantError(t, err, tt.want)

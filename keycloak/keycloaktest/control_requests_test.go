@@ -87,10 +87,13 @@ func TestServer_Requests(t *testing.T) {
 	get(t, strings.TrimSuffix(kc.URL, "/sso")+"/metrics")
 	oneMinuteLater := noon.Add(time.Minute)
 	want := []keycloaktest.Request{
-		{Time: noon, Method: "GET", Path: "/sso/realms/shop/protocol/openid-connect/certs", Endpoint: "/certs"},
-		{Time: oneMinuteLater, Method: "POST", Path: "/sso/realms/shop/protocol/openid-connect/token", Endpoint: "/token"},
+		{Time: noon, Method: "GET", Path: "/sso/realms/shop/protocol/openid-connect/certs",
+			Endpoint: "/certs"},
+		{Time: oneMinuteLater, Method: "POST",
+			Path: "/sso/realms/shop/protocol/openid-connect/token", Endpoint: "/token"},
 		{Time: oneMinuteLater, Method: "GET", Path: "/sso/realms/shop/", Endpoint: ""},
-		{Time: oneMinuteLater, Method: "GET", Path: "/sso/realms/other/protocol/openid-connect/certs/", Endpoint: "/certs"},
+		{Time: oneMinuteLater, Method: "GET",
+			Path: "/sso/realms/other/protocol/openid-connect/certs/", Endpoint: "/certs"},
 		{Time: oneMinuteLater, Method: "GET", Path: "/sso/realms/shop/no/such/thing", Endpoint: ""},
 		{Time: oneMinuteLater, Method: "GET", Path: "/metrics", Endpoint: ""},
 	}

@@ -96,7 +96,8 @@ func TestRealm_Update_invalid(t *testing.T) {
 			"attributes": map[string]any{"frontendUrl": "https://id.example.com"}}, nil, nil)
 	for patch, want := range map[string]string{
 		`[]`: "a JSON object is expected",
-		`{"accessTokenLifespan": 1, "attributes": {"frontendUrl": "https://evil.example"}, "enabled": "no"}`: "enabled",
+		`{"accessTokenLifespan": 1, "attributes": {"frontendUrl": "https://evil.example"}, ` +
+			`"enabled": "no"}`: "enabled",
 		`{"realm": "other"}`: "realm can't be changed",
 		`{"users": []}`:      "users can't be changed",
 		`{"clients": []}`:    "clients can't be changed",
@@ -105,7 +106,8 @@ func TestRealm_Update_invalid(t *testing.T) {
 		wantError(t, realm.Update([]byte(patch)), want)
 		if tokens := signIn(t, realm); tokens.ExpiresIn != 100*time.Second ||
 			realm.Issuer() != "https://id.example.com/realms/shop" {
-			t.Errorf("after the invalid patch %s, lifespan is %v and issuer %s, want no change", patch,
+			t.Errorf("after the invalid patch %s, lifespan is %v and issuer %s, want no change",
+				patch,
 				tokens.ExpiresIn, realm.Issuer())
 		}
 	}
@@ -252,7 +254,8 @@ func TestRealm_EndSession(t *testing.T) {
 		otherSession := keycloaktest.Session{ID: s.ID, Offline: !s.Offline}
 		got := []bool{realm.EndSession(otherSession), realm.EndSession(s), realm.EndSession(s)}
 		if want := []bool{false, true, false}; !slices.Equal(got, want) {
-			t.Errorf("EndSession(%v), and EndSession(%v) twice, return %v, want %v", otherSession, s,
+			t.Errorf("EndSession(%v), and EndSession(%v) twice, return %v, want %v", otherSession,
+				s,
 				got, want)
 		}
 	}

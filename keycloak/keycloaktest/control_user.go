@@ -274,7 +274,8 @@ func (u *User) Lock(d time.Duration) error {
 	return u.withAccount(func(account *user) error {
 		if !u.realm.settings.BruteForceProtected {
 			return errors.New(
-				"keycloaktest: the realm has no brute-force protection, so Lock would have no effect")
+				"keycloaktest: the realm has no brute-force protection, so Lock would have no " +
+					"effect")
 		}
 		account.lockedUntil = u.realm.server.Now().Add(d)
 		return nil

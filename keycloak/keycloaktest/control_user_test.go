@@ -19,7 +19,8 @@ const carolJSON = `{"username": "Carol", "email": "Carol@Example.com", "firstNam
 
 // anyAttributeProfile is a user profile that allows all attributes. With Keycloak's default
 // profile, attributes that the profile doesn't declare are dropped.
-const anyAttributeProfile = `{"attributes": [{"name": "username"}, {"name": "email"}, {"name": "firstName"}, {"name": "lastName"}], "unmanagedAttributePolicy": "ENABLED"}`
+const anyAttributeProfile = `{"attributes": [{"name": "username"}, {"name": "email"}, {"name": ` +
+	`"firstName"}, {"name": "lastName"}], "unmanagedAttributePolicy": "ENABLED"}`
 
 // startStaff starts a server whose realm shop has the group staff, and mappers for groups and for
 // the attribute shoe.
@@ -28,7 +29,8 @@ func startStaff(t *testing.T) (*keycloaktest.Server, *keycloaktest.Realm) {
 	kc, realm := startShopWith(t, object{
 		"groups": []object{{"name": "staff"}},
 		"components": object{"org.keycloak.userprofile.UserProfileProvider": []object{
-			{"providerId": "declarative-user-profile", "config": object{"kc.user.profile.config": []string{anyAttributeProfile}}},
+			{"providerId": "declarative-user-profile",
+				"config": object{"kc.user.profile.config": []string{anyAttributeProfile}}},
 		}},
 	}, nil, nil)
 	must(t, realm.UpdateClient("shop-api", []byte(`{"protocolMappers": [
@@ -125,7 +127,8 @@ func TestUser_Update(t *testing.T) {
 	}
 
 	update(
-		`{"firstName": "Caroline", "username": "Caro", "attributes": {"shoe": ["38"], "hat": ["56"]}, "lastName": null}`)
+		`{"firstName": "Caroline", "username": "Caro", "attributes": {"shoe": ["38"], "hat": ` +
+			`["56"]}, "lastName": null}`)
 	if claims := refreshedClaims(); claims["name"] != "Caroline C" ||
 		claims["preferred_username"] != "caro" || claims["shoe"] != "38" ||
 		claims["sub"] != carolUser.ID() {
@@ -157,7 +160,8 @@ func TestUser_Update(t *testing.T) {
 func TestUser_Update_invalid(t *testing.T) {
 	_, realm := startStaff(t)
 	addedUser, err := realm.AddUser(
-		[]byte(strings.Replace(carolJSON, `"enabled"`, `"attributes": {"shoe": ["38"]}, "enabled"`, 1)))
+		[]byte(strings.Replace(carolJSON, `"enabled"`, `"attributes": {"shoe": ["38"]}, "enabled"`,
+			1)))
 	must(t, err)
 	const changes = `"firstName": "X", "attributes": {"shoe": ["1"]}, "enabled": false`
 	for patch, want := range map[string]string{
@@ -259,7 +263,8 @@ func TestRealm_User_serviceAccount(t *testing.T) {
 		t.Fatal(err)
 	}
 	resp, err := http.PostForm(kc.Realm("shop").EndpointURL("/token"), url.Values{
-		"grant_type": {"client_credentials"}, "client_id": {"robot"}, "client_secret": {"robot-secret"},
+		"grant_type": {"client_credentials"}, "client_id": {"robot"},
+		"client_secret": {"robot-secret"},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -52,7 +52,8 @@ func (u *user) addCredential(rep realmfile.Credential) error {
 			return fmt.Errorf("credential: credentialData: %w", err)
 		}
 		if credentialData.SubType != "" && credentialData.SubType != "totp" {
-			return fmt.Errorf("credential: one-time codes of type %q are not supported; only totp is",
+			return fmt.Errorf("credential: one-time codes of type %q are not supported; only "+
+				"totp is",
 				credentialData.SubType)
 		}
 		key := []byte(secretData.Value) // not encoded by default

@@ -48,7 +48,8 @@ func TestServer_Realm_unknown(t *testing.T) {
 	must(t, err)
 	response.Body.Close()
 	if response.StatusCode != http.StatusNotFound || len(tb.failures) != 0 {
-		t.Errorf("request for an unknown realm returns %d and fails the test with %q, want 404 and no failure", response.StatusCode, tb.failures)
+		t.Errorf("request for an unknown realm returns %d and fails the test with %q, want 404 "+
+			"and no failure", response.StatusCode, tb.failures)
 	}
 }
 
@@ -65,7 +66,8 @@ func TestServer_Realm_unknownWithoutTest(t *testing.T) {
 		t.Fatalf("Realm(typo) = %v, want nil", unknownRealm)
 	}
 	unknownUser := kc.Realm("shop").User("unknown")
-	const nilRealmMessage, nilUserMessage = "keycloaktest: this *Realm is nil or empty: get one from Server.Realm",
+	const nilRealmMessage, nilUserMessage = "keycloaktest: this *Realm is nil or empty: get one " +
+		"from Server.Realm",
 		"keycloaktest: this *User is nil or empty: get one from Realm.User"
 	for name, tt := range map[string]struct {
 		want string
@@ -83,13 +85,15 @@ func TestServer_Realm_unknownWithoutTest(t *testing.T) {
 			_, err := unknownRealm.AddUser([]byte("{}"))
 			return err
 		}},
-		"UpdateClient": {nilRealmMessage, func() error { return unknownRealm.UpdateClient("a", []byte("{}")) }},
-		"Issuer":       {nilRealmMessage, func() error { unknownRealm.Issuer(); return nil }},
-		"URL":          {nilRealmMessage, func() error { unknownRealm.URL(); return nil }},
-		"User":         {nilRealmMessage, func() error { unknownRealm.User("ann"); return nil }},
-		"Sessions":     {nilRealmMessage, func() error { unknownRealm.Sessions(); return nil }},
-		"SigningKeyID": {nilRealmMessage, func() error { unknownRealm.SigningKeyID("RS256"); return nil }},
-		"Lock":         {nilUserMessage, func() error { return unknownUser.Lock(1) }},
+		"UpdateClient": {nilRealmMessage,
+			func() error { return unknownRealm.UpdateClient("a", []byte("{}")) }},
+		"Issuer":   {nilRealmMessage, func() error { unknownRealm.Issuer(); return nil }},
+		"URL":      {nilRealmMessage, func() error { unknownRealm.URL(); return nil }},
+		"User":     {nilRealmMessage, func() error { unknownRealm.User("ann"); return nil }},
+		"Sessions": {nilRealmMessage, func() error { unknownRealm.Sessions(); return nil }},
+		"SigningKeyID": {nilRealmMessage,
+			func() error { unknownRealm.SigningKeyID("RS256"); return nil }},
+		"Lock": {nilUserMessage, func() error { return unknownUser.Lock(1) }},
 		"GrantRole": {nilUserMessage, func() error {
 			return unknownUser.GrantRole(keycloaktest.Role{Name: "a"})
 		}},
@@ -154,18 +158,24 @@ func TestLogin_incompleteProfile(t *testing.T) {
 	kc := keycloaktest.New(tb, shop.File())
 	realm := kc.Realm("shop")
 	for _, tt := range []struct{ user, want string }{
-		{`{"username": "ann", "enabled": true, "credentials": [{"type": "password", "value": "secret"}]}`, "ann can't sign in with a password, as in Keycloak: the realm's user profile requires a valid email, firstName, lastName"},
-		{`{"username": "bob", "enabled": true, "email": "bob", "firstName": "Bob", "lastName": "Lee", "credentials": [{"type": "password", "value": "secret"}]}`, "requires a valid email;"},
+		{`{"username": "ann", "enabled": true, "credentials": [{"type": "password", "value": ` +
+			`"secret"}]}`, "ann can't sign in with a password, as in Keycloak: the realm's user " +
+			"profile requires a valid email, firstName, lastName"},
+		{`{"username": "bob", "enabled": true, "email": "bob", "firstName": "Bob", "lastName": ` +
+			`"Lee", "credentials": [{"type": "password", "value": "secret"}]}`,
+			"requires a valid email;"},
 		{`{"username": "cat", "enabled": true, "email": "cat@example.com", "firstName": "Cat", "lastName": "Lee", "requiredActions": ["UPDATE_PASSWORD"],
 			"credentials": [{"type": "password", "value": "secret"}]}`, "cat can't sign in with a password, as in Keycloak: the user has required actions: UPDATE_PASSWORD"},
-		{`{"username": "dan", "enabled": true, "email": "dan@example.com", "firstName": "Dan", "lastName": "Lee", "credentials": [{"type": "password", "value": "secret"}]}`, ""},
+		{`{"username": "dan", "enabled": true, "email": "dan@example.com", "firstName": "Dan", ` +
+			`"lastName": "Lee", "credentials": [{"type": "password", "value": "secret"}]}`, ""},
 	} {
 		tb.logLines = nil
 		_, err := realm.AddUser([]byte(tt.user))
 		must(t, err)
 		name, _, _ := strings.Cut(strings.TrimPrefix(tt.user, `{"username": "`), `"`)
 		response, err := http.PostForm(realm.EndpointURL("/token"),
-			url.Values{"grant_type": {"password"}, "client_id": {"web"}, "username": {name}, "password": {"secret"}})
+			url.Values{"grant_type": {"password"}, "client_id": {"web"}, "username": {name},
+				"password": {"secret"}})
 		must(t, err)
 		response.Body.Close()
 		logText := strings.Join(tb.logLines, "\n")

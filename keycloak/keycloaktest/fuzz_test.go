@@ -53,7 +53,8 @@ func FuzzReadRealm(f *testing.F) {
 				break
 			}
 		}
-		for _, path := range []string{"", "/.well-known/openid-configuration", oidcPath + "/certs"} {
+		for _, path := range []string{"", "/.well-known/openid-configuration", oidcPath +
+			"/certs"} {
 			status, _ := s.do(http.MethodGet, "/realms/"+r.escapedName()+path, "", "")
 			if status != 200 && status != 403 {
 				t.Errorf("GET %s returns %d, want 200 or 403", path, status)

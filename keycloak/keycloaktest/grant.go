@@ -177,7 +177,8 @@ func (c *client) attributeIsFalse(name string) bool { return c.Attributes[name] 
 func (r *Realm) startSession(g *grant) *oauthError {
 	offline := g.hasScope("offline_access")
 	if offline && !g.allowsOffline() {
-		return newOAuthError(400, "not_allowed", "Offline tokens not allowed for the user or client")
+		return newOAuthError(400, "not_allowed",
+			"Offline tokens not allowed for the user or client")
 	}
 	g.session = r.newSession(g.user, offline, g.now)
 	g.clientSession = g.session.newClientSession(g.client, g.scope, g.now)

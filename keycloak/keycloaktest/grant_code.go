@@ -112,7 +112,8 @@ func (req *request) checkCode(caller *client, code *authCode, s *session) *oauth
 		slices.ContainsFunc(req.realm.consentScopes(code.authReq.scope), func(name string) bool {
 			return !slices.Contains(consentedScopes, name)
 		}) {
-		return newOAuthError(400, "invalid_scope", "Client no longer has requested consent from user")
+		return newOAuthError(400, "invalid_scope",
+			"Client no longer has requested consent from user")
 	}
 	return nil
 }

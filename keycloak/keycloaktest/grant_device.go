@@ -269,7 +269,8 @@ func (req *request) deviceGrant(caller *client) (*unsignedResponse, *oauthError)
 		return nil, newOAuthError(400, "authorization_pending",
 			"The authorization request is still pending")
 	case deviceDenied:
-		return nil, newOAuthError(400, "access_denied", "The end user denied the authorization request")
+		return nil, newOAuthError(400, "access_denied",
+			"The end user denied the authorization request")
 	}
 	authReq := d.newAuthRequest()
 	verifier, hasVerifier := req.param("code_verifier")

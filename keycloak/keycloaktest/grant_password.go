@@ -104,7 +104,8 @@ func (r *Realm) logNotSetUp(u *user) {
 	invalidAttributes := r.profile.InvalidAttributes(&u.User, &r.settings)
 	if u.ServiceAccountClientID == "" && len(invalidAttributes) > 0 {
 		r.server.logDetail(
-			"%s can't sign in with a password, as in Keycloak: the realm's user profile requires a "+
+			"%s can't sign in with a password, as in Keycloak: the realm's user profile requires "+
+				"a "+
 				"valid %s; set these fields of the user in the realm file, or with AddUser or "+
 				"Update", u.Username,
 			strings.Join(invalidAttributes, ", "))

@@ -18,7 +18,8 @@ const (
 		{"clientId": "app", "secret": "s", "directAccessGrantsEnabled": true}, {"clientId": "job", "secret": "s", "serviceAccountsEnabled": true}]}`
 	usersFile = `{"realm": "exported", "users": [{"username": "robin", "email": "robin@example.com", "enabled": true, "firstName": "A", "lastName": "B",
 		"groups": ["/staff"], "credentials": [{"type": "password", "value": "pw"}]}]}`
-	serviceAccountFile = `{"realm": "exported", "users": [{"username": "service-account-job", "enabled": true, "serviceAccountClientId": "job", "realmRoles": ["worker"]}]}`
+	serviceAccountFile = `{"realm": "exported", "users": [{"username": "service-account-job", ` +
+		`"enabled": true, "serviceAccountClientId": "job", "realmRoles": ["worker"]}]}`
 )
 
 // Start imports a realm file and its users files in any order. Import adds the users in a users
@@ -67,7 +68,8 @@ func TestImport_exportDirectory(t *testing.T) {
 func checkExportedRealm(t *testing.T, order string, r *keycloaktest.Realm) {
 	t.Helper()
 	for _, form := range []url.Values{
-		{"grant_type": {"password"}, "client_id": {"app"}, "client_secret": {"s"}, "username": {"robin"}, "password": {"pw"}},
+		{"grant_type": {"password"}, "client_id": {"app"}, "client_secret": {"s"},
+			"username": {"robin"}, "password": {"pw"}},
 		{"grant_type": {"client_credentials"}, "client_id": {"job"}, "client_secret": {"s"}},
 	} {
 		resp, err := http.PostForm(r.EndpointURL("/token"), form)

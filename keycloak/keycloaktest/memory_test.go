@@ -33,7 +33,8 @@ func TestStart_memory(t *testing.T) {
 	for _, kc := range servers {
 		kc.Close()
 	}
-	t.Logf("Start allocates %d kB, and a running server uses %d kB", allocatedBytes>>10, liveBytes>>10)
+	t.Logf("Start allocates %d kB, and a running server uses %d kB", allocatedBytes>>10,
+		liveBytes>>10)
 	if allocatedBytes > maxStartBytes {
 		t.Errorf("Start allocates %d bytes, want at most %d", allocatedBytes, maxStartBytes)
 	}

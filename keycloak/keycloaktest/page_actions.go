@@ -129,7 +129,8 @@ func (req *pageRequest) updatePassword(as *authSession, submitted bool) response
 	fields := []field{
 		{Name: "password-new", Kind: "password", Label: "New Password"},
 		{Name: "password-confirm", Kind: "password", Label: "Confirm password"},
-		{Name: "logout-sessions", Kind: "checkbox", Label: "Sign out from other devices", Value: "on"},
+		{Name: "logout-sessions", Kind: "checkbox", Label: "Sign out from other devices",
+			Value: "on"},
 		{Name: "login", Kind: "submit", Label: "Submit"},
 	}
 	p.Form = &form{ID: "kc-passwd-update-form", Action: as.formAction(req.realm),

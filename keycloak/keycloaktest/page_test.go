@@ -140,12 +140,14 @@ func TestLogin_limits(t *testing.T) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.rootAuthSessions) > maxRootAuthSessions || len(r.devices) > maxDevices {
-		t.Errorf("realm has %d root authentication sessions and %d devices, want at most %d and %d", len(r.rootAuthSessions),
+		t.Errorf("realm has %d root authentication sessions and %d devices, want at most %d and %d",
+			len(r.rootAuthSessions),
 			len(r.devices), maxRootAuthSessions, maxDevices)
 	}
 	for _, root := range r.rootAuthSessions {
 		if len(root.authSessions) > maxAuthSessions {
-			t.Errorf("browser has %d authentication sessions, want at most %d", len(root.authSessions), maxAuthSessions)
+			t.Errorf("browser has %d authentication sessions, want at most %d",
+				len(root.authSessions), maxAuthSessions)
 		}
 	}
 }

@@ -21,7 +21,8 @@ func TestPasswordPolicy_expiry(t *testing.T) {
 	wantLogin := func(desc, password string, status int) {
 		t.Helper()
 		resp, err := http.PostForm(r.EndpointURL("/token"),
-			url.Values{"grant_type": {"password"}, "client_id": {"app"}, "username": {"ann"}, "password": {password}})
+			url.Values{"grant_type": {"password"}, "client_id": {"app"}, "username": {"ann"},
+				"password": {password}})
 		if err != nil {
 			t.Fatal(err)
 		}

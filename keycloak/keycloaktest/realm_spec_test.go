@@ -21,13 +21,19 @@ import (
 // fullSpec uses all fields of a RealmSpec.
 var fullSpec = keycloaktest.RealmSpec{
 	Clients: []keycloaktest.ClientSpec{
-		{ID: "api", Secret: "api-secret", Roles: []string{"reader", "writer"}, RedirectURIs: []string{"http://app.test/*"}},
+		{ID: "api", Secret: "api-secret", Roles: []string{"reader", "writer"},
+			RedirectURIs: []string{"http://app.test/*"}},
 		{ID: "app", Settings: map[string]any{"name": "The App", "directAccessGrantsEnabled": true}},
-		{ID: "closed", Secret: "closed-secret", Settings: map[string]any{"directAccessGrantsEnabled": false, "serviceAccountsEnabled": false}},
+		{ID: "closed", Secret: "closed-secret",
+			Settings: map[string]any{"directAccessGrantsEnabled": false,
+				"serviceAccountsEnabled": false}},
 	},
 	Users: []keycloaktest.UserSpec{
-		{Name: "ann", Password: "ann-password", Roles: []string{"member", "api/reader", "api/extra", "account/view-groups"}, Groups: []string{"/staff", "/staff/night", "guests"}},
-		{Name: "ben", Password: "ben-password", Settings: map[string]any{"email": "ben@corp.test", "lastName": "Spec"}},
+		{Name: "ann", Password: "ann-password",
+			Roles: []string{"member", "api/reader", "api/extra",
+				"account/view-groups"}, Groups: []string{"/staff", "/staff/night", "guests"}},
+		{Name: "ben", Password: "ben-password",
+			Settings: map[string]any{"email": "ben@corp.test", "lastName": "Spec"}},
 		{Name: "cid", Password: "cid-password", Settings: map[string]any{"enabled": false}},
 	},
 	Settings: map[string]any{"accessTokenLifespan": 77, "revokeRefreshToken": true},
@@ -85,7 +91,8 @@ func checkRealmSpec(t *testing.T, realmURL string) {
 		t.Errorf("issuer is %v, want %s", iss, realmURL)
 	}
 	for client, want := range map[string][]string{
-		"": {"default-roles-" + strings.ToLower(realmURL[strings.LastIndex(realmURL, "/")+1:]), "member", "offline_access", "uma_authorization"},
+		"": {"default-roles-" + strings.ToLower(realmURL[strings.LastIndex(realmURL, "/")+1:]),
+			"member", "offline_access", "uma_authorization"},
 		// In addition to the roles in the spec, ann has the default roles.
 		"account": {"manage-account", "manage-account-links", "view-groups", "view-profile"},
 		"api":     {"extra", "reader"},
@@ -207,9 +214,14 @@ func TestRealmSpec_invalid(t *testing.T) {
 		want string
 	}{
 		{keycloaktest.RealmSpec{}, "realm: missing"},
-		{keycloaktest.RealmSpec{Name: "x", Users: []keycloaktest.UserSpec{{Name: "u", Roles: []string{"nowhere/reader"}}}}, `nowhere`},
-		{keycloaktest.RealmSpec{Name: "x", Users: []keycloaktest.UserSpec{{Name: "u"}, {Name: "U"}}}, "another user has this name"},
-		{keycloaktest.RealmSpec{Name: "x", Users: []keycloaktest.UserSpec{{Password: "p"}}}, "users[0].username: missing"},
+		{keycloaktest.RealmSpec{Name: "x",
+			Users: []keycloaktest.UserSpec{{Name: "u",
+				Roles: []string{"nowhere/reader"}}}}, `nowhere`},
+		{keycloaktest.RealmSpec{Name: "x",
+			Users: []keycloaktest.UserSpec{{Name: "u"},
+				{Name: "U"}}}, "another user has this name"},
+		{keycloaktest.RealmSpec{Name: "x", Users: []keycloaktest.UserSpec{{Password: "p"}}},
+			"users[0].username: missing"},
 	} {
 		kc, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{tt.spec.File()}})
 		wantError(t, err, tt.want)

@@ -35,7 +35,8 @@ func TestOfflineSession_sameIDAsOnline(t *testing.T) {
 		"client_id", "app", "code", b.redirect.Query().Get("code"),
 		"redirect_uri", "http://app.test/a/cb")
 	if len(r.sessions) != 1 || len(r.offlineSessions) != 1 {
-		t.Fatalf("realm has %d online and %d offline sessions, want one of each: %v", len(r.sessions),
+		t.Fatalf("realm has %d online and %d offline sessions, want one of each: %v",
+			len(r.sessions),
 			len(r.offlineSessions), tokens)
 	}
 	s.Advance(time.Hour)

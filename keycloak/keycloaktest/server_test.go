@@ -42,9 +42,11 @@ func TestStart_errors(t *testing.T) {
 	}{
 		{"file not in JSON", "realm: shop", "keycloaktest: realm file: invalid character"},
 		{"no realm name", "{}", "keycloaktest: realm file: realm: missing"},
-		{"unknown group", `{"realm": "x", "users": [{"username": "u", "groups": ["/g"]}]}`, `keycloaktest: realm x: user u: the realm has no group "/g"`},
+		{"unknown group", `{"realm": "x", "users": [{"username": "u", "groups": ["/g"]}]}`,
+			`keycloaktest: realm x: user u: the realm has no group "/g"`},
 		{"duplicate realm", string(shop.File()), "keycloaktest: there is a realm shop already"},
-		{"file too long", `{"realm": "x"}` + strings.Repeat(" ", 16<<20), "keycloaktest: realm file: longer than 16777216 bytes"},
+		{"file too long", `{"realm": "x"}` + strings.Repeat(" ", 16<<20),
+			"keycloaktest: realm file: longer than 16777216 bytes"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -168,7 +170,8 @@ func TestServers_parallel(t *testing.T) {
 				t.Errorf("Count(/token) = %d, want this server's 4 requests", n)
 			}
 			if realm.SigningKeyID("ES256") != kid {
-				t.Errorf("SigningKeyID(ES256) = %s, want this server's %s", realm.SigningKeyID("ES256"),
+				t.Errorf("SigningKeyID(ES256) = %s, want this server's %s",
+					realm.SigningKeyID("ES256"),
 					kid)
 			}
 			drift := time.Until(kc.Now()) - time.Duration(i)*time.Hour
@@ -360,7 +363,8 @@ func TestConfig_Now(t *testing.T) {
 	} {
 		kc.Advance(step.advance)
 		if got := kc.Now().Sub(noon); got != step.sinceNoon {
-			t.Errorf("after Advance(%v), the clock is at noon + %v, want %v", step.advance, got, step.sinceNoon)
+			t.Errorf("after Advance(%v), the clock is at noon + %v, want %v", step.advance, got,
+				step.sinceNoon)
 		}
 		if step.reason == "" {
 			wantUserinfoOK(t, realm, tokens.AccessToken)

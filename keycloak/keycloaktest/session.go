@@ -243,7 +243,8 @@ func (r *Realm) accessExpiry(c *client, s *session, cs *clientSession, now time.
 	_, clientMaxLifespan := r.clientSessionLifespans(c, offline)
 	if offline && !r.settings.OfflineMaxLifespanEnabled {
 		// The realm's maximum lifespan doesn't apply.
-		clientMaxLifespan = seconds(realmfile.IntAttribute(c.Attributes, "client.offline.session.max.lifespan",
+		clientMaxLifespan = seconds(realmfile.IntAttribute(c.Attributes,
+			"client.offline.session.max.lifespan",
 			0))
 	}
 	if maxLifespan > 0 {

@@ -18,7 +18,8 @@ func TestUnsupported_requests(t *testing.T) {
 	t.Parallel()
 	attribute := func(name, value string) string {
 		return fmt.Sprintf(
-			`"clients": [{%s, "attributes": {%q: %q, "oauth2.device.authorization.grant.enabled": "true"}}]`, appFields, name, value)
+			`"clients": [{%s, "attributes": {%q: %q, `+
+				`"oauth2.device.authorization.grant.enabled": "true"}}]`, appFields, name, value)
 	}
 	clientFlow := func(name string) string {
 		return `"authenticationFlows": [{"id": "f1", "alias": "mine", "authenticationExecutions": [{"authenticator": "deny-access-authenticator", "requirement": "REQUIRED"}]}],
@@ -26,10 +27,14 @@ func TestUnsupported_requests(t *testing.T) {
 	}
 	realmFlow := func(name string) string {
 		return `"` + name +
-			`": "mine", "authenticationFlows": [{"alias": "mine", "authenticationExecutions": [{"authenticator": "deny-access-authenticator", "requirement": "REQUIRED"}]}]`
+			`": "mine", "authenticationFlows": [{"alias": "mine", "authenticationExecutions": ` +
+			`[{"authenticator": "deny-access-authenticator", "requirement": "REQUIRED"}]}]`
 	}
 	mapper := func(provider, config string) string {
-		return `"clients": [{` + appFields + `, "attributes": {"oauth2.device.authorization.grant.enabled": "true"}, "protocolMappers": [{"name": "m", "protocol": "openid-connect", "protocolMapper": "` + provider + `", "config": {` + config + `}}]}]`
+		return `"clients": [{` + appFields +
+			`, "attributes": {"oauth2.device.authorization.grant.enabled": "true"}, ` +
+			`"protocolMappers": [{"name": "m", "protocol": "openid-connect", "protocolMapper": "` +
+			provider + `", "config": {` + config + `}}]}]`
 	}
 	// nestedFlows returns flows in which f1 contains f0 twice, f2 contains f1 twice, and so on.
 	nestedFlows := func(depth int) string {
@@ -51,64 +56,121 @@ func TestUnsupported_requests(t *testing.T) {
 		wantMessage     string
 	}{
 		{`"displayName": "Shop"`, nil, ""},
-		{`"organizationsEnabled": true`, []string{"authorize", "device"}, "realm shop: organizationsEnabled is not supported"},
-		{`"attributes": {"organizationsEnabled": "true"}`, []string{"authorize", "device"}, "realm shop: organizationsEnabled is not supported"},
-		{`"attributes": {"shortVerificationUri": "http://localhost/d"}`, []string{"device"}, "the attribute shortVerificationUri is not supported"},
+		{`"organizationsEnabled": true`, []string{"authorize", "device"},
+			"realm shop: organizationsEnabled is not supported"},
+		{`"attributes": {"organizationsEnabled": "true"}`, []string{"authorize", "device"},
+			"realm shop: organizationsEnabled is not supported"},
+		{`"attributes": {"shortVerificationUri": "http://localhost/d"}`, []string{"device"},
+			"the attribute shortVerificationUri is not supported"},
 		{`"bruteForceProtected": true, "maxSecondaryAuthFailures": 3`, nil, ""}, // no effect: the user has no second factor
-		{realmFlow("browserFlow"), []string{"authorize", "device"}, "browserFlow: mine is not supported"},
-		{realmFlow("directGrantFlow"), []string{"password", "userinfo", "introspect"}, "directGrantFlow: mine is not supported"},
-		{`"browserFlow": "a", "authenticationFlows": [{"alias": "a", "authenticationExecutions": [{"flowAlias": "a", "requirement": "REQUIRED"}]}]`,
+		{realmFlow("browserFlow"), []string{"authorize", "device"},
+			"browserFlow: mine is not supported"},
+		{realmFlow("directGrantFlow"), []string{"password", "userinfo", "introspect"},
+			"directGrantFlow: mine is not supported"},
+		{`"browserFlow": "a", "authenticationFlows": [{"alias": "a", "authenticationExecutions": ` +
+			`[{"flowAlias": "a", "requirement": "REQUIRED"}]}]`,
 			[]string{"authorize", "device"},
 			"browserFlow: the authentication flow a contains itself"},
-		{`"browserFlow": "a", "authenticationFlows": [{"alias": "a", "authenticationExecutions": [{"flowAlias": "b", "requirement": "REQUIRED"}]}, {"alias": "b", "authenticationExecutions": [{"flowAlias": "b", "requirement": "REQUIRED"}]}]`,
+		{`"browserFlow": "a", "authenticationFlows": [{"alias": "a", "authenticationExecutions": ` +
+			`[{"flowAlias": "b", "requirement": "REQUIRED"}]}, {"alias": "b", ` +
+			`"authenticationExecutions": [{"flowAlias": "b", "requirement": "REQUIRED"}]}]`,
 			[]string{"authorize", "device"},
 			"browserFlow: the authentication flow b contains itself"},
-		{nestedFlows(10), []string{"authorize", "device"}, "browserFlow: the authentication flow f10 expands to more than 1000 flows"},
-		{realmFlow("clientAuthenticationFlow"), slices.Concat(tokenRequests, []string{"device"}), "clientAuthenticationFlow: mine is not supported"},
-		{clientFlow("browser"), []string{"authorize", "device"}, "client app: authenticationFlowBindingOverrides: browser is not supported"},
-		{clientFlow("direct_grant"), []string{"password", "userinfo", "introspect"}, "client app: authenticationFlowBindingOverrides: direct_grant is not supported"},
-		{`"clientPolicies": {"policies": [{"name": "strict", "enabled": true}]}`, slices.Concat(tokenRequests, []string{"authorize", "device", "logout"}), "the client policy strict is not supported"},
-		{`"components": {"org.keycloak.storage.UserStorageProvider": [{"providerId": "ldap", "config": {"editMode": ["READ_ONLY"]}}]}`, []string{"unknown user"}, "user federation is not supported"},
-		{`"userFederationProviders": [{"providerName": "ldap"}]`, []string{"unknown user"}, "user federation is not supported"},
+		{nestedFlows(10), []string{"authorize", "device"},
+			"browserFlow: the authentication flow f10 expands to more than 1000 flows"},
+		{realmFlow("clientAuthenticationFlow"), slices.Concat(tokenRequests, []string{"device"}),
+			"clientAuthenticationFlow: mine is not supported"},
+		{clientFlow("browser"), []string{"authorize", "device"},
+			"client app: authenticationFlowBindingOverrides: browser is not supported"},
+		{clientFlow("direct_grant"), []string{"password", "userinfo", "introspect"},
+			"client app: authenticationFlowBindingOverrides: direct_grant is not supported"},
+		{`"clientPolicies": {"policies": [{"name": "strict", "enabled": true}]}`,
+			slices.Concat(tokenRequests,
+				[]string{"authorize", "device",
+					"logout"}), "the client policy strict is not supported"},
+		{`"components": {"org.keycloak.storage.UserStorageProvider": [{"providerId": "ldap", ` +
+			`"config": {"editMode": ["READ_ONLY"]}}]}`, []string{"unknown user"},
+			"user federation is not supported"},
+		{`"userFederationProviders": [{"providerName": "ldap"}]`, []string{"unknown user"},
+			"user federation is not supported"},
 
-		{`"defaultSignatureAlgorithm": "none"`, slices.Concat(tokenRequests, []string{"authorize"}), "defaultSignatureAlgorithm: none isn't a signature algorithm"},
-		{`"attributes": {"defaultSignatureAlgorithm": "none"}`, slices.Concat(tokenRequests, []string{"authorize"}), "defaultSignatureAlgorithm: none isn't a signature algorithm"},
-		{attribute("access.token.lifespan", "soon"), slices.Concat(tokenRequests, []string{"authorize"}), "access.token.lifespan"},
-		{attribute("user.info.response.signature.alg", "RS256"), []string{"userinfo"}, "user.info.response.signature.alg"},
-		{attribute("user.info.encrypted.response.alg", "RSA-OAEP"), []string{"userinfo"}, "user.info.encrypted.response.alg"},
-		{attribute("id.token.encrypted.response.alg", "RSA-OAEP"), []string{"password", "authorize", "userinfo", "introspect"}, "id.token.encrypted.response.alg"},
-		{attribute("id.token.signed.response.alg", "XX1"), []string{"password", "authorize", "userinfo", "introspect"}, "id.token.signed.response.alg"},
-		{attribute("access.token.signed.response.alg", "XX1"), slices.Concat(tokenRequests, []string{"authorize"}), "access.token.signed.response.alg"},
-		{attribute("logout.token.signed.response.alg", "XX1"), []string{"logout"}, "logout.token.signed.response.alg"},
-		{attribute("request.object.required", "request or request_uri"), []string{"authorize", "device"}, "request.object.required"},
-		{attribute("require.pushed.authorization.requests", "true"), []string{"authorize", "device"}, "require.pushed.authorization.requests"},
-		{attribute("tls.client.certificate.bound.access.tokens", "true"), slices.Concat(tokenRequests, []string{"authorize"}), "tls.client.certificate.bound.access.tokens"},
-		{attribute("dpop.bound.access.tokens", "true"), slices.Concat(tokenRequests, []string{"authorize"}), "dpop.bound.access.tokens"},
-		{attribute("exclude.session.state.from.auth.response", "true"), []string{"authorize", "device"}, "exclude.session.state.from.auth.response"},
-		{attribute("exclude.issuer.from.auth.response", "true"), []string{"authorize", "device"}, "exclude.issuer.from.auth.response"},
-		{attribute("allow.oidc.params.in.redirect.uris", "true"), []string{"authorize", "device"}, "allow.oidc.params.in.redirect.uris"},
-		{attribute("logout.confirmation.enabled", "true"), []string{"logout"}, "logout.confirmation.enabled"},
-		{attribute("allow.token.introspection.without.audience.check", "true"), []string{"introspect"}, "allow.token.introspection.without.audience.check"},
-		{attribute("client.introspection.response.allow.jwt.claim.enabled", "true"), []string{"introspect"}, "client.introspection.response.allow.jwt.claim.enabled"},
-		{attribute("allow.userinfo.with.lightweight.access.token", "true"), []string{"userinfo"}, "allow.userinfo.with.lightweight.access.token"},
-		{attribute("client.secret.authentication.allowed.method", "client_secret_basic"), slices.Concat(tokenRequests, []string{"device"}), "client.secret.authentication.allowed.method"},
+		{`"defaultSignatureAlgorithm": "none"`, slices.Concat(tokenRequests, []string{"authorize"}),
+			"defaultSignatureAlgorithm: none isn't a signature algorithm"},
+		{`"attributes": {"defaultSignatureAlgorithm": "none"}`,
+			slices.Concat(tokenRequests,
+				[]string{"authorize"}), "defaultSignatureAlgorithm: none isn't a signature " +
+				"algorithm"},
+		{attribute("access.token.lifespan", "soon"),
+			slices.Concat(tokenRequests, []string{"authorize"}), "access.token.lifespan"},
+		{attribute("user.info.response.signature.alg", "RS256"), []string{"userinfo"},
+			"user.info.response.signature.alg"},
+		{attribute("user.info.encrypted.response.alg", "RSA-OAEP"), []string{"userinfo"},
+			"user.info.encrypted.response.alg"},
+		{attribute("id.token.encrypted.response.alg", "RSA-OAEP"),
+			[]string{"password", "authorize", "userinfo",
+				"introspect"}, "id.token.encrypted.response.alg"},
+		{attribute("id.token.signed.response.alg", "XX1"),
+			[]string{"password", "authorize", "userinfo",
+				"introspect"}, "id.token.signed.response.alg"},
+		{attribute("access.token.signed.response.alg", "XX1"),
+			slices.Concat(tokenRequests,
+				[]string{"authorize"}), "access.token.signed.response.alg"},
+		{attribute("logout.token.signed.response.alg", "XX1"), []string{"logout"},
+			"logout.token.signed.response.alg"},
+		{attribute("request.object.required", "request or request_uri"),
+			[]string{"authorize", "device"}, "request.object.required"},
+		{attribute("require.pushed.authorization.requests", "true"),
+			[]string{"authorize", "device"}, "require.pushed.authorization.requests"},
+		{attribute("tls.client.certificate.bound.access.tokens", "true"),
+			slices.Concat(tokenRequests,
+				[]string{"authorize"}), "tls.client.certificate.bound.access.tokens"},
+		{attribute("dpop.bound.access.tokens", "true"),
+			slices.Concat(tokenRequests, []string{"authorize"}), "dpop.bound.access.tokens"},
+		{attribute("exclude.session.state.from.auth.response", "true"),
+			[]string{"authorize", "device"}, "exclude.session.state.from.auth.response"},
+		{attribute("exclude.issuer.from.auth.response", "true"), []string{"authorize", "device"},
+			"exclude.issuer.from.auth.response"},
+		{attribute("allow.oidc.params.in.redirect.uris", "true"), []string{"authorize", "device"},
+			"allow.oidc.params.in.redirect.uris"},
+		{attribute("logout.confirmation.enabled", "true"), []string{"logout"},
+			"logout.confirmation.enabled"},
+		{attribute("allow.token.introspection.without.audience.check", "true"),
+			[]string{"introspect"}, "allow.token.introspection.without.audience.check"},
+		{attribute("client.introspection.response.allow.jwt.claim.enabled", "true"),
+			[]string{"introspect"}, "client.introspection.response.allow.jwt.claim.enabled"},
+		{attribute("allow.userinfo.with.lightweight.access.token", "true"), []string{"userinfo"},
+			"allow.userinfo.with.lightweight.access.token"},
+		{attribute("client.secret.authentication.allowed.method", "client_secret_basic"),
+			slices.Concat(tokenRequests,
+				[]string{"device"}), "client.secret.authentication.allowed.method"},
 		{attribute("acr.uri.map", `{"urn:x":"1"}`), nil, ""}, // no effect: Keycloak uses it only for SAML
-		{attribute("default.acr.values", "2"), []string{"authorize", "device"}, "default.acr.values"},
+		{attribute("default.acr.values", "2"), []string{"authorize", "device"},
+			"default.acr.values"},
 		{attribute("minimum.acr.value", "2"), []string{"authorize", "device"}, "minimum.acr.value"},
 		{attribute("logout.confirmation.enabled", "false"), nil, ""},
 
-		{mapper("oidc-foo-mapper", `"userinfo.token.claim": "true"`), []string{"userinfo"}, "protocolMapper oidc-foo-mapper is not supported: it isn't built into Keycloak"},
-		{mapper("oidc-foo-mapper", `"id.token.claim": "true", "userinfo.token.claim": "false"`), []string{"password", "authorize", "userinfo", "introspect"}, "oidc-foo-mapper"},
-		{mapper("oidc-foo-mapper", `"introspection.token.claim": "true"`), []string{"introspect"}, "oidc-foo-mapper"},
-		{mapper("oidc-foo-mapper", `"access.token.claim": "true"`), slices.Concat(tokenRequests, []string{"authorize"}), "oidc-foo-mapper"},
-		{mapper("oidc-nonce-backwards-compatible-mapper", ``), []string{"authorize", "device"}, "oidc-nonce-backwards-compatible-mapper"},
-		{mapper("oidc-sha256-pairwise-sub-mapper", ``), slices.Concat(tokenRequests, []string{"authorize", "device", "logout"}), "oidc-sha256-pairwise-sub-mapper"},
+		{mapper("oidc-foo-mapper", `"userinfo.token.claim": "true"`), []string{"userinfo"},
+			"protocolMapper oidc-foo-mapper is not supported: it isn't built into Keycloak"},
+		{mapper("oidc-foo-mapper", `"id.token.claim": "true", "userinfo.token.claim": "false"`),
+			[]string{"password", "authorize", "userinfo", "introspect"}, "oidc-foo-mapper"},
+		{mapper("oidc-foo-mapper", `"introspection.token.claim": "true"`), []string{"introspect"},
+			"oidc-foo-mapper"},
+		{mapper("oidc-foo-mapper", `"access.token.claim": "true"`),
+			slices.Concat(tokenRequests, []string{"authorize"}), "oidc-foo-mapper"},
+		{mapper("oidc-nonce-backwards-compatible-mapper", ``), []string{"authorize", "device"},
+			"oidc-nonce-backwards-compatible-mapper"},
+		{mapper("oidc-sha256-pairwise-sub-mapper", ``),
+			slices.Concat(tokenRequests,
+				[]string{"authorize", "device", "logout"}), "oidc-sha256-pairwise-sub-mapper"},
 	} {
 		file := `{"realm": "shop", "enabled": true, ` + tt.fields
 		if !strings.Contains(tt.fields, `"clients"`) {
-			file += `, "clients": [{` + appFields + `, "attributes": {"oauth2.device.authorization.grant.enabled": "true"}}]`
+			file += `, "clients": [{` + appFields +
+				`, "attributes": {"oauth2.device.authorization.grant.enabled": "true"}}]`
 		}
-		file += `, "users": [{"username": "ann", "enabled": true, "email": "ann@example.com", "firstName": "A", "lastName": "N", "credentials": [{"type": "password", "value": "pw"}]}]}`
+		file += `, "users": [{"username": "ann", "enabled": true, "email": "ann@example.com", ` +
+			`"firstName": "A", "lastName": "N", "credentials": [{"type": "password", "value": ` +
+			`"pw"}]}]}`
 		kc := keycloaktest.New(t)
 		r, err := kc.Import([]byte(file))
 		if err != nil {
@@ -132,7 +194,8 @@ func TestUnsupported_requests(t *testing.T) {
 }
 
 // appFields has the first fields of a client that has all grants enabled.
-const appFields = `"clientId": "app", "secret": "s", "directAccessGrantsEnabled": true, "serviceAccountsEnabled": true, "redirectUris": ["http://localhost:8000/*"]`
+const appFields = `"clientId": "app", "secret": "s", "directAccessGrantsEnabled": true, ` +
+	`"serviceAccountsEnabled": true, "redirectUris": ["http://localhost:8000/*"]`
 
 var noRedirectClient = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error {
 	return http.ErrUseLastResponse

@@ -40,7 +40,8 @@ func RunBuckets(t *testing.T, open func(t *testing.T) Buckets) {
 		{"Reserve/changed burst", (*bucketsTest).testChangedSettings},
 		{"Reserve/no buckets", (*bucketsTest).testReserveNone},
 		{"Reserve/several buckets, all or none", (*bucketsTest).testAllOrNone},
-		{"Reserve/several buckets, RetryAfter of the first empty one", (*bucketsTest).testFirstEmpty},
+		{"Reserve/several buckets, RetryAfter of the first empty one",
+			(*bucketsTest).testFirstEmpty},
 		{"Reserve/several buckets, concurrent", (*bucketsTest).testSeveralConcurrent},
 		{"Reserve/out of bounds", (*bucketsTest).testOutOfBounds},
 		{"Reserve/done context", (*bucketsTest).testDoneContext},
@@ -99,7 +100,8 @@ func (b *bucketsTest) checkAllowed(count int, buckets ...store.Bucket) {
 	b.Helper()
 	for n := range count {
 		if decision := b.reserve(buckets...); !decision.Allowed {
-			b.Fatalf("Reserve() = %+v for reservation %d of %d, want it allowed", decision, n+1, count)
+			b.Fatalf("Reserve() = %+v for reservation %d of %d, want it allowed", decision, n+1,
+				count)
 		}
 	}
 }
@@ -221,7 +223,8 @@ func (b *bucketsTest) testSeveralConcurrent() {
 		return []store.Bucket{first, smallBucket, last}
 	})
 	if n != 5 {
-		b.Errorf("%d of 100 concurrent reservations were allowed, want 5, the burst of the smallest "+
+		b.Errorf("%d of 100 concurrent reservations were allowed, want 5, the burst of the "+
+			"smallest "+
 			"bucket", n)
 	}
 	b.checkAllowed(5, first)
@@ -239,7 +242,8 @@ func (b *bucketsTest) testOutOfBounds() {
 	} {
 		decision, err := b.Store.Reserve(b.Context(), []store.Bucket{bucket(1), invalidBucket})
 		if err == nil || decision.Allowed {
-			b.Errorf("Reserve() with the bucket %+v = %+v, %v, want an error", invalidBucket, decision, err)
+			b.Errorf("Reserve() with the bucket %+v = %+v, %v, want an error", invalidBucket,
+				decision, err)
 		}
 	}
 	b.checkAllowed(10, bucket(1)) // the failed calls took no token

@@ -151,7 +151,8 @@ func TestAudience(t *testing.T) {
 			"missing", "in-id-token", "off"} {
 			addAudience("mapper: "+client, client, nil)
 		}
-		addAudience("mapper and role name the same client", "another", grantRoles(roleRef{"spa", "reader"}))
+		addAudience("mapper and role name the same client", "another",
+			grantRoles(roleRef{"spa", "reader"}))
 		addAudience("view-users, a composite role", "api",
 			grantRoles(roleRef{"realm-management", "view-users"}))
 	})
@@ -168,15 +169,20 @@ func TestRoles(t *testing.T) {
 			"roles": object{
 				"realm": []object{
 					{"name": "plain"},
-					{"name": "outer", "composite": true, "composites": object{"realm": []string{"inner"}, "client": object{"spa": []string{"reader"}}}},
-					{"name": "inner", "composite": true, "composites": object{"realm": []string{"innermost"}}},
+					{"name": "outer", "composite": true,
+						"composites": object{"realm": []string{"inner"},
+							"client": object{"spa": []string{"reader"}}}},
+					{"name": "inner", "composite": true,
+						"composites": object{"realm": []string{"innermost"}}},
 					{"name": "innermost"},
 					{"name": "seen"},
 					{"name": "with spaces and ü"},
 				},
 				"client": object{
 					"api": []object{{"name": "reader"},
-						{"name": "lead", "composite": true, "composites": object{"realm": []string{"plain"}, "client": object{"api": []string{"reader"}}}}},
+						{"name": "lead", "composite": true,
+							"composites": object{"realm": []string{"plain"},
+								"client": object{"api": []string{"reader"}}}}},
 					"spa":    []object{{"name": "reader"}, {"name": "writer"}},
 					"narrow": []object{{"name": "own"}},
 				},
@@ -221,14 +227,17 @@ func TestRoles(t *testing.T) {
 		addRoles("a client role with a realm role", "api", nil, nil, roleRef{"api", "lead"})
 		addRoles("role of a group", "api", []string{"/staff"}, nil)
 		addRoles("role of a parent group", "api", []string{"/staff/leads"}, nil)
-		addRoles("roles of groups that the user has, too", "api", []string{"/staff", "/staff/leads"}, nil,
+		addRoles("roles of groups that the user has, too", "api",
+			[]string{"/staff", "/staff/leads"}, nil,
 			roleRef{"", "plain"}, roleRef{"", "inner"})
 		addRoles("client without full scope", "narrow", nil, nil, allRoles...)
 		addRoles("client without full scope, with a client scope", "narrow", nil,
 			[]string{"scope", "openid seeing"}, allRoles...)
-		addRoles("client without full scope, no role in its scope", "narrow", nil, nil, roleRef{"", "plain"},
+		addRoles("client without full scope, no role in its scope", "narrow", nil, nil,
+			roleRef{"", "plain"},
 			roleRef{"spa", "reader"})
-		addRoles("client without full scope, part of a composite", "narrow", nil, nil, roleRef{"", "innermost"})
+		addRoles("client without full scope, part of a composite", "narrow", nil, nil,
+			roleRef{"", "innermost"})
 	})
 }
 

@@ -132,7 +132,8 @@ func TestTokenRequest(t *testing.T) {
 		addRequest("no grant type, wrong secret", "client_id", "api", "client_secret", "wrong")
 		addRequest("empty grant type", withAPICreds("grant_type", "")...)
 		addRequest("unknown grant type", withAPICreds("grant_type", "bogus")...)
-		addRequest("unknown grant type, unknown client", "grant_type", "bogus", "client_id", "nobody")
+		addRequest("unknown grant type, unknown client", "grant_type", "bogus", "client_id",
+			"nobody")
 		addRequest("implicit", withAPICreds("grant_type", "implicit")...)
 		addRequest("grant type in another case", withAPICreds("grant_type", "PASSWORD")...)
 		addRequest("grant type twice", withAPICreds("grant_type", "password", "grant_type",
@@ -152,8 +153,10 @@ func TestTokenRequest(t *testing.T) {
 			withAPICreds("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion",
 				"garbage")...)
 		addRequest("ciba",
-			withAPICreds("grant_type", "urn:openid:params:grant-type:ciba", "auth_req_id", "garbage")...)
-		addRequest("a control character in the grant type", withAPICreds("grant_type", "refresh\x01_token")...)
+			withAPICreds("grant_type", "urn:openid:params:grant-type:ciba", "auth_req_id",
+				"garbage")...)
+		addRequest("a control character in the grant type",
+			withAPICreds("grant_type", "refresh\x01_token")...)
 		addRequest("a control character in the client id", "client_id", "a\x01pi", "client_secret",
 			"api-secret", "grant_type", "password")
 		addRequest("a control character in the secret", "client_id", "api", "client_secret",

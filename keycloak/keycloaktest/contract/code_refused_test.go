@@ -82,18 +82,24 @@ func TestCode_redirects(t *testing.T) {
 			client string
 			uris   []string // "" means no redirect_uri
 		}{
-			{"exact", []string{"http://app.test/cb", "http://app.test/other", "http://app.test/cb/", "http://app.test/cb?x=1",
+			{"exact", []string{"http://app.test/cb", "http://app.test/other", "http://app.test/cb/",
+				"http://app.test/cb?x=1",
 				"http://app.test/cb#f", "http://APP.test/cb", "http://app.test:80/cb",
 				"https://app.test/cb", "http://app.test/CB", "/cb", ""}},
-			{"wildcard", []string{"http://app.test/a/x/y?z=1", "http://app.test/a/", "http://app.test/a", "http://app.test/a?z=1", "http://app.test/ab",
+			{"wildcard", []string{"http://app.test/a/x/y?z=1", "http://app.test/a/",
+				"http://app.test/a", "http://app.test/a?z=1", "http://app.test/ab",
 				"http://app.test/a/x#f", "http://app.test/a/../b", "http://app.test/a/%2e%2e/b",
 				"http://user@app.test/a/x", "http://app.test.evil/a/x"}},
-			{"relative", []string{"http://rel.test/cb/x", "http://rel.test/cb", "http://rel.test/no", "/cb/x"}},
-			{"query", []string{"http://app.test/cb?a=1", "http://app.test/cb", "http://app.test/cb?a=1&b=2"}},
-			{"any", []string{"http://anywhere.test/x", "javascript:alert(1)", "com.example.app:/cb"}},
+			{"relative", []string{"http://rel.test/cb/x", "http://rel.test/cb",
+				"http://rel.test/no", "/cb/x"}},
+			{"query", []string{"http://app.test/cb?a=1", "http://app.test/cb",
+				"http://app.test/cb?a=1&b=2"}},
+			{"any", []string{"http://anywhere.test/x", "javascript:alert(1)",
+				"com.example.app:/cb"}},
 			{"none", []string{"http://app.test/cb", ""}},
 			{"one", []string{"http://app.test/one", ""}},
-			{"loopback", []string{"http://127.0.0.1/cb", "http://127.0.0.1:4567/cb", "http://localhost:4567/cb", "http://127.0.0.1:4567/no"}},
+			{"loopback", []string{"http://127.0.0.1/cb", "http://127.0.0.1:4567/cb",
+				"http://localhost:4567/cb", "http://127.0.0.1:4567/no"}},
 			{"scheme", []string{"com.example.app:/cb", "com.example.app:/no"}},
 		} {
 			suite.add(row.client, func(s *scenario) {

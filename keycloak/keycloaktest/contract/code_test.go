@@ -281,7 +281,8 @@ func fieldValue(page response, name string) string {
 
 var (
 	formPostActionPattern = regexp.MustCompile(`(?i)<form [^>]*method="post" [^>]*action="([^"]*)"`)
-	formPostFieldPattern  = regexp.MustCompile(`(?i)<input type="hidden" name="([^"]*)" value="([^"]*)"`)
+	formPostFieldPattern  = regexp.MustCompile(`(?i)<input type="hidden" name="([^"]*)" ` +
+		`value="([^"]*)"`)
 )
 
 // recordFormPost records the action and the fields of a form_post page.

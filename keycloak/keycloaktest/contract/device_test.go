@@ -59,7 +59,8 @@ func (s *scenario) poll(r *realm, client string, start response, pairs ...string
 
 // deviceGrant returns the form of a poll with a device code. Pairs override parameters.
 func deviceGrant(client, code string, pairs ...string) url.Values {
-	return withParams(withParams(clientForm(client), "grant_type", "urn:ietf:params:oauth:grant-type:device_code",
+	return withParams(withParams(clientForm(client), "grant_type",
+		"urn:ietf:params:oauth:grant-type:device_code",
 		"device_code", code), pairs...)
 }
 

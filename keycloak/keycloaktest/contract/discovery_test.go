@@ -27,7 +27,8 @@ var equalFields = []string{
 // partialLists are the fields of the discovery document for which the fake lists fewer values than
 // Keycloak. The map has the values that both must list.
 var partialLists = map[string][]string{
-	"grant_types_supported": {"authorization_code", "client_credentials", "password", "refresh_token",
+	"grant_types_supported": {"authorization_code", "client_credentials", "password",
+		"refresh_token",
 		"urn:ietf:params:oauth:grant-type:device_code"},
 	"response_types_supported":                      {"code"},
 	"response_modes_supported":                      {"query", "fragment", "form_post"},
@@ -110,10 +111,14 @@ func TestCerts(t *testing.T) {
 				s.note("%s %s: %s", k.Use, k.Alg, compareCertificate(k, r.name))
 			}
 			for _, p := range []keyProvider{
-				{name: "es256", provider: "ecdsa-generated", config: map[string]string{"ecdsaEllipticCurveKey": "P-256"}},
-				{name: "es512", provider: "ecdsa-generated", config: map[string]string{"ecdsaEllipticCurveKey": "P-521"}},
-				{name: "eddsa", provider: "eddsa-generated", config: map[string]string{"eddsaEllipticCurveKey": "Ed25519"}},
-				{name: "ps256", provider: "rsa-generated", config: map[string]string{"algorithm": "PS256", "keySize": "2048"}},
+				{name: "es256", provider: "ecdsa-generated",
+					config: map[string]string{"ecdsaEllipticCurveKey": "P-256"}},
+				{name: "es512", provider: "ecdsa-generated",
+					config: map[string]string{"ecdsaEllipticCurveKey": "P-521"}},
+				{name: "eddsa", provider: "eddsa-generated",
+					config: map[string]string{"eddsaEllipticCurveKey": "Ed25519"}},
+				{name: "ps256", provider: "rsa-generated",
+					config: map[string]string{"algorithm": "PS256", "keySize": "2048"}},
 			} {
 				p.config["priority"] = "50"
 				_, err := s.kc.addKeyProvider(r.name, p)

@@ -58,8 +58,9 @@ func signInFromExport(t *testing.T, export []byte) {
 		t.Fatal(err)
 	}
 	resp, err := http.PostForm(r.EndpointURL("/token"), url.Values{
-		"grant_type": {"password"}, "client_id": {"local-api"}, "client_secret": {"local-api-secret"},
-		"username": {"alice"}, "password": {"alice-password"}, "scope": {"openid"},
+		"grant_type": {"password"}, "client_id": {"local-api"},
+		"client_secret": {"local-api-secret"},
+		"username":      {"alice"}, "password": {"alice-password"}, "scope": {"openid"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -93,7 +94,9 @@ func signInFromExport(t *testing.T, export []byte) {
 	// Without the option, the client gets a 501, because its secret can't be checked.
 	maskedServer := keycloaktest.New(t, export)
 	resp, err = http.PostForm(maskedServer.Realm("local").EndpointURL("/token"), url.Values{
-		"grant_type": {"password"}, "client_id": {"local-api"}, "client_secret": {"local-api-secret"}, "username": {"alice"}, "password": {"alice-password"},
+		"grant_type": {"password"}, "client_id": {"local-api"},
+		"client_secret": {"local-api-secret"}, "username": {"alice"},
+		"password": {"alice-password"},
 	})
 	if err != nil {
 		t.Fatal(err)

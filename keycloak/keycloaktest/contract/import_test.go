@@ -72,7 +72,8 @@ func TestImport(t *testing.T) {
 		addLogins("no required actions: ", object{"requiredActions": []object{}},
 			userRep("without-names", object{"email": nil, "firstName": nil, "lastName": nil}))
 		addLogins("VERIFY_PROFILE is off: ", object{"requiredActions": []object{
-			{"alias": "VERIFY_PROFILE", "name": "Verify Profile", "providerId": "VERIFY_PROFILE", "enabled": false, "defaultAction": false, "priority": 100, "config": object{}},
+			{"alias": "VERIFY_PROFILE", "name": "Verify Profile", "providerId": "VERIFY_PROFILE",
+				"enabled": false, "defaultAction": false, "priority": 100, "config": object{}},
 		}}, userRep("without-names", object{"email": nil, "firstName": nil, "lastName": nil}))
 		groupRealm := addLogins("groups and a default role: ", object{
 			"groups":        []object{{"name": "staff", "subGroups": []object{{"name": "leads"}}}},
@@ -84,7 +85,8 @@ func TestImport(t *testing.T) {
 				})},
 			"defaultRole": object{"name": "default-roles-{realm}", "composite": true},
 			"roles": object{"realm": []object{
-				{"name": "member"}, {"name": "default-roles-{realm}", "composite": true, "composites": object{"realm": []string{"member"}}},
+				{"name": "member"}, {"name": "default-roles-{realm}", "composite": true,
+					"composites": object{"realm": []string{"member"}}},
 			}},
 		}, userRep("of-the-file", object{"groups": []string{"/staff/leads"}}),
 			userRep("of-the-file-without-groups", nil))
@@ -232,8 +234,9 @@ func TestImport_scopes(t *testing.T) {
 		}
 		requestedScopes := []string{"profile", "phone", "tenant", "billing", "offline_access"}
 		settingsByName := map[string]object{
-			"one scope":                      {"clientScopes": []object{tenant}},
-			"one scope, of an older release": {"clientScopes": []object{tenant}, "keycloakVersion": "24.0.0"},
+			"one scope": {"clientScopes": []object{tenant}},
+			"one scope, of an older release": {"clientScopes": []object{tenant},
+				"keycloakVersion": "24.0.0"},
 			"one default and one optional": {
 				"clientScopes": []object{tenant,
 					{"name": "billing", "protocol": "openid-connect"}},

@@ -200,10 +200,11 @@ func addRejectedIntrospections(suite *testSuite, r *realm, creds []string) {
 	addRejectedRequest("no secret", func(s *scenario, token string) response {
 		return s.post(r.endpoint("/token/introspect"), form("client_id", "server", "token", token))
 	})
-	addRejectedRequest("wrong secret, basic authentication", func(s *scenario, token string) response {
-		return s.post(r.endpoint("/token/introspect"), form("token", token), "Authorization",
-			basicAuth("server", "wrong"))
-	})
+	addRejectedRequest("wrong secret, basic authentication",
+		func(s *scenario, token string) response {
+			return s.post(r.endpoint("/token/introspect"), form("token", token), "Authorization",
+				basicAuth("server", "wrong"))
+		})
 	addRejectedRequest("unknown client", func(s *scenario, token string) response {
 		return s.introspect(r, "nope", token)
 	})

@@ -169,9 +169,10 @@ func addLogoutByBrowser(suite *testSuite, r *realm) {
 	addLogoutWithHint("hint and a redirect URI of logins", "plus", func(id string) string {
 		return r.logoutURL("id_token_hint", id, "post_logout_redirect_uri", callback)
 	})
-	addLogoutWithHint("hint and a redirect URI of logins, nothing configured", "api", func(id string) string {
-		return r.logoutURL("id_token_hint", id, "post_logout_redirect_uri", callback)
-	})
+	addLogoutWithHint("hint and a redirect URI of logins, nothing configured", "api",
+		func(id string) string {
+			return r.logoutURL("id_token_hint", id, "post_logout_redirect_uri", callback)
+		})
 	addLogoutWithHint("only a hint", "api", func(id string) string {
 		return r.logoutURL("id_token_hint", id)
 	})

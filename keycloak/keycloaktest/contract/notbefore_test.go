@@ -172,6 +172,7 @@ func (s *scenario) recordNotBefore(step string, tokens response, changedAt time.
 	case policy >= changedAt.Unix() && policy <= s.kc.now().Unix():
 		s.note("not-before-policy of the %s: the moment of the change", step)
 	default:
-		s.note("not-before-policy of the %s: %d seconds from the change", step, policy-changedAt.Unix())
+		s.note("not-before-policy of the %s: %d seconds from the change", step,
+			policy-changedAt.Unix())
 	}
 }

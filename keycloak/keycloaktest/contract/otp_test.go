@@ -33,7 +33,8 @@ func (t totp) credentials() []object {
 		"period": t.period})
 	return []object{
 		{"type": "password", "value": "secret", "temporary": false},
-		{"type": "otp", "userLabel": "phone", "secretData": string(secret), "credentialData": string(data)},
+		{"type": "otp", "userLabel": "phone", "secretData": string(secret),
+			"credentialData": string(data)},
 	}
 }
 

@@ -16,7 +16,9 @@ var (
 	pageTitlePattern = regexp.MustCompile(`(?s)id="kc-page-title"[^>]*>(.*?)</h1>`)
 	// pageMessagePattern matches errors and instructions.
 	pageMessagePattern = regexp.MustCompile(
-		`(?s)<(?:span|p|div|h4)[^>]*(?:id="input-error[^"]*"|class="(?:[^"]* )?(?:kc-feedback-text|instruction|pf-v5-c-alert__title)(?: [^"]*)?")[^>]*>(.*?)</(?:span|p|div|h4)>`)
+		`(?s)<(?:span|p|div|h4)[^>]*(?:id="input-error[^"]*"|class="(?:[^"]* ` +
+			`)?(?:kc-feedback-text|instruction|pf-v5-c-alert__title)(?: ` +
+			`[^"]*)?")[^>]*>(.*?)</(?:span|p|div|h4)>`)
 	formPattern      = regexp.MustCompile(`(?s)<form\b([^>]*)>(.*?)</form>`)
 	fieldPattern     = regexp.MustCompile(`<(?:input|button|select|textarea)\b([^>]*)>`)
 	attributePattern = regexp.MustCompile(`([\w-]+)\s*=\s*"([^"]*)"`)

@@ -190,7 +190,8 @@ func TestUnsupported(t *testing.T) {
 			clientWithAuthenticator("sharing", "client-secret-jwt"),
 			clientWithAuthenticator("tls", "client-x509")))
 		umaForm := func(pairs ...string) url.Values {
-			return withParams(form("grant_type", "urn:ietf:params:oauth:grant-type:uma-ticket"), pairs...)
+			return withParams(form("grant_type", "urn:ietf:params:oauth:grant-type:uma-ticket"),
+				pairs...)
 		}
 		addCase := func(name, feature string, send func(*scenario) response) {
 			suite.add(name, func(s *scenario) {

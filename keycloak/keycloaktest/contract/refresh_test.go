@@ -183,15 +183,20 @@ func TestRefresh_refused(t *testing.T) {
 			parts := strings.Split(token, ".")
 			signingInput, signature := parts[0]+"."+parts[1]+".", parts[2]
 			for _, spelling := range []struct{ name, token string }{
-				{"stray bits at the end", token[:len(token)-1] + flipLowestBit(token[len(token)-1])},
-				{"stray bits in the header", parts[0][:len(parts[0])-1] + flipLowestBit(parts[0][len(parts[0])-1]) + "." + parts[1] + "." + signature},
+				{"stray bits at the end", token[:len(token)-1] +
+					flipLowestBit(token[len(token)-1])},
+				{"stray bits in the header", parts[0][:len(parts[0])-1] +
+					flipLowestBit(parts[0][len(parts[0])-1]) + "." + parts[1] + "." + signature},
 				{"padding", token + "=="},
 				{"too much padding", token + "==="},
 				{"padding of the header", parts[0] + "=." + parts[1] + "." + signature},
 				{"padding, and more", token + "==AAAA"},
-				{"the other alphabet", signingInput + strings.NewReplacer("-", "+", "_", "/").Replace(signature)},
-				{"a line break in the signature", signingInput + signature[:20] + "\n" + signature[20:]},
-				{"a line break in the payload", parts[0] + "." + parts[1][:20] + "\r\n" + parts[1][20:] + "." + signature},
+				{"the other alphabet", signingInput +
+					strings.NewReplacer("-", "+", "_", "/").Replace(signature)},
+				{"a line break in the signature", signingInput + signature[:20] + "\n" +
+					signature[20:]},
+				{"a line break in the payload", parts[0] + "." + parts[1][:20] + "\r\n" +
+					parts[1][20:] + "." + signature},
 				{"a line break at the end", token + "\r\n"},
 				{"a tab", "\t" + token},
 				{"a zero byte", token + "\x00"},
@@ -205,7 +210,8 @@ func TestRefresh_refused(t *testing.T) {
 				{"two parts", strings.TrimSuffix(signingInput, ".")},
 				{"no signature", signingInput},
 				{"a signature that goes on", token + "AAAA"},
-				{"a character of neither alphabet", signingInput + signature[:20] + "!" + signature[20:]},
+				{"a character of neither alphabet", signingInput + signature[:20] + "!" +
+					signature[20:]},
 				{"4,000 characters", strings.Repeat("A", 4000)},
 				{"4,001 characters", strings.Repeat("A", 4001)},
 			} {
@@ -245,9 +251,10 @@ func TestRefresh_refused(t *testing.T) {
 				s.post(r.endpoint("/revoke"),
 					withParams(clientForm("api"), "token", resp.field("refresh_token"))))
 		})
-		addAfterChange("after a logout by the administrator", func(s *scenario, u *user, _ response) {
-			s.must(s.kc.logoutUser(u.userRef))
-		})
+		addAfterChange("after a logout by the administrator",
+			func(s *scenario, u *user, _ response) {
+				s.must(s.kc.logoutUser(u.userRef))
+			})
 		addAfterChange("after the session was deleted", func(s *scenario, u *user, resp response) {
 			s.must(s.kc.endSession(sessionRef{realm: r.name, sid: resp.field("session_state")}))
 		})
@@ -315,12 +322,13 @@ func TestRefresh_refused(t *testing.T) {
 				s.kc.endSession(sessionRef{realm: r.name, sid: resp.field("session_state"),
 					offline: true}))
 		})
-		addOfflineSession("after a logout by the administrator", func(s *scenario, u *user, resp response) {
-			// The logout sets the user's notBefore. A token that was issued in the same second
-			// would stay valid.
-			s.wait(seconds(2))
-			s.must(s.kc.logoutUser(u.userRef))
-		})
+		addOfflineSession("after a logout by the administrator",
+			func(s *scenario, u *user, resp response) {
+				// The logout sets the user's notBefore. A token that was issued in the same second
+				// would stay valid.
+				s.wait(seconds(2))
+				s.must(s.kc.logoutUser(u.userRef))
+			})
 		addOfflineSession("after the role was revoked", func(s *scenario, u *user, _ response) {
 			s.must(s.kc.revokeRole(u.userRef, roleRef{name: "default-roles-" + r.name}))
 		})

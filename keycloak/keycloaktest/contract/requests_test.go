@@ -34,9 +34,13 @@ func realmRep(settings object, clients ...object) object {
 					"standardFlowEnabled": false}),
 		}, clients...),
 		"components": object{keyProviderType: []object{
-			{"name": "given", "providerId": "rsa", "config": object{"privateKey": []string{sharedKey().pem}, "priority": []string{"100"}}},
-			{"name": "hmac-generated-hs512", "providerId": "hmac-generated", "config": object{"priority": []string{"100"}, "algorithm": []string{"HS512"}}},
-			{"name": "aes-generated", "providerId": "aes-generated", "config": object{"priority": []string{"100"}}},
+			{"name": "given", "providerId": "rsa",
+				"config": object{"privateKey": []string{sharedKey().pem},
+					"priority": []string{"100"}}},
+			{"name": "hmac-generated-hs512", "providerId": "hmac-generated",
+				"config": object{"priority": []string{"100"}, "algorithm": []string{"HS512"}}},
+			{"name": "aes-generated", "providerId": "aes-generated",
+				"config": object{"priority": []string{"100"}}},
 		}},
 	}, settings)
 	maps.DeleteFunc(rep, func(_ string, value any) bool { return value == nil })

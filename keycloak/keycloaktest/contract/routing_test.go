@@ -20,7 +20,8 @@ func TestRouting(t *testing.T) {
 		addRequest("unknown realm: realm info", "GET", "/realms/no-such-realm")
 		addRequest("unknown realm: discovery", "GET",
 			"/realms/no-such-realm/.well-known/openid-configuration")
-		addRequest("unknown realm: certs", "GET", "/realms/no-such-realm/protocol/openid-connect/certs")
+		addRequest("unknown realm: certs", "GET",
+			"/realms/no-such-realm/protocol/openid-connect/certs")
 		suite.add("unknown realm: token", func(s *scenario) {
 			s.record(s.post(s.kc.baseURL()+"/realms/no-such-realm/protocol/openid-connect/token",
 				clientForm("api")))
@@ -58,7 +59,8 @@ func TestRouting(t *testing.T) {
 		addRequest("wrong method: POST certs", "POST", oidcPath+"/certs")
 		addRequest("wrong method: DELETE userinfo", "DELETE", oidcPath+"/userinfo")
 		addRequest("wrong method: POST realm info", "POST", realmPath)
-		addRequest("wrong method: POST discovery", "POST", realmPath+"/.well-known/openid-configuration")
+		addRequest("wrong method: POST discovery", "POST", realmPath+
+			"/.well-known/openid-configuration")
 		addRequest("HEAD certs", "HEAD", oidcPath+"/certs")
 
 		addRequest("two slashes", "GET", "/realms//"+r.name)
@@ -77,7 +79,8 @@ func TestRouting(t *testing.T) {
 			otherOrigin)
 		addRequest("trailing slash: realm info", "GET", realmPath+"/")
 		suite.add("trailing slash: certs and discovery", func(s *scenario) {
-			s.recordHeaders(s.get(r.endpoint("/certs/")), s.get(r.url("/.well-known/openid-configuration/")))
+			s.recordHeaders(s.get(r.endpoint("/certs/")),
+				s.get(r.url("/.well-known/openid-configuration/")))
 		})
 		suite.add("trailing slash: token", func(s *scenario) {
 			s.recordHeaders(s.post(r.endpoint("/token/"), passwordGrant(s.addUser(r, nil))))
@@ -243,7 +246,8 @@ func TestRouting_accept(t *testing.T) {
 			s.record(s.get(r.url("/.well-known/openid-configuration"), "Accept", "text/html"))
 		})
 		suite.add("discovery, a browser", func(s *scenario) {
-			s.recordHeaders(s.get(r.url("/.well-known/openid-configuration"), "Accept", browserAccept))
+			s.recordHeaders(s.get(r.url("/.well-known/openid-configuration"), "Accept",
+				browserAccept))
 		})
 	})
 }
@@ -351,7 +355,8 @@ func TestRouting_origins(t *testing.T) {
 		addPasswordGrant("token, allowed origin", "web", webOrigin)
 		addPasswordGrant("token, origin of a redirect URI", "plus", "https://plus.example")
 		addPasswordGrant("token, any origin", "star", otherOrigin)
-		addPasswordGrant("token, wrong password, allowed origin", "web", webOrigin, "password", "wrong")
+		addPasswordGrant("token, wrong password, allowed origin", "web", webOrigin, "password",
+			"wrong")
 		suite.add("token, invalid origin", func(s *scenario) {
 			s.record(s.token(r,
 				withParams(passwordGrant(s.addUser(r, nil)), clientParams("web")...), "Origin",
@@ -394,7 +399,8 @@ func TestRouting_origins(t *testing.T) {
 			s.recordHeaders(s.get(r.endpoint("/certs"), "Origin", otherOrigin))
 		})
 		suite.add("discovery", func(s *scenario) {
-			s.recordHeaders(s.get(r.url("/.well-known/openid-configuration"), "Origin", otherOrigin))
+			s.recordHeaders(s.get(r.url("/.well-known/openid-configuration"), "Origin",
+				otherOrigin))
 		})
 		suite.add("realm info", func(s *scenario) {
 			s.recordHeaders(s.get(r.url(""), "Origin", otherOrigin))

@@ -94,7 +94,8 @@ func TestSettings(t *testing.T) {
 		addLanguage("the realm's", "language de", nil)
 		addLanguage("the browser's", "", []string{"Accept-Language", "en-GB,en;q=0.8"})
 		addLanguage("the client's", "", nil, "ui_locales", "fr en")
-		addLanguage("the client's, before the browser's", "language de", []string{"Accept-Language", "en"},
+		addLanguage("the client's, before the browser's", "language de",
+			[]string{"Accept-Language", "en"},
 			"ui_locales", "de")
 		addLanguage("not supported", "language de", []string{"Accept-Language", "fr"})
 	})
@@ -128,7 +129,8 @@ func TestActions(t *testing.T) {
 		addAction("a new password", "UPDATE_PASSWORD", nil, passwordFields...)
 		addAction("a new password, with a parameter", "UPDATE_PASSWORD:x", nil, passwordFields...)
 		addAction("a new password, declined", "UPDATE_PASSWORD", nil, "cancel-aia", "true")
-		addAction("a new password, declined, with a parameter", "UPDATE_PASSWORD:x", nil, "cancel-aia",
+		addAction("a new password, declined, with a parameter", "UPDATE_PASSWORD:x", nil,
+			"cancel-aia",
 			"true")
 		addAction("unknown action", "bogus", nil)
 		addAction("unknown action, with a parameter", "bogus:x", nil)

@@ -186,9 +186,10 @@ func addRejectedUserinfoRequests(suite *testSuite, r, otherRealm *realm) {
 	addTokenInForm("in a text/plain body", "text/plain", func(token string) string {
 		return "access_token=" + token
 	})
-	addTokenInForm("in a form, upper-case content type", strings.ToUpper(formType), func(token string) string {
-		return "access_token=" + token
-	})
+	addTokenInForm("in a form, upper-case content type", strings.ToUpper(formType),
+		func(token string) string {
+			return "access_token=" + token
+		})
 	addTokenInForm("with padding", formType, func(token string) string {
 		return "access_token=" + token + "%3D"
 	})

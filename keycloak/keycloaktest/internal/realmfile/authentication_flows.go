@@ -40,16 +40,24 @@ var flowBindings = []struct {
 	supported    []string
 }{
 	{"browserFlow", "browser", func(r *Realm) string { return r.BrowserFlow }, UseLogin, []string{
-		"ALTERNATIVE auth-cookie, ALTERNATIVE (REQUIRED auth-username-password-form, CONDITIONAL (REQUIRED conditional-user-configured, ALTERNATIVE auth-otp-form))",
-		"ALTERNATIVE auth-cookie, ALTERNATIVE (REQUIRED auth-username-password-form, CONDITIONAL (REQUIRED conditional-user-configured, REQUIRED auth-otp-form))",
+		"ALTERNATIVE auth-cookie, ALTERNATIVE (REQUIRED auth-username-password-form, CONDITIONAL " +
+			"(REQUIRED conditional-user-configured, ALTERNATIVE auth-otp-form))",
+		"ALTERNATIVE auth-cookie, ALTERNATIVE (REQUIRED auth-username-password-form, CONDITIONAL " +
+			"(REQUIRED conditional-user-configured, REQUIRED auth-otp-form))",
 	}},
-	{"directGrantFlow", "direct grant", func(r *Realm) string { return r.DirectGrantFlow }, UsePassword, []string{
-		"REQUIRED direct-grant-validate-username, REQUIRED direct-grant-validate-password, CONDITIONAL (REQUIRED conditional-user-configured, REQUIRED direct-grant-validate-otp)",
-		"REQUIRED direct-grant-validate-username, REQUIRED direct-grant-validate-password, CONDITIONAL (REQUIRED conditional-user-configured, ALTERNATIVE direct-grant-validate-otp)",
-	}},
-	{"clientAuthenticationFlow", "clients", func(r *Realm) string { return r.ClientAuthenticationFlow }, UseSecret, []string{
-		"ALTERNATIVE client-secret", "REQUIRED client-secret",
-	}},
+	{"directGrantFlow", "direct grant", func(r *Realm) string { return r.DirectGrantFlow },
+		UsePassword, []string{
+			"REQUIRED direct-grant-validate-username, REQUIRED direct-grant-validate-password, " +
+				"CONDITIONAL (REQUIRED conditional-user-configured, REQUIRED " +
+				"direct-grant-validate-otp)",
+			"REQUIRED direct-grant-validate-username, REQUIRED direct-grant-validate-password, " +
+				"CONDITIONAL (REQUIRED conditional-user-configured, ALTERNATIVE " +
+				"direct-grant-validate-otp)",
+		}},
+	{"clientAuthenticationFlow", "clients",
+		func(r *Realm) string { return r.ClientAuthenticationFlow }, UseSecret, []string{
+			"ALTERNATIVE client-secret", "REQUIRED client-secret",
+		}},
 }
 
 // builtinFlows are the flows that Keycloak adds to a realm whose file doesn't define them.

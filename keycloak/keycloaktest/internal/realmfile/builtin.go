@@ -63,7 +63,8 @@ func BuiltinScopes() []Scope {
 		newScope("email", "true", "${emailScopeConsentText}",
 			newAttributeMapper("email", "email", "email", "String"),
 			newMapper("email verified", "oidc-usermodel-property-mapper",
-				"userinfo.token.claim", "true", "user.attribute", "emailVerified", "claim.name", "email_verified", "jsonType.label",
+				"userinfo.token.claim", "true", "user.attribute", "emailVerified", "claim.name",
+				"email_verified", "jsonType.label",
 				"boolean")),
 		newScope("roles", "false", "${rolesScopeConsentText}",
 			newMapper("realm roles", "oidc-usermodel-realm-role-mapper", "id.token.claim", "false",
@@ -110,8 +111,9 @@ var (
 
 // BuiltinClientRoles are the roles of the built-in clients, by client.
 var BuiltinClientRoles = map[string][]string{
-	"account": {"manage-account", "manage-account-links", "view-profile", "view-groups", "view-applications", "view-consent", "manage-consent", "delete-account"},
-	"broker":  {"read-token"},
+	"account": {"manage-account", "manage-account-links", "view-profile", "view-groups",
+		"view-applications", "view-consent", "manage-consent", "delete-account"},
+	"broker": {"read-token"},
 	"realm-management": {
 		"realm-admin", "create-client", "impersonation", "manage-authorization", "manage-clients",
 		"manage-events", "manage-identity-providers", "manage-organizations", "manage-realm",
@@ -126,8 +128,9 @@ var BuiltinClientRoles = map[string][]string{
 var BuiltinComposites = map[string]map[string][]string{
 	"account": {"manage-account": {"manage-account-links"}, "manage-consent": {"view-consent"}},
 	"realm-management": {
-		"view-users": {"query-users", "query-groups"}, "view-clients": {"query-clients"}, "view-organizations": {"query-organizations"},
-		"realm-admin": BuiltinClientRoles["realm-management"][1:],
+		"view-users": {"query-users", "query-groups"}, "view-clients": {"query-clients"},
+		"view-organizations": {"query-organizations"},
+		"realm-admin":        BuiltinClientRoles["realm-management"][1:],
 	},
 }
 
@@ -137,17 +140,21 @@ func BuiltinClients(realm string) []Client {
 	pkce := map[string]string{"post.logout.redirect.uris": "+",
 		"pkce.code.challenge.method": "S256"}
 	return []Client{
-		{ClientID: "account", PublicClient: true, FullScopeAllowed: new(false), BaseURL: accountURL, RedirectURIs: []string{accountURL + "*"},
-			Attributes: map[string]string{"post.logout.redirect.uris": "+"}},
-		{ClientID: "account-console", PublicClient: true, FullScopeAllowed: new(false), BaseURL: accountURL, RedirectURIs: []string{accountURL + "*"},
+		{ClientID: "account", PublicClient: true, FullScopeAllowed: new(false), BaseURL: accountURL,
+			RedirectURIs: []string{accountURL + "*"},
+			Attributes:   map[string]string{"post.logout.redirect.uris": "+"}},
+		{ClientID: "account-console", PublicClient: true, FullScopeAllowed: new(false),
+			BaseURL: accountURL, RedirectURIs: []string{accountURL + "*"},
 			Attributes: pkce,
 			ProtocolMappers: []Mapper{{Name: "audience resolve", Protocol: "openid-connect",
 				ProtocolMapper: "oidc-audience-resolve-mapper"}}},
-		{ClientID: "admin-cli", PublicClient: true, StandardFlowEnabled: new(false), DirectAccessGrantsEnabled: true,
-			Attributes: map[string]string{"client.use.lightweight.access.token.enabled": "true"}},
+		{ClientID: "admin-cli", PublicClient: true, StandardFlowEnabled: new(false),
+			DirectAccessGrantsEnabled: true,
+			Attributes:                map[string]string{"client.use.lightweight.access.token.enabled": "true"}},
 		{ClientID: "broker", BearerOnly: true, FullScopeAllowed: new(false)},
 		{ClientID: "realm-management", BearerOnly: true, FullScopeAllowed: new(false)},
-		{ClientID: "security-admin-console", PublicClient: true, BaseURL: consoleURL, RedirectURIs: []string{consoleURL + "*"}, WebOrigins: []string{"+"},
+		{ClientID: "security-admin-console", PublicClient: true, BaseURL: consoleURL,
+			RedirectURIs: []string{consoleURL + "*"}, WebOrigins: []string{"+"},
 			Attributes: map[string]string{"post.logout.redirect.uris": "+",
 				"pkce.code.challenge.method":                  "S256",
 				"client.use.lightweight.access.token.enabled": "true"},

@@ -257,7 +257,8 @@ func (r *reader) checkClient(path *fieldPath, c *Client) {
 		r.report(path.field("attributes").key("use.jwks.string"), "use.jwks.url is true as well")
 	}
 	for name, urls := range map[string][]string{
-		"redirectUris": c.RedirectURIs, "rootUrl": {c.RootURL}, "baseUrl": {c.BaseURL}, "adminUrl": {c.AdminURL},
+		"redirectUris": c.RedirectURIs, "rootUrl": {c.RootURL}, "baseUrl": {c.BaseURL},
+		"adminUrl": {c.AdminURL},
 		"attributes[post.logout.redirect.uris]": strings.Split(
 			c.Attributes["post.logout.redirect.uris"], "##"),
 	} {

@@ -55,16 +55,18 @@ var keyProviders = map[string]struct {
 }{
 	"rsa-generated": {use: "sig", algorithm: "RS256", material: "RSA", variant: "keySize",
 		variants: rsaKeySizes},
-	"rsa-enc-generated": {use: "enc", algorithm: "RSA-OAEP", material: "RSA", variant: "keySize", variants: rsaKeySizes},
-	"rsa":               {use: "sig", algorithm: "RS256", material: "RSA", privateKey: true},
-	"rsa-enc":           {use: "enc", algorithm: "RSA-OAEP", material: "RSA", privateKey: true},
+	"rsa-enc-generated": {use: "enc", algorithm: "RSA-OAEP", material: "RSA", variant: "keySize",
+		variants: rsaKeySizes},
+	"rsa":     {use: "sig", algorithm: "RS256", material: "RSA", privateKey: true},
+	"rsa-enc": {use: "enc", algorithm: "RSA-OAEP", material: "RSA", privateKey: true},
 	"hmac-generated": {use: "sig", algorithm: "HS256", material: "HMAC", variant: "secretSize",
 		variants: []string{"128", "16", "24", "32", "64", "256", "512"}},
 	"ecdsa-generated": {use: "sig", variant: "ecdsaEllipticCurveKey", variants: curves},
 	"ecdh-generated": {use: "enc", algorithm: "RS256", variant: "ecdhEllipticCurveKey",
 		variants: curves},
-	"eddsa-generated": {use: "sig", variant: "eddsaEllipticCurveKey", variants: []string{"Ed25519", "Ed448"}},
-	"aes-generated":   {variant: "secretSize", variants: []string{"32", "16", "24"}},
+	"eddsa-generated": {use: "sig", variant: "eddsaEllipticCurveKey",
+		variants: []string{"Ed25519", "Ed448"}},
+	"aes-generated": {variant: "secretSize", variants: []string{"32", "16", "24"}},
 }
 
 var (

@@ -21,7 +21,8 @@ var scopeReleases = []struct {
 	isRealmDefault  bool // make the scope a default scope of the realm
 }{
 	{release{4, 6}, "roles", true, true}, {release{4, 6}, "web-origins", true, true},
-	{release{18, 0}, "acr", true, true}, {release{25, 0}, "basic", true, true}, {release{26, 1}, "service_account", false, false},
+	{release{18, 0}, "acr", true, true}, {release{25, 0}, "basic", true, true}, {release{26, 1},
+		"service_account", false, false},
 }
 
 // migrate applies Keycloak's migrations to a file.

@@ -177,7 +177,8 @@ var schemas = sync.OnceValue(func() schemaSet {
 	return schemaSet{realmRecord(client, user, role, group), client, user}
 })
 
-const oldRelease = "it is from an old release of Keycloak, and the import of Keycloak 26 fails on it"
+const oldRelease = "it is from an old release of Keycloak, and the import of Keycloak 26 fails " +
+	"on it"
 
 func realmRecord(client, user, role, group *record) *record {
 	roles := (&record{name: "RolesRepresentation"}).withFields(
@@ -222,7 +223,8 @@ func realmRecord(client, user, role, group *record) *record {
 		decodes(boolType, "enabled"), decodes(stringMap, "config"),
 		ignores(stringType, "displayName internalId updateProfileFirstLoginMode organizationId"),
 		ignores(boolType,
-			"trustEmail storeToken addReadTokenRoleOnCreate authenticateByDefault linkOnly hideOnLogin "+
+			"trustEmail storeToken addReadTokenRoleOnCreate authenticateByDefault linkOnly "+
+				"hideOnLogin "+
 				"updateProfileFirstLogin"),
 		ignores(stringList, "types"))
 	providerMapper := (&record{name: "IdentityProviderMapperRepresentation"}).withFields(
@@ -243,7 +245,8 @@ func realmRecord(client, user, role, group *record) *record {
 			maxDeltaTimeSeconds failureFactor otpPolicyDigits otpPolicyPeriod
 			otpPolicyLookAheadWindow`),
 		decodes(int32Type,
-			"maxSecondaryAuthFailures ssoSessionIdleTimeoutRememberMe ssoSessionMaxLifespanRememberMe"),
+			"maxSecondaryAuthFailures ssoSessionIdleTimeoutRememberMe "+
+				"ssoSessionMaxLifespanRememberMe"),
 		decodes(int64Type, "quickLoginCheckMilliSeconds"),
 		decodes(boolType,
 			`enabled revokeRefreshToken offlineSessionMaxLifespanEnabled loginWithEmailAllowed
@@ -373,7 +376,8 @@ func clientRecord() *record {
 	return (&record{name: "ClientRepresentation"}).withFields(
 		decodes(nameType, "clientId"),
 		decodes(stringType,
-			"id name protocol clientAuthenticatorType secret rootUrl baseUrl adminUrl clientTemplate"),
+			"id name protocol clientAuthenticatorType secret rootUrl baseUrl adminUrl "+
+				"clientTemplate"),
 		decodes(boolType, `enabled publicClient bearerOnly consentRequired standardFlowEnabled
 				implicitFlowEnabled directAccessGrantsEnabled serviceAccountsEnabled
 				authorizationServicesEnabled frontchannelLogout fullScopeAllowed`),

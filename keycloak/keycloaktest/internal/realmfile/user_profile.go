@@ -80,7 +80,8 @@ func readProfile(document string) (*Profile, error) {
 		return nil, err
 	}
 	if !slices.Contains([]string{"", "ENABLED", "ADMIN_VIEW", "ADMIN_EDIT"}, p.UnmanagedPolicy) {
-		return nil, fmt.Errorf("unmanagedAttributePolicy: Keycloak has no policy %q", p.UnmanagedPolicy)
+		return nil, fmt.Errorf("unmanagedAttributePolicy: Keycloak has no policy %q",
+			p.UnmanagedPolicy)
 	}
 	for i := range p.Attributes {
 		a := &p.Attributes[i]
