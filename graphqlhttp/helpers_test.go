@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"unicode/utf8"
 
@@ -333,3 +334,74 @@ const (
 
 // errConnectionLost is the error of a lost connection.
 var errConnectionLost = errors.New("connection lost")
+
+// A mapStore is an AnswerStore without a bound.
+type mapStore struct {
+	mu      sync.Mutex // guards answers
+	answers map[string]any
+}
+
+func (s *mapStore) Get(request []byte) any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.answers[string(request)]
+}
+
+func (s *mapStore) Put(request []byte, answer any, _ int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answers[string(request)] = answer
+}
+
+// keptRequests returns the requests whose answers the store has, in order.
+func (s *mapStore) keptRequests() []string { return slices.Sorted(maps.Keys(s.answers)) }
+
+// newAnswers returns Answers with a store that all callers share. Its MayKeep holds for the root
+// fields leaf, person, fails and change.
+func newAnswers() (*Answers, *mapStore) {
+	store := &mapStore{answers: map[string]any{}}
+	return &Answers{
+		Store: func(context.Context) AnswerStore { return store },
+		MayKeep: func(field *ast.FieldDefinition) bool {
+			return slices.Contains([]string{"leaf", "person", "fails", "change"}, field.Name)
+		},
+	}, store
+}
+
+// countCalls makes the resolvers in e count their calls.
+func countCalls(e executable) (counted executable, calls *int) {
+	counted, calls = executable{}, new(int)
+	for name, resolve := range e {
+		counted[name] = func(ctx context.Context, args map[string]any) (any, error) {
+			*calls++
+			return resolve(ctx, args)
+		}
+	}
+	return counted, calls
+}
+
+// describe returns what a client and Observe see of a response, except for what differs between
+// any two requests.
+func describe(res result) string {
+	header := res.Header().Clone()
+	header.Del("X-Request-Id")
+	outcome := res.outcome
+	outcome.RequestID, outcome.Duration = "", 0
+	return fmt.Sprintf("%d %v %s\n%+v", res.Code, header, res.Body, outcome)
+}
+
+// bodyOf returns a query as the body of a POST.
+func bodyOf(query string) string { return fmt.Sprintf(`{"query":%q}`, query) }
+
+// withHeader returns r with a header set.
+func withHeader(r *http.Request, name, value string) *http.Request {
+	r.Header.Set(name, value)
+	return r
+}
+
+// rawGet returns a GET with this query string, or a request with another method.
+func rawGet(method, queryString string) *http.Request {
+	r := httptest.NewRequest(method, "/graphql", nil)
+	r.URL.RawQuery = queryString
+	return r
+}
