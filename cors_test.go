@@ -92,7 +92,8 @@ func TestCORS_responses(t *testing.T) {
 		{"POST", "/graphql", "application/json", strings.Repeat(" ", 65<<10), 413},
 		{"GET", "/graphql?query=%7B__typename%7D", "", "", 405},
 		{"HEAD", "/graphql", "", "", 405},
-		{"POST", "/graphql/", "application/json", `{"query":"{__typename}"}`, 200}, // not a redirect, which would lose the body
+		// Not a redirect, which would lose the body.
+		{"POST", "/graphql/", "application/json", `{"query":"{__typename}"}`, 200},
 		{"POST", "/graphq", "application/json", "{}", 404},
 		{"POST", "/graphql/x", "application/json", "{}", 404},
 		{"GET", "/healthz", "", "", 200},

@@ -61,8 +61,9 @@ var allowedImports = map[string][]string{
 	"e2e/bench":       {"internal/program", "keycloak/keycloaktest", "settings"},
 	"keycloak/drill":  {"identity", "keycloak", "keycloak/keycloaktest"},
 	"graph/generated": {"identity"},
-	"graph":           {"graph/generated", "authz", "identity", "signin", "apierror"}, // apierror in tests
-	"signin":          {"identity"},
+	// Apierror in tests.
+	"graph":  {"graph/generated", "authz", "identity", "signin", "apierror"},
+	"signin": {"identity"},
 }
 
 // Each package imports only the packages that allowedImports lists for it. Packages share types

@@ -221,7 +221,9 @@ func TestLogin_manyInOneRequest(t *testing.T) {
 		name, code string
 		body       any
 	}{
-		{"CrackQL's 1,000 aliases", "BAD_REQUEST", object{"query": "mutation {" + guesses(1000, "\n    alias%d: "+guess) + "\n}"}}, // over MAX_BODY_BYTES
+		// Over MAX_BODY_BYTES.
+		{"CrackQL's 1,000 aliases", "BAD_REQUEST",
+			object{"query": "mutation {" + guesses(1000, "\n    alias%d: "+guess) + "\n}"}},
 		{"100 aliases", "OPERATION_TOO_LARGE",
 			object{"query": "mutation {" + guesses(100, "alias%d: "+guess) + "}"}},
 		{"2 aliases", "OPERATION_TOO_LARGE",

@@ -68,7 +68,8 @@ func TestErrors_canceled(t *testing.T) {
 	for _, err := range []error{context.Canceled,
 		fmt.Errorf("call the realm: %w", context.Canceled)} {
 		s := newServer(t, fakeRealm{logout: func(identity.Secret) error { return err }})
-		if got := s.sendWithoutToken(`mutation { logout(refreshToken: "t") }`); !strings.Contains(got,
+		got := s.sendWithoutToken(`mutation { logout(refreshToken: "t") }`)
+		if !strings.Contains(got,
 			"INTERNAL_SERVER_ERROR") {
 			t.Errorf("%v: got %s, want INTERNAL_SERVER_ERROR", err, got)
 		}

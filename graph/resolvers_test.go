@@ -179,7 +179,8 @@ func TestLogin_passwordInPanic(t *testing.T) {
 			error) {
 			panic("bad: " + c.Password.Reveal())
 		}},
-		"panic with printed credentials": {login: func(c identity.Credentials) (*identity.OpenIDToken, error) {
+		"panic with printed credentials": {login: func(c identity.Credentials) (
+			*identity.OpenIDToken, error) {
 			panic(fmt.Sprintf("%+v", c))
 		}},
 		"panic with credentials": {login: func(c identity.Credentials) (*identity.OpenIDToken,

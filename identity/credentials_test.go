@@ -174,7 +174,8 @@ func TestCredentials_AccountKey_spellings(t *testing.T) {
 		{"alice", "Alice", "ALICE", " alice ", "alice\u00a0", "\u2003aLiCe"},
 		{"kim", "KIM", "\u212aim"}, // the Kelvin sign
 		{"ärger", "ÄRGER"},
-		{"σας", "ΣΑΣ", "Σασ", "ςας"}, // in Java, the lower case of Σ depends on its position in the word
+		// In Java, the lower case of Σ depends on its position in the word.
+		{"σας", "ΣΑΣ", "Σασ", "ςας"},
 		{"i\u0307d", "İD", "İd"},
 		{"straße", "STRAẞE"},
 		{"ſam", "SAM", "sam"},

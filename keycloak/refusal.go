@@ -87,12 +87,14 @@ var refreshRefusalRules = []refusalRule{
 	{0, "invalid_grant", "Client session not active", identity.ErrSessionEnded, ""},
 	{0, "invalid_grant", "Session doesn't have required client", identity.ErrSessionEnded, ""},
 	{0, "invalid_grant", "Offline user session not found", identity.ErrSessionEnded, ""},
-	{0, "invalid_grant", "Offline session", identity.ErrSessionEnded, ""}, // not active, or offline access was revoked
+	// Not active, or offline access was revoked.
+	{0, "invalid_grant", "Offline session", identity.ErrSessionEnded, ""},
 	{0, "invalid_grant", "User disabled", identity.ErrSessionEnded, ""},
 	{0, "invalid_grant", "Stale token", identity.ErrSessionEnded, ""},
 	{0, "invalid_grant", "Client certificate missing", identity.ErrProviderMisconfigured,
 		hintCertificate},
-	{400, "invalid_request", "No refresh token", identity.ErrRefreshInvalid, ""}, // it was longer than 4,000 characters
+	// It was longer than 4,000 characters.
+	{400, "invalid_request", "No refresh token", identity.ErrRefreshInvalid, ""},
 	{400, "invalid_grant", "", identity.ErrRefreshInvalid, ""},
 	{401, "invalid_grant", "", identity.ErrRefreshInvalid, ""},
 }

@@ -49,7 +49,9 @@ var anyCallErrors = []errorResponse{
 			"to obtain client secret from the request",
 		identity.ErrProviderMisconfigured,
 		"set Allowed authentication method on the client's Credentials tab"},
-	{400, "invalid_client", "Parameter client_assertion_type is missing", identity.ErrProviderMisconfigured, "set Client Authenticator"}, // private_key_jwt and client_secret_jwt
+	// Private_key_jwt and client_secret_jwt.
+	{400, "invalid_client", "Parameter client_assertion_type is missing",
+		identity.ErrProviderMisconfigured, "set Client Authenticator"},
 	{400, "invalid_client", "Wrong client protocol.", identity.ErrProviderMisconfigured, "SAML"},
 	{400, "invalid_request", "Configured client authentication method not allowed for client",
 		identity.ErrProviderMisconfigured, "executor secure-client-authenticator"},
@@ -72,13 +74,15 @@ var anyCallErrors = []errorResponse{
 var callErrors = map[string][]errorResponse{
 	"login": {
 		{400, "invalid_grant", "Invalid user credentials", identity.ErrBadCredentials, ""},
-		{401, "invalid_grant", "Invalid user credentials", identity.ErrBadCredentials, ""}, // before 26.6
+		// Before 26.6.
+		{401, "invalid_grant", "Invalid user credentials", identity.ErrBadCredentials, ""},
 		{400, "invalid_grant", "A text that a later release has", identity.ErrBadCredentials, ""},
 		{400, "invalid_grant", "", identity.ErrBadCredentials, ""},
 		{400, "invalid_grant", "Account disabled", identity.ErrAccountDisabled, ""},
 		{401, "invalid_grant", "Account disabled", identity.ErrAccountDisabled, ""}, // before 26.6
 		{400, "invalid_grant", "Account is not fully set up", identity.ErrAccountNotReady, ""},
-		{400, "invalid_grant", "Session not active", identity.ErrBadCredentials, ""}, // the login rules ignore a text that only refreshes get
+		// The login rules ignore a text that only refreshes get.
+		{400, "invalid_grant", "Session not active", identity.ErrBadCredentials, ""},
 		{400, "unauthorized_client", "Client not allowed for direct access grants",
 			identity.ErrLoginNotAllowed, "Direct access grants"},
 		{400, "invalid_grant", "resource owner password credentials grant is prohibited.",
@@ -95,7 +99,8 @@ var callErrors = map[string][]errorResponse{
 	"refresh": {
 		{400, "invalid_request", "No refresh token", identity.ErrRefreshInvalid, ""},
 		{400, "invalid_grant", "Invalid refresh token", identity.ErrRefreshInvalid, ""},
-		{401, "invalid_grant", "Invalid refresh token", identity.ErrRefreshInvalid, ""}, // before 26.6
+		// Before 26.6.
+		{401, "invalid_grant", "Invalid refresh token", identity.ErrRefreshInvalid, ""},
 		{400, "invalid_grant", "A text that a later release has", identity.ErrRefreshInvalid, ""},
 		{400, "invalid_grant", "Token is not active", identity.ErrRefreshExpired, ""},
 		{400, "invalid_grant", "Session not active", identity.ErrSessionEnded, ""},
@@ -118,7 +123,8 @@ var callErrors = map[string][]errorResponse{
 			identity.ErrProviderMisconfigured, "Mutual TLS"},
 		{400, "invalid_grant", "Maximum allowed refresh token reuse exceeded",
 			identity.ErrRefreshReused, ""},
-		{400, "invalid_grant", "Account disabled", identity.ErrRefreshInvalid, ""}, // the refresh rules ignore a text that only logins get
+		// The refresh rules ignore a text that only logins get.
+		{400, "invalid_grant", "Account disabled", identity.ErrRefreshInvalid, ""},
 		{400, "invalid_scope", "Invalid scopes: nope", identity.ErrProviderMisconfigured,
 			"ClientConfig.LoginScope"},
 		{400, "unauthorized_client", "Client not allowed for direct access grants",

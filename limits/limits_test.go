@@ -205,7 +205,8 @@ func TestRootFieldMax(t *testing.T) {
 		{`mutation { login: logout }`, ""},
 		{`mutation { me { login { id } login { id } } }`, ""},
 		{`mutation { a: login { id } b: login { id } }`, "login"},
-		{`mutation { login { id } login { id } }`, "login"}, // selected twice, although the result has it once
+		// Selected twice, although the result has it once.
+		{`mutation { login { id } login { id } }`, "login"},
 		{`mutation { login { id } ... { login { id } } }`, "login"},
 		{`mutation { login { id } ... on Mutation { ... { login { id } } } }`, "login"},
 		{`mutation { login { id } ...F } fragment F on Mutation { x: login { id } }`, "login"},

@@ -36,7 +36,8 @@ func TestOverlappingFields(t *testing.T) {
 		{`{ f(n: 1) { leaf } f(s: "1") { leaf } }`, "they have differing arguments"},
 		{`{ f(s: "1") { leaf } f(n: 1) { leaf } }`, "they have differing arguments"},
 		{`query($v: Int) { f(n: $v) { leaf } f(n: 1) { leaf } }`, "they have differing arguments"},
-		{`{ f(l: [1]) { leaf } f(l: [2]) { leaf } }`, "they have differing arguments"}, // gqlparser misses this
+		// Gqlparser misses this.
+		{`{ f(l: [1]) { leaf } f(l: [2]) { leaf } }`, "they have differing arguments"},
 		{`{ f(l: [1]) { leaf } f(l: [1, 1]) { leaf } }`, "they have differing arguments"},
 		{`{ f(x: {n: 1}) { leaf } f(x: {n: 2}) { leaf } }`, "they have differing arguments"},
 		{`{ f(x: {i: {n: 1}}) { leaf } f(x: {i: {e: ONE}}) { leaf } }`,

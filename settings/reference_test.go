@@ -121,8 +121,9 @@ KEYCLOAK_CLIENT_SECRET_KEY=local-api-secret
 // both cases Read returns the defaults.
 func TestReference_example(t *testing.T) {
 	for name, text := range map[string]string{
-		"unchanged":            exampleFile(),
-		"defaults uncommented": regexp.MustCompile(`(?m)^#([A-Z_]+=)`).ReplaceAllString(exampleFile(), "$1"),
+		"unchanged": exampleFile(),
+		"defaults uncommented": regexp.MustCompile(`(?m)^#([A-Z_]+=)`).
+			ReplaceAllString(exampleFile(), "$1"),
 	} {
 		dir := t.TempDir()
 		if err := os.WriteFile(dir+"/.local.env", []byte(text), 0o600); err != nil {

@@ -76,7 +76,9 @@ var startFailures = []startFailure{
 		kc.Down()
 		return kc.Up
 	}},
-	{"Keycloak hangs", func(kc *keycloaktest.Server) func() { return kc.Fail(keycloaktest.Fault{Hang: true}) }},
+	{"Keycloak hangs", func(kc *keycloaktest.Server) func() {
+		return kc.Fail(keycloaktest.Fault{Hang: true})
+	}},
 	{"Keycloak has no keys", func(kc *keycloaktest.Server) func() {
 		return kc.Fail(keycloaktest.Fault{Status: 200, ContentType: jsonType, Body: `{"keys":[]}`})
 	}},

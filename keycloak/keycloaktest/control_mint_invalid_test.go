@@ -119,7 +119,9 @@ func TestRealm_Mint_invalidTokens(t *testing.T) {
 			mintToken(tokenSpec{Claims: claimsWith(object{"iat": oneHourLater})}),
 			jwt.ErrTokenUsedBeforeIssued},
 
-		{"wrong issuer", mintToken(tokenSpec{Claims: claimsWith(object{"iss": "https://evil.example/realms/shop"})}), jwt.ErrTokenInvalidIssuer},
+		{"wrong issuer", mintToken(tokenSpec{
+			Claims: claimsWith(object{"iss": "https://evil.example/realms/shop"})}),
+			jwt.ErrTokenInvalidIssuer},
 		{"no issuer", mintToken(tokenSpec{Claims: claimsWith(object{"iss": nil})}),
 			jwt.ErrTokenRequiredClaimMissing},
 		{"from another realm", mint(t, otherRealm, tokenSpec{Claims: claimsWith(nil)}),

@@ -143,7 +143,8 @@ func TestUnsupported_requests(t *testing.T) {
 		{attribute("client.secret.authentication.allowed.method", "client_secret_basic"),
 			slices.Concat(tokenRequests,
 				[]string{"device"}), "client.secret.authentication.allowed.method"},
-		{attribute("acr.uri.map", `{"urn:x":"1"}`), nil, ""}, // no effect: Keycloak uses it only for SAML
+		// No effect: Keycloak uses it only for SAML.
+		{attribute("acr.uri.map", `{"urn:x":"1"}`), nil, ""},
 		{attribute("default.acr.values", "2"), []string{"authorize", "device"},
 			"default.acr.values"},
 		{attribute("minimum.acr.value", "2"), []string{"authorize", "device"}, "minimum.acr.value"},

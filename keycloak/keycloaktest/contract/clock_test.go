@@ -246,7 +246,8 @@ func TestClockOffsets(t *testing.T) {
 		{"exp", object{"iat": start + 6.0, "exp": start + 309.0}, "<iat+300>", true},
 		{"exp", object{"iat": start + 9.0, "exp": start + 310.0}, "<iat+300>", false},
 		{"exp", object{"iat": start + 9.0, "exp": start + 301.0}, "<iat+300>", false},
-		{"exp", object{"iat": start + 9.0, "exp": start + 304.0}, "<iat+302>", true}, // exp was set when the session started
+		// Exp was set when the session started.
+		{"exp", object{"iat": start + 9.0, "exp": start + 304.0}, "<iat+302>", true},
 		{"auth_time", object{"iat": start + 6.0, "auth_time": start + 1.0}, "<iat-2>", true},
 		{"auth_time", object{"iat": start + 9.0, "auth_time": start - 1.0}, "<iat-2>", false},
 		{"auth_time", object{"auth_time": start + 8.0}, "<now-2>", false},

@@ -150,7 +150,8 @@ func BuiltinClients(realm string) []Client {
 				ProtocolMapper: "oidc-audience-resolve-mapper"}}},
 		{ClientID: "admin-cli", PublicClient: true, StandardFlowEnabled: new(false),
 			DirectAccessGrantsEnabled: true,
-			Attributes:                map[string]string{"client.use.lightweight.access.token.enabled": "true"}},
+			Attributes: map[string]string{
+				"client.use.lightweight.access.token.enabled": "true"}},
 		{ClientID: "broker", BearerOnly: true, FullScopeAllowed: new(false)},
 		{ClientID: "realm-management", BearerOnly: true, FullScopeAllowed: new(false)},
 		{ClientID: "security-admin-console", PublicClient: true, BaseURL: consoleURL,
