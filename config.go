@@ -243,6 +243,9 @@ func (c Config) LogValue() slog.Value {
 		slog.Any("allowedHosts", append([]string{}, c.HTTP.AllowedHosts...)),
 		slog.Bool("persistedQueries", c.GraphQL.PersistedQueryBytes > 0),
 		slog.String("trustedDocuments", c.trustedDocumentsMode()),
+		slog.Int("tokenCacheBytes",
+			max(0, cmp.Or(c.Tokens.CacheBytes, keycloak.DefaultTokenCacheBytes))),
+		slog.Bool("answerCache", c.keepsAnswers() && c.Tokens.CacheBytes >= 0),
 		// Rate limits, and where the addresses come from.
 		slog.Any("trustedProxies", toStrings(c.HTTP.Proxies)),
 		slog.Bool("forwardAddress", c.Client.ForwardAddress),
