@@ -1,7 +1,6 @@
 package contract
 
 import (
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -126,7 +125,7 @@ func TestParameters_controlCharacters(t *testing.T) {
 					value[:1] + "\x01" + value[1:]} {
 					query := withParams(values, name, changedValue).Encode()
 					resp := s.get(r.endpoint("/auth?"+query), "Accept", browserAccept)
-					s.note("%q: %s", s.normalize(changedValue), resultOfControlCharacter(resp))
+					s.note("%q: %d %s", s.normalize(changedValue), resp.status, resp.summary())
 				}
 			})
 		}
@@ -137,16 +136,6 @@ func TestParameters_controlCharacters(t *testing.T) {
 			s.recordClaims(tokens, "id_token", "nonce")
 		})
 	})
-}
-
-// resultOfControlCharacter returns the status and the summary of a response. Keycloak refuses most
-// control characters before it opens a transaction. It then shows an error page if the realm is in
-// its cache. Otherwise it sends a 500, which means the same.
-func resultOfControlCharacter(resp response) string {
-	if resp.scenario.kc.name() == "keycloak" && resp.status == http.StatusInternalServerError {
-		return "400 login-error"
-	}
-	return fmt.Sprintf("%d %s", resp.status, resp.summary())
 }
 
 // summary returns the redirect, the ID of the page, or the status and the error of a response, so
