@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
 
 // A response is an HTTP response and its request.
@@ -60,10 +61,18 @@ func (s *scenario) sendWith(client *http.Client, method, address, requestBody st
 		string(body), w}
 }
 
-// get sends a GET request.
+// get sends a GET request. Keycloak refuses some requests before it opens a database transaction.
+// It can show an error page for them only if the realm is in its cache. Otherwise its response is
+// an empty 500, which says nothing about the request, so get tries again.
 func (s *scenario) get(address string, headers ...string) response {
 	s.Helper()
-	return s.send(http.MethodGet, address, "", headers...)
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		resp := s.send(http.MethodGet, address, "", headers...)
+		if s.kc.name() != "keycloak" || resp.status != http.StatusInternalServerError ||
+			resp.body != "" || time.Now().After(deadline) {
+			return resp
+		}
+	}
 }
 
 // post sends a form.
