@@ -44,7 +44,8 @@ func main() {
 	flag.DurationVar(&o.window, "window", 3*time.Second, "how long each target runs in a round")
 	flag.IntVar(&o.connections, "connections", 32, "connections of wrk")
 	flag.StringVar(&o.only, "only", "",
-		"run only bare and the targets whose names contain this, and no other part")
+		"run only bare and the targets whose names contain this, and no other part; "+
+			"with -growth, connections, tokens or fields")
 	flag.StringVar(&o.binary, "binary", "", "a cloakql binary; built from this module if empty")
 	flag.StringVar(&o.plot, "plot", "", "write a plot of the table to this SVG file")
 	growth := flag.Bool("growth", false, "measure growth instead (20 minutes)")
