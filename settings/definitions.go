@@ -27,8 +27,9 @@ func (raw *rawSettings) groups() []group {
 	return []group{
 		{
 			title: "Server and Keycloak",
-			doc: "If Keycloak's certificate comes from an authority of your own, name that " +
-				"authority's file in `SSL_CERT_FILE`, as for any Go program.",
+			doc: "If Keycloak's certificate comes from a certificate authority of your own, set " +
+				"`SSL_CERT_FILE` to a PEM file with the authority's certificate, as for any Go " +
+				"program.",
 			settings: []setting{{
 				name: "RUNTIME_ENV", defaultValue: "local", dest: anyValue(&raw.runtimeEnv),
 				fieldNames: "Config.Local",
@@ -130,17 +131,16 @@ func (raw *rawSettings) groups() []group {
 				defaultValue: strconv.Itoa(keycloak.DefaultTokenCacheBytes),
 				dest:         zeroOrInRange(&tokens.CacheBytes, 1<<20, 1<<30),
 				fieldNames:   "VerifierConfig.CacheBytes",
-				doc: "The memory for verified tokens, in bytes: about 3 kB per token, and its " +
-					"answers (`ANSWER_CACHE`). Of a cached token, only times and key are checked " +
-					"again. 0 switches the cache off.",
+				doc: "The memory for verified tokens, in bytes: about 3 kB per token, and the " +
+					"responses cached with it (`ANSWER_CACHE`). For a cached token, only the " +
+					"times and the key are checked again. 0 switches the cache off.",
 			}, {
 				name: "ANSWER_CACHE", defaultValue: "on",
 				dest:       oneOf(&raw.answerCache, "on", "off"),
 				fieldNames: "Config.DisableAnswerCache",
-				doc: "Whether the server keeps the answers to queries of `me` beside the " +
-					"caller's " +
-					"token, within `TOKEN_CACHE_BYTES`, and sends them again while the token is " +
-					"valid: `on` or `off`. At most 16 KiB per token.",
+				doc: "Whether the server caches the responses to queries of `me`, and sends them " +
+					"again while the token is valid: `on` or `off`. A token's responses take at " +
+					"most 16 KiB, within `TOKEN_CACHE_BYTES`.",
 			}, {
 				name: "TOKEN_ALGORITHMS", dest: eachItem(&tokens.Algorithms, parseAlgorithm),
 				fieldNames: "VerifierConfig.Algorithms", defaultText: "all of them",
@@ -188,12 +188,12 @@ func (raw *rawSettings) groups() []group {
 			title: "Attempts",
 			doc: "A limit is `burst/interval`: `10/1m` allows ten attempts at once and adds one " +
 				"per minute. The burst is 1 to 2000, the interval 5ms to 24h. Except for " +
-				"`ADDRESS_LIMIT`, the limits count failures: an attempt that succeeds, or that " +
-				"Keycloak didn't check, is given back. Over a limit, requests get `RATE_LIMITED` " +
-				"without a call to Keycloak. Each process counts for itself, in memory. How " +
-				"attempts are counted: docs/operating.md, Attempts. How the limits work together " +
-				"with those of Keycloak: docs/operating.md, Fitting Keycloak's brute-force " +
-				"protection.",
+				"`ADDRESS_LIMIT`, the limits count failures: an attempt that succeeds doesn't count, " +
+				"nor does one that Keycloak didn't check, with the exceptions in " +
+				"docs/operating.md, Attempts. Over a limit, requests get `RATE_LIMITED` without a " +
+				"call to Keycloak. Each process counts for itself, in memory. How the limits work " +
+				"together with those of Keycloak: docs/operating.md, Fitting Keycloak's " +
+				"brute-force protection.",
 			settings: []setting{{
 				name: "TRUSTED_PROXIES", dest: anyValue(&server.HTTP.Proxies),
 				fieldNames: "HTTPConfig.Proxies, AddressConfig.Trusted", defaultText: "none",
