@@ -23,8 +23,8 @@ import (
 	"github.com/cloakql/cloakql/throttle"
 )
 
-// A Config configures a Server. Realm and Client are required; every other zero value is a safe
-// default. The nested types are documented in their own packages.
+// A Config configures a Server. Realm is required, and so is Client, except as its comment says.
+// Every other zero value is a safe default. The nested types are documented in their own packages.
 type Config struct {
 	// Local is for a developer's machine. A local server allows introspection, explains errors to
 	// clients (extensions.detail), and lets pages from this machine call the API. Unless
@@ -34,8 +34,8 @@ type Config struct {
 	Realm keycloak.Realm
 
 	// Client is this server's client in the realm. Its Realm, Transport and Log are optional; if
-	// Client.Realm is set, it must equal Realm. Client may be empty if Schema is set and has no
-	// login. Then Tokens.Audience is required.
+	// Client.Realm is set, it must equal Realm. If Schema is set and has no login, refresh or
+	// logout, Client may be empty; then Tokens.Audience is required.
 	Client keycloak.ClientConfig
 
 	// Keys configures how the realm's signing keys are fetched. Its Transport defaults to the
@@ -73,10 +73,10 @@ type Config struct {
 	// or a guard.
 	Schema func(*signin.Service) (graphql.ExecutableSchema, error)
 
-	// DisableAnswerCache makes the server run every operation. Otherwise, it keeps answers to
-	// queries whose root fields carry @fromToken, beside the caller's token in the token cache, and
-	// sends them again while the token is valid. It keeps no answers if HTTP.Middleware is set,
-	// because that may change the user. If GraphQL.Answers is set, the server uses only that.
+	// DisableAnswerCache makes the server run every operation. Otherwise, it caches the responses
+	// to queries whose root fields carry @fromToken, with the caller's token in the token cache,
+	// and sends them again while the token is valid. It caches no responses if HTTP.Middleware is
+	// set, because that may change the user. If GraphQL.Answers is set, the server uses only that.
 	DisableAnswerCache bool
 
 	// Guards lists the directives of Schema, other than auth, that refuse unauthenticated callers.

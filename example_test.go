@@ -9,6 +9,7 @@ import (
 
 	"github.com/99designs/gqlgen/graphql/handler"
 
+	"github.com/cloakql/cloakql"
 	"github.com/cloakql/cloakql/apierror"
 	"github.com/cloakql/cloakql/authz"
 	"github.com/cloakql/cloakql/graph/generated"
@@ -22,6 +23,29 @@ import (
 )
 
 var discardLog = slog.New(slog.DiscardHandler)
+
+func newShop(secret identity.Secret) (*cloakql.Server, error) {
+	realm, err := keycloak.NewRealm("https://sso.example.com", "shop")
+	if err != nil {
+		return nil, err
+	}
+	config := cloakql.Config{
+		Realm:  realm,
+		Client: keycloak.ClientConfig{ClientID: "shop-api", ClientSecret: secret},
+	}
+	config.Schema, config.Log = application{me: identity.Require}.schema, discardLog
+	return cloakql.New(config)
+}
+
+// This example makes a server with a schema of its own, as in docs/library.md. New sends no
+// requests, so Keycloak need not be up.
+func ExampleNew() {
+	server := must(newShop(identity.NewSecret("shop-secret")))
+	fmt.Println(post(server.Handler(), "", `{ me { username } }`))
+
+	// Output:
+	// {"errors":[{"message":"Not authenticated","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","reason":"TOKEN_MISSING"}}],"data":{"me":null}}
+}
 
 func newVerifier(keycloakURL string, log *slog.Logger) (*keycloak.Verifier, error) {
 	realm, err := keycloak.NewRealm(keycloakURL, "shop")
@@ -69,7 +93,7 @@ func newGraphQL(
 	}
 	server := handler.New(schema)
 	err = limits.Install(server, limits.Limits{
-		RootFieldMax: map[string]int{"login": 1, "refresh": 1, "logout": 1}, // times in one request
+		RootFieldMax: map[string]int{"login": 1, "refresh": 1, "logout": 1}, // times per operation
 	})
 	if err != nil {
 		return nil, err
