@@ -88,7 +88,8 @@ func New(config Config) (*Server, error) {
 	return s, nil
 }
 
-// newHandler connects the parts in the order in which a request passes them.
+// newHandler builds the handler from the inside out: a request passes its parts in the reverse
+// order.
 func (s *Server) newHandler(realm signin.Realm) (http.Handler, error) {
 	c := s.config
 	origins, err := parseAll("CORSOrigins", c.HTTP.CORSOrigins, middleware.ParseOrigin)
