@@ -16,7 +16,7 @@ const (
 	answerOverheadBytes = 160 // estimated, in addition to the request and the answer
 )
 
-// Answers keeps encoded answers beside a token in the token cache. They are dropped with the token:
+// Answers keeps encoded answers together with a token in the token cache. They are dropped with it:
 // when it expires, its key leaves the key set, or the cache needs the memory. An answer may depend
 // only on the token, because every request with the token gets it. The zero value belongs to no
 // token. It is safe for concurrent use.

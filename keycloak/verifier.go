@@ -60,8 +60,8 @@ type VerifierConfig struct {
 	// CacheBytes bounds the memory for verified tokens: DefaultTokenCacheBytes if zero; negative
 	// means no cache. Each use of a cached token checks its times and its key again.
 	CacheBytes int
-	// KeepAnswers lets handlers keep answers beside a token in the cache, within CacheBytes: see
-	// AnswersFromContext.
+	// KeepAnswers lets handlers keep answers together with a token in the cache, within CacheBytes:
+	// see AnswersFromContext.
 	KeepAnswers bool
 	// Leeway is the tolerance for exp, nbf and iat if clocks differ: 30 s if zero, at most 5 min.
 	Leeway time.Duration
