@@ -18,7 +18,7 @@ const explanations: Record<string, Entry> = {
     advice: "Make the realm's tokens smaller (fewer roles or groups), or raise TOKEN_MAX_BYTES.",
   },
   "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED": {
-    meaning: "The token isn't meant for this API: its issuer, audience or type is wrong.",
+    meaning: "The token isn't meant for this API: its issuer, audience, client or type is wrong, or it is bound to a client's key.",
     advice: "Send an access token of this realm with this API in its audience, not an ID token or a refresh token.",
   },
   "UNAUTHENTICATED/TOKEN_NOT_YET_VALID": {
@@ -86,7 +86,7 @@ const explanations: Record<string, Entry> = {
     advice: "You are still signed in. Try again in a moment.",
   },
   "SERVICE_UNAVAILABLE/BUSY": {
-    meaning: "The server is handling as many of these calls as it allows.",
+    meaning: "The server is handling as many of these calls, or as many sign-ins to this account, as it allows.",
     advice: "Try again in a moment.",
   },
   "OPERATION_TOO_LARGE/BYTES": tooMany("bytes"),
@@ -132,7 +132,7 @@ const explanations: Record<string, Entry> = {
     advice: "Run one of those, or use a development server.",
   },
   RATE_LIMITED: {
-    meaning: "There were too many failed attempts with this name or from this address.",
+    meaning: "There were too many attempts with this name or token, or from this address or its network.",
     advice: "Wait, and then try again with the right password.",
   },
   ERRORS_LEFT_OUT: {
