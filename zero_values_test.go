@@ -41,6 +41,7 @@ import (
 var zeroValues = map[string]any{
 	"identity.Claims": new(identity.Claims), "identity.ClientRoles": new(identity.ClientRoles),
 	"identity.Credentials":    new(identity.Credentials),
+	"identity.Organization":   new(identity.Organization),
 	"identity.RateLimitError": new(identity.RateLimitError),
 	"identity.OpenIDToken":    new(identity.OpenIDToken),
 	"identity.Secret":         new(identity.Secret), "identity.Session": new(identity.Session),

@@ -20,10 +20,11 @@ type User struct {
 	Name          *string
 	GivenName     *string
 	FamilyName    *string
-	RealmRoles    []string      // never nil
-	ClientRoles   []ClientRoles // ordered by client, never nil
-	Groups        []string      // never nil
-	Token         *TokenInfo    // the token of the request; nil for users other than the caller
+	RealmRoles    []string       // never nil
+	ClientRoles   []ClientRoles  // ordered by client, never nil
+	Groups        []string       // never nil
+	Organizations []Organization // ordered by alias, each alias once; never nil
+	Token         *TokenInfo     // the token of the request; nil for users other than the caller
 }
 
 // HasRealmRole reports whether the token has this realm role (in the claim realm_access). Names are
@@ -48,6 +49,16 @@ func (u *User) HasClientRole(client, role string) bool {
 // "admins". A user who is only in a subgroup isn't in the group.
 func (u *User) InGroup(path string) bool { return u != nil && slices.Contains(u.Groups, path) }
 
+// InOrganization reports whether the token has the organization with this alias (in the claim
+// organization). Aliases are compared exactly; the ID of an organization isn't an alias. The token
+// has only the organizations that the sign-in's scopes asked for: with organization:*, all that the
+// user is a member of.
+func (u *User) InOrganization(alias string) bool {
+	return u != nil && slices.ContainsFunc(u.Organizations, func(o Organization) bool {
+		return o.Alias == alias
+	})
+}
+
 // HasScope reports whether the token has this scope (in the claim scope). Names are compared
 // exactly. It returns false for a user who isn't the caller.
 func (u *User) HasScope(scope string) bool {
@@ -60,13 +71,28 @@ type ClientRoles struct {
 	Roles  []string
 }
 
+// An Organization is an organization that a user is a member of.
+type Organization struct {
+	Alias string // unique within the realm
+	// ID is nil unless the realm's mapper of type Organization Membership adds it to tokens.
+	ID *string
+	// Groups are the paths of the user's groups within the organization, such as "/staff/admins".
+	// It is never nil. The realm needs a mapper of type Organization Group Membership; without one,
+	// Groups is empty, or an attribute of the organization: see docs/operating.md.
+	Groups []string
+}
+
 // TokenInfo describes the access token of a request.
 type TokenInfo struct {
 	Scope     []string // never nil
 	ExpiresAt time.Time
 	ACR       *string  // authentication context class reference: the strength of the sign-in
 	Session   *Session // nil for a service account
-	Claims    Claims
+	// Impersonated reports whether somebody else acts as the user: the token has the claim act
+	// (RFC 8693, section 4.1). Keycloak 26.7 adds this claim only if the client has a mapper for
+	// it: see docs/operating.md.
+	Impersonated bool
+	Claims       Claims
 }
 
 // A Session starts when a user signs in. All clients that the user then uses without signing in

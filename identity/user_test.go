@@ -2,15 +2,17 @@ package identity
 
 import "testing"
 
-// HasRealmRole, HasClientRole, InGroup and HasScope compare names exactly. They return false for
-// the zero User and for nil.
+// HasRealmRole, HasClientRole, InGroup, InOrganization and HasScope compare names exactly. They
+// return false for the zero User and for nil.
 func TestUser_hasMethods(t *testing.T) {
 	alice := &User{
 		RealmRoles: []string{"customer", "Admin"},
 		ClientRoles: []ClientRoles{{Client: "billing", Roles: []string{"viewer"}},
 			{Client: "shop-api", Roles: []string{"buyer"}}},
 		Groups: []string{"/staff/admins"},
-		Token:  &TokenInfo{Scope: []string{"openid", "orders:read"}},
+		Organizations: []Organization{{Alias: "acme", ID: new("f00d"), Groups: []string{"/ops"}},
+			{Alias: "blue"}},
+		Token: &TokenInfo{Scope: []string{"openid", "orders:read"}},
 	}
 	zeroUser, nilUser := &User{}, (*User)(nil)
 	for _, tt := range []struct {
@@ -33,6 +35,13 @@ func TestUser_hasMethods(t *testing.T) {
 		{"group", func(u *User) bool { return u.InGroup("/staff/admins") }, true},
 		{"parent group", func(u *User) bool { return u.InGroup("/staff") }, false},
 		{"group without its path", func(u *User) bool { return u.InGroup("admins") }, false},
+		{"organization", func(u *User) bool { return u.InOrganization("acme") }, true},
+		{"organization without ID", func(u *User) bool { return u.InOrganization("blue") }, true},
+		{"organization in another case", func(u *User) bool { return u.InOrganization("Acme") },
+			false},
+		{"ID as organization", func(u *User) bool { return u.InOrganization("f00d") }, false},
+		{"empty organization", func(u *User) bool { return u.InOrganization("") }, false},
+		{"organization's group as group", func(u *User) bool { return u.InGroup("/ops") }, false},
 		{"scope", func(u *User) bool { return u.HasScope("orders:read") }, true},
 		{"part of a scope", func(u *User) bool { return u.HasScope("orders") }, false},
 		{"two scopes in one argument",
