@@ -77,6 +77,13 @@ func TestVerify_allocations(t *testing.T) {
 	}
 }
 
+// A token without the claim organization costs no allocation for it.
+func TestOrganizations_allocations(t *testing.T) {
+	if n := testing.AllocsPerRun(100, func() { organizations(nil) }); n > 0 {
+		t.Errorf("organizations(nil) made %v allocations, want none", n)
+	}
+}
+
 // benchmarkRatio runs two functions alternately in small batches. It reports the time and
 // allocations of the first. As the metric ratioUnit, it reports the time of the first divided by
 // that of the second.

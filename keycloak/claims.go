@@ -15,8 +15,8 @@ type claims struct {
 	iss, typ, cnf, aud, azp, sub, nbf, iat, exp strictjson.Value // checked by the verifier
 
 	username, email, emailVerified, name, givenName, familyName strictjson.Value
-	realmAccess, resourceAccess, groups                         strictjson.Value
-	scope, sid, authTime, acr                                   strictjson.Value
+	realmAccess, resourceAccess, groups, organization           strictjson.Value
+	scope, sid, authTime, acr, act                              strictjson.Value
 }
 
 func (c *claims) setMember(name []byte, value strictjson.Value) {
@@ -57,6 +57,8 @@ func (c *claims) setMember(name []byte, value strictjson.Value) {
 		c.resourceAccess = value
 	case "groups":
 		c.groups = value
+	case "organization":
+		c.organization = value
 	case "scope":
 		c.scope = value
 	case "sid":
@@ -65,6 +67,8 @@ func (c *claims) setMember(name []byte, value strictjson.Value) {
 		c.authTime = value
 	case "acr":
 		c.acr = value
+	case "act":
+		c.act = value
 	}
 }
 
@@ -72,19 +76,22 @@ func (c *claims) setMember(name []byte, value strictjson.Value) {
 // absent. Duplicate member names need no check: parseToken rejects them at any depth.
 func newUser(c *claims, payload []byte, expiresAt time.Time) *identity.User {
 	user := &identity.User{
-		Username:    optionalString(c.username),
-		Email:       optionalString(c.email),
-		Name:        optionalString(c.name),
-		GivenName:   optionalString(c.givenName),
-		FamilyName:  optionalString(c.familyName),
-		RealmRoles:  roleNames(c.realmAccess),
-		ClientRoles: clientRoles(c.resourceAccess),
-		Groups:      stringList(c.groups),
+		Username:      optionalString(c.username),
+		Email:         optionalString(c.email),
+		Name:          optionalString(c.name),
+		GivenName:     optionalString(c.givenName),
+		FamilyName:    optionalString(c.familyName),
+		RealmRoles:    roleNames(c.realmAccess),
+		ClientRoles:   clientRoles(c.resourceAccess),
+		Groups:        stringList(c.groups),
+		Organizations: organizations(c.organization),
 		Token: &identity.TokenInfo{
 			Scope:     []string{},
 			ExpiresAt: expiresAt,
 			ACR:       optionalString(c.acr),
-			Claims:    identity.Claims(payload),
+			// A claim of any type counts: a token whose actor can't be read isn't the user's own.
+			Impersonated: c.act != nil && !c.act.Equal("null"),
+			Claims:       identity.Claims(payload),
 		},
 	}
 	user.ID, _ = c.sub.String()
@@ -143,6 +150,49 @@ func roleNames(realmAccess strictjson.Value) (names []string) {
 		return []string{}
 	}
 	return names
+}
+
+// organizations reads {"alias": {"id": "...", "groups": ["/a", "/b"]}} or an array of aliases. A
+// single string counts as no organization, for the same reason as in stringList.
+func organizations(organization strictjson.Value) []identity.Organization {
+	list := []identity.Organization{}
+	if aliases, ok := organization.Strings(); ok {
+		for _, alias := range aliases {
+			list = append(list, identity.Organization{Alias: alias, Groups: []string{}})
+		}
+	} else {
+		list = organizationsByAlias(organization)
+	}
+	slices.SortFunc(list, func(a, b identity.Organization) int {
+		return strings.Compare(a.Alias, b.Alias)
+	})
+	return slices.CompactFunc(list, func(a, b identity.Organization) bool {
+		return a.Alias == b.Alias
+	})
+}
+
+// organizationsByAlias reads {"alias": {"id": "...", "groups": ["/a", "/b"]}}. A member that isn't
+// an object is no membership. Other members of an organization are its attributes.
+func organizationsByAlias(organization strictjson.Value) []identity.Organization {
+	list := []identity.Organization{}
+	addOrganization := func(alias []byte, value strictjson.Value) {
+		o := identity.Organization{Alias: string(alias), Groups: []string{}}
+		err := strictjson.VisitMembersLenient(value, func(name []byte, value strictjson.Value) {
+			switch string(name) {
+			case "id":
+				o.ID = optionalString(value)
+			case "groups":
+				o.Groups = stringList(value)
+			}
+		})
+		if err == nil {
+			list = append(list, o)
+		}
+	}
+	if strictjson.VisitMembersLenient(organization, addOrganization) != nil { // not an object
+		return []identity.Organization{}
+	}
+	return list
 }
 
 // stringList reads an array of strings. It never returns nil. A single string doesn't count as an

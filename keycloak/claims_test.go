@@ -1,7 +1,10 @@
 package keycloak
 
 import (
+	"fmt"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,7 +36,7 @@ func TestUser_person(t *testing.T) {
 			{Client: "account", Roles: []string{"manage-account", "view-profile"}},
 			{Client: "local-api", Roles: []string{"reader"}},
 		},
-		Groups: []string{"/staff"},
+		Groups: []string{"/staff"}, Organizations: []identity.Organization{},
 		Token: &identity.TokenInfo{
 			Scope: []string{"openid", "profile", "email"}, ExpiresAt: noon.Add(4 * time.Minute),
 			ACR:     new("silver"),
@@ -91,7 +94,7 @@ func TestUser_claimsOfWrongType(t *testing.T) {
 		"preferred_username": absent, "email": absent, "email_verified": absent, "name": absent,
 		"given_name": absent, "family_name": absent,
 		"realm_access": absent, "resource_access": absent, "groups": absent, "scope": absent,
-		"acr": absent,
+		"acr": absent, "organization": absent,
 		"sid": absent, "jti": absent, "auth_time": absent,
 	}
 	for _, value := range []any{absent, nil, true, 5, "", []any{}, []any{1, nil}, object{},
@@ -112,8 +115,15 @@ func TestUser_claimsOfWrongType(t *testing.T) {
 					t.Errorf("got the client roles %+v, want none", roles)
 				}
 			}
+			for _, organization := range user.Organizations {
+				if organization.ID != nil || organization.Groups == nil ||
+					len(organization.Groups) != 0 {
+					t.Errorf("got the organization %+v, want it without ID and groups",
+						organization)
+				}
+			}
 			if user.RealmRoles == nil || user.ClientRoles == nil || user.Groups == nil ||
-				user.Token.Scope == nil {
+				user.Organizations == nil || user.Token.Scope == nil {
 				t.Errorf("got %+v, want empty lists instead of nil", user)
 			}
 			if _, ok := value.(string); !ok &&
@@ -134,12 +144,136 @@ func TestUser_stringForList(t *testing.T) {
 	user := verifyPayload(t, patch(t, aliceClaims(t), object{
 		"realm_access":    object{"roles": "admin"},
 		"resource_access": object{"local-api": object{"roles": "admin"}}, "groups": "/staff",
+		"organization": "acme",
 	}))
 	if len(user.RealmRoles) != 0 || len(user.Groups) != 0 || len(user.ClientRoles) != 1 ||
-		len(user.ClientRoles[0].Roles) != 0 {
-		t.Errorf("got the realm roles %q, client roles %q and groups %q; want none",
-			user.RealmRoles,
-			user.ClientRoles, user.Groups)
+		len(user.ClientRoles[0].Roles) != 0 || len(user.Organizations) != 0 {
+		t.Errorf("got the realm roles %q, client roles %q, groups %q and organizations %+v; "+
+			"want none", user.RealmRoles, user.ClientRoles, user.Groups, user.Organizations)
+	}
+}
+
+// Organizations has the organizations of the claim organization in both of Keycloak's forms, each
+// once and ordered by alias. What isn't clearly a membership, an ID or a group is left out.
+func TestUser_organizations(t *testing.T) {
+	organization := func(alias string, id *string, groups ...string) identity.Organization {
+		return identity.Organization{Alias: alias, ID: id, Groups: append([]string{}, groups...)}
+	}
+	acme, blue := organization("acme", nil), organization("blue", nil)
+	for _, tt := range []struct {
+		claim string
+		want  []identity.Organization
+	}{
+		{`["acme"]`, []identity.Organization{acme}},
+		{`["blue","acme"]`, []identity.Organization{acme, blue}},
+		{`["blue","acme","blue","acme"]`, []identity.Organization{acme, blue}},
+		{`["blue","Acme","acme"," acme"]`, []identity.Organization{organization(" acme", nil),
+			organization("Acme", nil), acme, blue}},
+		{`[]`, nil},
+		{`["acme",5]`, nil},
+		{`["acme",null]`, nil},
+		{`["acme",["blue"]]`, nil},
+		{`[{"acme":{}}]`, nil},
+
+		{`{"acme":{}}`, []identity.Organization{acme}},
+		{`{"blue":{},"acme":{}}`, []identity.Organization{acme, blue}},
+		{` { "blue" : { "id" : "b1" } , "acme" : { "groups" : [ "/staff/ops" , "/a" ] } } `,
+			[]identity.Organization{organization("acme", nil, "/staff/ops", "/a"),
+				organization("blue", new("b1"))}},
+		{`{"acme":{"id":"a1","groups":["/staff"],"tier":["gold"],"alias":["blue"]}}`,
+			[]identity.Organization{organization("acme", new("a1"), "/staff")}},
+		{`{"\u0061cme":{"\u0069d":"a\u0031"}}`,
+			[]identity.Organization{organization("acme", new("a1"))}},
+		{`{"acme":{"id":["a1"],"groups":"/staff"}}`, []identity.Organization{acme}},
+		{`{"acme":{"id":null,"groups":["/staff",1]}}`, []identity.Organization{acme}},
+		{`{"acme":{"id":{"id":"a1"},"groups":{"groups":["/staff"]}}}`,
+			[]identity.Organization{acme}},
+		{`{"acme":{"attributes":{"id":"a1","groups":["/staff"]}}}`,
+			[]identity.Organization{acme}},
+		{`{"acme":null,"blue":{}}`, []identity.Organization{blue}},
+		{`{"acme":false,"blue":{}}`, []identity.Organization{blue}},
+		{`{"acme":"a1","blue":{}}`, []identity.Organization{blue}},
+		{`{"acme":["/staff"],"blue":{}}`, []identity.Organization{blue}},
+		{`{}`, nil},
+
+		{`null`, nil},
+		{`true`, nil},
+		{`1`, nil},
+		{`"acme"`, nil},
+		{`"[\"acme\"]"`, nil},
+		{`"{\"acme\":{}}"`, nil},
+	} {
+		user := verifyPayload(t, `{"organization":`+tt.claim+","+aliceClaims(t)[1:])
+		want := append([]identity.Organization{}, tt.want...)
+		if !reflect.DeepEqual(user.Organizations, want) {
+			t.Errorf("organization %s: got %s, want %s", tt.claim, toJSON(user.Organizations),
+				toJSON(want))
+		}
+	}
+}
+
+// A token of the largest accepted size can have many organizations and groups, in any order and
+// repeated. All of them are read.
+func TestUser_manyOrganizations(t *testing.T) {
+	const n = 700
+	var aliases, groups []string
+	members := object{}
+	for i := range n {
+		aliases = append(aliases, fmt.Sprint("o", (i*37)%n))
+		members[aliases[i]] = object{}
+		groups = append(groups, fmt.Sprint("/", i))
+	}
+	for _, tt := range []struct {
+		name                          string
+		claim                         any
+		wantOrganizations, wantGroups int
+	}{
+		{"list", aliases, n, 0},
+		{"list with duplicates", append(slices.Clone(aliases), aliases...), n, 0},
+		{"one alias many times", slices.Repeat([]string{"a"}, 2*n), 1, 0},
+		{"map", members, n, 0},
+		{"groups", object{"acme": object{"groups": groups}}, 1, n},
+		{"attributes", object{"acme": members}, 1, 0},
+	} {
+		user := verifyPayload(t, patch(t, aliceClaims(t), object{"organization": tt.claim}))
+		sorted := slices.IsSortedFunc(user.Organizations, func(a, b identity.Organization) int {
+			return strings.Compare(a.Alias, b.Alias)
+		})
+		if len(user.Organizations) != tt.wantOrganizations || !sorted ||
+			len(user.Organizations[0].Groups) != tt.wantGroups {
+			t.Errorf("%s: got %d organizations, sorted: %t; want %d, sorted, the first with %d "+
+				"groups", tt.name, len(user.Organizations), sorted, tt.wantOrganizations,
+				tt.wantGroups)
+		}
+	}
+}
+
+// Impersonated is true for every claim act but null.
+func TestUser_impersonated(t *testing.T) {
+	for _, tt := range []struct {
+		claims string
+		want   bool
+	}{
+		{`"act":{"sub":"admin"}`, true},
+		{`"act":{"sub":"admin","act":{"sub":"root"}}`, true},
+		{`"act" : {}`, true},
+		{`"act":[]`, true},
+		{`"act":"admin"`, true},
+		{`"act":""`, true},
+		{`"act":"null"`, true},
+		{`"act":false`, true},
+		{`"act":0`, true},
+		{`"\u0061ct":{}`, true},
+		{`"act":null`, false},
+		{`"act" : null `, false},
+		{`"Act":{"sub":"admin"}`, false},
+		{`"may_act":{"sub":"admin"}`, false},
+		{`"details":{"act":{"sub":"admin"}}`, false},
+	} {
+		user := verifyPayload(t, "{"+tt.claims+","+aliceClaims(t)[1:])
+		if user.Token.Impersonated != tt.want {
+			t.Errorf("%s: Impersonated = %t, want %t", tt.claims, user.Token.Impersonated, tt.want)
+		}
 	}
 }
 

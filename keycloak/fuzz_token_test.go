@@ -23,7 +23,8 @@ func FuzzParseToken(f *testing.F) {
 		`{"sub":"a","exp":1767269040}`, `{}`,
 		`{"a":[1,{"b":null}],"c":1.5e3,"\u0064":"\ud83d\ude00\ud800"}`, `{"a":1,"a":2}`, `[]`,
 		`null`, nestedArrays(40), ` {"n":12345678901234567890} `, "{\"a\":\"\xff\"}", `{} {}`,
-		`{"exp":1e999}`,
+		`{"exp":1e999}`, `{"organization":["a"],"act":null}`,
+		`{"act":{"sub":"b"},"organization":{"a":{"id":"c","groups":["/d"]}}}`,
 	} {
 		f.Add(key.header(), payload, "")
 		f.Add(`{"alg":"none","kid":"x"}`, payload, "=")
@@ -50,6 +51,7 @@ func FuzzParseToken(f *testing.F) {
 		for name, value := range map[string][]byte{
 			"iss": c.iss, "typ": c.typ, "cnf": c.cnf, "aud": c.aud, "azp": c.azp, "sub": c.sub,
 			"nbf": c.nbf, "iat": c.iat, "exp": c.exp, "realm_access": c.realmAccess,
+			"organization": c.organization, "act": c.act,
 		} {
 			if value == nil {
 				if _, ok := claims[name]; ok {

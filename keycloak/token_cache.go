@@ -67,6 +67,9 @@ func tokenWeight(token string, entry *verifiedToken) uint32 {
 	for _, client := range user.ClientRoles {
 		items += 3 + len(client.Roles)
 	}
+	for _, organization := range user.Organizations {
+		items += 3 + len(organization.Groups)
+	}
 	return uint32(2*len(token) + 40*items + 1024 + entry.answers.weight())
 }
 
@@ -126,6 +129,10 @@ func clipLists(user *identity.User, tokenInfo *identity.TokenInfo) {
 	user.ClientRoles = slices.Clip(user.ClientRoles)
 	for i := range user.ClientRoles {
 		user.ClientRoles[i].Roles = slices.Clip(user.ClientRoles[i].Roles)
+	}
+	user.Organizations = slices.Clip(user.Organizations)
+	for i := range user.Organizations {
+		user.Organizations[i].Groups = slices.Clip(user.Organizations[i].Groups)
 	}
 	tokenInfo.Scope, tokenInfo.Claims = slices.Clip(tokenInfo.Scope), slices.Clip(tokenInfo.Claims)
 }

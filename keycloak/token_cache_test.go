@@ -9,11 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/cloakql/cloakql/identity"
 )
@@ -100,9 +100,12 @@ func TestTokenCache_copiesUser(t *testing.T) {
 		"realm_access":    object{"roles": []string{"a", "b", "c"}},
 		"resource_access": object{"shop": object{"roles": []string{"a", "b", "c"}}},
 		"groups":          []string{"/a", "/b", "/c"}, "scope": "a b c",
+		"organization": object{"a": object{"groups": []string{"/a", "/b", "/c"}}, "b": object{},
+			"c": object{}},
 	}))
 	want := toJSON(must(verifier.Verify(t.Context(), token)))
 	var users []*identity.User
+	var nestedLists [][]string
 	for n := range 3 {
 		user := must(verifier.Verify(t.Context(), token))
 		if got := toJSON(user); got != want {
@@ -112,14 +115,25 @@ func TestTokenCache_copiesUser(t *testing.T) {
 		user.ID, user.Token.ExpiresAt = "changed", time.Time{}
 		user.RealmRoles = append(user.RealmRoles, fmt.Sprint("admin", n))
 		user.Groups = append(user.Groups, fmt.Sprint("/admin", n))
-		user.ClientRoles[0].Roles = slices.Clone(user.ClientRoles[0].Roles)
+		nestedLists = append(nestedLists,
+			append(user.ClientRoles[0].Roles, fmt.Sprint("admin", n)),
+			append(user.Organizations[0].Groups, fmt.Sprint("admin", n)))
+		user.Organizations = append(user.Organizations,
+			identity.Organization{Alias: fmt.Sprint("admin", n)})
 		user.Token.Scope = append(user.Token.Scope, fmt.Sprint("admin", n))
 	}
 	for n, user := range users {
 		if !user.HasRealmRole(fmt.Sprint("admin", n)) || user.HasRealmRole("admin0") != (n == 0) ||
-			!user.HasScope(fmt.Sprint("admin", n)) || !user.InGroup(fmt.Sprint("/admin", n)) {
-			t.Errorf("user %d has the roles %q, the groups %q and the scope %q; want its own "+
-				"additions only", n, user.RealmRoles, user.Groups, user.Token.Scope)
+			!user.HasScope(fmt.Sprint("admin", n)) || !user.InGroup(fmt.Sprint("/admin", n)) ||
+			!user.InOrganization(fmt.Sprint("admin", n)) {
+			t.Errorf("user %d has the roles %q, the groups %q, the organizations %+v and the "+
+				"scope %q; want its own additions only", n, user.RealmRoles, user.Groups,
+				user.Organizations, user.Token.Scope)
+		}
+	}
+	for i, list := range nestedLists {
+		if want := fmt.Sprint("admin", i/2); list[len(list)-1] != want {
+			t.Errorf("a list of user %d is %q, want %q at its end", i/2, list, want)
 		}
 	}
 }
@@ -154,12 +168,25 @@ func TestTokenCache_keyID(t *testing.T) {
 
 // tokenWeight counts the items of all lists of a token.
 func TestTokenWeight(t *testing.T) {
-	emptyToken := &verifiedToken{}
-	longToken := &verifiedToken{tokenInfo: identity.TokenInfo{Scope: make([]string, 100)}}
-	longToken.user.ClientRoles = []identity.ClientRoles{{Roles: make([]string, 100)}}
-	difference := tokenWeight("token", longToken) - tokenWeight("token", emptyToken)
-	if difference < 200*16 {
-		t.Errorf("200 list items add %d bytes, want at least %d", difference, 200*16)
+	list := make([]string, 100)
+	emptyWeight := tokenWeight("token", &verifiedToken{})
+	for name, token := range map[string]*verifiedToken{
+		"RealmRoles":  {user: identity.User{RealmRoles: list}},
+		"ClientRoles": {user: identity.User{ClientRoles: []identity.ClientRoles{{Roles: list}}}},
+		"Groups":      {user: identity.User{Groups: list}},
+		"Organizations": {user: identity.User{
+			Organizations: make([]identity.Organization, 100)}},
+		"Organization.Groups": {user: identity.User{
+			Organizations: []identity.Organization{{Groups: list}}}},
+		"Scope": {tokenInfo: identity.TokenInfo{Scope: list}},
+	} {
+		want := uint32(100 * unsafe.Sizeof(""))
+		if name == "Organizations" {
+			want = uint32(100 * unsafe.Sizeof(identity.Organization{}))
+		}
+		if got := tokenWeight("token", token) - emptyWeight; got < want {
+			t.Errorf("100 items in %s add %d bytes, want at least %d", name, got, want)
+		}
 	}
 }
 
@@ -281,12 +308,31 @@ func TestTokenCache_rejectedToken(t *testing.T) {
 // The cache stays within its limit in bytes. The growth of the heap shows that tokenWeight's
 // estimate is about right.
 func TestTokenCache_memoryLimit(t *testing.T) {
+	var aliases, groups []string
+	organizations := object{}
+	for n := range 200 {
+		aliases = append(aliases, fmt.Sprint(n))
+		organizations[aliases[n]] = object{"id": "1"}
+		groups = append(groups, "/"+aliases[n])
+	}
+	for name, claims := range map[string]object{
+		"usual claims":              {},
+		"list of organizations":     {"organization": aliases},
+		"map of organizations":      {"organization": organizations},
+		"groups of an organization": {"organization": object{"a": object{"groups": groups}}},
+	} {
+		t.Run(name, func(t *testing.T) { checkMemoryLimit(t, patch(t, aliceClaims(t), claims)) })
+	}
+}
+
+// checkMemoryLimit fills a cache with tokens of this payload, each with its own jti.
+func checkMemoryLimit(t *testing.T, payload string) {
 	const cacheBytes = 1 << 20
 	keys := &countingKeys{}
 	keys.setKeys(keyOf(edDSA()))
 	verifier, _ := newCachingVerifier(t, keys, cacheBytes)
 	token := func(n int) string {
-		return edDSA().token(patch(t, aliceClaims(t), object{"jti": fmt.Sprint(n)}))
+		return edDSA().token(patch(t, payload, object{"jti": fmt.Sprint(n)}))
 	}
 	hotToken := token(-1)
 	heapBytes := func() int64 {
