@@ -228,17 +228,20 @@ var fieldTypes = map[string]map[string]string{
 	"User": {"id": "", "username": "", "email": "", "emailVerified": "", "name": "",
 		"givenName":  "",
 		"familyName": "", "realmRoles": "", "clientRoles": "ClientRoles", "groups": "",
-		"token": "TokenInfo"},
-	"ClientRoles": {"client": "", "roles": ""},
-	"TokenInfo":   {"scope": "", "expiresAt": "", "acr": "", "session": "Session", "claims": ""},
-	"Session":     {"id": "", "authenticatedAt": ""},
+		"organizations": "Organization", "token": "TokenInfo"},
+	"ClientRoles":  {"client": "", "roles": ""},
+	"Organization": {"alias": "", "id": "", "groups": ""},
+	"TokenInfo": {"scope": "", "expiresAt": "", "acr": "", "session": "Session",
+		"impersonated": "", "claims": ""},
+	"Session": {"id": "", "authenticatedAt": ""},
 }
 
 // newRequest returns a random request.
 func (w *operationWriter) newRequest() graphqlRequest {
 	w.fragments, w.aliases = nil, 0
 	for n := range w.IntN(4) {
-		on := w.choose("Query", "User", "User", "TokenInfo", "Session", "ClientRoles")
+		on := w.choose("Query", "User", "User", "TokenInfo", "Session", "ClientRoles",
+			"Organization")
 		used := newUsedNames()
 		w.fragments = append(w.fragments, randomFragment{name: fmt.Sprint("F", n), on: on,
 			selections: w.selections(on, used), used: used})

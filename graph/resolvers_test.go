@@ -304,7 +304,7 @@ func TestResolvers_invalidToken(t *testing.T) {
 
 // meFields selects every field of me.
 const meFields = `{ me { id username email emailVerified name givenName familyName realmRoles clientRoles { client roles } groups
-  token { scope expiresAt acr session { id authenticatedAt } claims } } }`
+  organizations { alias id groups } token { scope expiresAt acr session { id authenticatedAt } impersonated claims } } }`
 
 // me returns every field of a user with all claims.
 func TestMe_everyField(t *testing.T) {
@@ -316,12 +316,16 @@ func TestMe_everyField(t *testing.T) {
 		RealmRoles: []string{"user", "admin"}, Groups: []string{"/staff"},
 		ClientRoles: []identity.ClientRoles{{Client: "account", Roles: []string{"view"}},
 			{Client: "api", Roles: []string{}}},
+		Organizations: []identity.Organization{
+			{Alias: "acme", ID: ptr("a1"), Groups: []string{"/ops"}},
+			{Alias: "blue", Groups: []string{}}},
 		Token: &identity.TokenInfo{
 			Scope: []string{"openid"}, ExpiresAt: time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC),
 			ACR: ptr("1"),
 			Session: &identity.Session{ID: "s1",
 				AuthenticatedAt: ptr(time.Date(2026, 1, 2, 15, 0, 0, 0, time.UTC))},
-			Claims: identity.Claims(`{"sub":"0b7c"}`),
+			Impersonated: true,
+			Claims:       identity.Claims(`{"sub":"0b7c"}`),
 		},
 	}
 	checkEqual(t, s.send(alice, nil, meFields, nil),
@@ -329,7 +333,8 @@ func TestMe_everyField(t *testing.T) {
 			`"name":"Alice Ü. `+
 			`🔑","givenName":"Alice","familyName":"\u003cb\u003e\u0026","realmRoles":["user","admin"],`+
 			`"clientRoles":[{"client":"account","roles":["view"]},{"client":"api","roles":[]}],"groups":["/staff"],`+
-			`"token":{"scope":["openid"],"expiresAt":"2026-01-02T15:04:05Z","acr":"1","session":{"id":"s1","authenticatedAt":"2026-01-02T15:00:00Z"},"claims":{"sub":"0b7c"}}}}}`)
+			`"organizations":[{"alias":"acme","id":"a1","groups":["/ops"]},{"alias":"blue","id":null,"groups":[]}],`+
+			`"token":{"scope":["openid"],"expiresAt":"2026-01-02T15:04:05Z","acr":"1","session":{"id":"s1","authenticatedAt":"2026-01-02T15:00:00Z"},"impersonated":true,"claims":{"sub":"0b7c"}}}}}`)
 }
 
 // For a service account without roles, the optional fields of me are null, and its lists are empty.
@@ -337,13 +342,13 @@ func TestMe_serviceAccount(t *testing.T) {
 	s := newServer(t, fakeRealm{})
 	account := &identity.User{
 		ID: "robot", RealmRoles: []string{}, ClientRoles: []identity.ClientRoles{},
-		Groups: []string{},
+		Groups: []string{}, Organizations: []identity.Organization{},
 		Token: &identity.TokenInfo{Scope: []string{},
 			ExpiresAt: time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC), Claims: identity.Claims(`{}`)},
 	}
 	checkEqual(t, s.send(account, nil, meFields, nil),
 		`{"data":{"me":{"id":"robot","username":null,"email":null,"emailVerified":null,"name":null,"givenName":null,"familyName":null,`+
-			`"realmRoles":[],"clientRoles":[],"groups":[],"token":{"scope":[],"expiresAt":"2026-01-02T15:04:05Z","acr":null,"session":null,"claims":{}}}}}`)
+			`"realmRoles":[],"clientRoles":[],"groups":[],"organizations":[],"token":{"scope":[],"expiresAt":"2026-01-02T15:04:05Z","acr":null,"session":null,"impersonated":false,"claims":{}}}}}`)
 	account.Token = nil
 	checkEqual(t, s.send(account, nil, `{ me { token { scope } } }`, nil),
 		`{"data":{"me":{"token":null}}}`)

@@ -19,11 +19,12 @@ const (
 
 // goTypes maps each of CloakQL's object types to its Go type.
 var goTypes = map[string]string{
-	"User":        identityPackage + ".User",
-	"ClientRoles": identityPackage + ".ClientRoles",
-	"TokenInfo":   identityPackage + ".TokenInfo",
-	"Session":     identityPackage + ".Session",
-	"OpenIdToken": identityPackage + ".OpenIDToken",
+	"User":         identityPackage + ".User",
+	"ClientRoles":  identityPackage + ".ClientRoles",
+	"Organization": identityPackage + ".Organization",
+	"TokenInfo":    identityPackage + ".TokenInfo",
+	"Session":      identityPackage + ".Session",
+	"OpenIdToken":  identityPackage + ".OpenIDToken",
 }
 
 // scalars lists, for each scalar, the Go types that CloakQL's types and arguments use.

@@ -204,7 +204,7 @@ func TestUse_fails(t *testing.T) {
 		{"RenameType of an unknown type", configText, "",
 			[]plugin.Option{plugin.RenameType("Users", "Caller")},
 			`plugin.RenameType: CloakQL has no type "Users": expected one of Time, Claims, ` +
-				`OpenIdToken, User, ClientRoles, TokenInfo, Session`},
+				`OpenIdToken, User, ClientRoles, Organization, TokenInfo, Session`},
 		{"RenameType to an invalid name", configText, "",
 			[]plugin.Option{plugin.RenameType("User", "__User")},
 			`plugin.RenameType: "__User" isn't a name: expected a letter, then letters, digits ` +

@@ -52,6 +52,12 @@ type ComplexityRoot struct {
 		TokenType        func(childComplexity int) int
 	}
 
+	Organization struct {
+		Alias  func(childComplexity int) int
+		Groups func(childComplexity int) int
+		ID     func(childComplexity int) int
+	}
+
 	Query struct {
 		Me func(childComplexity int) int
 	}
@@ -62,11 +68,12 @@ type ComplexityRoot struct {
 	}
 
 	TokenInfo struct {
-		ACR       func(childComplexity int) int
-		Claims    func(childComplexity int) int
-		ExpiresAt func(childComplexity int) int
-		Scope     func(childComplexity int) int
-		Session   func(childComplexity int) int
+		ACR          func(childComplexity int) int
+		Claims       func(childComplexity int) int
+		ExpiresAt    func(childComplexity int) int
+		Impersonated func(childComplexity int) int
+		Scope        func(childComplexity int) int
+		Session      func(childComplexity int) int
 	}
 
 	User struct {
@@ -78,6 +85,7 @@ type ComplexityRoot struct {
 		Groups        func(childComplexity int) int
 		ID            func(childComplexity int) int
 		Name          func(childComplexity int) int
+		Organizations func(childComplexity int) int
 		RealmRoles    func(childComplexity int) int
 		Token         func(childComplexity int) int
 		Username      func(childComplexity int) int
@@ -188,6 +196,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.OpenIdToken.TokenType(childComplexity), true
 
+	case "Organization.alias":
+		if e.ComplexityRoot.Organization.Alias == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Organization.Alias(childComplexity), true
+	case "Organization.groups":
+		if e.ComplexityRoot.Organization.Groups == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Organization.Groups(childComplexity), true
+	case "Organization.id":
+		if e.ComplexityRoot.Organization.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Organization.ID(childComplexity), true
+
 	case "Query.me":
 		if e.ComplexityRoot.Query.Me == nil {
 			break
@@ -226,6 +253,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.TokenInfo.ExpiresAt(childComplexity), true
+	case "TokenInfo.impersonated":
+		if e.ComplexityRoot.TokenInfo.Impersonated == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TokenInfo.Impersonated(childComplexity), true
 	case "TokenInfo.scope":
 		if e.ComplexityRoot.TokenInfo.Scope == nil {
 			break
@@ -287,6 +320,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.User.Name(childComplexity), true
+	case "User.organizations":
+		if e.ComplexityRoot.User.Organizations == nil {
+			break
+		}
+
+		return e.ComplexityRoot.User.Organizations(childComplexity), true
 	case "User.realmRoles":
 		if e.ComplexityRoot.User.RealmRoles == nil {
 			break
@@ -498,6 +537,8 @@ type User {
   clientRoles: [ClientRoles!]!
   "The groups, as the realm's group mapper writes them."
   groups: [String!]!
+  "Those of the user's organizations that the sign-in's scopes asked for, ordered by alias."
+  organizations: [Organization!]!
   "The access token of this request. Null for every user except the caller."
   token: TokenInfo
 }
@@ -510,6 +551,16 @@ type ClientRoles {
   roles: [String!]!
 }
 
+"An organization that a user is a member of."
+type Organization {
+  "The alias: unique within the realm."
+  alias: String!
+  "The ID. Null if the realm leaves it out of tokens."
+  id: ID
+  "The user's groups within the organization, as paths. Empty if the realm leaves them out of tokens."
+  groups: [String!]!
+}
+
 "A verified access token."
 type TokenInfo {
   "The granted scopes."
@@ -520,6 +571,8 @@ type TokenInfo {
   acr: String
   "The session that the token belongs to. Null for a service account, which has none."
   session: Session
+  "Whether somebody else acts as the user: the token has the claim ` + "`" + `act` + "`" + `."
+  impersonated: Boolean!
   "The whole payload of the token."
   claims: Claims!
 }
@@ -569,6 +622,18 @@ func (ec *executionContext) childFields_OpenIdToken(ctx context.Context, field g
 	return nil, fmt.Errorf("no field named %q was found under type OpenIdToken", field.Name)
 }
 
+func (ec *executionContext) childFields_Organization(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "alias":
+		return ec.fieldContext_Organization_alias(ctx, field)
+	case "id":
+		return ec.fieldContext_Organization_id(ctx, field)
+	case "groups":
+		return ec.fieldContext_Organization_groups(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Organization", field.Name)
+}
+
 func (ec *executionContext) childFields_Session(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -589,6 +654,8 @@ func (ec *executionContext) childFields_TokenInfo(ctx context.Context, field gra
 		return ec.fieldContext_TokenInfo_acr(ctx, field)
 	case "session":
 		return ec.fieldContext_TokenInfo_session(ctx, field)
+	case "impersonated":
+		return ec.fieldContext_TokenInfo_impersonated(ctx, field)
 	case "claims":
 		return ec.fieldContext_TokenInfo_claims(ctx, field)
 	}
@@ -617,6 +684,8 @@ func (ec *executionContext) childFields_User(ctx context.Context, field graphql.
 		return ec.fieldContext_User_clientRoles(ctx, field)
 	case "groups":
 		return ec.fieldContext_User_groups(ctx, field)
+	case "organizations":
+		return ec.fieldContext_User_organizations(ctx, field)
 	case "token":
 		return ec.fieldContext_User_token(ctx, field)
 	}

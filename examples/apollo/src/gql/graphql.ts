@@ -90,6 +90,17 @@ export type OpenIdToken = {
   tokenType: Scalars['String']['output'];
 };
 
+/** An organization that a user is a member of. */
+export type Organization = {
+  __typename?: 'Organization';
+  /** The alias: unique within the realm. */
+  alias: Scalars['String']['output'];
+  /** The user's groups within the organization, as paths. Empty if the realm leaves them out of tokens. */
+  groups: Array<Scalars['String']['output']>;
+  /** The ID. Null if the realm leaves it out of tokens. */
+  id?: Maybe<Scalars['ID']['output']>;
+};
+
 /** The root of all queries. */
 export type Query = {
   __typename?: 'Query';
@@ -115,6 +126,8 @@ export type TokenInfo = {
   claims: Scalars['Claims']['output'];
   /** When the token expires. */
   expiresAt: Scalars['Time']['output'];
+  /** Whether somebody else acts as the user: the token has the claim `act`. */
+  impersonated: Scalars['Boolean']['output'];
   /** The granted scopes. */
   scope: Array<Scalars['String']['output']>;
   /** The session that the token belongs to. Null for a service account, which has none. */
@@ -140,6 +153,8 @@ export type User = {
   id: Scalars['ID']['output'];
   /** The full name, for display. */
   name?: Maybe<Scalars['String']['output']>;
+  /** Those of the user's organizations that the sign-in's scopes asked for, ordered by alias. */
+  organizations: Array<Organization>;
   /** The realm roles of the user. */
   realmRoles: Array<Scalars['String']['output']>;
   /** The access token of this request. Null for every user except the caller. */
