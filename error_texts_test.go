@@ -274,11 +274,12 @@ func keysOf(realm keycloak.Realm) *keycloak.KeySet {
 	return keycloak.NewKeySet(realm, keycloak.KeySetConfig{Log: slog.New(slog.DiscardHandler)})
 }
 
-// typedErrors has a value of each exported error type. Except for RateLimitError, each has a detail
-// that clients must not see.
+// typedErrors has a value of each exported error type. Except for RateLimitError and DeniedError,
+// each has a detail that clients must not see.
 var typedErrors = map[string]error{
 	"identity.Error": &identity.Error{Reason: identity.ErrProviderMisconfigured,
 		Detail: operatorDetail},
+	"identity.DeniedError":    &identity.DeniedError{Reason: identity.ErrRoleMissing},
 	"identity.RateLimitError": &identity.RateLimitError{RetryAfter: time.Minute},
 	"keycloak.Refusal": &keycloak.Refusal{Status: 401, Code: operatorDetail,
 		Description: operatorDetail, Hint: operatorDetail},
@@ -299,7 +300,7 @@ func TestErrors_safeForClients(t *testing.T) {
 				t.Errorf("%s, %s: got %q, want only letters, spaces, ' and -", name, format, text)
 			}
 		}
-		if name == "identity.RateLimitError" { // has no detail
+		if name == "identity.RateLimitError" || name == "identity.DeniedError" { // no detail
 			continue
 		}
 		if !strings.Contains(identity.Detail(wrappedErr), "KEYCLOAK_ISSUER") {

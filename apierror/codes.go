@@ -10,6 +10,7 @@ const (
 	// Codes of field errors.
 
 	CodeUnauthenticated       Code = "UNAUTHENTICATED"
+	CodeForbidden             Code = "FORBIDDEN"
 	CodeBadUserInput          Code = "BAD_USER_INPUT"
 	CodeInvalidCredentials    Code = "INVALID_CREDENTIALS"
 	CodeAccountDisabled       Code = "ACCOUNT_DISABLED"
@@ -53,6 +54,18 @@ const (
 	ReasonTokenExpired     Reason = "TOKEN_EXPIRED"
 	ReasonKeyUnknown       Reason = "KEY_UNKNOWN"
 	ReasonTokenSignature   Reason = "TOKEN_SIGNATURE"
+	ReasonStepUpRequired   Reason = "STEP_UP_REQUIRED"
+)
+
+// The reasons of CodeForbidden.
+const (
+	ReasonRoleMissing         Reason = "ROLE_MISSING"
+	ReasonScopeMissing        Reason = "SCOPE_MISSING"
+	ReasonGroupMissing        Reason = "GROUP_MISSING"
+	ReasonOrganizationMissing Reason = "ORGANIZATION_MISSING"
+	ReasonClaimMissing        Reason = "CLAIM_MISSING"
+	ReasonNotOwner            Reason = "NOT_OWNER"
+	ReasonImpersonated        Reason = "IMPERSONATED"
 )
 
 // The reasons of CodeLoginNotAllowed, CodeInvalidRefreshToken and CodeServiceUnavailable.

@@ -91,7 +91,23 @@ func (p *Presenter) Present(ctx context.Context, err error) *gqlerror.Error {
 		row.Code == CodeRateLimited {
 		clientErr.Extensions["retryAfter"] = ceilSeconds(rateLimitErr.RetryAfter)
 	}
+	if deniedErr, ok := errors.AsType[*identity.DeniedError](err); ok {
+		addDenied(clientErr.Extensions, deniedErr)
+	}
 	return clientErr
+}
+
+// addDenied adds to extensions what a client may know of a rule that isn't satisfied.
+func addDenied(extensions map[string]any, err *identity.DeniedError) {
+	if err.Required != nil {
+		extensions["required"] = err.Required
+	}
+	if len(err.ACRValues) > 0 {
+		extensions["acrValues"] = err.ACRValues
+	}
+	if err.MaxAge > 0 {
+		extensions["maxAge"] = int(err.MaxAge / time.Second)
+	}
 }
 
 // isRequestError reports whether err is the error of a request that gqlgen, one of its transports

@@ -37,6 +37,8 @@ type Row struct {
 	Level slog.Level
 }
 
+const notAllowed = "You aren't allowed to use this field"
+
 // table has a row for every error that CloakQL's fields may return.
 var table = []Row{
 	{identity.ErrTokenMissing, CodeUnauthenticated, ReasonTokenMissing, "Not authenticated", 0},
@@ -54,6 +56,17 @@ var table = []Row{
 		"Token signature couldn't be verified", 0},
 	{identity.ErrKeysUnavailable, CodeServiceUnavailable, ReasonKeysUnavailable,
 		"Tokens can't be verified right now", 0},
+
+	{identity.ErrRoleMissing, CodeForbidden, ReasonRoleMissing, notAllowed, 0},
+	{identity.ErrScopeMissing, CodeForbidden, ReasonScopeMissing, notAllowed, 0},
+	{identity.ErrGroupMissing, CodeForbidden, ReasonGroupMissing, notAllowed, 0},
+	{identity.ErrOrganizationMissing, CodeForbidden, ReasonOrganizationMissing, notAllowed, 0},
+	{identity.ErrClaimMissing, CodeForbidden, ReasonClaimMissing, notAllowed, 0},
+	{identity.ErrNotOwner, CodeForbidden, ReasonNotOwner, notAllowed, 0},
+	{identity.ErrImpersonated, CodeForbidden, ReasonImpersonated,
+		"Not allowed while acting as somebody else", 0},
+	{identity.ErrStepUpRequired, CodeUnauthenticated, ReasonStepUpRequired,
+		"Confirm your identity to continue", 0},
 
 	{identity.ErrBadInput, CodeBadUserInput, "", "Request malformed!", 0},
 	{identity.ErrBadCredentials, CodeInvalidCredentials, "", "Username or password is incorrect!",

@@ -24,6 +24,19 @@ var (
 	ErrKeysUnavailable  = errors.New("the keys to verify tokens are unavailable")
 )
 
+// Reasons why a caller may not have a field. A DeniedError wraps one of them.
+var (
+	ErrRoleMissing         = errors.New("a role is missing")
+	ErrScopeMissing        = errors.New("a scope is missing")
+	ErrGroupMissing        = errors.New("a group is missing")
+	ErrOrganizationMissing = errors.New("an organization is missing")
+	ErrClaimMissing        = errors.New("a claim is missing")
+	ErrNotOwner            = errors.New("not the owner")
+	ErrImpersonated        = errors.New("not allowed while impersonated")
+	// ErrStepUpRequired means that the user has to sign in again, or in a stronger way.
+	ErrStepUpRequired = errors.New("a stronger or more recent sign-in is required")
+)
+
 // Reasons why a sign-in, a refresh or a sign-out failed.
 var (
 	ErrRefreshExpired = errors.New("refresh token has expired")
@@ -113,6 +126,31 @@ func logValue(err operatorError) slog.Value {
 	}
 	return slog.StringValue(err.Error())
 }
+
+// A DeniedError means that the caller may not have a field. It says nothing about what the caller
+// has.
+type DeniedError struct {
+	Reason error // ErrRoleMissing, for example
+	// Required has the arguments of the rule that isn't satisfied, such as anyOf. It is nil unless
+	// clients may know the rule.
+	Required map[string]any
+	// ACRValues and MaxAge are what ErrStepUpRequired asks for, as in RFC 9470: one of these
+	// authentication context class references, and a sign-in at most MaxAge ago. Zero values ask
+	// for nothing.
+	ACRValues []string
+	MaxAge    time.Duration
+}
+
+// Error returns the text of Reason.
+func (e *DeniedError) Error() string {
+	if e.Reason == nil { // the zero value
+		return "access is denied"
+	}
+	return e.Reason.Error()
+}
+
+// Unwrap returns Reason.
+func (e *DeniedError) Unwrap() error { return e.Reason }
 
 // A RateLimitError means that there were too many attempts. Existing and unknown usernames get the
 // same error.

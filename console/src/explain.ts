@@ -37,6 +37,38 @@ const explanations: Record<string, Entry> = {
     meaning: "The signature is wrong, or its algorithm isn't accepted.",
     advice: "The token was changed, or isn't from this realm. Sign in again.",
   },
+  "FORBIDDEN/ROLE_MISSING": {
+    meaning: "Your token is valid, but lacks a role that this field requires.",
+    advice: "The access rule is in the schema. Roles, groups and the like are in the token: sign in again after a change in Keycloak.",
+  },
+  "FORBIDDEN/SCOPE_MISSING": {
+    meaning: "Your token is valid, but lacks a scope that this field requires.",
+    advice: "The access rule is in the schema. Roles, groups and the like are in the token: sign in again after a change in Keycloak.",
+  },
+  "FORBIDDEN/GROUP_MISSING": {
+    meaning: "Your token is valid, but lacks a group that this field requires.",
+    advice: "The access rule is in the schema. Roles, groups and the like are in the token: sign in again after a change in Keycloak.",
+  },
+  "FORBIDDEN/ORGANIZATION_MISSING": {
+    meaning: "Your token is valid, but lacks an organization that this field requires.",
+    advice: "The access rule is in the schema. Roles, groups and the like are in the token: sign in again after a change in Keycloak.",
+  },
+  "FORBIDDEN/CLAIM_MISSING": {
+    meaning: "Your token is valid, but lacks a claim that this field requires.",
+    advice: "The access rule is in the schema. Roles, groups and the like are in the token: sign in again after a change in Keycloak.",
+  },
+  "FORBIDDEN/NOT_OWNER": {
+    meaning: "The argument names another user. Only that user may use this field.",
+    advice: "Pass your own ID, which is me { id }.",
+  },
+  "FORBIDDEN/IMPERSONATED": {
+    meaning: "You act as somebody else, and this field doesn't allow that.",
+    advice: "Sign in as yourself.",
+  },
+  "UNAUTHENTICATED/STEP_UP_REQUIRED": {
+    meaning: "This field requires a stronger or more recent sign-in.",
+    advice: "Sign in again in the browser, with acr_values and max_age as in extensions.acrValues and extensions.maxAge.",
+  },
   "SERVICE_UNAVAILABLE/KEYS_UNAVAILABLE": {
     meaning: "The server can't fetch the realm's keys, so it can't verify a token signed with a new key.",
     advice: "You are still signed in. Try again when Keycloak can be reached.",
