@@ -14,6 +14,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 
 	"github.com/cloakql/cloakql/apierror"
+	"github.com/cloakql/cloakql/authz"
 	"github.com/cloakql/cloakql/console"
 	"github.com/cloakql/cloakql/graphqlhttp"
 	"github.com/cloakql/cloakql/internal/middleware"
@@ -79,11 +80,10 @@ type Config struct {
 	// set, because that may change the user. If GraphQL.Answers is set, the server uses only that.
 	DisableAnswerCache bool
 
-	// Guards lists the directives of Schema, other than auth, that refuse unauthenticated callers.
-	// Names are written without the @. New trusts this list: it can't see what a directive does, or
-	// whether gqlgen has a function for it. A field whose directive has no function fails when a
-	// client requests it.
-	Guards []string
+	// Authz configures the access rules of Schema. List in Authz.Guards the application's own
+	// directives that refuse unauthenticated callers: New trusts this list, since it can't see what
+	// a directive does. The server sets Authz.Present and Authz.Now. It logs each Denial.
+	Authz authz.Config
 
 	// Errors adds the application's own rows to CloakQL's error table.
 	Errors []apierror.Row

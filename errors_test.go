@@ -14,8 +14,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/99designs/gqlgen/graphql"
+
+	"github.com/cloakql/cloakql/authz"
 	"github.com/cloakql/cloakql/identity"
+	"github.com/cloakql/cloakql/internal/testapi"
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
+	"github.com/cloakql/cloakql/signin"
 )
 
 // TestErrorTable provokes every error in apierror/table.go. It checks the code, reason, message,
@@ -73,6 +78,17 @@ func TestErrorTable(t *testing.T) {
 		testRequest{query: `mutation { login(username: "Alice", password: "wrong") { tokenType } ` +
 			`}`})
 
+	guardedConfig := testConfig(t, withKeycloak(kc))
+	guardedConfig.Schema = func(*signin.Service) (graphql.ExecutableSchema, error) {
+		directives, err := authz.Bind(testapi.DirectiveRoot{})
+		return testapi.New(directives), err
+	}
+	guarded := newTestServer(t, guardedConfig, nil)
+	with := func(query, authorization string) testRequest {
+		return testRequest{query: query, authorization: authorization}
+	}
+	const notAllowed = "You aren't allowed to use this field"
+
 	documentedMessages, provokedCodes := documentedErrors(t), map[string]bool{}
 	const noPath = "" // for errors without a path, most of which prevent any field from running
 	for _, tt := range []struct {
@@ -102,6 +118,28 @@ func TestErrorTable(t *testing.T) {
 			"Token signature couldn't be verified", "me"},
 		{brokenKeycloakServer, me(bearer(t, brokenKeycloak, keycloaktest.TokenSpec{})), 200,
 			"SERVICE_UNAVAILABLE/KEYS_UNAVAILABLE", "Tokens can't be verified right now", "me"},
+
+		{guarded, with(`{ anyRole }`, validToken), 200, "FORBIDDEN/ROLE_MISSING", notAllowed,
+			"anyRole"},
+		{guarded, with(`{ allScopes }`, validToken), 200, "FORBIDDEN/SCOPE_MISSING", notAllowed,
+			"allScopes"},
+		{guarded, with(`{ group }`, validToken), 200, "FORBIDDEN/GROUP_MISSING", notAllowed,
+			"group"},
+		{guarded, with(`{ organization }`, validToken), 200, "FORBIDDEN/ORGANIZATION_MISSING",
+			notAllowed, "organization"},
+		{guarded, with(`{ claim }`, validToken), 200, "FORBIDDEN/CLAIM_MISSING", notAllowed,
+			"claim"},
+		{guarded, with(`{ owned(userId: "x") }`, validToken), 200, "FORBIDDEN/NOT_OWNER",
+			notAllowed, "owned"},
+		{guarded, with(`{ notImpersonated }`, bearer(t, kc, keycloaktest.TokenSpec{
+			Claims: map[string]any{"act": map[string]any{"sub": "someone"}}})), 200,
+			"FORBIDDEN/IMPERSONATED", "Not allowed while acting as somebody else",
+			"notImpersonated"},
+		{guarded, with(`{ strong }`, validToken), 200, "UNAUTHENTICATED/STEP_UP_REQUIRED",
+			"Confirm your identity to continue", "strong"},
+		// Nothing runs.
+		{guarded, with(`mutation { write erase }`, validToken), 200, "FORBIDDEN/ROLE_MISSING",
+			notAllowed, "erase"},
 
 		{s, login(""), 200, "BAD_USER_INPUT", "Request malformed!", "login"},
 		{s, refresh("tab\there"), 200, "BAD_USER_INPUT", "Request malformed!", "refresh"},

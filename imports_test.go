@@ -53,7 +53,8 @@ var allowedImports = map[string][]string{
 	"keycloak/keycloaktest/internal/realmfile": {},
 	"keycloak/keycloaktest/contract":           {"keycloak/keycloaktest"},
 	"schema":                                   {}, // embeds the schema files
-	"authz":                                    {"identity", "schema"},
+	"authz":                                    {"identity", "schema", "internal/testapi"},
+	"internal/testapi":                         {}, // for tests
 	"plugin":                                   {"schema"},
 	"cmd/cloakql-gqlgen":                       {"plugin"},
 	"keycloak": {"identity", "internal/jose",

@@ -251,7 +251,7 @@ func TestNew_invalidConfig(t *testing.T) {
 		"unguarded field": {func(c *cloakql.Config) {
 			c.Schema = unguardedSchema
 		}, "authz: Query.me has no access rule"},
-		"unknown guard": {func(c *cloakql.Config) { c.Guards = []string{"staff"} },
+		"unknown guard": {func(c *cloakql.Config) { c.Authz.Guards = []string{"staff"} },
 			`authz: the guard "staff" is no directive`},
 		"Schema returns an error": {func(c *cloakql.Config) {
 			c.Schema = func(*signin.Service) (graphql.ExecutableSchema, error) {

@@ -167,8 +167,7 @@ func parseAll[T any](field string, items []string, parse func(string) (T, error)
 	return values, nil
 }
 
-// newSchema returns the schema, whose login, refresh and logout call realm. It returns an error if
-// the schema fails the audit of its access rules.
+// newSchema returns the schema, whose login, refresh and logout call realm.
 func (s *Server) newSchema(realm signin.Realm) (graphql.ExecutableSchema, error) {
 	var service *signin.Service
 	if s.config.hasClient() {
@@ -190,22 +189,26 @@ func (s *Server) newSchema(realm signin.Realm) (graphql.ExecutableSchema, error)
 	if err != nil {
 		return nil, err
 	}
-	return schema, errors.Join(authz.Audit(schema.Schema(), s.config.Guards...),
-		authz.AuditFromToken(schema))
+	return schema, nil
 }
 
 // newGraphQL returns the handler of GraphQL requests, with the limits and the error table.
 func (s *Server) newGraphQL(schema graphql.ExecutableSchema) (http.Handler, error) {
 	c := s.config
 	server := handler.New(schema)
-	c.GraphQL.Errors = &presenter{apierror.Presenter{
+	errorPresenter := &presenter{apierror.Presenter{
 		Rows: slices.Clone(c.Errors), Log: c.Log, Detail: c.Local, RequestID: graphqlhttp.RequestID,
 	}, c}
+	c.GraphQL.Errors = errorPresenter
+	c.Authz.Present, c.Authz.Now = errorPresenter.Present, c.Tokens.Now
+	c.Authz.Observe = logDenial(c.Log, c.Authz.Observe)
 	c.GraphQL.Observe = logRequest(c.Log, c.GraphQL.Observe)
 	if c.keepsAnswers() {
 		c.GraphQL.Answers = &graphqlhttp.Answers{Store: answerStore, MayKeep: authz.IsFromToken}
 	}
-	if err := limits.Install(server, c.Limits); err != nil {
+	err := errors.Join(limits.Install(server, c.Limits),
+		authz.Install(server, schema, c.Authz), authz.AuditFromToken(schema))
+	if err != nil {
 		return nil, err
 	}
 	if err := graphqlhttp.Install(server, c.GraphQL); err != nil {
@@ -377,6 +380,24 @@ func writeProbe(w http.ResponseWriter, status int, text string) {
 	header.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	io.WriteString(w, text+"\n")
+}
+
+// logDenial returns an observer that logs each denial, and then calls next unless next is nil.
+func logDenial(log *slog.Logger,
+	next func(context.Context, authz.Denial)) func(context.Context, authz.Denial) {
+	return func(ctx context.Context, denial authz.Denial) {
+		if len(denial.Fields) > 0 {
+			log.InfoContext(ctx, "access denied", "name", denial.Operation, "subject",
+				denial.Subject, "fields", denial.Fields, "requestId", graphqlhttp.RequestID(ctx))
+		}
+		if len(denial.DryRun) > 0 {
+			log.InfoContext(ctx, "access would be denied", "name", denial.Operation, "subject",
+				denial.Subject, "fields", denial.DryRun, "requestId", graphqlhttp.RequestID(ctx))
+		}
+		if next != nil {
+			next(ctx, denial)
+		}
+	}
 }
 
 // logRequest returns an observer that logs each request, and then calls next unless next is nil.

@@ -61,6 +61,12 @@ var zeroValues = map[string]any{
 
 	"console.User": new(console.User),
 
+	"authz.Config": new(authz.Config), "authz.Denial": new(authz.Denial),
+	"authz.PolicyTable": new(authz.PolicyTable), "authz.PolicyField": new(authz.PolicyField),
+	"authz.PolicyRule": new(authz.PolicyRule),
+
+	"identity.DeniedError": new(identity.DeniedError),
+
 	"graph.Resolver": new(graph.Resolver),
 
 	"signin.Service": new(signin.Service),

@@ -1,7 +1,6 @@
 package authz
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,51 +8,62 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// Audit checks that every field of Query, Mutation and Subscription carries either @public or at
-// least one guard. It returns an error that names each field without a rule, because a field
-// without a guard isn't public but a mistake. Fields whose names begin with __ belong to GraphQL
-// itself and are exempt.
+// Audit checks the access rules of a schema. Every field of Query, Mutation and Subscription needs
+// either @public or a rule: a guard on the field, on the same field of an interface, or on a type.
+// Audit returns an error that names each field without one, because a field without a guard isn't
+// public but a mistake. The error also names each rule that is wrong: one that asks for nothing,
+// that nobody can satisfy, or that names a role, scope or group that the schema doesn't declare.
+// Fields whose names begin with __ belong to GraphQL itself and are exempt.
 //
 // The query type's fields _entities and _service are exempt too if gqlgen's federation plugin added
 // them, because they can't carry a directive. A field of the same name in the schema's own files
 // needs a rule. Through _entities, anyone can read the fields of every type with @key, even if all
-// root fields that return the type are guarded. Audit doesn't check the fields of these types, so
-// put guards on them yourself.
+// root fields that return the type are guarded. Audit doesn't require rules on the fields of these
+// types, so put guards on them yourself.
 //
-// The guards are @auth and the directives that the argument guards names, without the @. These
-// directives must reject unauthenticated callers.
+// The guards are the directives of Schema other than @public and @fromToken, and the directives
+// that the argument guards names, without the @. The latter must reject unauthenticated callers.
 //
-//	authz.Audit(schema, "hasRealmRole")
+//	authz.Audit(schema, "hasTenant")
 //
 // Audit can't see what a directive does, so it trusts guards. But it returns an error if a name
 // isn't a directive of the schema, if the directive can't be on fields, or if it lets every caller
-// pass, such as public or deprecated.
+// pass, such as public or deprecated. Install runs the same audit.
 func Audit(schema *ast.Schema, guards ...string) error {
-	if schema == nil {
-		return errors.New("authz: there is no schema to audit")
-	}
-	var errs []error
-	for _, guard := range guards {
-		if problem := guardProblem(schema, guard); problem != "" {
-			errs = append(errs, fmt.Errorf("authz: the guard %q %s", guard, problem))
+	_, err := compile(schema, Config{Guards: guards})
+	return err
+}
+
+// checkGuards checks Config.Guards and Config.Default.
+func (c *compiler) checkGuards() {
+	for _, guard := range c.config.Guards {
+		if problem := guardProblem(c.schema, guard); problem != "" {
+			c.failf("the guard %q %s", guard, problem)
 		}
 	}
-	guards = append([]string{"auth"}, guards...)
-	for _, root := range []*ast.Definition{schema.Query, schema.Mutation, schema.Subscription} {
+	if c.config.Default != "" && c.config.Default != DefaultAuth {
+		c.failf("Config.Default is %q: expected %q or nothing", c.config.Default, DefaultAuth)
+	}
+}
+
+// audit checks that each root field has @public or a rule.
+func (c *compiler) audit() {
+	for _, root := range []*ast.Definition{c.schema.Query, c.schema.Mutation,
+		c.schema.Subscription} {
 		if root == nil {
 			continue
 		}
 		for _, field := range root.Fields {
 			if strings.HasPrefix(field.Name, "__") ||
-				root == schema.Query && isFederationField(field) {
+				root == c.schema.Query && isFederationField(field) {
 				continue
 			}
-			if problem := fieldProblem(field, guards); problem != "" {
-				errs = append(errs, fmt.Errorf("authz: %s.%s %s", root.Name, field.Name, problem))
+			rules := c.result.object[root.Name][field.Name]
+			if problem := c.fieldProblem(field, rules); problem != "" {
+				c.failf("%s.%s %s", root.Name, field.Name, problem)
 			}
 		}
 	}
-	return errors.Join(errs...)
 }
 
 // isFederationField reports whether gqlgen's federation plugin added a field. The plugin's sources
@@ -82,29 +92,42 @@ func guardProblem(schema *ast.Schema, name string) string {
 	return ""
 }
 
+// hasNoRule reports whether a root field has neither @public nor a guard.
+func (c *compiler) hasNoRule(field *ast.FieldDefinition, rules []*rule) bool {
+	return strings.HasPrefix(c.fieldProblem(field, rules), noRule)
+}
+
+const noRule = "has no access rule"
+
 // fieldProblem returns what is wrong with the access rules of a root field, or "" if they are fine.
-func fieldProblem(field *ast.FieldDefinition, guards []string) string {
-	guardCount := 0
-	for _, guard := range guards {
-		guardCount += len(field.Directives.ForNames(guard))
-	}
-	publicCount := len(field.Directives.ForNames("public"))
-	var otherDirectives []string
+// rules are those of authz.Schema that guard the field.
+func (c *compiler) fieldProblem(field *ast.FieldDefinition, rules []*rule) string {
+	public, guarded := false, false
+	rules = slices.DeleteFunc(slices.Clone(rules), func(r *rule) bool { return r.usesInput })
+	var others []string
 	for _, directive := range field.Directives {
-		if directive.Name != "deprecated" {
-			otherDirectives = append(otherDirectives, directive.Name)
+		name := c.names[directive.Name]
+		public = public || name == "public"
+		guarded = guarded || builders[name] != nil ||
+			slices.Contains(c.config.Guards, directive.Name)
+		if directive.Name != "deprecated" && name == "" {
+			others = append(others, directive.Name)
 		}
 	}
 	switch {
-	case publicCount > 0 && guardCount > 0:
+	case public && guarded:
 		return "is @public and guarded at once: keep one of the two"
-	case publicCount > 0 || guardCount > 0:
+	case public && len(rules) > 0:
+		return fmt.Sprintf("is @public, but %s of %s guards it: keep one of the two", rules[0].text,
+			rules[0].from)
+	case public || guarded || len(rules) > 0:
 		return ""
-	case len(otherDirectives) == 0:
-		return "has no access rule: give it @public, or a guard such as @auth"
+	case len(others) == 0:
+		return noRule + ": give it @public, or a guard such as @auth"
 	}
-	return fmt.Sprintf("has no access rule: it carries @%s, and the registered guards are @%s; "+
+	guards := append([]string{"auth"}, c.config.Guards...)
+	return fmt.Sprintf(noRule+": it carries @%s, and the registered guards are @%s; "+
 		"if @%s is a guard, register its name, as in authz.Audit(schema, %[3]q) or "+
-		"cloakql.Config.Guards; otherwise, give the field @public, or a guard such as @auth",
-		strings.Join(otherDirectives, " and @"), strings.Join(guards, ", @"), otherDirectives[0])
+		"cloakql.Config.Authz.Guards; otherwise, give the field @public, or a guard such as @auth",
+		strings.Join(others, " and @"), strings.Join(guards, ", @"), others[0])
 }

@@ -30,7 +30,7 @@ func unregisteredGuardMessage(directives ...string) string {
 	return " has no access rule: it carries @" + strings.Join(directives, " and @") +
 		", and the registered guards are @auth; if @" + directives[0] +
 		` is a guard, register its name, as in authz.Audit(schema, "` + directives[0] +
-		`") or cloakql.Config.Guards; otherwise, give the field @public, or a guard such as @auth`
+		`") or cloakql.Config.Authz.Guards; otherwise, give the field @public, or a guard such as @auth`
 }
 
 // loadSchema returns a schema with these definitions and directiveDefinitions.
@@ -68,11 +68,14 @@ func TestAudit(t *testing.T) {
 		{"deprecated with a rule", `type Query { a: Int @deprecated @public }`, nil},
 		{"field with an argument", `type Query { a(b: Int = 1): Int }`,
 			[]string{"Query.a" + noRuleMessage}},
-		// gqlgen doesn't enforce a type's directives on its fields.
-		{"rule on the type", `type Query @auth { a: Int }`, []string{"Query.a" + noRuleMessage}},
+		{"rule on the type", `type Query @auth { a: Int }`, nil},
 		{"rule on the interface's field",
-			`interface I { a: Int @auth } type Query implements I { a: Int }`,
-			[]string{"Query.a" + noRuleMessage}},
+			`interface I { a: Int @auth } type Query implements I { a: Int }`, nil},
+		{"rule on the interface",
+			`interface I @auth { a: Int } type Query implements I { a: Int }`, nil},
+		{"rule on the returned type", `type Query { a: A } type A @auth { b: Int }`, nil},
+		{"public, but the type isn't", `type Query @auth { a: Int @public }`,
+			[]string{"Query.a is @public, but @auth of Query guards it: keep one of the two"}},
 		{"mutation", `type Query { a: Int @public } type Mutation { b: Int }`,
 			[]string{"Mutation.b" + noRuleMessage}},
 		{"subscription", `type Query { a: Int @public } type Subscription { b: Int c: Int @auth }`,

@@ -20,6 +20,7 @@ package authz
 
 import (
 	"context"
+	"errors"
 
 	"github.com/99designs/gqlgen/graphql"
 
@@ -32,10 +33,25 @@ func Public(ctx context.Context, _ any, next graphql.Resolver) (any, error) {
 }
 
 // Auth implements @auth: it lets verified callers pass. For other callers, the field fails with the
-// error of identity.Require. So a denied field is never null without an error.
+// error of identity.Require. So a denied field is never null without an error. If the server uses
+// Install, which has decided about the field, Auth lets everyone pass.
 func Auth(ctx context.Context, _ any, next graphql.Resolver) (any, error) {
-	if _, err := identity.Require(ctx); err != nil {
-		return nil, err
+	if !isDecided(ctx) {
+		if _, err := identity.Require(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return next(ctx)
+}
+
+// errNotInstalled is the error of a guarded field in a server without Install.
+var errNotInstalled = errors.New("authz: the schema's rules need authz.Install")
+
+// Guard implements the other guards of Schema, whose arguments it ignores. It lets everyone pass if
+// the server uses Install, which has decided about the field. Otherwise, the field fails.
+func Guard(ctx context.Context, _ any, next graphql.Resolver, _ ...any) (any, error) {
+	if !isDecided(ctx) {
+		return nil, errNotInstalled
 	}
 	return next(ctx)
 }

@@ -4,68 +4,88 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/formatter"
 
 	"github.com/cloakql/cloakql/schema"
 )
 
-// Schema returns the definitions of @public, @auth and @fromToken in GraphQL's schema language, for
-// servers with their own schema. Write them to a schema file, or add them as a source in the
-// program that runs gqlgen. The name of the source must begin with "../", so that gqlgen doesn't
-// try to embed a file:
+// Schema returns the definitions of CloakQL's directives in GraphQL's schema language, for servers
+// with their own schema: @public and the guards, @fromToken, and @roles, @scopes and @groups, which
+// declare names. If it is called with names, it returns only these directives; an unknown name is
+// an error of the program, and Schema panics. Write the definitions to a schema file, or add them
+// as a source in the program that runs gqlgen. The name of the source must begin with "../", so
+// that gqlgen doesn't try to embed a file:
 //
 //	cfg.Sources = append(cfg.Sources, &ast.Source{Name: "../authz.graphqls", Input: authz.Schema()})
 //
 // Package plugin adds and binds the directives for you.
-func Schema() string { return schema.Directives() }
+func Schema(names ...string) string {
+	if len(names) == 0 {
+		return schema.Directives() + "\n" + directives
+	}
+	doc := &ast.SchemaDocument{}
+	for _, name := range names {
+		definition := definitions[name]
+		if definition == nil {
+			panic(fmt.Sprintf("authz: there is no directive %q", name))
+		}
+		doc.Directives = append(doc.Directives, definition)
+	}
+	var text strings.Builder
+	formatter.NewFormatter(&text, formatter.WithIndent("  ")).FormatSchemaDocument(doc)
+	return text.String()
+}
 
-// Bind takes gqlgen's generated DirectiveRoot. If its fields Public and Auth are nil, Bind sets
-// them, and returns the result. It returns an error that names every other directive that is nil,
-// because gqlgen itself reports a nil directive only when a client requests a field that carries
-// it.
-//
-// If root has a field FromToken that is nil, Bind sets it to a function that lets every caller
-// pass, because the directive only informs AuditFromToken and IsFromToken. The field is missing if
-// gqlgen.yml sets skip_runtime for the directive, which saves the call.
+// Bind takes gqlgen's generated DirectiveRoot. It sets its fields for the directives of Schema if
+// they are nil, and returns the result. It returns an error that names every other directive that
+// is nil, because gqlgen itself reports a nil directive only when a client requests a field that
+// carries it.
 //
 // Bind also returns an error if root has no field Public or Auth. In this case, either the schema
-// doesn't define the directive, or skip_runtime in gqlgen.yml keeps gqlgen from calling it.
+// doesn't define the directive, or skip_runtime in gqlgen.yml keeps gqlgen from calling it. The
+// functions of the other directives may be missing, because Install doesn't need them.
 //
 //	directives, err := authz.Bind(generated.DirectiveRoot{HasTenant: hasTenant})
-func Bind[D any](root D) (D, error) {
+func Bind[D any](root D) (D, error) { return BindNames(root, nil) }
+
+// BindNames is like Bind, for a schema that gives directives other names. names is Config.Names.
+func BindNames[D any](root D, names map[string]string) (D, error) {
 	var zero D
 	rootValue := reflect.ValueOf(&root).Elem()
 	if rootValue.Kind() != reflect.Struct {
 		return zero, fmt.Errorf("authz: Bind takes gqlgen's generated DirectiveRoot, not %T", root)
 	}
-	type rule = func(ctx context.Context, obj any, next graphql.Resolver) (any, error)
 	var errs []error
-	for _, directive := range []struct {
-		name string
-		rule rule
-	}{{"Public", Public}, {"Auth", Auth}, {"FromToken", Public}} {
-		field := rootValue.FieldByName(directive.name)
+	bound := map[string]bool{}
+	for _, name := range slices.Sorted(maps.Keys(definitions)) {
+		fieldName := name
+		if renamed, ok := names[name]; ok {
+			fieldName = renamed
+		}
+		fieldName = upperFirst(fieldName)
+		bound[fieldName] = true
+		field := rootValue.FieldByName(fieldName)
 		switch {
-		case !field.IsValid() && directive.name == "FromToken":
-		case !field.IsValid():
+		case !field.IsValid() && (name == "public" || name == "auth"):
 			errs = append(errs,
 				fmt.Errorf("authz: %T has no field %s: expected a schema with the directives "+
-					"of authz.Schema, and no skip_runtime for them in gqlgen.yml", root,
-					directive.name))
-		case field.Type() != reflect.TypeFor[rule]():
-			errs = append(errs,
-				fmt.Errorf("authz: the schema's directive %s isn't that of authz.Schema: "+
-					"bound functions have the type %v", directive.name, field.Type()))
-		case field.IsNil():
-			field.Set(reflect.ValueOf(directive.rule))
+					"of authz.Schema, and no skip_runtime for them in gqlgen.yml", root, fieldName))
+		case !field.IsValid():
+		default:
+			if err := bindField(field, name, fieldName); err != nil {
+				errs = append(errs, err)
+			}
 		}
 	}
 	for field, fieldValue := range rootValue.Fields() {
-		if fieldValue.Kind() == reflect.Func && fieldValue.IsNil() &&
-			!slices.Contains([]string{"Public", "Auth", "FromToken"}, field.Name) {
+		if fieldValue.Kind() == reflect.Func && fieldValue.IsNil() && !bound[field.Name] {
 			errs = append(errs,
 				fmt.Errorf("authz: directive %s is bound to no function", field.Name))
 		}
@@ -74,4 +94,61 @@ func Bind[D any](root D) (D, error) {
 		return zero, errors.Join(errs...)
 	}
 	return root, nil
+}
+
+// upperFirst returns name with a capital first letter, as gqlgen's field for a directive has it.
+func upperFirst(name string) string { return strings.ToUpper(name[:1]) + name[1:] }
+
+// bindField sets a field of DirectiveRoot, if it is nil, to the function of a directive.
+func bindField(field reflect.Value, name, fieldName string) error {
+	type simple = func(ctx context.Context, obj any, next graphql.Resolver) (any, error)
+	if len(definitions[name].Arguments) == 0 && field.Type() != reflect.TypeFor[simple]() ||
+		!isDirectiveFunc(field.Type(), len(definitions[name].Arguments)) {
+		return fmt.Errorf("authz: the schema's directive %s isn't that of authz.Schema: "+
+			"bound functions have the type %v", fieldName, field.Type())
+	}
+	if !field.IsNil() {
+		return nil
+	}
+	switch {
+	case name == "public" || name == "fromToken":
+		field.Set(reflect.ValueOf(Public))
+	case name == "auth":
+		field.Set(reflect.ValueOf(Auth))
+	case len(definitions[name].Arguments) == 0:
+		field.Set(reflect.ValueOf(guardWithoutArguments))
+	default:
+		field.Set(guardOfType(field.Type()))
+	}
+	return nil
+}
+
+// guardOfType returns a function of a type of a directive that does what Guard does.
+func guardOfType(typ reflect.Type) reflect.Value {
+	return reflect.MakeFunc(typ, func(in []reflect.Value) []reflect.Value {
+		ctx, next := in[0].Interface().(context.Context), in[2].Interface().(graphql.Resolver)
+		value, err := Guard(ctx, nil, next)
+		return []reflect.Value{valueOf(&value), valueOf(&err)}
+	})
+}
+
+// isBoundGuard reports whether a field of DirectiveRoot has a function that Bind has set.
+func isBoundGuard(field reflect.Value) bool {
+	return field.Pointer() == reflect.ValueOf(guardWithoutArguments).Pointer() ||
+		field.Pointer() == guardOfType(field.Type()).Pointer() // the same for each MakeFunc
+}
+
+// valueOf returns the interface value that pointer points to, which may be nil.
+func valueOf(pointer any) reflect.Value { return reflect.ValueOf(pointer).Elem() }
+
+func guardWithoutArguments(ctx context.Context, obj any, next graphql.Resolver) (any, error) {
+	return Guard(ctx, obj, next)
+}
+
+// isDirectiveFunc reports whether typ is the type of the function of a directive with n arguments.
+func isDirectiveFunc(typ reflect.Type, n int) bool {
+	return typ.Kind() == reflect.Func && typ.NumIn() == 3+n && !typ.IsVariadic() &&
+		typ.In(0) == reflect.TypeFor[context.Context]() &&
+		typ.In(2) == reflect.TypeFor[graphql.Resolver]() && typ.NumOut() == 2 &&
+		typ.Out(0) == reflect.TypeFor[any]() && typ.Out(1) == reflect.TypeFor[error]()
 }

@@ -148,12 +148,31 @@ func (a *fromTokenAudit) checkDirectives(name string, directives ast.DirectiveLi
 			ok = !a.isReplaced("Auth", Auth)
 		case fromTokenName, "deprecated", "specifiedBy", "oneOf": // no function with an effect
 			ok = true
+		case "stepUp": // maxAge depends on the time
+			ok = directive.Arguments.ForName("maxAge") == nil && a.isGuard(directive.Name)
+		default:
+			ok = a.isGuard(directive.Name)
 		}
 		if !ok {
 			a.problems = append(a.problems, fmt.Sprintf("%s carries @%s, which may decide by more "+
 				"than the access token", name, directive.Name))
 		}
 	}
+}
+
+// isGuard reports whether a directive is a guard of Schema, under its own name, and isn't bound to
+// another function.
+func (a *fromTokenAudit) isGuard(name string) bool {
+	definition := a.schema.Directives[name]
+	if builders[name] == nil || definition == nil ||
+		signature(definition) != signature(definitions[name]) {
+		return false
+	}
+	if a.directives.Kind() != reflect.Struct {
+		return true
+	}
+	bound := a.directives.FieldByName(upperFirst(name))
+	return !bound.IsValid() || isBoundGuard(bound)
 }
 
 // isReplaced reports whether a directive is bound to another function than this package's. Package

@@ -492,10 +492,11 @@ has either this directive or a guard such as @auth; otherwise the server doesn't
 """
 directive @public on FIELD_DEFINITION
 """
-Only a request with a valid access token may call this field: ` + "`" + `Authorization: Bearer <access token>` + "`" + `.
-Without one, the field fails with the code UNAUTHENTICATED, and ` + "`" + `extensions.reason` + "`" + ` says why.
+Only a request with a valid access token may use this: ` + "`" + `Authorization: Bearer <access token>` + "`" + `. Without
+one, the field fails with the code UNAUTHENTICATED, and ` + "`" + `extensions.reason` + "`" + ` says why. On a type, it guards
+every field of the type, and every field that returns it.
 """
-directive @auth on FIELD_DEFINITION
+directive @auth on FIELD_DEFINITION | OBJECT | INTERFACE | ENUM | INPUT_FIELD_DEFINITION
 """
 The value of this field, and everything below it, depends on nothing but the caller's access token and
 the arguments. The server may keep the answer and send it again while the token is valid, without

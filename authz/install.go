@@ -1,0 +1,193 @@
+package authz
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/handler"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/cloakql/cloakql/identity"
+)
+
+// DefaultAuth is a value of Config.Default.
+const DefaultAuth = "auth"
+
+// A Config configures Install, Policy and the audit. The zero value is the strict choice.
+type Config struct {
+	// Guards lists the schema's own directives, without the @, that reject unauthenticated callers.
+	// The application binds their functions, and gqlgen calls them for each field.
+	Guards []string
+
+	// Default is the rule of root fields that carry none: DefaultAuth demands what @auth does. If
+	// Default is empty, such a field is an error.
+	Default string
+
+	// Names gives directives of Schema other names: the key is the name in Schema, and the value
+	// the name in the application's schema, both without the @.
+	Names map[string]string
+
+	// AllOrNothing makes a query fail as a whole if one of its fields is denied, as a mutation
+	// does. Otherwise, the denied fields are null, with an error for each, and the rest runs.
+	AllOrNothing bool
+
+	// DryRun lists types and fields, such as Note and Query.notes. The rules that they carry deny
+	// nothing: Observe gets what they would deny. Use it to add a rule to an API that has clients.
+	DryRun []string
+
+	// Explain tells clients the arguments of the rule that they don't satisfy, in
+	// extensions.required.
+	Explain bool
+
+	// Present presents the errors of an operation of which nothing runs, and should be the server's
+	// error presenter. The default is graphql.DefaultErrorPresenter.
+	Present graphql.ErrorPresenterFunc
+
+	// Observe, if set, is called once for each operation with a denied field, after its response.
+	// It must not block.
+	Observe func(context.Context, Denial)
+
+	// Now returns the current time, for @stepUp. The default is time.Now.
+	Now func() time.Time
+}
+
+// A Denial says which fields of an operation the caller may not have.
+type Denial struct {
+	Operation string   // the operation's name, or ""
+	Subject   string   // the caller's ID, or "" without a valid token
+	Fields    []string // such as Query.notes, in order; at most 50
+	DryRun    []string // the same for fields that only Config.DryRun admits
+}
+
+// Install makes a gqlgen server apply the access rules of its schema: it decides which fields the
+// caller may have before any resolver runs. It returns an error if the schema fails the audit (see
+// Audit), if a rule is wrong, or if a field of config is. Call it once per server. schema must be
+// the one that the server was made with.
+//
+// keycloak.Middleware has to put the caller into the context of requests. Without a caller, every
+// rule denies.
+func Install(server *handler.Server, schema graphql.ExecutableSchema, config Config) error {
+	if server == nil {
+		return errors.New("authz: Install has no server: make one with gqlgen's handler.New")
+	}
+	if schema == nil {
+		return errors.New("authz: there is no schema to audit")
+	}
+	rules, err := compile(schema.Schema(), config)
+	if err != nil {
+		return err
+	}
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	if config.Present == nil {
+		config.Present = graphql.DefaultErrorPresenter
+	}
+	server.Use(&enforcer{rules: rules, config: config})
+	return nil
+}
+
+// An enforcer applies the access rules to each operation of a server.
+type enforcer struct {
+	rules  *schemaRules
+	config Config
+}
+
+var _ graphql.OperationInterceptor = (*enforcer)(nil)
+
+// ExtensionName returns the extension's name, for gqlgen.
+func (*enforcer) ExtensionName() string { return "Authz" }
+
+// Validate returns nil, because Install has audited the schema.
+func (*enforcer) Validate(graphql.ExecutableSchema) error { return nil }
+
+// InterceptOperation decides which fields the caller may have, and runs the operation without the
+// others.
+func (e *enforcer) InterceptOperation(ctx context.Context,
+	next graphql.OperationHandler) graphql.ResponseHandler {
+	opCtx := graphql.GetOperationContext(ctx)
+	c := caller{now: e.config.Now()}
+	c.user, c.err = identity.Require(ctx)
+	d := e.rules.decide(opCtx.Operation, opCtx.Variables, c, e.config.AllOrNothing)
+	ctx = context.WithValue(ctx, decisionKey{}, d)
+	if d.stopped {
+		return e.stop(ctx, d)
+	}
+	if d.perObject || len(d.denied) > 0 {
+		resolve := opCtx.ResolverMiddleware
+		opCtx.ResolverMiddleware = func(ctx context.Context, next graphql.Resolver) (any, error) {
+			field := graphql.GetFieldContext(ctx)
+			if err := d.deny(field.Object, field.Field.Field); err != nil {
+				return nil, err
+			}
+			return resolve(ctx, next)
+		}
+	}
+	respond := next(ctx)
+	if !d.perObject && len(d.denied) == 0 && len(d.dryRun.names) == 0 {
+		return respond
+	}
+	return func(ctx context.Context) *graphql.Response {
+		response := respond(ctx)
+		e.observe(ctx, d)
+		return response
+	}
+}
+
+// stop returns the response to an operation of which nothing runs.
+func (e *enforcer) stop(ctx context.Context, d *decision) graphql.ResponseHandler {
+	response := &graphql.Response{Data: []byte("null")}
+	for _, denied := range d.denied {
+		d.names.add(coordinate(denied.field))
+		node := &pathNode{denied.path, denied.field}
+		ctx := node.context(ctx, d.vars)
+		err := &gqlerror.Error{Err: denied.err, Message: denied.err.Error(),
+			Path: graphql.GetPath(ctx)}
+		if position := denied.field.Position; position != nil {
+			err.Locations = []gqlerror.Location{{Line: position.Line, Column: position.Column}}
+		}
+		response.Errors = append(response.Errors, e.config.Present(ctx, err))
+	}
+	respond := graphql.OneShot(response)
+	return func(ctx context.Context) *graphql.Response {
+		response := respond(ctx)
+		if response != nil {
+			e.observe(ctx, d)
+		}
+		return response
+	}
+}
+
+// context returns ctx with gqlgen's contexts of the fields on the way to p, and of p.
+func (p *pathNode) context(ctx context.Context, vars map[string]any) context.Context {
+	if p == nil {
+		return ctx
+	}
+	return graphql.WithFieldContext(p.parent.context(ctx, vars), &graphql.FieldContext{
+		Object: p.field.ObjectDefinition.Name,
+		Field:  graphql.CollectedField{Field: p.field},
+		Args:   p.field.ArgumentMap(vars),
+	})
+}
+
+// observe calls Config.Observe if a field was denied.
+func (e *enforcer) observe(ctx context.Context, d *decision) {
+	denial := Denial{Fields: d.names.list(), DryRun: d.dryRun.list()}
+	if e.config.Observe == nil || len(denial.Fields)+len(denial.DryRun) == 0 {
+		return
+	}
+	if opCtx := graphql.GetOperationContext(ctx); opCtx.Operation != nil {
+		denial.Operation = opCtx.Operation.Name
+	}
+	if d.caller.user != nil {
+		denial.Subject = d.caller.user.ID
+	}
+	e.config.Observe(ctx, denial)
+}
+
+type decisionKey struct{}
+
+// isDecided reports whether Install decides about the operation of a request.
+func isDecided(ctx context.Context) bool { return ctx.Value(decisionKey{}) != nil }

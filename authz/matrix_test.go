@@ -1,0 +1,478 @@
+package authz_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/handler"
+	"github.com/99designs/gqlgen/graphql/handler/transport"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/cloakql/cloakql/authz"
+	"github.com/cloakql/cloakql/identity"
+	"github.com/cloakql/cloakql/internal/testapi"
+)
+
+var now = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+
+// A testServer is a gqlgen server of testapi that records the fields that run.
+type testServer struct {
+	handler *handler.Server
+
+	mu      sync.Mutex
+	fields  []string // that ran, such as Query.open
+	denials []authz.Denial
+}
+
+// newTestServer returns a server with the access rules of testapi.
+func newTestServer(t testing.TB, config authz.Config) *testServer {
+	t.Helper()
+	directives, err := authz.Bind(testapi.DirectiveRoot{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	schema := testapi.New(directives)
+	s := &testServer{handler: handler.New(schema)}
+	s.handler.AddTransport(transport.POST{})
+	s.handler.SetErrorPresenter(presentReason)
+	config.Present = presentReason
+	config.Now = func() time.Time { return now }
+	config.Observe = func(_ context.Context, denial authz.Denial) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.denials = append(s.denials, denial)
+	}
+	if err := authz.Install(s.handler, schema, config); err != nil {
+		t.Fatal(err)
+	}
+	s.handler.AroundFields(func(ctx context.Context, next graphql.Resolver) (any, error) {
+		field := graphql.GetFieldContext(ctx)
+		s.mu.Lock()
+		s.fields = append(s.fields, field.Object+"."+field.Field.Name)
+		s.mu.Unlock()
+		return next(ctx)
+	})
+	return s
+}
+
+// presentReason presents an error with its text, and with what a DeniedError tells.
+func presentReason(ctx context.Context, err error) *gqlerror.Error {
+	presented := graphql.DefaultErrorPresenter(ctx, err)
+	presented.Locations = nil
+	return presented
+}
+
+// query sends an operation of a caller and returns the response.
+func (s *testServer) query(ctx context.Context, document string, variables map[string]any) string {
+	s.mu.Lock()
+	s.fields, s.denials = nil, nil
+	s.mu.Unlock()
+	body, _ := json.Marshal(map[string]any{"query": document, "variables": variables})
+	request := httptest.NewRequestWithContext(ctx, "POST", "/", strings.NewReader(string(body)))
+	request.Header.Set("Content-Type", "application/json")
+	recorder := httptest.NewRecorder()
+	s.handler.ServeHTTP(recorder, request)
+	return recorder.Body.String()
+}
+
+// ran returns the fields that ran since the last operation, in order.
+func (s *testServer) ran() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(slices.Values(s.fields))
+}
+
+// An actor is a caller of the matrix.
+type actor struct {
+	name string
+	ctx  context.Context
+}
+
+// contextOf returns the context of a request with a verified token. change may change the user.
+func contextOf(change func(*identity.User)) context.Context {
+	user := &identity.User{ID: "alice", Token: &identity.TokenInfo{
+		ACR:     new("silver"),
+		Session: &identity.Session{ID: "s", AuthenticatedAt: new(now.Add(-time.Hour))},
+		Claims:  identity.Claims(`{"tenant":{"tier":"bronze"}}`),
+	}}
+	if change != nil {
+		change(user)
+	}
+	return identity.NewContext(context.Background(), user, nil)
+}
+
+// A guardCase is a field with a rule, and a caller who satisfies it.
+type guardCase struct {
+	field  string // of Query, with arguments
+	having func(*identity.User)
+	near   func(*identity.User) // almost satisfies it
+	err    error
+}
+
+var guardCases = []guardCase{
+	{"auth", func(*identity.User) {}, nil, nil},
+	{"anyRole", realmRoles("editor"), realmRoles("Editor", "editors", ""), identity.ErrRoleMissing},
+	{"allRoles", realmRoles("editor", "admin", "x"), realmRoles("editor"),
+		identity.ErrRoleMissing},
+	{"clientRole", clientRoles("billing", "viewer"), func(u *identity.User) {
+		realmRoles("viewer")(u)
+		clientRoles("shop", "viewer")(u)
+		u.ClientRoles = append(u.ClientRoles, identity.ClientRoles{Client: "billing",
+			Roles: []string{"payer"}})
+	}, identity.ErrRoleMissing},
+	{"anyScope", scopes("notes:write"), scopes("notes", "notes:"), identity.ErrScopeMissing},
+	{"allScopes", scopes("notes:write", "notes:read"), scopes("notes:read"),
+		identity.ErrScopeMissing},
+	// A misreading that takes the lists as an AND of ORs would admit audit and notes:write alone.
+	{"scopeLists", scopes("notes:read", "audit"), scopes("audit"), identity.ErrScopeMissing},
+	{"scopeLists", scopes("notes:write"), scopes("notes:read"), identity.ErrScopeMissing},
+	{"group", groups("/staff"), groups("/staff/ops", "staff", "/staffing"),
+		identity.ErrGroupMissing},
+	{"subgroup", groups("/staff/ops"), groups("/staffing", "/x/staff/ops"),
+		identity.ErrGroupMissing},
+	{"subgroup", groups("/staff"), groups("/"), identity.ErrGroupMissing},
+	{"organization", organizations("acme"), organizations("acme2", "Acme"),
+		identity.ErrOrganizationMissing},
+	{`organizationNotes(alias: "blue")`, organizations("acme", "blue"), organizations("acme"),
+		identity.ErrOrganizationMissing},
+	{"claim", claims(`{"tenant":{"tier":"gold"}}`), claims(`{"tenant":{"tier":["gold"]},` +
+		`"tier":"gold","tenant.tier":"gold"}`), identity.ErrClaimMissing},
+	{`owned(userId: "alice")`, func(*identity.User) {}, id("alice2"), identity.ErrNotOwner},
+	{`owned(userId: "bob")`, realmRoles("admin"), clientRoles("billing", "admin"),
+		identity.ErrNotOwner},
+	{`ownedInput(input: {userId: "alice"})`, func(*identity.User) {}, id("Alice"),
+		identity.ErrNotOwner},
+	{`ownedInput(input: {userId: "bob"})`, id("bob"), realmRoles("admin"), identity.ErrNotOwner},
+	{"notImpersonated", func(*identity.User) {}, impersonated, identity.ErrImpersonated},
+	{"strong", acr("gold"), acr("Gold"), identity.ErrStepUpRequired},
+	{"recent", signedIn(5 * time.Minute), signedIn(5*time.Minute + time.Second),
+		identity.ErrStepUpRequired},
+	{"recent", signedIn(0), func(u *identity.User) { u.Token.Session = nil },
+		identity.ErrStepUpRequired},
+	{"both", func(u *identity.User) { realmRoles("admin")(u); scopes("notes:read")(u) },
+		realmRoles("admin"), identity.ErrScopeMissing},
+	{"both", func(u *identity.User) { realmRoles("admin")(u); scopes("notes:read")(u) },
+		scopes("notes:read"), identity.ErrRoleMissing},
+}
+
+func realmRoles(roles ...string) func(*identity.User) {
+	return func(u *identity.User) { u.RealmRoles = roles }
+}
+
+func clientRoles(client string, roles ...string) func(*identity.User) {
+	return func(u *identity.User) {
+		u.ClientRoles = []identity.ClientRoles{{Client: client, Roles: roles}}
+	}
+}
+
+func scopes(scopes ...string) func(*identity.User) {
+	return func(u *identity.User) { u.Token.Scope = scopes }
+}
+
+func groups(groups ...string) func(*identity.User) {
+	return func(u *identity.User) { u.Groups = groups }
+}
+
+func organizations(aliases ...string) func(*identity.User) {
+	return func(u *identity.User) {
+		for _, alias := range aliases {
+			u.Organizations = append(u.Organizations, identity.Organization{Alias: alias})
+		}
+	}
+}
+
+func claims(text string) func(*identity.User) {
+	return func(u *identity.User) { u.Token.Claims = identity.Claims(text) }
+}
+
+func id(id string) func(*identity.User) { return func(u *identity.User) { u.ID = id } }
+
+func acr(acr string) func(*identity.User) { return func(u *identity.User) { u.Token.ACR = &acr } }
+
+func impersonated(u *identity.User) { u.Token.Impersonated = true }
+
+func signedIn(ago time.Duration) func(*identity.User) {
+	return func(u *identity.User) { u.Token.Session.AuthenticatedAt = new(now.Add(-ago)) }
+}
+
+// Each guard admits callers who satisfy it, and nobody else, wherever an operation has the field.
+// The resolver of a denied field never runs.
+func TestMatrix(t *testing.T) {
+	s := newTestServer(t, authz.Config{})
+	for _, tt := range guardCases {
+		name, _, _ := strings.Cut(tt.field, "(")
+		anonymous := identity.NewContext(context.Background(), nil, nil)
+		type want struct {
+			ctx context.Context
+			err error
+		}
+		actors := map[string]want{
+			"nothing in the context": {context.Background(), identity.ErrTokenMissing},
+			"anonymous":              {anonymous, identity.ErrTokenMissing},
+			"bad token": {identity.NewContext(context.Background(), nil,
+				identity.ErrTokenSignature), identity.ErrTokenSignature},
+			"expired": {identity.NewContext(context.Background(), nil,
+				identity.ErrTokenExpired), identity.ErrTokenExpired},
+			"having": {contextOf(tt.having), nil},
+			"having, impersonated": {contextOf(func(u *identity.User) {
+				tt.having(u)
+				impersonated(u)
+			}), nil},
+			"having, as a service account": {contextOf(func(u *identity.User) {
+				tt.having(u)
+				u.Token.Session = nil
+			}), nil},
+		}
+		if name == "notImpersonated" {
+			actors["having, impersonated"] = want{actors["having, impersonated"].ctx, tt.err}
+		}
+		if name == "recent" {
+			actors["having, as a service account"] = want{
+				actors["having, as a service account"].ctx, tt.err}
+		}
+		if tt.near != nil {
+			actors["lacking"] = want{contextOf(tt.near), tt.err}
+		}
+		for actorName, want := range actors {
+			for shape, document := range map[string]string{
+				"field":           "{ %s }",
+				"alias":           "{ x: %s }",
+				"inline fragment": "{ ... { %s } }",
+				"typed fragment":  "{ ... on Query { ... on Query { %s } } }",
+				"fragment":        "{ ...F } fragment F on Query { ...G } fragment G on Query { %s }",
+				"included":        "query($t: Boolean!) { ... @include(if: $t) { %s } }",
+				"not skipped":     "query($f: Boolean!) { ... @skip(if: $f) { %s } }",
+			} {
+				key := name
+				if shape == "alias" {
+					key = "x"
+				}
+				field := tt.field
+				got := s.query(want.ctx, fmt.Sprintf(document, field),
+					variablesFor(document))
+				response := fmt.Sprintf(`{"data":{"%s":"text"}}`, key)
+				ran := []string{"Query." + name}
+				if want.err != nil {
+					response = fmt.Sprintf(
+						`{"errors":[{"message":%q,"path":["%s"]}],"data":{"%s":null}}`,
+						want.err, key, key)
+					ran = nil
+				}
+				if got != response {
+					t.Errorf("%s, %s, %s:\ngot  %s\nwant %s", tt.field, actorName, shape, got,
+						response)
+				}
+				if !slices.Equal(s.ran(), ran) {
+					t.Errorf("%s, %s, %s: %v ran, want %v", tt.field, actorName, shape, s.ran(),
+						ran)
+				}
+			}
+			// A field that isn't included isn't decided about.
+			got := s.query(want.ctx, fmt.Sprintf(
+				"query($t: Boolean!) { open ... @skip(if: $t) { %s } }", tt.field),
+				map[string]any{"t": true})
+			if got != `{"data":{"open":"text"}}` {
+				t.Errorf("%s, %s, skipped: got %s", tt.field, actorName, got)
+			}
+		}
+	}
+}
+
+// variablesFor returns the variables $t, which is true, and $f, which is false, if a document has
+// them.
+func variablesFor(document string) map[string]any {
+	switch {
+	case strings.Contains(document, "$t"):
+		return map[string]any{"t": true}
+	case strings.Contains(document, "$f"):
+		return map[string]any{"f": false}
+	}
+	return nil
+}
+
+// A rule on a type, an interface or a field of an interface holds wherever an object of the type is
+// reached. Denied nullable fields are null, with an error each; the rest of a query runs.
+func TestRules_types(t *testing.T) {
+	s := newTestServer(t, authz.Config{})
+	alice := contextOf(nil)
+	const roleMissing, scopeMissing = "a role is missing", "a scope is missing"
+	fail := func(message string, path ...any) string {
+		text, _ := json.Marshal(path)
+		return fmt.Sprintf(`{"message":%q,"path":%s}`, message, text)
+	}
+	for _, tt := range []struct {
+		name, document, data string
+		errs                 []string
+		ran                  []string
+	}{
+		{"nested", "{ document { title audit } }", `{"document":{"title":"text","audit":null}}`,
+			[]string{fail(roleMissing, "document", "audit")},
+			[]string{"Document.title", "Query.document"}},
+		{"deeper", "{ document { next { body } } }", `{"document":{"next":{"body":null}}}`,
+			[]string{fail(scopeMissing, "document", "next", "body")},
+			[]string{"Document.next", "Query.document"}},
+		{"in a list", "{ documents { id audit } }",
+			`{"documents":[{"id":"d","audit":null},{"id":"e","audit":null}]}`,
+			[]string{fail(roleMissing, "documents", 0, "audit"),
+				fail(roleMissing, "documents", 1, "audit")},
+			[]string{"Document.id", "Document.id", "Query.documents"}},
+		{"non-null below a nullable parent", "{ document { price } open }",
+			`{"document":null,"open":"text"}`, []string{fail(roleMissing, "document", "price")},
+			[]string{"Query.document", "Query.open"}},
+		{"the whole response would be null", "{ open strictDocuments { id price } }", "null",
+			[]string{fail(roleMissing, "strictDocuments", "price")}, nil},
+		{"non-null root field", "{ open required }", "null",
+			[]string{fail(roleMissing, "required")}, nil},
+		{"two denials, one of which empties the response", "{ erased: anyRole required }", "null",
+			[]string{fail(roleMissing, "erased"), fail(roleMissing, "required")}, nil},
+		{"returned type", "{ secret { text } }", `{"secret":null}`,
+			[]string{fail(roleMissing, "secret")}, nil},
+		{"__typename of a returned type", "{ secret { __typename } }", `{"secret":null}`,
+			[]string{fail(roleMissing, "secret")}, nil},
+		{"type behind an interface", "{ node { title } }", `{"node":{"title":null}}`,
+			[]string{fail(roleMissing, "node", "title")}, []string{"Query.node"}},
+		{"type behind an interface, in a fragment", "{ node { ... on Secret { text } } }",
+			`{"node":{"text":null}}`, []string{fail(roleMissing, "node", "text")},
+			[]string{"Query.node"}},
+		{"the interface's own field", "{ nodes { audit title } }",
+			`{"nodes":[{"audit":null,"title":"text"},{"audit":null,"title":null}]}`,
+			[]string{fail(roleMissing, "nodes", 0, "audit"), fail(roleMissing, "nodes", 1, "audit"),
+				fail(roleMissing, "nodes", 1, "title")},
+			[]string{"Document.title", "Query.nodes"}},
+		{"members of a union", "{ search { ... on Document { title } " +
+			"... on Secret { title text } ... on Report { memo } } }",
+			`{"search":[{"title":"text"},{"title":null,"text":null},{"memo":null}]}`,
+			[]string{fail(roleMissing, "search", 1, "title"),
+				fail(roleMissing, "search", 1, "text"), fail(roleMissing, "search", 2, "memo")},
+			[]string{"Document.title", "Query.search"}},
+		// A denied fragment must not take an allowed field of another with the same response key.
+		{"one response key, two types", "{ search { ... on Secret { x: text } " +
+			"... on Document { x: title } } }", `{"search":[{"x":"text"},{"x":null},{}]}`,
+			[]string{fail(roleMissing, "search", 1, "x")},
+			[]string{"Document.title", "Query.search"}},
+		{"non-null in a fragment that may not apply",
+			"{ search { ... on Document { price } ... on Report { __typename } } }",
+			`{"search":null}`, []string{fail(roleMissing, "search", 0, "price")},
+			[]string{"Query.search"}},
+		{"interface of a returned type", "{ report { pages } }", `{"report":null}`,
+			[]string{fail(roleMissing, "report")}, nil},
+		{"enum", "{ level }", `{"level":null}`, []string{fail(roleMissing, "level")}, nil},
+		{"everything is denied", "{ anyRole allRoles }", `{"anyRole":null,"allRoles":null}`,
+			[]string{fail(roleMissing, "anyRole"), fail(roleMissing, "allRoles")}, nil},
+		{"__typename of the root", "{ __typename anyRole }",
+			`{"__typename":"Query","anyRole":null}`, []string{fail(roleMissing, "anyRole")}, nil},
+		{"one fragment in two places", "{ a: document { ...F } b: document { ...F } } " +
+			"fragment F on Document { body }", `{"a":{"body":null},"b":{"body":null}}`,
+			[]string{fail(scopeMissing, "a", "body"), fail(scopeMissing, "b", "body")},
+			[]string{"Query.document", "Query.document"}},
+		{"one fragment where it empties the response and where it doesn't",
+			"{ document { ...F } strictDocuments { ...F } } fragment F on Document { price }",
+			"null", []string{fail(roleMissing, "document", "price"),
+				fail(roleMissing, "strictDocuments", "price")}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := s.query(alice, tt.document, nil)
+			var response struct {
+				Errors []json.RawMessage
+				Data   json.RawMessage
+			}
+			if err := json.Unmarshal([]byte(got), &response); err != nil {
+				t.Fatalf("response %s: %v", got, err)
+			}
+			var errs []string
+			for _, err := range response.Errors {
+				errs = append(errs, string(err))
+			}
+			slices.Sort(errs) // fields run concurrently
+			slices.Sort(tt.errs)
+			if string(response.Data) != tt.data || !slices.Equal(errs, tt.errs) {
+				t.Errorf("got %s\nwant data %s\nand errors %s", got, tt.data, tt.errs)
+			}
+			if !slices.Equal(s.ran(), tt.ran) {
+				t.Errorf("%v ran, want %v", s.ran(), tt.ran)
+			}
+		})
+	}
+}
+
+// If one field of a mutation is denied, no field runs. This is so also if only some of the types
+// that an object may have deny the field.
+func TestRules_mutations(t *testing.T) {
+	s := newTestServer(t, authz.Config{})
+	alice := contextOf(nil)
+	for document, want := range map[string]string{
+		"mutation { write erase }": `{"errors":[{"message":"a role is missing","path":["erase"]}],` +
+			`"data":null}`,
+		"mutation { create { id audit } }": `{"errors":[{"message":"a role is missing",` +
+			`"path":["create","audit"]}],"data":null}`,
+		"mutation { createNode { id } }": `{"errors":[{"message":"a role is missing",` +
+			`"path":["createNode","id"]}],"data":null}`,
+		"mutation { write(filter: {and: [{deleted: true}]}) }": `{"errors":[{"message":"a role is ` +
+			`missing","path":["write"]}],"data":null}`,
+	} {
+		if got := s.query(alice, document, nil); got != want || s.ran() != nil {
+			t.Errorf("%s: got %s, and %v ran\nwant %s, and nothing runs", document, got, s.ran(),
+				want)
+		}
+	}
+	want := `{"data":{"write":"text","create":{"id":"d"}}}`
+	if got := s.query(alice, "mutation { write create { id } }", nil); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// The rules of input fields and enums hold if the client sends such a value, wherever it is.
+func TestRules_inputs(t *testing.T) {
+	s := newTestServer(t, authz.Config{})
+	alice := contextOf(nil)
+	const denied = `{"errors":[{"message":"a role is missing","path":["find"]}],` +
+		`"data":{"find":null}}`
+	for _, tt := range []struct {
+		document  string
+		variables map[string]any
+		denied    bool
+	}{
+		{`{ find }`, nil, false},
+		{`{ find(filter: {text: "x"}) }`, nil, false},
+		{`{ find(filter: {deleted: false}) }`, nil, true},
+		{`{ find(filter: {and: [{text: "x"}, {and: {deleted: true}}]}) }`, nil, true},
+		{`{ find(filter: {level: LOW}) }`, nil, true},
+		{`{ find(levels: [LOW]) }`, nil, true},
+		{`{ find(levels: LOW) }`, nil, true},
+		{`{ find(levels: []) }`, nil, false},
+		{`query($f: Filter) { find(filter: $f) }`, nil, false},
+		{`query($f: Filter) { find(filter: $f) }`,
+			map[string]any{"f": map[string]any{"text": "x"}}, false},
+		{`query($f: Filter) { find(filter: $f) }`,
+			map[string]any{"f": map[string]any{"deleted": true}}, true},
+		{`query($f: Filter = {deleted: true}) { find(filter: $f) }`, nil, true},
+		{`query($f: Filter) { find(filter: $f) }`,
+			map[string]any{"f": map[string]any{"and": map[string]any{"level": "LOW"}}}, true},
+		{`query($d: Boolean) { find(filter: {deleted: $d}) }`, map[string]any{"d": false}, true},
+		{`query($l: [Level!]) { find(levels: $l) }`, map[string]any{"l": "LOW"}, true},
+		{`query($l: Level!) { find(levels: [$l]) }`, map[string]any{"l": "LOW"}, true},
+	} {
+		got := s.query(alice, tt.document, tt.variables)
+		want, ran := `{"data":{"find":"text"}}`, []string{"Query.find"}
+		if tt.denied {
+			want, ran = denied, nil
+		}
+		if got != want || !slices.Equal(s.ran(), ran) {
+			t.Errorf("%s %v: got %s, and %v ran; want %s", tt.document, tt.variables, got, s.ran(),
+				want)
+		}
+	}
+	admin := contextOf(realmRoles("admin", "support"))
+	got := s.query(admin, `{ find(filter: {deleted: true, level: LOW}, levels: LOW) }`, nil)
+	if got != `{"data":{"find":"text"}}` {
+		t.Errorf("an admin got %s", got)
+	}
+}

@@ -1,0 +1,250 @@
+package authz
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/vektah/gqlparser/v2/ast"
+)
+
+// A decision says which fields of an operation the caller may not have. It is made before the
+// operation runs. It is safe for concurrent use.
+type decision struct {
+	rules    *schemaRules
+	caller   caller
+	verdicts []verdict // of the rules that don't use arguments, by rule.index
+	vars     map[string]any
+
+	denied []deniedField // the fields that are denied, whatever the type of their objects
+	// perObject is set if the decision for a field depends on the type of its object. Then, and if
+	// denied isn't empty, deny decides for each field that runs.
+	perObject bool
+	// stopped is set if nothing runs: the null of a denied field would become that of the whole
+	// response, or the operation isn't a query.
+	stopped bool
+
+	decided bool // whether decide has returned
+
+	names, dryRun nameSet // the denied fields, and those that only a dry run denies
+}
+
+// A verdict is the result of a rule.
+type verdict struct {
+	known bool
+	err   error
+}
+
+// A deniedField is a denied selection.
+type deniedField struct {
+	field *ast.Field
+	path  *pathNode // of its parent
+	err   error
+}
+
+// A pathNode is a field on the way from the root of an operation.
+type pathNode struct {
+	parent *pathNode
+	field  *ast.Field
+}
+
+// decide applies the rules to an operation. Its cost is linear in the operation's size: each
+// fragment is visited at most twice.
+func (s *schemaRules) decide(operation *ast.OperationDefinition, vars map[string]any, c caller,
+	allOrNothing bool) *decision {
+	d := &decision{rules: s, caller: c, vars: vars, verdicts: make([]verdict, len(s.rules))}
+	w := walker{decision: d,
+		strict: allOrNothing || operation.Operation != ast.Query}
+	w.selections(operation.SelectionSet, nil, true)
+	d.stopped = d.stopped || w.strict && len(d.denied) > 0
+	d.decided = true
+	return d
+}
+
+// A walker visits the fields of an operation.
+type walker struct {
+	*decision
+	strict  bool // one denied field stops the whole operation
+	visited map[fragmentVisit]bool
+}
+
+// A fragmentVisit is the visit of a fragment whose nulls reach the root, or don't.
+type fragmentVisit struct {
+	fragment *ast.FragmentDefinition
+	reaches  bool
+}
+
+// selections visits a selection set below the field at path. reachesRoot says whether a null in
+// place of the object would become that of the whole response.
+func (w *walker) selections(set ast.SelectionSet, path *pathNode, reachesRoot bool) {
+	for _, selection := range set {
+		switch selection := selection.(type) {
+		case *ast.Field:
+			if w.included(selection.Directives) {
+				w.field(selection, path, reachesRoot)
+			}
+		case *ast.InlineFragment:
+			if w.included(selection.Directives) {
+				w.selections(selection.SelectionSet, path,
+					reachesRoot && w.applies(selection.TypeCondition, selection.ObjectDefinition))
+			}
+		case *ast.FragmentSpread:
+			if !w.included(selection.Directives) || selection.Definition == nil {
+				continue
+			}
+			visit := fragmentVisit{selection.Definition, reachesRoot &&
+				w.applies(selection.Definition.TypeCondition, selection.ObjectDefinition)}
+			if w.visited[visit] {
+				continue
+			}
+			if w.visited == nil {
+				w.visited = map[fragmentVisit]bool{}
+			}
+			w.visited[visit] = true
+			w.selections(selection.Definition.SelectionSet, path, visit.reaches)
+		}
+	}
+}
+
+// applies reports whether a type condition is true for every object of a type.
+func (w *walker) applies(condition string, typ *ast.Definition) bool {
+	if condition == "" || typ == nil || condition == typ.Name {
+		return true
+	}
+	for _, name := range typ.Interfaces {
+		if name == condition {
+			return true
+		}
+	}
+	return false
+}
+
+// included applies @skip and @include.
+func (w *walker) included(directives ast.DirectiveList) bool {
+	for _, directive := range directives {
+		if directive.Name != "skip" && directive.Name != "include" {
+			continue
+		}
+		condition, _ := directive.ArgumentMap(w.vars)["if"].(bool)
+		if condition == (directive.Name == "skip") {
+			return false
+		}
+	}
+	return true
+}
+
+// field decides about a selected field.
+func (w *walker) field(field *ast.Field, path *pathNode, reachesRoot bool) {
+	var err error
+	if variants := w.rules.fields[field.Definition]; variants != nil {
+		var some bool
+		if err, some = w.decideVariants(variants, field); some && !w.strict {
+			w.perObject, err = true, nil
+		}
+	}
+	nonNull := field.Definition != nil && isNonNull(field.Definition.Type)
+	if err != nil {
+		w.denied = append(w.denied, deniedField{field, path, err})
+		w.stopped = w.stopped || reachesRoot && field.Definition.Type.NonNull
+		return
+	}
+	if len(field.SelectionSet) > 0 {
+		w.selections(field.SelectionSet, &pathNode{path, field}, reachesRoot && nonNull)
+	}
+}
+
+// isNonNull reports whether a null in a value of this type, at any depth of its lists, becomes that
+// of the value.
+func isNonNull(typ *ast.Type) bool {
+	for ; typ != nil; typ = typ.Elem {
+		if !typ.NonNull {
+			return false
+		}
+	}
+	return true
+}
+
+// decideVariants returns the error for a field with these variants of rules, or nil if the caller
+// may have it. If only some variants deny it, it returns some.
+func (w *walker) decideVariants(variants [][]*rule, field *ast.Field) (err error, some bool) {
+	denials := 0
+	for _, rules := range variants {
+		if variantErr := w.check(rules, field); variantErr != nil {
+			denials++
+			err = variantErr
+		}
+	}
+	return err, denials > 0 && denials < len(variants)
+}
+
+// check returns the error of the first of the rules that the caller doesn't satisfy, or nil. Rules
+// of a dry run are only recorded.
+func (d *decision) check(rules []*rule, field *ast.Field) error {
+	for _, r := range rules {
+		err := d.verdict(r, field)
+		if err == nil {
+			continue
+		}
+		if !r.dryRun {
+			return err
+		}
+		d.dryRun.add(coordinate(field))
+	}
+	return nil
+}
+
+// verdict returns the result of a rule. Rules that don't use arguments are checked once.
+func (d *decision) verdict(r *rule, field *ast.Field) error {
+	if r.usesArguments {
+		return r.check(&d.caller, func() map[string]any { return field.ArgumentMap(d.vars) })
+	}
+	v := &d.verdicts[r.index]
+	if v.known {
+		return v.err
+	}
+	err := r.check(&d.caller, nil)
+	if !d.decided { // afterwards, fields run concurrently
+		v.known, v.err = true, err
+	}
+	return err
+}
+
+// deny returns why the caller may not have a field of an object of a type, or nil.
+func (d *decision) deny(object string, field *ast.Field) error {
+	err := d.check(d.rules.object[object][field.Name], field)
+	if err != nil {
+		d.names.add(object + "." + field.Name)
+	}
+	return err
+}
+
+// coordinate returns the name of a selected field with that of its type, such as Query.notes.
+func coordinate(field *ast.Field) string {
+	if field.ObjectDefinition == nil {
+		return field.Name
+	}
+	return field.ObjectDefinition.Name + "." + field.Name
+}
+
+// A nameSet is a set of at most maxNames names. It is safe for concurrent use.
+type nameSet struct {
+	mu    sync.Mutex
+	names []string
+}
+
+// maxNames bounds the fields in a Denial.
+const maxNames = 50
+
+func (s *nameSet) add(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.names) < maxNames && !slices.Contains(s.names, name) {
+		s.names = append(s.names, name)
+	}
+}
+
+// list returns the names in order.
+func (s *nameSet) list() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(slices.Values(s.names))
+}
