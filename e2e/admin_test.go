@@ -84,14 +84,6 @@ func (k *keycloak) callAdmin(t *testing.T, method, path string, content any) (
 func (k *keycloak) callAdminPath(t *testing.T, method, path string, content any) (
 	body []byte, id string) {
 	t.Helper()
-	_, tokenResponse := k.token(t, "master", "grant_type", "password", "client_id", "admin-cli",
-		"username", "admin", "password", "admin")
-	var token struct {
-		AccessToken string `json:"access_token"`
-	}
-	if json.Unmarshal([]byte(tokenResponse), &token); token.AccessToken == "" {
-		t.Fatalf("the administrator admin/admin can't sign in: %s", tokenResponse)
-	}
 	requestBody, err := json.Marshal(content)
 	if err != nil {
 		t.Fatal(err)
@@ -101,7 +93,7 @@ func (k *keycloak) callAdminPath(t *testing.T, method, path string, content any)
 		t.Fatal(err)
 	}
 	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Authorization", "Bearer "+token.AccessToken)
+	request.Header.Set("Authorization", "Bearer "+k.adminToken(t))
 	response, err := keycloakClient.Do(request)
 	if err != nil {
 		t.Fatal(err)
@@ -116,6 +108,20 @@ func (k *keycloak) callAdminPath(t *testing.T, method, path string, content any)
 	}
 	location := response.Header.Get("Location")
 	return body, location[strings.LastIndex(location, "/")+1:]
+}
+
+// adminToken returns an access token of the administrator of a real Keycloak.
+func (k *keycloak) adminToken(t *testing.T) string {
+	t.Helper()
+	_, tokenResponse := k.token(t, "master", "grant_type", "password", "client_id", "admin-cli",
+		"username", "admin", "password", "admin")
+	var token struct {
+		AccessToken string `json:"access_token"`
+	}
+	if json.Unmarshal([]byte(tokenResponse), &token); token.AccessToken == "" {
+		t.Fatalf("the administrator admin/admin can't sign in: %s", tokenResponse)
+	}
+	return token.AccessToken
 }
 
 // isBefore26_6 reports whether this is a real Keycloak older than 26.6. That version changed the
