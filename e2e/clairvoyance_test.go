@@ -36,7 +36,9 @@ func schemaNames(t *testing.T) map[string]bool {
 		"union", "extend", "repeatable", "FIELD_DEFINITION"} {
 		delete(names, word) // keywords, not names
 	}
-	delete(names, "name") // error messages use the English word
+	for _, word := range []string{"name", "alias"} {
+		delete(names, word) // error messages use the English word
+	}
 	for _, name := range []string{"Int", "Float", "String", "Boolean", "ID"} {
 		names[name] = true
 	}
@@ -57,12 +59,14 @@ var (
 		"query { FUZZ }", "mutation { FUZZ }", "subscription { FUZZ }", "{ me { FUZZ } }",
 		"{ me { token { FUZZ } } }",
 		"{ me { token { session { FUZZ } } } }", "{ me { clientRoles { FUZZ } } }",
+		"{ me { organizations { FUZZ } } }",
 		`mutation { login(username: "a", password: "b") { FUZZ } }`,
 	}
 	// clairvoyanceWords are guesses as in a word list: right, nearly right and wrong.
 	clairvoyanceWords = []string{
 		"me", "login", "logout", "refresh", "username", "password", "token", "session", "claims",
-		"clientRoles", "scope", "id", "roles", "mee", "logins", "usernam", "passwor", "tokn",
+		"clientRoles", "organizations", "scope", "id", "roles", "mee", "logins", "usernam",
+		"passwor", "tokn",
 		"sesion", "accesToken", "refreshToke", "clientRole", "realmRole", "emai", "usr", "users",
 		"orders", "node", "viewer", "search", "admin", "create", "delete", "IAmWrongField",
 	}
