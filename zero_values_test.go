@@ -96,6 +96,7 @@ var zeroValues = map[string]any{
 	"keycloaktest.RealmSpec":    new(keycloaktest.RealmSpec),
 	"keycloaktest.ClientSpec":   new(keycloaktest.ClientSpec),
 	"keycloaktest.UserSpec":     new(keycloaktest.UserSpec),
+	"keycloaktest.LevelSpec":    new(keycloaktest.LevelSpec),
 	"keycloaktest.Realm":        new(keycloaktest.Realm),
 	"keycloaktest.Request":      new(keycloaktest.Request),
 	"keycloaktest.Role":         new(keycloaktest.Role),

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
@@ -109,8 +110,19 @@ func (r *Realm) discovery(req *request) response {
 	})
 }
 
-// acrValues returns the names of the realm's authentication levels. Every realm has "0" and "1".
+// acrValues returns the realm's levels of authentication: their numbers and names.
 func (r *Realm) acrValues() []string {
-	return append([]string{"0", "1"},
-		slices.Sorted(maps.Keys(realmfile.ACRLevels(r.settings.Attributes)))...)
+	values := []string{"0"}
+	for _, l := range r.settings.AuthLevels {
+		values = append(values, strconv.Itoa(l.Level))
+	}
+	if len(values) == 1 {
+		values = append(values, "1") // of a browser flow without levels
+	}
+	for _, name := range slices.Sorted(maps.Keys(realmfile.ACRLevels(r.settings.Attributes))) {
+		if !slices.Contains(values, name) {
+			values = append(values, name)
+		}
+	}
+	return values
 }

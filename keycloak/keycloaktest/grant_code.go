@@ -171,7 +171,7 @@ func (g *grant) switchToOffline() {
 		g.clientSession = offline.newClientSession(g.client, g.scope, g.now)
 	}
 	offline.lastUsed, g.session = g.now, offline
-	g.clientSession.scope, g.clientSession.loa = g.scope, cs.loa
+	g.clientSession.scope, g.clientSession.loa, g.clientSession.acr = g.scope, cs.loa, cs.acr
 	g.clientSession.lastUsed = g.now
 	if cs.createdForOffline {
 		g.realm.deleteSession(online)

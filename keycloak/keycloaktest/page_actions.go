@@ -30,6 +30,9 @@ func (r *Realm) actionEnabled(alias string) bool {
 // nextStep returns the next step of the sign-in, or "" if only the redirect to the client is left.
 func (req *pageRequest) nextStep(as *authSession) string {
 	pendingActions := req.realm.pendingActions(as.user)
+	if as.mustConfigureOTP {
+		pendingActions = append(slices.Clone(pendingActions), configureOTP)
+	}
 	for _, alias := range actionOrder {
 		if slices.Contains(pendingActions, alias) && req.realm.actionEnabled(alias) {
 			return alias

@@ -1,7 +1,6 @@
 package keycloaktest
 
 import (
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -21,7 +20,7 @@ type authRequest struct {
 	responseMode  string // query, fragment or form_post
 	scope         []string
 	maxAgeSeconds *int64
-	loaRequested  bool    // a level of authentication is requested, so single sign-on isn't enough
+	acr           acrRequest
 	device        *device // the device that requests approval, or nil
 }
 
@@ -141,6 +140,7 @@ func (req *pageRequest) parseAuthRequest(parameters url.Values) (*authRequest, r
 		return nil, req.authErrorResponse(authReq, err)
 	}
 	if !authReq.readACR(req.realm) {
+		req.setSessionHashCookie(req.newAuthSession(authReq)) // Keycloak has started the sign-in
 		return nil, req.errorResponse(400, "Invalid parameter: claims")
 	}
 	if authReq.hasPrompt("create") && req.realm.settings.RegistrationAllowed {
@@ -303,34 +303,4 @@ func hasRepeatedParameter(parameters url.Values, repeatableNames ...string) bool
 		}
 	}
 	return false
-}
-
-// readACR sets loaRequested if the request names a level of authentication. The login flow has only
-// one level, so any requested level means that the user must enter the password. readACR returns
-// false if the request has an unknown level that it marks as essential.
-func (authReq *authRequest) readACR(r *Realm) (valid bool) {
-	var claimsParameter struct {
-		IDToken struct {
-			ACR struct {
-				Essential bool     `json:"essential"`
-				Value     string   `json:"value"`
-				Values    []string `json:"values"`
-			} `json:"acr"`
-		} `json:"id_token"`
-	}
-	json.Unmarshal([]byte(authReq.parameter("claims")), &claimsParameter) // ignore invalid claims
-	acr := claimsParameter.IDToken.ACR
-	levels := acr.Values
-	if acr.Value != "" {
-		levels = append(levels, acr.Value)
-	}
-	authReq.loaRequested = len(levels) > 0 || authReq.parameters.Has("acr_values")
-	levelNames := realmfile.ACRLevels(authReq.client.Attributes)
-	if len(levelNames) == 0 {
-		levelNames = realmfile.ACRLevels(r.settings.Attributes)
-	}
-	return !acr.Essential || !slices.ContainsFunc(levels, func(level string) bool {
-		_, err := strconv.Atoi(level)
-		return levelNames[level] == "" && err != nil
-	})
 }

@@ -3,6 +3,8 @@ package keycloaktest
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -15,11 +17,12 @@ import (
 
 // Steps of a sign-in or sign-out. The other steps are required actions, named by their aliases.
 const (
-	stepStart    = "" // no page shown yet; single sign-on is possible
-	stepPassword = "auth-username-password-form"
-	stepOTP      = "auth-otp-form"
-	stepConsent  = "OAUTH_GRANT"
-	stepLogout   = "LOGOUT"
+	stepStart        = "" // no page shown yet; single sign-on is possible
+	stepPassword     = realmfile.UsernamePasswordForm
+	stepPasswordOnly = realmfile.PasswordForm
+	stepOTP          = realmfile.OTPForm
+	stepConsent      = "OAUTH_GRANT"
+	stepLogout       = "LOGOUT"
 )
 
 // Paths of the pages below the realm.
@@ -32,7 +35,7 @@ const (
 // path returns the path of the current step's page.
 func (as *authSession) path() string {
 	switch as.step {
-	case stepStart, stepPassword, stepOTP:
+	case stepStart, stepPassword, stepPasswordOnly, stepOTP:
 		return authenticatePath
 	}
 	return requiredActionPath
@@ -41,7 +44,8 @@ func (as *authSession) path() string {
 // execution returns the current step's name in URLs: an ID, or the alias of a required action.
 func (as *authSession) execution(r *Realm) string {
 	if as.path() == authenticatePath {
-		return uuid.NewSHA1(uuid.NameSpaceURL, []byte(r.name+"/"+as.step)).String()
+		name := fmt.Sprint(r.name, "/", as.step, "/", as.levelIndex)
+		return uuid.NewSHA1(uuid.NameSpaceURL, []byte(name)).String()
 	}
 	return as.step
 }
@@ -71,30 +75,31 @@ func (as *authSession) formAction(r *Realm) string {
 			as.parameters()...))
 }
 
-// startLogin signs the user in by single sign-on if possible, or else shows the login page.
+// startLogin signs the user in by single sign-on if possible, or else shows the first form.
 func (req *pageRequest) startLogin(as *authSession) response {
-	as.step = stepPassword
+	as.levelProgress = levelProgress{level: noLevel}
 	if s := req.ssoSession(); s != nil {
-		mustReauthenticate := as.authReq.hasPrompt("login") ||
+		as.user, as.levelTimes = s.user, maps.Clone(s.levelTimes)
+		previousLevel := req.realm.previousLevel(s, req.now)
+		switch {
+		case as.authReq.hasPrompt("login") ||
 			as.authReq.maxAgeSeconds != nil && !s.authTime.IsZero() &&
-				s.authTime.Unix()+*as.authReq.maxAgeSeconds < req.now.Unix()
-		if !mustReauthenticate && !as.authReq.loaRequested {
+				s.authTime.Unix()+*as.authReq.maxAgeSeconds < req.now.Unix():
+			as.mustReauthenticate = true
+			as.message = "Please re-authenticate to continue"
+		case req.requestedLevel(as) > previousLevel:
+			as.level = previousLevel
+			if as.requestedAction() != "" {
+				as.message = "Strong authentication required to continue"
+			}
+		default:
+			as.level = previousLevel
 			s.lastUsed = req.now
-			as.ssoSession, as.user = s, s.user
+			as.ssoSession = s
 			return req.proceed(as)
 		}
-		as.user = s.user
-		if mustReauthenticate {
-			as.message = "Please re-authenticate to continue"
-		}
 	}
-	if as.authReq.hasPrompt("none") {
-		return req.endWithError(as, "login_required")
-	}
-	if alias := as.authReq.parameter("kc_idp_hint"); req.realm.hasIdentityProvider(alias) {
-		return unsupportedResponse("identity providers, but kc_idp_hint names " + alias)
-	}
-	return req.passwordPage(as)
+	return req.nextForm(as)
 }
 
 // hasIdentityProvider reports whether the realm has an enabled identity provider with this alias.
@@ -237,6 +242,7 @@ func (req *pageRequest) alreadySignedInResponse(query url.Values) response {
 func (as *authSession) reset() {
 	as.step, as.user, as.ssoSession, as.consentGiven = stepStart, nil, nil, false
 	as.actionStatus, as.actionShown, as.message = "", false, ""
+	as.levelProgress = levelProgress{level: noLevel}
 }
 
 // restartLogin handles the restart link on expiredPage.
@@ -270,13 +276,19 @@ func (req *pageRequest) authenticate() response {
 		return resp
 	case as.step == stepStart:
 		return req.startLogin(as)
-	case submitted && req.form.Has("cancel"):
-		return req.endWithError(as, "access_denied")
-	case submitted && as.step == stepPassword:
-		return req.handleLoginForm(as)
-	case submitted:
+	case !submitted:
+		return req.formPage(as)
+	case as.step == stepOTP: // unlike the other forms, it can't be cancelled
 		return req.handleOTPForm(as)
-	case as.step == stepOTP:
+	case req.form.Has("cancel"):
+		return req.endWithError(as, "access_denied")
+	}
+	return req.handleLoginForm(as)
+}
+
+// formPage returns the page with the form of the current step.
+func (req *pageRequest) formPage(as *authSession) response {
+	if as.step == stepOTP {
 		return req.otpPage(as)
 	}
 	return req.passwordPage(as)
@@ -306,21 +318,16 @@ func (req *pageRequest) handleLoginForm(as *authSession) response {
 			return err.response()
 		}
 		as.message = invalidLoginMessage
+		if as.step == stepPasswordOnly {
+			as.message = "Invalid password."
+		}
 		if err.description == "Account disabled" {
 			as.message = "Account is disabled, contact your administrator."
 		}
 		return req.passwordPage(as)
 	}
 	as.user = u
-	if u.otp != nil {
-		if err := req.realm.checkSupported(as.client, realmfile.UseOTP); err != nil {
-			return err.response()
-		}
-		as.step = stepOTP
-		return req.otpPage(as)
-	}
-	req.realm.resetFailures(u)
-	return req.proceed(as)
+	return req.completeForm(as)
 }
 
 // handleOTPForm handles the form of the one-time code page.
@@ -337,8 +344,7 @@ func (req *pageRequest) handleOTPForm(as *authSession) response {
 		as.message = "Invalid authenticator code."
 		return req.otpPage(as)
 	}
-	r.resetFailures(u)
-	return req.proceed(as)
+	return req.completeForm(as)
 }
 
 // proceed redirects an authenticated user to the next step, or finishes the sign-in.
@@ -374,9 +380,13 @@ func (req *pageRequest) finishLogin(as *authSession) response {
 	}
 	cs := req.realm.ensureClientSession(s, as.authReq, req.now)
 	cs.createdForOffline = isNew && slices.Contains(as.authReq.scope, "offline_access")
-	cs.loa = "1"
-	if as.ssoSession != nil {
-		cs.loa = "0"
+	cs.acr, cs.loa = as.authReq.acr, as.level
+	switch {
+	case as.level >= minLevel:
+	case as.ssoSession != nil:
+		cs.loa = 0
+	default:
+		cs.loa = 1
 	}
 	req.closeAuthSession(as)
 	req.setIdentityCookies(s)
@@ -412,7 +422,7 @@ func (req *pageRequest) ensureSession(as *authSession) (s *session, isNew bool) 
 	case s.user != as.user:
 		return nil, false
 	}
-	s.authTime, s.lastUsed = req.now, req.now
+	s.authTime, s.lastUsed, s.levelTimes = req.now, req.now, as.levelTimes
 	return s, isNew
 }
 
@@ -438,6 +448,8 @@ func (req *pageRequest) errorResponse(status int, message string) response {
 	return errorPage(status, message)
 }
 
+// passwordPage returns the page with a form for the password, and for the username unless the user
+// is known.
 func (req *pageRequest) passwordPage(as *authSession) response {
 	if locale := req.locale(as); locale != "en" {
 		return unsupportedResponse("pages in the language " + locale)
@@ -454,9 +466,13 @@ func (req *pageRequest) passwordPage(as *authSession) response {
 	} else {
 		p.Username = as.user.Username
 	}
-	f.Fields = append(f.Fields, field{Name: "password", Kind: "password", Label: "Password"},
-		field{Name: "credentialId", Kind: "hidden"},
-		field{Name: "login", Kind: "submit", Label: "Sign In"})
+	f.Fields = append(f.Fields, field{Name: "password", Kind: "password", Label: "Password"})
+	if as.step == stepPasswordOnly {
+		p.ID, p.Title = "login-login-password", "Sign In"
+	} else {
+		f.Fields = append(f.Fields, field{Name: "credentialId", Kind: "hidden"})
+	}
+	f.Fields = append(f.Fields, field{Name: "login", Kind: "submit", Label: "Sign In"})
 	p.Form = &f
 	return p.response(200, neverCache)
 }

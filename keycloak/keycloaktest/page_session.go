@@ -113,6 +113,7 @@ type authSession struct {
 	consentGiven    bool     // the user consented to the requested scopes
 	actionStatus    string   // result of the action in kc_action: success, cancelled, error
 	actionShown     bool     // the page of the action in kc_action was shown
+	levelProgress            // of the browser flow
 	logoutState     string   // the state parameter of a logout
 	hintedSessionID string   // the session ID in the id_token_hint of a logout
 }
@@ -213,13 +214,19 @@ func (req *pageRequest) findAuthSession(query url.Values) *authSession {
 	return as
 }
 
-// setRestartCookie sets the cookie from which an expired sign-in can restart. For a new
-// rootAuthSession, it also sets the cookie with the hash of the ID.
-func (req *pageRequest) setRestartCookie(as *authSession) {
+// setSessionHashCookie sets the cookie with the hash of the rootAuthSession's ID, if this request
+// created the rootAuthSession.
+func (req *pageRequest) setSessionHashCookie(as *authSession) {
 	if req.createdRootAuthSession {
 		req.setCookie(http.Cookie{Name: sessionHashCookie, Value: sessionHash(as.root.id),
 			MaxAge: 60})
 	}
+}
+
+// setRestartCookie sets the cookie from which an expired sign-in can restart. For a new
+// rootAuthSession, it also sets the cookie with the hash of the ID.
+func (req *pageRequest) setRestartCookie(as *authSession) {
+	req.setSessionHashCookie(as)
 	if !as.authReq.hasPrompt("none") {
 		req.setCookie(http.Cookie{Name: restartCookie,
 			Value:    base64.RawURLEncoding.EncodeToString([]byte(as.authReq.parameters.Encode())),

@@ -2,9 +2,11 @@ package keycloaktest
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
@@ -15,9 +17,25 @@ type RealmSpec struct {
 	Name    string
 	Clients []ClientSpec
 	Users   []UserSpec
+	// Levels are the levels of authentication (acr) for step-up authentication in the browser, from
+	// the lowest, which has the number 1, to the highest. Without Levels, the realm has Keycloak's
+	// default browser flow.
+	Levels []LevelSpec
 	// Settings are fields of the realm file, such as revokeRefreshToken or accessTokenLifespan.
 	// They override the fields that File generates.
 	Settings map[string]any
+}
+
+// A LevelSpec describes a level of authentication. At the first level, users sign in with their
+// username and password. At any other level, they enter the password again or a one-time code.
+type LevelSpec struct {
+	// Name is the value of acr in tokens, and of acr_values in requests.
+	Name string
+	// MaxAge is for how long single sign-on keeps the level. Zero means that the user must reach
+	// the level again at each request for it.
+	MaxAge time.Duration
+	// OTP is true if the level needs a one-time code.
+	OTP bool
 }
 
 // A ClientSpec describes a public or confidential client. All grants that its kind of client can
@@ -126,15 +144,57 @@ func (spec RealmSpec) File() []byte {
 			"realmRoles":  userRealmRoles, "clientRoles": userClientRoles, "groups": paths,
 		}, u.Settings))
 	}
-	file, err := json.MarshalIndent(withOverrides(object{
+	fields := object{
 		"realm": spec.Name, "enabled": true, "clients": clients, "users": users,
 		"groups": groupTree(groups),
 		"roles":  object{"realm": realmRoles, "client": clientRoles},
-	}, spec.Settings), "", "  ")
+	}
+	if len(spec.Levels) > 0 {
+		maps.Copy(fields, levelFields(spec.Levels))
+	}
+	file, err := json.MarshalIndent(withOverrides(fields, spec.Settings), "", "  ")
 	if err != nil {
 		panic("keycloaktest: a RealmSpec's settings can't be written as JSON: " + err.Error())
 	}
 	return file
+}
+
+// levelFields returns the fields of a realm file with a browser flow that has these levels.
+func levelFields(levels []LevelSpec) object {
+	const flow, formsFlow = "step-up", "step-up forms"
+	numbers, configs, subflows := map[string]int{}, []object{}, []object{}
+	flows := []object{{"alias": flow, "providerId": "basic-flow", "topLevel": true,
+		"authenticationExecutions": []object{
+			{"authenticator": "auth-cookie", "requirement": "ALTERNATIVE", "priority": 10},
+			{"flowAlias": formsFlow, "authenticatorFlow": true, "requirement": "ALTERNATIVE",
+				"priority": 20},
+		}}}
+	for i, l := range levels {
+		numbers[l.Name] = i + 1
+		form, alias := realmfile.PasswordForm, fmt.Sprint("step-up level ", i+1)
+		if i == 0 {
+			form = realmfile.UsernamePasswordForm
+		} else if l.OTP {
+			form = realmfile.OTPForm
+		}
+		flows = append(flows, object{"alias": alias, "providerId": "basic-flow", "topLevel": false,
+			"authenticationExecutions": []object{
+				{"authenticator": realmfile.LevelCondition, "requirement": "REQUIRED",
+					"authenticatorConfig": alias, "priority": 10},
+				{"authenticator": form, "requirement": "REQUIRED", "priority": 20},
+			}})
+		configs = append(configs, object{"alias": alias, "config": object{
+			"loa-condition-level": fmt.Sprint(i + 1),
+			"loa-max-age":         fmt.Sprint(int64(l.MaxAge / time.Second)),
+		}})
+		subflows = append(subflows, object{"flowAlias": alias, "authenticatorFlow": true,
+			"requirement": "CONDITIONAL", "priority": 10 * (i + 1)})
+	}
+	flows = append(flows, object{"alias": formsFlow, "providerId": "basic-flow", "topLevel": false,
+		"authenticationExecutions": subflows})
+	levelMap := must(json.Marshal(numbers))
+	return object{"browserFlow": flow, "authenticationFlows": flows, "authenticatorConfig": configs,
+		"attributes": object{"acr.loa.map": string(levelMap)}}
 }
 
 // groupTree returns the nested groups with these paths.

@@ -166,6 +166,44 @@ func checkRealmSpec(t *testing.T, realmURL string) {
 		wantOAuthError(t, 401, "Client not enabled to retrieve service account")
 }
 
+// Levels of a spec become levels of authentication with names.
+func TestRealmSpec_Levels(t *testing.T) {
+	spec := keycloaktest.RealmSpec{Name: "Spec-" + rand.Text()[:10],
+		Clients: []keycloaktest.ClientSpec{{ID: "app"}},
+		Users:   []keycloaktest.UserSpec{{Name: "ann", Password: "pw"}},
+		Levels: []keycloaktest.LevelSpec{{Name: "low", MaxAge: 10 * time.Hour},
+			{Name: "middle"}, {Name: "high", OTP: true}},
+	}
+	check := func(t *testing.T, realmURL string) {
+		endpoint := realmURL + "/protocol/openid-connect"
+		metadata := get(t, realmURL+"/.well-known/openid-configuration").wantOK(t)
+		var fields struct {
+			Values []string `json:"acr_values_supported"`
+		}
+		json.Unmarshal([]byte(metadata.text), &fields)
+		slices.Sort(fields.Values)
+		want := []string{"0", "1", "2", "3", "high", "low", "middle"}
+		if !slices.Equal(fields.Values, want) {
+			t.Errorf("acr_values_supported is %v, want %v", fields.Values, want)
+		}
+		tokens := post(t, endpoint+"/token", "grant_type", "password", "client_id", "app",
+			"username", "ann", "password", "pw").wantOK(t)
+		if acr := parseClaims(t, tokens.field("access_token"))["acr"]; acr != "low" {
+			t.Errorf("acr is %v, want low", acr)
+		}
+	}
+	t.Run("fake", func(t *testing.T) {
+		check(t, keycloaktest.New(t, spec.File()).URL+"/realms/"+spec.Name)
+	})
+	if url := strings.TrimSuffix(os.Getenv("TEST_KEYCLOAK_URL"), "/"); url != "" {
+		t.Run("Keycloak", func(t *testing.T) {
+			sendAdminRequest(t, url, http.MethodPost, "", spec.File())
+			defer sendAdminRequest(t, url, http.MethodDelete, "/"+spec.Name, nil)
+			check(t, url+"/realms/"+spec.Name)
+		})
+	}
+}
+
 // sortedGroups returns the groups claim, sorted.
 func sortedGroups(claims jwt.MapClaims) []string {
 	var paths []string

@@ -21,6 +21,9 @@ type session struct {
 	authTime  time.Time // time of the sign-in; zero after a password grant, which has no login page
 	clients   map[string]*clientSession
 	notes     map[string]string
+	// levelTimes has the Unix time at which each level of authentication was last reached. It is
+	// nil if the browser flow has no levels.
+	levelTimes map[int]int64
 	shortenedSession
 }
 
@@ -31,8 +34,10 @@ type clientSession struct {
 	lastUsed  time.Time
 	// scope lists the granted client scopes, and openid if requested.
 	scope []string
-	// loa is the level of authentication: "1" after the login page, "0" after single sign-on.
-	loa string
+	// loa is the level of authentication. If the browser flow has no levels, it is 1 after the
+	// login page, and 0 after single sign-on.
+	loa int
+	acr acrRequest // of the authorization request
 	// createdForOffline is true if the session was created only for offline access.
 	createdForOffline bool
 	tokenFamilies     map[string]*tokenFamily // by reuse_id
@@ -94,7 +99,7 @@ func (r *Realm) addSession(s *session, now time.Time) *session {
 
 // newClientSession adds a client to the session. It replaces the client's earlier client session.
 func (s *session) newClientSession(c *client, scope []string, now time.Time) *clientSession {
-	cs := &clientSession{client: c, startedAt: now, lastUsed: now, scope: scope, loa: "1",
+	cs := &clientSession{client: c, startedAt: now, lastUsed: now, scope: scope, loa: 1,
 		tokenFamilies: map[string]*tokenFamily{}}
 	s.clients[c.ClientID] = cs
 	return cs

@@ -162,27 +162,13 @@ func mapSessionNote(run *mapperRun, config map[string]string) {
 	}
 }
 
-// mapACR sets acr to the level of authentication, or to its name if the client or the realm
-// configures one.
+// mapACR sets acr to the name of the level of authentication, or to its number if it has no name.
 func mapACR(run *mapperRun, _ map[string]string) {
-	level := "1"
+	level, requested := 1, acrRequest{}
 	if run.clientSession != nil {
-		level = run.clientSession.loa
+		level, requested = run.clientSession.loa, run.clientSession.acr
 	}
-	for _, attributes := range []map[string]string{run.client.Attributes,
-		run.realm.settings.Attributes} {
-		levelNames := realmfile.ACRLevels(attributes)
-		for name, value := range levelNames {
-			if value.String() == level {
-				run.claims["acr"] = name
-				return
-			}
-		}
-		if len(levelNames) > 0 {
-			break
-		}
-	}
-	run.claims["acr"] = level
+	run.claims["acr"] = requested.acrOf(level, run.realm.acrLevels(run.client))
 }
 
 func mapAllowedOrigins(run *mapperRun, _ map[string]string) {

@@ -36,6 +36,28 @@ func TestUnsupported_requests(t *testing.T) {
 			`"protocolMappers": [{"name": "m", "protocol": "openid-connect", "protocolMapper": "` +
 			provider + `", "config": {` + config + `}}]}]`
 	}
+	// levels returns a browser flow with levels of authentication, each with a form and a level.
+	levels := func(formsAndLevels ...string) string {
+		var subflows, flows, configs []string
+		for i := 0; i+1 < len(formsAndLevels); i += 2 {
+			subflows = append(subflows,
+				fmt.Sprintf(`{"flowAlias": "l%d", "requirement": "CONDITIONAL"}`, i))
+			flows = append(flows, fmt.Sprintf(`{"alias": "l%d", "authenticationExecutions": [`+
+				`{"authenticator": "conditional-level-of-authentication", "requirement": "REQUIRED", `+
+				`"authenticatorConfig": "l%d"}, {"authenticator": "%s", "requirement": `+
+				`"REQUIRED"}]}`, i, i, formsAndLevels[i]))
+			configs = append(configs, fmt.Sprintf(`{"alias": "l%d", "config": `+
+				`{"loa-condition-level": "%s", "loa-max-age": "0"}}`, i, formsAndLevels[i+1]))
+		}
+		return fmt.Sprintf(`"browserFlow": "top", "authenticatorConfig": [%s], `+
+			`"authenticationFlows": [{"alias": "top", "authenticationExecutions": [`+
+			`{"authenticator": "auth-cookie", "requirement": "ALTERNATIVE"}, `+
+			`{"flowAlias": "forms", "requirement": "ALTERNATIVE"}]}, {"alias": "forms", `+
+			`"authenticationExecutions": [%s]}, %s]`, strings.Join(configs, ", "),
+			strings.Join(subflows, ", "), strings.Join(flows, ", "))
+	}
+	const loginForm, otpForm = "auth-username-password-form", "auth-otp-form"
+	wantLogin := []string{"authorize", "device"}
 	// nestedFlows returns flows in which f1 contains f0 twice, f2 contains f1 twice, and so on.
 	nestedFlows := func(depth int) string {
 		flows := []string{`{"alias": "f0", "authenticationExecutions": []}`}
@@ -78,6 +100,17 @@ func TestUnsupported_requests(t *testing.T) {
 			"browserFlow: the authentication flow b contains itself"},
 		{nestedFlows(10), []string{"authorize", "device"},
 			"browserFlow: the authentication flow f10 expands to more than 1000 flows"},
+		{levels(loginForm, "1"), nil, ""},
+		{levels(loginForm, "1", otpForm, "2", "auth-password-form", "5"), nil, ""},
+		{levels(loginForm, "2", otpForm, "1"), wantLogin, "levels of authentication as in"},
+		{levels(loginForm, "1", otpForm, "1"), wantLogin, "levels of authentication as in"},
+		{levels(loginForm, "0"), wantLogin, "levels of authentication as in"},
+		{levels(loginForm, ""), wantLogin, "levels of authentication as in"},
+		{levels(loginForm, "99999999999999999999"), wantLogin, "levels of authentication as in"},
+		{levels(otpForm, "1"), wantLogin, "levels of authentication as in"},
+		{levels(loginForm, "1", loginForm, "2"), wantLogin, "levels of authentication as in"},
+		{levels(loginForm, "1", "webauthn-authenticator", "2"), wantLogin,
+			"REQUIRED webauthn-authenticator"},
 		{realmFlow("clientAuthenticationFlow"), slices.Concat(tokenRequests, []string{"device"}),
 			"clientAuthenticationFlow: mine is not supported"},
 		{clientFlow("browser"), []string{"authorize", "device"},
@@ -145,9 +178,8 @@ func TestUnsupported_requests(t *testing.T) {
 				[]string{"device"}), "client.secret.authentication.allowed.method"},
 		// No effect: Keycloak uses it only for SAML.
 		{attribute("acr.uri.map", `{"urn:x":"1"}`), nil, ""},
-		{attribute("default.acr.values", "2"), []string{"authorize", "device"},
-			"default.acr.values"},
-		{attribute("minimum.acr.value", "2"), []string{"authorize", "device"}, "minimum.acr.value"},
+		{attribute("default.acr.values", "2"), nil, ""},
+		{attribute("minimum.acr.value", "2"), nil, ""},
 		{attribute("logout.confirmation.enabled", "false"), nil, ""},
 
 		{mapper("oidc-foo-mapper", `"userinfo.token.claim": "true"`), []string{"userinfo"},

@@ -9,10 +9,18 @@ import (
 // ACRLevels parses the attribute acr.loa.map of a client or a realm. It returns the levels of
 // authentication by name, or nil if the map is invalid. Keycloak, too, ignores an invalid map; it
 // logs a warning.
-func ACRLevels(attributes map[string]string) map[string]json.Number {
-	var levels map[string]json.Number
-	if json.Unmarshal(unquoteNumbers(attributes["acr.loa.map"]), &levels) != nil {
+func ACRLevels(attributes map[string]string) map[string]int {
+	var numbers map[string]json.Number
+	if json.Unmarshal(unquoteNumbers(attributes["acr.loa.map"]), &numbers) != nil {
 		return nil
+	}
+	levels := map[string]int{}
+	for name, number := range numbers {
+		level, err := number.Float64()
+		if err != nil {
+			return nil
+		}
+		levels[name] = int(level)
 	}
 	return levels
 }

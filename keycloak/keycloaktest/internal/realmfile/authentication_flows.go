@@ -3,12 +3,15 @@ package realmfile
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
-// The fake Keycloak implements the built-in authentication flows. A realm file may define the same
-// flows with any names. Requests that would use a different flow get a 501.
+// The fake Keycloak implements the built-in authentication flows, and browser flows for step-up
+// authentication: see AuthLevel. A realm file may define the same flows with any names. Requests
+// that would use a different flow get a 501.
 
 type Flow struct {
 	ID         string      `json:"id"`
@@ -58,6 +61,58 @@ var flowBindings = []struct {
 		func(r *Realm) string { return r.ClientAuthenticationFlow }, UseSecret, []string{
 			"ALTERNATIVE client-secret", "REQUIRED client-secret",
 		}},
+}
+
+// The authenticators of a browser flow that show a form.
+const (
+	UsernamePasswordForm = "auth-username-password-form"
+	PasswordForm         = "auth-password-form"
+	OTPForm              = "auth-otp-form"
+)
+
+// An AuthLevel is a level of authentication (conditional-level-of-authentication) in the browser
+// flow. The flow must have the shape of Keycloak's documentation: after the cookie, each level is a
+// conditional subflow with one form, and the first form asks for the username and the password.
+type AuthLevel struct {
+	Level  int
+	MaxAge int    // in seconds: for how long single sign-on keeps the level
+	Form   string // UsernamePasswordForm, PasswordForm or OTPForm
+}
+
+// LevelCondition is the authenticator that makes a subflow a level of authentication.
+const LevelCondition = "conditional-level-of-authentication"
+
+var (
+	authLevelPattern = regexp.MustCompile(`CONDITIONAL \(REQUIRED ` + LevelCondition +
+		`\[(-?\d+), (-?\d+)\], REQUIRED (` + UsernamePasswordForm + `|` + PasswordForm + `|` +
+		OTPForm + `)\)`)
+	authLevelsPattern = regexp.MustCompile(`^ALTERNATIVE auth-cookie, ALTERNATIVE \(` +
+		authLevelPattern.String() + `(, ` + authLevelPattern.String() + `)*\)$`)
+)
+
+// parseAuthLevels returns the levels of a browser flow, in the order of the flow, or nil if the
+// flow doesn't have the shape of AuthLevel. description is in the format of describe.
+func parseAuthLevels(description string) []AuthLevel {
+	if !authLevelsPattern.MatchString(description) {
+		return nil
+	}
+	var levels []AuthLevel
+	for _, m := range authLevelPattern.FindAllStringSubmatch(description, -1) {
+		level, levelErr := strconv.Atoi(m[1])
+		maxAge, maxAgeErr := strconv.Atoi(m[2])
+		if levelErr != nil || maxAgeErr != nil {
+			return nil
+		}
+		levels = append(levels, AuthLevel{level, maxAge, m[3]})
+	}
+	for i, l := range levels {
+		asksForUsername := l.Form == UsernamePasswordForm
+		if l.Level < 1 || asksForUsername != (i == 0) ||
+			i > 0 && l.Level <= levels[i-1].Level {
+			return nil
+		}
+	}
+	return levels
 }
 
 // builtinFlows are the flows that Keycloak adds to a realm whose file doesn't define them.
@@ -138,8 +193,10 @@ func (r *reader) checkClientFlows(path *fieldPath, c *Client, realm *Realm) {
 	}
 }
 
-// unsupportedFlows returns the flows that the realm selects and the fake doesn't support.
+// unsupportedFlows returns the flows that the realm selects and the fake doesn't support. It also
+// sets realm.AuthLevels.
 func unsupportedFlows(realm *Realm) []UnsupportedSetting {
+	realm.AuthLevels = nil
 	var unsupported []UnsupportedSetting
 	for _, binding := range flowBindings {
 		add := func(format string, args ...any) {
@@ -155,11 +212,18 @@ func unsupportedFlows(realm *Realm) []UnsupportedSetting {
 			continue
 		}
 		description := d.describe(alias)
+		levels := parseAuthLevels(description)
 		switch {
 		case d.cyclicAlias != "":
 			add("the authentication flow %s contains itself", d.cyclicAlias)
 		case d.flowCount > maxFlows:
 			add("the authentication flow %s expands to more than %d flows", alias, maxFlows)
+		case levels != nil && binding.use == UseLogin:
+			realm.AuthLevels = levels
+		case binding.use == UseLogin && strings.Contains(description, LevelCondition):
+			add("%s is not supported: it does %q, and the fake Keycloak does levels of "+
+				"authentication as in Keycloak's documentation, in increasing order: %q", alias,
+				description, exampleLevels)
 		case !slices.Contains(binding.supported, description):
 			add("%s is not supported: it does %q, and the fake Keycloak does %q", alias,
 				description, binding.supported[0])
@@ -167,6 +231,12 @@ func unsupportedFlows(realm *Realm) []UnsupportedSetting {
 	}
 	return unsupported
 }
+
+// exampleLevels describes a browser flow with levels of authentication that the fake supports. The
+// numbers are the level and its maximum age in seconds.
+const exampleLevels = "ALTERNATIVE auth-cookie, ALTERNATIVE (CONDITIONAL (REQUIRED " +
+	LevelCondition + "[1, 36000], REQUIRED " + UsernamePasswordForm + "), CONDITIONAL (REQUIRED " +
+	LevelCondition + "[2, 0], REQUIRED " + OTPForm + "))"
 
 // A flowDescriber formats flows as text, so that they can be compared.
 type flowDescriber struct {
@@ -206,6 +276,10 @@ func (d *flowDescriber) describe(alias string) string {
 			continue
 		}
 		step := e.Authenticator
+		if step == LevelCondition {
+			step = fmt.Sprintf("%s[%s, %s]", step, d.setting(e, "loa-condition-level"),
+				d.setting(e, "loa-max-age"))
+		}
 		if e.FlowAlias != "" {
 			subflow := d.describe(e.FlowAlias)
 			if hasOnlyConditions(subflow) {
@@ -226,14 +300,7 @@ func (d *flowDescriber) describe(alias string) string {
 // hasNoEffect reports whether an execution has no effect for users who have no credentials other
 // than a password and one-time codes.
 func (d *flowDescriber) hasNoEffect(e Execution) bool {
-	setting := func(name string) string {
-		for _, c := range d.realm.AuthenticatorConfig {
-			if c.Alias == e.Config && e.Config != "" {
-				return c.Config[name]
-			}
-		}
-		return ""
-	}
+	setting := func(name string) string { return d.setting(e, name) }
 	switch e.Authenticator {
 	case "organization":
 		return true
@@ -247,6 +314,16 @@ func (d *flowDescriber) hasNoEffect(e Execution) bool {
 		return e.Requirement == "ALTERNATIVE"
 	}
 	return false
+}
+
+// setting returns a setting of an execution's authenticator, or "".
+func (d *flowDescriber) setting(e Execution, name string) string {
+	for _, c := range d.realm.AuthenticatorConfig {
+		if c.Alias == e.Config && e.Config != "" {
+			return c.Config[name]
+		}
+	}
+	return ""
 }
 
 // hasOnlyConditions reports whether the described flow has only conditions and nothing to execute.

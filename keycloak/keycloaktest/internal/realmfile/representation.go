@@ -103,6 +103,7 @@ type Realm struct {
 
 	derivedFields `json:"-"`
 	Unsupported   []UnsupportedSetting `json:"-"`
+	AuthLevels    []AuthLevel          `json:"-"` // of the browser flow; nil for the built-in flow
 }
 
 // derivedFields has values that aren't decoded from fields of the same name. The reader takes them

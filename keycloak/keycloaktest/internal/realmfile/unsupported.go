@@ -112,12 +112,6 @@ var unsupportedAttributes = map[string]struct {
 	"client.secret.authentication.allowed.method": {
 		"the fake Keycloak accepts a secret in the header and in the form", UseSecret, nil,
 	},
-	"default.acr.values": {
-		"the fake Keycloak has no step-up authentication", UseLogin, nil,
-	},
-	"minimum.acr.value": {
-		"the fake Keycloak has no step-up authentication", UseLogin, nil,
-	},
 }
 
 // SigningAttributes are the client attributes that set the signature algorithm of tokens.
