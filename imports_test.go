@@ -55,7 +55,7 @@ var allowedImports = map[string][]string{
 	"schema":                                   {}, // embeds the schema files
 	"authz":                                    {"identity", "schema", "internal/testapi"},
 	"internal/testapi":                         {}, // for tests
-	"plugin":                                   {"schema"},
+	"plugin":                                   {"authz", "schema"},
 	"cmd/cloakql-gqlgen":                       {"plugin"},
 	"keycloak": {"identity", "internal/jose",
 		"internal/strictjson"},

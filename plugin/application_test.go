@@ -163,3 +163,12 @@ func TestNew(t *testing.T) {
 		t.Errorf("the schema lacks @fromToken:\n%s", text)
 	}
 }
+
+// An application can use the guards of package authz without defining or binding them. It may have
+// a directive of its own with the name of a guard.
+func TestGuards(t *testing.T) {
+	enterModule(t, readArchive(t, "testdata/guards.txtar"))
+	writeFiles(t, map[string]string{"gqlgen.yml": configText})
+	mustGenerate(t, false)
+	t.Log(runCommand(t, "go", "test", "-v", "./..."))
+}

@@ -53,8 +53,8 @@ func (p *injector) configure(cfg *config.Config, options []Option) error {
 	}
 	p.cloakql.renameReferences()
 	dropSchemaFile(cfg)
-	errs = append(errs, p.checkConflicts(cfg), bindDirectives(cfg), p.bindTypes(cfg),
-		checkResolvers(cfg))
+	errs = append(errs, p.checkConflicts(cfg), p.addGuards(cfg), p.bindDirectives(cfg),
+		p.bindTypes(cfg), checkResolvers(cfg))
 	p.bindScalars(cfg)
 	return errors.Join(errs...)
 }
@@ -98,23 +98,19 @@ func (p *injector) checkConflicts(cfg *config.Config) error {
 	return errors.Join(errs...)
 }
 
-// bindDirectives binds @public and @auth to the functions that GenerateCode writes. gqlgen then
-// can't skip the directives, and the application doesn't have to bind them. @fromToken needs no
-// function.
-func bindDirectives(cfg *config.Config) error {
+// bindDirectives binds @public, @auth and the guards to the functions that GenerateCode writes.
+// gqlgen then can't skip the directives, and the application doesn't have to bind them. @fromToken
+// needs no function.
+func (p *injector) bindDirectives(cfg *config.Config) error {
 	var errs []error
-	for _, directive := range directives {
+	for _, directive := range p.bindings {
 		if _, ok := cfg.Directives[directive.name]; ok {
 			errs = append(errs, fmt.Errorf("gqlgen.yml configures the directive %s: "+
 				"remove its entry, since CloakQL binds it", directive.name))
 		}
 		cfg.Directives[directive.name] = config.DirectiveConfig{Implementation: &directive.function}
 	}
-	if _, ok := cfg.Directives["fromToken"]; ok {
-		errs = append(errs, errors.New("gqlgen.yml configures the directive fromToken: "+
-			"remove its entry, since CloakQL configures it"))
-	}
-	cfg.Directives["fromToken"] = config.DirectiveConfig{SkipRuntime: true}
+	errs = append(errs, skipDirective(cfg, "fromToken"))
 	return errors.Join(errs...)
 }
 

@@ -220,6 +220,12 @@ func TestGenerate_fails(t *testing.T) {
 		{"auth without an entry", nil, nil,
 			func(cfg *config.Config) { delete(cfg.Directives, "auth") },
 			"cloakql: the directive auth isn't bound to CloakQL's function"},
+		{"skip_runtime for a guard",
+			map[string]string{
+				"api/schema/shop.graphqls": `type Query { a: Int @hasRole(anyOf: ["x"]) }`}, nil,
+			func(cfg *config.Config) {
+				cfg.Directives["hasRole"] = config.DirectiveConfig{SkipRuntime: true}
+			}, "cloakql: the directive hasRole isn't bound to CloakQL's function"},
 		{"Resolver without SignIn",
 			map[string]string{"api/resolve/root.go": "package resolve\n\ntype Resolver struct{ " +
 				"Stock int }\n"}, nil, nil,

@@ -1,6 +1,7 @@
 // Package plugin adds CloakQL's API to an application's gqlgen schema: me, login, refresh and
-// logout, their types, and the directives @public, @auth and @fromToken, with all resolvers.
-// Nothing needs to be copied into the application's repository, and its gqlgen.yml stays as it is.
+// logout, their types, and the directives @public, @auth and @fromToken, with all resolvers. The
+// application's schema may use the guards of package authz too, such as @hasRole. Nothing needs to
+// be copied into the application's repository, and its gqlgen.yml stays as it is.
 //
 //	cfg, err := config.LoadConfigFromDefaultLocations()
 //	...
@@ -17,8 +18,8 @@
 //
 // The plugin writes three files:
 //
-//   - cloakql_directives.generated.go, next to gqlgen's generated code, binds @public and @auth, so
-//     that the application can't forget to bind them
+//   - cloakql_directives.generated.go, next to gqlgen's generated code, binds @public, @auth and
+//     the other guards that the schema uses, so that the application can't forget to bind them
 //   - cloakql_resolvers.generated.go, next to the application's resolvers, has CloakQL's resolvers
 //   - schema.generated.graphql has the whole schema, for editors and client generators; SchemaFile
 //     sets another name
@@ -32,9 +33,9 @@
 // CloakQL's resolvers.
 //
 // To read the source, start with Use. Then read configure.go (before gqlgen reads the schema),
-// sources.go (additions to the schema) and generate.go (generated files). The package relies on
-// experimental parts of gqlgen. To notice changes of these parts, its tests generate whole
-// applications.
+// sources.go and guards.go (additions to the schema) and generate.go (generated files). The package
+// relies on experimental parts of gqlgen. To notice changes of these parts, its tests generate
+// whole applications.
 package plugin
 
 import (
@@ -54,7 +55,8 @@ import (
 // one of options is invalid.
 func Use(options ...Option) api.Option {
 	return func(cfg *config.Config, plugins *[]gqlgen.Plugin) {
-		p := &injector{cloakql: loadSchema()}
+		p := &injector{cloakql: loadSchema(),
+			bindings: []binding{{"public", "cloakqlPublic"}, {"auth", "cloakqlAuth"}}}
 		p.err = p.configure(cfg, options)
 		// gqlgen's resolver generator runs between injector and postGenerator.
 		*plugins = slices.Concat([]gqlgen.Plugin{p}, *plugins, []gqlgen.Plugin{postGenerator{p}})
@@ -147,6 +149,7 @@ func optionError(option string, err error) error {
 // hooks in the order of the methods below. The last hook, GenerateCode, is in generate.go.
 type injector struct {
 	cloakql     *document // CloakQL's schema
+	bindings    []binding
 	keepAnswers bool
 	schemaFile  string // empty for the default
 	err         error  // from configure, because an api.Option can't return an error

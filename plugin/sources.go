@@ -28,6 +28,7 @@ const (
 // A document is CloakQL's schema with the options applied.
 type document struct {
 	directives  ast.DirectiveDefinitionList
+	guards      ast.DirectiveDefinitionList // those that the application's schema uses
 	definitions []*definition
 	fields      []*rootField
 }
@@ -154,7 +155,7 @@ func (d *document) renameReferences() {
 
 // typesSource returns a source with CloakQL's directives and its types, except for omitted types.
 func (d *document) typesSource() *ast.Source {
-	doc := &ast.SchemaDocument{Directives: d.directives}
+	doc := &ast.SchemaDocument{Directives: slices.Concat(d.directives, d.guards)}
 	for _, def := range d.definitions {
 		if !def.omitted {
 			doc.Definitions = append(doc.Definitions, def.Definition)

@@ -3,6 +3,7 @@ package plugin_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,6 +44,69 @@ func TestUse_schema(t *testing.T) {
 		if !cfg.Directives["fromToken"].SkipRuntime {
 			t.Error("gqlgen calls a function for @fromToken, want skip_runtime")
 		}
+	}
+}
+
+// The plugin defines only the guards that the application's schema uses and doesn't define. It
+// binds these guards, and those that the application defines with the same arguments.
+func TestUse_guards(t *testing.T) {
+	for _, tt := range []struct{ name, schema, defined, bound, skipped string }{
+		{"none", `type Query { a: Int @public }`, "", "", ""},
+		{"on fields", `type Query { a: Int @hasRole(anyOf: ["x"]) b(id: ID!): Int @owner(arg: "id") }
+			extend type Query { c: Int @notImpersonated }`,
+			"hasRole notImpersonated owner", "hasRole notImpersonated owner", ""},
+		{"on types", `type A @hasScope(anyOf: ["x"]) { b: Int } interface B @stepUp(maxAge: 1) { b: Int }
+			enum C @hasClaim(path: "a", equals: "b") { D } input E { f: Int @hasGroup(anyOf: ["/x"]) }
+			extend type A @inOrganization(anyOf: ["x"])`,
+			"hasClaim hasGroup hasScope inOrganization stepUp",
+			"hasClaim hasGroup hasScope inOrganization stepUp", ""},
+		{"on the schema", `schema @roles(realm: ["x"]) { query: Query } type Query { a: Int }
+			extend schema @scopes(names: ["x"]) @groups(paths: ["/x"])`,
+			"groups roles scopes", "", "groups roles scopes"},
+		{"defined", `directive @hasRole(anyOf: [String!], allOf: [String!], client: String) on OBJECT
+			directive @roles(realm: [String!], client: String, clientRoles: [String!]) on SCHEMA
+			extend schema @roles(realm: ["x"]) type A @hasRole(anyOf: ["x"]) { b: Int }`,
+			"", "hasRole", "roles"},
+		{"with other arguments", `directive @hasRole(role: String!) on FIELD_DEFINITION
+			directive @owner on FIELD_DEFINITION
+			directive @hasGroup(anyOf: [String]) on FIELD_DEFINITION
+			type Query { a: Int @hasRole(role: "x") b: Int @owner c: Int @hasGroup }`, "", "", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg, err := completeSchema(t, configText, tt.schema)
+			if err != nil {
+				t.Fatal(err)
+			}
+			builtIn := []string{"public", "auth", "fromToken"}
+			var defined, bound, skipped []string
+			for name, def := range cfg.Schema.Directives {
+				if strings.HasPrefix(def.Position.Src.Name, "../cloakql/") &&
+					!slices.Contains(builtIn, name) {
+					defined = append(defined, name)
+				}
+			}
+			for name, entry := range cfg.Directives {
+				switch {
+				case slices.Contains(builtIn, name):
+				case entry.SkipRuntime && cfg.Schema.Directives[name].Position.Src.BuiltIn:
+				case entry.SkipRuntime:
+					skipped = append(skipped, name)
+				case *entry.Implementation == "cloakqlGuard":
+					bound = append(bound, name)
+				}
+			}
+			for _, names := range []struct {
+				kind string
+				got  []string
+				want string
+			}{{"defined", defined, tt.defined}, {"bound", bound, tt.bound},
+				{"skipped", skipped, tt.skipped}} {
+				slices.Sort(names.got)
+				if got := strings.Join(names.got, " "); got != names.want {
+					t.Errorf("%s: %s, want %s", names.kind, got, names.want)
+				}
+			}
+		})
 	}
 }
 
@@ -173,6 +237,21 @@ func TestUse_fails(t *testing.T) {
 		{"the application has a directive fromToken", configText, `directive @fromToken on OBJECT`,
 			nil, "the schema has a directive fromToken of its own: remove it, or give it another " +
 				"name"},
+
+		{"skip_runtime for a guard", configText + "directives: {hasRole: {skip_runtime: true}}",
+			`type Query { a: Int @hasRole(anyOf: ["admin"]) }`, nil,
+			"gqlgen.yml configures the directive hasRole: remove its entry, since CloakQL binds " +
+				"it"},
+		{"skip_runtime for a guard that the application defines",
+			configText + "directives: {owner: {skip_runtime: true}}",
+			`directive @owner(arg: String!, orRole: String) on FIELD_DEFINITION`, nil,
+			"gqlgen.yml configures the directive owner: remove its entry, since CloakQL binds it"},
+		{"an entry for roles", configText + "directives: {roles: {skip_runtime: true}}",
+			`extend schema @roles(realm: ["admin"])`, nil,
+			"gqlgen.yml configures the directive roles: remove its entry, since CloakQL " +
+				"configures it"},
+		{"a guard with an unknown argument", configText, `type Query { a: Int @hasRole(any: "x") }`,
+			nil, `shop.graphqls:1:30: Undefined argument any for directive hasRole.`},
 
 		{"models entry for User", configText + "models: {User: {model: example.com/shop.User}}", "",
 			nil,
