@@ -59,8 +59,9 @@ type Config struct {
 	HTTP HTTPConfig
 
 	// GraphQL configures GraphQL over HTTP. GraphQL.Errors must be nil, because the server sets it;
-	// to add rows to the error table, use Config.Errors. On a local server, introspection is always
-	// on. GraphQL.Observe is called after the request has been logged.
+	// to add rows to the error table, use Config.Errors. On a local server, introspection is on
+	// unless DisableIntrospection or IntrospectionRole is set. GraphQL.Observe is called after the
+	// request has been logged.
 	GraphQL graphqlhttp.Config
 
 	// Limits bounds documents and variables. If RootFieldMax is nil, a request may contain each of
@@ -84,6 +85,11 @@ type Config struct {
 	// directives that refuse unauthenticated callers: New trusts this list, since it can't see what
 	// a directive does. The server sets Authz.Present and Authz.Now. It logs each Denial.
 	Authz authz.Config
+
+	// DisableIntrospection switches introspection off on a local server too. IntrospectionRole
+	// switches it on, on any server, for callers with this realm role, and off for all others.
+	DisableIntrospection bool
+	IntrospectionRole    string
 
 	// Errors adds the application's own rows to CloakQL's error table.
 	Errors []apierror.Row
@@ -184,7 +190,8 @@ func (c Config) withDefaults() (Config, error) {
 		return c, errors.New(
 			"cloakql: Config.GraphQL.Errors must be nil: add rows to Config.Errors")
 	}
-	c.GraphQL.Introspection = c.GraphQL.Introspection || c.Local
+	c.GraphQL.Introspection = (c.GraphQL.Introspection || c.Local) &&
+		!c.DisableIntrospection && c.IntrospectionRole == ""
 	return c, nil
 }
 
@@ -238,6 +245,7 @@ func (c Config) LogValue() slog.Value {
 		slog.Bool("refreshGraceAnyNetwork", c.Client.RefreshGraceAnyNetwork),
 		// Exposure.
 		slog.Bool("console", c.HTTP.Console), slog.Bool("introspection", c.GraphQL.Introspection),
+		slog.String("introspectionRole", c.IntrospectionRole),
 		slog.Bool("getQueries", c.GraphQL.AllowGET),
 		slog.Any("corsOrigins", origins),
 		slog.Any("allowedHosts", append([]string{}, c.HTTP.AllowedHosts...)),

@@ -36,6 +36,7 @@ import (
 	"github.com/cloakql/cloakql/authz"
 	"github.com/cloakql/cloakql/console"
 	"github.com/cloakql/cloakql/graph"
+	"github.com/cloakql/cloakql/graph/generated"
 	"github.com/cloakql/cloakql/graphqlhttp"
 	"github.com/cloakql/cloakql/identity"
 	"github.com/cloakql/cloakql/internal/librarylog"
@@ -203,6 +204,12 @@ func (s *Server) newGraphQL(schema graphql.ExecutableSchema) (http.Handler, erro
 	c.Authz.Present, c.Authz.Now = errorPresenter.Present, c.Tokens.Now
 	c.Authz.Observe = logDenial(c.Log, c.Authz.Observe)
 	c.GraphQL.Observe = logRequest(c.Log, c.GraphQL.Observe)
+	if role := c.IntrospectionRole; role != "" && !c.DisableIntrospection {
+		c.GraphQL.MayIntrospect = func(ctx context.Context) bool {
+			user, err := identity.Require(ctx)
+			return err == nil && user.HasRealmRole(role)
+		}
+	}
 	if c.keepsAnswers() {
 		c.GraphQL.Answers = &graphqlhttp.Answers{Store: answerStore, MayKeep: authz.IsFromToken}
 	}
@@ -242,6 +249,25 @@ func (p *presenter) Present(ctx context.Context, err error) *gqlerror.Error {
 		presentedErr.Extensions["detail"] = p.config.rewriteDetail(detail)
 	}
 	return presentedErr
+}
+
+// Policy returns who may have each field of the schema that New would serve for config. It needs
+// only config.Schema and config.Authz. If config.Schema is nil, it is the policy of CloakQL's own
+// schema.
+func Policy(config Config) (authz.PolicyTable, error) {
+	if config.Schema == nil {
+		config.Schema = func(*signin.Service) (graphql.ExecutableSchema, error) {
+			return generated.NewExecutableSchema(generated.Config{}), nil
+		}
+	}
+	schema, err := config.Schema(nil)
+	if err == nil && schema == nil {
+		err = errors.New("cloakql: Config.Schema returned no schema")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return authz.Policy(schema.Schema(), config.Authz)
 }
 
 // Handler returns the handler for /graphql, /healthz, /readyz and, if Config.HTTP.Console is set,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/handler"
 	"github.com/99designs/gqlgen/graphql/handler/extension"
 	"github.com/vektah/gqlparser/v2/gqlerror"
@@ -34,6 +35,11 @@ type Config struct {
 	// parts of it. It is meant for development. Without it, errors don't reveal the schema: they
 	// say where a document is wrong, but not, for example, that a field's type is Person.
 	Introspection bool
+
+	// MayIntrospect, if set, is called for each operation, and reports whether its sender may query
+	// the schema. Errors don't reveal the schema even then. If Introspection is set, MayIntrospect
+	// isn't called.
+	MayIntrospect func(context.Context) bool
 
 	// AllowGET also serves queries by GET and HEAD. Without it, these fail with status 405.
 	AllowGET bool
@@ -123,11 +129,31 @@ func (t *httpTransport) install(server *handler.Server) {
 	server.SetDisableSuggestion(!t.Introspection)
 	if t.Introspection {
 		server.Use(extension.Introspection{})
+	} else if t.MayIntrospect != nil {
+		server.Use(introspectionFor(t.MayIntrospect))
 	}
 	if !t.DisableInputCoercion {
 		server.Use(&inputCoercion{})
 	}
 	server.AddTransport(t)
+}
+
+// introspectionFor enables introspection for operations whose context it accepts.
+type introspectionFor func(context.Context) bool
+
+var _ graphql.OperationContextMutator = introspectionFor(nil)
+
+// ExtensionName returns the extension's name, for gqlgen.
+func (introspectionFor) ExtensionName() string { return "IntrospectionFor" }
+
+// Validate returns nil: any schema may be introspected.
+func (introspectionFor) Validate(graphql.ExecutableSchema) error { return nil }
+
+// MutateOperationContext enables or disables introspection.
+func (f introspectionFor) MutateOperationContext(ctx context.Context,
+	opCtx *graphql.OperationContext) *gqlerror.Error {
+	opCtx.DisableIntrospection = !f(ctx)
+	return nil
 }
 
 // validate returns an error for each invalid field of c, joined.

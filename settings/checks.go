@@ -67,6 +67,15 @@ func parseHost(text string) (string, error) {
 	return host.String(), nil
 }
 
+// checkIntrospection returns an error if text isn't a value of INTROSPECTION.
+func checkIntrospection(text string) error {
+	role, isRole := strings.CutPrefix(text, "role:")
+	if text == "off" || text == "local" || isRole && strings.TrimSpace(role) != "" {
+		return nil
+	}
+	return fmt.Errorf("is %q: expected local, off or role:NAME", text)
+}
+
 // finish sets the parts of the configuration that depend on several settings or on files.
 func (raw *rawSettings) finish(p *problems) {
 	server := &raw.Server
@@ -79,6 +88,12 @@ func (raw *rawSettings) finish(p *problems) {
 	if raw.getQueries != nil {
 		server.GraphQL.AllowGET = *raw.getQueries
 	}
+	server.DisableIntrospection = raw.introspection == "off"
+	server.IntrospectionRole, _ = strings.CutPrefix(raw.introspection, "role:")
+	if server.DisableIntrospection || raw.introspection == "local" {
+		server.IntrospectionRole = ""
+	}
+	server.Authz.AllOrNothing = raw.authzQueries == "all-or-nothing"
 	server.Limits.Bytes = int(server.GraphQL.MaxBodyBytes)
 	if server.Limits.CacheBytes == 0 {
 		server.Limits.CacheBytes = -1 // off; 0 would mean the default

@@ -320,6 +320,37 @@ func (raw *rawSettings) groups() []group {
 			}},
 		},
 		{
+			title: "Access rules",
+			doc: "Who may use a field is said in the schema, with directives such as `@auth`. " +
+				"`cloakql policy` prints it.",
+			settings: []setting{{
+				name: "INTROSPECTION", defaultValue: "local",
+				dest:       checkedValue(&raw.introspection, checkIntrospection),
+				fieldNames: "Config.IntrospectionRole",
+				doc: "Who may query the schema: `local` is everyone on a developer's machine, " +
+					"and nobody elsewhere; `off` is nobody; `role:NAME` is everyone with the " +
+					"realm role NAME.",
+			}, {
+				name: "AUTHZ_QUERIES", defaultValue: "partial",
+				dest:       oneOf(&raw.authzQueries, "partial", "all-or-nothing"),
+				fieldNames: "Config.Authz.AllOrNothing",
+				doc: "What a query with a denied field responds: with `partial`, the field is " +
+					"null with an error, and the rest runs; with `all-or-nothing`, nothing runs. " +
+					"Mutations are always all or nothing.",
+			}, {
+				name: "AUTHZ_EXPLAIN", defaultValue: "false",
+				dest: anyValue(&server.Authz.Explain), fieldNames: "Config.Authz.Explain",
+				doc: "Whether the error of a denied field has the arguments of its rule in " +
+					"`extensions.required`: `true` or `false`.",
+			}, {
+				name:        "AUTHZ_DRY_RUN",
+				dest:        listOf(&server.Authz.DryRun, "types and fields"),
+				defaultText: "none", fieldNames: "Config.Authz.DryRun",
+				doc: "Types and fields, such as `Note,Query.notes`, whose rules deny nothing. " +
+					"The log says what they would deny (`access would be denied`).",
+			}},
+		},
+		{
 			title: "What one request may cost",
 			doc: "A request over one of these limits fails with `OPERATION_TOO_LARGE` before " +
 				"validation; the text of each limit has the error's reason in parentheses. " +

@@ -38,6 +38,8 @@ type rawSettings struct {
 	getQueries           *bool
 	trustedDocuments     string
 	trustedDocumentsMode string
+	introspection        string
+	authzQueries         string
 }
 
 // Read reads the settings from environ, whose entries are NAME=value, and from a file in dir. The

@@ -1,6 +1,6 @@
 // Command cloakql serves a GraphQL API for a Keycloak realm, with settings from the environment.
 //
-//	cloakql [serve | check [--live | --ready] | settings | version]
+//	cloakql [serve | check [--live | --ready] | policy [--json] | settings | version]
 package main
 
 import (
@@ -26,6 +26,8 @@ Commands:
   check           check the settings, without the network
   check --live    ask the server that runs with these settings whether it is alive (/healthz)
   check --ready   ask the same server whether it can verify tokens (/readyz)
+  policy          print who may have each field of the API
+  policy --json   print the same as JSON
   settings        print the documentation of all settings
   version         print the version, with the commit and its date
 
@@ -46,7 +48,8 @@ func main() {
 func run(ctx context.Context, args, environ []string, dir string, stdout, stderr io.Writer) int {
 	// Without arguments, the command is the first one.
 	command, err := program.ParseCommand(args,
-		"serve", "check", "check --live", "check --ready", "settings", "version")
+		"serve", "check", "check --live", "check --ready", "policy", "policy --json",
+		"settings", "version")
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprint(stdout, usage)
@@ -58,6 +61,8 @@ func run(ctx context.Context, args, environ []string, dir string, stdout, stderr
 	switch command {
 	case "settings":
 		_, err = io.WriteString(stdout, settings.Reference())
+	case "policy", "policy --json":
+		err = program.WritePolicy(stdout, command == "policy --json")
 	case "version":
 		_, err = fmt.Fprintln(stdout, program.Version("cloakql"))
 	default:

@@ -85,13 +85,21 @@ func TestRun(t *testing.T) {
 			stdout: []string{"\nKEYCLOAK_TIMEOUT\n    Default: 8s. Accepted: 1s to 1m.\n"}},
 		"version": {args: []string{"version"}, stdout: []string{"cloakql ", " go1."}},
 
+		"policy": {args: []string{"policy"}, stdout: []string{"" +
+			"Mutation.login    @public\n" +
+			"Mutation.refresh  @public\n" +
+			"Mutation.logout   @public\n" +
+			"Query.me          @auth\n"}},
+		"policy --json": {args: []string{"policy", "--json"},
+			stdout: []string{`"field": "Query.me",`, `"rule": "@auth",`}},
+
 		"check": {args: []string{"check"},
 			environ: environ("RUNTIME_ENV=prod", "KEYCLOAK_SERVER_URL=https://sso.example.com"),
 			stdout: []string{
 				"settings are valid, from the environment only, since there is no .env " +
 					"here\naddr=:8000 local=false realm=https://sso.example.com/realms/shop " +
 					"client=shop-api ",
-				" console=false introspection=false getQueries=false corsOrigins=[] "}},
+				" console=false introspection=false introspectionRole=\"\" getQueries=false corsOrigins=[] "}},
 		"check, former setting": {args: []string{"check"}, environ: environ("LIMIT_PAIRS=1"),
 			stdout: []string{"settings are valid"},
 			stderr: []string{"warning: LIMIT_PAIRS is no longer a setting"}},

@@ -1,6 +1,7 @@
 package program
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
@@ -83,4 +84,19 @@ func Check(config settings.Settings, stdout, stderr io.Writer) error {
 	}))
 	attributes.Info("", "addr", config.Addr, slog.Any("", config.Server))
 	return nil
+}
+
+// WritePolicy writes who may have each field of CloakQL's own schema, as text or as JSON.
+func WritePolicy(stdout io.Writer, asJSON bool) error {
+	table, err := cloakql.Policy(cloakql.Config{})
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		encoder := json.NewEncoder(stdout)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(table)
+	}
+	_, err = table.WriteTo(stdout)
+	return err
 }
