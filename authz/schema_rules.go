@@ -154,8 +154,8 @@ func (c *compiler) readDeclarations() {
 		case "groups":
 			d.groups = append(d.groups, toStrings(args["paths"])...)
 		case "roles":
-			if realm := toStrings(args["realm"]); realm != nil {
-				d.realmRoles = append(d.realmRoles, realm...)
+			if realm, ok := args["realm"]; ok { // an empty list declares that there is no role
+				d.realmRoles = slices.Concat([]string{}, d.realmRoles, toStrings(realm))
 			}
 			client, _ := args["client"].(string)
 			roles := toStrings(args["clientRoles"])
