@@ -155,7 +155,7 @@ func (c *compiler) readDeclarations() {
 			d.groups = append(d.groups, toStrings(args["paths"])...)
 		case "roles":
 			if realm, ok := args["realm"]; ok { // an empty list declares that there is no role
-				d.realmRoles = slices.Concat([]string{}, d.realmRoles, toStrings(realm))
+				d.realmRoles = append(append([]string{}, d.realmRoles...), toStrings(realm)...)
 			}
 			client, _ := args["client"].(string)
 			roles := toStrings(args["clientRoles"])
