@@ -2,66 +2,78 @@ package authz
 
 import (
 	"reflect"
+	"slices"
 
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// inputRule returns a rule for the arguments of a field, or nil if no input type that they reach
-// has a rule. A rule of an input field holds if the client sends the field, and a rule of an enum
-// if it sends one of its values.
-func (c *compiler) inputRule(from string, field *ast.FieldDefinition) *rule {
-	guarded := false
-	for _, arg := range field.Arguments {
-		guarded = guarded || c.isGuardedInput(typeName(arg.Type), map[string]bool{})
-	}
-	if !guarded {
-		return nil
-	}
-	r := &rule{directive: "input", from: from, text: "rules of its input", usesArguments: true,
-		usesInput: true, index: len(c.result.rules)}
-	r.check = func(caller *caller, args arguments) error {
-		values := args()
-		for _, arg := range field.Arguments {
-			if value, ok := values[arg.Name]; ok {
-				if err := c.checkInput(caller, arg.Type, value); err != nil {
-					return err
+// inputRules returns rules for the arguments of a field: at most one that stands for the rules of
+// the input types that they reach, and one for those of a dry run. A rule of an input field holds
+// if the client sends the field, and a rule of an enum if it sends one of its values.
+func (c *compiler) inputRules(from string, field *ast.FieldDefinition) []*rule {
+	var rules []*rule
+	for _, dryRun := range []bool{false, true} {
+		guarded := slices.ContainsFunc(field.Arguments, func(arg *ast.ArgumentDefinition) bool {
+			return c.isGuardedInput(typeName(arg.Type), dryRun, map[string]bool{})
+		})
+		if !guarded {
+			continue
+		}
+		r := &rule{directive: "input", from: from, text: "rules of its input",
+			usesArguments: true, usesInput: true, dryRun: dryRun, index: len(c.result.rules)}
+		r.check = func(caller *caller, args arguments) error {
+			values := args()
+			for _, arg := range field.Arguments {
+				if value, ok := values[arg.Name]; ok {
+					if err := c.checkInput(caller, arg.Type, value, dryRun); err != nil {
+						return err
+					}
 				}
 			}
+			return nil
 		}
-		return nil
+		c.result.rules = append(c.result.rules, r)
+		rules = append(rules, r)
 	}
-	c.result.rules = append(c.result.rules, r)
-	return r
+	return rules
 }
 
-// isGuardedInput reports whether an input type, or one that it reaches, has a rule.
-func (c *compiler) isGuardedInput(name string, visited map[string]bool) bool {
+// isGuardedInput reports whether an input type, or one that it reaches, has a rule that is in
+// Config.DryRun, or isn't.
+func (c *compiler) isGuardedInput(name string, dryRun bool, visited map[string]bool) bool {
 	definition := c.types[name]
 	if definition == nil || visited[name] {
 		return false
 	}
 	visited[name] = true
-	if len(c.rulesOf(definition.Directives)) > 0 {
+	has := func(directives ast.DirectiveList) bool {
+		return slices.ContainsFunc(c.rulesOf(directives), func(r *rule) bool {
+			return r.dryRun == dryRun
+		})
+	}
+	if has(definition.Directives) {
 		return true
 	}
 	if definition.Kind != ast.InputObject {
 		return false
 	}
 	for _, field := range definition.Fields {
-		if len(c.rulesOf(field.Directives)) > 0 ||
-			c.isGuardedInput(typeName(field.Type), visited) {
+		if has(field.Directives) ||
+			c.isGuardedInput(typeName(field.Type), dryRun, visited) {
 			return true
 		}
 	}
 	return false
 }
 
-// checkInput checks the rules of the input fields and enums in a value.
-func (c *compiler) checkInput(caller *caller, typ *ast.Type, value any) error {
+// checkInput checks the rules of the input fields and enums in a value: either those of the dry run
+// or the others.
+func (c *compiler) checkInput(caller *caller, typ *ast.Type, value any, dryRun bool) error {
 	// gqlparser makes a []string, for example, of a variable that is a string where a list belongs.
 	if list := reflect.ValueOf(value); typ.Elem != nil && list.Kind() == reflect.Slice {
 		for i := range list.Len() {
-			if err := c.checkInput(caller, typ.Elem, list.Index(i).Interface()); err != nil {
+			item := list.Index(i).Interface()
+			if err := c.checkInput(caller, typ.Elem, item, dryRun); err != nil {
 				return err
 			}
 		}
@@ -71,7 +83,7 @@ func (c *compiler) checkInput(caller *caller, typ *ast.Type, value any) error {
 	if definition == nil || value == nil {
 		return nil
 	}
-	if err := checkRules(caller, c.rulesOf(definition.Directives)); err != nil {
+	if err := checkRules(caller, c.rulesOf(definition.Directives), dryRun); err != nil {
 		return err
 	}
 	object, ok := value.(map[string]any)
@@ -83,20 +95,24 @@ func (c *compiler) checkInput(caller *caller, typ *ast.Type, value any) error {
 		if !ok {
 			continue
 		}
-		if err := checkRules(caller, c.rulesOf(field.Directives)); err != nil {
+		if err := checkRules(caller, c.rulesOf(field.Directives), dryRun); err != nil {
 			return err
 		}
-		if err := c.checkInput(caller, field.Type, fieldValue); err != nil {
+		if err := c.checkInput(caller, field.Type, fieldValue, dryRun); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// checkRules returns the error of the first rule that the caller doesn't satisfy.
-func checkRules(caller *caller, rules []*rule) error {
+// checkRules returns the error of the first rule that the caller doesn't satisfy, among those of
+// the dry run or the others.
+func checkRules(caller *caller, rules []*rule, dryRun bool) error {
 	for _, r := range rules {
-		if err := r.check(caller, nil); err != nil && !r.dryRun {
+		if r.dryRun != dryRun {
+			continue
+		}
+		if err := r.check(caller, nil); err != nil {
 			return err
 		}
 	}

@@ -216,6 +216,16 @@ func TestInstall_dryRun(t *testing.T) {
 			"Query.anyRole Query.secret Secret.audit Secret.text" {
 		t.Errorf("got %+v", denial)
 	}
+	s = newTestServer(t, authz.Config{DryRun: []string{"Filter.deleted"}})
+	got = s.query(alice, `{ find(filter: {deleted: true}) }`, nil)
+	if got != `{"data":{"find":"text"}}` || len(s.denials) != 1 ||
+		strings.Join(s.denials[0].DryRun, " ") != "Query.find" {
+		t.Errorf("an input field in a dry run: got %s, and the denials %+v", got, s.denials)
+	}
+	got = s.query(alice, `{ find(filter: {deleted: true, level: LOW}) }`, nil)
+	if !strings.Contains(got, `"data":{"find":null}`) {
+		t.Errorf("an input field that isn't in the dry run: got %s, want an error", got)
+	}
 	if got := policyOf(t, `type Query { a: Int @auth }`,
 		authz.Config{DryRun: []string{"Query.b"}}); !strings.Contains(got,
 		`authz: Config.DryRun has "Query.b"`) {

@@ -316,9 +316,7 @@ func (c *compiler) fieldRules(object *ast.Definition, field *ast.FieldDefinition
 		}
 	}
 	rules = append(rules, c.typeRules(typeName(field.Type))...)
-	if r := c.inputRule(object.Name+"."+field.Name, field); r != nil {
-		rules = append(rules, r)
-	}
+	rules = append(rules, c.inputRules(object.Name+"."+field.Name, field)...)
 	var unique []*rule
 	for _, r := range rules {
 		if !slices.Contains(unique, r) {
