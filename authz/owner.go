@@ -1,0 +1,30 @@
+package authz
+
+import (
+	"context"
+	"slices"
+
+	"github.com/cloakql/cloakql/identity"
+)
+
+// RequireOwner returns nil if the caller is the user with the ID ownerID, or has one of the realm
+// roles orRole. Otherwise, it returns an error for the resolver to return: that of
+// identity.Require, or an identity.DeniedError with the reason ErrNotOwner. Use it where @owner
+// can't decide, because the owner is only known once the object has been loaded:
+//
+//	if err := authz.RequireOwner(ctx, note.Owner, "admin"); err != nil {
+//		return nil, err
+//	}
+//
+// The empty ownerID is nobody's. If you pass it for an object that doesn't exist, callers can't
+// tell such an object from somebody else's.
+func RequireOwner(ctx context.Context, ownerID string, orRole ...string) error {
+	user, err := identity.Require(ctx)
+	if err != nil {
+		return err
+	}
+	if ownerID != "" && user.ID == ownerID || slices.ContainsFunc(orRole, user.HasRealmRole) {
+		return nil
+	}
+	return &identity.DeniedError{Reason: identity.ErrNotOwner}
+}
