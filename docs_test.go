@@ -14,7 +14,8 @@ import (
 func TestDocumentedGo(t *testing.T) {
 	indentPattern := regexp.MustCompile(`(?m)^[\t ]+`)
 	var code []string
-	for _, directory := range []string{".", "apierror", "keycloak", "examples/server"} {
+	for _, directory := range []string{".", "apierror", "authz", "keycloak",
+		"examples/server"} {
 		err := filepath.WalkDir(directory, func(name string, entry fs.DirEntry, err error) error {
 			if err == nil && entry.IsDir() && name != directory && directory == "." {
 				return filepath.SkipDir

@@ -88,23 +88,25 @@ func newGraphQL(
 	schema := generated.NewExecutableSchema(generated.Config{
 		Resolvers: resolvers, Directives: directives,
 	})
-	if err := authz.Audit(schema.Schema()); err != nil {
+	server := handler.New(schema)
+	presenter := &apierror.Presenter{
+		Rows: []apierror.Row{
+			{Err: errOutOfStock, Code: "OUT_OF_STOCK", Message: "This is sold out"},
+		},
+		RequestID: graphqlhttp.RequestID,
+		Log:       log,
+	}
+	err = authz.Install(server, schema, authz.Config{Present: presenter.Present})
+	if err != nil {
 		return nil, err
 	}
-	server := handler.New(schema)
 	err = limits.Install(server, limits.Limits{
 		RootFieldMax: map[string]int{"login": 1, "refresh": 1, "logout": 1}, // times per operation
 	})
 	if err != nil {
 		return nil, err
 	}
-	err = graphqlhttp.Install(server, graphqlhttp.Config{Errors: &apierror.Presenter{
-		Rows: []apierror.Row{
-			{Err: errOutOfStock, Code: "OUT_OF_STOCK", Message: "This is sold out"},
-		},
-		RequestID: graphqlhttp.RequestID,
-		Log:       log,
-	}})
+	err = graphqlhttp.Install(server, graphqlhttp.Config{Errors: presenter})
 	if err != nil {
 		return nil, err
 	}

@@ -20,20 +20,7 @@ import (
 // Users can sign in, and add and list their own notes. Requests without a token for this API are
 // rejected.
 func TestServer(t *testing.T) {
-	kc := keycloaktest.New(t, keycloaktest.RealmSpec{ // a Keycloak in this process, for this test
-		Name:    "notes",
-		Clients: []keycloaktest.ClientSpec{{ID: "notes-api", Secret: "s3cret"}},
-		Users:   []keycloaktest.UserSpec{{Name: "alice", Password: "pa55word"}, {Name: "bob"}},
-	}.File())
-	store := must(notes.Open(filepath.Join(t.TempDir(), "notes.db")))
-	defer store.Close()
-	server := must(newServer(cloakql.Config{
-		Realm: must(keycloak.NewRealm(kc.URL, "notes")),
-		Client: keycloak.ClientConfig{
-			ClientID: "notes-api", ClientSecret: identity.NewSecret("s3cret"),
-		},
-		Log: slog.New(slog.DiscardHandler),
-	}, store))
+	kc, store, send := newTestServer(t)
 	aliceToken := must(kc.Realm("notes").SignIn("notes-api", "alice")).AccessToken
 	bobToken := must(kc.Realm("notes").SignIn("notes-api", "bob")).AccessToken
 	billingToken := must(kc.Realm("notes").Mint(keycloaktest.TokenSpec{
@@ -42,15 +29,7 @@ func TestServer(t *testing.T) {
 
 	wantResponse := func(token, query, want string) {
 		t.Helper()
-		body := strings.NewReader(`{"query":` + strconv.Quote(query) + `}`)
-		request := httptest.NewRequest(http.MethodPost, "/graphql", body)
-		request.Header.Set("Content-Type", "application/json")
-		if token != "" {
-			request.Header.Set("Authorization", "Bearer "+token)
-		}
-		response := httptest.NewRecorder()
-		server.Handler().ServeHTTP(response, request)
-		if got := strings.TrimSpace(response.Body.String()); got != want {
+		if got := send(token, query); got != want {
 			t.Errorf("%s:\n got %s\nwant %s", query, got, want)
 		}
 	}
@@ -69,6 +48,40 @@ func TestServer(t *testing.T) {
 	}
 	wantResponse(aliceToken, addNote, `{"errors":[{"message":"You can't keep more than 100 notes","path":["addNote"],"locations":[{"line":1,"column":12}],`+
 		`"extensions":{"code":"NOTEBOOK_FULL"}}],"data":null}`)
+}
+
+// newTestServer starts a server, with a realm and a store of its own. send returns the response to
+// an operation.
+func newTestServer(t *testing.T) (_ *keycloaktest.Server, _ notes.Store,
+	send func(token, operation string) string) {
+	kc := keycloaktest.New(t, keycloaktest.RealmSpec{ // a Keycloak in this process, for this test
+		Name:    "notes",
+		Clients: []keycloaktest.ClientSpec{{ID: "notes-api", Secret: "s3cret"}},
+		Users: []keycloaktest.UserSpec{
+			{Name: "alice", Password: "pa55word"}, {Name: "bob"},
+			{Name: "carol", Roles: []string{"admin"}},
+		},
+	}.File())
+	store := must(notes.Open(filepath.Join(t.TempDir(), "notes.db")))
+	t.Cleanup(func() { store.Close() })
+	server := must(newServer(cloakql.Config{
+		Realm: must(keycloak.NewRealm(kc.URL, "notes")),
+		Client: keycloak.ClientConfig{
+			ClientID: "notes-api", ClientSecret: identity.NewSecret("s3cret"),
+		},
+		Log: slog.New(slog.DiscardHandler),
+	}, store))
+	return kc, store, func(token, operation string) string {
+		body := strings.NewReader(`{"query":` + strconv.Quote(operation) + `}`)
+		request := httptest.NewRequest(http.MethodPost, "/graphql", body)
+		request.Header.Set("Content-Type", "application/json")
+		if token != "" {
+			request.Header.Set("Authorization", "Bearer "+token)
+		}
+		response := httptest.NewRecorder()
+		server.Handler().ServeHTTP(response, request)
+		return strings.TrimSpace(response.Body.String())
+	}
 }
 
 // must returns value, and panics if err isn't nil.

@@ -72,6 +72,8 @@ func TestExtendingPage(t *testing.T) {
 		t.Errorf("the page creates %s, which isn't in this directory", name)
 	}
 
+	checkStartErrors(t, page)
+
 	runShell(t, "go build -o notes-server .")
 	kc := keycloaktest.New(t,
 		[]byte(readFile(t, filepath.Join(root, "deploy/keycloak/local-realm.json"))))
@@ -88,6 +90,30 @@ func TestExtendingPage(t *testing.T) {
 	if want := `{"data":{"addNote":{"text":"milk"}}}` + "\n"; body != want {
 		t.Errorf("addNote returned %s, want %s", body, want)
 	}
+}
+
+// checkStartErrors checks that the server fails to start with the errors in docs/extending.md, if
+// the schema lacks a rule or has a wrong one.
+func checkStartErrors(t *testing.T, page string) {
+	t.Helper()
+	const filename, rule = "api/more.graphqls", ` @hasRole(anyOf: ["admin"])`
+	schema := readFile(t, filename)
+	for _, wrongRule := range []string{"", ` @hasRole(anyOf: ["admn"])`} {
+		writeFile(t, filename, strings.Replace(schema, rule, wrongRule, 1))
+		runShell(t, "go generate ./...")
+		command := exec.Command("go", "run", ".")
+		command.Env = append(os.Environ(), "KEYCLOAK_SERVER_URL=http://127.0.0.1:1")
+		output, err := command.CombinedOutput()
+		_, message, found := strings.Cut(string(output), "authz: ")
+		message, _, _ = strings.Cut("authz: "+message, "\n")
+		isOnPage := strings.Contains(page, "```console\n"+message+"\n```")
+		if err == nil || !found || !isOnPage {
+			t.Errorf("with the rule %q, the server exits with %v and\n%s\nwant the page's error",
+				wrongRule, err, output)
+		}
+	}
+	writeFile(t, filename, schema)
+	runShell(t, "go generate ./...")
 }
 
 // startProgram starts a program and returns the address that it logs. When the test ends,

@@ -12,10 +12,10 @@ import (
 // ErrFull is returned by Add if the owner already has 100 notes.
 var ErrFull = errors.New("the notebook is full")
 
-// A Note is a text written by one user.
+// A Note is a text.
 type Note struct{ ID, Text string }
 
-// A Store stores the notes of all users. It is safe for concurrent use.
+// A Store stores notes, each with the ID of its owner. It is safe for concurrent use.
 type Store struct{ *sql.DB }
 
 // Open opens a store in a file. It creates the file if it doesn't exist.
@@ -28,9 +28,14 @@ func Open(file string) (Store, error) {
 	return Store{db}, err
 }
 
-// List returns the notes of one user, oldest first.
-func (s Store) List(ctx context.Context, owner string) (list []*Note, err error) {
-	rows, err := s.QueryContext(ctx, `SELECT id, text FROM notes WHERE owner = ? ORDER BY id`, owner)
+// List returns the notes of one owner, oldest first.
+func (s Store) List(ctx context.Context, owner string) ([]*Note, error) {
+	return s.query(ctx, `SELECT id, text FROM notes WHERE owner = ? ORDER BY id`, owner)
+}
+
+// query returns the notes that a query selects.
+func (s Store) query(ctx context.Context, query string, args ...any) (list []*Note, err error) {
+	rows, err := s.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}

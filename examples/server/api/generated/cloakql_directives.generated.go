@@ -18,3 +18,8 @@ func cloakqlPublic(ctx context.Context, obj any, next graphql.Resolver) (any, er
 func cloakqlAuth(ctx context.Context, obj any, next graphql.Resolver) (any, error) {
 	return authz.Auth(ctx, obj, next)
 }
+
+// cloakqlGuard enforces the other guards.
+func cloakqlGuard(ctx context.Context, obj any, next graphql.Resolver, args ...any) (any, error) {
+	return authz.Guard(ctx, obj, next, args...)
+}

@@ -35,10 +35,12 @@ type ComplexityRoot struct {
 	}
 
 	Mutation struct {
-		AddNote func(childComplexity int, text string) int
-		Login   func(childComplexity int, username string, password string, otp *string) int
-		Logout  func(childComplexity int, refreshToken string) int
-		Refresh func(childComplexity int, refreshToken string) int
+		AddNote     func(childComplexity int, text string) int
+		AddTeamNote func(childComplexity int, organization string, text string) int
+		DeleteNotes func(childComplexity int) int
+		Login       func(childComplexity int, username string, password string, otp *string) int
+		Logout      func(childComplexity int, refreshToken string) int
+		Refresh     func(childComplexity int, refreshToken string) int
 	}
 
 	Note struct {
@@ -63,8 +65,11 @@ type ComplexityRoot struct {
 	}
 
 	Query struct {
-		Me    func(childComplexity int) int
-		Notes func(childComplexity int) int
+		AllNotes  func(childComplexity int) int
+		Me        func(childComplexity int) int
+		Note      func(childComplexity int, id string) int
+		Notes     func(childComplexity int) int
+		TeamNotes func(childComplexity int, organization string) int
 	}
 
 	Session struct {
@@ -102,7 +107,19 @@ var (
 )
 
 var (
+	builtInDirectiveHasRole = cloakqlGuard
+)
+
+var (
+	builtInDirectiveInOrganization = cloakqlGuard
+)
+
+var (
 	builtInDirectivePublic = cloakqlPublic
+)
+
+var (
+	builtInDirectiveStepUp = cloakqlGuard
 )
 
 type executableSchema graphql.ExecutableSchemaState[ResolverRoot, DirectiveRoot, ComplexityRoot]
@@ -143,6 +160,23 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.AddNote(childComplexity, args["text"].(string)), true
+	case "Mutation.addTeamNote":
+		if e.ComplexityRoot.Mutation.AddTeamNote == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_addTeamNote_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.AddTeamNote(childComplexity, args["organization"].(string), args["text"].(string)), true
+	case "Mutation.deleteNotes":
+		if e.ComplexityRoot.Mutation.DeleteNotes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Mutation.DeleteNotes(childComplexity), true
 	case "Mutation.login":
 		if e.ComplexityRoot.Mutation.Login == nil {
 			break
@@ -252,18 +286,47 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Organization.ID(childComplexity), true
 
+	case "Query.allNotes":
+		if e.ComplexityRoot.Query.AllNotes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.AllNotes(childComplexity), true
+
 	case "Query.me":
 		if e.ComplexityRoot.Query.Me == nil {
 			break
 		}
 
 		return e.ComplexityRoot.Query.Me(childComplexity), true
+	case "Query.note":
+		if e.ComplexityRoot.Query.Note == nil {
+			break
+		}
+
+		args, err := ec.field_Query_note_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Note(childComplexity, args["id"].(string)), true
 	case "Query.notes":
 		if e.ComplexityRoot.Query.Notes == nil {
 			break
 		}
 
 		return e.ComplexityRoot.Query.Notes(childComplexity), true
+	case "Query.teamNotes":
+		if e.ComplexityRoot.Query.TeamNotes == nil {
+			break
+		}
+
+		args, err := ec.field_Query_teamNotes_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.TeamNotes(childComplexity, args["organization"].(string)), true
 
 	case "Session.authenticatedAt":
 		if e.ComplexityRoot.Session.AuthenticatedAt == nil {
@@ -470,6 +533,26 @@ func newExecutionContext(
 }
 
 var sources = []*ast.Source{
+	{Name: "../more.graphqls", Input: `extend schema @roles(realm: ["admin"])
+
+extend type Query {
+  "The notes of all users."
+  allNotes: [Note!]! @hasRole(anyOf: ["admin"])
+
+  "A note, for its author and for admins."
+  note(id: ID!): Note @auth
+
+  "The notes of an organization, for its members."
+  teamNotes(organization: String!): [Note!]! @inOrganization(arg: "organization")
+}
+
+extend type Mutation {
+  addTeamNote(organization: String!, text: String!): Note! @inOrganization(arg: "organization")
+
+  "Deletes the caller's notes and returns their number. Requires a sign-in in the last 5 minutes."
+  deleteNotes: Int! @stepUp(maxAge: 300)
+}
+`, BuiltIn: false},
 	{Name: "../notes.graphqls", Input: `type Query {
   "The caller's notes, the oldest first."
   notes: [Note!]! @auth
@@ -503,6 +586,45 @@ the arguments. The server may keep the answer and send it again while the token 
 calling the field's resolver.
 """
 directive @fromToken on FIELD_DEFINITION
+"""
+Only a caller with one of the roles in anyOf, and with all roles in allOf, may use this: realm roles, or
+roles of one client. Others get the code FORBIDDEN with the reason ROLE_MISSING.
+"""
+directive @hasRole(anyOf: [String!], allOf: [String!],
+  """
+  The client ID. Without it, the roles are realm roles.
+  """
+  client: String
+) on FIELD_DEFINITION | OBJECT | INTERFACE | ENUM | INPUT_FIELD_DEFINITION
+"""
+Only a member of one of these organizations may use this. Others get the code FORBIDDEN with the reason
+ORGANIZATION_MISSING. Organizations are named by their aliases.
+"""
+directive @inOrganization(anyOf: [String!],
+  """
+  The argument of this field that names an organization of which the caller has to be a member.
+  """
+  arg: String
+) on FIELD_DEFINITION | OBJECT | INTERFACE | ENUM | INPUT_FIELD_DEFINITION
+"""
+Only a caller who signed in strongly and recently enough may use this. Others get the code UNAUTHENTICATED
+with the reason STEP_UP_REQUIRED, and in extensions what RFC 9470 calls acr_values and max_age.
+"""
+directive @stepUp(
+  """
+  The accepted authentication context class references: the token's acr has to be one of them.
+  """
+  acr: [String!]
+
+  """
+  How long ago the user may have signed in, in seconds.
+  """
+  maxAge: Int
+) on FIELD_DEFINITION | OBJECT | INTERFACE | ENUM | INPUT_FIELD_DEFINITION
+"""
+The roles of the realm, or of a client, that rules may name. If a rule names another, the server doesn't start.
+"""
+directive @roles(realm: [String!], client: String, clientRoles: [String!]) repeatable on SCHEMA
 """
 A point in time, in the format of RFC 3339: ` + "`" + `2026-01-02T15:04:05Z` + "`" + `.
 """

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cloakql/cloakql/keycloak/keycloaktest"
+)
+
+// A caller gets only the fields whose rules the token satisfies.
+func TestRules(t *testing.T) {
+	kc, _, send := newTestServer(t)
+	realm := kc.Realm("notes")
+	alice := must(realm.SignIn("notes-api", "alice")).AccessToken
+	bob := must(realm.SignIn("notes-api", "bob")).AccessToken
+	admin := must(realm.SignIn("notes-api", "carol")).AccessToken
+	// aliceSince is a token of alice, a member of acme, who signed in at this time.
+	aliceSince := func(signIn time.Time) string {
+		return must(realm.Mint(keycloaktest.TokenSpec{Claims: map[string]any{
+			"sub": realm.User("alice").ID(), "aud": "notes-api",
+			"organization": []string{"acme"}, "sid": "1", "auth_time": signIn,
+		}}))
+	}
+	recent, old := aliceSince(time.Now()), aliceSince(time.Now().Add(-time.Hour))
+
+	for _, tt := range []struct{ token, operation, want string }{
+		{alice, `mutation { addNote(text: "milk") { id } }`, `{"addNote":{"id":"1"}}`},
+		{alice, `{ allNotes { text } }`, `"code":"FORBIDDEN","reason":"ROLE_MISSING"`},
+		{admin, `{ allNotes { text } }`, `{"allNotes":[{"text":"milk"}]}`},
+
+		{alice, `{ note(id: 1) { text } }`, `{"note":{"text":"milk"}}`},
+		{admin, `{ note(id: 1) { text } }`, `{"note":{"text":"milk"}}`},
+		{bob, `{ note(id: 1) { text } }`, `"code":"FORBIDDEN","reason":"NOT_OWNER"`},
+		// A note that doesn't exist.
+		{bob, `{ note(id: 2) { text } }`, `"code":"FORBIDDEN","reason":"NOT_OWNER"`},
+
+		{recent, `mutation { addTeamNote(organization: "acme", text: "tea") { id } }`, `"id":"2"`},
+		{recent, `{ teamNotes(organization: "acme") { text } }`, `[{"text":"tea"}]`},
+		{recent, `{ teamNotes(organization: "other") { text } }`, `ORGANIZATION_MISSING`},
+		{alice, `{ teamNotes(organization: "acme") { text } }`, `ORGANIZATION_MISSING`},
+
+		{old, `mutation { deleteNotes }`, `"maxAge":300,"reason":"STEP_UP_REQUIRED"`},
+		{recent, `mutation { deleteNotes }`, `{"data":{"deleteNotes":1}}`},
+	} {
+		if got := send(tt.token, tt.operation); !strings.Contains(got, tt.want) {
+			t.Errorf("%s:\n got %s\nwant %s", tt.operation, got, tt.want)
+		}
+	}
+}
