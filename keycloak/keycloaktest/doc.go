@@ -15,7 +15,8 @@
 // refresh token or in the browser. The token endpoint supports the grants password (with one-time
 // codes), refresh_token, authorization_code, client_credentials and device_code. The fake
 // sends back-channel logouts to the clients that configure them. The browser flow may have levels
-// of authentication for step-up by acr_values: see [LevelSpec].
+// of authentication for step-up by acr_values: see [LevelSpec]. Users may be members of
+// organizations, which the scope organization adds to tokens: see [OrganizationSpec].
 //
 // Sessions and their lifespans, single-use refresh tokens and the penalty for reusing one, required
 // actions, brute-force protection, client scopes and protocol mappers work as in Keycloak, down to

@@ -172,6 +172,7 @@ func (g *grant) switchToOffline() {
 	}
 	offline.lastUsed, g.session = g.now, offline
 	g.clientSession.scope, g.clientSession.loa, g.clientSession.acr = g.scope, cs.loa, cs.acr
+	g.clientSession.organizationID = cs.organizationID
 	g.clientSession.lastUsed = g.now
 	if cs.createdForOffline {
 		g.realm.deleteSession(online)

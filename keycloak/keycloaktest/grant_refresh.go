@@ -80,7 +80,7 @@ func (req *request) refreshGrant(caller *client) (*unsignedResponse, *oauthError
 		grantTypeShortcut: "rt", now: req.now, familyID: familyID,
 	}
 	g.grantedScope = slices.DeleteFunc(strings.Fields(stringClaim(payload, "scope")),
-		func(name string) bool { return name != "openid" && r.scopes[name] == nil })
+		func(name string) bool { return name != "openid" && r.scopeNamed(name) == nil })
 	if err := r.checkGrantSupported(caller, g.grantedScope); err != nil {
 		return nil, err
 	}
@@ -89,12 +89,33 @@ func (req *request) refreshGrant(caller *client) (*unsignedResponse, *oauthError
 			"Offline session invalid because offline access not granted anymore")
 	}
 	g.returnGrantedScope = offline // Keycloak returns all granted scopes for offline sessions
-	g.scope = slices.DeleteFunc(slices.Clone(g.grantedScope), func(name string) bool {
-		return hasScope && !slices.Contains(caller.defaultScopes, name) &&
-			!slices.Contains(strings.Fields(scope), name)
-	})
+	g.scope = g.grantedScope
+	if hasScope {
+		if g.scope, err = r.narrowScope(caller, g.grantedScope, strings.Fields(scope)); err != nil {
+			return nil, err
+		}
+	}
 	s.lastUsed, cs.lastUsed = req.now, req.now
 	return g.issue(!caller.attributeIsFalse("use.refresh.tokens")), nil
+}
+
+// narrowScope returns the granted scopes that a refresh requests.
+func (r *Realm) narrowScope(c *client, granted, requested []string) ([]string, *oauthError) {
+	var names []string
+	for _, name := range granted {
+		if _, ok := r.organizationScope(name); ok && !slices.Contains(c.defaultScopes, name) {
+			narrowed, err := r.narrowOrganizationScope(name, requested)
+			if err != nil {
+				return nil, err
+			}
+			if narrowed != "" {
+				names = append(names, narrowed)
+			}
+		} else if slices.Contains(c.defaultScopes, name) || slices.Contains(requested, name) {
+			names = append(names, name)
+		}
+	}
+	return names, nil
 }
 
 // recordUse counts a use of a single-use refresh token. It returns an error if the token was used

@@ -29,7 +29,8 @@ func (req *pageRequest) needsConsent(as *authSession) bool {
 func (r *Realm) consentScopes(scope []string) []string {
 	var names []string
 	for _, name := range scope {
-		if s := r.scopes[name]; s != nil && s.Attributes["display.on.consent.screen"] != "false" {
+		s := r.scopeNamed(name)
+		if s != nil && s.Attributes["display.on.consent.screen"] != "false" {
 			names = append(names, name)
 		}
 	}

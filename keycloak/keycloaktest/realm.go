@@ -40,6 +40,8 @@ type Realm struct {
 	usersByName  map[string]*user
 	usersByEmail map[string][]*user
 
+	organizations []*organization
+
 	sessions         map[string]*session // online sessions by ID
 	offlineSessions  map[string]*session // by ID
 	authCodes        map[string]*authCode
@@ -117,7 +119,7 @@ func newRealm(server *Server, rep realmfile.Realm, options importOptions) (*Real
 	r.loadFrontendURL()
 	for _, build := range []func(importOptions) error{
 		r.buildScopes, r.buildClients, r.buildRoles, r.buildScopeMappings, r.buildGroups,
-		r.buildUsers, r.buildFinalRoles,
+		r.buildUsers, r.buildOrganizations, r.buildFinalRoles,
 	} {
 		if err := build(options); err != nil {
 			return nil, err

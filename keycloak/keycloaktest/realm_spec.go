@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
@@ -17,12 +19,29 @@ type RealmSpec struct {
 	Name    string
 	Clients []ClientSpec
 	Users   []UserSpec
+	// Organizations are the realm's organizations. Tokens have them if the client requests the
+	// scope organization:* or organization:<alias>, or, for a user who is in only one, the scope
+	// organization.
+	Organizations []OrganizationSpec
 	// Levels are the levels of authentication (acr) for step-up authentication in the browser, from
 	// the lowest, which has the number 1, to the highest. Without Levels, the realm has Keycloak's
 	// default browser flow.
 	Levels []LevelSpec
 	// Settings are fields of the realm file, such as revokeRefreshToken or accessTokenLifespan.
 	// They override the fields that File generates.
+	Settings map[string]any
+}
+
+// An OrganizationSpec describes an organization. By default, the claim organization is a list of
+// aliases. It is an object by alias if any organization has Groups.
+type OrganizationSpec struct {
+	Alias string
+	// Members are usernames.
+	Members []string
+	// Groups are the usernames of the members of each group, by the path of the group
+	// ("/staff/ops"). They are members of the organization, too.
+	Groups map[string][]string
+	// Settings are fields of the organization in the realm file; they override the generated ones.
 	Settings map[string]any
 }
 
@@ -94,21 +113,28 @@ func (spec RealmSpec) File() []byte {
 		for _, name := range c.Roles {
 			addRole(c.ID + "/" + name)
 		}
+		mappers := []object{
+			{"name": "audience", "protocol": "openid-connect",
+				"protocolMapper": "oidc-audience-mapper",
+				"config": object{"included.client.audience": c.ID,
+					"access.token.claim": "true"}},
+			{"name": "groups", "protocol": "openid-connect",
+				"protocolMapper": "oidc-group-membership-mapper",
+				"config": object{"claim.name": "groups", "full.path": "true",
+					"access.token.claim": "true", "id.token.claim": "true"}},
+		}
+		if spec.hasOrganizationGroups() {
+			mappers = append(mappers, object{"name": "groups of organizations",
+				"protocol":       "openid-connect",
+				"protocolMapper": "oidc-organization-group-membership-mapper",
+				"config":         object{"access.token.claim": "true", "id.token.claim": "true"}})
+		}
 		clients = append(clients, withOverrides(object{
 			"clientId": c.ID, "enabled": true, "publicClient": c.Secret == "", "secret": c.Secret,
 			"redirectUris":              append([]string{}, c.RedirectURIs...),
 			"directAccessGrantsEnabled": true, "serviceAccountsEnabled": c.Secret != "",
-			"attributes": object{"oauth2.device.authorization.grant.enabled": "true"},
-			"protocolMappers": []object{
-				{"name": "audience", "protocol": "openid-connect",
-					"protocolMapper": "oidc-audience-mapper",
-					"config": object{"included.client.audience": c.ID,
-						"access.token.claim": "true"}},
-				{"name": "groups", "protocol": "openid-connect",
-					"protocolMapper": "oidc-group-membership-mapper",
-					"config": object{"claim.name": "groups", "full.path": "true",
-						"access.token.claim": "true", "id.token.claim": "true"}},
-			},
+			"attributes":      object{"oauth2.device.authorization.grant.enabled": "true"},
+			"protocolMappers": mappers,
 		}, c.Settings))
 	}
 	users := []object{}
@@ -149,6 +175,10 @@ func (spec RealmSpec) File() []byte {
 		"groups": groupTree(groups),
 		"roles":  object{"realm": realmRoles, "client": clientRoles},
 	}
+	if len(spec.Organizations) > 0 {
+		fields["organizationsEnabled"] = true
+		fields["organizations"] = spec.organizationFields()
+	}
 	if len(spec.Levels) > 0 {
 		maps.Copy(fields, levelFields(spec.Levels))
 	}
@@ -157,6 +187,58 @@ func (spec RealmSpec) File() []byte {
 		panic("keycloaktest: a RealmSpec's settings can't be written as JSON: " + err.Error())
 	}
 	return file
+}
+
+// hasOrganizationGroups reports whether any organization has groups.
+func (spec RealmSpec) hasOrganizationGroups() bool {
+	return slices.ContainsFunc(spec.Organizations, func(o OrganizationSpec) bool {
+		return len(o.Groups) > 0
+	})
+}
+
+// organizationFields returns the organizations in the realm file.
+func (spec RealmSpec) organizationFields() []object {
+	organizations := []object{}
+	for _, o := range spec.Organizations {
+		groupIDs := map[string][]string{} // by username
+		usernames := slices.Clone(o.Members)
+		paths := slices.Sorted(maps.Keys(o.Groups))
+		groupID := func(path string) string {
+			path = "/" + strings.Trim(path, "/")
+			// Group IDs must be unique among all realms of a server.
+			return uuid.NewSHA1(uuid.NameSpaceURL,
+				[]byte(spec.Name+"/"+o.Alias+path)).String()
+		}
+		for _, path := range paths {
+			for _, username := range o.Groups[path] {
+				groupIDs[username] = append(groupIDs[username], groupID(path))
+				if !slices.Contains(usernames, username) {
+					usernames = append(usernames, username)
+				}
+			}
+		}
+		members := []object{}
+		for _, username := range usernames {
+			members = append(members, object{"username": username,
+				"membershipType": "UNMANAGED", "groups": append([]string{}, groupIDs[username]...)})
+		}
+		organizations = append(organizations, withOverrides(object{
+			"name": o.Alias, "alias": o.Alias, "enabled": true,
+			"domains": []object{}, "members": members,
+			"groups": withGroupIDs(groupTree(paths), "", groupID),
+		}, o.Settings))
+	}
+	return organizations
+}
+
+// withGroupIDs adds IDs to the groups of a tree. groupID returns the ID for a path.
+func withGroupIDs(groups []object, parentPath string, groupID func(path string) string) []object {
+	for _, g := range groups {
+		path := parentPath + "/" + g["name"].(string)
+		g["id"] = groupID(path)
+		withGroupIDs(g["subGroups"].([]object), path, groupID)
+	}
+	return groups
 }
 
 // levelFields returns the fields of a realm file with a browser flow that has these levels.

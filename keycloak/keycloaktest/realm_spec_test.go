@@ -166,6 +166,60 @@ func checkRealmSpec(t *testing.T, realmURL string) {
 		wantOAuthError(t, 401, "Client not enabled to retrieve service account")
 }
 
+// Organizations of a spec are in the tokens of their members.
+func TestRealmSpec_Organizations(t *testing.T) {
+	spec := keycloaktest.RealmSpec{Name: "Spec-" + rand.Text()[:10],
+		Clients: []keycloaktest.ClientSpec{{ID: "app"}},
+		Users:   []keycloaktest.UserSpec{{Name: "ann", Password: "pw"}, {Name: "ben", Password: "pw"}},
+		Organizations: []keycloaktest.OrganizationSpec{{Alias: "acme", Members: []string{"ann"}},
+			{Alias: "blue", Members: []string{"ann", "ben"}}},
+	}
+	groupSpec := spec
+	groupSpec.Name += "-groups"
+	groupSpec.Organizations = []keycloaktest.OrganizationSpec{
+		{Alias: "acme", Groups: map[string][]string{"/staff/ops": {"ann"}, "night": {"ben"}}},
+		{Alias: "blue", Members: []string{"ann"},
+			Settings: map[string]any{"enabled": false}},
+	}
+	check := func(t *testing.T, realmURL, user, scope, want string) {
+		t.Helper()
+		tokens := post(t, realmURL+"/protocol/openid-connect/token", "grant_type", "password",
+			"client_id", "app", "username", user, "password", "pw", "scope", scope).wantOK(t)
+		value := parseClaims(t, tokens.field("access_token"))["organization"]
+		if aliases, ok := value.([]any); ok { // in any order
+			slices.SortFunc(aliases, func(a, b any) int {
+				return strings.Compare(a.(string), b.(string))
+			})
+		}
+		claim, _ := json.Marshal(value)
+		if string(claim) != want {
+			t.Errorf("organization of %s with the scope %s is %s, want %s", user, scope, claim, want)
+		}
+	}
+	checkBoth := func(t *testing.T, serverURL string) {
+		realmURL := serverURL + "/realms/" + spec.Name
+		check(t, realmURL, "ann", "organization:*", `["acme","blue"]`)
+		check(t, realmURL, "ann", "organization:blue", `["blue"]`)
+		check(t, realmURL, "ann", "organization", `null`)
+		check(t, realmURL, "ben", "organization", `["blue"]`)
+		check(t, realmURL+"-groups", "ann", "organization:*",
+			`{"acme":{"groups":["/staff/ops"]}}`)
+		check(t, realmURL+"-groups", "ben", "organization", `{"acme":{"groups":["/night"]}}`)
+	}
+	t.Run("fake", func(t *testing.T) {
+		checkBoth(t, keycloaktest.New(t, spec.File(), groupSpec.File()).URL)
+	})
+	if url := strings.TrimSuffix(os.Getenv("TEST_KEYCLOAK_URL"), "/"); url != "" {
+		t.Run("Keycloak", func(t *testing.T) {
+			for _, s := range []keycloaktest.RealmSpec{spec, groupSpec} {
+				sendAdminRequest(t, url, http.MethodPost, "", s.File())
+				defer sendAdminRequest(t, url, http.MethodDelete, "/"+s.Name, nil)
+			}
+			checkBoth(t, url)
+		})
+	}
+}
+
 // Levels of a spec become levels of authentication with names.
 func TestRealmSpec_Levels(t *testing.T) {
 	spec := keycloaktest.RealmSpec{Name: "Spec-" + rand.Text()[:10],

@@ -38,6 +38,8 @@ type clientSession struct {
 	// login page, and 0 after single sign-on.
 	loa int
 	acr acrRequest // of the authorization request
+	// organizationID is the organization that the user selected, if the request didn't name one.
+	organizationID string
 	// createdForOffline is true if the session was created only for offline access.
 	createdForOffline bool
 	tokenFamilies     map[string]*tokenFamily // by reuse_id
@@ -300,18 +302,26 @@ func (r *Realm) resolveScopes(c *client, value string, hasScope bool) ([]string,
 		names = names[:len(names)-1] // trailing spaces are allowed
 	}
 	hasInvalidName := len(names) == 0 && value == ""
+	var organizationScope *scope // the client scope of an organization scope
 	for _, name := range names {
-		namesOrganization := strings.HasPrefix(name, organizationScope+":")
-		if (namesOrganization || name == organizationScope) && c.hasOrganizationScope() {
-			if !r.settings.OrganizationsEnabled {
-				continue // no user is in an organization
-			}
-			if namesOrganization {
-				return nil, unsupportedError("scope " + name)
-			}
+		namesOrganization := strings.HasPrefix(name, builtinOrganizationScope+":")
+		if (namesOrganization || name == builtinOrganizationScope) &&
+			c.mayRequest(builtinOrganizationScope) && !r.settings.OrganizationsEnabled {
+			continue // no user is in an organization
 		}
-		isKnown := name == "openid" || slices.Contains(c.defaultScopes, name) ||
-			slices.Contains(c.optionalScopes, name)
+		isKnown := name == "openid" || c.mayRequest(name)
+		if s, ok := r.organizationScope(name); ok && c.mayRequest(s.clientScope.Name) {
+			isDefault := slices.Contains(c.defaultScopes, s.clientScope.Name)
+			switch {
+			case organizationScope != nil && organizationScope != s.clientScope:
+				return nil, unsupportedError("request for two client scopes for organizations: " +
+					value)
+			case isDefault && !isKnown:
+				return nil, unsupportedError("scope " + name + " of a client that has the scope " +
+					s.clientScope.Name + " by default")
+			}
+			isKnown, organizationScope = true, s.clientScope
+		}
 		if !isKnown {
 			hasInvalidName = true
 			break
@@ -320,7 +330,7 @@ func (r *Realm) resolveScopes(c *client, value string, hasScope bool) ([]string,
 			scopes = append(scopes, name)
 		}
 	}
-	if hasInvalidName {
+	if hasInvalidName || !r.checkOrganizationScopes(c, scopes) {
 		return nil, newOAuthError(400, "invalid_scope", "Invalid scopes: "+value)
 	}
 	return scopes, r.checkGrantSupported(c, scopes)
@@ -336,25 +346,12 @@ func (r *Realm) checkGrantSupported(c *client, scopes []string) *oauthError {
 	if err := r.checkSupported(c, use); err != nil {
 		return err
 	}
-	if r.settings.OrganizationsEnabled && r.settings.HasOrganizations {
-		for _, name := range scopes {
-			if s := r.scopes[name]; s != nil && s.hasMapper("oidc-organization-membership-mapper") {
-				return newOAuthError(501, codeUnsupported,
-					"client scope "+name+": organizations are not supported")
-			}
-		}
-	}
 	return r.checkScopesSupported(scopes, use)
 }
 
-// organizationScope is the scope for all of a user's organizations; organization:name is the scope
-// for one organization. A realm without organizations accepts both scopes but grants neither.
-const organizationScope = "organization"
-
-func (c *client) hasOrganizationScope() bool {
-	return slices.Contains(c.defaultScopes, organizationScope) ||
-		slices.Contains(c.optionalScopes, organizationScope)
-}
+// builtinOrganizationScope is Keycloak's built-in organization scope. If organizations are
+// disabled, a realm accepts it, and also organization:alias, but grants neither.
+const builtinOrganizationScope = "organization"
 
 // randomString returns a random string of n characters from Keycloak's alphabet.
 func randomString(n int) string {

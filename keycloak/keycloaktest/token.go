@@ -56,9 +56,12 @@ func (g *grant) hasScope(scope string) bool { return slices.Contains(g.scope, sc
 // omits the scopes that aren't in the token's scope claim.
 func (g *grant) mappers(target realmfile.Target) []realmfile.Mapper {
 	mappers := slices.Clone(g.client.ProtocolMappers)
+	var seen []*scope // two scopes for organizations have the same client scope
 	for _, name := range g.scope {
-		if s := g.realm.scopes[name]; s != nil && g.userMayUseScope(s) &&
+		if s := g.realm.scopeNamed(name); s != nil && g.userMayUseScope(s) &&
+			!g.isDroppedScope(name) && !slices.Contains(seen, s) &&
 			(target != realmfile.TargetUserinfo || s.inScopeClaim()) {
+			seen = append(seen, s)
 			mappers = append(mappers, s.ProtocolMappers...)
 		}
 	}
@@ -86,8 +89,8 @@ func (g *grant) scopeClaim() string {
 		names = append(names, "openid")
 	}
 	for _, name := range g.scope {
-		if s := g.realm.scopes[name]; s != nil && name != "openid" && name != "" &&
-			s.inScopeClaim() && g.userMayUseScope(s) {
+		if s := g.realm.scopeNamed(name); s != nil && name != "openid" && name != "" &&
+			s.inScopeClaim() && g.userMayUseScope(s) && !g.isDroppedScope(name) {
 			names = append(names, name)
 		}
 	}
@@ -174,7 +177,8 @@ func (g *grant) refreshTokenClaims(accessClaims claims) claims {
 	expiry := g.realm.refreshExpiry(g.client, g.session, g.clientSession, g.now)
 	out := g.baseClaims(typ, uuid.NewString(), expiry)
 	out["aud"] = g.realm.Issuer()
-	out["scope"] = strings.Join(g.refreshScope(), " ")
+	out["scope"] = strings.Join(slices.DeleteFunc(slices.Clone(g.refreshScope()),
+		g.isDroppedScope), " ")
 	out["prov"] = "default"
 	if audience, ok := accessClaims["aud"]; ok {
 		out["aud_x"] = audience

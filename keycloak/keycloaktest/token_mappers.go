@@ -39,8 +39,8 @@ var mapperTypes = []struct {
 	{"oidc-usersessionmodel-note-mapper", mapSessionNote, true, false},
 	{"oidc-acr-mapper", mapACR, true, false},
 	{"oidc-allowed-origins-mapper", mapAllowedOrigins, true, true},
-	// no effect: organizations are unsupported
-	{"oidc-organization-membership-mapper", func(*mapperRun, map[string]string) {}, false, false},
+	{realmfile.OrganizationMapper, mapOrganizations, false, false},
+	{"oidc-organization-group-membership-mapper", mapOrganizationGroups, false, false},
 }
 
 // changesRoles reports whether a mapper changes the roles that other mappers see. Such a mapper

@@ -18,7 +18,7 @@ func (g *grant) rolesInScope() []*role {
 		allowedRoles = append(allowedRoles, r)
 	}
 	for _, name := range g.scope {
-		if s := g.realm.scopes[name]; s != nil {
+		if s := g.realm.scopeNamed(name); s != nil {
 			allowedRoles = append(allowedRoles, s.roles...)
 		}
 	}

@@ -37,7 +37,7 @@ func (r *Realm) checkSupported(c *client, use realmfile.Use) *oauthError {
 // checkScopesSupported returns an error if a scope has an unsupported protocol mapper for use.
 func (r *Realm) checkScopesSupported(names []string, use realmfile.Use) *oauthError {
 	for _, name := range names {
-		if s := r.scopes[name]; s != nil {
+		if s := r.scopeNamed(name); s != nil {
 			if problem := use.UnsupportedReason(s.unsupportedMappers); problem != "" {
 				return newOAuthError(501, codeUnsupported, "client scope "+name+": "+problem)
 			}

@@ -82,6 +82,8 @@ func TestUnsupported_requests(t *testing.T) {
 			"realm shop: organizationsEnabled is not supported"},
 		{`"attributes": {"organizationsEnabled": "true"}`, []string{"authorize", "device"},
 			"realm shop: organizationsEnabled is not supported"},
+		{mapper("oidc-organization-membership-mapper", `"addOrganizationDomain": "true", "access.token.claim": "true"`),
+			slices.Concat(tokenRequests, []string{"authorize"}), "addOrganizationDomain"},
 		{`"attributes": {"shortVerificationUri": "http://localhost/d"}`, []string{"device"},
 			"the attribute shortVerificationUri is not supported"},
 		{`"bruteForceProtected": true, "maxSecondaryAuthFailures": 3`, nil, ""}, // no effect: the user has no second factor

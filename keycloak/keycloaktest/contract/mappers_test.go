@@ -262,11 +262,6 @@ func builtinScopes() []object {
 				object{"claim.name": claim, "user.attribute": attributeName,
 					"jsonType.label": "String"}))
 	}
-	scopeRep := func(name, includeInTokenScope string, mappers ...object) object {
-		return object{"name": name, "protocol": "openid-connect",
-			"attributes":      object{"include.in.token.scope": includeInTokenScope},
-			"protocolMappers": mappers}
-	}
 	booleanClaim := func(claim, mapperType, attributeName string) object {
 		return mapperRep(claim, mapperType,
 			merge(allTargets,
@@ -320,4 +315,11 @@ func builtinScopes() []object {
 						"multivalued": "true"}))),
 		scopeRep("offline_access", "true"),
 	}
+}
+
+// scopeRep returns a client scope for a realm file.
+func scopeRep(name, includeInTokenScope string, mappers ...object) object {
+	return object{"name": name, "protocol": "openid-connect",
+		"attributes":      object{"include.in.token.scope": includeInTokenScope},
+		"protocolMappers": mappers}
 }

@@ -196,7 +196,7 @@ func (r *reader) checkClientFlows(path *fieldPath, c *Client, realm *Realm) {
 // unsupportedFlows returns the flows that the realm selects and the fake doesn't support. It also
 // sets realm.AuthLevels.
 func unsupportedFlows(realm *Realm) []UnsupportedSetting {
-	realm.AuthLevels = nil
+	realm.AuthLevels, realm.AsksForUsernameFirst = nil, false
 	var unsupported []UnsupportedSetting
 	for _, binding := range flowBindings {
 		add := func(format string, args ...any) {
@@ -208,16 +208,24 @@ func unsupportedFlows(realm *Realm) []UnsupportedSetting {
 		if !realm.hasFlow(func(f Flow) bool { return f.Alias == alias }) {
 			if alias != binding.defaultAlias { // Keycloak adds the default flow itself
 				add("%s is not supported: the fake Keycloak does %q", alias, binding.supported[0])
+			} else if binding.use == UseLogin {
+				realm.AsksForUsernameFirst = realm.OrganizationsEnabled
 			}
 			continue
 		}
 		description := d.describe(alias)
 		levels := parseAuthLevels(description)
+		if binding.use == UseLogin {
+			realm.AsksForUsernameFirst = realm.OrganizationsEnabled && d.hasOrganizationStep
+		}
 		switch {
 		case d.cyclicAlias != "":
 			add("the authentication flow %s contains itself", d.cyclicAlias)
 		case d.flowCount > maxFlows:
 			add("the authentication flow %s expands to more than %d flows", alias, maxFlows)
+		case levels != nil && realm.AsksForUsernameFirst:
+			add("%s is not supported: it has both levels of authentication and a step for "+
+				"organizations", alias)
 		case levels != nil && binding.use == UseLogin:
 			realm.AuthLevels = levels
 		case binding.use == UseLogin && strings.Contains(description, LevelCondition):
@@ -228,6 +236,10 @@ func unsupportedFlows(realm *Realm) []UnsupportedSetting {
 			add("%s is not supported: it does %q, and the fake Keycloak does %q", alias,
 				description, binding.supported[0])
 		}
+	}
+	if realm.AsksForUsernameFirst {
+		unsupported = append(unsupported, UnsupportedSetting{"organizationsEnabled is not " +
+			"supported: the login page would ask for a username first", UseLogin})
 	}
 	return unsupported
 }
@@ -244,6 +256,8 @@ type flowDescriber struct {
 	parents     []string // aliases of the flows that contain the current one
 	flowCount   int      // how many flows were described
 	cyclicAlias string   // the alias of a flow that contains itself, or ""
+	// hasOrganizationStep is true if a described flow asks for the user's organization.
+	hasOrganizationStep bool
 }
 
 // maxFlows limits how many flows are described. Without a limit, a small file whose flows each
@@ -251,8 +265,8 @@ type flowDescriber struct {
 const maxFlows = 1000
 
 // describe returns a flow's enabled executions, with subflows in parentheses. It omits executions
-// for organizations, identity providers and security keys. They have no effect in the fake, which
-// has none of these.
+// for organizations, identity providers and security keys. The fake has no identity providers and
+// no security keys, and hasOrganizationStep records the step for organizations.
 func (d *flowDescriber) describe(alias string) string {
 	i := slices.IndexFunc(d.realm.AuthenticationFlows, func(flow Flow) bool {
 		return flow.Alias == alias
@@ -303,6 +317,7 @@ func (d *flowDescriber) hasNoEffect(e Execution) bool {
 	setting := func(name string) string { return d.setting(e, name) }
 	switch e.Authenticator {
 	case "organization":
+		d.hasOrganizationStep = true // checked separately, and not described
 		return true
 	case "identity-provider-redirector":
 		return e.Requirement == "ALTERNATIVE" && setting("defaultProvider") == ""

@@ -77,9 +77,7 @@ func (r *reader) checkRealm(realm *Realm) {
 	}
 	r.checkExecutions(realm)
 	r.checkIdentityProviders(realm)
-	if realm.OrganizationsEnabled {
-		r.checkOrganizations(realm)
-	}
+	r.checkOrganizations(realm)
 	if realm.Groups == nil {
 		realm.DefaultGroups = nil // Keycloak ignores default groups if the file has no groups
 	}
@@ -90,8 +88,7 @@ func (r *reader) checkRealm(realm *Realm) {
 	}
 	r.checkComponents(root.field("components"), realm)
 	realm.hasFederatedUsers = realm.hasFederatedUsers || len(realm.UserFederationProviders) > 0
-	realm.HasOrganizations = len(realm.Organizations) > 0
-	realm.UserFederationProviders, realm.Organizations = nil, nil
+	realm.UserFederationProviders = nil
 }
 
 // newRequiredNameCheck is like newNameCheck, but the function also reports missing names.
@@ -148,29 +145,6 @@ func (r *reader) checkGroups(path *fieldPath, groups []Group) {
 	for i, group := range groups {
 		checkUnique(i, group.Name)
 		r.checkGroups(path.item(i).field("subGroups"), group.SubGroups)
-	}
-}
-
-// checkOrganizations reports members of an organization who aren't users of the realm.
-func (r *reader) checkOrganizations(realm *Realm) {
-	var root *fieldPath
-	for i, document := range realm.Organizations {
-		var o struct {
-			Members []struct {
-				Username string `json:"username"`
-			} `json:"members"`
-		}
-		if err := json.Unmarshal(document, &o); err != nil {
-			r.report(root.field("organizations").item(i), "%v", err)
-		}
-		for _, m := range o.Members {
-			if !slices.ContainsFunc(realm.Users, func(u User) bool {
-				return strings.EqualFold(u.Username, m.Username)
-			}) {
-				r.report(root.field("organizations").item(i).field("members"),
-					"the realm has no user %q", m.Username)
-			}
-		}
 	}
 }
 
@@ -485,9 +459,8 @@ func (r *reader) checkSettings(realm *Realm) {
 			"the attribute shortVerificationUri is not supported: the fake Keycloak has the page "+
 				"only at its usual address")
 	}
-	if realm.OrganizationsEnabled {
-		add(UseLogin,
-			"organizationsEnabled is not supported: the login page would ask for a username first")
+	if realm.OrganizationsEnabled && realm.hasOrganizationProviders() {
+		add(UseLogin, "identity providers of organizations are not supported")
 	}
 	if realm.BruteForceProtected && realm.MaxSecondaryFailures > 0 {
 		add(UseOTP,

@@ -391,7 +391,7 @@ func Read(file []byte) (Realm, []string, error) {
 var immutableFields = []string{
 	"id", "realm", "clients", "clientScopes", "users", "roles", "groups", "defaultRole",
 	"defaultRoles", "defaultGroups", "components", "scopeMappings", "clientScopeMappings",
-	"defaultDefaultClientScopes", "defaultOptionalClientScopes",
+	"defaultDefaultClientScopes", "defaultOptionalClientScopes", "organizations",
 }
 
 // merge returns a copy of a representation with the fields of patch replaced. It returns an error

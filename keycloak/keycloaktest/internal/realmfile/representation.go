@@ -67,7 +67,7 @@ type Realm struct {
 	ClientOfflineMaxLifespan    int                    `json:"clientOfflineSessionMaxLifespan"`
 	KeycloakVersion             string                 `json:"keycloakVersion"`
 	PasswordPolicy              string                 `json:"passwordPolicy"`
-	Organizations               []json.RawMessage      `json:"organizations"`
+	Organizations               []Organization         `json:"organizations"`
 	RememberMe                  bool                   `json:"rememberMe"`
 	RegistrationAllowed         bool                   `json:"registrationAllowed"`
 	DefaultLocale               string                 `json:"defaultLocale"`
@@ -104,6 +104,9 @@ type Realm struct {
 	derivedFields `json:"-"`
 	Unsupported   []UnsupportedSetting `json:"-"`
 	AuthLevels    []AuthLevel          `json:"-"` // of the browser flow; nil for the built-in flow
+	// AsksForUsernameFirst is true if the login page asks for the username on a page of its own,
+	// because the realm has organizations and the browser flow has a step for them.
+	AsksForUsernameFirst bool `json:"-"`
 }
 
 // derivedFields has values that aren't decoded from fields of the same name. The reader takes them
@@ -116,7 +119,6 @@ type derivedFields struct {
 	templates []Scope // in addition to Keycloak's built-in scopes
 
 	hasFederatedUsers   bool // users of a user storage provider can sign in, too
-	HasOrganizations    bool
 	NeedsAccountConsole bool // migration adds the client account-console to an older file
 	allowsAnyAttribute  bool // users may have attributes that aren't in the profile
 	// LateServiceAccountScope is true if the clients with service accounts don't have the scope
@@ -147,6 +149,7 @@ type Role struct {
 }
 
 type Group struct {
+	ID          string              `json:"id"`
 	Name        string              `json:"name"`
 	Attributes  map[string][]string `json:"attributes"`
 	RealmRoles  []string            `json:"realmRoles"`

@@ -269,7 +269,7 @@ func realmRecord(client, user, role, group *record) *record {
 		decodes(listOf(object(authenticatorConfig)), "authenticatorConfig"),
 		decodes(anyType, "clientPolicies clientProfiles"),
 
-		decodes(listOf(anyType), "organizations"),
+		decodes(listOf(object(organizationRecord(group, user, provider))), "organizations"),
 		ignores(listOf(anyType), "userFederationMappers"),
 		ignores(listOf(object(user)), "federatedUsers"),
 		rejects(oldRelease, listOf(anyType), "applications oauthClients"),
@@ -336,9 +336,9 @@ func roleRecord() *record {
 func groupRecord() *record {
 	group := &record{name: "GroupRepresentation", nameRule: namelessIgnored}
 	return group.withFields(
-		decodes(stringType, "name"), decodes(stringLists, "attributes clientRoles"),
+		decodes(stringType, "id name"), decodes(stringLists, "attributes clientRoles"),
 		decodes(stringList, "realmRoles"), decodes(listOf(object(group)), "subGroups"),
-		ignores(stringType, "id description path parentId"), ignores(int64Type, "subGroupCount"),
+		ignores(stringType, "description path parentId"), ignores(int64Type, "subGroupCount"),
 		ignores(mapOf(boolType), "access"))
 }
 

@@ -51,7 +51,7 @@ func (u Use) UnsupportedReason(settings []UnsupportedSetting) string {
 // keycloakMappers are the IDs of Keycloak 26.7.4's protocol mappers for OpenID Connect (GET
 // /admin/serverinfo).
 var keycloakMappers = append(slices.Clone(MapperIDs), "oidc-claims-param-token-mapper",
-	"oidc-claims-param-value-idtoken-mapper", "oidc-organization-group-membership-mapper",
+	"oidc-claims-param-value-idtoken-mapper",
 	"oidc-nonce-backwards-compatible-mapper", "oidc-sha256-pairwise-sub-mapper", "oidc-amr-mapper",
 	"oidc-session-state-mapper")
 
@@ -63,7 +63,8 @@ var MapperIDs = []string{
 	"oidc-usermodel-client-role-mapper", "oidc-group-membership-mapper",
 	"oidc-usermodel-attribute-mapper", "oidc-usermodel-property-mapper", "oidc-full-name-mapper",
 	"oidc-address-mapper", "oidc-hardcoded-claim-mapper", "oidc-usersessionmodel-note-mapper",
-	"oidc-acr-mapper", "oidc-allowed-origins-mapper", "oidc-organization-membership-mapper",
+	"oidc-acr-mapper", "oidc-allowed-origins-mapper", OrganizationMapper,
+	"oidc-organization-group-membership-mapper",
 }
 
 // unsupportedAttributes are the client attributes that the fake doesn't support.
@@ -232,6 +233,10 @@ func unsupportedMapper(m Mapper) string {
 	case "oidc-hardcoded-role-mapper":
 		if m.Config["role"] == "" {
 			return "role is missing"
+		}
+	case OrganizationMapper:
+		if m.Config["addOrganizationDomain"] == "true" {
+			return "addOrganizationDomain is not supported"
 		}
 	case "oidc-usersessionmodel-note-mapper":
 		if note := m.Config["user.session.note"]; slices.Contains([]string{"", "KC_DEVICE_NOTE",
