@@ -55,8 +55,10 @@ var allowedImports = map[string][]string{
 	"schema":                                   {}, // embeds the schema files
 	"authz":                                    {"identity", "schema", "internal/testapi"},
 	"internal/testapi":                         {}, // for tests
-	"plugin":                                   {"authz", "schema"},
-	"cmd/cloakql-gqlgen":                       {"plugin"},
+	"internal/testapi/testserver": {"authz", "internal/program", "internal/testapi", "settings",
+		"signin"},
+	"plugin":             {"authz", "schema"},
+	"cmd/cloakql-gqlgen": {"plugin"},
 	"keycloak": {"identity", "internal/jose",
 		"internal/strictjson"},
 	"e2e/bench":       {"internal/program", "keycloak/keycloaktest", "settings"},

@@ -227,7 +227,7 @@ func browserSettings(t *testing.T, chromium string) object {
 			"credentials": otpCredentials(password, secret)})
 	server := r.serve(t)
 	binary := filepath.Join(t.TempDir(), "cloakql-dev")
-	if err := build(binary, "cloakql-dev"); err != nil {
+	if err := build(binary, "./cmd/cloakql-dev"); err != nil {
 		t.Fatal(err)
 	}
 	dev := startServer(t, binary, func(string) bool { return true }, "ADDR=127.0.0.1:0")

@@ -23,7 +23,7 @@ import (
 func TestDev(t *testing.T) {
 	t.Parallel()
 	binary := filepath.Join(t.TempDir(), "cloakql-dev")
-	if err := build(binary, "cloakql-dev"); err != nil {
+	if err := build(binary, "./cmd/cloakql-dev"); err != nil {
 		t.Fatal(err)
 	}
 	start := func(t *testing.T, environ ...string) (lines chan string,
@@ -197,7 +197,7 @@ func TestProgram_withoutFake(t *testing.T) {
 	// The console of cloakql-dev suggests the users of the development realm and their passwords.
 	// The production binary must not contain them.
 	dev := filepath.Join(t.TempDir(), "cloakql-dev")
-	if err := build(dev, "cloakql-dev"); err != nil {
+	if err := build(dev, "./cmd/cloakql-dev"); err != nil {
 		t.Fatal(err)
 	}
 	for _, binary := range []string{cloakqlBinary, dev} {

@@ -40,7 +40,7 @@ func runTests(m *testing.M) int {
 	defer os.RemoveAll(dir)
 
 	cloakqlBinary = filepath.Join(dir, "cloakql")
-	if err := build(cloakqlBinary, "cloakql"); err != nil {
+	if err := build(cloakqlBinary, "./cmd/cloakql"); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e: the server doesn't build:", err)
 		return 1
 	}
@@ -57,10 +57,10 @@ func runTests(m *testing.M) int {
 	return m.Run()
 }
 
-// build builds the command cmd/name to a file. It also calls os.Stat for every file of the
-// repository, so that go test doesn't use a cached result after a change: the cache depends only on
-// files that the test itself accesses.
-func build(output, name string, flags ...string) error {
+// build builds a command, such as ./cmd/cloakql, to a file. It also calls os.Stat for every file of
+// the repository, so that go test doesn't use a cached result after a change: the cache depends
+// only on files that the test itself accesses.
+func build(output, command string, flags ...string) error {
 	err := filepath.WalkDir(repository, func(name string, entry fs.DirEntry, err error) error {
 		if err == nil && entry.IsDir() &&
 			(entry.Name() == ".git" || entry.Name() == "node_modules") {
@@ -77,10 +77,10 @@ func build(output, name string, flags ...string) error {
 	if err != nil {
 		return err
 	}
-	command := exec.Command("go",
-		append(append([]string{"build", "-o", output}, flags...), "./cmd/"+name)...)
-	command.Dir = repository
-	if out, err := command.CombinedOutput(); err != nil {
+	goBuild := exec.Command("go",
+		append(append([]string{"build", "-o", output}, flags...), command)...)
+	goBuild.Dir = repository
+	if out, err := goBuild.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w\n%s", err, out)
 	}
 	return nil

@@ -131,7 +131,7 @@ func buildWithHeap(t *testing.T) string {
 	if err := os.WriteFile(filepath.Join(dir, "overlay.json"), overlay, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := build(filepath.Join(dir, "cloakql"), "cloakql", "-overlay",
+	if err := build(filepath.Join(dir, "cloakql"), "./cmd/cloakql", "-overlay",
 		filepath.Join(dir, "overlay.json")); err != nil {
 		t.Fatal(err)
 	}

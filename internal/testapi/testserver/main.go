@@ -1,0 +1,40 @@
+// Command testserver serves the API of package testapi for a Keycloak realm, with the settings of
+// cloakql. The tests in e2e run it to see the access rules of an application work.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/99designs/gqlgen/graphql"
+
+	"github.com/cloakql/cloakql/authz"
+	"github.com/cloakql/cloakql/internal/program"
+	"github.com/cloakql/cloakql/internal/testapi"
+	"github.com/cloakql/cloakql/settings"
+	"github.com/cloakql/cloakql/signin"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	config, err := settings.Read(os.Environ(), ".")
+	if err != nil {
+		return err
+	}
+	config.Server.Schema = func(*signin.Service) (graphql.ExecutableSchema, error) {
+		directives, err := authz.Bind(testapi.DirectiveRoot{})
+		return testapi.New(directives), err
+	}
+	return program.Serve(ctx, config, os.Stderr, nil)
+}
