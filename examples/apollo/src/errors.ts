@@ -2,7 +2,10 @@ import { CombinedGraphQLErrors } from "@apollo/client";
 import { ServerError } from "@cloakql/client";
 
 /** ErrorInfo describes an error of a sign-in or an operation. Without a response from the server, it has no code. */
-export type ErrorInfo = { message: string; code?: string; reason?: string; retryAfter?: number };
+export type ErrorInfo = { message: string; code?: string; reason?: string; retryAfter?: number; stepUp?: StepUp };
+
+/** StepUp has the parameters of the sign-in that a denied field requires, for Keycloak's authorization endpoint. */
+export type StepUp = { acr_values?: string; max_age?: number };
 
 export function errorInfo(error: unknown): ErrorInfo {
   if (error instanceof ServerError) return { message: error.message, ...contractFields(error.extensions) };
@@ -13,11 +16,20 @@ export function errorInfo(error: unknown): ErrorInfo {
   return { message: error instanceof Error ? error.message : String(error) };
 }
 
-function contractFields({ code, reason, retryAfter }: Record<string, unknown>): Partial<ErrorInfo> {
+function contractFields(extensions: Record<string, unknown>): Partial<ErrorInfo> {
+  const { code, reason, retryAfter } = extensions;
   return {
     ...(typeof code === "string" && { code }),
     ...(typeof reason === "string" && { reason }),
     ...(typeof retryAfter === "number" && { retryAfter }),
+    ...(reason === "STEP_UP_REQUIRED" && { stepUp: stepUp(extensions) }),
+  };
+}
+
+function stepUp({ acrValues, maxAge }: Record<string, unknown>): StepUp {
+  return {
+    ...(Array.isArray(acrValues) && { acr_values: acrValues.join(" ") }),
+    ...(typeof maxAge === "number" && { max_age: maxAge }),
   };
 }
 
@@ -47,8 +59,12 @@ export function errorText({ message, code, reason, retryAfter }: ErrorInfo): str
       return "Sign-in isn’t available right now. Try again later.";
     case "UNAUTHENTICATED":
       if (reason === "TOKEN_MISSING") return "Only people who are signed in may see this, and the request had no token.";
+      if (reason === "STEP_UP_REQUIRED") return "Sign in at Keycloak again to confirm that it’s you.";
       if (reason === "TOKEN_EXPIRED") return "Your sign-in couldn’t be renewed just now. You are still signed in: try again.";
       return "The server doesn’t accept the token of this request.";
+    case "FORBIDDEN":
+      if (reason === "IMPERSONATED") return "You can’t do this while you act as somebody else.";
+      return "You don’t have access to this.";
     case "TIMEOUT":
       return "The server took too long. Try again.";
     case "INTERNAL_SERVER_ERROR":

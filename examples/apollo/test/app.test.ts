@@ -17,6 +17,18 @@ test("an error with a product's own code is shown with its message", () => {
   for (const error of errors) assert.equal(errorText(errorInfo(error)), "The shop is closed until 9:00 (SHOP_CLOSED)");
 });
 
+test("a denied field doesn't say that the user has to sign in", () => {
+  const error = new ServerError({ message: "No", extensions: { code: "FORBIDDEN", reason: "ROLE_MISSING" } });
+  assert.equal(errorText(errorInfo(error)), "You don’t have access to this.");
+});
+
+test("a field that requires another sign-in says which", () => {
+  const extensions = { code: "UNAUTHENTICATED", reason: "STEP_UP_REQUIRED", acrValues: ["gold", "silver"], maxAge: 300 };
+  const info = errorInfo(new CombinedGraphQLErrors({ data: null, errors: [{ message: "No", extensions }] }));
+  assert.deepEqual(info.stepUp, { acr_values: "gold silver", max_age: 300 });
+  assert.equal(errorText(info), "Sign in at Keycloak again to confirm that it’s you.");
+});
+
 test("an internal error's message isn't shown", () => {
   const error = new ServerError({ message: "Internal server error", extensions: { code: "INTERNAL_SERVER_ERROR" } });
   assert.equal(errorText(errorInfo(error)), "Something went wrong. Try again later.");
