@@ -67,7 +67,7 @@ const explanations: Record<string, Entry> = {
   },
   "UNAUTHENTICATED/STEP_UP_REQUIRED": {
     meaning: "This field requires a stronger or more recent sign-in.",
-    advice: "Sign in again in the browser, with acr_values and max_age as in extensions.acrValues and extensions.maxAge.",
+    advice: "Sign in again at Keycloak in the browser, and enter the new token in Headers.",
   },
   "SERVICE_UNAVAILABLE/KEYS_UNAVAILABLE": {
     meaning: "The server can't fetch the realm's keys, so it can't verify a token signed with a new key.",
@@ -198,7 +198,24 @@ function tooMany(items: string): Entry {
 }
 
 /** An error as the console shows it. The code is empty if the error has none. */
-export type Explanation = { code: string; meaning: string; advice: string; detail?: string; retryAfter?: number };
+export type Explanation = {
+  code: string;
+  meaning: string;
+  advice: string;
+  detail?: string;
+  /** What the access rule of the field requires, if the server says so. */
+  required?: string;
+  retryAfter?: number;
+};
+
+/** Returns what the access rule requires: the parameters of a sign-in, or the rule's arguments. */
+function requirement({ acrValues, maxAge, required }: Record<string, unknown>): Pick<Explanation, "required"> {
+  const parts: string[] = [];
+  if (Array.isArray(acrValues)) parts.push(`acr_values=${acrValues.join(" ")}`);
+  if (typeof maxAge === "number") parts.push(`max_age=${maxAge}`);
+  if (parts.length === 0 && typeof required === "object" && required) parts.push(JSON.stringify(required));
+  return parts.length > 0 ? { required: parts.join(", ") } : {};
+}
 
 /** Explains an error. If its code isn't listed above, such as the application's own, the meaning is the error's message. */
 export function explain({ message, extensions = {} }: ResponseError): Explanation {
@@ -211,6 +228,7 @@ export function explain({ message, extensions = {} }: ResponseError): Explanatio
     meaning,
     advice,
     ...(typeof detail === "string" && detail && { detail }),
+    ...requirement(extensions),
     ...(typeof retryAfter === "number" && { retryAfter }),
   };
 }

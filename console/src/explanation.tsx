@@ -12,7 +12,7 @@ export function ResponseExplanations() {
   const unique = new Map<string, Explanation>();
   for (const error of errorsOf(response)) {
     const explanation = explain(error);
-    const key = `${explanation.code} ${explanation.meaning}`;
+    const key = `${explanation.code} ${explanation.meaning} ${explanation.required}`;
     if (!unique.has(key)) unique.set(key, explanation);
     if (unique.size === maxExplanations) break;
   }
@@ -25,13 +25,14 @@ export function ResponseExplanations() {
   );
 }
 
-export function ExplanationText({ code, meaning, advice, detail, retryAfter }: Explanation) {
+export function ExplanationText({ code, meaning, advice, detail, required, retryAfter }: Explanation) {
   return (
     <div className="explanation">
       <p>
         {code && <code>{code}</code>} {meaning}
       </p>
       {detail && <p className="detail">The server says: {detail}</p>}
+      {required && <p className="detail">The rule requires: {required}</p>}
       {(advice || retryAfter !== undefined) && (
         <p>
           {retryAfter !== undefined && `Possible again in ${retryAfter} s. `}
