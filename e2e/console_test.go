@@ -24,6 +24,7 @@ a document that may contain a secret isn't stored: [false,false,false,false,fals
 every token is rejected as expired: only one refresh: 1
 hostile claims and responses: [true,null]
 an error code of the application: its message is shown: ["The shop is closed SHOP_CLOSED/NIGHT",["SHOP_CLOSED/NIGHT The shop is closed"]]
+access rules: what they require is shown: ["The rule requires: {\"anyOf\":[\"admin\"]}","The rule requires: acr_values=gold silver, max_age=300"]
 signing out leaves no tokens and no password: false
 a first visit loads at most 1.6 MB: true
 closing the form restores the focus: "Sign in"

@@ -441,6 +441,17 @@ async function hostileServer() {
     await context.close();
     return [failure, explanations];
   });
+  await run('access rules: what they require is shown', async () => {
+    const errors = [{ code: 'FORBIDDEN', reason: 'ROLE_MISSING', required: { anyOf: ['admin'] } },
+      { code: 'UNAUTHENTICATED', reason: 'STEP_UP_REQUIRED', acrValues: ['gold', 'silver'], maxAge: 300 }];
+    const { context, page } = await openWithResponses({
+      Me: JSON.stringify({ errors: errors.map((extensions) => ({ message: 'No', extensions })), data: null }),
+    });
+    await execute(page);
+    const requirements = await page.locator('.explanations .detail').allTextContents();
+    await context.close();
+    return requirements;
+  });
   await run('signing out leaves no tokens and no password', findSecretsAfterSignOut);
 }
 
