@@ -74,7 +74,8 @@ func sameArguments(a, b *ast.DirectiveDefinition) bool {
 	})
 }
 
-// usedDirectives returns the names of the directives that a schema applies.
+// usedDirectives returns the names of the directives that a schema applies, even where it may not
+// apply them, so that gqlgen's error names the place.
 func usedDirectives(doc *ast.SchemaDocument) map[string]bool {
 	used := map[string]bool{}
 	add := func(directives ast.DirectiveList) {
@@ -89,6 +90,12 @@ func usedDirectives(doc *ast.SchemaDocument) map[string]bool {
 		add(def.Directives)
 		for _, field := range def.Fields {
 			add(field.Directives)
+			for _, arg := range field.Arguments {
+				add(arg.Directives)
+			}
+		}
+		for _, value := range def.EnumValues {
+			add(value.Directives)
 		}
 	}
 	return used

@@ -250,6 +250,12 @@ func TestUse_fails(t *testing.T) {
 			`extend schema @roles(realm: ["admin"])`, nil,
 			"gqlgen.yml configures the directive roles: remove its entry, since CloakQL " +
 				"configures it"},
+		{"a guard on an argument", configText,
+			`type Query { a(b: Int @hasGroup(anyOf: ["/x"])): Int }`, nil,
+			"shop.graphqls:1:24: Directive hasGroup is not applicable on ARGUMENT_DEFINITION."},
+		{"a guard on an enum value", configText,
+			`type Query { a: A } enum A { B @hasGroup(anyOf: ["/x"]) }`, nil,
+			"shop.graphqls:1:33: Directive hasGroup is not applicable on ENUM_VALUE."},
 		{"a guard with an unknown argument", configText, `type Query { a: Int @hasRole(any: "x") }`,
 			nil, `shop.graphqls:1:30: Undefined argument any for directive hasRole.`},
 
