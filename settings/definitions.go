@@ -187,11 +187,10 @@ func (raw *rawSettings) groups() []group {
 		{
 			title: "Attempts",
 			doc: "A limit is `burst/interval`: `10/1m` allows ten attempts at once and adds one " +
-				"per minute. The burst is 1 to 2000, the interval 5ms to 24h. Except for " +
-				"`ADDRESS_LIMIT`, the limits count failures: an attempt that succeeds doesn't count, " +
-				"nor does one that Keycloak didn't check, with the exceptions in " +
-				"docs/operating.md, Attempts. Over a limit, requests get `RATE_LIMITED` without a " +
-				"call to Keycloak. Each process counts for itself, in memory. How the limits work " +
+				"per minute. The burst is 1 to 2000, the interval 5ms to 24h. `ADDRESS_LIMIT` " +
+				"counts all attempts. The other limits count only failures; for what counts as one, " +
+				"see docs/operating.md, Attempts. Over a limit, requests get `RATE_LIMITED` without " +
+				"a call to Keycloak. Each process counts for itself, in memory. How the limits work " +
 				"together with those of Keycloak: docs/operating.md, Fitting Keycloak's " +
 				"brute-force protection.",
 			settings: []setting{{
@@ -336,7 +335,7 @@ func (raw *rawSettings) groups() []group {
 				fieldNames: "Config.Authz.AllOrNothing",
 				doc: "What a query with a denied field responds: with `partial`, the field is " +
 					"null with an error, and the rest runs; with `all-or-nothing`, nothing runs. " +
-					"Mutations are always all or nothing.",
+					"A mutation with a denied field never runs.",
 			}, {
 				name: "AUTHZ_EXPLAIN", defaultValue: "false",
 				dest: anyValue(&server.Authz.Explain), fieldNames: "Config.Authz.Explain",
@@ -346,8 +345,8 @@ func (raw *rawSettings) groups() []group {
 				name:        "AUTHZ_DRY_RUN",
 				dest:        listOf(&server.Authz.DryRun, "types and fields"),
 				defaultText: "none", fieldNames: "Config.Authz.DryRun",
-				doc: "Types and fields, such as `Note,Query.notes`, whose rules deny nothing. " +
-					"The log says what they would deny (`access would be denied`).",
+				doc: "Types and fields, such as `Note,Query.notes`, whose rules aren't " +
+					"enforced. The log says what they would have denied (`access would be denied`).",
 			}},
 		},
 		{
