@@ -320,8 +320,8 @@ func (raw *rawSettings) groups() []group {
 		},
 		{
 			title: "Access rules",
-			doc: "Who may use a field is said in the schema, with directives such as `@auth`. " +
-				"`cloakql policy` prints it.",
+			doc: "The schema says who may use a field, with directives such as `@auth`. " +
+				"`cloakql policy` prints these rules.",
 			settings: []setting{{
 				name: "INTROSPECTION", defaultValue: "local",
 				dest:       checkedValue(&raw.introspection, checkIntrospection),
@@ -333,7 +333,7 @@ func (raw *rawSettings) groups() []group {
 				name: "AUTHZ_QUERIES", defaultValue: "partial",
 				dest:       oneOf(&raw.authzQueries, "partial", "all-or-nothing"),
 				fieldNames: "Config.Authz.AllOrNothing",
-				doc: "What a query with a denied field responds: with `partial`, the field is " +
+				doc: "What happens to a query with a denied field: with `partial`, the field is " +
 					"null with an error, and the rest runs; with `all-or-nothing`, nothing runs. " +
 					"A mutation with a denied field never runs.",
 			}, {
