@@ -66,6 +66,7 @@ const (
 	DefaultVariableItems      = 1_000
 	DefaultVariableDepth      = 10
 	DefaultCoercions          = 5_000
+	DefaultRepresentations    = 100
 	DefaultCacheBytes         = 8 << 20
 )
 
@@ -146,6 +147,11 @@ type Limits struct {
 	// number of list items and object fields in its value, or in its default if it has no value.
 	Coercions int
 
+	// Representations is the maximum number of representations in the arguments of all _entities
+	// fields of one operation, expanded; the reason is VALUES. A gateway of Apollo Federation sends
+	// one for each entity that it asks for.
+	Representations int
+
 	// RootFieldMax is the maximum number of times that one operation may select each of these root
 	// fields, expanded. Zero forbids the field. Fields are counted by name, not by alias, even if
 	// @skip or @include excludes them. Every operation of the document must comply, not only the
@@ -162,6 +168,7 @@ type Limits struct {
 var _ interface {
 	graphql.HandlerExtension
 	graphql.OperationParameterMutator
+	graphql.OperationContextMutator
 } = Limits{}
 
 // ExtensionName returns the extension's name for gqlgen.
@@ -175,7 +182,7 @@ type limitField struct {
 }
 
 // fields returns the fields of l that must not be negative.
-func (l *Limits) fields() [26]limitField {
+func (l *Limits) fields() [27]limitField {
 	return [...]limitField{
 		{"Bytes", &l.Bytes, DefaultBytes},
 		{"Tokens", &l.Tokens, DefaultTokens},
@@ -203,6 +210,7 @@ func (l *Limits) fields() [26]limitField {
 		{"VariableItems", &l.VariableItems, DefaultVariableItems},
 		{"VariableDepth", &l.VariableDepth, DefaultVariableDepth},
 		{"Coercions", &l.Coercions, DefaultCoercions},
+		{"Representations", &l.Representations, DefaultRepresentations},
 	}
 }
 
