@@ -3,6 +3,7 @@ package authz_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -248,6 +249,48 @@ func TestAuditFromToken_replacedRules(t *testing.T) {
 		}
 		if got != tt.want {
 			t.Errorf("%s: AuditFromToken() = %s\nwant %s", tt.name, got, tt.want)
+		}
+	}
+}
+
+// The guards of Schema decide by the token and the arguments, unless they compare the time of the
+// sign-in or are bound to another function.
+func TestAuditFromToken_guards(t *testing.T) {
+	const problem = "authz: Query.a carries @fromToken, but User.b carries @%s, which may decide " +
+		"by more than the access token"
+	bound, err := authz.Bind(rootWithRoles{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	replaced := bound
+	replaced.NotImpersonated = func(context.Context, any, graphql.Resolver) (any, error) {
+		return nil, errStaff
+	}
+	for _, tt := range []struct {
+		name, guard string
+		root        rootWithRoles
+		want        string
+	}{
+		{"role", `@hasRole(anyOf: ["admin"])`, bound, ""},
+		{"impersonation", "@notImpersonated", bound, ""},
+		{"another function", "@notImpersonated", replaced, "notImpersonated"},
+		{"strength", `@stepUp(acr: ["gold"])`, bound, ""},
+		{"time", "@stepUp(maxAge: 60)", bound, "stepUp"},
+		{"time and strength", `@stepUp(acr: ["gold"], maxAge: 60)`, bound, "stepUp"},
+	} {
+		definitions := `type Query { a: User @auth @fromToken } type User { b: Int ` + tt.guard +
+			` }`
+		want := ""
+		if tt.want != "" {
+			want = fmt.Sprintf(problem, tt.want)
+		}
+		got := ""
+		if err := authz.AuditFromToken(newExecutable[queryResolvers](t, definitions,
+			tt.root)); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%s: AuditFromToken() = %s\nwant %s", tt.name, got, want)
 		}
 	}
 }
