@@ -37,7 +37,7 @@ func Audit(schema *ast.Schema, guards ...string) error {
 // checkGuards checks Config.Guards and Config.Default.
 func (c *compiler) checkGuards() {
 	for _, guard := range c.config.Guards {
-		if problem := guardProblem(c.schema, guard); problem != "" {
+		if problem := c.guardProblem(guard); problem != "" {
 			c.failf("the guard %q %s", guard, problem)
 		}
 	}
@@ -74,12 +74,12 @@ func isFederationField(field *ast.FieldDefinition) bool {
 }
 
 // guardProblem returns why the directive name can't be a guard, or "" if it can.
-func guardProblem(schema *ast.Schema, name string) string {
-	definition := schema.Directives[name]
+func (c *compiler) guardProblem(name string) string {
+	definition := c.schema.Directives[name]
 	switch {
 	case strings.HasPrefix(name, "@"):
 		return "is named without the @"
-	case name == "public":
+	case name == "public" || c.names[name] == "public" || c.names[name] == fromTokenName:
 		return "lets everyone pass"
 	case definition == nil:
 		return "is no directive of the schema"

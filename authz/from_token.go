@@ -62,6 +62,8 @@ func AuditFromToken(executable graphql.ExecutableSchema) error {
 	for _, field := range fields {
 		a := fromTokenAudit{schema: schema, resolved: resolved, visited: map[string]bool{},
 			directives: reflect.Indirect(reflect.ValueOf(executable)).FieldByName("Directives")}
+		a.checkDirectives(schema.Query.Name, schema.Query.Directives) // called for each field
+		a.checkInherited(schema.Query)
 		a.visitField(schema.Query.Name+"."+field.Name, field)
 		for _, problem := range a.problems {
 			errs = append(errs, fmt.Errorf("authz: %s.%s carries @fromToken, but %s",
@@ -129,11 +131,39 @@ func (a *fromTokenAudit) visitType(name string) {
 		a.problems = append(a.problems, fmt.Sprintf("the type %s has resolvers of its own", name))
 	}
 	a.checkDirectives(name, definition.Directives) // gqlgen calls them for each field of the type
+	a.checkInherited(definition)
 	for _, field := range definition.Fields {
 		a.visitField(name+"."+field.Name, field)
 	}
 	for _, possible := range a.schema.PossibleTypes[name] { // of an interface or a union
 		a.visitType(possible.Name)
+	}
+}
+
+// checkInherited checks the rules that a type gets from its interfaces: those that depend on the
+// time are problems. gqlgen calls no directives of interfaces.
+func (a *fromTokenAudit) checkInherited(definition *ast.Definition) {
+	for _, name := range definition.Interfaces {
+		super := a.schema.Types[name]
+		if super == nil {
+			continue
+		}
+		a.checkTime(name, super.Directives)
+		for _, field := range super.Fields {
+			a.checkTime(name+"."+field.Name, field.Directives)
+		}
+	}
+}
+
+// checkTime reports each @stepUp among directives, whatever its name, that depends on the time.
+func (a *fromTokenAudit) checkTime(name string, directives ast.DirectiveList) {
+	for _, directive := range directives {
+		found := a.schema.Directives[directive.Name]
+		if found != nil && signature(found) == signature(definitions["stepUp"]) &&
+			directive.Arguments.ForName("maxAge") != nil {
+			a.problems = append(a.problems, fmt.Sprintf("%s carries @%s, which decides by the time",
+				name, directive.Name))
+		}
 	}
 }
 

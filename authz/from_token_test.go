@@ -306,3 +306,33 @@ func TestIsFromToken(t *testing.T) {
 		}
 	}
 }
+
+// The error of AuditFromToken names rules by the time that a type gets from its interfaces, and
+// directives of the query type.
+func TestAuditFromToken_inherited(t *testing.T) {
+	const carries = "authz: Query.a carries @fromToken, but "
+	for _, tt := range []struct{ name, definitions, want string }{
+		{"interface of the returned type", `type Query { a: A @auth @fromToken }
+			interface I @stepUp(maxAge: 60) { b: Int } type A implements I { b: Int }`,
+			carries + "I carries @stepUp, which decides by the time"},
+		{"field of an interface", `type Query { a: A @auth @fromToken }
+			interface I { b: Int @stepUp(maxAge: 60) } type A implements I { b: Int }`,
+			carries + "I.b carries @stepUp, which decides by the time"},
+		{"by the token only", `type Query { a: A @auth @fromToken }
+			interface I @stepUp(acr: ["gold"]) { b: Int } type A implements I { b: Int }`, ""},
+		{"query type", `type Query @stepUp(maxAge: 60) { a: Int @auth @fromToken }`,
+			carries + "Query carries @stepUp, which may decide by more than the access token"},
+		{"application's directive on the query type",
+			`type Query @own { a: Int @auth @fromToken }`,
+			carries + "Query carries @own, which may decide by more than the access token"},
+		{"interface of the query type", `interface I @stepUp(maxAge: 60) { a: Int }
+			type Query implements I { a: Int @auth @fromToken }`,
+			carries + "I carries @stepUp, which decides by the time"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := auditFromToken[queryResolvers](t, tt.definitions); got != tt.want {
+				t.Errorf("AuditFromToken() = %q, want %q", got, tt.want)
+			}
+		})
+	}
+}

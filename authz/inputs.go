@@ -1,79 +1,93 @@
 package authz
 
 import (
+	"errors"
+	"fmt"
 	"reflect"
-	"slices"
 
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// inputRules returns rules for the arguments of a field: at most one that stands for the rules of
-// the input types that they reach, and one for those of a dry run. A rule of an input field holds
-// if the client sends the field, and a rule of an enum if it sends one of its values.
-func (c *compiler) inputRules(from string, field *ast.FieldDefinition) []*rule {
-	var rules []*rule
-	for _, dryRun := range []bool{false, true} {
-		guarded := slices.ContainsFunc(field.Arguments, func(arg *ast.ArgumentDefinition) bool {
-			return c.isGuardedInput(typeName(arg.Type), dryRun, map[string]bool{})
-		})
-		if !guarded {
-			continue
-		}
-		r := &rule{directive: "input", from: from, text: "rules of its input",
-			usesArguments: true, usesInput: true, dryRun: dryRun, index: len(c.result.rules)}
-		r.check = func(caller *caller, args arguments) error {
-			values := args()
-			for _, arg := range field.Arguments {
-				if value, ok := values[arg.Name]; ok {
-					if err := c.checkInput(caller, arg.Type, value, dryRun); err != nil {
-						return err
-					}
+// inputRule returns a rule for the arguments of a field, or nil if no input type that they reach
+// has a rule. A rule of an input field holds if the client sends the field, and a rule of an enum
+// if it sends one of its values.
+//
+// Fields with the same arguments share a rule, so that it is checked once if a client selects such
+// a field on an interface.
+func (c *compiler) inputRule(field *ast.FieldDefinition) *rule {
+	guarded, signature := false, ""
+	for _, arg := range field.Arguments {
+		guarded = guarded || c.isGuardedInput(typeName(arg.Type), map[string]bool{})
+		signature += fmt.Sprintf("%s: %v, ", arg.Name, arg.Type)
+	}
+	if !guarded {
+		return nil
+	}
+	if r := c.inputRules[signature]; r != nil {
+		return r
+	}
+	r := &rule{directive: "input", text: "rules of its input", usesArguments: true,
+		usesInput: true, index: len(c.result.rules)}
+	r.check = func(caller *caller, args *arguments) error {
+		input := inputCheck{compiler: c, caller: caller}
+		for _, arg := range field.Arguments {
+			if value, ok := args.sent(arg.Name); ok {
+				if err := input.value(arg.Type, value); err != nil {
+					return err
 				}
 			}
-			return nil
 		}
-		c.result.rules = append(c.result.rules, r)
-		rules = append(rules, r)
+		if input.dryRun {
+			return errDryRun
+		}
+		return nil
 	}
-	return rules
+	c.inputRules[signature] = r
+	c.result.rules = append(c.result.rules, r)
+	return r
 }
 
-// isGuardedInput reports whether an input type, or one that it reaches, has a rule that is in
-// Config.DryRun, or isn't.
-func (c *compiler) isGuardedInput(name string, dryRun bool, visited map[string]bool) bool {
+// errDryRun is the result of a rule with usesInput if only rules of a dry run deny the input.
+var errDryRun = errors.New("authz: only rules of a dry run deny this")
+
+// isGuardedInput reports whether an input type, or one that it reaches, has a rule.
+func (c *compiler) isGuardedInput(name string, visited map[string]bool) bool {
 	definition := c.types[name]
 	if definition == nil || visited[name] {
 		return false
 	}
 	visited[name] = true
-	has := func(directives ast.DirectiveList) bool {
-		return slices.ContainsFunc(c.rulesOf(directives), func(r *rule) bool {
-			return r.dryRun == dryRun
-		})
-	}
-	if has(definition.Directives) {
+	if len(c.rulesOf(definition.Directives)) > 0 {
 		return true
 	}
 	if definition.Kind != ast.InputObject {
 		return false
 	}
 	for _, field := range definition.Fields {
-		if has(field.Directives) ||
-			c.isGuardedInput(typeName(field.Type), dryRun, visited) {
+		if len(c.rulesOf(field.Directives)) > 0 ||
+			c.isGuardedInput(typeName(field.Type), visited) {
 			return true
 		}
 	}
 	return false
 }
 
-// checkInput checks the rules of the input fields and enums in a value: either those of the dry run
-// or the others.
-func (c *compiler) checkInput(caller *caller, typ *ast.Type, value any, dryRun bool) error {
+// An inputCheck checks the input of one field.
+type inputCheck struct {
+	*compiler
+	caller *caller
+	dryRun bool // whether a rule of a dry run denies the input
+}
+
+// value checks the rules of the input fields and enums in a value.
+func (c *inputCheck) value(typ *ast.Type, value any) error {
+	if typ == nil {
+		return nil
+	}
 	// gqlparser makes a []string, for example, of a variable that is a string where a list belongs.
 	if list := reflect.ValueOf(value); typ.Elem != nil && list.Kind() == reflect.Slice {
 		for i := range list.Len() {
-			item := list.Index(i).Interface()
-			if err := c.checkInput(caller, typ.Elem, item, dryRun); err != nil {
+			if err := c.value(typ.Elem, list.Index(i).Interface()); err != nil {
 				return err
 			}
 		}
@@ -83,7 +97,7 @@ func (c *compiler) checkInput(caller *caller, typ *ast.Type, value any, dryRun b
 	if definition == nil || value == nil {
 		return nil
 	}
-	if err := checkRules(caller, c.rulesOf(definition.Directives), dryRun); err != nil {
+	if err := c.rules(definition.Directives); err != nil {
 		return err
 	}
 	object, ok := value.(map[string]any)
@@ -95,26 +109,24 @@ func (c *compiler) checkInput(caller *caller, typ *ast.Type, value any, dryRun b
 		if !ok {
 			continue
 		}
-		if err := checkRules(caller, c.rulesOf(field.Directives), dryRun); err != nil {
+		if err := c.rules(field.Directives); err != nil {
 			return err
 		}
-		if err := c.checkInput(caller, field.Type, fieldValue, dryRun); err != nil {
+		if err := c.value(field.Type, fieldValue); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// checkRules returns the error of the first rule that the caller doesn't satisfy, among those of
-// the dry run or the others.
-func checkRules(caller *caller, rules []*rule, dryRun bool) error {
-	for _, r := range rules {
-		if r.dryRun != dryRun {
-			continue
-		}
-		if err := r.check(caller, nil); err != nil {
+// rules returns the error of the first rule among directives that the caller doesn't satisfy.
+func (c *inputCheck) rules(directives ast.DirectiveList) error {
+	for _, r := range c.rulesOf(directives) {
+		err := r.check(c.caller, nil)
+		if err != nil && !r.dryRun {
 			return err
 		}
+		c.dryRun = c.dryRun || err != nil
 	}
 	return nil
 }

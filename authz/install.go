@@ -85,7 +85,12 @@ func Install(server *handler.Server, schema graphql.ExecutableSchema, config Con
 	if config.Present == nil {
 		config.Present = graphql.DefaultErrorPresenter
 	}
-	server.Use(&enforcer{rules: rules, config: config})
+	e := &enforcer{rules: rules, config: config}
+	server.Use(e)
+	if e.otherSchema {
+		return errors.New("authz: the server was made with another schema: Install needs the " +
+			"value that handler.New got, whose method Schema always returns the same pointer")
+	}
 	return nil
 }
 
@@ -93,6 +98,8 @@ func Install(server *handler.Server, schema graphql.ExecutableSchema, config Con
 type enforcer struct {
 	rules  *schemaRules
 	config Config
+	// otherSchema is set if the server's schema isn't that of rules.
+	otherSchema bool
 }
 
 var _ graphql.OperationInterceptor = (*enforcer)(nil)
@@ -100,17 +107,22 @@ var _ graphql.OperationInterceptor = (*enforcer)(nil)
 // ExtensionName returns the extension's name, for gqlgen.
 func (*enforcer) ExtensionName() string { return "Authz" }
 
-// Validate returns nil, because Install has audited the schema.
-func (*enforcer) Validate(graphql.ExecutableSchema) error { return nil }
+// Validate returns nil, because Install returns the errors. gqlgen calls it in Use, with the schema
+// that the server was made with.
+func (e *enforcer) Validate(schema graphql.ExecutableSchema) error {
+	e.otherSchema = schema.Schema() != e.rules.schema
+	return nil
+}
 
 // InterceptOperation decides which fields the caller may have, and runs the operation without the
 // others.
 func (e *enforcer) InterceptOperation(ctx context.Context,
 	next graphql.OperationHandler) graphql.ResponseHandler {
 	opCtx := graphql.GetOperationContext(ctx)
-	c := caller{now: e.config.Now()}
+	c := &caller{now: e.config.Now()}
 	c.user, c.err = identity.Require(ctx)
 	d := e.rules.decide(opCtx.Operation, opCtx.Variables, c, e.config.AllOrNothing)
+	d.opCtx = opCtx
 	ctx = context.WithValue(ctx, decisionKey{}, d)
 	if d.stopped {
 		return e.stop(ctx, d)
@@ -129,9 +141,13 @@ func (e *enforcer) InterceptOperation(ctx context.Context,
 	if !d.perObject && len(d.denied) == 0 && len(d.dryRun.names) == 0 {
 		return respond
 	}
+	observed := false
 	return func(ctx context.Context) *graphql.Response {
 		response := respond(ctx)
-		e.observe(ctx, d)
+		if !observed { // a subscription has several responses
+			observed = true
+			e.observe(ctx, d)
+		}
 		return response
 	}
 }
@@ -139,12 +155,17 @@ func (e *enforcer) InterceptOperation(ctx context.Context,
 // stop returns the response to an operation of which nothing runs.
 func (e *enforcer) stop(ctx context.Context, d *decision) graphql.ResponseHandler {
 	response := &graphql.Response{Data: []byte("null")}
+	paths := map[string]bool{}
 	for _, denied := range d.denied {
 		d.names.add(coordinate(denied.field))
 		node := &pathNode{denied.path, denied.field}
 		ctx := node.context(ctx, d.vars)
-		err := &gqlerror.Error{Err: denied.err, Message: denied.err.Error(),
-			Path: graphql.GetPath(ctx)}
+		path := graphql.GetPath(ctx)
+		if paths[path.String()] { // an operation may select a field twice
+			continue
+		}
+		paths[path.String()] = true
+		err := &gqlerror.Error{Err: denied.err, Message: denied.err.Error(), Path: path}
 		if position := denied.field.Position; position != nil {
 			err.Locations = []gqlerror.Location{{Line: position.Line, Column: position.Column}}
 		}
@@ -166,7 +187,7 @@ func (p *pathNode) context(ctx context.Context, vars map[string]any) context.Con
 		return ctx
 	}
 	return graphql.WithFieldContext(p.parent.context(ctx, vars), &graphql.FieldContext{
-		Object: p.field.ObjectDefinition.Name,
+		Object: objectName(p.field),
 		Field:  graphql.CollectedField{Field: p.field},
 		Args:   p.field.ArgumentMap(vars),
 	})
@@ -189,5 +210,9 @@ func (e *enforcer) observe(ctx context.Context, d *decision) {
 
 type decisionKey struct{}
 
-// isDecided reports whether Install decides about the operation of a request.
-func isDecided(ctx context.Context) bool { return ctx.Value(decisionKey{}) != nil }
+// isDecided reports whether Install decides about the operation that ctx belongs to. A resolver may
+// hand its context to another GraphQL server, so the decision must be about the same operation.
+func isDecided(ctx context.Context) bool {
+	d, ok := ctx.Value(decisionKey{}).(*decision)
+	return ok && graphql.HasOperationContext(ctx) && graphql.GetOperationContext(ctx) == d.opCtx
+}

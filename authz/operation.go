@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
@@ -11,8 +12,9 @@ import (
 // operation runs. It is safe for concurrent use.
 type decision struct {
 	rules    *schemaRules
-	caller   caller
-	verdicts []verdict // of the rules that don't use arguments, by rule.index
+	caller   *caller
+	opCtx    *graphql.OperationContext // of the operation, if gqlgen runs it
+	verdicts []verdict                 // of the rules that don't use arguments, by rule.index
 	vars     map[string]any
 
 	denied []deniedField // the fields that are denied, whatever the type of their objects
@@ -49,7 +51,7 @@ type pathNode struct {
 
 // decide applies the rules to an operation. Its cost is linear in the operation's size: each
 // fragment is visited at most twice.
-func (s *schemaRules) decide(operation *ast.OperationDefinition, vars map[string]any, c caller,
+func (s *schemaRules) decide(operation *ast.OperationDefinition, vars map[string]any, c *caller,
 	allOrNothing bool) *decision {
 	d := &decision{rules: s, caller: c, vars: vars, verdicts: make([]verdict, len(s.rules))}
 	w := walker{decision: d,
@@ -107,68 +109,62 @@ func (w *walker) selections(set ast.SelectionSet, path *pathNode, reachesRoot bo
 
 // applies reports whether a type condition is true for every object of a type.
 func (w *walker) applies(condition string, typ *ast.Definition) bool {
-	if condition == "" || typ == nil || condition == typ.Name {
-		return true
-	}
-	for _, name := range typ.Interfaces {
-		if name == condition {
-			return true
-		}
-	}
-	return false
+	return condition == "" || typ == nil || condition == typ.Name ||
+		w.rules.covers[typ.Name][condition]
 }
 
-// included applies @skip and @include.
+// included reports whether @skip and @include leave a selection in the operation. If a condition
+// isn't a boolean, the selection counts as included, so that the rules apply to it.
 func (w *walker) included(directives ast.DirectiveList) bool {
-	for _, directive := range directives {
-		if directive.Name != "skip" && directive.Name != "include" {
-			continue
-		}
-		condition, _ := directive.ArgumentMap(w.vars)["if"].(bool)
-		if condition == (directive.Name == "skip") {
-			return false
-		}
+	return len(directives) == 0 ||
+		!w.hasCondition(directives.ForName("skip"), true) &&
+			!w.hasCondition(directives.ForName("include"), false)
+}
+
+// hasCondition reports whether the argument "if" of a directive, which may be nil, has a value.
+func (w *walker) hasCondition(directive *ast.Directive, value bool) bool {
+	if directive == nil {
+		return false
 	}
-	return true
+	arg := directive.Arguments.ForName("if")
+	if arg == nil {
+		return false
+	}
+	condition, err := arg.Value.Value(w.vars)
+	return err == nil && condition == value
 }
 
 // field decides about a selected field.
 func (w *walker) field(field *ast.Field, path *pathNode, reachesRoot bool) {
-	var err error
-	if variants := w.rules.fields[field.Definition]; variants != nil {
-		var some bool
-		if err, some = w.decideVariants(variants, field); some && !w.strict {
-			w.perObject, err = true, nil
-		}
+	info, ok := w.rules.fields[field.Definition]
+	if !ok && field.Definition != nil {
+		info = infoOf(field.Definition.Type)
 	}
-	nonNull := field.Definition != nil && isNonNull(field.Definition.Type)
+	err, some := w.decideVariants(info.variants, field)
+	if some && !w.strict {
+		w.perObject, err = true, nil
+	}
 	if err != nil {
 		w.denied = append(w.denied, deniedField{field, path, err})
-		w.stopped = w.stopped || reachesRoot && field.Definition.Type.NonNull
+		w.stopped = w.stopped || reachesRoot && info.nonNull
 		return
 	}
 	if len(field.SelectionSet) > 0 {
-		w.selections(field.SelectionSet, &pathNode{path, field}, reachesRoot && nonNull)
+		w.selections(field.SelectionSet, &pathNode{path, field},
+			reachesRoot && info.nonNullInLists)
 	}
-}
-
-// isNonNull reports whether a null in a value of this type, at any depth of its lists, becomes that
-// of the value.
-func isNonNull(typ *ast.Type) bool {
-	for ; typ != nil; typ = typ.Elem {
-		if !typ.NonNull {
-			return false
-		}
-	}
-	return true
 }
 
 // decideVariants returns the error for a field with these variants of rules, or nil if the caller
 // may have it. If only some variants deny it, it returns some.
 func (w *walker) decideVariants(variants [][]*rule, field *ast.Field) (err error, some bool) {
+	if len(variants) == 0 {
+		return nil, false
+	}
 	denials := 0
+	args := &arguments{field: field, vars: w.vars}
 	for _, rules := range variants {
-		if variantErr := w.check(rules, field); variantErr != nil {
+		if variantErr := w.check(rules, args); variantErr != nil {
 			denials++
 			err = variantErr
 		}
@@ -178,30 +174,39 @@ func (w *walker) decideVariants(variants [][]*rule, field *ast.Field) (err error
 
 // check returns the error of the first of the rules that the caller doesn't satisfy, or nil. Rules
 // of a dry run are only recorded.
-func (d *decision) check(rules []*rule, field *ast.Field) error {
+func (d *decision) check(rules []*rule, args *arguments) error {
 	for _, r := range rules {
-		err := d.verdict(r, field)
+		err := d.verdict(r, args)
 		if err == nil {
 			continue
 		}
-		if !r.dryRun {
+		if !r.dryRun && err != errDryRun {
 			return err
 		}
-		d.dryRun.add(coordinate(field))
+		d.dryRun.add(coordinate(args.field))
 	}
 	return nil
 }
 
-// verdict returns the result of a rule. Rules that don't use arguments are checked once.
-func (d *decision) verdict(r *rule, field *ast.Field) error {
+// verdict returns the result of a rule for a field with these arguments. A rule that uses no
+// arguments is checked once for each operation, and the rule of the field's input once for each
+// field.
+func (d *decision) verdict(r *rule, args *arguments) error {
 	if r.usesArguments {
-		return r.check(&d.caller, func() map[string]any { return field.ArgumentMap(d.vars) })
+		if r.usesInput && r == args.inputRule {
+			return args.inputErr
+		}
+		err := r.check(d.caller, args)
+		if r.usesInput {
+			args.inputRule, args.inputErr = r, err
+		}
+		return err
 	}
 	v := &d.verdicts[r.index]
 	if v.known {
 		return v.err
 	}
-	err := r.check(&d.caller, nil)
+	err := r.check(d.caller, nil)
 	if !d.decided { // afterwards, fields run concurrently
 		v.known, v.err = true, err
 	}
@@ -210,7 +215,7 @@ func (d *decision) verdict(r *rule, field *ast.Field) error {
 
 // deny returns why the caller may not have a field of an object of a type, or nil.
 func (d *decision) deny(object string, field *ast.Field) error {
-	err := d.check(d.rules.object[object][field.Name], field)
+	err := d.check(d.rules.object[object][field.Name], &arguments{field: field, vars: d.vars})
 	if err != nil {
 		d.names.add(object + "." + field.Name)
 	}
@@ -218,11 +223,14 @@ func (d *decision) deny(object string, field *ast.Field) error {
 }
 
 // coordinate returns the name of a selected field with that of its type, such as Query.notes.
-func coordinate(field *ast.Field) string {
+func coordinate(field *ast.Field) string { return objectName(field) + "." + field.Name }
+
+// objectName returns the name of the type that a field is selected on, or "".
+func objectName(field *ast.Field) string {
 	if field.ObjectDefinition == nil {
-		return field.Name
+		return ""
 	}
-	return field.ObjectDefinition.Name + "." + field.Name
+	return field.ObjectDefinition.Name
 }
 
 // A nameSet is a set of at most maxNames names. It is safe for concurrent use.

@@ -74,7 +74,11 @@ func (c *compiler) addTableRow(typ string, field *ast.FieldDefinition, rules []*
 		}
 	}
 	for _, r := range rules {
-		row.Rules = append(row.Rules, PolicyRule{Rule: r.text, From: r.from, DryRun: r.dryRun})
+		from := r.from
+		if r.usesInput {
+			from = row.Field
+		}
+		row.Rules = append(row.Rules, PolicyRule{Rule: r.text, From: from, DryRun: r.dryRun})
 	}
 	if row.Public || len(row.Rules) > 0 {
 		c.result.table = append(c.result.table, row)

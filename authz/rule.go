@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/vektah/gqlparser/v2/ast"
@@ -21,7 +22,7 @@ type rule struct {
 	from      string // what carries it, such as Query.notes or Note
 
 	// check returns nil if the caller satisfies the rule.
-	check func(*caller, arguments) error
+	check func(*caller, *arguments) error
 	// usesArguments is set if check depends on the arguments of the field.
 	usesArguments bool
 	// usesInput is set if the rule stands for those of the field's input types.
@@ -31,29 +32,62 @@ type rule struct {
 	index int // in schemaRules.rules
 }
 
-// arguments returns the arguments of a field.
-type arguments func() map[string]any
+// arguments are those of a selected field. They aren't safe for concurrent use.
+type arguments struct {
+	field *ast.Field
+	vars  map[string]any // the operation's variables
 
-// A caller is the user who sent a request, or the error why there is none.
+	values map[string]any // with the schema's defaults; see all
+
+	inputRule *rule // the last rule with usesInput that was checked, and its result
+	inputErr  error
+}
+
+// all returns the values of the arguments. A value that the client doesn't send is the schema's
+// default.
+func (a *arguments) all() map[string]any {
+	if a.values == nil {
+		a.values = a.field.ArgumentMap(a.vars)
+	}
+	return a.values
+}
+
+// sent returns the value of an argument if the client sends it.
+func (a *arguments) sent(name string) (value any, ok bool) {
+	arg := a.field.Arguments.ForName(name)
+	if arg == nil {
+		return nil, false
+	}
+	if arg.Value.Kind == ast.Variable {
+		value, ok = a.vars[arg.Value.Raw]
+		return value, ok
+	}
+	return a.all()[name], true
+}
+
+// A caller is the user who sent a request, or the error why there is none. It is safe for
+// concurrent use.
 type caller struct {
 	user *identity.User
 	err  error // of identity.Require
 	now  time.Time
 
-	claims    map[string]any // the token's, decoded on first use
-	claimsErr error
+	decodeClaims sync.Once
+	claims       map[string]any // the token's, after decodeClaims
 }
 
 // claim returns the claim at a path, or nil.
 func (c *caller) claim(path []string) any {
-	if c.claims == nil && c.claimsErr == nil {
+	c.decodeClaims.Do(func() {
 		if c.user.Token == nil {
-			return nil
+			return
 		}
 		decoder := json.NewDecoder(strings.NewReader(string(c.user.Token.Claims)))
 		decoder.UseNumber() // compare numbers as they are written
-		c.claimsErr = decoder.Decode(&c.claims)
-	}
+		if decoder.Decode(&c.claims) != nil {
+			c.claims = nil
+		}
+	})
 	var value any = c.claims
 	for _, name := range path {
 		object, ok := value.(map[string]any)
@@ -69,6 +103,7 @@ func (c *caller) claim(path []string) any {
 type ruleBuilder struct {
 	args     map[string]any       // checked against the directive's definition
 	field    *ast.FieldDefinition // that carries the directive, or nil
+	types    map[string]*ast.Definition
 	declared *declarations
 	explain  bool // Config.Explain
 	rule     *rule
@@ -114,9 +149,9 @@ func (b *ruleBuilder) text(name string) string {
 }
 
 // when sets a check that denies callers who don't satisfy a condition.
-func (b *ruleBuilder) when(reason error, holds func(*caller, arguments) bool) {
+func (b *ruleBuilder) when(reason error, holds func(*caller, *arguments) bool) {
 	denied := b.denied(reason)
-	b.rule.check = func(c *caller, args arguments) error {
+	b.rule.check = func(c *caller, args *arguments) error {
 		if c.err != nil {
 			return c.err
 		}
@@ -137,7 +172,7 @@ func (b *ruleBuilder) denied(reason error) *identity.DeniedError {
 }
 
 func (b *ruleBuilder) auth() error {
-	b.rule.check = func(c *caller, _ arguments) error { return c.err }
+	b.rule.check = func(c *caller, _ *arguments) error { return c.err }
 	return nil
 }
 
@@ -181,7 +216,7 @@ func (b *ruleBuilder) hasRole() error {
 	if err := b.declared.checkRoles(client, slices.Concat(anyOf, allOf)); err != nil {
 		return err
 	}
-	b.when(identity.ErrRoleMissing, func(c *caller, _ arguments) bool {
+	b.when(identity.ErrRoleMissing, func(c *caller, _ *arguments) bool {
 		has := c.user.HasRealmRole
 		if client != "" {
 			has = func(role string) bool { return c.user.HasClientRole(client, role) }
@@ -219,7 +254,7 @@ func (b *ruleBuilder) hasScope() error {
 	if err := b.declared.checkScopes(all); err != nil {
 		return err
 	}
-	b.when(identity.ErrScopeMissing, func(c *caller, _ arguments) bool {
+	b.when(identity.ErrScopeMissing, func(c *caller, _ *arguments) bool {
 		has := c.user.HasScope
 		return holdsAny(anyOf, has) && holdsAll(allOf, has) &&
 			(anyOfAll == nil || slices.ContainsFunc(anyOfAll, func(list []string) bool {
@@ -243,7 +278,7 @@ func (b *ruleBuilder) hasGroup() error {
 	if err := b.declared.checkGroups(anyOf); err != nil {
 		return err
 	}
-	b.when(identity.ErrGroupMissing, func(c *caller, _ arguments) bool {
+	b.when(identity.ErrGroupMissing, func(c *caller, _ *arguments) bool {
 		return slices.ContainsFunc(anyOf, func(path string) bool {
 			return c.user.InGroup(path) ||
 				subgroups && slices.ContainsFunc(c.user.Groups, func(group string) bool {
@@ -269,14 +304,14 @@ func (b *ruleBuilder) inOrganization() error {
 			return err
 		}
 	}
-	b.when(identity.ErrOrganizationMissing, func(c *caller, args arguments) bool {
+	b.when(identity.ErrOrganizationMissing, func(c *caller, args *arguments) bool {
 		if !holdsAny(anyOf, c.user.InOrganization) {
 			return false
 		}
 		if path == nil {
 			return true
 		}
-		alias, ok := valueAt(args(), path).(string)
+		alias, ok := valueAt(args.all(), path).(string)
 		return ok && c.user.InOrganization(alias)
 	})
 	return nil
@@ -296,7 +331,7 @@ func (b *ruleBuilder) hasClaim() error {
 	if slices.Contains(names, "") {
 		return fmt.Errorf("has the path %q, in which a name is empty", path)
 	}
-	b.when(identity.ErrClaimMissing, func(c *caller, _ arguments) bool {
+	b.when(identity.ErrClaimMissing, func(c *caller, _ *arguments) bool {
 		switch value := c.claim(names).(type) {
 		case string:
 			return value == equals
@@ -325,18 +360,18 @@ func (b *ruleBuilder) owner() error {
 		}
 	}
 	b.rule.usesArguments = true
-	b.when(identity.ErrNotOwner, func(c *caller, args arguments) bool {
+	b.when(identity.ErrNotOwner, func(c *caller, args *arguments) bool {
 		if hasRole && c.user.HasRealmRole(role) {
 			return true
 		}
-		id, ok := valueAt(args(), path).(string)
+		id, ok := valueAt(args.all(), path).(string)
 		return ok && c.user.ID != "" && id == c.user.ID
 	})
 	return nil
 }
 
 func (b *ruleBuilder) notImpersonated() error {
-	b.when(identity.ErrImpersonated, func(c *caller, _ arguments) bool {
+	b.when(identity.ErrImpersonated, func(c *caller, _ *arguments) bool {
 		return c.user.Token != nil && !c.user.Token.Impersonated
 	})
 	return nil
@@ -356,7 +391,7 @@ func (b *ruleBuilder) stepUp() error {
 	age := time.Duration(maxAge) * time.Second
 	denied := b.denied(identity.ErrStepUpRequired)
 	denied.ACRValues, denied.MaxAge = acr, age
-	b.rule.check = func(c *caller, _ arguments) error {
+	b.rule.check = func(c *caller, _ *arguments) error {
 		if c.err != nil {
 			return c.err
 		}
@@ -374,16 +409,34 @@ func (b *ruleBuilder) stepUp() error {
 }
 
 // argumentPath splits the name of an argument, and of fields in it. It returns an error if the
-// field that carries the rule has no such argument.
+// field that carries the rule has no such argument, or if its value can't be a string.
 func (b *ruleBuilder) argumentPath(text string) ([]string, error) {
 	if b.field == nil {
 		return nil, errors.New("has arg, but only a field has arguments")
 	}
 	path := strings.Split(text, ".")
-	if b.field.Arguments.ForName(path[0]) == nil {
+	argument := b.field.Arguments.ForName(path[0])
+	if argument == nil {
 		return nil, fmt.Errorf("names the argument %q, which the field doesn't have", path[0])
 	}
-	return path, nil
+	typ := argument.Type
+	for i := 1; ; i++ {
+		name := strings.Join(path[:i], ".")
+		definition := b.types[typeName(typ)]
+		isInput := definition != nil && definition.Kind == ast.InputObject
+		switch {
+		case typ != nil && typ.Elem != nil:
+			return nil, fmt.Errorf("names %q, which is a list: expected one value", name)
+		case i == len(path) && isInput:
+			return nil, fmt.Errorf("names %q, which is an input object: expected one of its "+
+				"fields, as in %q", name, name+".id")
+		case i == len(path):
+			return path, nil
+		case !isInput || definition.Fields.ForName(path[i]) == nil:
+			return nil, fmt.Errorf("names %q, but %q has no field %q", text, name, path[i])
+		}
+		typ = definition.Fields.ForName(path[i]).Type
+	}
 }
 
 // valueAt returns the value in args at a path, or nil. An ID may be given as a number.

@@ -33,10 +33,34 @@ var definitions = func() map[string]*ast.DirectiveDefinition {
 
 // schemaRules are the access rules of a schema. They are immutable.
 type schemaRules struct {
+	schema *ast.Schema
 	rules  []*rule
-	fields map[*ast.FieldDefinition][][]*rule // what guards a selected field; see fieldRules
-	object map[string]map[string][]*rule      // what guards a field of an object type
-	table  []PolicyField                      // for Policy
+	// fields has the guarded fields, and those of interfaces.
+	fields map[*ast.FieldDefinition]fieldInfo
+	object map[string]map[string][]*rule // what guards a field of an object type
+	// covers has, for each object type, interface and union, the other types of which all of its
+	// objects are.
+	covers map[string]map[string]bool
+	table  []PolicyField // for Policy
+}
+
+// A fieldInfo is what the decision about a selected field needs.
+type fieldInfo struct {
+	// variants has the rules of the field, once for each different list that the types of the
+	// selected objects have.
+	variants [][]*rule
+	// nonNull says whether the field can't be null, and nonNullInLists whether, in addition, no
+	// item can be null at any depth of its lists.
+	nonNull, nonNullInLists bool
+}
+
+// infoOf returns the information about a field of this type that has no rules.
+func infoOf(typ *ast.Type) fieldInfo {
+	info := fieldInfo{nonNull: typ != nil && typ.NonNull, nonNullInLists: typ != nil}
+	for ; typ != nil; typ = typ.Elem {
+		info.nonNullInLists = info.nonNullInLists && typ.NonNull
+	}
+	return info
 }
 
 // A compiler makes the rules of a schema.
@@ -47,8 +71,11 @@ type compiler struct {
 	names    map[string]string // from a directive's name in the schema to its name in definitions
 	declared declarations
 	compiled map[*ast.Directive]*rule
-	result   *schemaRules
-	errs     []error
+	// possible has the object types of each interface and union, and each object type itself.
+	possible   map[string][]string
+	inputRules map[string]*rule // by the arguments of fields
+	result     *schemaRules
+	errs       []error
 }
 
 // compile returns the access rules of a schema, or an error that names everything that is wrong
@@ -59,16 +86,15 @@ func compile(schema *ast.Schema, config Config) (*schemaRules, error) {
 	}
 	c := &compiler{schema: schema, types: typesOf(schema), config: config,
 		names:    map[string]string{},
-		compiled: map[*ast.Directive]*rule{},
-		result: &schemaRules{fields: map[*ast.FieldDefinition][][]*rule{},
+		compiled: map[*ast.Directive]*rule{}, inputRules: map[string]*rule{},
+		result: &schemaRules{schema: schema, fields: map[*ast.FieldDefinition]fieldInfo{},
 			object: map[string]map[string][]*rule{}}}
+	c.findPossible()
 	c.bindNames()
 	c.checkGuards()
 	c.readDeclarations()
 	for _, name := range slices.Sorted(maps.Keys(c.types)) {
-		if definition := c.types[name]; !definition.BuiltIn {
-			c.compileType(definition)
-		}
+		c.compileType(c.types[name])
 	}
 	c.compileFields()
 	c.audit()
@@ -81,9 +107,11 @@ func compile(schema *ast.Schema, config Config) (*schemaRules, error) {
 
 // typesOf returns the types of a schema, with the definitions of root types that the schema uses.
 func typesOf(schema *ast.Schema) map[string]*ast.Definition {
-	types := maps.Clone(schema.Types)
-	if types == nil {
-		types = map[string]*ast.Definition{}
+	types := map[string]*ast.Definition{}
+	for name, definition := range schema.Types {
+		if definition != nil {
+			types[name] = definition
+		}
 	}
 	for _, root := range []*ast.Definition{schema.Query, schema.Mutation, schema.Subscription} {
 		if root != nil {
@@ -91,6 +119,59 @@ func typesOf(schema *ast.Schema) map[string]*ast.Definition {
 		}
 	}
 	return types
+}
+
+// interfacesOf returns the interfaces that a type implements, directly or through others.
+func (c *compiler) interfacesOf(definition *ast.Definition) []*ast.Definition {
+	var interfaces []*ast.Definition
+	names := definition.Interfaces
+	for i := 0; i < len(names); i++ {
+		super := c.types[names[i]]
+		if super != nil && !slices.Contains(interfaces, super) {
+			interfaces = append(interfaces, super)
+			names = slices.Concat(names, super.Interfaces)
+		}
+	}
+	return interfaces
+}
+
+// findPossible finds the object types of each interface and union, and which types cover others.
+func (c *compiler) findPossible() {
+	c.possible = map[string][]string{}
+	c.result.covers = map[string]map[string]bool{}
+	groups := map[string][]string{} // the types that an object type belongs to
+	join := func(object, group string) {
+		if !slices.Contains(groups[object], group) {
+			groups[object] = append(groups[object], group)
+			c.possible[group] = append(c.possible[group], object)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.types)) {
+		switch definition := c.types[name]; definition.Kind {
+		case ast.Object:
+			join(name, name)
+			for _, super := range c.interfacesOf(definition) {
+				join(name, super.Name)
+			}
+		case ast.Union:
+			for _, member := range definition.Types {
+				join(member, name)
+			}
+		}
+	}
+	for name, objects := range c.possible {
+		count := map[string]int{}
+		for _, object := range objects {
+			for _, group := range groups[object] {
+				count[group]++
+			}
+		}
+		covers := map[string]bool{}
+		for group, n := range count {
+			covers[group] = n == len(objects)
+		}
+		c.result.covers[name] = covers
+	}
 }
 
 func (c *compiler) failf(format string, args ...any) {
@@ -107,16 +188,25 @@ func (c *compiler) bindNames() {
 				c.config.Names[name])
 		}
 	}
-	for name, definition := range definitions {
+	for _, name := range slices.Sorted(maps.Keys(definitions)) {
+		definition := definitions[name]
 		schemaName := name
 		if renamed, ok := c.config.Names[name]; ok {
 			schemaName = renamed
 		}
 		found := c.schema.Directives[schemaName]
-		if found == nil || slices.Contains(c.config.Guards, schemaName) && name != "auth" {
-			continue // the schema lacks it, or has an application's own guard of this name
+		if found == nil {
+			continue
+		}
+		if other := c.names[schemaName]; other != "" {
+			c.failf("@%s would be both %q and %q of authz.Schema: give one of them another name in "+
+				"Config.Names", schemaName, other, name)
+			continue
 		}
 		if signature(found) != signature(definition) {
+			if slices.Contains(c.config.Guards, schemaName) {
+				continue // the application's own guard
+			}
 			c.failf("the schema's directive @%s(%s) isn't that of authz.Schema, @%s(%s): give yours "+
 				"another name, or list it in Config.Guards", schemaName, signature(found), name,
 				signature(definition))
@@ -137,6 +227,7 @@ func signature(definition *ast.DirectiveDefinition) string {
 
 // readDeclarations reads @roles, @scopes and @groups.
 func (c *compiler) readDeclarations() {
+	c.forbidGuards("the schema", c.schema.SchemaDirectives)
 	for _, directive := range c.schema.SchemaDirectives {
 		name := c.names[directive.Name]
 		if name != "roles" && name != "scopes" && name != "groups" {
@@ -234,6 +325,24 @@ func (c *compiler) compileType(definition *ast.Definition) {
 		for _, directive := range field.Directives {
 			c.compileDirective(directive, definition.Name+"."+field.Name, field)
 		}
+		for _, arg := range field.Arguments {
+			c.forbidGuards(fmt.Sprintf("%s.%s(%s:)", definition.Name, field.Name, arg.Name),
+				arg.Directives)
+		}
+	}
+	for _, value := range definition.EnumValues {
+		c.forbidGuards(definition.Name+"."+value.Name, value.Directives)
+	}
+}
+
+// forbidGuards returns an error for each guard of authz.Schema where it has no effect. Only a
+// schema that defines the directive itself, with more locations, can have one there.
+func (c *compiler) forbidGuards(place string, directives ast.DirectiveList) {
+	for _, directive := range directives {
+		if builders[c.names[directive.Name]] != nil {
+			c.failf("%s carries @%s, which has no effect there: put it on the field or the type",
+				place, directive.Name)
+		}
 	}
 }
 
@@ -249,8 +358,8 @@ func (c *compiler) compileDirective(directive *ast.Directive, from string,
 		dryRun: slices.Contains(c.config.DryRun, from), index: len(c.result.rules)}
 	args, err := directiveArguments(directive, definitions[name])
 	if err == nil {
-		err = build(&ruleBuilder{args: args, field: field, declared: &c.declared,
-			explain: c.config.Explain, rule: r})
+		err = build(&ruleBuilder{args: args, field: field, types: c.types,
+			declared: &c.declared, explain: c.config.Explain, rule: r})
 	}
 	if err != nil {
 		c.failf("%s: %s %w", from, r.text, err)
@@ -290,8 +399,8 @@ func (c *compiler) typeRules(name string) []*rule {
 		return nil
 	}
 	rules := c.rulesOf(definition.Directives)
-	for _, name := range definition.Interfaces {
-		rules = append(rules, c.rulesOf(c.types[name].Directives)...)
+	for _, super := range c.interfacesOf(definition) {
+		rules = append(rules, c.rulesOf(super.Directives)...)
 	}
 	return rules
 }
@@ -310,13 +419,15 @@ func typeName(typ *ast.Type) string {
 func (c *compiler) fieldRules(object *ast.Definition, field *ast.FieldDefinition) []*rule {
 	rules := c.typeRules(object.Name)
 	rules = append(rules, c.rulesOf(field.Directives)...)
-	for _, name := range object.Interfaces {
-		if inherited := c.types[name].Fields.ForName(field.Name); inherited != nil {
+	for _, super := range c.interfacesOf(object) {
+		if inherited := super.Fields.ForName(field.Name); inherited != nil {
 			rules = append(rules, c.rulesOf(inherited.Directives)...)
 		}
 	}
 	rules = append(rules, c.typeRules(typeName(field.Type))...)
-	rules = append(rules, c.inputRules(object.Name+"."+field.Name, field)...)
+	if r := c.inputRule(field); r != nil {
+		rules = append(rules, r)
+	}
 	var unique []*rule
 	for _, r := range rules {
 		if !slices.Contains(unique, r) {
@@ -332,7 +443,7 @@ func (c *compiler) fieldRules(object *ast.Definition, field *ast.FieldDefinition
 func (c *compiler) compileFields() {
 	for _, name := range slices.Sorted(maps.Keys(c.types)) {
 		definition := c.types[name]
-		if definition.Kind != ast.Object || definition.BuiltIn {
+		if definition.Kind != ast.Object {
 			continue
 		}
 		for _, field := range definition.Fields {
@@ -344,7 +455,9 @@ func (c *compiler) compileFields() {
 				c.hasNoRule(field, rules) && !isFederationField(field) {
 				rules = append(rules, c.defaultRule())
 			}
-			c.addTableRow(name, field, rules)
+			if !definition.BuiltIn { // gqlgen's federation plugin adds types that clients can't use
+				c.addTableRow(name, field, rules)
+			}
 			if len(rules) == 0 {
 				continue
 			}
@@ -352,7 +465,9 @@ func (c *compiler) compileFields() {
 				c.result.object[name] = map[string][]*rule{}
 			}
 			c.result.object[name][field.Name] = rules
-			c.result.fields[field] = [][]*rule{rules}
+			info := infoOf(field.Type)
+			info.variants = [][]*rule{rules}
+			c.result.fields[field] = info
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.types)) {
@@ -361,22 +476,38 @@ func (c *compiler) compileFields() {
 			continue
 		}
 		for _, field := range definition.Fields {
-			var variants [][]*rule
-			guarded := false
-			for _, possible := range c.schema.PossibleTypes[name] {
-				rules := c.result.object[possible.Name][field.Name]
-				guarded = guarded || len(rules) > 0
-				if !slices.ContainsFunc(variants, func(other []*rule) bool {
-					return slices.Equal(other, rules)
-				}) {
-					variants = append(variants, rules)
-				}
-			}
-			if guarded {
-				c.result.fields[field] = variants
-			}
+			c.result.fields[field] = c.interfaceField(name, field)
 		}
 	}
+}
+
+// interfaceField returns the information about a field of an interface. It can't be null if no
+// object type lets it be null, even if the interface does.
+func (c *compiler) interfaceField(name string, field *ast.FieldDefinition) fieldInfo {
+	info := infoOf(field.Type)
+	guarded, nonNull, nonNullInLists := false, true, true
+	for _, object := range c.possible[name] {
+		rules := c.result.object[object][field.Name]
+		guarded = guarded || len(rules) > 0
+		if !slices.ContainsFunc(info.variants, func(other []*rule) bool {
+			return slices.Equal(other, rules)
+		}) {
+			info.variants = append(info.variants, rules)
+		}
+		var implementation fieldInfo
+		if f := c.types[object].Fields.ForName(field.Name); f != nil {
+			implementation = infoOf(f.Type)
+		}
+		nonNull = nonNull && implementation.nonNull
+		nonNullInLists = nonNullInLists && implementation.nonNullInLists
+	}
+	if !guarded {
+		info.variants = nil
+	}
+	if len(c.possible[name]) > 0 {
+		info.nonNull, info.nonNullInLists = nonNull, nonNullInLists
+	}
+	return info
 }
 
 func (c *compiler) isRoot(definition *ast.Definition) bool {
@@ -402,7 +533,7 @@ const defaultFrom = "Config.Default"
 // checkDryRun returns an error for each name in Config.DryRun that carries no rule.
 func (c *compiler) checkDryRun() {
 	for _, name := range c.config.DryRun {
-		if !slices.ContainsFunc(c.result.rules, func(r *rule) bool { return r.from == name }) {
+		if !slices.ContainsFunc(c.result.rules, func(r *rule) bool { return r.from == name && r.dryRun }) {
 			c.failf("Config.DryRun has %q: expected a type, or a field such as Query.notes, that "+
 				"carries a rule", name)
 		}
