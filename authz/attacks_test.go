@@ -270,7 +270,7 @@ func TestCaller_concurrent(t *testing.T) {
 // Observe is called once for an operation with several responses.
 func TestEnforcer_observesOnce(t *testing.T) {
 	calls := 0
-	e := &enforcer{rules: loadRules(t, `type Query { a: Int @auth }`,
+	e := &enforcer{rules: loadRules(t, `type Query { a: Int @notImpersonated }`,
 		Config{DryRun: []string{"Query.a"}}), config: Config{Now: time.Now,
 		Observe: func(context.Context, Denial) { calls++ }}}
 	doc := gqlparser.MustLoadQuery(e.rules.schema, "{ a }")

@@ -1,21 +1,22 @@
-// Package authz enforces who may call a field. The access rules are directives in the schema. This
-// package implements the directives (authz.go), and checks that every root field has an access rule
-// (audit.go).
+// Package authz enforces who may use a field. The access rules are directives in the schema, such
+// as @auth and @hasRole. They are applied to each operation before it runs.
 //
 // To use this package in your own gqlgen server, add the directives that Schema returns to the
-// schema. Bind their functions in the generated DirectiveRoot with Bind, and call Audit once,
-// before the server listens:
+// schema, bind their functions in the generated DirectiveRoot with Bind, and call Install:
 //
 //	directives, err := authz.Bind(generated.DirectiveRoot{})
-//	err = authz.Audit(schema.Schema())
+//	server := handler.New(schema)
+//	err = authz.Install(server, schema, authz.Config{})
 //
-// If you have your own guard, register its name: authz.Audit(schema, "hasTenant"). Otherwise, Audit
-// returns an error that names the fields without another access rule, and their directives.
+// Install audits the schema: every root field needs a rule or @public. Without Install, guards with
+// arguments deny everyone, and rules on types don't guard the fields of the types.
 //
-// keycloak.Middleware puts the caller into the context, and a guard reads it with identity.Require.
-// If a guard denies a field, the field fails with an error of package identity. Package apierror
-// turns this error into the code and the reason that clients branch on. The example in package
-// apierror is a whole server.
+// If you have your own guard, list its name in Config.Guards. Otherwise, the audit returns an error
+// that names the fields without another access rule, and their directives.
+//
+// keycloak.Middleware puts the caller into the context. If a rule denies a field, the field fails
+// with an error of package identity. Package apierror turns this error into the code and the reason
+// that clients branch on. The example in package apierror is a whole server.
 package authz
 
 import (

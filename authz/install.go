@@ -33,8 +33,9 @@ type Config struct {
 	// does. Otherwise, the denied fields are null, with an error for each, and the rest runs.
 	AllOrNothing bool
 
-	// DryRun lists types and fields, such as Note and Query.notes. The rules that they carry deny
-	// nothing: Observe gets what they would deny. Use it to add a rule to an API that has clients.
+	// DryRun lists types and fields, such as Note and Query.notes. The rules that they carry, other
+	// than @auth, deny nothing: Observe gets what they would deny. Use it to add a rule to an API
+	// that has clients, and keep @auth beside the rule meanwhile.
 	DryRun []string
 
 	// Explain tells clients the arguments of the rule that they don't satisfy, in

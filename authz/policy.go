@@ -28,7 +28,7 @@ type PolicyRule struct {
 }
 
 // Policy returns a row for each root field of a schema, and for each other field that has a rule,
-// in alphabetical order. It returns the errors of Install.
+// ordered by type. It returns the errors of Install.
 func Policy(schema *ast.Schema, config Config) (PolicyTable, error) {
 	rules, err := compile(schema, config)
 	if err != nil {

@@ -138,7 +138,8 @@ func TestPolicy_names(t *testing.T) {
 			authz.Config{Names: map[string]string{"hasRole": "needsRole"}},
 			"Query.a  @needsRole(anyOf: [\"admin\"])\n"},
 		{"renamed, without Names", renamed + `type Query { a: Int @needsRole(anyOf: ["admin"]) }`,
-			authz.Config{}, `authz: Query.a has no access rule: it carries @needsRole`},
+			authz.Config{}, `authz: the schema's directive @needsRole(anyOf: [String!], allOf: ` +
+				`[String!], client: String) has the arguments of @hasRole: name it in Config.Names`},
 		{"unknown name", `type Query { a: Int @public }`,
 			authz.Config{Names: map[string]string{"hasRoles": "x"}},
 			`authz: Config.Names has the directive "hasRoles"`},
@@ -227,9 +228,15 @@ func TestInstall_dryRun(t *testing.T) {
 		t.Errorf("an input field that isn't in the dry run: got %s, want an error", got)
 	}
 	if got := policyOf(t, `type Query { a: Int @auth }`,
-		authz.Config{DryRun: []string{"Query.b"}}); !strings.Contains(got,
-		`authz: Config.DryRun has "Query.b"`) {
-		t.Errorf("got %s, want an error about Config.DryRun", got)
+		authz.Config{DryRun: []string{"Query.b", "Query.a"}}); !strings.Contains(got,
+		`authz: Config.DryRun has "Query.b"`) || !strings.Contains(got,
+		`authz: Config.DryRun has "Query.a"`) {
+		t.Errorf("got %s, want errors about Config.DryRun", got)
+	}
+	policy := policyOf(t, `type Query { a: Int @auth @hasRole(anyOf: ["x"]) }`,
+		authz.Config{DryRun: []string{"Query.a"}})
+	if policy != "Query.a  @auth\nQuery.a  @hasRole(anyOf: [\"x\"])  dry run\n" {
+		t.Errorf("the policy is\n%s\nwant only @hasRole in the dry run", policy)
 	}
 }
 

@@ -214,6 +214,27 @@ func (c *compiler) bindNames() {
 		}
 		c.names[schemaName] = name
 	}
+	c.checkUnnamed()
+}
+
+// checkUnnamed returns an error for each directive of the schema that has the arguments of a guard
+// of Schema under another name, unless Config.Names or Config.Guards says what it is. Without
+// Config.Names, Install wouldn't enforce it.
+func (c *compiler) checkUnnamed() {
+	for _, schemaName := range slices.Sorted(maps.Keys(c.schema.Directives)) {
+		found := c.schema.Directives[schemaName]
+		if c.names[schemaName] != "" || slices.Contains(c.config.Guards, schemaName) ||
+			len(found.Arguments) == 0 {
+			continue
+		}
+		for name := range builders {
+			if signature(found) == signature(definitions[name]) {
+				c.failf("the schema's directive @%s(%s) has the arguments of @%s: name it in "+
+					"Config.Names or, if it is your own, in Config.Guards", schemaName,
+					signature(found), name)
+			}
+		}
+	}
 }
 
 // signature returns the arguments of a directive with their types.
@@ -355,7 +376,8 @@ func (c *compiler) compileDirective(directive *ast.Directive, from string,
 		return
 	}
 	r := &rule{directive: name, from: from, text: directiveText(directive),
-		dryRun: slices.Contains(c.config.DryRun, from), index: len(c.result.rules)}
+		dryRun: name != "auth" && slices.Contains(c.config.DryRun, from),
+		index:  len(c.result.rules)}
 	args, err := directiveArguments(directive, definitions[name])
 	if err == nil {
 		err = build(&ruleBuilder{args: args, field: field, types: c.types,
@@ -530,12 +552,14 @@ func (c *compiler) defaultRule() *rule {
 
 const defaultFrom = "Config.Default"
 
-// checkDryRun returns an error for each name in Config.DryRun that carries no rule.
+// checkDryRun returns an error for each name in Config.DryRun that carries no rule to try.
 func (c *compiler) checkDryRun() {
 	for _, name := range c.config.DryRun {
-		if !slices.ContainsFunc(c.result.rules, func(r *rule) bool { return r.from == name && r.dryRun }) {
+		if !slices.ContainsFunc(c.result.rules, func(r *rule) bool {
+			return r.from == name && r.dryRun
+		}) {
 			c.failf("Config.DryRun has %q: expected a type, or a field such as Query.notes, that "+
-				"carries a rule", name)
+				"carries a rule other than @auth", name)
 		}
 	}
 }

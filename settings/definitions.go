@@ -345,8 +345,9 @@ func (raw *rawSettings) groups() []group {
 				name:        "AUTHZ_DRY_RUN",
 				dest:        listOf(&server.Authz.DryRun, "types and fields"),
 				defaultText: "none", fieldNames: "Config.Authz.DryRun",
-				doc: "Types and fields, such as `Note,Query.notes`, whose rules aren't " +
-					"enforced. The log says what they would have denied (`access would be denied`).",
+				doc: "Types and fields, such as `Note,Query.notes`, whose rules, except `@auth`, " +
+					"aren't enforced. The log says what they would have denied " +
+					"(`access would be denied`).",
 			}},
 		},
 		{
