@@ -39,7 +39,8 @@ func (e *testExecutor) Exec(ctx context.Context) graphql.ResponseHandler {
 		root = e.schema.Mutation
 	}
 	return graphql.OneShot(func() *graphql.Response {
-		ctx := graphql.WithResponseContext(ctx, graphql.DefaultErrorPresenter, graphql.DefaultRecover)
+		ctx := graphql.WithResponseContext(ctx, graphql.DefaultErrorPresenter,
+			graphql.DefaultRecover)
 		var data bytes.Buffer
 		if object, ok := e.object(ctx, root, opCtx.Operation.SelectionSet, ""); ok {
 			json.NewEncoder(&data).Encode(object)
