@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -30,8 +33,10 @@ func (s *setup) measureLogins(o options) error {
 	name := "the fake Keycloak"
 	if address := os.Getenv("TEST_KEYCLOAK_URL"); address != "" {
 		keycloakURL, realm, client, secret = address, "local", "local-api", "local-api-secret"
-		users = []string{"alice", "bob", "dora", "pia"} // of deploy/keycloak/local-realm.json
-		password = func(user string) string { return user + "-password" }
+		users = users[:256] // hashing their passwords takes half a minute
+		if err := createUsers(address, users, password); err != nil {
+			return err
+		}
 		name = "a real Keycloak"
 	}
 	server, err := s.startCloakQL("logins", "KEYCLOAK_SERVER_URL="+keycloakURL,
@@ -111,6 +116,49 @@ func (s *setup) measureLogins(o options) error {
 		}
 		fmt.Printf("\n%.0f logins through CloakQL. All sign-ins together opened %d connections to "+
 			"Keycloak, those of wrk included.\n", logins, s.listener.accepted.Load()-accepted)
+	}
+	return nil
+}
+
+// createUsers adds users to the realm local of a Keycloak that scripts/keycloak started.
+func createUsers(address string, users []string, password func(string) string) error {
+	response, err := http.PostForm(address+"/realms/master/protocol/openid-connect/token",
+		url.Values{"grant_type": {"password"}, "client_id": {"admin-cli"}, "username": {"admin"},
+			"password": {"admin"}})
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	var token struct {
+		AccessToken string `json:"access_token"`
+	}
+	if err := json.NewDecoder(response.Body).Decode(&token); err != nil {
+		return err
+	}
+	for _, user := range users {
+		body, err := json.Marshal(map[string]any{"username": user, "enabled": true,
+			"email": user + "@example.com", "firstName": "Some", "lastName": "Body",
+			"emailVerified": true, "credentials": []map[string]any{
+				{"type": "password", "value": password(user), "temporary": false}}})
+		if err != nil {
+			return err
+		}
+		request, err := http.NewRequest("POST", address+"/admin/realms/local/users",
+			bytes.NewReader(body))
+		if err != nil {
+			return err
+		}
+		request.Header.Set("Authorization", "Bearer "+token.AccessToken)
+		request.Header.Set("Content-Type", "application/json")
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return err
+		}
+		response.Body.Close()
+		// 409: an earlier run has created the user.
+		if response.StatusCode != http.StatusCreated && response.StatusCode != http.StatusConflict {
+			return fmt.Errorf("create %s: %s", user, response.Status)
+		}
 	}
 	return nil
 }

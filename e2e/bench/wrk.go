@@ -18,8 +18,10 @@ const threads = 2 // of wrk
 type load struct {
 	url, path string
 	tokens    []string // in turn; each thread sends its own share of them
-	bodies    []string // in turn; @@ stands for another number in each request
-	form      bool     // the bodies are forms, not JSON
+	// bodies are sent in turn, and at any time each thread sends others. @@ stands for another
+	// number in each request.
+	bodies []string
+	form   bool // the bodies are forms, not JSON
 	// want, if set, is a part of each response. Checking it takes wrk so much time that it is only
 	// for servers that are slower than wrk.
 	want string
@@ -88,7 +90,7 @@ function request()
     headers["X-Forwarded-For"] =
       string.format("10.%d.%d.%d", math.random(255), math.random(255), id)
   end
-  local body = bodies[n % #bodies + 1]
+  local body = bodies[(n * ` + strconv.Itoa(threads) + ` + id) % #bodies + 1]
   if unique then body = body:gsub("@@", id .. "x" .. n) end
   return wrk.format("POST", "` + l.path + `", headers, body)
 end
