@@ -273,7 +273,7 @@ func TestEnforcer_observesOnce(t *testing.T) {
 	e := &enforcer{rules: loadRules(t, `type Query { a: Int @notImpersonated }`,
 		Config{DryRun: []string{"Query.a"}}), config: Config{Now: time.Now,
 		Observe: func(context.Context, Denial) { calls++ }}}
-	doc := gqlparser.MustLoadQuery(e.rules.schema, "{ a }")
+	doc := gqlparser.MustLoadQueryWithRules(e.rules.schema, "{ a }", nil)
 	ctx := graphql.WithOperationContext(context.Background(),
 		&graphql.OperationContext{Doc: doc, Operation: doc.Operations[0]})
 	respond := e.InterceptOperation(ctx, func(context.Context) graphql.ResponseHandler {

@@ -1,7 +1,6 @@
 package authz
 
 import (
-	"context"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -43,7 +42,7 @@ func callerWithRoles(roles ...string) *caller {
 func decideDocument(t testing.TB, rules *schemaRules, document string, vars map[string]any,
 	c *caller) *decision {
 	t.Helper()
-	doc, errs := gqlparser.LoadQuery(rules.schema, document)
+	doc, errs := gqlparser.LoadQueryWithRules(rules.schema, document, nil)
 	if errs != nil {
 		t.Fatalf("%s: %v", document, errs)
 	}
@@ -62,11 +61,6 @@ func (d *decision) deniedPaths() string {
 	}
 	slices.Sort(paths)
 	return strings.Join(slices.Compact(paths), " ")
-}
-
-// contextWithRoles returns the context of a request of a user with these realm roles.
-func contextWithRoles(roles ...string) context.Context {
-	return identity.NewContext(context.Background(), callerWithRoles(roles...).user, nil)
 }
 
 // toJSON returns value as JSON.

@@ -90,12 +90,6 @@ func (s *testServer) ran() []string {
 	return slices.Sorted(slices.Values(s.fields))
 }
 
-// An actor is a caller of the matrix.
-type actor struct {
-	name string
-	ctx  context.Context
-}
-
 // contextOf returns the context of a request with a verified token. change may change the user.
 func contextOf(change func(*identity.User)) context.Context {
 	user := &identity.User{ID: "alice", Token: &identity.TokenInfo{
