@@ -29,11 +29,14 @@ type Query {
   one: One! @public
   find(filter: Filter, level: Level = LOW, levels: [[Level!]!]): String @public
 }
-type Mutation { leaf: Leaf @auth }
+type Mutation { leaf: Leaf @auth open: Open @auth }
 interface Top { id: ID! mark: String @hasRole(anyOf: ["admin"]) price: String }
 interface Middle implements Top { id: ID! mark: String price: String }
 type Leaf implements Middle & Top { id: ID! mark: String price: String! @hasRole(anyOf: ["admin"]) }
 type Twig implements Middle & Top { id: ID! mark: String price: String! @hasRole(anyOf: ["admin"]) }
+interface Node { id: ID! }
+type Open implements Node { id: ID! }
+type Closed implements Node { id: ID! @hasRole(anyOf: ["admin"]) }
 union Union = Leaf | Twig
 interface One { text: String! @hasRole(anyOf: ["admin"]) }
 type OnlyOne implements One { text: String! self: OnlyOne! }
@@ -78,6 +81,10 @@ func TestDecide_attacks(t *testing.T) {
 		{"skip on a fragment in a fragment", `query($t: Boolean!) { ...A @skip(if: $t) ...B }
 			fragment A on Query { admin } fragment B on Query { ...A }`, map[string]any{"t": true},
 			"admin", false},
+		{"rules of other types, in a fragment", `mutation { open { ...F } }
+			fragment F on Node { id ... on Closed { id } }`, nil, "", false},
+		{"rules of the mutation's type, in a fragment", `mutation { leaf { ...F } }
+			fragment F on Top { id price }`, nil, "leaf.price", true},
 		{"skipped", `query($t: Boolean!) { open admin @skip(if: $t) }`, map[string]any{"t": true},
 			"", false},
 

@@ -21,8 +21,9 @@ type decision struct {
 	// perObject is set if the decision for a field depends on the type of its object. Then, and if
 	// denied isn't empty, deny decides for each field that runs.
 	perObject bool
-	// stopped is set if nothing runs: the null of a denied field would become that of the whole
-	// response, or the operation isn't a query.
+	// stopped is set if nothing runs: the operation isn't a query, or the null of a denied field
+	// becomes that of the whole response, whatever the types of objects are. If it takes several
+	// fields, one for each type, the query runs, and gqlgen makes its response null.
 	stopped bool
 
 	decided bool // whether decide has returned
@@ -50,13 +51,14 @@ type pathNode struct {
 }
 
 // decide applies the rules to an operation. Its cost is linear in the operation's size: each
-// fragment is visited at most twice.
+// fragment of a query is visited at most twice, and of other operations at most twice for each type
+// whose objects it is spread on.
 func (s *schemaRules) decide(operation *ast.OperationDefinition, vars map[string]any, c *caller,
 	allOrNothing bool) *decision {
 	d := &decision{rules: s, caller: c, vars: vars, verdicts: make([]verdict, len(s.rules))}
 	w := walker{decision: d,
 		strict: allOrNothing || operation.Operation != ast.Query}
-	w.selections(operation.SelectionSet, nil, true)
+	w.selections(operation.SelectionSet, w.rootType(operation.Operation), nil, true)
 	d.stopped = d.stopped || w.strict && len(d.denied) > 0
 	d.decided = true
 	return d
@@ -69,31 +71,45 @@ type walker struct {
 	visited map[fragmentVisit]bool
 }
 
-// A fragmentVisit is the visit of a fragment whose nulls reach the root, or don't.
+// A fragmentVisit is the visit of a fragment on objects of a type (see selections), whose nulls
+// reach the root, or don't.
 type fragmentVisit struct {
 	fragment *ast.FragmentDefinition
+	typ      *ast.Definition
 	reaches  bool
 }
 
 // selections visits a selection set below the field at path. reachesRoot says whether a null in
 // place of the object would become that of the whole response.
-func (w *walker) selections(set ast.SelectionSet, path *pathNode, reachesRoot bool) {
+//
+// typ is the most specific type that all the objects are known to have, even if a fragment on one
+// of its interfaces encloses the selections. It is nil for queries, which decide for each object if
+// they have to.
+func (w *walker) selections(set ast.SelectionSet, typ *ast.Definition, path *pathNode,
+	reachesRoot bool) {
 	for _, selection := range set {
 		switch selection := selection.(type) {
 		case *ast.Field:
 			if w.included(selection.Directives) {
-				w.field(selection, path, reachesRoot)
+				w.field(selection, typ, path, reachesRoot)
 			}
 		case *ast.InlineFragment:
-			if w.included(selection.Directives) {
-				w.selections(selection.SelectionSet, path,
+			if !w.included(selection.Directives) {
+				continue
+			}
+			if inner, ok := w.narrow(typ, selection.TypeCondition); ok {
+				w.selections(selection.SelectionSet, inner, path,
 					reachesRoot && w.applies(selection.TypeCondition, selection.ObjectDefinition))
 			}
 		case *ast.FragmentSpread:
 			if !w.included(selection.Directives) || selection.Definition == nil {
 				continue
 			}
-			visit := fragmentVisit{selection.Definition, reachesRoot &&
+			inner, ok := w.narrow(typ, selection.Definition.TypeCondition)
+			if !ok {
+				continue
+			}
+			visit := fragmentVisit{selection.Definition, inner, reachesRoot &&
 				w.applies(selection.Definition.TypeCondition, selection.ObjectDefinition)}
 			if w.visited[visit] {
 				continue
@@ -102,9 +118,36 @@ func (w *walker) selections(set ast.SelectionSet, path *pathNode, reachesRoot bo
 				w.visited = map[fragmentVisit]bool{}
 			}
 			w.visited[visit] = true
-			w.selections(selection.Definition.SelectionSet, path, visit.reaches)
+			w.selections(selection.Definition.SelectionSet, inner, path, visit.reaches)
 		}
 	}
+}
+
+// rootType returns the type of the root object, or nil if the operation decides for each object.
+func (w *walker) rootType(operation ast.Operation) *ast.Definition {
+	switch {
+	case !w.strict:
+		return nil
+	case operation == ast.Mutation:
+		return w.rules.schema.Mutation
+	case operation == ast.Subscription:
+		return w.rules.schema.Subscription
+	}
+	return w.rules.schema.Query
+}
+
+// narrow returns the most specific type of the objects of a type that satisfy a type condition, or
+// false if there are none.
+func (w *walker) narrow(typ *ast.Definition, condition string) (*ast.Definition, bool) {
+	if typ == nil || condition == "" || w.rules.covers[typ.Name][condition] {
+		return typ, true
+	}
+	for _, object := range w.rules.possible[typ.Name] {
+		if w.rules.covers[object][condition] {
+			return w.rules.schema.Types[condition], true
+		}
+	}
+	return nil, false
 }
 
 // applies reports whether a type condition is true for every object of a type.
@@ -134,11 +177,22 @@ func (w *walker) hasCondition(directive *ast.Directive, value bool) bool {
 	return err == nil && condition == value
 }
 
-// field decides about a selected field.
-func (w *walker) field(field *ast.Field, path *pathNode, reachesRoot bool) {
-	info, ok := w.rules.fields[field.Definition]
-	if !ok && field.Definition != nil {
-		info = infoOf(field.Definition.Type)
+// field decides about a selected field of objects of a type; see selections.
+func (w *walker) field(field *ast.Field, typ *ast.Definition, path *pathNode, reachesRoot bool) {
+	definition, inherited := field.Definition, false
+	if typ != nil {
+		if specific := typ.Fields.ForName(field.Name); specific != nil {
+			definition = specific
+		} else {
+			inherited = definition != nil // of an interface that all the objects happen to have
+		}
+	}
+	info, ok := w.rules.fields[definition]
+	switch {
+	case inherited:
+		info = w.rules.abstractField(typ.Name, definition)
+	case !ok && definition != nil:
+		info = infoOf(definition.Type)
 	}
 	err, some := w.decideVariants(info.variants, field)
 	if some && !w.strict {
@@ -150,7 +204,11 @@ func (w *walker) field(field *ast.Field, path *pathNode, reachesRoot bool) {
 		return
 	}
 	if len(field.SelectionSet) > 0 {
-		w.selections(field.SelectionSet, &pathNode{path, field},
+		var inner *ast.Definition
+		if typ != nil {
+			inner = w.rules.schema.Types[typeName(definition.Type)]
+		}
+		w.selections(field.SelectionSet, inner, &pathNode{path, field},
 			reachesRoot && info.nonNullInLists)
 	}
 }

@@ -41,7 +41,9 @@ type schemaRules struct {
 	// covers has, for each object type, interface and union, the other types of which all of its
 	// objects are.
 	covers map[string]map[string]bool
-	table  []PolicyField // for Policy
+	// possible has the object types of each interface and union, and each object type itself.
+	possible map[string][]string
+	table    []PolicyField // for Policy
 }
 
 // A fieldInfo is what the decision about a selected field needs.
@@ -65,14 +67,12 @@ func infoOf(typ *ast.Type) fieldInfo {
 
 // A compiler makes the rules of a schema.
 type compiler struct {
-	schema   *ast.Schema
-	types    map[string]*ast.Definition // of the schema
-	config   Config
-	names    map[string]string // from a directive's name in the schema to its name in definitions
-	declared declarations
-	compiled map[*ast.Directive]*rule
-	// possible has the object types of each interface and union, and each object type itself.
-	possible   map[string][]string
+	schema     *ast.Schema
+	types      map[string]*ast.Definition // of the schema
+	config     Config
+	names      map[string]string // from a directive's name in the schema to its name in definitions
+	declared   declarations
+	compiled   map[*ast.Directive]*rule
 	inputRules map[string]*rule // by the arguments of fields
 	result     *schemaRules
 	errs       []error
@@ -137,13 +137,13 @@ func (c *compiler) interfacesOf(definition *ast.Definition) []*ast.Definition {
 
 // findPossible finds the object types of each interface and union, and which types cover others.
 func (c *compiler) findPossible() {
-	c.possible = map[string][]string{}
+	c.result.possible = map[string][]string{}
 	c.result.covers = map[string]map[string]bool{}
 	groups := map[string][]string{} // the types that an object type belongs to
 	join := func(object, group string) {
 		if !slices.Contains(groups[object], group) {
 			groups[object] = append(groups[object], group)
-			c.possible[group] = append(c.possible[group], object)
+			c.result.possible[group] = append(c.result.possible[group], object)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.types)) {
@@ -159,7 +159,7 @@ func (c *compiler) findPossible() {
 			}
 		}
 	}
-	for name, objects := range c.possible {
+	for name, objects := range c.result.possible {
 		count := map[string]int{}
 		for _, object := range objects {
 			for _, group := range groups[object] {
@@ -498,18 +498,19 @@ func (c *compiler) compileFields() {
 			continue
 		}
 		for _, field := range definition.Fields {
-			c.result.fields[field] = c.interfaceField(name, field)
+			c.result.fields[field] = c.result.abstractField(name, field)
 		}
 	}
 }
 
-// interfaceField returns the information about a field of an interface. It can't be null if no
-// object type lets it be null, even if the interface does.
-func (c *compiler) interfaceField(name string, field *ast.FieldDefinition) fieldInfo {
+// abstractField returns the information about a field that is selected on an interface or a union,
+// all of whose object types have it. The field can't be null if no object type lets it be null, even
+// if the interface does.
+func (s *schemaRules) abstractField(name string, field *ast.FieldDefinition) fieldInfo {
 	info := infoOf(field.Type)
 	guarded, nonNull, nonNullInLists := false, true, true
-	for _, object := range c.possible[name] {
-		rules := c.result.object[object][field.Name]
+	for _, object := range s.possible[name] {
+		rules := s.object[object][field.Name]
 		guarded = guarded || len(rules) > 0
 		if !slices.ContainsFunc(info.variants, func(other []*rule) bool {
 			return slices.Equal(other, rules)
@@ -517,8 +518,10 @@ func (c *compiler) interfaceField(name string, field *ast.FieldDefinition) field
 			info.variants = append(info.variants, rules)
 		}
 		var implementation fieldInfo
-		if f := c.types[object].Fields.ForName(field.Name); f != nil {
-			implementation = infoOf(f.Type)
+		if definition := s.schema.Types[object]; definition != nil {
+			if f := definition.Fields.ForName(field.Name); f != nil {
+				implementation = infoOf(f.Type)
+			}
 		}
 		nonNull = nonNull && implementation.nonNull
 		nonNullInLists = nonNullInLists && implementation.nonNullInLists
@@ -526,7 +529,7 @@ func (c *compiler) interfaceField(name string, field *ast.FieldDefinition) field
 	if !guarded {
 		info.variants = nil
 	}
-	if len(c.possible[name]) > 0 {
+	if len(s.possible[name]) > 0 {
 		info.nonNull, info.nonNullInLists = nonNull, nonNullInLists
 	}
 	return info
