@@ -29,13 +29,15 @@ type Query {
   one: One! @public
   find(filter: Filter, level: Level = LOW, levels: [[Level!]!]): String @public
 }
-type Mutation { leaf: Leaf @auth open: Open @auth }
+type Mutation { leaf: Leaf @auth open: Open @auth pair: Pair @auth }
 interface Top { id: ID! mark: String @hasRole(anyOf: ["admin"]) price: String }
 interface Middle implements Top { id: ID! mark: String price: String }
 type Leaf implements Middle & Top { id: ID! mark: String price: String! @hasRole(anyOf: ["admin"]) }
 type Twig implements Middle & Top { id: ID! mark: String price: String! @hasRole(anyOf: ["admin"]) }
 interface Node { id: ID! }
 type Open implements Node { id: ID! }
+union Pair = Open | Second
+type Second implements Node { id: ID! }
 type Closed implements Node { id: ID! @hasRole(anyOf: ["admin"]) }
 union Union = Leaf | Twig
 interface One { text: String! @hasRole(anyOf: ["admin"]) }
@@ -85,6 +87,8 @@ func TestDecide_attacks(t *testing.T) {
 			fragment F on Node { id ... on Closed { id } }`, nil, "", false},
 		{"rules of the mutation's type, in a fragment", `mutation { leaf { ...F } }
 			fragment F on Top { id price }`, nil, "leaf.price", true},
+		{"interface of all members of a union, in a mutation",
+			`mutation { pair { ... on Node { id } } }`, nil, "", false},
 		{"skipped", `query($t: Boolean!) { open admin @skip(if: $t) }`, map[string]any{"t": true},
 			"", false},
 

@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"context"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -61,6 +62,11 @@ func (d *decision) deniedPaths() string {
 	}
 	slices.Sort(paths)
 	return strings.Join(slices.Compact(paths), " ")
+}
+
+// contextWithRoles returns the context of a request of a user with these realm roles.
+func contextWithRoles(roles ...string) context.Context {
+	return identity.NewContext(context.Background(), callerWithRoles(roles...).user, nil)
 }
 
 // toJSON returns value as JSON.
