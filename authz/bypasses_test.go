@@ -48,7 +48,8 @@ func TestPublishedBypasses(t *testing.T) {
 	}{
 		// Apollo Router, GHSA-x33c-7c2v-mrj9.
 		{name: "the type's rule, through an interface", schema: node,
-			document: `{ node { ... on Secret { text } } }`, ctx: contextWithRoles("user"), world: 2,
+			document: `{ node { ... on Secret { text } } }`,
+			ctx:      contextWithRoles("user"), world: 2,
 			want: `{"errors":[` + strings.ReplaceAll(roleMissing, "%", `node","text`) +
 				`],"data":{"node":{"text":null}}}`, ran: "node"},
 		// Apollo Federation, GHSA-mx7m-j9xf-62hw.
@@ -65,15 +66,16 @@ func TestPublishedBypasses(t *testing.T) {
 				`type Query { open: String @public a: String @company__needsRole(anyOf: ["admin"]) }`,
 			config:   Config{Names: map[string]string{"hasRole": "company__needsRole"}},
 			document: `{ a }`, ctx: contextWithRoles("user"),
-			want: `{"errors":[` + strings.ReplaceAll(roleMissing, "%", "a") + `],"data":{"a":null}}`},
+			want: `{"errors":[` + strings.ReplaceAll(roleMissing, "%", "a") +
+				`],"data":{"a":null}}`},
 		// Hive Router skips the directives without JWT authentication.
 		{name: "no verifier has seen the request", schema: scopes, document: `{ a open }`,
 			ctx: context.Background(), want: `{"errors":[{"message":"no bearer token",` +
 				`"path":["a"]}],"data":{"a":null,"open":"text"}}`, ran: "open"},
 		{name: "the request has no token", schema: scopes, document: `{ a open }`,
-			ctx: identity.NewContext(context.Background(), nil, nil), want: `{"errors":[{"message":` +
-				`"no bearer token","path":["a"]}],"data":{"a":null,"open":"text"}}`,
-			ran: "open"},
+			ctx: identity.NewContext(context.Background(), nil, nil),
+			want: `{"errors":[{"message":"no bearer token","path":["a"]}],` +
+				`"data":{"a":null,"open":"text"}}`, ran: "open"},
 		// @requiresScopes of Apollo is an OR of ANDs, which others read as an AND of ORs. Read that
 		// way, this caller has enough: audit of the first list, and write of the second.
 		{name: "lists of scopes", schema: strings.ReplaceAll(scopes, `["write"]`,
@@ -95,8 +97,8 @@ func TestPublishedBypasses(t *testing.T) {
 			type Note { text: String! @hasRole(anyOf: ["admin"]) }`, document: `{ note { text } }`,
 			ctx: contextWithRoles("user"), want: `{"errors":[{"message":"a role is missing",` +
 				`"path":["note","text"],"locations":[{"line":1,"column":10}]}],"data":null}`},
-		// Apollo Server, GHSA-hff2-gcpx-8f4p: a Content-Type that isn't in the specification got GET
-		// requests past a check.
+		// Apollo Server, GHSA-hff2-gcpx-8f4p: a Content-Type that isn't in the specification got
+		// GET requests past a check.
 		{name: "GET with an odd Content-Type", schema: scopes, document: `{ a }`,
 			get: "application/json;\x0bcharset=utf-8, text/plain; x",
 			ctx: identity.NewContext(context.Background(), nil, nil),

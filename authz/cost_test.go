@@ -80,8 +80,8 @@ func TestDecide_cost(t *testing.T) {
 		// 50 types have 50 rules of their own.
 		{"wide interface", "{ node { " + aliases(10, "counted") + "} }", 50 * 10},
 		// They share the rules of their input.
-		{"input of a wide interface", "{ node { " + aliases(10, `find(filter: {and: [{text: "x"}]})`) +
-			"} }", 10},
+		{"input of a wide interface",
+			"{ node { " + aliases(10, `find(filter: {and: [{text: "x"}]})`) + "} }", 10},
 	} {
 		*checks = 0
 		d := decideDocument(t, rules, tt.document, nil, callerWithRoles("user"))

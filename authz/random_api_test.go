@@ -70,8 +70,9 @@ var apiSelections = map[string][]string{
 	"Report": {"memo", "pages", "... on Internal { Internal% }"},
 	"Node": {"id", "title", "audit", "... on Document { Document% }", "... on Secret { Secret% }",
 		"... @skip(if: $b) { Node% }"},
-	"Internal":     {"memo", "... on Report { Report% }"},
-	"SearchResult": {"... on Document { Document% }", "... on Node { Node% }", "... on Report { Report% }"},
+	"Internal": {"memo", "... on Report { Report% }"},
+	"SearchResult": {"... on Document { Document% }", "... on Node { Node% }",
+		"... on Report { Report% }"},
 }
 
 // randomSelections returns random selections on a type of testapi. Each field has an alias of its

@@ -474,9 +474,9 @@ type generator struct {
 	fragments []string // the definitions in the operation
 	// finished has the type conditions of the fragments that others may spread without a cycle.
 	finished map[string]string
-	// otherType says whether a fragment is on another type than the selections around it, and partial
-	// whether, in addition, it is an interface or a union that not all objects have. Then a query
-	// or, if partial is set, a mutation may not know exactly which types the objects have.
+	// otherType says whether a fragment is on another type than the selections around it, and
+	// partial whether, in addition, it is an interface or a union that not all objects have. Then a
+	// query or, if partial is set, a mutation may not know exactly which types the objects have.
 	otherType, partial bool
 }
 

@@ -504,8 +504,8 @@ func (c *compiler) compileFields() {
 }
 
 // abstractField returns the information about a field that is selected on an interface or a union,
-// all of whose object types have it. The field can't be null if no object type lets it be null, even
-// if the interface does.
+// all of whose object types have it. The field can't be null if no object type lets it be null,
+// even if the interface does.
 func (s *schemaRules) abstractField(name string, field *ast.FieldDefinition) fieldInfo {
 	info := infoOf(field.Type)
 	guarded, nonNull, nonNullInLists := false, true, true
