@@ -78,10 +78,12 @@ func TestUnsupported_requests(t *testing.T) {
 		wantMessage     string
 	}{
 		{`"displayName": "Shop"`, nil, ""},
-		{`"organizationsEnabled": true`, []string{"authorize", "device"},
-			"realm shop: organizationsEnabled is not supported"},
-		{`"attributes": {"organizationsEnabled": "true"}`, []string{"authorize", "device"},
-			"realm shop: organizationsEnabled is not supported"},
+		{`"organizationsEnabled": true`, nil, ""},
+		{`"organizations": [{"name": "acme"}]`, nil, ""},
+		{`"organizationsEnabled": true, "organizations": [{"name": "acme"}]`,
+			[]string{"authorize", "device"}, "realm shop: organizations are not supported"},
+		{`"attributes": {"organizationsEnabled": "true"}, "organizations": [{"name": "acme"}]`,
+			[]string{"authorize", "device"}, "realm shop: organizations are not supported"},
 		{mapper("oidc-organization-membership-mapper", `"addOrganizationDomain": "true", "access.token.claim": "true"`),
 			slices.Concat(tokenRequests, []string{"authorize"}), "addOrganizationDomain"},
 		{`"attributes": {"shortVerificationUri": "http://localhost/d"}`, []string{"device"},

@@ -209,14 +209,14 @@ func unsupportedFlows(realm *Realm) []UnsupportedSetting {
 			if alias != binding.defaultAlias { // Keycloak adds the default flow itself
 				add("%s is not supported: the fake Keycloak does %q", alias, binding.supported[0])
 			} else if binding.use == UseLogin {
-				realm.AsksForUsernameFirst = realm.OrganizationsEnabled
+				realm.AsksForUsernameFirst = realm.hasOrganizations()
 			}
 			continue
 		}
 		description := d.describe(alias)
 		levels := parseAuthLevels(description)
 		if binding.use == UseLogin {
-			realm.AsksForUsernameFirst = realm.OrganizationsEnabled && d.hasOrganizationStep
+			realm.AsksForUsernameFirst = realm.hasOrganizations() && d.hasOrganizationStep
 		}
 		switch {
 		case d.cyclicAlias != "":
@@ -238,8 +238,8 @@ func unsupportedFlows(realm *Realm) []UnsupportedSetting {
 		}
 	}
 	if realm.AsksForUsernameFirst {
-		unsupported = append(unsupported, UnsupportedSetting{"organizationsEnabled is not " +
-			"supported: the login page would ask for a username first", UseLogin})
+		unsupported = append(unsupported, UnsupportedSetting{"organizations are not " +
+			"supported in the browser: the login page would ask for a username first", UseLogin})
 	}
 	return unsupported
 }

@@ -132,6 +132,11 @@ func (r *reader) checkMembers(path *fieldPath, realm *Realm, o Organization) {
 	}
 }
 
+// hasOrganizations reports whether the realm has organizations and uses them.
+func (realm *Realm) hasOrganizations() bool {
+	return realm.OrganizationsEnabled && len(realm.Organizations) > 0
+}
+
 // hasOrganizationProviders reports whether users of an organization may sign in with an identity
 // provider.
 func (realm *Realm) hasOrganizationProviders() bool {
