@@ -317,3 +317,36 @@ func TestRealm_Mint_timeClaim(t *testing.T) {
 		t.Errorf("nbf is %v (%v), want %d", nbf, err, oneHourLater.Unix())
 	}
 }
+
+// Tokens of an impersonated user name the administrator, also after a refresh. Tokens of other
+// sign-ins don't.
+func TestRealm_Impersonate(t *testing.T) {
+	kc := keycloaktest.New(t, keycloaktest.RealmSpec{Name: "r",
+		Clients: []keycloaktest.ClientSpec{{ID: "app"}},
+		Users:   []keycloaktest.UserSpec{{Name: "ann"}, {Name: "root"}}}.File())
+	r := kc.Realm("r")
+	tokens, err := r.Impersonate("app", "ann", "root")
+	if err != nil {
+		t.Fatal(err)
+	}
+	refreshed := post(t, r.EndpointURL("/token"), "grant_type", "refresh_token", "client_id", "app",
+		"refresh_token", tokens.RefreshToken).wantOK(t)
+	for _, token := range []string{tokens.AccessToken, tokens.IDToken,
+		refreshed.field("access_token")} {
+		claims := parseClaims(t, token)
+		act, _ := claims["act"].(map[string]any)
+		if claims["sub"] != r.User("ann").ID() || act["sub"] != r.User("root").ID() {
+			t.Errorf("sub is %v and act is %v, want the IDs of ann and root", claims["sub"], act)
+		}
+	}
+	own, err := r.SignIn("app", "ann")
+	if act := parseClaims(t, own.AccessToken)["act"]; err != nil || act != nil {
+		t.Errorf("act after SignIn is %v (%v), want none", act, err)
+	}
+	for administrator, want := range map[string]string{
+		"": "needs an administrator", "nobody": `no user "nobody"`,
+	} {
+		_, err := r.Impersonate("app", "ann", administrator)
+		wantError(t, err, want)
+	}
+}

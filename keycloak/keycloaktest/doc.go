@@ -16,7 +16,8 @@
 // codes), refresh_token, authorization_code, client_credentials and device_code. The fake
 // sends back-channel logouts to the clients that configure them. The browser flow may have levels
 // of authentication for step-up by acr_values: see [LevelSpec]. Users may be members of
-// organizations, which the scope organization adds to tokens: see [OrganizationSpec].
+// organizations, which the scope organization adds to tokens: see [OrganizationSpec]. For tokens
+// with the claim act, see [Realm.Impersonate].
 //
 // Sessions and their lifespans, single-use refresh tokens and the penalty for reusing one, required
 // actions, brute-force protection, client scopes and protocol mappers work as in Keycloak, down to

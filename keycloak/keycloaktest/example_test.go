@@ -85,6 +85,29 @@ func ExampleRealm_Mint() {
 	// true <nil>
 }
 
+// A token with the claim act is the token of somebody who acts as the user.
+func ExampleRealm_Impersonate() {
+	kc, _ := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{keycloaktest.RealmSpec{
+		Name:    "shop",
+		Clients: []keycloaktest.ClientSpec{{ID: "shop-api"}},
+		Users:   []keycloaktest.UserSpec{{Name: "alice"}, {Name: "admin"}},
+	}.File()}})
+	defer kc.Close()
+	realm := kc.Realm("shop")
+
+	tokens, err := realm.Impersonate("shop-api", "alice", "admin") // a session of alice
+	fmt.Println(err, len(tokens.RefreshToken) > 0)
+
+	token, err := realm.Mint(keycloaktest.TokenSpec{Claims: map[string]any{ // any other form of act
+		"aud": "shop-api", "azp": "shop-api", "sub": realm.User("alice").ID(),
+		"act": map[string]any{"sub": "support", "act": map[string]any{"sub": "gateway"}},
+	}})
+	fmt.Println(err, len(token) > 0)
+	// Output:
+	// <nil> true
+	// <nil> true
+}
+
 // RotateKeys and RemoveKey test whether code that verifies tokens notices changed keys.
 func ExampleRealm_RotateKeys() {
 	kc, _ := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{shop.File()}})

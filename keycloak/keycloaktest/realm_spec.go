@@ -59,8 +59,9 @@ type LevelSpec struct {
 
 // A ClientSpec describes a public or confidential client. All grants that its kind of client can
 // use are enabled. Its access tokens contain the user's groups, and its client ID in the audience.
-// A client created in Keycloak's admin console lacks the mappers for both; to test such a client,
-// set "protocolMappers" in Settings.
+// For an impersonated user, they contain the administrator's ID in act.sub. A client created in
+// Keycloak's admin console lacks the mappers for these claims; to test such a client, set
+// "protocolMappers" in Settings.
 type ClientSpec struct {
 	ID     string
 	Secret string // empty for a public client
@@ -123,6 +124,11 @@ func (spec RealmSpec) File() []byte {
 				"config": object{"claim.name": "groups", "full.path": "true",
 					"access.token.claim": "true", "id.token.claim": "true"}},
 		}
+		mappers = append(mappers, object{"name": "impersonator", "protocol": "openid-connect",
+			"protocolMapper": "oidc-usersessionmodel-note-mapper",
+			"config": object{"user.session.note": impersonatorID, "claim.name": "act.sub",
+				"jsonType.label": "String", "access.token.claim": "true",
+				"id.token.claim": "true"}})
 		if spec.hasOrganizationGroups() {
 			mappers = append(mappers, object{"name": "groups of organizations",
 				"protocol":       "openid-connect",

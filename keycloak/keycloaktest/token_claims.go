@@ -52,7 +52,7 @@ func (run *mapperRun) setValues(config map[string]string, values []any) {
 		topLevelValue = claims{}
 	}
 	if !maySetClaim(path[0], topLevelValue) ||
-		path[0] == "acr" && run.target == realmfile.TargetUserinfo {
+		(path[0] == "acr" || path[0] == "auth_time") && run.target == realmfile.TargetUserinfo {
 		return
 	}
 	parent := run.claims

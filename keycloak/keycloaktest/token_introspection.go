@@ -93,6 +93,9 @@ func (r *Realm) introspectToken(caller *client, token string, isRefresh bool,
 	if !hasAudience(out["aud"], caller.ClientID) && !isRefresh {
 		return inactiveResponse, nil
 	}
+	if g.session != nil && g.session.notes[impersonatorUsername] != "" {
+		out["act"] = claims{"sub": g.session.notes[impersonatorUsername]}
+	}
 	out["client_id"], out["username"], out["token_type"], out["active"] = g.client.ClientID,
 		g.user.Username, typ, true
 	return out, nil

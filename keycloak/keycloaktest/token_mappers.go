@@ -36,7 +36,7 @@ var mapperTypes = []struct {
 	{"oidc-full-name-mapper", mapFullName, false, false},
 	{"oidc-address-mapper", mapAddress, false, false},
 	{"oidc-hardcoded-claim-mapper", mapHardcodedClaim, false, false},
-	{"oidc-usersessionmodel-note-mapper", mapSessionNote, true, false},
+	{"oidc-usersessionmodel-note-mapper", mapSessionNote, false, false},
 	{"oidc-acr-mapper", mapACR, true, false},
 	{"oidc-allowed-origins-mapper", mapAllowedOrigins, true, true},
 	{realmfile.OrganizationMapper, mapOrganizations, false, false},
