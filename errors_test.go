@@ -14,13 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/99designs/gqlgen/graphql"
-
-	"github.com/cloakql/cloakql/authz"
 	"github.com/cloakql/cloakql/identity"
-	"github.com/cloakql/cloakql/internal/testapi"
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
-	"github.com/cloakql/cloakql/signin"
 )
 
 // TestErrorTable provokes every error in apierror/table.go. It checks the code, reason, message,
@@ -79,10 +74,7 @@ func TestErrorTable(t *testing.T) {
 			`}`})
 
 	guardedConfig := testConfig(t, withKeycloak(kc))
-	guardedConfig.Schema = func(*signin.Service) (graphql.ExecutableSchema, error) {
-		directives, err := authz.Bind(testapi.DirectiveRoot{})
-		return testapi.New(directives), err
-	}
+	guardedConfig.Schema = guardedSchema
 	guarded := newTestServer(t, guardedConfig, nil)
 	with := func(query, authorization string) testRequest {
 		return testRequest{query: query, authorization: authorization}

@@ -12,7 +12,7 @@ import (
 // either @public or a rule: a guard on the field, on the same field of an interface, or on a type.
 // Audit returns an error that names each field without one, because a field without a guard isn't
 // public but a mistake. The error also names each rule that is wrong: one that asks for nothing,
-// that nobody can satisfy, or that names a role, scope or group that the schema doesn't declare.
+// that no token can satisfy, or that names a role, scope or group that the schema doesn't declare.
 // Fields whose names begin with __ belong to GraphQL itself and are exempt.
 //
 // The query type's fields _entities and _service are exempt too if gqlgen's federation plugin added

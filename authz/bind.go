@@ -10,38 +10,7 @@ import (
 	"strings"
 
 	"github.com/99designs/gqlgen/graphql"
-	"github.com/vektah/gqlparser/v2/ast"
-	"github.com/vektah/gqlparser/v2/formatter"
-
-	"github.com/cloakql/cloakql/schema"
 )
-
-// Schema returns the definitions of CloakQL's directives in GraphQL's schema language, for servers
-// with their own schema: @public and the guards, @fromToken, and @roles, @scopes and @groups, which
-// declare names. If it is called with names, it returns only these directives; an unknown name is
-// an error of the program, and Schema panics. Write the definitions to a schema file, or add them
-// as a source in the program that runs gqlgen. The name of the source must begin with "../", so
-// that gqlgen doesn't try to embed a file:
-//
-//	cfg.Sources = append(cfg.Sources, &ast.Source{Name: "../authz.graphqls", Input: authz.Schema()})
-//
-// Package plugin adds and binds the directives for you.
-func Schema(names ...string) string {
-	if len(names) == 0 {
-		return schema.Directives() + "\n" + directives
-	}
-	doc := &ast.SchemaDocument{}
-	for _, name := range names {
-		definition := definitions[name]
-		if definition == nil {
-			panic(fmt.Sprintf("authz: there is no directive %q", name))
-		}
-		doc.Directives = append(doc.Directives, definition)
-	}
-	var text strings.Builder
-	formatter.NewFormatter(&text, formatter.WithIndent("  ")).FormatSchemaDocument(doc)
-	return text.String()
-}
 
 // Bind takes gqlgen's generated DirectiveRoot. It sets its fields for the directives of Schema if
 // they are nil, and returns the result. It returns an error that names every other directive that

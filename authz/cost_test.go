@@ -116,7 +116,7 @@ func TestDecide_allocations(t *testing.T) {
 // parseOperation returns the only operation of a document.
 func parseOperation(t testing.TB, rules *schemaRules, document string) *ast.OperationDefinition {
 	t.Helper()
-	doc, errs := gqlparser.LoadQuery(rules.schema, document)
+	doc, errs := gqlparser.LoadQueryWithRules(rules.schema, document, nil)
 	if errs != nil {
 		t.Fatal(errs)
 	}

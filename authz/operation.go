@@ -79,8 +79,8 @@ type fragmentVisit struct {
 	reaches  bool
 }
 
-// selections visits a selection set below the field at path. reachesRoot says whether a null in
-// place of the object would become that of the whole response.
+// selections visits a selection set below the field at path. reachesRoot is set if a null in
+// place of the object would propagate to the root of the response.
 //
 // typ is the most specific type that all the objects are known to have, even if a fragment on one
 // of its interfaces encloses the selections. It is nil for queries, which decide for each object if

@@ -16,7 +16,7 @@ import (
 //		return nil, err
 //	}
 //
-// The empty ownerID is nobody's. If you pass it for an object that doesn't exist, callers can't
+// No user has the empty ownerID. If you pass it for an object that doesn't exist, callers can't
 // tell such an object from somebody else's.
 func RequireOwner(ctx context.Context, ownerID string, orRole ...string) error {
 	user, err := identity.Require(ctx)

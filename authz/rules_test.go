@@ -32,7 +32,7 @@ func policyOf(t *testing.T, definitions string, config authz.Config) string {
 	return text.String()
 }
 
-// A rule that asks for nothing, that nobody can satisfy, or whose arguments don't fit is an error
+// A rule that asks for nothing, that no token can satisfy, or whose arguments don't fit is an error
 // that names the place and the rule.
 func TestPolicy_wrongRules(t *testing.T) {
 	for _, tt := range []struct{ rule, want string }{
@@ -41,7 +41,7 @@ func TestPolicy_wrongRules(t *testing.T) {
 		{`@hasRole(anyOf: null)`, `asks for nothing: give it an argument`},
 		{`@hasRole(anyOf: [])`, `@hasRole(anyOf: []) has an empty list, which asks for nothing`},
 		{`@hasRole(anyOf: ["admin"], allOf: [])`, `has an empty list, which asks for nothing`},
-		{`@hasRole(anyOf: ["admin", " "])`, `has an empty name, so nobody satisfies it`},
+		{`@hasRole(anyOf: ["admin", " "])`, `has an empty name, so no token satisfies it`},
 		{`@hasRole(anyOf: ["admin"], client: "")`, `has an empty client`},
 		{`@hasRole(anyOf: [1])`, `has the argument anyOf: [1], which isn't of the type [String!]`},
 		{`@hasRole(anyOf: 5)`, `has the argument anyOf: 5, which isn't of the type [String!]`},
@@ -49,7 +49,7 @@ func TestPolicy_wrongRules(t *testing.T) {
 		{`@hasScope`, `asks for nothing: give it an argument`},
 		{`@hasScope(anyOfAll: [])`, `has an empty list, which asks for nothing`},
 		{`@hasScope(anyOfAll: [["a"], []])`, `has an empty list, which asks for nothing`},
-		{`@hasScope(anyOf: ["a b"])`, `has a scope with a blank, so nobody satisfies it`},
+		{`@hasScope(anyOf: ["a b"])`, `has a scope with a blank, so no token satisfies it`},
 		{`@hasGroup(anyOf: [])`, `has an empty list, which asks for nothing`},
 		{`@hasGroup(anyOf: ["/staff/"])`, `names the group "/staff/", which ends with a slash`},
 		{`@hasGroup(anyOf: ["/staff"], subgroups: "yes")`, `which isn't of the type Boolean!`},
@@ -59,10 +59,10 @@ func TestPolicy_wrongRules(t *testing.T) {
 		{`@hasClaim(path: "", equals: "x")`, `has the path "", in which a name is empty`},
 		{`@hasClaim(path: "a..b", equals: "x")`, `has the path "a..b", in which a name is empty`},
 		{`@owner(arg: "userId")`, `names the argument "userId", which the field doesn't have`},
-		{`@owner(arg: "id", orRole: "")`, `has an empty name, so nobody satisfies it`},
+		{`@owner(arg: "id", orRole: "")`, `has an empty name, so no token satisfies it`},
 		{`@stepUp`, `asks for nothing: give it an argument`},
 		{`@stepUp(acr: [])`, `has an empty list, which asks for nothing`},
-		{`@stepUp(maxAge: 0)`, `has the maxAge 0, so nobody satisfies it`},
+		{`@stepUp(maxAge: 0)`, `has the maxAge 0, so no token satisfies it`},
 		{`@stepUp(maxAge: "5")`, `has the argument maxAge: "5", which isn't of the type Int`},
 		{`@stepUp(maxAge: 5, acr: [])`, `has an empty list, which asks for nothing`},
 	} {
@@ -123,7 +123,7 @@ func TestPolicy_declarations(t *testing.T) {
 	}
 }
 
-// An application may give directives other names, and have directives of its own with the names of
+// An application may give directives other names, and define other directives with the names of
 // Schema.
 func TestPolicy_names(t *testing.T) {
 	const ownDirective = `directive @hasRole(role: String!) on FIELD_DEFINITION `
@@ -254,10 +254,10 @@ func TestInstall_allOrNothing(t *testing.T) {
 // A caller with an empty subject owns nothing, and a user without a token has no strong sign-in.
 func TestInstall_oddUsers(t *testing.T) {
 	s := newTestServer(t, authz.Config{})
-	nobody := identity.NewContext(context.Background(), &identity.User{}, nil)
+	noUser := identity.NewContext(context.Background(), &identity.User{}, nil)
 	for _, field := range []string{`owned(userId: "")`, `strong`, `recent`, `notImpersonated`,
 		`anyScope`, `claim`, `group`, `organization`} {
-		if got := s.query(nobody, "{ "+field+" }", nil); !strings.Contains(got, `null}}`) {
+		if got := s.query(noUser, "{ "+field+" }", nil); !strings.Contains(got, `null}}`) {
 			t.Errorf("%s: got %s, want an error", field, got)
 		}
 	}

@@ -9,27 +9,7 @@ import (
 	"strings"
 
 	"github.com/vektah/gqlparser/v2/ast"
-	"github.com/vektah/gqlparser/v2/parser"
-
-	"github.com/cloakql/cloakql/schema"
 )
-
-//go:embed directives.graphqls
-var directives string
-
-// definitions are the directives that Schema returns, by name.
-var definitions = func() map[string]*ast.DirectiveDefinition {
-	source := &ast.Source{Name: "authz", Input: schema.Directives() + directives}
-	doc, err := parser.ParseSchema(source)
-	if err != nil {
-		panic(err) // the files are a part of the program
-	}
-	byName := map[string]*ast.DirectiveDefinition{}
-	for _, definition := range doc.Directives {
-		byName[definition.Name] = definition
-	}
-	return byName
-}()
 
 // schemaRules are the access rules of a schema. They are immutable.
 type schemaRules struct {
@@ -51,7 +31,7 @@ type fieldInfo struct {
 	// variants has the rules of the field, once for each different list that the types of the
 	// selected objects have.
 	variants [][]*rule
-	// nonNull says whether the field can't be null, and nonNullInLists whether, in addition, no
+	// nonNull is set if the field can't be null, and nonNullInLists if, in addition, no
 	// item can be null at any depth of its lists.
 	nonNull, nonNullInLists bool
 }
@@ -178,165 +158,6 @@ func (c *compiler) failf(format string, args ...any) {
 	c.errs = append(c.errs, fmt.Errorf("authz: "+format, args...))
 }
 
-// bindNames finds the schema's directives that are those of Schema.
-func (c *compiler) bindNames() {
-	for _, name := range slices.Sorted(maps.Keys(c.config.Names)) {
-		if definitions[name] == nil {
-			c.failf("Config.Names has the directive %q: expected one of authz.Schema", name)
-		} else if c.schema.Directives[c.config.Names[name]] == nil {
-			c.failf("Config.Names gives @%s the name %q, which is no directive of the schema", name,
-				c.config.Names[name])
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(definitions)) {
-		definition := definitions[name]
-		schemaName := name
-		if renamed, ok := c.config.Names[name]; ok {
-			schemaName = renamed
-		}
-		found := c.schema.Directives[schemaName]
-		if found == nil {
-			continue
-		}
-		if other := c.names[schemaName]; other != "" {
-			c.failf("@%s would be both %q and %q of authz.Schema: give one of them another name in "+
-				"Config.Names", schemaName, other, name)
-			continue
-		}
-		if signature(found) != signature(definition) {
-			if slices.Contains(c.config.Guards, schemaName) {
-				continue // the application's own guard
-			}
-			c.failf("the schema's directive @%s(%s) isn't that of authz.Schema, @%s(%s): give yours "+
-				"another name, or list it in Config.Guards", schemaName, signature(found), name,
-				signature(definition))
-			continue
-		}
-		c.names[schemaName] = name
-	}
-	c.checkUnnamed()
-}
-
-// checkUnnamed returns an error for each directive of the schema that has the arguments of a guard
-// of Schema under another name, unless Config.Names or Config.Guards says what it is. Without
-// Config.Names, Install wouldn't enforce it.
-func (c *compiler) checkUnnamed() {
-	for _, schemaName := range slices.Sorted(maps.Keys(c.schema.Directives)) {
-		found := c.schema.Directives[schemaName]
-		if c.names[schemaName] != "" || slices.Contains(c.config.Guards, schemaName) ||
-			len(found.Arguments) == 0 {
-			continue
-		}
-		for name := range builders {
-			if signature(found) == signature(definitions[name]) {
-				c.failf("the schema's directive @%s(%s) has the arguments of @%s: name it in "+
-					"Config.Names or, if it is your own, in Config.Guards", schemaName,
-					signature(found), name)
-			}
-		}
-	}
-}
-
-// signature returns the arguments of a directive with their types.
-func signature(definition *ast.DirectiveDefinition) string {
-	var args []string
-	for _, arg := range definition.Arguments {
-		args = append(args, arg.Name+": "+arg.Type.String())
-	}
-	return strings.Join(args, ", ")
-}
-
-// readDeclarations reads @roles, @scopes and @groups.
-func (c *compiler) readDeclarations() {
-	c.forbidGuards("the schema", c.schema.SchemaDirectives)
-	for _, directive := range c.schema.SchemaDirectives {
-		name := c.names[directive.Name]
-		if name != "roles" && name != "scopes" && name != "groups" {
-			continue
-		}
-		args, err := directiveArguments(directive, definitions[name])
-		if err != nil {
-			c.failf("the schema's @%s %w", directive.Name, err)
-			continue
-		}
-		d := &c.declared
-		switch name {
-		case "scopes":
-			d.scopes = append(d.scopes, toStrings(args["names"])...)
-		case "groups":
-			d.groups = append(d.groups, toStrings(args["paths"])...)
-		case "roles":
-			if realm, ok := args["realm"]; ok { // an empty list declares that there is no role
-				d.realmRoles = append(append([]string{}, d.realmRoles...), toStrings(realm)...)
-			}
-			client, _ := args["client"].(string)
-			roles := toStrings(args["clientRoles"])
-			if (client == "") != (roles == nil) {
-				c.failf("the schema's @%s needs client and clientRoles together", directive.Name)
-			}
-			if client != "" {
-				if d.clientRoles == nil {
-					d.clientRoles = map[string][]string{}
-				}
-				d.clientRoles[client] = append(d.clientRoles[client], roles...)
-			}
-		}
-	}
-}
-
-// directiveArguments returns the arguments of a directive, with defaults. It returns an error if a
-// value doesn't fit its type, which gqlparser doesn't check in schemas.
-func directiveArguments(directive *ast.Directive, definition *ast.DirectiveDefinition) (
-	map[string]any, error) {
-	args := map[string]any{}
-	for _, arg := range definition.Arguments {
-		value := arg.DefaultValue
-		if given := directive.Arguments.ForName(arg.Name); given != nil {
-			value = given.Value
-		}
-		if value == nil {
-			if arg.Type.NonNull {
-				return nil, fmt.Errorf("lacks the argument %s", arg.Name)
-			}
-			continue
-		}
-		if !fits(value, arg.Type) {
-			return nil, fmt.Errorf("has the argument %s: %s, which isn't of the type %s", arg.Name,
-				value, arg.Type)
-		}
-		decoded, err := value.Value(nil)
-		if err != nil {
-			return nil, fmt.Errorf("has the argument %s: %w", arg.Name, err)
-		}
-		if decoded != nil {
-			args[arg.Name] = decoded
-		}
-	}
-	return args, nil
-}
-
-// fits reports whether a value is of a type: String, Int, Boolean or a list of them.
-func fits(value *ast.Value, typ *ast.Type) bool {
-	if value.Kind == ast.NullValue {
-		return !typ.NonNull
-	}
-	if typ.Elem != nil {
-		if value.Kind != ast.ListValue {
-			return fits(value, typ.Elem)
-		}
-		return !slices.ContainsFunc(value.Children, func(child *ast.ChildValue) bool {
-			return !fits(child.Value, typ.Elem)
-		})
-	}
-	switch typ.NamedType {
-	case "String":
-		return value.Kind == ast.StringValue || value.Kind == ast.BlockValue
-	case "Int":
-		return value.Kind == ast.IntValue
-	}
-	return value.Kind == ast.BooleanValue
-}
-
 // compileType compiles the directives of a type and its fields.
 func (c *compiler) compileType(definition *ast.Definition) {
 	for _, directive := range definition.Directives {
@@ -389,18 +210,6 @@ func (c *compiler) compileDirective(directive *ast.Directive, from string,
 	}
 	c.compiled[directive] = r
 	c.result.rules = append(c.result.rules, r)
-}
-
-// directiveText returns a directive as the schema has it.
-func directiveText(directive *ast.Directive) string {
-	var args []string
-	for _, arg := range directive.Arguments {
-		args = append(args, arg.Name+": "+arg.Value.String())
-	}
-	if len(args) == 0 {
-		return "@" + directive.Name
-	}
-	return "@" + directive.Name + "(" + strings.Join(args, ", ") + ")"
 }
 
 // rulesOf returns the compiled rules among directives.

@@ -326,9 +326,9 @@ func (raw *rawSettings) groups() []group {
 				name: "INTROSPECTION", defaultValue: "local",
 				dest:       checkedValue(&raw.introspection, checkIntrospection),
 				fieldNames: "Config.IntrospectionRole",
-				doc: "Who may query the schema: `local` is everyone on a developer's machine, " +
-					"and nobody elsewhere; `off` is nobody; `role:NAME` is everyone with the " +
-					"realm role NAME.",
+				doc: "Who may query the schema. With `local`, everyone may on a developer's " +
+					"machine, and introspection is off elsewhere. `off` turns it off. With " +
+					"`role:NAME`, callers with the realm role NAME may.",
 			}, {
 				name: "AUTHZ_QUERIES", defaultValue: "partial",
 				dest:       oneOf(&raw.authzQueries, "partial", "all-or-nothing"),

@@ -1,0 +1,81 @@
+package authz
+
+import (
+	_ "embed"
+	"fmt"
+	"slices"
+)
+
+// readDeclarations reads @roles, @scopes and @groups.
+func (c *compiler) readDeclarations() {
+	c.forbidGuards("the schema", c.schema.SchemaDirectives)
+	for _, directive := range c.schema.SchemaDirectives {
+		name := c.names[directive.Name]
+		if name != "roles" && name != "scopes" && name != "groups" {
+			continue
+		}
+		args, err := directiveArguments(directive, definitions[name])
+		if err != nil {
+			c.failf("the schema's @%s %w", directive.Name, err)
+			continue
+		}
+		d := &c.declared
+		switch name {
+		case "scopes":
+			d.scopes = append(d.scopes, toStrings(args["names"])...)
+		case "groups":
+			d.groups = append(d.groups, toStrings(args["paths"])...)
+		case "roles":
+			if realm, ok := args["realm"]; ok { // an empty list declares that there is no role
+				d.realmRoles = append(append([]string{}, d.realmRoles...), toStrings(realm)...)
+			}
+			client, _ := args["client"].(string)
+			roles := toStrings(args["clientRoles"])
+			if (client == "") != (roles == nil) {
+				c.failf("the schema's @%s needs client and clientRoles together", directive.Name)
+			}
+			if client != "" {
+				if d.clientRoles == nil {
+					d.clientRoles = map[string][]string{}
+				}
+				d.clientRoles[client] = append(d.clientRoles[client], roles...)
+			}
+		}
+	}
+}
+
+// declarations are the names that a schema declares with @roles, @scopes and @groups. A list that
+// is nil isn't declared, so any name is allowed.
+type declarations struct {
+	realmRoles, scopes, groups []string
+	clientRoles                map[string][]string
+}
+
+func (d *declarations) checkRoles(client string, roles []string) error {
+	if client == "" {
+		return checkDeclared("role", "@roles(realm:)", d.realmRoles, roles)
+	}
+	declared, ok := d.clientRoles[client]
+	if !ok && d.clientRoles != nil {
+		return fmt.Errorf("names the client %q, which isn't declared in @roles(client:)", client)
+	}
+	return checkDeclared("role", "@roles(clientRoles:)", declared, roles)
+}
+
+func (d *declarations) checkScopes(scopes []string) error {
+	return checkDeclared("scope", "@scopes", d.scopes, scopes)
+}
+
+func (d *declarations) checkGroups(groups []string) error {
+	return checkDeclared("group", "@groups", d.groups, groups)
+}
+
+// checkDeclared returns an error if declared isn't nil and lacks one of the names.
+func checkDeclared(kind, directive string, declared, names []string) error {
+	for _, name := range names {
+		if declared != nil && !slices.Contains(declared, name) {
+			return fmt.Errorf("names the %s %q, which isn't declared in %s", kind, name, directive)
+		}
+	}
+	return nil
+}
