@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -8,129 +9,148 @@ import (
 	"testing"
 )
 
-// newOrganization adds an organization with these members, and returns its ID.
-func (r realm) newOrganization(t *testing.T, alias string, memberIDs ...string) (id string) {
-	t.Helper()
-	_, id = r.k.callAdmin(t, http.MethodPost, "/"+r.name+"/organizations", object{"name": alias,
-		"alias": alias, "domains": []object{{"name": alias + ".example"}},
-		"attributes": object{"tier": []string{"gold"}}})
-	for _, memberID := range memberIDs {
-		r.k.callAdmin(t, http.MethodPost, "/"+r.name+"/organizations/"+id+"/members", memberID)
-	}
-	return id
+// An organizationsRealm is a realm with the organizations acme and blue. The user both is a member
+// of both, and in the group /staff/ops of acme; the user one is a member only of acme. The password
+// of both is "secret".
+type organizationsRealm struct {
+	realm
+	acmeID, blueID string
 }
 
-// configureOrganizationScope sets options of the mapper organization, and adds more mappers to the
-// client scope organization.
-func (r realm) configureOrganizationScope(t *testing.T, options object, mappers ...object) {
+// newOrganizationsRealm creates the realm. options are those of the mapper organization; mappers
+// are added to the client scope organization. Before Keycloak 26.6, there are no groups.
+func newOrganizationsRealm(t *testing.T, options object, mappers ...object) organizationsRealm {
 	t.Helper()
-	var scopes []struct {
-		ID, Name        string
-		ProtocolMappers []object
+	suffix := strings.ToLower(rand.Text()[:10]) // IDs are unique in the whole server
+	config := object{"claim.name": "organization", "jsonType.label": "String",
+		"multivalued": "true", "access.token.claim": "true"}
+	for name, value := range options {
+		config[name] = value
 	}
-	body, _ := r.k.callAdmin(t, http.MethodGet, "/"+r.name+"/client-scopes", nil)
-	if err := json.Unmarshal(body, &scopes); err != nil {
-		t.Fatal(err)
+	client := apiClient(object{"redirectUris": []string{impersonationRedirectURI},
+		"defaultClientScopes":  []string{"basic", "profile"},
+		"optionalClientScopes": []string{"organization"}})
+	client["protocolMappers"] = append(client["protocolMappers"].([]object), actorMapper)
+	both := object{"username": "both"}
+	acme := object{"id": "acme-" + suffix, "name": "acme", "alias": "acme", "enabled": true,
+		"domains":    []object{{"name": "acme.example"}},
+		"attributes": object{"tier": []string{"gold"}},
+		"members":    []object{both, {"username": "one"}}}
+	if !usesRealKeycloak() || !sharedKeycloak.isBefore26_6(t) {
+		both = object{"username": "both", "groups": []string{"ops-" + suffix}}
+		acme["members"] = []object{both, {"username": "one"}}
+		acme["groups"] = []object{{"id": "staff-" + suffix, "name": "staff",
+			"subGroups": []object{{"id": "ops-" + suffix, "name": "ops"}}}}
 	}
-	for _, scope := range scopes {
-		if scope.Name != "organization" {
-			continue
-		}
-		path := "/" + r.name + "/client-scopes/" + scope.ID + "/protocol-mappers/models"
-		mapper := scope.ProtocolMappers[0]
-		for name, value := range options {
-			mapper["config"].(map[string]any)[name] = value
-		}
-		r.k.callAdmin(t, http.MethodPut, path+"/"+mapper["id"].(string), mapper)
-		for _, mapper := range mappers {
-			r.k.callAdmin(t, http.MethodPost, path, mapper)
-		}
-	}
+	r := newRealm(t, sharedKeycloak, object{
+		"organizationsEnabled": true,
+		"clients":              []object{client},
+		"clientScopes": []object{
+			{"name": "basic", "protocol": "openid-connect", "protocolMappers": []object{
+				{"name": "sub", "protocol": "openid-connect", "protocolMapper": "oidc-sub-mapper",
+					"config": object{"access.token.claim": "true"}}}},
+			{"name": "profile", "protocol": "openid-connect"},
+			{"name": "organization", "protocol": "openid-connect",
+				"attributes": object{"include.in.token.scope": "true"},
+				"protocolMappers": append([]object{
+					{"name": "organization", "protocol": "openid-connect",
+						"protocolMapper": "oidc-organization-membership-mapper",
+						"config":         config}}, mappers...)},
+		},
+		"users": []object{ruleUser("both", nil), ruleUser("one", nil), ruleUser("helper", nil)},
+		"organizations": []object{acme,
+			{"id": "blue-" + suffix, "name": "blue", "alias": "blue", "enabled": true,
+				"domains": []object{{"name": "blue.example"}},
+				"members": []object{{"username": "both"}}}},
+	})
+	return organizationsRealm{r, "acme-" + suffix, "blue-" + suffix}
 }
 
 // me.organizations has the organizations that the scopes of LOGIN_SCOPE ask for, in each form of
 // Keycloak's claim.
 func TestMe_organizations(t *testing.T) {
 	t.Parallel()
-	switch {
-	case !usesRealKeycloak():
-		t.Skip("the fake has no organizations")
-	case sharedKeycloak.isBefore26_6(t):
-		t.Skip("organizations have no groups before Keycloak 26.6")
+	organization := func(alias, id string, groups ...string) string {
+		text, _ := json.Marshal(struct {
+			Alias  string   `json:"alias"`
+			ID     *string  `json:"id"`
+			Groups []string `json:"groups"`
+		}{alias, &id, append([]string{}, groups...)})
+		return strings.Replace(string(text), `"id":""`, `"id":null`, 1)
 	}
-	r := newRealm(t, sharedKeycloak, object{"organizationsEnabled": true})
-	alice, aliceID := r.newUser(t, nil)
-	bob, bobID := r.newUser(t, nil)
-	acmeID := r.newOrganization(t, "acme", aliceID, bobID)
-	blueID := r.newOrganization(t, "blue", aliceID)
-	servers := map[string]*server{}
-	check := func(user, scope, want string) {
+	type check struct{ user, scope, want string }
+	run := func(form string, r organizationsRealm, checks ...check) {
 		t.Helper()
-		if servers[scope] == nil {
-			servers[scope] = r.serve(t, "LOGIN_SCOPE=openid "+scope)
-		}
-		token := servers[scope].mustLogin(t, user, "secret").AccessToken
-		response := servers[scope].query(t, token,
-			`{ me { organizations { alias id groups } } }`, nil)
-		want = `{"data":{"me":{"organizations":[` + want + `]}}}`
-		if got := strings.TrimSpace(response.body); got != want {
-			t.Errorf("me with the scope %q is %s, want %s", scope, got, want)
+		servers := map[string]*server{}
+		for _, tt := range checks {
+			if servers[tt.scope] == nil {
+				servers[tt.scope] = r.serve(t, "LOGIN_SCOPE=openid "+tt.scope)
+			}
+			token := servers[tt.scope].mustLogin(t, tt.user, "secret").AccessToken
+			response := servers[tt.scope].query(t, token,
+				`{ me { organizations { alias id groups } } }`, nil)
+			want := `{"data":{"me":{"organizations":[` + tt.want + `]}}}`
+			if got := strings.TrimSpace(response.body); got != want {
+				t.Errorf("%s: me of %s with the scope %q is %s, want %s", form, tt.user, tt.scope,
+					got, want)
+			}
 		}
 	}
 
-	acme := `{"alias":"acme","id":null,"groups":[]}`
-	blue := `{"alias":"blue","id":null,"groups":[]}`
-	check(alice, "profile", "")
-	check(alice, "organization:*", acme+","+blue)
-	check(alice, "organization:blue", blue)
-	check(alice, "organization", "")
-	check(bob, "organization:*", acme)
-	check(bob, "organization:blue", "")
-	check(bob, "organization", acme)
+	acme, blue := organization("acme", ""), organization("blue", "")
+	run("list", newOrganizationsRealm(t, nil),
+		check{"both", "profile", ""},
+		check{"both", "organization:*", acme + "," + blue},
+		check{"both", "organization:blue", blue},
+		check{"both", "organization", ""},
+		check{"one", "organization:*", acme},
+		check{"one", "organization:blue", ""},
+		check{"one", "organization", acme})
+	run("single string", newOrganizationsRealm(t, object{"multivalued": "false"}),
+		check{"one", "organization", ""})
 
-	r.configureOrganizationScope(t, object{"multivalued": "false"}) // a single string
-	check(bob, "organization", "")
+	ids := object{"addOrganizationId": "true", "addOrganizationAttributes": "true"}
+	r := newOrganizationsRealm(t, ids)
+	acme, blue = organization("acme", r.acmeID), organization("blue", r.blueID)
+	run("map", r,
+		check{"both", "organization:*", acme + "," + blue},
+		check{"one", "organization", acme})
 
-	r.configureOrganizationScope(t, object{"multivalued": "true", "addOrganizationId": "true",
-		"addOrganizationAttributes": "true"})
-	acme = strings.Replace(acme, "null", `"`+acmeID+`"`, 1)
-	blue = strings.Replace(blue, "null", `"`+blueID+`"`, 1)
-	check(alice, "organization:*", acme+","+blue)
-	check(bob, "organization", acme)
-
-	r.configureOrganizationScope(t, nil, object{"name": "groups", "protocol": "openid-connect",
+	if usesRealKeycloak() && sharedKeycloak.isBefore26_6(t) {
+		return // organizations have no groups
+	}
+	r = newOrganizationsRealm(t, ids, object{"name": "groups", "protocol": "openid-connect",
 		"protocolMapper": "oidc-organization-group-membership-mapper",
 		"config":         object{"access.token.claim": "true", "addGroupRoleMappings": "true"}})
-	groups := "/" + r.name + "/organizations/" + acmeID + "/groups"
-	_, staffID := r.k.callAdmin(t, http.MethodPost, groups, object{"name": "staff"})
-	_, opsID := r.k.callAdmin(t, http.MethodPost, groups+"/"+staffID+"/children",
-		object{"name": "ops"})
-	r.k.callAdmin(t, http.MethodPut, groups+"/"+opsID+"/members/"+aliceID, nil)
-	check(bob, "organization:*", acme)
-	check(bob, "profile", "")
-	acme = strings.Replace(acme, "[]", `["/staff/ops"]`, 1)
-	check(alice, "organization:*", acme+","+blue)
-	check(alice, "organization:blue", blue)
-	check(alice, "organization", "") // an empty object
+	blue = organization("blue", r.blueID)
+	withGroup := organization("acme", r.acmeID, "/staff/ops")
+	run("groups", r,
+		check{"one", "organization:*", organization("acme", r.acmeID)},
+		check{"one", "profile", ""},
+		check{"both", "organization:*", withGroup + "," + blue},
+		check{"both", "organization:blue", blue},
+		check{"both", "organization", ""}) // an empty object
 }
+
+const impersonationRedirectURI = "http://127.0.0.1/callback"
+
+// actorMapper adds the claim act to the tokens of an impersonated user.
+var actorMapper = object{"name": "actor", "protocol": "openid-connect",
+	"protocolMapper": "oidc-usersessionmodel-note-mapper",
+	"config": object{"user.session.note": "IMPERSONATOR_ID", "claim.name": "act.sub",
+		"jsonType.label": "String", "access.token.claim": "true"}}
 
 // me.token.impersonated is true for the token of an administrator who impersonates the user, if the
 // client has the mapper that docs/operating.md describes. It stays true when the token is
 // refreshed.
 func TestMe_impersonated(t *testing.T) {
 	t.Parallel()
-	if !usesRealKeycloak() {
-		t.Skip("the fake has no administrators")
-	}
-	const redirectURI = "http://127.0.0.1/callback"
 	r := newRealm(t, sharedKeycloak, object{"clients": []object{apiClient(object{
-		"redirectUris": []string{redirectURI},
-		"protocolMappers": []object{{"name": "actor", "protocol": "openid-connect",
-			"protocolMapper": "oidc-usersessionmodel-note-mapper",
-			"config": object{"user.session.note": "IMPERSONATOR_ID", "claim.name": "act.sub",
-				"jsonType.label": "String", "access.token.claim": "true"}}},
+		"redirectUris":    []string{impersonationRedirectURI},
+		"protocolMappers": []object{actorMapper},
 	})}})
-	user, id := r.newUser(t, nil)
+	user, _ := r.newUser(t, nil)
+	administrator, _ := r.newUser(t, nil)
 	s := r.serve(t)
 	check := func(accessToken, want string) {
 		t.Helper()
@@ -141,7 +161,7 @@ func TestMe_impersonated(t *testing.T) {
 		}
 	}
 	check(s.mustLogin(t, user, "secret").AccessToken, "false")
-	first := r.impersonate(t, id, redirectURI)
+	first := r.impersonate(t, user, administrator)
 	check(first.AccessToken, "true")
 	second, response := s.refresh(t, first.RefreshToken)
 	wantCode(t, "refresh", response, "")
@@ -149,9 +169,19 @@ func TestMe_impersonated(t *testing.T) {
 }
 
 // impersonate signs an administrator in as the user, as Keycloak's admin console does, and returns
-// the tokens that local-api then gets without another sign-in.
-func (r realm) impersonate(t *testing.T, userID, redirectURI string) tokens {
+// the tokens that local-api then gets without another sign-in. A real Keycloak's administrator is
+// that of the realm master; the fake's is a user of this realm.
+func (r realm) impersonate(t *testing.T, username, administrator string) tokens {
 	t.Helper()
+	if r.k.fake != nil {
+		got, err := r.k.fake.Realm(r.name).Impersonate("local-api", username, administrator)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tokens{AccessToken: got.AccessToken, RefreshToken: got.RefreshToken}
+	}
+	userID := r.userID(t, username)
+	const redirectURI = impersonationRedirectURI
 	send := func(method, path string, header http.Header) *http.Response {
 		t.Helper()
 		request, err := http.NewRequest(method, r.k.url+path, nil)
@@ -195,4 +225,16 @@ func (r realm) impersonate(t *testing.T, userID, redirectURI string) tokens {
 		t.Fatalf("after the redirect to %s, the token endpoint answers %s", location, body)
 	}
 	return tokens{AccessToken: got.AccessToken, RefreshToken: got.RefreshToken}
+}
+
+// userID returns the ID of a user of a real Keycloak.
+func (r realm) userID(t *testing.T, username string) string {
+	t.Helper()
+	body, _ := r.k.callAdmin(t, http.MethodGet, "/"+r.name+"/users?exact=true&username="+username,
+		nil)
+	var users []struct{ ID string }
+	if err := json.Unmarshal(body, &users); err != nil || len(users) != 1 {
+		t.Fatalf("the user %s: got %s", username, body)
+	}
+	return users[0].ID
 }

@@ -156,54 +156,34 @@ func ruleUser(name string, settings object) object {
 // Rules about organizations and impersonation decide by Keycloak's tokens.
 func TestRules_organizations(t *testing.T) {
 	t.Parallel()
-	switch {
-	case !usesRealKeycloak():
-		t.Skip("the fake has no admin API for organizations, and no administrators")
-	case sharedKeycloak.isBefore26_6(t):
-		t.Skip("the actor's claim was tested from Keycloak 26.6 on")
-	}
-	const redirectURI = "http://127.0.0.1/callback"
-	client := apiClient(object{"redirectUris": []string{redirectURI}})
-	client["protocolMappers"] = append(client["protocolMappers"].([]object),
-		object{"name": "actor", "protocol": "openid-connect",
-			"protocolMapper": "oidc-usersessionmodel-note-mapper",
-			"config": object{"user.session.note": "IMPERSONATOR_ID", "claim.name": "act.sub",
-				"jsonType.label": "String", "access.token.claim": "true"}})
-	r := newRealm(t, sharedKeycloak, object{"organizationsEnabled": true,
-		"clients": []object{client}})
-	both, bothID := r.newUser(t, nil)
-	one, oneID := r.newUser(t, nil)
-	r.newOrganization(t, "acme", bothID)
-	r.newOrganization(t, "blue", bothID, oneID)
-	s := r.serveRules(t)
 	const missing = "FORBIDDEN/ORGANIZATION_MISSING"
-	check := func(step, scope string, codes map[string]string) {
-		t.Helper()
-		for _, user := range []string{both, one} {
-			token := r.passwordToken(t, user, scope)
-			want := codes[user]
-			wantCode(t, step+", acme", s.query(t, token, "{ organization }", nil), want)
+	for form, options := range map[string]object{
+		"list": nil, "map": {"addOrganizationId": "true"},
+	} {
+		r := newOrganizationsRealm(t, options)
+		s := r.serveRules(t)
+		for _, tt := range []struct{ user, scope, query, code string }{
+			{"one", "openid organization:*", "{ organization }", ""},
+			{"both", "openid organization:*", "{ organization }", ""},
+			{"both", "openid organization:blue", "{ organization }", missing},
+			{"helper", "openid organization:*", "{ organization }", missing},
+			{"one", "openid", "{ organization }", missing},
+			{"one", "openid organization:*", `{ organizationNotes(alias: "acme") }`, ""},
+			{"one", "openid organization:*", `{ organizationNotes(alias: "blue") }`, missing},
+			{"both", "openid organization:*", `{ organizationNotes(alias: "blue") }`, ""},
+		} {
+			response := s.query(t, r.passwordToken(t, tt.user, tt.scope), tt.query, nil)
+			wantCode(t, form+", "+tt.user+", "+tt.scope+", "+tt.query, response, tt.code)
+		}
+		wantCode(t, "anonymous", s.query(t, "", "{ organization }", nil),
+			"UNAUTHENTICATED/TOKEN_MISSING")
+
+		impersonated := r.impersonate(t, "both", "helper").AccessToken
+		wantCode(t, "impersonated", s.query(t, impersonated, "{ notImpersonated }", nil),
+			"FORBIDDEN/IMPERSONATED")
+		wantCode(t, "impersonated, another field", s.query(t, impersonated, "{ auth }", nil), "")
+		if strings.Contains(s.storedLog(), "acme") {
+			t.Error("the log has an organization of the caller")
 		}
 	}
-	check("all organizations", "openid organization:*", map[string]string{one: missing})
-	check("another organization", "openid organization:blue",
-		map[string]string{both: missing, one: missing})
-	check("none", "openid", map[string]string{both: missing, one: missing})
-	token := r.passwordToken(t, one, "openid organization:*")
-	wantCode(t, "the argument names an organization of the caller",
-		s.query(t, token, `{ organizationNotes(alias: "blue") }`, nil), "")
-	wantCode(t, "the argument names another organization",
-		s.query(t, token, `{ organizationNotes(alias: "acme") }`, nil), missing)
-	r.configureOrganizationScope(t, object{"addOrganizationId": "true"}) // the claim is a map
-	check("as a map", "openid organization:*", map[string]string{one: missing})
-
-	impersonated := r.impersonate(t, bothID, redirectURI).AccessToken
-	wantCode(t, "impersonated", s.query(t, impersonated, "{ notImpersonated }", nil),
-		"FORBIDDEN/IMPERSONATED")
-	wantCode(t, "impersonated, another field", s.query(t, impersonated, "{ auth }", nil), "")
-	if strings.Contains(s.storedLog(), "acme") {
-		t.Error("the log has an organization of the caller")
-	}
-	wantCode(t, "anonymous", s.query(t, "", "{ organization }", nil),
-		"UNAUTHENTICATED/TOKEN_MISSING")
 }

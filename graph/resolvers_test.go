@@ -304,7 +304,8 @@ func TestResolvers_invalidToken(t *testing.T) {
 
 // meFields selects every field of me.
 const meFields = `{ me { id username email emailVerified name givenName familyName realmRoles clientRoles { client roles } groups
-  organizations { alias id groups } token { scope expiresAt acr session { id authenticatedAt } impersonated claims } } }`
+  organizations { alias id groups }
+  token { scope expiresAt acr session { id authenticatedAt } impersonated claims } } }`
 
 // me returns every field of a user with all claims.
 func TestMe_everyField(t *testing.T) {

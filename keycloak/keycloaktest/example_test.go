@@ -41,8 +41,9 @@ func Example() {
 
 // TestDocsSnippet runs the code shown in docs/testing.md.
 func TestDocsSnippet(t *testing.T) {
-	kc := keycloaktest.New(t, shop.File())                      // shop is a RealmSpec; or pass your realm file's bytes
-	tokens, err := kc.Realm("shop").SignIn("shop-api", "alice") // without HTTP or a password; the password grant works too
+	kc := keycloaktest.New(t, shop.File()) // shop is a RealmSpec; or pass your realm file's bytes
+	// SignIn needs neither HTTP nor a password. The password grant works too.
+	tokens, err := kc.Realm("shop").SignIn("shop-api", "alice")
 	kc.Realm("shop").RotateKeys("RS256")                        // will your verifier notice?
 	kc.Advance(tokens.ExpiresIn)                                // the tokens expire, if your verifier's clock is kc.Now
 	kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Hang: true}) // the key endpoint hangs
