@@ -1,7 +1,6 @@
 package authz
 
 import (
-	_ "embed"
 	"fmt"
 	"slices"
 )
@@ -22,26 +21,32 @@ func (c *compiler) readDeclarations() {
 		d := &c.declared
 		switch name {
 		case "scopes":
-			d.scopes = append(d.scopes, toStrings(args["names"])...)
+			d.scopes = declare(d.scopes, args["names"])
 		case "groups":
-			d.groups = append(d.groups, toStrings(args["paths"])...)
+			d.groups = declare(d.groups, args["paths"])
 		case "roles":
-			if realm, ok := args["realm"]; ok { // an empty list declares that there is no role
-				d.realmRoles = append(append([]string{}, d.realmRoles...), toStrings(realm)...)
+			if realm, ok := args["realm"]; ok {
+				d.realmRoles = declare(d.realmRoles, realm)
 			}
 			client, _ := args["client"].(string)
-			roles := toStrings(args["clientRoles"])
-			if (client == "") != (roles == nil) {
+			roles, ok := args["clientRoles"]
+			if (client == "") == ok {
 				c.failf("the schema's @%s needs client and clientRoles together", directive.Name)
 			}
 			if client != "" {
 				if d.clientRoles == nil {
 					d.clientRoles = map[string][]string{}
 				}
-				d.clientRoles[client] = append(d.clientRoles[client], roles...)
+				d.clientRoles[client] = declare(d.clientRoles[client], roles)
 			}
 		}
 	}
+}
+
+// declare returns names followed by those of a list. The result isn't nil: an empty list declares
+// that there is no name.
+func declare(names []string, list any) []string {
+	return append(append([]string{}, names...), toStrings(list)...)
 }
 
 // declarations are the names that a schema declares with @roles, @scopes and @groups. A list that

@@ -121,7 +121,11 @@ func (c *inputCheck) value(typ *ast.Type, value any) error {
 
 // rules returns the error of the first rule among directives that the caller doesn't satisfy.
 func (c *inputCheck) rules(directives ast.DirectiveList) error {
-	for _, r := range c.rulesOf(directives) {
+	for _, directive := range directives {
+		r := c.compiled[directive]
+		if r == nil {
+			continue
+		}
 		err := r.check(c.caller, nil)
 		if err != nil && !r.dryRun {
 			return err

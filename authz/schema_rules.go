@@ -1,7 +1,6 @@
 package authz
 
 import (
-	_ "embed"
 	"errors"
 	"fmt"
 	"maps"

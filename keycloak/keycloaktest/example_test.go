@@ -44,9 +44,11 @@ func TestDocsSnippet(t *testing.T) {
 	kc := keycloaktest.New(t, shop.File()) // shop is a RealmSpec; or pass your realm file's bytes
 	// SignIn needs neither HTTP nor a password. The password grant works too.
 	tokens, err := kc.Realm("shop").SignIn("shop-api", "alice")
-	kc.Realm("shop").RotateKeys("RS256")                        // will your verifier notice?
-	kc.Advance(tokens.ExpiresIn)                                // the tokens expire, if your verifier's clock is kc.Now
-	kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Hang: true}) // the key endpoint hangs
+	kc.Realm("shop").RotateKeys("RS256") // will your verifier notice?
+	// The tokens expire, if your verifier's clock is kc.Now.
+	kc.Advance(tokens.ExpiresIn)
+	// The key endpoint hangs.
+	kc.Fail(keycloaktest.Fault{Endpoint: "/certs", Hang: true})
 	if err != nil || tokens.ExpiresIn == 0 {
 		t.Errorf("SignIn() = %v, %v, want tokens", tokens, err)
 	}
