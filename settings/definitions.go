@@ -109,8 +109,8 @@ func (raw *rawSettings) groups() []group {
 			}, {
 				name: "REFRESH_GRACE", defaultValue: format(keycloak.DefaultRefreshGrace),
 				dest: zeroOrInRange(&client.RefreshGrace, time.Second, time.Minute),
-				doc: "How long the response to a refresh token is repeated if the token is " +
-					"used again, so that two browser tabs can refresh at the same time. The " +
+				doc: "For this long after a refresh token is used, using it again returns the " +
+					"same response, so that two browser tabs can refresh at the same time. The " +
 					"time ends early when the new refresh token is used. 0 turns it off.",
 			}, {
 				name: "REFRESH_GRACE_NETWORK", defaultValue: "same",
@@ -345,9 +345,9 @@ func (raw *rawSettings) groups() []group {
 				name:        "AUTHZ_DRY_RUN",
 				dest:        listOf(&server.Authz.DryRun, "types and fields"),
 				defaultText: "none", fieldNames: "Config.Authz.DryRun",
-				doc: "Types and fields, such as `Note,Query.notes`, whose rules, except `@auth`, " +
-					"aren't enforced. The log says what they would have denied " +
-					"(`access would be denied`).",
+				doc: "Types and fields whose rules are logged but not enforced, such as " +
+					"`Note,Query.notes`. The message is `access would be denied`. `@auth` is " +
+					"always enforced.",
 			}},
 		},
 		{
