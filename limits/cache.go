@@ -61,8 +61,8 @@ func (c *cache) Get(ctx context.Context, query string) (*ast.QueryDocument, bool
 	return e.doc, true
 }
 
-// Add caches a valid document if there is room and if query is the text that Limits measured: a
-// later extension may have replaced it.
+// Add adds a valid document to the cache. It does nothing if the document must not be cached, or if
+// query isn't the text that Limits measured, because a later extension has replaced it.
 func (c *cache) Add(ctx context.Context, query string, doc *ast.QueryDocument) {
 	e := entryFromContext(ctx)
 	if c == nil || e == nil || e.bytes == 0 || e.parserInput != query {
@@ -109,9 +109,9 @@ func newEntry(query, parserInput string, m *measurement) *entry {
 	return e
 }
 
-// estimateBytes returns a generous estimate of a document's memory. It counts the text twice, for
-// the text itself and for decoded strings, and once more if it was rewritten. For each node it
-// counts the largest kind of node, with its position and its slot in a slice.
+// estimateBytes returns a generous estimate of a document's memory. It counts the client's text
+// twice (once for the decoded strings), and the rewritten text once, if there is one. For each node
+// it counts the size of the largest kind of node, of its position and of its slot in a slice.
 func (e *entry) estimateBytes(m *measurement) int {
 	const (
 		nodeBytes       = 448

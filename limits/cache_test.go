@@ -86,8 +86,8 @@ func (r *queryReplacer) MutateOperationParameters(_ context.Context,
 	return nil
 }
 
-// TestCache_replacedQuery checks that a cached document doesn't run if an extension that runs after
-// the limits replaces the query.
+// TestCache_replacedQuery checks that a cached document doesn't run if a later extension replaces
+// the query.
 func TestCache_replacedQuery(t *testing.T) {
 	cache, replacer := limits.NewCache(1<<20), &queryReplacer{}
 	var field string // the first field of the executed document
@@ -193,9 +193,9 @@ func TestCache_bounded(t *testing.T) {
 	}
 }
 
-// TestCache_boundedConcurrently checks that the cache is within its bound after concurrent adds.
-// Without CleanUp, otter wouldn't count a document that is added during an eviction until the next
-// write.
+// TestCache_boundedConcurrently checks that the cache is within its bound after concurrent adds. If
+// Add didn't call CleanUp, a document that is added during an eviction could stay in the cache over
+// the bound until the next write.
 func TestCache_boundedConcurrently(t *testing.T) {
 	const maxBytes, workers, documents = 64 << 10, 8, 10
 	cache := limits.NewCache(maxBytes)
@@ -334,8 +334,8 @@ func TestCache_concurrent(t *testing.T) {
 	wg.Wait()
 }
 
-// readDocument reads a document as gqlgen's generated code does: it collects fields and makes
-// arguments.
+// readDocument reads a document as gqlgen's generated code does: it collects the fields and builds
+// their arguments.
 func readDocument(op *graphql.OperationContext, set ast.SelectionSet, typeName string) {
 	for _, field := range graphql.CollectFields(op, set, []string{typeName}) {
 		field.ArgumentMap(op.Variables)

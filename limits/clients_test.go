@@ -87,7 +87,7 @@ func TestLimits_clientQueries(t *testing.T) {
 	}
 }
 
-// TestIntrospection_graphiQL checks the numbers in the comment of the defaults about GraphiQL's
+// TestIntrospection_graphiQL checks what the comment of the defaults says about GraphiQL's
 // introspection query.
 func TestIntrospection_graphiQL(t *testing.T) {
 	if executed, body := runQuery(limits.Limits{}, introspectionQuery); !executed {
@@ -100,7 +100,8 @@ func TestIntrospection_graphiQL(t *testing.T) {
 	}
 }
 
-// typeRef returns a selection set that unwraps this many levels of a type, as tools do.
+// typeRef returns a selection set that unwraps this many levels of a type with ofType, as the
+// introspection queries of tools do.
 func typeRef(levels int) string {
 	return strings.Repeat("{ kind name ofType ", levels) + "{ kind name }" +
 		strings.Repeat(" }", levels)
@@ -151,9 +152,9 @@ func TestIntrospection_depth(t *testing.T) {
 	}
 }
 
-// TestIntrospection_roots checks the cost of introspection. Without a limit, ten aliases of
-// __schema in 714 bytes get a response of 48 kB.
-func TestIntrospection_roots(t *testing.T) {
+// TestIntrospection_cost checks Limits.IntrospectionCost. Without this limit, a query of 714 bytes
+// with ten aliases of __schema would get a response of 48 kB.
+func TestIntrospection_cost(t *testing.T) {
 	const costMessage = "INTROSPECTION with fragments expanded, an operation requests the schema "
 	for query, want := range map[string]string{
 		introspectionQuery: "",

@@ -11,10 +11,12 @@ import (
 
 // Counts holds the counts of a document.
 type Counts struct {
-	Fields, Aliases, Directives, Values, Bytes, Depth, ValueDepth, IntrospectionDepth int
-	IntrospectionCost, RootFields                                                     int
-	RootFieldCounts, Uses, Defaults                                                   map[string]int
-	Cycle                                                                             bool
+	Fields, Aliases, Directives, Values, ValueBytes int
+	Depth, ValueDepth, IntrospectionDepth           int
+	IntrospectionCost, RootFields                   int
+	RootFieldCounts                                 map[string]int // by name
+	VariableUses, DefaultItems                      map[string]int // by variable
+	Cycle                                           bool           // fragments spread each other
 }
 
 // noLimits returns limits that the query can't exceed.
@@ -42,15 +44,16 @@ func Measure(query string, rootFieldMax map[string]int) (counts Counts, ok bool)
 	total := m.total
 	counts = Counts{
 		Fields: total.selections, Aliases: total.aliases, Directives: total.directives,
-		Values: total.values, Bytes: total.valueBytes,
+		Values: total.values, ValueBytes: total.valueBytes,
 		Depth: total.depth, ValueDepth: total.valueDepth,
 		IntrospectionDepth: total.introspectionDepth, IntrospectionCost: m.introspectionCost,
 		RootFields:      m.rootFields,
-		RootFieldCounts: m.rootFieldCounts, Uses: map[string]int{}, Defaults: map[string]int{},
+		RootFieldCounts: m.rootFieldCounts, VariableUses: map[string]int{},
+		DefaultItems: map[string]int{},
 	}
 	for name, use := range m.uses {
 		if use.count > 0 {
-			counts.Uses[name], counts.Defaults[name] = use.count, use.defaultItems
+			counts.VariableUses[name], counts.DefaultItems[name] = use.count, use.defaultItems
 		}
 	}
 	return counts, true

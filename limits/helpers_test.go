@@ -98,7 +98,7 @@ func parse(t testing.TB, query string) *ast.QueryDocument {
 	return doc
 }
 
-// repeat repeats a piece n times. In the piece, # becomes its index.
+// repeat returns n copies of a piece. In each copy, # becomes the index of the copy.
 func repeat(n int, piece string) string {
 	var out strings.Builder
 	for i := range n {

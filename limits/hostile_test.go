@@ -45,7 +45,8 @@ func paddedQuery(size int) string {
 	return "{ me { id } }" + strings.Repeat(" ", size-len("{ me { id } }"))
 }
 
-// limitsFor returns the default limits, with Bytes raised if documents of a size need it.
+// limitsFor returns the default limits. If size is larger than the default of Bytes, it raises
+// Bytes to size.
 func limitsFor(size int) limits.Limits {
 	return limits.Limits{Bytes: max(size, limits.DefaultBytes),
 		RootFieldMax: map[string]int{"login": 1, "refresh": 1}}
@@ -192,8 +193,8 @@ func BenchmarkHostile(b *testing.B) {
 					b.Fatal("the harmless document wasn't measured: run all of BenchmarkHostile")
 				}
 				b.Logf(
-					"%8d bytes: %9.1f us, %5.1f times; %7.0f allocations, %5.1f times; %9.0f "+
-						"bytes, %5.1f times; rejected by %s %s",
+					"%8d bytes: %9.1f us, %5.1f times the harmless document; %7.0f allocations, "+
+						"%5.1f times; %9.0f bytes, %5.1f times; rejected by %s %s",
 					size, float64(shapeCost.cpu)/1e3,
 					float64(shapeCost.cpu)/float64(baseline[size].cpu), shapeCost.allocs,
 					shapeCost.allocs/baseline[size].allocs, shapeCost.bytes,

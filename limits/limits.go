@@ -4,11 +4,11 @@
 //	server := handler.New(schema)
 //	err := limits.Install(server, limits.Limits{RootFieldMax: map[string]int{"login": 1}})
 //
-// The limits are checked before gqlparser (v2.5.37) sees the document. Its parser recurses on every
-// bracket, and a stack overflow ends the process. Its validation is vulnerable even to small
-// documents: a cycle of fragments, 62 bytes long, overflows the stack; a chain of fragments, each
-// of which spreads the next twice, takes exponential time; and a document can have thousands of
-// errors, each of which is formatted.
+// The limits are checked before gqlparser (v2.5.37) sees the document. gqlparser's parser recurses
+// on every bracket, and a stack overflow ends the process. Its validator is vulnerable even to
+// small documents: a cycle of fragments, 62 bytes long, overflows the stack; a chain of fragments,
+// each of which spreads the next twice, takes exponential time; and a document can have thousands
+// of errors, each of which is formatted.
 //
 // Two passes check a document. The first (parser.go) reads its tokens by the grammar of the
 // specification, and stops at a syntax error or when a limit is exceeded. Its result is about 1/30
@@ -149,7 +149,7 @@ type Limits struct {
 
 	// Representations is the maximum number of representations in the arguments of all _entities
 	// fields of one operation, expanded; the reason is VALUES. A gateway of Apollo Federation sends
-	// one for each entity that it asks for.
+	// a representation for each entity that it requests.
 	Representations int
 
 	// RootFieldMax is the maximum number of times that one operation may select each of these root
@@ -283,7 +283,7 @@ func (l Limits) check(ctx context.Context,
 		e = newEntry(request.Query, parserInput, m)
 	}
 	request.Query = e.parserInput
-	if !ok || e.parserInput != e.query { // otherwise, cache.Get finds it without this
+	if !ok || e.parserInput != e.query { // otherwise, cache.Get finds e by its query
 		e.storeInContext(ctx)
 	}
 	w.items, err = l.checkVariables(request.Variables, e.uses)

@@ -17,7 +17,7 @@ func TestLimits(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		limit  int
-		query  func(n int) string // returns a document that counts n
+		query  func(n int) string // returns a document whose count is n
 		reason string
 		format string // of the message, with the actual number and the limit
 	}{
@@ -191,7 +191,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestRootFieldMax checks how often an operation may select a root field, expanded.
+// TestRootFieldMax checks how often an operation may select a root field, with fragments expanded.
 func TestRootFieldMax(t *testing.T) {
 	l := limits.Limits{RootFieldMax: map[string]int{"login": 1, "refresh": 2, "never": 0}}
 	for _, tt := range []struct {

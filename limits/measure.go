@@ -120,15 +120,15 @@ func (c *counts) add(other *counts) {
 	c.introspectionDepth = max(c.introspectionDepth, other.introspectionDepth)
 }
 
-// maxCount is the value at which counts saturate. Otherwise, a chain of fragments that each spread
-// the next one twice would overflow the counts.
+// maxCount is the value at which counts saturate. Without saturation, a chain of fragments that
+// each spread the next one twice would overflow the counts.
 const maxCount = 1 << 30
 
 func saturatingAdd(a, b int) int { return min(a+b, maxCount) }
 
 func saturatingMul(a, b int) int { return int(min(int64(a)*int64(b), maxCount)) }
 
-// A definition is an operation or a fragment. The parser sets the counts of its own text; expand
+// A definition is an operation or a fragment. The parser counts the definition's own text; expand
 // adds the counts of the fragments that the definition spreads.
 type definition struct {
 	name            string // empty for an operation

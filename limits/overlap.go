@@ -126,7 +126,7 @@ func (g *grouper) add(set ast.SelectionSet) {
 		switch selection := selection.(type) {
 		case *ast.Field:
 			if selection.ObjectDefinition == nil {
-				continue // of an unknown type, which another rule reports
+				continue // its type is unknown, which another rule reports
 			}
 			i, ok := g.groupIndex[selection.Alias]
 			if !ok {
@@ -167,8 +167,8 @@ func childSelections(fields []*ast.Field) []ast.SelectionSet {
 }
 
 // groupByObjectType returns, for each object type, the fields that can apply to an object of that
-// type: its own, and those of interfaces and unions. If there are fewer than two object types, it
-// returns all fields as one group. It returns nil if the steps run out.
+// type: the fields of the type, and the fields of interfaces and unions. If there are fewer than
+// two object types, it returns all fields as one group. It returns nil if the steps run out.
 func (c *overlapChecker) groupByObjectType(fields []*ast.Field) [][]*ast.Field {
 	var objectTypes []string
 	for _, field := range fields {

@@ -21,7 +21,7 @@ type parser struct {
 	defaultItems          map[string]int // list items and object fields in each variable's default
 
 	tokens *tokens
-	def    *definition // the one that is being parsed
+	def    *definition // the definition that is being parsed
 }
 
 // parseDocument reads the whole document. Check tokens.err before using the counts. It recurses as

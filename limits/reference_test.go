@@ -20,7 +20,7 @@ import (
 func expandedCounts(doc *ast.QueryDocument,
 	rootFieldMax map[string]int) (counts limits.Counts, ok bool) {
 	c := referenceCounter{doc: doc, rootFieldMax: rootFieldMax, stepsLeft: 100_000,
-		counts: limits.Counts{Uses: map[string]int{}, Defaults: map[string]int{}}}
+		counts: limits.Counts{VariableUses: map[string]int{}, DefaultItems: map[string]int{}}}
 	for _, fragment := range doc.Fragments {
 		c.countDirectives(fragment.Directives)
 		c.countSelections(fragment.SelectionSet, 0, isIntrospectionType(fragment.TypeCondition), 0,
@@ -42,8 +42,8 @@ func expandedCounts(doc *ast.QueryDocument,
 			c.counts.RootFieldCounts[name] = max(c.counts.RootFieldCounts[name], n)
 		}
 	}
-	for name := range c.counts.Uses {
-		c.counts.Defaults[name] = c.defaultItems[name]
+	for name := range c.counts.VariableUses {
+		c.counts.DefaultItems[name] = c.defaultItems[name]
 	}
 	if c.cycle {
 		return limits.Counts{Cycle: true}, c.stepsLeft > 0
@@ -169,15 +169,15 @@ func (c *referenceCounter) countArguments(list ast.ArgumentList) {
 
 func (c *referenceCounter) countValue(value *ast.Value, depth int) {
 	c.counts.Values++
-	c.counts.Bytes += len(value.Raw)
+	c.counts.ValueBytes += len(value.Raw)
 	if value.Kind == ast.Variable && c.inOperation {
-		c.counts.Uses[value.Raw]++
+		c.counts.VariableUses[value.Raw]++
 	}
 	if value.Kind == ast.ListValue || value.Kind == ast.ObjectValue {
 		c.counts.ValueDepth = max(c.counts.ValueDepth, depth+1)
 	}
 	for _, child := range value.Children {
-		c.counts.Bytes += len(child.Name)
+		c.counts.ValueBytes += len(child.Name)
 		c.countValue(child.Value, depth+1)
 	}
 }

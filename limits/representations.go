@@ -37,9 +37,9 @@ func countRepresentations(set ast.SelectionSet, vars map[string]any) (n int) {
 			if arg == nil {
 				continue
 			}
-			value, _ := arg.Value.Value(vars) // a value that isn't valid fails with its field
+			value, _ := arg.Value.Value(vars) // an invalid value makes the field fail later
 			items, isList := value.([]any)
-			if !isList { // GraphQL makes a list of one of it
+			if !isList { // GraphQL coerces a single value to a list
 				items = []any{value}
 			}
 			n = saturatingAdd(n, len(items))

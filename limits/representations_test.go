@@ -16,7 +16,8 @@ import (
 	"github.com/cloakql/cloakql/limits"
 )
 
-// The representations of all _entities fields of an operation count together, wherever they are.
+// TestLimits_Representations checks that the representations of all _entities fields of an
+// operation count together, wherever these fields are.
 func TestLimits_Representations(t *testing.T) {
 	schema := gqlparser.MustLoadSchema(&ast.Source{Input: `
 		scalar _Any

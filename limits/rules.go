@@ -22,8 +22,8 @@ const MaxErrors = 5
 //   - An error about a literal of the wrong type suggests no enum value with a similar name.
 //
 // Two rules of the set have a variant with suggestions and a variant without. gqlgen (v0.17.95)
-// removes one of them. Don't use the set without gqlgen: both variants together report each error
-// twice.
+// removes one variant of each. Don't use the set without gqlgen, because the two variants together
+// report each error twice.
 func Rules(base func() *rules.Rules) func() *rules.Rules {
 	if base == nil {
 		base = rules.NewDefaultRules

@@ -11,8 +11,9 @@ type shape struct {
 	query func(maxBytes int) string // returns a document of at most about maxBytes bytes
 }
 
-// fill returns a function that returns before, as many copies of piece as fit into the size, and
-// after. In each copy, %[1]d becomes its index, and %[2]d the next index.
+// fill returns a function that makes a document: the text before, as many copies of piece as fit
+// into the size, and the text after. In each copy, %[1]d becomes its index, and %[2]d the next
+// index.
 func fill(before, piece, after string) func(int) string {
 	return func(maxBytes int) string {
 		var out strings.Builder
@@ -32,8 +33,8 @@ func fill(before, piece, after string) func(int) string {
 	}
 }
 
-// nest returns a function that encloses middle in as many pairs of open and closing as fit into the
-// size.
+// nest returns a function that makes a document: the text before, as many copies of open as fit
+// into the size, the text middle, as many copies of closing, and the text after.
 func nest(before, open, middle, closing, after string) func(int) string {
 	return func(maxBytes int) string {
 		n := max(0, (maxBytes-len(before)-len(middle)-len(after))/(len(open)+len(closing)))
@@ -41,8 +42,9 @@ func nest(before, open, middle, closing, after string) func(int) string {
 	}
 }
 
-// chain returns a function that returns before, as many copies of fragment as fit into the size,
-// and last. In each copy, %[1]d becomes its index, and %[2]d the next index.
+// chain returns a function that makes a document: the text before, as many copies of fragment as
+// fit into the size, and the text last. In each copy, %[1]d becomes its index, and %[2]d the next
+// index.
 func chain(before, fragment, last string) func(int) string {
 	return func(maxBytes int) string {
 		var out strings.Builder
