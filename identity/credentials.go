@@ -43,12 +43,12 @@ func NewCredentials(username, password string, otp *string) (Credentials, error)
 	return credentials, nil
 }
 
-// AccountKey returns a key for counting attempts. The key is LookupName, trimmed and case-folded.
-// All names that Keycloak considers equal have the same key, even if Keycloak looks names up in a
-// directory that ignores blanks around a name. Different names may have the same key too. A user
-// who can sign in with a username and with an email address has two keys.
+// AccountKey returns a key for counting attempts. The key is NormalizedUsername, trimmed and
+// case-folded. All names that Keycloak considers equal have the same key, even if Keycloak looks
+// names up in a directory that ignores blanks around a name. Different names may have the same key
+// too. A user who can sign in with a username and with an email address has two keys.
 func (c Credentials) AccountKey() string {
-	return strings.Map(foldRune, strings.TrimSpace(c.LookupName()))
+	return strings.Map(foldRune, strings.TrimSpace(c.NormalizedUsername()))
 }
 
 // foldRune maps all letters that differ only in case to the same letter. For example, it maps S, s

@@ -7,7 +7,8 @@ import (
 	"unicode"
 )
 
-// An argument is an argument that clients send, and the function that checks its values.
+// An argument describes an argument that clients send: its name, its limit, and the function that
+// checks its values.
 type argument struct {
 	name     string
 	maxBytes int

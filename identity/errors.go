@@ -24,7 +24,7 @@ var (
 	ErrKeysUnavailable  = errors.New("the keys to verify tokens are unavailable")
 )
 
-// Reasons why a caller may not have a field. A DeniedError wraps one of them.
+// Reasons why a caller may not use a field. A DeniedError wraps one of them.
 var (
 	ErrRoleMissing         = errors.New("a role is missing")
 	ErrScopeMissing        = errors.New("a scope is missing")
@@ -127,8 +127,8 @@ func logValue(err operatorError) slog.Value {
 	return slog.StringValue(err.Error())
 }
 
-// A DeniedError means that the caller may not have a field. It says nothing about what the caller
-// has.
+// A DeniedError means that the caller may not use a field. It doesn't say which roles, scopes or
+// other claims the caller has.
 type DeniedError struct {
 	Reason error // ErrRoleMissing, for example
 	// Required has the arguments of the rule that isn't satisfied, such as anyOf. It is nil unless

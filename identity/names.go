@@ -5,11 +5,12 @@ import (
 	"unicode"
 )
 
-// LookupName returns the name with which Keycloak looks up Username, both as a username and as an
-// email address: it is in Java's lower case, and not trimmed. All spellings of a name that Keycloak
-// considers equal have the same lookup name. Names that differ only in σ and ς also have the same
-// lookup name, because in Java the lower case of Σ depends on its position in the word.
-func (c Credentials) LookupName() string {
+// NormalizedUsername returns the form of Username with which Keycloak looks up the user, both by
+// username and by email address. It is Username in Java's lower case, and isn't trimmed. All
+// spellings of a name that Keycloak considers equal have the same normalized form. Names that
+// differ only in σ and ς also have the same normalized form, because in Java the lower case of Σ
+// depends on its position in the word.
+func (c Credentials) NormalizedUsername() string {
 	var builder strings.Builder
 	builder.Grow(len(c.Username))
 	for _, r := range c.Username {

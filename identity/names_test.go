@@ -40,11 +40,11 @@ func decodeCodePoints(t *testing.T, codePoints string) string {
 	return text.String()
 }
 
-// mergeSigmas replaces ς with σ. LookupName is Java's lower case with this replacement.
+// mergeSigmas replaces ς with σ. NormalizedUsername is Java's lower case with this replacement.
 func mergeSigmas(text string) string { return strings.ReplaceAll(text, "ς", "σ") }
 
-// For every code point, LookupName returns the lower case in Java.
-func TestCredentials_LookupName_everyCodePoint(t *testing.T) {
+// For every code point, NormalizedUsername returns the lower case in Java.
+func TestCredentials_NormalizedUsername_everyCodePoint(t *testing.T) {
 	lowerTexts := javaLowerCase(t)
 	for r := rune(1); r <= unicode.MaxRune; r++ {
 		if r >= 0xd800 && r <= 0xdfff {
@@ -54,18 +54,19 @@ func TestCredentials_LookupName_everyCodePoint(t *testing.T) {
 		if !ok {
 			want = string(r)
 		}
-		if got := (Credentials{Username: string(r)}).LookupName(); got != mergeSigmas(want) {
-			t.Errorf("LookupName() of %U = %+q, want %+q", r, got, want)
+		got := Credentials{Username: string(r)}.NormalizedUsername()
+		if got != mergeSigmas(want) {
+			t.Errorf("NormalizedUsername() of %U = %+q, want %+q", r, got, want)
 		}
 	}
 }
 
-// For words, including words with Σ, LookupName returns the lower case in Java.
-func TestCredentials_LookupName_words(t *testing.T) {
+// For words, including words with Σ, NormalizedUsername returns the lower case in Java.
+func TestCredentials_NormalizedUsername_words(t *testing.T) {
 	finalSigmaCount := 0
 	for word, want := range javaLowerCase(t) {
-		if got := (Credentials{Username: word}).LookupName(); got != mergeSigmas(want) {
-			t.Errorf("LookupName() of %+q = %+q, want %+q", word, got, want)
+		if got := (Credentials{Username: word}).NormalizedUsername(); got != mergeSigmas(want) {
+			t.Errorf("NormalizedUsername() of %+q = %+q, want %+q", word, got, want)
 		}
 		if strings.ContainsRune(word, 'Σ') && strings.ContainsRune(want, 'ς') {
 			finalSigmaCount++
@@ -76,21 +77,21 @@ func TestCredentials_LookupName_words(t *testing.T) {
 	}
 }
 
-// Names that look alike but belong to different accounts have different lookup names.
-func TestCredentials_LookupName_similar(t *testing.T) {
+// Names that look alike but belong to different accounts have different normalized forms.
+func TestCredentials_NormalizedUsername_similar(t *testing.T) {
 	for _, name := range []string{"dave@example.com\u00a0", " dave@example.com",
 		"dave@example.com\u2003", "d\u0430ve@example.com", "dave@ex\u00e4mple.com"} {
-		if got := (Credentials{Username: name}).LookupName(); got != name {
-			t.Errorf("LookupName() of %+q = %+q, want it unchanged", name, got)
+		if got := (Credentials{Username: name}).NormalizedUsername(); got != name {
+			t.Errorf("NormalizedUsername() of %+q = %+q, want it unchanged", name, got)
 		}
 	}
 	for _, pair := range [][2]string{{"ſ", "s"}, {"\u0131", "i"}, {"i\u0307", "i"}, {"ß", "ss"},
 		{"ﬁ", "fi"}} {
-		a, b := Credentials{Username: pair[0]}.LookupName(),
-			Credentials{Username: pair[1]}.LookupName()
+		a, b := Credentials{Username: pair[0]}.NormalizedUsername(),
+			Credentials{Username: pair[1]}.NormalizedUsername()
 		if a == b {
-			t.Errorf("LookupName() of %+q and of %+q = %+q, want different names", pair[0], pair[1],
-				a)
+			t.Errorf("NormalizedUsername() of %+q and of %+q = %+q, want different names",
+				pair[0], pair[1], a)
 		}
 	}
 }

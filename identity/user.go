@@ -51,8 +51,8 @@ func (u *User) InGroup(path string) bool { return u != nil && slices.Contains(u.
 
 // InOrganization reports whether the token has the organization with this alias (in the claim
 // organization). Aliases are compared exactly; the ID of an organization isn't an alias. The token
-// has only the organizations that the sign-in's scopes asked for: with organization:*, all that the
-// user is a member of.
+// has only the organizations that the scopes of the sign-in requested. With the scope
+// organization:*, it has all organizations that the user is a member of.
 func (u *User) InOrganization(alias string) bool {
 	return u != nil && slices.ContainsFunc(u.Organizations, func(o Organization) bool {
 		return o.Alias == alias
@@ -77,8 +77,9 @@ type Organization struct {
 	// ID is nil unless the realm's mapper of type Organization Membership adds it to tokens.
 	ID *string
 	// Groups are the paths of the user's groups within the organization, such as "/staff/admins".
-	// It is never nil. The realm needs a mapper of type Organization Group Membership; without one,
-	// Groups is empty, or an attribute of the organization: see docs/operating.md.
+	// It is never nil. The realm needs a mapper of type Organization Group Membership. Without that
+	// mapper, Groups is empty, or contains the organization's attribute named groups: see
+	// docs/operating.md.
 	Groups []string
 }
 

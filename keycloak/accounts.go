@@ -90,5 +90,6 @@ func (a *accountIndex) remember(name string, account knownAccount) {
 }
 
 func nameDigest(name string) digest {
-	return sha256.Sum256([]byte("name\x00" + identity.Credentials{Username: name}.LookupName()))
+	username := identity.Credentials{Username: name}.NormalizedUsername()
+	return sha256.Sum256([]byte("name\x00" + username))
 }
