@@ -68,7 +68,7 @@ func Addresses(config AddressConfig) func(http.Handler) http.Handler {
 				warnOnce.Do(func() {
 					log.WarnContext(r.Context(), "X-Forwarded-For is not read: it comes from an "+
 						"address that isn't in AddressConfig.Trusted. If that is your proxy, "+
-						"name it there; until then all its clients count as one address",
+						"add it there; until then all its clients count as one address",
 						"address", peer.String())
 				})
 			}
@@ -188,8 +188,9 @@ func peerOf(r *http.Request) netip.Addr {
 func unmap(address netip.Addr) netip.Addr { return address.Unmap().WithZone("") }
 
 // clientAddr returns the client's address for a peer that is a trusted proxy, as documented at
-// Addresses. Every entry that clientAddr reads was written by a trusted proxy, because it stops at
-// the first entry that isn't a trusted proxy's address.
+// Addresses. It reads the entries from the last to the first. The peer wrote the last entry. While
+// an entry is a trusted proxy's address, that proxy wrote the entry before it, so clientAddr may
+// read on. At any other entry it stops, because earlier entries may be forged.
 func clientAddr(peer netip.Addr, headers []string, trustedProxies []netip.Prefix) netip.Addr {
 	client := peer
 	hops := 0

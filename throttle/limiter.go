@@ -13,9 +13,9 @@ import (
 	"github.com/cloakql/cloakql/store"
 )
 
-// globalFactor multiplies the limits for one network to get those for all networks together. So
-// attackers need five networks to lock out a user in another network. It also multiplies the limit
-// for one address to get that for its network.
+// globalFactor is how many times the limit for all networks together is as high as the limit for
+// one network. So attackers need five networks to lock out a user in another network. The limit for
+// a network is also globalFactor times the limit for one of its addresses.
 const globalFactor = 5
 
 const (
@@ -55,9 +55,9 @@ type Config struct {
 	// server in front of this one, may have the same address.
 	Attempts Rate
 
-	// Store stores the counts. If nil, this process counts in its own memory. If Store fails, this
-	// process counts in its own memory too, starting from zero, so attempts are still allowed and
-	// still limited.
+	// Store stores the counts. If Store is nil, this process counts in its own memory. While Store
+	// fails, this process also counts in its own memory, starting from zero, so attempts are still
+	// allowed and still limited.
 	Store store.Buckets
 
 	Log *slog.Logger // slog.Default() if nil; at most one line a minute while Store fails

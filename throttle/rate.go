@@ -13,8 +13,8 @@ const (
 )
 
 // A Rate allows Burst attempts at once, and then one more per Every. In any interval of length d,
-// at most Burst + d/Every attempts count. More may count if attempts were in flight when the
-// interval began: t/Every more, if the oldest of these had lasted for t by then.
+// at most Burst + d/Every attempts count. If attempts were in flight when the interval began, up to
+// t/Every more may count, where t is how long the oldest of them had been in flight.
 type Rate struct {
 	Burst int           // 1 to 10,000
 	Every time.Duration // 1 ms to 24 h
