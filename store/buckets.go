@@ -24,8 +24,8 @@ const maxRefillTime = 100 * 365 * 24 * time.Hour
 // check returns an error if Burst or Every is out of the bounds documented at Bucket.
 func (b Bucket) check() error {
 	if b.Burst < 1 || b.Every < time.Microsecond || b.Every > maxRefillTime/time.Duration(b.Burst) {
-		return fmt.Errorf("store: a bucket of %d tokens, one more each %v: expected at least 1 "+
-			"and 1µs, and at most 100 years to fill it", b.Burst, b.Every)
+		return fmt.Errorf("store: a bucket has Burst %d and Every %v: expected a Burst of at "+
+			"least 1, an Every of at least 1µs, and at most 100 years to fill it", b.Burst, b.Every)
 	}
 	return nil
 }
@@ -54,15 +54,17 @@ type Decision struct {
 // exactly as many succeed as there are tokens.
 //
 // Precision: in any interval of length d, at most Burst + d/Every tokens are taken from a bucket
-// without a refund. If a reservation is open when the interval begins, one more token may be taken
-// for each Every that it has been open by then. A store may round times up to its clock's
-// resolution, which is at most 1 µs.
+// without a refund. A reservation is open while its caller may still refund it. If reservations are
+// open when the interval begins, up to t/Every more tokens may be taken, where t is how long the
+// oldest of them has been open. A store may round times up to its clock's resolution, which is at
+// most 1 µs.
 //
 // Clock: a store uses one clock, which never goes back. A shared store uses its own clock, because
 // its callers' clocks differ.
 //
-// Bounds: the store's memory is bounded for any number of keys. Any number of new keys never makes
-// the store forget the level of another key's bucket. MemoryBuckets shows one way to do both.
+// Bounds: the store's memory is bounded for any number of keys. However many new keys are used, the
+// store never forgets the level of another key's bucket. MemoryBuckets shows one way to ensure
+// both.
 //
 // Errors: after an error, the caller doesn't know whether the call took effect. If the
 // implementation doesn't know either, it refunds no tokens.

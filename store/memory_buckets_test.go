@@ -179,8 +179,8 @@ func TestMemoryBuckets_overflow_shared(t *testing.T) {
 	}
 }
 
-// TestMemoryBuckets_random makes random calls, and checks that no more tokens are taken from a
-// bucket than the documentation of Buckets allows. The key is always stored, sometimes or never.
+// In a sequence of random calls, no more tokens are taken from a bucket than the documentation of
+// Buckets allows. Depending on the seed, the bucket's key is stored always, sometimes or never.
 func TestMemoryBuckets_randomCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for seed := range uint64(300) {
