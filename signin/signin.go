@@ -56,8 +56,8 @@ type Service struct {
 }
 
 var errZeroService = errors.New(
-	"signin: the Service has no realm: make it with signin.New, or use the one that " +
-		"cloakql.Config.Schema gets")
+	"signin: the Service has no realm: make it with signin.New, or use the Service that " +
+		"is passed to cloakql.Config.Schema")
 
 // New returns a Service. It returns an error if realm or limiter is nil or a nil pointer: without a
 // limiter, an attacker could guess passwords as fast as the realm responds.
