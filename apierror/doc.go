@@ -16,5 +16,6 @@
 // This package also defines the codes of requests that are rejected before any field runs
 // (codes.go). If the server uses package graphqlhttp, that package rejects such requests, with a
 // message that says what is wrong. If the server uses gqlgen's own transports, they call the
-// presenter. It adds the code, and replaces messages that could repeat parts of the request.
+// presenter. The presenter adds the code, and replaces messages that could repeat parts of the
+// request.
 package apierror

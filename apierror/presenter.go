@@ -27,8 +27,8 @@ import (
 type Presenter struct {
 	// Rows are the application's rows. Present tries them in this order, before CloakQL's rows: if
 	// an error wraps both an application's error and one of CloakQL's, the application's is more
-	// specific. A row can't replace one of CloakQL's rows. A row that Validate rejects
-	// isn't used: its error is logged and hidden, like any error without a row.
+	// specific. A row can't replace one of CloakQL's rows. Present ignores a row that Validate
+	// rejects, and logs that it did.
 	Rows []Row
 
 	Log *slog.Logger // slog.Default() if nil

@@ -56,7 +56,8 @@ func errorJSON(t testing.TB, err *gqlerror.Error) string {
 	return string(text)
 }
 
-// contract repeats the table, with the level of each log line. Changing it affects every client.
+// contract repeats the values in the table, with the level of each log line. A change of these
+// values affects every client.
 var contract = []contractRow{
 	{identity.ErrTokenMissing, "UNAUTHENTICATED", "TOKEN_MISSING", "Not authenticated", ""},
 	{identity.ErrTokenMalformed, "UNAUTHENTICATED", "TOKEN_MALFORMED", "Token is malformed", ""},

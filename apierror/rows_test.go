@@ -76,7 +76,7 @@ func TestPresenter_Validate(t *testing.T) {
 	for name, tt := range map[string]struct {
 		row         Row
 		want        string // in Validate's error
-		wantPresent string // the client's error; "" means that of CloakQL's row
+		wantPresent string // the client's error; "" means the error of CloakQL's row
 	}{
 		"zero value": {Row{}, "row 0 (<nil>) has no Err", internalError},
 		"no Err":     {Row{Code: "X", Message: "x"}, "row 0 (<nil>) has no Err", internalError},
@@ -90,9 +90,9 @@ func TestPresenter_Validate(t *testing.T) {
 			`has the Reason "sold out"`, internalError},
 		"no Message": {Row{Err: errOutOfStock, Code: "X"}, "has no Message", internalError},
 		"Err is CloakQL's": {Row{Err: identity.ErrBadCredentials, Code: "X", Message: canary},
-			"replaces a row of CloakQL's", ""},
+			"replaces one of CloakQL's rows", ""},
 		"Err is DeadlineExceeded": {Row{Err: context.DeadlineExceeded, Code: "X", Message: canary},
-			"replaces a row of CloakQL's", ""},
+			"replaces one of CloakQL's rows", ""},
 	} {
 		p, log := newPresenter(true, tt.row)
 		if err := p.Validate(); err == nil || !strings.Contains(err.Error(), tt.want) {

@@ -93,8 +93,8 @@ var table = []Row{
 	{context.DeadlineExceeded, CodeTimeout, "", "The request took too long", slog.LevelWarn},
 }
 
-// Rows returns a copy of CloakQL's own rows. There is one for each error of package identity, one
-// for the error of introspection that is off, and one for context.DeadlineExceeded.
+// Rows returns a copy of CloakQL's own rows. There is one row for each error of package identity,
+// one for the error if introspection is off, and one for context.DeadlineExceeded.
 func Rows() []Row { return slices.Clone(table) }
 
 var codePattern = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`)
@@ -106,7 +106,7 @@ func (r Row) check() error {
 		return errors.New("has no Err: expected a variable of the application, such as " +
 			"ErrOutOfStock")
 	case slices.ContainsFunc(table, func(row Row) bool { return errors.Is(row.Err, r.Err) }):
-		return errors.New("replaces a row of CloakQL's, which clients rely on: " +
+		return errors.New("replaces one of CloakQL's rows, which clients rely on: " +
 			"expected an error of the application, which may wrap this one")
 	case !codePattern.MatchString(string(r.Code)):
 		return fmt.Errorf("has the Code %q: expected at most 64 capitals, digits and underscores, "+
@@ -129,7 +129,7 @@ func validateRows(rows []Row) error {
 		if err == nil &&
 			slices.ContainsFunc(rows[:i], func(r Row) bool { return errors.Is(row.Err, r.Err) }) {
 			err = errors.New(
-				"is never used: a row before it has the same Err, or one that this Err wraps")
+				"is never used: a row before it has the same Err, or an Err that this Err wraps")
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("apierror: row %d (%v) %w", i, row.Err, err))
