@@ -15,14 +15,15 @@ func TestRules(t *testing.T) {
 	alice := must(realm.SignIn("notes-api", "alice")).AccessToken
 	bob := must(realm.SignIn("notes-api", "bob")).AccessToken
 	admin := must(realm.SignIn("notes-api", "carol")).AccessToken
-	// aliceSince is a token of alice, a member of acme, who signed in at this time.
-	aliceSince := func(signIn time.Time) string {
+	// tokenSignedInAt returns a token of alice, a member of acme, who signed in at this time.
+	tokenSignedInAt := func(signIn time.Time) string {
 		return must(realm.Mint(keycloaktest.TokenSpec{Claims: map[string]any{
 			"sub": realm.User("alice").ID(), "aud": "notes-api",
 			"organization": []string{"acme"}, "sid": "1", "auth_time": signIn,
 		}}))
 	}
-	recent, old := aliceSince(time.Now()), aliceSince(time.Now().Add(-time.Hour))
+	recentToken := tokenSignedInAt(time.Now())
+	oldToken := tokenSignedInAt(time.Now().Add(-time.Hour))
 
 	for _, tt := range []struct{ token, operation, want string }{
 		{alice, `mutation { addNote(text: "milk") { id } }`, `{"addNote":{"id":"1"}}`},
@@ -35,13 +36,13 @@ func TestRules(t *testing.T) {
 		// A note that doesn't exist.
 		{bob, `{ note(id: 2) { text } }`, `"code":"FORBIDDEN","reason":"NOT_OWNER"`},
 
-		{recent, `mutation { addTeamNote(organization: "acme", text: "tea") { id } }`, `"id":"2"`},
-		{recent, `{ teamNotes(organization: "acme") { text } }`, `[{"text":"tea"}]`},
-		{recent, `{ teamNotes(organization: "other") { text } }`, `ORGANIZATION_MISSING`},
+		{recentToken, `mutation { addTeamNote(organization: "acme", text: "tea") { id } }`, `"id":"2"`},
+		{recentToken, `{ teamNotes(organization: "acme") { text } }`, `[{"text":"tea"}]`},
+		{recentToken, `{ teamNotes(organization: "other") { text } }`, `ORGANIZATION_MISSING`},
 		{alice, `{ teamNotes(organization: "acme") { text } }`, `ORGANIZATION_MISSING`},
 
-		{old, `mutation { deleteNotes }`, `"maxAge":300,"reason":"STEP_UP_REQUIRED"`},
-		{recent, `mutation { deleteNotes }`, `{"data":{"deleteNotes":1}}`},
+		{oldToken, `mutation { deleteNotes }`, `"maxAge":300,"reason":"STEP_UP_REQUIRED"`},
+		{recentToken, `mutation { deleteNotes }`, `{"data":{"deleteNotes":1}}`},
 	} {
 		if got := send(tt.token, tt.operation); !strings.Contains(got, tt.want) {
 			t.Errorf("%s:\n got %s\nwant %s", tt.operation, got, tt.want)
