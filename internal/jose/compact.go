@@ -29,7 +29,7 @@ type Reason int
 const (
 	ReasonMalformed Reason = iota + 1
 	ReasonAlgorithm        // alg isn't accepted
-	ReasonType             // the header's typ isn't that of an access token
+	ReasonType             // the header's typ isn't the type of an access token
 )
 
 // An Error says why a token is rejected, for operators.
@@ -51,7 +51,7 @@ func malformedError(format string, args ...any) error {
 // Parse parses a compact JWS, RFC 7515 section 3.1, whose payload is a JSON object of claims. It
 // calls visit with each claim, as strictjson.VisitMembers does. Parse checks the header: kid is
 // required, alg must be in acceptedAlgs, crit and cty must be absent, and typ, if present, must be
-// that of an access token. Parse doesn't check the signature. Any error is an *Error.
+// the type of an access token. Parse doesn't check the signature. Any error is an *Error.
 func Parse(token string, acceptedAlgs []string,
 	visit func(name []byte, value strictjson.Value)) (*JWS, error) {
 	parts, err := DecodeCompact(token)

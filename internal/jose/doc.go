@@ -5,8 +5,9 @@
 //     9068).
 //   - ReadKeySet reads a JSON Web Key Set and skips keys that can't be used (key_set.go: RFC 7517,
 //     7518). jwkset constructs the keys.
-//   - Verify verifies a signature, after UsableWith has checked that the key is strong enough and
-//     fits the algorithm (signature.go: RFC 7518, 8037, 8725). golang-jwt does the cryptography.
+//   - Verify verifies a signature (signature.go: RFC 7518, 8037, 8725). It first calls UsableWith,
+//     which checks that the key is strong enough and fits the algorithm. golang-jwt does the
+//     cryptography.
 //
 // Errors are for operators: they quote at most the beginning of a rejected value.
 package jose

@@ -27,7 +27,7 @@ func (k Key) Check() error {
 	case k.ID == "" || len(k.ID) > maxKeyIDBytes:
 		return fmt.Errorf("its kid has %d bytes; expected 1 to %d", len(k.ID), maxKeyIDBytes)
 	case !UsableWith(k.Algorithm, k.Public):
-		return fmt.Errorf("it is too weak, or not one for %s", strictjson.Quote(k.Algorithm))
+		return fmt.Errorf("it is too weak, or not a key for %s", strictjson.Quote(k.Algorithm))
 	}
 	return nil
 }
@@ -213,7 +213,7 @@ func readKey(item strictjson.Value) (Key, *RejectedKey) {
 	case err != nil:
 		return reject("%v", err)
 	case !UsableWith(alg, public):
-		return reject("it is too weak, or not one for %s", alg)
+		return reject("it is too weak, or not a key for %s", alg)
 	}
 	return Key{kid, alg, public}, nil
 }

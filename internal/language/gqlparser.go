@@ -131,8 +131,8 @@ func quote(value string) string {
 	return string(append(out, '"'))
 }
 
-// blank returns spaces and line breaks that replace a string. The first is a space: a line feed
-// would form one line break with a carriage return in front of the string.
+// blank returns spaces and line breaks that replace a string. The first character is a space,
+// because a line feed would form one line break with a carriage return in front of the string.
 func blank(text string) string { return pad(" ", text) }
 
 // pad adds line breaks and spaces to a replacement for text, so that it ends in the same line and

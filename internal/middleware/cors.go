@@ -108,7 +108,7 @@ func (o Origin) String() string {
 
 // ParseOrigin parses an entry of HTTPConfig.CORSOrigins: an origin or a pattern. A pattern is *, or
 // has *. for any first label or :* for any port. It returns an error for an origin that no browser
-// sends. The error says what was expected.
+// sends. The error's text is what was expected, such as "a host"; the caller completes the message.
 func ParseOrigin(text string) (Origin, error) {
 	if text == "*" {
 		return anyOrigin, nil
@@ -145,7 +145,7 @@ func ParseOrigin(text string) (Origin, error) {
 
 // parsePlainOrigin parses scheme://host or scheme://host:port. The result is in the canonical form
 // of browsers: in lower case, without the scheme's default port, and with canonical IP addresses.
-// The error says what was expected.
+// The error's text is what was expected.
 func parsePlainOrigin(text string) (Origin, error) {
 	scheme, rest, found := strings.Cut(text, "://")
 	scheme = asciiLower(scheme)

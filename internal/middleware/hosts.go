@@ -24,7 +24,8 @@ type HostRule struct {
 	// ProbePaths are the paths that orchestrators call by IP address. Unless Local is set, these
 	// paths are allowed under any host.
 	ProbePaths []string
-	// RewriteMessage, if set, replaces the names of fields in the error message.
+	// RewriteMessage, if set, replaces the names of Go fields in the error message, for example
+	// with the names of settings.
 	RewriteMessage func(string) string
 	Log            *slog.Logger
 }
@@ -43,7 +44,8 @@ func (h Host) String() string {
 	return h.host
 }
 
-// ParseHost parses an entry of HTTPConfig.AllowedHosts. The error says what was expected.
+// ParseHost parses an entry of HTTPConfig.AllowedHosts. The error's text is what was expected, as
+// for ParseOrigin.
 func ParseHost(text string) (Host, error) {
 	rest, wildcardLabel := strings.CutPrefix(text, "*.")
 	if strings.Contains(rest, "*") {
@@ -158,7 +160,7 @@ func (rule HostRule) Handler(next http.Handler) http.Handler {
 }
 
 // parseHost parses a name, an IPv4 address or an IPv6 address in brackets, and returns it in the
-// canonical form of browsers. The error says what was expected.
+// canonical form of browsers. The error's text is what was expected.
 func parseHost(text string) (string, error) {
 	host := asciiLower(text)
 	if inner, ok := strings.CutPrefix(host, "["); ok {

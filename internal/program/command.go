@@ -86,7 +86,7 @@ func Check(config settings.Settings, stdout, stderr io.Writer) error {
 	return nil
 }
 
-// WritePolicy writes who may have each field of CloakQL's own schema, as text or as JSON.
+// WritePolicy writes who may use each field of CloakQL's own schema, as text or as JSON.
 func WritePolicy(stdout io.Writer, asJSON bool) error {
 	table, err := cloakql.Policy(cloakql.Config{})
 	if err != nil {

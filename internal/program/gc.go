@@ -9,9 +9,9 @@ import (
 )
 
 // The garbage collector runs when the heap has grown by a percentage of the live heap: by 100 if
-// GOGC isn't set. A small live heap, as this server's, then means many collections. So tuneGC lets
-// the heap grow by up to maxGarbageBytes, but by no more than maxGCPercent of the live heap and no
-// less than minGCPercent.
+// GOGC isn't set. The live heap of this server is small, so the collector would run often. So
+// tuneGC lets the heap grow by up to maxGarbageBytes, but by no more than maxGCPercent of the live
+// heap and no less than minGCPercent.
 const (
 	maxGarbageBytes = 32 << 20
 	maxGCPercent    = 400

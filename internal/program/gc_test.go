@@ -28,7 +28,7 @@ func currentGCPercent() int {
 	return percent
 }
 
-// waitForGCPercent collects garbage until want is set, for at most a minute.
+// waitForGCPercent collects garbage until the percentage is want, for at most a minute.
 func waitForGCPercent(t *testing.T, want int) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; runtime.Gosched() {
@@ -50,10 +50,10 @@ func TestTuneGC(t *testing.T) {
 	before := currentGCPercent()
 	stop := tuneGC()
 	waitForGCPercent(t, maxGCPercent)
-	held := make([]byte, 2*maxGarbageBytes)
+	liveBytes := make([]byte, 2*maxGarbageBytes)
 	waitForGCPercent(t, minGCPercent)
-	runtime.KeepAlive(held)
-	held = nil
+	runtime.KeepAlive(liveBytes)
+	liveBytes = nil
 	waitForGCPercent(t, maxGCPercent)
 	stop()
 	for range 3 {
@@ -64,7 +64,7 @@ func TestTuneGC(t *testing.T) {
 	}
 }
 
-// An operator's GOGC or GOMEMLIMIT decides alone.
+// If the operator has set GOGC or GOMEMLIMIT, tuneGC changes nothing.
 func TestTuneGC_environment(t *testing.T) {
 	for _, variable := range []string{"GOGC", "GOMEMLIMIT"} {
 		t.Run(variable, func(t *testing.T) {

@@ -29,10 +29,11 @@ const (
 	maxBufferBytes = 64 << 10
 )
 
-// A lineBuffer writes log lines to out, in batches if there are many: one write for each request
-// would be a tenth of the request's CPU time. A line is written at once unless another write was
-// less than flushInterval ago; then it waits until the interval is over or the buffer is full. If
-// the process is killed, the waiting lines are lost. It is safe for concurrent use.
+// A lineBuffer writes log lines to out, in batches if there are many, because one write for each
+// request would take a tenth of the request's CPU time. If the last write was at least
+// flushInterval ago, a line is written at once. Otherwise the line stays in the buffer until the
+// interval is over or the buffer is full. If the process is killed, the lines in the buffer are
+// lost. It is safe for concurrent use.
 type lineBuffer struct {
 	out io.Writer
 
@@ -42,7 +43,8 @@ type lineBuffer struct {
 	timer     *time.Timer // flushes lines; not nil while there are any
 }
 
-// Write adds a line, or several, to the buffer. It never fails while the lines only wait.
+// Write adds one or more lines to the buffer. It returns an error only if it also writes the buffer
+// to out, and that fails.
 func (b *lineBuffer) Write(line []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -57,7 +59,7 @@ func (b *lineBuffer) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// Flush writes the lines that wait.
+// Flush writes the lines in the buffer.
 func (b *lineBuffer) Flush() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

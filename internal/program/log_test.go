@@ -106,7 +106,7 @@ func TestNewLog_bound(t *testing.T) {
 	})
 }
 
-// Goroutines that log at the same time lose no line and mix none.
+// If several goroutines log at the same time, no line is lost, and no two lines are mixed.
 func TestNewLog_concurrent(t *testing.T) {
 	var out bytes.Buffer
 	log, flush := newLog(false, &out)

@@ -14,7 +14,7 @@ const (
 	testDate   = "2026-11-29T10:00:00Z"
 )
 
-// If the linker has set the version, what Go has recorded isn't used.
+// If the linker has set the version, the build information that Go recorded isn't used.
 func TestBuild_versionLine(t *testing.T) {
 	platform := " " + runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH
 	vcsSettings := []debug.BuildSetting{
@@ -52,7 +52,8 @@ func TestBuild_versionLine(t *testing.T) {
 	}
 }
 
-// The variables that the Dockerfile sets exist. The linker ignores unknown variables silently.
+// The variables that the Dockerfile sets with -ldflags exist. Without this test, a misspelled
+// variable would go unnoticed, because the linker ignores unknown variables.
 func TestVersion_setByLinker(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "cloakql")
 	const variables = "-X github.com/cloakql/cloakql/internal/program."

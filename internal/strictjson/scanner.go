@@ -369,7 +369,7 @@ func unescape(raw []byte) []byte {
 			char, _ := parseHex4(raw[i:])
 			i += 4
 			if utf16.IsSurrogate(char) {
-				// A lone surrogate becomes U+FFFD. Only a lenient scanner accepts one.
+				// A lone surrogate becomes U+FFFD. Only a lenient scanner accepts a lone surrogate.
 				low := rune(0)
 				if len(raw) >= i+6 && raw[i] == '\\' && raw[i+1] == 'u' {
 					low, _ = parseHex4(raw[i+2:])
