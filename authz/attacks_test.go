@@ -217,9 +217,9 @@ func TestCompile_oddSchemas(t *testing.T) {
 func TestDecide_dryRunOfInput(t *testing.T) {
 	rules := loadRules(t, attackSchema, Config{DryRun: []string{"Filter.deleted"}})
 	d := decideDocument(t, rules, "{ find(filter: {deleted: true}) }", nil, callerWithRoles())
-	if d.denied != nil || toJSON(d.dryRun.list()) != `["Query.find"]` {
+	if d.denied != nil || toJSON(d.dryRunNames.list()) != `["Query.find"]` {
 		t.Errorf("denied %q, dry run %v; want nothing, and Query.find", d.deniedPaths(),
-			d.dryRun.list())
+			d.dryRunNames.list())
 	}
 	d = decideDocument(t, rules, "{ find(filter: {deleted: true, level: LOW}) }", nil,
 		callerWithRoles())

@@ -17,9 +17,9 @@ import (
 //
 // The query type's fields _entities and _service are exempt too if gqlgen's federation plugin added
 // them, because they can't carry a directive. A field of the same name in the schema's own files
-// needs a rule. Through _entities, anyone can read the fields of every type with @key, even if all
-// root fields that return the type are guarded. Audit doesn't require rules on the fields of these
-// types, so put guards on them yourself.
+// needs a rule. Through _entities, a caller can read every entity, a type with @key, even if all
+// root fields that return the type are guarded. So the type needs a guard, or each of its fields
+// @public or a guard.
 //
 // The guards are the directives of Schema other than @public and @fromToken, and the directives
 // that the argument guards names, without the @. The latter must reject unauthenticated callers.
@@ -58,19 +58,19 @@ func (c *compiler) audit() {
 				root == c.schema.Query && isFederationField(field) {
 				continue
 			}
-			rules := c.result.object[root.Name][field.Name]
+			rules := c.result.objectFields[root.Name][field.Name]
 			if problem := c.fieldProblem(field, rules); problem != "" {
 				c.failf("%s.%s %s", root.Name, field.Name, problem)
 			}
 		}
 	}
-}
-
-// isFederationField reports whether gqlgen's federation plugin added a field. The plugin's sources
-// are marked as built in; the schema's own files never are.
-func isFederationField(field *ast.FieldDefinition) bool {
-	return (field.Name == "_entities" || field.Name == "_service") &&
-		field.Position != nil && field.Position.Src != nil && field.Position.Src.BuiltIn
+	if c.config.Default == "" {
+		for _, name := range c.unguardedEntityFields() {
+			c.failf("%s has no access rule, and its type has @key, so that everyone can read it "+
+				"through _entities: put @public or a guard on the field, or a guard such as "+
+				"@auth on the type", name)
+		}
+	}
 }
 
 // guardProblem returns why the directive name can't be a guard, or "" if it can.
@@ -83,8 +83,7 @@ func (c *compiler) guardProblem(name string) string {
 		return "lets everyone pass"
 	case definition == nil:
 		return "is no directive of the schema"
-	case definition.Position != nil && definition.Position.Src != nil &&
-		definition.Position.Src.BuiltIn:
+	case isBuiltIn(definition.Position):
 		return "is GraphQL's own, and guards nothing"
 	case !slices.Contains(definition.Locations, ast.LocationFieldDefinition):
 		return "can't be on a field: its definition lacks FIELD_DEFINITION"
@@ -103,7 +102,7 @@ const noRule = "has no access rule"
 // rules are those of authz.Schema that guard the field.
 func (c *compiler) fieldProblem(field *ast.FieldDefinition, rules []*rule) string {
 	public, guarded := false, false
-	rules = slices.DeleteFunc(slices.Clone(rules), func(r *rule) bool { return r.usesInput })
+	rules = slices.DeleteFunc(slices.Clone(rules), func(r *rule) bool { return r.isInputRule })
 	var others []string
 	for _, directive := range field.Directives {
 		name := c.names[directive.Name]

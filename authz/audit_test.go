@@ -44,6 +44,18 @@ func loadSchema(t *testing.T, definitions string) *ast.Schema {
 	return schema
 }
 
+// loadFederatedSchema returns the schema of definitions and of a source that counts as built in, as
+// those of gqlgen's federation plugin do.
+func loadFederatedSchema(t *testing.T, definitions, builtIn string) *ast.Schema {
+	t.Helper()
+	schema, err := gqlparser.LoadSchema(&ast.Source{Input: authz.Schema() + definitions},
+		&ast.Source{Name: "federation/entity.graphql", Input: builtIn, BuiltIn: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return schema
+}
+
 // The error of Audit names each root field that has no access rule, or both @public and a guard.
 func TestAudit(t *testing.T) {
 	for _, tt := range []struct {
@@ -148,7 +160,7 @@ type _Service { sdl: String }
 extend type Root { _entities(representations: [_Any!]!): [_Entity]! _service: _Service! }
 extend type Change { _service: _Service! }`
 	const shopSchema = `schema { query: Root mutation: Change } type Root { a: Int @public } ` +
-		`type Change { b: Int @public } type Order { id: ID! }`
+		`type Change { b: Int @public } type Order { id: ID! @public }`
 	auditWith := func(builtIn bool, addition string) string {
 		t.Helper()
 		schema, err := gqlparser.LoadSchema(&ast.Source{Input: directiveDefinitions + shopSchema},

@@ -51,12 +51,12 @@ func declare(names []string, list any) []string {
 
 // declarations are the names that a schema declares with @roles, @scopes and @groups. A list that
 // is nil isn't declared, so any name is allowed.
-type declarations struct {
+type declaredNames struct {
 	realmRoles, scopes, groups []string
 	clientRoles                map[string][]string
 }
 
-func (d *declarations) checkRoles(client string, roles []string) error {
+func (d *declaredNames) checkRoles(client string, roles []string) error {
 	if client == "" {
 		return checkDeclared("role", "@roles(realm:)", d.realmRoles, roles)
 	}
@@ -67,11 +67,11 @@ func (d *declarations) checkRoles(client string, roles []string) error {
 	return checkDeclared("role", "@roles(clientRoles:)", declared, roles)
 }
 
-func (d *declarations) checkScopes(scopes []string) error {
+func (d *declaredNames) checkScopes(scopes []string) error {
 	return checkDeclared("scope", "@scopes", d.scopes, scopes)
 }
 
-func (d *declarations) checkGroups(groups []string) error {
+func (d *declaredNames) checkGroups(groups []string) error {
 	return checkDeclared("group", "@groups", d.groups, groups)
 }
 

@@ -18,7 +18,7 @@ type ruleBuilder struct {
 	args     map[string]any       // checked against the directive's definition
 	field    *ast.FieldDefinition // that carries the directive, or nil
 	types    map[string]*ast.Definition
-	declared *declarations
+	declared *declaredNames
 	explain  bool // Config.Explain
 	rule     *rule
 }
@@ -62,14 +62,14 @@ func (b *ruleBuilder) text(name string) string {
 	return text
 }
 
-// when sets a check that denies callers who don't satisfy a condition.
-func (b *ruleBuilder) when(reason error, holds func(*caller, *arguments) bool) {
+// denyUnless sets a check that denies callers who don't satisfy a condition.
+func (b *ruleBuilder) denyUnless(reason error, condition func(*caller, *arguments) bool) {
 	denied := b.denied(reason)
 	b.rule.check = func(c *caller, args *arguments) error {
 		if c.err != nil {
 			return c.err
 		}
-		if !holds(c, args) {
+		if !condition(c, args) {
 			return denied
 		}
 		return nil
@@ -109,7 +109,7 @@ func checkNames(lists ...[]string) error {
 	return nil
 }
 
-// holdsAny reports whether has is true for one of the names, or there are none.
+// holdsAny reports whether names is nil, or has is true for at least one of them.
 func holdsAny(names []string, has func(string) bool) bool {
 	return names == nil || slices.ContainsFunc(names, has)
 }
@@ -130,7 +130,7 @@ func (b *ruleBuilder) hasRole() error {
 	if err := b.declared.checkRoles(client, slices.Concat(anyOf, allOf)); err != nil {
 		return err
 	}
-	b.when(identity.ErrRoleMissing, func(c *caller, _ *arguments) bool {
+	b.denyUnless(identity.ErrRoleMissing, func(c *caller, _ *arguments) bool {
 		has := c.user.HasRealmRole
 		if client != "" {
 			has = func(role string) bool { return c.user.HasClientRole(client, role) }
@@ -168,7 +168,7 @@ func (b *ruleBuilder) hasScope() error {
 	if err := b.declared.checkScopes(all); err != nil {
 		return err
 	}
-	b.when(identity.ErrScopeMissing, func(c *caller, _ *arguments) bool {
+	b.denyUnless(identity.ErrScopeMissing, func(c *caller, _ *arguments) bool {
 		has := c.user.HasScope
 		return holdsAny(anyOf, has) && holdsAll(allOf, has) &&
 			(anyOfAll == nil || slices.ContainsFunc(anyOfAll, func(list []string) bool {
@@ -192,7 +192,7 @@ func (b *ruleBuilder) hasGroup() error {
 	if err := b.declared.checkGroups(anyOf); err != nil {
 		return err
 	}
-	b.when(identity.ErrGroupMissing, func(c *caller, _ *arguments) bool {
+	b.denyUnless(identity.ErrGroupMissing, func(c *caller, _ *arguments) bool {
 		return slices.ContainsFunc(anyOf, func(path string) bool {
 			return c.user.InGroup(path) ||
 				subgroups && slices.ContainsFunc(c.user.Groups, func(group string) bool {
@@ -218,7 +218,7 @@ func (b *ruleBuilder) inOrganization() error {
 			return err
 		}
 	}
-	b.when(identity.ErrOrganizationMissing, func(c *caller, args *arguments) bool {
+	b.denyUnless(identity.ErrOrganizationMissing, func(c *caller, args *arguments) bool {
 		if !holdsAny(anyOf, c.user.InOrganization) {
 			return false
 		}
@@ -245,7 +245,7 @@ func (b *ruleBuilder) hasClaim() error {
 	if slices.Contains(names, "") {
 		return fmt.Errorf("has the path %q, in which a name is empty", path)
 	}
-	b.when(identity.ErrClaimMissing, func(c *caller, _ *arguments) bool {
+	b.denyUnless(identity.ErrClaimMissing, func(c *caller, _ *arguments) bool {
 		switch value := c.claim(names).(type) {
 		case string:
 			return value == equals
@@ -274,7 +274,7 @@ func (b *ruleBuilder) owner() error {
 		}
 	}
 	b.rule.usesArguments = true
-	b.when(identity.ErrNotOwner, func(c *caller, args *arguments) bool {
+	b.denyUnless(identity.ErrNotOwner, func(c *caller, args *arguments) bool {
 		if hasRole && c.user.HasRealmRole(role) {
 			return true
 		}
@@ -285,7 +285,7 @@ func (b *ruleBuilder) owner() error {
 }
 
 func (b *ruleBuilder) notImpersonated() error {
-	b.when(identity.ErrImpersonated, func(c *caller, _ *arguments) bool {
+	b.denyUnless(identity.ErrImpersonated, func(c *caller, _ *arguments) bool {
 		return c.user.Token != nil && !c.user.Token.Impersonated
 	})
 	return nil
@@ -322,8 +322,9 @@ func (b *ruleBuilder) stepUp() error {
 	return nil
 }
 
-// argumentPath splits the name of an argument, and of fields in it. It returns an error if the
-// field that carries the rule has no such argument, or if its value can't be a string.
+// argumentPath splits a path such as input.ownerId, the name of an argument followed by the names
+// of fields in it. It returns an error if the field that carries the rule has no such argument, or
+// if the value there can't be a string.
 func (b *ruleBuilder) argumentPath(text string) ([]string, error) {
 	if b.field == nil {
 		return nil, errors.New("has arg, but only a field has arguments")

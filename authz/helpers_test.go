@@ -13,7 +13,7 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// loadRules returns the access rules of a schema with these definitions and those of Schema.
+// loadRules returns the access rules of the schema that definitions and Schema define together.
 func loadRules(t testing.TB, definitions string, config Config) *schemaRules {
 	t.Helper()
 	rules, err := compile(loadSource(t, Schema()+definitions), config)
@@ -50,7 +50,8 @@ func decideDocument(t testing.TB, rules *schemaRules, document string, vars map[
 	return rules.decide(doc.Operations[0], vars, c, false)
 }
 
-// deniedPaths returns the response paths of the denied fields, in order.
+// deniedPaths returns the response paths of the denied fields, sorted, each once, and separated by
+// spaces.
 func (d *decision) deniedPaths() string {
 	var paths []string
 	for _, denied := range d.denied {

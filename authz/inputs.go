@@ -27,7 +27,7 @@ func (c *compiler) inputRule(field *ast.FieldDefinition) *rule {
 		return r
 	}
 	r := &rule{directive: "input", text: "rules of its input", usesArguments: true,
-		usesInput: true, index: len(c.result.rules)}
+		isInputRule: true, index: len(c.result.rules)}
 	r.check = func(caller *caller, args *arguments) error {
 		input := inputCheck{compiler: c, caller: caller}
 		for _, arg := range field.Arguments {
@@ -47,7 +47,7 @@ func (c *compiler) inputRule(field *ast.FieldDefinition) *rule {
 	return r
 }
 
-// errDryRun is the result of a rule with usesInput if only rules of a dry run deny the input.
+// errDryRun is the result of a rule with isInputRule if only rules of a dry run deny the input.
 var errDryRun = errors.New("authz: only rules of a dry run deny this")
 
 // isGuardedInput reports whether an input type, or one that it reaches, has a rule.

@@ -135,11 +135,16 @@ func (e *enforcer) InterceptOperation(ctx context.Context,
 			if err := d.deny(field.Object, field.Field.Field); err != nil {
 				return nil, err
 			}
+			if isEntitiesField(field.Field.Definition) {
+				return d.resolveEntities(ctx, func(ctx context.Context) (any, error) {
+					return resolve(ctx, next)
+				})
+			}
 			return resolve(ctx, next)
 		}
 	}
 	respond := next(ctx)
-	if !d.perObject && len(d.denied) == 0 && len(d.dryRun.names) == 0 {
+	if !d.perObject && len(d.denied) == 0 && len(d.dryRunNames.names) == 0 {
 		return respond
 	}
 	observed := false
@@ -158,7 +163,7 @@ func (e *enforcer) stop(ctx context.Context, d *decision) graphql.ResponseHandle
 	response := &graphql.Response{Data: []byte("null")}
 	paths := map[string]bool{}
 	for _, denied := range d.denied {
-		d.names.add(coordinate(denied.field))
+		d.deniedNames.add(coordinate(denied.field))
 		node := &pathNode{denied.path, denied.field}
 		ctx := node.context(ctx, d.vars)
 		path := graphql.GetPath(ctx)
@@ -196,7 +201,7 @@ func (p *pathNode) context(ctx context.Context, vars map[string]any) context.Con
 
 // observe calls Config.Observe if a field was denied.
 func (e *enforcer) observe(ctx context.Context, d *decision) {
-	denial := Denial{Fields: d.names.list(), DryRun: d.dryRun.list()}
+	denial := Denial{Fields: d.deniedNames.list(), DryRun: d.dryRunNames.list()}
 	if e.config.Observe == nil || len(denial.Fields)+len(denial.DryRun) == 0 {
 		return
 	}

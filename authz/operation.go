@@ -18,17 +18,20 @@ type decision struct {
 	vars     map[string]any
 
 	denied []deniedField // the fields that are denied, whatever the type of their objects
-	// perObject is set if the decision for a field depends on the type of its object. Then, and if
-	// denied isn't empty, deny decides for each field that runs.
+	// perObject is set if the decision for a field depends on the type of its object, or if an
+	// entity is denied. If perObject is set or denied isn't empty, deny decides about each field
+	// when it runs.
 	perObject bool
-	// stopped is set if nothing runs: the operation isn't a query, or the null of a denied field
-	// becomes that of the whole response, whatever the types of objects are. If it takes several
-	// fields, one for each type, the query runs, and gqlgen makes its response null.
+	// stopped is set if nothing may run: a field is denied, and either the operation is strict (see
+	// walker), or the null in place of the field would make the whole response null. A query also
+	// runs if its response will be null only because different fields are denied for different
+	// types of objects.
 	stopped bool
 
 	decided bool // whether decide has returned
 
-	names, dryRun nameSet // the denied fields, and those that only a dry run denies
+	deniedNames nameSet // of the denied fields
+	dryRunNames nameSet // of the fields that only rules of a dry run deny
 }
 
 // A verdict is the result of a rule.
@@ -50,9 +53,9 @@ type pathNode struct {
 	field  *ast.Field
 }
 
-// decide applies the rules to an operation. Its cost is linear in the operation's size: each
-// fragment of a query is visited at most twice, and of other operations at most twice for each type
-// whose objects it is spread on.
+// decide applies the rules to an operation. Its cost is linear in the operation's size: in a query,
+// each fragment is visited at most twice. In a strict operation, each fragment is visited at most
+// twice for each type of objects that it is spread on.
 func (s *schemaRules) decide(operation *ast.OperationDefinition, vars map[string]any, c *caller,
 	allOrNothing bool) *decision {
 	d := &decision{rules: s, caller: c, vars: vars, verdicts: make([]verdict, len(s.rules))}
@@ -67,24 +70,26 @@ func (s *schemaRules) decide(operation *ast.OperationDefinition, vars map[string
 // A walker visits the fields of an operation.
 type walker struct {
 	*decision
-	strict  bool // one denied field stops the whole operation
+	// strict is set if one denied field stops the whole operation: for mutations and subscriptions,
+	// and for queries with Config.AllOrNothing.
+	strict  bool
 	visited map[fragmentVisit]bool
 }
 
-// A fragmentVisit is the visit of a fragment on objects of a type (see selections), whose nulls
-// reach the root, or don't.
+// A fragmentVisit identifies the visit of a fragment by what it depends on: the fragment, and the
+// arguments of selections.
 type fragmentVisit struct {
-	fragment *ast.FragmentDefinition
-	typ      *ast.Definition
-	reaches  bool
+	fragment    *ast.FragmentDefinition
+	typ         *ast.Definition
+	reachesRoot bool
 }
 
 // selections visits a selection set below the field at path. reachesRoot is set if a null in
 // place of the object would propagate to the root of the response.
 //
-// typ is the most specific type that all the objects are known to have, even if a fragment on one
-// of its interfaces encloses the selections. It is nil for queries, which decide for each object if
-// they have to.
+// typ is the most specific type that all the objects are known to have. A fragment on an interface
+// of typ doesn't change it. typ is nil if the operation isn't strict: then, a field whose rules
+// depend on the type of the object is decided when it runs.
 func (w *walker) selections(set ast.SelectionSet, typ *ast.Definition, path *pathNode,
 	reachesRoot bool) {
 	for _, selection := range set {
@@ -118,12 +123,12 @@ func (w *walker) selections(set ast.SelectionSet, typ *ast.Definition, path *pat
 				w.visited = map[fragmentVisit]bool{}
 			}
 			w.visited[visit] = true
-			w.selections(selection.Definition.SelectionSet, inner, path, visit.reaches)
+			w.selections(selection.Definition.SelectionSet, inner, path, visit.reachesRoot)
 		}
 	}
 }
 
-// rootType returns the type of the root object, or nil if the operation decides for each object.
+// rootType returns the type of the root object, or nil if the operation isn't strict.
 func (w *walker) rootType(operation ast.Operation) *ast.Definition {
 	switch {
 	case !w.strict:
@@ -136,14 +141,14 @@ func (w *walker) rootType(operation ast.Operation) *ast.Definition {
 	return w.rules.schema.Query
 }
 
-// narrow returns the most specific type of the objects of a type that satisfy a type condition, or
-// false if there are none.
+// narrow returns the typ of the selections in a fragment with a type condition (see selections). It
+// returns false if no object of typ satisfies the condition.
 func (w *walker) narrow(typ *ast.Definition, condition string) (*ast.Definition, bool) {
-	if typ == nil || condition == "" || w.rules.covers[typ.Name][condition] {
+	if typ == nil || condition == "" || w.rules.isSubtype[typ.Name][condition] {
 		return typ, true
 	}
-	for _, object := range w.rules.possible[typ.Name] {
-		if w.rules.covers[object][condition] {
+	for _, object := range w.rules.possibleTypes[typ.Name] {
+		if w.rules.isSubtype[object][condition] {
 			return w.rules.schema.Types[condition], true
 		}
 	}
@@ -153,19 +158,19 @@ func (w *walker) narrow(typ *ast.Definition, condition string) (*ast.Definition,
 // applies reports whether a type condition is true for every object of a type.
 func (w *walker) applies(condition string, typ *ast.Definition) bool {
 	return condition == "" || typ == nil || condition == typ.Name ||
-		w.rules.covers[typ.Name][condition]
+		w.rules.isSubtype[typ.Name][condition]
 }
 
 // included reports whether @skip and @include leave a selection in the operation. If a condition
 // isn't a boolean, the selection counts as included, so that the rules apply to it.
 func (w *walker) included(directives ast.DirectiveList) bool {
 	return len(directives) == 0 ||
-		!w.hasCondition(directives.ForName("skip"), true) &&
-			!w.hasCondition(directives.ForName("include"), false)
+		!w.ifEquals(directives.ForName("skip"), true) &&
+			!w.ifEquals(directives.ForName("include"), false)
 }
 
-// hasCondition reports whether the argument "if" of a directive, which may be nil, has a value.
-func (w *walker) hasCondition(directive *ast.Directive, value bool) bool {
+// ifEquals reports whether directive isn't nil and its argument "if" equals value.
+func (w *walker) ifEquals(directive *ast.Directive, value bool) bool {
 	if directive == nil {
 		return false
 	}
@@ -184,7 +189,7 @@ func (w *walker) field(field *ast.Field, typ *ast.Definition, path *pathNode, re
 		if specific := typ.Fields.ForName(field.Name); specific != nil {
 			definition = specific
 		} else {
-			inherited = definition != nil // of an interface that all the objects happen to have
+			inherited = definition != nil // from an interface that all possible objects implement
 		}
 	}
 	info, ok := w.rules.fields[definition]
@@ -194,8 +199,12 @@ func (w *walker) field(field *ast.Field, typ *ast.Definition, path *pathNode, re
 	case !ok && definition != nil:
 		info = infoOf(definition.Type)
 	}
-	err, some := w.decideVariants(info.variants, field)
-	if some && !w.strict {
+	err, partly := w.checkLists(info.ruleLists, field)
+	if err == nil && isEntitiesField(definition) {
+		err = w.checkEntities(field)
+		partly = err != nil // other representations may be admitted
+	}
+	if partly && !w.strict {
 		w.perObject, err = true, nil
 	}
 	if err != nil {
@@ -209,25 +218,25 @@ func (w *walker) field(field *ast.Field, typ *ast.Definition, path *pathNode, re
 			inner = w.rules.schema.Types[typeName(definition.Type)]
 		}
 		w.selections(field.SelectionSet, inner, &pathNode{path, field},
-			reachesRoot && info.nonNullInLists)
+			reachesRoot && info.nonNullAtEveryLevel)
 	}
 }
 
-// decideVariants returns the error for a field with these variants of rules, or nil if the caller
-// may have it. If only some variants deny it, it returns some.
-func (w *walker) decideVariants(variants [][]*rule, field *ast.Field) (err error, some bool) {
-	if len(variants) == 0 {
+// checkLists returns an error if one of the lists of rules denies the field. partly reports
+// whether another list admits it.
+func (w *walker) checkLists(lists [][]*rule, field *ast.Field) (err error, partly bool) {
+	if len(lists) == 0 {
 		return nil, false
 	}
 	denials := 0
 	args := &arguments{field: field, vars: w.vars}
-	for _, rules := range variants {
-		if variantErr := w.check(rules, args); variantErr != nil {
+	for _, rules := range lists {
+		if listErr := w.check(rules, args); listErr != nil {
 			denials++
-			err = variantErr
+			err = listErr
 		}
 	}
-	return err, denials > 0 && denials < len(variants)
+	return err, denials > 0 && denials < len(lists)
 }
 
 // check returns the error of the first of the rules that the caller doesn't satisfy, or nil. Rules
@@ -241,21 +250,21 @@ func (d *decision) check(rules []*rule, args *arguments) error {
 		if !r.dryRun && err != errDryRun {
 			return err
 		}
-		d.dryRun.add(coordinate(args.field))
+		d.dryRunNames.add(coordinate(args.field))
 	}
 	return nil
 }
 
 // verdict returns the result of a rule for a field with these arguments. A rule that uses no
-// arguments is checked once for each operation, and the rule of the field's input once for each
-// field.
+// arguments is checked once for each operation. A rule for the input types of a field's arguments
+// (see compiler.inputRule) is checked once for each field.
 func (d *decision) verdict(r *rule, args *arguments) error {
 	if r.usesArguments {
-		if r.usesInput && r == args.inputRule {
+		if r.isInputRule && r == args.inputRule {
 			return args.inputErr
 		}
 		err := r.check(d.caller, args)
-		if r.usesInput {
+		if r.isInputRule {
 			args.inputRule, args.inputErr = r, err
 		}
 		return err
@@ -273,9 +282,9 @@ func (d *decision) verdict(r *rule, args *arguments) error {
 
 // deny returns why the caller may not have a field of an object of a type, or nil.
 func (d *decision) deny(object string, field *ast.Field) error {
-	err := d.check(d.rules.object[object][field.Name], &arguments{field: field, vars: d.vars})
+	err := d.check(d.rules.objectFields[object][field.Name], &arguments{field: field, vars: d.vars})
 	if err != nil {
-		d.names.add(object + "." + field.Name)
+		d.deniedNames.add(object + "." + field.Name)
 	}
 	return err
 }

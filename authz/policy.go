@@ -75,7 +75,7 @@ func (c *compiler) addTableRow(typ string, field *ast.FieldDefinition, rules []*
 	}
 	for _, r := range rules {
 		from := r.from
-		if r.usesInput {
+		if r.isInputRule {
 			from = row.Field
 		}
 		row.Rules = append(row.Rules, PolicyRule{Rule: r.text, From: from, DryRun: r.dryRun})

@@ -23,9 +23,9 @@ type rule struct {
 	check func(*caller, *arguments) error
 	// usesArguments is set if check depends on the arguments of the field.
 	usesArguments bool
-	// usesInput is set if the rule stands for those of the field's input types.
-	usesInput bool
-	dryRun    bool // Config.DryRun names it
+	// isInputRule is set if the rule stands for those of the field's input types.
+	isInputRule bool
+	dryRun      bool // Config.DryRun names it
 
 	index int // in schemaRules.rules
 }
@@ -37,7 +37,7 @@ type arguments struct {
 
 	values map[string]any // with the schema's defaults; see all
 
-	inputRule *rule // the last rule with usesInput that was checked, and its result
+	inputRule *rule // the last rule with isInputRule that was checked, and its result
 	inputErr  error
 }
 

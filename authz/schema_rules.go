@@ -14,32 +14,34 @@ import (
 type schemaRules struct {
 	schema *ast.Schema
 	rules  []*rule
-	// fields has the guarded fields, and those of interfaces.
+	// fields has the guarded fields of object types, and all fields of interfaces.
 	fields map[*ast.FieldDefinition]fieldInfo
-	object map[string]map[string][]*rule // what guards a field of an object type
-	// covers has, for each object type, interface and union, the other types of which all of its
-	// objects are.
-	covers map[string]map[string]bool
-	// possible has the object types of each interface and union, and each object type itself.
-	possible map[string][]string
-	table    []PolicyField // for Policy
+	// objectFields has the rules of each guarded field, by object type and name.
+	objectFields map[string]map[string][]*rule
+	typeRules    map[string][]*rule // the rules of a type and of its interfaces
+	// isSubtype[a][b] is set if every object of a has the type b. Both are object types, interfaces
+	// or unions.
+	isSubtype map[string]map[string]bool
+	// possibleTypes has the object types of each interface and union, and each object type itself.
+	possibleTypes map[string][]string
+	table         []PolicyField // for Policy
 }
 
 // A fieldInfo is what the decision about a selected field needs.
 type fieldInfo struct {
-	// variants has the rules of the field, once for each different list that the types of the
-	// selected objects have.
-	variants [][]*rule
-	// nonNull is set if the field can't be null, and nonNullInLists if, in addition, no
-	// item can be null at any depth of its lists.
-	nonNull, nonNullInLists bool
+	// ruleLists has the field's rules: one list for an object type. A field of an interface has the
+	// lists of all its possible types, each different list once.
+	ruleLists [][]*rule
+	// nonNull is set if the field can't be null, and nonNullAtEveryLevel if, in addition, no item
+	// can be null at any depth of its lists.
+	nonNull, nonNullAtEveryLevel bool
 }
 
 // infoOf returns the information about a field of this type that has no rules.
 func infoOf(typ *ast.Type) fieldInfo {
-	info := fieldInfo{nonNull: typ != nil && typ.NonNull, nonNullInLists: typ != nil}
+	info := fieldInfo{nonNull: typ != nil && typ.NonNull, nonNullAtEveryLevel: typ != nil}
 	for ; typ != nil; typ = typ.Elem {
-		info.nonNullInLists = info.nonNullInLists && typ.NonNull
+		info.nonNullAtEveryLevel = info.nonNullAtEveryLevel && typ.NonNull
 	}
 	return info
 }
@@ -50,7 +52,7 @@ type compiler struct {
 	types      map[string]*ast.Definition // of the schema
 	config     Config
 	names      map[string]string // from a directive's name in the schema to its name in definitions
-	declared   declarations
+	declared   declaredNames
 	compiled   map[*ast.Directive]*rule
 	inputRules map[string]*rule // by the arguments of fields
 	result     *schemaRules
@@ -67,8 +69,8 @@ func compile(schema *ast.Schema, config Config) (*schemaRules, error) {
 		names:    map[string]string{},
 		compiled: map[*ast.Directive]*rule{}, inputRules: map[string]*rule{},
 		result: &schemaRules{schema: schema, fields: map[*ast.FieldDefinition]fieldInfo{},
-			object: map[string]map[string][]*rule{}}}
-	c.findPossible()
+			objectFields: map[string]map[string][]*rule{}}}
+	c.findSubtypes()
 	c.bindNames()
 	c.checkGuards()
 	c.readDeclarations()
@@ -76,6 +78,7 @@ func compile(schema *ast.Schema, config Config) (*schemaRules, error) {
 		c.compileType(c.types[name])
 	}
 	c.compileFields()
+	c.compileEntities()
 	c.audit()
 	c.checkDryRun()
 	if len(c.errs) > 0 {
@@ -114,42 +117,41 @@ func (c *compiler) interfacesOf(definition *ast.Definition) []*ast.Definition {
 	return interfaces
 }
 
-// findPossible finds the object types of each interface and union, and which types cover others.
-func (c *compiler) findPossible() {
-	c.result.possible = map[string][]string{}
-	c.result.covers = map[string]map[string]bool{}
-	groups := map[string][]string{} // the types that an object type belongs to
-	join := func(object, group string) {
-		if !slices.Contains(groups[object], group) {
-			groups[object] = append(groups[object], group)
-			c.result.possible[group] = append(c.result.possible[group], object)
+// findSubtypes fills schemaRules.possibleTypes and isSubtype.
+func (c *compiler) findSubtypes() {
+	c.result.possibleTypes = map[string][]string{}
+	c.result.isSubtype = map[string]map[string]bool{}
+	supertypes := map[string][]string{} // of each object type, with itself
+	add := func(object, supertype string) {
+		if !slices.Contains(supertypes[object], supertype) {
+			supertypes[object] = append(supertypes[object], supertype)
+			c.result.possibleTypes[supertype] = append(c.result.possibleTypes[supertype], object)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.types)) {
 		switch definition := c.types[name]; definition.Kind {
 		case ast.Object:
-			join(name, name)
+			add(name, name)
 			for _, super := range c.interfacesOf(definition) {
-				join(name, super.Name)
+				add(name, super.Name)
 			}
 		case ast.Union:
 			for _, member := range definition.Types {
-				join(member, name)
+				add(member, name)
 			}
 		}
 	}
-	for name, objects := range c.result.possible {
+	for name, objects := range c.result.possibleTypes {
 		count := map[string]int{}
 		for _, object := range objects {
-			for _, group := range groups[object] {
-				count[group]++
+			for _, supertype := range supertypes[object] {
+				count[supertype]++
 			}
 		}
-		covers := map[string]bool{}
-		for group, n := range count {
-			covers[group] = n == len(objects)
+		c.result.isSubtype[name] = map[string]bool{}
+		for supertype, n := range count {
+			c.result.isSubtype[name][supertype] = n == len(objects)
 		}
-		c.result.covers[name] = covers
 	}
 }
 
@@ -285,19 +287,7 @@ func (c *compiler) compileFields() {
 				c.hasNoRule(field, rules) && !isFederationField(field) {
 				rules = append(rules, c.defaultRule())
 			}
-			if !definition.BuiltIn { // gqlgen's federation plugin adds types that clients can't use
-				c.addTableRow(name, field, rules)
-			}
-			if len(rules) == 0 {
-				continue
-			}
-			if c.result.object[name] == nil {
-				c.result.object[name] = map[string][]*rule{}
-			}
-			c.result.object[name][field.Name] = rules
-			info := infoOf(field.Type)
-			info.variants = [][]*rule{rules}
-			c.result.fields[field] = info
+			c.setRules(definition, field, rules)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.types)) {
@@ -311,19 +301,36 @@ func (c *compiler) compileFields() {
 	}
 }
 
+// setRules sets the rules of a field of an object type.
+func (c *compiler) setRules(object *ast.Definition, field *ast.FieldDefinition, rules []*rule) {
+	if !object.BuiltIn { // gqlgen's federation plugin adds types that clients can't use
+		c.addTableRow(object.Name, field, rules)
+	}
+	if len(rules) == 0 {
+		return
+	}
+	if c.result.objectFields[object.Name] == nil {
+		c.result.objectFields[object.Name] = map[string][]*rule{}
+	}
+	c.result.objectFields[object.Name][field.Name] = rules
+	info := infoOf(field.Type)
+	info.ruleLists = [][]*rule{rules}
+	c.result.fields[field] = info
+}
+
 // abstractField returns the information about a field that is selected on an interface or a union,
 // all of whose object types have it. The field can't be null if no object type lets it be null,
 // even if the interface does.
 func (s *schemaRules) abstractField(name string, field *ast.FieldDefinition) fieldInfo {
 	info := infoOf(field.Type)
-	guarded, nonNull, nonNullInLists := false, true, true
-	for _, object := range s.possible[name] {
-		rules := s.object[object][field.Name]
+	guarded, nonNull, nonNullAtEveryLevel := false, true, true
+	for _, object := range s.possibleTypes[name] {
+		rules := s.objectFields[object][field.Name]
 		guarded = guarded || len(rules) > 0
-		if !slices.ContainsFunc(info.variants, func(other []*rule) bool {
+		if !slices.ContainsFunc(info.ruleLists, func(other []*rule) bool {
 			return slices.Equal(other, rules)
 		}) {
-			info.variants = append(info.variants, rules)
+			info.ruleLists = append(info.ruleLists, rules)
 		}
 		var implementation fieldInfo
 		if definition := s.schema.Types[object]; definition != nil {
@@ -332,13 +339,13 @@ func (s *schemaRules) abstractField(name string, field *ast.FieldDefinition) fie
 			}
 		}
 		nonNull = nonNull && implementation.nonNull
-		nonNullInLists = nonNullInLists && implementation.nonNullInLists
+		nonNullAtEveryLevel = nonNullAtEveryLevel && implementation.nonNullAtEveryLevel
 	}
 	if !guarded {
-		info.variants = nil
+		info.ruleLists = nil
 	}
-	if len(s.possible[name]) > 0 {
-		info.nonNull, info.nonNullInLists = nonNull, nonNullInLists
+	if len(s.possibleTypes[name]) > 0 {
+		info.nonNull, info.nonNullAtEveryLevel = nonNull, nonNullAtEveryLevel
 	}
 	return info
 }

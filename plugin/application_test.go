@@ -48,7 +48,11 @@ func TestDocumentedApplication(t *testing.T) {
 	unwantedPattern := regexp.MustCompile(
 		`(?m)^github\.com/(cloakql/cloakql/(plugin|keycloak/keycloaktest)|99designs/gqlgen/(api|codegen|plugin))(/.*)?$`)
 	dependencies := runCommand(t, "go", "list", "-deps", ".")
-	if packages := unwantedPattern.FindAllString(dependencies, -1); packages != nil {
+	packages := unwantedPattern.FindAllString(dependencies, -1)
+	packages = slices.DeleteFunc(packages, func(name string) bool {
+		return strings.HasSuffix(name, "/fedruntime") // belongs to generated code
+	})
+	if len(packages) > 0 {
 		t.Errorf("the server depends on %v, want none of these packages", packages)
 	}
 }

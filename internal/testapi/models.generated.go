@@ -23,6 +23,54 @@ type SearchResult interface {
 	IsSearchResult()
 }
 
+type AllRolesEntity struct {
+	ID string `json:"id"`
+}
+
+func (AllRolesEntity) IsEntity() {}
+
+type AllScopesEntity struct {
+	ID string `json:"id"`
+}
+
+func (AllScopesEntity) IsEntity() {}
+
+type AnyRoleEntity struct {
+	ID string `json:"id"`
+}
+
+func (AnyRoleEntity) IsEntity() {}
+
+type AnyScopeEntity struct {
+	ID string `json:"id"`
+}
+
+func (AnyScopeEntity) IsEntity() {}
+
+type AuthEntity struct {
+	ID string `json:"id"`
+}
+
+func (AuthEntity) IsEntity() {}
+
+type BothEntity struct {
+	ID string `json:"id"`
+}
+
+func (BothEntity) IsEntity() {}
+
+type ClaimEntity struct {
+	ID string `json:"id"`
+}
+
+func (ClaimEntity) IsEntity() {}
+
+type ClientRoleEntity struct {
+	ID string `json:"id"`
+}
+
+func (ClientRoleEntity) IsEntity() {}
+
 type Document struct {
 	ID    string    `json:"id"`
 	Title *string   `json:"title,omitempty"`
@@ -43,8 +91,34 @@ type Filter struct {
 	And     []*Filter `json:"and,omitempty"`
 }
 
+type GroupEntity struct {
+	ID string `json:"id"`
+}
+
+func (GroupEntity) IsEntity() {}
+
 type Mutation struct {
 }
+
+type NotImpersonatedEntity struct {
+	ID string `json:"id"`
+}
+
+func (NotImpersonatedEntity) IsEntity() {}
+
+// An entity of Apollo Federation whose fields carry the rules.
+type Order struct {
+	ID    string  `json:"id"`
+	Total *string `json:"total,omitempty"`
+}
+
+func (Order) IsEntity() {}
+
+type OrganizationEntity struct {
+	ID string `json:"id"`
+}
+
+func (OrganizationEntity) IsEntity() {}
 
 type OwnedInput struct {
 	UserID string `json:"userId"`
@@ -52,6 +126,12 @@ type OwnedInput struct {
 
 type Query struct {
 }
+
+type RecentEntity struct {
+	ID string `json:"id"`
+}
+
+func (RecentEntity) IsEntity() {}
 
 type Report struct {
 	Memo  *string `json:"memo,omitempty"`
@@ -61,6 +141,12 @@ type Report struct {
 func (Report) IsInternal() {}
 
 func (Report) IsSearchResult() {}
+
+type ScopeListsEntity struct {
+	ID string `json:"id"`
+}
+
+func (ScopeListsEntity) IsEntity() {}
 
 // Every field carries the type's rule, and so does every field that returns it.
 type Secret struct {
@@ -73,6 +159,18 @@ type Secret struct {
 func (Secret) IsNode() {}
 
 func (Secret) IsSearchResult() {}
+
+type StrongEntity struct {
+	ID string `json:"id"`
+}
+
+func (StrongEntity) IsEntity() {}
+
+type SubgroupEntity struct {
+	ID string `json:"id"`
+}
+
+func (SubgroupEntity) IsEntity() {}
 
 type Level string
 

@@ -16,14 +16,31 @@ func New(directives DirectiveRoot) graphql.ExecutableSchema {
 	return NewExecutableSchema(Config{Resolvers: resolver{}, Directives: directives})
 }
 
+// WithObserver returns a context whose operations call observe each time that they resolve an
+// entity. Calls may be concurrent.
+func WithObserver(ctx context.Context, observe func()) context.Context {
+	return context.WithValue(ctx, observerKey{}, observe)
+}
+
+type observerKey struct{}
+
+func observeEntity(ctx context.Context) {
+	if observe, ok := ctx.Value(observerKey{}).(func()); ok {
+		observe()
+	}
+}
+
 type resolver struct{}
 
 func (resolver) Query() QueryResolver       { return query{} }
 func (resolver) Mutation() MutationResolver { return mutation{} }
+func (resolver) Entity() EntityResolver     { return entity{} }
 
 type query struct{}
 
 type mutation struct{}
+
+type entity struct{}
 
 var (
 	text     = "text"
@@ -104,3 +121,85 @@ func (mutation) Erase(context.Context) (*string, error) { return &text, nil }
 func (mutation) Create(context.Context) (*Document, error) { return document, nil }
 
 func (mutation) CreateNode(context.Context) (Node, error) { return secret, nil }
+
+func (entity) FindAuthEntityByID(ctx context.Context, id string) (*AuthEntity, error) {
+	observeEntity(ctx)
+	return &AuthEntity{ID: id}, nil
+}
+
+func (entity) FindAnyRoleEntityByID(ctx context.Context, id string) (*AnyRoleEntity, error) {
+	observeEntity(ctx)
+	return &AnyRoleEntity{ID: id}, nil
+}
+
+func (entity) FindAllRolesEntityByID(ctx context.Context, id string) (*AllRolesEntity, error) {
+	observeEntity(ctx)
+	return &AllRolesEntity{ID: id}, nil
+}
+
+func (entity) FindClientRoleEntityByID(ctx context.Context, id string) (*ClientRoleEntity, error) {
+	observeEntity(ctx)
+	return &ClientRoleEntity{ID: id}, nil
+}
+
+func (entity) FindAnyScopeEntityByID(ctx context.Context, id string) (*AnyScopeEntity, error) {
+	observeEntity(ctx)
+	return &AnyScopeEntity{ID: id}, nil
+}
+
+func (entity) FindAllScopesEntityByID(ctx context.Context, id string) (*AllScopesEntity, error) {
+	observeEntity(ctx)
+	return &AllScopesEntity{ID: id}, nil
+}
+
+func (entity) FindScopeListsEntityByID(ctx context.Context, id string) (*ScopeListsEntity, error) {
+	observeEntity(ctx)
+	return &ScopeListsEntity{ID: id}, nil
+}
+
+func (entity) FindGroupEntityByID(ctx context.Context, id string) (*GroupEntity, error) {
+	observeEntity(ctx)
+	return &GroupEntity{ID: id}, nil
+}
+
+func (entity) FindSubgroupEntityByID(ctx context.Context, id string) (*SubgroupEntity, error) {
+	observeEntity(ctx)
+	return &SubgroupEntity{ID: id}, nil
+}
+
+func (entity) FindOrganizationEntityByID(ctx context.Context,
+	id string) (*OrganizationEntity, error) {
+	observeEntity(ctx)
+	return &OrganizationEntity{ID: id}, nil
+}
+
+func (entity) FindClaimEntityByID(ctx context.Context, id string) (*ClaimEntity, error) {
+	observeEntity(ctx)
+	return &ClaimEntity{ID: id}, nil
+}
+
+func (entity) FindNotImpersonatedEntityByID(ctx context.Context,
+	id string) (*NotImpersonatedEntity, error) {
+	observeEntity(ctx)
+	return &NotImpersonatedEntity{ID: id}, nil
+}
+
+func (entity) FindStrongEntityByID(ctx context.Context, id string) (*StrongEntity, error) {
+	observeEntity(ctx)
+	return &StrongEntity{ID: id}, nil
+}
+
+func (entity) FindRecentEntityByID(ctx context.Context, id string) (*RecentEntity, error) {
+	observeEntity(ctx)
+	return &RecentEntity{ID: id}, nil
+}
+
+func (entity) FindBothEntityByID(ctx context.Context, id string) (*BothEntity, error) {
+	observeEntity(ctx)
+	return &BothEntity{ID: id}, nil
+}
+
+func (entity) FindOrderByID(ctx context.Context, id string) (*Order, error) {
+	observeEntity(ctx)
+	return &Order{ID: id, Total: &text}, nil
+}

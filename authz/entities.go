@@ -1,0 +1,133 @@
+package authz
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/plugin/federation/fedruntime"
+	"github.com/vektah/gqlparser/v2/ast"
+)
+
+// entitiesName is the root field through which a gateway of Apollo Federation reads entities, the
+// types with @key. It isn't in the schema's own files, so it can't carry a rule, but a rule of an
+// entity holds before its resolver runs.
+const entitiesName = "_entities"
+
+// isFederationField reports whether gqlgen's federation plugin added a field. The plugin's sources
+// are marked as built in; the schema's own files never are.
+func isFederationField(field *ast.FieldDefinition) bool {
+	return (field.Name == entitiesName || field.Name == "_service") && isBuiltIn(field.Position)
+}
+
+func isEntitiesField(field *ast.FieldDefinition) bool {
+	return field != nil && field.Name == entitiesName && isFederationField(field)
+}
+
+// isBuiltIn reports whether something is from GraphQL's or a plugin's part of a schema.
+func isBuiltIn(position *ast.Position) bool {
+	return position != nil && position.Src != nil && position.Src.BuiltIn
+}
+
+// compileEntities collects the rules of types, which are those of representations. If a field of an
+// entity has no rule, and Config.Default is set, _entities gets that rule.
+func (c *compiler) compileEntities() {
+	c.result.typeRules = map[string][]*rule{}
+	for name := range c.types {
+		if rules := c.typeRules(name); len(rules) > 0 {
+			c.result.typeRules[name] = rules
+		}
+	}
+	if c.config.Default != DefaultAuth || len(c.unguardedEntityFields()) == 0 {
+		return
+	}
+	query := c.schema.Query
+	for _, field := range query.Fields {
+		if isEntitiesField(field) {
+			c.setRules(query, field, []*rule{c.defaultRule()})
+		}
+	}
+}
+
+// unguardedEntityFields returns the fields that everyone could read through _entities, although
+// nothing in the schema says so: fields of entities without a rule or @public.
+func (c *compiler) unguardedEntityFields() []string {
+	entity := c.types["_Entity"]
+	if entity == nil || !isBuiltIn(entity.Position) {
+		return nil
+	}
+	var fields []string
+	for _, name := range entity.Types {
+		definition := c.types[name]
+		if definition == nil || definition.Kind != ast.Object {
+			continue
+		}
+		for _, field := range definition.Fields {
+			if !strings.HasPrefix(field.Name, "__") &&
+				c.hasNoRule(field, c.result.objectFields[name][field.Name]) {
+				fields = append(fields, name+"."+field.Name)
+			}
+		}
+	}
+	return fields
+}
+
+// checkEntities decides about the representations in the arguments of an _entities field.
+func (w *walker) checkEntities(field *ast.Field) error {
+	value := field.ArgumentMap(w.vars)["representations"]
+	representations, ok := value.([]any)
+	if !ok {
+		representations = []any{value} // a list of one may be written without brackets
+	}
+	for _, representation := range representations {
+		if representation, ok := representation.(map[string]any); ok {
+			if err := w.checkEntity(representation, field); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// checkEntity returns the error of a rule of the entity that a representation refers to, or nil.
+func (d *decision) checkEntity(representation map[string]any, field *ast.Field) error {
+	name, _ := representation["__typename"].(string)
+	return d.check(d.rules.typeRules[name], &arguments{field: field, vars: d.vars})
+}
+
+// resolveEntities runs the resolver of an _entities field with the representations of the entities
+// that the caller may have. Each of the others is null, with an error.
+func (d *decision) resolveEntities(ctx context.Context, next graphql.Resolver) (any, error) {
+	fieldCtx := graphql.GetFieldContext(ctx)
+	field := fieldCtx.Field.Field
+	representations, ok := fieldCtx.Args["representations"].([]map[string]any)
+	if !ok {
+		return nil, fmt.Errorf("authz: the representations are %T",
+			fieldCtx.Args["representations"])
+	}
+	var allowed []map[string]any
+	var indexes []int
+	for i, representation := range representations {
+		if err := d.checkEntity(representation, field); err != nil {
+			d.deniedNames.add(coordinate(field))
+			graphql.AddError(graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i)), err)
+			continue
+		}
+		allowed, indexes = append(allowed, representation), append(indexes, i)
+	}
+	fieldCtx.Args["representations"] = allowed
+	value, err := next(ctx)
+	if err != nil {
+		return nil, err
+	}
+	resolved, ok := value.([]fedruntime.Entity)
+	if !ok || len(resolved) != len(allowed) {
+		return nil, fmt.Errorf("authz: the entities are %d of %T", len(allowed), value)
+	}
+	entities := make([]fedruntime.Entity, len(representations))
+	for i, index := range indexes {
+		entities[index] = resolved[i]
+	}
+	return entities, nil
+}
