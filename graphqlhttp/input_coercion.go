@@ -89,9 +89,19 @@ func literalFits(value *ast.Value) bool {
 	case ast.ObjectValue:
 		definition := value.Definition
 		return definition == nil || definition.Kind == ast.InputObject ||
-			definition.Kind == ast.Scalar && !definition.BuiltIn
+			definition.Kind == ast.Scalar && !isSpecifiedScalar(definition.Name)
 	}
 	return true
+}
+
+// isSpecifiedScalar reports whether name is a scalar of the GraphQL specification. The flag BuiltIn
+// is also set for the scalars of gqlgen's federation plugin, such as _Any.
+func isSpecifiedScalar(name string) bool {
+	switch name {
+	case "Int", "Float", "String", "Boolean", "ID":
+		return true
+	}
+	return false
 }
 
 // valueFits reports whether a variable's value fits its type. gqlparser has already checked the
