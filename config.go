@@ -91,6 +91,15 @@ type Config struct {
 	DisableIntrospection bool
 	IntrospectionRole    string
 
+	// Federation makes CloakQL's own schema a subgraph of Apollo Federation 2: User is an entity
+	// with the key id, which every caller may resolve for itself. It can't be set if Schema is,
+	// because gqlgen's federation plugin does this for an application's schema.
+	Federation bool
+
+	// FederationRole is the realm role whose callers may resolve other users than themselves. They
+	// get the ID that they asked for, and nothing else. If it is empty, nobody may.
+	FederationRole string
+
 	// Errors adds the application's own rows to CloakQL's error table.
 	Errors []apierror.Row
 
@@ -147,6 +156,11 @@ func (c Config) withDefaults() (Config, error) {
 	case len(c.HTTP.ConsoleUsers) > 0 && !c.Local:
 		return c, errors.New(
 			"cloakql: Config.HTTP.ConsoleUsers shows passwords: only a Local server may have it")
+	case c.Federation && c.Schema != nil:
+		return c, errors.New("cloakql: Config.Federation is for CloakQL's own schema: leave it " +
+			"out, and use gqlgen's federation plugin for Config.Schema")
+	case c.FederationRole != "" && !c.Federation:
+		return c, errors.New("cloakql: Config.FederationRole is set, but Config.Federation isn't")
 	case !c.hasClient() && len(c.Tokens.Audience) == 0:
 		return c, errors.New(
 			"cloakql: Config.Tokens needs an Audience where Config.Client is empty")
@@ -185,6 +199,9 @@ func (c Config) withDefaults() (Config, error) {
 	c.Limits.RootFieldMax = maps.Clone(c.Limits.RootFieldMax)
 	if c.Limits.RootFieldMax == nil {
 		c.Limits.RootFieldMax = map[string]int{"login": 1, "refresh": 1, "logout": 1}
+		if c.Federation {
+			c.Limits.RootFieldMax["_service"] = 1
+		}
 	}
 	if c.GraphQL.Errors != nil {
 		return c, errors.New(
@@ -254,6 +271,7 @@ func (c Config) LogValue() slog.Value {
 		slog.Int("tokenCacheBytes",
 			max(0, cmp.Or(c.Tokens.CacheBytes, keycloak.DefaultTokenCacheBytes))),
 		slog.Bool("answerCache", c.keepsAnswers() && c.Tokens.CacheBytes >= 0),
+		slog.Bool("federation", c.Federation), slog.String("federationRole", c.FederationRole),
 		// Rate limits, and where the addresses come from.
 		slog.Any("trustedProxies", toStrings(c.HTTP.Proxies)),
 		slog.Bool("forwardAddress", c.Client.ForwardAddress),

@@ -32,6 +32,14 @@ type directResolvers struct{ client *keycloak.Client }
 
 func (s directResolvers) Query() generated.QueryResolver       { return s }
 func (s directResolvers) Mutation() generated.MutationResolver { return s }
+func (s directResolvers) Entity() generated.EntityResolver     { return noEntities{} }
+
+// noEntities finds no user.
+type noEntities struct{}
+
+func (noEntities) FindUserByID(context.Context, string) (*identity.User, error) {
+	return nil, identity.ErrNotOwner
+}
 
 func (s directResolvers) Me(ctx context.Context) (*identity.User, error) {
 	return identity.Require(ctx)

@@ -65,7 +65,7 @@ var allowedImports = map[string][]string{
 	"keycloak/drill":  {"identity", "keycloak", "keycloak/keycloaktest"},
 	"graph/generated": {"identity"},
 	// Apierror in tests.
-	"graph":  {"graph/generated", "authz", "identity", "signin", "apierror"},
+	"graph":  {"graph/generated", "authz", "identity", "schema", "signin", "apierror"},
 	"signin": {"identity"},
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -36,6 +37,7 @@ type application struct {
 
 func (a application) Query() generated.QueryResolver                 { return a }
 func (a application) Mutation() generated.MutationResolver           { return a }
+func (a application) Entity() generated.EntityResolver               { return noEntities{} }
 func (a application) Me(ctx context.Context) (*identity.User, error) { return a.me(ctx) }
 func (a application) Logout(ctx context.Context, token string) (bool, error) {
 	return a.service.Logout(ctx, token)
@@ -294,8 +296,8 @@ func TestNew_invalidConfig(t *testing.T) {
 	}
 }
 
-// schemaWithoutDirectives is an executable schema whose query fields have no directives, and so no
-// access rules.
+// schemaWithoutDirectives is an executable schema whose query fields, and the type User that they
+// return, have no directives, and so no access rules.
 type schemaWithoutDirectives struct{ graphql.ExecutableSchema }
 
 func (s schemaWithoutDirectives) Schema() *ast.Schema {
@@ -308,6 +310,10 @@ func (s schemaWithoutDirectives) Schema() *ast.Schema {
 		query.Fields = append(query.Fields, &fieldCopy)
 	}
 	schema.Query = &query
+	schema.Types = maps.Clone(schema.Types)
+	user := *schema.Types["User"] // the entity
+	user.Directives = nil
+	schema.Types["User"] = &user
 	return &schema
 }
 

@@ -264,14 +264,22 @@ func logPath(err *gqlerror.Error) string {
 // early.
 func ceilSeconds(d time.Duration) int { return max(1, int((d+time.Second-1)/time.Second)) }
 
-// isIntrospectionField reports whether the field that failed is __schema or __type. These fields
-// fail only if introspection is off.
+// isIntrospectionField reports whether the field that failed is __schema or __type, or the _service
+// of gqlgen's federation plugin. These fields fail only if introspection is off.
 func isIntrospectionField(ctx context.Context) bool {
 	field := graphql.GetFieldContext(ctx)
 	if field == nil || field.Field.Field == nil {
 		return false
 	}
-	return field.Field.Name == "__schema" || field.Field.Name == "__type"
+	switch field.Field.Name {
+	case "__schema", "__type":
+		return true
+	case "_service":
+		definition := field.Field.Definition // the plugin's sources are marked as built in
+		return definition != nil && definition.Position != nil &&
+			definition.Position.Src != nil && definition.Position.Src.BuiltIn
+	}
+	return false
 }
 
 // hasInvalidArguments reports whether the field failed because its arguments couldn't be decoded.

@@ -4,8 +4,16 @@ import "github.com/cloakql/cloakql/signin"
 
 //go:generate go tool gqlgen generate
 
-// A Resolver has the dependencies of the resolvers. gqlgen embeds it in two types, one with the
-// resolvers of Query and one with those of Mutation.
+// A Resolver has the dependencies of the resolvers. gqlgen embeds it in three types: one with the
+// resolvers of Query, one with those of Mutation, and one with those of entities.
 type Resolver struct {
 	SignIn *signin.Service
+
+	// Federation makes the schema a subgraph of Apollo Federation 2: it adds _entities and
+	// _service, and User becomes an entity with the key id.
+	Federation bool
+
+	// FederationRole is the realm role whose callers may refer to users other than themselves
+	// through _entities. If it is empty, nobody may.
+	FederationRole string
 }

@@ -31,7 +31,11 @@ func NewSchema(r *Resolver) (graphql.ExecutableSchema, error) {
 	if err != nil {
 		return nil, err
 	}
-	schema := generated.NewExecutableSchema(generated.Config{Resolvers: r, Directives: directives})
+	config := generated.Config{Resolvers: r, Directives: directives}
+	if !r.Federation {
+		config.Schema = WithoutFederation()
+	}
+	schema := generated.NewExecutableSchema(config)
 	err = errors.Join(authz.Audit(schema.Schema(), guards...), authz.AuditFromToken(schema))
 	if err != nil {
 		return nil, err

@@ -27,6 +27,10 @@ type User struct {
 	Token         *TokenInfo     // the token of the request; nil for users other than the caller
 }
 
+// IsEntity does nothing. With this method, User may be an entity of Apollo Federation in a schema
+// that gqlgen generates.
+func (User) IsEntity() {}
+
 // HasRealmRole reports whether the token has this realm role (in the claim realm_access). Names are
 // compared exactly. A role that is part of a composite role counts, because Keycloak expands
 // composite roles when it issues the token. HasRealmRole and the other methods return false for a

@@ -148,8 +148,8 @@ type Limits struct {
 	Coercions int
 
 	// Representations is the maximum number of representations in the arguments of all _entities
-	// fields of one operation, expanded; the reason is VALUES. A gateway of Apollo Federation sends
-	// a representation for each entity that it requests.
+	// fields of one operation, expanded (VALUES). A gateway of Apollo Federation sends a
+	// representation for each entity that it requests.
 	Representations int
 
 	// RootFieldMax is the maximum number of times that one operation may select each of these root

@@ -178,6 +178,16 @@ func (raw *rawSettings) groups() []group {
 					"(`X-Forwarded-*`, `Forwarded`) is refused unless it comes from one of the " +
 					"`TRUSTED_PROXIES`.",
 			}, {
+				name: "FEDERATION", defaultValue: "false", dest: anyValue(&server.Federation),
+				fieldNames: "Config.Federation",
+				doc: "Whether the schema is a subgraph of Apollo Federation 2: `true` or `false`. " +
+					"docs/operating.md, Behind a federation gateway.",
+			}, {
+				name: "FEDERATION_ROLE", dest: anyValue(&server.FederationRole),
+				fieldNames: "Config.FederationRole", defaultText: "nobody",
+				doc: "The realm role whose users may refer to other users through the gateway. " +
+					"They get the `id` that they asked for, and nothing else.",
+			}, {
 				name: "CONSOLE", defaultValue: "auto",
 				dest: oneOf(&raw.console, "auto", "on", "off"),
 				doc: "Whether the console, a GraphQL IDE with a sign-in, is served at `/`: `on`, " +
@@ -394,6 +404,12 @@ func (raw *rawSettings) groups() []group {
 				dest:         inRange(&limit.VariableItems, 10, 100000),
 				doc: limitDocs["VariableItems"] +
 					" `MAX_BODY_VALUES` has to be at least as large.",
+			}, {
+				name:         "LIMIT_REPRESENTATIONS",
+				defaultValue: strconv.Itoa(limits.DefaultRepresentations),
+				dest:         inRange(&limit.Representations, 1, 10000),
+				doc: limitDocs["Representations"] +
+					" For more than about 300, raise `LIMIT_VARIABLE_ITEMS` too.",
 			}},
 		},
 	}

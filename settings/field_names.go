@@ -8,11 +8,11 @@ import (
 
 // fieldReplacer replaces the names of Go fields with the names of the settings that set them.
 var fieldReplacer = func() *strings.Replacer {
-	var pairs []string
+	var pairs []string // a longer name before one that it begins with
 	for _, s := range new(rawSettings).settings() {
 		for field := range strings.SplitSeq(s.fieldNames, ", ") {
 			if field != "" {
-				pairs = append(pairs, field, s.name)
+				pairs = append([]string{field, s.name}, pairs...)
 			}
 		}
 	}

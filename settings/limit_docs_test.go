@@ -27,7 +27,7 @@ func limitDocsFile(t *testing.T) string {
 		t.Fatal(err)
 	}
 	docPattern := regexp.MustCompile(`^(\w+) is (the maximum .*\([A-Z_]+\)\..*)$`)
-	codePattern := regexp.MustCompile(`__\w+|@\w+|\b[A-Z_]{4,}\b`)
+	codePattern := regexp.MustCompile(`\b__?[a-z]\w*|@\w+|\b[A-Z_]{4,}\b`)
 	var b strings.Builder
 	b.WriteString(`// Code generated from the comments in limits/limits.go by go generate ./settings. DO NOT EDIT.
 

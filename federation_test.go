@@ -1,0 +1,91 @@
+package cloakql_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/cloakql/cloakql"
+	"github.com/cloakql/cloakql/keycloak/keycloaktest"
+)
+
+// entity returns a query of the entities that representations refer to.
+func entity(representations string) string {
+	return `{ _entities(representations: ` + representations +
+		`) { ... on User { id username email realmRoles token { scope } } } }`
+}
+
+// Without Config.Federation, the schema has nothing of Apollo Federation.
+func TestConfig_Federation_off(t *testing.T) {
+	kc := newFakeKeycloak(t, clientSecret)
+	config := applicationConfig(t, kc, application{})
+	config.Schema = nil
+	h := newServer(t, config).Handler()
+	for _, query := range []string{`{ _service { sdl } }`,
+		`{ _entities(representations: []) { __typename } }`,
+		`{ me { ... on _Entity { __typename } } }`} {
+		if got := post(h, "", query); !strings.Contains(got, "GRAPHQL_VALIDATION_FAILED") {
+			t.Errorf("%s: %s, want GRAPHQL_VALIDATION_FAILED", query, got)
+		}
+	}
+}
+
+// A caller gets itself through _entities. With FederationRole, it gets the ID of any user.
+func TestConfig_Federation(t *testing.T) {
+	kc := newFakeKeycloak(t, clientSecret)
+	config := applicationConfig(t, kc, application{})
+	config.Schema, config.Federation, config.FederationRole = nil, true, "directory"
+	h := newServer(t, config).Handler()
+	token := func(sub string, roles ...any) string {
+		token, _ := strings.CutPrefix(bearer(t, kc, keycloaktest.TokenSpec{
+			Claims: map[string]any{"sub": sub, "preferred_username": "u",
+				"realm_access": map[string]any{"roles": append([]any{}, roles...)}}}), "Bearer ")
+		return token
+	}
+	const own = `[{__typename: "User", id: "a"}]`
+	const other = `[{__typename: "User", id: "b"}]`
+	for _, tt := range []struct{ token, query, want string }{
+		{"", entity(own), `"reason":"TOKEN_MISSING"`},
+		{"x", entity(own), `"reason":"TOKEN_MALFORMED"`},
+		{token("a"), entity(own), `{"data":{"_entities":[{"id":"a","username":"u"`},
+		{token("a"), entity(other), `"extensions":{"code":"FORBIDDEN","reason":"NOT_OWNER"}}],` +
+			`"data":{"_entities":[null]}}`},
+		{token("a", "other"), entity(other), `"reason":"NOT_OWNER"`},
+		{token("a", "directory"), entity(other), `{"data":{"_entities":[{"id":"b",` +
+			`"username":null,"email":null,"realmRoles":[],"token":null}]}}`},
+		{token("a"), entity(`[{__typename: "Note", id: "a"}]`), `"code":"BAD_USER_INPUT"`},
+		{token("a"), entity(`[{__typename: "User"}]`), `"code":"BAD_USER_INPUT"`},
+		{token("a"), entity(`[{__typename: "User", id: {}}]`), `"code":"BAD_USER_INPUT"`},
+		{token("a"), entity(`[{id: "a"}]`), `"code":"BAD_USER_INPUT"`},
+		{token("a"), entity(`[5]`), `"code":"BAD_USER_INPUT"`},
+		{token("a"), `{ _service { sdl } }`, `"code":"INTROSPECTION_DISABLED"`},
+		{token("a"), `{ a: _service { sdl } b: _service { sdl } }`, `"reason":"ROOT_FIELDS"`},
+	} {
+		if got := post(h, tt.token, tt.query); !strings.Contains(got, tt.want) {
+			t.Errorf("%s: %s, want %s", tt.query, got, tt.want)
+		}
+	}
+
+	config.GraphQL.Introspection = true
+	h = newServer(t, config).Handler()
+	if got := post(h, "", `{ _service { sdl } }`); !strings.Contains(got, `@key(fields: \"id\")`) {
+		t.Errorf("_service: %.200s, want @key", got)
+	}
+}
+
+// Config.Federation is for CloakQL's own schema.
+func TestConfig_Federation_error(t *testing.T) {
+	kc := newFakeKeycloak(t, clientSecret)
+	for want, change := range map[string]func(*cloakql.Config){
+		"Config.Federation is for": func(c *cloakql.Config) { c.Federation = true },
+		"but Config.Federation isn't": func(c *cloakql.Config) {
+			c.Schema, c.FederationRole = nil, "directory"
+		},
+	} {
+		config := applicationConfig(t, kc, application{})
+		change(&config)
+		if _, err := cloakql.New(config); err == nil || !strings.Contains(fmt.Sprint(err), want) {
+			t.Errorf("New() = %v, want %q", err, want)
+		}
+	}
+}

@@ -1,0 +1,49 @@
+package graph
+
+import (
+	"context"
+	"io/fs"
+	"sync"
+
+	"github.com/vektah/gqlparser/v2"
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/cloakql/cloakql/identity"
+	"github.com/cloakql/cloakql/schema"
+)
+
+// WithoutFederation returns the schema without what schema/federation and gqlgen's federation
+// plugin add to it. Operations are validated against it, so the generated code for _entities and
+// _service can't be reached.
+var WithoutFederation = sync.OnceValue(func() *ast.Schema {
+	files := schema.Files()
+	names, err := fs.Glob(files, "*.graphqls")
+	if err != nil {
+		panic(err) // the pattern is valid
+	}
+	var sources []*ast.Source
+	for _, name := range names {
+		text, err := fs.ReadFile(files, name)
+		if err != nil {
+			panic(err) // the files are a part of the program
+		}
+		sources = append(sources, &ast.Source{Name: name, Input: string(text)})
+	}
+	return gqlparser.MustLoadSchema(sources...)
+})
+
+// findUser returns the user that a representation refers to. The caller gets itself. A caller with
+// FederationRole gets any other ID back, as a user of whom nothing else is known: findUser can't
+// tell whether the user exists.
+func (r *Resolver) findUser(ctx context.Context, id string) (*identity.User, error) {
+	caller, err := identity.Require(ctx)
+	switch {
+	case err != nil:
+		return nil, err
+	case id == caller.ID:
+		return caller, nil
+	case r.FederationRole != "" && caller.HasRealmRole(r.FederationRole):
+		return &identity.User{ID: id}, nil
+	}
+	return nil, &identity.DeniedError{Reason: identity.ErrNotOwner}
+}
