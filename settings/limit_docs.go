@@ -12,5 +12,5 @@ var limitDocs = map[string]string{
 	"Fragments":       "The maximum number of fragments defined in a document, used or not (`FRAGMENTS`).",
 	"VariableBytes":   "The maximum size of all variables' values, in bytes (`BYTES`). Strings, numbers and names of object fields count.",
 	"VariableItems":   "The maximum number of variables, and of list items and object fields in their values (`VARIABLES`).",
-	"Representations": "The maximum number of representations in the arguments of all `_entities` fields of one operation, expanded (`VALUES`). A gateway of Apollo Federation sends one for each entity that it asks for.",
+	"Representations": "The maximum number of representations in the arguments of all `_entities` fields of one operation, expanded (`VALUES`). A gateway of Apollo Federation sends a representation for each entity that it requests.",
 }
