@@ -17,10 +17,10 @@ const maxNames = 20_000
 // An account's username and its email address must share a queue: Keycloak's quick login check
 // counts guesses at either name against the account.
 //
-// A name in a token doesn't prove whose it is. Users may choose their username and address, and if
-// a realm doesn't sign people in by email address, one user's address may be another's username. So
-// a name that was used to sign in belongs to that account, even if another account's token claims
-// it: no user can take over another's name.
+// A token that contains a name doesn't prove that the name belongs to the token's account. Users
+// may choose their username and address, and if a realm doesn't sign people in by email address,
+// one user's address may be another's username. So a name that was used to sign in belongs to that
+// account, even if another account's token claims it: no user can take over another user's name.
 type accountIndex struct {
 	mu     sync.Mutex // guards byName
 	byName map[digest]knownAccount
@@ -81,7 +81,7 @@ func (a *accountIndex) remember(name string, account knownAccount) {
 		return
 	}
 	if !exists && len(a.byName) >= maxNames {
-		for evicted := range a.byName { // any entry: queueKey then uses the name again
+		for evicted := range a.byName { // any entry; queueKey then returns the name's digest again
 			delete(a.byName, evicted)
 			break
 		}

@@ -16,10 +16,11 @@ const (
 	answerOverheadBytes = 160 // estimated, in addition to the request and the answer
 )
 
-// Answers keeps encoded answers together with a token in the token cache. They are dropped with it:
-// when it expires, its key leaves the key set, or the cache needs the memory. An answer may depend
-// only on the token, because every request with the token gets it. The zero value belongs to no
-// token. It is safe for concurrent use.
+// Answers keeps encoded responses to requests with one access token, together with the token in the
+// token cache. They are dropped when the token leaves the cache: when it expires, when its key
+// leaves the key set, or when the cache needs the memory. An answer may depend only on the request
+// and the token, because every later request with the same content and the same token gets it. The
+// zero value works without a token cache. Answers is safe for concurrent use.
 type Answers struct {
 	cache *tokenCache
 	token string
@@ -36,8 +37,9 @@ type keptAnswer struct {
 
 type answersKey struct{}
 
-// AnswersFromContext returns the answers kept for the access token of a request, or nil if there is
-// no valid token, no cache, or VerifierConfig.KeepAnswers isn't set. Middleware puts them into ctx.
+// AnswersFromContext returns the answers kept for the access token of a request. It returns nil if
+// there is no valid token or no cache, or if VerifierConfig.KeepAnswers isn't set. Middleware puts
+// the answers into ctx.
 func AnswersFromContext(ctx context.Context) *Answers {
 	answers, _ := ctx.Value(answersKey{}).(*Answers)
 	return answers
@@ -56,8 +58,8 @@ func (a *Answers) Get(request []byte) any {
 }
 
 // Put keeps the answer to a request, unless the request has an answer or the token's answers would
-// take more than 16 KiB. size is the answer's size in bytes. Put copies request. Get returns the
-// answer itself to all requests, so it must not change.
+// take more than 16 KiB. size is the answer's size in bytes. Put copies request. Get returns answer
+// itself, not a copy, so the caller must not change it afterwards.
 func (a *Answers) Put(request []byte, answer any, size int) {
 	if a.add(request, answer, len(request)+size+answerOverheadBytes) {
 		a.cache.updateWeight(a.token)

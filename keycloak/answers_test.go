@@ -17,7 +17,7 @@ import (
 )
 
 // newAnswersVerifier returns a verifier that keeps answers, the keys that it uses, and its clock.
-// The keys are those of es256 and edDSA. The clock holds the nanoseconds since noon.
+// It has the keys of es256 and edDSA. The clock holds the nanoseconds since noon.
 func newAnswersVerifier(t testing.TB, cacheBytes int) (*Verifier, *countingKeys, *atomic.Int64) {
 	t.Helper()
 	keys, clock := &countingKeys{}, &atomic.Int64{}
@@ -49,7 +49,8 @@ func tokenNumber(t testing.TB, n int) string {
 	return edDSA().token(patch(t, aliceClaims(t), object{"jti": fmt.Sprint(n)}))
 }
 
-// cacheWeight returns the weight that the cache counts for a token, or 0 if it doesn't have it.
+// cacheWeight returns the weight that the cache counts for a token, or 0 if the token isn't in the
+// cache.
 func cacheWeight(v *Verifier, token string) int {
 	entry, _ := v.cache.tokens.GetEntryQuietly(token)
 	return int(entry.Weight)
@@ -73,7 +74,8 @@ func TestAnswers_perToken(t *testing.T) {
 	}
 }
 
-// Requests have no answers without a valid token, a cache and KeepAnswers.
+// AnswersFromContext returns nil if a request has no valid token, the verifier has no cache, or
+// KeepAnswers isn't set.
 func TestAnswersFromContext_nil(t *testing.T) {
 	token := tokenNumber(t, 1)
 	v, _, _ := newAnswersVerifier(t, 0)
@@ -104,7 +106,8 @@ func TestAnswersFromContext_nil(t *testing.T) {
 	}
 }
 
-// The answers of a token take at most 16 KiB. A full store keeps what it has.
+// The answers of a token take at most 16 KiB. Once they are full, Put adds nothing, and the
+// existing answers stay.
 func TestAnswers_bound(t *testing.T) {
 	v, _, _ := newAnswersVerifier(t, 0)
 	token := tokenNumber(t, 1)
@@ -136,10 +139,10 @@ func TestAnswers_bound(t *testing.T) {
 			answers.Get([]byte("request")))
 	}
 	request := []byte("x")
-	small := answersOf(t, v, "Bearer "+tokenNumber(t, 2))
-	small.Put(request, "answer", 1)
+	otherAnswers := answersOf(t, v, "Bearer "+tokenNumber(t, 2))
+	otherAnswers.Put(request, "answer", 1)
 	request[0] = 'y'
-	if small.Get([]byte("x")) != "answer" || small.Get([]byte("y")) != nil {
+	if otherAnswers.Get([]byte("x")) != "answer" || otherAnswers.Get([]byte("y")) != nil {
 		t.Error("Put() retains the request's slice, want a copy")
 	}
 }
@@ -177,8 +180,8 @@ func TestAnswers_countedByCache(t *testing.T) {
 	}
 }
 
-// Answers are dropped with the token's entry in the cache. A request that began before can't bring
-// them back.
+// Answers are dropped with the token's entry in the cache. A request that began before the drop
+// can't bring them back.
 func TestAnswers_dropped(t *testing.T) {
 	otherKey := Key{ID: es256().kid, Algorithm: "ES256", Public: otherP256Key().Public()}
 	for name, drop := range map[string]func(keys *countingKeys, clock *atomic.Int64){
@@ -262,9 +265,9 @@ func TestAnswers_concurrent(t *testing.T) {
 	}
 }
 
-// No verdict and no answer survives its reason: while requests come in, the realm removes a key,
-// replaces a key under the same kid, and tokens expire. A request that begins after that never gets
-// the old verdict or an old answer. Run it with -race.
+// While requests come in, the realm removes a key, replaces a key under the same kid, and tokens
+// expire. A request that begins after such a change never gets the verdict or an answer from before
+// it. Run it with -race.
 func TestAnswers_dropUnderLoad(t *testing.T) {
 	t.Run("keys", func(t *testing.T) {
 		const kid = "rotated"

@@ -69,8 +69,8 @@ func issuerAttacks(f *forge) []attack {
 func typeAttacks(f *forge) []attack {
 	errNotAccepted := identity.ErrTokenNotAccepted
 	typToken := func(typ any) string { return f.token(f.ed, nil, object{"typ": typ}) }
-	// realmToken returns a token signed by the realm. It has these claims in addition to those that
-	// every token of the realm has.
+	// realmToken returns a token signed by the realm. It has these claims in addition to the claims
+	// that every token of the realm has.
 	realmToken := func(k signingKey, headerTyp string, claims object) string {
 		baseClaims := object{"iat": noonPlus(-time.Minute), "exp": noonPlus(4 * time.Minute),
 			"iss": localIssuer, "jti": "6e0ffcf1-7c2c-4b1f-8a30-1b6f4bd0a7a5"}

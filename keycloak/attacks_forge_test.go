@@ -56,8 +56,8 @@ func newForge(t *testing.T) *forge {
 	return f
 }
 
-// checkCanary checks that the canary got no request. Then it sends one, to check that requests are
-// counted.
+// checkCanary checks that the canary got no request. Then it sends a request itself, to check that
+// the canary counts requests.
 func (f *forge) checkCanary(t *testing.T) {
 	t.Helper()
 	if requests := f.canaryRequests.Load(); requests != 0 {

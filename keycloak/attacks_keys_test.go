@@ -37,7 +37,7 @@ func (f *forge) changedJWK(k signingKey, changes object) object {
 	return out
 }
 
-// rejectedKeys returns a key set with keys that must be rejected, and a few that must not.
+// rejectedKeys returns a key set with keys that must be rejected, and a few that must be accepted.
 func (f *forge) rejectedKeys() string {
 	ed := func(kid string, changes object) object {
 		return f.changedJWK(f.ed.withKID(kid), changes)

@@ -22,8 +22,8 @@ import (
 
 // TestAttacks runs a table of attacks. Each row is a token, or a way to send a token, that has
 // fooled some verifier or that a specification forbids. The test sends the token over a real
-// connection through Middleware. It must be rejected for exactly the expected reason, because a
-// rejection for another reason could hide a hole.
+// connection through Middleware. The token must be rejected for exactly the expected reason,
+// because a rejection for another reason could hide a hole.
 //
 // To print the table: go test -run TestAttacks -v ./keycloak
 
@@ -40,7 +40,8 @@ type attack struct {
 
 	// attach adds the token to the request; nil means a single Authorization: Bearer header.
 	attach func(r *http.Request, token string)
-	// rawHeaders, if set, replaces that header. A net/http client wouldn't send such lines.
+	// rawHeaders, if set, replaces the Authorization header with these lines. A net/http client
+	// wouldn't send such lines.
 	rawHeaders string
 }
 

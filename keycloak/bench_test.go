@@ -140,7 +140,7 @@ func BenchmarkVerify_rejected(b *testing.B) {
 	header, payload, signature := splitToken(key.token(aliceClaims(b)))
 	for _, tt := range []struct {
 		name, token   string
-		acceptedToken string // the token to compare with; alice's if empty
+		acceptedToken string // the token to compare with; alice's token if empty
 		want          error
 	}{
 		{"malformed", header + "." + payload + "." + signature + "=", "",

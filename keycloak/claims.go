@@ -89,7 +89,8 @@ func newUser(c *claims, payload []byte, expiresAt time.Time) *identity.User {
 			Scope:     []string{},
 			ExpiresAt: expiresAt,
 			ACR:       optionalString(c.acr),
-			// A claim of any type counts: a token whose actor can't be read isn't the user's own.
+			// act counts whatever its type: if it can't be read, somebody else may still be
+			// acting as the user.
 			Impersonated: c.act != nil && !c.act.Equal("null"),
 			Claims:       identity.Claims(payload),
 		},
@@ -171,8 +172,9 @@ func organizations(organization strictjson.Value) []identity.Organization {
 	})
 }
 
-// organizationsByAlias reads {"alias": {"id": "...", "groups": ["/a", "/b"]}}. A member that isn't
-// an object is no membership. Other members of an organization are its attributes.
+// organizationsByAlias reads {"alias": {"id": "...", "groups": ["/a", "/b"]}}. It ignores a member
+// that isn't an object. An organization's members other than id and groups are its attributes,
+// which are ignored, too.
 func organizationsByAlias(organization strictjson.Value) []identity.Organization {
 	list := []identity.Organization{}
 	addOrganization := func(alias []byte, value strictjson.Value) {

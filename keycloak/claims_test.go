@@ -248,7 +248,7 @@ func TestUser_manyOrganizations(t *testing.T) {
 	}
 }
 
-// Impersonated is true for every claim act but null.
+// Impersonated is true if the token has the claim act with any value other than null.
 func TestUser_impersonated(t *testing.T) {
 	for _, tt := range []struct {
 		claims string

@@ -52,9 +52,9 @@ type ClientConfig struct {
 	MaxLogins, MaxRefreshes, MaxLogouts int
 
 	// RefusalPause is how long an account's next sign-in waits after a refused one;
-	// DefaultRefusalPause if zero, none if negative. It should be longer than the realm's quick
-	// login check (quickLoginCheckMilliSeconds, 1 s by default): two failures of an account within
-	// that time lock the account for a minute.
+	// DefaultRefusalPause if zero. If it is negative, there is no pause. It should be longer than
+	// the realm's quick login check (quickLoginCheckMilliSeconds, 1 s by default): two failures of
+	// an account within that time lock the account for a minute.
 	RefusalPause time.Duration
 
 	// ForwardAddress sends the address of the user who signs in (identity.Address) to Keycloak in
@@ -167,9 +167,9 @@ func NewClient(config ClientConfig) (*Client, error) {
 // even with the right password, and with the error for a wrong one. After a refusal, the next
 // sign-in starts RefusalPause later. At most four sign-ins of one account queue behind the running
 // one, and at most two of these five come from one network. Each waits for at most Timeout; the
-// call to Keycloak then gets its own Timeout. A sixth sign-in, or one that waited too long, fails
-// with ErrBusy. When ctx ends, Login returns but its call continues: Keycloak would finish the
-// sign-in anyway, and the account's next sign-in must not run at the same time.
+// call to Keycloak then gets its own Timeout. A sixth sign-in, or a sign-in that waited too long,
+// fails with ErrBusy. When ctx ends, Login returns but its call continues: Keycloak would finish
+// the sign-in anyway, and the account's next sign-in must not run at the same time.
 //
 // ErrBadCredentials is delayed until the call has taken as long as other sign-ins do: Keycloak
 // refuses accounts without a password faster, and timing must not reveal those accounts.
@@ -300,7 +300,8 @@ func checkRefreshToken(refreshToken identity.Secret) error {
 	parts, err := jose.DecodeCompact(refreshToken.Reveal())
 	if err != nil || len(parts[0]) == 0 || len(parts[1]) == 0 || len(parts[2]) == 0 {
 		return &identity.Error{Reason: identity.ErrRefreshInvalid,
-			Detail: "it is not three parts of base64url without padding, as Keycloak's are"}
+			Detail: "the refresh token is not three parts of base64url without padding, " +
+				"unlike Keycloak's refresh tokens"}
 	}
 	return nil
 }

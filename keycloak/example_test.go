@@ -71,7 +71,7 @@ func Example() {
 	// 200 Hello, alice
 }
 
-// Protect rejects requests without a good token, so the handler always has a user.
+// Protect rejects requests that have no valid token, so the handler always has a user.
 func ExampleProtect() {
 	kc := startKeycloak()
 	defer kc.Close()
@@ -237,7 +237,7 @@ func ExampleVerifier_Verify() {
 }
 
 // A verifier can accept tokens of several realms. The keys of one realm never verify tokens of
-// another. If the realm's public URL isn't the one that this process calls, set Names to the public
+// another. If the realm's public URL isn't the URL that this process calls, set Names to the public
 // issuer.
 func ExampleNewVerifier() {
 	var issuers []keycloak.Issuer

@@ -69,8 +69,8 @@ func FuzzTokenResponse(f *testing.F) {
 	})
 }
 
-// checkRefreshToken accepts only the canonical encoding of a refresh token, which is the one that
-// decoding and encoding its parts returns.
+// checkRefreshToken accepts only the canonical encoding of a refresh token: the same text that
+// comes back after decoding its parts and encoding them again.
 func FuzzCheckRefreshToken(f *testing.F) {
 	for _, token := range []string{sessionRefreshToken("s1", "1").Reveal(), "AA.AA.AA", "AB.AA.AA",
 		"AA.AA.",
@@ -88,7 +88,8 @@ func FuzzCheckRefreshToken(f *testing.F) {
 			strings.Join(parts, ".") == token
 		switch {
 		case isCanonical != (err == nil):
-			t.Errorf("checkRefreshToken(%q) = %v; canonical: %v, want nil only if so", token, err,
+			t.Errorf("checkRefreshToken(%q) = %v; canonical: %v, want nil only for a canonical "+
+				"token", token, err,
 				isCanonical)
 		case err != nil && !errors.Is(err, identity.ErrRefreshInvalid):
 			t.Errorf("checkRefreshToken(%q) = %v, want %v", token, err, identity.ErrRefreshInvalid)

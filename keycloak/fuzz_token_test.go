@@ -130,8 +130,8 @@ func FuzzVerifyLikeGolangJWT(f *testing.F) {
 	})
 }
 
-// mergeJSON returns the JSON object in text with the fields of the one in changes added or
-// replaced. If either isn't a JSON object, it returns changes.
+// mergeJSON adds the fields of the JSON object changes to the JSON object text, or replaces them
+// there, and returns the result. If either isn't a JSON object, it returns changes.
 func mergeJSON(text, changes string) string {
 	var fields, changedFields map[string]json.RawMessage
 	if json.Unmarshal([]byte(text), &fields) != nil ||

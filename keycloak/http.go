@@ -96,7 +96,7 @@ type response struct {
 // response is cut short, too large, or a redirect.
 func send(client *http.Client, request *http.Request) (response, error) {
 	// Keycloak sends some errors as HTML to a client that looks like a browser. Never set Origin:
-	// Keycloak refuses those outside the client's web origins.
+	// Keycloak refuses a request whose Origin isn't one of the client's web origins.
 	request.Header.Set("Accept", "application/json")
 	resp, err := client.Do(request)
 	switch {

@@ -96,7 +96,7 @@ type keyFetch struct {
 	waiters   int
 }
 
-// NewKeySet returns an empty set. Run or its first use starts the first fetch.
+// NewKeySet returns an empty set. Run, or the first use of the set, starts the first fetch.
 func NewKeySet(realm Realm, config KeySetConfig) *KeySet {
 	k := &KeySet{
 		realm: realm, url: realm.certsURL(), maxAge: config.MaxAge,
@@ -116,7 +116,7 @@ func NewKeySet(realm Realm, config KeySetConfig) *KeySet {
 var errNoKeySet = errors.New(
 	"keycloak: the zero KeySet has no realm: make it with keycloak.NewKeySet")
 
-// Realm returns the realm whose keys these are, or the zero Realm for the zero KeySet.
+// Realm returns the realm whose keys k holds, or the zero Realm for the zero KeySet.
 func (k *KeySet) Realm() Realm {
 	if k.isZero() {
 		return Realm{}
@@ -128,8 +128,8 @@ func (k *KeySet) Realm() Realm {
 func (k *KeySet) isZero() bool { return k == nil || k.httpClient == nil }
 
 // Run refreshes the keys until ctx is done, and returns ctx.Err(). It starts the first fetch at
-// once; without Run, the first token waits for it. A fetch that is in flight when ctx ends may
-// continue for a few seconds, until its own deadline.
+// once; without Run, the first token waits for the first fetch. A fetch that is in flight when ctx
+// ends may continue for a few seconds, until its own deadline.
 func (k *KeySet) Run(ctx context.Context) error {
 	if k.isZero() {
 		return errNoKeySet
@@ -394,7 +394,7 @@ func latest(a, b time.Time) time.Time {
 // fetchKeys fetches the key set. It returns an error if no key in the set is usable: such a
 // response must not replace a good set.
 func (k *KeySet) fetchKeys(ctx context.Context) (keys jose.KeySet, err error) {
-	// The parser is a library's, and an unrecovered panic on this goroutine would end the process.
+	// A library parses the keys, and an unrecovered panic on this goroutine would end the process.
 	defer func() {
 		if value := recover(); value != nil {
 			logPanic(ctx, k.log, value)

@@ -463,7 +463,7 @@ func TestKeySet_Status_refreshes(t *testing.T) {
 }
 
 // After a fetch, Key returns the same pointer for an unchanged key, and the new key for a changed
-// one, so that the token cache can compare pointers.
+// key, so that the token cache can compare pointers.
 func TestKeySet_keepsUnchangedKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeyTest(t, serveKeys(rs256(), es256()))

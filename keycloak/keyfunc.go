@@ -15,10 +15,10 @@ import (
 //
 //	token, err := jwt.ParseWithClaims(text, claims, keys.Keyfunc(ctx), jwt.WithExpirationRequired())
 //
-// The function returns an error for a token that has no kid, or an alg that isn't its key's. It
-// checks nothing else: the caller must check the issuer, the audience, and that the token is an
-// access token. Prefer a Verifier, which checks all of these. The function stops waiting for a key
-// when ctx ends.
+// The function returns an error for a token that has no kid, or whose alg isn't the algorithm of
+// its key. It checks nothing else: the caller must check the issuer, the audience, and that the
+// token is an access token. Prefer a Verifier, which checks all of these. The function stops
+// waiting for a key when ctx ends.
 func (k *KeySet) Keyfunc(ctx context.Context) jwt.Keyfunc {
 	keys, err := keyfunc.New(keyfunc.Options{Storage: storage{k},
 		UseWhitelist: []jwkset.USE{jwkset.UseSig}})

@@ -15,13 +15,13 @@ import (
 // ParseKeys return fixed keys, for example for unit tests.
 //
 // Key returns the key with this ID. If there is no such key, it returns an identity.Error with the
-// Reason ErrKeyUnknown. If it can't find out, the Reason is ErrKeysUnavailable. If ctx ends first,
-// it returns ctx.Err(). A Verifier treats any other error as ErrKeysUnavailable.
-// Attackers can make up IDs, so a call with an unknown ID must be cheap. Key must be safe for
-// concurrent use.
+// Reason ErrKeyUnknown. If Key can't find out whether the key exists, the Reason is
+// ErrKeysUnavailable. If ctx ends first, it returns ctx.Err(). A Verifier treats any other error as
+// ErrKeysUnavailable. Attackers can make up IDs, so a call with an unknown ID must be cheap. Key
+// must be safe for concurrent use.
 //
 // Implementations need not check keys: a Verifier rejects a key that is too weak or whose algorithm
-// isn't the token's.
+// differs from the token's alg.
 type Keys interface {
 	Key(ctx context.Context, id string) (Key, error)
 }
@@ -76,7 +76,7 @@ func (s staticKeys) Key(_ context.Context, id string) (Key, error) {
 	key, ok := s[id]
 	if !ok {
 		return Key{}, &identity.Error{Reason: identity.ErrKeyUnknown,
-			Detail: "the static keys have none with the kid " + strictjson.Quote(id)}
+			Detail: "no static key has the kid " + strictjson.Quote(id)}
 	}
 	return key, nil
 }

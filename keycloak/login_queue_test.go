@@ -306,7 +306,7 @@ func TestLogin_pauseAfterRefusal(t *testing.T) {
 func TestLogin_queueTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm, client := newSlowRealm(time.Second, withTimeout(8*time.Second))
-		// This sign-in stays at the head of the queue until done is called.
+		// This sign-in stays at the head of the queue until leaveQueue is called.
 		leaveQueue, err := client.loginQueue.enter(t.Context(), nameDigest("alice"))
 		if err != nil {
 			t.Fatal(err)
@@ -340,7 +340,7 @@ func TestLogin_queueTimeout(t *testing.T) {
 	})
 }
 
-// If a caller cancels, the account's next sign-in still waits for the canceled one: Keycloak
+// If a caller cancels, the account's next sign-in still waits for the canceled sign-in: Keycloak
 // continues with it, and would refuse a concurrent sign-in even with the right password.
 func TestLogin_callerCancelsWhileRunning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

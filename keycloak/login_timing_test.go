@@ -53,7 +53,7 @@ func refusalTime(t *testing.T, ctx context.Context, c *Client, name string) time
 }
 
 // Refusals take the same time for accounts with and without a password, even after many guesses at
-// an account without one.
+// an account without a password.
 func TestLogin_refusalsTakeEqualTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := newRefusedClient(t)
@@ -133,7 +133,8 @@ func TestLogin_maxRefusalDelay(t *testing.T) {
 // account's next sign-in, and a sign-in of another account that waits for a slot of the network.
 func TestLogin_refusalTimingSideChannels(t *testing.T) {
 	for _, pause := range []time.Duration{-1, 0} {
-		// Each slice gets two times: first of the account with a password, then of the one without.
+		// Each slice gets two times: first of the account with a password, then of the account
+		// without one.
 		var secondRefusals, slotWaits []time.Duration
 		for _, name := range []string{"alice", "social"} {
 			synctest.Test(t, func(t *testing.T) {

@@ -26,7 +26,7 @@ func NewRealm(serverURL, name string) (Realm, error) {
 	if err != nil { // url.Error repeats the URL, which may hold a password
 		return Realm{}, errors.Join(append(errs,
 			errors.New(
-				"keycloak: the server URL can't be parsed: expected one such as "+
+				"keycloak: the server URL can't be parsed: expected a URL such as "+
 					"https://sso.example.com"))...)
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {

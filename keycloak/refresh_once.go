@@ -160,7 +160,7 @@ func (r *refresher) find(key digest, network netip.Prefix) (
 	}
 	for _, e := range r.exchanges[key] {
 		if e.isSuperseded {
-			return nil, e, "its successor was used"
+			return nil, e, "the new refresh token was used"
 		}
 	}
 	if entries := r.exchanges[key]; len(entries) > 0 {
@@ -170,7 +170,8 @@ func (r *refresher) find(key digest, network netip.Prefix) (
 	return nil, nil, ""
 }
 
-// supersede stops returning the response that holds this new refresh token. The caller holds mu.
+// supersede marks the exchange whose response contains this refresh token, so that find no longer
+// returns that exchange. The caller holds mu.
 func (r *refresher) supersede(key digest) {
 	if e := r.successors[key]; e != nil {
 		e.isSuperseded = true // cached until the grace period ends: callers may be reading it
@@ -187,7 +188,7 @@ func (r *refresher) markUsed(refreshToken identity.Secret) {
 
 // acquire takes a slot for an exchange, and returns a function that releases it. Each session may
 // have one exchange in flight per network: of two refresh tokens of one session, one was used to
-// get the other, so no client needs both. The caller of acquire holds mu; so must that of release.
+// get the other, so no client needs both. The callers of acquire and of release must hold mu.
 func (r *refresher) acquire(ctx context.Context, session string) (release func(), err error) {
 	key := networkSession{session, networkOf(ctx)}
 	if r.activeSessions[key] {

@@ -289,7 +289,7 @@ func TestLogout_duringExchange(t *testing.T) {
 		callers.Wait()
 		synctest.Wait()
 		if responses, _ := cacheSize(r); responses != 1 {
-			t.Errorf("%d cached responses, want 1: that of the other session", responses)
+			t.Errorf("%d cached responses, want 1: the response of the other session", responses)
 		}
 	})
 }
@@ -406,7 +406,7 @@ func TestClose_waitsForExchanges(t *testing.T) {
 }
 
 // An attacker who knows a session ID can forge a token with it. The forged token gets an exchange
-// of its own, and doesn't stop that of the session's owner.
+// of its own, and doesn't stop the exchange of the session's owner.
 func TestRefresher_forgedToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm := &fakeRealm{}
@@ -642,8 +642,8 @@ func TestRefresher_logsReusedToken(t *testing.T) {
 		checkLog("")
 		checkRefreshFrom(t, r, "192.0.2.1", token, 4)
 		checkLog(notRepeated +
-			`"its successor was used" session=q1c9HhvZ3rXxkUe7a0uWZJ2b network=192.0.2.0/24 ` +
-			`firstNetwork=192.0.2.0/24` + "\n")
+			`"the new refresh token was used" session=q1c9HhvZ3rXxkUe7a0uWZJ2b ` +
+			`network=192.0.2.0/24 firstNetwork=192.0.2.0/24` + "\n")
 
 		// A forged session ID isn't logged.
 		forgedToken := sessionRefreshToken("a b\nlevel=ERROR", "1")

@@ -87,13 +87,14 @@ var refreshRefusalRules = []refusalRule{
 	{0, "invalid_grant", "Client session not active", identity.ErrSessionEnded, ""},
 	{0, "invalid_grant", "Session doesn't have required client", identity.ErrSessionEnded, ""},
 	{0, "invalid_grant", "Offline user session not found", identity.ErrSessionEnded, ""},
-	// Not active, or offline access was revoked.
+	// This prefix matches two descriptions: the offline session isn't active, or offline
+	// access was revoked.
 	{0, "invalid_grant", "Offline session", identity.ErrSessionEnded, ""},
 	{0, "invalid_grant", "User disabled", identity.ErrSessionEnded, ""},
 	{0, "invalid_grant", "Stale token", identity.ErrSessionEnded, ""},
 	{0, "invalid_grant", "Client certificate missing", identity.ErrProviderMisconfigured,
 		hintCertificate},
-	// It was longer than 4,000 characters.
+	// Keycloak sends this if the refresh token is longer than 4,000 characters.
 	{400, "invalid_request", "No refresh token", identity.ErrRefreshInvalid, ""},
 	{400, "invalid_grant", "", identity.ErrRefreshInvalid, ""},
 	{401, "invalid_grant", "", identity.ErrRefreshInvalid, ""},

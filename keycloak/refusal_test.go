@@ -49,7 +49,7 @@ var anyCallErrors = []errorResponse{
 			"to obtain client secret from the request",
 		identity.ErrProviderMisconfigured,
 		"set Allowed authentication method on the client's Credentials tab"},
-	// Private_key_jwt and client_secret_jwt.
+	// Clients that authenticate with private_key_jwt or client_secret_jwt.
 	{400, "invalid_client", "Parameter client_assertion_type is missing",
 		identity.ErrProviderMisconfigured, "set Client Authenticator"},
 	{400, "invalid_client", "Wrong client protocol.", identity.ErrProviderMisconfigured, "SAML"},
@@ -200,7 +200,8 @@ func TestRefusal_longText(t *testing.T) {
 	}
 }
 
-// If Keycloak rejects the path of the URL, the error's detail names the setting serverURL.
+// If Keycloak rejects the path of the URL, the error's detail names the parameter serverURL of
+// NewRealm.
 func TestRefusal_pathErrors(t *testing.T) {
 	for _, body := range []string{
 		`{"error":"missingNormalization","error_description":"Request path not normalized"}`,

@@ -19,8 +19,8 @@ import (
 )
 
 // testdata/rfc.json has the examples of RFC 7515, 7519, 7520 and 8037. Headers and signatures are
-// exactly as in the RFCs, with the line breaks. Of each key there is only the public half, except
-// for HMAC keys, which have none.
+// exactly as in the RFCs, with the line breaks. Of each key, the file has only the public half.
+// HMAC keys have no public half, so the file has the whole key.
 
 // An rfcExample is one example: a signature or an encrypted token.
 type rfcExample struct {

@@ -20,7 +20,7 @@ type accessToken struct {
 
 // parseToken parses a token and checks its header, but not its signature or claims. It returns
 // ErrTokenMalformed; ErrTokenSignature if the algorithm isn't accepted; or ErrTokenNotAccepted if
-// the header's typ isn't that of an access token.
+// the header's typ isn't the type of an access token.
 func parseToken(rawToken string, algorithms []string) (*accessToken, error) {
 	token := &accessToken{}
 	var err error

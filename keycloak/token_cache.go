@@ -22,8 +22,8 @@ const DefaultTokenCacheBytes = 48 << 20
 // A tokenCache holds tokens that have passed every check, so that a client who sends a token again
 // doesn't cost another signature check. It is keyed by the whole token, not by a digest. Only
 // accepted tokens enter, and those that are used often stay: an attacker without valid tokens can't
-// evict anything, and one with many can evict only rarely used entries. Expired tokens stay until
-// they are used again or evicted. It is safe for concurrent use.
+// evict anything, and an attacker with many valid tokens can evict only rarely used entries.
+// Expired tokens stay until they are used again or evicted. It is safe for concurrent use.
 type tokenCache struct {
 	tokens   *otter.Cache[string, *verifiedToken]
 	inFlight singleflight.Group // signature checks of tokens that aren't in the cache yet

@@ -47,7 +47,7 @@ func (c *countingKeys) setKeys(keys ...Key) {
 	}
 }
 
-// otherP256Key returns a key that isn't the local realm's.
+// otherP256Key returns a key that isn't one of the local realm's keys.
 var otherP256Key = sync.OnceValue(func() crypto.Signer {
 	return must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 })

@@ -30,7 +30,7 @@ type VerifierConfig struct {
 	Issuers []Issuer
 
 	// Audience holds the names of this API: a token's aud must hold one of them. "account" can't be
-	// one, since Keycloak puts it into every user's tokens.
+	// one of them, since Keycloak puts it into every user's tokens.
 	Audience []string
 
 	// AuthorizedParty, if set, accepts tokens that were meant for other APIs: a token issued to
@@ -53,15 +53,15 @@ type VerifierConfig struct {
 
 	// Algorithms restricts the signature algorithms: some of RS256, RS384, RS512, PS256, PS384,
 	// PS512, ES256, ES384, ES512 and EdDSA (with Ed25519). All are accepted if it is empty. In any
-	// case, a token's algorithm must be its key's.
+	// case, a token's algorithm must be the algorithm of its key.
 	Algorithms []string
 
 	MaxBytes int // of a token; DefaultTokenMaxBytes if zero
 	// CacheBytes bounds the memory for verified tokens: DefaultTokenCacheBytes if zero; negative
 	// means no cache. Each use of a cached token checks its times and its key again.
 	CacheBytes int
-	// KeepAnswers lets handlers keep answers together with a token in the cache, within CacheBytes:
-	// see AnswersFromContext.
+	// KeepAnswers lets handlers keep encoded responses together with a token in the cache: see
+	// AnswersFromContext. CacheBytes bounds the memory for both.
 	KeepAnswers bool
 	// Leeway is the tolerance for exp, nbf and iat if clocks differ: 30 s if zero, at most 5 min.
 	Leeway time.Duration
@@ -161,10 +161,10 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 }
 
 // Verify verifies an access token in the compact form of RFC 7515 and returns its user. It fails
-// with an identity.Error whose Reason is that of the first check that fails, in this order: size,
-// form, header, iss, typ, cnf, aud or azp, sub, nbf and iat, exp, key, signature. The kind of a
-// token is checked before its expiry: a client that is told that an ID token has expired would
-// refresh it forever.
+// with an identity.Error whose Reason tells which check failed first, in this order: size, form,
+// header, iss, typ, cnf, aud or azp, sub, nbf and iat, exp, key, signature. The kind of a token is
+// checked before its expiry: a client that is told that an ID token has expired would refresh it
+// forever.
 //
 // Claims are checked before the signature, so that an expired or foreign token can't cause a fetch
 // of keys. They aren't used for anything else until the signature is verified. If ctx ends while

@@ -125,15 +125,17 @@ func flood(s *system, duration time.Duration) error {
 		"a new key's token passes within 1 s",
 		"%d rotations; at most %v", len(oldKeys), longestDelay.Round(time.Millisecond))
 	s.checkTimeSensitive(
-		newKeyTally.wrongCount == 0, "until then its key is unknown, or still being fetched",
+		newKeyTally.wrongCount == 0,
+		"until a new key's token passes, its key is unknown, or still being fetched",
 		"%d other responses%s", newKeyTally.wrongCount, newKeyTally.firstWrong)
 	waiters := maxWaitingAtOnce(unknownTally.waits)
-	// With a fake clock, nearly every fetch has maxWaiters. One of them may be the new key's token.
+	// With a fake clock, nearly every fetch has maxWaiters waiters. One of these may be the request
+	// with the new key's token.
 	s.checkTimeSensitive(waiters <= maxWaiters && (s.tolerance > 0 || waiters >= maxWaiters-1),
-		fmt.Sprintf("at most %d wait at the same time", maxWaiters), "%d", waiters)
+		fmt.Sprintf("at most %d requests wait at the same time", maxWaiters), "%d", waiters)
 	s.checkTimeSensitive(len(unknownTally.waits) <= maxWaiters*len(fetches) &&
 		unknownTally.longestWait <= keysDelay+s.tolerance,
-		"each waits for one fetch", "%d waits, at most %v, for %d fetches of %v",
+		"each waiting request waits for one fetch", "%d waits, at most %v, for %d fetches of %v",
 		len(unknownTally.waits),
 		unknownTally.longestWait.Round(time.Millisecond), len(fetches), keysDelay)
 	outsideFetchCount := 0
@@ -212,11 +214,12 @@ func floodWhileHanging(s *system, duration time.Duration) error {
 	s.checkTimeSensitive(minGap(fetches) >= fetchTimeout+maxWait-s.tolerance,
 		"the next fetch starts a second after the last one ended", "at %v", fetches)
 	waiters := maxWaitingAtOnce(unknownTally.waits)
-	s.checkTimeSensitive(waiters == maxWaiters, "16 wait at the same time", "%d", waiters)
+	s.checkTimeSensitive(waiters == maxWaiters, "16 requests wait at the same time", "%d", waiters)
 	// When a request has waited for maxWait, another may wait in its place.
 	maxWaits := maxWaiters * int(fetchTimeout/maxWait) * len(fetches)
 	s.checkTimeSensitive(
-		len(unknownTally.waits) <= maxWaits, fmt.Sprintf("at most %d wait", maxWaits), "%d",
+		len(unknownTally.waits) <= maxWaits,
+		fmt.Sprintf("at most %d requests wait in total", maxWaits), "%d",
 		len(unknownTally.waits))
 	s.checkTimeSensitive(
 		unknownTally.longestWait <= maxWait+s.tolerance, "no request waits longer than 1 s",

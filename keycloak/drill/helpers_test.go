@@ -46,7 +46,7 @@ type pipeListener struct {
 	port      int
 	conns     chan net.Conn
 	closed    chan struct{}
-	closeOnce sync.Once // closes closed
+	closeOnce sync.Once // makes sure that closed is closed only once
 }
 
 func (l *pipeListener) Accept() (net.Conn, error) {

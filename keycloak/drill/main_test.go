@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// runAll runs the scenarios with a durationShare, and all their checks pass. Checks that are time
-// sensitive may fail, because other tests run on the same machine.
+// runAll runs the scenarios with a durationShare above 0, and all their checks pass. Checks that
+// are time sensitive may fail, because other tests run on the same machine.
 func TestRunAll(t *testing.T) {
 	results, err := runAll(time.Second)
 	if err != nil {

@@ -51,9 +51,9 @@ func rotateAndKeep(s *system, duration time.Duration) error {
 	s.checkTimeSensitive(
 		longestDelay <= minFetchInterval+s.tolerance, "tokens of the new key pass within 1 s",
 		"%d rotations; at most %v", rotations, longestDelay.Round(time.Millisecond))
-	s.checkOutcomes("tokens of the new key pass from then on", &newKeyTally)
+	s.checkOutcomes("after the first, all tokens of the new key pass", &newKeyTally)
 	s.checkTimeSensitive(newKeyTally.longestWait <= 4*s.tolerance,
-		"they wait only until Keycloak has responded",
+		"tokens of the new key wait only until Keycloak has responded",
 		"at most %v", newKeyTally.longestWait)
 	s.checkTimeSensitive(
 		earlyCount > 0 || rotations < 10, "some tokens come too early for a fetch", "%d",
@@ -104,8 +104,9 @@ func rotateAndRemove(s *system, duration time.Duration) error {
 	s.checkTimeSensitive(
 		longestDelay <= minFetchInterval+s.tolerance, "tokens of the new key pass within 1 s",
 		"%d rotations; at most %v", rotations, longestDelay.Round(time.Millisecond))
-	s.checkOutcomes("tokens of the new key pass from then on", &newKeyTally)
-	s.checkOutcomes("tokens of the old key are rejected from then on", &oldKeyTally)
+	s.checkOutcomes("after the first, all tokens of the new key pass", &newKeyTally)
+	s.checkOutcomes("once a new key's token passes, tokens of the old key are rejected",
+		&oldKeyTally)
 	s.checkTimeSensitive(
 		mismatches == 0, "one fetch adds the new key and removes the old one",
 		"wrong %d of %d times", mismatches, newKeyTally.total)
@@ -117,7 +118,7 @@ func rotateAndRemove(s *system, duration time.Duration) error {
 }
 
 // rotateUnnoticed removes keys while no token of a new key is sent, so that only the refresher can
-// notice.
+// notice the removal.
 func rotateUnnoticed(s *system, _ time.Duration) error {
 	if err := s.startWithKeys(); err != nil {
 		return err

@@ -25,7 +25,7 @@ import (
 // The documented limits of a KeySet.
 const (
 	minFetchInterval = time.Second     // between the starts of two fetches
-	maxWait          = time.Second     // of a request for a fetch
+	maxWait          = time.Second     // longest wait of a request for a fetch
 	maxWaiters       = 16              // requests that wait for the same fetch
 	fetchTimeout     = 3 * time.Second // longest duration of a fetch
 	refreshInterval  = 5 * time.Minute // longest time between two fetches by the refresher
@@ -275,7 +275,8 @@ func (s *system) send(token string) (o outcome) {
 	return o
 }
 
-// mint returns a token signed with the current key. It is alice's unless spec has another sub.
+// mint returns a token signed with the current key. Its subject is alice, unless spec.Claims has
+// another sub.
 func (s *system) mint(spec keycloaktest.TokenSpec) string {
 	claims := map[string]any{"aud": "shop-api", "sub": aliceID}
 	maps.Copy(claims, spec.Claims)
@@ -285,7 +286,7 @@ func (s *system) mint(spec keycloaktest.TokenSpec) string {
 	return token
 }
 
-// validToken returns a token of alice's that outlives any scenario.
+// validToken returns a token of alice that outlives any scenario.
 func (s *system) validToken() string { return s.mint(keycloaktest.TokenSpec{Lifetime: 2 * maxAge}) }
 
 // unknownKeyToken returns a token that is valid except that its key doesn't exist.
@@ -308,7 +309,7 @@ func (s *system) rotate() (oldKey string) {
 // remove removes a key from the realm.
 func (s *system) remove(key string) { must(s.realm.RemoveKey(key)) }
 
-// must panics on an error of keycloaktest's, which is a bug in the scenario.
+// must panics if err isn't nil. An error of package keycloaktest is a bug in the scenario.
 func must(err error) {
 	if err != nil {
 		panic(err)
