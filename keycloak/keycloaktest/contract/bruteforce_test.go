@@ -4,7 +4,7 @@ import "testing"
 
 // TestBruteForce records logins of locked users. The responses don't reveal that the user is
 // locked: they are the same as to a wrong password. Keycloak counts a failed login only after it
-// has responded, so scenarios wait until it is counted.
+// has responded, so scenarios wait until the failure is counted.
 func TestBruteForce(t *testing.T) {
 	run(t, "brute-force", func(suite *testSuite) {
 		addProtectedRealm := func(settings object) *realm {

@@ -13,8 +13,8 @@ import (
 
 // How times are compared: the server creates a time, such as iat, while a request is in flight. On
 // a slow machine, a request can take long. The recording has the offset of the time from the
-// response, as if only scenario.wait took time. A scenario passes if the recorded offset is
-// possible, given when requests were sent and when responses were received.
+// response as it would be if requests took no time and only scenario.wait did. A scenario passes if
+// the recorded offset is possible, given when requests were sent and when responses were received.
 
 // timeout limits a request, and a wait until Keycloak reaches a state.
 const timeout = 3 * time.Minute
@@ -45,7 +45,7 @@ func formatOffset(base string, s span) string {
 }
 
 // offset returns the possible offsets of a time from the response in base, as if requests took no
-// time. The time was created in w.
+// time. w is the window in which the time was created.
 func (w window) offset(unixTime int64, base window) span {
 	waited := w.waited - base.waited
 	return span{unixTime - w.receivedAt.Add(-waited).Unix(),

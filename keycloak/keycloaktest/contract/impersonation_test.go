@@ -47,8 +47,8 @@ func (s *scenario) recordIntrospection(r *realm, client string, tokens response)
 		"actor")
 }
 
-// impersonate returns the tokens of a client in whose browser the administrator impersonates the
-// user.
+// impersonate returns the tokens that a client gets while the administrator impersonates the user
+// in the browser.
 func (s *scenario) impersonate(u, administrator *user, client string) response {
 	s.Helper()
 	if fake, ok := s.kc.(*fakeServer); ok {

@@ -52,7 +52,7 @@ func essentialACR(values string) string {
 	return `{"id_token":{"acr":{"essential":true,"values":[` + values + `]}}}`
 }
 
-// submitOTP submits the current one-time code of the user of otpUser.
+// submitOTP submits the current one-time code of a user that addOTPUser added.
 func (b *browser) submitOTP(page response) response {
 	b.scenario.Helper()
 	return b.submit(page, "otp", defaultTOTP.codeAt(b.scenario.kc.now().Unix()/defaultTOTP.period))
@@ -341,7 +341,7 @@ func addLoARequests(suite *testSuite, r *realm) {
 		"at-least-gold", "claims", `{"id_token":{"acr":{"essential":true}}}`)
 }
 
-// addLoAMaxAge adds scenarios in which levels expire. The realm's levels are three: two of them ask
+// addLoAMaxAge adds scenarios in which levels expire. The realm has three levels; two of them ask
 // for a password.
 func addLoAMaxAge(suite *testSuite) {
 	r := suite.addRealm(loaRealmRep([]loaLevel{

@@ -90,7 +90,7 @@ func TestMappers(t *testing.T) {
 		type mapperCase struct {
 			client  string
 			mappers []object
-			claims  []string // the claims to record; nil means those with the mappers' names
+			claims  []string // the claims to record; nil means the claims with the mappers' names
 		}
 		cases := []mapperCase{
 			{"attribute-types", []object{attributeClaim("c1", "text", "String", nil),

@@ -4,7 +4,7 @@ import "testing"
 
 // organizationsRealmRep returns a realm with these settings, the users alice, bob and carl, and
 // organizations: alice is in acme and beta, and bob is only in acme. Both are in the disabled
-// organization gone. alice is in the group /staff/ops of acme.
+// organization named gone. alice is in the group /staff/ops of acme.
 func organizationsRealmRep(settings object, clients ...object) object {
 	var users []object
 	for _, name := range []string{"alice", "bob", "carl"} {

@@ -19,9 +19,9 @@ import (
 //	service confidential, secret "service-secret", service account only
 //
 // The realm has a signing key. Without that key, Keycloak would generate two RSA keys, which would
-// take nearly all of the time of an import. If the keys matter, use generatedKeys as settings. It
-// also has a password policy with a fast hash, because hashing takes nearly all of the time of a
-// login.
+// take nearly all of the time of an import. If the keys matter, use generatedKeys as settings. The
+// realm also has a password policy with a fast hash, because hashing takes nearly all of the time
+// of a login.
 func realmRep(settings object, clients ...object) object {
 	rep := merge(object{
 		"enabled":        true,

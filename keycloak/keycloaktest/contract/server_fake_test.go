@@ -58,7 +58,7 @@ func (s *fakeServer) removeRealm(realm string) error {
 	return nil
 }
 
-// mustRealm returns a realm, which must exist.
+// mustRealm returns the realm with this name. It panics if there is no such realm.
 func (s *fakeServer) mustRealm(realm string) *keycloaktest.Realm {
 	if r := s.Realm(realm); r != nil {
 		return r
